@@ -1,0 +1,93 @@
+//! Opaque keys: who a record is about. Compared byte for byte, never parsed.
+
+use std::fmt;
+
+use crate::limits::KEY_MAX_BYTES;
+
+/// The text cannot be a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a key, expected 1 to {KEY_MAX_BYTES} bytes of UTF-8 without control characters")]
+pub struct InvalidKey;
+
+macro_rules! opaque_key {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// Takes the text as it is.
+            ///
+            /// # Errors
+            /// The text is empty, longer than 255 bytes, or has a control character.
+            pub fn new(text: impl Into<Box<str>>) -> Result<Self, InvalidKey> {
+                let text = text.into();
+                if is_key(&text) { Ok(Self(text)) } else { Err(InvalidKey) }
+            }
+
+            /// The key as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The key as the bytes it is ordered by.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+    };
+}
+
+fn is_key(text: &str) -> bool {
+    (1..=KEY_MAX_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+opaque_key! {
+    /// A tenant: a UUID, `acme.atlassian.net` or `jira:<uuid>`. Several apps share one.
+    ClientKey
+}
+opaque_key! {
+    /// An app of a Marketplace partner.
+    AppKey
+}
+opaque_key! {
+    /// Names one event within its tenant, or within its app for app-level events.
+    EventId
+}
+opaque_key! {
+    /// Names one migration of an installation.
+    MigrationId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_any_text_within_the_bounds() {
+        for text in ["a", "jira:3f2f5e8a", "größe", &"x".repeat(255)] {
+            assert_eq!(ClientKey::new(text).map(|k| k.as_str().to_owned()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn refuses_empty_long_and_control_characters() {
+        for text in ["", "a\0b", "a\nb", "a\u{85}b", &"x".repeat(256), &"ü".repeat(128)] {
+            assert_eq!(ClientKey::new(text), Err(InvalidKey), "{text:?}");
+        }
+    }
+}
