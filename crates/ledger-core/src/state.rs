@@ -4,13 +4,36 @@
 //! finished migrations, when an installation was only implied. What depends on the moment of asking
 //! (window state, drift, split brain, base URL) is in [`crate::view`].
 
+macro_rules! words {
+    ($(#[$doc:meta])* $vis:vis fn $type:ident :: as_str { $($variant:ident => $word:literal,)* }) => {
+        impl $type {
+            /// Every value, in the order of the specification.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The word used everywhere outside.
+            #[must_use]
+            $vis const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+    };
+}
+
+mod anomaly;
+mod migration;
+
+pub use anomaly::{Anomalies, Anomaly, AnomalyCode};
+pub use migration::{
+    FinishedMigration, FinishedMigrations, MigrationOutcome, MigrationPhase, PendingMigration,
+};
+
 use crate::descriptor::Descriptor;
 use crate::event::SubscriptionState;
-use crate::ids::MigrationId;
-use crate::limits::ANOMALIES_KEPT;
+use crate::limits::HOOKS_CROSS_MS;
 use crate::policy::Policy;
 use crate::realm::Realm;
 use crate::time::Timestamp;
+use crate::timeline::AppTimeline;
 
 /// The state of one (client key, app key).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,13 +67,45 @@ pub struct Installation {
     /// The last realm that was known to be pinned (not shown).
     pub last_known_realm: Option<Realm>,
     /// Finished migrations, in the order they finished (not shown).
-    pub finished: Vec<FinishedMigration>,
+    pub finished: FinishedMigrations,
     /// When the installation was only implied (rules 6.3, not shown).
     pub implied_at: Option<Timestamp>,
     /// The last descriptor inside an own `installed` event (not shown).
     pub own_descriptor: Option<OwnDescriptor>,
     /// Event time of the last own event in effective order (not shown).
     pub latest: Option<Timestamp>,
+}
+
+impl Installation {
+    /// The descriptor in force at an instant (rules 3): the later of the last published one and the last
+    /// installed one, in effective order.
+    #[must_use]
+    pub fn descriptor_at<'a>(&'a self, timeline: &'a AppTimeline, at: Timestamp) -> Option<&'a Descriptor> {
+        match (&self.own_descriptor, timeline.descriptor_at(at)) {
+            // At equal times app-level events come first, so the installed one is the later.
+            (Some(own), Some((published, _))) if own.time >= published => Some(&own.descriptor),
+            (_, Some((_, descriptor))) => Some(descriptor),
+            (own, None) => own.as_ref().map(|own| &own.descriptor),
+        }
+    }
+
+    /// Whether an `installed` at an instant meets an installation that was only implied a moment ago, by a
+    /// hook that overtook it (rules 6.1).
+    pub(crate) fn is_just_implied(&self, at: Timestamp) -> bool {
+        self.pin.is_none()
+            && self.implied_at.is_some_and(|implied| at.millis_since(implied) <= HOOKS_CROSS_MS)
+    }
+
+    /// Whether the two differ in anything but when an own event was last seen.
+    pub(crate) fn differs_from(&self, other: &Self) -> bool {
+        Self { latest: other.latest, ..self.clone() } != *other
+    }
+
+    /// The pinned realm, if known.
+    #[must_use]
+    pub fn pinned_realm(&self) -> Option<Realm> {
+        self.pin.map(|pin| pin.realm)
+    }
 }
 
 /// Whether the app is there.
@@ -108,60 +163,6 @@ impl Window {
     pub fn is_open_at(&self, at: Timestamp) -> bool {
         self.start <= at && self.end.is_none_or(|end| at < end)
     }
-}
-
-/// A migration that is not finished.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingMigration {
-    /// Which.
-    pub id: MigrationId,
-    /// Where to.
-    pub target: Option<Realm>,
-    /// How far it got.
-    pub phase: MigrationPhase,
-    /// Start of the agreed time span.
-    pub start_time: Option<Timestamp>,
-    /// End of the agreed time span.
-    pub end_time: Option<Timestamp>,
-    /// The realm it leaves (not shown).
-    pub source: Option<Realm>,
-    /// An observation pinned the target before the commit was seen (rules 6.4, not shown).
-    pub arrived: bool,
-}
-
-/// How far a pending migration got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MigrationPhase {
-    /// Announced.
-    Scheduled,
-    /// Running.
-    Started,
-}
-
-/// A migration that is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FinishedMigration {
-    /// Which; absent for a `migrated` event without id, which finishes nothing but counts as a commit.
-    pub id: Option<MigrationId>,
-    /// How it ended.
-    pub outcome: MigrationOutcome,
-    /// Where from.
-    pub source: Option<Realm>,
-    /// Where to.
-    pub target: Option<Realm>,
-    /// When it finished.
-    pub at: Timestamp,
-    /// The data realm before it, if the commit changed it.
-    pub data_realm_before: Option<Realm>,
-}
-
-/// How a migration ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MigrationOutcome {
-    /// The target is the realm now.
-    Committed,
-    /// The source is the realm again.
-    RolledBack,
 }
 
 /// The subscription, and since when it is in this state.
@@ -223,51 +224,6 @@ pub enum Rule {
     Persisted,
 }
 
-/// The last anomalies in effective order, and how many there were.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Anomalies {
-    recent: Vec<Anomaly>,
-    count: u64,
-}
-
-/// Something odd, and the record that raised it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Anomaly {
-    /// Tenant seq of the record.
-    pub seq: u64,
-    /// What was odd.
-    pub code: AnomalyCode,
-}
-
-impl Anomalies {
-    /// Puts them together again from their stored parts.
-    #[must_use]
-    pub fn restore(recent: Vec<Anomaly>, count: u64) -> Self {
-        Self { recent, count }
-    }
-
-    /// Appends one, forgetting the oldest beyond [`ANOMALIES_KEPT`].
-    pub fn push(&mut self, anomaly: Anomaly) {
-        if self.recent.len() == ANOMALIES_KEPT {
-            self.recent.remove(0);
-        }
-        self.recent.push(anomaly);
-        self.count += 1;
-    }
-
-    /// The last ones, oldest first.
-    #[must_use]
-    pub fn recent(&self) -> &[Anomaly] {
-        &self.recent
-    }
-
-    /// How many there ever were.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-}
-
 /// The last descriptor inside an own `installed` event, with its place in effective order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnDescriptor {
@@ -277,28 +233,12 @@ pub struct OwnDescriptor {
     pub descriptor: Descriptor,
 }
 
-macro_rules! words {
-    ($(#[$doc:meta])* $vis:vis fn $type:ident :: as_str { $($variant:ident => $word:literal,)* }) => {
-        impl $type {
-            /// Every value, in the order of the specification.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The word used everywhere outside.
-            #[must_use]
-            $vis const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-        }
-    };
-}
-
 words! { pub fn Status::as_str {
     None => "NONE", Installed => "INSTALLED", Uninstalled => "UNINSTALLED",
 }}
 words! { pub fn PinnedBy::as_str {
     Observed => "OBSERVED", Expected => "EXPECTED", Migrated => "MIGRATED", Overridden => "OVERRIDDEN",
 }}
-words! { pub fn MigrationPhase::as_str { Scheduled => "SCHEDULED", Started => "STARTED", }}
 words! { pub fn SubscriptionState::as_str { Active => "ACTIVE", Inactive => "INACTIVE", }}
 words! { pub fn Rule::as_str {
     Refresh => "REFRESH", ImplicitReinstall => "IMPLICIT_REINSTALL", Overridden => "OVERRIDDEN",
@@ -306,82 +246,3 @@ words! { pub fn Rule::as_str {
     PersistenceOff => "PERSISTENCE_OFF", WindowExpired => "WINDOW_EXPIRED",
     RealmWithdrawn => "REALM_WITHDRAWN", Persisted => "PERSISTED",
 }}
-words! { pub fn AnomalyCode::as_str {
-    InvalidRealmPersistence => "invalid-realm-persistence",
-    InvalidRealmPersistenceDays => "invalid-realm-persistence-days",
-    DescriptorUnknown => "descriptor-unknown",
-    SubscriptionUnknown => "subscription-unknown",
-    EndpointMismatch => "endpoint-mismatch",
-    ExpectationCorrected => "expectation-corrected",
-    StaleEndpoint => "stale-endpoint",
-    InstallationIdChanged => "installation-id-changed",
-    InstallNotSeen => "install-not-seen",
-    UninstallWithoutInstall => "uninstall-without-install",
-    UninstallRepeated => "uninstall-repeated",
-    UninstallOvertaken => "uninstall-overtaken",
-    EnabledNotInstalled => "enabled-not-installed",
-    MigrationAlreadyFinished => "migration-already-finished",
-    MigrationNotInstalled => "migration-not-installed",
-    MigrationSuperseded => "migration-superseded",
-    MigrationUnscheduled => "migration-unscheduled",
-    MigrationTargetUnknown => "migration-target-unknown",
-    MigrationSourceMismatch => "migration-source-mismatch",
-    MigrationAbandoned => "migration-abandoned",
-    MigrationReverted => "migration-reverted",
-    OverrideNotSet => "override-not-set",
-    OverrideWithoutUrl => "override-without-url",
-    NoOpenWindow => "no-open-window",
-}}
-
-/// Codes of what can be odd (rules 8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum AnomalyCode {
-    /// `realmPersistence` is neither boolean nor absent.
-    InvalidRealmPersistence,
-    /// `realmPersistenceDays` is no whole number from 1 to 30.
-    InvalidRealmPersistenceDays,
-    /// An uninstall under the descriptor policy before any descriptor was known.
-    DescriptorUnknown,
-    /// An uninstall under the subscription policy before any observation.
-    SubscriptionUnknown,
-    /// A hook came from elsewhere than the pinned realm.
-    EndpointMismatch,
-    /// The first observation differs from what was only expected.
-    ExpectationCorrected,
-    /// A straggler from the realm that a migration left.
-    StaleEndpoint,
-    /// Another installation id than the known one.
-    InstallationIdChanged,
-    /// The installation was never seen to begin.
-    InstallNotSeen,
-    /// An uninstall of what was never seen installed.
-    UninstallWithoutInstall,
-    /// A second uninstall in a row.
-    UninstallRepeated,
-    /// The old region's uninstall was overtaken by the new region's install.
-    UninstallOvertaken,
-    /// Enabled while uninstalled.
-    EnabledNotInstalled,
-    /// A hook of a migration that is over.
-    MigrationAlreadyFinished,
-    /// A hook of a migration while uninstalled.
-    MigrationNotInstalled,
-    /// Another migration took the place of the pending one.
-    MigrationSuperseded,
-    /// A hook of a migration that was never scheduled.
-    MigrationUnscheduled,
-    /// A commit without a known target.
-    MigrationTargetUnknown,
-    /// `migrated` names another source than the pinned realm.
-    MigrationSourceMismatch,
-    /// An install or uninstall ended the pending migration.
-    MigrationAbandoned,
-    /// A migration was taken back after it had arrived.
-    MigrationReverted,
-    /// A release without an override.
-    OverrideNotSet,
-    /// A pin to a realm that the app does not serve.
-    OverrideWithoutUrl,
-    /// A forget without an open window.
-    NoOpenWindow,
-}

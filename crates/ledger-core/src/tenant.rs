@@ -1,18 +1,19 @@
 //! The fold of one tenant (rules 2.2): the unit that is stored, cached and folded anew.
 //!
 //! A tenant's events share one product realm, so they are folded together, each into its own
-//! installation. The incremental path applies one event that is last in effective order; the other path
-//! folds everything from zero. Both run [`Tenant::apply`], which is why they agree.
+//! installation. The incremental path ([`Tenant::append`]) applies one event that is last in effective
+//! order; the other path ([`crate::history`]) folds everything from zero. Both run the same step, which is
+//! why they agree.
 
 use std::collections::BTreeMap;
 
-use crate::event::Event;
-use crate::ids::AppKey;
-use crate::ids::MigrationId;
+use crate::event::{Body, Event};
+use crate::fold::{self, Effects, Lens, Scene};
+use crate::ids::{AppKey, EventId, MigrationId};
 use crate::realm::Realm;
 use crate::state::{AnomalyCode, Decision, Installation, MigrationPhase, Pin, Status, Window};
 use crate::time::Timestamp;
-use crate::timeline::AppTimelines;
+use crate::timeline::{AppTimeline, AppTimelines};
 
 /// Everything folded of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +28,9 @@ pub struct Tenant {
 }
 
 /// What one record did to one installation: evidence of what the ledger said when it was appended.
+///
+/// `before` and `after` are the states as they stood before and after the record was taken in, whatever its
+/// place in effective order: a late record shows how the present changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Whose installation.
@@ -85,7 +89,7 @@ pub struct Outcome {
 }
 
 /// A record of the tenant's log, as the fold sees it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
     /// Tenant seq: arrival order.
     pub seq: u64,
@@ -93,10 +97,156 @@ pub struct Entry<'a> {
     pub event: &'a Event,
 }
 
-impl Tenant {
-    /// Whether an event sorts before one already applied (rules 2.2).
+impl Entry<'_> {
+    /// Place in effective order, among records that are not app-level.
+    pub(crate) fn place(&self) -> (Timestamp, u64) {
+        (self.event.time, self.seq)
+    }
+}
+
+impl Summary {
+    /// The short state of an installation of a tenant whose product is in that realm.
     #[must_use]
-    pub fn is_late(&self, _event: &Event, _apps: &AppTimelines) -> bool {
-        todo!()
+    pub fn of(installation: &Installation, product_realm: Option<Realm>) -> Self {
+        let migration = installation.migration.as_ref();
+        Self {
+            status: installation.status,
+            enabled: installation.enabled,
+            pin: installation.pin,
+            product_realm,
+            data_realm: installation.data_realm,
+            window: installation.window,
+            migration: migration.map(|pending| (pending.id.clone(), pending.target, pending.phase)),
+            override_realm: installation.override_realm,
+        }
+    }
+}
+
+impl Tenant {
+    /// Whether a tenant-level or installation-level event sorts, in the effective order of some
+    /// installation, before a record already there (rules 2.2). At equal times arrival decides, so only
+    /// what has a later time comes after it; of app-level events too, as those come first.
+    #[must_use]
+    pub fn is_late(&self, event: &Event, apps: &AppTimelines) -> bool {
+        if !self.is_last(event) {
+            return true;
+        }
+        let precedes = |app: &AppKey| apps.of(app).latest().is_some_and(|(latest, _)| event.time < latest);
+        let own = match &event.body {
+            Body::Installation { app, .. } => precedes(app),
+            Body::Tenant { .. } | Body::App { .. } => false,
+        };
+        own || event.product_realm().is_some() && self.installations.keys().any(precedes)
+    }
+
+    /// Whether [`Tenant::append`] may take the event: no record of the tenant that it has to do with sorts
+    /// after it. App-level events do not matter here: they are looked up, not folded.
+    #[must_use]
+    pub fn is_last(&self, event: &Event) -> bool {
+        let time = Some(event.time);
+        let precedes = |installation: &Installation| time < installation.latest;
+        let own = event.app().and_then(|app| self.installations.get(app)).is_some_and(precedes);
+        let shared = event.product_realm().is_some() && self.installations.values().any(precedes);
+        !(time < self.shared_latest || own || shared)
+    }
+
+    /// Event time of the last record, app-level ones aside, in the effective order of an installation; none
+    /// when the tenant has no such installation.
+    #[must_use]
+    pub fn latest_of(&self, app: &AppKey) -> Option<Timestamp> {
+        self.installations.get(app).and_then(|installation| installation.latest.max(self.shared_latest))
+    }
+
+    /// Whether an app-level event sorts before a record already applied to this tenant's installation of
+    /// the app. `timeline` is the app's without the event.
+    #[must_use]
+    pub fn app_event_is_late(
+        &self,
+        app: &AppKey,
+        time: Timestamp,
+        id: &EventId,
+        timeline: &AppTimeline,
+    ) -> bool {
+        // At equal times app-level events come first.
+        self.latest_of(app)
+            .is_some_and(|latest| time <= latest || timeline.latest().is_some_and(|last| (time, id) < last))
+    }
+
+    /// Applies a record that is last in order ([`Tenant::is_last`]). The outcome is still called late when
+    /// an app-level event of its app lies after it.
+    pub fn append(&mut self, entry: Entry<'_>, apps: &AppTimelines) -> Outcome {
+        let late = self.is_late(entry.event, apps);
+        Outcome { late, changes: self.advance(entry, apps) }
+    }
+
+    /// Applies a record and tells what it changed.
+    pub(crate) fn advance(&mut self, entry: Entry<'_>, apps: &AppTimelines) -> Vec<Change> {
+        let product_before = self.product_realm;
+        let own = entry.event.app();
+        let before = own
+            .and_then(|app| self.installations.get(app))
+            .map(|installation| Summary::of(installation, product_before));
+        let effects = self.apply(entry, apps, Lens::Actual);
+        if product_before == self.product_realm {
+            let change = own.zip(effects).and_then(|(app, effects)| self.own_change(app, before, effects));
+            return change.into_iter().collect();
+        }
+        let mut own_change =
+            own.zip(effects).and_then(|(app, effects)| self.own_change(app, before, effects));
+        let others = self.installations.iter().map(|(app, installation)| {
+            own_change.take_if(|change| change.app == *app).unwrap_or_else(|| Change {
+                app: app.clone(),
+                before: Some(Summary::of(installation, product_before)),
+                after: Summary::of(installation, self.product_realm),
+                decision: None,
+                anomalies: Vec::new(),
+                correction: None,
+            })
+        });
+        others.collect()
+    }
+
+    fn own_change(&self, app: &AppKey, before: Option<Summary>, effects: Effects) -> Option<Change> {
+        let after = Summary::of(self.installations.get(app)?, self.product_realm);
+        let changed = effects.touched
+            || effects.decision.is_some()
+            || effects.corrected.is_some()
+            || !effects.anomalies.is_empty()
+            || before.as_ref() != Some(&after);
+        let correction = effects.corrected.and_then(|decision| {
+            Some(Correction { first_seq: decision.seq?, count: 1, decision: Some(decision) })
+        });
+        changed.then(|| Change {
+            app: app.clone(),
+            before,
+            after,
+            decision: effects.decision,
+            anomalies: effects.anomalies,
+            correction,
+        })
+    }
+
+    /// The step of the fold: the product realm is taken first, then the event by its installation.
+    pub(crate) fn apply(&mut self, entry: Entry<'_>, apps: &AppTimelines, lens: Lens) -> Option<Effects> {
+        let event = entry.event;
+        if let Some(product_realm) = event.product_realm() {
+            self.product_realm = Some(product_realm);
+            self.shared_latest = Some(event.time);
+        }
+        let Body::Installation { app, fact, .. } = &event.body else {
+            return None;
+        };
+        let scene = Scene {
+            seq: entry.seq,
+            at: event.time,
+            product: self.product_realm,
+            timeline: apps.of(app),
+            lens,
+        };
+        // An own `get_mut` first: the key is only cloned for a new installation.
+        Some(match self.installations.get_mut(app) {
+            Some(installation) => fold::apply(installation, fact, scene),
+            None => fold::apply(self.installations.entry(app.clone()).or_default(), fact, scene),
+        })
     }
 }

@@ -16,55 +16,83 @@ use crate::time::Timestamp;
 /// The app-level events of one app, in effective order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AppTimeline {
-    descriptors: BTreeMap<(Timestamp, EventId), Descriptor>,
-    policies: BTreeMap<(Timestamp, EventId), Policy>,
+    descriptors: Track<Descriptor>,
+    policies: Track<Policy>,
 }
 
 impl AppTimeline {
     /// Puts an app-level event in its place.
     pub fn insert(&mut self, time: Timestamp, id: EventId, fact: &AppFact) {
         match fact {
-            AppFact::DescriptorPublished(descriptor) => {
-                self.descriptors.insert((time, id), descriptor.clone());
-            }
-            AppFact::PolicySet(policy) => {
-                self.policies.insert((time, id), *policy);
-            }
+            AppFact::DescriptorPublished(descriptor) => self.descriptors.insert(time, id, descriptor.clone()),
+            AppFact::PolicySet(policy) => self.policies.insert(time, id, *policy),
         }
     }
 
     /// The last published descriptor at an instant, with its event time.
     #[must_use]
     pub fn descriptor_at(&self, at: Timestamp) -> Option<(Timestamp, &Descriptor)> {
-        last_until(&self.descriptors, at)
+        self.descriptors.last_until(at).map(|(time, _, descriptor)| (time, descriptor))
+    }
+
+    /// The event that published the last descriptor at an instant.
+    #[must_use]
+    pub fn descriptor_event_at(&self, at: Timestamp) -> Option<&EventId> {
+        self.descriptors.last_until(at).map(|(_, id, _)| id)
     }
 
     /// The policy in force at an instant.
     #[must_use]
     pub fn policy_at(&self, at: Timestamp) -> Policy {
-        last_until(&self.policies, at).map_or_else(Policy::default, |(_, policy)| *policy)
+        self.policies.last_until(at).map_or_else(Policy::default, |(_, _, policy)| *policy)
+    }
+
+    /// The event that set the policy in force at an instant, unless it is the default.
+    #[must_use]
+    pub fn policy_event_at(&self, at: Timestamp) -> Option<&EventId> {
+        self.policies.last_until(at).map(|(_, id, _)| id)
     }
 
     /// Place of the last event in effective order.
     #[must_use]
     pub fn latest(&self) -> Option<(Timestamp, &EventId)> {
-        let descriptor = self.descriptors.last_key_value().map(|(key, _)| key);
-        let policy = self.policies.last_key_value().map(|(key, _)| key);
-        descriptor.max(policy).map(|(time, id)| (*time, id))
+        self.descriptors.latest().max(self.policies.latest())
     }
 }
 
-fn last_until<V>(entries: &BTreeMap<(Timestamp, EventId), V>, at: Timestamp) -> Option<(Timestamp, &V)> {
-    // From the end: what is asked for is nearly always the newest.
-    let ((time, _), value) = entries.iter().rev().find(|((time, _), _)| *time <= at)?;
-    Some((*time, value))
+/// Values by event time, then by event id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Track<V>(BTreeMap<Timestamp, BTreeMap<EventId, V>>);
+
+impl<V> Track<V> {
+    const EMPTY: Self = Self(BTreeMap::new());
+
+    fn insert(&mut self, time: Timestamp, id: EventId, value: V) {
+        self.0.entry(time).or_default().insert(id, value);
+    }
+
+    fn last_until(&self, at: Timestamp) -> Option<(Timestamp, &EventId, &V)> {
+        let (time, values) = self.0.range(..=at).next_back()?;
+        let (id, value) = values.last_key_value()?;
+        Some((*time, id, value))
+    }
+
+    fn latest(&self) -> Option<(Timestamp, &EventId)> {
+        self.last_until(Timestamp::MAX).map(|(time, id, _)| (time, id))
+    }
+}
+
+impl<V> Default for Track<V> {
+    fn default() -> Self {
+        Self::EMPTY
+    }
 }
 
 /// The timelines of every app of a shard.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AppTimelines(BTreeMap<AppKey, AppTimeline>);
 
-static EMPTY: AppTimeline = AppTimeline { descriptors: BTreeMap::new(), policies: BTreeMap::new() };
+static EMPTY: AppTimeline = AppTimeline { descriptors: Track::EMPTY, policies: Track::EMPTY };
 
 impl AppTimelines {
     /// The timeline of an app, empty when nothing was published.

@@ -1,0 +1,101 @@
+//! The rules (rules 6): what one event does to the installation it is about.
+//!
+//! A [`Step`] is one event at one installation. It has everything a rule may look at, and nothing else: the
+//! state so far, the event's time and seq, the product realm, and the app's timeline, in which descriptor
+//! and policy in force are looked up. The product realm is taken before the step (rules 3).
+//!
+//! One module per section: [`install`] 6.1, [`uninstall`] 6.2, [`presence`] 6.3, [`migration`] 6.4,
+//! [`operator`] and the rest of 6.5, [`window`] 5, [`pin`] what "pin", "confirm" and "correct" mean.
+
+pub(crate) mod install;
+mod migration;
+mod operator;
+mod pin;
+mod presence;
+mod uninstall;
+mod window;
+
+use crate::descriptor::{Descriptor, aligned};
+use crate::event::InstallationFact;
+use crate::policy::Policy;
+use crate::realm::Realm;
+use crate::state::{Anomaly, AnomalyCode, Decision, Installation};
+use crate::time::Timestamp;
+use crate::timeline::AppTimeline;
+
+/// Which fold it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lens {
+    /// What happened.
+    Actual,
+    /// What would have happened under another policy, if the platform had followed the rules (rules 8).
+    WhatIf(Policy),
+}
+
+/// Where and when a step happens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scene<'a> {
+    pub(crate) seq: u64,
+    pub(crate) at: Timestamp,
+    pub(crate) product: Option<Realm>,
+    pub(crate) timeline: &'a AppTimeline,
+    pub(crate) lens: Lens,
+}
+
+/// What a step did, besides changing the state.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) anomalies: Vec<AnomalyCode>,
+    pub(crate) decision: Option<Decision>,
+    /// The last decision, as it reads after the first observation corrected it.
+    pub(crate) corrected: Option<Decision>,
+    /// Something changed that the short state does not show.
+    pub(crate) touched: bool,
+}
+
+/// One event at one installation.
+pub(crate) struct Step<'a> {
+    state: &'a mut Installation,
+    scene: Scene<'a>,
+    effects: Effects,
+}
+
+/// Applies one event to one installation.
+pub(crate) fn apply(state: &mut Installation, fact: &InstallationFact, scene: Scene<'_>) -> Effects {
+    let mut step = Step { state, scene, effects: Effects::default() };
+    step.run(fact);
+    step.state.latest = Some(step.scene.at);
+    step.effects
+}
+
+impl Step<'_> {
+    fn run(&mut self, fact: &InstallationFact) {
+        match fact {
+            InstallationFact::Installed(installed) => self.installed(installed),
+            InstallationFact::Uninstalled { endpoint_realm } => self.uninstalled(*endpoint_realm),
+            InstallationFact::Enabled => self.enabled(),
+            InstallationFact::Disabled => self.disabled(),
+            InstallationFact::Override(action) => self.overridden(*action),
+            InstallationFact::DataLocated { realm } => self.state.data_realm = Some(*realm),
+            InstallationFact::SubscriptionObserved { state } => self.subscription_observed(*state),
+            InstallationFact::MigrationScheduled { .. }
+            | InstallationFact::MigrationStarted { .. }
+            | InstallationFact::MigrationCommitted { .. }
+            | InstallationFact::MigrationRolledBack { .. }
+            | InstallationFact::Migrated { .. } => self.migration(fact),
+        }
+    }
+
+    fn raise(&mut self, code: AnomalyCode) {
+        self.effects.anomalies.push(code);
+        self.state.anomalies.push(Anomaly { seq: self.scene.seq, code });
+    }
+
+    fn descriptor(&self) -> Option<&Descriptor> {
+        self.state.descriptor_at(self.scene.timeline, self.scene.at)
+    }
+
+    fn aligned(&self) -> Option<Realm> {
+        aligned(self.scene.product, self.descriptor())
+    }
+}

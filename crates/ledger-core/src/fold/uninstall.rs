@@ -1,0 +1,82 @@
+//! `uninstalled` (rules 6.2): the end of an installation, and the beginning of its window.
+
+use super::install::is_straggler;
+use super::{Lens, Step};
+use crate::limits::HOOKS_CROSS_MS;
+use crate::realm::Realm;
+use crate::state::{AnomalyCode, PinnedBy, Status};
+
+impl Step<'_> {
+    pub(super) fn uninstalled(&mut self, observed: Option<Realm>) {
+        match self.state.status {
+            Status::Installed if observed.is_some_and(|realm| self.is_overtaken(realm)) => {
+                self.raise(AnomalyCode::UninstallOvertaken);
+            }
+            Status::Installed => {
+                if let Some(realm) = observed {
+                    self.observe_at_uninstall(realm);
+                }
+                self.end_installation();
+                self.open_window();
+            }
+            Status::None => {
+                self.raise(AnomalyCode::UninstallWithoutInstall);
+                self.state.status = Status::Uninstalled;
+                if let Some(realm) = observed {
+                    self.pin(realm, PinnedBy::Observed);
+                }
+                self.open_window();
+            }
+            Status::Uninstalled => {
+                self.raise(AnomalyCode::UninstallRepeated);
+                if let (None, Some(realm)) = (self.state.pin, observed) {
+                    self.pin(realm, PinnedBy::Observed);
+                }
+            }
+        }
+    }
+
+    /// The new region's install overtook the old region's uninstall: two clocks crossed.
+    fn is_overtaken(&self, observed: Realm) -> bool {
+        // What-if skips what the actual fold found overtaken, and looks at no other endpoint.
+        self.scene.lens == Lens::Actual
+            && self.state.pinned_realm() != Some(observed)
+            && self.state.decision.is_some_and(|decision| {
+                decision.moved
+                    && decision.previous_realm == Some(observed)
+                    && self.scene.at.millis_since(decision.at) <= HOOKS_CROSS_MS
+            })
+    }
+
+    fn observe_at_uninstall(&mut self, realm: Realm) {
+        let Some(pin) = self.state.pin else {
+            self.pin(realm, PinnedBy::Observed);
+            return;
+        };
+        if self.scene.lens != Lens::Actual {
+            return;
+        }
+        if pin.realm == realm {
+            self.confirm();
+        } else if self.state.migration.as_ref().and_then(|pending| pending.target) == Some(realm) {
+            self.pin(realm, PinnedBy::Observed);
+        } else if self.state.override_realm.is_some() {
+            self.raise(AnomalyCode::EndpointMismatch);
+        } else if is_straggler(self.state, self.scene.at, realm) {
+            self.raise(AnomalyCode::StaleEndpoint);
+        } else if self.is_pin_unseen() {
+            self.correct_to(realm);
+        } else {
+            self.raise(AnomalyCode::EndpointMismatch);
+        }
+    }
+
+    fn end_installation(&mut self) {
+        self.state.status = Status::Uninstalled;
+        self.state.enabled = false;
+        self.state.implied_at = None;
+        if self.state.migration.take().is_some() {
+            self.raise(AnomalyCode::MigrationAbandoned);
+        }
+    }
+}
