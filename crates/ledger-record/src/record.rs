@@ -5,7 +5,9 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::Outcome;
 use ledger_core::time::Timestamp;
 
+use crate::codec::{self, DecodeError, Input};
 use crate::rejection::Refused;
+use crate::stored::v1;
 
 /// The rule set that new outcomes are derived by (`rules/1`).
 pub const RULES: u16 = 1;
@@ -66,4 +68,95 @@ pub enum Content {
     },
     /// A message that was refused.
     Refused(Refused),
+}
+
+/// The part of a record that the fold needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedEvent {
+    /// Dense in the shard, from 0.
+    pub position: u64,
+    /// When the source recorded it.
+    pub recorded: Timestamp,
+    /// Its time was taken from the source's record.
+    pub time_defaulted: bool,
+    /// What happened.
+    pub event: Event,
+}
+
+impl Record {
+    /// The record as it is stored, under [`crate::key::log::log`] of its stream and seq.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        self.encode_into(&mut out);
+        out
+    }
+
+    /// Appends the record as it is stored.
+    ///
+    /// # Panics
+    /// The content does not belong into the stream: a mistake of the caller, which must not become durable.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        let Self { position, stream, seq: _, source, recorded, rules, content } = self;
+        assert!(content.belongs_to(stream), "a record in the wrong stream");
+        codec::open(out);
+        codec::put(out, &v1::record::Head::of(*position, *recorded, source, *rules));
+        match content {
+            Content::Event { event, time_defaulted, outcome } => {
+                codec::put(out, &v1::record::Logged::of(event, *time_defaulted));
+                codec::put(out, &v1::outcome::Outcome::of(outcome, event.app()));
+            }
+            Content::Refused(refused) => codec::put(out, &v1::record::Refused::of(refused)),
+        }
+    }
+
+    /// Reads a stored record; its stream and seq are told by its key.
+    pub fn decode(stream: Stream, seq: u64, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Input::open(bytes)?;
+        let head = input.take::<v1::record::Head<'_>>()?;
+        let content = match &stream {
+            Stream::Tenant(_) | Stream::App(_) => {
+                let logged = input.take::<v1::record::Logged<'_>>()?;
+                let (event, time_defaulted) = logged.restore(&stream)?;
+                let outcome = input.take::<v1::outcome::Outcome<'_>>()?.restore(event.app())?;
+                Content::Event { event, time_defaulted, outcome }
+            }
+            Stream::Rejected => Content::Refused(input.take::<v1::record::Refused<'_>>()?.restore()),
+        };
+        input.close()?;
+        Ok(Self {
+            position: head.position,
+            stream,
+            seq,
+            source: head.restore_source(),
+            recorded: head.recorded.0,
+            rules: head.rules,
+            content,
+        })
+    }
+
+    /// Reads only what the fold needs of a stored record. The outcome, at its end, is not looked at: use
+    /// [`Record::decode`] where damage matters.
+    pub fn decode_event(stream: &Stream, bytes: &[u8]) -> Result<LoggedEvent, DecodeError> {
+        if *stream == Stream::Rejected {
+            return Err(DecodeError::OtherStream);
+        }
+        let mut input = Input::open(bytes)?;
+        let head = input.take::<v1::record::Head<'_>>()?;
+        let (event, time_defaulted) = input.take::<v1::record::Logged<'_>>()?.restore(stream)?;
+        Ok(LoggedEvent { position: head.position, recorded: head.recorded.0, time_defaulted, event })
+    }
+}
+
+impl Content {
+    fn belongs_to(&self, stream: &Stream) -> bool {
+        match (self, stream) {
+            (Self::Event { event, .. }, Stream::Tenant(client)) => event.client() == Some(client),
+            (Self::Event { event, .. }, Stream::App(app)) => {
+                event.client().is_none() && event.app() == Some(app)
+            }
+            (Self::Refused(_), Stream::Rejected) => true,
+            (Self::Event { .. }, Stream::Rejected) | (Self::Refused(_), _) => false,
+        }
+    }
 }

@@ -1,7 +1,12 @@
 //! What is stored besides the log: projections that can be built anew from it, and where the shard stands.
+//!
+//! Every row is one value of its own ([`crate::codec`]), read and written as a whole.
 
-use ledger_core::tenant::Tenant;
+use ledger_core::tenant::{Change, Tenant};
 use ledger_core::time::Timestamp;
+
+use crate::codec::{self, DecodeError, Input};
+use crate::stored::v1;
 
 /// A tenant as the fold left it, and the head of its stream. Projection.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,4 +60,78 @@ pub enum SourcePosition {
         /// SHA-256 of the lines taken, each with its line end.
         sha256: [u8; 32],
     },
+}
+
+/// Which partition of which topic a shard is. Written once; a shard of another is never opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardIdentity {
+    /// The Kafka cluster, where it is known.
+    pub cluster_id: Option<String>,
+    /// The topic.
+    pub topic: String,
+    /// Tells a topic from one that was deleted and created again, where it is known.
+    pub topic_id: Option<String>,
+    /// The partition.
+    pub partition: u32,
+}
+
+/// How far decisions and dead letters were published: what lies before was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PublisherCursor {
+    /// Position of the next record to publish.
+    pub next_position: u64,
+}
+
+/// Which generation of the projections is live; a rebuild makes the next one beside it, and switches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Generation {
+    /// The one that is asked.
+    pub live: u64,
+}
+
+macro_rules! stored {
+    ($($row:ident)+) => {$(
+        impl $row {
+            /// The row as it is stored.
+            #[must_use]
+            pub fn encode(&self) -> Vec<u8> {
+                let mut out = Vec::new();
+                self.encode_into(&mut out);
+                out
+            }
+
+            /// Appends the row as it is stored.
+            pub fn encode_into(&self, out: &mut Vec<u8>) {
+                codec::open(out);
+                codec::put(out, &v1::rows::$row::of(self));
+            }
+
+            /// Reads a stored row.
+            pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+                let mut input = Input::open(bytes)?;
+                let row = input.take::<v1::rows::$row>()?.restore()?;
+                input.close()?;
+                Ok(row)
+            }
+        }
+    )+};
+}
+
+stored! { TenantRow AppRow ShardIdentity ShardHead SourcePosition PublisherCursor Generation }
+
+/// The changes of a late app-level event to one tenant, as they are stored in `corrections`.
+#[must_use]
+pub fn encode_changes(changes: &[Change]) -> Vec<u8> {
+    let mut out = Vec::new();
+    codec::open(&mut out);
+    codec::put(&mut out, &v1::outcome::Changes::of(changes, None));
+    out
+}
+
+/// Reads a value of `corrections`.
+pub fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
+    let mut input = Input::open(bytes)?;
+    let changes = input.take::<v1::outcome::Changes<'_>>()?.restore(None)?;
+    input.close()?;
+    Ok(changes)
 }

@@ -1,0 +1,290 @@
+//! Keys of `index`: which installations a list has to look at. Values are empty.
+//!
+//! ```text
+//! 01 realm            realm ‖ 00 ‖ client ‖ 00 ‖ app                        pinned there
+//! 02 alignment        app ‖ 00 ‖ pinned ‖ 00 ‖ product ‖ 00 ‖ client        installed, both known
+//! 03 split brain      client ‖ 00 ‖ app                                     installed, data elsewhere
+//! 04 window end       end u64 ‖ client ‖ 00 ‖ app                           uninstalled, with a window
+//! 05 anomalous        client ‖ 00 ‖ app                                     at least one anomaly
+//! 06 app              app ‖ 00 ‖ client                                     all
+//! ```
+//!
+//! An entry says nothing that depends on the moment of asking, so entries change only when a record changes
+//! the tenant, and one write has both. Drift is computed for each class (app, pinned, product) of
+//! `alignment` with the descriptor in force: publishing a descriptor touches no entry. Whether a window is
+//! still open is told by where its end stands to the instant that is asked for.
+//!
+//! `end` is the instant in milliseconds with its sign bit inverted, so that byte order is time order; a
+//! window without end stands at the last instant, after all others.
+
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::realm::Realm;
+use ledger_core::state::{Installation, Status};
+use ledger_core::tenant::Tenant;
+use ledger_core::time::Timestamp;
+
+use super::{END, KeyError, split_part, text};
+
+const REALM: u8 = 1;
+const ALIGNMENT: u8 = 2;
+const SPLIT_BRAIN: u8 = 3;
+const WINDOW_END: u8 = 4;
+const ANOMALOUS: u8 = 5;
+const APP: u8 = 6;
+
+/// An entry of the index.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum IndexEntry {
+    /// The installation has a pin.
+    Realm {
+        /// Where it is pinned.
+        realm: Realm,
+        /// The tenant.
+        client: ClientKey,
+        /// The app.
+        app: AppKey,
+    },
+    /// The installation is there, and both its pin and the product realm are known.
+    Alignment {
+        /// The app.
+        app: AppKey,
+        /// Where it is pinned.
+        pinned: Realm,
+        /// Where the product is.
+        product: Realm,
+        /// The tenant.
+        client: ClientKey,
+    },
+    /// The installation is there, and its data rests elsewhere than it is pinned.
+    SplitBrain {
+        /// The tenant.
+        client: ClientKey,
+        /// The app.
+        app: AppKey,
+    },
+    /// The installation is gone, and a window was opened.
+    WindowEnd {
+        /// End of the window, [`Timestamp::MAX`] for none.
+        end: Timestamp,
+        /// The tenant.
+        client: ClientKey,
+        /// The app.
+        app: AppKey,
+    },
+    /// Something was odd about the installation.
+    Anomalous {
+        /// The tenant.
+        client: ClientKey,
+        /// The app.
+        app: AppKey,
+    },
+    /// The installation exists.
+    App {
+        /// The app.
+        app: AppKey,
+        /// The tenant.
+        client: ClientKey,
+    },
+}
+
+impl IndexEntry {
+    /// The key as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Realm { realm, client, app } => {
+                parts(REALM, &[realm.as_str(), client.as_str(), app.as_str()])
+            }
+            Self::Alignment { app, pinned, product, client } => {
+                parts(ALIGNMENT, &[app.as_str(), pinned.as_str(), product.as_str(), client.as_str()])
+            }
+            Self::SplitBrain { client, app } => parts(SPLIT_BRAIN, &[client.as_str(), app.as_str()]),
+            Self::WindowEnd { end, client, app } => {
+                let mut key = windows_from(*end);
+                push_parts(&mut key, &[client.as_str(), app.as_str()]);
+                key
+            }
+            Self::Anomalous { client, app } => parts(ANOMALOUS, &[client.as_str(), app.as_str()]),
+            Self::App { app, client } => parts(APP, &[app.as_str(), client.as_str()]),
+        }
+    }
+
+    /// Reads a key of `index`.
+    pub fn decode(key: &[u8]) -> Result<Self, KeyError> {
+        let (&family, rest) = key.split_first().ok_or(KeyError::Truncated { length: 0 })?;
+        match family {
+            REALM => {
+                let (realm, rest) = split_part(rest)?;
+                let (client, app) = client_and_app(rest)?;
+                Ok(Self::Realm { realm: parse_realm(realm)?, client, app })
+            }
+            ALIGNMENT => {
+                let (app, rest) = split_part(rest)?;
+                let (pinned, rest) = split_part(rest)?;
+                let (product, client) = split_part(rest)?;
+                Ok(Self::Alignment {
+                    app: AppKey::new(text(app)?)?,
+                    pinned: parse_realm(pinned)?,
+                    product: parse_realm(product)?,
+                    client: ClientKey::new(text(client)?)?,
+                })
+            }
+            SPLIT_BRAIN => client_and_app(rest).map(|(client, app)| Self::SplitBrain { client, app }),
+            WINDOW_END => {
+                let (end, rest) =
+                    rest.split_first_chunk().ok_or(KeyError::Truncated { length: key.len() })?;
+                let (client, app) = client_and_app(rest)?;
+                Ok(Self::WindowEnd { end: parse_ordered(*end), client, app })
+            }
+            ANOMALOUS => client_and_app(rest).map(|(client, app)| Self::Anomalous { client, app }),
+            APP => {
+                let (app, client) = split_part(rest)?;
+                Ok(Self::App { app: AppKey::new(text(app)?)?, client: ClientKey::new(text(client)?)? })
+            }
+            found => Err(KeyError::UnknownKind { found }),
+        }
+    }
+}
+
+/// What the keys of all installations pinned to a realm begin with, in order of client and app.
+#[must_use]
+pub fn realm_prefix(realm: Realm) -> Vec<u8> {
+    ended_parts(REALM, &[realm.as_str()])
+}
+
+/// What the keys of `alignment` of an app, or of all apps, begin with.
+#[must_use]
+pub fn alignment_prefix(app: Option<&AppKey>) -> Vec<u8> {
+    app.map_or_else(|| vec![ALIGNMENT], |app| ended_parts(ALIGNMENT, &[app.as_str()]))
+}
+
+/// What the keys of one class of an app begin with: all tenants with this pin and this product realm.
+#[must_use]
+pub fn alignment_class_prefix(app: &AppKey, pinned: Realm, product: Realm) -> Vec<u8> {
+    ended_parts(ALIGNMENT, &[app.as_str(), pinned.as_str(), product.as_str()])
+}
+
+/// What the keys of all split brains begin with, in order of client and app.
+#[must_use]
+pub fn split_brain_prefix() -> Vec<u8> {
+    vec![SPLIT_BRAIN]
+}
+
+/// What the keys of all windows begin with, in order of their end.
+#[must_use]
+pub fn windows_prefix() -> Vec<u8> {
+    vec![WINDOW_END]
+}
+
+/// The first key a window that ends at this instant or later can have; those before it end earlier.
+#[must_use]
+pub fn windows_from(end: Timestamp) -> Vec<u8> {
+    [&[WINDOW_END], &ordered(end)[..]].concat()
+}
+
+/// What the keys of all installations with anomalies begin with, in order of client and app.
+#[must_use]
+pub fn anomalous_prefix() -> Vec<u8> {
+    vec![ANOMALOUS]
+}
+
+/// What the keys of all installations of an app begin with, in order of client.
+#[must_use]
+pub fn app_prefix(app: &AppKey) -> Vec<u8> {
+    ended_parts(APP, &[app.as_str()])
+}
+
+/// All index keys of a tenant, in byte order: what must be in `index`, and nothing else, as long as the
+/// tenant is as it is. The difference between two states of a tenant is what a write has to change.
+#[must_use]
+pub fn index_keys(client: &ClientKey, tenant: &Tenant) -> Vec<Vec<u8>> {
+    let mut keys = Vec::with_capacity(tenant.installations.len() * 3);
+    for (app, installation) in &tenant.installations {
+        push_installation(&mut keys, client, app, tenant.product_realm, installation);
+    }
+    keys.sort_unstable();
+    keys
+}
+
+fn push_installation(
+    keys: &mut Vec<Vec<u8>>,
+    client: &ClientKey,
+    app: &AppKey,
+    product: Option<Realm>,
+    installation: &Installation,
+) {
+    let (client_text, app_text) = (client.as_str(), app.as_str());
+    let pinned = installation.pin.map(|pin| pin.realm);
+    if let Some(realm) = pinned {
+        keys.push(parts(REALM, &[realm.as_str(), client_text, app_text]));
+    }
+    match (installation.status, pinned) {
+        (Status::Installed, Some(pinned)) => {
+            if let Some(product) = product {
+                let class = [app_text, pinned.as_str(), product.as_str(), client_text];
+                keys.push(parts(ALIGNMENT, &class));
+            }
+            if installation.data_realm.is_some_and(|data| data != pinned) {
+                keys.push(parts(SPLIT_BRAIN, &[client_text, app_text]));
+            }
+        }
+        (Status::Uninstalled, _) => {
+            if let Some(window) = installation.window {
+                let mut key = windows_from(window.end.unwrap_or(Timestamp::MAX));
+                push_parts(&mut key, &[client_text, app_text]);
+                keys.push(key);
+            }
+        }
+        (Status::None, _) | (Status::Installed, None) => {}
+    }
+    if installation.anomalies.count() > 0 {
+        keys.push(parts(ANOMALOUS, &[client_text, app_text]));
+    }
+    keys.push(parts(APP, &[app_text, client_text]));
+}
+
+fn parts(family: u8, parts: &[&str]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len() + 1).sum::<usize>());
+    key.push(family);
+    push_parts(&mut key, parts);
+    key
+}
+
+fn push_parts(key: &mut Vec<u8>, parts: &[&str]) {
+    for (place, part) in parts.iter().enumerate() {
+        if place > 0 {
+            key.push(END);
+        }
+        key.extend_from_slice(part.as_bytes());
+    }
+}
+
+fn ended_parts(family: u8, leading: &[&str]) -> Vec<u8> {
+    let mut key = parts(family, leading);
+    key.push(END);
+    key
+}
+
+fn client_and_app(rest: &[u8]) -> Result<(ClientKey, AppKey), KeyError> {
+    let (client, app) = split_part(rest)?;
+    Ok((ClientKey::new(text(client)?)?, AppKey::new(text(app)?)?))
+}
+
+fn parse_realm(part: &[u8]) -> Result<Realm, KeyError> {
+    let text = text(part)?;
+    // Reading a realm upper-cases it; a key that is stored otherwise is none.
+    Realm::parse(text).ok().filter(|realm| realm.as_str() == text).ok_or(KeyError::Realm)
+}
+
+const SIGN: u64 = 1 << 63;
+
+fn ordered(instant: Timestamp) -> [u8; 8] {
+    (instant.as_millis().cast_unsigned() ^ SIGN).to_be_bytes()
+}
+
+fn parse_ordered(bytes: [u8; 8]) -> Timestamp {
+    Timestamp::from_millis((u64::from_be_bytes(bytes) ^ SIGN).cast_signed())
+}
+
+#[cfg(test)]
+mod tests;

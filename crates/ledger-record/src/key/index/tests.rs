@@ -1,0 +1,161 @@
+use ledger_core::policy::Policy;
+use ledger_core::state::{Anomalies, Anomaly, AnomalyCode, Pin, PinnedBy, Window};
+
+use super::*;
+
+fn realm(text: &str) -> Realm {
+    Realm::parse(text).unwrap()
+}
+
+fn client() -> ClientKey {
+    ClientKey::new("acme").unwrap()
+}
+
+fn app() -> AppKey {
+    AppKey::new("app").unwrap()
+}
+
+fn every_entry() -> Vec<(IndexEntry, &'static [u8])> {
+    let (client, app) = (client(), app());
+    vec![
+        (
+            IndexEntry::Realm { realm: realm("EU"), client: client.clone(), app: app.clone() },
+            b"\x01EU\0acme\0app",
+        ),
+        (
+            IndexEntry::Alignment {
+                app: app.clone(),
+                pinned: realm("EU"),
+                product: realm("US"),
+                client: client.clone(),
+            },
+            b"\x02app\0EU\0US\0acme",
+        ),
+        (IndexEntry::SplitBrain { client: client.clone(), app: app.clone() }, b"\x03acme\0app"),
+        (
+            IndexEntry::WindowEnd {
+                end: Timestamp::from_millis(258),
+                client: client.clone(),
+                app: app.clone(),
+            },
+            b"\x04\x80\0\0\0\0\0\x01\x02acme\0app",
+        ),
+        (IndexEntry::Anomalous { client: client.clone(), app: app.clone() }, b"\x05acme\0app"),
+        (IndexEntry::App { app, client }, b"\x06app\0acme"),
+    ]
+}
+
+#[test]
+fn the_bytes_are_frozen() {
+    for (entry, bytes) in every_entry() {
+        assert_eq!(entry.encode(), bytes, "{entry:?}");
+        assert_eq!(IndexEntry::decode(bytes), Ok(entry));
+    }
+}
+
+#[test]
+fn refuses_what_is_no_entry() {
+    let refused: [&[u8]; 11] = [
+        b"",
+        b"\x00acme\0app",
+        b"\x07acme\0app",
+        b"\x01eu\0acme\0app",
+        b"\x01EU\0acme",
+        b"\x01EU\0acme\0app\0",
+        b"\x02app\0EU\0acme",
+        b"\x03acme",
+        b"\x04\x80\0\0\0\0\0\x01",
+        b"\x05acme\0app\0app",
+        b"\x06app\0",
+    ];
+    for key in refused {
+        assert!(IndexEntry::decode(key).is_err(), "{key:?}");
+    }
+}
+
+#[test]
+fn windows_stand_in_order_of_their_end() {
+    let at = |ms| {
+        let end = Timestamp::from_millis(ms);
+        IndexEntry::WindowEnd { end, client: client(), app: app() }.encode()
+    };
+    let ordered = [i64::MIN, -1, 0, 1, 255, 256, i64::MAX].map(at);
+    assert!(ordered.is_sorted());
+    let split = windows_from(Timestamp::from_millis(1));
+    assert!(ordered[2] < split && split <= ordered[3]);
+    assert_eq!(ordered.iter().filter(|key| key.starts_with(&windows_prefix())).count(), 7);
+}
+
+#[test]
+fn prefixes_belong_to_one_list() {
+    let keys: Vec<_> = every_entry().into_iter().map(|(entry, _)| entry.encode()).collect();
+    let prefixes = [
+        realm_prefix(realm("EU")),
+        alignment_prefix(Some(&app())),
+        split_brain_prefix(),
+        windows_prefix(),
+        anomalous_prefix(),
+        app_prefix(&app()),
+    ];
+    for (place, prefix) in prefixes.iter().enumerate() {
+        let found: Vec<_> = (0..keys.len()).filter(|at| keys[*at].starts_with(prefix)).collect();
+        assert_eq!(found, [place]);
+    }
+    assert!(keys[1].starts_with(&alignment_prefix(None)));
+    assert!(keys[1].starts_with(&alignment_class_prefix(&app(), realm("EU"), realm("US"))));
+    assert!(!keys[1].starts_with(&alignment_class_prefix(&app(), realm("US"), realm("EU"))));
+}
+
+fn entries_of(product: Option<Realm>, installation: Installation) -> Vec<IndexEntry> {
+    let tenant =
+        Tenant { product_realm: product, installations: [(app(), installation)].into(), ..Tenant::default() };
+    let keys = index_keys(&client(), &tenant);
+    assert!(keys.is_sorted());
+    keys.iter().map(|key| IndexEntry::decode(key).unwrap()).collect()
+}
+
+fn pinned(status: Status) -> Installation {
+    let pin = Pin { realm: realm("EU"), since: Timestamp::from_millis(1), by: PinnedBy::Observed };
+    Installation { status, pin: Some(pin), ..Installation::default() }
+}
+
+fn anomalies() -> Anomalies {
+    let mut anomalies = Anomalies::default();
+    anomalies.push(Anomaly { seq: 1, code: AnomalyCode::InstallNotSeen });
+    anomalies
+}
+
+#[test]
+fn an_installation_is_listed_under_all_that_holds_for_it() {
+    let by_app = IndexEntry::App { app: app(), client: client() };
+    let by_realm = IndexEntry::Realm { realm: realm("EU"), client: client(), app: app() };
+    assert_eq!(entries_of(Some(realm("US")), Installation::default()), [by_app.clone()]);
+
+    let installed =
+        Installation { data_realm: Some(realm("DE")), anomalies: anomalies(), ..pinned(Status::Installed) };
+    let aligned =
+        IndexEntry::Alignment { app: app(), pinned: realm("EU"), product: realm("US"), client: client() };
+    let split = IndexEntry::SplitBrain { client: client(), app: app() };
+    let anomalous = IndexEntry::Anomalous { client: client(), app: app() };
+    assert_eq!(
+        entries_of(Some(realm("US")), installed),
+        [by_realm.clone(), aligned, split, anomalous, by_app.clone()]
+    );
+
+    let in_place = Installation { data_realm: Some(realm("EU")), ..pinned(Status::Installed) };
+    assert_eq!(entries_of(None, in_place), [by_realm.clone(), by_app.clone()]);
+
+    let start = Timestamp::from_millis(5);
+    for (end, stands_at) in
+        [(Some(Timestamp::from_millis(9)), Timestamp::from_millis(9)), (None, Timestamp::MAX)]
+    {
+        let window = Window { policy: Policy::Indefinite, start, end, forgotten: false };
+        let gone = Installation {
+            window: Some(window),
+            data_realm: Some(realm("DE")),
+            ..pinned(Status::Uninstalled)
+        };
+        let ends = IndexEntry::WindowEnd { end: stands_at, client: client(), app: app() };
+        assert_eq!(entries_of(Some(realm("US")), gone), [by_realm.clone(), ends, by_app.clone()]);
+    }
+}

@@ -1,0 +1,184 @@
+//! Keys of the `log` and of the two families that point into it.
+//!
+//! ```text
+//! stream = kind u8 ‖ key ‖ 00       01 tenant (client key) · 02 app (app key) · 03 rejected (empty)
+//! log    = stream ‖ seq u64
+//! ids    = stream ‖ event id
+//! ```
+//!
+//! All records of a stream stand together in order of seq, so a tenant's history is one range. The stream
+//! and the seq stand in the key only: [`crate::record::Record::decode`] takes them from here.
+
+use ledger_core::ids::{AppKey, ClientKey, EventId};
+
+use super::{END, KeyError, split_ended_number, split_part, text};
+use crate::record::Stream;
+
+/// Kind of the streams of tenants; all their keys, in `log` and in `ids`, begin with it.
+pub const TENANT: u8 = 1;
+/// Kind of the app-level streams.
+pub const APP: u8 = 2;
+/// Kind of the stream of refused input.
+pub const REJECTED: u8 = 3;
+
+/// Key of a record: in `log`, and as the value in `positions`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogKey {
+    /// Whose log.
+    pub stream: Stream,
+    /// Dense in the stream, from 1.
+    pub seq: u64,
+}
+
+impl LogKey {
+    /// The key as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        log(&self.stream, self.seq)
+    }
+
+    /// Reads a key of `log`, or a value of `positions`.
+    pub fn decode(key: &[u8]) -> Result<Self, KeyError> {
+        let (stream, seq) = split_ended_number(key)?;
+        Ok(Self { stream: parse_stream(stream)?, seq })
+    }
+}
+
+impl Stream {
+    /// The kind, as in keys and in the audit trail.
+    #[must_use]
+    pub const fn kind(&self) -> u8 {
+        match self {
+            Self::Tenant(_) => TENANT,
+            Self::App(_) => APP,
+            Self::Rejected => REJECTED,
+        }
+    }
+
+    /// The key, empty for rejected input.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Tenant(client) => client.as_str(),
+            Self::App(app) => app.as_str(),
+            Self::Rejected => "",
+        }
+    }
+}
+
+/// Key of a record.
+#[must_use]
+pub fn log(stream: &Stream, seq: u64) -> Vec<u8> {
+    with_suffix(stream, &seq.to_be_bytes())
+}
+
+/// What the keys of all records, or of all event ids, of a stream begin with, and no others.
+#[must_use]
+pub fn stream_prefix(stream: &Stream) -> Vec<u8> {
+    with_suffix(stream, &[])
+}
+
+/// Key of an event id, whose value is a reference to the seq that it was recorded with.
+#[must_use]
+pub fn id(stream: &Stream, id: &EventId) -> Vec<u8> {
+    with_suffix(stream, id.as_bytes())
+}
+
+/// Reads a key of `ids`.
+pub fn parse_id(key: &[u8]) -> Result<(Stream, EventId), KeyError> {
+    let (stream, id) = split_part(key)?;
+    Ok((parse_stream(stream)?, EventId::new(text(id)?)?))
+}
+
+fn with_suffix(stream: &Stream, suffix: &[u8]) -> Vec<u8> {
+    let key = stream.key().as_bytes();
+    let mut bytes = Vec::with_capacity(key.len() + suffix.len() + 2);
+    bytes.push(stream.kind());
+    bytes.extend_from_slice(key);
+    bytes.push(END);
+    bytes.extend_from_slice(suffix);
+    bytes
+}
+
+fn parse_stream(bytes: &[u8]) -> Result<Stream, KeyError> {
+    let (&kind, key) = bytes.split_first().ok_or(KeyError::Truncated { length: bytes.len() })?;
+    match kind {
+        TENANT => Ok(Stream::Tenant(ClientKey::new(text(key)?)?)),
+        APP => Ok(Stream::App(AppKey::new(text(key)?)?)),
+        REJECTED if key.is_empty() => Ok(Stream::Rejected),
+        REJECTED => Err(KeyError::Divided),
+        found => Err(KeyError::UnknownKind { found }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(key: &str) -> Stream {
+        Stream::Tenant(ClientKey::new(key).unwrap())
+    }
+
+    #[test]
+    fn the_bytes_are_frozen() {
+        assert_eq!(log(&tenant("acme"), 258), b"\x01acme\0\0\0\0\0\0\0\x01\x02");
+        assert_eq!(log(&Stream::App(AppKey::new("app").unwrap()), 1), b"\x02app\0\0\0\0\0\0\0\0\x01");
+        assert_eq!(log(&Stream::Rejected, u64::MAX), b"\x03\0\xff\xff\xff\xff\xff\xff\xff\xff");
+        assert_eq!(id(&tenant("acme"), &EventId::new("e-1").unwrap()), b"\x01acme\0e-1");
+    }
+
+    #[test]
+    fn comes_back_as_it_was() {
+        for stream in [tenant("größe"), Stream::App(AppKey::new("x").unwrap()), Stream::Rejected] {
+            for seq in [0, 1, u64::MAX] {
+                let key = LogKey { stream: stream.clone(), seq };
+                assert_eq!(LogKey::decode(&key.encode()), Ok(key));
+            }
+            let event_id = EventId::new("e 1").unwrap();
+            assert_eq!(parse_id(&id(&stream, &event_id)), Ok((stream, event_id)));
+        }
+    }
+
+    #[test]
+    fn byte_order_is_stream_then_seq() {
+        let ordered = [
+            log(&tenant("a"), 1),
+            log(&tenant("a"), 256),
+            log(&tenant("a b"), 1),
+            log(&tenant("a.b"), 1),
+            log(&tenant("ab"), 1),
+            log(&Stream::App(AppKey::new("a").unwrap()), 1),
+            log(&Stream::Rejected, 1),
+        ];
+        assert!(ordered.is_sorted(), "{ordered:?}");
+    }
+
+    #[test]
+    fn a_prefix_belongs_to_one_stream() {
+        let prefix = stream_prefix(&tenant("a"));
+        assert!(log(&tenant("a"), 1).starts_with(&prefix));
+        assert!(!log(&tenant("a.b"), 1).starts_with(&prefix));
+        assert!(!log(&Stream::App(AppKey::new("a").unwrap()), 1).starts_with(&prefix));
+    }
+
+    #[test]
+    fn refuses_what_is_no_key() {
+        let good = log(&tenant("acme"), 7);
+        for length in 0..good.len() {
+            assert!(LogKey::decode(&good[..length]).is_err(), "{length}");
+        }
+        let refused: [&[u8]; 5] = [
+            b"\x00acme\0\0\0\0\0\0\0\0\x01",
+            b"\x04acme\0\0\0\0\0\0\0\0\x01",
+            b"\x03acme\0\0\0\0\0\0\0\0\x01",
+            b"\x01\0\0\0\0\0\0\0\0\x01",
+            b"\x01ac\0me\0\0\0\0\0\0\0\0\x01",
+        ];
+        for key in refused {
+            assert!(LogKey::decode(key).is_err(), "{key:?}");
+        }
+        assert!(parse_id(b"\x01acme").is_err());
+        assert!(parse_id(b"\x01acme\0").is_err());
+        assert!(parse_id(b"\x01acme\0a\0b").is_err());
+    }
+}
