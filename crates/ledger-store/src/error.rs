@@ -1,0 +1,286 @@
+//! What can go wrong, one enum per operation.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ledger_record::codec::DecodeError;
+use ledger_record::key::{Family, KeyError};
+
+use crate::ShardId;
+
+/// The key-value store failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// RocksDB says so.
+    #[error("{doing} failed")]
+    RocksDb {
+        /// What was to be done.
+        doing: &'static str,
+        /// What RocksDB says.
+        source: rocksdb::Error,
+    },
+    /// A column family is gone.
+    #[error("the column family {name} is missing")]
+    NoFamily {
+        /// Its name on disk.
+        name: String,
+    },
+}
+
+/// Stored bytes are not what this version or any earlier one wrote: the disk, or a foreign writer.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "damaged entry in {} at key {}: {cause}; if it is in tenants, apps, ids or index, `rebuild` mends it",
+    family.as_str(),
+    key.escape_ascii()
+)]
+pub struct Damaged {
+    /// Where.
+    pub family: Family,
+    /// Which entry.
+    pub key: Vec<u8>,
+    /// What is wrong with it.
+    pub cause: Damage,
+}
+
+/// What is wrong with an entry.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// The key, or a reference to one, does not decode.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The value does not decode.
+    #[error(transparent)]
+    Value(#[from] DecodeError),
+    /// The entry is referred to and not there.
+    #[error("another entry refers to it, and it is missing")]
+    Missing,
+    /// The entry is there and must not be.
+    #[error("it is of another kind than its place demands")]
+    Misplaced,
+}
+
+/// A read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The key-value store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// An entry does not decode, or contradicts another one.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// What was known "as of" a record that was never recorded.
+    #[error("seq {asked} is not recorded for this tenant, the last one is {last}")]
+    NoSuchSeq {
+        /// The seq that was asked for.
+        asked: u64,
+        /// The last seq of the tenant, 0 for none.
+        last: u64,
+    },
+}
+
+/// Waiting for a position failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// The time was over before the record was there.
+    #[error("position {asked} is not recorded yet, the next one is {next}; ask again later")]
+    TimedOut {
+        /// The position that was asked for.
+        asked: u64,
+        /// Position that the next record gets.
+        next: u64,
+    },
+    /// Nothing more will be recorded until the shard is opened anew.
+    #[error(transparent)]
+    Poisoned(#[from] Arc<Poison>),
+    /// The read failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Why a writer takes nothing more: a write failed, and nobody knows how much of it is on disk.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "shard {shard} stopped writing at position {next_position}, after a write failed; \
+     see to the disk, then open it anew (restart)"
+)]
+pub struct Poison {
+    /// Which shard.
+    pub shard: ShardId,
+    /// The position up to which everything is durable.
+    pub next_position: u64,
+    /// The failure.
+    #[source]
+    pub cause: StorageError,
+}
+
+/// Appending failed. Nothing of the batch is recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The key-value store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// An entry that the new record rests on does not decode, or contradicts another one.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// An earlier write failed.
+    #[error(transparent)]
+    Poisoned(#[from] Arc<Poison>),
+    /// Something earlier in this batch failed, so the batch cannot be committed.
+    #[error("an earlier message of this batch failed, begin a new one")]
+    Abandoned,
+}
+
+impl From<ReadError> for AppendError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Storage(error) => Self::Storage(error),
+            ReadError::Damaged(error) => Self::Damaged(error),
+            // The writer never asks for what was known.
+            ReadError::NoSuchSeq { .. } => Self::Abandoned,
+        }
+    }
+}
+
+/// A data directory or a shard could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A newer program wrote it: exit code 4.
+    #[error("{path} has format {found}, this program reads up to {supported}; use a newer realm-ledger", path = path.display())]
+    NewerFormat {
+        /// The file or shard.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest that is known here.
+        supported: u32,
+    },
+    /// The directory holds no ledger, and none was to be created.
+    #[error("{path} holds no ledger; check the path, or create one with `serve` or `import`", path = path.display())]
+    NotALedger {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// `ledger.json` is not what this program writes.
+    #[error("{path} is damaged; restore it from a backup", path = path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The name is no topic name, so it cannot name a directory either.
+    #[error("{topic:?} is no topic name: 1 to 249 of letters, digits, '.', '_' and '-'")]
+    TopicName {
+        /// The name.
+        topic: String,
+    },
+    /// The topic was never bound, or has no such partition.
+    #[error("shard {shard} is not part of this ledger, which knows {partitions} partitions of that topic")]
+    Unbound {
+        /// The shard.
+        shard: ShardId,
+        /// Partitions of the topic; 0 for an unknown topic.
+        partitions: u32,
+    },
+    /// There is nothing to read yet.
+    #[error("shard {shard} has no data in this ledger")]
+    NoShard {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// Another process, or another handle in this one, writes to the shard.
+    #[error("shard {shard} is open for writing elsewhere; stop the other process, or read only")]
+    Locked {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// The shard's own identity is another one than its place in the data directory says.
+    #[error("{path} is shard {found}, moved here from elsewhere; expected {expected}", path = path.display())]
+    WrongShard {
+        /// The directory.
+        path: PathBuf,
+        /// What it should be.
+        expected: Box<str>,
+        /// What it says it is.
+        found: Box<str>,
+    },
+    /// A column family is gone, or one is there that nobody wrote.
+    #[error("shard {shard} lacks the column family {name}; restore it from a backup")]
+    MissingFamily {
+        /// The shard.
+        shard: ShardId,
+        /// The family.
+        name: String,
+    },
+    /// The files kept changing under a read-only opening.
+    #[error("shard {shard} changed under the reader {tries} times; try again")]
+    Restless {
+        /// The shard.
+        shard: ShardId,
+        /// How often it was tried.
+        tries: u32,
+        /// The last failure.
+        #[source]
+        source: StorageError,
+    },
+    /// The data directory was opened read-only.
+    #[error("{path} was opened for reading only", path = path.display())]
+    ReadOnly {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file or directory could not be read or written.
+    #[error("{path} could not be read or written", path = path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The key-value store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// An entry does not decode.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
+
+/// The data directory belongs to another source.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another cluster, topic or number of partitions: exit code 4.
+    #[error(
+        "this ledger was filled from {topic} with {what} {stored}, now it is {found}; \
+         use another data directory, or the cluster this one belongs to"
+    )]
+    Differs {
+        /// The topic.
+        topic: String,
+        /// `cluster id`, `topic id` or `partitions`.
+        what: &'static str,
+        /// As remembered.
+        stored: String,
+        /// As it is now.
+        found: String,
+    },
+    /// The memory of it could not be read or written.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// Building the projections anew failed; those that were live before still are.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The shard could not be opened for writing.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Reading the log failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The key-value store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}

@@ -1,0 +1,52 @@
+//! What a store may use of the machine, for all its shards together (I-8). Every bound is here.
+
+/// Limits shared by every shard of a data directory. Files are bounded per shard, memory in total.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Decoded-on-read blocks, index and filter blocks of all shards, and the memtables, which are charged
+    /// to the same cache: the native memory of the store stays near this figure.
+    pub block_cache_bytes: usize,
+    /// Memtables of all shards together. Above it the fullest one is written out; it is part of
+    /// [`Self::block_cache_bytes`], not beside it.
+    pub write_buffer_bytes: usize,
+    /// Folded tenants that one shard's writer keeps decoded between batches.
+    pub tenant_cache_bytes: usize,
+    /// Threads for flushes and compactions of all shards together.
+    pub background_jobs: u32,
+    /// Table files that one shard holds open for writing and reading. A shard opened read-only holds all of
+    /// its files open instead: the server beside it may delete them at any time.
+    pub open_files_per_shard: u32,
+    /// Write-ahead log of one shard; above it the oldest memtables are written out. Bounds what a start
+    /// after a crash has to replay, and what a read-only opening keeps in memory.
+    pub wal_bytes_per_shard: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            block_cache_bytes: 512 * MIB,
+            write_buffer_bytes: 256 * MIB,
+            tenant_cache_bytes: 64 * MIB,
+            background_jobs: 2,
+            open_files_per_shard: 512,
+            wal_bytes_per_shard: 256 * MIB as u64,
+        }
+    }
+}
+
+const MIB: usize = 1024 * 1024;
+
+/// Records that a scan in position order fetches at a time.
+pub(crate) const POSITIONS_AT_A_TIME: usize = 256;
+
+/// Events of tenants folded anew that a batch keeps decoded, in case the same tenant is late again.
+pub(crate) const LATE_EVENTS_KEPT: usize = 200_000;
+
+/// Rows of apps that a writer keeps between batches.
+pub(crate) const APP_ROWS_KEPT: usize = 4096;
+
+/// Read-ahead of whole-shard scans.
+pub(crate) const SCAN_READAHEAD_BYTES: usize = 2 * MIB;
+
+/// Tries to open a shard read-only while the server beside it deletes files.
+pub(crate) const READ_ONLY_TRIES: u32 = 20;
