@@ -1,0 +1,121 @@
+//! A ledger in memory that takes records as they arrive: the incremental path, in a few lines.
+
+use std::collections::BTreeMap;
+
+use ledger_core::event::{Body, Event};
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::tenant::{Change, Entry, Outcome, Tenant};
+use ledger_core::time::Timestamp;
+use ledger_core::timeline::AppTimelines;
+
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) tenants: BTreeMap<ClientKey, Kept>,
+    pub(crate) apps: AppTimelines,
+    app_events: Vec<Event>,
+}
+
+/// A tenant's log, and its state as it was brought along.
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub(crate) log: Vec<Event>,
+    pub(crate) tenant: Tenant,
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) late_app_changes: Vec<Vec<Change>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Appended,
+    Duplicate,
+    Conflict,
+}
+
+impl Kept {
+    pub(crate) fn entries(&self) -> Vec<Entry<'_>> {
+        self.log.iter().zip(1..).map(|(event, seq)| Entry { seq, event }).collect()
+    }
+}
+
+impl Ledger {
+    pub(crate) fn of(events: impl IntoIterator<Item = Event>) -> Self {
+        let mut ledger = Self::default();
+        for event in events {
+            ledger.take(event);
+        }
+        ledger
+    }
+
+    pub(crate) fn take(&mut self, event: Event) -> Taken {
+        match event.client().cloned() {
+            Some(client) => self.take_for_tenant(client, event),
+            None => self.take_for_app(event),
+        }
+    }
+
+    fn take_for_tenant(&mut self, client: ClientKey, event: Event) -> Taken {
+        let kept = self.tenants.entry(client).or_default();
+        if let Some(repeat) = repeats(&kept.log, &event) {
+            return repeat;
+        }
+        let entry = Entry { seq: kept.log.len() as u64 + 1, event: &event };
+        let is_late = kept.tenant.is_late(&event, &self.apps);
+        let outcome = if kept.tenant.is_last(&event) {
+            kept.tenant.append(entry, &self.apps)
+        } else {
+            let (tenant, outcome) = Tenant::append_late(&kept.entries(), entry, &self.apps);
+            kept.tenant = tenant;
+            outcome
+        };
+        assert_eq!(outcome.late, is_late);
+        kept.outcomes.push(outcome);
+        kept.log.push(event);
+        Taken::Appended
+    }
+
+    fn take_for_app(&mut self, event: Event) -> Taken {
+        let Body::App { app, fact } = &event.body else {
+            unreachable!("only app-level events have no tenant")
+        };
+        let same_app: Vec<_> =
+            self.app_events.iter().filter(|known| known.app() == Some(app)).cloned().collect();
+        if let Some(repeat) = repeats(&same_app, &event) {
+            return repeat;
+        }
+        let mut after = self.apps.clone();
+        after.insert(app, event.time, event.id.clone(), fact);
+        for kept in self.tenants.values_mut() {
+            if kept.tenant.app_event_is_late(app, event.time, &event.id, self.apps.of(app)) {
+                let entries = kept.entries();
+                let (tenant, changes) = Tenant::corrections_of_app_event(&entries, &self.apps, &after, app);
+                kept.tenant = tenant;
+                kept.late_app_changes.push(changes);
+            }
+        }
+        self.apps = after;
+        self.app_events.push(event);
+        Taken::Appended
+    }
+
+    /// Every tenant folded from zero.
+    pub(crate) fn from_zero(&self, at: Timestamp) -> BTreeMap<ClientKey, Tenant> {
+        let folded = |(client, kept): (&ClientKey, &Kept)| {
+            (client.clone(), Tenant::as_of(&kept.entries(), &self.apps, at))
+        };
+        self.tenants.iter().map(folded).collect()
+    }
+
+    pub(crate) fn incremental(&self) -> BTreeMap<ClientKey, Tenant> {
+        self.tenants.iter().map(|(client, kept)| (client.clone(), kept.tenant.clone())).collect()
+    }
+
+    pub(crate) fn only(&self, app: &AppKey) -> &ledger_core::state::Installation {
+        let tenant = &self.tenants.values().next().unwrap().tenant;
+        &tenant.installations[app]
+    }
+}
+
+fn repeats(log: &[Event], event: &Event) -> Option<Taken> {
+    let known = log.iter().find(|known| known.id == event.id)?;
+    Some(if known == event { Taken::Duplicate } else { Taken::Conflict })
+}

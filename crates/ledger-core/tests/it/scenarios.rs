@@ -1,0 +1,82 @@
+//! The worked histories: what they expect, from zero and record by record.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ledger_core::time::Timestamp;
+use serde_json::Value;
+
+use crate::ledger::{Ledger, Taken};
+use crate::{reader, shown};
+
+const COUNT: usize = 22;
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/scenarios")
+}
+
+fn scenarios() -> Vec<Value> {
+    let mut paths: Vec<_> = fs::read_dir(directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    paths.sort();
+    assert_eq!(paths.len(), COUNT, "a scenario came or went");
+    paths.iter().map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).collect()
+}
+
+/// Plays a scenario, and holds what was refused against what it says.
+fn play(scenario: &Value) -> Ledger {
+    let mut ledger = Ledger::default();
+    let mut conflicts = Vec::new();
+    for (event, line) in scenario["events"].as_array().unwrap().iter().zip(1..) {
+        if ledger.take(reader::event(event)) == Taken::Conflict {
+            conflicts.push(serde_json::json!({"line": line, "reason": "event-id-conflict"}));
+        }
+    }
+    let rejected = scenario["rejected"].as_array().cloned().unwrap_or_default();
+    assert_eq!(conflicts, rejected, "{}", scenario["name"]);
+    ledger
+}
+
+fn shown_at(ledger: &Ledger, at: Timestamp) -> Value {
+    let folded = ledger.from_zero(at);
+    folded.iter().flat_map(|(client, tenant)| shown::tenant(client, tenant, &ledger.apps, at)).collect()
+}
+
+#[test]
+fn every_state_is_as_expected() {
+    for scenario in scenarios() {
+        let ledger = play(&scenario);
+        for expect in scenario["expect"].as_array().unwrap() {
+            let at = reader::instant(&expect["at"]).unwrap();
+            let shown = shown_at(&ledger, at);
+            assert_eq!(
+                serde_json::to_string_pretty(&shown).unwrap(),
+                serde_json::to_string_pretty(&expect["states"]).unwrap(),
+                "{} at {}",
+                scenario["name"],
+                expect["at"]
+            );
+        }
+    }
+}
+
+#[test]
+fn record_by_record_is_the_fold_from_zero() {
+    for scenario in scenarios() {
+        let ledger = play(&scenario);
+        assert_eq!(ledger.incremental(), ledger.from_zero(Timestamp::MAX), "{}", scenario["name"]);
+    }
+}
+
+#[test]
+fn arrival_backwards_changes_nothing_but_seqs() {
+    for scenario in scenarios() {
+        let mut events: Vec<_> = scenario["events"].as_array().unwrap().iter().map(reader::event).collect();
+        events.reverse();
+        let ledger = Ledger::of(events);
+        assert_eq!(ledger.incremental(), ledger.from_zero(Timestamp::MAX), "{}", scenario["name"]);
+    }
+}
