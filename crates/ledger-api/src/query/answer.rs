@@ -1,0 +1,141 @@
+//! The answers: the payload, and how fresh it is. The command line prints the payload only.
+
+use ledger_record::json::{DecisionJson, ExplanationJson, QuarantineJson, RecordJson, StateJson};
+use serde::Serialize;
+
+/// One installation.
+#[derive(Debug, Clone, Serialize)]
+pub struct InstallationAnswer {
+    /// Its state.
+    pub installation: StateJson,
+    /// Of the shard that has the tenant.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// All installations of a tenant, by app key.
+#[derive(Debug, Clone, Serialize)]
+pub struct TenantAnswer {
+    /// Their states.
+    pub installations: Vec<StateJson>,
+    /// Of the shard that has the tenant.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// A page of installations. A page can be short, or empty, and not the last: go on while there is a cursor.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstallationList {
+    /// Their states, by client key then app key; with a window filter by end of the window.
+    pub installations: Vec<StateJson>,
+    /// Tenants that would be here if their history were in one partition.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedTenant>,
+    /// Where the next page begins; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+    /// Of every shard.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// A tenant that a list leaves out, because no shard has its whole history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedTenant {
+    /// Who.
+    pub client_key: String,
+    /// `tenant-in-two-partitions`
+    pub code: &'static str,
+    /// Where it was found, as `topic/partition`.
+    pub shards: Vec<String>,
+}
+
+/// Records of a tenant, in order of arrival.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogAnswer {
+    /// The records.
+    pub records: Vec<RecordJson>,
+    /// Where to go on; absent when nothing follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_seq: Option<u64>,
+    /// Of the shard that has the tenant.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// Why an installation is where it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExplanationAnswer {
+    /// In sentences, each with the records it rests on.
+    pub explanation: ExplanationJson,
+    /// Of the shard that has the tenant.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// The decision that an install would get.
+#[derive(Debug, Clone, Serialize)]
+pub struct PreviewAnswer {
+    /// The decision, without a seq.
+    pub decision: DecisionJson,
+    /// Of the shard that answered.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// A page of what was refused, by shard, then in order of arrival.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantineList {
+    /// The items.
+    pub items: Vec<QuarantineJson>,
+    /// Where the next page begins; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+    /// Of every shard.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// One refused message.
+#[derive(Debug, Clone, Serialize)]
+pub struct QuarantineAnswer {
+    /// The item.
+    pub item: QuarantineJson,
+    /// Of its shard.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// How fresh a shard's part of an answer is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FreshnessJson {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// `IDLE`, `CATCHING_UP`, `LIVE` or `HALTED`.
+    pub phase: &'static str,
+    /// The next offset of the topic that the answer has not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// Messages behind the end of the partition; absent when unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
+    /// The same in time; absent when unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<u64>,
+    /// The last position that the answer includes; absent when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// Why nothing new arrives any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halted: Option<HaltedJson>,
+    /// Tenants of this shard that another one has too; questions about them are refused.
+    pub split_tenants: u64,
+}
+
+/// Why a shard stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HaltedJson {
+    /// Stable, for alerts.
+    pub code: &'static str,
+    /// What happened, and what the operator can do.
+    pub message: String,
+}

@@ -1,0 +1,118 @@
+//! Why a question is not answered.
+
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_store::{ReadError, ShardId, WaitError};
+
+/// Why a question is not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// Nothing is recorded of the tenant.
+    #[error("nothing is recorded of tenant {client}")]
+    UnknownTenant {
+        /// Who was asked for.
+        client: ClientKey,
+    },
+    /// The tenant has, or at that instant had, no installation of the app.
+    #[error("tenant {client} has no installation of app {app} at that instant, as far as known")]
+    UnknownInstallation {
+        /// Who was asked for.
+        client: ClientKey,
+        /// What was asked for.
+        app: AppKey,
+    },
+    /// Nothing is recorded of the app, so there is nothing to decide by.
+    #[error("nothing is recorded of app {app}")]
+    UnknownApp {
+        /// What was asked for.
+        app: AppKey,
+    },
+    /// There is no such item in quarantine.
+    #[error("shard {shard} has no item {seq} in quarantine")]
+    UnknownItem {
+        /// Which shard.
+        shard: ShardId,
+        /// The item's number there.
+        seq: u64,
+    },
+    /// The tenant's events are in more than one partition: none of them has the whole history.
+    #[error(
+        "the events of tenant {client} are in {}; answering from one would leave out the others, \
+         see that the producer keys by client key, and import the tenant anew",
+        listed(shards)
+    )]
+    TenantInTwoPartitions {
+        /// Who was asked for.
+        client: ClientKey,
+        /// Where it was found.
+        shards: Vec<ShardId>,
+    },
+    /// Not found, but not every shard could be asked.
+    #[error("not found, but {} could not be asked; see /readyz for the reason", listed(shards))]
+    ShardsUnavailable {
+        /// Those that could not be asked.
+        shards: Vec<ShardId>,
+    },
+    /// The cursor belongs to another list, or to none.
+    #[error("the cursor belongs to another list; begin again without one, or repeat the list's parameters")]
+    ForeignCursor,
+    /// A seq counts within one tenant.
+    #[error("a seq counts within one tenant, so a list cannot be as known at one; give an instant")]
+    SeqOfNoTenant,
+    /// The position that was asked for is not there yet.
+    #[error(transparent)]
+    Wait(WaitError),
+    /// The stored data could not be read.
+    #[error(transparent)]
+    Read(ReadError),
+    /// What was known "as of" a record that was never recorded.
+    #[error("seq {asked} is not recorded for this tenant, the last one is {last}")]
+    SeqNotRecorded {
+        /// The seq that was asked for.
+        asked: u64,
+        /// The last seq of the tenant.
+        last: u64,
+    },
+}
+
+impl QueryError {
+    /// Stable, for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownTenant { .. }
+            | Self::UnknownInstallation { .. }
+            | Self::UnknownApp { .. }
+            | Self::UnknownItem { .. } => "not-found",
+            Self::TenantInTwoPartitions { .. } => "tenant-in-two-partitions",
+            Self::ShardsUnavailable { .. } => "shard-unavailable",
+            Self::ForeignCursor => "invalid-cursor",
+            Self::SeqOfNoTenant => "invalid-parameter",
+            Self::SeqNotRecorded { .. } => "seq-not-recorded",
+            Self::Wait(WaitError::TimedOut { .. }) => "position-not-reached",
+            Self::Wait(WaitError::Poisoned(_)) => "shard-halted",
+            Self::Wait(WaitError::Read(_)) | Self::Read(_) => "storage",
+        }
+    }
+}
+
+impl From<ReadError> for QueryError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NoSuchSeq { asked, last } => Self::SeqNotRecorded { asked, last },
+            error @ (ReadError::Storage(_) | ReadError::Damaged(_)) => Self::Read(error),
+        }
+    }
+}
+
+impl From<WaitError> for QueryError {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::Read(error) => error.into(),
+            error @ (WaitError::TimedOut { .. } | WaitError::Poisoned(_)) => Self::Wait(error),
+        }
+    }
+}
+
+fn listed(shards: &[ShardId]) -> String {
+    shards.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
