@@ -1,1 +1,19 @@
+//! The harness of the integration tests: what they need of the outside world.
+//!
+//! - [`kafka`]: the real Kafka broker as a child process, and everything a test does to it.
+//! - [`process`]: child processes that cannot outlive the test process.
+//! - [`scratch`]: directories that are gone afterwards, whatever happened.
+//!
+//! The tests themselves are one binary, `tests/it/main.rs`; what they read lies in `tests/fixtures`. Nothing
+//! here is used by the product. There are no errors to handle: what fails here fails the test that asked for
+//! it, with a message that says what to do.
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "a harness that cannot go on fails the test, and a panic is how a test fails"
+)]
 
+pub mod kafka;
+pub mod process;
+pub mod scratch;

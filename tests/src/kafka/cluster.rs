@@ -1,0 +1,168 @@
+//! What a test does to a running broker. Every call waits until the broker has done it, or fails the test.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use super::{Received, unique_name};
+
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+/// Of one of several attempts within [`TIMEOUT`].
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A broker by its address.
+///
+/// Every call makes a client of its own: one that lives longer remembers leaders of a topic that was deleted
+/// and made again meanwhile, and asks them for half a minute.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    bootstrap: String,
+}
+
+/// What a reader sees of transactions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Isolation {
+    ReadCommitted,
+    ReadUncommitted,
+}
+
+impl Cluster {
+    /// The broker at `host:port`.
+    pub fn at(bootstrap: String) -> Self {
+        Self { bootstrap }
+    }
+
+    /// `host:port`, as `bootstrap.servers` wants it.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    pub fn create_topic(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let wanted = settings.iter().fold(wanted, |topic, (name, value)| topic.set(name, value));
+        let results = wait(self.admin().create_topics([&wanted], &Self::patience())).expect("create a topic");
+        for result in results {
+            result.unwrap_or_else(|(topic, error)| panic!("cannot create the topic {topic}: {error}"));
+        }
+        for partition in 0..partitions {
+            self.watermarks(topic, partition);
+        }
+    }
+
+    /// Deletes the topic and waits until it is gone, so that the name can be used again.
+    pub fn delete_topic(&self, topic: &str) {
+        let results = wait(self.admin().delete_topics(&[topic], &Self::patience())).expect("delete a topic");
+        for result in results {
+            result.unwrap_or_else(|(topic, error)| panic!("cannot delete the topic {topic}: {error}"));
+        }
+        self.until("the topic is gone", || {
+            let metadata = self.admin().inner().fetch_metadata(None, TIMEOUT).expect("metadata");
+            metadata.topics().iter().all(|known| known.name() != topic).then_some(())
+        });
+    }
+
+    /// Truncates a partition from below, as retention does: `offset` is the first that stays.
+    pub fn delete_records_before(&self, topic: &str, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("a valid offset");
+        let done = wait(self.admin().delete_records(&list, &Self::patience())).expect("delete records");
+        for element in done.elements() {
+            element.error().unwrap_or_else(|error| panic!("cannot delete records of {topic}: {error}"));
+        }
+    }
+
+    /// The first offset there is, and the one the next message will get. Patient with a partition whose leader
+    /// is still to come, as after the creation of a topic or a restart.
+    pub fn watermarks(&self, topic: &str, partition: i32) -> (i64, i64) {
+        self.until("the partition answers", || {
+            self.admin().inner().fetch_watermarks(topic, partition, ATTEMPT_TIMEOUT).ok()
+        })
+    }
+
+    /// Every message of every partition up to the present end, ordered by partition and offset.
+    pub fn read_all(&self, topic: &str, isolation: Isolation) -> Vec<Received> {
+        let consumer = self.reader(isolation);
+        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("metadata of the topic");
+        let mut list = TopicPartitionList::new();
+        for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
+            list.add_partition_offset(topic, partition.id(), Offset::Beginning).expect("a valid offset");
+        }
+        let mut open = list.count();
+        assert!(open > 0, "the topic {topic} has no partitions");
+        consumer.assign(&list).expect("assign the partitions");
+
+        let deadline = Instant::now() + TIMEOUT;
+        let mut received = Vec::new();
+        while open > 0 {
+            assert!(Instant::now() < deadline, "{open} partitions of {topic} not read within {TIMEOUT:?}");
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => received.push(Received::from(message.detach())),
+                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                Some(Err(error)) => panic!("cannot read {topic}: {error}"),
+                None => {}
+            }
+        }
+        received.sort_by_key(|message| (message.partition, message.offset));
+        received
+    }
+
+    /// Whether the broker answers and knows itself as ready.
+    pub(super) fn is_ready(&self) -> bool {
+        let answer = self.admin().inner().fetch_metadata(None, ATTEMPT_TIMEOUT);
+        answer.is_ok_and(|metadata| !metadata.brokers().is_empty())
+    }
+
+    pub(super) fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            // A broker under test goes and comes back; the default waits up to ten seconds before it looks.
+            .set("reconnect.backoff.max.ms", "100")
+            .set("reconnect.backoff.ms", "20");
+        config
+    }
+
+    fn reader(&self, isolation: Isolation) -> BaseConsumer {
+        let isolation = match isolation {
+            Isolation::ReadCommitted => "read_committed",
+            Isolation::ReadUncommitted => "read_uncommitted",
+        };
+        self.client_config()
+            .set("group.id", unique_name("reader"))
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", isolation)
+            .create()
+            .expect("a consumer")
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client_config().create().expect("an admin client")
+    }
+
+    fn patience() -> AdminOptions {
+        AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+    }
+
+    fn until<T>(&self, what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            if let Some(result) = attempt() {
+                return result;
+            }
+            assert!(Instant::now() < deadline, "waited {TIMEOUT:?} on {} until {what}", self.bootstrap);
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn wait<T>(answer: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(answer)
+}

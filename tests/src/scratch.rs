@@ -1,0 +1,59 @@
+//! Directories for one test run.
+//!
+//! A directory is removed when its handle is dropped. One that a killed process or a `static` left behind is
+//! removed by the next run: the name carries the process id, and what belongs to no living process goes.
+
+use std::path::Path;
+use std::sync::Once;
+use std::{env, fs, process};
+
+use tempfile::TempDir;
+
+const PREFIX: &str = "realm-ledger-test-";
+
+/// A new empty directory, removed when dropped.
+pub fn directory() -> TempDir {
+    static SWEEP: Once = Once::new();
+    SWEEP.call_once(|| remove_orphans(&env::temp_dir()));
+    tempfile::Builder::new()
+        .prefix(&format!("{PREFIX}{}-", process::id()))
+        .tempdir()
+        .expect("a temporary directory: is there room, and may this user write there?")
+}
+
+fn remove_orphans(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_str().and_then(owner).is_some_and(|pid| !is_alive(pid)) {
+            // Another run may be sweeping too: whoever is first removes it.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn owner(name: &str) -> Option<u32> {
+    name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
+}
+
+fn is_alive(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_belongs_to_a_dead_process_is_swept() {
+        let parent = tempfile::tempdir().unwrap();
+        // Process ids on Linux end at 2^22.
+        let [dead, alive, foreign] =
+            [format!("{PREFIX}99999999-a"), format!("{PREFIX}{}-a", process::id()), "else-99999999-a".into()]
+                .map(|name| parent.path().join(name));
+        for path in [&dead, &alive, &foreign] {
+            fs::create_dir_all(path.join("inner")).unwrap();
+        }
+        remove_orphans(parent.path());
+        assert_eq!([dead.exists(), alive.exists(), foreign.exists()], [false, true, true]);
+    }
+}
