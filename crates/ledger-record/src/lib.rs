@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 pub mod codec;
+pub mod json;
 pub mod key;
 pub mod record;
 pub mod rejection;

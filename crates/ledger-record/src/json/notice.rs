@@ -1,0 +1,199 @@
+//! Decisions and corrections as they are published: `CloudEvents` 1.0 in structured JSON.
+//!
+//! Every change by a tenant's record gives a `realmledger.decision`, and where it has a correction a
+//! `realmledger.correction` besides. A change that is a correction and nothing else gives the correction
+//! only; so do the changes by late app-level events, which decide nothing themselves.
+//!
+//! `source` names the shard and `id` the place in it: position, app, client, kind. Both are derived from the
+//! record alone, so a notice that is sent again is the same, byte for byte.
+
+use ledger_core::event::Event;
+use ledger_core::ids::ClientKey;
+use ledger_core::state::AnomalyCode;
+use ledger_core::tenant::Change;
+use serde::Serialize;
+
+use super::record::SummaryJson;
+use super::state::DecisionJson;
+use super::{Instant, Word};
+use crate::record::Record;
+
+/// The shard that publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its partition.
+    pub partition: u32,
+}
+
+/// A decision or a correction.
+#[derive(Debug, Clone, Serialize)]
+pub struct DecisionEventJson<'a> {
+    /// `1.0`.
+    pub specversion: &'static str,
+    /// Stays the same however often it is delivered.
+    pub id: String,
+    /// The shard.
+    pub source: String,
+    /// `realmledger.decision` or `realmledger.correction`.
+    #[serde(rename = "type")]
+    pub type_name: &'static str,
+    /// The client key; also the key of the message.
+    pub subject: &'a str,
+    /// Event time of the record.
+    pub time: Instant,
+    /// `application/json`.
+    pub datacontenttype: &'static str,
+    /// What it says.
+    pub data: NoticeJson<'a>,
+}
+
+/// What a notice says.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NoticeJson<'a> {
+    /// The tenant.
+    pub client_key: &'a str,
+    /// The app.
+    pub app_key: &'a str,
+    /// The record that it rests on.
+    pub record: RecordRefJson<'a>,
+    /// The short state before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<SummaryJson<'a>>,
+    /// The short state after.
+    pub after: SummaryJson<'a>,
+    /// The decision that the record made; of a correction, the last decision as it stands now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionJson>,
+    /// The anomalies that the record raised.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub anomalies: Vec<Word<AnomalyCode>>,
+    /// Of a correction: the first record whose outcome changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_seq: Option<u64>,
+    /// Of a correction: how many records' outcomes changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+}
+
+/// Where the record is.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct RecordRefJson<'a> {
+    /// Its seq in the tenant's log, or for an app-level event in the app's.
+    pub seq: u64,
+    /// Its position in the shard.
+    pub position: u64,
+    /// Partition of the source.
+    pub partition: u32,
+    /// Kafka offset, or line number.
+    pub offset: u64,
+    /// Topic, or `import:<NAME>`.
+    pub source: &'a str,
+}
+
+const DECISION: &str = "decision";
+const CORRECTION: &str = "correction";
+
+/// The notices of one change: by a record of the tenant, or a correction by a late app-level one.
+pub fn notices<'a>(
+    shard: Shard<'_>,
+    record: &'a Record,
+    event: &'a Event,
+    client: &'a ClientKey,
+    change: &'a Change,
+) -> impl Iterator<Item = DecisionEventJson<'a>> {
+    let place = Place { record, event, client, change };
+    let decision = (event.client().is_some() && is_own(change)).then(|| place.decision(shard));
+    let correction = place.correction(shard);
+    decision.into_iter().chain(correction)
+}
+
+/// Whether there is more to tell than a correction.
+fn is_own(change: &Change) -> bool {
+    change.correction.is_none()
+        || change.decision.is_some()
+        || !change.anomalies.is_empty()
+        || change.before.as_ref() != Some(&change.after)
+}
+
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    record: &'a Record,
+    event: &'a Event,
+    client: &'a ClientKey,
+    change: &'a Change,
+}
+
+impl<'a> Place<'a> {
+    fn decision(self, shard: Shard<'_>) -> DecisionEventJson<'a> {
+        let change = self.change;
+        let data = NoticeJson {
+            decision: change.decision.map(DecisionJson::of),
+            anomalies: change.anomalies.iter().copied().map(Word).collect(),
+            ..self.data()
+        };
+        self.notice(shard, DECISION, "realmledger.decision", data)
+    }
+
+    fn correction(self, shard: Shard<'_>) -> Option<DecisionEventJson<'a>> {
+        let correction = self.change.correction?;
+        let data = NoticeJson {
+            decision: correction.decision.map(DecisionJson::of),
+            first_seq: Some(correction.first_seq),
+            count: Some(correction.count),
+            ..self.data()
+        };
+        Some(self.notice(shard, CORRECTION, "realmledger.correction", data))
+    }
+
+    fn notice(
+        self,
+        shard: Shard<'_>,
+        kind: &str,
+        type_name: &'static str,
+        data: NoticeJson<'a>,
+    ) -> DecisionEventJson<'a> {
+        let Shard { topic, partition } = shard;
+        DecisionEventJson {
+            specversion: "1.0",
+            // Of a tenant's record all changes have one client, of an app's all have one app, so no two of
+            // one position read alike, whatever the keys hold.
+            id: format!(
+                "{topic}/{partition}/{position}/{app}/{client}/{kind}",
+                position = self.record.position,
+                app = self.change.app,
+                client = self.client,
+            ),
+            source: format!("/realm-ledger/{topic}/{partition}"),
+            type_name,
+            subject: self.client.as_str(),
+            time: Instant(self.event.time),
+            datacontenttype: "application/json",
+            data,
+        }
+    }
+
+    fn data(self) -> NoticeJson<'a> {
+        let Self { record, event: _, client, change } = self;
+        let source = &record.source;
+        NoticeJson {
+            client_key: client.as_str(),
+            app_key: change.app.as_str(),
+            record: RecordRefJson {
+                seq: record.seq,
+                position: record.position,
+                partition: source.partition,
+                offset: source.offset,
+                source: &source.source,
+            },
+            before: change.before.as_ref().map(SummaryJson::of),
+            after: SummaryJson::of(&change.after),
+            decision: None,
+            anomalies: Vec::new(),
+            first_seq: None,
+            count: None,
+        }
+    }
+}

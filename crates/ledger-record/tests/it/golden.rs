@@ -1,0 +1,102 @@
+//! The bytes of format 1 are frozen: every kind of value and every variant in them is written as it was
+//! written first, and what was written first is read as what it was.
+//!
+//! `golden/v1.txt` holds a name and the bytes of each value, in hexadecimal. Lines are added, never changed.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use ledger_core::tenant::Tenant;
+use ledger_record::codec::DecodeError;
+use ledger_record::record::Record;
+use ledger_record::rows::{
+    AppRow, Generation, PublisherCursor, ShardHead, ShardIdentity, SourcePosition, TenantRow, decode_changes,
+    encode_changes,
+};
+
+use crate::samples::{self, at};
+
+const FROZEN: &str = include_str!("../golden/v1.txt");
+
+struct Golden {
+    frozen: BTreeMap<&'static str, Vec<u8>>,
+    differing: Vec<String>,
+}
+
+impl Golden {
+    fn new() -> Self {
+        let lines = FROZEN.lines().map(|line| line.split_once(' ').unwrap());
+        let frozen = lines.map(|(name, bytes)| (name, hex::decode(bytes).unwrap())).collect();
+        Self { frozen, differing: Vec::new() }
+    }
+
+    fn check<T: Debug + PartialEq>(
+        &mut self,
+        name: &str,
+        value: &T,
+        encoded: &[u8],
+        decode: impl Fn(&[u8]) -> Result<T, DecodeError>,
+    ) {
+        match self.frozen.remove(name) {
+            Some(frozen) if frozen == encoded => match decode(&frozen) {
+                Ok(decoded) => assert_eq!(&decoded, value, "{name}"),
+                Err(error) => panic!("{name}: {error}"),
+            },
+            Some(_) | None => self.differing.push(format!("{name} {}", hex::encode(encoded))),
+        }
+    }
+
+    fn finish(self) {
+        assert!(
+            self.differing.is_empty(),
+            "not written as it was written first, or not frozen yet:\n{}",
+            self.differing.join("\n")
+        );
+        assert!(self.frozen.is_empty(), "frozen, but no longer written: {:?}", self.frozen.keys());
+    }
+}
+
+macro_rules! check_rows {
+    ($golden:ident, $($row:ident: $($name:literal => $value:expr,)+)+) => {
+        $($({
+            let row = $value;
+            $golden.check($name, &row, &row.encode(), $row::decode);
+        })+)+
+    };
+}
+
+#[test]
+fn format_1_is_written_and_read_as_ever() {
+    let mut golden = Golden::new();
+    for (name, record) in samples::records() {
+        let (stream, seq) = (record.stream.clone(), record.seq);
+        golden.check(&name, &record, &record.encode(), |bytes| Record::decode(stream.clone(), seq, bytes));
+    }
+    let changes = samples::changes();
+    golden.check("changes", &changes, &encode_changes(&changes), decode_changes);
+    check_rows! { golden,
+        TenantRow:
+            "tenant-row" => TenantRow { seq: 7, position: 9, tenant: samples::tenant() },
+            "tenant-row-bare" => TenantRow { seq: 1, position: 2, tenant: Tenant::default() },
+        AppRow:
+            "app-row" => AppRow { seq: 1, installations: 2, latest: Some(at(3)) },
+            "app-row-bare" => AppRow::default(),
+        ShardIdentity:
+            "shard-identity" => ShardIdentity {
+                cluster_id: Some("c".to_owned()),
+                topic: "realm.lifecycle".to_owned(),
+                topic_id: Some("t".to_owned()),
+                partition: 7,
+            },
+        ShardHead:
+            "shard-head" => ShardHead { next_position: 1, recorded: Some(at(2)), refused: 3, duplicates: 4 },
+        SourcePosition:
+            "source-kafka" => SourcePosition::Kafka { next_offset: 5, leader_epoch: Some(-1) },
+            "source-import" => SourcePosition::Import { lines: 6, sha256: [7; 32] },
+        PublisherCursor:
+            "publisher-cursor" => PublisherCursor { next_position: 8 },
+        Generation:
+            "generation" => Generation { live: 9 },
+    }
+    golden.finish();
+}

@@ -1,0 +1,6 @@
+//! Tests of what the crate promises to those who read its bytes.
+
+mod codec;
+mod golden;
+mod samples;
+mod strategies;

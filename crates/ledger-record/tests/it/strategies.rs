@@ -1,0 +1,367 @@
+//! Arbitrary domain values.
+
+use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
+use ledger_core::event::{
+    AppFact, Body, Event, InstallationFact, Installed, OverrideAction, SubscriptionState, TenantFact,
+};
+use ledger_core::ids::{AppKey, ClientKey, EventId, MigrationId};
+use ledger_core::limits::ANOMALIES_KEPT;
+use ledger_core::policy::Policy;
+use ledger_core::realm::Realm;
+use ledger_core::state::{
+    Anomalies, Anomaly, AnomalyCode, Decision, FinishedMigration, Installation, MigrationOutcome,
+    MigrationPhase, OwnDescriptor, PendingMigration, Pin, PinnedBy, Rule, Status, Subscription, Window,
+};
+use ledger_core::tenant::{Change, Correction, Outcome, Summary, Tenant};
+use ledger_core::time::Timestamp;
+use ledger_record::record::{Content, Coordinates, Record, Stream};
+use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
+use proptest::collection::{btree_map, vec};
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Keys of every length, and few enough short ones that they meet.
+fn key() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-c]", "[a-z.:-]{1,40}", "[\\PC&&[^\\p{Cc}]]{1,60}", "x{250,255}"]
+}
+
+fn client_key() -> impl Strategy<Value = ClientKey> {
+    key().prop_filter_map("a key", |text| ClientKey::new(text).ok())
+}
+
+fn app_key() -> impl Strategy<Value = AppKey> {
+    key().prop_filter_map("a key", |text| AppKey::new(text).ok())
+}
+
+fn event_id() -> impl Strategy<Value = EventId> {
+    key().prop_filter_map("a key", |text| EventId::new(text).ok())
+}
+
+fn migration_id() -> impl Strategy<Value = MigrationId> {
+    key().prop_filter_map("a key", |text| MigrationId::new(text).ok())
+}
+
+/// Text around the lengths where its own length is written in another way.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof!["\\PC{0,30}", "[a-z]{253,257}", "ü{400}"]
+}
+
+fn realm() -> impl Strategy<Value = Realm> {
+    prop_oneof![Just("GLOBAL".to_owned()), "EU|US|DE", "[A-Z][A-Z0-9-]{1,15}"]
+        .prop_filter_map("a realm", |key| Realm::parse(&key).ok())
+}
+
+fn instant() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![any::<i64>(), 0..4_000_000_000_000_i64].prop_map(Timestamp::from_millis)
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    prop_oneof![
+        Just(Policy::Descriptor),
+        Just(Policy::Off),
+        any::<u32>().prop_map(|days| Policy::Days { days }),
+        Just(Policy::Indefinite),
+        any::<u32>().prop_map(|grace_days| Policy::Subscription { grace_days }),
+    ]
+}
+
+fn setting() -> impl Strategy<Value = Setting> {
+    prop_oneof![
+        Just(Setting::Absent),
+        Just(Setting::Null),
+        any::<bool>().prop_map(Setting::Bool),
+        any::<i64>().prop_map(Setting::Whole),
+        text().prop_map(Setting::Other),
+    ]
+}
+
+fn descriptor() -> impl Strategy<Value = Descriptor> {
+    let residency = (setting(), setting()).prop_map(|(realm_persistence, realm_persistence_days)| {
+        DataResidency { realm_persistence, realm_persistence_days }
+    });
+    (of(text()), text(), btree_map(realm(), text(), 0..4), of(residency)).prop_map(
+        |(version, base_url, region_base_urls, data_residency)| Descriptor {
+            version,
+            base_url,
+            region_base_urls,
+            data_residency,
+        },
+    )
+}
+
+fn subscription_state() -> impl Strategy<Value = SubscriptionState> {
+    select(SubscriptionState::ALL)
+}
+
+fn installed() -> impl Strategy<Value = Installed> {
+    (of(realm()), of(realm()), of(descriptor()), of(text()), of(text()), of(text())).prop_map(
+        |(endpoint_realm, product_realm, descriptor, installation_id, entitlement_id, site_url)| Installed {
+            endpoint_realm,
+            product_realm,
+            descriptor,
+            installation_id,
+            entitlement_id,
+            site_url,
+        },
+    )
+}
+
+fn installation_fact() -> impl Strategy<Value = InstallationFact> {
+    use InstallationFact as Fact;
+    let action = prop_oneof![
+        realm().prop_map(OverrideAction::Pin),
+        Just(OverrideAction::Release),
+        Just(OverrideAction::Forget),
+    ];
+    prop_oneof![
+        installed().prop_map(|installed| Fact::Installed(Box::new(installed))),
+        of(realm()).prop_map(|endpoint_realm| Fact::Uninstalled { endpoint_realm }),
+        Just(Fact::Enabled),
+        Just(Fact::Disabled),
+        (migration_id(), realm(), of(instant()), of(instant())).prop_map(
+            |(migration, target, start_time, end_time)| Fact::MigrationScheduled {
+                migration,
+                target,
+                start_time,
+                end_time
+            }
+        ),
+        (migration_id(), of(realm()))
+            .prop_map(|(migration, target)| Fact::MigrationStarted { migration, target }),
+        (migration_id(), of(realm()))
+            .prop_map(|(migration, target)| Fact::MigrationCommitted { migration, target }),
+        migration_id().prop_map(|migration| Fact::MigrationRolledBack { migration }),
+        (realm(), of(realm()), of(migration_id())).prop_map(|(target, source, migration)| Fact::Migrated {
+            target,
+            source,
+            migration
+        }),
+        action.prop_map(Fact::Override),
+        realm().prop_map(|realm| Fact::DataLocated { realm }),
+        subscription_state().prop_map(|state| Fact::SubscriptionObserved { state }),
+    ]
+}
+
+fn body() -> impl Strategy<Value = Body> {
+    let app_fact = prop_oneof![
+        descriptor().prop_map(AppFact::DescriptorPublished),
+        policy().prop_map(AppFact::PolicySet),
+    ];
+    let moved = realm().prop_map(|product_realm| TenantFact::ProductMoved { product_realm });
+    prop_oneof![
+        4 => (client_key(), app_key(), installation_fact())
+            .prop_map(|(client, app, fact)| Body::Installation { client, app, fact }),
+        1 => (client_key(), moved).prop_map(|(client, fact)| Body::Tenant { client, fact }),
+        1 => (app_key(), app_fact).prop_map(|(app, fact)| Body::App { app, fact }),
+    ]
+}
+
+pub(crate) fn event() -> impl Strategy<Value = Event> {
+    (event_id(), instant(), of(text()), of(text()), body())
+        .prop_map(|(id, time, actor, reason, body)| Event { id, time, actor, reason, body })
+}
+
+fn decision() -> impl Strategy<Value = Decision> {
+    let realms = (of(realm()), of(realm()), of(realm()), of(realm()), of(realm()));
+    (of(any::<u64>()), instant(), select(Rule::ALL), realms, any::<bool>(), any::<bool>()).prop_map(
+        |(
+            seq,
+            at,
+            rule,
+            (expected_realm, observed_realm, pinned_realm, previous_realm, product_realm),
+            moved,
+            divergent,
+        )| {
+            Decision {
+                seq,
+                at,
+                rule,
+                expected_realm,
+                observed_realm,
+                pinned_realm,
+                previous_realm,
+                product_realm,
+                moved,
+                divergent,
+            }
+        },
+    )
+}
+
+fn pin() -> impl Strategy<Value = Pin> {
+    (realm(), instant(), select(PinnedBy::ALL)).prop_map(|(realm, since, by)| Pin { realm, since, by })
+}
+
+fn window() -> impl Strategy<Value = Window> {
+    (policy(), instant(), of(instant()), any::<bool>()).prop_map(|(policy, start, end, forgotten)| Window {
+        policy,
+        start,
+        end,
+        forgotten,
+    })
+}
+
+fn summary() -> impl Strategy<Value = Summary> {
+    let migration = (migration_id(), of(realm()), select(MigrationPhase::ALL));
+    (
+        (select(Status::ALL), any::<bool>(), of(pin())),
+        (of(realm()), of(realm()), of(window()), of(migration), of(realm())),
+    )
+        .prop_map(
+            |((status, enabled, pin), (product_realm, data_realm, window, migration, override_realm))| {
+                Summary { status, enabled, pin, product_realm, data_realm, window, migration, override_realm }
+            },
+        )
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let correction = (any::<u64>(), any::<u64>(), of(decision()))
+        .prop_map(|(first_seq, count, decision)| Correction { first_seq, count, decision });
+    let anomalies = vec(select(AnomalyCode::ALL), 0..3);
+    (app_key(), of(summary()), summary(), of(decision()), anomalies, of(correction)).prop_map(
+        |(app, before, after, decision, anomalies, correction)| Change {
+            app,
+            before,
+            after,
+            decision,
+            anomalies,
+            correction,
+        },
+    )
+}
+
+pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
+    vec(change(), 0..3)
+}
+
+fn content() -> impl Strategy<Value = (Stream, Content)> {
+    let logged = (event(), any::<bool>(), any::<bool>(), changes(), any::<bool>()).prop_map(
+        |(event, time_defaulted, late, mut changes, own)| {
+            // The event's own app is stored in another way than others.
+            if let (true, Some(change), Some(app)) = (own, changes.first_mut(), event.app()) {
+                change.app = app.clone();
+            }
+            let stream = crate::samples::stream_of(&event);
+            (stream, Content::Event { event, time_defaulted, outcome: Outcome { late, changes } })
+        },
+    );
+    prop_oneof![3 => logged, 1 => refused().prop_map(|refused| (Stream::Rejected, Content::Refused(refused)))]
+}
+
+fn refused() -> impl Strategy<Value = Refused> {
+    let body = prop_oneof![
+        Just(RefusedBody::Absent),
+        text().prop_map(RefusedBody::Json),
+        (any::<[u8; 32]>(), any::<u64>())
+            .prop_map(|(sha256, length_bytes)| RefusedBody::Digest { sha256, length_bytes }),
+    ];
+    let rejection = (select(Reason::ALL), of(text()), text()).prop_map(|(reason, path, detail)| Rejection {
+        reason,
+        path,
+        detail,
+    });
+    (rejection, of(text()), vec((text(), text()), 0..3), of(instant()), body).prop_map(
+        |(rejection, key, headers, source_time, body)| Refused { rejection, key, headers, source_time, body },
+    )
+}
+
+pub(crate) fn record() -> impl Strategy<Value = Record> {
+    let source = (text(), any::<u32>(), any::<u64>()).prop_map(|(source, partition, offset)| Coordinates {
+        source,
+        partition,
+        offset,
+    });
+    (any::<u64>(), content(), any::<u64>(), source, instant(), any::<u16>()).prop_map(
+        |(position, (stream, content), seq, source, recorded, rules)| Record {
+            position,
+            stream,
+            seq,
+            source,
+            recorded,
+            rules,
+            content,
+        },
+    )
+}
+
+fn pending() -> impl Strategy<Value = PendingMigration> {
+    (
+        (migration_id(), of(realm()), select(MigrationPhase::ALL)),
+        (of(instant()), of(instant()), of(realm()), any::<bool>()),
+    )
+        .prop_map(|((id, target, phase), (start_time, end_time, source, arrived))| PendingMigration {
+            id,
+            target,
+            phase,
+            start_time,
+            end_time,
+            source,
+            arrived,
+        })
+}
+
+fn finished() -> impl Strategy<Value = FinishedMigration> {
+    let outcomes = vec![MigrationOutcome::Committed, MigrationOutcome::RolledBack];
+    (of(migration_id()), select(outcomes), of(realm()), of(realm()), instant(), of(realm())).prop_map(
+        |(id, outcome, source, target, at, data_realm_before)| FinishedMigration {
+            id,
+            outcome,
+            source,
+            target,
+            at,
+            data_realm_before,
+        },
+    )
+}
+
+fn anomalies() -> impl Strategy<Value = Anomalies> {
+    let entry = (any::<u64>(), select(AnomalyCode::ALL)).prop_map(|(seq, code)| Anomaly { seq, code });
+    vec(entry, 0..ANOMALIES_KEPT + 3).prop_map(|entries| {
+        let mut anomalies = Anomalies::default();
+        entries.into_iter().for_each(|entry| anomalies.push(entry));
+        anomalies
+    })
+}
+
+fn installation() -> impl Strategy<Value = Installation> {
+    let subscription =
+        (subscription_state(), instant()).prop_map(|(state, since)| Subscription { state, since });
+    let own = (instant(), descriptor()).prop_map(|(time, descriptor)| OwnDescriptor { time, descriptor });
+    let shown =
+        (summary(), of(pending()), of(subscription), of(text()), of(text()), of(text()), of(decision()));
+    let hidden = (anomalies(), of(realm()), vec(finished(), 0..4), of(instant()), of(own), of(instant()));
+    (shown, hidden).prop_map(|(shown, hidden)| {
+        let (short, migration, subscription, installation_id, entitlement_id, site_url, decision) = shown;
+        let (anomalies, last_known_realm, finished, implied_at, own_descriptor, latest) = hidden;
+        Installation {
+            status: short.status,
+            enabled: short.enabled,
+            pin: short.pin,
+            window: short.window,
+            migration,
+            override_realm: short.override_realm,
+            data_realm: short.data_realm,
+            subscription,
+            installation_id,
+            entitlement_id,
+            site_url,
+            decision,
+            anomalies,
+            last_known_realm,
+            finished: finished.into_iter().collect(),
+            implied_at,
+            own_descriptor,
+            latest,
+        }
+    })
+}
+
+pub(crate) fn tenant() -> impl Strategy<Value = (ClientKey, Tenant)> {
+    let installations = btree_map(app_key(), installation(), 0..3);
+    (client_key(), of(realm()), of(instant()), installations).prop_map(
+        |(client, product_realm, shared_latest, installations)| {
+            (client, Tenant { product_realm, shared_latest, installations })
+        },
+    )
+}
