@@ -18,7 +18,7 @@ use crate::process::Process;
 use crate::scratch;
 
 const LOGGING: &str = include_str!("../../kafka/log4j2.properties");
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// A port can be taken between the look and the use.
 const PORT_ATTEMPTS: u32 = 3;
