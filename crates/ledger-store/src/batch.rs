@@ -1,13 +1,42 @@
-//! A batch.
-use std::marker::PhantomData;
+//! A batch: messages that become durable together (I-2), in one synced write.
+//!
+//! A batch is its own small world on top of the shard: it sees what it has taken so far, nobody else does,
+//! and dropping it leaves nothing behind. What is stored is a function of the messages in their order and
+//! of nothing else, so cutting the same messages into other batches gives the same bytes (I-5):
+//!
+//! - a repeat is found whether the original is stored or still in this batch;
+//! - recorded time advances with accepted events only. A refused message keeps the time it would have had,
+//!   a repeat has none: neither moves the next one's;
+//! - rows hold sums, maxima and final states, never how many writes they took;
+//! - neighbouring gaps become one, however they were noted.
+//!
+//! An error in the middle leaves the batch useless, and the shard as it was. A write that fails poisons the
+//! shard: whether it is on the disk is unknown until the write-ahead log is read again, on opening.
 
-use ledger_core::event::Event;
+mod app;
+mod ids;
+mod touched;
+mod write;
+
+use std::collections::{BTreeMap, HashMap};
+
+use ledger_core::event::{Body, Event};
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::limits::FUTURE_MAX_MS;
+use ledger_core::tenant::{Entry, Tenant};
 use ledger_core::time::Timestamp;
-use ledger_record::record::Coordinates;
-use ledger_record::rejection::{Refused, Rejection};
-use ledger_record::rows::{ShardHead, SourcePosition};
+use ledger_core::timeline::AppTimelines;
+use ledger_record::key::{self, CorrectionKey, DuplicateKey, Family, GapKey};
+use ledger_record::record::{Content, Coordinates, RULES, Record, Stream};
+use ledger_record::rejection::{Reason, Refused, Rejection};
+use ledger_record::rows::{AppRow, ShardHead, SourcePosition};
+use rocksdb::ReadOptions;
 
-use crate::error::AppendError;
+use crate::error::{AppendError, ReadError};
+use crate::history::{HistoryEvent, entries};
+use crate::scan::prefixed;
+use crate::shard::Shard;
+use touched::{Touched, Touches};
 
 /// A message that decoded.
 #[derive(Debug, Clone)]
@@ -72,40 +101,281 @@ pub struct Committed {
 /// Messages that become durable together.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    shard: PhantomData<&'a mut ()>,
+    shard: &'a mut Shard,
+    /// The head as it will be.
+    next: ShardHead,
+    /// New records, by position.
+    records: Vec<Pending>,
+    /// Keys in `ids` of the new records.
+    ids: HashMap<Vec<u8>, usize>,
+    tenants: Touches,
+    apps: BTreeMap<AppKey, AppRow>,
+    /// The shard's timelines with what this batch adds; none as long as that is nothing.
+    timelines: Option<AppTimelines>,
+    corrections: Vec<(CorrectionKey, Vec<u8>)>,
+    duplicates: Vec<(DuplicateKey, u64)>,
+    gaps: BTreeMap<GapKey, u64>,
+    sources: BTreeMap<String, SourcePosition>,
+    taken: usize,
+    record_bytes: usize,
+    failed: bool,
+}
+
+/// A record that is not stored yet, as it will be.
+#[derive(Debug)]
+struct Pending {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    /// Its key in `ids`; none for refused input.
+    id_key: Option<Vec<u8>>,
+    seq: u64,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(shard: &'a mut Shard) -> Self {
+        let next = shard.head;
+        Self {
+            shard,
+            next,
+            records: Vec::new(),
+            ids: HashMap::new(),
+            tenants: Touches::default(),
+            apps: BTreeMap::new(),
+            timelines: None,
+            corrections: Vec::new(),
+            duplicates: Vec::new(),
+            gaps: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            taken: 0,
+            record_bytes: 0,
+            failed: false,
+        }
+    }
 }
 
 impl Batch<'_> {
     /// Takes a message that decoded: appended, counted as a repeat, or handed back as refused.
-    pub fn offer(&mut self, _arrival: Arrival) -> Result<Offer, AppendError> {
-        todo!()
+    pub fn offer(&mut self, arrival: Arrival) -> Result<Offer, AppendError> {
+        self.check_usable()?;
+        let offered = self.try_offer(arrival);
+        self.failed = offered.is_err();
+        Ok(offered?)
     }
+
     /// Puts a refused message in quarantine; answers its position.
-    pub fn refuse(&mut self, _from: Coordinates, _refused: Refused) -> Result<u64, AppendError> {
-        todo!()
+    pub fn refuse(&mut self, from: Coordinates, refused: Refused) -> Result<u64, AppendError> {
+        self.check_usable()?;
+        let floor = self.next.recorded.or(refused.source_time).unwrap_or(Timestamp::from_millis(0));
+        let recorded = refused.source_time.map_or(floor, |time| time.max(floor));
+        self.next.refused += 1;
+        let seq = self.next.refused;
+        Ok(self.push(Stream::Rejected, seq, from, recorded, Content::Refused(refused)))
     }
+
     /// Notes that the source has nothing at the offsets `[from, to)`. Neighbours become one.
-    pub fn gap(&mut self, _source: &str, _from: u64, _to: u64) -> Result<(), AppendError> {
-        todo!()
+    pub fn gap(&mut self, source: &str, from: u64, to: u64) -> Result<(), AppendError> {
+        self.check_usable()?;
+        if from >= to {
+            return Ok(());
+        }
+        let noted = GapKey { source: source.to_owned(), first_offset: from };
+        let before = self.gap_up_to(&noted);
+        self.failed = before.is_err();
+        let (first, to) = match before? {
+            Some((before, end)) if end >= from => (before, end.max(to)),
+            _ => (noted, to),
+        };
+        self.gaps.insert(first, to);
+        Ok(())
     }
+
     /// Notes how far a source was read. The last word of a batch counts.
-    pub fn advance(&mut self, _source: &str, _position: SourcePosition) {
-        todo!()
+    pub fn advance(&mut self, source: &str, position: SourcePosition) {
+        self.sources.insert(source.to_owned(), position);
     }
+
+    /// Where the shard stands with this batch.
+    pub fn head(&self) -> ShardHead {
+        self.next
+    }
+
     /// Messages taken so far: appended, repeated, refused.
     pub fn len(&self) -> usize {
-        todo!()
+        self.taken
     }
-    /// Nothing was taken so far; positions and gaps may have been noted all the same.
+
+    /// No message was taken so far; positions and gaps may have been noted all the same.
     pub fn is_empty(&self) -> bool {
-        todo!()
+        self.taken == 0
     }
-    /// Bytes of the records taken so far.
+
+    /// Bytes of what was taken so far: records, and the corrections of late app-level events.
     pub fn bytes(&self) -> usize {
-        todo!()
+        self.record_bytes
     }
-    /// Makes everything durable in one synced write. When that fails the shard is poisoned.
-    pub fn commit(self) -> Result<Committed, AppendError> {
-        todo!()
+
+    fn check_usable(&self) -> Result<(), AppendError> {
+        match self.shard.poisoned() {
+            Some(poison) => Err(poison.into()),
+            None if self.failed => Err(AppendError::Abandoned),
+            None => Ok(()),
+        }
+    }
+
+    fn try_offer(&mut self, arrival: Arrival) -> Result<Offer, ReadError> {
+        let recorded = self.next.recorded.map_or(arrival.source_time, |last| last.max(arrival.source_time));
+        let limit = match arrival.future {
+            FutureLimit::AfterRecorded => recorded.plus_millis(FUTURE_MAX_MS),
+            FutureLimit::At(instant) => instant,
+        };
+        if arrival.event.time > limit {
+            return Ok(Offer::Refused(too_far_ahead(arrival.future)));
+        }
+        let stream = stream_of(&arrival.event);
+        if let Some(original) = self.find_original(&stream, &arrival.event.id)? {
+            return Ok(self.repeat(&arrival, &original));
+        }
+        match &arrival.event.body {
+            Body::Installation { client, .. } | Body::Tenant { client, .. } => {
+                self.append_to_tenant(client.clone(), arrival, recorded)
+            }
+            Body::App { app, .. } => self.append_to_app(app.clone(), arrival, recorded),
+        }
+    }
+
+    fn append_to_tenant(
+        &mut self,
+        client: ClientKey,
+        arrival: Arrival,
+        recorded: Timestamp,
+    ) -> Result<Offer, ReadError> {
+        let Arrival { from, event, time_defaulted, .. } = arrival;
+        let timelines = self.timelines.as_ref().unwrap_or(&self.shard.timelines);
+        let database = &self.shard.open.database;
+        let touched = self.tenants.load(&client, &mut self.shard.tenants, database)?;
+        let position = self.next.next_position;
+        let seq = touched.row.seq + 1;
+        let known_app = event.app().is_none_or(|app| touched.row.tenant.installations.contains_key(app));
+        let entry = Entry { seq, event: &event };
+        let outcome = if touched.row.tenant.is_last(&event) {
+            touched.row.tenant.append(entry, timelines)
+        } else {
+            let stream = Stream::Tenant(client.clone());
+            let history = touched.history(&stream, &self.records, database)?;
+            let (tenant, outcome) = Tenant::append_late(&entries(history), entry, timelines);
+            touched.row.tenant = tenant;
+            outcome
+        };
+        touched.row.seq = seq;
+        touched.row.position = position;
+        touched.pending.push(self.records.len());
+        touched.remember(|| HistoryEvent { position, seq, recorded, event: event.clone() });
+        let raised = raised_apps(touched, &event);
+        self.tenants.forget_histories(&client);
+        for (app, latest) in raised {
+            let is_new = !known_app && event.app() == Some(&app);
+            let row = self.app_row(&app)?;
+            row.latest = row.latest.max(latest);
+            row.installations += u64::from(is_new);
+        }
+        self.next.recorded = Some(recorded);
+        let late = outcome.late;
+        let content = Content::Event { event, time_defaulted, outcome };
+        self.push(Stream::Tenant(client), seq, from, recorded, content);
+        Ok(Offer::Appended { position, seq, late, new_tenant: seq == 1 })
+    }
+
+    /// Adds a record to the batch; answers its position.
+    fn push(
+        &mut self,
+        stream: Stream,
+        seq: u64,
+        source: Coordinates,
+        recorded: Timestamp,
+        content: Content,
+    ) -> u64 {
+        let position = self.next.next_position;
+        let id_key = match &content {
+            Content::Event { event, .. } => Some(key::log::id(&stream, &event.id)),
+            Content::Refused(_) => None,
+        };
+        let key = key::log::log(&stream, seq);
+        let value = Record { position, stream, seq, source, recorded, rules: RULES, content }.encode();
+        if let Some(id_key) = &id_key {
+            self.ids.insert(id_key.clone(), self.records.len());
+        }
+        self.record_bytes += key.len() + value.len();
+        self.records.push(Pending { key, value, id_key, seq });
+        self.next.next_position += 1;
+        self.taken += 1;
+        position
+    }
+
+    /// The row of an app, as this batch has it so far.
+    fn app_row(&mut self, app: &AppKey) -> Result<&mut AppRow, ReadError> {
+        if !self.apps.contains_key(app) {
+            let row = match self.shard.app_rows.get(app) {
+                Some(row) => *row,
+                None => self
+                    .shard
+                    .open
+                    .database
+                    .row(Family::Apps, key::app(app), &ReadOptions::default(), AppRow::decode)?
+                    .unwrap_or_default(),
+            };
+            self.apps.insert(app.clone(), row);
+        }
+        Ok(self.apps.entry(app.clone()).or_default())
+    }
+
+    /// The last gap of the source that begins at or before the given one.
+    fn gap_up_to(&self, noted: &GapKey) -> Result<Option<(GapKey, u64)>, ReadError> {
+        let here =
+            self.gaps.range(..=noted.clone()).next_back().filter(|(key, _)| key.source == noted.source);
+        let mut range = prefixed(GapKey::prefix(&noted.source));
+        range.end = [noted.encode(), vec![0]].concat();
+        let database = &self.shard.open.database;
+        let mut scan = database.scan(Family::Gaps, range, ReadOptions::default())?;
+        let stored = match scan.last()? {
+            None => None,
+            Some((key, value)) => {
+                let damaged = |error| crate::database::damaged(Family::Gaps, key, error);
+                Some((GapKey::decode(key).map_err(damaged)?, key::parse_u64(value).map_err(damaged)?))
+            }
+        };
+        // The batch's own word on a gap is the newer one.
+        Ok(here
+            .map(|(key, end)| (key.clone(), *end))
+            .max(stored.filter(|(key, _)| !self.gaps.contains_key(key))))
+    }
+}
+
+/// The apps whose row the event may raise, with the latest event time of the tenant's installation.
+fn raised_apps(touched: &Touched, event: &Event) -> Vec<(AppKey, Option<Timestamp>)> {
+    let tenant = &touched.row.tenant;
+    let raised = |app: &AppKey| (app.clone(), tenant.latest_of(app));
+    if event.product_realm().is_some() {
+        return tenant.installations.keys().map(raised).collect();
+    }
+    event.app().map(raised).into_iter().collect()
+}
+
+/// Whose log an event belongs to.
+fn stream_of(event: &Event) -> Stream {
+    match &event.body {
+        Body::Installation { client, .. } | Body::Tenant { client, .. } => Stream::Tenant(client.clone()),
+        Body::App { app, .. } => Stream::App(app.clone()),
+    }
+}
+
+fn too_far_ahead(limit: FutureLimit) -> Rejection {
+    let than = match limit {
+        FutureLimit::AfterRecorded => "the time it was recorded",
+        FutureLimit::At(_) => "now",
+    };
+    Rejection {
+        reason: Reason::TimeInFuture,
+        path: Some("time".to_owned()),
+        detail: format!("expected a time at most 24 hours after {than}"),
     }
 }

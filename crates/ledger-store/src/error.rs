@@ -69,7 +69,15 @@ pub enum ReadError {
     /// An entry does not decode, or contradicts another one.
     #[error(transparent)]
     Damaged(#[from] Damaged),
-    /// What was known "as of" a record that was never recorded.
+}
+
+/// A history could not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The read failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It was asked for as of a record that was never recorded.
     #[error("seq {asked} is not recorded for this tenant, the last one is {last}")]
     NoSuchSeq {
         /// The seq that was asked for.
@@ -77,6 +85,21 @@ pub enum ReadError {
         /// The last seq of the tenant, 0 for none.
         last: u64,
     },
+}
+
+impl From<StorageError> for HistoryError {
+    fn from(error: StorageError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Storage(error) => Self::Storage(error),
+            ReadError::Damaged(error) => Self::Damaged(error),
+        }
+    }
 }
 
 /// Waiting for a position failed.
@@ -136,8 +159,6 @@ impl From<ReadError> for AppendError {
         match error {
             ReadError::Storage(error) => Self::Storage(error),
             ReadError::Damaged(error) => Self::Damaged(error),
-            // The writer never asks for what was known.
-            ReadError::NoSuchSeq { .. } => Self::Abandoned,
         }
     }
 }
@@ -206,7 +227,17 @@ pub enum OpenError {
         /// What it says it is.
         found: Box<str>,
     },
-    /// A column family is gone, or one is there that nobody wrote.
+    /// A column family is there that no version up to this one writes.
+    #[error(
+        "shard {shard} has the column family {name}, which this program does not know; use a newer realm-ledger"
+    )]
+    UnknownFamily {
+        /// The shard.
+        shard: ShardId,
+        /// The family.
+        name: String,
+    },
+    /// A column family is gone.
     #[error("shard {shard} lacks the column family {name}; restore it from a backup")]
     MissingFamily {
         /// The shard.

@@ -8,29 +8,42 @@
 use std::fmt;
 
 mod batch;
+mod cache;
 pub mod catalog;
 mod data_dir;
+mod database;
+mod decode;
 mod error;
+mod history;
+mod items;
+mod lists;
+mod manifest;
 mod options;
+mod progress;
 mod publisher;
 mod reader;
 mod rebuild;
+mod refold;
+mod scan;
 mod shard;
 mod snapshot;
+mod tuning;
 
 pub use batch::{Arrival, Batch, Committed, FutureLimit, Offer};
 pub use catalog::{Catalog, Freshness, Halted, Phase, Served, ShardStatus};
 pub use data_dir::DataDir;
 pub use error::{
-    AppendError, BindError, Damage, Damaged, OpenError, Poison, ReadError, RebuildError, StorageError,
-    WaitError,
+    AppendError, BindError, Damage, Damaged, HistoryError, OpenError, Poison, ReadError, RebuildError,
+    StorageError, WaitError,
 };
+pub use history::{Cut, History, HistoryEvent, Known};
+pub use lists::{AlignmentClass, List, Page};
 pub use options::StoreOptions;
 pub use publisher::PublisherCursor;
 pub use reader::Reader;
 pub use rebuild::{Difference, RebuildReport, rebuild};
 pub use shard::Shard;
-pub use snapshot::{AlignmentClass, History, HistoryEvent, Known, List, Page, Snapshot};
+pub use snapshot::Snapshot;
 
 /// Names a shard: one partition of one topic. Imports name the topic they stand in for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -34,7 +34,7 @@ impl Default for StoreOptions {
     }
 }
 
-const MIB: usize = 1024 * 1024;
+pub(crate) const MIB: usize = 1024 * 1024;
 
 /// Records that a scan in position order fetches at a time.
 pub(crate) const POSITIONS_AT_A_TIME: usize = 256;
@@ -50,3 +50,9 @@ pub(crate) const SCAN_READAHEAD_BYTES: usize = 2 * MIB;
 
 /// Tries to open a shard read-only while the server beside it deletes files.
 pub(crate) const READ_ONLY_TRIES: u32 = 20;
+
+/// Pause between those tries.
+pub(crate) const READ_ONLY_PAUSE_MS: u64 = 50;
+
+/// Rows that a rebuild sorts and writes at a time.
+pub(crate) const REBUILD_WRITE_BYTES: usize = 8 * MIB;

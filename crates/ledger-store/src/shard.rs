@@ -1,45 +1,94 @@
 //! The writer of a shard.
+//!
+//! Between batches it keeps what the next batch is likely to need: the head, the timelines of all apps
+//! (every installation's descriptor and policy are looked up there), a few app rows, folded tenants. All of
+//! it is in the store as well, and is thrown away with the writer.
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ledger_record::rows::{ShardHead, SourcePosition};
+use ledger_core::ids::AppKey;
+use ledger_core::timeline::AppTimelines;
+use ledger_record::key::{Family, MetaKey};
+use ledger_record::rows::{AppRow, ShardHead, SourcePosition};
+use rocksdb::ReadOptions;
 
 use crate::ShardId;
 use crate::batch::Batch;
-use crate::error::{Poison, ReadError};
+use crate::cache::TenantCache;
+use crate::database::Database;
+use crate::error::{OpenError, Poison, ReadError, StorageError};
+use crate::progress::Progress;
 use crate::publisher::PublisherCursor;
-use crate::reader::Reader;
+use crate::reader::{OpenShard, Reader, read_head};
+use crate::snapshot::read_timelines;
+use crate::tuning::Resources;
 
 /// The one writer of a shard. Dropping it closes the shard once the last [`Reader`] is gone too.
 #[derive(Debug)]
-pub struct Shard {}
+pub struct Shard {
+    pub(crate) open: Arc<OpenShard>,
+    pub(crate) head: ShardHead,
+    pub(crate) timelines: AppTimelines,
+    pub(crate) app_rows: BTreeMap<AppKey, AppRow>,
+    pub(crate) tenants: TenantCache,
+}
 
 impl Shard {
+    pub(crate) fn start(database: Database, resources: &Resources) -> Result<Self, OpenError> {
+        let options = ReadOptions::default();
+        let head = read_head(&database, &options)?;
+        let timelines = read_timelines(&database, options)?;
+        let progress = Progress::new(head.next_position, false);
+        Ok(Self {
+            open: Arc::new(OpenShard { database, progress }),
+            head,
+            timelines,
+            app_rows: BTreeMap::new(),
+            tenants: TenantCache::new(resources.limits().tenant_cache_bytes),
+        })
+    }
+
     /// Which shard.
     pub fn id(&self) -> &ShardId {
-        todo!()
+        self.open.database.id()
     }
+
     /// Reads beside the writer.
     pub fn reader(&self) -> Reader {
-        todo!()
+        Reader::new(Arc::clone(&self.open))
     }
+
     /// The publisher's own place, written independently of the batches.
     pub fn publisher_cursor(&self) -> PublisherCursor {
-        todo!()
+        PublisherCursor::new(Arc::clone(&self.open))
     }
+
     /// How far a source was read.
-    pub fn source_position(&self, _source: &str) -> Result<Option<SourcePosition>, ReadError> {
-        todo!()
+    pub fn source_position(&self, source: &str) -> Result<Option<SourcePosition>, ReadError> {
+        let key = MetaKey::Source(source.to_owned()).encode();
+        self.open.database.row(Family::Meta, &key, &ReadOptions::default(), SourcePosition::decode)
     }
+
     /// Where the shard stands, as of the last commit.
     pub fn head(&self) -> ShardHead {
-        todo!()
+        self.head
     }
+
     /// Begins a batch. A batch that is dropped instead of committed leaves nothing behind.
     pub fn begin(&mut self) -> Batch<'_> {
-        todo!()
+        Batch::new(self)
     }
+
     /// Why nothing more can be written, if so.
     pub fn poisoned(&self) -> Option<Arc<Poison>> {
-        todo!()
+        self.open.progress.poison()
+    }
+
+    pub(crate) fn poison(&self, cause: StorageError) -> Arc<Poison> {
+        let poison =
+            Arc::new(Poison { shard: self.id().clone(), next_position: self.head.next_position, cause });
+        self.open.progress.set_poison(Arc::clone(&poison));
+        poison
     }
 }

@@ -1,184 +1,255 @@
-//! One moment of a shard.
-use std::marker::PhantomData;
+//! One moment of a shard: every read goes through here, and sees nothing that was written later.
+//!
+//! Scans lend nothing out: each item is decoded as it is asked for, so a scan that is abandoned costs what
+//! was taken from it. Entries that do not decode are errors that name the entry; the scan ends there.
 
-use ledger_core::event::Event;
+use ledger_core::event::Body;
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_core::realm::Realm;
 use ledger_core::tenant::Change;
-use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
+use ledger_record::key::{self, CorrectionKey, DuplicateKey, Family, GapKey, LogKey, MetaKey};
 use ledger_record::record::{Record, Stream};
-use ledger_record::rows::{AppRow, ShardHead, SourcePosition, TenantRow};
+use ledger_record::rows::{AppRow, PublisherCursor, ShardHead, SourcePosition, TenantRow, decode_changes};
+use rocksdb::ReadOptions;
 
-use crate::error::ReadError;
+use crate::database::{Database, damaged};
+use crate::decode;
+use crate::error::{Damage, ReadError};
+use crate::items::Items;
+use crate::options::{POSITIONS_AT_A_TIME, SCAN_READAHEAD_BYTES};
+use crate::reader::read_head;
+use crate::scan::{everything, everything_from, prefixed, prefixed_from};
 
 /// Everything in the shard as of one moment.
-#[derive(Debug)]
 pub struct Snapshot<'a> {
-    reader: PhantomData<&'a ()>,
+    database: &'a Database,
+    at: rocksdb::Snapshot<'a>,
 }
 
-/// Up to which recording something is known (rules 2.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// Everything recorded.
-    All,
-    /// What the partition had recorded up to and with this record of the tenant; 0: nothing.
-    Seq(u64),
-    /// What was recorded up to and with this instant.
-    Recorded(Timestamp),
+impl std::fmt::Debug for Snapshot<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("database", &self.database).finish_non_exhaustive()
+    }
 }
 
-/// A tenant's events as known at some point, and the timelines of the apps it met as known then.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct History {
-    /// In order of arrival.
-    pub events: Vec<HistoryEvent>,
-    /// App-level events recorded up to the same point.
-    pub apps: AppTimelines,
-}
+impl<'a> Snapshot<'a> {
+    pub(crate) fn new(database: &'a Database) -> Self {
+        Self { database, at: database.snapshot() }
+    }
 
-/// One event of a history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistoryEvent {
-    /// In the shard.
-    pub position: u64,
-    /// In the tenant's log.
-    pub seq: u64,
-    /// When it was recorded.
-    pub recorded: Timestamp,
-    /// What happened.
-    pub event: Event,
-}
+    pub(crate) fn database(&self) -> &'a Database {
+        self.database
+    }
 
-/// A list over installations, answered by the index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum List {
-    /// All installations of an app, by client.
-    App(AppKey),
-    /// Pinned to a realm, by client and app.
-    Realm(Realm),
-    /// Installed with this pin and this product realm, by client.
-    Alignment(AlignmentClass),
-    /// Data elsewhere than the pin, by client and app.
-    SplitBrain,
-    /// With a window that ends before this instant (`None`: any, also without end), by end.
-    Windows {
-        /// Those that end at this instant or later.
-        from: Option<Timestamp>,
-        /// Those that end before it.
-        before: Option<Timestamp>,
-    },
-    /// With at least one anomaly, by client and app.
-    Anomalous,
-}
+    pub(crate) fn options(&self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.at);
+        options
+    }
 
-/// Installations of an app that share pin and product realm: drift is the same for all of them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AlignmentClass {
-    /// The app.
-    pub app: AppKey,
-    /// Where they are pinned.
-    pub pinned: Realm,
-    /// Where their product is.
-    pub product: Realm,
-}
+    /// For what walks over the whole shard: the cache is for those who come back.
+    pub(crate) fn sweeping(&self) -> ReadOptions {
+        let mut options = self.options();
+        options.fill_cache(false);
+        options.set_readahead_size(SCAN_READAHEAD_BYTES);
+        options
+    }
 
-/// A page of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// Whose installations.
-    pub installations: Vec<(ClientKey, AppKey)>,
-    /// Where the next page begins; none: this was the last one.
-    pub next: Option<Vec<u8>>,
-}
-
-impl Snapshot<'_> {
     /// Where the shard stands.
     pub fn head(&self) -> Result<ShardHead, ReadError> {
-        todo!()
+        read_head(self.database, &self.options())
     }
+
     /// How far each source was read, by name.
     pub fn source_positions(&self) -> Result<Vec<(String, SourcePosition)>, ReadError> {
-        todo!()
+        let range = prefixed(MetaKey::SOURCES.to_vec());
+        let scan = self.database.scan(Family::Meta, range, self.options())?;
+        Items::new(scan, |key, value| {
+            let MetaKey::Source(name) = MetaKey::decode(key)? else { return Err(Damage::Misplaced) };
+            Ok((name, SourcePosition::decode(value)?))
+        })
+        .collect()
     }
+
     /// Where the publisher stands: the next position to publish.
     pub fn publisher_position(&self) -> Result<u64, ReadError> {
-        todo!()
+        let cursor = self.database.row(
+            Family::Meta,
+            &MetaKey::Publisher.encode(),
+            &self.options(),
+            PublisherCursor::decode,
+        )?;
+        Ok(cursor.unwrap_or_default().next_position)
     }
+
     /// A tenant as it is folded.
-    pub fn tenant(&self, _client: &ClientKey) -> Result<Option<TenantRow>, ReadError> {
-        todo!()
+    pub fn tenant(&self, client: &ClientKey) -> Result<Option<TenantRow>, ReadError> {
+        self.database.row(Family::Tenants, key::tenant(client), &self.options(), TenantRow::decode)
     }
+
     /// Every tenant, by client key, from `from` on.
     pub fn tenants(
         &self,
-        _from: Option<&ClientKey>,
-    ) -> impl Iterator<Item = Result<(ClientKey, TenantRow), ReadError>> {
-        std::iter::empty()
+        from: Option<&ClientKey>,
+    ) -> Result<impl Iterator<Item = Result<(ClientKey, TenantRow), ReadError>> + use<'a>, ReadError> {
+        let start = from.map_or_else(Vec::new, |client| key::tenant(client).to_vec());
+        let scan = self.database.scan(Family::Tenants, everything_from(start), self.options())?;
+        Ok(Items::new(scan, |key, value| Ok((key::parse_tenant(key)?, TenantRow::decode(value)?))))
     }
+
     /// The row of an app.
-    pub fn app(&self, _app: &AppKey) -> Result<Option<AppRow>, ReadError> {
-        todo!()
+    pub fn app(&self, app: &AppKey) -> Result<Option<AppRow>, ReadError> {
+        self.database.row(Family::Apps, key::app(app), &self.options(), AppRow::decode)
     }
+
     /// Every app, by key.
-    pub fn apps(&self) -> impl Iterator<Item = Result<(AppKey, AppRow), ReadError>> {
-        std::iter::empty()
+    pub fn apps(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(AppKey, AppRow), ReadError>> + use<'a>, ReadError> {
+        let scan = self.database.scan(Family::Apps, everything(), self.options())?;
+        Ok(Items::new(scan, |key, value| Ok((key::parse_app(key)?, AppRow::decode(value)?))))
     }
+
     /// The timelines of all apps.
     pub fn app_timelines(&self) -> Result<AppTimelines, ReadError> {
-        todo!()
+        read_timelines(self.database, self.options())
     }
+
     /// The record with a position.
-    pub fn record_at(&self, _position: u64) -> Result<Option<Record>, ReadError> {
-        todo!()
+    pub fn record_at(&self, position: u64) -> Result<Option<Record>, ReadError> {
+        let options = self.options();
+        let at = key::position(position);
+        let Some(reference) = self.database.get(Family::Positions, &at, &options)? else { return Ok(None) };
+        let value = self
+            .database
+            .get(Family::Log, &reference, &options)?
+            .ok_or_else(|| damaged(Family::Log, &reference, Damage::Missing))?;
+        decode::record_at(position, &reference, &value).map(Some)
     }
+
     /// All records in order of position, from `position` on.
-    pub fn records_from(&self, _position: u64) -> impl Iterator<Item = Result<Record, ReadError>> {
-        std::iter::empty()
+    pub fn records_from(
+        &self,
+        position: u64,
+    ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'_, 'a>, ReadError> {
+        let start = key::position(position).to_vec();
+        let mut references = self.database.scan(Family::Positions, everything_from(start), self.options())?;
+        let mut next = position;
+        let mut fetched = Vec::new().into_iter();
+        let mut failed = false;
+        Ok(std::iter::from_fn(move || {
+            if failed {
+                return None;
+            }
+            if fetched.as_slice().is_empty() {
+                match self.fetch(&mut references, &mut next) {
+                    Ok(records) => fetched = records.into_iter(),
+                    Err(error) => {
+                        failed = true;
+                        return Some(Err(error));
+                    }
+                }
+            }
+            fetched.next().map(Ok)
+        }))
     }
+
+    /// The next records in order of position, many in one read.
+    fn fetch(
+        &self,
+        references: &mut crate::scan::Scan<'_>,
+        next: &mut u64,
+    ) -> Result<Vec<Record>, ReadError> {
+        let mut keys = Vec::with_capacity(POSITIONS_AT_A_TIME);
+        while keys.len() < POSITIONS_AT_A_TIME {
+            let Some((at, reference)) = references.step()? else { break };
+            let found = key::parse_u64(at).map_err(|error| damaged(Family::Positions, at, error))?;
+            let expected = *next + keys.len() as u64;
+            if found != expected {
+                return Err(damaged(Family::Positions, &key::position(expected), Damage::Missing).into());
+            }
+            keys.push(reference.to_vec());
+        }
+        let values = self.database.get_many(Family::Log, &keys, &self.options())?;
+        let first = *next;
+        *next += keys.len() as u64;
+        let records = (first..).zip(keys.iter().zip(values)).map(|(position, (reference, value))| {
+            let value = value.ok_or_else(|| damaged(Family::Log, reference, Damage::Missing))?;
+            decode::record_at(position, reference, &value)
+        });
+        records.collect()
+    }
+
     /// The records of a stream in order of seq, from `from_seq` on. [`Stream::Rejected`] is the quarantine.
     pub fn records(
         &self,
-        _stream: &Stream,
-        _from_seq: u64,
-    ) -> impl Iterator<Item = Result<Record, ReadError>> {
-        std::iter::empty()
+        stream: &Stream,
+        from_seq: u64,
+    ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'a>, ReadError> {
+        let range = prefixed_from(&key::log::stream_prefix(stream), key::log::log(stream, from_seq));
+        let scan = self.database.scan(Family::Log, range, self.options())?;
+        let stream = stream.clone();
+        Ok(Items::new(scan, move |key, value| {
+            let (_, seq) = key.split_last_chunk::<8>().ok_or(Damage::Misplaced)?;
+            Ok(Record::decode(stream.clone(), u64::from_be_bytes(*seq), value)?)
+        }))
     }
+
     /// All tenants' records, grouped by tenant: by client key, then by seq.
-    pub fn tenant_records(&self) -> impl Iterator<Item = Result<Record, ReadError>> {
-        std::iter::empty()
+    pub fn tenant_records(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'a>, ReadError> {
+        let scan = self.database.scan(Family::Log, decode::all_tenants(), self.sweeping())?;
+        Ok(Items::new(scan, |key, value| {
+            let LogKey { stream, seq } = LogKey::decode(key)?;
+            Ok(Record::decode(stream, seq, value)?)
+        }))
     }
-    /// A tenant's events as known at some point.
-    pub fn history(&self, _client: &ClientKey, _known: Known) -> Result<History, ReadError> {
-        todo!()
-    }
+
     /// What a late app-level record changed, by client key, from `from` on.
     pub fn corrections(
         &self,
-        _position: u64,
-        _from: Option<&ClientKey>,
-    ) -> impl Iterator<Item = Result<(ClientKey, Vec<Change>), ReadError>> {
-        std::iter::empty()
+        position: u64,
+        from: Option<&ClientKey>,
+    ) -> Result<impl Iterator<Item = Result<(ClientKey, Vec<Change>), ReadError>> + use<'a>, ReadError> {
+        let prefix = CorrectionKey::prefix(position);
+        let start = [&prefix[..], from.map_or(&[][..], |client| client.as_bytes())].concat();
+        let scan = self.database.scan(Family::Corrections, prefixed_from(&prefix, start), self.options())?;
+        Ok(Items::new(scan, |key, value| Ok((CorrectionKey::decode(key)?.client, decode_changes(value)?))))
     }
+
     /// Repeats of a source, by offset from `from_offset` on: (offset, position of the original).
     pub fn duplicates(
         &self,
-        _source: &str,
-        _from_offset: u64,
-    ) -> impl Iterator<Item = Result<(u64, u64), ReadError>> {
-        std::iter::empty()
+        source: &str,
+        from_offset: u64,
+    ) -> Result<impl Iterator<Item = Result<(u64, u64), ReadError>> + use<'a>, ReadError> {
+        let start = DuplicateKey { source: source.to_owned(), offset: from_offset }.encode();
+        let range = prefixed_from(&DuplicateKey::prefix(source), start);
+        let scan = self.database.scan(Family::Duplicates, range, self.options())?;
+        Ok(Items::new(scan, |key, value| Ok((DuplicateKey::decode(key)?.offset, key::parse_u64(value)?))))
     }
-    /// Offsets at which a source had nothing: [first, next).
-    pub fn gaps(&self, _source: &str) -> impl Iterator<Item = Result<(u64, u64), ReadError>> {
-        std::iter::empty()
+
+    /// Offsets at which a source had nothing: `[first, next)`, in order.
+    pub fn gaps(
+        &self,
+        source: &str,
+    ) -> Result<impl Iterator<Item = Result<(u64, u64), ReadError>> + use<'a>, ReadError> {
+        let scan = self.database.scan(Family::Gaps, prefixed(GapKey::prefix(source)), self.options())?;
+        Ok(Items::new(scan, |key, value| Ok((GapKey::decode(key)?.first_offset, key::parse_u64(value)?))))
     }
-    /// A page of a list. `cursor` is the `next` of the page before.
-    pub fn list(&self, _list: &List, _cursor: Option<&[u8]>, _limit: usize) -> Result<Page, ReadError> {
-        todo!()
+}
+
+/// The timelines of all apps, out of their streams.
+pub(crate) fn read_timelines(database: &Database, options: ReadOptions) -> Result<AppTimelines, ReadError> {
+    let mut timelines = AppTimelines::default();
+    let mut scan = database.scan(Family::Log, decode::all_apps(), options)?;
+    while let Some((key, value)) = scan.step()? {
+        let event = decode::logged_event(key, value)?.event;
+        let Body::App { app, fact } = &event.body else {
+            return Err(damaged(Family::Log, key, Damage::Misplaced).into());
+        };
+        timelines.insert(app, event.time, event.id, fact);
     }
-    /// The classes of alignment that have installations, of one app or of all.
-    pub fn alignment_classes(&self, _app: Option<&AppKey>) -> Result<Vec<AlignmentClass>, ReadError> {
-        todo!()
-    }
+    Ok(timelines)
 }

@@ -1,0 +1,155 @@
+//! App-level events. One that is in time is a record and nothing more: descriptors and policies are looked
+//! up when an installation's own events come. One that is late changes what was looked up before, so every
+//! installation of the app with something after it is folded anew.
+//!
+//! What it corrects stands beside the record, by tenant: it may be very many. The tenants that change stay
+//! in memory until the commit, as everything goes into one write.
+
+use std::sync::Arc;
+
+use ledger_core::event::{Body, Event};
+use ledger_core::ids::{AppKey, ClientKey, EventId};
+use ledger_core::tenant::{Outcome, Tenant};
+use ledger_core::time::Timestamp;
+use ledger_core::timeline::AppTimelines;
+use ledger_record::key::index::{IndexEntry, app_prefix};
+use ledger_record::key::{CorrectionKey, Family};
+use ledger_record::record::{Content, Stream};
+use ledger_record::rows::{AppRow, encode_changes};
+use rocksdb::ReadOptions;
+
+use super::touched::{Touched, stored_row};
+use super::{Arrival, Batch, Offer};
+use crate::database::damaged;
+use crate::error::{Damage, ReadError};
+use crate::history::entries;
+use crate::lists;
+use crate::scan::prefixed;
+
+/// A late app-level event, and the timelines without and with it.
+struct Late<'e> {
+    app: &'e AppKey,
+    time: Timestamp,
+    id: &'e EventId,
+    position: u64,
+    before: AppTimelines,
+    after: &'e AppTimelines,
+}
+
+impl Batch<'_> {
+    pub(super) fn append_to_app(
+        &mut self,
+        app: AppKey,
+        arrival: Arrival,
+        recorded: Timestamp,
+    ) -> Result<Offer, ReadError> {
+        let Arrival { from, event, time_defaulted, .. } = arrival;
+        let position = self.next.next_position;
+        let row = self.app_row(&app)?;
+        row.seq += 1;
+        let row = *row;
+        let mut timelines = self.timelines.take().unwrap_or_else(|| self.shard.timelines.clone());
+        let late = is_late(&row, &app, &event, &timelines);
+        // When only app-level events lie after it, nothing was looked up there yet.
+        let corrects = late && row.latest >= Some(event.time);
+        let before = corrects.then(|| timelines.clone());
+        if let Body::App { fact, .. } = &event.body {
+            timelines.insert(&app, event.time, event.id.clone(), fact);
+        }
+        if let Some(before) = before {
+            let (time, id, after) = (event.time, &event.id, &timelines);
+            self.correct(&Late { app: &app, time, id, position, before, after })?;
+        }
+        self.timelines = Some(timelines);
+        self.next.recorded = Some(recorded);
+        let content =
+            Content::Event { event, time_defaulted, outcome: Outcome { late, changes: Vec::new() } };
+        self.push(Stream::App(app), row.seq, from, recorded, content);
+        Ok(Offer::Appended { position, seq: row.seq, late, new_tenant: false })
+    }
+
+    /// Folds anew every installation of the app that has something after a late event.
+    fn correct(&mut self, late: &Late<'_>) -> Result<(), ReadError> {
+        let open = Arc::clone(&self.shard.open);
+        let touched_before = self.tenants.clients();
+        let range = prefixed(app_prefix(late.app));
+        let mut scan = open.database.scan(Family::Index, range, ReadOptions::default())?;
+        while let Some((key, _)) = scan.step()? {
+            let IndexEntry::App { client, .. } = lists::decode(key)? else {
+                return Err(damaged(Family::Index, key, Damage::Misplaced).into());
+            };
+            if !self.tenants.contains(&client) {
+                self.correct_stored(client, late)?;
+            }
+        }
+        // The index may not know yet what this batch did to those.
+        for client in touched_before {
+            self.correct_touched(client, late)?;
+        }
+        Ok(())
+    }
+
+    /// A tenant that this batch has not touched stays untouched unless it changes.
+    fn correct_stored(&mut self, client: ClientKey, late: &Late<'_>) -> Result<(), ReadError> {
+        let database = &self.shard.open.database;
+        let (row, stored_bytes) = match self.shard.tenants.peek(&client) {
+            Some((row, bytes)) => (row.clone(), bytes),
+            None => stored_row(&client, database)?
+                .ok_or_else(|| damaged(Family::Tenants, client.as_bytes(), Damage::Missing))?,
+        };
+        if !concerns(late, &row.tenant) {
+            return Ok(());
+        }
+        let mut touched = Touched::of_stored(&client, row, stored_bytes);
+        self.refold(&client, &mut touched, late)?;
+        touched.forget_history();
+        if touched.is_changed() {
+            self.shard.tenants.take(&client);
+            self.tenants.insert(client, touched);
+        }
+        Ok(())
+    }
+
+    fn correct_touched(&mut self, client: ClientKey, late: &Late<'_>) -> Result<(), ReadError> {
+        let Some(mut touched) = self.tenants.remove(&client) else { return Ok(()) };
+        if concerns(late, &touched.row.tenant) {
+            self.refold(&client, &mut touched, late)?;
+        }
+        self.tenants.insert(client.clone(), touched);
+        self.tenants.forget_histories(&client);
+        Ok(())
+    }
+
+    fn refold(
+        &mut self,
+        client: &ClientKey,
+        touched: &mut Touched,
+        late: &Late<'_>,
+    ) -> Result<(), ReadError> {
+        let stream = Stream::Tenant(client.clone());
+        let history = touched.history(&stream, &self.records, &self.shard.open.database)?;
+        let (tenant, changes) =
+            Tenant::corrections_of_app_event(&entries(history), &late.before, late.after, late.app);
+        if tenant != touched.row.tenant {
+            touched.row.tenant = tenant;
+            touched.corrected = true;
+        }
+        if !changes.is_empty() {
+            let key = CorrectionKey { position: late.position, client: client.clone() };
+            let value = encode_changes(&changes);
+            self.record_bytes += client.as_bytes().len() + value.len();
+            self.corrections.push((key, value));
+        }
+        Ok(())
+    }
+}
+
+fn concerns(late: &Late<'_>, tenant: &Tenant) -> bool {
+    tenant.app_event_is_late(late.app, late.time, late.id, late.before.of(late.app))
+}
+
+/// Whether some installation of the app has anything after the event in its effective order.
+fn is_late(row: &AppRow, app: &AppKey, event: &Event, before: &AppTimelines) -> bool {
+    let after_app_events = || before.of(app).latest().is_some_and(|last| (event.time, &event.id) < last);
+    row.installations > 0 && (row.latest >= Some(event.time) || after_app_events())
+}

@@ -1,0 +1,190 @@
+//! The tenants that a batch touches: taken out of the cache or the store, changed, put back by the commit.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+
+use ledger_core::ids::ClientKey;
+use ledger_record::key::index::index_keys;
+use ledger_record::key::{self, Family};
+use ledger_record::record::Stream;
+use ledger_record::rows::TenantRow;
+use rocksdb::ReadOptions;
+
+use super::Pending;
+use crate::cache::TenantCache;
+use crate::database::{Database, damaged};
+use crate::decode;
+use crate::error::ReadError;
+use crate::history::{HistoryEvent, history_event};
+use crate::options::LATE_EVENTS_KEPT;
+use crate::scan::prefixed;
+
+/// A tenant as the batch has it so far.
+#[derive(Debug)]
+pub(super) struct Touched {
+    pub(super) row: TenantRow,
+    /// Bytes of the stored row; 0 when nothing is stored.
+    pub(super) stored_bytes: usize,
+    /// Its index keys as they are stored.
+    pub(super) stored_index: Vec<Vec<u8>>,
+    /// Its new records.
+    pub(super) pending: Vec<usize>,
+    /// The row has changed without a new record: a late app-level event.
+    pub(super) corrected: bool,
+    /// All its events, once something was late; kept up to date while it is kept.
+    history: Option<Vec<HistoryEvent>>,
+}
+
+impl Touched {
+    pub(super) fn of_stored(client: &ClientKey, row: TenantRow, stored_bytes: usize) -> Self {
+        let stored_index = index_keys(client, &row.tenant);
+        Self { row, stored_bytes, stored_index, pending: Vec::new(), corrected: false, history: None }
+    }
+
+    fn unknown() -> Self {
+        Self {
+            row: TenantRow::default(),
+            stored_bytes: 0,
+            stored_index: Vec::new(),
+            pending: Vec::new(),
+            corrected: false,
+            history: None,
+        }
+    }
+
+    pub(super) fn is_stored(&self) -> bool {
+        self.stored_bytes > 0
+    }
+
+    pub(super) fn is_changed(&self) -> bool {
+        self.corrected || !self.pending.is_empty()
+    }
+
+    /// All events of the tenant so far, in order of arrival.
+    pub(super) fn history(
+        &mut self,
+        stream: &Stream,
+        records: &[Pending],
+        database: &Database,
+    ) -> Result<&[HistoryEvent], ReadError> {
+        if self.history.is_none() {
+            let mut events = stored_events(stream, database)?;
+            for pending in self.pending.iter().filter_map(|index| records.get(*index)) {
+                let logged = decode::event_of(stream, &pending.key, &pending.value)?;
+                events.push(history_event(&pending.key, logged)?);
+            }
+            self.history = Some(events);
+        }
+        Ok(self.history.as_deref().unwrap_or_default())
+    }
+
+    pub(super) fn forget_history(&mut self) {
+        self.history = None;
+    }
+
+    /// Keeps the history, if there is one, up to date.
+    pub(super) fn remember(&mut self, event: impl FnOnce() -> HistoryEvent) {
+        if let Some(history) = &mut self.history {
+            history.push(event());
+        }
+    }
+}
+
+fn stored_events(stream: &Stream, database: &Database) -> Result<Vec<HistoryEvent>, ReadError> {
+    let range = prefixed(key::log::stream_prefix(stream));
+    let mut scan = database.scan(Family::Log, range, ReadOptions::default())?;
+    let mut events = Vec::new();
+    while let Some((key, value)) = scan.step()? {
+        events.push(history_event(key, decode::event_of(stream, key, value)?)?);
+    }
+    Ok(events)
+}
+
+/// The tenants of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Touches {
+    by_client: HashMap<ClientKey, Touched>,
+    /// Events in all histories that are kept, as of the last count.
+    with_history: Vec<(ClientKey, usize)>,
+}
+
+impl Touches {
+    /// The tenant, as the batch has it so far.
+    pub(super) fn load(
+        &mut self,
+        client: &ClientKey,
+        cache: &mut TenantCache,
+        database: &Database,
+    ) -> Result<&mut Touched, ReadError> {
+        match self.by_client.entry(client.clone()) {
+            Slot::Occupied(slot) => Ok(slot.into_mut()),
+            Slot::Vacant(slot) => {
+                let touched = match cache.take(client) {
+                    Some((row, stored_bytes)) => Touched::of_stored(client, row, stored_bytes),
+                    None => match stored_row(client, database)? {
+                        Some((row, stored_bytes)) => Touched::of_stored(client, row, stored_bytes),
+                        None => Touched::unknown(),
+                    },
+                };
+                Ok(slot.insert(touched))
+            }
+        }
+    }
+
+    pub(super) fn contains(&self, client: &ClientKey) -> bool {
+        self.by_client.contains_key(client)
+    }
+
+    /// Takes a tenant out, to be changed; [`Self::insert`] brings it back.
+    pub(super) fn remove(&mut self, client: &ClientKey) -> Option<Touched> {
+        self.by_client.remove(client)
+    }
+
+    pub(super) fn insert(&mut self, client: ClientKey, touched: Touched) {
+        self.by_client.insert(client, touched);
+    }
+
+    pub(super) fn clients(&self) -> Vec<ClientKey> {
+        self.by_client.keys().cloned().collect()
+    }
+
+    /// Keeps the memory for histories within its limit; the one of `client` was used last, and stays.
+    pub(super) fn forget_histories(&mut self, client: &ClientKey) {
+        let kept = |touched: &Touched| touched.history.as_ref().map_or(0, Vec::len);
+        let Some(events) = self.by_client.get(client).map(kept).filter(|events| *events > 0) else { return };
+        self.with_history.retain(|(other, _)| other != client);
+        self.with_history.push((client.clone(), events));
+        let mut total: usize = self.with_history.iter().map(|(_, events)| events).sum();
+        while total > LATE_EVENTS_KEPT && self.with_history.len() > 1 {
+            let (oldest, events) = self.with_history.remove(0);
+            total -= events;
+            if let Some(touched) = self.by_client.get_mut(&oldest) {
+                touched.history = None;
+            }
+        }
+    }
+
+    /// Those that have to be written, by client key.
+    pub(super) fn changed_by_client(&mut self) -> Vec<(&ClientKey, &mut Touched)> {
+        let changed = self.by_client.iter_mut().filter(|(_, touched)| touched.is_changed());
+        let mut changed: Vec<_> = changed.collect();
+        changed.sort_unstable_by_key(|(client, _)| *client);
+        changed
+    }
+
+    /// Those that are stored, once what changed is written.
+    pub(super) fn into_stored(self) -> impl Iterator<Item = (ClientKey, Touched)> {
+        self.by_client.into_iter().filter(|(_, touched)| touched.is_stored())
+    }
+}
+
+/// The stored row of a tenant, with its length.
+pub(super) fn stored_row(
+    client: &ClientKey,
+    database: &Database,
+) -> Result<Option<(TenantRow, usize)>, ReadError> {
+    let key = key::tenant(client);
+    let Some(value) = database.get(Family::Tenants, key, &ReadOptions::default())? else { return Ok(None) };
+    let row = TenantRow::decode(&value).map_err(|error| damaged(Family::Tenants, key, error))?;
+    Ok(Some((row, value.len())))
+}

@@ -1,0 +1,180 @@
+//! The commit: everything a batch holds, as one synced write, each family in the order of its keys.
+
+use std::cmp::Ordering;
+
+use ledger_record::key::index::index_keys;
+use ledger_record::key::{self, Family, MetaKey};
+use rocksdb::WriteBatch;
+
+use super::{Batch, Committed};
+use crate::error::{AppendError, StorageError};
+use crate::options::APP_ROWS_KEPT;
+use crate::tuning;
+
+impl Batch<'_> {
+    /// Makes everything durable in one synced write. When that fails the shard is poisoned, and nobody can
+    /// tell whether the batch is there until the shard is opened anew.
+    pub fn commit(mut self) -> Result<Committed, AppendError> {
+        self.check_usable()?;
+        let committed = |bytes| Committed { head: self.next, records: self.records.len() as u64, bytes };
+        if self.holds_nothing() {
+            return Ok(committed(0));
+        }
+        let committed = committed(0);
+        let write = self.assemble()?;
+        let bytes = write.size_in_bytes();
+        if let Err(cause) = self.shard.open.database.write(write, &tuning::durable()) {
+            return Err(self.shard.poison(cause).into());
+        }
+        self.hand_over();
+        Ok(Committed { bytes, ..committed })
+    }
+
+    fn holds_nothing(&self) -> bool {
+        self.taken == 0 && self.gaps.is_empty() && self.sources.is_empty()
+    }
+
+    fn assemble(&mut self) -> Result<WriteBatch, StorageError> {
+        let mut write = WriteBatch::with_capacity_bytes(self.record_bytes * 2 + 4096);
+        self.put_records(&mut write)?;
+        self.put_tenants(&mut write)?;
+        self.put_beside(&mut write)?;
+        self.put_meta(&mut write)?;
+        Ok(write)
+    }
+
+    fn put_records(&self, write: &mut WriteBatch) -> Result<(), StorageError> {
+        let database = &self.shard.open.database;
+        let mut by_key: Vec<_> = self.records.iter().collect();
+        by_key.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        let log = database.family(Family::Log)?;
+        for record in &by_key {
+            write.put_cf(log, &record.key, &record.value);
+        }
+        let positions = database.family(Family::Positions)?;
+        for (position, record) in (self.shard.head.next_position..).zip(&self.records) {
+            write.put_cf(positions, key::position(position), &record.key);
+        }
+        let mut ids: Vec<_> =
+            self.records.iter().filter_map(|record| Some((record.id_key.as_deref()?, record.seq))).collect();
+        ids.sort_unstable();
+        let family = database.family(Family::Ids)?;
+        for (id_key, seq) in ids {
+            write.put_cf(family, id_key, key::reference(seq));
+        }
+        Ok(())
+    }
+
+    /// Rows of the tenants that changed, and what changes in the index with them.
+    fn put_tenants(&mut self, write: &mut WriteBatch) -> Result<(), StorageError> {
+        let database = &self.shard.open.database;
+        let tenants = database.family(Family::Tenants)?;
+        let mut index = Vec::new();
+        let mut value = Vec::new();
+        for (client, touched) in self.tenants.changed_by_client() {
+            value.clear();
+            touched.row.encode_into(&mut value);
+            touched.stored_bytes = value.len();
+            write.put_cf(tenants, key::tenant(client), &value);
+            let stored = std::mem::take(&mut touched.stored_index);
+            diff(stored, index_keys(client, &touched.row.tenant), &mut index);
+        }
+        index.sort_unstable();
+        let family = database.family(Family::Index)?;
+        for (index_key, there) in index {
+            if there {
+                write.put_cf(family, index_key, []);
+            } else {
+                write.delete_cf(family, index_key);
+            }
+        }
+        let family = database.family(Family::Apps)?;
+        for (app, row) in &self.apps {
+            write.put_cf(family, key::app(app), row.encode());
+        }
+        Ok(())
+    }
+
+    fn put_beside(&mut self, write: &mut WriteBatch) -> Result<(), StorageError> {
+        let database = &self.shard.open.database;
+        self.corrections.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let family = database.family(Family::Corrections)?;
+        for (key, value) in &self.corrections {
+            write.put_cf(family, key.encode(), value);
+        }
+        self.duplicates.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let family = database.family(Family::Duplicates)?;
+        for (key, position) in &self.duplicates {
+            write.put_cf(family, key.encode(), key::reference(*position));
+        }
+        let family = database.family(Family::Gaps)?;
+        for (key, next_offset) in &self.gaps {
+            write.put_cf(family, key.encode(), key::reference(*next_offset));
+        }
+        Ok(())
+    }
+
+    fn put_meta(&self, write: &mut WriteBatch) -> Result<(), StorageError> {
+        let family = self.shard.open.database.family(Family::Meta)?;
+        if self.next != self.shard.head {
+            write.put_cf(family, MetaKey::Head.encode(), self.next.encode());
+        }
+        for (source, position) in &self.sources {
+            write.put_cf(family, MetaKey::Source(source.clone()).encode(), position.encode());
+        }
+        Ok(())
+    }
+
+    /// What was written becomes what the next batch begins with.
+    fn hand_over(self) {
+        let shard = self.shard;
+        shard.head = self.next;
+        if let Some(timelines) = self.timelines {
+            shard.timelines = timelines;
+        }
+        shard.app_rows.extend(self.apps);
+        if shard.app_rows.len() > APP_ROWS_KEPT {
+            shard.app_rows.clear();
+        }
+        for (client, touched) in self.tenants.into_stored() {
+            shard.tenants.put(client, touched.row, touched.stored_bytes);
+        }
+        shard.open.progress.advance(shard.head.next_position);
+    }
+}
+
+/// What has to be put (`true`) and deleted to get from the stored keys to the new ones; both are sorted.
+fn diff(stored: Vec<Vec<u8>>, new: Vec<Vec<u8>>, changes: &mut Vec<(Vec<u8>, bool)>) {
+    let mut stored = stored.into_iter().peekable();
+    let mut new = new.into_iter().peekable();
+    loop {
+        let order = match (stored.peek(), new.peek()) {
+            (Some(old), Some(new)) => old.cmp(new),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return,
+        };
+        match order {
+            Ordering::Less => changes.extend(stored.next().map(|key| (key, false))),
+            Ordering::Greater => changes.extend(new.next().map(|key| (key, true))),
+            Ordering::Equal => {
+                stored.next();
+                new.next();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_of_two_sorted_sets() {
+        let keys = |text: &str| text.bytes().map(|byte| vec![byte]).collect::<Vec<_>>();
+        let mut changes = Vec::new();
+        diff(keys("abd"), keys("bce"), &mut changes);
+        let expected = [("a", false), ("c", true), ("d", false), ("e", true)];
+        assert_eq!(changes, expected.map(|(key, there)| (key.as_bytes().to_vec(), there)));
+    }
+}

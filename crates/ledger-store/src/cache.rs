@@ -1,0 +1,97 @@
+//! Folded tenants that the writer keeps decoded between batches: the least recently used go first.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ledger_core::ids::ClientKey;
+use ledger_record::rows::TenantRow;
+
+/// Bounded by the bytes its rows take, roughly.
+#[derive(Debug)]
+pub(crate) struct TenantCache {
+    rows: HashMap<ClientKey, Cached>,
+    by_use: BTreeMap<u64, ClientKey>,
+    uses: u64,
+    bytes: usize,
+    limit_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Cached {
+    row: TenantRow,
+    bytes: usize,
+    used: u64,
+}
+
+/// A decoded row takes about this many times its stored bytes, with keys and nodes around it.
+const DECODED_FACTOR: usize = 3;
+const OVERHEAD_BYTES: usize = 512;
+
+impl TenantCache {
+    pub(crate) fn new(limit_bytes: usize) -> Self {
+        Self { rows: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0, limit_bytes }
+    }
+
+    /// Takes a row out, to be changed; [`Self::put`] brings it back.
+    pub(crate) fn take(&mut self, client: &ClientKey) -> Option<(TenantRow, usize)> {
+        let cached = self.rows.remove(client)?;
+        self.by_use.remove(&cached.used);
+        self.bytes -= cost(cached.bytes);
+        Some((cached.row, cached.bytes))
+    }
+
+    /// Looks at a row, and how many bytes it has when stored, without counting it as a use.
+    pub(crate) fn peek(&self, client: &ClientKey) -> Option<(&TenantRow, usize)> {
+        self.rows.get(client).map(|cached| (&cached.row, cached.bytes))
+    }
+
+    /// Keeps a row whose stored form has so many bytes.
+    pub(crate) fn put(&mut self, client: ClientKey, row: TenantRow, stored_bytes: usize) {
+        self.take(&client);
+        self.uses += 1;
+        self.bytes += cost(stored_bytes);
+        self.by_use.insert(self.uses, client.clone());
+        self.rows.insert(client, Cached { row, bytes: stored_bytes, used: self.uses });
+        while self.bytes > self.limit_bytes {
+            let Some((_, oldest)) = self.by_use.pop_first() else { return };
+            if let Some(cached) = self.rows.remove(&oldest) {
+                self.bytes -= cost(cached.bytes);
+            }
+        }
+    }
+}
+
+fn cost(stored_bytes: usize) -> usize {
+    stored_bytes.saturating_mul(DECODED_FACTOR).saturating_add(OVERHEAD_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(name: &str) -> ClientKey {
+        ClientKey::new(name).unwrap()
+    }
+
+    fn row(seq: u64) -> TenantRow {
+        TenantRow { seq, ..TenantRow::default() }
+    }
+
+    #[test]
+    fn forgets_the_least_recently_used_beyond_its_bytes() {
+        let mut cache = TenantCache::new(3 * cost(100));
+        for (seq, name) in ["a", "b", "c"].into_iter().enumerate() {
+            cache.put(client(name), row(seq as u64), 100);
+        }
+        let (a, bytes) = cache.take(&client("a")).unwrap();
+        cache.put(client("a"), a, bytes);
+        cache.put(client("d"), row(9), 100);
+        assert!(cache.peek(&client("b")).is_none());
+        for name in ["a", "c", "d"] {
+            assert!(cache.peek(&client(name)).is_some(), "{name}");
+        }
+        cache.put(client("big"), row(1), 10_000);
+        assert!(cache.rows.is_empty());
+        assert_eq!(cache.bytes, 0);
+        assert!(cache.by_use.is_empty());
+    }
+}

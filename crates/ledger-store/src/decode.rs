@@ -1,0 +1,48 @@
+//! Records out of stored bytes, with the entry's name on every error.
+
+use std::ops::Range;
+
+use ledger_record::key::{Family, LogKey};
+use ledger_record::record::{LoggedEvent, Record, Stream};
+
+use crate::database::damaged;
+use crate::error::{Damage, ReadError};
+use crate::scan::prefixed;
+
+const TENANTS: u8 = 1;
+const APPS: u8 = 2;
+
+/// Keys of all records of all tenants.
+pub(crate) fn all_tenants() -> Range<Vec<u8>> {
+    prefixed(vec![TENANTS])
+}
+
+/// Keys of all app-level records.
+pub(crate) fn all_apps() -> Range<Vec<u8>> {
+    prefixed(vec![APPS])
+}
+
+/// The record that a position refers to.
+pub(crate) fn record_at(position: u64, key: &[u8], value: &[u8]) -> Result<Record, ReadError> {
+    let LogKey { stream, seq } = log_key(key)?;
+    let record = Record::decode(stream, seq, value).map_err(|error| damaged(Family::Log, key, error))?;
+    if record.position != position {
+        return Err(damaged(Family::Log, key, Damage::Misplaced).into());
+    }
+    Ok(record)
+}
+
+/// The part of a record that the fold needs.
+pub(crate) fn logged_event(key: &[u8], value: &[u8]) -> Result<LoggedEvent, ReadError> {
+    let LogKey { stream, .. } = log_key(key)?;
+    event_of(&stream, key, value)
+}
+
+/// The part of a record that the fold needs, when its stream is known.
+pub(crate) fn event_of(stream: &Stream, key: &[u8], value: &[u8]) -> Result<LoggedEvent, ReadError> {
+    Ok(Record::decode_event(stream, value).map_err(|error| damaged(Family::Log, key, error))?)
+}
+
+pub(crate) fn log_key(key: &[u8]) -> Result<LogKey, ReadError> {
+    Ok(LogKey::decode(key).map_err(|error| damaged(Family::Log, key, error))?)
+}

@@ -1,0 +1,165 @@
+//! What was known of a tenant at some point (rules 2.4): its events, and the timelines of its apps, cut at
+//! the same place. The fold over them is the caller's.
+
+use std::collections::BTreeSet;
+
+use ledger_core::event::{Body, Event};
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::tenant::Entry;
+use ledger_core::time::Timestamp;
+use ledger_core::timeline::AppTimelines;
+use ledger_record::key::{self, Family};
+use ledger_record::record::{LoggedEvent, Stream};
+
+use crate::database::damaged;
+use crate::decode;
+use crate::error::{Damage, HistoryError, ReadError};
+use crate::scan::prefixed;
+use crate::snapshot::Snapshot;
+
+/// Up to which recording something is known (rules 2.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Everything recorded.
+    All,
+    /// What the partition had recorded up to and with this record of the tenant; 0: nothing.
+    Seq(u64),
+    /// What was recorded up to and with this instant.
+    Recorded(Timestamp),
+}
+
+/// A place in the shard's order of recording: what lies behind it is not known yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Nothing is cut off.
+    Open,
+    /// Everything is cut off.
+    Closed,
+    /// Records after this position are cut off.
+    AfterPosition(u64),
+    /// Records recorded after this instant are cut off.
+    AfterInstant(Timestamp),
+}
+
+impl Cut {
+    fn keeps(self, logged: &LoggedEvent) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Closed => false,
+            Self::AfterPosition(position) => logged.position <= position,
+            Self::AfterInstant(instant) => logged.recorded <= instant,
+        }
+    }
+}
+
+/// A tenant's events as known at some point, and the timelines of the apps in them as known then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// In order of arrival.
+    pub events: Vec<HistoryEvent>,
+    /// App-level events of the apps of these events, recorded up to the same point.
+    pub apps: AppTimelines,
+    /// The point: for the timelines of other apps ([`Snapshot::timelines_of`]).
+    pub cut: Cut,
+}
+
+/// One event of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEvent {
+    /// In the shard.
+    pub position: u64,
+    /// In the tenant's log.
+    pub seq: u64,
+    /// When it was recorded.
+    pub recorded: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+impl History {
+    /// The events as the fold takes them.
+    pub fn entries(&self) -> Vec<Entry<'_>> {
+        entries(&self.events)
+    }
+}
+
+/// Events as the fold takes them.
+pub(crate) fn entries(events: &[HistoryEvent]) -> Vec<Entry<'_>> {
+    events.iter().map(|event| Entry { seq: event.seq, event: &event.event }).collect()
+}
+
+impl Snapshot<'_> {
+    /// A tenant's events as known at some point.
+    pub fn history(&self, client: &ClientKey, known: Known) -> Result<History, HistoryError> {
+        Ok(self.history_until(client, self.cut(client, known)?)?)
+    }
+
+    pub(crate) fn history_until(&self, client: &ClientKey, cut: Cut) -> Result<History, ReadError> {
+        let mut events = Vec::new();
+        let stream = Stream::Tenant(client.clone());
+        let range = prefixed(key::log::stream_prefix(&stream));
+        let mut scan = self.database().scan(Family::Log, range, self.options())?;
+        while let Some((key, value)) = scan.step()? {
+            let logged = decode::event_of(&stream, key, value)?;
+            // Positions and recorded times only grow along a stream of events.
+            if !cut.keeps(&logged) {
+                break;
+            }
+            events.push(history_event(key, logged)?);
+        }
+        let apps: BTreeSet<&AppKey> = events.iter().filter_map(|event| event.event.app()).collect();
+        let apps = self.timelines_of(apps, cut)?;
+        Ok(History { events, apps, cut })
+    }
+
+    /// The timelines of some apps as known at some point.
+    pub fn timelines_of<'k>(
+        &self,
+        apps: impl IntoIterator<Item = &'k AppKey>,
+        cut: Cut,
+    ) -> Result<AppTimelines, ReadError> {
+        let mut timelines = AppTimelines::default();
+        for app in apps {
+            let stream = Stream::App(app.clone());
+            let range = prefixed(key::log::stream_prefix(&stream));
+            let mut scan = self.database().scan(Family::Log, range, self.options())?;
+            while let Some((key, value)) = scan.step()? {
+                let logged = decode::event_of(&stream, key, value)?;
+                if !cut.keeps(&logged) {
+                    break;
+                }
+                let Body::App { fact, .. } = &logged.event.body else {
+                    return Err(damaged(Family::Log, key, Damage::Misplaced).into());
+                };
+                timelines.insert(app, logged.event.time, logged.event.id, fact);
+            }
+        }
+        Ok(timelines)
+    }
+
+    fn cut(&self, client: &ClientKey, known: Known) -> Result<Cut, HistoryError> {
+        let seq = match known {
+            Known::All => return Ok(Cut::Open),
+            Known::Recorded(instant) => return Ok(Cut::AfterInstant(instant)),
+            Known::Seq(0) => return Ok(Cut::Closed),
+            Known::Seq(seq) => seq,
+        };
+        let stream = Stream::Tenant(client.clone());
+        let at = key::log::log(&stream, seq);
+        let Some(value) = self.database().get(Family::Log, &at, &self.options())? else {
+            let last = self.tenant(client)?.map_or(0, |row| row.seq);
+            return Err(HistoryError::NoSuchSeq { asked: seq, last });
+        };
+        Ok(Cut::AfterPosition(decode::event_of(&stream, &at, &value)?.position))
+    }
+}
+
+pub(crate) fn history_event(key: &[u8], logged: LoggedEvent) -> Result<HistoryEvent, ReadError> {
+    let (_, seq) = key.split_last_chunk::<8>().ok_or_else(|| damaged(Family::Log, key, Damage::Misplaced))?;
+    Ok(HistoryEvent {
+        position: logged.position,
+        seq: u64::from_be_bytes(*seq),
+        recorded: logged.recorded,
+        event: logged.event,
+    })
+}

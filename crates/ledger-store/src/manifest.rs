@@ -1,0 +1,151 @@
+//! `ledger.json`: the format of the data directory, and the topics it was filled from.
+//!
+//! ```json
+//! {"format":1,"topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12}}}
+//! ```
+//!
+//! Written whole: beside the old file, synced, renamed over it. Readers see the one or the other. The
+//! format is looked at before anything else in it, so that a newer directory is refused whatever it holds.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{BindError, OpenError};
+use crate::{ShardId, SourceIdentity};
+
+/// The format that is written, and the newest that is read.
+pub(crate) const FORMAT: u32 = 1;
+
+const FILE: &str = "ledger.json";
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Manifest {
+    format: u32,
+    topics: BTreeMap<String, Topic>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Topic {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    cluster_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    topic_id: Option<String>,
+    partitions: u32,
+}
+
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}
+
+impl Manifest {
+    pub(crate) fn new() -> Self {
+        Self { format: FORMAT, topics: BTreeMap::new() }
+    }
+
+    /// Reads the file of a data directory; none: there is no such file.
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>, OpenError> {
+        let path = file_in(dir);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(OpenError::Io { path, source }),
+        };
+        let damaged = |source| OpenError::Manifest { path: path.clone(), source };
+        let FormatOnly { format: found } = serde_json::from_slice(&text).map_err(damaged)?;
+        if found > FORMAT {
+            return Err(OpenError::NewerFormat { path, found, supported: FORMAT });
+        }
+        serde_json::from_slice(&text).map(Some).map_err(damaged)
+    }
+
+    /// Replaces the file of a data directory.
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), OpenError> {
+        let path = file_in(dir);
+        let next = dir.join("ledger.json.new");
+        let mut text = serde_json::to_vec_pretty(self)
+            .map_err(|source| OpenError::Manifest { path: path.clone(), source })?;
+        text.push(b'\n');
+        let replaced = File::create(&next)
+            .and_then(|mut file| {
+                file.write_all(&text)?;
+                file.sync_all()
+            })
+            .and_then(|()| fs::rename(&next, &path))
+            .and_then(|()| sync_dir(dir));
+        replaced.map_err(|source| OpenError::Io { path, source })
+    }
+
+    pub(crate) fn identity(&self, topic: &str) -> Option<SourceIdentity> {
+        self.topics.get(topic).map(|topic| SourceIdentity {
+            cluster_id: topic.cluster_id.clone(),
+            topic_id: topic.topic_id.clone(),
+            partitions: topic.partitions,
+        })
+    }
+
+    pub(crate) fn topics(&self) -> impl Iterator<Item = (&String, u32)> {
+        self.topics.iter().map(|(name, topic)| (name, topic.partitions))
+    }
+
+    /// Takes a topic in, or compares it with what is known. Answers whether anything changed.
+    pub(crate) fn bind(&mut self, name: &str, now: &SourceIdentity) -> Result<bool, BindError> {
+        let before = self.topics.get(name).cloned();
+        let mut topic =
+            before.clone().unwrap_or(Topic { cluster_id: None, topic_id: None, partitions: now.partitions });
+        let differs = |what, stored: String, found: String| {
+            Err(BindError::Differs { topic: name.to_owned(), what, stored, found })
+        };
+        if topic.partitions != now.partitions {
+            return differs("partitions", topic.partitions.to_string(), now.partitions.to_string());
+        }
+        if let Err((stored, found)) = fill_in(&mut topic.cluster_id, now.cluster_id.as_ref()) {
+            return differs("cluster id", stored, found);
+        }
+        if let Err((stored, found)) = fill_in(&mut topic.topic_id, now.topic_id.as_ref()) {
+            return differs("topic id", stored, found);
+        }
+        let changed = before.as_ref() != Some(&topic);
+        self.topics.insert(name.to_owned(), topic);
+        Ok(changed)
+    }
+}
+
+fn fill_in(stored: &mut Option<String>, now: Option<&String>) -> Result<(), (String, String)> {
+    match (stored.as_ref(), now) {
+        (Some(stored), Some(now)) if stored != now => Err((stored.clone(), now.clone())),
+        (None, Some(now)) => {
+            *stored = Some(now.clone());
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn file_in(dir: &Path) -> PathBuf {
+    dir.join(FILE)
+}
+
+/// Makes created, renamed and removed names in a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// A topic's name names a directory, so it must be one that Kafka would take.
+pub(crate) fn check_topic(topic: &str) -> Result<(), OpenError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let is_name =
+        (1..=249).contains(&topic.len()) && topic.chars().all(allowed) && topic != "." && topic != "..";
+    if is_name { Ok(()) } else { Err(OpenError::TopicName { topic: topic.to_owned() }) }
+}
+
+/// Where a shard lies in a data directory.
+pub(crate) fn shard_path(dir: &Path, id: &ShardId) -> PathBuf {
+    dir.join("shards").join(&id.topic).join(id.partition.to_string())
+}

@@ -1,0 +1,182 @@
+//! How RocksDB is set up: what all shards share, and each column family's options.
+//!
+//! | family | asked for | so |
+//! | --- | --- | --- |
+//! | `log` | a tenant's range; single records that exist | zstd at the bottom, no filter at the last level |
+//! | `positions` | ranges | nothing: keys only grow, so compaction only moves files |
+//! | `tenants`, `ids` | keys that mostly do not exist (new tenants, new events) | full Bloom filters, also on memtables |
+//! | `index`, `corrections`, `duplicates`, `gaps` | ranges | nothing |
+//! | `apps`, `meta` | a few hot keys | small memtables of their own, so that they overlap no log file |
+//!
+//! **Write-ahead log.** Replayed to the last point in time that is whole. A batch is torn only when its sync
+//! never returned, so nobody was told of it; refusing to open after every power cut (the other modes do,
+//! when pages of the torn batch reached the disk out of order) would buy nothing. Should the medium lose
+//! *synced* bytes, the shard falls back as a whole: records, position and head together. The source
+//! replays the rest to the same bytes, and the consumer sees that the offset it once committed to Kafka
+//! lies ahead of this one. Logs that were closed are checked by number and size
+//! (`track_and_verify_wals_in_manifest`), so a lost or shortened file is an error and no fallback.
+
+use ledger_record::key::Family;
+use rocksdb::{
+    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Env, Options, WriteBufferManager,
+    WriteOptions,
+};
+
+use crate::options::{MIB, StoreOptions};
+
+/// What the shards of a data directory share.
+pub(crate) struct Resources {
+    options: StoreOptions,
+    cache: Cache,
+    memtables: WriteBufferManager,
+    env: Env,
+}
+
+impl std::fmt::Debug for Resources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resources").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Resources {
+    pub(crate) fn new(options: StoreOptions) -> Result<Self, rocksdb::Error> {
+        let cache = Cache::new_lru_cache(options.block_cache_bytes);
+        let memtables = WriteBufferManager::new_write_buffer_manager_with_cache(
+            options.write_buffer_bytes,
+            // Stalling every shard because one fills its memtables would break isolation (I-9).
+            false,
+            cache.clone(),
+        );
+        let mut env = Env::new()?;
+        let jobs = i32::try_from(options.background_jobs.max(1)).unwrap_or(i32::MAX);
+        env.set_low_priority_background_threads(jobs);
+        env.set_high_priority_background_threads(1);
+        Ok(Self { options, cache, memtables, env })
+    }
+
+    pub(crate) fn limits(&self) -> &StoreOptions {
+        &self.options
+    }
+
+    /// Options of a shard as a whole, for writing.
+    pub(crate) fn writing(&self) -> Options {
+        let mut options = self.shared();
+        options.set_max_open_files(clamp(u64::from(self.options.open_files_per_shard)));
+        options
+    }
+
+    /// Options of a shard as a whole, for reading beside its writer: all files are opened at once and kept,
+    /// as the writer may delete them later.
+    pub(crate) fn reading(&self) -> Options {
+        let mut options = self.shared();
+        options.set_max_open_files(-1);
+        options
+    }
+
+    fn shared(&self) -> Options {
+        let mut options = Options::default();
+        options.set_env(&self.env);
+        options.set_write_buffer_manager(&self.memtables);
+        options.set_max_background_jobs(clamp(u64::from(self.options.background_jobs.max(2))));
+        options.set_max_file_opening_threads(2);
+        options.set_max_total_wal_size(self.options.wal_bytes_per_shard);
+        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        options.set_track_and_verify_wals_in_manifest(true);
+        options.set_paranoid_checks(true);
+        options.set_avoid_unnecessary_blocking_io(true);
+        // Smooths the write-back of flushes and compactions; the log itself is synced with every batch.
+        options.set_bytes_per_sync(MIB as u64);
+        options.set_keep_log_file_num(4);
+        options.set_max_log_file_size(16 * MIB);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
+        options
+    }
+
+    /// Options of a column family.
+    pub(crate) fn family(&self, family: Family) -> Options {
+        let mut options = Options::default();
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&self.cache);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_cache_index_and_filter_blocks_with_high_priority(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        table.set_block_size(block_bytes(family));
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_write_buffer_size(self.memtable_bytes(family));
+        options.set_max_write_buffer_number(4);
+        options.set_level_compaction_dynamic_level_bytes(true);
+        match family {
+            Family::Log => {
+                options.set_bottommost_compression_type(DBCompressionType::Zstd);
+                table.set_bloom_filter(BLOOM_BITS, false);
+                options.set_optimize_filters_for_hits(true);
+            }
+            Family::Tenants => {
+                options.set_bottommost_compression_type(DBCompressionType::Zstd);
+                expect_absent_keys(&mut options, &mut table);
+            }
+            Family::Ids => expect_absent_keys(&mut options, &mut table),
+            Family::Positions
+            | Family::Apps
+            | Family::Index
+            | Family::Corrections
+            | Family::Duplicates
+            | Family::Gaps
+            | Family::Meta => {}
+        }
+        options.set_block_based_table_factory(&table);
+        options
+    }
+
+    fn memtable_bytes(&self, family: Family) -> usize {
+        match family {
+            Family::Log | Family::Tenants | Family::Ids | Family::Index => {
+                (self.options.write_buffer_bytes / 4).clamp(MIB, 64 * MIB)
+            }
+            Family::Positions | Family::Corrections | Family::Duplicates => {
+                (self.options.write_buffer_bytes / 16).clamp(MIB, 16 * MIB)
+            }
+            Family::Apps | Family::Gaps | Family::Meta => MIB,
+        }
+    }
+}
+
+const BLOOM_BITS: f64 = 10.0;
+
+fn expect_absent_keys(options: &mut Options, table: &mut BlockBasedOptions) {
+    table.set_bloom_filter(BLOOM_BITS, false);
+    options.set_memtable_prefix_bloom_ratio(0.05);
+    options.set_memtable_whole_key_filtering(true);
+}
+
+/// Ranges are read from large blocks, single keys from small ones.
+fn block_bytes(family: Family) -> usize {
+    match family {
+        Family::Log | Family::Positions | Family::Index | Family::Corrections => 16 * 1024,
+        Family::Tenants | Family::Apps | Family::Ids | Family::Duplicates | Family::Gaps | Family::Meta => {
+            4 * 1024
+        }
+    }
+}
+
+/// A write that is on the disk when it returns (I-7).
+pub(crate) fn durable() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    // Batches are sorted, so each key goes in next to the one before.
+    options.set_memtable_insert_hint_per_batch(true);
+    options
+}
+
+/// A write that a flush makes durable later: only for what can be made again.
+pub(crate) fn unlogged() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options.set_memtable_insert_hint_per_batch(true);
+    options
+}
+
+fn clamp(number: u64) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
