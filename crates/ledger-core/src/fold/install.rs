@@ -3,6 +3,7 @@
 use super::{Lens, Step};
 use crate::descriptor::Descriptor;
 use crate::event::Installed;
+use crate::limits::STRAGGLER_MS;
 use crate::realm::Realm;
 use crate::state::{AnomalyCode, Decision, Installation, OwnDescriptor, PinnedBy, Rule, Status};
 use crate::time::Timestamp;
@@ -118,13 +119,14 @@ pub(crate) fn row_when_absent(state: &Installation, at: Timestamp, descriptor: O
 
 /// The condition of row 4: a hook from the realm that a migration has just left.
 pub(super) fn is_straggler(state: &Installation, at: Timestamp, observed: Realm) -> bool {
+    let is_recent = |left: Timestamp| at.millis_since(left) < STRAGGLER_MS;
     let left_by_arrival = state.migration.as_ref().filter(|p| p.arrived).and_then(|p| p.source);
     let left_by_commit =
-        state.finished.recent(at).find(|m| m.is_commit_elsewhere()).and_then(|commit| commit.source);
+        state.finished.last_commit_elsewhere().filter(|m| is_recent(m.at)).and_then(|m| m.source);
     let left_by_rollback = state
         .finished
-        .recent(at)
-        .find_map(|m| m.rolled_back_target().filter(|t| Some(*t) != state.pinned_realm()));
+        .last_rollback(state.pinned_realm())
+        .and_then(|(target, left)| is_recent(left).then_some(target));
     [left_by_arrival, left_by_commit, left_by_rollback].contains(&Some(observed))
 }
 

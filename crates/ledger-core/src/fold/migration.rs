@@ -112,8 +112,10 @@ impl Step<'_> {
             Some(pending) if pending.id == announced.id => {
                 if pending.phase == MigrationPhase::Scheduled {
                     pending.retarget(announced.target, self.state.pin.map(|pin| pin.realm));
+                    let times = (pending.start_time, pending.end_time);
                     pending.start_time = announced.start_time.or(pending.start_time);
                     pending.end_time = announced.end_time.or(pending.end_time);
+                    self.effects.touched |= times != (pending.start_time, pending.end_time);
                 }
             }
             _ => self.await_migration(announced),
@@ -244,17 +246,5 @@ impl PendingMigration {
                 self.learn_source(pinned);
             }
         }
-    }
-}
-
-impl FinishedMigration {
-    /// Counts as a commit for row 4 of rules 6.1.
-    pub(super) fn is_commit_elsewhere(&self) -> bool {
-        self.outcome == MigrationOutcome::Committed && are_different(self.source, self.target)
-    }
-
-    /// The target that was not reached.
-    pub(super) fn rolled_back_target(&self) -> Option<Realm> {
-        self.target.filter(|_| self.outcome == MigrationOutcome::RolledBack)
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use crate::ids::MigrationId;
-use crate::limits::STRAGGLER_MS;
 use crate::realm::Realm;
 use crate::time::Timestamp;
 
@@ -62,11 +61,16 @@ pub enum MigrationOutcome {
     RolledBack,
 }
 
-/// The finished migrations, in the order they finished; found by id without a search.
+/// The finished migrations, in the order they finished. What the rules ask of them is found without a
+/// search, as a tenant's history can hold very many.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FinishedMigrations {
     entries: Vec<FinishedMigration>,
     by_id: BTreeMap<MigrationId, usize>,
+    /// Places of the commits that count for row 4 of rules 6.1.
+    commits_elsewhere: Vec<usize>,
+    /// The realms that rollbacks left, each with its last rollback, latest last.
+    rollbacks: Vec<(Realm, Timestamp)>,
 }
 
 impl FinishedMigrations {
@@ -76,30 +80,51 @@ impl FinishedMigrations {
         self.by_id.get(id).map(|place| &self.entries[*place])
     }
 
-    /// Appends one that has just finished; it takes the place of one of the same id, which it took back.
+    /// The last commit that had a target and a known source different from it, and is not reverted.
+    pub(crate) fn last_commit_elsewhere(&self) -> Option<&FinishedMigration> {
+        self.commits_elsewhere.last().map(|place| &self.entries[*place])
+    }
+
+    /// Target and time of the last rollback whose target is known and is not the present pin.
+    pub(crate) fn last_rollback(&self, pinned: Option<Realm>) -> Option<(Realm, Timestamp)> {
+        self.rollbacks.iter().rev().copied().find(|(target, _)| Some(*target) != pinned)
+    }
+
+    /// Appends one that has just finished; a rollback takes the place of the commit that it reverts.
     pub(crate) fn finish(&mut self, migration: FinishedMigration) {
+        if let Some(reverted) = migration.id.as_ref().and_then(|id| self.by_id.get(id).copied()) {
+            self.forget(reverted);
+        }
+        let place = self.entries.len();
         if let Some(id) = &migration.id {
-            if let Some(place) = self.by_id.remove(id) {
-                self.entries.remove(place);
-                self.index_from(place);
+            self.by_id.insert(id.clone(), place);
+        }
+        match (migration.outcome, migration.source, migration.target) {
+            (MigrationOutcome::Committed, Some(source), Some(target)) if source != target => {
+                self.commits_elsewhere.push(place);
             }
-            self.by_id.insert(id.clone(), self.entries.len());
+            (MigrationOutcome::RolledBack, _, Some(target)) => {
+                self.rollbacks.retain(|(realm, _)| *realm != target);
+                self.rollbacks.push((target, migration.at));
+            }
+            _ => {}
         }
         self.entries.push(migration);
     }
 
-    /// What is taken back is recent, so only few lie behind it.
-    fn index_from(&mut self, place: usize) {
+    /// Takes an entry out. Those behind it move up; they are few, as what is reverted is recent.
+    fn forget(&mut self, place: usize) {
+        self.entries.remove(place);
         for (place, entry) in self.entries.iter().enumerate().skip(place) {
             if let Some(id) = &entry.id {
                 self.by_id.insert(id.clone(), place);
             }
         }
-    }
-
-    /// Those that finished less than 24 hours before an instant, latest first.
-    pub(crate) fn recent(&self, at: Timestamp) -> impl Iterator<Item = &FinishedMigration> {
-        self.entries.iter().rev().take_while(move |migration| at.millis_since(migration.at) < STRAGGLER_MS)
+        let behind = self.commits_elsewhere.partition_point(|commit| *commit < place);
+        if self.commits_elsewhere.get(behind) == Some(&place) {
+            self.commits_elsewhere.remove(behind);
+        }
+        self.commits_elsewhere[behind..].iter_mut().for_each(|commit| *commit -= 1);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ledger_core::event::{Body, Event};
-use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::ids::ClientKey;
 use ledger_core::tenant::{Change, Entry, Outcome, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
@@ -107,11 +107,6 @@ impl Ledger {
 
     pub(crate) fn incremental(&self) -> BTreeMap<ClientKey, Tenant> {
         self.tenants.iter().map(|(client, kept)| (client.clone(), kept.tenant.clone())).collect()
-    }
-
-    pub(crate) fn only(&self, app: &AppKey) -> &ledger_core::state::Installation {
-        let tenant = &self.tenants.values().next().unwrap().tenant;
-        &tenant.installations[app]
     }
 }
 

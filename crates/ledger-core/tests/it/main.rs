@@ -4,6 +4,7 @@ mod generated;
 mod ledger;
 mod properties;
 mod reader;
+mod rows;
 mod scenarios;
 mod shown;
 mod speed;

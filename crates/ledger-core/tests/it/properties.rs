@@ -1,1 +1,245 @@
+//! What holds for every history (I-1): the incremental path is the fold from zero, arrival does not matter,
+//! nothing panics, and the evidence that a record leaves is complete.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger_core::event::{Body, Event};
+use ledger_core::history::{Traced, trace};
+use ledger_core::ids::{AppKey, ClientKey, EventId};
+use ledger_core::state::{Anomalies, Anomaly, FinishedMigrations, Installation};
+use ledger_core::tenant::{Change, Correction, Tenant};
+use ledger_core::time::Timestamp;
+use ledger_core::timeline::AppTimelines;
+use proptest::prelude::*;
+
+use crate::generated::{extreme_history, history, history_without_ties};
+use crate::ledger::Ledger;
+
+proptest! {
+    // What fails is made a case of `rows` by hand, with a name.
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn record_by_record_is_the_fold_from_zero(events in history(40)) {
+        let mut ledger = Ledger::default();
+        for event in events {
+            ledger.take(event);
+            prop_assert_eq!(ledger.incremental(), ledger.from_zero(Timestamp::MAX));
+        }
+    }
+
+    #[test]
+    fn any_arrival_gives_the_same_states(
+        (events, shuffled) in history_without_ties(40)
+            .prop_flat_map(|events| (Just(events.clone()), Just(events).prop_shuffle()))
+    ) {
+        let (one, other) = (Ledger::of(events), Ledger::of(shuffled));
+        prop_assert_eq!(without_seqs(&one), without_seqs(&other));
+    }
+
+    #[test]
+    fn as_of_is_the_fold_of_what_had_happened(events in history(40), day in 0..13_i64) {
+        let at = Timestamp::from_millis(day * ledger_core::limits::DAY_MS);
+        let then = Ledger::of(events.iter().filter(|event| event.time <= at).cloned());
+        let now = Ledger::of(events);
+        let at_least_one = |(_, tenant): &(ClientKey, Tenant)| *tenant != Tenant::default();
+        let looked_back: BTreeMap<_, _> = now.from_zero(at).into_iter().filter(at_least_one).collect();
+        let apps: BTreeSet<_> = looked_back.values().flat_map(|tenant| tenant.installations.keys()).collect();
+        let lived: Vec<_> = then.tenants.values().flat_map(|kept| kept.tenant.installations.keys()).collect();
+        prop_assert_eq!(apps.into_iter().collect::<Vec<_>>(), lived);
+        prop_assert_eq!(statuses(looked_back.values()), statuses(then.incremental().values()));
+    }
+
+    #[test]
+    fn finished_migrations_come_back_from_their_stored_parts(events in history(40)) {
+        let ledger = Ledger::of(events);
+        for state in ledger.tenants.values().flat_map(|kept| kept.tenant.installations.values()) {
+            let again: FinishedMigrations = state.finished.iter().cloned().collect();
+            prop_assert_eq!(&again, &state.finished);
+        }
+    }
+
+    #[test]
+    fn nothing_panics_at_the_ends_of_time(events in extreme_history(30)) {
+        let ledger = Ledger::of(events);
+        prop_assert_eq!(ledger.incremental(), ledger.from_zero(Timestamp::MAX));
+    }
+
+    #[test]
+    fn late_is_what_sorts_before_a_record_of_an_installation(events in history(25)) {
+        let mut ledger = Ledger::default();
+        let mut recorded: Vec<Event> = Vec::new();
+        for event in events {
+            if let Some(client) = event.client().cloned() {
+                let known = ledger.tenants.get(&client).map(|kept| kept.tenant.clone()).unwrap_or_default();
+                prop_assert_eq!(known.is_late(&event, &ledger.apps), is_late(&recorded, &event), "{:?}", event);
+            } else if let Some((app, kept)) = event.app().zip(ledger.tenants.values().next()) {
+                let late = kept.tenant.app_event_is_late(app, event.time, &event.id, ledger.apps.of(app));
+                prop_assert_eq!(late, is_late(&recorded, &event), "{:?}", event);
+            }
+            recorded.push(event.clone());
+            ledger.take(event);
+        }
+    }
+
+    #[test]
+    fn changes_name_what_differs_and_corrections_what_no_longer_holds(events in history(25)) {
+        let mut ledger = Ledger::default();
+        for event in events {
+            let (before, apps_before) = (snapshot(&ledger), ledger.apps.clone());
+            let client = event.client().cloned();
+            ledger.take(event.clone());
+            let Some(client) = client else { continue };
+            let kept = &ledger.tenants[&client];
+            let tenant_before = before.get(&client).map(|(tenant, _)| tenant.clone()).unwrap_or_default();
+            let changes = &kept.outcomes.last().unwrap().changes;
+            check_changes(&tenant_before, &kept.tenant, changes, &apps_before, event.time)?;
+
+            let traced_before = before.get(&client).map(|(_, traced)| traced.clone()).unwrap_or_default();
+            let entries = kept.entries();
+            let traced_after = by_seq(&trace(&entries, &ledger.apps, Timestamp::MAX));
+            let own_seq = entries.len() as u64;
+            check_corrections(&traced_before, &traced_after, own_seq, changes, &entries)?;
+        }
+    }
+}
+
+type Outcomes = BTreeMap<u64, Vec<Change>>;
+
+fn by_seq(traced: &[Traced<'_>]) -> Outcomes {
+    traced.iter().map(|traced| (traced.entry.seq, traced.changes.clone())).collect()
+}
+
+fn snapshot(ledger: &Ledger) -> BTreeMap<ClientKey, (Tenant, Outcomes)> {
+    let tenants = ledger.tenants.iter();
+    tenants
+        .map(|(client, kept)| {
+            let traced = by_seq(&trace(&kept.entries(), &ledger.apps, Timestamp::MAX));
+            (client.clone(), (kept.tenant.clone(), traced))
+        })
+        .collect()
+}
+
+fn check_changes(
+    before: &Tenant,
+    after: &Tenant,
+    changes: &[Change],
+    apps: &AppTimelines,
+    at: Timestamp,
+) -> Result<(), TestCaseError> {
+    for (app, now) in &after.installations {
+        let change = changes.iter().find(|change| change.app == *app);
+        let was = before.installations.get(app);
+        let seen = was.is_none_or(|was| bare(was) != bare(now));
+        let descriptor_moved = was.is_some_and(|was| was.own_descriptor != now.own_descriptor);
+        let product_moved = before.product_realm != after.product_realm;
+        prop_assert!(change.is_some() || !(seen || product_moved), "{app} changed unnoticed");
+        // A late record can have decided or corrected something that later records made bygone.
+        let told = change.is_some_and(|change| change.correction.is_some() || change.decision.is_some());
+        let reason = seen || product_moved || descriptor_moved || told;
+        prop_assert!(change.is_none() || reason, "{app} did not change");
+        let in_force = |state: &Installation| state.descriptor_at(apps.of(app), at).cloned();
+        if was.is_some_and(|was| in_force(was) != in_force(now)) {
+            prop_assert!(change.is_some(), "{app} got another descriptor unnoticed");
+        }
+    }
+    let sorted = changes.is_sorted_by(|one, other| one.app < other.app);
+    prop_assert!(sorted);
+    Ok(())
+}
+
+/// A state without what only says when an event was last seen.
+fn bare(state: &Installation) -> Installation {
+    Installation { latest: None, own_descriptor: None, ..state.clone() }
+}
+
+/// Holds the corrections against all outcomes, folded without and with the record.
+fn check_corrections(
+    without: &Outcomes,
+    with: &Outcomes,
+    own_seq: u64,
+    changes: &[Change],
+    entries: &[ledger_core::tenant::Entry<'_>],
+) -> Result<(), TestCaseError> {
+    let place = |seq: &u64| entries.iter().find(|e| e.seq == *seq).map(|e| (e.event.time, e.seq));
+    for change in changes {
+        let of_app = |all: &Outcomes, seq: u64| {
+            all.get(&seq).and_then(|changes| changes.iter().find(|c| c.app == change.app)).cloned()
+        };
+        let own = of_app(with, own_seq);
+        let mut wrong: Vec<u64> =
+            without.keys().copied().filter(|seq| of_app(without, *seq) != of_app(with, *seq)).collect();
+        wrong.extend(own.as_ref().and_then(|own| own.correction).map(|correction| correction.first_seq));
+        wrong.sort_by_key(place);
+        let expected = wrong.first().map(|first| (*first, wrong.len() as u64));
+        let named = change.correction.map(|Correction { first_seq, count, .. }| (first_seq, count));
+        prop_assert_eq!(named, expected);
+        prop_assert_eq!(
+            &change.anomalies,
+            &own.as_ref().map(|own| own.anomalies.clone()).unwrap_or_default()
+        );
+        prop_assert_eq!(change.decision, own.and_then(|own| own.decision));
+    }
+    Ok(())
+}
+
+/// The definition, word by word: in the effective order of some installation, something sorts after it.
+fn is_late(recorded: &[Event], event: &Event) -> bool {
+    let own = |event: &Event| match &event.body {
+        Body::Installation { app, .. } => Some(app.clone()),
+        Body::Tenant { .. } | Body::App { .. } => None,
+    };
+    let known: BTreeSet<AppKey> = recorded.iter().filter_map(own).collect();
+    let mut concerned: BTreeSet<AppKey> = known.clone();
+    concerned.extend(own(event));
+    let order = |app: &AppKey, event: &Event| match &event.body {
+        Body::App { app: of, .. } => (of == app).then(|| (event.time, 0, Some(event.id.clone()))),
+        Body::Tenant { .. } => Some((event.time, 1, None)),
+        Body::Installation { app: of, .. } => {
+            (of == app || event.product_realm().is_some()).then_some((event.time, 1, None))
+        }
+    };
+    let precedes = |app: &AppKey| {
+        let place: Option<(Timestamp, u8, Option<EventId>)> = order(app, event);
+        place.is_some_and(|place| recorded.iter().filter_map(|other| order(app, other)).any(|o| place < o))
+    };
+    // A tenant without installations still has one order, that of its tenant-level events.
+    let shared = event.client().is_some()
+        && event.product_realm().is_some()
+        && recorded
+            .iter()
+            .any(|r| r.client().is_some() && r.product_realm().is_some() && event.time < r.time);
+    shared || concerned.iter().any(precedes)
+}
+
+/// The states with event ids where seqs were.
+fn without_seqs(ledger: &Ledger) -> Vec<(Tenant, Vec<Option<EventId>>)> {
+    let tenants = ledger.tenants.values();
+    tenants
+        .map(|kept| {
+            let id_of = |seq: u64| kept.log.get(usize::try_from(seq).unwrap() - 1).map(|e| e.id.clone());
+            let mut tenant = kept.tenant.clone();
+            let mut ids = Vec::new();
+            for state in tenant.installations.values_mut() {
+                if let Some(decision) = &mut state.decision {
+                    ids.push(decision.seq.take().and_then(id_of));
+                }
+                ids.extend(state.anomalies.recent().iter().map(|odd| id_of(odd.seq)));
+                let bare = state.anomalies.recent().iter().map(|odd| Anomaly { seq: 0, ..*odd }).collect();
+                state.anomalies = Anomalies::restore(bare, state.anomalies.count());
+            }
+            (tenant, ids)
+        })
+        .collect()
+}
+
+fn statuses<'a>(tenants: impl Iterator<Item = &'a Tenant>) -> Vec<Installation> {
+    let installations = tenants.flat_map(|tenant| tenant.installations.values());
+    installations
+        .map(|state| Installation {
+            decision: state.decision.map(|decision| ledger_core::state::Decision { seq: None, ..decision }),
+            anomalies: Anomalies::default(),
+            ..state.clone()
+        })
+        .collect()
+}
