@@ -98,7 +98,7 @@ impl Ledger {
     }
 
     /// Every tenant folded from zero.
-    pub(crate) fn from_zero(&self, at: Timestamp) -> BTreeMap<ClientKey, Tenant> {
+    pub(crate) fn folded_anew(&self, at: Timestamp) -> BTreeMap<ClientKey, Tenant> {
         let folded = |(client, kept): (&ClientKey, &Kept)| {
             (client.clone(), Tenant::as_of(&kept.entries(), &self.apps, at))
         };

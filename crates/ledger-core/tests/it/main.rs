@@ -1,4 +1,6 @@
 //! The rules against worked histories, generated ones, and the rows that neither reaches.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "only the fold itself is pure")]
 
 mod generated;
 mod ledger;

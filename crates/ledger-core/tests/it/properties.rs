@@ -20,11 +20,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn record_by_record_is_the_fold_from_zero(events in history(40)) {
+    fn record_by_record_is_the_fold_folded_anew(events in history(40)) {
         let mut ledger = Ledger::default();
         for event in events {
             ledger.take(event);
-            prop_assert_eq!(ledger.incremental(), ledger.from_zero(Timestamp::MAX));
+            prop_assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX));
         }
     }
 
@@ -43,7 +43,7 @@ proptest! {
         let then = Ledger::of(events.iter().filter(|event| event.time <= at).cloned());
         let now = Ledger::of(events);
         let at_least_one = |(_, tenant): &(ClientKey, Tenant)| *tenant != Tenant::default();
-        let looked_back: BTreeMap<_, _> = now.from_zero(at).into_iter().filter(at_least_one).collect();
+        let looked_back: BTreeMap<_, _> = now.folded_anew(at).into_iter().filter(at_least_one).collect();
         let apps: BTreeSet<_> = looked_back.values().flat_map(|tenant| tenant.installations.keys()).collect();
         let lived: Vec<_> = then.tenants.values().flat_map(|kept| kept.tenant.installations.keys()).collect();
         prop_assert_eq!(apps.into_iter().collect::<Vec<_>>(), lived);
@@ -62,7 +62,7 @@ proptest! {
     #[test]
     fn nothing_panics_at_the_ends_of_time(events in extreme_history(30)) {
         let ledger = Ledger::of(events);
-        prop_assert_eq!(ledger.incremental(), ledger.from_zero(Timestamp::MAX));
+        prop_assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX));
     }
 
     #[test]

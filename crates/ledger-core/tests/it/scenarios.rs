@@ -41,7 +41,7 @@ fn play(scenario: &Value) -> Ledger {
 }
 
 fn shown_at(ledger: &Ledger, at: Timestamp) -> Value {
-    let folded = ledger.from_zero(at);
+    let folded = ledger.folded_anew(at);
     folded.iter().flat_map(|(client, tenant)| shown::tenant(client, tenant, &ledger.apps, at)).collect()
 }
 
@@ -64,10 +64,10 @@ fn every_state_is_as_expected() {
 }
 
 #[test]
-fn record_by_record_is_the_fold_from_zero() {
+fn record_by_record_is_the_fold_folded_anew() {
     for scenario in scenarios() {
         let ledger = play(&scenario);
-        assert_eq!(ledger.incremental(), ledger.from_zero(Timestamp::MAX), "{}", scenario["name"]);
+        assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX), "{}", scenario["name"]);
     }
 }
 
@@ -77,6 +77,6 @@ fn arrival_backwards_changes_nothing_but_seqs() {
         let mut events: Vec<_> = scenario["events"].as_array().unwrap().iter().map(reader::event).collect();
         events.reverse();
         let ledger = Ledger::of(events);
-        assert_eq!(ledger.incremental(), ledger.from_zero(Timestamp::MAX), "{}", scenario["name"]);
+        assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX), "{}", scenario["name"]);
     }
 }
