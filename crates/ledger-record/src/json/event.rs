@@ -221,6 +221,3 @@ impl Serialize for SettingJson<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

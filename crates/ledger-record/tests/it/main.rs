@@ -2,5 +2,6 @@
 
 mod codec;
 mod golden;
+mod json;
 mod samples;
 mod strategies;
