@@ -6,12 +6,15 @@
 //! lives as long as the process.
 
 use std::ffi::OsStr;
-use std::io;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::LazyLock;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, io};
+
+/// How the names of the product's settings begin in the environment.
+const SETTINGS: &[u8] = b"REALM_LEDGER_";
 
 /// A running child process; killed when dropped.
 #[derive(Debug)]
@@ -20,11 +23,15 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program`; `configure` adds arguments, environment and where the output goes.
+    /// Starts `program`; `configure` adds arguments, environment and where the output goes. No setting of the
+    /// product is inherited from the environment of the tests.
     pub fn start(program: impl AsRef<OsStr>, configure: impl FnOnce(&mut Command)) -> Self {
         let program = program.as_ref();
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(SETTINGS)) {
+            command.env_remove(name);
+        }
         configure(&mut command);
         let child = fork(command)
             .unwrap_or_else(|error| panic!("cannot start {} by setpriv: {error}", program.display()));
