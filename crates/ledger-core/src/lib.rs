@@ -22,6 +22,7 @@
 
 pub mod descriptor;
 pub mod event;
+pub mod explain;
 mod fold;
 pub mod history;
 pub mod ids;

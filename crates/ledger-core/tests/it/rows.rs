@@ -6,9 +6,11 @@
 //! `<status> <realm>/<by>@<since> data= override= pending= window= rule= …`, anomalies as `!<seq>:<code>`.
 
 mod endings;
+mod explained;
 mod installs;
 mod migrations;
 mod others;
+mod previewed;
 
 use std::fmt::Write;
 

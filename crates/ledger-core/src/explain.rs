@@ -1,0 +1,332 @@
+//! Why an installation is where it is: which realm, since when, by which rule and not by another, until
+//! when, what is pending, and what would change it.
+//!
+//! An explanation is a list of statements. Each is a [`Fact`] with the values it is about, and the records
+//! it rests on: seqs of the tenant, and ids of app-level events, which have no seq there. [`Statement`]s
+//! turn into plain English with [`Statement::sentence`]; how an instant is written is the caller's choice.
+//!
+//! Nothing here decides anything: the state comes from the fold, the rows from the same function that the
+//! fold asks.
+
+mod grounds;
+mod origins;
+mod sentence;
+
+use crate::event::SubscriptionState;
+use crate::fold::install::are_different;
+use crate::ids::{AppKey, EventId, MigrationId};
+use crate::policy::Policy;
+use crate::preview::preview;
+use crate::realm::Realm;
+use crate::state::{Decision, Installation, MigrationPhase, Pin, PinnedBy, Rule, Status, Window};
+use crate::tenant::Entry;
+use crate::time::Timestamp;
+use crate::timeline::{AppTimeline, AppTimelines};
+use origins::{Followed, Origins};
+
+/// Why an installation is where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// In the order in which they are best read.
+    pub statements: Vec<Statement>,
+}
+
+/// One fact, and what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// What holds.
+    pub fact: Fact,
+    /// The tenant's records that show it, ascending.
+    pub seqs: Vec<u64>,
+    /// The app-level events that show it.
+    pub app_events: Vec<EventId>,
+}
+
+/// What can be said of an installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// No event of its own was recorded until then.
+    NeverSeen,
+    /// Installed or not.
+    Present {
+        /// Which of the three.
+        status: Status,
+        /// Whether it is enabled.
+        enabled: bool,
+        /// Its install was never seen: a later hook implied it.
+        implied: bool,
+    },
+    /// It is pinned.
+    Pinned(Pin),
+    /// Nothing says where it is.
+    RealmUnknown,
+    /// The last install that was more than a refresh.
+    Decided(Decision),
+    /// Earlier rows of the table of rules 6.1 that did not apply at the last decision.
+    PassedOver {
+        /// The first of them, 1 to 14.
+        first_row: u8,
+        /// The last of them.
+        last_row: u8,
+        /// Why not.
+        because: WhyNot,
+    },
+    /// Where the product is, and where that would put the app.
+    Product {
+        /// Where the product is.
+        realm: Realm,
+        /// Where that would put the app; unknown without a descriptor.
+        aligned: Option<Realm>,
+        /// It is installed elsewhere.
+        drift: bool,
+    },
+    /// Where the partner says the data rests.
+    Data {
+        /// Where.
+        realm: Realm,
+        /// It is installed elsewhere.
+        split_brain: bool,
+    },
+    /// It stays pinned as long as it is installed.
+    StaysWhileInstalled,
+    /// The persistence window.
+    WindowSet {
+        /// As the uninstall opened it.
+        window: Window,
+        /// It is open at the moment of asking.
+        open: bool,
+    },
+    /// The uninstall opened no window.
+    NoWindow {
+        /// The policy in force at the moment of asking.
+        policy: Policy,
+    },
+    /// The subscription holds the window open, or lets it run out.
+    Subscribed {
+        /// As last observed.
+        state: SubscriptionState,
+        /// First observation of this state in a row.
+        since: Timestamp,
+    },
+    /// A migration is pending.
+    MigrationPending {
+        /// Which.
+        id: MigrationId,
+        /// Where to.
+        target: Option<Realm>,
+        /// How far it got.
+        phase: MigrationPhase,
+    },
+    /// An operator's pin is in force.
+    OverrideStands {
+        /// Where.
+        realm: Realm,
+    },
+    /// An install at an instant would be decided so.
+    WouldInstall(Decision),
+    /// A commit of the pending migration would move it.
+    CommitWouldMove {
+        /// Where to; the commit itself must say it when unknown.
+        target: Option<Realm>,
+    },
+    /// A first hook from another realm would set the realm right.
+    HookWouldCorrect,
+    /// A hook from another realm would count as a reinstall that nobody saw.
+    HookWouldReinstall,
+}
+
+/// Why a row of the table did not apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyNot {
+    /// Rows 1 to 6: the app was not installed.
+    NotInstalled,
+    /// Row 1: the hook came from elsewhere than the pinned realm.
+    CalledElsewhere {
+        /// Where it was pinned.
+        pinned: Realm,
+        /// Where the hook came from.
+        observed: Realm,
+    },
+    /// Rows 2 and 7: no override was set.
+    NoOverride,
+    /// Row 3: no migration to the observed realm was pending.
+    NoMigrationThere,
+    /// Row 4: no migration had left the observed realm within 24 hours.
+    NotLeftLately,
+    /// Row 5: the pinned realm was more than an expectation.
+    PinWasSeen(PinnedBy),
+    /// Row 8: it had been uninstalled before.
+    KnownBefore,
+    /// Row 9: the realm before was known.
+    RealmWasKnown(Realm),
+    /// Row 10: nobody had ended the window.
+    NotForgotten,
+    /// Row 11: there was a window.
+    HadWindow(Window),
+    /// Row 12: the window was still open.
+    WindowWasOpen {
+        /// Its end; none is without end.
+        end: Option<Timestamp>,
+    },
+    /// Row 13: the app still served the realm, or nothing said that it did not.
+    StillServed(Realm),
+}
+
+/// Explains an installation at an instant, from its tenant's records and the timelines of the apps.
+#[must_use]
+pub fn explain(entries: &[Entry<'_>], apps: &AppTimelines, app: &AppKey, at: Timestamp) -> Explanation {
+    let Followed { tenant, origins } = Followed::until(entries, apps, app, at, |_| false);
+    let mut writer = Writer { statements: Vec::new(), origins };
+    let Some(state) = tenant.installations.get(app) else {
+        writer.say(Fact::NeverSeen, []);
+        return Explanation { statements: writer.statements };
+    };
+    let moment = Moment { state, product: tenant.product_realm, timeline: apps.of(app), at };
+    writer.realm(&moment);
+    if let Some(decision) = state.decision {
+        writer.statements.extend(grounds::of_decision(entries, apps, app, decision));
+    }
+    writer.surroundings(&moment);
+    writer.until(&moment);
+    writer.outlook(&moment);
+    Explanation { statements: writer.statements }
+}
+
+/// What is explained.
+struct Moment<'a> {
+    state: &'a Installation,
+    product: Option<Realm>,
+    timeline: &'a AppTimeline,
+    at: Timestamp,
+}
+
+struct Writer {
+    statements: Vec<Statement>,
+    origins: Origins,
+}
+
+impl Writer {
+    fn say<const N: usize>(&mut self, fact: Fact, seqs: [Option<u64>; N]) {
+        self.statements.push(Statement::resting_on(fact, seqs, None));
+    }
+
+    /// Whether it is there, and where.
+    fn realm(&mut self, moment: &Moment<'_>) {
+        let (state, origins) = (moment.state, self.origins.clone());
+        let present = Fact::Present {
+            status: state.status,
+            enabled: state.enabled,
+            implied: state.implied_at.is_some(),
+        };
+        self.say(present, [origins.status, origins.enabled]);
+        match state.pin {
+            Some(pin) => self.say(Fact::Pinned(pin), [origins.realm, origins.pin]),
+            None => self.say(Fact::RealmUnknown, [origins.pin]),
+        }
+    }
+
+    /// What else there is: product, data, migration, override.
+    fn surroundings(&mut self, moment: &Moment<'_>) {
+        let (state, origins) = (moment.state, self.origins.clone());
+        let view = state.view(moment.product, moment.timeline, moment.at);
+        if let Some(realm) = moment.product {
+            let fact = Fact::Product { realm, aligned: view.aligned_realm, drift: view.drift };
+            let (own, published) = origins.descriptor_in_force(state, moment.timeline, moment.at);
+            let seqs = [origins.product, own];
+            self.statements.push(Statement::resting_on(fact, seqs, published));
+        }
+        if let Some(realm) = state.data_realm {
+            self.say(Fact::Data { realm, split_brain: view.split_brain }, [origins.data]);
+        }
+        if let Some(pending) = &state.migration {
+            let fact = Fact::MigrationPending {
+                id: pending.id.clone(),
+                target: pending.target,
+                phase: pending.phase,
+            };
+            self.say(fact, [origins.migration]);
+        }
+        if let Some(realm) = state.override_realm {
+            self.say(Fact::OverrideStands { realm }, [origins.override_realm]);
+        }
+    }
+
+    /// Until when.
+    fn until(&mut self, moment: &Moment<'_>) {
+        let (state, origins) = (moment.state, self.origins.clone());
+        match (state.status, state.window) {
+            (Status::Installed, _) if state.pin.is_some() => {
+                self.say(Fact::StaysWhileInstalled, [origins.status]);
+            }
+            (Status::Uninstalled, Some(window)) => {
+                let open = window.is_open_at(moment.at);
+                let policy = moment.timeline.policy_event_at(window.start).cloned();
+                let fact = Fact::WindowSet { window, open };
+                self.statements.push(Statement::resting_on(fact, [origins.window], policy));
+                self.subscription(state, window);
+            }
+            (Status::Uninstalled, None) => {
+                let policy = moment.timeline.policy_at(moment.at);
+                let set = moment.timeline.policy_event_at(moment.at).cloned();
+                let fact = Fact::NoWindow { policy };
+                self.statements.push(Statement::resting_on(fact, [origins.status], set));
+            }
+            (Status::Installed | Status::None, _) => {}
+        }
+    }
+
+    fn subscription(&mut self, state: &Installation, window: Window) {
+        if let (Policy::Subscription { .. }, Some(subscription)) = (window.policy, state.subscription) {
+            let fact = Fact::Subscribed { state: subscription.state, since: subscription.since };
+            self.say(fact, [self.origins.subscription]);
+        }
+    }
+
+    /// What would change it.
+    fn outlook(&mut self, moment: &Moment<'_>) {
+        let state = moment.state;
+        if state.status != Status::Installed {
+            let install_at = |at| preview(Some(state), moment.product, moment.timeline, at);
+            let now = install_at(moment.at);
+            let grounds =
+                [self.origins.window, self.origins.pin, self.origins.product, self.origins.override_realm];
+            self.say(Fact::WouldInstall(now), grounds);
+            let end = state.window.and_then(|window| window.end).filter(|end| *end > moment.at);
+            if let Some(later) = end.map(install_at).filter(|later| later.rule != now.rule) {
+                self.say(Fact::WouldInstall(later), grounds);
+            }
+            return;
+        }
+        if let Some(pending) = &state.migration {
+            self.say(Fact::CommitWouldMove { target: pending.target }, [self.origins.migration]);
+        }
+        match state.pin {
+            Some(_) if state.override_realm.is_some() => {}
+            Some(pin) if matches!(pin.by, PinnedBy::Expected | PinnedBy::Overridden) => {
+                self.say(Fact::HookWouldCorrect, [self.origins.pin]);
+            }
+            Some(_) => self.say(Fact::HookWouldReinstall, [self.origins.pin]),
+            None => self.say(Fact::HookWouldCorrect, [self.origins.status]),
+        }
+    }
+}
+
+impl Statement {
+    fn resting_on<const N: usize>(fact: Fact, seqs: [Option<u64>; N], app_event: Option<EventId>) -> Self {
+        let mut seqs: Vec<u64> = seqs.into_iter().flatten().collect();
+        seqs.sort_unstable();
+        seqs.dedup();
+        Self { fact, seqs, app_events: app_event.into_iter().collect() }
+    }
+}
+
+impl Decision {
+    /// The realm it came from, if it is another.
+    fn left(&self) -> Option<Realm> {
+        self.previous_realm.filter(|previous| are_different(Some(*previous), self.pinned_realm))
+    }
+
+    fn is_refresh(&self) -> bool {
+        self.rule == Rule::Refresh
+    }
+}

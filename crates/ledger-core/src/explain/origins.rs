@@ -1,0 +1,118 @@
+//! Which record last changed what: the fold is followed record by record, and what each changed is noted.
+
+use crate::event::{Body, InstallationFact};
+use crate::history::in_order;
+use crate::ids::{AppKey, EventId};
+use crate::state::Installation;
+use crate::tenant::{Change, Entry, Summary, Tenant};
+use crate::time::Timestamp;
+use crate::timeline::{AppTimeline, AppTimelines};
+
+/// Seqs of the records that last changed each part of an installation.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Origins {
+    pub(super) status: Option<u64>,
+    pub(super) enabled: Option<u64>,
+    /// The pinned realm itself.
+    pub(super) realm: Option<u64>,
+    /// Anything about the pin: how it is known, too.
+    pub(super) pin: Option<u64>,
+    pub(super) product: Option<u64>,
+    pub(super) data: Option<u64>,
+    pub(super) window: Option<u64>,
+    pub(super) migration: Option<u64>,
+    pub(super) override_realm: Option<u64>,
+    pub(super) subscription: Option<u64>,
+    pub(super) descriptor: Option<u64>,
+}
+
+/// A tenant as far as it was followed.
+pub(super) struct Followed {
+    pub(super) tenant: Tenant,
+    pub(super) origins: Origins,
+}
+
+impl Followed {
+    /// Follows one installation through the records up to an instant, or up to the one that `stop` names.
+    pub(super) fn until(
+        entries: &[Entry<'_>],
+        apps: &AppTimelines,
+        app: &AppKey,
+        at: Timestamp,
+        stop: impl Fn(&Entry<'_>) -> bool,
+    ) -> Self {
+        let mut followed = Self { tenant: Tenant::default(), origins: Origins::default() };
+        for entry in in_order(entries, at) {
+            if stop(&entry) {
+                break;
+            }
+            followed.take(entry, apps, app);
+        }
+        followed
+    }
+
+    fn take(&mut self, entry: Entry<'_>, apps: &AppTimelines, app: &AppKey) {
+        let product_before = self.tenant.product_realm;
+        let subscription_before = self.tenant.installations.get(app).and_then(|state| state.subscription);
+        let changes = self.tenant.advance(entry, apps);
+        if product_before != self.tenant.product_realm {
+            self.origins.product = Some(entry.seq);
+        }
+        let state = self.tenant.installations.get(app);
+        if subscription_before != state.and_then(|state| state.subscription) {
+            self.origins.subscription = Some(entry.seq);
+        }
+        if has_own_descriptor(entry, app) {
+            self.origins.descriptor = Some(entry.seq);
+        }
+        if let Some(change) = changes.into_iter().find(|change| change.app == *app) {
+            self.origins.note(entry.seq, change);
+        }
+    }
+}
+
+impl Origins {
+    fn note(&mut self, seq: u64, change: Change) {
+        let nothing = || Summary::of(&Installation::default(), None);
+        let (before, after) = (change.before.unwrap_or_else(nothing), change.after);
+        for (origin, changed) in [
+            (&mut self.status, before.status != after.status),
+            (&mut self.enabled, before.enabled != after.enabled),
+            (&mut self.realm, before.pin.map(|pin| pin.realm) != after.pin.map(|pin| pin.realm)),
+            (&mut self.pin, before.pin != after.pin),
+            (&mut self.data, before.data_realm != after.data_realm),
+            (&mut self.window, before.window != after.window),
+            (&mut self.migration, before.migration != after.migration),
+            (&mut self.override_realm, before.override_realm != after.override_realm),
+        ] {
+            if changed {
+                *origin = Some(seq);
+            }
+        }
+    }
+
+    /// Where the descriptor in force at an instant comes from: an own install, or a published one.
+    pub(super) fn descriptor_in_force(
+        &self,
+        state: &Installation,
+        timeline: &AppTimeline,
+        at: Timestamp,
+    ) -> (Option<u64>, Option<EventId>) {
+        let own_time = state.own_descriptor.as_ref().map(|own| own.time);
+        match timeline.descriptor_at(at) {
+            Some((published, _)) if own_time.is_none_or(|own| own < published) => {
+                (None, timeline.descriptor_event_at(at).cloned())
+            }
+            _ => (self.descriptor, None),
+        }
+    }
+}
+
+fn has_own_descriptor(entry: Entry<'_>, app: &AppKey) -> bool {
+    match &entry.event.body {
+        Body::Installation { app: own, fact: InstallationFact::Installed(installed), .. } => {
+            own == app && installed.descriptor.is_some()
+        }
+        Body::Installation { .. } | Body::Tenant { .. } | Body::App { .. } => false,
+    }
+}

@@ -1,0 +1,229 @@
+//! Statements in plain English. How an instant is written comes from outside.
+
+use super::{Fact, Statement, WhyNot};
+use crate::event::SubscriptionState;
+use crate::policy::Policy;
+use crate::realm::Realm;
+use crate::state::{Decision, MigrationPhase, Pin, PinnedBy, Rule, Status, Window};
+use crate::time::Timestamp;
+
+/// Writes an instant.
+type Instant<'a> = &'a dyn Fn(Timestamp) -> String;
+
+impl Statement {
+    /// The statement as a sentence.
+    #[must_use]
+    pub fn sentence(&self, instant: &dyn Fn(Timestamp) -> String) -> String {
+        match &self.fact {
+            Fact::NeverSeen => "Nothing was recorded of this installation.".to_owned(),
+            Fact::Present { status, enabled, implied } => present(*status, *enabled, *implied),
+            Fact::Pinned(pin) => pinned(*pin, instant),
+            Fact::RealmUnknown => "Its realm is not known: no hook told where it was called, and product \
+                                   realm or descriptor were missing for an expectation."
+                .to_owned(),
+            Fact::Decided(decision) => decided(decision, instant),
+            Fact::PassedOver { first_row, last_row, because } => {
+                let rows = if first_row == last_row {
+                    format!("Row {first_row} of the rules did")
+                } else {
+                    format!("Rows {first_row} to {last_row} of the rules did")
+                };
+                format!("{rows} not apply: {}.", why_not(*because, instant))
+            }
+            Fact::Product { realm, aligned, drift } => product(*realm, *aligned, *drift),
+            Fact::Data { realm, split_brain: false } => format!("Its data rests in {realm}."),
+            Fact::Data { realm, split_brain: true } => {
+                format!("Its data rests in {realm}, which is not where it is pinned: a split brain.")
+            }
+            Fact::StaysWhileInstalled => "It stays there as long as it is installed.".to_owned(),
+            Fact::WindowSet { window, open } => window_set(window, *open, instant),
+            Fact::NoWindow { policy } => {
+                format!("The uninstall opened no persistence window; the policy is {}.", policy_name(*policy))
+            }
+            Fact::Subscribed { state: SubscriptionState::Active, since } => {
+                format!(
+                    "The subscription is active since {}; the window has no end before it lapses.",
+                    instant(*since)
+                )
+            }
+            Fact::Subscribed { state: SubscriptionState::Inactive, since } => {
+                format!("The subscription is inactive since {}.", instant(*since))
+            }
+            Fact::MigrationPending { id, target, phase } => {
+                let phase = match phase {
+                    MigrationPhase::Scheduled => "scheduled",
+                    MigrationPhase::Started => "under way",
+                };
+                format!("Migration {id} to {} is {phase}.", or_unknown(*target))
+            }
+            Fact::OverrideStands { realm } => {
+                format!("An operator pinned it to {realm}; that stands until it is released.")
+            }
+            Fact::WouldInstall(decision) => would_install(decision, instant),
+            Fact::CommitWouldMove { target: Some(target) } => {
+                format!("A commit of the pending migration would move it to {target}.")
+            }
+            Fact::CommitWouldMove { target: None } => {
+                "A commit of the pending migration would move it to the realm that the commit names."
+                    .to_owned()
+            }
+            Fact::HookWouldCorrect => {
+                "The first hook to tell its endpoint would set the realm right.".to_owned()
+            }
+            Fact::HookWouldReinstall => "An install hook from another realm would count as a reinstall that \
+                                         nobody saw, unless it is a straggler of a migration."
+                .to_owned(),
+        }
+    }
+}
+
+fn present(status: Status, enabled: bool, implied: bool) -> String {
+    let status = match (status, enabled) {
+        (Status::Installed, true) => "It is installed and enabled",
+        (Status::Installed, false) => "It is installed, but disabled",
+        (Status::Uninstalled, _) => "It is uninstalled",
+        (Status::None, _) => "It was never seen installed",
+    };
+    let implied = if implied { "; its install was not seen, a later hook implies it" } else { "" };
+    format!("{status}{implied}.")
+}
+
+fn pinned(pin: Pin, instant: Instant<'_>) -> String {
+    let known = match pin.by {
+        PinnedBy::Observed => "a hook was received there",
+        PinnedBy::Expected => "the rules put it there, no hook has told yet",
+        PinnedBy::Migrated => "a migration ended there",
+        PinnedBy::Overridden => "an operator put it there",
+    };
+    format!("It is pinned to {} since {}: {known}.", pin.realm, instant(pin.since))
+}
+
+fn decided(decision: &Decision, instant: Instant<'_>) -> String {
+    let (at, rule) = (instant(decision.at), decision.rule);
+    let by_product = !matches!(rule, Rule::Overridden | Rule::Persisted);
+    let expected = match (decision.expected_realm, decision.product_realm.filter(|_| by_product)) {
+        (Some(expected), Some(product)) => {
+            Some(format!("With the product in {product}, {expected} was expected."))
+        }
+        (Some(expected), None) => Some(format!("{expected} was expected.")),
+        (None, _) => None,
+    };
+    let parts = [
+        Some(format!("The install of {at} was decided by {}: {}.", rule.as_str(), meaning(rule))),
+        expected,
+        decision.observed_realm.map(|observed| format!("The platform called {observed}.")),
+        decision.divergent.then(|| "The platform did not do what the rules say.".to_owned()),
+        decision.left().map(|left| format!("Before, it was in {left}; its data may still be there.")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn meaning(rule: Rule) -> &'static str {
+    match rule {
+        Rule::Refresh => "it was re-sent and changed nothing",
+        Rule::ImplicitReinstall => "it came from another realm, so an uninstall went unseen",
+        Rule::Overridden => "an operator had pinned the realm",
+        Rule::Fresh => "it had never been installed before",
+        Rule::PriorUnknown => "the realm before was not known",
+        Rule::WindowForgotten => "an operator had ended the persistence window",
+        Rule::PersistenceOff => "the uninstall had opened no persistence window",
+        Rule::WindowExpired => "the persistence window had ended",
+        Rule::RealmWithdrawn => "the app no longer served the realm it was pinned to",
+        Rule::Persisted => "the persistence window was open, so it came back to its realm",
+    }
+}
+
+fn why_not(because: WhyNot, instant: Instant<'_>) -> String {
+    match because {
+        WhyNot::NotInstalled => "it was not installed, so this was no refresh".to_owned(),
+        WhyNot::CalledElsewhere { pinned, observed } => {
+            format!("it was pinned to {pinned}, but {observed} was called")
+        }
+        WhyNot::NoOverride => "no override was set".to_owned(),
+        WhyNot::NoMigrationThere => "no migration to that realm was pending".to_owned(),
+        WhyNot::NotLeftLately => "no migration had left that realm within the last 24 hours".to_owned(),
+        WhyNot::PinWasSeen(PinnedBy::Migrated) => "a migration had put it where it was pinned".to_owned(),
+        WhyNot::PinWasSeen(_) => "where it was pinned had been observed".to_owned(),
+        WhyNot::KnownBefore => "it had been uninstalled before".to_owned(),
+        WhyNot::RealmWasKnown(realm) => format!("the realm before was known, {realm}"),
+        WhyNot::NotForgotten => "no operator had ended the window".to_owned(),
+        WhyNot::HadWindow(window) => {
+            format!("the uninstall of {} had opened a window", instant(window.start))
+        }
+        WhyNot::WindowWasOpen { end: Some(end) } => format!("the window was open until {}", instant(end)),
+        WhyNot::WindowWasOpen { end: None } => "the window had no end".to_owned(),
+        WhyNot::StillServed(realm) => format!("nothing said that the app no longer served {realm}"),
+    }
+}
+
+fn product(realm: Realm, aligned: Option<Realm>, drift: bool) -> String {
+    match (aligned, drift) {
+        (None, _) => format!("The product is in {realm}; where that would put the app is not known."),
+        (Some(aligned), false) => format!("The product is in {realm}, which puts the app in {aligned}."),
+        (Some(aligned), true) => {
+            format!(
+                "The product is in {realm}, which would put the app in {aligned}; installations do not move by \
+                 themselves, so it has drifted."
+            )
+        }
+    }
+}
+
+fn window_set(window: &Window, open: bool, instant: Instant<'_>) -> String {
+    let opened = format!("The uninstall of {} opened a window", instant(window.start));
+    let policy = policy_name(window.policy);
+    match (window.end, open) {
+        (Some(end), _) if window.forgotten => {
+            format!("{opened} by {policy}, which an operator ended at {}.", instant(end))
+        }
+        (Some(end), true) => {
+            format!("{opened} by {policy}: it comes back to its realm until {}.", instant(end))
+        }
+        (Some(end), false) => format!("{opened} by {policy}, which ended at {}.", instant(end)),
+        (None, _) => format!("{opened} by {policy}: it comes back to its realm, for now without end."),
+    }
+}
+
+fn would_install(decision: &Decision, instant: Instant<'_>) -> String {
+    let at = instant(decision.at);
+    if decision.is_refresh() {
+        return format!("An install at {at} would be a refresh.");
+    }
+    format!(
+        "An install at {at} would go to {} by {}: {}.",
+        or_unknown(decision.pinned_realm),
+        decision.rule.as_str(),
+        conditional(decision.rule)
+    )
+}
+
+fn conditional(rule: Rule) -> &'static str {
+    match rule {
+        Rule::Refresh => "it would change nothing",
+        Rule::ImplicitReinstall => "an uninstall would have gone unseen",
+        Rule::Overridden => "an operator has pinned the realm",
+        Rule::Fresh => "it was never installed before",
+        Rule::PriorUnknown => "the realm before is not known",
+        Rule::WindowForgotten => "an operator has ended the persistence window",
+        Rule::PersistenceOff => "there is no persistence window",
+        Rule::WindowExpired => "the persistence window has ended by then",
+        Rule::RealmWithdrawn => "the app no longer serves the realm it is pinned to",
+        Rule::Persisted => "the persistence window is open",
+    }
+}
+
+fn policy_name(policy: Policy) -> String {
+    match policy {
+        Policy::Descriptor => "the descriptor's own persistence".to_owned(),
+        Policy::Off => "no persistence".to_owned(),
+        Policy::Days { days } => format!("{days} days of persistence"),
+        Policy::Indefinite => "persistence without end".to_owned(),
+        Policy::Subscription { grace_days } => {
+            format!("persistence with the subscription and {grace_days} days of grace")
+        }
+    }
+}
+
+fn or_unknown(realm: Option<Realm>) -> String {
+    realm.map_or_else(|| "an unknown realm".to_owned(), |realm| realm.to_string())
+}

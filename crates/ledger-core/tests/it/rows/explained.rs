@@ -1,0 +1,138 @@
+//! What an explanation says, and which records it names.
+
+use ledger_core::explain::{Fact, explain};
+use ledger_core::ids::AppKey;
+use ledger_core::time::Timestamp;
+
+use super::{ledger, short, time};
+
+/// The sentences at an instant, each behind the records it rests on.
+fn explained(history: &str, at: &str) -> Vec<String> {
+    let ledger = ledger(history);
+    let kept = ledger.tenants.values().next().unwrap();
+    let at = Timestamp::from_millis(time(at));
+    let explanation = explain(&kept.entries(), &ledger.apps, &AppKey::new("a").unwrap(), at);
+    let statements = explanation.statements.iter();
+    statements
+        .map(|statement| {
+            let seqs = statement.seqs.iter().map(u64::to_string);
+            let ids = statement.app_events.iter().map(ToString::to_string);
+            let grounds: Vec<_> = seqs.chain(ids).collect();
+            format!("[{}] {}", grounds.join(" "), statement.sentence(&short))
+        })
+        .collect()
+}
+
+#[track_caller]
+fn check(history: &str, at: &str, expected: &[&str]) {
+    assert_eq!(explained(history, at), expected);
+}
+
+#[test]
+fn nothing_is_said_of_what_was_never_seen() {
+    check("2d installed on=EU", "1d", &["[] Nothing was recorded of this installation."]);
+}
+
+#[test]
+fn a_persisted_reinstall() {
+    check(
+        "1d installed on=US product=US\n2d uninstalled\n3d product-moved product=EU\n4d installed on=US",
+        "5d",
+        &[
+            "[4] It is installed and enabled.",
+            "[1 4] It is pinned to US since 4d: a hook was received there.",
+            "[3 4 e-1] The install of 4d was decided by PERSISTED: the persistence window was open, so it came \
+             back to its realm. US was expected. The platform called US.",
+            "[2] Rows 1 to 6 of the rules did not apply: it was not installed, so this was no refresh.",
+            "[] Row 7 of the rules did not apply: no override was set.",
+            "[2] Row 8 of the rules did not apply: it had been uninstalled before.",
+            "[1] Row 9 of the rules did not apply: the realm before was known, US.",
+            "[2] Row 10 of the rules did not apply: no operator had ended the window.",
+            "[2] Row 11 of the rules did not apply: the uninstall of 2d had opened a window.",
+            "[2] Row 12 of the rules did not apply: the window was open until 9d.",
+            "[e-1] Row 13 of the rules did not apply: nothing said that the app no longer served US.",
+            "[3 e-1] The product is in EU, which would put the app in EU; installations do not move by \
+             themselves, so it has drifted.",
+            "[4] It stays there as long as it is installed.",
+            "[4] An install hook from another realm would count as a reinstall that nobody saw, unless it is a \
+             straggler of a migration.",
+        ],
+    );
+}
+
+#[test]
+fn an_open_window() {
+    check(
+        "0d policy-set policy=days:30\n1d installed on=US product=EU\n2d uninstalled",
+        "3d",
+        &[
+            "[2] It is uninstalled.",
+            "[1] It is pinned to US since 1d: a hook was received there.",
+            "[1 e-1] The install of 1d was decided by FRESH: it had never been installed before. With the \
+             product in EU, EU was expected. The platform called US. The platform did not do what the rules say.",
+            "[] Rows 1 to 6 of the rules did not apply: it was not installed, so this was no refresh.",
+            "[] Row 7 of the rules did not apply: no override was set.",
+            "[1 e-1] The product is in EU, which puts the app in EU.",
+            "[2 e-2] The uninstall of 2d opened a window by 30 days of persistence: it comes back to its realm \
+             until 32d.",
+            "[1 2] An install at 3d would go to US by PERSISTED: the persistence window is open.",
+            "[1 2] An install at 32d would go to EU by WINDOW_EXPIRED: the persistence window has ended by then.",
+        ],
+    );
+}
+
+#[test]
+fn an_implicit_reinstall_with_a_migration_pending() {
+    check(
+        "bare\n1d installed on=EU\n2d data-located realm=EU\n3d installed on=US
+         4d migration-scheduled id=7 to=DE",
+        "5d",
+        &[
+            "[1] It is installed and enabled.",
+            "[3] It is pinned to US since 3d: a hook was received there.",
+            "[3] The install of 3d was decided by IMPLICIT_REINSTALL: it came from another realm, so an \
+             uninstall went unseen. The platform called US. Before, it was in EU; its data may still be there.",
+            "[1] Row 1 of the rules did not apply: it was pinned to EU, but US was called.",
+            "[] Row 2 of the rules did not apply: no override was set.",
+            "[] Row 3 of the rules did not apply: no migration to that realm was pending.",
+            "[] Row 4 of the rules did not apply: no migration had left that realm within the last 24 hours.",
+            "[1] Row 5 of the rules did not apply: where it was pinned had been observed.",
+            "[2] Its data rests in EU, which is not where it is pinned: a split brain.",
+            "[4] Migration 7 to DE is scheduled.",
+            "[1] It stays there as long as it is installed.",
+            "[4] A commit of the pending migration would move it to DE.",
+            "[3] An install hook from another realm would count as a reinstall that nobody saw, unless it is a \
+             straggler of a migration.",
+        ],
+    );
+}
+
+#[test]
+fn overrides_and_subscriptions() {
+    check(
+        "0d policy-set policy=subscription:5\n1d override action=PIN realm=US\n2d subscription-observed state=ACTIVE
+         3d enabled\n4d uninstalled",
+        "5d",
+        &[
+            "[4] It is uninstalled.",
+            "[3] It is pinned to US since 3d: an operator put it there.",
+            "[1] An operator pinned it to US; that stands until it is released.",
+            "[4 e-2] The uninstall of 4d opened a window by persistence with the subscription and 5 days of \
+             grace: it comes back to its realm, for now without end.",
+            "[2] The subscription is active since 2d; the window has no end before it lapses.",
+            "[1 3 4] An install at 5d would go to US by OVERRIDDEN: an operator has pinned the realm.",
+        ],
+    );
+}
+
+#[test]
+fn what_the_explanation_says_is_what_the_state_says() {
+    let ledger = ledger("1d installed product=EU\n2d installed on=US");
+    let kept = ledger.tenants.values().next().unwrap();
+    let app = AppKey::new("a").unwrap();
+    let explanation = explain(&kept.entries(), &ledger.apps, &app, Timestamp::MAX);
+    let state = &kept.tenant.installations[&app];
+    let facts: Vec<_> = explanation.statements.into_iter().map(|statement| statement.fact).collect();
+    assert!(facts.contains(&Fact::Pinned(state.pin.unwrap())));
+    assert!(facts.contains(&Fact::Decided(state.decision.unwrap())), "as it was corrected");
+}
