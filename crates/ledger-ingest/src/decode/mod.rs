@@ -1,0 +1,110 @@
+//! From a message to an event, or to the reason why it is none: pure, and the same on every machine.
+//!
+//! ```text
+//!   Message ── encoding? ──┬─ native JSON ───────────────────┐
+//!   (key, value,           ├─ protobuf ──────────────────────┤
+//!    headers, timestamp)   ├─ CloudEvents, structured ─┐     ├──► Draft ── validate ──► Incoming { event }
+//!                          └─ CloudEvents, binary ─────┼─────┘                    └───► Rejection
+//!                                                      └─ native fields · Connect payload · migration hook
+//! ```
+//!
+//! Every encoding is read into one loosely typed draft and judged by one validator, so a fault has the same
+//! reason and, where the sender's names do not differ, the same path in each.
+//!
+//! # Choices
+//!
+//! - A message of more than 1 MiB is refused before it is looked at. A null value is undecodable; in binary
+//!   mode it is a `CloudEvent` without data.
+//! - JSON: UTF-8 without byte order mark, one value, at most 128 levels deep, numbers within the range of a
+//!   double. Of members with the same name the last one counts; two equal keys in `regionBaseUrls` are refused.
+//! - A field that the type does not carry is ignored whatever it holds.
+//! - Paths are those of native JSON (`descriptor.baseUrl`), also for protobuf and for native data in a
+//!   `CloudEvent`; attributes of a `CloudEvent` go by their names (`subject`, `appkey`, `specversion`); fields
+//!   of a Connect payload or a hook by theirs (`data.key`, `data.location`).
+//! - What a rejection says never holds a value of the message.
+//! - Free text is stripped of secrets here (see [`crate::redact`]), before anyone can store or log it.
+
+mod cloudevent;
+mod descriptor;
+mod draft;
+mod message;
+mod protobuf;
+mod refusal;
+mod url;
+mod validate;
+mod value;
+
+use ledger_core::limits::MESSAGE_MAX_BYTES;
+use ledger_core::time::Timestamp;
+use ledger_record::rejection::{Reason, Rejection};
+use serde::de::Deserialize;
+
+pub use message::{Incoming, Message};
+pub(crate) use message::{attribute_name, is_content_type};
+
+use draft::{Dialect, Draft};
+use message::Encoding;
+use validate::{Valid, validate};
+
+/// Decodes and validates one message.
+pub fn decode(message: &Message<'_>) -> Result<Incoming, Rejection> {
+    if message.value.is_some_and(|value| value.len() > MESSAGE_MAX_BYTES) {
+        return Err(refusal::whole(Reason::TooLarge, "the message is larger than 1 MiB"));
+    }
+    let valid = match message.encoding()? {
+        Encoding::Json => validate(read_native(value_of(message)?)?, None, message.key),
+        Encoding::Protobuf => {
+            let mut draft = Draft::new(Dialect::Native);
+            protobuf::read(value_of(message)?, &mut draft)?;
+            validate(draft, None, message.key)
+        }
+        Encoding::CloudEventStructured => cloudevent::read_structured(value_of(message)?, |draft| {
+            validate(draft, message.timestamp, message.key)
+        }),
+        Encoding::CloudEventBinary(data_type) => {
+            validate(cloudevent::read_binary(message, data_type)?, message.timestamp, message.key)
+        }
+    };
+    valid.map(|Valid { event, time_defaulted }| Incoming { event, time_defaulted })
+}
+
+/// The `recordedAt` of a line of native JSON that is imported: when its first source recorded it.
+///
+/// A line that is no JSON object has none; [`decode`] says what is wrong with it.
+pub fn recorded_at(line: &[u8]) -> Result<Option<Timestamp>, Rejection> {
+    let Ok(Stamp { recorded_at }) = serde_json::from_slice(line) else {
+        return Ok(None);
+    };
+    validate::instant_of(recorded_at).map_err(|expected| refusal::invalid("recordedAt", expected))
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stamp<'a> {
+    #[serde(borrow, default)]
+    recorded_at: value::Value<'a>,
+}
+
+fn value_of<'a>(message: &Message<'a>) -> Result<&'a [u8], Rejection> {
+    message.value.ok_or_else(|| refusal::undecodable("the value is null"))
+}
+
+fn read_native(value: &[u8]) -> Result<Draft<'_>, Rejection> {
+    let mut draft = Draft::new(Dialect::Native);
+    let mut json = serde_json::Deserializer::from_str(utf8(value)?);
+    draft.read(&mut json).and_then(|()| json.end()).map_err(|_| not_json())?;
+    Ok(draft)
+}
+
+fn read_json<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, Rejection> {
+    serde_json::from_str(utf8(value)?).map_err(|_| not_json())
+}
+
+/// All of it, also what is skipped later.
+fn utf8(value: &[u8]) -> Result<&str, Rejection> {
+    std::str::from_utf8(value).map_err(|_| refusal::undecodable("not UTF-8"))
+}
+
+fn not_json() -> Rejection {
+    refusal::undecodable("not a JSON object, or nested too deep")
+}

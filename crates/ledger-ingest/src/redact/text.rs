@@ -1,0 +1,246 @@
+//! Secrets in running text.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::{REMOVED, body, is_secret_name};
+
+/// The text without secrets; borrowed, and so unchanged, when it holds none.
+#[must_use]
+pub fn text(text: &str) -> Cow<'_, str> {
+    if matches!(text.trim_start().as_bytes().first(), Some(b'{' | b'['))
+        && let Some(redacted) = body::redact_json_text(text)
+    {
+        return redacted;
+    }
+    plain(text)
+}
+
+/// How often text is looked through again because something was removed: what stood on both sides of a
+/// secret can look like another one.
+const PASSES_MAX: usize = 8;
+
+/// As [`text`], for text that is not looked at as JSON.
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
+    let mut kept = once(text);
+    for _ in 1..PASSES_MAX {
+        let Cow::Owned(before) = &kept else { break };
+        let Cow::Owned(after) = once(before) else { break };
+        kept = Cow::Owned(after);
+    }
+    kept
+}
+
+fn once(text: &str) -> Cow<'_, str> {
+    let mut kept = String::new();
+    let mut from = 0;
+    while let Some(secret) = next_secret(text, from, Kinds::All) {
+        kept.push_str(&text[from..secret.start]);
+        kept.push_str(REMOVED);
+        from = secret.end;
+    }
+    if from == 0 {
+        return Cow::Borrowed(text);
+    }
+    kept.push_str(&text[from..]);
+    if kept == text { Cow::Borrowed(text) } else { Cow::Owned(kept) }
+}
+
+/// Whether a key holds a secret by its shape. A name in it proves nothing: `password:reset:17` is a fine key.
+pub(crate) fn is_tainted_key(key: &str) -> bool {
+    next_secret(key, 0, Kinds::ByShape).is_some()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kinds {
+    All,
+    ByShape,
+}
+
+/// The first secret that begins at or after `from`. Ranges begin and end between characters: every byte
+/// looked at is ASCII.
+fn next_secret(text: &str, from: usize, kinds: Kinds) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    // Up to here it is known that nothing is a web token: without it, a long run would be read anew from
+    // each of its bytes.
+    let mut no_web_token_until = from;
+    for at in from..bytes.len() {
+        let found = match bytes[at] {
+            b'e' if at >= no_web_token_until => match web_token(bytes, at) {
+                WebToken::Found(range) => Some(range),
+                WebToken::NoneUntil(end) => {
+                    no_web_token_until = end;
+                    None
+                }
+            },
+            b'b' | b'B' => after_scheme(bytes, at, b"bearer"),
+            b'j' | b'J' => after_scheme(bytes, at, b"jwt"),
+            b':' | b'=' if kinds == Kinds::All => user_part(bytes, at).or_else(|| named_value(text, at)),
+            b':' => user_part(bytes, at),
+            b'-' => pem_block(text, at),
+            _ => None,
+        };
+        if let Some(range) = found.filter(|range| range.start >= from && !range.is_empty()) {
+            return Some(range);
+        }
+    }
+    None
+}
+
+enum WebToken {
+    Found(Range<usize>),
+    NoneUntil(usize),
+}
+
+fn web_token(bytes: &[u8], at: usize) -> WebToken {
+    if !bytes[at..].starts_with(b"eyJ") {
+        return WebToken::NoneUntil(at);
+    }
+    let end = at + run(&bytes[at..], |b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'='));
+    let dots = bytes[at..end].iter().filter(|b| **b == b'.').count();
+    if dots >= 2 { WebToken::Found(at..end) } else { WebToken::NoneUntil(end) }
+}
+
+fn after_scheme(bytes: &[u8], at: usize, word: &[u8]) -> Option<Range<usize>> {
+    let rest = &bytes[at..];
+    let inside_a_word = at > 0 && bytes[at - 1].is_ascii_alphanumeric();
+    if inside_a_word || rest.len() <= word.len() || !rest[..word.len()].eq_ignore_ascii_case(word) {
+        return None;
+    }
+    let gap = run(&rest[word.len()..], |b| matches!(b, b' ' | b'\t' | b'+'));
+    if gap == 0 {
+        return None;
+    }
+    let start = at + word.len() + gap;
+    let length =
+        run(&bytes[start..], |b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b',' | b'&'));
+    Some(start..start + length)
+}
+
+/// `://user:password@` in a URL, seen from its colon.
+fn user_part(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    if !bytes[at..].starts_with(b"://") {
+        return None;
+    }
+    let start = at + 3;
+    let authority = run(&bytes[start..], |b| {
+        !b.is_ascii_whitespace() && !matches!(b, b'/' | b'?' | b'#' | b'"' | b'<' | b'>' | b'\\')
+    });
+    let user = bytes[start..start + authority].iter().rposition(|b| *b == b'@')?;
+    Some(start..start + user)
+}
+
+/// The value after `name=` or `name:`, seen from the sign between them, if the name is that of a secret.
+fn named_value(text: &str, at: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let is_filler = |b: &u8| matches!(b, b' ' | b'\t' | b'"' | b'\'' | b'\\');
+    let name_end = bytes[..at].iter().rposition(|b| !is_filler(b))? + 1;
+    let name_start = bytes[..name_end].iter().rposition(|b| !is_name_byte(*b)).map_or(0, |before| before + 1);
+    let name = &text[name_start..name_end];
+    if name == "https" || name == "http" || !is_secret_name(name) {
+        return None;
+    }
+    let start = at + 1 + run(&bytes[at + 1..], |b| is_filler(&b));
+    let quote = bytes[at + 1..start].iter().copied().find(|b| matches!(b, b'"' | b'\''));
+    let lower = name.to_ascii_lowercase();
+    let has_many_words = lower.contains("authorization") || lower.contains("cookie");
+    let length = run(&bytes[start..], |b| match quote {
+        Some(quote) => b != quote && b != b'\\',
+        None if has_many_words => !matches!(b, b'\n' | b'\r'),
+        None => !b.is_ascii_whitespace() && !matches!(b, b'&' | b',' | b';' | b'"' | b'\'' | b'}' | b'#'),
+    });
+    Some(start..start + length)
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
+}
+
+fn pem_block(text: &str, at: usize) -> Option<Range<usize>> {
+    let rest = &text[at..];
+    if !rest.starts_with("-----BEGIN") {
+        return None;
+    }
+    let end = rest.find("-----END").map_or(rest.len(), |footer| {
+        let after = footer + "-----END".len();
+        rest[after..].find("-----").map_or(rest.len(), |dashes| after + dashes + "-----".len())
+    });
+    Some(at..at + end)
+}
+
+fn run(bytes: &[u8], belongs: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().position(|b| !belongs(*b)).unwrap_or(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn removes_what_is_secret() {
+        for (given, kept) in [
+            ("Bearer abc.def", "Bearer ***"),
+            ("called with bearer  xyz, twice", "called with bearer  ***, twice"),
+            ("JWT eyJ0.eyJpc3Mi.c2ln", "JWT ***"),
+            ("see eyJ0eXAi.eyJpc3Mi.c2lnbmF0dXJl.", "see ***"),
+            ("xeyJ0.b.c y", "x*** y"),
+            ("https://bob:pw@acme.example/x", "https://***@acme.example/x"),
+            ("https://a.example/?x=1&jwt=abc&y=2", "https://a.example/?x=1&jwt=***&y=2"),
+            ("Authorization: Basic dTpw cGE=", "Authorization: ***"),
+            ("shared_secret = s3cr3t; rest", "shared_secret = ***; rest"),
+            (r#"sent {"sharedSecret":"a b","x":1}"#, r#"sent {"sharedSecret":"***","x":1}"#),
+            (r#"sent {\"sharedSecret\":\"ab\"}"#, r#"sent {\"sharedSecret\":\"***\"}"#),
+            ("a -----BEGIN KEY-----\nx\n-----END KEY----- b", "a *** b"),
+            ("-----BEGIN KEY-----\nx", "***"),
+        ] {
+            assert_eq!(text(given), kept);
+        }
+    }
+
+    #[test]
+    fn leaves_what_is_not() {
+        for given in [
+            "",
+            "renamed by ops, see TICKET-12: moved to EU",
+            "https://acme.atlassian.net/wiki?a=b#c",
+            "ari:cloud:ecosystem::installation/3f2f5e8a",
+            "the forbearer is gone",
+            "mail bob@example.com",
+            r#"{"a": [1, 2.50]}"#,
+            "eyJ is how they begin",
+        ] {
+            assert!(matches!(text(given), Cow::Borrowed(same) if same == given), "{given}");
+        }
+    }
+
+    #[test]
+    fn keys_are_judged_by_shape_alone() {
+        for key in ["eyJ0.eyJpc3Mi.c2ln", "JWT abc", "https://bob:pw@acme.example"] {
+            assert!(is_tainted_key(key), "{key}");
+        }
+        for key in ["password:reset:17", "token=17", "jira:3f2f5e8a", "com.example.jwt", "a@b"] {
+            assert!(!is_tainted_key(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn long_runs_take_no_time() {
+        let run = "eyJ".repeat(300_000);
+        assert!(matches!(text(&run), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn text_that_is_json_is_redacted_as_json() {
+        let given = r#" {"a":1,"shared\u0053ecret":"canary","b":["Bearer canary"]}"#;
+        assert_eq!(text(given), r#"{"a":1,"b":["Bearer ***"]}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn once_is_enough(given in r#"([ -~]|Bearer |jwt |token|secret|[:=@"\\&{}]|://|eyJ|\.|-----BEGIN|-----END|ü){0,24}"#) {
+            let once = text(&given).into_owned();
+            prop_assert_eq!(text(&once).into_owned(), once.clone());
+        }
+    }
+}

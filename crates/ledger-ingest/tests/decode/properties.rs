@@ -1,0 +1,188 @@
+//! What holds for any input.
+
+use ledger_core::event::Event;
+use ledger_ingest::decode::{Message, decode, recorded_at};
+use ledger_ingest::encode::to_protobuf;
+use ledger_ingest::redact::{json_without_secrets, refused};
+use ledger_record::json::event::to_json;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::encodings::{ENCODINGS, Encoding, Sent};
+use super::samples::full_events;
+
+const CONTENT_TYPES: &[&str] = &[
+    "application/json",
+    "application/protobuf",
+    "application/cloudevents+json",
+    "application/x-protobuf; x=y",
+];
+
+/// Values that a field could have by mistake or intent.
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(|number| json!(number)),
+        prop::sample::select(vec![
+            "EU",
+            "us",
+            "GLOBAL",
+            "PIN",
+            "RELEASE",
+            "FORGET",
+            "ACTIVE",
+            "",
+            "14",
+            "days",
+            "off",
+            "2026-03-01T10:00:00Z",
+            "https://eu.example.com",
+            "Bearer x",
+            "installed",
+            "migrated",
+            "override",
+        ])
+        .prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let names = prop::sample::select(vec![
+            "mode",
+            "days",
+            "graceDays",
+            "version",
+            "baseUrl",
+            "regionBaseUrls",
+            "dataResidency",
+            "EU",
+            "us",
+            "realmPersistence",
+            "realmPersistenceDays",
+            "token",
+            "x",
+        ]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((names, inner), 0..4).prop_map(|members| {
+                Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+            }),
+        ]
+    })
+}
+
+/// A valid event with some fields replaced by anything.
+fn mangled_event() -> impl Strategy<Value = Value> {
+    let names: Vec<String> = full_events()
+        .iter()
+        .flat_map(|event| event.as_object().unwrap().keys().cloned().collect::<Vec<_>>())
+        .collect();
+    let change = (prop::sample::select(names), any_value());
+    (prop::sample::select(full_events()), prop::collection::vec(change, 0..3)).prop_map(
+        |(mut event, changes)| {
+            for (name, value) in changes {
+                event[name] = value;
+            }
+            event
+        },
+    )
+}
+
+fn round_trip(event: &Event) {
+    let json = serde_json::to_vec(&to_json(event)).unwrap();
+    let native = Sent { value: Some(json), ..Sent::default() };
+    assert_eq!(&native.decode().unwrap().event, event);
+    let protobuf = Sent { value: Some(to_protobuf(event)), ..Sent::default() };
+    let protobuf = protobuf.with_header("content-type", "application/protobuf").decode().unwrap();
+    let again = serde_json::to_value(to_json(&protobuf.event)).unwrap();
+    // Numbers in settings are doubles in protobuf.
+    if !has_large_number(&again) {
+        assert_eq!(&protobuf.event, event);
+    }
+}
+
+fn has_large_number(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_none_or(|number| number.abs() >= 9_007_199_254_740_992.0),
+        Value::Array(items) => items.iter().any(has_large_number),
+        Value::Object(members) => members.values().any(has_large_number),
+        _ => false,
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_decoded_or_refused(
+        value in prop::collection::vec(any::<u8>(), 0..200),
+        content_type in prop::option::of(prop::sample::select(CONTENT_TYPES)),
+        attribute in prop::option::of(("ce_[a-z]{0,16}", prop::collection::vec(any::<u8>(), 0..8))),
+    ) {
+        let mut headers = Vec::new();
+        headers.extend(content_type.map(|name| ("content-type".to_owned(), name.as_bytes().to_vec())));
+        headers.extend(attribute);
+        let message = Message { key: None, value: Some(&value), headers: &headers, timestamp: None };
+        let _ = recorded_at(&value);
+        let _ = json_without_secrets(&value);
+        if let Err(rejection) = decode(&message) {
+            let _ = refused(&message, rejection);
+        }
+    }
+
+    #[test]
+    fn any_json_is_decoded_or_refused(members in prop::collection::vec(("[a-zA-Z]{1,12}", any_value()), 0..6)) {
+        let event = Value::Object(members.into_iter().collect::<Map<_, _>>());
+        for encoding in ENCODINGS {
+            if let Some(sent) = encoding.encode(&event) {
+                let _ = sent.decode();
+            }
+        }
+    }
+
+    #[test]
+    fn every_encoding_judges_alike(event in mangled_event()) {
+        let native = Encoding::Native.encode(&event).unwrap().decode();
+        if let Ok(incoming) = &native {
+            round_trip(&incoming.event);
+        }
+        // Numbers in settings are doubles in protobuf, and its JSON form reads some texts as other types.
+        for encoding in [Encoding::Structured, Encoding::BinaryJson] {
+            let Some(sent) = encoding.encode(&event) else { continue };
+            match (&native, sent.decode()) {
+                (Ok(native), Ok(incoming)) => prop_assert_eq!(&incoming.event, &native.event),
+                (Err(native), Err(rejection)) => {
+                    prop_assert_eq!(rejection.reason, native.reason);
+                    prop_assert_eq!(rejection.path, native.path.as_ref().map(|path| encoding.path(path)));
+                }
+                (native, other) => prop_assert!(false, "{:?} {:?} {:?}", encoding, native, other),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_published_is_the_same_event(event in mangled_event()) {
+        let line = event.to_string();
+        let sent = Sent { value: Some(line.into_bytes()), ..Sent::default() };
+        if let Ok(incoming) = sent.decode() {
+            let published = json_without_secrets(sent.value.as_deref().unwrap()).into_owned();
+            let published = Sent { value: Some(published), ..Sent::default() };
+            prop_assert_eq!(published.decode().unwrap(), incoming);
+        }
+    }
+}
+
+#[test]
+fn a_line_may_say_when_it_was_recorded() {
+    use ledger_core::time::Timestamp;
+    use ledger_record::rejection::Reason;
+    let at = Ok(Some(Timestamp::from_millis(0)));
+    assert_eq!(recorded_at(br#"{"id":1,"recordedAt":"1970-01-01T00:00:00Z"}"#), at);
+    for none in [&b"{}"[..], br#"{"recordedAt":null}"#, b"[", b"7", b"\xff"] {
+        assert_eq!(recorded_at(none), Ok(None));
+    }
+    for bad in [&br#"{"recordedAt":1}"#[..], br#"{"recordedAt":"yesterday"}"#] {
+        let rejection = recorded_at(bad).unwrap_err();
+        assert_eq!((rejection.reason, rejection.path.as_deref()), (Reason::InvalidField, Some("recordedAt")));
+    }
+}

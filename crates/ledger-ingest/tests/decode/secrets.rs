@@ -1,0 +1,175 @@
+//! No secret gets through: not into an event, not into quarantine, not into what is said about a message.
+
+use ledger_ingest::encode::to_protobuf;
+use ledger_ingest::redact::refused;
+use ledger_record::json::event::to_json;
+use ledger_record::rejection::RefusedBody;
+use serde_json::{Value, json};
+
+use super::connect::payload;
+use super::encodings::{ENCODINGS, Sent, base64};
+use super::samples::full_events;
+
+/// Looks for the canary in everything that can leave a message.
+fn assert_clean(sent: &Sent, about: &str) {
+    match sent.decode() {
+        Ok(incoming) => {
+            let event = format!("{incoming:?}");
+            assert!(!event.contains("canary"), "event of {about}: {event}");
+            let json = serde_json::to_string(&to_json(&incoming.event)).unwrap();
+            assert!(!json.contains("canary"), "JSON of {about}: {json}");
+            let bytes = to_protobuf(&incoming.event);
+            assert!(!String::from_utf8_lossy(&bytes).contains("canary"), "protobuf of {about}");
+        }
+        Err(rejection) => {
+            let said = format!("{rejection} {rejection:?}");
+            assert!(!said.contains("canary"), "rejection of {about}: {said}");
+        }
+    }
+    let rejection = Sent::default().decode().unwrap_err();
+    let kept = refused(&sent.message(), rejection);
+    let text = format!("{kept:?}");
+    assert!(!text.contains("canary"), "quarantine of {about}: {text}");
+    if let RefusedBody::Json(json) = kept.body {
+        assert!(!json.contains(&base64(b"canary")[..6]), "quarantine of {about}: {json}");
+    }
+}
+
+/// The event with every text in it, in turn, replaced.
+fn with_each_text(event: &Value, text: &str) -> Vec<(String, Value)> {
+    fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                for (name, member) in members {
+                    pointers(member, &format!("{at}/{name}"), found);
+                }
+            }
+            Value::String(_) => found.push(at.to_owned()),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    pointers(event, "", &mut found);
+    let replaced = found.into_iter().map(|pointer| {
+        let mut event = event.clone();
+        *event.pointer_mut(&pointer).unwrap() = json!(text);
+        (format!("{} at {pointer}", event["type"]), event)
+    });
+    replaced.collect()
+}
+
+#[test]
+fn token_shaped_text_gets_nowhere_from_any_field() {
+    for text in [
+        "Bearer canary",
+        "JWT canary.canary.canary",
+        "eyJcanary.eyJcanary.canary",
+        "https://canary:canary@acme.atlassian.net/wiki",
+        "see https://canary@acme.atlassian.net",
+    ] {
+        for event in full_events() {
+            for (about, event) in with_each_text(&event, text) {
+                for encoding in ENCODINGS {
+                    let Some(sent) = encoding.encode(&event) else { continue };
+                    assert_clean(&sent, &format!("{encoding:?} {about}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn named_secrets_get_nowhere_from_any_free_text() {
+    for text in [
+        "https://acme.atlassian.net/?jwt=canary&x=1",
+        "sharedSecret: canary",
+        "Authorization: Basic canary canary",
+        r#"{"sharedSecret":"canary","deep":[{"api_key":"canary"}]}"#,
+        r#"got {"sharedSecret" : "canary canary"} back"#,
+        "-----BEGIN PUBLIC KEY-----\ncanary\n-----END PUBLIC KEY-----",
+    ] {
+        for event in full_events() {
+            for field in ["actor", "reason", "siteUrl", "installationId", "entitlementId", "unknown"] {
+                let mut event = event.clone();
+                event[field] = json!(text);
+                for encoding in ENCODINGS {
+                    let Some(sent) = encoding.encode(&event) else { continue };
+                    assert_clean(&sent, &format!("{encoding:?} {field} {event}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn secrets_in_a_descriptor_get_nowhere() {
+    for block in [
+        json!({"version": "token=canary"}),
+        json!({"baseUrl": "https://canary:canary@app.example.com"}),
+        json!({"baseUrl": "https://app.example.com/?access_token=canary"}),
+        json!({"regionBaseUrls": {"EU": "https://eu.app.example.com/?secret=canary"}}),
+        json!({"regionBaseUrls": {"Bearer canary": "https://eu.app.example.com"}}),
+        json!({"dataResidency": {"realmPersistence": {"sharedSecret": "canary"}}}),
+        json!({"dataResidency": {"realmPersistence": "Bearer canary"}}),
+        json!({"dataResidency": {"realmPersistenceDays": ["JWT canary", {"a": {"token": ["canary"]}}]}}),
+        json!({"authentication": {"type": "jwt", "sharedSecret": "canary"}}),
+    ] {
+        let mut event = super::samples::full_event("descriptor-published");
+        for (name, value) in block.as_object().unwrap() {
+            event["descriptor"][name] = value.clone();
+        }
+        for encoding in ENCODINGS {
+            let Some(sent) = encoding.encode(&event) else { continue };
+            assert_clean(&sent, &format!("{encoding:?} {block}"));
+        }
+    }
+}
+
+#[test]
+fn connect_payloads_leave_their_secrets_behind() {
+    for name in ["installed", "uninstalled", "enabled", "disabled"] {
+        let attributes = json!({"specversion": "1.0", "source": "/x", "id": "h-1",
+            "type": format!("com.atlassian.connect.{name}"), "time": "2026-03-01T10:00:00Z",
+            "authorization": "canary", "accesstoken": "canary"});
+        let mut payload = payload(name);
+        // Not secret by name or shape: the event drops them, but quarantine keeps a body as it is.
+        for field in ["description", "oauthClientId", "accountId"] {
+            payload.as_object_mut().unwrap().remove(field);
+        }
+        assert_clean(&super::connect::structured(attributes.clone(), payload.clone()), name);
+        assert_clean(&super::connect::binary(&attributes, &payload), name);
+        let mut encoded = attributes.clone();
+        encoded["data_base64"] = json!(base64(payload.to_string().as_bytes()));
+        let sent = Sent::json(&encoded).with_header("content-type", "application/cloudevents+json");
+        sent.decode().unwrap();
+        assert_clean(&sent, name);
+        let quoted = super::connect::structured(attributes, json!(payload.to_string()));
+        assert_clean(&quoted, name);
+    }
+}
+
+#[test]
+fn an_event_keeps_nothing_of_a_payload_but_what_it_names() {
+    let attributes = json!({"specversion": "1.0", "source": "/x", "id": "h-1", "type": "com.atlassian.connect.installed",
+        "time": "2026-03-01T10:00:00Z"});
+    let event = super::connect::structured(attributes, payload("installed")).decode().unwrap();
+    assert!(!format!("{event:?}").contains("canary"), "{event:?}");
+}
+
+#[test]
+fn secrets_in_headers_and_keys_get_nowhere() {
+    let sent = Sent { key: Some(b"Bearer canary".to_vec()), ..Sent::json(&json!({})) }
+        .with_header("Authorization", "canary")
+        .with_header("x-other", "canary")
+        .with_header("content-type", "application/json; token=canary");
+    assert_clean(&sent, "headers");
+}
+
+#[test]
+fn bodies_that_are_not_json_are_kept_as_a_digest() {
+    let mut cut = payload("installed").to_string();
+    cut.pop();
+    for body in [cut.as_bytes(), b"sharedSecret=canary", b"\"canary\"", b"\x0a\x06canary"] {
+        assert_clean(&Sent { value: Some(body.to_vec()), ..Sent::default() }, "no JSON");
+    }
+}
