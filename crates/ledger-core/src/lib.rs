@@ -2,7 +2,7 @@
 //!
 //! Events come in decoded and normalised ([`event`]); out come the state of every installation
 //! ([`state`]), the decisions and anomalies of every record ([`tenant`]), and the answers derived from them
-//! ([`view`], [`preview`]).
+//! ([`view`], [`preview`], [`explain`], [`whatif`]).
 //!
 //! # Invariant
 //!
@@ -35,3 +35,4 @@ pub mod tenant;
 pub mod time;
 pub mod timeline;
 pub mod view;
+pub mod whatif;

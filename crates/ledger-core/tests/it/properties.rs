@@ -20,7 +20,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn record_by_record_is_the_fold_folded_anew(events in history(40)) {
+    fn record_by_record_is_the_fold_from_zero(events in history(40)) {
         let mut ledger = Ledger::default();
         for event in events {
             ledger.take(event);

@@ -11,6 +11,7 @@ mod installs;
 mod migrations;
 mod others;
 mod previewed;
+mod supposed;
 
 use std::fmt::Write;
 

@@ -64,7 +64,7 @@ fn every_state_is_as_expected() {
 }
 
 #[test]
-fn record_by_record_is_the_fold_folded_anew() {
+fn record_by_record_is_the_fold_from_zero() {
     for scenario in scenarios() {
         let ledger = play(&scenario);
         assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX), "{}", scenario["name"]);

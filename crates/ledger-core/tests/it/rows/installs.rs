@@ -146,7 +146,7 @@ fn rows_5_and_6() {
 }
 
 #[test]
-fn rows_7_to_14() {
+fn rows_7_to_9() {
     check(
         "7, on the first install",
         "1d override action=PIN realm=US\n2d installed on=EU product=EU",
@@ -191,6 +191,10 @@ fn rows_7_to_14() {
         "installed US/observed@5d rule=PRIOR_UNKNOWN@5 observed=US pinned=US previous=EU moved=yes \
          !2:descriptor-unknown !4:descriptor-unknown",
     );
+}
+
+#[test]
+fn rows_10_to_14() {
     check(
         "10",
         "1d installed on=US product=EU\n2d uninstalled\n3d override action=FORGET\n4d installed",
