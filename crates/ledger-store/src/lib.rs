@@ -13,6 +13,7 @@ pub mod catalog;
 mod data_dir;
 mod database;
 mod decode;
+mod digest;
 mod error;
 mod history;
 mod items;
@@ -27,11 +28,14 @@ mod refold;
 mod scan;
 mod shard;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod tuning;
 
 pub use batch::{Arrival, Batch, Committed, FutureLimit, Offer};
 pub use catalog::{Catalog, Freshness, Halted, Phase, Served, ShardStatus};
 pub use data_dir::DataDir;
+pub use digest::FamilyDigest;
 pub use error::{
     AppendError, BindError, Damage, Damaged, HistoryError, OpenError, Poison, ReadError, RebuildError,
     StorageError, WaitError,

@@ -12,6 +12,7 @@ use crate::ShardId;
 use crate::database::{Database, damaged};
 use crate::error::{Damage, OpenError, Poison, ReadError, WaitError};
 use crate::progress::Progress;
+use crate::publisher::PublisherCursor;
 use crate::refold;
 use crate::snapshot::Snapshot;
 
@@ -52,6 +53,11 @@ impl Reader {
         Ok(Self::new(Arc::new(OpenShard { database, progress })))
     }
 
+    #[cfg(test)]
+    pub(crate) fn database(&self) -> &Database {
+        &self.open.database
+    }
+
     /// Which shard.
     pub fn shard(&self) -> &ShardId {
         self.open.database.id()
@@ -72,6 +78,11 @@ impl Reader {
     /// Position of the next record: everything before it is durable.
     pub fn next_position(&self) -> u64 {
         self.open.progress.next_position()
+    }
+
+    /// The publisher's own place, written independently of the batches. A read-only opening refuses to set it.
+    pub fn publisher_cursor(&self) -> PublisherCursor {
+        PublisherCursor::new(Arc::clone(&self.open))
     }
 
     /// Why the writer stopped, if so: what is read is no longer fresh.

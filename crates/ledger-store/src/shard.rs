@@ -19,7 +19,6 @@ use crate::cache::TenantCache;
 use crate::database::Database;
 use crate::error::{OpenError, Poison, ReadError, StorageError};
 use crate::progress::Progress;
-use crate::publisher::PublisherCursor;
 use crate::reader::{OpenShard, Reader, read_head};
 use crate::snapshot::read_timelines;
 use crate::tuning::Resources;
@@ -57,11 +56,6 @@ impl Shard {
     /// Reads beside the writer.
     pub fn reader(&self) -> Reader {
         Reader::new(Arc::clone(&self.open))
-    }
-
-    /// The publisher's own place, written independently of the batches.
-    pub fn publisher_cursor(&self) -> PublisherCursor {
-        PublisherCursor::new(Arc::clone(&self.open))
     }
 
     /// How far a source was read.

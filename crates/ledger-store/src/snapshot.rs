@@ -22,7 +22,7 @@ use crate::scan::{everything, everything_from, prefixed, prefixed_from};
 
 /// Everything in the shard as of one moment.
 pub struct Snapshot<'a> {
-    database: &'a Database,
+    pub(crate) database: &'a Database,
     at: rocksdb::Snapshot<'a>,
 }
 

@@ -1,0 +1,138 @@
+//! What is stored does not depend on how messages were cut into batches (I-5), nor on caches, nor on
+//! closing in between; and it is the fold of the log (I-1).
+
+use super::*;
+use ledger_core::event::{OverrideAction, SubscriptionState};
+use ledger_core::ids::MigrationId;
+use proptest::prelude::*;
+
+/// Something the consumer tells the store.
+#[derive(Debug, Clone)]
+enum Message {
+    Event { event: Event, source_hour: i64, time_defaulted: bool },
+    Refused { source_hour: i64 },
+    Gap,
+}
+
+fn a_realm() -> impl Strategy<Value = Realm> {
+    prop_oneof![Just("EU"), Just("US"), Just("GLOBAL")].prop_map(realm)
+}
+
+fn a_fact() -> impl Strategy<Value = InstallationFact> {
+    let migration = || (1..3).prop_map(|n: i32| MigrationId::new(n.to_string()).unwrap());
+    let installed = (proptest::option::of(a_realm()), proptest::option::weighted(0.2, a_realm())).prop_map(
+        |(endpoint_realm, product_realm)| {
+            let fact = Installed { endpoint_realm, product_realm, ..Installed::default() };
+            InstallationFact::Installed(Box::new(fact))
+        },
+    );
+    prop_oneof![
+        4 => installed,
+        4 => proptest::option::of(a_realm()).prop_map(|endpoint_realm| InstallationFact::Uninstalled { endpoint_realm }),
+        1 => Just(InstallationFact::Enabled),
+        1 => (migration(), a_realm()).prop_map(|(migration, target)| InstallationFact::MigrationCommitted {
+            migration,
+            target: Some(target)
+        }),
+        1 => a_realm().prop_map(|to| InstallationFact::Override(OverrideAction::Pin(to))),
+        1 => Just(InstallationFact::Override(OverrideAction::Release)),
+        1 => a_realm().prop_map(|realm| InstallationFact::DataLocated { realm }),
+        1 => Just(InstallationFact::SubscriptionObserved { state: SubscriptionState::Inactive }),
+    ]
+}
+
+fn an_event() -> impl Strategy<Value = Event> {
+    let clients = || prop_oneof![Just("acme"), Just("birch"), Just("acme.b")];
+    let apps = || prop_oneof![Just("app"), Just("other")];
+    let body = prop_oneof![
+        12 => (clients(), apps(), a_fact()).prop_map(|(of, key, fact)| Body::Installation {
+            client: client(of),
+            app: app(key),
+            fact
+        }),
+        1 => (clients(), a_realm()).prop_map(|(of, product_realm)| Body::Tenant {
+            client: client(of),
+            fact: TenantFact::ProductMoved { product_realm }
+        }),
+        2 => (apps(), 1..40_u32).prop_map(|(of, days)| policy_set(of, "-", 0, days).body),
+        1 => apps().prop_map(|of| descriptor_published(of, "-", 0, &["EU"]).body),
+    ];
+    (0..60, 0..2000_i64, body).prop_map(|(id, hours, body)| event(&format!("e{id}"), hours, body))
+}
+
+fn a_message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        20 => (an_event(), 1500..2500_i64, proptest::bool::weighted(0.1)).prop_map(
+            |(event, source_hour, time_defaulted)| Message::Event { event, source_hour, time_defaulted }
+        ),
+        1 => (0..3000_i64).prop_map(|source_hour| Message::Refused { source_hour }),
+        1 => Just(Message::Gap),
+    ]
+}
+
+/// Feeds messages to a shard as the consumer does; a batch ends, or the shard is closed, where told.
+fn play(ledger: &Ledger, messages: &[Message], cuts: impl Fn(usize) -> bool, reopens: usize) -> Dump {
+    let mut shard = ledger.shard();
+    let mut next = 0;
+    while next < messages.len() {
+        let mut batch = shard.begin();
+        for (offset, message) in messages.iter().enumerate().skip(next) {
+            next += 1;
+            give(&mut batch, offset as u64, message);
+            if cuts(offset) {
+                break;
+            }
+        }
+        batch.advance(TOPIC, kafka(next as u64));
+        batch.commit().unwrap();
+        if reopens > 0 && next % reopens == 0 {
+            drop(shard);
+            shard = ledger.shard();
+        }
+    }
+    let reader = shard.reader();
+    assert_whole(&reader);
+    dump(&reader)
+}
+
+fn give(batch: &mut crate::Batch<'_>, offset: u64, message: &Message) {
+    let refusal = match message {
+        Message::Gap => return batch.gap(TOPIC, offset, offset + 1).unwrap(),
+        Message::Refused { source_hour } => refused(hour(*source_hour)),
+        Message::Event { event, source_hour, time_defaulted } => {
+            let arrival = Arrival {
+                source_time: hour(*source_hour),
+                time_defaulted: *time_defaulted,
+                ..arrival(offset, event.clone())
+            };
+            match batch.offer(arrival).unwrap() {
+                Offer::Appended { .. } | Offer::Duplicate { .. } => return,
+                Offer::Refused(rejection) => Refused { rejection, ..refused(hour(*source_hour)) },
+            }
+        }
+    };
+    batch.refuse(from_offset(offset), refusal).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cutting_the_same_messages_otherwise_gives_the_same_bytes(
+        messages in proptest::collection::vec(a_message(), 1..60),
+        cuts in proptest::collection::vec(proptest::bool::weighted(0.2), 60),
+        reopens in 0..9_usize,
+    ) {
+        let no_cache = StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() };
+        let whole = play(&Ledger::new(), &messages, |_| false, 0);
+        let cut = play(&Ledger::with(no_cache), &messages, |offset| cuts[offset], reopens);
+        prop_assert_eq!(&whole, &cut);
+        let ledger = Ledger::new();
+        let single = play(&ledger, &messages, |_| true, 0);
+        prop_assert_eq!(&whole, &single);
+
+        let report = crate::rebuild(&ledger.data, &shard_id(0), &mut |_, _| ()).unwrap();
+        prop_assert_eq!(report.differences, []);
+        prop_assert_eq!(dump(&ledger.shard().reader()), whole);
+    }
+}

@@ -1,0 +1,107 @@
+//! Bytes that nobody wrote: errors that name the entry, no panics, no wrong answers.
+
+use super::*;
+use crate::{AppendError, Damage, Damaged, OpenError, ReadError};
+use ledger_record::key;
+use ledger_record::record::Stream;
+use rocksdb::{WriteBatch, WriteOptions};
+
+fn overwrite(reader: &Reader, family: Family, key: &[u8], value: &[u8]) {
+    let mut batch = WriteBatch::default();
+    batch.put_cf(reader.database().family(family).unwrap(), key, value);
+    reader.database().write(batch, &WriteOptions::default()).unwrap();
+}
+
+fn damage_of(error: ReadError) -> Damaged {
+    match error {
+        ReadError::Damaged(damaged) => damaged,
+        ReadError::Storage(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_damaged_tenant_is_an_error_for_that_tenant_only() {
+    let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
+    let mut shard = ledger.shard();
+    append(&mut shard, [installed("acme", "app", "e1", 0, "EU"), installed("birch", "app", "e1", 0, "EU")]);
+    let reader = shard.reader();
+    let good = reader.snapshot().tenant(&client("acme")).unwrap().unwrap().encode();
+    for cut in 0..good.len() {
+        overwrite(&reader, Family::Tenants, b"acme", &good[..cut]);
+        let damaged = damage_of(reader.snapshot().tenant(&client("acme")).unwrap_err());
+        assert_eq!((damaged.family, damaged.key.as_slice()), (Family::Tenants, &b"acme"[..]));
+    }
+    let all: Vec<_> = reader.snapshot().tenants(None).unwrap().collect();
+    assert!(matches!(all.as_slice(), [Err(ReadError::Damaged(_))]), "{all:?}");
+    assert!(!reader.check_tenant(&client("acme")).unwrap());
+
+    let mut batch = shard.begin();
+    let failed = batch.offer(arrival(2, uninstalled("acme", "app", "e2", 1))).unwrap_err();
+    assert!(matches!(failed, AppendError::Damaged(_)), "{failed}");
+    assert!(failed.to_string().contains("`rebuild` mends it"), "{failed}");
+    let next = batch.offer(arrival(3, uninstalled("birch", "app", "e2", 1)));
+    assert!(matches!(next, Err(AppendError::Abandoned)));
+    assert!(matches!(batch.commit(), Err(AppendError::Abandoned)));
+    assert!(shard.poisoned().is_none());
+    assert_eq!(append(&mut shard, [uninstalled("birch", "app", "e2", 1)]), [appended(2, 2, false)]);
+}
+
+#[test]
+fn a_damaged_record_ends_every_way_of_reading_it() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    append(&mut shard, [installed("acme", "app", "e1", 0, "EU"), uninstalled("acme", "app", "e2", 1)]);
+    let reader = shard.reader();
+    let stream = Stream::Tenant(client("acme"));
+    let record = key::log::log(&stream, 2);
+    let good =
+        reader.database().get(Family::Log, &record, &ReadOptions::default()).unwrap().unwrap().to_vec();
+    overwrite(&reader, Family::Log, &record, b"\x01junk");
+    let snapshot = reader.snapshot();
+    assert_eq!(damage_of(snapshot.record_at(1).unwrap_err()).key, record);
+    assert_eq!(snapshot.records(&stream, 1).unwrap().filter(Result::is_err).count(), 1);
+    assert_eq!(snapshot.tenant_records().unwrap().filter(Result::is_err).count(), 1);
+    assert!(snapshot.records_from(0).unwrap().any(|record| record.is_err()));
+    assert!(snapshot.history(&client("acme"), crate::Known::All).is_err());
+    // A late event would rest on it.
+    let mut batch = shard.begin();
+    let late = batch.offer(arrival(2, uninstalled("acme", "app", "e3", -1)));
+    assert!(matches!(late, Err(AppendError::Damaged(_))));
+    drop(batch);
+
+    // A record in the place of another one is no better.
+    overwrite(&reader, Family::Log, &record, &good);
+    overwrite(&reader, Family::Positions, &key::position(0), &record);
+    let damaged = damage_of(reader.snapshot().record_at(0).unwrap_err());
+    assert!(matches!(damaged.cause, Damage::Misplaced), "{damaged}");
+}
+
+#[test]
+fn a_position_without_its_record_is_missed() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    append(&mut shard, (0..3).map(|hour| installed("acme", "app", &format!("e{hour}"), hour, "EU")));
+    let reader = shard.reader();
+    let family = |family| reader.database().family(family).unwrap();
+    let mut batch = WriteBatch::default();
+    batch.delete_cf(family(Family::Positions), key::position(1));
+    batch.delete_cf(family(Family::Log), key::log::log(&Stream::Tenant(client("acme")), 3));
+    reader.database().write(batch, &WriteOptions::default()).unwrap();
+    let damaged = damage_of(reader.snapshot().records_from(0).unwrap().find_map(Result::err).unwrap());
+    assert_eq!((damaged.family, damaged.key), (Family::Positions, key::position(1).to_vec()));
+    let damaged = damage_of(reader.snapshot().record_at(2).unwrap_err());
+    assert!(matches!((damaged.family, damaged.cause), (Family::Log, Damage::Missing)));
+}
+
+#[test]
+fn a_head_that_is_gone_is_missed() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    append(&mut shard, [installed("acme", "app", "e1", 0, "EU")]);
+    let reader = shard.reader();
+    let mut batch = WriteBatch::default();
+    batch.delete_cf(reader.database().family(Family::Meta).unwrap(), MetaKey::Head.encode());
+    reader.database().write(batch, &WriteOptions::default()).unwrap();
+    drop((shard, reader));
+    assert!(matches!(ledger.data.open_shard(&shard_id(0)), Err(OpenError::Damaged(_))));
+}

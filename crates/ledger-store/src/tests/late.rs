@@ -1,0 +1,107 @@
+use super::*;
+use ledger_record::record::{Content, Record};
+
+fn record(reader: &Reader, position: u64) -> Record {
+    reader.snapshot().record_at(position).unwrap().unwrap()
+}
+
+#[test]
+fn a_late_event_corrects_what_came_after_it() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    // The policy keeps the pin 30 days: with the late uninstall seen, the second install is a reinstall.
+    append(
+        &mut shard,
+        [
+            policy_set("app", "p1", 0, 30),
+            installed("acme", "app", "e1", 1, "EU"),
+            installed("acme", "app", "e2", 100, "EU"),
+        ],
+    );
+    let offers = append(&mut shard, [uninstalled("acme", "app", "e3", 50)]);
+    assert_eq!(offers, [appended(3, 3, true)]);
+    let reader = shard.reader();
+    let Content::Event { outcome, .. } = record(&reader, 3).content else { panic!() };
+    assert!(outcome.late);
+    let correction = outcome.changes[0].correction.unwrap();
+    assert_eq!((correction.first_seq, correction.count), (2, 1));
+    assert_whole(&reader);
+}
+
+#[test]
+fn lateness_reads_what_is_stored_and_what_this_batch_added() {
+    let events = [
+        installed("acme", "app", "e1", 1, "EU"),
+        uninstalled("acme", "app", "e2", 90),
+        installed("acme", "app", "e3", 50, "US"),
+        uninstalled("acme", "app", "e4", 40),
+        installed("acme", "app", "e5", 100, "EU"),
+        product_moved("acme", "e6", 60, "EU"),
+    ];
+    let [split, whole] = [Ledger::new(), Ledger::new()];
+    let (mut one, mut other) = (split.shard(), whole.shard());
+    for event in events.clone() {
+        append(&mut one, [event]);
+    }
+    let offers = append(&mut other, events);
+    assert_eq!(offers[2], appended(2, 3, true));
+    assert_eq!(offers[4], appended(4, 5, false));
+    assert_eq!(dump(&one.reader()), dump(&other.reader()));
+    assert_whole(&one.reader());
+}
+
+#[test]
+fn an_app_level_event_in_time_is_a_record_and_nothing_more() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    append(&mut shard, [installed("acme", "app", "e1", 1, "EU"), installed("acme", "other", "e2", 50, "EU")]);
+    let tenants = dump(&shard.reader())["tenants"].clone();
+    // Later than everything of its app, though not of the tenant.
+    let offers = append(&mut shard, [policy_set("app", "p1", 2, 10), policy_set("nobody", "p1", 0, 1)]);
+    let in_time = |position| Offer::Appended { position, seq: 1, late: false, new_tenant: false };
+    assert_eq!(offers, [in_time(2), in_time(3)]);
+    assert_eq!(dump(&shard.reader())["tenants"], tenants);
+    assert_eq!(dump(&shard.reader())["corrections"], []);
+    assert_eq!(shard.reader().snapshot().app(&app("app")).unwrap().unwrap().latest, Some(hour(1)));
+}
+
+#[test]
+fn a_late_app_level_event_corrects_every_installation_after_it() {
+    const TENANTS: usize = 300;
+    let name = |number: usize| format!("tenant-{number:03}");
+    let [cold, warm] = [0, 64 << 20].map(|tenant_cache_bytes| {
+        let ledger = Ledger::with(StoreOptions { tenant_cache_bytes, ..StoreOptions::default() });
+        let mut shard = ledger.shard();
+        let installs = (0..TENANTS).map(|number| installed(&name(number), "app", "i", 1, "EU"));
+        append(&mut shard, installs);
+        // Two thirds are uninstalled after the hour of the late policy, one third before it.
+        let uninstalls = (0..TENANTS)
+            .map(|number| uninstalled(&name(number), "app", "u", if number % 3 == 0 { 5 } else { 20 }));
+        append(&mut shard, uninstalls);
+        // In the same batch: a tenant that is not stored yet, and one that is.
+        let fresh = ["fresh-a", "fresh-b"]
+            .map(|of| [installed(of, "app", "i", 1, "EU"), uninstalled(of, "app", "u", 30)]);
+        let touched = installed(&name(1), "other", "o", 2, "US");
+        let mut events: Vec<_> = fresh.into_iter().flatten().collect();
+        events.extend([touched, policy_set("app", "p1", 10, 30)]);
+        let offers = append(&mut shard, events);
+        let Some(Offer::Appended { position, late: true, .. }) = offers.last() else { panic!() };
+
+        let reader = shard.reader();
+        let snapshot = reader.snapshot();
+        let corrected: Vec<_> = snapshot.corrections(*position, None).unwrap().map(Result::unwrap).collect();
+        assert_eq!(corrected.len(), TENANTS * 2 / 3 + 2);
+        assert!(corrected.iter().all(|(_, changes)| changes.len() == 1 && changes[0].correction.is_some()));
+        assert_eq!(corrected[0].0, client("fresh-a"));
+        let from = client("tenant-299");
+        assert_eq!(snapshot.corrections(*position, Some(&from)).unwrap().count(), 1);
+        let window = |of: &str| {
+            snapshot.tenant(&client(of)).unwrap().unwrap().tenant.installations[&app("app")].window
+        };
+        assert_eq!(window("tenant-001").unwrap().policy, Policy::Days { days: 30 });
+        assert_eq!(window("tenant-000"), None);
+        assert_whole(&reader);
+        dump(&reader)
+    });
+    assert_eq!(cold, warm);
+}

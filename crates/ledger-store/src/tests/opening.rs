@@ -1,0 +1,210 @@
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::{BindError, OpenError};
+use ledger_record::rows::ShardIdentity;
+
+fn cluster(id: &str, topic_id: Option<&str>) -> SourceIdentity {
+    SourceIdentity { cluster_id: Some(id.to_owned()), topic_id: topic_id.map(str::to_owned), partitions: 4 }
+}
+
+#[test]
+fn a_directory_remembers_its_sources_and_refuses_others() {
+    let ledger = Ledger::new();
+    let data = &ledger.data;
+    assert_eq!(data.identity(TOPIC).unwrap(), Some(partitions(4)));
+    // An import bound the partitions; Kafka fills in the rest, once.
+    data.bind(TOPIC, &cluster("c1", None)).unwrap();
+    data.bind(TOPIC, &cluster("c1", Some("t1"))).unwrap();
+    data.bind(TOPIC, &partitions(4)).unwrap();
+    assert_eq!(data.identity(TOPIC).unwrap(), Some(cluster("c1", Some("t1"))));
+    let refusals = [
+        (cluster("c2", Some("t1")), "cluster id c1, now it is c2"),
+        (cluster("c1", Some("t2")), "topic id t1, now it is t2"),
+        (partitions(5), "partitions 4, now it is 5"),
+    ];
+    for (other, told) in refusals {
+        let error = data.bind(TOPIC, &other).unwrap_err();
+        assert!(matches!(error, BindError::Differs { .. }));
+        assert!(error.to_string().contains(told), "{error}");
+    }
+    data.bind("another.topic", &partitions(1)).unwrap();
+    let again = DataDir::open(ledger.dir.path(), StoreOptions::default()).unwrap();
+    assert_eq!(again.identity(TOPIC).unwrap(), Some(cluster("c1", Some("t1"))));
+    assert_eq!(again.shards().unwrap(), []);
+    drop(again.open_shard(&shard_id(2)).unwrap());
+    assert_eq!(again.shards().unwrap(), [shard_id(2)]);
+}
+
+#[test]
+fn only_topics_and_partitions_that_exist_have_shards() {
+    let ledger = Ledger::new();
+    for name in ["..", ".", "a/b", "", "größe"] {
+        let bound = ledger.data.bind(name, &partitions(1));
+        assert!(matches!(bound, Err(BindError::Open(OpenError::TopicName { .. }))), "{name}");
+        let id = ShardId { topic: name.to_owned(), partition: 0 };
+        assert!(matches!(ledger.data.open_shard(&id), Err(OpenError::TopicName { .. })), "{name}");
+    }
+    assert!(matches!(ledger.data.open_shard(&shard_id(4)), Err(OpenError::Unbound { partitions: 4, .. })));
+    assert!(matches!(ledger.data.read_shard(&shard_id(0)), Err(OpenError::NoShard { .. })));
+}
+
+#[test]
+fn a_newer_directory_is_refused_whatever_is_in_it() {
+    let ledger = Ledger::new();
+    let file = ledger.dir.path().join("ledger.json");
+    for (text, is_newer) in [
+        (r#"{"format":2,"shards":{"unheard":"of"}}"#, true),
+        (r#"{"format":1,"topics":{},"unheard":"of"}"#, false),
+        ("{", false),
+    ] {
+        fs::write(&file, text).unwrap();
+        for opened in [
+            DataDir::open(ledger.dir.path(), StoreOptions::default()),
+            DataDir::open_existing_read_only(ledger.dir.path(), StoreOptions::default()),
+        ] {
+            match opened {
+                Err(OpenError::NewerFormat { found: 2, supported: 1, .. }) => assert!(is_newer),
+                Err(OpenError::Manifest { .. }) => assert!(!is_newer),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_newer_shard_is_refused() {
+    let ledger = Ledger::new();
+    let shard = ledger.shard();
+    let mut newer =
+        ShardIdentity { cluster_id: None, topic: TOPIC.to_owned(), topic_id: None, partition: 0 }.encode();
+    newer[0] += 1;
+    let mut batch = rocksdb::WriteBatch::default();
+    let database = &shard.open.database;
+    batch.put_cf(database.family(Family::Meta).unwrap(), MetaKey::Identity.encode(), newer);
+    database.write(batch, &rocksdb::WriteOptions::default()).unwrap();
+    drop(shard);
+    assert!(matches!(ledger.data.open_shard(&shard_id(0)), Err(OpenError::NewerFormat { .. })));
+    assert!(matches!(ledger.data.read_shard(&shard_id(0)), Err(OpenError::NewerFormat { .. })));
+}
+
+#[test]
+fn nothing_is_made_where_a_ledger_was_expected() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = DataDir::open_existing_read_only(dir.path(), StoreOptions::default());
+    assert!(matches!(opened, Err(OpenError::NotALedger { .. })));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    // Shards without `ledger.json` are a ledger that lost it.
+    fs::create_dir(dir.path().join("shards")).unwrap();
+    let opened = DataDir::open(dir.path(), StoreOptions::default());
+    assert!(matches!(opened, Err(OpenError::NotALedger { .. })));
+}
+
+#[test]
+fn a_shard_in_the_place_of_another_is_refused() {
+    let ledger = Ledger::new();
+    ledger.data.bind(TOPIC, &cluster("c1", None)).unwrap();
+    drop(ledger.shard());
+    let shards = ledger.dir.path().join("shards").join(TOPIC);
+    fs::rename(shards.join("0"), shards.join("1")).unwrap();
+    let Err(error) = ledger.data.open_shard(&shard_id(1)) else { panic!() };
+    assert!(matches!(error, OpenError::WrongShard { .. }));
+    assert!(error.to_string().contains("realm.lifecycle/0"), "{error}");
+
+    // The shard itself knows its cluster, wherever it is carried.
+    let elsewhere = Ledger::new();
+    elsewhere.data.bind(TOPIC, &cluster("c2", None)).unwrap();
+    let place = elsewhere.dir.path().join("shards").join(TOPIC);
+    fs::create_dir_all(&place).unwrap();
+    fs::rename(shards.join("1"), place.join("0")).unwrap();
+    let opened = elsewhere.data.open_shard(&shard_id(0));
+    assert!(matches!(opened, Err(OpenError::WrongShard { .. })));
+}
+
+#[test]
+fn a_shard_that_was_not_finished_is_made_anew_and_one_that_lost_a_family_is_refused() {
+    let ledger = Ledger::new();
+    let unfinished = ledger.dir.path().join("shards").join(TOPIC).join("0.new");
+    fs::create_dir_all(&unfinished).unwrap();
+    fs::write(unfinished.join("CURRENT"), "MANIFEST-000001\n").unwrap();
+    let mut shard = ledger.shard();
+    append(&mut shard, [installed("acme", "app", "e1", 0, "EU")]);
+    drop(shard);
+    assert!(!unfinished.exists());
+
+    let path = ledger.dir.path().join("shards").join(TOPIC).join("0");
+    let options = rocksdb::Options::default();
+    let names = rocksdb::DB::list_cf(&options, &path).unwrap();
+    let mut db = rocksdb::DB::open_cf(&options, &path, names).unwrap();
+    db.create_cf("of-a-later-day", &options).unwrap();
+    drop(db);
+    let Err(error) = ledger.data.open_shard(&shard_id(0)) else { panic!() };
+    assert!(matches!(error, OpenError::UnknownFamily { .. }), "{error}");
+    let names = rocksdb::DB::list_cf(&options, &path).unwrap();
+    let mut db = rocksdb::DB::open_cf(&options, &path, names).unwrap();
+    db.drop_cf("of-a-later-day").unwrap();
+    db.drop_cf("gaps").unwrap();
+    drop(db);
+    for error in [
+        ledger.data.open_shard(&shard_id(0)).map(drop).unwrap_err(),
+        ledger.data.read_shard(&shard_id(0)).map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(&error, OpenError::MissingFamily { name, .. } if name == "gaps"), "{error}");
+    }
+}
+
+#[test]
+fn there_is_one_writer_and_readers_go_on_beside_it() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    assert!(matches!(ledger.data.open_shard(&shard_id(0)), Err(OpenError::Locked { .. })));
+    append(&mut shard, [installed("acme", "app", "e1", 0, "EU")]);
+    let read_only = DataDir::open_existing_read_only(ledger.dir.path(), StoreOptions::default()).unwrap();
+    assert!(matches!(read_only.open_shard(&shard_id(0)), Err(OpenError::ReadOnly { .. })));
+    assert!(matches!(read_only.bind("t", &partitions(1)), Err(BindError::Open(OpenError::ReadOnly { .. }))));
+    let reader = read_only.read_shard(&shard_id(0)).unwrap();
+    append(&mut shard, [uninstalled("acme", "app", "e2", 1)]);
+    assert_eq!(reader.next_position(), 1);
+    assert_eq!(reader.snapshot().head().unwrap().next_position, 1);
+    assert_whole(&reader);
+    let fresh = read_only.read_shard(&shard_id(0)).unwrap();
+    assert_eq!(dump(&fresh), dump(&shard.reader()));
+}
+
+#[test]
+fn a_reader_opens_while_the_writer_flushes_and_compacts() {
+    let small =
+        StoreOptions { write_buffer_bytes: 1 << 20, wal_bytes_per_shard: 1 << 18, ..StoreOptions::default() };
+    let ledger = Ledger::with(small.clone());
+    let mut shard = ledger.shard();
+    let read_only = DataDir::open_existing_read_only(ledger.dir.path(), small).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..40 {
+                let events = (0..500).map(|index| {
+                    installed(&format!("tenant-{index}"), "app", &format!("e{round}"), round, "EU")
+                });
+                append(&mut shard, events);
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        let mut opened = 0;
+        while !done.load(Ordering::Relaxed) || opened == 0 {
+            let reader = read_only.read_shard(&shard_id(0)).unwrap();
+            let snapshot = reader.snapshot();
+            let head = snapshot.head().unwrap();
+            assert_eq!(head.next_position % 500, 0);
+            let (mut seqs, mut tenants) = (0, 0);
+            for tenant in snapshot.tenants(None).unwrap() {
+                seqs += tenant.unwrap().1.seq;
+                tenants += 1;
+            }
+            assert_eq!(seqs, head.next_position);
+            assert_eq!(snapshot.tenant_records().unwrap().map(Result::unwrap).count() as u64, seqs);
+            assert!(tenants == 500 || seqs == 0);
+            opened += 1;
+        }
+    });
+}
