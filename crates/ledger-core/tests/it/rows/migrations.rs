@@ -192,6 +192,17 @@ fn the_source_is_learnt() {
          4d override action=RELEASE\n5d installed on=US\n6d migration-rolled-back id=1",
         "installed EU/migrated@6d !1:install-not-seen !6:migration-reverted",
     );
+    check(
+        "the target that was pinned is another realm once the target is replaced",
+        "1d migration-scheduled id=1 to=US\n2d installed on=US\n3d migration-scheduled id=1 to=DE
+         4d installed on=DE\n5d migration-rolled-back id=1",
+        "installed US/migrated@5d !1:install-not-seen !5:migration-reverted",
+    );
+    check(
+        "what a commit pins is not its own source",
+        "1d migration-scheduled id=1 to=US\n2d migration-committed id=1 to=DE\n3d migration-rolled-back id=1",
+        "installed DE/migrated@2d !1:install-not-seen !3:migration-reverted",
+    );
 }
 
 #[test]
