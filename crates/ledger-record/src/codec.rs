@@ -2,7 +2,7 @@
 //!
 //! The body is what bincode 2.0.1 writes with little-endian integers of fixed width, field after field,
 //! without names or padding. What bincode leaves wide is written by types of our own
-//! ([`crate::stored`]): lengths and enum tags take one byte. Readers read every version that was ever
+//! (`stored`): lengths and enum tags take one byte. Readers read every version that was ever
 //! written; writers write [`FORMAT`]. A value of a newer version is not damaged, only unreadable here:
 //! [`DecodeError::NewerFormat`].
 //!

@@ -1,4 +1,49 @@
-//! How it is written: stored bytes, keys, and the JSON that every door shows.
+//! How it is written: the bytes and keys of a shard, and the JSON that every door shows.
+//!
+//! Everything a ledger keeps on disk is a key of [`key`] and a value of [`codec`], and nothing else is. The
+//! crate says what those bytes are; where they lie and when they are written is the store's business. It is
+//! pure, so whoever checks a ledger can compile it alone with `ledger-core`: no storage, no network, no
+//! clock, no randomness, no hash order (`.clippy.toml` bans them).
+//!
+//! # What is stored
+//!
+//! A **record** is what the ledger took in and what it said about it then. It is written once and never
+//! changed:
+//!
+//! ```text
+//! key    stream kind u8 ‖ client key or app key ‖ 00 ‖ seq u64 BE
+//!
+//! value  version u8
+//!        position u64 · recorded i64 · source { name, partition u32, offset u64 } · rules u16
+//!        event:    time defaulted · event { id, time, actor?, reason?, what happened } · outcome
+//!        refusal:  reason · path? · detail · key? · headers · source time? · body
+//! ```
+//!
+//! What the key says is not said again: the event has no client key, or at app level no app key. The outcome
+//! (lateness, changes, decision, anomalies, correction) stands last, so that a fold, which makes its own,
+//! can stop before it ([`record::Record::decode_event`]).
+//!
+//! **Rows** ([`rows`]) are either projections, which can be built anew from the records, or tell where the
+//! shard stands: the position, how far each source was read, what was published. All of a batch is in one
+//! write, so they never disagree with the records.
+//!
+//! # Versions
+//!
+//! Each value begins with the version of its layout, now [`codec::FORMAT`]. A value of a newer version is
+//! told from a damaged one. The layouts live in `stored`, one module for each version, as twins of the
+//! domain types; neither the domain nor its words depend on them. `tests/golden` freezes the bytes of every
+//! kind of value and every variant.
+//!
+//! # JSON
+//!
+//! [`json`] holds the views: states, log lines, decisions as `CloudEvents`, native events, quarantine. They
+//! are twins too. No other crate decides how something looks outside.
+//!
+//! # What it is not
+//!
+//! Nothing here decodes what producers send: that is a matter of what arrives, not of what is kept. The
+//! stored bytes are no interface: what others may check is hashed in an encoding of its own.
+
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

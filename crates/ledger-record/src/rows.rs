@@ -6,7 +6,7 @@ use ledger_core::tenant::{Change, Tenant};
 use ledger_core::time::Timestamp;
 
 use crate::codec::{self, DecodeError, Input};
-use crate::stored::v1;
+use crate::stored::v1::{self, rows::Twin};
 
 /// A tenant as the fold left it, and the head of its stream. Projection.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

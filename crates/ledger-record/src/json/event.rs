@@ -203,6 +203,7 @@ impl<'a> ResidencyJson<'a> {
 }
 
 impl SettingJson<'_> {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
     fn is_absent(&self) -> bool {
         *self.0 == Setting::Absent
     }

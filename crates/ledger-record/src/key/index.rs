@@ -7,16 +7,20 @@
 //! 04 window end       end u64 ‖ client ‖ 00 ‖ app                           uninstalled, with a window
 //! 05 anomalous        client ‖ 00 ‖ app                                     at least one anomaly
 //! 06 app              app ‖ 00 ‖ client                                     all
+//! 07 own drift        client ‖ 00 ‖ app                                     installed, see below
 //! ```
 //!
 //! An entry says nothing that depends on the moment of asking, so entries change only when a record changes
 //! the tenant, and one write has both. Drift is computed for each class (app, pinned, product) of
-//! `alignment` with the descriptor in force: publishing a descriptor touches no entry. Whether a window is
-//! still open is told by where its end stands to the instant that is asked for.
+//! `alignment` with the published descriptor: publishing one touches no entry. Only where an installation
+//! brought a descriptor of its own can it drift while its class does not; those that would by their own
+//! stand in `own drift`. Whether a window is still open is told by where its end stands to the instant that
+//! is asked for.
 //!
 //! `end` is the instant in milliseconds with its sign bit inverted, so that byte order is time order; a
 //! window without end stands at the last instant, after all others.
 
+use ledger_core::descriptor::aligned;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use ledger_core::state::{Installation, Status};
@@ -31,6 +35,7 @@ const SPLIT_BRAIN: u8 = 3;
 const WINDOW_END: u8 = 4;
 const ANOMALOUS: u8 = 5;
 const APP: u8 = 6;
+const OWN_DRIFT: u8 = 7;
 
 /// An entry of the index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +90,14 @@ pub enum IndexEntry {
         /// The tenant.
         client: ClientKey,
     },
+    /// The installation is there, and by the descriptor that it brought itself the product's realm would put
+    /// it elsewhere than it is pinned. It drifts as long as no later descriptor is published.
+    OwnDrift {
+        /// The tenant.
+        client: ClientKey,
+        /// The app.
+        app: AppKey,
+    },
 }
 
 impl IndexEntry {
@@ -106,6 +119,7 @@ impl IndexEntry {
             }
             Self::Anomalous { client, app } => parts(ANOMALOUS, &[client.as_str(), app.as_str()]),
             Self::App { app, client } => parts(APP, &[app.as_str(), client.as_str()]),
+            Self::OwnDrift { client, app } => parts(OWN_DRIFT, &[client.as_str(), app.as_str()]),
         }
     }
 
@@ -141,6 +155,7 @@ impl IndexEntry {
                 let (app, client) = split_part(rest)?;
                 Ok(Self::App { app: AppKey::new(text(app)?)?, client: ClientKey::new(text(client)?)? })
             }
+            OWN_DRIFT => client_and_app(rest).map(|(client, app)| Self::OwnDrift { client, app }),
             found => Err(KeyError::UnknownKind { found }),
         }
     }
@@ -188,6 +203,13 @@ pub fn anomalous_prefix() -> Vec<u8> {
     vec![ANOMALOUS]
 }
 
+/// What the keys of all installations that drift by their own descriptor begin with, in order of client and
+/// app.
+#[must_use]
+pub fn own_drift_prefix() -> Vec<u8> {
+    vec![OWN_DRIFT]
+}
+
 /// What the keys of all installations of an app begin with, in order of client.
 #[must_use]
 pub fn app_prefix(app: &AppKey) -> Vec<u8> {
@@ -223,6 +245,10 @@ fn push_installation(
             if let Some(product) = product {
                 let class = [app_text, pinned.as_str(), product.as_str(), client_text];
                 keys.push(parts(ALIGNMENT, &class));
+            }
+            let own = installation.own_descriptor.as_ref().map(|own| &own.descriptor);
+            if aligned(product, own).is_some_and(|aligned| aligned != pinned) {
+                keys.push(parts(OWN_DRIFT, &[client_text, app_text]));
             }
             if installation.data_realm.is_some_and(|data| data != pinned) {
                 keys.push(parts(SPLIT_BRAIN, &[client_text, app_text]));

@@ -126,8 +126,10 @@ impl<'de, C> BorrowDecode<'de, C> for Place {
     fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let Text(text) = Text::borrow_decode(decoder)?;
         // Reading a realm upper-cases it; stored ones are upper-case.
-        let realm = Realm::parse(text).ok().filter(|realm| realm.as_str() == text);
-        realm.map(Self).ok_or(DecodeError::Other("not a realm"))
+        if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            return Err(DecodeError::Other("not a realm"));
+        }
+        Realm::parse(text).map(Self).map_err(|_| DecodeError::Other("not a realm"))
     }
 }
 

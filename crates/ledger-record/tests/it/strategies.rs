@@ -1,5 +1,7 @@
 //! Arbitrary domain values.
 
+use std::collections::BTreeSet;
+
 use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
 use ledger_core::event::{
     AppFact, Body, Event, InstallationFact, Installed, OverrideAction, SubscriptionState, TenantFact,
@@ -315,11 +317,19 @@ fn finished() -> impl Strategy<Value = FinishedMigration> {
     )
 }
 
+/// What is finished is finished once: the fold makes nothing else.
+fn is_first_of_its_id() -> impl FnMut(&FinishedMigration) -> bool {
+    let mut seen = BTreeSet::new();
+    move |migration| migration.id.clone().is_none_or(|id| seen.insert(id))
+}
+
 fn anomalies() -> impl Strategy<Value = Anomalies> {
     let entry = (any::<u64>(), select(AnomalyCode::ALL)).prop_map(|(seq, code)| Anomaly { seq, code });
     vec(entry, 0..ANOMALIES_KEPT + 3).prop_map(|entries| {
         let mut anomalies = Anomalies::default();
-        entries.into_iter().for_each(|entry| anomalies.push(entry));
+        for entry in entries {
+            anomalies.push(entry);
+        }
         anomalies
     })
 }
@@ -349,7 +359,7 @@ fn installation() -> impl Strategy<Value = Installation> {
             decision,
             anomalies,
             last_known_realm,
-            finished: finished.into_iter().collect(),
+            finished: finished.into_iter().filter(is_first_of_its_id()).collect(),
             implied_at,
             own_descriptor,
             latest,

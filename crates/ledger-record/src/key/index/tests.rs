@@ -1,5 +1,6 @@
+use ledger_core::descriptor::Descriptor;
 use ledger_core::policy::Policy;
-use ledger_core::state::{Anomalies, Anomaly, AnomalyCode, Pin, PinnedBy, Window};
+use ledger_core::state::{Anomalies, Anomaly, AnomalyCode, OwnDescriptor, Pin, PinnedBy, Window};
 
 use super::*;
 
@@ -41,7 +42,8 @@ fn every_entry() -> Vec<(IndexEntry, &'static [u8])> {
             b"\x04\x80\0\0\0\0\0\x01\x02acme\0app",
         ),
         (IndexEntry::Anomalous { client: client.clone(), app: app.clone() }, b"\x05acme\0app"),
-        (IndexEntry::App { app, client }, b"\x06app\0acme"),
+        (IndexEntry::App { app: app.clone(), client: client.clone() }, b"\x06app\0acme"),
+        (IndexEntry::OwnDrift { client, app }, b"\x07acme\0app"),
     ]
 }
 
@@ -58,7 +60,7 @@ fn refuses_what_is_no_entry() {
     let refused: [&[u8]; 11] = [
         b"",
         b"\x00acme\0app",
-        b"\x07acme\0app",
+        b"\x08acme\0app",
         b"\x01eu\0acme\0app",
         b"\x01EU\0acme",
         b"\x01EU\0acme\0app\0",
@@ -96,6 +98,7 @@ fn prefixes_belong_to_one_list() {
         windows_prefix(),
         anomalous_prefix(),
         app_prefix(&app()),
+        own_drift_prefix(),
     ];
     for (place, prefix) in prefixes.iter().enumerate() {
         let found: Vec<_> = (0..keys.len()).filter(|at| keys[*at].starts_with(prefix)).collect();
@@ -129,7 +132,7 @@ fn anomalies() -> Anomalies {
 fn an_installation_is_listed_under_all_that_holds_for_it() {
     let by_app = IndexEntry::App { app: app(), client: client() };
     let by_realm = IndexEntry::Realm { realm: realm("EU"), client: client(), app: app() };
-    assert_eq!(entries_of(Some(realm("US")), Installation::default()), [by_app.clone()]);
+    assert_eq!(entries_of(Some(realm("US")), Installation::default()), std::slice::from_ref(&by_app));
 
     let installed =
         Installation { data_realm: Some(realm("DE")), anomalies: anomalies(), ..pinned(Status::Installed) };
@@ -158,4 +161,29 @@ fn an_installation_is_listed_under_all_that_holds_for_it() {
         let ends = IndexEntry::WindowEnd { end: stands_at, client: client(), app: app() };
         assert_eq!(entries_of(Some(realm("US")), gone), [by_realm.clone(), ends, by_app.clone()]);
     }
+}
+
+#[test]
+fn an_own_descriptor_is_listed_where_it_means_drift() {
+    let own = |region: &str| OwnDescriptor {
+        time: Timestamp::from_millis(1),
+        descriptor: Descriptor {
+            version: None,
+            base_url: "https://app.example.com".to_owned(),
+            region_base_urls: [(realm(region), "https://r.example.com".to_owned())].into(),
+            data_residency: None,
+        },
+    };
+    let listed = |status, product, own| {
+        let installation = Installation { own_descriptor: own, ..pinned(status) };
+        let entry = IndexEntry::OwnDrift { client: client(), app: app() };
+        entries_of(product, installation).contains(&entry)
+    };
+    let (there, eu, us) = (Status::Installed, Some(realm("EU")), Some(realm("US")));
+    assert!(listed(there, us, Some(own("US"))), "pinned to EU, aligned to US");
+    assert!(listed(there, eu, Some(own("US"))), "pinned to EU, aligned to GLOBAL");
+    assert!(!listed(there, eu, Some(own("EU"))), "aligned");
+    assert!(!listed(there, us, None));
+    assert!(!listed(there, None, Some(own("US"))));
+    assert!(!listed(Status::Uninstalled, us, Some(own("US"))));
 }

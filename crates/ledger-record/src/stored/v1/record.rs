@@ -26,7 +26,7 @@ pub(crate) struct Head<'a> {
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
 struct Source<'a> {
-    source: Text<'a>,
+    name: Text<'a>,
     partition: u32,
     offset: u64,
 }
@@ -76,13 +76,13 @@ impl<'a> Head<'a> {
         rules: u16,
     ) -> Self {
         let record::Coordinates { source, partition, offset } = source;
-        let source = Source { source: Text(source), partition: *partition, offset: *offset };
+        let source = Source { name: Text(source), partition: *partition, offset: *offset };
         Self { position, recorded: Instant(recorded), source, rules }
     }
 
     pub(crate) fn restore_source(&self) -> record::Coordinates {
-        let Source { source, partition, offset } = &self.source;
-        record::Coordinates { source: source.0.to_owned(), partition: *partition, offset: *offset }
+        let Source { name, partition, offset } = &self.source;
+        record::Coordinates { source: name.0.to_owned(), partition: *partition, offset: *offset }
     }
 }
 

@@ -7,6 +7,18 @@ use crate::rows;
 use crate::stored::parts::{Instant, Text, instant, owned, tagged};
 use crate::stored::v1::state::Tenant;
 
+/// The twin of a row that is one value by itself.
+pub(crate) trait Twin<'a>: Encode + BorrowDecode<'a, ()> {
+    /// What it is a twin of.
+    type Row;
+
+    /// As it is stored.
+    fn of(row: &'a Self::Row) -> Self;
+
+    /// As it was before it was stored.
+    fn restore(self) -> Result<Self::Row, DecodeError>;
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
 pub(crate) struct TenantRow<'a> {
     seq: u64,
@@ -66,30 +78,36 @@ pub(crate) struct Generation {
     live: u64,
 }
 
-impl<'a> TenantRow<'a> {
-    pub(crate) fn of(row: &'a rows::TenantRow) -> Self {
+impl<'a> Twin<'a> for TenantRow<'a> {
+    type Row = rows::TenantRow;
+
+    fn of(row: &'a rows::TenantRow) -> Self {
         let rows::TenantRow { seq, position, tenant } = row;
         Self { seq: *seq, position: *position, tenant: Tenant::of(tenant) }
     }
 
-    pub(crate) fn restore(self) -> Result<rows::TenantRow, DecodeError> {
+    fn restore(self) -> Result<rows::TenantRow, DecodeError> {
         Ok(rows::TenantRow { seq: self.seq, position: self.position, tenant: self.tenant.restore()? })
     }
 }
 
-impl AppRow {
-    pub(crate) fn of(row: &rows::AppRow) -> Self {
+impl<'a> Twin<'a> for AppRow {
+    type Row = rows::AppRow;
+
+    fn of(row: &'a rows::AppRow) -> Self {
         let rows::AppRow { seq, installations, latest } = *row;
         Self { seq, installations, latest: latest.map(Instant) }
     }
 
-    pub(crate) fn restore(self) -> Result<rows::AppRow, DecodeError> {
+    fn restore(self) -> Result<rows::AppRow, DecodeError> {
         Ok(rows::AppRow { seq: self.seq, installations: self.installations, latest: instant(self.latest) })
     }
 }
 
-impl<'a> ShardIdentity<'a> {
-    pub(crate) fn of(identity: &'a rows::ShardIdentity) -> Self {
+impl<'a> Twin<'a> for ShardIdentity<'a> {
+    type Row = rows::ShardIdentity;
+
+    fn of(identity: &'a rows::ShardIdentity) -> Self {
         let rows::ShardIdentity { cluster_id, topic, topic_id, partition } = identity;
         Self {
             cluster_id: cluster_id.as_deref().map(Text),
@@ -99,7 +117,7 @@ impl<'a> ShardIdentity<'a> {
         }
     }
 
-    pub(crate) fn restore(self) -> Result<rows::ShardIdentity, DecodeError> {
+    fn restore(self) -> Result<rows::ShardIdentity, DecodeError> {
         Ok(rows::ShardIdentity {
             cluster_id: owned(self.cluster_id),
             topic: self.topic.0.to_owned(),
@@ -109,13 +127,15 @@ impl<'a> ShardIdentity<'a> {
     }
 }
 
-impl ShardHead {
-    pub(crate) fn of(head: &rows::ShardHead) -> Self {
+impl<'a> Twin<'a> for ShardHead {
+    type Row = rows::ShardHead;
+
+    fn of(head: &'a rows::ShardHead) -> Self {
         let rows::ShardHead { next_position, recorded, refused, duplicates } = *head;
         Self { next_position, recorded: recorded.map(Instant), refused, duplicates }
     }
 
-    pub(crate) fn restore(self) -> Result<rows::ShardHead, DecodeError> {
+    fn restore(self) -> Result<rows::ShardHead, DecodeError> {
         Ok(rows::ShardHead {
             next_position: self.next_position,
             recorded: instant(self.recorded),
@@ -125,8 +145,10 @@ impl ShardHead {
     }
 }
 
-impl SourcePosition {
-    pub(crate) fn of(position: &rows::SourcePosition) -> Self {
+impl<'a> Twin<'a> for SourcePosition {
+    type Row = rows::SourcePosition;
+
+    fn of(position: &'a rows::SourcePosition) -> Self {
         match *position {
             rows::SourcePosition::Kafka { next_offset, leader_epoch } => {
                 Self::Kafka(KafkaPosition { next_offset, leader_epoch })
@@ -135,7 +157,7 @@ impl SourcePosition {
         }
     }
 
-    pub(crate) fn restore(self) -> Result<rows::SourcePosition, DecodeError> {
+    fn restore(self) -> Result<rows::SourcePosition, DecodeError> {
         Ok(match self {
             Self::Kafka(KafkaPosition { next_offset, leader_epoch }) => {
                 rows::SourcePosition::Kafka { next_offset, leader_epoch }
@@ -145,24 +167,28 @@ impl SourcePosition {
     }
 }
 
-impl PublisherCursor {
-    pub(crate) fn of(cursor: &rows::PublisherCursor) -> Self {
+impl<'a> Twin<'a> for PublisherCursor {
+    type Row = rows::PublisherCursor;
+
+    fn of(cursor: &'a rows::PublisherCursor) -> Self {
         let rows::PublisherCursor { next_position } = *cursor;
         Self { next_position }
     }
 
-    pub(crate) fn restore(self) -> Result<rows::PublisherCursor, DecodeError> {
+    fn restore(self) -> Result<rows::PublisherCursor, DecodeError> {
         Ok(rows::PublisherCursor { next_position: self.next_position })
     }
 }
 
-impl Generation {
-    pub(crate) fn of(generation: &rows::Generation) -> Self {
+impl<'a> Twin<'a> for Generation {
+    type Row = rows::Generation;
+
+    fn of(generation: &'a rows::Generation) -> Self {
         let rows::Generation { live } = *generation;
         Self { live }
     }
 
-    pub(crate) fn restore(self) -> Result<rows::Generation, DecodeError> {
+    fn restore(self) -> Result<rows::Generation, DecodeError> {
         Ok(rows::Generation { live: self.live })
     }
 }

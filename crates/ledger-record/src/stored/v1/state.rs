@@ -26,6 +26,7 @@ struct Entry<'a> {
     installation: Installation<'a>,
 }
 
+#[expect(clippy::struct_field_names, reason = "named as in the domain, where Atlassian named it")]
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
 struct Installation<'a> {
     status: Code<Status>,
