@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ledger_core::ids::ClientKey;
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::state::Installation;
 use ledger_record::rows::TenantRow;
 
 /// Bounded by the bytes its rows take, roughly.
@@ -22,10 +23,6 @@ struct Cached {
     used: u64,
 }
 
-/// A decoded row takes about this many times its stored bytes, with keys and nodes around it.
-const DECODED_FACTOR: usize = 3;
-const OVERHEAD_BYTES: usize = 512;
-
 impl TenantCache {
     pub(crate) fn new(limit_bytes: usize) -> Self {
         Self { rows: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0, limit_bytes }
@@ -35,7 +32,7 @@ impl TenantCache {
     pub(crate) fn take(&mut self, client: &ClientKey) -> Option<(TenantRow, usize)> {
         let cached = self.rows.remove(client)?;
         self.by_use.remove(&cached.used);
-        self.bytes -= cost(cached.bytes);
+        self.bytes -= cost(&cached.row, cached.bytes);
         Some((cached.row, cached.bytes))
     }
 
@@ -48,20 +45,26 @@ impl TenantCache {
     pub(crate) fn put(&mut self, client: ClientKey, row: TenantRow, stored_bytes: usize) {
         self.take(&client);
         self.uses += 1;
-        self.bytes += cost(stored_bytes);
+        self.bytes += cost(&row, stored_bytes);
         self.by_use.insert(self.uses, client.clone());
         self.rows.insert(client, Cached { row, bytes: stored_bytes, used: self.uses });
         while self.bytes > self.limit_bytes {
             let Some((_, oldest)) = self.by_use.pop_first() else { return };
             if let Some(cached) = self.rows.remove(&oldest) {
-                self.bytes -= cost(cached.bytes);
+                self.bytes -= cost(&cached.row, cached.bytes);
             }
         }
     }
 }
 
-fn cost(stored_bytes: usize) -> usize {
-    stored_bytes.saturating_mul(DECODED_FACTOR).saturating_add(OVERHEAD_BYTES)
+/// About what a row takes when decoded: the nodes of its map have room for eleven installations each, and
+/// what is on the heap beside them is about what is stored.
+fn cost(row: &TenantRow, stored_bytes: usize) -> usize {
+    const NODE_ENTRIES: usize = 11;
+    const OVERHEAD_BYTES: usize = 512;
+    let nodes = row.tenant.installations.len().div_ceil(NODE_ENTRIES / 2);
+    let node_bytes = NODE_ENTRIES * size_of::<(AppKey, Installation)>();
+    OVERHEAD_BYTES + nodes * node_bytes + stored_bytes
 }
 
 #[cfg(test)]
@@ -78,7 +81,7 @@ mod tests {
 
     #[test]
     fn forgets_the_least_recently_used_beyond_its_bytes() {
-        let mut cache = TenantCache::new(3 * cost(100));
+        let mut cache = TenantCache::new(3 * cost(&row(0), 100));
         for (seq, name) in ["a", "b", "c"].into_iter().enumerate() {
             cache.put(client(name), row(seq as u64), 100);
         }

@@ -121,7 +121,7 @@ impl DataDir {
         loop {
             tries += 1;
             match Database::open_read_only(&path, id, &identity, &self.resources) {
-                Ok(database) => return Ok(Reader::of_read_only(database)?),
+                Ok(database) => return Reader::of_read_only(database),
                 // The writer may delete a file between its being listed and its being opened.
                 Err(OpenError::Storage(source)) if may_be_passing(&source) => {
                     if tries == READ_ONLY_TRIES {

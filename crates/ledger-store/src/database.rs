@@ -102,7 +102,7 @@ impl Database {
         let mut database = Self { db, id: id.clone(), generation: 0 };
         let stored = database.find_generation(path, &names, identity)?;
         database.drop_other_generations(&names)?;
-        database.fill_in_identity(stored, identity)?;
+        database.fill_in_identity(&stored, identity)?;
         Ok(database)
     }
 
@@ -296,13 +296,13 @@ impl Database {
     }
 
     /// What was unknown when the shard was made, and is known by now.
-    fn fill_in_identity(&self, stored: ShardIdentity, known: &ShardIdentity) -> Result<(), StorageError> {
+    fn fill_in_identity(&self, stored: &ShardIdentity, known: &ShardIdentity) -> Result<(), StorageError> {
         let filled_in = ShardIdentity {
             cluster_id: stored.cluster_id.clone().or_else(|| known.cluster_id.clone()),
             topic_id: stored.topic_id.clone().or_else(|| known.topic_id.clone()),
             ..stored.clone()
         };
-        if filled_in == stored {
+        if filled_in == *stored {
             return Ok(());
         }
         let mut batch = WriteBatch::default();

@@ -1,10 +1,4 @@
 //! Where the ledger is kept: shards in RocksDB, atomic append, reads, rebuild.
-#![expect(
-    clippy::todo,
-    clippy::missing_panics_doc,
-    reason = "signatures first, bodies follow within the hour"
-)]
-
 use std::fmt;
 
 mod batch;

@@ -32,9 +32,13 @@ pub enum List {
     },
     /// With at least one anomaly, by client and app.
     Anomalous,
+    /// Installed elsewhere than the descriptor that it brought itself would put it, by client and app: those
+    /// that can drift while their class does not.
+    OwnDrift,
 }
 
-/// Installations of an app that share pin and product realm: drift is the same for all of them.
+/// Installations of an app that share pin and product realm: by the published descriptor drift is the same
+/// for all of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AlignmentClass {
     /// The app.
@@ -66,6 +70,7 @@ impl List {
                 from.map_or(all.start, index::windows_from)..before.map_or(all.end, index::windows_from)
             }
             Self::Anomalous => prefixed(index::anomalous_prefix()),
+            Self::OwnDrift => prefixed(index::own_drift_prefix()),
         }
     }
 }
@@ -125,6 +130,7 @@ fn installation(entry: IndexEntry) -> (ClientKey, AppKey) {
         | IndexEntry::SplitBrain { client, app }
         | IndexEntry::WindowEnd { client, app, .. }
         | IndexEntry::Anomalous { client, app }
-        | IndexEntry::App { client, app } => (client, app),
+        | IndexEntry::App { client, app }
+        | IndexEntry::OwnDrift { client, app } => (client, app),
     }
 }

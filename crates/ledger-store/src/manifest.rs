@@ -34,8 +34,8 @@ pub(crate) struct Manifest {
 struct Topic {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     cluster_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    topic_id: Option<String>,
+    #[serde(rename = "topicId", skip_serializing_if = "Option::is_none", default)]
+    id: Option<String>,
     partitions: u32,
 }
 
@@ -85,7 +85,7 @@ impl Manifest {
     pub(crate) fn identity(&self, topic: &str) -> Option<SourceIdentity> {
         self.topics.get(topic).map(|topic| SourceIdentity {
             cluster_id: topic.cluster_id.clone(),
-            topic_id: topic.topic_id.clone(),
+            topic_id: topic.id.clone(),
             partitions: topic.partitions,
         })
     }
@@ -98,7 +98,7 @@ impl Manifest {
     pub(crate) fn bind(&mut self, name: &str, now: &SourceIdentity) -> Result<bool, BindError> {
         let before = self.topics.get(name).cloned();
         let mut topic =
-            before.clone().unwrap_or(Topic { cluster_id: None, topic_id: None, partitions: now.partitions });
+            before.clone().unwrap_or(Topic { cluster_id: None, id: None, partitions: now.partitions });
         let differs = |what, stored: String, found: String| {
             Err(BindError::Differs { topic: name.to_owned(), what, stored, found })
         };
@@ -108,7 +108,7 @@ impl Manifest {
         if let Err((stored, found)) = fill_in(&mut topic.cluster_id, now.cluster_id.as_ref()) {
             return differs("cluster id", stored, found);
         }
-        if let Err((stored, found)) = fill_in(&mut topic.topic_id, now.topic_id.as_ref()) {
+        if let Err((stored, found)) = fill_in(&mut topic.id, now.topic_id.as_ref()) {
             return differs("topic id", stored, found);
         }
         let changed = before.as_ref() != Some(&topic);

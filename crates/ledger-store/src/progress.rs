@@ -54,8 +54,8 @@ impl Progress {
             if let Some(poison) = &now.poison {
                 return Err(WaitError::Poisoned(Arc::clone(poison)));
             }
-            // A deadline beyond the clock's range is as good as a year.
-            let left = deadline.map_or(Duration::from_secs(31_536_000), |deadline| {
+            // A deadline beyond the clock's range is none; waiting is then cut into hours.
+            let left = deadline.map_or(Duration::from_hours(1), |deadline| {
                 deadline.saturating_duration_since(Instant::now())
             });
             if now.still || left.is_zero() {

@@ -16,6 +16,9 @@ pub(crate) struct Scan<'a> {
     done: bool,
 }
 
+/// A key and its value.
+pub(crate) type Entry<'e> = (&'e [u8], &'e [u8]);
+
 impl<'a> Scan<'a> {
     pub(crate) fn new(
         db: &'a DB,
@@ -33,7 +36,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The next entry, key and value. After an error there is nothing more.
-    pub(crate) fn step(&mut self) -> Result<Option<(&[u8], &[u8])>, StorageError> {
+    pub(crate) fn step(&mut self) -> Result<Option<Entry<'_>>, StorageError> {
         if self.done {
             return Ok(None);
         }
@@ -47,7 +50,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The first entry whose key is at least this one.
-    pub(crate) fn skip_to(&mut self, key: &[u8]) -> Result<Option<(&[u8], &[u8])>, StorageError> {
+    pub(crate) fn skip_to(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>, StorageError> {
         self.begun = true;
         self.done = false;
         self.raw.seek(key);
@@ -55,13 +58,13 @@ impl<'a> Scan<'a> {
     }
 
     /// The last entry within the bounds.
-    pub(crate) fn last(&mut self) -> Result<Option<(&[u8], &[u8])>, StorageError> {
+    pub(crate) fn last(&mut self) -> Result<Option<Entry<'_>>, StorageError> {
         self.begun = true;
         self.raw.seek_to_last();
         self.entry()
     }
 
-    fn entry(&mut self) -> Result<Option<(&[u8], &[u8])>, StorageError> {
+    fn entry(&mut self) -> Result<Option<Entry<'_>>, StorageError> {
         if !self.raw.valid() {
             self.done = true;
             self.raw.status().map_err(rocksdb_failed("walking over entries"))?;

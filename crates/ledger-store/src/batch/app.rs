@@ -84,7 +84,7 @@ impl Batch<'_> {
         }
         // The index may not know yet what this batch did to those.
         for client in touched_before {
-            self.correct_touched(client, late)?;
+            self.correct_touched(&client, late)?;
         }
         Ok(())
     }
@@ -110,13 +110,13 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn correct_touched(&mut self, client: ClientKey, late: &Late<'_>) -> Result<(), ReadError> {
-        let Some(mut touched) = self.tenants.remove(&client) else { return Ok(()) };
+    fn correct_touched(&mut self, client: &ClientKey, late: &Late<'_>) -> Result<(), ReadError> {
+        let Some(mut touched) = self.tenants.remove(client) else { return Ok(()) };
         if concerns(late, &touched.row.tenant) {
-            self.refold(&client, &mut touched, late)?;
+            self.refold(client, &mut touched, late)?;
         }
         self.tenants.insert(client.clone(), touched);
-        self.tenants.forget_histories(&client);
+        self.tenants.forget_histories(client);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 /// Something the consumer tells the store.
 #[derive(Debug, Clone)]
 enum Message {
-    Event { event: Event, source_hour: i64, time_defaulted: bool },
+    Event { event: Box<Event>, source_hour: i64, time_defaulted: bool },
     Refused { source_hour: i64 },
     Gap,
 }
@@ -63,7 +63,11 @@ fn an_event() -> impl Strategy<Value = Event> {
 fn a_message() -> impl Strategy<Value = Message> {
     prop_oneof![
         20 => (an_event(), 1500..2500_i64, proptest::bool::weighted(0.1)).prop_map(
-            |(event, source_hour, time_defaulted)| Message::Event { event, source_hour, time_defaulted }
+            |(event, source_hour, time_defaulted)| Message::Event {
+                event: Box::new(event),
+                source_hour,
+                time_defaulted
+            }
         ),
         1 => (0..3000_i64).prop_map(|source_hour| Message::Refused { source_hour }),
         1 => Just(Message::Gap),
@@ -103,7 +107,7 @@ fn give(batch: &mut crate::Batch<'_>, offset: u64, message: &Message) {
             let arrival = Arrival {
                 source_time: hour(*source_hour),
                 time_defaulted: *time_defaulted,
-                ..arrival(offset, event.clone())
+                ..arrival(offset, Event::clone(event))
             };
             match batch.offer(arrival).unwrap() {
                 Offer::Appended { .. } | Offer::Duplicate { .. } => return,

@@ -55,10 +55,10 @@ fn a_writer_that_is_killed_leaves_whole_batches() {
         }
     }
     let dir = tempfile::tempdir().unwrap();
-    let test = "tests::crash::a_writer_that_is_killed_leaves_whole_batches";
+    let itself = "tests::crash::a_writer_that_is_killed_leaves_whole_batches";
     for kill_after in [1, 2, 5] {
         let stopped = tempfile::tempdir_in(dir.path()).unwrap();
-        let mut child = writer(test, stopped.path(), "");
+        let mut child = writer(itself, stopped.path(), "");
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let told = lines.filter_map(|line| line.split("durable ").nth(1)?.trim().parse::<u64>().ok());
         let durable = told.take(kill_after).last().unwrap();
@@ -103,9 +103,9 @@ fn a_write_that_fails_poisons_the_shard_until_it_is_opened_anew() {
         return write_until_the_disk_refuses(&dir);
     }
     let dir = tempfile::tempdir().unwrap();
-    let test = "tests::crash::a_write_that_fails_poisons_the_shard_until_it_is_opened_anew";
+    let itself = "tests::crash::a_write_that_fails_poisons_the_shard_until_it_is_opened_anew";
     // No file may grow beyond this; the signal that would kill the writer is ignored, so writes fail.
-    let child = writer(test, dir.path(), "trap '' XFSZ; ulimit -f 256;");
+    let child = writer(itself, dir.path(), "trap '' XFSZ; ulimit -f 256;");
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
@@ -140,7 +140,7 @@ fn write_until_the_disk_refuses(dir: &Path) {
         let again = shard.begin().offer(arrival(0, policy_set("app", "late", 0, 1)));
         assert!(matches!(again, Err(AppendError::Poisoned(_))));
         assert_eq!(reader.snapshot().head().unwrap(), head);
-        let waited = reader.snapshot_at_least(head.next_position, std::time::Duration::from_secs(60));
+        let waited = reader.snapshot_at_least(head.next_position, std::time::Duration::from_mins(1));
         assert!(matches!(waited, Err(crate::WaitError::Poisoned(_))));
         println!("durable {} ", head.next_position);
         return;

@@ -121,14 +121,14 @@ fn one_can_wait_for_a_position() {
     };
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
-            let snapshot = reader.snapshot_at_least(1, Duration::from_secs(60)).unwrap();
+            let snapshot = reader.snapshot_at_least(1, Duration::from_mins(1)).unwrap();
             snapshot.head().unwrap().next_position
         });
         append(&mut shard, [uninstalled("acme", "app", "e2", 1)]);
         assert_eq!(waiting.join().unwrap(), 2);
     });
     let still = ledger.data.read_shard(&shard_id(0)).unwrap();
-    assert!(matches!(still.snapshot_at_least(2, Duration::from_secs(60)), Err(WaitError::TimedOut { .. })));
+    assert!(matches!(still.snapshot_at_least(2, Duration::from_mins(1)), Err(WaitError::TimedOut { .. })));
 }
 
 #[test]
