@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::path::Path;
 
-#[expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     let event = root.join("realmledger/v1/event.proto");

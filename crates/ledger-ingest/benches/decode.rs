@@ -1,7 +1,5 @@
 //! What decoding costs per event, by encoding: native JSON is the hot path of ingestion.
 
-#![expect(missing_docs, reason = "criterion's macro makes an undocumented function")]
-
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

@@ -11,13 +11,50 @@
 //! Every encoding is read into one loosely typed draft and judged by one validator, so a fault has the same
 //! reason and, where the sender's names do not differ, the same path in each.
 //!
+//! # Fields
+//!
+//! Every event has `id`, `type` and `time`, may have `actor` and `reason`, and has by level `clientKey`,
+//! `appKey` or both. `?` marks what may be absent; `null` counts as absent, except inside `dataResidency`.
+//!
+//! | type | says | carries |
+//! | --- | --- | --- |
+//! | **about an installation** | | `clientKey`, `appKey` |
+//! | `installed` | the app was installed, or the platform sent the hook again | `endpointRealm?` `productRealm?` `descriptor?` `installationId?` `entitlementId?` `siteUrl?` |
+//! | `uninstalled` | the app was removed | `endpointRealm?` |
+//! | `enabled`, `disabled` | it was switched on or off | |
+//! | `migration-scheduled` | a move was agreed | `migrationId` `targetRealm` `startTime?` `endTime?` |
+//! | `migration-started` | it runs | `migrationId` `targetRealm?` |
+//! | `migration-committed` | the target is the realm now | `migrationId` `targetRealm?` |
+//! | `migration-rolled-back` | the source is the realm again | `migrationId` |
+//! | `migrated` | a whole move at once | `targetRealm` `sourceRealm?` `migrationId?` |
+//! | `override` | an operator's order; `actor` and `reason` are required | `action` (`PIN`, `RELEASE`, `FORGET`), `realm` for `PIN` |
+//! | `data-located` | where the partner says the data rests | `realm` |
+//! | `subscription-observed` | whether the tenant pays | `state` (`ACTIVE`, `INACTIVE`) |
+//! | **about a tenant** | | `clientKey` |
+//! | `product-moved` | the product has another realm | `productRealm` |
+//! | **about an app** | | `appKey` |
+//! | `descriptor-published` | where the app is served, what it declares | `descriptor` |
+//! | `policy-set` | how long pins outlive an uninstall | `policy` |
+//!
+//! | field | is |
+//! | --- | --- |
+//! | `id`, `clientKey`, `appKey`, `migrationId` | text of 1 to 255 bytes without control characters, and no token; `migrationId` may be a whole number, which is its digits |
+//! | `time`, `startTime`, `endTime` | RFC 3339 with any offset, in the years 0000 to 9999; cut off to milliseconds |
+//! | `endpointRealm`, `productRealm`, `targetRealm`, `sourceRealm`, `realm` | `GLOBAL` or a region key: a letter, then 1 to 15 letters, digits or hyphens; lower case is read as upper case |
+//! | `actor`, `reason` | any text |
+//! | `installationId`, `entitlementId`, `siteUrl` | any text; the empty one counts as absent |
+//! | `descriptor` | an object: `version?` any text, `baseUrl` and the values of `regionBaseUrls?` absolute http(s) URLs, the keys there region keys, each once, not `GLOBAL`; a region whose URL is `null` is left out; `dataResidency?` with `realmPersistence?` and `realmPersistenceDays?`, anything at all |
+//! | `policy` | an object: `mode` is `descriptor`, `off`, `indefinite`, `days` with `days` from 1 to 36500, or `subscription` with `graceDays` from 0 to 36500 |
+//!
 //! # Choices
 //!
 //! - A message of more than 1 MiB is refused before it is looked at. A null value is undecodable; in binary
 //!   mode it is a `CloudEvent` without data.
 //! - JSON: UTF-8 without byte order mark, one value, at most 128 levels deep, numbers within the range of a
-//!   double. Of members with the same name the last one counts; two equal keys in `regionBaseUrls` are refused.
+//!   double, except where a field is skipped. Of members with the same name the last one counts; two equal keys in `regionBaseUrls` are refused.
 //! - A field that the type does not carry is ignored whatever it holds.
+//! - The content type is read without regard to case and without its parameters; one that is not listed is
+//!   undecodable. With a `ce_` header the message is a `CloudEvent`, whatever else it is said to be.
 //! - Paths are those of native JSON (`descriptor.baseUrl`), also for protobuf and for native data in a
 //!   `CloudEvent`; attributes of a `CloudEvent` go by their names (`subject`, `appkey`, `specversion`); fields
 //!   of a Connect payload or a hook by theirs (`data.key`, `data.location`).

@@ -13,7 +13,7 @@ use super::value::Value;
 use crate::proto;
 
 /// Reads a message into a draft.
-pub(super) fn read<'a>(bytes: &[u8], draft: &mut Draft<'a>) -> Result<(), Rejection> {
+pub(super) fn read(bytes: &[u8], draft: &mut Draft<'_>) -> Result<(), Rejection> {
     let event = proto::LifecycleEvent::decode(bytes)
         .map_err(|_| refusal::undecodable("not a realmledger.v1.LifecycleEvent in protobuf"))?;
     fill(event, draft);
@@ -126,10 +126,9 @@ fn object<const N: usize>(members: [(&'static str, Value<'static>); N]) -> Value
 /// (an infinity, not a number) is one too.
 fn json(kind: Option<Kind>) -> Value<'static> {
     match kind {
-        None | Some(Kind::NullValue(_)) => Value::Null,
         Some(Kind::BoolValue(flag)) => Value::Bool(flag),
         Some(Kind::NumberValue(number)) if number.is_finite() => Value::from_double(number),
-        Some(Kind::NumberValue(_)) => Value::Null,
+        None | Some(Kind::NullValue(_) | Kind::NumberValue(_)) => Value::Null,
         Some(Kind::StringValue(text)) => Value::Text(Cow::Owned(text)),
         Some(Kind::ListValue(list)) => {
             Value::List(list.values.into_iter().map(|value| json(value.kind)).collect())

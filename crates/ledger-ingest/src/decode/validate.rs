@@ -2,7 +2,7 @@
 //!
 //! The first fault found is the one reported, and the order is fixed: `id`, `type`, `time`, the client key,
 //! the app key (as the level needs them), `actor`, `reason`, then the fields of the type in the order of the
-//! [field reference](crate). The Kafka key is compared last: what is wrong in the event itself comes before
+//! [field reference](super). The Kafka key is compared last: what is wrong in the event itself comes before
 //! where it was put.
 
 use ledger_record::rejection::{Reason, Rejection};
@@ -29,7 +29,7 @@ const INSTANT: &str = "expected an RFC 3339 instant within the years 0000 to 999
 const KEY: &str = "expected text of 1 to 255 bytes without control characters";
 const KEY_WITHOUT_TOKEN: &str = "a key must not hold a token";
 const REALM: &str = "expected a realm key, a letter and 1 to 15 letters, digits or hyphens";
-const MIGRATION: &str = "expected text of 1 to 255 bytes, or a whole number up to 2^53";
+const MIGRATION: &str = "expected text of 1 to 255 bytes, or an exact whole number";
 const ACTION: &str = "expected PIN, RELEASE or FORGET";
 const STATE: &str = "expected ACTIVE or INACTIVE";
 const UNSUPPORTED: &str = "not an event type of this ledger";

@@ -3,11 +3,11 @@
 //!
 //! Two uses:
 //!
-//! - **on decoding**, every free text that an event keeps goes through [`text`]: actor, reason, version,
+//! - **on decoding**, every free text that an event keeps goes through [`text()`]: actor, reason, version,
 //!   URLs, the names given by Atlassian, and the text of an oddly written setting. Keys (event id, client
 //!   key, app key, migration id) are never altered, as that would be another key: one that holds a token is
 //!   refused instead;
-//! - **in quarantine**, a message is kept as [`refused`] says: its body as [`body`], a header as [`header`].
+//! - **in quarantine**, a message is kept as [`refused`] says: its body as [`body()`], a header as [`header`].
 //!
 //! # What counts as a secret
 //!

@@ -20,7 +20,7 @@ pub fn text(text: &str) -> Cow<'_, str> {
 /// secret can look like another one.
 const PASSES_MAX: usize = 8;
 
-/// As [`text`], for text that is not looked at as JSON.
+/// As [`text()`], for text that is not looked at as JSON.
 pub(super) fn plain(text: &str) -> Cow<'_, str> {
     let mut kept = once(text);
     for _ in 1..PASSES_MAX {
@@ -97,8 +97,9 @@ fn web_token(bytes: &[u8], at: usize) -> WebToken {
         return WebToken::NoneUntil(at);
     }
     let end = at + run(&bytes[at..], |b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'='));
-    let dots = bytes[at..end].iter().filter(|b| **b == b'.').count();
-    if dots >= 2 { WebToken::Found(at..end) } else { WebToken::NoneUntil(end) }
+    // Three parts or more: signed tokens have three, encrypted ones five.
+    let has_parts = bytes[at..end].split(|b| *b == b'.').nth(2).is_some();
+    if has_parts { WebToken::Found(at..end) } else { WebToken::NoneUntil(end) }
 }
 
 fn after_scheme(bytes: &[u8], at: usize, word: &[u8]) -> Option<Range<usize>> {

@@ -53,15 +53,15 @@ pub(crate) fn full_events() -> Vec<Value> {
             installation(json!({"type": "descriptor-published", "descriptor": descriptor()})),
             "clientKey",
         ),
-        policy(json!({"mode": "descriptor"})),
-        policy(json!({"mode": "off"})),
-        policy(json!({"mode": "days", "days": 30})),
-        policy(json!({"mode": "indefinite"})),
-        policy(json!({"mode": "subscription", "graceDays": 0})),
+        policy(&json!({"mode": "descriptor"})),
+        policy(&json!({"mode": "off"})),
+        policy(&json!({"mode": "days", "days": 30})),
+        policy(&json!({"mode": "indefinite"})),
+        policy(&json!({"mode": "subscription", "graceDays": 0})),
     ]
 }
 
-pub(crate) fn policy(policy: Value) -> Value {
+pub(crate) fn policy(policy: &Value) -> Value {
     json!({"id": "e-1", "type": "policy-set", "time": "2026-03-01T10:00:00.000Z",
         "appKey": "com.example.app", "policy": policy})
 }
@@ -81,7 +81,7 @@ fn decoded(event: &Value) -> Event {
     Encoding::Native.encode(event).unwrap().decode().unwrap().event
 }
 
-fn with_setting(setting: Value) -> Value {
+fn with_setting(setting: &Value) -> Value {
     let mut event = full_event("descriptor-published");
     event["descriptor"]["dataResidency"] = json!({"realmPersistence": setting});
     event
@@ -113,7 +113,7 @@ fn every_odd_setting_is_the_same_in_every_encoding() {
         json!(1e300),
         json!(false),
     ] {
-        let event = with_setting(setting);
+        let event = with_setting(&setting);
         let native = decoded(&event);
         for encoding in ENCODINGS {
             assert_eq!(encoding.encode(&event).unwrap().decode().unwrap().event, native, "{encoding:?}");
