@@ -1,9 +1,23 @@
 //! How the ledger is asked: one set of queries, behind every door.
 //!
-//! [`query`] answers questions from snapshots of the shards: pure reading, the clock comes in as an argument.
-//! The HTTP server and the command line both go through it, which is why they give the same answers.
+//! - [`query`] answers questions from snapshots of the shards: pure reading, the clock comes in as an
+//!   argument. The command line uses it directly.
+//! - [`http`] puts the same queries behind `/v1`, with health and metrics beside them. Its header has the
+//!   table of routes and of problems.
+//! - [`limits`] has every bound.
+//!
+//! # Invariants
+//!
+//! - Nothing here writes: the crate sees a shard through its `Reader` and its `ShardStatus` only.
+//! - I-8, bounded: pages, requests in flight, connections, sizes and times have limits; beyond them there is
+//!   a clear refusal. A client that reads slowly costs one place among the requests, and not forever.
+//! - I-9, isolation: a shard that stopped, or that could not be opened, is named in what it concerns and does
+//!   not keep the others from answering.
+//! - What is not known is not claimed: `not-found` is said only when every shard could be asked, and a tenant
+//!   that two shards have is refused.
 
 #![forbid(unsafe_code)]
 
+pub mod http;
 pub mod limits;
 pub mod query;

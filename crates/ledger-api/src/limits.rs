@@ -1,5 +1,7 @@
 //! Every bound of the API, in one place. Units stand last in the names.
 
+use std::time::Duration;
+
 /// Installations on a page, unless the caller asks for another number.
 pub const LIST_DEFAULT: usize = 100;
 
@@ -17,3 +19,39 @@ pub const QUARANTINE_DEFAULT: usize = 100;
 
 /// Most items on a page of the quarantine.
 pub const QUARANTINE_MAX: usize = 1000;
+
+/// Timelines of apps that are kept decoded, for each shard.
+pub const TIMELINES_KEPT_PER_SHARD: usize = 4096;
+
+/// Installations that are looked at for one page: a page of a rare kind is short rather than late.
+pub const LOOKED_AT_PER_PAGE: usize = 50_000;
+
+/// Index entries fetched at a time, for each list that a page is merged from.
+pub const INDEX_ENTRIES_AT_A_TIME: usize = 64;
+
+/// How long to wait before looking again for a tenant that is to appear.
+pub const POSITION_RETRY: Duration = Duration::from_millis(20);
+
+/// How long `minPosition` waits for the record.
+pub const POSITION_WAIT: Duration = Duration::from_secs(5);
+
+/// Longest request target: two keys of 255 bytes and a cursor with two more, all percent-encoded, fit.
+pub const URI_MAX_BYTES: usize = 8 * 1024;
+
+/// Longest head of a request, target and headers together.
+pub const HEAD_MAX_BYTES: usize = 32 * 1024;
+
+/// How long a client may take to send the head of a request, from when its connection is idle.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a stream waits for a client that does not read, before it is given up.
+pub const STREAM_STALL: Duration = Duration::from_secs(30);
+
+/// Chunks of a stream that wait to be sent.
+pub const STREAM_CHUNKS_AHEAD: usize = 2;
+
+/// Lines of a stream that are read at a time.
+pub const STREAM_PAGE: usize = 500;
+
+/// How long open requests may go on once the server is told to stop.
+pub const DRAIN: Duration = Duration::from_secs(10);

@@ -1,13 +1,18 @@
 //! The answers: the payload, and how fresh it is. The command line prints the payload only.
 
-use ledger_record::json::{DecisionJson, ExplanationJson, QuarantineJson, RecordJson, StateJson};
+use ledger_record::json::state::DecisionJson;
 use serde::Serialize;
+
+use super::cursor::Cursor;
+use super::explain::Explained;
+use super::logged::{Item, Logged};
+use super::state::State;
 
 /// One installation.
 #[derive(Debug, Clone, Serialize)]
 pub struct InstallationAnswer {
     /// Its state.
-    pub installation: StateJson,
+    pub installation: State,
     /// Of the shard that has the tenant.
     pub freshness: Vec<FreshnessJson>,
 }
@@ -16,7 +21,7 @@ pub struct InstallationAnswer {
 #[derive(Debug, Clone, Serialize)]
 pub struct TenantAnswer {
     /// Their states.
-    pub installations: Vec<StateJson>,
+    pub installations: Vec<State>,
     /// Of the shard that has the tenant.
     pub freshness: Vec<FreshnessJson>,
 }
@@ -26,13 +31,13 @@ pub struct TenantAnswer {
 #[serde(rename_all = "camelCase")]
 pub struct InstallationList {
     /// Their states, by client key then app key; with a window filter by end of the window.
-    pub installations: Vec<StateJson>,
+    pub installations: Vec<State>,
     /// Tenants that would be here if their history were in one partition.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedTenant>,
     /// Where the next page begins; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_cursor: Option<String>,
+    pub next_cursor: Option<Cursor>,
     /// Of every shard.
     pub freshness: Vec<FreshnessJson>,
 }
@@ -54,7 +59,7 @@ pub struct RefusedTenant {
 #[serde(rename_all = "camelCase")]
 pub struct LogAnswer {
     /// The records.
-    pub records: Vec<RecordJson>,
+    pub records: Vec<Logged>,
     /// Where to go on; absent when nothing follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_seq: Option<u64>,
@@ -66,7 +71,7 @@ pub struct LogAnswer {
 #[derive(Debug, Clone, Serialize)]
 pub struct ExplanationAnswer {
     /// In sentences, each with the records it rests on.
-    pub explanation: ExplanationJson,
+    pub explanation: Explained,
     /// Of the shard that has the tenant.
     pub freshness: Vec<FreshnessJson>,
 }
@@ -85,10 +90,10 @@ pub struct PreviewAnswer {
 #[serde(rename_all = "camelCase")]
 pub struct QuarantineList {
     /// The items.
-    pub items: Vec<QuarantineJson>,
+    pub items: Vec<Item>,
     /// Where the next page begins; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_cursor: Option<String>,
+    pub next_cursor: Option<Cursor>,
     /// Of every shard.
     pub freshness: Vec<FreshnessJson>,
 }
@@ -97,7 +102,7 @@ pub struct QuarantineList {
 #[derive(Debug, Clone, Serialize)]
 pub struct QuarantineAnswer {
     /// The item.
-    pub item: QuarantineJson,
+    pub item: Item,
     /// Of its shard.
     pub freshness: Vec<FreshnessJson>,
 }

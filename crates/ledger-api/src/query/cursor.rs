@@ -1,27 +1,123 @@
 //! Where the next page of a list begins: opaque outside, a place in the order of the list inside.
+//!
+//! A cursor names the last entry that was looked at, not a count, so records that are appended between two
+//! pages neither repeat nor skip an entry. It remembers which list it belongs to: with other parameters the
+//! order would be another one.
 
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::time::Timestamp;
+use ledger_store::ShardId;
+use serde::{Deserialize, Serialize, Serializer};
+
 /// Where the next page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor {}
+pub struct Cursor {
+    pub(super) list: u64,
+    pub(super) after: Place,
+}
+
+/// A place in the order of a list; places of one list compare as the list is ordered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// By client key, then app key.
+    Key(ClientKey, AppKey),
+    /// By the end of the window, [`Timestamp::MAX`] for none, then by key.
+    Window(Timestamp, ClientKey, AppKey),
+    /// By shard, then by number.
+    Item(ShardId, u64),
+}
 
 /// The text is no cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor of this ledger; take it from `nextCursor` as it is")]
 pub struct InvalidCursor;
 
+/// What is written.
+#[derive(Serialize, Deserialize)]
+enum Written {
+    #[serde(rename = "k")]
+    Key(u64, String, String),
+    #[serde(rename = "w")]
+    Window(u64, i64, String, String),
+    #[serde(rename = "i")]
+    Item(u64, String, u32, u64),
+}
+
 impl FromStr for Cursor {
     type Err = InvalidCursor;
 
-    fn from_str(_text: &str) -> Result<Self, InvalidCursor> {
-        Err(InvalidCursor)
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
+        let client = |text: String| ClientKey::new(text).map_err(|_| InvalidCursor);
+        let app = |text: String| AppKey::new(text).map_err(|_| InvalidCursor);
+        let (list, after) = match serde_json::from_slice(&bytes).map_err(|_| InvalidCursor)? {
+            Written::Key(list, of, what) => (list, Place::Key(client(of)?, app(what)?)),
+            Written::Window(list, end, of, what) => {
+                (list, Place::Window(Timestamp::from_millis(end), client(of)?, app(what)?))
+            }
+            Written::Item(list, topic, partition, seq) => {
+                (list, Place::Item(ShardId { topic, partition }, seq))
+            }
+        };
+        Ok(Self { list, after })
     }
 }
 
 impl fmt::Display for Cursor {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ok(())
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let written = match &self.after {
+            Place::Key(client, app) => {
+                Written::Key(self.list, client.as_str().to_owned(), app.as_str().to_owned())
+            }
+            Place::Window(end, client, app) => Written::Window(
+                self.list,
+                end.as_millis(),
+                client.as_str().to_owned(),
+                app.as_str().to_owned(),
+            ),
+            Place::Item(shard, seq) => Written::Item(self.list, shard.topic.clone(), shard.partition, *seq),
+        };
+        let json = serde_json::to_vec(&written).map_err(|_| fmt::Error)?;
+        f.write_str(&URL_SAFE_NO_PAD.encode(json))
+    }
+}
+
+impl Serialize for Cursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comes_back_as_it_was() {
+        let client = ClientKey::new("jira:größe/1").unwrap();
+        let app = AppKey::new("com.example \"app\"").unwrap();
+        for after in [
+            Place::Key(client.clone(), app.clone()),
+            Place::Window(Timestamp::MAX, client.clone(), app.clone()),
+            Place::Window(Timestamp::from_millis(-1), client, app),
+            Place::Item(ShardId { topic: "realm.lifecycle".to_owned(), partition: 7 }, u64::MAX),
+        ] {
+            let cursor = Cursor { list: u64::MAX, after };
+            let text = cursor.to_string();
+            assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{text}");
+            assert_eq!(text.parse(), Ok(cursor));
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_none() {
+        for text in ["", "abc", "????", "e30", "eyJrIjpbMSwiIiwiYSJdfQ", "eyJrIjpbMSwiYSJdfQ"] {
+            assert_eq!(text.parse::<Cursor>(), Err(InvalidCursor), "{text}");
+        }
     }
 }

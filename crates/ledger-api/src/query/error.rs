@@ -1,7 +1,7 @@
 //! Why a question is not answered.
 
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_store::{ReadError, ShardId, WaitError};
+use ledger_store::{HistoryError, ReadError, ShardId, WaitError};
 
 /// Why a question is not answered.
 #[derive(Debug, thiserror::Error)]
@@ -97,9 +97,15 @@ impl QueryError {
 
 impl From<ReadError> for QueryError {
     fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<HistoryError> for QueryError {
+    fn from(error: HistoryError) -> Self {
         match error {
-            ReadError::NoSuchSeq { asked, last } => Self::SeqNotRecorded { asked, last },
-            error @ (ReadError::Storage(_) | ReadError::Damaged(_)) => Self::Read(error),
+            HistoryError::NoSuchSeq { asked, last } => Self::SeqNotRecorded { asked, last },
+            HistoryError::Read(error) => Self::Read(error),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
-use ledger_core::state::Status;
+use ledger_core::state::{Installation, Status, Window};
 use ledger_core::time::Timestamp;
+use ledger_core::timeline::AppTimeline;
 use ledger_store::Known;
 
 /// What was true at an instant, as far as it was known (rules 2.4).
@@ -39,6 +40,71 @@ pub struct Filter {
     pub window: Option<WindowFilter>,
     /// With at least one anomaly, or without any.
     pub anomalous: Option<bool>,
+}
+
+impl Filter {
+    /// Whether an installation belongs on the list.
+    pub(super) fn takes(
+        &self,
+        app: &AppKey,
+        installation: &Installation,
+        product: Option<Realm>,
+        timeline: &AppTimeline,
+        at: Timestamp,
+    ) -> bool {
+        let Self { app: of, status, realm, drift, split_brain, window, anomalous } = self;
+        let view = installation.view(product, timeline, at);
+        of.as_ref().is_none_or(|of| of == app)
+            && status.is_none_or(|status| status == installation.status)
+            && realm.is_none_or(|realm| installation.pinned_realm() == Some(realm))
+            && drift.is_none_or(|drift| drift == view.drift)
+            && split_brain.is_none_or(|split| split == view.split_brain)
+            && window.is_none_or(|asked| asked.takes(installation.window.as_ref(), at))
+            && anomalous.is_none_or(|anomalous| anomalous == (installation.anomalies.count() > 0))
+    }
+
+    /// Tells this list from others, whatever version of the program asks: goes into cursors.
+    pub(super) fn fingerprint(&self, as_of: AsOf) -> u64 {
+        let Self { app, status, realm, drift, split_brain, window, anomalous } = self;
+        let instant = |instant: Timestamp| instant.as_millis().to_string();
+        let flag = |flag: Option<bool>| flag.map(|flag| flag.to_string());
+        let window = window.map(|window| match window {
+            WindowFilter::Open => "open".to_owned(),
+            WindowFilter::ClosingBefore(end) => instant(end),
+        });
+        let known = match as_of.known {
+            Known::All => None,
+            Known::Seq(seq) => Some(format!("seq {seq}")),
+            Known::Recorded(until) => Some(instant(until)),
+        };
+        let parts = [
+            app.as_ref().map(ToString::to_string),
+            status.map(|status| status.as_str().to_owned()),
+            realm.map(|realm| realm.to_string()),
+            flag(*drift),
+            flag(*split_brain),
+            window,
+            flag(*anomalous),
+            as_of.at.map(instant),
+            known,
+        ];
+        let text = parts.map(Option::unwrap_or_default).join("\0");
+        // FNV-1a: small, and the same everywhere; nobody gains anything by making two lists look alike.
+        text.bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+}
+
+impl WindowFilter {
+    fn takes(self, window: Option<&Window>, at: Timestamp) -> bool {
+        let Some(window) = window.filter(|window| window.is_open_at(at)) else {
+            return false;
+        };
+        match self {
+            Self::Open => true,
+            Self::ClosingBefore(instant) => window.end.is_some_and(|end| end < instant),
+        }
+    }
 }
 
 /// Which open windows.

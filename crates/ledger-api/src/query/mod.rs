@@ -1,10 +1,35 @@
 //! The questions (interfaces 3 and 4), answered from snapshots: pure reading, no clock.
+//!
+//! [`Ledger`] is asked; every question takes `now`, the caller's clock. Start there, then read [`past`] for
+//! what "as of" means and [`list`] for lists.
+//!
+//! # What holds for every answer
+//!
+//! - It rests on one snapshot of each shard it concerns, and says how fresh that was ([`FreshnessJson`]).
+//! - Events dated after the instant that is asked for are not in it, even those that are recorded by now.
+//! - A tenant that two shards have is refused, by name and with a code: neither has its whole history.
+//! - A shard that stopped still answers, and its answers say so. What a shard that cannot be asked might
+//!   have is never reported as not there.
 
 mod answer;
 mod cursor;
 mod error;
+mod explain;
 mod filter;
-mod ledger;
+mod freshness;
+mod list;
+mod logged;
+mod one;
+mod past;
+mod quarantine;
+mod shards;
+mod state;
+mod timelines;
+
+use std::sync::Arc;
+
+use ledger_core::time::Timestamp;
+use ledger_store::{Catalog, Reader, ShardId};
 
 pub use answer::{
     ExplanationAnswer, FreshnessJson, HaltedJson, InstallationAnswer, InstallationList, LogAnswer,
@@ -12,5 +37,47 @@ pub use answer::{
 };
 pub use cursor::{Cursor, InvalidCursor};
 pub use error::QueryError;
+pub use explain::Explained;
 pub use filter::{AsOf, Filter, Preview, WindowFilter};
-pub use ledger::Ledger;
+pub use logged::{Item, Logged};
+pub use state::State;
+
+use shards::{Moment, Shards};
+use timelines::Timelines;
+
+/// A set of shards that is asked as one ledger. Every question takes `now`, the caller's clock.
+#[derive(Debug)]
+pub struct Ledger {
+    shards: Shards,
+    timelines: Timelines,
+}
+
+impl Ledger {
+    /// The shards that this process serves, as the catalog lists them at the moment of each question.
+    pub fn of_catalog(catalog: Arc<Catalog>) -> Self {
+        Self { shards: Shards::Served(catalog), timelines: Timelines::default() }
+    }
+
+    /// Shards opened for reading beside a server, or without one: how fresh they are nobody tells.
+    pub fn of_readers(mut readers: Vec<(ShardId, Reader)>) -> Self {
+        readers.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Self { shards: Shards::Opened(readers), timelines: Timelines::default() }
+    }
+
+    /// How fresh every shard is, in order, those that could not be opened included.
+    pub fn freshness(&self, now: Timestamp) -> Vec<FreshnessJson> {
+        let parts = self.shards.all();
+        self.freshness_of(&shards::moments(&parts), now)
+    }
+
+    /// Of these shards and of those that could not be asked.
+    fn freshness_of(&self, moments: &[Moment<'_>], now: Timestamp) -> Vec<FreshnessJson> {
+        let of = |moment| {
+            freshness::of(moment, now).unwrap_or_else(|error| freshness::of_unreadable(moment, &error))
+        };
+        let mut all: Vec<_> = moments.iter().map(of).collect();
+        all.extend(self.shards.failed().iter().map(|(id, halted)| freshness::of_failed(id, halted)));
+        all.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+        all
+    }
+}

@@ -1,0 +1,154 @@
+//! The queries over HTTP.
+//!
+//! | route | parameters | answers |
+//! | --- | --- | --- |
+//! | `GET /v1/installations` | `appKey` `status` `realm` `drift` `splitBrain` `anomalous` `window=OPEN` `windowClosingBefore` `at` `knownAt` `cursor` `limit` | `{installations, refused?, nextCursor?, freshness}` |
+//! | `GET /v1/tenants/{clientKey}` | `at` `knownAt` `knownSeq` `minPosition` | `{installations, freshness}` |
+//! | `GET /v1/tenants/{clientKey}/apps/{appKey}` | `at` `knownAt` `knownSeq` `minPosition` | `{installation, freshness}` |
+//! | `GET /v1/tenants/{clientKey}/apps/{appKey}/explanation` | `at` `minPosition` | `{explanation, freshness}` |
+//! | `GET /v1/tenants/{clientKey}/apps/{appKey}/preview` | `productRealm` `at` `minPosition` | `{decision, freshness}` |
+//! | `GET /v1/tenants/{clientKey}/log` | `fromSeq` `limit` `minPosition` | `{records, nextSeq?, freshness}` |
+//! | `GET /v1/quarantine` | `cursor` `limit` | `{items, nextCursor?, freshness}` |
+//! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
+//! | `GET /livez` | | the process answers |
+//! | `GET /readyz` | | every shard, how fresh it is; 503 while one is neither live nor nearly so |
+//! | `GET /metrics` | | Prometheus text |
+//!
+//! Keys are percent-encoded in paths (`jira:a/b` is `jira%3Aa%2Fb`). A parameter that a route does not know,
+//! or that is given twice, is refused. Instants are RFC 3339. `minPosition` asks for an answer that includes
+//! the record with that position in the tenant's shard, as decisions name it, and waits a moment for it.
+//!
+//! With `Accept: application/x-ndjson`, `/v1/installations` and the log are streams: one installation or
+//! record on each line, to the end or to `limit`. A tenant that is left out is a line `{"refused": …}`. The
+//! last line is `{"freshness": …}`, or `{"problem": …}` where something went wrong on the way; without
+//! either the stream was cut off.
+//!
+//! # Problems (RFC 9457)
+//!
+//! Whatever is not answered is an `application/problem+json` with `type`, `title`, `status`, `detail`, and a
+//! stable `code`; where a parameter is to blame, `parameter` names it. The table is in [`problem`].
+
+mod ask;
+mod health;
+mod metric;
+mod observe;
+mod params;
+mod path;
+pub mod problem;
+mod routes;
+mod serve;
+mod stream;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::routing::get;
+use ledger_core::time::Timestamp;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use health::ReadyBounds;
+pub use metric::describe;
+pub use serve::serve;
+
+use crate::query::Ledger;
+use problem::{Kind, Problem};
+
+/// What the owner of the server decides. The other bounds are in [`crate::limits`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Questions that are answered at a time, streams included; beyond them there is a refusal.
+    pub concurrent_requests: usize,
+    /// Connections that are open at a time; beyond them a new one waits to be taken.
+    pub connections: usize,
+    /// How long a question may take.
+    pub request_timeout: Duration,
+    /// How far a shard that catches up may be behind and still count as ready.
+    pub ready: ReadyBounds,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            concurrent_requests: 256,
+            connections: 1024,
+            request_timeout: Duration::from_secs(30),
+            ready: ReadyBounds::default(),
+        }
+    }
+}
+
+/// Renders the metrics of the process, wherever they are kept.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the routes share.
+#[derive(Clone)]
+pub struct Api {
+    ledger: Arc<Ledger>,
+    metrics: RenderMetrics,
+    clock: fn() -> Timestamp,
+    places: Arc<Semaphore>,
+    options: Arc<Options>,
+}
+
+impl Api {
+    /// Questions go to this ledger.
+    pub fn new(ledger: Arc<Ledger>, metrics: RenderMetrics, options: Options) -> Self {
+        let places = Arc::new(Semaphore::new(options.concurrent_requests));
+        Self { ledger, metrics, clock: system_clock, places, options: Arc::new(options) }
+    }
+
+    /// Takes the time from this clock instead of the system's.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// All routes.
+    pub fn router(self) -> Router {
+        let one = "/v1/tenants/{clientKey}/apps/{appKey}";
+        let routes = Router::new()
+            .route("/v1/installations", get(routes::installations))
+            .route("/v1/tenants/{clientKey}", get(routes::tenant))
+            .route("/v1/tenants/{clientKey}/log", get(routes::log))
+            .route(one, get(routes::installation))
+            .route(&format!("{one}/explanation"), get(routes::explanation))
+            .route(&format!("{one}/preview"), get(routes::preview))
+            .route("/v1/quarantine", get(routes::quarantine))
+            .route("/v1/quarantine/{topic}/{partition}/{seq}", get(routes::quarantine_item))
+            .route("/livez", get(health::livez))
+            .route("/readyz", get(health::readyz))
+            .route("/metrics", get(health::metrics))
+            .fallback(no_such_route)
+            .method_not_allowed_fallback(method_not_allowed)
+            .with_state(self);
+        routes
+            .layer(axum::middleware::from_fn(observe::refuse_long_targets))
+            .layer(CatchPanicLayer::custom(observe::panicked))
+            .layer(axum::middleware::from_fn(observe::measure))
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("ledger", &self.ledger)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+fn system_clock() -> Timestamp {
+    let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    Timestamp::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+async fn no_such_route() -> Problem {
+    Problem::new(Kind::NoSuchRoute, "the routes are listed in the documentation of the HTTP interface")
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(Kind::MethodNotAllowed, "this route takes GET")
+}

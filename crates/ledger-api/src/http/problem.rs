@@ -1,0 +1,233 @@
+//! Why a request is not answered: problem details (RFC 9457).
+//!
+//! | code | status | when |
+//! | --- | --- | --- |
+//! | `unknown-parameter` | 400 | the route has no such parameter, or it is given twice |
+//! | `invalid-parameter` | 400 | its value is not what is expected, or contradicts another one |
+//! | `invalid-key` | 400 | a part of the path cannot be what it stands for |
+//! | `invalid-cursor` | 400 | no cursor, or one of another list |
+//! | `not-found` | 404 | nothing is recorded of it |
+//! | `seq-not-recorded` | 404 | `knownSeq` is beyond the tenant's last record |
+//! | `no-such-route` | 404 | |
+//! | `method-not-allowed` | 405 | |
+//! | `tenant-in-two-partitions` | 409 | no shard has the tenant's whole history |
+//! | `uri-too-long` | 414 | |
+//! | `storage` | 500 | stored data could not be read |
+//! | `internal` | 500 | a mistake of the program |
+//! | `overloaded` | 503 | too many requests at a time |
+//! | `timeout` | 503 | the answer took too long |
+//! | `position-not-reached` | 503 | `minPosition` is not recorded yet |
+//! | `shard-halted` | 503 | `minPosition` is not recorded, and the shard takes nothing more |
+//! | `shard-unavailable` | 503 | not found, but not every shard could be asked |
+//! | `not-ready` | 503 | `/readyz`: a shard is neither live nor nearly so, or there is none |
+
+use std::borrow::Cow;
+use std::error::Error as _;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::query::QueryError;
+
+/// What kind of problem it is: the code, the status, and the title are told by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table above has them all")]
+pub enum Kind {
+    UnknownParameter,
+    InvalidParameter,
+    InvalidKey,
+    InvalidCursor,
+    NotFound,
+    SeqNotRecorded,
+    NoSuchRoute,
+    MethodNotAllowed,
+    TenantInTwoPartitions,
+    UriTooLong,
+    Storage,
+    Internal,
+    Overloaded,
+    Timeout,
+    PositionNotReached,
+    ShardHalted,
+    ShardUnavailable,
+    NotReady,
+}
+
+impl Kind {
+    /// Every kind, in the order of the table.
+    pub const ALL: [Self; 18] = [
+        Self::UnknownParameter,
+        Self::InvalidParameter,
+        Self::InvalidKey,
+        Self::InvalidCursor,
+        Self::NotFound,
+        Self::SeqNotRecorded,
+        Self::NoSuchRoute,
+        Self::MethodNotAllowed,
+        Self::TenantInTwoPartitions,
+        Self::UriTooLong,
+        Self::Storage,
+        Self::Internal,
+        Self::Overloaded,
+        Self::Timeout,
+        Self::PositionNotReached,
+        Self::ShardHalted,
+        Self::ShardUnavailable,
+        Self::NotReady,
+    ];
+
+    /// Stable, for programs; status; title, for people.
+    const fn told(self) -> (&'static str, StatusCode, &'static str) {
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        match self {
+            Self::UnknownParameter => ("unknown-parameter", StatusCode::BAD_REQUEST, "Unknown parameter"),
+            Self::InvalidParameter => ("invalid-parameter", StatusCode::BAD_REQUEST, "Invalid parameter"),
+            Self::InvalidKey => ("invalid-key", StatusCode::BAD_REQUEST, "Invalid key"),
+            Self::InvalidCursor => ("invalid-cursor", StatusCode::BAD_REQUEST, "Invalid cursor"),
+            Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
+            Self::SeqNotRecorded => ("seq-not-recorded", StatusCode::NOT_FOUND, "Seq not recorded"),
+            Self::NoSuchRoute => ("no-such-route", StatusCode::NOT_FOUND, "No such route"),
+            Self::MethodNotAllowed => {
+                ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+            }
+            Self::TenantInTwoPartitions => {
+                ("tenant-in-two-partitions", StatusCode::CONFLICT, "Tenant in two partitions")
+            }
+            Self::UriTooLong => ("uri-too-long", StatusCode::URI_TOO_LONG, "Request target too long"),
+            Self::Storage => ("storage", StatusCode::INTERNAL_SERVER_ERROR, "Stored data could not be read"),
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+            Self::Overloaded => ("overloaded", unavailable, "Too many requests at a time"),
+            Self::Timeout => ("timeout", unavailable, "Took too long"),
+            Self::PositionNotReached => ("position-not-reached", unavailable, "Position not reached"),
+            Self::ShardHalted => ("shard-halted", unavailable, "Shard halted"),
+            Self::ShardUnavailable => ("shard-unavailable", unavailable, "Shard unavailable"),
+            Self::NotReady => ("not-ready", unavailable, "Not ready"),
+        }
+    }
+
+    /// Stable, for programs.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.told().0
+    }
+
+    /// HTTP status.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        self.told().1
+    }
+
+    /// Asking again a little later can help.
+    const fn passes(self) -> bool {
+        matches!(self, Self::Overloaded | Self::Timeout | Self::PositionNotReached)
+    }
+
+    /// The kind with this code; codes are the same at every door.
+    fn of_code(code: &str) -> Self {
+        Self::ALL.into_iter().find(|kind| kind.code() == code).unwrap_or(Self::Internal)
+    }
+}
+
+/// Why a request is not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) kind: Kind,
+    detail: Cow<'static, str>,
+    parameter: Option<String>,
+}
+
+/// The members of a problem.
+#[derive(Debug, Serialize)]
+pub(super) struct ProblemJson<'a> {
+    #[serde(rename = "type")]
+    type_name: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
+}
+
+impl Problem {
+    pub(super) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into(), parameter: None }
+    }
+
+    /// A parameter, or a part of the path, is to blame.
+    pub(super) fn with(kind: Kind, parameter: &str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { parameter: Some(parameter.to_owned()), ..Self::new(kind, detail) }
+    }
+
+    pub(super) fn json(&self) -> ProblemJson<'_> {
+        let (code, status, title) = self.kind.told();
+        ProblemJson {
+            type_name: format!("urn:realm-ledger:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            code,
+            parameter: self.parameter.as_deref(),
+        }
+    }
+
+    /// The answer, with more members beside the usual ones.
+    pub(super) fn response_with(&self, more: impl Serialize) -> Response {
+        #[derive(Serialize)]
+        struct Extended<'a, M> {
+            #[serde(flatten)]
+            problem: ProblemJson<'a>,
+            #[serde(flatten)]
+            more: M,
+        }
+        self.respond(&Extended { problem: self.json(), more })
+    }
+
+    fn respond(&self, body: &impl Serialize) -> Response {
+        // Only text and numbers: this does not fail.
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        let media_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let mut response = (self.kind.status(), [media_type], body).into_response();
+        if self.kind.passes() {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.respond(&self.json())
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let kind = Kind::of_code(error.code());
+        if matches!(kind, Kind::Storage | Kind::Internal) {
+            let cause = error.source().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(%error, cause, "a query failed: see to the shard it names");
+        }
+        match kind {
+            Kind::InvalidCursor => Self::with(kind, "cursor", error.to_string()),
+            Kind::SeqNotRecorded | Kind::InvalidParameter => Self::with(kind, "knownSeq", error.to_string()),
+            _ => Self::new(kind, error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_code_of_its_own_and_a_row_in_the_table() {
+        let table = include_str!("problem.rs");
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of_code(kind.code()), kind);
+            let row = format!("//! | `{}` | {} |", kind.code(), kind.status().as_u16());
+            assert!(table.contains(&row), "{row}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The routes under `/v1`: parameters in, a question, the answer out.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+
+use super::Api;
+use super::params::{AS_OF, LIST, Parameters};
+use super::path::{Client, ClientAndApp, ItemOf};
+use super::problem::Problem;
+use super::stream::{self, wants_lines};
+use crate::limits::{
+    LIST_DEFAULT, LIST_MAX, LOG_DEFAULT, LOG_MAX, POSITION_WAIT, QUARANTINE_DEFAULT, QUARANTINE_MAX,
+};
+use crate::query::{Ledger, Preview, QueryError};
+
+pub(super) async fn installations(
+    State(api): State<Api>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let parameters = Parameters::read(&uri, &LIST)?;
+    let (filter, as_of, cursor) = (parameters.filter()?, parameters.as_of()?, parameters.cursor()?);
+    if wants_lines(&headers) {
+        let lines = parameters.lines()?;
+        return api.stream(stream::Installations { filter, as_of, cursor, lines }).await;
+    }
+    let limit = parameters.limit(LIST_DEFAULT, LIST_MAX)?;
+    api.ask(move |ledger, now| ledger.installations(&filter, cursor.as_ref(), limit, as_of, now)).await
+}
+
+pub(super) async fn tenant(
+    State(api): State<Api>,
+    Client(client): Client,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let parameters = Parameters::read(&uri, &AS_OF)?;
+    let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
+    api.ask(move |ledger, now| {
+        waits.wait(ledger, &client)?;
+        ledger.tenant(&client, as_of, now)
+    })
+    .await
+}
+
+pub(super) async fn installation(
+    State(api): State<Api>,
+    ClientAndApp(client, app): ClientAndApp,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let parameters = Parameters::read(&uri, &AS_OF)?;
+    let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
+    api.ask(move |ledger, now| {
+        waits.wait(ledger, &client)?;
+        ledger.installation(&client, &app, as_of, now)
+    })
+    .await
+}
+
+pub(super) async fn log(
+    State(api): State<Api>,
+    Client(client): Client,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let parameters = Parameters::read(&uri, &["fromSeq", "limit", "minPosition"])?;
+    let from_seq = parameters.number("fromSeq", 1)?.unwrap_or(1);
+    let waits = MinPosition::of(&parameters)?;
+    if wants_lines(&headers) {
+        let lines = parameters.lines()?;
+        return api.stream(stream::Log { client, from_seq, lines, waits }).await;
+    }
+    let limit = parameters.limit(LOG_DEFAULT, LOG_MAX)?;
+    api.ask(move |ledger, now| {
+        waits.wait(ledger, &client)?;
+        ledger.log(&client, from_seq, limit, now)
+    })
+    .await
+}
+
+pub(super) async fn explanation(
+    State(api): State<Api>,
+    ClientAndApp(client, app): ClientAndApp,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let parameters = Parameters::read(&uri, &["at", "minPosition"])?;
+    let (at, waits) = (parameters.instant("at")?, MinPosition::of(&parameters)?);
+    api.ask(move |ledger, now| {
+        waits.wait(ledger, &client)?;
+        ledger.explain(&client, &app, at, now)
+    })
+    .await
+}
+
+pub(super) async fn preview(
+    State(api): State<Api>,
+    ClientAndApp(client, app): ClientAndApp,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let parameters = Parameters::read(&uri, &["productRealm", "at", "minPosition"])?;
+    let waits = MinPosition::of(&parameters)?;
+    let (product_realm, at) = (parameters.realm("productRealm")?, parameters.instant("at")?);
+    let asked = Preview { client, app, product_realm, at };
+    api.ask(move |ledger, now| {
+        waits.wait(ledger, &asked.client)?;
+        ledger.preview(&asked, now)
+    })
+    .await
+}
+
+pub(super) async fn quarantine(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {
+    let parameters = Parameters::read(&uri, &["cursor", "limit"])?;
+    let cursor = parameters.cursor()?;
+    let limit = parameters.limit(QUARANTINE_DEFAULT, QUARANTINE_MAX)?;
+    api.ask(move |ledger, now| ledger.quarantine(cursor.as_ref(), limit, now)).await
+}
+
+pub(super) async fn quarantine_item(
+    State(api): State<Api>,
+    ItemOf(shard, seq): ItemOf,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
+    api.ask(move |ledger, now| ledger.quarantine_item(&shard, seq, now)).await
+}
+
+/// `minPosition`: what the answer must include.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MinPosition(Option<u64>);
+
+impl MinPosition {
+    fn of(parameters: &Parameters) -> Result<Self, Problem> {
+        parameters.number("minPosition", 0).map(Self)
+    }
+
+    pub(super) fn wait(
+        self,
+        ledger: &Ledger,
+        client: &ledger_core::ids::ClientKey,
+    ) -> Result<(), QueryError> {
+        self.0.map_or(Ok(()), |position| ledger.await_position(client, position, POSITION_WAIT))
+    }
+}

@@ -1,0 +1,71 @@
+//! How fresh a shard's part of an answer is: labelled, never hidden.
+
+use ledger_core::time::Timestamp;
+use ledger_record::rows::SourcePosition;
+use ledger_store::{Freshness, Halted, Phase, ReadError, ShardId};
+
+use super::answer::{FreshnessJson, HaltedJson};
+use super::shards::Moment;
+
+/// Of one shard at the moment of the answer. A shard that takes nothing more still answers, as halted.
+pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, ReadError> {
+    let head = moment.snapshot.head()?;
+    let sources = moment.snapshot.source_positions()?;
+    let offset = sources.iter().find_map(|(source, position)| match position {
+        SourcePosition::Kafka { next_offset, .. } if *source == moment.id.topic => Some(*next_offset),
+        SourcePosition::Kafka { .. } | SourcePosition::Import { .. } => None,
+    });
+    let status = moment.freshness.as_ref();
+    let poison = moment
+        .reader
+        .poisoned()
+        .map(|poison| HaltedJson { code: "store-poisoned", message: poison.to_string() });
+    let halted = poison.or_else(|| status.and_then(|status| status.halted.as_ref()).map(HaltedJson::of));
+    let phase = match (&halted, status) {
+        (Some(_), _) => Phase::Halted,
+        (None, Some(status)) => status.phase,
+        (None, None) => Phase::Idle,
+    };
+    Ok(FreshnessJson {
+        topic: moment.id.topic.clone(),
+        partition: moment.id.partition,
+        phase: phase.as_str(),
+        offset: offset.or_else(|| status.and_then(|status| status.next_offset)),
+        lag: status.and_then(|status| status.lag_events),
+        lag_seconds: status.and_then(|status| status.lag_seconds(now)),
+        position: head.next_position.checked_sub(1),
+        halted,
+        split_tenants: status.map_or(0, |status| status.split_tenants),
+    })
+}
+
+/// Of a shard that could not even be opened.
+pub(super) fn of_failed(id: &ShardId, halted: &Halted) -> FreshnessJson {
+    unreadable(id, HaltedJson::of(halted), None)
+}
+
+/// Of a shard whose own head does not read.
+pub(super) fn of_unreadable(moment: &Moment<'_>, error: &ReadError) -> FreshnessJson {
+    let halted = HaltedJson { code: "store-unreadable", message: error.to_string() };
+    unreadable(moment.id, halted, moment.freshness.as_ref())
+}
+
+fn unreadable(id: &ShardId, halted: HaltedJson, status: Option<&Freshness>) -> FreshnessJson {
+    FreshnessJson {
+        topic: id.topic.clone(),
+        partition: id.partition,
+        phase: Phase::Halted.as_str(),
+        offset: None,
+        lag: status.and_then(|status| status.lag_events),
+        lag_seconds: None,
+        position: None,
+        halted: Some(halted),
+        split_tenants: status.map_or(0, |status| status.split_tenants),
+    }
+}
+
+impl HaltedJson {
+    fn of(halted: &Halted) -> Self {
+        Self { code: halted.code, message: halted.message.clone() }
+    }
+}

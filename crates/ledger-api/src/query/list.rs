@@ -1,0 +1,150 @@
+//! Lists over all installations: candidates in the order of the list, each looked at as of the instant.
+//!
+//! A shard's candidates come out of its index where that is enough, else out of all its tenants ([`plan`]);
+//! the shards are merged ([`source`]), and every candidate is folded as of the instant and looked at again
+//! before it is listed, so the index only ever saves work.
+//!
+//! The order is by client key then app key, with a window filter by end of the window, then by key. A page
+//! ends when it is full or when enough was looked at, and names the last candidate it looked at: the next
+//! one begins there, whatever was appended between the two.
+
+mod plan;
+mod source;
+
+use ledger_core::ids::ClientKey;
+use ledger_core::time::Timestamp;
+use ledger_store::Known;
+
+use super::Ledger;
+use super::answer::{InstallationList, RefusedTenant};
+use super::cursor::{Cursor, Place};
+use super::error::QueryError;
+use super::filter::{AsOf, Filter};
+use super::past::{Instant, Past};
+use super::shards::{Moment, moments, shards_with};
+use super::state::State;
+use crate::limits::LOOKED_AT_PER_PAGE;
+use source::{Candidate, Merge};
+
+/// What a page is made from.
+#[derive(Debug, Clone, Copy)]
+struct Asked<'a> {
+    ledger: &'a Ledger,
+    filter: &'a Filter,
+    instant: Instant,
+    after: Option<&'a Place>,
+    limit: usize,
+}
+
+/// A page that is being filled.
+#[derive(Debug, Default)]
+struct Page {
+    states: Vec<State>,
+    refused: Vec<RefusedTenant>,
+    /// The last tenant that was folded: its other installations come next.
+    folded: Option<(usize, ClientKey, Past)>,
+}
+
+impl Ledger {
+    /// A page of installations; go on with `next_cursor` until there is none.
+    pub fn installations(
+        &self,
+        filter: &Filter,
+        cursor: Option<&Cursor>,
+        limit: usize,
+        as_of: AsOf,
+        now: Timestamp,
+    ) -> Result<InstallationList, QueryError> {
+        if let Known::Seq(_) = as_of.known {
+            return Err(QueryError::SeqOfNoTenant);
+        }
+        let list = filter.fingerprint(as_of);
+        let after = cursor.map(|cursor| place_in(cursor, list, filter)).transpose()?;
+        let (instant, limit) = (Instant::of(as_of, now), limit.max(1));
+        let asked = Asked { ledger: self, filter, instant, after, limit };
+        let parts = self.shards.all();
+        let moments = moments(&parts);
+        let mut candidates = Merge::of(plan::sources(&asked, &moments)?)?;
+        let mut page = Page::default();
+        let mut looked_at = 0;
+        let mut last: Option<Place> = None;
+        let next_cursor = loop {
+            let Some(candidate) = candidates.next()? else { break None };
+            if page.len() >= limit || looked_at == LOOKED_AT_PER_PAGE {
+                // Not the place of this one: it is still to be looked at.
+                break last.map(|after| Cursor { list, after });
+            }
+            looked_at += 1;
+            last = Some(candidate.place.clone());
+            page.look_at(&asked, &moments, candidate)?;
+        };
+        let Page { states: installations, refused, .. } = page;
+        Ok(InstallationList {
+            installations,
+            refused,
+            next_cursor,
+            freshness: self.freshness_of(&moments, now),
+        })
+    }
+}
+
+impl Page {
+    fn len(&self) -> usize {
+        self.states.len() + self.refused.len()
+    }
+
+    fn look_at(
+        &mut self,
+        asked: &Asked<'_>,
+        moments: &[Moment<'_>],
+        candidate: Candidate,
+    ) -> Result<(), QueryError> {
+        let Candidate { client, app, shard, row, .. } = candidate;
+        let moment = &moments[shard];
+        let known = self.folded.take().filter(|(place, of, _)| *place == shard && *of == client);
+        let past = match (known, row) {
+            (Some((_, _, past)), _) => past,
+            (None, Some(past)) => past,
+            (None, None) => match moment.snapshot.tenant(&client)? {
+                Some(row) => Past::of(moment, &client, row, asked.instant)?,
+                None => return Ok(()),
+            },
+        };
+        if let Some(installation) = past.tenant.installations.get(&app) {
+            let timeline = past.timeline(moment, &app, &asked.ledger.timelines)?;
+            let (product, at) = (past.tenant.product_realm, asked.instant.at);
+            if asked.filter.takes(&app, installation, product, &timeline, at) {
+                let shards = shards_with(moments, &client)?;
+                if shards.len() > 1 {
+                    self.refuse(&client, &shards);
+                } else {
+                    let installation = installation.clone();
+                    self.states.push(past.shown(&client, app, installation, timeline, at));
+                }
+            }
+        }
+        self.folded = Some((shard, client, past));
+        Ok(())
+    }
+
+    /// Leaves a tenant out, and says so once.
+    fn refuse(&mut self, client: &ClientKey, shards: &[ledger_store::ShardId]) {
+        if self.refused.iter().all(|refused| refused.client_key != client.as_str()) {
+            self.refused.push(RefusedTenant {
+                client_key: client.as_str().to_owned(),
+                code: "tenant-in-two-partitions",
+                shards: shards.iter().map(ToString::to_string).collect(),
+            });
+        }
+    }
+}
+
+/// The place of a cursor, if it is one of this list.
+fn place_in<'a>(cursor: &'a Cursor, list: u64, filter: &Filter) -> Result<&'a Place, QueryError> {
+    let fits = match &cursor.after {
+        Place::Key(..) => filter.window.is_none(),
+        Place::Window(..) => filter.window.is_some(),
+        Place::Item(..) => false,
+    };
+    if fits && cursor.list == list { Ok(&cursor.after) } else { Err(QueryError::ForeignCursor) }
+}

@@ -1,0 +1,139 @@
+//! Where a shard's candidates come from.
+//!
+//! The index is kept for the fold of everything recorded. It answers for an instant when no event of the
+//! shard, app-level ones aside, lies after it: then every installation that belongs on the list is among the
+//! candidates. Otherwise, and where knowledge is cut, every tenant is a candidate; that is the price of a
+//! question about the past, or of an event dated ahead, for as long as it lies ahead.
+//!
+//! Drift follows from pin, product realm and the descriptor in force, which is the published one or one that
+//! the installation brought itself. So it is in a class that drifts by the published descriptor, or in the
+//! list of those that drift by their own.
+
+use ledger_core::descriptor::aligned;
+use ledger_store::{AlignmentClass, Known, List};
+
+use super::source::Source;
+use super::{Asked, Place};
+use crate::limits::INDEX_ENTRIES_AT_A_TIME;
+use crate::query::error::QueryError;
+use crate::query::filter::WindowFilter;
+use crate::query::shards::Moment;
+
+/// Fewest entries of a list that are fetched at a time.
+const FEWEST_AT_A_TIME: usize = 8;
+
+/// The candidates of every shard.
+pub(super) fn sources<'m>(
+    asked: &Asked<'_>,
+    moments: &'m [Moment<'m>],
+) -> Result<Vec<Source<'m>>, QueryError> {
+    let mut sources = Vec::new();
+    let mut lists = Vec::new();
+    for (shard, moment) in moments.iter().enumerate() {
+        match lists_of(asked, moment)? {
+            Some(found) => lists.extend(found.into_iter().map(|list| (shard, list))),
+            None if asked.filter.window.is_some() => {
+                sources.push(Source::gathered(asked, shard, moment)?);
+            }
+            None => sources.push(Source::tenants(asked, shard, moment)?),
+        }
+    }
+    let at_a_time =
+        (16 * INDEX_ENTRIES_AT_A_TIME / lists.len().max(1)).clamp(FEWEST_AT_A_TIME, INDEX_ENTRIES_AT_A_TIME);
+    for (shard, list) in lists {
+        sources.push(Source::list(&moments[shard], shard, list, asked.after, at_a_time));
+    }
+    Ok(sources)
+}
+
+/// The lists that have every candidate of the shard; none when only all its tenants will do.
+fn lists_of(asked: &Asked<'_>, moment: &Moment<'_>) -> Result<Option<Vec<List>>, QueryError> {
+    let filter = asked.filter;
+    if asked.instant.known != Known::All || lies_ahead(asked, moment)? {
+        return Ok(None);
+    }
+    if let Some(window) = filter.window {
+        let from = Some(asked.instant.at.plus_millis(1));
+        let before = match window {
+            WindowFilter::Open => None,
+            WindowFilter::ClosingBefore(end) => Some(end),
+        };
+        return Ok(Some(vec![List::Windows { from, before }]));
+    }
+    if filter.drift == Some(true) {
+        return drifting(asked, moment).map(Some);
+    }
+    let one = if filter.split_brain == Some(true) {
+        List::SplitBrain
+    } else if filter.anomalous == Some(true) {
+        List::Anomalous
+    } else if let Some(realm) = filter.realm {
+        List::Realm(realm)
+    } else if let Some(app) = &filter.app {
+        List::App(app.clone())
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(vec![one]))
+}
+
+/// Whether an event lies after the instant, so that the index may not know how it looks there.
+fn lies_ahead(asked: &Asked<'_>, moment: &Moment<'_>) -> Result<bool, QueryError> {
+    let at = Some(asked.instant.at);
+    if let Some(app) = &asked.filter.app {
+        return Ok(moment.snapshot.app(app)?.is_some_and(|row| row.latest > at));
+    }
+    for app in moment.snapshot.apps()? {
+        if app?.1.latest > at {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn drifting(asked: &Asked<'_>, moment: &Moment<'_>) -> Result<Vec<List>, QueryError> {
+    let mut lists = vec![List::OwnDrift];
+    for class in moment.snapshot.alignment_classes(asked.filter.app.as_ref())? {
+        let AlignmentClass { app, pinned, product } = &class;
+        if asked.filter.realm.is_some_and(|realm| realm != *pinned) {
+            continue;
+        }
+        let timeline = asked.ledger.timelines.of(moment.id, &moment.snapshot, app)?;
+        let published = timeline.descriptor_at(asked.instant.at).map(|(_, descriptor)| descriptor);
+        if aligned(Some(*product), published).is_some_and(|aligned| aligned != *pinned) {
+            lists.push(List::Alignment(class));
+        }
+    }
+    Ok(lists)
+}
+
+/// The first key of the index, within the list, that comes after a place.
+pub(super) fn key_after(list: &List, after: &Place) -> Option<Vec<u8>> {
+    use ledger_record::key::IndexEntry as Entry;
+    let (client, app) = match after {
+        Place::Key(client, app) | Place::Window(_, client, app) => (client.clone(), app.clone()),
+        Place::Item(..) => return None,
+    };
+    // These are ordered by client alone: the place is before the client's entry when its app is.
+    let (of, entry) = match (list, after) {
+        (List::App(of), _) => (Some(of), Entry::App { app: of.clone(), client }),
+        (List::Alignment(class), _) => {
+            let AlignmentClass { app: of, pinned, product } = class;
+            (Some(of), Entry::Alignment { app: of.clone(), pinned: *pinned, product: *product, client })
+        }
+        (List::Realm(realm), _) => (None, Entry::Realm { realm: *realm, client, app: app.clone() }),
+        (List::SplitBrain, _) => (None, Entry::SplitBrain { client, app: app.clone() }),
+        (List::Anomalous, _) => (None, Entry::Anomalous { client, app: app.clone() }),
+        (List::OwnDrift, _) => (None, Entry::OwnDrift { client, app: app.clone() }),
+        (List::Windows { .. }, Place::Window(end, ..)) => {
+            (None, Entry::WindowEnd { end: *end, client, app: app.clone() })
+        }
+        (List::Windows { .. }, _) => return None,
+    };
+    let mut key = entry.encode();
+    if of.is_none_or(|of| *of <= app) {
+        // Nothing lies between a key and the same with a zero.
+        key.push(0);
+    }
+    Some(key)
+}

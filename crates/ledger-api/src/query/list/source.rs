@@ -1,0 +1,286 @@
+//! Candidates in the order of the list, and many sources of them as one.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::state::Installation;
+use ledger_core::time::Timestamp;
+use ledger_record::rows::TenantRow;
+use ledger_store::{List, ReadError};
+
+use super::plan::key_after;
+use super::{Asked, Place};
+use crate::query::error::QueryError;
+use crate::query::past::{Instant, Past};
+use crate::query::shards::Moment;
+
+/// An installation that may belong on the list.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) place: Place,
+    pub(super) client: ClientKey,
+    pub(super) app: AppKey,
+    /// Which of the shards.
+    pub(super) shard: usize,
+    /// The tenant as of the instant, where it was folded already.
+    pub(super) row: Option<Past>,
+}
+
+/// Candidates of one shard, in the order of the list.
+pub(super) enum Source<'m> {
+    /// Out of the index.
+    List(Listed<'m>),
+    /// All installations of all tenants.
+    Tenants(Tenants<'m>),
+    /// Found before.
+    Gathered(std::vec::IntoIter<Candidate>),
+}
+
+/// Entries of one list of the index, some at a time.
+pub(super) struct Listed<'m> {
+    moment: &'m Moment<'m>,
+    shard: usize,
+    list: List,
+    at_a_time: usize,
+    fetched: std::vec::IntoIter<(ClientKey, AppKey)>,
+    /// Where to go on; none when all was fetched.
+    next: Next,
+}
+
+enum Next {
+    First(Option<Vec<u8>>),
+    At(Vec<u8>),
+    Nothing,
+}
+
+/// All tenants of a shard, as of the instant.
+pub(super) struct Tenants<'m> {
+    moment: &'m Moment<'m>,
+    shard: usize,
+    instant: Instant,
+    after: Option<Place>,
+    rows: Box<dyn Iterator<Item = Result<(ClientKey, TenantRow), ReadError>> + 'm>,
+    of_tenant: std::vec::IntoIter<Candidate>,
+}
+
+impl<'m> Source<'m> {
+    pub(super) fn list(
+        moment: &'m Moment<'m>,
+        shard: usize,
+        list: List,
+        after: Option<&Place>,
+        at_a_time: usize,
+    ) -> Self {
+        let next = Next::First(after.and_then(|after| key_after(&list, after)));
+        Self::List(Listed { moment, shard, list, at_a_time, fetched: Vec::new().into_iter(), next })
+    }
+
+    pub(super) fn tenants(
+        asked: &Asked<'_>,
+        shard: usize,
+        moment: &'m Moment<'m>,
+    ) -> Result<Self, QueryError> {
+        let from = asked.after.and_then(|after| match after {
+            Place::Key(client, _) => Some(client),
+            Place::Window(..) | Place::Item(..) => None,
+        });
+        Ok(Self::Tenants(Tenants {
+            moment,
+            shard,
+            instant: asked.instant,
+            after: asked.after.cloned(),
+            rows: Box::new(moment.snapshot.tenants(from)?),
+            of_tenant: Vec::new().into_iter(),
+        }))
+    }
+
+    /// The first windows of the shard in their order, found by looking at every tenant: as the shard was at
+    /// the instant no index has them.
+    pub(super) fn gathered(
+        asked: &Asked<'_>,
+        shard: usize,
+        moment: &'m Moment<'m>,
+    ) -> Result<Self, QueryError> {
+        let at = asked.instant.at;
+        // One more than fits tells that there is a next page.
+        let most = asked.limit.saturating_add(1);
+        let mut first: BinaryHeap<ByPlace<Candidate>> = BinaryHeap::new();
+        for row in moment.snapshot.tenants(None)? {
+            let (client, row) = row?;
+            let past = Past::of(moment, &client, row, asked.instant)?;
+            for (app, installation) in &past.tenant.installations {
+                let timeline = past.timeline(moment, app, &asked.ledger.timelines)?;
+                let product = past.tenant.product_realm;
+                if !asked.filter.takes(app, installation, product, &timeline, at) {
+                    continue;
+                }
+                let place = Place::Window(end_of(installation), client.clone(), app.clone());
+                if asked.after.is_none_or(|after| place > *after) {
+                    let (client, app) = (client.clone(), app.clone());
+                    first.push(ByPlace(Candidate { place, client, app, shard, row: None }));
+                }
+                if first.len() > most {
+                    first.pop();
+                }
+            }
+        }
+        let sorted: Vec<_> = first.into_sorted_vec().into_iter().map(|by_place| by_place.0).collect();
+        Ok(Self::Gathered(sorted.into_iter()))
+    }
+
+    fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
+        match self {
+            Self::List(listed) => listed.next(),
+            Self::Tenants(tenants) => tenants.next(),
+            Self::Gathered(found) => Ok(found.next()),
+        }
+    }
+}
+
+impl Listed<'_> {
+    fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
+        loop {
+            if let Some((client, app)) = self.fetched.next() {
+                return self.candidate(client, app).map(Some);
+            }
+            let start = match std::mem::replace(&mut self.next, Next::Nothing) {
+                Next::First(start) => start,
+                Next::At(start) => Some(start),
+                Next::Nothing => return Ok(None),
+            };
+            let page = self.moment.snapshot.list(&self.list, start.as_deref(), self.at_a_time)?;
+            self.fetched = page.installations.into_iter();
+            self.next = page.next.map_or(Next::Nothing, Next::At);
+        }
+    }
+
+    fn candidate(&self, client: ClientKey, app: AppKey) -> Result<Candidate, QueryError> {
+        let shard = self.shard;
+        let List::Windows { .. } = self.list else {
+            let place = Place::Key(client.clone(), app.clone());
+            return Ok(Candidate { place, client, app, shard, row: None });
+        };
+        // The entry is ordered by the end, which only the tenant tells. An index that contradicts it puts
+        // the candidate at the end of all; it is not listed then.
+        let row = self.moment.snapshot.tenant(&client)?;
+        let installation = row.as_ref().and_then(|row| row.tenant.installations.get(&app));
+        let place = Place::Window(installation.map_or(Timestamp::MAX, end_of), client.clone(), app.clone());
+        Ok(Candidate { place, client, app, shard, row: None })
+    }
+}
+
+impl Tenants<'_> {
+    fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
+        loop {
+            if let Some(candidate) = self.of_tenant.next() {
+                return Ok(Some(candidate));
+            }
+            let Some(row) = self.rows.next() else { return Ok(None) };
+            let (client, row) = row?;
+            let past = Past::of(self.moment, &client, row, self.instant)?;
+            let mut candidates: Vec<_> = past
+                .tenant
+                .installations
+                .keys()
+                .map(|app| Candidate {
+                    place: Place::Key(client.clone(), app.clone()),
+                    client: client.clone(),
+                    app: app.clone(),
+                    shard: self.shard,
+                    row: None,
+                })
+                .filter(|candidate| self.after.as_ref().is_none_or(|after| candidate.place > *after))
+                .collect();
+            if let Some(first) = candidates.first_mut() {
+                // The others of the tenant follow at once and find it folded.
+                first.row = Some(past);
+            }
+            self.of_tenant = candidates.into_iter();
+        }
+    }
+}
+
+fn end_of(installation: &Installation) -> Timestamp {
+    installation.window.and_then(|window| window.end).unwrap_or(Timestamp::MAX)
+}
+
+/// Many sources as one, in order. An installation that several sources of a shard have comes once.
+pub(super) struct Merge<'m> {
+    sources: Vec<Source<'m>>,
+    heads: BinaryHeap<Reverse<ByPlace<Head>>>,
+    last: Option<(Place, usize)>,
+}
+
+struct Head {
+    candidate: Candidate,
+    source: usize,
+}
+
+impl<'m> Merge<'m> {
+    pub(super) fn of(sources: Vec<Source<'m>>) -> Result<Self, QueryError> {
+        let mut merge = Self { sources, heads: BinaryHeap::new(), last: None };
+        for source in 0..merge.sources.len() {
+            merge.refill(source)?;
+        }
+        Ok(merge)
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
+        while let Some(Reverse(ByPlace(Head { candidate, source }))) = self.heads.pop() {
+            self.refill(source)?;
+            let place = (candidate.place.clone(), candidate.shard);
+            if self.last.as_ref() != Some(&place) {
+                self.last = Some(place);
+                return Ok(Some(candidate));
+            }
+        }
+        Ok(None)
+    }
+
+    fn refill(&mut self, source: usize) -> Result<(), QueryError> {
+        if let Some(candidate) = self.sources[source].next()? {
+            self.heads.push(Reverse(ByPlace(Head { candidate, source })));
+        }
+        Ok(())
+    }
+}
+
+/// Ordered by place, then by shard.
+struct ByPlace<T>(T);
+
+trait Placed {
+    fn place(&self) -> (&Place, usize);
+}
+
+impl Placed for Candidate {
+    fn place(&self) -> (&Place, usize) {
+        (&self.place, self.shard)
+    }
+}
+
+impl Placed for Head {
+    fn place(&self) -> (&Place, usize) {
+        self.candidate.place()
+    }
+}
+
+impl<T: Placed> Ord for ByPlace<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.place().cmp(&other.0.place())
+    }
+}
+
+impl<T: Placed> PartialOrd for ByPlace<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Placed> PartialEq for ByPlace<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<T: Placed> Eq for ByPlace<T> {}

@@ -1,0 +1,119 @@
+//! The shards that are asked, and where among them a tenant is.
+
+use std::sync::Arc;
+
+use ledger_core::ids::ClientKey;
+use ledger_record::rows::TenantRow;
+use ledger_store::{Catalog, Freshness, Halted, ReadError, Reader, ShardId, ShardStatus, Snapshot};
+
+use super::error::QueryError;
+
+/// The shards of a ledger.
+#[derive(Debug)]
+pub(super) enum Shards {
+    /// As served by this process at the moment of asking.
+    Served(Arc<Catalog>),
+    /// Opened for reading.
+    Opened(Vec<(ShardId, Reader)>),
+}
+
+/// One shard.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) id: ShardId,
+    pub(super) reader: Reader,
+    /// Who fills it says how far it is.
+    pub(super) status: Option<Arc<ShardStatus>>,
+}
+
+/// One shard at one moment.
+#[derive(Debug)]
+pub(super) struct Moment<'a> {
+    pub(super) id: &'a ShardId,
+    pub(super) reader: &'a Reader,
+    /// Taken before the snapshot: an answer may know more than it says, never less.
+    pub(super) freshness: Option<Freshness>,
+    pub(super) snapshot: Snapshot<'a>,
+}
+
+/// A tenant's row, and the shard that has it.
+#[derive(Debug)]
+pub(super) struct Located<'a> {
+    pub(super) moment: &'a Moment<'a>,
+    pub(super) row: TenantRow,
+}
+
+impl Shards {
+    /// Every shard, in order.
+    pub(super) fn all(&self) -> Vec<Part> {
+        match self {
+            Self::Served(catalog) => catalog
+                .all()
+                .into_iter()
+                .map(|(id, served)| Part { id, reader: served.reader, status: Some(served.status) })
+                .collect(),
+            Self::Opened(readers) => readers
+                .iter()
+                .map(|(id, reader)| Part { id: id.clone(), reader: reader.clone(), status: None })
+                .collect(),
+        }
+    }
+
+    /// The shards that cannot be asked, and why.
+    pub(super) fn failed(&self) -> Vec<(ShardId, Halted)> {
+        match self {
+            Self::Served(catalog) => catalog.failed(),
+            Self::Opened(_) => Vec::new(),
+        }
+    }
+
+    /// What to say of something that was not found: only when every shard could be asked, it is not there.
+    pub(super) fn not_found(&self, error: QueryError) -> QueryError {
+        let shards: Vec<_> = self.failed().into_iter().map(|(id, _)| id).collect();
+        if shards.is_empty() { error } else { QueryError::ShardsUnavailable { shards } }
+    }
+}
+
+impl Part {
+    pub(super) fn moment(&self) -> Moment<'_> {
+        let freshness = self.status.as_ref().map(|status| status.freshness());
+        Moment { id: &self.id, reader: &self.reader, freshness, snapshot: self.reader.snapshot() }
+    }
+}
+
+/// Every shard at one moment each.
+pub(super) fn moments(parts: &[Part]) -> Vec<Moment<'_>> {
+    parts.iter().map(Part::moment).collect()
+}
+
+/// The shard that has the tenant. Nothing computes it from the key, so every shard is asked; a tenant that
+/// two have is refused.
+pub(super) fn locate<'a>(
+    moments: &'a [Moment<'a>],
+    client: &ClientKey,
+) -> Result<Option<Located<'a>>, QueryError> {
+    let mut found: Option<Located<'a>> = None;
+    for (place, moment) in moments.iter().enumerate() {
+        let Some(row) = moment.snapshot.tenant(client)? else {
+            continue;
+        };
+        if let Some(first) = &found {
+            let mut shards = vec![first.moment.id.clone(), moment.id.clone()];
+            shards.extend(shards_with(&moments[place + 1..], client)?);
+            return Err(QueryError::TenantInTwoPartitions { client: client.clone(), shards });
+        }
+        found = Some(Located { moment, row });
+    }
+    Ok(found)
+}
+
+/// Which shards have the tenant.
+pub(super) fn shards_with(moments: &[Moment<'_>], client: &ClientKey) -> Result<Vec<ShardId>, ReadError> {
+    let mut shards = Vec::new();
+    for moment in moments {
+        if moment.snapshot.tenant(client)?.is_some() {
+            shards.push(moment.id.clone());
+        }
+    }
+    Ok(shards)
+}
