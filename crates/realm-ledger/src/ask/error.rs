@@ -1,0 +1,53 @@
+//! Why there is no answer.
+
+use ledger_api::query::{InvalidCursor, QueryError};
+use ledger_store::OpenError;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    /// The data directory cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The question has no answer there.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The server says no, in the words of the same query.
+    #[error("{detail}")]
+    Problem {
+        /// What is wrong.
+        detail: String,
+        /// The stable code.
+        code: String,
+    },
+    /// Something answered, but no ledger.
+    #[error("{url} answered {status}, and not in the way of a ledger")]
+    NoLedger {
+        /// Who was asked.
+        url: String,
+        /// What it answered.
+        status: u16,
+    },
+    /// Nobody answered.
+    #[error("{url} cannot be asked")]
+    Unreachable {
+        /// Who was asked.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    /// The answer is of another shape.
+    #[error("the answer cannot be read; is the server of the same version?")]
+    NotAnAnswer {
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The answer lacks what was asked for.
+    #[error("the answer has no payload; is the server of the same version?")]
+    Empty,
+    /// A page cannot be continued.
+    #[error(transparent)]
+    Cursor(#[from] InvalidCursor),
+}

@@ -1,0 +1,60 @@
+//! Asking a data directory, whether or not a server runs on it.
+
+use std::path::Path;
+
+use ledger_api::query::{Cursor, Ledger};
+use ledger_core::time::Timestamp;
+use ledger_store::{DataDir, StoreOptions};
+use serde::Serialize;
+
+use super::{AskError, Question};
+
+/// The shards of a data directory as they were when it was opened.
+pub(crate) struct Local {
+    ledger: Ledger,
+    now: Timestamp,
+}
+
+impl Local {
+    /// Opens every shard for reading. `now` is the clock for the whole command.
+    pub(crate) fn open(path: &Path, options: StoreOptions, now: Timestamp) -> Result<Self, AskError> {
+        let data = DataDir::open_existing_read_only(path, options)?;
+        let mut readers = Vec::new();
+        for shard in data.shards()? {
+            let reader = data.read_shard(&shard)?;
+            readers.push((shard, reader));
+        }
+        Ok(Self { ledger: Ledger::of_readers(readers), now })
+    }
+
+    /// The answer as a server would send it.
+    pub(super) fn ask(&self, question: &Question) -> Result<String, AskError> {
+        let (ledger, now) = (&self.ledger, self.now);
+        match question {
+            Question::Installation { client, app, as_of } => {
+                json(&ledger.installation(client, app, *as_of, now)?)
+            }
+            Question::Tenant { client, as_of } => json(&ledger.tenant(client, *as_of, now)?),
+            Question::Installations { filter, as_of, cursor, limit } => {
+                let cursor = read_cursor(cursor.as_deref())?;
+                json(&ledger.installations(filter, cursor.as_ref(), *limit, *as_of, now)?)
+            }
+            Question::Log { client, from_seq, limit } => json(&ledger.log(client, *from_seq, *limit, now)?),
+            Question::Explain { client, app, at } => json(&ledger.explain(client, app, *at, now)?),
+            Question::Preview(preview) => json(&ledger.preview(preview, now)?),
+            Question::Quarantine { cursor, limit } => {
+                let cursor = read_cursor(cursor.as_deref())?;
+                json(&ledger.quarantine(cursor.as_ref(), *limit, now)?)
+            }
+            Question::QuarantineItem { shard, seq } => json(&ledger.quarantine_item(shard, *seq, now)?),
+        }
+    }
+}
+
+fn read_cursor(text: Option<&str>) -> Result<Option<Cursor>, AskError> {
+    Ok(text.map(str::parse).transpose()?)
+}
+
+fn json(answer: &impl Serialize) -> Result<String, AskError> {
+    serde_json::to_string(answer).map_err(|source| AskError::NotAnAnswer { source })
+}

@@ -1,0 +1,63 @@
+//! Asking the ledger: the data directory of this machine, or a server somewhere.
+//!
+//! Both give the same answer, an envelope of JSON with the payload and how fresh it is; what is printed is
+//! the payload, letter by letter. So a command cannot tell, and need not know, whom it asked.
+
+mod error;
+mod local;
+mod question;
+mod remote;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+pub(crate) use error::AskError;
+pub(crate) use local::Local;
+pub(crate) use question::Question;
+pub(crate) use remote::Remote;
+
+/// Items asked for at a time.
+pub(crate) const PAGE: usize = 500;
+
+/// Whom to ask.
+pub(crate) enum Door {
+    /// A data directory.
+    Local(Local),
+    /// A server.
+    Remote(Remote),
+}
+
+impl Door {
+    pub(crate) fn ask(&self, question: &Question) -> Result<Answer, AskError> {
+        let text = match self {
+            Self::Local(local) => local.ask(question)?,
+            Self::Remote(remote) => remote.ask(question)?,
+        };
+        serde_json::from_str(&text).map_err(|source| AskError::NotAnAnswer { source })
+    }
+}
+
+/// What an answer can hold; each question has its own member.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Answer {
+    pub(crate) installation: Option<Box<RawValue>>,
+    pub(crate) installations: Vec<Box<RawValue>>,
+    pub(crate) records: Vec<Box<RawValue>>,
+    pub(crate) explanation: Option<Box<RawValue>>,
+    pub(crate) decision: Option<Box<RawValue>>,
+    pub(crate) items: Vec<Box<RawValue>>,
+    pub(crate) item: Option<Box<RawValue>>,
+    pub(crate) refused: Vec<Refused>,
+    pub(crate) next_cursor: Option<String>,
+    pub(crate) next_seq: Option<u64>,
+}
+
+/// A tenant that a list leaves out, because no shard has its whole history.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Refused {
+    pub(crate) client_key: String,
+    #[serde(default)]
+    pub(crate) shards: Vec<String>,
+}

@@ -1,0 +1,175 @@
+//! What can be asked, and how it reads as a request.
+
+use std::fmt::Write as _;
+
+use ledger_api::query::{AsOf, Filter, Preview, WindowFilter};
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::time::Timestamp;
+use ledger_record::json::time::format_instant;
+use ledger_store::{Known, ShardId};
+
+/// A question.
+#[derive(Debug, Clone)]
+pub(crate) enum Question {
+    /// One installation.
+    Installation { client: ClientKey, app: AppKey, as_of: AsOf },
+    /// All installations of a tenant.
+    Tenant { client: ClientKey, as_of: AsOf },
+    /// A page of installations.
+    Installations { filter: Filter, as_of: AsOf, cursor: Option<String>, limit: usize },
+    /// Records of a tenant.
+    Log { client: ClientKey, from_seq: u64, limit: usize },
+    /// Why an installation is where it is.
+    Explain { client: ClientKey, app: AppKey, at: Option<Timestamp> },
+    /// The decision that an install would get.
+    Preview(Preview),
+    /// A page of what was refused.
+    Quarantine { cursor: Option<String>, limit: usize },
+    /// One refused message.
+    QuarantineItem { shard: ShardId, seq: u64 },
+}
+
+impl Question {
+    /// Path and parameters of the request that asks this.
+    pub(super) fn request(&self) -> (String, Vec<(&'static str, String)>) {
+        let mut parameters = Parameters::default();
+        let path = match self {
+            Self::Installation { client, app, as_of } => {
+                parameters.as_of(as_of);
+                format!("/v1/tenants/{}/apps/{}", encoded(client.as_str()), encoded(app.as_str()))
+            }
+            Self::Tenant { client, as_of } => {
+                parameters.as_of(as_of);
+                format!("/v1/tenants/{}", encoded(client.as_str()))
+            }
+            Self::Installations { filter, as_of, cursor, limit } => {
+                parameters.filter(filter);
+                parameters.as_of(as_of);
+                parameters.page(cursor.as_deref(), *limit);
+                "/v1/installations".to_owned()
+            }
+            Self::Log { client, from_seq, limit } => {
+                parameters.put("fromSeq", from_seq);
+                parameters.put("limit", limit);
+                format!("/v1/tenants/{}/log", encoded(client.as_str()))
+            }
+            Self::Explain { client, app, at } => {
+                parameters.instant("at", *at);
+                let (client, app) = (encoded(client.as_str()), encoded(app.as_str()));
+                format!("/v1/tenants/{client}/apps/{app}/explanation")
+            }
+            Self::Preview(Preview { client, app, product_realm, at }) => {
+                if let Some(realm) = product_realm {
+                    parameters.put("productRealm", realm);
+                }
+                parameters.instant("at", *at);
+                let (client, app) = (encoded(client.as_str()), encoded(app.as_str()));
+                format!("/v1/tenants/{client}/apps/{app}/preview")
+            }
+            Self::Quarantine { cursor, limit } => {
+                parameters.page(cursor.as_deref(), *limit);
+                "/v1/quarantine".to_owned()
+            }
+            Self::QuarantineItem { shard, seq } => {
+                format!("/v1/quarantine/{}/{}/{seq}", encoded(&shard.topic), shard.partition)
+            }
+        };
+        (path, parameters.0)
+    }
+}
+
+#[derive(Default)]
+struct Parameters(Vec<(&'static str, String)>);
+
+impl Parameters {
+    fn put(&mut self, name: &'static str, value: impl ToString) {
+        self.0.push((name, value.to_string()));
+    }
+
+    fn instant(&mut self, name: &'static str, instant: Option<Timestamp>) {
+        if let Some(instant) = instant {
+            self.put(name, format_instant(instant));
+        }
+    }
+
+    fn page(&mut self, cursor: Option<&str>, limit: usize) {
+        if let Some(cursor) = cursor {
+            self.put("cursor", cursor);
+        }
+        self.put("limit", limit);
+    }
+
+    fn as_of(&mut self, as_of: &AsOf) {
+        self.instant("at", as_of.at);
+        match as_of.known {
+            Known::All => {}
+            Known::Seq(seq) => self.put("knownSeq", seq),
+            Known::Recorded(instant) => self.instant("knownAt", Some(instant)),
+        }
+    }
+
+    fn filter(&mut self, filter: &Filter) {
+        let Filter { app, status, realm, drift, split_brain, window, anomalous } = filter;
+        if let Some(app) = app {
+            self.put("appKey", app);
+        }
+        if let Some(status) = status {
+            self.put("status", status.as_str());
+        }
+        if let Some(realm) = realm {
+            self.put("realm", realm);
+        }
+        for (name, flag) in [("drift", drift), ("splitBrain", split_brain), ("anomalous", anomalous)] {
+            if let Some(flag) = flag {
+                self.put(name, flag);
+            }
+        }
+        match window {
+            None => {}
+            Some(WindowFilter::Open) => self.put("window", "OPEN"),
+            Some(WindowFilter::ClosingBefore(instant)) => {
+                self.instant("windowClosingBefore", Some(*instant));
+            }
+        }
+    }
+}
+
+/// A key as a part of a path.
+fn encoded(text: &str) -> String {
+    let mut path = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_~.".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            let _ = write!(path, "%{byte:02X}");
+        }
+    }
+    // A segment of dots alone would be taken for a step in the path.
+    match path.as_str() {
+        "." => "%2E".to_owned(),
+        ".." => "%2E%2E".to_owned(),
+        _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_encoded_in_paths() {
+        assert_eq!(encoded("acme.atlassian.net"), "acme.atlassian.net");
+        assert_eq!(encoded("jira:a/b c?ü"), "jira%3Aa%2Fb%20c%3F%C3%BC");
+        assert_eq!(encoded(".."), "%2E%2E");
+    }
+
+    #[test]
+    fn a_question_is_a_path_with_parameters() {
+        let client = ClientKey::new("a/b").unwrap();
+        let as_of = AsOf { at: Some(Timestamp::from_millis(0)), known: Known::Seq(4) };
+        let (path, parameters) = Question::Tenant { client, as_of }.request();
+        assert_eq!(path, "/v1/tenants/a%2Fb");
+        let expected = [("at", "1970-01-01T00:00:00.000Z".to_owned()), ("knownSeq", "4".to_owned())];
+        assert_eq!(parameters, expected);
+    }
+}

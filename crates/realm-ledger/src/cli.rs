@@ -1,0 +1,459 @@
+//! The grammar of the command line.
+//!
+//! Names and flags here are a promise to users. Every command that reads takes `--data-dir` or `--url`, with
+//! the same answer.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::realm::Realm;
+use ledger_core::time::Timestamp;
+
+mod parse;
+
+use parse::{app_key, client_key, instant, realm};
+
+/// The data-residency ledger: which realm an installation is in, since when, why, and until when.
+#[derive(Debug, Parser)]
+#[command(name = "realm-ledger", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(propagate_version = false, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Flags of every command
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a verification found a difference,
+4 data directory of a newer format or of another cluster.";
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Configuration file (TOML); also REALM_LEDGER_CONFIG
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How data is printed; a table on a terminal, else JSON, one object a line
+    #[arg(long, global = true, value_enum)]
+    pub format: Option<Format>,
+    /// More logs on stderr; twice for even more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// JSON, one object a line.
+    Json,
+    /// For people.
+    Table,
+}
+
+/// Everything the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the ledger: Kafka to log to answers over HTTP, until SIGTERM
+    #[command(after_help = SERVE)]
+    Serve(Serve),
+    /// See it work: everything in one process, with a sample stream
+    #[command(after_help = DEMO)]
+    Demo(Demo),
+    /// Append events from a file, without Kafka
+    #[command(after_help = IMPORT)]
+    Import(Import),
+    /// Create or check the Kafka topics
+    #[command(subcommand)]
+    Topics(Topics),
+    /// Show or check the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Send events from a file to Kafka
+    #[command(after_help = PUBLISH)]
+    Publish(Publish),
+    /// The state of installations, now or as of an instant
+    #[command(after_help = STATE)]
+    State(State),
+    /// What was recorded for a tenant, and what each record changed
+    #[command(after_help = LOG)]
+    Log(Log),
+    /// Why an installation is where it is, in plain sentences
+    #[command(after_help = EXPLAIN)]
+    Explain(Explain),
+    /// The decision that an install would get now
+    #[command(after_help = PREVIEW)]
+    Preview(Preview),
+    /// Installations whose realm is not where their product is
+    Drift(Everything),
+    /// Installations with a persistence window, by its end
+    #[command(after_help = WINDOWS)]
+    Windows(Windows),
+    /// Installations whose data rests elsewhere than their realm
+    SplitBrain(Everything),
+    /// Installations with anomalies
+    Anomalies(Everything),
+    /// Build the projections anew from the log and compare
+    #[command(after_help = REBUILD)]
+    Rebuild(Rebuild),
+    /// Refused events: what, why, and once more
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    /// Completions for a shell
+    #[command(after_help = COMPLETIONS)]
+    Completions(Completions),
+}
+
+/// Where a reading command looks.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Place {
+    /// Read this data directory, also beside a running server [default: data_dir of the configuration]
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    pub data_dir: Option<PathBuf>,
+    /// Ask a running server instead
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where the ledger is kept (data_dir)
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// host:port of some brokers, separated by commas (kafka.brokers)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+    /// Address that answers HTTP (http.listen)
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Keep the ledger here, empty or missing [default: a temporary directory, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address that answers HTTP; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: String,
+    /// The same seed plays the same stream
+    #[arg(long, value_name = "N", default_value_t = 22)]
+    pub seed: u64,
+    /// How many tenants the stream has
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub tenants: u32,
+}
+
+/// `import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Native events, one JSON object a line; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the ledger is kept (data_dir); created if missing
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Name of the source [default: the file's name]; needed for -
+    #[arg(long, value_name = "NAME", value_parser = parse::source)]
+    pub source: Option<String>,
+    /// Topic that the file stands in for [default: the first of kafka.topics]
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+    /// Partitions of a new data directory; those of the topic that will feed it later
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub partitions: Option<u32>,
+}
+
+/// `topics`
+#[derive(Debug, Subcommand)]
+pub enum Topics {
+    /// Create the topics that are missing, with the settings they need
+    #[command(after_help = TOPICS_CREATE)]
+    Create(TopicsCreate),
+    /// Compare the topics with what they should be; exit 1 if one differs
+    Check(Brokers),
+}
+
+/// `topics create`
+#[derive(Debug, Args)]
+pub struct TopicsCreate {
+    /// Which cluster
+    #[command(flatten)]
+    pub brokers: Brokers,
+    /// Partitions of each topic. Cannot be changed later: a tenant lives in one
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub partitions: u32,
+    /// Copies of each partition
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub replication_factor: u16,
+}
+
+/// Which Kafka cluster.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Brokers {
+    /// host:port of some brokers, separated by commas (kafka.brokers)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+}
+
+/// `config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Every value in force with its origin; secrets masked
+    #[command(after_help = CONFIG_SHOW)]
+    Show,
+    /// Whether the configuration can be used; exit 1 if not
+    Check,
+}
+
+/// `publish`
+#[derive(Debug, Args)]
+pub struct Publish {
+    /// Native events, one JSON object a line; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Which cluster
+    #[command(flatten)]
+    pub brokers: Brokers,
+    /// Topic to send to [default: the first of kafka.topics]
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+}
+
+/// `state`
+#[derive(Debug, Args)]
+pub struct State {
+    /// Only this tenant
+    #[arg(value_parser = client_key)]
+    pub client_key: Option<ClientKey>,
+    /// Only its installation of this app
+    #[arg(value_parser = app_key)]
+    pub app_key: Option<AppKey>,
+    /// As it was at this instant [default: now]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<Timestamp>,
+    /// As it was known at this instant [default: everything recorded]
+    #[arg(long, value_name = "TIME", value_parser = instant, conflicts_with = "known_seq")]
+    pub known_at: Option<Timestamp>,
+    /// As it was known with this record of the tenant
+    #[arg(long, value_name = "N", requires = "client_key")]
+    pub known_seq: Option<u64>,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `log`
+#[derive(Debug, Args)]
+pub struct Log {
+    /// The tenant
+    #[arg(value_parser = client_key)]
+    pub client_key: ClientKey,
+    /// Begin with this record
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub from_seq: u64,
+    /// At most this many records [default: all]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The tenant
+    #[arg(value_parser = client_key)]
+    pub client_key: ClientKey,
+    /// The app
+    #[arg(value_parser = app_key)]
+    pub app_key: AppKey,
+    /// As it was at this instant [default: now]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<Timestamp>,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `preview`
+#[derive(Debug, Args)]
+pub struct Preview {
+    /// The tenant
+    #[arg(value_parser = client_key)]
+    pub client_key: ClientKey,
+    /// The app
+    #[arg(value_parser = app_key)]
+    pub app_key: AppKey,
+    /// If the product were in this realm [default: where it is known to be]
+    #[arg(long, value_name = "REALM", value_parser = realm)]
+    pub product_realm: Option<Realm>,
+    /// If it happened at this instant [default: now]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<Timestamp>,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// A list over all installations.
+#[derive(Debug, Args)]
+pub struct Everything {
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `windows`
+#[derive(Debug, Args)]
+pub struct Windows {
+    /// Only windows that end before this instant
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub closing_before: Option<Timestamp>,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `rebuild`
+#[derive(Debug, Args)]
+pub struct Rebuild {
+    /// Where the ledger is kept (data_dir); no server may run on it
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `quarantine`
+#[derive(Debug, Subcommand)]
+pub enum Quarantine {
+    /// Everything that was refused
+    List(Everything),
+    /// One refused event as it was kept
+    #[command(after_help = QUARANTINE_SHOW)]
+    Show(QuarantineShow),
+    /// Feed a refused event through again, after a fix
+    #[command(after_help = QUARANTINE_RETRY)]
+    Retry(QuarantineRetry),
+}
+
+/// `quarantine show`
+#[derive(Debug, Args)]
+pub struct QuarantineShow {
+    /// Which, as `list` names it
+    #[arg(value_name = "ITEM")]
+    pub item: parse::Item,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `quarantine retry`
+#[derive(Debug, Args)]
+pub struct QuarantineRetry {
+    /// Which, as `list` names it
+    #[arg(value_name = "ITEM")]
+    pub item: parse::Item,
+    /// Which cluster it is sent to
+    #[command(flatten)]
+    pub brokers: Brokers,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+pub(crate) use parse::Item;
+
+const SERVE: &str = "\
+Examples:
+  realm-ledger serve --config /etc/realm-ledger.toml
+  realm-ledger serve --data-dir /var/lib/realm-ledger --brokers kafka:9092
+
+SIGTERM and SIGINT drain: no more requests are taken, what was begun is written and published, exit 0.
+A second signal ends at once with exit 1; nothing is lost, Kafka sends again what was not written.";
+const DEMO: &str = "\
+Example:
+  realm-ledger demo
+  realm-ledger demo --tenants 2000 --listen 127.0.0.1:0
+
+Ctrl-C ends it.";
+const IMPORT: &str = "\
+Examples:
+  realm-ledger import history.ndjson --data-dir ledger
+  zcat history.ndjson.gz | realm-ledger import - --source history --data-dir ledger
+
+A second import of the same file appends nothing; one that was cut off, or a file that has grown, goes on
+where it stopped. Refused lines go to quarantine and do not fail the import.";
+const PUBLISH: &str = "\
+Examples:
+  realm-ledger publish events.ndjson --brokers kafka:9092
+  echo '{\"id\":\"1\",\"type\":\"product-moved\",\"time\":\"2026-03-01T10:00:00Z\",\"clientKey\":\"acme\",\"productRealm\":\"US\"}' | realm-ledger publish -
+
+Events of a tenant go to the partition of its client key (murmur2, as the Java client does), events of an
+app to every partition. Lines that are no events are told and not sent; then the exit code is 1.";
+const STATE: &str = "\
+Examples:
+  realm-ledger state
+  realm-ledger state acme.atlassian.net
+  realm-ledger state acme.atlassian.net com.example.app --at 2026-03-01T00:00:00Z
+  realm-ledger state acme.atlassian.net --known-seq 4 --url http://localhost:8080";
+const LOG: &str = "\
+Examples:
+  realm-ledger log acme.atlassian.net
+  realm-ledger log acme.atlassian.net --from-seq 100 --limit 20 --format json";
+const EXPLAIN: &str = "\
+Examples:
+  realm-ledger explain acme.atlassian.net com.example.app
+  realm-ledger explain acme.atlassian.net com.example.app --at 2026-03-01T00:00:00Z --format json";
+const PREVIEW: &str = "\
+Examples:
+  realm-ledger preview acme.atlassian.net com.example.app
+  realm-ledger preview acme.atlassian.net com.example.app --product-realm US";
+const WINDOWS: &str = "\
+Examples:
+  realm-ledger windows
+  realm-ledger windows --closing-before 2026-04-01T00:00:00Z";
+const REBUILD: &str = "\
+Example:
+  realm-ledger rebuild --data-dir /var/lib/realm-ledger
+
+Exit 0: not a byte differed. Exit 3: some did, and were mended from the log; the report says which.";
+const COMPLETIONS: &str = "\
+Examples:
+  realm-ledger completions bash > /usr/share/bash-completion/completions/realm-ledger
+  realm-ledger completions zsh > ~/.zfunc/_realm-ledger
+  realm-ledger completions fish > ~/.config/fish/completions/realm-ledger.fish";
+const CONFIG_SHOW: &str = "\
+Examples:
+  realm-ledger config show
+  REALM_LEDGER_KAFKA__BROKERS=kafka:9092 realm-ledger config show --config realm-ledger.toml";
+const TOPICS_CREATE: &str = "\
+Example:
+  realm-ledger topics create --brokers kafka:9092 --partitions 12 --replication-factor 3";
+const QUARANTINE_SHOW: &str = "\
+Example:
+  realm-ledger quarantine show realm.lifecycle/3/17";
+const QUARANTINE_RETRY: &str = "\
+Examples:
+  realm-ledger quarantine retry realm.lifecycle/3/17 --brokers kafka:9092
+
+The event is read again as it was kept, and takes the way of any other: for a ledger that Kafka feeds it is
+sent to the lifecycle topic, so that every copy of the ledger gets it; for one that was only imported it is
+imported from a source called retry:ITEM. The refused record stays. What is still no event is not sent.
+What was kept as a digest only has no body to retry: correct it at its source, and `publish` or `import` it.";
+
+#[cfg(test)]
+mod tests;

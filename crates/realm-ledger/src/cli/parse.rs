@@ -1,0 +1,64 @@
+//! Values of the command line.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::realm::Realm;
+use ledger_core::time::Timestamp;
+use ledger_store::ShardId;
+
+/// A refused record: `topic/partition/seq`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The shard.
+    pub shard: ShardId,
+    /// Its number among the refused records of the shard, from 1.
+    pub seq: u64,
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.shard, self.seq)
+    }
+}
+
+/// No item.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an item is TOPIC/PARTITION/SEQ, as `quarantine list` prints it")]
+pub struct NoItem;
+
+impl FromStr for Item {
+    type Err = NoItem;
+
+    fn from_str(text: &str) -> Result<Self, NoItem> {
+        let mut parts = text.rsplitn(3, '/');
+        let (seq, partition, topic) = (parts.next(), parts.next(), parts.next());
+        let number = |part: Option<&str>| part.and_then(|part| part.parse::<u64>().ok()).ok_or(NoItem);
+        let seq = number(seq)?;
+        let partition = u32::try_from(number(partition)?).map_err(|_| NoItem)?;
+        let topic = topic.filter(|topic| !topic.is_empty()).ok_or(NoItem)?.to_owned();
+        Ok(Self { shard: ShardId { topic, partition }, seq })
+    }
+}
+
+pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
+    ledger_record::json::time::parse_instant(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn realm(text: &str) -> Result<Realm, String> {
+    Realm::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn client_key(text: &str) -> Result<ClientKey, String> {
+    ClientKey::new(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn app_key(text: &str) -> Result<AppKey, String> {
+    AppKey::new(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn source(text: &str) -> Result<String, String> {
+    let good = !text.is_empty() && text.len() <= 200 && !text.chars().any(char::is_control);
+    if good { Ok(text.to_owned()) } else { Err("1 to 200 bytes without control characters".to_owned()) }
+}

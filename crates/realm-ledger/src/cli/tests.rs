@@ -1,0 +1,99 @@
+use clap::CommandFactory as _;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split_whitespace())
+}
+
+fn refused(line: &str) -> bool {
+    parse(line).is_err_and(|error| error.exit_code() == 2)
+}
+
+#[test]
+fn the_grammar_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_of_the_interface_is_there_and_no_other() {
+    let command = Cli::command();
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    assert_eq!(
+        names,
+        [
+            "serve", "demo", "import", "topics", "config", "publish", "state", "log", "explain", "preview",
+            "drift", "windows", "split-brain", "anomalies", "rebuild", "quarantine", "completions"
+        ]
+    );
+    let below = |name: &str| -> Vec<String> {
+        let command = command.find_subcommand(name).unwrap();
+        command.get_subcommands().map(|command| command.get_name().to_owned()).collect()
+    };
+    assert_eq!(below("topics"), ["create", "check"]);
+    assert_eq!(below("config"), ["show", "check"]);
+    assert_eq!(below("quarantine"), ["list", "show", "retry"]);
+}
+
+#[test]
+fn every_command_that_reads_takes_a_directory_or_a_url_but_not_both() {
+    let reading = [
+        "state", "log t", "explain t a", "preview t a", "drift", "windows", "split-brain", "anomalies",
+        "quarantine list", "quarantine show t/0/1",
+    ];
+    for command in reading {
+        assert!(parse(&format!("realm-ledger {command} --data-dir d")).is_ok(), "{command}");
+        assert!(parse(&format!("realm-ledger {command} --url http://u")).is_ok(), "{command}");
+        assert!(refused(&format!("realm-ledger {command} --data-dir d --url http://u")), "{command}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_refused() {
+    for line in [
+        "realm-ledger",
+        "realm-ledger nonsense",
+        "realm-ledger log",
+        "realm-ledger state t a --at yesterday",
+        "realm-ledger state t --known-at 2026-01-01T00:00:00Z --known-seq 3",
+        "realm-ledger state --known-seq 3",
+        "realm-ledger preview t a --product-realm E",
+        "realm-ledger quarantine show 17",
+        "realm-ledger import f --partitions 0",
+        "realm-ledger drift --format xml",
+    ] {
+        assert!(refused(line), "{line}");
+    }
+}
+
+#[test]
+fn values_are_read_as_the_rules_say() {
+    let cli = parse("realm-ledger preview t a --product-realm eu --at 2026-03-01T01:00:00+01:00").unwrap();
+    let Command::Preview(args) = cli.command else { panic!("another command") };
+    assert_eq!(args.product_realm.unwrap().as_str(), "EU");
+    assert_eq!(args.at.unwrap().as_millis(), 1_772_323_200_000);
+    let cli = parse("realm-ledger quarantine show realm.lifecycle/3/17 --format json -vv").unwrap();
+    assert_eq!((cli.global.format, cli.global.verbose), (Some(Format::Json), 2));
+    let Command::Quarantine(Quarantine::Show(args)) = cli.command else { panic!("another command") };
+    assert_eq!(args.item.to_string(), "realm.lifecycle/3/17");
+}
+
+#[test]
+fn keys_that_begin_with_a_dash_can_be_given_after_two() {
+    let cli = parse("realm-ledger log -- -odd-").unwrap();
+    let Command::Log(args) = cli.command else { panic!("another command") };
+    assert_eq!(args.client_key.as_str(), "-odd-");
+}
+
+#[test]
+fn every_command_says_what_it_does_and_every_flag_what_it_is_for() {
+    fn check(command: &clap::Command) {
+        let name = command.get_name();
+        assert!(command.get_about().is_some(), "{name} does not say what it does");
+        for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
+            assert!(argument.get_help().is_some(), "{name} {} does not say what it is for", argument.get_id());
+        }
+        command.get_subcommands().for_each(check);
+    }
+    check(&Cli::command());
+}

@@ -1,0 +1,134 @@
+//! `demo`: broker, sample stream, ledger and HTTP in one process.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use ledger_ingest::kafka::{EmbeddedBroker, KafkaError, PublishError, Sender};
+use ledger_store::{Catalog, Phase};
+use tempfile::TempDir;
+
+use super::{Context, now};
+use crate::cli::Demo;
+use crate::config::Config;
+use crate::demo::{ACME, Crowd, GLOBEX, ROADMAP, Sample, TIMESHEETS, history};
+use crate::output::OutputError;
+use crate::serving::Serving;
+use crate::telemetry::{self, LogOptions};
+use crate::{Exit, Failure};
+
+const PARTITIONS: u32 = 3;
+
+/// How long the ledger may take to read the history before the demo goes on without waiting.
+const CATCH_UP: Duration = Duration::from_secs(15);
+
+/// Time between two events of the trickle.
+const TRICKLE: Duration = Duration::from_millis(500);
+
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error("the embedded broker cannot be started")]
+    Broker(#[source] KafkaError),
+    #[error("no temporary directory can be made")]
+    Directory(#[source] std::io::Error),
+}
+
+pub(super) fn run(context: &mut Context<'_, '_>, args: &Demo) -> Result<Exit, Failure> {
+    start_logs(context)?;
+    let mut config = Config::default();
+    // Removed when it is dropped, at the very end.
+    let (data_dir, _temporary) = directory(args)?;
+    config.data_dir = data_dir;
+    config.http.listen.clone_from(&args.listen);
+    let broker = broker(&config).map_err(|source| Failure::new(DemoError::Broker(source)))?;
+    config.kafka.brokers = broker.address();
+    let serving = Serving::start(&config)?;
+    let signals = serving.signals()?;
+    let mut sender = Sender::connect(&config.kafka)?;
+    let (samples, mut crowd) = history(args.seed, args.tenants, now());
+    for sample in &samples {
+        send(&mut sender, sample)?;
+    }
+    sender.settle()?;
+    wait_until_read(serving.catalog());
+    let url = format!("http://{}", serving.address());
+    context.print_welcome(&url, &config, samples.len())?;
+    while !signals.came_within(TRICKLE) {
+        trickle(&mut sender, &mut crowd)?;
+    }
+    serving.drain();
+    Ok(Exit::Done)
+}
+
+fn start_logs(context: &Context<'_, '_>) -> Result<(), Failure> {
+    let terminal = context.surroundings.messages_are_terminal;
+    let colours = context.surroundings.colours(terminal);
+    let options = LogOptions { level: "warn".to_owned(), format: "text".to_owned() };
+    Ok(telemetry::start_logs(&options, context.verbosity(), terminal, colours)?)
+}
+
+fn directory(args: &Demo) -> Result<(PathBuf, Option<TempDir>), Failure> {
+    if let Some(path) = &args.data_dir {
+        return Ok((path.clone(), None));
+    }
+    let directory = tempfile::Builder::new().prefix("realm-ledger-demo-").tempdir();
+    let directory = directory.map_err(|source| Failure::new(DemoError::Directory(source)))?;
+    Ok((directory.path().to_owned(), Some(directory)))
+}
+
+fn broker(config: &Config) -> Result<EmbeddedBroker, KafkaError> {
+    let kafka = &config.kafka;
+    let mut topics: Vec<(&str, u32)> = kafka.topics.iter().map(|name| (name.as_str(), PARTITIONS)).collect();
+    let outputs = [&kafka.decisions_topic, &kafka.dead_letter_topic];
+    topics.extend(outputs.into_iter().flatten().map(|name| (name.as_str(), PARTITIONS)));
+    EmbeddedBroker::start(&topics)
+}
+
+fn send(sender: &mut Sender, sample: &Sample) -> Result<(), PublishError> {
+    match sample.malformed {
+        Some(key) => sender.send_raw(Some(key), sample.text.as_bytes()),
+        None => sender.send(sample.text.as_bytes()).map(|_| ()),
+    }
+}
+
+fn trickle(sender: &mut Sender, crowd: &mut Crowd) -> Result<(), PublishError> {
+    send(sender, &crowd.next(now()))?;
+    sender.settle()
+}
+
+/// Waits until every partition was read to its end.
+fn wait_until_read(catalog: &Catalog) {
+    let until = Instant::now() + CATCH_UP;
+    while Instant::now() < until {
+        let shards = catalog.all();
+        let read = shards.iter().filter(|(_, served)| {
+            let freshness = served.status.freshness();
+            freshness.phase == Phase::Live && freshness.lag_events == Some(0) && freshness.next_offset > Some(0)
+        });
+        if read.count() == PARTITIONS as usize {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+impl Context<'_, '_> {
+    fn print_welcome(&mut self, url: &str, config: &Config, messages: usize) -> Result<(), OutputError> {
+        let (broker, data_dir) = (&config.kafka.brokers, config.data_dir.display());
+        let text = format!(
+            "realm-ledger demo: {messages} sample messages are recorded, and one more every half second\n\
+             \n  HTTP       {url}/v1/installations\
+             \n  metrics    {url}/metrics\
+             \n  Kafka      {broker}\
+             \n  data       {data_dir}\n\
+             \nTry, in another terminal:\n\
+             \n  realm-ledger explain {ACME} {ROADMAP} --url {url}\
+             \n  realm-ledger log {GLOBEX} --url {url}\
+             \n  realm-ledger preview {GLOBEX} {TIMESHEETS} --product-realm AU --url {url}\
+             \n  realm-ledger quarantine list --url {url}\n\
+             \nCtrl-C ends it.\n"
+        );
+        let out = &mut self.surroundings.output;
+        Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
+    }
+}

@@ -1,0 +1,105 @@
+//! `import`: history from a file, without Kafka.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, source_of};
+use ledger_store::{BindError, DataDir};
+
+use super::{Context, Input, Unreadable, data_dir_flag, now};
+use crate::cli::Import;
+use crate::{Exit, Failure};
+
+/// Standard input has no name of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("standard input has no name; give the source one with --source NAME")]
+struct NoName;
+
+pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, Failure> {
+    let Import { file, data_dir, source, topic, partitions } = args;
+    let input = Input::of(file);
+    let source = match (&source, &input) {
+        (Some(name), _) => Some(name.clone()),
+        (None, Input::File(path)) => source_of(path),
+        (None, Input::Standard) => None,
+    };
+    let source = source.ok_or_else(|| Failure::new(NoName).exit(Exit::Usage))?;
+    let config = context.config(&data_dir_flag(data_dir.as_deref()))?.config;
+    let topic = topic.or_else(|| config.kafka.topics.first().cloned()).unwrap_or_default();
+    let options = ImportOptions { source, topic, partitions, now: now() };
+    let terminal = context.surroundings.messages_are_terminal;
+    let report = match input {
+        Input::Standard => {
+            let data = DataDir::open(&config.data_dir, config.store)?;
+            take(&data, &mut context.surroundings.input, &options, &progress(terminal, None))?
+        }
+        Input::File(path) => {
+            let unreadable = |source| Failure::new(Unreadable { path: path.clone(), source });
+            let file = File::open(&path).map_err(unreadable)?;
+            let length = file.metadata().map_err(unreadable)?.len();
+            let data = DataDir::open(&config.data_dir, config.store)?;
+            take(&data, BufReader::new(file), &options, &progress(terminal, Some(length)))?
+        }
+    };
+    context.say(&summary(&report));
+    if report.applied.refused > 0 {
+        context.say("`realm-ledger quarantine list` says why lines were refused");
+    }
+    Ok(Exit::Done)
+}
+
+fn take(
+    data: &DataDir,
+    input: impl BufRead,
+    options: &ImportOptions,
+    bar: &ProgressBar,
+) -> Result<ImportReport, Failure> {
+    let result = import(data, input, options, &mut |lines, bytes| {
+        // A redraw for every line would cost more than the line.
+        if lines % 1000 == 0 {
+            bar.set_position(bytes);
+        }
+    });
+    bar.finish_and_clear();
+    Ok(result?)
+}
+
+fn progress(terminal: bool, length: Option<u64>) -> ProgressBar {
+    if !terminal {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes}, {bytes_per_sec}"),
+    };
+    let style = ProgressStyle::with_template(template);
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn summary(report: &ImportReport) -> String {
+    let ImportReport { lines, already_taken, applied } = report;
+    format!(
+        "{lines} lines: {already_taken} taken before, {} events appended ({} late), {} repeated, {} refused",
+        applied.appended, applied.late, applied.duplicates, applied.refused
+    )
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Open(error) => error.into(),
+            ImportError::Bind(error) => error.into(),
+            error => Self::new(error),
+        }
+    }
+}
+
+impl From<BindError> for Failure {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::Open(error) => error.into(),
+            error @ BindError::Differs { .. } => Self::new(error).exit(Exit::OtherLedger),
+        }
+    }
+}

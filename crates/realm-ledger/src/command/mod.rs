@@ -1,0 +1,238 @@
+//! The commands, one file each.
+
+mod completions;
+mod config;
+mod demo;
+mod import;
+mod list;
+mod publish;
+mod quarantine;
+mod rebuild;
+mod serve;
+mod tenant;
+mod topics;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use ledger_core::time::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::ask::{AskError, Door, Local, Remote};
+use crate::cli::{Cli, Command, Format, Global, Place};
+use crate::config::{ConfigErrors, FlagValue, Loaded};
+use crate::output::{Column, OutputError, Printer, details};
+use crate::telemetry::{self, LogOptions};
+use crate::{Exit, Failure, Surroundings};
+
+/// What every command has at hand.
+pub(crate) struct Context<'a, 'b> {
+    global: &'a Global,
+    pub(crate) surroundings: &'a mut Surroundings<'b>,
+}
+
+/// Does what was asked.
+pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit, Failure> {
+    let Cli { global, command } = cli;
+    let mut context = Context { global: &global, surroundings };
+    if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
+        context.start_quiet_logs();
+    }
+    let context = &mut context;
+    match command {
+        Command::Serve(args) => serve::run(context, args),
+        Command::Demo(args) => demo::run(context, &args),
+        Command::Import(args) => import::run(context, args),
+        Command::Topics(args) => topics::run(context, args),
+        Command::Config(args) => config::run(context, &args),
+        Command::Publish(args) => publish::run(context, args),
+        Command::State(args) => tenant::state(context, args),
+        Command::Log(args) => tenant::log(context, args),
+        Command::Explain(args) => tenant::explain(context, args),
+        Command::Preview(args) => tenant::preview(context, args),
+        Command::Drift(args) => list::drift(context, &args),
+        Command::Windows(args) => list::windows(context, &args),
+        Command::SplitBrain(args) => list::split_brain(context, &args),
+        Command::Anomalies(args) => list::anomalies(context, &args),
+        Command::Rebuild(args) => rebuild::run(context, args),
+        Command::Quarantine(args) => quarantine::run(context, args),
+        Command::Completions(args) => completions::run(context, &args),
+    }
+}
+
+impl Context<'_, '_> {
+    /// The configuration in force, with what the command's own flags say.
+    pub(crate) fn config(&self, flags: &[FlagValue]) -> Result<Loaded, Failure> {
+        let file = self.global.config.as_deref();
+        Ok(crate::config::load(file, &self.surroundings.environment, flags)?)
+    }
+
+    pub(crate) fn verbosity(&self) -> u8 {
+        self.global.verbose
+    }
+
+    /// Commands that end by themselves say what matters in their own words; logs only help to look deeper.
+    fn start_quiet_logs(&self) {
+        let options = LogOptions { level: "error".to_owned(), format: "text".to_owned() };
+        let terminal = self.surroundings.messages_are_terminal;
+        let colours = self.surroundings.colours(terminal);
+        // In a test another run of this process logs already, which is as good.
+        let _ = telemetry::start_logs(&options, self.global.verbose, terminal, colours);
+    }
+
+    /// Whom a reading command asks.
+    pub(crate) fn door(&self, place: &Place) -> Result<Door, Failure> {
+        if let Some(url) = &place.url {
+            return Ok(Door::Remote(Remote::new(url)));
+        }
+        let loaded = self.config(&data_dir_flag(place.data_dir.as_deref()))?;
+        let local = Local::open(&loaded.config.data_dir, loaded.config.store, now())?;
+        Ok(Door::Local(local))
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        let usual = if self.surroundings.output_is_terminal { Format::Table } else { Format::Json };
+        self.global.format.unwrap_or(usual)
+    }
+
+    /// A printer for a list.
+    pub(crate) fn printer(&mut self, columns: &'static [Column]) -> Printer<'_> {
+        let (format, terminal) = (self.format(), self.surroundings.output_is_terminal);
+        Printer::new(&mut self.surroundings.output, format, terminal, columns)
+    }
+
+    /// Prints an explanation as the sentences it is made of.
+    pub(crate) fn print_sentences(&mut self, explanation: &RawValue) -> Result<(), OutputError> {
+        let explanation: Explanation =
+            serde_json::from_str(explanation.get()).map_err(|error| OutputError(error.into()))?;
+        let out = &mut self.surroundings.output;
+        for sentence in explanation.sentences {
+            writeln!(out, "{}", sentence.in_line())?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// Prints one thing in full.
+    pub(crate) fn print_one(&mut self, item: &RawValue) -> Result<(), OutputError> {
+        let format = self.format();
+        let out = &mut self.surroundings.output;
+        match format {
+            Format::Json => writeln!(out, "{}", item.get())?,
+            Format::Table => details(out, item)?,
+        }
+        Ok(out.flush()?)
+    }
+
+    /// Says something that is no data.
+    pub(crate) fn say(&mut self, text: &str) {
+        // Nobody listens: nothing is lost that was asked for.
+        let _ = writeln!(self.surroundings.messages, "{text}");
+    }
+}
+
+/// An explanation, as far as it is printed.
+#[derive(Deserialize)]
+struct Explanation {
+    sentences: Vec<Sentence>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct Sentence {
+    text: String,
+    seqs: Vec<u64>,
+    app_events: Vec<String>,
+}
+
+impl Sentence {
+    /// The sentence, and the records it rests on.
+    fn in_line(&self) -> String {
+        let mut rests_on = Vec::new();
+        if !self.seqs.is_empty() {
+            let seqs: Vec<String> = self.seqs.iter().map(u64::to_string).collect();
+            rests_on.push(format!("seq {}", seqs.join(", ")));
+        }
+        if !self.app_events.is_empty() {
+            rests_on.push(format!("app event {}", self.app_events.join(", ")));
+        }
+        if rests_on.is_empty() { self.text.clone() } else { format!("{} [{}]", self.text, rests_on.join("; ")) }
+    }
+}
+
+/// The clock of this machine: where a command begins, never inside a rule.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
+pub(crate) fn data_dir_flag(given: Option<&Path>) -> Vec<FlagValue> {
+    let flag = |path: &Path| FlagValue {
+        key: "data_dir",
+        flag: "--data-dir",
+        value: path.to_string_lossy().into_owned(),
+    };
+    given.map(flag).into_iter().collect()
+}
+
+pub(crate) fn brokers_flag(given: Option<String>) -> Vec<FlagValue> {
+    given.map(|value| FlagValue { key: "kafka.brokers", flag: "--brokers", value }).into_iter().collect()
+}
+
+/// A file, or standard input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Input {
+    Standard,
+    File(PathBuf),
+}
+
+impl Input {
+    pub(crate) fn of(argument: PathBuf) -> Self {
+        if argument.as_os_str() == "-" { Self::Standard } else { Self::File(argument) }
+    }
+}
+
+/// A file could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} cannot be read", path = path.display())]
+pub(crate) struct Unreadable {
+    pub(crate) path: PathBuf,
+    #[source]
+    pub(crate) source: std::io::Error,
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::new(errors)
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        let error = match error {
+            AskError::Open(error) => return error.into(),
+            error => error,
+        };
+        let hint = match &error {
+            AskError::Unreachable { .. } => Some("is the server running, and is this its address?".to_owned()),
+            AskError::Problem { code, .. } => hint_for(code),
+            AskError::Query(error) => hint_for(error.code()),
+            _ => None,
+        };
+        let failure = Self::new(error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// The same for an answer of this machine and of a server.
+fn hint_for(code: &str) -> Option<String> {
+    let hint = match code {
+        "not-found" => "keys are compared letter by letter; `realm-ledger state` lists them all",
+        "shard-unavailable" | "shard-halted" => "the server's log and /readyz say why",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,179 @@
+//! `quarantine list`, `show` and `retry`.
+//!
+//! A retry must not make one copy of a ledger differ from another (I-5), nor take an event twice (I-3). So it
+//! takes the way of any event: a ledger that Kafka feeds gets it from the lifecycle topic, keyed as `publish`
+//! keys, where every copy sees it; one that was only imported imports it, from a source of its own that is
+//! taken once. The refused record stays what it is, evidence of what came.
+
+use ledger_core::event::Event;
+use ledger_ingest::decode::{Message, decode};
+use ledger_ingest::import::{ImportOptions, import};
+use ledger_ingest::kafka::Sender;
+use ledger_record::json::event::to_json;
+use ledger_record::json::time::parse_instant;
+use ledger_record::rejection::Rejection;
+use ledger_store::DataDir;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::tenant::payload;
+use super::{Context, brokers_flag, data_dir_flag, now};
+use crate::ask::{Door, PAGE, Question};
+use crate::cli::{Everything, Item, Quarantine, QuarantineRetry, QuarantineShow};
+use crate::config::Config;
+use crate::output::{OutputError, QUARANTINE};
+use crate::{Exit, Failure};
+
+/// Why an item is not fed through again.
+#[derive(Debug, thiserror::Error)]
+enum RetryError {
+    #[error("of item {item} only the SHA-256 was kept, as it was no JSON")]
+    DigestOnly { item: Item },
+    #[error("item {item} had no body")]
+    NoBody { item: Item },
+    #[error("item {item} is still no event, and was not sent")]
+    StillRefused {
+        item: Item,
+        #[source]
+        rejection: Rejection,
+    },
+    #[error("item {item} was refused again")]
+    RefusedAgain { item: Item },
+}
+
+/// As much of an item as a retry needs.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept {
+    source_time: Option<String>,
+    #[serde(default)]
+    headers: Vec<Header>,
+    body: Option<Body>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    name: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    json: Option<String>,
+}
+
+pub(super) fn run(context: &mut Context<'_, '_>, command: Quarantine) -> Result<Exit, Failure> {
+    match command {
+        Quarantine::List(args) => list(context, &args),
+        Quarantine::Show(QuarantineShow { item, place }) => {
+            let item = fetch(&context.door(&place)?, &item)?;
+            context.print_one(&item)?;
+            Ok(Exit::Done)
+        }
+        Quarantine::Retry(args) => retry(context, args),
+    }
+}
+
+fn list(context: &mut Context<'_, '_>, args: &Everything) -> Result<Exit, Failure> {
+    let door = context.door(&args.place)?;
+    let mut cursor = None;
+    let mut printer = context.printer(QUARANTINE);
+    loop {
+        let answer = door.ask(&Question::Quarantine { cursor, limit: PAGE })?;
+        for item in &answer.items {
+            printer.item(item)?;
+        }
+        cursor = answer.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    printer.finish()?;
+    Ok(Exit::Done)
+}
+
+fn fetch(door: &Door, item: &Item) -> Result<Box<RawValue>, Failure> {
+    let Item { shard, seq } = item.clone();
+    Ok(payload(door.ask(&Question::QuarantineItem { shard, seq })?.item)?)
+}
+
+fn retry(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exit, Failure> {
+    let QuarantineRetry { item, brokers, place } = args;
+    let kept = fetch(&context.door(&place)?, &item)?;
+    let event = read_again(&item, &kept)?;
+    let line = serde_json::to_string(&to_json(&event)).map_err(|error| OutputError(error.into()))?;
+    let mut flags = data_dir_flag(place.data_dir.as_deref());
+    let named_brokers = brokers.brokers.is_some();
+    flags.extend(brokers_flag(brokers.brokers));
+    let config = context.config(&flags)?.config;
+    let by_kafka = named_brokers || place.url.is_some() || is_fed_by_kafka(&config, &item)?;
+    if by_kafka { send(context, config, &item, &line) } else { take(context, &config, &item, &line) }
+}
+
+/// What was kept, through the decoder of today. Its key is left aside: it is keyed anew.
+fn read_again(item: &Item, kept: &RawValue) -> Result<Event, Failure> {
+    let kept: Kept = serde_json::from_str(kept.get()).map_err(Failure::new)?;
+    let text = match kept.body {
+        None => return Err(RetryError::NoBody { item: item.clone() }.into()),
+        Some(Body { json: None }) => return Err(RetryError::DigestOnly { item: item.clone() }.into()),
+        Some(Body { json: Some(text) }) => text,
+    };
+    let headers: Vec<(String, Vec<u8>)> =
+        kept.headers.into_iter().map(|header| (header.name, header.value.into_bytes())).collect();
+    let timestamp = kept.source_time.and_then(|text| parse_instant(&text).ok());
+    let message = Message { key: None, value: Some(text.as_bytes()), headers: &headers, timestamp };
+    match decode(&message) {
+        Ok(incoming) => Ok(incoming.event),
+        Err(rejection) => Err(RetryError::StillRefused { item: item.clone(), rejection }.into()),
+    }
+}
+
+/// A topic whose cluster is known has been read from Kafka.
+fn is_fed_by_kafka(config: &Config, item: &Item) -> Result<bool, Failure> {
+    let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
+    Ok(data.identity(&item.shard.topic)?.is_some_and(|identity| identity.cluster_id.is_some()))
+}
+
+fn send(context: &mut Context<'_, '_>, config: Config, item: &Item, line: &str) -> Result<Exit, Failure> {
+    let mut options = config.kafka;
+    options.topics = vec![item.shard.topic.clone()];
+    let mut sender = Sender::connect(&options)?;
+    sender.send(line.as_bytes())?;
+    sender.settle()?;
+    context.say(&format!("item {item} was sent to {} once more", item.shard.topic));
+    Ok(Exit::Done)
+}
+
+fn take(context: &mut Context<'_, '_>, config: &Config, item: &Item, line: &str) -> Result<Exit, Failure> {
+    let data = DataDir::open(&config.data_dir, config.store.clone())?;
+    let options = ImportOptions {
+        source: format!("retry:{item}"),
+        topic: item.shard.topic.clone(),
+        partitions: None,
+        now: now(),
+    };
+    let report = import(&data, format!("{line}\n").as_bytes(), &options, &mut |_, _| {})?;
+    if report.applied.refused > 0 {
+        return Err(RetryError::RefusedAgain { item: item.clone() }.into());
+    }
+    let said = match (report.already_taken, report.applied.appended) {
+        (0, 0) => "repeats an event that is recorded",
+        (0, _) => "is recorded now",
+        (_, _) => "was retried before; nothing to do",
+    };
+    context.say(&format!("item {item} {said}"));
+    Ok(Exit::Done)
+}
+
+impl From<RetryError> for Failure {
+    fn from(error: RetryError) -> Self {
+        let hint = match error {
+            RetryError::DigestOnly { .. } | RetryError::NoBody { .. } => {
+                "the source has the bytes; correct it there, then `publish` or `import` it"
+            }
+            RetryError::StillRefused { .. } => "correct the event, then `publish` or `import` it",
+            RetryError::RefusedAgain { .. } => "`quarantine list` says why, as its newest item",
+        };
+        Self::new(error).hint(hint)
+    }
+}

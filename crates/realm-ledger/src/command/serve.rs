@@ -1,0 +1,40 @@
+//! `serve`: the ledger runs until it is told to stop.
+
+use std::time::Duration;
+
+use super::{Context, brokers_flag, data_dir_flag};
+use crate::cli::Serve;
+use crate::config::FlagValue;
+use crate::serving::Serving;
+use crate::{Exit, Failure, telemetry};
+
+/// How often it is looked whether everything still runs.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// It ended without having been asked to.
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger stopped by itself; the log says why")]
+struct Stopped;
+
+pub(super) fn run(context: &mut Context<'_, '_>, args: Serve) -> Result<Exit, Failure> {
+    let Serve { data_dir, brokers, listen } = args;
+    let mut flags = data_dir_flag(data_dir.as_deref());
+    flags.extend(brokers_flag(brokers));
+    flags.extend(listen.map(|value| FlagValue { key: "http.listen", flag: "--listen", value }));
+    let config = context.config(&flags)?.config;
+    let terminal = context.surroundings.messages_are_terminal;
+    let colours = context.surroundings.colours(terminal);
+    telemetry::start_logs(&config.log, context.verbosity(), terminal, colours)?;
+    let serving = Serving::start(&config)?;
+    let signals = serving.signals()?;
+    loop {
+        if signals.came_within(LOOK) {
+            serving.drain();
+            return Ok(Exit::Done);
+        }
+        if serving.has_failed() {
+            serving.drain();
+            return Err(Failure::new(Stopped).hint("restart it; nothing is lost, Kafka sends again what was not written"));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The configuration: defaults ← TOML file ← environment ← flags.
+//!
+//! Each crate owns its options; this module only maps names to them. One table ([`setting::SETTINGS`]) knows
+//! every key: what is not in it is refused, with its place and a suggestion; `config show` and
+//! `deploy/realm-ledger.toml` are printed from the same table, so neither can lie.
+//!
+//! ```text
+//!   kafka.check_interval = "60s"                 in the file, under [kafka]
+//!   REALM_LEDGER_KAFKA__CHECK_INTERVAL=60s       in the environment: upper case, "." is "__"
+//!   REALM_LEDGER_KAFKA__CLIENT__SASL_PASSWORD=…  a librdkafka property: "_" is "."
+//!   REALM_LEDGER_CONFIG=/etc/realm-ledger.toml   which file, unless --config says so
+//! ```
+//!
+//! Lists are comma-separated in the environment. Variables that Kubernetes makes up for a service called
+//! `realm-ledger` (`REALM_LEDGER_SERVICE_…`, `REALM_LEDGER_PORT…`) are none of ours and are left alone.
+
+mod error;
+mod layer;
+mod setting;
+mod show;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use ledger_ingest::kafka::KafkaOptions;
+use ledger_store::StoreOptions;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use layer::{FlagValue, load};
+pub use show::{Shown, documented};
+
+use crate::telemetry::LogOptions;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the ledger is kept.
+    pub data_dir: PathBuf,
+    /// What the store may use of the machine.
+    pub store: StoreOptions,
+    /// Where the events come from and the decisions go.
+    pub kafka: KafkaOptions,
+    /// Where questions are answered.
+    pub http: HttpOptions,
+    /// What the server tells of itself.
+    pub log: LogOptions,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("realm-ledger-data"),
+            store: StoreOptions::default(),
+            kafka: KafkaOptions::default(),
+            http: HttpOptions::default(),
+            log: LogOptions::default(),
+        }
+    }
+}
+
+/// The HTTP interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpOptions {
+    /// Address and port.
+    pub listen: String,
+    /// What the interface itself wants to know.
+    pub options: ledger_api::http::Options,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".to_owned(), options: ledger_api::http::Options::default() }
+    }
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// It was not set.
+    Default,
+    /// A line of the file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Environment(String),
+    /// A flag of the command line.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// The configuration in force, and where each value that was set comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Loaded {
+    /// Where the value of a key comes from.
+    pub fn origin(&self, key: &str) -> &Origin {
+        self.origins.get(key).unwrap_or(&Origin::Default)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn load_text(text: &str) -> Result<Loaded, ConfigErrors> {
+    load(Some(file(text).path()), &BTreeMap::new(), &[])
+}
+
+fn faults(result: Result<Loaded, ConfigErrors>, file: &Path) -> String {
+    result.unwrap_err().to_string().replace(&*file.to_string_lossy(), "FILE")
+}
+
+fn value_of<'a>(shown: &'a [Shown<'_>], key: &str) -> &'a Shown<'a> {
+    shown.iter().find(|shown| shown.key == key).unwrap()
+}
+
+#[test]
+fn flags_come_before_the_environment_before_the_file_before_the_defaults() {
+    let file = file("data_dir = 'a'\n[kafka]\nbrokers = 'file:1'\ngroup = 'file'\ncheck_interval = '5s'\n");
+    let environment =
+        environment(&[("REALM_LEDGER_KAFKA__BROKERS", "env:1"), ("REALM_LEDGER_KAFKA__GROUP", "env")]);
+    let flags = [FlagValue { key: "kafka.brokers", flag: "--brokers", value: "flag:1".to_owned() }];
+    let loaded = load(Some(file.path()), &environment, &flags).unwrap();
+    let kafka = &loaded.config.kafka;
+    assert_eq!(kafka.brokers, "flag:1");
+    assert_eq!(kafka.group, "env");
+    assert_eq!(kafka.check_interval, Duration::from_secs(5));
+    assert_eq!(kafka.topics, ["realm.lifecycle"]);
+    assert_eq!(loaded.origin("kafka.brokers").to_string(), "flag --brokers");
+    assert_eq!(
+        loaded.origin("kafka.group").to_string(),
+        "environment variable REALM_LEDGER_KAFKA__GROUP"
+    );
+    assert_eq!(loaded.origin("kafka.check_interval").to_string(), format!("{}:5", file.path().display()));
+    assert_eq!(loaded.origin("kafka.topics"), &Origin::Default);
+}
+
+#[test]
+fn the_file_is_named_by_the_environment_unless_a_flag_names_it() {
+    let (one, other) = (file("data_dir = 'one'"), file("data_dir = 'other'"));
+    let environment = environment(&[("REALM_LEDGER_CONFIG", &one.path().to_string_lossy())]);
+    assert_eq!(load(None, &environment, &[]).unwrap().config.data_dir, Path::new("one"));
+    assert_eq!(load(Some(other.path()), &environment, &[]).unwrap().config.data_dir, Path::new("other"));
+}
+
+#[test]
+fn every_fault_is_told_with_its_place_and_what_was_meant() {
+    let file = file(
+        "data_dri = 'x'\n[store]\nblock_cache = 256\n[kafka]\nbroker = 'b'\n[kafka.client]\n'auto.offset.reset' = 'latest'\n[cafka]\nx = 1\n",
+    );
+    let told = faults(load(Some(file.path()), &BTreeMap::new(), &[]), file.path());
+    assert_eq!(
+        told,
+        "the configuration cannot be used, for 5 reasons\
+         \n  FILE:8: there is no setting cafka; `realm-ledger config show` lists them all\
+         \n  FILE:1: there is no setting data_dri; did you mean data_dir?\
+         \n  FILE:5: there is no setting kafka.broker; did you mean kafka.brokers?\
+         \n  FILE:3: store.block_cache is to be a size above 0 with its unit (B KiB MiB GiB TiB), such as \"256MiB\"\
+         \n  FILE:7: kafka.client.auto.offset.reset: client property \"auto.offset.reset\" is fixed by the \
+         ledger: exactly-once ingestion rests on it; remove it"
+    );
+}
+
+#[test]
+fn an_unknown_variable_is_refused_with_a_suggestion_but_not_those_of_kubernetes() {
+    let typo = environment(&[("REALM_LEDGER_KAFKA_BROKERS", "b:1")]);
+    let told = load(None, &typo, &[]).unwrap_err().to_string();
+    assert!(told.ends_with("did you mean REALM_LEDGER_KAFKA__BROKERS?"), "{told}");
+    let kubernetes = environment(&[
+        ("REALM_LEDGER_SERVICE_HOST", "10.0.0.1"),
+        ("REALM_LEDGER_PORT", "tcp://10.0.0.1:8080"),
+        ("REALM_LEDGER_PORT_8080_TCP_PROTO", "tcp"),
+    ]);
+    assert_eq!(load(None, &kubernetes, &[]).unwrap(), Loaded::default());
+}
+
+#[test]
+fn no_toml_is_told_with_its_line() {
+    let file = file("data_dir = 'a'\n[kafka\n");
+    let told = faults(load(Some(file.path()), &BTreeMap::new(), &[]), file.path());
+    assert!(told.contains("FILE:2: "), "{told}");
+    let missing = load(Some(Path::new("/nowhere/at-all.toml")), &BTreeMap::new(), &[]).unwrap_err();
+    assert!(missing.to_string().contains("/nowhere/at-all.toml could not be read"), "{missing}");
+}
+
+#[test]
+fn values_that_cannot_go_together_are_refused() {
+    let told = load_text("[store]\nblock_cache = '1MiB'\nwrite_buffer = '2MiB'").unwrap_err().to_string();
+    assert!(told.contains("store.write_buffer is to be at most store.block_cache"), "{told}");
+    let told = load_text("[log]\nlevel = 'loud=very'\nformat = 'xml'").unwrap_err().to_string();
+    assert!(told.contains("log.level is to be a level"), "{told}");
+    assert!(told.contains("log.format is to be one of auto, text, json"), "{told}");
+}
+
+#[test]
+fn secrets_are_masked_wherever_they_come_from() {
+    let file = file(
+        "[kafka.client]\n\"sasl.password\" = 'hunter2'\nsecurity.protocol = 'sasl_ssl'\n\
+         \"sasl.jaas.config\" = 'hunter2'\n\"ssl.key.pem\" = 'hunter2'\n\"sasl.oauthbearer.client.secret\" = 'hunter2'\n",
+    );
+    let environment = environment(&[("REALM_LEDGER_KAFKA__CLIENT__SSL_KEYSTORE_PASSWORD", "hunter2")]);
+    let loaded = load(Some(file.path()), &environment, &[]).unwrap();
+    assert_eq!(loaded.config.kafka.client.get("security.protocol").map(String::as_str), Some("sasl_ssl"));
+    assert_eq!(loaded.config.kafka.client.len(), 6);
+    let shown = loaded.shown();
+    assert!(shown.iter().all(|shown| !shown.value.contains("hunter2")));
+    assert_eq!(value_of(&shown, "kafka.client.\"ssl.keystore.password\"").value, "\"********\"");
+    assert_eq!(value_of(&shown, "kafka.client.\"security.protocol\"").value, "\"sasl_ssl\"");
+}
+
+#[test]
+fn an_empty_text_is_none_where_none_is_possible() {
+    let loaded = load_text("[kafka]\ndecisions_topic = ''\ninstance = 'node-1'").unwrap();
+    assert_eq!(loaded.config.kafka.decisions_topic, None);
+    assert_eq!(loaded.config.kafka.instance.as_deref(), Some("node-1"));
+    let shown = loaded.shown();
+    assert_eq!(value_of(&shown, "kafka.decisions_topic").value, "\"\"");
+}
+
+#[test]
+fn what_is_shown_is_a_configuration_again() {
+    let mut loaded = Loaded::default();
+    loaded.config.kafka.topics = vec!["a".to_owned(), "b\"c".to_owned()];
+    loaded.config.kafka.check_interval = Duration::from_millis(1500);
+    loaded.config.store.block_cache_bytes = 3 << 30;
+    let lines: Vec<String> =
+        loaded.shown().iter().map(|shown| format!("{} = {}", shown.key, shown.value)).collect();
+    assert_eq!(load_text(&lines.join("\n")).unwrap().config, loaded.config);
+}
+
+#[test]
+fn the_default_file_has_every_key_with_a_comment_and_equals_the_defaults() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/realm-ledger.toml");
+    let expected = documented();
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, expected, "write it anew with BLESS=1");
+    assert_eq!(load(Some(&path), &BTreeMap::new(), &[]).unwrap().config, Config::default());
+    for setting in setting::SETTINGS {
+        let name = setting.key.rsplit('.').next().unwrap();
+        let at = found.lines().position(|line| {
+            line.starts_with(&format!("{name} = ")) || line == format!("[{}]", setting.key)
+        });
+        let before = found.lines().nth(at.unwrap() - 1).unwrap();
+        assert!(before.starts_with("# "), "{} has no comment", setting.key);
+    }
+}

@@ -1,0 +1,107 @@
+//! Data on standard output: NDJSON as it was answered, or tables for people.
+//!
+//! In JSON nothing is touched: what a server or the data directory answered goes out letter by letter, one
+//! object a line. Tables show the columns that matter, a page at a time, so that a list of any length needs
+//! no more memory than a page.
+
+mod columns;
+mod details;
+
+use std::io::{self, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+pub(crate) use columns::{ANOMALIES, Column, LOG, QUARANTINE, SPLIT_BRAIN, STATES, WINDOWS};
+pub(crate) use details::details;
+
+use crate::cli::Format;
+
+/// Rows of one table; a longer list is printed as several.
+const ROWS_PER_TABLE: usize = 500;
+
+/// Standard output could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output cannot be written")]
+pub struct OutputError(#[from] pub io::Error);
+
+impl OutputError {
+    /// The reader went away.
+    pub fn is_closed(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
+/// Prints items of one kind.
+pub(crate) struct Printer<'a> {
+    out: &'a mut dyn Write,
+    format: Format,
+    terminal: bool,
+    columns: &'static [Column],
+    rows: Vec<Vec<String>>,
+}
+
+impl<'a> Printer<'a> {
+    pub(crate) fn new(
+        out: &'a mut dyn Write,
+        format: Format,
+        terminal: bool,
+        columns: &'static [Column],
+    ) -> Self {
+        Self { out, format, terminal, columns, rows: Vec::new() }
+    }
+
+    /// Prints an item, at once or with the table it is in.
+    pub(crate) fn item(&mut self, item: &RawValue) -> Result<(), OutputError> {
+        match self.format {
+            Format::Json => writeln!(self.out, "{}", item.get())?,
+            Format::Table => {
+                // What this program or its server has written is JSON.
+                let value: Value = serde_json::from_str(item.get()).unwrap_or_default();
+                self.rows.push(self.columns.iter().map(|column| column.cell(&value)).collect());
+                if self.rows.len() >= ROWS_PER_TABLE {
+                    self.print_rows()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints what is left.
+    pub(crate) fn finish(mut self) -> Result<(), OutputError> {
+        if !self.rows.is_empty() {
+            self.print_rows()?;
+        }
+        Ok(self.out.flush()?)
+    }
+
+    fn print_rows(&mut self) -> Result<(), OutputError> {
+        let rows = std::mem::take(&mut self.rows);
+        // A column that is empty throughout says nothing.
+        let used: Vec<usize> = (0..self.columns.len())
+            .filter(|at| rows.iter().any(|row| row.get(*at).is_some_and(|cell| !cell.is_empty())))
+            .collect();
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        if self.terminal {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        } else {
+            table.force_no_tty();
+        }
+        table.set_header(used.iter().map(|at| self.columns[*at].title.to_uppercase()));
+        for mut row in rows {
+            table.add_row(used.iter().map(|at| std::mem::take(&mut row[*at])));
+        }
+        for line in table.lines() {
+            writeln!(self.out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// What this program has to say itself, as JSON.
+pub(crate) fn raw(item: &impl Serialize) -> Result<Box<RawValue>, OutputError> {
+    to_raw_value(item).map_err(|error| OutputError(error.into()))
+}

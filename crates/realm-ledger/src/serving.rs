@@ -1,0 +1,194 @@
+//! A running ledger: data directory, ingestion, publisher and HTTP, wired together.
+//!
+//! ```text
+//!   start:  port ─► data directory ─► ingestion ─► publisher ─► HTTP     what can be refused comes first
+//!   drain:  HTTP takes no more ─► ingestion writes what it began ─► publisher tells it ─► open answers end
+//! ```
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use ledger_api::http::{self, Api};
+use ledger_api::query::Ledger;
+use ledger_ingest::kafka::{Ingest, KafkaError, Publisher, StartError};
+use ledger_store::{Catalog, DataDir};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use crate::config::Config;
+use crate::telemetry::{self, TelemetryError};
+use crate::{Exit, Failure};
+
+/// How long what still runs after a drain may take to notice.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// Why a ledger does not run, apart from what the data directory and Kafka say.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    /// The port cannot be had.
+    #[error("{listen} cannot be listened to")]
+    Listen {
+        /// As it was asked for.
+        listen: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The system gives no threads or signals.
+    #[error("the runtime cannot be started")]
+    Runtime(#[source] io::Error),
+    /// The publisher has no client.
+    #[error("the publisher cannot be started")]
+    Publisher(#[source] KafkaError),
+}
+
+/// A ledger that runs until it is drained.
+pub(crate) struct Serving {
+    runtime: Runtime,
+    catalog: Arc<Catalog>,
+    ingest: Ingest,
+    publisher: Option<Publisher>,
+    http: JoinHandle<io::Result<()>>,
+    close_http: oneshot::Sender<()>,
+    address: SocketAddr,
+}
+
+impl Serving {
+    pub(crate) fn start(config: &Config) -> Result<Self, Failure> {
+        let metrics = telemetry::start_metrics()?;
+        let listener = listen(&config.http.listen)?;
+        let data = Arc::new(DataDir::open(&config.data_dir, config.store.clone())?);
+        let catalog = Arc::new(Catalog::default());
+        let runtime = Builder::new_multi_thread().enable_all().thread_name("http").build();
+        let runtime = runtime.map_err(ServeError::Runtime)?;
+        let ledger = Arc::new(Ledger::of_catalog(Arc::clone(&catalog)));
+        let render = Arc::new(move || metrics.render());
+        let api = Api::new(ledger, render, config.http.options.clone());
+        let ingest = Ingest::start(data, Arc::clone(&catalog), config.kafka.clone())?;
+        let publisher = match Publisher::start(Arc::clone(&catalog), config.kafka.clone()) {
+            Ok(publisher) => publisher,
+            Err(failed) => {
+                ingest.stop();
+                return Err(ServeError::Publisher(failed).into());
+            }
+        };
+        let address = listener.local_addr().map_err(ServeError::Runtime)?;
+        let (close_http, closed) = oneshot::channel::<()>();
+        let http = runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            // A sender that is gone means the same as one that spoke.
+            http::serve(listener, api, async { drop(closed.await) }).await
+        });
+        info!(url = %format_args!("http://{address}"), data_dir = %config.data_dir.display(), "ready");
+        Ok(Self { runtime, catalog, ingest, publisher, http, close_http, address })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Something that should never end has ended.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.ingest.is_finished() || self.http.is_finished()
+    }
+
+    /// Ends in order: nothing that was begun is lost, and nothing that was recorded stays untold.
+    pub(crate) fn drain(self) {
+        info!("draining");
+        // The server may have ended by itself.
+        let _ = self.close_http.send(());
+        self.ingest.stop();
+        if let Some(publisher) = self.publisher {
+            publisher.stop();
+        }
+        match self.runtime.block_on(self.http) {
+            Ok(Ok(())) => {}
+            Ok(Err(failed)) => error!(error = %failed, "the HTTP interface failed"),
+            Err(failed) => error!(error = %failed, "the HTTP interface failed"),
+        }
+        self.runtime.shutdown_timeout(LAST_WAIT);
+        info!("drained");
+    }
+
+    /// Begins to listen for SIGTERM and SIGINT. The first is handed on, the second ends the process at once:
+    /// whoever asks twice does not want to wait.
+    pub(crate) fn signals(&self) -> Result<Signals, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (told, heard) = mpsc::channel();
+        let _inside = self.runtime.enter();
+        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Runtime)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Runtime)?;
+        self.runtime.spawn(async move {
+            let mut count = 0;
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                count += 1;
+                if count > 1 {
+                    warn!("a second signal: ending at once; what was not written comes again from Kafka");
+                    std::process::exit(i32::from(Exit::Failed.code()));
+                }
+                let _ = told.send(());
+            }
+        });
+        Ok(Signals(heard))
+    }
+}
+
+/// Signals to end.
+pub(crate) struct Signals(Receiver<()>);
+
+impl Signals {
+    /// Whether one came before the time was over.
+    pub(crate) fn came_within(&self, time: Duration) -> bool {
+        match self.0.recv_timeout(time) {
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
+            Err(RecvTimeoutError::Timeout) => false,
+        }
+    }
+}
+
+fn listen(listen: &str) -> Result<TcpListener, ServeError> {
+    let failed = |source| ServeError::Listen { listen: listen.to_owned(), source };
+    let listener = TcpListener::bind(listen).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        match &error {
+            ServeError::Listen { .. } => {
+                Self::new(error).hint("another process may have the port; choose one with --listen or http.listen")
+            }
+            ServeError::Runtime(_) | ServeError::Publisher(_) => Self::new(error),
+        }
+    }
+}
+
+impl From<TelemetryError> for Failure {
+    fn from(error: TelemetryError) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Open(error) => error.into(),
+            error @ StartError::OtherCluster(_) => Self::new(error).exit(Exit::OtherLedger),
+            error => Self::new(error),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What a run of the program finds around it: streams, terminals, environment.
+//!
+//! Handed in rather than looked up, so that a test sees exactly what a user would see.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Write};
+
+/// Streams and environment of one run.
+pub struct Surroundings<'a> {
+    /// Environment variables. Those that are not Unicode are not ours and are left out.
+    pub environment: BTreeMap<String, String>,
+    /// Standard input.
+    pub input: Box<dyn BufRead + Send + 'a>,
+    /// Standard output: data, nothing else.
+    pub output: Box<dyn Write + Send + 'a>,
+    /// Standard error: everything that is not data.
+    pub messages: Box<dyn Write + Send + 'a>,
+    /// A person reads the output.
+    pub output_is_terminal: bool,
+    /// A person reads the messages.
+    pub messages_are_terminal: bool,
+}
+
+impl Surroundings<'static> {
+    /// Those of this process.
+    pub fn of_process() -> Self {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self {
+            environment,
+            input: Box::new(BufReader::new(std::io::stdin())),
+            output: Box::new(BufWriter::new(std::io::stdout())),
+            messages: Box::new(std::io::stderr()),
+            output_is_terminal: std::io::stdout().is_terminal(),
+            messages_are_terminal: std::io::stderr().is_terminal(),
+        }
+    }
+}
+
+impl Surroundings<'_> {
+    /// Whether a stream may be coloured: a terminal, and the user did not object (<https://no-color.org>).
+    pub fn colours(&self, terminal: bool) -> bool {
+        terminal && self.environment.get("NO_COLOR").is_none_or(String::is_empty)
+    }
+}
+
+impl std::fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings")
+            .field("output_is_terminal", &self.output_is_terminal)
+            .field("messages_are_terminal", &self.messages_are_terminal)
+            .finish_non_exhaustive()
+    }
+}

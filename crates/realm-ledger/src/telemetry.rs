@@ -1,0 +1,119 @@
+//! Logs and metrics.
+//!
+//! A level says what the operator must do: **error** act now, **warn** look soon, **info** nothing, the life
+//! of the process (started, assigned, drained), **debug** nothing, for its developers. Logs go to stderr:
+//! text on a terminal, else JSON, one object a line. Metrics are kept in one Prometheus recorder; whoever
+//! serves `/metrics` is handed the function that renders them.
+
+use std::sync::OnceLock;
+
+use metrics::{describe_gauge, gauge};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// What the process tells of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogOptions {
+    /// A level, or one per module.
+    pub level: String,
+    /// `auto`, `text` or `json`.
+    pub format: String,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: "auto".to_owned() }
+    }
+}
+
+/// Telemetry could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The level is none.
+    #[error("log.level {level:?} is no level")]
+    Level {
+        /// What was given.
+        level: String,
+    },
+    /// Something in this process logs already.
+    #[error("logging cannot begin")]
+    Logs(#[from] TryInitError),
+    /// The recorder cannot be made.
+    #[error("metrics cannot begin")]
+    Metrics(#[from] BuildError),
+}
+
+/// The filter that a level stands for; none if it is no level.
+pub(crate) fn filter(level: &str) -> Option<EnvFilter> {
+    EnvFilter::try_new(level).ok().filter(|_| !level.trim().is_empty())
+}
+
+/// Begins to log to stderr. `verbosity` counts the `-v`: 1 is debug, 2 is trace, whatever the level says.
+pub(crate) fn start_logs(
+    options: &LogOptions,
+    verbosity: u8,
+    terminal: bool,
+    colours: bool,
+) -> Result<(), TelemetryError> {
+    let level = match verbosity {
+        0 => options.level.as_str(),
+        1 => "debug",
+        _ => "trace",
+    };
+    let filter = filter(level).ok_or_else(|| TelemetryError::Level { level: level.to_owned() })?;
+    let json = match options.format.as_str() {
+        "json" => true,
+        "text" => false,
+        _ => !terminal,
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        builder.json().flatten_event(true).with_current_span(false).finish().try_init()?;
+    } else {
+        builder.with_ansi(colours).with_target(verbosity > 0).finish().try_init()?;
+    }
+    Ok(())
+}
+
+const BUILD_INFO: &str = "realm_ledger_build_info";
+
+/// Upper bounds of the histograms in seconds: from a cached read to a stuck disk.
+const SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Begins to count, once for the process; answers what renders the metrics.
+pub(crate) fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
+        .install_recorder()?;
+    describe_gauge!(BUILD_INFO, "Always 1; which program this is.");
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    ledger_ingest::metric::describe();
+    ledger_api::http::describe();
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_modules_are_filters_and_nonsense_is_none() {
+        assert!(filter("info").is_some());
+        assert!(filter("info,ledger_ingest=debug").is_some());
+        assert!(filter("").is_none());
+        assert!(filter("info,ledger_ingest=loud").is_none());
+    }
+
+    #[test]
+    fn the_build_is_among_the_metrics() {
+        let rendered = start_metrics().unwrap().render();
+        let expected = format!("realm_ledger_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        assert!(rendered.contains(&expected), "{rendered}");
+    }
+}
