@@ -1,13 +1,15 @@
 //! Two ways to lay out the log, on the same records, by hand:
 //!
 //! ```text
-//! cargo bench -p ledger-store --bench layout -- [events] [tenants] [directory]
+//! cargo bench -p ledger-store --bench layout -- [events] [tenants] [directory] [batch]
 //! ```
 //!
 //! - **B**: records under `stream ‖ seq`, positions point to them. What the store does.
 //! - **C**: records under their position, `stream ‖ seq` points to them.
 //!
-//! Both with the options of the store, sorted synced batches and the head in a family of its own. The records
+//! And the store itself, for what the rest costs: the fold, ids, tenants, index.
+//!
+//! B and C run with the options of the store, sorted synced batches and the head in a family of its own. The records
 //! are those of lives that the fold went through, each tenant's in its own order, tenants at random. What it
 //! costs to make them is taken off: the CPU time of this thread while it makes them, and the wall time.
 #![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
@@ -20,6 +22,8 @@ use std::time::{Duration, Instant};
 
 use ledger_record::key::log;
 use ledger_record::record::{Record, Stream};
+use ledger_record::rows::SourcePosition;
+use ledger_store::{Arrival, DataDir, FutureLimit, ShardId, SourceIdentity, StoreOptions};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, IteratorMode, Options,
     ReadOptions, WaitForCompactOptions, WriteBatch, WriteOptions,
@@ -28,7 +32,7 @@ use rocksdb::{
 #[path = "layout/lives.rs"]
 mod lives;
 
-use lives::{Lives, client};
+use lives::{Lives, client, coordinates};
 
 type Failure = Box<dyn Error>;
 
@@ -47,8 +51,10 @@ fn main() -> Result<(), Failure> {
     let events = arguments.next().map_or(Ok(2_000_000), |text| text.parse())?;
     let tenants = arguments.next().map_or(Ok(events / 20), |text| text.parse())?;
     let dir = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
+    let batches =
+        arguments.next().map_or(Ok(vec![1_000, 10_000]), |text| text.parse().map(|one| vec![one]))?;
     println!("{events} events, {tenants} tenants");
-    for batch in [1_000, 10_000] {
+    for batch in batches {
         for layout in [Layout::B, Layout::C] {
             let path = dir.join(format!("layout-{layout:?}-{batch}"));
             if path.exists() {
@@ -57,6 +63,12 @@ fn main() -> Result<(), Failure> {
             run(layout, &path, events, tenants, batch)?;
             fs::remove_dir_all(&path)?;
         }
+        let path = dir.join(format!("layout-store-{batch}"));
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        fill_store(&path, events, tenants, batch)?;
+        fs::remove_dir_all(&path)?;
     }
     Ok(())
 }
@@ -96,7 +108,7 @@ fn fill(db: &DB, layout: Layout, events: u64, tenants: u64, batch: u64) -> Resul
         let cpu = thread_cpu()?;
         let mut records = Vec::new();
         for position in position..events.min(position + batch) {
-            let (stream, seq, record) = lives.next(position)?;
+            let (stream, seq, record) = lives.next_record(position)?;
             value_bytes += record.len();
             records.push((log::log(&stream, seq), position, record));
         }
@@ -119,6 +131,50 @@ fn fill(db: &DB, layout: Layout, events: u64, tenants: u64, batch: u64) -> Resul
     println!("  settled          {:>10.0} events/s", rate(settled));
     println!("  CPU              {:>10.2} µs/event", cpu.as_secs_f64() * 1e6 / events as f64);
     Ok(())
+}
+
+/// The store with all it writes.
+fn fill_store(path: &Path, events: u64, tenants: u64, batch: u64) -> Result<(), Failure> {
+    println!("the store, batches of {batch}");
+    let data_dir = DataDir::open(path, StoreOptions::default())?;
+    let identity = SourceIdentity { cluster_id: None, topic_id: None, partitions: 1 };
+    data_dir.bind("realm.lifecycle", &identity)?;
+    let mut shard = data_dir.open_shard(&ShardId { topic: "realm.lifecycle".to_owned(), partition: 0 })?;
+    let mut lives = Lives::new(tenants)?;
+    let cpu_before = process_cpu()?;
+    let (mut making_cpu, mut writing) = (Duration::ZERO, Duration::ZERO);
+    let mut position = 0;
+    while position < events {
+        let cpu = thread_cpu()?;
+        let arrivals = (position..events.min(position + batch)).map(|offset| arrival(&mut lives, offset));
+        let arrivals: Vec<_> = arrivals.collect::<Result<_, _>>()?;
+        making_cpu += thread_cpu()?.saturating_sub(cpu);
+        position += arrivals.len() as u64;
+        let begun = Instant::now();
+        let mut batch = shard.begin();
+        for arrival in arrivals {
+            batch.offer(arrival)?;
+        }
+        batch.advance("realm.lifecycle", SourcePosition::Kafka { next_offset: position, leader_epoch: None });
+        batch.commit()?;
+        writing += begun.elapsed();
+    }
+    if shard.head().next_position != events {
+        return Err(format!("{} of {events} records", shard.head().next_position).into());
+    }
+    drop(shard);
+    let cpu = process_cpu()?.saturating_sub(cpu_before).saturating_sub(making_cpu);
+    println!("  append           {:>10.0} events/s", events as f64 / writing.as_secs_f64());
+    println!("  CPU              {:>10.2} µs/event", cpu.as_secs_f64() * 1e6 / events as f64);
+    let bytes = bytes_in(&path.join("shards/realm.lifecycle/0"))?;
+    println!("  on disk          {:>10.0} bytes/event, not all compacted", bytes as f64 / events as f64);
+    Ok(())
+}
+
+fn arrival(lives: &mut Lives, offset: u64) -> Result<Arrival, Failure> {
+    let (_, event, _) = lives.next(offset)?;
+    let (from, source_time) = (coordinates(offset), event.time);
+    Ok(Arrival { from, source_time, event, time_defaulted: false, future: FutureLimit::AfterRecorded })
 }
 
 fn write(db: &DB, layout: Layout, records: &mut [(Vec<u8>, u64, Vec<u8>)]) -> Result<(), Failure> {

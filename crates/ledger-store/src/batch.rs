@@ -126,8 +126,6 @@ pub struct Batch<'a> {
 struct Pending {
     key: Vec<u8>,
     value: Vec<u8>,
-    /// Its key in `ids`; none for refused input.
-    id_key: Option<Vec<u8>>,
     seq: u64,
 }
 
@@ -172,7 +170,8 @@ impl Batch<'_> {
         Ok(self.push(Stream::Rejected, seq, from, recorded, Content::Refused(refused)))
     }
 
-    /// Notes that the source has nothing at the offsets `[from, to)`. Neighbours become one.
+    /// Notes that the source has nothing at the offsets `[from, to)`. Neighbours become one. Like messages,
+    /// gaps come in the order of their offsets.
     pub fn gap(&mut self, source: &str, from: u64, to: u64) -> Result<(), AppendError> {
         self.check_usable()?;
         if from >= to {
@@ -301,11 +300,11 @@ impl Batch<'_> {
         };
         let key = key::log::log(&stream, seq);
         let value = Record { position, stream, seq, source, recorded, rules: RULES, content }.encode();
-        if let Some(id_key) = &id_key {
-            self.ids.insert(id_key.clone(), self.records.len());
+        if let Some(id_key) = id_key {
+            self.ids.insert(id_key, self.records.len());
         }
         self.record_bytes += key.len() + value.len();
-        self.records.push(Pending { key, value, id_key, seq });
+        self.records.push(Pending { key, value, seq });
         self.next.next_position += 1;
         self.taken += 1;
         position

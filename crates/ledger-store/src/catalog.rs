@@ -1,7 +1,7 @@
 //! Which shards this process serves, and how fresh each one is.
 //!
 //! Ingest writes here, the API reads: the one thing the two share besides the data. A shard is listed from
-//! the moment it is open; its [`Status`] says whether it is being filled, caught up, or halted and why
+//! the moment it is open; its [`ShardStatus`] says whether it is being filled, caught up, or halted and why
 //! (invariant I-9: a shard that stops does not stop the others).
 
 use std::collections::BTreeMap;

@@ -1,4 +1,68 @@
 //! Where the ledger is kept: shards in RocksDB, atomic append, reads, rebuild.
+//!
+//! A shard is the state of one Kafka partition, in a RocksDB of its own, so that one that breaks breaks no
+//! other (I-9). What its bytes mean is said in `ledger-record`, what is true in `ledger-core`; here is what
+//! is written together, what is read together, and what survives.
+//!
+//! # Who writes, who reads
+//!
+//! ```text
+//! DataDir ── open_shard ──► Shard ── begin ──► Batch ── commit ──► one synced WriteBatch
+//!    │                        │                offer · refuse · gap · advance
+//!    │                        └── reader ──► Reader ── snapshot ──► Snapshot     one moment of everything
+//!    └── read_shard ──────────────────────────► Reader                           beside a running server
+//! ```
+//!
+//! - A shard has **one writer**, [`Shard`], on one thread; RocksDB's lock keeps other processes out. It
+//!   takes messages in the order of their source, in [`Batch`]es.
+//! - **Readers** are many, on any thread, and never wait for the writer: a [`Snapshot`] is one moment, and
+//!   all answers from it agree with each other.
+//! - The **publisher** follows the log with a cursor of its own ([`PublisherCursor`]), the only thing that
+//!   is written beside the batches.
+//! - A **rebuild** ([`rebuild()`]) has the shard for itself.
+//!
+//! # Life of a shard
+//!
+//! Made under another name and renamed when its identity is durable → opened, its identity, format and
+//! column families checked, the write-ahead log replayed to its last whole batch, what an unfinished rebuild
+//! left dropped → batches → closed by being dropped, with or without warning. There is no clean shutdown:
+//! opening after a crash and after a normal end is the same. A failed write ends the writer ([`Poison`]):
+//! readers go on with what is durable, and opening anew finds out what that is.
+//!
+//! # Invariants
+//!
+//! - **I-2 One write.** Records, positions, event ids, tenants, apps, index, corrections, repeats, gaps,
+//!   counts and source positions of a batch go into one synced write. Nothing has to be brought up to date
+//!   on opening; the timelines of the apps are read again from their streams.
+//! - **I-5 Same messages, same bytes**, however they are cut into batches: see [`Batch`]. The format of the
+//!   directory, the publisher's cursor and the number of rebuilds are a machine's own business.
+//! - **I-6 Append-only.** Nothing in `log` and `positions` is written twice. Rows of tenants, apps, ids and
+//!   index are a function of the log, replaced as it grows, and can be built anew from it. A newer directory
+//!   or shard is refused ([`OpenError::NewerFormat`]).
+//! - **I-7 Durable before told.** [`Batch::commit`] returns, readers see, and waiters wake, once the write
+//!   is synced.
+//! - **I-8 Bounded.** Everything that could grow has a limit in [`StoreOptions`], but two: the apps of a
+//!   shard, whose timelines are kept in memory, and the tenants that one late app-level event changes, as
+//!   they are one write.
+//!
+//! # Layout of the log
+//!
+//! Records lie under `stream ‖ seq`, a position points to them (B). The other way round (C) was measured
+//! against it with `benches/layout.rs`: 2 million records of 180 bytes, 20 a tenant, tenants at random,
+//! synced sorted batches. The machine was busy (two cores, load 10), so only B against C means anything.
+//!
+//! | | B, 1,000 a batch | C, 1,000 | B, 10,000 | C, 10,000 |
+//! | --- | --- | --- | --- | --- |
+//! | append, events/s | 39,000 | 48,000 | 107,000 | 94,000 |
+//! | CPU until settled, µs/event | 5.9 | 5.2 | 5.7 | 4.4 |
+//! | on disk, bytes/event | 82 | 55 | 82 | 54 |
+//! | all, by tenant, events/s | 470,000 | 36,000 | 434,000 | 34,000 |
+//! | all, by position, events/s | 48,000 | 397,000 | 48,000 | 1,286,000 |
+//! | one tenant of 20, µs | 54 | 658 | 67 | 265 |
+//!
+//! What reads by tenant decides: history, explanation, a refold, audit, what-if and rebuild do; by position
+//! read the publisher and subscriptions, mostly near the end, where the records are still in memory.
+
 use std::fmt;
 
 mod batch;

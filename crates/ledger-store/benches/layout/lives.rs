@@ -49,26 +49,43 @@ impl Lives {
         Ok(Self { steps, seqs: vec![0; usize::try_from(tenants)?], random: 42 })
     }
 
-    /// The next record of some tenant.
-    pub(crate) fn next(&mut self, position: u64) -> Result<(Stream, u64, Vec<u8>), Failure> {
+    /// The next event of some tenant: its seq, and what the fold made of it.
+    pub(crate) fn next(&mut self, position: u64) -> Result<(u64, Event, Outcome), Failure> {
         self.random = mix(self.random);
         let number = self.random % self.seqs.len() as u64;
         let seq = &mut self.seqs[usize::try_from(number)?];
         let (event, outcome) = &self.steps[usize::try_from(*seq % STEPS)?];
         *seq += 1;
         let mut event = event.clone();
+        // A life is lived again and again.
+        event.time = event.time.plus_millis(i64::try_from((*seq - 1) / STEPS * STEPS)? * DAY_MS);
         if let Body::Installation { client: of, .. } = &mut event.body {
             *of = client(number)?;
         }
         event.id = EventId::new(format!("01JD{:022X}", mix(position)))?;
-        let stream = Stream::Tenant(client(number)?);
-        let recorded = Timestamp::from_millis(1_700_000_000_000 + i64::try_from(position)? * 100);
-        let source = Coordinates { source: "realm.lifecycle".to_owned(), partition: 7, offset: position };
-        let content = Content::Event { event, time_defaulted: false, outcome: outcome.clone() };
-        let record =
-            Record { position, stream: stream.clone(), seq: *seq, source, recorded, rules: RULES, content };
-        Ok((stream, *seq, record.encode()))
+        Ok((*seq, event, outcome.clone()))
     }
+
+    /// The next record of some tenant, as it is stored.
+    pub(crate) fn next_record(&mut self, position: u64) -> Result<(Stream, u64, Vec<u8>), Failure> {
+        let (seq, event, outcome) = self.next(position)?;
+        let stream = Stream::Tenant(event.client().ok_or("an event without a tenant")?.clone());
+        let content = Content::Event { event, time_defaulted: false, outcome };
+        let record = Record {
+            position,
+            stream: stream.clone(),
+            seq,
+            source: coordinates(position),
+            recorded: Timestamp::from_millis(1_700_000_000_000 + i64::try_from(position)? * 100),
+            rules: RULES,
+            content,
+        };
+        Ok((stream, seq, record.encode()))
+    }
+}
+
+pub(crate) fn coordinates(offset: u64) -> Coordinates {
+    Coordinates { source: "realm.lifecycle".to_owned(), partition: 0, offset }
 }
 
 fn event(step: u64) -> Result<Event, Failure> {

@@ -164,6 +164,12 @@ impl Touches {
         }
     }
 
+    /// Bytes of their rows, roughly: as they were stored, and room for what is new.
+    pub(super) fn row_bytes(&self) -> usize {
+        const NEW_BYTES: usize = 256;
+        self.by_client.values().map(|touched| touched.stored_bytes + NEW_BYTES).sum()
+    }
+
     /// Those that have to be written, by client key.
     pub(super) fn changed_by_client(&mut self) -> Vec<(&ClientKey, &mut Touched)> {
         let changed = self.by_client.iter_mut().filter(|(_, touched)| touched.is_changed());

@@ -35,7 +35,10 @@ impl Batch<'_> {
     }
 
     fn assemble(&mut self) -> Result<WriteBatch, StorageError> {
-        let mut write = WriteBatch::with_capacity_bytes(self.record_bytes * 2 + 4096);
+        // Keys stand in three families, so twice the records and the rows is about what it takes: growing
+        // would copy everything again.
+        let bytes = 2 * self.record_bytes + self.tenants.row_bytes() + 4096;
+        let mut write = WriteBatch::with_capacity_bytes(bytes);
         self.put_records(&mut write)?;
         self.put_tenants(&mut write)?;
         self.put_beside(&mut write)?;
@@ -55,8 +58,9 @@ impl Batch<'_> {
         for (position, record) in (self.shard.head.next_position..).zip(&self.records) {
             write.put_cf(positions, key::position(position), &record.key);
         }
-        let mut ids: Vec<_> =
-            self.records.iter().filter_map(|record| Some((record.id_key.as_deref()?, record.seq))).collect();
+        let seq_of = |index: usize| self.records.get(index).map(|record| record.seq);
+        let ids = self.ids.iter().filter_map(|(id_key, index)| Some((id_key, seq_of(*index)?)));
+        let mut ids: Vec<_> = ids.collect();
         ids.sort_unstable();
         let family = database.family(Family::Ids)?;
         for (id_key, seq) in ids {

@@ -119,7 +119,7 @@ fn give(batch: &mut crate::Batch<'_>, offset: u64, message: &Message) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn cutting_the_same_messages_otherwise_gives_the_same_bytes(
