@@ -16,7 +16,7 @@ use parse::{app_key, client_key, instant, realm};
 
 /// The data-residency ledger: which realm an installation is in, since when, why, and until when.
 #[derive(Debug, Parser)]
-#[command(name = "realm-ledger", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "realm-ledger", version, term_width = 100, after_help = EXIT_CODES)]
 #[command(propagate_version = false, subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
     /// Flags of every command

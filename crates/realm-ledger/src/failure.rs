@@ -49,8 +49,7 @@ impl Failure {
         if self.is_closed_output() {
             return;
         }
-        let (red, bold, plain) =
-            if colours { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
+        let (red, bold, plain) = if colours { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
         let mut text = format!("{red}error:{plain} {}\n", self.error);
         let mut cause = self.error.source();
         while let Some(error) = cause {

@@ -55,8 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, surroundings: &mut Surround
 /// Help and version are data; everything else that the parser says is a mistake of the caller.
 fn usage(said: &clap::Error, surroundings: &mut Surroundings<'_>) -> Exit {
     let mistake = said.use_stderr();
-    let terminal =
-        if mistake { surroundings.messages_are_terminal } else { surroundings.output_is_terminal };
+    let terminal = if mistake { surroundings.messages_are_terminal } else { surroundings.output_is_terminal };
     let colours = surroundings.colours(terminal);
     let text = said.render();
     let text = if colours { text.ansi().to_string() } else { text.to_string() };

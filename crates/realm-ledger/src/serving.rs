@@ -169,9 +169,8 @@ fn listen(listen: &str) -> Result<TcpListener, ServeError> {
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         match &error {
-            ServeError::Listen { .. } => {
-                Self::new(error).hint("another process may have the port; choose one with --listen or http.listen")
-            }
+            ServeError::Listen { .. } => Self::new(error)
+                .hint("another process may have the port; choose one with --listen or http.listen"),
             ServeError::Runtime(_) | ServeError::Publisher(_) => Self::new(error),
         }
     }

@@ -29,7 +29,8 @@ struct Problem {
 
 impl Remote {
     pub(crate) fn new(url: &str) -> Self {
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build();
+        let config =
+            Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build();
         Self { agent: config.into(), base: url.trim_end_matches('/').to_owned() }
     }
 

@@ -22,8 +22,23 @@ fn every_command_of_the_interface_is_there_and_no_other() {
     assert_eq!(
         names,
         [
-            "serve", "demo", "import", "topics", "config", "publish", "state", "log", "explain", "preview",
-            "drift", "windows", "split-brain", "anomalies", "rebuild", "quarantine", "completions"
+            "serve",
+            "demo",
+            "import",
+            "topics",
+            "config",
+            "publish",
+            "state",
+            "log",
+            "explain",
+            "preview",
+            "drift",
+            "windows",
+            "split-brain",
+            "anomalies",
+            "rebuild",
+            "quarantine",
+            "completions"
         ]
     );
     let below = |name: &str| -> Vec<String> {
@@ -38,8 +53,16 @@ fn every_command_of_the_interface_is_there_and_no_other() {
 #[test]
 fn every_command_that_reads_takes_a_directory_or_a_url_but_not_both() {
     let reading = [
-        "state", "log t", "explain t a", "preview t a", "drift", "windows", "split-brain", "anomalies",
-        "quarantine list", "quarantine show t/0/1",
+        "state",
+        "log t",
+        "explain t a",
+        "preview t a",
+        "drift",
+        "windows",
+        "split-brain",
+        "anomalies",
+        "quarantine list",
+        "quarantine show t/0/1",
     ];
     for command in reading {
         assert!(parse(&format!("realm-ledger {command} --data-dir d")).is_ok(), "{command}");
@@ -91,7 +114,11 @@ fn every_command_says_what_it_does_and_every_flag_what_it_is_for() {
         let name = command.get_name();
         assert!(command.get_about().is_some(), "{name} does not say what it does");
         for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
-            assert!(argument.get_help().is_some(), "{name} {} does not say what it is for", argument.get_id());
+            assert!(
+                argument.get_help().is_some(),
+                "{name} {} does not say what it is for",
+                argument.get_id()
+            );
         }
         command.get_subcommands().for_each(check);
     }

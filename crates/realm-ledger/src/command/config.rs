@@ -8,11 +8,8 @@ use crate::config::Shown;
 use crate::output::{Column, raw};
 use crate::{Exit, Failure};
 
-const COLUMNS: &[Column] = &[
-    Column::of("setting", "/setting"),
-    Column::of("value", "/value"),
-    Column::of("from", "/origin"),
-];
+const COLUMNS: &[Column] =
+    &[Column::of("setting", "/setting"), Column::of("value", "/value"), Column::of("from", "/origin")];
 
 #[derive(Serialize)]
 struct Line<'a> {

@@ -103,7 +103,9 @@ fn wait_until_read(catalog: &Catalog) {
         let shards = catalog.all();
         let read = shards.iter().filter(|(_, served)| {
             let freshness = served.status.freshness();
-            freshness.phase == Phase::Live && freshness.lag_events == Some(0) && freshness.next_offset > Some(0)
+            freshness.phase == Phase::Live
+                && freshness.lag_events == Some(0)
+                && freshness.next_offset > Some(0)
         });
         if read.count() == PARTITIONS as usize {
             return;

@@ -157,7 +157,11 @@ impl Sentence {
         if !self.app_events.is_empty() {
             rests_on.push(format!("app event {}", self.app_events.join(", ")));
         }
-        if rests_on.is_empty() { self.text.clone() } else { format!("{} [{}]", self.text, rests_on.join("; ")) }
+        if rests_on.is_empty() {
+            self.text.clone()
+        } else {
+            format!("{} [{}]", self.text, rests_on.join("; "))
+        }
     }
 }
 
@@ -214,7 +218,9 @@ impl From<AskError> for Failure {
             error => error,
         };
         let hint = match &error {
-            AskError::Unreachable { .. } => Some("is the server running, and is this its address?".to_owned()),
+            AskError::Unreachable { .. } => {
+                Some("is the server running, and is this its address?".to_owned())
+            }
             AskError::Problem { code, .. } => hint_for(code),
             AskError::Query(error) => hint_for(error.code()),
             _ => None,

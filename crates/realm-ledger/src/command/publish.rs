@@ -88,7 +88,12 @@ fn send_all(
         }
     }
     sender.settle()?;
-    context.say(&format!("{} events sent to {}, as {} messages", sent.events, options.topics.join(", "), sent.messages));
+    context.say(&format!(
+        "{} events sent to {}, as {} messages",
+        sent.events,
+        options.topics.join(", "),
+        sent.messages
+    ));
     if sent.faults > 0 {
         return Err(Failure::new(NotSent { count: sent.faults }).hint("correct them and publish them again"));
     }

@@ -34,7 +34,8 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Serve) -> Result<Exit, Fa
         }
         if serving.has_failed() {
             serving.drain();
-            return Err(Failure::new(Stopped).hint("restart it; nothing is lost, Kafka sends again what was not written"));
+            return Err(Failure::new(Stopped)
+                .hint("restart it; nothing is lost, Kafka sends again what was not written"));
         }
     }
 }

@@ -68,7 +68,10 @@ impl Layers {
         };
         let (table, errors) = DeTable::parse_recoverable(&text);
         if errors.is_empty() {
-            self.table("", table.get_ref(), &|at| Origin::File { path: path.to_owned(), line: line(&text, at) });
+            self.table("", table.get_ref(), &|at| Origin::File {
+                path: path.to_owned(),
+                line: line(&text, at),
+            });
             return;
         }
         for error in errors {

@@ -232,7 +232,11 @@ impl Setting {
             }
             Kind::Seconds(place) => {
                 let seconds = given.duration().map(|duration| duration.as_secs());
-                put(place(config), seconds.filter(|seconds| *seconds > 0), "a duration of seconds, such as \"60s\"")
+                put(
+                    place(config),
+                    seconds.filter(|seconds| *seconds > 0),
+                    "a duration of seconds, such as \"60s\"",
+                )
             }
             Kind::Bytes(place) => {
                 let bytes = given.bytes().and_then(|bytes| usize::try_from(bytes).ok());

@@ -21,7 +21,8 @@ const MASK: &str = "\"********\"";
 
 /// A property with one of these in its name is nobody's business. Some that match are harmless (the path of a
 /// key file); better so than the other way round.
-const SECRET: &[&str] = &["password", "secret", "key", "token", "jaas", "pem", "credential", "oauthbearer.config"];
+const SECRET: &[&str] =
+    &["password", "secret", "key", "token", "jaas", "pem", "credential", "oauthbearer.config"];
 
 impl Loaded {
     /// Every value in force, by section, without secrets.

@@ -39,10 +39,7 @@ fn flags_come_before_the_environment_before_the_file_before_the_defaults() {
     assert_eq!(kafka.check_interval, Duration::from_secs(5));
     assert_eq!(kafka.topics, ["realm.lifecycle"]);
     assert_eq!(loaded.origin("kafka.brokers").to_string(), "flag --brokers");
-    assert_eq!(
-        loaded.origin("kafka.group").to_string(),
-        "environment variable REALM_LEDGER_KAFKA__GROUP"
-    );
+    assert_eq!(loaded.origin("kafka.group").to_string(), "environment variable REALM_LEDGER_KAFKA__GROUP");
     assert_eq!(loaded.origin("kafka.check_interval").to_string(), format!("{}:5", file.path().display()));
     assert_eq!(loaded.origin("kafka.topics"), &Origin::Default);
 }
@@ -152,9 +149,9 @@ fn the_default_file_has_every_key_with_a_comment_and_equals_the_defaults() {
     assert_eq!(load(Some(&path), &BTreeMap::new(), &[]).unwrap().config, Config::default());
     for setting in setting::SETTINGS {
         let name = setting.key.rsplit('.').next().unwrap();
-        let at = found.lines().position(|line| {
-            line.starts_with(&format!("{name} = ")) || line == format!("[{}]", setting.key)
-        });
+        let at = found
+            .lines()
+            .position(|line| line.starts_with(&format!("{name} = ")) || line == format!("[{}]", setting.key));
         let before = found.lines().nth(at.unwrap() - 1).unwrap();
         assert!(before.starts_with("# "), "{} has no comment", setting.key);
     }

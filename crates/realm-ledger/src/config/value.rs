@@ -53,9 +53,9 @@ impl Given {
 
     pub(super) fn texts(self) -> Option<Vec<String>> {
         match self {
-            Self::Word(text) => {
-                Some(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
-            }
+            Self::Word(text) => Some(
+                text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+            ),
             Self::Texts(texts) => Some(texts),
             _ => None,
         }

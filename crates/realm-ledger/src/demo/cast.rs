@@ -143,7 +143,8 @@ impl Script {
         let installed = self.of(UMBRELLA, ROADMAP, "installed", 35, 0).with("productRealm", "US");
         self.play(installed.with("endpointRealm", "US"));
         let pinned = self.of(UMBRELLA, ROADMAP, "override", 6, 0).with("action", "PIN").with("realm", "EU");
-        let pinned = pinned.with("actor", "dpo@example.com").with("reason", "ticket DR-42: contract requires EU");
+        let pinned =
+            pinned.with("actor", "dpo@example.com").with("reason", "ticket DR-42: contract requires EU");
         self.play(pinned);
         let installed = self.of(UMBRELLA, ROADMAP, "installed", 5, 0).with("endpointRealm", "US");
         self.play(installed);

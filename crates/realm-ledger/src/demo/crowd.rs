@@ -66,7 +66,10 @@ impl Crowd {
         match self.tenants.get_mut(usize::try_from(place).unwrap_or_default()) {
             Some(tenant) => tenant.act(id, at, &mut self.dice).sent(),
             // Without tenants somebody moves all the same.
-            None => Draft::new(id, "product-moved", at).with("clientKey", "nobody").with("productRealm", "EU").sent(),
+            None => Draft::new(id, "product-moved", at)
+                .with("clientKey", "nobody")
+                .with("productRealm", "EU")
+                .sent(),
         }
     }
 }

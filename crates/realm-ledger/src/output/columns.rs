@@ -76,18 +76,27 @@ pub(crate) const ANOMALIES: &[Column] = &[
     Column::made("the last", |state| {
         let last = state.pointer("/anomalies").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let from = last.len().saturating_sub(3);
-        let said: Vec<String> =
-            last[from..].iter().map(|item| format!("{} (seq {})", at(item, "/code"), at(item, "/seq"))).collect();
+        let said: Vec<String> = last[from..]
+            .iter()
+            .map(|item| format!("{} (seq {})", at(item, "/code"), at(item, "/seq")))
+            .collect();
         said.join(", ")
     }),
 ];
 
 /// Refused messages.
 pub(crate) const QUARANTINE: &[Column] = &[
-    Column::made("item", |item| format!("{}/{}/{}", at(item, "/topic"), at(item, "/partition"), at(item, "/seq"))),
+    Column::made("item", |item| {
+        format!("{}/{}/{}", at(item, "/topic"), at(item, "/partition"), at(item, "/seq"))
+    }),
     Column::of("recorded", "/recordedAt"),
     Column::made("from", |item| {
-        format!("{}/{}/{}", at(item, "/source/name"), at(item, "/source/partition"), at(item, "/source/offset"))
+        format!(
+            "{}/{}/{}",
+            at(item, "/source/name"),
+            at(item, "/source/partition"),
+            at(item, "/source/offset")
+        )
     }),
     Column::of("key", "/key"),
     Column::of("reason", "/reason"),

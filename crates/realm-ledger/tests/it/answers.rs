@@ -1,0 +1,185 @@
+//! What the reading commands answer, from a directory and from a server.
+
+use realm_ledger::Exit;
+use serde_json::Value;
+
+use crate::world::{ODD_KEY, Run, Server, World, history, said};
+
+const APP: &str = "com.example.roadmap";
+
+fn lines(output: &str) -> Vec<Value> {
+    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn clients(output: &str) -> Vec<String> {
+    lines(output).iter().map(|line| line["clientKey"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Without what depends on the moment of asking.
+fn timeless(output: &str) -> String {
+    let mut text = output.to_owned();
+    for name in ["\"asOf\":", "\"remainingMs\":"] {
+        while let Some(at) = text.find(name) {
+            let end = text[at + name.len()..].find([',', '}']).unwrap() + at + name.len();
+            text.replace_range(at..end, "\"now\"");
+        }
+    }
+    text
+}
+
+#[test]
+fn states_are_told_for_all_for_a_tenant_and_for_one() {
+    let world = World::with(&history());
+    let all = world.ask("state").done();
+    assert_eq!(clients(&all), ["acme.atlassian.net", ODD_KEY, "odd.atlassian.net", "open.atlassian.net"]);
+    let one = world.ask(&format!("state acme.atlassian.net {APP} --at 2026-02-05T00:00:00Z")).done();
+    let state = &lines(&one)[0];
+    assert_eq!(state["status"], "UNINSTALLED");
+    assert_eq!(state["window"]["remainingMs"], 26 * 86_400_000_u64);
+    assert!(
+        one.starts_with(r#"{"clientKey":"acme.atlassian.net","appKey":"#),
+        "in the order of the interface"
+    );
+    let known = world.ask("state acme.atlassian.net --known-seq 1").done();
+    assert_eq!(
+        (lines(&known)[0]["seq"].clone(), lines(&known)[0]["status"].clone()),
+        (1.into(), "INSTALLED".into())
+    );
+}
+
+#[test]
+fn the_log_tells_what_each_record_changed_and_can_be_cut() {
+    let world = World::with(&history());
+    let log = lines(&world.ask("log acme.atlassian.net").done());
+    assert_eq!(log.len(), 4);
+    assert_eq!(log[3]["changes"][0]["decision"]["rule"], "PERSISTED");
+    let cut = lines(&world.ask("log acme.atlassian.net --from-seq 2 --limit 2").done());
+    assert_eq!(cut, log[1..3]);
+    let table = world.ask("log acme.atlassian.net --format table").done();
+    assert!(table.contains("decided PERSISTED"), "{table}");
+}
+
+#[test]
+fn explanations_are_sentences_for_people_and_json_for_programs() {
+    let world = World::with(&history());
+    let json = world.ask(&format!("explain acme.atlassian.net {APP}")).done();
+    let sentences = lines(&json)[0]["sentences"].as_array().unwrap().clone();
+    let text = world.ask(&format!("explain acme.atlassian.net {APP} --format table")).done();
+    assert_eq!(text.lines().count(), sentences.len());
+    for (line, sentence) in text.lines().zip(&sentences) {
+        assert!(line.starts_with(sentence["text"].as_str().unwrap()), "{line}");
+    }
+    assert!(text.contains("[seq "), "{text}");
+}
+
+#[test]
+fn lists_have_those_that_belong_there() {
+    let world = World::with(&history());
+    assert_eq!(clients(&world.ask("drift").done()), ["acme.atlassian.net"]);
+    assert_eq!(clients(&world.ask("split-brain").done()), [ODD_KEY]);
+    assert_eq!(clients(&world.ask("windows").done()), ["open.atlassian.net"]);
+    assert_eq!(clients(&world.ask("windows --closing-before 2026-01-01T00:00:00Z").done()), [""; 0]);
+    assert_eq!(clients(&world.ask("anomalies").done()), ["odd.atlassian.net"]);
+    let preview = lines(&world.ask(&format!("preview open.atlassian.net {APP} --product-realm us")).done());
+    assert_eq!(
+        (preview[0]["rule"].clone(), preview[0]["pinnedRealm"].clone()),
+        ("PERSISTED".into(), "EU".into())
+    );
+}
+
+#[test]
+fn a_directory_and_a_server_give_the_same_bytes() {
+    let mut history = history();
+    history.push(r#"{"id":"x","type":"instaled"}"#.to_owned());
+    // More than a page of everything.
+    for number in 0..1200 {
+        history.push(format!(
+            r#"{{"id":"p-{number}","type":"installed","time":"2026-01-07T00:00:00Z","clientKey":"page-{number}","appKey":"{APP}","endpointRealm":"EU"}}"#
+        ));
+        history.push(format!(
+            r#"{{"id":"q-{number}","type":"enabled","time":"2026-01-08T00:00:00Z","clientKey":"long","appKey":"{APP}"}}"#
+        ));
+    }
+    let world = World::with(&history);
+    let server = Server::over(&world.data_dir());
+    let at = "--at 2026-04-01T00:00:00Z";
+    let commands = [
+        format!("state {at}"),
+        format!("state acme.atlassian.net {at}"),
+        format!("state {ODD_KEY} {APP} {at}"),
+        format!("state acme.atlassian.net {at} --known-seq 2"),
+        format!("state acme.atlassian.net {at} --known-at 2026-02-01T00:00:00Z"),
+        "log long".to_owned(),
+        format!("log {ODD_KEY} --limit 1"),
+        format!("explain {ODD_KEY} {APP} {at}"),
+        format!("preview acme.atlassian.net {APP} --product-realm US {at}"),
+        "drift".to_owned(),
+        "windows".to_owned(),
+        "windows --closing-before 2100-01-01T00:00:00Z".to_owned(),
+        "split-brain".to_owned(),
+        "anomalies".to_owned(),
+        "quarantine list".to_owned(),
+        "quarantine show realm.lifecycle/0/1".to_owned(),
+    ];
+    for command in commands {
+        let local = world.ask(&command).done();
+        let remote = said(&format!("{command} --url {}", server.url())).done();
+        assert!(!local.is_empty(), "{command}");
+        assert_eq!(timeless(&local), timeless(&remote), "{command}");
+    }
+    assert_eq!(lines(&world.ask("state").done()).len(), 1205);
+    assert_eq!(lines(&world.ask("log long").done()).len(), 1200);
+}
+
+#[test]
+fn what_has_no_answer_is_told_in_the_same_words_by_both() {
+    let world = World::with(&history());
+    let server = Server::over(&world.data_dir());
+    let commands = [
+        "state nobody",
+        "state acme.atlassian.net com.example.other",
+        "state acme.atlassian.net --known-seq 99",
+        "log nobody",
+        "explain nobody a",
+        "preview nobody no.such.app",
+        "quarantine show realm.lifecycle/0/7",
+        "quarantine show other/0/1",
+    ];
+    for command in commands {
+        let local = world.ask(command);
+        let remote = said(&format!("{command} --url {}", server.url()));
+        assert_eq!(local.exit, Exit::Failed, "{command}");
+        assert_eq!((local.exit, local.output), (remote.exit, remote.output), "{command}");
+        assert_eq!(local.messages, remote.messages, "{command}");
+        assert!(local.messages.starts_with("error: "), "{command}: {}", local.messages);
+    }
+}
+
+#[test]
+fn tables_are_for_terminals_and_json_for_pipes_unless_told_otherwise() {
+    let world = World::with(&history());
+    let line = format!("drift --data-dir {}", world.data_dir().display());
+    let terminal = Run { terminal: true, ..Run::of(&line) }.said().done();
+    assert!(terminal.trim_start().starts_with("CLIENT KEY"), "{terminal}");
+    let forced = Run { terminal: true, ..Run::of(&format!("{line} --format json")) }.said().done();
+    assert_eq!(timeless(&forced), timeless(&said(&line).done()));
+    let table = said(&format!("{line} --format table")).done();
+    assert!(table.contains("drift: aligned would be US"), "{table}");
+    assert!(!table.contains('\x1b'), "no colours in a pipe");
+}
+
+#[test]
+fn nobody_at_the_url_is_told_with_a_hint() {
+    let said = said("drift --url http://127.0.0.1:1");
+    assert_eq!(said.exit, Exit::Failed);
+    assert!(
+        said.messages.starts_with("error: http://127.0.0.1:1 cannot be asked\ncaused by: "),
+        "{}",
+        said.messages
+    );
+    assert!(
+        said.messages.ends_with("hint: is the server running, and is this its address?\n"),
+        "{}",
+        said.messages
+    );
+}

@@ -1,0 +1,60 @@
+//! The help texts, as documents can quote them.
+
+use std::path::Path;
+
+use crate::world::said;
+
+const COMMANDS: &[&str] = &[
+    "",
+    "serve",
+    "demo",
+    "import",
+    "topics create",
+    "topics check",
+    "config show",
+    "config check",
+    "publish",
+    "state",
+    "log",
+    "explain",
+    "preview",
+    "drift",
+    "windows",
+    "split-brain",
+    "anomalies",
+    "rebuild",
+    "quarantine list",
+    "quarantine show",
+    "quarantine retry",
+    "completions",
+];
+
+#[test]
+fn the_document_with_all_help_texts_is_what_the_program_says() {
+    let mut expected =
+        String::from("# Command line\n\nWhat `realm-ledger … --help` says; made by a test, so it is true.\n");
+    for command in COMMANDS {
+        let help = said(&format!("{command} --help")).done();
+        let title = format!("realm-ledger {command}");
+        expected.push_str(&format!("\n## {}\n\n```text\n{}\n```\n", title.trim_end(), help.trim_end()));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("HELP.md");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, expected, "write it anew with BLESS=1");
+}
+
+#[test]
+fn completions_are_made_for_the_usual_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = said(&format!("completions {shell}")).done();
+        assert!(script.contains("realm-ledger") && script.contains("split-brain"), "{shell}");
+    }
+}
+
+#[test]
+fn the_version_is_data() {
+    assert_eq!(said("--version").done(), format!("realm-ledger {}\n", env!("CARGO_PKG_VERSION")));
+}

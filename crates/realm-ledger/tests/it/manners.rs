@@ -1,0 +1,197 @@
+//! Exit codes, messages, import, rebuild, quarantine and configuration.
+
+use std::io::{self, Write};
+
+use realm_ledger::{Exit, Surroundings, run};
+
+use crate::world::{Run, World, history, said};
+
+#[test]
+fn wrong_usage_is_exit_2_and_told_on_stderr() {
+    let wrong = said("state --at yesterday");
+    assert_eq!((wrong.exit, wrong.output.as_str()), (Exit::Usage, ""));
+    assert!(wrong.messages.contains("RFC 3339"), "{}", wrong.messages);
+    let unnamed = Run { input: "", ..Run::of("import -") }.said();
+    assert_eq!(unnamed.exit, Exit::Usage);
+    assert!(unnamed.messages.contains("--source NAME"), "{}", unnamed.messages);
+}
+
+#[test]
+fn a_directory_that_holds_no_ledger_is_exit_1_and_stays_as_it_is() {
+    let world = World::new();
+    for command in ["drift", "rebuild", "quarantine retry realm.lifecycle/0/1"] {
+        let said = world.ask(command);
+        assert_eq!(said.exit, Exit::Failed, "{command}");
+        assert!(said.messages.contains("holds no ledger"), "{command}: {}", said.messages);
+    }
+    assert!(!world.data_dir().exists());
+}
+
+#[test]
+fn a_newer_format_is_exit_4_for_every_command_that_opens_it() {
+    let world = World::with(&history());
+    let manifest = world.data_dir().join("ledger.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let newer = text.replacen(": 1", ": 99", 1).replacen(":1", ":99", 1);
+    assert_ne!(text, newer);
+    std::fs::write(&manifest, newer).unwrap();
+    let file = world.file("more.ndjson", "");
+    let import = format!("import {}", file.display());
+    for command in ["drift", "log acme.atlassian.net", "rebuild", import.as_str()] {
+        let said = world.ask(command);
+        assert_eq!(said.exit, Exit::OtherLedger, "{command}: {}", said.messages);
+        assert!(said.messages.contains("use a newer realm-ledger"), "{}", said.messages);
+    }
+}
+
+#[test]
+fn a_second_import_appends_nothing_and_a_file_that_has_grown_goes_on() {
+    let world = World::with(&history());
+    let file = world.path().join("history.ndjson");
+    let import = format!("import {}", file.display());
+    let again = world.ask(&import);
+    assert_eq!(again.exit, Exit::Done);
+    assert_eq!(again.output, "", "an import has no data to print");
+    assert!(again.messages.starts_with("10 lines: 10 taken before, 0 events appended"), "{}", again.messages);
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    text.push_str("{\"id\":\"x\",\"type\":\"instaled\"}\n");
+    std::fs::write(&file, &text).unwrap();
+    let grown = world.ask(&import);
+    assert_eq!(grown.exit, Exit::Done, "refused lines do not fail an import");
+    assert!(
+        grown.messages.contains("0 events appended (0 late), 0 repeated, 1 refused"),
+        "{}",
+        grown.messages
+    );
+    std::fs::write(&file, text.replacen("d-1", "d-2", 1)).unwrap();
+    let other = world.ask(&import);
+    assert_eq!(other.exit, Exit::Failed);
+    assert!(other.messages.contains("--source"), "{}", other.messages);
+}
+
+#[test]
+fn a_line_that_is_cut_off_is_not_taken_and_exit_1() {
+    let world = World::new();
+    let history = history().join("\n");
+    let input = format!("{history}\n{{\"id\":\"cut\",\"ty");
+    let line = format!("import - --source pipe --data-dir {}", world.data_dir().display());
+    let said = Run { input: &input, ..Run::of(&line) }.said();
+    assert_eq!(said.exit, Exit::Failed);
+    assert!(said.messages.contains("line 11"), "{}", said.messages);
+    assert_eq!(world.ask("log acme.atlassian.net").done().lines().count(), 4, "what was complete is kept");
+}
+
+#[test]
+fn a_rebuild_of_a_sound_ledger_finds_not_a_byte() {
+    let world = World::with(&history());
+    let said = world.ask("rebuild");
+    assert_eq!(said.exit, Exit::Done, "{}", said.messages);
+    assert!(said.messages.contains("not a byte differed"));
+    let report: serde_json::Value = serde_json::from_str(said.output.trim()).unwrap();
+    assert_eq!((report["records"].clone(), report["tenants"].clone()), (10.into(), 4.into()));
+}
+
+#[test]
+fn a_retry_takes_what_can_be_taken_now_and_only_once() {
+    let world = World::new();
+    // An hour too early stays too early; two seconds do not.
+    let in_hours = |hours| jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+    let soon = in_hours(24) + jiff::SignedDuration::from_secs(2);
+    let event = |id: &str, time: jiff::Timestamp| {
+        format!(r#"{{"id":"{id}","type":"enabled","time":"{time:.3}","clientKey":"t","appKey":"a"}}"#)
+    };
+    let lines = [
+        event("early", in_hours(25)),
+        r#"{"id":"x","type":"instaled","sharedSecret":"hunter2"}"#.to_owned(),
+        "no json".to_owned(),
+        event("soon", soon),
+    ];
+    let file = world.file("h.ndjson", &(lines.join("\n") + "\n"));
+    let imported = world.ask(&format!("import {}", file.display()));
+    assert!(imported.messages.contains("4 refused"), "{}", imported.messages);
+    let still = world.ask("quarantine retry realm.lifecycle/0/2");
+    assert_eq!(still.exit, Exit::Failed);
+    assert!(still.messages.contains("caused by: unsupported-type"), "{}", still.messages);
+    let digest = world.ask("quarantine retry realm.lifecycle/0/3");
+    assert!(digest.messages.contains("only the SHA-256 was kept"), "{}", digest.messages);
+    let early = world.ask("quarantine retry realm.lifecycle/0/1");
+    assert_eq!(early.exit, Exit::Failed);
+    assert!(early.messages.contains("was refused again"), "{}", early.messages);
+    while jiff::Timestamp::now() < soon - jiff::SignedDuration::from_hours(24) {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let taken = world.ask("quarantine retry realm.lifecycle/0/4");
+    assert_eq!(
+        (taken.exit, taken.messages.as_str()),
+        (Exit::Done, "item realm.lifecycle/0/4 is recorded now\n")
+    );
+    let again = world.ask("quarantine retry realm.lifecycle/0/4");
+    assert!(again.messages.contains("was retried before"), "{}", again.messages);
+    let log = world.ask("log t").done();
+    assert_eq!(log.lines().count(), 1);
+    assert!(log.contains(r#""source":{"name":"import:retry:realm.lifecycle/0/4""#), "{log}");
+    let list = world.ask("quarantine list").done();
+    assert_eq!(list.lines().count(), 5, "a retry that is refused is an item of its own");
+    assert!(!list.contains("hunter2"));
+}
+
+#[test]
+fn the_configuration_is_shown_with_origins_and_checked() {
+    let world = World::new();
+    let file = world.file("c.toml", "[kafka.client]\n'sasl.password' = 'hunter2'\n");
+    let mut run = Run::of(&format!("config show --config {}", file.display()));
+    run.environment.insert("REALM_LEDGER_KAFKA__GROUP".to_owned(), "other".to_owned());
+    let shown = run.said().done();
+    assert!(!shown.contains("hunter2"));
+    let masked = r#"{"setting":"kafka.client.\"sasl.password\"","value":"\"********\"","origin":""#;
+    assert!(shown.lines().any(|line| line.starts_with(masked) && line.ends_with("c.toml:2\"}")), "{shown}");
+    assert!(
+        shown.contains(r#""value":"\"other\"","origin":"environment variable REALM_LEDGER_KAFKA__GROUP""#)
+    );
+    assert!(
+        shown.contains(r#"{"setting":"kafka.topics","value":"[\"realm.lifecycle\"]","origin":"default"}"#)
+    );
+    assert_eq!(said(&format!("config check --config {}", file.display())).exit, Exit::Done);
+    let wrong = world.file("w.toml", "kafka.borkers = 'x'\n");
+    let checked = said(&format!("config check --config {}", wrong.display()));
+    assert_eq!(checked.exit, Exit::Failed);
+    assert!(
+        checked.messages.contains("w.toml:1: there is no setting kafka.borkers; did you mean kafka.brokers?")
+    );
+}
+
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_closed_output_ends_quietly() {
+    let world = World::with(&history());
+    let directory = world.data_dir();
+    for command in ["state", "log acme.atlassian.net", "config show", "completions bash"] {
+        let mut arguments = Run::of(command).arguments;
+        if !command.starts_with("co") {
+            arguments.extend(["--data-dir".to_owned(), directory.to_string_lossy().into_owned()]);
+        }
+        let mut messages = Vec::new();
+        let mut surroundings = Surroundings {
+            environment: std::collections::BTreeMap::new(),
+            input: Box::new(io::empty()),
+            output: Box::new(Closed),
+            messages: Box::new(&mut messages),
+            output_is_terminal: false,
+            messages_are_terminal: false,
+        };
+        let exit = run(arguments.into_iter().map(Into::into), &mut surroundings);
+        drop(surroundings);
+        assert_eq!((exit, String::from_utf8(messages).unwrap()), (Exit::Done, String::new()), "{command}");
+    }
+}

@@ -1,0 +1,106 @@
+//! The real binary: starting, refusing, draining.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::world::{World, said};
+
+fn program(arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_realm-ledger"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Exit code and stderr, once it ends; it is given a minute.
+fn ended(mut child: Child) -> (Option<i32>, String) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > until {
+            child.kill().unwrap();
+            panic!("it did not end");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut messages = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut messages).unwrap();
+    (child.wait().unwrap().code(), messages)
+}
+
+/// Reads stderr until a line says this; gives the pipe back to the child.
+fn wait_for_message(child: &mut Child, text: &str) {
+    let mut reader = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while reader.read_line(&mut line).unwrap() > 0 {
+        if line.contains(text) {
+            child.stderr = Some(reader.into_inner());
+            return;
+        }
+        line.clear();
+    }
+    panic!("it never said {text:?}");
+}
+
+#[test]
+fn the_demo_plays_its_stream_answers_and_ends_on_a_signal() {
+    let mut child = program(&["demo", "--listen", "127.0.0.1:0", "--tenants", "40"]);
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let mut welcome = String::new();
+    while !welcome.contains("Ctrl-C") {
+        assert!(reader.read_line(&mut welcome).unwrap() > 0, "{}", ended(child).1);
+    }
+    let tries: Vec<&str> =
+        welcome.lines().map(str::trim).filter_map(|line| line.strip_prefix("realm-ledger ")).collect();
+    let tries: Vec<&str> = tries.into_iter().filter(|line| line.contains("--url http")).collect();
+    assert_eq!(tries.len(), 4, "{welcome}");
+    for line in &tries {
+        assert!(!said(line).done().is_empty(), "{line}");
+    }
+    let url = tries[0].split("--url ").nth(1).unwrap();
+    let drift = said(&format!("drift --url {url}")).done();
+    assert!(drift.contains("acme.atlassian.net") && drift.contains("globex.atlassian.net"), "{drift}");
+    let split = said(&format!("split-brain --url {url}")).done();
+    assert!(split.contains("jira:4d1a7f2e-8c55-4a0b-9d3e-6f10c2b7a981"), "{split}");
+    let late = said(&format!("log initech.atlassian.net --url {url}")).done();
+    assert!(late.contains("\"late\":true") && late.contains("\"correction\""), "{late}");
+    let refused = said(&format!("quarantine list --url {url}")).done();
+    assert!(refused.contains("event-id-conflict") && refused.contains("undecodable"), "{refused}");
+    assert!(!refused.contains("not-for-the-ledger"));
+    signal(&child, "-INT");
+    let (code, messages) = ended(child);
+    assert_eq!(code, Some(0), "{messages}");
+}
+
+#[test]
+fn a_server_without_a_broker_waits_for_it_and_drains_on_sigterm() {
+    let world = World::new();
+    let directory = world.data_dir();
+    let directory = directory.to_string_lossy();
+    let mut child =
+        program(&["serve", "--data-dir", &directory, "--brokers", "127.0.0.1:1", "--listen", "127.0.0.1:0"]);
+    wait_for_message(&mut child, "\"ready\"");
+    signal(&child, "-TERM");
+    let (code, messages) = ended(child);
+    assert_eq!(code, Some(0), "{messages}");
+    assert!(messages.contains("drained"), "{messages}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_before_anything_is_touched() {
+    let world = World::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = world.data_dir();
+    let child = program(&["serve", "--data-dir", &directory.to_string_lossy(), "--listen", &address]);
+    let (code, messages) = ended(child);
+    assert_eq!(code, Some(1), "{messages}");
+    assert!(messages.contains(&format!("error: {address} cannot be listened to")), "{messages}");
+    assert!(messages.contains("hint: another process may have the port"), "{messages}");
+    assert!(!directory.exists());
+}
