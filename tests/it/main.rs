@@ -5,5 +5,6 @@
     reason = "what a test sets up may fail it, inside a function marked as a test or beside it"
 )]
 
+mod ingest;
 mod kafka_broker;
 mod tidy;

@@ -17,3 +17,11 @@
 pub mod kafka;
 pub mod process;
 pub mod scratch;
+pub mod workload;
+
+/// Shows the program's own logs with the output of the test, as loud as `RUST_LOG` says.
+pub fn show_logs() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    // Another test of this process may have been first.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+}

@@ -75,7 +75,7 @@ pub fn stream(mix: Mix) -> Vec<Sent> {
         if random.per_mille(mix.conflicts_per_mille) {
             let other = Event { reason: Some(format!("another word {number}")), ..event.clone() };
             let message = place(encoding::native(&other), &event, mix.partitions);
-            sent.push(Sent { message, fate: Fate::Refused("event-id-conflict", None) });
+            sent.push(Sent { message, fate: Fate::Refused("event-id-conflict", Some("id")) });
         }
         if random.per_mille(mix.malformed_per_mille) {
             let (message, reason, path) = encoding::malformed(number, &mut random);
@@ -113,8 +113,7 @@ pub fn fold(sent: &[Sent]) -> BTreeMap<ClientKey, Tenant> {
         }
     }
     let folded = logs.into_iter().map(|(client, events)| {
-        let entries: Vec<Entry<'_>> =
-            (1..).zip(events).map(|(seq, event)| Entry { seq, event }).collect();
+        let entries: Vec<Entry<'_>> = (1..).zip(events).map(|(seq, event)| Entry { seq, event }).collect();
         (client, Tenant::from_history(&entries, &apps))
     });
     folded.collect()

@@ -1,5 +1,28 @@
 //! How events arrive and leave.
+//!
+//! ```text
+//!   message ──► decode ──► apply ──► shard (ledger-store)            kafka::publisher ──► output topics
+//!                 │ every encoding,   │ offered, or refused with         ▲ tail of the log,
+//!                 │ one judgement     │ what may be kept of it           │ own cursor
+//!   kafka::worker (a partition) ──────┤
+//!   import (a file) ──────────────────┘
+//! ```
+//!
+//! - [`decode`]: what a message says, or what is wrong with it: the reference of every field.
+//! - [`redact`]: secrets go before anything is kept.
+//! - [`apply`]: the one place where input meets the log.
+//! - [`kafka`]: consumer group, workers, publisher, topics.
+//! - [`import`]: history from a file.
+//!
+//! Progress is remembered with the data and nowhere else (I-2), so what happens twice is recorded once (I-3);
+//! what would pass over a message unseen stops the shard (I-4).
+
+pub mod apply;
 pub mod decode;
 pub mod encode;
+pub mod import;
+pub mod kafka;
+pub mod metric;
+mod partitioner;
 mod proto;
 pub mod redact;

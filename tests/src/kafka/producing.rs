@@ -55,7 +55,7 @@ impl Sender {
     fn new(config: &rdkafka::ClientConfig) -> Self {
         let mut config = config.clone();
         // The partitioner of the Java producer, which most of those that fill a topic use.
-        config.set("partitioner", "murmur2_random").set("linger.ms", "1");
+        config.set("partitioner", "murmur2_random").set("linger.ms", "1").set("message.max.bytes", "4194304");
         Self { producer: config.create_with_context(Receipts::default()).expect("a producer") }
     }
 

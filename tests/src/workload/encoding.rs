@@ -2,10 +2,15 @@
 
 use ledger_core::event::{Body, Event, InstallationFact};
 use ledger_ingest::encode;
+use ledger_record::json;
 use serde_json::{Value, json};
 
 use super::random::Random;
 use crate::kafka::Message;
+
+fn to_json(event: &Event) -> Value {
+    serde_json::to_value(json::event::to_json(event)).expect("an event can be written")
+}
 
 fn key(event: &Event) -> Vec<u8> {
     match &event.body {
@@ -15,7 +20,7 @@ fn key(event: &Event) -> Vec<u8> {
 }
 
 pub(super) fn native(event: &Event) -> Message {
-    Message::new(key(event), encode::to_json(event).to_string())
+    Message::new(key(event), to_json(event).to_string())
 }
 
 fn protobuf(event: &Event) -> Message {
@@ -23,9 +28,10 @@ fn protobuf(event: &Event) -> Message {
 }
 
 fn cloud_event_attributes(event: &Event) -> (Value, Value) {
-    let mut data = encode::to_json(event);
+    let mut data = to_json(event);
     let fields = data.as_object_mut().expect("an event is an object");
-    let taken = |fields: &mut serde_json::Map<String, Value>, name: &str| fields.remove(name).unwrap_or_default();
+    let taken =
+        |fields: &mut serde_json::Map<String, Value>, name: &str| fields.remove(name).unwrap_or_default();
     let (kind, client, app) = (taken(fields, "type"), taken(fields, "clientKey"), taken(fields, "appKey"));
     let mut attributes = json!({
         "specversion": "1.0",
@@ -78,7 +84,7 @@ fn connect(event: &Event) -> Option<Message> {
         _ => return None,
     };
     payload["eventType"] = json!(kind);
-    let time = encode::to_json(event)["time"].clone();
+    let time = to_json(event)["time"].clone();
     let mut envelope = json!({
         "specversion": "1.0", "source": "test", "id": event.id.as_str(), "time": time,
         "type": format!("com.atlassian.connect.{kind}"), "data": payload,
@@ -104,10 +110,7 @@ pub(super) fn any(event: &Event, random: &mut Random) -> Message {
 }
 
 /// Something that is no event, why, and which field is to blame.
-pub(super) fn malformed(
-    number: usize,
-    random: &mut Random,
-) -> (Message, &'static str, Option<&'static str>) {
+pub(super) fn malformed(number: usize, random: &mut Random) -> (Message, &'static str, Option<&'static str>) {
     let client = format!("bad-{number}");
     let native = |change: &dyn Fn(&mut Value)| {
         let mut value = json!({

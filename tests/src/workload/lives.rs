@@ -38,7 +38,8 @@ pub(super) fn app_events() -> Vec<Event> {
     for (number, (key, policy)) in APPS.into_iter().zip(policies).enumerate() {
         let at = |hours: i64| Timestamp::from_millis(START_MS - 1000 * HOUR_MS + hours * HOUR_MS);
         let published = |days: i64, regions: &[&str]| {
-            let url = |region: &&str| (realm(region), format!("https://{}.example.com", region.to_lowercase()));
+            let url =
+                |region: &&str| (realm(region), format!("https://{}.example.com", region.to_lowercase()));
             AppFact::DescriptorPublished(Descriptor {
                 version: Some(format!("1.{days}.0")),
                 base_url: "https://app.example.com".to_owned(),
@@ -101,12 +102,12 @@ fn event(number: usize, client: ClientKey, at_ms: i64, random: &mut Random) -> E
     let fact = fact(number, random);
     let ordered = matches!(fact, InstallationFact::Override(_));
     let said = |text: &str| ordered.then(|| text.to_owned());
-    let body = Body::Installation { client, app: app(random.pick(&APPS)), fact };
+    let body = Body::Installation { client, app: app(APPS[random.index(APPS.len())]), fact };
     Event { id, time, actor: said("support"), reason: said("DEVHELP-7"), body }
 }
 
 fn any_realm(random: &mut Random) -> Realm {
-    realm(random.pick(&REALMS))
+    realm(REALMS[random.index(REALMS.len())])
 }
 
 fn fact(number: usize, random: &mut Random) -> InstallationFact {
@@ -137,8 +138,6 @@ fn fact(number: usize, random: &mut Random) -> InstallationFact {
             _ => OverrideAction::Forget,
         }),
         18 => InstallationFact::DataLocated { realm: any_realm(random) },
-        _ => InstallationFact::SubscriptionObserved {
-            state: *random.pick(SubscriptionState::ALL),
-        },
+        _ => InstallationFact::SubscriptionObserved { state: *random.pick(SubscriptionState::ALL) },
     }
 }

@@ -1,0 +1,314 @@
+//! History from a file: native events as NDJSON, appended without Kafka.
+//!
+//! A file is a source like a topic: `import:<NAME>`, its offsets are line numbers from 1, and how far it was
+//! taken is written with the data, as the line count and the SHA-256 of the lines taken (each with its line
+//! end, whether the file has one behind the last line or not). So a second import appends nothing, an import
+//! that was cut off or a file that has grown goes on, and a file whose beginning differs is refused before
+//! anything is appended.
+//!
+//! Keys go to the partitions where `publish` would send them, app-level events to all, so an imported
+//! history and the same history through Kafka give the same tenant logs. Every shard keeps its own place:
+//! a crash between two shards' writes leaves one behind the other, and the next import evens that out.
+//!
+//! Blank lines count and say nothing. A line that cannot be keyed is refused in partition 0.
+
+use std::io::{self, BufRead, Read as _};
+use std::path::Path;
+
+use ledger_core::limits::FUTURE_MAX_MS;
+use ledger_core::time::Timestamp;
+use ledger_record::rejection::Rejection;
+use ledger_record::rows::SourcePosition;
+use ledger_store::{
+    AppendError, BindError, DataDir, FutureLimit, OpenError, ReadError, Shard, ShardId, SourceIdentity,
+};
+use sha2::{Digest, Sha256};
+
+use crate::apply::{Applied, Raw, Taken, apply};
+use crate::decode::{self, Incoming};
+use crate::partitioner::partition_of;
+
+/// Lines between two writes.
+const LINES_AT_ONCE: usize = 5_000;
+
+/// Longest line that is read at all; one over 1 MiB is refused as `too-large`.
+const LINE_MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What to import, and where to.
+#[derive(Debug, Clone)]
+pub struct ImportOptions {
+    /// Name of the source, without the `import:`.
+    pub source: String,
+    /// The topic whose shards take the events, so that a history and what Kafka brings after it meet.
+    pub topic: String,
+    /// How many partitions that topic has; none: what the data directory remembers, or 1 for a new one.
+    pub partitions: Option<u32>,
+    /// The clock at import: an event more than 24 hours after it is refused.
+    pub now: Timestamp,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ImportReport {
+    /// Lines of the file.
+    pub lines: u64,
+    /// Lines that an earlier import had taken.
+    pub already_taken: u64,
+    /// What became of the rest; app-level events count once for each partition.
+    pub applied: Applied,
+}
+
+/// An import that did not reach the end. What was taken before is kept, and the next one goes on there.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file's beginning differs from what was imported under this name.
+    #[error(
+        "the first {lines} lines of {name} are not those imported before; name another source with --source"
+    )]
+    BeginningDiffers {
+        /// The name.
+        name: String,
+        /// How many lines were taken before.
+        lines: u64,
+    },
+    /// The file is shorter than what was imported under this name.
+    #[error(
+        "{name} ends after {found} lines, but {lines} were imported before; name another source with --source"
+    )]
+    Shorter {
+        /// The name.
+        name: String,
+        /// How many lines were taken before.
+        lines: u64,
+        /// How many it has now.
+        found: u64,
+    },
+    /// The last line has no end and is no complete JSON: someone is still writing, or was cut off.
+    #[error(
+        "line {line} has no line end and is not complete JSON; it was not taken, import again when it is complete"
+    )]
+    CutOff {
+        /// The line, from 1.
+        line: u64,
+    },
+    /// The data directory is spread over another number of partitions.
+    #[error("the data directory has {recorded} partitions of {topic}, not {asked}; leave --partitions away")]
+    Partitions {
+        /// The topic.
+        topic: String,
+        /// As remembered.
+        recorded: u32,
+        /// As asked for.
+        asked: u32,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the file: {0}")]
+    Read(#[from] io::Error),
+    /// A shard cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The data directory belongs to another source.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A shard cannot be read.
+    #[error(transparent)]
+    Stored(#[from] ReadError),
+    /// A shard cannot be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// The name of a file as a source.
+pub fn source_of(file: &Path) -> Option<String> {
+    file.file_name().map(|name| name.to_string_lossy().into_owned())
+}
+
+/// Imports every line; `progress` is told the lines and bytes passed.
+pub fn import(
+    data: &DataDir,
+    input: impl BufRead,
+    options: &ImportOptions,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<ImportReport, ImportError> {
+    let mut importing = Importing::open(data, options)?;
+    let mut lines = Lines { input, bytes: 0 };
+    while let Some(line) = lines.next()? {
+        if let Some(cut_off) = importing.take(line)? {
+            return Err(cut_off);
+        }
+        progress(importing.report.lines, lines.bytes);
+    }
+    importing.finish()
+}
+
+/// A line of the file, without its line end.
+struct Line {
+    text: Vec<u8>,
+    ended: bool,
+}
+
+/// Reads lines within a bound.
+struct Lines<R> {
+    input: R,
+    bytes: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn next(&mut self) -> io::Result<Option<Line>> {
+        let mut text = Vec::new();
+        let read = self.input.by_ref().take(LINE_MAX_BYTES).read_until(b'\n', &mut text)?;
+        self.bytes += u64::try_from(read).unwrap_or(u64::MAX);
+        let ended = text.pop_if(|last| *last == b'\n').is_some();
+        if !ended && u64::try_from(read).is_ok_and(|read| read == LINE_MAX_BYTES) {
+            let message = format!("a line is longer than {LINE_MAX_BYTES} bytes; this is no NDJSON");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok((read > 0).then_some(Line { text, ended }))
+    }
+}
+
+/// A shard, and how far it had taken the file before.
+struct Target {
+    shard: Shard,
+    taken: u64,
+    sha256: [u8; 32],
+    waiting: Vec<Taken>,
+}
+
+struct Importing<'a> {
+    options: &'a ImportOptions,
+    source: String,
+    targets: Vec<Target>,
+    sha256: Sha256,
+    report: ImportReport,
+    /// The highest place of any shard: below it nothing new is appended before the beginning is proved.
+    furthest: u64,
+    pending: usize,
+}
+
+impl<'a> Importing<'a> {
+    fn open(data: &DataDir, options: &'a ImportOptions) -> Result<Self, ImportError> {
+        let recorded = data.identity(&options.topic)?.map(|identity| identity.partitions);
+        let partitions = match (recorded, options.partitions) {
+            (Some(recorded), Some(asked)) if recorded != asked => {
+                let topic = options.topic.clone();
+                return Err(ImportError::Partitions { topic, recorded, asked });
+            }
+            (recorded, asked) => recorded.or(asked).unwrap_or(1),
+        };
+        data.bind(&options.topic, &SourceIdentity { cluster_id: None, topic_id: None, partitions })?;
+        let source = format!("import:{}", options.source);
+        let mut targets = Vec::new();
+        for partition in 0..partitions {
+            let shard = data.open_shard(&ShardId { topic: options.topic.clone(), partition })?;
+            let (taken, sha256) = match shard.source_position(&source)? {
+                Some(SourcePosition::Import { lines, sha256 }) => (lines, sha256),
+                Some(SourcePosition::Kafka { .. }) | None => (0, Sha256::digest([]).into()),
+            };
+            targets.push(Target { shard, taken, sha256, waiting: Vec::new() });
+        }
+        let furthest = targets.iter().map(|target| target.taken).max().unwrap_or(0);
+        let report = ImportReport::default();
+        Ok(Self { options, source, targets, sha256: Sha256::new(), report, furthest, pending: 0 })
+    }
+
+    /// Takes one line. Answers an error that ends the import in good order: what came before is kept.
+    fn take(&mut self, line: Line) -> Result<Option<ImportError>, ImportError> {
+        let number = self.report.lines + 1;
+        if !line.ended && serde_json::from_slice::<serde::de::IgnoredAny>(&line.text).is_err() {
+            self.write()?;
+            return Ok(Some(ImportError::CutOff { line: number }));
+        }
+        self.report.lines = number;
+        self.sha256.update(&line.text);
+        self.sha256.update(b"\n");
+        if self.targets.iter().all(|target| target.taken >= number) {
+            self.report.already_taken = number;
+        } else if !line.text.trim_ascii().is_empty() {
+            self.wait(number, line.text);
+        }
+        self.compare(number)?;
+        self.pending += 1;
+        if self.pending >= LINES_AT_ONCE && number >= self.furthest {
+            self.write()?;
+        }
+        Ok(None)
+    }
+
+    /// The beginning must be what was imported before, for every shard.
+    fn compare(&self, number: u64) -> Result<(), ImportError> {
+        let mut due = self.targets.iter().filter(|target| target.taken == number).peekable();
+        if due.peek().is_none() {
+            return Ok(());
+        }
+        let now: [u8; 32] = self.sha256.clone().finalize().into();
+        if due.any(|target| target.sha256 != now) {
+            let name = self.options.source.clone();
+            return Err(ImportError::BeginningDiffers { name, lines: number });
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, number: u64, text: Vec<u8>) {
+        let raw = Raw { key: None, value: Some(text), headers: Vec::new() };
+        let (source_time, decoded) = decode_line(&raw);
+        let partitions = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
+        let only = match &decoded {
+            Ok(Incoming { event, .. }) => {
+                event.client().map(|client| partition_of(client.as_bytes(), partitions))
+            }
+            Err(_) => Some(0),
+        };
+        for (partition, target) in (0_u32..).zip(&mut self.targets) {
+            if target.taken < number && only.is_none_or(|only| only == partition) {
+                target.waiting.push(Taken {
+                    source: self.source.clone(),
+                    partition,
+                    offset: number,
+                    source_time,
+                    decoded: decoded.clone(),
+                    raw: raw.clone(),
+                });
+            }
+        }
+    }
+
+    /// One write for every shard that is behind.
+    fn write(&mut self) -> Result<(), ImportError> {
+        let lines = self.report.lines;
+        let sha256: [u8; 32] = self.sha256.clone().finalize().into();
+        let future = FutureLimit::At(self.options.now.plus_millis(FUTURE_MAX_MS));
+        for target in self.targets.iter_mut().filter(|target| target.taken < lines) {
+            let mut batch = target.shard.begin();
+            for taken in target.waiting.drain(..) {
+                self.report.applied += apply(&mut batch, taken, future)?;
+            }
+            batch.advance(&self.source, SourcePosition::Import { lines, sha256 });
+            batch.commit()?;
+            (target.taken, target.sha256) = (lines, sha256);
+        }
+        self.pending = 0;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<ImportReport, ImportError> {
+        if self.report.lines < self.furthest {
+            let name = self.options.source.clone();
+            return Err(ImportError::Shorter { name, lines: self.furthest, found: self.report.lines });
+        }
+        self.write()?;
+        Ok(self.report)
+    }
+}
+
+/// A line's recorded time is its `recordedAt`, else its `time`.
+fn decode_line(raw: &Raw) -> (Option<Timestamp>, Result<Incoming, Rejection>) {
+    match decode::recorded_at(raw.value.as_deref().unwrap_or_default()) {
+        Ok(recorded_at) => {
+            let decoded = decode::decode(&raw.as_message(recorded_at));
+            let event_time = decoded.as_ref().ok().map(|incoming| incoming.event.time);
+            (recorded_at.or(event_time), decoded)
+        }
+        Err(rejection) => (None, Err(rejection)),
+    }
+}

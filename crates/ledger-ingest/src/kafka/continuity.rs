@@ -1,0 +1,292 @@
+//! Whether a source can go on where its shard stopped (invariant I-4).
+//!
+//! A pure decision over what the shard remembers and what the broker tells. Anything that would pass over
+//! a message unseen stops the shard with the range that is affected; nothing is reset by itself.
+
+use ledger_store::Halted;
+
+/// What a broker tells of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Watermarks {
+    /// Oldest offset that can still be read.
+    pub low: u64,
+    /// Offset that the next message gets.
+    pub high: u64,
+}
+
+/// What a broker tells of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TopicFacts {
+    /// Kafka's id of the cluster.
+    pub cluster_id: Option<String>,
+    /// Kafka's id of this very topic: another one under the same name has another id.
+    pub topic_id: Option<String>,
+    /// How many partitions it has; 0 when it does not exist.
+    pub partitions: u32,
+}
+
+/// Why a shard stops.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// The source removed messages before they were read.
+    #[error(
+        "retention removed offsets {from} to {until} (exclusive) of {topic}/{partition} before they were read; \
+         restore a backup that has them, or rebuild from a complete source"
+    )]
+    RetentionGap {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// First lost offset.
+        from: u64,
+        /// First offset that can still be read.
+        until: u64,
+    },
+    /// A new shard, but the oldest messages are gone already.
+    #[error(
+        "{topic}/{partition} begins at offset {low}: offsets 0 to {low} (exclusive) are gone; \
+         set kafka.accept_incomplete_history to start there, or restore a backup"
+    )]
+    HistoryIncomplete {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// First offset that can still be read.
+        low: u64,
+    },
+    /// The source ends before what was already read.
+    #[error(
+        "{topic}/{partition} ends at offset {high}, but offsets up to {next} (exclusive) were read: the topic \
+         was truncated or recreated; offsets {high} to {next} of the ledger have no source any more"
+    )]
+    Truncated {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The next offset that the shard expects.
+        next: u64,
+        /// The end of the source.
+        high: u64,
+    },
+    /// The source was truncated and has grown again: the leader epoch of what was read is gone.
+    #[error(
+        "{topic}/{partition} was truncated below offset {next} and has grown again since: what was read \
+         before {next} is not what the topic holds now"
+    )]
+    Diverged {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The next offset that the shard expects.
+        next: u64,
+    },
+    /// Another cluster than the one the data directory was filled from.
+    #[error(
+        "{topic} is served by cluster {found}, but this data directory was filled from cluster {recorded}; \
+         point kafka.brokers at that cluster, or use another data directory"
+    )]
+    OtherCluster {
+        /// The topic.
+        topic: String,
+        /// The cluster that the data directory remembers.
+        recorded: String,
+        /// The cluster that answers.
+        found: String,
+    },
+    /// Another topic under the same name.
+    #[error(
+        "topic {topic} was recreated: its id was {recorded} and is {found}; offsets before {next} of \
+         partition {partition} belong to the old one"
+    )]
+    TopicRecreated {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The next offset that the shard expects.
+        next: u64,
+        /// The id that the data directory remembers.
+        recorded: String,
+        /// The id that the broker tells.
+        found: String,
+    },
+    /// Another number of partitions: keys are spread anew, tenants would be torn apart.
+    #[error(
+        "topic {topic} has {found} partitions and had {recorded}: client keys land elsewhere from some \
+         offset ≥ {next} of partition {partition} on; move to a new topic and replay"
+    )]
+    Repartitioned {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The next offset that the shard expects.
+        next: u64,
+        /// The number that the data directory remembers.
+        recorded: u32,
+        /// The number that the broker tells.
+        found: u32,
+    },
+    /// A message came that the shard has already passed, or not yet reached by its own queue.
+    #[error("{topic}/{partition} delivered offset {found} where {next} was next; restart the process")]
+    OutOfOrder {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The next offset that the shard expects.
+        next: u64,
+        /// The offset that came.
+        found: u64,
+    },
+    /// The broker refuses to serve the partition.
+    #[error("{topic}/{partition} cannot be read: {error}; check the topic and the access rights")]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// What the broker said.
+        error: String,
+    },
+    /// The data directory cannot be written or read.
+    #[error("the shard cannot go on: {error}; check the disk, then restart")]
+    Store {
+        /// What the store said.
+        error: String,
+    },
+}
+
+impl Halt {
+    /// The stable code, for alerts.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::RetentionGap { .. } => "retention-gap",
+            Self::HistoryIncomplete { .. } => "history-incomplete",
+            Self::Truncated { .. } => "topic-truncated",
+            Self::Diverged { .. } => "topic-diverged",
+            Self::OtherCluster { .. } => "other-cluster",
+            Self::TopicRecreated { .. } => "topic-recreated",
+            Self::Repartitioned { .. } => "topic-repartitioned",
+            Self::OutOfOrder { .. } => "out-of-order",
+            Self::Refused { .. } => "source-refused",
+            Self::Store { .. } => "store-failed",
+        }
+    }
+
+    /// As everyone is told.
+    pub fn told(&self) -> Halted {
+        Halted { code: self.code(), message: self.to_string() }
+    }
+}
+
+/// What a shard remembers of its source.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remembered<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition.
+    pub partition: u32,
+    /// The next offset to read; none before the first message.
+    pub next: Option<u64>,
+    /// The topic's id and number of partitions when it was first read.
+    pub facts: &'a TopicFacts,
+}
+
+/// Where to start reading, or why not to.
+pub(super) fn start_at(
+    shard: Remembered<'_>,
+    found: &TopicFacts,
+    marks: Watermarks,
+    accept_incomplete_history: bool,
+) -> Result<u64, Halt> {
+    let (topic, partition) = (shard.topic.to_owned(), shard.partition);
+    let next = shard.next.unwrap_or(0);
+    if let (Some(recorded), Some(found)) = (&shard.facts.cluster_id, &found.cluster_id)
+        && recorded != found
+    {
+        let (recorded, found) = (recorded.clone(), found.clone());
+        return Err(Halt::OtherCluster { topic, recorded, found });
+    }
+    if let (Some(recorded), Some(found)) = (&shard.facts.topic_id, &found.topic_id)
+        && recorded != found
+    {
+        let (recorded, found) = (recorded.clone(), found.clone());
+        return Err(Halt::TopicRecreated { topic, partition, next, recorded, found });
+    }
+    if shard.facts.partitions != found.partitions {
+        let (recorded, found) = (shard.facts.partitions, found.partitions);
+        return Err(Halt::Repartitioned { topic, partition, next, recorded, found });
+    }
+    match shard.next {
+        None if marks.low == 0 || accept_incomplete_history => Ok(marks.low),
+        None => Err(Halt::HistoryIncomplete { topic, partition, low: marks.low }),
+        Some(next) if next < marks.low => {
+            Err(Halt::RetentionGap { topic, partition, from: next, until: marks.low })
+        }
+        Some(next) if next > marks.high => Err(Halt::Truncated { topic, partition, next, high: marks.high }),
+        Some(next) => Ok(next),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(id: &str, partitions: u32) -> TopicFacts {
+        TopicFacts { cluster_id: Some("c".to_owned()), topic_id: Some(id.to_owned()), partitions }
+    }
+
+    fn start(next: Option<u64>, found: &TopicFacts, low: u64, high: u64) -> Result<u64, &'static str> {
+        let recorded = facts("id", 6);
+        let shard = Remembered { topic: "t", partition: 3, next, facts: &recorded };
+        start_at(shard, found, Watermarks { low, high }, false).map_err(|halt| halt.code())
+    }
+
+    #[test]
+    fn goes_on_where_it_stopped() {
+        assert_eq!(start(Some(7), &facts("id", 6), 0, 9), Ok(7));
+        assert_eq!(start(Some(9), &facts("id", 6), 9, 9), Ok(9));
+        assert_eq!(start(None, &facts("id", 6), 0, 9), Ok(0));
+    }
+
+    #[test]
+    fn stops_rather_than_pass_over_anything() {
+        assert_eq!(start(Some(7), &facts("id", 6), 8, 9), Err("retention-gap"));
+        assert_eq!(start(None, &facts("id", 6), 1, 9), Err("history-incomplete"));
+        assert_eq!(start(Some(10), &facts("id", 6), 0, 9), Err("topic-truncated"));
+        assert_eq!(start(Some(7), &facts("other", 6), 0, 9), Err("topic-recreated"));
+        assert_eq!(start(Some(7), &facts("id", 12), 0, 9), Err("topic-repartitioned"));
+        let elsewhere = TopicFacts { cluster_id: Some("d".to_owned()), ..facts("id", 6) };
+        assert_eq!(start(Some(7), &elsewhere, 0, 9), Err("other-cluster"));
+    }
+
+    #[test]
+    fn an_unknown_topic_id_is_no_other_topic() {
+        let found = TopicFacts { topic_id: None, ..facts("id", 6) };
+        assert_eq!(start(Some(7), &found, 0, 9), Ok(7));
+    }
+
+    #[test]
+    fn an_operator_may_accept_a_history_that_begins_late() {
+        let recorded = facts("id", 6);
+        let shard = Remembered { topic: "t", partition: 0, next: None, facts: &recorded };
+        assert_eq!(start_at(shard, &facts("id", 6), Watermarks { low: 5, high: 9 }, true), Ok(5));
+    }
+
+    #[test]
+    fn the_message_names_the_range() {
+        let recorded = facts("id", 6);
+        let shard = Remembered { topic: "t", partition: 3, next: Some(7), facts: &recorded };
+        let halt = start_at(shard, &facts("id", 6), Watermarks { low: 12, high: 20 }, false);
+        let message = halt.map_err(|halt| halt.told().message);
+        assert!(
+            matches!(&message, Err(text) if text.contains("offsets 7 to 12 (exclusive) of t/3")),
+            "{message:?}"
+        );
+    }
+}

@@ -1,0 +1,22 @@
+//! Kafka, in and out: the consumer group, its workers, the publisher, and what an operator does with topics.
+
+mod continuity;
+mod embedded;
+mod group;
+mod native;
+mod options;
+mod outbox;
+mod publisher;
+mod send;
+mod topic;
+pub mod topics;
+mod worker;
+
+pub use continuity::Halt;
+pub use embedded::EmbeddedBroker;
+pub use group::{Ingest, StartError};
+pub use options::{FixedProperty, KafkaOptions};
+pub use outbox::SendError;
+pub use publisher::Publisher;
+pub use rdkafka::error::KafkaError;
+pub use send::{PublishError, Sender};

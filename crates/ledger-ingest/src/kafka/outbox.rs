@@ -1,0 +1,126 @@
+//! Sending with acknowledgement: nothing counts as sent before the broker has it (I-7).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+
+use super::options::KafkaOptions;
+
+/// A message to be sent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outgoing<'a> {
+    pub(super) topic: &'a str,
+    /// None: by key.
+    pub(super) partition: Option<u32>,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Vec<u8>,
+    pub(super) headers: Vec<(&'static str, String)>,
+}
+
+/// Why messages were not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The client or the broker refused.
+    #[error("kafka did not take the messages: {0}; check the topic and the access rights")]
+    Refused(KafkaError),
+    /// The broker did not acknowledge in time.
+    #[error("{waiting} messages were not acknowledged within {}s; check the brokers", waited.as_secs())]
+    TimedOut {
+        /// How many are missing.
+        waiting: u64,
+        /// How long was waited.
+        waited: Duration,
+    },
+}
+
+/// A producer that counts acknowledgements. One thread uses it.
+pub(super) struct Outbox {
+    producer: BaseProducer<Acks>,
+    sent: u64,
+}
+
+impl Outbox {
+    pub(super) fn new(options: &KafkaOptions) -> Result<Self, KafkaError> {
+        let producer = options.producer().create_with_context(Acks::default())?;
+        Ok(Self { producer, sent: 0 })
+    }
+
+    /// Hands a message to the client; waits while its queue is full.
+    pub(super) fn send(&mut self, message: &Outgoing<'_>) -> Result<(), SendError> {
+        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
+        for (key, value) in &message.headers {
+            headers = headers.insert(Header { key, value: Some(value.as_str()) });
+        }
+        let mut record = BaseRecord::to(message.topic).payload(&message.value).headers(headers);
+        record.key = message.key.as_ref();
+        record.partition = message.partition.and_then(|partition| i32::try_from(partition).ok());
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
+                    self.producer.poll(Duration::from_millis(10));
+                    record = again;
+                }
+                Err((error, _)) => return Err(SendError::Refused(error)),
+            }
+        }
+        self.sent += 1;
+        self.producer.poll(Duration::ZERO);
+        Ok(())
+    }
+
+    /// Waits until everything sent is acknowledged.
+    pub(super) fn settle(&mut self, timeout: Duration) -> Result<(), SendError> {
+        let started = Instant::now();
+        let acks = self.producer.context();
+        while acks.answered() < self.sent && started.elapsed() < timeout {
+            self.producer.poll(Duration::from_millis(10));
+        }
+        if let Some(code) = acks.take_failure() {
+            return Err(SendError::Refused(KafkaError::MessageProduction(code)));
+        }
+        let waiting = self.sent.saturating_sub(acks.answered());
+        if waiting > 0 { Err(SendError::TimedOut { waiting, waited: timeout }) } else { Ok(()) }
+    }
+
+    /// How many partitions a topic has.
+    pub(super) fn partitions(&self, topic: &str, timeout: Duration) -> Result<u32, KafkaError> {
+        super::topic::partitions(self.producer.client(), topic, timeout)
+    }
+}
+
+/// Counts what came back.
+#[derive(Default)]
+struct Acks {
+    answered: AtomicU64,
+    failure: Mutex<Option<RDKafkaErrorCode>>,
+}
+
+impl Acks {
+    fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Acquire)
+    }
+
+    fn take_failure(&self) -> Option<RDKafkaErrorCode> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for Acks {}
+
+impl ProducerContext for Acks {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(code);
+        }
+        self.answered.fetch_add(1, Ordering::AcqRel);
+    }
+}

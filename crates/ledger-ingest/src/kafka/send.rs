@@ -1,0 +1,120 @@
+//! Sends native events to the lifecycle topic: keyed by client key, app-level events to every partition.
+//!
+//! What is sent has been read and checked by the same decoder that ingestion uses, so a mistake is told to
+//! the sender and not to the dead-letter topic.
+
+use std::time::Duration;
+
+use ledger_core::event::Event;
+use ledger_record::rejection::Rejection;
+use rdkafka::error::KafkaError;
+
+use super::options::KafkaOptions;
+use super::outbox::{Outbox, Outgoing, SendError};
+use crate::decode::{self, Message};
+use crate::partitioner::partition_of;
+use crate::redact;
+
+/// How long brokers may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many messages are under way before their acknowledgements are waited for.
+const UNDER_WAY: u64 = 10_000;
+
+/// A message was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// It is not an event.
+    #[error(transparent)]
+    Invalid(#[from] Rejection),
+    /// The topic cannot be found.
+    #[error("topic {topic}: {error}; create it with `topics create`, or check kafka.brokers")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// What the client said.
+        error: KafkaError,
+    },
+    /// It was not acknowledged.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+/// Sends events to one topic.
+pub struct Sender {
+    outbox: Outbox,
+    topic: String,
+    partitions: u32,
+    under_way: u64,
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl Sender {
+    /// Connects, and asks how many partitions the first lifecycle topic has.
+    pub fn connect(options: &KafkaOptions) -> Result<Self, PublishError> {
+        let topic = options.topics.first().cloned().unwrap_or_default();
+        let of_topic = |error| PublishError::Topic { topic: topic.clone(), error };
+        let outbox = Outbox::new(options).map_err(of_topic)?;
+        let partitions = outbox.partitions(&topic, TIMEOUT).map_err(of_topic)?;
+        Ok(Self { outbox, topic, partitions, under_way: 0 })
+    }
+
+    /// Checks one native JSON event and sends it without its secrets. Answers how many messages that made.
+    pub fn send(&mut self, line: &[u8]) -> Result<u32, PublishError> {
+        let message = Message { key: None, value: Some(line), headers: &[], timestamp: None };
+        let event = decode::decode(&message)?.event;
+        let value = redact::json_without_secrets(line);
+        self.place(&event, &value)
+    }
+
+    /// Sends bytes as they are, keyed as told: for messages that no decoder would take, such as the
+    /// malformed ones of the demo.
+    pub fn send_raw(&mut self, key: Option<&str>, value: &[u8]) -> Result<(), PublishError> {
+        let partition = key.map(|key| partition_of(key.as_bytes(), self.partitions));
+        self.send_to(partition, key, value)
+    }
+
+    /// Waits until everything sent is acknowledged.
+    pub fn settle(&mut self) -> Result<(), PublishError> {
+        self.under_way = 0;
+        Ok(self.outbox.settle(TIMEOUT)?)
+    }
+
+    fn place(&mut self, event: &Event, value: &[u8]) -> Result<u32, PublishError> {
+        if let Some(client) = event.client() {
+            let partition = partition_of(client.as_bytes(), self.partitions);
+            self.send_to(Some(partition), Some(client.as_str()), value)?;
+            return Ok(1);
+        }
+        let key = event.app().map(ledger_core::ids::AppKey::as_str);
+        for partition in 0..self.partitions {
+            self.send_to(Some(partition), key, value)?;
+        }
+        Ok(self.partitions)
+    }
+
+    fn send_to(
+        &mut self,
+        partition: Option<u32>,
+        key: Option<&str>,
+        value: &[u8],
+    ) -> Result<(), PublishError> {
+        self.outbox.send(&Outgoing {
+            topic: &self.topic,
+            partition,
+            key: key.map(|key| key.as_bytes().to_vec()),
+            value: value.to_vec(),
+            headers: vec![("content-type", "application/json".to_owned())],
+        })?;
+        self.under_way += 1;
+        if self.under_way >= UNDER_WAY {
+            self.settle()?;
+        }
+        Ok(())
+    }
+}

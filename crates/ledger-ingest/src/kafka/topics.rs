@@ -1,0 +1,137 @@
+//! The topics that a ledger needs, created or compared with what is there.
+//!
+//! | topic | settings | why |
+//! | --- | --- | --- |
+//! | lifecycle | `message.timestamp.type=LogAppendTime` | the recorded time is the broker's, not a producer's |
+//! | | `retention.ms=-1`, `cleanup.policy=delete` | a ledger on an empty disk replays all of it |
+//! | decisions, dead letters | `cleanup.policy=delete` | read once, kept as long as the cluster's default says |
+
+use std::time::Duration;
+
+use futures_executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::options::KafkaOptions;
+use super::topic;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A topic as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedTopic {
+    /// Its name.
+    pub name: String,
+    /// Settings that matter, with the values they need.
+    pub settings: Vec<(&'static str, &'static str)>,
+}
+
+/// What became of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicReport {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it has; 0: it is not there.
+    pub partitions: u32,
+    /// It was made just now.
+    pub created: bool,
+    /// Settings that differ: name, wanted, found.
+    pub differences: Vec<(String, String, String)>,
+}
+
+impl TopicReport {
+    /// Whether the topic is as it should be.
+    pub fn is_fine(&self) -> bool {
+        self.partitions > 0 && self.differences.is_empty()
+    }
+}
+
+/// The topics that the options name, as they should be.
+pub fn wanted(options: &KafkaOptions) -> Vec<WantedTopic> {
+    let lifecycle =
+        [("message.timestamp.type", "LogAppendTime"), ("retention.ms", "-1"), ("cleanup.policy", "delete")];
+    let output = [("cleanup.policy", "delete")];
+    let inputs = options.topics.iter().map(|name| (name, lifecycle.to_vec()));
+    let outputs = [&options.decisions_topic, &options.dead_letter_topic];
+    let outputs = outputs.into_iter().flatten().map(|name| (name, output.to_vec()));
+    inputs.chain(outputs).map(|(name, settings)| WantedTopic { name: name.clone(), settings }).collect()
+}
+
+/// Creates the topics that are missing, and compares those that are there.
+pub fn create(
+    options: &KafkaOptions,
+    partitions: u32,
+    replication: u16,
+) -> Result<Vec<TopicReport>, KafkaError> {
+    let admin: AdminClient<DefaultClientContext> = options.base().create()?;
+    let mut reports = Vec::new();
+    for wanted in wanted(options) {
+        let count = i32::try_from(partitions).unwrap_or(i32::MAX);
+        let mut topic = NewTopic::new(&wanted.name, count, TopicReplication::Fixed(i32::from(replication)));
+        for (name, value) in &wanted.settings {
+            topic = topic.set(name, value);
+        }
+        let results = block_on(admin.create_topics([&topic], &asking()))?;
+        let created = match results.into_iter().next() {
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => false,
+            Some(Err((_, code))) => return Err(KafkaError::AdminOp(code)),
+            Some(Ok(_)) | None => true,
+        };
+        reports.push(TopicReport { created, ..compare(&admin, &wanted, created)? });
+    }
+    Ok(reports)
+}
+
+/// Compares the topics with what they should be; changes nothing.
+pub fn check(options: &KafkaOptions) -> Result<Vec<TopicReport>, KafkaError> {
+    let admin: AdminClient<DefaultClientContext> = options.base().create()?;
+    wanted(options).iter().map(|wanted| compare(&admin, wanted, false)).collect()
+}
+
+fn compare(
+    admin: &AdminClient<DefaultClientContext>,
+    wanted: &WantedTopic,
+    just_created: bool,
+) -> Result<TopicReport, KafkaError> {
+    let mut report =
+        TopicReport { name: wanted.name.clone(), partitions: 0, created: false, differences: Vec::new() };
+    report.partitions = match partitions(admin, &wanted.name, just_created) {
+        Ok(partitions) => partitions,
+        Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => return Ok(report),
+        Err(error) => return Err(error),
+    };
+    let resource = ResourceSpecifier::Topic(&wanted.name);
+    let described = block_on(admin.describe_configs([&resource], &asking()))?;
+    let Some(described) = described.into_iter().next() else { return Ok(report) };
+    let described = described.map_err(KafkaError::AdminOp)?;
+    for (name, value) in &wanted.settings {
+        let found = described.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
+        if found != *value {
+            report.differences.push(((*name).to_owned(), (*value).to_owned(), found));
+        }
+    }
+    Ok(report)
+}
+
+/// A topic that was made a moment ago may not be known to every broker yet.
+fn partitions(
+    admin: &AdminClient<DefaultClientContext>,
+    name: &str,
+    just_created: bool,
+) -> Result<u32, KafkaError> {
+    let mut tries = if just_created { 50 } else { 1 };
+    loop {
+        tries -= 1;
+        match topic::partitions(admin.inner(), name, TIMEOUT) {
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) if tries > 0 => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn asking() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+}

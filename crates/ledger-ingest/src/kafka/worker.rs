@@ -1,0 +1,157 @@
+//! One partition: its queue, its decoder, its writer.
+//!
+//! Two threads a partition. The *reader* polls the partition's own librdkafka queue and decodes; the
+//! *writer* owns the shard, folds and commits. They hand over whole batches through a channel that holds
+//! one: while the writer waits for the disk the reader goes on filling the next batch, so the size of a
+//! write follows the load by itself (group commit) and a quiet partition writes at once. When the channel
+//! and the batch in hand are full the reader stops polling, which is the throttle: librdkafka stops
+//! fetching when its own bounded queue is full (I-8).
+//!
+//! ```text
+//!   partition queue ──► reader: poll, decode ──[1 batch]──► writer: offer, commit (synced) ──► status, bell
+//! ```
+//!
+//! Before the first message the reader compares what the shard remembers with what the broker tells
+//! ([`super::continuity`]), and again every `check_interval`. A reason to stop halts this shard only (I-9);
+//! its partition stays assigned and unread until a person has looked.
+
+mod reader;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use ledger_record::rows::SourcePosition;
+use ledger_store::{DataDir, Shard, ShardId, ShardStatus};
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+
+use super::continuity::Halt;
+use super::group::Membership;
+use crate::apply::Taken;
+use reader::Reader;
+use writer::Writer;
+
+/// The consumer of a whole process.
+pub(super) type GroupConsumer = BaseConsumer<Membership>;
+
+/// Everything a worker needs to know, set once.
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    pub(super) id: ShardId,
+    pub(super) status: Arc<ShardStatus>,
+    pub(super) batch_max_events: usize,
+    pub(super) batch_max_bytes: usize,
+    pub(super) check_interval: Duration,
+    pub(super) accept_incomplete_history: bool,
+    /// Remembers which topic it was filled from.
+    pub(super) data: Arc<DataDir>,
+}
+
+/// The two threads of a partition.
+#[derive(Debug)]
+pub(super) struct Worker {
+    stop: Arc<AtomicBool>,
+    durable: Durable,
+    reader: JoinHandle<()>,
+    writer: JoinHandle<Shard>,
+}
+
+/// What the reader hands to the writer.
+struct Filled {
+    taken: Vec<Taken>,
+    next_offset: u64,
+    leader_epoch: Option<i32>,
+}
+
+impl Worker {
+    /// Starts both threads. The queue must not be read by anyone else.
+    pub(super) fn start(
+        task: Task,
+        shard: Shard,
+        position: Option<&SourcePosition>,
+        queue: PartitionQueue<Membership>,
+        consumer: Arc<GroupConsumer>,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let durable = Durable::default();
+        let (hand_over, batches) = sync_channel(1);
+        let name = format!("{}-{}", task.id.topic, task.id.partition);
+        let writer = {
+            let (task, durable, stop) = (task.clone(), durable.clone(), Arc::clone(&stop));
+            let writer = Writer { task, shard, durable, stop };
+            thread::Builder::new().name(format!("write-{name}")).spawn(move || writer.run(&batches))?
+        };
+        let (next, leader_epoch) = match position {
+            Some(SourcePosition::Kafka { next_offset, leader_epoch }) => (Some(*next_offset), *leader_epoch),
+            Some(SourcePosition::Import { .. }) | None => (None, None),
+        };
+        let reader = {
+            let stop = Arc::clone(&stop);
+            let reader = Reader { task, next, leader_epoch, consumer, stop, eof_at_high: None };
+            thread::Builder::new()
+                .name(format!("read-{name}"))
+                .spawn(move || reader.run(&queue, &hand_over))?
+        };
+        Ok(Self { stop, durable, reader, writer })
+    }
+
+    /// How far the partition is durable; outlives the worker.
+    pub(super) fn durable(&self) -> Durable {
+        self.durable.clone()
+    }
+
+    /// Asks both threads to finish what they have begun.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Waits for both, at most until the deadline, and gives the shard back. Whatever is not written by
+    /// then comes again from Kafka.
+    pub(super) fn join(self, deadline: Instant) -> Option<Shard> {
+        while !(self.reader.is_finished() && self.writer.is_finished()) {
+            if Instant::now() >= deadline {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.reader.join().ok()?;
+        self.writer.join().ok()
+    }
+}
+
+/// The next offset of a partition, once anything of it is durable: what may be told to Kafka.
+#[derive(Debug, Clone)]
+pub(super) struct Durable(Arc<AtomicU64>);
+
+impl Durable {
+    const NOTHING: u64 = u64::MAX;
+
+    pub(super) fn offset(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Acquire)).filter(|offset| *offset != Self::NOTHING)
+    }
+
+    fn advance(&self, next_offset: u64) {
+        self.0.store(next_offset, Ordering::Release);
+    }
+}
+
+impl Default for Durable {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(Self::NOTHING)))
+    }
+}
+
+/// Stops the shard in the eyes of everyone who asks.
+fn halt(task: &Task, halt: &Halt) {
+    tracing::error!(shard = %task.id, code = halt.code(), reason = %halt, "shard halted");
+    metrics::counter!(crate::metric::SHARD_HALTED, "code" => halt.code()).increment(1);
+    task.status.halt(halt.told());
+}
+
+fn lag(next: Option<u64>, end: Option<u64>) -> Option<u64> {
+    Some(end?.saturating_sub(next?))
+}

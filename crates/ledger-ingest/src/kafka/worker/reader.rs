@@ -1,0 +1,328 @@
+//! The thread that polls a partition's queue and decodes.
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ledger_core::time::Timestamp;
+use ledger_store::Phase;
+use rdkafka::consumer::Consumer;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::{Offset, TopicPartitionList};
+use tracing::{info, warn};
+
+use super::super::continuity::{Halt, Remembered, TopicFacts, Watermarks, start_at};
+use super::super::group::Membership;
+use super::super::{native, topic};
+use super::{Filled, GroupConsumer, Task, halt, lag};
+use crate::apply::{Raw, Taken};
+use crate::decode;
+
+/// How long a broker may take to answer a question about the source.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the reader waits for a message before it looks around.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// The thread that polls and decodes.
+pub(super) struct Reader {
+    pub(super) task: Task,
+    pub(super) next: Option<u64>,
+    pub(super) leader_epoch: Option<i32>,
+    pub(super) consumer: Arc<GroupConsumer>,
+    pub(super) stop: Arc<AtomicBool>,
+    /// The high watermark when the end was last seen: control records behind the last message count in it.
+    pub(super) eof_at_high: Option<u64>,
+}
+
+impl Reader {
+    pub(super) fn run(mut self, queue: &PartitionQueue<Membership>, hand_over: &SyncSender<Filled>) {
+        if let Err(reason) = self.begin().and_then(|()| self.read(queue, hand_over)) {
+            halt(&self.task, &reason);
+            self.pause();
+        }
+    }
+
+    /// Compares shard and source, then lets the messages come.
+    fn begin(&mut self) -> Result<(), Halt> {
+        let start = loop {
+            if self.stopped() {
+                return Ok(());
+            }
+            match self.check() {
+                Ok(start) => break start,
+                Err(Check::Halt(halt)) => return Err(halt),
+                Err(Check::Unreachable(error)) => {
+                    warn!(shard = %self.task.id, %error, "cannot compare shard and source yet, trying again");
+                    thread::sleep(Duration::from_millis(500));
+                }
+            }
+        };
+        self.warn_of_newer_commit(start);
+        self.next = Some(start);
+        self.task.status.update(|now| {
+            now.phase = Phase::CatchingUp;
+            now.next_offset = Some(start);
+        });
+        info!(shard = %self.task.id, offset = start, "reading");
+        self.seek_and_resume(start)
+    }
+
+    fn read(
+        &mut self,
+        queue: &PartitionQueue<Membership>,
+        hand_over: &SyncSender<Filled>,
+    ) -> Result<(), Halt> {
+        let mut filling = Filling::default();
+        let mut checked = Instant::now();
+        while !self.stopped() {
+            match queue.poll(if filling.taken.is_empty() { POLL_TIMEOUT } else { Duration::ZERO }) {
+                Some(Ok(message)) => self.take(&message, &mut filling)?,
+                Some(Err(KafkaError::PartitionEOF(_))) => self.at_end(),
+                Some(Err(error)) => self.classify(&error)?,
+                None if filling.taken.is_empty() => {}
+                // Nothing more is waiting here: the writer gets what there is.
+                None => self.deliver(&mut filling, hand_over),
+            }
+            if self.is_full(&filling) {
+                self.deliver(&mut filling, hand_over);
+            } else if !filling.taken.is_empty() {
+                self.offer(&mut filling, hand_over);
+            }
+            if checked.elapsed() >= self.task.check_interval {
+                checked = Instant::now();
+                match self.check() {
+                    Ok(_) => {}
+                    Err(Check::Halt(halt)) => {
+                        self.deliver(&mut filling, hand_over);
+                        return Err(halt);
+                    }
+                    Err(Check::Unreachable(error)) => {
+                        warn!(shard = %self.task.id, %error, "cannot compare shard and source");
+                    }
+                }
+            }
+        }
+        self.deliver(&mut filling, hand_over);
+        Ok(())
+    }
+
+    fn take(&mut self, message: &BorrowedMessage<'_>, filling: &mut Filling) -> Result<(), Halt> {
+        let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
+        let next = self.next.unwrap_or(0);
+        let offset = u64::try_from(message.offset()).unwrap_or(0);
+        if offset < next {
+            return Err(Halt::OutOfOrder { topic, partition, next, found: offset });
+        }
+        self.leader_epoch = native::leader_epoch(message).or(self.leader_epoch);
+        self.next = Some(offset + 1);
+        let raw = raw(message);
+        filling.bytes += raw.len_bytes();
+        let source_time = message.timestamp().to_millis().map(Timestamp::from_millis);
+        let decoded = decode::decode(&raw.as_message(source_time));
+        filling.taken.push(Taken { source: topic, partition, offset, source_time, decoded, raw });
+        Ok(())
+    }
+
+    fn is_full(&self, filling: &Filling) -> bool {
+        filling.taken.len() >= self.task.batch_max_events || filling.bytes >= self.task.batch_max_bytes
+    }
+
+    /// Hands over if the writer is free, and goes on filling otherwise.
+    fn offer(&self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
+        // Looking at the channel for every message would cost more than the message.
+        if !filling.taken.len().is_multiple_of(64) {
+            return;
+        }
+        let filled = self.filled(filling);
+        if let Err(TrySendError::Full(filled)) = hand_over.try_send(filled) {
+            filling.taken = filled.taken;
+        } else {
+            filling.bytes = 0;
+        }
+    }
+
+    /// Hands over, waiting for the writer. A writer that is gone has said why.
+    fn deliver(&self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
+        if filling.taken.is_empty() {
+            return;
+        }
+        let filled = self.filled(filling);
+        filling.bytes = 0;
+        if hand_over.send(filled).is_err() {
+            self.stop.store(true, Ordering::Release);
+        }
+    }
+
+    fn filled(&self, filling: &mut Filling) -> Filled {
+        Filled {
+            taken: std::mem::take(&mut filling.taken),
+            next_offset: self.next.unwrap_or(0),
+            leader_epoch: self.leader_epoch,
+        }
+    }
+
+    fn at_end(&mut self) {
+        self.eof_at_high = self.cached_high();
+        let next = self.next;
+        self.task.status.update(|now| {
+            if now.phase == Phase::CatchingUp {
+                now.phase = Phase::Live;
+            }
+            now.end_offset = next;
+            // The writer may still have a batch in hand; it says so when it is done.
+            now.lag_events = lag(now.next_offset, next);
+        });
+    }
+
+    fn cached_high(&self) -> Option<u64> {
+        let topic = CString::new(self.task.id.topic.as_str()).ok()?;
+        let partition = i32::try_from(self.task.id.partition).ok()?;
+        native::cached_watermarks(self.consumer.client(), &topic, partition).map(|marks| marks.high)
+    }
+
+    /// Transport errors heal by themselves; errors about the data stop the shard, with the range if one is
+    /// to blame.
+    fn classify(&self, error: &KafkaError) -> Result<(), Halt> {
+        use RDKafkaErrorCode as Code;
+        let Some(code) = error.rdkafka_error_code() else { return Ok(()) };
+        let about_data = matches!(
+            code,
+            Code::AutoOffsetReset
+                | Code::OffsetOutOfRange
+                | Code::LogTruncation
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::UnknownTopicOrPartition
+                | Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::BadMessage
+        ) || matches!(error, KafkaError::MessageConsumptionFatal(_));
+        if !about_data {
+            warn!(shard = %self.task.id, %error, "the source is unreachable, waiting for it");
+            return Ok(());
+        }
+        if let Err(Check::Halt(halt)) = self.check() {
+            return Err(halt);
+        }
+        let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
+        if matches!(code, Code::AutoOffsetReset | Code::LogTruncation) {
+            return Err(Halt::Diverged { topic, partition, next: self.next.unwrap_or(0) });
+        }
+        Err(Halt::Refused { topic, partition, error: error.to_string() })
+    }
+
+    fn check(&self) -> Result<u64, Check> {
+        let id = &self.task.id;
+        let partition = i32::try_from(id.partition).unwrap_or(i32::MAX);
+        let facts =
+            topic::facts(self.consumer.client(), &id.topic, ASK_TIMEOUT).map_err(Check::Unreachable)?;
+        let marks = self.consumer.fetch_watermarks(&id.topic, partition, ASK_TIMEOUT);
+        let (low, high) = marks.map_err(Check::Unreachable)?;
+        let at_least_zero = |offset: i64| u64::try_from(offset).unwrap_or(0);
+        let marks = Watermarks { low: at_least_zero(low), high: at_least_zero(high) };
+        let store = |error: &dyn std::error::Error| Check::Halt(Halt::Store { error: error.to_string() });
+        let recorded = self.task.data.identity(&id.topic).map_err(|error| store(&error))?;
+        let recorded = recorded.map_or_else(|| facts.clone(), TopicFacts::from);
+        let shard =
+            Remembered { topic: &id.topic, partition: id.partition, next: self.next, facts: &recorded };
+        let start = start_at(shard, &facts, marks, self.task.accept_incomplete_history);
+        let start = start.map_err(Check::Halt)?;
+        self.task.data.bind(&id.topic, &facts.into()).map_err(|error| store(&error))?;
+        self.task.status.update(|now| {
+            let end = if self.eof_at_high == Some(marks.high) { self.next } else { Some(marks.high) };
+            now.end_offset = end;
+            now.lag_events = lag(now.next_offset, end);
+        });
+        Ok(start)
+    }
+
+    /// A committed offset ahead of ours means that this directory is older than something once durable.
+    fn warn_of_newer_commit(&self, start: u64) {
+        let mut list = TopicPartitionList::new();
+        let partition = i32::try_from(self.task.id.partition).unwrap_or(i32::MAX);
+        list.add_partition(&self.task.id.topic, partition);
+        let Ok(committed) = self.consumer.committed_offsets(list, ASK_TIMEOUT) else { return };
+        let committed = committed.find_partition(&self.task.id.topic, partition).map(|found| found.offset());
+        if let Some(Offset::Offset(committed)) = committed
+            && u64::try_from(committed).is_ok_and(|committed| committed > start)
+        {
+            warn!(
+                shard = %self.task.id, committed, start,
+                "the group has read further than this data directory: it is new here or a backup, and replays"
+            );
+            metrics::counter!(crate::metric::OLDER_THAN_COMMITTED).increment(1);
+        }
+    }
+
+    /// Seeks with the leader epoch of the last message, so that the broker compares histories, then resumes.
+    fn seek_and_resume(&self, start: u64) -> Result<(), Halt> {
+        let id = &self.task.id;
+        let partition = i32::try_from(id.partition).unwrap_or(i32::MAX);
+        let refused = |error: KafkaError| Halt::Refused {
+            topic: id.topic.clone(),
+            partition: id.partition,
+            error: error.to_string(),
+        };
+        let mut list = TopicPartitionList::new();
+        let offset = Offset::Offset(i64::try_from(start).unwrap_or(i64::MAX));
+        list.add_partition_offset(&id.topic, partition, offset).map_err(refused)?;
+        if let (Some(epoch), Ok(topic)) = (self.leader_epoch, CString::new(id.topic.as_str())) {
+            native::set_leader_epoch(&mut list, &topic, partition, epoch);
+        }
+        // A partition that was assigned this moment is not ready to be sought in.
+        let until = Instant::now() + ASK_TIMEOUT;
+        loop {
+            let sought = self
+                .consumer
+                .seek_partitions(list.clone(), ASK_TIMEOUT)
+                .and_then(|list| list.elements().first().map_or(Ok(()), TopicPartitionListElem::error));
+            match sought {
+                Ok(()) => return self.consumer.resume(&list).map_err(refused),
+                Err(error) if Instant::now() >= until || self.stopped() => return Err(refused(error)),
+                Err(_) => thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// Nothing more is fetched for a shard that has stopped.
+    fn pause(&self) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.task.id.topic, i32::try_from(self.task.id.partition).unwrap_or(i32::MAX));
+        if let Err(error) = self.consumer.pause(&list) {
+            warn!(shard = %self.task.id, %error, "the halted partition could not be paused");
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}
+
+/// What a comparison of shard and source can end in, besides a place to start.
+enum Check {
+    Halt(Halt),
+    Unreachable(KafkaError),
+}
+
+#[derive(Default)]
+struct Filling {
+    taken: Vec<Taken>,
+    bytes: usize,
+}
+
+fn raw(message: &BorrowedMessage<'_>) -> Raw {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        let owned = |header: rdkafka::message::Header<'_, &[u8]>| {
+            (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
+        };
+        headers.iter().map(owned).collect()
+    });
+    Raw { key: message.key().map(<[u8]>::to_vec), value: message.payload().map(<[u8]>::to_vec), headers }
+}

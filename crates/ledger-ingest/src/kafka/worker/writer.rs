@@ -1,0 +1,68 @@
+//! The thread that owns the shard.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use ledger_record::rows::SourcePosition;
+use ledger_store::{AppendError, FutureLimit, Shard};
+
+use super::super::continuity::Halt;
+use super::{Durable, Filled, Task, halt, lag};
+use crate::apply::{Applied, apply};
+
+/// The thread that owns the shard.
+pub(super) struct Writer {
+    pub(super) task: Task,
+    pub(super) shard: Shard,
+    pub(super) durable: Durable,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+impl Writer {
+    /// Until the reader is gone: what it handed over is written, then the shard is given back.
+    pub(super) fn run(mut self, batches: &Receiver<Filled>) -> Shard {
+        while let Ok(filled) = batches.recv() {
+            if let Err(error) = self.write(filled) {
+                halt(&self.task, &Halt::Store { error: error.to_string() });
+                self.stop.store(true, Ordering::Release);
+                break;
+            }
+        }
+        self.shard
+    }
+
+    fn write(&mut self, filled: Filled) -> Result<(), AppendError> {
+        let Filled { taken, next_offset, leader_epoch } = filled;
+        let source = self.task.id.topic.clone();
+        let last_source_time = taken.last().and_then(|taken| taken.source_time);
+        let mut counts = Applied::default();
+        let mut expected = match self.shard.source_position(&source)? {
+            Some(SourcePosition::Kafka { next_offset, .. }) => Some(next_offset),
+            _ => None,
+        };
+        let started = Instant::now();
+        let mut batch = self.shard.begin();
+        for message in taken {
+            // Offsets have holes: control records and compaction. A hole is noted, so that ranges add up.
+            if let Some(expected) = expected.filter(|expected| *expected < message.offset) {
+                batch.gap(&source, expected, message.offset)?;
+            }
+            expected = Some(message.offset + 1);
+            counts += apply(&mut batch, message, FutureLimit::AfterRecorded)?;
+        }
+        batch.advance(&source, SourcePosition::Kafka { next_offset, leader_epoch });
+        batch.commit()?;
+        crate::metric::committed(&self.task.id, counts, started.elapsed());
+        self.durable.advance(next_offset);
+        self.task.status.update(|now| {
+            now.next_offset = Some(next_offset);
+            now.last_source_time = last_source_time.or(now.last_source_time);
+            now.end_offset = now.end_offset.max(Some(next_offset));
+            now.lag_events = lag(now.next_offset, now.end_offset);
+        });
+        self.task.status.ring();
+        Ok(())
+    }
+}
