@@ -69,7 +69,7 @@ impl Serving {
         let ledger = Arc::new(Ledger::of_catalog(Arc::clone(&catalog)));
         let render = Arc::new(move || metrics.render());
         let api = Api::new(ledger, render, config.http.options.clone());
-        let ingest = Ingest::start(data, Arc::clone(&catalog), config.kafka.clone())?;
+        let ingest = Ingest::start(data, Arc::clone(&catalog), &config.kafka)?;
         let publisher = match Publisher::start(Arc::clone(&catalog), config.kafka.clone()) {
             Ok(publisher) => publisher,
             Err(failed) => {
