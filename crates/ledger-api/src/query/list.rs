@@ -67,15 +67,15 @@ impl Ledger {
         let mut candidates = Merge::of(plan::sources(&asked, &moments)?)?;
         let mut page = Page::default();
         let mut looked_at = 0;
-        let mut last: Option<Place> = None;
+        let mut reached: Option<Place> = None;
         let next_cursor = loop {
             let Some(candidate) = candidates.next()? else { break None };
             if page.len() >= limit || looked_at == LOOKED_AT_PER_PAGE {
                 // Not the place of this one: it is still to be looked at.
-                break last.map(|after| Cursor { list, after });
+                break reached.map(|after| Cursor { list, after });
             }
             looked_at += 1;
-            last = Some(candidate.place.clone());
+            reached = Some(candidate.place.clone());
             page.look_at(&asked, &moments, candidate)?;
         };
         let Page { states: installations, refused, .. } = page;
@@ -99,12 +99,11 @@ impl Page {
         moments: &[Moment<'_>],
         candidate: Candidate,
     ) -> Result<(), QueryError> {
-        let Candidate { client, app, shard, row, .. } = candidate;
+        let Candidate { client, app, shard, folded, .. } = candidate;
         let moment = &moments[shard];
         let known = self.folded.take().filter(|(place, of, _)| *place == shard && *of == client);
-        let past = match (known, row) {
-            (Some((_, _, past)), _) => past,
-            (None, Some(past)) => past,
+        let past = match (known, folded) {
+            (Some((_, _, past)), _) | (None, Some(past)) => past,
             (None, None) => match moment.snapshot.tenant(&client)? {
                 Some(row) => Past::of(moment, &client, row, asked.instant)?,
                 None => return Ok(()),

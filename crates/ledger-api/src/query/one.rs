@@ -7,7 +7,7 @@ use ledger_core::preview::preview;
 use ledger_core::time::Timestamp;
 use ledger_record::json::state::DecisionJson;
 use ledger_record::record::Stream;
-use ledger_store::{Known, WaitError};
+use ledger_store::Known;
 
 use super::answer::{InstallationAnswer, LogAnswer, PreviewAnswer, TenantAnswer};
 use super::error::QueryError;
@@ -70,7 +70,7 @@ impl Ledger {
             let left = deadline.saturating_duration_since(Clock::now());
             match self.found(&moments(&parts), client) {
                 Ok(Located { moment, .. }) => {
-                    moment.reader.snapshot_at_least(position, left).map_err(WaitError::from)?;
+                    moment.reader.snapshot_at_least(position, left)?;
                     return Ok(());
                 }
                 Err(QueryError::UnknownTenant { .. }) if left > Duration::ZERO => {
@@ -121,7 +121,7 @@ impl Ledger {
             let product = product_realm.or(past.tenant.product_realm);
             (moment, preview(installation, product, &timeline, instant.at))
         } else {
-            let moment = self.shard_of_app(&moments, app)?.ok_or_else(unknown)?;
+            let moment = shard_of_app(&moments, app)?.ok_or_else(unknown)?;
             let timeline = self.timelines.of(moment.id, &moment.snapshot, app)?;
             (moment, preview(None, *product_realm, &timeline, instant.at))
         };
@@ -138,20 +138,16 @@ impl Ledger {
         let unknown = || self.shards.not_found(QueryError::UnknownTenant { client: client.clone() });
         locate(moments, client)?.ok_or_else(unknown)
     }
+}
 
-    /// Every partition has a copy of all app-level events; the one that has read most of them answers.
-    fn shard_of_app<'a>(
-        &self,
-        moments: &'a [Moment<'a>],
-        app: &AppKey,
-    ) -> Result<Option<&'a Moment<'a>>, QueryError> {
-        let mut best = None;
-        for moment in moments {
-            let Some(row) = moment.snapshot.app(app)? else { continue };
-            if best.is_none_or(|(seq, _)| row.seq > seq) {
-                best = Some((row.seq, moment));
-            }
+/// Every partition has a copy of all app-level events; the one that has read most of them answers.
+fn shard_of_app<'a>(moments: &'a [Moment<'a>], app: &AppKey) -> Result<Option<&'a Moment<'a>>, QueryError> {
+    let mut best = None;
+    for moment in moments {
+        let Some(row) = moment.snapshot.app(app)? else { continue };
+        if best.is_none_or(|(seq, _)| row.seq > seq) {
+            best = Some((row.seq, moment));
         }
-        Ok(best.map(|(_, moment)| moment))
     }
+    Ok(best.map(|(_, moment)| moment))
 }

@@ -24,7 +24,7 @@ pub(super) struct Candidate {
     /// Which of the shards.
     pub(super) shard: usize,
     /// The tenant as of the instant, where it was folded already.
-    pub(super) row: Option<Past>,
+    pub(super) folded: Option<Past>,
 }
 
 /// Candidates of one shard, in the order of the list.
@@ -118,7 +118,7 @@ impl<'m> Source<'m> {
                 let place = Place::Window(end_of(installation), client.clone(), app.clone());
                 if asked.after.is_none_or(|after| place > *after) {
                     let (client, app) = (client.clone(), app.clone());
-                    first.push(ByPlace(Candidate { place, client, app, shard, row: None }));
+                    first.push(ByPlace(Candidate { place, client, app, shard, folded: None }));
                 }
                 if first.len() > most {
                     first.pop();
@@ -159,14 +159,14 @@ impl Listed<'_> {
         let shard = self.shard;
         let List::Windows { .. } = self.list else {
             let place = Place::Key(client.clone(), app.clone());
-            return Ok(Candidate { place, client, app, shard, row: None });
+            return Ok(Candidate { place, client, app, shard, folded: None });
         };
         // The entry is ordered by the end, which only the tenant tells. An index that contradicts it puts
         // the candidate at the end of all; it is not listed then.
         let row = self.moment.snapshot.tenant(&client)?;
         let installation = row.as_ref().and_then(|row| row.tenant.installations.get(&app));
         let place = Place::Window(installation.map_or(Timestamp::MAX, end_of), client.clone(), app.clone());
-        Ok(Candidate { place, client, app, shard, row: None })
+        Ok(Candidate { place, client, app, shard, folded: None })
     }
 }
 
@@ -188,13 +188,13 @@ impl Tenants<'_> {
                     client: client.clone(),
                     app: app.clone(),
                     shard: self.shard,
-                    row: None,
+                    folded: None,
                 })
                 .filter(|candidate| self.after.as_ref().is_none_or(|after| candidate.place > *after))
                 .collect();
             if let Some(first) = candidates.first_mut() {
                 // The others of the tenant follow at once and find it folded.
-                first.row = Some(past);
+                first.folded = Some(past);
             }
             self.of_tenant = candidates.into_iter();
         }

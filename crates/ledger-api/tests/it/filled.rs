@@ -1,0 +1,194 @@
+//! A ledger filled with small histories: shards in a temporary directory, written the way ingest does.
+
+use std::sync::Arc;
+
+use ledger_api::query::Ledger;
+use ledger_core::descriptor::Descriptor;
+use ledger_core::event::{AppFact, Body, Event, InstallationFact, Installed, TenantFact};
+use ledger_core::ids::{AppKey, ClientKey, EventId};
+use ledger_core::realm::Realm;
+use ledger_core::time::Timestamp;
+use ledger_record::record::Coordinates;
+use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
+use ledger_record::rows::SourcePosition;
+use ledger_store::{
+    Arrival, Catalog, DataDir, FutureLimit, Offer, Reader, Served, Shard, ShardId, ShardStatus,
+    SourceIdentity, StoreOptions,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) const TOPIC: &str = "realm.lifecycle";
+
+pub(crate) struct Filled {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) statuses: Vec<Arc<ShardStatus>>,
+    shards: Vec<Shard>,
+    events: u64,
+    _directory: TempDir,
+}
+
+impl Filled {
+    /// An empty ledger with so many shards.
+    pub(crate) fn with(partitions: u32) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mib = 1024 * 1024;
+        let options = StoreOptions {
+            block_cache_bytes: 8 * mib,
+            write_buffer_bytes: 4 * mib,
+            ..StoreOptions::default()
+        };
+        let data = DataDir::open(directory.path(), options).unwrap();
+        data.bind(TOPIC, &SourceIdentity { cluster_id: None, topic_id: None, partitions }).unwrap();
+        let catalog = Arc::new(Catalog::default());
+        let (mut shards, mut statuses) = (Vec::new(), Vec::new());
+        for partition in 0..partitions {
+            let shard = data.open_shard(&shard(partition)).unwrap();
+            let status = Arc::new(ShardStatus::default());
+            let served = Served { reader: shard.reader(), status: Arc::clone(&status) };
+            catalog.insert(shard.id().clone(), served);
+            shards.push(shard);
+            statuses.push(status);
+        }
+        let ledger = Arc::new(Ledger::of_catalog(Arc::clone(&catalog)));
+        Self { catalog, ledger, statuses, shards, events: 0, _directory: directory }
+    }
+
+    pub(crate) fn readers(&self) -> Vec<(ShardId, Reader)> {
+        self.shards.iter().map(|shard| (shard.id().clone(), shard.reader())).collect()
+    }
+
+    /// Takes an event that happened and was recorded at an hour.
+    pub(crate) fn take(&mut self, partition: usize, hour: i64, body: Body) -> u64 {
+        self.take_late(partition, hour, hour, body)
+    }
+
+    /// Takes an event that happened at one hour and was recorded at another; answers its position.
+    pub(crate) fn take_late(&mut self, partition: usize, happened: i64, recorded: i64, body: Body) -> u64 {
+        self.take_all(partition, [(happened, recorded, body)])
+    }
+
+    /// Takes events in one batch, each with when it happened and when it was recorded; answers the position
+    /// of the last.
+    pub(crate) fn take_all(
+        &mut self,
+        partition: usize,
+        bodies: impl IntoIterator<Item = (i64, i64, Body)>,
+    ) -> u64 {
+        let mut batch = self.shards[partition].begin();
+        let mut last = None;
+        for (happened, recorded, body) in bodies {
+            self.events += 1;
+            let id = EventId::new(format!("e-{}", self.events)).unwrap();
+            let event = Event { id, time: hour(happened), actor: None, reason: None, body };
+            let offer = batch.offer(Arrival {
+                from: coordinates(partition, self.events),
+                source_time: hour(recorded),
+                event,
+                time_defaulted: false,
+                future: FutureLimit::AfterRecorded,
+            });
+            let Offer::Appended { position, .. } = offer.unwrap() else { panic!("not appended") };
+            last = Some(position);
+        }
+        let next_offset = self.events + 1;
+        batch.advance(TOPIC, SourcePosition::Kafka { next_offset, leader_epoch: None });
+        batch.commit().unwrap();
+        last.unwrap()
+    }
+
+    pub(crate) fn refuse(&mut self, partition: usize) {
+        self.events += 1;
+        let from = coordinates(partition, self.events);
+        let rejection = Rejection {
+            reason: Reason::MissingField,
+            path: Some("clientKey".to_owned()),
+            detail: "expected a key".to_owned(),
+        };
+        let body = RefusedBody::Json(r#"{"id":"x"}"#.to_owned());
+        let refused = Refused { rejection, key: None, headers: Vec::new(), source_time: None, body };
+        let mut batch = self.shards[partition].begin();
+        batch.refuse(from, refused).unwrap();
+        batch.commit().unwrap();
+    }
+
+    /// Publishes a descriptor everywhere, as `publish` does.
+    pub(crate) fn publish(&mut self, hour: i64, of: &str, regions: &[&str]) {
+        for partition in 0..self.shards.len() {
+            let fact = AppFact::DescriptorPublished(descriptor(regions));
+            self.take(partition, hour, Body::App { app: app(of), fact });
+        }
+    }
+}
+
+fn coordinates(partition: usize, offset: u64) -> Coordinates {
+    Coordinates { source: TOPIC.to_owned(), partition: u32::try_from(partition).unwrap(), offset }
+}
+
+pub(crate) fn shard(partition: u32) -> ShardId {
+    ShardId { topic: TOPIC.to_owned(), partition }
+}
+
+/// Hours after 2026-03-01.
+pub(crate) fn hour(hour: i64) -> Timestamp {
+    Timestamp::from_millis(1_772_323_200_000 + hour * 3_600_000)
+}
+
+pub(crate) fn client(key: &str) -> ClientKey {
+    ClientKey::new(key).unwrap()
+}
+
+pub(crate) fn app(key: &str) -> AppKey {
+    AppKey::new(key).unwrap()
+}
+
+pub(crate) fn realm(key: &str) -> Realm {
+    Realm::parse(key).unwrap()
+}
+
+pub(crate) fn descriptor(regions: &[&str]) -> Descriptor {
+    let url = |region: &&str| (realm(region), format!("https://{region}.app.example.com"));
+    Descriptor {
+        version: None,
+        base_url: "https://app.example.com".to_owned(),
+        region_base_urls: regions.iter().map(url).collect(),
+        data_residency: None,
+    }
+}
+
+/// `installed`, seen at a realm, with the product in another.
+pub(crate) fn installed(of: &str, what: &str, endpoint: &str, product: &str) -> Body {
+    let fact = Installed {
+        endpoint_realm: (!endpoint.is_empty()).then(|| realm(endpoint)),
+        product_realm: (!product.is_empty()).then(|| realm(product)),
+        ..Installed::default()
+    };
+    about(of, what, InstallationFact::Installed(Box::new(fact)))
+}
+
+/// `installed`, with a descriptor of its own.
+pub(crate) fn installed_with(of: &str, what: &str, endpoint: &str, regions: &[&str]) -> Body {
+    let fact = Installed {
+        endpoint_realm: Some(realm(endpoint)),
+        descriptor: Some(descriptor(regions)),
+        ..Installed::default()
+    };
+    about(of, what, InstallationFact::Installed(Box::new(fact)))
+}
+
+pub(crate) fn uninstalled(of: &str, what: &str) -> Body {
+    about(of, what, InstallationFact::Uninstalled { endpoint_realm: None })
+}
+
+pub(crate) fn about(of: &str, what: &str, fact: InstallationFact) -> Body {
+    Body::Installation { client: client(of), app: app(what), fact }
+}
+
+pub(crate) fn product_moved(of: &str, to: &str) -> Body {
+    Body::Tenant { client: client(of), fact: TenantFact::ProductMoved { product_realm: realm(to) } }
+}
+
+pub(crate) fn json(answer: &impl serde::Serialize) -> Value {
+    serde_json::to_value(answer).unwrap()
+}

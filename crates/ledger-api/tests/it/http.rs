@@ -1,0 +1,216 @@
+//! The server over a socket.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ledger_api::http::{Api, Options, serve};
+use ledger_api::query::Ledger;
+use ledger_core::time::Timestamp;
+use ledger_store::{Halted, Phase};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use crate::filled::{Filled, hour, installed, shard, uninstalled};
+
+/// A server, as long as it is held.
+pub(crate) struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    runtime: Runtime,
+    agent: ureq::Agent,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) body: String,
+}
+
+fn clock() -> Timestamp {
+    hour(100)
+}
+
+impl Server {
+    pub(crate) fn of(ledger: &Arc<Ledger>, options: Options) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let render = Arc::new(|| "up 1\n".to_owned());
+        let api = Api::new(Arc::clone(ledger), render, options).with_clock(clock);
+        let (stop, stopped) = oneshot::channel();
+        runtime.spawn(serve(listener, api, async move {
+            let _ = stopped.await;
+        }));
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent = config.timeout_global(Some(Duration::from_secs(60))).build().new_agent();
+        Self { address, stop: Some(stop), runtime, agent }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.accepting(path, "application/json")
+    }
+
+    pub(crate) fn accepting(&self, path: &str, accept: &str) -> Answer {
+        let url = format!("http://{}{path}", self.address);
+        let mut answer = self.agent.get(url).header("accept", accept).call().unwrap();
+        let content_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        let body = answer.body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
+        Answer { status: answer.status().as_u16(), content_type, body }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+fn small() -> Filled {
+    let mut filled = Filled::with(2);
+    filled.publish(0, "app", &["EU", "US"]);
+    filled.take(0, 1, installed("acme.atlassian.net", "app", "EU", "US"));
+    filled.take(1, 2, installed("jira:größe/1 ?%2F", "a/b", "US", "US"));
+    filled.take(1, 3, uninstalled("jira:größe/1 ?%2F", "a/b"));
+    filled.refuse(1);
+    filled
+}
+
+#[test]
+fn every_route_answers() {
+    let filled = small();
+    let server = Server::of(&filled.ledger, Options::default());
+    let get = |path: &str| {
+        let answer = server.get(path);
+        assert_eq!(
+            (answer.status, answer.content_type.as_str()),
+            (200, "application/json"),
+            "{path}: {}",
+            answer.body
+        );
+        let json = answer.json();
+        assert!(json["freshness"].is_array(), "{path} says how fresh it is");
+        json
+    };
+    let one = "/v1/tenants/acme.atlassian.net/apps/app";
+    assert_eq!(get(one)["installation"]["pinnedRealm"], "EU");
+    assert_eq!(get(one)["installation"]["asOf"], "2026-03-05T04:00:00.000Z");
+    assert_eq!(get("/v1/tenants/acme.atlassian.net")["installations"][0]["drift"], true);
+    assert_eq!(get("/v1/tenants/acme.atlassian.net/log")["records"][0]["seq"], 1);
+    assert!(get(&format!("{one}/explanation"))["explanation"]["sentences"].is_array());
+    assert_eq!(get(&format!("{one}/preview?productRealm=us"))["decision"]["rule"], "REFRESH");
+    assert_eq!(get("/v1/quarantine")["items"][0]["reason"], "missing-field");
+    assert_eq!(get("/v1/quarantine/realm.lifecycle/1/1")["item"]["reason"], "missing-field");
+    let drift = get("/v1/installations?drift=true&status=INSTALLED&realm=eu&appKey=app&splitBrain=false");
+    assert_eq!(drift["installations"].as_array().unwrap().len(), 1);
+    let page = get("/v1/installations?limit=1");
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let next = get(&format!("/v1/installations?limit=1&cursor={cursor}"));
+    assert_eq!(next["installations"][0]["appKey"], "a/b");
+    assert_eq!(next["nextCursor"], Value::Null);
+}
+
+#[test]
+fn keys_go_through_paths_and_back() {
+    let filled = small();
+    let server = Server::of(&filled.ledger, Options::default());
+    let key = "jira%3Agr%C3%B6%C3%9Fe%2F1%20%3F%252F";
+    let state = server.get(&format!("/v1/tenants/{key}/apps/a%2Fb")).json();
+    assert_eq!(state["installation"]["clientKey"], "jira:größe/1 ?%2F");
+    assert_eq!(state["installation"]["appKey"], "a/b");
+    assert_eq!(server.get(&format!("/v1/tenants/{key}/log?fromSeq=2")).json()["records"][0]["seq"], 2);
+    assert_eq!(server.get("/v1/tenants/a/b").json()["code"], "no-such-route");
+    assert_eq!(server.get("/v1/tenants/a%2Fb").json()["code"], "not-found");
+}
+
+#[test]
+fn the_past_is_asked_for_by_parameters() {
+    let filled = small();
+    let server = Server::of(&filled.ledger, Options::default());
+    let status = |query: &str| {
+        let answer = server.get(&format!("/v1/tenants/jira%3Agr%C3%B6%C3%9Fe%2F1%20%3F%252F?{query}"));
+        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+        answer.json()["installations"][0]["status"].clone()
+    };
+    assert_eq!(status(""), "UNINSTALLED");
+    assert_eq!(status("at=2026-03-01T02:00:00Z"), "INSTALLED");
+    assert_eq!(status("at=2026-03-01T03:00:00%2B01:00"), "INSTALLED");
+    assert_eq!(status("at=2026-03-01T03:00:00+01:00"), "INSTALLED", "a plus sign as people type it");
+    assert_eq!(status("knownSeq=1"), "INSTALLED");
+    assert_eq!(status("knownAt=2026-03-01T02:59:59.999Z"), "INSTALLED");
+    assert_eq!(status("minPosition=2"), "UNINSTALLED");
+}
+
+#[test]
+fn a_process_is_ready_when_every_shard_is_nearly_live() {
+    let filled = small();
+    let server = Server::of(&filled.ledger, Options::default());
+    let ready = || {
+        let answer = server.get("/readyz");
+        (answer.status, answer.json())
+    };
+    let phase = |partition: usize, phase, lag| {
+        filled.statuses[partition].update(|now| {
+            now.phase = phase;
+            now.lag_events = lag;
+            now.last_source_time = Some(hour(100));
+        });
+    };
+    let (status, told) = ready();
+    assert_eq!((status, &told["code"], &told["ready"]), (503, &json!("not-ready"), &json!(false)));
+    assert_eq!(told["detail"], "realm.lifecycle/0 is IDLE, realm.lifecycle/1 is IDLE");
+    phase(0, Phase::Live, Some(0));
+    phase(1, Phase::CatchingUp, Some(1_000_000));
+    assert_eq!(ready().0, 503);
+    phase(1, Phase::CatchingUp, Some(10));
+    let (status, told) = ready();
+    assert_eq!((status, &told["ready"]), (200, &json!(true)));
+    assert_eq!(
+        (&told["shards"][0]["caughtUp"], &told["shards"][1]["caughtUp"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(told["shards"][1]["lag"], 10);
+    filled.statuses[0].update(|now| now.split_tenants = 3);
+    assert_eq!(ready().1["shards"][0]["splitTenants"], 3);
+    filled.statuses[0].halt(Halted { code: "topic-recreated", message: "use a new directory".to_owned() });
+    let (status, told) = ready();
+    assert_eq!((status, &told["shards"][0]["halted"]["code"]), (503, &json!("topic-recreated")));
+    assert_eq!(told["detail"], "realm.lifecycle/0 is HALTED (topic-recreated)");
+}
+
+#[test]
+fn a_process_without_shards_or_with_a_failed_one_is_not_ready() {
+    let filled = Filled::with(1);
+    let server = Server::of(&filled.ledger, Options::default());
+    filled.statuses[0].update(|now| now.phase = Phase::Live);
+    assert_eq!(server.get("/readyz").status, 200);
+    filled.catalog.fail(shard(3), Halted { code: "open", message: "no such disk".to_owned() });
+    let told = server.get("/readyz");
+    assert_eq!((told.status, &told.json()["shards"][1]["partition"]), (503, &json!(3)));
+    drop(server);
+    let empty = Filled::with(0);
+    let server = Server::of(&empty.ledger, Options::default());
+    let told = server.get("/readyz");
+    assert_eq!((told.status, &told.json()["detail"]), (503, &json!("there are no shards yet")));
+    assert_eq!(server.get("/livez").status, 200);
+    assert_eq!(server.get("/metrics").body, "up 1\n");
+}

@@ -1,0 +1,228 @@
+//! Lists: whatever the index says, a list is what one finds by asking for every installation alone.
+
+use std::collections::BTreeSet;
+
+use ledger_api::query::{AsOf, Cursor, Filter, Ledger, State, WindowFilter};
+use ledger_core::event::{AppFact, Body, InstallationFact};
+use ledger_core::policy::Policy;
+use ledger_core::state::Status;
+use ledger_core::time::Timestamp;
+use ledger_store::Known;
+
+use crate::filled::{
+    Filled, about, app, client, hour, installed, installed_with, product_moved, realm, uninstalled,
+};
+
+const TENANTS: u64 = 60;
+const APPS: [&str; 3] = ["a", "a.b", "z"];
+const REALMS: [&str; 4] = ["EU", "US", "DE", "GLOBAL"];
+
+/// Numbers that look random and are the same every time.
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+
+    fn of<'a>(&mut self, choice: &[&'a str]) -> &'a str {
+        choice[self.throw(choice.len())]
+    }
+}
+
+/// Sixty hours of many tenants in three shards; some events are dated ahead, some late.
+fn busy() -> Filled {
+    let mut filled = Filled::with(3);
+    let mut dice = Dice(7);
+    for of in APPS {
+        filled.publish(0, of, &["EU", "DE"]);
+        let modes = [Policy::Days { days: 1 }, Policy::Indefinite, Policy::Off];
+        let policy = modes[dice.throw(3)];
+        for partition in 0..3 {
+            filled.take(partition, 0, Body::App { app: app(of), fact: AppFact::PolicySet(policy) });
+        }
+    }
+    for recorded in 1..=60_i64 {
+        let mut batches: [Vec<_>; 3] = Default::default();
+        for _ in 0..8 {
+            let number = dice.throw(usize::try_from(TENANTS).unwrap());
+            let (who, what) = (format!("t-{number}"), dice.of(&APPS));
+            let body = event(&mut dice, &who, what);
+            let shift = [0, 0, 0, 0, 0, -5, 3, 20][dice.throw(8)];
+            batches[number % 3].push(((recorded + shift).max(1), recorded, body));
+        }
+        for (partition, batch) in batches.into_iter().enumerate().filter(|(_, batch)| !batch.is_empty()) {
+            filled.take_all(partition, batch);
+        }
+        if recorded == 30 {
+            filled.publish(30, "a", &["US"]);
+        }
+    }
+    filled
+}
+
+fn event(dice: &mut Dice, who: &str, what: &str) -> Body {
+    match dice.throw(8) {
+        0 | 1 => installed(who, what, dice.of(&REALMS), dice.of(&REALMS)),
+        2 => installed_with(who, what, dice.of(&REALMS), &[dice.of(&REALMS[..3])]),
+        3 | 4 => uninstalled(who, what),
+        5 => product_moved(who, dice.of(&REALMS)),
+        6 => about(who, what, InstallationFact::Enabled),
+        _ => about(who, what, InstallationFact::DataLocated { realm: realm(dice.of(&REALMS)) }),
+    }
+}
+
+fn filters(at: Timestamp) -> Vec<Filter> {
+    let none = Filter::default;
+    vec![
+        none(),
+        Filter { app: Some(app("a")), ..none() },
+        Filter { app: Some(app("a.b")), status: Some(Status::Uninstalled), ..none() },
+        Filter { status: Some(Status::Installed), ..none() },
+        Filter { realm: Some(realm("EU")), ..none() },
+        Filter { realm: Some(realm("GLOBAL")), app: Some(app("z")), ..none() },
+        Filter { drift: Some(true), ..none() },
+        Filter { drift: Some(true), app: Some(app("a")), ..none() },
+        Filter { drift: Some(true), realm: Some(realm("US")), ..none() },
+        Filter { drift: Some(false), ..none() },
+        Filter { split_brain: Some(true), ..none() },
+        Filter { split_brain: Some(false), realm: Some(realm("DE")), ..none() },
+        Filter { anomalous: Some(true), ..none() },
+        Filter { anomalous: Some(false), ..none() },
+        Filter { window: Some(WindowFilter::Open), ..none() },
+        Filter { window: Some(WindowFilter::Open), app: Some(app("z")), ..none() },
+        Filter { window: Some(WindowFilter::ClosingBefore(at.plus_days(1))), ..none() },
+    ]
+}
+
+/// What holds for a state, out of the words it is shown with.
+fn belongs(filter: &Filter, state: &State) -> bool {
+    let shown = serde_json::to_value(state).unwrap();
+    let flag = |name: &str| shown[name].as_bool().unwrap();
+    let window = &state.installation.window;
+    filter.app.as_ref().is_none_or(|app| *app == state.app)
+        && filter.status.is_none_or(|status| shown["status"] == status.as_str())
+        && filter.realm.is_none_or(|realm| shown["pinnedRealm"] == realm.as_str())
+        && filter.drift.is_none_or(|drift| drift == flag("drift"))
+        && filter.split_brain.is_none_or(|split| split == flag("splitBrain"))
+        && filter.anomalous.is_none_or(|odd| odd == (shown["anomalyCount"] != 0))
+        && filter.window.is_none_or(|asked| {
+            let ends = match asked {
+                WindowFilter::Open => true,
+                WindowFilter::ClosingBefore(end) => {
+                    window.is_some_and(|window| window.end.is_some_and(|at| at < end))
+                }
+            };
+            shown["window"]["state"] == "OPEN" && ends
+        })
+}
+
+/// The list, one installation after the other.
+fn expected(ledger: &Ledger, filter: &Filter, as_of: AsOf, now: Timestamp) -> Vec<State> {
+    let mut states = Vec::new();
+    for number in 0..TENANTS {
+        match ledger.tenant(&client(&format!("t-{number}")), as_of, now) {
+            Ok(answer) => states.extend(answer.installations),
+            Err(error) => assert_eq!(error.code(), "not-found"),
+        }
+    }
+    states.retain(|state| belongs(filter, state));
+    states.sort_by_key(|state| {
+        let end = state.installation.window.and_then(|window| window.end).unwrap_or(Timestamp::MAX);
+        let end = filter.window.map(|_| end);
+        (end, state.client.clone(), state.app.clone())
+    });
+    states
+}
+
+fn listed(ledger: &Ledger, filter: &Filter, limit: usize, as_of: AsOf, now: Timestamp) -> Vec<State> {
+    let (mut cursor, mut states) = (None::<Cursor>, Vec::new());
+    loop {
+        let page = ledger.installations(filter, cursor.as_ref(), limit, as_of, now).unwrap();
+        assert!(page.installations.len() <= limit);
+        states.extend(page.installations);
+        let Some(next) = page.next_cursor else { return states };
+        cursor = Some(next.to_string().parse().unwrap());
+    }
+}
+
+#[test]
+fn a_list_holds_what_belongs_on_it_at_every_instant_and_page_size() {
+    let filled = busy();
+    let mut found = BTreeSet::new();
+    // In the midst of it, with events ahead, and after everything, when the index answers alone.
+    for now in [10, 31, 60, 100] {
+        for (place, filter) in filters(hour(now)).iter().enumerate() {
+            let as_of = AsOf::default();
+            let expected = expected(&filled.ledger, filter, as_of, hour(now));
+            for limit in [1, 3, 50, 1000] {
+                let listed = listed(&filled.ledger, filter, limit, as_of, hour(now));
+                assert_eq!(listed, expected, "{filter:?} at {now} by {limit}");
+            }
+            if !expected.is_empty() {
+                found.insert(place);
+            }
+        }
+    }
+    assert_eq!(found.len(), filters(hour(0)).len(), "every list was tried with something on it");
+}
+
+#[test]
+fn a_list_can_be_as_known_at_an_instant() {
+    let filled = busy();
+    let now = hour(100);
+    for known in [5, 30, 59] {
+        let as_of = AsOf { at: Some(hour(40)), known: Known::Recorded(hour(known)) };
+        for filter in filters(hour(40)) {
+            let expected = expected(&filled.ledger, &filter, as_of, now);
+            assert_eq!(listed(&filled.ledger, &filter, 7, as_of, now), expected, "{filter:?} {known}");
+        }
+    }
+    let of_no_tenant = AsOf { at: None, known: Known::Seq(3) };
+    let refused = filled.ledger.installations(&Filter::default(), None, 9, of_no_tenant, now);
+    assert_eq!(refused.unwrap_err().code(), "invalid-parameter");
+}
+
+#[test]
+fn what_is_appended_between_pages_neither_repeats_nor_skips_an_entry() {
+    for filter in [
+        Filter::default(),
+        Filter { app: Some(app("a")), ..Filter::default() },
+        Filter { window: Some(WindowFilter::Open), ..Filter::default() },
+    ] {
+        let mut filled = busy();
+        let now = hour(100);
+        let before = listed(&filled.ledger, &filter, 1000, AsOf::default(), now);
+        let key = |state: &State| (state.client.clone(), state.app.clone());
+        let (mut cursor, mut states, mut pages) = (None::<Cursor>, Vec::new(), 0);
+        loop {
+            let page =
+                filled.ledger.installations(&filter, cursor.as_ref(), 3, AsOf::default(), now).unwrap();
+            states.extend(page.installations.iter().map(key));
+            let Some(next) = page.next_cursor else { break };
+            cursor = Some(next);
+            pages += 1;
+            filled.take(0, 90, installed(&format!("t-{pages}-new"), "a", "EU", ""));
+            filled.take(1, 90, uninstalled(&format!("new-{pages}"), "a"));
+        }
+        let distinct: BTreeSet<_> = states.iter().cloned().collect();
+        assert_eq!(distinct.len(), states.len(), "nothing twice");
+        assert!(before.iter().all(|state| distinct.contains(&key(state))), "nothing left out: {filter:?}");
+    }
+}
+
+#[test]
+fn a_cursor_belongs_to_one_list() {
+    let filled = busy();
+    let ask = |filter: &Filter, cursor: Option<&Cursor>, as_of| {
+        filled.ledger.installations(filter, cursor, 1, as_of, hour(100))
+    };
+    let filter = Filter { realm: Some(realm("EU")), ..Filter::default() };
+    let cursor = ask(&filter, None, AsOf::default()).unwrap().next_cursor.unwrap();
+    let other = Filter { realm: Some(realm("US")), ..Filter::default() };
+    let earlier = AsOf { at: Some(hour(50)), known: Known::All };
+    assert!(ask(&filter, Some(&cursor), AsOf::default()).is_ok());
+    assert_eq!(ask(&other, Some(&cursor), AsOf::default()).unwrap_err().code(), "invalid-cursor");
+    assert_eq!(ask(&filter, Some(&cursor), earlier).unwrap_err().code(), "invalid-cursor");
+}

@@ -1,0 +1,18 @@
+//! The queries over real stores, and the server over real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test says what it expects and stops there"
+)]
+
+mod drift;
+mod filled;
+mod freshness;
+mod http;
+mod lists;
+mod past;
+mod problems;
+mod quarantine;
+mod shards;
+mod streams;

@@ -1,0 +1,155 @@
+//! As of an instant, as known at another.
+
+use ledger_api::query::{AsOf, Ledger, Preview};
+use ledger_core::state::Status;
+use ledger_store::Known;
+use serde_json::json;
+
+use crate::filled::{Filled, app, client, hour, installed, json, product_moved, realm, uninstalled};
+
+/// Installed in EU at 1; uninstalled at 5, recorded at 20 only; product moved at 8.
+fn lived() -> Filled {
+    let mut filled = Filled::with(2);
+    filled.publish(0, "app", &["EU", "US"]);
+    filled.take(1, 1, installed("acme", "app", "EU", "EU"));
+    filled.take(1, 8, product_moved("acme", "US"));
+    filled.take_late(1, 5, 20, uninstalled("acme", "app"));
+    filled
+}
+
+fn status(ledger: &Ledger, as_of: AsOf, now: i64) -> (Status, u64) {
+    let answer = ledger.installation(&client("acme"), &app("app"), as_of, hour(now)).unwrap();
+    (answer.installation.installation.status, answer.installation.seq)
+}
+
+#[test]
+fn the_past_is_told_as_it_is_known_today_or_as_it_was_known_then() {
+    let filled = lived();
+    let at = |at: i64| AsOf { at: Some(hour(at)), known: Known::All };
+    let known = |known| AsOf { at: Some(hour(6)), known };
+    assert_eq!(status(&filled.ledger, AsOf::default(), 30), (Status::Uninstalled, 3));
+    assert_eq!(status(&filled.ledger, at(4), 30), (Status::Installed, 3));
+    assert_eq!(status(&filled.ledger, at(5), 30), (Status::Uninstalled, 3));
+    assert_eq!(status(&filled.ledger, known(Known::All), 30), (Status::Uninstalled, 3));
+    assert_eq!(status(&filled.ledger, known(Known::Recorded(hour(19))), 30), (Status::Installed, 2));
+    assert_eq!(status(&filled.ledger, known(Known::Recorded(hour(20))), 30), (Status::Uninstalled, 3));
+    assert_eq!(status(&filled.ledger, known(Known::Seq(2)), 30), (Status::Installed, 2));
+    assert_eq!(status(&filled.ledger, known(Known::Seq(1)), 30), (Status::Installed, 1));
+}
+
+#[test]
+fn the_state_is_the_one_of_the_interfaces() {
+    let filled = lived();
+    let as_of = AsOf { at: Some(hour(9)), known: Known::Seq(2) };
+    let answer = filled.ledger.installation(&client("acme"), &app("app"), as_of, hour(30)).unwrap();
+    let answer = json(&answer);
+    let state = &answer["installation"];
+    assert_eq!(state["clientKey"], "acme");
+    assert_eq!(state["pinnedRealm"], "EU");
+    assert_eq!(state["baseUrl"], "https://EU.app.example.com");
+    assert_eq!(state["productRealm"], "US");
+    assert_eq!(state["drift"], true);
+    assert_eq!(state["asOf"], "2026-03-01T09:00:00.000Z");
+    let freshness = &answer["freshness"][0];
+    assert_eq!((&freshness["partition"], &freshness["position"]), (&json!(1), &json!(3)));
+}
+
+#[test]
+fn what_is_dated_ahead_has_not_happened_yet() {
+    let mut filled = lived();
+    filled.take_late(1, 40, 30, installed("acme", "app", "US", ""));
+    assert_eq!(status(&filled.ledger, AsOf::default(), 31), (Status::Uninstalled, 4));
+    assert_eq!(status(&filled.ledger, AsOf::default(), 39), (Status::Uninstalled, 4));
+    assert_eq!(status(&filled.ledger, AsOf::default(), 40), (Status::Installed, 4));
+    // What is ahead for another app of the tenant is ahead for its product realm too.
+    filled.take_late(1, 50, 41, installed("acme", "other", "DE", "DE"));
+    let answer = filled.ledger.tenant(&client("acme"), AsOf::default(), hour(45)).unwrap();
+    assert_eq!(answer.installations.len(), 1);
+    assert_eq!(answer.installations[0].product_realm, Some(realm("US")));
+}
+
+#[test]
+fn app_events_count_from_their_own_time_on() {
+    let mut filled = lived();
+    // Kept by the first answer, and brought up by the second.
+    assert_eq!(status(&filled.ledger, AsOf::default(), 30).0, Status::Uninstalled);
+    filled.publish(25, "app", &["US"]);
+    let state = |at| {
+        let as_of = AsOf { at: Some(hour(at)), known: Known::All };
+        let answer = filled.ledger.installation(&client("acme"), &app("app"), as_of, hour(30)).unwrap();
+        json(&answer)["installation"]["baseUrl"].clone()
+    };
+    assert_eq!(state(24), "https://EU.app.example.com");
+    assert_eq!(state(25), json!(null));
+}
+
+#[test]
+fn nothing_is_said_of_what_is_not_there() {
+    let filled = lived();
+    let ask = |who: &str, what: &str, as_of| {
+        let answer = filled.ledger.installation(&client(who), &app(what), as_of, hour(30));
+        answer.map(|_| ()).map_err(|error| error.code())
+    };
+    assert_eq!(ask("nobody", "app", AsOf::default()), Err("not-found"));
+    assert_eq!(ask("acme", "nothing", AsOf::default()), Err("not-found"));
+    let before = AsOf { at: Some(hour(0)), known: Known::All };
+    assert_eq!(ask("acme", "app", before), Err("not-found"));
+    assert_eq!(filled.ledger.tenant(&client("acme"), before, hour(30)).unwrap().installations.len(), 0);
+    let beyond = AsOf { at: None, known: Known::Seq(4) };
+    assert_eq!(ask("acme", "app", beyond), Err("seq-not-recorded"));
+    let nothing = AsOf { at: None, known: Known::Seq(0) };
+    assert_eq!(ask("acme", "app", nothing), Err("not-found"));
+}
+
+#[test]
+fn a_log_is_read_in_pages() {
+    let filled = lived();
+    let seqs = |from, limit| {
+        let answer = json(&filled.ledger.log(&client("acme"), from, limit, hour(30)).unwrap());
+        let records = answer["records"].as_array().unwrap();
+        let seqs: Vec<_> = records.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
+        (seqs, answer["nextSeq"].as_u64())
+    };
+    assert_eq!(seqs(1, 2), (vec![1, 2], Some(3)));
+    assert_eq!(seqs(3, 2), (vec![3], None));
+    assert_eq!(seqs(1, 3), (vec![1, 2, 3], None));
+    assert_eq!(seqs(4, 3), (vec![], None));
+    let answer = json(&filled.ledger.log(&client("acme"), 3, 1, hour(30)).unwrap());
+    assert_eq!(answer["records"][0]["late"], true);
+    assert_eq!(answer["records"][0]["event"]["type"], "uninstalled");
+}
+
+#[test]
+fn a_preview_needs_no_tenant_but_an_app() {
+    let filled = lived();
+    let preview = |who: &str, what: &str, product: Option<&str>, at| {
+        let asked = Preview {
+            client: client(who),
+            app: app(what),
+            product_realm: product.map(realm),
+            at: Some(hour(at)),
+        };
+        filled.ledger.preview(&asked, hour(30)).map(|answer| json(&answer)["decision"].clone())
+    };
+    assert_eq!(preview("acme", "app", None, 30).unwrap()["expectedRealm"], "US");
+    assert_eq!(preview("acme", "app", Some("EU"), 30).unwrap()["expectedRealm"], "EU");
+    assert_eq!(preview("acme", "app", None, 3).unwrap()["rule"], "REFRESH");
+    let fresh = preview("nobody", "app", Some("EU"), 30).unwrap();
+    assert_eq!((&fresh["rule"], &fresh["expectedRealm"]), (&json!("FRESH"), &json!("EU")));
+    assert_eq!(fresh.get("seq"), None);
+    assert_eq!(preview("acme", "nothing", None, 30).unwrap_err().code(), "not-found");
+    assert_eq!(preview("nobody", "nothing", None, 30).unwrap_err().code(), "not-found");
+}
+
+#[test]
+fn an_explanation_rests_on_records() {
+    let filled = lived();
+    let explain =
+        |what: &str, at: i64| filled.ledger.explain(&client("acme"), &app(what), Some(hour(at)), hour(30));
+    let answer = json(&explain("app", 30).unwrap());
+    let sentences = answer["explanation"]["sentences"].as_array().unwrap();
+    assert!(sentences.iter().any(|sentence| sentence["text"].as_str().unwrap().contains("EU")), "{answer}");
+    assert!(sentences.iter().any(|sentence| sentence["seqs"] == json!([1])), "{answer}");
+    assert_eq!(explain("nothing", 30).unwrap_err().code(), "not-found");
+    assert!(explain("app", 0).is_ok(), "says that nothing is known by then");
+}

@@ -1,0 +1,151 @@
+//! Every way to ask wrongly, and what is said to it.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use ledger_api::http::Options;
+use serde_json::Value;
+
+use crate::filled::{Filled, installed};
+use crate::http::Server;
+
+fn served(options: Options) -> (Filled, Server) {
+    let mut filled = Filled::with(2);
+    filled.publish(0, "app", &["EU"]);
+    filled.take(0, 1, installed("acme", "app", "EU", "EU"));
+    filled.take(0, 2, installed("split", "app", "EU", "EU"));
+    filled.take(1, 3, installed("split", "app", "EU", "EU"));
+    let server = Server::of(&filled.ledger, options);
+    (filled, server)
+}
+
+fn problem(server: &Server, path: &str) -> (u16, String, Value) {
+    let answer = server.get(path);
+    let problem = answer.json();
+    assert_eq!(answer.content_type, "application/problem+json", "{path}");
+    let code = problem["code"].as_str().unwrap().to_owned();
+    assert_eq!(problem["status"], answer.status, "{path}");
+    assert_eq!(problem["type"], format!("urn:realm-ledger:problem:{code}"), "{path}");
+    assert!(!problem["title"].as_str().unwrap().is_empty(), "{path}");
+    assert!(!problem["detail"].as_str().unwrap().is_empty(), "{path}");
+    (answer.status, code, problem["parameter"].clone())
+}
+
+#[test]
+fn a_bad_parameter_is_refused_by_name() {
+    let (_filled, server) = served(Options::default());
+    let lists = [
+        ("realms=EU", "unknown-parameter", "realms"),
+        ("realm=EU&realm=US", "unknown-parameter", "realm"),
+        ("knownSeq=1", "unknown-parameter", "knownSeq"),
+        ("appKey=", "invalid-parameter", "appKey"),
+        ("appKey=a%00b", "invalid-parameter", "appKey"),
+        ("status=installed", "invalid-parameter", "status"),
+        ("realm=E", "invalid-parameter", "realm"),
+        ("drift=yes", "invalid-parameter", "drift"),
+        ("splitBrain=1", "invalid-parameter", "splitBrain"),
+        ("anomalous=", "invalid-parameter", "anomalous"),
+        ("window=CLOSED", "invalid-parameter", "window"),
+        ("windowClosingBefore=tomorrow", "invalid-parameter", "windowClosingBefore"),
+        ("at=2026-03-01", "invalid-parameter", "at"),
+        ("knownAt=1", "invalid-parameter", "knownAt"),
+        ("limit=0", "invalid-parameter", "limit"),
+        ("limit=1001", "invalid-parameter", "limit"),
+        ("limit=ten", "invalid-parameter", "limit"),
+        ("cursor=abc", "invalid-cursor", "cursor"),
+    ];
+    for (query, code, parameter) in lists {
+        let expected = (400, code.to_owned(), parameter.into());
+        assert_eq!(problem(&server, &format!("/v1/installations?{query}")), expected, "{query}");
+    }
+    let others = [
+        ("/v1/tenants/acme?limit=1", "unknown-parameter", "limit"),
+        ("/v1/tenants/acme?knownSeq=-1", "invalid-parameter", "knownSeq"),
+        ("/v1/tenants/acme?knownSeq=1&knownAt=2026-03-01T00:00:00Z", "invalid-parameter", "knownSeq"),
+        ("/v1/tenants/acme?minPosition=x", "invalid-parameter", "minPosition"),
+        ("/v1/tenants/acme/log?fromSeq=0", "invalid-parameter", "fromSeq"),
+        ("/v1/tenants/acme/log?limit=1001", "invalid-parameter", "limit"),
+        ("/v1/tenants/acme/apps/app/preview?productRealm=%20", "invalid-parameter", "productRealm"),
+        ("/v1/tenants/acme/apps/app/explanation?at=", "invalid-parameter", "at"),
+        ("/v1/quarantine?cursor=%20", "invalid-cursor", "cursor"),
+        ("/v1/quarantine?limit=-1", "invalid-parameter", "limit"),
+        ("/v1/quarantine/realm.lifecycle/x/1", "invalid-key", "partition"),
+        ("/v1/quarantine/realm.lifecycle/1/x", "invalid-key", "seq"),
+        ("/v1/tenants/a%0Ab", "invalid-key", "clientKey"),
+        ("/v1/tenants/acme/apps/a%7Fb", "invalid-key", "appKey"),
+    ];
+    for (path, code, parameter) in others {
+        assert_eq!(problem(&server, path), (400, code.to_owned(), parameter.into()), "{path}");
+    }
+    assert_eq!(problem(&server, "/v1/tenants/%FF").1, "invalid-key");
+}
+
+#[test]
+fn what_is_not_there_and_what_must_not_be_answered() {
+    let (_filled, server) = served(Options::default());
+    let cases = [
+        ("/v1/tenants/nobody", 404, "not-found"),
+        ("/v1/tenants/acme/apps/nothing", 404, "not-found"),
+        ("/v1/tenants/acme/apps/nothing/explanation", 404, "not-found"),
+        ("/v1/tenants/acme/apps/nothing/preview", 404, "not-found"),
+        ("/v1/tenants/acme?knownSeq=2", 404, "seq-not-recorded"),
+        ("/v1/quarantine/realm.lifecycle/0/1", 404, "not-found"),
+        ("/v1/tenants/split", 409, "tenant-in-two-partitions"),
+        ("/v1/tenants/split/log", 409, "tenant-in-two-partitions"),
+        ("/v2/tenants", 404, "no-such-route"),
+        ("/", 404, "no-such-route"),
+    ];
+    for (path, status, code) in cases {
+        let (found, told, _) = problem(&server, path);
+        assert_eq!((found, told.as_str()), (status, code), "{path}");
+    }
+    let target = format!("/v1/installations?appKey={}", "a".repeat(9000));
+    let (status, code, _) = problem(&server, &target);
+    assert_eq!((status, code.as_str()), (414, "uri-too-long"));
+}
+
+#[test]
+fn only_get_is_taken() {
+    let (_filled, server) = served(Options::default());
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    let request = "DELETE /v1/tenants/acme HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+    assert!(answer.contains(r#""code":"method-not-allowed""#), "{answer}");
+}
+
+#[test]
+fn beyond_the_limit_there_is_a_refusal_and_health_still_answers() {
+    let options = Options { concurrent_requests: 0, ..Options::default() };
+    let (_filled, server) = served(options);
+    let (status, code, _) = problem(&server, "/v1/tenants/acme");
+    assert_eq!((status, code.as_str()), (503, "overloaded"));
+    let lines = server.accepting("/v1/installations", "application/x-ndjson");
+    assert_eq!((lines.status, &lines.json()["code"]), (503, &"overloaded".into()));
+    assert_eq!(server.get("/livez").status, 200);
+    assert_eq!(server.get("/metrics").status, 200);
+}
+
+#[test]
+fn a_question_may_take_so_long() {
+    let options = Options { request_timeout: Duration::from_millis(50), ..Options::default() };
+    let (_filled, server) = served(options);
+    let (status, code, _) = problem(&server, "/v1/tenants/acme?minPosition=99");
+    assert_eq!((status, code.as_str()), (503, "timeout"));
+    assert_eq!(server.get("/v1/tenants/acme").status, 200);
+}
+
+#[test]
+fn a_long_head_is_refused() {
+    let (_filled, server) = served(Options::default());
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    let request = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "a".repeat(64 * 1024));
+    // The server may close before everything is written.
+    let _ = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(!String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 200"));
+}

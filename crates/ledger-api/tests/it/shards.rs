@@ -1,0 +1,107 @@
+//! Many shards as one ledger: where a tenant is, and what cannot be said.
+
+use std::time::Duration;
+
+use ledger_api::query::{AsOf, Filter, Ledger, Preview, QueryError};
+use ledger_store::Halted;
+use serde_json::json;
+
+use crate::filled::{Filled, app, client, hour, installed, json, shard};
+
+fn split() -> Filled {
+    let mut filled = Filled::with(3);
+    filled.take(0, 1, installed("acme", "app", "EU", "EU"));
+    filled.take(1, 2, installed("split", "app", "EU", "EU"));
+    filled.take(2, 3, installed("split", "app", "US", "US"));
+    filled.take(2, 4, installed("zeta", "app", "US", "US"));
+    filled
+}
+
+#[test]
+fn a_tenant_in_two_shards_is_refused_by_name() {
+    let filled = split();
+    let who = client("split");
+    let ledger = &filled.ledger;
+    let asked = Preview { client: who.clone(), app: app("app"), product_realm: None, at: None };
+    let refusals = [
+        ledger.tenant(&who, AsOf::default(), hour(9)).map(|_| ()).unwrap_err(),
+        ledger.installation(&who, &app("app"), AsOf::default(), hour(9)).map(|_| ()).unwrap_err(),
+        ledger.log(&who, 1, 9, hour(9)).map(|_| ()).unwrap_err(),
+        ledger.explain(&who, &app("app"), None, hour(9)).map(|_| ()).unwrap_err(),
+        ledger.preview(&asked, hour(9)).map(|_| ()).unwrap_err(),
+        ledger.await_position(&who, 0, Duration::ZERO).unwrap_err(),
+    ];
+    for refusal in refusals {
+        assert_eq!(refusal.code(), "tenant-in-two-partitions");
+        let QueryError::TenantInTwoPartitions { client, shards } = refusal else { panic!("{refusal}") };
+        assert_eq!((client, shards), (who.clone(), vec![shard(1), shard(2)]));
+    }
+    assert!(ledger.tenant(&client("zeta"), AsOf::default(), hour(9)).is_ok());
+}
+
+#[test]
+fn a_list_leaves_it_out_and_says_so() {
+    let filled = split();
+    for filter in [Filter::default(), Filter { app: Some(app("app")), ..Filter::default() }] {
+        let page = filled.ledger.installations(&filter, None, 100, AsOf::default(), hour(9)).unwrap();
+        let listed: Vec<_> = page.installations.iter().map(|state| state.client.as_str()).collect();
+        assert_eq!(listed, ["acme", "zeta"]);
+        let refused = json(&page)["refused"].clone();
+        let shards = ["realm.lifecycle/1", "realm.lifecycle/2"];
+        let expected = json!([{"clientKey": "split", "code": "tenant-in-two-partitions", "shards": shards}]);
+        assert_eq!(refused, expected);
+    }
+}
+
+#[test]
+fn a_shard_that_cannot_be_asked_is_not_a_shard_without_the_tenant() {
+    let filled = split();
+    let halted = Halted { code: "open", message: "the disk is gone".to_owned() };
+    filled.catalog.fail(shard(7), halted);
+    let unknown = filled.ledger.tenant(&client("nobody"), AsOf::default(), hour(9)).unwrap_err();
+    assert_eq!(unknown.code(), "shard-unavailable");
+    assert!(unknown.to_string().contains("realm.lifecycle/7"), "{unknown}");
+    assert!(filled.ledger.tenant(&client("acme"), AsOf::default(), hour(9)).is_ok());
+    let item = filled.ledger.quarantine_item(&shard(7), 1, hour(9)).unwrap_err();
+    assert_eq!(item.code(), "shard-unavailable");
+    let freshness = filled.ledger.freshness(hour(9));
+    assert_eq!(freshness.len(), 4);
+    assert_eq!(freshness[3].partition, 7);
+    assert_eq!(freshness[3].halted.as_ref().unwrap().code, "open");
+}
+
+#[test]
+fn a_ledger_of_readers_gives_the_same_answers() {
+    let filled = split();
+    let mut readers = filled.readers();
+    readers.reverse();
+    let ledger = Ledger::of_readers(readers);
+    let list = |ledger: &Ledger| {
+        let page = ledger.installations(&Filter::default(), None, 100, AsOf::default(), hour(9)).unwrap();
+        json(&page)["installations"].clone()
+    };
+    assert_eq!(list(&ledger), list(&filled.ledger));
+    let freshness = ledger.freshness(hour(9));
+    assert_eq!(freshness.iter().map(|one| one.partition).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(freshness.iter().all(|one| one.phase == "IDLE" && one.lag.is_none()));
+}
+
+#[test]
+fn a_position_is_waited_for() {
+    let mut filled = split();
+    let wait = |filled: &Filled, who: &str, position, ms| {
+        let timeout = Duration::from_millis(ms);
+        filled.ledger.await_position(&client(who), position, timeout).map_err(|error| error.code())
+    };
+    assert_eq!(wait(&filled, "zeta", 1, 0), Ok(()));
+    assert_eq!(wait(&filled, "zeta", 2, 10), Err("position-not-reached"));
+    assert_eq!(wait(&filled, "nobody", 0, 10), Err("not-found"));
+    let ledger = std::sync::Arc::clone(&filled.ledger);
+    let waiting = std::thread::spawn(move || {
+        let waited = ledger.await_position(&client("new"), 2, Duration::from_secs(20));
+        waited.map_err(|error| error.code())
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(filled.take(2, 5, installed("new", "app", "US", "US")), 2);
+    assert_eq!(waiting.join().unwrap(), Ok(()));
+}
