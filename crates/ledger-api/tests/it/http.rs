@@ -46,7 +46,7 @@ impl Server {
             let _ = stopped.await;
         }));
         let config = ureq::Agent::config_builder().http_status_as_error(false);
-        let agent = config.timeout_global(Some(Duration::from_secs(60))).build().new_agent();
+        let agent = config.timeout_global(Some(Duration::from_mins(1))).build().new_agent();
         Self { address, stop: Some(stop), runtime, agent }
     }
 

@@ -1,10 +1,5 @@
 //! The queries over real stores, and the server over real sockets.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a test says what it expects and stops there"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects and stops there")]
 
 mod drift;
 mod filled;

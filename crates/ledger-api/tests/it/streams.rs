@@ -94,7 +94,7 @@ fn a_server_that_is_told_to_stop_answers_what_is_open_and_returns() {
     let server = Server::of(&filled.ledger, Options::default());
     let api = Api::new(Arc::clone(&filled.ledger), Arc::new(String::new), Options::default());
     let (stop, stopped) = oneshot::channel::<()>();
-    let (address, served) = server.runtime().block_on(async {
+    let (address, serving) = server.runtime().block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = async move {
@@ -109,12 +109,12 @@ fn a_server_that_is_told_to_stop_answers_what_is_open_and_returns() {
     std::thread::sleep(Duration::from_millis(200));
     stop.send(()).unwrap();
     std::thread::sleep(Duration::from_millis(100));
-    assert!(!served.is_finished(), "a request is open");
+    assert!(!serving.is_finished(), "a request is open");
     let mut filled = filled;
     while filled.take(1, 3, installed("t-0001", "app", "EU", "EU")) < 601 {}
     let mut answer = String::new();
     open.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    server.runtime().block_on(served).unwrap().unwrap();
+    server.runtime().block_on(serving).unwrap().unwrap();
     assert!(TcpStream::connect(address).is_err(), "closed");
 }
