@@ -2,6 +2,7 @@
 //!
 //! Names and flags here are a promise to users. Every command that reads takes `--data-dir` or `--url`, with
 //! the same answer.
+#![expect(clippy::doc_markdown, reason = "comments here are the help texts, shown as they are")]
 
 use std::path::PathBuf;
 

@@ -50,17 +50,15 @@ impl Failure {
             return;
         }
         let (red, bold, plain) = if colours { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-        let mut text = format!("{red}error:{plain} {}\n", self.error);
+        let mut lines = vec![format!("{red}error:{plain} {}\n", self.error)];
         let mut cause = self.error.source();
         while let Some(error) = cause {
-            text.push_str(&format!("{bold}caused by:{plain} {error}\n"));
+            lines.push(format!("{bold}caused by:{plain} {error}\n"));
             cause = error.source();
         }
-        if let Some(hint) = &self.hint {
-            text.push_str(&format!("{bold}hint:{plain} {hint}\n"));
-        }
+        lines.extend(self.hint.iter().map(|hint| format!("{bold}hint:{plain} {hint}\n")));
         // There is nobody left to tell when this fails.
-        let _ = messages.write_all(text.as_bytes());
+        let _ = messages.write_all(lines.concat().as_bytes());
         let _ = messages.flush();
     }
 }

@@ -16,6 +16,7 @@ use ledger_api::query::Ledger;
 use ledger_ingest::kafka::{Ingest, KafkaError, Publisher, StartError};
 use ledger_store::{Catalog, DataDir};
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -59,13 +60,15 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    pub(crate) fn start(config: &Config) -> Result<Self, Failure> {
+    /// Starts everything. Signals are heard from before the ledger says that it is ready.
+    pub(crate) fn start(config: &Config) -> Result<(Self, Signals), Failure> {
         let metrics = telemetry::start_metrics()?;
         let listener = listen(&config.http.listen)?;
         let data = Arc::new(DataDir::open(&config.data_dir, config.store.clone())?);
         let catalog = Arc::new(Catalog::default());
         let runtime = Builder::new_multi_thread().enable_all().thread_name("http").build();
         let runtime = runtime.map_err(ServeError::Runtime)?;
+        let signals = Signals::of(&runtime)?;
         let ledger = Arc::new(Ledger::of_catalog(Arc::clone(&catalog)));
         let render = Arc::new(move || metrics.render());
         let api = Api::new(ledger, render, config.http.options.clone());
@@ -85,7 +88,7 @@ impl Serving {
             http::serve(listener, api, async { drop(closed.await) }).await
         });
         info!(url = %format_args!("http://{address}"), data_dir = %config.data_dir.display(), "ready");
-        Ok(Self { runtime, catalog, ingest, publisher, http, close_http, address })
+        Ok((Self { runtime, catalog, ingest, publisher, http, close_http, address }, signals))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -118,38 +121,36 @@ impl Serving {
         self.runtime.shutdown_timeout(LAST_WAIT);
         info!("drained");
     }
-
-    /// Begins to listen for SIGTERM and SIGINT. The first is handed on, the second ends the process at once:
-    /// whoever asks twice does not want to wait.
-    pub(crate) fn signals(&self) -> Result<Signals, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (told, heard) = mpsc::channel();
-        let _inside = self.runtime.enter();
-        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Runtime)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Runtime)?;
-        self.runtime.spawn(async move {
-            let mut count = 0;
-            loop {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                count += 1;
-                if count > 1 {
-                    warn!("a second signal: ending at once; what was not written comes again from Kafka");
-                    std::process::exit(i32::from(Exit::Failed.code()));
-                }
-                let _ = told.send(());
-            }
-        });
-        Ok(Signals(heard))
-    }
 }
 
 /// Signals to end.
 pub(crate) struct Signals(Receiver<()>);
 
 impl Signals {
+    /// Begins to listen for SIGTERM and SIGINT. The first is handed on, the second ends the process at once:
+    /// whoever asks twice does not want to wait.
+    fn of(runtime: &Runtime) -> Result<Self, ServeError> {
+        let (told, heard) = mpsc::channel();
+        let _inside = runtime.enter();
+        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Runtime)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Runtime)?;
+        runtime.spawn(async move {
+            for count in 1.. {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if count > 1 {
+                    warn!("a second signal: ending at once; what was not written comes again from Kafka");
+                    std::process::exit(i32::from(Exit::Failed.code()));
+                }
+                // Nobody waits any more when the process is about to end by itself.
+                let _ = told.send(());
+            }
+        });
+        Ok(Self(heard))
+    }
+
     /// Whether one came before the time was over.
     pub(crate) fn came_within(&self, time: Duration) -> bool {
         match self.0.recv_timeout(time) {

@@ -82,13 +82,13 @@ impl Question {
 struct Parameters(Vec<(&'static str, String)>);
 
 impl Parameters {
-    fn put(&mut self, name: &'static str, value: impl ToString) {
+    fn put(&mut self, name: &'static str, value: &(impl ToString + ?Sized)) {
         self.0.push((name, value.to_string()));
     }
 
     fn instant(&mut self, name: &'static str, instant: Option<Timestamp>) {
         if let Some(instant) = instant {
-            self.put(name, format_instant(instant));
+            self.put(name, &format_instant(instant));
         }
     }
 
@@ -96,14 +96,14 @@ impl Parameters {
         if let Some(cursor) = cursor {
             self.put("cursor", cursor);
         }
-        self.put("limit", limit);
+        self.put("limit", &limit);
     }
 
     fn as_of(&mut self, as_of: &AsOf) {
         self.instant("at", as_of.at);
         match as_of.known {
             Known::All => {}
-            Known::Seq(seq) => self.put("knownSeq", seq),
+            Known::Seq(seq) => self.put("knownSeq", &seq),
             Known::Recorded(instant) => self.instant("knownAt", Some(instant)),
         }
     }

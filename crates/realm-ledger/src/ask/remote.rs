@@ -11,7 +11,7 @@ use super::{AskError, Question};
 const ANSWER_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Longer than any server works on an answer.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A server.
 pub(crate) struct Remote {

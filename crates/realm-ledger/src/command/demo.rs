@@ -42,8 +42,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Demo) -> Result<Exit, Fa
     config.http.listen.clone_from(&args.listen);
     let broker = broker(&config).map_err(|source| Failure::new(DemoError::Broker(source)))?;
     config.kafka.brokers = broker.address();
-    let serving = Serving::start(&config)?;
-    let signals = serving.signals()?;
+    let (serving, signals) = Serving::start(&config)?;
     let mut sender = Sender::connect(&config.kafka)?;
     let (samples, mut crowd) = history(args.seed, args.tenants, now());
     for sample in &samples {

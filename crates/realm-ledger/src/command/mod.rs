@@ -55,7 +55,7 @@ pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit,
         Command::Windows(args) => list::windows(context, &args),
         Command::SplitBrain(args) => list::split_brain(context, &args),
         Command::Anomalies(args) => list::anomalies(context, &args),
-        Command::Rebuild(args) => rebuild::run(context, args),
+        Command::Rebuild(args) => rebuild::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, args),
         Command::Completions(args) => completions::run(context, &args),
     }

@@ -34,7 +34,7 @@ struct FamilyReport {
     first_key: String,
 }
 
-pub(super) fn run(context: &mut Context<'_, '_>, args: Rebuild) -> Result<Exit, Failure> {
+pub(super) fn run(context: &mut Context<'_, '_>, args: &Rebuild) -> Result<Exit, Failure> {
     let loaded = context.config(&data_dir_flag(args.data_dir.as_deref()))?;
     let (path, store) = (loaded.config.data_dir, loaded.config.store);
     // Opening for writing would create what is not there.

@@ -25,8 +25,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Serve) -> Result<Exit, Fa
     let terminal = context.surroundings.messages_are_terminal;
     let colours = context.surroundings.colours(terminal);
     telemetry::start_logs(&config.log, context.verbosity(), terminal, colours)?;
-    let serving = Serving::start(&config)?;
-    let signals = serving.signals()?;
+    let (serving, signals) = Serving::start(&config)?;
     loop {
         if signals.came_within(LOOK) {
             serving.drain();

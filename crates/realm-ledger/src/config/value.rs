@@ -134,7 +134,7 @@ mod tests {
     fn sizes_and_durations_need_their_unit() {
         assert_eq!(word("256MiB").bytes(), Some(256 << 20));
         assert_eq!(word("64 KiB").bytes(), Some(64 << 10));
-        assert_eq!(word("60s").duration(), Some(Duration::from_secs(60)));
+        assert_eq!(word("60s").duration(), Some(Duration::from_mins(1)));
         assert_eq!(word("500ms").duration(), Some(Duration::from_millis(500)));
         for wrong in ["256", "256MB", "MiB", "-1s", "1.5s", "", "99999999999999TiB"] {
             assert_eq!(word(wrong).bytes(), None, "{wrong}");
@@ -152,7 +152,7 @@ mod tests {
         for bytes in [0, 1, 1024, 1025, 8 << 20, 3 << 40] {
             assert_eq!(word(&show_bytes(bytes)).bytes(), Some(bytes));
         }
-        assert_eq!(show_duration(Duration::from_secs(86_400)), "24h");
+        assert_eq!(show_duration(Duration::from_hours(24)), "24h");
     }
 
     #[test]

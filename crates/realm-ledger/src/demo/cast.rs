@@ -51,7 +51,7 @@ struct Script {
 impl Script {
     fn draft(&mut self, kind: &str, days: i64, hours: i64) -> Draft {
         self.count += 1;
-        Draft::new(format!("cast-{:03}", self.count), kind, ago(self.now, days, hours))
+        Draft::new(&format!("cast-{:03}", self.count), kind, ago(self.now, days, hours))
     }
 
     fn of(&mut self, client: &str, app: &str, kind: &str, days: i64, hours: i64) -> Draft {

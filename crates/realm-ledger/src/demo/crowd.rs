@@ -64,9 +64,9 @@ impl Crowd {
         let place = self.dice.below(self.tenants.len() as u64);
         let id = format!("crowd-{:06}", self.count);
         match self.tenants.get_mut(usize::try_from(place).unwrap_or_default()) {
-            Some(tenant) => tenant.act(id, at, &mut self.dice).sent(),
+            Some(tenant) => tenant.act(&id, at, &mut self.dice).sent(),
             // Without tenants somebody moves all the same.
-            None => Draft::new(id, "product-moved", at)
+            None => Draft::new(&id, "product-moved", at)
                 .with("clientKey", "nobody")
                 .with("productRealm", "EU")
                 .sent(),
@@ -86,9 +86,9 @@ impl Tenant {
         Self { client, app, product, realm: product, life: Life::New }
     }
 
-    fn act(&mut self, id: String, at: Timestamp, dice: &mut Dice) -> Draft {
+    fn act(&mut self, id: &str, at: Timestamp, dice: &mut Dice) -> Draft {
         let draft = |kind: &str| {
-            Draft::new(id.clone(), kind, at).with("clientKey", self.client.as_str()).with("appKey", self.app)
+            Draft::new(id, kind, at).with("clientKey", self.client.as_str()).with("appKey", self.app)
         };
         match self.life {
             Life::New => {

@@ -32,7 +32,7 @@ pub(crate) fn history(seed: u64, tenants: u32, now: Timestamp) -> (Vec<Sample>, 
     let mut crowd = Crowd::new(seed, tenants);
     let mut samples = cast::play(now);
     samples.extend(crowd.until(now));
-    samples.sort_by(|one, other| one.sent.cmp(&other.sent));
+    samples.sort_by_key(|sample| sample.sent);
     (samples, crowd)
 }
 
@@ -44,7 +44,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(id: String, kind: &str, time: Timestamp) -> Self {
+    fn new(id: &str, kind: &str, time: Timestamp) -> Self {
         let mut fields = Map::new();
         fields.insert("id".to_owned(), id.into());
         fields.insert("type".to_owned(), kind.into());
@@ -72,7 +72,7 @@ fn ago(now: Timestamp, days: i64, hours: i64) -> Timestamp {
     Timestamp::from_millis(now.as_millis() - (days * 24 + hours) * 3_600_000)
 }
 
-/// Small, fast, and the same everywhere (SplitMix64).
+/// Small, fast, and the same everywhere (`SplitMix64`).
 #[derive(Debug, Clone)]
 struct Dice(u64);
 

@@ -211,14 +211,14 @@ const SUMMARY: &[(&str, &str)] = &[
 ];
 
 fn decided(decision: &Value) -> String {
-    let mut said = format!("decided {}", at(decision, "/rule"));
+    let mut said = vec![format!("decided {}", at(decision, "/rule"))];
     if at(decision, "/moved") == "true" {
-        said.push_str(&format!(", moved: data may still be in {}", at(decision, "/previousRealm")));
+        said.push(format!("moved: data may still be in {}", at(decision, "/previousRealm")));
     }
     if at(decision, "/divergent") == "true" {
-        said.push_str(&format!(", divergent: expected {}", at(decision, "/expectedRealm")));
+        said.push(format!("divergent: expected {}", at(decision, "/expectedRealm")));
     }
-    said
+    said.join(", ")
 }
 
 fn policy(policy: &Value) -> String {

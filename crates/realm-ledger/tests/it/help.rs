@@ -36,7 +36,11 @@ fn the_document_with_all_help_texts_is_what_the_program_says() {
     for command in COMMANDS {
         let help = said(&format!("{command} --help")).done();
         let title = format!("realm-ledger {command}");
-        expected.push_str(&format!("\n## {}\n\n```text\n{}\n```\n", title.trim_end(), help.trim_end()));
+        expected += "\n## ";
+        expected += title.trim_end();
+        expected += "\n\n```text\n";
+        expected += help.trim_end();
+        expected += "\n```\n";
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("HELP.md");
     if std::env::var_os("BLESS").is_some() {

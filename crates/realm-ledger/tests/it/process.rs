@@ -20,7 +20,7 @@ fn signal(child: &Child, name: &str) {
 
 /// Exit code and stderr, once it ends; it is given a minute.
 fn ended(mut child: Child) -> (Option<i32>, String) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > until {
             child.kill().unwrap();
