@@ -321,6 +321,11 @@ fn open(path: &Path, layout: Layout, cache: &Cache) -> Result<DB, Failure> {
         options.set_write_buffer_size(64 << 20);
         options.set_max_write_buffer_number(4);
         options.set_compression_type(DBCompressionType::Lz4);
+        if name == "pointer" && layout == Layout::B {
+            options.set_compression_type(DBCompressionType::Zstd);
+        } else if name == "pointer" {
+            options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        }
         if holds_records {
             options.set_bottommost_compression_type(DBCompressionType::Zstd);
             if layout == Layout::B {

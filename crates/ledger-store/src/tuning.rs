@@ -3,9 +3,10 @@
 //! | family | asked for | so |
 //! | --- | --- | --- |
 //! | `log` | a tenant's range; single records that exist | zstd at the bottom, no filter at the last level |
-//! | `positions` | ranges | nothing: keys only grow, so compaction only moves files |
+//! | `positions` | ranges | zstd at once: keys only grow, so compaction only moves files, and never recodes them; values are keys, which LZ4 hardly shrinks |
 //! | `tenants`, `ids` | keys that mostly do not exist (new tenants, new events) | full Bloom filters, also on memtables |
-//! | `index`, `corrections`, `duplicates`, `gaps` | ranges | nothing |
+//! | `index` | ranges | zstd at the bottom |
+//! | `corrections`, `duplicates`, `gaps` | ranges | nothing |
 //! | `apps`, `meta` | a few hot keys | small memtables of their own, so that they overlap no log file |
 //!
 //! **Write-ahead log.** Replayed to the last point in time that is whole. A batch is torn only when its sync
@@ -116,14 +117,13 @@ impl Resources {
                 options.set_bottommost_compression_type(DBCompressionType::Zstd);
                 expect_absent_keys(&mut options, &mut table);
             }
-            Family::Ids => expect_absent_keys(&mut options, &mut table),
-            Family::Positions
-            | Family::Apps
-            | Family::Index
-            | Family::Corrections
-            | Family::Duplicates
-            | Family::Gaps
-            | Family::Meta => {}
+            Family::Ids => {
+                options.set_bottommost_compression_type(DBCompressionType::Zstd);
+                expect_absent_keys(&mut options, &mut table);
+            }
+            Family::Index => options.set_bottommost_compression_type(DBCompressionType::Zstd),
+            Family::Positions => options.set_compression_type(DBCompressionType::Zstd),
+            Family::Apps | Family::Corrections | Family::Duplicates | Family::Gaps | Family::Meta => {}
         }
         options.set_block_based_table_factory(&table);
         options
