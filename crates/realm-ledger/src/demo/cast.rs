@@ -81,7 +81,7 @@ impl Script {
         self.descriptor(ROADMAP, 40, 0, &regions, Some(json!({"realmPersistence": true})));
         let thirty = json!({"realmPersistence": true, "realmPersistenceDays": 30});
         self.descriptor(TIMESHEETS, 60, 0, &regions, Some(thirty));
-        self.descriptor(WHITEBOARD, 60, 0, &["EU", "US"], None);
+        self.descriptor(WHITEBOARD, 60, 0, &regions, None);
         let policy = self.draft("policy-set", 59, 0).with("appKey", WHITEBOARD);
         let policy = policy.with("policy", json!({"mode": "subscription", "graceDays": 30}));
         self.play(policy.with("actor", "dpo@example.com").with("reason", "contract 2026-114"));

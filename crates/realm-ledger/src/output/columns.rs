@@ -193,7 +193,9 @@ fn changed(change: &Value) -> String {
     said.extend(anomalies.iter().map(|code| format!("anomaly {}", of_value(code))));
     if let Some(correction) = change.get("correction") {
         let (first, count) = (at(correction, "/firstSeq"), at(correction, "/count"));
-        said.push(format!("corrects {count} outcome(s) from seq {first} on"));
+        let now = correction.get("decision").map(|decision| format!(", now {}", decided(decision)));
+        let now = now.unwrap_or_default();
+        said.push(format!("corrects {count} outcome(s) from seq {first} on{now}"));
     }
     said.join(", ")
 }
@@ -262,12 +264,13 @@ mod tests {
             "after": {"status": "INSTALLED", "enabled": true, "pinnedRealm": "US"},
             "decision": {"rule": "WINDOW_EXPIRED", "moved": true, "previousRealm": "EU"},
             "anomalies": ["migration-abandoned"],
-            "correction": {"firstSeq": 2, "count": 1},
+            "correction": {"firstSeq": 2, "count": 1, "decision": {"rule": "PERSISTED"}},
         });
         assert_eq!(
             changed(&change),
             "decided WINDOW_EXPIRED, moved: data may still be in EU, status INSTALLED, enabled true, \
-             realm US, window ends none, anomaly migration-abandoned, corrects 1 outcome(s) from seq 2 on"
+             realm US, window ends none, anomaly migration-abandoned, corrects 1 outcome(s) from seq 2 on, \
+             now decided PERSISTED"
         );
     }
 
