@@ -50,6 +50,7 @@
 pub mod codec;
 pub mod json;
 pub mod key;
+pub mod proof;
 pub mod record;
 pub mod rejection;
 pub mod rows;

@@ -27,18 +27,30 @@ const PURE: [(&str, &[&str]); 2] = [
     ("ledger-core", &["thiserror"]),
     (
         "ledger-record",
-        &["base64", "bincode", "ed25519-dalek", "hex", "jiff", "serde", "serde_json", "sha2", "thiserror"],
+        &[
+            "base64",
+            "bincode",
+            "ed25519-dalek",
+            "hex",
+            "hmac",
+            "jiff",
+            "serde",
+            "serde_json",
+            "sha2",
+            "thiserror",
+        ],
     ),
 ];
 
 /// Libraries behind one door.
-const ONLY_USED_BY: [(&str, &[&str]); 16] = [
+const ONLY_USED_BY: [(&str, &[&str]); 17] = [
     ("axum", &["ledger-api"]),
     ("bincode", &["ledger-record"]),
     ("clap", &["realm-ledger"]),
     ("clap_complete", &["realm-ledger"]),
     ("comfy-table", &["realm-ledger"]),
     ("ed25519-dalek", &["ledger-record"]),
+    ("hmac", &["ledger-record"]),
     ("indicatif", &["realm-ledger"]),
     ("metrics-exporter-prometheus", &["realm-ledger"]),
     ("opentelemetry", &["realm-ledger"]),

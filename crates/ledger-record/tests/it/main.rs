@@ -5,5 +5,6 @@
 mod codec;
 mod golden;
 mod json;
+mod proof;
 mod samples;
 mod strategies;

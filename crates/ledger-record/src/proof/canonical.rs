@@ -1,0 +1,91 @@
+//! The one way in which JSON is written where it is hashed, and the refusal of every other way.
+//!
+//! Compact, in ASCII, fields in the order of their declaration. Strings have the shortest escapes: `\"`,
+//! `\\`, `\b`, `\f`, `\n`, `\r`, `\t`, else `\u00xx` for control characters; what is not ASCII is `\uxxxx`
+//! with lower-case digits, as a surrogate pair above U+FFFF. It is what Python's `json.dumps` writes with
+//! `separators=(",", ":")`.
+//!
+//! Nothing is ever canonicalised when it is checked: text is read, written again, and refused unless the two
+//! are the same bytes. So unknown and repeated fields, another order, spaces, other escapes and other
+//! spellings of numbers are refused without a list of them.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::ser::{Formatter, Serializer};
+
+/// The largest integer of a leaf: the largest that every JSON reader holds exactly.
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// The text is not what would be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not written in the one form that is allowed")]
+pub struct NotCanonical;
+
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(|c: char| !c.is_ascii()) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            let mut chars = rest[at..].chars();
+            let mut units = [0; 2];
+            for unit in chars.next().map_or(&[][..], |c| c.encode_utf16(&mut units)) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = chars.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+/// Writes a value. What is written here are structs, strings, integers and flags, which cannot fail.
+pub(crate) fn write<T: Serialize>(value: &T) -> String {
+    let mut out = Vec::with_capacity(256);
+    let written = value.serialize(&mut Serializer::with_formatter(&mut out, Ascii));
+    debug_assert!(written.is_ok(), "a value that JSON does not have");
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Reads a value that was written by [`write`].
+pub(crate) fn read<T: Serialize + DeserializeOwned>(text: &str) -> Result<T, NotCanonical> {
+    let value: T = serde_json::from_str(text).map_err(|_| NotCanonical)?;
+    if write(&value) == text { Ok(value) } else { Err(NotCanonical) }
+}
+
+/// An integer that every reader holds exactly.
+pub(crate) fn is_exact(number: u64) -> bool {
+    number <= INTEGER_MAX
+}
+
+/// A signed integer that every reader holds exactly.
+pub(crate) fn is_exact_signed(number: i64) -> bool {
+    is_exact(number.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_have_the_shortest_escapes() {
+        let text = "a\"\\/\u{8}\u{c}\n\r\t\u{0}\u{1f}\u{7f}é\u{ffff}😀z".to_owned();
+        let written =
+            r#""a\"\\/\b\f\n\r\t\u0000\u001f"#.to_owned() + "\u{7f}" + r#"\u00e9\uffff\ud83d\ude00z""#;
+        assert_eq!(write(&text), written);
+        assert_eq!(read(&written), Ok(text));
+    }
+
+    #[test]
+    fn every_other_spelling_is_refused() {
+        for text in ["\"\\u0041\"", "\"\\/\"", "\"é\"", "\"\\u00E9\"", " \"a\"", "\"a\"\n", "\"\\ud800\""] {
+            assert_eq!(read::<String>(text), Err(NotCanonical), "{text}");
+        }
+        for text in ["01", "1.0", "-0", "1e2", "+1"] {
+            assert_eq!(read::<i64>(text), Err(NotCanonical), "{text}");
+        }
+        assert_eq!(read::<i64>("-12"), Ok(-12));
+    }
+}

@@ -1,0 +1,103 @@
+//! SHA-256 values, and the keyed hash that commitments are made with.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::de::{Deserialize, Deserializer, Error};
+use serde::{Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 value. Written as base64url without padding.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    /// All zero: before the first record of a stream, and the stand-in for a missing child in the map.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// The hash of the parts, one after the other.
+    #[must_use]
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            hasher.update(part);
+        }
+        Self(hasher.finalize().into())
+    }
+
+    /// HMAC-SHA-256 of the parts under a key of 32 bytes.
+    #[must_use]
+    pub fn keyed(key: &[u8; 32], parts: &[&[u8]]) -> Self {
+        // A key shorter than a block counts as filled up with zeros; a full block cannot be of a wrong length.
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(key);
+        let mut mac = Hmac::<Sha256>::new(&block.into());
+        for part in parts {
+            mac.update(part);
+        }
+        Self(mac.finalize().into_bytes().into())
+    }
+
+    /// The text form.
+    #[must_use]
+    pub fn to_text(self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// Reads the text form; any other spelling of the same bytes is refused.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text())
+    }
+}
+
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_text())
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::from_text(&text).ok_or_else(|| D::Error::custom("not 32 bytes as base64url"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keyed_hash_is_that_of_rfc_4231() {
+        // Test case 6 has a longer key; this is case 1, whose 20 bytes are filled up with zeros.
+        let mut key = [0; 32];
+        key[..20].fill(0x0b);
+        let mac = Hash::keyed(&key, &[b"Hi ", b"There"]);
+        assert_eq!(hex::encode(mac.0), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    }
+
+    #[test]
+    fn has_one_spelling() {
+        let hash = Hash::of(&[b"abc"]);
+        let text = hash.to_text();
+        assert_eq!(Hash::from_text(&text), Some(hash));
+        let last = text.chars().last().unwrap();
+        for other in ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['-', '_', '=']) {
+            if other != last {
+                let respelled = format!("{}{other}", &text[..42]);
+                assert_ne!(Hash::from_text(&respelled), Some(hash), "{respelled}");
+            }
+        }
+        assert_eq!(Hash::from_text(&format!("{text}=")), None);
+        assert_eq!(Hash::from_text(&text[..42]), None);
+    }
+}

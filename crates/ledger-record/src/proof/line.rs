@@ -1,0 +1,388 @@
+//! Leaf lines: what is hashed into the tree, one line of [`canonical`] JSON for each leaf.
+//!
+//! ```text
+//! {"v":1,"k":"<stream>","n":7,"p":"<leaf hash of the stream's n-1>","y":"migration-committed","a":"<app>",
+//!  "t":<event time>,"q":<recorded time>,"o":"realm.lifecycle/7/884213","r":"EU","u":"PERSISTED",
+//!  "d":"<payload commitment>"}
+//! {"v":1,"y":"seal","c":<own index>,"m":"<map root>","keys":<streams>,"next":"<next source coordinates>",
+//!  "dup":<duplicates so far>,"rej":<refused so far>,"t":<recorded time of the last record>}
+//! ```
+//!
+//! (each one line). Both are written by the one who appends and never change. They hold nothing personal:
+//! what may be is in the [`payload`], to which `d` commits under a salt that only the ledger's secret
+//! tells, so that a payload can be erased one day without breaking a proof.
+//!
+//! - `r` is the pinned realm of the event's installation after the record, as the ledger saw it when it
+//!   appended: `""` when unknown, and for tenant-level and app-level events and refused input.
+//! - `u` is the rule of the decision that the record itself made, or `""`.
+//! - Refused input has `y` = `rejected`, no app, and as event time its recorded time.
+//! - Integers are at most 2^53 − 1 in amount, so that every reader holds them exactly.
+
+use std::fmt;
+
+use ledger_core::event::Body;
+use ledger_core::ids::AppKey;
+use ledger_core::realm::Realm;
+use ledger_core::state::Rule;
+use ledger_core::tenant::Tenant;
+use ledger_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::canonical::{self, NotCanonical, is_exact, is_exact_signed};
+use super::hash::Hash;
+use super::{payload, tree};
+use crate::record::{Content, Coordinates, Record, Stream};
+
+/// The version of the lines that are written.
+pub const VERSION: u64 = 1;
+
+/// The type of refused input.
+pub const REJECTED: &str = "rejected";
+
+const SEAL: &str = "seal";
+
+/// Every type that a record's line can have, besides [`REJECTED`].
+pub const EVENT_TYPES: [&str; 15] = [
+    "installed",
+    "uninstalled",
+    "enabled",
+    "disabled",
+    "migration-scheduled",
+    "migration-started",
+    "migration-committed",
+    "migration-rolled-back",
+    "migrated",
+    "override",
+    "data-located",
+    "subscription-observed",
+    "product-moved",
+    "descriptor-published",
+    "policy-set",
+];
+
+/// The bytes from which the salts of a ledger are derived. Kept outside the data directory and its backups.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LedgerSecret([u8; 32]);
+
+impl LedgerSecret {
+    /// Takes 32 random bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The salt of record `n` of a stream.
+    #[must_use]
+    pub fn salt(&self, stream: Hash, n: u64) -> [u8; 32] {
+        Hash::keyed(&self.0, &[b"realm-ledger/salt/v1\0", &stream.0, &n.to_be_bytes()]).0
+    }
+}
+
+impl fmt::Debug for LedgerSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LedgerSecret(…)")
+    }
+}
+
+/// The commitment to a payload.
+#[must_use]
+pub fn commitment(salt: &[u8; 32], payload: &[u8]) -> Hash {
+    Hash::keyed(salt, &[b"realm-ledger/payload/v1\0", payload])
+}
+
+/// The id of a stream in the log: 256 bits that follow from its key alone, so a stream has one place only.
+#[must_use]
+pub fn stream_id(stream: &Stream) -> Hash {
+    let (kind, key): (u8, &[u8]) = match stream {
+        Stream::Tenant(client) => (1, client.as_bytes()),
+        Stream::App(app) => (2, app.as_bytes()),
+        Stream::Rejected => (3, &[]),
+    };
+    // A key has at most 255 bytes.
+    let length = u16::try_from(key.len()).unwrap_or(u16::MAX);
+    Hash::of(&[b"realm-ledger/key/v1\0", &[kind], &length.to_be_bytes(), key])
+}
+
+/// A leaf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leaf {
+    /// A record.
+    Record(RecordLeaf),
+    /// A seal.
+    Seal(SealLeaf),
+}
+
+/// The line of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordLeaf {
+    /// `k`: whose log.
+    pub stream: Hash,
+    /// `n`: seq in the stream, from 1.
+    pub seq: u64,
+    /// `p`: leaf hash of the stream's record before; zero for the first.
+    pub previous: Hash,
+    /// `y`: event type, or [`REJECTED`].
+    pub type_name: &'static str,
+    /// `a`
+    pub app: Option<AppKey>,
+    /// `t`
+    pub time: Timestamp,
+    /// `q`
+    pub recorded: Timestamp,
+    /// `o`: `source/partition/offset`.
+    pub source: String,
+    /// `r`
+    pub pinned_realm: Option<Realm>,
+    /// `u`
+    pub rule: Option<Rule>,
+    /// `d`
+    pub commitment: Hash,
+}
+
+/// The line of a seal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealLeaf {
+    /// `c`: its own index.
+    pub index: u64,
+    /// `m`: root of the map of every stream before it.
+    pub map_root: Hash,
+    /// `keys`: how many streams that map holds.
+    pub streams: u64,
+    /// `next`: coordinates of what is read next.
+    pub next: String,
+    /// `dup`: duplicates so far.
+    pub duplicates: u64,
+    /// `rej`: refused messages so far.
+    pub rejected: u64,
+    /// `t`: recorded time of the last record.
+    pub recorded: Timestamp,
+}
+
+/// What goes with a record into its line and is not in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beside {
+    /// Leaf hash of the stream's record before; zero for the first.
+    pub previous: Hash,
+    /// What [`pinned_realm`] says.
+    pub pinned_realm: Option<Realm>,
+}
+
+/// The pinned realm that the line of a record shows, given its tenant as it stood after the record.
+#[must_use]
+pub fn pinned_realm(record: &Record, tenant: &Tenant) -> Option<Realm> {
+    match &record.content {
+        Content::Event { event, .. } => match &event.body {
+            Body::Installation { app, .. } => tenant.installations.get(app)?.pinned_realm(),
+            Body::Tenant { .. } | Body::App { .. } => None,
+        },
+        Content::Refused(_) => None,
+    }
+}
+
+/// A record or a seal that has no line: a number is too large for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a number beyond 2^53 - 1 cannot be written into the log")]
+pub struct TooLarge;
+
+/// The text is no leaf line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// Written by a newer program.
+    #[error("the leaf has version {0}, but this program reads {VERSION}: use a newer program")]
+    UnknownVersion(u64),
+    /// Not what is written.
+    #[error("not a leaf line as it is written")]
+    Malformed,
+}
+
+impl From<NotCanonical> for LineError {
+    fn from(NotCanonical: NotCanonical) -> Self {
+        Self::Malformed
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordFields {
+    v: u64,
+    k: Hash,
+    n: u64,
+    p: Hash,
+    y: String,
+    a: String,
+    t: i64,
+    q: i64,
+    o: String,
+    r: String,
+    u: String,
+    d: Hash,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealFields {
+    v: u64,
+    y: String,
+    c: u64,
+    m: Hash,
+    keys: u64,
+    next: String,
+    dup: u64,
+    rej: u64,
+    t: i64,
+}
+
+#[derive(Deserialize)]
+struct VersionField {
+    v: u64,
+}
+
+/// Coordinates as lines hold them.
+#[must_use]
+pub fn coordinates(source: &Coordinates) -> String {
+    format!("{}/{}/{}", source.source, source.partition, source.offset)
+}
+
+impl RecordLeaf {
+    /// The leaf of a record.
+    pub fn of(record: &Record, beside: Beside, secret: &LedgerSecret) -> Result<Self, TooLarge> {
+        let stream = stream_id(&record.stream);
+        let salt = secret.salt(stream, record.seq);
+        let (type_name, app, time, rule) = match &record.content {
+            Content::Event { event, outcome, .. } => {
+                let own = outcome.changes.iter().find(
+                    |change| matches!(&event.body, Body::Installation { app, .. } if *app == change.app),
+                );
+                let rule = own.and_then(|change| change.decision).map(|decision| decision.rule);
+                (event.type_name(), event.app().cloned(), event.time, rule)
+            }
+            Content::Refused(_) => (REJECTED, None, record.recorded, None),
+        };
+        let leaf = Self {
+            stream,
+            seq: record.seq,
+            previous: beside.previous,
+            type_name,
+            app,
+            time,
+            recorded: record.recorded,
+            source: coordinates(&record.source),
+            pinned_realm: beside.pinned_realm,
+            rule,
+            commitment: commitment(&salt, payload::of(record).as_bytes()),
+        };
+        if leaf.is_exact() { Ok(leaf) } else { Err(TooLarge) }
+    }
+
+    fn is_exact(&self) -> bool {
+        is_exact(self.seq)
+            && is_exact_signed(self.time.as_millis())
+            && is_exact_signed(self.recorded.as_millis())
+    }
+
+    /// The exact bytes.
+    #[must_use]
+    pub fn write(&self) -> String {
+        canonical::write(&RecordFields {
+            v: VERSION,
+            k: self.stream,
+            n: self.seq,
+            p: self.previous,
+            y: self.type_name.to_owned(),
+            a: self.app.as_ref().map_or_else(String::new, |app| app.as_str().to_owned()),
+            t: self.time.as_millis(),
+            q: self.recorded.as_millis(),
+            o: self.source.clone(),
+            r: self.pinned_realm.map_or_else(String::new, |realm| realm.as_str().to_owned()),
+            u: self.rule.map_or("", Rule::as_str).to_owned(),
+            d: self.commitment,
+        })
+    }
+
+    fn restore(fields: RecordFields) -> Option<Self> {
+        let known = EVENT_TYPES.iter().chain(&[REJECTED]);
+        Some(Self {
+            stream: fields.k,
+            seq: fields.n,
+            previous: fields.p,
+            type_name: known.copied().find(|name| *name == fields.y)?,
+            app: absent_if_empty(&fields.a, |text| AppKey::new(text).ok())?,
+            time: Timestamp::from_millis(fields.t),
+            recorded: Timestamp::from_millis(fields.q),
+            source: fields.o,
+            pinned_realm: absent_if_empty(&fields.r, |text| Realm::parse(text).ok())?,
+            rule: absent_if_empty(&fields.u, |text| {
+                Rule::ALL.iter().copied().find(|rule| rule.as_str() == text)
+            })?,
+            commitment: fields.d,
+        })
+    }
+}
+
+/// The empty text stands for nothing; any other must be read.
+#[expect(clippy::option_option, reason = "the outer one is the failure, as in the function that asks")]
+fn absent_if_empty<'a, T>(text: &'a str, read: impl Fn(&'a str) -> Option<T>) -> Option<Option<T>> {
+    if text.is_empty() { Some(None) } else { read(text).map(Some) }
+}
+
+impl SealLeaf {
+    /// The exact bytes.
+    pub fn write(&self) -> Result<String, TooLarge> {
+        if self.is_exact() { Ok(self.written()) } else { Err(TooLarge) }
+    }
+
+    fn is_exact(&self) -> bool {
+        let counts = [self.index, self.streams, self.duplicates, self.rejected];
+        counts.into_iter().all(is_exact) && is_exact_signed(self.recorded.as_millis())
+    }
+
+    fn written(&self) -> String {
+        canonical::write(&SealFields {
+            v: VERSION,
+            y: SEAL.to_owned(),
+            c: self.index,
+            m: self.map_root,
+            keys: self.streams,
+            next: self.next.clone(),
+            dup: self.duplicates,
+            rej: self.rejected,
+            t: self.recorded.as_millis(),
+        })
+    }
+}
+
+impl Leaf {
+    /// Reads a line. Refused unless writing it again gives the same bytes.
+    pub fn parse(line: &str) -> Result<Self, LineError> {
+        let VersionField { v } = serde_json::from_str(line).map_err(|_| LineError::Malformed)?;
+        if v != VERSION {
+            return Err(LineError::UnknownVersion(v));
+        }
+        if line.starts_with(r#"{"v":1,"y":"seal","#) {
+            let fields: SealFields = canonical::read(line)?;
+            let seal = SealLeaf {
+                index: fields.c,
+                map_root: fields.m,
+                streams: fields.keys,
+                next: fields.next,
+                duplicates: fields.dup,
+                rejected: fields.rej,
+                recorded: Timestamp::from_millis(fields.t),
+            };
+            return if seal.is_exact() { Ok(Self::Seal(seal)) } else { Err(LineError::Malformed) };
+        }
+        let leaf = RecordLeaf::restore(canonical::read(line)?).ok_or(LineError::Malformed)?;
+        // A realm in lower case is read, but never written.
+        if leaf.is_exact() && leaf.write() == line {
+            Ok(Self::Record(leaf))
+        } else {
+            Err(LineError::Malformed)
+        }
+    }
+}
+
+/// The leaf hash of a line.
+#[must_use]
+pub fn leaf_hash(line: &str) -> Hash {
+    tree::leaf_hash(line.as_bytes())
+}

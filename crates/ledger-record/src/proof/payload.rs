@@ -1,0 +1,459 @@
+//! What a leaf commits to without showing it: everything a record says that its line does not.
+//!
+//! One line of [`canonical`] JSON. For an event (`?`: left out when absent, or false):
+//!
+//! ```text
+//! {"rules":1,"clientKey"?,"id":"…","timeDefaulted"?:true,"actor"?,"reason"?,
+//!  "endpointRealm"?,"productRealm"?,"targetRealm"?,"sourceRealm"?,"realm"?,"migrationId"?,"startTime"?:ms,
+//!  "endTime"?:ms,"action"?,"state"?,"installationId"?,"entitlementId"?,"siteUrl"?,"descriptor"?,"policy"?}
+//!
+//! descriptor  {"version"?,"baseUrl":"…","regionBaseUrls"?:{…sorted…},"dataResidency"?}
+//! residency   {"realmPersistence"?:S,"realmPersistenceDays"?:S}   S: null, flag, integer, {"json":"<text>"}
+//! policy      {"mode":"descriptor"|"off"|"days"|"indefinite"|"subscription","days"?,"graceDays"?}
+//! ```
+//!
+//! Type, app and event time are in the line and not said again; with them the event is whole. For refused
+//! input: `{"rules":1,"reason":"…","path"?,"detail":"…","key"?,"headers"?:[["name","value"],…],
+//! "sourceTime"?:ms,"body"?:{"json":"…"}|{"sha256":"<hex>","length":n}}`.
+//!
+//! The text form of time is not used here, as not every instant has one.
+
+use std::collections::BTreeMap;
+
+use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
+use ledger_core::event::{
+    AppFact, Body, Event, InstallationFact, Installed, OverrideAction, SubscriptionState, TenantFact,
+};
+use ledger_core::ids::{AppKey, ClientKey, EventId, MigrationId};
+use ledger_core::policy::Policy;
+use ledger_core::realm::Realm;
+use ledger_core::time::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::canonical::{self, NotCanonical};
+use crate::record::{Content, Record};
+use crate::rejection::{Refused, RefusedBody};
+
+/// An event as it was committed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The rule set that the line's realm and rule were derived by.
+    pub rules: u16,
+    /// What happened.
+    pub event: Event,
+    /// Its time was taken from the source's record.
+    pub time_defaulted: bool,
+}
+
+/// The payload of a record.
+#[must_use]
+pub fn of(record: &Record) -> String {
+    match &record.content {
+        Content::Event { event, time_defaulted, outcome: _ } => {
+            canonical::write(&Fields::of(record.rules, event, *time_defaulted))
+        }
+        Content::Refused(refused) => canonical::write(&RefusedFields::of(record.rules, refused)),
+    }
+}
+
+/// Reads the payload of an event of which the line tells type, app and time.
+pub fn open(
+    text: &str,
+    type_name: &str,
+    app: Option<&AppKey>,
+    time: Timestamp,
+) -> Result<Opened, NotCanonical> {
+    let fields: Fields = canonical::read(text)?;
+    let (rules, time_defaulted) = (fields.rules, fields.time_defaulted);
+    let event = fields.restore(type_name, app, time).ok_or(NotCanonical)?;
+    // Fields of another type, realms in lower case and the like are read, but never written.
+    let again = canonical::write(&Fields::of(rules, &event, time_defaulted));
+    if again == text { Ok(Opened { rules, event, time_defaulted }) } else { Err(NotCanonical) }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Fields {
+    rules: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_key: Option<String>,
+    id: String,
+    #[serde(default, skip_serializing_if = "is_false")]
+    time_defaulted: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    actor: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    endpoint_realm: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    product_realm: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target_realm: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source_realm: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    realm: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    migration_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    action: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    installation_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entitlement_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    site_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    descriptor: Option<DescriptorFields>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<PolicyFields>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DescriptorFields {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    base_url: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    region_base_urls: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data_residency: Option<ResidencyFields>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ResidencyFields {
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    realm_persistence: Option<SettingField>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    realm_persistence_days: Option<SettingField>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum SettingField {
+    Null(()),
+    Bool(bool),
+    Whole(i64),
+    Other { json: String },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+enum PolicyFields {
+    Descriptor,
+    Off,
+    Days { days: u32 },
+    Indefinite,
+    Subscription { grace_days: u32 },
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RefusedFields {
+    rules: u16,
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<BodyFields>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum BodyFields {
+    Json { json: String },
+    Digest { sha256: String, length: u64 },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// A `null` here is a value, not an absence.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SettingField>, D::Error> {
+    SettingField::deserialize(deserializer).map(Some)
+}
+
+fn word(realm: Realm) -> String {
+    realm.as_str().to_owned()
+}
+
+impl Fields {
+    fn of(rules: u16, event: &Event, time_defaulted: bool) -> Self {
+        let common = Self {
+            rules,
+            client_key: event.client().map(|key| key.as_str().to_owned()),
+            id: event.id.as_str().to_owned(),
+            time_defaulted,
+            actor: event.actor.clone(),
+            reason: event.reason.clone(),
+            ..Self::default()
+        };
+        match &event.body {
+            Body::Installation { fact, .. } => common.with_fact(fact),
+            Body::Tenant { fact: TenantFact::ProductMoved { product_realm }, .. } => {
+                Self { product_realm: Some(word(*product_realm)), ..common }
+            }
+            Body::App { fact: AppFact::DescriptorPublished(descriptor), .. } => {
+                Self { descriptor: Some(DescriptorFields::of(descriptor)), ..common }
+            }
+            Body::App { fact: AppFact::PolicySet(policy), .. } => {
+                Self { policy: Some(PolicyFields::of(*policy)), ..common }
+            }
+        }
+    }
+
+    fn with_fact(self, fact: &InstallationFact) -> Self {
+        let migrating = |migration: Option<&MigrationId>, target: Option<Realm>| {
+            (migration.map(|id| id.as_str().to_owned()), target.map(word))
+        };
+        match fact {
+            InstallationFact::Installed(installed) => self.with_installed(installed),
+            InstallationFact::Uninstalled { endpoint_realm } => {
+                Self { endpoint_realm: endpoint_realm.map(word), ..self }
+            }
+            InstallationFact::Enabled | InstallationFact::Disabled => self,
+            InstallationFact::MigrationScheduled { migration, target, start_time, end_time } => {
+                let (migration_id, target_realm) = migrating(Some(migration), Some(*target));
+                let [start_time, end_time] =
+                    [start_time, end_time].map(|time| time.map(Timestamp::as_millis));
+                Self { target_realm, migration_id, start_time, end_time, ..self }
+            }
+            InstallationFact::MigrationStarted { migration, target }
+            | InstallationFact::MigrationCommitted { migration, target } => {
+                let (migration_id, target_realm) = migrating(Some(migration), *target);
+                Self { target_realm, migration_id, ..self }
+            }
+            InstallationFact::MigrationRolledBack { migration } => {
+                Self { migration_id: Some(migration.as_str().to_owned()), ..self }
+            }
+            InstallationFact::Migrated { target, source, migration } => {
+                let (migration_id, target_realm) = migrating(migration.as_ref(), Some(*target));
+                Self { target_realm, source_realm: source.map(word), migration_id, ..self }
+            }
+            InstallationFact::Override(action) => {
+                let (action, realm) = match action {
+                    OverrideAction::Pin(realm) => ("PIN", Some(word(*realm))),
+                    OverrideAction::Release => ("RELEASE", None),
+                    OverrideAction::Forget => ("FORGET", None),
+                };
+                Self { action: Some(action.to_owned()), realm, ..self }
+            }
+            InstallationFact::DataLocated { realm } => Self { realm: Some(word(*realm)), ..self },
+            InstallationFact::SubscriptionObserved { state } => {
+                Self { state: Some(state.as_str().to_owned()), ..self }
+            }
+        }
+    }
+
+    fn with_installed(self, installed: &Installed) -> Self {
+        Self {
+            endpoint_realm: installed.endpoint_realm.map(word),
+            product_realm: installed.product_realm.map(word),
+            descriptor: installed.descriptor.as_ref().map(DescriptorFields::of),
+            installation_id: installed.installation_id.clone(),
+            entitlement_id: installed.entitlement_id.clone(),
+            site_url: installed.site_url.clone(),
+            ..self
+        }
+    }
+
+    fn restore(self, type_name: &str, app: Option<&AppKey>, time: Timestamp) -> Option<Event> {
+        let id = EventId::new(self.id.as_str()).ok()?;
+        let (actor, reason) = (self.actor.clone(), self.reason.clone());
+        let client = self.client_key.as_deref().map(ClientKey::new).transpose().ok()?;
+        let body = match (client, app.cloned()) {
+            (Some(client), Some(app)) => Body::Installation { client, app, fact: self.fact(type_name)? },
+            (Some(client), None) if type_name == "product-moved" => {
+                let product_realm = realm(self.product_realm.as_deref()).flatten()?;
+                Body::Tenant { client, fact: TenantFact::ProductMoved { product_realm } }
+            }
+            (None, Some(app)) => Body::App { app, fact: self.app_fact(type_name)? },
+            (_, None) => return None,
+        };
+        Some(Event { id, time, actor, reason, body })
+    }
+
+    fn app_fact(self, type_name: &str) -> Option<AppFact> {
+        match type_name {
+            "descriptor-published" => self.descriptor?.restore().map(AppFact::DescriptorPublished),
+            "policy-set" => Some(AppFact::PolicySet(self.policy?.restore())),
+            _ => None,
+        }
+    }
+
+    fn fact(self, type_name: &str) -> Option<InstallationFact> {
+        let migration = self.migration_id.as_deref().map(MigrationId::new).transpose().ok()?;
+        let target = realm(self.target_realm.as_deref())?;
+        Some(match type_name {
+            "installed" => InstallationFact::Installed(Box::new(self.installed()?)),
+            "uninstalled" => {
+                InstallationFact::Uninstalled { endpoint_realm: realm(self.endpoint_realm.as_deref())? }
+            }
+            "enabled" => InstallationFact::Enabled,
+            "disabled" => InstallationFact::Disabled,
+            "migration-scheduled" => InstallationFact::MigrationScheduled {
+                migration: migration?,
+                target: target?,
+                start_time: self.start_time.map(Timestamp::from_millis),
+                end_time: self.end_time.map(Timestamp::from_millis),
+            },
+            "migration-started" => InstallationFact::MigrationStarted { migration: migration?, target },
+            "migration-committed" => InstallationFact::MigrationCommitted { migration: migration?, target },
+            "migration-rolled-back" => InstallationFact::MigrationRolledBack { migration: migration? },
+            "migrated" => {
+                let source = realm(self.source_realm.as_deref())?;
+                InstallationFact::Migrated { target: target?, source, migration }
+            }
+            "override" => InstallationFact::Override(match (self.action?.as_str(), self.realm.as_deref()) {
+                ("PIN", Some(place)) => OverrideAction::Pin(Realm::parse(place).ok()?),
+                ("RELEASE", None) => OverrideAction::Release,
+                ("FORGET", None) => OverrideAction::Forget,
+                _ => return None,
+            }),
+            "data-located" => InstallationFact::DataLocated { realm: realm(self.realm.as_deref())?? },
+            "subscription-observed" => {
+                let word = self.state?;
+                let mut states = SubscriptionState::ALL.iter();
+                let state = *states.find(|state| state.as_str() == word)?;
+                InstallationFact::SubscriptionObserved { state }
+            }
+            _ => return None,
+        })
+    }
+
+    fn installed(self) -> Option<Installed> {
+        let descriptor = match self.descriptor {
+            Some(descriptor) => Some(descriptor.restore()?),
+            None => None,
+        };
+        Some(Installed {
+            endpoint_realm: realm(self.endpoint_realm.as_deref())?,
+            product_realm: realm(self.product_realm.as_deref())?,
+            descriptor,
+            installation_id: self.installation_id,
+            entitlement_id: self.entitlement_id,
+            site_url: self.site_url,
+        })
+    }
+}
+
+/// Absent is fine; what is there must be a realm.
+#[expect(clippy::option_option, reason = "the outer one is the failure, as in the functions that ask")]
+fn realm(text: Option<&str>) -> Option<Option<Realm>> {
+    text.map(Realm::parse).transpose().ok()
+}
+
+impl DescriptorFields {
+    fn of(descriptor: &Descriptor) -> Self {
+        let urls = descriptor.region_base_urls.iter();
+        let residency = descriptor.data_residency.as_ref();
+        Self {
+            version: descriptor.version.clone(),
+            base_url: descriptor.base_url.clone(),
+            region_base_urls: urls.map(|(region, url)| (word(*region), url.clone())).collect(),
+            data_residency: residency.map(|block| ResidencyFields {
+                realm_persistence: SettingField::of(&block.realm_persistence),
+                realm_persistence_days: SettingField::of(&block.realm_persistence_days),
+            }),
+        }
+    }
+
+    fn restore(self) -> Option<Descriptor> {
+        let urls = self.region_base_urls.into_iter();
+        Some(Descriptor {
+            version: self.version,
+            base_url: self.base_url,
+            region_base_urls: urls
+                .map(|(region, url)| Some((Realm::parse(&region).ok()?, url)))
+                .collect::<Option<_>>()?,
+            data_residency: self.data_residency.map(|block| DataResidency {
+                realm_persistence: SettingField::restore(block.realm_persistence),
+                realm_persistence_days: SettingField::restore(block.realm_persistence_days),
+            }),
+        })
+    }
+}
+
+impl SettingField {
+    fn of(setting: &Setting) -> Option<Self> {
+        Some(match setting {
+            Setting::Absent => return None,
+            Setting::Null => Self::Null(()),
+            Setting::Bool(flag) => Self::Bool(*flag),
+            Setting::Whole(number) => Self::Whole(*number),
+            Setting::Other(json) => Self::Other { json: json.clone() },
+        })
+    }
+
+    fn restore(field: Option<Self>) -> Setting {
+        match field {
+            None => Setting::Absent,
+            Some(Self::Null(())) => Setting::Null,
+            Some(Self::Bool(flag)) => Setting::Bool(flag),
+            Some(Self::Whole(number)) => Setting::Whole(number),
+            Some(Self::Other { json }) => Setting::Other(json),
+        }
+    }
+}
+
+impl PolicyFields {
+    const fn of(policy: Policy) -> Self {
+        match policy {
+            Policy::Descriptor => Self::Descriptor,
+            Policy::Off => Self::Off,
+            Policy::Days { days } => Self::Days { days },
+            Policy::Indefinite => Self::Indefinite,
+            Policy::Subscription { grace_days } => Self::Subscription { grace_days },
+        }
+    }
+
+    const fn restore(self) -> Policy {
+        match self {
+            Self::Descriptor => Policy::Descriptor,
+            Self::Off => Policy::Off,
+            Self::Days { days } => Policy::Days { days },
+            Self::Indefinite => Policy::Indefinite,
+            Self::Subscription { grace_days } => Policy::Subscription { grace_days },
+        }
+    }
+}
+
+impl RefusedFields {
+    fn of(rules: u16, refused: &Refused) -> Self {
+        let Refused { rejection, key, headers, source_time, body } = refused;
+        Self {
+            rules,
+            reason: rejection.reason.as_str().to_owned(),
+            path: rejection.path.clone(),
+            detail: rejection.detail.clone(),
+            key: key.clone(),
+            headers: headers.clone(),
+            source_time: source_time.map(Timestamp::as_millis),
+            body: match body {
+                RefusedBody::Absent => None,
+                RefusedBody::Json(text) => Some(BodyFields::Json { json: text.clone() }),
+                RefusedBody::Digest { sha256, length_bytes } => {
+                    Some(BodyFields::Digest { sha256: hex::encode(sha256), length: *length_bytes })
+                }
+            },
+        }
+    }
+}

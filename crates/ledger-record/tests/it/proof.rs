@@ -1,0 +1,4 @@
+//! Tests of what others check alone.
+
+mod line;
+mod tree;

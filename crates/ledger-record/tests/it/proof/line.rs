@@ -1,0 +1,166 @@
+//! Leaf lines and payloads: frozen bytes, read back strictly.
+//!
+//! `golden/leaf-v1.txt` holds a name, the line and the payload of each kind of record, between tabs. Lines are
+//! added, never changed.
+
+use ledger_core::realm::Realm;
+use ledger_core::tenant::Outcome;
+use ledger_core::time::Timestamp;
+use ledger_record::proof::Hash;
+use ledger_record::proof::line::{
+    Beside, EVENT_TYPES, Leaf, LedgerSecret, LineError, RecordLeaf, SealLeaf, TooLarge, commitment,
+    pinned_realm, stream_id,
+};
+use ledger_record::proof::payload;
+use ledger_record::record::{Content, Record, Stream};
+use proptest::prelude::*;
+
+use crate::{samples, strategies};
+
+const FROZEN: &str = include_str!("../../golden/leaf-v1.txt");
+
+fn secret() -> LedgerSecret {
+    LedgerSecret::from_bytes([7; 32])
+}
+
+fn beside() -> Beside {
+    Beside { previous: Hash([1; 32]), pinned_realm: Realm::parse("EU").ok() }
+}
+
+fn seal() -> SealLeaf {
+    SealLeaf {
+        index: 4096,
+        map_root: Hash([2; 32]),
+        streams: 12,
+        next: "realm.lifecycle/7/884214".to_owned(),
+        duplicates: 3,
+        rejected: 1,
+        recorded: Timestamp::from_millis(1_763_913_600_456),
+    }
+}
+
+#[test]
+fn lines_and_payloads_are_written_as_ever() {
+    let mut written = Vec::new();
+    for (name, record) in samples::records() {
+        let leaf = RecordLeaf::of(&record, beside(), &secret()).unwrap();
+        written.push(format!("{name}\t{}\t{}", leaf.write(), payload::of(&record)));
+    }
+    written.push(format!("seal\t{}\t", seal().write().unwrap()));
+    let frozen: Vec<&str> = FROZEN.lines().collect();
+    let differing: Vec<&String> = written.iter().filter(|line| !frozen.contains(&line.as_str())).collect();
+    assert!(
+        differing.is_empty(),
+        "not written as it was written first, or not frozen yet:\n{}",
+        differing.iter().map(|line| line.as_str()).collect::<Vec<_>>().join("\n")
+    );
+    assert_eq!(frozen.len(), written.len(), "frozen, but no longer written");
+}
+
+#[test]
+fn every_event_type_has_a_line() {
+    let mut names: Vec<&str> = samples::events().iter().map(|(_, event)| event.type_name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut listed = EVENT_TYPES;
+    listed.sort_unstable();
+    assert_eq!(names, listed);
+}
+
+#[test]
+fn lines_are_read_back() {
+    for (name, record) in samples::records() {
+        let leaf = RecordLeaf::of(&record, beside(), &secret()).unwrap();
+        assert_eq!(Leaf::parse(&leaf.write()), Ok(Leaf::Record(leaf)), "{name}");
+    }
+    assert_eq!(Leaf::parse(&seal().write().unwrap()), Ok(Leaf::Seal(seal())));
+}
+
+#[test]
+fn any_other_line_is_refused() {
+    let (_, record) = samples::records().swap_remove(0);
+    let line = RecordLeaf::of(&record, beside(), &secret()).unwrap().write();
+    for (from, to) in [
+        (r#""n":7"#, r#""n":07"#),
+        (r#""n":7"#, r#""n":7.0"#),
+        (r#""n":7"#, r#""n": 7"#),
+        (r#""n":7"#, r#""n":9007199254740992"#),
+        (r#""r":"EU""#, r#""r":"eu""#),
+        (r#""r":"EU""#, r#""r":"E""#),
+        (r#""u":"""#, r#""u":"NO_RULE""#),
+        (r#""y":"installed""#, r#""y":"install""#),
+        (r#""y":"installed""#, r#""y":"seal""#),
+        (r#""y":"installed""#, r#""y":"\u0069nstalled""#),
+        (r#""u":"""#, r#""u":"","x":1"#),
+        (r#""u":"""#, r#""u":"","u":"""#),
+        (r#"{"v":1,"#, "{"),
+        ("\"}", "\"}\n"),
+        ("\"}", "=\"}"),
+    ] {
+        let changed = line.replacen(from, to, 1);
+        assert_ne!(changed, line, "{from}");
+        assert_eq!(Leaf::parse(&changed), Err(LineError::Malformed), "{to}");
+    }
+    let newer = line.replacen(r#"{"v":1,"#, r#"{"v":2,"#, 1);
+    assert_eq!(Leaf::parse(&newer), Err(LineError::UnknownVersion(2)));
+    assert_eq!(Leaf::parse(""), Err(LineError::Malformed));
+}
+
+#[test]
+fn what_is_too_large_for_every_reader_has_no_line() {
+    let (_, record) = samples::records().swap_remove(0);
+    let large = Record { seq: 1 << 53, ..record.clone() };
+    assert_eq!(RecordLeaf::of(&large, beside(), &secret()), Err(TooLarge));
+    let early = Record { recorded: Timestamp::MIN, ..record };
+    assert_eq!(RecordLeaf::of(&early, beside(), &secret()), Err(TooLarge));
+    assert_eq!(SealLeaf { duplicates: 1 << 53, ..seal() }.write(), Err(TooLarge));
+}
+
+#[test]
+fn streams_and_salts_do_not_meet() {
+    let (client, app) = (samples::client(), samples::app());
+    let ids = [Stream::Tenant(client), Stream::App(app), Stream::Rejected].map(|s| stream_id(&s));
+    // SHA-256 of the context, 03, 0000: what `printf` and `sha256sum` say.
+    assert_eq!(ids[2], Hash::of(&[b"realm-ledger/key/v1\0\x03\0\0"]));
+    assert!(ids[0] != ids[1] && ids[1] != ids[2]);
+    let salts = [(ids[0], 1), (ids[0], 2), (ids[1], 1)].map(|(stream, n)| secret().salt(stream, n));
+    assert!(salts[0] != salts[1] && salts[0] != salts[2]);
+    assert_ne!(salts[0], LedgerSecret::from_bytes([8; 32]).salt(ids[0], 1));
+    assert_ne!(commitment(&salts[0], b"x"), commitment(&salts[1], b"x"));
+    assert_eq!(format!("{:?}", secret()), "LedgerSecret(…)");
+}
+
+#[test]
+fn the_rule_and_the_realm_are_those_of_the_events_own_installation() {
+    let (_, event) = samples::events().swap_remove(0);
+    let mut changes = samples::changes();
+    let other = changes.iter().position(|change| change.app != samples::app()).unwrap();
+    changes.swap(0, other);
+    let tenant = samples::tenant();
+    let expected = tenant.installations[&samples::app()].pin.unwrap().realm;
+    let record = samples::event_record(event, Outcome { late: false, changes: changes[..1].to_vec() });
+    let leaf = RecordLeaf::of(&record, beside(), &secret()).unwrap();
+    assert_eq!(leaf.rule, None, "another installation's change");
+    assert_eq!(pinned_realm(&record, &tenant), Some(expected));
+}
+
+proptest! {
+    #[test]
+    fn an_event_comes_back_out_of_its_line_and_payload(record in strategies::record()) {
+        let Content::Event { event, time_defaulted, .. } = &record.content else { return Ok(()) };
+        let text = payload::of(&record);
+        let opened = payload::open(&text, event.type_name(), event.app(), event.time);
+        let opened = opened.map_err(|error| TestCaseError::fail(format!("{error}: {text}")))?;
+        prop_assert_eq!(&opened.event, event);
+        prop_assert_eq!(opened.time_defaulted, *time_defaulted);
+        prop_assert_eq!(opened.rules, record.rules);
+        prop_assert!(text.is_ascii());
+    }
+
+    #[test]
+    fn a_line_is_read_back_or_was_never_written(record in strategies::record()) {
+        if let Ok(leaf) = RecordLeaf::of(&record, beside(), &secret()) {
+            prop_assert_eq!(Leaf::parse(&leaf.write()), Ok(Leaf::Record(leaf)));
+        }
+    }
+}
