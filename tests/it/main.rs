@@ -5,6 +5,9 @@
     reason = "what a test sets up may fail it, inside a function marked as a test or beside it"
 )]
 
+mod endurance;
+mod halts;
+mod import;
 mod ingest;
 mod kafka_broker;
 mod tidy;

@@ -17,6 +17,7 @@
 pub mod kafka;
 pub mod process;
 pub mod scratch;
+pub mod server;
 pub mod workload;
 
 /// Shows the program's own logs with the output of the test, as loud as `RUST_LOG` says.

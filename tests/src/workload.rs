@@ -17,6 +17,7 @@ use ledger_core::tenant::{Entry, Tenant};
 use ledger_core::timeline::AppTimelines;
 
 use crate::kafka::Message;
+pub use random::Random as Chance;
 use random::Random;
 
 /// How much of what.
@@ -117,4 +118,26 @@ pub fn fold(sent: &[Sent]) -> BTreeMap<ClientKey, Tenant> {
         (client, Tenant::from_history(&entries, &apps))
     });
     folded.collect()
+}
+
+/// The valid events of a stream, their repeats and conflicts, as native NDJSON: what `import` and `publish` take.
+pub fn native_lines(mix: Mix) -> String {
+    let mut random = Random::new(mix.seed);
+    let mut lines = String::new();
+    let mut write = |event: &Event| {
+        let message = encoding::native(event);
+        lines.push_str(&String::from_utf8(message.value.unwrap_or_default()).expect("JSON is text"));
+        lines.push('\n');
+    };
+    lives::app_events().iter().for_each(&mut write);
+    for event in lives::tenant_events(mix, &mut random) {
+        write(&event);
+        if random.per_mille(mix.repeats_per_mille) {
+            write(&event);
+        }
+        if random.per_mille(mix.conflicts_per_mille) {
+            write(&Event { reason: Some("another word".to_owned()), ..event });
+        }
+    }
+    lines
 }

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -64,6 +64,17 @@ impl Cluster {
             let metadata = self.admin().inner().fetch_metadata(None, TIMEOUT).expect("metadata");
             metadata.topics().iter().all(|known| known.name() != topic).then_some(())
         });
+    }
+
+    /// Gives the topic more partitions, as an operator must not.
+    pub fn add_partitions(&self, topic: &str, partitions: usize) {
+        let wanted = NewPartitions::new(topic, partitions);
+        let results =
+            wait(self.admin().create_partitions([&wanted], &Self::patience())).expect("more partitions");
+        for result in results {
+            result.unwrap_or_else(|(topic, error)| panic!("cannot extend the topic {topic}: {error}"));
+        }
+        self.watermarks(topic, i32::try_from(partitions).expect("few partitions") - 1);
     }
 
     /// Truncates a partition from below, as retention does: `offset` is the first that stays.

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use ledger_record::rows::SourcePosition;
 use ledger_store::{Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus};
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message as _;
@@ -29,6 +30,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, error, info, warn};
 
+use super::client_log;
 use super::continuity::{Halt, TopicFacts};
 use super::options::{FixedProperty, KafkaOptions};
 use super::topic;
@@ -217,9 +219,12 @@ impl std::fmt::Debug for Membership {
 }
 
 impl ClientContext for Membership {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client_log::tell(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        // Brokers come and go; librdkafka reconnects by itself.
-        debug!(%error, reason, "kafka client");
+        client_log::tell_error(&error, reason);
     }
 }
 
@@ -295,8 +300,8 @@ impl Membership {
             }
         }
         for (id, (shard, _), _) in &ready {
-            let start = i64::try_from(next_offset(shard, id).unwrap_or(0)).unwrap_or(i64::MAX);
             let partition = i32::try_from(id.partition).unwrap_or(i32::MAX);
+            let start = self.first_offset(base, shard, id, partition);
             if let Some(mut element) = list.find_partition(&id.topic, partition) {
                 element.set_offset(Offset::Offset(start))?;
             }
@@ -308,6 +313,17 @@ impl Membership {
             self.feed(id, shard, &status, queue, &consumer);
         }
         Ok(())
+    }
+
+    /// Where to assign a partition: librdkafka does not seek in one that was assigned where nothing is.
+    fn first_offset(&self, base: &BaseConsumer<Self>, shard: &Shard, id: &ShardId, partition: i32) -> i64 {
+        match next_offset(shard, id) {
+            Some(next) => i64::try_from(next).unwrap_or(i64::MAX),
+            None if self.options.accept_incomplete_history => {
+                base.fetch_watermarks(&id.topic, partition, FIRST_LOOK).map_or(0, |(low, _)| low)
+            }
+            None => 0,
+        }
     }
 
     /// Shards are opened under a topic that the data directory knows, so a new one is made known first.

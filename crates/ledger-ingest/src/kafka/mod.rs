@@ -1,5 +1,6 @@
 //! Kafka, in and out: the consumer group, its workers, the publisher, and what an operator does with topics.
 
+mod client_log;
 mod continuity;
 mod embedded;
 mod group;

@@ -69,6 +69,8 @@ impl Reader {
         self.task.status.update(|now| {
             now.phase = Phase::CatchingUp;
             now.next_offset = Some(start);
+            // Whatever stopped the shard before has been mended.
+            now.halted = None;
         });
         info!(shard = %self.task.id, offset = start, "reading");
         self.seek_and_resume(start)

@@ -1,0 +1,113 @@
+//! The program is killed, its brokers go and come back, a second process takes partitions and gives them
+//! back: afterwards the log is what an undisturbed run writes, byte for byte (I-2, I-3, I-5).
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ledger_store::{DataDir, FamilyDigest, ShardId, StoreOptions};
+use ledger_tests::kafka::{self, Broker, Cluster};
+use ledger_tests::scratch;
+use ledger_tests::server::{Server, Setup};
+use ledger_tests::workload::{Chance, Mix, Sent, stream};
+
+const PARTITIONS: i32 = 6;
+const KILLS: usize = 50;
+
+fn setup(cluster: &Cluster, name: &str, data_dir: &Path) -> Setup {
+    Setup {
+        brokers: cluster.bootstrap().to_owned(),
+        topic: "realm.lifecycle".to_owned(),
+        group: "realm-ledger".to_owned(),
+        instance: name.to_owned(),
+        decisions_topic: "realm.decisions".to_owned(),
+        dead_letter_topic: "realm.dead-letter".to_owned(),
+        data_dir: data_dir.join(name),
+    }
+}
+
+fn digests(data_dir: &Path, topic: &str) -> Vec<Vec<FamilyDigest>> {
+    let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
+    let digests = |partition: i32| {
+        let id = ShardId { topic: topic.to_owned(), partition: u32::try_from(partition).unwrap() };
+        data.read_shard(&id).unwrap().snapshot().digests().unwrap()
+    };
+    (0..PARTITIONS).map(digests).collect()
+}
+
+/// Sends the stream bit by bit, so that there is something to read at every moment. A broker that is away
+/// gets what it missed when it is back.
+fn trickle(cluster: &Cluster, topic: &str, sent: &[Sent], stop: &AtomicBool) {
+    let step = sent.len().div_ceil(KILLS * 8);
+    for chunk in sent.chunks(step) {
+        let messages: Vec<_> = chunk.iter().map(|sent| sent.message.clone()).collect();
+        cluster.produce(topic, &messages);
+        if !stop.load(Ordering::Acquire) {
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+#[test]
+fn fifty_kills_leave_no_trace() {
+    let mut broker = Broker::start();
+    let cluster = broker.cluster().clone();
+    let scratch = scratch::directory();
+    let first = setup(&cluster, "first", scratch.path());
+    let settings = [("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "4194304")];
+    cluster.create_topic(&first.topic, PARTITIONS, &settings);
+    cluster.create_topic(&first.decisions_topic, 3, &[]);
+    cluster.create_topic(&first.dead_letter_topic, 1, &[]);
+    let sent = stream(Mix {
+        seed: 50,
+        tenants: 700,
+        events: 40_000,
+        partitions: PARTITIONS,
+        late_percent: 5,
+        repeats_per_mille: 30,
+        conflicts_per_mille: 3,
+        malformed_per_mille: 1,
+    });
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| trickle(&cluster, &first.topic, &sent, &stop));
+        disturb(&mut broker, &first, scratch.path());
+        stop.store(true, Ordering::Release);
+    });
+    finish(&first, &scratch.path().join("last.log"));
+
+    let calm = Setup { group: kafka::unique_name("calm"), ..setup(&cluster, "calm", scratch.path()) };
+    finish(&calm, &scratch.path().join("calm.log"));
+    assert_eq!(digests(&first.data_dir, &first.topic), digests(&calm.data_dir, &calm.topic));
+    let refused = std::fs::read_to_string(scratch.path().join("first.log")).unwrap();
+    assert!(!refused.contains("\"level\":\"ERROR\""), "{refused}");
+}
+
+/// Kills at random moments; in between a second process comes and goes, and the broker twice.
+fn disturb(broker: &mut Broker, first: &Setup, scratch: &Path) {
+    let mut chance = Chance::new(1);
+    let second = Setup { instance: "second".to_owned(), data_dir: scratch.join("second"), ..first.clone() };
+    let mut other: Option<Server> = None;
+    for kill in 0..KILLS {
+        let mut server = Server::launch(first, &scratch.join("first.log"));
+        match kill % 10 {
+            3 => other = Some(Server::start(&second, &scratch.join("second.log"))),
+            6 => drop(other.take().map(Server::drain)),
+            _ => {}
+        }
+        if kill == 17 || kill == 34 {
+            broker.kill();
+            broker.restart();
+        }
+        thread::sleep(Duration::from_millis(500 + chance.below(1_200)));
+        server.process.kill();
+    }
+}
+
+/// Reads to the end of every partition, then drains.
+fn finish(setup: &Setup, log: &Path) {
+    let server = Server::start(setup, log);
+    server.wait_until_ready(usize::try_from(PARTITIONS).unwrap());
+    server.drain();
+}

@@ -1,0 +1,175 @@
+//! Nothing passes unseen (I-4): a source that lost, changed or took back messages stops the shard with the
+//! range, the other shards go on, and messages of aborted transactions are never read.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ledger_ingest::kafka::{Ingest, KafkaOptions};
+use ledger_record::rows::SourcePosition;
+use ledger_store::{Catalog, DataDir, Phase, ShardId, StoreOptions};
+use ledger_tests::kafka::{self, Cluster, Ending, Message};
+use ledger_tests::scratch;
+
+const TWO: i32 = 2;
+
+fn options(cluster: &Cluster, stem: &str) -> KafkaOptions {
+    KafkaOptions {
+        brokers: cluster.bootstrap().to_owned(),
+        topics: vec![kafka::unique_name(stem)],
+        group: kafka::unique_name("group"),
+        decisions_topic: None,
+        dead_letter_topic: None,
+        check_interval: Duration::from_secs(1),
+        ..KafkaOptions::default()
+    }
+}
+
+fn create(cluster: &Cluster, topic: &str, partitions: i32) {
+    cluster.create_topic(topic, partitions, &[("message.timestamp.type", "LogAppendTime")]);
+}
+
+fn events(partition: i32, from: usize, count: usize) -> Vec<Message> {
+    let event = |number: usize| {
+        let client = format!("tenant-{partition}");
+        let value = format!(
+            r#"{{"id":"e-{number}","type":"enabled","time":"2024-03-01T00:00:00Z","clientKey":"{client}","appKey":"app"}}"#
+        );
+        Message::new(client, value).to_partition(partition)
+    };
+    (from..from + count).map(event).collect()
+}
+
+/// Runs ingestion until `done` says so; answers what it made of the shards.
+fn ingest_until(
+    options: &KafkaOptions,
+    dir: &std::path::Path,
+    done: impl Fn(&Catalog) -> bool,
+) -> Vec<(ShardId, ledger_store::Freshness)> {
+    ledger_tests::show_logs();
+    let data = Arc::new(DataDir::open(dir, StoreOptions::default()).unwrap());
+    let catalog = Arc::new(Catalog::default());
+    let ingest = Ingest::start(Arc::clone(&data), Arc::clone(&catalog), options).unwrap();
+    let deadline = Instant::now() + Duration::from_mins(2);
+    while !done(&catalog) {
+        assert!(Instant::now() < deadline, "never came to it: {:?}", catalog.all());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let found = catalog.all().into_iter().map(|(id, served)| (id, served.status.freshness())).collect();
+    ingest.stop();
+    found
+}
+
+fn read_to(catalog: &Catalog, partition: u32, offset: u64) -> bool {
+    catalog.all().iter().any(|(id, served)| {
+        let now = served.status.freshness();
+        id.partition == partition && now.phase == Phase::Live && now.next_offset >= Some(offset)
+    })
+}
+
+fn halted(catalog: &Catalog, partition: u32) -> bool {
+    catalog
+        .all()
+        .iter()
+        .any(|(id, served)| id.partition == partition && served.status.freshness().phase == Phase::Halted)
+}
+
+fn reason(found: &[(ShardId, ledger_store::Freshness)], partition: u32) -> (&'static str, String) {
+    let (_, now) = found.iter().find(|(id, _)| id.partition == partition).unwrap();
+    let halted = now.halted.clone().unwrap();
+    (halted.code, halted.message)
+}
+
+#[test]
+fn retention_that_overtook_the_ledger_stops_the_shard_and_no_other() {
+    let cluster = kafka::shared();
+    let options = options(cluster, "retention");
+    let topic = &options.topics[0];
+    create(cluster, topic, TWO);
+    cluster.produce(topic, &events(0, 0, 10));
+    cluster.produce(topic, &events(1, 0, 10));
+    let dir = scratch::directory();
+    ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 10) && read_to(catalog, 1, 10));
+    cluster.produce(topic, &events(0, 10, 10));
+    cluster.produce(topic, &events(1, 10, 10));
+    cluster.delete_records_before(topic, 0, 15);
+
+    let found = ingest_until(&options, dir.path(), |catalog| halted(catalog, 0) && read_to(catalog, 1, 20));
+    let (code, message) = reason(&found, 0);
+    assert_eq!(code, "retention-gap");
+    assert!(message.contains(&format!("offsets 10 to 15 (exclusive) of {topic}/0")), "{message}");
+}
+
+#[test]
+fn a_topic_that_begins_late_is_read_only_on_purpose() {
+    let cluster = kafka::shared();
+    let options = options(cluster, "begins-late");
+    let topic = &options.topics[0];
+    create(cluster, topic, 1);
+    cluster.produce(topic, &events(0, 0, 10));
+    cluster.delete_records_before(topic, 0, 4);
+    let dir = scratch::directory();
+    let found = ingest_until(&options, dir.path(), |catalog| halted(catalog, 0));
+    let (code, message) = reason(&found, 0);
+    assert_eq!(code, "history-incomplete");
+    assert!(message.contains("offsets 0 to 4 (exclusive) are gone"), "{message}");
+
+    let accepting = KafkaOptions { accept_incomplete_history: true, ..options };
+    ingest_until(&accepting, dir.path(), |catalog| read_to(catalog, 0, 10));
+}
+
+#[test]
+fn a_recreated_topic_stops_the_shard_even_if_its_log_is_longer() {
+    let cluster = kafka::shared();
+    let options = options(cluster, "recreated");
+    let topic = &options.topics[0];
+    create(cluster, topic, 1);
+    cluster.produce(topic, &events(0, 0, 10));
+    let dir = scratch::directory();
+    ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 10));
+    cluster.delete_topic(topic);
+    create(cluster, topic, 1);
+    cluster.produce(topic, &events(0, 100, 30));
+
+    let found = ingest_until(&options, dir.path(), |catalog| halted(catalog, 0));
+    assert_eq!(reason(&found, 0).0, "topic-recreated");
+}
+
+#[test]
+fn a_topic_with_more_partitions_stops_its_shards() {
+    let cluster = kafka::shared();
+    let options = options(cluster, "repartitioned");
+    let topic = &options.topics[0];
+    create(cluster, topic, 1);
+    cluster.produce(topic, &events(0, 0, 10));
+    let dir = scratch::directory();
+    ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 10));
+    cluster.add_partitions(topic, 2);
+
+    let found = ingest_until(&options, dir.path(), |catalog| halted(catalog, 0));
+    assert_eq!(reason(&found, 0).0, "topic-repartitioned");
+}
+
+#[test]
+fn an_aborted_transaction_is_never_read_and_its_offsets_are_gaps() {
+    let cluster = kafka::shared();
+    let options = options(cluster, "transactions");
+    let topic = &options.topics[0];
+    create(cluster, topic, 1);
+    cluster.produce_in_transaction(topic, &events(0, 0, 5), Ending::Commit);
+    cluster.produce_in_transaction(topic, &events(0, 5, 5), Ending::Abort);
+    cluster.produce(topic, &events(0, 10, 1));
+    let dir = scratch::directory();
+    // Five events, a commit marker, five aborted events, an abort marker, one event.
+    ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 13));
+
+    let data = DataDir::open_existing_read_only(dir.path(), StoreOptions::default()).unwrap();
+    let reader = data.read_shard(&ShardId { topic: topic.clone(), partition: 0 }).unwrap();
+    let snapshot = reader.snapshot();
+    let offsets: Vec<u64> =
+        snapshot.records_from(0).unwrap().map(|record| record.unwrap().source.offset).collect();
+    assert_eq!(offsets, [0, 1, 2, 3, 4, 12]);
+    let gaps: Vec<(u64, u64)> = snapshot.gaps(topic).unwrap().map(Result::unwrap).collect();
+    assert_eq!(gaps, [(5, 12)]);
+    let positions = snapshot.source_positions().unwrap();
+    assert!(matches!(&positions[..], [(_, SourcePosition::Kafka { next_offset: 13, .. })]), "{positions:?}");
+}

@@ -1,0 +1,138 @@
+//! History from a file is the same history: what `import` makes of NDJSON is what Kafka brings of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use ledger_record::record::Content;
+use ledger_store::{DataDir, ShardId, StoreOptions};
+use ledger_tests::kafka;
+use ledger_tests::scratch;
+use ledger_tests::server::{Server, Setup, program};
+use ledger_tests::workload::{Mix, native_lines};
+
+const TOPIC_PARTITIONS: i32 = 3;
+
+fn run(args: &[&str]) -> Output {
+    Command::new(program()).args(args).output().unwrap()
+}
+
+fn import(file: &Path, data_dir: &Path, topic: &str) -> Output {
+    let [file, data_dir] = [file, data_dir].map(|path| path.to_str().unwrap());
+    run(&[
+        "import",
+        file,
+        "--data-dir",
+        data_dir,
+        "--partitions",
+        "3",
+        "--topic",
+        topic,
+        "--source",
+        "history",
+    ])
+}
+
+/// Every tenant's log and folded state: seqs, recorded events, outcomes; without where they came from.
+fn tenants(data_dir: &Path, topic: &str) -> BTreeMap<String, (Vec<String>, String)> {
+    let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
+    let mut tenants = BTreeMap::new();
+    for partition in 0..u32::try_from(TOPIC_PARTITIONS).unwrap() {
+        let reader = data.read_shard(&ShardId { topic: topic.to_owned(), partition }).unwrap();
+        let snapshot = reader.snapshot();
+        for row in snapshot.tenants(None).unwrap() {
+            let (client, row) = row.unwrap();
+            tenants.insert(client.to_string(), (Vec::new(), format!("{:?}", row.tenant)));
+        }
+        for record in snapshot.tenant_records().unwrap() {
+            let record = record.unwrap();
+            let Content::Event { event, outcome, .. } = &record.content else { continue };
+            let (log, _) = tenants.get_mut(event.client().unwrap().as_str()).unwrap();
+            log.push(format!("{} {event:?} {outcome:?}", record.seq));
+        }
+    }
+    tenants
+}
+
+fn heads(data_dir: &Path, topic: &str) -> Vec<u64> {
+    let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
+    let next = |partition: i32| {
+        let id = ShardId { topic: topic.to_owned(), partition: u32::try_from(partition).unwrap() };
+        data.read_shard(&id).unwrap().next_position()
+    };
+    (0..TOPIC_PARTITIONS).map(next).collect()
+}
+
+fn lines() -> String {
+    native_lines(Mix {
+        seed: 11,
+        tenants: 300,
+        events: 6_000,
+        partitions: 1,
+        late_percent: 5,
+        repeats_per_mille: 30,
+        conflicts_per_mille: 3,
+        malformed_per_mille: 0,
+    })
+}
+
+#[test]
+fn the_same_lines_through_import_and_through_kafka_give_the_same_tenants() {
+    let cluster = kafka::shared();
+    let scratch = scratch::directory();
+    let setup = Setup {
+        brokers: cluster.bootstrap().to_owned(),
+        topic: kafka::unique_name("same"),
+        group: kafka::unique_name("group"),
+        instance: String::new(),
+        decisions_topic: String::new(),
+        dead_letter_topic: String::new(),
+        data_dir: scratch.path().join("kafka"),
+    };
+    cluster.create_topic(&setup.topic, TOPIC_PARTITIONS, &[("message.timestamp.type", "LogAppendTime")]);
+    let file = scratch.path().join("history.ndjson");
+    std::fs::write(&file, lines()).unwrap();
+
+    let imported = scratch.path().join("imported");
+    let output = import(&file, &imported, &setup.topic);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let file = file.to_str().unwrap();
+    let published = run(&["publish", file, "--brokers", &setup.brokers, "--topic", &setup.topic]);
+    assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
+    let server = Server::start(&setup, &scratch.path().join("log"));
+    server.wait_until_ready(usize::try_from(TOPIC_PARTITIONS).unwrap());
+    server.drain();
+
+    let (by_file, by_kafka) = (tenants(&imported, &setup.topic), tenants(&setup.data_dir, &setup.topic));
+    assert!(by_file.len() > 250, "{}", by_file.len());
+    assert_eq!(by_file, by_kafka);
+}
+
+#[test]
+fn an_import_is_taken_once_and_goes_on_after_any_line() {
+    let scratch = scratch::directory();
+    let (topic, file) = ("realm.lifecycle", scratch.path().join("history.ndjson"));
+    let text = lines();
+    std::fs::write(&file, &text).unwrap();
+    let whole = scratch.path().join("whole");
+    assert!(import(&file, &whole, topic).status.success());
+    let once = heads(&whole, topic);
+    assert!(import(&file, &whole, topic).status.success());
+    assert_eq!(heads(&whole, topic), once, "a second import appended something");
+
+    let bit_by_bit = scratch.path().join("bit-by-bit");
+    for cut in [1, 777, 30_000, text.len() / 2, text.len() - 40, text.len()] {
+        std::fs::write(&file, &text[..cut]).unwrap();
+        let output = import(&file, &bit_by_bit, topic);
+        let cut_off = text.as_bytes()[cut - 1] != b'\n';
+        assert_eq!(output.status.code(), Some(i32::from(cut_off)), "cut at {cut}");
+    }
+    assert_eq!(tenants(&bit_by_bit, topic), tenants(&whole, topic));
+    assert_eq!(heads(&bit_by_bit, topic), once);
+
+    std::fs::write(&file, text.replacen("tenant-", "TENANT-", 1)).unwrap();
+    let output = import(&file, &whole, topic);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("name another source"));
+    assert_eq!(heads(&whole, topic), once, "a file whose beginning differs was taken");
+}

@@ -1,0 +1,126 @@
+//! The program itself as a child process: `realm-ledger serve`, as a user starts it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::process::Process;
+
+/// How long the program may take to say that it is ready, or to drain, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub brokers: String,
+    pub topic: String,
+    pub group: String,
+    pub instance: String,
+    pub decisions_topic: String,
+    pub dead_letter_topic: String,
+    pub data_dir: PathBuf,
+}
+
+/// A running server; killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    pub process: Process,
+    pub url: String,
+}
+
+/// The program under test, beside the test binary in the target directory.
+pub fn program() -> PathBuf {
+    let mut path = std::env::current_exe().expect("the path of the test binary");
+    path.pop();
+    path.pop();
+    path.push("realm-ledger");
+    let built = "build the program first: cargo build --release -p realm-ledger";
+    assert!(path.exists(), "{} is missing; {built}", path.display());
+    path
+}
+
+impl Server {
+    /// Starts the program; its log goes to a file, to which every start appends.
+    pub fn start(setup: &Setup, log: &Path) -> Self {
+        let mut server = Self::launch(setup, log);
+        server.wait_until_listening(log);
+        server
+    }
+
+    /// Starts the program and does not wait for anything.
+    pub fn launch(setup: &Setup, log: &Path) -> Self {
+        let log = File::options().create(true).append(true).open(log).expect("a log file");
+        let process = Process::start(program(), |command| configure(command, setup, log));
+        Self { process, url: String::new() }
+    }
+
+    fn wait_until_listening(&mut self, log: &Path) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let lines = std::fs::read_to_string(log).unwrap_or_default();
+            let ready = lines.lines().rev().find(|line| line.contains("\"ready\""));
+            let ready = ready.and_then(|line| serde_json::from_str::<Value>(line).ok());
+            if let Some(url) = ready.as_ref().and_then(|line| line["url"].as_str()) {
+                url.clone_into(&mut self.url);
+                return;
+            }
+            if let Some(status) = self.process.ended() {
+                panic!("the program ended with {status}:\n{lines}");
+            }
+            assert!(Instant::now() < deadline, "the program is not ready:\n{lines}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until every partition has been read to its end.
+    pub fn wait_until_ready(&self, shards: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (status, body) = self.get("/readyz");
+            let listed = body["shards"].as_array().map_or(0, Vec::len);
+            if status == 200 && listed == shards {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not ready: {body}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The answer to a question: status and JSON.
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut answer = agent.get(format!("{}{path}", self.url)).call().expect("an answer over HTTP");
+        let status = answer.status().as_u16();
+        let text = answer.body_mut().read_to_string().expect("an answer in text");
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// SIGTERM; the program drains and ends with 0.
+    pub fn drain(mut self) {
+        let status = self.process.terminate(PATIENCE);
+        assert!(status.success(), "the program drained and ended with {status}");
+    }
+}
+
+fn configure(command: &mut Command, setup: &Setup, log: File) {
+    let settings = [
+        ("DATA_DIR", setup.data_dir.display().to_string()),
+        ("KAFKA__BROKERS", setup.brokers.clone()),
+        ("KAFKA__TOPICS", setup.topic.clone()),
+        ("KAFKA__GROUP", setup.group.clone()),
+        ("KAFKA__INSTANCE", setup.instance.clone()),
+        ("KAFKA__DECISIONS_TOPIC", setup.decisions_topic.clone()),
+        ("KAFKA__DEAD_LETTER_TOPIC", setup.dead_letter_topic.clone()),
+        ("KAFKA__CLIENT__SESSION_TIMEOUT_MS", "6000".to_owned()),
+        ("HTTP__LISTEN", "127.0.0.1:0".to_owned()),
+        ("LOG__FORMAT", "json".to_owned()),
+    ];
+    for (name, value) in settings {
+        command.env(format!("REALM_LEDGER_{name}"), value);
+    }
+    command.arg("serve").stdout(log.try_clone().expect("the log file twice")).stderr(log);
+}
