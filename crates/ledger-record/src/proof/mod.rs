@@ -23,7 +23,10 @@
 pub mod canonical;
 pub mod hash;
 pub mod line;
+pub mod map;
+pub mod note;
 pub mod payload;
+pub mod seal;
 pub mod tree;
 
 pub use hash::Hash;

@@ -137,7 +137,7 @@ fn the_rule_and_the_realm_are_those_of_the_events_own_installation() {
     let other = changes.iter().position(|change| change.app != samples::app()).unwrap();
     changes.swap(0, other);
     let tenant = samples::tenant();
-    let expected = tenant.installations[&samples::app()].pin.unwrap().realm;
+    let expected = tenant.installations.get(&samples::app()).unwrap().pin.unwrap().realm;
     let record = samples::event_record(event, Outcome { late: false, changes: changes[..1].to_vec() });
     let leaf = RecordLeaf::of(&record, beside(), &secret()).unwrap();
     assert_eq!(leaf.rule, None, "another installation's change");
