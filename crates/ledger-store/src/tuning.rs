@@ -113,11 +113,7 @@ impl Resources {
                 table.set_bloom_filter(BLOOM_BITS, false);
                 options.set_optimize_filters_for_hits(true);
             }
-            Family::Tenants => {
-                options.set_bottommost_compression_type(DBCompressionType::Zstd);
-                expect_absent_keys(&mut options, &mut table);
-            }
-            Family::Ids => {
+            Family::Tenants | Family::Ids => {
                 options.set_bottommost_compression_type(DBCompressionType::Zstd);
                 expect_absent_keys(&mut options, &mut table);
             }
