@@ -39,8 +39,8 @@ fn digests(data_dir: &Path, topic: &str) -> Vec<Vec<FamilyDigest>> {
 /// Sends the stream bit by bit, so that there is something to read at every moment. A broker that is away
 /// gets what it missed when it is back.
 fn trickle(cluster: &Cluster, topic: &str, sent: &[Sent], stop: &AtomicBool) {
-    let step = sent.len().div_ceil(KILLS * 8);
-    for chunk in sent.chunks(step) {
+    let at_once = sent.len().div_ceil(KILLS * 8);
+    for chunk in sent.chunks(at_once) {
         let messages: Vec<_> = chunk.iter().map(|sent| sent.message.clone()).collect();
         cluster.produce(topic, &messages);
         if !stop.load(Ordering::Acquire) {
