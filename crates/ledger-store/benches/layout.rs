@@ -29,9 +29,12 @@ use rocksdb::{
     ReadOptions, WaitForCompactOptions, WriteBatch, WriteOptions,
 };
 
+#[path = "layout/cpu.rs"]
+mod cpu;
 #[path = "layout/lives.rs"]
 mod lives;
 
+use cpu::{process_cpu, thread_cpu};
 use lives::{Lives, client, coordinates};
 
 type Failure = Box<dyn Error>;
@@ -353,19 +356,4 @@ fn bytes_in(path: &Path) -> Result<u64, Failure> {
         }
     }
     Ok(bytes)
-}
-
-/// CPU time of this thread.
-fn thread_cpu() -> Result<Duration, Failure> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat")?;
-    Ok(Duration::from_nanos(text.split(' ').next().ok_or("no schedstat")?.parse()?))
-}
-
-/// CPU time of the whole process, in ticks of 10 ms.
-fn process_cpu() -> Result<Duration, Failure> {
-    let text = fs::read_to_string("/proc/self/stat")?;
-    let after_name = text.rsplit(')').next().ok_or("no stat")?;
-    let mut fields = after_name.split_whitespace().skip(11);
-    let mut ticks = || fields.next().ok_or("no stat")?.parse::<u64>().map_err(Failure::from);
-    Ok(Duration::from_millis((ticks()? + ticks()?) * 10))
 }

@@ -1,0 +1,196 @@
+//! What it costs to append through the store, against the same record bytes in equal synced writes, by hand:
+//!
+//! ```text
+//! cargo bench -p ledger-store --bench append -- [events] [tenants] [batch] [pairs] [directory]
+//! ```
+//!
+//! - **store**: events offered to batches of a shard: repeats looked for, folded, encoded, indexed, synced.
+//! - **writes**: the records alone, ready as bytes under their keys, sorted, in synced batches of as many,
+//!   into one column family with the options of the log.
+//!
+//! The two take turns, and the medians are told. Making the events is done beforehand, batch by batch, and
+//! not counted: CPU is that of the whole process, less what this thread used meanwhile.
+#![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ledger_record::key::log;
+use ledger_record::rows::SourcePosition;
+use ledger_store::{Arrival, DataDir, FutureLimit, ShardId, SourceIdentity, StoreOptions};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Options, WriteBatch,
+    WriteOptions,
+};
+
+#[path = "layout/cpu.rs"]
+mod cpu;
+#[path = "layout/lives.rs"]
+mod lives;
+
+use cpu::{process_cpu, thread_cpu};
+use lives::{Lives, coordinates};
+
+type Failure = Box<dyn Error>;
+
+const TOPIC: &str = "realm.lifecycle";
+
+/// How much of it, and where.
+struct Plan {
+    events: u64,
+    tenants: u64,
+    batch: u64,
+    dir: PathBuf,
+}
+
+/// What one run took.
+struct Run {
+    writing: Duration,
+    /// Of the writing thread alone.
+    own_cpu: Duration,
+    /// Of all threads, flushes and compactions included.
+    cpu: Duration,
+}
+
+fn main() -> Result<(), Failure> {
+    // `cargo bench` adds an argument of its own.
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let mut number = |default: u64| arguments.next().map_or(Ok(default), |text| text.parse::<u64>());
+    let events = number(500_000)?;
+    let (tenants, batch, pairs) = (number(events / 20)?, number(5_000)?, number(3)?);
+    let dir = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from).join("realm-ledger-append");
+    let plan = Plan { events, tenants, batch, dir };
+    println!("{events} events, {tenants} tenants, batches of {batch}, {pairs} pairs");
+    let (mut store, mut writes) = (Vec::new(), Vec::new());
+    for _ in 0..pairs {
+        store.push(in_fresh_dir(&plan, into_store)?);
+        writes.push(in_fresh_dir(&plan, into_writes)?);
+    }
+    let ratio = median(
+        writes.iter().zip(&store).map(|(raw, full)| raw.writing.as_secs_f64() / full.writing.as_secs_f64()),
+    );
+    tell("store", &plan, &store);
+    tell("writes", &plan, &writes);
+    println!("store / writes, rates: {ratio:.2}");
+    Ok(())
+}
+
+fn in_fresh_dir(plan: &Plan, run: fn(&Plan) -> Result<Run, Failure>) -> Result<Run, Failure> {
+    if plan.dir.exists() {
+        fs::remove_dir_all(&plan.dir)?;
+    }
+    let ran = run(plan);
+    fs::remove_dir_all(&plan.dir)?;
+    ran
+}
+
+fn tell(what: &str, plan: &Plan, runs: &[Run]) {
+    let events = plan.events as f64;
+    let per_event =
+        |time: fn(&Run) -> Duration| median(runs.iter().map(|run| time(run).as_secs_f64() * 1e6 / events));
+    let rate = median(runs.iter().map(|run| events / run.writing.as_secs_f64()));
+    let (own, all) = (per_event(|run| run.own_cpu), per_event(|run| run.cpu));
+    println!("{what:<8} {rate:>9.0} events/s   CPU {all:>6.2} µs/event, {own:.2} of them of the writer");
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Runs over all events in batches: `make` is not counted, `write` is.
+fn measured<T>(
+    plan: &Plan,
+    mut make: impl FnMut(u64) -> Result<T, Failure>,
+    mut write: impl FnMut(Vec<T>) -> Result<(), Failure>,
+) -> Result<Run, Failure> {
+    let cpu_before = process_cpu()?;
+    let (mut making, mut writing, mut own_cpu) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    let mut position = 0;
+    while position < plan.events {
+        let before = thread_cpu()?;
+        let upto = plan.events.min(position + plan.batch);
+        let items: Vec<T> = (position..upto).map(&mut make).collect::<Result<_, _>>()?;
+        let made = thread_cpu()?;
+        let begun = Instant::now();
+        write(items)?;
+        writing += begun.elapsed();
+        own_cpu += thread_cpu()?.saturating_sub(made);
+        making += made.saturating_sub(before);
+        position = upto;
+    }
+    let cpu = process_cpu()?.saturating_sub(cpu_before).saturating_sub(making);
+    Ok(Run { writing, own_cpu, cpu })
+}
+
+fn into_store(plan: &Plan) -> Result<Run, Failure> {
+    let data_dir = DataDir::open(&plan.dir, StoreOptions::default())?;
+    data_dir.bind(TOPIC, &SourceIdentity { cluster_id: None, topic_id: None, partitions: 1 })?;
+    let mut shard = data_dir.open_shard(&ShardId { topic: TOPIC.to_owned(), partition: 0 })?;
+    let mut lives = Lives::new(plan.tenants)?;
+    let make = |offset| {
+        let (_, event, _) = lives.next(offset)?;
+        let (from, source_time) = (coordinates(offset), event.time);
+        Ok(Arrival { from, source_time, event, time_defaulted: false, future: FutureLimit::AfterRecorded })
+    };
+    let mut taken = 0;
+    let run = measured(plan, make, |arrivals| {
+        taken += arrivals.len() as u64;
+        let mut batch = shard.begin();
+        for arrival in arrivals {
+            batch.offer(arrival)?;
+        }
+        batch.advance(TOPIC, SourcePosition::Kafka { next_offset: taken, leader_epoch: None });
+        batch.commit()?;
+        Ok(())
+    })?;
+    match shard.head().next_position {
+        records if records == plan.events => Ok(run),
+        records => Err(format!("{records} of {} records", plan.events).into()),
+    }
+}
+
+fn into_writes(plan: &Plan) -> Result<Run, Failure> {
+    let db = open(&plan.dir)?;
+    let family = db.cf_handle("log").ok_or("no such family")?;
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options.set_memtable_insert_hint_per_batch(true);
+    let mut lives = Lives::new(plan.tenants)?;
+    let make = |position| {
+        let (stream, seq, record) = lives.next_record(position)?;
+        Ok((log::log(&stream, seq), record))
+    };
+    measured(plan, make, |mut records| {
+        records.sort_unstable();
+        let mut batch = WriteBatch::default();
+        for (key, record) in &records {
+            batch.put_cf(family, key, record);
+        }
+        Ok(db.write_opt(batch, &options)?)
+    })
+}
+
+fn open(path: &Path) -> Result<DB, Failure> {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_max_background_jobs(2);
+    options.set_bytes_per_sync(1 << 20);
+    let mut log = Options::default();
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&Cache::new_lru_cache(512 << 20));
+    table.set_block_size(16 * 1024);
+    table.set_bloom_filter(10.0, false);
+    log.set_write_buffer_size(64 << 20);
+    log.set_max_write_buffer_number(4);
+    log.set_compression_type(DBCompressionType::Lz4);
+    log.set_bottommost_compression_type(DBCompressionType::Zstd);
+    log.set_optimize_filters_for_hits(true);
+    log.set_block_based_table_factory(&table);
+    Ok(DB::open_cf_descriptors(&options, path, [ColumnFamilyDescriptor::new("log", log)])?)
+}
