@@ -5,7 +5,9 @@
 //! order; the other path ([`crate::history`]) folds everything from zero. Both run the same step, which is
 //! why they agree.
 
-use std::collections::BTreeMap;
+mod installations;
+
+pub use installations::Installations;
 
 use crate::event::{Body, Event};
 use crate::fold::{self, Effects, Lens, Scene};
@@ -24,7 +26,7 @@ pub struct Tenant {
     /// with a product realm.
     pub shared_latest: Option<Timestamp>,
     /// The installations, by app.
-    pub installations: BTreeMap<AppKey, Installation>,
+    pub installations: Installations,
 }
 
 /// What one record did to one installation: evidence of what the ledger said when it was appended.
@@ -246,7 +248,7 @@ impl Tenant {
         // An own `get_mut` first: the key is only cloned for a new installation.
         Some(match self.installations.get_mut(app) {
             Some(installation) => fold::apply(installation, fact, scene),
-            None => fold::apply(self.installations.entry(app.clone()).or_default(), fact, scene),
+            None => fold::apply(self.installations.get_or_default(app.clone()), fact, scene),
         })
     }
 }

@@ -57,14 +57,13 @@ impl TenantCache {
     }
 }
 
-/// About what a row takes when decoded: the nodes of its map have room for eleven installations each, and
-/// what is on the heap beside them is about what is stored.
+/// About what a row takes when decoded: its map, the states beside it, and on the heap beside those about
+/// what is stored.
 fn cost(row: &TenantRow, stored_bytes: usize) -> usize {
-    const NODE_ENTRIES: usize = 11;
-    const OVERHEAD_BYTES: usize = 512;
-    let nodes = row.tenant.installations.len().div_ceil(NODE_ENTRIES / 2);
-    let node_bytes = NODE_ENTRIES * size_of::<(AppKey, Installation)>();
-    OVERHEAD_BYTES + nodes * node_bytes + stored_bytes
+    const OVERHEAD_BYTES: usize = 768;
+    // A node of the map may be half empty.
+    let installation_bytes = size_of::<Installation>() + 2 * size_of::<(AppKey, Box<Installation>)>();
+    OVERHEAD_BYTES + row.tenant.installations.len() * installation_bytes + stored_bytes
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! the instant that is asked for. Elsewhere the history is folded: an event may be dated a day ahead, and the
 //! past is asked for on purpose. App-level events need no such care, they are looked up by time.
 
-use std::collections::btree_map;
 use std::sync::Arc;
 
 use ledger_core::ids::{AppKey, ClientKey};
@@ -106,7 +105,7 @@ impl Past {
         at: Timestamp,
         timelines: &Timelines,
     ) -> Result<Vec<State>, ReadError> {
-        let installations: btree_map::BTreeMap<_, _> = std::mem::take(&mut self.tenant.installations);
+        let installations = std::mem::take(&mut self.tenant.installations);
         let states = installations.into_iter().map(|(app, installation)| {
             let timeline = self.timeline(moment, &app, timelines)?;
             Ok(self.shown(client, app, installation, timeline, at))

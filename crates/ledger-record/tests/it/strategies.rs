@@ -371,7 +371,10 @@ pub(crate) fn tenant() -> impl Strategy<Value = (ClientKey, Tenant)> {
     let installations = btree_map(app_key(), installation(), 0..3);
     (client_key(), of(realm()), of(instant()), installations).prop_map(
         |(client, product_realm, shared_latest, installations)| {
-            (client, Tenant { product_realm, shared_latest, installations })
+            (
+                client,
+                Tenant { product_realm, shared_latest, installations: installations.into_iter().collect() },
+            )
         },
     )
 }
