@@ -20,6 +20,7 @@
 //! A proof says what was recorded and that nothing was left out or changed since. It does not say that what
 //! was recorded happened.
 
+pub mod bundle;
 pub mod canonical;
 pub mod hash;
 pub mod line;
@@ -28,5 +29,6 @@ pub mod note;
 pub mod payload;
 pub mod seal;
 pub mod tree;
+pub mod verify;
 
 pub use hash::Hash;

@@ -1,5 +1,9 @@
 //! Tests of what others check alone.
 
+mod attacks;
+mod bundle;
+mod cases;
+mod ledger;
 mod line;
 mod map;
 mod note;

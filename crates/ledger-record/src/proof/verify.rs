@@ -1,0 +1,283 @@
+//! What a reader of a bundle checks, in this order; the first fact that fails is named.
+//!
+//! 1. The file is written as it is always written.
+//! 2. A known key, named as the log, signed the checkpoint.
+//! 3. The seal is the last leaf, says so itself, and is in the log.
+//! 4. The records are numbered 1 to n, each names the one before it, their indices rise below the seal, each
+//!    is in the log; and so for each app's section.
+//! 5. Every payload shown is what its line commits to, and tells a whole event of this tenant or app.
+//! 6. The last record's head, or the absence of any, climbs to the map root of the seal. The sections are
+//!    those of apps that the tenant has records of.
+//! 7. The pinned checkpoint is the beginning of this one.
+//! 8. The decisions and realms in the lines follow from the records, where all that they rest on is shown.
+//!
+//! A verdict has three forms: [`Verified`], [`Refusal::Invalid`], and [`Refusal::Undecided`], where what is
+//! needed to judge is missing. Nothing is believed that the checkpoint does not bear.
+
+mod decisions;
+mod stream;
+
+use ledger_core::ids::AppKey;
+
+use super::bundle::{Bundle, ParseError};
+use super::line::{Leaf, LineError, SealLeaf, leaf_hash};
+use super::note::{Checkpoint, NoteError, VerifierKey};
+use super::payload::Opened;
+use super::tree;
+use crate::proof::line::RecordLeaf;
+use crate::record::Stream;
+
+/// What a valid bundle proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The checkpoint that bears it.
+    pub checkpoint: Checkpoint,
+    /// Its seal.
+    pub seal: SealLeaf,
+    /// All records of the tenant.
+    pub records: Vec<Shown>,
+    /// All app-level records of the apps that have a section.
+    pub apps: Vec<(AppKey, Vec<Shown>)>,
+    /// Decisions were checked: all that they rest on is shown.
+    pub decisions_follow: bool,
+}
+
+/// A record that is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its index in the log.
+    pub index: u64,
+    /// Its line.
+    pub leaf: RecordLeaf,
+    /// What happened, where the payload is shown.
+    pub opened: Option<Opened>,
+}
+
+/// Why a bundle is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is not what it claims.
+    #[error(transparent)]
+    Invalid(#[from] Fault),
+    /// It cannot be judged.
+    #[error(transparent)]
+    Undecided(#[from] Doubt),
+}
+
+/// A fact that fails.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Step 1.
+    #[error("the bundle is malformed: line {line}")]
+    Malformed {
+        /// From 1.
+        line: u64,
+    },
+    /// Step 2.
+    #[error("the checkpoint is refused: {0}")]
+    Checkpoint(#[source] NoteError),
+    /// Step 2.
+    #[error("the checkpoint is of another log than the bundle says")]
+    Origin,
+    /// Step 3.
+    #[error("the seal is not a seal as it is written")]
+    SealLine,
+    /// Step 3.
+    #[error("the seal is not the last leaf of the checkpoint")]
+    SealPlace,
+    /// Step 3.
+    #[error("the seal is not in the log")]
+    SealNotIncluded,
+    /// Steps 4 and 5.
+    #[error("record {number} of {stream}: {fault}")]
+    Record {
+        /// In the bundle, from 1.
+        number: u64,
+        /// Whose.
+        stream: StreamName,
+        /// What is wrong with it.
+        fault: RecordFault,
+    },
+    /// Step 6.
+    #[error("the records are not all that the seal knows of {0}")]
+    Incomplete(StreamName),
+    /// Step 6.
+    #[error("there is a section of app {0}, of which the tenant has no record")]
+    ForeignApp(AppKey),
+    /// Step 7.
+    #[error("the pinned checkpoint is refused: {0}")]
+    Pinned(#[source] NoteError),
+    /// Step 7.
+    #[error("the pinned checkpoint is of another log")]
+    PinnedOrigin,
+    /// Step 7.
+    #[error("the log does not go on from the pinned checkpoint: it was changed, or forked")]
+    Inconsistent,
+    /// Step 8.
+    #[error("record {seq}: its rule or realm does not follow from the records")]
+    Decision {
+        /// Seq of the tenant's record.
+        seq: u64,
+    },
+}
+
+/// What can be wrong with a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordFault {
+    /// Step 4.
+    #[error("not a record's line as it is written")]
+    Line,
+    /// Step 4.
+    #[error("belongs to another stream")]
+    Stream,
+    /// Step 4.
+    #[error("is not the next one: a record is missing, repeated or moved")]
+    Number,
+    /// Step 4.
+    #[error("does not name the record before it")]
+    Previous,
+    /// Step 4.
+    #[error("does not lie after the record before it and before the seal")]
+    Index,
+    /// Step 4.
+    #[error("is not in the log")]
+    NotIncluded,
+    /// Step 5.
+    #[error("the payload is not the one that was committed to")]
+    Commitment,
+    /// Step 5.
+    #[error("the payload does not tell an event of this stream")]
+    Payload,
+}
+
+/// What is missing to judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// A newer form.
+    #[error("version {0} is not known: use a newer program")]
+    UnknownVersion(u64),
+    /// Other keys.
+    #[error("not signed by a key that is known here: give the ledger's verifier key")]
+    UnknownKey,
+    /// The pinned note by other keys.
+    #[error("the pinned checkpoint is not signed by a key that is known here: give the key of that time too")]
+    PinnedUnknownKey,
+    /// A proof that nothing is compared with.
+    #[error("the bundle goes on from a pinned checkpoint: give that checkpoint")]
+    NoPinnedNote,
+    /// Nothing to compare with what is pinned.
+    #[error("the bundle does not go on from the pinned checkpoint: ask for one that does")]
+    NoConsistencyProof,
+    /// Newer rules.
+    #[error("rule set {0} is not known: use a newer program")]
+    UnknownRules(u16),
+}
+
+/// A stream as messages name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamName {
+    /// The history that the bundle is about.
+    Tenant,
+    /// The section of an app.
+    App(AppKey),
+}
+
+impl std::fmt::Display for StreamName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tenant => f.write_str("the tenant"),
+            Self::App(app) => write!(f, "app {app}"),
+        }
+    }
+}
+
+/// The seal that is believed, and the log it seals.
+struct Sealed {
+    checkpoint: Checkpoint,
+    seal: SealLeaf,
+}
+
+/// Judges a bundle by the keys that are trusted and the checkpoint that was kept.
+pub fn verify(bundle: &str, keys: &[VerifierKey], pinned: Option<&str>) -> Result<Verified, Refusal> {
+    let bundle = Bundle::parse(bundle).map_err(|error| match error {
+        ParseError::Malformed { line } => Refusal::from(Fault::Malformed { line }),
+        ParseError::UnknownVersion(version) => Doubt::UnknownVersion(version).into(),
+    })?;
+    let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == bundle.origin).cloned().collect();
+    let checkpoint = open_note(&bundle.note, &keys, Fault::Checkpoint, Doubt::UnknownKey)?;
+    if checkpoint.origin != bundle.origin {
+        return Err(Fault::Origin.into());
+    }
+    let seal = check_seal(&bundle, &checkpoint)?;
+    let sealed = Sealed { checkpoint, seal };
+    let tenant = Stream::Tenant(bundle.client.clone());
+    let apps: Vec<Stream> = bundle.apps.iter().map(|(app, _)| Stream::App(app.clone())).collect();
+    let mut streams = vec![stream::check(StreamName::Tenant, &tenant, &bundle.history, &sealed)?];
+    for (stream, (app, part)) in apps.iter().zip(&bundle.apps) {
+        streams.push(stream::check(StreamName::App(app.clone()), stream, part, &sealed)?);
+    }
+    let opened = streams.iter().map(stream::Checked::open).collect::<Result<Vec<_>, _>>()?;
+    for checked in &streams {
+        checked.check_head(&sealed)?;
+    }
+    if let Some((app, _)) = bundle.apps.iter().find(|(app, _)| !streams[0].names(app)) {
+        return Err(Fault::ForeignApp(app.clone()).into());
+    }
+    let mut shown = streams.into_iter().zip(opened).map(|(checked, opened)| checked.finish(opened));
+    let records = shown.next().unwrap_or_default();
+    let apps: Vec<(AppKey, Vec<Shown>)> = bundle.apps.iter().map(|(app, _)| app.clone()).zip(shown).collect();
+    check_pinned(&bundle, &sealed.checkpoint, &keys, pinned)?;
+    let decisions_follow = decisions::check(&records, &apps)?;
+    let Sealed { checkpoint, seal } = sealed;
+    Ok(Verified { checkpoint, seal, records, apps, decisions_follow })
+}
+
+fn open_note(
+    note: &str,
+    keys: &[VerifierKey],
+    fault: impl Fn(NoteError) -> Fault,
+    doubt: Doubt,
+) -> Result<Checkpoint, Refusal> {
+    Checkpoint::open(note, keys).map_err(|error| match error {
+        NoteError::UnknownKey => doubt.into(),
+        error => fault(error).into(),
+    })
+}
+
+fn check_seal(bundle: &Bundle, checkpoint: &Checkpoint) -> Result<SealLeaf, Refusal> {
+    let part = &bundle.seal;
+    let seal = match Leaf::parse(&part.entry) {
+        Ok(Leaf::Seal(seal)) => seal,
+        Ok(Leaf::Record(_)) | Err(LineError::Malformed) => return Err(Fault::SealLine.into()),
+        Err(LineError::UnknownVersion(version)) => return Err(Doubt::UnknownVersion(version).into()),
+    };
+    if checkpoint.size.checked_sub(1) != Some(part.index) || seal.index != part.index {
+        return Err(Fault::SealPlace.into());
+    }
+    tree::verify_inclusion(leaf_hash(&part.entry), part.index, checkpoint.size, &part.proof, checkpoint.root)
+        .map_err(|_| Fault::SealNotIncluded)?;
+    Ok(seal)
+}
+
+fn check_pinned(
+    bundle: &Bundle,
+    checkpoint: &Checkpoint,
+    keys: &[VerifierKey],
+    pinned: Option<&str>,
+) -> Result<(), Refusal> {
+    let Some(pinned) = pinned else {
+        let unused = bundle.consistency.is_some();
+        return if unused { Err(Doubt::NoPinnedNote.into()) } else { Ok(()) };
+    };
+    let pinned = open_note(pinned, keys, Fault::Pinned, Doubt::PinnedUnknownKey)?;
+    if pinned.origin != checkpoint.origin {
+        return Err(Fault::PinnedOrigin.into());
+    }
+    let proof = match &bundle.consistency {
+        Some(part) if part.from == pinned.size => &part.proof[..],
+        None if pinned.size == checkpoint.size => &[],
+        Some(_) | None => return Err(Doubt::NoConsistencyProof.into()),
+    };
+    tree::verify_consistency(pinned.size, checkpoint.size, pinned.root, checkpoint.root, proof)
+        .map_err(|_| Fault::Inconsistent.into())
+}

@@ -1,0 +1,230 @@
+//! What a dishonest operator, or a bad disk, does to a bundle: all of it is noticed.
+
+use ledger_core::event::InstallationFact;
+use ledger_core::realm::Realm;
+use ledger_core::state::Rule;
+use ledger_record::proof::Hash;
+use ledger_record::proof::bundle::{Bundle, StreamPart};
+use ledger_record::proof::line::{Leaf, RecordLeaf};
+use ledger_record::proof::verify::{Fault, RecordFault, Refusal, StreamName, verify};
+
+use super::bundle::{judge, keys};
+use super::ledger::{Ledger, app};
+
+fn fault(bundle: &Bundle) -> Fault {
+    match judge(bundle) {
+        Err(Refusal::Invalid(fault)) => fault,
+        other => panic!("not noticed: {other:?}"),
+    }
+}
+
+fn record(number: u64, fault: RecordFault) -> Fault {
+    Fault::Record { number, stream: StreamName::Tenant, fault }
+}
+
+fn changed(change: impl FnOnce(&mut Bundle)) -> Bundle {
+    let mut bundle = Ledger::eventful().bundle("acme");
+    change(&mut bundle);
+    bundle
+}
+
+fn with_history(change: impl FnOnce(&mut StreamPart)) -> Bundle {
+    changed(|bundle| change(&mut bundle.history))
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let mut ledger = Ledger::new();
+    ledger.installed("acme", "app.one", 0, Some("EU"));
+    ledger.tick();
+    let pinned = ledger.note();
+    let from = ledger.size();
+    ledger.installed("other", "app.one", 1, None);
+    ledger.tick();
+    let bundle = Bundle { consistency: Some(ledger.consistency(from)), ..ledger.bundle("acme") };
+    let text = bundle.write();
+    assert!(verify(&text, &keys(), Some(&pinned)).is_ok());
+    let mut tried = 0;
+    for at in 0..text.len() {
+        for bit in 0..8 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1 << bit;
+            // What is no UTF-8 is no text to begin with.
+            let Ok(flipped) = String::from_utf8(bytes) else { continue };
+            let verdict = verify(&flipped, &keys(), Some(&pinned));
+            assert!(verdict.is_err(), "bit {bit} of byte {at}: {flipped}");
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 7 * text.len());
+}
+
+#[test]
+fn a_bit_of_every_byte_of_a_long_bundle_is_noticed() {
+    let text = Ledger::eventful().bundle("acme").write();
+    for at in 0..text.len() {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] ^= 1 << (at % 7);
+        let flipped = String::from_utf8(bytes).unwrap();
+        assert!(verify(&flipped, &keys(), None).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn a_truncated_file_is_noticed_at_every_length() {
+    let text = Ledger::eventful().bundle("acme").write();
+    for end in 0..text.len() {
+        let Ok(verified) = verify(&text[..end], &keys(), None) else { continue };
+        // The app sections are optional: without them less is claimed.
+        assert!(!verified.decisions_follow && verified.records.len() == 7, "{end}");
+        assert!(text[end..].starts_with(r#"{"type":"app","#), "{end}");
+    }
+}
+
+#[test]
+fn dropped_swapped_and_repeated_records_are_noticed() {
+    use RecordFault::Number;
+    let count = 7;
+    let recount = |history: &mut StreamPart| history.count = u64::try_from(history.records.len()).unwrap();
+    for at in 0..count - 1 {
+        let number = u64::try_from(at + 1).unwrap();
+        for keep_count in [true, false] {
+            let bundle = with_history(|history| {
+                history.records.remove(at);
+                if !keep_count {
+                    recount(history);
+                }
+            });
+            assert_eq!(fault(&bundle), record(number, Number));
+        }
+        let swapped = with_history(|history| history.records.swap(at, at + 1));
+        assert_eq!(fault(&swapped), record(number, Number));
+        let repeated = with_history(|history| {
+            history.records.insert(at, history.records[at].clone());
+            recount(history);
+        });
+        assert_eq!(fault(&repeated), record(number + 1, Number));
+    }
+    let truncated = with_history(|history| {
+        history.records.pop();
+        recount(history);
+    });
+    assert_eq!(fault(&truncated), Fault::Incomplete(StreamName::Tenant));
+    let emptied = with_history(|history| {
+        history.records.clear();
+        recount(history);
+    });
+    assert_eq!(fault(&emptied), Fault::Incomplete(StreamName::Tenant));
+    let miscounted = with_history(|history| history.count += 1);
+    assert_eq!(fault(&miscounted), Fault::Incomplete(StreamName::Tenant));
+}
+
+#[test]
+fn another_streams_record_is_noticed() {
+    let ledger = Ledger::eventful();
+    let (foreign, own) = (ledger.bundle("größe"), ledger.bundle("acme"));
+    let spliced = with_history(|history| history.records[0] = foreign.history.records[0].clone());
+    assert_eq!(fault(&spliced), record(1, RecordFault::Stream));
+    let appended = with_history(|history| history.records.push(foreign.history.records[0].clone()));
+    assert_eq!(fault(&appended), record(8, RecordFault::Stream));
+    // The whole history of another tenant under this tenant's name, and an absence borrowed from another.
+    let renamed = Bundle { client: own.client.clone(), ..foreign };
+    assert_eq!(fault(&renamed), record(1, RecordFault::Stream));
+    for name in 0..20 {
+        let nobody = ledger.bundle(&format!("nobody-{name}"));
+        let denied = Bundle { client: own.client.clone(), ..nobody };
+        assert_eq!(fault(&denied), Fault::Incomplete(StreamName::Tenant));
+    }
+    let seal = with_history(|history| history.records[0].entry = own.seal.entry.clone());
+    assert_eq!(fault(&seal), record(1, RecordFault::Line));
+}
+
+#[test]
+fn a_rewritten_line_is_noticed() {
+    let rewritten = |number: usize, change: fn(&mut RecordLeaf)| {
+        with_history(|history| {
+            let Ok(Leaf::Record(mut leaf)) = Leaf::parse(&history.records[number].entry) else { panic!() };
+            change(&mut leaf);
+            history.records[number].entry = leaf.write();
+        })
+    };
+    let realm = rewritten(0, |leaf| leaf.pinned_realm = Some(Realm::GLOBAL));
+    assert_eq!(fault(&realm), record(1, RecordFault::NotIncluded));
+    let rule = rewritten(0, |leaf| leaf.rule = Some(Rule::Persisted));
+    assert_eq!(fault(&rule), record(1, RecordFault::NotIncluded));
+    let link = rewritten(1, |leaf| leaf.previous = Hash::ZERO);
+    assert_eq!(fault(&link), record(2, RecordFault::Previous));
+    let moved = with_history(|history| history.records[1].index = history.records[0].index);
+    assert_eq!(fault(&moved), record(2, RecordFault::Index));
+    let beyond = with_history(|history| history.records[6].index += 9);
+    assert_eq!(fault(&beyond), record(7, RecordFault::Index));
+}
+
+#[test]
+fn another_payload_is_noticed() {
+    let salted = with_history(|history| {
+        if let Some((salt, _)) = &mut history.records[0].opening {
+            salt.0[0] ^= 1;
+        }
+    });
+    assert_eq!(fault(&salted), record(1, RecordFault::Commitment));
+    let exchanged = with_history(|history| {
+        let other = history.records[4].opening.clone();
+        history.records[0].opening = other;
+    });
+    assert_eq!(fault(&exchanged), record(1, RecordFault::Commitment));
+}
+
+#[test]
+fn an_older_seal_with_a_newer_note_is_noticed() {
+    let older = Ledger::eventful();
+    let mut newer = older.clone();
+    newer.fact("acme", "app.one", 9, InstallationFact::Enabled);
+    newer.tick();
+    let mixed = Bundle { note: newer.note(), ..older.bundle("acme") };
+    assert_eq!(fault(&mixed), Fault::SealPlace);
+    // With the note's own index, the older seal does not say what it should.
+    let mut moved = mixed.clone();
+    moved.seal.index = newer.size() - 1;
+    assert_eq!(fault(&moved), Fault::SealPlace);
+    let history = Bundle { history: older.bundle("acme").history, ..newer.bundle("acme") };
+    assert!(matches!(fault(&history), Fault::Record { fault: RecordFault::NotIncluded, .. }));
+    let other_seal = Bundle { seal: newer.bundle("acme").seal, ..older.bundle("acme") };
+    assert_eq!(fault(&other_seal), Fault::SealPlace);
+}
+
+#[test]
+fn an_unsealed_size_is_not_believed_even_if_signed() {
+    let mut ledger = Ledger::eventful();
+    ledger.fact("acme", "app.one", 9, InstallationFact::Enabled);
+    // The note is genuine, but its last leaf is a record.
+    let unsealed = ledger.bundle("acme");
+    assert_eq!(fault(&unsealed), Fault::SealLine);
+    let sealed_before = Bundle { seal: Ledger::eventful().bundle("acme").seal, ..unsealed };
+    assert_eq!(fault(&sealed_before), Fault::SealPlace);
+}
+
+#[test]
+fn what_was_set_for_an_app_cannot_be_left_out() {
+    let hidden = changed(|bundle| {
+        let (_, part) = &mut bundle.apps[0];
+        part.records.pop();
+        part.count -= 1;
+    });
+    assert!(matches!(fault(&hidden), Fault::Incomplete(StreamName::App(_))));
+    // A section that is true, but has nothing to do with the tenant.
+    let ledger = Ledger::eventful();
+    let foreign = Bundle { apps: ledger.bundle("acme").apps, ..ledger.bundle("third") };
+    assert_eq!(fault(&foreign), Fault::ForeignApp(app("app.one")));
+    let without = changed(|bundle| drop(bundle.apps.pop()));
+    assert!(!judge(&without).unwrap().decisions_follow, "less is shown, so less is claimed");
+}
+
+#[test]
+fn a_decision_that_does_not_follow_is_noticed() {
+    // An operator who appends a record with a rule of his own, in a log that is consistent in itself.
+    for (seq, lie) in [(1, Rule::Persisted), (5, Rule::Fresh)] {
+        let bundle = Ledger::lying(seq, lie).bundle("acme");
+        assert_eq!(fault(&bundle), Fault::Decision { seq });
+    }
+}

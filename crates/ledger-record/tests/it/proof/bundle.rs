@@ -1,0 +1,126 @@
+//! Bundles that hold: a whole history, an absence, one app's view, an earlier checkpoint kept.
+
+use ledger_core::event::InstallationFact;
+use ledger_core::state::Rule;
+use ledger_record::proof::bundle::Bundle;
+use ledger_record::proof::note::VerifierKey;
+use ledger_record::proof::verify::{Doubt, Fault, Refusal, Verified, verify};
+
+use super::ledger::{Ledger, app, key};
+
+pub(crate) fn keys() -> Vec<VerifierKey> {
+    vec![key(1).verifier()]
+}
+
+pub(crate) fn judge(bundle: &Bundle) -> Result<Verified, Refusal> {
+    verify(&bundle.write(), &keys(), None)
+}
+
+#[test]
+fn a_bundle_is_read_as_it_is_written() {
+    let ledger = Ledger::eventful();
+    for of in ["acme", "größe", "third", "nobody"] {
+        let bundle = ledger.bundle(of);
+        assert_eq!(Bundle::parse(&bundle.write()), Ok(bundle), "{of}");
+    }
+}
+
+#[test]
+fn a_whole_history_is_proven_and_its_decisions_follow() {
+    let ledger = Ledger::eventful();
+    let verified = judge(&ledger.bundle("acme")).unwrap();
+    assert_eq!(verified.records.len(), 7);
+    assert!(verified.decisions_follow);
+    assert_eq!(verified.checkpoint, ledger.checkpoint());
+    assert_eq!(verified.seal.index, ledger.size() - 1);
+    let rules: Vec<Option<Rule>> = verified.records.iter().map(|shown| shown.leaf.rule).collect();
+    assert_eq!(rules[0], Some(Rule::Fresh));
+    assert!(rules[4].is_some_and(|rule| rule != Rule::Fresh), "a reinstall: {rules:?}");
+    let realms: Vec<_> = verified.records.iter().map(|shown| shown.leaf.pinned_realm).collect();
+    assert!(realms[0].is_some() && realms[3].is_none(), "{realms:?}");
+    assert!(verified.records.iter().all(|shown| shown.opened.is_some()));
+    for of in ["größe", "third"] {
+        assert!(judge(&ledger.bundle(of)).unwrap().decisions_follow, "{of}");
+    }
+}
+
+#[test]
+fn an_absence_is_proven() {
+    let mut ledger = Ledger::eventful();
+    for number in 0..40 {
+        ledger.installed(&format!("somebody-{number}"), "app.one", 9, None);
+    }
+    ledger.tick();
+    let mut ends = [0; 2];
+    for number in 0..60 {
+        let bundle = ledger.bundle(&format!("nobody-{number}"));
+        ends[usize::from(bundle.history.other.is_some())] += 1;
+        assert_eq!(judge(&bundle).unwrap().records, []);
+    }
+    assert!(ends[0] > 0 && ends[1] > 0, "at nothing, and at another's leaf: {ends:?}");
+}
+
+#[test]
+fn one_apps_view_hides_the_others_payloads() {
+    let ledger = Ledger::eventful();
+    let bundle = ledger.bundle_of_one_app("acme", &app("app.one"));
+    let verified = judge(&bundle).unwrap();
+    assert!(!verified.decisions_follow, "they rest on more than is shown");
+    let hidden = verified.records.iter().filter(|shown| shown.opened.is_none());
+    assert!(hidden.map(|shown| shown.leaf.app.clone()).eq([Some(app("app.two"))]));
+}
+
+#[test]
+fn a_pinned_checkpoint_is_gone_on_from() {
+    let before = Ledger::eventful();
+    let mut ledger = before.clone();
+    ledger.fact("third", "app.two", 9, InstallationFact::Disabled);
+    ledger.tick();
+    let pinned = before.note();
+    let plain = ledger.bundle("acme");
+    let from_pinned =
+        Bundle { consistency: Some(ledger.consistency(before.size())), ..plain.clone() }.write();
+    let plain = plain.write();
+    assert!(verify(&from_pinned, &keys(), Some(&pinned)).is_ok());
+    assert!(verify(&plain, &keys(), Some(&ledger.note())).is_ok(), "the very checkpoint");
+    let undecided = |doubt: Doubt| Err(Refusal::Undecided(doubt));
+    assert_eq!(verify(&from_pinned, &keys(), None), undecided(Doubt::NoPinnedNote));
+    assert_eq!(verify(&plain, &keys(), Some(&pinned)), undecided(Doubt::NoConsistencyProof));
+    assert_eq!(
+        verify(&before.bundle("acme").write(), &keys(), Some(&ledger.note())),
+        undecided(Doubt::NoConsistencyProof)
+    );
+    assert_eq!(verify(&from_pinned, &[], Some(&pinned)), undecided(Doubt::UnknownKey));
+    let foreign = before.checkpoint().sign(&[&key(2)]);
+    assert_eq!(verify(&from_pinned, &keys(), Some(&foreign)), undecided(Doubt::PinnedUnknownKey));
+
+    // A log that was forked after the pinned checkpoint was given out, or before.
+    let mut forked = Ledger::new();
+    forked.installed("acme", "app.one", 0, None);
+    while forked.size() + 1 < before.size() {
+        forked.installed("acme", "app.one", 1, None);
+    }
+    forked.tick();
+    assert_eq!(
+        verify(&from_pinned, &keys(), Some(&forked.note())),
+        Err(Refusal::Invalid(Fault::Inconsistent))
+    );
+}
+
+#[test]
+fn newer_forms_are_not_judged() {
+    let text = Ledger::eventful().bundle("acme").write();
+    let newer = text.replacen(r#","v":1,"#, r#","v":2,"#, 1);
+    assert_eq!(verify(&newer, &keys(), None), Err(Refusal::Undecided(Doubt::UnknownVersion(2))));
+}
+
+/// The bar: 2.5 KB besides the records. The log of 10 million leaves and the million tenants are 24 and 20 to
+/// 26 hashes: what a small log's bundle has fewer is added.
+#[test]
+fn a_proof_of_completeness_is_short() {
+    let bundle = Ledger::eventful().bundle("nobody");
+    let per_hash = 46;
+    let missing = (24 - bundle.seal.proof.len()) + (22 - bundle.history.siblings.len());
+    let length = bundle.write().len() + missing * per_hash + 20;
+    assert!(length <= 3_000, "{length}");
+}

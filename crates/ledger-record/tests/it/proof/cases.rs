@@ -1,0 +1,51 @@
+//! Frozen bundles with their verdicts, which every later release and every other verifier must share.
+//!
+//! `cases.ndjson` has for each case its name, the bundle, the verifier keys, the pinned note if there is one,
+//! and the exit code of `verify`: 0 valid, 3 invalid, 1 cannot be judged. Where a verifier without the rules,
+//! which stops before the decisions, comes to another verdict, `exitWithoutRules` has it.
+
+use ledger_record::proof::note::VerifierKey;
+use ledger_record::proof::verify::{Refusal, verify};
+use serde::Deserialize;
+
+use super::ledger::Ledger;
+
+const CASES: &str = include_str!("../../../../../tests/fixtures/bundles/cases.ndjson");
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    exit: u8,
+    keys: Vec<String>,
+    #[serde(default)]
+    pinned: Option<String>,
+    bundle: String,
+}
+
+fn cases() -> Vec<Case> {
+    CASES.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn every_frozen_bundle_is_judged_as_ever() {
+    let cases = cases();
+    for exit in [0, 1, 3] {
+        assert!(cases.iter().filter(|case| case.exit == exit).count() > 1, "exit {exit} has cases");
+    }
+    for case in cases {
+        let keys: Vec<VerifierKey> = case.keys.iter().map(|key| VerifierKey::parse(key).unwrap()).collect();
+        let verdict = verify(&case.bundle, &keys, case.pinned.as_deref());
+        let exit = match &verdict {
+            Ok(_) => 0,
+            Err(Refusal::Invalid(_)) => 3,
+            Err(Refusal::Undecided(_)) => 1,
+        };
+        assert_eq!(exit, case.exit, "{}: {verdict:?}", case.name);
+    }
+}
+
+#[test]
+fn the_frozen_bundle_is_still_the_one_that_is_written() {
+    let whole = cases().into_iter().find(|case| case.name == "whole history").unwrap();
+    assert_eq!(Ledger::eventful().bundle("acme").write(), whole.bundle);
+}
