@@ -1,0 +1,107 @@
+//! How fast the ledger is, as ratios inside one run: what it does against the least that could be done with
+//! the same bytes on the same machine.
+//!
+//! ```text
+//! cargo bench -p ledger-tests --bench speed -- [ingest] [replay] [query] [events=300000] [pairs=3]
+//! ```
+//!
+//! Without a part all run. Each part takes turns with what it is measured against, `pairs` times, and tells
+//! the medians; CPU is that of this process (the broker is another) from `/proc/self/stat`, in seconds for a
+//! million events. A program to be run by hand: no test has an opinion on time.
+//!
+//! - `ingest`: Kafka to synced, against the same consumer that discards.
+//! - `replay`: the log into the fold, against the log read and decoded.
+//! - `query`: one installation, in this process and over HTTP against a route that answers nothing.
+//!
+//! What the writes alone cost is told by `cargo bench -p ledger-store --bench append`.
+#![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+#![expect(clippy::expect_used, clippy::panic, reason = "what cannot be measured ends the program")]
+
+mod speed {
+    pub(super) mod ingest;
+    pub(super) mod measure;
+    pub(super) mod query;
+    pub(super) mod replay;
+}
+
+use ledger_tests::kafka::{self, Broker};
+use ledger_tests::workload::{Mix, stream};
+use speed::{ingest, measure, query, replay};
+
+/// What was asked for.
+struct Plan {
+    parts: Vec<String>,
+    events: usize,
+    pairs: usize,
+}
+
+impl Plan {
+    /// `cargo bench` adds an argument of its own.
+    fn of_arguments() -> Self {
+        let mut plan = Self { parts: Vec::new(), events: 300_000, pairs: 3 };
+        for argument in std::env::args().skip(1).filter(|argument| !argument.starts_with("--")) {
+            match argument.split_once('=') {
+                Some(("events", number)) => plan.events = number.parse().expect("a number of events"),
+                Some(("pairs", number)) => plan.pairs = number.parse().expect("a number of pairs"),
+                Some((unknown, _)) => panic!("no such setting: {unknown}"),
+                None => plan.parts.push(argument),
+            }
+        }
+        plan
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|wanted| wanted == part)
+    }
+}
+
+fn main() {
+    let plan = Plan::of_arguments();
+    println!("{}", measure::machine());
+    let broker = Broker::start();
+    let dir = ledger_tests::scratch::directory();
+    // Replay and queries use what the last run with one partition leaves.
+    for partitions in [6, 1] {
+        if partitions > 1 && !plan.wants("ingest") {
+            continue;
+        }
+        let topic = kafka::unique_name("speed");
+        let messages = produce(&broker, &topic, plan.events, partitions);
+        println!("\n{messages} messages, {partitions} partitions, {} pairs", plan.pairs);
+        let source = ingest::Source { cluster: broker.cluster(), topic: &topic, partitions, messages };
+        let pairs = if plan.wants("ingest") { plan.pairs } else { 1 };
+        ingest::run(&source, dir.path(), pairs);
+        if partitions == 1 {
+            let left = dir.path().join("ledger");
+            if plan.wants("replay") {
+                replay::run(&left, &topic, plan.pairs);
+            }
+            if plan.wants("query") {
+                query::run(&left, &topic, plan.pairs);
+            }
+        }
+    }
+    println!("\n{}", measure::machine());
+}
+
+/// Fills a topic, and answers how many messages that took.
+fn produce(broker: &Broker, topic: &str, events: usize, partitions: i32) -> usize {
+    let settings = [("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "4194304")];
+    broker.cluster().create_topic(topic, partitions, &settings);
+    let sent = stream(Mix {
+        seed: 7,
+        tenants: events / 20,
+        events,
+        partitions,
+        late_percent: 2,
+        repeats_per_mille: 5,
+        conflicts_per_mille: 0,
+        malformed_per_mille: 0,
+    });
+    let messages: Vec<_> = sent.into_iter().map(|sent| sent.message).collect();
+    for some in messages.chunks(50_000) {
+        broker.cluster().produce(topic, some);
+    }
+    messages.len()
+}

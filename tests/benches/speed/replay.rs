@@ -1,0 +1,88 @@
+//! The log of a shard into the fold, against the log read and decoded.
+
+use std::path::Path;
+
+use ledger_core::tenant::{Entry, Tenant};
+use ledger_record::record::{Content, Record, Stream};
+use ledger_store::{DataDir, Reader, ShardId, StoreOptions, rebuild};
+
+use super::measure::{Took, Watch, tell, tell_ratio};
+
+/// Takes turns: decode only, decode and fold, and the whole of `rebuild`, which writes and compares as well.
+pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
+    let id = ShardId { topic: topic.to_owned(), partition: 0 };
+    let (mut decoded, mut folded, mut rebuilt) = (Vec::new(), Vec::new(), Vec::new());
+    let mut records = 0;
+    for _ in 0..pairs {
+        let reader = reader(dir, &id);
+        let (took, read) = decode(&reader);
+        records = read;
+        decoded.push(took);
+        folded.push(fold(&reader, read));
+        drop(reader);
+        rebuilt.push(rebuild_all(dir, &id));
+    }
+    println!("\nreplay of {records} records");
+    tell("decode, tenant by tenant", records, &decoded);
+    tell("decode and fold", records, &folded);
+    tell("rebuild: fold, write, compare, switch", records, &rebuilt);
+    tell_ratio("decode and fold / decode", &folded, &decoded);
+    tell_ratio("rebuild / decode", &rebuilt, &decoded);
+}
+
+pub(crate) fn reader(dir: &Path, id: &ShardId) -> Reader {
+    let data = DataDir::open_existing_read_only(dir, StoreOptions::default()).expect("a ledger");
+    data.read_shard(id).expect("a shard")
+}
+
+fn decode(reader: &Reader) -> (Took, usize) {
+    let snapshot = reader.snapshot();
+    let watch = Watch::start();
+    let records = snapshot.tenant_records().expect("the log");
+    let mut read = 0;
+    for record in records {
+        std::hint::black_box(record.expect("a record"));
+        read += 1;
+    }
+    (watch.stop(), read)
+}
+
+fn fold(reader: &Reader, expected: usize) -> Took {
+    let snapshot = reader.snapshot();
+    let watch = Watch::start();
+    let apps = snapshot.app_timelines().expect("the timelines");
+    let mut log: Vec<Record> = Vec::new();
+    let mut read = 0;
+    let fold_one = |log: &mut Vec<Record>| {
+        let entries: Vec<Entry<'_>> = log.iter().filter_map(entry).collect();
+        std::hint::black_box(Tenant::from_history(&entries, &apps));
+        log.clear();
+    };
+    for record in snapshot.tenant_records().expect("the log") {
+        let record = record.expect("a record");
+        let of: Option<&Stream> = log.last().map(|last| &last.stream);
+        if of.is_some_and(|stream| *stream != record.stream) {
+            fold_one(&mut log);
+        }
+        log.push(record);
+        read += 1;
+    }
+    fold_one(&mut log);
+    assert_eq!(read, expected, "records of the same log");
+    watch.stop()
+}
+
+fn entry(record: &Record) -> Option<Entry<'_>> {
+    match &record.content {
+        Content::Event { event, .. } => Some(Entry { seq: record.seq, event }),
+        Content::Refused(_) => None,
+    }
+}
+
+fn rebuild_all(dir: &Path, id: &ShardId) -> Took {
+    let data = DataDir::open(dir, StoreOptions::default()).expect("a ledger");
+    let watch = Watch::start();
+    let report = rebuild(&data, id, &mut |_, _| {}).expect("a rebuild");
+    assert_eq!(report.differences, [], "the fold from zero is what was there");
+    watch.stop()
+}
