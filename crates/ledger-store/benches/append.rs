@@ -115,12 +115,12 @@ fn measured<T>(
         let before = thread_cpu()?;
         let upto = plan.events.min(position + plan.batch);
         let items: Vec<T> = (position..upto).map(&mut make).collect::<Result<_, _>>()?;
-        let made = thread_cpu()?;
+        let ready = thread_cpu()?;
         let begun = Instant::now();
         write(items)?;
         writing += begun.elapsed();
-        own_cpu += thread_cpu()?.saturating_sub(made);
-        making += made.saturating_sub(before);
+        own_cpu += thread_cpu()?.saturating_sub(ready);
+        making += ready.saturating_sub(before);
         position = upto;
     }
     let cpu = process_cpu()?.saturating_sub(cpu_before).saturating_sub(making);
