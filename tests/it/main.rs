@@ -10,4 +10,6 @@ mod halts;
 mod import;
 mod ingest;
 mod kafka_broker;
+mod scenarios;
+mod secrets;
 mod tidy;

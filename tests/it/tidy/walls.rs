@@ -60,7 +60,7 @@ const ONLY_USED_BY: [(&str, &[&str]); 17] = [
     ("tonic", &["ledger-api", "ledger-tests"]),
     ("tower", &["ledger-api", "ledger-tests"]),
     ("tower-http", &["ledger-api", "ledger-tests"]),
-    ("tracing-subscriber", &["realm-ledger"]),
+    ("tracing-subscriber", &["ledger-tests", "realm-ledger"]),
 ];
 
 #[derive(Debug, Eq, PartialEq)]
