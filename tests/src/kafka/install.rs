@@ -100,6 +100,7 @@ pub(super) fn server_properties(
          broker.session.timeout.ms=3000\n\
          group.initial.rebalance.delay.ms=0\n\
          log.retention.check.interval.ms=1000\n\
+         log.retention.ms=-1\n\
          offsets.topic.num.partitions=4\n\
          offsets.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\n\
