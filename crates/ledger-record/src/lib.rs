@@ -39,6 +39,11 @@
 //! [`json`] holds the views: states, log lines, decisions as `CloudEvents`, native events, quarantine. They
 //! are twins too. No other crate decides how something looks outside.
 //!
+//! # Proofs
+//!
+//! [`proof`] is what others check alone: leaf lines, the Merkle tree over them, the map of heads, signed
+//! checkpoints, and bundles. Its bytes are an interface, written out in `proto/AUDIT.md`.
+//!
 //! # What it is not
 //!
 //! Nothing here decodes what producers send: that is a matter of what arrives, not of what is kept. The

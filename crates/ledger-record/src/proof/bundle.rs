@@ -1,6 +1,6 @@
 //! A bundle: one file that proves one tenant's whole history, or that there is none, at a checkpoint.
 //!
-//! Lines of [`canonical`](super::canonical) JSON, each ended by a line feed, in this order:
+//! Lines of [`canonical`] JSON, each ended by a line feed, in this order:
 //!
 //! ```text
 //! {"type":"realm-ledger-bundle","v":1,"clientKey":"…","origin":"…"}

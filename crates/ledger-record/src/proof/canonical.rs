@@ -49,7 +49,7 @@ pub(crate) fn write<T: Serialize>(value: &T) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// Reads a value that was written by [`write`].
+/// Reads a value that was written by [`write()`].
 pub(crate) fn read<T: Serialize + DeserializeOwned>(text: &str) -> Result<T, NotCanonical> {
     let value: T = serde_json::from_str(text).map_err(|_| NotCanonical)?;
     if write(&value) == text { Ok(value) } else { Err(NotCanonical) }

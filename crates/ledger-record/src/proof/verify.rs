@@ -17,7 +17,7 @@
 mod decisions;
 mod stream;
 
-use ledger_core::ids::AppKey;
+use ledger_core::ids::{AppKey, ClientKey};
 
 use super::bundle::{Bundle, ParseError};
 use super::line::{Leaf, LineError, SealLeaf, leaf_hash};
@@ -30,6 +30,9 @@ use crate::record::Stream;
 /// What a valid bundle proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
+    /// Whose history it is. To be compared with the one that was asked for: a bundle proves what it says
+    /// about the key that it names.
+    pub client: ClientKey,
     /// The checkpoint that bears it.
     pub checkpoint: Checkpoint,
     /// Its seal.
@@ -229,7 +232,7 @@ pub fn verify(bundle: &str, keys: &[VerifierKey], pinned: Option<&str>) -> Resul
     check_pinned(&bundle, &sealed.checkpoint, &keys, pinned)?;
     let decisions_follow = decisions::check(&records, &apps)?;
     let Sealed { checkpoint, seal } = sealed;
-    Ok(Verified { checkpoint, seal, records, apps, decisions_follow })
+    Ok(Verified { client: bundle.client, checkpoint, seal, records, apps, decisions_follow })
 }
 
 fn open_note(
