@@ -173,3 +173,19 @@ fn an_aborted_transaction_is_never_read_and_its_offsets_are_gaps() {
     let positions = snapshot.source_positions().unwrap();
     assert!(matches!(&positions[..], [(_, SourcePosition::Kafka { next_offset: 13, .. })]), "{positions:?}");
 }
+
+#[test]
+fn a_tenant_in_two_partitions_is_told() {
+    let cluster = kafka::shared();
+    let options = options(cluster, "torn");
+    let topic = &options.topics[0];
+    create(cluster, topic, TWO);
+    let torn =
+        events(0, 0, 1).into_iter().chain(events(0, 1, 1).into_iter().map(|event| event.to_partition(1)));
+    cluster.produce(topic, &torn.chain(events(1, 2, 1)).collect::<Vec<_>>());
+    let dir = scratch::directory();
+    let found =
+        ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 1) && read_to(catalog, 1, 2));
+    let split: u64 = found.iter().map(|(_, now)| now.split_tenants).sum();
+    assert!((1..=2).contains(&split), "one tenant is torn, seen by the later shard or by both: {split}");
+}

@@ -65,6 +65,8 @@ pub struct Applied {
     pub duplicates: u64,
     /// Put in quarantine.
     pub refused: u64,
+    /// Appended as the first record of their tenant in the shard.
+    pub new_tenants: u64,
 }
 
 impl AddAssign for Applied {
@@ -73,6 +75,7 @@ impl AddAssign for Applied {
         self.late += other.late;
         self.duplicates += other.duplicates;
         self.refused += other.refused;
+        self.new_tenants += other.new_tenants;
     }
 }
 
@@ -85,8 +88,9 @@ pub fn apply(batch: &mut Batch<'_>, taken: Taken, future: FutureLimit) -> Result
             let source_time = source_time.unwrap_or(Timestamp::MIN);
             let arrival = Arrival { from: from.clone(), source_time, event, time_defaulted, future };
             match batch.offer(arrival)? {
-                Offer::Appended { late, .. } => {
-                    return Ok(Applied { appended: 1, late: u64::from(late), ..Applied::default() });
+                Offer::Appended { late, new_tenant, .. } => {
+                    let (late, new_tenants) = (u64::from(late), u64::from(new_tenant));
+                    return Ok(Applied { appended: 1, late, new_tenants, ..Applied::default() });
                 }
                 Offer::Duplicate { .. } => return Ok(Applied { duplicates: 1, ..Applied::default() }),
                 Offer::Refused(rejection) => rejection,

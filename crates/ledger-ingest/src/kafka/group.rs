@@ -370,6 +370,7 @@ impl Membership {
             check_interval: self.options.check_interval,
             accept_incomplete_history: self.options.accept_incomplete_history,
             data: Arc::clone(&self.data),
+            catalog: Arc::clone(&self.catalog),
         };
         info!(shard = %id, "assigned");
         match Worker::start(task, shard, position.as_ref(), queue, Arc::clone(consumer)) {

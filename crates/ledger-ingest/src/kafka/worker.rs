@@ -25,7 +25,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ledger_record::rows::SourcePosition;
-use ledger_store::{DataDir, Shard, ShardId, ShardStatus};
+use ledger_store::{Catalog, DataDir, Shard, ShardId, ShardStatus};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 
@@ -49,6 +49,8 @@ pub(super) struct Task {
     pub(super) accept_incomplete_history: bool,
     /// Remembers which topic it was filled from.
     pub(super) data: Arc<DataDir>,
+    /// Where a tenant may stand that belongs to one shard only.
+    pub(super) catalog: Arc<Catalog>,
 }
 
 /// The two threads of a partition.

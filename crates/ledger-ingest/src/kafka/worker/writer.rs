@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
+use ledger_core::ids::ClientKey;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{AppendError, FutureLimit, Shard};
+
+use tracing::error;
 
 use super::super::continuity::Halt;
 use super::{Durable, Filled, Task, halt, lag};
@@ -38,6 +41,7 @@ impl Writer {
         let source = self.task.id.topic.clone();
         let last_source_time = taken.last().and_then(|taken| taken.source_time);
         let mut counts = Applied::default();
+        let mut newcomers = Vec::new();
         let mut expected = match self.shard.source_position(&source)? {
             Some(SourcePosition::Kafka { next_offset, .. }) => Some(next_offset),
             _ => None,
@@ -50,11 +54,15 @@ impl Writer {
                 batch.gap(&source, expected, message.offset)?;
             }
             expected = Some(message.offset + 1);
-            counts += apply(&mut batch, message, FutureLimit::AfterRecorded)?;
+            let client = message.decoded.as_ref().ok().and_then(|incoming| incoming.event.client()).cloned();
+            let applied = apply(&mut batch, message, FutureLimit::AfterRecorded)?;
+            newcomers.extend(client.filter(|_| applied.new_tenants > 0));
+            counts += applied;
         }
         batch.advance(&source, SourcePosition::Kafka { next_offset, leader_epoch });
         batch.commit()?;
         crate::metric::committed(&self.task.id, counts, started.elapsed());
+        self.look_for_splits(&newcomers);
         self.durable.advance(next_offset);
         self.task.status.update(|now| {
             now.next_offset = Some(next_offset);
@@ -64,5 +72,27 @@ impl Writer {
         });
         self.task.status.ring();
         Ok(())
+    }
+
+    /// A tenant that another shard has too was torn apart before it came here: by a producer that does not key
+    /// by client key, or by new partitions. No fold can heal that, so it is told, beside what is written.
+    fn look_for_splits(&self, newcomers: &[ClientKey]) {
+        if newcomers.is_empty() {
+            return;
+        }
+        let others = self.task.catalog.all().into_iter().filter(|(id, _)| *id != self.task.id);
+        for (other, served) in others {
+            let snapshot = served.reader.snapshot();
+            // What cannot be read is that shard's own trouble, and told there.
+            let is_there = |client: &&ClientKey| snapshot.tenant(client).is_ok_and(|row| row.is_some());
+            for client in newcomers.iter().filter(is_there) {
+                error!(
+                    %client, shard = %self.task.id, %other,
+                    "the tenant stands in two partitions, questions about it are refused; key messages by client key"
+                );
+                metrics::counter!(crate::metric::SPLIT_TENANTS).increment(1);
+                self.task.status.update(|now| now.split_tenants += 1);
+            }
+        }
     }
 }
