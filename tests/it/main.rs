@@ -13,3 +13,4 @@ mod kafka_broker;
 mod scenarios;
 mod secrets;
 mod tidy;
+mod topics;
