@@ -13,7 +13,6 @@ mod origins;
 mod sentence;
 
 use crate::event::SubscriptionState;
-use crate::fold::install::are_different;
 use crate::ids::{AppKey, EventId, MigrationId};
 use crate::policy::Policy;
 use crate::preview::preview;
@@ -98,7 +97,7 @@ pub enum Fact {
     },
     /// The uninstall opened no window.
     NoWindow {
-        /// The policy in force at the moment of asking.
+        /// The policy in force at the uninstall.
         policy: Policy,
     },
     /// The subscription holds the window open, or lets it run out.
@@ -184,7 +183,8 @@ pub fn explain(entries: &[Entry<'_>], apps: &AppTimelines, app: &AppKey, at: Tim
     let moment = Moment { state, product: tenant.product_realm, timeline: apps.of(app), at };
     writer.realm(&moment);
     if let Some(decision) = state.decision {
-        writer.statements.extend(grounds::of_decision(entries, apps, app, decision));
+        let corrected = writer.origins.correction;
+        writer.statements.extend(grounds::of_decision(entries, apps, app, decision, corrected));
     }
     writer.surroundings(&moment);
     writer.until(&moment);
@@ -207,7 +207,7 @@ struct Writer {
 
 impl Writer {
     fn say<const N: usize>(&mut self, fact: Fact, seqs: [Option<u64>; N]) {
-        self.statements.push(Statement::resting_on(fact, seqs, None));
+        self.statements.push(Statement::resting_on(fact, seqs, [None]));
     }
 
     /// Whether it is there, and where.
@@ -233,7 +233,7 @@ impl Writer {
             let fact = Fact::Product { realm, aligned: view.aligned_realm, drift: view.drift };
             let (own, published) = origins.descriptor_in_force(state, moment.timeline, moment.at);
             let seqs = [origins.product, own];
-            self.statements.push(Statement::resting_on(fact, seqs, published));
+            self.statements.push(Statement::resting_on(fact, seqs, [published]));
         }
         if let Some(realm) = state.data_realm {
             self.say(Fact::Data { realm, split_brain: view.split_brain }, [origins.data]);
@@ -260,23 +260,48 @@ impl Writer {
             }
             (Status::Uninstalled, Some(window)) => {
                 let open = window.is_open_at(moment.at);
-                let policy = moment.timeline.policy_event_at(window.start).cloned();
                 let fact = Fact::WindowSet { window, open };
-                self.statements.push(Statement::resting_on(fact, [origins.window], policy));
-                self.subscription(state, window);
+                self.window_at(moment, fact, window.policy, window.start, origins.window);
+                self.subscription(state, window, open);
             }
             (Status::Uninstalled, None) => {
-                let policy = moment.timeline.policy_at(moment.at);
-                let set = moment.timeline.policy_event_at(moment.at).cloned();
-                let fact = Fact::NoWindow { policy };
-                self.statements.push(Statement::resting_on(fact, [origins.status], set));
+                // The window was computed with what was in force at the uninstall, not now (rules 5).
+                let uninstalled = origins.uninstalled_at.unwrap_or(moment.at);
+                let policy = moment.timeline.policy_at(uninstalled);
+                self.window_at(moment, Fact::NoWindow { policy }, policy, uninstalled, origins.status);
             }
             (Status::Installed | Status::None, _) => {}
         }
     }
 
-    fn subscription(&mut self, state: &Installation, window: Window) {
-        if let (Policy::Subscription { .. }, Some(subscription)) = (window.policy, state.subscription) {
+    /// A window, or that there is none, rests on the uninstall, the policy and, where that one looks at it,
+    /// the descriptor.
+    fn window_at(
+        &mut self,
+        moment: &Moment<'_>,
+        fact: Fact,
+        policy: Policy,
+        uninstalled: Timestamp,
+        by: Option<u64>,
+    ) {
+        let set = moment.timeline.policy_event_at(uninstalled).cloned();
+        let (own, published) = match policy {
+            Policy::Descriptor => {
+                self.origins.descriptor_in_force(moment.state, moment.timeline, uninstalled)
+            }
+            _ => (None, None),
+        };
+        self.statements.push(Statement::resting_on(fact, [by, own], [set, published]));
+    }
+
+    /// What the subscription means for a window that it decides about.
+    fn subscription(&mut self, state: &Installation, window: Window, open: bool) {
+        let (Policy::Subscription { .. }, Some(subscription)) = (window.policy, state.subscription) else {
+            return;
+        };
+        // A window that has ended stays ended: an active subscription says nothing about it any more.
+        let counts = open || subscription.state == SubscriptionState::Inactive;
+        if counts && !window.forgotten {
             let fact = Fact::Subscribed { state: subscription.state, since: subscription.since };
             self.say(fact, [self.origins.subscription]);
         }
@@ -288,12 +313,10 @@ impl Writer {
         if state.status != Status::Installed {
             let install_at = |at| preview(Some(state), moment.product, moment.timeline, at);
             let now = install_at(moment.at);
-            let grounds =
-                [self.origins.window, self.origins.pin, self.origins.product, self.origins.override_realm];
-            self.say(Fact::WouldInstall(now), grounds);
+            self.would_install(moment, now);
             let end = state.window.and_then(|window| window.end).filter(|end| *end > moment.at);
             if let Some(later) = end.map(install_at).filter(|later| later.rule != now.rule) {
-                self.say(Fact::WouldInstall(later), grounds);
+                self.would_install(moment, later);
             }
             return;
         }
@@ -302,28 +325,44 @@ impl Writer {
         }
         match state.pin {
             Some(_) if state.override_realm.is_some() => {}
-            Some(pin) if matches!(pin.by, PinnedBy::Expected | PinnedBy::Overridden) => {
+            Some(pin) if pin.is_unseen() => {
                 self.say(Fact::HookWouldCorrect, [self.origins.pin]);
             }
             Some(_) => self.say(Fact::HookWouldReinstall, [self.origins.pin]),
             None => self.say(Fact::HookWouldCorrect, [self.origins.status]),
         }
     }
+
+    fn would_install(&mut self, moment: &Moment<'_>, decision: Decision) {
+        let origins = self.origins.clone();
+        // An override is followed without a look at the descriptor; every other row looks there.
+        let (own, published) = match decision.rule {
+            Rule::Overridden => (None, None),
+            _ => origins.descriptor_in_force(moment.state, moment.timeline, decision.at),
+        };
+        let seqs =
+            [origins.status, origins.window, origins.pin, origins.product, origins.override_realm, own];
+        self.statements.push(Statement::resting_on(Fact::WouldInstall(decision), seqs, [published]));
+    }
 }
 
 impl Statement {
-    fn resting_on<const N: usize>(fact: Fact, seqs: [Option<u64>; N], app_event: Option<EventId>) -> Self {
+    fn resting_on<const N: usize, const M: usize>(
+        fact: Fact,
+        seqs: [Option<u64>; N],
+        app_events: [Option<EventId>; M],
+    ) -> Self {
         let mut seqs: Vec<u64> = seqs.into_iter().flatten().collect();
         seqs.sort_unstable();
         seqs.dedup();
-        Self { fact, seqs, app_events: app_event.into_iter().collect() }
+        Self { fact, seqs, app_events: app_events.into_iter().flatten().collect() }
     }
 }
 
 impl Decision {
     /// The realm it came from, if it is another.
     fn left(&self) -> Option<Realm> {
-        self.previous_realm.filter(|previous| are_different(Some(*previous), self.pinned_realm))
+        self.previous_realm.filter(|_| self.moved)
     }
 
     fn is_refresh(&self) -> bool {

@@ -131,6 +131,14 @@ pub struct Pin {
     pub by: PinnedBy,
 }
 
+impl Pin {
+    /// Nothing was seen at the realm: it was expected, or an operator said so.
+    #[must_use]
+    pub const fn is_unseen(&self) -> bool {
+        matches!(self.by, PinnedBy::Expected | PinnedBy::Overridden)
+    }
+}
+
 /// How a pin is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PinnedBy {

@@ -22,11 +22,13 @@ const DECIDING_ROWS: [(u8, Rule); 9] = [
     (14, Rule::Persisted),
 ];
 
+/// `corrected` is the record that set the decision right, if one did.
 pub(super) fn of_decision(
     entries: &[Entry<'_>],
     apps: &AppTimelines,
     app: &AppKey,
     decision: Decision,
+    corrected: Option<u64>,
 ) -> Vec<Statement> {
     let Some(entry) = entries.iter().find(|entry| Some(entry.seq) == decision.seq) else {
         return Vec::new();
@@ -45,7 +47,7 @@ pub(super) fn of_decision(
     };
     let decided = Fact::Decided(decision);
     let mut statements =
-        vec![Statement::resting_on(decided, [decision.seq, product, own], published.clone())];
+        vec![Statement::resting_on(decided, [decision.seq, product, own, corrected], [published.clone()])];
 
     let row = DECIDING_ROWS.iter().find(|(_, rule)| *rule == decision.rule).map_or(0, |(row, _)| *row);
     for (first_row, last_row, because) in passed_over(row, state, decision) {
@@ -62,7 +64,7 @@ pub(super) fn of_decision(
             WhyNot::StillServed(_) => ([own, None], published.clone()),
         };
         let fact = Fact::PassedOver { first_row, last_row, because };
-        statements.push(Statement::resting_on(fact, seqs, published));
+        statements.push(Statement::resting_on(fact, seqs, [published]));
     }
     statements
 }

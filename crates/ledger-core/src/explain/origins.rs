@@ -3,7 +3,7 @@
 use crate::event::{Body, InstallationFact};
 use crate::history::in_order;
 use crate::ids::{AppKey, EventId};
-use crate::state::Installation;
+use crate::state::{Installation, Status};
 use crate::tenant::{Change, Entry, Summary, Tenant};
 use crate::time::Timestamp;
 use crate::timeline::{AppTimeline, AppTimelines};
@@ -24,6 +24,10 @@ pub(super) struct Origins {
     pub(super) override_realm: Option<u64>,
     pub(super) subscription: Option<u64>,
     pub(super) descriptor: Option<u64>,
+    /// What set the last decision right after it was made.
+    pub(super) correction: Option<u64>,
+    /// When it was last uninstalled.
+    pub(super) uninstalled_at: Option<Timestamp>,
 }
 
 /// A tenant as far as it was followed.
@@ -66,15 +70,23 @@ impl Followed {
             self.origins.descriptor = Some(entry.seq);
         }
         if let Some(change) = changes.into_iter().find(|change| change.app == *app) {
-            self.origins.note(entry.seq, change);
+            self.origins.note(entry, change);
         }
     }
 }
 
 impl Origins {
-    fn note(&mut self, seq: u64, change: Change) {
+    fn note(&mut self, entry: Entry<'_>, change: Change) {
+        if change.decision.is_some() {
+            self.correction = None;
+        } else if change.correction.is_some() {
+            self.correction = Some(entry.seq);
+        }
         let nothing = || Summary::of(&Installation::default(), None);
         let (before, after) = (change.before.unwrap_or_else(nothing), change.after);
+        if before.status != after.status && after.status == Status::Uninstalled {
+            self.uninstalled_at = Some(entry.event.time);
+        }
         for (origin, changed) in [
             (&mut self.status, before.status != after.status),
             (&mut self.enabled, before.enabled != after.enabled),
@@ -86,7 +98,7 @@ impl Origins {
             (&mut self.override_realm, before.override_realm != after.override_realm),
         ] {
             if changed {
-                *origin = Some(seq);
+                *origin = Some(entry.seq);
             }
         }
     }

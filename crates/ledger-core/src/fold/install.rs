@@ -90,7 +90,7 @@ pub(crate) fn row_when_present(state: &Installation, at: Timestamp, observed: Op
         Row::TargetCalled
     } else if is_straggler(state, at, observed) {
         Row::Straggler
-    } else if matches!(pin.by, PinnedBy::Expected | PinnedBy::Overridden) {
+    } else if pin.is_unseen() {
         Row::ExpectationCorrected
     } else {
         Row::ImplicitReinstall

@@ -57,9 +57,4 @@ impl Step<'_> {
         decision.compare_realms();
         self.effects.corrected = Some(*decision);
     }
-
-    /// "`pinnedBy` is `EXPECTED` or `OVERRIDDEN`": nothing was seen at the pinned realm.
-    pub(super) fn is_pin_unseen(&self) -> bool {
-        self.state.pin.is_some_and(|pin| matches!(pin.by, PinnedBy::Expected | PinnedBy::Overridden))
-    }
 }

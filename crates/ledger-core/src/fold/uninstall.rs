@@ -64,7 +64,7 @@ impl Step<'_> {
             self.raise(AnomalyCode::EndpointMismatch);
         } else if is_straggler(self.state, self.scene.at, realm) {
             self.raise(AnomalyCode::StaleEndpoint);
-        } else if self.is_pin_unseen() {
+        } else if pin.is_unseen() {
             self.correct_to(realm);
         } else {
             self.raise(AnomalyCode::EndpointMismatch);

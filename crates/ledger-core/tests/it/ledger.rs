@@ -21,7 +21,8 @@ pub(crate) struct Kept {
     pub(crate) log: Vec<Event>,
     pub(crate) tenant: Tenant,
     pub(crate) outcomes: Vec<Outcome>,
-    pub(crate) late_app_changes: Vec<Vec<Change>>,
+    /// What the last app-level event corrected.
+    pub(crate) app_event_changes: Vec<Change>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -85,11 +86,12 @@ impl Ledger {
         let mut after = self.apps.clone();
         after.insert(app, event.time, event.id.clone(), fact);
         for kept in self.tenants.values_mut() {
+            kept.app_event_changes.clear();
             if kept.tenant.app_event_is_late(app, event.time, &event.id, self.apps.of(app)) {
                 let entries = kept.entries();
                 let (tenant, changes) = Tenant::corrections_of_app_event(&entries, &self.apps, &after, app);
                 kept.tenant = tenant;
-                kept.late_app_changes.push(changes);
+                kept.app_event_changes = changes;
             }
         }
         self.apps = after;

@@ -13,7 +13,7 @@ use ledger_core::timeline::AppTimelines;
 use proptest::prelude::*;
 
 use crate::generated::{extreme_history, history, history_without_ties};
-use crate::ledger::Ledger;
+use crate::ledger::{Kept, Ledger};
 
 proptest! {
     // What fails is made a case of `rows` by hand, with a name.
@@ -89,17 +89,21 @@ proptest! {
             let (before, apps_before) = (snapshot(&ledger), ledger.apps.clone());
             let client = event.client().cloned();
             ledger.take(event.clone());
-            let Some(client) = client else { continue };
-            let kept = &ledger.tenants[&client];
-            let tenant_before = before.get(&client).map(|(tenant, _)| tenant.clone()).unwrap_or_default();
-            let changes = &kept.outcomes.last().unwrap().changes;
-            check_changes(&tenant_before, &kept.tenant, changes, &apps_before, event.time)?;
-
-            let traced_before = before.get(&client).map(|(_, traced)| traced.clone()).unwrap_or_default();
-            let entries = kept.entries();
-            let traced_after = by_seq(&trace(&entries, &ledger.apps, Timestamp::MAX));
-            let own_seq = entries.len() as u64;
-            check_corrections(&traced_before, &traced_after, own_seq, changes, &entries)?;
+            for (key, kept) in &ledger.tenants {
+                let (tenant_before, traced_before) = before.get(key).cloned().unwrap_or_default();
+                let (changes, own_seq) = match &client {
+                    Some(client) if client == key => {
+                        let changes = &kept.outcomes.last().unwrap().changes;
+                        check_changes(&tenant_before, &kept.tenant, changes, &apps_before, event.time)?;
+                        (changes, Some(kept.log.len() as u64))
+                    }
+                    Some(_) => continue,
+                    None => (&kept.app_event_changes, None),
+                };
+                let entries = kept.entries();
+                let traced_after = by_seq(&trace(&entries, &ledger.apps, Timestamp::MAX));
+                check_corrections(&traced_before, &traced_after, own_seq, changes, kept)?;
+            }
         }
     }
 }
@@ -153,32 +157,36 @@ fn bare(state: &Installation) -> Installation {
     Installation { latest: None, own_descriptor: None, ..state.clone() }
 }
 
-/// Holds the corrections against all outcomes, folded without and with the record.
+/// Holds the corrections against all outcomes, folded without and with the record; an app-level event has no
+/// seq of the tenant, and nothing but corrections.
 fn check_corrections(
     without: &Outcomes,
     with: &Outcomes,
-    own_seq: u64,
+    own_seq: Option<u64>,
     changes: &[Change],
-    entries: &[ledger_core::tenant::Entry<'_>],
+    kept: &Kept,
 ) -> Result<(), TestCaseError> {
+    let entries = kept.entries();
     let place = |seq: &u64| entries.iter().find(|e| e.seq == *seq).map(|e| (e.event.time, e.seq));
-    for change in changes {
+    for (app, state) in &kept.tenant.installations {
+        let change = changes.iter().find(|change| change.app == *app);
         let of_app = |all: &Outcomes, seq: u64| {
-            all.get(&seq).and_then(|changes| changes.iter().find(|c| c.app == change.app)).cloned()
+            all.get(&seq).and_then(|changes| changes.iter().find(|c| c.app == *app)).cloned()
         };
-        let own = of_app(with, own_seq);
+        let own = own_seq.and_then(|own_seq| of_app(with, own_seq));
         let mut wrong: Vec<u64> =
             without.keys().copied().filter(|seq| of_app(without, *seq) != of_app(with, *seq)).collect();
         wrong.extend(own.as_ref().and_then(|own| own.correction).map(|correction| correction.first_seq));
         wrong.sort_by_key(place);
-        let expected = wrong.first().map(|first| (*first, wrong.len() as u64));
-        let named = change.correction.map(|Correction { first_seq, count, .. }| (first_seq, count));
-        prop_assert_eq!(named, expected);
-        prop_assert_eq!(
-            &change.anomalies,
-            &own.as_ref().map(|own| own.anomalies.clone()).unwrap_or_default()
-        );
-        prop_assert_eq!(change.decision, own.and_then(|own| own.decision));
+        let expected = wrong.first().map(|first| Correction {
+            first_seq: *first,
+            count: wrong.len() as u64,
+            decision: state.decision,
+        });
+        prop_assert_eq!(change.and_then(|change| change.correction), expected);
+        let anomalies = change.map(|change| change.anomalies.clone()).unwrap_or_default();
+        prop_assert_eq!(anomalies, own.as_ref().map(|own| own.anomalies.clone()).unwrap_or_default());
+        prop_assert_eq!(change.and_then(|change| change.decision), own.and_then(|own| own.decision));
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ fn record_by_record_is_the_fold_from_zero() {
 }
 
 #[test]
-fn arrival_backwards_changes_nothing_but_seqs() {
+fn arrival_backwards_is_the_fold_from_zero_too() {
     for scenario in scenarios() {
         let mut events: Vec<_> = scenario["events"].as_array().unwrap().iter().map(reader::event).collect();
         events.reverse();

@@ -75,8 +75,8 @@ fn an_open_window() {
             "[1 e-1] The product is in EU, which puts the app in EU.",
             "[2 e-2] The uninstall of 2d opened a window by 30 days of persistence: it comes back to its realm \
              until 32d.",
-            "[1 2] An install at 3d would go to US by PERSISTED: the persistence window is open.",
-            "[1 2] An install at 32d would go to EU by WINDOW_EXPIRED: the persistence window has ended by then.",
+            "[1 2 e-1] An install at 3d would go to US by PERSISTED: the persistence window is open.",
+            "[1 2 e-1] An install at 32d would go to EU by WINDOW_EXPIRED: the persistence window has ended by then.",
         ],
     );
 }
@@ -122,6 +122,76 @@ fn overrides_and_subscriptions() {
             "[2] The subscription is active since 2d; the window has no end before it lapses.",
             "[1 3 4] An install at 5d would go to US by OVERRIDDEN: an operator has pinned the realm.",
         ],
+    );
+}
+
+/// The last statements about an uninstalled app.
+#[track_caller]
+fn check_end(history: &str, at: &str, expected: &[&str]) {
+    let all = explained(history, at);
+    assert_eq!(all[all.len() - expected.len()..], *expected);
+}
+
+#[test]
+fn a_window_rests_on_what_was_in_force_at_the_uninstall() {
+    check_end(
+        "0d policy-set policy=off\n1d installed on=EU\n2d uninstalled\n3d policy-set policy=days:30",
+        "4d",
+        &[
+            "[2 e-2] The uninstall opened no persistence window; the policy is no persistence.",
+            "[1 2 e-1] An install at 4d would go to an unknown realm by PERSISTENCE_OFF: there is no persistence \
+             window.",
+        ],
+    );
+    check_end(
+        "1d installed on=EU\n2d uninstalled\n3d descriptor-published descriptor=US",
+        "4d",
+        &[
+            "[2 e-1] The uninstall of 2d opened a window by the descriptor's own persistence: it comes back to its \
+             realm until 9d.",
+            "[1 2 e-4] An install at 4d would go to an unknown realm by REALM_WITHDRAWN: the app no longer serves \
+             the realm it is pinned to.",
+            "[1 2 e-4] An install at 9d would go to an unknown realm by WINDOW_EXPIRED: the persistence window has \
+             ended by then.",
+        ],
+    );
+}
+
+#[test]
+fn a_subscription_says_nothing_about_a_window_that_has_ended() {
+    let until_uninstalled = "0d policy-set policy=subscription:1\n1d installed on=EU
+        1d subscription-observed state=ACTIVE\n2d uninstalled";
+    check_end(
+        &format!("{until_uninstalled}\n3d override action=FORGET"),
+        "4d",
+        &[
+            "[4 e-2] The uninstall of 2d opened a window by persistence with the subscription and 1 days of \
+             grace, which an operator ended at 3d.",
+            "[1 3 4 e-1] An install at 4d would go to an unknown realm by WINDOW_FORGOTTEN: an operator has ended \
+             the persistence window.",
+        ],
+    );
+    check_end(
+        &format!(
+            "{until_uninstalled}\n3d subscription-observed state=INACTIVE\n5d subscription-observed state=ACTIVE"
+        ),
+        "6d",
+        &[
+            "[4 e-2] The uninstall of 2d opened a window by persistence with the subscription and 1 days of \
+             grace, which ended at 4d.",
+            "[1 3 4 e-1] An install at 6d would go to an unknown realm by WINDOW_EXPIRED: the persistence window \
+             has ended by then.",
+        ],
+    );
+}
+
+#[test]
+fn a_corrected_decision_rests_on_what_corrected_it() {
+    let all = explained("1d installed product=EU\n2d installed on=US", "3d");
+    assert_eq!(
+        all[2],
+        "[1 2 e-1] The install of 1d was decided by FRESH: it had never been installed before. With the product \
+         in EU, EU was expected. The platform called US. The platform did not do what the rules say."
     );
 }
 
