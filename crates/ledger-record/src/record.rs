@@ -87,7 +87,7 @@ impl Record {
     /// The record as it is stored, under [`crate::key::log::log`] of its stream and seq.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
+        let mut out = Vec::with_capacity(384);
         self.encode_into(&mut out);
         out
     }

@@ -34,6 +34,10 @@ mod lives;
 use cpu::{process_cpu, thread_cpu};
 use lives::{Lives, coordinates};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Failure = Box<dyn Error>;
 
 const TOPIC: &str = "realm.lifecycle";
@@ -159,7 +163,6 @@ fn into_writes(plan: &Plan) -> Result<Run, Failure> {
     let family = db.cf_handle("log").ok_or("no such family")?;
     let mut options = WriteOptions::default();
     options.set_sync(true);
-    options.set_memtable_insert_hint_per_batch(true);
     let mut lives = Lives::new(plan.tenants)?;
     let make = |position| {
         let (stream, seq, record) = lives.next_record(position)?;
@@ -181,7 +184,9 @@ fn open(path: &Path) -> Result<DB, Failure> {
     options.create_missing_column_families(true);
     options.set_max_background_jobs(2);
     options.set_bytes_per_sync(1 << 20);
-    let mut log = Options::default();
+    // As the store has it: each key is looked for from the one before on.
+    let hint = "memtable_insert_with_hint_prefix_extractor=rocksdb.CappedPrefix.0";
+    let mut log = Options::default().get_options_from_string(hint)?;
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&Cache::new_lru_cache(512 << 20));
     table.set_block_size(16 * 1024);

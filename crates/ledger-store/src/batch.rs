@@ -18,8 +18,9 @@ mod ids;
 mod touched;
 mod write;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, btree_map};
 
+use foldhash::{HashMap, HashMapExt};
 use ledger_core::event::{Body, Event};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::limits::FUTURE_MAX_MS;
@@ -121,6 +122,13 @@ pub struct Batch<'a> {
     failed: bool,
 }
 
+/// What a batch held: the next one makes room for as much at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct BatchSize {
+    records: usize,
+    tenants: usize,
+}
+
 /// A record that is not stored yet, as it will be.
 #[derive(Debug)]
 struct Pending {
@@ -132,12 +140,13 @@ struct Pending {
 impl<'a> Batch<'a> {
     pub(crate) fn new(shard: &'a mut Shard) -> Self {
         let next = shard.head;
+        let BatchSize { records, tenants } = shard.last_batch;
         Self {
             shard,
             next,
-            records: Vec::new(),
-            ids: HashMap::new(),
-            tenants: Touches::default(),
+            records: Vec::with_capacity(records),
+            ids: HashMap::with_capacity(records),
+            tenants: Touches::with_capacity(tenants),
             apps: BTreeMap::new(),
             timelines: None,
             corrections: Vec::new(),
@@ -231,15 +240,19 @@ impl Batch<'_> {
             return Ok(Offer::Refused(too_far_ahead(arrival.future)));
         }
         let stream = stream_of(&arrival.event);
-        if let Some(original) = self.find_original(&stream, &arrival.event.id)? {
+        let id_key = key::log::id(&stream, &arrival.event.id);
+        if let Some(original) = self.find_original(&stream, &id_key)? {
             return Ok(self.repeat(&arrival, &original));
         }
-        match &arrival.event.body {
+        let index = self.records.len();
+        let offer = match &arrival.event.body {
             Body::Installation { client, .. } | Body::Tenant { client, .. } => {
-                self.append_to_tenant(client.clone(), arrival, recorded)
+                self.append_to_tenant(client.clone(), arrival, recorded)?
             }
-            Body::App { app, .. } => self.append_to_app(app.clone(), arrival, recorded),
-        }
+            Body::App { app, .. } => self.append_to_app(app.clone(), arrival, recorded)?,
+        };
+        self.ids.insert(id_key, index);
+        Ok(offer)
     }
 
     fn append_to_tenant(
@@ -270,7 +283,9 @@ impl Batch<'_> {
         touched.pending.push(self.records.len());
         touched.remember(|| HistoryEvent { position, seq, recorded, event: event.clone() });
         let raised = raised_apps(touched, &event);
-        self.tenants.forget_histories(&client);
+        if touched.keeps_history() {
+            self.tenants.forget_histories(&client);
+        }
         for (app, latest) in raised {
             let is_new = !known_app && event.app() == Some(&app);
             let row = self.app_row(&app)?;
@@ -294,15 +309,8 @@ impl Batch<'_> {
         content: Content,
     ) -> u64 {
         let position = self.next.next_position;
-        let id_key = match &content {
-            Content::Event { event, .. } => Some(key::log::id(&stream, &event.id)),
-            Content::Refused(_) => None,
-        };
         let key = key::log::log(&stream, seq);
         let value = Record { position, stream, seq, source, recorded, rules: RULES, content }.encode();
-        if let Some(id_key) = id_key {
-            self.ids.insert(id_key, self.records.len());
-        }
         self.record_bytes += key.len() + value.len();
         self.records.push(Pending { key, value, seq });
         self.next.next_position += 1;
@@ -312,19 +320,20 @@ impl Batch<'_> {
 
     /// The row of an app, as this batch has it so far.
     fn app_row(&mut self, app: &AppKey) -> Result<&mut AppRow, ReadError> {
-        if !self.apps.contains_key(app) {
-            let row = match self.shard.app_rows.get(app) {
-                Some(row) => *row,
-                None => self
-                    .shard
-                    .open
-                    .database
-                    .row(Family::Apps, key::app(app), &ReadOptions::default(), AppRow::decode)?
-                    .unwrap_or_default(),
-            };
-            self.apps.insert(app.clone(), row);
-        }
-        Ok(self.apps.entry(app.clone()).or_default())
+        let slot = match self.apps.entry(app.clone()) {
+            btree_map::Entry::Occupied(slot) => return Ok(slot.into_mut()),
+            btree_map::Entry::Vacant(slot) => slot,
+        };
+        let row = match self.shard.app_rows.get(app) {
+            Some(row) => *row,
+            None => self
+                .shard
+                .open
+                .database
+                .row(Family::Apps, key::app(app), &ReadOptions::default(), AppRow::decode)?
+                .unwrap_or_default(),
+        };
+        Ok(slot.insert(row))
     }
 
     /// The last gap of the source that begins at or before the given one.

@@ -1,7 +1,8 @@
 //! Folded tenants that the writer keeps decoded between batches: the least recently used go first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::VecDeque;
 
+use foldhash::{HashMap, HashMapExt};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::state::Installation;
 use ledger_record::rows::TenantRow;
@@ -10,7 +11,8 @@ use ledger_record::rows::TenantRow;
 #[derive(Debug)]
 pub(crate) struct TenantCache {
     rows: HashMap<ClientKey, Cached>,
-    by_use: BTreeMap<u64, ClientKey>,
+    /// Every use, oldest first. Of a row only its last one counts: the others are passed over.
+    by_use: VecDeque<(u64, ClientKey)>,
     uses: u64,
     bytes: usize,
     limit_bytes: usize,
@@ -25,13 +27,12 @@ struct Cached {
 
 impl TenantCache {
     pub(crate) fn new(limit_bytes: usize) -> Self {
-        Self { rows: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0, limit_bytes }
+        Self { rows: HashMap::new(), by_use: VecDeque::new(), uses: 0, bytes: 0, limit_bytes }
     }
 
     /// Takes a row out, to be changed; [`Self::put`] brings it back.
     pub(crate) fn take(&mut self, client: &ClientKey) -> Option<(TenantRow, usize)> {
         let cached = self.rows.remove(client)?;
-        self.by_use.remove(&cached.used);
         self.bytes -= cost(&cached.row, cached.bytes);
         Some((cached.row, cached.bytes))
     }
@@ -46,15 +47,26 @@ impl TenantCache {
         self.take(&client);
         self.uses += 1;
         self.bytes += cost(&row, stored_bytes);
-        self.by_use.insert(self.uses, client.clone());
+        self.by_use.push_back((self.uses, client.clone()));
         self.rows.insert(client, Cached { row, bytes: stored_bytes, used: self.uses });
         while self.bytes > self.limit_bytes {
-            let Some((_, oldest)) = self.by_use.pop_first() else { return };
-            if let Some(cached) = self.rows.remove(&oldest) {
-                self.bytes -= cost(&cached.row, cached.bytes);
+            let Some((used, client)) = self.by_use.pop_front() else { return };
+            if is_last_use(&self.rows, &client, used) {
+                self.take(&client);
             }
         }
+        if self.by_use.len() > 2 * self.rows.len() + USES_AT_LEAST {
+            let rows = &self.rows;
+            self.by_use.retain(|(used, client)| is_last_use(rows, client, *used));
+        }
     }
+}
+
+/// Below so many it is not worth the while to clear out old uses.
+const USES_AT_LEAST: usize = 64;
+
+fn is_last_use(rows: &HashMap<ClientKey, Cached>, client: &ClientKey, used: u64) -> bool {
+    rows.get(client).is_some_and(|cached| cached.used == used)
 }
 
 /// About what a row takes when decoded: its map, the states beside it, and on the heap beside those about
@@ -95,5 +107,17 @@ mod tests {
         assert!(cache.rows.is_empty());
         assert_eq!(cache.bytes, 0);
         assert!(cache.by_use.is_empty());
+    }
+
+    #[test]
+    fn remembers_about_as_many_uses_as_it_has_rows() {
+        let mut cache = TenantCache::new(1 << 20);
+        for _ in 0..1000 {
+            for name in ["a", "b"] {
+                cache.put(client(name), row(1), 100);
+            }
+        }
+        assert!(cache.by_use.len() <= 4 + USES_AT_LEAST + 1, "{}", cache.by_use.len());
+        assert!(["a", "b"].iter().all(|name| cache.peek(&client(name)).is_some()));
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use ledger_core::ids::AppKey;
 use ledger_core::timeline::AppTimelines;
-use ledger_record::key::index::index_keys;
+use ledger_record::key::index::{index_keys, listed};
 use ledger_record::key::{self, Family, LogKey};
 use ledger_record::record::{LoggedEvent, Stream};
 use ledger_record::rows::{AppRow, TenantRow};
@@ -139,7 +139,7 @@ impl<'a> Builder<'a> {
         let (Some(Stream::Tenant(client)), Some(row)) = (stream, row) else { return Ok(()) };
         self.note_installations(&row);
         self.put(Family::Tenants, key::tenant(&client).to_vec(), row.encode())?;
-        for index_key in index_keys(&client, &row.tenant) {
+        for index_key in index_keys(&client, &listed(&row.tenant)) {
             self.put(Family::Index, index_key, Vec::new())?;
         }
         self.report.tenants += 1;

@@ -14,7 +14,7 @@ use ledger_record::rows::{AppRow, ShardHead, SourcePosition};
 use rocksdb::ReadOptions;
 
 use crate::ShardId;
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchSize};
 use crate::cache::TenantCache;
 use crate::database::Database;
 use crate::error::{OpenError, Poison, ReadError, StorageError};
@@ -31,6 +31,7 @@ pub struct Shard {
     pub(crate) timelines: AppTimelines,
     pub(crate) app_rows: BTreeMap<AppKey, AppRow>,
     pub(crate) tenants: TenantCache,
+    pub(crate) last_batch: BatchSize,
 }
 
 impl Shard {
@@ -45,6 +46,7 @@ impl Shard {
             timelines,
             app_rows: BTreeMap::new(),
             tenants: TenantCache::new(resources.limits().tenant_cache_bytes),
+            last_batch: BatchSize::default(),
         })
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Resources {
     cache: Cache,
     memtables: WriteBufferManager,
     env: Env,
+    /// What the options of every column family begin with.
+    sorted_batches: Options,
 }
 
 impl std::fmt::Debug for Resources {
@@ -52,7 +54,8 @@ impl Resources {
         let jobs = i32::try_from(options.background_jobs.max(1)).unwrap_or(i32::MAX);
         env.set_low_priority_background_threads(jobs);
         env.set_high_priority_background_threads(1);
-        Ok(Self { options, cache, memtables, env })
+        let sorted_batches = Options::default().get_options_from_string(NEXT_TO_THE_LAST)?;
+        Ok(Self { options, cache, memtables, env, sorted_batches })
     }
 
     pub(crate) fn limits(&self) -> &StoreOptions {
@@ -96,7 +99,7 @@ impl Resources {
 
     /// Options of a column family.
     pub(crate) fn family(&self, family: Family) -> Options {
-        let mut options = Options::default();
+        let mut options = self.sorted_batches.clone();
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(&self.cache);
         table.set_cache_index_and_filter_blocks(true);
@@ -138,6 +141,10 @@ impl Resources {
     }
 }
 
+/// Batches are sorted, so each key is looked for from the one before on: one hint for each memtable. (What a
+/// write can ask for, `memtable_insert_hint_per_batch`, counts only for writers that share a memtable.)
+const NEXT_TO_THE_LAST: &str = "memtable_insert_with_hint_prefix_extractor=rocksdb.CappedPrefix.0";
+
 const BLOOM_BITS: f64 = 10.0;
 
 fn expect_absent_keys(options: &mut Options, table: &mut BlockBasedOptions) {
@@ -160,8 +167,6 @@ fn block_bytes(family: Family) -> usize {
 pub(crate) fn durable() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.set_sync(true);
-    // Batches are sorted, so each key goes in next to the one before.
-    options.set_memtable_insert_hint_per_batch(true);
     options
 }
 
@@ -169,7 +174,6 @@ pub(crate) fn durable() -> WriteOptions {
 pub(crate) fn unlogged() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.disable_wal(true);
-    options.set_memtable_insert_hint_per_batch(true);
     options
 }
 

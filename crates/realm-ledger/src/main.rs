@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Folding and encoding make many small values: with the system's allocator they cost a fifth more.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     realm_ledger::run(std::env::args_os(), &mut realm_ledger::Surroundings::of_process()).into()
 }

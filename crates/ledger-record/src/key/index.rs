@@ -216,57 +216,83 @@ pub fn app_prefix(app: &AppKey) -> Vec<u8> {
     ended_parts(APP, &[app.as_str()])
 }
 
+/// What the index has of one installation: its entries, without the names in their keys. As long as this
+/// stays the same, so do they; told without making a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    pinned: Option<Realm>,
+    /// Where the product is, of one that is installed and pinned.
+    product: Option<Realm>,
+    own_drift: bool,
+    split_brain: bool,
+    window_end: Option<Timestamp>,
+    anomalous: bool,
+}
+
+impl Listed {
+    /// Of an installation of a tenant whose product is in that realm.
+    #[must_use]
+    pub fn of(installation: &Installation, product: Option<Realm>) -> Self {
+        let pinned = installation.pinned_realm();
+        let installed = pinned.filter(|_| installation.status == Status::Installed);
+        let elsewhere = |realm: Option<Realm>| installed.is_some() && realm.is_some() && realm != installed;
+        let own = installation.own_descriptor.as_ref().map(|own| &own.descriptor);
+        let window = installation.window.filter(|_| installation.status == Status::Uninstalled);
+        Self {
+            pinned,
+            product: installed.and(product),
+            own_drift: elsewhere(aligned(product, own)),
+            split_brain: elsewhere(installation.data_realm),
+            window_end: window.map(|window| window.end.unwrap_or(Timestamp::MAX)),
+            anomalous: installation.anomalies.count() > 0,
+        }
+    }
+
+    fn push_keys(&self, client: &ClientKey, app: &AppKey, keys: &mut Vec<Vec<u8>>) {
+        let (client, app) = (client.as_str(), app.as_str());
+        if let Some(realm) = self.pinned {
+            keys.push(parts(REALM, &[realm.as_str(), client, app]));
+        }
+        if let (Some(pinned), Some(product)) = (self.pinned, self.product) {
+            keys.push(parts(ALIGNMENT, &[app, pinned.as_str(), product.as_str(), client]));
+        }
+        if self.own_drift {
+            keys.push(parts(OWN_DRIFT, &[client, app]));
+        }
+        if self.split_brain {
+            keys.push(parts(SPLIT_BRAIN, &[client, app]));
+        }
+        if let Some(end) = self.window_end {
+            let mut key = windows_from(end);
+            push_parts(&mut key, &[client, app]);
+            keys.push(key);
+        }
+        if self.anomalous {
+            keys.push(parts(ANOMALOUS, &[client, app]));
+        }
+        keys.push(parts(APP, &[app, client]));
+    }
+}
+
+/// What the index has of a tenant, by app.
+#[must_use]
+pub fn listed(tenant: &Tenant) -> Vec<(AppKey, Listed)> {
+    let listed = |(app, installation): (&AppKey, &Installation)| {
+        (app.clone(), Listed::of(installation, tenant.product_realm))
+    };
+    tenant.installations.iter().map(listed).collect()
+}
+
 /// All index keys of a tenant, in byte order: what must be in `index`, and nothing else, as long as the
 /// tenant is as it is. The difference between two states of a tenant is what a write has to change.
 #[must_use]
-pub fn index_keys(client: &ClientKey, tenant: &Tenant) -> Vec<Vec<u8>> {
-    let mut keys = Vec::with_capacity(tenant.installations.len() * 3);
-    for (app, installation) in &tenant.installations {
-        push_installation(&mut keys, client, app, tenant.product_realm, installation);
+pub fn index_keys(client: &ClientKey, listed: &[(AppKey, Listed)]) -> Vec<Vec<u8>> {
+    let mut keys = Vec::with_capacity(listed.len() * 3);
+    for (app, listed) in listed {
+        listed.push_keys(client, app, &mut keys);
     }
     keys.sort_unstable();
     keys
-}
-
-fn push_installation(
-    keys: &mut Vec<Vec<u8>>,
-    client: &ClientKey,
-    app: &AppKey,
-    product: Option<Realm>,
-    installation: &Installation,
-) {
-    let (client_text, app_text) = (client.as_str(), app.as_str());
-    let pinned = installation.pin.map(|pin| pin.realm);
-    if let Some(realm) = pinned {
-        keys.push(parts(REALM, &[realm.as_str(), client_text, app_text]));
-    }
-    match (installation.status, pinned) {
-        (Status::Installed, Some(pinned)) => {
-            if let Some(product) = product {
-                let class = [app_text, pinned.as_str(), product.as_str(), client_text];
-                keys.push(parts(ALIGNMENT, &class));
-            }
-            let own = installation.own_descriptor.as_ref().map(|own| &own.descriptor);
-            if aligned(product, own).is_some_and(|aligned| aligned != pinned) {
-                keys.push(parts(OWN_DRIFT, &[client_text, app_text]));
-            }
-            if installation.data_realm.is_some_and(|data| data != pinned) {
-                keys.push(parts(SPLIT_BRAIN, &[client_text, app_text]));
-            }
-        }
-        (Status::Uninstalled, _) => {
-            if let Some(window) = installation.window {
-                let mut key = windows_from(window.end.unwrap_or(Timestamp::MAX));
-                push_parts(&mut key, &[client_text, app_text]);
-                keys.push(key);
-            }
-        }
-        (Status::None, _) | (Status::Installed, None) => {}
-    }
-    if installation.anomalies.count() > 0 {
-        keys.push(parts(ANOMALOUS, &[client_text, app_text]));
-    }
-    keys.push(parts(APP, &[app_text, client_text]));
 }
 
 fn parts(family: u8, parts: &[&str]) -> Vec<u8> {

@@ -40,7 +40,7 @@ pub mod side;
 
 use ledger_core::ids::{AppKey, ClientKey, InvalidKey};
 
-pub use index::{IndexEntry, index_keys};
+pub use index::{IndexEntry, Listed, index_keys, listed};
 pub use log::LogKey;
 pub use meta::MetaKey;
 pub use side::{CorrectionKey, DuplicateKey, GapKey};

@@ -100,7 +100,7 @@ impl Batch<'_> {
         if !concerns(late, &row.tenant) {
             return Ok(());
         }
-        let mut touched = Touched::of_stored(&client, row, stored_bytes);
+        let mut touched = Touched::of_stored(row, stored_bytes);
         self.refold(&client, &mut touched, late)?;
         touched.forget_history();
         if touched.is_changed() {

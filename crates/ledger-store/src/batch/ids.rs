@@ -1,7 +1,6 @@
 //! Repeats (rules 2.3): an event whose id its tenant or its app had before.
 
 use ledger_core::event::Event;
-use ledger_core::ids::EventId;
 use ledger_record::key::{self, DuplicateKey, Family};
 use ledger_record::record::{LoggedEvent, Stream};
 use ledger_record::rejection::{Reason, Rejection};
@@ -19,14 +18,13 @@ pub(super) struct Original {
 }
 
 impl Batch<'_> {
-    /// The record of the stream with an event id, stored or in this batch.
+    /// The record of the stream with an event id, under its key in `ids`, stored or in this batch.
     pub(super) fn find_original(
         &mut self,
         stream: &Stream,
-        id: &EventId,
+        id_key: &[u8],
     ) -> Result<Option<Original>, ReadError> {
-        let id_key = key::log::id(stream, id);
-        if let Some(pending) = self.ids.get(&id_key).and_then(|index| self.records.get(*index)) {
+        if let Some(pending) = self.ids.get(id_key).and_then(|index| self.records.get(*index)) {
             let logged = decode::event_of(stream, &pending.key, &pending.value)?;
             return Ok(Some(Original { seq: pending.seq, logged }));
         }
@@ -38,8 +36,8 @@ impl Batch<'_> {
             }
         }
         let options = ReadOptions::default();
-        let Some(reference) = database.get(Family::Ids, &id_key, &options)? else { return Ok(None) };
-        let seq = key::parse_u64(&reference).map_err(|error| damaged(Family::Ids, &id_key, error))?;
+        let Some(reference) = database.get(Family::Ids, id_key, &options)? else { return Ok(None) };
+        let seq = key::parse_u64(&reference).map_err(|error| damaged(Family::Ids, id_key, error))?;
         let at = key::log::log(stream, seq);
         let value = database
             .get(Family::Log, &at, &options)?

@@ -1,11 +1,10 @@
 //! The tenants that a batch touches: taken out of the cache or the store, changed, put back by the commit.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 
-use ledger_core::ids::ClientKey;
-use ledger_record::key::index::index_keys;
-use ledger_record::key::{self, Family};
+use foldhash::{HashMap, HashMapExt};
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_record::key::{self, Family, Listed, listed};
 use ledger_record::record::Stream;
 use ledger_record::rows::TenantRow;
 use rocksdb::ReadOptions;
@@ -25,8 +24,8 @@ pub(super) struct Touched {
     pub(super) row: TenantRow,
     /// Bytes of the stored row; 0 when nothing is stored.
     pub(super) stored_bytes: usize,
-    /// Its index keys as they are stored.
-    pub(super) stored_index: Vec<Vec<u8>>,
+    /// What the index has of it, as it is stored.
+    pub(super) stored_listed: Vec<(AppKey, Listed)>,
     /// Its new records.
     pub(super) pending: Vec<usize>,
     /// The row has changed without a new record: a late app-level event.
@@ -36,16 +35,16 @@ pub(super) struct Touched {
 }
 
 impl Touched {
-    pub(super) fn of_stored(client: &ClientKey, row: TenantRow, stored_bytes: usize) -> Self {
-        let stored_index = index_keys(client, &row.tenant);
-        Self { row, stored_bytes, stored_index, pending: Vec::new(), corrected: false, history: None }
+    pub(super) fn of_stored(row: TenantRow, stored_bytes: usize) -> Self {
+        let stored_listed = listed(&row.tenant);
+        Self { row, stored_bytes, stored_listed, pending: Vec::new(), corrected: false, history: None }
     }
 
     fn unknown() -> Self {
         Self {
             row: TenantRow::default(),
             stored_bytes: 0,
-            stored_index: Vec::new(),
+            stored_listed: Vec::new(),
             pending: Vec::new(),
             corrected: false,
             history: None,
@@ -78,6 +77,10 @@ impl Touched {
         Ok(self.history.as_deref().unwrap_or_default())
     }
 
+    pub(super) fn keeps_history(&self) -> bool {
+        self.history.is_some()
+    }
+
     pub(super) fn forget_history(&mut self) {
         self.history = None;
     }
@@ -101,7 +104,7 @@ fn stored_events(stream: &Stream, database: &Database) -> Result<Vec<HistoryEven
 }
 
 /// The tenants of a batch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Touches {
     by_client: HashMap<ClientKey, Touched>,
     /// Events in all histories that are kept, as of the last count.
@@ -109,6 +112,16 @@ pub(super) struct Touches {
 }
 
 impl Touches {
+    /// For about so many.
+    pub(super) fn with_capacity(tenants: usize) -> Self {
+        Self { by_client: HashMap::with_capacity(tenants), with_history: Vec::new() }
+    }
+
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.by_client.len()
+    }
+
     /// The tenant, as the batch has it so far.
     pub(super) fn load(
         &mut self,
@@ -120,9 +133,9 @@ impl Touches {
             Slot::Occupied(slot) => Ok(slot.into_mut()),
             Slot::Vacant(slot) => {
                 let touched = match cache.take(client) {
-                    Some((row, stored_bytes)) => Touched::of_stored(client, row, stored_bytes),
+                    Some((row, stored_bytes)) => Touched::of_stored(row, stored_bytes),
                     None => match stored_row(client, database)? {
-                        Some((row, stored_bytes)) => Touched::of_stored(client, row, stored_bytes),
+                        Some((row, stored_bytes)) => Touched::of_stored(row, stored_bytes),
                         None => Touched::unknown(),
                     },
                 };

@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use ledger_record::key::index::index_keys;
+use ledger_record::key::index::{index_keys, listed};
 use ledger_record::key::{self, Family, MetaKey};
 use rocksdb::WriteBatch;
 
-use super::{Batch, Committed};
+use super::{Batch, BatchSize, Committed};
 use crate::error::{AppendError, StorageError};
 use crate::options::APP_ROWS_KEPT;
 use crate::tuning;
@@ -80,8 +80,11 @@ impl Batch<'_> {
             touched.row.encode_into(&mut value);
             touched.stored_bytes = value.len();
             write.put_cf(tenants, key::tenant(client), &value);
-            let stored = std::mem::take(&mut touched.stored_index);
-            diff(stored, index_keys(client, &touched.row.tenant), &mut index);
+            let listed = listed(&touched.row.tenant);
+            if listed != touched.stored_listed {
+                let stored = index_keys(client, &touched.stored_listed);
+                diff(stored, index_keys(client, &listed), &mut index);
+            }
         }
         index.sort_unstable();
         let family = database.family(Family::Index)?;
@@ -132,6 +135,7 @@ impl Batch<'_> {
     /// What was written becomes what the next batch begins with.
     fn hand_over(self) {
         let shard = self.shard;
+        shard.last_batch = BatchSize { records: self.records.len(), tenants: self.tenants.len() };
         shard.head = self.next;
         if let Some(timelines) = self.timelines {
             shard.timelines = timelines;

@@ -112,7 +112,7 @@ fn prefixes_belong_to_one_list() {
 fn entries_of(product: Option<Realm>, installation: Installation) -> Vec<IndexEntry> {
     let tenant =
         Tenant { product_realm: product, installations: [(app(), installation)].into(), ..Tenant::default() };
-    let keys = index_keys(&client(), &tenant);
+    let keys = index_keys(&client(), &listed(&tenant));
     assert!(keys.is_sorted());
     keys.iter().map(|key| IndexEntry::decode(key).unwrap()).collect()
 }
