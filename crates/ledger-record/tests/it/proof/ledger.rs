@@ -211,7 +211,7 @@ impl Ledger {
         self.tenants.insert(client, (tenant, history));
     }
 
-    fn event(&self, day: i64, body: Body) -> Event {
+    pub(crate) fn event(&self, day: i64, body: Body) -> Event {
         let id = EventId::new(format!("event-{}", self.size())).unwrap();
         let actor = Some("jane@example.com".to_owned());
         Event { id, time: Timestamp::from_millis(START - 30 * DAY + day * DAY), actor, reason: None, body }
