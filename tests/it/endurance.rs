@@ -85,17 +85,17 @@ fn fifty_kills_leave_no_trace() {
     assert!(!refused.contains("\"level\":\"ERROR\""), "{refused}");
 }
 
-/// Kills at random moments; in between a second process comes and goes, and the broker twice. How the second
-/// one ends is not looked at: it has ended with 1 while the broker crashed, and what is compared are the bytes.
+/// Kills at random moments; in between a second process comes and goes in good order, and the broker twice.
 fn disturb(broker: &mut Broker, first: &Setup, scratch: &Path) {
     let mut chance = Chance::new(1);
     let second = Setup { instance: "second".to_owned(), data_dir: scratch.join("second"), ..first.clone() };
+    let second_log = scratch.join("second.log");
     let mut other: Option<Server> = None;
     for kill in 0..KILLS {
         let mut server = Server::launch(first, &scratch.join("first.log"));
         match kill % 10 {
-            3 => other = Some(Server::start(&second, &scratch.join("second.log"))),
-            6 => drop(other.take().map(|mut other| other.process.terminate(PATIENCE))),
+            3 => other = Some(Server::start(&second, &second_log)),
+            6 => drop(other.take().map(|other| end_in_order(other, &second_log))),
             _ => {}
         }
         if kill == 17 || kill == 34 {
@@ -105,6 +105,14 @@ fn disturb(broker: &mut Broker, first: &Setup, scratch: &Path) {
         thread::sleep(Duration::from_millis(500 + chance.below(1_200)));
         server.process.kill();
     }
+}
+
+/// It has drained, whatever happened to its broker and its neighbour meanwhile.
+fn end_in_order(mut server: Server, log: &Path) {
+    let ended_before = server.process.ended();
+    let status = ended_before.unwrap_or_else(|| server.process.terminate(PATIENCE));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(status.success(), "{status}, by itself: {}\n{log}", ended_before.is_some());
 }
 
 /// Reads to the end of every partition, then drains.

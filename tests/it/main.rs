@@ -6,10 +6,12 @@
 )]
 
 mod endurance;
+mod fenced;
 mod halts;
 mod import;
 mod ingest;
 mod kafka_broker;
+mod program;
 mod scenarios;
 mod secrets;
 mod tidy;

@@ -50,12 +50,17 @@ impl Process {
     /// SIGTERM, then waits; a process that does not end in time fails the test.
     pub fn terminate(&mut self, within: Duration) -> ExitStatus {
         self.signal("TERM");
+        self.wait(within)
+    }
+
+    /// How it ends; a process that does not in time fails the test.
+    pub fn wait(&mut self, within: Duration) -> ExitStatus {
         let deadline = Instant::now() + within;
         loop {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "process {} still runs {within:?} after SIGTERM", self.id());
+            assert!(Instant::now() < deadline, "process {} still runs after {within:?}", self.id());
             thread::sleep(Duration::from_millis(10));
         }
     }

@@ -46,8 +46,9 @@ pub fn program() -> PathBuf {
 impl Server {
     /// Starts the program; its log goes to a file, to which every start appends.
     pub fn start(setup: &Setup, log: &Path) -> Self {
+        let said_before = std::fs::metadata(log).map_or(0, |log| log.len());
         let mut server = Self::launch(setup, log);
-        server.wait_until_listening(log);
+        server.wait_until_listening(log, said_before);
         server
     }
 
@@ -58,10 +59,13 @@ impl Server {
         Self { process, url: String::new() }
     }
 
-    fn wait_until_listening(&mut self, log: &Path) {
+    fn wait_until_listening(&mut self, log: &Path, said_before: u64) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let lines = std::fs::read_to_string(log).unwrap_or_default();
+            let bytes = std::fs::read(log).unwrap_or_default();
+            let lines = String::from_utf8_lossy(
+                bytes.get(usize::try_from(said_before).expect("a small file")..).unwrap_or_default(),
+            );
             let ready = lines.lines().rev().find(|line| line.contains("\"ready\""));
             let ready = ready.and_then(|line| serde_json::from_str::<Value>(line).ok());
             if let Some(url) = ready.as_ref().and_then(|line| line["url"].as_str()) {

@@ -90,6 +90,8 @@ pub enum ImportError {
     CutOff {
         /// The line, from 1.
         line: u64,
+        /// What became of the lines before it: they are imported.
+        before: ImportReport,
     },
     /// The data directory is spread over another number of partitions.
     #[error("the data directory has {recorded} partitions of {topic}, not {asked}; leave --partitions away")]
@@ -216,8 +218,9 @@ impl<'a> Importing<'a> {
     fn take(&mut self, line: Line) -> Result<Option<ImportError>, ImportError> {
         let number = self.report.lines + 1;
         if !line.ended && serde_json::from_slice::<serde::de::IgnoredAny>(&line.text).is_err() {
+            self.refuse_shorter()?;
             self.write()?;
-            return Ok(Some(ImportError::CutOff { line: number }));
+            return Ok(Some(ImportError::CutOff { line: number, before: self.report }));
         }
         self.report.lines = number;
         self.sha256.update(&line.text);
@@ -292,12 +295,18 @@ impl<'a> Importing<'a> {
     }
 
     fn finish(mut self) -> Result<ImportReport, ImportError> {
+        self.refuse_shorter()?;
+        self.write()?;
+        Ok(self.report)
+    }
+
+    /// A file that ends before the highest place was not proved to be the same.
+    fn refuse_shorter(&self) -> Result<(), ImportError> {
         if self.report.lines < self.furthest {
             let name = self.options.source.clone();
             return Err(ImportError::Shorter { name, lines: self.furthest, found: self.report.lines });
         }
-        self.write()?;
-        Ok(self.report)
+        Ok(())
     }
 }
 

@@ -98,6 +98,8 @@ impl Phase {
 pub struct Freshness {
     /// How far it is.
     pub phase: Phase,
+    /// This process feeds it, or fed it when it stopped: what is recorded is its to publish.
+    pub is_ours: bool,
     /// The next offset to read from the source.
     pub next_offset: Option<u64>,
     /// The end of the source, as last told.
@@ -146,6 +148,7 @@ impl Default for ShardStatus {
         Self {
             now: Mutex::new(Freshness {
                 phase: Phase::Idle,
+                is_ours: false,
                 next_offset: None,
                 end_offset: None,
                 lag_events: None,

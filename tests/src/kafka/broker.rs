@@ -82,6 +82,11 @@ impl Broker {
         self.process.take().expect("the broker runs").kill();
     }
 
+    /// Stops in the middle of everything: connections stay, answers do not come. Dropped, it is killed.
+    pub fn freeze(&mut self) {
+        self.process.as_ref().expect("the broker runs").signal("STOP");
+    }
+
     /// Starts again after [`Broker::stop`] or [`Broker::kill`], on the same port and data.
     pub fn restart(&mut self) {
         assert!(self.process.is_none(), "the broker still runs");

@@ -3,7 +3,8 @@
 //! A pure decision over what the shard remembers and what the broker tells. Anything that would pass over
 //! a message unseen stops the shard with the range that is affected; nothing is reset by itself.
 
-use ledger_store::Halted;
+use ledger_store::{Halted, ShardId};
+use rdkafka::error::KafkaError;
 
 /// What a broker tells of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +163,16 @@ pub enum Halt {
 }
 
 impl Halt {
+    /// The data directory failed.
+    pub(super) fn store(error: &dyn std::error::Error) -> Self {
+        Self::Store { error: error.to_string() }
+    }
+
+    /// The broker failed, in a way that does not pass.
+    pub(super) fn refused(id: &ShardId, error: &KafkaError) -> Self {
+        Self::Refused { topic: id.topic.clone(), partition: id.partition, error: error.to_string() }
+    }
+
     /// The stable code, for alerts.
     pub fn code(&self) -> &'static str {
         match self {

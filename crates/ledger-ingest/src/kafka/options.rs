@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+/// How long brokers may take to do what someone waits for: make a topic, acknowledge messages.
+pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Where the events come from, and how they are taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaOptions {

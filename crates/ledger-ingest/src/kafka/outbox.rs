@@ -90,6 +90,11 @@ impl Outbox {
         if waiting > 0 { Err(SendError::TimedOut { waiting, waited: timeout }) } else { Ok(()) }
     }
 
+    /// Why it will never send again, if so.
+    pub(super) fn fatal_error(&self) -> Option<String> {
+        self.producer.client().fatal_error().map(|(_, reason)| reason)
+    }
+
     /// How many partitions a topic has.
     pub(super) fn partitions(&self, topic: &str, timeout: Duration) -> Result<u32, KafkaError> {
         super::topic::partitions(self.producer.client(), topic, timeout)

@@ -21,11 +21,11 @@ use ledger_core::tenant::Change;
 use ledger_record::json::notice;
 use ledger_record::record::{Content, Record};
 use ledger_record::rejection::{Refused, RefusedBody};
-use ledger_store::{Catalog, Phase, ReadError, Reader, Served, ShardId, StorageError};
+use ledger_store::{Catalog, ReadError, Reader, Served, ShardId, StorageError};
 use rdkafka::error::KafkaError;
 use tracing::{debug, error, warn};
 
-use super::options::KafkaOptions;
+use super::options::{BROKER_TIMEOUT, KafkaOptions};
 use super::outbox::{Outbox, Outgoing, SendError};
 
 /// Most records of a shard between two acknowledgements.
@@ -36,9 +36,6 @@ const IDLE: Duration = Duration::from_millis(20);
 
 /// How long it rests after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
-
-/// How long brokers may take to acknowledge.
-const ACKNOWLEDGE: Duration = Duration::from_secs(30);
 
 /// Publishes what the catalog's shards record, until stopped.
 #[derive(Debug)]
@@ -98,6 +95,7 @@ impl Publishing {
                 Ok(0) => thread::sleep(IDLE),
                 Ok(records) => debug!(records, "published"),
                 Err(failed) => {
+                    self.replace_dead_client();
                     metrics::counter!(crate::metric::PUBLISH_FAILED).increment(1);
                     warn!(error = %failed, "publishing failed, trying again");
                     if last {
@@ -109,13 +107,12 @@ impl Publishing {
         }
     }
 
-    /// One step of every shard that this process feeds. Answers how many records it passed.
+    /// One step of every shard that is this process's. Answers how many records it passed.
     fn round(&mut self) -> Result<usize, PublishError> {
         let mut passed = Vec::new();
         for (id, Served { reader, status }) in self.catalog.all() {
-            let phase = status.freshness().phase;
-            // An idle shard is someone else's to publish, or was never fed in this process.
-            if phase == Phase::Idle && !self.stop.load(Ordering::Acquire) {
+            // What was never fed here, or was given up since, is someone else's to publish.
+            if !status.freshness().is_ours {
                 continue;
             }
             let cursor = reader.publisher_cursor();
@@ -128,13 +125,25 @@ impl Publishing {
         if passed.is_empty() {
             return Ok(0);
         }
-        self.outbox.settle(ACKNOWLEDGE)?;
+        self.outbox.settle(BROKER_TIMEOUT)?;
         let mut records = 0;
         for (cursor, from, next) in passed {
             cursor.set(next)?;
             records += usize::try_from(next - from).unwrap_or(usize::MAX);
         }
         Ok(records)
+    }
+
+    /// A producer that failed for good never sends again; what it did not send is still in the log.
+    fn replace_dead_client(&mut self) {
+        let Some(reason) = self.outbox.fatal_error() else { return };
+        match Outbox::new(&self.options) {
+            Ok(outbox) => {
+                warn!(reason, "the publishing client ended, going on with a new one");
+                self.outbox = outbox;
+            }
+            Err(failed) => error!(reason, error = %failed, "no new publishing client"),
+        }
     }
 
     fn publish(&mut self, id: &ShardId, reader: &Reader, from: u64) -> Result<u64, PublishError> {

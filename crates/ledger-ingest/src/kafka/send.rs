@@ -3,20 +3,15 @@
 //! What is sent has been read and checked by the same decoder that ingestion uses, so a mistake is told to
 //! the sender and not to the dead-letter topic.
 
-use std::time::Duration;
-
 use ledger_core::event::Event;
 use ledger_record::rejection::Rejection;
 use rdkafka::error::KafkaError;
 
-use super::options::KafkaOptions;
+use super::options::{BROKER_TIMEOUT, KafkaOptions};
 use super::outbox::{Outbox, Outgoing, SendError};
 use crate::decode::{self, Message};
 use crate::partitioner::partition_of;
 use crate::redact;
-
-/// How long brokers may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many messages are under way before their acknowledgements are waited for.
 const UNDER_WAY: u64 = 10_000;
@@ -60,7 +55,7 @@ impl Sender {
         let topic = options.topics.first().cloned().unwrap_or_default();
         let of_topic = |error| PublishError::Topic { topic: topic.clone(), error };
         let outbox = Outbox::new(options).map_err(of_topic)?;
-        let partitions = outbox.partitions(&topic, TIMEOUT).map_err(of_topic)?;
+        let partitions = outbox.partitions(&topic, BROKER_TIMEOUT).map_err(of_topic)?;
         Ok(Self { outbox, topic, partitions, under_way: 0 })
     }
 
@@ -82,7 +77,7 @@ impl Sender {
     /// Waits until everything sent is acknowledged.
     pub fn settle(&mut self) -> Result<(), PublishError> {
         self.under_way = 0;
-        Ok(self.outbox.settle(TIMEOUT)?)
+        Ok(self.outbox.settle(BROKER_TIMEOUT)?)
     }
 
     fn place(&mut self, event: &Event, value: &[u8]) -> Result<u32, PublishError> {

@@ -13,10 +13,8 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::options::KafkaOptions;
+use super::options::{BROKER_TIMEOUT, KafkaOptions};
 use super::topic;
-
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A topic as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +121,7 @@ fn partitions(
     let mut tries = if just_created { 50 } else { 1 };
     loop {
         tries -= 1;
-        match topic::partitions(admin.inner(), name, TIMEOUT) {
+        match topic::partitions(admin.inner(), name, BROKER_TIMEOUT) {
             Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) if tries > 0 => {
                 std::thread::sleep(Duration::from_millis(100));
             }
@@ -133,5 +131,5 @@ fn partitions(
 }
 
 fn asking() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+    AdminOptions::new().request_timeout(Some(BROKER_TIMEOUT)).operation_timeout(Some(BROKER_TIMEOUT))
 }

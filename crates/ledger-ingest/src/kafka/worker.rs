@@ -30,7 +30,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 
 use super::continuity::Halt;
-use super::group::Membership;
+use super::membership::Membership;
 use crate::apply::Taken;
 use reader::Reader;
 use writer::Writer;

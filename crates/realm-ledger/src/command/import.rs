@@ -29,23 +29,27 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     let topic = topic.or_else(|| config.kafka.topics.first().cloned()).unwrap_or_default();
     let options = ImportOptions { source, topic, partitions, now: now() };
     let terminal = context.surroundings.messages_are_terminal;
-    let report = match input {
+    let taken = match input {
         Input::Standard => {
             let data = DataDir::open(&config.data_dir, config.store)?;
-            take(&data, &mut context.surroundings.input, &options, &progress(terminal, None))?
+            take(&data, &mut context.surroundings.input, &options, &progress(terminal, None))
         }
         Input::File(path) => {
             let unreadable = |source| Failure::new(Unreadable { path: path.clone(), source });
             let file = File::open(&path).map_err(unreadable)?;
             let length = file.metadata().map_err(unreadable)?.len();
             let data = DataDir::open(&config.data_dir, config.store)?;
-            take(&data, BufReader::new(file), &options, &progress(terminal, Some(length)))?
+            take(&data, BufReader::new(file), &options, &progress(terminal, Some(length)))
         }
     };
-    context.say(&summary(&report));
-    if report.applied.refused > 0 {
-        context.say("`realm-ledger quarantine list` says why lines were refused");
+    // What came before a line that is cut off is imported, and told as ever.
+    if let Ok(report) | Err(ImportError::CutOff { before: report, .. }) = &taken {
+        context.say(&summary(report));
+        if report.applied.refused > 0 {
+            context.say("`realm-ledger quarantine list` says why lines were refused");
+        }
     }
+    taken?;
     Ok(Exit::Done)
 }
 
@@ -54,7 +58,7 @@ fn take(
     input: impl BufRead,
     options: &ImportOptions,
     bar: &ProgressBar,
-) -> Result<ImportReport, Failure> {
+) -> Result<ImportReport, ImportError> {
     let result = import(data, input, options, &mut |lines, bytes| {
         // A redraw for every line would cost more than the line.
         if lines % 1000 == 0 {
@@ -62,7 +66,7 @@ fn take(
         }
     });
     bar.finish_and_clear();
-    Ok(result?)
+    result
 }
 
 fn progress(terminal: bool, length: Option<u64>) -> ProgressBar {

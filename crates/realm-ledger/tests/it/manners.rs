@@ -78,7 +78,13 @@ fn a_line_that_is_cut_off_is_not_taken_and_exit_1() {
     let said = Run { input: &input, ..Run::of(&line) }.said();
     assert_eq!(said.exit, Exit::Failed);
     assert!(said.messages.contains("line 11"), "{}", said.messages);
+    assert!(said.messages.contains("10 lines: 0 taken before, 10 events appended"), "{}", said.messages);
     assert_eq!(world.ask("log acme.atlassian.net").done().lines().count(), 4, "what was complete is kept");
+
+    let shorter = &input[..input.len() / 2];
+    let said = Run { input: shorter, ..Run::of(&line) }.said();
+    assert_eq!(said.exit, Exit::Failed);
+    assert!(said.messages.contains("but 10 were imported before"), "{}", said.messages);
 }
 
 #[test]

@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
 use ledger_store::Phase;
+use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
-use rdkafka::{Offset, TopicPartitionList};
 use tracing::{info, warn};
 
 use super::super::continuity::{Halt, Remembered, TopicFacts, Watermarks, start_at};
-use super::super::group::Membership;
+use super::super::membership::Membership;
+use super::super::shard::KafkaPartition as _;
 use super::super::{native, topic};
 use super::{Filled, GroupConsumer, Task, halt, lag};
 use crate::apply::{Raw, Taken};
@@ -185,8 +186,8 @@ impl Reader {
 
     fn cached_high(&self) -> Option<u64> {
         let topic = CString::new(self.task.id.topic.as_str()).ok()?;
-        let partition = i32::try_from(self.task.id.partition).ok()?;
-        native::cached_watermarks(self.consumer.client(), &topic, partition).map(|marks| marks.high)
+        native::cached_watermarks(self.consumer.client(), &topic, self.task.id.kafka_partition())
+            .map(|marks| marks.high)
     }
 
     /// Transport errors heal by themselves; errors about the data stop the shard, with the range if one is
@@ -217,26 +218,26 @@ impl Reader {
         if matches!(code, Code::AutoOffsetReset | Code::LogTruncation) {
             return Err(Halt::Diverged { topic, partition, next: self.next.unwrap_or(0) });
         }
-        Err(Halt::Refused { topic, partition, error: error.to_string() })
+        Err(Halt::refused(&self.task.id, error))
     }
 
     fn check(&self) -> Result<u64, Check> {
         let id = &self.task.id;
-        let partition = i32::try_from(id.partition).unwrap_or(i32::MAX);
         let facts =
             topic::facts(self.consumer.client(), &id.topic, ASK_TIMEOUT).map_err(Check::Unreachable)?;
-        let marks = self.consumer.fetch_watermarks(&id.topic, partition, ASK_TIMEOUT);
+        let marks = self.consumer.fetch_watermarks(&id.topic, id.kafka_partition(), ASK_TIMEOUT);
         let (low, high) = marks.map_err(Check::Unreachable)?;
         let at_least_zero = |offset: i64| u64::try_from(offset).unwrap_or(0);
         let marks = Watermarks { low: at_least_zero(low), high: at_least_zero(high) };
-        let store = |error: &dyn std::error::Error| Check::Halt(Halt::Store { error: error.to_string() });
-        let recorded = self.task.data.identity(&id.topic).map_err(|error| store(&error))?;
+        let recorded = self.task.data.identity(&id.topic);
+        let recorded = recorded.map_err(|error| Check::Halt(Halt::store(&error)))?;
         let recorded = recorded.map_or_else(|| facts.clone(), TopicFacts::from);
         let shard =
             Remembered { topic: &id.topic, partition: id.partition, next: self.next, facts: &recorded };
         let start = start_at(shard, &facts, marks, self.task.accept_incomplete_history);
         let start = start.map_err(Check::Halt)?;
-        self.task.data.bind(&id.topic, &facts.into()).map_err(|error| store(&error))?;
+        let bound = self.task.data.bind(&id.topic, &facts.into());
+        bound.map_err(|error| Check::Halt(Halt::store(&error)))?;
         self.task.status.update(|now| {
             let end = if self.eof_at_high == Some(marks.high) { self.next } else { Some(marks.high) };
             now.end_offset = end;
@@ -247,11 +248,10 @@ impl Reader {
 
     /// A committed offset ahead of ours means that this directory is older than something once durable.
     fn warn_of_newer_commit(&self, start: u64) {
-        let mut list = TopicPartitionList::new();
-        let partition = i32::try_from(self.task.id.partition).unwrap_or(i32::MAX);
-        list.add_partition(&self.task.id.topic, partition);
-        let Ok(committed) = self.consumer.committed_offsets(list, ASK_TIMEOUT) else { return };
-        let committed = committed.find_partition(&self.task.id.topic, partition).map(|found| found.offset());
+        let Ok(committed) = self.consumer.committed_offsets(self.task.id.alone(), ASK_TIMEOUT) else {
+            return;
+        };
+        let committed = committed.elements().first().map(TopicPartitionListElem::offset);
         if let Some(Offset::Offset(committed)) = committed
             && u64::try_from(committed).is_ok_and(|committed| committed > start)
         {
@@ -266,17 +266,10 @@ impl Reader {
     /// Seeks with the leader epoch of the last message, so that the broker compares histories, then resumes.
     fn seek_and_resume(&self, start: u64) -> Result<(), Halt> {
         let id = &self.task.id;
-        let partition = i32::try_from(id.partition).unwrap_or(i32::MAX);
-        let refused = |error: KafkaError| Halt::Refused {
-            topic: id.topic.clone(),
-            partition: id.partition,
-            error: error.to_string(),
-        };
-        let mut list = TopicPartitionList::new();
-        let offset = Offset::Offset(i64::try_from(start).unwrap_or(i64::MAX));
-        list.add_partition_offset(&id.topic, partition, offset).map_err(refused)?;
+        let refused = |error: KafkaError| Halt::refused(id, &error);
+        let mut list = id.alone_at(start).map_err(refused)?;
         if let (Some(epoch), Ok(topic)) = (self.leader_epoch, CString::new(id.topic.as_str())) {
-            native::set_leader_epoch(&mut list, &topic, partition, epoch);
+            native::set_leader_epoch(&mut list, &topic, id.kafka_partition(), epoch);
         }
         // A partition that was assigned this moment is not ready to be sought in.
         let until = Instant::now() + ASK_TIMEOUT;
@@ -295,9 +288,7 @@ impl Reader {
 
     /// Nothing more is fetched for a shard that has stopped.
     fn pause(&self) {
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&self.task.id.topic, i32::try_from(self.task.id.partition).unwrap_or(i32::MAX));
-        if let Err(error) = self.consumer.pause(&list) {
+        if let Err(error) = self.consumer.pause(&self.task.id.alone()) {
             warn!(shard = %self.task.id, %error, "the halted partition could not be paused");
         }
     }

@@ -28,7 +28,7 @@ impl Writer {
     pub(super) fn run(mut self, batches: &Receiver<Filled>) -> Shard {
         while let Ok(filled) = batches.recv() {
             if let Err(error) = self.write(filled) {
-                halt(&self.task, &Halt::Store { error: error.to_string() });
+                halt(&self.task, &Halt::store(&error));
                 self.stop.store(true, Ordering::Release);
                 break;
             }

@@ -1,0 +1,326 @@
+//! What this process holds of the group: shards, fed or not, and what happens when the group moves them.
+//!
+//! The context of the consumer: librdkafka calls it from within `poll`, on the group's thread.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use ledger_record::rows::SourcePosition;
+use ledger_store::{Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus};
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaRespErr;
+use tracing::{debug, error, info, warn};
+
+use super::client_log;
+use super::continuity::Halt;
+use super::options::KafkaOptions;
+use super::shard::{KafkaPartition as _, offset_of};
+use super::topic;
+use super::worker::{Durable, GroupConsumer, Task, Worker};
+
+/// How long the first look at the cluster may take; the group goes on waiting after that.
+pub(super) const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// What the group's callbacks need; the context of the consumer.
+pub(super) struct Membership {
+    data: Arc<DataDir>,
+    catalog: Arc<Catalog>,
+    options: KafkaOptions,
+    consumer: OnceLock<Weak<GroupConsumer>>,
+    held: Mutex<Held>,
+}
+
+/// The shards of this process, fed or not.
+#[derive(Default)]
+struct Held {
+    parked: BTreeMap<ShardId, Shard>,
+    workers: BTreeMap<ShardId, Worker>,
+    /// What is durable of each assigned partition, also while its worker is being stopped.
+    durable: BTreeMap<ShardId, Durable>,
+}
+
+impl std::fmt::Debug for Membership {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Membership").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl ClientContext for Membership {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client_log::tell(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client_log::tell_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn rebalance(&self, base: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let result = match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(base, list),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                if base.assignment_lost() {
+                    warn!(
+                        "this process was thrown out of the group; its partitions are someone else's by now"
+                    );
+                }
+                let revoked = ids(list);
+                self.give_up(Some(&revoked));
+                if !base.assignment_lost() {
+                    self.commit(base, CommitMode::Sync);
+                }
+                self.lock().durable.retain(|id, _| !revoked.contains(id));
+                base.incremental_unassign(list)
+            }
+            other => {
+                warn!(code = ?other, "rebalance failed; the group tries again");
+                self.give_up(None);
+                base.unassign()
+            }
+        };
+        if let Err(error) = result {
+            error!(%error, "rebalance could not be carried out");
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            debug!(%error, "offsets for lag tools were not committed");
+        }
+    }
+}
+
+fn ids(list: &TopicPartitionList) -> Vec<ShardId> {
+    list.elements().iter().map(|element| ShardId::of(element.topic(), element.partition())).collect()
+}
+
+/// How far a shard was read from its topic.
+pub(super) fn next_offset(shard: &Shard, id: &ShardId) -> Option<u64> {
+    match shard.source_position(&id.topic) {
+        Ok(Some(SourcePosition::Kafka { next_offset, .. })) => Some(next_offset),
+        _ => None,
+    }
+}
+
+impl Membership {
+    pub(super) fn new(
+        data: Arc<DataDir>,
+        catalog: Arc<Catalog>,
+        options: KafkaOptions,
+        parked: BTreeMap<ShardId, Shard>,
+    ) -> Self {
+        let held = Mutex::new(Held { parked, ..Held::default() });
+        Self { data, catalog, options, consumer: OnceLock::new(), held }
+    }
+
+    /// The same shards, for another consumer. Its own has none any more.
+    pub(super) fn without_consumer(&self) -> Self {
+        let parked = std::mem::take(&mut self.lock().parked);
+        Self::new(Arc::clone(&self.data), Arc::clone(&self.catalog), self.options.clone(), parked)
+    }
+
+    /// The consumer that it is the context of; told once, right after that was made.
+    pub(super) fn know_consumer(&self, consumer: &Arc<GroupConsumer>) {
+        let _ = self.consumer.set(Arc::downgrade(consumer));
+    }
+
+    pub(super) fn options(&self) -> &KafkaOptions {
+        &self.options
+    }
+
+    /// The cluster that the data directory was filled from.
+    pub(super) fn recorded_cluster(&self, topic: &str) -> Result<Option<String>, OpenError> {
+        Ok(self.data.identity(topic)?.and_then(|identity| identity.cluster_id))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn assign(&self, base: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
+        let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else {
+            return base.incremental_assign(list);
+        };
+        let mut ready = Vec::new();
+        for id in ids(list) {
+            let opened = self.bind_new_topic(base, &id);
+            match opened.and_then(|()| self.open(&id).map_err(|error| Halt::store(&error))) {
+                Ok(opened) => {
+                    let queue = consumer.split_partition_queue(&id.topic, id.kafka_partition());
+                    ready.extend(queue.map(|queue| (id, opened, queue)));
+                }
+                Err(failed) => {
+                    error!(shard = %id, error = %failed, "shard cannot be opened");
+                    self.catalog.fail(id, failed.told());
+                }
+            }
+        }
+        for (id, (shard, _), _) in &ready {
+            let start = self.first_offset(base, shard, id);
+            if let Some(mut element) = list.find_partition(&id.topic, id.kafka_partition()) {
+                element.set_offset(offset_of(start))?;
+            }
+        }
+        base.incremental_assign(list)?;
+        // Nothing flows before the worker has compared shard and source.
+        base.pause(list)?;
+        for (id, (shard, status), queue) in ready {
+            self.feed(id, shard, &status, queue, &consumer);
+        }
+        Ok(())
+    }
+
+    /// Where to assign a partition: librdkafka does not seek in one that was assigned where nothing is.
+    fn first_offset(&self, base: &BaseConsumer<Self>, shard: &Shard, id: &ShardId) -> u64 {
+        match next_offset(shard, id) {
+            Some(next) => next,
+            None if self.options.accept_incomplete_history => {
+                let marks = base.fetch_watermarks(&id.topic, id.kafka_partition(), FIRST_LOOK);
+                marks.ok().and_then(|(low, _)| u64::try_from(low).ok()).unwrap_or(0)
+            }
+            None => 0,
+        }
+    }
+
+    /// Shards are opened under a topic that the data directory knows, so a new one is made known first.
+    /// Whether a known one is still the same is the worker's to compare.
+    fn bind_new_topic(&self, base: &BaseConsumer<Self>, id: &ShardId) -> Result<(), Halt> {
+        if self.data.identity(&id.topic).map_err(|error| Halt::store(&error))?.is_some() {
+            return Ok(());
+        }
+        let facts = topic::facts(base.client(), &id.topic, FIRST_LOOK);
+        let facts = facts.map_err(|error| Halt::refused(id, &error))?;
+        self.data.bind(&id.topic, &facts.into()).map_err(|error| Halt::store(&error))
+    }
+
+    fn open(&self, id: &ShardId) -> Result<(Shard, Arc<ShardStatus>), OpenError> {
+        let parked = self.lock().parked.remove(id);
+        let shard = match parked {
+            Some(shard) => shard,
+            None => self.data.open_shard(id)?,
+        };
+        let status = self.catalog.get(id).map_or_else(Arc::default, |served| served.status);
+        self.catalog.insert(id.clone(), Served { reader: shard.reader(), status: Arc::clone(&status) });
+        Ok((shard, status))
+    }
+
+    fn feed(
+        &self,
+        id: ShardId,
+        shard: Shard,
+        status: &Arc<ShardStatus>,
+        queue: PartitionQueue<Self>,
+        consumer: &Arc<GroupConsumer>,
+    ) {
+        let position = match shard.source_position(&id.topic) {
+            Ok(position) => position,
+            Err(failed) => {
+                status.halt(Halt::store(&failed).told());
+                return;
+            }
+        };
+        let task = Task {
+            id: id.clone(),
+            status: Arc::clone(status),
+            batch_max_events: self.options.batch_max_events,
+            batch_max_bytes: self.options.batch_max_bytes,
+            check_interval: self.options.check_interval,
+            accept_incomplete_history: self.options.accept_incomplete_history,
+            data: Arc::clone(&self.data),
+            catalog: Arc::clone(&self.catalog),
+        };
+        info!(shard = %id, "assigned");
+        status.update(|now| now.is_ours = true);
+        match Worker::start(task, shard, position.as_ref(), queue, Arc::clone(consumer)) {
+            Ok(worker) => {
+                let mut held = self.lock();
+                held.durable.insert(id.clone(), worker.durable());
+                held.workers.insert(id, worker);
+            }
+            Err(failed) => status.halt(Halt::store(&failed).told()),
+        }
+    }
+
+    /// Drains and stops the workers of these shards, or all: what they feed is someone else's from now on.
+    pub(super) fn give_up(&self, of: Option<&[ShardId]>) {
+        for served in self.stop_workers(of).iter().filter_map(|id| self.catalog.get(id)) {
+            served.status.update(|now| now.is_ours = false);
+        }
+    }
+
+    /// Drains and stops the workers of these shards, or all. Answers which had one.
+    pub(super) fn stop_workers(&self, of: Option<&[ShardId]>) -> Vec<ShardId> {
+        let stopping: Vec<(ShardId, Worker)> = {
+            let mut held = self.lock();
+            let ids: Vec<ShardId> = match of {
+                Some(ids) => ids.to_vec(),
+                None => held.workers.keys().cloned().collect(),
+            };
+            ids.into_iter().filter_map(|id| held.workers.remove(&id).map(|worker| (id, worker))).collect()
+        };
+        for (_, worker) in &stopping {
+            worker.stop();
+        }
+        let deadline = Instant::now() + self.options.drain_timeout;
+        let stopped = stopping.iter().map(|(id, _)| id.clone()).collect();
+        for (id, worker) in stopping {
+            let Some(shard) = worker.join(deadline) else {
+                warn!(shard = %id, "not drained in time; what it had begun comes again from Kafka");
+                continue;
+            };
+            info!(shard = %id, "given up");
+            self.mark_idle(&id);
+            self.lock().parked.insert(id, shard);
+        }
+        stopped
+    }
+
+    fn mark_idle(&self, id: &ShardId) {
+        if let Some(served) = self.catalog.get(id) {
+            served.status.update(|now| {
+                if now.phase != ledger_store::Phase::Halted {
+                    now.phase = ledger_store::Phase::Idle;
+                }
+            });
+        }
+    }
+
+    /// Tells Kafka how far this process is, for lag tools.
+    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
+        let mut list = TopicPartitionList::new();
+        for (id, durable) in &self.lock().durable {
+            let Some(offset) = durable.offset() else { continue };
+            let added = list.add_partition_offset(&id.topic, id.kafka_partition(), offset_of(offset));
+            if let Err(error) = added {
+                debug!(%error, shard = %id, "offset not committed");
+            }
+        }
+        if list.count() > 0
+            && let Err(error) = consumer.commit(&list, mode)
+        {
+            debug!(%error, "offsets for lag tools were not committed");
+        }
+    }
+
+    pub(super) fn halt_stray(&self, topic: &str, partition: i32, offset: i64) {
+        let id = ShardId::of(topic, partition);
+        let (worker, served) = (self.lock().workers.remove(&id), self.catalog.get(&id));
+        let found = u64::try_from(offset).unwrap_or(0);
+        if let Some(worker) = worker {
+            worker.stop();
+        }
+        if let Some(served) = served {
+            let next = served.status.freshness().next_offset.unwrap_or(0);
+            let halt = Halt::OutOfOrder { topic: id.topic, partition: id.partition, next, found };
+            error!(reason = %halt, "shard halted");
+            served.status.halt(halt.told());
+        }
+    }
+}

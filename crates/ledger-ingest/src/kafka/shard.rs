@@ -1,0 +1,48 @@
+//! A shard as librdkafka knows it: a topic's name and a signed partition.
+
+use ledger_store::ShardId;
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+
+/// The other spelling of a shard's id.
+pub(super) trait KafkaPartition {
+    /// The shard of a partition that librdkafka names.
+    fn of(topic: &str, partition: i32) -> Self;
+
+    /// Its number, signed.
+    fn kafka_partition(&self) -> i32;
+
+    /// A list of it alone.
+    fn alone(&self) -> TopicPartitionList;
+
+    /// A list of it alone, at an offset.
+    fn alone_at(&self, offset: u64) -> Result<TopicPartitionList, KafkaError>;
+}
+
+impl KafkaPartition for ShardId {
+    fn of(topic: &str, partition: i32) -> Self {
+        // Negative numbers mean no partition, and come with no message.
+        Self { topic: topic.to_owned(), partition: u32::try_from(partition).unwrap_or(0) }
+    }
+
+    fn kafka_partition(&self) -> i32 {
+        i32::try_from(self.partition).unwrap_or(i32::MAX)
+    }
+
+    fn alone(&self) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&self.topic, self.kafka_partition());
+        list
+    }
+
+    fn alone_at(&self, offset: u64) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(&self.topic, self.kafka_partition(), offset_of(offset))?;
+        Ok(list)
+    }
+}
+
+/// An offset as librdkafka wants it.
+pub(super) fn offset_of(offset: u64) -> Offset {
+    Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX))
+}

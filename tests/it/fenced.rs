@@ -1,0 +1,93 @@
+//! A static member that the coordinator has fenced joins anew by itself (I-9): the client ends, the process
+//! does not.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ledger_ingest::kafka::{Ingest, KafkaOptions};
+use ledger_store::{Catalog, DataDir, Phase, StoreOptions};
+use ledger_tests::kafka::{self, Message};
+use ledger_tests::scratch;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn events(from: usize, count: usize) -> Vec<Message> {
+    let event = |number: usize| {
+        let value = format!(
+            r#"{{"id":"e-{number}","type":"enabled","time":"2024-03-01T00:00:00Z","clientKey":"tenant","appKey":"app"}}"#
+        );
+        Message::new("tenant", value)
+    };
+    (from..from + count).map(event).collect()
+}
+
+fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn has_read(catalog: &Catalog, offset: u64) -> bool {
+    catalog.all().iter().any(|(_, served)| {
+        let now = served.status.freshness();
+        now.phase == Phase::Live && now.next_offset >= Some(offset)
+    })
+}
+
+/// Another member of the group under the same name, which the coordinator therefore takes for the newer one.
+fn namesake(options: &KafkaOptions) -> BaseConsumer {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &options.brokers)
+        .set("group.id", &options.group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false");
+    config.set("group.instance.id", options.instance.as_deref().unwrap());
+    let consumer: BaseConsumer = config.create().unwrap();
+    consumer.subscribe(&[&options.topics[0]]).unwrap();
+    consumer
+}
+
+#[test]
+fn a_fenced_member_joins_anew_and_reads_on() {
+    ledger_tests::show_logs();
+    let cluster = kafka::shared();
+    let options = KafkaOptions {
+        brokers: cluster.bootstrap().to_owned(),
+        topics: vec![kafka::unique_name("fenced")],
+        group: kafka::unique_name("group"),
+        instance: Some("one-and-only".to_owned()),
+        decisions_topic: None,
+        dead_letter_topic: None,
+        client: [("heartbeat.interval.ms".to_owned(), "300".to_owned())].into(),
+        ..KafkaOptions::default()
+    };
+    let topic = &options.topics[0];
+    cluster.create_topic(topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
+    cluster.produce(topic, &events(0, 10));
+    let dir = scratch::directory();
+    let data = Arc::new(DataDir::open(dir.path(), StoreOptions::default()).unwrap());
+    let catalog = Arc::new(Catalog::default());
+    let ingest = Ingest::start(data, Arc::clone(&catalog), &options).unwrap();
+    wait("reading", || has_read(&catalog, 10));
+
+    let intruder = namesake(&options);
+    wait("the namesake has the partition", || {
+        let _ = intruder.poll(Duration::from_millis(20));
+        intruder.assignment().unwrap().count() == 1
+    });
+    wait("the fenced shard is given up", || {
+        catalog.all().iter().all(|(_, served)| !served.status.freshness().is_ours)
+    });
+    drop(intruder);
+    cluster.produce(topic, &events(10, 10));
+
+    wait("reading on", || has_read(&catalog, 20));
+    assert!(catalog.all().iter().all(|(_, served)| served.status.freshness().is_ours));
+    assert!(!ingest.is_finished());
+    ingest.stop();
+}

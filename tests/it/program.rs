@@ -1,0 +1,124 @@
+//! The program as its operator meets it: how it ends when it is hurried, what it refuses to serve, and how a
+//! refused event is brought in again beside a running server.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use ledger_tests::kafka::{self, Broker, Cluster, Message};
+use ledger_tests::scratch;
+use ledger_tests::server::{Server, Setup, program};
+
+/// Longer than anything here takes, and shorter than what is not waited for.
+const SOON: Duration = Duration::from_secs(15);
+
+fn setup(cluster: &Cluster, topic: &str, scratch: &Path) -> Setup {
+    let setup = Setup {
+        brokers: cluster.bootstrap().to_owned(),
+        topic: topic.to_owned(),
+        group: kafka::unique_name("group"),
+        instance: "one".to_owned(),
+        decisions_topic: format!("{topic}.decisions"),
+        dead_letter_topic: format!("{topic}.dead-letter"),
+        data_dir: scratch.join("data"),
+    };
+    for topic in [&setup.topic, &setup.decisions_topic, &setup.dead_letter_topic] {
+        cluster.create_topic(topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
+    }
+    setup
+}
+
+fn enabled(id: &str, key: &str) -> Message {
+    let value = format!(
+        r#"{{"id":"{id}","type":"enabled","time":"2024-03-01T00:00:00Z","clientKey":"acme","appKey":"app"}}"#
+    );
+    Message::new(key, value)
+}
+
+/// The events of a tenant, once it has any.
+fn ids_of(server: &Server, client: &str) -> Vec<String> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let (status, log) = server.get(&format!("/v1/tenants/{client}/log"));
+        if status == 200 {
+            let records = log["records"].as_array().unwrap();
+            return records.iter().map(|record| record["event"]["id"].as_str().unwrap().to_owned()).collect();
+        }
+        assert!(Instant::now() < deadline, "{log}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_the_brokers() {
+    let mut broker = Broker::start();
+    let scratch = scratch::directory();
+    let log = scratch.path().join("log");
+    let setup = setup(broker.cluster(), "hurried", scratch.path());
+    broker.cluster().produce(&setup.topic, &[enabled("e-1", "acme")]);
+    let mut server = Server::start(&setup, &log);
+    server.wait_until_ready(1);
+    // It does not answer any more, and is not gone either: leaving the group waits for it.
+    broker.freeze();
+    server.process.signal("TERM");
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(server.process.ended(), None, "one signal waits for what was begun");
+    server.process.signal("INT");
+    let ended = server.process.wait(SOON);
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(ended.code(), Some(1), "{log}");
+    assert!(log.contains("a second signal"), "{log}");
+}
+
+#[test]
+fn a_data_directory_of_another_cluster_is_not_served() {
+    let scratch = scratch::directory();
+    let log = scratch.path().join("log");
+    let first = setup(kafka::shared(), &kafka::unique_name("moved"), scratch.path());
+    kafka::shared().produce(&first.topic, &[enabled("e-1", "acme")]);
+    let server = Server::start(&first, &log);
+    server.wait_until_ready(1);
+    server.drain();
+
+    let other = Broker::start();
+    let elsewhere = setup(other.cluster(), &first.topic, scratch.path());
+    let ended = Server::launch(&elsewhere, &log).process.wait(SOON);
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(ended.code(), Some(4), "{log}");
+    assert!(log.contains("use another data directory"), "{log}");
+}
+
+#[test]
+fn a_refused_event_is_retried_through_kafka() {
+    let cluster = kafka::shared();
+    let scratch = scratch::directory();
+    let setup = setup(cluster, &kafka::unique_name("retry"), scratch.path());
+    cluster.produce(&setup.topic, &[enabled("e-1", "someone-else"), Message::new("acme", "no JSON")]);
+    let server = Server::start(&setup, &scratch.path().join("log"));
+    server.wait_until_ready(1);
+    let retry = |item: &str| {
+        let mut command = Command::new(program());
+        command.env("REALM_LEDGER_DATA_DIR", &setup.data_dir);
+        command.args(["quarantine", "retry", item, "--brokers", &setup.brokers, "--url", &server.url]);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let item = |seq: u64| format!("{}/0/{seq}", setup.topic);
+
+    let (code, said) = retry(&item(1));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("was sent to"), "{said}");
+    // Kafka has it once more, keyed as it should have been, and the ledger takes it from there.
+    let sent = cluster.read_all(&setup.topic, kafka::Isolation::ReadCommitted);
+    assert_eq!(sent.len(), 3);
+    assert_eq!(sent[2].key.as_deref(), Some(&b"acme"[..]));
+    assert_eq!(ids_of(&server, "acme"), ["e-1"]);
+
+    // What was no JSON was not kept, and what does not exist cannot be sent.
+    let (code, said) = retry(&item(2));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("only the SHA-256 was kept"), "{said}");
+    let (code, said) = retry(&item(3));
+    assert_eq!(code, Some(1), "{said}");
+    server.drain();
+}
