@@ -12,12 +12,14 @@
 //! - [`redact`]: secrets go before anything is kept.
 //! - [`apply`]: the one place where input meets the log.
 //! - [`kafka`]: consumer group, workers, publisher, topics.
+//! - [`checkpoint`]: what is signed of a log, so that it never forks.
 //! - [`import`]: history from a file.
 //!
 //! Progress is remembered with the data and nowhere else (I-2), so what happens twice is recorded once (I-3);
 //! what would pass over a message unseen stops the shard (I-4).
 
 pub mod apply;
+pub mod checkpoint;
 pub mod decode;
 pub mod encode;
 pub mod import;

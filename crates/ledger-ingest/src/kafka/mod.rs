@@ -1,5 +1,7 @@
-//! Kafka, in and out: the consumer group, its workers, the publisher, and what an operator does with topics.
+//! Kafka, in and out: the consumer group, its workers, the publisher, checkpoints, and what an operator does
+//! with topics.
 
+mod checkpoints;
 mod client_log;
 mod continuity;
 mod embedded;
@@ -15,6 +17,7 @@ mod topic;
 pub mod topics;
 mod worker;
 
+pub use checkpoints::CheckpointTopic;
 pub use continuity::Halt;
 pub use embedded::EmbeddedBroker;
 pub use group::{Ingest, StartError};

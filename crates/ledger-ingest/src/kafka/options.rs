@@ -23,6 +23,8 @@ pub struct KafkaOptions {
     pub decisions_topic: Option<String>,
     /// Where refused messages go; none publishes nothing.
     pub dead_letter_topic: Option<String>,
+    /// Where signed checkpoints go; none signs nothing.
+    pub checkpoints_topic: Option<String>,
     /// Start at the oldest message although earlier ones are gone already. The history is incomplete then.
     pub accept_incomplete_history: bool,
     /// Most events in one write.
@@ -46,6 +48,7 @@ impl Default for KafkaOptions {
             instance: None,
             decisions_topic: Some("realm.decisions".to_owned()),
             dead_letter_topic: Some("realm.dead-letter".to_owned()),
+            checkpoints_topic: Some("realm.checkpoints".to_owned()),
             accept_incomplete_history: false,
             batch_max_events: 10_000,
             batch_max_bytes: 8 * 1024 * 1024,
@@ -99,7 +102,7 @@ const TUNING: &[(&str, &str)] = &[
 impl KafkaOptions {
     /// Refuses properties that the promises rest on.
     pub fn check(&self) -> Result<(), FixedProperty> {
-        let owned = ["bootstrap.servers", "group.id", "group.instance.id"];
+        let owned = ["bootstrap.servers", "group.id", "group.instance.id", "transactional.id"];
         let fixed = CONSUMER.iter().chain(PRODUCER).map(|(name, _)| *name).chain(owned);
         for name in fixed {
             if self.client.contains_key(name) {

@@ -4,6 +4,8 @@
 //! | --- | --- | --- |
 //! | lifecycle | `message.timestamp.type=LogAppendTime` | the recorded time is the broker's, not a producer's |
 //! | | `retention.ms=-1`, `cleanup.policy=delete` | a ledger on an empty disk replays all of it |
+//! | checkpoints | `cleanup.policy=compact` | the last note of each log is never lost, and soon found |
+//! | | one partition | all notes are in the first |
 //! | decisions, dead letters | `cleanup.policy=delete` | read once, kept as long as the cluster's default says |
 
 use std::time::Duration;
@@ -21,6 +23,8 @@ use super::topic;
 pub struct WantedTopic {
     /// Its name.
     pub name: String,
+    /// How many partitions it gets, if that is not the operator's to say.
+    pub partitions: Option<u32>,
     /// Settings that matter, with the values they need.
     pub settings: Vec<(&'static str, &'static str)>,
 }
@@ -49,11 +53,21 @@ impl TopicReport {
 pub fn wanted(options: &KafkaOptions) -> Vec<WantedTopic> {
     let lifecycle =
         [("message.timestamp.type", "LogAppendTime"), ("retention.ms", "-1"), ("cleanup.policy", "delete")];
-    let output = [("cleanup.policy", "delete")];
-    let inputs = options.topics.iter().map(|name| (name, lifecycle.to_vec()));
+    let inputs = options.topics.iter().map(|name| wanted_topic(name, None, &lifecycle));
+    let checkpoints = [("cleanup.policy", "compact")];
+    let checkpoints = options.checkpoints_topic.iter().map(|name| wanted_topic(name, Some(1), &checkpoints));
     let outputs = [&options.decisions_topic, &options.dead_letter_topic];
-    let outputs = outputs.into_iter().flatten().map(|name| (name, output.to_vec()));
-    inputs.chain(outputs).map(|(name, settings)| WantedTopic { name: name.clone(), settings }).collect()
+    let outputs =
+        outputs.into_iter().flatten().map(|name| wanted_topic(name, None, &[("cleanup.policy", "delete")]));
+    inputs.chain(checkpoints).chain(outputs).collect()
+}
+
+fn wanted_topic(
+    name: &str,
+    partitions: Option<u32>,
+    settings: &[(&'static str, &'static str)],
+) -> WantedTopic {
+    WantedTopic { name: name.to_owned(), partitions, settings: settings.to_vec() }
 }
 
 /// Creates the topics that are missing, and compares those that are there.
@@ -65,7 +79,7 @@ pub fn create(
     let admin: AdminClient<DefaultClientContext> = options.base().create()?;
     let mut reports = Vec::new();
     for wanted in wanted(options) {
-        let count = i32::try_from(partitions).unwrap_or(i32::MAX);
+        let count = i32::try_from(wanted.partitions.unwrap_or(partitions)).unwrap_or(i32::MAX);
         let mut topic = NewTopic::new(&wanted.name, count, TopicReplication::Fixed(i32::from(replication)));
         for (name, value) in &wanted.settings {
             topic = topic.set(name, value);

@@ -13,7 +13,8 @@
 //!
 //! - [`canonical`]: the one way in which JSON is written, and the refusal of every other.
 //! - [`line`](mod@line): the leaf lines; [`payload`]: what a leaf commits to without showing it.
-//! - [`tree`]: RFC 6962 trees and their proofs; [`map`]: the prefix tree of heads; [`seal`]: where seals go.
+//! - [`tree`]: RFC 6962 trees and their proofs; [`frontier`]: as much of one as growing needs.
+//! - [`map`]: the prefix tree of heads; [`seal`]: where seals go.
 //! - [`note`]: C2SP checkpoints and signed notes.
 //! - [`bundle`]: the file that is handed out; [`verify`]: what a reader of it checks, in which order.
 //!
@@ -22,6 +23,7 @@
 
 pub mod bundle;
 pub mod canonical;
+pub mod frontier;
 pub mod hash;
 pub mod line;
 pub mod map;

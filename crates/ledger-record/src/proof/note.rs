@@ -222,6 +222,17 @@ impl SignerKey {
         if key.verifier().id() == id { Ok(key) } else { Err(KeyError::Id) }
     }
 
+    /// The same key under another name: one key signs the logs of many origins.
+    pub fn renamed(&self, name: &str) -> Result<Self, KeyError> {
+        Self::from_seed(name, self.key.to_bytes())
+    }
+
+    /// The name, which is the origin of the logs it signs.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The signer key as text: a secret.
     #[must_use]
     pub fn to_secret_text(&self) -> String {
@@ -262,7 +273,9 @@ impl VerifierKey {
         &self.name
     }
 
-    fn id(&self) -> u32 {
+    /// Tells keys of one name apart; notes name it before each signature.
+    #[must_use]
+    pub fn id(&self) -> u32 {
         key_id(&self.name, self.key.as_bytes())
     }
 }

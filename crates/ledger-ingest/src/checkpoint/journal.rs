@@ -1,0 +1,50 @@
+//! Where the checkpoints of one origin are published.
+
+use rdkafka::error::KafkaError;
+
+/// The notes of one origin, one after the other.
+pub trait Journal {
+    /// The last note that anyone published.
+    fn last(&mut self) -> Result<Option<String>, JournalError>;
+
+    /// Shuts out everyone else who publishes for the origin. What they had under way is published or not when
+    /// this returns; the last note is answered.
+    fn claim(&mut self) -> Result<Option<String>, JournalError>;
+
+    /// Publishes a note. After an error it may be published or not: only another claim tells.
+    fn publish(&mut self, note: &str) -> Result<(), JournalError>;
+
+    /// Gives up the claim without waiting for anything.
+    fn release(&mut self);
+}
+
+/// A note was not published, or not read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Someone else has claimed the origin.
+    #[error("another process publishes the checkpoints of this origin now")]
+    ShutOut,
+    /// The client or the broker refused.
+    #[error("topic {topic}: {error}; create it with `topics create`, or check the access rights")]
+    Kafka {
+        /// The topic.
+        topic: String,
+        /// What the client said.
+        error: KafkaError,
+    },
+    /// Somebody's transaction stays open.
+    #[error("topic {topic} could not be read to its end in time; trying again")]
+    NotRead {
+        /// The topic.
+        topic: String,
+    },
+    /// Another process uses the keys for the same origin.
+    #[error("{path} is locked: another process signs with these keys for this origin", path = path.display())]
+    Locked {
+        /// The lock.
+        path: std::path::PathBuf,
+    },
+    /// The file beside the keys.
+    #[error(transparent)]
+    Kept(#[from] super::KeptError),
+}

@@ -1,0 +1,335 @@
+//! Which checkpoint is signed next, if any: the decisions, apart from threads and clients.
+
+use std::time::{Duration, Instant};
+
+use ledger_record::proof::Hash;
+use ledger_record::proof::frontier::Frontier;
+use ledger_record::proof::note::{Checkpoint, KeyError, SignerKey, VerifierKey};
+use ledger_record::proof::tree::Node;
+use ledger_store::ReadError;
+use tracing::warn;
+
+use super::{Journal, JournalError, Kept, KeptError};
+
+/// How long a process that was shut out waits for the other's next note before it takes over.
+pub const TAKE_OVER: Duration = Duration::from_secs(30);
+
+/// A log as it reads back from where it is stored.
+pub trait SealedLog {
+    /// How many leaves there are up to the last seal and with it; 0 without a seal.
+    fn sealed(&self) -> Result<u64, ReadError>;
+
+    /// The root of a full subtree, as stored.
+    fn node(&self, node: Node) -> Result<Hash, ReadError>;
+
+    /// Hands over the hash of each leaf in `[from, until)`, made anew from its record.
+    fn leaves(&self, from: u64, until: u64, take: &mut dyn FnMut(Hash)) -> Result<(), ReadError>;
+}
+
+/// Who signs which log.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    origin: String,
+    keys: Vec<SignerKey>,
+}
+
+impl Identity {
+    /// The keys sign for this origin, whatever name they have.
+    pub fn new(origin: &str, keys: &[SignerKey]) -> Result<Self, KeyError> {
+        let keys = keys.iter().map(|key| key.renamed(origin)).collect::<Result<_, _>>()?;
+        Ok(Self { origin: origin.to_owned(), keys })
+    }
+
+    /// The name of the log.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    fn sign(&self, size: u64, root: Hash) -> (Checkpoint, String) {
+        let checkpoint = Checkpoint { origin: self.origin.clone(), size, root };
+        let note = checkpoint.sign(&self.keys.iter().collect::<Vec<_>>());
+        (checkpoint, note)
+    }
+
+    fn open(&self, note: &str) -> Result<Checkpoint, Halt> {
+        let keys: Vec<VerifierKey> = self.keys.iter().map(SignerKey::verifier).collect();
+        let strange = |reason: String| Halt::NotOurs { origin: self.origin.clone(), reason };
+        let checkpoint = Checkpoint::open(note, &keys).map_err(|error| strange(error.to_string()))?;
+        if checkpoint.origin == self.origin {
+            Ok(checkpoint)
+        } else {
+            Err(strange(format!("it is of {}", checkpoint.origin)))
+        }
+    }
+}
+
+/// Why nothing is signed. The shard goes on, and says so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// The log is shorter than what was published.
+    #[error(
+        "the log of {origin} is sealed up to {sealed} leaves, but {published} were published: the data directory is \
+         a restored backup or new; nothing is signed until the source has filled it up again"
+    )]
+    Behind {
+        /// The log.
+        origin: String,
+        /// Its size up to the last seal.
+        sealed: u64,
+        /// The size that was published.
+        published: u64,
+    },
+    /// The log has another root.
+    #[error(
+        "the log of {origin} has root {found:?} at {size} leaves, but {published:?} was published: it is not the \
+         same log; nothing is signed. Run `verify`, compare the ledger secret and the source with those of the \
+         process that published, and build the data directory anew"
+    )]
+    Forked {
+        /// The log.
+        origin: String,
+        /// The size that was published.
+        size: u64,
+        /// The root that was published.
+        published: Hash,
+        /// The root here.
+        found: Hash,
+    },
+    /// The records do not give the tree that is stored.
+    #[error(
+        "the records of {origin} give root {found:?} at {size} leaves, but {stored:?} is stored: something was changed \
+         on disk or in memory; nothing is signed. Run `verify`, look at the disk, restore or build anew"
+    )]
+    Damaged {
+        /// The log.
+        origin: String,
+        /// The size that was to be signed.
+        size: u64,
+        /// As stored.
+        stored: Hash,
+        /// As made from the records.
+        found: Hash,
+    },
+    /// The last note is not signed by a key of this ledger.
+    #[error(
+        "the last checkpoint that was published for {origin} cannot be judged ({reason}): give this ledger the key \
+         that signed it, or another evidence.origin"
+    )]
+    NotOurs {
+        /// The log.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another process signs.
+    #[error(
+        "another process publishes the checkpoints of {origin}; this one stands by and compares. If there should be \
+         no other, find it: two ledgers must not share keys and origin"
+    )]
+    SignedElsewhere {
+        /// The log.
+        origin: String,
+    },
+}
+
+impl Halt {
+    /// Stable, for alerts.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Behind { .. } => "log-behind-checkpoint",
+            Self::Forked { .. } => "log-differs-from-checkpoint",
+            Self::Damaged { .. } => "log-damaged",
+            Self::NotOurs { .. } => "checkpoint-of-unknown-key",
+            Self::SignedElsewhere { .. } => "signed-elsewhere",
+        }
+    }
+}
+
+/// Why a step did not end in a checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// On purpose.
+    #[error(transparent)]
+    Halt(#[from] Halt),
+    /// Kafka, or the lock.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The file.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    /// The shard.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// A note that was published and that the log agrees with.
+#[derive(Debug, Clone)]
+struct Agreed {
+    note: String,
+    checkpoint: Checkpoint,
+    frontier: Frontier,
+}
+
+/// Signs the log of one shard.
+#[derive(Debug)]
+pub struct Signer<J> {
+    identity: Identity,
+    journal: J,
+    /// Where the last note is found if the journal has lost it.
+    copy: Option<Kept>,
+    agreed: Option<Agreed>,
+    /// Nobody else can publish, as far as is known.
+    holds: bool,
+    /// Shut out since then, or since the other's last note, which had this size.
+    shut_out: Option<(u64, Instant)>,
+}
+
+impl<J: Journal> Signer<J> {
+    /// Knows nothing yet and holds nothing.
+    pub fn new(identity: Identity, journal: J, copy: Option<Kept>) -> Self {
+        Self { identity, journal, copy, agreed: None, holds: false, shut_out: None }
+    }
+
+    /// The name of the log.
+    pub fn origin(&self) -> &str {
+        self.identity.origin()
+    }
+
+    /// The last note that was published by anyone, as far as the log agrees with it.
+    pub fn note(&self) -> Option<(&Checkpoint, &str)> {
+        self.agreed.as_ref().map(|agreed| (&agreed.checkpoint, agreed.note.as_str()))
+    }
+
+    /// Leaves the log to others; the next step begins from what is published then.
+    pub fn give_up(&mut self) {
+        self.release();
+        self.shut_out = None;
+    }
+
+    fn release(&mut self) {
+        self.journal.release();
+        self.holds = false;
+    }
+
+    /// Signs up to the last seal, if that is not done. To be called whenever something was committed, and
+    /// now and then.
+    pub fn step(&mut self, log: &impl SealedLog, now: Instant) -> Result<(), Failure> {
+        let stepped = if self.holds { self.go_on(log) } else { self.begin(log, now) };
+        if let Err(failed) = &stepped {
+            if matches!(failed, Failure::Journal(JournalError::ShutOut)) {
+                self.shut_out = Some((self.published(), now));
+                self.release();
+                return Err(self.signed_elsewhere());
+            }
+            // What became of the note is found out by claiming anew.
+            self.release();
+        }
+        stepped
+    }
+
+    /// Not claimed: looks what there is, and claims only when there is something to add to it.
+    fn begin(&mut self, log: &impl SealedLog, now: Instant) -> Result<(), Failure> {
+        let last = self.journal.last()?;
+        self.agree(last, log)?;
+        if log.sealed()? == self.published() {
+            return if self.shut_out.is_some() { Err(self.signed_elsewhere()) } else { Ok(()) };
+        }
+        if self.waits_for_the_other(now) {
+            return Err(self.signed_elsewhere());
+        }
+        let last = self.journal.claim()?;
+        self.agree(last, log)?;
+        self.holds = true;
+        self.shut_out = None;
+        self.go_on(log)
+    }
+
+    /// Claimed: what was published last is known, and nobody can have published since.
+    fn go_on(&mut self, log: &impl SealedLog) -> Result<(), Failure> {
+        let (sealed, published) = (log.sealed()?, self.published());
+        if sealed == published {
+            return Ok(());
+        }
+        if sealed < published {
+            return Err(self.behind(sealed, published).into());
+        }
+        let mut frontier = self.agreed.as_ref().map(|agreed| agreed.frontier.clone()).unwrap_or_default();
+        log.leaves(published, sealed, &mut |leaf| frontier.push(leaf))?;
+        let (root, stored) = (frontier.root(), Frontier::read(sealed, |node| log.node(node))?.root());
+        if root != stored || frontier.size() != sealed {
+            let origin = self.identity.origin.clone();
+            return Err(Halt::Damaged { origin, size: sealed, stored, found: root }.into());
+        }
+        let (checkpoint, note) = self.identity.sign(sealed, root);
+        self.journal.publish(&note)?;
+        self.keep(&note);
+        self.agreed = Some(Agreed { note, checkpoint, frontier });
+        Ok(())
+    }
+
+    /// Compares the log with the last note that was published: in the journal, or beside the keys if the
+    /// journal has lost it.
+    fn agree(&mut self, last: Option<String>, log: &impl SealedLog) -> Result<(), Failure> {
+        let mut newest: Option<(Checkpoint, String)> = None;
+        let copy = self.copy.as_ref().map(Kept::read).transpose()?.flatten();
+        for note in [last, copy].into_iter().flatten() {
+            let checkpoint = self.identity.open(&note)?;
+            if newest.as_ref().is_none_or(|(found, _)| found.size < checkpoint.size) {
+                newest = Some((checkpoint, note));
+            }
+        }
+        let Some((checkpoint, note)) = newest else {
+            self.agreed = None;
+            return Ok(());
+        };
+        if self.agreed.as_ref().is_none_or(|agreed| agreed.note != note) {
+            let frontier = self.compare(&checkpoint, log)?;
+            self.keep(&note);
+            self.agreed = Some(Agreed { note, checkpoint, frontier });
+        }
+        Ok(())
+    }
+
+    /// The journal has the note; a directory of keys that cannot be written, as secrets often are mounted, must
+    /// not keep the log from being signed.
+    fn keep(&self, note: &str) {
+        if let Some(Err(error)) = self.copy.as_ref().map(|copy| copy.replace(note)) {
+            warn!(origin = self.identity.origin, %error, "no copy of the checkpoint beside the keys");
+        }
+    }
+
+    fn compare(&self, published: &Checkpoint, log: &impl SealedLog) -> Result<Frontier, Failure> {
+        let sealed = log.sealed()?;
+        if sealed < published.size {
+            return Err(self.behind(sealed, published.size).into());
+        }
+        let frontier = Frontier::read(published.size, |node| log.node(node))?;
+        if frontier.root() == published.root {
+            return Ok(frontier);
+        }
+        let (origin, size) = (self.identity.origin.clone(), published.size);
+        Err(Halt::Forked { origin, size, published: published.root, found: frontier.root() }.into())
+    }
+
+    /// Whether the process that shut this one out is still given time.
+    fn waits_for_the_other(&mut self, now: Instant) -> bool {
+        let published = self.published();
+        let Some((size, since)) = &mut self.shut_out else { return false };
+        if *size != published {
+            (*size, *since) = (published, now);
+        }
+        now.saturating_duration_since(*since) < TAKE_OVER
+    }
+
+    fn published(&self) -> u64 {
+        self.agreed.as_ref().map_or(0, |agreed| agreed.checkpoint.size)
+    }
+
+    fn behind(&self, sealed: u64, published: u64) -> Halt {
+        Halt::Behind { origin: self.identity.origin.clone(), sealed, published }
+    }
+
+    fn signed_elsewhere(&self) -> Failure {
+        Halt::SignedElsewhere { origin: self.identity.origin.clone() }.into()
+    }
+}

@@ -1,0 +1,234 @@
+//! Checkpoints on their topic: published in transactions, read back to the very end.
+//!
+//! All notes are in partition 0, whatever number of partitions the topic has or gets, keyed by origin, and the
+//! topic is compacted: it keeps the last note of each origin. The id of the transactions is made of the origin,
+//! so whoever initializes them shuts out every earlier producer, and its open transaction is decided.
+//!
+//! **To the very end** is further than a `read_committed` reader sees. It stops before the first transaction
+//! that is still open, and that may be another origin's, with our last note behind it. So the end is asked for
+//! as it is without regard to transactions, and then waited for until the committed end has reached it.
+//!
+//! Reading begins a little before the end, and further back as long as nothing is found.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client_log;
+use super::options::KafkaOptions;
+use crate::checkpoint::{Journal, JournalError};
+
+const PARTITION: i32 = 0;
+
+/// How long a broker may take to answer a question.
+const ASK: Duration = Duration::from_secs(10);
+
+/// How long initializing or ending a transaction may take. Those that others left open end by themselves
+/// after [`TRANSACTION_MS`].
+const DECIDE: Duration = Duration::from_secs(30);
+
+/// How long reading to the end may take, waiting for others' transactions included.
+const READ: Duration = Duration::from_secs(30);
+
+const TRANSACTION_MS: &str = "10000";
+
+/// How far before the end reading begins; each further attempt begins so many times further back.
+const WINDOW: i64 = 64;
+const WIDER: i64 = 16;
+
+/// The notes of one origin on the topic of checkpoints.
+pub struct CheckpointTopic {
+    options: KafkaOptions,
+    topic: String,
+    origin: String,
+    producer: Option<BaseProducer<Said>>,
+    readers: Option<Readers>,
+}
+
+impl std::fmt::Debug for CheckpointTopic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut told = f.debug_struct("CheckpointTopic");
+        told.field("topic", &self.topic).field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// One client for what is committed, one for where the end is.
+struct Readers {
+    committed: BaseConsumer<Said>,
+    all: BaseConsumer<Said>,
+}
+
+impl CheckpointTopic {
+    /// Connects when it is used first.
+    pub fn new(options: &KafkaOptions, topic: &str, origin: &str) -> Self {
+        let (topic, origin) = (topic.to_owned(), origin.to_owned());
+        Self { options: options.clone(), topic, origin, producer: None, readers: None }
+    }
+
+    fn failed(&self, error: KafkaError) -> JournalError {
+        use RDKafkaErrorCode as Code;
+        match error.rdkafka_error_code() {
+            Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => JournalError::ShutOut,
+            _ => JournalError::Kafka { topic: self.topic.clone(), error },
+        }
+    }
+
+    fn transactional(&self) -> Result<BaseProducer<Said>, KafkaError> {
+        let mut config = self.options.producer();
+        config.set("transactional.id", format!("realm-ledger-checkpoints {}", self.origin));
+        config.set("transaction.timeout.ms", TRANSACTION_MS);
+        config.set("linger.ms", "0");
+        let producer: BaseProducer<Said> = config.create_with_context(Said)?;
+        producer.init_transactions(DECIDE)?;
+        Ok(producer)
+    }
+
+    fn send(&self, producer: &BaseProducer<Said>, note: &str) -> Result<(), KafkaError> {
+        producer.begin_transaction()?;
+        let record = BaseRecord::to(&self.topic).key(&self.origin).payload(note).partition(PARTITION);
+        producer.send(record).map_err(|(error, _)| error)?;
+        producer.flush(DECIDE)?;
+        producer.commit_transaction(DECIDE)
+    }
+
+    fn read_last(&mut self) -> Result<Option<String>, JournalError> {
+        if self.readers.is_none() {
+            self.readers = Some(Readers::new(&self.options).map_err(|error| self.failed(error))?);
+        }
+        let deadline = Instant::now() + READ;
+        let not_read = || JournalError::NotRead { topic: self.topic.clone() };
+        let Some(readers) = &self.readers else { return Err(not_read()) };
+        let asked = |reader: &BaseConsumer<Said>| {
+            reader.fetch_watermarks(&self.topic, PARTITION, ASK).map_err(|error| self.failed(error))
+        };
+        let (low, end) = asked(&readers.all)?;
+        while asked(&readers.committed)?.1 < end {
+            if Instant::now() >= deadline {
+                return Err(not_read());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut window = WINDOW;
+        loop {
+            let from = end.saturating_sub(window).max(low);
+            if from >= end {
+                return Ok(None);
+            }
+            let found = self.last_since(&readers.committed, from, deadline)?;
+            if found.is_some() || from == low {
+                return Ok(found);
+            }
+            window = window.saturating_mul(WIDER);
+        }
+    }
+
+    /// The last note of the origin from this offset to the end.
+    fn last_since(
+        &self,
+        reader: &BaseConsumer<Said>,
+        from: i64,
+        deadline: Instant,
+    ) -> Result<Option<String>, JournalError> {
+        let failed = |error| self.failed(error);
+        let mut start = TopicPartitionList::new();
+        start.add_partition_offset(&self.topic, PARTITION, Offset::Offset(from)).map_err(failed)?;
+        reader.assign(&start).map_err(failed)?;
+        let mut last = None;
+        loop {
+            match reader.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) if message.key() == Some(self.origin.as_bytes()) => {
+                    // What is no text, or deleted, is no note: whoever reads it will say so.
+                    last = Some(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned());
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(error)) if is_about_data(&error) => return Err(failed(error)),
+                Some(_) | None if Instant::now() >= deadline => {
+                    return Err(JournalError::NotRead { topic: self.topic.clone() });
+                }
+                Some(_) | None => {}
+            }
+        }
+        reader.unassign().map_err(failed)?;
+        Ok(last)
+    }
+}
+
+impl Journal for CheckpointTopic {
+    fn last(&mut self) -> Result<Option<String>, JournalError> {
+        self.read_last()
+    }
+
+    fn claim(&mut self) -> Result<Option<String>, JournalError> {
+        self.producer = None;
+        self.producer = Some(self.transactional().map_err(|error| self.failed(error))?);
+        self.read_last()
+    }
+
+    fn publish(&mut self, note: &str) -> Result<(), JournalError> {
+        let Some(producer) = &self.producer else { return Err(JournalError::ShutOut) };
+        self.send(producer, note).map_err(|error| self.failed(error))
+    }
+
+    fn release(&mut self) {
+        self.producer = None;
+    }
+}
+
+impl Readers {
+    fn new(options: &KafkaOptions) -> Result<Self, KafkaError> {
+        let made = |isolation: &str| {
+            let mut config: ClientConfig = options.base();
+            // Assigned by hand and never committed: the group is a name that the client insists on.
+            config.set("group.id", "realm-ledger-checkpoints");
+            for (name, value) in [
+                ("isolation.level", isolation),
+                ("enable.auto.commit", "false"),
+                ("enable.partition.eof", "true"),
+                ("auto.offset.reset", "error"),
+                ("check.crcs", "true"),
+                ("allow.auto.create.topics", "false"),
+            ] {
+                config.set(name, value);
+            }
+            BaseConsumer::from_config_and_context(&config, Said)
+        };
+        Ok(Self { committed: made("read_committed")?, all: made("read_uncommitted")? })
+    }
+}
+
+/// Transport errors heal by themselves, within the deadline.
+fn is_about_data(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    !matches!(
+        error.rdkafka_error_code(),
+        Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut)
+    )
+}
+
+/// The context of these clients: they say what every client here says.
+struct Said;
+
+impl ClientContext for Said {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client_log::tell(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client_log::tell_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Said {}
+
+impl ProducerContext for Said {
+    type DeliveryOpaque = ();
+
+    /// A message that was not delivered fails its transaction.
+    fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
+}

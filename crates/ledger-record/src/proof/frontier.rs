@@ -1,0 +1,91 @@
+//! As much of a tree as is needed to let it grow: its largest full subtrees, one for each bit of its size.
+//!
+//! They hash to the root, so a frontier with the root of a published checkpoint *is* the frontier of that tree,
+//! wherever its hashes come from; and whatever grows out of it has that tree as its beginning.
+
+use super::hash::Hash;
+use super::tree::{self, Node};
+
+/// The right edge of a tree.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Frontier {
+    size: u64,
+    /// By level; only those of the bits that the size has are meant.
+    subtrees: Vec<Hash>,
+}
+
+impl Frontier {
+    /// The edge of the tree of a size, out of its full subtrees.
+    pub fn read<E>(size: u64, mut lookup: impl FnMut(Node) -> Result<Hash, E>) -> Result<Self, E> {
+        let levels = u64::BITS - size.leading_zeros();
+        let mut subtrees = Vec::new();
+        for level in 0..levels {
+            let full = size >> level;
+            subtrees.push(if full % 2 == 1 {
+                lookup(Node { level: u8::try_from(level).unwrap_or(u8::MAX), index: full - 1 })?
+            } else {
+                Hash::ZERO
+            });
+        }
+        Ok(Self { size, subtrees })
+    }
+
+    /// How many leaves.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Grows by one leaf.
+    pub fn push(&mut self, leaf: Hash) {
+        let mut hash = leaf;
+        let mut level = 0;
+        while self.size >> level & 1 == 1 {
+            hash = tree::parent(self.subtrees[level], hash);
+            level += 1;
+        }
+        if level == self.subtrees.len() {
+            self.subtrees.push(hash);
+        } else {
+            self.subtrees[level] = hash;
+        }
+        self.size += 1;
+    }
+
+    /// The root.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        let full = (0..self.subtrees.len()).filter(|level| self.size >> level & 1 == 1);
+        let root = full.map(|level| self.subtrees[level]).reduce(|right, left| tree::parent(left, right));
+        root.unwrap_or_else(tree::empty_root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+
+    use super::*;
+
+    #[test]
+    fn grows_as_the_tree_does_from_wherever_it_is_taken_up() {
+        let mut nodes = BTreeMap::new();
+        let mut growing = Frontier::default();
+        assert_eq!(growing.root(), tree::empty_root());
+        for size in 0..200_u64 {
+            let leaf = tree::leaf_hash(&size.to_be_bytes());
+            let made = tree::append(size, leaf, |node| Ok::<_, Infallible>(nodes[&node]));
+            nodes.extend(made.unwrap_or_default());
+            growing.push(leaf);
+            let lookup = |node: Node| Ok::<_, Infallible>(nodes[&node]);
+            assert_eq!(Ok(growing.root()), tree::root(size + 1, lookup));
+            let read = Frontier::read(size + 1, lookup).unwrap();
+            assert_eq!((read.size(), read.root()), (growing.size(), growing.root()));
+            let mut next = (read, growing.clone());
+            next.0.push(leaf);
+            next.1.push(leaf);
+            assert_eq!(next.0.root(), next.1.root());
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Checkpoints on a real broker: the last note is always found, and one process at a time adds to it.
+
+use std::time::Duration;
+
+use ledger_ingest::checkpoint::{Journal, JournalError};
+use ledger_ingest::kafka::{CheckpointTopic, KafkaOptions};
+use ledger_tests::kafka::{self, Cluster, Message};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+const ORIGIN: &str = "example.com/realm/0";
+
+fn topic(cluster: &Cluster) -> String {
+    let name = kafka::unique_name("checkpoints");
+    cluster.create_topic(&name, 1, &[("cleanup.policy", "compact")]);
+    name
+}
+
+fn journal(cluster: &Cluster, topic: &str, origin: &str) -> CheckpointTopic {
+    ledger_tests::show_logs();
+    let options = KafkaOptions { brokers: cluster.bootstrap().to_owned(), ..KafkaOptions::default() };
+    // Transactions are known by the origin, whatever the topic: tests must not shut each other out.
+    CheckpointTopic::new(&options, topic, &format!("{origin}@{topic}"))
+}
+
+#[test]
+fn who_claims_knows_the_last_note_and_shuts_out_who_was_before() {
+    let cluster = kafka::shared();
+    let topic = topic(cluster);
+    let (mut one, mut other) = (journal(cluster, &topic, ORIGIN), journal(cluster, &topic, ORIGIN));
+    let mut stranger = journal(cluster, &topic, "another");
+    assert_eq!(one.last().unwrap(), None);
+    assert!(matches!(one.publish("unclaimed"), Err(JournalError::ShutOut)));
+    assert_eq!(one.claim().unwrap(), None);
+    stranger.claim().unwrap();
+    stranger.publish("not ours").unwrap();
+    one.publish("first").unwrap();
+    one.publish("second").unwrap();
+    assert_eq!(other.last().unwrap().as_deref(), Some("second"));
+    one.publish("third").unwrap();
+    assert_eq!(other.claim().unwrap().as_deref(), Some("third"));
+    assert!(matches!(one.publish("too late"), Err(JournalError::ShutOut)));
+    other.publish("fourth").unwrap();
+    assert_eq!(one.last().unwrap().as_deref(), Some("fourth"));
+    stranger.publish("not ours either").unwrap();
+    assert_eq!(one.claim().unwrap().as_deref(), Some("fourth"));
+}
+
+#[test]
+fn the_last_note_is_found_far_before_the_end() {
+    let cluster = kafka::shared();
+    let topic = topic(cluster);
+    let mut journal = journal(cluster, &topic, ORIGIN);
+    journal.claim().unwrap();
+    journal.publish("long ago").unwrap();
+    let others: Vec<_> =
+        (0..5_000).map(|number| Message::new(format!("origin-{}", number % 7), "note")).collect();
+    cluster.produce(&topic, &others);
+    assert_eq!(journal.last().unwrap().as_deref(), Some("long ago"));
+}
+
+/// A reader of committed messages stops before the first open transaction, and our note is behind it.
+#[test]
+fn a_transaction_of_others_hides_nothing() {
+    let cluster = kafka::shared();
+    let topic = topic(cluster);
+    let mut journal = journal(cluster, &topic, ORIGIN);
+    journal.claim().unwrap();
+    journal.publish("before").unwrap();
+    let open = open_transaction(cluster, &topic);
+    journal.publish("behind the open one").unwrap();
+    let ended = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(2));
+        open.abort_transaction(Duration::from_secs(30)).unwrap();
+    });
+    assert_eq!(journal.last().unwrap().as_deref(), Some("behind the open one"));
+    assert!(ended.join().is_ok());
+}
+
+fn open_transaction(cluster: &Cluster, topic: &str) -> BaseProducer {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap())
+        .set("transactional.id", kafka::unique_name("open"))
+        .create()
+        .unwrap();
+    producer.init_transactions(Duration::from_secs(30)).unwrap();
+    producer.begin_transaction().unwrap();
+    producer
+        .send(BaseRecord::to(topic).partition(0).key("other").payload("open"))
+        .map_err(|(error, _)| error)
+        .unwrap();
+    producer.flush(Duration::from_secs(30)).unwrap();
+    producer
+}
