@@ -8,7 +8,11 @@ use ledger_tests::server::program;
 
 fn topics(cluster: &Cluster, verb: &str, lifecycle: &str) -> Output {
     let mut command = Command::new(program());
-    for (name, stem) in [("DECISIONS_TOPIC", "decisions"), ("DEAD_LETTER_TOPIC", "dead")] {
+    for (name, stem) in [
+        ("DECISIONS_TOPIC", "decisions"),
+        ("DEAD_LETTER_TOPIC", "dead"),
+        ("CHECKPOINTS_TOPIC", "checkpoints"),
+    ] {
         command.env(format!("REALM_LEDGER_KAFKA__{name}"), format!("{lifecycle}.{stem}"));
     }
     command.env("REALM_LEDGER_KAFKA__TOPICS", lifecycle);

@@ -11,8 +11,10 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 
+mod keys;
 mod parse;
 
+pub(crate) use keys::{Keys, KeysGenerate, KeysOf, KeysRetire, KeysShow};
 use parse::{app_key, client_key, instant, realm};
 
 /// The data-residency ledger: which realm an installation is in, since when, why, and until when.
@@ -103,6 +105,9 @@ pub enum Command {
     /// Refused events: what, why, and once more
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// The keys that sign checkpoints
+    #[command(subcommand)]
+    Keys(Keys),
     /// Completions for a shell
     #[command(after_help = COMPLETIONS)]
     Completions(Completions),

@@ -29,10 +29,14 @@
 
 mod journal;
 mod kept;
+mod keys;
+mod origin;
 mod signer;
 
 pub use journal::{Journal, JournalError};
 pub use kept::{Alone, Kept, KeptError};
+pub use keys::{KeysError, SigningKeys, key_id};
+pub use origin::{OriginError, Origins};
 pub use signer::{Failure, Halt, Identity, SealedLog, Signer, TAKE_OVER};
 
 #[cfg(test)]

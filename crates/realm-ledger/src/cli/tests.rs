@@ -38,6 +38,7 @@ fn every_command_of_the_interface_is_there_and_no_other() {
             "anomalies",
             "rebuild",
             "quarantine",
+            "keys",
             "completions"
         ]
     );
@@ -48,6 +49,7 @@ fn every_command_of_the_interface_is_there_and_no_other() {
     assert_eq!(below("topics"), ["create", "check"]);
     assert_eq!(below("config"), ["show", "check"]);
     assert_eq!(below("quarantine"), ["list", "show", "retry"]);
+    assert_eq!(below("keys"), ["generate", "show", "retire"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod demo;
 mod import;
+mod keys;
 mod list;
 mod publish;
 mod quarantine;
@@ -57,6 +58,7 @@ pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit,
         Command::Anomalies(args) => list::anomalies(context, &args),
         Command::Rebuild(args) => rebuild::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, args),
+        Command::Keys(args) => keys::run(context, args),
         Command::Completions(args) => completions::run(context, &args),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ledger_ingest::checkpoint::OriginError;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -146,6 +147,13 @@ impl Layers {
         invalid("kafka.brokers", kafka.brokers.trim().is_empty(), "host:port of at least one broker");
         invalid("kafka.group", kafka.group.trim().is_empty(), "a name");
         invalid("kafka.topics", kafka.topics.is_empty(), "at least one topic");
+        if let Err(error) = self.loaded.config.origins() {
+            let expected = match error {
+                OriginError::Name => "a name without spaces and plus signs",
+                OriginError::Ambiguous => "a name with {topic} in it, as there are several topics",
+            };
+            invalid("evidence.origin", true, expected);
+        }
         let store = &self.loaded.config.store;
         invalid(
             "store.write_buffer",

@@ -23,7 +23,9 @@ mod value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use ledger_ingest::checkpoint::{OriginError, Origins};
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_store::StoreOptions;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub store: StoreOptions,
     /// Where the events come from and the decisions go.
     pub kafka: KafkaOptions,
+    /// How the log is made evident to others.
+    pub evidence: EvidenceOptions,
     /// Where questions are answered.
     pub http: HttpOptions,
     /// What the server tells of itself.
@@ -54,9 +58,43 @@ impl Default for Config {
             data_dir: PathBuf::from("realm-ledger-data"),
             store: StoreOptions::default(),
             kafka: KafkaOptions::default(),
+            evidence: EvidenceOptions::default(),
             http: HttpOptions::default(),
             log: LogOptions::default(),
         }
+    }
+}
+
+/// The audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvidenceOptions {
+    /// Where the secret and the keys are kept; none: beside the data directory.
+    pub keys_dir: Option<PathBuf>,
+    /// Names the logs: what their origins begin with.
+    pub origin: String,
+    /// Longest time without a seal while something is unsealed.
+    pub tick_interval: Duration,
+}
+
+impl Default for EvidenceOptions {
+    fn default() -> Self {
+        Self { keys_dir: None, origin: "{topic}".to_owned(), tick_interval: Duration::from_secs(5) }
+    }
+}
+
+impl Config {
+    /// Where the secret and the keys are kept: outside of the data directory and its backups.
+    pub fn keys_dir(&self) -> PathBuf {
+        self.evidence.keys_dir.clone().unwrap_or_else(|| {
+            let mut beside = self.data_dir.components().collect::<PathBuf>().into_os_string();
+            beside.push(".keys");
+            beside.into()
+        })
+    }
+
+    /// The names of the logs.
+    pub fn origins(&self) -> Result<Origins, OriginError> {
+        Origins::new(&self.evidence.origin, self.kafka.topics.len())
     }
 }
 

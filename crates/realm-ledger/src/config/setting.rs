@@ -17,6 +17,8 @@ pub(super) enum Kind {
     OptionalText(Place<Option<String>>),
     Texts(Place<Vec<String>>),
     Path(Place<PathBuf>),
+    /// Empty means none.
+    OptionalPath(Place<Option<PathBuf>>),
     Switch(Place<bool>),
     Number(Place<usize>),
     Number32(Place<u32>),
@@ -116,6 +118,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Where refused messages are published, without their secrets. Empty: nowhere.",
     ),
     setting(
+        "kafka.checkpoints_topic",
+        Kind::OptionalText(|config| &mut config.kafka.checkpoints_topic),
+        "Where signed checkpoints are published: compacted, read again at every start. All copies of a\n\
+         ledger that share its keys share this topic. Empty: nothing is signed.",
+    ),
+    setting(
         "kafka.accept_incomplete_history",
         Kind::Switch(|config| &mut config.kafka.accept_incomplete_history),
         "Start a new ledger at the oldest message that is left, although earlier ones are gone.",
@@ -150,6 +158,25 @@ pub(super) const SETTINGS: &[Setting] = &[
          \"security.protocol\" = \"sasl_ssl\"\n\
          \"sasl.mechanisms\" = \"SCRAM-SHA-512\"\n\
          \"sasl.username\" = \"realm-ledger\"",
+    ),
+    setting(
+        "evidence.keys_dir",
+        Kind::OptionalPath(|config| &mut config.evidence.keys_dir),
+        "Where the signing keys are kept, and the last checkpoint of each partition. Never below data_dir, and\n\
+         never restored from a backup with it. Empty: beside the data directory, with .keys behind its name.",
+    ),
+    setting(
+        "evidence.origin",
+        Kind::Text(|config| &mut config.evidence.origin),
+        "Names the logs: the origin of a checkpoint is this name, / and the partition. {topic} stands for the\n\
+         topic, and is needed if there are several. A name of your own tells your logs from those of others:\n\
+         \"ledger.example.com/{topic}\". Changing it begins new checkpoints, which nobody can connect with the old.",
+    ),
+    setting(
+        "evidence.tick_interval",
+        Kind::Duration(|config| &mut config.evidence.tick_interval),
+        "A tick is sent into a partition when something in it was not sealed for so long: until then it is in no\n\
+         signed checkpoint. Three times as long without a seal counts as a stalled partition.",
     ),
     setting(
         "http.listen",
@@ -218,6 +245,10 @@ impl Setting {
             }
             Kind::Texts(place) => put(place(config), given.texts(), "a list of texts"),
             Kind::Path(place) => put(place(config), given.text().map(PathBuf::from), "a path"),
+            Kind::OptionalPath(place) => {
+                let path = given.text().map(|text| (!text.is_empty()).then(|| PathBuf::from(text)));
+                put(place(config), path, "a path, empty for none")
+            }
             Kind::Switch(place) => put(place(config), given.switch(), "true or false"),
             Kind::Number(place) => {
                 let number = given.number().and_then(|number| usize::try_from(number).ok());
@@ -285,6 +316,11 @@ impl Setting {
                 format!("[{}]", items.join(", "))
             }
             Kind::Path(place) => quoted(&place(config).to_string_lossy()),
+            Kind::OptionalPath(place) => quoted(
+                &place(config)
+                    .as_deref()
+                    .map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
+            ),
             Kind::Switch(place) => place(config).to_string(),
             Kind::Number(place) => place(config).to_string(),
             Kind::Number32(place) => place(config).to_string(),

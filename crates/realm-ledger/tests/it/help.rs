@@ -26,6 +26,9 @@ const COMMANDS: &[&str] = &[
     "quarantine list",
     "quarantine show",
     "quarantine retry",
+    "keys generate",
+    "keys show",
+    "keys retire",
     "completions",
 ];
 

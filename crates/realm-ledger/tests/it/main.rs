@@ -3,6 +3,7 @@
 
 mod answers;
 mod help;
+mod keys;
 mod manners;
 mod process;
 mod world;

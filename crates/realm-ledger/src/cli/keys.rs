@@ -1,0 +1,77 @@
+//! The grammar of `keys`.
+#![expect(clippy::doc_markdown, reason = "comments here are the help texts, shown as they are")]
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `keys`
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make the key that signs checkpoints
+    #[command(after_help = GENERATE)]
+    Generate(KeysGenerate),
+    /// The verifier keys that partners check with, one for each log
+    #[command(after_help = SHOW)]
+    Show(KeysShow),
+    /// Take a key away; the others go on signing
+    Retire(KeysRetire),
+}
+
+/// Whose keys.
+#[derive(Debug, Clone, Default, Args)]
+pub struct KeysOf {
+    /// Of the ledger that is kept here (data_dir); see evidence.keys_dir
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `keys generate`
+#[derive(Debug, Args)]
+pub struct KeysGenerate {
+    /// Whose keys
+    #[command(flatten)]
+    pub of: KeysOf,
+    /// Another key, which signs beside those that are there
+    #[arg(long)]
+    pub add: bool,
+}
+
+/// `keys show`
+#[derive(Debug, Args)]
+pub struct KeysShow {
+    /// Whose keys
+    #[command(flatten)]
+    pub of: KeysOf,
+    /// Of this log only, whether or not it is here
+    #[arg(long, value_name = "ORIGIN", conflicts_with = "partition")]
+    pub origin: Option<String>,
+    /// Of this partition only [default: all that the data directory knows, or 0]
+    #[arg(long, value_name = "N")]
+    pub partition: Option<u32>,
+}
+
+/// `keys retire`
+#[derive(Debug, Args)]
+pub struct KeysRetire {
+    /// Which, as `keys show` prints it
+    #[arg(value_name = "KEY")]
+    pub key: String,
+    /// Whose keys
+    #[command(flatten)]
+    pub of: KeysOf,
+}
+
+const GENERATE: &str = "\
+Examples:
+  realm-ledger keys generate --data-dir /var/lib/realm-ledger
+  realm-ledger keys generate --add
+
+A new ledger makes its first key by itself. To change a key: add one, restart `serve` so that both sign, tell
+everybody the new verifier keys, retire the old one, restart again. Keep copies of the directory of keys, apart
+from backups of the data: without it nothing more can be signed under the same origins.";
+const SHOW: &str = "\
+Examples:
+  realm-ledger keys show --data-dir /var/lib/realm-ledger
+  realm-ledger keys show --partition 7
+  realm-ledger keys show --origin ledger.example.com/realm.lifecycle/7";

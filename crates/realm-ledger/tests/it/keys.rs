@@ -1,0 +1,46 @@
+//! Signing keys: who has them, what partners are told.
+
+use ledger_record::proof::note::VerifierKey;
+use realm_ledger::Exit;
+use serde_json::Value;
+
+use crate::world::{Run, World};
+
+fn shown(world: &World, flags: &str) -> Vec<Value> {
+    let output = world.ask(&format!("keys show {flags}")).done();
+    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_key_is_made_once_shown_for_every_log_and_changed_by_adding_another() {
+    let world = World::new();
+    let missing = world.ask("keys show");
+    assert_eq!(missing.exit, Exit::Failed);
+    assert!(missing.messages.contains("keys generate"), "{}", missing.messages);
+
+    assert_eq!(world.ask("keys generate").done(), "", "a secret is never printed");
+    assert_eq!(world.ask("keys generate").exit, Exit::Failed);
+    world.ask("keys generate --add").done();
+    let of_seven = shown(&world, "--partition 7");
+    assert_eq!(of_seven.len(), 2);
+    for line in &of_seven {
+        assert_eq!(line["origin"], "realm.lifecycle/7");
+        let key = VerifierKey::parse(line["verifierKey"].as_str().unwrap()).unwrap();
+        assert_eq!(key.name(), "realm.lifecycle/7");
+    }
+    world.ask(&format!("keys retire {}", of_seven[0]["key"].as_str().unwrap())).done();
+    assert_eq!(shown(&world, "--partition 7"), of_seven[1..]);
+    let elsewhere = shown(&world, "--origin ledger.example.com/x/1");
+    assert_eq!(elsewhere[0]["origin"], "ledger.example.com/x/1");
+    assert!(world.path().join("ledger.keys/signing-keys").exists(), "beside the data directory");
+}
+
+#[test]
+fn origins_of_several_topics_differ() {
+    let mut run = Run::of("config check");
+    run.environment.insert("REALM_LEDGER_KAFKA__TOPICS".to_owned(), "one,two".to_owned());
+    run.environment.insert("REALM_LEDGER_EVIDENCE__ORIGIN".to_owned(), "ledger.example.com".to_owned());
+    let refused = run.said();
+    assert_eq!(refused.exit, Exit::Failed);
+    assert!(refused.messages.contains("{topic}"), "{}", refused.messages);
+}
