@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use ledger_record::record::Content;
 use ledger_store::{DataDir, ShardId, StoreOptions};
 use ledger_tests::kafka;
 use ledger_tests::scratch;
-use ledger_tests::server::{Server, Setup, program};
+use ledger_tests::server::{Server, Setup, command};
 use ledger_tests::workload::{Mix, native_lines};
 
 const TOPIC_PARTITIONS: i32 = 3;
 
 fn run(args: &[&str]) -> Output {
-    Command::new(program()).args(args).output().unwrap()
+    command().args(args).output().unwrap()
 }
 
 fn import(file: &Path, data_dir: &Path, topic: &str) -> Output {

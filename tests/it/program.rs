@@ -2,12 +2,11 @@
 //! refused event is brought in again beside a running server.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ledger_tests::kafka::{self, Broker, Cluster, Message};
 use ledger_tests::scratch;
-use ledger_tests::server::{Server, Setup, program};
+use ledger_tests::server::{self, Server, Setup};
 
 /// Longer than anything here takes, and shorter than what is not waited for.
 const SOON: Duration = Duration::from_secs(15);
@@ -97,7 +96,7 @@ fn a_refused_event_is_retried_through_kafka() {
     let server = Server::start(&setup, &scratch.path().join("log"));
     server.wait_until_ready(1);
     let retry = |item: &str| {
-        let mut command = Command::new(program());
+        let mut command = server::command();
         command.env("REALM_LEDGER_DATA_DIR", &setup.data_dir);
         command.args(["quarantine", "retry", item, "--brokers", &setup.brokers, "--url", &server.url]);
         let output = command.output().unwrap();

@@ -1,14 +1,13 @@
 //! Every worked history, through the program as a user drives it: `import`, then `state --at`.
 
 use std::path::Path;
-use std::process::Command;
 
 use ledger_tests::scratch;
-use ledger_tests::server::program;
+use ledger_tests::server::command;
 use serde_json::Value;
 
 fn run(args: &[&str]) -> Vec<Value> {
-    let output = Command::new(program()).args(args).output().unwrap();
+    let output = command().args(args).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -1,13 +1,13 @@
 //! What an operator does with topics, against a real broker: made with the settings that matter, compared,
 //! and told when they differ.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use ledger_tests::kafka::{self, Cluster};
-use ledger_tests::server::program;
+use ledger_tests::server;
 
 fn topics(cluster: &Cluster, verb: &str, lifecycle: &str) -> Output {
-    let mut command = Command::new(program());
+    let mut command = server::command();
     for (name, stem) in [
         ("DECISIONS_TOPIC", "decisions"),
         ("DEAD_LETTER_TOPIC", "dead"),

@@ -16,6 +16,13 @@ use std::{env, io};
 /// How the names of the product's settings begin in the environment.
 const SETTINGS: &[u8] = b"REALM_LEDGER_";
 
+/// Keeps the product's settings in the environment of the tests from the program.
+pub(crate) fn forget_settings(command: &mut Command) {
+    for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(SETTINGS)) {
+        command.env_remove(name);
+    }
+}
+
 /// A running child process; killed when dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -29,9 +36,7 @@ impl Process {
         let program = program.as_ref();
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-        for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(SETTINGS)) {
-            command.env_remove(name);
-        }
+        forget_settings(&mut command);
         configure(&mut command);
         let child = fork(command)
             .unwrap_or_else(|error| panic!("cannot start {} by setpriv: {error}", program.display()));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::process::Process;
+use crate::process::{Process, forget_settings};
 
 /// How long the program may take to say that it is ready, or to drain, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -41,6 +41,13 @@ pub fn program() -> PathBuf {
     let built = "build the program first: cargo build --release -p realm-ledger";
     assert!(path.exists(), "{} is missing; {built}", path.display());
     path
+}
+
+/// The program, to be run to its end. Nothing is set but what the test sets.
+pub fn command() -> Command {
+    let mut command = Command::new(program());
+    forget_settings(&mut command);
+    command
 }
 
 impl Server {

@@ -92,7 +92,7 @@ pub enum Command {
     Preview(Preview),
     /// Installations whose realm is not where their product is
     Drift(Everything),
-    /// Installations with a persistence window, by its end
+    /// Installations with an open persistence window, by its end
     #[command(after_help = WINDOWS)]
     Windows(Windows),
     /// Installations whose data rests elsewhere than their realm
@@ -181,7 +181,7 @@ pub enum Topics {
     /// Create the topics that are missing, with the settings they need
     #[command(after_help = TOPICS_CREATE)]
     Create(TopicsCreate),
-    /// Compare the topics with what they should be; exit 1 if one differs
+    /// Compare the topics with what they should be; exit 3 if one differs
     Check(Brokers),
 }
 

@@ -9,6 +9,9 @@ use crate::world::{World, said};
 
 fn program(arguments: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_realm-ledger"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("REALM_LEDGER_")) {
+        command.env_remove(name);
+    }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
