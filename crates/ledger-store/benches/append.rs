@@ -5,10 +5,12 @@
 //! ```
 //!
 //! - **store**: events offered to batches of a shard: repeats looked for, folded, encoded, indexed, synced.
+//! - **equal**: the very write batches that the store made, read back from its write-ahead log, written once
+//!   more: what the same bytes cost without anything that leads to them.
 //! - **writes**: the records alone, ready as bytes under their keys, sorted, in synced batches of as many,
-//!   into one column family with the options of the log.
+//!   into one column family with the options of the log: without ids, positions, tenants and index.
 //!
-//! The two take turns, and the medians are told. Making the events is done beforehand, batch by batch, and
+//! The three take turns, and the medians are told. Making the events is done beforehand, batch by batch, and
 //! not counted: CPU is that of the whole process, less what this thread used meanwhile.
 #![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -20,9 +22,9 @@ use std::time::{Duration, Instant};
 
 use ledger_record::key::log;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{Arrival, DataDir, FutureLimit, ShardId, SourceIdentity, StoreOptions};
+use ledger_store::{Arrival, DataDir, FutureLimit, Shard, ShardId, SourceIdentity, StoreOptions};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Options, WriteBatch,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Env, Options, WriteBatch,
     WriteOptions,
 };
 
@@ -68,27 +70,33 @@ fn main() -> Result<(), Failure> {
     let dir = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from).join("realm-ledger-append");
     let plan = Plan { events, tenants, batch, dir };
     println!("{events} events, {tenants} tenants, batches of {batch}, {pairs} pairs");
-    let (mut store, mut writes) = (Vec::new(), Vec::new());
+    let (mut store, mut equal, mut writes) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..pairs {
-        store.push(in_fresh_dir(&plan, into_store)?);
-        writes.push(in_fresh_dir(&plan, into_writes)?);
+        let [of_store, of_equal, of_writes] = ["store", "equal", "writes"].map(|name| plan.dir.join(name));
+        remove(&plan.dir)?;
+        store.push(into_store(&plan, &of_store)?);
+        equal.push(into_equal(&plan, &of_store, &of_equal)?);
+        remove(&plan.dir)?;
+        writes.push(into_writes(&plan, &of_writes)?);
+        remove(&plan.dir)?;
     }
-    let ratio = median(
-        writes.iter().zip(&store).map(|(raw, full)| raw.writing.as_secs_f64() / full.writing.as_secs_f64()),
-    );
     tell("store", &plan, &store);
+    tell("equal", &plan, &equal);
     tell("writes", &plan, &writes);
-    println!("store / writes, rates: {ratio:.2}");
+    println!("store / equal, rates: {:.2}", ratio(&store, &equal));
+    println!("store / writes, rates: {:.2}", ratio(&store, &writes));
     Ok(())
 }
 
-fn in_fresh_dir(plan: &Plan, run: fn(&Plan) -> Result<Run, Failure>) -> Result<Run, Failure> {
-    if plan.dir.exists() {
-        fs::remove_dir_all(&plan.dir)?;
+fn remove(dir: &Path) -> Result<(), Failure> {
+    if dir.exists() {
+        fs::remove_dir_all(dir)?;
     }
-    let ran = run(plan);
-    fs::remove_dir_all(&plan.dir)?;
-    ran
+    Ok(())
+}
+
+fn ratio(full: &[Run], bare: &[Run]) -> f64 {
+    median(bare.iter().zip(full).map(|(bare, full)| bare.writing.as_secs_f64() / full.writing.as_secs_f64()))
 }
 
 fn tell(what: &str, plan: &Plan, runs: &[Run]) {
@@ -131,10 +139,20 @@ fn measured<T>(
     Ok(Run { writing, own_cpu, cpu })
 }
 
-fn into_store(plan: &Plan) -> Result<Run, Failure> {
-    let data_dir = DataDir::open(&plan.dir, StoreOptions::default())?;
+fn new_shard(dir: &Path) -> Result<Shard, Failure> {
+    fs::create_dir_all(dir)?;
+    let data_dir = DataDir::open(dir, StoreOptions::default())?;
     data_dir.bind(TOPIC, &SourceIdentity { cluster_id: None, topic_id: None, partitions: 1 })?;
-    let mut shard = data_dir.open_shard(&ShardId { topic: TOPIC.to_owned(), partition: 0 })?;
+    Ok(data_dir.open_shard(&ShardId { topic: TOPIC.to_owned(), partition: 0 })?)
+}
+
+/// Where the store keeps the shard.
+fn database_of(dir: &Path) -> PathBuf {
+    dir.join("shards").join(TOPIC).join("0")
+}
+
+fn into_store(plan: &Plan, dir: &Path) -> Result<Run, Failure> {
+    let mut shard = new_shard(dir)?;
     let mut lives = Lives::new(plan.tenants)?;
     let make = |offset| {
         let (_, event, _) = lives.next(offset)?;
@@ -158,8 +176,32 @@ fn into_store(plan: &Plan) -> Result<Run, Failure> {
     }
 }
 
-fn into_writes(plan: &Plan) -> Result<Run, Failure> {
-    let db = open(&plan.dir)?;
+/// What the store of `written` wrote, into an empty shard with the same options.
+fn into_equal(plan: &Plan, written: &Path, dir: &Path) -> Result<Run, Failure> {
+    let written = database_of(written);
+    let families = DB::list_cf(&Options::default(), &written)?;
+    let written = DB::open_cf_for_read_only(&Options::default(), &written, families, false)?;
+    // The write that names the shard is its only one of one entry.
+    let of_events =
+        |batch: &Result<(u64, WriteBatch), _>| batch.as_ref().is_ok_and(|(_, batch)| batch.len() > 1);
+    let mut batches = written.get_updates_since(1)?.filter(of_events);
+    drop(new_shard(dir)?);
+    let path = database_of(dir);
+    let (options, families) =
+        Options::load_latest(&path, Env::new()?, false, Cache::new_lru_cache(512 << 20))?;
+    let db = DB::open_cf_descriptors(&options, &path, families)?;
+    let mut durable = WriteOptions::default();
+    durable.set_sync(true);
+    let all = Plan { events: plan.events.div_ceil(plan.batch), batch: 1, dir: PathBuf::new(), ..*plan };
+    let next = |_| Ok(batches.next().ok_or("the log of writes was cut: take fewer events")??.1);
+    measured(&all, next, |batches| {
+        batches.into_iter().try_for_each(|batch| Ok(db.write_opt(batch, &durable)?))
+    })
+}
+
+fn into_writes(plan: &Plan, dir: &Path) -> Result<Run, Failure> {
+    fs::create_dir_all(dir)?;
+    let db = open(dir)?;
     let family = db.cf_handle("log").ok_or("no such family")?;
     let mut options = WriteOptions::default();
     options.set_sync(true);
