@@ -46,7 +46,13 @@ impl Realm {
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Only `parse` and `GLOBAL` make realms, and both keep to ASCII.
-        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The key as the bytes it is ordered by.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
     }
 }
 

@@ -96,8 +96,13 @@ pub(crate) fn put<T: Encode>(out: &mut Vec<u8>, part: &T) {
 struct Memory<'a>(&'a mut Vec<u8>);
 
 impl Writer for Memory<'_> {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.0.extend_from_slice(bytes);
+        match bytes {
+            // Most of what is written is one byte: no call for it.
+            [byte] => self.0.push(*byte),
+            bytes => self.0.extend_from_slice(bytes),
+        }
         Ok(())
     }
 }

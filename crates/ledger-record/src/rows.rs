@@ -95,7 +95,7 @@ macro_rules! stored {
             /// The row as it is stored.
             #[must_use]
             pub fn encode(&self) -> Vec<u8> {
-                let mut out = Vec::new();
+                let mut out = Vec::with_capacity(256);
                 self.encode_into(&mut out);
                 out
             }

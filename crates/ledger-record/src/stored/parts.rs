@@ -36,6 +36,11 @@ fn encode_length<E: Encoder>(length: usize, encoder: &mut E) -> Result<(), Encod
     }
 }
 
+fn encode_bytes<E: Encoder>(bytes: &[u8], encoder: &mut E) -> Result<(), EncodeError> {
+    encode_length(bytes.len(), encoder)?;
+    encoder.writer().write(bytes)
+}
+
 fn decode_length<D: Decoder>(decoder: &mut D) -> Result<usize, DecodeError> {
     let short = byte(decoder)?;
     if short != LONG {
@@ -69,8 +74,7 @@ pub(crate) struct Text<'a>(pub(crate) &'a str);
 
 impl Encode for Text<'_> {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        encode_length(self.0.len(), encoder)?;
-        encoder.writer().write(self.0.as_bytes())
+        encode_bytes(self.0.as_bytes(), encoder)
     }
 }
 
@@ -118,7 +122,7 @@ pub(crate) struct Place(pub(crate) Realm);
 
 impl Encode for Place {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        Text(self.0.as_str()).encode(encoder)
+        encode_bytes(self.0.as_bytes(), encoder)
     }
 }
 
