@@ -55,3 +55,18 @@ pub const STREAM_PAGE: usize = 500;
 
 /// How long open requests may go on once the server is told to stop.
 pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// Questions about the whole log that are answered at a time: each of them can keep every core busy.
+pub const SWEEPS_AT_A_TIME: usize = 2;
+
+/// Lines of such an answer that wait to be sent.
+pub const SWEEP_LINES_AHEAD: usize = 1024;
+
+/// Time between two lines that tell how far such a question is.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Policies that are tried side by side.
+pub const POLICIES_MAX: usize = 32;
+
+/// Longest body of a request.
+pub const BODY_MAX_BYTES: usize = 64 * 1024;

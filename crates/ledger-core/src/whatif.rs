@@ -4,16 +4,20 @@
 //! Tenants are taken in one by one, in any order; only the gaps between uninstall and reinstall are kept,
 //! as the percentiles need them all. They are those of the actual fold: whether an app is installed does not
 //! depend on the policy, only where it goes does.
+//!
+//! Beside the counts, [`WhatIf::take_comparing`] names each installation that would be pinned elsewhere than
+//! it is, at the first record where the two folds part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fold::Lens;
 use crate::fold::install::are_different;
 use crate::history::in_order;
 use crate::ids::AppKey;
-use crate::limits::DAY_MS;
+use crate::limits::{DAY_MS, HOUR_MS};
 use crate::policy::Policy;
-use crate::state::{AnomalyCode, Decision, Rule, Status};
+use crate::realm::Realm;
+use crate::state::{AnomalyCode, Decision, Installation, Rule, Status};
 use crate::tenant::{Entry, Tenant};
 use crate::time::Timestamp;
 use crate::timeline::AppTimelines;
@@ -21,11 +25,54 @@ use crate::timeline::AppTimelines;
 /// The lengths, in days, for which a report tells how many gaps are no longer.
 pub const GAP_DAYS: [u32; 7] = [1, 7, 14, 30, 60, 90, 365];
 
+/// The lengths, in hours, at which a histogram of gaps is divided; the last bin has no upper end.
+const BIN_HOURS: [i64; 17] =
+    [1, 6, 24, 48, 72, 120, 168, 240, 336, 504, 720, 1080, 1440, 2160, 2880, 4320, 8760];
+
 /// Policies tried on tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WhatIf {
+    scope: Scope,
     tallies: Vec<Tally>,
     gaps_ms: Vec<i64>,
+}
+
+/// What counts. The whole history is folded in any case: an uninstall before the span opens a gap that a
+/// reinstall within it closes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scope {
+    /// Only installations of this app.
+    pub app: Option<AppKey>,
+    /// Only what happened at this instant or later.
+    pub from: Option<Timestamp>,
+    /// Only what happened before this instant.
+    pub to: Option<Timestamp>,
+}
+
+/// An installation that would be pinned elsewhere under a policy, at the first record where it would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Difference<'a> {
+    /// The policy.
+    pub policy: Policy,
+    /// Whose installation.
+    pub app: &'a AppKey,
+    /// The record.
+    pub seq: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What it is, after the record.
+    pub actual: Outcome,
+    /// What it would be.
+    pub supposed: Outcome,
+}
+
+/// What a record left an installation with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Where it is pinned; unknown otherwise.
+    pub pinned: Option<Realm>,
+    /// The decision of this record, if it made one.
+    pub decision: Option<Decision>,
 }
 
 /// What one policy made of the reinstalls so far.
@@ -64,6 +111,17 @@ pub struct Gaps {
     pub max_ms: i64,
     /// How many are no longer than each of [`GAP_DAYS`].
     pub within: [Within; GAP_DAYS.len()],
+    /// All of them by length, shortest first.
+    pub bins: [Bin; BIN_HOURS.len() + 1],
+}
+
+/// The gaps longer than the bin before, and no longer than this one's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bin {
+    /// The end; none for the last.
+    pub up_to_ms: Option<i64>,
+    /// How many.
+    pub count: u64,
 }
 
 /// How many gaps are no longer than some days.
@@ -77,16 +135,53 @@ pub struct Within {
     pub of: u64,
 }
 
+impl Scope {
+    fn has(&self, app: &AppKey, at: Timestamp) -> bool {
+        self.has_app(app) && self.from.is_none_or(|from| from <= at) && self.to.is_none_or(|to| at < to)
+    }
+
+    /// Whether the installations of an app count.
+    #[must_use]
+    pub fn has_app(&self, app: &AppKey) -> bool {
+        self.app.as_ref().is_none_or(|only| only == app)
+    }
+}
+
 impl WhatIf {
-    /// Nothing tried yet.
+    /// Nothing tried yet, and everything counts.
     #[must_use]
     pub fn new(policies: &[Policy]) -> Self {
         let tally = |policy: &Policy| Tally { policy: *policy, persisted: 0, moved: 0 };
-        Self { tallies: policies.iter().map(tally).collect(), gaps_ms: Vec::new() }
+        Self { scope: Scope::default(), tallies: policies.iter().map(tally).collect(), gaps_ms: Vec::new() }
+    }
+
+    /// The same, and only this counts.
+    #[must_use]
+    pub fn limited_to(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 
     /// Tries the policies on a tenant, from its records in any order.
     pub fn take(&mut self, entries: &[Entry<'_>], apps: &AppTimelines) {
+        self.try_on(entries, apps, None);
+    }
+
+    /// As [`Self::take`], and tells the differences: for each policy at most one of an installation.
+    pub fn take_comparing(
+        &mut self,
+        entries: &[Entry<'_>],
+        apps: &AppTimelines,
+        tell: &mut dyn FnMut(Difference<'_>),
+    ) {
+        self.try_on(entries, apps, Some(Comparison { tell, told: BTreeSet::new() }));
+    }
+
+    fn try_on<'a>(
+        &mut self,
+        entries: &[Entry<'a>],
+        apps: &AppTimelines,
+        mut comparison: Option<Comparison<'a, '_>>,
+    ) {
         let mut actual = Tenant::default();
         let mut supposed = vec![Tenant::default(); self.tallies.len()];
         let mut uninstalled_at = BTreeMap::new();
@@ -97,20 +192,30 @@ impl WhatIf {
             if anomalies.contains(&AnomalyCode::UninstallOvertaken) {
                 continue;
             }
+            let decided = effects.as_ref().and_then(|effects| effects.decision);
             let app = entry.event.app().filter(|app| was_uninstalled != is_uninstalled(&actual, app));
             let reinstalled =
                 app.is_some_and(|app| self.note_gap(&mut uninstalled_at, app, entry.event.time));
-            for (tenant, tally) in supposed.iter_mut().zip(&mut self.tallies) {
+            for (place, tenant) in supposed.iter_mut().enumerate() {
+                let tally = &mut self.tallies[place];
                 let effects = tenant.apply(entry, apps, Lens::WhatIf(tally.policy));
                 let decision = effects.and_then(|effects| effects.decision);
                 if let Some(decision) = decision.filter(|_| reinstalled) {
                     tally.count(&decision);
                 }
+                if let Some(comparison) = &mut comparison
+                    && let Some(app) = entry.event.app()
+                    && self.scope.has(app, entry.event.time)
+                {
+                    let actual = Outcome::of(&actual, app, decided);
+                    let supposed = Outcome::of(tenant, app, decision);
+                    comparison.compare(place, tally.policy, entry, app, [actual, supposed]);
+                }
             }
         }
     }
 
-    /// An uninstall opens a gap, a reinstall closes it. Whether it was a reinstall.
+    /// An uninstall opens a gap, a reinstall closes it. Whether it was a reinstall that counts.
     fn note_gap<'a>(
         &mut self,
         uninstalled_at: &mut BTreeMap<&'a AppKey, Timestamp>,
@@ -121,6 +226,9 @@ impl WhatIf {
             uninstalled_at.insert(app, at);
             return false;
         };
+        if !self.scope.has(app, at) {
+            return false;
+        }
         self.gaps_ms.push(at.millis_since(since));
         true
     }
@@ -151,6 +259,36 @@ impl WhatIf {
     }
 }
 
+/// Tells the first difference of each installation, for each policy.
+struct Comparison<'a, 't> {
+    tell: &'t mut dyn FnMut(Difference<'_>),
+    told: BTreeSet<(usize, &'a AppKey)>,
+}
+
+impl<'a> Comparison<'a, '_> {
+    fn compare(
+        &mut self,
+        place: usize,
+        policy: Policy,
+        entry: Entry<'a>,
+        app: &'a AppKey,
+        [actual, supposed]: [Outcome; 2],
+    ) {
+        if actual.pinned == supposed.pinned || !self.told.insert((place, app)) {
+            return;
+        }
+        let (seq, at) = (entry.seq, entry.event.time);
+        (self.tell)(Difference { policy, app, seq, at, actual, supposed });
+    }
+}
+
+impl Outcome {
+    fn of(tenant: &Tenant, app: &AppKey, decision: Option<Decision>) -> Self {
+        let pinned = tenant.installations.get(app).and_then(Installation::pinned_realm);
+        Self { pinned, decision }
+    }
+}
+
 impl Tally {
     fn count(&mut self, decision: &Decision) {
         self.persisted += u64::from(decision.rule == Rule::Persisted);
@@ -178,7 +316,19 @@ fn gaps(sorted_ms: &[i64]) -> Option<Gaps> {
         Within { days, count: count as u64, of: sorted_ms.len() as u64 }
     });
     let [p50_ms, p90_ms, p99_ms] = [50, 90, 99].map(|percent| nearest_rank(sorted_ms, percent));
-    Some(Gaps { p50_ms, p90_ms, p99_ms, max_ms, within })
+    Some(Gaps { p50_ms, p90_ms, p99_ms, max_ms, within, bins: bins(sorted_ms) })
+}
+
+fn bins(sorted_ms: &[i64]) -> [Bin; BIN_HOURS.len() + 1] {
+    let mut before = 0;
+    std::array::from_fn(|at| {
+        let up_to_ms = BIN_HOURS.get(at).map(|hours| hours * HOUR_MS);
+        let end = up_to_ms
+            .map_or(sorted_ms.len(), |up_to_ms| sorted_ms.partition_point(|gap_ms| *gap_ms <= up_to_ms));
+        let count = (end - before) as u64;
+        before = end;
+        Bin { up_to_ms, count }
+    })
 }
 
 /// The smallest value that so many percent do not exceed; of at least one value.
@@ -190,6 +340,19 @@ fn nearest_rank(sorted: &[i64], percent: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_gap_is_in_one_bin() {
+        let gaps = [0, HOUR_MS, HOUR_MS + 1, 30 * DAY_MS, 30 * DAY_MS + 1, 365 * DAY_MS, 366 * DAY_MS];
+        let filled: Vec<(Option<i64>, u64)> = bins(&gaps)
+            .iter()
+            .filter(|bin| bin.count > 0)
+            .map(|bin| (bin.up_to_ms.map(|up_to_ms| up_to_ms / HOUR_MS), bin.count))
+            .collect();
+        let expected =
+            [(Some(1), 2), (Some(6), 1), (Some(720), 1), (Some(1080), 1), (Some(8760), 1), (None, 1)];
+        assert_eq!(filled, expected);
+    }
 
     #[test]
     fn percentiles_are_values_that_occur() {

@@ -84,7 +84,7 @@ impl History {
 }
 
 /// Events as the fold takes them.
-pub(crate) fn entries(events: &[HistoryEvent]) -> Vec<Entry<'_>> {
+pub fn entries(events: &[HistoryEvent]) -> Vec<Entry<'_>> {
     events.iter().map(|event| Entry { seq: event.seq, event: &event.event }).collect()
 }
 

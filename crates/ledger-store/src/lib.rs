@@ -83,6 +83,7 @@ mod database;
 mod decode;
 mod digest;
 mod error;
+mod histories;
 mod history;
 mod items;
 mod lists;
@@ -108,7 +109,8 @@ pub use error::{
     AppendError, BindError, Damage, Damaged, HistoryError, OpenError, Poison, ReadError, RebuildError,
     StorageError, WaitError,
 };
-pub use history::{Cut, History, HistoryEvent, Known};
+pub use histories::Histories;
+pub use history::{Cut, History, HistoryEvent, Known, entries};
 pub use lists::{AlignmentClass, List, Page};
 pub use options::StoreOptions;
 pub use publisher::PublisherCursor;

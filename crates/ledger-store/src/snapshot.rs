@@ -97,6 +97,14 @@ impl<'a> Snapshot<'a> {
         Ok(Items::new(scan, |key, value| Ok((key::parse_tenant(key)?, TenantRow::decode(value)?))))
     }
 
+    /// The client keys of every tenant, in order. Cheaper than their rows.
+    pub fn tenant_keys(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<ClientKey, ReadError>> + use<'a>, ReadError> {
+        let scan = self.database.scan(Family::Tenants, everything(), self.sweeping())?;
+        Ok(Items::new(scan, |key, _| Ok(key::parse_tenant(key)?)))
+    }
+
     /// The row of an app.
     pub fn app(&self, app: &AppKey) -> Result<Option<AppRow>, ReadError> {
         self.database.row(Family::Apps, key::app(app), &self.options(), AppRow::decode)

@@ -11,9 +11,11 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 
+mod history;
 mod keys;
 mod parse;
 
+pub(crate) use history::WhatIf;
 pub(crate) use keys::{Keys, KeysGenerate, KeysOf, KeysRetire, KeysShow};
 use parse::{app_key, client_key, instant, realm};
 
@@ -99,6 +101,9 @@ pub enum Command {
     SplitBrain(Everything),
     /// Installations with anomalies
     Anomalies(Everything),
+    /// What another policy would have meant for the reinstalls so far
+    #[command(after_help = history::WHATIF)]
+    Whatif(WhatIf),
     /// Build the projections anew from the log and compare
     #[command(after_help = REBUILD)]
     Rebuild(Rebuild),

@@ -1,17 +1,24 @@
 //! The log of a shard into the fold, against the log read and decoded.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
+use ledger_api::query::{Ledger, WhatIfAsked};
+use ledger_core::policy::Policy;
 use ledger_core::tenant::{Entry, Tenant};
+use ledger_core::time::Timestamp;
+use ledger_core::whatif::Scope;
 use ledger_record::record::{Content, Record, Stream};
 use ledger_store::{DataDir, Reader, ShardId, StoreOptions, rebuild};
 
 use super::measure::{Took, Watch, tell, tell_ratio};
 
-/// Takes turns: decode only, decode and fold, and the whole of `rebuild`, which writes and compares as well.
+/// Takes turns: decode only, decode and fold, what-if with one policy and with three, and the whole of
+/// `rebuild`, which writes and compares as well.
 pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
     let id = ShardId { topic: topic.to_owned(), partition: 0 };
     let (mut decoded, mut folded, mut rebuilt) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut supposed, mut supposed_thrice) = (Vec::new(), Vec::new());
     let mut records = 0;
     for _ in 0..pairs {
         let reader = reader(dir, &id);
@@ -19,15 +26,35 @@ pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
         records = read;
         decoded.push(took);
         folded.push(fold(&reader, read));
-        drop(reader);
+        let ledger = Ledger::of_readers(vec![(id.clone(), reader)]);
+        supposed.push(what_if(&ledger, &POLICIES[..1], read));
+        supposed_thrice.push(what_if(&ledger, &POLICIES, read));
+        drop(ledger);
         rebuilt.push(rebuild_all(dir, &id));
     }
     println!("\nreplay of {records} records");
     tell("decode, tenant by tenant", records, &decoded);
     tell("decode and fold", records, &folded);
+    tell("what-if, one policy", records, &supposed);
+    tell("what-if, three policies", records, &supposed_thrice);
     tell("rebuild: fold, write, compare, switch", records, &rebuilt);
     tell_ratio("decode and fold / decode", &folded, &decoded);
+    tell_ratio("what-if, one policy / decode", &supposed, &decoded);
+    tell_ratio("what-if, three policies / decode", &supposed_thrice, &decoded);
     tell_ratio("rebuild / decode", &rebuilt, &decoded);
+}
+
+const POLICIES: [Policy; 3] = [Policy::Days { days: 30 }, Policy::Off, Policy::Indefinite];
+
+/// As the command and the route ask it; one shard is one thread.
+fn what_if(ledger: &Ledger, policies: &[Policy], expected: usize) -> Took {
+    let asked = WhatIfAsked { policies: policies.to_vec(), scope: Scope::default(), differences: false };
+    let watch = Watch::start();
+    let answer = ledger.what_if(&asked, Timestamp::MAX, &|_| ControlFlow::Continue(()));
+    let answer = answer.expect("an answer");
+    let took = watch.stop();
+    assert_eq!(answer.records, expected as u64, "records of the same log");
+    took
 }
 
 pub(crate) fn reader(dir: &Path, id: &ShardId) -> Reader {

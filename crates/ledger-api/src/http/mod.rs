@@ -8,6 +8,7 @@
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}/explanation` | `at` `minPosition` | `{explanation, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}/preview` | `productRealm` `at` `minPosition` | `{decision, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/log` | `fromSeq` `limit` `minPosition` | `{records, nextSeq?, freshness}` |
+//! | `POST /v1/whatif` | body: `{"policies": [{"mode": …}], "appKey"?, "from"?, "to"?, "differences"?}` | `{reports, tenants, records, refused?, freshness}` |
 //! | `GET /v1/quarantine` | `cursor` `limit` | `{items, nextCursor?, freshness}` |
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
 //! | `GET /livez` | | the process answers |
@@ -22,6 +23,10 @@
 //! record on each line, to the end or to `limit`. A tenant that is left out is a line `{"refused": …}`. The
 //! last line is `{"freshness": …}`, or `{"problem": …}` where something went wrong on the way; without
 //! either the stream was cut off.
+//!
+//! A question about the whole log, `POST /v1/whatif`, is a stream of the same kind: `{"progress": …}` now and
+//! then, `{"difference": …}` where asked for, `{"report": …}` for each policy, and the last line as above.
+//! Without that `Accept` it has to be answered within the time of any question, and tells no differences.
 //!
 //! # Problems (RFC 9457)
 //!
@@ -38,13 +43,14 @@ pub mod problem;
 mod routes;
 mod serve;
 mod stream;
+mod sweep;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use ledger_core::time::Timestamp;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -53,6 +59,7 @@ pub use health::ReadyBounds;
 pub use metric::describe;
 pub use serve::serve;
 
+use crate::limits::SWEEPS_AT_A_TIME;
 use crate::query::Ledger;
 use problem::{Kind, Problem};
 
@@ -90,6 +97,8 @@ pub struct Api {
     metrics: RenderMetrics,
     clock: fn() -> Timestamp,
     places: Arc<Semaphore>,
+    /// Of questions about the whole log.
+    sweeps: Arc<Semaphore>,
     options: Arc<Options>,
 }
 
@@ -97,7 +106,8 @@ impl Api {
     /// Questions go to this ledger.
     pub fn new(ledger: Arc<Ledger>, metrics: RenderMetrics, options: Options) -> Self {
         let places = Arc::new(Semaphore::new(options.concurrent_requests));
-        Self { ledger, metrics, clock: system_clock, places, options: Arc::new(options) }
+        let sweeps = Arc::new(Semaphore::new(SWEEPS_AT_A_TIME));
+        Self { ledger, metrics, clock: system_clock, places, sweeps, options: Arc::new(options) }
     }
 
     /// Takes the time from this clock instead of the system's.
@@ -116,6 +126,7 @@ impl Api {
             .route(one, get(routes::installation))
             .route(&format!("{one}/explanation"), get(routes::explanation))
             .route(&format!("{one}/preview"), get(routes::preview))
+            .route("/v1/whatif", post(sweep::what_if))
             .route("/v1/quarantine", get(routes::quarantine))
             .route("/v1/quarantine/{topic}/{partition}/{seq}", get(routes::quarantine_item))
             .route("/livez", get(health::livez))
@@ -150,5 +161,5 @@ async fn no_such_route() -> Problem {
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(Kind::MethodNotAllowed, "this route takes GET")
+    Problem::new(Kind::MethodNotAllowed, "this route takes GET, /v1/whatif takes POST")
 }

@@ -5,6 +5,7 @@
 //! | `unknown-parameter` | 400 | the route has no such parameter, or it is given twice |
 //! | `invalid-parameter` | 400 | its value is not what is expected, or contradicts another one |
 //! | `invalid-key` | 400 | a part of the path cannot be what it stands for |
+//! | `invalid-body` | 400 | the body is not what the route takes |
 //! | `invalid-cursor` | 400 | no cursor, or one of another list |
 //! | `not-found` | 404 | nothing is recorded of it |
 //! | `seq-not-recorded` | 404 | `knownSeq` is beyond the tenant's last record |
@@ -37,6 +38,7 @@ pub enum Kind {
     UnknownParameter,
     InvalidParameter,
     InvalidKey,
+    InvalidBody,
     InvalidCursor,
     NotFound,
     SeqNotRecorded,
@@ -56,10 +58,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidKey,
+        Self::InvalidBody,
         Self::InvalidCursor,
         Self::NotFound,
         Self::SeqNotRecorded,
@@ -84,6 +87,7 @@ impl Kind {
             Self::UnknownParameter => ("unknown-parameter", StatusCode::BAD_REQUEST, "Unknown parameter"),
             Self::InvalidParameter => ("invalid-parameter", StatusCode::BAD_REQUEST, "Invalid parameter"),
             Self::InvalidKey => ("invalid-key", StatusCode::BAD_REQUEST, "Invalid key"),
+            Self::InvalidBody => ("invalid-body", StatusCode::BAD_REQUEST, "Invalid body"),
             Self::InvalidCursor => ("invalid-cursor", StatusCode::BAD_REQUEST, "Invalid cursor"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
             Self::SeqNotRecorded => ("seq-not-recorded", StatusCode::NOT_FOUND, "Seq not recorded"),

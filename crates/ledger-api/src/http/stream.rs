@@ -25,7 +25,7 @@ use super::routes::MinPosition;
 use crate::limits::{STREAM_CHUNKS_AHEAD, STREAM_PAGE, STREAM_STALL};
 use crate::query::{AsOf, Cursor, Filter, FreshnessJson, Ledger, RefusedTenant};
 
-const LINES: &str = "application/x-ndjson";
+pub(super) const LINES: &str = "application/x-ndjson";
 
 /// Whether the client asks for lines.
 pub(super) fn wants_lines(headers: &HeaderMap) -> bool {
@@ -175,9 +175,9 @@ fn chunk(
 }
 
 /// What the reader sends, as a body.
-struct Chunks {
-    first: Option<Bytes>,
-    rest: mpsc::Receiver<Result<Bytes, Problem>>,
+pub(super) struct Chunks {
+    pub(super) first: Option<Bytes>,
+    pub(super) rest: mpsc::Receiver<Result<Bytes, Problem>>,
 }
 
 impl Stream for Chunks {

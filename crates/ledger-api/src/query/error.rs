@@ -58,6 +58,9 @@ pub enum QueryError {
     /// A seq counts within one tenant.
     #[error("a seq counts within one tenant, so a list cannot be as known at one; give an instant")]
     SeqOfNoTenant,
+    /// Nobody waits for the answer any more.
+    #[error("the question was given up before it was answered")]
+    GivenUp,
     /// The position that was asked for is not there yet.
     #[error(transparent)]
     Wait(WaitError),
@@ -88,6 +91,7 @@ impl QueryError {
             Self::ForeignCursor => "invalid-cursor",
             Self::SeqOfNoTenant => "invalid-parameter",
             Self::SeqNotRecorded { .. } => "seq-not-recorded",
+            Self::GivenUp => "timeout",
             Self::Wait(WaitError::TimedOut { .. }) => "position-not-reached",
             Self::Wait(WaitError::Poisoned(_)) => "shard-halted",
             Self::Wait(WaitError::Read(_)) | Self::Read(_) => "storage",

@@ -25,6 +25,7 @@ mod quarantine;
 mod shards;
 mod state;
 mod timelines;
+mod whatif;
 
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ pub use explain::Explained;
 pub use filter::{AsOf, Filter, Preview, WindowFilter};
 pub use logged::{Item, Logged};
 pub use state::State;
+pub use whatif::{Line, Progress, Tell, WhatIfAnswer, WhatIfAsked};
 
 use shards::{Moment, Shards};
 use timelines::Timelines;

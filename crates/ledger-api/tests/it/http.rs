@@ -64,7 +64,15 @@ impl Server {
 
     pub(crate) fn accepting(&self, path: &str, accept: &str) -> Answer {
         let url = format!("http://{}{path}", self.address);
-        let mut answer = self.agent.get(url).header("accept", accept).call().unwrap();
+        Self::read(self.agent.get(url).header("accept", accept).call().unwrap())
+    }
+
+    pub(crate) fn posting(&self, path: &str, accept: &str, body: &str) -> Answer {
+        let url = format!("http://{}{path}", self.address);
+        Self::read(self.agent.post(url).header("accept", accept).send(body).unwrap())
+    }
+
+    fn read(mut answer: ureq::http::Response<ureq::Body>) -> Answer {
         let content_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
         let body = answer.body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
         Answer { status: answer.status().as_u16(), content_type, body }

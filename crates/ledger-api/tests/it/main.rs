@@ -11,3 +11,4 @@ mod problems;
 mod quarantine;
 mod shards;
 mod streams;
+mod whatif;

@@ -10,6 +10,7 @@
 //! - [`event`]: an event in the native form, which decodes to the same event.
 //! - [`record`]: a line of a log, what it changed, and refused input.
 //! - [`notice`]: decisions and corrections as `CloudEvents`.
+//! - [`whatif`]: what another policy would have meant.
 //! - [`time`]: instants as text.
 
 pub mod event;
@@ -18,5 +19,6 @@ mod parts;
 pub mod record;
 pub mod state;
 pub mod time;
+pub mod whatif;
 
 pub use parts::{Instant, Place, Word, Worded};

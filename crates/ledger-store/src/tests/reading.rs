@@ -202,3 +202,33 @@ fn lists_answer_in_pages_and_follow_every_change() {
     assert_eq!(all(&shard, &List::Anomalous), ["tenant-1"]);
     assert_whole(&shard.reader());
 }
+
+#[test]
+fn a_sweep_gives_every_tenants_history_whole() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    append(
+        &mut shard,
+        [
+            installed("birch", "app", "e1", 1, "EU"),
+            installed("acme", "app", "e1", 2, "EU"),
+            policy_set("app", "p1", 0, 10),
+            uninstalled("birch", "app", "e2", 3),
+            // Late, and last all the same: arrival order.
+            uninstalled("acme", "app", "e2", 1),
+            installed("acme.b", "app", "e1", 5, "EU"),
+        ],
+    );
+    let reader = shard.reader();
+    let snapshot = reader.snapshot();
+    let mut histories = snapshot.histories().unwrap();
+    let mut found = Vec::new();
+    while let Some((client, events)) = histories.advance().unwrap() {
+        let history = snapshot.history(client, Known::All).unwrap();
+        assert_eq!(events, history.events, "{client}");
+        found.push((client.to_string(), events.len()));
+    }
+    assert_eq!(found, [("acme".to_owned(), 2), ("acme.b".to_owned(), 1), ("birch".to_owned(), 2)]);
+    let keys: Vec<_> = snapshot.tenant_keys().unwrap().map(|key| key.unwrap().to_string()).collect();
+    assert_eq!(keys, ["acme", "acme.b", "birch"]);
+}

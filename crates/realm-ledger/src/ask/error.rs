@@ -37,6 +37,12 @@ pub(crate) enum AskError {
         #[source]
         source: Box<ureq::Error>,
     },
+    /// The answer ended in the middle.
+    #[error("{url} broke off in the middle of the answer; is the server still running?")]
+    CutOff {
+        /// Who was asked.
+        url: String,
+    },
     /// The answer is of another shape.
     #[error("the answer cannot be read; is the server of the same version?")]
     NotAnAnswer {

@@ -11,8 +11,8 @@ use super::{AskError, Question};
 
 /// The shards of a data directory as they were when it was opened.
 pub(crate) struct Local {
-    ledger: Ledger,
-    now: Timestamp,
+    pub(super) ledger: Ledger,
+    pub(super) now: Timestamp,
 }
 
 impl Local {

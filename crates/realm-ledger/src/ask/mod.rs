@@ -7,6 +7,7 @@ mod error;
 mod local;
 mod question;
 mod remote;
+mod sweep;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,6 +16,7 @@ pub(crate) use error::AskError;
 pub(crate) use local::Local;
 pub(crate) use question::Question;
 pub(crate) use remote::Remote;
+pub(crate) use sweep::Sweep;
 
 /// Items asked for at a time.
 pub(crate) const PAGE: usize = 500;

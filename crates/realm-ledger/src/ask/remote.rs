@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use ureq::Agent;
+use ureq::http::Response;
+use ureq::{Agent, Body};
 
 use super::{AskError, Question};
 
@@ -16,15 +17,15 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// A server.
 pub(crate) struct Remote {
     agent: Agent,
-    base: String,
+    pub(super) base: String,
 }
 
 /// Problem details (RFC 9457), as far as they are told on.
-#[derive(Deserialize)]
-struct Problem {
-    detail: String,
+#[derive(Debug, Deserialize)]
+pub(super) struct Problem {
+    pub(super) detail: String,
     #[serde(default)]
-    code: String,
+    pub(super) code: String,
 }
 
 impl Remote {
@@ -36,19 +37,47 @@ impl Remote {
 
     /// The body of the answer; a problem becomes the error that it describes.
     pub(super) fn ask(&self, question: &Question) -> Result<String, AskError> {
-        let unreachable = |source| AskError::Unreachable { url: self.base.clone(), source: Box::new(source) };
+        let unreachable = |source| self.unreachable(source);
         let (path, parameters) = question.request();
         let request = self.agent.get(format!("{}{path}", self.base)).header("accept", "application/json");
         let mut response = request.query_pairs(parameters).call().map_err(unreachable)?;
         let status = response.status();
         let body = response.body_mut().with_config().limit(ANSWER_MAX_BYTES).read_to_string();
         let body = body.map_err(unreachable)?;
+        if status.is_success() { Ok(body) } else { Err(self.problem(status.as_u16(), &body)) }
+    }
+
+    /// An answer that is read while it is given, however long that takes.
+    pub(super) fn stream(
+        &self,
+        ask: impl FnOnce(&Agent, &str) -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<Response<Body>, AskError> {
+        let patient = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(TIMEOUT))
+            .timeout_recv_response(Some(TIMEOUT))
+            .build();
+        let mut response = ask(&patient.into(), &self.base).map_err(|source| self.unreachable(source))?;
+        let status = response.status();
         if status.is_success() {
-            return Ok(body);
+            return Ok(response);
         }
-        match serde_json::from_str::<Problem>(&body) {
-            Ok(Problem { detail, code }) => Err(AskError::Problem { detail, code }),
-            Err(_) => Err(AskError::NoLedger { url: self.base.clone(), status: status.as_u16() }),
+        let body = response.body_mut().read_to_string().map_err(|source| self.unreachable(source))?;
+        Err(self.problem(status.as_u16(), &body))
+    }
+
+    pub(super) fn broken(&self, source: std::io::Error) -> AskError {
+        self.unreachable(ureq::Error::Io(source))
+    }
+
+    fn unreachable(&self, source: ureq::Error) -> AskError {
+        AskError::Unreachable { url: self.base.clone(), source: Box::new(source) }
+    }
+
+    fn problem(&self, status: u16, body: &str) -> AskError {
+        match serde_json::from_str::<Problem>(body) {
+            Ok(Problem { detail, code }) => AskError::Problem { detail, code },
+            Err(_) => AskError::NoLedger { url: self.base.clone(), status },
         }
     }
 }

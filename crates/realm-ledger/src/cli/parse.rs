@@ -4,8 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
+use ledger_record::json::state::PolicyJson;
 use ledger_store::ShardId;
 
 /// A refused record: `topic/partition/seq`.
@@ -48,6 +50,13 @@ pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
 
 pub(super) fn realm(text: &str) -> Result<Realm, String> {
     Realm::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn policy(text: &str) -> Result<Policy, String> {
+    let read: PolicyJson = serde_json::from_str(text).map_err(|error| {
+        format!("{error}; expected {{\"mode\": …}} with descriptor, off, days, indefinite or subscription")
+    })?;
+    read.policy().map_err(|error| error.to_string())
 }
 
 pub(super) fn client_key(text: &str) -> Result<ClientKey, String> {

@@ -10,7 +10,7 @@ use crate::{Exit, Failure};
 
 /// A list that had to leave tenants out.
 #[derive(Debug, thiserror::Error)]
-#[error("{count} tenants are left out of the list: their events are in more than one partition")]
+#[error("{count} tenants are left out of the answer: their events are in more than one partition")]
 struct Incomplete {
     count: usize,
 }
@@ -63,6 +63,11 @@ pub(super) fn installations(
         }
     }
     printer.finish()?;
+    incomplete(context, left_out)
+}
+
+/// Names the tenants that an answer had to leave out; with any of them it is not what was asked for.
+pub(super) fn incomplete(context: &mut Context<'_, '_>, mut left_out: Vec<Refused>) -> Result<Exit, Failure> {
     left_out.sort_by(|one, other| one.client_key.cmp(&other.client_key));
     left_out.dedup_by(|one, other| one.client_key == other.client_key);
     for Refused { client_key, shards } in &left_out {

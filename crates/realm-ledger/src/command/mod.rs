@@ -12,10 +12,12 @@ mod rebuild;
 mod serve;
 mod tenant;
 mod topics;
+mod whatif;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use indicatif::{ProgressBar, ProgressStyle};
 use ledger_core::time::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -56,6 +58,7 @@ pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit,
         Command::Windows(args) => list::windows(context, &args),
         Command::SplitBrain(args) => list::split_brain(context, &args),
         Command::Anomalies(args) => list::anomalies(context, &args),
+        Command::Whatif(args) => whatif::run(context, args),
         Command::Rebuild(args) => rebuild::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, args),
         Command::Keys(args) => keys::run(context, args),
@@ -124,6 +127,18 @@ impl Context<'_, '_> {
             Format::Table => details(out, item)?,
         }
         Ok(out.flush()?)
+    }
+
+    /// A bar for people who wait; nothing where nobody sees it.
+    pub(crate) fn progress(&self, prefix: &str) -> ProgressBar {
+        if !self.surroundings.messages_are_terminal {
+            return ProgressBar::hidden();
+        }
+        let style =
+            ProgressStyle::with_template("{prefix} {bar:40} {human_pos}/{human_len} records, {eta} left");
+        ProgressBar::new(0)
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            .with_prefix(prefix.to_owned())
     }
 
     /// Says something that is no data.

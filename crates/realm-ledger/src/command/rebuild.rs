@@ -1,6 +1,5 @@
 //! `rebuild`: the projections anew from the log, compared byte for byte.
 
-use indicatif::{ProgressBar, ProgressStyle};
 use ledger_store::{DataDir, Difference, RebuildError, RebuildReport, ShardId, rebuild};
 use serde::Serialize;
 
@@ -42,7 +41,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Rebuild) -> Result<Exit,
     let data = DataDir::open(&path, store)?;
     let mut reports = Vec::new();
     for shard in shards {
-        let bar = progress(context.surroundings.messages_are_terminal, &shard);
+        let bar = context.progress(&shard.to_string());
         let report = rebuild(&data, &shard, &mut |done, total| {
             bar.set_length(total);
             bar.set_position(done);
@@ -64,16 +63,6 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Rebuild) -> Result<Exit,
         "{differing} shard(s) differed from the log and were mended; find out why before you trust the disk"
     ));
     Ok(Exit::Difference)
-}
-
-fn progress(terminal: bool, shard: &ShardId) -> ProgressBar {
-    if !terminal {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{prefix} {bar:40} {human_pos}/{human_len} records, {eta} left");
-    ProgressBar::new(0)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        .with_prefix(shard.to_string())
 }
 
 impl Report {

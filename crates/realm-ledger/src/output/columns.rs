@@ -21,7 +21,8 @@ impl Column {
         Self { title, cell: Cell::At(pointer) }
     }
 
-    const fn made(title: &'static str, cell: fn(&Value) -> String) -> Self {
+    /// A column made of several values.
+    pub(crate) const fn made(title: &'static str, cell: fn(&Value) -> String) -> Self {
         Self { title, cell: Cell::Made(cell) }
     }
 
@@ -223,7 +224,8 @@ fn decided(decision: &Value) -> String {
     said.join(", ")
 }
 
-fn policy(policy: &Value) -> String {
+/// A policy in short.
+pub(crate) fn policy(policy: &Value) -> String {
     let mode = at(policy, "/mode");
     match (policy.get("days"), policy.get("graceDays")) {
         (Some(days), _) => format!("{mode} {days}"),

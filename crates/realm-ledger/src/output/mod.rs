@@ -6,6 +6,7 @@
 
 mod columns;
 mod details;
+mod plot;
 
 use std::io::{self, Write};
 
@@ -14,8 +15,9 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-pub(crate) use columns::{ANOMALIES, Column, LOG, QUARANTINE, SPLIT_BRAIN, STATES, WINDOWS};
+pub(crate) use columns::{ANOMALIES, Column, LOG, QUARANTINE, SPLIT_BRAIN, STATES, WINDOWS, policy};
 pub(crate) use details::details;
+pub(crate) use plot::{Bin, plot_svg, plot_text};
 
 use crate::cli::Format;
 

@@ -6,4 +6,5 @@ mod help;
 mod keys;
 mod manners;
 mod process;
+mod whatif;
 mod world;

@@ -1,8 +1,10 @@
 //! Rules 8: other policies on the same histories.
 
+use ledger_core::ids::AppKey;
 use ledger_core::limits::DAY_MS;
 use ledger_core::policy::Policy;
-use ledger_core::whatif::{Report, WhatIf};
+use ledger_core::time::Timestamp;
+use ledger_core::whatif::{Report, Scope, WhatIf};
 
 use super::ledger;
 
@@ -89,4 +91,54 @@ fn gaps_are_measured_from_the_first_uninstall() {
     assert_eq!(within, [(1, 1), (7, 1), (14, 3), (30, 3), (60, 3), (90, 3), (365, 3)]);
     assert!((gaps.within[0].share() - 1.0 / 3.0).abs() < f64::EPSILON);
     assert_eq!(reports(&policy, &["1d installed"]).remove(0).gaps, None);
+}
+
+#[test]
+fn only_what_is_in_the_scope_counts() {
+    let history =
+        ledger("1d installed on=EU\n2d uninstalled\n5d installed on=EU\n6d uninstalled\n20d installed on=EU");
+    let gaps = |scope: Scope| {
+        let mut whatif = WhatIf::new(&[Policy::Indefinite]).limited_to(scope);
+        history.tenants.values().for_each(|kept| whatif.take(&kept.entries(), &history.apps));
+        let report = whatif.reports().remove(0);
+        (report.reinstalls, report.persisted, report.gaps.map(|gaps| gaps.max_ms / DAY_MS))
+    };
+    let reinstalls = history.tenants.values().next().unwrap().entries();
+    let (first, second) = (reinstalls[2].event.time, reinstalls[4].event.time);
+    let everything = Scope::default();
+    assert_eq!(gaps(everything.clone()), (2, 2, Some(14)));
+    // The uninstall before the span opens the gap; the end is not in the span.
+    assert_eq!(gaps(Scope { from: Some(second), ..everything.clone() }), (1, 1, Some(14)));
+    assert_eq!(gaps(Scope { to: Some(second), ..everything.clone() }), (1, 1, Some(3)));
+    assert_eq!(gaps(Scope { from: Some(first), to: Some(first), ..everything.clone() }), (0, 0, None));
+    assert_eq!(gaps(Scope { app: Some(AppKey::new("other").unwrap()), ..everything }), (0, 0, None));
+}
+
+#[test]
+fn an_installation_that_would_be_elsewhere_is_told_once_at_the_first_record() {
+    let told = |policies: &[Policy], scope: Scope| {
+        let ledger = ledger(TEN_DAYS_AWAY);
+        let mut whatif = WhatIf::new(policies).limited_to(scope);
+        let mut told = Vec::new();
+        for kept in ledger.tenants.values() {
+            whatif.take_comparing(&kept.entries(), &ledger.apps, &mut |found| {
+                let realm = |realm: Option<ledger_core::realm::Realm>| realm.map(|realm| realm.to_string());
+                let rules = [found.actual.decision, found.supposed.decision]
+                    .map(|decision| decision.map(|decision| decision.rule.as_str()));
+                told.push((
+                    found.policy,
+                    found.seq,
+                    realm(found.actual.pinned),
+                    realm(found.supposed.pinned),
+                    rules,
+                ));
+            });
+        }
+        told
+    };
+    let (off, days) = (Policy::Off, Policy::Days { days: 30 });
+    let differs = told(&[off, days], Scope::default());
+    let rules = [Some("PERSISTENCE_OFF"), Some("PERSISTED")];
+    assert_eq!(differs, [(days, 4, Some("EU".to_owned()), Some("US".to_owned()), rules)]);
+    assert_eq!(told(&[days], Scope { to: Some(Timestamp::from_millis(0)), ..Scope::default() }), []);
 }

@@ -1,0 +1,111 @@
+//! What-if over several shards, and over HTTP.
+
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+
+use ledger_api::http::Options;
+use ledger_api::query::{Line, QueryError, WhatIfAsked};
+use ledger_core::policy::Policy;
+use ledger_core::whatif::Scope;
+use serde_json::{Value, json};
+
+use crate::filled::{Filled, hour, installed, uninstalled};
+use crate::http::{Answer, Server};
+
+/// In each of three shards a tenant that came back after so many hours as the shard's number and one; one
+/// tenant is in two of them.
+fn filled() -> Filled {
+    let mut filled = Filled::with(3);
+    filled.publish(0, "app", &["EU", "US"]);
+    for shard in 0..3 {
+        let tenant = format!("t-{shard}");
+        filled.take(shard, 1, installed(&tenant, "app", "EU", "EU"));
+        filled.take(shard, 2, uninstalled(&tenant, "app"));
+        filled.take(shard, 3 + i64::try_from(shard).unwrap(), installed(&tenant, "app", "US", "US"));
+    }
+    for shard in [0, 2] {
+        filled.take(shard, 1, installed("split", "app", "EU", "EU"));
+    }
+    filled
+}
+
+fn asked(differences: bool) -> WhatIfAsked {
+    let policies = vec![Policy::Off, Policy::Indefinite];
+    WhatIfAsked { policies, scope: Scope::default(), differences }
+}
+
+#[test]
+fn every_shard_counts_and_a_tenant_in_two_is_left_out() {
+    let filled = filled();
+    let told = Mutex::new(Vec::new());
+    let answer = filled.ledger.what_if(&asked(true), hour(9), &|line| {
+        told.lock().unwrap().push(serde_json::to_value(line).unwrap());
+        ControlFlow::Continue(())
+    });
+    let answer = serde_json::to_value(answer.unwrap()).unwrap();
+    assert_eq!(answer["reports"][0]["moved"], 3);
+    assert_eq!(answer["reports"][1]["persisted"], 3);
+    let max = answer["reports"][1]["gaps"]["maxDays"].as_f64().unwrap();
+    assert!((max * 24.0 - 3.0).abs() < 1e-9, "{max}");
+    assert_eq!((answer["tenants"].clone(), answer["records"].clone()), (3.into(), 9.into()));
+    assert_eq!(answer["refused"][0]["clientKey"], "split");
+    assert_eq!(answer["refused"][0]["shards"], json!(["realm.lifecycle/0", "realm.lifecycle/2"]));
+    let told = told.into_inner().unwrap();
+    let mut differ: Vec<_> =
+        told.iter().filter_map(|line| line.pointer("/difference/clientKey")?.as_str()).collect();
+    differ.sort_unstable();
+    assert_eq!(differ, ["t-0", "t-1", "t-2"]);
+    let last = told.iter().rfind(|line| line.get("progress").is_some()).unwrap();
+    assert_eq!(last["progress"]["records"], last["progress"]["total"]);
+}
+
+#[test]
+fn whoever_hears_it_can_end_it() {
+    let filled = filled();
+    let hears = |line: &Line<'_>| match line {
+        Line::Difference(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let Err(QueryError::GivenUp) = filled.ledger.what_if(&asked(true), hour(9), &hears) else {
+        panic!("it went on")
+    };
+}
+
+#[test]
+fn the_route_takes_a_body_and_answers_at_once_or_line_by_line() {
+    let filled = filled();
+    let server = Server::of(&filled.ledger, Options::default());
+    let body = r#"{"policies":[{"mode":"off"},{"mode":"days","days":30}],"appKey":"app"}"#;
+    let Answer { status, body: text, .. } = server.posting("/v1/whatif", "application/json", body);
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, answer["reports"][1]["persisted"].clone()), (200, 3.into()), "{text}");
+    assert_eq!(answer["freshness"].as_array().unwrap().len(), 3);
+    let Answer { status, body: text, .. } = server.posting("/v1/whatif", "application/x-ndjson", body);
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(status, 200);
+    assert!(lines[0].get("progress").is_some(), "{text}");
+    let reports: Vec<_> = lines.iter().filter_map(|line| line.get("report")).cloned().collect();
+    assert_eq!(Value::from(reports), answer["reports"]);
+    assert!(lines.last().unwrap().get("freshness").is_some(), "{text}");
+}
+
+#[test]
+fn a_body_that_is_no_question_is_a_problem() {
+    let filled = filled();
+    let server = Server::of(&filled.ledger, Options::default());
+    let long = format!(r#"{{"policies":[],"appKey":"{}"}}"#, "x".repeat(70_000));
+    for body in [
+        "",
+        "{}",
+        r#"{"policies":[]}"#,
+        r#"{"policies":[{"mode":"days","days":0}]}"#,
+        r#"{"policies":[{"mode":"off"}],"apKey":"a"}"#,
+        r#"{"policies":[{"mode":"off"}],"appKey":""}"#,
+        &long,
+    ] {
+        let Answer { status, body: text, .. } = server.posting("/v1/whatif", "application/json", body);
+        let problem: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((status, problem["code"].clone()), (400, "invalid-body".into()), "{text}");
+    }
+    assert_eq!(server.get("/v1/whatif").status, 405);
+}

@@ -1,0 +1,259 @@
+//! "What if another policy had been in force?": the question, the reports, the differences.
+
+use std::borrow::Cow;
+
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::limits::{DAY_MS, POLICY_MAX_DAYS};
+use ledger_core::policy::Policy;
+use ledger_core::whatif::{Bin, Difference, Gaps, Outcome, Report, Scope, Within};
+use serde::{Deserialize, Serialize};
+
+use super::parts::is_false;
+use super::state::{DecisionJson, PolicyJson};
+use super::{Instant, Place};
+
+/// The question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WhatIfRequestJson<'a> {
+    /// Side by side.
+    pub policies: Vec<PolicyJson>,
+    /// Only this app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_key: Option<Cow<'a, str>>,
+    /// Only what happened at this instant or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Instant>,
+    /// Only what happened before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Instant>,
+    /// Tell every installation that would be elsewhere.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub differences: bool,
+}
+
+/// What one policy would have meant.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WhatIfReportJson {
+    /// The policy.
+    pub policy: PolicyJson,
+    /// Installs of what had been uninstalled.
+    pub reinstalls: u64,
+    /// Those that came back to their realm because the window was open.
+    pub persisted: u64,
+    /// Those expected in another realm than the one before.
+    pub moved: u64,
+    /// From the uninstall to the reinstall; absent without reinstalls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gaps: Option<GapsJson>,
+}
+
+/// The gaps between uninstall and reinstall, in days.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GapsJson {
+    /// Half of them are no longer.
+    pub p50_days: f64,
+    /// Nine in ten are no longer.
+    pub p90_days: f64,
+    /// All but one in a hundred are no longer.
+    pub p99_days: f64,
+    /// The longest.
+    pub max_days: f64,
+    /// How many are no longer than some days.
+    pub shares: Vec<ShareJson>,
+    /// All of them by length.
+    pub bins: Vec<BinJson>,
+}
+
+/// How many gaps are no longer than some days.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ShareJson {
+    /// The days.
+    pub days: u32,
+    /// From 0 to 1.
+    pub share: f64,
+}
+
+/// Gaps of about the same length.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BinJson {
+    /// No longer than so many days, and longer than the bin before; absent for the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub up_to_days: Option<f64>,
+    /// How many.
+    pub count: u64,
+}
+
+/// An installation that would be elsewhere, at the first record where it would.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DifferenceJson<'a> {
+    /// The policy.
+    pub policy: PolicyJson,
+    /// The tenant.
+    pub client_key: &'a str,
+    /// The app.
+    pub app_key: &'a str,
+    /// The record, in the tenant's log.
+    pub seq: u64,
+    /// When it happened.
+    pub at: Instant,
+    /// What it is.
+    pub actual: OutcomeJson,
+    /// What it would be.
+    pub supposed: OutcomeJson,
+}
+
+/// What a record left an installation with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutcomeJson {
+    /// Where it is pinned; absent when unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned_realm: Option<Place>,
+    /// The decision of this record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionJson>,
+}
+
+/// Why a question cannot be asked so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidWhatIf {
+    /// Days or grace that no policy may have.
+    #[error("a policy's days are 1 to {POLICY_MAX_DAYS}, its grace days 0 to {POLICY_MAX_DAYS}")]
+    Days,
+    /// Not an app key.
+    #[error("an app key is 1 to 255 bytes of UTF-8 without control characters")]
+    AppKey,
+}
+
+impl PolicyJson {
+    /// The policy, if there is such a one.
+    pub const fn policy(self) -> Result<Policy, InvalidWhatIf> {
+        Ok(match self {
+            Self::Descriptor => Policy::Descriptor,
+            Self::Off => Policy::Off,
+            Self::Days { days } if days >= 1 && days <= POLICY_MAX_DAYS => Policy::Days { days },
+            Self::Indefinite => Policy::Indefinite,
+            Self::Subscription { grace_days } if grace_days <= POLICY_MAX_DAYS => {
+                Policy::Subscription { grace_days }
+            }
+            Self::Days { .. } | Self::Subscription { .. } => return Err(InvalidWhatIf::Days),
+        })
+    }
+}
+
+impl<'a> WhatIfRequestJson<'a> {
+    /// The question as it is asked.
+    #[must_use]
+    pub fn of(policies: &[Policy], scope: &'a Scope, differences: bool) -> Self {
+        Self {
+            policies: policies.iter().copied().map(PolicyJson::of).collect(),
+            app_key: scope.app.as_ref().map(|app| app.as_str().into()),
+            from: scope.from.map(Instant),
+            to: scope.to.map(Instant),
+            differences,
+        }
+    }
+
+    /// The policies, in their order.
+    pub fn policies(&self) -> Result<Vec<Policy>, InvalidWhatIf> {
+        self.policies.iter().map(|policy| policy.policy()).collect()
+    }
+
+    /// What counts.
+    pub fn scope(&self) -> Result<Scope, InvalidWhatIf> {
+        let app = self.app_key.as_deref().map(AppKey::new).transpose();
+        Ok(Scope {
+            app: app.map_err(|_| InvalidWhatIf::AppKey)?,
+            from: self.from.map(|from| from.0),
+            to: self.to.map(|to| to.0),
+        })
+    }
+}
+
+impl WhatIfReportJson {
+    /// The report as it is shown.
+    #[must_use]
+    pub fn of(report: &Report) -> Self {
+        Self {
+            policy: PolicyJson::of(report.policy),
+            reinstalls: report.reinstalls,
+            persisted: report.persisted,
+            moved: report.moved,
+            gaps: report.gaps.as_ref().map(GapsJson::of),
+        }
+    }
+}
+
+impl GapsJson {
+    fn of(gaps: &Gaps) -> Self {
+        let share = |within: &Within| ShareJson { days: within.days, share: within.share() };
+        let bin = |bin: &Bin| BinJson { up_to_days: bin.up_to_ms.map(days), count: bin.count };
+        Self {
+            p50_days: days(gaps.p50_ms),
+            p90_days: days(gaps.p90_ms),
+            p99_days: days(gaps.p99_ms),
+            max_days: days(gaps.max_ms),
+            shares: gaps.within.iter().map(share).collect(),
+            bins: gaps.bins.iter().map(bin).collect(),
+        }
+    }
+}
+
+impl<'a> DifferenceJson<'a> {
+    /// The difference as it is shown.
+    #[must_use]
+    pub fn of(client: &'a ClientKey, found: &Difference<'a>) -> Self {
+        Self {
+            policy: PolicyJson::of(found.policy),
+            client_key: client.as_str(),
+            app_key: found.app.as_str(),
+            seq: found.seq,
+            at: Instant(found.at),
+            actual: OutcomeJson::of(found.actual),
+            supposed: OutcomeJson::of(found.supposed),
+        }
+    }
+}
+
+impl OutcomeJson {
+    fn of(outcome: Outcome) -> Self {
+        Self { pinned_realm: outcome.pinned.map(Place), decision: outcome.decision.map(DecisionJson::of) }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a span of event times is far below 2^52 milliseconds")]
+fn days(span_ms: i64) -> f64 {
+    span_ms as f64 / DAY_MS as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_comes_back_as_it_was_asked() {
+        let policies = [Policy::Days { days: 30 }, Policy::Subscription { grace_days: 0 }];
+        let app = Some(AppKey::new("com.example.app").unwrap());
+        let scope = Scope { app, from: Some(ledger_core::time::Timestamp::from_millis(0)), to: None };
+        let text = serde_json::to_string(&WhatIfRequestJson::of(&policies, &scope, true)).unwrap();
+        assert_eq!(
+            text,
+            r#"{"policies":[{"mode":"days","days":30},{"mode":"subscription","graceDays":0}],"appKey":"com.example.app","from":"1970-01-01T00:00:00.000Z","differences":true}"#
+        );
+        let read: WhatIfRequestJson<'_> = serde_json::from_str(&text).unwrap();
+        assert_eq!((read.policies(), read.scope()), (Ok(policies.to_vec()), Ok(scope)));
+    }
+
+    #[test]
+    fn policies_that_do_not_exist_are_refused() {
+        for days in [0, 36_501] {
+            assert_eq!(PolicyJson::Days { days }.policy(), Err(InvalidWhatIf::Days));
+        }
+        assert_eq!(PolicyJson::Subscription { grace_days: 36_501 }.policy(), Err(InvalidWhatIf::Days));
+        assert!(serde_json::from_str::<WhatIfRequestJson<'_>>(r#"{"policies":[],"apKey":"a"}"#).is_err());
+    }
+}
