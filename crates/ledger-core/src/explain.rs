@@ -12,6 +12,7 @@ mod grounds;
 mod origins;
 mod sentence;
 
+use crate::descriptor::Descriptor;
 use crate::event::SubscriptionState;
 use crate::ids::{AppKey, EventId, MigrationId};
 use crate::policy::Policy;
@@ -28,6 +29,23 @@ use origins::{Followed, Origins};
 pub struct Explanation {
     /// In the order in which they are best read.
     pub statements: Vec<Statement>,
+    /// The policy and the descriptor in force at the moment of asking.
+    pub in_force: InForce,
+}
+
+/// What an uninstall or an install at the moment of asking would go by.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InForce {
+    /// The policy.
+    pub policy: Policy,
+    /// The event that set it; none for the default.
+    pub policy_event: Option<EventId>,
+    /// The descriptor; none as long as none is known.
+    pub descriptor: Option<Descriptor>,
+    /// The tenant's record that brought the descriptor.
+    pub descriptor_seq: Option<u64>,
+    /// Or the event that published it.
+    pub descriptor_event: Option<EventId>,
 }
 
 /// One fact, and what it rests on.
@@ -178,7 +196,9 @@ pub fn explain(entries: &[Entry<'_>], apps: &AppTimelines, app: &AppKey, at: Tim
     let mut writer = Writer { statements: Vec::new(), origins };
     let Some(state) = tenant.installations.get(app) else {
         writer.say(Fact::NeverSeen, []);
-        return Explanation { statements: writer.statements };
+        let unknown = Installation::default();
+        let in_force = InForce::of(&unknown, &writer.origins, apps.of(app), at);
+        return Explanation { statements: writer.statements, in_force };
     };
     let moment = Moment { state, product: tenant.product_realm, timeline: apps.of(app), at };
     writer.realm(&moment);
@@ -189,7 +209,21 @@ pub fn explain(entries: &[Entry<'_>], apps: &AppTimelines, app: &AppKey, at: Tim
     writer.surroundings(&moment);
     writer.until(&moment);
     writer.outlook(&moment);
-    Explanation { statements: writer.statements }
+    let in_force = InForce::of(state, &writer.origins, moment.timeline, at);
+    Explanation { statements: writer.statements, in_force }
+}
+
+impl InForce {
+    fn of(state: &Installation, origins: &Origins, timeline: &AppTimeline, at: Timestamp) -> Self {
+        let (descriptor_seq, descriptor_event) = origins.descriptor_in_force(state, timeline, at);
+        Self {
+            policy: timeline.policy_at(at),
+            policy_event: timeline.policy_event_at(at).cloned(),
+            descriptor: state.descriptor_at(timeline, at).cloned(),
+            descriptor_seq,
+            descriptor_event,
+        }
+    }
 }
 
 /// What is explained.
@@ -356,6 +390,14 @@ impl Statement {
         seqs.sort_unstable();
         seqs.dedup();
         Self { fact, seqs, app_events: app_events.into_iter().flatten().collect() }
+    }
+}
+
+impl Rule {
+    /// Its row in the table of rules 6.1; a refresh has several.
+    #[must_use]
+    pub fn row(self) -> Option<u8> {
+        grounds::DECIDING_ROWS.iter().find(|(_, rule)| *rule == self).map(|(row, _)| *row)
     }
 }
 

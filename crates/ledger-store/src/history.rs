@@ -43,11 +43,17 @@ pub enum Cut {
 
 impl Cut {
     fn keeps(self, logged: &LoggedEvent) -> bool {
+        self.knows(logged.position, logged.recorded)
+    }
+
+    /// Whether a record was known.
+    #[must_use]
+    pub fn knows(self, position: u64, recorded: Timestamp) -> bool {
         match self {
             Self::Open => true,
             Self::Closed => false,
-            Self::AfterPosition(position) => logged.position <= position,
-            Self::AfterInstant(instant) => logged.recorded <= instant,
+            Self::AfterPosition(last) => position <= last,
+            Self::AfterInstant(instant) => recorded <= instant,
         }
     }
 }
@@ -137,7 +143,8 @@ impl Snapshot<'_> {
         Ok(timelines)
     }
 
-    fn cut(&self, client: &ClientKey, known: Known) -> Result<Cut, HistoryError> {
+    /// The place in the shard's order of recording up to which something was known of a tenant.
+    pub fn cut(&self, client: &ClientKey, known: Known) -> Result<Cut, HistoryError> {
         let seq = match known {
             Known::All => return Ok(Cut::Open),
             Known::Recorded(instant) => return Ok(Cut::AfterInstant(instant)),

@@ -11,10 +11,12 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 
+mod as_of;
 mod history;
 mod keys;
 mod parse;
 
+pub(crate) use as_of::{AsOfAll, AsOfTenant};
 pub(crate) use history::WhatIf;
 pub(crate) use keys::{Keys, KeysGenerate, KeysOf, KeysRetire, KeysShow};
 use parse::{app_key, client_key, instant, realm};
@@ -93,14 +95,14 @@ pub enum Command {
     #[command(after_help = PREVIEW)]
     Preview(Preview),
     /// Installations whose realm is not where their product is
-    Drift(Everything),
+    Drift(List),
     /// Installations with an open persistence window, by its end
     #[command(after_help = WINDOWS)]
     Windows(Windows),
     /// Installations whose data rests elsewhere than their realm
-    SplitBrain(Everything),
+    SplitBrain(List),
     /// Installations with anomalies
-    Anomalies(Everything),
+    Anomalies(List),
     /// What another policy would have meant for the reinstalls so far
     #[command(after_help = history::WHATIF)]
     Whatif(WhatIf),
@@ -245,15 +247,9 @@ pub struct State {
     /// Only its installation of this app
     #[arg(value_parser = app_key)]
     pub app_key: Option<AppKey>,
-    /// As it was at this instant [default: now]
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    pub at: Option<Timestamp>,
-    /// As it was known at this instant [default: everything recorded]
-    #[arg(long, value_name = "TIME", value_parser = instant, conflicts_with = "known_seq")]
-    pub known_at: Option<Timestamp>,
-    /// As it was known with this record of the tenant
-    #[arg(long, value_name = "N", requires = "client_key")]
-    pub known_seq: Option<u64>,
+    /// As of when
+    #[command(flatten)]
+    pub as_of: AsOfTenant,
     /// Where to look
     #[command(flatten)]
     pub place: Place,
@@ -271,6 +267,12 @@ pub struct Log {
     /// At most this many records [default: all]
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
+    /// What changed in our answer instead: each correction, the answer before and after, and the late event
+    #[arg(long, conflicts_with = "from_seq")]
+    pub corrections: bool,
+    /// As of when: what had happened, and was recorded by then
+    #[command(flatten)]
+    pub as_of: AsOfTenant,
     /// Where to look
     #[command(flatten)]
     pub place: Place,
@@ -285,9 +287,9 @@ pub struct Explain {
     /// The app
     #[arg(value_parser = app_key)]
     pub app_key: AppKey,
-    /// As it was at this instant [default: now]
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    pub at: Option<Timestamp>,
+    /// As of when
+    #[command(flatten)]
+    pub as_of: AsOfTenant,
     /// Where to look
     #[command(flatten)]
     pub place: Place,
@@ -305,15 +307,26 @@ pub struct Preview {
     /// If the product were in this realm [default: where it is known to be]
     #[arg(long, value_name = "REALM", value_parser = realm)]
     pub product_realm: Option<Realm>,
-    /// If it happened at this instant [default: now]
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    pub at: Option<Timestamp>,
+    /// If it happened then
+    #[command(flatten)]
+    pub as_of: AsOfTenant,
     /// Where to look
     #[command(flatten)]
     pub place: Place,
 }
 
-/// A list over all installations.
+/// A list over all installations, as of an instant.
+#[derive(Debug, Args)]
+pub struct List {
+    /// As of when
+    #[command(flatten)]
+    pub as_of: AsOfAll,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// A list of everything there is.
 #[derive(Debug, Args)]
 pub struct Everything {
     /// Where to look
@@ -327,6 +340,9 @@ pub struct Windows {
     /// Only windows that end before this instant
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub closing_before: Option<Timestamp>,
+    /// As of when
+    #[command(flatten)]
+    pub as_of: AsOfAll,
     /// Where to look
     #[command(flatten)]
     pub place: Place,
@@ -424,6 +440,8 @@ Examples:
 const LOG: &str = "\
 Examples:
   realm-ledger log acme.atlassian.net
+  realm-ledger log acme.atlassian.net --known-at 2026-03-01T00:00:00Z
+  realm-ledger log acme.atlassian.net --corrections
   realm-ledger log acme.atlassian.net --from-seq 100 --limit 20 --format json";
 const EXPLAIN: &str = "\
 Examples:
@@ -436,6 +454,7 @@ Examples:
 const WINDOWS: &str = "\
 Examples:
   realm-ledger windows
+  realm-ledger windows --at 2026-03-01T00:00:00Z --known-at 2026-03-01T00:00:00Z
   realm-ledger windows --closing-before 2026-04-01T00:00:00Z";
 const REBUILD: &str = "\
 Example:

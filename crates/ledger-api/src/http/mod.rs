@@ -5,9 +5,10 @@
 //! | `GET /v1/installations` | `appKey` `status` `realm` `drift` `splitBrain` `anomalous` `window=OPEN` `windowClosingBefore` `at` `knownAt` `cursor` `limit` | `{installations, refused?, nextCursor?, freshness}` |
 //! | `GET /v1/tenants/{clientKey}` | `at` `knownAt` `knownSeq` `minPosition` | `{installations, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}` | `at` `knownAt` `knownSeq` `minPosition` | `{installation, freshness}` |
-//! | `GET /v1/tenants/{clientKey}/apps/{appKey}/explanation` | `at` `minPosition` | `{explanation, freshness}` |
-//! | `GET /v1/tenants/{clientKey}/apps/{appKey}/preview` | `productRealm` `at` `minPosition` | `{decision, freshness}` |
-//! | `GET /v1/tenants/{clientKey}/log` | `fromSeq` `limit` `minPosition` | `{records, nextSeq?, freshness}` |
+//! | `GET /v1/tenants/{clientKey}/apps/{appKey}/explanation` | `at` `knownAt` `knownSeq` `minPosition` | `{explanation, freshness}` |
+//! | `GET /v1/tenants/{clientKey}/apps/{appKey}/preview` | `productRealm` `at` `knownAt` `knownSeq` `minPosition` | `{decision, freshness}` |
+//! | `GET /v1/tenants/{clientKey}/log` | `fromSeq` `limit` `at` `knownAt` `knownSeq` `minPosition` | `{records, nextSeq?, freshness}` |
+//! | `GET /v1/tenants/{clientKey}/corrections` | `fromPosition` `limit` `at` `knownAt` `knownSeq` `minPosition` | `{corrections, nextPosition?, freshness}` |
 //! | `POST /v1/whatif` | body: `{"policies": [{"mode": …}], "appKey"?, "from"?, "to"?, "differences"?}` | `{reports, tenants, records, refused?, freshness}` |
 //! | `GET /v1/quarantine` | `cursor` `limit` | `{items, nextCursor?, freshness}` |
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
@@ -123,6 +124,7 @@ impl Api {
             .route("/v1/installations", get(routes::installations))
             .route("/v1/tenants/{clientKey}", get(routes::tenant))
             .route("/v1/tenants/{clientKey}/log", get(routes::log))
+            .route("/v1/tenants/{clientKey}/corrections", get(routes::corrections))
             .route(one, get(routes::installation))
             .route(&format!("{one}/explanation"), get(routes::explanation))
             .route(&format!("{one}/preview"), get(routes::preview))

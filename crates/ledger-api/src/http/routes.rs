@@ -63,17 +63,35 @@ pub(super) async fn log(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let parameters = Parameters::read(&uri, &["fromSeq", "limit", "minPosition"])?;
+    let known = ["fromSeq", "limit", "at", "knownAt", "knownSeq", "minPosition"];
+    let parameters = Parameters::read(&uri, &known)?;
     let from_seq = parameters.number("fromSeq", 1)?.unwrap_or(1);
-    let waits = MinPosition::of(&parameters)?;
+    let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
     if wants_lines(&headers) {
         let lines = parameters.lines()?;
-        return api.stream(stream::Log { client, from_seq, lines, waits }).await;
+        return api.stream(stream::Log { client, from_seq, as_of, lines, waits }).await;
     }
     let limit = parameters.limit(LOG_DEFAULT, LOG_MAX)?;
     api.ask(move |ledger, now| {
         waits.wait(ledger, &client)?;
-        ledger.log(&client, from_seq, limit, now)
+        ledger.log(&client, from_seq, limit, as_of, now)
+    })
+    .await
+}
+
+pub(super) async fn corrections(
+    State(api): State<Api>,
+    Client(client): Client,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let known = ["fromPosition", "limit", "at", "knownAt", "knownSeq", "minPosition"];
+    let parameters = Parameters::read(&uri, &known)?;
+    let from = parameters.number("fromPosition", 0)?.unwrap_or(0);
+    let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
+    let limit = parameters.limit(LOG_DEFAULT, LOG_MAX)?;
+    api.ask(move |ledger, now| {
+        waits.wait(ledger, &client)?;
+        ledger.corrections(&client, from, limit, as_of, now)
     })
     .await
 }
@@ -83,11 +101,11 @@ pub(super) async fn explanation(
     ClientAndApp(client, app): ClientAndApp,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let parameters = Parameters::read(&uri, &["at", "minPosition"])?;
-    let (at, waits) = (parameters.instant("at")?, MinPosition::of(&parameters)?);
+    let parameters = Parameters::read(&uri, &AS_OF)?;
+    let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
     api.ask(move |ledger, now| {
         waits.wait(ledger, &client)?;
-        ledger.explain(&client, &app, at, now)
+        ledger.explain(&client, &app, as_of, now)
     })
     .await
 }
@@ -97,10 +115,11 @@ pub(super) async fn preview(
     ClientAndApp(client, app): ClientAndApp,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let parameters = Parameters::read(&uri, &["productRealm", "at", "minPosition"])?;
+    let known = ["productRealm", "at", "knownAt", "knownSeq", "minPosition"];
+    let parameters = Parameters::read(&uri, &known)?;
     let waits = MinPosition::of(&parameters)?;
-    let (product_realm, at) = (parameters.realm("productRealm")?, parameters.instant("at")?);
-    let asked = Preview { client, app, product_realm, at };
+    let (product_realm, as_of) = (parameters.realm("productRealm")?, parameters.as_of()?);
+    let asked = Preview { client, app, product_realm, as_of };
     api.ask(move |ledger, now| {
         waits.wait(ledger, &asked.client)?;
         ledger.preview(&asked, now)

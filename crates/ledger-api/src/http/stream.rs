@@ -64,6 +64,7 @@ pub(super) struct Installations {
 pub(super) struct Log {
     pub(super) client: ClientKey,
     pub(super) from_seq: u64,
+    pub(super) as_of: AsOf,
     pub(super) lines: Option<u64>,
     pub(super) waits: MinPosition,
 }
@@ -95,7 +96,7 @@ impl Pages for Installations {
 impl Pages for Log {
     fn next(&mut self, ledger: &Ledger, now: Timestamp, lines: &mut Lines) -> Result<Then, Problem> {
         self.waits.wait(ledger, &self.client)?;
-        let page = ledger.log(&self.client, self.from_seq, page_of(self.lines), now)?;
+        let page = ledger.log(&self.client, self.from_seq, page_of(self.lines), self.as_of, now)?;
         for record in &page.records {
             lines.push(record)?;
         }

@@ -151,7 +151,8 @@ impl Sender {
     }
 
     fn send(&self, line: Result<Bytes, Problem>) -> ControlFlow<()> {
-        let sending = tokio::time::timeout(STREAM_STALL, self.queue.send(line));
+        // The clock of the timeout is the runtime's, so it is set inside.
+        let sending = async { tokio::time::timeout(STREAM_STALL, self.queue.send(line)).await };
         match self.runtime.block_on(sending) {
             Ok(Ok(())) => ControlFlow::Continue(()),
             Ok(Err(_)) | Err(_) => ControlFlow::Break(()),

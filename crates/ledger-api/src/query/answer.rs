@@ -3,6 +3,7 @@
 use ledger_record::json::state::DecisionJson;
 use serde::Serialize;
 
+use super::corrections::Correction;
 use super::cursor::Cursor;
 use super::explain::Explained;
 use super::logged::{Item, Logged};
@@ -67,10 +68,23 @@ pub struct LogAnswer {
     pub freshness: Vec<FreshnessJson>,
 }
 
+/// Corrections of a tenant, in order of the records that corrected.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CorrectionsAnswer {
+    /// Each with the answer before and after.
+    pub corrections: Vec<Correction>,
+    /// Where to go on; absent when nothing follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_position: Option<u64>,
+    /// Of the shard that has the tenant.
+    pub freshness: Vec<FreshnessJson>,
+}
+
 /// Why an installation is where it is.
 #[derive(Debug, Clone, Serialize)]
 pub struct ExplanationAnswer {
-    /// In sentences, each with the records it rests on.
+    /// In sentences and as data, each with the records it rests on.
     pub explanation: Explained,
     /// Of the shard that has the tenant.
     pub freshness: Vec<FreshnessJson>,

@@ -125,6 +125,6 @@ pub struct Preview {
     pub app: AppKey,
     /// Where the product would be; as known unless given.
     pub product_realm: Option<Realm>,
-    /// When; now unless given.
-    pub at: Option<Timestamp>,
+    /// When, and by what was known when.
+    pub as_of: AsOf,
 }

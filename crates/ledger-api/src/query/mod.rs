@@ -12,6 +12,7 @@
 //!   have is never reported as not there.
 
 mod answer;
+mod corrections;
 mod cursor;
 mod error;
 mod explain;
@@ -33,9 +34,10 @@ use ledger_core::time::Timestamp;
 use ledger_store::{Catalog, Reader, ShardId};
 
 pub use answer::{
-    ExplanationAnswer, FreshnessJson, HaltedJson, InstallationAnswer, InstallationList, LogAnswer,
-    PreviewAnswer, QuarantineAnswer, QuarantineList, RefusedTenant, TenantAnswer,
+    CorrectionsAnswer, ExplanationAnswer, FreshnessJson, HaltedJson, InstallationAnswer, InstallationList,
+    LogAnswer, PreviewAnswer, QuarantineAnswer, QuarantineList, RefusedTenant, TenantAnswer,
 };
+pub use corrections::Correction;
 pub use cursor::{Cursor, InvalidCursor};
 pub use error::QueryError;
 pub use explain::Explained;

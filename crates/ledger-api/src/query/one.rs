@@ -1,12 +1,14 @@
 //! Questions about one tenant.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::preview::preview;
 use ledger_core::time::Timestamp;
+use ledger_core::timeline::AppTimeline;
 use ledger_record::json::state::DecisionJson;
-use ledger_record::record::Stream;
+use ledger_record::record::{Content, Record, Stream};
 use ledger_store::Known;
 
 use super::answer::{InstallationAnswer, LogAnswer, PreviewAnswer, TenantAnswer};
@@ -81,34 +83,42 @@ impl Ledger {
         }
     }
 
-    /// Records of a tenant, in order of arrival, from `from_seq` on (1: from the beginning).
+    /// Records of a tenant, in order of arrival, from `from_seq` on (1: from the beginning). With an instant,
+    /// those that had happened by then; with knowledge, those that were recorded by then.
     pub fn log(
         &self,
         client: &ClientKey,
         from_seq: u64,
         limit: usize,
+        as_of: AsOf,
         now: Timestamp,
     ) -> Result<LogAnswer, QueryError> {
         let parts = self.shards.all();
         let moments = moments(&parts);
         let Located { moment, row } = self.found(&moments, client)?;
+        let cut = moment.snapshot.cut(client, as_of.known)?;
         let stream = Stream::Tenant(client.clone());
-        let records = moment.snapshot.records(&stream, from_seq)?.take(limit);
-        let records = records.map(|record| record.map(Logged)).collect::<Result<Vec<_>, _>>()?;
-        let last = records.last().map(|Logged(record)| record.seq);
-        Ok(LogAnswer {
-            next_seq: last.filter(|last| *last < row.seq).map(|last| last + 1),
-            records,
-            freshness: vec![freshness::of(moment, now)?],
-        })
+        let (mut records, mut next_seq) = (Vec::new(), None);
+        for record in moment.snapshot.records(&stream, from_seq)?.take(limit) {
+            let record = record?;
+            next_seq = (record.seq < row.seq).then_some(record.seq + 1);
+            if !cut.knows(record.position, record.recorded) {
+                next_seq = None;
+                break;
+            }
+            if happened_by(&record, as_of.at) {
+                records.push(Logged(record));
+            }
+        }
+        Ok(LogAnswer { records, next_seq, freshness: vec![freshness::of(moment, now)?] })
     }
 
     /// The decision that an install would get. Nothing needs to be known of the tenant; of the app something.
     pub fn preview(&self, asked: &Preview, now: Timestamp) -> Result<PreviewAnswer, QueryError> {
-        let Preview { client, app, product_realm, at } = asked;
+        let Preview { client, app, product_realm, as_of } = asked;
         let parts = self.shards.all();
         let moments = moments(&parts);
-        let instant = Instant { at: at.unwrap_or(now), known: Known::All };
+        let instant = Instant::of(*as_of, now);
         let unknown = || self.shards.not_found(QueryError::UnknownApp { app: app.clone() });
         let (moment, decision) = if let Some(Located { moment, row }) = locate(&moments, client)? {
             let past = Past::of(moment, client, row, instant)?;
@@ -117,16 +127,31 @@ impl Ledger {
                 return Err(unknown());
             }
             // Of an app that is new to the tenant, its history as known has no timeline.
-            let timeline = self.timelines.of(moment.id, &moment.snapshot, app)?;
+            let timeline = self.timeline_known(moment, client, app, instant.known)?;
             let product = product_realm.or(past.tenant.product_realm);
             (moment, preview(installation, product, &timeline, instant.at))
         } else {
             let moment = shard_of_app(&moments, app)?.ok_or_else(unknown)?;
-            let timeline = self.timelines.of(moment.id, &moment.snapshot, app)?;
+            let timeline = self.timeline_known(moment, client, app, instant.known)?;
             (moment, preview(None, *product_realm, &timeline, instant.at))
         };
         let freshness = vec![freshness::of(moment, now)?];
         Ok(PreviewAnswer { decision: DecisionJson::of(decision), freshness })
+    }
+
+    /// The timeline of an app as it was known.
+    fn timeline_known(
+        &self,
+        moment: &Moment<'_>,
+        client: &ClientKey,
+        app: &AppKey,
+        known: Known,
+    ) -> Result<Arc<AppTimeline>, QueryError> {
+        if known == Known::All {
+            return Ok(self.timelines.of(moment.id, &moment.snapshot, app)?);
+        }
+        let cut = moment.snapshot.cut(client, known)?;
+        Ok(Arc::new(moment.snapshot.timelines_of([app], cut)?.of(app).clone()))
     }
 
     /// The tenant where it is, or why there is no answer.
@@ -137,6 +162,14 @@ impl Ledger {
     ) -> Result<Located<'a>, QueryError> {
         let unknown = || self.shards.not_found(QueryError::UnknownTenant { client: client.clone() });
         locate(moments, client)?.ok_or_else(unknown)
+    }
+}
+
+/// A log without an instant has what lies ahead too: it was recorded.
+pub(super) fn happened_by(record: &Record, at: Option<Timestamp>) -> bool {
+    match &record.content {
+        Content::Event { event, .. } => at.is_none_or(|at| event.time <= at),
+        Content::Refused(_) => false,
     }
 }
 

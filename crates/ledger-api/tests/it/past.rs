@@ -105,7 +105,8 @@ fn nothing_is_said_of_what_is_not_there() {
 fn a_log_is_read_in_pages() {
     let filled = lived();
     let seqs = |from, limit| {
-        let answer = json(&filled.ledger.log(&client("acme"), from, limit, hour(30)).unwrap());
+        let answer =
+            json(&filled.ledger.log(&client("acme"), from, limit, AsOf::default(), hour(30)).unwrap());
         let records = answer["records"].as_array().unwrap();
         let seqs: Vec<_> = records.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
         (seqs, answer["nextSeq"].as_u64())
@@ -114,7 +115,7 @@ fn a_log_is_read_in_pages() {
     assert_eq!(seqs(3, 2), (vec![3], None));
     assert_eq!(seqs(1, 3), (vec![1, 2, 3], None));
     assert_eq!(seqs(4, 3), (vec![], None));
-    let answer = json(&filled.ledger.log(&client("acme"), 3, 1, hour(30)).unwrap());
+    let answer = json(&filled.ledger.log(&client("acme"), 3, 1, AsOf::default(), hour(30)).unwrap());
     assert_eq!(answer["records"][0]["late"], true);
     assert_eq!(answer["records"][0]["event"]["type"], "uninstalled");
 }
@@ -127,7 +128,7 @@ fn a_preview_needs_no_tenant_but_an_app() {
             client: client(who),
             app: app(what),
             product_realm: product.map(realm),
-            at: Some(hour(at)),
+            as_of: AsOf { at: Some(hour(at)), known: Known::All },
         };
         filled.ledger.preview(&asked, hour(30)).map(|answer| json(&answer)["decision"].clone())
     };
@@ -145,11 +146,75 @@ fn a_preview_needs_no_tenant_but_an_app() {
 fn an_explanation_rests_on_records() {
     let filled = lived();
     let explain =
-        |what: &str, at: i64| filled.ledger.explain(&client("acme"), &app(what), Some(hour(at)), hour(30));
+        |what: &str, at: i64| filled.ledger.explain(&client("acme"), &app(what), at_hour(at), hour(30));
     let answer = json(&explain("app", 30).unwrap());
     let sentences = answer["explanation"]["sentences"].as_array().unwrap();
     assert!(sentences.iter().any(|sentence| sentence["text"].as_str().unwrap().contains("EU")), "{answer}");
     assert!(sentences.iter().any(|sentence| sentence["seqs"] == json!([1])), "{answer}");
     assert_eq!(explain("nothing", 30).unwrap_err().code(), "not-found");
     assert!(explain("app", 0).is_ok(), "says that nothing is known by then");
+}
+
+fn at_hour(at: i64) -> AsOf {
+    AsOf { at: Some(hour(at)), known: Known::All }
+}
+
+#[test]
+fn logs_previews_and_explanations_have_what_was_known() {
+    let filled = lived();
+    let (acme, what) = (client("acme"), app("app"));
+    let seqs = |as_of| {
+        let answer = filled.ledger.log(&acme, 1, 9, as_of, hour(30)).unwrap();
+        (answer.records.iter().map(|record| record.0.seq).collect::<Vec<_>>(), answer.next_seq)
+    };
+    assert_eq!(seqs(AsOf::default()), (vec![1, 2, 3], None));
+    assert_eq!(seqs(at_hour(6)), (vec![1, 3], None), "what had happened by then");
+    assert_eq!(seqs(AsOf { at: None, known: Known::Recorded(hour(19)) }), (vec![1, 2], None));
+    assert_eq!(seqs(AsOf { at: None, known: Known::Seq(1) }), (vec![1], None));
+    let rule = |known| {
+        let as_of = AsOf { at: Some(hour(10)), known };
+        let asked = Preview { client: acme.clone(), app: what.clone(), product_realm: None, as_of };
+        json(&filled.ledger.preview(&asked, hour(30)).unwrap())["decision"]["rule"].clone()
+    };
+    assert_eq!(rule(Known::All), "PERSISTENCE_OFF");
+    assert_eq!(rule(Known::Seq(2)), "REFRESH");
+    let present = |known| {
+        let as_of = AsOf { at: Some(hour(10)), known };
+        let answer = json(&filled.ledger.explain(&acme, &what, as_of, hour(30)).unwrap());
+        answer["explanation"]["sentences"][0]["fact"]["status"].clone()
+    };
+    assert_eq!((present(Known::All), present(Known::Seq(2))), (json!("UNINSTALLED"), json!("INSTALLED")));
+}
+
+#[test]
+fn an_explanation_is_data_too() {
+    let mut filled = lived();
+    filled.publish(21, "app", &["EU"]);
+    filled.take(1, 22, installed("acme", "app", "GLOBAL", ""));
+    let answer = filled.ledger.explain(&client("acme"), &app("app"), AsOf::default(), hour(30)).unwrap();
+    let explanation = &json(&answer)["explanation"];
+    assert_eq!((&explanation["rule"], &explanation["row"]), (&json!("PERSISTENCE_OFF"), &json!(11)));
+    assert_eq!(explanation["inForce"]["policy"], json!({"mode": "descriptor"}));
+    let regions = &explanation["inForce"]["descriptor"]["regionBaseUrls"];
+    assert_eq!(regions, &json!({"EU": "https://EU.app.example.com"}));
+    assert_eq!(explanation["inForce"]["descriptorEvent"], "e-6", "{explanation:#}");
+    assert_eq!(explanation["evidence"], json!([1, 2, 3, 4]));
+    assert_eq!(explanation["appEvidence"], json!(["e-6"]));
+    let sentences = explanation["sentences"].as_array().unwrap();
+    let of_role = |role: &str| {
+        let found = sentences.iter().filter(|sentence| sentence["role"] == role);
+        found.map(|sentence| sentence["fact"].clone()).collect::<Vec<_>>()
+    };
+    let lost: Vec<_> =
+        of_role("alternative").iter().map(|fact| (fact["rows"].clone(), fact["because"].clone())).collect();
+    let expected = [
+        (json!([1, 6]), json!("not-installed")),
+        (json!([7, 7]), json!("no-override")),
+        (json!([8, 8]), json!("known-before")),
+        (json!([9, 9]), json!("realm-was-known")),
+        (json!([10, 10]), json!("not-forgotten")),
+    ];
+    assert_eq!(lost, expected);
+    assert_eq!(of_role("decision")[0]["pinnedRealm"], "GLOBAL");
+    assert_eq!(of_role("outlook"), [json!({"kind": "hook-would-reinstall"})]);
 }

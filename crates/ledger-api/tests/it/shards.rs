@@ -22,12 +22,12 @@ fn a_tenant_in_two_shards_is_refused_by_name() {
     let filled = split();
     let who = client("split");
     let ledger = &filled.ledger;
-    let asked = Preview { client: who.clone(), app: app("app"), product_realm: None, at: None };
+    let asked = Preview { client: who.clone(), app: app("app"), product_realm: None, as_of: AsOf::default() };
     let refusals = [
         ledger.tenant(&who, AsOf::default(), hour(9)).map(|_| ()).unwrap_err(),
         ledger.installation(&who, &app("app"), AsOf::default(), hour(9)).map(|_| ()).unwrap_err(),
-        ledger.log(&who, 1, 9, hour(9)).map(|_| ()).unwrap_err(),
-        ledger.explain(&who, &app("app"), None, hour(9)).map(|_| ()).unwrap_err(),
+        ledger.log(&who, 1, 9, AsOf::default(), hour(9)).map(|_| ()).unwrap_err(),
+        ledger.explain(&who, &app("app"), AsOf::default(), hour(9)).map(|_| ()).unwrap_err(),
         ledger.preview(&asked, hour(9)).map(|_| ()).unwrap_err(),
         ledger.await_position(&who, 0, Duration::ZERO).unwrap_err(),
     ];

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 use crate::timeline::AppTimelines;
 
 /// The rows that decide, with their numbers in the table.
-const DECIDING_ROWS: [(u8, Rule); 9] = [
+pub(super) const DECIDING_ROWS: [(u8, Rule); 9] = [
     (6, Rule::ImplicitReinstall),
     (7, Rule::Overridden),
     (8, Rule::Fresh),
@@ -49,7 +49,7 @@ pub(super) fn of_decision(
     let mut statements =
         vec![Statement::resting_on(decided, [decision.seq, product, own, corrected], [published.clone()])];
 
-    let row = DECIDING_ROWS.iter().find(|(_, rule)| *rule == decision.rule).map_or(0, |(row, _)| *row);
+    let row = decision.rule.row().unwrap_or_default();
     for (first_row, last_row, because) in passed_over(row, state, decision) {
         let (seqs, published) = match because {
             WhyNot::NotInstalled | WhyNot::KnownBefore => ([origins.status, None], None),

@@ -70,9 +70,10 @@ struct Fields<'a> {
     policy: Option<PolicyJson>,
 }
 
+/// The residency part of a descriptor.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct DescriptorJson<'a> {
+pub struct DescriptorJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
     base_url: &'a str,
@@ -182,7 +183,7 @@ fn override_fields(action: OverrideAction) -> Fields<'static> {
 }
 
 impl<'a> DescriptorJson<'a> {
-    fn of(descriptor: &'a Descriptor) -> Self {
+    pub(super) fn of(descriptor: &'a Descriptor) -> Self {
         let urls = descriptor.region_base_urls.iter();
         Self {
             version: descriptor.version.as_deref(),

@@ -10,10 +10,14 @@
 //! - [`event`]: an event in the native form, which decodes to the same event.
 //! - [`record`]: a line of a log, what it changed, and refused input.
 //! - [`notice`]: decisions and corrections as `CloudEvents`.
+//! - [`explanation`]: why an installation is where it is.
+//! - [`corrected`]: an answer that a late event changed.
 //! - [`whatif`]: what another policy would have meant.
 //! - [`time`]: instants as text.
 
+pub mod corrected;
 pub mod event;
+pub mod explanation;
 pub mod notice;
 mod parts;
 pub mod record;

@@ -39,8 +39,13 @@ impl Local {
                 let cursor = read_cursor(cursor.as_deref())?;
                 json(&ledger.installations(filter, cursor.as_ref(), *limit, *as_of, now)?)
             }
-            Question::Log { client, from_seq, limit } => json(&ledger.log(client, *from_seq, *limit, now)?),
-            Question::Explain { client, app, at } => json(&ledger.explain(client, app, *at, now)?),
+            Question::Log { client, from_seq, limit, as_of } => {
+                json(&ledger.log(client, *from_seq, *limit, *as_of, now)?)
+            }
+            Question::Corrections { client, from_position, limit, as_of } => {
+                json(&ledger.corrections(client, *from_position, *limit, *as_of, now)?)
+            }
+            Question::Explain { client, app, as_of } => json(&ledger.explain(client, app, *as_of, now)?),
             Question::Preview(preview) => json(&ledger.preview(preview, now)?),
             Question::Quarantine { cursor, limit } => {
                 let cursor = read_cursor(cursor.as_deref())?;

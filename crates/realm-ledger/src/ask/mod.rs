@@ -46,6 +46,7 @@ pub(crate) struct Answer {
     pub(crate) installation: Option<Box<RawValue>>,
     pub(crate) installations: Vec<Box<RawValue>>,
     pub(crate) records: Vec<Box<RawValue>>,
+    pub(crate) corrections: Vec<Box<RawValue>>,
     pub(crate) explanation: Option<Box<RawValue>>,
     pub(crate) decision: Option<Box<RawValue>>,
     pub(crate) items: Vec<Box<RawValue>>,
@@ -53,6 +54,7 @@ pub(crate) struct Answer {
     pub(crate) refused: Vec<Refused>,
     pub(crate) next_cursor: Option<String>,
     pub(crate) next_seq: Option<u64>,
+    pub(crate) next_position: Option<u64>,
 }
 
 /// A tenant that a list leaves out, because no shard has its whole history.

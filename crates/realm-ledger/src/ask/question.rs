@@ -18,9 +18,11 @@ pub(crate) enum Question {
     /// A page of installations.
     Installations { filter: Filter, as_of: AsOf, cursor: Option<String>, limit: usize },
     /// Records of a tenant.
-    Log { client: ClientKey, from_seq: u64, limit: usize },
+    Log { client: ClientKey, from_seq: u64, limit: usize, as_of: AsOf },
+    /// What changed in the answers about a tenant.
+    Corrections { client: ClientKey, from_position: u64, limit: usize, as_of: AsOf },
     /// Why an installation is where it is.
-    Explain { client: ClientKey, app: AppKey, at: Option<Timestamp> },
+    Explain { client: ClientKey, app: AppKey, as_of: AsOf },
     /// The decision that an install would get.
     Preview(Preview),
     /// A page of what was refused.
@@ -48,21 +50,28 @@ impl Question {
                 parameters.page(cursor.as_deref(), *limit);
                 "/v1/installations".to_owned()
             }
-            Self::Log { client, from_seq, limit } => {
+            Self::Log { client, from_seq, limit, as_of } => {
                 parameters.put("fromSeq", from_seq);
                 parameters.put("limit", limit);
+                parameters.as_of(as_of);
                 format!("/v1/tenants/{}/log", encoded(client.as_str()))
             }
-            Self::Explain { client, app, at } => {
-                parameters.instant("at", *at);
+            Self::Corrections { client, from_position, limit, as_of } => {
+                parameters.put("fromPosition", from_position);
+                parameters.put("limit", limit);
+                parameters.as_of(as_of);
+                format!("/v1/tenants/{}/corrections", encoded(client.as_str()))
+            }
+            Self::Explain { client, app, as_of } => {
+                parameters.as_of(as_of);
                 let (client, app) = (encoded(client.as_str()), encoded(app.as_str()));
                 format!("/v1/tenants/{client}/apps/{app}/explanation")
             }
-            Self::Preview(Preview { client, app, product_realm, at }) => {
+            Self::Preview(Preview { client, app, product_realm, as_of }) => {
                 if let Some(realm) = product_realm {
                     parameters.put("productRealm", realm);
                 }
-                parameters.instant("at", *at);
+                parameters.as_of(as_of);
                 let (client, app) = (encoded(client.as_str()), encoded(app.as_str()));
                 format!("/v1/tenants/{client}/apps/{app}/preview")
             }

@@ -96,7 +96,7 @@ fn values_are_read_as_the_rules_say() {
     let cli = parse("realm-ledger preview t a --product-realm eu --at 2026-03-01T01:00:00+01:00").unwrap();
     let Command::Preview(args) = cli.command else { panic!("another command") };
     assert_eq!(args.product_realm.unwrap().as_str(), "EU");
-    assert_eq!(args.at.unwrap().as_millis(), 1_772_323_200_000);
+    assert_eq!(args.as_of.all.at.unwrap().as_millis(), 1_772_323_200_000);
     let cli = parse("realm-ledger quarantine show realm.lifecycle/3/17 --format json -vv").unwrap();
     assert_eq!((cli.global.format, cli.global.verbose), (Some(Format::Json), 2));
     let Command::Quarantine(Quarantine::Show(args)) = cli.command else { panic!("another command") };

@@ -4,7 +4,7 @@ use ledger_api::query::{AsOf, Filter, WindowFilter};
 
 use super::Context;
 use crate::ask::{Door, PAGE, Question, Refused};
-use crate::cli::{Everything, Windows};
+use crate::cli::{List, Windows};
 use crate::output::{ANOMALIES, Column, SPLIT_BRAIN, STATES, WINDOWS};
 use crate::{Exit, Failure};
 
@@ -15,28 +15,34 @@ struct Incomplete {
     count: usize,
 }
 
-pub(super) fn drift(context: &mut Context<'_, '_>, args: &Everything) -> Result<Exit, Failure> {
+pub(super) fn drift(context: &mut Context<'_, '_>, args: &List) -> Result<Exit, Failure> {
     let door = context.door(&args.place)?;
-    installations(context, &door, &Filter { drift: Some(true), ..Filter::default() }, AsOf::default(), STATES)
+    installations(
+        context,
+        &door,
+        &Filter { drift: Some(true), ..Filter::default() },
+        args.as_of.asked(),
+        STATES,
+    )
 }
 
-pub(super) fn split_brain(context: &mut Context<'_, '_>, args: &Everything) -> Result<Exit, Failure> {
+pub(super) fn split_brain(context: &mut Context<'_, '_>, args: &List) -> Result<Exit, Failure> {
     let door = context.door(&args.place)?;
     let filter = Filter { split_brain: Some(true), ..Filter::default() };
-    installations(context, &door, &filter, AsOf::default(), SPLIT_BRAIN)
+    installations(context, &door, &filter, args.as_of.asked(), SPLIT_BRAIN)
 }
 
-pub(super) fn anomalies(context: &mut Context<'_, '_>, args: &Everything) -> Result<Exit, Failure> {
+pub(super) fn anomalies(context: &mut Context<'_, '_>, args: &List) -> Result<Exit, Failure> {
     let door = context.door(&args.place)?;
     let filter = Filter { anomalous: Some(true), ..Filter::default() };
-    installations(context, &door, &filter, AsOf::default(), ANOMALIES)
+    installations(context, &door, &filter, args.as_of.asked(), ANOMALIES)
 }
 
 pub(super) fn windows(context: &mut Context<'_, '_>, args: &Windows) -> Result<Exit, Failure> {
     let door = context.door(&args.place)?;
     let window = args.closing_before.map_or(WindowFilter::Open, WindowFilter::ClosingBefore);
     let filter = Filter { window: Some(window), ..Filter::default() };
-    installations(context, &door, &filter, AsOf::default(), WINDOWS)
+    installations(context, &door, &filter, args.as_of.asked(), WINDOWS)
 }
 
 /// Prints every installation that the filter lets through, a page at a time.

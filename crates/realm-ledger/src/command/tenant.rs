@@ -1,22 +1,17 @@
 //! Questions about one tenant: `state`, `log`, `explain`, `preview`.
 
 use ledger_api::query::{AsOf, Filter, Preview};
-use ledger_store::Known;
+use ledger_core::ids::ClientKey;
 
 use super::{Context, list};
 use crate::ask::{Answer, AskError, Door, PAGE, Question};
 use crate::cli::{self, Format};
-use crate::output::{LOG, STATES};
+use crate::output::{CORRECTIONS, LOG, STATES};
 use crate::{Exit, Failure};
 
 pub(super) fn state(context: &mut Context<'_, '_>, args: cli::State) -> Result<Exit, Failure> {
-    let cli::State { client_key, app_key, at, known_at, known_seq, place } = args;
-    let known = match (known_at, known_seq) {
-        (Some(instant), _) => Known::Recorded(instant),
-        (None, Some(seq)) => Known::Seq(seq),
-        (None, None) => Known::All,
-    };
-    let as_of = AsOf { at, known };
+    let cli::State { client_key, app_key, as_of, place } = args;
+    let as_of = as_of.asked();
     let door = context.door(&place)?;
     match (client_key, app_key) {
         (Some(client), Some(app)) => {
@@ -37,13 +32,16 @@ pub(super) fn state(context: &mut Context<'_, '_>, args: cli::State) -> Result<E
 }
 
 pub(super) fn log(context: &mut Context<'_, '_>, args: cli::Log) -> Result<Exit, Failure> {
-    let cli::Log { client_key, mut from_seq, limit, place } = args;
-    let door = context.door(&place)?;
+    let cli::Log { client_key, mut from_seq, limit, corrections, as_of, place } = args;
+    let (door, as_of) = (context.door(&place)?, as_of.asked());
+    if corrections {
+        return print_corrections(context, &door, &client_key, limit, as_of);
+    }
     let mut left = limit.unwrap_or(u64::MAX);
     let mut printer = context.printer(LOG);
     while left > 0 {
         let limit = usize::try_from(left).unwrap_or(PAGE).min(PAGE);
-        let answer = door.ask(&Question::Log { client: client_key.clone(), from_seq, limit })?;
+        let answer = door.ask(&Question::Log { client: client_key.clone(), from_seq, limit, as_of })?;
         for record in &answer.records {
             printer.item(record)?;
         }
@@ -57,10 +55,38 @@ pub(super) fn log(context: &mut Context<'_, '_>, args: cli::Log) -> Result<Exit,
     Ok(Exit::Done)
 }
 
+fn print_corrections(
+    context: &mut Context<'_, '_>,
+    door: &Door,
+    client: &ClientKey,
+    limit: Option<u64>,
+    as_of: AsOf,
+) -> Result<Exit, Failure> {
+    let mut left = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut from_position = 0;
+    let mut printer = context.printer(CORRECTIONS);
+    while left > 0 {
+        let limit = left.min(PAGE);
+        let question = Question::Corrections { client: client.clone(), from_position, limit, as_of };
+        let answer = door.ask(&question)?;
+        for correction in answer.corrections.iter().take(left) {
+            printer.item(correction)?;
+        }
+        left = left.saturating_sub(answer.corrections.len());
+        match answer.next_position {
+            Some(next) => from_position = next,
+            None => break,
+        }
+    }
+    printer.finish()?;
+    Ok(Exit::Done)
+}
+
 pub(super) fn explain(context: &mut Context<'_, '_>, args: cli::Explain) -> Result<Exit, Failure> {
-    let cli::Explain { client_key, app_key, at, place } = args;
+    let cli::Explain { client_key, app_key, as_of, place } = args;
     let door = context.door(&place)?;
-    let answer = door.ask(&Question::Explain { client: client_key, app: app_key, at })?;
+    let question = Question::Explain { client: client_key, app: app_key, as_of: as_of.asked() };
+    let answer = door.ask(&question)?;
     let explanation = payload(answer.explanation)?;
     match context.format() {
         Format::Json => context.print_one(&explanation)?,
@@ -70,9 +96,9 @@ pub(super) fn explain(context: &mut Context<'_, '_>, args: cli::Explain) -> Resu
 }
 
 pub(super) fn preview(context: &mut Context<'_, '_>, args: cli::Preview) -> Result<Exit, Failure> {
-    let cli::Preview { client_key, app_key, product_realm, at, place } = args;
+    let cli::Preview { client_key, app_key, product_realm, as_of, place } = args;
     let door: Door = context.door(&place)?;
-    let preview = Preview { client: client_key, app: app_key, product_realm, at };
+    let preview = Preview { client: client_key, app: app_key, product_realm, as_of: as_of.asked() };
     let Answer { decision, .. } = door.ask(&Question::Preview(preview))?;
     context.print_one(&payload(decision)?)?;
     Ok(Exit::Done)

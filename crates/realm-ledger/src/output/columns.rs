@@ -128,6 +128,28 @@ pub(crate) const LOG: &[Column] = &[
     }),
 ];
 
+/// What changed in our answers.
+pub(crate) const CORRECTIONS: &[Column] = &[
+    Column::of("recorded", "/recordedAt"),
+    Column::of("app key", "/appKey"),
+    Column::made("because of", |correction| {
+        let seq = at(correction, "/seq");
+        let which = if seq.is_empty() { at(correction, "/event/id") } else { format!("seq {seq}") };
+        format!("{} of {} ({which})", at(correction, "/event/type"), at(correction, "/event/time"))
+    }),
+    Column::of("from seq", "/firstSeq"),
+    Column::of("outcomes", "/count"),
+    Column::made("before", |correction| answer(&correction["before"])),
+    Column::made("after", |correction| answer(&correction["after"])),
+];
+
+/// An answer in short: where, and by which row.
+fn answer(side: &Value) -> String {
+    let parts = [at(side, "/status"), at(side, "/pinnedRealm"), at(side, "/decision/rule")];
+    let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    if said.is_empty() { "nothing known".to_owned() } else { said.join(" ") }
+}
+
 /// A value as a person reads it; empty for none.
 fn of_value(value: &Value) -> String {
     match value {

@@ -15,7 +15,9 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-pub(crate) use columns::{ANOMALIES, Column, LOG, QUARANTINE, SPLIT_BRAIN, STATES, WINDOWS, policy};
+pub(crate) use columns::{
+    ANOMALIES, CORRECTIONS, Column, LOG, QUARANTINE, SPLIT_BRAIN, STATES, WINDOWS, policy,
+};
 pub(crate) use details::details;
 pub(crate) use plot::{Bin, plot_svg, plot_text};
 

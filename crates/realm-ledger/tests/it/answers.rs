@@ -60,6 +60,43 @@ fn the_log_tells_what_each_record_changed_and_can_be_cut() {
 }
 
 #[test]
+fn the_past_and_what_was_believed_then_can_be_asked_for() {
+    let world = World::with(&history());
+    let long_ago = "--at 2026-02-05T00:00:00Z";
+    assert_eq!(clients(&world.ask(&format!("drift {long_ago}")).done()), [""; 0]);
+    assert_eq!(clients(&world.ask(&format!("windows {long_ago}")).done()), ["acme.atlassian.net"]);
+    // Imported, so recorded when it happened.
+    let before = "--known-at 2026-01-03T12:00:00Z";
+    assert_eq!(clients(&world.ask(&format!("split-brain {before}")).done()), [""; 0]);
+    assert_eq!(clients(&world.ask(&format!("anomalies {before}")).done()), [""; 0]);
+    assert_eq!(lines(&world.ask("log acme.atlassian.net --known-seq 2").done()).len(), 2);
+    let rule = |known: &str| {
+        let asked = format!("preview acme.atlassian.net {APP} --at 2026-02-05T00:00:00Z {known}");
+        lines(&world.ask(&asked).done())[0]["rule"].clone()
+    };
+    assert_eq!((rule(""), rule("--known-seq 1")), ("PERSISTED".into(), "REFRESH".into()));
+}
+
+#[test]
+fn corrections_tell_what_was_believed_before_and_why_no_longer() {
+    let mut history = history();
+    let app_event = |time: &str| {
+        format!(
+            r#"{{"id":"p-1","type":"policy-set","time":"{time}","recordedAt":"2026-05-01T00:00:00Z","appKey":"{APP}","policy":{{"mode":"off"}}}}"#
+        )
+    };
+    history.push(app_event("2026-01-15T00:00:00Z"));
+    let world = World::with(&history);
+    let found = lines(&world.ask("log acme.atlassian.net --corrections").done());
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["before"]["decision"]["rule"], "PERSISTED");
+    assert_eq!(found[0]["after"]["decision"]["rule"], "PERSISTENCE_OFF");
+    assert_eq!(found[0]["event"]["type"], "policy-set");
+    let table = world.ask("log acme.atlassian.net --corrections --format table").done();
+    assert!(table.contains("INSTALLED EU PERSISTED ") && table.contains("(p-1)"), "{table}");
+}
+
+#[test]
 fn explanations_are_sentences_for_people_and_json_for_programs() {
     let world = World::with(&history());
     let json = world.ask(&format!("explain acme.atlassian.net {APP}")).done();
@@ -100,6 +137,13 @@ fn a_directory_and_a_server_give_the_same_bytes() {
             r#"{{"id":"q-{number}","type":"enabled","time":"2026-01-08T00:00:00Z","clientKey":"long","appKey":"{APP}"}}"#
         ));
     }
+    for (id, kind, time) in
+        [("l-1", "installed", "01"), ("l-3", "installed", "03"), ("l-2", "uninstalled", "02")]
+    {
+        history.push(format!(
+            r#"{{"id":"{id}","type":"{kind}","time":"2026-03-{time}T00:00:00Z","clientKey":"late.atlassian.net","appKey":"{APP}","endpointRealm":"EU"}}"#
+        ));
+    }
     let world = World::with(&history);
     let server = Server::over(&world.data_dir());
     let at = "--at 2026-04-01T00:00:00Z";
@@ -110,6 +154,11 @@ fn a_directory_and_a_server_give_the_same_bytes() {
         format!("state acme.atlassian.net {at} --known-seq 2"),
         format!("state acme.atlassian.net {at} --known-at 2026-02-01T00:00:00Z"),
         "log long".to_owned(),
+        "log acme.atlassian.net --known-seq 3 --at 2026-02-05T00:00:00Z".to_owned(),
+        "log late.atlassian.net --corrections".to_owned(),
+        format!("explain acme.atlassian.net {APP} {at} --known-seq 2"),
+        format!("preview acme.atlassian.net {APP} {at} --known-at 2026-02-05T00:00:00Z"),
+        format!("drift {at} --known-at 2026-03-05T00:00:00Z"),
         format!("log {ODD_KEY} --limit 1"),
         format!("explain {ODD_KEY} {APP} {at}"),
         format!("preview acme.atlassian.net {APP} --product-realm US {at}"),
@@ -127,7 +176,7 @@ fn a_directory_and_a_server_give_the_same_bytes() {
         assert!(!local.is_empty(), "{command}");
         assert_eq!(timeless(&local), timeless(&remote), "{command}");
     }
-    assert_eq!(lines(&world.ask("state").done()).len(), 1205);
+    assert_eq!(lines(&world.ask("state").done()).len(), 1206);
     assert_eq!(lines(&world.ask("log long").done()).len(), 1200);
 }
 

@@ -1,0 +1,96 @@
+//! What changed in our answer, and what caused it.
+
+use ledger_api::http::Options;
+use ledger_api::query::AsOf;
+use ledger_core::event::{AppFact, Body};
+use ledger_core::policy::Policy;
+use ledger_store::Known;
+use serde_json::{Value, json};
+
+use crate::filled::{Filled, app, client, hour, installed, json, uninstalled};
+use crate::http::Server;
+
+/// Uninstalled at 2, back at 50 in US. Recorded late: at 60, that the window was indefinite from 0 on; at 61
+/// that it had been installed again, in DE, at 40, and uninstalled at 45.
+fn corrected() -> Filled {
+    let mut filled = Filled::with(1);
+    filled.publish(0, "app", &["EU", "US", "DE"]);
+    filled.take(0, 1, installed("acme", "app", "EU", "EU"));
+    filled.take(0, 1, installed("other", "app", "EU", "EU"));
+    filled.take(0, 2, uninstalled("acme", "app"));
+    filled.take(0, 50, installed("acme", "app", "US", ""));
+    let policy = Body::App { app: app("app"), fact: AppFact::PolicySet(Policy::Indefinite) };
+    filled.take_late(0, 0, 60, policy);
+    filled.take_late(0, 40, 61, installed("acme", "app", "DE", ""));
+    filled.take_late(0, 45, 62, uninstalled("acme", "app"));
+    filled
+}
+
+fn told(filled: &Filled, from: u64, limit: usize, as_of: AsOf) -> (Vec<Value>, Option<u64>) {
+    let answer = filled.ledger.corrections(&client("acme"), from, limit, as_of, hour(99)).unwrap();
+    (answer.corrections.iter().map(json).collect(), answer.next_position)
+}
+
+/// Position, tenant seq, type of the event, rule and previous realm before and after.
+fn short(correction: &Value) -> Value {
+    let decided = |side: &str| {
+        json!([
+            correction.pointer(&format!("/{side}/decision/rule")),
+            correction.pointer(&format!("/{side}/decision/previousRealm")),
+        ])
+    };
+    json!([
+        correction["position"],
+        correction["seq"],
+        correction["event"]["type"],
+        decided("before"),
+        decided("after")
+    ])
+}
+
+#[test]
+fn every_correction_tells_the_answer_before_and_after_and_its_cause() {
+    let filled = corrected();
+    let (found, next) = told(&filled, 0, 10, AsOf::default());
+    let expected = [
+        json!([5, null, "policy-set", ["PERSISTENCE_OFF", "EU"], ["PERSISTED", "EU"]]),
+        json!([6, 4, "installed", ["PERSISTED", "EU"], ["IMPLICIT_REINSTALL", "DE"]]),
+        json!([7, 5, "uninstalled", ["IMPLICIT_REINSTALL", "DE"], ["PERSISTED", "DE"]]),
+    ];
+    assert_eq!((found.iter().map(short).collect::<Vec<_>>(), next), (expected.to_vec(), None));
+    assert_eq!(found[1]["recordedAt"], "2026-03-03T13:00:00.000Z");
+    assert_eq!((&found[1]["firstSeq"], &found[1]["appKey"]), (&json!(3), &json!("app")));
+    assert_eq!(found[1]["before"]["status"], "INSTALLED");
+}
+
+#[test]
+fn corrections_come_in_pages_and_as_they_were_known() {
+    let filled = corrected();
+    let (all, _) = told(&filled, 0, 10, AsOf::default());
+    let (first, next) = told(&filled, 0, 1, AsOf::default());
+    let (rest, end) = told(&filled, next.unwrap(), 10, AsOf::default());
+    assert_eq!(([first, rest].concat(), end), (all.clone(), None));
+    let known = |known| told(&filled, 0, 10, AsOf { at: None, known }).0.len();
+    assert_eq!(
+        [known(Known::Recorded(hour(59))), known(Known::Recorded(hour(60))), known(Known::Seq(4))],
+        [0, 1, 2]
+    );
+    let happened = AsOf { at: Some(hour(39)), known: Known::All };
+    assert_eq!(told(&filled, 0, 10, happened).0, all[..1]);
+}
+
+#[test]
+fn the_route_answers_the_same() {
+    let filled = corrected();
+    let server = Server::of(&filled.ledger, Options::default());
+    let answer: Value = serde_json::from_str(&server.get("/v1/tenants/acme/corrections").body).unwrap();
+    assert_eq!(answer["corrections"], Value::from(told(&filled, 0, 10, AsOf::default()).0));
+    let page: Value =
+        serde_json::from_str(&server.get("/v1/tenants/acme/corrections?limit=1&fromPosition=6").body)
+            .unwrap();
+    assert_eq!(
+        (short(&page["corrections"][0])[0].clone(), page["nextPosition"].clone()),
+        (6.into(), 7.into())
+    );
+    assert_eq!(server.get("/v1/tenants/nobody/corrections").status, 404);
+}
