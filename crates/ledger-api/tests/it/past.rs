@@ -197,9 +197,9 @@ fn an_explanation_is_data_too() {
     assert_eq!(explanation["inForce"]["policy"], json!({"mode": "descriptor"}));
     let regions = &explanation["inForce"]["descriptor"]["regionBaseUrls"];
     assert_eq!(regions, &json!({"EU": "https://EU.app.example.com"}));
-    assert_eq!(explanation["inForce"]["descriptorEvent"], "e-6", "{explanation:#}");
+    assert_eq!(explanation["inForce"]["descriptorEvent"], "e-7", "{explanation:#}");
     assert_eq!(explanation["evidence"], json!([1, 2, 3, 4]));
-    assert_eq!(explanation["appEvidence"], json!(["e-6"]));
+    assert_eq!(explanation["appEvidence"], json!(["e-7"]));
     let sentences = explanation["sentences"].as_array().unwrap();
     let of_role = |role: &str| {
         let found = sentences.iter().filter(|sentence| sentence["role"] == role);

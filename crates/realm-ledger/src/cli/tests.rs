@@ -36,6 +36,7 @@ fn every_command_of_the_interface_is_there_and_no_other() {
             "windows",
             "split-brain",
             "anomalies",
+            "whatif",
             "rebuild",
             "quarantine",
             "keys",
@@ -63,6 +64,7 @@ fn every_command_that_reads_takes_a_directory_or_a_url_but_not_both() {
         "windows",
         "split-brain",
         "anomalies",
+        "whatif --policy {\"mode\":\"off\"}",
         "quarantine list",
         "quarantine show t/0/1",
     ];
