@@ -13,6 +13,7 @@ mod import;
 mod ingest;
 mod kafka_broker;
 mod program;
+mod publishing;
 mod scenarios;
 mod secrets;
 mod tidy;

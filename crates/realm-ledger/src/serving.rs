@@ -101,7 +101,8 @@ impl Serving {
 
     /// Something that should never end has ended.
     pub(crate) fn has_failed(&self) -> bool {
-        self.ingest.is_finished() || self.http.is_finished()
+        let publishing_ended = self.publisher.as_ref().is_some_and(Publisher::is_finished);
+        self.ingest.is_finished() || self.http.is_finished() || publishing_ended
     }
 
     /// Ends in order: nothing that was begun is lost, and nothing that was recorded stays untold.

@@ -11,7 +11,7 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::client_log;
-use super::options::KafkaOptions;
+use super::options::{BROKER_TIMEOUT, KafkaOptions};
 
 /// A message to be sent.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +40,14 @@ pub enum SendError {
     },
 }
 
+impl SendError {
+    /// A message was larger than the client, or the topic, takes.
+    pub(super) fn is_too_large(&self) -> bool {
+        let Self::Refused(KafkaError::MessageProduction(code)) = self else { return false };
+        matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize)
+    }
+}
+
 /// A producer that counts acknowledgements. One thread uses it.
 pub(super) struct Outbox {
     producer: BaseProducer<Acks>,
@@ -52,7 +60,7 @@ impl Outbox {
         Ok(Self { producer, sent: 0 })
     }
 
-    /// Hands a message to the client; waits while its queue is full.
+    /// Hands a message to the client; waits while its queue is full, but not for ever.
     pub(super) fn send(&mut self, message: &Outgoing<'_>) -> Result<(), SendError> {
         let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
         for (key, value) in &message.headers {
@@ -61,10 +69,15 @@ impl Outbox {
         let mut record = BaseRecord::to(message.topic).payload(&message.value).headers(headers);
         record.key = message.key.as_ref();
         record.partition = message.partition.and_then(|partition| i32::try_from(partition).ok());
+        let started = Instant::now();
         loop {
             match self.producer.send(record) {
                 Ok(()) => break,
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
+                    if started.elapsed() > BROKER_TIMEOUT {
+                        let waiting = self.sent.saturating_sub(self.producer.context().answered());
+                        return Err(SendError::TimedOut { waiting, waited: BROKER_TIMEOUT });
+                    }
                     self.producer.poll(Duration::from_millis(10));
                     record = again;
                 }

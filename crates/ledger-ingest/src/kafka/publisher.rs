@@ -9,19 +9,26 @@
 //!   log ──► changes of a record ──► realm.decisions    key: client key, value: CloudEvent
 //!       └─► refused record      ──► realm.dead-letter  key and body as kept, coordinates as headers
 //! ```
+//!
+//! A shard that cannot be read waits alone (I-9); what the brokers do not take holds up all, since order is
+//! promised, and is tried again for ever: nothing is left out. At the end what is left waits for the next
+//! start when the time to drain is over.
 
+mod dead_letter;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger_core::event::Event;
 use ledger_core::ids::ClientKey;
 use ledger_core::tenant::Change;
 use ledger_record::json::notice;
 use ledger_record::record::{Content, Record};
-use ledger_record::rejection::{Refused, RefusedBody};
-use ledger_store::{Catalog, ReadError, Reader, Served, ShardId, StorageError};
+use ledger_record::rejection::Refused;
+use ledger_store::{Catalog, PublisherCursor, ReadError, Reader, Served, ShardId, StorageError};
 use rdkafka::error::KafkaError;
 use tracing::{debug, error, warn};
 
@@ -37,6 +44,9 @@ const IDLE: Duration = Duration::from_millis(20);
 /// How long it rests after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// How long a shard that cannot be read is left alone.
+const SHARD_REST: Duration = Duration::from_secs(30);
+
 /// Publishes what the catalog's shards record, until stopped.
 #[derive(Debug)]
 pub struct Publisher {
@@ -44,15 +54,26 @@ pub struct Publisher {
     thread: JoinHandle<()>,
 }
 
-/// Why a round of publishing ended early; the next one begins where this one began.
+/// Why a step of publishing ended early; the next one begins where this one began.
 #[derive(Debug, thiserror::Error)]
 enum PublishError {
+    /// Concerns all shards.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// Concerns its shard.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Concerns its shard.
     #[error(transparent)]
     Store(#[from] StorageError),
+}
+
+/// What was sent of a shard, and where its cursor goes once that is acknowledged.
+struct Passed {
+    id: ShardId,
+    cursor: PublisherCursor,
+    from: u64,
+    next: u64,
 }
 
 impl Publisher {
@@ -63,13 +84,26 @@ impl Publisher {
         }
         let outbox = Outbox::new(&options)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let publishing = Publishing { catalog, options, outbox, stop: Arc::clone(&stop) };
+        let publishing = Publishing {
+            catalog,
+            options,
+            outbox,
+            stop: Arc::clone(&stop),
+            resting: BTreeMap::new(),
+            body_max_bytes: dead_letter::BODY_MAX_BYTES,
+        };
         let thread = thread::Builder::new().name("publish".to_owned()).spawn(move || publishing.run());
         let thread = thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         Ok(Some(Self { stop, thread }))
     }
 
-    /// Publishes what is recorded by now, then ends. Call it after ingestion has stopped.
+    /// It ended without being stopped.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Publishes what is recorded by now, then ends; at the latest when the time to drain is over. Call it
+    /// after ingestion has stopped.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Release);
         if self.thread.join().is_err() {
@@ -83,13 +117,25 @@ struct Publishing {
     options: KafkaOptions,
     outbox: Outbox,
     stop: Arc<AtomicBool>,
+    /// Shards that failed, until when they are left alone.
+    resting: BTreeMap<ShardId, Instant>,
+    /// The largest dead letter that is sent whole. Smaller once the topic refused one.
+    body_max_bytes: usize,
 }
 
 impl Publishing {
     fn run(mut self) {
+        let mut deadline = None;
         loop {
             // Read before the round: what was recorded before the stop is published by the last round.
             let last = self.stop.load(Ordering::Acquire);
+            if last {
+                let until = *deadline.get_or_insert_with(|| Instant::now() + self.options.drain_timeout);
+                if Instant::now() > until {
+                    warn!("not everything is published yet; the rest follows after the next start");
+                    return;
+                }
+            }
             match self.round() {
                 Ok(0) if last => return,
                 Ok(0) => thread::sleep(IDLE),
@@ -97,6 +143,9 @@ impl Publishing {
                 Err(failed) => {
                     self.replace_dead_client();
                     metrics::counter!(crate::metric::PUBLISH_FAILED).increment(1);
+                    if failed.is_too_large() && self.can_send_less() {
+                        continue;
+                    }
                     warn!(error = %failed, "publishing failed, trying again");
                     if last {
                         return;
@@ -108,18 +157,18 @@ impl Publishing {
     }
 
     /// One step of every shard that is this process's. Answers how many records it passed.
-    fn round(&mut self) -> Result<usize, PublishError> {
+    fn round(&mut self) -> Result<usize, SendError> {
         let mut passed = Vec::new();
+        self.resting.retain(|_, until| *until > Instant::now());
         for (id, Served { reader, status }) in self.catalog.all() {
             // What was never fed here, or was given up since, is someone else's to publish.
-            if !status.freshness().is_ours {
+            if !status.freshness().is_ours || self.resting.contains_key(&id) {
                 continue;
             }
-            let cursor = reader.publisher_cursor();
-            let from = cursor.get()?;
-            if from < reader.next_position() {
-                let next = self.publish(&id, &reader, from)?;
-                passed.push((cursor, from, next));
+            match self.step(&id, &reader) {
+                Ok(step) => passed.extend(step),
+                Err(PublishError::Send(failed)) => return Err(failed),
+                Err(failed) => self.rest(id, &failed),
             }
         }
         if passed.is_empty() {
@@ -127,11 +176,42 @@ impl Publishing {
         }
         self.outbox.settle(BROKER_TIMEOUT)?;
         let mut records = 0;
-        for (cursor, from, next) in passed {
-            cursor.set(next)?;
-            records += usize::try_from(next - from).unwrap_or(usize::MAX);
+        for Passed { id, cursor, from, next } in passed {
+            match cursor.set(next) {
+                Ok(()) => records += usize::try_from(next - from).unwrap_or(usize::MAX),
+                Err(failed) => self.rest(id, &failed.into()),
+            }
         }
         Ok(records)
+    }
+
+    /// Sends what comes next of a shard, if there is anything.
+    fn step(&mut self, id: &ShardId, reader: &Reader) -> Result<Option<Passed>, PublishError> {
+        let cursor = reader.publisher_cursor();
+        let from = cursor.get()?;
+        if from >= reader.next_position() {
+            return Ok(None);
+        }
+        let next = self.publish(id, reader, from)?;
+        Ok(Some(Passed { id: id.clone(), cursor, from, next }))
+    }
+
+    /// A shard that cannot be read is left alone for a moment; the others go on (I-9).
+    fn rest(&mut self, id: ShardId, failed: &PublishError) {
+        metrics::counter!(crate::metric::PUBLISH_FAILED).increment(1);
+        error!(shard = %id, error = %failed, "nothing of this shard is published, trying again");
+        self.resting.insert(id, Instant::now() + SHARD_REST);
+    }
+
+    /// The topic's owner may have a smaller limit than is usual: dead letters must not hold up decisions.
+    fn can_send_less(&mut self) -> bool {
+        let could = self.body_max_bytes > 0;
+        self.body_max_bytes /= 4;
+        warn!(
+            body_max_bytes = self.body_max_bytes,
+            "a message was too large; larger dead letters go as digests"
+        );
+        could
     }
 
     /// A producer that failed for good never sends again; what it did not send is still in the log.
@@ -193,53 +273,9 @@ impl Publishing {
 
     fn dead_letter(&mut self, record: &Record, refused: &Refused) -> Result<(), SendError> {
         let Some(topic) = &self.options.dead_letter_topic else { return Ok(()) };
-        let message = Outgoing {
-            topic,
-            partition: None,
-            key: refused.key.clone().map(String::into_bytes),
-            value: dead_body(&refused.body),
-            headers: dead_headers(record, refused),
-        };
+        let message = dead_letter::message(topic, record, refused, self.body_max_bytes);
         self.outbox.send(&message)?;
         metrics::counter!(crate::metric::PUBLISHED, "topic" => topic.clone()).increment(1);
         Ok(())
     }
-}
-
-/// The redacted JSON; of anything else the digest, as JSON.
-fn dead_body(body: &RefusedBody) -> Vec<u8> {
-    match body {
-        RefusedBody::Absent => Vec::new(),
-        RefusedBody::Json(text) => text.clone().into_bytes(),
-        RefusedBody::Digest { sha256, length_bytes } => {
-            let sha256 = hex::encode(sha256);
-            serde_json::json!({ "sha256": sha256, "lengthBytes": length_bytes }).to_string().into_bytes()
-        }
-    }
-}
-
-fn dead_headers(record: &Record, refused: &Refused) -> Vec<(&'static str, String)> {
-    let body = match refused.body {
-        RefusedBody::Absent => "absent",
-        RefusedBody::Json(_) => "redacted-json",
-        RefusedBody::Digest { .. } => "digest",
-    };
-    let mut headers = vec![
-        ("realm-ledger-reason", refused.rejection.reason.as_str().to_owned()),
-        ("realm-ledger-detail", refused.rejection.detail.clone()),
-        ("realm-ledger-topic", record.source.source.clone()),
-        ("realm-ledger-partition", record.source.partition.to_string()),
-        ("realm-ledger-offset", record.source.offset.to_string()),
-        ("realm-ledger-position", record.position.to_string()),
-        ("realm-ledger-body", body.to_owned()),
-    ];
-    if let Some(path) = &refused.rejection.path {
-        headers.push(("realm-ledger-path", path.clone()));
-    }
-    if let Some((_, content_type)) =
-        refused.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"))
-    {
-        headers.push(("realm-ledger-content-type", content_type.clone()));
-    }
-    headers
 }
