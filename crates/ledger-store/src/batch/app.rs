@@ -13,12 +13,12 @@ use ledger_core::tenant::{Outcome, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::index::{IndexEntry, app_prefix};
-use ledger_record::key::{CorrectionKey, Family};
+use ledger_record::key::{self, CorrectionKey, Family};
 use ledger_record::record::{Content, Stream};
 use ledger_record::rows::{AppRow, encode_changes};
 use rocksdb::ReadOptions;
 
-use super::touched::{Touched, stored_row};
+use super::touched::{Touched, check_is_new, stored_row};
 use super::{Arrival, Batch, Offer};
 use crate::database::damaged;
 use crate::error::{Damage, ReadError};
@@ -45,6 +45,10 @@ impl Batch<'_> {
     ) -> Result<Offer, ReadError> {
         let Arrival { from, event, time_defaulted, .. } = arrival;
         let position = self.next.next_position;
+        if self.app_row(&app)?.seq == 0 {
+            let stream = Stream::App(app.clone());
+            check_is_new(&stream, Family::Apps, key::app(&app), &self.shard.open.database)?;
+        }
         let row = self.app_row(&app)?;
         row.seq += 1;
         let row = *row;

@@ -136,7 +136,11 @@ impl Touches {
                     Some((row, stored_bytes)) => Touched::of_stored(row, stored_bytes),
                     None => match stored_row(client, database)? {
                         Some((row, stored_bytes)) => Touched::of_stored(row, stored_bytes),
-                        None => Touched::unknown(),
+                        None => {
+                            let stream = Stream::Tenant(client.clone());
+                            check_is_new(&stream, Family::Tenants, key::tenant(client), database)?;
+                            Touched::unknown()
+                        }
                     },
                 };
                 Ok(slot.insert(touched))
@@ -194,6 +198,20 @@ impl Touches {
     /// Those that are stored, once what changed is written.
     pub(super) fn into_stored(self) -> impl Iterator<Item = (ClientKey, Touched)> {
         self.by_client.into_iter().filter(|(_, touched)| touched.is_stored())
+    }
+}
+
+/// A stream whose row is missing must have no record: to begin it anew would write over the first one (I-6).
+pub(super) fn check_is_new(
+    stream: &Stream,
+    family: Family,
+    row: &[u8],
+    database: &Database,
+) -> Result<(), ReadError> {
+    let first = key::log::log(stream, 1);
+    match database.get(Family::Log, &first, &ReadOptions::default())? {
+        None => Ok(()),
+        Some(_) => Err(damaged(family, row, Damage::Missing).into()),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{AppendError, Damage, Damaged, OpenError, ReadError};
 use ledger_record::key;
-use ledger_record::record::Stream;
+use ledger_record::record::{Content, Stream};
 use rocksdb::{WriteBatch, WriteOptions};
 
 fn overwrite(reader: &Reader, family: Family, key: &[u8], value: &[u8]) {
@@ -44,6 +44,33 @@ fn a_damaged_tenant_is_an_error_for_that_tenant_only() {
     assert!(matches!(batch.commit(), Err(AppendError::Abandoned)));
     assert!(shard.poisoned().is_none());
     assert_eq!(append(&mut shard, [uninstalled("birch", "app", "e2", 1)]), [appended(2, 2, false)]);
+}
+
+/// A row that is gone looks like a stream that never was; beginning it anew would write over its records.
+#[test]
+fn a_lost_row_never_lets_a_record_be_overwritten() {
+    let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
+    let mut shard = ledger.shard();
+    append(&mut shard, [installed("acme", "app", "e1", 0, "EU"), policy_set("app", "p1", 0, 3)]);
+    let reader = shard.reader();
+    let mut lost = WriteBatch::default();
+    for (family, row) in [(Family::Tenants, "acme"), (Family::Apps, "app")] {
+        lost.delete_cf(reader.database().family(family).unwrap(), row);
+    }
+    reader.database().write(lost, &WriteOptions::default()).unwrap();
+    drop((reader, shard));
+
+    let mut shard = ledger.shard();
+    for event in [uninstalled("acme", "app", "e2", 1), policy_set("app", "p2", 1, 4)] {
+        let mut batch = shard.begin();
+        let failed = batch.offer(arrival(2, event)).unwrap_err();
+        assert!(
+            matches!(&failed, AppendError::Damaged(damaged) if matches!(damaged.cause, Damage::Missing)),
+            "{failed}"
+        );
+    }
+    let first = shard.reader().snapshot().record_at(0).unwrap().unwrap();
+    assert!(matches!(first.content, Content::Event { event, .. } if event.id.as_str() == "e1"));
 }
 
 #[test]
