@@ -3,55 +3,33 @@
 //! The one place where input meets the log, whether it came from Kafka or from a file.
 
 use std::ops::AddAssign;
+use std::sync::Arc;
 
 use ledger_core::time::Timestamp;
 use ledger_record::record::Coordinates;
-use ledger_record::rejection::Rejection;
+use ledger_record::rejection::{Refused, Rejection};
 use ledger_store::{AppendError, Arrival, Batch, FutureLimit, Offer};
 
-use crate::decode::{Incoming, Message};
-use crate::redact;
+use crate::decode::Incoming;
 
-/// A message as it was taken from its source.
-#[derive(Debug)]
+/// A message that was looked at.
+#[derive(Debug, Clone)]
 pub struct Taken {
-    /// Topic, or `import:<NAME>`.
-    pub source: String,
-    /// Partition of the source.
-    pub partition: u32,
     /// Offset, or line number from 1.
     pub offset: u64,
     /// The source's own timestamp.
     pub source_time: Option<Timestamp>,
     /// What it says, or what is wrong with it.
     pub decoded: Result<Incoming, Rejection>,
-    /// As it came, for quarantine.
-    pub raw: Raw,
 }
 
-/// A message as it came.
-#[derive(Debug, Clone, Default)]
-pub struct Raw {
-    /// The record key.
-    pub key: Option<Vec<u8>>,
-    /// The record value.
-    pub value: Option<Vec<u8>>,
-    /// The record headers, in order.
-    pub headers: Vec<(String, Vec<u8>)>,
-}
-
-impl Raw {
-    /// Bytes held, for the bound of a batch.
-    pub fn len_bytes(&self) -> usize {
-        let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        of(&self.key) + of(&self.value) + headers
-    }
-
-    /// As the decoder wants it.
-    pub fn as_message(&self, timestamp: Option<Timestamp>) -> Message<'_> {
-        Message { key: self.key.as_deref(), value: self.value.as_deref(), headers: &self.headers, timestamp }
-    }
+/// Where messages come from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Topic, or `import:<NAME>`.
+    pub name: Arc<str>,
+    /// Its partition.
+    pub partition: u32,
 }
 
 /// What became of messages.
@@ -79,10 +57,16 @@ impl AddAssign for Applied {
     }
 }
 
-/// Brings one message into a batch.
-pub fn apply(batch: &mut Batch<'_>, taken: Taken, future: FutureLimit) -> Result<Applied, AppendError> {
-    let Taken { source, partition, offset, source_time, decoded, raw } = taken;
-    let from = Coordinates { source, partition, offset };
+/// Brings one message into a batch. What may be kept of one that is refused is asked for only then.
+pub fn apply(
+    batch: &mut Batch<'_>,
+    source: &Source,
+    taken: Taken,
+    future: FutureLimit,
+    to_keep: impl FnOnce(Rejection) -> Refused,
+) -> Result<Applied, AppendError> {
+    let Taken { offset, source_time, decoded } = taken;
+    let from = Coordinates { source: Arc::clone(&source.name), partition: source.partition, offset };
     let rejection = match decoded {
         Ok(Incoming { event, time_defaulted }) => {
             let source_time = source_time.unwrap_or(Timestamp::MIN);
@@ -98,6 +82,6 @@ pub fn apply(batch: &mut Batch<'_>, taken: Taken, future: FutureLimit) -> Result
         }
         Err(rejection) => rejection,
     };
-    batch.refuse(from, redact::refused(&raw.as_message(source_time), rejection))?;
+    batch.refuse(from, to_keep(rejection))?;
     Ok(Applied { refused: 1, ..Applied::default() })
 }

@@ -14,6 +14,8 @@
 
 use std::io::{self, BufRead, Read as _};
 use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use ledger_core::limits::FUTURE_MAX_MS;
 use ledger_core::time::Timestamp;
@@ -24,9 +26,10 @@ use ledger_store::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::apply::{Applied, Raw, Taken, apply};
-use crate::decode::{self, Incoming};
+use crate::apply::{Applied, Source, Taken, apply};
+use crate::decode::{self, Incoming, Message};
 use crate::partitioner::partition_of;
+use crate::redact;
 
 /// Lines between two writes.
 const LINES_AT_ONCE: usize = 5_000;
@@ -174,12 +177,12 @@ struct Target {
     shard: Shard,
     taken: u64,
     sha256: [u8; 32],
-    waiting: Vec<Taken>,
+    source: Source,
+    waiting: Vec<(Taken, Rc<[u8]>)>,
 }
 
 struct Importing<'a> {
     options: &'a ImportOptions,
-    source: String,
     targets: Vec<Target>,
     sha256: Sha256,
     report: ImportReport,
@@ -199,19 +202,20 @@ impl<'a> Importing<'a> {
             (recorded, asked) => recorded.or(asked).unwrap_or(1),
         };
         data.bind(&options.topic, &SourceIdentity { cluster_id: None, topic_id: None, partitions })?;
-        let source = format!("import:{}", options.source);
+        let name: Arc<str> = format!("import:{}", options.source).into();
         let mut targets = Vec::new();
         for partition in 0..partitions {
             let shard = data.open_shard(&ShardId { topic: options.topic.clone(), partition })?;
-            let (taken, sha256) = match shard.source_position(&source)? {
+            let (taken, sha256) = match shard.source_position(&name)? {
                 Some(SourcePosition::Import { lines, sha256 }) => (lines, sha256),
                 Some(SourcePosition::Kafka { .. }) | None => (0, Sha256::digest([]).into()),
             };
-            targets.push(Target { shard, taken, sha256, waiting: Vec::new() });
+            let source = Source { name: Arc::clone(&name), partition };
+            targets.push(Target { shard, taken, sha256, source, waiting: Vec::new() });
         }
         let furthest = targets.iter().map(|target| target.taken).max().unwrap_or(0);
         let report = ImportReport::default();
-        Ok(Self { options, source, targets, sha256: Sha256::new(), report, furthest, pending: 0 })
+        Ok(Self { options, targets, sha256: Sha256::new(), report, furthest, pending: 0 })
     }
 
     /// Takes one line. Answers an error that ends the import in good order: what came before is kept.
@@ -253,8 +257,8 @@ impl<'a> Importing<'a> {
     }
 
     fn wait(&mut self, number: u64, text: Vec<u8>) {
-        let raw = Raw { key: None, value: Some(text), headers: Vec::new() };
-        let (source_time, decoded) = decode_line(&raw);
+        let line: Rc<[u8]> = text.into();
+        let (source_time, decoded) = decode_line(&line);
         let partitions = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
         let only = match &decoded {
             Ok(Incoming { event, .. }) => {
@@ -262,16 +266,10 @@ impl<'a> Importing<'a> {
             }
             Err(_) => Some(0),
         };
-        for (partition, target) in (0_u32..).zip(&mut self.targets) {
-            if target.taken < number && only.is_none_or(|only| only == partition) {
-                target.waiting.push(Taken {
-                    source: self.source.clone(),
-                    partition,
-                    offset: number,
-                    source_time,
-                    decoded: decoded.clone(),
-                    raw: raw.clone(),
-                });
+        for target in &mut self.targets {
+            if target.taken < number && only.is_none_or(|only| only == target.source.partition) {
+                let taken = Taken { offset: number, source_time, decoded: decoded.clone() };
+                target.waiting.push((taken, Rc::clone(&line)));
             }
         }
     }
@@ -283,10 +281,12 @@ impl<'a> Importing<'a> {
         let future = FutureLimit::At(self.options.now.plus_millis(FUTURE_MAX_MS));
         for target in self.targets.iter_mut().filter(|target| target.taken < lines) {
             let mut batch = target.shard.begin();
-            for taken in target.waiting.drain(..) {
-                self.report.applied += apply(&mut batch, taken, future)?;
+            for (taken, line) in target.waiting.drain(..) {
+                let message = line_as_message(&line, taken.source_time);
+                let to_keep = |rejection| redact::refused(&message, rejection);
+                self.report.applied += apply(&mut batch, &target.source, taken, future, to_keep)?;
             }
-            batch.advance(&self.source, SourcePosition::Import { lines, sha256 });
+            batch.advance(&target.source.name, SourcePosition::Import { lines, sha256 });
             batch.commit()?;
             (target.taken, target.sha256) = (lines, sha256);
         }
@@ -311,13 +311,17 @@ impl<'a> Importing<'a> {
 }
 
 /// A line's recorded time is its `recordedAt`, else its `time`.
-fn decode_line(raw: &Raw) -> (Option<Timestamp>, Result<Incoming, Rejection>) {
-    match decode::recorded_at(raw.value.as_deref().unwrap_or_default()) {
+fn decode_line(line: &[u8]) -> (Option<Timestamp>, Result<Incoming, Rejection>) {
+    match decode::recorded_at(line) {
         Ok(recorded_at) => {
-            let decoded = decode::decode(&raw.as_message(recorded_at));
+            let decoded = decode::decode(&line_as_message(line, recorded_at));
             let event_time = decoded.as_ref().ok().map(|incoming| incoming.event.time);
             (recorded_at.or(event_time), decoded)
         }
         Err(rejection) => (None, Err(rejection)),
     }
+}
+
+fn line_as_message(line: &[u8], timestamp: Option<Timestamp>) -> Message<'_> {
+    Message { key: None, value: Some(line), headers: &[], timestamp }
 }

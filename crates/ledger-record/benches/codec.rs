@@ -53,7 +53,7 @@ fn installed() -> (Record, TenantRow) {
         position: 884_000,
         stream: Stream::Tenant(client),
         seq: 1,
-        source: Coordinates { source: "realm.lifecycle".to_owned(), partition: 7, offset: 884_213 },
+        source: Coordinates { source: "realm.lifecycle".into(), partition: 7, offset: 884_213 },
         recorded: Timestamp::from_millis(1_772_359_200_456),
         rules: RULES,
         content: Content::Event { event, time_defaulted: false, outcome },

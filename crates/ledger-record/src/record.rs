@@ -1,5 +1,7 @@
 //! One record of the log: an event, or a refusal, and what the ledger said when it was appended.
 
+use std::sync::Arc;
+
 use ledger_core::event::Event;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::Outcome;
@@ -26,8 +28,8 @@ pub enum Stream {
 /// Where a message came from: `realm.lifecycle/7/884213`, or `import:history.ndjson/0/12` (the line, from 1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coordinates {
-    /// Topic, or `import:<NAME>`.
-    pub source: String,
+    /// Topic, or `import:<NAME>`; shared by all messages of it.
+    pub source: Arc<str>,
     /// Partition of the source; of the shard for imports.
     pub partition: u32,
     /// Kafka offset, or line number from 1.

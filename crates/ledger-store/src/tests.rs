@@ -125,7 +125,7 @@ fn descriptor_published(of: &str, id: &str, hours: i64, regions: &[&str]) -> Eve
 }
 
 fn from_offset(offset: u64) -> Coordinates {
-    Coordinates { source: TOPIC.to_owned(), partition: 0, offset }
+    Coordinates { source: TOPIC.into(), partition: 0, offset }
 }
 
 /// A message as Kafka would hand it over, recorded an hour after its event.

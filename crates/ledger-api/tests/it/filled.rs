@@ -123,7 +123,7 @@ impl Filled {
 }
 
 fn coordinates(partition: usize, offset: u64) -> Coordinates {
-    Coordinates { source: TOPIC.to_owned(), partition: u32::try_from(partition).unwrap(), offset }
+    Coordinates { source: TOPIC.into(), partition: u32::try_from(partition).unwrap(), offset }
 }
 
 pub(crate) fn shard(partition: u32) -> ShardId {

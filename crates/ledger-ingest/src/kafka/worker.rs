@@ -15,6 +15,7 @@
 //! ([`super::continuity`]), and again every `check_interval`. A reason to stop halts this shard only (I-9);
 //! its partition stays assigned and unread until a person has looked.
 
+mod filling;
 mod reader;
 mod writer;
 
@@ -31,7 +32,7 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 
 use super::continuity::Halt;
 use super::membership::Membership;
-use crate::apply::Taken;
+use filling::Filling;
 use reader::Reader;
 use writer::Writer;
 
@@ -64,7 +65,7 @@ pub(super) struct Worker {
 
 /// What the reader hands to the writer.
 struct Filled {
-    taken: Vec<Taken>,
+    messages: Filling,
     next_offset: u64,
     leader_epoch: Option<i32>,
 }
@@ -84,7 +85,7 @@ impl Worker {
         let name = format!("{}-{}", task.id.topic, task.id.partition);
         let writer = {
             let (task, durable, stop) = (task.clone(), durable.clone(), Arc::clone(&stop));
-            let writer = Writer { task, shard, durable, stop };
+            let writer = Writer::new(task, shard, position, durable, stop);
             thread::Builder::new().name(format!("write-{name}")).spawn(move || writer.run(&batches))?
         };
         let (next, leader_epoch) = match position {

@@ -278,7 +278,7 @@ pub(crate) fn record(stream: Stream, content: Content) -> Record {
         position: 0x0102_0304,
         stream,
         seq: 7,
-        source: Coordinates { source: "realm.lifecycle".to_owned(), partition: 7, offset: 884_213 },
+        source: Coordinates { source: "realm.lifecycle".into(), partition: 7, offset: 884_213 },
         recorded: at(1_772_359_200_456),
         rules: RULES,
         content,

@@ -270,7 +270,7 @@ fn refused() -> impl Strategy<Value = Refused> {
 
 pub(crate) fn record() -> impl Strategy<Value = Record> {
     let source = (text(), any::<u32>(), any::<u64>()).prop_map(|(source, partition, offset)| Coordinates {
-        source,
+        source: source.into(),
         partition,
         offset,
     });

@@ -85,7 +85,7 @@ impl Lives {
 }
 
 pub(crate) fn coordinates(offset: u64) -> Coordinates {
-    Coordinates { source: "realm.lifecycle".to_owned(), partition: 0, offset }
+    Coordinates { source: "realm.lifecycle".into(), partition: 0, offset }
 }
 
 fn event(step: u64) -> Result<Event, Failure> {

@@ -57,7 +57,7 @@ impl Batch<'_> {
             });
         }
         let from = &arrival.from;
-        let repeat = DuplicateKey { source: from.source.clone(), offset: from.offset };
+        let repeat = DuplicateKey { source: from.source.to_string(), offset: from.offset };
         self.duplicates.push((repeat, logged.position));
         self.next.duplicates += 1;
         self.taken += 1;

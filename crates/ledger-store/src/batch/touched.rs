@@ -13,7 +13,7 @@ use super::Pending;
 use crate::cache::TenantCache;
 use crate::database::{Database, damaged};
 use crate::decode;
-use crate::error::ReadError;
+use crate::error::{Damage, ReadError};
 use crate::history::{HistoryEvent, history_event};
 use crate::options::LATE_EVENTS_KEPT;
 use crate::scan::prefixed;
@@ -132,16 +132,16 @@ impl Touches {
         match self.by_client.entry(client.clone()) {
             Slot::Occupied(slot) => Ok(slot.into_mut()),
             Slot::Vacant(slot) => {
-                let touched = match cache.take(client) {
-                    Some((row, stored_bytes)) => Touched::of_stored(row, stored_bytes),
-                    None => match stored_row(client, database)? {
-                        Some((row, stored_bytes)) => Touched::of_stored(row, stored_bytes),
-                        None => {
-                            let stream = Stream::Tenant(client.clone());
-                            check_is_new(&stream, Family::Tenants, key::tenant(client), database)?;
-                            Touched::unknown()
-                        }
-                    },
+                let known = match cache.take(client) {
+                    Some(cached) => Some(cached),
+                    None => stored_row(client, database)?,
+                };
+                let touched = if let Some((row, stored_bytes)) = known {
+                    Touched::of_stored(row, stored_bytes)
+                } else {
+                    let stream = Stream::Tenant(client.clone());
+                    check_is_new(&stream, Family::Tenants, key::tenant(client), database)?;
+                    Touched::unknown()
                 };
                 Ok(slot.insert(touched))
             }

@@ -51,7 +51,7 @@ fn headers(record: &Record, refused: &Refused, body: &str) -> Vec<(&'static str,
     let mut headers = vec![
         ("realm-ledger-reason", refused.rejection.reason.as_str().to_owned()),
         ("realm-ledger-detail", cut(&refused.rejection.detail)),
-        ("realm-ledger-topic", record.source.source[..].to_owned()),
+        ("realm-ledger-topic", record.source.source.to_string()),
         ("realm-ledger-partition", record.source.partition.to_string()),
         ("realm-ledger-offset", record.source.offset.to_string()),
         ("realm-ledger-position", record.position.to_string()),

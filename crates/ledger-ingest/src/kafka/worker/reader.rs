@@ -21,9 +21,8 @@ use super::super::continuity::{Halt, Remembered, TopicFacts, Watermarks, start_a
 use super::super::membership::Membership;
 use super::super::shard::KafkaPartition as _;
 use super::super::{native, topic};
+use super::filling::Filling;
 use super::{Filled, GroupConsumer, Task, halt, lag};
-use crate::apply::{Raw, Taken};
-use crate::decode;
 
 /// How long a broker may take to answer a question about the source.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,17 +84,17 @@ impl Reader {
         let mut filling = Filling::default();
         let mut checked = Instant::now();
         while !self.stopped() {
-            match queue.poll(if filling.taken.is_empty() { POLL_TIMEOUT } else { Duration::ZERO }) {
+            match queue.poll(if filling.is_empty() { POLL_TIMEOUT } else { Duration::ZERO }) {
                 Some(Ok(message)) => self.take(&message, &mut filling)?,
                 Some(Err(KafkaError::PartitionEOF(_))) => self.at_end(),
                 Some(Err(error)) => self.classify(&error)?,
-                None if filling.taken.is_empty() => {}
+                None if filling.is_empty() => {}
                 // Nothing more is waiting here: the writer gets what there is.
                 None => self.deliver(&mut filling, hand_over),
             }
             if self.is_full(&filling) {
                 self.deliver(&mut filling, hand_over);
-            } else if !filling.taken.is_empty() {
+            } else if !filling.is_empty() {
                 self.offer(&mut filling, hand_over);
             }
             if checked.elapsed() >= self.task.check_interval {
@@ -117,47 +116,41 @@ impl Reader {
     }
 
     fn take(&mut self, message: &BorrowedMessage<'_>, filling: &mut Filling) -> Result<(), Halt> {
-        let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
         let next = self.next.unwrap_or(0);
         let offset = u64::try_from(message.offset()).unwrap_or(0);
         if offset < next {
+            let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
             return Err(Halt::OutOfOrder { topic, partition, next, found: offset });
         }
         self.leader_epoch = native::leader_epoch(message).or(self.leader_epoch);
         self.next = Some(offset + 1);
-        let raw = raw(message);
-        filling.bytes += raw.len_bytes();
         let source_time = message.timestamp().to_millis().map(Timestamp::from_millis);
-        let decoded = decode::decode(&raw.as_message(source_time));
-        filling.taken.push(Taken { source: topic, partition, offset, source_time, decoded, raw });
+        filling.take(offset, source_time, message.key(), message.payload(), headers(message));
         Ok(())
     }
 
     fn is_full(&self, filling: &Filling) -> bool {
-        filling.taken.len() >= self.task.batch_max_events || filling.bytes >= self.task.batch_max_bytes
+        filling.len() >= self.task.batch_max_events || filling.len_bytes() >= self.task.batch_max_bytes
     }
 
     /// Hands over if the writer is free, and goes on filling otherwise.
     fn offer(&self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
         // Looking at the channel for every message would cost more than the message.
-        if !filling.taken.len().is_multiple_of(64) {
+        if !filling.len().is_multiple_of(64) {
             return;
         }
         let filled = self.filled(filling);
         if let Err(TrySendError::Full(filled)) = hand_over.try_send(filled) {
-            filling.taken = filled.taken;
-        } else {
-            filling.bytes = 0;
+            *filling = filled.messages;
         }
     }
 
     /// Hands over, waiting for the writer. A writer that is gone has said why.
     fn deliver(&self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
-        if filling.taken.is_empty() {
+        if filling.is_empty() {
             return;
         }
         let filled = self.filled(filling);
-        filling.bytes = 0;
         if hand_over.send(filled).is_err() {
             self.stop.store(true, Ordering::Release);
         }
@@ -165,7 +158,7 @@ impl Reader {
 
     fn filled(&self, filling: &mut Filling) -> Filled {
         Filled {
-            taken: std::mem::take(&mut filling.taken),
+            messages: std::mem::take(filling),
             next_offset: self.next.unwrap_or(0),
             leader_epoch: self.leader_epoch,
         }
@@ -304,18 +297,9 @@ enum Check {
     Unreachable(KafkaError),
 }
 
-#[derive(Default)]
-struct Filling {
-    taken: Vec<Taken>,
-    bytes: usize,
-}
-
-fn raw(message: &BorrowedMessage<'_>) -> Raw {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        let owned = |header: rdkafka::message::Header<'_, &[u8]>| {
-            (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
-        };
-        headers.iter().map(owned).collect()
-    });
-    Raw { key: message.key().map(<[u8]>::to_vec), value: message.payload().map(<[u8]>::to_vec), headers }
+fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Vec<u8>)> {
+    let owned = |header: rdkafka::message::Header<'_, &[u8]>| {
+        (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
+    };
+    message.headers().map_or_else(Vec::new, |headers| headers.iter().map(owned).collect())
 }

@@ -13,17 +13,36 @@ use tracing::error;
 
 use super::super::continuity::Halt;
 use super::{Durable, Filled, Task, halt, lag};
-use crate::apply::{Applied, apply};
+use crate::apply::{Applied, Source, apply};
 
 /// The thread that owns the shard.
 pub(super) struct Writer {
-    pub(super) task: Task,
-    pub(super) shard: Shard,
-    pub(super) durable: Durable,
-    pub(super) stop: Arc<AtomicBool>,
+    task: Task,
+    source: Source,
+    shard: Shard,
+    /// The next offset that the shard knows of; none before the first message.
+    next_offset: Option<u64>,
+    durable: Durable,
+    stop: Arc<AtomicBool>,
 }
 
 impl Writer {
+    /// `position` is how far the shard was written.
+    pub(super) fn new(
+        task: Task,
+        shard: Shard,
+        position: Option<&SourcePosition>,
+        durable: Durable,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        let source = Source { name: task.id.topic.as_str().into(), partition: task.id.partition };
+        let next_offset = match position {
+            Some(SourcePosition::Kafka { next_offset, .. }) => Some(*next_offset),
+            Some(SourcePosition::Import { .. }) | None => None,
+        };
+        Self { task, source, shard, next_offset, durable, stop }
+    }
+
     /// Until the reader is gone: what it handed over is written, then the shard is given back.
     pub(super) fn run(mut self, batches: &Receiver<Filled>) -> Shard {
         while let Ok(filled) = batches.recv() {
@@ -37,30 +56,30 @@ impl Writer {
     }
 
     fn write(&mut self, filled: Filled) -> Result<(), AppendError> {
-        let Filled { taken, next_offset, leader_epoch } = filled;
-        let source = self.task.id.topic.clone();
-        let last_source_time = taken.last().and_then(|taken| taken.source_time);
+        let Filled { messages, next_offset, leader_epoch } = filled;
+        let last_source_time = messages.last_source_time();
         let mut counts = Applied::default();
         let mut newcomers = Vec::new();
-        let mut expected = match self.shard.source_position(&source)? {
-            Some(SourcePosition::Kafka { next_offset, .. }) => Some(next_offset),
-            _ => None,
-        };
+        let mut expected = self.next_offset;
         let started = Instant::now();
         let mut batch = self.shard.begin();
-        for message in taken {
+        let (taken, kept) = messages.into_parts();
+        for (taken, place) in taken {
             // Offsets have holes: control records and compaction. A hole is noted, so that ranges add up.
-            if let Some(expected) = expected.filter(|expected| *expected < message.offset) {
-                batch.gap(&source, expected, message.offset)?;
+            if let Some(expected) = expected.filter(|expected| *expected < taken.offset) {
+                batch.gap(&self.source.name, expected, taken.offset)?;
             }
-            expected = Some(message.offset + 1);
-            let client = message.decoded.as_ref().ok().and_then(|incoming| incoming.event.client()).cloned();
-            let applied = apply(&mut batch, message, FutureLimit::AfterRecorded)?;
+            expected = Some(taken.offset + 1);
+            let client = taken.decoded.as_ref().ok().and_then(|incoming| incoming.event.client()).cloned();
+            let time = taken.source_time;
+            let to_keep = |rejection| kept.refused(&place, time, rejection);
+            let applied = apply(&mut batch, &self.source, taken, FutureLimit::AfterRecorded, to_keep)?;
             newcomers.extend(client.filter(|_| applied.new_tenants > 0));
             counts += applied;
         }
-        batch.advance(&source, SourcePosition::Kafka { next_offset, leader_epoch });
+        batch.advance(&self.source.name, SourcePosition::Kafka { next_offset, leader_epoch });
         batch.commit()?;
+        self.next_offset = Some(next_offset);
         crate::metric::committed(&self.task.id, counts, started.elapsed());
         self.look_for_splits(&newcomers);
         self.durable.advance(next_offset);

@@ -82,7 +82,7 @@ impl<'a> Head<'a> {
 
     pub(crate) fn restore_source(&self) -> record::Coordinates {
         let Source { name, partition, offset } = &self.source;
-        record::Coordinates { source: name.0.to_owned(), partition: *partition, offset: *offset }
+        record::Coordinates { source: name.0.into(), partition: *partition, offset: *offset }
     }
 }
 

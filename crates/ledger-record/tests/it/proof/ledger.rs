@@ -135,7 +135,7 @@ impl Ledger {
             position: self.size(),
             seq: before.map_or(0, |head| head.seq) + 1,
             stream,
-            source: Coordinates { source: "realm.lifecycle".to_owned(), partition: 7, offset: self.size() },
+            source: Coordinates { source: "realm.lifecycle".into(), partition: 7, offset: self.size() },
             recorded,
             rules: RULES,
             content,
