@@ -8,6 +8,7 @@
 mod checkpoint_topic;
 mod endurance;
 mod fenced;
+mod foreign;
 mod halts;
 mod import;
 mod ingest;

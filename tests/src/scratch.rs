@@ -1,9 +1,9 @@
-//! Directories for one test run.
+//! Directories for one test run, and the one that outlives them all.
 //!
 //! A directory is removed when its handle is dropped. One that a killed process or a `static` left behind is
 //! removed by the next run: the name carries the process id, and what belongs to no living process goes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::{env, fs, process};
 
@@ -19,6 +19,16 @@ pub fn directory() -> TempDir {
         .prefix(&format!("{PREFIX}{}-", process::id()))
         .tempdir()
         .expect("a temporary directory: is there room, and may this user write there?")
+}
+
+/// Where `tests/run` puts what it fetches, for every checkout: `$XDG_CACHE_HOME/realm-ledger`, else
+/// `~/.cache/realm-ledger`.
+pub fn cache() -> PathBuf {
+    env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+        .expect("HOME or XDG_CACHE_HOME is set")
+        .join("realm-ledger")
 }
 
 fn remove_orphans(parent: &Path) {

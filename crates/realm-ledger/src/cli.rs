@@ -12,11 +12,13 @@ use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 
 mod as_of;
+mod audit;
 mod history;
 mod keys;
 mod parse;
 
 pub(crate) use as_of::{AsOfAll, AsOfTenant};
+pub(crate) use audit::Verify;
 pub(crate) use history::WhatIf;
 pub(crate) use keys::{Keys, KeysGenerate, KeysOf, KeysRetire, KeysShow};
 use parse::{app_key, client_key, instant, realm};
@@ -115,6 +117,9 @@ pub enum Command {
     /// The keys that sign checkpoints
     #[command(subcommand)]
     Keys(Keys),
+    /// Check a proof that was handed out, alone and offline
+    #[command(after_help = audit::VERIFY)]
+    Verify(Verify),
     /// Completions for a shell
     #[command(after_help = COMPLETIONS)]
     Completions(Completions),

@@ -6,13 +6,13 @@
 //! Formatting takes a Java process and a second, so it is done once per installation: the result is kept
 //! beside the jars, and each broker starts from a copy with a cluster id of its own.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
 
 use sha2::{Digest, Sha256};
 
-use crate::scratch;
+use crate::scratch::{self, cache};
 
 const POM: &[u8] = include_bytes!("../../kafka/pom.xml");
 
@@ -114,14 +114,6 @@ pub(super) fn server_properties(
         text.extend([name, "=", value, "\n"]);
     }
     text
-}
-
-fn cache() -> PathBuf {
-    env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
-        .expect("HOME or XDG_CACHE_HOME is set")
-        .join("realm-ledger")
 }
 
 fn copy_tree(from: &Path, to: &Path) {

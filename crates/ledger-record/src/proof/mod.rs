@@ -17,6 +17,8 @@
 //! - [`map`]: the prefix tree of heads; [`seal`]: where seals go.
 //! - [`note`]: C2SP checkpoints and signed notes.
 //! - [`bundle`]: the file that is handed out; [`verify`]: what a reader of it checks, in which order.
+//! - [`log`](mod@log): what whoever holds all leaf lines checks; [`tiles`]: C2SP tiles, in which a whole log is
+//!   handed out; [`tlog`]: a directory of them, checked.
 //!
 //! A proof says what was recorded and that nothing was left out or changed since. It does not say that what
 //! was recorded happened.
@@ -26,10 +28,13 @@ pub mod canonical;
 pub mod frontier;
 pub mod hash;
 pub mod line;
+pub mod log;
 pub mod map;
 pub mod note;
 pub mod payload;
 pub mod seal;
+pub mod tiles;
+pub mod tlog;
 pub mod tree;
 pub mod verify;
 

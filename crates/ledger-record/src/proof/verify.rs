@@ -18,6 +18,7 @@ mod decisions;
 mod stream;
 
 use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::tenant::Tenant;
 
 use super::bundle::{Bundle, ParseError};
 use super::line::{Leaf, LineError, SealLeaf, leaf_hash};
@@ -41,8 +42,17 @@ pub struct Verified {
     pub records: Vec<Shown>,
     /// All app-level records of the apps that have a section.
     pub apps: Vec<(AppKey, Vec<Shown>)>,
-    /// Decisions were checked: all that they rest on is shown.
-    pub decisions_follow: bool,
+    /// The tenant as the rules make it of these records. Only where the decisions were checked: where all that
+    /// they rest on is shown.
+    pub tenant: Option<Tenant>,
+}
+
+impl Verified {
+    /// Whether it was checked that the decisions follow from the records.
+    #[must_use]
+    pub const fn decisions_follow(&self) -> bool {
+        self.tenant.is_some()
+    }
 }
 
 /// A record that is proven.
@@ -77,7 +87,7 @@ pub enum Fault {
         line: u64,
     },
     /// Step 2.
-    #[error("the checkpoint is refused: {0}")]
+    #[error("the checkpoint is refused")]
     Checkpoint(#[source] NoteError),
     /// Step 2.
     #[error("the checkpoint is of another log than the bundle says")]
@@ -108,7 +118,7 @@ pub enum Fault {
     #[error("there is a section of app {0}, of which the tenant has no record")]
     ForeignApp(AppKey),
     /// Step 7.
-    #[error("the pinned checkpoint is refused: {0}")]
+    #[error("the pinned checkpoint is refused")]
     Pinned(#[source] NoteError),
     /// Step 7.
     #[error("the pinned checkpoint is of another log")]
@@ -230,9 +240,9 @@ pub fn verify(bundle: &str, keys: &[VerifierKey], pinned: Option<&str>) -> Resul
     let records = shown.next().unwrap_or_default();
     let apps: Vec<(AppKey, Vec<Shown>)> = bundle.apps.iter().map(|(app, _)| app.clone()).zip(shown).collect();
     check_pinned(&bundle, &sealed.checkpoint, &keys, pinned)?;
-    let decisions_follow = decisions::check(&records, &apps)?;
+    let tenant = decisions::check(&records, &apps)?;
     let Sealed { checkpoint, seal } = sealed;
-    Ok(Verified { client: bundle.client, checkpoint, seal, records, apps, decisions_follow })
+    Ok(Verified { client: bundle.client, checkpoint, seal, records, apps, tenant })
 }
 
 fn open_note(

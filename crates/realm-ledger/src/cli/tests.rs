@@ -40,6 +40,7 @@ fn every_command_of_the_interface_is_there_and_no_other() {
             "rebuild",
             "quarantine",
             "keys",
+            "verify",
             "completions"
         ]
     );

@@ -12,6 +12,7 @@ mod rebuild;
 mod serve;
 mod tenant;
 mod topics;
+mod verify;
 mod whatif;
 
 use std::io::Write as _;
@@ -62,6 +63,7 @@ pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit,
         Command::Rebuild(args) => rebuild::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, args),
         Command::Keys(args) => keys::run(context, args),
+        Command::Verify(args) => verify::run(context, args),
         Command::Completions(args) => completions::run(context, &args),
     }
 }

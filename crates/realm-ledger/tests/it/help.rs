@@ -30,6 +30,7 @@ const COMMANDS: &[&str] = &[
     "keys generate",
     "keys show",
     "keys retire",
+    "verify",
     "completions",
 ];
 

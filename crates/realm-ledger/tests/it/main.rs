@@ -6,5 +6,6 @@ mod help;
 mod keys;
 mod manners;
 mod process;
+mod proofs;
 mod whatif;
 mod world;

@@ -17,14 +17,14 @@ use crate::proof::line::RecordLeaf;
 use crate::proof::payload::Opened;
 use crate::record::RULES;
 
-/// Whether the decisions could be checked; a refusal when one does not follow.
-pub(super) fn check(records: &[Shown], apps: &[(AppKey, Vec<Shown>)]) -> Result<bool, Refusal> {
+/// The tenant that follows from the records, if that could be checked; a refusal when a decision does not follow.
+pub(super) fn check(records: &[Shown], apps: &[(AppKey, Vec<Shown>)]) -> Result<Option<Tenant>, Refusal> {
     let all = || records.iter().chain(apps.iter().flat_map(|(_, shown)| shown));
     let has_section = |app: &AppKey| apps.iter().any(|(shown, _)| shown == app);
     let is_whole = all().all(|shown| shown.opened.is_some())
         && records.iter().filter_map(|shown| shown.leaf.app.as_ref()).all(has_section);
     if !is_whole {
-        return Ok(false);
+        return Ok(None);
     }
     let ordered: BTreeMap<u64, (&RecordLeaf, &Opened)> =
         all().filter_map(|shown| Some((shown.index, (&shown.leaf, shown.opened.as_ref()?)))).collect();
@@ -38,7 +38,7 @@ pub(super) fn check(records: &[Shown], apps: &[(AppKey, Vec<Shown>)]) -> Result<
             return Err(Fault::Decision { seq: leaf.seq }.into());
         }
     }
-    Ok(true)
+    Ok(Some(replay.tenant))
 }
 
 #[derive(Default)]

@@ -76,7 +76,7 @@ fn a_truncated_file_is_noticed_at_every_length() {
     for end in 0..text.len() {
         let Ok(verified) = verify(&text[..end], &keys(), None) else { continue };
         // The app sections are optional: without them less is claimed.
-        assert!(!verified.decisions_follow && verified.records.len() == 7, "{end}");
+        assert!(!verified.decisions_follow() && verified.records.len() == 7, "{end}");
         assert!(text[end..].starts_with(r#"{"type":"app","#), "{end}");
     }
 }
@@ -217,7 +217,7 @@ fn what_was_set_for_an_app_cannot_be_left_out() {
     let foreign = Bundle { apps: ledger.bundle("acme").apps, ..ledger.bundle("third") };
     assert_eq!(fault(&foreign), Fault::ForeignApp(app("app.one")));
     let without = changed(|bundle| drop(bundle.apps.pop()));
-    assert!(!judge(&without).unwrap().decisions_follow, "less is shown, so less is claimed");
+    assert!(!judge(&without).unwrap().decisions_follow(), "less is shown, so less is claimed");
 }
 
 #[test]

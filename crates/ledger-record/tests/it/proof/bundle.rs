@@ -30,7 +30,7 @@ fn a_whole_history_is_proven_and_its_decisions_follow() {
     let ledger = Ledger::eventful();
     let verified = judge(&ledger.bundle("acme")).unwrap();
     assert_eq!(verified.records.len(), 7);
-    assert!(verified.decisions_follow);
+    assert!(verified.decisions_follow());
     assert_eq!(verified.checkpoint, ledger.checkpoint());
     assert_eq!(verified.seal.index, ledger.size() - 1);
     let rules: Vec<Option<Rule>> = verified.records.iter().map(|shown| shown.leaf.rule).collect();
@@ -40,7 +40,7 @@ fn a_whole_history_is_proven_and_its_decisions_follow() {
     assert!(realms[0].is_some() && realms[3].is_none(), "{realms:?}");
     assert!(verified.records.iter().all(|shown| shown.opened.is_some()));
     for of in ["größe", "third"] {
-        assert!(judge(&ledger.bundle(of)).unwrap().decisions_follow, "{of}");
+        assert!(judge(&ledger.bundle(of)).unwrap().decisions_follow(), "{of}");
     }
 }
 
@@ -65,7 +65,7 @@ fn one_apps_view_hides_the_others_payloads() {
     let ledger = Ledger::eventful();
     let bundle = ledger.bundle_of_one_app("acme", &app("app.one"));
     let verified = judge(&bundle).unwrap();
-    assert!(!verified.decisions_follow, "they rest on more than is shown");
+    assert!(!verified.decisions_follow(), "they rest on more than is shown");
     let hidden = verified.records.iter().filter(|shown| shown.opened.is_none());
     assert!(hidden.map(|shown| shown.leaf.app.clone()).eq([Some(app("app.two"))]));
 }

@@ -1,17 +1,35 @@
-//! Frozen bundles with their verdicts, which every later release and every other verifier must share.
+//! Frozen bundles and logs with their verdicts, which every later release and every other verifier must share.
 //!
 //! `cases.ndjson` has for each case its name, the bundle, the verifier keys, the pinned note if there is one,
 //! and the exit code of `verify`: 0 valid, 3 invalid, 1 cannot be judged. Where a verifier without the rules,
-//! which stops before the decisions, comes to another verdict, `exitWithoutRules` has it.
+//! which stops before the decisions, comes to another verdict, `exitWithoutRules` has it. The `cases.ndjson` of
+//! logs have the files of a directory, by path, in base64.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ledger_core::event::{Body, Event, InstallationFact};
 use ledger_record::proof::note::VerifierKey;
+use ledger_record::proof::tlog;
 use ledger_record::proof::verify::{Refusal, verify};
 use serde::Deserialize;
 
 use super::ledger::{Ledger, app, client};
 
 const CASES: &str = include_str!("../../../../../tests/fixtures/bundles/cases.ndjson");
+const LOGS: &str = include_str!("../../../../../tests/fixtures/tlogs/cases.ndjson");
+
+#[derive(Deserialize)]
+struct LogCase {
+    name: String,
+    exit: u8,
+    keys: Vec<String>,
+    #[serde(default)]
+    pinned: Option<String>,
+    files: BTreeMap<String, String>,
+}
 
 #[derive(Deserialize)]
 struct Case {
@@ -63,4 +81,21 @@ fn text_of_every_kind_is_written_as_in_the_frozen_bundle() {
     ledger.tick();
     let odd = cases().into_iter().find(|case| case.name == "text of every kind").map(|case| case.bundle);
     assert_eq!(Some(ledger.bundle("acme").write()), odd);
+}
+
+#[test]
+fn every_frozen_log_is_judged_as_ever() {
+    for line in LOGS.lines() {
+        let case: LogCase = serde_json::from_str(line).unwrap();
+        let keys: Vec<VerifierKey> = case.keys.iter().map(|key| VerifierKey::parse(key).unwrap()).collect();
+        let read =
+            |path: &str| Ok::<_, Infallible>(case.files.get(path).map(|text| STANDARD.decode(text).unwrap()));
+        let verdict = tlog::verify(read, &keys, case.pinned.as_deref(), |_, _| {});
+        let exit = match &verdict {
+            Ok(_) => 0,
+            Err(tlog::Refusal::Invalid(_)) => 3,
+            Err(tlog::Refusal::Undecided(_) | tlog::Refusal::Unreadable(_)) => 1,
+        };
+        assert_eq!(exit, case.exit, "{}: {verdict:?}", case.name);
+    }
 }

@@ -110,6 +110,11 @@ impl Ledger {
         ledger.tick();
     }
 
+    /// All leaf lines.
+    pub(crate) fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
     pub(crate) fn size(&self) -> u64 {
         u64::try_from(self.lines.len()).unwrap()
     }

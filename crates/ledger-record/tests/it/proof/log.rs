@@ -1,0 +1,187 @@
+//! A whole log, line by line: a true one is taken, and every lie is found at the line that tells it.
+
+use ledger_core::realm::Realm;
+use ledger_core::time::Timestamp;
+use ledger_record::proof::Hash;
+use ledger_record::proof::line::{Leaf, RecordLeaf, SealLeaf};
+use ledger_record::proof::log::{Fault, Reader, Refusal};
+use ledger_record::proof::seal::LEAVES;
+
+use super::ledger::{Ledger, app};
+
+fn read(lines: &[String]) -> Result<Reader, (u64, Refusal)> {
+    let mut reader = Reader::default();
+    for (index, line) in (0..).zip(lines) {
+        reader.take_in(line).map_err(|refusal| (index, refusal))?;
+    }
+    Ok(reader)
+}
+
+fn lines() -> Vec<String> {
+    Ledger::eventful().lines().to_vec()
+}
+
+/// The lines of the log's seals, and of its records.
+fn indices(wanted: impl Fn(&Leaf) -> bool) -> Vec<usize> {
+    let is_wanted = |line: &String| wanted(&Leaf::parse(line).unwrap());
+    lines().iter().enumerate().filter(|(_, line)| is_wanted(line)).map(|(index, _)| index).collect()
+}
+
+fn with_record(index: usize, change: impl FnOnce(&mut RecordLeaf)) -> Vec<String> {
+    let mut lines = lines();
+    let Leaf::Record(mut leaf) = Leaf::parse(&lines[index]).unwrap() else { panic!("a seal") };
+    change(&mut leaf);
+    lines[index] = leaf.write();
+    lines
+}
+
+fn with_seal(index: usize, change: impl FnOnce(&mut SealLeaf)) -> Vec<String> {
+    let mut lines = lines();
+    let Leaf::Seal(mut leaf) = Leaf::parse(&lines[index]).unwrap() else { panic!("a record") };
+    change(&mut leaf);
+    lines[index] = leaf.write().unwrap();
+    lines
+}
+
+#[track_caller]
+fn assert_fault(lines: &[String], index: usize, fault: Fault) {
+    assert_eq!(read(lines).unwrap_err(), (u64::try_from(index).unwrap(), Refusal::Invalid(fault)));
+}
+
+#[test]
+fn a_true_log_is_taken() {
+    let ledger = Ledger::eventful();
+    let reader = read(ledger.lines()).unwrap();
+    assert_eq!((reader.tree().size(), reader.tree().root()), (ledger.size(), ledger.checkpoint().root));
+    assert_eq!(reader.seals(), 3);
+    let seal = reader.sealed().unwrap();
+    assert_eq!((seal.index + 1, seal.rejected), (ledger.size(), 1));
+    let unsealed = read(&ledger.lines()[..ledger.lines().len() - 1]).unwrap();
+    assert_eq!(unsealed.sealed(), None);
+}
+
+#[test]
+fn seals_by_number_and_by_the_minute_are_expected() {
+    let mut ledger = Ledger::new();
+    for number in 0..LEAVES + 300 {
+        ledger.installed(&format!("tenant-{}", number % 700), "app.one", 0, None);
+    }
+    ledger.tick();
+    let reader = read(ledger.lines()).unwrap();
+    assert_eq!(reader.tree().root(), ledger.checkpoint().root);
+    assert!(reader.seals() > 30, "two records a second: {}", reader.seals());
+    let first = ledger.lines().iter().position(|line| line.contains(r#""y":"seal""#)).unwrap();
+    let mut without = ledger.lines().to_vec();
+    without.remove(first);
+    assert_fault(&without, first, Fault::SealMissing);
+}
+
+#[test]
+fn a_lie_in_a_record_is_found_at_its_line() {
+    let records = indices(|leaf| matches!(leaf, Leaf::Record(_)));
+    for index in records.iter().copied() {
+        let later = with_record(index, |leaf| leaf.seq += 1);
+        let before = |lines: &[String]| {
+            let Leaf::Record(leaf) = Leaf::parse(&lines[index]).unwrap() else { panic!("a seal") };
+            leaf.seq - 2
+        };
+        let number = Fault::Number { found: before(&later) + 2, before: before(&later) };
+        assert_fault(&later, index, number);
+        assert_fault(&with_record(index, |leaf| leaf.previous.0[31] ^= 1), index, Fault::Previous);
+        let no_source = with_record(index, |leaf| leaf.source = "nowhere".to_owned());
+        assert_fault(&no_source, index, Fault::Source("nowhere".to_owned()));
+    }
+    let last = *records.last().unwrap();
+    let early = with_record(last, |leaf| leaf.recorded = Timestamp::from_millis(0));
+    assert_fault(&early, last, Fault::Recorded);
+    let again = with_record(last, |leaf| leaf.source = "realm.lifecycle/7/0".to_owned());
+    assert_fault(&again, last, Fault::Source("realm.lifecycle/7/0".to_owned()));
+}
+
+/// What the leaf hash of a record bears is only found by the next record of its stream, or by the seal.
+#[test]
+fn a_rewritten_line_is_found_by_what_rests_on_it() {
+    let records = indices(|leaf| matches!(leaf, Leaf::Record(_)));
+    for index in records {
+        let rewritten = with_record(index, |leaf| leaf.pinned_realm = Some(Realm::GLOBAL));
+        if rewritten == lines() {
+            continue;
+        }
+        let (found, refusal) = read(&rewritten).unwrap_err();
+        assert!(found > u64::try_from(index).unwrap());
+        assert!(matches!(refusal, Refusal::Invalid(Fault::Previous | Fault::Map)), "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_record_in_a_stream_that_cannot_be_its_own_is_found() {
+    let of_app = indices(|leaf| matches!(leaf, Leaf::Record(leaf) if leaf.type_name == "policy-set"))[0];
+    let elsewhere = with_record(of_app, |leaf| leaf.app = Some(app("app.two")));
+    assert_fault(&elsewhere, of_app, Fault::Stream);
+    let as_tenant = with_record(of_app, |leaf| leaf.type_name = "enabled");
+    assert_fault(&as_tenant, of_app, Fault::Stream);
+    let refused = indices(|leaf| matches!(leaf, Leaf::Record(leaf) if leaf.type_name == "rejected"))[0];
+    let hidden = with_record(refused, |leaf| leaf.type_name = "product-moved");
+    assert_fault(&hidden, refused, Fault::Stream);
+    let of_tenant = indices(|leaf| matches!(leaf, Leaf::Record(leaf) if leaf.type_name == "disabled"))[0];
+    for type_name in ["rejected", "policy-set", "product-moved"] {
+        let moved = with_record(of_tenant, |leaf| leaf.type_name = type_name);
+        assert_fault(&moved, of_tenant, Fault::Stream);
+    }
+    let without = with_record(of_tenant, |leaf| leaf.app = None);
+    assert_fault(&without, of_tenant, Fault::Stream);
+}
+
+#[test]
+fn a_record_that_is_dropped_moved_or_repeated_is_found() {
+    let count = lines().len();
+    for index in 0..count {
+        let mut dropped = lines();
+        dropped.remove(index);
+        // Without the last seal the log is shorter, which its checkpoint tells.
+        assert!(read(&dropped).is_err() || index == count - 1, "{index}");
+        let mut repeated = lines();
+        repeated.insert(index, repeated[index].clone());
+        assert!(read(&repeated).is_err(), "{index}");
+        if index + 1 < count {
+            let mut swapped = lines();
+            swapped.swap(index, index + 1);
+            assert!(read(&swapped).is_err(), "{index}");
+        }
+    }
+}
+
+#[test]
+fn a_lie_in_a_seal_is_found_at_its_line() {
+    let seals = indices(|leaf| matches!(leaf, Leaf::Seal(_)));
+    let Leaf::Seal(first) = Leaf::parse(&lines()[seals[0]]).unwrap() else { panic!("a record") };
+    for index in seals {
+        assert_fault(&with_seal(index, |seal| seal.map_root.0[0] ^= 1), index, Fault::Map);
+        let wrong = u64::try_from(index).unwrap() + 1;
+        assert_fault(&with_seal(index, |seal| seal.index = wrong), index, Fault::SealIndex(wrong));
+        let miscounted = with_seal(index, |seal| seal.streams += 1);
+        assert!(matches!(read(&miscounted), Err((_, Refusal::Invalid(Fault::Streams { .. })))));
+        let denied = with_seal(index, |seal| seal.rejected = 0);
+        assert_fault(&denied, index, Fault::Rejected { found: 0, rejected: 1 });
+        let dated = with_seal(index, |seal| seal.recorded = Timestamp::from_millis(1));
+        assert_fault(&dated, index, Fault::SealRecorded);
+        let next = "realm.lifecycle/7/1".to_owned();
+        assert_fault(&with_seal(index, |seal| seal.next.clone_from(&next)), index, Fault::Next(next));
+    }
+    // A map that was true once: the heads since then are stale.
+    let seals = indices(|leaf| matches!(leaf, Leaf::Seal(_)));
+    assert_fault(&with_seal(seals[1], |seal| seal.map_root = first.map_root), seals[1], Fault::Map);
+    assert_fault(&with_seal(seals[0], |seal| seal.map_root = Hash::ZERO), seals[0], Fault::Map);
+    let fewer = with_seal(seals[0], |seal| seal.duplicates = 9);
+    assert_fault(&fewer, seals[1], Fault::Duplicates);
+}
+
+#[test]
+fn what_is_no_line_is_not_taken_and_what_is_newer_not_judged() {
+    let mut broken = lines();
+    broken[3].push(' ');
+    assert_fault(&broken, 3, Fault::Line);
+    let mut newer = lines();
+    newer[3] = newer[3].replacen(r#""v":1"#, r#""v":2"#, 1);
+    assert_eq!(read(&newer).unwrap_err(), (3, Refusal::UnknownVersion(2)));
+}

@@ -1,0 +1,68 @@
+//! `verify`: what others can check alone.
+
+mod bundle;
+mod tlog;
+
+use std::path::PathBuf;
+
+use super::{Context, Input, Unreadable};
+use crate::cli::Verify;
+use crate::{Exit, Failure};
+
+/// A verdict that is not "valid".
+#[derive(Debug, thiserror::Error)]
+enum Verdict<E: std::error::Error + 'static> {
+    /// A fact fails.
+    #[error("{what} is not valid")]
+    Invalid {
+        what: String,
+        #[source]
+        fault: E,
+    },
+    /// Something is missing to judge.
+    #[error("{what} cannot be judged")]
+    Undecided {
+        what: String,
+        #[source]
+        doubt: E,
+    },
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<Verdict<E>> for Failure {
+    fn from(verdict: Verdict<E>) -> Self {
+        let exit = match verdict {
+            Verdict::Invalid { .. } => Exit::Difference,
+            Verdict::Undecided { .. } => Exit::Failed,
+        };
+        Self::new(verdict).exit(exit)
+    }
+}
+
+pub(super) fn run(context: &mut Context<'_, '_>, args: Verify) -> Result<Exit, Failure> {
+    let Verify { bundle, tlog, keys, pinned, client } = args;
+    let pinned = pinned.map(|path| Input::of(path).read(context)).transpose()?;
+    // What is no text is no note either, and is told so by whoever reads it.
+    let pinned = pinned.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    match tlog {
+        Some(directory) => tlog::run(context, &directory, &keys, pinned.as_deref()),
+        None => bundle::run(context, Input::of(bundle.unwrap_or_default()), &keys, pinned.as_deref(), client),
+    }
+}
+
+impl Input {
+    /// All of it.
+    fn read(self, context: &mut Context<'_, '_>) -> Result<Vec<u8>, Failure> {
+        let (path, read) = match self {
+            Self::Standard => {
+                let mut bytes = Vec::new();
+                let read = context.surroundings.input.read_to_end(&mut bytes).map(|_| bytes);
+                (PathBuf::from("standard input"), read)
+            }
+            Self::File(path) => {
+                let read = std::fs::read(&path);
+                (path, read)
+            }
+        };
+        read.map_err(|source| Failure::new(Unreadable { path, source }))
+    }
+}

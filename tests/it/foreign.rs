@@ -1,0 +1,141 @@
+//! What was written without our code comes to the same verdicts: the verifier in Python, made from
+//! `proto/AUDIT.md` alone, and a Merkle tree by others. (Foreign implementations in Rust are asked in the tests
+//! of `ledger-record`.)
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ledger_record::proof::line::leaf_hash;
+use ledger_record::proof::note::VerifierKey;
+use ledger_record::proof::verify::{Fault, Refusal, verify};
+use ledger_record::proof::{Hash, tiles, tree};
+use ledger_tests::{python, scratch};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+const BUNDLES: &str = include_str!("../fixtures/bundles/cases.ndjson");
+const TLOGS: &str = include_str!("../fixtures/tlogs/cases.ndjson");
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Case {
+    name: String,
+    exit: i32,
+    exit_without_rules: Option<i32>,
+    keys: Vec<String>,
+    pinned: Option<String>,
+    bundle: String,
+}
+
+fn cases() -> Vec<Case> {
+    BUNDLES.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+impl Case {
+    /// What the ledger's own verifier says of it, if it stopped before the rules.
+    fn exit_without_rules(&self) -> i32 {
+        let keys: Vec<VerifierKey> = self.keys.iter().map(|key| VerifierKey::parse(key).unwrap()).collect();
+        match verify(&self.bundle, &keys, self.pinned.as_deref()) {
+            Ok(_) | Err(Refusal::Invalid(Fault::Decision { .. })) => 0,
+            Err(Refusal::Invalid(_)) => 3,
+            Err(Refusal::Undecided(_)) => 1,
+        }
+    }
+}
+
+#[test]
+fn the_independent_verifier_agrees_on_every_frozen_bundle() {
+    let directory = scratch::directory();
+    let (bundle, pinned) = (directory.path().join("bundle"), directory.path().join("pinned"));
+    for case in cases() {
+        fs::write(&bundle, &case.bundle).unwrap();
+        let mut command = python::script("realm_ledger_verify.py");
+        command.arg(&bundle);
+        for key in &case.keys {
+            command.args(["--key", key]);
+        }
+        if let Some(note) = &case.pinned {
+            fs::write(&pinned, note).unwrap();
+            command.arg("--pinned").arg(&pinned);
+        }
+        let output = command.output().unwrap();
+        let expected = case.exit_without_rules.unwrap_or(case.exit);
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(expected), &[][..]), "{}", case.name);
+        assert_eq!(case.exit_without_rules(), expected, "{}", case.name);
+    }
+}
+
+/// Bundles with one bit flipped, of every case, at places all over it: both verifiers judge each the same.
+#[test]
+fn the_independent_verifier_agrees_on_what_is_flipped() {
+    const PLACES: usize = 60;
+    let mut changed = Vec::new();
+    for case in cases().into_iter().filter(|case| !case.bundle.is_empty()) {
+        for place in 0..PLACES {
+            let at = (place * case.bundle.len() + place * 37) / PLACES % case.bundle.len();
+            let mut bytes = case.bundle.clone().into_bytes();
+            bytes[at] ^= 1 << (place % 7);
+            // What is no text is told apart before anything is judged.
+            let Ok(bundle) = String::from_utf8(bytes) else { continue };
+            changed.push(Case { bundle, ..case.clone() });
+        }
+    }
+    let input: Vec<String> = changed
+        .iter()
+        .map(|case| json!({"keys": case.keys, "pinned": case.pinned, "bundle": case.bundle}).to_string())
+        .collect();
+    let output = python::answer(python::script("judge_many.py"), &(input.join("\n") + "\n"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let theirs: Vec<i32> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(theirs.len(), changed.len());
+    for (case, theirs) in changed.iter().zip(theirs) {
+        assert_eq!(case.exit_without_rules(), theirs, "{}: {}", case.name, case.bundle);
+    }
+    assert!(changed.len() > 2_000, "{}", changed.len());
+}
+
+/// The largest log among the frozen ones: its lines.
+fn log() -> Vec<String> {
+    let cases = TLOGS.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let whole = cases.max_by_key(|case| (case["exit"] == 0, case.to_string().len())).unwrap();
+    let files: BTreeMap<String, String> = serde_json::from_value(whole["files"].clone()).unwrap();
+    let entries = files.iter().filter(|(path, _)| path.starts_with("tile/entries/"));
+    let tiles = entries.map(|(_, base64)| STANDARD.decode(base64).unwrap());
+    tiles
+        .flat_map(|bytes| tiles::lines(&bytes).unwrap().into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+#[test]
+fn pymerkle_makes_the_same_roots_and_accepts_the_proofs() {
+    let lines = log();
+    let mut nodes = BTreeMap::new();
+    for (index, line) in (0..).zip(&lines) {
+        let stored = |node| Ok::<_, Infallible>(nodes[&node]);
+        let made = tree::append(index, leaf_hash(line), stored).unwrap();
+        nodes.extend(made);
+    }
+    let stored = |node| Ok::<Hash, Infallible>(nodes[&node]);
+    let whole = u64::try_from(lines.len()).unwrap();
+    let sizes: Vec<u64> = (1..whole).filter(|size| size % 23 == 1).chain([2, 255, 256, 257, whole]).collect();
+    let root = |size| hex::encode(tree::root(size, stored).unwrap().0);
+    let roots: Vec<(u64, String)> = sizes.iter().map(|size| (*size, root(*size))).collect();
+    let mut inclusions = Vec::new();
+    for size in &sizes {
+        for index in [0, size / 3, size / 2, size - 1] {
+            let proof = tree::inclusion(index, *size, stored).unwrap();
+            let proof: Vec<String> = proof.iter().map(|hash| hex::encode(hash.0)).collect();
+            inclusions.push((index, *size, proof));
+        }
+    }
+    let input = json!({"lines": lines, "roots": roots, "inclusions": inclusions});
+    let output = python::answer(python::script("accept_tree.py"), &input.to_string());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pairs = sizes.len() * (sizes.len() + 1) / 2;
+    let checked = format!("{}\n", pairs + inclusions.len());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), checked);
+}

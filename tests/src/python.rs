@@ -1,0 +1,42 @@
+//! Scripts in Python, run with the packages that `tests/run` keeps for them.
+//!
+//! It installs them into `<cache>/python-<hash of tests/verifier/requirements.txt>`, a virtual environment.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use sha2::{Digest, Sha256};
+
+use crate::scratch::cache;
+
+const REQUIREMENTS: &[u8] = include_bytes!("../verifier/requirements.txt");
+
+/// A script of `tests/verifier`, to be given arguments and started.
+pub fn script(name: &str) -> Command {
+    let environment = cache().join(format!("python-{}", &hex::encode(Sha256::digest(REQUIREMENTS))[..12]));
+    let python = environment.join("bin/python");
+    assert!(
+        python.exists(),
+        "the packages of the scripts are not in {}: run tests/run once, it installs them",
+        environment.display()
+    );
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verifier").join(name);
+    let mut command = Command::new(python);
+    // No compiled files beside the sources, and nothing of the user's own installation.
+    command.args(["-I", "-B"]).arg(script);
+    command
+}
+
+/// What a script says to this input.
+pub fn answer(mut command: Command, input: &str) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("start Python");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    thread::scope(|scope| {
+        // A script that ends early closes its end; its exit code says why.
+        scope.spawn(move || stdin.write_all(input.as_bytes()));
+        child.wait_with_output().expect("wait for Python")
+    })
+}
