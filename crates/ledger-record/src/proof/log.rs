@@ -17,11 +17,11 @@ use std::convert::Infallible;
 
 use ledger_core::time::Timestamp;
 
+use super::frontier::Frontier;
 use super::hash::Hash;
 use super::line::{Leaf, LineError, REJECTED, RecordLeaf, SealLeaf, leaf_hash, stream_id};
 use super::map::{self, Entry, Head};
 use super::seal::Placement;
-use super::tree::Frontier;
 use crate::record::Stream;
 
 /// A log that is checked as it is read.

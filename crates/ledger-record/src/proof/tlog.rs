@@ -11,11 +11,11 @@
 
 use std::cmp::Ordering;
 
+use super::frontier::Frontier;
 use super::line::SealLeaf;
 use super::log::{self, Reader};
 use super::note::{Checkpoint, NoteError, VerifierKey};
 use super::tiles::{self, CHECKPOINT, Kind, Tile, Tiler};
-use super::tree::Frontier;
 
 /// What a valid log proves.
 #[derive(Debug, Clone, PartialEq, Eq)]

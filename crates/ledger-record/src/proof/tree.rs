@@ -140,41 +140,6 @@ const fn split(leaves: u64) -> u64 {
     1 << (leaves - 1).ilog2()
 }
 
-/// A tree that grows from its first leaf on: the roots of its full subtrees are all that its root needs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Frontier {
-    size: u64,
-    full: Vec<Hash>,
-}
-
-impl Frontier {
-    /// Appends a leaf.
-    pub fn push(&mut self, leaf: Hash) {
-        let (mut size, mut hash) = (self.size, leaf);
-        while size % 2 == 1
-            && let Some(left) = self.full.pop()
-        {
-            hash = parent(left, hash);
-            size /= 2;
-        }
-        self.full.push(hash);
-        self.size += 1;
-    }
-
-    /// How many leaves there are.
-    #[must_use]
-    pub const fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The root over them.
-    #[must_use]
-    pub fn root(&self) -> Hash {
-        let right_first = self.full.iter().rev().copied();
-        right_first.reduce(|right, left| parent(left, right)).unwrap_or_else(empty_root)
-    }
-}
-
 /// Checks that a leaf is in the tree of a size and root.
 pub fn verify_inclusion(
     leaf: Hash,

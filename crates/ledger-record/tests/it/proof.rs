@@ -8,6 +8,7 @@ mod line;
 mod log;
 mod map;
 mod note;
+mod size;
 mod tiles;
 mod tlog;
 mod tree;

@@ -34,11 +34,12 @@ Examples:
   realm-ledger verify --bundle acme.bundle --key \"$LEDGER_KEY\" --pinned checkpoint-of-last-year.txt
   realm-ledger verify --tlog mirror/realm.lifecycle/7 --key \"$LEDGER_KEY\"
 
-Needs no ledger, no network and no trust in whoever made what is checked, only the key; get that from
-elsewhere. A valid bundle shows the whole history of the client key that it names, or that there is none, up to its
-checkpoint. It is the realms that the rules make of the records where all that they rest on is shown
-(decisionsFollow), else those that the ledger wrote into the log. A valid log has every line chained to the
-one before it of its stream, seals whose maps follow from the lines, and the root of its checkpoint.
+Needs no ledger, no network and no trust in whoever made what is checked, only the key: get that elsewhere.
+
+A valid bundle shows the whole history of the client key that it names, or that there is none, up to its
+checkpoint. Its realms are those that the rules make of the records where all that they rest on is shown
+(decisionsFollow), else those that the ledger wrote into the log. In a valid log every line is chained to
+the one before it of its stream, all maps of heads follow from the lines, and so does the root.
 
 Exit 0: valid. Exit 3: invalid; the first fact that fails is named. Exit 1: cannot be judged, as a key, the
 pinned checkpoint or a newer program is needed.";

@@ -113,14 +113,3 @@ fn newer_forms_are_not_judged() {
     let newer = text.replacen(r#","v":1,"#, r#","v":2,"#, 1);
     assert_eq!(verify(&newer, &keys(), None), Err(Refusal::Undecided(Doubt::UnknownVersion(2))));
 }
-
-/// The bar: 2.5 KB besides the records. The log of 10 million leaves and the million tenants are 24 and 20 to
-/// 26 hashes: what a small log's bundle has fewer is added.
-#[test]
-fn a_proof_of_completeness_is_short() {
-    let bundle = Ledger::eventful().bundle("nobody");
-    let per_hash = 46;
-    let missing = (24 - bundle.seal.proof.len()) + (22 - bundle.history.siblings.len());
-    let length = bundle.write().len() + missing * per_hash + 20;
-    assert!(length <= 3_000, "{length}");
-}

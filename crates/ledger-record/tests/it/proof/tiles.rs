@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use ledger_record::proof::Hash;
 use ledger_record::proof::tiles::{Kind, NotEntries, Tile, Tiler, TooLong, WIDTH, entries, lines};
-use ledger_record::proof::tree::{Frontier, Node, append, leaf_hash, root};
+use ledger_record::proof::tree::{Node, append, leaf_hash, root};
 use tlog_tiles::{HashReader as _, TileHashReader, TileReader};
 
 fn line(index: u64) -> String {
@@ -68,17 +68,6 @@ fn tiles_hold_the_lines_and_the_nodes_of_the_tree() {
             assert!(found == expected, "level {level} of {size}");
         }
         assert!(tiles.is_empty(), "{size}: {:?}", tiles.keys());
-    }
-}
-
-#[test]
-fn a_growing_tree_has_the_root_of_the_whole_one() {
-    let nodes = nodes(600);
-    let mut tree = Frontier::default();
-    for size in 0..600 {
-        let expected = root(size, |node| Ok::<_, Infallible>(nodes[&node])).unwrap();
-        assert_eq!((tree.size(), tree.root()), (size, expected));
-        tree.push(leaf_hash(line(size).as_bytes()));
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
+use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::line::{Leaf, leaf_hash};
 use ledger_record::proof::log;
 use ledger_record::proof::note::{Checkpoint, NoteError};
 use ledger_record::proof::tlog::{Doubt, Fault, Refusal, Verified, verify};
-use ledger_record::proof::tree::Frontier;
 
 use super::bundle::keys;
 use super::ledger::{Ledger, ORIGIN, key};
