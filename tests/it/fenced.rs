@@ -70,7 +70,7 @@ fn a_fenced_member_joins_anew_and_reads_on() {
     cluster.create_topic(topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
     cluster.produce(topic, &events(0, 10));
     let dir = scratch::directory();
-    let data = Arc::new(DataDir::open(dir.path(), StoreOptions::default()).unwrap());
+    let data = Arc::new(DataDir::open(dir.path(), StoreOptions::default(), ledger_tests::secret()).unwrap());
     let catalog = Arc::new(Catalog::default());
     let ingest = Ingest::start(data, Arc::clone(&catalog), &options).unwrap();
     wait("reading", || has_read(&catalog, 10));

@@ -54,11 +54,14 @@ fn tenants(data_dir: &Path, topic: &str) -> BTreeMap<String, (Vec<String>, Strin
     tenants
 }
 
+/// How many records each shard has; seals are as many as there were imports.
 fn heads(data_dir: &Path, topic: &str) -> Vec<u64> {
     let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
     let next = |partition: i32| {
         let id = ShardId { topic: topic.to_owned(), partition: u32::try_from(partition).unwrap() };
-        data.read_shard(&id).unwrap().next_position()
+        let reader = data.read_shard(&id).unwrap();
+        let seals = reader.snapshot().last_seal().unwrap().map_or(0, |seal| seal.seq);
+        reader.next_position() - seals
     };
     (0..TOPIC_PARTITIONS).map(next).collect()
 }

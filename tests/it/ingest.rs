@@ -36,7 +36,7 @@ fn topics(cluster: &Cluster, stem: &str) -> KafkaOptions {
 /// Ingests until every shard has read to the end of its partition, then stops in good order.
 fn ingest_all(cluster: &Cluster, options: &KafkaOptions, dir: &Path) {
     ledger_tests::show_logs();
-    let data = Arc::new(DataDir::open(dir, StoreOptions::default()).unwrap());
+    let data = Arc::new(DataDir::open(dir, StoreOptions::default(), ledger_tests::secret()).unwrap());
     let catalog = Arc::new(Catalog::default());
     let ingest = Ingest::start(Arc::clone(&data), Arc::clone(&catalog), options).unwrap();
     let publisher = Publisher::start(Arc::clone(&catalog), options.clone()).unwrap().unwrap();

@@ -15,12 +15,22 @@
     reason = "a harness that cannot go on fails the test, and a panic is how a test fails"
 )]
 
+use ledger_record::proof::line::LedgerSecret;
+
 pub mod kafka;
 pub mod process;
 pub mod python;
 pub mod scratch;
 pub mod server;
 pub mod workload;
+
+/// The ledger secret of all ledgers that tests fill through the program, as the environment gives it.
+pub const SECRET: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+
+/// The same secret.
+pub const fn secret() -> LedgerSecret {
+    LedgerSecret::from_bytes([7; 32])
+}
 
 /// Shows the program's own logs with the output of the test, as loud as `RUST_LOG` says.
 pub fn show_logs() {

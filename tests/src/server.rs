@@ -129,6 +129,8 @@ fn configure(command: &mut Command, setup: &Setup, log: File) {
         ("KAFKA__CLIENT__SESSION_TIMEOUT_MS", "6000".to_owned()),
         ("HTTP__LISTEN", "127.0.0.1:0".to_owned()),
         ("LOG__FORMAT", "json".to_owned()),
+        // Replicas have the same, or their logs would differ.
+        ("SECRET", crate::SECRET.to_owned()),
     ];
     for (name, value) in settings {
         command.env(format!("REALM_LEDGER_{name}"), value);

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ledger_ingest::decode::{Message, decode};
+use ledger_ingest::decode::{Decoded, Message, decode};
 use ledger_ingest::encode::to_protobuf;
 
 const INSTALLED: &str = r#"{"id":"01JDK2Z6W3R7Q8","type":"installed","time":"2026-03-01T10:00:00.000Z","clientKey":"acme.atlassian.net","appKey":"com.example.app","endpointRealm":"EU","productRealm":"EU","installationId":"ari:cloud:ecosystem::installation/6f1b2c3d","siteUrl":"https://acme.atlassian.net"}"#;
@@ -31,7 +31,7 @@ fn benchmarks(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| bencher.iter(|| decode(black_box(&message)).is_ok()));
     }
 
-    let Ok(installed) = decode(&native(INSTALLED)) else { return };
+    let Ok(Decoded::Event(installed)) = decode(&native(INSTALLED)) else { return };
     let protobuf = to_protobuf(&installed.event);
     let headers = [header("content-type", "application/x-protobuf")];
     let message = Message { value: Some(&protobuf), headers: &headers, ..Message::default() };

@@ -10,7 +10,7 @@ use ledger_record::record::Coordinates;
 use ledger_record::rejection::{Refused, Rejection};
 use ledger_store::{AppendError, Arrival, Batch, FutureLimit, Offer};
 
-use crate::decode::Incoming;
+use crate::decode::{Decoded, Incoming};
 
 /// A message that was looked at.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct Taken {
     /// The source's own timestamp.
     pub source_time: Option<Timestamp>,
     /// What it says, or what is wrong with it.
-    pub decoded: Result<Incoming, Rejection>,
+    pub decoded: Result<Decoded, Rejection>,
 }
 
 /// Where messages come from.
@@ -45,6 +45,8 @@ pub struct Applied {
     pub refused: u64,
     /// Appended as the first record of their tenant in the shard.
     pub new_tenants: u64,
+    /// Ticks: no records, but what was unsealed is sealed.
+    pub ticks: u64,
 }
 
 impl AddAssign for Applied {
@@ -54,6 +56,7 @@ impl AddAssign for Applied {
         self.duplicates += other.duplicates;
         self.refused += other.refused;
         self.new_tenants += other.new_tenants;
+        self.ticks += other.ticks;
     }
 }
 
@@ -68,7 +71,11 @@ pub fn apply(
     let Taken { offset, source_time, decoded } = taken;
     let from = Coordinates { source: Arc::clone(&source.name), partition: source.partition, offset };
     let rejection = match decoded {
-        Ok(Incoming { event, time_defaulted }) => {
+        Ok(Decoded::Tick) => {
+            batch.tick(from)?;
+            return Ok(Applied { ticks: 1, ..Applied::default() });
+        }
+        Ok(Decoded::Event(Incoming { event, time_defaulted })) => {
             let source_time = source_time.unwrap_or(Timestamp::MIN);
             let arrival = Arrival { from: from.clone(), source_time, event, time_defaulted, future };
             match batch.offer(arrival)? {

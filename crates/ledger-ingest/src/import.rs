@@ -10,6 +10,8 @@
 //! history and the same history through Kafka give the same tenant logs. Every shard keeps its own place:
 //! a crash between two shards' writes leaves one behind the other, and the next import evens that out.
 //!
+//! The end of a file seals what is unsealed, in every shard; an import that takes nothing new adds no seal.
+//!
 //! Blank lines count and say nothing. A line that cannot be keyed is refused in partition 0.
 
 use std::io::{self, BufRead, Read as _};
@@ -17,8 +19,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ledger_core::event::Event;
 use ledger_core::limits::FUTURE_MAX_MS;
 use ledger_core::time::Timestamp;
+use ledger_record::record::Coordinates;
 use ledger_record::rejection::Rejection;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{
@@ -27,7 +31,7 @@ use ledger_store::{
 use sha2::{Digest, Sha256};
 
 use crate::apply::{Applied, Source, Taken, apply};
-use crate::decode::{self, Incoming, Message};
+use crate::decode::{self, Decoded, Message};
 use crate::partitioner::partition_of;
 use crate::redact;
 
@@ -261,8 +265,9 @@ impl<'a> Importing<'a> {
         let (source_time, decoded) = decode_line(&line);
         let partitions = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
         let only = match &decoded {
-            Ok(Incoming { event, .. }) => {
-                event.client().map(|client| partition_of(client.as_bytes(), partitions))
+            Ok(incoming) => {
+                let client = incoming.event().and_then(Event::client);
+                client.map(|client| partition_of(client.as_bytes(), partitions))
             }
             Err(_) => Some(0),
         };
@@ -294,9 +299,22 @@ impl<'a> Importing<'a> {
         Ok(())
     }
 
+    /// The end of the file seals what is unsealed, as a tick would.
+    fn seal(&mut self) -> Result<(), ImportError> {
+        let offset = self.report.lines + 1;
+        for Target { shard, source, .. } in &mut self.targets {
+            let next = Coordinates { source: Arc::clone(&source.name), partition: source.partition, offset };
+            let mut batch = shard.begin();
+            batch.seal_unsealed(next)?;
+            batch.commit()?;
+        }
+        Ok(())
+    }
+
     fn finish(mut self) -> Result<ImportReport, ImportError> {
         self.refuse_shorter()?;
         self.write()?;
+        self.seal()?;
         Ok(self.report)
     }
 
@@ -311,11 +329,12 @@ impl<'a> Importing<'a> {
 }
 
 /// A line's recorded time is its `recordedAt`, else its `time`.
-fn decode_line(line: &[u8]) -> (Option<Timestamp>, Result<Incoming, Rejection>) {
+fn decode_line(line: &[u8]) -> (Option<Timestamp>, Result<Decoded, Rejection>) {
     match decode::recorded_at(line) {
         Ok(recorded_at) => {
             let decoded = decode::decode(&line_as_message(line, recorded_at));
-            let event_time = decoded.as_ref().ok().map(|incoming| incoming.event.time);
+            let event = decoded.as_ref().ok().and_then(Decoded::event);
+            let event_time = event.map(|event| event.time);
             (recorded_at.or(event_time), decoded)
         }
         Err(rejection) => (None, Err(rejection)),

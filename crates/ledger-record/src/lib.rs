@@ -17,6 +17,7 @@
 //!        position u64 · recorded i64 · source { name, partition u32, offset u64 } · rules u16
 //!        event:    time defaulted · event { id, time, actor?, reason?, what happened } · outcome
 //!        refusal:  reason · path? · detail · key? · headers · source time? · body
+//!        seal:     map root · streams · duplicates · refused
 //! ```
 //!
 //! What the key says is not said again: the event has no client key, or at app level no app key. The outcome

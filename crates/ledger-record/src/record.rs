@@ -8,6 +8,7 @@ use ledger_core::tenant::Outcome;
 use ledger_core::time::Timestamp;
 
 use crate::codec::{self, DecodeError, Input};
+use crate::proof::Hash;
 use crate::rejection::Refused;
 use crate::stored::v1;
 
@@ -23,6 +24,8 @@ pub enum Stream {
     App(AppKey),
     /// Kind 3: the refused input of the shard.
     Rejected,
+    /// Kind 4: the seals of the shard. They are leaves of the log, but no stream of its map.
+    Seals,
 }
 
 /// Where a message came from: `realm.lifecycle/7/884213`, or `import:history.ndjson/0/12` (the line, from 1).
@@ -45,9 +48,9 @@ pub struct Record {
     pub stream: Stream,
     /// Dense in the stream, from 1.
     pub seq: u64,
-    /// Where it came from.
+    /// Where it came from; of a seal, what is read next.
     pub source: Coordinates,
-    /// When the source recorded it; never decreases within the shard.
+    /// When the source recorded it; of a seal, that of the record before.
     pub recorded: Timestamp,
     /// The rule set of the outcome.
     pub rules: u16,
@@ -70,6 +73,21 @@ pub enum Content {
     },
     /// A message that was refused.
     Refused(Refused),
+    /// Nothing that came in: the ledger's own word on everything before.
+    Seal(Seal),
+}
+
+/// What a seal says of everything before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seal {
+    /// Root of the map of the heads of all streams.
+    pub map_root: Hash,
+    /// How many streams that map holds.
+    pub streams: u64,
+    /// Repeated messages so far.
+    pub duplicates: u64,
+    /// Refused messages so far.
+    pub refused: u64,
 }
 
 /// The part of a record that the fold needs.
@@ -109,6 +127,7 @@ impl Record {
                 codec::put(out, &v1::outcome::Outcome::of(outcome, event.app()));
             }
             Content::Refused(refused) => codec::put(out, &v1::record::Refused::of(refused)),
+            Content::Seal(seal) => codec::put(out, &v1::record::Seal::of(seal)),
         }
     }
 
@@ -124,6 +143,7 @@ impl Record {
                 Content::Event { event, time_defaulted, outcome }
             }
             Stream::Rejected => Content::Refused(input.take::<v1::record::Refused<'_>>()?.restore()),
+            Stream::Seals => Content::Seal(input.take::<v1::record::Seal>()?.restore()),
         };
         input.close()?;
         Ok(Self {
@@ -140,7 +160,7 @@ impl Record {
     /// Reads only what the fold needs of a stored record. The outcome, at its end, is not looked at: use
     /// [`Record::decode`] where damage matters.
     pub fn decode_event(stream: &Stream, bytes: &[u8]) -> Result<LoggedEvent, DecodeError> {
-        if *stream == Stream::Rejected {
+        if matches!(stream, Stream::Rejected | Stream::Seals) {
             return Err(DecodeError::OtherStream);
         }
         let mut input = Input::open(bytes)?;
@@ -157,8 +177,8 @@ impl Content {
             (Self::Event { event, .. }, Stream::App(app)) => {
                 event.client().is_none() && event.app() == Some(app)
             }
-            (Self::Refused(_), Stream::Rejected) => true,
-            (Self::Event { .. }, Stream::Rejected) | (Self::Refused(_), _) => false,
+            (Self::Refused(_), Stream::Rejected) | (Self::Seal(_), Stream::Seals) => true,
+            (Self::Event { .. } | Self::Refused(_) | Self::Seal(_), _) => false,
         }
     }
 }

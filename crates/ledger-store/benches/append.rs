@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ledger_record::key::log;
+use ledger_record::proof::line::LedgerSecret;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{Arrival, DataDir, FutureLimit, Shard, ShardId, SourceIdentity, StoreOptions};
 use rocksdb::{
@@ -142,7 +143,7 @@ fn measured<T>(
 
 fn new_shard(dir: &Path) -> Result<Shard, Failure> {
     fs::create_dir_all(dir)?;
-    let data_dir = DataDir::open(dir, StoreOptions::default())?;
+    let data_dir = DataDir::open(dir, StoreOptions::default(), LedgerSecret::from_bytes([7; 32]))?;
     data_dir.bind(TOPIC, &SourceIdentity { cluster_id: None, topic_id: None, partitions: 1 })?;
     Ok(data_dir.open_shard(&ShardId { topic: TOPIC.to_owned(), partition: 0 })?)
 }

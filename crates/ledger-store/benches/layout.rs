@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ledger_record::key::log;
+use ledger_record::proof::line::LedgerSecret;
 use ledger_record::record::{Record, Stream};
 use ledger_record::rows::SourcePosition;
 use ledger_store::{Arrival, DataDir, FutureLimit, ShardId, SourceIdentity, StoreOptions};
@@ -139,7 +140,7 @@ fn fill(db: &DB, layout: Layout, events: u64, tenants: u64, batch: u64) -> Resul
 /// The store with all it writes.
 fn fill_store(path: &Path, events: u64, tenants: u64, batch: u64) -> Result<(), Failure> {
     println!("the store, batches of {batch}");
-    let data_dir = DataDir::open(path, StoreOptions::default())?;
+    let data_dir = DataDir::open(path, StoreOptions::default(), LedgerSecret::from_bytes([7; 32]))?;
     let identity = SourceIdentity { cluster_id: None, topic_id: None, partitions: 1 };
     data_dir.bind("realm.lifecycle", &identity)?;
     let mut shard = data_dir.open_shard(&ShardId { topic: "realm.lifecycle".to_owned(), partition: 0 })?;

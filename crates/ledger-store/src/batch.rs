@@ -8,13 +8,15 @@
 //! - recorded time advances with accepted events only. A refused message keeps the time it would have had,
 //!   a repeat has none: neither moves the next one's;
 //! - rows hold sums, maxima and final states, never how many writes they took;
-//! - neighbouring gaps become one, however they were noted.
+//! - neighbouring gaps become one, however they were noted;
+//! - seals stand where the data says, not where a batch ends.
 //!
 //! An error in the middle leaves the batch useless, and the shard as it was. A write that fails poisons the
 //! shard: whether it is on the disk is unknown until the write-ahead log is read again, on opening.
 
 mod app;
 mod ids;
+mod seals;
 mod touched;
 mod write;
 
@@ -24,19 +26,23 @@ use foldhash::{HashMap, HashMapExt};
 use ledger_core::event::{Body, Event};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::limits::FUTURE_MAX_MS;
+use ledger_core::realm::Realm;
 use ledger_core::tenant::{Entry, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::{self, CorrectionKey, DuplicateKey, Family, GapKey};
+use ledger_record::proof::line::pinned_realm_after;
 use ledger_record::record::{Content, Coordinates, RULES, Record, Stream};
 use ledger_record::rejection::{Reason, Refused, Rejection};
 use ledger_record::rows::{AppRow, ShardHead, SourcePosition};
 use rocksdb::ReadOptions;
 
 use crate::error::{AppendError, ReadError};
+use crate::evidence::Draft;
 use crate::history::{HistoryEvent, entries};
 use crate::scan::prefixed;
 use crate::shard::Shard;
+use seals::after;
 use touched::{Touched, Touches};
 
 /// A message that decoded.
@@ -119,6 +125,7 @@ pub struct Batch<'a> {
     sources: BTreeMap<String, SourcePosition>,
     taken: usize,
     record_bytes: usize,
+    evidence: Draft,
     failed: bool,
 }
 
@@ -141,6 +148,7 @@ impl<'a> Batch<'a> {
     pub(crate) fn new(shard: &'a mut Shard) -> Self {
         let next = shard.head;
         let BatchSize { records, tenants } = shard.last_batch;
+        let evidence = shard.evidence.draft();
         Self {
             shard,
             next,
@@ -155,6 +163,7 @@ impl<'a> Batch<'a> {
             sources: BTreeMap::new(),
             taken: 0,
             record_bytes: 0,
+            evidence,
             failed: false,
         }
     }
@@ -166,17 +175,21 @@ impl Batch<'_> {
         self.check_usable()?;
         let offered = self.try_offer(arrival);
         self.failed = offered.is_err();
-        Ok(offered?)
+        offered
     }
 
     /// Puts a refused message in quarantine; answers its position.
     pub fn refuse(&mut self, from: Coordinates, refused: Refused) -> Result<u64, AppendError> {
         self.check_usable()?;
-        let floor = self.next.recorded.or(refused.source_time).unwrap_or(Timestamp::from_millis(0));
-        let recorded = refused.source_time.map_or(floor, |time| time.max(floor));
+        let source_time = refused.source_time.map(within_lines);
+        let floor = self.next.recorded.or(source_time).unwrap_or(Timestamp::from_millis(0));
+        let recorded = source_time.map_or(floor, |time| time.max(floor));
+        self.seal_before(&from, recorded);
         self.next.refused += 1;
         let seq = self.next.refused;
-        Ok(self.push(Stream::Rejected, seq, from, recorded, Content::Refused(refused)))
+        let pushed = self.push(Stream::Rejected, seq, from, recorded, Content::Refused(refused), None, None);
+        self.failed = pushed.is_err();
+        pushed
     }
 
     /// Notes that the source has nothing at the offsets `[from, to)`. Neighbours become one. Like messages,
@@ -230,8 +243,9 @@ impl Batch<'_> {
         }
     }
 
-    fn try_offer(&mut self, arrival: Arrival) -> Result<Offer, ReadError> {
-        let recorded = self.next.recorded.map_or(arrival.source_time, |last| last.max(arrival.source_time));
+    fn try_offer(&mut self, arrival: Arrival) -> Result<Offer, AppendError> {
+        let source_time = within_lines(arrival.source_time);
+        let recorded = self.next.recorded.map_or(source_time, |last| last.max(source_time));
         let limit = match arrival.future {
             FutureLimit::AfterRecorded => recorded.plus_millis(FUTURE_MAX_MS),
             FutureLimit::At(instant) => instant,
@@ -244,6 +258,7 @@ impl Batch<'_> {
         if let Some(original) = self.find_original(&stream, &id_key)? {
             return Ok(self.repeat(&arrival, &original));
         }
+        self.seal_before(&arrival.from, recorded);
         let index = self.records.len();
         let offer = match &arrival.event.body {
             Body::Installation { client, .. } | Body::Tenant { client, .. } => {
@@ -260,7 +275,7 @@ impl Batch<'_> {
         client: ClientKey,
         arrival: Arrival,
         recorded: Timestamp,
-    ) -> Result<Offer, ReadError> {
+    ) -> Result<Offer, AppendError> {
         let Arrival { from, event, time_defaulted, .. } = arrival;
         let timelines = self.timelines.as_ref().unwrap_or(&self.shard.timelines);
         let database = &self.shard.open.database;
@@ -278,6 +293,8 @@ impl Batch<'_> {
             touched.row.tenant = tenant;
             outcome
         };
+        let previous = (seq > 1).then_some(touched.row.position);
+        let pinned = pinned_realm_after(&event, &touched.row.tenant);
         touched.row.seq = seq;
         touched.row.position = position;
         touched.pending.push(self.records.len());
@@ -295,11 +312,13 @@ impl Batch<'_> {
         self.next.recorded = Some(recorded);
         let late = outcome.late;
         let content = Content::Event { event, time_defaulted, outcome };
-        self.push(Stream::Tenant(client), seq, from, recorded, content);
+        self.push(Stream::Tenant(client), seq, from, recorded, content, pinned, previous)?;
         Ok(Offer::Appended { position, seq, late, new_tenant: seq == 1 })
     }
 
-    /// Adds a record to the batch; answers its position.
+    /// Adds a record to the batch, with the realm that its line shows and the position of its tenant's record
+    /// before; answers its position.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a record, each once")]
     fn push(
         &mut self,
         stream: Stream,
@@ -307,15 +326,22 @@ impl Batch<'_> {
         source: Coordinates,
         recorded: Timestamp,
         content: Content,
-    ) -> u64 {
+        pinned_realm: Option<Realm>,
+        previous: Option<u64>,
+    ) -> Result<u64, AppendError> {
         let position = self.next.next_position;
         let key = key::log::log(&stream, seq);
-        let value = Record { position, stream, seq, source, recorded, rules: RULES, content }.encode();
+        let record = Record { position, stream, seq, source, recorded, rules: RULES, content };
+        let value = record.encode();
+        let is_full = self.evidence.record(&record, pinned_realm, previous, &self.shard.evidence)?;
         self.record_bytes += key.len() + value.len();
         self.records.push(Pending { key, value, seq });
         self.next.next_position += 1;
         self.taken += 1;
-        position
+        if is_full {
+            self.seal(after(record.source));
+        }
+        Ok(position)
     }
 
     /// The row of an app, as this batch has it so far.
@@ -374,6 +400,12 @@ fn stream_of(event: &Event) -> Stream {
         Body::Installation { client, .. } | Body::Tenant { client, .. } => Stream::Tenant(client.clone()),
         Body::App { app, .. } => Stream::App(app.clone()),
     }
+}
+
+/// Kafka takes any number for a timestamp; the lines of the audit trail do not.
+fn within_lines(time: Timestamp) -> Timestamp {
+    const MAX_MS: i64 = (1 << 53) - 1;
+    Timestamp::from_millis(time.as_millis().clamp(-MAX_MS, MAX_MS))
 }
 
 fn too_far_ahead(limit: FutureLimit) -> Rejection {

@@ -1,7 +1,7 @@
 //! A data directory: which sources it was filled from, and its shards.
 //!
 //! ```text
-//! <dir>/ledger.json                       format, and topics with their identity      crate::manifest
+//! <dir>/ledger.json                       format, secret, topics with their identity  crate::manifest
 //! <dir>/ledger.lock                       held while any of this is changed
 //! <dir>/shards/<topic>/<partition>/       one RocksDB each                            crate::database
 //! <dir>/shards/<topic>/<partition>.new/   a shard that is being made; a crash may leave one
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ledger_record::proof::line::LedgerSecret;
 use ledger_record::rows::ShardIdentity;
 
 use crate::database::{Database, rocksdb_failed};
@@ -31,37 +32,53 @@ use crate::{ShardId, SourceIdentity, StoreOptions};
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    read_only: bool,
+    /// Of the audit trail; none when nothing is to be written.
+    secret: Option<LedgerSecret>,
     resources: Arc<Resources>,
 }
 
 impl DataDir {
-    /// Opens a data directory for writing; an empty or missing directory becomes one.
-    pub fn open(path: &Path, options: StoreOptions) -> Result<Self, OpenError> {
+    /// Opens a data directory for writing; an empty or missing directory becomes one. The secret must be the
+    /// one that it was begun with; only its fingerprint is kept here.
+    pub fn open(path: &Path, options: StoreOptions, secret: LedgerSecret) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Io { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(failed)?;
-        let data_dir = Self::with_resources(path, options, false)?;
+        let fingerprint = secret.fingerprint();
+        let data_dir = Self::with_resources(path, options, Some(secret))?;
         let _lock = data_dir.lock()?;
-        if Manifest::read(path)?.is_none() {
+        if let Some(manifest) = Manifest::read(path)? {
+            if !manifest.is_of(fingerprint) {
+                return Err(OpenError::OtherSecret { path: path.to_owned() });
+            }
+        } else {
             // Shards without a manifest are a ledger that lost it, not an empty directory.
             if path.join("shards").exists() {
                 return Err(OpenError::NotALedger { path: path.to_owned() });
             }
-            Manifest::new().write(path)?;
+            Manifest::new(fingerprint).write(path)?;
         }
         Ok(data_dir)
     }
 
     /// Opens a data directory that exists, without writing anything, beside a server that may be running.
     pub fn open_existing_read_only(path: &Path, options: StoreOptions) -> Result<Self, OpenError> {
-        let data_dir = Self::with_resources(path, options, true)?;
+        let data_dir = Self::with_resources(path, options, None)?;
         data_dir.manifest()?;
         Ok(data_dir)
     }
 
-    fn with_resources(path: &Path, options: StoreOptions, read_only: bool) -> Result<Self, OpenError> {
+    /// Whether a ledger lies at a path: opening it for writing then takes the secret it was begun with.
+    pub fn exists(path: &Path) -> Result<bool, OpenError> {
+        Ok(Manifest::read(path)?.is_some())
+    }
+
+    fn with_resources(
+        path: &Path,
+        options: StoreOptions,
+        secret: Option<LedgerSecret>,
+    ) -> Result<Self, OpenError> {
         let resources = Resources::new(options).map_err(rocksdb_failed("preparing RocksDB"))?;
-        Ok(Self { path: path.to_owned(), read_only, resources: Arc::new(resources) })
+        Ok(Self { path: path.to_owned(), secret, resources: Arc::new(resources) })
     }
 
     /// The directory.
@@ -78,7 +95,7 @@ impl DataDir {
     /// are opened: they remember it too.
     pub fn bind(&self, topic: &str, identity: &SourceIdentity) -> Result<(), BindError> {
         check_topic(topic)?;
-        self.refuse_if_read_only()?;
+        self.secret()?;
         let _lock = self.lock()?;
         let mut manifest = self.manifest()?;
         if manifest.bind(topic, identity)? {
@@ -106,7 +123,8 @@ impl DataDir {
 
     /// Opens a shard for writing, and creates it if it is new. There is one writer at a time.
     pub fn open_shard(&self, id: &ShardId) -> Result<Shard, OpenError> {
-        Shard::start(self.open_database(id)?, &self.resources)
+        let secret = self.secret()?.clone();
+        Shard::start(self.open_database(id)?, &self.resources, secret)
     }
 
     /// Opens a shard as it is on disk now, for reading, whether or not a server writes to it. What is
@@ -135,7 +153,7 @@ impl DataDir {
     }
 
     pub(crate) fn open_database(&self, id: &ShardId) -> Result<Database, OpenError> {
-        self.refuse_if_read_only()?;
+        self.secret()?;
         let identity = self.shard_identity(id)?;
         let path = shard_path(&self.path, id);
         if !path.is_dir() {
@@ -183,8 +201,9 @@ impl DataDir {
         Manifest::read(&self.path)?.ok_or_else(|| OpenError::NotALedger { path: self.path.clone() })
     }
 
-    fn refuse_if_read_only(&self) -> Result<(), OpenError> {
-        if self.read_only { Err(OpenError::ReadOnly { path: self.path.clone() }) } else { Ok(()) }
+    /// What writing takes.
+    fn secret(&self) -> Result<&LedgerSecret, OpenError> {
+        self.secret.as_ref().ok_or_else(|| OpenError::ReadOnly { path: self.path.clone() })
     }
 
     /// Waits for the lock and holds it as long as the file is open.

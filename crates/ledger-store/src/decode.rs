@@ -24,12 +24,17 @@ pub(crate) fn all_apps() -> Range<Vec<u8>> {
 
 /// The record that a position refers to.
 pub(crate) fn record_at(position: u64, key: &[u8], value: &[u8]) -> Result<Record, ReadError> {
-    let LogKey { stream, seq } = log_key(key)?;
-    let record = Record::decode(stream, seq, value).map_err(|error| damaged(Family::Log, key, error))?;
+    let record = record(key, value)?;
     if record.position != position {
         return Err(damaged(Family::Log, key, Damage::Misplaced).into());
     }
     Ok(record)
+}
+
+/// A record of whatever stream.
+pub(crate) fn record(key: &[u8], value: &[u8]) -> Result<Record, ReadError> {
+    let LogKey { stream, seq } = log_key(key)?;
+    Ok(Record::decode(stream, seq, value).map_err(|error| damaged(Family::Log, key, error))?)
 }
 
 /// The part of a record that the fold needs.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ledger_record::codec::DecodeError;
 use ledger_record::key::{Family, KeyError};
+use ledger_record::proof::line::TooLarge;
 
 use crate::ShardId;
 
@@ -55,6 +56,9 @@ pub enum Damage {
     /// The entry is referred to and not there.
     #[error("another entry refers to it, and it is missing")]
     Missing,
+    /// The rows of the map do not give the root that the last seal has.
+    #[error("it is not what the last seal says")]
+    Contradicted,
     /// The entry is there and must not be.
     #[error("it is of another kind than its place demands")]
     Misplaced,
@@ -152,6 +156,15 @@ pub enum AppendError {
     /// Something earlier in this batch failed, so the batch cannot be committed.
     #[error("an earlier message of this batch failed, begin a new one")]
     Abandoned,
+    /// A number in it does not fit into the audit trail.
+    #[error("a number beyond 2^53 - 1 cannot be written into the log")]
+    TooLarge,
+}
+
+impl From<TooLarge> for AppendError {
+    fn from(TooLarge: TooLarge) -> Self {
+        Self::TooLarge
+    }
 }
 
 impl From<ReadError> for AppendError {
@@ -175,6 +188,28 @@ pub enum OpenError {
         found: u32,
         /// The newest that is known here.
         supported: u32,
+    },
+    /// A development version wrote it, before there was an audit trail.
+    #[error(
+        "{path} has format {found}, from before the audit trail, which cannot be added afterwards; \
+         use a new data directory and fill it from Kafka or with `import`",
+        path = path.display()
+    )]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// The audit trail was begun with another ledger secret.
+    #[error(
+        "the ledger secret is not the one that {path} was begun with; \
+         put the file `secret` of its keys directory back, or set REALM_LEDGER_SECRET",
+        path = path.display()
+    )]
+    OtherSecret {
+        /// The data directory.
+        path: PathBuf,
     },
     /// The directory holds no ledger, and none was to be created.
     #[error("{path} holds no ledger; check the path, or create one with `serve` or `import`", path = path.display())]

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! DataDir ── open_shard ──► Shard ── begin ──► Batch ── commit ──► one synced WriteBatch
-//!    │                        │                offer · refuse · gap · advance
+//!    │                        │                offer · refuse · tick · seal · gap · advance
 //!    │                        └── reader ──► Reader ── snapshot ──► Snapshot     one moment of everything
 //!    └── read_shard ──────────────────────────► Reader                           beside a running server
 //! ```
@@ -32,7 +32,7 @@
 //! # Invariants
 //!
 //! - **I-2 One write.** Records, positions, event ids, tenants, apps, index, corrections, repeats, gaps,
-//!   counts and source positions of a batch go into one synced write. Nothing has to be brought up to date
+//!   counts, source positions and the audit trail of a batch go into one synced write. Nothing has to be brought up to date
 //!   on opening; the timelines of the apps are read again from their streams.
 //! - **I-5 Same messages, same bytes**, however they are cut into batches: see [`Batch`]. The format of the
 //!   directory, the publisher's cursor and the number of rebuilds are a machine's own business.
@@ -83,6 +83,7 @@ mod database;
 mod decode;
 mod digest;
 mod error;
+mod evidence;
 mod histories;
 mod history;
 mod items;
@@ -109,6 +110,7 @@ pub use error::{
     AppendError, BindError, Damage, Damaged, HistoryError, OpenError, Poison, ReadError, RebuildError,
     StorageError, WaitError,
 };
+pub use evidence::StoredLeaf;
 pub use histories::Histories;
 pub use history::{Cut, History, HistoryEvent, Known, entries};
 pub use lists::{AlignmentClass, List, Page};

@@ -1,7 +1,8 @@
-//! `ledger.json`: the format of the data directory, and the topics it was filled from.
+//! `ledger.json`: the format of the data directory, the fingerprint of the ledger secret, and the topics it
+//! was filled from.
 //!
 //! ```json
-//! {"format":1,"topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12}}}
+//! {"format":2,"secretFingerprint":"…","topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12}}}
 //! ```
 //!
 //! Written whole: beside the old file, synced, renamed over it. Readers see the one or the other. The
@@ -12,13 +13,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use ledger_record::proof::Hash;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BindError, OpenError};
 use crate::{ShardId, SourceIdentity};
 
-/// The format that is written, and the newest that is read.
-pub(crate) const FORMAT: u32 = 1;
+/// The format that is written, and the only one that is read: format 1 had no audit trail.
+pub(crate) const FORMAT: u32 = 2;
 
 const FILE: &str = "ledger.json";
 
@@ -26,6 +28,7 @@ const FILE: &str = "ledger.json";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Manifest {
     format: u32,
+    secret_fingerprint: Hash,
     topics: BTreeMap<String, Topic>,
 }
 
@@ -45,8 +48,13 @@ struct FormatOnly {
 }
 
 impl Manifest {
-    pub(crate) fn new() -> Self {
-        Self { format: FORMAT, topics: BTreeMap::new() }
+    pub(crate) fn new(secret_fingerprint: Hash) -> Self {
+        Self { format: FORMAT, secret_fingerprint, topics: BTreeMap::new() }
+    }
+
+    /// Whether the audit trail was begun with the secret of this fingerprint.
+    pub(crate) fn is_of(&self, secret_fingerprint: Hash) -> bool {
+        self.secret_fingerprint == secret_fingerprint
     }
 
     /// Reads the file of a data directory; none: there is no such file.
@@ -61,6 +69,9 @@ impl Manifest {
         let FormatOnly { format: found } = serde_json::from_slice(&text).map_err(damaged)?;
         if found > FORMAT {
             return Err(OpenError::NewerFormat { path, found, supported: FORMAT });
+        }
+        if found < FORMAT {
+            return Err(OpenError::OlderFormat { path, found });
         }
         serde_json::from_slice(&text).map(Some).map_err(damaged)
     }

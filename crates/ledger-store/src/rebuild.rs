@@ -17,6 +17,7 @@ use rocksdb::{ReadOptions, WriteBatch};
 use crate::database::{Database, PROJECTIONS};
 use crate::decode;
 use crate::error::{ReadError, RebuildError, StorageError};
+use crate::evidence::last_seal;
 use crate::history::{HistoryEvent, history_event};
 use crate::options::{REBUILD_WRITE_BYTES, SCAN_READAHEAD_BYTES};
 use crate::reader::read_head;
@@ -88,6 +89,7 @@ impl<'a> Builder<'a> {
         progress: &'a mut dyn FnMut(u64, u64),
     ) -> Result<Self, ReadError> {
         let head = read_head(database, &ReadOptions::default())?;
+        let seals = last_seal(database)?.map_or(0, |seal| seal.seq);
         Ok(Self {
             database,
             generation,
@@ -96,7 +98,7 @@ impl<'a> Builder<'a> {
             apps: BTreeMap::new(),
             rows: Vec::new(),
             row_bytes: 0,
-            total: head.next_position.saturating_sub(head.refused),
+            total: head.next_position.saturating_sub(head.refused + seals),
             report: RebuildReport::default(),
         })
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use ledger_core::ids::AppKey;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::{Family, MetaKey};
+use ledger_record::proof::line::LedgerSecret;
 use ledger_record::rows::{AppRow, ShardHead, SourcePosition};
 use rocksdb::ReadOptions;
 
@@ -18,6 +19,7 @@ use crate::batch::{Batch, BatchSize};
 use crate::cache::TenantCache;
 use crate::database::Database;
 use crate::error::{OpenError, Poison, ReadError, StorageError};
+use crate::evidence::Evidence;
 use crate::progress::Progress;
 use crate::reader::{OpenShard, Reader, read_head};
 use crate::snapshot::read_timelines;
@@ -32,13 +34,19 @@ pub struct Shard {
     pub(crate) app_rows: BTreeMap<AppKey, AppRow>,
     pub(crate) tenants: TenantCache,
     pub(crate) last_batch: BatchSize,
+    pub(crate) evidence: Evidence,
 }
 
 impl Shard {
-    pub(crate) fn start(database: Database, resources: &Resources) -> Result<Self, OpenError> {
+    pub(crate) fn start(
+        database: Database,
+        resources: &Resources,
+        secret: LedgerSecret,
+    ) -> Result<Self, OpenError> {
         let options = ReadOptions::default();
         let head = read_head(&database, &options)?;
         let timelines = read_timelines(&database, options)?;
+        let evidence = Evidence::start(secret, &database, head.next_position)?;
         let progress = Progress::new(head.next_position, false);
         Ok(Self {
             open: Arc::new(OpenShard { database, progress }),
@@ -47,6 +55,7 @@ impl Shard {
             app_rows: BTreeMap::new(),
             tenants: TenantCache::new(resources.limits().tenant_cache_bytes),
             last_batch: BatchSize::default(),
+            evidence,
         })
     }
 

@@ -238,7 +238,7 @@ impl<'a> Snapshot<'a> {
         Ok(Items::new(scan, |key, value| Ok((DuplicateKey::decode(key)?.offset, key::parse_u64(value)?))))
     }
 
-    /// Offsets at which a source had nothing: `[first, next)`, in order.
+    /// Offsets at which a source had no message that counts, in order: nothing at all, or ticks.
     pub fn gaps(
         &self,
         source: &str,

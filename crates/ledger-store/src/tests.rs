@@ -4,6 +4,7 @@ mod append;
 mod batching;
 mod crash;
 mod damage;
+mod evidence;
 mod late;
 mod opening;
 mod reading;
@@ -18,6 +19,7 @@ use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 use ledger_record::key::{Family, MetaKey};
+use ledger_record::proof::line::LedgerSecret;
 use ledger_record::record::Coordinates;
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
 use ledger_record::rows::SourcePosition;
@@ -29,6 +31,7 @@ use crate::{Arrival, DataDir, FutureLimit, Offer, Reader, Shard, ShardId, Source
 
 const TOPIC: &str = "realm.lifecycle";
 const HOUR_MS: i64 = 3_600_000;
+const RECORDED_HOUR: i64 = 5_000;
 
 /// A data directory with one partition, gone when dropped.
 struct Ledger {
@@ -53,9 +56,13 @@ impl Ledger {
 }
 
 fn open(path: &std::path::Path, options: StoreOptions) -> DataDir {
-    let data = DataDir::open(path, options).unwrap();
+    let data = DataDir::open(path, options, secret()).unwrap();
     data.bind(TOPIC, &partitions(4)).unwrap();
     data
+}
+
+fn secret() -> LedgerSecret {
+    LedgerSecret::from_bytes([7; 32])
 }
 
 fn partitions(partitions: u32) -> SourceIdentity {
@@ -128,11 +135,11 @@ fn from_offset(offset: u64) -> Coordinates {
     Coordinates { source: TOPIC.into(), partition: 0, offset }
 }
 
-/// A message as Kafka would hand it over, recorded an hour after its event.
+/// A message as Kafka would hand it over. All are recorded in one minute, so that no seal stands between them.
 fn arrival(offset: u64, event: Event) -> Arrival {
     Arrival {
         from: from_offset(offset),
-        source_time: event.time.plus_millis(HOUR_MS),
+        source_time: hour(RECORDED_HOUR),
         event,
         time_defaulted: false,
         future: FutureLimit::AfterRecorded,
@@ -190,7 +197,7 @@ fn dump(reader: &Reader) -> Dump {
     dumped.collect()
 }
 
-/// Every projection is the fold of the log, and every position has its record.
+/// Every projection is the fold of the log, every position has its record, and the audit trail is theirs.
 fn assert_whole(reader: &Reader) {
     let snapshot = reader.snapshot();
     for tenant in snapshot.tenants(None).unwrap() {
@@ -200,4 +207,5 @@ fn assert_whole(reader: &Reader) {
     let records = snapshot.records_from(0).unwrap().map(|record| record.unwrap().position);
     let expected = 0..snapshot.head().unwrap().next_position;
     assert_eq!(records.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    evidence::assert_evidence(&snapshot);
 }

@@ -7,6 +7,7 @@
 //! | `tenants`, `ids` | keys that mostly do not exist (new tenants, new events) | full Bloom filters, also on memtables |
 //! | `index` | ranges | zstd at the bottom |
 //! | `corrections`, `duplicates`, `gaps` | ranges | nothing |
+//! | `leaves`, `tree`, `map` | single keys and short ranges that exist | nothing: hashes do not shrink |
 //! | `apps`, `meta` | a few hot keys | small memtables of their own, so that they overlap no log file |
 //!
 //! **Write-ahead log.** Replayed to the last point in time that is whole. A batch is torn only when its sync
@@ -122,6 +123,10 @@ impl Resources {
             }
             Family::Index => options.set_bottommost_compression_type(DBCompressionType::Zstd),
             Family::Positions => options.set_compression_type(DBCompressionType::Zstd),
+            // Hashes do not shrink.
+            Family::Leaves | Family::Tree | Family::Map => {
+                options.set_compression_type(DBCompressionType::None);
+            }
             Family::Apps | Family::Corrections | Family::Duplicates | Family::Gaps | Family::Meta => {}
         }
         options.set_block_based_table_factory(&table);
@@ -133,10 +138,10 @@ impl Resources {
             Family::Log | Family::Tenants | Family::Ids | Family::Index => {
                 (self.options.write_buffer_bytes / 4).clamp(MIB, 64 * MIB)
             }
-            Family::Positions | Family::Corrections | Family::Duplicates => {
+            Family::Positions | Family::Leaves | Family::Map | Family::Corrections | Family::Duplicates => {
                 (self.options.write_buffer_bytes / 16).clamp(MIB, 16 * MIB)
             }
-            Family::Apps | Family::Gaps | Family::Meta => MIB,
+            Family::Apps | Family::Tree | Family::Gaps | Family::Meta => MIB,
         }
     }
 }
@@ -157,9 +162,15 @@ fn expect_absent_keys(options: &mut Options, table: &mut BlockBasedOptions) {
 fn block_bytes(family: Family) -> usize {
     match family {
         Family::Log | Family::Positions | Family::Index | Family::Corrections => 16 * 1024,
-        Family::Tenants | Family::Apps | Family::Ids | Family::Duplicates | Family::Gaps | Family::Meta => {
-            4 * 1024
-        }
+        Family::Tenants
+        | Family::Apps
+        | Family::Ids
+        | Family::Duplicates
+        | Family::Gaps
+        | Family::Meta
+        | Family::Leaves
+        | Family::Tree
+        | Family::Map => 4 * 1024,
     }
 }
 

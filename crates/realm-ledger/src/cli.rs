@@ -233,8 +233,11 @@ pub enum ConfigCommand {
 #[derive(Debug, Args)]
 pub struct Publish {
     /// Native events, one JSON object a line; - is standard input
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "tick")]
+    pub file: Option<PathBuf>,
+    /// Send a tick to every partition instead, which seals what is unsealed there
+    #[arg(long, conflicts_with = "file")]
+    pub tick: bool,
     /// Which cluster
     #[command(flatten)]
     pub brokers: Brokers,

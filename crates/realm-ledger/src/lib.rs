@@ -23,6 +23,7 @@ mod demo;
 mod exit;
 mod failure;
 mod output;
+mod secret;
 mod serving;
 mod surroundings;
 pub mod telemetry;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use ledger_api::http::{self, Api};
 use ledger_api::query::Ledger;
 use ledger_ingest::kafka::{Ingest, KafkaError, Publisher, StartError};
-use ledger_store::{Catalog, DataDir};
+use ledger_store::Catalog;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
+use crate::secret;
 use crate::telemetry::{self, TelemetryError};
 use crate::{Exit, Failure};
 
@@ -64,7 +65,7 @@ impl Serving {
     pub(crate) fn start(config: &Config) -> Result<(Self, Signals), Failure> {
         let metrics = telemetry::start_metrics()?;
         let listener = listen(&config.http.listen)?;
-        let data = Arc::new(DataDir::open(&config.data_dir, config.store.clone())?);
+        let data = Arc::new(secret::open(config)?.data);
         let catalog = Arc::new(Catalog::default());
         let runtime = Builder::new_multi_thread().enable_all().thread_name("http").build();
         let runtime = runtime.map_err(ServeError::Runtime)?;

@@ -54,7 +54,9 @@ fn ingest(source: &Source<'_>, dir: &Path) -> Took {
     let ends: Vec<i64> = (0..source.partitions)
         .map(|partition| source.cluster.watermarks(source.topic, partition).1)
         .collect();
-    let data = Arc::new(DataDir::open(dir, StoreOptions::default()).expect("a fresh directory"));
+    let data = Arc::new(
+        DataDir::open(dir, StoreOptions::default(), ledger_tests::secret()).expect("a fresh directory"),
+    );
     let catalog = Arc::new(Catalog::default());
     let ingest = Ingest::start(data, Arc::clone(&catalog), &options).expect("ingestion starts");
     wait(|| catalog.all().iter().any(|(_, served)| served.status.freshness().phase != Phase::Idle));

@@ -102,12 +102,12 @@ fn fold(reader: &Reader, expected: usize) -> Took {
 fn entry(record: &Record) -> Option<Entry<'_>> {
     match &record.content {
         Content::Event { event, .. } => Some(Entry { seq: record.seq, event }),
-        Content::Refused(_) => None,
+        Content::Refused(_) | Content::Seal(_) => None,
     }
 }
 
 fn rebuild_all(dir: &Path, id: &ShardId) -> Took {
-    let data = DataDir::open(dir, StoreOptions::default()).expect("a ledger");
+    let data = DataDir::open(dir, StoreOptions::default(), ledger_tests::secret()).expect("a ledger");
     let watch = Watch::start();
     let report = rebuild(&data, id, &mut |_, _| {}).expect("a rebuild");
     assert_eq!(report.differences, [], "the fold from zero is what was there");

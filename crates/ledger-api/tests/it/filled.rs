@@ -8,6 +8,7 @@ use ledger_core::event::{AppFact, Body, Event, InstallationFact, Installed, Tena
 use ledger_core::ids::{AppKey, ClientKey, EventId};
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
+use ledger_record::proof::line::LedgerSecret;
 use ledger_record::record::Coordinates;
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
 use ledger_record::rows::SourcePosition;
@@ -39,7 +40,7 @@ impl Filled {
             write_buffer_bytes: 4 * mib,
             ..StoreOptions::default()
         };
-        let data = DataDir::open(directory.path(), options).unwrap();
+        let data = DataDir::open(directory.path(), options, LedgerSecret::from_bytes([7; 32])).unwrap();
         data.bind(TOPIC, &SourceIdentity { cluster_id: None, topic_id: None, partitions }).unwrap();
         let catalog = Arc::new(Catalog::default());
         let (mut shards, mut statuses) = (Vec::new(), Vec::new());

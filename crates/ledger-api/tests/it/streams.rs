@@ -104,14 +104,14 @@ fn a_server_that_is_told_to_stop_answers_what_is_open_and_returns() {
     });
     // Waits for a position that comes after the server was told to stop.
     let mut open = TcpStream::connect(address).unwrap();
-    let request = "GET /v1/tenants/t-0001?minPosition=601 HTTP/1.1\r\nhost: x\r\n\r\n";
+    let request = "GET /v1/tenants/t-0001?minPosition=603 HTTP/1.1\r\nhost: x\r\n\r\n";
     open.write_all(request.as_bytes()).unwrap();
     std::thread::sleep(Duration::from_millis(200));
     stop.send(()).unwrap();
     std::thread::sleep(Duration::from_millis(100));
     assert!(!serving.is_finished(), "a request is open");
     let mut filled = filled;
-    while filled.take(1, 3, installed("t-0001", "app", "EU", "EU")) < 601 {}
+    while filled.take(1, 3, installed("t-0001", "app", "EU", "EU")) < 603 {}
     let mut answer = String::new();
     open.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

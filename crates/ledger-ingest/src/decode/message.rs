@@ -19,6 +19,27 @@ pub struct Message<'a> {
     pub timestamp: Option<Timestamp>,
 }
 
+/// What a message says.
+#[expect(clippy::large_enum_variant, reason = "nearly every message is an event")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// Something happened.
+    Event(Incoming),
+    /// Time passed: a control event, which leaves no record. What is unsealed is sealed.
+    Tick,
+}
+
+impl Decoded {
+    /// The event, if it is one.
+    #[must_use]
+    pub fn event(&self) -> Option<&Event> {
+        match self {
+            Self::Event(Incoming { event, .. }) => Some(event),
+            Self::Tick => None,
+        }
+    }
+}
+
 /// A message that is an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {

@@ -3,7 +3,7 @@
 //! ```text
 //!   Message ── encoding? ──┬─ native JSON ───────────────────┐
 //!   (key, value,           ├─ protobuf ──────────────────────┤
-//!    headers, timestamp)   ├─ CloudEvents, structured ─┐     ├──► Draft ── validate ──► Incoming { event }
+//!    headers, timestamp)   ├─ CloudEvents, structured ─┐     ├──► Draft ── validate ──► Decoded
 //!                          └─ CloudEvents, binary ─────┼─────┘                    └───► Rejection
 //!                                                      └─ native fields · Connect payload · migration hook
 //! ```
@@ -35,6 +35,8 @@
 //! | **about an app** | | `appKey` |
 //! | `descriptor-published` | where the app is served, what it declares | `descriptor` |
 //! | `policy-set` | how long pins outlive an uninstall | `policy` |
+//! | **about nothing** | | |
+//! | `tick` | time passed; it makes no record, but what is unsealed is sealed. In every partition, with any key | |
 //!
 //! | field | is |
 //! | --- | --- |
@@ -76,19 +78,19 @@ use ledger_core::time::Timestamp;
 use ledger_record::rejection::{Reason, Rejection};
 use serde::de::Deserialize;
 
-pub use message::{Incoming, Message};
+pub use message::{Decoded, Incoming, Message};
 pub(crate) use message::{attribute_name, is_content_type};
 
 use draft::{Dialect, Draft};
 use message::Encoding;
-use validate::{Valid, validate};
+use validate::validate;
 
 /// Decodes and validates one message.
-pub fn decode(message: &Message<'_>) -> Result<Incoming, Rejection> {
+pub fn decode(message: &Message<'_>) -> Result<Decoded, Rejection> {
     if message.value.is_some_and(|value| value.len() > MESSAGE_MAX_BYTES) {
         return Err(refusal::whole(Reason::TooLarge, "the message is larger than 1 MiB"));
     }
-    let valid = match message.encoding()? {
+    match message.encoding()? {
         Encoding::Json => validate(read_native(value_of(message)?)?, None, message.key),
         Encoding::Protobuf => {
             let mut draft = Draft::new(Dialect::Native);
@@ -101,8 +103,7 @@ pub fn decode(message: &Message<'_>) -> Result<Incoming, Rejection> {
         Encoding::CloudEventBinary(data_type) => {
             validate(cloudevent::read_binary(message, data_type)?, message.timestamp, message.key)
         }
-    };
-    valid.map(|Valid { event, time_defaulted }| Incoming { event, time_defaulted })
+    }
 }
 
 /// The `recordedAt` of a line of native JSON that is imported: when its first source recorded it.

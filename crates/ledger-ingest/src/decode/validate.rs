@@ -18,6 +18,7 @@ use ledger_record::json::time::{FIRST, LAST, parse_instant};
 
 use super::descriptor::{read_descriptor, read_policy};
 use super::draft::{Draft, Field};
+use super::message::{Decoded, Incoming};
 use super::refusal;
 use super::value::Value;
 use crate::redact;
@@ -34,18 +35,12 @@ const ACTION: &str = "expected PIN, RELEASE or FORGET";
 const STATE: &str = "expected ACTIVE or INACTIVE";
 const UNSUPPORTED: &str = "not an event type of this ledger";
 
-/// An event, and whether its time is that of the record.
-pub(super) struct Valid {
-    pub(super) event: Event,
-    pub(super) time_defaulted: bool,
-}
-
 /// Judges a draft. `default_time` is the time of an event that says none, where the encoding allows that.
 pub(super) fn validate(
     mut draft: Draft<'_>,
     default_time: Option<Timestamp>,
     kafka_key: Option<&[u8]>,
-) -> Result<Valid, Rejection> {
+) -> Result<Decoded, Rejection> {
     let fields = &mut draft;
     let id = fields.required_key(Field::Id, EventId::new)?;
     let name = fields.required_text(Field::Type)?;
@@ -56,6 +51,9 @@ pub(super) fn validate(
         (None, Some(time)) => (time, true),
         (None, None) => return Err(fields.missing(Field::Time)),
     };
+    if level == Level::Control {
+        return Ok(Decoded::Tick);
+    }
     let client = (level != Level::App).then(|| fields.required_key(Field::ClientKey, ClientKey::new));
     let client = client.transpose()?;
     let app = (level != Level::Tenant).then(|| fields.required_key(Field::AppKey, AppKey::new));
@@ -77,7 +75,7 @@ pub(super) fn validate(
     };
     let event = Event { id, time, actor, reason, body };
     check_kafka_key(&event, kafka_key)?;
-    Ok(Valid { event, time_defaulted })
+    Ok(Decoded::Event(Incoming { event, time_defaulted }))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,6 +83,8 @@ enum Level {
     Installation,
     Tenant,
     App,
+    /// Of no one: what it says is for the ledger itself.
+    Control,
 }
 
 impl Level {
@@ -104,6 +104,7 @@ impl Level {
             | "subscription-observed" => Self::Installation,
             "product-moved" => Self::Tenant,
             "descriptor-published" | "policy-set" => Self::App,
+            "tick" => Self::Control,
             _ => return None,
         })
     }

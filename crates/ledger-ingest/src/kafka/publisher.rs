@@ -243,6 +243,7 @@ impl Publishing {
                     }
                 },
                 Content::Refused(refused) => self.dead_letter(&record, refused)?,
+                Content::Seal(_) => {}
             }
         }
         Ok(next)

@@ -1,9 +1,12 @@
-//! Sends native events to the lifecycle topic: keyed by client key, app-level events to every partition.
+//! Sends native events to the lifecycle topic: keyed by client key, app-level events and ticks to every
+//! partition.
 //!
 //! What is sent has been read and checked by the same decoder that ingestion uses, so a mistake is told to
 //! the sender and not to the dead-letter topic.
 
 use ledger_core::event::Event;
+use ledger_core::time::Timestamp;
+use ledger_record::json::time::format_instant;
 use ledger_record::rejection::Rejection;
 use rdkafka::error::KafkaError;
 
@@ -62,9 +65,15 @@ impl Sender {
     /// Checks one native JSON event and sends it without its secrets. Answers how many messages that made.
     pub fn send(&mut self, line: &[u8]) -> Result<u32, PublishError> {
         let message = Message { key: None, value: Some(line), headers: &[], timestamp: None };
-        let event = decode::decode(&message)?.event;
+        let incoming = decode::decode(&message)?;
         let value = redact::json_without_secrets(line);
-        self.place(&event, &value)
+        self.place(incoming.event(), &value)
+    }
+
+    /// Sends a tick to every partition: what is unsealed there is sealed. Answers how many messages that made.
+    pub fn send_tick(&mut self, now: Timestamp) -> Result<u32, PublishError> {
+        let time = format_instant(now);
+        self.place(None, format!(r#"{{"id":"tick-{time}","type":"tick","time":"{time}"}}"#).as_bytes())
     }
 
     /// Sends bytes as they are, keyed as told: for messages that no decoder would take, such as the
@@ -80,13 +89,13 @@ impl Sender {
         Ok(self.outbox.settle(BROKER_TIMEOUT)?)
     }
 
-    fn place(&mut self, event: &Event, value: &[u8]) -> Result<u32, PublishError> {
-        if let Some(client) = event.client() {
+    fn place(&mut self, event: Option<&Event>, value: &[u8]) -> Result<u32, PublishError> {
+        if let Some(client) = event.and_then(Event::client) {
             let partition = partition_of(client.as_bytes(), self.partitions);
             self.send_to(Some(partition), Some(client.as_str()), value)?;
             return Ok(1);
         }
-        let key = event.app().map(ledger_core::ids::AppKey::as_str);
+        let key = event.and_then(Event::app).map(ledger_core::ids::AppKey::as_str);
         for partition in 0..self.partitions {
             self.send_to(Some(partition), key, value)?;
         }

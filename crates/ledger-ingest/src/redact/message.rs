@@ -8,7 +8,7 @@ use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 
 use super::body::redact_json_text;
 use super::{body, header, is_tainted_key};
-use crate::decode::{Message, attribute_name, decode, is_content_type};
+use crate::decode::{Decoded, Message, attribute_name, decode, is_content_type};
 
 /// What is kept of a message that was refused.
 ///
@@ -50,8 +50,9 @@ pub fn json_without_secrets(json: &[u8]) -> Cow<'_, [u8]> {
         };
     }
     let message = Message { value: Some(json), ..Message::default() };
-    let event = decode(&message).ok().map(|incoming| incoming.event);
-    let known = event.and_then(|event| serde_json::to_vec(&to_json(&event)).ok());
+    let decoded = decode(&message).ok();
+    let event = decoded.as_ref().and_then(Decoded::event);
+    let known = event.and_then(|event| serde_json::to_vec(&to_json(event)).ok());
     Cow::Owned(known.unwrap_or_default())
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use ledger_core::time::Timestamp;
-use ledger_ingest::decode::{Incoming, Message, decode};
+use ledger_ingest::decode::{Decoded, Incoming, Message, decode};
 use ledger_record::rejection::Rejection;
 use prost_reflect::prost::Message as _;
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage};
@@ -30,7 +30,10 @@ impl Sent {
     }
 
     pub(crate) fn decode(&self) -> Result<Incoming, Rejection> {
-        decode(&self.message())
+        match decode(&self.message())? {
+            Decoded::Event(incoming) => Ok(incoming),
+            Decoded::Tick => unreachable!("a tick where an event was expected"),
+        }
     }
 
     pub(crate) fn json(value: &Value) -> Self {
@@ -188,4 +191,20 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+#[test]
+fn a_tick_is_one_in_every_encoding_whatever_its_key() {
+    let tick = serde_json::json!({"id": "t-1", "type": "tick", "time": "2026-03-01T10:00:00.000Z"});
+    for encoding in ENCODINGS {
+        let mut sent = encoding.encode(&tick).unwrap();
+        for key in [None, Some(b"whatever".to_vec())] {
+            sent.key = key;
+            assert_eq!(decode(&sent.message()), Ok(Decoded::Tick), "{encoding:?}");
+        }
+    }
+    let mut untimed = tick.clone();
+    untimed.as_object_mut().unwrap().remove("time");
+    let refused = decode(&Sent::json(&untimed).message()).unwrap_err();
+    assert_eq!(refused.path.as_deref(), Some("time"));
 }

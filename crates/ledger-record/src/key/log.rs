@@ -1,7 +1,8 @@
 //! Keys of the `log` and of the two families that point into it.
 //!
 //! ```text
-//! stream = kind u8 ‖ key ‖ 00       01 tenant (client key) · 02 app (app key) · 03 rejected (empty)
+//! stream = kind u8 ‖ key ‖ 00       01 tenant (client key) · 02 app (app key)
+//!                                   03 rejected (empty) · 04 seals (empty)
 //! log    = stream ‖ seq u64
 //! ids    = stream ‖ event id
 //! ```
@@ -20,6 +21,8 @@ pub const TENANT: u8 = 1;
 pub const APP: u8 = 2;
 /// Kind of the stream of refused input.
 pub const REJECTED: u8 = 3;
+/// Kind of the stream of seals.
+pub const SEALS: u8 = 4;
 
 /// Key of a record: in `log`, and as the value in `positions`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,16 +55,17 @@ impl Stream {
             Self::Tenant(_) => TENANT,
             Self::App(_) => APP,
             Self::Rejected => REJECTED,
+            Self::Seals => SEALS,
         }
     }
 
-    /// The key, empty for rejected input.
+    /// The key, empty for rejected input and seals.
     #[must_use]
     pub fn key(&self) -> &str {
         match self {
             Self::Tenant(client) => client.as_str(),
             Self::App(app) => app.as_str(),
-            Self::Rejected => "",
+            Self::Rejected | Self::Seals => "",
         }
     }
 }
@@ -106,7 +110,8 @@ fn parse_stream(bytes: &[u8]) -> Result<Stream, KeyError> {
         TENANT => Ok(Stream::Tenant(ClientKey::new(text(key)?)?)),
         APP => Ok(Stream::App(AppKey::new(text(key)?)?)),
         REJECTED if key.is_empty() => Ok(Stream::Rejected),
-        REJECTED => Err(KeyError::Divided),
+        SEALS if key.is_empty() => Ok(Stream::Seals),
+        REJECTED | SEALS => Err(KeyError::Divided),
         found => Err(KeyError::UnknownKind { found }),
     }
 }
@@ -124,12 +129,15 @@ mod tests {
         assert_eq!(log(&tenant("acme"), 258), b"\x01acme\0\0\0\0\0\0\0\x01\x02");
         assert_eq!(log(&Stream::App(AppKey::new("app").unwrap()), 1), b"\x02app\0\0\0\0\0\0\0\0\x01");
         assert_eq!(log(&Stream::Rejected, u64::MAX), b"\x03\0\xff\xff\xff\xff\xff\xff\xff\xff");
+        assert_eq!(log(&Stream::Seals, 1), b"\x04\0\0\0\0\0\0\0\0\x01");
         assert_eq!(id(&tenant("acme"), &EventId::new("e-1").unwrap()), b"\x01acme\0e-1");
     }
 
     #[test]
     fn comes_back_as_it_was() {
-        for stream in [tenant("größe"), Stream::App(AppKey::new("x").unwrap()), Stream::Rejected] {
+        for stream in
+            [tenant("größe"), Stream::App(AppKey::new("x").unwrap()), Stream::Rejected, Stream::Seals]
+        {
             for seq in [0, 1, u64::MAX] {
                 let key = LogKey { stream: stream.clone(), seq };
                 assert_eq!(LogKey::decode(&key.encode()), Ok(key));
@@ -167,8 +175,9 @@ mod tests {
         for length in 0..good.len() {
             assert!(LogKey::decode(&good[..length]).is_err(), "{length}");
         }
-        let refused: [&[u8]; 5] = [
+        let refused: [&[u8]; 6] = [
             b"\x00acme\0\0\0\0\0\0\0\0\x01",
+            b"\x05acme\0\0\0\0\0\0\0\0\x01",
             b"\x04acme\0\0\0\0\0\0\0\0\x01",
             b"\x03acme\0\0\0\0\0\0\0\0\x01",
             b"\x01\0\0\0\0\0\0\0\0\x01",

@@ -1,7 +1,7 @@
 //! The key space of a shard: every column family, every key, in one place. Numbers are frozen: a retired
 //! one is never given again.
 //!
-//! A shard is one key-value store with ten column families. Integers are big-endian, so that byte order is
+//! A shard is one key-value store with thirteen column families. Integers are big-endian, so that byte order is
 //! numeric order. Client keys, app keys, event ids and realms have no control characters, so `00` ends them
 //! and keeps their order: all entries of one key stand together, and `a` stands before `a.b`.
 //!
@@ -17,10 +17,13 @@
 //! duplicates   source ‖ 00 ‖ offset                            position               reference
 //! gaps         source ‖ 00 ‖ first offset                      next offset            reference
 //! meta         see key::meta                                   by key                 crate::rows
+//! leaves       position                                        leaf hash ‖ realm      evidence
+//! tree         level ‖ index                                   hash                   evidence
+//! map          see key::evidence                               hash                   evidence
 //!
 //! stream       kind ‖ key ‖ 00         kind 01 tenant, key = client
 //!                                           02 app, key = app
-//!                                           03 rejected, key empty
+//!                                           03 rejected, 04 seals, key empty
 //! seq, position, offset                u64
 //! ```
 //!
@@ -28,11 +31,13 @@
 //! needs no partition: a shard is one partition, and its sources differ by name.
 //!
 //! Values marked *reference* are key material: the eight bytes of a `u64`, or a log key. They have no
-//! version byte and change only together with the key space. All other values start with a version byte
+//! version byte and change only together with the key space; so do those marked *evidence*
+//! ([`evidence`]), which are hashes as the audit trail has them. All other values start with a version byte
 //! ([`crate::codec`]).
 //!
 //! Decoders are strict: what they take, the encoder gives back byte for byte.
 
+pub mod evidence;
 pub mod index;
 pub mod log;
 pub mod meta;
@@ -40,6 +45,7 @@ pub mod side;
 
 use ledger_core::ids::{AppKey, ClientKey, InvalidKey};
 
+pub use evidence::MapKey;
 pub use index::{IndexEntry, Listed, index_keys, listed};
 pub use log::LogKey;
 pub use meta::MetaKey;
@@ -68,6 +74,12 @@ pub enum Family {
     Gaps,
     /// Where the shard stands.
     Meta,
+    /// Leaf hashes of the audit trail.
+    Leaves,
+    /// Inner nodes of its tree.
+    Tree,
+    /// The map of the heads of all streams, as of the last seal.
+    Map,
 }
 
 impl Family {
@@ -83,6 +95,9 @@ impl Family {
         Self::Duplicates,
         Self::Gaps,
         Self::Meta,
+        Self::Leaves,
+        Self::Tree,
+        Self::Map,
     ];
 
     /// The name on disk.
@@ -99,6 +114,9 @@ impl Family {
             Self::Duplicates => "duplicates",
             Self::Gaps => "gaps",
             Self::Meta => "meta",
+            Self::Leaves => "leaves",
+            Self::Tree => "tree",
+            Self::Map => "map",
         }
     }
 }
@@ -157,7 +175,7 @@ pub fn parse_app(key: &[u8]) -> Result<AppKey, KeyError> {
     Ok(AppKey::new(text(key)?)?)
 }
 
-/// Key of an entry in `positions`.
+/// Key of an entry in `positions`, and in `leaves`.
 #[must_use]
 pub const fn position(position: u64) -> [u8; 8] {
     position.to_be_bytes()
@@ -211,7 +229,7 @@ mod tests {
     #[test]
     fn families_have_distinct_names() {
         let names: std::collections::BTreeSet<_> = Family::ALL.iter().map(|family| family.as_str()).collect();
-        assert_eq!(names.len(), 10);
+        assert_eq!(names.len(), 13);
     }
 
     #[test]

@@ -38,16 +38,22 @@ impl Frontier {
 
     /// Grows by one leaf.
     pub fn push(&mut self, leaf: Hash) {
+        self.grow(leaf, |_, _| {});
+    }
+
+    /// Grows by one leaf; tells of the inner nodes that it makes full.
+    pub fn grow(&mut self, leaf: Hash, mut full: impl FnMut(Node, Hash)) {
         let mut hash = leaf;
-        let mut level = 0;
+        let (mut level, mut at) = (0_u8, 0);
         while self.size >> level & 1 == 1 {
-            hash = tree::parent(self.subtrees[level], hash);
-            level += 1;
+            hash = tree::parent(self.subtrees[at], hash);
+            (level, at) = (level + 1, at + 1);
+            full(Node { level, index: self.size >> level }, hash);
         }
-        if level == self.subtrees.len() {
+        if at == self.subtrees.len() {
             self.subtrees.push(hash);
         } else {
-            self.subtrees[level] = hash;
+            self.subtrees[at] = hash;
         }
         self.size += 1;
     }

@@ -20,7 +20,7 @@
 
 use std::fmt;
 
-use ledger_core::event::Body;
+use ledger_core::event::{Body, Event};
 use ledger_core::ids::AppKey;
 use ledger_core::realm::Realm;
 use ledger_core::state::Rule;
@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use super::canonical::{self, NotCanonical, is_exact, is_exact_signed};
 use super::hash::Hash;
 use super::{payload, tree};
-use crate::record::{Content, Coordinates, Record, Stream};
+use crate::record::{Content, Coordinates, Record, Seal, Stream};
 
 /// The version of the lines that are written.
 pub const VERSION: u64 = 1;
@@ -71,6 +71,12 @@ impl LedgerSecret {
         Self(bytes)
     }
 
+    /// Tells whether two secrets are the same, and nothing else of them: it may be kept where they may not.
+    #[must_use]
+    pub fn fingerprint(&self) -> Hash {
+        Hash::keyed(&self.0, &[b"realm-ledger/secret/v1\0"])
+    }
+
     /// The salt of record `n` of a stream.
     #[must_use]
     pub fn salt(&self, stream: Hash, n: u64) -> [u8; 32] {
@@ -91,12 +97,14 @@ pub fn commitment(salt: &[u8; 32], payload: &[u8]) -> Hash {
 }
 
 /// The id of a stream in the log: 256 bits that follow from its key alone, so a stream has one place only.
+/// Seals are in no stream of the log; their id is never written.
 #[must_use]
 pub fn stream_id(stream: &Stream) -> Hash {
     let (kind, key): (u8, &[u8]) = match stream {
         Stream::Tenant(client) => (1, client.as_bytes()),
         Stream::App(app) => (2, app.as_bytes()),
         Stream::Rejected => (3, &[]),
+        Stream::Seals => (4, &[]),
     };
     // A key has at most 255 bytes.
     let length = u16::try_from(key.len()).unwrap_or(u16::MAX);
@@ -171,11 +179,17 @@ pub struct Beside {
 #[must_use]
 pub fn pinned_realm(record: &Record, tenant: &Tenant) -> Option<Realm> {
     match &record.content {
-        Content::Event { event, .. } => match &event.body {
-            Body::Installation { app, .. } => tenant.installations.get(app)?.pinned_realm(),
-            Body::Tenant { .. } | Body::App { .. } => None,
-        },
-        Content::Refused(_) => None,
+        Content::Event { event, .. } => pinned_realm_after(event, tenant),
+        Content::Refused(_) | Content::Seal(_) => None,
+    }
+}
+
+/// The pinned realm that the line of an event shows, given its tenant as it stood after it.
+#[must_use]
+pub fn pinned_realm_after(event: &Event, tenant: &Tenant) -> Option<Realm> {
+    match &event.body {
+        Body::Installation { app, .. } => tenant.installations.get(app)?.pinned_realm(),
+        Body::Tenant { .. } | Body::App { .. } => None,
     }
 }
 
@@ -244,7 +258,7 @@ pub fn coordinates(source: &Coordinates) -> String {
 }
 
 impl RecordLeaf {
-    /// The leaf of a record.
+    /// The leaf of a record that is no seal ([`SealLeaf::of`]).
     pub fn of(record: &Record, beside: Beside, secret: &LedgerSecret) -> Result<Self, TooLarge> {
         let stream = stream_id(&record.stream);
         let salt = secret.salt(stream, record.seq);
@@ -256,7 +270,7 @@ impl RecordLeaf {
                 let rule = own.and_then(|change| change.decision).map(|decision| decision.rule);
                 (event.type_name(), event.app().cloned(), event.time, rule)
             }
-            Content::Refused(_) => (REJECTED, None, record.recorded, None),
+            Content::Refused(_) | Content::Seal(_) => (REJECTED, None, record.recorded, None),
         };
         let leaf = Self {
             stream,
@@ -326,6 +340,20 @@ fn absent_if_empty<'a, T>(text: &'a str, read: impl Fn(&'a str) -> Option<T>) ->
 }
 
 impl SealLeaf {
+    /// The leaf of a seal; `record` is what it is stored as.
+    #[must_use]
+    pub fn of(record: &Record, seal: &Seal) -> Self {
+        Self {
+            index: record.position,
+            map_root: seal.map_root,
+            streams: seal.streams,
+            next: coordinates(&record.source),
+            duplicates: seal.duplicates,
+            rejected: seal.refused,
+            recorded: record.recorded,
+        }
+    }
+
     /// The exact bytes.
     pub fn write(&self) -> Result<String, TooLarge> {
         if self.is_exact() { Ok(self.written()) } else { Err(TooLarge) }
@@ -352,6 +380,24 @@ impl SealLeaf {
 }
 
 impl Leaf {
+    /// The leaf of a record or a seal. Of a seal nothing stands beside it.
+    pub fn of(record: &Record, beside: Beside, secret: &LedgerSecret) -> Result<Self, TooLarge> {
+        match &record.content {
+            Content::Seal(seal) => Ok(Self::Seal(SealLeaf::of(record, seal))),
+            Content::Event { .. } | Content::Refused(_) => {
+                RecordLeaf::of(record, beside, secret).map(Self::Record)
+            }
+        }
+    }
+
+    /// The exact bytes.
+    pub fn write(&self) -> Result<String, TooLarge> {
+        match self {
+            Self::Record(leaf) => Ok(leaf.write()),
+            Self::Seal(leaf) => leaf.write(),
+        }
+    }
+
     /// Reads a line. Refused unless writing it again gives the same bytes.
     pub fn parse(line: &str) -> Result<Self, LineError> {
         let VersionField { v } = serde_json::from_str(line).map_err(|_| LineError::Malformed)?;

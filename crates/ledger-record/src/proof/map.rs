@@ -111,7 +111,9 @@ impl Entry {
     }
 }
 
-fn parent(left: Hash, right: Hash) -> Hash {
+/// The hash of an inner node.
+#[must_use]
+pub fn parent(left: Hash, right: Hash) -> Hash {
     Hash::of(&[&[3], &left.0, &right.0])
 }
 
@@ -131,6 +133,13 @@ impl Node {
 #[must_use]
 pub fn root(sorted: &[Entry]) -> Hash {
     build(Path::ROOT, sorted, &mut |_, _| {}).hash()
+}
+
+/// The node over these streams, sorted by id, each once, which share the first `depth` bits: a part of the
+/// map, where the rest of it is known.
+#[must_use]
+pub fn below(depth: u16, sorted: &[Entry]) -> Node {
+    build(Path { depth, bits: Hash::ZERO }, sorted, &mut |_, _| {})
 }
 
 /// Puts streams into the map, sorted by id, each once; one that is there gets its new head. Answers the new

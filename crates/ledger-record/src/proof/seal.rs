@@ -53,6 +53,12 @@ impl Placement {
         self.unsealed = 0;
     }
 
+    /// When the last record was recorded.
+    #[must_use]
+    pub const fn last(&self) -> Option<Timestamp> {
+        self.last
+    }
+
     /// How many leaves are not sealed.
     #[must_use]
     pub const fn unsealed(&self) -> u64 {

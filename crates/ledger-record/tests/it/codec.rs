@@ -127,11 +127,16 @@ fn entries_out_of_order_are_refused() {
     assert!(matches!(refused(TenantRow::decode(&row)), DecodeError::NotCanonical));
 }
 
+fn streams() -> [Stream; 4] {
+    [Stream::Tenant(samples::client()), Stream::App(samples::app()), Stream::Rejected, Stream::Seals]
+}
+
 #[test]
 fn a_record_is_not_read_as_one_of_another_kind() {
-    for (name, record) in samples::records() {
+    let seal = ("seal".to_owned(), samples::seal());
+    for (name, record) in samples::records().into_iter().chain([seal]) {
         let bytes = record.encode();
-        for stream in [Stream::Tenant(samples::client()), Stream::App(samples::app()), Stream::Rejected] {
+        for stream in streams() {
             let same = std::mem::discriminant(&stream) == std::mem::discriminant(&record.stream);
             assert_eq!(Record::decode(stream, record.seq, &bytes).is_ok(), same, "{name}");
         }
@@ -190,7 +195,7 @@ proptest! {
             if let (true, Some(version)) = (forced, bytes.first_mut()) {
                 *version = FORMAT;
             }
-            for stream in [Stream::Tenant(samples::client()), Stream::App(samples::app()), Stream::Rejected] {
+            for stream in streams() {
                 let _ = Record::decode_event(&stream, &bytes);
                 if let Ok(record) = Record::decode(stream, 1, &bytes) {
                     prop_assert_eq!(record.encode(), &bytes[..]);

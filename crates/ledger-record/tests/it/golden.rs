@@ -68,7 +68,8 @@ macro_rules! check_rows {
 #[test]
 fn format_1_is_written_and_read_as_ever() {
     let mut golden = Golden::new();
-    for (name, record) in samples::records() {
+    let seal = ("record-seal".to_owned(), samples::seal());
+    for (name, record) in samples::records().into_iter().chain([seal]) {
         let (stream, seq) = (record.stream.clone(), record.seq);
         golden.check(&name, &record, &record.encode(), |bytes| Record::decode(stream.clone(), seq, bytes));
     }

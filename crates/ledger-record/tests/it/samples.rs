@@ -13,7 +13,8 @@ use ledger_core::state::{
 };
 use ledger_core::tenant::{Change, Correction, Outcome, Summary, Tenant};
 use ledger_core::time::Timestamp;
-use ledger_record::record::{Content, Coordinates, RULES, Record, Stream};
+use ledger_record::proof::Hash;
+use ledger_record::record::{Content, Coordinates, RULES, Record, Seal, Stream};
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
 
 pub(crate) fn realm(key: &str) -> Realm {
@@ -330,6 +331,11 @@ pub(crate) fn records() -> Vec<(String, Record)> {
         records.push((format!("record-{name}"), record(Stream::Rejected, Content::Refused(refused))));
     }
     records
+}
+
+pub(crate) fn seal() -> Record {
+    let map_root = Hash::of(&[b"a map"]);
+    record(Stream::Seals, Content::Seal(Seal { map_root, streams: 3, duplicates: 2, refused: 1 }))
 }
 
 pub(crate) fn finished(id: Option<&str>, outcome: MigrationOutcome) -> FinishedMigration {

@@ -16,7 +16,8 @@ use ledger_core::state::{
 };
 use ledger_core::tenant::{Change, Correction, Outcome, Summary, Tenant};
 use ledger_core::time::Timestamp;
-use ledger_record::record::{Content, Coordinates, Record, Stream};
+use ledger_record::proof::Hash;
+use ledger_record::record::{Content, Coordinates, Record, Seal, Stream};
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -248,7 +249,12 @@ fn content() -> impl Strategy<Value = (Stream, Content)> {
             (stream, Content::Event { event, time_defaulted, outcome: Outcome { late, changes } })
         },
     );
-    prop_oneof![3 => logged, 1 => refused().prop_map(|refused| (Stream::Rejected, Content::Refused(refused)))]
+    let seal = (any::<[u8; 32]>(), any::<[u64; 3]>()).prop_map(|(root, [streams, duplicates, refused])| {
+        let seal = Seal { map_root: Hash(root), streams, duplicates, refused };
+        (Stream::Seals, Content::Seal(seal))
+    });
+    let refused = refused().prop_map(|refused| (Stream::Rejected, Content::Refused(refused)));
+    prop_oneof![3 => logged, 1 => refused, 1 => seal]
 }
 
 fn refused() -> impl Strategy<Value = Refused> {

@@ -21,7 +21,7 @@ use rocksdb::ReadOptions;
 use super::touched::{Touched, check_is_new, stored_row};
 use super::{Arrival, Batch, Offer};
 use crate::database::damaged;
-use crate::error::{Damage, ReadError};
+use crate::error::{AppendError, Damage, ReadError};
 use crate::history::entries;
 use crate::lists;
 use crate::scan::prefixed;
@@ -42,7 +42,7 @@ impl Batch<'_> {
         app: AppKey,
         arrival: Arrival,
         recorded: Timestamp,
-    ) -> Result<Offer, ReadError> {
+    ) -> Result<Offer, AppendError> {
         let Arrival { from, event, time_defaulted, .. } = arrival;
         let position = self.next.next_position;
         if self.app_row(&app)?.seq == 0 {
@@ -68,7 +68,7 @@ impl Batch<'_> {
         self.next.recorded = Some(recorded);
         let content =
             Content::Event { event, time_defaulted, outcome: Outcome { late, changes: Vec::new() } };
-        self.push(Stream::App(app), row.seq, from, recorded, content);
+        self.push(Stream::App(app), row.seq, from, recorded, content, None, None)?;
         Ok(Offer::Appended { position, seq: row.seq, late, new_tenant: false })
     }
 

@@ -31,14 +31,16 @@ impl Batch<'_> {
     }
 
     fn holds_nothing(&self) -> bool {
-        self.taken == 0 && self.gaps.is_empty() && self.sources.is_empty()
+        self.taken == 0 && self.records.is_empty() && self.gaps.is_empty() && self.sources.is_empty()
     }
 
-    fn assemble(&mut self) -> Result<WriteBatch, StorageError> {
+    fn assemble(&mut self) -> Result<WriteBatch, AppendError> {
         // Keys stand in three families, so twice the records and the rows is about what it takes: growing
         // would copy everything again.
-        let bytes = 2 * self.record_bytes + self.tenants.row_bytes() + 4096;
+        let leaf_bytes = 64 * self.records.len();
+        let bytes = 2 * self.record_bytes + leaf_bytes + self.tenants.row_bytes() + 4096;
         let mut write = WriteBatch::with_capacity_bytes(bytes);
+        self.put_evidence(&mut write)?;
         self.put_records(&mut write)?;
         self.put_tenants(&mut write)?;
         self.put_beside(&mut write)?;

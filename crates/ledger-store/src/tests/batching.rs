@@ -12,6 +12,7 @@ enum Message {
     Event { event: Box<Event>, source_hour: i64, time_defaulted: bool },
     Refused { source_hour: i64 },
     Gap,
+    Tick,
 }
 
 fn a_realm() -> impl Strategy<Value = Realm> {
@@ -71,6 +72,7 @@ fn a_message() -> impl Strategy<Value = Message> {
         ),
         1 => (0..3000_i64).prop_map(|source_hour| Message::Refused { source_hour }),
         1 => Just(Message::Gap),
+        1 => Just(Message::Tick),
     ]
 }
 
@@ -101,6 +103,7 @@ fn play(ledger: &Ledger, messages: &[Message], cuts: impl Fn(usize) -> bool, reo
 
 fn give(batch: &mut crate::Batch<'_>, offset: u64, message: &Message) {
     let refusal = match message {
+        Message::Tick => return batch.tick(from_offset(offset)).unwrap(),
         Message::Gap => return batch.gap(TOPIC, offset, offset + 1).unwrap(),
         Message::Refused { source_hour } => refused(hour(*source_hour)),
         Message::Event { event, source_hour, time_defaulted } => {

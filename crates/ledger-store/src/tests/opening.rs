@@ -30,7 +30,7 @@ fn a_directory_remembers_its_sources_and_refuses_others() {
         assert!(error.to_string().contains(told), "{error}");
     }
     data.bind("another.topic", &partitions(1)).unwrap();
-    let again = DataDir::open(ledger.dir.path(), StoreOptions::default()).unwrap();
+    let again = DataDir::open(ledger.dir.path(), StoreOptions::default(), secret()).unwrap();
     assert_eq!(again.identity(TOPIC).unwrap(), Some(cluster("c1", Some("t1"))));
     assert_eq!(again.shards().unwrap(), []);
     drop(again.open_shard(&shard_id(2)).unwrap());
@@ -51,21 +51,49 @@ fn only_topics_and_partitions_that_exist_have_shards() {
 }
 
 #[test]
+fn a_directory_from_before_the_audit_trail_is_refused_with_a_word_on_what_to_do() {
+    let ledger = Ledger::new();
+    fs::write(ledger.dir.path().join("ledger.json"), r#"{"format":1,"topics":{}}"#).unwrap();
+    for opened in [
+        DataDir::open(ledger.dir.path(), StoreOptions::default(), secret()),
+        DataDir::open_existing_read_only(ledger.dir.path(), StoreOptions::default()),
+    ] {
+        let error = opened.unwrap_err();
+        assert!(matches!(error, OpenError::OlderFormat { found: 1, .. }));
+        assert!(error.to_string().contains("fill it from Kafka or with `import`"), "{error}");
+    }
+}
+
+#[test]
+fn another_secret_is_refused_and_only_a_fingerprint_is_kept() {
+    let ledger = Ledger::new();
+    let path = ledger.dir.path();
+    let other = LedgerSecret::from_bytes([8; 32]);
+    let refused = DataDir::open(path, StoreOptions::default(), other).unwrap_err();
+    assert!(matches!(refused, OpenError::OtherSecret { .. }), "{refused}");
+    let manifest = fs::read_to_string(path.join("ledger.json")).unwrap();
+    assert!(manifest.contains(&secret().fingerprint().to_text()), "{manifest}");
+    // Reading takes none.
+    assert!(DataDir::open_existing_read_only(path, StoreOptions::default()).is_ok());
+    assert!(DataDir::open(path, StoreOptions::default(), secret()).is_ok());
+}
+
+#[test]
 fn a_newer_directory_is_refused_whatever_is_in_it() {
     let ledger = Ledger::new();
     let file = ledger.dir.path().join("ledger.json");
     for (text, is_newer) in [
-        (r#"{"format":2,"shards":{"unheard":"of"}}"#, true),
-        (r#"{"format":1,"topics":{},"unheard":"of"}"#, false),
+        (r#"{"format":3,"shards":{"unheard":"of"}}"#, true),
+        (r#"{"format":2,"topics":{},"unheard":"of"}"#, false),
         ("{", false),
     ] {
         fs::write(&file, text).unwrap();
         for opened in [
-            DataDir::open(ledger.dir.path(), StoreOptions::default()),
+            DataDir::open(ledger.dir.path(), StoreOptions::default(), secret()),
             DataDir::open_existing_read_only(ledger.dir.path(), StoreOptions::default()),
         ] {
             match opened {
-                Err(OpenError::NewerFormat { found: 2, supported: 1, .. }) => assert!(is_newer),
+                Err(OpenError::NewerFormat { found: 3, supported: 2, .. }) => assert!(is_newer),
                 Err(OpenError::Manifest { .. }) => assert!(!is_newer),
                 other => panic!("{other:?}"),
             }
@@ -97,7 +125,7 @@ fn nothing_is_made_where_a_ledger_was_expected() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     // Shards without `ledger.json` are a ledger that lost it.
     fs::create_dir(dir.path().join("shards")).unwrap();
-    let opened = DataDir::open(dir.path(), StoreOptions::default());
+    let opened = DataDir::open(dir.path(), StoreOptions::default(), secret());
     assert!(matches!(opened, Err(OpenError::NotALedger { .. })));
 }
 
@@ -195,13 +223,14 @@ fn a_reader_opens_while_the_writer_flushes_and_compacts() {
             let reader = read_only.read_shard(&shard_id(0)).unwrap();
             let snapshot = reader.snapshot();
             let head = snapshot.head().unwrap();
-            assert_eq!(head.next_position % 500, 0);
+            let seals = snapshot.last_seal().unwrap().map_or(0, |seal| seal.seq);
+            assert_eq!((head.next_position - seals) % 500, 0);
             let (mut seqs, mut tenants) = (0, 0);
             for tenant in snapshot.tenants(None).unwrap() {
                 seqs += tenant.unwrap().1.seq;
                 tenants += 1;
             }
-            assert_eq!(seqs, head.next_position);
+            assert_eq!(seqs, head.next_position - seals);
             assert_eq!(snapshot.tenant_records().unwrap().map(Result::unwrap).count() as u64, seqs);
             assert!(tenants == 500 || seqs == 0);
             opened += 1;

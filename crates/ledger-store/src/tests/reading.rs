@@ -18,18 +18,23 @@ fn with_product(of: &str, app_key: &str, id: &str, hours: i64, at: &str, product
 fn a_history_is_cut_where_the_partition_stood() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
-    append(
-        &mut shard,
-        [
-            policy_set("app", "p1", 0, 10),
-            installed("acme", "app", "e1", 1, "EU"),
-            policy_set("app", "p2", 2, 20),
-            uninstalled("acme", "app", "e2", 3),
-            installed("birch", "app", "e1", 4, "EU"),
-            policy_set("app", "p3", 5, 30),
-            policy_set("other", "p1", 5, 50),
-        ],
-    );
+    // Recorded in one minute, a second for each hour.
+    let recorded = |hours: i64| hour(100).plus_millis(1000 * hours);
+    let events = [
+        policy_set("app", "p1", 0, 10),
+        installed("acme", "app", "e1", 1, "EU"),
+        policy_set("app", "p2", 2, 20),
+        uninstalled("acme", "app", "e2", 3),
+        installed("birch", "app", "e1", 4, "EU"),
+        policy_set("app", "p3", 5, 30),
+        policy_set("other", "p1", 5, 50),
+    ];
+    let mut batch = shard.begin();
+    for (offset, event) in (0..).zip(events) {
+        let source_time = hour(100).plus_millis(event.time.millis_since(hour(0)) / 3600);
+        batch.offer(Arrival { source_time, ..arrival(offset, event) }).unwrap();
+    }
+    batch.commit().unwrap();
     let reader = shard.reader();
     let snapshot = reader.snapshot();
     let acme = client("acme");
@@ -45,10 +50,9 @@ fn a_history_is_cut_where_the_partition_stood() {
     assert_eq!(days_at_the_end(Known::Seq(2)), (2, 20));
     assert_eq!(days_at_the_end(Known::Seq(1)), (1, 10));
     assert_eq!(days_at_the_end(Known::Seq(0)), (0, 0));
-    // Recorded an hour after they happened.
-    assert_eq!(days_at_the_end(Known::Recorded(hour(2))), (1, 10));
-    assert_eq!(days_at_the_end(Known::Recorded(hour(3))), (1, 20));
-    assert_eq!(days_at_the_end(Known::Recorded(hour(1))), (0, 0));
+    assert_eq!(days_at_the_end(Known::Recorded(recorded(1))), (1, 10));
+    assert_eq!(days_at_the_end(Known::Recorded(recorded(2))), (1, 20));
+    assert_eq!(days_at_the_end(Known::Recorded(recorded(0))), (0, 0));
     let Err(HistoryError::NoSuchSeq { asked: 3, last: 2 }) = snapshot.history(&acme, Known::Seq(3)) else {
         panic!()
     };

@@ -36,8 +36,11 @@ enum DemoError {
 pub(super) fn run(context: &mut Context<'_, '_>, args: &Demo) -> Result<Exit, Failure> {
     start_logs(context)?;
     let mut config = Config::default();
-    // Removed when it is dropped, at the very end.
-    let (data_dir, _temporary) = directory(args)?;
+    // What is temporary is removed when it is dropped, at the very end.
+    let (data_dir, temporary) = directory(args)?;
+    if let Some(temporary) = &temporary {
+        config.evidence.keys_dir = Some(temporary.path().join("keys"));
+    }
     config.data_dir = data_dir;
     config.http.listen.clone_from(&args.listen);
     let broker = broker(&config).map_err(|source| Failure::new(DemoError::Broker(source)))?;
@@ -72,7 +75,7 @@ fn directory(args: &Demo) -> Result<(PathBuf, Option<TempDir>), Failure> {
     }
     let directory = tempfile::Builder::new().prefix("realm-ledger-demo-").tempdir();
     let directory = directory.map_err(|source| Failure::new(DemoError::Directory(source)))?;
-    Ok((directory.path().to_owned(), Some(directory)))
+    Ok((directory.path().join("data"), Some(directory)))
 }
 
 fn broker(config: &Config) -> Result<EmbeddedBroker, KafkaError> {

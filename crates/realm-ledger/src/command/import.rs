@@ -9,6 +9,8 @@ use ledger_store::{BindError, DataDir};
 
 use super::{Context, Input, Unreadable, data_dir_flag, now};
 use crate::cli::Import;
+use crate::config::Config;
+use crate::secret::{self, Opened};
 use crate::{Exit, Failure};
 
 /// Standard input has no name of its own.
@@ -31,14 +33,14 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     let terminal = context.surroundings.messages_are_terminal;
     let taken = match input {
         Input::Standard => {
-            let data = DataDir::open(&config.data_dir, config.store)?;
+            let data = open(context, &config)?;
             take(&data, &mut context.surroundings.input, &options, &progress(terminal, None))
         }
         Input::File(path) => {
             let unreadable = |source| Failure::new(Unreadable { path: path.clone(), source });
             let file = File::open(&path).map_err(unreadable)?;
             let length = file.metadata().map_err(unreadable)?.len();
-            let data = DataDir::open(&config.data_dir, config.store)?;
+            let data = open(context, &config)?;
             take(&data, BufReader::new(file), &options, &progress(terminal, Some(length)))
         }
     };
@@ -51,6 +53,14 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     }
     taken?;
     Ok(Exit::Done)
+}
+
+fn open(context: &mut Context<'_, '_>, config: &Config) -> Result<DataDir, Failure> {
+    let Opened { data, made } = secret::open(config)?;
+    if let Some(path) = made {
+        context.say(&secret::made_text(&path));
+    }
+    Ok(data)
 }
 
 fn take(

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 
 use ledger_ingest::kafka::{KafkaOptions, PublishError, Sender};
 
-use super::{Context, Input, Unreadable, brokers_flag};
+use super::{Context, Input, Unreadable, brokers_flag, now};
 use crate::cli::Publish;
 use crate::{Exit, Failure};
 
@@ -38,11 +38,12 @@ struct Sent {
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, Failure> {
-    let Publish { file, brokers, topic } = args;
+    let Publish { file, tick, brokers, topic } = args;
     let mut options = context.config(&brokers_flag(brokers.brokers))?.config.kafka;
     if let Some(topic) = topic {
         options.topics = vec![topic];
     }
+    let Some(file) = file.filter(|_| !tick) else { return send_tick(context, &options) };
     match Input::of(file) {
         Input::Standard => {
             let mut input = std::mem::replace(&mut context.surroundings.input, Box::new(io::empty()));
@@ -53,6 +54,14 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, 
             send_all(context, &mut BufReader::new(file), &options)
         }
     }
+}
+
+fn send_tick(context: &mut Context<'_, '_>, options: &KafkaOptions) -> Result<Exit, Failure> {
+    let mut sender = Sender::connect(options)?;
+    let messages = sender.send_tick(now())?;
+    sender.settle()?;
+    context.say(&format!("a tick sent to {}, as {messages} messages", options.topics.join(", ")));
+    Ok(Exit::Done)
 }
 
 fn send_all(

@@ -6,7 +6,7 @@
 //! taken once. The refused record stays what it is, evidence of what came.
 
 use ledger_core::event::Event;
-use ledger_ingest::decode::{Message, decode};
+use ledger_ingest::decode::{Decoded, Message, decode};
 use ledger_ingest::import::{ImportOptions, import};
 use ledger_ingest::kafka::Sender;
 use ledger_record::json::event::to_json;
@@ -22,7 +22,7 @@ use crate::ask::{Door, PAGE, Question};
 use crate::cli::{Everything, Item, Quarantine, QuarantineRetry, QuarantineShow};
 use crate::config::Config;
 use crate::output::{OutputError, QUARANTINE};
-use crate::{Exit, Failure};
+use crate::{Exit, Failure, secret};
 
 /// Why an item is not fed through again.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,8 @@ enum RetryError {
         #[source]
         rejection: Rejection,
     },
+    #[error("item {item} is a tick, with which nothing was lost")]
+    Tick { item: Item },
     #[error("item {item} was refused again")]
     RefusedAgain { item: Item },
 }
@@ -123,7 +125,8 @@ fn read_again(item: &Item, kept: &RawValue) -> Result<Event, Failure> {
     let timestamp = kept.source_time.and_then(|text| parse_instant(&text).ok());
     let message = Message { key: None, value: Some(text.as_bytes()), headers: &headers, timestamp };
     match decode(&message) {
-        Ok(incoming) => Ok(incoming.event),
+        Ok(Decoded::Event(incoming)) => Ok(incoming.event),
+        Ok(Decoded::Tick) => Err(RetryError::Tick { item: item.clone() }.into()),
         Err(rejection) => Err(RetryError::StillRefused { item: item.clone(), rejection }.into()),
     }
 }
@@ -145,7 +148,7 @@ fn send(context: &mut Context<'_, '_>, config: Config, item: &Item, line: &str) 
 }
 
 fn take(context: &mut Context<'_, '_>, config: &Config, item: &Item, line: &str) -> Result<Exit, Failure> {
-    let data = DataDir::open(&config.data_dir, config.store.clone())?;
+    let data = secret::open(config)?.data;
     let options = ImportOptions {
         source: format!("retry:{item}"),
         topic: item.shard.topic.clone(),
@@ -172,6 +175,7 @@ impl From<RetryError> for Failure {
                 "the source has the bytes; correct it there, then `publish` or `import` it"
             }
             RetryError::StillRefused { .. } => "correct the event, then `publish` or `import` it",
+            RetryError::Tick { .. } => "`publish --tick` sends another",
             RetryError::RefusedAgain { .. } => "`quarantine list` says why, as its newest item",
         };
         Self::new(error).hint(hint)

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Context, data_dir_flag};
 use crate::cli::Rebuild;
 use crate::output::{Column, raw};
-use crate::{Exit, Failure};
+use crate::{Exit, Failure, secret};
 
 const COLUMNS: &[Column] = &[
     Column::of("shard", "/shard"),
@@ -35,10 +35,10 @@ struct FamilyReport {
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: &Rebuild) -> Result<Exit, Failure> {
     let loaded = context.config(&data_dir_flag(args.data_dir.as_deref()))?;
-    let (path, store) = (loaded.config.data_dir, loaded.config.store);
+    let config = loaded.config;
     // Opening for writing would create what is not there.
-    let shards = DataDir::open_existing_read_only(&path, store.clone())?.shards()?;
-    let data = DataDir::open(&path, store)?;
+    let shards = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?.shards()?;
+    let data = secret::open(&config)?.data;
     let mut reports = Vec::new();
     for shard in shards {
         let bar = context.progress(&shard.to_string());

@@ -10,13 +10,16 @@ use toml::de::{DeTable, DeValue};
 use super::setting::{self, SETTINGS};
 use super::value::Given;
 use super::{ConfigError, ConfigErrors, Loaded, Origin};
+use crate::secret;
 
 const PREFIX: &str = "REALM_LEDGER_";
 
-/// Names below the prefix that are not settings: the file, and what Kubernetes makes up for a service that is
+/// Names below the prefix that are not settings: the file, the ledger secret, and what Kubernetes makes up for a service that is
 /// called `realm-ledger`.
-const NOT_SETTINGS: &[&str] = &["CONFIG", "PORT"];
+const NOT_SETTINGS: &[&str] = &["CONFIG", "SECRET", "PORT"];
 const NOT_SETTINGS_PREFIX: &[&str] = &["SERVICE_", "PORT_"];
+
+const SECRET: &str = "REALM_LEDGER_SECRET";
 
 /// A setting made by a flag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,9 @@ pub fn load(
         if let Some(rest) = name.strip_prefix(PREFIX) {
             layers.variable(name, rest, value);
         }
+    }
+    if let Some(text) = environment.get(SECRET) {
+        layers.secret(text);
     }
     for FlagValue { key, flag, value } in flags {
         layers.set((*key).to_owned(), Given::Word(value.clone()), Origin::Flag(flag));
@@ -109,6 +115,15 @@ impl Layers {
             None => dotted,
         };
         self.set(key, Given::Word(value.to_owned()), Origin::Environment(name.to_owned()));
+    }
+
+    fn secret(&mut self, text: &str) {
+        let secret = secret::parse(text);
+        if secret.is_none() {
+            let (origin, key) = (Origin::Environment(SECRET.to_owned()), "the ledger secret".to_owned());
+            self.errors.push(ConfigError::Invalid { origin, key, expected: "32 bytes as base64" });
+        }
+        self.loaded.config.evidence.secret = secret;
     }
 
     fn set(&mut self, key: String, given: Given, origin: Origin) {

@@ -11,6 +11,7 @@
 //!   REALM_LEDGER_CONFIG=/etc/realm-ledger.toml   which file, unless --config says so
 //! ```
 //!
+//! `REALM_LEDGER_SECRET` is the ledger secret: no setting, as it must not stand in a file with others.
 //! Lists are comma-separated in the environment. Variables that Kubernetes makes up for a service called
 //! `realm-ledger` (`REALM_LEDGER_SERVICE_…`, `REALM_LEDGER_PORT…`) are none of ours and are left alone.
 
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use ledger_ingest::checkpoint::{OriginError, Origins};
 use ledger_ingest::kafka::KafkaOptions;
+use ledger_record::proof::line::LedgerSecret;
 use ledger_store::StoreOptions;
 
 pub use error::{ConfigError, ConfigErrors};
@@ -74,11 +76,14 @@ pub struct EvidenceOptions {
     pub origin: String,
     /// Longest time without a seal while something is unsealed.
     pub tick_interval: Duration,
+    /// The ledger secret, where the environment gives it: no setting, and never shown.
+    pub secret: Option<LedgerSecret>,
 }
 
 impl Default for EvidenceOptions {
     fn default() -> Self {
-        Self { keys_dir: None, origin: "{topic}".to_owned(), tick_interval: Duration::from_secs(5) }
+        let origin = "{topic}".to_owned();
+        Self { keys_dir: None, origin, tick_interval: Duration::from_secs(5), secret: None }
     }
 }
 

@@ -162,7 +162,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(
         "evidence.keys_dir",
         Kind::OptionalPath(|config| &mut config.evidence.keys_dir),
-        "Where the signing keys are kept, and the last checkpoint of each partition. Never below data_dir, and\n\
+        "Where the ledger secret and the signing keys are kept, and the last checkpoint of each partition.\n\
+         Never below data_dir, and\n\
          never restored from a backup with it. Empty: beside the data directory, with .keys behind its name.",
     ),
     setting(

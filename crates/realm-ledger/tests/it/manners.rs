@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use ledger_store::{DataDir, StoreOptions};
 use realm_ledger::{Exit, Surroundings, run};
 
 use crate::world::{Run, World, history, said};
@@ -32,7 +33,7 @@ fn a_newer_format_is_exit_4_for_every_command_that_opens_it() {
     let world = World::with(&history());
     let manifest = world.data_dir().join("ledger.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
-    let newer = text.replacen(": 1", ": 99", 1).replacen(":1", ":99", 1);
+    let newer = text.replacen(": 2", ": 99", 1).replacen(":2", ":99", 1);
     assert_ne!(text, newer);
     std::fs::write(&manifest, newer).unwrap();
     let file = world.file("more.ndjson", "");
@@ -42,6 +43,55 @@ fn a_newer_format_is_exit_4_for_every_command_that_opens_it() {
         assert_eq!(said.exit, Exit::OtherLedger, "{command}: {}", said.messages);
         assert!(said.messages.contains("use a newer realm-ledger"), "{}", said.messages);
     }
+}
+
+#[test]
+fn a_new_ledger_tells_of_its_secret_and_writes_nothing_without_it() {
+    let world = World::new();
+    let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
+    let import = format!("import {}", file.display());
+    let first = world.ask(&import);
+    assert_eq!(first.exit, Exit::Done, "{}", first.messages);
+    assert!(first.messages.starts_with("made the ledger secret "), "{}", first.messages);
+    assert!(first.messages.contains("every replica needs the same"), "{}", first.messages);
+    let secret = world.path().join("ledger.keys/secret");
+    let text = std::fs::read_to_string(&secret).unwrap();
+    std::fs::remove_file(&secret).unwrap();
+
+    let without = world.ask(&import);
+    assert_eq!(without.exit, Exit::Failed);
+    assert!(without.messages.contains("is not in"), "{}", without.messages);
+    assert!(!secret.exists());
+    assert_eq!(world.ask("drift").exit, Exit::Done, "reading takes no secret");
+    let by_variable = |text: &str| {
+        let mut run = Run::of(&format!("{import} --data-dir {}", world.data_dir().display()));
+        run.environment.insert("REALM_LEDGER_SECRET".to_owned(), text.to_owned());
+        run.said()
+    };
+    assert_eq!(by_variable(&text).exit, Exit::Done);
+    let other = by_variable("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    assert_eq!(other.exit, Exit::Failed);
+    assert!(other.messages.contains("is not the one"), "{}", other.messages);
+    let short = by_variable("AAAA");
+    assert!(short.messages.contains("32 bytes as base64"), "{}", short.messages);
+    assert!(!short.messages.contains("AAAA"), "{}", short.messages);
+}
+
+#[test]
+fn the_end_of_an_import_is_sealed_once() {
+    let world = World::with(&history());
+    let seals = || {
+        let data = DataDir::open_existing_read_only(&world.data_dir(), StoreOptions::default()).unwrap();
+        let reader = data.read_shard(&data.shards().unwrap()[0]).unwrap();
+        let seal = reader.snapshot().last_seal().unwrap().unwrap();
+        assert_eq!(seal.position + 1, reader.next_position());
+        (seal.seq, seal.source.offset)
+    };
+    let (count, next) = seals();
+    assert_eq!(next, 11);
+    let file = world.path().join("history.ndjson");
+    assert_eq!(world.ask(&format!("import {}", file.display())).exit, Exit::Done);
+    assert_eq!(seals(), (count, 11));
 }
 
 #[test]

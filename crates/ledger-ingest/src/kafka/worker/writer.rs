@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
+use ledger_core::event::Event;
 use ledger_core::ids::ClientKey;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{AppendError, FutureLimit, Shard};
@@ -14,6 +15,7 @@ use tracing::error;
 use super::super::continuity::Halt;
 use super::{Durable, Filled, Task, halt, lag};
 use crate::apply::{Applied, Source, apply};
+use crate::decode::Decoded;
 
 /// The thread that owns the shard.
 pub(super) struct Writer {
@@ -70,7 +72,8 @@ impl Writer {
                 batch.gap(&self.source.name, expected, taken.offset)?;
             }
             expected = Some(taken.offset + 1);
-            let client = taken.decoded.as_ref().ok().and_then(|incoming| incoming.event.client()).cloned();
+            let event = taken.decoded.as_ref().ok().and_then(Decoded::event);
+            let client = event.and_then(Event::client).cloned();
             let time = taken.source_time;
             let to_keep = |rejection| kept.refused(&place, time, rejection);
             let applied = apply(&mut batch, &self.source, taken, FutureLimit::AfterRecorded, to_keep)?;

@@ -1,9 +1,10 @@
-//! A record. Its stream and seq stand in its key; whether an event or a refusal follows the head is told by
-//! the kind of its stream.
+//! A record. Its stream and seq stand in its key; whether an event, a refusal or a seal follows the head is
+//! told by the kind of its stream.
 //!
 //! ```text
 //! event    version ‖ Head ‖ Logged ‖ Outcome
 //! refusal  version ‖ Head ‖ Refused
+//! seal     version ‖ Head ‖ Seal
 //! ```
 
 use bincode::{BorrowDecode, Encode};
@@ -11,6 +12,7 @@ use ledger_core::event;
 use ledger_core::time::Timestamp;
 
 use crate::codec::DecodeError;
+use crate::proof::Hash;
 use crate::record::{self, Stream};
 use crate::rejection::{self, Reason, Rejection};
 use crate::stored::parts::{Code, Instant, List, Text, instant, owned, tagged};
@@ -66,6 +68,26 @@ tagged! {
 struct Digest {
     sha256: [u8; 32],
     length_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+pub(crate) struct Seal {
+    map_root: [u8; 32],
+    streams: u64,
+    duplicates: u64,
+    refused: u64,
+}
+
+impl Seal {
+    pub(crate) fn of(seal: &record::Seal) -> Self {
+        let record::Seal { map_root, streams, duplicates, refused } = *seal;
+        Self { map_root: map_root.0, streams, duplicates, refused }
+    }
+
+    pub(crate) fn restore(self) -> record::Seal {
+        let Self { map_root, streams, duplicates, refused } = self;
+        record::Seal { map_root: Hash(map_root), streams, duplicates, refused }
+    }
 }
 
 impl<'a> Head<'a> {

@@ -144,6 +144,29 @@ fn the_rule_and_the_realm_are_those_of_the_events_own_installation() {
     assert_eq!(pinned_realm(&record, &tenant), Some(expected));
 }
 
+#[test]
+fn a_stored_seal_has_the_line_of_what_it_says() {
+    let record = samples::seal();
+    let leaf = SealLeaf {
+        index: 0x0102_0304,
+        map_root: Hash::of(&[b"a map"]),
+        streams: 3,
+        next: "realm.lifecycle/7/884213".to_owned(),
+        duplicates: 2,
+        rejected: 1,
+        recorded: record.recorded,
+    };
+    assert_eq!(Leaf::of(&record, beside(), &secret()), Ok(Leaf::Seal(leaf.clone())));
+    assert_eq!(Leaf::Seal(leaf.clone()).write(), leaf.write());
+    assert_eq!(payload::of(&record), "");
+}
+
+#[test]
+fn a_secret_is_told_from_another_by_its_fingerprint() {
+    assert_eq!(secret().fingerprint(), secret().fingerprint());
+    assert_ne!(secret().fingerprint(), LedgerSecret::from_bytes([8; 32]).fingerprint());
+}
+
 proptest! {
     #[test]
     fn an_event_comes_back_out_of_its_line_and_payload(record in strategies::record()) {
@@ -159,8 +182,9 @@ proptest! {
 
     #[test]
     fn a_line_is_read_back_or_was_never_written(record in strategies::record()) {
-        if let Ok(leaf) = RecordLeaf::of(&record, beside(), &secret()) {
-            prop_assert_eq!(Leaf::parse(&leaf.write()), Ok(Leaf::Record(leaf)));
+        let leaf = Leaf::of(&record, beside(), &secret());
+        if let Ok((leaf, line)) = leaf.and_then(|leaf| Ok((leaf.clone(), leaf.write()?))) {
+            prop_assert_eq!(Leaf::parse(&line), Ok(leaf));
         }
     }
 }

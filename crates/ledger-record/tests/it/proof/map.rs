@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use ledger_record::proof::Hash;
-use ledger_record::proof::map::{End, Entry, Head, Node, Path, Proof, prove, root, update, verify};
+use ledger_record::proof::map::{End, Entry, Head, Node, Path, Proof, below, prove, root, update, verify};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -147,6 +147,23 @@ fn a_million_streams_still_have_short_proofs() {
         .collect();
     let mean = lengths.iter().sum::<usize>() / lengths.len();
     assert!(mean <= 1_000, "{mean} bytes of siblings on average");
+}
+
+#[test]
+fn a_part_of_the_map_is_what_lies_at_its_path() {
+    let mut entries: Vec<_> = (0..400).map(|number| entry(stream(number), 1)).collect();
+    entries.sort_unstable();
+    let mut stored = Stored::default();
+    stored.update(entries.clone());
+    for (path, node) in &stored.nodes {
+        let begins = |entry: &&Entry| {
+            let bit = |hash: Hash, at: u16| hash.0[usize::from(at / 8)] >> (7 - at % 8) & 1;
+            (0..path.depth).all(|at| bit(entry.stream, at) == bit(path.bits, at))
+        };
+        let part: Vec<Entry> = entries.iter().filter(begins).copied().collect();
+        assert_eq!(below(path.depth, &part), *node, "{path:?}");
+    }
+    assert_eq!(below(7, &[]), Node::Missing);
 }
 
 proptest! {

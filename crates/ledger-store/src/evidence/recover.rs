@@ -1,0 +1,90 @@
+//! The audit trail as it stands in the store: what opening begins with.
+
+use std::collections::BTreeMap;
+
+use ledger_record::key::evidence::LeafRow;
+use ledger_record::key::{self, Family, LogKey, MapKey};
+use ledger_record::proof::line::stream_id;
+use ledger_record::proof::map::Head;
+use ledger_record::proof::seal::Placement;
+use ledger_record::record::{Content, Record, Stream};
+use rocksdb::ReadOptions;
+
+use super::map::Top;
+use super::{Recent, State, tree};
+use crate::database::{Database, damaged};
+use crate::decode;
+use crate::error::{Damage, ReadError};
+use crate::scan::prefixed;
+
+/// The last seal.
+pub(crate) fn last_seal(database: &Database) -> Result<Option<Record>, ReadError> {
+    let range = prefixed(key::log::stream_prefix(&Stream::Seals));
+    let mut seals = database.scan(Family::Log, range, ReadOptions::default())?;
+    seals.last()?.map(|(key, value)| decode::record(key, value)).transpose()
+}
+
+fn sealed_size(last: Option<&Record>) -> u64 {
+    last.map_or(0, |seal| seal.position + 1)
+}
+
+/// Where seals go from here on.
+pub(super) fn placement(
+    database: &Database,
+    last: Option<&Record>,
+    size: u64,
+) -> Result<Placement, ReadError> {
+    let unsealed = size.saturating_sub(sealed_size(last));
+    let Some(position) = size.checked_sub(1) else { return Ok(Placement::default()) };
+    let at = key::position(position);
+    let options = ReadOptions::default();
+    let reference = database
+        .get(Family::Positions, &at, &options)?
+        .ok_or_else(|| damaged(Family::Positions, &at, Damage::Missing))?;
+    let value = database
+        .get(Family::Log, &reference, &options)?
+        .ok_or_else(|| damaged(Family::Log, &reference, Damage::Missing))?;
+    Ok(Placement::resume(unsealed, Some(decode::record(&reference, &value)?.recorded)))
+}
+
+impl State {
+    /// The running values of a log of that size, whose last seal is given.
+    pub(super) fn recover(database: &Database, last: Option<&Record>, size: u64) -> Result<Self, ReadError> {
+        let top = Top::restore(database)?;
+        let sealed = match last.map(|seal| &seal.content) {
+            Some(Content::Seal(seal)) => Some(*seal),
+            _ => None,
+        };
+        if sealed.map_or(ledger_record::proof::Hash::ZERO, |seal| seal.map_root) != top.root() {
+            return Err(damaged(Family::Map, &MapKey::SIXTEENTHS, Damage::Contradicted).into());
+        }
+        let mut state = Self {
+            frontier: tree::restore(database, size)?,
+            recent: Recent::after(size),
+            top,
+            unsealed: BTreeMap::new(),
+            streams: sealed.map_or(0, |seal| seal.streams),
+        };
+        state.read_unsealed(database, sealed_size(last), size)?;
+        Ok(state)
+    }
+
+    fn read_unsealed(&mut self, database: &Database, from: u64, size: u64) -> Result<(), ReadError> {
+        let range = key::position(from).to_vec()..key::position(size).to_vec();
+        let mut positions = database.scan(Family::Positions, range.clone(), ReadOptions::default())?;
+        let mut leaves = database.scan(Family::Leaves, range, ReadOptions::default())?;
+        for index in from..size {
+            let at = key::position(index);
+            let missing = |family| damaged(family, &at, Damage::Missing);
+            let (_, reference) =
+                positions.step()?.filter(|(key, _)| *key == at).ok_or_else(|| missing(Family::Positions))?;
+            let LogKey { stream, seq } = decode::log_key(reference)?;
+            let (_, value) =
+                leaves.step()?.filter(|(key, _)| *key == at).ok_or_else(|| missing(Family::Leaves))?;
+            let row = LeafRow::decode(value).map_err(|error| damaged(Family::Leaves, &at, error))?;
+            self.unsealed.insert(stream_id(&stream), Head { seq, index, leaf: row.hash });
+            self.streams += u64::from(seq == 1);
+        }
+        Ok(())
+    }
+}

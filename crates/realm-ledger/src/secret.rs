@@ -1,0 +1,182 @@
+//! The ledger secret: the file `secret` in the keys directory, 32 random bytes as base64, which no backup of the
+//! data may hold.
+//!
+//! It is made with a new data directory, and never again: a directory that exists goes on with the
+//! secret it was begun with, or not at all. `REALM_LEDGER_SECRET` takes the place of the file.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ledger_record::proof::line::LedgerSecret;
+use ledger_store::DataDir;
+use tempfile::NamedTempFile;
+use tracing::info;
+
+use crate::Failure;
+use crate::config::Config;
+
+const SECRET_FILE: &str = "secret";
+
+/// Why there is no secret to write with.
+#[derive(Debug, thiserror::Error)]
+enum SecretError {
+    #[error("the ledger secret of {data_dir} is not in {file}", data_dir = data_dir.display(), file = file.display())]
+    Missing { data_dir: PathBuf, file: PathBuf },
+    #[error("{path} is not 32 bytes as base64", path = path.display())]
+    Malformed { path: PathBuf },
+    #[error("{path} could not be read or written", path = path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// A data directory that is open for writing.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) data: DataDir,
+    /// Where its secret was made just now.
+    pub(crate) made: Option<PathBuf>,
+}
+
+/// Opens the data directory for writing, with its secret; a new one gets a new secret.
+pub(crate) fn open(config: &Config) -> Result<Opened, Failure> {
+    let (secret, made) = match config.evidence.secret.clone() {
+        Some(secret) => (secret, None),
+        None => secret_of(config)?,
+    };
+    if let Some(path) = &made {
+        info!("{}", made_text(path));
+    }
+    Ok(Opened { data: DataDir::open(&config.data_dir, config.store.clone(), secret)?, made })
+}
+
+/// What the operator has to know of a new secret.
+pub(crate) fn made_text(path: &Path) -> String {
+    format!(
+        "made the ledger secret {}: keep a copy apart from the data, without it the ledger takes nothing \
+         more; every replica needs the same",
+        path.display()
+    )
+}
+
+fn secret_of(config: &Config) -> Result<(LedgerSecret, Option<PathBuf>), Failure> {
+    let directory = config.keys_dir();
+    let path = directory.join(SECRET_FILE);
+    if let Some(secret) = read(&path)? {
+        return Ok((secret, None));
+    }
+    if DataDir::exists(&config.data_dir)? {
+        let missing = SecretError::Missing { data_dir: config.data_dir.clone(), file: path };
+        return Err(Failure::new(missing).hint(
+            "put the file back from where it was kept, or give it as REALM_LEDGER_SECRET; if it is lost, use a \
+             new data directory and fill it again",
+        ));
+    }
+    make(&directory, &path)?;
+    let secret = read(&path)?.ok_or_else(|| io_error(&path)(io::ErrorKind::NotFound.into()))?;
+    Ok((secret, Some(path)))
+}
+
+fn read(path: &Path) -> Result<Option<LedgerSecret>, SecretError> {
+    match fs::read_to_string(path) {
+        Ok(text) => match parse(&text) {
+            Some(secret) => Ok(Some(secret)),
+            None => Err(SecretError::Malformed { path: path.to_owned() }),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_error(path)(error)),
+    }
+}
+
+/// Reads a secret as it stands in its file or variable.
+pub(crate) fn parse(text: &str) -> Option<LedgerSecret> {
+    let bytes = STANDARD.decode(text.trim()).ok()?;
+    Some(LedgerSecret::from_bytes(bytes.try_into().ok()?))
+}
+
+/// Whole or not at all, and never in place of another.
+fn make(directory: &Path, path: &Path) -> Result<(), SecretError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(directory).map_err(io_error(directory))?;
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(SecretError::Random)?;
+    // Made with mode 0600.
+    let mut file = NamedTempFile::new_in(directory).map_err(io_error(directory))?;
+    writeln!(file, "{}", STANDARD.encode(bytes))
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(io_error(path))?;
+    match file.persist_noclobber(path) {
+        // Another process was first: its secret counts.
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(io_error(path)(error.error)),
+        Ok(_) => File::open(directory).and_then(|file| file.sync_all()).map_err(io_error(directory)),
+    }
+}
+
+fn io_error(path: &Path) -> impl Fn(io::Error) -> SecretError {
+    let path = path.to_owned();
+    move |source| SecretError::Io { path: path.clone(), source }
+}
+
+impl From<SecretError> for Failure {
+    fn from(error: SecretError) -> Self {
+        Self::new(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_ledger_gets_a_secret_of_its_own_and_an_old_one_goes_on_with_its_own_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: dir.path().join("data"), ..Config::default() };
+        let secret = dir.path().join("data.keys/secret");
+        assert_eq!(open(&config).unwrap().made, Some(secret.clone()));
+        assert_eq!((mode(&secret), mode(secret.parent().unwrap())), (0o600, 0o700));
+        assert_eq!(open(&config).unwrap().made, None);
+
+        let kept = fs::read_to_string(&secret).unwrap();
+        fs::remove_file(&secret).unwrap();
+        let told = |failure: &Failure| {
+            let mut told = Vec::new();
+            failure.tell(&mut told, false);
+            String::from_utf8(told).unwrap()
+        };
+        let missing = told(&open(&config).unwrap_err());
+        assert!(missing.contains("data.keys/secret") && missing.contains("REALM_LEDGER_SECRET"), "{missing}");
+        assert!(!secret.exists());
+
+        let mut given = config.clone();
+        given.evidence.secret = parse(&kept);
+        assert!(open(&given).is_ok());
+        given.evidence.secret = Some(LedgerSecret::from_bytes([0; 32]));
+        let other = told(&open(&given).unwrap_err());
+        assert!(other.contains("is not the one"), "{other}");
+
+        fs::write(&secret, "c2hvcnQ=\n").unwrap();
+        let malformed = told(&open(&config).unwrap_err());
+        assert!(malformed.contains("is not 32 bytes as base64"), "{malformed}");
+    }
+
+    #[test]
+    fn keys_lie_where_they_are_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config { data_dir: dir.path().join("data"), ..Config::default() };
+        config.evidence.keys_dir = Some(dir.path().join("a/b"));
+        open(&config).unwrap();
+        assert!(dir.path().join("a/b/secret").exists());
+        assert!(!dir.path().join("data.keys").exists());
+    }
+}
