@@ -70,3 +70,6 @@ pub const POLICIES_MAX: usize = 32;
 
 /// Longest body of a request.
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
+
+/// Events of tenants that a replay keeps folded between their records.
+pub const REPLAYED_EVENTS_KEPT: usize = 500_000;

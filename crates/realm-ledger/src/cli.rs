@@ -19,7 +19,7 @@ mod parse;
 
 pub(crate) use as_of::{AsOfAll, AsOfTenant};
 pub(crate) use audit::Verify;
-pub(crate) use history::WhatIf;
+pub(crate) use history::{Reconcile, Replay, WhatIf};
 pub(crate) use keys::{Keys, KeysGenerate, KeysOf, KeysRetire, KeysShow};
 use parse::{app_key, client_key, instant, realm};
 
@@ -108,6 +108,12 @@ pub enum Command {
     /// What another policy would have meant for the reinstalls so far
     #[command(after_help = history::WHATIF)]
     Whatif(WhatIf),
+    /// Records once more, each with what was believed after it, for audits
+    #[command(after_help = history::REPLAY)]
+    Replay(Replay),
+    /// Compare a list of your own with the ledger
+    #[command(after_help = history::RECONCILE)]
+    Reconcile(Reconcile),
     /// Build the projections anew from the log and compare
     #[command(after_help = REBUILD)]
     Rebuild(Rebuild),

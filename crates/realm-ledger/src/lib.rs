@@ -24,6 +24,7 @@ mod exit;
 mod failure;
 mod output;
 mod secret;
+mod partner_list;
 mod serving;
 mod surroundings;
 pub mod telemetry;

@@ -10,6 +10,7 @@
 //! | `GET /v1/tenants/{clientKey}/log` | `fromSeq` `limit` `at` `knownAt` `knownSeq` `minPosition` | `{records, nextSeq?, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/corrections` | `fromPosition` `limit` `at` `knownAt` `knownSeq` `minPosition` | `{corrections, nextPosition?, freshness}` |
 //! | `POST /v1/whatif` | body: `{"policies": [{"mode": …}], "appKey"?, "from"?, "to"?, "differences"?}` | `{reports, tenants, records, refused?, freshness}` |
+//! | `GET /v1/replay` | `clientKey` `appKey` `topic` `partition` `from` `to` `fromPosition` | lines, see below |
 //! | `GET /v1/quarantine` | `cursor` `limit` | `{items, nextCursor?, freshness}` |
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
 //! | `GET /livez` | | the process answers |
@@ -27,7 +28,8 @@
 //!
 //! A question about the whole log, `POST /v1/whatif`, is a stream of the same kind: `{"progress": …}` now and
 //! then, `{"difference": …}` where asked for, `{"report": …}` for each policy, and the last line as above.
-//! Without that `Accept` it has to be answered within the time of any question, and tells no differences.
+//! `GET /v1/replay` always is one, of `{"step": …}`.
+//! Without that `Accept` what-if has to be answered within the time of any question, and tells no differences.
 //!
 //! # Problems (RFC 9457)
 //!
@@ -128,6 +130,7 @@ impl Api {
             .route(one, get(routes::installation))
             .route(&format!("{one}/explanation"), get(routes::explanation))
             .route(&format!("{one}/preview"), get(routes::preview))
+            .route("/v1/replay", get(sweep::replay))
             .route("/v1/whatif", post(sweep::what_if))
             .route("/v1/quarantine", get(routes::quarantine))
             .route("/v1/quarantine/{topic}/{partition}/{seq}", get(routes::quarantine_item))

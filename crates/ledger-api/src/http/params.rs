@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use axum::extract::Query;
 use axum::http::Uri;
-use ledger_core::ids::AppKey;
+use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use ledger_core::state::Status;
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::parse_instant;
-use ledger_store::Known;
+use ledger_store::{Known, ShardId};
 
 use super::problem::{Kind, Problem};
-use crate::query::{AsOf, Cursor, Filter, WindowFilter};
+use crate::query::{AsOf, Cursor, Filter, Replay, WindowFilter};
 
 /// The parameters of a request.
 #[derive(Debug)]
@@ -135,6 +135,28 @@ impl Parameters {
             }
         };
         Ok(AsOf { at: self.instant("at")?, known })
+    }
+
+    pub(super) fn replay(&self) -> Result<Replay, Problem> {
+        let key = "expected 1 to 255 bytes of UTF-8 without control characters";
+        let partition =
+            self.value("partition", "expected a partition's number", |text| text.parse::<u32>().ok())?;
+        let shard = match (self.text("topic"), partition) {
+            (None, None) => None,
+            (Some(topic), Some(partition)) => Some(ShardId { topic: topic.to_owned(), partition }),
+            (Some(_), None) | (None, Some(_)) => {
+                let detail = "topic and partition name a shard together; give both";
+                return Err(Problem::with(Kind::InvalidParameter, "topic", detail));
+            }
+        };
+        Ok(Replay {
+            client: self.value("clientKey", key, |text| ClientKey::new(text).ok())?,
+            app: self.value("appKey", key, |text| AppKey::new(text).ok())?,
+            shard,
+            from: self.instant("from")?,
+            to: self.instant("to")?,
+            from_position: self.number("fromPosition", 0)?.unwrap_or(0),
+        })
     }
 
     pub(super) fn filter(&self) -> Result<Filter, Problem> {

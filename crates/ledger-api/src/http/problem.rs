@@ -214,6 +214,9 @@ impl From<QueryError> for Problem {
             tracing::error!(%error, cause, "a query failed: see to the shard it names");
         }
         match kind {
+            Kind::InvalidParameter if matches!(error, QueryError::PositionOfNoShard) => {
+                Self::with(kind, "fromPosition", error.to_string())
+            }
             Kind::InvalidCursor => Self::with(kind, "cursor", error.to_string()),
             Kind::SeqNotRecorded | Kind::InvalidParameter => Self::with(kind, "knownSeq", error.to_string()),
             _ => Self::new(kind, error.to_string()),

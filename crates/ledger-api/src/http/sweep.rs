@@ -52,6 +52,13 @@ pub(super) async fn what_if(
     .await
 }
 
+/// `GET /v1/replay`
+pub(super) async fn replay(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {
+    let known = ["clientKey", "appKey", "topic", "partition", "from", "to", "fromPosition"];
+    let asked = Parameters::read(&uri, &known)?.replay()?;
+    api.sweep(move |ledger, now, tell| ledger.replay_lines(&asked, now, tell)).await
+}
+
 async fn read_body(body: Body) -> Result<Bytes, Problem> {
     let unreadable =
         |_| Problem::new(Kind::InvalidBody, format!("expected a body of at most {BODY_MAX_BYTES} bytes"));

@@ -58,6 +58,15 @@ pub enum QueryError {
     /// A seq counts within one tenant.
     #[error("a seq counts within one tenant, so a list cannot be as known at one; give an instant")]
     SeqOfNoTenant,
+    /// There is no such shard.
+    #[error("there is no shard {shard} here")]
+    UnknownShard {
+        /// Which was asked for.
+        shard: ShardId,
+    },
+    /// A position counts within one shard.
+    #[error("a position counts within one shard, and there are several; name the shard, or a tenant")]
+    PositionOfNoShard,
     /// Nobody waits for the answer any more.
     #[error("the question was given up before it was answered")]
     GivenUp,
@@ -85,11 +94,12 @@ impl QueryError {
             Self::UnknownTenant { .. }
             | Self::UnknownInstallation { .. }
             | Self::UnknownApp { .. }
+            | Self::UnknownShard { .. }
             | Self::UnknownItem { .. } => "not-found",
             Self::TenantInTwoPartitions { .. } => "tenant-in-two-partitions",
             Self::ShardsUnavailable { .. } => "shard-unavailable",
             Self::ForeignCursor => "invalid-cursor",
-            Self::SeqOfNoTenant => "invalid-parameter",
+            Self::SeqOfNoTenant | Self::PositionOfNoShard => "invalid-parameter",
             Self::SeqNotRecorded { .. } => "seq-not-recorded",
             Self::GivenUp => "timeout",
             Self::Wait(WaitError::TimedOut { .. }) => "position-not-reached",

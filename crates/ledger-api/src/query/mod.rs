@@ -23,6 +23,7 @@ mod logged;
 mod one;
 mod past;
 mod quarantine;
+mod replay;
 mod shards;
 mod state;
 mod timelines;
@@ -43,6 +44,7 @@ pub use error::QueryError;
 pub use explain::Explained;
 pub use filter::{AsOf, Filter, Preview, WindowFilter};
 pub use logged::{Item, Logged};
+pub use replay::{Replay, Step};
 pub use state::State;
 pub use whatif::{Line, Progress, Tell, WhatIfAnswer, WhatIfAsked};
 

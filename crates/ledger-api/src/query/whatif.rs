@@ -22,6 +22,7 @@ use serde::Serialize;
 use super::Ledger;
 use super::answer::{FreshnessJson, RefusedTenant};
 use super::error::QueryError;
+use super::replay::Step;
 use super::shards::{Moment, moments, shards_with};
 
 /// Policies to be tried, and on what.
@@ -59,6 +60,8 @@ pub enum Line<'a> {
     Progress(Progress),
     /// An installation that would be elsewhere.
     Difference(&'a DifferenceJson<'a>),
+    /// A record, and what was believed after it.
+    Step(&'a Step<'a>),
     /// What one policy would have meant.
     Report(&'a WhatIfReportJson),
     /// A tenant that is left out.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ledger_api::query::{AsOf, Filter, Preview, WindowFilter};
+use ledger_api::query::{AsOf, Filter, Preview, Replay, WindowFilter};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
@@ -85,6 +85,26 @@ impl Question {
         };
         (path, parameters.0)
     }
+}
+
+/// The parameters of the request that asks for a replay.
+pub(super) fn replay_parameters(asked: &Replay) -> Vec<(&'static str, String)> {
+    let Replay { client, app, shard, from, to, from_position } = asked;
+    let mut parameters = Parameters::default();
+    if let Some(client) = client {
+        parameters.put("clientKey", client);
+    }
+    if let Some(app) = app {
+        parameters.put("appKey", app);
+    }
+    if let Some(ShardId { topic, partition }) = shard {
+        parameters.put("topic", topic);
+        parameters.put("partition", partition);
+    }
+    parameters.instant("from", *from);
+    parameters.instant("to", *to);
+    parameters.put("fromPosition", from_position);
+    parameters.0
 }
 
 #[derive(Default)]

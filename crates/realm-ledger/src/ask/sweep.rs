@@ -5,13 +5,14 @@ use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::thread;
 
-use ledger_api::query::{Ledger, QueryError, Tell, WhatIfAsked};
+use ledger_api::query::{Ledger, QueryError, Replay, Tell, WhatIfAsked};
 use ledger_core::time::Timestamp;
 use ledger_record::json::whatif::WhatIfRequestJson;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::question::replay_parameters;
 use super::remote::Problem;
 use super::{AskError, Door, Local, Refused, Remote};
 use crate::Failure;
@@ -24,6 +25,8 @@ const LINES_AHEAD: usize = 1024;
 pub(crate) enum Sweep {
     /// What other policies would have meant.
     WhatIf(WhatIfAsked),
+    /// Records once more, with what was believed after each.
+    Replay(Replay),
 }
 
 /// A line of the answer: one of its members.
@@ -33,6 +36,7 @@ pub(crate) struct Line {
     pub(crate) progress: Option<Progress>,
     pub(crate) difference: Option<Box<RawValue>>,
     pub(crate) report: Option<Box<RawValue>>,
+    pub(crate) step: Option<Box<RawValue>>,
     pub(crate) refused: Option<Refused>,
     freshness: Option<IgnoredAny>,
     problem: Option<Problem>,
@@ -62,6 +66,7 @@ impl Sweep {
     fn answer(&self, ledger: &Ledger, now: Timestamp, tell: Tell<'_>) -> Result<(), QueryError> {
         match self {
             Self::WhatIf(asked) => ledger.what_if_lines(asked, now, tell),
+            Self::Replay(asked) => ledger.replay_lines(asked, now, tell),
         }
     }
 }
@@ -100,6 +105,9 @@ impl Remote {
                         .send(&body)
                 })?
             }
+            Sweep::Replay(asked) => self.stream(|agent, base| {
+                agent.get(format!("{base}/v1/replay")).query_pairs(replay_parameters(asked)).call()
+            })?,
         };
         let mut ended = false;
         for text in BufReader::new(response.body_mut().as_reader()).lines() {

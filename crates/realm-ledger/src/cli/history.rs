@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ledger_core::ids::AppKey;
+use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::policy::Policy;
 use ledger_core::time::Timestamp;
+use ledger_store::ShardId;
 
-use super::Place;
-use super::parse::{app_key, instant, policy};
+use super::parse::{app_key, client_key, instant, policy, shard};
+use super::{AsOfAll, Place};
 
 /// `whatif`
 #[derive(Debug, Args)]
@@ -40,6 +41,70 @@ pub struct WhatIf {
     pub place: Place,
 }
 
+/// `replay`
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// Only this tenant
+    #[arg(value_parser = client_key)]
+    pub client_key: Option<ClientKey>,
+    /// Only what concerns installations of this app
+    #[arg(long, value_name = "APP_KEY", value_parser = app_key)]
+    pub app: Option<AppKey>,
+    /// Only this shard
+    #[arg(long, value_name = "TOPIC/PARTITION", value_parser = shard)]
+    pub shard: Option<ShardId>,
+    /// Only what happened at this instant or later
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub from: Option<Timestamp>,
+    /// Only what happened before this instant
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub to: Option<Timestamp>,
+    /// Begin with this position of the shard
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub from_position: u64,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `reconcile`
+#[derive(Debug, Args)]
+pub struct Reconcile {
+    /// The list: CSV or NDJSON with clientKey, appKey, realm, or an audit log of Forge's developer console;
+    /// - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Only installations of this app
+    #[arg(long, value_name = "APP_KEY", value_parser = app_key)]
+    pub app: Option<AppKey>,
+    /// Print agreements too
+    #[arg(long)]
+    pub all: bool,
+    /// As of when
+    #[command(flatten)]
+    pub as_of: AsOfAll,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+pub(super) const REPLAY: &str = "\
+Examples:
+  realm-ledger replay acme.atlassian.net
+  realm-ledger replay --app com.example.app --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z
+  realm-ledger replay --shard realm.lifecycle/3 --from-position 120000 --url http://localhost:8080
+
+Records come in the order in which they were recorded, shard after shard, each with the states that it left, as
+they were believed then. To go on later, begin with the position after the last one.";
+pub(super) const RECONCILE: &str = "\
+Examples:
+  realm-ledger reconcile ours.csv
+  psql -c 'copy (select …) to stdout csv header' | realm-ledger reconcile - --app com.example.app
+  realm-ledger reconcile forge-audit-log.csv --at 2026-03-01T00:00:00Z
+
+CSV has a header with clientKey, appKey and realm, in any order; NDJSON has these members. In an audit log of
+Forge a site is the client key, an app id the app key, and the last event of each tells the realm. Exit 3:
+something is in another realm than the list says.";
 pub(super) const WHATIF: &str = "\
 Examples:
   realm-ledger whatif --policy '{\"mode\":\"days\",\"days\":30}'

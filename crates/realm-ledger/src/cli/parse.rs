@@ -44,6 +44,14 @@ impl FromStr for Item {
     }
 }
 
+pub(super) fn shard(text: &str) -> Result<ShardId, String> {
+    let parts = text.rsplit_once('/').filter(|(topic, _)| !topic.is_empty());
+    let id = parts.and_then(|(topic, partition)| {
+        Some(ShardId { topic: topic.to_owned(), partition: partition.parse().ok()? })
+    });
+    id.ok_or_else(|| "a shard is TOPIC/PARTITION".to_owned())
+}
+
 pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     ledger_record::json::time::parse_instant(text).map_err(|error| error.to_string())
 }

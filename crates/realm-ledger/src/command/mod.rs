@@ -9,6 +9,8 @@ mod list;
 mod publish;
 mod quarantine;
 mod rebuild;
+mod reconcile;
+mod replay;
 mod serve;
 mod tenant;
 mod topics;
@@ -60,6 +62,8 @@ pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit,
         Command::SplitBrain(args) => list::split_brain(context, &args),
         Command::Anomalies(args) => list::anomalies(context, &args),
         Command::Whatif(args) => whatif::run(context, args),
+        Command::Replay(args) => replay::run(context, args),
+        Command::Reconcile(args) => reconcile::run(context, args),
         Command::Rebuild(args) => rebuild::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, args),
         Command::Keys(args) => keys::run(context, args),

@@ -23,6 +23,8 @@ const COMMANDS: &[&str] = &[
     "split-brain",
     "anomalies",
     "whatif",
+    "replay",
+    "reconcile",
     "rebuild",
     "quarantine list",
     "quarantine show",

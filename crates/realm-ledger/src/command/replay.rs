@@ -1,0 +1,46 @@
+//! `replay`: records once more, each with what was believed after it.
+
+use ledger_api::query;
+use serde_json::Value;
+
+use super::Context;
+use crate::ask::Sweep;
+use crate::cli::Replay;
+use crate::output::Column;
+use crate::{Exit, Failure};
+
+const COLUMNS: &[Column] = &[
+    Column::made("shard", |step| format!("{}/{}", text(step, "/topic"), text(step, "/partition"))),
+    Column::of("position", "/position"),
+    Column::of("client key", "/record/event/clientKey"),
+    Column::of("seq", "/record/seq"),
+    Column::of("time", "/record/event/time"),
+    Column::of("event", "/record/event/type"),
+    Column::made("then", |step| {
+        let states = step.get("states").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let said = states.iter().map(|state| {
+            [text(state, "/appKey"), text(state, "/status"), text(state, "/pinnedRealm")].join(" ")
+        });
+        said.collect::<Vec<_>>().join(", ")
+    }),
+];
+
+pub(super) fn run(context: &mut Context<'_, '_>, args: Replay) -> Result<Exit, Failure> {
+    let Replay { client_key, app, shard, from, to, from_position, place } = args;
+    let door = context.door(&place)?;
+    let asked = query::Replay { client: client_key, app, shard, from, to, from_position };
+    let mut printer = context.printer(COLUMNS);
+    door.sweep(&Sweep::Replay(asked), &mut |line| {
+        line.step.map_or(Ok(()), |step| Ok(printer.item(&step)?))
+    })?;
+    printer.finish()?;
+    Ok(Exit::Done)
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
