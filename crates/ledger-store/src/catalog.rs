@@ -112,6 +112,8 @@ pub struct Freshness {
     pub halted: Option<Halted>,
     /// Tenants of this shard that another shard has too.
     pub split_tenants: u64,
+    /// Tenants that were looked at and whose row was not the fold of their log.
+    pub mismatched_tenants: u64,
 }
 
 impl Freshness {
@@ -155,6 +157,7 @@ impl Default for ShardStatus {
                 last_source_time: None,
                 halted: None,
                 split_tenants: 0,
+                mismatched_tenants: 0,
             }),
             committed: Condvar::new(),
             commits: Mutex::new(0),

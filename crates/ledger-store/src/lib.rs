@@ -117,7 +117,7 @@ pub use lists::{AlignmentClass, List, Page};
 pub use options::StoreOptions;
 pub use publisher::PublisherCursor;
 pub use reader::Reader;
-pub use rebuild::{Difference, RebuildReport, rebuild};
+pub use rebuild::{Difference, RebuildReport, check, rebuild};
 pub use shard::Shard;
 pub use snapshot::Snapshot;
 

@@ -56,6 +56,27 @@ pub fn rebuild(
     shard: &ShardId,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<RebuildReport, RebuildError> {
+    let (mut database, report) = build_beside(data_dir, shard, progress)?;
+    database.switch_generation(database.generation() + 1)?;
+    Ok(report)
+}
+
+/// As [`rebuild`], without the switch: compares, and leaves everything as it was.
+pub fn check(
+    data_dir: &DataDir,
+    shard: &ShardId,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<RebuildReport, RebuildError> {
+    let (mut database, report) = build_beside(data_dir, shard, progress)?;
+    database.drop_generation(database.generation() + 1)?;
+    Ok(report)
+}
+
+fn build_beside(
+    data_dir: &DataDir,
+    shard: &ShardId,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Database, RebuildReport), RebuildError> {
     let mut database = data_dir.open_database(shard)?;
     let (live, next) = (database.generation(), database.generation() + 1);
     database.create_generation(next, data_dir.resources())?;
@@ -64,8 +85,7 @@ pub fn rebuild(
     for family in PROJECTIONS {
         report.differences.extend(compare(&database, family, live, next)?);
     }
-    database.switch_generation(next)?;
-    Ok(report)
+    Ok((database, report))
 }
 
 /// Fills one generation.

@@ -368,6 +368,9 @@ pub struct Rebuild {
     /// Where the ledger is kept (data_dir); no server may run on it
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Only compare: nothing is mended
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// `quarantine`
@@ -471,8 +474,9 @@ Examples:
   realm-ledger windows --at 2026-03-01T00:00:00Z --known-at 2026-03-01T00:00:00Z
   realm-ledger windows --closing-before 2026-04-01T00:00:00Z";
 const REBUILD: &str = "\
-Example:
+Examples:
   realm-ledger rebuild --data-dir /var/lib/realm-ledger
+  realm-ledger rebuild --check --data-dir /var/lib/realm-ledger
 
 Exit 0: not a byte differed. Exit 3: some did, and were mended from the log; the report says which.";
 const COMPLETIONS: &str = "\

@@ -25,6 +25,7 @@ mod failure;
 mod output;
 mod secret;
 mod partner_list;
+mod sampling;
 mod serving;
 mod surroundings;
 pub mod telemetry;

@@ -90,9 +90,7 @@ pub(crate) fn read(mut input: impl BufRead) -> Result<BTreeMap<Key, Listed>, Lis
     let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(input);
     let header = reader.headers()?.clone();
     let column = |name: &str| header.iter().position(|title| plain(title) == name);
-    if let (Some(client), Some(app), Some(realm)) =
-        (column("clientkey"), column("appkey"), column("realm"))
-    {
+    if let (Some(client), Some(app), Some(realm)) = (column("clientkey"), column("appkey"), column("realm")) {
         return read_rows(&mut reader, [client, app, realm]);
     }
     let audit = AuditColumns::of(column).ok_or(ListError::NoColumns)?;
@@ -110,8 +108,7 @@ fn read_json(input: impl BufRead) -> Result<BTreeMap<Key, Listed>, ListError> {
         if text.trim().is_empty() {
             continue;
         }
-        let read: Line =
-            serde_json::from_str(&text).map_err(|source| ListError::NoJson { line, source })?;
+        let read: Line = serde_json::from_str(&text).map_err(|source| ListError::NoJson { line, source })?;
         put(&mut list, line, [&read.client_key, &read.app_key, &read.realm])?;
     }
     Ok(list)
@@ -220,8 +217,7 @@ fn read_audit_log(
     for row in reader.records() {
         rows.extend(columns.read(&row?)?);
     }
-    let newest_first =
-        rows.first().zip(rows.last()).is_some_and(|(first, last)| first.date > last.date);
+    let newest_first = rows.first().zip(rows.last()).is_some_and(|(first, last)| first.date > last.date);
     if newest_first {
         rows.reverse();
     }
@@ -262,8 +258,7 @@ mod tests {
         assert_eq!(listed("clientKey,appKey,realm\n"), []);
     }
 
-    const AUDIT_HEADER: &str =
-        "App ID,App name,Site ID,Atlassian app,Environment,Installed version,Event,Event date,Location,Target location\n";
+    const AUDIT_HEADER: &str = "App ID,App name,Site ID,Atlassian app,Environment,Installed version,Event,Event date,Location,Target location\n";
 
     #[test]
     fn the_last_event_of_an_audit_log_tells() {

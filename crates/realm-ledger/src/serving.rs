@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
+use crate::sampling::Sampling;
 use crate::secret;
 use crate::telemetry::{self, TelemetryError};
 use crate::{Exit, Failure};
@@ -55,6 +56,7 @@ pub(crate) struct Serving {
     catalog: Arc<Catalog>,
     ingest: Ingest,
     publisher: Option<Publisher>,
+    sampling: Option<Sampling>,
     http: JoinHandle<io::Result<()>>,
     close_http: oneshot::Sender<()>,
     address: SocketAddr,
@@ -81,6 +83,8 @@ impl Serving {
                 return Err(ServeError::Publisher(failed).into());
             }
         };
+        let sampling = Sampling::start(Arc::clone(&catalog), config.sampling.tenants_per_minute)
+            .map_err(ServeError::Runtime)?;
         let address = listener.local_addr().map_err(ServeError::Runtime)?;
         let (close_http, closed) = oneshot::channel::<()>();
         let http = runtime.spawn(async move {
@@ -89,7 +93,7 @@ impl Serving {
             http::serve(listener, api, async { drop(closed.await) }).await
         });
         info!(url = %format_args!("http://{address}"), data_dir = %config.data_dir.display(), "ready");
-        Ok((Self { runtime, catalog, ingest, publisher, http, close_http, address }, signals))
+        Ok((Self { runtime, catalog, ingest, publisher, sampling, http, close_http, address }, signals))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -111,6 +115,9 @@ impl Serving {
         info!("draining");
         // The server may have ended by itself.
         let _ = self.close_http.send(());
+        if let Some(sampling) = self.sampling {
+            sampling.stop();
+        }
         self.ingest.stop();
         if let Some(publisher) = self.publisher {
             publisher.stop();

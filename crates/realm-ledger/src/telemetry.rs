@@ -95,6 +95,7 @@ pub(crate) fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     ledger_ingest::metric::describe();
     ledger_api::http::describe();
+    crate::sampling::describe();
     Ok(HANDLE.get_or_init(|| handle).clone())
 }
 

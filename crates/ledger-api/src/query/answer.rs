@@ -148,6 +148,14 @@ pub struct FreshnessJson {
     pub halted: Option<HaltedJson>,
     /// Tenants of this shard that another one has too; questions about them are refused.
     pub split_tenants: u64,
+    /// Tenants whose state was found not to be the fold of their log; absent without any.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub mismatched_tenants: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Why a shard stopped.

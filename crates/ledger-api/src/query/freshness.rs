@@ -36,6 +36,7 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
         position: head.next_position.checked_sub(1),
         halted,
         split_tenants: status.map_or(0, |status| status.split_tenants),
+        mismatched_tenants: status.map_or(0, |status| status.mismatched_tenants),
     })
 }
 
@@ -61,6 +62,7 @@ fn unreadable(id: &ShardId, halted: HaltedJson, status: Option<&Freshness>) -> F
         position: None,
         halted: Some(halted),
         split_tenants: status.map_or(0, |status| status.split_tenants),
+        mismatched_tenants: status.map_or(0, |status| status.mismatched_tenants),
     }
 }
 

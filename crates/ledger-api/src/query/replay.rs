@@ -198,10 +198,10 @@ impl<'a> Replaying<'a> {
                 given_up((self.tell)(&Line::Progress(progress)))?;
             }
             let Content::Event { event, outcome, .. } = &record.content else { continue };
-            match &record.stream {
-                Stream::Tenant(client) => self.tenant_record(client, &record, event)?,
-                Stream::App(app) => self.app_record(app, &record, event, outcome.late)?,
-                _ => {}
+            if let Stream::Tenant(client) = &record.stream {
+                self.tenant_record(client, &record, event)?;
+            } else if let Stream::App(app) = &record.stream {
+                self.app_record(app, &record, event, outcome.late)?;
             }
         }
         Ok(())
@@ -293,16 +293,17 @@ impl<'a> Replaying<'a> {
             (None, own) => own.is_none_or(|own| own == app),
         };
         let installations = folded.tenant.installations.iter();
-        let states = installations.filter(|(app, _)| !folded.split && wanted(app)).map(|(app, state)| State {
-            client: client.clone(),
-            app: app.clone(),
-            installation: state.clone(),
-            product_realm: folded.tenant.product_realm,
-            timeline: std::sync::Arc::new(self.timelines.of(app).clone()),
-            seq: record.seq,
-            // An event may be dated a little ahead of its recording.
-            as_of: record.recorded.max(event.time),
-        });
+        let states =
+            installations.filter(|(app, _)| !folded.split && wanted(app)).map(|(app, state)| State {
+                client: client.clone(),
+                app: app.clone(),
+                installation: state.clone(),
+                product_realm: folded.tenant.product_realm,
+                timeline: std::sync::Arc::new(self.timelines.of(app).clone()),
+                seq: record.seq,
+                // An event may be dated a little ahead of its recording.
+                as_of: record.recorded.max(event.time),
+            });
         let states = states.collect();
         let step = Step { shard: self.moment.id, record, states, split: folded.split };
         given_up((self.tell)(&Line::Step(&step)))

@@ -37,6 +37,8 @@ fn every_command_of_the_interface_is_there_and_no_other() {
             "split-brain",
             "anomalies",
             "whatif",
+            "replay",
+            "reconcile",
             "rebuild",
             "quarantine",
             "keys",
@@ -66,6 +68,8 @@ fn every_command_that_reads_takes_a_directory_or_a_url_but_not_both() {
         "split-brain",
         "anomalies",
         "whatif --policy {\"mode\":\"off\"}",
+        "replay",
+        "reconcile -",
         "quarantine list",
         "quarantine show t/0/1",
     ];

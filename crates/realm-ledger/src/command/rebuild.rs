@@ -1,6 +1,6 @@
 //! `rebuild`: the projections anew from the log, compared byte for byte.
 
-use ledger_store::{DataDir, Difference, RebuildError, RebuildReport, ShardId, rebuild};
+use ledger_store::{DataDir, Difference, RebuildError, RebuildReport, ShardId, check, rebuild};
 use serde::Serialize;
 
 use super::{Context, data_dir_flag};
@@ -42,7 +42,8 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Rebuild) -> Result<Exit,
     let mut reports = Vec::new();
     for shard in shards {
         let bar = context.progress(&shard.to_string());
-        let report = rebuild(&data, &shard, &mut |done, total| {
+        let build = if args.check { check } else { rebuild };
+        let report = build(&data, &shard, &mut |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         })?;
@@ -59,8 +60,9 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Rebuild) -> Result<Exit,
         context.say("not a byte differed");
         return Ok(Exit::Done);
     }
+    let mended = if args.check { "were left as they are" } else { "were mended" };
     context.say(&format!(
-        "{differing} shard(s) differed from the log and were mended; find out why before you trust the disk"
+        "{differing} shard(s) differed from the log and {mended}; find out why before you trust the disk"
     ));
     Ok(Exit::Difference)
 }

@@ -165,10 +165,9 @@ fn judge<'a>(
     let verdict = match (listed, pinned) {
         (Some(listed), Some(pinned)) if listed.realm == pinned => Verdict::Agrees,
         (Some(_), Some(_)) => Verdict::Differs,
-        // Told with the rest of the list.
-        (Some(_), None) => return Ok(None),
         (None, Some(_)) if held.status == "INSTALLED" => Verdict::UnknownToList,
-        (None, _) => return Ok(None),
+        // What is listed is told with the rest of the list.
+        (_, None) | (None, Some(_)) => return Ok(None),
     };
     list.remove(&key);
     let seqs = if verdict == Verdict::Differs { evidence(door, as_of, key)? } else { Vec::new() };

@@ -30,9 +30,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Replay) -> Result<Exit, F
     let door = context.door(&place)?;
     let asked = query::Replay { client: client_key, app, shard, from, to, from_position };
     let mut printer = context.printer(COLUMNS);
-    door.sweep(&Sweep::Replay(asked), &mut |line| {
-        line.step.map_or(Ok(()), |step| Ok(printer.item(&step)?))
-    })?;
+    door.sweep(&Sweep::Replay(asked), &mut |line| line.step.map_or(Ok(()), |step| Ok(printer.item(&step)?)))?;
     printer.finish()?;
     Ok(Exit::Done)
 }

@@ -52,6 +52,8 @@ pub struct Config {
     pub http: HttpOptions,
     /// What the server tells of itself.
     pub log: LogOptions,
+    /// How often it looks whether it is right.
+    pub sampling: SamplingOptions,
 }
 
 impl Default for Config {
@@ -63,7 +65,21 @@ impl Default for Config {
             evidence: EvidenceOptions::default(),
             http: HttpOptions::default(),
             log: LogOptions::default(),
+            sampling: SamplingOptions::default(),
         }
+    }
+}
+
+/// Checks of states against the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SamplingOptions {
+    /// Tenants that are folded from zero and compared; 0: none.
+    pub tenants_per_minute: u32,
+}
+
+impl Default for SamplingOptions {
+    fn default() -> Self {
+        Self { tenants_per_minute: 60 }
     }
 }
 

@@ -160,6 +160,12 @@ pub(super) const SETTINGS: &[Setting] = &[
          \"sasl.username\" = \"realm-ledger\"",
     ),
     setting(
+        "sampling.tenants_per_minute",
+        Kind::Number32(|config| &mut config.sampling.tenants_per_minute),
+        "Tenants folded from zero in the background and compared with their state; 0: none.\n\
+         What differs is logged, counted, and shown by /readyz.",
+    ),
+    setting(
         "evidence.keys_dir",
         Kind::OptionalPath(|config| &mut config.evidence.keys_dir),
         "Where the ledger secret and the signing keys are kept, and the last checkpoint of each partition.\n\

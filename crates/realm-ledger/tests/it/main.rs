@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where something is not as it should be")]
 
 mod answers;
+mod audit;
 mod help;
 mod keys;
 mod manners;

@@ -1,0 +1,153 @@
+//! `replay`, `reconcile` and `rebuild --check`: what auditors ask.
+
+use realm_ledger::Exit;
+use serde_json::{Value, json};
+
+use crate::world::{ODD_KEY, Run, Said, Server, World, history, said};
+
+const APP: &str = "com.example.roadmap";
+
+fn lines(output: &str) -> Vec<Value> {
+    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Position, client key, and where each state is.
+fn short(step: &Value) -> Value {
+    let states = step["states"].as_array().unwrap().iter();
+    let states: Vec<_> = states.map(|state| json!([state["status"], state["pinnedRealm"]])).collect();
+    json!([step["position"], step["record"]["event"]["clientKey"], states])
+}
+
+#[test]
+fn a_tenant_is_replayed_with_what_was_believed_after_each_record() {
+    let mut history = history();
+    // Recorded long after: until then nobody knew that the window had been forgotten.
+    history.push(format!(
+        r#"{{"id":"late","type":"override","action":"FORGET","actor":"me","reason":"asked","time":"2026-02-20T00:00:00Z","recordedAt":"2026-06-01T00:00:00Z","clientKey":"acme.atlassian.net","appKey":"{APP}"}}"#
+    ));
+    let world = World::with(&history);
+    let server = Server::over(&world.data_dir());
+    let steps = lines(&world.ask("replay acme.atlassian.net").done());
+    let acme = "acme.atlassian.net";
+    let expected = [
+        json!([1, acme, [["INSTALLED", "EU"]]]),
+        json!([2, acme, [["UNINSTALLED", "EU"]]]),
+        json!([3, acme, [["UNINSTALLED", "EU"]]]),
+        json!([4, acme, [["INSTALLED", "EU"]]]),
+        json!([10, acme, [["INSTALLED", "EU"]]]),
+    ];
+    assert_eq!(steps.iter().map(short).collect::<Vec<_>>(), expected);
+    let rule = |at: usize| steps[at]["states"][0]["decision"]["rule"].clone();
+    assert_eq!((rule(3), rule(4)), ("PERSISTED".into(), "WINDOW_FORGOTTEN".into()));
+    // Resumed, cut, from a server: the same steps.
+    for (flags, expected) in [
+        ("", &steps[..]),
+        ("--from-position 3", &steps[2..]),
+        ("--from-position 10", &steps[4..]),
+        ("--from 2026-02-10T00:00:00Z --to 2026-03-02T00:00:00Z", &[steps[2].clone(), steps[4].clone()]),
+    ] {
+        let asked = format!("replay acme.atlassian.net {flags}");
+        let output = world.ask(&asked).done();
+        assert_eq!(lines(&output), expected, "{flags}");
+        assert_eq!(said(&format!("{asked} --url {}", server.url())).done(), output, "{flags}");
+    }
+}
+
+#[test]
+fn a_shard_and_an_app_are_replayed_in_order_of_position() {
+    let mut history = history();
+    history.push(r#"{"id":"no","type":"instaled"}"#.to_owned());
+    history.push(
+        r#"{"id":"o","type":"installed","time":"2026-04-01T00:00:00Z","clientKey":"acme.atlassian.net","appKey":"com.example.other"}"#
+            .to_owned(),
+    );
+    let world = World::with(&history);
+    let server = Server::over(&world.data_dir());
+    let all = lines(&world.ask("replay").done());
+    let positions = |steps: &[Value]| -> Vec<u64> {
+        steps.iter().map(|step| step["position"].as_u64().unwrap()).collect()
+    };
+    // All but the refused one.
+    assert_eq!(positions(&all), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11]);
+    assert_eq!(short(&all[0]), json!([0, null, []]), "an event of the app has no states");
+    assert_eq!(short(&all[6]), json!([6, ODD_KEY, [["INSTALLED", "US"]]]));
+    let resumed = "replay --shard realm.lifecycle/0 --from-position 7";
+    assert_eq!(lines(&world.ask(resumed).done()), all[7..]);
+    assert_eq!(said(&format!("{resumed} --url {}", server.url())).done(), world.ask(resumed).done());
+    let app = lines(&world.ask(&format!("replay --app {APP}")).done());
+    assert_eq!(positions(&app), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "the product move concerns it too");
+    assert_eq!(app, all[..10]);
+    let missing = world.ask("replay --shard realm.lifecycle/7");
+    assert_eq!(missing.exit, Exit::Failed);
+    assert!(missing.messages.contains("there is no shard realm.lifecycle/7 here"), "{}", missing.messages);
+    let table = world.ask("replay acme.atlassian.net --format table").done();
+    assert!(table.contains("com.example.roadmap UNINSTALLED EU"), "{table}");
+}
+
+fn reconcile(world: &World, list: &str, flags: &str) -> Said {
+    let line = format!("reconcile - --data-dir {} {flags}", world.data_dir().display());
+    Run { input: list, ..Run::of(&line) }.said()
+}
+
+#[test]
+fn a_list_of_ones_own_is_compared_with_evidence() {
+    let world = World::with(&history());
+    let list =
+        format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},us\n{ODD_KEY},{APP},US\nnobody,{APP},EU\n");
+    let said = reconcile(&world, &list, "");
+    assert_eq!(said.exit, Exit::Difference, "{}", said.messages);
+    assert!(
+        said.messages.contains("1 agree, 1 differ, 1 of the list unknown to the ledger, 0 of"),
+        "{}",
+        said.messages
+    );
+    let found = lines(&said.output);
+    assert_eq!(
+        found[0],
+        json!({"verdict": "DIFFERS", "clientKey": "acme.atlassian.net", "appKey": APP, "listedRealm": "US", "line": 2,
+            "status": "INSTALLED", "pinnedRealm": "EU", "pinnedSince": "2026-03-02T00:00:00.000Z", "pinnedBy": "OBSERVED",
+            "seqs": found[0]["seqs"]})
+    );
+    assert_eq!(found[0]["seqs"], json!([1, 4]));
+    assert_eq!(found[1]["verdict"], "UNKNOWN_TO_LEDGER");
+    assert_eq!(found.len(), 2);
+    // From a server, as NDJSON, with agreements; nothing differs, something is missing.
+    let server = Server::over(&world.data_dir());
+    let file = world.file(
+        "ours.ndjson",
+        &format!("{{\"clientKey\":\"acme.atlassian.net\",\"appKey\":\"{APP}\",\"realm\":\"EU\"}}\n"),
+    );
+    let asked = format!("reconcile {} --all --url {}", file.display(), server.url());
+    let said = crate::world::said(&asked);
+    let verdicts: Vec<_> = lines(&said.output).iter().map(|found| found["verdict"].clone()).collect();
+    assert_eq!((said.exit, verdicts), (Exit::Done, vec!["AGREES".into(), "UNKNOWN_TO_LIST".into()]));
+}
+
+#[test]
+fn a_forge_audit_log_is_a_list_too_and_the_past_can_be_compared() {
+    let world = World::with(&history());
+    let log = format!(
+        "App ID,App name,Site ID,Atlassian app,Environment,Installed version,Event,Event date,Location,Target location\n\
+         {APP},Roadmap,acme.atlassian.net,Jira,production,2,Migration completed,2026-02-20,EU,US\n\
+         {APP},Roadmap,acme.atlassian.net,Jira,production,2,App installed,2026-01-02,EU,N/A\n"
+    );
+    let said = reconcile(&world, &log, "--app com.example.roadmap");
+    assert_eq!(said.exit, Exit::Difference);
+    assert_eq!(lines(&said.output)[0]["listedRealm"], "US");
+    let before = reconcile(&world, &log, "--at 2025-12-31T00:00:00Z");
+    assert_eq!(before.exit, Exit::Done);
+    assert_eq!(lines(&before.output)[0]["verdict"], "UNKNOWN_TO_LEDGER");
+    let broken = reconcile(&world, "client,realm\n", "");
+    assert_eq!(broken.exit, Exit::Failed);
+    assert!(broken.messages.contains("no clientKey"), "{}", broken.messages);
+}
+
+#[test]
+fn a_check_compares_and_leaves_everything_as_it_was() {
+    let world = World::with(&history());
+    let said = world.ask("rebuild --check");
+    assert!(said.messages.contains("not a byte differed"), "{}", said.messages);
+    let report = lines(&said.done());
+    assert_eq!((report[0]["tenants"].clone(), report[0]["records"].clone()), (4.into(), 10.into()));
+    assert_eq!(lines(&world.ask("rebuild --check").done()), report);
+}
