@@ -123,13 +123,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     use ledger_ingest::import::{ImportOptions, import};
+    use ledger_record::proof::line::LedgerSecret;
     use ledger_store::{DataDir, ShardStatus, StoreOptions};
 
     use super::*;
 
     /// Three tenants in one shard.
     fn served(directory: &std::path::Path) -> (ShardId, Served) {
-        let data = DataDir::open(directory, StoreOptions::default()).unwrap();
+        let data =
+            DataDir::open(directory, StoreOptions::default(), LedgerSecret::from_bytes([7; 32])).unwrap();
         let line = |client| {
             format!(
                 r#"{{"id":"1","type":"enabled","time":"2026-01-01T00:00:00Z","clientKey":"{client}","appKey":"a"}}"#
