@@ -11,11 +11,15 @@ fn lines(output: &str) -> Vec<Value> {
     output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Position, client key, and where each state is.
+/// The event, and where each state is.
 fn short(step: &Value) -> Value {
     let states = step["states"].as_array().unwrap().iter();
     let states: Vec<_> = states.map(|state| json!([state["status"], state["pinnedRealm"]])).collect();
-    json!([step["position"], step["record"]["event"]["clientKey"], states])
+    json!([step["record"]["event"]["id"], states])
+}
+
+fn position(step: &Value) -> u64 {
+    step["position"].as_u64().unwrap()
 }
 
 #[test]
@@ -28,23 +32,25 @@ fn a_tenant_is_replayed_with_what_was_believed_after_each_record() {
     let world = World::with(&history);
     let server = Server::over(&world.data_dir());
     let steps = lines(&world.ask("replay acme.atlassian.net").done());
-    let acme = "acme.atlassian.net";
     let expected = [
-        json!([1, acme, [["INSTALLED", "EU"]]]),
-        json!([2, acme, [["UNINSTALLED", "EU"]]]),
-        json!([3, acme, [["UNINSTALLED", "EU"]]]),
-        json!([4, acme, [["INSTALLED", "EU"]]]),
-        json!([10, acme, [["INSTALLED", "EU"]]]),
+        json!(["e-1", [["INSTALLED", "EU"]]]),
+        json!(["e-2", [["UNINSTALLED", "EU"]]]),
+        json!(["e-3", [["UNINSTALLED", "EU"]]]),
+        json!(["e-4", [["INSTALLED", "EU"]]]),
+        json!(["late", [["INSTALLED", "EU"]]]),
     ];
     assert_eq!(steps.iter().map(short).collect::<Vec<_>>(), expected);
     let rule = |at: usize| steps[at]["states"][0]["decision"]["rule"].clone();
     assert_eq!((rule(3), rule(4)), ("PERSISTED".into(), "WINDOW_FORGOTTEN".into()));
     // Resumed, cut, from a server: the same steps.
     for (flags, expected) in [
-        ("", &steps[..]),
-        ("--from-position 3", &steps[2..]),
-        ("--from-position 10", &steps[4..]),
-        ("--from 2026-02-10T00:00:00Z --to 2026-03-02T00:00:00Z", &[steps[2].clone(), steps[4].clone()]),
+        (String::new(), &steps[..]),
+        (format!("--from-position {}", position(&steps[1]) + 1), &steps[2..]),
+        (format!("--from-position {}", position(&steps[4])), &steps[4..]),
+        (
+            "--from 2026-02-10T00:00:00Z --to 2026-03-02T00:00:00Z".to_owned(),
+            &[steps[2].clone(), steps[4].clone()],
+        ),
     ] {
         let asked = format!("replay acme.atlassian.net {flags}");
         let output = world.ask(&asked).done();
@@ -64,19 +70,17 @@ fn a_shard_and_an_app_are_replayed_in_order_of_position() {
     let world = World::with(&history);
     let server = Server::over(&world.data_dir());
     let all = lines(&world.ask("replay").done());
-    let positions = |steps: &[Value]| -> Vec<u64> {
-        steps.iter().map(|step| step["position"].as_u64().unwrap()).collect()
-    };
-    // All but the refused one.
-    assert_eq!(positions(&all), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11]);
-    assert_eq!(short(&all[0]), json!([0, null, []]), "an event of the app has no states");
-    assert_eq!(short(&all[6]), json!([6, ODD_KEY, [["INSTALLED", "US"]]]));
-    let resumed = "replay --shard realm.lifecycle/0 --from-position 7";
-    assert_eq!(lines(&world.ask(resumed).done()), all[7..]);
-    assert_eq!(said(&format!("{resumed} --url {}", server.url())).done(), world.ask(resumed).done());
-    let app = lines(&world.ask(&format!("replay --app {APP}")).done());
-    assert_eq!(positions(&app), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "the product move concerns it too");
-    assert_eq!(app, all[..10]);
+    // All but the refused one, and nothing that is no event.
+    let ids: Vec<_> = all.iter().map(|step| step["record"]["event"]["id"].clone()).collect();
+    assert_eq!(ids, ["d-1", "e-1", "e-2", "e-3", "e-4", "e-5", "e-6", "e-7", "e-8", "e-9", "o"]);
+    assert!(all.is_sorted_by_key(position));
+    assert_eq!(short(&all[0]), json!(["d-1", []]), "an event of the app has no states");
+    assert_eq!(short(&all[6]), json!(["e-6", [["INSTALLED", "US"]]]));
+    let resumed = format!("replay --shard realm.lifecycle/0 --from-position {}", position(&all[7]));
+    assert_eq!(lines(&world.ask(&resumed).done()), all[7..]);
+    assert_eq!(said(&format!("{resumed} --url {}", server.url())).done(), world.ask(&resumed).done());
+    // The move of the product concerns it too.
+    assert_eq!(lines(&world.ask(&format!("replay --app {APP}")).done()), all[..10]);
     let missing = world.ask("replay --shard realm.lifecycle/7");
     assert_eq!(missing.exit, Exit::Failed);
     assert!(missing.messages.contains("there is no shard realm.lifecycle/7 here"), "{}", missing.messages);
