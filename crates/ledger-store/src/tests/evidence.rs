@@ -213,7 +213,7 @@ fn a_bundle_out_of_the_store_is_valid_and_so_is_the_proof_of_absence() {
     let judged = |bundle: Bundle| verify(&bundle.write(), &[key.verifier()], None).unwrap();
     let verified = judged(bundle(&snapshot, "acme", &["app"], &key));
     assert_eq!(verified.records.len(), 4);
-    assert!(verified.decisions_follow);
+    assert!(verified.decisions_follow());
     assert_eq!(judged(bundle(&snapshot, "t7", &["app"], &key)).records.len(), 1);
     for number in 0..40 {
         assert_eq!(judged(bundle(&snapshot, &format!("nobody-{number}"), &[], &key)).records.len(), 0);
