@@ -2,7 +2,7 @@
 //! the same bytes on the same machine.
 //!
 //! ```text
-//! cargo bench -p ledger-tests --bench speed -- [ingest] [replay] [query] [events=300000] [pairs=3]
+//! cargo bench -p ledger-tests --bench speed -- [ingest] [replay] [query] [signing] [events=300000] [pairs=3]
 //! ```
 //!
 //! Without a part all run. Each part takes turns with what it is measured against, `pairs` times, and tells
@@ -12,6 +12,7 @@
 //! - `ingest`: Kafka to synced, against the same consumer that discards.
 //! - `replay`: the log into the fold, against the log read and decoded.
 //! - `query`: one installation, in this process and over HTTP against a route that answers nothing.
+//! - `signing`: from an event to the signed checkpoint that has it.
 //!
 //! What the writes alone cost is told by `cargo bench -p ledger-store --bench append`.
 #![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
@@ -23,11 +24,12 @@ mod speed {
     pub(super) mod measure;
     pub(super) mod query;
     pub(super) mod replay;
+    pub(super) mod signing;
 }
 
 use ledger_tests::kafka::{self, Broker};
 use ledger_tests::workload::{Mix, stream};
-use speed::{ingest, measure, query, replay};
+use speed::{ingest, measure, query, replay, signing};
 
 /// What was asked for.
 struct Plan {
@@ -61,9 +63,13 @@ fn main() {
     println!("{}", measure::machine());
     let broker = Broker::start();
     let dir = ledger_tests::scratch::directory();
+    if plan.wants("signing") {
+        signing::run(broker.cluster(), dir.path());
+    }
     // Replay and queries use what the last run with one partition leaves.
     for partitions in [6, 1] {
-        if partitions > 1 && !plan.wants("ingest") {
+        let wanted = ["ingest", "replay", "query"].into_iter().any(|part| plan.wants(part));
+        if !wanted || partitions > 1 && !plan.wants("ingest") {
             continue;
         }
         let topic = kafka::unique_name("speed");

@@ -24,6 +24,7 @@ fn setup(cluster: &Cluster, name: &str, data_dir: &Path) -> Setup {
         instance: name.to_owned(),
         decisions_topic: "realm.decisions".to_owned(),
         dead_letter_topic: "realm.dead-letter".to_owned(),
+        checkpoints_topic: String::new(),
         data_dir: data_dir.join(name),
     }
 }

@@ -90,6 +90,7 @@ fn the_same_lines_through_import_and_through_kafka_give_the_same_tenants() {
         instance: String::new(),
         decisions_topic: String::new(),
         dead_letter_topic: String::new(),
+        checkpoints_topic: String::new(),
         data_dir: scratch.path().join("kafka"),
     };
     cluster.create_topic(&setup.topic, TOPIC_PARTITIONS, &[("message.timestamp.type", "LogAppendTime")]);

@@ -6,6 +6,7 @@
 )]
 
 mod checkpoint_topic;
+mod checkpoints;
 mod endurance;
 mod fenced;
 mod foreign;

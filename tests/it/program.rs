@@ -19,6 +19,7 @@ fn setup(cluster: &Cluster, topic: &str, scratch: &Path) -> Setup {
         instance: "one".to_owned(),
         decisions_topic: format!("{topic}.decisions"),
         dead_letter_topic: format!("{topic}.dead-letter"),
+        checkpoints_topic: String::new(),
         data_dir: scratch.join("data"),
     };
     for topic in [&setup.topic, &setup.decisions_topic, &setup.dead_letter_topic] {

@@ -22,6 +22,7 @@ fn a_dead_letter_that_the_topic_does_not_take_is_told_by_its_digest() {
         instance: "one".to_owned(),
         decisions_topic: format!("{topic}.decisions"),
         dead_letter_topic: format!("{topic}.dead-letter"),
+        checkpoints_topic: String::new(),
         data_dir: scratch.path().join("data"),
     };
     cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);

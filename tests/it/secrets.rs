@@ -88,6 +88,7 @@ fn no_secret_is_kept_logged_told_or_answered() {
         instance: String::new(),
         decisions_topic: kafka::unique_name("decisions"),
         dead_letter_topic: kafka::unique_name("dead"),
+        checkpoints_topic: String::new(),
         data_dir: scratch.path().join("data"),
     };
     let settings = [("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "4194304")];

@@ -22,6 +22,8 @@ pub struct Setup {
     pub instance: String,
     pub decisions_topic: String,
     pub dead_letter_topic: String,
+    /// Empty: nothing is signed.
+    pub checkpoints_topic: String,
     pub data_dir: PathBuf,
 }
 
@@ -92,8 +94,12 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let (status, body) = self.get("/readyz");
-            let listed = body["shards"].as_array().map_or(0, Vec::len);
-            if status == 200 && listed == shards {
+            // Ready is a server also when it is only nearly there.
+            let is_read = |shard: &Value| shard["caughtUp"] == true && shard["lag"] == 0;
+            let read = body["shards"]
+                .as_array()
+                .is_some_and(|listed| listed.len() == shards && listed.iter().all(is_read));
+            if status == 200 && read {
                 return;
             }
             assert!(Instant::now() < deadline, "not ready: {body}");
@@ -126,6 +132,7 @@ fn configure(command: &mut Command, setup: &Setup, log: File) {
         ("KAFKA__INSTANCE", setup.instance.clone()),
         ("KAFKA__DECISIONS_TOPIC", setup.decisions_topic.clone()),
         ("KAFKA__DEAD_LETTER_TOPIC", setup.dead_letter_topic.clone()),
+        ("KAFKA__CHECKPOINTS_TOPIC", setup.checkpoints_topic.clone()),
         ("KAFKA__CLIENT__SESSION_TIMEOUT_MS", "6000".to_owned()),
         ("HTTP__LISTEN", "127.0.0.1:0".to_owned()),
         ("LOG__FORMAT", "json".to_owned()),

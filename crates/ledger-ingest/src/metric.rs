@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ledger_store::ShardId;
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::apply::Applied;
 
@@ -16,6 +16,14 @@ pub(crate) const SPLIT_TENANTS: &str = "realm_ledger_split_tenants_total";
 pub(crate) const REJOINED: &str = "realm_ledger_rejoined_total";
 pub(crate) const PUBLISHED: &str = "realm_ledger_published_total";
 pub(crate) const PUBLISH_FAILED: &str = "realm_ledger_publish_failures_total";
+
+const CHECKPOINTS: &str = "realm_ledger_checkpoints_total";
+const CHECKPOINT_SIZE: &str = "realm_ledger_checkpoint_size";
+const CHECKPOINT_SECONDS: &str = "realm_ledger_checkpoint_seconds";
+const UNSIGNED: &str = "realm_ledger_unsigned";
+const UNSIGNED_TOTAL: &str = "realm_ledger_unsigned_total";
+const STALLED: &str = "realm_ledger_stalled";
+pub(crate) const TICK_FAILED: &str = "realm_ledger_tick_failures_total";
 
 /// Tells the exporter what each metric means; once, at start.
 pub fn describe() {
@@ -32,8 +40,41 @@ pub fn describe() {
         REJOINED,
         "Times the group was joined anew because the coordinator had fenced the client."
     );
+    describe_counter!(CHECKPOINTS, "Checkpoints signed here, or followed while another process signs.");
+    describe_gauge!(CHECKPOINT_SIZE, "Leaves of the last signed checkpoint, by shard.");
+    describe_histogram!(
+        CHECKPOINT_SECONDS,
+        Unit::Seconds,
+        "From a durable seal to its published checkpoint."
+    );
+    describe_gauge!(UNSIGNED, "1 while nothing new of the shard's log is signed, by shard.");
+    describe_counter!(UNSIGNED_TOTAL, "Reasons why nothing new was signed, by code.");
+    describe_gauge!(STALLED, "1 while something has not been sealed for three tick intervals, by shard.");
+    describe_counter!(TICK_FAILED, "Ticks that could not be sent.");
     describe_counter!(PUBLISHED, "Messages acknowledged on the output topics, by topic.");
     describe_counter!(PUBLISH_FAILED, "Attempts to publish that failed and are tried again.");
+}
+
+/// A checkpoint is published.
+pub(crate) fn signed(shard: &ShardId, size: u64, took: Duration) {
+    let shard = shard.to_string();
+    counter!(CHECKPOINTS, "shard" => shard.clone()).increment(1);
+    #[expect(clippy::cast_precision_loss, reason = "a gauge; a log of 2^53 leaves may be off by one")]
+    gauge!(CHECKPOINT_SIZE, "shard" => shard.clone()).set(size as f64);
+    histogram!(CHECKPOINT_SECONDS, "shard" => shard).record(took.as_secs_f64());
+}
+
+/// Nothing new is signed, for this reason; or again.
+pub(crate) fn unsigned(shard: &ShardId, code: Option<&'static str>) {
+    gauge!(UNSIGNED, "shard" => shard.to_string()).set(if code.is_some() { 1.0 } else { 0.0 });
+    if let Some(code) = code {
+        counter!(UNSIGNED_TOTAL, "code" => code).increment(1);
+    }
+}
+
+/// Whether something waits to be sealed for too long.
+pub(crate) fn stalled(shard: &ShardId, is_stalled: bool) {
+    gauge!(STALLED, "shard" => shard.to_string()).set(if is_stalled { 1.0 } else { 0.0 });
 }
 
 /// One batch is durable.

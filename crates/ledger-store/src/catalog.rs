@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use ledger_core::time::Timestamp;
+use ledger_record::proof::note::Checkpoint;
 
 use crate::{Reader, ShardId};
 
@@ -114,6 +115,10 @@ pub struct Freshness {
     pub split_tenants: u64,
     /// Tenants that were looked at and whose row was not the fold of their log.
     pub mismatched_tenants: u64,
+    /// Why nothing more of its log is signed, although it goes on.
+    pub unsigned: Option<Halted>,
+    /// That something has not been sealed for longer than it should take.
+    pub stalled: Option<Halted>,
 }
 
 impl Freshness {
@@ -128,7 +133,16 @@ impl Freshness {
     }
 }
 
-/// Why a shard stopped.
+/// A signed checkpoint that the shard's log agrees with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedCheckpoint {
+    /// What it says.
+    pub checkpoint: Checkpoint,
+    /// The signed note.
+    pub note: String,
+}
+
+/// Why a shard stopped, or does not do all it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halted {
     /// Stable, for alerts: `retention-gap`, `topic-recreated`…
@@ -141,6 +155,7 @@ pub struct Halted {
 #[derive(Debug)]
 pub struct ShardStatus {
     now: Mutex<Freshness>,
+    checkpoint: Mutex<Option<Arc<SignedCheckpoint>>>,
     committed: Condvar,
     commits: Mutex<u64>,
 }
@@ -158,7 +173,10 @@ impl Default for ShardStatus {
                 halted: None,
                 split_tenants: 0,
                 mismatched_tenants: 0,
+                unsigned: None,
+                stalled: None,
             }),
+            checkpoint: Mutex::new(None),
             committed: Condvar::new(),
             commits: Mutex::new(0),
         }
@@ -174,6 +192,16 @@ impl ShardStatus {
     /// Changes the freshness.
     pub fn update(&self, change: impl FnOnce(&mut Freshness)) {
         change(&mut self.lock());
+    }
+
+    /// The last signed checkpoint that is known and that the log agrees with.
+    pub fn checkpoint(&self) -> Option<Arc<SignedCheckpoint>> {
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another one instead.
+    pub fn set_checkpoint(&self, checkpoint: SignedCheckpoint) {
+        *self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(checkpoint));
     }
 
     /// Stops the shard in the eyes of everyone who asks. The first reason stands.

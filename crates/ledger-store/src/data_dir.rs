@@ -86,6 +86,11 @@ impl DataDir {
         &self.path
     }
 
+    /// What the leaves are made with; none when it is open for reading only.
+    pub fn ledger_secret(&self) -> Option<&LedgerSecret> {
+        self.secret.as_ref()
+    }
+
     pub(crate) fn resources(&self) -> &Arc<Resources> {
         &self.resources
     }

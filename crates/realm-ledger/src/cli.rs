@@ -25,7 +25,8 @@ use examples::{
     QUARANTINE_SHOW, REBUILD, SERVE, STATE, TOPICS_CREATE, WINDOWS,
 };
 pub(crate) use history::{Reconcile, Replay, WhatIf};
-pub(crate) use keys::{Keys, KeysGenerate, KeysOf, KeysRetire, KeysShow};
+use keys::CHECKPOINT;
+pub(crate) use keys::{Checkpoint, Keys, KeysGenerate, KeysOf, KeysRetire, KeysShow};
 use parse::{app_key, client_key, instant, realm};
 
 /// The data-residency ledger: which realm an installation is in, since when, why, and until when.
@@ -125,6 +126,9 @@ pub enum Command {
     /// Refused events: what, why, and once more
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// The last signed checkpoint of each log
+    #[command(after_help = CHECKPOINT)]
+    Checkpoint(Checkpoint),
     /// The keys that sign checkpoints
     #[command(subcommand)]
     Keys(Keys),

@@ -20,6 +20,7 @@ mod cli;
 mod command;
 pub mod config;
 mod demo;
+mod evidence;
 mod exit;
 mod failure;
 mod output;

@@ -16,8 +16,8 @@ use ledger_store::DataDir;
 use tempfile::NamedTempFile;
 use tracing::info;
 
-use crate::Failure;
 use crate::config::Config;
+use crate::{Failure, evidence};
 
 const SECRET_FILE: &str = "secret";
 
@@ -40,6 +40,8 @@ pub(crate) struct Opened {
     pub(crate) data: DataDir,
     /// Where its secret was made just now.
     pub(crate) made: Option<PathBuf>,
+    /// What the operator has to know of a signing key that was made just now.
+    pub(crate) first_key: Option<String>,
 }
 
 /// Opens the data directory for writing, with its secret; a new one gets a new secret.
@@ -51,7 +53,11 @@ pub(crate) fn open(config: &Config) -> Result<Opened, Failure> {
     if let Some(path) = &made {
         info!("{}", made_text(path));
     }
-    Ok(Opened { data: DataDir::open(&config.data_dir, config.store.clone(), secret)?, made })
+    let first_key = if DataDir::exists(&config.data_dir)? { None } else { evidence::first_key(config)? };
+    if let Some(told) = &first_key {
+        info!("{told}");
+    }
+    Ok(Opened { data: DataDir::open(&config.data_dir, config.store.clone(), secret)?, made, first_key })
 }
 
 /// What the operator has to know of a new secret.

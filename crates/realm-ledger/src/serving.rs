@@ -1,8 +1,8 @@
 //! A running ledger: data directory, ingestion, publisher and HTTP, wired together.
 //!
 //! ```text
-//!   start:  port ─► data directory ─► ingestion ─► publisher ─► HTTP     what can be refused comes first
-//!   drain:  HTTP takes no more ─► ingestion writes what it began ─► publisher tells it ─► open answers end
+//!   start:  port ─► data directory ─► ingestion ─► publisher, signing ─► HTTP     what can be refused comes first
+//!   drain:  HTTP takes no more ─► ingestion writes what it began ─► it is told and signed ─► open answers end
 //! ```
 
 use std::io;
@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
+use crate::evidence::Evidence;
 use crate::sampling::Sampling;
 use crate::secret;
 use crate::telemetry::{self, TelemetryError};
@@ -57,6 +58,7 @@ pub(crate) struct Serving {
     ingest: Ingest,
     publisher: Option<Publisher>,
     sampling: Option<Sampling>,
+    evidence: Evidence,
     http: JoinHandle<io::Result<()>>,
     close_http: oneshot::Sender<()>,
     address: SocketAddr,
@@ -75,12 +77,19 @@ impl Serving {
         let ledger = Arc::new(Ledger::of_catalog(Arc::clone(&catalog)));
         let render = Arc::new(move || metrics.render());
         let api = Api::new(ledger, render, config.http.options.clone());
-        let ingest = Ingest::start(data, Arc::clone(&catalog), &config.kafka)?;
+        let ingest = Ingest::start(Arc::clone(&data), Arc::clone(&catalog), &config.kafka)?;
         let publisher = match Publisher::start(Arc::clone(&catalog), config.kafka.clone()) {
             Ok(publisher) => publisher,
             Err(failed) => {
                 ingest.stop();
                 return Err(ServeError::Publisher(failed).into());
+            }
+        };
+        let evidence = match Evidence::start(&catalog, config, &data) {
+            Ok(evidence) => evidence,
+            Err(failed) => {
+                ingest.stop();
+                return Err(failed);
             }
         };
         let sampling = Sampling::start(Arc::clone(&catalog), config.sampling.tenants_per_minute)
@@ -93,7 +102,9 @@ impl Serving {
             http::serve(listener, api, async { drop(closed.await) }).await
         });
         info!(url = %format_args!("http://{address}"), data_dir = %config.data_dir.display(), "ready");
-        Ok((Self { runtime, catalog, ingest, publisher, sampling, http, close_http, address }, signals))
+        let serving =
+            Self { runtime, catalog, ingest, publisher, sampling, evidence, http, close_http, address };
+        Ok((serving, signals))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -122,6 +133,7 @@ impl Serving {
         if let Some(publisher) = self.publisher {
             publisher.stop();
         }
+        self.evidence.stop();
         match self.runtime.block_on(self.http) {
             Ok(Ok(())) => {}
             Ok(Err(failed)) => error!(error = %failed, "the HTTP interface failed"),

@@ -13,6 +13,7 @@
 //! | `GET /v1/replay` | `clientKey` `appKey` `topic` `partition` `from` `to` `fromPosition` | lines, see below |
 //! | `GET /v1/quarantine` | `cursor` `limit` | `{items, nextCursor?, freshness}` |
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
+//! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
 //! | `GET /livez` | | the process answers |
 //! | `GET /readyz` | | every shard, how fresh it is; 503 while one is neither live nor nearly so |
 //! | `GET /metrics` | | Prometheus text |
@@ -134,6 +135,7 @@ impl Api {
             .route("/v1/whatif", post(sweep::what_if))
             .route("/v1/quarantine", get(routes::quarantine))
             .route("/v1/quarantine/{topic}/{partition}/{seq}", get(routes::quarantine_item))
+            .route("/v1/checkpoints", get(routes::checkpoints))
             .route("/livez", get(health::livez))
             .route("/readyz", get(health::readyz))
             .route("/metrics", get(health::metrics))

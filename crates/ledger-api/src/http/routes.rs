@@ -143,6 +143,11 @@ pub(super) async fn quarantine_item(
     api.ask(move |ledger, now| ledger.quarantine_item(&shard, seq, now)).await
 }
 
+pub(super) async fn checkpoints(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {
+    Parameters::read(&uri, &[])?;
+    api.ask(|ledger, now| Ok(ledger.checkpoints(now))).await
+}
+
 /// `minPosition`: what the answer must include.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MinPosition(Option<u64>);

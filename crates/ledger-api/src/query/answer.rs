@@ -1,6 +1,7 @@
 //! The answers: the payload, and how fresh it is. The command line prints the payload only.
 
 use ledger_record::json::state::DecisionJson;
+use ledger_record::proof::Hash;
 use serde::Serialize;
 
 use super::corrections::Correction;
@@ -121,6 +122,33 @@ pub struct QuarantineAnswer {
     pub freshness: Vec<FreshnessJson>,
 }
 
+/// The last signed checkpoint of every log.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckpointList {
+    /// By shard; a log that was never signed has none.
+    pub checkpoints: Vec<CheckpointJson>,
+    /// Of every shard.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// A signed checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckpointJson {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// Names the log.
+    pub origin: String,
+    /// How many leaves.
+    pub size: u64,
+    /// Their root.
+    pub root_hash: Hash,
+    /// The signed note, which says the same: all that is to be believed.
+    pub note: String,
+}
+
 /// How fresh a shard's part of an answer is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -151,6 +179,12 @@ pub struct FreshnessJson {
     /// Tenants whose state was found not to be the fold of their log; absent without any.
     #[serde(skip_serializing_if = "is_zero")]
     pub mismatched_tenants: u64,
+    /// Why no checkpoint of what is new is signed, although it is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsigned: Option<HaltedJson>,
+    /// Something has not been sealed for longer than it should take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stalled: Option<HaltedJson>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

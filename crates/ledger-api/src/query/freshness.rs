@@ -37,6 +37,8 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
         halted,
         split_tenants: status.map_or(0, |status| status.split_tenants),
         mismatched_tenants: status.map_or(0, |status| status.mismatched_tenants),
+        unsigned: status.and_then(|status| status.unsigned.as_ref()).map(HaltedJson::of),
+        stalled: status.and_then(|status| status.stalled.as_ref()).map(HaltedJson::of),
     })
 }
 
@@ -63,6 +65,8 @@ fn unreadable(id: &ShardId, halted: HaltedJson, status: Option<&Freshness>) -> F
         halted: Some(halted),
         split_tenants: status.map_or(0, |status| status.split_tenants),
         mismatched_tenants: status.map_or(0, |status| status.mismatched_tenants),
+        unsigned: None,
+        stalled: None,
     }
 }
 

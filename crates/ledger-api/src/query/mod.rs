@@ -12,6 +12,7 @@
 //!   have is never reported as not there.
 
 mod answer;
+mod checkpoints;
 mod corrections;
 mod cursor;
 mod error;
@@ -35,8 +36,9 @@ use ledger_core::time::Timestamp;
 use ledger_store::{Catalog, Reader, ShardId};
 
 pub use answer::{
-    CorrectionsAnswer, ExplanationAnswer, FreshnessJson, HaltedJson, InstallationAnswer, InstallationList,
-    LogAnswer, PreviewAnswer, QuarantineAnswer, QuarantineList, RefusedTenant, TenantAnswer,
+    CheckpointJson, CheckpointList, CorrectionsAnswer, ExplanationAnswer, FreshnessJson, HaltedJson,
+    InstallationAnswer, InstallationList, LogAnswer, PreviewAnswer, QuarantineAnswer, QuarantineList,
+    RefusedTenant, TenantAnswer,
 };
 pub use corrections::Correction;
 pub use cursor::{Cursor, InvalidCursor};

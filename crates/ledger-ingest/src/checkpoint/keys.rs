@@ -76,6 +76,22 @@ pub fn key_id(key: &SignerKey) -> String {
     format!("{:08x}", key.verifier().id())
 }
 
+/// How a file that is written takes its place.
+#[derive(Debug, Clone, Copy)]
+enum Placing {
+    /// Only where there is none.
+    New,
+    /// Instead of the one that is there.
+    Instead,
+}
+
+fn gone(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 impl SigningKeys {
     /// The keys in this directory.
     pub fn of(directory: &Path) -> Self {
@@ -104,53 +120,68 @@ impl SigningKeys {
 
     /// Makes the first key.
     pub fn generate(&self) -> Result<SignerKey, KeysError> {
-        if self.read()?.is_empty() { self.add() } else { Err(KeysError::Exists { path: self.path.clone() }) }
+        let keys = self.read()?;
+        if !keys.is_empty() {
+            return Err(KeysError::Exists { path: self.path.clone() });
+        }
+        let key = self.made()?;
+        self.write(&[&key], Placing::New).map_err(|error| match error {
+            // Another process was first.
+            KeysError::Io { path, source } if source.kind() == io::ErrorKind::AlreadyExists => {
+                KeysError::Exists { path }
+            }
+            error => error,
+        })?;
+        Ok(key)
     }
 
     /// Makes another key, which signs beside those that are there.
     pub fn add(&self) -> Result<SignerKey, KeysError> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(KeysError::Random)?;
-        let not_a_key = |source| KeysError::NotAKey { path: self.path.clone(), line: 0, source };
-        let key = SignerKey::from_seed(NAME, seed).map_err(not_a_key)?;
-        let mut keys = self.read()?;
-        keys.push(key.clone());
-        self.write(&keys)?;
+        let (keys, key) = (self.read()?, self.made()?);
+        self.write(&keys.iter().chain([&key]).collect::<Vec<_>>(), Placing::Instead)?;
         Ok(key)
     }
 
     /// Takes a key away, for good.
     pub fn retire(&self, id: &str) -> Result<(), KeysError> {
         let keys = self.read()?;
-        let left: Vec<SignerKey> = keys.iter().filter(|key| key_id(key) != id).cloned().collect();
+        let left: Vec<&SignerKey> = keys.iter().filter(|key| key_id(key) != id).collect();
         if left.len() == keys.len() {
             return Err(KeysError::Unknown { path: self.path.clone(), id: id.to_owned() });
         }
         if left.is_empty() {
             return Err(KeysError::Last { id: id.to_owned() });
         }
-        self.write(&left)
+        self.write(&left, Placing::Instead)
     }
 
-    fn write(&self, keys: &[SignerKey]) -> Result<(), KeysError> {
+    fn made(&self) -> Result<SignerKey, KeysError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(KeysError::Random)?;
+        let not_a_key = |source| KeysError::NotAKey { path: self.path.clone(), line: 0, source };
+        SignerKey::from_seed(NAME, seed).map_err(not_a_key)
+    }
+
+    fn write(&self, keys: &[&SignerKey], placing: Placing) -> Result<(), KeysError> {
         let text: String = keys.iter().map(|key| key.to_secret_text() + "\n").collect();
-        self.replace(&text).map_err(|source| self.io(source))
+        self.place(&text, placing).map_err(|source| self.io(source))
     }
 
-    fn replace(&self, text: &str) -> io::Result<()> {
+    fn place(&self, text: &str, placing: Placing) -> io::Result<()> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let new = self.path.with_extension("new");
+        let new = self.path.with_extension(format!("{}.new", std::process::id()));
         // One that a crash left may have other rights.
-        if let Err(error) = fs::remove_file(&new)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
+        gone(&new)?;
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&new, &self.path)?;
+        let placed = match placing {
+            Placing::New => fs::hard_link(&new, &self.path),
+            Placing::Instead => fs::rename(&new, &self.path),
+        };
+        gone(&new)?;
+        placed?;
         File::open(directory)?.sync_all()
     }
 

@@ -27,17 +27,23 @@
 //! filled it up to that note and the root is the same. A process that was shut out stands by: it follows the
 //! other's notes, compares them, and takes over when none has come for [`TAKE_OVER`] although one is due.
 
+mod imported;
 mod journal;
 mod kept;
 mod keys;
 mod origin;
+mod service;
 mod signer;
+mod stored;
 
+pub use imported::sign_imported;
 pub use journal::{Journal, JournalError};
 pub use kept::{Alone, Kept, KeptError};
 pub use keys::{KeysError, SigningKeys, key_id};
 pub use origin::{OriginError, Origins};
+pub use service::{Signing, SigningOptions, StartError};
 pub use signer::{Failure, Halt, Identity, SealedLog, Signer, TAKE_OVER};
+pub use stored::StoredLog;
 
 #[cfg(test)]
 mod tests;

@@ -51,7 +51,8 @@ impl Identity {
         (checkpoint, note)
     }
 
-    fn open(&self, note: &str) -> Result<Checkpoint, Halt> {
+    /// Reads a note of this log that one of the keys signed.
+    pub fn open(&self, note: &str) -> Result<Checkpoint, Halt> {
         let keys: Vec<VerifierKey> = self.keys.iter().map(SignerKey::verifier).collect();
         let strange = |reason: String| Halt::NotOurs { origin: self.origin.clone(), reason };
         let checkpoint = Checkpoint::open(note, &keys).map_err(|error| strange(error.to_string()))?;
@@ -160,6 +161,22 @@ pub enum Failure {
     /// The shard.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The name of the log cannot be the name of a key.
+    #[error("{0}; change evidence.origin")]
+    Origin(#[from] KeyError),
+}
+
+impl Failure {
+    /// Stable, for alerts.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Halt(halt) => halt.code(),
+            Self::Journal(_) => "checkpoint-not-published",
+            Self::Kept(_) => "checkpoint-not-kept",
+            Self::Read(_) => "store",
+            Self::Origin(_) => "no-origin",
+        }
+    }
 }
 
 /// A note that was published and that the log agrees with.
@@ -178,6 +195,8 @@ pub struct Signer<J> {
     /// Where the last note is found if the journal has lost it.
     copy: Option<Kept>,
     agreed: Option<Agreed>,
+    /// The log was compared with the last note since it was begun with, or given up.
+    knows: bool,
     /// Nobody else can publish, as far as is known.
     holds: bool,
     /// Shut out since then, or since the other's last note, which had this size.
@@ -187,7 +206,7 @@ pub struct Signer<J> {
 impl<J: Journal> Signer<J> {
     /// Knows nothing yet and holds nothing.
     pub fn new(identity: Identity, journal: J, copy: Option<Kept>) -> Self {
-        Self { identity, journal, copy, agreed: None, holds: false, shut_out: None }
+        Self { identity, journal, copy, agreed: None, knows: false, holds: false, shut_out: None }
     }
 
     /// The name of the log.
@@ -208,7 +227,7 @@ impl<J: Journal> Signer<J> {
 
     fn release(&mut self) {
         self.journal.release();
-        self.holds = false;
+        (self.knows, self.holds) = (false, false);
     }
 
     /// Signs up to the last seal, if that is not done. To be called whenever something was committed, and
@@ -229,8 +248,13 @@ impl<J: Journal> Signer<J> {
 
     /// Not claimed: looks what there is, and claims only when there is something to add to it.
     fn begin(&mut self, log: &impl SealedLog, now: Instant) -> Result<(), Failure> {
+        let is_done = log.sealed()? == self.published();
+        if self.knows && is_done && self.shut_out.is_none() {
+            return Ok(());
+        }
         let last = self.journal.last()?;
         self.agree(last, log)?;
+        self.knows = true;
         if log.sealed()? == self.published() {
             return if self.shut_out.is_some() { Err(self.signed_elsewhere()) } else { Ok(()) };
         }
@@ -292,9 +316,10 @@ impl<J: Journal> Signer<J> {
 
     /// The journal has the note; a directory of keys that cannot be written, as secrets often are mounted, must
     /// not keep the log from being signed.
-    fn keep(&self, note: &str) {
+    fn keep(&mut self, note: &str) {
         if let Some(Err(error)) = self.copy.as_ref().map(|copy| copy.replace(note)) {
-            warn!(origin = self.identity.origin, %error, "no copy of the checkpoint beside the keys");
+            warn!(origin = self.identity.origin, %error, "checkpoints are not kept beside the keys");
+            self.copy = None;
         }
     }
 

@@ -27,11 +27,11 @@ use crate::checkpoint::{Journal, JournalError};
 const PARTITION: i32 = 0;
 
 /// How long a broker may take to answer a question.
-const ASK: Duration = Duration::from_secs(10);
+const ASK: Duration = Duration::from_secs(5);
 
 /// How long initializing or ending a transaction may take. Those that others left open end by themselves
 /// after [`TRANSACTION_MS`].
-const DECIDE: Duration = Duration::from_secs(30);
+const DECIDE: Duration = Duration::from_secs(15);
 
 /// How long reading to the end may take, waiting for others' transactions included.
 const READ: Duration = Duration::from_secs(30);

@@ -51,6 +51,7 @@ impl Local {
                 let cursor = read_cursor(cursor.as_deref())?;
                 json(&ledger.quarantine(cursor.as_ref(), *limit, now)?)
             }
+            Question::Checkpoints => json(&ledger.checkpoints(now)),
             Question::QuarantineItem { shard, seq } => json(&ledger.quarantine_item(shard, *seq, now)?),
         }
     }

@@ -49,6 +49,7 @@ pub(crate) struct Answer {
     pub(crate) corrections: Vec<Box<RawValue>>,
     pub(crate) explanation: Option<Box<RawValue>>,
     pub(crate) decision: Option<Box<RawValue>>,
+    pub(crate) checkpoints: Vec<Box<RawValue>>,
     pub(crate) items: Vec<Box<RawValue>>,
     pub(crate) item: Option<Box<RawValue>>,
     pub(crate) refused: Vec<Refused>,

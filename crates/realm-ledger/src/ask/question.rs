@@ -27,6 +27,8 @@ pub(crate) enum Question {
     Preview(Preview),
     /// A page of what was refused.
     Quarantine { cursor: Option<String>, limit: usize },
+    /// The last signed checkpoints.
+    Checkpoints,
     /// One refused message.
     QuarantineItem { shard: ShardId, seq: u64 },
 }
@@ -79,6 +81,7 @@ impl Question {
                 parameters.page(cursor.as_deref(), *limit);
                 "/v1/quarantine".to_owned()
             }
+            Self::Checkpoints => "/v1/checkpoints".to_owned(),
             Self::QuarantineItem { shard, seq } => {
                 format!("/v1/quarantine/{}/{}/{seq}", encoded(&shard.topic), shard.partition)
             }

@@ -1,9 +1,12 @@
-//! The grammar of `keys`.
+//! The grammar of `keys` and `checkpoint`.
 #![expect(clippy::doc_markdown, reason = "comments here are the help texts, shown as they are")]
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use ledger_store::ShardId;
+
+use super::{Place, parse};
 
 /// `keys`
 #[derive(Debug, Subcommand)]
@@ -62,6 +65,23 @@ pub struct KeysRetire {
     pub of: KeysOf,
 }
 
+/// `checkpoint`
+#[derive(Debug, Args)]
+pub struct Checkpoint {
+    /// Print the bare note of this log, to be kept and compared later
+    #[arg(value_name = "TOPIC/PARTITION", value_parser = parse::shard)]
+    pub shard: Option<ShardId>,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+pub(super) const CHECKPOINT: &str = "\
+Examples:
+  realm-ledger checkpoint --url http://localhost:8080
+  realm-ledger checkpoint realm.lifecycle/7 > pinned.note
+
+A server tells what is signed by now; beside a data directory it is what this machine signed or saw last.";
 const GENERATE: &str = "\
 Examples:
   realm-ledger keys generate --data-dir /var/lib/realm-ledger

@@ -41,6 +41,7 @@ fn every_command_of_the_interface_is_there_and_no_other() {
             "reconcile",
             "rebuild",
             "quarantine",
+            "checkpoint",
             "keys",
             "verify",
             "completions"
@@ -70,6 +71,7 @@ fn every_command_that_reads_takes_a_directory_or_a_url_but_not_both() {
         "whatif --policy {\"mode\":\"off\"}",
         "replay",
         "reconcile -",
+        "checkpoint t/0",
         "quarantine list",
         "quarantine show t/0/1",
     ];

@@ -81,7 +81,7 @@ fn directory(args: &Demo) -> Result<(PathBuf, Option<TempDir>), Failure> {
 fn broker(config: &Config) -> Result<EmbeddedBroker, KafkaError> {
     let kafka = &config.kafka;
     let mut topics: Vec<(&str, u32)> = kafka.topics.iter().map(|name| (name.as_str(), PARTITIONS)).collect();
-    let outputs = [&kafka.decisions_topic, &kafka.dead_letter_topic];
+    let outputs = [&kafka.decisions_topic, &kafka.dead_letter_topic, &kafka.checkpoints_topic];
     topics.extend(outputs.into_iter().flatten().map(|name| (name.as_str(), PARTITIONS)));
     EmbeddedBroker::start(&topics)
 }

@@ -11,7 +11,7 @@ use super::{Context, Input, Unreadable, data_dir_flag, now};
 use crate::cli::Import;
 use crate::config::Config;
 use crate::secret::{self, Opened};
-use crate::{Exit, Failure};
+use crate::{Exit, Failure, evidence};
 
 /// Standard input has no name of its own.
 #[derive(Debug, thiserror::Error)]
@@ -31,17 +31,19 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     let topic = topic.or_else(|| config.kafka.topics.first().cloned()).unwrap_or_default();
     let options = ImportOptions { source, topic, partitions, now: now() };
     let terminal = context.surroundings.messages_are_terminal;
-    let taken = match input {
+    let (data, taken) = match input {
         Input::Standard => {
             let data = open(context, &config)?;
-            take(&data, &mut context.surroundings.input, &options, &progress(terminal, None))
+            let taken = take(&data, &mut context.surroundings.input, &options, &progress(terminal, None));
+            (data, taken)
         }
         Input::File(path) => {
             let unreadable = |source| Failure::new(Unreadable { path: path.clone(), source });
             let file = File::open(&path).map_err(unreadable)?;
             let length = file.metadata().map_err(unreadable)?.len();
             let data = open(context, &config)?;
-            take(&data, BufReader::new(file), &options, &progress(terminal, Some(length)))
+            let taken = take(&data, BufReader::new(file), &options, &progress(terminal, Some(length)));
+            (data, taken)
         }
     };
     // What came before a line that is cut off is imported, and told as ever.
@@ -52,13 +54,17 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
         }
     }
     taken?;
+    evidence::sign_imported(&config, &data, &options.topic)?;
     Ok(Exit::Done)
 }
 
 fn open(context: &mut Context<'_, '_>, config: &Config) -> Result<DataDir, Failure> {
-    let Opened { data, made } = secret::open(config)?;
+    let Opened { data, made, first_key } = secret::open(config)?;
     if let Some(path) = made {
         context.say(&secret::made_text(&path));
+    }
+    if let Some(told) = first_key {
+        context.say(&told);
     }
     Ok(data)
 }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod checkpoint;
 mod completions;
 mod config;
 mod demo;
@@ -66,6 +67,7 @@ pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit,
         Command::Reconcile(args) => reconcile::run(context, args),
         Command::Rebuild(args) => rebuild::run(context, &args),
         Command::Quarantine(args) => quarantine::run(context, args),
+        Command::Checkpoint(args) => checkpoint::run(context, args),
         Command::Keys(args) => keys::run(context, args),
         Command::Verify(args) => verify::run(context, args),
         Command::Completions(args) => completions::run(context, &args),

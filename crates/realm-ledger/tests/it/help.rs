@@ -29,6 +29,7 @@ const COMMANDS: &[&str] = &[
     "quarantine list",
     "quarantine show",
     "quarantine retry",
+    "checkpoint",
     "keys generate",
     "keys show",
     "keys retire",

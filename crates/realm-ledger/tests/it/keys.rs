@@ -1,6 +1,6 @@
 //! Signing keys: who has them, what partners are told.
 
-use ledger_record::proof::note::VerifierKey;
+use ledger_record::proof::note::{Checkpoint, VerifierKey};
 use realm_ledger::Exit;
 use serde_json::Value;
 
@@ -33,6 +33,40 @@ fn a_key_is_made_once_shown_for_every_log_and_changed_by_adding_another() {
     let elsewhere = shown(&world, "--origin ledger.example.com/x/1");
     assert_eq!(elsewhere[0]["origin"], "ledger.example.com/x/1");
     assert!(world.path().join("ledger.keys/signing-keys").exists(), "beside the data directory");
+}
+
+fn event(id: &str) -> String {
+    format!(
+        r#"{{"id":"{id}","type":"enabled","time":"2026-01-01T00:00:00Z","clientKey":"acme","appKey":"app"}}"#
+    )
+}
+
+#[test]
+fn an_import_is_signed_and_a_shorter_one_is_not() {
+    let world = World::with(&[event("one"), event("two")]);
+    let checkpoint = || {
+        let lines = world.ask("checkpoint").done();
+        serde_json::from_str::<Value>(&lines).unwrap()
+    };
+    let first = checkpoint();
+    let verifier = VerifierKey::parse(shown(&world, "")[0]["verifierKey"].as_str().unwrap()).unwrap();
+    let note = first["note"].as_str().unwrap();
+    let opened = Checkpoint::open(note, &[verifier]).unwrap();
+    assert_eq!((opened.origin.as_str(), opened.size), ("realm.lifecycle/0", 3));
+    assert_eq!(world.ask("checkpoint realm.lifecycle/0").done(), note);
+    assert_eq!(world.ask("checkpoint realm.lifecycle/1").exit, Exit::Failed);
+
+    let longer = world
+        .file("history.ndjson", &[event("one"), event("two"), event("three")].map(|e| e + "\n").concat());
+    world.ask(&format!("import {}", longer.display())).done();
+    assert_eq!(checkpoint()["size"], 5);
+    // An older history in place of the newer one: recorded, told, and not signed.
+    std::fs::remove_dir_all(world.data_dir()).unwrap();
+    let shorter = world.file("shorter.ndjson", &(event("one") + "\n"));
+    let refused = world.ask(&format!("import {}", shorter.display()));
+    assert_eq!(refused.exit, Exit::Failed);
+    assert!(refused.messages.contains("5 were published"), "{}", refused.messages);
+    assert_eq!(checkpoint()["size"], 5);
 }
 
 #[test]

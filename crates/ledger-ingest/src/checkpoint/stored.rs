@@ -1,0 +1,38 @@
+//! The log of a shard, as it reads back from its records.
+
+use ledger_record::proof::Hash;
+use ledger_record::proof::line::LedgerSecret;
+use ledger_record::proof::tree::{Node, leaf_hash};
+use ledger_store::{ReadError, Snapshot};
+
+use super::SealedLog;
+
+/// One moment of a shard, and the secret that its commitments are made with.
+#[derive(Debug)]
+pub struct StoredLog<'a> {
+    /// The moment.
+    pub snapshot: &'a Snapshot<'a>,
+    /// The secret.
+    pub secret: &'a LedgerSecret,
+}
+
+impl SealedLog for StoredLog<'_> {
+    fn sealed(&self) -> Result<u64, ReadError> {
+        Ok(self.snapshot.last_seal()?.map_or(0, |seal| seal.position + 1))
+    }
+
+    fn node(&self, node: Node) -> Result<Hash, ReadError> {
+        self.snapshot.tree_node(node)
+    }
+
+    fn leaves(&self, from: u64, until: u64, take: &mut dyn FnMut(Hash)) -> Result<(), ReadError> {
+        let wanted = usize::try_from(until.saturating_sub(from)).unwrap_or(usize::MAX);
+        for record in self.snapshot.records_from(from)?.take(wanted) {
+            let leaf = self.snapshot.leaf_of(&record?, self.secret)?;
+            // One that cannot be written makes the tree too small, which whoever asked will see.
+            let Ok(line) = leaf.write() else { break };
+            take(leaf_hash(line.as_bytes()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,209 @@
+//! Ticks: what arrives is sealed in time, and what is not is told.
+//!
+//! A tick in a partition seals what comes before it, in every copy of the ledger at the same place. One is sent
+//! into a partition of ours when something has been unsealed for an interval and the end of the partition is
+//! reached; so a quiet partition gets none. It comes back like any message, which makes it a heartbeat: what is
+//! still unsealed after three intervals means that the partition takes or gives nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ledger_core::time::Timestamp;
+use ledger_record::json::time::format_instant;
+use ledger_store::{Catalog, Halted, Phase, ReadError, Served, ShardId};
+use rdkafka::error::KafkaError;
+use tracing::{error, info, warn};
+
+use super::options::KafkaOptions;
+use super::outbox::{Outbox, Outgoing, SendError};
+use crate::metric;
+
+/// How often the shards are looked at; never more seldom than five times an interval.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long brokers may take to acknowledge.
+const ACKNOWLEDGE: Duration = Duration::from_secs(5);
+
+/// So many intervals without a seal are too many.
+const STALLED_AFTER: u32 = 3;
+
+/// Sends ticks until stopped.
+#[derive(Debug)]
+pub struct Ticker {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Ticker {
+    /// Starts the thread.
+    pub fn start(
+        catalog: Arc<Catalog>,
+        options: &KafkaOptions,
+        interval: Duration,
+    ) -> Result<Self, KafkaError> {
+        let outbox = Outbox::new(options)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let ticking =
+            Ticking { catalog, outbox, interval, stop: Arc::clone(&stop), watched: BTreeMap::new() };
+        let thread = thread::Builder::new().name("tick".to_owned()).spawn(move || ticking.run());
+        let thread = thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends; nothing is left to do.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        if self.thread.join().is_err() {
+            error!("the ticking thread panicked; seals came with the minute since");
+        }
+    }
+}
+
+struct Ticking {
+    catalog: Arc<Catalog>,
+    outbox: Outbox,
+    interval: Duration,
+    stop: Arc<AtomicBool>,
+    watched: BTreeMap<ShardId, Unsealed>,
+}
+
+/// A shard with something that is not sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unsealed {
+    /// How many leaves are sealed.
+    sealed: u64,
+    /// Since when this was seen.
+    since: Instant,
+    /// When a tick is due.
+    due: Instant,
+    stalled: bool,
+}
+
+impl Unsealed {
+    fn new(sealed: u64, now: Instant, interval: Duration) -> Self {
+        Self { sealed, since: now, due: now + interval, stalled: false }
+    }
+
+    /// Whether a tick is due; the next one then is an interval later.
+    fn is_due(&mut self, now: Instant, interval: Duration) -> bool {
+        let is_due = now >= self.due;
+        if is_due {
+            self.due = now + interval;
+        }
+        is_due
+    }
+
+    /// Whether it has just become clear that nothing is sealed any more.
+    fn has_stalled(&mut self, now: Instant, interval: Duration) -> bool {
+        let before = std::mem::replace(
+            &mut self.stalled,
+            now.saturating_duration_since(self.since) > interval * STALLED_AFTER,
+        );
+        self.stalled && !before
+    }
+}
+
+impl Ticking {
+    fn run(mut self) {
+        while !self.stop.load(Ordering::Acquire) {
+            let due: Vec<ShardId> =
+                self.catalog.all().into_iter().filter_map(|(id, served)| self.look(id, &served)).collect();
+            if let Err(error) = self.tick(&due) {
+                metrics::counter!(metric::TICK_FAILED).increment(1);
+                warn!(%error, "ticks are not sent: nothing is sealed before the minute is over");
+            }
+            thread::sleep(LOOK.min(self.interval / 5));
+        }
+    }
+
+    /// Answers the shard if a tick is due in it.
+    fn look(&mut self, id: ShardId, served: &Served) -> Option<ShardId> {
+        let freshness = served.status.freshness();
+        if !freshness.is_ours || freshness.phase != Phase::Live {
+            self.forget(&id, served);
+            return None;
+        }
+        let now = Instant::now();
+        let sealed = match sealed(served) {
+            Ok(sealed) => sealed,
+            Err(error) => {
+                warn!(shard = %id, %error, "cannot tell what is sealed");
+                return None;
+            }
+        };
+        if sealed == served.reader.next_position() {
+            self.forget(&id, served);
+            return None;
+        }
+        if self.watched.get(&id).is_none_or(|watched| watched.sealed != sealed) {
+            self.forget(&id, served);
+            self.watched.insert(id.clone(), Unsealed::new(sealed, now, self.interval));
+        }
+        let watched = self.watched.get_mut(&id)?;
+        if watched.has_stalled(now, self.interval) {
+            let message = format!(
+                "nothing was sealed for {}s although ticks were sent: the partition takes or gives nothing, or this \
+                 process may not write to it; what was recorded since is in no signed checkpoint",
+                (now - watched.since).as_secs()
+            );
+            warn!(shard = %id, reason = message, "stalled");
+            metric::stalled(&id, true);
+            served.status.update(|now| now.stalled = Some(Halted { code: "not-sealed", message }));
+        }
+        watched.is_due(now, self.interval).then_some(id)
+    }
+
+    fn forget(&mut self, id: &ShardId, served: &Served) {
+        if self.watched.remove(id).is_some_and(|watched| watched.stalled) {
+            info!(shard = %id, "sealed again");
+            metric::stalled(id, false);
+            served.status.update(|now| now.stalled = None);
+        }
+    }
+
+    fn tick(&mut self, due: &[ShardId]) -> Result<(), SendError> {
+        if due.is_empty() {
+            return Ok(());
+        }
+        for ShardId { topic, partition } in due {
+            let value = tick(*partition, system_clock()).into_bytes();
+            let headers = vec![("content-type", "application/json".to_owned())];
+            self.outbox.send(&Outgoing { topic, partition: Some(*partition), key: None, value, headers })?;
+        }
+        self.outbox.settle(ACKNOWLEDGE)
+    }
+}
+
+fn sealed(served: &Served) -> Result<u64, ReadError> {
+    Ok(served.reader.snapshot().last_seal()?.map_or(0, |seal| seal.position + 1))
+}
+
+fn tick(partition: u32, now: Timestamp) -> String {
+    let id = format!("tick-{partition}-{}", now.as_millis());
+    serde_json::json!({ "id": id, "type": "tick", "time": format_instant(now) }).to_string()
+}
+
+fn system_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_is_due_every_interval_and_three_without_a_seal_are_told_once() {
+        let (start, interval) = (Instant::now(), Duration::from_secs(5));
+        let mut unsealed = Unsealed::new(7, start, interval);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let due: Vec<u64> = (0..16).filter(|second| unsealed.is_due(after(*second), interval)).collect();
+        assert_eq!(due, [5, 10, 15]);
+        let told: Vec<u64> =
+            (0..30).filter(|second| unsealed.has_stalled(after(*second), interval)).collect();
+        assert_eq!(told, [16]);
+    }
+}

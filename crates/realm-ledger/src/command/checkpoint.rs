@@ -1,0 +1,88 @@
+//! `checkpoint`: the last signed checkpoint of each log.
+
+use std::io::Write as _;
+
+use ledger_api::query::CheckpointJson;
+use ledger_ingest::checkpoint::{Identity, Kept, KeptError, SigningKeys};
+use ledger_store::{DataDir, ShardId};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Context, data_dir_flag};
+use crate::ask::{AskError, Question};
+use crate::cli::{self, Place};
+use crate::config::Config;
+use crate::output::{Column, OutputError, raw};
+use crate::{Exit, Failure};
+
+const COLUMNS: &[Column] =
+    &[Column::of("origin", "/origin"), Column::of("size", "/size"), Column::of("root hash", "/rootHash")];
+
+/// Nothing was signed.
+#[derive(Debug, thiserror::Error)]
+#[error("no checkpoint of {shard} is known")]
+struct NotSigned {
+    shard: ShardId,
+}
+
+/// A checkpoint, as far as one is picked out by it.
+#[derive(Deserialize)]
+struct Named {
+    topic: String,
+    partition: u32,
+    note: String,
+}
+
+pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Checkpoint) -> Result<Exit, Failure> {
+    let cli::Checkpoint { shard, place } = args;
+    let checkpoints = checkpoints(context, &place)?;
+    let Some(shard) = shard else {
+        let mut printer = context.printer(COLUMNS);
+        for checkpoint in &checkpoints {
+            printer.item(checkpoint)?;
+        }
+        printer.finish()?;
+        return Ok(Exit::Done);
+    };
+    for checkpoint in &checkpoints {
+        let found: Named =
+            serde_json::from_str(checkpoint.get()).map_err(|source| AskError::NotAnAnswer { source })?;
+        if found.topic == shard.topic && found.partition == shard.partition {
+            let out = &mut context.surroundings.output;
+            let written = out.write_all(found.note.as_bytes()).and_then(|()| out.flush());
+            written.map_err(OutputError)?;
+            return Ok(Exit::Done);
+        }
+    }
+    Err(Failure::new(NotSigned { shard }).hint("`checkpoint` without a name lists those that there are"))
+}
+
+fn checkpoints(context: &Context<'_, '_>, place: &Place) -> Result<Vec<Box<RawValue>>, Failure> {
+    if place.url.is_some() {
+        return Ok(context.door(place)?.ask(&Question::Checkpoints)?.checkpoints);
+    }
+    let config = context.config(&data_dir_flag(place.data_dir.as_deref()))?.config;
+    Ok(kept(&config)?.iter().map(raw).collect::<Result<_, _>>()?)
+}
+
+/// Those that are kept beside the keys: what this machine published or followed last.
+fn kept(config: &Config) -> Result<Vec<CheckpointJson>, Failure> {
+    let keys_dir = config.keys_dir();
+    let (origins, keys) = (config.origins().map_err(Failure::new)?, SigningKeys::of(&keys_dir).read()?);
+    let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
+    let mut checkpoints = Vec::new();
+    for shard in data.shards()? {
+        let origin = origins.of(&shard);
+        let Some(note) = Kept::of(&keys_dir, &origin).read()? else { continue };
+        let identity = Identity::new(&origin, &keys).map_err(Failure::new)?;
+        let checkpoint = identity.open(&note).map_err(Failure::new)?;
+        checkpoints.push(CheckpointJson::of(&shard, checkpoint, note));
+    }
+    Ok(checkpoints)
+}
+
+impl From<KeptError> for Failure {
+    fn from(error: KeptError) -> Self {
+        Self::new(error)
+    }
+}

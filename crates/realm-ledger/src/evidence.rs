@@ -1,0 +1,100 @@
+//! What makes the log evident to others while it is served: ticks that seal it, signatures under what is sealed.
+
+use std::sync::Arc;
+
+use ledger_ingest::checkpoint::{self, KeysError, Signing, SigningKeys, SigningOptions, StartError};
+use ledger_ingest::kafka::{KafkaError, Ticker};
+use ledger_store::{Catalog, DataDir, ShardId};
+use tracing::warn;
+
+use crate::Failure;
+use crate::config::Config;
+
+/// Why the log is neither sealed nor signed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EvidenceError {
+    /// No client for ticks.
+    #[error("ticks cannot be sent")]
+    Ticks(#[source] KafkaError),
+    /// No thread.
+    #[error("checkpoints cannot be signed")]
+    Signing(#[source] StartError),
+}
+
+/// What was imported is recorded, but not signed.
+#[derive(Debug, thiserror::Error)]
+#[error("what was imported is recorded, but the log of {shard} is not signed")]
+struct NotSigned {
+    shard: ShardId,
+    source: checkpoint::Failure,
+}
+
+/// What runs beside ingestion.
+#[derive(Debug)]
+pub(crate) struct Evidence {
+    ticker: Ticker,
+    signing: Option<Signing>,
+}
+
+impl Evidence {
+    pub(crate) fn start(catalog: &Arc<Catalog>, config: &Config, data: &DataDir) -> Result<Self, Failure> {
+        let options = signing_options(config, data)?;
+        let ticker = Ticker::start(Arc::clone(catalog), &config.kafka, config.evidence.tick_interval);
+        let ticker = ticker.map_err(|error| Failure::new(EvidenceError::Ticks(error)))?;
+        let start = |options| Signing::start(Arc::clone(catalog), config.kafka.clone(), options);
+        let signing = options.map(start).transpose();
+        let signing = signing.map_err(|error| Failure::new(EvidenceError::Signing(error)))?;
+        Ok(Self { ticker, signing })
+    }
+
+    /// Signs what is sealed by now, then ends. To be called when ingestion has stopped.
+    pub(crate) fn stop(self) {
+        self.ticker.stop();
+        if let Some(signing) = self.signing {
+            signing.stop();
+        }
+    }
+}
+
+/// Signs what was imported into the shards of a topic, unless Kafka feeds them.
+pub(crate) fn sign_imported(config: &Config, data: &DataDir, topic: &str) -> Result<(), Failure> {
+    let Some(options) = signing_options(config, data)? else { return Ok(()) };
+    for shard in data.shards()?.into_iter().filter(|shard| shard.topic == topic) {
+        let signed = checkpoint::sign_imported(&data.read_shard(&shard)?, &options);
+        signed.map_err(|error| Failure::new(NotSigned { shard, source: error }))?;
+    }
+    Ok(())
+}
+
+/// None when there is no topic for checkpoints: then nothing is signed, on purpose.
+fn signing_options(config: &Config, data: &DataDir) -> Result<Option<SigningOptions>, Failure> {
+    let Some(secret) = data.ledger_secret().filter(|_| config.kafka.checkpoints_topic.is_some()) else {
+        return Ok(None);
+    };
+    let keys_dir = config.keys_dir();
+    let signing_keys = SigningKeys::of(&keys_dir);
+    let keys = signing_keys.read()?;
+    if keys.is_empty() {
+        warn!(
+            "no checkpoints are signed: {} has no key; put back the one that was lost, or make one with \
+             `keys generate`",
+            signing_keys.path().display()
+        );
+    }
+    let origins = config.origins().map_err(Failure::new)?;
+    Ok(Some(SigningOptions { keys, keys_dir, origins, secret: secret.clone() }))
+}
+
+/// Makes the signing key of a new ledger. A ledger that is not new never gets one by itself: others know its
+/// checkpoints by the key that it had.
+pub(crate) fn first_key(config: &Config) -> Result<Option<String>, Failure> {
+    let keys = SigningKeys::of(&config.keys_dir());
+    match keys.generate() {
+        Ok(_) => Ok(Some(format!(
+            "made the signing key {}: keep a copy apart from the data; `keys show` prints what partners check with",
+            keys.path().display()
+        ))),
+        Err(KeysError::Exists { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,111 @@
+//! Signed checkpoints of real ledgers over a real broker: whatever is killed, restored from older copies or
+//! started twice, no log is ever signed in two ways; and ledgers that read the same sign the same.
+
+mod agreement;
+mod fork;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ledger_ingest::checkpoint::{Origins, Signing, SigningKeys, SigningOptions};
+use ledger_ingest::kafka::{Ingest, KafkaOptions};
+use ledger_record::proof::note::{Checkpoint, SignerKey};
+use ledger_store::{Catalog, DataDir, ShardId, StoreOptions};
+use ledger_tests::kafka::{self, Cluster, Isolation, Message};
+use ledger_tests::secret;
+
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Event times rise by this much, so that every few events seal the minute before.
+const STEP_MS: i64 = 12_000;
+
+/// 2024-03-01T00:00:00Z
+const START_MS: i64 = 1_709_251_200_000;
+
+fn key() -> SignerKey {
+    SignerKey::from_seed("test", [3; 32]).unwrap()
+}
+
+/// Topics of one test, and the options of a ledger that reads them.
+fn options(cluster: &Cluster, stem: &str, partitions: i32) -> KafkaOptions {
+    let options = KafkaOptions {
+        brokers: cluster.bootstrap().to_owned(),
+        topics: vec![kafka::unique_name(stem)],
+        group: kafka::unique_name("group"),
+        decisions_topic: None,
+        dead_letter_topic: None,
+        checkpoints_topic: Some(kafka::unique_name("checkpoints")),
+        ..KafkaOptions::default()
+    };
+    let settings = [("message.timestamp.type", "CreateTime"), ("retention.ms", "-1")];
+    cluster.create_topic(&options.topics[0], partitions, &settings);
+    let compacted = [("cleanup.policy", "compact")];
+    cluster.create_topic(options.checkpoints_topic.as_deref().unwrap(), 1, &compacted);
+    options
+}
+
+fn events(partition: i32, from: i64, count: i64) -> Vec<Message> {
+    let event = |number: i64| {
+        let client = format!("tenant-{partition}-{}", number % 7);
+        let value = format!(
+            r#"{{"id":"e-{number}","type":"enabled","time":"2024-03-01T00:00:00Z","clientKey":"{client}","appKey":"app"}}"#
+        );
+        Message::new(client, value).to_partition(partition).at(START_MS + number * STEP_MS)
+    };
+    (from..from + count).map(event).collect()
+}
+
+fn write_key(keys_dir: &Path) {
+    std::fs::create_dir_all(keys_dir).unwrap();
+    let keys = SigningKeys::of(keys_dir);
+    std::fs::write(keys.path(), key().to_secret_text() + "\n").unwrap();
+}
+
+fn signing(catalog: &Arc<Catalog>, options: &KafkaOptions, keys_dir: PathBuf) -> Signing {
+    let (keys, origins) = (vec![key()], Origins::default());
+    let signing = SigningOptions { keys, keys_dir, origins, secret: secret() };
+    Signing::start(Arc::clone(catalog), options.clone(), signing).unwrap()
+}
+
+fn open(dir: &Path, store: StoreOptions) -> Arc<DataDir> {
+    ledger_tests::show_logs();
+    Arc::new(DataDir::open(dir, store, secret()).unwrap())
+}
+
+/// Reads and signs in this process until `done` says so, then ends in order.
+fn run_until(options: &KafkaOptions, dir: &Path, done: impl Fn(&Catalog) -> bool) {
+    let catalog = Arc::new(Catalog::default());
+    let ingest = Ingest::start(open(dir, StoreOptions::default()), Arc::clone(&catalog), options).unwrap();
+    let signing = signing(&catalog, options, dir.with_extension("keys"));
+    wait(|| done(&catalog), || format!("{:?}", catalog.all()));
+    ingest.stop();
+    signing.stop();
+}
+
+fn wait(done: impl Fn() -> bool, told: impl Fn() -> String) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "never came to it: {}", told());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The size of the last checkpoint that a partition has here.
+fn signed(catalog: &Catalog, topic: &str, partition: u32) -> u64 {
+    let served = catalog.get(&ShardId { topic: topic.to_owned(), partition });
+    served.and_then(|served| served.status.checkpoint()).map_or(0, |signed| signed.checkpoint.size)
+}
+
+/// Every checkpoint of a partition that was ever published, in order.
+fn published(cluster: &Cluster, options: &KafkaOptions, partition: u32) -> Vec<Checkpoint> {
+    let origin = format!("{}/{partition}", options.topics[0]);
+    let verifier = [key().renamed(&origin).unwrap().verifier()];
+    let notes = cluster.read_all(options.checkpoints_topic.as_deref().unwrap(), Isolation::ReadCommitted);
+    let ours = notes.into_iter().filter(|note| note.key.as_deref() == Some(origin.as_bytes()));
+    let open = |value: Option<Vec<u8>>| {
+        let note = String::from_utf8(value.unwrap()).unwrap();
+        Checkpoint::open(&note, &verifier).unwrap()
+    };
+    ours.map(|note| open(note.value)).collect()
+}

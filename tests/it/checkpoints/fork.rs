@@ -1,0 +1,117 @@
+//! Two programs on the same partitions with the same keys, killed again and again at any moment, their data
+//! directories put back to older copies: over the whole topic there is one root for a size.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ledger_store::{DataDir, ShardId, StoreOptions};
+use ledger_tests::kafka::{self, Cluster};
+use ledger_tests::scratch;
+use ledger_tests::server::{Server, Setup};
+use ledger_tests::workload::Chance;
+
+use super::{PATIENCE, events, options, published, write_key};
+
+const PARTITIONS: i32 = 2;
+const ROUNDS: u64 = 16;
+
+/// Sends to both partitions until told to stop; answers how many events each got.
+fn trickle(cluster: &Cluster, topic: &str, stop: &AtomicBool) -> i64 {
+    let mut sent = 0;
+    while !stop.load(Ordering::Acquire) {
+        for partition in 0..PARTITIONS {
+            cluster.produce(topic, &events(partition, sent, 20));
+        }
+        sent += 20;
+        thread::sleep(Duration::from_millis(30));
+    }
+    sent
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    let copied = std::process::Command::new("cp").arg("-r").args([from, to]).status().unwrap();
+    assert!(copied.success());
+}
+
+/// One life of a program: begun, perhaps from an older copy, and killed at any moment.
+fn live(setup: &Setup, scratch: &Path, chance: &mut Chance) {
+    let backup = scratch.join(format!("{}.backup", setup.instance));
+    match chance.below(4) {
+        0 if setup.data_dir.exists() => copy(&setup.data_dir, &backup),
+        1 if backup.exists() => copy(&backup, &setup.data_dir),
+        _ => {}
+    }
+    let mut server = Server::launch(setup, &scratch.join(format!("{}.log", setup.instance)));
+    thread::sleep(Duration::from_millis(600 + chance.below(2_500)));
+    server.process.kill();
+}
+
+#[test]
+fn kills_backups_and_a_second_writer_never_make_two_notes_of_one_size() {
+    let cluster = kafka::shared();
+    let options = options(cluster, "fork", PARTITIONS);
+    let topic = options.topics[0].clone();
+    let scratch = scratch::directory();
+    let setup = |name: &str| {
+        let setup = Setup {
+            brokers: cluster.bootstrap().to_owned(),
+            topic: topic.clone(),
+            group: kafka::unique_name("group"),
+            instance: name.to_owned(),
+            decisions_topic: String::new(),
+            dead_letter_topic: String::new(),
+            checkpoints_topic: options.checkpoints_topic.clone().unwrap(),
+            data_dir: scratch.path().join(name),
+        };
+        write_key(&scratch.path().join(format!("{name}.keys")));
+        setup
+    };
+    let (one, two) = (setup("one"), setup("two"));
+    let stop = AtomicBool::new(false);
+    let sent = thread::scope(|scope| {
+        let sending = scope.spawn(|| trickle(cluster, &topic, &stop));
+        let other = scope.spawn(|| {
+            let mut chance = Chance::new(2);
+            (0..ROUNDS).for_each(|_| live(&two, scratch.path(), &mut chance));
+        });
+        let mut chance = Chance::new(1);
+        (0..ROUNDS).for_each(|_| live(&one, scratch.path(), &mut chance));
+        other.join().unwrap();
+        stop.store(true, Ordering::Release);
+        sending.join().unwrap()
+    });
+    finish(&one, scratch.path(), u64::try_from(sent).unwrap());
+    let data = DataDir::open_existing_read_only(&one.data_dir, StoreOptions::default()).unwrap();
+    for partition in 0..u32::try_from(PARTITIONS).unwrap() {
+        let found = published(cluster, &options, partition);
+        let sizes: Vec<u64> = found.iter().map(|note| note.size).collect();
+        assert!(found.len() > 4 && sizes.is_sorted_by(|one, next| one < next), "{partition}: {sizes:?}");
+        let reader = data.read_shard(&ShardId { topic: topic.clone(), partition }).unwrap();
+        let snapshot = reader.snapshot();
+        for note in &found {
+            assert_eq!(snapshot.tree_root(note.size).unwrap(), note.root, "{partition} at {}", note.size);
+        }
+    }
+}
+
+/// Lets one of them read to the end, and sign it; the other may just have shut it out.
+fn finish(setup: &Setup, scratch: &Path, sent: u64) {
+    let server = Server::start(setup, &scratch.join("last.log"));
+    server.wait_until_ready(usize::try_from(PARTITIONS).unwrap());
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let (_, answer) = server.get("/v1/checkpoints");
+        let checkpoints = answer["checkpoints"].as_array().unwrap().clone();
+        // The last minute is not sealed: nothing later has come.
+        let is_signed = |checkpoint: &serde_json::Value| checkpoint["size"].as_u64() > Some(sent);
+        if checkpoints.len() == 2 && checkpoints.iter().all(is_signed) {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "not signed: {answer}");
+        thread::sleep(Duration::from_millis(200));
+    }
+    server.drain();
+}
