@@ -1,4 +1,4 @@
-//! From an event to `realmledger.v1.LifecycleEvent`. (The native JSON is a view of `ledger-record`.)
+//! From an event to `realmledger.v1.LifecycleEvent`, and to native JSON as `ledger-record` shows it.
 //!
 //! Decoding what is encoded here gives the same event.
 //!
@@ -12,11 +12,19 @@ use ledger_core::event::{
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
+use ledger_record::json::event::to_json;
 use prost::Message as _;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Timestamp as ProtoTimestamp, Value};
 
 use crate::proto;
+
+/// The event in native JSON.
+#[must_use]
+pub fn to_native_json(event: &Event) -> Vec<u8> {
+    // Neither writing to memory nor any part of an event can fail.
+    serde_json::to_vec(&to_json(event)).unwrap_or_default()
+}
 
 /// The event in protobuf.
 #[must_use]

@@ -19,7 +19,7 @@ macro_rules! fields {
         impl Field {
             pub(crate) const ALL: &'static [Self] = &[$(Self::$field,)*];
 
-            fn from_name(name: &str) -> Option<Self> {
+            pub(crate) fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Self::$field),)* _ => None }
             }
 

@@ -78,6 +78,7 @@ use ledger_core::time::Timestamp;
 use ledger_record::rejection::{Reason, Rejection};
 use serde::de::Deserialize;
 
+pub(crate) use draft::Field;
 pub use message::{Decoded, Incoming, Message};
 pub(crate) use message::{attribute_name, is_content_type};
 

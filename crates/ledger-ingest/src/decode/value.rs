@@ -94,13 +94,14 @@ impl<'a> Value<'a> {
             other => {
                 let mut text = String::new();
                 write_canonical(&mut text, &other);
-                Setting::Other(text)
+                Setting::Other(redact::json_text(&text).map(Cow::into_owned).unwrap_or(text))
             }
         }
     }
 }
 
-/// Canonical JSON: members sorted by name, the last of equal names, numbers by value, secrets removed.
+/// Canonical JSON: members sorted by name, the last of equal names, numbers by value. Secrets in a lone text
+/// are removed; those that lists and objects hold are told apart only when all of it is there.
 fn write_canonical(out: &mut String, value: &Value<'_>) {
     match value {
         Value::Absent | Value::Null | Value::Unknown | Value::Instant { .. } => out.push_str("null"),
@@ -136,17 +137,14 @@ fn write_canonical(out: &mut String, value: &Value<'_>) {
 }
 
 fn write_canonical_object(out: &mut String, members: &[(Cow<'_, str>, Value<'_>)]) {
-    let last: std::collections::BTreeMap<&str, &Value<'_>> = members
-        .iter()
-        .filter(|(name, _)| !redact::is_secret_name(name))
-        .map(|(name, value)| (name.as_ref(), value))
-        .collect();
+    let last: std::collections::BTreeMap<&str, &Value<'_>> =
+        members.iter().map(|(name, value)| (name.as_ref(), value)).collect();
     out.push('{');
     for (index, (name, value)) in last.into_iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
-        push_json(out, &redact::text(name));
+        push_json(out, &name);
         out.push(':');
         write_canonical(out, value);
     }

@@ -9,12 +9,13 @@ use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
 use ledger_record::rejection::Rejection;
 use rdkafka::error::KafkaError;
+use serde_json::{Map, Value};
 
 use super::options::{BROKER_TIMEOUT, KafkaOptions};
 use super::outbox::{Outbox, Outgoing, SendError};
-use crate::decode::{self, Message};
+use crate::decode::{self, Decoded, Incoming, Message};
+use crate::encode::to_native_json;
 use crate::partitioner::partition_of;
-use crate::redact;
 
 /// How many messages are under way before their acknowledgements are waited for.
 const UNDER_WAY: u64 = 10_000;
@@ -62,12 +63,14 @@ impl Sender {
         Ok(Self { outbox, topic, partitions, under_way: 0 })
     }
 
-    /// Checks one native JSON event and sends it without its secrets. Answers how many messages that made.
+    /// Checks one native JSON event and sends it, as far as the ledger reads it: nothing else is known to hold
+    /// no secret. Answers how many messages that made.
     pub fn send(&mut self, line: &[u8]) -> Result<u32, PublishError> {
         let message = Message { key: None, value: Some(line), headers: &[], timestamp: None };
-        let incoming = decode::decode(&message)?;
-        let value = redact::json_without_secrets(line);
-        self.place(incoming.event(), &value)
+        match decode::decode(&message)? {
+            Decoded::Event(Incoming { event, .. }) => self.place(Some(&event), &to_native_json(&event)),
+            Decoded::Tick => self.place(None, &tick_alone(line)),
+        }
     }
 
     /// Sends a tick to every partition: what is unsealed there is sealed. Answers how many messages that made.
@@ -121,4 +124,11 @@ impl Sender {
         }
         Ok(())
     }
+}
+
+/// A tick as far as the ledger reads it.
+fn tick_alone(line: &[u8]) -> Vec<u8> {
+    let mut members: Map<String, Value> = serde_json::from_slice(line).unwrap_or_default();
+    members.retain(|name, _| matches!(name.as_str(), "id" | "type" | "time"));
+    Value::Object(members).to_string().into_bytes()
 }

@@ -1,4 +1,4 @@
-//! Secrets in whole messages: what quarantine and the dead-letter topic keep.
+//! What quarantine and the dead-letter topic keep of a value.
 
 use std::borrow::Cow;
 
@@ -7,17 +7,15 @@ use ledger_record::rejection::RefusedBody;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::text::plain;
-use super::{is_secret_name, is_tainted_key};
-
-/// How deep JSON inside the text of JSON is looked into; beyond, it is treated as running text.
-const QUOTED_DEPTH_MAX: usize = 4;
+use super::known::{Member, Place, is_misspelled, member};
+use super::{REMOVED, is_secret_name, kept_key, quoted};
 
 /// What is kept of a message's value.
 ///
-/// JSON objects and lists are kept without secrets. Everything else is kept as a digest, also a JSON text or
-/// number on its own, as it has no name to tell a secret by, JSON that is nested too deep to be looked
-/// through, and what is larger than any message the ledger takes.
+/// Of JSON objects, and lists of them, the members that the ledger reads, each as far as an event would keep
+/// it; what else there was is only told. Everything else is kept as a digest, also a JSON text or number on
+/// its own, JSON that is nested too deep to be looked through, and what is larger than any message the
+/// ledger takes.
 #[must_use]
 pub fn body(value: &[u8]) -> RefusedBody {
     redacted_json(value).map_or_else(
@@ -30,84 +28,86 @@ fn redacted_json(value: &[u8]) -> Option<String> {
     if value.len() > MESSAGE_MAX_BYTES {
         return None;
     }
-    let mut json: Value = serde_json::from_slice(value).ok()?;
-    if !matches!(json, Value::Object(_) | Value::Array(_)) {
-        return None;
-    }
-    redact(&mut json, QUOTED_DEPTH_MAX);
-    serde_json::to_string(&json).ok()
+    let kept = match serde_json::from_slice(value).ok()? {
+        Value::Object(members) => kept_members(members, Place::Message),
+        Value::Array(items) => Value::Array(items.into_iter().map(kept_item).collect()),
+        _ => return None,
+    };
+    serde_json::to_string(&kept).ok()
 }
 
-/// What is kept of a header: nothing when its name is that of a secret or its value is no text.
-#[must_use]
-pub fn header(name: &str, value: &[u8]) -> Option<String> {
-    if is_secret_name(name) {
-        return None;
+/// The ledger reads no lists of events, but this is what someone sends who thinks it does.
+fn kept_item(item: Value) -> Value {
+    match item {
+        Value::Object(members) => kept_members(members, Place::Message),
+        _ => removed(),
     }
-    std::str::from_utf8(value).ok().map(|value| super::text(value).into_owned())
 }
 
-/// Text that is JSON, without its secrets; none when it is no JSON object or list.
-pub(super) fn redact_json_text(text: &str) -> Option<Cow<'_, str>> {
-    redact_quoted(text, QUOTED_DEPTH_MAX)
+fn kept_members(members: Map<String, Value>, place: Place) -> Value {
+    let mut kept = Map::new();
+    for (name, value) in members {
+        if is_secret_name(&name) {
+            continue;
+        }
+        let value = match member(place, &name) {
+            Member::Key => match key(value) {
+                Some(key) => key,
+                None => continue,
+            },
+            Member::Scalar => scalar(value),
+            Member::Object(place) => object(value, place),
+            Member::Setting => setting(value),
+            Member::Unknown => {
+                kept.insert(if is_misspelled(&name) { name } else { REMOVED.to_owned() }, removed());
+                continue;
+            }
+        };
+        kept.insert(name, value);
+    }
+    Value::Object(kept)
 }
 
-fn redact_quoted(text: &str, depth_left: usize) -> Option<Cow<'_, str>> {
-    let depth_left = depth_left.checked_sub(1)?;
-    if !matches!(text.trim_start().as_bytes().first(), Some(b'{' | b'[')) {
-        return None;
-    }
-    let mut json: Value = serde_json::from_str(text).ok()?;
-    if !redact(&mut json, depth_left) {
-        return Some(Cow::Borrowed(text));
-    }
-    serde_json::to_string(&json).ok().map(Cow::Owned)
+fn removed() -> Value {
+    Value::String(REMOVED.to_owned())
 }
 
-/// Removes the secrets; whether there were any.
-fn redact(json: &mut Value, depth_left: usize) -> bool {
-    match json {
-        Value::String(text) => {
-            let redacted = redact_quoted(text, depth_left).unwrap_or_else(|| plain(text));
-            let Cow::Owned(redacted) = redacted else {
-                return false;
-            };
+fn key(value: Value) -> Option<Value> {
+    match value {
+        Value::String(text) => kept_key(&text).then_some(Value::String(text)),
+        other => Some(scalar(other)),
+    }
+}
+
+/// What should be a text or a number. Anything else stays of its kind, so that it is refused again.
+fn scalar(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(super::text(&text).into_owned()),
+        Value::Array(_) => Value::Array(Vec::new()),
+        Value::Object(_) => Value::Object(Map::new()),
+        other => other,
+    }
+}
+
+/// What should be an object. Anything else stays of its kind, too.
+fn object(value: Value, place: Place) -> Value {
+    match value {
+        Value::Object(members) => kept_members(members, place),
+        Value::String(_) => removed(),
+        other => scalar(other),
+    }
+}
+
+/// As an event keeps it.
+fn setting(mut value: Value) -> Value {
+    if let Value::String(text) = &mut value {
+        if let Cow::Owned(redacted) = super::text(text) {
             *text = redacted;
-            true
         }
-        Value::Array(items) => items.iter_mut().fold(false, |any, item| redact(item, depth_left) | any),
-        Value::Object(members) => redact_members(members, depth_left),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    } else {
+        quoted::json(&mut value);
     }
-}
-
-fn redact_members(members: &mut Map<String, Value>, depth_left: usize) -> bool {
-    let count = members.len();
-    members.retain(|name, _| !is_secret_name(name) && !is_encoded(name));
-    let mut any = members.len() != count;
-    let tainted: Vec<String> =
-        members.keys().filter(|name| matches!(plain(name), Cow::Owned(_))).cloned().collect();
-    for name in tainted {
-        if let Some(value) = members.remove(&name) {
-            members.insert(plain(&name).into_owned(), value);
-            any = true;
-        }
-    }
-    members.iter_mut().fold(any, |any, (name, value)| match value {
-        // Another key would be another event: what is wrong with it is for the decoder to say.
-        Value::String(key) if is_key_name(name) && !is_tainted_key(key) => any,
-        _ => redact(value, depth_left) | any,
-    })
-}
-
-/// The members that hold keys, in native JSON, in `CloudEvents` and in payloads.
-fn is_key_name(name: &str) -> bool {
-    matches!(name, "id" | "clientKey" | "appKey" | "migrationId" | "key" | "subject" | "appkey")
-}
-
-/// Data of a `CloudEvent` in base 64: nobody can see what is in there.
-fn is_encoded(name: &str) -> bool {
-    name == "data_base64"
+    value
 }
 
 #[cfg(test)]
@@ -122,17 +122,54 @@ mod tests {
     }
 
     #[test]
-    fn keeps_json_without_secrets() {
-        assert_eq!(
-            json(
-                r#"{"key":"app", "sharedSecret":"c", "deep":[{"Shared-Secret":{"x":"c"},"a":1}], "publicKey":"c"}"#
+    fn what_the_ledger_reads_is_kept() {
+        for same in [
+            r#"{"appKey":"a","clientKey":"c","id":"i","time":"2026-01-01T00:00:00Z","type":"reinstalled"}"#,
+            r#"{"data":{"baseUrl":"https://a.example","clientKey":"c","key":"app"},"id":1,"specversion":"0.3"}"#,
+            r#"{"descriptor":{"baseUrl":7,"dataResidency":{"realmPersistence":"x"},"regionBaseUrls":{"EU":"u"}}}"#,
+            r#"{"policy":{"days":-1,"mode":"days"},"reason":null,"realm":[]}"#,
+        ] {
+            assert_eq!(
+                serde_json::from_str::<Value>(&json(same)).unwrap(),
+                serde_json::from_str::<Value>(same).unwrap()
+            );
+        }
+    }
+
+    #[test]
+    fn no_secret_is_kept_wherever_it_hides() {
+        for (given, kept) in [
+            (r#"{"key":"app","sharedSecret":"c","deep":[{"a":"canary"}]}"#, r#"{"***":"***","key":"app"}"#),
+            (r#"{"id":1,"h":[{"key":"Authorization: Basic canary"}]}"#, r#"{"***":"***","id":1}"#),
+            (
+                r#"{"id":1,"headers":[{"name":"x-shared-secret","value":"canary"}]}"#,
+                r#"{"***":"***","id":1}"#,
             ),
-            r#"{"deep":[{"a":1}],"key":"app"}"#
-        );
-        assert_eq!(json(r#"{"a":"Bearer canary","eyJh.b.c":1}"#), r#"{"***":1,"a":"Bearer ***"}"#);
-        assert_eq!(json(r#"{"data":"{\"sharedSecret\":\"c\",\"a\":1}"}"#), r#"{"data":"{\"a\":1}"}"#);
-        assert_eq!(json(r#"{"sharedSecret":"a","sharedSecret":"b"}"#), "{}");
-        assert_eq!(json(r#"{"data_base64":"eyJzaGFyZWRTZWNyZXQi"}"#), "{}");
+            (r#"{"id":"Authorization: Basic canary","clientKey":"token=canary"}"#, "{}"),
+            (r#"{"reason":"Authorization: Basic canary"}"#, r#"{"reason":"Authorization: ***"}"#),
+            (r#"{"reason":{"note":"canary"},"actor":["canary"]}"#, r#"{"actor":[],"reason":{}}"#),
+            (r#"{"id":{"id":"canary"},"data":"canary"}"#, r#"{"data":"***","id":{}}"#),
+            (r#"{"data":{"data":{"id":"canary"}}}"#, r#"{"data":{"***":"***"}}"#),
+            (r#"{"canary":1,"Authorization: Basic canary":{}}"#, r#"{"***":"***"}"#),
+            (r#"{"clientkey":"canary"}"#, r#"{"clientkey":"***"}"#),
+            (
+                r#"{"siteUrl":"https://u:canary@a/?token=canary"}"#,
+                r#"{"siteUrl":"https://***@a/?token=***"}"#,
+            ),
+            (
+                r#"{"descriptor":{"regionBaseUrls":{"Bearer canary":1},"dataResidency":{"realmPersistence":[["cookie","canary"]]}}}"#,
+                r#"{"descriptor":{"dataResidency":{"realmPersistence":[[]]},"regionBaseUrls":{}}}"#,
+            ),
+            (
+                r#"{"descriptor":{"regionBaseUrls":{"to canary":1}}}"#,
+                r#"{"descriptor":{"regionBaseUrls":{"***":"***"}}}"#,
+            ),
+            (r#"[{"id":1,"x":"canary"},"canary",["canary"]]"#, r#"[{"***":"***","id":1},"***","***"]"#),
+            (r#"{"sharedSecret":"a","sharedSecret":"b"}"#, "{}"),
+            (r#"{"data_base64":"eyJzaGFyZWRTZWNyZXQi"}"#, r#"{"data_base64":"***"}"#),
+        ] {
+            assert_eq!(json(given), kept, "{given}");
+        }
     }
 
     #[test]
@@ -148,12 +185,5 @@ mod tests {
                 }
             );
         }
-    }
-
-    #[test]
-    fn headers_of_secrets_are_dropped() {
-        assert_eq!(header("Authorization", b"JWT abc"), None);
-        assert_eq!(header("ce_type", b"\xff"), None);
-        assert_eq!(header("x-note", b"JWT abc"), Some("JWT ***".to_owned()));
     }
 }

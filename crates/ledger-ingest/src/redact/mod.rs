@@ -7,16 +7,24 @@
 //!   URLs, the names given by Atlassian, and the text of an oddly written setting. Keys (event id, client
 //!   key, app key, migration id) are never altered, as that would be another key: one that holds a token is
 //!   refused instead;
-//! - **in quarantine**, a message is kept as [`refused`] says: its body as [`body()`], a header as [`header`].
+//! - **in quarantine**, where anything may stand anywhere, only what the decoder reads is kept, each member as
+//!   far as an event would keep it ([`refused`], [`body()`]). Of all else it is told that there was something:
+//!   a name that is a known one misspelled stays, with `***` for a value; everything else becomes
+//!   `"***": "***"`. A key that may hold a secret is left out, so that a second try cannot make another
+//!   event of the message; a value of the wrong kind stays of that kind, emptied.
 //!
 //! # What counts as a secret
 //!
 //! 1. The value of a *named secret*: a JSON member, header, URL parameter or `name: value` in text whose
 //!    name, without regard to case and to `-`, `_`, `.` and spaces, contains one of
 //!    `secret`, `token`, `jwt`, `bearer`, `authorization`, `password`, `passwd`, `passphrase`, `apikey`,
-//!    `accesskey`, `privatekey`, `publickey`, `credential`, `cookie`, `forgeoauth`. A JSON member or a
+//!    `accesskey`, `privatekey`, `publickey`, `credential`, `cookie`, `forgeoauth`, `signature`. A JSON member or a
 //!    header is removed with its name; in running text the value becomes `***`.
-//! 2. What follows the words `Bearer` or `JWT` in running text.
+//!    In JSON of any shape, a list or object in which such a name stands alone as a text (`["Cookie", …]`,
+//!    `{"name": "Cookie", "value": …}`) is emptied.
+//! 2. What follows the words `Bearer` or `JWT` in running text, and `Basic` if it is base 64 with a colon
+//!    inside.
+//!    What follows `Authorization:` is a secret also in a key.
 //! 3. Anything of the shape of a JSON web token (`eyJ….….…`), wherever it stands.
 //! 4. The user part of a URL (`https://user:password@host`).
 //! 5. A PEM block (`-----BEGIN …`).
@@ -27,17 +35,27 @@
 //! What no program can do is recognise a secret without name and shape; that is why nothing is kept but the
 //! fields that the ledger knows.
 
+use std::borrow::Cow;
+
 mod body;
+mod known;
 mod message;
+mod quoted;
 mod text;
 
-pub use body::{body, header};
-pub use message::{json_without_secrets, refused};
+pub use body::body;
+pub use message::refused;
+pub(crate) use quoted::json_text;
 pub(crate) use text::is_tainted_key;
 pub use text::text;
 
 /// What a removed value leaves behind in running text. Legal in every part of a URL.
 pub(crate) const REMOVED: &str = "***";
+
+/// Whether a key of a refused message may be kept. What stands there need not be a key, so names count too.
+fn kept_key(key: &str) -> bool {
+    !is_tainted_key(key) && matches!(text::plain(key), Cow::Borrowed(_))
+}
 
 /// Whether a value of this name is a secret.
 #[must_use]
@@ -69,7 +87,7 @@ fn secret_words(first: u8) -> &'static [&'static [u8]] {
         b'f' => &[b"forgeoauth"],
         b'j' => &[b"jwt"],
         b'p' => &[b"password", b"passwd", b"passphrase", b"privatekey", b"publickey"],
-        b's' => &[b"secret"],
+        b's' => &[b"secret", b"signature"],
         b't' => &[b"token"],
         _ => &[],
     }

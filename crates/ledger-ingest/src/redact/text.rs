@@ -3,13 +3,16 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::{REMOVED, body, is_secret_name};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
+
+use super::{REMOVED, is_secret_name, quoted};
 
 /// The text without secrets; borrowed, and so unchanged, when it holds none.
 #[must_use]
 pub fn text(text: &str) -> Cow<'_, str> {
     if matches!(text.trim_start().as_bytes().first(), Some(b'{' | b'['))
-        && let Some(redacted) = body::redact_json_text(text)
+        && let Some(redacted) = quoted::json_text(text)
     {
         return redacted;
     }
@@ -46,7 +49,8 @@ fn once(text: &str) -> Cow<'_, str> {
     if kept == text { Cow::Borrowed(text) } else { Cow::Owned(kept) }
 }
 
-/// Whether a key holds a secret by its shape. A name in it proves nothing: `password:reset:17` is a fine key.
+/// Whether a key holds a secret by its shape. A name in it proves nothing, `password:reset:17` is a fine key;
+/// only `Authorization` is a header and no key.
 pub(crate) fn is_tainted_key(key: &str) -> bool {
     next_secret(key, 0, Kinds::ByShape).is_some()
 }
@@ -88,10 +92,9 @@ fn next_secret(text: &str, from: usize, kinds: Kinds) -> Option<Range<usize>> {
                     None
                 }
             },
-            b'b' | b'B' => after_scheme(bytes, at, b"bearer"),
+            b'b' | b'B' => after_scheme(bytes, at, b"bearer").or_else(|| basic_credentials(bytes, at)),
             b'j' | b'J' => after_scheme(bytes, at, b"jwt"),
-            b':' | b'=' if kinds == Kinds::All => user_part(bytes, at).or_else(|| named_value(text, at)),
-            b':' => user_part(bytes, at),
+            b':' | b'=' => user_part(bytes, at).or_else(|| named_value(text, at, kinds)),
             b'-' => pem_block(text, at),
             _ => None,
         };
@@ -133,6 +136,15 @@ fn after_scheme(bytes: &[u8], at: usize, word: &[u8]) -> Option<Range<usize>> {
     Some(start..start + length)
 }
 
+/// `Basic dXNlcjpwYXNzd29yZA==`. The word alone is too common to prove anything: what follows must be base 64
+/// with a colon inside.
+fn basic_credentials(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    let range = after_scheme(bytes, at, b"basic")?;
+    let encoded = run(&bytes[range.clone()], |b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'));
+    let credentials = BASE64_STANDARD_NO_PAD.decode(&bytes[range.start..range.start + encoded]).ok()?;
+    credentials.contains(&b':').then_some(range)
+}
+
 /// `://user:password@` in a URL, seen from its colon.
 fn user_part(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     if !bytes[at..].starts_with(b"://") {
@@ -147,7 +159,7 @@ fn user_part(bytes: &[u8], at: usize) -> Option<Range<usize>> {
 }
 
 /// The value after `name=` or `name:`, seen from the sign between them, if the name is that of a secret.
-fn named_value(text: &str, at: usize) -> Option<Range<usize>> {
+fn named_value(text: &str, at: usize, kinds: Kinds) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let is_filler = |b: &u8| matches!(b, b' ' | b'\t' | b'"' | b'\'' | b'\\');
     let name_end = bytes[..at].iter().rposition(|b| !is_filler(b))? + 1;
@@ -156,10 +168,18 @@ fn named_value(text: &str, at: usize) -> Option<Range<usize>> {
     if name == "https" || name == "http" || !is_secret_name(name) {
         return None;
     }
-    let start = at + 1 + run(&bytes[at + 1..], |b| is_filler(&b));
-    let quote = bytes[at + 1..start].iter().copied().find(|b| matches!(b, b'"' | b'\''));
     let lower = name.to_ascii_lowercase();
-    let has_many_words = lower.contains("authorization") || lower.contains("cookie");
+    let is_authorization = lower.contains("authorization");
+    if kinds == Kinds::ByShape && !is_authorization {
+        return None;
+    }
+    let start = at + 1 + run(&bytes[at + 1..], |b| is_filler(&b));
+    if matches!(bytes.get(start), Some(b'[' | b'{')) {
+        // Where a list or object ends, only its writer knows.
+        return Some(start..bytes.len());
+    }
+    let quote = bytes[at + 1..start].iter().copied().find(|b| matches!(b, b'"' | b'\''));
+    let has_many_words = is_authorization || lower.contains("cookie");
     let length = run(&bytes[start..], |b| match quote {
         Some(quote) => b != quote && b != b'\\',
         None if has_many_words => !matches!(b, b'\n' | b'\r'),
@@ -209,6 +229,9 @@ mod tests {
             (r#"sent {\"sharedSecret\":\"ab\"}"#, r#"sent {\"sharedSecret\":\"***\"}"#),
             ("a -----BEGIN KEY-----\nx\n-----END KEY----- b", "a *** b"),
             ("-----BEGIN KEY-----\nx", "***"),
+            ("sent Basic dXNlcjpwYXNzd29yZA==, twice", "sent Basic ***, twice"),
+            (r#"got sharedSecret: ["a b", "c d"] back"#, "got sharedSecret: ***"),
+            ("https://a.example/?sv=1&Signature=abc%3D&y=2", "https://a.example/?sv=1&Signature=***&y=2"),
         ] {
             assert_eq!(text(given), kept);
         }
@@ -225,6 +248,7 @@ mod tests {
             "mail bob@example.com",
             r#"{"a": [1, 2.50]}"#,
             "eyJ is how they begin",
+            "a basic subscription, see dGVzdA==",
         ] {
             assert!(matches!(text(given), Cow::Borrowed(same) if same == given), "{given}");
         }
@@ -232,7 +256,13 @@ mod tests {
 
     #[test]
     fn keys_are_judged_by_shape_alone() {
-        for key in ["eyJ0.eyJpc3Mi.c2ln", "JWT abc", "https://bob:pw@acme.example"] {
+        for key in [
+            "eyJ0.eyJpc3Mi.c2ln",
+            "JWT abc",
+            "https://bob:pw@acme.example",
+            "Authorization: Token x",
+            "basic dXNlcjpwYXNzd29yZA",
+        ] {
             assert!(is_tainted_key(key), "{key}");
         }
         for key in ["password:reset:17", "token=17", "jira:3f2f5e8a", "com.example.jwt", "a@b"] {
