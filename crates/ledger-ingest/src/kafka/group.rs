@@ -33,7 +33,7 @@ use tracing::{error, warn};
 
 use super::continuity::{Halt, TopicFacts};
 use super::membership::{FIRST_LOOK, Membership, next_offset};
-use super::options::{FixedProperty, KafkaOptions};
+use super::options::{KafkaOptions, OptionsError};
 use super::topic;
 use super::worker::GroupConsumer;
 
@@ -46,9 +46,9 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why ingestion cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A property that is not the operator's to set.
+    /// The options cannot be used.
     #[error(transparent)]
-    Options(#[from] FixedProperty),
+    Options(#[from] OptionsError),
     /// The data directory belongs to another cluster.
     #[error("{0}")]
     OtherCluster(Halt),

@@ -97,6 +97,15 @@ impl ConsumerContext for Membership {
     }
 }
 
+/// Without a queue of its own a partition would be assigned, and nobody would read it.
+fn own_queue<Q>(id: &ShardId, queue: Option<Q>) -> Result<Q, Halt> {
+    queue.ok_or_else(|| Halt::Refused {
+        topic: id.topic.clone(),
+        partition: id.partition,
+        error: "the Kafka client has no queue for it".to_owned(),
+    })
+}
+
 fn ids(list: &TopicPartitionList) -> Vec<ShardId> {
     list.elements().iter().map(|element| ShardId::of(element.topic(), element.partition())).collect()
 }
@@ -151,13 +160,12 @@ impl Membership {
         let mut ready = Vec::new();
         for id in ids(list) {
             let opened = self.bind_new_topic(base, &id);
-            match opened.and_then(|()| self.open(&id).map_err(|error| Halt::store(&error))) {
-                Ok(opened) => {
-                    let queue = consumer.split_partition_queue(&id.topic, id.kafka_partition());
-                    ready.extend(queue.map(|queue| (id, opened, queue)));
-                }
+            let opened = opened.and_then(|()| self.open(&id).map_err(|error| Halt::store(&error)));
+            let queue = || consumer.split_partition_queue(&id.topic, id.kafka_partition());
+            match opened.and_then(|opened| Ok((opened, own_queue(&id, queue())?))) {
+                Ok((opened, queue)) => ready.push((id, opened, queue)),
                 Err(failed) => {
-                    error!(shard = %id, error = %failed, "shard cannot be opened");
+                    error!(shard = %id, error = %failed, "shard cannot be fed");
                     self.catalog.fail(id, failed.told());
                 }
             }
@@ -322,5 +330,19 @@ impl Membership {
             error!(reason = %halt, "shard halted");
             served.status.halt(halt.told());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_without_a_queue_is_told_and_not_dropped() {
+        let id = ShardId::of("t", 3);
+        let halt = own_queue(&id, None::<()>).unwrap_err();
+        assert_eq!(halt.code(), "source-refused");
+        assert!(halt.to_string().starts_with("t/3 cannot be read: the Kafka client has no queue"), "{halt}");
+        assert!(own_queue(&id, Some(())).is_ok());
     }
 }

@@ -22,7 +22,7 @@ pub use checkpoints::CheckpointTopic;
 pub use continuity::Halt;
 pub use embedded::EmbeddedBroker;
 pub use group::{Ingest, StartError};
-pub use options::{FixedProperty, KafkaOptions};
+pub use options::{ClientProperties, KafkaOptions, OptionsError};
 pub use outbox::SendError;
 pub use publisher::Publisher;
 pub use rdkafka::error::KafkaError;

@@ -1,9 +1,13 @@
 //! What ingestion needs to know, and the librdkafka settings that its promises rest on.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 /// How long brokers may take to do what someone waits for: make a topic, acknowledge messages.
 pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,7 +40,31 @@ pub struct KafkaOptions {
     /// How long a shard may take to finish what it has begun when it is given up.
     pub drain_timeout: Duration,
     /// More librdkafka properties, such as `security.protocol`; those that the promises rest on are refused.
-    pub client: BTreeMap<String, String>,
+    pub client: ClientProperties,
+}
+
+/// Properties of librdkafka by name. Values may be secret, so only the names show in debug output.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct ClientProperties(pub BTreeMap<String, String>);
+
+impl Deref for ClientProperties {
+    type Target = BTreeMap<String, String>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for ClientProperties {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl fmt::Debug for ClientProperties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.keys()).finish()
+    }
 }
 
 impl Default for KafkaOptions {
@@ -54,18 +82,55 @@ impl Default for KafkaOptions {
             batch_max_bytes: 8 * 1024 * 1024,
             check_interval: Duration::from_mins(1),
             drain_timeout: Duration::from_secs(20),
-            client: BTreeMap::new(),
+            client: ClientProperties::default(),
         }
     }
 }
 
-/// A property that an operator may not set.
+/// Options that cannot be used. A value is never told: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("client property {name:?} is fixed by the ledger: exactly-once ingestion rests on it; remove it")]
-pub struct FixedProperty {
-    /// Its name.
-    pub name: String,
+pub enum OptionsError {
+    /// A property that an operator may not set.
+    #[error("client property {name:?} is fixed by the ledger: exactly-once ingestion rests on it; remove it")]
+    Fixed {
+        /// Its name.
+        name: String,
+    },
+    /// A property that does not exist.
+    #[error("the Kafka client has no property {name:?}")]
+    Unknown {
+        /// Its name.
+        name: String,
+    },
+    /// A value that the property does not take.
+    #[error("client property {name:?} does not take the value that it was given")]
+    Refused {
+        /// Its name.
+        name: String,
+    },
+    /// The group would go on without a process that is still at work.
+    #[error("it must be shorter than the session timeout of the client, which is {session:?}")]
+    DrainTooLong {
+        /// `session.timeout.ms`.
+        session: Duration,
+    },
 }
+
+impl OptionsError {
+    /// The option that is at fault, below `kafka`.
+    #[must_use]
+    pub fn option(&self) -> String {
+        match self {
+            Self::Fixed { name } | Self::Unknown { name } | Self::Refused { name } => {
+                format!("client.{name}")
+            }
+            Self::DrainTooLong { .. } => "drain_timeout".to_owned(),
+        }
+    }
+}
+
+/// What librdkafka takes for `session.timeout.ms` unless told otherwise.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Settings of the consumer that the invariants rest on.
 const CONSUMER: &[(&str, &str)] = &[
@@ -99,17 +164,28 @@ const TUNING: &[(&str, &str)] = &[
     ("statistics.interval.ms", "0"),
 ];
 
+/// The same for every client.
+const DEFAULTS: &[(&str, &str)] =
+    &[("client.id", "realm-ledger"), ("socket.keepalive.enable", "true"), ("enable.metrics.push", "false")];
+
 impl KafkaOptions {
-    /// Refuses properties that the promises rest on.
-    pub fn check(&self) -> Result<(), FixedProperty> {
+    /// Refuses what the promises do not allow and what the client does not take, before anything connects.
+    pub fn check(&self) -> Result<(), OptionsError> {
+        // The last two are other names of properties that are fixed.
         let owned = ["bootstrap.servers", "group.id", "group.instance.id", "transactional.id"];
-        let fixed = CONSUMER.iter().chain(PRODUCER).map(|(name, _)| *name).chain(owned);
+        let aliases = ["metadata.broker.list", "request.required.acks"];
+        let fixed = CONSUMER.iter().chain(PRODUCER).map(|(name, _)| *name).chain(owned).chain(aliases);
         for name in fixed {
             if self.client.contains_key(name) {
-                return Err(FixedProperty { name: name.to_owned() });
+                return Err(OptionsError::Fixed { name: name.to_owned() });
             }
         }
-        Ok(())
+        for (name, value) in self.client.iter() {
+            check_property(name, value)?;
+        }
+        let session = self.client.get("session.timeout.ms").and_then(|millis| millis.trim().parse().ok());
+        let session = session.map_or(SESSION_TIMEOUT, Duration::from_millis);
+        if self.drain_timeout >= session { Err(OptionsError::DrainTooLong { session }) } else { Ok(()) }
     }
 
     /// Settings of the consumer.
@@ -141,14 +217,26 @@ impl KafkaOptions {
     /// Settings of a client that only asks.
     pub(crate) fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        for (name, value) in &self.client {
+        for (name, value) in DEFAULTS {
+            config.set(*name, *value);
+        }
+        for (name, value) in self.client.iter() {
             config.set(name, value);
         }
         config.set("bootstrap.servers", &self.brokers);
-        config.set("client.id", "realm-ledger");
-        config.set("socket.keepalive.enable", "true");
-        config.set("enable.metrics.push", "false");
         config
+    }
+}
+
+/// Asks the client itself. What it says is not passed on, as it repeats the value.
+fn check_property(name: &str, value: &str) -> Result<(), OptionsError> {
+    let name = name.to_owned();
+    match ClientConfig::new().set(&name, value).create_native_config() {
+        Ok(_) => Ok(()),
+        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+            Err(OptionsError::Unknown { name })
+        }
+        Err(_) => Err(OptionsError::Refused { name }),
     }
 }
 
@@ -156,25 +244,78 @@ impl KafkaOptions {
 mod tests {
     use super::*;
 
+    fn with(properties: &[(&str, &str)]) -> KafkaOptions {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let client = ClientProperties(properties.iter().map(owned).collect());
+        KafkaOptions { client, ..KafkaOptions::default() }
+    }
+
     #[test]
     fn what_exactly_once_rests_on_cannot_be_set() {
-        for name in ["auto.offset.reset", "enable.auto.commit", "isolation.level", "acks", "group.id"] {
-            let client = BTreeMap::from([(name.to_owned(), "x".to_owned())]);
-            let options = KafkaOptions { client, ..KafkaOptions::default() };
-            assert_eq!(options.check(), Err(FixedProperty { name: name.to_owned() }));
+        for name in [
+            "auto.offset.reset",
+            "enable.auto.commit",
+            "isolation.level",
+            "acks",
+            "request.required.acks",
+            "metadata.broker.list",
+            "group.id",
+        ] {
+            let fixed = OptionsError::Fixed { name: name.to_owned() };
+            assert_eq!(with(&[(name, "x")]).check(), Err(fixed));
         }
         assert_eq!(KafkaOptions::default().check(), Ok(()));
     }
 
     #[test]
+    fn what_the_client_does_not_take_is_told_without_the_value() {
+        for (name, expected) in [
+            ("sasl.passwrd", OptionsError::Unknown { name: "sasl.passwrd".to_owned() }),
+            ("security.protocol", OptionsError::Refused { name: "security.protocol".to_owned() }),
+            ("socket.timeout.ms", OptionsError::Refused { name: "socket.timeout.ms".to_owned() }),
+            ("sasl.jaas.config", OptionsError::Refused { name: "sasl.jaas.config".to_owned() }),
+        ] {
+            let error = with(&[(name, "hunter2")]).check().unwrap_err();
+            assert_eq!(error, expected);
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+            assert_eq!(error.option(), format!("client.{name}"));
+        }
+        let nul = with(&[("sasl.password", "hunter2\0")]).check();
+        assert_eq!(nul, Err(OptionsError::Refused { name: "sasl.password".to_owned() }));
+    }
+
+    #[test]
+    fn no_value_shows_in_debug_output() {
+        let shown = format!("{:?}", with(&[("sasl.password", "hunter2")]));
+        assert!(shown.contains("sasl.password") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn draining_ends_before_the_session_does() {
+        let drain_timeout = Duration::from_secs(45);
+        let options = KafkaOptions { drain_timeout, ..KafkaOptions::default() };
+        assert_eq!(options.check(), Err(OptionsError::DrainTooLong { session: SESSION_TIMEOUT }));
+        let options = KafkaOptions { drain_timeout, ..with(&[("session.timeout.ms", "60000")]) };
+        assert_eq!(options.check(), Ok(()));
+        let session = Duration::from_secs(6);
+        let short = with(&[("session.timeout.ms", "6000")]);
+        assert_eq!(short.check(), Err(OptionsError::DrainTooLong { session }));
+    }
+
+    #[test]
     fn tuning_can_be_set_and_security_is_passed_on() {
-        let client = BTreeMap::from([
-            ("fetch.wait.max.ms".to_owned(), "7".to_owned()),
-            ("security.protocol".to_owned(), "ssl".to_owned()),
+        let config = with(&[
+            ("fetch.wait.max.ms", "7"),
+            ("security.protocol", "ssl"),
+            ("client.id", "ledger-7"),
+            ("enable.metrics.push", "true"),
         ]);
-        let config = KafkaOptions { client, ..KafkaOptions::default() }.consumer();
+        let config = config.consumer();
         assert_eq!(config.get("fetch.wait.max.ms"), Some("7"));
         assert_eq!(config.get("security.protocol"), Some("ssl"));
+        assert_eq!(config.get("client.id"), Some("ledger-7"));
+        assert_eq!(config.get("enable.metrics.push"), Some("true"));
         assert_eq!(config.get("auto.offset.reset"), Some("error"));
+        assert_eq!(KafkaOptions::default().base().get("client.id"), Some("realm-ledger"));
     }
 }

@@ -46,7 +46,7 @@ pub enum ConfigError {
         /// What it takes.
         expected: &'static str,
     },
-    /// A setting that is not the operator's to make.
+    /// What the Kafka client or the ledger does not allow.
     #[error("{origin}: {key}: {reason}")]
     Refused {
         /// Where it was given.
@@ -54,7 +54,7 @@ pub enum ConfigError {
         /// Which setting.
         key: String,
         /// Why.
-        reason: ledger_ingest::kafka::FixedProperty,
+        reason: ledger_ingest::kafka::OptionsError,
     },
 }
 

@@ -149,7 +149,7 @@ impl Layers {
     fn check(&mut self) {
         let kafka = &self.loaded.config.kafka;
         if let Err(reason) = kafka.check() {
-            let key = format!("kafka.client.{}", reason.name);
+            let key = format!("kafka.{}", reason.option());
             let origin = self.loaded.origin(&key).clone();
             self.errors.push(ConfigError::Refused { origin, key, reason });
         }

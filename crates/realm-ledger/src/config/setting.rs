@@ -147,11 +147,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "kafka.drain_timeout",
         Kind::Duration(|config| &mut config.kafka.drain_timeout),
         "How long a partition that is given up may take to finish what it has begun.\n\
-         Keep it below session.timeout.ms of the client.",
+         It must be shorter than session.timeout.ms of the client.",
     ),
     setting(
         "kafka.client",
-        Kind::Properties(|config| &mut config.kafka.client),
+        Kind::Properties(|config| &mut config.kafka.client.0),
         "More properties of librdkafka, such as TLS and SASL; those that exactly-once rests on are refused.\n\
          Passwords are better given by the environment: REALM_LEDGER_KAFKA__CLIENT__SASL_PASSWORD.\n\
          For example:\n\

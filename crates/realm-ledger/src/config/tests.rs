@@ -105,7 +105,7 @@ fn values_that_cannot_go_together_are_refused() {
 fn secrets_are_masked_wherever_they_come_from() {
     let file = file(
         "[kafka.client]\n\"sasl.password\" = 'hunter2'\nsecurity.protocol = 'sasl_ssl'\n\
-         \"sasl.jaas.config\" = 'hunter2'\n\"ssl.key.pem\" = 'hunter2'\n\"sasl.oauthbearer.client.secret\" = 'hunter2'\n",
+         \"sasl.oauthbearer.config\" = 'hunter2'\n\"ssl.key.pem\" = 'hunter2'\n\"sasl.oauthbearer.client.secret\" = 'hunter2'\n",
     );
     let environment = environment(&[("REALM_LEDGER_KAFKA__CLIENT__SSL_KEYSTORE_PASSWORD", "hunter2")]);
     let loaded = load(Some(file.path()), &environment, &[]).unwrap();
@@ -115,6 +115,23 @@ fn secrets_are_masked_wherever_they_come_from() {
     assert!(shown.iter().all(|shown| !shown.value.contains("hunter2")));
     assert_eq!(value_of(&shown, "kafka.client.\"ssl.keystore.password\"").value, "\"********\"");
     assert_eq!(value_of(&shown, "kafka.client.\"security.protocol\"").value, "\"sasl_ssl\"");
+}
+
+#[test]
+fn what_the_kafka_client_refuses_is_told_without_its_value() {
+    let text = "[kafka]\ndrain_timeout = '60s'\n[kafka.client]\nsecurity.protocol = 'hunter2'\n";
+    let told = load_text(text).unwrap_err().to_string();
+    assert!(told.contains("kafka.client.security.protocol: client property"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+    let typo = environment(&[("REALM_LEDGER_KAFKA__CLIENT__SASL_PASSWRD", "hunter2")]);
+    let told = load(None, &typo, &[]).unwrap_err().to_string();
+    assert!(told.contains("REALM_LEDGER_KAFKA__CLIENT__SASL_PASSWRD"), "{told}");
+    assert!(told.contains("has no property \"sasl.passwrd\""), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+    let told = load_text("[kafka]\ndrain_timeout = '60s'").unwrap_err().to_string();
+    assert!(told.contains("kafka.drain_timeout: it must be shorter than the session timeout"), "{told}");
+    let loaded = load_text("[kafka.client]\nsasl.password = 'hunter2'").unwrap();
+    assert!(!format!("{loaded:?}").contains("hunter2"));
 }
 
 #[test]
