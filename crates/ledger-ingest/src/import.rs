@@ -35,8 +35,12 @@ use crate::decode::{self, Decoded, Message};
 use crate::partitioner::partition_of;
 use crate::redact;
 
-/// Lines between two writes.
+/// Most lines between two writes.
 const LINES_AT_ONCE: usize = 5_000;
+
+/// Most bytes of lines between two writes, but for the last line. A line that goes to several shards counts
+/// for each.
+const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
 
 /// Longest line that is read at all; one over 1 MiB is refused as `too-large`.
 const LINE_MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -177,12 +181,40 @@ impl<R: BufRead> Lines<R> {
 }
 
 /// A shard, and how far it had taken the file before.
-struct Target {
-    shard: Shard,
-    taken: u64,
+pub(crate) struct Target {
+    pub(crate) shard: Shard,
+    pub(crate) taken: u64,
     sha256: [u8; 32],
-    source: Source,
+    pub(crate) source: Source,
     waiting: Vec<(Taken, Rc<[u8]>)>,
+}
+
+/// Every shard of the topic. A new data directory is spread over as many partitions as asked for.
+pub(crate) fn open_targets(
+    data: &DataDir,
+    topic: &str,
+    partitions: Option<u32>,
+    name: &Arc<str>,
+) -> Result<Vec<Target>, ImportError> {
+    let recorded = data.identity(topic)?.map(|identity| identity.partitions);
+    let partitions = match (recorded, partitions) {
+        (Some(recorded), Some(asked)) if recorded != asked => {
+            return Err(ImportError::Partitions { topic: topic.to_owned(), recorded, asked });
+        }
+        (recorded, asked) => recorded.or(asked).unwrap_or(1),
+    };
+    data.bind(topic, &SourceIdentity { cluster_id: None, topic_id: None, partitions })?;
+    let mut targets = Vec::new();
+    for partition in 0..partitions {
+        let shard = data.open_shard(&ShardId { topic: topic.to_owned(), partition })?;
+        let (taken, sha256) = match shard.source_position(name)? {
+            Some(SourcePosition::Import { lines, sha256 }) => (lines, sha256),
+            Some(SourcePosition::Kafka { .. }) | None => (0, Sha256::digest([]).into()),
+        };
+        let source = Source { name: Arc::clone(name), partition };
+        targets.push(Target { shard, taken, sha256, source, waiting: Vec::new() });
+    }
+    Ok(targets)
 }
 
 struct Importing<'a> {
@@ -193,33 +225,17 @@ struct Importing<'a> {
     /// The highest place of any shard: below it nothing new is appended before the beginning is proved.
     furthest: u64,
     pending: usize,
+    pending_bytes: usize,
 }
 
 impl<'a> Importing<'a> {
     fn open(data: &DataDir, options: &'a ImportOptions) -> Result<Self, ImportError> {
-        let recorded = data.identity(&options.topic)?.map(|identity| identity.partitions);
-        let partitions = match (recorded, options.partitions) {
-            (Some(recorded), Some(asked)) if recorded != asked => {
-                let topic = options.topic.clone();
-                return Err(ImportError::Partitions { topic, recorded, asked });
-            }
-            (recorded, asked) => recorded.or(asked).unwrap_or(1),
-        };
-        data.bind(&options.topic, &SourceIdentity { cluster_id: None, topic_id: None, partitions })?;
         let name: Arc<str> = format!("import:{}", options.source).into();
-        let mut targets = Vec::new();
-        for partition in 0..partitions {
-            let shard = data.open_shard(&ShardId { topic: options.topic.clone(), partition })?;
-            let (taken, sha256) = match shard.source_position(&name)? {
-                Some(SourcePosition::Import { lines, sha256 }) => (lines, sha256),
-                Some(SourcePosition::Kafka { .. }) | None => (0, Sha256::digest([]).into()),
-            };
-            let source = Source { name: Arc::clone(&name), partition };
-            targets.push(Target { shard, taken, sha256, source, waiting: Vec::new() });
-        }
+        let targets = open_targets(data, &options.topic, options.partitions, &name)?;
         let furthest = targets.iter().map(|target| target.taken).max().unwrap_or(0);
         let report = ImportReport::default();
-        Ok(Self { options, targets, sha256: Sha256::new(), report, furthest, pending: 0 })
+        let sha256 = Sha256::new();
+        Ok(Self { options, targets, sha256, report, furthest, pending: 0, pending_bytes: 0 })
     }
 
     /// Takes one line. Answers an error that ends the import in good order: what came before is kept.
@@ -240,7 +256,8 @@ impl<'a> Importing<'a> {
         }
         self.compare(number)?;
         self.pending += 1;
-        if self.pending >= LINES_AT_ONCE && number >= self.furthest {
+        let is_enough = self.pending >= LINES_AT_ONCE || self.pending_bytes >= BYTES_AT_ONCE;
+        if is_enough && number >= self.furthest {
             self.write()?;
         }
         Ok(None)
@@ -273,6 +290,7 @@ impl<'a> Importing<'a> {
         };
         for target in &mut self.targets {
             if target.taken < number && only.is_none_or(|only| only == target.source.partition) {
+                self.pending_bytes += line.len();
                 let taken = Taken { offset: number, source_time, decoded: decoded.clone() };
                 target.waiting.push((taken, Rc::clone(&line)));
             }
@@ -295,7 +313,7 @@ impl<'a> Importing<'a> {
             batch.commit()?;
             (target.taken, target.sha256) = (lines, sha256);
         }
-        self.pending = 0;
+        (self.pending, self.pending_bytes) = (0, 0);
         Ok(())
     }
 
@@ -341,6 +359,43 @@ fn decode_line(line: &[u8]) -> (Option<Timestamp>, Result<Decoded, Rejection>) {
     }
 }
 
+<<<<<<< HEAD
 fn line_as_message(line: &[u8], timestamp: Option<Timestamp>) -> Message<'_> {
     Message { key: None, value: Some(line), headers: &[], timestamp }
+=======
+#[cfg(test)]
+mod tests {
+    use ledger_store::StoreOptions;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = DataDir::open(scratch.path(), StoreOptions::default()).unwrap();
+        let options = ImportOptions {
+            source: "big".to_owned(),
+            topic: "t".to_owned(),
+            partitions: Some(4),
+            now: Timestamp::from_millis(0),
+        };
+        let mut importing = Importing::open(&data, &options).unwrap();
+        let bytes = 900_000;
+        for number in 0..15 {
+            let text = format!(
+                r#"{{"id":"{number}","type":"policy-set","time":"1970-01-01T00:00:00Z","appKey":"a","policy":{{"mode":"off"}},"x":"{}"}}"#,
+                "x".repeat(bytes)
+            );
+            assert!(importing.take(Line { text: text.into_bytes(), ended: true }).unwrap().is_none());
+            let waiting: usize = importing
+                .targets
+                .iter()
+                .flat_map(|target| &target.waiting)
+                .map(|taken| taken.raw.len_bytes())
+                .sum();
+            assert!(waiting < BYTES_AT_ONCE, "{waiting} bytes wait after line {number}");
+        }
+        assert_eq!(importing.finish().unwrap().applied.appended, 15 * 4);
+    }
+>>>>>>> 1c216f3 (Let a retry that is refused be retried, and bound an import in bytes)
 }

@@ -14,6 +14,7 @@
 //! - [`kafka`]: consumer group, workers, publisher, topics.
 //! - [`checkpoint`]: what is signed of a log, so that it never forks.
 //! - [`import`]: history from a file.
+//! - [`retry`]: one event of a refused message, once more.
 //!
 //! Progress is remembered with the data and nowhere else (I-2), so what happens twice is recorded once (I-3);
 //! what would pass over a message unseen stops the shard (I-4).
@@ -28,3 +29,4 @@ pub mod metric;
 mod partitioner;
 mod proto;
 pub mod redact;
+pub mod retry;

@@ -7,9 +7,9 @@
 
 use ledger_core::event::Event;
 use ledger_ingest::decode::{Decoded, Message, decode};
-use ledger_ingest::import::{ImportOptions, import};
+use ledger_ingest::encode::to_native_json;
 use ledger_ingest::kafka::Sender;
-use ledger_record::json::event::to_json;
+use ledger_ingest::retry::{self, Retried, Retry};
 use ledger_record::json::time::parse_instant;
 use ledger_record::rejection::Rejection;
 use ledger_store::DataDir;
@@ -21,7 +21,7 @@ use super::{Context, brokers_flag, data_dir_flag, now};
 use crate::ask::{Door, PAGE, Question};
 use crate::cli::{Everything, Item, Quarantine, QuarantineRetry, QuarantineShow};
 use crate::config::Config;
-use crate::output::{OutputError, QUARANTINE};
+use crate::output::QUARANTINE;
 use crate::{Exit, Failure, secret};
 
 /// Why an item is not fed through again.
@@ -39,8 +39,12 @@ enum RetryError {
     },
     #[error("item {item} is a tick, with which nothing was lost")]
     Tick { item: Item },
-    #[error("item {item} was refused again")]
-    RefusedAgain { item: Item },
+    #[error("item {item} was refused again, and is not recorded")]
+    RefusedAgain {
+        item: Item,
+        #[source]
+        rejection: Rejection,
+    },
 }
 
 /// As much of an item as a retry needs.
@@ -72,7 +76,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, command: Quarantine) -> Result<
             context.print_one(&item)?;
             Ok(Exit::Done)
         }
-        Quarantine::Retry(args) => retry(context, args),
+        Quarantine::Retry(args) => once_more(context, args),
     }
 }
 
@@ -99,17 +103,16 @@ fn fetch(door: &Door, item: &Item) -> Result<Box<RawValue>, Failure> {
     Ok(payload(door.ask(&Question::QuarantineItem { shard, seq })?.item)?)
 }
 
-fn retry(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exit, Failure> {
+fn once_more(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exit, Failure> {
     let QuarantineRetry { item, brokers, place } = args;
     let kept = fetch(&context.door(&place)?, &item)?;
     let event = read_again(&item, &kept)?;
-    let line = serde_json::to_string(&to_json(&event)).map_err(|error| OutputError(error.into()))?;
     let mut flags = data_dir_flag(place.data_dir.as_deref());
     let named_brokers = brokers.brokers.is_some();
     flags.extend(brokers_flag(brokers.brokers));
     let config = context.config(&flags)?.config;
     let by_kafka = named_brokers || place.url.is_some() || is_fed_by_kafka(&config, &item)?;
-    if by_kafka { send(context, config, &item, &line) } else { take(context, &config, &item, &line) }
+    if by_kafka { send(context, config, &item, &event) } else { take(context, &config, &item, event) }
 }
 
 /// What was kept, through the decoder of today. Its key is left aside: it is keyed anew.
@@ -137,34 +140,30 @@ fn is_fed_by_kafka(config: &Config, item: &Item) -> Result<bool, Failure> {
     Ok(data.identity(&item.shard.topic)?.is_some_and(|identity| identity.cluster_id.is_some()))
 }
 
-fn send(context: &mut Context<'_, '_>, config: Config, item: &Item, line: &str) -> Result<Exit, Failure> {
+fn send(context: &mut Context<'_, '_>, config: Config, item: &Item, event: &Event) -> Result<Exit, Failure> {
     let mut options = config.kafka;
     options.topics = vec![item.shard.topic.clone()];
     let mut sender = Sender::connect(&options)?;
-    sender.send(line.as_bytes())?;
+    sender.send(&to_native_json(event))?;
     sender.settle()?;
     context.say(&format!("item {item} was sent to {} once more", item.shard.topic));
     Ok(Exit::Done)
 }
 
-fn take(context: &mut Context<'_, '_>, config: &Config, item: &Item, line: &str) -> Result<Exit, Failure> {
+fn take(context: &mut Context<'_, '_>, config: &Config, item: &Item, event: Event) -> Result<Exit, Failure> {
     let data = secret::open(config)?.data;
-    let options = ImportOptions {
-        source: format!("retry:{item}"),
-        topic: item.shard.topic.clone(),
-        partitions: None,
-        now: now(),
-    };
-    let report = import(&data, format!("{line}\n").as_bytes(), &options, &mut |_, _| {})?;
-    if report.applied.refused > 0 {
-        return Err(RetryError::RefusedAgain { item: item.clone() }.into());
-    }
-    let said = match (report.already_taken, report.applied.appended) {
-        (0, 0) => "repeats an event that is recorded",
-        (0, _) => "is recorded now",
-        (_, _) => "was retried before; nothing to do",
-    };
-    context.say(&format!("item {item} {said}"));
+    let again = Retry { source: format!("retry:{item}"), topic: item.shard.topic.clone(), event, now: now() };
+    let retried = retry::retry(&data, &again).map_err(|error| match error {
+        retry::RetryError::Refused(rejection) => {
+            Failure::from(RetryError::RefusedAgain { item: item.clone(), rejection })
+        }
+        retry::RetryError::Open(error) => error.into(),
+        retry::RetryError::Append(error) => Failure::new(error),
+    })?;
+    context.say(&match retried {
+        Retried::Recorded => format!("item {item} is recorded now"),
+        Retried::Repeated => format!("the event of item {item} is recorded already; nothing to do"),
+    });
     Ok(Exit::Done)
 }
 
@@ -176,7 +175,9 @@ impl From<RetryError> for Failure {
             }
             RetryError::StillRefused { .. } => "correct the event, then `publish` or `import` it",
             RetryError::Tick { .. } => "`publish --tick` sends another",
-            RetryError::RefusedAgain { .. } => "`quarantine list` says why, as its newest item",
+            RetryError::RefusedAgain { .. } => {
+                "retry it once the reason is gone, or correct the event and `import` it"
+            }
         };
         Self::new(error).hint(hint)
     }

@@ -1,0 +1,142 @@
+//! One event, once more, without Kafka: recorded in every shard that it is for, or in none.
+//!
+//! Unlike an import, nothing is noted of an event that is refused again: its message is in quarantine already,
+//! and the next try must be as good as this one. An event that is recorded is told by its id.
+
+use ledger_core::event::Event;
+use ledger_core::limits::FUTURE_MAX_MS;
+use ledger_core::time::Timestamp;
+use ledger_record::record::Coordinates;
+use ledger_record::rejection::Rejection;
+use ledger_record::rows::SourcePosition;
+use ledger_store::{AppendError, Arrival, DataDir, FutureLimit, Offer};
+use sha2::{Digest, Sha256};
+
+use crate::encode::to_native_json;
+use crate::import::{ImportError, Target, open_targets};
+use crate::partitioner::partition_of;
+
+/// What is tried again.
+#[derive(Debug, Clone)]
+pub struct Retry {
+    /// Name of the source, without the `import:`. Each event that is recorded is a line of it.
+    pub source: String,
+    /// The topic whose shards take the event.
+    pub topic: String,
+    /// The event.
+    pub event: Event,
+    /// The clock: an event more than 24 hours after it is refused.
+    pub now: Timestamp,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retried {
+    /// It is recorded now.
+    Recorded,
+    /// It was recorded before.
+    Repeated,
+}
+
+/// Why it was not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RetryError {
+    /// It is refused still; nothing was written.
+    #[error(transparent)]
+    Refused(#[from] Rejection),
+    /// The shards cannot be opened.
+    #[error(transparent)]
+    Open(#[from] ImportError),
+    /// A shard cannot be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Offers the event to every shard that it is for, and writes when none refuses it.
+pub fn retry(data: &DataDir, again: &Retry) -> Result<Retried, RetryError> {
+    let Retry { event, now, .. } = again;
+    let source = format!("import:{}", again.source);
+    let mut targets = open_targets(data, &again.topic, None, &source)?;
+    let partitions = u32::try_from(targets.len()).unwrap_or(u32::MAX);
+    let only = event.client().map(|client| partition_of(client.as_bytes(), partitions));
+    let sha256: [u8; 32] = Sha256::digest(to_native_json(event)).into();
+
+    let mut batches = Vec::new();
+    for (partition, Target { shard, taken, .. }) in (0..).zip(&mut targets) {
+        if only.is_some_and(|only| only != partition) {
+            continue;
+        }
+        let line = *taken + 1;
+        let arrival = Arrival {
+            from: Coordinates { source: source.clone(), partition, offset: line },
+            source_time: event.time,
+            event: event.clone(),
+            time_defaulted: false,
+            future: FutureLimit::At(now.plus_millis(FUTURE_MAX_MS)),
+        };
+        let mut batch = shard.begin();
+        match batch.offer(arrival)? {
+            Offer::Appended { .. } => {
+                batch.advance(&source, SourcePosition::Import { lines: line, sha256 });
+                batches.push(batch);
+            }
+            Offer::Duplicate { .. } => {}
+            Offer::Refused(rejection) => return Err(rejection.into()),
+        }
+    }
+    if batches.is_empty() {
+        return Ok(Retried::Repeated);
+    }
+    for batch in batches {
+        batch.commit()?;
+    }
+    Ok(Retried::Recorded)
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_record::rejection::Reason;
+    use ledger_store::{ShardId, SourceIdentity, StoreOptions};
+
+    use super::*;
+    use crate::decode::{Message, decode};
+
+    const DAY: i64 = 86_400_000;
+
+    fn try_at(data: &DataDir, event: &Event, now: i64) -> Result<Retried, RetryError> {
+        let now = Timestamp::from_millis(now);
+        let retried =
+            Retry { source: "retry:x".to_owned(), topic: "t".to_owned(), event: event.clone(), now };
+        retry(data, &retried)
+    }
+
+    #[test]
+    fn an_event_can_be_tried_until_it_is_recorded_and_never_twice() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = DataDir::open(scratch.path(), StoreOptions::default()).unwrap();
+        data.bind("t", &SourceIdentity { cluster_id: None, topic_id: None, partitions: 3 }).unwrap();
+        for (id, body) in [
+            ("one", r#""type":"enabled","clientKey":"c""#),
+            ("all", r#""type":"policy-set","policy":{"mode":"off"}"#),
+        ] {
+            let text = format!(r#"{{"id":"{id}","time":"1970-01-05T00:00:00Z","appKey":"a",{body}}}"#);
+            let event =
+                decode(&Message { value: Some(text.as_bytes()), ..Message::default() }).unwrap().event;
+            for early in [0, DAY, 2 * DAY] {
+                let refused = try_at(&data, &event, early);
+                assert!(
+                    matches!(&refused, Err(RetryError::Refused(why)) if why.reason == Reason::TimeInFuture),
+                    "{refused:?}"
+                );
+            }
+            assert_eq!(try_at(&data, &event, 4 * DAY).unwrap(), Retried::Recorded);
+            assert_eq!(try_at(&data, &event, 4 * DAY).unwrap(), Retried::Repeated);
+            assert_eq!(try_at(&data, &event, 5 * DAY).unwrap(), Retried::Repeated);
+        }
+        let heads = (0..3).map(|partition| {
+            let shard = data.open_shard(&ShardId { topic: "t".to_owned(), partition }).unwrap();
+            shard.head().next_position
+        });
+        assert_eq!(heads.sum::<u64>(), 1 + 3, "one tenant's event, and an app's in every shard");
+    }
+}
