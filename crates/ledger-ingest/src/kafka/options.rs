@@ -102,8 +102,8 @@ pub enum OptionsError {
         /// Its name.
         name: String,
     },
-    /// A value that the property does not take.
-    #[error("client property {name:?} does not take the value that it was given")]
+    /// A value that the property does not take, or a property of what the client was built without.
+    #[error("client property {name:?} does not take this value, or this build has no support for it")]
     Refused {
         /// Its name.
         name: String,

@@ -105,7 +105,7 @@ fn values_that_cannot_go_together_are_refused() {
 fn secrets_are_masked_wherever_they_come_from() {
     let file = file(
         "[kafka.client]\n\"sasl.password\" = 'hunter2'\nsecurity.protocol = 'sasl_ssl'\n\
-         \"sasl.oauthbearer.config\" = 'hunter2'\n\"ssl.key.pem\" = 'hunter2'\n\"sasl.oauthbearer.client.secret\" = 'hunter2'\n",
+         \"sasl.oauthbearer.config\" = 'hunter2'\n\"ssl.key.pem\" = 'hunter2'\n\"ssl.key.password\" = 'hunter2'\n",
     );
     let environment = environment(&[("REALM_LEDGER_KAFKA__CLIENT__SSL_KEYSTORE_PASSWORD", "hunter2")]);
     let loaded = load(Some(file.path()), &environment, &[]).unwrap();
