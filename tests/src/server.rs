@@ -134,6 +134,7 @@ fn configure(command: &mut Command, setup: &Setup, log: File) {
         ("KAFKA__DEAD_LETTER_TOPIC", setup.dead_letter_topic.clone()),
         ("KAFKA__CHECKPOINTS_TOPIC", setup.checkpoints_topic.clone()),
         ("KAFKA__CLIENT__SESSION_TIMEOUT_MS", "6000".to_owned()),
+        ("KAFKA__DRAIN_TIMEOUT", "5s".to_owned()),
         ("HTTP__LISTEN", "127.0.0.1:0".to_owned()),
         ("LOG__FORMAT", "json".to_owned()),
         // Replicas have the same, or their logs would differ.
