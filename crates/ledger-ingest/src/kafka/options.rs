@@ -47,6 +47,12 @@ pub struct KafkaOptions {
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct ClientProperties(pub BTreeMap<String, String>);
 
+impl<const N: usize> From<[(String, String); N]> for ClientProperties {
+    fn from(properties: [(String, String); N]) -> Self {
+        Self(properties.into())
+    }
+}
+
 impl Deref for ClientProperties {
     type Target = BTreeMap<String, String>;
 
