@@ -359,10 +359,10 @@ fn decode_line(line: &[u8]) -> (Option<Timestamp>, Result<Decoded, Rejection>) {
     }
 }
 
-<<<<<<< HEAD
 fn line_as_message(line: &[u8], timestamp: Option<Timestamp>) -> Message<'_> {
     Message { key: None, value: Some(line), headers: &[], timestamp }
-=======
+}
+
 #[cfg(test)]
 mod tests {
     use ledger_store::StoreOptions;
@@ -387,15 +387,10 @@ mod tests {
                 "x".repeat(bytes)
             );
             assert!(importing.take(Line { text: text.into_bytes(), ended: true }).unwrap().is_none());
-            let waiting: usize = importing
-                .targets
-                .iter()
-                .flat_map(|target| &target.waiting)
-                .map(|taken| taken.raw.len_bytes())
-                .sum();
+            let waiting: usize =
+                importing.targets.iter().flat_map(|target| &target.waiting).map(|(_, line)| line.len()).sum();
             assert!(waiting < BYTES_AT_ONCE, "{waiting} bytes wait after line {number}");
         }
         assert_eq!(importing.finish().unwrap().applied.appended, 15 * 4);
     }
->>>>>>> 1c216f3 (Let a retry that is refused be retried, and bound an import in bytes)
 }

@@ -3,6 +3,8 @@
 //! Unlike an import, nothing is noted of an event that is refused again: its message is in quarantine already,
 //! and the next try must be as good as this one. An event that is recorded is told by its id.
 
+use std::sync::Arc;
+
 use ledger_core::event::Event;
 use ledger_core::limits::FUTURE_MAX_MS;
 use ledger_core::time::Timestamp;
@@ -55,20 +57,20 @@ pub enum RetryError {
 /// Offers the event to every shard that it is for, and writes when none refuses it.
 pub fn retry(data: &DataDir, again: &Retry) -> Result<Retried, RetryError> {
     let Retry { event, now, .. } = again;
-    let source = format!("import:{}", again.source);
-    let mut targets = open_targets(data, &again.topic, None, &source)?;
+    let name: Arc<str> = format!("import:{}", again.source).into();
+    let mut targets = open_targets(data, &again.topic, None, &name)?;
     let partitions = u32::try_from(targets.len()).unwrap_or(u32::MAX);
     let only = event.client().map(|client| partition_of(client.as_bytes(), partitions));
     let sha256: [u8; 32] = Sha256::digest(to_native_json(event)).into();
 
     let mut batches = Vec::new();
-    for (partition, Target { shard, taken, .. }) in (0..).zip(&mut targets) {
-        if only.is_some_and(|only| only != partition) {
+    for Target { shard, taken, source, .. } in &mut targets {
+        if only.is_some_and(|only| only != source.partition) {
             continue;
         }
         let line = *taken + 1;
         let arrival = Arrival {
-            from: Coordinates { source: source.clone(), partition, offset: line },
+            from: Coordinates { source: Arc::clone(&name), partition: source.partition, offset: line },
             source_time: event.time,
             event: event.clone(),
             time_defaulted: false,
@@ -77,7 +79,7 @@ pub fn retry(data: &DataDir, again: &Retry) -> Result<Retried, RetryError> {
         let mut batch = shard.begin();
         match batch.offer(arrival)? {
             Offer::Appended { .. } => {
-                batch.advance(&source, SourcePosition::Import { lines: line, sha256 });
+                batch.advance(&name, SourcePosition::Import { lines: line, sha256 });
                 batches.push(batch);
             }
             Offer::Duplicate { .. } => {}
@@ -110,18 +112,24 @@ mod tests {
         retry(data, &retried)
     }
 
+    fn heads(data: &DataDir) -> Vec<u64> {
+        let shards = (0..3).map(|partition| ShardId { topic: "t".to_owned(), partition });
+        shards.map(|id| data.open_shard(&id).unwrap().head().next_position).collect()
+    }
+
     #[test]
     fn an_event_can_be_tried_until_it_is_recorded_and_never_twice() {
         let scratch = tempfile::tempdir().unwrap();
         let data = DataDir::open(scratch.path(), StoreOptions::default()).unwrap();
         data.bind("t", &SourceIdentity { cluster_id: None, topic_id: None, partitions: 3 }).unwrap();
-        for (id, body) in [
-            ("one", r#""type":"enabled","clientKey":"c""#),
-            ("all", r#""type":"policy-set","policy":{"mode":"off"}"#),
+        for (id, body, shards) in [
+            ("one", r#""type":"enabled","clientKey":"c""#, 1),
+            ("all", r#""type":"policy-set","policy":{"mode":"off"}"#, 3),
         ] {
             let text = format!(r#"{{"id":"{id}","time":"1970-01-05T00:00:00Z","appKey":"a",{body}}}"#);
             let event =
                 decode(&Message { value: Some(text.as_bytes()), ..Message::default() }).unwrap().event;
+            let before = heads(&data);
             for early in [0, DAY, 2 * DAY] {
                 let refused = try_at(&data, &event, early);
                 assert!(
@@ -129,14 +137,14 @@ mod tests {
                     "{refused:?}"
                 );
             }
+            assert_eq!(heads(&data), before, "what is refused leaves no trace");
             assert_eq!(try_at(&data, &event, 4 * DAY).unwrap(), Retried::Recorded);
-            assert_eq!(try_at(&data, &event, 4 * DAY).unwrap(), Retried::Repeated);
-            assert_eq!(try_at(&data, &event, 5 * DAY).unwrap(), Retried::Repeated);
+            let recorded = heads(&data);
+            assert_eq!(recorded.iter().zip(&before).filter(|(after, before)| after > before).count(), shards);
+            for later in [4 * DAY, 5 * DAY] {
+                assert_eq!(try_at(&data, &event, later).unwrap(), Retried::Repeated);
+            }
+            assert_eq!(heads(&data), recorded);
         }
-        let heads = (0..3).map(|partition| {
-            let shard = data.open_shard(&ShardId { topic: "t".to_owned(), partition }).unwrap();
-            shard.head().next_position
-        });
-        assert_eq!(heads.sum::<u64>(), 1 + 3, "one tenant's event, and an app's in every shard");
     }
 }
