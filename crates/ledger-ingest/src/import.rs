@@ -365,6 +365,7 @@ fn line_as_message(line: &[u8], timestamp: Option<Timestamp>) -> Message<'_> {
 
 #[cfg(test)]
 mod tests {
+    use ledger_record::proof::line::LedgerSecret;
     use ledger_store::StoreOptions;
 
     use super::*;
@@ -372,7 +373,8 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_in_bytes() {
         let scratch = tempfile::tempdir().unwrap();
-        let data = DataDir::open(scratch.path(), StoreOptions::default()).unwrap();
+        let data = DataDir::open(scratch.path(), StoreOptions::default(), LedgerSecret::from_bytes([7; 32]))
+            .unwrap();
         let options = ImportOptions {
             source: "big".to_owned(),
             topic: "t".to_owned(),

@@ -97,6 +97,7 @@ pub fn retry(data: &DataDir, again: &Retry) -> Result<Retried, RetryError> {
 
 #[cfg(test)]
 mod tests {
+    use ledger_record::proof::line::LedgerSecret;
     use ledger_record::rejection::Reason;
     use ledger_store::{ShardId, SourceIdentity, StoreOptions};
 
@@ -120,15 +121,16 @@ mod tests {
     #[test]
     fn an_event_can_be_tried_until_it_is_recorded_and_never_twice() {
         let scratch = tempfile::tempdir().unwrap();
-        let data = DataDir::open(scratch.path(), StoreOptions::default()).unwrap();
+        let data = DataDir::open(scratch.path(), StoreOptions::default(), LedgerSecret::from_bytes([7; 32]))
+            .unwrap();
         data.bind("t", &SourceIdentity { cluster_id: None, topic_id: None, partitions: 3 }).unwrap();
         for (id, body, shards) in [
             ("one", r#""type":"enabled","clientKey":"c""#, 1),
             ("all", r#""type":"policy-set","policy":{"mode":"off"}"#, 3),
         ] {
             let text = format!(r#"{{"id":"{id}","time":"1970-01-05T00:00:00Z","appKey":"a",{body}}}"#);
-            let event =
-                decode(&Message { value: Some(text.as_bytes()), ..Message::default() }).unwrap().event;
+            let event = decode(&Message { value: Some(text.as_bytes()), ..Message::default() });
+            let event = event.unwrap().event().unwrap().clone();
             let before = heads(&data);
             for early in [0, DAY, 2 * DAY] {
                 let refused = try_at(&data, &event, early);
