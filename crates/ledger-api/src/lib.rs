@@ -13,8 +13,8 @@
 //!   a clear refusal. A client that reads slowly costs one place among the requests, and not forever.
 //! - I-9, isolation: a shard that stopped, or that could not be opened, is named in what it concerns and does
 //!   not keep the others from answering.
-//! - What is not known is not claimed: `not-found` is said only when every shard could be asked, and a tenant
-//!   that two shards have is refused.
+//! - What is not known is not claimed: `not-found` is said only when every shard could be asked and is fed by
+//!   this process, and a tenant that two shards have is refused.
 
 #![forbid(unsafe_code)]
 

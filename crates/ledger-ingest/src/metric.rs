@@ -10,7 +10,7 @@ use crate::apply::Applied;
 const EVENTS: &str = "realm_ledger_events_total";
 const LATE: &str = "realm_ledger_late_events_total";
 const COMMIT_SECONDS: &str = "realm_ledger_commit_seconds";
-pub(crate) const SHARD_HALTED: &str = "realm_ledger_shard_halted_total";
+const SHARD_HALTED: &str = "realm_ledger_shard_halted_total";
 pub(crate) const OLDER_THAN_COMMITTED: &str = "realm_ledger_older_than_committed_total";
 pub(crate) const SPLIT_TENANTS: &str = "realm_ledger_split_tenants_total";
 pub(crate) const REJOINED: &str = "realm_ledger_rejoined_total";
@@ -30,7 +30,7 @@ pub fn describe() {
     describe_counter!(EVENTS, "Source messages taken, by shard and result (appended, duplicate, refused).");
     describe_counter!(LATE, "Appended events that sorted before others: outcomes were derived anew.");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time of one batch: fold, write, sync.");
-    describe_counter!(SHARD_HALTED, "Shards stopped for a reason that needs a person, by code.");
+    describe_counter!(SHARD_HALTED, "Stops of a shard for a reason that needs a person, by shard and code.");
     describe_counter!(
         OLDER_THAN_COMMITTED,
         "Assignments where the group had read further than this data directory."
@@ -75,6 +75,11 @@ pub(crate) fn unsigned(shard: &ShardId, code: Option<&'static str>) {
 /// Whether something waits to be sealed for too long.
 pub(crate) fn stalled(shard: &ShardId, is_stalled: bool) {
     gauge!(STALLED, "shard" => shard.to_string()).set(if is_stalled { 1.0 } else { 0.0 });
+}
+
+/// A shard stopped.
+pub(crate) fn halted(shard: &ShardId, code: &'static str) {
+    counter!(SHARD_HALTED, "shard" => shard.to_string(), "code" => code).increment(1);
 }
 
 /// One batch is durable.

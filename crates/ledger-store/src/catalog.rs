@@ -3,10 +3,14 @@
 //! Ingest writes here, the API reads: the one thing the two share besides the data. A shard is listed from
 //! the moment it is open; its [`ShardStatus`] says whether it is being filled, caught up, or halted and why
 //! (invariant I-9: a shard that stops does not stop the others).
+//!
+//! The processes of a group share the partitions of a topic. What the topics are is told with
+//! [`Catalog::expect`], so that a process knows which part of the ledger it has no word in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
 use ledger_record::proof::note::Checkpoint;
@@ -18,6 +22,26 @@ use crate::{Reader, ShardId};
 pub struct Catalog {
     shards: RwLock<BTreeMap<ShardId, Served>>,
     failed: RwLock<BTreeMap<ShardId, Halted>>,
+    /// Partitions of each topic of the group; none: not known yet.
+    expected: RwLock<BTreeMap<String, Option<u32>>>,
+}
+
+/// A part of the ledger that this process does not feed, so that another one may know more of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Elsewhere {
+    /// All of a topic, whose partitions are not known here.
+    Topic(String),
+    /// One shard: never seen here, or given up.
+    Shard(ShardId),
+}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Topic(topic) => f.write_str(topic),
+            Self::Shard(shard) => shard.fmt(f),
+        }
+    }
 }
 
 /// A shard that is served: where to read, and how fresh it is.
@@ -63,6 +87,41 @@ impl Catalog {
         self.shards.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
+    /// Tells that the group shares this topic, and how many partitions it has, as soon as that is known.
+    pub fn expect(&self, topic: &str, partitions: Option<u32>) {
+        let mut expected = self.expected.write().unwrap_or_else(PoisonError::into_inner);
+        let known = expected.entry(topic.to_owned()).or_default();
+        *known = partitions.or(*known);
+    }
+
+    /// What this process does not feed, in order. A shard that halted here, or that could not be opened, is
+    /// still this process's to answer for.
+    pub fn elsewhere(&self) -> Vec<Elsewhere> {
+        let (served, failed) = (self.all(), self.failed());
+        let listed: BTreeSet<_> =
+            served.iter().map(|(id, _)| id).chain(failed.iter().map(|(id, _)| id)).collect();
+        let given_up = served.iter().filter(|(_, served)| !served.status.freshness().is_ours);
+        let mut elsewhere: Vec<_> = given_up.map(|(id, _)| Elsewhere::Shard(id.clone())).collect();
+        for (topic, partitions) in &*self.expected.read().unwrap_or_else(PoisonError::into_inner) {
+            let Some(partitions) = *partitions else {
+                elsewhere.push(Elsewhere::Topic(topic.clone()));
+                continue;
+            };
+            let all = (0..partitions).map(|partition| ShardId { topic: topic.clone(), partition });
+            elsewhere.extend(all.filter(|id| !listed.contains(id)).map(Elsewhere::Shard));
+        }
+        elsewhere.sort();
+        elsewhere
+    }
+
+    /// The group has taken the shard from this process: it answers on, but speaks for the shard no longer.
+    pub fn give_up(&self, id: &ShardId) {
+        self.failed.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if let Some(served) = self.get(id) {
+            served.status.update(|now| now.is_ours = false);
+        }
+    }
+
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<ShardId, Served>> {
         self.shards.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,6 +141,9 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 4] = [Self::Idle, Self::CatchingUp, Self::Live, Self::Halted];
+
     /// The word used everywhere outside.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -107,6 +169,8 @@ pub struct Freshness {
     pub end_offset: Option<u64>,
     /// Source messages not yet read, as far as known.
     pub lag_events: Option<u64>,
+    /// Since when messages wait, once it has been at the end of its source.
+    pub behind_since: Option<Instant>,
     /// Recorded time of the last message read, to tell the lag in seconds.
     pub last_source_time: Option<Timestamp>,
     /// Why it stopped: a stable code, and what the operator can do.
@@ -122,14 +186,26 @@ pub struct Freshness {
 }
 
 impl Freshness {
-    /// Seconds between the last message read and `now`; 0 when nothing is waiting.
+    /// Seconds between the last message read and `now`, but no more than messages have been waiting: after a
+    /// quiet day the first message is not a day late. 0 when nothing is waiting.
     #[must_use]
     pub fn lag_seconds(&self, now: Timestamp) -> Option<u64> {
         if self.lag_events? == 0 {
             return Some(0);
         }
-        let behind_ms = now.millis_since(self.last_source_time?).max(0);
-        u64::try_from(behind_ms / 1000).ok()
+        let age = self.last_source_time.map(|last| now.millis_since(last).max(0) / 1000);
+        let age = age.and_then(|seconds| u64::try_from(seconds).ok());
+        let waiting = self.behind_since.map(|since| since.elapsed().as_secs());
+        [age, waiting].into_iter().flatten().min()
+    }
+
+    /// Keeps `behind_since` in step with a change of the lag.
+    fn note_lag(&mut self, before: Option<u64>) {
+        match (before, self.lag_events) {
+            (Some(0), Some(1..)) => self.behind_since = Some(Instant::now()),
+            (_, Some(0) | None) => self.behind_since = None,
+            (_, Some(1..)) => {}
+        }
     }
 }
 
@@ -169,6 +245,7 @@ impl Default for ShardStatus {
                 next_offset: None,
                 end_offset: None,
                 lag_events: None,
+                behind_since: None,
                 last_source_time: None,
                 halted: None,
                 split_tenants: 0,
@@ -191,7 +268,20 @@ impl ShardStatus {
 
     /// Changes the freshness.
     pub fn update(&self, change: impl FnOnce(&mut Freshness)) {
-        change(&mut self.lock());
+        let mut now = self.lock();
+        let lag = now.lag_events;
+        change(&mut now);
+        now.note_lag(lag);
+    }
+
+    /// Nothing feeds the shard any more, so nobody tells how far behind it is. A reason to halt stands.
+    pub fn rest(&self) {
+        self.update(|now| {
+            if now.phase != Phase::Halted {
+                now.phase = Phase::Idle;
+            }
+            (now.end_offset, now.lag_events) = (None, None);
+        });
     }
 
     /// The last signed checkpoint that is known and that the log agrees with.
@@ -251,12 +341,49 @@ mod tests {
     fn lag_in_seconds_is_nothing_when_nothing_waits() {
         let status = ShardStatus::default();
         status.update(|now| {
-            now.lag_events = Some(0);
+            now.lag_events = Some(3);
             now.last_source_time = Some(Timestamp::from_millis(1_000));
         });
-        assert_eq!(status.freshness().lag_seconds(Timestamp::from_millis(61_000)), Some(0));
-        status.update(|now| now.lag_events = Some(3));
         assert_eq!(status.freshness().lag_seconds(Timestamp::from_millis(61_000)), Some(60));
+        status.update(|now| now.lag_events = Some(0));
+        assert_eq!(status.freshness().lag_seconds(Timestamp::from_millis(61_000)), Some(0));
+    }
+
+    #[test]
+    fn the_first_message_after_a_quiet_day_is_not_a_day_late() {
+        let status = ShardStatus::default();
+        let (then, now) = (Timestamp::from_millis(0), Timestamp::from_millis(86_400_000));
+        status.update(|now| {
+            now.lag_events = Some(7);
+            now.last_source_time = Some(then);
+        });
+        assert_eq!(status.freshness().lag_seconds(now), Some(86_400), "it never was at the end");
+        status.update(|now| now.lag_events = Some(0));
+        status.update(|now| now.lag_events = Some(7));
+        assert_eq!(status.freshness().lag_seconds(now), Some(0));
+        let a_minute = Duration::from_mins(1);
+        status.update(|now| now.behind_since = Instant::now().checked_sub(a_minute));
+        assert_eq!(status.freshness().lag_seconds(now), Some(60), "it waits");
+        status.rest();
+        assert_eq!(status.freshness().lag_seconds(now), None);
+        status.update(|now| now.lag_events = Some(7));
+        assert_eq!(status.freshness().lag_seconds(now), Some(86_400), "what came meanwhile nobody saw");
+    }
+
+    #[test]
+    fn what_is_not_fed_here_is_elsewhere() {
+        let catalog = Catalog::default();
+        let shard = |partition| ShardId { topic: "t".to_owned(), partition };
+        catalog.expect("t", None);
+        assert_eq!(catalog.elsewhere(), [Elsewhere::Topic("t".to_owned())]);
+        catalog.expect("t", Some(2));
+        catalog.expect("t", None);
+        assert_eq!(catalog.elsewhere(), [0, 1].map(|partition| Elsewhere::Shard(shard(partition))));
+        catalog.fail(shard(1), Halted { code: "store", message: "the disk is gone".to_owned() });
+        assert_eq!(catalog.elsewhere(), [Elsewhere::Shard(shard(0))], "a failure is its own trouble");
+        catalog.give_up(&shard(1));
+        assert_eq!(catalog.elsewhere().len(), 2, "and the next owner's no longer");
+        assert!(catalog.failed().is_empty());
     }
 
     #[test]

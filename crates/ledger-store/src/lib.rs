@@ -103,7 +103,7 @@ mod tests;
 mod tuning;
 
 pub use batch::{Arrival, Batch, Committed, FutureLimit, Offer};
-pub use catalog::{Catalog, Freshness, Halted, Phase, Served, ShardStatus, SignedCheckpoint};
+pub use catalog::{Catalog, Elsewhere, Freshness, Halted, Phase, Served, ShardStatus, SignedCheckpoint};
 pub use data_dir::DataDir;
 pub use digest::FamilyDigest;
 pub use error::{

@@ -5,7 +5,10 @@
 //! text on a terminal, else JSON, one object a line. Metrics are kept in one Prometheus recorder; whoever
 //! serves `/metrics` is handed the function that renders them.
 
+use std::io;
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -42,6 +45,9 @@ pub enum TelemetryError {
     /// The recorder cannot be made.
     #[error("metrics cannot begin")]
     Metrics(#[from] BuildError),
+    /// The system gives no thread to look after them.
+    #[error("metrics cannot be looked after")]
+    Upkeep(#[source] io::Error),
 }
 
 /// The filter that a level stands for; none if it is no level.
@@ -82,6 +88,9 @@ const BUILD_INFO: &str = "realm_ledger_build_info";
 const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// How often samples are folded into their histograms. Only a scrape does it otherwise, and nobody need scrape.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Begins to count, once for the process; answers what renders the metrics.
 pub(crate) fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -91,6 +100,8 @@ pub(crate) fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .install_recorder()?;
+    let samples = handle.clone();
+    every(UPKEEP, "metrics", move || samples.run_upkeep())?;
     describe_gauge!(BUILD_INFO, "Always 1; which program this is.");
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     ledger_ingest::metric::describe();
@@ -99,9 +110,50 @@ pub(crate) fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
     Ok(HANDLE.get_or_init(|| handle).clone())
 }
 
+/// Does something again and again, as long as the process lives.
+fn every(
+    interval: Duration,
+    name: &str,
+    mut work: impl FnMut() + Send + 'static,
+) -> Result<(), TelemetryError> {
+    let forever = move || {
+        loop {
+            thread::sleep(interval);
+            work();
+        }
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(forever).map_err(TelemetryError::Upkeep)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
+
+    #[test]
+    fn what_is_done_again_and_again_is() {
+        let (done, told) = mpsc::channel();
+        let work = move || {
+            // Nobody hears the ones after the test.
+            let _ = done.send(());
+        };
+        every(Duration::from_millis(1), "often", work).unwrap();
+        for _ in 0..3 {
+            told.recv_timeout(Duration::from_secs(20)).unwrap();
+        }
+    }
+
+    /// Samples that nobody folds pile up in memory, which shows nowhere else.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_samples_are_looked_after_without_a_scrape() {
+        let _handle = start_metrics().unwrap();
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        let names = threads.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
+        assert!(names.into_iter().any(|name| name.trim() == "metrics"));
+    }
 
     #[test]
     fn levels_and_modules_are_filters_and_nonsense_is_none() {

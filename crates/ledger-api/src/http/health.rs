@@ -1,4 +1,10 @@
 //! Whether the process is there, whether its answers are fresh, and its metrics.
+//!
+//! A process is ready when at least one shard is assigned to it, and every shard that is assigned to it is live
+//! or catches up and is within [`ReadyBounds`] of the end of its partition. A live shard that falls behind again
+//! makes the process unready until it is near; a shard that halted, or that could not be opened, until a person
+//! has looked. A shard that was given up, or that is on disk and was never assigned, does not count: another
+//! process of the group feeds it, and what is answered from it here says `stale`.
 
 use std::sync::Arc;
 
@@ -16,13 +22,13 @@ use super::ask::panicked;
 use super::problem::{Kind, Problem};
 use crate::query::{FreshnessJson, Ledger};
 
-/// How far a shard that catches up may be behind and still count as ready. A shard that nothing feeds, or
-/// that halted, never does.
+/// How far a shard may be behind the end of its partition and still count as ready. Both bounds hold, and a lag
+/// that is not known is none that is near.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadyBounds {
     /// Messages behind the end of the partition.
     pub lag_events: u64,
-    /// Time behind it.
+    /// Time behind it, as `lagSeconds` has it.
     pub lag_seconds: u64,
 }
 
@@ -43,6 +49,8 @@ struct Readiness {
 #[serde(rename_all = "camelCase")]
 struct ShardReadiness {
     ready: bool,
+    /// The group has given it to this process; the others do not count.
+    assigned: bool,
     /// Has seen the end of its source.
     caught_up: bool,
     #[serde(flatten)]
@@ -53,32 +61,44 @@ impl Readiness {
     fn of(ledger: &Ledger, now: Timestamp, bounds: ReadyBounds) -> Self {
         let shards = ledger.freshness(now).into_iter().map(|freshness| ShardReadiness {
             ready: bounds.admit(&freshness),
+            assigned: freshness.assigned,
             caught_up: freshness.phase == Phase::Live.as_str(),
             freshness,
         });
         let shards: Vec<_> = shards.collect();
-        Self { ready: !shards.is_empty() && shards.iter().all(|shard| shard.ready), shards }
+        let mut assigned = shards.iter().filter(|shard| shard.assigned).peekable();
+        let ready = assigned.peek().is_some() && assigned.all(|shard| shard.ready);
+        Self { ready, shards }
     }
 
     /// Which shards keep the process from being ready.
     fn why_not(&self) -> String {
-        let waiting = self.shards.iter().filter(|shard| !shard.ready).map(|shard| {
-            let FreshnessJson { topic, partition, phase, halted, .. } = &shard.freshness;
-            let why = halted.as_ref().map_or_else(String::new, |halted| format!(" ({})", halted.code));
-            format!("{topic}/{partition} is {phase}{why}")
-        });
-        let waiting: Vec<_> = waiting.collect();
-        if waiting.is_empty() { "there are no shards yet".to_owned() } else { waiting.join(", ") }
+        let waiting = self.shards.iter().filter(|shard| shard.assigned && !shard.ready);
+        let waiting: Vec<_> = waiting.map(|shard| why_not(&shard.freshness)).collect();
+        if waiting.is_empty() {
+            "no shard is assigned to this process".to_owned()
+        } else {
+            waiting.join(", ")
+        }
     }
+}
+
+fn why_not(shard: &FreshnessJson) -> String {
+    let FreshnessJson { topic, partition, phase, halted, lag, lag_seconds, .. } = shard;
+    let why = match (halted, lag, lag_seconds) {
+        (Some(halted), _, _) => format!(" ({})", halted.code),
+        (None, Some(lag), Some(seconds)) => format!(" ({lag} messages and {seconds} s behind)"),
+        (None, Some(lag), None) => format!(" ({lag} messages behind)"),
+        (None, None, _) => String::new(),
+    };
+    format!("{topic}/{partition} is {phase}{why}")
 }
 
 impl ReadyBounds {
     fn admit(self, shard: &FreshnessJson) -> bool {
-        let near = || {
-            shard.lag.is_some_and(|lag| lag <= self.lag_events)
-                && shard.lag_seconds.is_some_and(|lag| lag <= self.lag_seconds)
-        };
-        shard.phase == Phase::Live.as_str() || shard.phase == Phase::CatchingUp.as_str() && near()
+        let is_near = shard.lag.is_some_and(|lag| lag <= self.lag_events)
+            && shard.lag_seconds.is_some_and(|lag| lag <= self.lag_seconds);
+        !shard.stale && is_near
     }
 }
 
@@ -98,8 +118,12 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> 
 }
 
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
-    let render = Arc::clone(&api.metrics);
-    let text = spawn_blocking(move || render()).await.map_err(|_| panicked())?;
+    let (ledger, now, render) = (Arc::clone(&api.ledger), (api.clock)(), Arc::clone(&api.metrics));
+    let text = spawn_blocking(move || {
+        super::metric::tell_freshness(&ledger.freshness(now));
+        render()
+    });
+    let text = text.await.map_err(|_| panicked())?;
     let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
 }

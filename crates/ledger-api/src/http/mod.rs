@@ -15,7 +15,7 @@
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
 //! | `GET /livez` | | the process answers |
-//! | `GET /readyz` | | every shard, how fresh it is; 503 while one is neither live nor nearly so |
+//! | `GET /readyz` | | every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is |
 //! | `GET /metrics` | | Prometheus text |
 //!
 //! Keys are percent-encoded in paths (`jira:a/b` is `jira%3Aa%2Fb`). A parameter that a route does not know,
@@ -76,7 +76,7 @@ pub struct Options {
     pub connections: usize,
     /// How long a question may take.
     pub request_timeout: Duration,
-    /// How far a shard that catches up may be behind and still count as ready.
+    /// How far a shard may be behind and still count as ready.
     pub ready: ReadyBounds,
 }
 

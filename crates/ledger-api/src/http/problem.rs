@@ -20,7 +20,8 @@
 //! | `position-not-reached` | 503 | `minPosition` is not recorded yet |
 //! | `shard-halted` | 503 | `minPosition` is not recorded, and the shard takes nothing more |
 //! | `shard-unavailable` | 503 | not found, but not every shard could be asked |
-//! | `not-ready` | 503 | `/readyz`: a shard is neither live nor nearly so, or there is none |
+//! | `not-served-here` | 503 | not found, but this process does not feed every partition: ask the group's others too |
+//! | `not-ready` | 503 | `/readyz`: an assigned shard is too far behind or halted, or none is assigned |
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -53,12 +54,13 @@ pub enum Kind {
     PositionNotReached,
     ShardHalted,
     ShardUnavailable,
+    NotServedHere,
     NotReady,
 }
 
 impl Kind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidKey,
@@ -77,6 +79,7 @@ impl Kind {
         Self::PositionNotReached,
         Self::ShardHalted,
         Self::ShardUnavailable,
+        Self::NotServedHere,
         Self::NotReady,
     ];
 
@@ -106,6 +109,7 @@ impl Kind {
             Self::PositionNotReached => ("position-not-reached", unavailable, "Position not reached"),
             Self::ShardHalted => ("shard-halted", unavailable, "Shard halted"),
             Self::ShardUnavailable => ("shard-unavailable", unavailable, "Shard unavailable"),
+            Self::NotServedHere => ("not-served-here", unavailable, "Not served here"),
             Self::NotReady => ("not-ready", unavailable, "Not ready"),
         }
     }
@@ -124,7 +128,7 @@ impl Kind {
 
     /// Asking again a little later can help.
     const fn passes(self) -> bool {
-        matches!(self, Self::Overloaded | Self::Timeout | Self::PositionNotReached)
+        matches!(self, Self::Overloaded | Self::Timeout | Self::PositionNotReached | Self::NotServedHere)
     }
 
     /// The kind with this code; codes are the same at every door.

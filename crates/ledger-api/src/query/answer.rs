@@ -162,10 +162,17 @@ pub struct FreshnessJson {
     /// The next offset of the topic that the answer has not seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
+    /// Nothing new arrives here any more: the shard is idle or halted. Of an idle one another process of the
+    /// group may know more.
+    pub stale: bool,
+    /// The group has given the shard to this process. Told by `/readyz`; an answer says `stale`.
+    #[serde(skip)]
+    pub assigned: bool,
     /// Messages behind the end of the partition; absent when unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<u64>,
-    /// The same in time; absent when unknown.
+    /// The same in time: how old the last message read is, but no more than messages have been waiting; 0 when
+    /// caught up, absent when unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_seconds: Option<u64>,
     /// The last position that the answer includes; absent when there is none.

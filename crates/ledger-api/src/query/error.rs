@@ -1,7 +1,11 @@
 //! Why a question is not answered.
 
+use std::fmt;
+
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_store::{HistoryError, ReadError, ShardId, WaitError};
+use ledger_store::{Elsewhere, HistoryError, ReadError, ShardId, WaitError};
+
+const NAMED_AT_MOST: usize = 8;
 
 /// Why a question is not answered.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +56,16 @@ pub enum QueryError {
         /// Those that could not be asked.
         shards: Vec<ShardId>,
     },
+    /// Not found, but other processes of the group have partitions that this one does not feed.
+    #[error(
+        "not found here, but this process does not feed {}; ask the others of its group too, or again later \
+         if it has only started",
+        listed(elsewhere)
+    )]
+    NotServedHere {
+        /// What it does not feed.
+        elsewhere: Vec<Elsewhere>,
+    },
     /// The cursor belongs to another list, or to none.
     #[error("the cursor belongs to another list; begin again without one, or repeat the list's parameters")]
     ForeignCursor,
@@ -98,6 +112,7 @@ impl QueryError {
             | Self::UnknownItem { .. } => "not-found",
             Self::TenantInTwoPartitions { .. } => "tenant-in-two-partitions",
             Self::ShardsUnavailable { .. } => "shard-unavailable",
+            Self::NotServedHere { .. } => "not-served-here",
             Self::ForeignCursor => "invalid-cursor",
             Self::SeqOfNoTenant | Self::PositionOfNoShard => "invalid-parameter",
             Self::SeqNotRecorded { .. } => "seq-not-recorded",
@@ -133,6 +148,11 @@ impl From<WaitError> for QueryError {
     }
 }
 
-fn listed(shards: &[ShardId]) -> String {
-    shards.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+/// The first few by name: a topic can have a thousand partitions.
+fn listed(parts: &[impl fmt::Display]) -> String {
+    let named = parts.iter().take(NAMED_AT_MOST).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match parts.len().saturating_sub(NAMED_AT_MOST) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }

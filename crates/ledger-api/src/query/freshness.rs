@@ -2,7 +2,7 @@
 
 use ledger_core::time::Timestamp;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{Freshness, Halted, Phase, ReadError, ShardId};
+use ledger_store::{Halted, Phase, ReadError, ShardId};
 
 use super::answer::{FreshnessJson, HaltedJson};
 use super::shards::Moment;
@@ -30,6 +30,8 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
         topic: moment.id.topic.clone(),
         partition: moment.id.partition,
         phase: phase.as_str(),
+        stale: matches!(phase, Phase::Idle | Phase::Halted),
+        assigned: status.is_some_and(|status| status.is_ours),
         offset: offset.or_else(|| status.and_then(|status| status.next_offset)),
         lag: status.and_then(|status| status.lag_events),
         lag_seconds: status.and_then(|status| status.lag_seconds(now)),
@@ -44,27 +46,43 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
 
 /// Of a shard that could not even be opened.
 pub(super) fn of_failed(id: &ShardId, halted: &Halted) -> FreshnessJson {
-    unreadable(id, HaltedJson::of(halted), None)
+    // Only what was assigned is opened.
+    FreshnessJson { assigned: true, ..silent(id, Some(HaltedJson::of(halted))) }
+}
+
+/// Of a shard that was never here.
+pub(super) fn of_absent(id: &ShardId) -> FreshnessJson {
+    silent(id, None)
 }
 
 /// Of a shard whose own head does not read.
 pub(super) fn of_unreadable(moment: &Moment<'_>, error: &ReadError) -> FreshnessJson {
     let halted = HaltedJson { code: "store-unreadable", message: error.to_string() };
-    unreadable(moment.id, halted, moment.freshness.as_ref())
+    let status = moment.freshness.as_ref();
+    FreshnessJson {
+        assigned: status.is_some_and(|status| status.is_ours),
+        lag: status.and_then(|status| status.lag_events),
+        split_tenants: status.map_or(0, |status| status.split_tenants),
+        ..silent(moment.id, Some(halted))
+    }
 }
 
-fn unreadable(id: &ShardId, halted: HaltedJson, status: Option<&Freshness>) -> FreshnessJson {
+/// Of a shard that tells nothing itself.
+fn silent(id: &ShardId, halted: Option<HaltedJson>) -> FreshnessJson {
+    let phase = if halted.is_some() { Phase::Halted } else { Phase::Idle };
     FreshnessJson {
         topic: id.topic.clone(),
         partition: id.partition,
-        phase: Phase::Halted.as_str(),
+        phase: phase.as_str(),
+        stale: true,
+        assigned: false,
         offset: None,
-        lag: status.and_then(|status| status.lag_events),
+        lag: None,
         lag_seconds: None,
         position: None,
-        halted: Some(halted),
-        split_tenants: status.map_or(0, |status| status.split_tenants),
-        mismatched_tenants: status.map_or(0, |status| status.mismatched_tenants),
+        halted,
+        split_tenants: 0,
+        mismatched_tenants: 0,
         unsigned: None,
         stalled: None,
     }

@@ -8,8 +8,8 @@
 //! - It rests on one snapshot of each shard it concerns, and says how fresh that was ([`FreshnessJson`]).
 //! - Events dated after the instant that is asked for are not in it, even those that are recorded by now.
 //! - A tenant that two shards have is refused, by name and with a code: neither has its whole history.
-//! - A shard that stopped still answers, and its answers say so. What a shard that cannot be asked might
-//!   have is never reported as not there.
+//! - A shard that stopped still answers, and its answers say so (`stale`). What a shard that cannot be asked,
+//!   or that another process of the group feeds, might have is never reported as not there.
 
 mod answer;
 mod checkpoints;
@@ -33,7 +33,7 @@ mod whatif;
 use std::sync::Arc;
 
 use ledger_core::time::Timestamp;
-use ledger_store::{Catalog, Reader, ShardId};
+use ledger_store::{Catalog, Elsewhere, Reader, ShardId};
 
 pub use answer::{
     CheckpointJson, CheckpointList, CorrectionsAnswer, ExplanationAnswer, FreshnessJson, HaltedJson,
@@ -72,20 +72,34 @@ impl Ledger {
         Self { shards: Shards::Opened(readers), timelines: Timelines::default() }
     }
 
-    /// How fresh every shard is, in order, those that could not be opened included.
+    /// How fresh every shard is that is here, in order, those that could not be opened included.
     pub fn freshness(&self, now: Timestamp) -> Vec<FreshnessJson> {
         let parts = self.shards.all();
-        self.freshness_of(&shards::moments(&parts), now)
+        self.here(&shards::moments(&parts), now)
     }
 
-    /// Of these shards and of those that could not be asked.
+    /// Of these shards and of those that could not be asked: what a list rests on, and what it lacks.
     fn freshness_of(&self, moments: &[Moment<'_>], now: Timestamp) -> Vec<FreshnessJson> {
+        let mut all = self.here(moments, now);
+        let absent = self.shards.elsewhere().into_iter().filter_map(|part| match part {
+            Elsewhere::Shard(id) if moments.iter().all(|moment| *moment.id != id) => Some(id),
+            Elsewhere::Shard(_) | Elsewhere::Topic(_) => None,
+        });
+        all.extend(absent.map(|id| freshness::of_absent(&id)));
+        in_order(all)
+    }
+
+    fn here(&self, moments: &[Moment<'_>], now: Timestamp) -> Vec<FreshnessJson> {
         let of = |moment| {
             freshness::of(moment, now).unwrap_or_else(|error| freshness::of_unreadable(moment, &error))
         };
-        let mut all: Vec<_> = moments.iter().map(of).collect();
-        all.extend(self.shards.failed().iter().map(|(id, halted)| freshness::of_failed(id, halted)));
-        all.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
-        all
+        let mut here: Vec<_> = moments.iter().map(of).collect();
+        here.extend(self.shards.failed().iter().map(|(id, halted)| freshness::of_failed(id, halted)));
+        in_order(here)
     }
+}
+
+fn in_order(mut shards: Vec<FreshnessJson>) -> Vec<FreshnessJson> {
+    shards.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+    shards
 }

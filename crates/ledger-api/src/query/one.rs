@@ -35,7 +35,10 @@ impl Ledger {
         let instant = Instant::of(as_of, now);
         let past = Past::of(moment, client, row, instant)?;
         let state = past.state(moment, client, app, instant.at, &self.timelines)?;
-        let unknown = || QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
+        let unknown = || {
+            let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
+            self.shards.not_found_in(moment.id, error)
+        };
         Ok(InstallationAnswer {
             installation: state.ok_or_else(unknown)?,
             freshness: vec![freshness::of(moment, now)?],
@@ -131,6 +134,10 @@ impl Ledger {
             let product = product_realm.or(past.tenant.product_realm);
             (moment, preview(installation, product, &timeline, instant.at))
         } else {
+            // Where it may be known after all, "never installed" would be a guess.
+            if let Some(gap) = self.shards.gap() {
+                return Err(gap);
+            }
             let moment = shard_of_app(&moments, app)?.ok_or_else(unknown)?;
             let timeline = self.timeline_known(moment, client, app, instant.known)?;
             (moment, preview(None, *product_realm, &timeline, instant.at))

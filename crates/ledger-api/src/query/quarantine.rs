@@ -56,11 +56,7 @@ impl Ledger {
     ) -> Result<QuarantineAnswer, QueryError> {
         let unknown = || {
             let error = QueryError::UnknownItem { shard: shard.clone(), seq };
-            if self.shards.failed().iter().any(|(failed, _)| failed == shard) {
-                QueryError::ShardsUnavailable { shards: vec![shard.clone()] }
-            } else {
-                error
-            }
+            self.shards.not_found_in(shard, error)
         };
         let parts = self.shards.all();
         let part = parts.iter().find(|part| part.id == *shard).ok_or_else(unknown)?;

@@ -47,6 +47,7 @@ impl Filled {
         for partition in 0..partitions {
             let shard = data.open_shard(&shard(partition)).unwrap();
             let status = Arc::new(ShardStatus::default());
+            status.update(|now| now.is_ours = true);
             let served = Served { reader: shard.reader(), status: Arc::clone(&status) };
             catalog.insert(shard.id().clone(), served);
             shards.push(shard);

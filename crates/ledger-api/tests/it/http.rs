@@ -197,6 +197,17 @@ fn a_process_is_ready_when_every_shard_is_nearly_live() {
         (&json!(true), &json!(false))
     );
     assert_eq!(told["shards"][1]["lag"], 10);
+    phase(0, Phase::Live, Some(20_000));
+    let (status, told) = ready();
+    assert_eq!((status, &told["shards"][0]["caughtUp"]), (503, &json!(true)), "live, and far behind again");
+    assert_eq!(told["detail"], "realm.lifecycle/0 is LIVE (20000 messages and 0 s behind)");
+    phase(0, Phase::Live, None);
+    assert_eq!(ready().0, 503, "a lag that nobody knows is not near");
+    phase(0, Phase::Live, Some(5));
+    assert_eq!(ready().0, 200);
+    filled.statuses[0].update(|now| now.last_source_time = Some(hour(99)));
+    assert_eq!(ready().1["detail"], "realm.lifecycle/0 is LIVE (5 messages and 3600 s behind)");
+    phase(0, Phase::Live, Some(0));
     filled.statuses[0].update(|now| now.split_tenants = 3);
     assert_eq!(ready().1["shards"][0]["splitTenants"], 3);
     filled.statuses[0].halt(Halted { code: "topic-recreated", message: "use a new directory".to_owned() });
@@ -206,10 +217,39 @@ fn a_process_is_ready_when_every_shard_is_nearly_live() {
 }
 
 #[test]
+fn a_shard_that_was_given_up_does_not_count_and_its_answers_are_stale() {
+    let filled = small();
+    let server = Server::of(&filled.ledger, Options::default());
+    for status in &filled.statuses {
+        status.update(|now| (now.phase, now.lag_events) = (Phase::Live, Some(0)));
+    }
+    let fresh = server.get("/v1/tenants/acme.atlassian.net").json();
+    assert_eq!(fresh["freshness"][0]["stale"], false);
+    filled.statuses[0].rest();
+    filled.catalog.give_up(&shard(0));
+    let told = server.get("/readyz");
+    assert_eq!(told.status, 200, "{}", told.body);
+    let of = |partition: usize, member: &str| told.json()["shards"][partition][member].clone();
+    assert_eq!(
+        (of(0, "assigned"), of(0, "stale"), of(0, "ready")),
+        (json!(false), json!(true), json!(false))
+    );
+    assert_eq!((of(1, "assigned"), of(1, "stale"), of(1, "ready")), (json!(true), json!(false), json!(true)));
+    let old = server.get("/v1/tenants/acme.atlassian.net");
+    assert_eq!((old.status, &old.json()["freshness"][0]["stale"]), (200, &json!(true)));
+    assert_eq!(old.json()["freshness"][0]["lag"], Value::Null);
+    filled.catalog.give_up(&shard(1));
+    assert_eq!(server.get("/readyz").status, 503, "nobody asks a process that feeds nothing");
+}
+
+#[test]
 fn a_process_without_shards_or_with_a_failed_one_is_not_ready() {
     let filled = Filled::with(1);
     let server = Server::of(&filled.ledger, Options::default());
-    filled.statuses[0].update(|now| now.phase = Phase::Live);
+    filled.statuses[0].update(|now| {
+        now.phase = Phase::Live;
+        now.lag_events = Some(0);
+    });
     assert_eq!(server.get("/readyz").status, 200);
     filled.catalog.fail(shard(3), Halted { code: "open", message: "no such disk".to_owned() });
     let told = server.get("/readyz");
@@ -218,7 +258,7 @@ fn a_process_without_shards_or_with_a_failed_one_is_not_ready() {
     let empty = Filled::with(0);
     let server = Server::of(&empty.ledger, Options::default());
     let told = server.get("/readyz");
-    assert_eq!((told.status, &told.json()["detail"]), (503, &json!("there are no shards yet")));
+    assert_eq!((told.status, &told.json()["detail"]), (503, &json!("no shard is assigned to this process")));
     assert_eq!(server.get("/livez").status, 200);
     assert_eq!(server.get("/metrics").body, "up 1\n");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ledger_api::query::{AsOf, Filter, Ledger, Preview, QueryError};
-use ledger_store::Halted;
+use ledger_store::{Elsewhere, Halted};
 use serde_json::json;
 
 use crate::filled::{Filled, app, client, hour, installed, json, shard};
@@ -68,6 +68,49 @@ fn a_shard_that_cannot_be_asked_is_not_a_shard_without_the_tenant() {
     assert_eq!(freshness.len(), 4);
     assert_eq!(freshness[3].partition, 7);
     assert_eq!(freshness[3].halted.as_ref().unwrap().code, "open");
+}
+
+#[test]
+fn what_another_process_may_have_is_not_reported_as_not_there() {
+    let filled = split();
+    let ledger = &filled.ledger;
+    let asked = |who: &str| {
+        let asked =
+            Preview { client: client(who), app: app("app"), product_realm: None, as_of: AsOf::default() };
+        [
+            ledger.tenant(&client(who), AsOf::default(), hour(9)).err(),
+            ledger.installation(&client(who), &app("other"), AsOf::default(), hour(9)).err(),
+            ledger.log(&client(who), 1, 9, AsOf::default(), hour(9)).err(),
+            ledger.preview(&asked, hour(9)).err(),
+        ]
+        .map(|error| error.map_or("answered", |error| error.code()))
+    };
+    filled.catalog.expect("realm.lifecycle", Some(3));
+    assert_eq!(asked("nobody"), ["not-found", "not-found", "not-found", "answered"]);
+    filled.catalog.expect("realm.lifecycle", Some(4));
+    assert_eq!(asked("nobody"), ["not-served-here"; 4], "partition 3 is another process's");
+    assert_eq!(asked("acme"), ["answered", "not-found", "answered", "answered"], "its shard is fed here");
+    filled.catalog.give_up(&shard(0));
+    let of_acme = asked("acme");
+    assert_eq!((of_acme[0], of_acme[1]), ("answered", "not-served-here"), "installed since, perhaps");
+    let error = ledger.tenant(&client("nobody"), AsOf::default(), hour(9)).unwrap_err();
+    let QueryError::NotServedHere { elsewhere } = error else { panic!("{error}") };
+    assert_eq!(elsewhere, [0, 3].map(|partition| Elsewhere::Shard(shard(partition))));
+    for (of, code) in [(shard(3), "not-served-here"), (shard(0), "not-served-here"), (shard(1), "not-found")]
+    {
+        assert_eq!(ledger.quarantine_item(&of, 1, hour(9)).unwrap_err().code(), code, "{of}");
+    }
+    let page = ledger.installations(&Filter::default(), None, 100, AsOf::default(), hour(9)).unwrap();
+    let stale: Vec<_> = page.freshness.iter().map(|of| (of.partition, of.stale, of.position)).collect();
+    assert_eq!(stale[3], (3, true, None), "a list says what it lacks");
+    filled.catalog.expect("realm.other", None);
+    assert!(
+        ledger
+            .tenant(&client("nobody"), AsOf::default(), hour(9))
+            .unwrap_err()
+            .to_string()
+            .contains("realm.other")
+    );
 }
 
 #[test]

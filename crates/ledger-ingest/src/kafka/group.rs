@@ -120,6 +120,9 @@ fn park_local_shards(
     catalog: &Catalog,
     options: &KafkaOptions,
 ) -> Result<BTreeMap<ShardId, Shard>, OpenError> {
+    for topic in &options.topics {
+        catalog.expect(topic, data.identity(topic)?.map(|identity| identity.partitions));
+    }
     let mut parked = BTreeMap::new();
     for id in data.shards()?.into_iter().filter(|id| options.topics.contains(&id.topic)) {
         let shard = data.open_shard(&id)?;

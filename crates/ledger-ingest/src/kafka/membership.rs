@@ -22,7 +22,8 @@ use super::continuity::Halt;
 use super::options::KafkaOptions;
 use super::shard::{KafkaPartition as _, offset_of};
 use super::topic;
-use super::worker::{Durable, GroupConsumer, Task, Worker};
+use super::worker::{Durable, GroupConsumer, Task, Worker, halt};
+use crate::metric;
 
 /// How long the first look at the cluster may take; the group goes on waiting after that.
 pub(super) const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -166,6 +167,7 @@ impl Membership {
                 Ok((opened, queue)) => ready.push((id, opened, queue)),
                 Err(failed) => {
                     error!(shard = %id, error = %failed, "shard cannot be fed");
+                    metric::halted(&id, failed.code());
                     self.catalog.fail(id, failed.told());
                 }
             }
@@ -205,7 +207,10 @@ impl Membership {
         }
         let facts = topic::facts(base.client(), &id.topic, FIRST_LOOK);
         let facts = facts.map_err(|error| Halt::refused(id, &error))?;
-        self.data.bind(&id.topic, &facts.into()).map_err(|error| Halt::store(&error))
+        let partitions = facts.partitions;
+        self.data.bind(&id.topic, &facts.into()).map_err(|error| Halt::store(&error))?;
+        self.catalog.expect(&id.topic, Some(partitions));
+        Ok(())
     }
 
     fn open(&self, id: &ShardId) -> Result<(Shard, Arc<ShardStatus>), OpenError> {
@@ -227,12 +232,10 @@ impl Membership {
         queue: PartitionQueue<Self>,
         consumer: &Arc<GroupConsumer>,
     ) {
+        status.update(|now| now.is_ours = true);
         let position = match shard.source_position(&id.topic) {
             Ok(position) => position,
-            Err(failed) => {
-                status.halt(Halt::store(&failed).told());
-                return;
-            }
+            Err(failed) => return halt(&id, status, &Halt::store(&failed)),
         };
         let task = Task {
             id: id.clone(),
@@ -245,21 +248,22 @@ impl Membership {
             catalog: Arc::clone(&self.catalog),
         };
         info!(shard = %id, "assigned");
-        status.update(|now| now.is_ours = true);
         match Worker::start(task, shard, position.as_ref(), queue, Arc::clone(consumer)) {
             Ok(worker) => {
                 let mut held = self.lock();
                 held.durable.insert(id.clone(), worker.durable());
                 held.workers.insert(id, worker);
             }
-            Err(failed) => status.halt(Halt::store(&failed).told()),
+            Err(failed) => halt(&id, status, &Halt::store(&failed)),
         }
     }
 
     /// Drains and stops the workers of these shards, or all: what they feed is someone else's from now on.
     pub(super) fn give_up(&self, of: Option<&[ShardId]>) {
-        for served in self.stop_workers(of).iter().filter_map(|id| self.catalog.get(id)) {
-            served.status.update(|now| now.is_ours = false);
+        let stopped = self.stop_workers(of);
+        // One that failed has no worker, and is someone else's all the same.
+        for id in of.unwrap_or(&stopped) {
+            self.catalog.give_up(id);
         }
     }
 
@@ -292,11 +296,7 @@ impl Membership {
 
     fn mark_idle(&self, id: &ShardId) {
         if let Some(served) = self.catalog.get(id) {
-            served.status.update(|now| {
-                if now.phase != ledger_store::Phase::Halted {
-                    now.phase = ledger_store::Phase::Idle;
-                }
-            });
+            served.status.rest();
         }
     }
 
@@ -326,9 +326,8 @@ impl Membership {
         }
         if let Some(served) = served {
             let next = served.status.freshness().next_offset.unwrap_or(0);
-            let halt = Halt::OutOfOrder { topic: id.topic, partition: id.partition, next, found };
-            error!(reason = %halt, "shard halted");
-            served.status.halt(halt.told());
+            let (topic, partition) = (id.topic.clone(), id.partition);
+            halt(&id, &served.status, &Halt::OutOfOrder { topic, partition, next, found });
         }
     }
 }

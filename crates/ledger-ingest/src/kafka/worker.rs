@@ -149,10 +149,10 @@ impl Default for Durable {
 }
 
 /// Stops the shard in the eyes of everyone who asks.
-fn halt(task: &Task, halt: &Halt) {
-    tracing::error!(shard = %task.id, code = halt.code(), reason = %halt, "shard halted");
-    metrics::counter!(crate::metric::SHARD_HALTED, "code" => halt.code()).increment(1);
-    task.status.halt(halt.told());
+pub(super) fn halt(shard: &ShardId, status: &ShardStatus, halt: &Halt) {
+    tracing::error!(%shard, code = halt.code(), reason = %halt, "shard halted");
+    crate::metric::halted(shard, halt.code());
+    status.halt(halt.told());
 }
 
 fn lag(next: Option<u64>, end: Option<u64>) -> Option<u64> {

@@ -209,7 +209,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(
         "http.ready_lag_events",
         Kind::Number64(|config| &mut config.http.options.ready.lag_events),
-        "How many messages a shard that catches up may be behind and still count as ready.",
+        "How many messages a shard, live or catching up, may be behind and still count as ready.",
     ),
     setting(
         "http.ready_lag",

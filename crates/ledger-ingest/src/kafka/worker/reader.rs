@@ -44,7 +44,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn run(mut self, queue: &PartitionQueue<Membership>, hand_over: &SyncSender<Filled>) {
         if let Err(reason) = self.begin().and_then(|()| self.read(queue, hand_over)) {
-            halt(&self.task, &reason);
+            halt(&self.task.id, &self.task.status, &reason);
             self.pause();
         }
     }

@@ -49,7 +49,7 @@ impl Writer {
     pub(super) fn run(mut self, batches: &Receiver<Filled>) -> Shard {
         while let Ok(filled) = batches.recv() {
             if let Err(error) = self.write(filled) {
-                halt(&self.task, &Halt::store(&error));
+                halt(&self.task.id, &self.task.status, &Halt::store(&error));
                 self.stop.store(true, Ordering::Release);
                 break;
             }
