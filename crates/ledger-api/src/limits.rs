@@ -20,6 +20,9 @@ pub const QUARANTINE_DEFAULT: usize = 100;
 /// Most items on a page of the quarantine.
 pub const QUARANTINE_MAX: usize = 1000;
 
+/// A page ends once its items weigh so much as JSON, however few they are: one message can be a megabyte.
+pub const PAGE_FULL_BYTES: usize = 8 * 1024 * 1024;
+
 /// Timelines of apps that are kept decoded, for each shard.
 pub const TIMELINES_KEPT_PER_SHARD: usize = 4096;
 

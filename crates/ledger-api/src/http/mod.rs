@@ -11,7 +11,7 @@
 //! | `GET /v1/tenants/{clientKey}/corrections` | `fromPosition` `limit` `at` `knownAt` `knownSeq` `minPosition` | `{corrections, nextPosition?, freshness}` |
 //! | `POST /v1/whatif` | body: `{"policies": [{"mode": …}], "appKey"?, "from"?, "to"?, "differences"?}` | `{reports, tenants, records, refused?, freshness}` |
 //! | `GET /v1/replay` | `clientKey` `appKey` `topic` `partition` `from` `to` `fromPosition` | lines, see below |
-//! | `GET /v1/quarantine` | `cursor` `limit` | `{items, nextCursor?, freshness}` |
+//! | `GET /v1/quarantine` | `reason` `cursor` `limit` | `{items, nextCursor?, freshness}` |
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
 //! | `GET /livez` | | the process answers |
@@ -20,7 +20,8 @@
 //!
 //! Keys are percent-encoded in paths (`jira:a/b` is `jira%3Aa%2Fb`). A parameter that a route does not know,
 //! or that is given twice, is refused. Instants are RFC 3339. `minPosition` asks for an answer that includes
-//! the record with that position in the tenant's shard, as decisions name it, and waits a moment for it.
+//! the record with that position in the tenant's shard, as decisions name it, and waits a moment for it. A page
+//! can be shorter than `limit` and not the last: it also ends when it weighs some megabytes.
 //!
 //! With `Accept: application/x-ndjson`, `/v1/installations` and the log are streams: one installation or
 //! record on each line, to the end or to `limit`. A tenant that is left out is a line `{"refused": …}`. The

@@ -10,6 +10,7 @@ use ledger_core::realm::Realm;
 use ledger_core::state::Status;
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::parse_instant;
+use ledger_record::rejection::Reason;
 use ledger_store::{Known, ShardId};
 
 use super::problem::{Kind, Problem};
@@ -122,6 +123,14 @@ impl Parameters {
             Problem::with(Kind::InvalidCursor, "cursor", "expected the nextCursor of a page, as it was given")
         };
         self.text("cursor").map(|text| text.parse().map_err(invalid)).transpose()
+    }
+
+    pub(super) fn reason(&self) -> Result<Option<Reason>, Problem> {
+        let words = || Reason::ALL.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(", ");
+        let read = |text: &str| Reason::ALL.iter().copied().find(|reason| reason.as_str() == text);
+        let expected =
+            || Problem::with(Kind::InvalidParameter, "reason", format!("expected one of {}", words()));
+        self.text("reason").map(|text| read(text).ok_or_else(expected)).transpose()
     }
 
     pub(super) fn as_of(&self) -> Result<AsOf, Problem> {

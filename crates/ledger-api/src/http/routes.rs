@@ -128,10 +128,10 @@ pub(super) async fn preview(
 }
 
 pub(super) async fn quarantine(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {
-    let parameters = Parameters::read(&uri, &["cursor", "limit"])?;
-    let cursor = parameters.cursor()?;
+    let parameters = Parameters::read(&uri, &["reason", "cursor", "limit"])?;
+    let (reason, cursor) = (parameters.reason()?, parameters.cursor()?);
     let limit = parameters.limit(QUARANTINE_DEFAULT, QUARANTINE_MAX)?;
-    api.ask(move |ledger, now| ledger.quarantine(cursor.as_ref(), limit, now)).await
+    api.ask(move |ledger, now| ledger.quarantine(reason, cursor.as_ref(), limit, now)).await
 }
 
 pub(super) async fn quarantine_item(

@@ -5,7 +5,7 @@
 //! before it is listed, so the index only ever saves work.
 //!
 //! The order is by client key then app key, with a window filter by end of the window, then by key. A page
-//! ends when it is full or when enough was looked at, and names the last candidate it looked at: the next
+//! ends when it is full, in number or in weight, or when enough was looked at, and names the last candidate it looked at: the next
 //! one begins there, whatever was appended between the two.
 
 mod plan;
@@ -23,6 +23,7 @@ use super::filter::{AsOf, Filter};
 use super::past::{Instant, Past};
 use super::shards::{Moment, moments, shards_with};
 use super::state::State;
+use super::weight::Weight;
 use crate::limits::LOOKED_AT_PER_PAGE;
 use source::{Candidate, Merge};
 
@@ -41,6 +42,7 @@ struct Asked<'a> {
 struct Page {
     states: Vec<State>,
     refused: Vec<RefusedTenant>,
+    weight: Weight,
     /// The last tenant that was folded: its other installations come next.
     folded: Option<(usize, ClientKey, Past)>,
 }
@@ -70,7 +72,7 @@ impl Ledger {
         let mut reached: Option<Place> = None;
         let next_cursor = loop {
             let Some(candidate) = candidates.next()? else { break None };
-            if page.len() >= limit || looked_at == LOOKED_AT_PER_PAGE {
+            if page.len() >= limit || page.weight.is_full() || looked_at == LOOKED_AT_PER_PAGE {
                 // Not the place of this one: it is still to be looked at.
                 break reached.map(|after| Cursor { list, after });
             }
@@ -118,7 +120,9 @@ impl Page {
                     self.refuse(&client, &shards);
                 } else {
                     let installation = installation.clone();
-                    self.states.push(past.shown(&client, app, installation, timeline, at));
+                    let state = past.shown(&client, app, installation, timeline, at);
+                    self.weight.add(&state);
+                    self.states.push(state);
                 }
             }
         }

@@ -28,6 +28,7 @@ mod replay;
 mod shards;
 mod state;
 mod timelines;
+mod weight;
 mod whatif;
 
 use std::sync::Arc;

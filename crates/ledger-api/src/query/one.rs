@@ -17,6 +17,7 @@ use super::filter::{AsOf, Preview};
 use super::logged::Logged;
 use super::past::{Instant, Past};
 use super::shards::{Located, Moment, locate, moments};
+use super::weight::Weight;
 use super::{Ledger, freshness};
 use crate::limits::POSITION_RETRY;
 
@@ -101,7 +102,7 @@ impl Ledger {
         let Located { moment, row } = self.found(&moments, client)?;
         let cut = moment.snapshot.cut(client, as_of.known)?;
         let stream = Stream::Tenant(client.clone());
-        let (mut records, mut next_seq) = (Vec::new(), None);
+        let (mut records, mut next_seq, mut weight) = (Vec::new(), None, Weight::default());
         for record in moment.snapshot.records(&stream, from_seq)?.take(limit) {
             let record = record?;
             next_seq = (record.seq < row.seq).then_some(record.seq + 1);
@@ -110,7 +111,12 @@ impl Ledger {
                 break;
             }
             if happened_by(&record, as_of.at) {
-                records.push(Logged(record));
+                let record = Logged(record);
+                weight.add(&record);
+                records.push(record);
+            }
+            if weight.is_full() {
+                break;
             }
         }
         Ok(LogAnswer { records, next_seq, freshness: vec![freshness::of(moment, now)?] })

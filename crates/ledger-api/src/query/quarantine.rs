@@ -1,7 +1,11 @@
 //! What was refused, and why.
+//!
+//! A page ends when it has as many items as were asked for, when it weighs enough, or when enough was looked at
+//! for a reason that is rare.
 
 use ledger_core::time::Timestamp;
-use ledger_record::record::Stream;
+use ledger_record::record::{Content, Record, Stream};
+use ledger_record::rejection::Reason;
 use ledger_store::ShardId;
 
 use super::answer::{QuarantineAnswer, QuarantineList};
@@ -9,27 +13,33 @@ use super::cursor::{Cursor, Place};
 use super::error::QueryError;
 use super::logged::Item;
 use super::shards::moments;
+use super::weight::Weight;
 use super::{Ledger, freshness};
+use crate::limits::LOOKED_AT_PER_PAGE;
 
-/// There is one quarantine, so its cursors need no more than this.
-const QUARANTINE: u64 = 0;
+/// Of the cursors of the whole quarantine.
+const ALL: u64 = 0;
 
 impl Ledger {
-    /// What was refused, by shard, then in order of arrival.
+    /// What was refused, by shard, then in order of arrival; all of it, or what was refused for one reason. Go
+    /// on with `next_cursor` until there is none: a page can be short, or empty, and not the last.
     pub fn quarantine(
         &self,
+        reason: Option<Reason>,
         cursor: Option<&Cursor>,
         limit: usize,
         now: Timestamp,
     ) -> Result<QuarantineList, QueryError> {
+        let list = reason.map_or(ALL, |reason| 1 + place_of(reason));
         let after = match cursor {
             None => None,
-            Some(Cursor { list: QUARANTINE, after: Place::Item(shard, seq) }) => Some((shard, *seq)),
+            Some(Cursor { list: of, after: Place::Item(shard, seq) }) if *of == list => Some((shard, *seq)),
             Some(_) => return Err(QueryError::ForeignCursor),
         };
         let parts = self.shards.all();
         let moments = moments(&parts);
-        let mut items = Vec::new();
+        let (mut items, mut weight, mut looked_at) = (Vec::new(), Weight::default(), 0);
+        let mut reached = None;
         let mut next_cursor = None;
         'shards: for moment in
             moments.iter().filter(|moment| after.is_none_or(|(shard, _)| moment.id >= shard))
@@ -37,11 +47,18 @@ impl Ledger {
             let from_seq =
                 after.filter(|(shard, _)| *shard == moment.id).map_or(1, |(_, seq)| seq.saturating_add(1));
             for record in moment.snapshot.records(&Stream::Rejected, from_seq)? {
-                if items.len() == limit {
-                    next_cursor = items.last().map(place_after);
+                if items.len() >= limit || weight.is_full() || looked_at == LOOKED_AT_PER_PAGE {
+                    next_cursor = reached.map(|after| Cursor { list, after });
                     break 'shards;
                 }
-                items.push(Item { shard: moment.id.clone(), record: record? });
+                let record = record?;
+                looked_at += 1;
+                reached = Some(Place::Item(moment.id.clone(), record.seq));
+                if reason.is_none_or(|reason| is_refused_for(&record, reason)) {
+                    let item = Item { shard: moment.id.clone(), record };
+                    weight.add(&item);
+                    items.push(item);
+                }
             }
         }
         Ok(QuarantineList { items, next_cursor, freshness: self.freshness_of(&moments, now) })
@@ -70,6 +87,14 @@ impl Ledger {
     }
 }
 
-fn place_after(item: &Item) -> Cursor {
-    Cursor { list: QUARANTINE, after: Place::Item(item.shard.clone(), item.record.seq) }
+/// Tells the cursors of one reason from those of another.
+fn place_of(reason: Reason) -> u64 {
+    Reason::ALL.iter().position(|of| *of == reason).map_or(u64::MAX - 1, |place| place as u64)
+}
+
+fn is_refused_for(record: &Record, reason: Reason) -> bool {
+    match &record.content {
+        Content::Refused(refused) => refused.rejection.reason == reason,
+        Content::Event { .. } => false,
+    }
 }

@@ -101,8 +101,6 @@ impl Filled {
     }
 
     pub(crate) fn refuse(&mut self, partition: usize) {
-        self.events += 1;
-        let from = coordinates(partition, self.events);
         let rejection = Rejection {
             reason: Reason::MissingField,
             path: Some("clientKey".to_owned()),
@@ -110,6 +108,12 @@ impl Filled {
         };
         let body = RefusedBody::Json(r#"{"id":"x"}"#.to_owned());
         let refused = Refused { rejection, key: None, headers: Vec::new(), source_time: None, body };
+        self.refuse_as(partition, refused);
+    }
+
+    pub(crate) fn refuse_as(&mut self, partition: usize, refused: Refused) {
+        self.events += 1;
+        let from = coordinates(partition, self.events);
         let mut batch = self.shards[partition].begin();
         batch.refuse(from, refused).unwrap();
         batch.commit().unwrap();

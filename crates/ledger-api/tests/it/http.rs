@@ -127,6 +127,8 @@ fn every_route_answers() {
     assert!(get(&format!("{one}/explanation"))["explanation"]["sentences"].is_array());
     assert_eq!(get(&format!("{one}/preview?productRealm=us"))["decision"]["rule"], "REFRESH");
     assert_eq!(get("/v1/quarantine")["items"][0]["reason"], "missing-field");
+    assert_eq!(get("/v1/quarantine?reason=missing-field")["items"][0]["seq"], 1);
+    assert_eq!(get("/v1/quarantine?reason=too-large")["items"], json!([]));
     assert_eq!(get("/v1/quarantine/realm.lifecycle/1/1")["item"]["reason"], "missing-field");
     let drift = get("/v1/installations?drift=true&status=INSTALLED&realm=eu&appKey=app&splitBrain=false");
     assert_eq!(drift["installations"].as_array().unwrap().len(), 1);

@@ -8,6 +8,7 @@ mod filled;
 mod freshness;
 mod http;
 mod lists;
+mod mirror;
 mod past;
 mod problems;
 mod quarantine;

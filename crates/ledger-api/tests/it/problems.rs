@@ -69,6 +69,7 @@ fn a_bad_parameter_is_refused_by_name() {
         ("/v1/tenants/acme/apps/app/preview?productRealm=%20", "invalid-parameter", "productRealm"),
         ("/v1/tenants/acme/apps/app/explanation?at=", "invalid-parameter", "at"),
         ("/v1/quarantine?cursor=%20", "invalid-cursor", "cursor"),
+        ("/v1/quarantine?reason=bad", "invalid-parameter", "reason"),
         ("/v1/quarantine?limit=-1", "invalid-parameter", "limit"),
         ("/v1/quarantine/realm.lifecycle/x/1", "invalid-key", "partition"),
         ("/v1/quarantine/realm.lifecycle/1/x", "invalid-key", "seq"),

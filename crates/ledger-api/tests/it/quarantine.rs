@@ -2,7 +2,10 @@
 
 use ledger_api::query::{AsOf, Filter};
 
-use crate::filled::{Filled, hour, installed, json, shard};
+use ledger_core::event::{Body, InstallationFact, Installed};
+use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
+
+use crate::filled::{Filled, about, client, hour, installed, json, shard};
 
 fn refused() -> Filled {
     let mut filled = Filled::with(3);
@@ -20,7 +23,7 @@ fn every_page_size_gives_the_same_items() {
     for limit in 1..7 {
         let (mut cursor, mut found) = (None, Vec::new());
         loop {
-            let page = filled.ledger.quarantine(cursor.as_ref(), limit, hour(9)).unwrap();
+            let page = filled.ledger.quarantine(None, cursor.as_ref(), limit, hour(9)).unwrap();
             assert!(page.items.len() <= limit);
             found.extend(page.items.iter().map(|item| (item.shard.partition, item.record.seq)));
             cursor = page.next_cursor;
@@ -50,8 +53,89 @@ fn an_item_is_named_by_its_shard_and_number() {
 #[test]
 fn a_cursor_of_another_list_is_refused() {
     let filled = refused();
-    let page = filled.ledger.quarantine(None, 1, hour(9)).unwrap();
+    let page = filled.ledger.quarantine(None, None, 1, hour(9)).unwrap();
     let cursor = page.next_cursor.unwrap();
     let list = filled.ledger.installations(&Filter::default(), Some(&cursor), 1, AsOf::default(), hour(9));
     assert_eq!(list.unwrap_err().code(), "invalid-cursor");
+}
+
+fn large(bytes: usize) -> Refused {
+    let rejection =
+        Rejection { reason: Reason::InvalidField, path: None, detail: "expected less".to_owned() };
+    let body = RefusedBody::Json("x".repeat(bytes));
+    Refused { rejection, key: None, headers: Vec::new(), source_time: None, body }
+}
+
+#[test]
+fn a_page_weighs_some_megabytes_however_many_items_are_asked_for() {
+    let mut filled = Filled::with(2);
+    for partition in [0, 1] {
+        for _ in 0..10 {
+            filled.refuse_as(partition, large(1_000_000));
+        }
+    }
+    let (mut cursor, mut found, mut pages) = (None, Vec::new(), 0);
+    loop {
+        let page = filled.ledger.quarantine(None, cursor.as_ref(), 1000, hour(9)).unwrap();
+        assert!(serde_json::to_vec(&page).unwrap().len() < 10_000_000, "the limit and one more item");
+        found.extend(page.items.iter().map(|item| (item.shard.partition, item.record.seq)));
+        (cursor, pages) = (page.next_cursor, pages + 1);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let expected: Vec<_> = [0, 1].into_iter().flat_map(|of| (1..=10).map(move |seq| (of, seq))).collect();
+    assert_eq!((found, pages), (expected, 3));
+}
+
+/// An install whose record is half a megabyte.
+fn long_install(of: &str) -> Body {
+    let fact = Installed { site_url: Some("x".repeat(500_000)), ..Installed::default() };
+    about("acme", of, InstallationFact::Installed(Box::new(fact)))
+}
+
+#[test]
+fn a_page_of_a_log_weighs_some_megabytes_too() {
+    let mut filled = Filled::with(1);
+    for _ in 0..20 {
+        filled.take(0, 1, long_install("app"));
+    }
+    let (mut from, mut seqs) = (Some(1), Vec::new());
+    while let Some(next) = from {
+        let page = filled.ledger.log(&client("acme"), next, 1000, AsOf::default(), hour(9)).unwrap();
+        assert!(serde_json::to_vec(&page).unwrap().len() < 10_000_000);
+        seqs.extend(page.records.iter().map(|line| line.0.seq));
+        from = page.next_seq;
+    }
+    assert_eq!(seqs, (1..=20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_page_of_a_list_does_too() {
+    let mut filled = Filled::with(1);
+    for number in 10..31 {
+        filled.take(0, 1, long_install(&format!("app-{number}")));
+    }
+    let (filter, as_of) = (Filter::default(), AsOf::default());
+    let first = filled.ledger.installations(&filter, None, 1000, as_of, hour(9)).unwrap();
+    assert!(first.next_cursor.is_some() && first.installations.len() < 21, "{}", first.installations.len());
+    let rest =
+        filled.ledger.installations(&filter, first.next_cursor.as_ref(), 1000, as_of, hour(9)).unwrap();
+    assert_eq!(first.installations.len() + rest.installations.len(), 21);
+}
+
+#[test]
+fn one_reason_can_be_asked_for() {
+    let mut filled = refused();
+    filled.refuse_as(1, large(10));
+    filled.refuse_as(2, large(10));
+    let asked = |reason, cursor: Option<&_>| filled.ledger.quarantine(reason, cursor, 1, hour(9)).unwrap();
+    let first = asked(Some(Reason::InvalidField), None);
+    assert_eq!((first.items[0].shard.partition, first.items[0].record.seq), (1, 1));
+    let second = asked(Some(Reason::InvalidField), first.next_cursor.as_ref());
+    assert_eq!((second.items[0].shard.partition, second.items[0].record.seq), (2, 4));
+    assert!(second.next_cursor.is_none());
+    let of_another = filled.ledger.quarantine(None, first.next_cursor.as_ref(), 1, hour(9)).unwrap_err();
+    assert_eq!(of_another.code(), "invalid-cursor");
+    assert!(asked(Some(Reason::TooLarge), None).items.is_empty());
 }

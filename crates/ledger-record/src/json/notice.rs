@@ -13,7 +13,7 @@ use ledger_core::state::AnomalyCode;
 use ledger_core::tenant::Change;
 use serde::Serialize;
 
-use super::record::SummaryJson;
+use super::record::{SourceJson, SummaryJson};
 use super::state::DecisionJson;
 use super::{Instant, Word};
 use crate::record::Record;
@@ -78,19 +78,15 @@ pub struct NoticeJson<'a> {
     pub count: Option<u64>,
 }
 
-/// Where the record is.
+/// Where the record is, named as a line of the log names it.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct RecordRefJson<'a> {
     /// Its seq in the tenant's log, or for an app-level event in the app's.
     pub seq: u64,
     /// Its position in the shard.
     pub position: u64,
-    /// Partition of the source.
-    pub partition: u32,
-    /// Kafka offset, or line number.
-    pub offset: u64,
-    /// Topic, or `import:<NAME>`.
-    pub source: &'a str,
+    /// Where it came from.
+    pub source: SourceJson<'a>,
 }
 
 const DECISION: &str = "decision";
@@ -177,16 +173,13 @@ impl<'a> Place<'a> {
 
     fn data(self) -> NoticeJson<'a> {
         let Self { record, event: _, client, change } = self;
-        let source = &record.source;
         NoticeJson {
             client_key: client.as_str(),
             app_key: change.app.as_str(),
             record: RecordRefJson {
                 seq: record.seq,
                 position: record.position,
-                partition: source.partition,
-                offset: source.offset,
-                source: &source.source,
+                source: SourceJson::of(&record.source),
             },
             before: change.before.as_ref().map(SummaryJson::of),
             after: SummaryJson::of(&change.after),

@@ -49,7 +49,7 @@ impl Local {
             Question::Preview(preview) => json(&ledger.preview(preview, now)?),
             Question::Quarantine { cursor, limit } => {
                 let cursor = read_cursor(cursor.as_deref())?;
-                json(&ledger.quarantine(cursor.as_ref(), *limit, now)?)
+                json(&ledger.quarantine(None, cursor.as_ref(), *limit, now)?)
             }
             Question::Checkpoints => json(&ledger.checkpoints(now)),
             Question::QuarantineItem { shard, seq } => json(&ledger.quarantine_item(shard, *seq, now)?),

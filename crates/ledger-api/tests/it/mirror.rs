@@ -1,0 +1,166 @@
+//! The messages of `proto/` and the JSON of the answers say the same: every member is a field by its name and of
+//! its kind, and no field of the messages about records is missing from the JSON.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use ledger_api::query::{AsOf, Filter, Preview};
+use ledger_record::json::notice;
+use ledger_record::record::{Content, Stream};
+use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
+use ledger_store::{Halted, Phase};
+use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::filled::{Filled, TOPIC, app, client, hour, installed, json, uninstalled};
+
+/// The fields that were met, as `Message.field`.
+#[derive(Default)]
+struct Met(BTreeSet<String>);
+
+fn pool() -> DescriptorPool {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    let files = protox::compile([root.join("realmledger/v1/ledger.proto")], [root]).unwrap();
+    DescriptorPool::from_file_descriptor_set(files).unwrap()
+}
+
+fn message(name: &str) -> MessageDescriptor {
+    pool().get_message_by_name(&format!("realmledger.v1.{name}")).unwrap()
+}
+
+impl Met {
+    fn meet(&mut self, name: &str, answer: &impl Serialize) {
+        self.object(&message(name), &json(answer));
+    }
+
+    fn object(&mut self, message: &MessageDescriptor, value: &Value) {
+        for (name, value) in value.as_object().unwrap_or_else(|| panic!("{message:?} as {value}")) {
+            let field = message.get_field_by_json_name(name);
+            let field = field.unwrap_or_else(|| panic!("{} has no {name}", message.full_name()));
+            self.0.insert(field.full_name().to_owned());
+            match value {
+                Value::Array(items) if field.is_list() => {
+                    for item in items {
+                        self.one(&field, item);
+                    }
+                }
+                Value::Object(members) if field.is_map() => assert!(members.values().all(Value::is_string)),
+                value => {
+                    assert!(!field.is_list() && !field.is_map(), "{field:?} as {value}");
+                    self.one(&field, value);
+                }
+            }
+        }
+    }
+
+    fn one(&mut self, field: &FieldDescriptor, value: &Value) {
+        let fits = match field.kind() {
+            Kind::Message(of) if of.full_name() == "google.protobuf.Timestamp" => {
+                value.as_str().is_some_and(|text| text.len() == "2026-03-01T10:00:00.000Z".len())
+            }
+            // Whatever JSON it is.
+            Kind::Message(of) if of.full_name().starts_with("google.protobuf.") => true,
+            Kind::Message(of) => {
+                self.object(&of, value);
+                true
+            }
+            Kind::Enum(of) => value.as_str().is_some_and(|word| of.get_value_by_name(word).is_some()),
+            Kind::Bool => value.is_boolean(),
+            Kind::String => value.is_string(),
+            _ => value.is_number(),
+        };
+        assert!(fits, "{} as {value}", field.full_name());
+    }
+
+    /// Every field of the message has a place in the JSON.
+    fn all_of(&self, name: &str) {
+        let fields =
+            message(name).fields().map(|field| field.full_name().to_owned()).collect::<BTreeSet<_>>();
+        let missing: Vec<_> = fields.difference(&self.0).collect();
+        assert!(missing.is_empty(), "not in the JSON: {missing:?}");
+    }
+}
+
+fn filled() -> Filled {
+    let mut filled = Filled::with(2);
+    filled.publish(0, "app", &["EU", "US"]);
+    filled.take(0, 1, installed("acme", "app", "EU", "US"));
+    filled.take(0, 5, uninstalled("acme", "app"));
+    filled.take(0, 6, installed("acme", "app", "US", "US"));
+    // Late, so that what came after it is corrected.
+    filled.take_late(0, 3, 7, uninstalled("acme", "app"));
+    // The second of two is odd.
+    filled.take(0, 8, uninstalled("acme", "app"));
+    filled.take(0, 8, uninstalled("acme", "app"));
+    let rejection = |reason| Rejection {
+        reason,
+        path: Some("clientKey".to_owned()),
+        detail: "expected a key".to_owned(),
+    };
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    for body in [
+        RefusedBody::Json("{}".to_owned()),
+        RefusedBody::Digest { sha256: [7; 32], length_bytes: 9 },
+        RefusedBody::Absent,
+    ] {
+        let (key, headers) = (Some("acme".to_owned()), headers.clone());
+        let rejection = rejection(Reason::MissingField);
+        filled.refuse_as(1, Refused { rejection, key, headers, source_time: Some(hour(1)), body });
+    }
+    filled.statuses[0].update(|now| {
+        now.phase = Phase::CatchingUp;
+        now.lag_events = Some(5);
+        now.last_source_time = Some(hour(1));
+    });
+    filled.statuses[1].halt(Halted { code: "retention-gap", message: "offsets 5 to 9 are gone".to_owned() });
+    filled
+}
+
+#[test]
+fn every_answer_is_its_message() {
+    let filled = filled();
+    let (ledger, acme, as_of, now) = (&filled.ledger, client("acme"), AsOf::default(), hour(9));
+    let asked = Preview { client: acme.clone(), app: app("app"), product_realm: None, as_of };
+    let mut met = Met::default();
+    met.meet("GetTenantResponse", &ledger.tenant(&acme, as_of, now).unwrap());
+    met.meet("GetInstallationResponse", &ledger.installation(&acme, &app("app"), as_of, now).unwrap());
+    met.meet(
+        "ListInstallationsResponse",
+        &ledger.installations(&Filter::default(), None, 9, as_of, now).unwrap(),
+    );
+    met.meet("ReadLogResponse", &ledger.log(&acme, 1, 9, as_of, now).unwrap());
+    met.meet("ExplainResponse", &ledger.explain(&acme, &app("app"), as_of, now).unwrap());
+    met.meet("PreviewResponse", &ledger.preview(&asked, now).unwrap());
+    met.meet("ListQuarantineResponse", &ledger.quarantine(None, None, 9, now).unwrap());
+    for name in ["Record", "Source", "Change", "Freshness", "Freshness.Halted"] {
+        met.all_of(name);
+    }
+    for name in ["QuarantineItem", "QuarantineItem.Header", "QuarantineItem.Body"] {
+        met.all_of(name);
+    }
+}
+
+#[test]
+fn a_published_notice_is_its_message() {
+    let filled = filled();
+    let mut met = Met::default();
+    let (_, reader) = &filled.readers()[0];
+    let snapshot = reader.snapshot();
+    let acme = client("acme");
+    for record in snapshot.records(&Stream::Tenant(acme.clone()), 1).unwrap() {
+        let record = record.unwrap();
+        let Content::Event { event, outcome, .. } = &record.content else { panic!("a refusal") };
+        let shard = notice::Shard { topic: TOPIC, partition: 0 };
+        for change in &outcome.changes {
+            for notice in notice::notices(shard, &record, event, &acme, change) {
+                met.meet("DecisionNotice", &notice.data);
+            }
+        }
+    }
+    // The envelope tells the first three.
+    let told_elsewhere = ["cursor", "type", "id"];
+    met.0.extend(told_elsewhere.map(|field| format!("realmledger.v1.DecisionNotice.{field}")));
+    met.all_of("DecisionNotice");
+    met.all_of("RecordRef");
+}
