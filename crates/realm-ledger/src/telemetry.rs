@@ -130,6 +130,9 @@ fn every(
 mod tests {
     use std::sync::mpsc;
 
+    use ledger_api::http::tell_freshness;
+    use ledger_api::query::FreshnessJson;
+
     use super::*;
 
     #[test]
@@ -168,5 +171,35 @@ mod tests {
         let rendered = start_metrics().unwrap().render();
         let expected = format!("realm_ledger_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
         assert!(rendered.contains(&expected), "{rendered}");
+    }
+
+    #[test]
+    fn a_shard_is_told_apart_by_its_label() {
+        let metrics = start_metrics().unwrap();
+        let shard = FreshnessJson {
+            topic: "t".to_owned(),
+            partition: 3,
+            phase: "LIVE",
+            stale: false,
+            assigned: true,
+            offset: None,
+            lag: Some(7),
+            lag_seconds: None,
+            position: None,
+            halted: None,
+            split_tenants: 2,
+        };
+        tell_freshness(&[shard]);
+        let told = metrics.render();
+        for line in [
+            "realm_ledger_lag_events{shard=\"t/3\"} 7",
+            "realm_ledger_lag_seconds{shard=\"t/3\"} NaN",
+            "realm_ledger_shard_assigned{shard=\"t/3\"} 1",
+            "realm_ledger_split_tenants{shard=\"t/3\"} 2",
+            "realm_ledger_shard_phase{shard=\"t/3\",phase=\"LIVE\"} 1",
+            "realm_ledger_shard_phase{shard=\"t/3\",phase=\"HALTED\"} 0",
+        ] {
+            assert!(told.lines().any(|told| told == line), "{line} in\n{told}");
+        }
     }
 }

@@ -29,8 +29,8 @@ pub fn describe() {
     describe_gauge!(SPLIT_TENANTS, "Tenants of the shard that another one has too, by shard.");
 }
 
-/// How far each shard is now.
-pub(super) fn tell_freshness(shards: &[FreshnessJson]) {
+/// How far each shard is now: called before the metrics are rendered.
+pub fn tell_freshness(shards: &[FreshnessJson]) {
     for shard in shards {
         let name = format!("{}/{}", shard.topic, shard.partition);
         let of = |number: Option<u64>| number.map_or(f64::NAN, as_f64);
@@ -56,41 +56,4 @@ pub(super) fn answered(route: &str, method: &'static str, status: u16, took: Dur
     counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string())
         .increment(1);
     histogram!(SECONDS, "route" => route).record(took.as_secs_f64());
-}
-
-#[cfg(test)]
-mod tests {
-    use metrics_exporter_prometheus::PrometheusBuilder;
-
-    use super::*;
-
-    #[test]
-    fn a_shard_is_told_apart_by_its_label() {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let shard = FreshnessJson {
-            topic: "t".to_owned(),
-            partition: 3,
-            phase: "LIVE",
-            stale: false,
-            assigned: true,
-            offset: None,
-            lag: Some(7),
-            lag_seconds: None,
-            position: None,
-            halted: None,
-            split_tenants: 2,
-        };
-        metrics::with_local_recorder(&recorder, || tell_freshness(&[shard]));
-        let told = recorder.handle().render();
-        for line in [
-            "realm_ledger_lag_events{shard=\"t/3\"} 7",
-            "realm_ledger_lag_seconds{shard=\"t/3\"} NaN",
-            "realm_ledger_shard_assigned{shard=\"t/3\"} 1",
-            "realm_ledger_split_tenants{shard=\"t/3\"} 2",
-            "realm_ledger_shard_phase{shard=\"t/3\",phase=\"LIVE\"} 1",
-            "realm_ledger_shard_phase{shard=\"t/3\",phase=\"HALTED\"} 0",
-        ] {
-            assert!(told.lines().any(|told| told == line), "{line} in\n{told}");
-        }
-    }
 }

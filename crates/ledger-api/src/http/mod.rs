@@ -61,7 +61,7 @@ use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use health::ReadyBounds;
-pub use metric::describe;
+pub use metric::{describe, tell_freshness};
 pub use serve::serve;
 
 use crate::limits::SWEEPS_AT_A_TIME;
