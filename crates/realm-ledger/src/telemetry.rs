@@ -6,7 +6,7 @@
 //! serves `/metrics` is handed the function that renders them.
 
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -93,8 +93,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Begins to count, once for the process; answers what renders the metrics.
 pub(crate) fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    if let Some(handle) = HANDLE.get() {
+    static STARTED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*started {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new()
@@ -107,7 +108,7 @@ pub(crate) fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
     ledger_ingest::metric::describe();
     ledger_api::http::describe();
     crate::sampling::describe();
-    Ok(HANDLE.get_or_init(|| handle).clone())
+    Ok(started.insert(handle).clone())
 }
 
 /// Does something again and again, as long as the process lives.
