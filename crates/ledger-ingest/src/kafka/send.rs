@@ -10,7 +10,6 @@ use ledger_record::json::time::format_instant;
 use ledger_record::rejection::Rejection;
 use rdkafka::error::KafkaError;
 use serde_json::{Map, Value};
-use serde_json::{Map, Value};
 
 use super::options::{BROKER_TIMEOUT, KafkaOptions};
 use super::outbox::{Outbox, Outgoing, SendError};
@@ -125,13 +124,6 @@ impl Sender {
         }
         Ok(())
     }
-}
-
-/// A tick as far as the ledger reads it.
-fn tick_alone(line: &[u8]) -> Vec<u8> {
-    let mut members: Map<String, Value> = serde_json::from_slice(line).unwrap_or_default();
-    members.retain(|name, _| matches!(name.as_str(), "id" | "type" | "time"));
-    Value::Object(members).to_string().into_bytes()
 }
 
 /// A tick as far as the ledger reads it.
