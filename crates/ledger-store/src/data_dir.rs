@@ -67,6 +67,15 @@ impl DataDir {
         Ok(data_dir)
     }
 
+    /// Whether it was begun with this secret: what is proven with another one is not its log.
+    pub fn check_secret(&self, secret: &LedgerSecret) -> Result<(), OpenError> {
+        if self.manifest()?.is_of(secret.fingerprint()) {
+            Ok(())
+        } else {
+            Err(OpenError::OtherSecret { path: self.path.clone() })
+        }
+    }
+
     /// Whether a ledger lies at a path: opening it for writing then takes the secret it was begun with.
     pub fn exists(path: &Path) -> Result<bool, OpenError> {
         Ok(Manifest::read(path)?.is_some())

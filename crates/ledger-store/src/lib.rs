@@ -91,6 +91,7 @@ mod lists;
 mod manifest;
 mod options;
 mod progress;
+mod prove;
 mod publisher;
 mod reader;
 mod rebuild;
@@ -101,6 +102,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tuning;
+mod verify;
 
 pub use batch::{Arrival, Batch, Committed, FutureLimit, Offer};
 pub use catalog::{Catalog, Elsewhere, Freshness, Halted, Phase, Served, ShardStatus, SignedCheckpoint};
@@ -115,11 +117,13 @@ pub use histories::Histories;
 pub use history::{Cut, History, HistoryEvent, Known, entries};
 pub use lists::{AlignmentClass, List, Page};
 pub use options::StoreOptions;
+pub use prove::{ProveError, Proving};
 pub use publisher::PublisherCursor;
 pub use reader::Reader;
 pub use rebuild::{Difference, RebuildReport, check, rebuild};
 pub use shard::Shard;
 pub use snapshot::Snapshot;
+pub use verify::{Fault, Verified, VerifyError};
 
 /// Names a shard: one partition of one topic. Imports name the topic they stand in for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

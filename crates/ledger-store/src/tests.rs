@@ -9,6 +9,7 @@ mod late;
 mod opening;
 mod reading;
 mod rebuilding;
+mod verifying;
 
 use std::collections::BTreeMap;
 

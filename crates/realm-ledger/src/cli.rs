@@ -19,10 +19,10 @@ mod keys;
 mod parse;
 
 pub(crate) use as_of::{AsOfAll, AsOfTenant};
-pub(crate) use audit::Verify;
+pub(crate) use audit::{Export, Prove, Rebuild, Verify};
 use examples::{
     COMPLETIONS, CONFIG_SHOW, DEMO, EXPLAIN, IMPORT, LOG, PREVIEW, PUBLISH, QUARANTINE_RETRY,
-    QUARANTINE_SHOW, REBUILD, SERVE, STATE, TOPICS_CREATE, WINDOWS,
+    QUARANTINE_SHOW, SERVE, STATE, TOPICS_CREATE, WINDOWS,
 };
 pub(crate) use history::{Reconcile, Replay, WhatIf};
 use keys::CHECKPOINT;
@@ -121,7 +121,7 @@ pub enum Command {
     #[command(after_help = history::RECONCILE)]
     Reconcile(Reconcile),
     /// Build the projections anew from the log and compare
-    #[command(after_help = REBUILD)]
+    #[command(after_help = audit::REBUILD)]
     Rebuild(Rebuild),
     /// Refused events: what, why, and once more
     #[command(subcommand)]
@@ -132,7 +132,13 @@ pub enum Command {
     /// The keys that sign checkpoints
     #[command(subcommand)]
     Keys(Keys),
-    /// Check a proof that was handed out, alone and offline
+    /// Write a bundle: one tenant's whole history, to be checked by others
+    #[command(after_help = audit::PROVE)]
+    Prove(Prove),
+    /// Hand out everything: logs for mirrors and monitors, or records
+    #[command(after_help = audit::EXPORT)]
+    Export(Export),
+    /// Check a data directory, or alone and offline what was handed out
     #[command(after_help = audit::VERIFY)]
     Verify(Verify),
     /// Completions for a shell
@@ -369,17 +375,6 @@ pub struct Windows {
     /// Where to look
     #[command(flatten)]
     pub place: Place,
-}
-
-/// `rebuild`
-#[derive(Debug, Args)]
-pub struct Rebuild {
-    /// Where the ledger is kept (data_dir); no server may run on it
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Only compare: nothing is mended
-    #[arg(long)]
-    pub check: bool,
 }
 
 /// `quarantine`

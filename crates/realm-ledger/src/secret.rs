@@ -60,6 +60,17 @@ pub(crate) fn open(config: &Config) -> Result<Opened, Failure> {
     Ok(Opened { data: DataDir::open(&config.data_dir, config.store.clone(), secret)?, made, first_key })
 }
 
+/// Opens a data directory that is there for reading, and the secret that it was begun with.
+pub(crate) fn open_existing(config: &Config) -> Result<(DataDir, LedgerSecret), Failure> {
+    let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
+    let secret = match config.evidence.secret.clone() {
+        Some(secret) => secret,
+        None => secret_of(config)?.0,
+    };
+    data.check_secret(&secret)?;
+    Ok((data, secret))
+}
+
 /// What the operator has to know of a new secret.
 pub(crate) fn made_text(path: &Path) -> String {
     format!(

@@ -217,6 +217,18 @@ impl Reader {
         &self.tree
     }
 
+    /// The last record of a stream.
+    #[must_use]
+    pub fn head(&self, stream: Hash) -> Option<Head> {
+        self.heads.get(&stream).copied()
+    }
+
+    /// The last seal.
+    #[must_use]
+    pub const fn last_seal(&self) -> Option<&SealLeaf> {
+        self.seal.as_ref()
+    }
+
     /// The last seal, if it is the last line.
     #[must_use]
     pub fn sealed(&self) -> Option<&SealLeaf> {

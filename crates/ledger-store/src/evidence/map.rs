@@ -83,7 +83,7 @@ impl Top {
 }
 
 /// The node over two children; a lone stream's leaf lies as far up as it is alone.
-pub(super) fn join(left: Option<MapCell>, right: Option<MapCell>) -> Option<MapCell> {
+pub(crate) fn join(left: Option<MapCell>, right: Option<MapCell>) -> Option<MapCell> {
     match (left, right) {
         (None, None) => None,
         (Some(cell), None) | (None, Some(cell)) if cell.is_lone => Some(cell),
@@ -94,7 +94,7 @@ pub(super) fn join(left: Option<MapCell>, right: Option<MapCell>) -> Option<MapC
     }
 }
 
-fn cell_of(node: Node) -> Option<MapCell> {
+pub(crate) fn cell_of(node: Node) -> Option<MapCell> {
     match node {
         Node::Missing => None,
         Node::Leaf(_) => Some(MapCell { is_lone: true, hash: node.hash() }),
@@ -197,7 +197,7 @@ impl<'a> Changes<'a> {
 }
 
 /// A stored stream.
-pub(super) fn entry(key: &[u8], value: &[u8]) -> Result<Entry, ReadError> {
+pub(crate) fn entry(key: &[u8], value: &[u8]) -> Result<Entry, ReadError> {
     let bad = |error| damaged(Family::Map, key, error);
     let MapKey::Stream(stream) = MapKey::decode(key).map_err(bad)? else {
         return Err(damaged(Family::Map, key, Damage::Misplaced).into());

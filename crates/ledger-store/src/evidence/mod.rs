@@ -44,6 +44,7 @@ use ledger_record::proof::seal::Placement;
 use crate::database::Database;
 use crate::error::ReadError;
 pub(crate) use draft::Draft;
+pub(crate) use map::{cell_of, entry, join};
 pub use proofs::StoredLeaf;
 pub(crate) use recover::last_seal;
 

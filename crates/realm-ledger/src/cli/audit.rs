@@ -1,21 +1,63 @@
-//! The grammar of the audit trail.
+//! The grammar of the audit trail, and of what makes the ledger compare itself with its log.
 
 use std::path::PathBuf;
 
-use clap::Args;
-use ledger_core::ids::ClientKey;
+use clap::{ArgGroup, Args};
+use ledger_core::ids::{AppKey, ClientKey};
 use ledger_record::proof::note::VerifierKey;
 
 use super::parse;
 
+/// `prove`
+#[derive(Debug, Args)]
+pub struct Prove {
+    /// The tenant
+    #[arg(value_parser = parse::client_key)]
+    pub client_key: ClientKey,
+    /// Show what records of this app say, and of no other
+    #[arg(long, value_name = "APP_KEY", value_parser = parse::app_key)]
+    pub app: Option<AppKey>,
+    /// Size of a checkpoint that the reader keeps: the bundle goes on from there
+    #[arg(long, value_name = "SIZE")]
+    pub pinned: Option<u64>,
+    /// Partition whose log is asked [default: the one that has the tenant]
+    #[arg(long, value_name = "N")]
+    pub partition: Option<u32>,
+    /// Where the bundle is written [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Where the ledger is kept (data_dir)
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `export`
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("form").args(["tlog", "ndjson"]).required(true))]
+pub struct Export {
+    /// Every log as C2SP tiles, each in TOPIC/PARTITION of this directory
+    #[arg(long, value_name = "DIR")]
+    pub tlog: Option<PathBuf>,
+    /// Every record as JSON, one a line, on standard output
+    #[arg(long)]
+    pub ndjson: bool,
+    /// Where the ledger is kept (data_dir)
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
 /// `verify`
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("target").args(["data_dir", "bundle", "tlog"]))]
 pub struct Verify {
-    /// A bundle; - is standard input
-    #[arg(long, value_name = "FILE", required_unless_present = "tlog")]
+    /// Everything in this data directory [default: data_dir of the configuration]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// A bundle, as `prove` writes it; - is standard input
+    #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
-    /// A whole log, a directory of C2SP tiles
-    #[arg(long, value_name = "DIR", conflicts_with = "bundle")]
+    /// A whole log, as `export --tlog` writes it
+    #[arg(long, value_name = "DIR")]
     pub tlog: Option<PathBuf>,
     /// The ledger's verifier key, NAME+ID+BASE64; again for each key that is trusted
     #[arg(long = "key", value_name = "VKEY", value_parser = VerifierKey::parse)]
@@ -24,22 +66,62 @@ pub struct Verify {
     #[arg(long, value_name = "FILE")]
     pub pinned: Option<PathBuf>,
     /// Whose history you asked for: a bundle of anyone else is refused
-    #[arg(long, value_name = "CLIENT_KEY", value_parser = parse::client_key, conflicts_with = "tlog")]
+    #[arg(long, value_name = "CLIENT_KEY", value_parser = parse::client_key, requires = "bundle")]
     pub client: Option<ClientKey>,
 }
 
+/// `rebuild`
+#[derive(Debug, Args)]
+pub struct Rebuild {
+    /// Where the ledger is kept (data_dir); no server may run on it
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Only compare: nothing is mended
+    #[arg(long)]
+    pub check: bool,
+}
+
+pub(super) const PROVE: &str = "\
+Examples:
+  realm-ledger prove acme.atlassian.net -o acme.bundle
+  realm-ledger prove acme.atlassian.net --app com.example.app --pinned 4097 -o acme.bundle
+
+The bundle is as of the last signed checkpoint; the same checkpoint gives the same bytes. Whoever has it checks
+it with `verify --bundle` and the verifier key (`keys show`), without this ledger. A tenant that no partition
+has is absent from each: with several, name the one that it would be in. Needs the ledger secret.";
+
+pub(super) const EXPORT: &str = "\
+Examples:
+  realm-ledger export --tlog mirror
+  realm-ledger export --ndjson | gzip > records.ndjson.gz
+
+Tiles hold leaf lines and hashes up to the last signed checkpoint, and no payloads: nothing personal. Tiles
+that are full never change, so a later export into the same directory adds to it. NDJSON has everything that
+is recorded, as `log` and `quarantine list` show it, with topic and partition.";
+
 pub(super) const VERIFY: &str = "\
 Examples:
+  realm-ledger verify --data-dir /var/lib/realm-ledger
   realm-ledger verify --bundle acme.bundle --key \"$LEDGER_KEY\" --client acme.atlassian.net
   realm-ledger verify --bundle acme.bundle --key \"$LEDGER_KEY\" --pinned checkpoint-of-last-year.txt
   realm-ledger verify --tlog mirror/realm.lifecycle/7 --key \"$LEDGER_KEY\"
 
-Needs no ledger, no network and no trust in whoever made what is checked, only the key: get that elsewhere.
+A bundle or an exported log needs no ledger, no network and no trust in whoever made it, only the key: get that
+elsewhere. A data directory needs the ledger secret, and is read as of one moment, also beside a server.
 
 A valid bundle shows the whole history of the client key that it names, or that there is none, up to its
 checkpoint. Its realms are those that the rules make of the records where all that they rest on is shown
 (decisionsFollow), else those that the ledger wrote into the log. In a valid log every line is chained to
-the one before it of its stream, all maps of heads follow from the lines, and so does the root.
+the one before it of its stream, all maps of heads follow from the lines, and so does the root. In a valid
+data directory the log is the one that the records make and that was signed, outcomes and states follow from
+the records, and each offset is accounted for.
 
 Exit 0: valid. Exit 3: invalid; the first fact that fails is named. Exit 1: cannot be judged, as a key, the
 pinned checkpoint or a newer program is needed.";
+
+pub(super) const REBUILD: &str = "\
+Examples:
+  realm-ledger rebuild --data-dir /var/lib/realm-ledger
+  realm-ledger rebuild --check --data-dir /var/lib/realm-ledger
+
+Exit 0: not a byte differed. Exit 3: some did, and were mended from the log; the report says which.";

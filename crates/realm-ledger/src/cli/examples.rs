@@ -52,12 +52,6 @@ Examples:
   realm-ledger windows
   realm-ledger windows --at 2026-03-01T00:00:00Z --known-at 2026-03-01T00:00:00Z
   realm-ledger windows --closing-before 2026-04-01T00:00:00Z";
-pub(super) const REBUILD: &str = "\
-Examples:
-  realm-ledger rebuild --data-dir /var/lib/realm-ledger
-  realm-ledger rebuild --check --data-dir /var/lib/realm-ledger
-
-Exit 0: not a byte differed. Exit 3: some did, and were mended from the log; the report says which.";
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   realm-ledger completions bash > /usr/share/bash-completion/completions/realm-ledger

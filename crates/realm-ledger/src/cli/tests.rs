@@ -43,6 +43,8 @@ fn every_command_of_the_interface_is_there_and_no_other() {
             "quarantine",
             "checkpoint",
             "keys",
+            "prove",
+            "export",
             "verify",
             "completions"
         ]

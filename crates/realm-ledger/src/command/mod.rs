@@ -4,15 +4,18 @@ mod checkpoint;
 mod completions;
 mod config;
 mod demo;
+mod export;
 mod import;
 mod keys;
 mod list;
+mod prove;
 mod publish;
 mod quarantine;
 mod rebuild;
 mod reconcile;
 mod replay;
 mod serve;
+mod signed;
 mod tenant;
 mod topics;
 mod verify;
@@ -69,6 +72,8 @@ pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit,
         Command::Quarantine(args) => quarantine::run(context, args),
         Command::Checkpoint(args) => checkpoint::run(context, args),
         Command::Keys(args) => keys::run(context, args),
+        Command::Prove(args) => prove::run(context, &args),
+        Command::Export(args) => export::run(context, &args),
         Command::Verify(args) => verify::run(context, args),
         Command::Completions(args) => completions::run(context, &args),
     }

@@ -1,6 +1,7 @@
-//! `verify`: what others can check alone.
+//! `verify`: what others can check alone, and what the operator can.
 
 mod bundle;
+mod data_dir;
 mod tlog;
 
 use std::path::PathBuf;
@@ -39,13 +40,15 @@ impl<E: std::error::Error + Send + Sync + 'static> From<Verdict<E>> for Failure 
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Verify) -> Result<Exit, Failure> {
-    let Verify { bundle, tlog, keys, pinned, client } = args;
+    let Verify { data_dir, bundle, tlog, keys, pinned, client } = args;
     let pinned = pinned.map(|path| Input::of(path).read(context)).transpose()?;
     // What is no text is no note either, and is told so by whoever reads it.
     let pinned = pinned.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    match tlog {
-        Some(directory) => tlog::run(context, &directory, &keys, pinned.as_deref()),
-        None => bundle::run(context, Input::of(bundle.unwrap_or_default()), &keys, pinned.as_deref(), client),
+    let pinned = pinned.as_deref();
+    match (bundle, tlog) {
+        (Some(file), _) => bundle::run(context, Input::of(file), &keys, pinned, client),
+        (None, Some(directory)) => tlog::run(context, &directory, &keys, pinned),
+        (None, None) => data_dir::run(context, data_dir.as_deref(), &keys, pinned),
     }
 }
 

@@ -33,6 +33,8 @@ const COMMANDS: &[&str] = &[
     "keys generate",
     "keys show",
     "keys retire",
+    "prove",
+    "export",
     "verify",
     "completions",
 ];

@@ -1,0 +1,343 @@
+//! A true shard is found true, and each lie of whoever can write to the disk is found, and named.
+
+use ledger_core::state::Rule;
+use ledger_record::key::evidence::{LeafRow, MapKey};
+use ledger_record::key::{self, DuplicateKey, GapKey};
+use ledger_record::proof::line::{Leaf, leaf_hash, stream_id};
+use ledger_record::proof::log;
+use ledger_record::proof::note::Checkpoint;
+use ledger_record::record::{Content, Record, Stream};
+use rocksdb::{WriteBatch, WriteOptions};
+
+use super::*;
+use crate::verify::{Fault, Verified, VerifyError};
+
+/// Several tenants and apps, late events of both kinds, a repeat, a refusal, empty offsets, seals.
+fn eventful(ledger: &Ledger) -> Shard {
+    let mut shard = ledger.shard();
+    let mut batch = shard.begin();
+    batch.offer(arrival(0, descriptor_published("app", "d1", 0, &["EU", "US"]))).unwrap();
+    batch.offer(arrival(1, installed("acme", "app", "e1", 1, "EU"))).unwrap();
+    batch.offer(arrival(2, installed("birch", "app", "e1", 1, "US"))).unwrap();
+    batch.refuse(from_offset(3), refused(hour(RECORDED_HOUR))).unwrap();
+    batch.tick(from_offset(4)).unwrap();
+    batch.offer(arrival(5, uninstalled("acme", "app", "e2", 30))).unwrap();
+    batch.offer(arrival(6, uninstalled("acme", "app", "e2", 30))).unwrap();
+    batch.gap(TOPIC, 7, 9).unwrap();
+    batch.offer(arrival(9, installed("acme", "app", "e3", 900, "US"))).unwrap();
+    batch.tick(from_offset(10)).unwrap();
+    // Late: between install and uninstall, and for both tenants.
+    batch.offer(arrival(11, policy_set("app", "p1", 20, 3))).unwrap();
+    batch.offer(arrival(12, product_moved("acme", "e4", 10, "US"))).unwrap();
+    batch.offer(arrival(13, installed("cedar", "other", "e1", 5, "EU"))).unwrap();
+    batch.tick(from_offset(14)).unwrap();
+    batch.offer(arrival(15, uninstalled("birch", "app", "e2", 950))).unwrap();
+    batch.advance(TOPIC, kafka(16));
+    batch.commit().unwrap();
+    shard
+}
+
+fn verified(reader: &Reader) -> Result<Verified, VerifyError> {
+    reader.snapshot().verify(&secret(), &[], &mut |_, _| {})
+}
+
+#[track_caller]
+fn fault(reader: &Reader) -> Fault {
+    match verified(reader) {
+        Err(VerifyError::Differs(fault)) => fault,
+        other => panic!("not found: {other:?}"),
+    }
+}
+
+fn put(reader: &Reader, family: Family, key: &[u8], value: &[u8]) {
+    let mut batch = WriteBatch::default();
+    batch.put_cf(reader.database().family(family).unwrap(), key, value);
+    reader.database().write(batch, &WriteOptions::default()).unwrap();
+}
+
+fn delete(reader: &Reader, family: Family, key: &[u8]) {
+    let mut batch = WriteBatch::default();
+    batch.delete_cf(reader.database().family(family).unwrap(), key);
+    reader.database().write(batch, &WriteOptions::default()).unwrap();
+}
+
+/// Changes a record as someone would who knows the formats.
+fn rewrite(reader: &Reader, position: u64, change: impl FnOnce(&mut Record)) -> Record {
+    let mut record = reader.snapshot().record_at(position).unwrap().unwrap();
+    change(&mut record);
+    put(reader, Family::Log, &key::log::log(&record.stream, record.seq), &record.encode());
+    record
+}
+
+/// The same by someone who has the secret too, and makes the leaf fit.
+fn rewrite_with_leaf(reader: &Reader, position: u64, change: impl FnOnce(&mut Record)) {
+    let record = rewrite(reader, position, change);
+    let snapshot = reader.snapshot();
+    let stored = snapshot.leaf(position).unwrap().unwrap();
+    let line = snapshot.leaf_of(&record, &secret()).unwrap().write().unwrap();
+    let row = LeafRow { hash: leaf_hash(&line), ..stored };
+    put(reader, Family::Leaves, &key::position(position), &row.encode());
+}
+
+fn seals(reader: &Reader) -> Vec<u64> {
+    let snapshot = reader.snapshot();
+    snapshot.records(&Stream::Seals, 1).unwrap().map(|seal| seal.unwrap().position).collect()
+}
+
+#[test]
+fn a_true_shard_is_found_true() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let mut told = Vec::new();
+    let found = reader.snapshot().verify(&secret(), &[], &mut |done, of| told.push((done, of))).unwrap();
+    let snapshot = reader.snapshot();
+    let size = snapshot.tree_size().unwrap();
+    assert_eq!((found.size, found.root), (size, snapshot.tree_root(size).unwrap()));
+    assert_eq!((found.tenants, found.refused, found.duplicates, found.seals), (3, 1, 1, 3));
+    assert_eq!(told.last(), Some(&(2 * size, 2 * size)));
+    assert!(verified(&Ledger::new().shard().reader()).is_ok(), "an empty one");
+}
+
+#[test]
+fn a_large_shard_is_found_true_and_every_stored_node_counts() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    append(
+        &mut shard,
+        (0..700).map(|n| installed(&format!("t{}", n % 90), "app", &format!("e{n}"), n, "EU")),
+    );
+    let mut batch = shard.begin();
+    batch.tick(from_offset(700)).unwrap();
+    batch.advance(TOPIC, kafka(701));
+    batch.commit().unwrap();
+    let reader = shard.reader();
+    assert_eq!(verified(&reader).unwrap().tenants, 90);
+    let node = ledger_record::proof::tree::Node { level: 8, index: 1 };
+    put(&reader, Family::Tree, &ledger_record::key::evidence::tree_node(node), &[1; 32]);
+    assert_eq!(fault(&reader), Fault::Node { level: 8, index: 1 });
+}
+
+#[test]
+fn what_was_signed_is_compared() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let snapshot = reader.snapshot();
+    let size = seals(&reader)[1] + 1;
+    let origin = "ledger.example.com/realm.lifecycle/0".to_owned();
+    let signed = Checkpoint { origin, size, root: snapshot.tree_root(size).unwrap() };
+    assert!(snapshot.verify(&secret(), &[signed.clone()], &mut |_, _| {}).is_ok());
+    let other = Checkpoint { root: snapshot.tree_root(size - 1).unwrap(), ..signed.clone() };
+    let found = snapshot.verify(&secret(), &[other], &mut |_, _| {});
+    assert!(matches!(found, Err(VerifyError::Differs(Fault::Signed { .. }))), "{found:?}");
+    let later = Checkpoint { size: 1000, ..signed.clone() };
+    let found = snapshot.verify(&secret(), &[later], &mut |_, _| {});
+    assert!(matches!(found, Err(VerifyError::Differs(Fault::Shorter { .. }))), "{found:?}");
+}
+
+#[test]
+fn a_rewritten_record_is_found() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let size = reader.snapshot().tree_size().unwrap();
+    for position in 0..size {
+        let record = reader.snapshot().record_at(position).unwrap().unwrap();
+        let at = key::log::log(&record.stream, record.seq);
+        rewrite(&reader, position, |record| record.recorded = record.recorded.plus_millis(1));
+        assert_eq!(fault(&reader), Fault::Leaf { position });
+        put(&reader, Family::Log, &at, &record.encode());
+    }
+    assert!(verified(&reader).is_ok());
+}
+
+#[test]
+fn every_flipped_bit_of_the_log_is_found() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    for family in [Family::Log, Family::Positions, Family::Leaves, Family::Map, Family::Tenants] {
+        let mut rows = Vec::new();
+        let mut scan = reader.database().scan(family, everything(), ReadOptions::default()).unwrap();
+        while let Some((key, value)) = scan.step().unwrap() {
+            rows.push((key.to_vec(), value.to_vec()));
+        }
+        for (key, value) in rows {
+            for at in 0..value.len() {
+                let mut changed = value.clone();
+                changed[at] ^= 1 << (at % 8);
+                put(&reader, family, &key, &changed);
+                assert!(verified(&reader).is_err(), "byte {at} of {key:?} in {}", family.as_str());
+            }
+            put(&reader, family, &key, &value);
+        }
+    }
+    assert!(verified(&reader).is_ok());
+}
+
+#[test]
+fn a_record_that_is_left_out_of_the_map_is_found() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let position = seals(&reader)[2];
+    let entries = |without: &str| {
+        let mut scan = reader.database().scan(Family::Map, everything(), ReadOptions::default()).unwrap();
+        let mut entries = Vec::new();
+        while let Some((key, value)) = scan.step().unwrap() {
+            if let Ok(MapKey::Stream(stream)) = MapKey::decode(key) {
+                let commitment = ledger_record::key::evidence::hash(value).unwrap();
+                entries.push(ledger_record::proof::map::Entry { stream, commitment });
+            }
+        }
+        let hidden = stream_id(&Stream::Tenant(client(without)));
+        entries.retain(|entry| entry.stream != hidden);
+        entries
+    };
+    let lying = ledger_record::proof::map::root(&entries("cedar"));
+    rewrite_with_leaf(&reader, position, |record| {
+        if let Content::Seal(seal) = &mut record.content {
+            seal.map_root = lying;
+            seal.streams -= 1;
+        }
+    });
+    assert_eq!(fault(&reader), Fault::Log { position, fault: log::Fault::Map });
+}
+
+#[test]
+fn a_stale_head_is_found_in_the_seal_and_in_the_stored_map() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let at = MapKey::Stream(stream_id(&Stream::Tenant(client("acme")))).encode();
+    let good = reader.database().get(Family::Map, &at, &ReadOptions::default()).unwrap().unwrap().to_vec();
+    put(&reader, Family::Map, &at, &[3; 32]);
+    assert_eq!(fault(&reader), Fault::Map);
+    put(&reader, Family::Map, &at, &good);
+    let [first, second, _] = seals(&reader)[..] else { panic!("three seals") };
+    let Content::Seal(before) = reader.snapshot().record_at(first).unwrap().unwrap().content else {
+        panic!()
+    };
+    rewrite_with_leaf(&reader, second, |record| {
+        if let Content::Seal(seal) = &mut record.content {
+            seal.map_root = before.map_root;
+        }
+    });
+    assert_eq!(fault(&reader), Fault::Log { position: second, fault: log::Fault::Map });
+}
+
+#[test]
+fn a_rewritten_state_is_found() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let mut row = reader.snapshot().tenant(&client("acme")).unwrap().unwrap();
+    row.tenant.product_realm = Some(realm("AU"));
+    put(&reader, Family::Tenants, b"acme", &row.encode());
+    assert_eq!(fault(&reader), Fault::State(client("acme")));
+    delete(&reader, Family::Tenants, b"acme");
+    assert_eq!(fault(&reader), Fault::State(client("acme")));
+}
+
+#[test]
+fn a_rewritten_outcome_is_found_even_if_its_leaf_fits() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let snapshot = reader.snapshot();
+    let last = snapshot.records(&Stream::Tenant(client("birch")), 2).unwrap().next().unwrap().unwrap();
+    drop(snapshot);
+    // What the line does not show is found by what follows from the records.
+    rewrite_with_leaf(&reader, last.position, |record| {
+        if let Content::Event { outcome, .. } = &mut record.content {
+            outcome.late = !outcome.late;
+        }
+    });
+    assert_eq!(fault(&reader), Fault::Outcome { client: client("birch"), seq: 2 });
+    put(&reader, Family::Log, &key::log::log(&last.stream, last.seq), &last.encode());
+    // What it shows is found by the chain and the seals, as soon as anything rests on it.
+    rewrite_with_leaf(&reader, 1, |record| {
+        if let Content::Event { outcome, .. } = &mut record.content {
+            let decision = outcome.changes[0].decision.as_mut().unwrap();
+            decision.rule = Rule::ALL.iter().copied().find(|rule| *rule != decision.rule).unwrap();
+        }
+    });
+    assert!(matches!(fault(&reader), Fault::Log { fault: log::Fault::Map | log::Fault::Previous, .. }));
+}
+
+#[test]
+fn a_realm_that_does_not_follow_is_found() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let snapshot = reader.snapshot();
+    let last = snapshot.records(&Stream::Tenant(client("birch")), 2).unwrap().next().unwrap().unwrap();
+    let stored = snapshot.leaf(last.position).unwrap().unwrap();
+    let mut leaf = snapshot.leaf_of(&last, &secret()).unwrap();
+    if let Leaf::Record(leaf) = &mut leaf {
+        leaf.pinned_realm = Some(realm("AU"));
+    }
+    let row = LeafRow { hash: leaf_hash(&leaf.write().unwrap()), pinned_realm: Some(realm("AU")) };
+    assert_ne!(row.pinned_realm, stored.pinned_realm);
+    put(&reader, Family::Leaves, &key::position(last.position), &row.encode());
+    assert_eq!(fault(&reader), Fault::Realm { client: client("birch"), seq: 2 });
+}
+
+#[test]
+fn offsets_that_are_left_out_or_told_twice_are_found() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let missing = |from, until| Fault::OffsetsMissing { source_name: TOPIC.to_owned(), from, until };
+    let gap = |first_offset| GapKey { source: TOPIC.to_owned(), first_offset }.encode();
+    let good =
+        reader.database().get(Family::Gaps, &gap(7), &ReadOptions::default()).unwrap().unwrap().to_vec();
+    delete(&reader, Family::Gaps, &gap(7));
+    assert_eq!(fault(&reader), missing(7, 9));
+    put(&reader, Family::Gaps, &gap(7), &good);
+    let repeat = DuplicateKey { source: TOPIC.to_owned(), offset: 6 }.encode();
+    let good = reader
+        .database()
+        .get(Family::Duplicates, &repeat, &ReadOptions::default())
+        .unwrap()
+        .unwrap()
+        .to_vec();
+    delete(&reader, Family::Duplicates, &repeat);
+    assert_eq!(fault(&reader), missing(6, 7));
+    put(&reader, Family::Duplicates, &repeat, &good);
+    let twice = DuplicateKey { source: TOPIC.to_owned(), offset: 5 }.encode();
+    put(&reader, Family::Duplicates, &twice, &good);
+    assert!(matches!(fault(&reader), Fault::OffsetTwice { offset: 5, .. }));
+    delete(&reader, Family::Duplicates, &twice);
+    put(&reader, Family::Meta, &MetaKey::Source(TOPIC.to_owned()).encode(), &kafka(20).encode());
+    assert_eq!(fault(&reader), missing(16, 20));
+}
+
+#[test]
+fn corrections_that_do_not_follow_are_found() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let mut scan = reader.database().scan(Family::Corrections, everything(), ReadOptions::default()).unwrap();
+    let mut rows = Vec::new();
+    while let Some((key, value)) = scan.step().unwrap() {
+        rows.push((key.to_vec(), value.to_vec()));
+    }
+    assert!(!rows.is_empty());
+    for (at, _) in &rows {
+        let good = reader
+            .database()
+            .get(Family::Corrections, at, &ReadOptions::default())
+            .unwrap()
+            .unwrap()
+            .to_vec();
+        delete(&reader, Family::Corrections, at);
+        assert!(matches!(fault(&reader), Fault::Corrections { .. }));
+        put(&reader, Family::Corrections, at, &good);
+    }
+    let mut other = rows[0].0.clone();
+    other.extend(b"x");
+    put(&reader, Family::Corrections, &other, &rows[0].1);
+    assert!(matches!(fault(&reader), Fault::Count { .. }));
+}

@@ -1,0 +1,113 @@
+//! Pass 1: the log by position.
+
+use ledger_record::key::{self, Family};
+use ledger_record::proof::Hash;
+use ledger_record::proof::frontier::Frontier;
+use ledger_record::proof::line::{Beside, Leaf, LedgerSecret, leaf_hash, stream_id};
+use ledger_record::proof::log::{Reader, Refusal};
+use ledger_record::proof::note::Checkpoint;
+use ledger_record::proof::tiles::{Kind, Tile, Tiler};
+use ledger_record::proof::tree::Node;
+use ledger_record::record::{Content, Record};
+
+use super::offsets::Offsets;
+use super::{Fault, Verified, VerifyError, check_rules};
+use crate::database::damaged;
+use crate::error::{Damage, ReadError};
+use crate::snapshot::Snapshot;
+
+const PROGRESS_EVERY: u64 = 4096;
+
+pub(super) fn check(
+    snapshot: &Snapshot<'_>,
+    secret: &LedgerSecret,
+    signed: &[Checkpoint],
+    progress: &mut dyn FnMut(u64),
+) -> Result<Verified, VerifyError> {
+    let head = snapshot.head()?;
+    let mut pass = Pass { snapshot, reader: Reader::default(), tiler: Tiler::default() };
+    let mut offsets = Offsets::new(snapshot)?;
+    let mut refused = 0;
+    pass.compare_signed(signed)?;
+    for record in snapshot.records_from(0)? {
+        let record = record?;
+        pass.take_in(&record, secret)?;
+        pass.compare_signed(signed)?;
+        if !matches!(record.content, Content::Seal(_)) {
+            offsets.record(&record.source)?;
+        }
+        refused += u64::from(matches!(record.content, Content::Refused(_)));
+        if record.position.is_multiple_of(PROGRESS_EVERY) {
+            progress(record.position);
+        }
+    }
+    pass.compare_nodes(pass.tiler.partial())?;
+    let duplicates = offsets.finish()?;
+    let tree: &Frontier = pass.reader.tree();
+    let (size, root) = (tree.size(), tree.root());
+    count("records", size, head.next_position)?;
+    count("refused messages", refused, head.refused)?;
+    count("repeats", duplicates, head.duplicates)?;
+    if let Some(signed) = signed.iter().find(|signed| signed.size > size) {
+        return Err(Fault::Shorter { size: signed.size, found: size }.into());
+    }
+    let (seal, seals) = (pass.reader.last_seal().cloned(), pass.reader.seals());
+    Ok(Verified { size, root, seal, seals, tenants: 0, refused, duplicates })
+}
+
+fn count(what: &'static str, found: u64, counted: u64) -> Result<(), Fault> {
+    if found == counted { Ok(()) } else { Err(Fault::Count { what, found, counted }) }
+}
+
+struct Pass<'s, 'a> {
+    snapshot: &'s Snapshot<'a>,
+    reader: Reader,
+    tiler: Tiler,
+}
+
+impl Pass<'_, '_> {
+    fn take_in(&mut self, record: &Record, secret: &LedgerSecret) -> Result<(), VerifyError> {
+        let position = record.position;
+        check_rules(record)?;
+        let at = key::position(position);
+        let bad = |cause: Damage| ReadError::from(damaged(Family::Leaves, &at, cause));
+        let stored = self.snapshot.leaf(position)?.ok_or_else(|| bad(Damage::Missing))?;
+        let previous = self.reader.head(stream_id(&record.stream)).map_or(Hash::ZERO, |head| head.leaf);
+        let beside = Beside { previous, pinned_realm: stored.pinned_realm };
+        let line = Leaf::of(record, beside, secret).and_then(|leaf| leaf.write());
+        let line = line.map_err(|_| bad(Damage::Misplaced))?;
+        if leaf_hash(&line) != stored.hash {
+            return Err(Fault::Leaf { position }.into());
+        }
+        self.reader.take_in(&line).map_err(|refusal| match refusal {
+            Refusal::Invalid(fault) => VerifyError::from(Fault::Log { position, fault }),
+            Refusal::UnknownVersion(version) => VerifyError::UnknownVersion { position, version },
+        })?;
+        let made = self.tiler.push(&line).map_err(|_| bad(Damage::Misplaced))?;
+        self.compare_nodes(made)
+    }
+
+    /// Nodes of every eighth level above the leaves are stored: those that tiles hold.
+    fn compare_nodes(&self, made: Vec<(Tile, Vec<u8>)>) -> Result<(), VerifyError> {
+        for (tile, bytes) in made {
+            let Kind::Hashes { level: level @ 1.. } = tile.kind else { continue };
+            let first = tile.index * 256;
+            for (index, hash) in (first..).zip(bytes.chunks_exact(32)) {
+                let node = Node { level: 8 * level, index };
+                if self.snapshot.tree_node(node)?.0 != hash {
+                    return Err(Fault::Node { level: node.level, index }.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_signed(&self, signed: &[Checkpoint]) -> Result<(), Fault> {
+        let tree = self.reader.tree();
+        let mut here = signed.iter().filter(|signed| signed.size == tree.size());
+        match here.find(|signed| signed.root != tree.root()) {
+            Some(other) => Err(Fault::Signed { size: other.size }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! I-4: each offset that was read is exactly one of recorded, repeated, or empty, and none is left out.
+//!
+//! Of a topic the account begins where reading began, and goes on without a hole to where the next message is
+//! expected. Lines of an imported file belong to one shard or another, so there it may have holes.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+
+use ledger_record::record::Coordinates;
+use ledger_record::rows::SourcePosition;
+
+use super::{Fault, VerifyError};
+use crate::error::ReadError;
+use crate::snapshot::Snapshot;
+
+type Ranges<'a> = Peekable<Box<dyn Iterator<Item = Result<(u64, u64), ReadError>> + 'a>>;
+
+/// The accounts of all sources.
+pub(super) struct Offsets<'a>(BTreeMap<String, Account<'a>>);
+
+struct Account<'a> {
+    name: String,
+    position: SourcePosition,
+    /// Offset, position of the original.
+    repeats: Ranges<'a>,
+    /// First offset, the one after the last.
+    empty: Ranges<'a>,
+    /// What comes next, once something came.
+    next: Option<u64>,
+    repeated: u64,
+}
+
+impl<'a> Offsets<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot<'_>) -> Result<Self, ReadError> {
+        let mut accounts = BTreeMap::new();
+        for (name, position) in snapshot.source_positions()? {
+            let repeats: Box<dyn Iterator<Item = _> + 'a> = Box::new(snapshot.duplicates(&name, 0)?);
+            let empty: Box<dyn Iterator<Item = _> + 'a> = Box::new(snapshot.gaps(&name)?);
+            let (repeats, empty) = (repeats.peekable(), empty.peekable());
+            let account = Account { name: name.clone(), position, repeats, empty, next: None, repeated: 0 };
+            accounts.insert(name, account);
+        }
+        Ok(Self(accounts))
+    }
+
+    /// Takes in a record; those of one source come in the order of their offsets.
+    pub(super) fn record(&mut self, at: &Coordinates) -> Result<(), VerifyError> {
+        let Some(account) = self.0.get_mut(&*at.source) else {
+            return Err(Fault::OffsetTwice { source_name: at.source.to_string(), offset: at.offset }.into());
+        };
+        account.take_up_to(at.offset)?;
+        Ok(account.take(at.offset, at.offset.saturating_add(1))?)
+    }
+
+    /// Closes all accounts; answers how many repeats there were.
+    pub(super) fn finish(self) -> Result<u64, VerifyError> {
+        let mut repeated = 0;
+        for mut account in self.0.into_values() {
+            account.take_up_to(u64::MAX)?;
+            account.close()?;
+            repeated += account.repeated;
+        }
+        Ok(repeated)
+    }
+}
+
+impl Account<'_> {
+    /// Takes in what was repeated or empty before an offset.
+    fn take_up_to(&mut self, until: u64) -> Result<(), VerifyError> {
+        loop {
+            let repeat = peek(&mut self.repeats)?.map(|(offset, _)| (offset, offset.saturating_add(1)));
+            let empty = peek(&mut self.empty)?;
+            let is_repeat = match (repeat, empty) {
+                (Some(repeat), Some(empty)) => repeat <= empty,
+                (repeat, _) => repeat.is_some(),
+            };
+            let range = if is_repeat { repeat } else { empty };
+            let Some((from, to)) = range.filter(|(from, _)| *from < until) else { return Ok(()) };
+            self.take(from, to)?;
+            if is_repeat {
+                self.repeats.next();
+                self.repeated += 1;
+            } else {
+                self.empty.next();
+            }
+        }
+    }
+
+    fn take(&mut self, from: u64, to: u64) -> Result<(), Fault> {
+        let source_name = || self.name.clone();
+        if let Some(next) = self.next {
+            if from < next {
+                return Err(Fault::OffsetTwice { source_name: source_name(), offset: from });
+            }
+            if from > next && self.is_dense() {
+                return Err(Fault::OffsetsMissing { source_name: source_name(), from: next, until: from });
+            }
+        }
+        self.next = Some(to);
+        Ok(())
+    }
+
+    const fn is_dense(&self) -> bool {
+        matches!(self.position, SourcePosition::Kafka { .. })
+    }
+
+    /// What was accounted for is what was read.
+    fn close(&self) -> Result<(), Fault> {
+        let read_to = match &self.position {
+            SourcePosition::Kafka { next_offset, .. } => *next_offset,
+            SourcePosition::Import { lines, .. } => lines.saturating_add(1),
+        };
+        match self.next {
+            Some(next) if next > read_to => {
+                Err(Fault::OffsetTwice { source_name: self.name.clone(), offset: next - 1 })
+            }
+            Some(next) if next < read_to && self.is_dense() => {
+                Err(Fault::OffsetsMissing { source_name: self.name.clone(), from: next, until: read_to })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn peek(ranges: &mut Ranges<'_>) -> Result<Option<(u64, u64)>, ReadError> {
+    match ranges.next_if(Result::is_err) {
+        Some(Err(error)) => Err(error),
+        Some(Ok(_)) | None => Ok(ranges.peek().and_then(|range| range.as_ref().ok()).copied()),
+    }
+}

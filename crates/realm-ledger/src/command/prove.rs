@@ -1,0 +1,94 @@
+//! `prove`: a bundle for others.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use ledger_core::ids::ClientKey;
+use ledger_store::{DataDir, ProveError, Proving, ShardId};
+
+use super::{Context, data_dir_flag, signed};
+use crate::cli::Prove;
+use crate::output::OutputError;
+use crate::{Exit, Failure, secret};
+
+/// Which log is to be asked?
+#[derive(Debug, thiserror::Error)]
+enum NoShard {
+    #[error("no partition has {client}, and there are {count}")]
+    Nowhere { client: ClientKey, count: usize },
+    #[error("{client} is in {first} and in {second}: neither has its whole history")]
+    Split { client: ClientKey, first: ShardId, second: ShardId },
+    #[error("there is no partition {0} here")]
+    NoPartition(u32),
+}
+
+/// The bundle could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} cannot be written", path = path.display())]
+struct Unwritable {
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
+}
+
+pub(super) fn run(context: &mut Context<'_, '_>, args: &Prove) -> Result<Exit, Failure> {
+    let config = context.config(&data_dir_flag(args.data_dir.as_deref()))?.config;
+    let (data, secret) = secret::open_existing(&config)?;
+    let shard = shard_of(&data, &args.client_key, args.partition)?;
+    let signed = signed::needed(&config, &shard)?;
+    let reader = data.read_shard(&shard)?;
+    let asked = Proving { client: &args.client_key, app: args.app.as_ref(), pinned: args.pinned };
+    let bundle = reader.snapshot().bundle(asked, &signed.checkpoint, &signed.note, &secret)?;
+    let text = bundle.write();
+    match args.output.as_deref() {
+        Some(path) => write(path, &text)?,
+        None => {
+            let out = &mut context.surroundings.output;
+            out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError)?;
+        }
+    }
+    context.say(&format!(
+        "{} records of {} in {} up to size {}",
+        bundle.history.records.len(),
+        bundle.client,
+        bundle.origin,
+        signed.checkpoint.size
+    ));
+    Ok(Exit::Done)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|source| Failure::new(Unwritable { path: path.to_owned(), source }))
+}
+
+fn shard_of(data: &DataDir, client: &ClientKey, partition: Option<u32>) -> Result<ShardId, Failure> {
+    let shards = data.shards()?;
+    if let Some(partition) = partition {
+        let named = shards.into_iter().find(|shard| shard.partition == partition);
+        return named.ok_or_else(|| Failure::new(NoShard::NoPartition(partition)));
+    }
+    let count = shards.len();
+    let mut found: Option<ShardId> = None;
+    for shard in &shards {
+        if data.read_shard(shard)?.snapshot().tenant(client).map_err(Failure::new)?.is_none() {
+            continue;
+        }
+        if let Some(first) = found {
+            let (client, second) = (client.clone(), shard.clone());
+            return Err(Failure::new(NoShard::Split { client, first, second }));
+        }
+        found = Some(shard.clone());
+    }
+    match (found, shards.into_iter().next()) {
+        (Some(shard), _) => Ok(shard),
+        (None, Some(only)) if count == 1 => Ok(only),
+        _ => Err(Failure::new(NoShard::Nowhere { client: client.clone(), count })
+            .hint("name the one that it would be in with --partition: its absence is proven for one log")),
+    }
+}
+
+impl From<ProveError> for Failure {
+    fn from(error: ProveError) -> Self {
+        Self::new(error)
+    }
+}

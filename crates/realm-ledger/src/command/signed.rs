@@ -1,0 +1,56 @@
+//! What was signed of a log: the last checkpoint, as it is kept beside the keys.
+
+use ledger_ingest::checkpoint::{Kept, KeptError, SigningKeys};
+use ledger_record::proof::note::{Checkpoint, KeyError, NoteError, VerifierKey};
+use ledger_store::ShardId;
+
+use crate::Failure;
+use crate::config::Config;
+
+/// The last signed checkpoint of a log.
+pub(super) struct Signed {
+    pub(super) checkpoint: Checkpoint,
+    pub(super) note: String,
+}
+
+/// What is kept cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum SignedError {
+    #[error("the checkpoint that is kept of {origin} was not signed by the keys that are there")]
+    Note {
+        origin: String,
+        #[source]
+        source: NoteError,
+    },
+    #[error("no origin: {0}")]
+    Origin(#[from] KeyError),
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+}
+
+/// Nothing was signed yet.
+#[derive(Debug, thiserror::Error)]
+#[error("no checkpoint of {0} is signed")]
+pub(super) struct Unsigned(pub(super) ShardId);
+
+/// The last one of a shard, if there is one.
+pub(super) fn last(config: &Config, shard: &ShardId) -> Result<Option<Signed>, Failure> {
+    let keys_dir = config.keys_dir();
+    let origin = config.origins().map_err(Failure::new)?.of(shard);
+    let note = Kept::of(&keys_dir, &origin).read().map_err(|error| Failure::new(SignedError::Kept(error)))?;
+    let Some(note) = note else { return Ok(None) };
+    let keys: Result<Vec<VerifierKey>, KeyError> =
+        SigningKeys::of(&keys_dir).read()?.iter().map(|key| Ok(key.renamed(&origin)?.verifier())).collect();
+    let keys = keys.map_err(|error| Failure::new(SignedError::Origin(error)))?;
+    let checkpoint = Checkpoint::open(&note, &keys)
+        .map_err(|source| Failure::new(SignedError::Note { origin: origin.clone(), source }))?;
+    Ok(Some(Signed { checkpoint, note }))
+}
+
+/// The last one of a shard, or what to do.
+pub(super) fn needed(config: &Config, shard: &ShardId) -> Result<Signed, Failure> {
+    last(config, shard)?.ok_or_else(|| {
+        Failure::new(Unsigned(shard.clone()))
+            .hint("`serve` signs what is sealed, and so does the end of an import; `realm-ledger keys` has the keys")
+    })
+}

@@ -1,0 +1,170 @@
+//! `verify --data-dir`: everything that is kept, against everything else.
+
+use std::path::Path;
+
+use ledger_core::ids::ClientKey;
+use ledger_record::json::time::format_instant;
+use ledger_record::proof::note::{Checkpoint, NoteError, VerifierKey};
+use ledger_store::{DataDir, ReadError, Reader, ShardId, Verified, VerifyError};
+use serde::Serialize;
+
+use super::Verdict;
+use crate::command::{Context, data_dir_flag, signed};
+use crate::output::{Column, raw};
+use crate::{Exit, Failure, secret};
+
+const COLUMNS: &[Column] = &[
+    Column::of("shard", "/shard"),
+    Column::of("verdict", "/verdict"),
+    Column::of("leaves", "/size"),
+    Column::of("signed", "/signedSize"),
+    Column::of("tenants", "/tenants"),
+    Column::of("refused", "/refused"),
+    Column::of("repeated", "/duplicates"),
+    Column::of("complete up to", "/completeUpTo"),
+];
+
+/// What is true of a shard.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    shard: String,
+    verdict: &'static str,
+    size: u64,
+    root: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_size: Option<u64>,
+    tenants: u64,
+    seals: u64,
+    refused: u64,
+    duplicates: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete_up_to: Option<String>,
+}
+
+/// What was kept elsewhere cannot be compared.
+#[derive(Debug, thiserror::Error)]
+enum PinnedError {
+    #[error("the pinned checkpoint cannot be used; is its key among those of --key?")]
+    Note(#[from] NoteError),
+    #[error("the pinned checkpoint is of {0}, which is no log of this directory")]
+    OtherLog(String),
+}
+
+/// A tenant that two shards have.
+#[derive(Debug, thiserror::Error)]
+#[error("{client} is in {first} and in {second}")]
+struct Split {
+    client: ClientKey,
+    first: ShardId,
+    second: ShardId,
+}
+
+pub(super) fn run(
+    context: &mut Context<'_, '_>,
+    directory: Option<&Path>,
+    keys: &[VerifierKey],
+    pinned: Option<&str>,
+) -> Result<Exit, Failure> {
+    let config = context.config(&data_dir_flag(directory))?.config;
+    let (data, secret) = secret::open_existing(&config)?;
+    let pinned = pinned.map(|note| Checkpoint::open(note, keys)).transpose();
+    let mut pinned = pinned.map_err(|error| Failure::new(PinnedError::Note(error)))?;
+    let origins = config.origins().map_err(Failure::new)?;
+    let mut readers = Vec::new();
+    let mut reports = Vec::new();
+    for shard in data.shards()? {
+        let reader = data.read_shard(&shard)?;
+        let last = signed::last(&config, &shard)?.map(|signed| signed.checkpoint);
+        let signed_size = last.as_ref().map(|checkpoint| checkpoint.size);
+        let kept = pinned.take_if(|checkpoint| checkpoint.origin == origins.of(&shard));
+        let signed: Vec<Checkpoint> = last.into_iter().chain(kept).collect();
+        let bar = context.progress(&shard.to_string());
+        let verdict = reader.snapshot().verify(&secret, &signed, &mut |done, of| {
+            bar.set_length(of);
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        let verified = verdict.map_err(|error| failure(&shard, error))?;
+        reports.push(Report::of(&shard, &verified, signed_size));
+        readers.push((shard, reader));
+    }
+    if let Some(checkpoint) = pinned {
+        return Err(Failure::new(PinnedError::OtherLog(checkpoint.origin)));
+    }
+    look_for_splits(&readers)?;
+    let mut printer = context.printer(COLUMNS);
+    for report in &reports {
+        printer.item(&raw(report)?)?;
+    }
+    printer.finish()?;
+    context.say(&summary(&data, &reports));
+    Ok(Exit::Done)
+}
+
+fn failure(shard: &ShardId, error: VerifyError) -> Failure {
+    let what = format!("the shard {shard}");
+    match error {
+        error @ (VerifyError::Differs(_) | VerifyError::Read(ReadError::Damaged(_))) => {
+            Verdict::Invalid { what, fault: error }.into()
+        }
+        error => Verdict::Undecided { what, doubt: error }.into(),
+    }
+}
+
+/// Walks over the tenants of all shards in step: a tenant lives in one.
+fn look_for_splits(readers: &[(ShardId, Reader)]) -> Result<(), Failure> {
+    let snapshots: Vec<_> = readers.iter().map(|(shard, reader)| (shard, reader.snapshot())).collect();
+    let mut walks = Vec::new();
+    for (shard, snapshot) in &snapshots {
+        walks.push((*shard, snapshot.tenants(None).map_err(Failure::new)?.peekable()));
+    }
+    loop {
+        let mut least: Option<(ClientKey, &ShardId)> = None;
+        for (shard, walk) in &mut walks {
+            let Some(row) = walk.peek() else { continue };
+            // A row that does not decode was found above.
+            let Ok((client, _)) = row else { continue };
+            match &least {
+                Some((other, first)) if other == client => {
+                    let split =
+                        Split { client: client.clone(), first: (*first).clone(), second: shard.clone() };
+                    let what = "the data directory".to_owned();
+                    return Err(Verdict::Invalid { what, fault: split }.into());
+                }
+                Some((other, _)) if other < client => {}
+                _ => least = Some((client.clone(), *shard)),
+            }
+        }
+        let Some((client, _)) = least else { return Ok(()) };
+        for (_, walk) in &mut walks {
+            walk.next_if(|row| row.as_ref().is_ok_and(|(other, _)| *other == client));
+        }
+    }
+}
+
+fn summary(data: &DataDir, reports: &[Report]) -> String {
+    let unsigned = reports.iter().filter(|report| report.signed_size.is_none()).count();
+    let signed = match unsigned {
+        0 => String::new(),
+        count => format!("; nothing that was signed could be compared for {count} of them"),
+    };
+    format!("valid: all {} shards of {}{signed}", reports.len(), data.path().display())
+}
+
+impl Report {
+    fn of(shard: &ShardId, verified: &Verified, signed_size: Option<u64>) -> Self {
+        Self {
+            shard: shard.to_string(),
+            verdict: "valid",
+            size: verified.size,
+            root: verified.root.to_text(),
+            signed_size,
+            tenants: verified.tenants,
+            seals: verified.seals,
+            refused: verified.refused,
+            duplicates: verified.duplicates,
+            complete_up_to: verified.seal.as_ref().map(|seal| format_instant(seal.recorded)),
+        }
+    }
+}
