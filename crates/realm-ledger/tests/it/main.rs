@@ -8,5 +8,6 @@ mod keys;
 mod manners;
 mod process;
 mod proofs;
+mod proving;
 mod whatif;
 mod world;

@@ -135,7 +135,7 @@ fn what_is_no_text_is_malformed_and_what_is_not_there_is_told() {
     assert_eq!(said.exit, Exit::Failed);
     assert!(said.messages.starts_with("error: /nowhere cannot be read"), "{}", said.messages);
     for line in [
-        "verify",
+        "verify --data-dir d --bundle b",
         "verify --bundle b --key mistyped",
         "verify --bundle b --tlog d",
         "verify --tlog d --client c",

@@ -1,0 +1,167 @@
+//! `prove`, `export` and `verify` on a ledger: what is handed out is found valid by who has nothing but the key.
+
+use std::path::PathBuf;
+
+use ledger_ingest::checkpoint::{Kept, SigningKeys};
+use ledger_record::proof::note::Checkpoint;
+use ledger_store::{DataDir, ShardId, StoreOptions};
+use realm_ledger::Exit;
+use serde_json::Value;
+
+use crate::world::{Run, Said, World, history, said};
+
+const ORIGIN: &str = "realm.lifecycle/0";
+
+/// A ledger whose last seal is signed, and the key that checks it.
+struct Signed {
+    world: World,
+    key: String,
+}
+
+impl Signed {
+    fn new() -> Self {
+        let world = World::with(&history());
+        let key = sign(&world, |checkpoint| checkpoint);
+        Self { world, key }
+    }
+
+    fn prove(&self, what: &str) -> PathBuf {
+        let bundle = self.world.path().join("bundle");
+        self.world.ask(&format!("prove {what} -o {}", bundle.display())).done();
+        bundle
+    }
+
+    fn judged(&self, bundle: &std::path::Path, more: &str) -> Said {
+        said(&format!("verify --bundle {} --key {} {more}", bundle.display(), self.key))
+    }
+}
+
+/// Signs what is sealed, as the ledger itself does when it may, and keeps the note where it is looked for.
+fn sign(world: &World, change: impl FnOnce(Checkpoint) -> Checkpoint) -> String {
+    let keys_dir = world.path().join("ledger.keys");
+    let keys = SigningKeys::of(&keys_dir);
+    if keys.read().unwrap().is_empty() {
+        keys.generate().unwrap();
+    }
+    let signer = keys.read().unwrap()[0].renamed(ORIGIN).unwrap();
+    let data = DataDir::open_existing_read_only(&world.data_dir(), StoreOptions::default()).unwrap();
+    let reader = data.read_shard(&ShardId { topic: "realm.lifecycle".to_owned(), partition: 0 }).unwrap();
+    let snapshot = reader.snapshot();
+    let size = snapshot.last_seal().unwrap().unwrap().position + 1;
+    let root = snapshot.tree_root(size).unwrap();
+    let checkpoint = change(Checkpoint { origin: ORIGIN.to_owned(), size, root });
+    Kept::of(&keys_dir, ORIGIN).replace(&checkpoint.sign(&[&signer])).unwrap();
+    signer.verifier().to_string()
+}
+
+fn proven(said: Said) -> Value {
+    serde_json::from_str(said.done().trim()).unwrap()
+}
+
+#[test]
+fn a_bundle_of_a_ledger_is_valid_and_the_same_each_time() {
+    let ledger = Signed::new();
+    let bundle = ledger.prove("acme.atlassian.net");
+    let text = std::fs::read_to_string(&bundle).unwrap();
+    assert_eq!(ledger.world.ask("prove acme.atlassian.net").done(), text);
+    let found = proven(ledger.judged(&bundle, "--client acme.atlassian.net"));
+    assert_eq!((&found["records"], &found["decisionsFollow"]), (&4.into(), &true.into()));
+    let state = ledger.world.ask("state acme.atlassian.net").done();
+    let state: Value = serde_json::from_str(state.trim()).unwrap();
+    assert_eq!(found["installations"][0]["pinnedRealm"], state["pinnedRealm"], "{found}");
+    let other_key = said(&format!("verify --bundle {}", bundle.display()));
+    assert_eq!(other_key.exit, Exit::Failed, "{}", other_key.messages);
+}
+
+#[test]
+fn an_absence_one_app_and_an_earlier_checkpoint_are_proven() {
+    let ledger = Signed::new();
+    let absent = ledger.prove("nobody.atlassian.net");
+    assert_eq!(proven(ledger.judged(&absent, ""))["records"], 0);
+    let other_app = ledger.prove("acme.atlassian.net --app other");
+    let found = proven(ledger.judged(&other_app, ""));
+    assert_eq!((&found["records"], &found["decisionsFollow"]), (&4.into(), &false.into()));
+    assert!(!std::fs::read_to_string(&other_app).unwrap().contains("regionBaseUrls"));
+    let note =
+        std::fs::read_to_string(ledger.world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F0.note"));
+    let pinned = ledger.world.file("pinned", &note.unwrap());
+    let text = history().join("\n")
+        + "\n{\"id\":\"x\",\"type\":\"product-moved\",\"time\":\"2026-03-03T00:00:00Z\",\"clientKey\":\"acme.atlassian.net\",\"productRealm\":\"EU\"}\n";
+    std::fs::write(&file, text).unwrap();
+    ledger.world.ask(&format!("import {}", file.display())).done();
+    let behind = ledger.world.ask("prove acme.atlassian.net");
+    // Nobody has signed the new seal, or the import has.
+    if behind.exit != Exit::Done {
+        assert!(behind.messages.contains("the last signed checkpoint has"), "{}", behind.messages);
+        sign(&ledger.world, |checkpoint| checkpoint);
+    }
+    let size = std::fs::read_to_string(&pinned).unwrap().lines().nth(1).unwrap().to_owned();
+    let grown = ledger.prove(&format!("acme.atlassian.net --pinned {size}"));
+    let found = proven(ledger.judged(&grown, &format!("--pinned {}", pinned.display())));
+    assert_eq!((&found["records"], &found["goesOnFromPinned"]), (&5.into(), &true.into()));
+}
+
+#[test]
+fn an_exported_log_is_valid() {
+    let ledger = Signed::new();
+    let directory = ledger.world.path().join("mirror");
+    ledger.world.ask(&format!("export --tlog {}", directory.display())).done();
+    let log = directory.join("realm.lifecycle/0");
+    let found = proven(said(&format!("verify --tlog {} --key {}", log.display(), ledger.key)));
+    // Four tenants and an app.
+    assert_eq!((&found["streams"], &found["refused"]), (&5.into(), &0.into()), "{found}");
+    let lines = log.join(format!("tile/entries/000.p/{}", found["size"]));
+    let text = std::fs::read(&lines).unwrap();
+    assert!(!String::from_utf8_lossy(&text).contains("acme"), "nothing of the payload is in it");
+}
+
+#[test]
+fn exported_records_are_those_of_the_logs() {
+    let mut lines = history();
+    lines.push("no json".to_owned());
+    let world = World::with(&lines);
+    let records = world.ask("export --ndjson").done();
+    assert_eq!(records.lines().count(), 11);
+    for line in records.lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&record["topic"], &record["partition"]), (&"realm.lifecycle".into(), &0.into()));
+    }
+    assert!(records.contains(r#""reason":"undecodable""#), "{records}");
+    let log = world.ask("log acme.atlassian.net").done();
+    let first = log.lines().next().unwrap().trim_start_matches('{');
+    assert!(records.contains(first), "{first}");
+}
+
+#[test]
+fn a_true_data_directory_is_valid_and_another_log_than_was_signed_is_not() {
+    let ledger = Signed::new();
+    let found = proven(ledger.world.ask("verify"));
+    assert_eq!((&found["verdict"], &found["tenants"]), (&"valid".into(), &4.into()));
+    assert_eq!(found["size"], found["signedSize"], "{found}");
+    sign(&ledger.world, |mut checkpoint| {
+        checkpoint.root.0[0] ^= 1;
+        checkpoint
+    });
+    let differs = ledger.world.ask("verify");
+    assert_eq!(differs.exit, Exit::Difference);
+    assert!(
+        differs.messages.contains("caused by: the log is not the one whose checkpoint was signed at size "),
+        "{}",
+        differs.messages
+    );
+    for command in ["prove acme.atlassian.net", "export --tlog x"] {
+        let said = ledger.world.ask(command);
+        assert!(said.messages.contains("is not the one whose checkpoint was signed"), "{}", said.messages);
+    }
+}
+
+#[test]
+fn another_secret_is_told_apart_from_a_difference() {
+    let ledger = Signed::new();
+    let line = format!("verify --data-dir {}", ledger.world.data_dir().display());
+    let mut run = Run::of(&line);
+    run.environment.insert("REALM_LEDGER_SECRET".to_owned(), format!("{}=", "A".repeat(43)));
+    let said = run.said();
+    assert_ne!(said.exit, Exit::Done);
+    assert_ne!(said.exit, Exit::Difference, "{}", said.messages);
+}
