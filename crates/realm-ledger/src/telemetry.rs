@@ -189,6 +189,9 @@ mod tests {
             position: None,
             halted: None,
             split_tenants: 2,
+            mismatched_tenants: 0,
+            unsigned: None,
+            stalled: None,
         };
         tell_freshness(&[shard]);
         let told = metrics.render();
