@@ -112,6 +112,7 @@ fn filled() -> Filled {
         now.phase = Phase::CatchingUp;
         now.lag_events = Some(5);
         now.last_source_time = Some(hour(1));
+        now.mismatched_tenants = 1;
     });
     filled.statuses[1].halt(Halted { code: "retention-gap", message: "offsets 5 to 9 are gone".to_owned() });
     filled
