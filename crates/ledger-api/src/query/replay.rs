@@ -110,7 +110,10 @@ impl Ledger {
             .filter(|moment| asked.shard.as_ref().is_none_or(|shard| shard == moment.id))
             .collect();
         match (&chosen[..], &asked.shard) {
-            ([], Some(shard)) => return Err(QueryError::UnknownShard { shard: shard.clone() }),
+            ([], Some(shard)) => {
+                let unknown = QueryError::UnknownShard { shard: shard.clone() };
+                return Err(self.shards.not_found_in(shard, unknown));
+            }
             ([_, _, ..], _) if asked.from_position > 0 => return Err(QueryError::PositionOfNoShard),
             _ => {}
         }
