@@ -127,7 +127,7 @@ fn what_was_signed_is_compared() {
     let size = seals(&reader)[1] + 1;
     let origin = "ledger.example.com/realm.lifecycle/0".to_owned();
     let signed = Checkpoint { origin, size, root: snapshot.tree_root(size).unwrap() };
-    assert!(snapshot.verify(&secret(), &[signed.clone()], &mut |_, _| {}).is_ok());
+    assert!(snapshot.verify(&secret(), std::slice::from_ref(&signed), &mut |_, _| {}).is_ok());
     let other = Checkpoint { root: snapshot.tree_root(size - 1).unwrap(), ..signed.clone() };
     let found = snapshot.verify(&secret(), &[other], &mut |_, _| {});
     assert!(matches!(found, Err(VerifyError::Differs(Fault::Signed { .. }))), "{found:?}");

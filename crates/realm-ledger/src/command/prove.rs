@@ -40,12 +40,11 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Prove) -> Result<Exit, F
     let asked = Proving { client: &args.client_key, app: args.app.as_ref(), pinned: args.pinned };
     let bundle = reader.snapshot().bundle(asked, &signed.checkpoint, &signed.note, &secret)?;
     let text = bundle.write();
-    match args.output.as_deref() {
-        Some(path) => write(path, &text)?,
-        None => {
-            let out = &mut context.surroundings.output;
-            out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError)?;
-        }
+    if let Some(path) = args.output.as_deref() {
+        write(path, &text)?;
+    } else {
+        let out = &mut context.surroundings.output;
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError)?;
     }
     context.say(&format!(
         "{} records of {} in {} up to size {}",

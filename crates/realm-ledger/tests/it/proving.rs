@@ -85,8 +85,9 @@ fn an_absence_one_app_and_an_earlier_checkpoint_are_proven() {
     let note =
         std::fs::read_to_string(ledger.world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F0.note"));
     let pinned = ledger.world.file("pinned", &note.unwrap());
-    let text = history().join("\n")
-        + "\n{\"id\":\"x\",\"type\":\"product-moved\",\"time\":\"2026-03-03T00:00:00Z\",\"clientKey\":\"acme.atlassian.net\",\"productRealm\":\"EU\"}\n";
+    let file = ledger.world.path().join("history.ndjson");
+    let event = r#"{"id":"x","type":"product-moved","time":"2026-03-03T00:00:00Z","clientKey":"acme.atlassian.net","productRealm":"EU"}"#;
+    let text = std::fs::read_to_string(&file).unwrap() + event + "\n";
     std::fs::write(&file, text).unwrap();
     ledger.world.ask(&format!("import {}", file.display())).done();
     let behind = ledger.world.ask("prove acme.atlassian.net");
