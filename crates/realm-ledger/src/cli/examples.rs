@@ -73,5 +73,6 @@ Examples:
 
 The event is read again as it was kept, and takes the way of any other: for a ledger that Kafka feeds it is
 sent to the lifecycle topic, so that every copy of the ledger gets it; for one that was only imported it is
-imported from a source called retry:ITEM. The refused record stays. What is still no event is not sent.
+recorded from a source called retry:ITEM. The refused record stays. What is still no event is not sent; what
+is refused again is not recorded (exit code 1), and can be retried later.
 What was kept as a digest only has no body to retry: correct it at its source, and `publish` or `import` it.";
