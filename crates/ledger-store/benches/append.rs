@@ -4,7 +4,8 @@
 //! cargo bench -p ledger-store --bench append -- [events] [tenants] [batch] [pairs] [directory]
 //! ```
 //!
-//! - **store**: events offered to batches of a shard: repeats looked for, folded, encoded, indexed, synced.
+//! - **store**: events offered to batches of a shard: repeats looked for, folded, encoded, indexed, hashed into
+//!   the audit trail, synced.
 //! - **equal**: the very write batches that the store made, read back from its write-ahead log, written once
 //!   more: what the same bytes cost without anything that leads to them.
 //! - **writes**: the records alone, ready as bytes under their keys, sorted, in synced batches of as many,
@@ -21,6 +22,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ledger_core::time::Timestamp;
 use ledger_record::key::log;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::rows::SourcePosition;
@@ -45,6 +47,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Failure = Box<dyn Error>;
 
 const TOPIC: &str = "realm.lifecycle";
+
+const EVENTS_PER_MS: u64 = 20;
 
 /// How much of it, and where.
 struct Plan {
@@ -158,8 +162,16 @@ fn into_store(plan: &Plan, dir: &Path) -> Result<Run, Failure> {
     let mut lives = Lives::new(plan.tenants)?;
     let make = |offset| {
         let (_, event, _) = lives.next(offset)?;
-        let (from, source_time) = (coordinates(offset), event.time);
-        Ok(Arrival { from, source_time, event, time_defaulted: false, future: FutureLimit::AfterRecorded })
+        // Recorded as fast as they come, so that seals stand after so many leaves and not at every minute.
+        let (from, source_time) =
+            (coordinates(offset), Timestamp::from_millis((offset / EVENTS_PER_MS).cast_signed()));
+        Ok(Arrival {
+            from,
+            source_time,
+            event,
+            time_defaulted: false,
+            future: FutureLimit::At(Timestamp::MAX),
+        })
     };
     let mut taken = 0;
     let run = measured(plan, make, |arrivals| {
@@ -172,7 +184,8 @@ fn into_store(plan: &Plan, dir: &Path) -> Result<Run, Failure> {
         batch.commit()?;
         Ok(())
     })?;
-    match shard.head().next_position {
+    let seals = shard.reader().snapshot().last_seal()?.map_or(0, |seal| seal.seq);
+    match shard.head().next_position - seals {
         records if records == plan.events => Ok(run),
         records => Err(format!("{records} of {} records", plan.events).into()),
     }

@@ -101,7 +101,8 @@ struct Recent {
     size: u64,
 }
 
-const RECENT_LEAVES: usize = 65_536;
+/// Few in tests, so that they run out of it.
+const RECENT_LEAVES: usize = if cfg!(test) { 512 } else { 65_536 };
 
 impl Recent {
     const fn after(size: u64) -> Self {
@@ -114,6 +115,12 @@ impl Recent {
         }
         self.hashes.push_back(hash);
         self.size += 1;
+    }
+
+    /// Whether it is here now, and still will be when so many more were pushed.
+    fn keeps(&self, position: u64, more: usize) -> bool {
+        let oldest = (self.size + more as u64).saturating_sub(RECENT_LEAVES as u64);
+        position >= oldest && self.get(position).is_some()
     }
 
     fn get(&self, position: u64) -> Option<Hash> {
@@ -139,5 +146,7 @@ mod tests {
         assert_eq!(recent.get(10), Some(hash(10)));
         assert_eq!(recent.get(kept + 9), Some(hash(kept + 9)));
         assert_eq!(recent.get(kept + 10), None);
+        assert!(recent.keeps(10, 0) && !recent.keeps(10, 1) && !recent.keeps(9, 0));
+        assert!(recent.keeps(kept + 9, RECENT_LEAVES - 1) && !recent.keeps(kept + 9, RECENT_LEAVES));
     }
 }

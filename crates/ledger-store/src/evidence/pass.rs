@@ -163,7 +163,7 @@ fn fetch(
         Noted::Record(_, Previous::At(position)) => Some(*position),
         Noted::Record(_, Previous::None | Previous::Stored(_)) | Noted::Seal(..) => None,
     });
-    let is_stored = |position: &u64| *position < first && state.recent.get(*position).is_none();
+    let is_stored = |position: &u64| *position < first && !state.recent.keeps(*position, noted.len());
     let mut positions: Vec<u64> = previous.filter(is_stored).collect();
     positions.sort_unstable();
     positions.dedup();

@@ -126,6 +126,18 @@ fn seals_stand_after_so_many_leaves_wherever_batches_end() {
 }
 
 #[test]
+fn a_stream_goes_on_whether_its_last_leaf_is_recent_or_was_forgotten_meanwhile() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    for batch in 0..8 {
+        let numbers = 300 * batch..300 * (batch + 1);
+        let event = |number| installed(&format!("t{}", number % 700), "app", &format!("e{number}"), 1, "EU");
+        append(&mut shard, numbers.map(event));
+    }
+    assert_whole(&shard.reader());
+}
+
+#[test]
 fn the_end_of_an_import_seals_once() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
