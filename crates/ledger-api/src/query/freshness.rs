@@ -63,6 +63,7 @@ pub(super) fn of_unreadable(moment: &Moment<'_>, error: &ReadError) -> Freshness
         assigned: status.is_some_and(|status| status.is_ours),
         lag: status.and_then(|status| status.lag_events),
         split_tenants: status.map_or(0, |status| status.split_tenants),
+        mismatched_tenants: status.map_or(0, |status| status.mismatched_tenants),
         ..silent(moment.id, Some(halted))
     }
 }

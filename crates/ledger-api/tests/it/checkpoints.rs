@@ -20,7 +20,7 @@ fn the_last_note_of_each_log_is_served_and_what_is_not_signed_is_told() {
     let note = checkpoint.sign(&[&SignerKey::from_seed(origin, [1; 32]).unwrap()]);
     filled.statuses[1].set_checkpoint(SignedCheckpoint { checkpoint, note: note.clone() });
     for status in &filled.statuses {
-        status.update(|now| now.phase = Phase::Live);
+        status.update(|now| (now.phase, now.lag_events) = (Phase::Live, Some(0)));
     }
     let halted = Halted { code: "log-behind-checkpoint", message: "shorter".to_owned() };
     filled.statuses[0].update(|now| now.unsigned = Some(halted));

@@ -2,13 +2,18 @@
 //! its kind, and no field of the messages about records is missing from the JSON.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use ledger_api::query::{AsOf, Filter, Preview};
+use ledger_api::query::{AsOf, Filter, Preview, WhatIfAsked};
+use ledger_core::policy::Policy;
+use ledger_core::whatif::Scope;
 use ledger_record::json::notice;
+use ledger_record::proof::note::Checkpoint;
+use ledger_record::proof::tree::empty_root;
 use ledger_record::record::{Content, Stream};
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
-use ledger_store::{Halted, Phase};
+use ledger_store::{Halted, Phase, SignedCheckpoint};
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 use serde::Serialize;
 use serde_json::Value;
@@ -90,6 +95,9 @@ fn filled() -> Filled {
     filled.take(0, 6, installed("acme", "app", "US", "US"));
     // Late, so that what came after it is corrected.
     filled.take_late(0, 3, 7, uninstalled("acme", "app"));
+    for partition in [0, 1] {
+        filled.take(partition, 7, installed("split", "app", "EU", "EU"));
+    }
     // The second of two is odd.
     filled.take(0, 8, uninstalled("acme", "app"));
     filled.take(0, 8, uninstalled("acme", "app"));
@@ -114,6 +122,12 @@ fn filled() -> Filled {
         now.last_source_time = Some(hour(1));
         now.mismatched_tenants = 1;
     });
+    let odd = |code| Some(Halted { code, message: "the log says why".to_owned() });
+    filled.statuses[0].update(|now| {
+        (now.unsigned, now.stalled) = (odd("log-behind-checkpoint"), odd("no-ticks"));
+    });
+    let checkpoint = Checkpoint { origin: TOPIC.to_owned(), size: 0, root: empty_root() };
+    filled.statuses[0].set_checkpoint(SignedCheckpoint { checkpoint, note: "a note".to_owned() });
     filled.statuses[1].halt(Halted { code: "retention-gap", message: "offsets 5 to 9 are gone".to_owned() });
     filled
 }
@@ -133,8 +147,17 @@ fn every_answer_is_its_message() {
     met.meet("ReadLogResponse", &ledger.log(&acme, 1, 9, as_of, now).unwrap());
     met.meet("ExplainResponse", &ledger.explain(&acme, &app("app"), as_of, now).unwrap());
     met.meet("PreviewResponse", &ledger.preview(&asked, now).unwrap());
+    met.meet("ListCheckpointsResponse", &ledger.checkpoints(now));
+    let policies = vec![Policy::Off, Policy::Days { days: 1 }];
+    let supposed = WhatIfAsked { policies, scope: Scope::default(), differences: false };
+    met.meet("WhatIfResponse", &ledger.what_if(&supposed, now, &|_| ControlFlow::Continue(())).unwrap());
     met.meet("ListQuarantineResponse", &ledger.quarantine(None, None, 9, now).unwrap());
     for name in ["Record", "Source", "Change", "Freshness", "Freshness.Halted"] {
+        met.all_of(name);
+    }
+    for name in
+        ["Checkpoint", "ListCheckpointsResponse", "WhatIfResponse", "WhatIfReport", "WhatIfReport.Gaps"]
+    {
         met.all_of(name);
     }
     for name in ["QuarantineItem", "QuarantineItem.Header", "QuarantineItem.Body"] {
