@@ -4,7 +4,8 @@ use std::error::Error;
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    // Where it is now, not where it was compiled: checkouts share a target directory.
+    let root = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     let event = root.join("realmledger/v1/event.proto");
     println!("cargo::rerun-if-changed={}", event.display());
     println!("cargo::rerun-if-changed=build.rs");

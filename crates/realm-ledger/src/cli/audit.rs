@@ -66,7 +66,8 @@ pub struct Verify {
     #[arg(long, value_name = "FILE")]
     pub pinned: Option<PathBuf>,
     /// Whose history you asked for: a bundle of anyone else is refused
-    #[arg(long, value_name = "CLIENT_KEY", value_parser = parse::client_key, requires = "bundle")]
+    #[arg(long, value_name = "CLIENT_KEY", value_parser = parse::client_key)]
+    #[arg(requires = "bundle", conflicts_with_all = ["tlog", "data_dir"])]
     pub client: Option<ClientKey>,
 }
 
