@@ -69,8 +69,9 @@ pub fn retry(data: &DataDir, again: &Retry) -> Result<Retried, RetryError> {
             continue;
         }
         let line = *taken + 1;
+        let place = |offset| Coordinates { source: Arc::clone(&name), partition: source.partition, offset };
         let arrival = Arrival {
-            from: Coordinates { source: Arc::clone(&name), partition: source.partition, offset: line },
+            from: place(line),
             source_time: event.time,
             event: event.clone(),
             time_defaulted: false,
@@ -79,6 +80,8 @@ pub fn retry(data: &DataDir, again: &Retry) -> Result<Retried, RetryError> {
         let mut batch = shard.begin();
         match batch.offer(arrival)? {
             Offer::Appended { .. } => {
+                // As at the end of any import.
+                batch.seal_unsealed(place(line + 1))?;
                 batch.advance(&name, SourcePosition::Import { lines: line, sha256 });
                 batches.push(batch);
             }

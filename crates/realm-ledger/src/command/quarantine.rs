@@ -22,7 +22,7 @@ use crate::ask::{Door, PAGE, Question};
 use crate::cli::{Everything, Item, Quarantine, QuarantineRetry, QuarantineShow};
 use crate::config::Config;
 use crate::output::QUARANTINE;
-use crate::{Exit, Failure, secret};
+use crate::{Exit, Failure, evidence, secret};
 
 /// Why an item is not fed through again.
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +160,7 @@ fn take(context: &mut Context<'_, '_>, config: &Config, item: &Item, event: Even
         retry::RetryError::Open(error) => error.into(),
         retry::RetryError::Append(error) => Failure::new(error),
     })?;
+    evidence::sign_imported(config, &data, &item.shard.topic)?;
     context.say(&match retried {
         Retried::Recorded => format!("item {item} is recorded now"),
         Retried::Repeated => format!("the event of item {item} is recorded already; nothing to do"),
