@@ -74,7 +74,8 @@ impl Serving {
         let runtime = Builder::new_multi_thread().enable_all().thread_name("http").build();
         let runtime = runtime.map_err(ServeError::Runtime)?;
         let signals = Signals::of(&runtime)?;
-        let ledger = Arc::new(Ledger::of_catalog(Arc::clone(&catalog)));
+        let secret = data.ledger_secret().cloned();
+        let ledger = Arc::new(Ledger::of_catalog(Arc::clone(&catalog)).with_secret(secret));
         let render = Arc::new(move || metrics.render());
         let api = Api::new(ledger, render, config.http.options.clone());
         let ingest = Ingest::start(Arc::clone(&data), Arc::clone(&catalog), &config.kafka)?;

@@ -13,25 +13,47 @@ use super::problem::{Kind, Problem};
 use crate::query::{Ledger, QueryError};
 
 impl Api {
-    /// Asks, and answers in JSON. A question whose time is over keeps its place until it comes back, so what
-    /// is slow cannot pile up behind the limit.
+    /// Asks, and answers in JSON.
     pub(super) async fn ask<A: Serialize>(
         &self,
         question: impl FnOnce(&Ledger, Timestamp) -> Result<A, QueryError> + Send + 'static,
     ) -> Result<Response, Problem> {
+        let answer = |ledger: &Ledger, now| {
+            let answer = question(ledger, now)?;
+            serde_json::to_vec(&answer).map_err(|error| unwritable(&error))
+        };
+        self.answer("application/json", answer).await
+    }
+
+    /// Asks for what is text already.
+    pub(super) async fn ask_text(
+        &self,
+        content_type: &'static str,
+        question: impl FnOnce(&Ledger, Timestamp) -> Result<String, QueryError> + Send + 'static,
+    ) -> Result<Response, Problem> {
+        self.answer(content_type, |ledger, now| Ok(question(ledger, now)?.into_bytes())).await
+    }
+
+    /// A question whose time is over keeps its place until it comes back, so what is slow cannot pile up behind
+    /// the limit.
+    async fn answer(
+        &self,
+        content_type: &'static str,
+        question: impl FnOnce(&Ledger, Timestamp) -> Result<Vec<u8>, Problem> + Send + 'static,
+    ) -> Result<Response, Problem> {
         let place = self.place()?;
         let (ledger, now) = (Arc::clone(&self.ledger), (self.clock)());
         let asking = tokio::task::spawn_blocking(move || {
-            let answer = question(&ledger, now)?;
+            let answer = question(&ledger, now);
             drop(place);
-            serde_json::to_vec(&answer).map_err(|error| unwritable(&error))
+            answer
         });
         let limit = self.options.request_timeout;
         let timed_out =
             |_| Problem::new(Kind::Timeout, format!("no answer within {limit:?}; ask for less, or later"));
         let answer = tokio::time::timeout(limit, asking).await.map_err(timed_out)?;
         let body = answer.map_err(|_| panicked())??;
-        Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
+        Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response())
     }
 
     /// A place among the requests, if there is one.

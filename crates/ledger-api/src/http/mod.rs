@@ -13,6 +13,7 @@
 //! | `GET /v1/replay` | `clientKey` `appKey` `topic` `partition` `from` `to` `fromPosition` | lines, see below |
 //! | `GET /v1/quarantine` | `reason` `cursor` `limit` | `{items, nextCursor?, freshness}` |
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
+//! | `GET /v1/tenants/{clientKey}/proof` | `appKey` `pinned` `partition` | a bundle (`application/x-ndjson`), for `verify --bundle` |
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
 //! | `GET /livez` | | the process answers |
 //! | `GET /readyz` | | every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is |
@@ -129,6 +130,7 @@ impl Api {
             .route("/v1/tenants/{clientKey}", get(routes::tenant))
             .route("/v1/tenants/{clientKey}/log", get(routes::log))
             .route("/v1/tenants/{clientKey}/corrections", get(routes::corrections))
+            .route("/v1/tenants/{clientKey}/proof", get(routes::proof))
             .route(one, get(routes::installation))
             .route(&format!("{one}/explanation"), get(routes::explanation))
             .route(&format!("{one}/preview"), get(routes::preview))

@@ -14,7 +14,7 @@ use ledger_record::rejection::Reason;
 use ledger_store::{Known, ShardId};
 
 use super::problem::{Kind, Problem};
-use crate::query::{AsOf, Cursor, Filter, Replay, WindowFilter};
+use crate::query::{AsOf, Cursor, Filter, Proof, Replay, WindowFilter};
 
 /// The parameters of a request.
 #[derive(Debug)]
@@ -101,6 +101,16 @@ impl Parameters {
             return Err(Problem::with(Kind::InvalidParameter, name, format!("expected at least {from}")));
         }
         Ok(number)
+    }
+
+    pub(super) fn proof(&self, client: ClientKey) -> Result<Proof, Problem> {
+        let key = "expected 1 to 255 bytes of UTF-8 without control characters";
+        Ok(Proof {
+            client,
+            app: self.value("appKey", key, |text| AppKey::new(text).ok())?,
+            pinned: self.number("pinned", 0)?,
+            partition: self.value("partition", "expected a whole number", |text| text.parse().ok())?,
+        })
     }
 
     /// How many to answer with at most.

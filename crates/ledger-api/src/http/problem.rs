@@ -21,6 +21,7 @@
 //! | `shard-halted` | 503 | `minPosition` is not recorded, and the shard takes nothing more |
 //! | `shard-unavailable` | 503 | not found, but not every shard could be asked |
 //! | `not-served-here` | 503 | not found, but this process does not feed every partition: ask the group's others too |
+//! | `not-signed` | 503 | no proof, as what it would rest on is not signed yet |
 //! | `not-ready` | 503 | `/readyz`: an assigned shard is too far behind or halted, or none is assigned |
 
 use std::borrow::Cow;
@@ -55,12 +56,13 @@ pub enum Kind {
     ShardHalted,
     ShardUnavailable,
     NotServedHere,
+    NotSigned,
     NotReady,
 }
 
 impl Kind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidKey,
@@ -80,6 +82,7 @@ impl Kind {
         Self::ShardHalted,
         Self::ShardUnavailable,
         Self::NotServedHere,
+        Self::NotSigned,
         Self::NotReady,
     ];
 
@@ -110,6 +113,7 @@ impl Kind {
             Self::ShardHalted => ("shard-halted", unavailable, "Shard halted"),
             Self::ShardUnavailable => ("shard-unavailable", unavailable, "Shard unavailable"),
             Self::NotServedHere => ("not-served-here", unavailable, "Not served here"),
+            Self::NotSigned => ("not-signed", unavailable, "Not signed yet"),
             Self::NotReady => ("not-ready", unavailable, "Not ready"),
         }
     }
@@ -128,7 +132,14 @@ impl Kind {
 
     /// Asking again a little later can help.
     const fn passes(self) -> bool {
-        matches!(self, Self::Overloaded | Self::Timeout | Self::PositionNotReached | Self::NotServedHere)
+        matches!(
+            self,
+            Self::Overloaded
+                | Self::Timeout
+                | Self::PositionNotReached
+                | Self::NotServedHere
+                | Self::NotSigned
+        )
     }
 
     /// The kind with this code; codes are the same at every door.
@@ -220,6 +231,17 @@ impl From<QueryError> for Problem {
         match kind {
             Kind::InvalidParameter if matches!(error, QueryError::PositionOfNoShard) => {
                 Self::with(kind, "fromPosition", error.to_string())
+            }
+            Kind::InvalidParameter if matches!(error, QueryError::NotProven(_)) => {
+                Self::with(kind, "pinned", error.to_string())
+            }
+            Kind::InvalidParameter
+                if matches!(
+                    error,
+                    QueryError::UnknownPartition { .. } | QueryError::AbsentFromEach { .. }
+                ) =>
+            {
+                Self::with(kind, "partition", error.to_string())
             }
             Kind::InvalidCursor => Self::with(kind, "cursor", error.to_string()),
             Kind::SeqNotRecorded | Kind::InvalidParameter => Self::with(kind, "knownSeq", error.to_string()),

@@ -8,7 +8,7 @@ use super::Api;
 use super::params::{AS_OF, LIST, Parameters};
 use super::path::{Client, ClientAndApp, ItemOf};
 use super::problem::Problem;
-use super::stream::{self, wants_lines};
+use super::stream::{self, LINES, wants_lines};
 use crate::limits::{
     LIST_DEFAULT, LIST_MAX, LOG_DEFAULT, LOG_MAX, POSITION_WAIT, QUARANTINE_DEFAULT, QUARANTINE_MAX,
 };
@@ -141,6 +141,15 @@ pub(super) async fn quarantine_item(
 ) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
     api.ask(move |ledger, now| ledger.quarantine_item(&shard, seq, now)).await
+}
+
+pub(super) async fn proof(
+    State(api): State<Api>,
+    Client(client): Client,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let asked = Parameters::read(&uri, &["appKey", "pinned", "partition"])?.proof(client)?;
+    api.ask_text(LINES, move |ledger, _| ledger.proof(&asked)).await
 }
 
 pub(super) async fn checkpoints(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ledger_core::ids::{AppKey, ClientKey};
+use ledger_store::ProveError;
 use ledger_store::{Elsewhere, HistoryError, ReadError, ShardId, WaitError};
 
 const NAMED_AT_MOST: usize = 8;
@@ -81,6 +82,27 @@ pub enum QueryError {
     /// A position counts within one shard.
     #[error("a position counts within one shard, and there are several; name the shard, or a tenant")]
     PositionOfNoShard,
+    /// Proofs take the ledger secret.
+    #[error("nothing can be proven here: it takes the ledger secret")]
+    NoSecret,
+    /// No checkpoint was signed.
+    #[error("no checkpoint is signed yet; ask again in a moment")]
+    NothingSigned,
+    /// No bundle.
+    #[error(transparent)]
+    NotProven(ProveError),
+    /// No such partition.
+    #[error("there is no partition {partition} here")]
+    UnknownPartition {
+        /// What was asked for.
+        partition: u32,
+    },
+    /// An absence is proven for one log.
+    #[error("no partition has {client}, and its absence is proven for one: name the one that it would be in")]
+    AbsentFromEach {
+        /// Who was asked for.
+        client: ClientKey,
+    },
     /// Nobody waits for the answer any more.
     #[error("the question was given up before it was answered")]
     GivenUp,
@@ -114,12 +136,21 @@ impl QueryError {
             Self::ShardsUnavailable { .. } => "shard-unavailable",
             Self::NotServedHere { .. } => "not-served-here",
             Self::ForeignCursor => "invalid-cursor",
-            Self::SeqOfNoTenant | Self::PositionOfNoShard => "invalid-parameter",
+            Self::SeqOfNoTenant
+            | Self::PositionOfNoShard
+            | Self::NotProven(ProveError::PinnedNewer { .. })
+            | Self::UnknownPartition { .. }
+            | Self::AbsentFromEach { .. } => "invalid-parameter",
             Self::SeqNotRecorded { .. } => "seq-not-recorded",
+            Self::NoSecret
+            | Self::NothingSigned
+            | Self::NotProven(ProveError::Unsealed | ProveError::NotSigned { .. }) => "not-signed",
             Self::GivenUp => "timeout",
             Self::Wait(WaitError::TimedOut { .. }) => "position-not-reached",
             Self::Wait(WaitError::Poisoned(_)) => "shard-halted",
-            Self::Wait(WaitError::Read(_)) | Self::Read(_) => "storage",
+            Self::NotProven(ProveError::Differs { .. } | ProveError::Read(_))
+            | Self::Wait(WaitError::Read(_))
+            | Self::Read(_) => "storage",
         }
     }
 }

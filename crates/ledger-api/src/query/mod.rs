@@ -23,6 +23,7 @@ mod list;
 mod logged;
 mod one;
 mod past;
+mod proof;
 mod quarantine;
 mod replay;
 mod shards;
@@ -34,6 +35,7 @@ mod whatif;
 use std::sync::Arc;
 
 use ledger_core::time::Timestamp;
+use ledger_record::proof::line::LedgerSecret;
 use ledger_store::{Catalog, Elsewhere, Reader, ShardId};
 
 pub use answer::{
@@ -47,6 +49,7 @@ pub use error::QueryError;
 pub use explain::Explained;
 pub use filter::{AsOf, Filter, Preview, WindowFilter};
 pub use logged::{Item, Logged};
+pub use proof::Proof;
 pub use replay::{Replay, Step};
 pub use state::State;
 pub use whatif::{Line, Progress, Tell, WhatIfAnswer, WhatIfAsked};
@@ -59,18 +62,20 @@ use timelines::Timelines;
 pub struct Ledger {
     shards: Shards,
     timelines: Timelines,
+    /// What proofs are made with.
+    secret: Option<LedgerSecret>,
 }
 
 impl Ledger {
     /// The shards that this process serves, as the catalog lists them at the moment of each question.
     pub fn of_catalog(catalog: Arc<Catalog>) -> Self {
-        Self { shards: Shards::Served(catalog), timelines: Timelines::default() }
+        Self { shards: Shards::Served(catalog), timelines: Timelines::default(), secret: None }
     }
 
     /// Shards opened for reading beside a server, or without one: how fresh they are nobody tells.
     pub fn of_readers(mut readers: Vec<(ShardId, Reader)>) -> Self {
         readers.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Self { shards: Shards::Opened(readers), timelines: Timelines::default() }
+        Self { shards: Shards::Opened(readers), timelines: Timelines::default(), secret: None }
     }
 
     /// How fresh every shard is that is here, in order, those that could not be opened included.

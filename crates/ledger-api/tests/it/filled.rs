@@ -9,12 +9,13 @@ use ledger_core::ids::{AppKey, ClientKey, EventId};
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
+use ledger_record::proof::note::{Checkpoint, SignerKey};
 use ledger_record::record::Coordinates;
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
 use ledger_record::rows::SourcePosition;
 use ledger_store::{
     Arrival, Catalog, DataDir, FutureLimit, Offer, Reader, Served, Shard, ShardId, ShardStatus,
-    SourceIdentity, StoreOptions,
+    SignedCheckpoint, SourceIdentity, StoreOptions,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -53,8 +54,29 @@ impl Filled {
             shards.push(shard);
             statuses.push(status);
         }
-        let ledger = Arc::new(Ledger::of_catalog(Arc::clone(&catalog)));
+        let ledger = Ledger::of_catalog(Arc::clone(&catalog)).with_secret(data.ledger_secret().cloned());
+        let ledger = Arc::new(ledger);
         Self { catalog, ledger, statuses, shards, events: 0, _directory: directory }
+    }
+
+    /// Seals a shard and signs the seal, as ticks and the signer do.
+    pub(crate) fn sign(&mut self, partition: usize, key: &SignerKey) {
+        self.seal(partition);
+        let reader = self.shards[partition].reader();
+        let snapshot = reader.snapshot();
+        let size = snapshot.tree_size().unwrap();
+        let root = snapshot.tree_root(size).unwrap();
+        let checkpoint = Checkpoint { origin: key.verifier().name().to_owned(), size, root };
+        let note = checkpoint.sign(&[key]);
+        self.statuses[partition].set_checkpoint(SignedCheckpoint { checkpoint, note });
+    }
+
+    pub(crate) fn seal(&mut self, partition: usize) {
+        self.events += 1;
+        let at = coordinates(partition, self.events);
+        let mut batch = self.shards[partition].begin();
+        batch.tick(at).unwrap();
+        batch.commit().unwrap();
     }
 
     pub(crate) fn readers(&self) -> Vec<(ShardId, Reader)> {

@@ -11,6 +11,7 @@ mod lists;
 mod mirror;
 mod past;
 mod problems;
+mod proof;
 mod quarantine;
 mod shards;
 mod streams;

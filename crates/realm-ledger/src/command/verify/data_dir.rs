@@ -74,8 +74,9 @@ pub(super) fn run(
     let mut readers = Vec::new();
     let mut reports = Vec::new();
     for shard in data.shards()? {
-        let reader = data.read_shard(&shard)?;
+        // In this order: beside a server the log may be longer than what is signed, but not shorter.
         let last = signed::last(&config, &shard)?.map(|signed| signed.checkpoint);
+        let reader = data.read_shard(&shard)?;
         let signed_size = last.as_ref().map(|checkpoint| checkpoint.size);
         let kept = pinned.take_if(|checkpoint| checkpoint.origin == origins.of(&shard));
         let signed: Vec<Checkpoint> = last.into_iter().chain(kept).collect();

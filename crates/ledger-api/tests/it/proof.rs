@@ -1,0 +1,68 @@
+//! Bundles at the door: what is answered is valid for whoever has the key.
+
+use ledger_api::http::Options;
+use ledger_record::proof::note::SignerKey;
+use ledger_record::proof::verify::{Verified, verify};
+
+use crate::filled::{Filled, installed, uninstalled};
+use crate::http::{Answer, Server};
+
+fn key(partition: usize) -> SignerKey {
+    SignerKey::from_seed(&format!("realm.lifecycle/{partition}"), [1; 32]).unwrap()
+}
+
+#[track_caller]
+fn proven(answer: &Answer, partition: usize) -> Verified {
+    assert_eq!(
+        (answer.status, answer.content_type.as_str()),
+        (200, "application/x-ndjson"),
+        "{}",
+        answer.body
+    );
+    verify(&answer.body, &[key(partition).verifier()], None).unwrap()
+}
+
+#[test]
+fn a_tenants_history_and_an_absence_are_proven() {
+    let mut filled = Filled::with(2);
+    filled.take(0, 1, installed("acme", "app", "EU", "EU"));
+    filled.take(1, 2, installed("größe", "app", "US", "US"));
+    filled.take(1, 3, uninstalled("größe", "app"));
+    let server = Server::of(&filled.ledger, Options::default());
+    let unsigned = server.get("/v1/tenants/acme/proof");
+    assert_eq!((unsigned.status, unsigned.json()["code"].as_str()), (503, Some("not-signed")));
+    filled.sign(0, &key(0));
+    filled.sign(1, &key(1));
+    let found = proven(&server.get("/v1/tenants/acme/proof"), 0);
+    assert_eq!((found.client.as_str(), found.records.len()), ("acme", 1));
+    assert!(found.decisions_follow());
+    let found = proven(&server.get("/v1/tenants/gr%C3%B6%C3%9Fe/proof?appKey=other"), 1);
+    assert_eq!(found.records.len(), 2);
+    assert!(!found.decisions_follow(), "another app's payloads are not shown");
+    // Nobody computes a partition: an absence is proven for the one that is named.
+    let nowhere = server.get("/v1/tenants/nobody/proof");
+    assert_eq!((nowhere.status, nowhere.json()["parameter"].as_str()), (400, Some("partition")));
+    let found = proven(&server.get("/v1/tenants/nobody/proof?partition=1"), 1);
+    assert_eq!(found.records, []);
+    assert_eq!(server.get("/v1/tenants/nobody/proof?partition=7").status, 400);
+    let newer = server.get("/v1/tenants/acme/proof?pinned=900");
+    assert_eq!((newer.status, newer.json()["parameter"].as_str()), (400, Some("pinned")));
+    assert!(
+        server.get("/v1/tenants/acme/proof?pinned=2").body.contains(r#"{"type":"consistency","from":2,"#)
+    );
+    assert_eq!(server.get("/v1/tenants/acme/proof?from=1").status, 400);
+}
+
+#[test]
+fn a_seal_that_is_not_signed_is_waited_for_and_then_told() {
+    let mut filled = Filled::with(1);
+    filled.take(0, 1, installed("acme", "app", "EU", "EU"));
+    filled.sign(0, &key(0));
+    filled.take(0, 2, uninstalled("acme", "app"));
+    let server = Server::of(&filled.ledger, Options::default());
+    let found = proven(&server.get("/v1/tenants/acme/proof"), 0);
+    assert_eq!(found.records.len(), 1, "what is not sealed is not in it");
+    filled.seal(0);
+    let behind = server.get("/v1/tenants/acme/proof");
+    assert_eq!((behind.status, behind.json()["code"].as_str()), (503, Some("not-signed")));
+}
