@@ -29,7 +29,7 @@ fn a_dead_letter_that_the_topic_does_not_take_is_told_by_its_digest() {
     cluster.create_topic(&setup.decisions_topic, 1, &[]);
     cluster.create_topic(&setup.dead_letter_topic, 1, &[("max.message.bytes", "3000")]);
     let refused =
-        |bytes: usize| format!(r#"{{"type":"never-heard-of","filler":"{}"}}"#, "x y ".repeat(bytes / 4));
+        |bytes: usize| format!(r#"{{"type":"never-heard-of","reason":"{}"}}"#, "x y ".repeat(bytes / 4));
     let installed =
         r#"{"id":"e-1","type":"installed","time":"2024-03-01T00:00:00Z","clientKey":"acme","appKey":"app"}"#;
     let messages = [

@@ -12,7 +12,7 @@
 //!
 //! A shard that cannot be read waits alone (I-9); what the brokers do not take holds up all, since order is
 //! promised, and is tried again for ever: nothing is left out. At the end what is left waits for the next
-//! start when the time to drain is over.
+//! start when the time for it is over.
 
 mod dead_letter;
 
@@ -43,6 +43,10 @@ const IDLE: Duration = Duration::from_millis(20);
 
 /// How long it rests after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// How long what was recorded is still published at the end: together with the drain of ingestion it stays
+/// below a minute, which service managers wait.
+const LAST_ROUNDS: Duration = Duration::from_secs(30);
 
 /// How long a shard that cannot be read is left alone.
 const SHARD_REST: Duration = Duration::from_secs(30);
@@ -102,8 +106,8 @@ impl Publisher {
         self.thread.is_finished()
     }
 
-    /// Publishes what is recorded by now, then ends; at the latest when the time to drain is over. Call it
-    /// after ingestion has stopped.
+    /// Publishes what is recorded by now, then ends, at the latest when the time for it is over. Call it after
+    /// ingestion has stopped.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Release);
         if self.thread.join().is_err() {
@@ -130,7 +134,7 @@ impl Publishing {
             // Read before the round: what was recorded before the stop is published by the last round.
             let last = self.stop.load(Ordering::Acquire);
             if last {
-                let until = *deadline.get_or_insert_with(|| Instant::now() + self.options.drain_timeout);
+                let until = *deadline.get_or_insert_with(|| Instant::now() + LAST_ROUNDS);
                 if Instant::now() > until {
                     warn!("not everything is published yet; the rest follows after the next start");
                     return;
