@@ -263,6 +263,7 @@ impl Member {
 
     /// What is recorded by now stays this process's to publish.
     fn leave(&self) {
+        self.context.begin_to_leave();
         self.context.stop_workers(None);
         self.context.commit(&self.consumer, CommitMode::Sync);
         self.consumer.unsubscribe();

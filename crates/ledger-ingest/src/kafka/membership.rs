@@ -44,6 +44,8 @@ struct Held {
     workers: BTreeMap<ShardId, Worker>,
     /// What is durable of each assigned partition, also while its worker is being stopped.
     durable: BTreeMap<ShardId, Durable>,
+    /// The process leaves for good: what it fed until now stays its own to publish.
+    leaving: bool,
 }
 
 impl std::fmt::Debug for Membership {
@@ -258,9 +260,17 @@ impl Membership {
         }
     }
 
+    /// Before the group is left for good: the partitions that are revoked then are not given up.
+    pub(super) fn begin_to_leave(&self) {
+        self.lock().leaving = true;
+    }
+
     /// Drains and stops the workers of these shards, or all: what they feed is someone else's from now on.
     pub(super) fn give_up(&self, of: Option<&[ShardId]>) {
         let stopped = self.stop_workers(of);
+        if self.lock().leaving {
+            return;
+        }
         // One that failed has no worker, and is someone else's all the same.
         for id in of.unwrap_or(&stopped) {
             self.catalog.give_up(id);
