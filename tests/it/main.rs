@@ -10,6 +10,7 @@ mod checkpoints;
 mod endurance;
 mod fenced;
 mod foreign;
+mod group;
 mod halts;
 mod import;
 mod ingest;

@@ -1,9 +1,11 @@
 //! Asking the ledger: the data directory of this machine, or a server somewhere.
 //!
 //! Both give the same answer, an envelope of JSON with the payload and how fresh it is; what is printed is
-//! the payload, letter by letter. So a command cannot tell, and need not know, whom it asked.
+//! the payload, letter by letter. So a command cannot tell, and need not know, whom it asked. What a server
+//! could not speak for is noted ([`Lacking`]) and told when the command is done.
 
 mod error;
+mod lacking;
 mod local;
 mod question;
 mod remote;
@@ -13,6 +15,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub(crate) use error::AskError;
+use lacking::Freshness;
+pub(crate) use lacking::Lacking;
 pub(crate) use local::Local;
 pub(crate) use question::Question;
 pub(crate) use remote::Remote;
@@ -31,11 +35,14 @@ pub(crate) enum Door {
 
 impl Door {
     pub(crate) fn ask(&self, question: &Question) -> Result<Answer, AskError> {
-        let text = match self {
-            Self::Local(local) => local.ask(question)?,
-            Self::Remote(remote) => remote.ask(question)?,
-        };
-        serde_json::from_str(&text).map_err(|source| AskError::NotAnAnswer { source })
+        match self {
+            Self::Local(local) => Answer::read(&local.ask(question)?),
+            Self::Remote(remote) => {
+                let mut answer = Answer::read(&remote.ask(question)?)?;
+                remote.lacking.note(std::mem::take(&mut answer.freshness));
+                Ok(answer)
+            }
+        }
     }
 }
 
@@ -56,6 +63,13 @@ pub(crate) struct Answer {
     pub(crate) next_cursor: Option<String>,
     pub(crate) next_seq: Option<u64>,
     pub(crate) next_position: Option<u64>,
+    freshness: Vec<Freshness>,
+}
+
+impl Answer {
+    fn read(text: &str) -> Result<Self, AskError> {
+        serde_json::from_str(text).map_err(|source| AskError::NotAnAnswer { source })
+    }
 }
 
 /// A tenant that a list leaves out, because no shard has its whole history.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-use super::{AskError, Question};
+use super::{AskError, Lacking, Question};
 
 /// A page of the longest states stays far below this.
 const ANSWER_MAX_BYTES: u64 = 256 * 1024 * 1024;
@@ -18,6 +18,7 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 pub(crate) struct Remote {
     agent: Agent,
     pub(super) base: String,
+    pub(super) lacking: Lacking,
 }
 
 /// Problem details (RFC 9457), as far as they are told on.
@@ -29,10 +30,11 @@ pub(super) struct Problem {
 }
 
 impl Remote {
-    pub(crate) fn new(url: &str) -> Self {
+    /// What it cannot speak for is noted.
+    pub(crate) fn new(url: &str, lacking: Lacking) -> Self {
         let config =
             Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build();
-        Self { agent: config.into(), base: url.trim_end_matches('/').to_owned() }
+        Self { agent: config.into(), base: url.trim_end_matches('/').to_owned(), lacking }
     }
 
     /// The body of the answer; a problem becomes the error that it describes.

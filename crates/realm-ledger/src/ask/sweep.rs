@@ -9,12 +9,11 @@ use ledger_api::query::{Ledger, QueryError, Replay, Tell, WhatIfAsked};
 use ledger_core::time::Timestamp;
 use ledger_record::json::whatif::WhatIfRequestJson;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::question::replay_parameters;
 use super::remote::Problem;
-use super::{AskError, Door, Local, Refused, Remote};
+use super::{AskError, Door, Freshness, Local, Refused, Remote};
 use crate::Failure;
 
 /// Lines that wait to be taken.
@@ -38,7 +37,7 @@ pub(crate) struct Line {
     pub(crate) report: Option<Box<RawValue>>,
     pub(crate) step: Option<Box<RawValue>>,
     pub(crate) refused: Option<Refused>,
-    freshness: Option<IgnoredAny>,
+    freshness: Option<Vec<Freshness>>,
     problem: Option<Problem>,
 }
 
@@ -111,11 +110,15 @@ impl Remote {
         };
         let mut ended = false;
         for text in BufReader::new(response.body_mut().as_reader()).lines() {
-            let line = read(&text.map_err(|source| self.broken(source))?)?;
+            let mut line = read(&text.map_err(|source| self.broken(source))?)?;
             if let Some(Problem { detail, code }) = line.problem {
                 return Err(AskError::Problem { detail, code }.into());
             }
-            ended = line.freshness.is_some();
+            let freshness = line.freshness.take();
+            ended = freshness.is_some();
+            if let Some(freshness) = freshness {
+                self.lacking.note(freshness);
+            }
             take(line)?;
         }
         if ended { Ok(()) } else { Err(AskError::CutOff { url: self.base.clone() }.into()) }

@@ -29,7 +29,7 @@ use ledger_core::time::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::ask::{AskError, Door, Local, Remote};
+use crate::ask::{AskError, Door, Lacking, Local, Remote};
 use crate::cli::{Cli, Command, Format, Global, Place};
 use crate::config::{ConfigErrors, FlagValue, Loaded};
 use crate::output::{Column, OutputError, Printer, details};
@@ -40,16 +40,25 @@ use crate::{Exit, Failure, Surroundings};
 pub(crate) struct Context<'a, 'b> {
     global: &'a Global,
     pub(crate) surroundings: &'a mut Surroundings<'b>,
+    /// What the servers that were asked could not speak for.
+    lacking: Lacking,
 }
 
 /// Does what was asked.
 pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
-    let mut context = Context { global: &global, surroundings };
+    let mut context = Context { global: &global, surroundings, lacking: Lacking::default() };
     if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
         context.start_quiet_logs();
     }
-    let context = &mut context;
+    let done = command_of(&mut context, command);
+    for line in context.lacking.said() {
+        context.say(&line);
+    }
+    done
+}
+
+fn command_of(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Serve(args) => serve::run(context, args),
         Command::Demo(args) => demo::run(context, &args),
@@ -102,7 +111,7 @@ impl Context<'_, '_> {
     /// Whom a reading command asks.
     pub(crate) fn door(&self, place: &Place) -> Result<Door, Failure> {
         if let Some(url) = &place.url {
-            return Ok(Door::Remote(Remote::new(url)));
+            return Ok(Door::Remote(Remote::new(url, self.lacking.clone())));
         }
         let loaded = self.config(&data_dir_flag(place.data_dir.as_deref()))?;
         let local = Local::open(&loaded.config.data_dir, loaded.config.store, now())?;

@@ -1,0 +1,144 @@
+//! Two programs in one consumer group share the partitions of a topic: each answers for its own, says what it
+//! does not feed, and takes over what the other leaves behind.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ledger_tests::kafka::{self, Cluster, Message};
+use ledger_tests::scratch;
+use ledger_tests::server::{self, Server, Setup};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+const APP: &str = "app";
+
+fn setup(cluster: &Cluster, topic: &str, name: &str, scratch: &Path) -> Setup {
+    Setup {
+        brokers: cluster.bootstrap().to_owned(),
+        topic: topic.to_owned(),
+        group: format!("{topic}.group"),
+        instance: name.to_owned(),
+        decisions_topic: String::new(),
+        dead_letter_topic: String::new(),
+        checkpoints_topic: String::new(),
+        data_dir: scratch.join(name),
+    }
+}
+
+fn tenant(partition: u32, name: &str) -> String {
+    format!("{name}-{partition}")
+}
+
+/// One event of a tenant for each of the two partitions.
+fn send(cluster: &Cluster, topic: &str, name: &str) {
+    let event = |partition: u32| {
+        let client = tenant(partition, name);
+        let value = format!(
+            r#"{{"id":"e-1","type":"enabled","time":"2024-03-01T00:00:00Z","clientKey":"{client}","appKey":"{APP}"}}"#
+        );
+        Message::new(client, value).to_partition(i32::try_from(partition).unwrap())
+    };
+    cluster.produce(topic, &[event(0), event(1)]);
+}
+
+fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The partitions that the group has given to a program, and that it reads to their end.
+fn fed(server: &Server) -> Vec<u64> {
+    let (_, said) = server.get("/readyz");
+    let shards = said["shards"].as_array().cloned().unwrap_or_default();
+    let fed = shards.iter().filter(|shard| shard["assigned"] == true && shard["caughtUp"] == true);
+    fed.map(|shard| shard["partition"].as_u64().unwrap()).collect()
+}
+
+/// Waits until each of the two has one partition; answers whose is whose.
+fn shared<'s>(one: &'s Server, other: &'s Server) -> [&'s Server; 2] {
+    let mut owners = [one, other];
+    wait("each has a partition", || match (&fed(one)[..], &fed(other)[..]) {
+        ([0], [1]) => true,
+        ([1], [0]) => {
+            owners = [other, one];
+            true
+        }
+        _ => false,
+    });
+    owners
+}
+
+fn ask(server: &Server, client: &str) -> (u16, Value) {
+    server.get(&format!("/v1/tenants/{client}/apps/{APP}"))
+}
+
+fn answers(server: &Server, client: &str) {
+    wait(&format!("an answer about {client}"), || {
+        let (status, said) = ask(server, client);
+        status == 200 && said["freshness"][0]["stale"] == false
+    });
+}
+
+/// What `state` prints of everything, and what it says beside.
+fn list(server: &Server) -> (Vec<String>, String) {
+    let output = server::command().args(["state", "--url", &server.url]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let clients = lines.lines().map(|line| {
+        let state: Value = serde_json::from_str(line).unwrap();
+        state["clientKey"].as_str().unwrap().to_owned()
+    });
+    (clients.collect(), said)
+}
+
+#[test]
+fn a_process_answers_for_its_partitions_and_takes_over_those_of_one_that_leaves() {
+    let cluster = kafka::shared();
+    let topic = kafka::unique_name("group-of-two");
+    cluster.create_topic(&topic, 2, &[("message.timestamp.type", "LogAppendTime")]);
+    let scratch = scratch::directory();
+    let log = |name: &str| scratch.path().join(format!("{name}.log"));
+    let [one, two] = ["one", "two"].map(|name| setup(cluster, &topic, name, scratch.path()));
+    let first = Server::start(&one, &log("one"));
+    let second = Server::start(&two, &log("two"));
+    let owners = shared(&first, &second);
+    send(cluster, &topic, "early");
+    for (partition, owner) in (0..).zip(owners) {
+        answers(owner, &tenant(partition, "early"));
+        let foreign = 1 - partition;
+        let (status, said) = ask(owner, &tenant(foreign, "early"));
+        assert_eq!((status, &said["code"]), (503, &Value::from("not-served-here")), "{said}");
+        assert!(said["detail"].as_str().unwrap().contains(&format!("{topic}/{foreign}")), "{said}");
+        // And a tenant that nobody has may be the other's too, as far as this one knows.
+        assert_eq!(ask(owner, "nobody").1["code"], "not-served-here");
+        let (clients, said) = list(owner);
+        assert_eq!(clients, [tenant(partition, "early")]);
+        assert!(said.contains(&format!("does not feed {topic}/{foreign}:")), "{said}");
+    }
+
+    second.drain();
+    wait("the first has taken over", || fed(&first) == [0, 1]);
+    for partition in 0..2 {
+        answers(&first, &tenant(partition, "early"));
+    }
+    assert_eq!(ask(&first, "nobody").1["code"], "not-found");
+    assert_eq!(list(&first), (vec![tenant(0, "early"), tenant(1, "early")], String::new()));
+
+    // Given back, the partition is still here as it was, and every answer says that it is only that.
+    let second = Server::start(&two, &log("two"));
+    let owners = shared(&first, &second);
+    send(cluster, &topic, "later");
+    for (partition, owner) in (0..).zip(owners) {
+        answers(owner, &tenant(partition, "later"));
+    }
+    let foreign = u32::from(std::ptr::eq(owners[0], &raw const first));
+    let (status, said) = ask(&first, &tenant(foreign, "early"));
+    assert_eq!((status, &said["freshness"][0]["stale"]), (200, &Value::Bool(true)), "{said}");
+    assert_eq!(ask(&first, &tenant(foreign, "later")).1["code"], "not-served-here");
+    first.drain();
+    second.drain();
+}
