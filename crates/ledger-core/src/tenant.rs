@@ -11,11 +11,11 @@ pub use installations::Installations;
 
 use crate::event::{Body, Event};
 use crate::fold::{self, Effects, Lens, Scene};
-use crate::ids::{AppKey, EventId, MigrationId};
+use crate::ids::{AppKey, MigrationId};
 use crate::realm::Realm;
 use crate::state::{AnomalyCode, Decision, Installation, MigrationPhase, Pin, Status, Window};
 use crate::time::Timestamp;
-use crate::timeline::{AppTimeline, AppTimelines};
+use crate::timeline::AppTimelines;
 
 /// Everything folded of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -159,19 +159,12 @@ impl Tenant {
         self.installations.get(app).and_then(|installation| installation.latest.max(self.shared_latest))
     }
 
-    /// Whether an app-level event sorts before a record already applied to this tenant's installation of
-    /// the app. `timeline` is the app's without the event.
+    /// Whether anything in force at or after an instant was looked up in the timeline of an app: an
+    /// app-level event of that time can have changed the tenant only then. Its own events look up, and at
+    /// equal times they come after those of the app.
     #[must_use]
-    pub fn app_event_is_late(
-        &self,
-        app: &AppKey,
-        time: Timestamp,
-        id: &EventId,
-        timeline: &AppTimeline,
-    ) -> bool {
-        // At equal times app-level events come first.
-        self.latest_of(app)
-            .is_some_and(|latest| time <= latest || timeline.latest().is_some_and(|last| (time, id) < last))
+    pub fn looked_up_since(&self, app: &AppKey, since: Timestamp) -> bool {
+        self.installations.get(app).is_some_and(|installation| installation.latest >= Some(since))
     }
 
     /// Applies a record that is last in order ([`Tenant::is_last`]). The outcome is still called late when

@@ -58,6 +58,15 @@ impl AppTimeline {
     pub fn latest(&self) -> Option<(Timestamp, &EventId)> {
         self.descriptors.latest().max(self.policies.latest())
     }
+
+    /// Whether an app-level event that is not in here is late (rules 2.2): it sorts before another one, or
+    /// before `latest`, the last event of any other level in the effective order of the app's installations.
+    /// None of them: nothing is late.
+    #[must_use]
+    pub fn event_is_late(&self, time: Timestamp, id: &EventId, latest: Option<Timestamp>) -> bool {
+        // At equal times app-level events come first.
+        latest.is_some_and(|latest| time <= latest || self.latest().is_some_and(|last| (time, id) < last))
+    }
 }
 
 /// Values by event time, then by event id.

@@ -41,6 +41,9 @@ pub struct ShardHead {
     pub refused: u64,
     /// Repeated events so far.
     pub duplicates: u64,
+    /// The most that a tenant's event was ahead of the time it was recorded, in milliseconds: what was
+    /// recorded longer before an instant than that, also happened before it.
+    pub ahead_ms: i64,
 }
 
 /// How far a source was read: written in the same write as the records.

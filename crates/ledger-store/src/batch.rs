@@ -15,6 +15,7 @@
 //! shard: whether it is on the disk is unknown until the write-ahead log is read again, on opening.
 
 mod app;
+mod concerned;
 mod ids;
 mod seals;
 mod touched;
@@ -310,6 +311,7 @@ impl Batch<'_> {
             row.installations += u64::from(is_new);
         }
         self.next.recorded = Some(recorded);
+        self.next.ahead_ms = self.next.ahead_ms.max(event.time.millis_since(recorded));
         let late = outcome.late;
         let content = Content::Event { event, time_defaulted, outcome };
         self.push(Stream::Tenant(client), seq, from, recorded, content, pinned, previous)?;

@@ -2,24 +2,36 @@
 
 use std::ops::Range;
 
-use ledger_record::key::{Family, LogKey};
+use ledger_record::key::{self, Family, LogKey};
 use ledger_record::record::{LoggedEvent, Record, Stream};
+use rocksdb::ReadOptions;
 
-use crate::database::damaged;
+use crate::database::{Database, damaged};
 use crate::error::{Damage, ReadError};
 use crate::scan::prefixed;
 
-const TENANTS: u8 = 1;
-const APPS: u8 = 2;
-
 /// Keys of all records of all tenants.
 pub(crate) fn all_tenants() -> Range<Vec<u8>> {
-    prefixed(vec![TENANTS])
+    prefixed(vec![key::log::TENANT])
 }
 
 /// Keys of all app-level records.
 pub(crate) fn all_apps() -> Range<Vec<u8>> {
-    prefixed(vec![APPS])
+    prefixed(vec![key::log::APP])
+}
+
+/// The record with a position; none behind the end of the log.
+pub(crate) fn stored_record(
+    database: &Database,
+    position: u64,
+    options: &ReadOptions,
+) -> Result<Option<Record>, ReadError> {
+    let at = key::position(position);
+    let Some(reference) = database.get(Family::Positions, &at, options)? else { return Ok(None) };
+    let value = database
+        .get(Family::Log, &reference, options)?
+        .ok_or_else(|| damaged(Family::Log, &reference, Damage::Missing))?;
+    record_at(position, &reference, &value).map(Some)
 }
 
 /// The record that a position refers to.

@@ -77,6 +77,11 @@
 //! the pass at the commit takes 4.9, half of it for the map (10,000 streams, a seal every 4096 leaves); about 1.2
 //! are for RocksDB to write the additional rows, and the rest is for commitments and lines while messages are
 //! taken. It is mostly SHA-256, so a batch of bursts costs as much.
+//!
+//! An app-level event that is late and changes nothing took 0.7 ms when it was a minute late and 121 ms when it was
+//! a day late and so concerned all 20,000 tenants of its app; with 200,000 tenants 9 ms and 2.9 s (`benches/late.rs`,
+//! five events each in a day, single runs on shared cores). It costs by what was recorded since, at most by all
+//! tenants of the app.
 
 use std::fmt;
 

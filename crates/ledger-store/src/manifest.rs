@@ -2,7 +2,7 @@
 //! was filled from.
 //!
 //! ```json
-//! {"format":2,"secretFingerprint":"…","topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12}}}
+//! {"format":3,"secretFingerprint":"…","topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12}}}
 //! ```
 //!
 //! Written whole: beside the old file, synced, renamed over it. Readers see the one or the other. The
@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{BindError, OpenError};
 use crate::{ShardId, SourceIdentity};
 
-/// The format that is written, and the only one that is read: format 1 had no audit trail.
-pub(crate) const FORMAT: u32 = 2;
+/// The format that is written, and the only one that is read: format 1 had no audit trail, in format 2 the head
+/// of a shard did not tell how far its events were ahead. Neither was released.
+pub(crate) const FORMAT: u32 = 3;
 
 const FILE: &str = "ledger.json";
 

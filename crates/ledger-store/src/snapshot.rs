@@ -125,14 +125,7 @@ impl<'a> Snapshot<'a> {
 
     /// The record with a position.
     pub fn record_at(&self, position: u64) -> Result<Option<Record>, ReadError> {
-        let options = self.options();
-        let at = key::position(position);
-        let Some(reference) = self.database.get(Family::Positions, &at, &options)? else { return Ok(None) };
-        let value = self
-            .database
-            .get(Family::Log, &reference, &options)?
-            .ok_or_else(|| damaged(Family::Log, &reference, Damage::Missing))?;
-        decode::record_at(position, &reference, &value).map(Some)
+        decode::stored_record(self.database, position, &self.options())
     }
 
     /// All records in order of position, from `position` on.

@@ -87,7 +87,7 @@ impl Ledger {
         after.insert(app, event.time, event.id.clone(), fact);
         for kept in self.tenants.values_mut() {
             kept.app_event_changes.clear();
-            if kept.tenant.app_event_is_late(app, event.time, &event.id, self.apps.of(app)) {
+            if kept.tenant.looked_up_since(app, event.time) {
                 let entries = kept.entries();
                 let (tenant, changes) = Tenant::corrections_of_app_event(&entries, &self.apps, &after, app);
                 kept.tenant = tenant;

@@ -74,7 +74,8 @@ proptest! {
                 let known = ledger.tenants.get(&client).map(|kept| kept.tenant.clone()).unwrap_or_default();
                 prop_assert_eq!(known.is_late(&event, &ledger.apps), is_late(&recorded, &event), "{:?}", event);
             } else if let Some((app, kept)) = event.app().zip(ledger.tenants.values().next()) {
-                let late = kept.tenant.app_event_is_late(app, event.time, &event.id, ledger.apps.of(app));
+                let latest = kept.tenant.latest_of(app);
+                let late = ledger.apps.of(app).event_is_late(event.time, &event.id, latest);
                 prop_assert_eq!(late, is_late(&recorded, &event), "{:?}", event);
             }
             recorded.push(event.clone());

@@ -90,7 +90,13 @@ fn format_1_is_written_and_read_as_ever() {
                 partition: 7,
             },
         ShardHead:
-            "shard-head" => ShardHead { next_position: 1, recorded: Some(at(2)), refused: 3, duplicates: 4 },
+            "shard-head" => ShardHead {
+                next_position: 1,
+                recorded: Some(at(2)),
+                refused: 3,
+                duplicates: 4,
+                ahead_ms: 5,
+            },
         SourcePosition:
             "source-kafka" => SourcePosition::Kafka { next_offset: 5, leader_epoch: Some(-1) },
             "source-import" => SourcePosition::Import { lines: 6, sha256: [7; 32] },

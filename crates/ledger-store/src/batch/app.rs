@@ -1,37 +1,35 @@
 //! App-level events. One that is in time is a record and nothing more: descriptors and policies are looked
 //! up when an installation's own events come. One that is late changes what was looked up before, so every
-//! installation of the app with something after it is folded anew.
+//! installation of the app with an event of its own after it is folded anew ([`super::concerned`] finds them).
 //!
 //! What it corrects stands beside the record, by tenant: it may be very many. The tenants that change stay
 //! in memory until the commit, as everything goes into one write.
 
 use std::sync::Arc;
 
-use ledger_core::event::{Body, Event};
-use ledger_core::ids::{AppKey, ClientKey, EventId};
+use ledger_core::event::Body;
+use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::{Outcome, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
-use ledger_record::key::index::{IndexEntry, app_prefix};
 use ledger_record::key::{self, CorrectionKey, Family};
 use ledger_record::record::{Content, Stream};
-use ledger_record::rows::{AppRow, encode_changes};
-use rocksdb::ReadOptions;
+use ledger_record::rows::{TenantRow, encode_changes};
 
+use super::concerned::{Candidate, Candidates};
 use super::touched::{Touched, check_is_new, stored_row};
 use super::{Arrival, Batch, Offer};
 use crate::database::damaged;
 use crate::error::{AppendError, Damage, ReadError};
 use crate::history::entries;
-use crate::lists;
-use crate::scan::prefixed;
 
 /// A late app-level event, and the timelines without and with it.
 struct Late<'e> {
     app: &'e AppKey,
     time: Timestamp,
-    id: &'e EventId,
     position: u64,
+    /// How many installations the app has.
+    installations: u64,
     before: AppTimelines,
     after: &'e AppTimelines,
 }
@@ -53,7 +51,7 @@ impl Batch<'_> {
         row.seq += 1;
         let row = *row;
         let mut timelines = self.timelines.take().unwrap_or_else(|| self.shard.timelines.clone());
-        let late = is_late(&row, &app, &event, &timelines);
+        let late = timelines.of(&app).event_is_late(event.time, &event.id, row.latest);
         // When only app-level events lie after it, nothing was looked up there yet.
         let corrects = late && row.latest >= Some(event.time);
         let before = corrects.then(|| timelines.clone());
@@ -61,8 +59,8 @@ impl Batch<'_> {
             timelines.insert(&app, event.time, event.id.clone(), fact);
         }
         if let Some(before) = before {
-            let (time, id, after) = (event.time, &event.id, &timelines);
-            self.correct(&Late { app: &app, time, id, position, before, after })?;
+            let (time, installations, after) = (event.time, row.installations, &timelines);
+            self.correct(&Late { app: &app, time, position, installations, before, after })?;
         }
         self.timelines = Some(timelines);
         self.next.recorded = Some(recorded);
@@ -72,21 +70,20 @@ impl Batch<'_> {
         Ok(Offer::Appended { position, seq: row.seq, late, new_tenant: false })
     }
 
-    /// Folds anew every installation of the app that has something after a late event.
+    /// Folds anew every installation of the app that has an event of its own after a late event.
     fn correct(&mut self, late: &Late<'_>) -> Result<(), ReadError> {
         let open = Arc::clone(&self.shard.open);
         let touched_before = self.tenants.clients();
-        let range = prefixed(app_prefix(late.app));
-        let mut scan = open.database.scan(Family::Index, range, ReadOptions::default())?;
-        while let Some((key, _)) = scan.step()? {
-            let IndexEntry::App { client, .. } = lists::decode(key)? else {
-                return Err(damaged(Family::Index, key, Damage::Misplaced).into());
-            };
-            if !self.tenants.contains(&client) {
-                self.correct_stored(client, late)?;
+        // What was recorded before that instant also happened before the late event.
+        let since = late.time.plus_millis(self.next.ahead_ms.saturating_neg());
+        let end = self.shard.head.next_position;
+        let mut candidates = Candidates::find(&open.database, late.app, late.installations, end, since)?;
+        while let Some(candidate) = candidates.next()? {
+            if !self.tenants.contains(&candidate.client) {
+                self.correct_stored(candidate, late)?;
             }
         }
-        // The index may not know yet what this batch did to those.
+        // What is stored does not tell yet what this batch did to those.
         for client in touched_before {
             self.correct_touched(&client, late)?;
         }
@@ -94,16 +91,20 @@ impl Batch<'_> {
     }
 
     /// A tenant that this batch has not touched stays untouched unless it changes.
-    fn correct_stored(&mut self, client: ClientKey, late: &Late<'_>) -> Result<(), ReadError> {
+    fn correct_stored(&mut self, candidate: Candidate, late: &Late<'_>) -> Result<(), ReadError> {
         let database = &self.shard.open.database;
-        let (row, stored_bytes) = match self.shard.tenants.peek(&client) {
+        let concerned =
+            |row: &TenantRow| candidate.is_due(row) && row.tenant.looked_up_since(late.app, late.time);
+        let (row, stored_bytes) = match self.shard.tenants.peek(&candidate.client) {
+            Some((row, _)) if !concerned(row) => return Ok(()),
             Some((row, bytes)) => (row.clone(), bytes),
-            None => stored_row(&client, database)?
-                .ok_or_else(|| damaged(Family::Tenants, client.as_bytes(), Damage::Missing))?,
+            None => stored_row(&candidate.client, database)?
+                .ok_or_else(|| damaged(Family::Tenants, candidate.client.as_bytes(), Damage::Missing))?,
         };
-        if !concerns(late, &row.tenant) {
+        if !concerned(&row) {
             return Ok(());
         }
+        let client = candidate.client;
         let mut touched = Touched::of_stored(row, stored_bytes);
         self.refold(&client, &mut touched, late)?;
         touched.forget_history();
@@ -116,7 +117,7 @@ impl Batch<'_> {
 
     fn correct_touched(&mut self, client: &ClientKey, late: &Late<'_>) -> Result<(), ReadError> {
         let Some(mut touched) = self.tenants.remove(client) else { return Ok(()) };
-        if concerns(late, &touched.row.tenant) {
+        if touched.row.tenant.looked_up_since(late.app, late.time) {
             self.refold(client, &mut touched, late)?;
         }
         self.tenants.insert(client.clone(), touched);
@@ -146,14 +147,4 @@ impl Batch<'_> {
         }
         Ok(())
     }
-}
-
-fn concerns(late: &Late<'_>, tenant: &Tenant) -> bool {
-    tenant.app_event_is_late(late.app, late.time, late.id, late.before.of(late.app))
-}
-
-/// Whether some installation of the app has anything after the event in its effective order.
-fn is_late(row: &AppRow, app: &AppKey, event: &Event, before: &AppTimelines) -> bool {
-    let after_app_events = || before.of(app).latest().is_some_and(|last| (event.time, &event.id) < last);
-    row.installations > 0 && (row.latest >= Some(event.time) || after_app_events())
 }

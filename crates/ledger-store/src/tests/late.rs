@@ -105,3 +105,47 @@ fn a_late_app_level_event_corrects_every_installation_after_it() {
     });
     assert_eq!(cold, warm);
 }
+
+/// An event that arrives at some hour, and happened then unless told otherwise.
+fn arrives(offset: u64, at: i64, event: Event) -> Arrival {
+    Arrival { source_time: hour(at), ..arrival(offset, event) }
+}
+
+#[test]
+fn a_late_app_level_event_reads_the_tenants_recorded_since() {
+    let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
+    let mut shard = ledger.shard();
+    let mut batch = shard.begin();
+    for number in 0..40 {
+        let old = installed(&format!("old-{number}"), "app", "i", 10, "EU");
+        batch.offer(arrives(number, 10, old)).unwrap();
+    }
+    // Its clock goes wrong: what it does at hour 30 is recorded at hour 12.
+    batch.offer(arrives(40, 11, installed("ahead", "app", "i", 11, "EU"))).unwrap();
+    batch.offer(arrives(41, 12, uninstalled("ahead", "app", "u", 30))).unwrap();
+    batch.offer(arrives(42, 40, installed("recent", "app", "i", 13, "EU"))).unwrap();
+    batch.refuse(from_offset(43), refused(hour(900))).unwrap();
+    batch.offer(arrives(44, 41, uninstalled("recent", "app", "u", 41))).unwrap();
+    batch.offer(arrives(45, 41, installed("recent", "other", "i", 41, "EU"))).unwrap();
+    batch.commit().unwrap();
+    assert_eq!(shard.head().ahead_ms, 18 * HOUR_MS);
+    // Whoever reads one of these rows fails.
+    let reader = shard.reader();
+    let mut lost = rocksdb::WriteBatch::default();
+    for number in 0..40 {
+        lost.delete_cf(reader.database().family(Family::Tenants).unwrap(), format!("old-{number}"));
+    }
+    reader.database().write(lost, &rocksdb::WriteOptions::default()).unwrap();
+
+    let mut batch = shard.begin();
+    let Offer::Appended { position, late: true, .. } =
+        batch.offer(arrives(46, 42, policy_set("app", "p1", 29, 30))).unwrap()
+    else {
+        panic!("a late event")
+    };
+    batch.commit().unwrap();
+    let corrected = reader.snapshot().corrections(position, None).unwrap().map(|tenant| tenant.unwrap().0);
+    assert_eq!(corrected.collect::<Vec<_>>(), [client("ahead"), client("recent")]);
+    let all = shard.begin().offer(arrives(47, 43, policy_set("app", "p2", 9, 31)));
+    assert!(matches!(all, Err(crate::AppendError::Damaged(_))), "this one concerns them all: {all:?}");
+}

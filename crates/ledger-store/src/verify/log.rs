@@ -8,7 +8,7 @@ use ledger_record::proof::log::{Reader, Refusal};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::proof::tiles::{Kind, Tile, Tiler};
 use ledger_record::proof::tree::Node;
-use ledger_record::record::{Content, Record};
+use ledger_record::record::{Content, Record, Stream};
 
 use super::offsets::Offsets;
 use super::{Fault, Verified, VerifyError, check_rules};
@@ -27,7 +27,7 @@ pub(super) fn check(
     let head = snapshot.head()?;
     let mut pass = Pass { snapshot, reader: Reader::default(), tiler: Tiler::default() };
     let mut offsets = Offsets::new(snapshot)?;
-    let mut refused = 0;
+    let (mut refused, mut ahead_ms) = (0, 0);
     pass.compare_signed(signed)?;
     for record in snapshot.records_from(0)? {
         let record = record?;
@@ -37,6 +37,7 @@ pub(super) fn check(
             offsets.record(&record.source)?;
         }
         refused += u64::from(matches!(record.content, Content::Refused(_)));
+        ahead_ms = ahead_ms.max(millis_ahead(&record));
         if record.position.is_multiple_of(PROGRESS_EVERY) {
             progress(record.position);
         }
@@ -48,11 +49,22 @@ pub(super) fn check(
     count("records", size, head.next_position)?;
     count("refused messages", refused, head.refused)?;
     count("repeats", duplicates, head.duplicates)?;
+    count("milliseconds an event was ahead", ahead_ms, head.ahead_ms.unsigned_abs())?;
     if let Some(signed) = signed.iter().find(|signed| signed.size > size) {
         return Err(Fault::Shorter { size: signed.size, found: size }.into());
     }
     let (seal, seals) = (pass.reader.last_seal().cloned(), pass.reader.seals());
     Ok(Verified { size, root, seal, seals, tenants: 0, refused, duplicates })
+}
+
+/// How far the event of a tenant was ahead of the time it was recorded.
+fn millis_ahead(record: &Record) -> u64 {
+    match (&record.stream, &record.content) {
+        (Stream::Tenant(_), Content::Event { event, .. }) => {
+            u64::try_from(event.time.millis_since(record.recorded)).unwrap_or(0)
+        }
+        _ => 0,
+    }
 }
 
 fn count(what: &'static str, found: u64, counted: u64) -> Result<(), Fault> {

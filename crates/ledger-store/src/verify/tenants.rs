@@ -180,7 +180,7 @@ impl<'r> Replay<'r> {
 
     fn take_in_of_app(&mut self, app: &AppKey, event: &Event) -> Vec<ledger_core::tenant::Change> {
         let Body::App { fact, .. } = &event.body else { return Vec::new() };
-        if !self.tenant.app_event_is_late(app, event.time, &event.id, self.apps.of(app)) {
+        if !self.tenant.looked_up_since(app, event.time) {
             self.apps.insert(app, event.time, event.id.clone(), fact);
             return Vec::new();
         }

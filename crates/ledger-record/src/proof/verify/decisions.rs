@@ -53,9 +53,8 @@ impl<'a> Replay<'a> {
     fn take_in(&mut self, seq: u64, opened: &'a Opened) -> (Option<Rule>, Option<Realm>) {
         let event = &opened.event;
         if let Body::App { app, fact } = &event.body {
-            let is_late = self.tenant.app_event_is_late(app, event.time, &event.id, self.apps.of(app));
             self.apps.insert(app, event.time, event.id.clone(), fact);
-            if is_late {
+            if self.tenant.looked_up_since(app, event.time) {
                 self.tenant = Tenant::from_history(&self.history, &self.apps);
             }
             return (None, None);

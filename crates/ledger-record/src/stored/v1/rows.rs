@@ -47,6 +47,7 @@ pub(crate) struct ShardHead {
     recorded: Option<Instant>,
     refused: u64,
     duplicates: u64,
+    ahead_ms: i64,
 }
 
 tagged! {
@@ -131,8 +132,8 @@ impl<'a> Twin<'a> for ShardHead {
     type Row = rows::ShardHead;
 
     fn of(head: &'a rows::ShardHead) -> Self {
-        let rows::ShardHead { next_position, recorded, refused, duplicates } = *head;
-        Self { next_position, recorded: recorded.map(Instant), refused, duplicates }
+        let rows::ShardHead { next_position, recorded, refused, duplicates, ahead_ms } = *head;
+        Self { next_position, recorded: recorded.map(Instant), refused, duplicates, ahead_ms }
     }
 
     fn restore(self) -> Result<rows::ShardHead, DecodeError> {
@@ -141,6 +142,7 @@ impl<'a> Twin<'a> for ShardHead {
             recorded: instant(self.recorded),
             refused: self.refused,
             duplicates: self.duplicates,
+            ahead_ms: self.ahead_ms,
         })
     }
 }
