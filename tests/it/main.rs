@@ -16,6 +16,7 @@ mod import;
 mod ingest;
 mod kafka_broker;
 mod program;
+mod proofs;
 mod publishing;
 mod scenarios;
 mod secrets;

@@ -13,8 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
-use ledger_record::proof::note::Checkpoint;
 
+use crate::checkpoints::{Checkpoints, SignedCheckpoint};
 use crate::{Reader, ShardId};
 
 /// The shards served by this process.
@@ -209,15 +209,6 @@ impl Freshness {
     }
 }
 
-/// A signed checkpoint that the shard's log agrees with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedCheckpoint {
-    /// What it says.
-    pub checkpoint: Checkpoint,
-    /// The signed note.
-    pub note: String,
-}
-
 /// Why a shard stopped, or does not do all it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halted {
@@ -231,7 +222,7 @@ pub struct Halted {
 #[derive(Debug)]
 pub struct ShardStatus {
     now: Mutex<Freshness>,
-    checkpoint: Mutex<Option<Arc<SignedCheckpoint>>>,
+    checkpoints: Checkpoints,
     committed: Condvar,
     commits: Mutex<u64>,
 }
@@ -253,7 +244,7 @@ impl Default for ShardStatus {
                 unsigned: None,
                 stalled: None,
             }),
-            checkpoint: Mutex::new(None),
+            checkpoints: Checkpoints::default(),
             committed: Condvar::new(),
             commits: Mutex::new(0),
         }
@@ -286,12 +277,17 @@ impl ShardStatus {
 
     /// The last signed checkpoint that is known and that the log agrees with.
     pub fn checkpoint(&self) -> Option<Arc<SignedCheckpoint>> {
-        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.checkpoints.last()
     }
 
     /// Another one instead.
     pub fn set_checkpoint(&self, checkpoint: SignedCheckpoint) {
-        *self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(checkpoint));
+        self.checkpoints.set(checkpoint);
+    }
+
+    /// Those that are signed, and those that are waited for.
+    pub const fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
     }
 
     /// Stops the shard in the eyes of everyone who asks. The first reason stands.

@@ -88,6 +88,7 @@ use std::fmt;
 mod batch;
 mod cache;
 pub mod catalog;
+pub mod checkpoints;
 mod data_dir;
 mod database;
 mod decode;
@@ -115,7 +116,8 @@ mod tuning;
 mod verify;
 
 pub use batch::{Arrival, Batch, Committed, FutureLimit, Offer};
-pub use catalog::{Catalog, Elsewhere, Freshness, Halted, Phase, Served, ShardStatus, SignedCheckpoint};
+pub use catalog::{Catalog, Elsewhere, Freshness, Halted, Phase, Served, ShardStatus};
+pub use checkpoints::{Checkpoints, SignedCheckpoint};
 pub use data_dir::DataDir;
 pub use digest::FamilyDigest;
 pub use error::{

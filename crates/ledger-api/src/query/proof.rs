@@ -1,8 +1,10 @@
 //! A bundle: one tenant's whole history, for whoever does not trust the ledger.
 //!
-//! It rests on the last seal and on the checkpoint signed there. Between the two lies a second or so: the
-//! question waits for the signature of what it sees, and looks again when that was passed over.
+//! It rests on the last seal of one moment and on the checkpoint signed there. Between the two lies a second or
+//! so: the question says which seal it holds, so that the signer stops there, and begins anew only if the signer
+//! was past it already.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ledger_core::ids::{AppKey, ClientKey};
@@ -15,7 +17,6 @@ use super::shards::{self, Part};
 
 /// How long the signature of a seal is waited for.
 const WAIT: Duration = Duration::from_secs(2);
-const LOOK: Duration = Duration::from_millis(20);
 
 /// What is to be proven, and to whom.
 #[derive(Debug, Clone)]
@@ -47,13 +48,12 @@ impl Ledger {
             let snapshot = part.reader.snapshot();
             let Proof { client, app, pinned, .. } = asked;
             let proving = Proving { client, app: app.as_ref(), pinned: *pinned };
-            let signed = wait_for_signature(part, &snapshot, until)?;
-            match snapshot.bundle(proving, &signed.checkpoint, &signed.note, secret) {
-                Ok(bundle) => return Ok(bundle.write()),
-                Err(ProveError::NotSigned { .. }) if Instant::now() < until => {}
-                Err(ProveError::Read(error)) => return Err(error.into()),
-                Err(error) => return Err(QueryError::NotProven(error)),
-            }
+            let Some(signed) = signature(part, &snapshot, until)? else { continue };
+            return match snapshot.bundle(proving, &signed.checkpoint, &signed.note, secret) {
+                Ok(bundle) => Ok(bundle.write()),
+                Err(ProveError::Read(error)) => Err(error.into()),
+                Err(error) => Err(QueryError::NotProven(error)),
+            };
         }
     }
 
@@ -73,19 +73,20 @@ impl Ledger {
     }
 }
 
-/// The last signed checkpoint, as soon as it is that of the last seal, or a later one.
-fn wait_for_signature(
+/// The checkpoint of the snapshot's last seal, as soon as it is signed; none when a later one was signed first.
+fn signature(
     part: &Part,
     snapshot: &Snapshot<'_>,
     until: Instant,
-) -> Result<std::sync::Arc<SignedCheckpoint>, QueryError> {
-    let sealed = snapshot.last_seal()?.map_or(0, |seal| seal.position + 1);
-    loop {
-        let signed = part.status.as_ref().and_then(|status| status.checkpoint());
-        match signed {
-            Some(signed) if signed.checkpoint.size >= sealed || Instant::now() >= until => return Ok(signed),
-            None if Instant::now() >= until => return Err(QueryError::NothingSigned),
-            Some(_) | None => std::thread::sleep(LOOK),
-        }
+) -> Result<Option<Arc<SignedCheckpoint>>, QueryError> {
+    let status = part.status.as_ref().ok_or(QueryError::NothingSigned)?;
+    let seal = snapshot.last_seal()?.ok_or(QueryError::NotProven(ProveError::Unsealed))?;
+    let sealed = seal.position + 1;
+    let signed = status.checkpoints().wait_for(sealed, until);
+    if signed.is_some() || Instant::now() < until {
+        return Ok(signed);
     }
+    Err(status.checkpoint().map_or(QueryError::NothingSigned, |last| {
+        QueryError::NotProven(ProveError::NotSigned { sealed, signed: last.checkpoint.size })
+    }))
 }

@@ -22,6 +22,7 @@ pub fn sign_imported(reader: &Reader, options: &SigningOptions) -> Result<Option
     let identity = Identity::new(&origin, &options.keys)?;
     let journal = Alone::new(Kept::of(&options.keys_dir, &origin));
     let mut signer = Signer::new(identity, journal, None);
-    signer.step(&StoredLog { snapshot: &snapshot, secret: &options.secret }, Instant::now())?;
+    signer
+        .step(&StoredLog { snapshot: &snapshot, secret: &options.secret, awaited: None }, Instant::now())?;
     Ok(signer.note().map(|(checkpoint, _)| checkpoint.size))
 }

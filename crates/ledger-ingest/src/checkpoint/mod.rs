@@ -22,6 +22,10 @@
 //! - **Memory elsewhere.** The last note lies in Kafka, and in a file beside the keys ([`Kept`]): neither is in
 //!   the data directory, so restoring a backup of that does not take back what was said.
 //!
+//! A proof needs the checkpoint of the very seal that it was made at, and under load there are more seals than
+//! checkpoints: on the way to the last seal the signer stops where a proof waits
+//! ([`ledger_store::Checkpoints`]).
+//!
 //! Where the log does not go on from the last note, signing halts, and says why ([`Halt`]); the shard goes on
 //! reading and answering. A log that is merely behind, as after a restore, is signed again when Kafka has
 //! filled it up to that note and the root is the same. A process that was shut out stands by: it follows the

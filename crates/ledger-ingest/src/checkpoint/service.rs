@@ -14,7 +14,7 @@ use ledger_record::proof::note::SignerKey;
 use ledger_store::{Catalog, Halted, Served, ShardId, SignedCheckpoint};
 use tracing::{debug, error, info, warn};
 
-use super::{Failure, Halt, Identity, Kept, Origins, Signer, StoredLog};
+use super::{Failure, Halt, Identity, Kept, Origins, SealedLog as _, Signer, StoredLog};
 use crate::kafka::{CheckpointTopic, KafkaOptions};
 use crate::metric;
 
@@ -140,6 +140,16 @@ impl Watching {
     }
 }
 
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stepped {
+    /// All that is sealed is signed.
+    Wholly,
+    /// Up to a seal that somebody waits for; more is to be signed.
+    Partly,
+    Failed,
+}
+
 /// The thread of one shard.
 struct ShardSigning {
     id: ShardId,
@@ -161,47 +171,48 @@ impl ShardSigning {
                 return;
             }
             let served = self.catalog.get(&self.id).filter(|served| served.status.freshness().is_ours);
-            let done = if let Some(served) = &served {
+            let stepped = if let Some(served) = &served {
                 self.step(served)
             } else {
                 self.signer.give_up();
-                true
+                Stepped::Failed
             };
-            if is_last {
-                return;
-            }
-            match served {
-                Some(served) if done => commits = served.status.wait_commit(commits, LOOK),
+            match (served, stepped) {
+                (_, Stepped::Partly) => {}
+                (_, Stepped::Wholly | Stepped::Failed) if is_last => return,
+                (Some(served), Stepped::Wholly) => commits = served.status.wait_commit(commits, LOOK),
                 _ => self.rest(),
             }
         }
     }
 
-    /// Answers whether all that is sealed is signed.
-    fn step(&mut self, Served { reader, status }: &Served) -> bool {
+    fn step(&mut self, Served { reader, status }: &Served) -> Stepped {
         let before = self.signer.note().map(|(checkpoint, _)| checkpoint.size);
         let began = Instant::now();
         let snapshot = reader.snapshot();
-        let result = self.signer.step(&StoredLog { snapshot: &snapshot, secret: &self.secret }, began);
+        let log =
+            StoredLog { snapshot: &snapshot, secret: &self.secret, awaited: Some(status.checkpoints()) };
+        let result = self.signer.step(&log, began).and_then(|()| Ok(log.sealed()?));
         if let Some((checkpoint, note)) = self.signer.note().filter(|(now, _)| Some(now.size) != before) {
             debug!(shard = %self.id, size = checkpoint.size, "checkpoint");
             metric::signed(&self.id, checkpoint.size, began.elapsed());
             status.set_checkpoint(SignedCheckpoint { checkpoint: checkpoint.clone(), note: note.to_owned() });
         }
         match result {
-            Ok(()) => {
+            Ok(sealed) => {
                 if self.told.take().is_some() {
                     info!(shard = %self.id, "signed again");
                     metric::unsigned(&self.id, None);
                     status.update(|now| now.unsigned = None);
                 }
-                true
+                let signed = self.signer.note().map_or(0, |(checkpoint, _)| checkpoint.size);
+                if signed < sealed { Stepped::Partly } else { Stepped::Wholly }
             }
             Err(failure) => {
                 self.tell(&failure);
                 let halted = Halted { code: failure.code(), message: failure.to_string() };
                 status.update(|now| now.unsigned = Some(halted));
-                false
+                Stepped::Failed
             }
         }
     }

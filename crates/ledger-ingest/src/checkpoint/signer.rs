@@ -19,6 +19,12 @@ pub trait SealedLog {
     /// How many leaves there are up to the last seal and with it; 0 without a seal.
     fn sealed(&self) -> Result<u64, ReadError>;
 
+    /// Where to stop on the way from what is published to the last seal: at an earlier one that somebody waits
+    /// for, or there.
+    fn next_stop(&self, _published: u64, sealed: u64) -> Result<u64, ReadError> {
+        Ok(sealed)
+    }
+
     /// The root of a full subtree, as stored.
     fn node(&self, node: Node) -> Result<Hash, ReadError>;
 
@@ -230,8 +236,8 @@ impl<J: Journal> Signer<J> {
         (self.knows, self.holds) = (false, false);
     }
 
-    /// Signs up to the last seal, if that is not done. To be called whenever something was committed, and
-    /// now and then.
+    /// Signs up to the last seal, or to the next stop on the way there, if that is not done. To be called
+    /// whenever something was committed, and now and then.
     pub fn step(&mut self, log: &impl SealedLog, now: Instant) -> Result<(), Failure> {
         let stepped = if self.holds { self.go_on(log) } else { self.begin(log, now) };
         if let Err(failed) = &stepped {
@@ -277,6 +283,7 @@ impl<J: Journal> Signer<J> {
         if sealed < published {
             return Err(self.behind(sealed, published).into());
         }
+        let sealed = log.next_stop(published, sealed)?;
         let mut frontier = self.agreed.as_ref().map(|agreed| agreed.frontier.clone()).unwrap_or_default();
         log.leaves(published, sealed, &mut |leaf| frontier.push(leaf))?;
         let (root, stored) = (frontier.root(), Frontier::read(sealed, |node| log.node(node))?.root());

@@ -3,7 +3,8 @@
 use ledger_record::proof::Hash;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::tree::{Node, leaf_hash};
-use ledger_store::{ReadError, Snapshot};
+use ledger_record::record::Content;
+use ledger_store::{Checkpoints, ReadError, Snapshot};
 
 use super::SealedLog;
 
@@ -14,11 +15,20 @@ pub struct StoredLog<'a> {
     pub snapshot: &'a Snapshot<'a>,
     /// The secret.
     pub secret: &'a LedgerSecret,
+    /// Which sizes are waited for; none: nobody waits.
+    pub awaited: Option<&'a Checkpoints>,
 }
 
 impl SealedLog for StoredLog<'_> {
     fn sealed(&self) -> Result<u64, ReadError> {
         Ok(self.snapshot.last_seal()?.map_or(0, |seal| seal.position + 1))
+    }
+
+    fn next_stop(&self, published: u64, sealed: u64) -> Result<u64, ReadError> {
+        let stop = self.awaited.map_or(sealed, |awaited| awaited.next_awaited(published, sealed));
+        // Whoever waits says so from a snapshot of this shard; what is signed does not rest on that.
+        let last = stop.checked_sub(1).map(|last| self.snapshot.record_at(last)).transpose()?.flatten();
+        Ok(if last.is_some_and(|last| matches!(last.content, Content::Seal(_))) { stop } else { sealed })
     }
 
     fn node(&self, node: Node) -> Result<Hash, ReadError> {

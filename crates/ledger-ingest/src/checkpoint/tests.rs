@@ -1,7 +1,7 @@
 //! Whatever is killed, restored or started twice: one root for a size, and what is published only grows.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -95,6 +95,8 @@ struct Log {
     leaves: Vec<Hash>,
     /// What the disk says of these instead.
     flipped: BTreeMap<u64, Hash>,
+    /// Seals that proofs wait for.
+    awaited: BTreeSet<u64>,
 }
 
 const SEAL_EVERY: u64 = 5;
@@ -119,6 +121,10 @@ impl Log {
 impl SealedLog for Log {
     fn sealed(&self) -> Result<u64, ReadError> {
         Ok(self.leaves.len() as u64 / SEAL_EVERY * SEAL_EVERY)
+    }
+
+    fn next_stop(&self, published: u64, sealed: u64) -> Result<u64, ReadError> {
+        Ok(self.awaited.range(published + 1..sealed).next().copied().unwrap_or(sealed))
     }
 
     fn node(&self, Node { level, index }: Node) -> Result<Hash, ReadError> {
@@ -204,6 +210,20 @@ fn only_sealed_sizes_are_signed_and_each_once() {
     }
     let found: Vec<_> = published(&topic).into_iter().map(|note| (note.size, note.root)).collect();
     assert_eq!(found, [5, 10, 15, 20].map(|size| (size, process.log.root(size))));
+}
+
+#[test]
+fn a_seal_that_a_proof_waits_for_is_signed_on_the_way() {
+    let (topic, now) = (topic(), Instant::now());
+    let mut process = Process::start(&topic, Log::of(40));
+    process.log.awaited.extend([10, 25]);
+    let found: Vec<_> = (0..4).map(|_| process.step(now).unwrap()).collect();
+    assert_eq!(found, [10, 25, 40, 40]);
+    process.log = Log::of(60);
+    process.log.awaited.extend([10, 40, 55]);
+    assert_eq!((process.step(now), process.step(now)), (Ok(55), Ok(60)), "what is past is past");
+    let found = published(&topic);
+    assert!(found.iter().all(|note| note.root == process.log.root(note.size)), "{found:?}");
 }
 
 #[test]
@@ -316,7 +336,8 @@ fn play(seed: u64, steps: usize) -> usize {
             6..8 => process.signer.give_up(),
             8 => process.log.grow(1),
             9 => process.log.leaves.clear(),
-            10..32 => (0..dice.below(12)).for_each(|_| process.log.grow(0)),
+            10 => drop(process.log.awaited.insert(dice.below(20) as u64 * SEAL_EVERY)),
+            11..32 => (0..dice.below(12)).for_each(|_| process.log.grow(0)),
             _ => {
                 *process.cut.borrow_mut() = CUTS[dice.below(CUTS.len())];
                 if process.step(now) == Err("cut") && dice.below(2) == 0 {

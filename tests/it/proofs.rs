@@ -1,0 +1,166 @@
+//! What a partner asks a running server for, and checks alone: bundles over HTTP, out of a ledger that Kafka
+//! feeds while it is asked.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ledger_ingest::checkpoint::SigningKeys;
+use ledger_record::proof::note::{Checkpoint, SignerKey, VerifierKey};
+use ledger_tests::kafka::{self, Cluster, Message};
+use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::{python, scratch};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A server whose only partition is sealed by its own ticks and signed.
+struct Audited<'c> {
+    cluster: &'c Cluster,
+    topic: String,
+    server: Server,
+    key: VerifierKey,
+    scratch: tempfile::TempDir,
+}
+
+impl Audited<'_> {
+    fn start(cluster: &Cluster) -> Audited<'_> {
+        let topic = kafka::unique_name("proofs");
+        let checkpoints_topic = kafka::unique_name("checkpoints");
+        cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
+        cluster.create_topic(&checkpoints_topic, 1, &[("cleanup.policy", "compact")]);
+        let scratch = scratch::directory();
+        let setup = Setup {
+            brokers: cluster.bootstrap().to_owned(),
+            topic: topic.clone(),
+            group: kafka::unique_name("group"),
+            instance: "one".to_owned(),
+            decisions_topic: String::new(),
+            dead_letter_topic: String::new(),
+            checkpoints_topic,
+            data_dir: scratch.path().join("data"),
+        };
+        let keys_dir = scratch.path().join("data.keys");
+        std::fs::create_dir_all(&keys_dir).unwrap();
+        let signer = SignerKey::from_seed("test", [3; 32]).unwrap();
+        std::fs::write(SigningKeys::of(&keys_dir).path(), signer.to_secret_text() + "\n").unwrap();
+        let key = signer.renamed(&format!("{topic}/0")).unwrap().verifier();
+        let server = Server::start(&setup, &scratch.path().join("log"));
+        Audited { cluster, topic, server, key, scratch }
+    }
+
+    fn send(&self, client: &str, ids: std::ops::Range<usize>) {
+        let event = |id: usize| {
+            let value = format!(
+                r#"{{"id":"e-{id}","type":"installed","time":"2024-03-01T00:00:00Z","clientKey":"{client}","appKey":"app","endpointRealm":"EU"}}"#
+            );
+            Message::new(client, value)
+        };
+        self.cluster.produce(&self.topic, &ids.map(event).collect::<Vec<_>>());
+    }
+
+    /// The last note, once it covers more leaves than that.
+    fn checkpoint_beyond(&self, size: u64) -> Checkpoint {
+        self.note_beyond(size).1
+    }
+
+    fn note_beyond(&self, size: u64) -> (String, Checkpoint) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (_, said) = self.server.get("/v1/checkpoints");
+            if let Some(note) = said["checkpoints"][0]["note"].as_str() {
+                let checkpoint = Checkpoint::open(note, std::slice::from_ref(&self.key)).unwrap();
+                if checkpoint.size > size {
+                    return (note.to_owned(), checkpoint);
+                }
+            }
+            assert!(Instant::now() < deadline, "nothing is signed beyond {size}: {said}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A bundle, in a file as it was answered.
+    fn bundle(&self, asked: &str) -> Bundle<'_> {
+        let (status, said) = self.server.get(&format!("/v1/tenants/{asked}"));
+        assert_eq!(status, 200, "{said}");
+        // Several lines are no JSON; problems are.
+        let text = said.as_str().unwrap();
+        let path = self.scratch.path().join("bundle");
+        std::fs::write(&path, text).unwrap();
+        Bundle { path, key: &self.key }
+    }
+}
+
+struct Bundle<'a> {
+    path: std::path::PathBuf,
+    key: &'a VerifierKey,
+}
+
+impl Bundle<'_> {
+    /// What both verifiers say of it, who know the key and perhaps an earlier note.
+    fn judged(&self, pinned: Option<&Path>) -> Value {
+        let mut ours = server::command();
+        ours.args(["verify", "--format", "json", "--bundle"]).arg(&self.path);
+        let mut theirs = python::script("realm_ledger_verify.py");
+        theirs.arg(&self.path);
+        for command in [&mut ours, &mut theirs] {
+            command.args(["--key", &self.key.to_string()]);
+            if let Some(note) = pinned {
+                command.arg("--pinned").arg(note);
+            }
+        }
+        let output = theirs.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = ours.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+#[test]
+fn a_bundle_of_a_running_server_goes_on_from_a_checkpoint_that_was_kept() {
+    let ledger = Audited::start(kafka::shared());
+    ledger.send("acme", 0..3);
+    let (note, kept) = ledger.note_beyond(3);
+    let pinned = ledger.scratch.path().join("pinned");
+    std::fs::write(&pinned, note).unwrap();
+    ledger.send("acme", 3..5);
+    ledger.send("other", 0..1);
+    ledger.checkpoint_beyond(kept.size + 3);
+
+    let proven = ledger.bundle(&format!("acme/proof?pinned={}", kept.size)).judged(Some(&pinned));
+    assert_eq!((&proven["records"], &proven["goesOnFromPinned"]), (&5.into(), &true.into()), "{proven}");
+    assert_eq!((&proven["clientKey"], &proven["decisionsFollow"]), (&"acme".into(), &true.into()));
+    let absent = ledger.bundle(&format!("nobody/proof?partition=0&pinned={}", kept.size));
+    let proven = absent.judged(Some(&pinned));
+    assert_eq!((&proven["clientKey"], &proven["records"]), (&"nobody".into(), &0.into()), "{proven}");
+    ledger.server.drain();
+}
+
+#[test]
+fn bundles_are_answered_while_records_keep_coming() {
+    let ledger = Audited::start(kafka::shared());
+    ledger.send("acme", 0..3);
+    ledger.checkpoint_beyond(3);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Every 4096 leaves are sealed: many seals between two notes.
+            let mut sent = 0;
+            while !stop.load(Ordering::Acquire) {
+                ledger.send("busy", sent..sent + 5_000);
+                sent += 5_000;
+            }
+        });
+        let mut sizes = Vec::new();
+        for _ in 0..12 {
+            let proven = ledger.bundle("acme/proof").judged(None);
+            assert_eq!(proven["records"], 3, "{proven}");
+            sizes.push(proven["size"].as_u64().unwrap());
+        }
+        stop.store(true, Ordering::Release);
+        assert!(sizes.is_sorted() && sizes[11] > sizes[0] + 4_096, "not under load: {sizes:?}");
+    });
+    ledger.server.drain();
+}
