@@ -1,15 +1,17 @@
 //! What a dishonest operator, or a bad disk, does to a bundle: all of it is noticed.
 
-use ledger_core::event::InstallationFact;
+use ledger_core::event::{AppFact, InstallationFact};
+use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::state::Rule;
 use ledger_record::proof::Hash;
 use ledger_record::proof::bundle::{Bundle, StreamPart};
 use ledger_record::proof::line::{Leaf, RecordLeaf};
-use ledger_record::proof::verify::{Fault, RecordFault, Refusal, StreamName, verify};
+use ledger_record::proof::verify::{Doubt, Fault, RecordFault, Refusal, StreamName, verify};
 
 use super::bundle::{judge, keys};
-use super::ledger::{Ledger, app};
+use super::ledger::{Ledger, Lie, app};
+use crate::samples;
 
 fn fault(bundle: &Bundle) -> Fault {
     match judge(bundle) {
@@ -224,7 +226,52 @@ fn what_was_set_for_an_app_cannot_be_left_out() {
 fn a_decision_that_does_not_follow_is_noticed() {
     // An operator who appends a record with a rule of his own, in a log that is consistent in itself.
     for (seq, lie) in [(1, Rule::Persisted), (5, Rule::Fresh)] {
-        let bundle = Ledger::lying(seq, lie).bundle("acme");
+        let bundle = Ledger::lying(Lie::Rule(seq, lie)).bundle("acme");
         assert_eq!(fault(&bundle), Fault::Decision { seq });
     }
+}
+
+#[test]
+fn a_realm_that_does_not_follow_is_noticed() {
+    let honest = Ledger::eventful().bundle("acme");
+    for (seq, record) in (1..).zip(&honest.history.records) {
+        let Ok(Leaf::Record(leaf)) = Leaf::parse(&record.entry) else { panic!("{}", record.entry) };
+        for lie in [None, Realm::parse("EU").ok(), Some(Realm::GLOBAL)] {
+            if lie != leaf.pinned_realm {
+                let bundle = Ledger::lying(Lie::Realm(seq, lie)).bundle("acme");
+                assert_eq!(fault(&bundle), Fault::Decision { seq }, "{lie:?} in seq {seq}");
+            }
+        }
+    }
+}
+
+/// Folded anew, the window that the late policy does not grant is gone, and the reinstall has another rule.
+#[test]
+fn what_a_late_policy_changed_has_to_show_in_the_lines_after_it() {
+    let ledger = |late: bool| {
+        let mut ledger = Ledger::new();
+        ledger.app_level("app.one", -2, AppFact::DescriptorPublished(samples::descriptor()));
+        ledger.app_level("app.one", -1, AppFact::PolicySet(Policy::Indefinite));
+        ledger.installed("acme", "app.one", 0, Some("EU"));
+        ledger.fact("acme", "app.one", 4, InstallationFact::Uninstalled { endpoint_realm: None });
+        ledger.app_level("app.one", if late { 3 } else { 5 }, AppFact::PolicySet(Policy::Off));
+        ledger.installed("acme", "app.one", 6, None);
+        ledger.tick();
+        ledger.bundle("acme")
+    };
+    for (late, rule) in [(false, Rule::Persisted), (true, Rule::PersistenceOff)] {
+        let bundle = ledger(late);
+        assert!(judge(&bundle).unwrap().decisions_follow());
+        let Ok(Leaf::Record(leaf)) = Leaf::parse(&bundle.history.records[2].entry) else { panic!() };
+        assert_eq!(leaf.rule, Some(rule));
+    }
+}
+
+#[test]
+fn decisions_by_unknown_rules_cannot_be_judged() {
+    let bundle = Ledger::by_rules(2).bundle("acme");
+    assert!(matches!(judge(&bundle), Err(Refusal::Undecided(Doubt::UnknownRules(2)))));
+    // Where not everything is shown, nothing is said of the decisions, and the rest holds.
+    let part = changed(|bundle| *bundle = Ledger::by_rules(2).bundle_of_one_app("acme", &app("app.one")));
+    assert!(!judge(&part).unwrap().decisions_follow());
 }

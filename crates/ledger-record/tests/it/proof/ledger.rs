@@ -5,6 +5,7 @@ use std::convert::Infallible;
 
 use ledger_core::event::{AppFact, Body, Event, InstallationFact, Installed, TenantFact};
 use ledger_core::ids::{AppKey, ClientKey, EventId};
+use ledger_core::realm::Realm;
 use ledger_core::state::Rule;
 use ledger_core::tenant::{Entry, Outcome, Tenant};
 use ledger_core::time::Timestamp;
@@ -53,7 +54,17 @@ pub(crate) struct Ledger {
     rejected: u64,
     recorded: i64,
     secret: LedgerSecret,
-    lie: Option<(u64, Rule)>,
+    rules: u16,
+    lie: Option<Lie>,
+}
+
+/// What an operator writes into the line of one record of a tenant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lie {
+    /// A rule of his own.
+    Rule(u64, Rule),
+    /// A realm of his own.
+    Realm(u64, Option<Realm>),
 }
 
 impl Ledger {
@@ -71,6 +82,7 @@ impl Ledger {
             rejected: 0,
             recorded: START,
             secret: LedgerSecret::from_bytes([9; 32]),
+            rules: RULES,
             lie: None,
         }
     }
@@ -82,9 +94,16 @@ impl Ledger {
         ledger
     }
 
-    /// The same log by an operator who writes a rule of his own into the line of one record of a tenant.
-    pub(crate) fn lying(seq: u64, rule: Rule) -> Self {
-        let mut ledger = Self { lie: Some((seq, rule)), ..Self::new() };
+    /// The same log by a lying operator.
+    pub(crate) fn lying(lie: Lie) -> Self {
+        let mut ledger = Self { lie: Some(lie), ..Self::new() };
+        ledger.live();
+        ledger
+    }
+
+    /// The same log, derived by another rule set.
+    pub(crate) fn by_rules(rules: u16) -> Self {
+        let mut ledger = Self { rules, ..Self::new() };
         ledger.live();
         ledger
     }
@@ -142,7 +161,7 @@ impl Ledger {
             stream,
             source: Coordinates { source: "realm.lifecycle".into(), partition: 7, offset: self.size() },
             recorded,
-            rules: RULES,
+            rules: self.rules,
             content,
         };
         let beside = Beside {
@@ -150,8 +169,10 @@ impl Ledger {
             pinned_realm: after.and_then(|tenant| pinned_realm(&record, tenant)),
         };
         let mut leaf = RecordLeaf::of(&record, beside, &self.secret).unwrap();
-        if let Some((_, rule)) = self.lie.filter(|(seq, _)| *seq == record.seq) {
-            leaf.rule = leaf.rule.and(Some(rule));
+        match self.lie.filter(|_| matches!(record.stream, Stream::Tenant(_))) {
+            Some(Lie::Rule(seq, rule)) if seq == record.seq => leaf.rule = leaf.rule.and(Some(rule)),
+            Some(Lie::Realm(seq, realm)) if seq == record.seq => leaf.pinned_realm = realm,
+            Some(_) | None => {}
         }
         let leaf = self.push(leaf.write());
         let head = Head { seq: record.seq, index: record.position, leaf };
