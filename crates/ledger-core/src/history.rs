@@ -39,6 +39,16 @@ impl Tenant {
         tenant
     }
 
+    /// Takes in the next record, late or not; `history` is what was taken in before.
+    pub fn take_in(&mut self, history: &[Entry<'_>], entry: Entry<'_>, apps: &AppTimelines) -> Outcome {
+        if self.is_last(entry.event) {
+            return self.append(entry, apps);
+        }
+        let (tenant, outcome) = Self::append_late(history, entry, apps);
+        *self = tenant;
+        outcome
+    }
+
     /// Takes in a late record: folds the history without and with it. The outcome holds the record's own
     /// decision and anomalies at its place, and the corrections of what came after it.
     #[must_use]

@@ -100,12 +100,7 @@ pub fn commitment(salt: &[u8; 32], payload: &[u8]) -> Hash {
 /// Seals are in no stream of the log; their id is never written.
 #[must_use]
 pub fn stream_id(stream: &Stream) -> Hash {
-    let (kind, key): (u8, &[u8]) = match stream {
-        Stream::Tenant(client) => (1, client.as_bytes()),
-        Stream::App(app) => (2, app.as_bytes()),
-        Stream::Rejected => (3, &[]),
-        Stream::Seals => (4, &[]),
-    };
+    let (kind, key) = (stream.kind(), stream.key().as_bytes());
     // A key has at most 255 bytes.
     let length = u16::try_from(key.len()).unwrap_or(u16::MAX);
     Hash::of(&[b"realm-ledger/key/v1\0", &[kind], &length.to_be_bytes(), key])

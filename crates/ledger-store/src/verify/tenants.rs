@@ -167,13 +167,7 @@ struct Replay<'r> {
 
 impl<'r> Replay<'r> {
     fn take_in(&mut self, entry: Entry<'r>) -> Outcome {
-        let outcome = if self.tenant.is_last(entry.event) {
-            self.tenant.append(entry, &self.apps)
-        } else {
-            let (tenant, outcome) = Tenant::append_late(&self.history, entry, &self.apps);
-            self.tenant = tenant;
-            outcome
-        };
+        let outcome = self.tenant.take_in(&self.history, entry, &self.apps);
         self.history.push(entry);
         outcome
     }

@@ -60,13 +60,7 @@ impl<'a> Replay<'a> {
             return (None, None);
         }
         let entry = Entry { seq, event };
-        let outcome = if self.tenant.is_last(event) {
-            self.tenant.append(entry, &self.apps)
-        } else {
-            let (tenant, outcome) = Tenant::append_late(&self.history, entry, &self.apps);
-            self.tenant = tenant;
-            outcome
-        };
+        let outcome = self.tenant.take_in(&self.history, entry, &self.apps);
         self.history.push(entry);
         let Body::Installation { app, .. } = &event.body else { return (None, None) };
         let own = outcome.changes.iter().find(|change| change.app == *app);

@@ -224,13 +224,7 @@ impl Ledger {
         let (mut tenant, mut history) = self.tenants.remove(&client).unwrap_or_default();
         let seq = u64::try_from(history.len()).unwrap() + 1;
         let entry = Entry { seq, event: &event };
-        let outcome = if tenant.is_last(&event) {
-            tenant.append(entry, &self.apps)
-        } else {
-            let (after, outcome) = Tenant::append_late(&entries(&history), entry, &self.apps);
-            tenant = after;
-            outcome
-        };
+        let outcome = tenant.take_in(&entries(&history), entry, &self.apps);
         history.push((seq, event.clone()));
         let content = Content::Event { event, time_defaulted: false, outcome };
         self.record(Stream::Tenant(client.clone()), content, Some(&tenant));
