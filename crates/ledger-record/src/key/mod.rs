@@ -13,7 +13,7 @@
 //! apps         app                                             AppRow                 crate::rows
 //! ids          stream ‖ event id                               seq                    reference
 //! index        see key::index                                  nothing
-//! corrections  position ‖ client                               changes                crate::record
+//! corrections  position ‖ client                               changes                crate::rows
 //! duplicates   source ‖ 00 ‖ offset                            position               reference
 //! gaps         source ‖ 00 ‖ first offset                      next offset            reference
 //! meta         see key::meta                                   by key                 crate::rows
