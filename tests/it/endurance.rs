@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use ledger_record::rows::SourcePosition;
 use ledger_store::{DataDir, FamilyDigest, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Broker, Cluster};
 use ledger_tests::scratch;
@@ -14,6 +15,8 @@ use ledger_tests::workload::{Chance, Mix, Sent, stream};
 
 const PARTITIONS: i32 = 6;
 const KILLS: usize = 50;
+/// So many of them at least must have hit a process that had written since it was started.
+const KILLS_AT_WORK: usize = KILLS / 2;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 fn setup(cluster: &Cluster, name: &str, data_dir: &Path) -> Setup {
@@ -74,24 +77,45 @@ fn fifty_kills_leave_no_trace() {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| trickle(&cluster, &first.topic, &sent, &stop));
-        disturb(&mut broker, &first, scratch.path());
+        let at_work = disturb(&mut broker, &first, scratch.path());
         stop.store(true, Ordering::Release);
+        assert!(at_work >= KILLS_AT_WORK, "{at_work} of {KILLS} kills hit a process at work");
     });
     finish(&first, &scratch.path().join("last.log"));
 
     let calm = Setup { group: kafka::unique_name("calm"), ..setup(&cluster, "calm", scratch.path()) };
     finish(&calm, &scratch.path().join("calm.log"));
-    assert_eq!(digests(&first.data_dir, &first.topic), digests(&calm.data_dir, &calm.topic));
+    let undisturbed = digests(&calm.data_dir, &calm.topic);
+    assert_eq!(digests(&first.data_dir, &first.topic), undisturbed);
+    // What the second one took over and gave back, it goes on with from where it stood.
+    let second = Setup { group: kafka::unique_name("alone"), ..setup(&cluster, "second", scratch.path()) };
+    finish(&second, &scratch.path().join("second.log"));
+    assert_eq!(digests(&second.data_dir, &second.topic), undisturbed);
     let refused = std::fs::read_to_string(scratch.path().join("first.log")).unwrap();
     assert!(!refused.contains("\"level\":\"ERROR\""), "{refused}");
 }
 
+/// How many offsets of all partitions a data directory is past.
+fn read_so_far(data_dir: &Path) -> u64 {
+    let Ok(data) = DataDir::open_existing_read_only(data_dir, StoreOptions::default()) else { return 0 };
+    let next = |id: ShardId| {
+        let sources = data.read_shard(&id).unwrap().snapshot().source_positions().unwrap();
+        sources.into_iter().find_map(|(_, position)| match position {
+            SourcePosition::Kafka { next_offset, .. } => Some(next_offset),
+            SourcePosition::Import { .. } => None,
+        })
+    };
+    data.shards().unwrap().into_iter().filter_map(next).sum()
+}
+
 /// Kills at random moments; in between a second process comes and goes in good order, and the broker twice.
-fn disturb(broker: &mut Broker, first: &Setup, scratch: &Path) {
+/// Answers how many kills hit a process that had written something since it was started.
+fn disturb(broker: &mut Broker, first: &Setup, scratch: &Path) -> usize {
     let mut chance = Chance::new(1);
     let second = Setup { instance: "second".to_owned(), data_dir: scratch.join("second"), ..first.clone() };
     let second_log = scratch.join("second.log");
     let mut other: Option<Server> = None;
+    let (mut at_work, mut read_before) = (0, 0);
     for kill in 0..KILLS {
         let mut server = Server::launch(first, &scratch.join("first.log"));
         match kill % 10 {
@@ -105,7 +129,11 @@ fn disturb(broker: &mut Broker, first: &Setup, scratch: &Path) {
         }
         thread::sleep(Duration::from_millis(500 + chance.below(1_200)));
         server.process.kill();
+        let read = read_so_far(&first.data_dir);
+        at_work += usize::from(read > read_before);
+        read_before = read;
     }
+    at_work
 }
 
 /// It has drained, whatever happened to its broker and its neighbour meanwhile.
