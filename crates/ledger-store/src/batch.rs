@@ -149,7 +149,7 @@ impl<'a> Batch<'a> {
     pub(crate) fn new(shard: &'a mut Shard) -> Self {
         let next = shard.head;
         let BatchSize { records, tenants } = shard.last_batch;
-        let evidence = shard.evidence.draft();
+        let evidence = shard.evidence.draft(records);
         Self {
             shard,
             next,

@@ -55,7 +55,7 @@ impl TenantCache {
                 self.take(&client);
             }
         }
-        if self.by_use.len() > 2 * self.rows.len() + USES_AT_LEAST {
+        if self.by_use.len() > 4 * self.rows.len() + USES_AT_LEAST {
             let rows = &self.rows;
             self.by_use.retain(|(used, client)| is_last_use(rows, client, *used));
         }
@@ -117,7 +117,7 @@ mod tests {
                 cache.put(client(name), row(1), 100);
             }
         }
-        assert!(cache.by_use.len() <= 4 + USES_AT_LEAST + 1, "{}", cache.by_use.len());
+        assert!(cache.by_use.len() <= 8 + USES_AT_LEAST + 1, "{}", cache.by_use.len());
         assert!(["a", "b"].iter().all(|name| cache.peek(&client(name)).is_some()));
     }
 }

@@ -9,6 +9,9 @@ use serde::de::{Deserialize, Deserializer, Error};
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+/// Characters of the text form of 32 bytes.
+const TEXT_LENGTH: usize = 43;
+
 /// A SHA-256 value. Written as base64url without padding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Hash(pub [u8; 32]);
@@ -27,29 +30,44 @@ impl Hash {
         Self(hasher.finalize().into())
     }
 
-    /// HMAC-SHA-256 of the parts under a key of 32 bytes.
-    #[must_use]
-    pub fn keyed(key: &[u8; 32], parts: &[&[u8]]) -> Self {
-        // A key shorter than a block counts as filled up with zeros; a full block cannot be of a wrong length.
-        let mut block = [0; 64];
-        block[..32].copy_from_slice(key);
-        let mut mac = Hmac::<Sha256>::new(&block.into());
-        for part in parts {
-            mac.update(part);
-        }
-        Self(mac.finalize().into_bytes().into())
-    }
-
     /// The text form.
     #[must_use]
     pub fn to_text(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
+    /// The text form without an allocation: every line holds a few.
+    fn written(self, into: &mut [u8; TEXT_LENGTH]) -> &str {
+        let length = URL_SAFE_NO_PAD.encode_slice(self.0, into).unwrap_or_default();
+        into.get(..length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    }
+
     /// Reads the text form; any other spelling of the same bytes is refused.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+    }
+}
+
+/// HMAC-SHA-256 under a key, prepared once for many hashes.
+#[derive(Clone)]
+pub(crate) struct Keyed(Hmac<Sha256>);
+
+impl Keyed {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        // A key shorter than a block counts as filled up with zeros; a full block cannot be of a wrong length.
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(key);
+        Self(Hmac::new(&block.into()))
+    }
+
+    /// The hash of the parts, one after the other.
+    pub(crate) fn hash(&self, parts: &[&[u8]]) -> Hash {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        Hash(mac.finalize().into_bytes().into())
     }
 }
 
@@ -61,7 +79,7 @@ impl fmt::Debug for Hash {
 
 impl Serialize for Hash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_text())
+        serializer.serialize_str(self.written(&mut [0; TEXT_LENGTH]))
     }
 }
 
@@ -81,7 +99,7 @@ mod tests {
         // Test case 6 has a longer key; this is case 1, whose 20 bytes are filled up with zeros.
         let mut key = [0; 32];
         key[..20].fill(0x0b);
-        let mac = Hash::keyed(&key, &[b"Hi ", b"There"]);
+        let mac = Keyed::new(&key).hash(&[b"Hi ", b"There"]);
         assert_eq!(hex::encode(mac.0), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
     }
 

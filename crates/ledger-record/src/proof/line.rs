@@ -18,6 +18,7 @@
 //! - Refused input has `y` = `rejected`, no app, and as event time its recorded time.
 //! - Integers are at most 2^53 − 1 in amount, so that every reader holds them exactly.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use ledger_core::event::{Body, Event};
@@ -29,7 +30,7 @@ use ledger_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{self, NotCanonical, is_exact, is_exact_signed};
-use super::hash::Hash;
+use super::hash::{Hash, Keyed};
 use super::{payload, tree};
 use crate::record::{Content, Coordinates, Record, Seal, Stream};
 
@@ -61,26 +62,34 @@ pub const EVENT_TYPES: [&str; 15] = [
 ];
 
 /// The bytes from which the salts of a ledger are derived. Kept outside the data directory and its backups.
-#[derive(Clone, PartialEq, Eq)]
-pub struct LedgerSecret([u8; 32]);
+#[derive(Clone)]
+pub struct LedgerSecret(Keyed);
+
+impl PartialEq for LedgerSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint() == other.fingerprint()
+    }
+}
+
+impl Eq for LedgerSecret {}
 
 impl LedgerSecret {
     /// Takes 32 random bytes.
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Keyed::new(&bytes))
     }
 
     /// Tells whether two secrets are the same, and nothing else of them: it may be kept where they may not.
     #[must_use]
     pub fn fingerprint(&self) -> Hash {
-        Hash::keyed(&self.0, &[b"realm-ledger/secret/v1\0"])
+        self.0.hash(&[b"realm-ledger/secret/v1\0"])
     }
 
     /// The salt of record `n` of a stream.
     #[must_use]
     pub fn salt(&self, stream: Hash, n: u64) -> [u8; 32] {
-        Hash::keyed(&self.0, &[b"realm-ledger/salt/v1\0", &stream.0, &n.to_be_bytes()]).0
+        self.0.hash(&[b"realm-ledger/salt/v1\0", &stream.0, &n.to_be_bytes()]).0
     }
 }
 
@@ -93,7 +102,7 @@ impl fmt::Debug for LedgerSecret {
 /// The commitment to a payload.
 #[must_use]
 pub fn commitment(salt: &[u8; 32], payload: &[u8]) -> Hash {
-    Hash::keyed(salt, &[b"realm-ledger/payload/v1\0", payload])
+    Keyed::new(salt).hash(&[b"realm-ledger/payload/v1\0", payload])
 }
 
 /// The id of a stream in the log: 256 bits that follow from its key alone, so a stream has one place only.
@@ -212,18 +221,18 @@ impl From<NotCanonical> for LineError {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RecordFields {
+struct RecordFields<'a> {
     v: u64,
     k: Hash,
     n: u64,
     p: Hash,
-    y: String,
-    a: String,
+    y: Cow<'a, str>,
+    a: Cow<'a, str>,
     t: i64,
     q: i64,
-    o: String,
-    r: String,
-    u: String,
+    o: Cow<'a, str>,
+    r: Cow<'a, str>,
+    u: Cow<'a, str>,
     d: Hash,
 }
 
@@ -297,18 +306,18 @@ impl RecordLeaf {
             k: self.stream,
             n: self.seq,
             p: self.previous,
-            y: self.type_name.to_owned(),
-            a: self.app.as_ref().map_or_else(String::new, |app| app.as_str().to_owned()),
+            y: self.type_name.into(),
+            a: self.app.as_ref().map_or("", AppKey::as_str).into(),
             t: self.time.as_millis(),
             q: self.recorded.as_millis(),
-            o: self.source.clone(),
-            r: self.pinned_realm.map_or_else(String::new, |realm| realm.as_str().to_owned()),
-            u: self.rule.map_or("", Rule::as_str).to_owned(),
+            o: self.source.as_str().into(),
+            r: self.pinned_realm.as_ref().map_or("", Realm::as_str).into(),
+            u: self.rule.map_or("", Rule::as_str).into(),
             d: self.commitment,
         })
     }
 
-    fn restore(fields: RecordFields) -> Option<Self> {
+    fn restore(fields: RecordFields<'_>) -> Option<Self> {
         let known = EVENT_TYPES.iter().chain(&[REJECTED]);
         Some(Self {
             stream: fields.k,
@@ -318,7 +327,7 @@ impl RecordLeaf {
             app: absent_if_empty(&fields.a, |text| AppKey::new(text).ok())?,
             time: Timestamp::from_millis(fields.t),
             recorded: Timestamp::from_millis(fields.q),
-            source: fields.o,
+            source: fields.o.into_owned(),
             pinned_realm: absent_if_empty(&fields.r, |text| Realm::parse(text).ok())?,
             rule: absent_if_empty(&fields.u, |text| {
                 Rule::ALL.iter().copied().find(|rule| rule.as_str() == text)

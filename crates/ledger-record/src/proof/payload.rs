@@ -18,6 +18,7 @@
 //!
 //! The text form of time is not used here, as not every instant has one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
@@ -74,77 +75,77 @@ pub fn open(
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Fields {
+struct Fields<'a> {
     rules: u16,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    client_key: Option<String>,
-    id: String,
+    client_key: Option<Cow<'a, str>>,
+    id: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "is_false")]
     time_defaulted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    actor: Option<String>,
+    actor: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    reason: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    endpoint_realm: Option<String>,
+    endpoint_realm: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    product_realm: Option<String>,
+    product_realm: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    target_realm: Option<String>,
+    target_realm: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    source_realm: Option<String>,
+    source_realm: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    realm: Option<String>,
+    realm: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    migration_id: Option<String>,
+    migration_id: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     start_time: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     end_time: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    action: Option<String>,
+    action: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    state: Option<String>,
+    state: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    installation_id: Option<String>,
+    installation_id: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    entitlement_id: Option<String>,
+    entitlement_id: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    site_url: Option<String>,
+    site_url: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    descriptor: Option<DescriptorFields>,
+    descriptor: Option<DescriptorFields<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     policy: Option<PolicyFields>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct DescriptorFields {
+struct DescriptorFields<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
-    base_url: String,
+    version: Option<Cow<'a, str>>,
+    base_url: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    region_base_urls: BTreeMap<String, String>,
+    region_base_urls: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    data_residency: Option<ResidencyFields>,
+    data_residency: Option<ResidencyFields<'a>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ResidencyFields {
+struct ResidencyFields<'a> {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    realm_persistence: Option<SettingField>,
+    realm_persistence: Option<SettingField<'a>>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    realm_persistence_days: Option<SettingField>,
+    realm_persistence_days: Option<SettingField<'a>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-enum SettingField {
+enum SettingField<'a> {
     Null(()),
     Bool(bool),
     Whole(i64),
-    Other { json: String },
+    Other { json: Cow<'a, str> },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -188,29 +189,29 @@ const fn is_false(flag: &bool) -> bool {
 }
 
 /// A `null` here is a value, not an absence.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SettingField>, D::Error> {
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SettingField<'static>>, D::Error> {
     SettingField::deserialize(deserializer).map(Some)
 }
 
-fn word(realm: Realm) -> String {
-    realm.as_str().to_owned()
+fn word(realm: &Realm) -> Cow<'_, str> {
+    Cow::Borrowed(realm.as_str())
 }
 
-impl Fields {
-    fn of(rules: u16, event: &Event, time_defaulted: bool) -> Self {
+impl<'a> Fields<'a> {
+    fn of(rules: u16, event: &'a Event, time_defaulted: bool) -> Self {
         let common = Self {
             rules,
-            client_key: event.client().map(|key| key.as_str().to_owned()),
-            id: event.id.as_str().to_owned(),
+            client_key: event.client().map(|key| key.as_str().into()),
+            id: event.id.as_str().into(),
             time_defaulted,
-            actor: event.actor.clone(),
-            reason: event.reason.clone(),
+            actor: event.actor.as_deref().map(Cow::from),
+            reason: event.reason.as_deref().map(Cow::from),
             ..Self::default()
         };
         match &event.body {
             Body::Installation { fact, .. } => common.with_fact(fact),
             Body::Tenant { fact: TenantFact::ProductMoved { product_realm }, .. } => {
-                Self { product_realm: Some(word(*product_realm)), ..common }
+                Self { product_realm: Some(word(product_realm)), ..common }
             }
             Body::App { fact: AppFact::DescriptorPublished(descriptor), .. } => {
                 Self { descriptor: Some(DescriptorFields::of(descriptor)), ..common }
@@ -221,64 +222,65 @@ impl Fields {
         }
     }
 
-    fn with_fact(self, fact: &InstallationFact) -> Self {
-        let migrating = |migration: Option<&MigrationId>, target: Option<Realm>| {
-            (migration.map(|id| id.as_str().to_owned()), target.map(word))
+    fn with_fact(self, fact: &'a InstallationFact) -> Self {
+        let migrating = |migration: Option<&'a MigrationId>, target: Option<&'a Realm>| {
+            (migration.map(|id| id.as_str().into()), target.map(word))
         };
         match fact {
             InstallationFact::Installed(installed) => self.with_installed(installed),
             InstallationFact::Uninstalled { endpoint_realm } => {
-                Self { endpoint_realm: endpoint_realm.map(word), ..self }
+                Self { endpoint_realm: endpoint_realm.as_ref().map(word), ..self }
             }
             InstallationFact::Enabled | InstallationFact::Disabled => self,
             InstallationFact::MigrationScheduled { migration, target, start_time, end_time } => {
-                let (migration_id, target_realm) = migrating(Some(migration), Some(*target));
+                let (migration_id, target_realm) = migrating(Some(migration), Some(target));
                 let [start_time, end_time] =
                     [start_time, end_time].map(|time| time.map(Timestamp::as_millis));
                 Self { target_realm, migration_id, start_time, end_time, ..self }
             }
             InstallationFact::MigrationStarted { migration, target }
             | InstallationFact::MigrationCommitted { migration, target } => {
-                let (migration_id, target_realm) = migrating(Some(migration), *target);
+                let (migration_id, target_realm) = migrating(Some(migration), target.as_ref());
                 Self { target_realm, migration_id, ..self }
             }
             InstallationFact::MigrationRolledBack { migration } => {
-                Self { migration_id: Some(migration.as_str().to_owned()), ..self }
+                Self { migration_id: Some(migration.as_str().into()), ..self }
             }
             InstallationFact::Migrated { target, source, migration } => {
-                let (migration_id, target_realm) = migrating(migration.as_ref(), Some(*target));
-                Self { target_realm, source_realm: source.map(word), migration_id, ..self }
+                let (migration_id, target_realm) = migrating(migration.as_ref(), Some(target));
+                Self { target_realm, source_realm: source.as_ref().map(word), migration_id, ..self }
             }
             InstallationFact::Override(action) => {
                 let (action, realm) = match action {
-                    OverrideAction::Pin(realm) => ("PIN", Some(word(*realm))),
+                    OverrideAction::Pin(realm) => ("PIN", Some(word(realm))),
                     OverrideAction::Release => ("RELEASE", None),
                     OverrideAction::Forget => ("FORGET", None),
                 };
-                Self { action: Some(action.to_owned()), realm, ..self }
+                Self { action: Some(action.into()), realm, ..self }
             }
-            InstallationFact::DataLocated { realm } => Self { realm: Some(word(*realm)), ..self },
+            InstallationFact::DataLocated { realm } => Self { realm: Some(word(realm)), ..self },
             InstallationFact::SubscriptionObserved { state } => {
-                Self { state: Some(state.as_str().to_owned()), ..self }
+                Self { state: Some(state.as_str().into()), ..self }
             }
         }
     }
 
-    fn with_installed(self, installed: &Installed) -> Self {
+    fn with_installed(self, installed: &'a Installed) -> Self {
         Self {
-            endpoint_realm: installed.endpoint_realm.map(word),
-            product_realm: installed.product_realm.map(word),
+            endpoint_realm: installed.endpoint_realm.as_ref().map(word),
+            product_realm: installed.product_realm.as_ref().map(word),
             descriptor: installed.descriptor.as_ref().map(DescriptorFields::of),
-            installation_id: installed.installation_id.clone(),
-            entitlement_id: installed.entitlement_id.clone(),
-            site_url: installed.site_url.clone(),
+            installation_id: installed.installation_id.as_deref().map(Cow::from),
+            entitlement_id: installed.entitlement_id.as_deref().map(Cow::from),
+            site_url: installed.site_url.as_deref().map(Cow::from),
             ..self
         }
     }
 
     fn restore(self, type_name: &str, app: Option<&AppKey>, time: Timestamp) -> Option<Event> {
-        let id = EventId::new(self.id.as_str()).ok()?;
-        let (actor, reason) = (self.actor.clone(), self.reason.clone());
+        let id = EventId::new(&*self.id).ok()?;
+        let (actor, reason) =
+            (self.actor.clone().map(Cow::into_owned), self.reason.clone().map(Cow::into_owned));
         let client = self.client_key.as_deref().map(ClientKey::new).transpose().ok()?;
         let body = match (client, app.cloned()) {
             (Some(client), Some(app)) => Body::Installation { client, app, fact: self.fact(type_name)? },
@@ -323,7 +325,7 @@ impl Fields {
                 let source = realm(self.source_realm.as_deref())?;
                 InstallationFact::Migrated { target: target?, source, migration }
             }
-            "override" => InstallationFact::Override(match (self.action?.as_str(), self.realm.as_deref()) {
+            "override" => InstallationFact::Override(match (&*self.action?, self.realm.as_deref()) {
                 ("PIN", Some(place)) => OverrideAction::Pin(Realm::parse(place).ok()?),
                 ("RELEASE", None) => OverrideAction::Release,
                 ("FORGET", None) => OverrideAction::Forget,
@@ -349,9 +351,9 @@ impl Fields {
             endpoint_realm: realm(self.endpoint_realm.as_deref())?,
             product_realm: realm(self.product_realm.as_deref())?,
             descriptor,
-            installation_id: self.installation_id,
-            entitlement_id: self.entitlement_id,
-            site_url: self.site_url,
+            installation_id: self.installation_id.map(Cow::into_owned),
+            entitlement_id: self.entitlement_id.map(Cow::into_owned),
+            site_url: self.site_url.map(Cow::into_owned),
         })
     }
 }
@@ -362,14 +364,14 @@ fn realm(text: Option<&str>) -> Option<Option<Realm>> {
     text.map(Realm::parse).transpose().ok()
 }
 
-impl DescriptorFields {
-    fn of(descriptor: &Descriptor) -> Self {
+impl<'a> DescriptorFields<'a> {
+    fn of(descriptor: &'a Descriptor) -> Self {
         let urls = descriptor.region_base_urls.iter();
         let residency = descriptor.data_residency.as_ref();
         Self {
-            version: descriptor.version.clone(),
-            base_url: descriptor.base_url.clone(),
-            region_base_urls: urls.map(|(region, url)| (word(*region), url.clone())).collect(),
+            version: descriptor.version.as_deref().map(Cow::from),
+            base_url: descriptor.base_url.as_str().into(),
+            region_base_urls: urls.map(|(region, url)| (word(region), url.as_str().into())).collect(),
             data_residency: residency.map(|block| ResidencyFields {
                 realm_persistence: SettingField::of(&block.realm_persistence),
                 realm_persistence_days: SettingField::of(&block.realm_persistence_days),
@@ -380,10 +382,10 @@ impl DescriptorFields {
     fn restore(self) -> Option<Descriptor> {
         let urls = self.region_base_urls.into_iter();
         Some(Descriptor {
-            version: self.version,
-            base_url: self.base_url,
+            version: self.version.map(Cow::into_owned),
+            base_url: self.base_url.into_owned(),
             region_base_urls: urls
-                .map(|(region, url)| Some((Realm::parse(&region).ok()?, url)))
+                .map(|(region, url)| Some((Realm::parse(&region).ok()?, url.into_owned())))
                 .collect::<Option<_>>()?,
             data_residency: self.data_residency.map(|block| DataResidency {
                 realm_persistence: SettingField::restore(block.realm_persistence),
@@ -393,14 +395,14 @@ impl DescriptorFields {
     }
 }
 
-impl SettingField {
-    fn of(setting: &Setting) -> Option<Self> {
+impl<'a> SettingField<'a> {
+    fn of(setting: &'a Setting) -> Option<Self> {
         Some(match setting {
             Setting::Absent => return None,
             Setting::Null => Self::Null(()),
             Setting::Bool(flag) => Self::Bool(*flag),
             Setting::Whole(number) => Self::Whole(*number),
-            Setting::Other(json) => Self::Other { json: json.clone() },
+            Setting::Other(json) => Self::Other { json: json.as_str().into() },
         })
     }
 
@@ -410,7 +412,7 @@ impl SettingField {
             Some(Self::Null(())) => Setting::Null,
             Some(Self::Bool(flag)) => Setting::Bool(flag),
             Some(Self::Whole(number)) => Setting::Whole(number),
-            Some(Self::Other { json }) => Setting::Other(json),
+            Some(Self::Other { json }) => Setting::Other(json.into_owned()),
         }
     }
 }

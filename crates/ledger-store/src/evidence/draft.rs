@@ -26,7 +26,7 @@ pub(super) enum Noted {
     /// The leaf as it will be, but for `p`.
     Record(RecordLeaf, Previous),
     /// The seal as it will be, but for what it says of the map.
-    Seal(Record, Seal),
+    Seal(Box<Record>, Seal),
 }
 
 /// The record before, in the same stream.
@@ -41,8 +41,8 @@ pub(super) enum Previous {
 }
 
 impl Draft {
-    pub(super) fn new(placement: Placement, seals: u64) -> Self {
-        Self { placement, seals, leaves: Vec::new(), last: BTreeMap::new() }
+    pub(super) fn new(placement: Placement, seals: u64, leaves: usize) -> Self {
+        Self { placement, seals, leaves: Vec::with_capacity(leaves), last: BTreeMap::new() }
     }
 
     /// Whether a seal goes in before a record of that recorded time.
@@ -91,7 +91,7 @@ impl Draft {
             rules: RULES,
             content: Content::Seal(seal),
         };
-        self.leaves.push(Noted::Seal(record, seal));
+        self.leaves.push(Noted::Seal(Box::new(record), seal));
         self.placement.sealed();
         self.seals
     }

@@ -1,6 +1,4 @@
-//! The map while it changes: its upper half in memory, its streams in the store.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! The map while it changes: its upper half in memory, its streams in the store, and those read last in memory.
 
 use ledger_record::key::Family;
 use ledger_record::key::evidence::{self, MapCell, MapKey};
@@ -18,11 +16,18 @@ const DEPTH: u16 = 16;
 /// How many nodes that depth has.
 const WIDTH: usize = 1 << DEPTH;
 
+/// Above so many, what was read of the streams is forgotten between two batches: 8 MiB.
+const STREAMS_KEPT: usize = if cfg!(test) { 64 } else { 131_072 };
+
 /// The nodes down to depth 16: the root at 1, the children of `i` at `2i` and `2i + 1`.
 pub(super) struct Top {
     /// Zero: nothing.
     hashes: Vec<[u8; 32]>,
     lone: Vec<bool>,
+    /// All streams below each node at depth 16, sorted by id; none: nothing is there, or it is not known.
+    below: Vec<Vec<Entry>>,
+    /// How many streams `below` holds.
+    kept: usize,
 }
 
 impl std::fmt::Debug for Top {
@@ -33,7 +38,12 @@ impl std::fmt::Debug for Top {
 
 impl Default for Top {
     fn default() -> Self {
-        Self { hashes: vec![[0; 32]; 2 * WIDTH], lone: vec![false; 2 * WIDTH] }
+        Self {
+            hashes: vec![[0; 32]; 2 * WIDTH],
+            lone: vec![false; 2 * WIDTH],
+            below: vec![Vec::new(); WIDTH],
+            kept: 0,
+        }
     }
 }
 
@@ -61,6 +71,40 @@ impl Top {
     fn join(&mut self, at: usize) {
         let joined = join(self.cell(2 * at), self.cell(2 * at + 1));
         self.set(at, joined);
+    }
+
+    fn forget_streams(&mut self) {
+        if self.kept > STREAMS_KEPT {
+            self.below.fill(Vec::new());
+            self.kept = 0;
+        }
+    }
+
+    /// Puts streams below one node, with what is stored there unless it is known; sorted by id, each once.
+    fn put_below(&mut self, path: usize, stored: Vec<Entry>, changed: &[Entry]) {
+        let Some(below) = self.below.get_mut(path) else { return };
+        self.kept -= below.len();
+        if below.is_empty() {
+            *below = stored;
+        }
+        for entry in changed {
+            match below.binary_search_by_key(&entry.stream, |known| known.stream) {
+                Ok(at) => below[at] = *entry,
+                Err(at) => {
+                    // Mostly it stays at the one or two there are.
+                    below.reserve_exact(1);
+                    below.insert(at, *entry);
+                }
+            }
+        }
+        self.kept += below.len();
+        let node = cell_of(map::below(DEPTH, below));
+        self.set(WIDTH + path, node);
+    }
+
+    fn knows_below(&self, path: usize) -> bool {
+        // Where nothing was, nothing is stored either.
+        self.cell(WIDTH + path).is_none() || self.below.get(path).is_some_and(|known| !known.is_empty())
     }
 
     /// The upper half of a stored map.
@@ -114,16 +158,17 @@ fn path_of(stream: Hash) -> [u8; 2] {
 pub(super) struct Changes<'a> {
     /// The streams as they are stored.
     stored: Scan<'a>,
-    /// Commitments of the streams that changed, by id.
-    entries: BTreeMap<Hash, Hash>,
-    paths: BTreeSet<[u8; 2]>,
+    /// The streams that changed, in order of the seals.
+    changed: Vec<Entry>,
 }
 
 impl<'a> Changes<'a> {
-    pub(super) fn new(database: &'a Database) -> Result<Self, StorageError> {
+    pub(super) fn new(database: &'a Database, top: &mut Top) -> Result<Self, StorageError> {
+        // Not later: what a batch puts is in the store only when the batch is.
+        top.forget_streams();
         let range = prefixed(MapKey::streams(&[]));
         let stored = database.scan(Family::Map, range, ReadOptions::default())?;
-        Ok(Self { stored, entries: BTreeMap::new(), paths: BTreeSet::new() })
+        Ok(Self { stored, changed: Vec::new() })
     }
 
     /// Puts streams into the map, sorted by id, each once; answers its root.
@@ -131,13 +176,11 @@ impl<'a> Changes<'a> {
         let mut parents = Vec::new();
         for group in changed.chunk_by(|a, b| path_of(a.stream) == path_of(b.stream)) {
             let Some(path) = group.first().map(|entry| path_of(entry.stream)) else { continue };
-            self.entries.extend(group.iter().map(|entry| (entry.stream, entry.commitment)));
-            let at = WIDTH + sixteenth(path);
-            // Where nothing was, nothing is stored either.
-            let stored = if top.cell(at).is_some() { self.stored_below(path)? } else { BTreeMap::new() };
-            top.set(at, cell_of(map::below(DEPTH, &self.merged(path, stored))));
-            self.paths.insert(path);
-            parents.push(at / 2);
+            let at = sixteenth(path);
+            let stored = if top.knows_below(at) { Vec::new() } else { self.stored_below(path)? };
+            top.put_below(at, stored, group);
+            let node = WIDTH + at;
+            parents.push(node / 2);
         }
         while let Some(true) = parents.first().map(|at| *at > 0) {
             parents.dedup();
@@ -146,51 +189,48 @@ impl<'a> Changes<'a> {
                 *at /= 2;
             }
         }
+        self.changed.extend_from_slice(changed);
         Ok(top.root())
     }
 
-    fn stored_below(&mut self, path: [u8; 2]) -> Result<BTreeMap<Hash, Hash>, ReadError> {
+    fn stored_below(&mut self, path: [u8; 2]) -> Result<Vec<Entry>, ReadError> {
         let start = MapKey::streams(&path);
-        let mut below = BTreeMap::new();
+        let mut below = Vec::new();
         let mut row = self.stored.skip_to(&start)?;
         while let Some((key, value)) = row.filter(|(key, _)| key.starts_with(&start)) {
-            let entry = entry(key, value)?;
-            below.insert(entry.stream, entry.commitment);
+            below.push(entry(key, value)?);
             row = self.stored.step()?;
         }
         Ok(below)
     }
 
-    /// All streams below a path, what this batch put there included.
-    fn merged(&self, path: [u8; 2], mut below: BTreeMap<Hash, Hash>) -> Vec<Entry> {
-        let mut first = Hash::ZERO;
-        first.0[..2].copy_from_slice(&path);
-        let new = self.entries.range(first..).take_while(|(stream, _)| path_of(**stream) == path);
-        below.extend(new.map(|(stream, commitment)| (*stream, *commitment)));
-        below.into_iter().map(|(stream, commitment)| Entry { stream, commitment }).collect()
-    }
-
     /// Adds the rows that changed, in the order of their keys.
     pub(super) fn write(
-        &self,
+        &mut self,
         top: &Top,
         database: &Database,
         write: &mut WriteBatch,
     ) -> Result<(), StorageError> {
         let family = database.family(Family::Map)?;
-        let eighths: BTreeSet<u8> = self.paths.iter().map(|[first, _]| *first).collect();
-        for byte in eighths {
+        // Stable: of a stream that several seals have, the last one counts.
+        self.changed.sort_by_key(|entry| entry.stream);
+        let mut paths: Vec<[u8; 2]> = self.changed.iter().map(|entry| path_of(entry.stream)).collect();
+        paths.dedup();
+        for paths in paths.chunk_by(|a, b| a[0] == b[0]) {
+            let Some([byte, _]) = paths.first().copied() else { continue };
             if let Some(cell) = top.cell((1 << 8) + usize::from(byte)) {
                 write.put_cf(family, MapKey::Eighth(byte).encode(), cell.encode());
             }
         }
-        for path in &self.paths {
-            if let Some(cell) = top.cell(WIDTH + sixteenth(*path)) {
-                write.put_cf(family, MapKey::Sixteenth(*path).encode(), cell.encode());
+        for path in paths {
+            if let Some(cell) = top.cell(WIDTH + sixteenth(path)) {
+                write.put_cf(family, MapKey::Sixteenth(path).encode(), cell.encode());
             }
         }
-        for (stream, commitment) in &self.entries {
-            write.put_cf(family, MapKey::Stream(*stream).encode(), commitment.0);
+        for states in self.changed.chunk_by(|a, b| a.stream == b.stream) {
+            if let Some(Entry { stream, commitment }) = states.last() {
+                write.put_cf(family, MapKey::Stream(*stream).encode(), commitment.0);
+            }
         }
         Ok(())
     }

@@ -16,15 +16,16 @@
 //! | --- | --- | --- |
 //! | frontier | the roots of the full subtrees | one hash for each level |
 //! | recent leaf hashes | `p` of streams that go on soon | 2 MiB |
-//! | upper half of the map, to depth 16 | the way from a stream to the root | 4.3 MB |
+//! | upper half of the map, to depth 16 | the way from a stream to the root | 6 MB |
+//! | streams of the map that were read | the neighbours of a stream that changes | 8 MiB, and what a batch reads |
 //! | unsealed heads | what the next seal puts into the map | 4096 streams |
 //!
 //! # The map on disk
 //!
 //! A row for each stream, and one for each node at depth 8 and 16; below 16 the map is computed from the
 //! streams that share these two bytes of their ids: 16 of a million. So a stream that changed costs at a
-//! seal the reading of its neighbours, some 35 hashes and 64 bytes written; pages of several levels would
-//! save a few hashes, and write ten times as much.
+//! seal the reading of its neighbours, unless they are kept, some 35 hashes and 64 bytes written; pages of
+//! several levels would save a few hashes, and write ten times as much.
 
 mod draft;
 mod map;
@@ -33,8 +34,9 @@ mod proofs;
 mod recover;
 mod tree;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
+use foldhash::HashMap;
 use ledger_record::proof::Hash;
 use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::line::LedgerSecret;
@@ -66,7 +68,7 @@ struct State {
     recent: Recent,
     top: map::Top,
     /// Heads of the streams that changed since the last seal, by id.
-    unsealed: BTreeMap<Hash, Head>,
+    unsealed: HashMap<Hash, Head>,
     /// Streams with a record.
     streams: u64,
 }
@@ -81,9 +83,9 @@ impl Evidence {
         Ok(Self { secret, placement, seals, state })
     }
 
-    /// What a batch begins with.
-    pub(crate) fn draft(&self) -> Draft {
-        Draft::new(self.placement, self.seals)
+    /// What a batch of about so many leaves begins with.
+    pub(crate) fn draft(&self, leaves: usize) -> Draft {
+        Draft::new(self.placement, self.seals, leaves)
     }
 
     fn take_state(&mut self, database: &Database, size: u64) -> Result<State, ReadError> {

@@ -82,15 +82,14 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn seal(&mut self, mut record: Record, seal: Seal) -> Result<(), AppendError> {
-        let unsealed = std::mem::take(&mut self.state.unsealed);
-        let changed: Vec<Entry> = unsealed
-            .into_iter()
-            .map(|(stream, head)| Entry { stream, commitment: head.commitment() })
-            .collect();
+    fn seal(&mut self, mut record: Box<Record>, seal: Seal) -> Result<(), AppendError> {
+        let unsealed = self.state.unsealed.drain();
+        let mut changed: Vec<Entry> =
+            unsealed.map(|(stream, head)| Entry { stream, commitment: head.commitment() }).collect();
+        changed.sort_unstable();
         let mut map = match self.map.take() {
             Some(map) => map,
-            None => Changes::new(self.database)?,
+            None => Changes::new(self.database, &mut self.state.top)?,
         };
         let map_root = map.put(&mut self.state.top, &changed)?;
         self.map = Some(map);
@@ -145,7 +144,7 @@ impl Pass<'_> {
         for (node, hash) in &self.nodes {
             write.put_cf(family, evidence::tree_node(*node), hash.0);
         }
-        if let Some(map) = &self.map {
+        if let Some(map) = &mut self.map {
             map.write(&self.state.top, self.database, write)?;
         }
         Ok(())

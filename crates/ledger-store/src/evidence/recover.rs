@@ -1,7 +1,6 @@
 //! The audit trail as it stands in the store: what opening begins with.
 
-use std::collections::BTreeMap;
-
+use foldhash::{HashMap, HashMapExt};
 use ledger_record::key::evidence::LeafRow;
 use ledger_record::key::{self, Family, LogKey, MapKey};
 use ledger_record::proof::line::stream_id;
@@ -62,7 +61,7 @@ impl State {
             frontier: tree::restore(database, size)?,
             recent: Recent::after(size),
             top,
-            unsealed: BTreeMap::new(),
+            unsealed: HashMap::new(),
             streams: sealed.map_or(0, |seal| seal.streams),
         };
         state.read_unsealed(database, sealed_size(last), size)?;
