@@ -28,7 +28,7 @@ pub mod workload;
 pub const SECRET: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 
 /// The same secret.
-pub const fn secret() -> LedgerSecret {
+pub fn secret() -> LedgerSecret {
     LedgerSecret::from_bytes([7; 32])
 }
 

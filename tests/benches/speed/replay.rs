@@ -13,12 +13,13 @@ use ledger_store::{DataDir, Reader, ShardId, StoreOptions, rebuild};
 
 use super::measure::{Took, Watch, tell, tell_ratio};
 
-/// Takes turns: decode only, decode and fold, what-if with one policy and with three, and the whole of
-/// `rebuild`, which writes and compares as well.
+/// Takes turns: decode only, decode and fold, what-if with one policy and with three, the whole of `rebuild`,
+/// which writes and compares as well, and `verify` against reading and hashing all that is stored.
 pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
     let id = ShardId { topic: topic.to_owned(), partition: 0 };
     let (mut decoded, mut folded, mut rebuilt) = (Vec::new(), Vec::new(), Vec::new());
     let (mut supposed, mut supposed_thrice) = (Vec::new(), Vec::new());
+    let (mut hashed, mut verified) = (Vec::new(), Vec::new());
     let mut records = 0;
     for _ in 0..pairs {
         let reader = reader(dir, &id);
@@ -26,6 +27,8 @@ pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
         records = read;
         decoded.push(took);
         folded.push(fold(&reader, read));
+        hashed.push(hash_all(&reader));
+        verified.push(verify(&reader));
         let ledger = Ledger::of_readers(vec![(id.clone(), reader)]);
         supposed.push(what_if(&ledger, &POLICIES[..1], read));
         supposed_thrice.push(what_if(&ledger, &POLICIES, read));
@@ -38,10 +41,13 @@ pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
     tell("what-if, one policy", records, &supposed);
     tell("what-if, three policies", records, &supposed_thrice);
     tell("rebuild: fold, write, compare, switch", records, &rebuilt);
+    tell("all rows read and hashed", records, &hashed);
+    tell("verify", records, &verified);
     tell_ratio("decode and fold / decode", &folded, &decoded);
     tell_ratio("what-if, one policy / decode", &supposed, &decoded);
     tell_ratio("what-if, three policies / decode", &supposed_thrice, &decoded);
     tell_ratio("rebuild / decode", &rebuilt, &decoded);
+    tell_ratio("verify / all rows read and hashed", &verified, &hashed);
 }
 
 const POLICIES: [Policy; 3] = [Policy::Days { days: 30 }, Policy::Off, Policy::Indefinite];
@@ -111,5 +117,20 @@ fn rebuild_all(dir: &Path, id: &ShardId) -> Took {
     let watch = Watch::start();
     let report = rebuild(&data, id, &mut |_, _| {}).expect("a rebuild");
     assert_eq!(report.differences, [], "the fold from zero is what was there");
+    watch.stop()
+}
+
+/// Every row of every family, once, into SHA-256.
+fn hash_all(reader: &Reader) -> Took {
+    let snapshot = reader.snapshot();
+    let watch = Watch::start();
+    std::hint::black_box(snapshot.digests().expect("the rows"));
+    watch.stop()
+}
+
+fn verify(reader: &Reader) -> Took {
+    let snapshot = reader.snapshot();
+    let watch = Watch::start();
+    snapshot.verify(&ledger_tests::secret(), &[], &mut |_, _| {}).expect("a true ledger");
     watch.stop()
 }
