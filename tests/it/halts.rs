@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ledger_ingest::kafka::{Ingest, KafkaOptions};
 use ledger_record::record::Stream;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{Catalog, DataDir, Phase, ShardId, StoreOptions};
+use ledger_store::{Catalog, DataDir, Phase, Reader, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Cluster, Ending, Message};
 use ledger_tests::scratch;
 
@@ -74,6 +74,22 @@ fn halted(catalog: &Catalog, partition: u32) -> bool {
         .any(|(id, served)| id.partition == partition && served.status.freshness().phase == Phase::Halted)
 }
 
+/// The shard of the first partition, as it lies on disk.
+fn reader(dir: &std::path::Path, topic: &str) -> Reader {
+    let data = DataDir::open_existing_read_only(dir, StoreOptions::default()).unwrap();
+    data.read_shard(&ShardId { topic: topic.to_owned(), partition: 0 }).unwrap()
+}
+
+fn gaps(reader: &Reader, topic: &str) -> Vec<(u64, u64)> {
+    reader.snapshot().gaps(topic).unwrap().map(Result::unwrap).collect()
+}
+
+/// What `verify` says is missing before the first message, once it found everything else true.
+fn late_beginnings(reader: &Reader) -> Vec<(String, u64)> {
+    let verified = reader.snapshot().verify(&ledger_tests::secret(), &[], &mut |_, _| {});
+    verified.unwrap().late_beginnings
+}
+
 fn reason(found: &[(ShardId, ledger_store::Freshness)], partition: u32) -> (&'static str, String) {
     let (_, now) = found.iter().find(|(id, _)| id.partition == partition).unwrap();
     let halted = now.halted.clone().unwrap();
@@ -114,8 +130,26 @@ fn a_topic_that_begins_late_is_read_only_on_purpose() {
     assert_eq!(code, "history-incomplete");
     assert!(message.contains("offsets 0 to 4 (exclusive) are gone"), "{message}");
 
-    let accepting = KafkaOptions { accept_incomplete_history: true, ..options };
+    let accepting = KafkaOptions { accept_incomplete_history: true, ..options.clone() };
     ingest_until(&accepting, dir.path(), |catalog| read_to(catalog, 0, 10));
+    let reader = reader(dir.path(), topic);
+    assert_eq!(gaps(&reader, topic), []);
+    assert_eq!(late_beginnings(&reader), [(topic.clone(), 4)]);
+}
+
+#[test]
+fn what_is_empty_before_the_first_message_is_a_gap() {
+    let cluster = kafka::shared();
+    let options = options(cluster, "aborted-first");
+    let topic = &options.topics[0];
+    create(cluster, topic, 1);
+    cluster.produce_in_transaction(topic, &events(0, 0, 5), Ending::Abort);
+    cluster.produce(topic, &events(0, 5, 2));
+    let dir = scratch::directory();
+    ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 8));
+    let reader = reader(dir.path(), topic);
+    assert_eq!(gaps(&reader, topic), [(0, 6)]);
+    assert_eq!(late_beginnings(&reader), []);
 }
 
 #[test]
@@ -163,15 +197,14 @@ fn an_aborted_transaction_is_never_read_and_its_offsets_are_gaps() {
     // Five events, a commit marker, five aborted events, an abort marker, one event.
     ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 13));
 
-    let data = DataDir::open_existing_read_only(dir.path(), StoreOptions::default()).unwrap();
-    let reader = data.read_shard(&ShardId { topic: topic.clone(), partition: 0 }).unwrap();
+    let reader = reader(dir.path(), topic);
     let snapshot = reader.snapshot();
     let records = snapshot.records_from(0).unwrap().map(Result::unwrap);
     let came_in = records.filter(|record| record.stream != Stream::Seals);
     let offsets: Vec<u64> = came_in.map(|record| record.source.offset).collect();
     assert_eq!(offsets, [0, 1, 2, 3, 4, 12]);
-    let gaps: Vec<(u64, u64)> = snapshot.gaps(topic).unwrap().map(Result::unwrap).collect();
-    assert_eq!(gaps, [(5, 12)]);
+    assert_eq!(gaps(&reader, topic), [(5, 12)]);
+    assert_eq!(late_beginnings(&reader), []);
     let positions = snapshot.source_positions().unwrap();
     assert!(matches!(&positions[..], [(_, SourcePosition::Kafka { next_offset: 13, .. })]), "{positions:?}");
 }

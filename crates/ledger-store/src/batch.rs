@@ -124,6 +124,8 @@ pub struct Batch<'a> {
     duplicates: Vec<(DuplicateKey, u64)>,
     gaps: BTreeMap<GapKey, u64>,
     sources: BTreeMap<String, SourcePosition>,
+    /// Where the history of a source begins, when that is late.
+    begins: BTreeMap<String, u64>,
     taken: usize,
     record_bytes: usize,
     evidence: Draft,
@@ -162,6 +164,7 @@ impl<'a> Batch<'a> {
             duplicates: Vec::new(),
             gaps: BTreeMap::new(),
             sources: BTreeMap::new(),
+            begins: BTreeMap::new(),
             taken: 0,
             record_bytes: 0,
             evidence,
@@ -209,6 +212,11 @@ impl Batch<'_> {
         };
         self.gaps.insert(first, to);
         Ok(())
+    }
+
+    /// Notes that a source that was never read before had lost everything before this offset by then.
+    pub fn begin_late(&mut self, source: &str, first_offset: u64) {
+        self.begins.insert(source.to_owned(), first_offset);
     }
 
     /// Notes how far a source was read. The last word of a batch counts.

@@ -32,8 +32,9 @@
 //! # Invariants
 //!
 //! - **I-2 One write.** Records, positions, event ids, tenants, apps, index, corrections, repeats, gaps,
-//!   counts, source positions and the audit trail of a batch go into one synced write. Nothing has to be brought up to date
-//!   on opening; the timelines of the apps are read again from their streams.
+//!   counts, source positions, late beginnings and the audit trail of a batch go into one synced write.
+//!   Nothing has to be brought up to date on opening; the timelines of the apps are read again from their
+//!   streams.
 //! - **I-5 Same messages, same bytes**, however they are cut into batches: see [`Batch`]. The format of the
 //!   directory, the publisher's cursor and the number of rebuilds are a machine's own business.
 //! - **I-6 Append-only.** Nothing in `log` and `positions` is written twice. Rows of tenants, apps, ids and

@@ -71,6 +71,16 @@ impl<'a> Snapshot<'a> {
         .collect()
     }
 
+    /// The sources whose history begins late, by name, with the first offset that was there.
+    pub fn late_beginnings(&self) -> Result<Vec<(String, u64)>, ReadError> {
+        let scan = self.database.scan(Family::Meta, prefixed(MetaKey::BEGINS.to_vec()), self.options())?;
+        Items::new(scan, |key, value| {
+            let MetaKey::Begin(name) = MetaKey::decode(key)? else { return Err(Damage::Misplaced) };
+            Ok((name, key::parse_u64(value)?))
+        })
+        .collect()
+    }
+
     /// Where the publisher stands: the next position to publish.
     pub fn publisher_position(&self) -> Result<u64, ReadError> {
         let cursor = self.database.row(

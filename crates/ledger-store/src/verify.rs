@@ -44,6 +44,8 @@ pub struct Verified {
     pub refused: u64,
     /// Repeated messages.
     pub duplicates: u64,
+    /// Sources that had lost what came before this offset when they were first read: an accepted loss.
+    pub late_beginnings: Vec<(String, u64)>,
 }
 
 /// The first thing that is not as it must be.

@@ -66,6 +66,8 @@ pub(super) struct Worker {
 /// What the reader hands to the writer.
 struct Filled {
     messages: Filling,
+    /// What was read is `[from_offset, next_offset)`: where it holds no message, the source has none.
+    from_offset: u64,
     next_offset: u64,
     leader_epoch: Option<i32>,
 }
@@ -94,7 +96,8 @@ impl Worker {
         };
         let reader = {
             let stop = Arc::clone(&stop);
-            let reader = Reader { task, next, leader_epoch, consumer, stop, eof_at_high: None };
+            let reader =
+                Reader { task, next, handed_over: 0, leader_epoch, consumer, stop, eof_at_high: None };
             thread::Builder::new()
                 .name(format!("read-{name}"))
                 .spawn(move || reader.run(&queue, &hand_over))?

@@ -131,6 +131,9 @@ impl Batch<'_> {
         for (source, position) in &self.sources {
             write.put_cf(family, MetaKey::Source(source.clone()).encode(), position.encode());
         }
+        for (source, first_offset) in &self.begins {
+            write.put_cf(family, MetaKey::Begin(source.clone()).encode(), key::reference(*first_offset));
+        }
         Ok(())
     }
 

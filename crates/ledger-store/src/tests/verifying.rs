@@ -315,6 +315,30 @@ fn offsets_that_are_left_out_or_told_twice_are_found() {
 }
 
 #[test]
+fn a_history_that_begins_late_does_so_only_where_that_was_noted() {
+    let late = |note: Option<u64>| {
+        let ledger = Ledger::new();
+        let mut shard = ledger.shard();
+        let mut batch = shard.begin();
+        if let Some(first) = note {
+            batch.begin_late(TOPIC, first);
+        }
+        batch.gap(TOPIC, 4, 6).unwrap();
+        batch.offer(arrival(6, installed("acme", "app", "e1", 1, "EU"))).unwrap();
+        batch.advance(TOPIC, kafka(7));
+        batch.commit().unwrap();
+        verified(&shard.reader()).map(|verified| verified.late_beginnings).map_err(|error| match error {
+            VerifyError::Differs(fault) => fault,
+            other => panic!("{other:?}"),
+        })
+    };
+    let missing = |from, until| Fault::OffsetsMissing { source_name: TOPIC.to_owned(), from, until };
+    assert_eq!(late(None), Err(missing(0, 4)));
+    assert_eq!(late(Some(3)), Err(missing(3, 4)));
+    assert_eq!(late(Some(4)), Ok(vec![(TOPIC.to_owned(), 4)]));
+}
+
+#[test]
 fn corrections_that_do_not_follow_are_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);

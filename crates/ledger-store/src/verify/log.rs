@@ -54,7 +54,8 @@ pub(super) fn check(
         return Err(Fault::Shorter { size: signed.size, found: size }.into());
     }
     let (seal, seals) = (pass.reader.last_seal().cloned(), pass.reader.seals());
-    Ok(Verified { size, root, seal, seals, tenants: 0, refused, duplicates })
+    let late_beginnings = snapshot.late_beginnings()?;
+    Ok(Verified { size, root, seal, seals, tenants: 0, refused, duplicates, late_beginnings })
 }
 
 /// How far the event of a tenant was ahead of the time it was recorded.

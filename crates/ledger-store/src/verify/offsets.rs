@@ -1,7 +1,7 @@
 //! I-4: each offset that was read is exactly one of recorded, repeated, or empty, and none is left out.
 //!
-//! Of a topic the account begins where reading began, and goes on without a hole to where the next message is
-//! expected. Lines of an imported file belong to one shard or another, so there it may have holes.
+//! Of a topic the account begins at 0, or where its history begins late at the first offset that was there, and
+//! goes on without a hole to where the next message is expected. Lines of an imported file belong to one shard or another, so there it may have holes.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -25,7 +25,7 @@ struct Account<'a> {
     repeats: Ranges<'a>,
     /// First offset, the one after the last.
     empty: Ranges<'a>,
-    /// What comes next, once something came.
+    /// What comes next; of lines, once something came.
     next: Option<u64>,
     repeated: u64,
 }
@@ -33,11 +33,14 @@ struct Account<'a> {
 impl<'a> Offsets<'a> {
     pub(super) fn new(snapshot: &'a Snapshot<'_>) -> Result<Self, ReadError> {
         let mut accounts = BTreeMap::new();
+        let late: BTreeMap<_, _> = snapshot.late_beginnings()?.into_iter().collect();
         for (name, position) in snapshot.source_positions()? {
             let repeats: Box<dyn Iterator<Item = _> + 'a> = Box::new(snapshot.duplicates(&name, 0)?);
             let empty: Box<dyn Iterator<Item = _> + 'a> = Box::new(snapshot.gaps(&name)?);
             let (repeats, empty) = (repeats.peekable(), empty.peekable());
-            let account = Account { name: name.clone(), position, repeats, empty, next: None, repeated: 0 };
+            let begin = late.get(&name).copied().unwrap_or(0);
+            let next = matches!(position, SourcePosition::Kafka { .. }).then_some(begin);
+            let account = Account { name: name.clone(), position, repeats, empty, next, repeated: 0 };
             accounts.insert(name, account);
         }
         Ok(Self(accounts))

@@ -34,6 +34,8 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 pub(super) struct Reader {
     pub(super) task: Task,
     pub(super) next: Option<u64>,
+    /// What is before this offset the writer has.
+    pub(super) handed_over: u64,
     pub(super) leader_epoch: Option<i32>,
     pub(super) consumer: Arc<GroupConsumer>,
     pub(super) stop: Arc<AtomicBool>,
@@ -66,6 +68,7 @@ impl Reader {
         };
         self.warn_of_newer_commit(start);
         self.next = Some(start);
+        self.handed_over = start;
         self.task.status.update(|now| {
             now.phase = Phase::CatchingUp;
             now.next_offset = Some(start);
@@ -134,23 +137,25 @@ impl Reader {
     }
 
     /// Hands over if the writer is free, and goes on filling otherwise.
-    fn offer(&self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
+    fn offer(&mut self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
         // Looking at the channel for every message would cost more than the message.
         if !filling.len().is_multiple_of(64) {
             return;
         }
         let filled = self.filled(filling);
-        if let Err(TrySendError::Full(filled)) = hand_over.try_send(filled) {
-            *filling = filled.messages;
+        match hand_over.try_send(filled) {
+            Err(TrySendError::Full(filled)) => *filling = filled.messages,
+            Ok(()) | Err(TrySendError::Disconnected(_)) => self.handed_over = self.next.unwrap_or(0),
         }
     }
 
     /// Hands over, waiting for the writer. A writer that is gone has said why.
-    fn deliver(&self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
+    fn deliver(&mut self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
         if filling.is_empty() {
             return;
         }
         let filled = self.filled(filling);
+        self.handed_over = filled.next_offset;
         if hand_over.send(filled).is_err() {
             self.stop.store(true, Ordering::Release);
         }
@@ -159,6 +164,7 @@ impl Reader {
     fn filled(&self, filling: &mut Filling) -> Filled {
         Filled {
             messages: std::mem::take(filling),
+            from_offset: self.handed_over,
             next_offset: self.next.unwrap_or(0),
             leader_epoch: self.leader_epoch,
         }

@@ -22,8 +22,8 @@ pub(super) struct Writer {
     task: Task,
     source: Source,
     shard: Shard,
-    /// The next offset that the shard knows of; none before the first message.
-    next_offset: Option<u64>,
+    /// Nothing of the source is in the shard yet.
+    is_new: bool,
     durable: Durable,
     stop: Arc<AtomicBool>,
 }
@@ -38,11 +38,8 @@ impl Writer {
         stop: Arc<AtomicBool>,
     ) -> Self {
         let source = Source { name: task.id.topic.as_str().into(), partition: task.id.partition };
-        let next_offset = match position {
-            Some(SourcePosition::Kafka { next_offset, .. }) => Some(*next_offset),
-            Some(SourcePosition::Import { .. }) | None => None,
-        };
-        Self { task, source, shard, next_offset, durable, stop }
+        let is_new = !matches!(position, Some(SourcePosition::Kafka { .. }));
+        Self { task, source, shard, is_new, durable, stop }
     }
 
     /// Until the reader is gone: what it handed over is written, then the shard is given back.
@@ -58,20 +55,21 @@ impl Writer {
     }
 
     fn write(&mut self, filled: Filled) -> Result<(), AppendError> {
-        let Filled { messages, next_offset, leader_epoch } = filled;
+        let Filled { messages, from_offset, next_offset, leader_epoch } = filled;
         let last_source_time = messages.last_source_time();
         let mut counts = Applied::default();
         let mut newcomers = Vec::new();
-        let mut expected = self.next_offset;
+        let mut expected = from_offset;
         let started = Instant::now();
         let mut batch = self.shard.begin();
+        if self.is_new && from_offset > 0 {
+            batch.begin_late(&self.source.name, from_offset);
+        }
         let (taken, kept) = messages.into_parts();
         for (taken, place) in taken {
             // Offsets have holes: control records and compaction. A hole is noted, so that ranges add up.
-            if let Some(expected) = expected.filter(|expected| *expected < taken.offset) {
-                batch.gap(&self.source.name, expected, taken.offset)?;
-            }
-            expected = Some(taken.offset + 1);
+            batch.gap(&self.source.name, expected, taken.offset)?;
+            expected = taken.offset + 1;
             let event = taken.decoded.as_ref().ok().and_then(Decoded::event);
             let client = event.and_then(Event::client).cloned();
             let time = taken.source_time;
@@ -82,7 +80,7 @@ impl Writer {
         }
         batch.advance(&self.source.name, SourcePosition::Kafka { next_offset, leader_epoch });
         batch.commit()?;
-        self.next_offset = Some(next_offset);
+        self.is_new = false;
         crate::metric::committed(&self.task.id, counts, started.elapsed());
         self.look_for_splits(&newcomers);
         self.durable.advance(next_offset);

@@ -40,6 +40,17 @@ struct Report {
     duplicates: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     complete_up_to: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<Missing>,
+}
+
+/// Offsets that a source had lost when it was first read, as was accepted.
+#[derive(Serialize)]
+struct Missing {
+    source: String,
+    from: u64,
+    /// Exclusive.
+    until: u64,
 }
 
 /// What was kept elsewhere cannot be compared.
@@ -99,6 +110,9 @@ pub(super) fn run(
         printer.item(&raw(report)?)?;
     }
     printer.finish()?;
+    for report in &reports {
+        report.tell_missing(context);
+    }
     context.say(&summary(&data, &reports));
     Ok(Exit::Done)
 }
@@ -144,6 +158,12 @@ fn look_for_splits(readers: &[(ShardId, Reader)]) -> Result<(), Failure> {
     }
 }
 
+impl Missing {
+    fn before((source, first): &(String, u64)) -> Self {
+        Self { source: source.clone(), from: 0, until: *first }
+    }
+}
+
 fn summary(data: &DataDir, reports: &[Report]) -> String {
     let unsigned = reports.iter().filter(|report| report.signed_size.is_none()).count();
     let signed = match unsigned {
@@ -154,6 +174,16 @@ fn summary(data: &DataDir, reports: &[Report]) -> String {
 }
 
 impl Report {
+    fn tell_missing(&self, context: &mut Context<'_, '_>) {
+        for Missing { source, from, until } in &self.missing {
+            context.say(&format!(
+                "the history of {} begins late: {source} had lost offsets {from} to {until} (exclusive) when it was \
+                 first read",
+                self.shard
+            ));
+        }
+    }
+
     fn of(shard: &ShardId, verified: &Verified, signed_size: Option<u64>) -> Self {
         Self {
             shard: shard.to_string(),
@@ -166,6 +196,7 @@ impl Report {
             refused: verified.refused,
             duplicates: verified.duplicates,
             complete_up_to: verified.seal.as_ref().map(|seal| format_instant(seal.recorded)),
+            missing: verified.late_beginnings.iter().map(Missing::before).collect(),
         }
     }
 }
