@@ -33,7 +33,7 @@ fn a_newer_format_is_exit_4_for_every_command_that_opens_it() {
     let world = World::with(&history());
     let manifest = world.data_dir().join("ledger.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
-    let newer = text.replacen(": 2", ": 99", 1).replacen(":2", ":99", 1);
+    let newer = text.replacen("\"format\": ", "\"format\": 9", 1);
     assert_ne!(text, newer);
     std::fs::write(&manifest, newer).unwrap();
     let file = world.file("more.ndjson", "");
