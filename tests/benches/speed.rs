@@ -31,6 +31,10 @@ use ledger_tests::kafka::{self, Broker};
 use ledger_tests::workload::{Mix, stream};
 use speed::{ingest, measure, query, replay, signing};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What was asked for.
 struct Plan {
     parts: Vec<String>,

@@ -167,14 +167,6 @@ pub enum VerifyError {
         /// Which.
         rules: u16,
     },
-    /// Written by a newer program.
-    #[error("the leaf at position {position} has version {version}: use a newer program")]
-    UnknownVersion {
-        /// Its position.
-        position: u64,
-        /// Which.
-        version: u64,
-    },
 }
 
 impl Snapshot<'_> {

@@ -4,7 +4,7 @@ use ledger_record::key::{self, Family};
 use ledger_record::proof::Hash;
 use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::line::{Beside, Leaf, LedgerSecret, leaf_hash, stream_id};
-use ledger_record::proof::log::{Reader, Refusal};
+use ledger_record::proof::log::Reader;
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::proof::tiles::{Kind, Tile, Tiler};
 use ledger_record::proof::tree::Node;
@@ -87,15 +87,13 @@ impl Pass<'_, '_> {
         let stored = self.snapshot.leaf(position)?.ok_or_else(|| bad(Damage::Missing))?;
         let previous = self.reader.head(stream_id(&record.stream)).map_or(Hash::ZERO, |head| head.leaf);
         let beside = Beside { previous, pinned_realm: stored.pinned_realm };
-        let line = Leaf::of(record, beside, secret).and_then(|leaf| leaf.write());
-        let line = line.map_err(|_| bad(Damage::Misplaced))?;
+        let leaf = Leaf::of(record, beside, secret).map_err(|_| bad(Damage::Misplaced))?;
+        let line = leaf.write().map_err(|_| bad(Damage::Misplaced))?;
         if leaf_hash(&line) != stored.hash {
             return Err(Fault::Leaf { position }.into());
         }
-        self.reader.take_in(&line).map_err(|refusal| match refusal {
-            Refusal::Invalid(fault) => VerifyError::from(Fault::Log { position, fault }),
-            Refusal::UnknownVersion(version) => VerifyError::UnknownVersion { position, version },
-        })?;
+        let taken = self.reader.take_in_leaf(&leaf, stored.hash);
+        taken.map_err(|fault| Fault::Log { position, fault })?;
         let made = self.tiler.push(&line).map_err(|_| bad(Damage::Misplaced))?;
         self.compare_nodes(made)
     }
