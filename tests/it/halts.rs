@@ -117,6 +117,28 @@ fn retention_that_overtook_the_ledger_stops_the_shard_and_no_other() {
 }
 
 #[test]
+fn a_shard_that_cannot_be_opened_does_not_stop_the_others() {
+    let cluster = kafka::shared();
+    let options = options(cluster, "damaged");
+    let topic = &options.topics[0];
+    create(cluster, topic, TWO);
+    let dir = scratch::directory();
+    for partition in 0..TWO {
+        cluster.produce(topic, &events(partition, 0, 10));
+    }
+    ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 10) && read_to(catalog, 1, 10));
+    let damaged = dir.path().join("shards").join(topic).join("0").join("CURRENT");
+    std::fs::write(damaged, "no such manifest\n").unwrap();
+    cluster.produce(topic, &events(1, 10, 10));
+
+    let could_not_open = |catalog: &Catalog| {
+        let failed = catalog.failed();
+        failed.iter().any(|(id, halted)| id.partition == 0 && halted.code == "store-failed")
+    };
+    ingest_until(&options, dir.path(), |catalog| could_not_open(catalog) && read_to(catalog, 1, 20));
+}
+
+#[test]
 fn a_topic_that_begins_late_is_read_only_on_purpose() {
     let cluster = kafka::shared();
     let options = options(cluster, "begins-late");

@@ -41,11 +41,11 @@ fn topics_are_made_as_they_must_be_and_compared_with_that() {
     }
 
     let careless = kafka::unique_name("careless");
-    cluster.create_topic(&careless, 1, &[("retention.ms", "1000")]);
+    cluster.create_topic(&careless, 1, &[("retention.ms", "1000"), ("retention.bytes", "100000")]);
     let different = topics(cluster, "check", &careless);
     assert_eq!(different.status.code(), Some(3));
     let text = told(&different);
-    for setting in ["retention.ms", "message.timestamp.type", "LogAppendTime"] {
+    for setting in ["retention.ms", "retention.bytes", "message.timestamp.type", "LogAppendTime"] {
         assert!(text.contains(setting), "{setting} is not told: {text}");
     }
 }

@@ -154,6 +154,14 @@ pub enum Halt {
         /// What the broker said.
         error: String,
     },
+    /// A thread of the shard ended in the middle: a fault of this program.
+    #[error("a thread of {topic}/{partition} panicked, see the log; restart the process, and report it")]
+    Panicked {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+    },
     /// The data directory cannot be written or read.
     #[error("the shard cannot go on: {error}; check the disk, then restart")]
     Store {
@@ -185,6 +193,7 @@ impl Halt {
             Self::Repartitioned { .. } => "topic-repartitioned",
             Self::OutOfOrder { .. } => "out-of-order",
             Self::Refused { .. } => "source-refused",
+            Self::Panicked { .. } => "worker-panicked",
             Self::Store { .. } => "store-failed",
         }
     }

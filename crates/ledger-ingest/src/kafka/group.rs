@@ -125,13 +125,35 @@ fn park_local_shards(
     }
     let mut parked = BTreeMap::new();
     for id in data.shards()?.into_iter().filter(|id| options.topics.contains(&id.topic)) {
-        let shard = data.open_shard(&id)?;
+        let shard = match data.open_shard(&id) {
+            Ok(shard) => shard,
+            Err(error) if is_of_one_shard(&error) => {
+                let halt = Halt::store(&error);
+                error!(shard = %id, code = halt.code(), reason = %halt, "shard cannot be opened");
+                crate::metric::halted(&id, halt.code());
+                catalog.fail(id, halt.told());
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let status = Arc::new(ShardStatus::default());
         status.update(|now| now.next_offset = next_offset(&shard, &id));
         catalog.insert(id.clone(), Served { reader: shard.reader(), status });
         parked.insert(id, shard);
     }
     Ok(parked)
+}
+
+/// A disk error, or damage: the other shards have nothing to do with it (I-9). All else says that this is not
+/// the directory, the program or the moment to go on with.
+const fn is_of_one_shard(error: &OpenError) -> bool {
+    matches!(
+        error,
+        OpenError::Storage(_)
+            | OpenError::Damaged(_)
+            | OpenError::Io { .. }
+            | OpenError::MissingFamily { .. }
+    )
 }
 
 /// The group thread: one client after the other, until it is told to stop or nothing heals any more.

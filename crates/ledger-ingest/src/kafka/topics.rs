@@ -3,7 +3,7 @@
 //! | topic | settings | why |
 //! | --- | --- | --- |
 //! | lifecycle | `message.timestamp.type=LogAppendTime` | the recorded time is the broker's, not a producer's |
-//! | | `retention.ms=-1`, `cleanup.policy=delete` | a ledger on an empty disk replays all of it |
+//! | | `retention.ms=-1`, `retention.bytes=-1`, `cleanup.policy=delete` | a ledger on an empty disk replays all of it |
 //! | checkpoints | `cleanup.policy=compact` | the last note of each log is never lost, and soon found |
 //! | | one partition | all notes are in the first |
 //! | decisions, dead letters | `cleanup.policy=delete` | read once, kept as long as the cluster's default says |
@@ -38,7 +38,7 @@ pub struct TopicReport {
     pub partitions: u32,
     /// It was made just now.
     pub created: bool,
-    /// Settings that differ: name, wanted, found.
+    /// Settings that differ, the number of partitions among them: name, wanted, found.
     pub differences: Vec<(String, String, String)>,
 }
 
@@ -51,8 +51,12 @@ impl TopicReport {
 
 /// The topics that the options name, as they should be.
 pub fn wanted(options: &KafkaOptions) -> Vec<WantedTopic> {
-    let lifecycle =
-        [("message.timestamp.type", "LogAppendTime"), ("retention.ms", "-1"), ("cleanup.policy", "delete")];
+    let lifecycle = [
+        ("message.timestamp.type", "LogAppendTime"),
+        ("retention.ms", "-1"),
+        ("retention.bytes", "-1"),
+        ("cleanup.policy", "delete"),
+    ];
     let inputs = options.topics.iter().map(|name| wanted_topic(name, None, &lifecycle));
     let checkpoints = [("cleanup.policy", "compact")];
     let checkpoints = options.checkpoints_topic.iter().map(|name| wanted_topic(name, Some(1), &checkpoints));
@@ -113,6 +117,10 @@ fn compare(
         Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => return Ok(report),
         Err(error) => return Err(error),
     };
+    if let Some(partitions) = wanted.partitions.filter(|wanted| *wanted != report.partitions) {
+        let found = report.partitions.to_string();
+        report.differences.push(("partitions".to_owned(), partitions.to_string(), found));
+    }
     let resource = ResourceSpecifier::Topic(&wanted.name);
     let described = block_on(admin.describe_configs([&resource], &asking()))?;
     let Some(described) = described.into_iter().next() else { return Ok(report) };

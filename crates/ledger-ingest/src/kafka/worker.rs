@@ -87,8 +87,12 @@ impl Worker {
         let name = format!("{}-{}", task.id.topic, task.id.partition);
         let writer = {
             let (task, durable, stop) = (task.clone(), durable.clone(), Arc::clone(&stop));
+            let watch = PanicWatch::over(&task, &stop);
             let writer = Writer::new(task, shard, position, durable, stop);
-            thread::Builder::new().name(format!("write-{name}")).spawn(move || writer.run(&batches))?
+            thread::Builder::new().name(format!("write-{name}")).spawn(move || {
+                let _watch = watch;
+                writer.run(&batches)
+            })?
         };
         let (next, leader_epoch) = match position {
             Some(SourcePosition::Kafka { next_offset, leader_epoch }) => (Some(*next_offset), *leader_epoch),
@@ -96,11 +100,13 @@ impl Worker {
         };
         let reader = {
             let stop = Arc::clone(&stop);
+            let watch = PanicWatch::over(&task, &stop);
             let reader =
                 Reader { task, next, handed_over: 0, leader_epoch, consumer, stop, eof_at_high: None };
-            thread::Builder::new()
-                .name(format!("read-{name}"))
-                .spawn(move || reader.run(&queue, &hand_over))?
+            thread::Builder::new().name(format!("read-{name}")).spawn(move || {
+                let _watch = watch;
+                reader.run(&queue, &hand_over);
+            })?
         };
         Ok(Self { stop, durable, reader, writer })
     }
@@ -151,6 +157,29 @@ impl Default for Durable {
     }
 }
 
+/// Halts the shard of a thread that panics, which would else seem to wait for messages for ever.
+struct PanicWatch {
+    id: ShardId,
+    status: Arc<ShardStatus>,
+    stop: Arc<AtomicBool>,
+}
+
+impl PanicWatch {
+    fn over(task: &Task, stop: &Arc<AtomicBool>) -> Self {
+        Self { id: task.id.clone(), status: Arc::clone(&task.status), stop: Arc::clone(stop) }
+    }
+}
+
+impl Drop for PanicWatch {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let (topic, partition) = (self.id.topic.clone(), self.id.partition);
+            halt(&self.id, &self.status, &Halt::Panicked { topic, partition });
+            self.stop.store(true, Ordering::Release);
+        }
+    }
+}
+
 /// Stops the shard in the eyes of everyone who asks.
 pub(super) fn halt(shard: &ShardId, status: &ShardStatus, halt: &Halt) {
     tracing::error!(%shard, code = halt.code(), reason = %halt, "shard halted");
@@ -160,4 +189,28 @@ pub(super) fn halt(shard: &ShardId, status: &ShardStatus, halt: &Halt) {
 
 fn lag(next: Option<u64>, end: Option<u64>) -> Option<u64> {
     Some(end?.saturating_sub(next?))
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_store::Phase;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_halts_its_shard_and_one_that_ends_does_not() {
+        for (panics, code) in [(true, Some("worker-panicked")), (false, None)] {
+            let (status, stop) = (Arc::new(ShardStatus::default()), Arc::new(AtomicBool::new(false)));
+            let id = ShardId { topic: "t".to_owned(), partition: 3 };
+            let watch = PanicWatch { id, status: Arc::clone(&status), stop: Arc::clone(&stop) };
+            let ended = thread::spawn(move || {
+                let _watch = watch;
+                assert!(!panics, "on purpose");
+            });
+            assert_eq!(ended.join().is_err(), panics);
+            let now = status.freshness();
+            assert_eq!(now.halted.map(|halted| halted.code), code);
+            assert_eq!((now.phase == Phase::Halted, stop.load(Ordering::Acquire)), (panics, panics));
+        }
+    }
 }

@@ -30,6 +30,9 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the reader waits for a message before it looks around.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// How often it tells how much is waiting.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
 /// The thread that polls and decodes.
 pub(super) struct Reader {
     pub(super) task: Task,
@@ -53,19 +56,7 @@ impl Reader {
 
     /// Compares shard and source, then lets the messages come.
     fn begin(&mut self) -> Result<(), Halt> {
-        let start = loop {
-            if self.stopped() {
-                return Ok(());
-            }
-            match self.check() {
-                Ok(start) => break start,
-                Err(Check::Halt(halt)) => return Err(halt),
-                Err(Check::Unreachable(error)) => {
-                    warn!(shard = %self.task.id, %error, "cannot compare shard and source yet, trying again");
-                    thread::sleep(Duration::from_millis(500));
-                }
-            }
-        };
+        let Some(start) = self.compare()? else { return Ok(()) };
         self.warn_of_newer_commit(start);
         self.next = Some(start);
         self.handed_over = start;
@@ -79,13 +70,29 @@ impl Reader {
         self.seek_and_resume(start)
     }
 
+    /// Compares shard and source, however long it takes the brokers to answer. Answers where to go on; none
+    /// when the worker is to stop.
+    fn compare(&self) -> Result<Option<u64>, Halt> {
+        while !self.stopped() {
+            match self.check() {
+                Ok(start) => return Ok(Some(start)),
+                Err(Check::Halt(halt)) => return Err(halt),
+                Err(Check::Unreachable(error)) => {
+                    warn!(shard = %self.task.id, %error, "cannot compare shard and source yet, trying again");
+                    thread::sleep(Duration::from_millis(500));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     fn read(
         &mut self,
         queue: &PartitionQueue<Membership>,
         hand_over: &SyncSender<Filled>,
     ) -> Result<(), Halt> {
         let mut filling = Filling::default();
-        let mut checked = Instant::now();
+        let (mut checked, mut looked) = (Instant::now(), Instant::now());
         while !self.stopped() {
             match queue.poll(if filling.is_empty() { POLL_TIMEOUT } else { Duration::ZERO }) {
                 Some(Ok(message)) => self.take(&message, &mut filling)?,
@@ -100,8 +107,13 @@ impl Reader {
             } else if !filling.is_empty() {
                 self.offer(&mut filling, hand_over);
             }
-            if checked.elapsed() >= self.task.check_interval {
-                checked = Instant::now();
+            let now = Instant::now();
+            if now.duration_since(looked) >= LOOK_INTERVAL {
+                looked = now;
+                self.look_at_end();
+            }
+            if now.duration_since(checked) >= self.task.check_interval {
+                checked = now;
                 match self.check() {
                     Ok(_) => {}
                     Err(Check::Halt(halt)) => {
@@ -183,6 +195,21 @@ impl Reader {
         });
     }
 
+    /// Tells how much is waiting, as the last fetch said: without it a shard that falls behind would seem to
+    /// be at the end until the next comparison.
+    fn look_at_end(&self) {
+        let Some(high) = self.cached_high() else { return };
+        self.tell_end(high);
+    }
+
+    fn tell_end(&self, high: u64) {
+        self.task.status.update(|now| {
+            let end = if self.eof_at_high == Some(high) { self.next } else { Some(high) };
+            now.end_offset = end;
+            now.lag_events = lag(now.next_offset, end);
+        });
+    }
+
     fn cached_high(&self) -> Option<u64> {
         let topic = CString::new(self.task.id.topic.as_str()).ok()?;
         native::cached_watermarks(self.consumer.client(), &topic, self.task.id.kafka_partition())
@@ -210,14 +237,22 @@ impl Reader {
             warn!(shard = %self.task.id, %error, "the source is unreachable, waiting for it");
             return Ok(());
         }
-        if let Err(Check::Halt(halt)) = self.check() {
-            return Err(halt);
+        // Without the broker's word a gap cannot be told from a history that has changed.
+        if self.compare()?.is_none() {
+            return Ok(());
         }
         let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
-        if matches!(code, Code::AutoOffsetReset | Code::LogTruncation) {
-            return Err(Halt::Diverged { topic, partition, next: self.next.unwrap_or(0) });
+        match code {
+            Code::AutoOffsetReset | Code::LogTruncation => {
+                Err(Halt::Diverged { topic, partition, next: self.next.unwrap_or(0) })
+            }
+            // The brokers know it now: one that was asked before it knew, or a new leader.
+            Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => {
+                warn!(shard = %self.task.id, %error, "the topic was unknown for a moment");
+                Ok(())
+            }
+            _ => Err(Halt::refused(&self.task.id, error)),
         }
-        Err(Halt::refused(&self.task.id, error))
     }
 
     fn check(&self) -> Result<u64, Check> {
@@ -237,11 +272,7 @@ impl Reader {
         let start = start.map_err(Check::Halt)?;
         let bound = self.task.data.bind(&id.topic, &facts.into());
         bound.map_err(|error| Check::Halt(Halt::store(&error)))?;
-        self.task.status.update(|now| {
-            let end = if self.eof_at_high == Some(marks.high) { self.next } else { Some(marks.high) };
-            now.end_offset = end;
-            now.lag_events = lag(now.next_offset, end);
-        });
+        self.tell_end(marks.high);
         Ok(start)
     }
 
@@ -279,7 +310,9 @@ impl Reader {
                 .and_then(|list| list.elements().first().map_or(Ok(()), TopicPartitionListElem::error));
             match sought {
                 Ok(()) => return self.consumer.resume(&list).map_err(refused),
-                Err(error) if Instant::now() >= until || self.stopped() => return Err(refused(error)),
+                // Given up meanwhile: where to read is the next owner's question.
+                Err(_) if self.stopped() => return Ok(()),
+                Err(error) if Instant::now() >= until => return Err(refused(error)),
                 Err(_) => thread::sleep(Duration::from_millis(20)),
             }
         }
