@@ -2,11 +2,20 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use ledger_store::OpenError;
 
 use crate::exit::Exit;
 use crate::output::OutputError;
+
+#[derive(Debug, thiserror::Error)]
+#[error("{path} cannot be written", path = path.display())]
+struct Unwritable {
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
+}
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -20,6 +29,11 @@ impl Failure {
     /// A failure with exit code 1.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit: Exit::Failed, error: error.into(), hint: None }
+    }
+
+    /// A file cannot be written.
+    pub fn unwritable(path: &Path, source: std::io::Error) -> Self {
+        Self::new(Unwritable { path: path.to_owned(), source })
     }
 
     /// The same with another exit code.

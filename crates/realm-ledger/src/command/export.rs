@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ledger_record::json::record::{QuarantineJson, RecordJson};
 use ledger_record::proof::line::LedgerSecret;
@@ -21,12 +21,6 @@ use crate::{Exit, Failure, secret};
 /// An export went wrong.
 #[derive(Debug, thiserror::Error)]
 enum ExportError {
-    #[error("{path} cannot be written", path = path.display())]
-    Unwritable {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
     #[error("{shard} has {found} leaves, but a checkpoint was signed at size {signed}")]
     Shorter { shard: ShardId, found: u64, signed: u64 },
     #[error("the log of {shard} is not the one whose checkpoint was signed at size {signed}")]
@@ -107,7 +101,7 @@ fn write_tiles(target: &Path, tiles: Vec<(Tile, Vec<u8>)>) -> Result<(), Failure
 
 /// A reader finds the file whole, or the one before.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let unwritable = |source| Failure::from(ExportError::Unwritable { path: path.to_owned(), source });
+    let unwritable = |source| Failure::unwritable(path, source);
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(unwritable)?;
     }

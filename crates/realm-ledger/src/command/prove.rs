@@ -1,7 +1,7 @@
 //! `prove`: a bundle for others.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ledger_core::ids::ClientKey;
 use ledger_store::{DataDir, ProveError, Proving, ShardId};
@@ -20,15 +20,6 @@ enum NoShard {
     Split { client: ClientKey, first: ShardId, second: ShardId },
     #[error("there is no partition {0} here")]
     NoPartition(u32),
-}
-
-/// The bundle could not be written.
-#[derive(Debug, thiserror::Error)]
-#[error("{path} cannot be written", path = path.display())]
-struct Unwritable {
-    path: PathBuf,
-    #[source]
-    source: std::io::Error,
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: &Prove) -> Result<Exit, Failure> {
@@ -57,7 +48,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Prove) -> Result<Exit, F
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|source| Failure::new(Unwritable { path: path.to_owned(), source }))
+    std::fs::write(path, text).map_err(|source| Failure::unwritable(path, source))
 }
 
 fn shard_of(data: &DataDir, client: &ClientKey, partition: Option<u32>) -> Result<ShardId, Failure> {

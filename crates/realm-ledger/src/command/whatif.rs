@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ledger_api::query::WhatIfAsked;
 use ledger_core::whatif::{GAP_DAYS, Scope};
@@ -28,15 +28,6 @@ const COLUMNS: &[Column] = &[
     Column::made("max", |report| days(report, "/gaps/maxDays")),
     Column::made("gaps within days", shares),
 ];
-
-/// A file cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[error("{path} cannot be written", path = path.display())]
-struct Unwritable {
-    path: PathBuf,
-    #[source]
-    source: std::io::Error,
-}
 
 /// Where differences go.
 enum Differences {
@@ -89,8 +80,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: WhatIf) -> Result<Exit, F
         out.write_all(plot_text(&bins).as_bytes()).and_then(|()| out.flush()).map_err(OutputError::from)?;
     }
     if let Some(path) = svg {
-        let unwritable = |source| Failure::new(Unwritable { path: path.clone(), source });
-        std::fs::write(&path, plot_svg(&bins)).map_err(unwritable)?;
+        std::fs::write(&path, plot_svg(&bins)).map_err(|source| Failure::unwritable(&path, source))?;
     }
     incomplete(context, refused)
 }
@@ -117,7 +107,7 @@ impl Differences {
             Some(Input::Standard) => Ok(Self::Output),
             Some(Input::File(path)) => match File::create(&path) {
                 Ok(file) => Ok(Self::File(path, BufWriter::new(file))),
-                Err(source) => Err(Failure::new(Unwritable { path, source })),
+                Err(source) => Err(Failure::unwritable(&path, source)),
             },
         }
     }
@@ -127,7 +117,7 @@ impl Differences {
             Self::Nowhere => Ok(()),
             Self::Output => Ok(writeln!(output, "{}", found.get()).map_err(OutputError::from)?),
             Self::File(path, file) => {
-                writeln!(file, "{}", found.get()).map_err(|source| unwritable(path, source))
+                writeln!(file, "{}", found.get()).map_err(|source| Failure::unwritable(path, source))
             }
         }
     }
@@ -135,13 +125,9 @@ impl Differences {
     fn finish(self) -> Result<(), Failure> {
         match self {
             Self::Nowhere | Self::Output => Ok(()),
-            Self::File(path, mut file) => file.flush().map_err(|source| unwritable(&path, source)),
+            Self::File(path, mut file) => file.flush().map_err(|source| Failure::unwritable(&path, source)),
         }
     }
-}
-
-fn unwritable(path: &Path, source: std::io::Error) -> Failure {
-    Failure::new(Unwritable { path: path.to_owned(), source })
 }
 
 /// What this program or its server has written has bins, or no gaps at all.
