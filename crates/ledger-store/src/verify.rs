@@ -10,13 +10,18 @@
 //!                       corrections = recorded ones; fold = stored state
 //! ```
 //!
-//! The first pass keeps the head of every stream in memory, the second one tenant and all app-level events.
+//! The passes run side by side. The first keeps the head of every stream in memory, the second one tenant and
+//! all app-level events.
 //! Ids and the index, which follow from the records alone, are compared and mended by [`crate::rebuild()`].
 
 mod log;
 mod map;
 mod offsets;
 mod tenants;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use ledger_core::ids::ClientKey;
 use ledger_record::proof::line::{LedgerSecret, SealLeaf};
@@ -26,6 +31,9 @@ use ledger_record::record::{RULES, Record};
 
 use crate::error::ReadError;
 use crate::snapshot::Snapshot;
+
+/// How often progress is told while the first pass is waited for.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What was found true.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,13 +186,46 @@ impl Snapshot<'_> {
         signed: &[Checkpoint],
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Verified, VerifyError> {
-        let head = self.head()?;
-        let total = 2 * head.next_position;
-        let log = log::check(self, secret, signed, &mut |done| progress(done, total))?;
-        map::check(self, log.seal.as_ref())?;
-        let tenants = tenants::check(self, &mut |done| progress(head.next_position + done, total))?;
+        let total = 2 * self.head()?.next_position;
+        let by_position = AtomicU64::new(0);
+        let steps = || by_position.load(Ordering::Relaxed);
+        let (waiting, is_checked) = (thread::current(), AtomicBool::new(false));
+        let (log, tenants) = thread::scope(|scope| {
+            let log = scope.spawn(|| {
+                let tell = |done| by_position.store(done, Ordering::Relaxed);
+                let log = self.verify_log(secret, signed, &tell);
+                is_checked.store(true, Ordering::Release);
+                waiting.unpark();
+                log
+            });
+            let mut by_tenant = 0;
+            let tenants = tenants::check(self, &mut |done| {
+                by_tenant = done;
+                progress(steps() + done, total);
+            });
+            // One that panics is finished, but has not said so.
+            while !is_checked.load(Ordering::Acquire) && !log.is_finished() {
+                thread::park_timeout(PROGRESS_INTERVAL);
+                progress(steps() + by_tenant, total);
+            }
+            (log.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tenants)
+        });
+        // What is wrong with the log is told first, whichever pass was quicker.
+        let verified = Verified { tenants: 0, ..log? };
+        let tenants = tenants?;
         progress(total, total);
-        Ok(Verified { tenants, ..log })
+        Ok(Verified { tenants, ..verified })
+    }
+
+    fn verify_log(
+        &self,
+        secret: &LedgerSecret,
+        signed: &[Checkpoint],
+        progress: &dyn Fn(u64),
+    ) -> Result<Verified, VerifyError> {
+        let log = log::check(self, secret, signed, progress)?;
+        map::check(self, log.seal.as_ref())?;
+        Ok(log)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Pass 1: the log by position.
 
+use ledger_record::key::evidence::LeafRow;
 use ledger_record::key::{self, Family};
 use ledger_record::proof::Hash;
 use ledger_record::proof::frontier::Frontier;
@@ -14,6 +15,7 @@ use super::offsets::Offsets;
 use super::{Fault, Verified, VerifyError, check_rules};
 use crate::database::damaged;
 use crate::error::{Damage, ReadError};
+use crate::scan::{Scan, everything};
 use crate::snapshot::Snapshot;
 
 const PROGRESS_EVERY: u64 = 4096;
@@ -22,10 +24,12 @@ pub(super) fn check(
     snapshot: &Snapshot<'_>,
     secret: &LedgerSecret,
     signed: &[Checkpoint],
-    progress: &mut dyn FnMut(u64),
+    progress: &dyn Fn(u64),
 ) -> Result<Verified, VerifyError> {
     let head = snapshot.head()?;
-    let mut pass = Pass { snapshot, reader: Reader::default(), tiler: Tiler::default() };
+    let leaves = snapshot.database.scan(Family::Leaves, everything(), snapshot.sweeping());
+    let leaves = leaves.map_err(ReadError::from)?;
+    let mut pass = Pass { snapshot, leaves, reader: Reader::default(), tiler: Tiler::default() };
     let mut offsets = Offsets::new(snapshot)?;
     let (mut refused, mut ahead_ms) = (0, 0);
     pass.compare_signed(signed)?;
@@ -74,6 +78,8 @@ fn count(what: &'static str, found: u64, counted: u64) -> Result<(), Fault> {
 
 struct Pass<'s, 'a> {
     snapshot: &'s Snapshot<'a>,
+    /// In step with the records.
+    leaves: Scan<'a>,
     reader: Reader,
     tiler: Tiler,
 }
@@ -84,7 +90,9 @@ impl Pass<'_, '_> {
         check_rules(record)?;
         let at = key::position(position);
         let bad = |cause: Damage| ReadError::from(damaged(Family::Leaves, &at, cause));
-        let stored = self.snapshot.leaf(position)?.ok_or_else(|| bad(Damage::Missing))?;
+        let row = self.leaves.step().map_err(ReadError::from)?.filter(|(key, _)| *key == at);
+        let (_, row) = row.ok_or_else(|| bad(Damage::Missing))?;
+        let stored = LeafRow::decode(row).map_err(|error| bad(error.into()))?;
         let previous = self.reader.head(stream_id(&record.stream)).map_or(Hash::ZERO, |head| head.leaf);
         let beside = Beside { previous, pinned_realm: stored.pinned_realm };
         let leaf = Leaf::of(record, beside, secret).map_err(|_| bad(Damage::Misplaced))?;
