@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Output;
+use std::time::Instant;
 
 use ledger_record::record::Content;
 use ledger_store::{DataDir, ShardId, StoreOptions};
@@ -139,4 +140,46 @@ fn an_import_is_taken_once_and_goes_on_after_any_line() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("name another source"));
     assert_eq!(heads(&whole, topic), once, "a file whose beginning differs was taken");
+}
+
+#[test]
+fn an_import_goes_on_after_each_line_of_a_file() {
+    let scratch = scratch::directory();
+    let (topic, file) = ("realm.lifecycle", scratch.path().join("history.ndjson"));
+    let text: Vec<String> = lines().lines().take(50).map(|line| format!("{line}\n")).collect();
+    let [whole, line_by_line] = ["whole", "line-by-line"].map(|name| scratch.path().join(name));
+    std::fs::write(&file, text.concat()).unwrap();
+    assert!(import(&file, &whole, topic).status.success());
+    for cut in 1..=text.len() {
+        std::fs::write(&file, text[..cut].concat()).unwrap();
+        assert!(import(&file, &line_by_line, topic).status.success(), "cut after line {cut}");
+    }
+    assert_eq!(tenants(&line_by_line, topic), tenants(&whole, topic));
+    assert_eq!(heads(&line_by_line, topic), heads(&whole, topic));
+}
+
+#[test]
+fn an_import_that_is_killed_goes_on_where_it_was_durable() {
+    const ROUNDS: u32 = 12;
+    let scratch = scratch::directory();
+    let (topic, file) = ("realm.lifecycle", scratch.path().join("history.ndjson"));
+    std::fs::write(&file, lines()).unwrap();
+    let [whole, killed] = ["whole", "killed"].map(|name| scratch.path().join(name));
+    let began = Instant::now();
+    assert!(import(&file, &whole, topic).status.success());
+    let took = began.elapsed();
+    let mut kills = 0;
+    for round in 1..=ROUNDS {
+        let [file, data_dir] = [&file, &killed].map(|path| path.to_str().unwrap());
+        let arguments = ["import", file, "--data-dir", data_dir, "--partitions", "3", "--topic", topic];
+        let mut child = command().args(arguments).args(["--source", "history"]).spawn().unwrap();
+        std::thread::sleep(took * round / ROUNDS);
+        child.kill().unwrap();
+        kills += u32::from(!child.wait().unwrap().success());
+    }
+    assert!(kills > 3, "{kills} of {ROUNDS} imports were killed in the middle");
+    let output = import(&file, &killed, topic);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(tenants(&killed, topic), tenants(&whole, topic));
+    assert_eq!(heads(&killed, topic), heads(&whole, topic));
 }

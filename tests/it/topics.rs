@@ -2,9 +2,11 @@
 //! and told when they differ.
 
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use ledger_tests::kafka::{self, Cluster};
-use ledger_tests::server;
+use ledger_tests::scratch;
+use ledger_tests::server::{self, Server, Setup};
 
 fn topics(cluster: &Cluster, verb: &str, lifecycle: &str) -> Output {
     let mut command = server::command();
@@ -48,4 +50,36 @@ fn topics_are_made_as_they_must_be_and_compared_with_that() {
     for setting in ["retention.ms", "retention.bytes", "message.timestamp.type", "LogAppendTime"] {
         assert!(text.contains(setting), "{setting} is not told: {text}");
     }
+}
+
+/// Rules 1: recorded times that are not the broker's are warned about; so is retention, before it bites.
+#[test]
+fn a_server_warns_of_a_topic_that_is_not_as_it_should_be() {
+    let cluster = kafka::shared();
+    let scratch = scratch::directory();
+    let setup = Setup {
+        brokers: cluster.bootstrap().to_owned(),
+        topic: kafka::unique_name("careless-served"),
+        group: kafka::unique_name("group"),
+        instance: String::new(),
+        decisions_topic: String::new(),
+        dead_letter_topic: String::new(),
+        checkpoints_topic: String::new(),
+        data_dir: scratch.path().join("data"),
+    };
+    let careless = [("message.timestamp.type", "CreateTime"), ("retention.ms", "1000000")];
+    cluster.create_topic(&setup.topic, 1, &careless);
+    let log = scratch.path().join("log");
+    let server = Server::start(&setup, &log);
+    server.wait_until_ready(1);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let told = std::fs::read_to_string(&log).unwrap();
+        if ["LogAppendTime", "CreateTime", "retention.ms"].iter().all(|word| told.contains(word)) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "no warning: {told}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server.drain();
 }

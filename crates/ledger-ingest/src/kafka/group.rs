@@ -35,6 +35,7 @@ use super::continuity::{Halt, TopicFacts};
 use super::membership::{FIRST_LOOK, Membership, next_offset};
 use super::options::{KafkaOptions, OptionsError};
 use super::topic;
+use super::topics::warn_of_differences;
 use super::worker::GroupConsumer;
 
 /// How often the courtesy commit is sent.
@@ -83,6 +84,9 @@ impl Ingest {
         let member = Member::new(Membership::new(data, catalog, options.clone(), parked))?;
         member.refuse_other_cluster()?;
         member.join()?;
+        let asked = options.clone();
+        // Beside everything else: a broker that does not answer keeps nobody waiting.
+        thread::Builder::new().name("topics".to_owned()).spawn(move || warn_of_differences(&asked))?;
         let stop = Arc::new(AtomicBool::new(false));
         let group = {
             let stop = Arc::clone(&stop);

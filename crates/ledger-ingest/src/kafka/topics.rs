@@ -14,6 +14,7 @@ use futures_executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tracing::{info, warn};
 
 use super::options::{BROKER_TIMEOUT, KafkaOptions};
 use super::topic;
@@ -103,6 +104,23 @@ pub fn create(
 pub fn check(options: &KafkaOptions) -> Result<Vec<TopicReport>, KafkaError> {
     let admin: AdminClient<DefaultClientContext> = options.base().create()?;
     wanted(options).iter().map(|wanted| compare(&admin, wanted, false)).collect()
+}
+
+/// Warns of each setting that differs (rules 1: of recorded times that are not the broker's; of retention, before
+/// it overtakes a ledger that must be filled anew). What cannot be asked for is no reason not to read.
+pub(super) fn warn_of_differences(options: &KafkaOptions) {
+    let reports = match check(options) {
+        Ok(reports) => reports,
+        Err(error) => return info!(%error, "the settings of the topics could not be compared"),
+    };
+    for TopicReport { name, differences, .. } in reports {
+        for (setting, wanted, found) in differences {
+            warn!(
+                topic = name,
+                setting, wanted, found, "the topic is not as it should be, see `topics check`"
+            );
+        }
+    }
 }
 
 fn compare(
