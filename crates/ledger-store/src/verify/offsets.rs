@@ -1,7 +1,8 @@
 //! I-4: each offset that was read is exactly one of recorded, repeated, or empty, and none is left out.
 //!
 //! Of a topic the account begins at 0, or where its history begins late at the first offset that was there, and
-//! goes on without a hole to where the next message is expected. Lines of an imported file belong to one shard or another, so there it may have holes.
+//! goes on without a hole to where the next message is expected. Lines of an imported file belong to one shard
+//! or another, so there it may have holes.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
