@@ -14,14 +14,9 @@ const APP: &str = "app";
 
 fn setup(cluster: &Cluster, topic: &str, name: &str, scratch: &Path) -> Setup {
     Setup {
-        brokers: cluster.bootstrap().to_owned(),
-        topic: topic.to_owned(),
         group: format!("{topic}.group"),
         instance: name.to_owned(),
-        decisions_topic: String::new(),
-        dead_letter_topic: String::new(),
-        checkpoints_topic: String::new(),
-        data_dir: scratch.join(name),
+        ..Setup::new(cluster, topic.to_owned(), scratch.join(name))
     }
 }
 

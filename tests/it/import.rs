@@ -84,16 +84,7 @@ fn lines() -> String {
 fn the_same_lines_through_import_and_through_kafka_give_the_same_tenants() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
-    let setup = Setup {
-        brokers: cluster.bootstrap().to_owned(),
-        topic: kafka::unique_name("same"),
-        group: kafka::unique_name("group"),
-        instance: String::new(),
-        decisions_topic: String::new(),
-        dead_letter_topic: String::new(),
-        checkpoints_topic: String::new(),
-        data_dir: scratch.path().join("kafka"),
-    };
+    let setup = Setup::new(cluster, kafka::unique_name("same"), scratch.path().join("kafka"));
     cluster.create_topic(&setup.topic, TOPIC_PARTITIONS, &[("message.timestamp.type", "LogAppendTime")]);
     let file = scratch.path().join("history.ndjson");
     std::fs::write(&file, lines()).unwrap();

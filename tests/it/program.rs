@@ -13,14 +13,10 @@ const SOON: Duration = Duration::from_secs(15);
 
 fn setup(cluster: &Cluster, topic: &str, scratch: &Path) -> Setup {
     let setup = Setup {
-        brokers: cluster.bootstrap().to_owned(),
-        topic: topic.to_owned(),
-        group: kafka::unique_name("group"),
         instance: "one".to_owned(),
         decisions_topic: format!("{topic}.decisions"),
         dead_letter_topic: format!("{topic}.dead-letter"),
-        checkpoints_topic: String::new(),
-        data_dir: scratch.join("data"),
+        ..Setup::new(cluster, topic.to_owned(), scratch.join("data"))
     };
     for topic in [&setup.topic, &setup.decisions_topic, &setup.dead_letter_topic] {
         cluster.create_topic(topic, 1, &[("message.timestamp.type", "LogAppendTime")]);

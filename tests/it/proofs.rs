@@ -32,14 +32,9 @@ impl Audited<'_> {
         cluster.create_topic(&checkpoints_topic, 1, &[("cleanup.policy", "compact")]);
         let scratch = scratch::directory();
         let setup = Setup {
-            brokers: cluster.bootstrap().to_owned(),
-            topic: topic.clone(),
-            group: kafka::unique_name("group"),
             instance: "one".to_owned(),
-            decisions_topic: String::new(),
-            dead_letter_topic: String::new(),
             checkpoints_topic,
-            data_dir: scratch.path().join("data"),
+            ..Setup::new(cluster, topic.clone(), scratch.path().join("data"))
         };
         let keys_dir = scratch.path().join("data.keys");
         std::fs::create_dir_all(&keys_dir).unwrap();

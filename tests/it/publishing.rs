@@ -16,14 +16,10 @@ fn a_dead_letter_that_the_topic_does_not_take_is_told_by_its_digest() {
     let scratch = scratch::directory();
     let topic = kafka::unique_name("large");
     let setup = Setup {
-        brokers: cluster.bootstrap().to_owned(),
-        topic: topic.clone(),
-        group: kafka::unique_name("group"),
         instance: "one".to_owned(),
         decisions_topic: format!("{topic}.decisions"),
         dead_letter_topic: format!("{topic}.dead-letter"),
-        checkpoints_topic: String::new(),
-        data_dir: scratch.path().join("data"),
+        ..Setup::new(cluster, topic.clone(), scratch.path().join("data"))
     };
     cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
     cluster.create_topic(&setup.decisions_topic, 1, &[]);

@@ -256,14 +256,9 @@ fn no_secret_is_kept_logged_told_or_answered() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = Setup {
-        brokers: cluster.bootstrap().to_owned(),
-        topic: kafka::unique_name("secrets"),
-        group: kafka::unique_name("group"),
-        instance: String::new(),
         decisions_topic: kafka::unique_name("decisions"),
         dead_letter_topic: kafka::unique_name("dead"),
-        checkpoints_topic: String::new(),
-        data_dir: scratch.path().join("data"),
+        ..Setup::new(cluster, kafka::unique_name("secrets"), scratch.path().join("data"))
     };
     let settings = [("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "4194304")];
     cluster.create_topic(&setup.topic, PARTITIONS, &settings);

@@ -57,16 +57,7 @@ fn topics_are_made_as_they_must_be_and_compared_with_that() {
 fn a_server_warns_of_a_topic_that_is_not_as_it_should_be() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
-    let setup = Setup {
-        brokers: cluster.bootstrap().to_owned(),
-        topic: kafka::unique_name("careless-served"),
-        group: kafka::unique_name("group"),
-        instance: String::new(),
-        decisions_topic: String::new(),
-        dead_letter_topic: String::new(),
-        checkpoints_topic: String::new(),
-        data_dir: scratch.path().join("data"),
-    };
+    let setup = Setup::new(cluster, kafka::unique_name("careless-served"), scratch.path().join("data"));
     let careless = [("message.timestamp.type", "CreateTime"), ("retention.ms", "1000000")];
     cluster.create_topic(&setup.topic, 1, &careless);
     let log = scratch.path().join("log");

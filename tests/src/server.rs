@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::kafka::{self, Cluster};
 use crate::process::{Process, forget_settings};
 
 /// How long the program may take to say that it is ready, or to drain, on a machine that does much else.
@@ -25,6 +26,22 @@ pub struct Setup {
     /// Empty: nothing is signed.
     pub checkpoints_topic: String,
     pub data_dir: PathBuf,
+}
+
+impl Setup {
+    /// A process of a group of its own, without a name in it, that publishes and signs nothing.
+    pub fn new(cluster: &Cluster, topic: String, data_dir: PathBuf) -> Self {
+        Self {
+            brokers: cluster.bootstrap().to_owned(),
+            topic,
+            group: kafka::unique_name("group"),
+            instance: String::new(),
+            decisions_topic: String::new(),
+            dead_letter_topic: String::new(),
+            checkpoints_topic: String::new(),
+            data_dir,
+        }
+    }
 }
 
 /// A running server; killed when dropped.

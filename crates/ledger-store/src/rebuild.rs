@@ -109,7 +109,7 @@ impl<'a> Builder<'a> {
         progress: &'a mut dyn FnMut(u64, u64),
     ) -> Result<Self, ReadError> {
         let head = read_head(database, &ReadOptions::default())?;
-        let seals = last_seal(database)?.map_or(0, |seal| seal.seq);
+        let seals = last_seal(database, ReadOptions::default())?.map_or(0, |seal| seal.seq);
         Ok(Self {
             database,
             generation,

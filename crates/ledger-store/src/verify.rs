@@ -11,8 +11,8 @@
 //! ```
 //!
 //! The passes run side by side. The first keeps the head of every stream in memory, the second one tenant and
-//! all app-level events.
-//! Ids and the index, which follow from the records alone, are compared and mended by [`crate::rebuild()`].
+//! all app-level events. Ids and the index, which follow from the records alone, are compared and mended by
+//! [`crate::rebuild()`].
 
 mod log;
 mod map;

@@ -57,14 +57,9 @@ fn kills_backups_and_a_second_writer_never_make_two_notes_of_one_size() {
     let scratch = scratch::directory();
     let setup = |name: &str| {
         let setup = Setup {
-            brokers: cluster.bootstrap().to_owned(),
-            topic: topic.clone(),
-            group: kafka::unique_name("group"),
             instance: name.to_owned(),
-            decisions_topic: String::new(),
-            dead_letter_topic: String::new(),
             checkpoints_topic: options.checkpoints_topic.clone().unwrap(),
-            data_dir: scratch.path().join(name),
+            ..Setup::new(cluster, topic.clone(), scratch.path().join(name))
         };
         write_key(&scratch.path().join(format!("{name}.keys")));
         setup

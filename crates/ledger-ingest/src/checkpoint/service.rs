@@ -15,7 +15,7 @@ use ledger_store::{Catalog, Halted, Served, ShardId, SignedCheckpoint};
 use tracing::{debug, error, info, warn};
 
 use super::{Failure, Halt, Identity, Kept, Origins, SealedLog as _, Signer, StoredLog};
-use crate::kafka::{CheckpointTopic, KafkaOptions};
+use crate::kafka::{CheckpointTopic, KafkaOptions, sleep_unless_stopped};
 use crate::metric;
 
 /// How long a thread waits for a commit before it looks around.
@@ -181,7 +181,7 @@ impl ShardSigning {
                 (_, Stepped::Partly) => {}
                 (_, Stepped::Wholly | Stepped::Failed) if is_last => return,
                 (Some(served), Stepped::Wholly) => commits = served.status.wait_commit(commits, LOOK),
-                _ => self.rest(),
+                _ => sleep_unless_stopped(AFTER_FAILURE, &self.stop),
             }
         }
     }
@@ -228,13 +228,6 @@ impl ShardSigning {
             error!(shard = %self.id, code, reason = %failure, "not signed");
         } else {
             warn!(shard = %self.id, code, reason = %failure, "not signed yet");
-        }
-    }
-
-    fn rest(&self) {
-        let until = Instant::now() + AFTER_FAILURE;
-        while Instant::now() < until && !self.stop.load(Ordering::Acquire) {
-            thread::sleep(Duration::from_millis(50));
         }
     }
 }

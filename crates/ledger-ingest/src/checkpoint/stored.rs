@@ -21,7 +21,7 @@ pub struct StoredLog<'a> {
 
 impl SealedLog for StoredLog<'_> {
     fn sealed(&self) -> Result<u64, ReadError> {
-        Ok(self.snapshot.last_seal()?.map_or(0, |seal| seal.position + 1))
+        self.snapshot.sealed_size()
     }
 
     fn next_stop(&self, published: u64, sealed: u64) -> Result<u64, ReadError> {

@@ -36,7 +36,7 @@ use super::membership::{FIRST_LOOK, Membership, next_offset};
 use super::options::{KafkaOptions, OptionsError};
 use super::topic;
 use super::topics::warn_of_differences;
-use super::worker::GroupConsumer;
+use super::worker::{GroupConsumer, fail};
 
 /// How often the courtesy commit is sent.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
@@ -132,10 +132,7 @@ fn park_local_shards(
         let shard = match data.open_shard(&id) {
             Ok(shard) => shard,
             Err(error) if is_of_one_shard(&error) => {
-                let halt = Halt::store(&error);
-                error!(shard = %id, code = halt.code(), reason = %halt, "shard cannot be opened");
-                crate::metric::halted(&id, halt.code());
-                catalog.fail(id, halt.told());
+                fail(catalog, id, &Halt::store(&error));
                 continue;
             }
             Err(error) => return Err(error),
@@ -173,7 +170,7 @@ fn run(mut member: Member, stop: &AtomicBool) {
         warn!(code = %failed.code, reason = failed.reason, ?rest, "the kafka client ended, joining with a new one");
         metrics::counter!(crate::metric::REJOINED).increment(1);
         let membership = member.dissolve();
-        sleep(rest, stop);
+        sleep_unless_stopped(rest, stop);
         member = match Member::new(membership).and_then(|member| member.join().map(|()| member)) {
             Ok(member) => member,
             Err(failed) => return error!(error = %failed, "no new kafka client; restart the process"),
@@ -181,7 +178,8 @@ fn run(mut member: Member, stop: &AtomicBool) {
     }
 }
 
-fn sleep(time: Duration, stop: &AtomicBool) {
+/// Sleeps, but no longer than until it is told to stop.
+pub(crate) fn sleep_unless_stopped(time: Duration, stop: &AtomicBool) {
     let until = Instant::now() + time;
     while Instant::now() < until && !stop.load(Ordering::Acquire) {
         thread::sleep(Duration::from_millis(20));

@@ -22,8 +22,7 @@ use super::continuity::Halt;
 use super::options::KafkaOptions;
 use super::shard::{KafkaPartition as _, offset_of};
 use super::topic;
-use super::worker::{Durable, GroupConsumer, Task, Worker, halt};
-use crate::metric;
+use super::worker::{Durable, GroupConsumer, Task, Worker, fail, halt};
 
 /// How long the first look at the cluster may take; the group goes on waiting after that.
 pub(super) const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -167,11 +166,7 @@ impl Membership {
             let queue = || consumer.split_partition_queue(&id.topic, id.kafka_partition());
             match opened.and_then(|opened| Ok((opened, own_queue(&id, queue())?))) {
                 Ok((opened, queue)) => ready.push((id, opened, queue)),
-                Err(failed) => {
-                    error!(shard = %id, error = %failed, "shard cannot be fed");
-                    metric::halted(&id, failed.code());
-                    self.catalog.fail(id, failed.told());
-                }
+                Err(failed) => fail(&self.catalog, id, &failed),
             }
         }
         for (id, (shard, _), _) in &ready {

@@ -21,6 +21,7 @@ mod worker;
 pub use checkpoints::CheckpointTopic;
 pub use continuity::Halt;
 pub use embedded::EmbeddedBroker;
+pub(crate) use group::sleep_unless_stopped;
 pub use group::{Ingest, StartError};
 pub use options::{ClientProperties, KafkaOptions, OptionsError};
 pub use outbox::SendError;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
-use ledger_store::{Catalog, Halted, Phase, ReadError, Served, ShardId};
+use ledger_store::{Catalog, Halted, Phase, Served, ShardId};
 use rdkafka::error::KafkaError;
 use tracing::{error, info, warn};
 
@@ -127,7 +127,7 @@ impl Ticking {
             return None;
         }
         let now = Instant::now();
-        let sealed = match sealed(served) {
+        let sealed = match served.reader.snapshot().sealed_size() {
             Ok(sealed) => sealed,
             Err(error) => {
                 warn!(shard = %id, %error, "cannot tell what is sealed");
@@ -175,10 +175,6 @@ impl Ticking {
         }
         self.outbox.settle(ACKNOWLEDGE)
     }
-}
-
-fn sealed(served: &Served) -> Result<u64, ReadError> {
-    Ok(served.reader.snapshot().last_seal()?.map_or(0, |seal| seal.position + 1))
 }
 
 fn tick(partition: u32, now: Timestamp) -> String {

@@ -187,6 +187,13 @@ pub(super) fn halt(shard: &ShardId, status: &ShardStatus, halt: &Halt) {
     status.halt(halt.told());
 }
 
+/// Notes that a shard could not even be begun with.
+pub(super) fn fail(catalog: &Catalog, shard: ShardId, halt: &Halt) {
+    tracing::error!(%shard, code = halt.code(), reason = %halt, "shard cannot be fed");
+    crate::metric::halted(&shard, halt.code());
+    catalog.fail(shard, halt.told());
+}
+
 fn lag(next: Option<u64>, end: Option<u64>) -> Option<u64> {
     Some(end?.saturating_sub(next?))
 }

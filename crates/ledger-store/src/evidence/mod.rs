@@ -42,6 +42,7 @@ use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::map::Head;
 use ledger_record::proof::seal::Placement;
+use rocksdb::ReadOptions;
 
 use crate::database::Database;
 use crate::error::ReadError;
@@ -76,7 +77,7 @@ struct State {
 impl Evidence {
     /// Goes on with a log of that size.
     pub(crate) fn start(secret: LedgerSecret, database: &Database, size: u64) -> Result<Self, ReadError> {
-        let last = recover::last_seal(database)?;
+        let last = recover::last_seal(database, ReadOptions::default())?;
         let placement = recover::placement(database, last.as_ref(), size)?;
         let seals = last.as_ref().map_or(0, |seal| seal.seq);
         let state = Some(State::recover(database, last.as_ref(), size)?);
@@ -91,7 +92,9 @@ impl Evidence {
     fn take_state(&mut self, database: &Database, size: u64) -> Result<State, ReadError> {
         match self.state.take() {
             Some(state) => Ok(state),
-            None => State::recover(database, recover::last_seal(database)?.as_ref(), size),
+            None => {
+                State::recover(database, recover::last_seal(database, ReadOptions::default())?.as_ref(), size)
+            }
         }
     }
 }

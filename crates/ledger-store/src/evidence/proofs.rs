@@ -8,7 +8,7 @@
 //! tree      tree_root(size)   inclusion(index, size)   consistency(from, to)   tree_node(node)
 //! map       prove_stream(stream)                        at the last seal
 //! leaves    leaf(position)    leaf_of(record, secret)   leaf_line(position, secret)
-//! seals     last_seal()       records(&Stream::Seals, from_seq)
+//! seals     last_seal()       sealed_size()      records(&Stream::Seals, from_seq)
 //! ```
 
 use ledger_record::key::evidence::{LeafRow, MapCell, MapKey};
@@ -21,6 +21,7 @@ use ledger_record::record::{Record, Stream};
 use rocksdb::ReadOptions;
 
 use super::map::{entry, join};
+use super::recover;
 use crate::database::{Database, damaged};
 use crate::decode;
 use crate::error::{Damage, ReadError};
@@ -63,9 +64,12 @@ impl Snapshot<'_> {
 
     /// The last seal, as it is stored. All of them: [`Self::records`] of [`Stream::Seals`].
     pub fn last_seal(&self) -> Result<Option<Record>, ReadError> {
-        let range = prefixed(key::log::stream_prefix(&Stream::Seals));
-        let mut seals = self.database().scan(Family::Log, range, self.options())?;
-        seals.last()?.map(|(key, value)| decode::record(key, value)).transpose()
+        recover::last_seal(self.database(), self.options())
+    }
+
+    /// How many leaves there are up to the last seal and with it; 0 without a seal.
+    pub fn sealed_size(&self) -> Result<u64, ReadError> {
+        Ok(recover::sealed_size(self.last_seal()?.as_ref()))
     }
 
     /// The way of a stream through the map of the last seal.

@@ -17,13 +17,14 @@ use crate::error::{Damage, ReadError};
 use crate::scan::prefixed;
 
 /// The last seal.
-pub(crate) fn last_seal(database: &Database) -> Result<Option<Record>, ReadError> {
+pub(crate) fn last_seal(database: &Database, options: ReadOptions) -> Result<Option<Record>, ReadError> {
     let range = prefixed(key::log::stream_prefix(&Stream::Seals));
-    let mut seals = database.scan(Family::Log, range, ReadOptions::default())?;
+    let mut seals = database.scan(Family::Log, range, options)?;
     seals.last()?.map(|(key, value)| decode::record(key, value)).transpose()
 }
 
-fn sealed_size(last: Option<&Record>) -> u64 {
+/// How many leaves are sealed, given the last seal.
+pub(super) fn sealed_size(last: Option<&Record>) -> u64 {
     last.map_or(0, |seal| seal.position + 1)
 }
 
@@ -35,15 +36,9 @@ pub(super) fn placement(
 ) -> Result<Placement, ReadError> {
     let unsealed = size.saturating_sub(sealed_size(last));
     let Some(position) = size.checked_sub(1) else { return Ok(Placement::default()) };
-    let at = key::position(position);
-    let options = ReadOptions::default();
-    let reference = database
-        .get(Family::Positions, &at, &options)?
-        .ok_or_else(|| damaged(Family::Positions, &at, Damage::Missing))?;
-    let value = database
-        .get(Family::Log, &reference, &options)?
-        .ok_or_else(|| damaged(Family::Log, &reference, Damage::Missing))?;
-    Ok(Placement::resume(unsealed, Some(decode::record(&reference, &value)?.recorded)))
+    let record = decode::stored_record(database, position, &ReadOptions::default())?
+        .ok_or_else(|| damaged(Family::Positions, &key::position(position), Damage::Missing))?;
+    Ok(Placement::resume(unsealed, Some(record.recorded)))
 }
 
 impl State {
