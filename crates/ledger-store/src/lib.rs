@@ -67,17 +67,17 @@
 //! What reads by tenant decides: history, explanation, a refold, audit, what-if and rebuild do. By position
 //! read the publisher and subscriptions, as a rule near the end.
 //!
-//! Without the audit trail the store takes 10.8 µs CPU of the writer for an event (`benches/append.rs`: 200,000 events of 10,000
-//! tenants at random in batches of 5,000, medians of three on cores that others used too). 4.6 of them are for
-//! RocksDB to write the batch: its 4.7 entries and 690 bytes an event, of which the record is 220, the tenant's
+//! Without the audit trail the store took 10.8 µs CPU of the writer for an event (`benches/append.rs`: 200,000
+//! events of 10,000 tenants at random in batches of 5,000, medians of three on cores that others used too). 4.6 of
+//! them are for RocksDB to write the batch: its 4.7 entries and 690 bytes an event, of which the record is 220, the tenant's
 //! row 270 and the rest positions, ids and index. The records alone cost 1.7. In batches of 500 it was 17.7 in
 //! one run, and 4.6 for the records alone: a tenant's row is written for nearly every event, and a sync is
 //! shared by fewer. Bursts of one tenant share the cost of its row.
 //!
-//! With the audit trail it is 19.0 µs, by the same bench when the records alone cost the same 1.7. Of the 8 more,
-//! the pass at the commit takes 4.9, half of it for the map (10,000 streams, a seal every 4096 leaves); about 1.2
-//! are for RocksDB to write the additional rows, and the rest is for commitments and lines while messages are
-//! taken. It is mostly SHA-256, so a batch of bursts costs as much.
+//! With the audit trail it is 14.7 and 15.9 µs (two runs of 300,000 events of 15,000 tenants, three and five pairs,
+//! when the records alone cost the same 1.7): commitments and lines while messages are taken, the pass at the
+//! commit, and the additional rows. It was 19.0 when the neighbours of a stream in the map were sought in RocksDB
+//! at each seal, and lines and payloads cloned what they wrote.
 //!
 //! An app-level event that is late and changes nothing took 0.7 ms when it was a minute late and 121 ms when it was
 //! a day late and so concerned all 20,000 tenants of its app; with 200,000 tenants 9 ms and 2.9 s (`benches/late.rs`,
