@@ -3,8 +3,9 @@
 //!
 //! 1. Each line is as it is written.
 //! 2. A record: its stream is the one that its app, or its being refused, tells where that can be known; `n`
-//!    counts from 1; `p` is the stream's record before; recorded times do not fall; what came from one source
-//!    came in its order.
+//!    counts from 1; `p` is the stream's record before; it was recorded no earlier than any record before it
+//!    that was not refused (what is refused moves no other record's time); what came from one source came in
+//!    its order.
 //! 3. A seal: `c` is its index; `m` is the root of the map that follows from all records before it, `keys` the
 //!    number of streams in it; `rej` is the number of refused records, `dup` does not fall; `t` is the recorded
 //!    time of the last record; what it says is read next was not read before.
@@ -12,16 +13,17 @@
 //!
 //! It needs memory for the head of every stream and for the map over them.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
+mod sealing;
 
-use ledger_core::time::Timestamp;
+use std::collections::BTreeMap;
+
+use sealing::split;
+pub use sealing::{Passed, Sealing};
 
 use super::frontier::Frontier;
 use super::hash::Hash;
 use super::line::{Leaf, LineError, REJECTED, RecordLeaf, SealLeaf, leaf_hash, stream_id};
-use super::map::{self, Entry, Head};
-use super::seal::Placement;
+use super::map::Head;
 use crate::record::Stream;
 
 /// A log that is checked as it is read.
@@ -29,16 +31,7 @@ use crate::record::Stream;
 pub struct Reader {
     tree: Frontier,
     heads: BTreeMap<Hash, Head>,
-    unsealed: BTreeMap<Hash, Entry>,
-    map: BTreeMap<map::Path, map::Node>,
-    placement: Placement,
-    seal_is_due: bool,
-    recorded: Option<Timestamp>,
-    rejected: u64,
-    seals: u64,
-    /// What each source gives next at the earliest.
-    next: BTreeMap<String, u64>,
-    seal: Option<SealLeaf>,
+    sealing: Sealing,
 }
 
 /// What is wrong with a line.
@@ -62,7 +55,7 @@ pub enum Fault {
     #[error("it does not name the record before it in its stream")]
     Previous,
     /// `q`
-    #[error("it was recorded before the one before it")]
+    #[error("it was recorded before a record that is before it")]
     Recorded,
     /// `o`
     #[error("{0} does not come after what was read from there before")]
@@ -132,16 +125,13 @@ impl Reader {
     pub fn take_in_leaf(&mut self, leaf: &Leaf, hash: Hash) -> Result<(), Fault> {
         match leaf {
             Leaf::Record(record) => self.record(record, hash)?,
-            Leaf::Seal(seal) => self.seal(seal)?,
+            Leaf::Seal(seal) => self.sealing.seal(seal, self.tree.size())?,
         }
         self.tree.push(hash);
         Ok(())
     }
 
     fn record(&mut self, leaf: &RecordLeaf, hash: Hash) -> Result<(), Fault> {
-        if self.seal_is_due || self.placement.is_due_before(leaf.recorded) {
-            return Err(Fault::SealMissing);
-        }
         if !may_be_of(leaf) {
             return Err(Fault::Stream);
         }
@@ -153,67 +143,18 @@ impl Reader {
         if leaf.previous != before.map_or(Hash::ZERO, |head| head.leaf) {
             return Err(Fault::Previous);
         }
-        if self.recorded.is_some_and(|last| leaf.recorded < last) {
-            return Err(Fault::Recorded);
-        }
-        self.read_from(&leaf.source).ok_or_else(|| Fault::Source(leaf.source.clone()))?;
+        let (source, offset) = split(&leaf.source).ok_or_else(|| Fault::Source(leaf.source.clone()))?;
         let head = Head { seq: leaf.seq, index: self.tree.size(), leaf: hash };
+        self.sealing.record(&Passed {
+            stream: leaf.stream,
+            head,
+            recorded: leaf.recorded,
+            source,
+            offset,
+            is_rejected: leaf.type_name == REJECTED,
+        })?;
         self.heads.insert(leaf.stream, head);
-        self.unsealed.insert(leaf.stream, Entry { stream: leaf.stream, commitment: head.commitment() });
-        self.recorded = Some(leaf.recorded);
-        self.rejected += u64::from(leaf.type_name == REJECTED);
-        self.seal_is_due = self.placement.record(leaf.recorded);
         Ok(())
-    }
-
-    /// Nothing when those coordinates were read before, or are none.
-    fn read_from(&mut self, coordinates: &str) -> Option<()> {
-        let (source, offset) = split(coordinates)?;
-        let next = self.next.entry(source.to_owned()).or_default();
-        (offset >= *next).then(|| *next = offset.saturating_add(1))
-    }
-
-    fn seal(&mut self, seal: &SealLeaf) -> Result<(), Fault> {
-        if !self.placement.is_due_at_tick() {
-            return Err(Fault::SealRepeated);
-        }
-        if seal.index != self.tree.size() {
-            return Err(Fault::SealIndex(seal.index));
-        }
-        if seal.map_root != self.update_map() {
-            return Err(Fault::Map);
-        }
-        let streams = u64::try_from(self.heads.len()).unwrap_or(u64::MAX);
-        if seal.streams != streams {
-            return Err(Fault::Streams { found: seal.streams, streams });
-        }
-        if seal.rejected != self.rejected {
-            return Err(Fault::Rejected { found: seal.rejected, rejected: self.rejected });
-        }
-        if self.seal.as_ref().is_some_and(|last| seal.duplicates < last.duplicates) {
-            return Err(Fault::Duplicates);
-        }
-        if Some(seal.recorded) != self.recorded {
-            return Err(Fault::SealRecorded);
-        }
-        if split(&seal.next)
-            .is_some_and(|(source, offset)| self.next.get(source).is_some_and(|next| offset < *next))
-        {
-            return Err(Fault::Next(seal.next.clone()));
-        }
-        self.placement.sealed();
-        self.seal_is_due = false;
-        self.seals += 1;
-        self.seal = Some(seal.clone());
-        Ok(())
-    }
-
-    fn update_map(&mut self) -> Hash {
-        let changed: Vec<Entry> = std::mem::take(&mut self.unsealed).into_values().collect();
-        let stored = |path| Ok::<_, Infallible>(self.map.get(&path).copied().unwrap_or(map::Node::Missing));
-        let Ok((root, written)) = map::update(&changed, stored);
-        self.map.extend(written);
-        root
     }
 
     /// The tree of the lines so far.
@@ -231,19 +172,19 @@ impl Reader {
     /// The last seal.
     #[must_use]
     pub const fn last_seal(&self) -> Option<&SealLeaf> {
-        self.seal.as_ref()
+        self.sealing.last()
     }
 
     /// The last seal, if it is the last line.
     #[must_use]
     pub fn sealed(&self) -> Option<&SealLeaf> {
-        self.seal.as_ref().filter(|seal| seal.index + 1 == self.tree.size())
+        self.sealing.last().filter(|seal| seal.index + 1 == self.tree.size())
     }
 
     /// How many seals there were.
     #[must_use]
     pub const fn seals(&self) -> u64 {
-        self.seals
+        self.sealing.count()
     }
 }
 
@@ -258,10 +199,4 @@ fn may_be_of(leaf: &RecordLeaf) -> bool {
         (REJECTED | "descriptor-published" | "policy-set" | "product-moved", _) | (_, None) => false,
         (_, Some(app)) => !is(&Stream::Rejected) && !is(&Stream::App(app.clone())),
     }
-}
-
-/// Source and offset.
-fn split(coordinates: &str) -> Option<(&str, u64)> {
-    let (source, offset) = coordinates.rsplit_once('/')?;
-    Some((source, offset.parse().ok()?))
 }

@@ -15,6 +15,10 @@
 //! Nodes are stored by their path. The functions ask for them and say which ones changed: only those on the
 //! paths of the streams that changed. Nothing is ever taken out.
 
+mod whole;
+
+pub use whole::Whole;
+
 use super::hash::Hash;
 use super::tree::InvalidProof;
 

@@ -94,6 +94,8 @@ fn a_lie_in_a_record_is_found_at_its_line() {
     let last = *records.last().unwrap();
     let early = with_record(last, |leaf| leaf.recorded = Timestamp::from_millis(0));
     assert_fault(&early, last, Fault::Recorded);
+    let spelled = with_record(last, |leaf| leaf.source = leaf.source.replace("/7/", "/7/0"));
+    assert!(matches!(read(&spelled), Err((_, Refusal::Invalid(Fault::Source(_))))));
     let again = with_record(last, |leaf| leaf.source = "realm.lifecycle/7/0".to_owned());
     assert_fault(&again, last, Fault::Source("realm.lifecycle/7/0".to_owned()));
 }
@@ -167,6 +169,8 @@ fn a_lie_in_a_seal_is_found_at_its_line() {
         assert_fault(&dated, index, Fault::SealRecorded);
         let next = "realm.lifecycle/7/1".to_owned();
         assert_fault(&with_seal(index, |seal| seal.next.clone_from(&next)), index, Fault::Next(next));
+        let nowhere = "nowhere".to_owned();
+        assert_fault(&with_seal(index, |seal| seal.next.clone_from(&nowhere)), index, Fault::Next(nowhere));
     }
     // A map that was true once: the heads since then are stale.
     let seals = indices(|leaf| matches!(leaf, Leaf::Seal(_)));
@@ -174,6 +178,9 @@ fn a_lie_in_a_seal_is_found_at_its_line() {
     assert_fault(&with_seal(seals[0], |seal| seal.map_root = Hash::ZERO), seals[0], Fault::Map);
     let fewer = with_seal(seals[0], |seal| seal.duplicates = 9);
     assert_fault(&fewer, seals[1], Fault::Duplicates);
+    // What a seal says is read next is not followed by what is before it.
+    let skipped = with_seal(seals[0], |seal| seal.next = "realm.lifecycle/7/999999".to_owned());
+    assert!(matches!(read(&skipped), Err((_, Refusal::Invalid(Fault::Source(_))))));
 }
 
 #[test]
