@@ -56,3 +56,10 @@ pub(crate) const READ_ONLY_PAUSE_MS: u64 = 50;
 
 /// Rows that a rebuild sorts and writes at a time.
 pub(crate) const REBUILD_WRITE_BYTES: usize = 8 * MIB;
+
+/// Tenants that a thread of `verify` takes at a time.
+pub(crate) const VERIFY_TENANTS_AT_A_TIME: usize = if cfg!(test) { 7 } else { 512 };
+
+/// Records that `verify` remembers by position, 72 bytes each: 1.2 GB. A longer log takes one walk over all streams
+/// for so many of them.
+pub(crate) const VERIFY_RECORDS_AT_A_TIME: u64 = if cfg!(test) { 256 } else { 1 << 24 };

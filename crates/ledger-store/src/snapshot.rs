@@ -217,6 +217,17 @@ impl<'a> Snapshot<'a> {
         }))
     }
 
+    /// All app-level records, grouped by app: by app key, then by seq.
+    pub(crate) fn app_records(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'a>, ReadError> {
+        let scan = self.database.scan(Family::Log, decode::all_apps(), self.sweeping())?;
+        Ok(Items::new(scan, |key, value| {
+            let LogKey { stream, seq } = LogKey::decode(key)?;
+            Ok(Record::decode(stream, seq, value)?)
+        }))
+    }
+
     /// What a late app-level record changed, by client key, from `from` on.
     pub fn corrections(
         &self,

@@ -5,6 +5,7 @@ mod batching;
 mod crash;
 mod damage;
 mod evidence;
+mod forging;
 mod late;
 mod opening;
 mod reading;
@@ -209,4 +210,10 @@ fn assert_whole(reader: &Reader) {
     let expected = 0..snapshot.head().unwrap().next_position;
     assert_eq!(records.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     evidence::assert_evidence(&snapshot);
+}
+
+/// Besides, every offset is accounted for: what `verify` finds true.
+fn assert_true(reader: &Reader) {
+    assert_whole(reader);
+    verifying::verified(reader).unwrap();
 }

@@ -2,35 +2,48 @@
 //! nor whoever had access to it. Nothing is written, and nothing is believed because it is stored.
 //!
 //! ```text
-//! pass 1, by position   record ─→ line ─→ its hash = stored leaf ─→ chain, map, seals (ledger_record::proof::log)
-//!                                            └─→ nodes of the tree = stored ones; root = the signed one
+//! pass 1, by stream     a tenant's records and what was set for the apps, in order of arrival ─→ outcomes, corrections
+//!                       = recorded ones; fold = stored state; record, realm, leaf before ─→ line ─→ leaf
+//! pass 2, by position   leaf = stored leaf ─→ nodes of the tree = stored ones; root = the signed one
+//!                       heads, seals, map (ledger_record::proof::log): what each seal says is true
 //!                       offsets: records, repeats and gaps of a source follow each other, and nothing is left out
-//!                       rows of the map ─→ root of the last seal
-//! pass 2, by tenant     records and what was set for the apps, in order of arrival ─→ outcomes, pinned realms,
-//!                       corrections = recorded ones; fold = stored state
+//! then                  rows of the map ─→ root of the last seal; rows of the apps; what the shard says of itself
 //! ```
 //!
-//! The passes run side by side. The first keeps the head of every stream in memory, the second one tenant and
-//! all app-level events. Ids and the index, which follow from the records alone, are compared and mended by
-//! [`crate::rebuild()`].
+//! The log lies by stream, and that is how it is read: once, in chunks, on all cores. What the second pass needs of a
+//! record is kept by position ([`table`]), 72 bytes each; beyond 16 million records the two passes take turns, and the
+//! log is read once for each 16 million. Every record has a position of its own and every position its record, so
+//! nothing stands beside the log that was hashed.
+//!
+//! Ids and the index, which follow from the records alone, are compared and mended by [`crate::rebuild()`]. Which
+//! record a repeat repeats, the source alone can tell; that it was one, and how many there were, is checked.
 
 mod log;
 mod map;
 mod offsets;
+mod sweep;
+mod table;
 mod tenants;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ledger_core::ids::ClientKey;
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_record::key::{self, Family};
 use ledger_record::proof::line::{LedgerSecret, SealLeaf};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::proof::{Hash, log as whole};
 use ledger_record::record::{RULES, Record};
 
+use self::log::Pass;
+use crate::database::damaged;
 use crate::error::ReadError;
+use crate::options::VERIFY_RECORDS_AT_A_TIME;
+use crate::scan::everything;
 use crate::snapshot::Snapshot;
+use sweep::sweep;
+use table::Table;
 
 /// How often progress is told while the first pass is waited for.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
@@ -145,6 +158,26 @@ pub enum Fault {
         /// Its seq.
         seq: u64,
     },
+    /// An outcome of an app-level event.
+    #[error("record {seq} of the app {app}: the outcome that is stored does not follow from the records")]
+    AppOutcome {
+        /// Whose.
+        app: AppKey,
+        /// Its seq.
+        seq: u64,
+    },
+    /// The row of an app.
+    #[error("the stored row of the app {0} does not follow from the records")]
+    App(AppKey),
+    /// Repeats in a seal.
+    #[error("the seal at position {position} says of repeats what the stored ones do not")]
+    Repeats {
+        /// Its position.
+        position: u64,
+    },
+    /// The recorded time that the next event has at the earliest.
+    #[error("the last recorded time that is stored is not that of the last event")]
+    LastRecorded,
     /// What a late app-level event changed.
     #[error("the corrections of {client} by the app-level event at position {position} do not follow")]
     Corrections {
@@ -186,47 +219,97 @@ impl Snapshot<'_> {
         signed: &[Checkpoint],
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Verified, VerifyError> {
-        let total = 2 * self.head()?.next_position;
-        let by_position = AtomicU64::new(0);
-        let steps = || by_position.load(Ordering::Relaxed);
+        let size = self.size()?;
+        let windows = size.div_ceil(VERIFY_RECORDS_AT_A_TIME).max(1);
+        let (done, total) = (AtomicU64::new(0), windows.saturating_add(1).saturating_mul(size));
         let (waiting, is_checked) = (thread::current(), AtomicBool::new(false));
-        let (log, tenants) = thread::scope(|scope| {
-            let log = scope.spawn(|| {
-                let tell = |done| by_position.store(done, Ordering::Relaxed);
-                let log = self.verify_log(secret, signed, &tell);
+        let verified = thread::scope(|scope| {
+            let checking = scope.spawn(|| {
+                let verified = self.verify_log(secret, signed, &done);
                 is_checked.store(true, Ordering::Release);
                 waiting.unpark();
-                log
-            });
-            let mut by_tenant = 0;
-            let tenants = tenants::check(self, &mut |done| {
-                by_tenant = done;
-                progress(steps() + done, total);
+                verified
             });
             // One that panics is finished, but has not said so.
-            while !is_checked.load(Ordering::Acquire) && !log.is_finished() {
+            while !is_checked.load(Ordering::Acquire) && !checking.is_finished() {
                 thread::park_timeout(PROGRESS_INTERVAL);
-                progress(steps() + by_tenant, total);
+                progress(done.load(Ordering::Relaxed).min(total), total);
             }
-            (log.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tenants)
-        });
-        // What is wrong with the log is told first, whichever pass was quicker.
-        let verified = Verified { tenants: 0, ..log? };
-        let tenants = tenants?;
+            checking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
         progress(total, total);
-        Ok(Verified { tenants, ..verified })
+        Ok(verified)
     }
 
     fn verify_log(
         &self,
         secret: &LedgerSecret,
         signed: &[Checkpoint],
-        progress: &dyn Fn(u64),
+        done: &AtomicU64,
     ) -> Result<Verified, VerifyError> {
-        let log = log::check(self, secret, signed, progress)?;
-        map::check(self, log.seal.as_ref())?;
-        Ok(log)
+        let (head, size) = (self.head()?, self.size()?);
+        count("records", size, head.next_position)?;
+        let sources = self.sources()?;
+        let mut pass = Pass::new(self, secret, signed, &sources)?;
+        let mut first = 0;
+        let mut found = loop {
+            let window = first..size.min(first + VERIFY_RECORDS_AT_A_TIME);
+            first = window.end;
+            let (table, found) = sweep(self, secret, &sources, Table::new(size, window), done)?;
+            pass.take_in(&table, done)?;
+            if first >= size {
+                break found;
+            }
+        };
+        let (tree, sealing, duplicates) = pass.finish()?;
+        count("refused messages", found.refused, head.refused)?;
+        count("repeats", duplicates, head.duplicates)?;
+        count("milliseconds an event was ahead", found.ahead_ms, head.ahead_ms.unsigned_abs())?;
+        if found.recorded != head.recorded {
+            return Err(Fault::LastRecorded.into());
+        }
+        map::check(self, sealing.last())?;
+        // What is wrong with the log is told first, then what is wrong with a tenant.
+        found.fault().map_or(Ok(()), Err)?;
+        count("corrections by app-level events", self.count_corrections()?, found.corrections)?;
+        Ok(Verified {
+            size: tree.size(),
+            root: tree.root(),
+            seal: sealing.last().cloned(),
+            seals: sealing.count(),
+            tenants: found.tenants,
+            refused: found.refused,
+            duplicates,
+            late_beginnings: self.late_beginnings()?,
+        })
     }
+
+    /// How many positions there are. The head may say what it likes.
+    fn size(&self) -> Result<u64, ReadError> {
+        let mut scan = self.database.scan(Family::Positions, everything(), self.options())?;
+        let Some((at, _)) = scan.last()? else { return Ok(0) };
+        let last = key::parse_u64(at).map_err(|error| damaged(Family::Positions, at, error))?;
+        Ok(last.saturating_add(1))
+    }
+
+    /// The sources, as coordinates name them: with the partition.
+    fn sources(&self) -> Result<Vec<String>, ReadError> {
+        let partition = self.database.id().partition;
+        Ok(self.source_positions()?.into_iter().map(|(name, _)| format!("{name}/{partition}")).collect())
+    }
+
+    fn count_corrections(&self) -> Result<u64, ReadError> {
+        let mut scan = self.database.scan(Family::Corrections, everything(), self.sweeping())?;
+        let mut rows = 0;
+        while scan.step()?.is_some() {
+            rows += 1;
+        }
+        Ok(rows)
+    }
+}
+
+fn count(what: &'static str, found: u64, counted: u64) -> Result<(), Fault> {
+    if found == counted { Ok(()) } else { Err(Fault::Count { what, found, counted }) }
 }
 
 /// What other rules derived cannot be derived here.

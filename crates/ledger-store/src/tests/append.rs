@@ -113,10 +113,12 @@ fn recorded_time_never_falls_and_only_accepted_events_move_it() {
     batch.offer(at(3, "e1", 60)).unwrap();
     batch.offer(at(4, "e3", 11)).unwrap();
     batch.refuse(from_offset(5), refused(hour(3))).unwrap();
+    batch.advance(TOPIC, kafka(6));
     batch.commit().unwrap();
     assert_eq!(shard.head().recorded, Some(hour(11)));
     assert_eq!(shard.head().refused, 2);
     let reader = shard.reader();
+    assert_true(&reader);
     let snapshot = reader.snapshot();
     let records = snapshot.records_from(0).unwrap().map(Result::unwrap);
     let came_in = records.filter(|record| record.stream != Stream::Seals);

@@ -97,7 +97,7 @@ fn play(ledger: &Ledger, messages: &[Message], cuts: impl Fn(usize) -> bool, reo
         }
     }
     let reader = shard.reader();
-    assert_whole(&reader);
+    assert_true(&reader);
     dump(&reader)
 }
 

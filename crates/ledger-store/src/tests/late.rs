@@ -25,7 +25,7 @@ fn a_late_event_corrects_what_came_after_it() {
     assert!(outcome.late);
     let correction = outcome.changes[0].correction.unwrap();
     assert_eq!((correction.first_seq, correction.count), (2, 1));
-    assert_whole(&reader);
+    assert_true(&reader);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn lateness_reads_what_is_stored_and_what_this_batch_added() {
     assert_eq!(offers[2], appended(2, 3, true));
     assert_eq!(offers[4], appended(4, 5, false));
     assert_eq!(dump(&one.reader()), dump(&other.reader()));
-    assert_whole(&one.reader());
+    assert_true(&one.reader());
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_late_app_level_event_corrects_every_installation_after_it() {
         };
         assert_eq!(window("tenant-001").unwrap().policy, Policy::Days { days: 30 });
         assert_eq!(window("tenant-000"), None);
-        assert_whole(&reader);
+        assert_true(&reader);
         dump(&reader)
     });
     assert_eq!(cold, warm);

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
-use ledger_record::record::Coordinates;
 use ledger_record::rows::SourcePosition;
 
 use super::{Fault, VerifyError};
@@ -16,8 +15,8 @@ use crate::snapshot::Snapshot;
 
 type Ranges<'a> = Peekable<Box<dyn Iterator<Item = Result<(u64, u64), ReadError>> + 'a>>;
 
-/// The accounts of all sources.
-pub(super) struct Offsets<'a>(BTreeMap<String, Account<'a>>);
+/// The accounts of all sources, in the order of [`Snapshot::source_positions`].
+pub(super) struct Offsets<'a>(Vec<Account<'a>>);
 
 struct Account<'a> {
     name: String,
@@ -33,7 +32,7 @@ struct Account<'a> {
 
 impl<'a> Offsets<'a> {
     pub(super) fn new(snapshot: &'a Snapshot<'_>) -> Result<Self, ReadError> {
-        let mut accounts = BTreeMap::new();
+        let mut accounts = Vec::new();
         let late: BTreeMap<_, _> = snapshot.late_beginnings()?.into_iter().collect();
         for (name, position) in snapshot.source_positions()? {
             let repeats: Box<dyn Iterator<Item = _> + 'a> = Box::new(snapshot.duplicates(&name, 0)?);
@@ -41,25 +40,37 @@ impl<'a> Offsets<'a> {
             let (repeats, empty) = (repeats.peekable(), empty.peekable());
             let begin = late.get(&name).copied().unwrap_or(0);
             let next = matches!(position, SourcePosition::Kafka { .. }).then_some(begin);
-            let account = Account { name: name.clone(), position, repeats, empty, next, repeated: 0 };
-            accounts.insert(name, account);
+            accounts.push(Account { name, position, repeats, empty, next, repeated: 0 });
         }
         Ok(Self(accounts))
     }
 
     /// Takes in a record; those of one source come in the order of their offsets.
-    pub(super) fn record(&mut self, at: &Coordinates) -> Result<(), VerifyError> {
-        let Some(account) = self.0.get_mut(&*at.source) else {
-            return Err(Fault::OffsetTwice { source_name: at.source.to_string(), offset: at.offset }.into());
-        };
-        account.take_up_to(at.offset)?;
-        Ok(account.take(at.offset, at.offset.saturating_add(1))?)
+    pub(super) fn record(&mut self, source: usize, offset: u64) -> Result<(), VerifyError> {
+        let Some(account) = self.0.get_mut(source) else { return Ok(()) };
+        account.take_up_to(offset)?;
+        Ok(account.take(offset, offset.saturating_add(1))?)
+    }
+
+    /// Whether a seal that goes on at an offset of a source may say that there were so many repeats before it.
+    /// Of other sources it does not tell how far they were read, so there may have been more of theirs.
+    pub(super) fn agree(
+        &mut self,
+        source: Option<usize>,
+        next: u64,
+        repeats: u64,
+    ) -> Result<bool, VerifyError> {
+        if let Some(account) = source.and_then(|source| self.0.get_mut(source)) {
+            account.take_up_to(next)?;
+        }
+        let counted: u64 = self.0.iter().map(|account| account.repeated).sum();
+        Ok(if self.0.len() == 1 { counted == repeats } else { counted <= repeats })
     }
 
     /// Closes all accounts; answers how many repeats there were.
     pub(super) fn finish(self) -> Result<u64, VerifyError> {
         let mut repeated = 0;
-        for mut account in self.0.into_values() {
+        for mut account in self.0 {
             account.take_up_to(u64::MAX)?;
             account.close()?;
             repeated += account.repeated;

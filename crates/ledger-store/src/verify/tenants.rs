@@ -1,161 +1,268 @@
-//! Pass 2: each tenant, taken in again in order of arrival, with what was set for its apps.
+//! A tenant's records, taken in again in order of arrival with what was set for the apps: outcomes, realms, leaves
+//! and the state follow from nothing else. And the streams that belong to no tenant.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_core::event::{Body, Event};
 use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::realm::Realm;
 use ledger_core::tenant::{Entry, Outcome, Tenant};
+use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
+use ledger_record::key::evidence::LeafRow;
+use ledger_record::key::log::{SEALS, TENANT};
 use ledger_record::key::{self, Family};
-use ledger_record::proof::line::pinned_realm_after;
+use ledger_record::proof::line::{
+    Beside, LedgerSecret, RecordLeaf, leaf_hash, pinned_realm_after, stream_id,
+};
+use ledger_record::proof::{Hash, log as whole};
 use ledger_record::record::{Content, Record, Stream};
 use ledger_record::rows::TenantRow;
 
-use super::{Fault, VerifyError};
+use super::sweep::{Found, put_all};
+use super::table::{Slot, Table};
+use super::{Fault, VerifyError, check_rules};
 use crate::database::damaged;
 use crate::error::{Damage, ReadError};
+use crate::scan::everything_from;
 use crate::snapshot::Snapshot;
 
-/// App-level events of an app, with their positions.
-type AppEvents = BTreeMap<AppKey, Vec<(u64, Event)>>;
-
-/// Checks all of them; answers how many there are.
-pub(super) fn check(snapshot: &Snapshot<'_>, progress: &mut dyn FnMut(u64)) -> Result<u64, VerifyError> {
-    let mut pass = Pass { snapshot, apps: app_events(snapshot)?, tenants: 0, done: 0, corrections: 0 };
-    let mut records: Vec<Record> = Vec::new();
-    for record in snapshot.tenant_records()? {
-        let record = record?;
-        if records.last().is_some_and(|last| last.stream != record.stream) {
-            pass.tenant(&records)?;
-            records.clear();
-            progress(pass.done);
-        }
-        records.push(record);
-    }
-    pass.tenant(&records)?;
-    let stored = count(snapshot.tenants(None)?)?;
-    if stored != pass.tenants {
-        return Err(Fault::Count { what: "states", found: stored, counted: pass.tenants }.into());
-    }
-    pass.count_corrections()?;
-    Ok(pass.tenants)
+/// What is there to judge by.
+pub(super) struct Judge<'s, 'a> {
+    pub(super) snapshot: &'s Snapshot<'a>,
+    secret: &'s LedgerSecret,
+    /// `source/partition`, by number.
+    sources: &'s [String],
+    /// App-level events of each app, with their positions.
+    apps: BTreeMap<AppKey, Vec<(u64, Event)>>,
 }
 
-fn count<T>(rows: impl Iterator<Item = Result<T, ReadError>>) -> Result<u64, ReadError> {
-    rows.map(|row| row.map(|_| 1)).sum()
+/// What was found of a stream; used again for the next one.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    pub(super) slots: Vec<(u64, Slot)>,
+    pub(super) fault: Option<Fault>,
+    pub(super) corrections: u64,
+    pub(super) ahead_ms: u64,
+    pub(super) recorded: Option<Timestamp>,
+    /// The tenant's apps, and event time of the last event of each.
+    pub(super) apps: Vec<(AppKey, Option<Timestamp>)>,
+    /// The same as it was at each app-level event, by its position.
+    pub(super) latest: Vec<(u64, Timestamp)>,
+    /// The record before: seq, position, leaf.
+    last: Option<(u64, u64, Hash)>,
+    row: Vec<u8>,
 }
 
-fn app_events(snapshot: &Snapshot<'_>) -> Result<AppEvents, VerifyError> {
-    let mut events = AppEvents::new();
-    for app in snapshot.apps()? {
-        let (app, _) = app?;
-        for record in snapshot.records(&Stream::App(app.clone()), 1)? {
-            let record = record?;
-            if let Content::Event { event, .. } = record.content {
-                events.entry(app.clone()).or_default().push((record.position, event));
-            }
-        }
-    }
-    Ok(events)
-}
-
-struct Pass<'s, 'a> {
-    snapshot: &'s Snapshot<'a>,
-    apps: AppEvents,
-    tenants: u64,
-    done: u64,
-    corrections: u64,
-}
-
-/// What arrived, in the order of arrival.
+/// What arrived.
 #[derive(Clone, Copy)]
 enum Arrived<'r> {
-    OwnRecord { seq: u64, event: &'r Event, outcome: &'r Outcome },
+    OwnRecord { record: &'r Record, event: &'r Event, outcome: &'r Outcome },
     OfApp { app: &'r AppKey, event: &'r Event },
 }
 
-impl Pass<'_, '_> {
-    fn tenant(&mut self, records: &[Record]) -> Result<(), VerifyError> {
-        let Some(Record { stream: Stream::Tenant(client), seq, position, .. }) = records.last() else {
-            return Ok(());
-        };
+impl<'s, 'a> Judge<'s, 'a> {
+    pub(super) fn new(
+        snapshot: &'s Snapshot<'a>,
+        secret: &'s LedgerSecret,
+        sources: &'s [String],
+    ) -> Result<Self, ReadError> {
+        let mut apps: BTreeMap<AppKey, Vec<(u64, Event)>> = BTreeMap::new();
+        for record in snapshot.app_records()? {
+            let record = record?;
+            if let (Stream::App(app), Content::Event { event, .. }) = (record.stream, record.content) {
+                apps.entry(app).or_default().push((record.position, event));
+            }
+        }
+        Ok(Self { snapshot, secret, sources, apps })
+    }
+
+    /// Judges the streams of the apps and of what was refused, which have the first numbers; answers the next.
+    pub(super) fn others(&self, table: &mut Table, found: &mut Found) -> Result<u32, VerifyError> {
+        self.nothing_else()?;
+        let mut judged = Judged::default();
+        let mut number = 0;
+        let mut stream: Option<Stream> = None;
+        for record in self.snapshot.app_records()? {
+            let record = record?;
+            if stream.as_ref().is_some_and(|stream| *stream != record.stream) {
+                (number, judged.last) = (number + 1, None);
+            }
+            table.name(number, stream_id(&record.stream));
+            found.recorded = found.recorded.max(Some(record.recorded));
+            if let Stream::App(app) = &record.stream {
+                found.apps.entry(app.clone()).or_default().seq = record.seq;
+            }
+            self.link(&record, None, &mut judged)?;
+            put_all(table, number, &mut judged)?;
+            stream = Some(record.stream);
+        }
+        (number, judged.last) = (number + 1, None);
+        table.name(number, stream_id(&Stream::Rejected));
+        for record in self.snapshot.records(&Stream::Rejected, 0)? {
+            self.link(&record?, None, &mut judged)?;
+            put_all(table, number, &mut judged)?;
+            found.refused += 1;
+        }
+        Ok(number + 1)
+    }
+
+    /// There are no streams but those of the kinds that are known.
+    fn nothing_else(&self) -> Result<(), ReadError> {
+        let [below, above] = [Vec::new()..vec![TENANT], everything_from(vec![SEALS + 1])];
+        for range in [below, above] {
+            let mut scan = self.snapshot.database.scan(Family::Log, range, self.snapshot.sweeping())?;
+            if let Some((key, _)) = scan.step()? {
+                return Err(damaged(Family::Log, key, Damage::Misplaced).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges a tenant by all of its records; `row` is its stored state.
+    pub(super) fn tenant(
+        &self,
+        client: &ClientKey,
+        records: &[Record],
+        row: &[u8],
+        judged: &mut Judged,
+    ) -> Result<(), VerifyError> {
+        (judged.last, judged.corrections) = (None, 0);
         let mut replay = Replay::default();
-        for (position, arrived) in arrivals(records, &self.apps) {
+        for (position, arrived) in self.arrivals(records) {
             match arrived {
-                Arrived::OwnRecord { seq, event, outcome } => {
+                Arrived::OwnRecord { record, event, outcome } => {
+                    let seq = record.seq;
                     if replay.take_in(Entry { seq, event }) != *outcome {
-                        return Err(Fault::Outcome { client: client.clone(), seq }.into());
+                        let client = client.clone();
+                        judged.fault.get_or_insert(Fault::Outcome { client, seq });
                     }
-                    self.check_realm(client, seq, position, pinned_realm_after(event, &replay.tenant))?;
+                    judged.note(record, event);
+                    self.link(record, pinned_realm_after(event, &replay.tenant), judged)?;
                 }
                 Arrived::OfApp { app, event } => {
+                    judged.latest.extend(replay.tenant.latest_of(app).map(|latest| (position, latest)));
                     let changes = replay.take_in_of_app(app, event);
                     if changes.is_empty() {
                         continue;
                     }
+                    judged.corrections += 1;
                     let stored = self.snapshot.corrections(position, Some(client))?.next().transpose()?;
                     if stored.as_ref().is_none_or(|(of, stored)| of != client || *stored != changes) {
-                        return Err(Fault::Corrections { position, client: client.clone() }.into());
+                        let client = client.clone();
+                        judged.fault.get_or_insert(Fault::Corrections { position, client });
                     }
-                    self.corrections += 1;
                 }
             }
         }
-        let row = TenantRow { seq: *seq, position: *position, tenant: replay.tenant };
-        if self.snapshot.tenant(client)?.as_ref() != Some(&row) {
-            return Err(Fault::State(client.clone()).into());
+        let tenant = replay.tenant;
+        judged.apps.extend(tenant.installations.keys().map(|app| (app.clone(), tenant.latest_of(app))));
+        let (seq, position, _) = judged.last.unwrap_or_default();
+        judged.row.clear();
+        TenantRow { seq, position, tenant }.encode_into(&mut judged.row);
+        if judged.row != row {
+            judged.fault.get_or_insert_with(|| Fault::State(client.clone()));
         }
-        self.tenants += 1;
-        self.done += u64::try_from(records.len()).unwrap_or(u64::MAX);
         Ok(())
     }
 
-    fn check_realm(
+    /// Adds a record to its stream: what its leaf must be, and where it stands.
+    fn link(
         &self,
-        client: &ClientKey,
-        seq: u64,
-        position: u64,
-        realm: Option<ledger_core::realm::Realm>,
+        record: &Record,
+        pinned_realm: Option<Realm>,
+        judged: &mut Judged,
     ) -> Result<(), VerifyError> {
-        let leaf = self.snapshot.leaf(position)?;
-        let missing = || ReadError::from(damaged(Family::Leaves, &key::position(position), Damage::Missing));
-        if leaf.ok_or_else(missing)?.pinned_realm == realm {
-            Ok(())
-        } else {
-            Err(Fault::Realm { client: client.clone(), seq }.into())
+        check_rules(record)?;
+        let position = record.position;
+        let (before, above, previous) = judged.last.unwrap_or_default();
+        if record.seq != before + 1 {
+            let fault = whole::Fault::Number { found: record.seq, before };
+            return Err(Fault::Log { position, fault }.into());
         }
+        let bad = || ReadError::from(damaged(Family::Positions, &key::position(position), Damage::Misplaced));
+        if judged.last.is_some() && position <= above {
+            return Err(bad().into());
+        }
+        let beside = Beside { previous, pinned_realm };
+        let leaf = RecordLeaf::of(record, beside, self.secret).map_err(|_| bad())?;
+        let leaf = LeafRow { hash: leaf_hash(&leaf.write()), pinned_realm };
+        let (recorded, offset) = (record.recorded, record.source.offset);
+        let slot = Slot { stream: 0, source: self.source_of(record)?, leaf, recorded, offset };
+        judged.slots.push((position, slot));
+        judged.last = Some((record.seq, position, leaf.hash));
+        Ok(())
     }
 
-    /// There are no others than those that tenants have.
-    fn count_corrections(&self) -> Result<(), VerifyError> {
-        let mut found = 0;
-        for (position, _) in self.apps.values().flatten() {
-            found += count(self.snapshot.corrections(*position, None)?)?;
+    /// The number of the source that a record came from.
+    fn source_of(&self, record: &Record) -> Result<u16, Fault> {
+        let from = &record.source;
+        let is_it = |name: &&String| {
+            let (source, partition) = name.rsplit_once('/').unwrap_or_default();
+            source == &*from.source && partition.parse() == Ok(from.partition)
+        };
+        let number = self.sources.iter().position(|name| is_it(&name));
+        number.and_then(|number| u16::try_from(number).ok()).ok_or_else(|| Fault::OffsetTwice {
+            source_name: format!("{}/{}", from.source, from.partition),
+            offset: from.offset,
+        })
+    }
+
+    /// A tenant's records, and what was set for the apps in them, in order of arrival.
+    fn arrivals<'r>(&'r self, records: &'r [Record]) -> Vec<(u64, Arrived<'r>)> {
+        let mut arrivals = Vec::with_capacity(records.len());
+        let mut own = BTreeSet::new();
+        for record in records {
+            let Content::Event { event, outcome, .. } = &record.content else { continue };
+            own.extend(event.app());
+            arrivals.push((record.position, Arrived::OwnRecord { record, event, outcome }));
         }
-        if found == self.corrections {
-            Ok(())
-        } else {
-            Err(Fault::Count { what: "corrections by app-level events", found, counted: self.corrections }
-                .into())
+        let by_records = arrivals.len();
+        for app in own {
+            for (position, event) in self.apps.get(app).into_iter().flatten() {
+                arrivals.push((*position, Arrived::OfApp { app, event }));
+            }
         }
+        if arrivals.len() > by_records {
+            arrivals.sort_by_key(|(position, _)| *position);
+        }
+        arrivals
+    }
+
+    /// The outcomes of the app-level events, once it is known what the tenants had before each of them; and the
+    /// rows of the apps.
+    pub(super) fn apps(&self, found: &Found) -> Result<(), VerifyError> {
+        for app in self.apps.keys() {
+            let mut timelines = AppTimelines::default();
+            for record in self.snapshot.records(&Stream::App(app.clone()), 0)? {
+                let record = record?;
+                let Content::Event { event, outcome, .. } = &record.content else { continue };
+                let Body::App { fact, .. } = &event.body else { continue };
+                let latest = found.latest.get(&record.position).copied();
+                let late = timelines.of(app).event_is_late(event.time, &event.id, latest);
+                if *outcome != (Outcome { late, changes: Vec::new() }) {
+                    return Err(Fault::AppOutcome { app: app.clone(), seq: record.seq }.into());
+                }
+                timelines.insert(app, event.time, event.id.clone(), fact);
+            }
+        }
+        let mut rows = found.apps.iter();
+        for stored in self.snapshot.apps()? {
+            let (app, row) = stored?;
+            if rows.next() != Some((&app, &row)) {
+                return Err(Fault::App(app).into());
+            }
+        }
+        rows.next().map_or(Ok(()), |(app, _)| Err(Fault::App(app.clone()).into()))
     }
 }
 
-/// A tenant's records, and what was set for the apps in them.
-fn arrivals<'r>(records: &'r [Record], apps: &'r AppEvents) -> BTreeMap<u64, Arrived<'r>> {
-    let mut arrivals = BTreeMap::new();
-    let mut own = BTreeSet::new();
-    for record in records {
-        let Content::Event { event, outcome, .. } = &record.content else { continue };
-        own.extend(event.app());
-        arrivals.insert(record.position, Arrived::OwnRecord { seq: record.seq, event, outcome });
+impl Judged {
+    fn note(&mut self, record: &Record, event: &Event) {
+        let ahead = u64::try_from(event.time.millis_since(record.recorded)).unwrap_or(0);
+        self.ahead_ms = self.ahead_ms.max(ahead);
+        self.recorded = self.recorded.max(Some(record.recorded));
     }
-    for app in own {
-        for (position, event) in apps.get(app).into_iter().flatten() {
-            arrivals.insert(*position, Arrived::OfApp { app, event });
-        }
-    }
-    arrivals
 }
 
 #[derive(Default)]

@@ -1,0 +1,178 @@
+//! What was never recorded, and what is said of what was: each forgery is found, and named.
+
+use ledger_core::tenant::Outcome;
+use ledger_record::key::{self, DuplicateKey, GapKey};
+use ledger_record::proof::log;
+use ledger_record::record::{Content, Record, Stream};
+use ledger_record::rows::{AppRow, ShardHead, TenantRow};
+
+use super::verifying::{delete, eventful, fault, put, rewrite, rewrite_with_leaf, seals, verified};
+use super::*;
+use crate::error::ReadError;
+use crate::verify::{Fault, VerifyError};
+
+/// Puts a record beside the log: under a key that no position refers to.
+fn beside(reader: &Reader, record: &Record) {
+    put(reader, Family::Log, &key::log::log(&record.stream, record.seq), &record.encode());
+}
+
+fn record(reader: &Reader, stream: &Stream, seq: u64) -> Record {
+    reader.snapshot().records(stream, seq).unwrap().next().unwrap().unwrap()
+}
+
+fn assert_refused(reader: &Reader) {
+    let found = verified(reader);
+    assert!(
+        matches!(found, Err(VerifyError::Read(ReadError::Damaged(_)) | VerifyError::Differs(_))),
+        "not found: {found:?}"
+    );
+}
+
+#[test]
+fn a_record_that_no_position_has_is_found_in_every_stream() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let last = |stream: Stream| {
+        let snapshot = reader.snapshot();
+        snapshot.records(&stream, 1).unwrap().last().unwrap().unwrap()
+    };
+    let app = Stream::App(AppKey::new("app").unwrap());
+    for stream in [Stream::Tenant(client("cedar")), app, Stream::Rejected, Stream::Seals] {
+        let original = last(stream.clone());
+        // With the position of another record, with one of its own, with one beyond the end.
+        for position in [0, original.position + 1, 1000] {
+            let forged = Record { seq: original.seq + 1, position, ..original.clone() };
+            beside(&reader, &forged);
+            assert_refused(&reader);
+            delete(&reader, Family::Log, &key::log::log(&forged.stream, forged.seq));
+        }
+    }
+    delete(&reader, Family::Log, b"\x05\0\0\0\0\0\0\0\0\x01");
+    put(&reader, Family::Log, b"\x05\0\0\0\0\0\0\0\0\x01", b"");
+    assert_refused(&reader);
+}
+
+#[test]
+fn a_tenant_of_forged_records_is_found_although_its_state_fits() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let of_cedar = record(&reader, &Stream::Tenant(client("cedar")), 1);
+    let Content::Event { event, .. } = installed_content("dune", &of_cedar) else { panic!("an event") };
+    let mut tenant = ledger_core::tenant::Tenant::default();
+    let entry = ledger_core::tenant::Entry { seq: 1, event: &event };
+    let outcome = tenant.take_in(&[], entry, &ledger_core::timeline::AppTimelines::default());
+    let position = of_cedar.position;
+    let content = Content::Event { event, time_defaulted: false, outcome };
+    beside(&reader, &Record { stream: Stream::Tenant(client("dune")), content, ..of_cedar });
+    put(&reader, Family::Tenants, b"dune", &TenantRow { seq: 1, position, tenant }.encode());
+    assert_refused(&reader);
+}
+
+/// What the record says, of another tenant.
+fn installed_content(name: &str, like: &Record) -> Content {
+    let Content::Event { event, outcome, .. } = &like.content else { panic!("an event") };
+    let event = installed(name, "other", event.id.as_str(), 5, "EU");
+    Content::Event { event, time_defaulted: false, outcome: outcome.clone() }
+}
+
+#[test]
+fn a_rewritten_outcome_of_an_app_level_event_is_found() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let app = AppKey::new("app").unwrap();
+    for seq in [1, 2] {
+        let good = record(&reader, &Stream::App(app.clone()), seq);
+        let of_tenant = record(&reader, &Stream::Tenant(client("acme")), 1);
+        let Content::Event { outcome: Outcome { changes, .. }, .. } = of_tenant.content else { panic!() };
+        let lies: [&dyn Fn(&mut Outcome); 2] =
+            [&|outcome| outcome.late = !outcome.late, &|outcome| outcome.changes.clone_from(&changes)];
+        for lie in lies {
+            rewrite_with_leaf(&reader, good.position, |record| {
+                if let Content::Event { outcome, .. } = &mut record.content {
+                    lie(outcome);
+                }
+            });
+            assert_eq!(fault(&reader), Fault::AppOutcome { app: app.clone(), seq });
+            beside(&reader, &good);
+        }
+    }
+    assert!(verified(&reader).is_ok());
+}
+
+#[test]
+fn a_row_of_an_app_that_does_not_follow_is_found() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let app = AppKey::new("app").unwrap();
+    let good = reader.snapshot().app(&app).unwrap().unwrap();
+    for row in [
+        AppRow { seq: good.seq + 1, ..good },
+        AppRow { installations: good.installations + 1, ..good },
+        AppRow { latest: good.latest.map(|latest| latest.plus_millis(1)), ..good },
+    ] {
+        put(&reader, Family::Apps, b"app", &row.encode());
+        assert_eq!(fault(&reader), Fault::App(app.clone()));
+    }
+    delete(&reader, Family::Apps, b"app");
+    assert_refused(&reader);
+    put(&reader, Family::Apps, b"app", &good.encode());
+    put(&reader, Family::Apps, b"zzz", &good.encode());
+    assert_eq!(fault(&reader), Fault::App(AppKey::new("zzz").unwrap()));
+}
+
+#[test]
+fn a_repeat_that_is_made_into_nothing_is_found_by_the_seals() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let head = reader.snapshot().head().unwrap();
+    delete(&reader, Family::Duplicates, &DuplicateKey { source: TOPIC.to_owned(), offset: 6 }.encode());
+    put(
+        &reader,
+        Family::Gaps,
+        &GapKey { source: TOPIC.to_owned(), first_offset: 6 }.encode(),
+        &key::reference(7),
+    );
+    let lying = ShardHead { duplicates: 0, ..head };
+    put(&reader, Family::Meta, &MetaKey::Head.encode(), &lying.encode());
+    assert_eq!(fault(&reader), Fault::Repeats { position: seals(&reader)[1] });
+}
+
+#[test]
+fn a_head_that_says_another_time_is_found() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let head = reader.snapshot().head().unwrap();
+    let later = ShardHead { recorded: head.recorded.map(|time| time.plus_millis(1)), ..head };
+    put(&reader, Family::Meta, &MetaKey::Head.encode(), &later.encode());
+    assert_eq!(fault(&reader), Fault::LastRecorded);
+}
+
+#[test]
+fn records_that_change_places_are_found() {
+    let ledger = Ledger::new();
+    let shard = eventful(&ledger);
+    let reader = shard.reader();
+    let read = |position: u64| {
+        let at = key::position(position);
+        reader.database().get(Family::Positions, &at, &ReadOptions::default()).unwrap().unwrap().to_vec()
+    };
+    let (first, second) = (read(1), read(2));
+    put(&reader, Family::Positions, &key::position(1), &second);
+    put(&reader, Family::Positions, &key::position(2), &first);
+    assert_refused(&reader);
+    put(&reader, Family::Positions, &key::position(1), &first);
+    put(&reader, Family::Positions, &key::position(2), &second);
+    rewrite(&reader, 2, |record| record.seq = 1);
+    assert!(verified(&reader).is_ok(), "the same record");
+    let missing = record(&reader, &Stream::Tenant(client("acme")), 2);
+    delete(&reader, Family::Log, &key::log::log(&missing.stream, 2));
+    let position = record(&reader, &missing.stream, 3).position;
+    let number = log::Fault::Number { found: 3, before: 1 };
+    assert_eq!(fault(&reader), Fault::Log { position, fault: number });
+}
