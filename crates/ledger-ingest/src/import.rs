@@ -244,6 +244,7 @@ impl<'a> Importing<'a> {
         if !line.ended && serde_json::from_slice::<serde::de::IgnoredAny>(&line.text).is_err() {
             self.refuse_shorter()?;
             self.write()?;
+            self.settle()?;
             return Ok(Some(ImportError::CutOff { line: number, before: self.report }));
         }
         self.report.lines = number;
@@ -297,7 +298,7 @@ impl<'a> Importing<'a> {
         }
     }
 
-    /// One write for every shard that is behind.
+    /// One write for every shard that is behind, while the next lines are taken.
     fn write(&mut self) -> Result<(), ImportError> {
         let lines = self.report.lines;
         let sha256: [u8; 32] = self.sha256.clone().finalize().into();
@@ -310,11 +311,16 @@ impl<'a> Importing<'a> {
                 self.report.applied += apply(&mut batch, &target.source, taken, future, to_keep)?;
             }
             batch.advance(&target.source.name, SourcePosition::Import { lines, sha256 });
-            batch.commit()?;
+            batch.submit()?;
             (target.taken, target.sha256) = (lines, sha256);
         }
         (self.pending, self.pending_bytes) = (0, 0);
         Ok(())
+    }
+
+    /// Waits until everything that was taken is durable.
+    fn settle(&mut self) -> Result<(), ImportError> {
+        Ok(self.targets.iter_mut().try_for_each(|target| target.shard.settle())?)
     }
 
     /// The end of the file seals what is unsealed, as a tick would.

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! - **store**: events offered to batches of a shard: repeats looked for, folded, encoded, indexed, hashed into
-//!   the audit trail, synced.
+//!   the audit trail, synced; a batch is written while the next is made, as the consumer does it.
 //! - **equal**: the very write batches that the store made, read back from its write-ahead log, written once
 //!   more: what the same bytes cost without anything that leads to them.
 //! - **writes**: the records alone, ready as bytes under their keys, sorted, in synced batches of as many,
@@ -181,7 +181,10 @@ fn into_store(plan: &Plan, dir: &Path) -> Result<Run, Failure> {
             batch.offer(arrival)?;
         }
         batch.advance(TOPIC, SourcePosition::Kafka { next_offset: taken, leader_epoch: None });
-        batch.commit()?;
+        batch.submit()?;
+        if taken == plan.events {
+            shard.settle()?;
+        }
         Ok(())
     })?;
     let seals = shard.reader().snapshot().last_seal()?.map_or(0, |seal| seal.seq);

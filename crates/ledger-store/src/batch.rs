@@ -141,10 +141,10 @@ pub(crate) struct BatchSize {
 
 /// A record that is not stored yet, as it will be.
 #[derive(Debug)]
-struct Pending {
-    key: Vec<u8>,
-    value: Vec<u8>,
-    seq: u64,
+pub(crate) struct Pending {
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+    pub(crate) seq: u64,
 }
 
 impl<'a> Batch<'a> {
@@ -203,6 +203,7 @@ impl Batch<'_> {
         if from >= to {
             return Ok(());
         }
+        self.shard.settle()?;
         let noted = GapKey { source: source.to_owned(), first_offset: from };
         let before = self.gap_up_to(&noted);
         self.failed = before.is_err();
@@ -297,7 +298,9 @@ impl Batch<'_> {
             touched.row.tenant.append(entry, timelines)
         } else {
             let stream = Stream::Tenant(client.clone());
-            let history = touched.history(&stream, &self.records, database)?;
+            let in_flight: Vec<&Pending> =
+                self.shard.in_flight.iter().flat_map(|batch| batch.records_of(&client)).collect();
+            let history = touched.history(&stream, &self.records, database, &in_flight)?;
             let (tenant, outcome) = Tenant::append_late(&entries(history), entry, timelines);
             touched.row.tenant = tenant;
             outcome
@@ -355,7 +358,13 @@ impl Batch<'_> {
     }
 
     /// The row of an app, as this batch has it so far.
-    fn app_row(&mut self, app: &AppKey) -> Result<&mut AppRow, ReadError> {
+    fn app_row(&mut self, app: &AppKey) -> Result<&mut AppRow, AppendError> {
+        if self.shard.in_flight.is_some()
+            && !self.apps.contains_key(app)
+            && !self.shard.app_rows.contains_key(app)
+        {
+            self.shard.settle()?;
+        }
         let slot = match self.apps.entry(app.clone()) {
             btree_map::Entry::Occupied(slot) => return Ok(slot.into_mut()),
             btree_map::Entry::Vacant(slot) => slot,
@@ -370,6 +379,17 @@ impl Batch<'_> {
                 .unwrap_or_default(),
         };
         Ok(slot.insert(row))
+    }
+
+    /// Waits for what is in flight before the row of a tenant is read from the store that may be part of it: its
+    /// row may have fallen out of the writer's cache already.
+    fn settle_for(&mut self, client: &ClientKey) -> Result<(), AppendError> {
+        let is_in_flight =
+            self.shard.in_flight.as_ref().is_some_and(|batch| batch.tenants.contains_key(client));
+        if is_in_flight && !self.tenants.contains(client) && self.shard.tenants.peek(client).is_none() {
+            self.shard.settle()?;
+        }
+        Ok(())
     }
 
     /// The last gap of the source that begins at or before the given one.

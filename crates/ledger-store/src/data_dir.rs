@@ -241,6 +241,6 @@ fn may_be_passing(error: &StorageError) -> bool {
                 | rocksdb::ErrorKind::NotFound
                 | rocksdb::ErrorKind::InvalidArgument
         ),
-        StorageError::NoFamily { .. } => false,
+        StorageError::NoThread | StorageError::NoFamily { .. } => false,
     }
 }

@@ -20,6 +20,9 @@ pub enum StorageError {
         /// What RocksDB says.
         source: rocksdb::Error,
     },
+    /// The thread that writes could not be begun, or is gone.
+    #[error("the thread that writes is not there")]
+    NoThread,
     /// A column family is gone.
     #[error("the column family {name} is missing")]
     NoFamily {

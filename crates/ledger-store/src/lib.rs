@@ -7,14 +7,15 @@
 //! # Who writes, who reads
 //!
 //! ```text
-//! DataDir ── open_shard ──► Shard ── begin ──► Batch ── commit ──► one synced WriteBatch
+//! DataDir ── open_shard ──► Shard ── begin ──► Batch ── commit, submit ──► one synced WriteBatch
 //!    │                        │                offer · refuse · tick · seal · gap · advance
 //!    │                        └── reader ──► Reader ── snapshot ──► Snapshot     one moment of everything
 //!    └── read_shard ──────────────────────────► Reader                           beside a running server
 //! ```
 //!
 //! - A shard has **one writer**, [`Shard`], on one thread; RocksDB's lock keeps other processes out. It
-//!   takes messages in the order of their source, in [`Batch`]es.
+//!   takes messages in the order of their source, in [`Batch`]es. A batch that is submitted is written on a
+//!   thread of the shard's own while the next one is made (`in_flight`).
 //! - **Readers** are many, on any thread, and never wait for the writer: a [`Snapshot`] is one moment, and
 //!   all answers from it agree with each other.
 //! - The **publisher** follows the log with a cursor of its own ([`PublisherCursor`]), the only thing that
@@ -40,8 +41,8 @@
 //! - **I-6 Append-only.** Nothing in `log` and `positions` is written twice. Rows of tenants, apps, ids and
 //!   index are a function of the log, replaced as it grows, and can be built anew from it. A newer directory
 //!   or shard is refused ([`OpenError::NewerFormat`]).
-//! - **I-7 Durable before told.** [`Batch::commit`] returns, readers see, and waiters wake, once the write
-//!   is synced.
+//! - **I-7 Durable before told.** [`Batch::commit`] and [`Shard::settle`] return, readers see, and waiters
+//!   wake, once the write is synced.
 //! - **I-8 Bounded.** Everything that could grow has a limit in [`StoreOptions`], but two: the apps of a
 //!   shard, whose timelines are kept in memory, and the tenants that one late app-level event changes, as
 //!   they are one write.
@@ -98,6 +99,7 @@ mod error;
 mod evidence;
 mod histories;
 mod history;
+mod in_flight;
 mod items;
 mod lists;
 mod manifest;

@@ -18,8 +18,9 @@ use crate::ShardId;
 use crate::batch::{Batch, BatchSize};
 use crate::cache::TenantCache;
 use crate::database::Database;
-use crate::error::{OpenError, Poison, ReadError, StorageError};
+use crate::error::{AppendError, OpenError, Poison, ReadError, StorageError};
 use crate::evidence::Evidence;
+use crate::in_flight::{InFlight, WriteThread};
 use crate::progress::Progress;
 use crate::reader::{OpenShard, Reader, read_head};
 use crate::snapshot::read_timelines;
@@ -35,6 +36,9 @@ pub struct Shard {
     pub(crate) tenants: TenantCache,
     pub(crate) last_batch: BatchSize,
     pub(crate) evidence: Evidence,
+    /// What was handed over and not waited for yet.
+    pub(crate) in_flight: Option<InFlight>,
+    pub(crate) write_thread: Option<WriteThread>,
 }
 
 impl Shard {
@@ -56,6 +60,8 @@ impl Shard {
             tenants: TenantCache::new(resources.limits().tenant_cache_bytes),
             last_batch: BatchSize::default(),
             evidence,
+            in_flight: None,
+            write_thread: None,
         })
     }
 
@@ -75,7 +81,14 @@ impl Shard {
         self.open.database.row(Family::Meta, &key, &ReadOptions::default(), SourcePosition::decode)
     }
 
-    /// Where the shard stands, as of the last commit.
+    /// Waits until the batch that was handed over ([`Batch::submit`]) is durable, if one was.
+    pub fn settle(&mut self) -> Result<(), AppendError> {
+        let Some(in_flight) = self.in_flight.take() else { return Ok(()) };
+        let written = self.write_thread.as_ref().map_or(Err(StorageError::NoThread), WriteThread::wait);
+        written.map_err(|cause| self.poison_at(in_flight.first, cause).into())
+    }
+
+    /// Where the shard stands, as of the last commit or what was handed over last.
     pub fn head(&self) -> ShardHead {
         self.head
     }
@@ -91,8 +104,12 @@ impl Shard {
     }
 
     pub(crate) fn poison(&self, cause: StorageError) -> Arc<Poison> {
-        let poison =
-            Arc::new(Poison { shard: self.id().clone(), next_position: self.head.next_position, cause });
+        self.poison_at(self.head.next_position, cause)
+    }
+
+    /// Nobody can tell whether the records from a position on are there.
+    fn poison_at(&self, next_position: u64, cause: StorageError) -> Arc<Poison> {
+        let poison = Arc::new(Poison { shard: self.id().clone(), next_position, cause });
         self.open.progress.set_poison(Arc::clone(&poison));
         poison
     }

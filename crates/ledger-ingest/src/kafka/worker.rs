@@ -2,13 +2,14 @@
 //!
 //! Two threads a partition. The *reader* polls the partition's own librdkafka queue and decodes; the
 //! *writer* owns the shard, folds and commits. They hand over whole batches through a channel that holds
-//! one: while the writer waits for the disk the reader goes on filling the next batch, so the size of a
-//! write follows the load by itself (group commit) and a quiet partition writes at once. When the channel
+//! one: while the writer is busy the reader goes on filling the next batch, so the size of a write follows
+//! the load by itself (group commit) and a quiet partition writes at once. The write itself is done on a third
+//! thread, the shard's own, while the writer takes in the next batch. When the channel
 //! and the batch in hand are full the reader stops polling, which is the throttle: librdkafka stops
 //! fetching when its own bounded queue is full (I-8).
 //!
 //! ```text
-//!   partition queue ──► reader: poll, decode ──[1 batch]──► writer: offer, commit (synced) ──► status, bell
+//!   partition queue ──► reader: poll, decode ──[1 batch]──► writer: offer ──[1 batch]──► synced ──► status, bell
 //! ```
 //!
 //! Before the first message the reader compares what the shard remembers with what the broker tells

@@ -43,6 +43,8 @@ impl Batch<'_> {
     ) -> Result<Offer, AppendError> {
         let Arrival { from, event, time_defaulted, .. } = arrival;
         let position = self.next.next_position;
+        // It looks for more than a batch in flight can tell, and comes rarely.
+        self.shard.settle()?;
         if self.app_row(&app)?.seq == 0 {
             let stream = Stream::App(app.clone());
             check_is_new(&stream, Family::Apps, key::app(&app), &self.shard.open.database)?;
@@ -132,7 +134,7 @@ impl Batch<'_> {
         late: &Late<'_>,
     ) -> Result<(), ReadError> {
         let stream = Stream::Tenant(client.clone());
-        let history = touched.history(&stream, &self.records, &self.shard.open.database)?;
+        let history = touched.history(&stream, &self.records, &self.shard.open.database, &[])?;
         let (tenant, changes) =
             Tenant::corrections_of_app_event(&entries(history), &late.before, late.after, late.app);
         if tenant != touched.row.tenant {

@@ -9,7 +9,7 @@ use rocksdb::ReadOptions;
 use super::{Arrival, Batch, Offer};
 use crate::database::damaged;
 use crate::decode;
-use crate::error::{Damage, ReadError};
+use crate::error::{AppendError, Damage};
 
 /// The record that had the id first.
 pub(super) struct Original {
@@ -23,18 +23,22 @@ impl Batch<'_> {
         &mut self,
         stream: &Stream,
         id_key: &[u8],
-    ) -> Result<Option<Original>, ReadError> {
-        if let Some(pending) = self.ids.get(id_key).and_then(|index| self.records.get(*index)) {
+    ) -> Result<Option<Original>, AppendError> {
+        let here = self.ids.get(id_key).and_then(|index| self.records.get(*index));
+        let in_flight = || self.shard.in_flight.as_ref().and_then(|batch| batch.record_with(id_key));
+        if let Some(pending) = here.or_else(in_flight) {
             let logged = decode::event_of(stream, &pending.key, &pending.value)?;
             return Ok(Some(Original { seq: pending.seq, logged }));
         }
-        let database = &self.shard.open.database;
         if let Stream::Tenant(client) = stream {
+            self.settle_for(client)?;
+            let database = &self.shard.open.database;
             // A new tenant has no ids: its row, which is needed anyway, says so.
             if !self.tenants.load(client, &mut self.shard.tenants, database)?.is_stored() {
                 return Ok(None);
             }
         }
+        let database = &self.shard.open.database;
         let options = ReadOptions::default();
         let Some(reference) = database.get(Family::Ids, id_key, &options)? else { return Ok(None) };
         let seq = key::parse_u64(&reference).map_err(|error| damaged(Family::Ids, id_key, error))?;

@@ -44,6 +44,10 @@ impl Batch<'_> {
 
     /// Adds the audit trail to the write, and with it what the seals say.
     pub(super) fn put_evidence(&mut self, write: &mut WriteBatch) -> Result<(), AppendError> {
+        let in_flight = self.shard.in_flight.as_ref();
+        if in_flight.is_some_and(|batch| self.shard.evidence.looks_back(&self.evidence, batch.first)) {
+            self.shard.settle()?;
+        }
         let shard = &mut *self.shard;
         let first = shard.head.next_position;
         let seals = shard.evidence.write(&mut self.evidence, first, &shard.open.database, write)?;

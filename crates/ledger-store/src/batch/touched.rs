@@ -16,7 +16,6 @@ use crate::decode;
 use crate::error::{Damage, ReadError};
 use crate::history::{HistoryEvent, history_event};
 use crate::options::LATE_EVENTS_KEPT;
-use crate::scan::prefixed;
 
 /// A tenant as the batch has it so far.
 #[derive(Debug)]
@@ -59,16 +58,19 @@ impl Touched {
         self.corrected || !self.pending.is_empty()
     }
 
-    /// All events of the tenant so far, in order of arrival.
+    /// All events of the tenant so far, in order of arrival; `in_flight` are its records that are being written.
     pub(super) fn history(
         &mut self,
         stream: &Stream,
         records: &[Pending],
         database: &Database,
+        in_flight: &[&Pending],
     ) -> Result<&[HistoryEvent], ReadError> {
         if self.history.is_none() {
-            let mut events = stored_events(stream, database)?;
-            for pending in self.pending.iter().filter_map(|index| records.get(*index)) {
+            let until = in_flight.first().map_or(u64::MAX, |pending| pending.seq);
+            let mut events = stored_events(stream, until, database)?;
+            let own = self.pending.iter().filter_map(|index| records.get(*index));
+            for pending in in_flight.iter().copied().chain(own) {
                 let logged = decode::event_of(stream, &pending.key, &pending.value)?;
                 events.push(history_event(&pending.key, logged)?);
             }
@@ -93,8 +95,9 @@ impl Touched {
     }
 }
 
-fn stored_events(stream: &Stream, database: &Database) -> Result<Vec<HistoryEvent>, ReadError> {
-    let range = prefixed(key::log::stream_prefix(stream));
+/// The stored events below a seq.
+fn stored_events(stream: &Stream, until: u64, database: &Database) -> Result<Vec<HistoryEvent>, ReadError> {
+    let range = key::log::stream_prefix(stream)..key::log::log(stream, until);
     let mut scan = database.scan(Family::Log, range, ReadOptions::default())?;
     let mut events = Vec::new();
     while let Some((key, value)) = scan.step()? {

@@ -8,26 +8,53 @@ use rocksdb::WriteBatch;
 
 use super::{Batch, BatchSize, Committed};
 use crate::error::{AppendError, StorageError};
+use crate::in_flight::{InFlight, WriteThread};
 use crate::options::APP_ROWS_KEPT;
+use crate::shard::Shard;
 use crate::tuning;
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
     /// Makes everything durable in one synced write. When that fails the shard is poisoned, and nobody can
     /// tell whether the batch is there until the shard is opened anew.
     pub fn commit(mut self) -> Result<Committed, AppendError> {
         self.check_usable()?;
-        let committed = |bytes| Committed { head: self.next, records: self.records.len() as u64, bytes };
-        if self.holds_nothing() {
-            return Ok(committed(0));
-        }
-        let committed = committed(0);
-        let write = self.assemble()?;
-        let bytes = write.size_in_bytes();
+        let write = if self.holds_nothing() { None } else { Some(self.assemble()?) };
+        self.shard.settle()?;
+        let committed = self.committed(write.as_ref());
+        let Some(write) = write else { return Ok(committed) };
         if let Err(cause) = self.shard.open.database.write(write, &tuning::durable()) {
             return Err(self.shard.poison(cause).into());
         }
-        self.hand_over();
-        Ok(Committed { bytes, ..committed })
+        let shard = self.hand_over().0;
+        shard.open.progress.advance(shard.head.next_position);
+        Ok(committed)
+    }
+
+    /// Hands the batch over to be written while the next one takes messages ([`crate::in_flight`]); waits for the
+    /// one that was handed over before, which is durable when this returns. This one is when [`Shard::settle`] does.
+    pub fn submit(mut self) -> Result<Committed, AppendError> {
+        self.check_usable()?;
+        let write = if self.holds_nothing() { None } else { Some(self.assemble()?) };
+        self.shard.settle()?;
+        let committed = self.committed(write.as_ref());
+        let Some(write) = write else { return Ok(committed) };
+        let (shard, in_flight) = self.hand_over();
+        if shard.write_thread.is_none() {
+            let thread = WriteThread::start(&shard.open).map_err(|cause| shard.poison(cause))?;
+            shard.write_thread = Some(thread);
+        }
+        let next_position = shard.head.next_position;
+        let handed_over = shard.write_thread.as_ref().map(|thread| thread.write(write, next_position));
+        if let Some(Err(cause)) = handed_over {
+            return Err(shard.poison(cause).into());
+        }
+        shard.in_flight = Some(in_flight);
+        Ok(committed)
+    }
+
+    fn committed(&self, write: Option<&WriteBatch>) -> Committed {
+        let bytes = write.map_or(0, WriteBatch::size_in_bytes);
+        Committed { head: self.next, records: self.records.len() as u64, bytes }
     }
 
     fn holds_nothing(&self) -> bool {
@@ -137,10 +164,12 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// What was written becomes what the next batch begins with.
-    fn hand_over(self) {
+    /// What is written becomes what the next batch begins with; and what it may look for until it is durable.
+    fn hand_over(self) -> (&'a mut Shard, InFlight) {
         let shard = self.shard;
-        shard.last_batch = BatchSize { records: self.records.len(), tenants: self.tenants.len() };
+        let first = shard.head.next_position;
+        let mut in_flight = InFlight { records: self.records, ids: self.ids, first, ..InFlight::empty() };
+        shard.last_batch = BatchSize { records: in_flight.records.len(), tenants: self.tenants.len() };
         shard.head = self.next;
         if let Some(timelines) = self.timelines {
             shard.timelines = timelines;
@@ -150,9 +179,10 @@ impl Batch<'_> {
             shard.app_rows.clear();
         }
         for (client, touched) in self.tenants.into_stored() {
+            in_flight.tenants.insert(client.clone(), touched.pending);
             shard.tenants.put(client, touched.row, touched.stored_bytes);
         }
-        shard.open.progress.advance(shard.head.next_position);
+        (shard, in_flight)
     }
 }
 

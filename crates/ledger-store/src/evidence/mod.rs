@@ -89,6 +89,22 @@ impl Evidence {
         Draft::new(self.placement, self.seals, leaves)
     }
 
+    /// Whether the pass over a batch looks in the store for something that begins at a position `since` or later, which
+    /// is not there yet.
+    pub(crate) fn looks_back(&self, draft: &Draft, since: u64) -> bool {
+        let Some(state) = &self.state else { return true };
+        let has_left_memory = |leaf: &draft::Noted| match leaf {
+            draft::Noted::Record(_, draft::Previous::At(position)) => {
+                (since..state.recent.size).contains(position)
+                    && !state.recent.keeps(*position, draft.leaves.len())
+            }
+            // Perhaps among the unsealed heads, but not behind the next seal.
+            draft::Noted::Record(_, draft::Previous::Stored(_)) => true,
+            draft::Noted::Record(_, draft::Previous::None) | draft::Noted::Seal(..) => false,
+        };
+        state.top.is_full() || draft.leaves.iter().any(has_left_memory)
+    }
+
     fn take_state(&mut self, database: &Database, size: u64) -> Result<State, ReadError> {
         match self.state.take() {
             Some(state) => Ok(state),

@@ -78,6 +78,16 @@ fn a_message() -> impl Strategy<Value = Message> {
 
 /// Feeds messages to a shard as the consumer does; a batch ends, or the shard is closed, where told.
 fn play(ledger: &Ledger, messages: &[Message], cuts: impl Fn(usize) -> bool, reopens: usize) -> Dump {
+    play_with(ledger, messages, cuts, reopens, |batch| batch.commit().map(drop))
+}
+
+fn play_with(
+    ledger: &Ledger,
+    messages: &[Message],
+    cuts: impl Fn(usize) -> bool,
+    reopens: usize,
+    finish: impl Fn(crate::Batch<'_>) -> Result<(), crate::AppendError>,
+) -> Dump {
     let mut shard = ledger.shard();
     let mut next = 0;
     while next < messages.len() {
@@ -90,12 +100,13 @@ fn play(ledger: &Ledger, messages: &[Message], cuts: impl Fn(usize) -> bool, reo
             }
         }
         batch.advance(TOPIC, kafka(next as u64));
-        batch.commit().unwrap();
+        finish(batch).unwrap();
         if reopens > 0 && next % reopens == 0 {
             drop(shard);
             shard = ledger.shard();
         }
     }
+    shard.settle().unwrap();
     let reader = shard.reader();
     assert_true(&reader);
     dump(&reader)
@@ -137,6 +148,12 @@ proptest! {
         let ledger = Ledger::new();
         let single = play(&ledger, &messages, |_| true, 0);
         prop_assert_eq!(&whole, &single);
+        // Each batch is begun while the one before is being written.
+        let tenant_cache_bytes = [0, 4096, 64 << 20][reopens % 3];
+        let small = Ledger::with(StoreOptions { tenant_cache_bytes, ..StoreOptions::default() });
+        let overlapping =
+            play_with(&small, &messages, |offset| cuts[offset], reopens, |batch| batch.submit().map(drop));
+        prop_assert_eq!(&whole, &overlapping);
 
         let report = crate::rebuild(&ledger.data, &shard_id(0), &mut |_, _| ()).unwrap();
         prop_assert_eq!(report.differences, []);

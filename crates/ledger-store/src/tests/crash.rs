@@ -99,11 +99,25 @@ fn a_copy_of_a_running_shard_has_everything_committed_and_nothing_else() {
 
 #[test]
 fn a_write_that_fails_poisons_the_shard_until_it_is_opened_anew() {
-    if let Some(dir) = role() {
-        return write_until_the_disk_refuses(&dir);
+    match role() {
+        Some(dir) => write_until_the_disk_refuses(&dir),
+        None => goes_on_after("tests::crash::a_write_that_fails_poisons_the_shard_until_it_is_opened_anew"),
     }
+}
+
+#[test]
+fn a_write_that_fails_in_flight_takes_with_it_what_was_taken_meanwhile() {
+    match role() {
+        Some(dir) => submit_until_the_disk_refuses(&dir),
+        None => {
+            goes_on_after("tests::crash::a_write_that_fails_in_flight_takes_with_it_what_was_taken_meanwhile")
+        }
+    }
+}
+
+/// Runs a test by itself until the disk refuses a write, and opens what that left.
+fn goes_on_after(itself: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let itself = "tests::crash::a_write_that_fails_poisons_the_shard_until_it_is_opened_anew";
     // No file may grow beyond this; the signal that would kill the writer is ignored, so writes fail.
     let child = writer(itself, dir.path(), "trap '' XFSZ; ulimit -f 256;");
     let output = child.wait_with_output().unwrap();
@@ -118,6 +132,28 @@ fn a_write_that_fails_poisons_the_shard_until_it_is_opened_anew() {
     assert!(next == durable || next == durable + 20, "{next} after {durable}");
     append(&mut shard, batch_of(next / 20));
     assert_true(&shard.reader());
+}
+
+fn submit_until_the_disk_refuses(dir: &Path) {
+    let mut shard = open(dir, StoreOptions::default()).open_shard(&shard_id(0)).unwrap();
+    let reader = shard.reader();
+    for number in 0.. {
+        let mut batch = shard.begin();
+        for (offset, event) in (number * 20..).zip(batch_of(number)) {
+            batch.offer(arrival(offset, event)).unwrap();
+        }
+        batch.advance(TOPIC, kafka((number + 1) * 20));
+        // It tells of the batch before.
+        let Err(error) = batch.submit() else { continue };
+        let AppendError::Poisoned(poison) = error else { panic!("{error}") };
+        assert_eq!(poison.next_position, (number - 1) * 20);
+        assert!(Arc::ptr_eq(&poison, &reader.poisoned().unwrap()));
+        let again = shard.begin().offer(arrival(0, policy_set("app", "late", 0, 1)));
+        assert!(matches!(again, Err(AppendError::Poisoned(_))));
+        assert_eq!(reader.snapshot().head().unwrap().next_position, poison.next_position);
+        println!("durable {} ", poison.next_position);
+        return;
+    }
 }
 
 fn write_until_the_disk_refuses(dir: &Path) {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use ledger_core::event::Event;
 use ledger_core::ids::ClientKey;
+use ledger_core::time::Timestamp;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{AppendError, FutureLimit, Shard};
 
@@ -26,6 +27,17 @@ pub(super) struct Writer {
     is_new: bool,
     durable: Durable,
     stop: Arc<AtomicBool>,
+    /// The batch that is being written.
+    in_flight: Option<Written>,
+}
+
+/// What there is to tell of a batch once it is durable.
+struct Written {
+    counts: Applied,
+    newcomers: Vec<ClientKey>,
+    next_offset: u64,
+    last_source_time: Option<Timestamp>,
+    began: Instant,
 }
 
 impl Writer {
@@ -39,19 +51,33 @@ impl Writer {
     ) -> Self {
         let source = Source { name: task.id.topic.as_str().into(), partition: task.id.partition };
         let is_new = !matches!(position, Some(SourcePosition::Kafka { .. }));
-        Self { task, source, shard, is_new, durable, stop }
+        Self { task, source, shard, is_new, durable, stop, in_flight: None }
     }
 
     /// Until the reader is gone: what it handed over is written, then the shard is given back.
     pub(super) fn run(mut self, batches: &Receiver<Filled>) -> Shard {
-        while let Ok(filled) = batches.recv() {
-            if let Err(error) = self.write(filled) {
-                halt(&self.task.id, &self.task.status, &Halt::store(&error));
-                self.stop.store(true, Ordering::Release);
-                break;
-            }
+        let ended = self.write_all(batches);
+        // Whatever happened: who gets the shard next looks in the store how far it was written.
+        let settled = self.shard.settle();
+        if let Err(error) = ended.and(settled) {
+            halt(&self.task.id, &self.task.status, &Halt::store(&error));
+            self.stop.store(true, Ordering::Release);
         }
         self.shard
+    }
+
+    /// A batch is taken in while the one before is being written. When nothing waits to be taken in, that one is
+    /// waited for, so that what comes now and then is told as soon as it is durable.
+    fn write_all(&mut self, batches: &Receiver<Filled>) -> Result<(), AppendError> {
+        loop {
+            let waiting = batches.try_recv().ok();
+            if waiting.is_none() {
+                self.shard.settle()?;
+                self.tell();
+            }
+            let Some(filled) = waiting.or_else(|| batches.recv().ok()) else { return Ok(()) };
+            self.write(filled)?;
+        }
     }
 
     fn write(&mut self, filled: Filled) -> Result<(), AppendError> {
@@ -60,7 +86,7 @@ impl Writer {
         let mut counts = Applied::default();
         let mut newcomers = Vec::new();
         let mut expected = from_offset;
-        let started = Instant::now();
+        let began = Instant::now();
         let mut batch = self.shard.begin();
         if self.is_new && from_offset > 0 {
             batch.begin_late(&self.source.name, from_offset);
@@ -79,9 +105,21 @@ impl Writer {
             counts += applied;
         }
         batch.advance(&self.source.name, SourcePosition::Kafka { next_offset, leader_epoch });
-        batch.commit()?;
+        batch.submit()?;
         self.is_new = false;
-        crate::metric::committed(&self.task.id, counts, started.elapsed());
+        // The batch before is durable now.
+        self.tell();
+        self.in_flight = Some(Written { counts, newcomers, next_offset, last_source_time, began });
+        Ok(())
+    }
+
+    /// Tells of the batch that was in flight, which is durable now (I-7).
+    fn tell(&mut self) {
+        let Some(Written { counts, newcomers, next_offset, last_source_time, began }) = self.in_flight.take()
+        else {
+            return;
+        };
+        crate::metric::committed(&self.task.id, counts, began.elapsed());
         self.look_for_splits(&newcomers);
         self.durable.advance(next_offset);
         self.task.status.update(|now| {
@@ -91,7 +129,6 @@ impl Writer {
             now.lag_events = lag(now.next_offset, now.end_offset);
         });
         self.task.status.ring();
-        Ok(())
     }
 
     /// A tenant that another shard has too was torn apart before it came here: by a producer that does not key
