@@ -14,8 +14,8 @@ use crate::secret;
 
 const PREFIX: &str = "REALM_LEDGER_";
 
-/// Names below the prefix that are not settings: the file, the ledger secret, and what Kubernetes makes up for a service that is
-/// called `realm-ledger`.
+/// Names below the prefix that are not settings: the file, the ledger secret, and what Kubernetes makes up for a
+/// service that is called `realm-ledger`.
 const NOT_SETTINGS: &[&str] = &["CONFIG", "SECRET", "PORT"];
 const NOT_SETTINGS_PREFIX: &[&str] = &["SERVICE_", "PORT_"];
 
@@ -174,6 +174,11 @@ impl Layers {
             "store.write_buffer",
             store.write_buffer_bytes > store.block_cache_bytes,
             "at most store.block_cache, of which it is a part",
+        );
+        invalid(
+            "evidence.keys_dir",
+            self.loaded.config.keys_are_among_the_data(),
+            "outside of data_dir, whose backups would carry the keys along",
         );
         let level = &self.loaded.config.log.level;
         invalid("log.level", crate::telemetry::filter(level).is_none(), "a level such as \"info\"");
