@@ -40,7 +40,7 @@ use crate::{Exit, Failure, Surroundings};
 pub(crate) struct Context<'a, 'b> {
     global: &'a Global,
     pub(crate) surroundings: &'a mut Surroundings<'b>,
-    /// What the servers that were asked could not speak for.
+    /// What those who were asked could not speak for.
     lacking: Lacking,
 }
 
@@ -114,7 +114,7 @@ impl Context<'_, '_> {
             return Ok(Door::Remote(Remote::new(url, self.lacking.clone())));
         }
         let loaded = self.config(&data_dir_flag(place.data_dir.as_deref()))?;
-        let local = Local::open(&loaded.config.data_dir, loaded.config.store, now())?;
+        let local = Local::open(&loaded.config.data_dir, loaded.config.store, now(), &self.lacking)?;
         Ok(Door::Local(local))
     }
 

@@ -6,6 +6,7 @@ mod audit;
 mod help;
 mod keys;
 mod manners;
+mod partial;
 mod process;
 mod proofs;
 mod proving;
