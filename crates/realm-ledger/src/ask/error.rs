@@ -57,3 +57,14 @@ pub(crate) enum AskError {
     #[error(transparent)]
     Cursor(#[from] InvalidCursor),
 }
+
+impl AskError {
+    /// The stable code of a question that has no answer there.
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Query(error) => Some(error.code()),
+            Self::Problem { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+}

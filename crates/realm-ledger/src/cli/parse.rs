@@ -52,6 +52,12 @@ pub(super) fn shard(text: &str) -> Result<ShardId, String> {
     id.ok_or_else(|| "a shard is TOPIC/PARTITION".to_owned())
 }
 
+/// `ID=APP_KEY`.
+pub(super) fn app_id(text: &str) -> Result<(String, AppKey), String> {
+    let (id, key) = text.rsplit_once('=').filter(|(id, _)| !id.is_empty()).ok_or("it is ID=APP_KEY")?;
+    Ok((id.to_owned(), app_key(key)?))
+}
+
 pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     ledger_record::json::time::parse_instant(text).map_err(|error| error.to_string())
 }

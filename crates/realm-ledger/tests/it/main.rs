@@ -10,5 +10,6 @@ mod partial;
 mod process;
 mod proofs;
 mod proving;
+mod reconcile;
 mod whatif;
 mod world;
