@@ -32,7 +32,7 @@ use serde_json::value::RawValue;
 use crate::ask::{AskError, Door, Lacking, Local, Remote};
 use crate::cli::{Cli, Command, Format, Global, Place};
 use crate::config::{ConfigErrors, FlagValue, Loaded};
-use crate::output::{Column, OutputError, Printer, details};
+use crate::output::{Column, OutputError, Printer, details, harmless, harmless_lines};
 use crate::telemetry::{self, LogOptions};
 use crate::{Exit, Failure, Surroundings};
 
@@ -135,7 +135,7 @@ impl Context<'_, '_> {
             serde_json::from_str(explanation.get()).map_err(|error| OutputError(error.into()))?;
         let out = &mut self.surroundings.output;
         for sentence in explanation.sentences {
-            writeln!(out, "{}", sentence.in_line())?;
+            writeln!(out, "{}", harmless(&sentence.in_line()))?;
         }
         Ok(out.flush()?)
     }
@@ -166,7 +166,7 @@ impl Context<'_, '_> {
     /// Says something that is no data.
     pub(crate) fn say(&mut self, text: &str) {
         // Nobody listens: nothing is lost that was asked for.
-        let _ = writeln!(self.surroundings.messages, "{text}");
+        let _ = writeln!(self.surroundings.messages, "{}", harmless_lines(text));
     }
 }
 

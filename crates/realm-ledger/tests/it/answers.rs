@@ -232,3 +232,30 @@ fn nobody_at_the_url_is_told_with_a_hint() {
         said.messages
     );
 }
+
+#[test]
+fn texts_of_others_do_nothing_to_a_terminal() {
+    let mut history = history();
+    history.push(format!(
+        r#"{{"id":"t","type":"installed","time":"2026-04-01T00:00:00Z","clientKey":"evil","appKey":"{APP}","siteUrl":"https://a.example/\u001b]0;owned\u0007","reason":"\u001b[2J"}}"#
+    ));
+    history.push(r#"{"id":"\u001b[31m","type":"\u001b[2Jinstaled"}"#.to_owned());
+    let world = World::with(&history);
+    for command in [
+        &format!("state evil {APP}"),
+        "state evil",
+        "log evil",
+        "replay evil",
+        "quarantine list",
+        "quarantine show realm.lifecycle/0/1",
+    ] {
+        let said = world.ask(&format!("{command} --format table"));
+        assert_eq!(said.exit, Exit::Done, "{}", said.messages);
+        let raw = said.output.chars().find(|sign| sign.is_control() && *sign != '\n');
+        assert_eq!(raw, None, "{command}: {}", said.output);
+    }
+    let shown = world.ask(&format!("state evil {APP} --format table")).done();
+    assert!(shown.contains(r"https://a.example/\u{1b}]0;owned\u{7}"), "{shown}");
+    let json = world.ask(&format!("state evil {APP}")).done();
+    assert_eq!(lines(&json)[0]["siteUrl"], "https://a.example/\u{1b}]0;owned\u{7}", "data is left as it is");
+}
