@@ -1,6 +1,6 @@
 //! Laying file, environment and flags over the defaults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ledger_ingest::checkpoint::OriginError;
@@ -162,6 +162,20 @@ impl Layers {
         invalid("kafka.brokers", kafka.brokers.trim().is_empty(), "host:port of at least one broker");
         invalid("kafka.group", kafka.group.trim().is_empty(), "a name");
         invalid("kafka.topics", kafka.topics.is_empty(), "at least one topic");
+        let distinct: BTreeSet<&String> = kafka.topics.iter().collect();
+        invalid("kafka.topics", distinct.len() < kafka.topics.len(), "topics of which none is given twice");
+        let outputs = [
+            ("kafka.decisions_topic", &kafka.decisions_topic),
+            ("kafka.dead_letter_topic", &kafka.dead_letter_topic),
+            ("kafka.checkpoints_topic", &kafka.checkpoints_topic),
+        ];
+        let mut taken = BTreeSet::new();
+        for (key, output) in outputs {
+            let Some(output) = output else { continue };
+            let is_read = kafka.topics.contains(output);
+            invalid(key, is_read, "none of kafka.topics, as what is sent there would come in again");
+            invalid(key, !taken.insert(output), "another topic than those of the other outputs");
+        }
         if let Err(error) = self.loaded.config.origins() {
             let expected = match error {
                 OriginError::Name => "a name without spaces and plus signs",

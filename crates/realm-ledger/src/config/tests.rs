@@ -125,6 +125,26 @@ fn the_keys_are_never_among_the_data() {
 }
 
 #[test]
+fn every_topic_has_one_purpose() {
+    for (text, expected) in [
+        ("topics = ['a', 'b', 'a']", "kafka.topics is to be topics of which none is given twice"),
+        ("topics = ['realm.dead-letter']", "kafka.dead_letter_topic is to be none of kafka.topics"),
+        ("decisions_topic = 'realm.lifecycle'", "kafka.decisions_topic is to be none of kafka.topics"),
+        ("checkpoints_topic = 'realm.lifecycle'", "kafka.checkpoints_topic is to be none of kafka.topics"),
+        ("dead_letter_topic = 'realm.decisions'", "kafka.dead_letter_topic is to be another topic"),
+        ("decisions_topic = 'realm.checkpoints'", "kafka.checkpoints_topic is to be another topic"),
+    ] {
+        let told = load_text(&format!("[evidence]\norigin = 'x/{{topic}}'\n[kafka]\n{text}"))
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains(expected), "{text}: {told}");
+    }
+    let nowhere =
+        "[kafka]\ntopics = ['a', 'b']\ndecisions_topic = ''\ndead_letter_topic = ''\ncheckpoints_topic = ''";
+    assert!(load_text(nowhere).is_ok());
+}
+
+#[test]
 fn secrets_are_masked_wherever_they_come_from() {
     let file = file(
         "[kafka.client]\n\"sasl.password\" = 'hunter2'\nsecurity.protocol = 'sasl_ssl'\n\
