@@ -27,7 +27,7 @@ use examples::{
 pub(crate) use history::{Reconcile, Replay, WhatIf};
 use keys::CHECKPOINT;
 pub(crate) use keys::{Checkpoint, Keys, KeysGenerate, KeysOf, KeysRetire, KeysShow};
-use parse::{app_key, client_key, instant, realm};
+use parse::{app_key, client_key, instant, realm, unicode_path};
 
 /// The data-residency ledger: which realm an installation is in, since when, why, and until when.
 #[derive(Debug, Parser)]
@@ -150,7 +150,7 @@ pub enum Command {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Place {
     /// Read this data directory, also beside a running server [default: data_dir of the configuration]
-    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    #[arg(long, value_name = "DIR", conflicts_with = "url", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
     /// Ask a running server instead
     #[arg(long, value_name = "URL")]
@@ -161,7 +161,7 @@ pub struct Place {
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Where the ledger is kept (data_dir)
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
     /// host:port of some brokers, separated by commas (kafka.brokers)
     #[arg(long, value_name = "HOST:PORT")]
@@ -175,7 +175,7 @@ pub struct Serve {
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Keep the ledger here, empty or missing [default: a temporary directory, removed at the end]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
     /// Address that answers HTTP; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
@@ -195,7 +195,7 @@ pub struct Import {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Where the ledger is kept (data_dir); created if missing
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
     /// Name of the source [default: the file's name]; needed for -
     #[arg(long, value_name = "NAME", value_parser = parse::source)]

@@ -25,7 +25,7 @@ pub enum Keys {
 #[derive(Debug, Clone, Default, Args)]
 pub struct KeysOf {
     /// Of the ledger that is kept here (data_dir); see evidence.keys_dir
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = super::parse::unicode_path())]
     pub data_dir: Option<PathBuf>,
 }
 

@@ -91,8 +91,17 @@ fn command_of(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, F
 impl Context<'_, '_> {
     /// The configuration in force, with what the command's own flags say.
     pub(crate) fn config(&self, flags: &[FlagValue]) -> Result<Loaded, Failure> {
+        let unreadable = &self.surroundings.not_unicode;
+        if !unreadable.is_empty() {
+            return Err(Failure::new(NotUnicode { names: unreadable.join(", ") }));
+        }
         let file = self.global.config.as_deref();
         Ok(crate::config::load(file, &self.surroundings.environment, flags)?)
+    }
+
+    /// Whether a configuration file was named.
+    pub(crate) fn names_a_file(&self) -> bool {
+        self.global.config.is_some()
     }
 
     pub(crate) fn verbosity(&self) -> u8 {
@@ -213,6 +222,7 @@ pub(crate) fn data_dir_flag(given: Option<&Path>) -> Vec<FlagValue> {
     let flag = |path: &Path| FlagValue {
         key: "data_dir",
         flag: "--data-dir",
+        // Nothing is lost: the parser refuses what is not Unicode.
         value: path.to_string_lossy().into_owned(),
     };
     given.map(flag).into_iter().collect()
@@ -220,6 +230,15 @@ pub(crate) fn data_dir_flag(given: Option<&Path>) -> Vec<FlagValue> {
 
 pub(crate) fn brokers_flag(given: Option<String>) -> Vec<FlagValue> {
     given.map(|value| FlagValue { key: "kafka.brokers", flag: "--brokers", value }).into_iter().collect()
+}
+
+/// A setting that cannot be told from another one.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "environment variable {names}: not Unicode, so no setting; give another value, or a file with --config"
+)]
+struct NotUnicode {
+    names: String,
 }
 
 /// A file, or standard input.

@@ -12,7 +12,8 @@ use super::value::Given;
 use super::{ConfigError, ConfigErrors, Loaded, Origin};
 use crate::secret;
 
-const PREFIX: &str = "REALM_LEDGER_";
+/// What the names of our variables begin with.
+pub const PREFIX: &str = "REALM_LEDGER_";
 
 /// Names below the prefix that are not settings: the file, the ledger secret, and what Kubernetes makes up for a
 /// service that is called `realm-ledger`.
@@ -56,6 +57,19 @@ pub fn load(
     }
     layers.check();
     if layers.errors.is_empty() { Ok(layers.loaded) } else { Err(ConfigErrors(layers.errors)) }
+}
+
+/// The variables that would set something: all of ours, without those that Kubernetes makes up.
+pub fn settings_in(environment: &BTreeMap<String, String>) -> Vec<&str> {
+    let is_ours = |name: &&String| {
+        let rest = name.strip_prefix(PREFIX);
+        rest.is_some_and(|rest| matches!(rest, "CONFIG" | "SECRET") || !is_no_setting(rest))
+    };
+    environment.keys().filter(is_ours).map(String::as_str).collect()
+}
+
+fn is_no_setting(rest: &str) -> bool {
+    NOT_SETTINGS.contains(&rest) || NOT_SETTINGS_PREFIX.iter().any(|prefix| rest.starts_with(prefix))
 }
 
 #[derive(Default)]
@@ -106,7 +120,7 @@ impl Layers {
     }
 
     fn variable(&mut self, name: &str, rest: &str, value: &str) {
-        if NOT_SETTINGS.contains(&rest) || NOT_SETTINGS_PREFIX.iter().any(|prefix| rest.starts_with(prefix)) {
+        if is_no_setting(rest) {
             return;
         }
         let dotted = rest.replace("__", ".").to_ascii_lowercase();

@@ -33,7 +33,7 @@ use ledger_record::proof::line::LedgerSecret;
 use ledger_store::StoreOptions;
 
 pub use error::{ConfigError, ConfigErrors};
-pub use layer::{FlagValue, load};
+pub use layer::{FlagValue, PREFIX, load, settings_in};
 pub use show::{Shown, documented};
 
 use crate::telemetry::LogOptions;

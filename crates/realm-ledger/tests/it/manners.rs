@@ -244,6 +244,7 @@ fn a_closed_output_ends_quietly() {
         let mut messages = Vec::new();
         let mut surroundings = Surroundings {
             environment: std::collections::BTreeMap::new(),
+            not_unicode: Vec::new(),
             input: Box::new(io::empty()),
             output: Box::new(Closed),
             messages: Box::new(&mut messages),

@@ -51,6 +51,7 @@ impl Run<'_> {
         let (mut output, mut messages) = (Vec::new(), Vec::new());
         let mut surroundings = Surroundings {
             environment: self.environment,
+            not_unicode: Vec::new(),
             input: Box::new(Cursor::new(self.input.as_bytes())),
             output: Box::new(&mut output),
             messages: Box::new(&mut messages),
