@@ -21,8 +21,9 @@ mod parse;
 pub(crate) use as_of::{AsOfAll, AsOfTenant};
 pub(crate) use audit::{Export, Prove, Rebuild, Verify};
 use examples::{
-    COMPLETIONS, CONFIG_SHOW, DEMO, EXPLAIN, IMPORT, LOG, PREVIEW, PUBLISH, QUARANTINE_RETRY,
-    QUARANTINE_SHOW, SERVE, STATE, TOPICS_CREATE, WINDOWS,
+    ANOMALIES, COMPLETIONS, CONFIG_CHECK, CONFIG_SHOW, DEMO, DRIFT, EXPLAIN, IMPORT, LOG, PREVIEW, PUBLISH,
+    QUARANTINE_LIST, QUARANTINE_RETRY, QUARANTINE_SHOW, SERVE, SPLIT_BRAIN, STATE, TOPICS_CHECK,
+    TOPICS_CREATE, WINDOWS,
 };
 pub(crate) use history::{Reconcile, Replay, WhatIf};
 use keys::CHECKPOINT;
@@ -103,13 +104,16 @@ pub enum Command {
     #[command(after_help = PREVIEW)]
     Preview(Preview),
     /// Installations whose realm is not where their product is
+    #[command(after_help = DRIFT)]
     Drift(List),
     /// Installations with an open persistence window, by its end
     #[command(after_help = WINDOWS)]
     Windows(Windows),
     /// Installations whose data rests elsewhere than their realm
+    #[command(after_help = SPLIT_BRAIN)]
     SplitBrain(List),
     /// Installations with anomalies
+    #[command(after_help = ANOMALIES)]
     Anomalies(List),
     /// What another policy would have meant for the reinstalls so far
     #[command(after_help = history::WHATIF)]
@@ -215,6 +219,7 @@ pub enum Topics {
     #[command(after_help = TOPICS_CREATE)]
     Create(TopicsCreate),
     /// Compare the topics with what they should be; exit 3 if one differs
+    #[command(after_help = TOPICS_CHECK)]
     Check(Brokers),
 }
 
@@ -247,6 +252,7 @@ pub enum ConfigCommand {
     #[command(after_help = CONFIG_SHOW)]
     Show,
     /// Whether the configuration can be used; exit 1 if not
+    #[command(after_help = CONFIG_CHECK)]
     Check,
 }
 
@@ -299,6 +305,9 @@ pub struct Log {
     /// What changed in our answer instead: each correction, the answer before and after, and the late event
     #[arg(long, conflicts_with = "from_seq")]
     pub corrections: bool,
+    /// Begin with the corrections made at this position of the shard; go on behind the last one printed
+    #[arg(long, value_name = "N", requires = "corrections", default_value_t = 0)]
+    pub from_position: u64,
     /// As of when: what had happened, and was recorded by then
     #[command(flatten)]
     pub as_of: AsOfTenant,
@@ -381,6 +390,7 @@ pub struct Windows {
 #[derive(Debug, Subcommand)]
 pub enum Quarantine {
     /// Everything that was refused
+    #[command(after_help = QUARANTINE_LIST)]
     List(Everything),
     /// One refused event as it was kept
     #[command(after_help = QUARANTINE_SHOW)]

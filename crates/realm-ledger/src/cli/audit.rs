@@ -77,7 +77,7 @@ pub struct Rebuild {
     /// Where the ledger is kept (data_dir); no server may run on it
     #[arg(long, value_name = "DIR", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
-    /// Only compare: nothing is mended
+    /// Only compare: what differs is left as it is
     #[arg(long)]
     pub check: bool,
 }
@@ -125,4 +125,5 @@ Examples:
   realm-ledger rebuild --data-dir /var/lib/realm-ledger
   realm-ledger rebuild --check --data-dir /var/lib/realm-ledger
 
-Exit 0: not a byte differed. Exit 3: some did, and were mended from the log; the report says which.";
+Exit 0: not a byte differed. Exit 3: some did; the report says which. They were mended from the log, or with
+--check left as they are.";

@@ -18,6 +18,7 @@ pub enum Keys {
     #[command(after_help = SHOW)]
     Show(KeysShow),
     /// Take a key away; the others go on signing
+    #[command(after_help = RETIRE)]
     Retire(KeysRetire),
 }
 
@@ -95,3 +96,8 @@ Examples:
   realm-ledger keys show --data-dir /var/lib/realm-ledger
   realm-ledger keys show --partition 7
   realm-ledger keys show --origin ledger.example.com/realm.lifecycle/7";
+const RETIRE: &str = "\
+Example:
+  realm-ledger keys retire \"$OLD_KEY\" --data-dir /var/lib/realm-ledger
+
+Restart `serve` afterwards: until then it signs with the key that it read.";
