@@ -279,9 +279,11 @@ impl From<AskError> for Failure {
             AskError::Unreachable { .. } => {
                 Some("is the server running, and is this its address?".to_owned())
             }
-            AskError::Problem { code, .. } => hint_for(code),
-            AskError::Query(error) => hint_for(error.code()),
-            _ => None,
+            AskError::NotThen { .. } => Some(
+                "that is as of the instant and the knowledge that were asked for; leave them out for now"
+                    .to_owned(),
+            ),
+            error => error.code().and_then(hint_for),
         };
         let failure = Self::new(error);
         match hint {
