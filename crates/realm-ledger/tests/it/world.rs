@@ -33,6 +33,7 @@ pub(crate) struct Run<'a> {
     pub(crate) arguments: Vec<String>,
     pub(crate) input: &'a str,
     pub(crate) terminal: bool,
+    pub(crate) messages_terminal: bool,
     pub(crate) environment: BTreeMap<String, String>,
 }
 
@@ -43,6 +44,7 @@ impl Run<'_> {
             arguments: arguments.map(str::to_owned).collect(),
             input: "",
             terminal: false,
+            messages_terminal: false,
             environment: BTreeMap::new(),
         }
     }
@@ -56,7 +58,7 @@ impl Run<'_> {
             output: Box::new(&mut output),
             messages: Box::new(&mut messages),
             output_is_terminal: self.terminal,
-            messages_are_terminal: false,
+            messages_are_terminal: self.messages_terminal,
         };
         let exit = run(self.arguments.into_iter().map(Into::into), &mut surroundings);
         drop(surroundings);
