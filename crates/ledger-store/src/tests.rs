@@ -9,6 +9,7 @@ mod late;
 mod opening;
 mod reading;
 mod rebuilding;
+mod redelivery;
 mod verifying;
 
 use std::collections::BTreeMap;
