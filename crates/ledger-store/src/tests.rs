@@ -10,6 +10,7 @@ mod late;
 mod opening;
 mod reading;
 mod rebuilding;
+mod redelivery;
 mod verifying;
 
 use std::collections::BTreeMap;

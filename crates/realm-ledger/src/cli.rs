@@ -21,13 +21,14 @@ mod parse;
 pub(crate) use as_of::{AsOfAll, AsOfTenant};
 pub(crate) use audit::{Export, Prove, Rebuild, Verify};
 use examples::{
-    COMPLETIONS, CONFIG_SHOW, DEMO, EXPLAIN, IMPORT, LOG, PREVIEW, PUBLISH, QUARANTINE_RETRY,
-    QUARANTINE_SHOW, SERVE, STATE, TOPICS_CREATE, WINDOWS,
+    ANOMALIES, COMPLETIONS, CONFIG_CHECK, CONFIG_SHOW, DEMO, DRIFT, EXPLAIN, IMPORT, LOG, PREVIEW, PUBLISH,
+    QUARANTINE_LIST, QUARANTINE_RETRY, QUARANTINE_SHOW, SERVE, SPLIT_BRAIN, STATE, TOPICS_CHECK,
+    TOPICS_CREATE, WINDOWS,
 };
 pub(crate) use history::{Reconcile, Replay, WhatIf};
 use keys::CHECKPOINT;
 pub(crate) use keys::{Checkpoint, Keys, KeysGenerate, KeysOf, KeysRetire, KeysShow};
-use parse::{app_key, client_key, instant, realm};
+use parse::{app_key, client_key, instant, realm, unicode_path};
 
 /// The data-residency ledger: which realm an installation is in, since when, why, and until when.
 #[derive(Debug, Parser)]
@@ -103,13 +104,16 @@ pub enum Command {
     #[command(after_help = PREVIEW)]
     Preview(Preview),
     /// Installations whose realm is not where their product is
+    #[command(after_help = DRIFT)]
     Drift(List),
     /// Installations with an open persistence window, by its end
     #[command(after_help = WINDOWS)]
     Windows(Windows),
     /// Installations whose data rests elsewhere than their realm
+    #[command(after_help = SPLIT_BRAIN)]
     SplitBrain(List),
     /// Installations with anomalies
+    #[command(after_help = ANOMALIES)]
     Anomalies(List),
     /// What another policy would have meant for the reinstalls so far
     #[command(after_help = history::WHATIF)]
@@ -150,7 +154,7 @@ pub enum Command {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Place {
     /// Read this data directory, also beside a running server [default: data_dir of the configuration]
-    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    #[arg(long, value_name = "DIR", conflicts_with = "url", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
     /// Ask a running server instead
     #[arg(long, value_name = "URL")]
@@ -161,7 +165,7 @@ pub struct Place {
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Where the ledger is kept (data_dir)
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
     /// host:port of some brokers, separated by commas (kafka.brokers)
     #[arg(long, value_name = "HOST:PORT")]
@@ -175,7 +179,7 @@ pub struct Serve {
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Keep the ledger here, empty or missing [default: a temporary directory, removed at the end]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
     /// Address that answers HTTP; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
@@ -195,7 +199,7 @@ pub struct Import {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Where the ledger is kept (data_dir); created if missing
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
     /// Name of the source [default: the file's name]; needed for -
     #[arg(long, value_name = "NAME", value_parser = parse::source)]
@@ -215,6 +219,7 @@ pub enum Topics {
     #[command(after_help = TOPICS_CREATE)]
     Create(TopicsCreate),
     /// Compare the topics with what they should be; exit 3 if one differs
+    #[command(after_help = TOPICS_CHECK)]
     Check(Brokers),
 }
 
@@ -247,6 +252,7 @@ pub enum ConfigCommand {
     #[command(after_help = CONFIG_SHOW)]
     Show,
     /// Whether the configuration can be used; exit 1 if not
+    #[command(after_help = CONFIG_CHECK)]
     Check,
 }
 
@@ -299,6 +305,9 @@ pub struct Log {
     /// What changed in our answer instead: each correction, the answer before and after, and the late event
     #[arg(long, conflicts_with = "from_seq")]
     pub corrections: bool,
+    /// Begin with the corrections made at this position of the shard; go on behind the last one printed
+    #[arg(long, value_name = "N", requires = "corrections", default_value_t = 0)]
+    pub from_position: u64,
     /// As of when: what had happened, and was recorded by then
     #[command(flatten)]
     pub as_of: AsOfTenant,
@@ -381,6 +390,7 @@ pub struct Windows {
 #[derive(Debug, Subcommand)]
 pub enum Quarantine {
     /// Everything that was refused
+    #[command(after_help = QUARANTINE_LIST)]
     List(Everything),
     /// One refused event as it was kept
     #[command(after_help = QUARANTINE_SHOW)]

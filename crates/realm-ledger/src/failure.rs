@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ledger_store::OpenError;
 
 use crate::exit::Exit;
-use crate::output::OutputError;
+use crate::output::{OutputError, harmless_lines};
 
 #[derive(Debug, thiserror::Error)]
 #[error("{path} cannot be written", path = path.display())]
@@ -64,10 +64,11 @@ impl Failure {
             return;
         }
         let (red, bold, plain) = if colours { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-        let mut lines = vec![format!("{red}error:{plain} {}\n", self.error)];
+        // What a server or a file says may stand in an error.
+        let mut lines = vec![format!("{red}error:{plain} {}\n", harmless_lines(&self.error.to_string()))];
         let mut cause = self.error.source();
         while let Some(error) = cause {
-            lines.push(format!("{bold}caused by:{plain} {error}\n"));
+            lines.push(format!("{bold}caused by:{plain} {}\n", harmless_lines(&error.to_string())));
             cause = error.source();
         }
         lines.extend(self.hint.iter().map(|hint| format!("{bold}hint:{plain} {hint}\n")));
@@ -110,6 +111,9 @@ mod tests {
             String::from_utf8(told).unwrap(),
             "error: the shard is gone\ncaused by: no such disk\nhint: plug it in\n"
         );
+        let mut told = Vec::new();
+        Failure::new(Outer(std::io::Error::other("\x1b[2J"))).tell(&mut told, false);
+        assert!(String::from_utf8(told).unwrap().contains("caused by: \\u{1b}[2J\n"));
     }
 
     #[test]

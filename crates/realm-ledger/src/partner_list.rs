@@ -6,16 +6,15 @@
 //! | CSV | a header with these names | the same, in any order, among other columns |
 //! | audit log of Forge's developer console, CSV | a header with `Site ID`, `App ID`, `Event`, `Location` | events; the last of each site and app tells |
 //!
-//! Names in a header count without regard to case, blanks and underscores. Of an audit log only the
-//! production environment counts. A migration that is completed puts the app in `Target location`, any other
-//! event leaves it in `Location`, an uninstall takes it off the list. Its dates have no time of day: events of
-//! one day count in the order of the file, whichever way round that is sorted.
+//! Names in a header count without regard to case, blanks and underscores. How an audit log is read, and which
+//! of its rows count, is in [`audit_log`].
+
+mod audit_log;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
-use jiff::civil::Date;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use serde::Deserialize;
@@ -29,6 +28,32 @@ pub(crate) struct Listed {
     pub(crate) realm: Realm,
     /// The line that says so, from 1.
     pub(crate) line: u64,
+}
+
+/// A list, and what became of it on the way.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct PartnerList {
+    pub(crate) list: BTreeMap<Key, Listed>,
+    /// The app id of an audit log, and the app key that it was taken for without having been told.
+    pub(crate) taken_for: Option<(String, AppKey)>,
+    pub(crate) left_out: LeftOut,
+}
+
+/// Rows that do not count, and are told so that a list that says nothing is not taken for one that agrees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    pub(crate) environment: u64,
+    pub(crate) no_place: u64,
+    pub(crate) other_app: u64,
+}
+
+/// Whose rows are wanted, under which names.
+#[derive(Debug, Default)]
+pub(crate) struct AppNames {
+    /// App keys of app ids: an audit log of Forge knows nothing of the key of a Connect app.
+    pub(crate) ids: BTreeMap<String, AppKey>,
+    /// The only app that counts.
+    pub(crate) only: Option<AppKey>,
 }
 
 /// Why the list cannot be used.
@@ -72,6 +97,17 @@ pub(crate) enum ListError {
         /// The earlier line.
         before: u64,
     },
+    /// Two events of one day, and nothing tells which came last.
+    #[error(
+        "lines {before} and {line} are of one day and leave the app in different places; neither a time of day \
+         nor the order of the file tells which came last: keep the one that did"
+    )]
+    SameDay {
+        /// The later line.
+        line: u64,
+        /// The earlier line.
+        before: u64,
+    },
 }
 
 #[derive(Deserialize)]
@@ -82,19 +118,32 @@ struct Line {
     realm: String,
 }
 
+/// Byte order mark, as Windows puts it before a text.
+const MARK: &str = "\u{feff}";
+
 /// Reads a list.
-pub(crate) fn read(mut input: impl BufRead) -> Result<BTreeMap<Key, Listed>, ListError> {
-    if input.fill_buf()?.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
-        return read_json(input);
+pub(crate) fn read(mut input: impl BufRead, names: &AppNames) -> Result<PartnerList, ListError> {
+    let start = input.fill_buf()?;
+    let start = start.strip_prefix(MARK.as_bytes()).unwrap_or(start);
+    if start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
+        return Ok(only(read_json(input)?, names));
     }
     let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(input);
     let header = reader.headers()?.clone();
     let column = |name: &str| header.iter().position(|title| plain(title) == name);
     if let (Some(client), Some(app), Some(realm)) = (column("clientkey"), column("appkey"), column("realm")) {
-        return read_rows(&mut reader, [client, app, realm]);
+        return Ok(only(read_rows(&mut reader, [client, app, realm])?, names));
     }
-    let audit = AuditColumns::of(column).ok_or(ListError::NoColumns)?;
-    read_audit_log(&mut reader, &audit)
+    let columns = audit_log::Columns::of(column).ok_or(ListError::NoColumns)?;
+    audit_log::read(&mut reader, &columns, names)
+}
+
+/// The list without other apps.
+fn only(mut list: BTreeMap<Key, Listed>, names: &AppNames) -> PartnerList {
+    let before = list.len();
+    list.retain(|(_, app), _| names.only.as_ref().is_none_or(|only| only == app));
+    let other_app = before.saturating_sub(list.len()) as u64;
+    PartnerList { list, taken_for: None, left_out: LeftOut { other_app, ..LeftOut::default() } }
 }
 
 fn plain(title: &str) -> String {
@@ -105,10 +154,11 @@ fn read_json(input: impl BufRead) -> Result<BTreeMap<Key, Listed>, ListError> {
     let mut list = BTreeMap::new();
     for (line, text) in (1..).zip(input.lines()) {
         let text = text?;
+        let text = text.strip_prefix(MARK).unwrap_or(&text);
         if text.trim().is_empty() {
             continue;
         }
-        let read: Line = serde_json::from_str(&text).map_err(|source| ListError::NoJson { line, source })?;
+        let read: Line = serde_json::from_str(text).map_err(|source| ListError::NoJson { line, source })?;
         put(&mut list, line, [&read.client_key, &read.app_key, &read.realm])?;
     }
     Ok(list)
@@ -150,94 +200,12 @@ fn line_of(row: &StringRecord) -> u64 {
     row.position().map_or(0, csv::Position::line)
 }
 
-/// Where an audit log has what.
-struct AuditColumns {
-    site: usize,
-    app: usize,
-    event: usize,
-    date: usize,
-    location: usize,
-    target: Option<usize>,
-    environment: Option<usize>,
-}
-
-/// A row of an audit log.
-struct AuditRow {
-    date: Date,
-    line: u64,
-    key: Key,
-    /// Where the app is from then on; none for an uninstall.
-    realm: Option<Realm>,
-}
-
-impl AuditColumns {
-    fn of(column: impl Fn(&str) -> Option<usize>) -> Option<Self> {
-        Some(Self {
-            site: column("siteid")?,
-            app: column("appid")?,
-            event: column("event")?,
-            date: column("eventdate")?,
-            location: column("location")?,
-            target: column("targetlocation"),
-            environment: column("environment"),
-        })
-    }
-
-    /// The row, unless it says nothing about where the app is.
-    fn read(&self, row: &StringRecord) -> Result<Option<AuditRow>, ListError> {
-        let text = |column: usize| row.get(column).unwrap_or_default();
-        let line = line_of(row);
-        let elsewhere =
-            self.environment.is_some_and(|column| !text(column).eq_ignore_ascii_case("production"));
-        if elsewhere {
-            return Ok(None);
-        }
-        let event = text(self.event).to_lowercase();
-        let uninstalled = event.contains("uninstalled");
-        let moved = event.contains("migration") && event.contains("completed");
-        let place = if moved { self.target.map(text).unwrap_or_default() } else { text(self.location) };
-        let unknown = matches!(place.to_ascii_lowercase().as_str(), "" | "n/a" | "-");
-        if unknown && !uninstalled {
-            return Ok(None);
-        }
-        let date = text(self.date);
-        let day = date.get(..10).and_then(|day| day.parse::<Date>().ok());
-        let expected = "date such as 2026-03-01";
-        let date = day.ok_or_else(|| ListError::Invalid { line, value: date.to_owned(), expected })?;
-        let realm = if uninstalled { None } else { Some(parse_realm(line, place)?) };
-        Ok(Some(AuditRow { date, line, key: key(line, text(self.site), text(self.app))?, realm }))
-    }
-}
-
-fn read_audit_log(
-    reader: &mut csv::Reader<impl Read>,
-    columns: &AuditColumns,
-) -> Result<BTreeMap<Key, Listed>, ListError> {
-    let mut rows = Vec::new();
-    for row in reader.records() {
-        rows.extend(columns.read(&row?)?);
-    }
-    let newest_first = rows.first().zip(rows.last()).is_some_and(|(first, last)| first.date > last.date);
-    if newest_first {
-        rows.reverse();
-    }
-    rows.sort_by_key(|row| row.date);
-    let mut list = BTreeMap::new();
-    for AuditRow { line, key, realm, .. } in rows {
-        match realm {
-            Some(realm) => list.insert(key, Listed { realm, line }),
-            None => list.remove(&key),
-        };
-    }
-    Ok(list)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn listed(text: &str) -> Vec<(String, String, String, u64)> {
-        let list = read(text.as_bytes()).unwrap();
+        let list = read(text.as_bytes(), &AppNames::default()).unwrap().list;
         let shown = list.into_iter().map(|((client, app), Listed { realm, line })| {
             (client.to_string(), app.to_string(), realm.to_string(), line)
         });
@@ -255,33 +223,21 @@ mod tests {
         let json = "{\"clientKey\":\"acme\",\"appKey\":\"app\",\"realm\":\"eu\",\"note\":1}\n\n\
                     {\"realm\":\"GLOBAL\",\"clientKey\":\"birch\",\"appKey\":\"app\"}\n";
         assert_eq!(listed(json), [one("acme", "EU", 1), one("birch", "GLOBAL", 3)]);
+        assert_eq!(listed(&format!("{MARK}{json}")), listed(json));
         assert_eq!(listed("clientKey,appKey,realm\n"), []);
     }
 
-    const AUDIT_HEADER: &str = "App ID,App name,Site ID,Atlassian app,Environment,Installed version,Event,Event date,Location,Target location\n";
-
     #[test]
-    fn the_last_event_of_an_audit_log_tells() {
-        let rows = [
-            "app,A,acme,Jira,production,1,App installed,2026-01-01,US,N/A",
-            "app,A,acme,Jira,production,1,Migration scheduled,2026-02-01,US,EU",
-            "app,A,acme,Jira,production,1,Migration completed,2026-02-01,US,EU",
-            "app,A,birch,Jira,development,1,App installed,2026-01-01,US,N/A",
-            "app,A,cedar,Jira,production,1,App installed,2026-01-01,Global,N/A",
-            "app,A,cedar,Jira,production,1,Forge backfill started,2026-01-05,N/A,N/A",
-            "app,A,elm,Jira,production,1,App installed,2026-01-01,AU,N/A",
-            "app,A,elm,Jira,production,1,App uninstalled,2026-03-01,AU,N/A",
-        ];
-        let oldest_first = format!("{AUDIT_HEADER}{}\n", rows.join("\n"));
-        assert_eq!(listed(&oldest_first), [one("acme", "EU", 4), one("cedar", "GLOBAL", 6)]);
-        let newest_first: Vec<&str> = rows.into_iter().rev().collect();
-        let newest_first = format!("{AUDIT_HEADER}{}\n", newest_first.join("\n"));
-        assert_eq!(listed(&newest_first), [one("acme", "EU", 7), one("cedar", "GLOBAL", 5)]);
+    fn other_apps_are_left_out_and_counted() {
+        let csv = "clientKey,appKey,realm\nacme,app,EU\nacme,other,US\n";
+        let names = AppNames { only: AppKey::new("app").ok(), ..AppNames::default() };
+        let read = read(csv.as_bytes(), &names).unwrap();
+        assert_eq!((read.list.len(), read.left_out.other_app), (1, 1));
     }
 
     #[test]
     fn what_is_no_list_is_refused_with_the_line() {
-        let told = |text: &str| read(text.as_bytes()).unwrap_err().to_string();
+        let told = |text: &str| read(text.as_bytes(), &AppNames::default()).unwrap_err().to_string();
         assert!(told("client,realm\na,EU\n").contains("no clientKey"));
         assert_eq!(told("clientKey,appKey,realm\na,b,EU\na,c,Europe!\n"), "line 3: \"Europe!\" is no realm");
         assert_eq!(
@@ -289,7 +245,5 @@ mod tests {
             "line 3 says US, and line 2 said another realm of the same installation"
         );
         assert!(told("{\"clientKey\":\"a\"}\n").starts_with("line 1 is not an object"));
-        let date = format!("{AUDIT_HEADER}app,A,acme,Jira,production,1,App installed,yesterday,US,N/A\n");
-        assert_eq!(told(&date), "line 2: \"yesterday\" is no date such as 2026-03-01");
     }
 }

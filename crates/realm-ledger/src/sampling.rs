@@ -1,11 +1,14 @@
 //! Sampled checks of a running ledger (I-1): a tenant at a time is folded from zero beside the live state and
 //! compared byte for byte.
 //!
-//! Each check begins at a random place among the tenants of the next shard. The rate is bounded twice: by the
-//! setting, and by leaving a core alone for nineteen times as long as a check took, so that a tenant with a
-//! long history does not matter. What differs is logged as an error, counted, and shown by `/readyz`; nothing
-//! is mended here, that is what `rebuild` is for.
+//! Each check takes the tenant of a random record of the next shard, so keys of any shape come up, those with
+//! more records more often. The rate is bounded twice: by the setting, and by leaving a core alone for nineteen
+//! times as long as a check took, so that a tenant with a long history does not matter. What differs is logged
+//! as an error, counted once, and shown by `/readyz`; nothing is mended here, that is what `rebuild` is for.
+//!
+//! Both counters are there from the first check on: Prometheus sees no increase in a counter that begins at 1.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -13,21 +16,36 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ledger_core::ids::ClientKey;
+use ledger_record::record::Stream;
 use ledger_store::{Catalog, ReadError, Reader, Served, ShardId};
-use metrics::{counter, describe_counter};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tracing::{debug, error};
 
 const CHECKED: &str = "realm_ledger_checked_tenants_total";
 const MISMATCHED: &str = "realm_ledger_mismatched_tenants_total";
+const MISMATCHED_NOW: &str = "realm_ledger_mismatched_tenants";
 
 /// Rest after a check, in times of what it took.
 const REST: u32 = 19;
+
+/// Records looked at for one that is a tenant's; the others are seals, refusals and events of whole apps.
+const DRAWS: u32 = 16;
+
+/// Tenants remembered as told. Of more than that no count matters: something is wrong with all.
+const TOLD_AT_MOST: usize = 1000;
 
 /// Tells the exporter what each metric means; once, at start.
 pub(crate) fn describe() {
     describe_counter!(CHECKED, "Tenants folded from zero beside their state, by shard.");
     describe_counter!(MISMATCHED, "Those whose state was not the fold of their log, by shard: act now.");
+    describe_gauge!(
+        MISMATCHED_NOW,
+        "The same since the shard was opened, by shard; 0 as long as all is well."
+    );
 }
+
+/// What compares a tenant's state with its log: handed in, so that it can be seen to fail.
+type IsFold = fn(&Reader, &ClientKey) -> Result<bool, ReadError>;
 
 /// Checks that go on until they are stopped.
 pub(crate) struct Sampling {
@@ -38,11 +56,19 @@ pub(crate) struct Sampling {
 impl Sampling {
     /// So many tenants a minute, of whichever shards there are; none for 0.
     pub(crate) fn start(catalog: Arc<Catalog>, tenants_per_minute: u32) -> std::io::Result<Option<Self>> {
+        Self::start_with(catalog, tenants_per_minute, Reader::check_tenant)
+    }
+
+    fn start_with(
+        catalog: Arc<Catalog>,
+        tenants_per_minute: u32,
+        is_fold: IsFold,
+    ) -> std::io::Result<Option<Self>> {
         let Some(pause) = Duration::from_mins(1).checked_div(tenants_per_minute) else { return Ok(None) };
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("sampling".to_owned())
-            .spawn(move || run(&catalog, pause, &stopped))?;
+            .spawn(move || run(&catalog, pause, is_fold, &stopped))?;
         Ok(Some(Self { stop, thread }))
     }
 
@@ -55,129 +81,170 @@ impl Sampling {
     }
 }
 
-fn run(catalog: &Catalog, pause: Duration, stopped: &Receiver<()>) {
-    let (random, mut round, mut wait) = (RandomState::new(), 0_usize, pause);
+fn run(catalog: &Catalog, pause: Duration, is_fold: IsFold, stopped: &Receiver<()>) {
+    let mut checks = Checks { random: RandomState::new(), told: BTreeSet::new(), is_fold };
+    let (mut round, mut wait) = (0_usize, pause);
     while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
         wait = pause;
         let shards = catalog.all();
         let Some((shard, served)) = shards.get(round % shards.len().max(1)) else { continue };
         let begun = Instant::now();
-        check(shard, served, random.hash_one(round), Reader::check_tenant);
+        checks.check(shard, served, round);
         wait = pause.max(begun.elapsed() * REST);
         round = round.wrapping_add(1);
     }
 }
 
-/// Checks one tenant of a shard. What compares it is handed in, so that it can be seen to fail.
-fn check(
-    shard: &ShardId,
-    served: &Served,
-    random: u64,
-    is_fold: impl Fn(&Reader, &ClientKey) -> Result<bool, ReadError>,
-) {
-    let checked = any_tenant(&served.reader, random)
-        .and_then(|tenant| tenant.map(|client| Ok((is_fold(&served.reader, &client)?, client))).transpose());
-    let label = shard.to_string();
-    match checked {
-        Ok(None) => {}
-        Ok(Some((same, client))) => {
-            counter!(CHECKED, "shard" => label.clone()).increment(1);
-            if same {
-                debug!(%shard, %client, "checked: the state is the fold of the log");
-                return;
-            }
-            counter!(MISMATCHED, "shard" => label).increment(1);
-            served.status.update(|now| now.mismatched_tenants += 1);
-            error!(
-                %shard, %client,
-                "the state of this tenant is not the fold of its log: stop, run `rebuild`, and find out why"
-            );
-        }
-        Err(failed) => error!(%shard, error = %failed, "a tenant could not be checked: see to the disk"),
-    }
+struct Checks {
+    random: RandomState,
+    /// The tenants that are counted already: one that stays wrong is no further one.
+    told: BTreeSet<(ShardId, ClientKey)>,
+    is_fold: IsFold,
 }
 
-/// The first tenant at or behind a random key; keys are names and hexadecimal numbers for the most part.
-fn any_tenant(reader: &Reader, random: u64) -> Result<Option<ClientKey>, ReadError> {
-    const SIGNS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let start: String = (0..6)
-        .scan(random, |rest, _| {
-            let sign = SIGNS[usize::try_from(*rest % 36).unwrap_or_default()];
-            *rest /= 36;
-            Some(char::from(sign))
-        })
-        .collect();
-    let snapshot = reader.snapshot();
-    let start = ClientKey::new(start).ok();
-    for from in [start.as_ref(), None] {
-        if let Some(found) = snapshot.tenants(from)?.next() {
-            return found.map(|(client, _)| Some(client));
-        }
+impl Checks {
+    /// Checks one tenant of a shard.
+    fn check(&mut self, shard: &ShardId, served: &Served, round: usize) {
+        let checked = self.any_tenant(&served.reader, round).and_then(|tenant| {
+            tenant.map(|client| Ok(((self.is_fold)(&served.reader, &client)?, client))).transpose()
+        });
+        let label = shard.to_string();
+        counter!(CHECKED, "shard" => label.clone()).increment(u64::from(matches!(checked, Ok(Some(_)))));
+        let mismatched = match checked {
+            Ok(None) => false,
+            Ok(Some((true, client))) => {
+                debug!(%shard, %client, "checked: the state is the fold of the log");
+                false
+            }
+            Ok(Some((false, client))) => {
+                error!(
+                    %shard, %client,
+                    "the state of this tenant is not the fold of its log: stop, run `rebuild`, and find out why"
+                );
+                self.told.len() < TOLD_AT_MOST && self.told.insert((shard.clone(), client))
+            }
+            Err(failed) => {
+                error!(%shard, error = %failed, "a tenant could not be checked: see to the disk");
+                false
+            }
+        };
+        counter!(MISMATCHED, "shard" => label.clone()).increment(u64::from(mismatched));
+        served.status.update(|now| now.mismatched_tenants += u64::from(mismatched));
+        #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
+        gauge!(MISMATCHED_NOW, "shard" => label).set(served.status.freshness().mismatched_tenants as f64);
     }
-    Ok(None)
+
+    /// The tenant of a random record; none where the records that were drawn are nobody's.
+    fn any_tenant(&self, reader: &Reader, round: usize) -> Result<Option<ClientKey>, ReadError> {
+        let snapshot = reader.snapshot();
+        let next_position = snapshot.head()?.next_position;
+        for draw in 0..DRAWS {
+            let drawn = self.random.hash_one((round, draw));
+            let Some(position) = drawn.checked_rem(next_position) else { return Ok(None) };
+            if let Some(Stream::Tenant(client)) = snapshot.record_at(position)?.map(|record| record.stream) {
+                return Ok(Some(client));
+            }
+        }
+        Ok(None)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::collections::BTreeSet;
-
     use ledger_ingest::import::{ImportOptions, import};
     use ledger_record::proof::line::LedgerSecret;
     use ledger_store::{DataDir, ShardStatus, StoreOptions};
 
     use super::*;
+    use crate::telemetry;
 
-    /// Three tenants in one shard.
-    fn served(directory: &std::path::Path) -> (ShardId, Served) {
+    const TENANTS: u32 = 50;
+
+    /// Tenants of one shard, among refusals and events of a whole app.
+    fn served(directory: &std::path::Path, topic: &str) -> (ShardId, Served) {
         let data =
             DataDir::open(directory, StoreOptions::default(), LedgerSecret::from_bytes([7; 32])).unwrap();
-        let line = |client| {
+        let lines = |number: u32| {
             format!(
-                r#"{{"id":"1","type":"enabled","time":"2026-01-01T00:00:00Z","clientKey":"{client}","appKey":"a"}}"#
+                "{{\"id\":\"1\",\"type\":\"enabled\",\"time\":\"2026-01-01T00:00:00Z\",\
+                 \"clientKey\":\"jira:{number:08x}-1f2e-4c55\",\"appKey\":\"a\"}}\n\
+                 {{\"id\":\"{number}\",\"type\":\"policy-set\",\"time\":\"2026-01-01T00:00:00Z\",\
+                 \"appKey\":\"a\",\"policy\":{{\"mode\":\"off\"}}}}\n\
+                 {{\"id\":\"1\",\"type\":\"enabbled\"}}\n"
             )
         };
-        let lines = ["acme", "m-1", "zeta"].map(line).join("\n") + "\n";
+        let lines: String = (0..TENANTS).map(lines).collect();
         let options = ImportOptions {
             source: "test".to_owned(),
-            topic: "t".to_owned(),
+            topic: topic.to_owned(),
             partitions: Some(1),
             now: crate::command::now(),
         };
         import(&data, lines.as_bytes(), &options, &mut |_, _| {}).unwrap();
-        let shard = ShardId { topic: "t".to_owned(), partition: 0 };
+        let shard = ShardId { topic: topic.to_owned(), partition: 0 };
         let reader = data.read_shard(&shard).unwrap();
         (shard, Served { reader, status: Arc::new(ShardStatus::default()) })
     }
 
-    #[test]
-    fn every_tenant_comes_up_and_a_state_that_is_no_fold_is_counted() {
-        let directory = tempfile::tempdir().unwrap();
-        let (shard, served) = served(directory.path());
-        let seen = RefCell::new(BTreeSet::new());
-        let random = RandomState::new();
-        for round in 0..200 {
-            check(&shard, &served, random.hash_one(round), |reader, client| {
-                seen.borrow_mut().insert(client.to_string());
-                reader.check_tenant(client)
-            });
+    /// What a metric of a shard says; none if it is not there.
+    fn metric(name: &str, shard: &ShardId) -> Option<u64> {
+        let rendered = telemetry::start_metrics().unwrap().render();
+        let named = format!("{name}{{shard=\"{shard}\"}} ");
+        rendered.lines().find_map(|line| line.strip_prefix(&named)?.parse().ok())
+    }
+
+    /// Waits until something is so.
+    fn wait_for(is_so: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "not within twenty seconds");
+            thread::sleep(Duration::from_millis(1));
         }
-        assert_eq!(seen.into_inner().into_iter().collect::<Vec<_>>(), ["acme", "m-1", "zeta"]);
-        assert_eq!(served.status.freshness().mismatched_tenants, 0);
-        check(&shard, &served, 7, |_, _| Ok(false));
-        assert_eq!(served.status.freshness().mismatched_tenants, 1);
     }
 
     #[test]
-    fn checks_go_on_until_they_are_stopped() {
+    fn every_tenant_comes_up_whatever_the_keys_look_like() {
         let directory = tempfile::tempdir().unwrap();
-        let (shard, served) = served(directory.path());
+        let (_, served) = served(directory.path(), "every");
+        let is_fold: IsFold = Reader::check_tenant;
+        let checks = Checks { random: RandomState::new(), told: BTreeSet::new(), is_fold };
+        // A tenant is missed by so many draws of fifty once in 10^15 runs.
+        let seen: BTreeSet<ClientKey> =
+            (0..2000).filter_map(|round| checks.any_tenant(&served.reader, round).unwrap()).collect();
+        assert_eq!(seen.len(), 50);
+    }
+
+    #[test]
+    fn checks_go_on_and_are_counted_until_they_are_stopped() {
+        let _metrics = telemetry::start_metrics().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let (shard, served) = served(directory.path(), "right");
         let catalog = Arc::new(Catalog::default());
-        catalog.insert(shard, served);
+        catalog.insert(shard.clone(), served);
         assert!(Sampling::start(Arc::clone(&catalog), 0).unwrap().is_none());
         let sampling = Sampling::start(Arc::clone(&catalog), 60_000).unwrap().unwrap();
-        thread::sleep(Duration::from_millis(50));
+        wait_for(|| metric(CHECKED, &shard).is_some_and(|checked| checked > 10));
         assert!(!sampling.thread.is_finished());
         sampling.stop();
+        assert_eq!(metric(MISMATCHED, &shard), Some(0), "there before anything is wrong");
+        assert_eq!(metric(MISMATCHED_NOW, &shard), Some(0));
+    }
+
+    #[test]
+    fn a_tenant_whose_state_is_no_fold_is_told_once() {
+        let _metrics = telemetry::start_metrics().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let (shard, served) = served(directory.path(), "wrong");
+        let catalog = Arc::new(Catalog::default());
+        catalog.insert(shard.clone(), served.clone());
+        let wrong: IsFold =
+            |reader, client| Ok(!client.as_str().contains("00000007") && reader.check_tenant(client)?);
+        let sampling = Sampling::start_with(Arc::clone(&catalog), 600_000, wrong).unwrap().unwrap();
+        wait_for(|| metric(MISMATCHED, &shard).is_some_and(|count| count > 0));
+        let checked = metric(CHECKED, &shard).unwrap();
+        wait_for(|| metric(CHECKED, &shard).unwrap() > checked + 300);
+        sampling.stop();
+        assert_eq!((metric(MISMATCHED, &shard), metric(MISMATCHED_NOW, &shard)), (Some(1), Some(1)));
+        assert_eq!(served.status.freshness().mismatched_tenants, 1);
     }
 }

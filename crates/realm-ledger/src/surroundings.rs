@@ -7,8 +7,10 @@ use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Write};
 
 /// Streams and environment of one run.
 pub struct Surroundings<'a> {
-    /// Environment variables. Those that are not Unicode are not ours and are left out.
+    /// Environment variables, without those that are not Unicode.
     pub environment: BTreeMap<String, String>,
+    /// Names of variables of ours that are not Unicode: a setting that was made, and that nobody can read.
+    pub not_unicode: Vec<String>,
     /// Standard input.
     pub input: Box<dyn BufRead + Send + 'a>,
     /// Standard output: data, nothing else.
@@ -24,11 +26,20 @@ pub struct Surroundings<'a> {
 impl Surroundings<'static> {
     /// Those of this process.
     pub fn of_process() -> Self {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
+        let (mut environment, mut not_unicode) = (BTreeMap::new(), Vec::new());
+        for (name, value) in std::env::vars_os() {
+            let shown = name.to_string_lossy().into_owned();
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => {
+                    environment.insert(name, value);
+                }
+                _ if shown.starts_with(crate::config::PREFIX) => not_unicode.push(shown),
+                _ => {}
+            }
+        }
         Self {
             environment,
+            not_unicode,
             input: Box::new(BufReader::new(std::io::stdin())),
             output: Box::new(BufWriter::new(std::io::stdout())),
             messages: Box::new(std::io::stderr()),

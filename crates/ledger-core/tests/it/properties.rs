@@ -11,9 +11,10 @@ use ledger_core::tenant::{Change, Correction, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use crate::generated::{extreme_history, history, history_without_ties};
-use crate::ledger::{Kept, Ledger};
+use crate::ledger::{Kept, Ledger, Taken};
 
 proptest! {
     // What fails is made a case of `rows` by hand, with a name.
@@ -35,6 +36,28 @@ proptest! {
     ) {
         let (one, other) = (Ledger::of(events), Ledger::of(shuffled));
         prop_assert_eq!(without_seqs(&one), without_seqs(&other));
+    }
+
+    #[test]
+    fn redelivery_changes_nothing(
+        events in history(30),
+        repeats in proptest::collection::vec(any::<(Index, Index)>(), 1..15),
+    ) {
+        let mut sent = events.clone();
+        for (which, place) in &repeats {
+            let event = which.get(&events);
+            let first = sent.iter().position(|known| known.id == event.id).unwrap();
+            // Anywhere behind where it was first, or it would be that one.
+            sent.insert(first + 1 + place.index(sent.len() - first), event.clone());
+        }
+        let (once, mut again) = (Ledger::of(events), Ledger::default());
+        let taken: Vec<Taken> = sent.into_iter().map(|event| again.take(event)).collect();
+        let repeated = taken.iter().filter(|taken| **taken == Taken::Duplicate).count();
+        prop_assert_eq!(repeated, repeats.len());
+        prop_assert_eq!(again.incremental(), once.incremental());
+        for (client, kept) in &once.tenants {
+            prop_assert_eq!(&again.tenants[client].outcomes, &kept.outcomes);
+        }
     }
 
     #[test]

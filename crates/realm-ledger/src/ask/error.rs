@@ -3,6 +3,9 @@
 use ledger_api::query::{InvalidCursor, QueryError};
 use ledger_store::OpenError;
 
+/// The code of what is not there, although everyone was asked.
+pub(crate) const NOT_FOUND: &str = "not-found";
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
@@ -19,6 +22,12 @@ pub(crate) enum AskError {
         detail: String,
         /// The stable code.
         code: String,
+    },
+    /// It is not there as of the instant, or the knowledge, that was asked for; it may be now.
+    #[error("{detail}")]
+    NotThen {
+        /// What is wrong.
+        detail: String,
     },
     /// Something answered, but no ledger.
     #[error("{url} answered {status}, and not in the way of a ledger")]
@@ -56,4 +65,16 @@ pub(crate) enum AskError {
     /// A page cannot be continued.
     #[error(transparent)]
     Cursor(#[from] InvalidCursor),
+}
+
+impl AskError {
+    /// The stable code of a question that has no answer there.
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Query(error) => Some(error.code()),
+            Self::Problem { code, .. } => Some(code),
+            Self::NotThen { .. } => Some(NOT_FOUND),
+            _ => None,
+        }
+    }
 }

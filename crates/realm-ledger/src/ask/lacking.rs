@@ -1,11 +1,13 @@
-//! What the answers of a server could not speak for. The processes of a group share the partitions, so a list
-//! that one of them gives is short of what the others have; nobody must take it for the whole.
+//! What the answers could not speak for. The processes of a group share the partitions, so a list that one of
+//! them gives is short of what the others have, and a data directory can have a shard that does not open;
+//! nobody must take such an answer for the whole.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
+use ledger_store::ShardId;
 use serde::Deserialize;
 
 /// Named before the rest is counted: a topic can have a thousand partitions.
@@ -35,6 +37,8 @@ struct Noted {
     stale: BTreeMap<(String, u32), Option<String>>,
     /// A list from a server that has no shard at all.
     of_nothing: bool,
+    /// Shards of a data directory that could not be opened, and why.
+    unopened: Vec<(ShardId, String)>,
 }
 
 impl Lacking {
@@ -46,6 +50,11 @@ impl Lacking {
         noted.stale.extend(
             stale.map(|shard| ((shard.topic, shard.partition), shard.halted.map(|halted| halted.code))),
         );
+    }
+
+    /// A shard of a data directory that could not be opened.
+    pub(super) fn note_unopened(&self, shard: &ShardId, why: &str) {
+        self.0.borrow_mut().unopened.push((shard.clone(), why.to_owned()));
     }
 
     /// What to say of it, in lines; empty when the answers were whole.
@@ -70,6 +79,10 @@ impl Lacking {
         let halted = noted.stale.iter().filter_map(|(shard, halted)| Some((shard, halted.as_ref()?)));
         lines.extend(halted.map(|((topic, partition), code)| {
             format!("{topic}/{partition} has halted ({code}): what came since is not in the answer")
+        }));
+        let unopened = noted.unopened.iter();
+        lines.extend(unopened.map(|(shard, why)| {
+            format!("{shard} could not be asked, what it has is not in the answer: {why}")
         }));
         lines
     }

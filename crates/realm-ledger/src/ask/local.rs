@@ -1,13 +1,15 @@
 //! Asking a data directory, whether or not a server runs on it.
 
+use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 
 use ledger_api::query::{Cursor, Ledger};
 use ledger_core::time::Timestamp;
-use ledger_store::{DataDir, StoreOptions};
+use ledger_store::{Catalog, DataDir, Halted, OpenError, Served, ShardStatus, StoreOptions};
 use serde::Serialize;
 
-use super::{AskError, Question};
+use super::{AskError, Lacking, Question};
 
 /// The shards of a data directory as they were when it was opened.
 pub(crate) struct Local {
@@ -16,15 +18,36 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// Opens every shard for reading. `now` is the clock for the whole command.
-    pub(crate) fn open(path: &Path, options: StoreOptions, now: Timestamp) -> Result<Self, AskError> {
+    /// Opens every shard for reading. One that cannot be opened is noted, and the others answer (I-9); with
+    /// none of them there is nobody to ask. `now` is the clock for the whole command.
+    pub(crate) fn open(
+        path: &Path,
+        options: StoreOptions,
+        now: Timestamp,
+        lacking: &Lacking,
+    ) -> Result<Self, AskError> {
         let data = DataDir::open_existing_read_only(path, options)?;
-        let mut readers = Vec::new();
+        let (catalog, mut failed) = (Catalog::default(), Vec::new());
         for shard in data.shards()? {
-            let reader = data.read_shard(&shard)?;
-            readers.push((shard, reader));
+            match data.read_shard(&shard) {
+                Ok(reader) => {
+                    let status = Arc::new(ShardStatus::default());
+                    // No other process knows more of it than its directory here.
+                    status.update(|now| now.is_ours = true);
+                    catalog.insert(shard, Served { reader, status });
+                }
+                Err(error) => failed.push((shard, error)),
+            }
         }
-        Ok(Self { ledger: Ledger::of_readers(readers), now })
+        if catalog.all().is_empty() && !failed.is_empty() {
+            return Err(failed.swap_remove(0).1.into());
+        }
+        for (shard, error) in failed {
+            let message = with_causes(&error);
+            lacking.note_unopened(&shard, &message);
+            catalog.fail(shard, Halted { code: "store-failed", message });
+        }
+        Ok(Self { ledger: Ledger::of_catalog(Arc::new(catalog)), now })
     }
 
     /// The answer as a server would send it.
@@ -55,6 +78,12 @@ impl Local {
             Question::QuarantineItem { shard, seq } => json(&ledger.quarantine_item(shard, *seq, now)?),
         }
     }
+}
+
+/// The error in one line.
+fn with_causes(error: &OpenError) -> String {
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
 }
 
 fn read_cursor(text: Option<&str>) -> Result<Option<Cursor>, AskError> {

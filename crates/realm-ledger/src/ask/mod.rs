@@ -35,6 +35,15 @@ pub(crate) enum Door {
 
 impl Door {
     pub(crate) fn ask(&self, question: &Question) -> Result<Answer, AskError> {
+        self.answer(question).map_err(|error| match error.code() {
+            Some(error::NOT_FOUND) if question.is_of_the_past() => {
+                AskError::NotThen { detail: error.to_string() }
+            }
+            _ => error,
+        })
+    }
+
+    fn answer(&self, question: &Question) -> Result<Answer, AskError> {
         match self {
             Self::Local(local) => Answer::read(&local.ask(question)?),
             Self::Remote(remote) => {

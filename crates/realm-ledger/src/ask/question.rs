@@ -34,6 +34,21 @@ pub(crate) enum Question {
 }
 
 impl Question {
+    /// Whether it asks for another moment than now, or for less than is known.
+    pub(super) fn is_of_the_past(&self) -> bool {
+        let as_of = match self {
+            Self::Installation { as_of, .. }
+            | Self::Tenant { as_of, .. }
+            | Self::Installations { as_of, .. }
+            | Self::Log { as_of, .. }
+            | Self::Corrections { as_of, .. }
+            | Self::Explain { as_of, .. }
+            | Self::Preview(Preview { as_of, .. }) => as_of,
+            Self::Quarantine { .. } | Self::Checkpoints | Self::QuarantineItem { .. } => return false,
+        };
+        as_of.at.is_some() || as_of.known != Known::All
+    }
+
     /// Path and parameters of the request that asks this.
     pub(super) fn request(&self) -> (String, Vec<(&'static str, String)>) {
         let mut parameters = Parameters::default();

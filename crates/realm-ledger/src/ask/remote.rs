@@ -11,8 +11,12 @@ use super::{AskError, Lacking, Question};
 /// A page of the longest states stays far below this.
 const ANSWER_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Longer than any server works on an answer.
-const TIMEOUT: Duration = Duration::from_mins(1);
+/// Whoever does not take a connection by then is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// A server ends its work by itself (`http.request_timeout`, 30 s unless it is set otherwise): this is only for
+/// one that is gone without a word.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// A server.
 pub(crate) struct Remote {
@@ -32,8 +36,11 @@ pub(super) struct Problem {
 impl Remote {
     /// What it cannot speak for is noted.
     pub(crate) fn new(url: &str, lacking: Lacking) -> Self {
-        let config =
-            Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(ANSWER_TIMEOUT))
+            .build();
         Self { agent: config.into(), base: url.trim_end_matches('/').to_owned(), lacking }
     }
 
@@ -56,8 +63,8 @@ impl Remote {
     ) -> Result<Response<Body>, AskError> {
         let patient = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_connect(Some(TIMEOUT))
-            .timeout_recv_response(Some(TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(ANSWER_TIMEOUT))
             .build();
         let mut response = ask(&patient.into(), &self.base).map_err(|source| self.unreachable(source))?;
         let status = response.status();

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_record::proof::note::VerifierKey;
 
-use super::parse;
+use super::parse::{self, unicode_path};
 
 /// `prove`
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub struct Prove {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Where the ledger is kept (data_dir)
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
 }
 
@@ -42,7 +42,7 @@ pub struct Export {
     #[arg(long)]
     pub ndjson: bool,
     /// Where the ledger is kept (data_dir)
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
 }
 
@@ -51,7 +51,7 @@ pub struct Export {
 #[command(group = ArgGroup::new("target").args(["data_dir", "bundle", "tlog"]))]
 pub struct Verify {
     /// Everything in this data directory [default: data_dir of the configuration]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
     /// A bundle, as `prove` writes it; - is standard input
     #[arg(long, value_name = "FILE")]
@@ -75,9 +75,9 @@ pub struct Verify {
 #[derive(Debug, Args)]
 pub struct Rebuild {
     /// Where the ledger is kept (data_dir); no server may run on it
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
-    /// Only compare: nothing is mended
+    /// Only compare: what differs is left as it is
     #[arg(long)]
     pub check: bool,
 }
@@ -125,4 +125,5 @@ Examples:
   realm-ledger rebuild --data-dir /var/lib/realm-ledger
   realm-ledger rebuild --check --data-dir /var/lib/realm-ledger
 
-Exit 0: not a byte differed. Exit 3: some did, and were mended from the log; the report says which.";
+Exit 0: not a byte differed. Exit 3: some did; the report says which. They were mended from the log, or with
+--check left as they are.";

@@ -38,6 +38,7 @@ Examples:
   realm-ledger log acme.atlassian.net
   realm-ledger log acme.atlassian.net --known-at 2026-03-01T00:00:00Z
   realm-ledger log acme.atlassian.net --corrections
+  realm-ledger log acme.atlassian.net --corrections --from-position 120000
   realm-ledger log acme.atlassian.net --from-seq 100 --limit 20 --format json";
 pub(super) const EXPLAIN: &str = "\
 Examples:
@@ -52,6 +53,22 @@ Examples:
   realm-ledger windows
   realm-ledger windows --at 2026-03-01T00:00:00Z --known-at 2026-03-01T00:00:00Z
   realm-ledger windows --closing-before 2026-04-01T00:00:00Z";
+pub(super) const DRIFT: &str = "\
+Examples:
+  realm-ledger drift
+  realm-ledger drift --at 2026-03-01T00:00:00Z --url http://localhost:8080
+
+Installations stay where they are pinned when their product moves; these would be elsewhere if they were new.";
+pub(super) const SPLIT_BRAIN: &str = "\
+Examples:
+  realm-ledger split-brain
+  realm-ledger split-brain --known-at 2026-03-01T00:00:00Z
+
+Where data rests is known from data-located events. `reconcile` compares with a list of your own.";
+pub(super) const ANOMALIES: &str = "\
+Examples:
+  realm-ledger anomalies
+  realm-ledger anomalies --at 2026-03-01T00:00:00Z --format json";
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   realm-ledger completions bash > /usr/share/bash-completion/completions/realm-ledger
@@ -61,9 +78,19 @@ pub(super) const CONFIG_SHOW: &str = "\
 Examples:
   realm-ledger config show
   REALM_LEDGER_KAFKA__BROKERS=kafka:9092 realm-ledger config show --config realm-ledger.toml";
+pub(super) const CONFIG_CHECK: &str = "\
+Example:
+  realm-ledger config check --config /etc/realm-ledger.toml && systemctl restart realm-ledger";
+pub(super) const TOPICS_CHECK: &str = "\
+Example:
+  realm-ledger topics check --brokers kafka:9092";
 pub(super) const TOPICS_CREATE: &str = "\
 Example:
   realm-ledger topics create --brokers kafka:9092 --partitions 12 --replication-factor 3";
+pub(super) const QUARANTINE_LIST: &str = "\
+Examples:
+  realm-ledger quarantine list
+  realm-ledger quarantine list --url http://localhost:8080 --format json";
 pub(super) const QUARANTINE_SHOW: &str = "\
 Example:
   realm-ledger quarantine show realm.lifecycle/3/17";

@@ -8,7 +8,7 @@ use ledger_core::policy::Policy;
 use ledger_core::time::Timestamp;
 use ledger_store::ShardId;
 
-use super::parse::{app_key, client_key, instant, policy, shard};
+use super::parse::{app_id, app_key, client_key, instant, policy, shard};
 use super::{AsOfAll, Place};
 
 /// `whatif`
@@ -77,7 +77,10 @@ pub struct Reconcile {
     /// Only installations of this app
     #[arg(long, value_name = "APP_KEY", value_parser = app_key)]
     pub app: Option<AppKey>,
-    /// Print agreements too
+    /// Take this app id of an audit log for this app key, where they are not the same; may be repeated
+    #[arg(long = "app-id", value_name = "ID=APP_KEY", value_parser = app_id)]
+    pub app_ids: Vec<(String, AppKey)>,
+    /// Print all agreements, not only those about what is uninstalled
     #[arg(long)]
     pub all: bool,
     /// As of when
@@ -100,11 +103,17 @@ pub(super) const RECONCILE: &str = "\
 Examples:
   realm-ledger reconcile ours.csv
   psql -c 'copy (select …) to stdout csv header' | realm-ledger reconcile - --app com.example.app
-  realm-ledger reconcile forge-audit-log.csv --at 2026-03-01T00:00:00Z
+  realm-ledger reconcile forge-audit-log.csv --app com.example.app --at 2026-03-01T00:00:00Z
+  realm-ledger reconcile forge-audit-log.csv --app-id ari:cloud:ecosystem::app/4f0c=com.example.app
 
 CSV has a header with clientKey, appKey and realm, in any order; NDJSON has these members. In an audit log of
-Forge a site is the client key, an app id the app key, and the last event of each tells the realm. Exit 3:
-something is in another realm than the list says.";
+Forge a site is the client key, an app id the app key, and the last event of each tells the realm. Where the app
+key is another one (that of a Connect app, say), --app-id says whose id it is; --app takes the id for that app
+where the log has no other.
+
+Verdicts: AGREES, DIFFERS (exit 3), UNKNOWN_TO_LEDGER (nothing is recorded of it), REALM_UNKNOWN (recorded, but
+nothing says where it is), UNKNOWN_TO_LIST, COULD_NOT_BE_ASKED (exit 1: the tenant is in two partitions, or in one
+that was not asked). Each comes with the records it rests on.";
 pub(super) const WHATIF: &str = "\
 Examples:
   realm-ledger whatif --policy '{\"mode\":\"days\",\"days\":30}'

@@ -18,6 +18,7 @@ pub enum Keys {
     #[command(after_help = SHOW)]
     Show(KeysShow),
     /// Take a key away; the others go on signing
+    #[command(after_help = RETIRE)]
     Retire(KeysRetire),
 }
 
@@ -25,7 +26,7 @@ pub enum Keys {
 #[derive(Debug, Clone, Default, Args)]
 pub struct KeysOf {
     /// Of the ledger that is kept here (data_dir); see evidence.keys_dir
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = super::parse::unicode_path())]
     pub data_dir: Option<PathBuf>,
 }
 
@@ -95,3 +96,8 @@ Examples:
   realm-ledger keys show --data-dir /var/lib/realm-ledger
   realm-ledger keys show --partition 7
   realm-ledger keys show --origin ledger.example.com/realm.lifecycle/7";
+const RETIRE: &str = "\
+Example:
+  realm-ledger keys retire \"$OLD_KEY\" --data-dir /var/lib/realm-ledger
+
+Restart `serve` afterwards: until then it signs with the key that it read.";

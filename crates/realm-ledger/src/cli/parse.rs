@@ -1,8 +1,10 @@
 //! Values of the command line.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
@@ -50,6 +52,17 @@ pub(super) fn shard(text: &str) -> Result<ShardId, String> {
         Some(ShardId { topic: topic.to_owned(), partition: partition.parse().ok()? })
     });
     id.ok_or_else(|| "a shard is TOPIC/PARTITION".to_owned())
+}
+
+/// `ID=APP_KEY`.
+pub(super) fn app_id(text: &str) -> Result<(String, AppKey), String> {
+    let (id, key) = text.rsplit_once('=').filter(|(id, _)| !id.is_empty()).ok_or("it is ID=APP_KEY")?;
+    Ok((id.to_owned(), app_key(key)?))
+}
+
+/// A path that can be a setting: as text it must still be the same path.
+pub(super) fn unicode_path() -> impl TypedValueParser<Value = PathBuf> {
+    NonEmptyStringValueParser::new().map(PathBuf::from)
 }
 
 pub(super) fn instant(text: &str) -> Result<Timestamp, String> {

@@ -137,3 +137,16 @@ fn every_command_says_what_it_does_and_every_flag_what_it_is_for() {
     }
     check(&Cli::command());
 }
+
+#[test]
+fn every_command_shows_how_it_is_used() {
+    fn check(path: &str, command: &clap::Command) {
+        let path = format!("{path} {}", command.get_name()).trim_start().to_owned();
+        command.get_subcommands().for_each(|below| check(&path, below));
+        if command.get_subcommands().next().is_none() {
+            let shown = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(shown.starts_with("Example") && shown.contains(&path), "{path} has no example");
+        }
+    }
+    check("", &Cli::command());
+}

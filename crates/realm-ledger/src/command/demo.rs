@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{Context, now};
 use crate::cli::Demo;
-use crate::config::Config;
+use crate::config::{Config, settings_in};
 use crate::demo::{ACME, Crowd, GLOBEX, ROADMAP, Sample, TIMESHEETS, history};
 use crate::output::OutputError;
 use crate::serving::Serving;
@@ -31,10 +31,19 @@ enum DemoError {
     Broker(#[source] KafkaError),
     #[error("no temporary directory can be made")]
     Directory(#[source] std::io::Error),
+    #[error("{} is not empty: the sample events of the demo would be added to what is there", path.display())]
+    NotEmpty { path: PathBuf },
+    #[error("{} cannot be looked into", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: &Demo) -> Result<Exit, Failure> {
     start_logs(context)?;
+    say_ignored(context);
     let mut config = Config::default();
     // What is temporary is removed when it is dropped, at the very end.
     let (data_dir, temporary) = directory(args)?;
@@ -69,9 +78,26 @@ fn start_logs(context: &Context<'_, '_>) -> Result<(), Failure> {
     Ok(telemetry::start_logs(&options, context.verbosity(), terminal, colours)?)
 }
 
+/// What would make it something else than the demo is not looked at; nobody should think that it is.
+fn say_ignored(context: &mut Context<'_, '_>) {
+    let mut ignored: Vec<String> =
+        settings_in(&context.surroundings.environment).into_iter().map(str::to_owned).collect();
+    ignored.extend(context.names_a_file().then(|| "--config".to_owned()));
+    if !ignored.is_empty() {
+        context.say(&format!("the demo has a configuration of its own, without {}", ignored.join(", ")));
+    }
+}
+
 fn directory(args: &Demo) -> Result<(PathBuf, Option<TempDir>), Failure> {
     if let Some(path) = &args.data_dir {
-        return Ok((path.clone(), None));
+        let path = path.clone();
+        return match std::fs::read_dir(&path).map(|mut entries| entries.next().is_some()) {
+            Ok(true) => Err(Failure::new(DemoError::NotEmpty { path })
+                .hint("name a directory that is empty or missing, or leave --data-dir out")),
+            Ok(false) => Ok((path, None)),
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok((path, None)),
+            Err(source) => Err(Failure::new(DemoError::Unreadable { path, source })),
+        };
     }
     let directory = tempfile::Builder::new().prefix("realm-ledger-demo-").tempdir();
     let directory = directory.map_err(|source| Failure::new(DemoError::Directory(source)))?;

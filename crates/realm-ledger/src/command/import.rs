@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use ledger_ingest::checkpoint::SigningKeys;
 use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, source_of};
 use ledger_store::{BindError, DataDir};
 
@@ -55,6 +56,19 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     }
     taken?;
     evidence::sign_imported(&config, &data, &options.topic)?;
+    say_unsigned(context, &config)
+}
+
+/// What was recorded without a signature: a command that ends does not show its log, and nobody else would say.
+pub(super) fn say_unsigned(context: &mut Context<'_, '_>, config: &Config) -> Result<Exit, Failure> {
+    let keys = SigningKeys::of(&config.keys_dir());
+    if config.kafka.checkpoints_topic.is_some() && keys.read()?.is_empty() {
+        context.say(&format!(
+            "it is recorded, but not signed: {} has no key; put back the one that was lost, or make one with \
+             `keys generate`",
+            keys.path().display()
+        ));
+    }
     Ok(Exit::Done)
 }
 

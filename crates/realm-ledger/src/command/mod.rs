@@ -32,7 +32,7 @@ use serde_json::value::RawValue;
 use crate::ask::{AskError, Door, Lacking, Local, Remote};
 use crate::cli::{Cli, Command, Format, Global, Place};
 use crate::config::{ConfigErrors, FlagValue, Loaded};
-use crate::output::{Column, OutputError, Printer, details};
+use crate::output::{Column, OutputError, Printer, details, harmless, harmless_lines};
 use crate::telemetry::{self, LogOptions};
 use crate::{Exit, Failure, Surroundings};
 
@@ -40,7 +40,7 @@ use crate::{Exit, Failure, Surroundings};
 pub(crate) struct Context<'a, 'b> {
     global: &'a Global,
     pub(crate) surroundings: &'a mut Surroundings<'b>,
-    /// What the servers that were asked could not speak for.
+    /// What those who were asked could not speak for.
     lacking: Lacking,
 }
 
@@ -91,8 +91,17 @@ fn command_of(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, F
 impl Context<'_, '_> {
     /// The configuration in force, with what the command's own flags say.
     pub(crate) fn config(&self, flags: &[FlagValue]) -> Result<Loaded, Failure> {
+        let unreadable = &self.surroundings.not_unicode;
+        if !unreadable.is_empty() {
+            return Err(Failure::new(NotUnicode { names: unreadable.join(", ") }));
+        }
         let file = self.global.config.as_deref();
         Ok(crate::config::load(file, &self.surroundings.environment, flags)?)
+    }
+
+    /// Whether a configuration file was named.
+    pub(crate) fn names_a_file(&self) -> bool {
+        self.global.config.is_some()
     }
 
     pub(crate) fn verbosity(&self) -> u8 {
@@ -114,7 +123,7 @@ impl Context<'_, '_> {
             return Ok(Door::Remote(Remote::new(url, self.lacking.clone())));
         }
         let loaded = self.config(&data_dir_flag(place.data_dir.as_deref()))?;
-        let local = Local::open(&loaded.config.data_dir, loaded.config.store, now())?;
+        let local = Local::open(&loaded.config.data_dir, loaded.config.store, now(), &self.lacking)?;
         Ok(Door::Local(local))
     }
 
@@ -135,7 +144,7 @@ impl Context<'_, '_> {
             serde_json::from_str(explanation.get()).map_err(|error| OutputError(error.into()))?;
         let out = &mut self.surroundings.output;
         for sentence in explanation.sentences {
-            writeln!(out, "{}", sentence.in_line())?;
+            writeln!(out, "{}", harmless(&sentence.in_line()))?;
         }
         Ok(out.flush()?)
     }
@@ -166,7 +175,7 @@ impl Context<'_, '_> {
     /// Says something that is no data.
     pub(crate) fn say(&mut self, text: &str) {
         // Nobody listens: nothing is lost that was asked for.
-        let _ = writeln!(self.surroundings.messages, "{text}");
+        let _ = writeln!(self.surroundings.messages, "{}", harmless_lines(text));
     }
 }
 
@@ -213,6 +222,7 @@ pub(crate) fn data_dir_flag(given: Option<&Path>) -> Vec<FlagValue> {
     let flag = |path: &Path| FlagValue {
         key: "data_dir",
         flag: "--data-dir",
+        // Nothing is lost: the parser refuses what is not Unicode.
         value: path.to_string_lossy().into_owned(),
     };
     given.map(flag).into_iter().collect()
@@ -220,6 +230,15 @@ pub(crate) fn data_dir_flag(given: Option<&Path>) -> Vec<FlagValue> {
 
 pub(crate) fn brokers_flag(given: Option<String>) -> Vec<FlagValue> {
     given.map(|value| FlagValue { key: "kafka.brokers", flag: "--brokers", value }).into_iter().collect()
+}
+
+/// A setting that cannot be told from another one.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "environment variable {names}: not Unicode, so no setting; give another value, or a file with --config"
+)]
+struct NotUnicode {
+    names: String,
 }
 
 /// A file, or standard input.
@@ -260,9 +279,11 @@ impl From<AskError> for Failure {
             AskError::Unreachable { .. } => {
                 Some("is the server running, and is this its address?".to_owned())
             }
-            AskError::Problem { code, .. } => hint_for(code),
-            AskError::Query(error) => hint_for(error.code()),
-            _ => None,
+            AskError::NotThen { .. } => Some(
+                "that is as of the instant and the knowledge that were asked for; leave them out for now"
+                    .to_owned(),
+            ),
+            error => error.code().and_then(hint_for),
         };
         let failure = Self::new(error);
         match hint {

@@ -30,6 +30,24 @@ struct UnreadableLine {
     source: io::Error,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("line {line} is longer than {} MiB, and no event is", LINE_MAX_BYTES >> 20)]
+struct TooLong {
+    line: u64,
+}
+
+/// The cluster took some, and then no more.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "sending broke off at line {line}; {events} events were handed over, of which the last may not have arrived"
+)]
+struct BrokenOff {
+    line: u64,
+    events: u64,
+    #[source]
+    source: PublishError,
+}
+
 #[derive(Default)]
 struct Sent {
     events: u64,
@@ -72,11 +90,21 @@ fn send_all(
     let mut sender = Sender::connect(options)?;
     let mut sent = Sent::default();
     let mut line = Vec::new();
+    let mut stopped = None;
+    let mut last = 0;
     for number in 1.. {
-        line.clear();
-        let read = io::Read::take(&mut *input, LINE_MAX_BYTES).read_until(b'\n', &mut line);
-        if read.map_err(|source| Failure::new(UnreadableLine { line: number, source }))? == 0 {
-            break;
+        last = number;
+        match read_line(input, &mut line, LINE_MAX_BYTES) {
+            Ok(LineRead::End) => break,
+            Ok(LineRead::Whole) => {}
+            Ok(LineRead::TooLong) => {
+                stopped = Some(Failure::new(TooLong { line: number }));
+                break;
+            }
+            Err(source) => {
+                stopped = Some(Failure::new(UnreadableLine { line: number, source }));
+                break;
+            }
         }
         let text = line.trim_ascii();
         if text.is_empty() {
@@ -93,24 +121,77 @@ fn send_all(
                     context.say(&format!("line {number}: {rejection}"));
                 }
             }
-            Err(error) => return Err(error.into()),
+            Err(source) => return Err(broken_off(number, &sent, source)),
         }
     }
-    sender.settle()?;
+    sender.settle().map_err(|source| broken_off(last, &sent, source))?;
     context.say(&format!(
         "{} events sent to {}, as {} messages",
         sent.events,
         options.topics.join(", "),
         sent.messages
     ));
+    if let Some(stopped) = stopped {
+        return Err(stopped.hint(AGAIN));
+    }
     if sent.faults > 0 {
         return Err(Failure::new(NotSent { count: sent.faults }).hint("correct them and publish them again"));
     }
     Ok(Exit::Done)
 }
 
+/// What becomes of those that were sent already.
+const AGAIN: &str =
+    "publish the file again from the start: what has arrived is known by its id, and counts once";
+
+fn broken_off(line: u64, sent: &Sent, source: PublishError) -> Failure {
+    Failure::new(BrokenOff { line, events: sent.events, source }).hint(AGAIN)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum LineRead {
+    Whole,
+    TooLong,
+    End,
+}
+
+/// Reads a line, with its end. One that is too long is not cut: its rest would be read as lines of their own.
+fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>, max_bytes: u64) -> io::Result<LineRead> {
+    line.clear();
+    let read = io::Read::take(input, max_bytes).read_until(b'\n', line)?;
+    Ok(match line.last() {
+        None => LineRead::End,
+        Some(b'\n') => LineRead::Whole,
+        Some(_) if read as u64 == max_bytes => LineRead::TooLong,
+        Some(_) => LineRead::Whole,
+    })
+}
+
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         Self::new(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use LineRead::{End, TooLong, Whole};
+
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_too_long_is_no_line_and_neither_is_its_rest() {
+        let read = |text: &[u8]| {
+            let (mut input, mut line, mut read) = (text, Vec::new(), Vec::new());
+            loop {
+                let found = read_line(&mut input, &mut line, 4).unwrap();
+                read.push((found, String::from_utf8(line.clone()).unwrap().trim_end().len()));
+                if read.last().is_some_and(|(found, _)| *found != LineRead::Whole) {
+                    return read;
+                }
+            }
+        };
+        assert_eq!(read(b"abc\nab"), [(Whole, 3), (Whole, 2), (End, 0)]);
+        assert_eq!(read(b"a\nabcdef\n"), [(Whole, 1), (TooLong, 4)]);
     }
 }

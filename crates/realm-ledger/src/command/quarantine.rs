@@ -16,6 +16,7 @@ use ledger_store::DataDir;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::import::say_unsigned;
 use super::tenant::payload;
 use super::{Context, brokers_flag, data_dir_flag, now};
 use crate::ask::{Door, PAGE, Question};
@@ -165,7 +166,7 @@ fn take(context: &mut Context<'_, '_>, config: &Config, item: &Item, event: Even
         Retried::Recorded => format!("item {item} is recorded now"),
         Retried::Repeated => format!("the event of item {item} is recorded already; nothing to do"),
     });
-    Ok(Exit::Done)
+    say_unsigned(context, config)
 }
 
 impl From<RetryError> for Failure {

@@ -50,6 +50,15 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Rebuild) -> Result<Exit,
         bar.finish_and_clear();
         reports.push((shard, report));
     }
+    tell(context, reports, args.check)
+}
+
+/// Prints what was found; a difference is one, mended or not.
+fn tell(
+    context: &mut Context<'_, '_>,
+    reports: Vec<(ShardId, RebuildReport)>,
+    is_check: bool,
+) -> Result<Exit, Failure> {
     let differing = reports.iter().filter(|(_, report)| !report.differences.is_empty()).count();
     let mut printer = context.printer(COLUMNS);
     for (shard, report) in reports {
@@ -60,7 +69,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Rebuild) -> Result<Exit,
         context.say("not a byte differed");
         return Ok(Exit::Done);
     }
-    let mended = if args.check { "were left as they are" } else { "were mended" };
+    let mended = if is_check { "were left as they are" } else { "were mended" };
     context.say(&format!(
         "{differing} shard(s) differed from the log and {mended}; find out why before you trust the disk"
     ));
@@ -93,5 +102,61 @@ impl From<RebuildError> for Failure {
             RebuildError::Open(error) => error.into(),
             error => Self::new(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use clap::Parser as _;
+    use ledger_record::key::Family;
+
+    use super::*;
+    use crate::Surroundings;
+    use crate::ask::Lacking;
+    use crate::cli::Cli;
+
+    /// What is said of two shards, one of which differs. Nothing short of a bad disk makes one.
+    fn told(is_check: bool) -> (Exit, String, String) {
+        let (mut output, mut messages) = (Vec::new(), Vec::new());
+        let mut surroundings = Surroundings {
+            environment: BTreeMap::new(),
+            not_unicode: Vec::new(),
+            input: Box::new(std::io::empty()),
+            output: Box::new(&mut output),
+            messages: Box::new(&mut messages),
+            output_is_terminal: false,
+            messages_are_terminal: false,
+        };
+        let cli = Cli::try_parse_from(["realm-ledger", "rebuild"]).unwrap();
+        let mut context =
+            Context { global: &cli.global, surroundings: &mut surroundings, lacking: Lacking::default() };
+        let difference = Difference { family: Family::Tenants, rows: 2, first_key: b"acme\xff".to_vec() };
+        let report = |partition, differences| {
+            let shard = ShardId { topic: "t".to_owned(), partition };
+            (shard, RebuildReport { tenants: 3, records: 9, differences })
+        };
+        let exit =
+            tell(&mut context, vec![report(0, vec![]), report(1, vec![difference])], is_check).unwrap();
+        drop(surroundings);
+        (exit, String::from_utf8(output).unwrap(), String::from_utf8(messages).unwrap())
+    }
+
+    #[test]
+    fn a_difference_is_exit_3_and_named_whether_or_not_it_was_mended() {
+        let (exit, output, messages) = told(true);
+        assert_eq!(exit, Exit::Difference);
+        assert!(
+            messages.contains("1 shard(s) differed from the log and were left as they are"),
+            "{messages}"
+        );
+        let lines: Vec<serde_json::Value> =
+            output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((lines.len(), &lines[0]["summary"]), (2, &"none".into()));
+        assert_eq!(lines[1]["differences"][0]["firstKey"], "acme\\xff");
+        let (exit, _, messages) = told(false);
+        assert_eq!(exit, Exit::Difference);
+        assert!(messages.contains("and were mended"), "{messages}");
     }
 }

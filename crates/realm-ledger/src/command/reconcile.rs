@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::list::incomplete;
 use super::tenant::payload;
 use super::{Context, Input, Unreadable};
-use crate::ask::{Door, PAGE, Question};
+use crate::ask::{Door, PAGE, Question, Refused};
 use crate::cli::Reconcile;
-use crate::output::{Column, raw};
-use crate::partner_list::{self, Key, ListError, Listed};
+use crate::output::{Column, Printer, raw};
+use crate::partner_list::{self, AppNames, Key, LeftOut, ListError, Listed, PartnerList};
 use crate::{Exit, Failure};
 
 const COLUMNS: &[Column] = &[
@@ -31,15 +31,24 @@ const COLUMNS: &[Column] = &[
     Column::of("seqs", "/seqs"),
     Column::of("data in", "/dataRealm"),
     Column::of("status", "/status"),
+    Column::of("because", "/because"),
 ];
+
+/// Codes of answers that do not say that something is not there, only that nobody could tell.
+const COULD_NOT_TELL: &[&str] =
+    &["tenant-in-two-partitions", "shard-unavailable", "shard-halted", "not-served-here"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum Verdict {
     Agrees,
     Differs,
-    /// Nothing is recorded of it, or not where it is.
+    /// Nothing is recorded of it.
     UnknownToLedger,
+    /// It is recorded, but nothing says where it is.
+    RealmUnknown,
+    /// Who was asked cannot know: nothing is said of it.
+    CouldNotBeAsked,
     /// It is installed, and the list does not have it.
     UnknownToList,
 }
@@ -57,9 +66,12 @@ struct Item<'a> {
     line: Option<u64>,
     #[serde(flatten)]
     held: Option<&'a Held>,
-    /// The records that the pin rests on.
+    /// The records that the pin rests on; without one, what it is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     seqs: Vec<u64>,
+    /// The code of why it could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
 }
 
 /// As much of a state as is compared, and told as evidence.
@@ -98,109 +110,190 @@ struct Fact {
     kind: String,
 }
 
+/// A comparison under way.
+struct Comparison<'a> {
+    door: &'a Door,
+    as_of: AsOf,
+    /// Agreements are printed too.
+    all: bool,
+    /// What was not met in the ledger so far.
+    list: BTreeMap<Key, Listed>,
+    counts: BTreeMap<Verdict, u64>,
+    printer: Printer<'a>,
+}
+
+/// Parts of the list that nobody could be asked about.
+#[derive(Debug, thiserror::Error)]
+#[error("{count} of the list could not be asked: what is said of them says nothing about the ledger")]
+struct NotAsked {
+    count: u64,
+}
+
 pub(super) fn run(context: &mut Context<'_, '_>, args: Reconcile) -> Result<Exit, Failure> {
-    let Reconcile { file, app, all, as_of, place } = args;
-    let mut list = match Input::of(file) {
-        Input::Standard => partner_list::read(&mut context.surroundings.input)?,
+    let Reconcile { file, app, app_ids, all, as_of, place } = args;
+    let names = AppNames { ids: app_ids.into_iter().collect(), only: app.clone() };
+    let PartnerList { list, taken_for, left_out } = match Input::of(file) {
+        Input::Standard => partner_list::read(&mut context.surroundings.input, &names)?,
         Input::File(path) => match File::open(&path) {
-            Ok(file) => partner_list::read(BufReader::new(file))?,
+            Ok(file) => partner_list::read(BufReader::new(file), &names)?,
             Err(source) => return Err(Failure::new(Unreadable { path, source })),
         },
     };
-    list.retain(|(_, of), _| app.as_ref().is_none_or(|only| only == of));
+    if let Some((id, app)) = taken_for {
+        context.say(&format!("app id {id}, the only one of the list, is taken for {app}"));
+    }
+    say_left_out(context, left_out);
     let door = context.door(&place)?;
-    let filter = Filter { app, ..Filter::default() };
-    let as_of = as_of.asked();
-    let mut counts: BTreeMap<Verdict, u64> = BTreeMap::new();
-    let (mut cursor, mut refused) = (None, Vec::new());
-    let mut printer = context.printer(COLUMNS);
-    loop {
-        let question = Question::Installations { filter: filter.clone(), as_of, cursor, limit: PAGE };
-        let answer = door.ask(&question)?;
-        for state in &answer.installations {
-            let held: Held = serde_json::from_str(state.get()).map_err(Failure::new)?;
-            let Some(item) = judge(&door, as_of, &held, &mut list)? else { continue };
-            *counts.entry(item.verdict).or_default() += 1;
-            if all || item.verdict != Verdict::Agrees {
-                printer.item(&raw(&item)?)?;
-            }
-        }
-        refused.extend(answer.refused);
-        cursor = answer.next_cursor;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    for ((client, app), listed) in &list {
-        let item = unknown(client, app, listed);
-        *counts.entry(item.verdict).or_default() += 1;
-        printer.item(&raw(&item)?)?;
-    }
+    let (as_of, counts) = (as_of.asked(), BTreeMap::new());
+    let printer = context.printer(COLUMNS);
+    let mut comparison = Comparison { door: &door, as_of, all, list, counts, printer };
+    let refused = comparison.walk(app)?;
+    comparison.rest()?;
+    let Comparison { printer, counts, .. } = comparison;
     printer.finish()?;
     let count = |verdict| counts.get(&verdict).copied().unwrap_or_default();
-    let differing = count(Verdict::Differs);
-    context.say(&format!(
-        "{} agree, {differing} differ, {} of the list unknown to the ledger, {} of the ledger not in the list",
-        count(Verdict::Agrees),
-        count(Verdict::UnknownToLedger),
-        count(Verdict::UnknownToList)
-    ));
+    let (differing, not_asked) = (count(Verdict::Differs), count(Verdict::CouldNotBeAsked));
+    let counted = |verdict, what: &str| format!("{} {what}", count(verdict));
+    let mut said = vec![
+        counted(Verdict::Agrees, "agree"),
+        counted(Verdict::Differs, "differ"),
+        counted(Verdict::UnknownToLedger, "of the list unknown to the ledger"),
+        counted(Verdict::UnknownToList, "of the ledger not in the list"),
+    ];
+    // Of what is rare, nothing is said where there is none.
+    for (verdict, what) in
+        [(Verdict::RealmUnknown, "of unknown realm"), (Verdict::CouldNotBeAsked, "could not be asked")]
+    {
+        said.extend((count(verdict) > 0).then(|| counted(verdict, what)));
+    }
+    context.say(&said.join(", "));
     let exit = incomplete(context, refused)?;
+    if not_asked > 0 {
+        let hint = "ask the other servers of the group too, or a data directory that has every partition";
+        return Err(Failure::new(NotAsked { count: not_asked }).hint(hint));
+    }
     Ok(if differing == 0 { exit } else { Exit::Difference })
 }
 
-/// What an installation is beside the list, and takes it off there; none where neither side has anything to
-/// say of where it is.
-fn judge<'a>(
-    door: &Door,
-    as_of: AsOf,
-    held: &'a Held,
-    list: &mut BTreeMap<Key, Listed>,
-) -> Result<Option<Item<'a>>, Failure> {
-    let client = ClientKey::new(held.client_key.as_str()).map_err(Failure::new)?;
-    let app = AppKey::new(held.app_key.as_str()).map_err(Failure::new)?;
-    let pinned = held.pinned_realm.as_deref().and_then(|realm| Realm::parse(realm).ok());
-    let key = (client, app);
-    let listed = list.get(&key).copied();
-    let verdict = match (listed, pinned) {
-        (Some(listed), Some(pinned)) if listed.realm == pinned => Verdict::Agrees,
-        (Some(_), Some(_)) => Verdict::Differs,
-        (None, Some(_)) if held.status == "INSTALLED" => Verdict::UnknownToList,
-        // What is listed is told with the rest of the list.
-        (_, None) | (None, Some(_)) => return Ok(None),
-    };
-    list.remove(&key);
-    let seqs = if verdict == Verdict::Differs { evidence(door, as_of, key)? } else { Vec::new() };
-    Ok(Some(Item {
-        verdict,
-        client_key: &held.client_key,
-        app_key: &held.app_key,
-        listed_realm: listed.map(|listed| Place(listed.realm)),
-        line: listed.map(|listed| listed.line),
-        held: Some(held),
-        seqs,
-    }))
-}
-
-fn unknown<'a>(client: &'a ClientKey, app: &'a AppKey, listed: &'a Listed) -> Item<'a> {
-    Item {
-        verdict: Verdict::UnknownToLedger,
-        client_key: client.as_str(),
-        app_key: app.as_str(),
-        listed_realm: Some(Place(listed.realm)),
-        line: Some(listed.line),
-        held: None,
-        seqs: Vec::new(),
+fn say_left_out(context: &mut Context<'_, '_>, left_out: LeftOut) {
+    let LeftOut { environment, no_place, other_app } = left_out;
+    let reasons = [
+        (environment, "of another environment than production"),
+        (no_place, "that name no place"),
+        (other_app, "of another app"),
+    ];
+    let reasons: Vec<String> = reasons
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, reason)| format!("{count} {reason}"))
+        .collect();
+    if !reasons.is_empty() {
+        context.say(&format!("rows of the list left out: {}", reasons.join(", ")));
     }
 }
 
-/// The records that a pin rests on.
+impl Comparison<'_> {
+    /// Everything that the ledger has, beside the list; answers the tenants that it had to leave out.
+    fn walk(&mut self, app: Option<AppKey>) -> Result<Vec<Refused>, Failure> {
+        let (filter, as_of) = (Filter { app, ..Filter::default() }, self.as_of);
+        let (mut cursor, mut refused) = (None, Vec::new());
+        loop {
+            let question = Question::Installations { filter: filter.clone(), as_of, cursor, limit: PAGE };
+            let answer = self.door.ask(&question)?;
+            for state in &answer.installations {
+                self.judge(&serde_json::from_str(state.get()).map_err(Failure::new)?)?;
+            }
+            refused.extend(answer.refused);
+            cursor = answer.next_cursor;
+            if cursor.is_none() {
+                return Ok(refused);
+            }
+        }
+    }
+
+    /// What an installation is beside the list, and takes it off there; nothing where neither side says where
+    /// it is.
+    fn judge(&mut self, held: &Held) -> Result<(), Failure> {
+        let client = ClientKey::new(held.client_key.as_str()).map_err(Failure::new)?;
+        let app = AppKey::new(held.app_key.as_str()).map_err(Failure::new)?;
+        let key = (client, app);
+        let listed = self.list.remove(&key);
+        let pinned = held.pinned_realm.as_deref().and_then(|realm| Realm::parse(realm).ok());
+        let is_installed = held.status == "INSTALLED";
+        let verdict = match (listed, pinned) {
+            (Some(listed), Some(pinned)) if listed.realm == pinned => Verdict::Agrees,
+            (Some(_), Some(_)) => Verdict::Differs,
+            (Some(_), None) => Verdict::RealmUnknown,
+            (None, Some(_)) if is_installed => Verdict::UnknownToList,
+            (None, _) => return Ok(()),
+        };
+        *self.counts.entry(verdict).or_default() += 1;
+        // A list that still has what is gone agrees about the realm only.
+        if verdict == Verdict::Agrees && is_installed && !self.all {
+            return Ok(());
+        }
+        let seqs = evidence(self.door, self.as_of, key.clone())?;
+        self.print(verdict, &key, listed, Some(held), seqs, None)
+    }
+
+    /// What the ledger did not name: each is asked for, as who was asked may not have had every tenant.
+    fn rest(&mut self) -> Result<(), Failure> {
+        for (key, listed) in std::mem::take(&mut self.list) {
+            let (client, app) = key.clone();
+            let question = Question::Installation { client, app, as_of: self.as_of };
+            let because = match self.door.ask(&question) {
+                // It came while the list was read.
+                Ok(answer) => {
+                    self.list.insert(key, listed);
+                    self.judge(
+                        &serde_json::from_str(payload(answer.installation)?.get()).map_err(Failure::new)?,
+                    )?;
+                    continue;
+                }
+                Err(error) => match error.code() {
+                    Some("not-found") => None,
+                    Some(code) if COULD_NOT_TELL.contains(&code) => Some(code.to_owned()),
+                    Some(_) | None => return Err(error.into()),
+                },
+            };
+            let verdict = if because.is_some() { Verdict::CouldNotBeAsked } else { Verdict::UnknownToLedger };
+            *self.counts.entry(verdict).or_default() += 1;
+            self.print(verdict, &key, Some(listed), None, Vec::new(), because)?;
+        }
+        Ok(())
+    }
+
+    fn print(
+        &mut self,
+        verdict: Verdict,
+        (client, app): &Key,
+        listed: Option<Listed>,
+        held: Option<&Held>,
+        seqs: Vec<u64>,
+        because: Option<String>,
+    ) -> Result<(), Failure> {
+        let item = Item {
+            verdict,
+            client_key: client.as_str(),
+            app_key: app.as_str(),
+            listed_realm: listed.map(|listed| Place(listed.realm)),
+            line: listed.map(|listed| listed.line),
+            held,
+            seqs,
+            because,
+        };
+        Ok(self.printer.item(&raw(&item)?)?)
+    }
+}
+
+/// The records that a pin rests on; where nothing says where it is, those that say what it is.
 fn evidence(door: &Door, as_of: AsOf, (client, app): Key) -> Result<Vec<u64>, Failure> {
     let answer = door.ask(&Question::Explain { client, app, as_of })?;
     let explanation = payload(answer.explanation)?;
     let Explanation { sentences } = serde_json::from_str(explanation.get()).map_err(Failure::new)?;
-    let pinned = sentences.into_iter().find(|sentence| sentence.fact.kind == "pinned");
-    Ok(pinned.map(|sentence| sentence.seqs).unwrap_or_default())
+    let pinned = sentences.iter().find(|sentence| sentence.fact.kind == "pinned");
+    let telling = pinned.or_else(|| sentences.iter().find(|sentence| !sentence.seqs.is_empty()));
+    Ok(telling.map(|sentence| sentence.seqs.clone()).unwrap_or_default())
 }
 
 impl From<ListError> for Failure {

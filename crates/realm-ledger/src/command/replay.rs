@@ -1,5 +1,6 @@
 //! `replay`: records once more, each with what was believed after it.
 
+use indicatif::ProgressBar;
 use ledger_api::query;
 use serde_json::Value;
 
@@ -29,8 +30,21 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Replay) -> Result<Exit, F
     let Replay { client_key, app, shard, from, to, from_position, place } = args;
     let door = context.door(&place)?;
     let asked = query::Replay { client: client_key, app, shard, from, to, from_position };
+    // Where the records are seen themselves, a bar between them would only be in the way.
+    let bar = if context.surroundings.output_is_terminal {
+        ProgressBar::hidden()
+    } else {
+        context.progress("replay")
+    };
     let mut printer = context.printer(COLUMNS);
-    door.sweep(&Sweep::Replay(asked), &mut |line| line.step.map_or(Ok(()), |step| Ok(printer.item(&step)?)))?;
+    door.sweep(&Sweep::Replay(asked), &mut |line| {
+        if let Some(progress) = line.progress {
+            bar.set_length(progress.total);
+            bar.set_position(progress.records);
+        }
+        line.step.map_or(Ok(()), |step| Ok(printer.item(&step)?))
+    })?;
+    bar.finish_and_clear();
     printer.finish()?;
     Ok(Exit::Done)
 }

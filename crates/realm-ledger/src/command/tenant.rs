@@ -32,10 +32,10 @@ pub(super) fn state(context: &mut Context<'_, '_>, args: cli::State) -> Result<E
 }
 
 pub(super) fn log(context: &mut Context<'_, '_>, args: cli::Log) -> Result<Exit, Failure> {
-    let cli::Log { client_key, mut from_seq, limit, corrections, as_of, place } = args;
+    let cli::Log { client_key, mut from_seq, limit, corrections, from_position, as_of, place } = args;
     let (door, as_of) = (context.door(&place)?, as_of.asked());
     if corrections {
-        return print_corrections(context, &door, &client_key, limit, as_of);
+        return print_corrections(context, &door, &client_key, (from_position, limit), as_of);
     }
     let mut left = limit.unwrap_or(u64::MAX);
     let mut printer = context.printer(LOG);
@@ -59,11 +59,10 @@ fn print_corrections(
     context: &mut Context<'_, '_>,
     door: &Door,
     client: &ClientKey,
-    limit: Option<u64>,
+    (mut from_position, limit): (u64, Option<u64>),
     as_of: AsOf,
 ) -> Result<Exit, Failure> {
     let mut left = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let mut from_position = 0;
     let mut printer = context.printer(CORRECTIONS);
     while left > 0 {
         let limit = left.min(PAGE);

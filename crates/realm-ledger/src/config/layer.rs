@@ -1,6 +1,6 @@
 //! Laying file, environment and flags over the defaults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ledger_ingest::checkpoint::OriginError;
@@ -12,10 +12,11 @@ use super::value::Given;
 use super::{ConfigError, ConfigErrors, Loaded, Origin};
 use crate::secret;
 
-const PREFIX: &str = "REALM_LEDGER_";
+/// What the names of our variables begin with.
+pub const PREFIX: &str = "REALM_LEDGER_";
 
-/// Names below the prefix that are not settings: the file, the ledger secret, and what Kubernetes makes up for a service that is
-/// called `realm-ledger`.
+/// Names below the prefix that are not settings: the file, the ledger secret, and what Kubernetes makes up for a
+/// service that is called `realm-ledger`.
 const NOT_SETTINGS: &[&str] = &["CONFIG", "SECRET", "PORT"];
 const NOT_SETTINGS_PREFIX: &[&str] = &["SERVICE_", "PORT_"];
 
@@ -56,6 +57,19 @@ pub fn load(
     }
     layers.check();
     if layers.errors.is_empty() { Ok(layers.loaded) } else { Err(ConfigErrors(layers.errors)) }
+}
+
+/// The variables that would set something: all of ours, without those that Kubernetes makes up.
+pub fn settings_in(environment: &BTreeMap<String, String>) -> Vec<&str> {
+    let is_ours = |name: &&String| {
+        let rest = name.strip_prefix(PREFIX);
+        rest.is_some_and(|rest| matches!(rest, "CONFIG" | "SECRET") || !is_no_setting(rest))
+    };
+    environment.keys().filter(is_ours).map(String::as_str).collect()
+}
+
+fn is_no_setting(rest: &str) -> bool {
+    NOT_SETTINGS.contains(&rest) || NOT_SETTINGS_PREFIX.iter().any(|prefix| rest.starts_with(prefix))
 }
 
 #[derive(Default)]
@@ -106,7 +120,7 @@ impl Layers {
     }
 
     fn variable(&mut self, name: &str, rest: &str, value: &str) {
-        if NOT_SETTINGS.contains(&rest) || NOT_SETTINGS_PREFIX.iter().any(|prefix| rest.starts_with(prefix)) {
+        if is_no_setting(rest) {
             return;
         }
         let dotted = rest.replace("__", ".").to_ascii_lowercase();
@@ -162,6 +176,20 @@ impl Layers {
         invalid("kafka.brokers", kafka.brokers.trim().is_empty(), "host:port of at least one broker");
         invalid("kafka.group", kafka.group.trim().is_empty(), "a name");
         invalid("kafka.topics", kafka.topics.is_empty(), "at least one topic");
+        let distinct: BTreeSet<&String> = kafka.topics.iter().collect();
+        invalid("kafka.topics", distinct.len() < kafka.topics.len(), "topics of which none is given twice");
+        let outputs = [
+            ("kafka.decisions_topic", &kafka.decisions_topic),
+            ("kafka.dead_letter_topic", &kafka.dead_letter_topic),
+            ("kafka.checkpoints_topic", &kafka.checkpoints_topic),
+        ];
+        let mut taken = BTreeSet::new();
+        for (key, output) in outputs {
+            let Some(output) = output else { continue };
+            let is_read = kafka.topics.contains(output);
+            invalid(key, is_read, "none of kafka.topics, as what is sent there would come in again");
+            invalid(key, !taken.insert(output), "another topic than those of the other outputs");
+        }
         if let Err(error) = self.loaded.config.origins() {
             let expected = match error {
                 OriginError::Name => "a name without spaces and plus signs",
@@ -174,6 +202,11 @@ impl Layers {
             "store.write_buffer",
             store.write_buffer_bytes > store.block_cache_bytes,
             "at most store.block_cache, of which it is a part",
+        );
+        invalid(
+            "evidence.keys_dir",
+            self.loaded.config.keys_are_among_the_data(),
+            "outside of data_dir, whose backups would carry the keys along",
         );
         let level = &self.loaded.config.log.level;
         invalid("log.level", crate::telemetry::filter(level).is_none(), "a level such as \"info\"");

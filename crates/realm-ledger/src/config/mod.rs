@@ -17,6 +17,7 @@
 
 mod error;
 mod layer;
+mod place;
 mod setting;
 mod show;
 mod value;
@@ -32,7 +33,7 @@ use ledger_record::proof::line::LedgerSecret;
 use ledger_store::StoreOptions;
 
 pub use error::{ConfigError, ConfigErrors};
-pub use layer::{FlagValue, load};
+pub use layer::{FlagValue, PREFIX, load, settings_in};
 pub use show::{Shown, documented};
 
 use crate::telemetry::LogOptions;
@@ -106,11 +107,12 @@ impl Default for EvidenceOptions {
 impl Config {
     /// Where the secret and the keys are kept: outside of the data directory and its backups.
     pub fn keys_dir(&self) -> PathBuf {
-        self.evidence.keys_dir.clone().unwrap_or_else(|| {
-            let mut beside = self.data_dir.components().collect::<PathBuf>().into_os_string();
-            beside.push(".keys");
-            beside.into()
-        })
+        self.evidence.keys_dir.clone().unwrap_or_else(|| place::beside(&self.data_dir, ".keys"))
+    }
+
+    /// Whether a backup of the data would carry the keys along.
+    fn keys_are_among_the_data(&self) -> bool {
+        place::resolved(&self.keys_dir()).starts_with(place::resolved(&self.data_dir))
     }
 
     /// The names of the logs.

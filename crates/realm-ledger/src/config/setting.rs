@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Switch(Place<bool>),
     Number(Place<usize>),
     Number32(Place<u32>),
+    /// So many in a time; 0 means none.
+    Rate(Place<u32>),
     Number64(Place<u64>),
     /// A duration that is kept in whole seconds.
     Seconds(Place<u64>),
@@ -161,16 +163,16 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "sampling.tenants_per_minute",
-        Kind::Number32(|config| &mut config.sampling.tenants_per_minute),
+        Kind::Rate(|config| &mut config.sampling.tenants_per_minute),
         "Tenants folded from zero in the background and compared with their state; 0: none.\n\
          What differs is logged, counted, and shown by /readyz.",
     ),
     setting(
         "evidence.keys_dir",
         Kind::OptionalPath(|config| &mut config.evidence.keys_dir),
-        "Where the ledger secret and the signing keys are kept, and the last checkpoint of each partition.\n\
-         Never below data_dir, and\n\
-         never restored from a backup with it. Empty: beside the data directory, with .keys behind its name.",
+        "Where the ledger secret and the signing keys are kept, and the last checkpoint of each partition. Never\n\
+         below data_dir (refused), and never restored from a backup with it. Empty: beside the data directory,\n\
+         with .keys behind its name.",
     ),
     setting(
         "evidence.origin",
@@ -265,6 +267,10 @@ impl Setting {
                 let number = given.number().and_then(|number| u32::try_from(number).ok());
                 put(place(config), number.filter(|number| *number > 0), "a whole number above 0")
             }
+            Kind::Rate(place) => {
+                let number = given.number().and_then(|number| u32::try_from(number).ok());
+                put(place(config), number, "a whole number, 0 for none")
+            }
             Kind::Number64(place) => {
                 put(place(config), given.number().filter(|number| *number > 0), "a whole number above 0")
             }
@@ -330,7 +336,7 @@ impl Setting {
             ),
             Kind::Switch(place) => place(config).to_string(),
             Kind::Number(place) => place(config).to_string(),
-            Kind::Number32(place) => place(config).to_string(),
+            Kind::Number32(place) | Kind::Rate(place) => place(config).to_string(),
             Kind::Number64(place) => place(config).to_string(),
             Kind::Seconds(place) => quoted(&show_duration(Duration::from_secs(*place(config)))),
             Kind::Bytes(place) => quoted(&show_bytes(u64::try_from(*place(config)).unwrap_or(u64::MAX))),

@@ -102,6 +102,49 @@ fn values_that_cannot_go_together_are_refused() {
 }
 
 #[test]
+fn the_sampled_check_can_be_turned_off() {
+    let sampled = |number: &str| load_text(&format!("[sampling]\ntenants_per_minute = {number}"));
+    assert_eq!(sampled("0").unwrap().config.sampling.tenants_per_minute, 0);
+    let told = sampled("-1").unwrap_err().to_string();
+    assert!(told.contains("sampling.tenants_per_minute is to be a whole number, 0 for none"), "{told}");
+    assert!(load_text("[store]\nbackground_jobs = 0").is_err(), "nothing works without threads");
+}
+
+#[test]
+fn the_keys_are_never_among_the_data() {
+    let here = std::env::current_dir().unwrap();
+    let keys_of = |text: &str| load_text(text).unwrap().config.keys_dir();
+    assert_eq!(keys_of("data_dir = '.'"), Path::new(&format!("{}.keys", here.display())));
+    assert_eq!(keys_of("data_dir = 'x/.'"), here.join("x.keys"));
+    assert_eq!(keys_of("data_dir = 'x'\n[evidence]\nkeys_dir = 'xkeys'"), Path::new("xkeys"));
+    for (data, keys) in [("x", "x/keys"), ("x", "x"), (".", "keys"), ("/", ""), ("x", "y/../x/deep/keys")] {
+        let told = load_text(&format!("data_dir = '{data}'\n[evidence]\nkeys_dir = '{keys}'")).unwrap_err();
+        let told = told.to_string();
+        assert!(told.contains("evidence.keys_dir is to be outside of data_dir"), "{data} {keys}: {told}");
+    }
+}
+
+#[test]
+fn every_topic_has_one_purpose() {
+    for (text, expected) in [
+        ("topics = ['a', 'b', 'a']", "kafka.topics is to be topics of which none is given twice"),
+        ("topics = ['realm.dead-letter']", "kafka.dead_letter_topic is to be none of kafka.topics"),
+        ("decisions_topic = 'realm.lifecycle'", "kafka.decisions_topic is to be none of kafka.topics"),
+        ("checkpoints_topic = 'realm.lifecycle'", "kafka.checkpoints_topic is to be none of kafka.topics"),
+        ("dead_letter_topic = 'realm.decisions'", "kafka.dead_letter_topic is to be another topic"),
+        ("decisions_topic = 'realm.checkpoints'", "kafka.checkpoints_topic is to be another topic"),
+    ] {
+        let told = load_text(&format!("[evidence]\norigin = 'x/{{topic}}'\n[kafka]\n{text}"))
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains(expected), "{text}: {told}");
+    }
+    let nowhere =
+        "[kafka]\ntopics = ['a', 'b']\ndecisions_topic = ''\ndead_letter_topic = ''\ncheckpoints_topic = ''";
+    assert!(load_text(nowhere).is_ok());
+}
+
+#[test]
 fn secrets_are_masked_wherever_they_come_from() {
     let file = file(
         "[kafka.client]\n\"sasl.password\" = 'hunter2'\nsecurity.protocol = 'sasl_ssl'\n\

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use super::harmless;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -11,6 +12,8 @@ pub(crate) fn details(out: &mut dyn Write, item: &RawValue) -> io::Result<()> {
     let shown: Shown = serde_json::from_str(item.get()).map_err(io::Error::other)?;
     let mut lines = Vec::new();
     shown.flatten("", &mut lines);
+    // Names too: a server somewhere may have made them up.
+    let lines: Vec<_> = lines.iter().map(|(name, value)| (harmless(name), harmless(value))).collect();
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     for (name, value) in lines {
         writeln!(out, "{name:width$}  {value}")?;

@@ -6,6 +6,7 @@
 
 mod columns;
 mod details;
+mod harmless;
 mod plot;
 
 use std::io::{self, Write};
@@ -19,6 +20,7 @@ pub(crate) use columns::{
     ANOMALIES, CORRECTIONS, Column, LOG, QUARANTINE, SPLIT_BRAIN, STATES, WINDOWS, policy,
 };
 pub(crate) use details::details;
+pub(crate) use harmless::{harmless, harmless_lines};
 pub(crate) use plot::{Bin, plot_svg, plot_text};
 
 use crate::cli::Format;
@@ -64,7 +66,8 @@ impl<'a> Printer<'a> {
             Format::Table => {
                 // What this program or its server has written is JSON.
                 let value: Value = serde_json::from_str(item.get()).unwrap_or_default();
-                self.rows.push(self.columns.iter().map(|column| column.cell(&value)).collect());
+                let cell = |column: &Column| harmless(&column.cell(&value)).into_owned();
+                self.rows.push(self.columns.iter().map(cell).collect());
                 if self.rows.len() >= ROWS_PER_TABLE {
                     self.print_rows()?;
                 }

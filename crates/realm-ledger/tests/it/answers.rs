@@ -92,6 +92,13 @@ fn corrections_tell_what_was_believed_before_and_why_no_longer() {
     assert_eq!(found[0]["before"]["decision"]["rule"], "PERSISTED");
     assert_eq!(found[0]["after"]["decision"]["rule"], "PERSISTENCE_OFF");
     assert_eq!(found[0]["event"]["type"], "policy-set");
+    // To go on later: from the position behind the last one.
+    let position = found[0]["position"].as_u64().unwrap();
+    let from = |position: u64| {
+        let asked = format!("log acme.atlassian.net --corrections --from-position {position}");
+        lines(&world.ask(&asked).done())
+    };
+    assert_eq!((from(position), from(position + 1)), (found, vec![]));
     let table = world.ask("log acme.atlassian.net --corrections --format table").done();
     assert!(table.contains("INSTALLED EU PERSISTED ") && table.contains("(p-1)"), "{table}");
 }
@@ -231,4 +238,51 @@ fn nobody_at_the_url_is_told_with_a_hint() {
         "{}",
         said.messages
     );
+}
+
+#[test]
+fn texts_of_others_do_nothing_to_a_terminal() {
+    let mut history = history();
+    history.push(format!(
+        r#"{{"id":"t","type":"installed","time":"2026-04-01T00:00:00Z","clientKey":"evil","appKey":"{APP}","siteUrl":"https://a.example/\u001b]0;owned\u0007","reason":"\u001b[2J"}}"#
+    ));
+    history.push(r#"{"id":"\u001b[31m","type":"\u001b[2Jinstaled"}"#.to_owned());
+    let world = World::with(&history);
+    for command in [
+        &format!("state evil {APP}"),
+        "state evil",
+        "log evil",
+        "replay evil",
+        "quarantine list",
+        "quarantine show realm.lifecycle/0/1",
+    ] {
+        let said = world.ask(&format!("{command} --format table"));
+        assert_eq!(said.exit, Exit::Done, "{}", said.messages);
+        let raw = said.output.chars().find(|sign| sign.is_control() && *sign != '\n');
+        assert_eq!(raw, None, "{command}: {}", said.output);
+    }
+    let shown = world.ask(&format!("state evil {APP} --format table")).done();
+    assert!(shown.contains(r"https://a.example/\u{1b}]0;owned\u{7}"), "{shown}");
+    let json = world.ask(&format!("state evil {APP}")).done();
+    assert_eq!(lines(&json)[0]["siteUrl"], "https://a.example/\u{1b}]0;owned\u{7}", "data is left as it is");
+}
+
+#[test]
+fn what_was_not_there_then_is_no_matter_of_spelling() {
+    let world = World::with(&history());
+    let server = Server::over(&world.data_dir());
+    for command in [
+        "state acme.atlassian.net --at 2025-01-01T00:00:00Z",
+        "log acme.atlassian.net --known-at 2025-01-01T00:00:00Z",
+        &format!("explain acme.atlassian.net {APP} --at 2025-01-01T00:00:00Z"),
+    ] {
+        for said in [world.ask(command), said(&format!("{command} --url {}", server.url()))] {
+            assert!(!said.messages.contains("letter by letter"), "{command}: {}", said.messages);
+        }
+    }
+    let unknown = world.ask("state nobody");
+    assert!(unknown.messages.contains("keys are compared letter by letter"), "{}", unknown.messages);
+    let then = world.ask("state nobody --at 2026-03-01T00:00:00Z");
+    assert_eq!(then.exit, Exit::Failed);
+    assert!(then.messages.contains("leave them out for now"), "{}", then.messages);
 }

@@ -1,9 +1,9 @@
-//! `replay`, `reconcile` and `rebuild --check`: what auditors ask.
+//! `replay` and `rebuild --check`: what auditors ask.
 
 use realm_ledger::Exit;
 use serde_json::{Value, json};
 
-use crate::world::{ODD_KEY, Run, Said, Server, World, history, said};
+use crate::world::{Server, World, history, said};
 
 const APP: &str = "com.example.roadmap";
 
@@ -86,64 +86,6 @@ fn a_shard_and_an_app_are_replayed_in_order_of_position() {
     assert!(missing.messages.contains("there is no shard realm.lifecycle/7 here"), "{}", missing.messages);
     let table = world.ask("replay acme.atlassian.net --format table").done();
     assert!(table.contains("com.example.roadmap UNINSTALLED EU"), "{table}");
-}
-
-fn reconcile(world: &World, list: &str, flags: &str) -> Said {
-    let line = format!("reconcile - --data-dir {} {flags}", world.data_dir().display());
-    Run { input: list, ..Run::of(&line) }.said()
-}
-
-#[test]
-fn a_list_of_ones_own_is_compared_with_evidence() {
-    let world = World::with(&history());
-    let list =
-        format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},us\n{ODD_KEY},{APP},US\nnobody,{APP},EU\n");
-    let said = reconcile(&world, &list, "");
-    assert_eq!(said.exit, Exit::Difference, "{}", said.messages);
-    assert!(
-        said.messages.contains("1 agree, 1 differ, 1 of the list unknown to the ledger, 0 of"),
-        "{}",
-        said.messages
-    );
-    let found = lines(&said.output);
-    assert_eq!(
-        found[0],
-        json!({"verdict": "DIFFERS", "clientKey": "acme.atlassian.net", "appKey": APP, "listedRealm": "US", "line": 2,
-            "status": "INSTALLED", "pinnedRealm": "EU", "pinnedSince": "2026-03-02T00:00:00.000Z", "pinnedBy": "OBSERVED",
-            "seqs": found[0]["seqs"]})
-    );
-    assert_eq!(found[0]["seqs"], json!([1, 4]));
-    assert_eq!(found[1]["verdict"], "UNKNOWN_TO_LEDGER");
-    assert_eq!(found.len(), 2);
-    // From a server, as NDJSON, with agreements; nothing differs, something is missing.
-    let server = Server::over(&world.data_dir());
-    let file = world.file(
-        "ours.ndjson",
-        &format!("{{\"clientKey\":\"acme.atlassian.net\",\"appKey\":\"{APP}\",\"realm\":\"EU\"}}\n"),
-    );
-    let asked = format!("reconcile {} --all --url {}", file.display(), server.url());
-    let said = crate::world::said(&asked);
-    let verdicts: Vec<_> = lines(&said.output).iter().map(|found| found["verdict"].clone()).collect();
-    assert_eq!((said.exit, verdicts), (Exit::Done, vec!["AGREES".into(), "UNKNOWN_TO_LIST".into()]));
-}
-
-#[test]
-fn a_forge_audit_log_is_a_list_too_and_the_past_can_be_compared() {
-    let world = World::with(&history());
-    let log = format!(
-        "App ID,App name,Site ID,Atlassian app,Environment,Installed version,Event,Event date,Location,Target location\n\
-         {APP},Roadmap,acme.atlassian.net,Jira,production,2,Migration completed,2026-02-20,EU,US\n\
-         {APP},Roadmap,acme.atlassian.net,Jira,production,2,App installed,2026-01-02,EU,N/A\n"
-    );
-    let said = reconcile(&world, &log, "--app com.example.roadmap");
-    assert_eq!(said.exit, Exit::Difference);
-    assert_eq!(lines(&said.output)[0]["listedRealm"], "US");
-    let before = reconcile(&world, &log, "--at 2025-12-31T00:00:00Z");
-    assert_eq!(before.exit, Exit::Done);
-    assert_eq!(lines(&before.output)[0]["verdict"], "UNKNOWN_TO_LEDGER");
-    let broken = reconcile(&world, "client,realm\n", "");
-    assert_eq!(broken.exit, Exit::Failed);
-    assert!(broken.messages.contains("no clientKey"), "{}", broken.messages);
 }
 
 #[test]

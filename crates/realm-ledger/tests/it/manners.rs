@@ -220,6 +220,44 @@ fn the_configuration_is_shown_with_origins_and_checked() {
     );
 }
 
+#[test]
+fn an_import_that_nobody_can_sign_says_so() {
+    let world = World::with(&history());
+    let keys = world.path().join("ledger.keys");
+    let key = std::fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().path());
+    let key = key.into_iter().find(|path| path.is_file() && !path.ends_with("secret")).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let more = r#"{"id":"m","type":"enabled","time":"2026-05-01T00:00:00Z","clientKey":"acme.atlassian.net","appKey":"a"}"#;
+    let file = world.file("more.ndjson", &format!("{more}\n"));
+    let said = world.ask(&format!("import {}", file.display()));
+    assert_eq!(said.exit, Exit::Done, "{}", said.messages);
+    assert!(said.messages.contains("recorded, but not signed: "), "{}", said.messages);
+    assert!(said.messages.contains("keys generate"), "{}", said.messages);
+}
+
+#[test]
+fn colours_are_for_terminals_of_people_who_want_them() {
+    let told = |terminal: bool, no_colour: Option<&str>| {
+        let environment = no_colour.map(|value| ("NO_COLOR".to_owned(), value.to_owned()));
+        let environment = environment.into_iter().collect();
+        Run { messages_terminal: terminal, environment, ..Run::of("state --data-dir /nowhere/at/all") }
+            .said()
+            .messages
+    };
+    assert!(told(true, None).starts_with("\x1b[1;31merror:\x1b[0m "), "{}", told(true, None));
+    assert!(told(true, Some("")).contains('\x1b'), "empty is as good as not there");
+    for plain in [told(true, Some("1")), told(false, None)] {
+        assert!(plain.starts_with("error: "), "{plain}");
+    }
+    // Wrong usage is told by the parser, which has colours of its own.
+    let usage = |environment: &[(&str, &str)]| {
+        let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Run { messages_terminal: true, environment: pairs.collect(), ..Run::of("nonsense") }.said().messages
+    };
+    assert!(usage(&[]).contains('\x1b'));
+    assert!(!usage(&[("NO_COLOR", "1")]).contains('\x1b'));
+}
+
 struct Closed;
 
 impl Write for Closed {
@@ -244,6 +282,7 @@ fn a_closed_output_ends_quietly() {
         let mut messages = Vec::new();
         let mut surroundings = Surroundings {
             environment: std::collections::BTreeMap::new(),
+            not_unicode: Vec::new(),
             input: Box::new(io::empty()),
             output: Box::new(Closed),
             messages: Box::new(&mut messages),

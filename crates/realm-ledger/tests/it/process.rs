@@ -2,10 +2,11 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::world::{World, said};
+use crate::world::{World, history, said};
 
 fn program(arguments: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_realm-ledger"));
@@ -78,6 +79,36 @@ fn the_demo_plays_its_stream_answers_and_ends_on_a_signal() {
     signal(&child, "-INT");
     let (code, messages) = ended(child);
     assert_eq!(code, Some(0), "{messages}");
+}
+
+#[test]
+fn the_demo_adds_nothing_to_a_ledger_and_takes_no_configuration() {
+    let world = World::with(&history());
+    let before = world.ask("log acme.atlassian.net").done();
+    let directory = world.data_dir();
+    let directory = directory.to_string_lossy();
+    let child =
+        program(&["demo", "--listen", "127.0.0.1:0", "--data-dir", &directory, "--config", "no.toml"]);
+    let (code, messages) = ended(child);
+    assert_eq!(code, Some(1), "{messages}");
+    assert!(messages.contains("is not empty: the sample events"), "{messages}");
+    assert!(messages.contains("a configuration of its own, without --config"), "{messages}");
+    assert_eq!(world.ask("log acme.atlassian.net").done(), before);
+}
+
+#[test]
+fn what_is_not_unicode_is_refused_and_no_other_directory_taken() {
+    let broken = std::ffi::OsStr::from_bytes(b"ledger-\xff");
+    let binary = env!("CARGO_BIN_EXE_realm-ledger");
+    let named = Command::new(binary).args(["state", "--data-dir"]).arg(broken).output().unwrap();
+    assert_eq!(named.status.code(), Some(2), "{named:?}");
+    let set = Command::new(binary).arg("config").arg("check").env("REALM_LEDGER_DATA_DIR", broken).output();
+    let set = set.unwrap();
+    assert_eq!(set.status.code(), Some(1), "{set:?}");
+    let told = String::from_utf8_lossy(&set.stderr);
+    assert!(told.contains("environment variable REALM_LEDGER_DATA_DIR: not Unicode"), "{told}");
+    let other = Command::new(binary).arg("--version").env("OTHERS", broken).output().unwrap();
+    assert!(other.status.success(), "what is not ours is not looked at");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ledger_api::http::{self, Api};
 use ledger_api::query::Ledger;
-use ledger_store::{DataDir, StoreOptions};
+use ledger_store::{Catalog, DataDir, Phase, Served, ShardStatus, StoreOptions};
 use realm_ledger::{Exit, Surroundings, run};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -33,6 +33,7 @@ pub(crate) struct Run<'a> {
     pub(crate) arguments: Vec<String>,
     pub(crate) input: &'a str,
     pub(crate) terminal: bool,
+    pub(crate) messages_terminal: bool,
     pub(crate) environment: BTreeMap<String, String>,
 }
 
@@ -43,6 +44,7 @@ impl Run<'_> {
             arguments: arguments.map(str::to_owned).collect(),
             input: "",
             terminal: false,
+            messages_terminal: false,
             environment: BTreeMap::new(),
         }
     }
@@ -51,11 +53,12 @@ impl Run<'_> {
         let (mut output, mut messages) = (Vec::new(), Vec::new());
         let mut surroundings = Surroundings {
             environment: self.environment,
+            not_unicode: Vec::new(),
             input: Box::new(Cursor::new(self.input.as_bytes())),
             output: Box::new(&mut output),
             messages: Box::new(&mut messages),
             output_is_terminal: self.terminal,
-            messages_are_terminal: false,
+            messages_are_terminal: self.messages_terminal,
         };
         let exit = run(self.arguments.into_iter().map(Into::into), &mut surroundings);
         drop(surroundings);
@@ -100,6 +103,13 @@ impl World {
         path
     }
 
+    /// The shard that has a tenant.
+    pub(crate) fn shard_of(&self, client: &str) -> String {
+        let steps = self.ask(&format!("replay {client}")).done();
+        let step: serde_json::Value = serde_json::from_str(steps.lines().next().unwrap()).unwrap();
+        format!("{}/{}", step["topic"].as_str().unwrap(), step["partition"])
+    }
+
     /// What the command says about this ledger.
     pub(crate) fn ask(&self, command: &str) -> Said {
         said(&format!("{command} --data-dir {}", self.data_dir().display()))
@@ -117,8 +127,30 @@ impl Server {
         let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
         let shards = data.shards().unwrap().into_iter();
         let readers = shards.map(|shard| (shard.clone(), data.read_shard(&shard).unwrap())).collect();
-        let api =
-            Api::new(Arc::new(Ledger::of_readers(readers)), Arc::new(String::new), http::Options::default());
+        Self::of(Ledger::of_readers(readers))
+    }
+
+    /// One process of a group, which feeds only this one of the partitions.
+    pub(crate) fn of_one_shard(data_dir: &Path, only: &str) -> Self {
+        let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
+        let shards = data.shards().unwrap();
+        let catalog = Catalog::default();
+        for shard in &shards {
+            catalog.expect(&shard.topic, u32::try_from(shards.len()).ok());
+        }
+        let shard = shards.into_iter().find(|shard| shard.to_string() == only).unwrap();
+        let status = Arc::new(ShardStatus::default());
+        status.update(|now| {
+            now.is_ours = true;
+            now.phase = Phase::Live;
+        });
+        let reader = data.read_shard(&shard).unwrap();
+        catalog.insert(shard, Served { reader, status });
+        Self::of(Ledger::of_catalog(Arc::new(catalog)))
+    }
+
+    fn of(ledger: Ledger) -> Self {
+        let api = Api::new(Arc::new(ledger), Arc::new(String::new), http::Options::default());
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();

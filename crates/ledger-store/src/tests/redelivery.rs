@@ -1,0 +1,70 @@
+//! Redelivery changes nothing: Kafka delivers at least once, and a producer may send again much later.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::*;
+
+/// Events with unique ids of few tenants and apps, in the order of their first arrival; many are late.
+fn a_history() -> impl Strategy<Value = Vec<Event>> {
+    let clients = || prop_oneof![Just("acme"), Just("birch")];
+    let realms = || prop_oneof![Just("EU"), Just("US")];
+    let body = prop_oneof![
+        4 => (clients(), realms()).prop_map(|(of, at)| installed(of, "app", "-", 0, at).body),
+        4 => clients().prop_map(|of| uninstalled(of, "app", "-", 0).body),
+        1 => (clients(), realms()).prop_map(|(of, to)| product_moved(of, "-", 0, to).body),
+        1 => (1..40_u32).prop_map(|days| policy_set("app", "-", 0, days).body),
+        1 => Just(descriptor_published("app", "-", 0, &["EU"]).body),
+    ];
+    proptest::collection::vec((0..2000_i64, body), 1..40).prop_map(|drawn| {
+        let numbered = drawn.into_iter().enumerate();
+        numbered.map(|(number, (hours, body))| event(&format!("e{number}"), hours, body)).collect()
+    })
+}
+
+/// The same with some events once more, anywhere behind where they were first, which is marked.
+fn with_repeats(events: &[Event], repeats: &[(Index, Index)]) -> Vec<(Event, bool)> {
+    let mut sent: Vec<_> = events.iter().cloned().map(|event| (event, false)).collect();
+    for (which, place) in repeats {
+        let event = which.get(events);
+        let first = sent.iter().position(|(known, _)| known == event).unwrap();
+        let place = first + 1 + place.index(sent.len() - first);
+        sent.insert(place, (event.clone(), true));
+    }
+    sent
+}
+
+/// Everything that is recorded and believed, apart from the offsets that it came from.
+fn recorded(shard: &Shard) -> (Vec<impl PartialEq + std::fmt::Debug>, Vec<impl PartialEq + std::fmt::Debug>) {
+    let reader = shard.reader();
+    assert_whole(&reader);
+    let snapshot = reader.snapshot();
+    let records = snapshot.records_from(0).unwrap().map(Result::unwrap);
+    let records = records.map(|record| (record.position, record.stream, record.seq, record.content));
+    let tenants = snapshot.tenants(None).unwrap().map(Result::unwrap);
+    (records.collect(), tenants.map(|(client, row)| (client, row.encode())).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_sent_again_changes_nothing(
+        events in a_history(),
+        repeats in proptest::collection::vec(any::<(Index, Index)>(), 1..20),
+        batch in 1..9_usize,
+    ) {
+        let (once, again) = (Ledger::new(), Ledger::new());
+        let mut undisturbed = once.shard();
+        append(&mut undisturbed, events.iter().cloned());
+        let mut disturbed = again.shard();
+        for part in with_repeats(&events, &repeats).chunks(batch) {
+            let offers = append(&mut disturbed, part.iter().map(|(event, _)| event.clone()));
+            for (offer, (_, is_repeat)) in offers.iter().zip(part) {
+                prop_assert_eq!(matches!(offer, Offer::Duplicate { .. }), *is_repeat, "{:?}", offer);
+            }
+        }
+        prop_assert_eq!(disturbed.head().duplicates, repeats.len() as u64);
+        prop_assert_eq!(recorded(&undisturbed), recorded(&disturbed));
+    }
+}

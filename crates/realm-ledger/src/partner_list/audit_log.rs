@@ -1,0 +1,247 @@
+//! The audit log of Forge's developer console, as CSV: events, of which the last of each site and app tells.
+//!
+//! Only the production environment counts. A migration that is completed puts the app in `Target location`, any
+//! other event leaves it in `Location`, an uninstall takes it off the list.
+//!
+//! Which event was the last: by the day in `Event date`, and on that day by the time behind it, if all rows of
+//! the day have one. Else by the order of the file, if its days rise or fall from beginning to end. Where neither
+//! tells, rows of one day that contradict each other are refused: a guess would be evidence of nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+use csv::StringRecord;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::Offset;
+use ledger_core::ids::AppKey;
+use ledger_core::realm::Realm;
+
+use super::{AppNames, Key, LeftOut, ListError, Listed, PartnerList, key, line_of, parse_realm};
+
+/// Where an audit log has what.
+pub(super) struct Columns {
+    site: usize,
+    app: usize,
+    event: usize,
+    date: usize,
+    location: usize,
+    target: Option<usize>,
+    environment: Option<usize>,
+}
+
+/// A row that says where an app is.
+struct Row {
+    day: Date,
+    /// With the time of day, in UTC where it says so.
+    time: Option<DateTime>,
+    line: u64,
+    site: String,
+    app_id: String,
+    /// Where the app is from then on; none for an uninstall.
+    realm: Option<Realm>,
+}
+
+impl Columns {
+    pub(super) fn of(column: impl Fn(&str) -> Option<usize>) -> Option<Self> {
+        Some(Self {
+            site: column("siteid")?,
+            app: column("appid")?,
+            event: column("event")?,
+            date: column("eventdate")?,
+            location: column("location")?,
+            target: column("targetlocation"),
+            environment: column("environment"),
+        })
+    }
+
+    /// The row, unless it says nothing about where the app is.
+    fn read(&self, row: &StringRecord, left_out: &mut LeftOut) -> Result<Option<Row>, ListError> {
+        let text = |column: usize| row.get(column).unwrap_or_default();
+        let line = line_of(row);
+        if self.environment.is_some_and(|column| !text(column).eq_ignore_ascii_case("production")) {
+            left_out.environment += 1;
+            return Ok(None);
+        }
+        let event = text(self.event).to_lowercase();
+        let uninstalled = event.contains("uninstalled");
+        let moved = event.contains("migration") && event.contains("completed");
+        let place = if moved { self.target.map(text).unwrap_or_default() } else { text(self.location) };
+        let is_unknown = matches!(place.to_ascii_lowercase().as_str(), "" | "n/a" | "-");
+        if is_unknown && !uninstalled {
+            left_out.no_place += 1;
+            return Ok(None);
+        }
+        let date = text(self.date);
+        let expected = "date such as 2026-03-01 or 2026-03-01T10:00:00Z";
+        let (day, time) =
+            parse_date(date).ok_or_else(|| ListError::Invalid { line, value: date.to_owned(), expected })?;
+        let realm = if uninstalled { None } else { Some(parse_realm(line, place)?) };
+        let (site, app_id) = (text(self.site).to_owned(), text(self.app).to_owned());
+        Ok(Some(Row { day, time, line, site, app_id, realm }))
+    }
+}
+
+/// The day, and the time on it if it is one that can be read.
+fn parse_date(text: &str) -> Option<(Date, Option<DateTime>)> {
+    let instant = text.parse::<jiff::Timestamp>().ok();
+    let time = instant.map(|instant| Offset::UTC.to_datetime(instant));
+    let has_time = text.len() > "2026-03-01".len();
+    let time = time.or_else(|| has_time.then(|| text.parse::<DateTime>().ok()).flatten());
+    let day = time.map(DateTime::date).or_else(|| text.get(..10)?.parse().ok())?;
+    Some((day, time))
+}
+
+pub(super) fn read(
+    reader: &mut csv::Reader<impl Read>,
+    columns: &Columns,
+    names: &AppNames,
+) -> Result<PartnerList, ListError> {
+    let (mut rows, mut left_out) = (Vec::new(), LeftOut::default());
+    for row in reader.records() {
+        rows.extend(columns.read(&row?, &mut left_out)?);
+    }
+    let taken_for = taken_for(&rows, names);
+    let order_tells = put_oldest_first(&mut rows);
+    let mut events: BTreeMap<Key, Vec<Row>> = BTreeMap::new();
+    for row in rows {
+        let app = names.ids.get(&row.app_id);
+        let app = app.or_else(|| Some(&taken_for.as_ref().filter(|(id, _)| *id == row.app_id)?.1));
+        let key = key(row.line, &row.site, app.map_or(row.app_id.as_str(), AppKey::as_str))?;
+        if names.only.as_ref().is_none_or(|only| *only == key.1) {
+            events.entry(key).or_default().push(row);
+        } else {
+            left_out.other_app += 1;
+        }
+    }
+    let mut list = BTreeMap::new();
+    for (key, rows) in events {
+        if let Some(Row { line, realm: Some(realm), .. }) = last(&rows, order_tells)? {
+            list.insert(key, Listed { realm: *realm, line: *line });
+        }
+    }
+    Ok(PartnerList { list, taken_for, left_out })
+}
+
+/// With one app wanted and one in the log, they are the same, whatever the log calls it.
+fn taken_for(rows: &[Row], names: &AppNames) -> Option<(String, AppKey)> {
+    let ids: BTreeSet<&str> = rows.iter().map(|row| row.app_id.as_str()).collect();
+    let only = names.only.as_ref().filter(|_| names.ids.is_empty() && ids.len() == 1)?;
+    let id = ids.first().filter(|id| **id != only.as_str())?;
+    Some(((*id).to_owned(), only.clone()))
+}
+
+/// Sorts by day, and within a day as the file does; answers whether that means anything.
+fn put_oldest_first(rows: &mut [Row]) -> bool {
+    let (rises, falls) =
+        (rows.is_sorted_by_key(|row| row.day), rows.iter().rev().is_sorted_by_key(|row| row.day));
+    if falls && !rises {
+        rows.reverse();
+    }
+    rows.sort_by_key(|row| row.day);
+    rises != falls
+}
+
+/// The last of the events of one installation, which come oldest day first.
+fn last(rows: &[Row], order_tells: bool) -> Result<Option<&Row>, ListError> {
+    let Some(day) = rows.last().map(|row| row.day) else { return Ok(None) };
+    let of_day = || rows.iter().filter(|row| row.day == day);
+    let times: Option<Vec<DateTime>> = of_day().map(|row| row.time).collect();
+    let latest = times.and_then(|times| times.into_iter().max());
+    // Without times every row of the day may have been the last.
+    let mut candidates = of_day().filter(|row| latest.is_none() || row.time == latest);
+    let Some(last) = candidates.next_back() else { return Ok(None) };
+    match candidates.find(|row| row.realm != last.realm) {
+        Some(other) if !order_tells => {
+            let (before, line) = (other.line.min(last.line), other.line.max(last.line));
+            Err(ListError::SameDay { line, before })
+        }
+        _ => Ok(Some(last)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read;
+    use super::*;
+
+    const HEADER: &str = "App ID,App name,Site ID,Atlassian app,Environment,Installed version,Event,Event date,Location,Target location\n";
+
+    fn log(rows: &[&str]) -> String {
+        format!("{HEADER}{}\n", rows.join("\n"))
+    }
+
+    fn listed(rows: &[&str]) -> Vec<(String, String, u64)> {
+        let read = read(log(rows).as_bytes(), &AppNames::default()).unwrap();
+        let shown = read.list.into_iter();
+        shown.map(|((client, _), at)| (client.to_string(), at.realm.to_string(), at.line)).collect()
+    }
+
+    fn refused(rows: &[&str]) -> String {
+        read(log(rows).as_bytes(), &AppNames::default()).unwrap_err().to_string()
+    }
+
+    fn one(client: &str, realm: &str, line: u64) -> (String, String, u64) {
+        (client.to_owned(), realm.to_owned(), line)
+    }
+
+    const ROWS: [&str; 8] = [
+        "app,A,acme,Jira,production,1,App installed,2026-01-01,US,N/A",
+        "app,A,birch,Jira,development,1,App installed,2026-01-01,US,N/A",
+        "app,A,cedar,Jira,production,1,App installed,2026-01-01,Global,N/A",
+        "app,A,elm,Jira,production,1,App installed,2026-01-01,AU,N/A",
+        "app,A,cedar,Jira,production,1,Forge backfill started,2026-01-05,N/A,N/A",
+        "app,A,acme,Jira,production,1,Migration scheduled,2026-02-01,US,EU",
+        "app,A,acme,Jira,production,1,Migration completed,2026-02-01,US,EU",
+        "app,A,elm,Jira,production,1,App uninstalled,2026-03-01,AU,N/A",
+    ];
+
+    #[test]
+    fn the_last_event_tells_whichever_way_round_the_file_is() {
+        assert_eq!(listed(&ROWS), [one("acme", "EU", 8), one("cedar", "GLOBAL", 4)]);
+        let newest_first: Vec<&str> = ROWS.into_iter().rev().collect();
+        assert_eq!(listed(&newest_first), [one("acme", "EU", 3), one("cedar", "GLOBAL", 7)]);
+    }
+
+    #[test]
+    fn within_a_day_the_time_tells_before_the_order_of_the_file() {
+        let moved = "app,A,acme,Jira,production,1,Migration completed,2026-02-01T10:00:00Z,US,EU";
+        let scheduled = "app,A,acme,Jira,production,1,Migration scheduled,2026-02-01 11:30:00+02:00,US,EU";
+        assert_eq!(listed(&[moved, scheduled]), [one("acme", "EU", 2)]);
+        assert_eq!(listed(&[scheduled, moved]), [one("acme", "EU", 3)]);
+        assert_eq!(listed(&[ROWS[0], moved, scheduled]), [one("acme", "EU", 3)]);
+    }
+
+    #[test]
+    fn a_day_that_contradicts_itself_is_refused_where_nothing_tells_the_order() {
+        let told = refused(&[ROWS[5], ROWS[6]]);
+        assert!(told.starts_with("lines 2 and 3 are of one day"), "{told}");
+        // First and last day say one thing, the days between another.
+        let shuffled = refused(&[ROWS[0], ROWS[7], ROWS[5], ROWS[6], ROWS[7]]);
+        assert!(shuffled.starts_with("lines 4 and 5 are of one day"), "{shuffled}");
+        assert_eq!(listed(&[ROWS[6], ROWS[6]]), [one("acme", "EU", 3)], "no contradiction");
+        assert_eq!(
+            refused(&["app,A,acme,Jira,production,1,App installed,yesterday,US,N/A"]),
+            "line 2: \"yesterday\" is no date such as 2026-03-01 or 2026-03-01T10:00:00Z"
+        );
+    }
+
+    #[test]
+    fn an_app_id_is_taken_for_the_app_key_that_it_belongs_to() {
+        let rows = log(&[&ROWS[0].replace("app,A", "ari:app/1,A"), ROWS[1]]);
+        let wanted = AppKey::new("com.example.app").unwrap();
+        let keys = |text: &str, names: &AppNames| {
+            let read = read(text.as_bytes(), names).unwrap();
+            let apps: Vec<String> = read.list.keys().map(|(_, app)| app.to_string()).collect();
+            (apps, read.taken_for.is_some(), read.left_out)
+        };
+        let left_out = |other_app| LeftOut { environment: 1, no_place: 0, other_app };
+        let only = AppNames { only: Some(wanted.clone()), ..AppNames::default() };
+        assert_eq!(keys(&rows, &only), (vec!["com.example.app".to_owned()], true, left_out(0)));
+        let ids = BTreeMap::from([("ari:app/1".to_owned(), wanted)]);
+        let named = AppNames { ids, only: None };
+        assert_eq!(keys(&rows, &named), (vec!["com.example.app".to_owned()], false, left_out(0)));
+        // With two apps in it, nobody knows which is meant.
+        let two = log(&[&ROWS[0].replace("app,A", "ari:app/1,A"), ROWS[2], ROWS[1], ROWS[4]]);
+        assert_eq!(keys(&two, &only), (vec![], false, LeftOut { no_place: 1, ..left_out(2) }));
+    }
+}

@@ -1,0 +1,195 @@
+//! `reconcile`: a list of one's own beside the ledger.
+
+use realm_ledger::Exit;
+use serde_json::{Value, json};
+
+use crate::world::{ODD_KEY, Run, Said, Server, World, history};
+
+const APP: &str = "com.example.roadmap";
+
+fn lines(output: &str) -> Vec<Value> {
+    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Verdict, client key, and what else is asked for.
+fn short(output: &str, member: &str) -> Vec<(String, String, Value)> {
+    let text = |found: &Value, name: &str| found[name].as_str().unwrap().to_owned();
+    let of = |found: &Value| (text(found, "verdict"), text(found, "clientKey"), found[member].clone());
+    lines(output).iter().map(of).collect()
+}
+
+fn one(verdict: &str, client: &str, member: Value) -> (String, String, Value) {
+    (verdict.to_owned(), client.to_owned(), member)
+}
+
+fn reconcile(world: &World, list: &str, flags: &str) -> Said {
+    let line = format!("reconcile - --data-dir {} {flags}", world.data_dir().display());
+    Run { input: list, ..Run::of(&line) }.said()
+}
+
+#[test]
+fn a_list_of_ones_own_is_compared_with_evidence() {
+    let world = World::with(&history());
+    let list =
+        format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},us\n{ODD_KEY},{APP},US\nnobody,{APP},EU\n");
+    let said = reconcile(&world, &list, "");
+    assert_eq!(said.exit, Exit::Difference, "{}", said.messages);
+    assert!(
+        said.messages.contains("1 agree, 1 differ, 1 of the list unknown to the ledger, 0 of"),
+        "{}",
+        said.messages
+    );
+    let found = lines(&said.output);
+    assert_eq!(
+        found[0],
+        json!({"verdict": "DIFFERS", "clientKey": "acme.atlassian.net", "appKey": APP, "listedRealm": "US", "line": 2,
+            "status": "INSTALLED", "pinnedRealm": "EU", "pinnedSince": "2026-03-02T00:00:00.000Z", "pinnedBy": "OBSERVED",
+            "seqs": found[0]["seqs"]})
+    );
+    assert_eq!(found[0]["seqs"], json!([1, 4]));
+    assert_eq!(found[1]["verdict"], "UNKNOWN_TO_LEDGER");
+    assert_eq!(found.len(), 2);
+    // From a server, as NDJSON, with agreements; nothing differs, something is missing.
+    let server = Server::over(&world.data_dir());
+    let file = world.file(
+        "ours.ndjson",
+        &format!("{{\"clientKey\":\"acme.atlassian.net\",\"appKey\":\"{APP}\",\"realm\":\"EU\"}}\n"),
+    );
+    let asked = format!("reconcile {} --all --url {}", file.display(), server.url());
+    let said = crate::world::said(&asked);
+    let verdicts: Vec<_> = lines(&said.output).iter().map(|found| found["verdict"].clone()).collect();
+    assert_eq!((said.exit, verdicts), (Exit::Done, vec!["AGREES".into(), "UNKNOWN_TO_LIST".into()]));
+}
+
+#[test]
+fn a_forge_audit_log_is_a_list_too_and_the_past_can_be_compared() {
+    let world = World::with(&history());
+    let log = format!(
+        "App ID,App name,Site ID,Atlassian app,Environment,Installed version,Event,Event date,Location,Target location\n\
+         {APP},Roadmap,acme.atlassian.net,Jira,production,2,Migration completed,2026-02-20,EU,US\n\
+         {APP},Roadmap,acme.atlassian.net,Jira,production,2,App installed,2026-01-02,EU,N/A\n"
+    );
+    let said = reconcile(&world, &log, "--app com.example.roadmap");
+    assert_eq!(said.exit, Exit::Difference);
+    assert_eq!(lines(&said.output)[0]["listedRealm"], "US");
+    let before = reconcile(&world, &log, "--at 2025-12-31T00:00:00Z");
+    assert_eq!(before.exit, Exit::Done);
+    assert_eq!(lines(&before.output)[0]["verdict"], "UNKNOWN_TO_LEDGER");
+    let broken = reconcile(&world, "client,realm\n", "");
+    assert_eq!(broken.exit, Exit::Failed);
+    assert!(broken.messages.contains("no clientKey"), "{}", broken.messages);
+}
+
+#[test]
+fn everything_that_is_printed_comes_with_its_status_and_evidence() {
+    let world = World::with(&history());
+    let list = format!(
+        "clientKey,appKey,realm\nacme.atlassian.net,{APP},EU\nopen.atlassian.net,{APP},EU\nodd.atlassian.net,{APP},EU\n"
+    );
+    let said = reconcile(&world, &list, "");
+    assert_eq!(said.exit, Exit::Done, "{}", said.messages);
+    // An agreement about what is installed is no news; one about what is gone is.
+    let expected = [
+        one("UNKNOWN_TO_LIST", ODD_KEY, json!([1])),
+        one("AGREES", "odd.atlassian.net", json!([1])),
+        one("AGREES", "open.atlassian.net", json!([1])),
+    ];
+    assert_eq!(short(&said.output, "seqs"), expected);
+    assert_eq!(lines(&said.output)[2]["status"], "UNINSTALLED");
+    assert!(said.messages.contains("3 agree, 0 differ"), "{}", said.messages);
+}
+
+#[test]
+fn a_realm_that_nothing_tells_is_not_a_tenant_that_was_never_seen() {
+    let mut history = history();
+    history.push(format!(
+        r#"{{"id":"u","type":"enabled","time":"2026-01-08T00:00:00Z","clientKey":"unknown","appKey":"{APP}"}}"#
+    ));
+    let world = World::with(&history);
+    let list = format!("clientKey,appKey,realm\nunknown,{APP},EU\nnobody,{APP},EU\n");
+    let said = reconcile(&world, &list, "");
+    let found = short(&said.output, "seqs");
+    assert!(found.contains(&one("REALM_UNKNOWN", "unknown", json!([1]))), "{found:?}");
+    assert!(found.contains(&one("UNKNOWN_TO_LEDGER", "nobody", Value::Null)), "{found:?}");
+    assert!(said.messages.contains("1 of unknown realm"), "{}", said.messages);
+}
+
+#[test]
+fn what_was_known_at_an_instant_is_compared_too() {
+    let world = World::with(&history());
+    let list = format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},EU\nopen.atlassian.net,{APP},EU\n");
+    // Imported, so recorded when it happened.
+    let said = reconcile(&world, &list, "--all --known-at 2026-01-02T12:00:00Z");
+    let expected = [
+        one("AGREES", "acme.atlassian.net", json!([1])),
+        one("UNKNOWN_TO_LEDGER", "open.atlassian.net", Value::Null),
+    ];
+    assert_eq!(short(&said.output, "seqs"), expected);
+}
+
+#[test]
+fn what_is_in_two_partitions_could_not_be_asked() {
+    let world = World::with(&history());
+    let again = format!(
+        "{{\"id\":\"a\",\"type\":\"installed\",\"time\":\"2026-01-02T00:00:00Z\",\"clientKey\":\"acme.atlassian.net\",\"appKey\":\"{APP}\",\"endpointRealm\":\"US\"}}\n"
+    );
+    let file = world.file("again.ndjson", &again);
+    world.ask(&format!("import {} --topic other --partitions 1", file.display())).done();
+    let list = format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},EU\nnobody,{APP},EU\n");
+    let said = reconcile(&world, &list, "");
+    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
+    let found = short(&said.output, "because");
+    assert!(
+        found.contains(&one("COULD_NOT_BE_ASKED", "acme.atlassian.net", json!("tenant-in-two-partitions"))),
+        "{found:?}"
+    );
+    assert!(found.contains(&one("UNKNOWN_TO_LEDGER", "nobody", Value::Null)), "{found:?}");
+}
+
+#[test]
+fn a_server_that_feeds_some_partitions_knows_nothing_of_the_others() {
+    let world = World::new();
+    let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
+    world.ask(&format!("import {} --partitions 3", file.display())).done();
+    let (here, elsewhere) = ("acme.atlassian.net", "open.atlassian.net");
+    let shard = world.shard_of(here);
+    assert_ne!(shard, world.shard_of(elsewhere), "or the test shows nothing");
+    let list =
+        world.file("ours.csv", &format!("clientKey,appKey,realm\n{here},{APP},US\n{elsewhere},{APP},EU\n"));
+    let server = Server::of_one_shard(&world.data_dir(), &shard);
+    let said = crate::world::said(&format!("reconcile {} --url {}", list.display(), server.url()));
+    let found = short(&said.output, "because");
+    assert!(found.contains(&one("DIFFERS", here, Value::Null)), "{found:?}");
+    assert!(found.contains(&one("COULD_NOT_BE_ASKED", elsewhere, json!("not-served-here"))), "{found:?}");
+    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
+    assert!(said.messages.contains("1 of the list could not be asked"), "{}", said.messages);
+    // All of them at hand: an answer.
+    let whole = crate::world::said(&format!(
+        "reconcile {} --data-dir {}",
+        list.display(),
+        world.data_dir().display()
+    ));
+    assert_eq!(whole.exit, Exit::Difference, "{}", whole.messages);
+}
+
+#[test]
+fn an_audit_log_meets_the_app_key_and_tells_what_it_left_out() {
+    let world = World::with(&history());
+    let log = "App ID,Site ID,Environment,Event,Event date,Location\n\
+               ari:app/1,acme.atlassian.net,production,App installed,2026-01-02,EU\n\
+               ari:app/1,acme.atlassian.net,staging,App installed,2026-01-03,US\n\
+               ari:app/1,acme.atlassian.net,production,Forge backfill started,2026-01-04,N/A\n";
+    let agrees = [one("AGREES", "acme.atlassian.net", Value::Null)];
+    let by_app = reconcile(&world, log, &format!("--all --app {APP} --known-at 2026-01-02T12:00:00Z"));
+    assert_eq!(short(&by_app.output, "because"), agrees);
+    for told in [
+        format!("app id ari:app/1, the only one of the list, is taken for {APP}"),
+        "left out: 1 of another environment than production, 1 that name no place".to_owned(),
+    ] {
+        assert!(by_app.messages.contains(&told), "{}", by_app.messages);
+    }
+    let by_id =
+        reconcile(&world, log, &format!("--all --app-id ari:app/1={APP} --known-at 2026-01-02T12:00:00Z"));
+    assert_eq!(short(&by_id.output, "because"), agrees);
+    assert_eq!(reconcile(&world, log, "--app-id nothing").exit, Exit::Usage);
+}
