@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ledger_store::{Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus};
+use ledger_store::{Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, with_causes};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
@@ -36,7 +36,7 @@ use super::membership::{FIRST_LOOK, Membership, next_offset};
 use super::options::{KafkaOptions, OptionsError};
 use super::topic;
 use super::topics::warn_of_differences;
-use super::worker::{GroupConsumer, fail};
+use super::worker::GroupConsumer;
 
 /// How often the courtesy commit is sent.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
@@ -118,7 +118,8 @@ impl Ingest {
     }
 }
 
-/// Shards on disk answer from the first moment; they are fed once the group assigns them.
+/// Shards on disk answer from the first moment; they are fed once the group assigns them. One that does not open
+/// is another process's until then, and is opened again: an error now is no reason to say that this one failed.
 fn park_local_shards(
     data: &DataDir,
     catalog: &Catalog,
@@ -127,12 +128,13 @@ fn park_local_shards(
     for topic in &options.topics {
         catalog.expect(topic, data.identity(topic)?.map(|identity| identity.partitions));
     }
-    let mut parked = BTreeMap::new();
+    let (mut parked, mut locked) = (BTreeMap::new(), None);
     for id in data.shards()?.into_iter().filter(|id| options.topics.contains(&id.topic)) {
         let shard = match data.open_shard(&id) {
             Ok(shard) => shard,
             Err(error) if is_of_one_shard(&error) => {
-                fail(catalog, id, &Halt::store(&error));
+                warn!(shard = %id, error = with_causes(&error), "a shard on disk does not open, going on without it");
+                locked = locked.or(matches!(error, OpenError::Locked { .. }).then_some(error));
                 continue;
             }
             Err(error) => return Err(error),
@@ -142,11 +144,15 @@ fn park_local_shards(
         catalog.insert(id.clone(), Served { reader: shard.reader(), status });
         parked.insert(id, shard);
     }
-    Ok(parked)
+    match locked {
+        // Another process works in this directory, and would lose its place in the group to this one.
+        Some(error) if parked.is_empty() => Err(error),
+        _ => Ok(parked),
+    }
 }
 
-/// A disk error, or damage: the other shards have nothing to do with it (I-9). All else says that this is not
-/// the directory, the program or the moment to go on with.
+/// Damage, a disk error, another one's hands on it: the other shards have nothing to do with that (I-9). All else
+/// says that this is not the directory or the program to go on with.
 const fn is_of_one_shard(error: &OpenError) -> bool {
     matches!(
         error,
@@ -154,6 +160,8 @@ const fn is_of_one_shard(error: &OpenError) -> bool {
             | OpenError::Damaged(_)
             | OpenError::Io { .. }
             | OpenError::MissingFamily { .. }
+            | OpenError::Locked { .. }
+            | OpenError::WrongShard { .. }
     )
 }
 
@@ -307,9 +315,51 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
+    use ledger_store::{Elsewhere, SourceIdentity, StoreOptions};
+
     use super::*;
 
     const SOON: Duration = Duration::from_secs(1);
+
+    fn shard(partition: u32) -> ShardId {
+        ShardId { topic: "realm.lifecycle".to_owned(), partition }
+    }
+
+    /// A data directory with three shards, of which none is open.
+    fn three_shards(path: &std::path::Path) -> DataDir {
+        let secret = ledger_record::proof::line::LedgerSecret::from_bytes([7; 32]);
+        let data = DataDir::open(path, StoreOptions::default(), secret).unwrap();
+        let identity = SourceIdentity { cluster_id: None, topic_id: None, partitions: 3 };
+        data.bind("realm.lifecycle", &identity).unwrap();
+        for partition in 0..3 {
+            data.open_shard(&shard(partition)).unwrap();
+        }
+        data
+    }
+
+    #[test]
+    fn a_shard_that_does_not_open_is_no_failure_of_a_process_that_does_not_own_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = three_shards(scratch.path());
+        std::fs::write(scratch.path().join("shards/realm.lifecycle/0/CURRENT"), "no such manifest\n")
+            .unwrap();
+        let _elsewhere = data.open_shard(&shard(1)).unwrap();
+        let catalog = Catalog::default();
+        let parked = park_local_shards(&data, &catalog, &KafkaOptions::default()).unwrap();
+        assert_eq!(parked.into_keys().collect::<Vec<_>>(), [shard(2)]);
+        assert_eq!(catalog.failed(), []);
+        let elsewhere = [0, 1, 2].map(|partition| Elsewhere::Shard(shard(partition)));
+        assert_eq!(catalog.elsewhere(), elsewhere, "nothing is assigned yet");
+    }
+
+    #[test]
+    fn a_directory_that_another_process_works_in_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = three_shards(scratch.path());
+        let _elsewhere = [0, 1, 2].map(|partition| data.open_shard(&shard(partition)).unwrap());
+        let refused = park_local_shards(&data, &Catalog::default(), &KafkaOptions::default());
+        assert!(matches!(refused, Err(OpenError::Locked { .. })), "{refused:?}");
+    }
 
     #[test]
     fn a_fenced_member_comes_back_later_each_time_and_at_last_no_more() {
