@@ -101,8 +101,7 @@ impl Worker {
         let reader = {
             let stop = Arc::clone(&stop);
             let watch = PanicWatch::over(&task, &stop);
-            let reader =
-                Reader { task, next, handed_over: 0, leader_epoch, consumer, stop, eof_at_high: None };
+            let reader = Reader { task, next, handed_over: 0, leader_epoch, consumer, stop };
             thread::Builder::new().name(format!("read-{name}")).spawn(move || {
                 let _watch = watch;
                 reader.run(&queue, &hand_over);

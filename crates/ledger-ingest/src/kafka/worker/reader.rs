@@ -42,8 +42,6 @@ pub(super) struct Reader {
     pub(super) leader_epoch: Option<i32>,
     pub(super) consumer: Arc<GroupConsumer>,
     pub(super) stop: Arc<AtomicBool>,
-    /// The high watermark when the end was last seen: control records behind the last message count in it.
-    pub(super) eof_at_high: Option<u64>,
 }
 
 impl Reader {
@@ -96,7 +94,7 @@ impl Reader {
         while !self.stopped() {
             match queue.poll(if filling.is_empty() { POLL_TIMEOUT } else { Duration::ZERO }) {
                 Some(Ok(message)) => self.take(&message, &mut filling)?,
-                Some(Err(KafkaError::PartitionEOF(_))) => self.at_end(),
+                Some(Err(KafkaError::PartitionEOF(_))) => self.at_end(&mut filling, hand_over),
                 Some(Err(error)) => self.classify(&error)?,
                 None if filling.is_empty() => {}
                 // Nothing more is waiting here: the writer gets what there is.
@@ -161,9 +159,9 @@ impl Reader {
         }
     }
 
-    /// Hands over, waiting for the writer. A writer that is gone has said why.
+    /// Hands over what there is, waiting for the writer. A writer that is gone has said why.
     fn deliver(&mut self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
-        if filling.is_empty() {
+        if filling.is_empty() && self.next.is_none_or(|next| next == self.handed_over) {
             return;
         }
         let filled = self.filled(filling);
@@ -182,8 +180,11 @@ impl Reader {
         }
     }
 
-    fn at_end(&mut self) {
-        self.eof_at_high = self.cached_high();
+    /// What lies between the last message and the end are control records and what was aborted. That is told to the
+    /// writer as well: retention that takes it away later would else look like a loss.
+    fn at_end(&mut self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
+        self.next = self.next.max(native::position(self.consumer.client(), &self.task.id.alone()));
+        self.deliver(filling, hand_over);
         let next = self.next;
         self.task.status.update(|now| {
             if now.phase == Phase::CatchingUp {
@@ -204,9 +205,8 @@ impl Reader {
 
     fn tell_end(&self, high: u64) {
         self.task.status.update(|now| {
-            let end = if self.eof_at_high == Some(high) { self.next } else { Some(high) };
-            now.end_offset = end;
-            now.lag_events = lag(now.next_offset, end);
+            now.end_offset = Some(high);
+            now.lag_events = lag(now.next_offset, now.end_offset);
         });
     }
 

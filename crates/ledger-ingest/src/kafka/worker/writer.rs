@@ -78,6 +78,7 @@ impl Writer {
             newcomers.extend(client.filter(|_| applied.new_tenants > 0));
             counts += applied;
         }
+        batch.gap(&self.source.name, expected, next_offset)?;
         batch.advance(&self.source.name, SourcePosition::Kafka { next_offset, leader_epoch });
         batch.commit()?;
         self.is_new = false;
