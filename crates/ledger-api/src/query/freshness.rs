@@ -40,7 +40,9 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
         split_tenants: status.map_or(0, |status| status.split_tenants),
         mismatched_tenants: status.map_or(0, |status| status.mismatched_tenants),
         unsigned: status.and_then(|status| status.unsigned.as_ref()).map(HaltedJson::of),
-        stalled: status.and_then(|status| status.stalled.as_ref()).map(HaltedJson::of),
+        stalled: status
+            .and_then(|status| status.held_up.as_ref().or(status.stalled.as_ref()))
+            .map(HaltedJson::of),
     })
 }
 

@@ -17,6 +17,7 @@
 
 mod filling;
 mod reader;
+mod watch;
 mod writer;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use super::continuity::Halt;
 use super::membership::Membership;
 use filling::Filling;
 use reader::Reader;
+use watch::Watch;
 use writer::Writer;
 
 /// The consumer of a whole process.
@@ -101,7 +103,15 @@ impl Worker {
         let reader = {
             let stop = Arc::clone(&stop);
             let watch = PanicWatch::over(&task, &stop);
-            let reader = Reader { task, next, handed_over: 0, leader_epoch, consumer, stop };
+            let reader = Reader {
+                task,
+                next,
+                handed_over: 0,
+                leader_epoch,
+                consumer,
+                stop,
+                watch: Watch::new(Instant::now()),
+            };
             thread::Builder::new().name(format!("read-{name}")).spawn(move || {
                 let _watch = watch;
                 reader.run(&queue, &hand_over);
