@@ -22,13 +22,17 @@ struct Running {
 impl Running {
     /// Starts, and waits until the first partition is live.
     fn start(options: &KafkaOptions, dir: &Path) -> Self {
+        let running = Self::begin(options, dir);
+        running.wait("live", is_live);
+        running
+    }
+
+    fn begin(options: &KafkaOptions, dir: &Path) -> Self {
         ledger_tests::show_logs();
         let data = DataDir::open(dir, StoreOptions::default(), ledger_tests::secret()).unwrap();
         let catalog = Arc::new(Catalog::default());
         let ingest = Ingest::start(Arc::new(data), Arc::clone(&catalog), options).unwrap();
-        let running = Self { ingest, catalog, topic: options.topics[0].clone() };
-        running.wait("live", is_live);
-        running
+        Self { ingest, catalog, topic: options.topics[0].clone() }
     }
 
     /// Of the first partition.
@@ -99,12 +103,12 @@ fn retention_that_overtakes_a_live_shard_stops_it() {
         options.client.insert(name.to_owned(), value.to_owned());
     }
     create(cluster, &options.topics[0], 1);
-    let running = Running::start(&options, dir.path());
-    for hundred in 0..30 {
-        cluster.produce(&running.topic, &events(0, hundred * 100, 100));
+    for hundred in 0..50 {
+        cluster.produce(&options.topics[0], &events(0, hundred * 100, 100));
     }
+    let running = Running::begin(&options, dir.path());
     running.wait("reading", |now| now.next_offset > Some(0));
-    cluster.delete_records_before(&running.topic, 0, 2_900);
+    cluster.delete_records_before(&running.topic, 0, 4_900);
     running.wait_until_halted("retention-gap");
     running.ingest.stop();
 }
@@ -158,6 +162,17 @@ fn a_topic_that_lost_its_end_stops_the_shard() {
     let (code, message) = reason(&found, 0);
     assert_eq!(code, "topic-truncated");
     assert!(message.contains("offsets 10 to 15 of the ledger"), "{message}");
+}
+
+#[test]
+fn a_topic_that_is_made_after_the_start_is_read() {
+    let (cluster, dir) = (kafka::shared(), scratch::directory());
+    let options = options(cluster, "later");
+    let running = Running::begin(&options, dir.path());
+    create(cluster, &running.topic, 1);
+    cluster.produce(&running.topic, &events(0, 0, 5));
+    running.wait("read", |now| now.next_offset == Some(5) && is_live(now));
+    running.ingest.stop();
 }
 
 /// More than one write takes waits for it: that is no longer the end of its source.

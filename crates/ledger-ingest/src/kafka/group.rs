@@ -41,6 +41,9 @@ use super::worker::GroupConsumer;
 /// How often the courtesy commit is sent.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How soon a topic that is not known is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
 /// How long leaving the group may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -81,9 +84,9 @@ impl Ingest {
     ) -> Result<Self, StartError> {
         options.check()?;
         let parked = park_local_shards(&data, &catalog, options)?;
-        let member = Member::new(Membership::new(data, catalog, options.clone(), parked))?;
+        let mut member = Member::new(Membership::new(data, catalog, options.clone(), parked))?;
         member.refuse_other_cluster()?;
-        member.join()?;
+        member.subscribe()?;
         let asked = options.clone();
         // Beside everything else: a broker that does not answer keeps nobody waiting.
         thread::Builder::new().name("topics".to_owned()).spawn(move || warn_of_differences(&asked))?;
@@ -179,7 +182,7 @@ fn run(mut member: Member, stop: &AtomicBool) {
         metrics::counter!(crate::metric::REJOINED).increment(1);
         let membership = member.dissolve();
         sleep_unless_stopped(rest, stop);
-        member = match Member::new(membership).and_then(|member| member.join().map(|()| member)) {
+        member = match Member::new(membership).and_then(Member::subscribed) {
             Ok(member) => member,
             Err(failed) => return error!(error = %failed, "no new kafka client; restart the process"),
         };
@@ -192,6 +195,24 @@ pub(crate) fn sleep_unless_stopped(time: Duration, stop: &AtomicBool) {
     while Instant::now() < until && !stop.load(Ordering::Acquire) {
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Tries until it is done, or until it is to stop: none then. What fails because brokers are away does not fail for
+/// good.
+pub(crate) fn until_done<T, E>(
+    stop: &AtomicBool,
+    rest: Duration,
+    mut attempt: impl FnMut() -> Result<T, E>,
+    mut failed: impl FnMut(&E),
+) -> Option<T> {
+    while !stop.load(Ordering::Acquire) {
+        match attempt() {
+            Ok(done) => return Some(done),
+            Err(error) => failed(&error),
+        }
+        sleep_unless_stopped(rest, stop);
+    }
+    None
 }
 
 /// An error that librdkafka takes for the end of a client.
@@ -237,6 +258,8 @@ impl Rejoining {
 struct Member {
     consumer: Arc<GroupConsumer>,
     context: Arc<Membership>,
+    /// How many topics it is subscribed to.
+    topics: usize,
 }
 
 impl Member {
@@ -245,19 +268,29 @@ impl Member {
         let consumer: Arc<GroupConsumer> = Arc::new(config.create_with_context(membership)?);
         let context = Arc::clone(consumer.client().context());
         context.know_consumer(&consumer);
-        Ok(Self { consumer, context })
+        Ok(Self { consumer, context, topics: 0 })
     }
 
-    fn join(&self) -> Result<(), KafkaError> {
-        let topics: Vec<&str> = self.context.options().topics.iter().map(String::as_str).collect();
-        self.consumer.subscribe(&topics)
+    fn subscribed(mut self) -> Result<Self, KafkaError> {
+        self.subscribe()?;
+        Ok(self)
+    }
+
+    /// Subscribes to the topics that are known by now, if those are more than before.
+    fn subscribe(&mut self) -> Result<(), KafkaError> {
+        let known = self.context.known_topics(self.consumer.client());
+        if known.len() > self.topics {
+            self.topics = known.len();
+            self.consumer.subscribe(&known.iter().map(String::as_str).collect::<Vec<_>>())?;
+        }
+        Ok(())
     }
 
     fn refuse_other_cluster(&self) -> Result<(), StartError> {
         for name in &self.context.options().topics {
-            let recorded = self.context.recorded_cluster(name)?;
-            let (Some(recorded), Ok(TopicFacts { cluster_id: Some(found), .. })) =
-                (recorded, topic::facts(self.consumer.client(), name, FIRST_LOOK))
+            let Some(recorded) = self.context.recorded_cluster(name)? else { continue };
+            let Ok(TopicFacts { cluster_id: Some(found), .. }) =
+                topic::facts(self.consumer.client(), name, FIRST_LOOK)
             else {
                 continue;
             };
@@ -271,8 +304,8 @@ impl Member {
 
     /// Serves rebalances and errors, until stopped or until the client has ended; the messages come out of
     /// the partitions' own queues.
-    fn serve(&self, stop: &AtomicBool) -> Option<Fatal> {
-        let mut committed = Instant::now();
+    fn serve(&mut self, stop: &AtomicBool) -> Option<Fatal> {
+        let (mut committed, mut asked) = (Instant::now(), Instant::now());
         while !stop.load(Ordering::Acquire) {
             match self.consumer.poll(Duration::from_millis(100)) {
                 None | Some(Err(KafkaError::PartitionEOF(_))) => {}
@@ -284,6 +317,12 @@ impl Member {
                     return Some(Fatal { code, reason });
                 }
                 Some(Err(error)) => warn!(%error, "kafka"),
+            }
+            if self.topics < self.context.options().topics.len() && asked.elapsed() >= ASK_AGAIN {
+                if let Err(error) = self.subscribe() {
+                    warn!(%error, "kafka");
+                }
+                asked = Instant::now();
             }
             if committed.elapsed() >= COMMIT_INTERVAL {
                 committed = Instant::now();
@@ -359,6 +398,43 @@ mod tests {
         let _elsewhere = [0, 1, 2].map(|partition| data.open_shard(&shard(partition)).unwrap());
         let refused = park_local_shards(&data, &Catalog::default(), &KafkaOptions::default());
         assert!(matches!(refused, Err(OpenError::Locked { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_topic_that_the_brokers_do_not_tell_of_is_waited_for_and_keeps_no_other() {
+        let broker = super::super::EmbeddedBroker::start(&[("there", 2)]).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let secret = ledger_record::proof::line::LedgerSecret::from_bytes([7; 32]);
+        let data = Arc::new(DataDir::open(scratch.path(), StoreOptions::default(), secret).unwrap());
+        let options = KafkaOptions {
+            brokers: broker.address(),
+            topics: ["missing", "there"].map(str::to_owned).to_vec(),
+            ..KafkaOptions::default()
+        };
+        let catalog = Arc::new(Catalog::default());
+        let parked = BTreeMap::new();
+        let membership = Membership::new(Arc::clone(&data), Arc::clone(&catalog), options, parked);
+        let mut member = Member::new(membership).unwrap();
+        member.subscribe().unwrap();
+        assert_eq!(member.topics, 1);
+        let partitions = |topic| data.identity(topic).unwrap().map(|identity| identity.partitions);
+        assert_eq!((partitions("there"), partitions("missing")), (Some(2), None));
+        assert_eq!(catalog.failed(), [], "it is no failure of any shard");
+    }
+
+    #[test]
+    fn what_brokers_do_not_answer_is_asked_until_they_do_or_nobody_wants_to_know() {
+        let (stop, mut asked, mut failed) = (AtomicBool::new(false), 0, 0);
+        let mut ask = |answers_at: u32| {
+            asked += 1;
+            if asked == answers_at { Ok(asked) } else { Err(asked) }
+        };
+        assert_eq!(until_done(&stop, Duration::ZERO, || ask(600), |_| failed += 1), Some(600));
+        assert_eq!(failed, 599);
+        assert_eq!(
+            until_done(&stop, Duration::ZERO, || ask(0), |_| stop.store(true, Ordering::Release)),
+            None
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use tracing::{info, warn};
 
 use super::super::continuity::{Halt, Remembered, TopicFacts, Watermarks, start_at};
+use super::super::group::until_done;
 use super::super::membership::Membership;
 use super::super::shard::KafkaPartition as _;
 use super::super::{native, topic};
@@ -33,6 +34,9 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How soon brokers that did not answer are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How soon a partition that could not be sought in is sought in again.
+const SEEK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How often it tells how much is waiting.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -279,6 +283,7 @@ impl Reader {
         let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
         match code {
             Code::AutoOffsetReset | Code::LogTruncation => {
+                // The client fetches no more of it by itself, and takes no seek either.
                 Err(Halt::Diverged { topic, partition, next: self.next.unwrap_or(0) })
             }
             // The brokers know it now: one that was asked before it knew, or a new leader.
@@ -304,10 +309,16 @@ impl Reader {
                 told
             }
             Err(Check::Unreachable(error)) => self.watch.unanswered(now, id, self.task.check_interval, error),
+            // A reason to stop is told by whoever stops for it.
             Err(Check::Halt(_)) => None,
         };
         self.tell_held_up(told);
         checked.map(|(start, _)| start)
+    }
+
+    fn unanswered(&mut self, error: &KafkaError) {
+        let told = self.watch.unanswered(Instant::now(), &self.task.id, self.task.check_interval, error);
+        self.tell_held_up(told);
     }
 
     fn compare_now(&self) -> Result<(u64, Watermarks), Check> {
@@ -347,28 +358,24 @@ impl Reader {
         }
     }
 
-    /// Seeks with the leader epoch of the last message, so that the broker compares histories, then resumes.
-    fn seek_and_resume(&self, start: u64) -> Result<(), Halt> {
-        let id = &self.task.id;
-        let refused = |error: KafkaError| Halt::refused(id, &error);
+    /// Seeks with the leader epoch of the last message, so that the broker compares histories, then resumes. A
+    /// partition that was assigned this moment is not ready to be sought in, and brokers may be away: it is tried
+    /// until it is done, or until the shard is given up and where to read is the next owner's question.
+    fn seek_and_resume(&mut self, start: u64) -> Result<(), Halt> {
+        let (id, consumer) = (self.task.id.clone(), Arc::clone(&self.consumer));
+        let refused = |error: KafkaError| Halt::refused(&id, &error);
         let mut list = id.alone_at(start).map_err(refused)?;
         if let (Some(epoch), Ok(topic)) = (self.leader_epoch, CString::new(id.topic.as_str())) {
             native::set_leader_epoch(&mut list, &topic, id.kafka_partition(), epoch);
         }
-        // A partition that was assigned this moment is not ready to be sought in.
-        let until = Instant::now() + ASK_TIMEOUT;
-        loop {
-            let sought = self
-                .consumer
-                .seek_partitions(list.clone(), ASK_TIMEOUT)
-                .and_then(|list| list.elements().first().map_or(Ok(()), TopicPartitionListElem::error));
-            match sought {
-                Ok(()) => return self.consumer.resume(&list).map_err(refused),
-                // Given up meanwhile: where to read is the next owner's question.
-                Err(_) if self.stopped() => return Ok(()),
-                Err(error) if Instant::now() >= until => return Err(refused(error)),
-                Err(_) => thread::sleep(Duration::from_millis(20)),
-            }
+        let seek = || {
+            let sought = consumer.seek_partitions(list.clone(), ASK_TIMEOUT)?;
+            sought.elements().first().map_or(Ok(()), TopicPartitionListElem::error)
+        };
+        let stop = Arc::clone(&self.stop);
+        match until_done(&stop, SEEK_AGAIN, seek, |error| self.unanswered(error)) {
+            Some(()) => consumer.resume(&list).map_err(refused),
+            None => Ok(()),
         }
     }
 
