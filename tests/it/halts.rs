@@ -1,6 +1,8 @@
 //! Nothing passes unseen (I-4): a source that lost, changed or took back messages stops the shard with the
 //! range, the other shards go on, and messages of aborted transactions are never read.
 
+mod running;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -229,6 +231,29 @@ fn an_aborted_transaction_is_never_read_and_its_offsets_are_gaps() {
     assert_eq!(late_beginnings(&reader), []);
     let positions = snapshot.source_positions().unwrap();
     assert!(matches!(&positions[..], [(_, SourcePosition::Kafka { next_offset: 13, .. })]), "{positions:?}");
+}
+
+/// A producer of transactions leaves a commit marker behind its last message: read, although no message.
+#[test]
+fn retention_may_take_a_marker_that_nothing_follows() {
+    let cluster = kafka::shared();
+    let options = options(cluster, "markers");
+    let topic = &options.topics[0];
+    create(cluster, topic, 1);
+    cluster.produce_in_transaction(topic, &events(0, 0, 5), Ending::Commit);
+    let dir = scratch::directory();
+    ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 6));
+    assert_eq!(gaps(&reader(dir.path(), topic), topic), [(5, 6)]);
+    cluster.produce_in_transaction(topic, &events(0, 5, 3), Ending::Abort);
+    ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 10));
+    cluster.delete_records_before(topic, 0, 10);
+    cluster.produce(topic, &events(0, 8, 2));
+
+    let found = ingest_until(&options, dir.path(), |catalog| halted(catalog, 0) || read_to(catalog, 0, 12));
+    assert_eq!(found[0].1.halted, None);
+    let reader = reader(dir.path(), topic);
+    assert_eq!(gaps(&reader, topic), [(5, 10)]);
+    assert_eq!(late_beginnings(&reader), []);
 }
 
 #[test]

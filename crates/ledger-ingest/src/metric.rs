@@ -23,6 +23,7 @@ const CHECKPOINT_SECONDS: &str = "realm_ledger_checkpoint_seconds";
 const UNSIGNED: &str = "realm_ledger_unsigned";
 const UNSIGNED_TOTAL: &str = "realm_ledger_unsigned_total";
 const STALLED: &str = "realm_ledger_stalled";
+const HELD_UP: &str = "realm_ledger_held_up";
 pub(crate) const TICK_FAILED: &str = "realm_ledger_tick_failures_total";
 
 /// Tells the exporter what each metric means; once, at start.
@@ -50,6 +51,7 @@ pub fn describe() {
     describe_gauge!(UNSIGNED, "1 while nothing new of the shard's log is signed, by shard.");
     describe_counter!(UNSIGNED_TOTAL, "Reasons why nothing new was signed, by code.");
     describe_gauge!(STALLED, "1 while something has not been sealed for three tick intervals, by shard.");
+    describe_gauge!(HELD_UP, "1 while nothing comes from the shard's source, by shard: /readyz says why.");
     describe_counter!(TICK_FAILED, "Ticks that could not be sent.");
     describe_counter!(PUBLISHED, "Messages acknowledged on the output topics, by topic.");
     describe_counter!(PUBLISH_FAILED, "Attempts to publish that failed and are tried again.");
@@ -75,6 +77,11 @@ pub(crate) fn unsigned(shard: &ShardId, code: Option<&'static str>) {
 /// Whether something waits to be sealed for too long.
 pub(crate) fn stalled(shard: &ShardId, is_stalled: bool) {
     gauge!(STALLED, "shard" => shard.to_string()).set(if is_stalled { 1.0 } else { 0.0 });
+}
+
+/// Nothing comes from the source, for this reason; or something does again.
+pub(crate) fn held_up(shard: &ShardId, code: Option<&'static str>) {
+    gauge!(HELD_UP, "shard" => shard.to_string()).set(if code.is_some() { 1.0 } else { 0.0 });
 }
 
 /// A shard stopped.

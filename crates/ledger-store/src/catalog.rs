@@ -183,6 +183,8 @@ pub struct Freshness {
     pub unsigned: Option<Halted>,
     /// That something has not been sealed for longer than it should take.
     pub stalled: Option<Halted>,
+    /// Why nothing comes from its source, although it is read: out of reach, or behind a transaction.
+    pub held_up: Option<Halted>,
 }
 
 impl Freshness {
@@ -243,6 +245,7 @@ impl Default for ShardStatus {
                 mismatched_tenants: 0,
                 unsigned: None,
                 stalled: None,
+                held_up: None,
             }),
             checkpoints: Checkpoints::default(),
             committed: Condvar::new(),
@@ -271,7 +274,18 @@ impl ShardStatus {
             if now.phase != Phase::Halted {
                 now.phase = Phase::Idle;
             }
-            (now.end_offset, now.lag_events) = (None, None);
+            (now.end_offset, now.lag_events, now.held_up) = (None, None, None);
+        });
+    }
+
+    /// Tells why nothing comes from the source, or that something does again. How much waits in a source that is
+    /// out of reach nobody knows.
+    pub fn hold_up(&self, why: Option<Halted>, is_lag_known: bool) {
+        self.update(|now| {
+            if !is_lag_known {
+                (now.end_offset, now.lag_events) = (None, None);
+            }
+            now.held_up = why;
         });
     }
 
@@ -295,6 +309,7 @@ impl ShardStatus {
         self.update(|now| {
             now.phase = Phase::Halted;
             now.halted.get_or_insert(halted);
+            now.held_up = None;
         });
         self.ring();
     }

@@ -1,5 +1,6 @@
 //! What can go wrong, one enum per operation.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +9,17 @@ use ledger_record::key::{Family, KeyError};
 use ledger_record::proof::line::TooLarge;
 
 use crate::ShardId;
+
+/// An error in one line with all its causes, for whoever tells it as text: what the disk said is in the last.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    let (mut told, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        told = format!("{told}: {error}");
+        cause = error.source();
+    }
+    told
+}
 
 /// The key-value store failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -352,4 +364,16 @@ pub enum RebuildError {
     /// The key-value store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_is_told_as_text_says_what_the_disk_said() {
+        let (path, source) = (PathBuf::from("/data/CURRENT"), std::io::Error::other("no space left"));
+        let error = BindError::Open(OpenError::Io { path, source });
+        assert_eq!(with_causes(&error), "/data/CURRENT could not be read or written: no space left");
+    }
 }

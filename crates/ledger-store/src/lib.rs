@@ -125,7 +125,7 @@ pub use data_dir::DataDir;
 pub use digest::FamilyDigest;
 pub use error::{
     AppendError, BindError, Damage, Damaged, HistoryError, OpenError, Poison, ReadError, RebuildError,
-    StorageError, WaitError,
+    StorageError, WaitError, with_causes,
 };
 pub use evidence::StoredLeaf;
 pub use histories::Histories;

@@ -2,8 +2,8 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -97,6 +97,19 @@ impl Broker {
         );
     }
 
+    /// Copies the data of a broker that does not run.
+    pub fn save(&self, copy: &Path) {
+        copy_all(&self.file("logs"), copy);
+    }
+
+    /// Puts a copy in the place of the data, as after a disk was lost.
+    pub fn bring_back(&self, copy: &Path) {
+        let logs = self.file("logs");
+        fs::remove_dir_all(&logs).expect("throw the broker's data away");
+        fs::create_dir(&logs).expect("an empty directory");
+        copy_all(copy, &logs);
+    }
+
     /// Whether it came up and is ready; otherwise it has ended by itself.
     fn launch(&mut self) -> bool {
         let output = File::options().create(true).append(true).open(self.file("output.log"));
@@ -138,6 +151,12 @@ impl Broker {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
+}
+
+/// Everything in one directory into another.
+fn copy_all(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "cannot copy {}", from.display());
 }
 
 /// A port nobody listens on, below the range from which the kernel takes ports for outgoing connections: a

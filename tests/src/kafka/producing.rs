@@ -17,6 +17,8 @@ pub enum Ending {
     Commit,
     /// The messages are in the log, and a `read_committed` reader never sees them.
     Abort,
+    /// The producer is gone, and the transaction open until the broker ends it, some seconds later.
+    Never,
 }
 
 /// Where a message was written: partition and offset.
@@ -35,6 +37,8 @@ impl Cluster {
     pub fn produce_in_transaction(&self, topic: &str, messages: &[Message], ending: Ending) -> Vec<Place> {
         let mut config = self.client_config();
         config.set("transactional.id", unique_name("transaction"));
+        // The broker looks every ten seconds for those that are over.
+        config.set("transaction.timeout.ms", "10000");
         let sender = Sender::new(&config);
         sender.producer.init_transactions(TIMEOUT).expect("a transactional producer");
         sender.producer.begin_transaction().expect("begin a transaction");
@@ -42,6 +46,7 @@ impl Cluster {
         match ending {
             Ending::Commit => sender.producer.commit_transaction(TIMEOUT).expect("commit the transaction"),
             Ending::Abort => sender.producer.abort_transaction(TIMEOUT).expect("abort the transaction"),
+            Ending::Never => {}
         }
         places
     }

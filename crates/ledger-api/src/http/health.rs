@@ -20,7 +20,7 @@ use tokio::task::spawn_blocking;
 use super::Api;
 use super::ask::panicked;
 use super::problem::{Kind, Problem};
-use crate::query::{FreshnessJson, Ledger};
+use crate::query::{FreshnessJson, HaltedJson, Ledger};
 
 /// How far a shard may be behind the end of its partition and still count as ready. Both bounds hold, and a lag
 /// that is not known is none that is near.
@@ -84,13 +84,18 @@ impl Readiness {
 }
 
 fn why_not(shard: &FreshnessJson) -> String {
-    let FreshnessJson { topic, partition, phase, halted, lag, lag_seconds, .. } = shard;
-    let why = match (halted, lag, lag_seconds) {
-        (Some(halted), _, _) => format!(" ({})", halted.code),
-        (None, Some(lag), Some(seconds)) => format!(" ({lag} messages and {seconds} s behind)"),
-        (None, Some(lag), None) => format!(" ({lag} messages behind)"),
-        (None, None, _) => String::new(),
+    let FreshnessJson { topic, partition, phase, halted, stalled, lag, lag_seconds, .. } = shard;
+    let behind = match (lag, lag_seconds) {
+        (Some(lag), Some(seconds)) => Some(format!("{lag} messages and {seconds} s behind")),
+        (Some(lag), None) => Some(format!("{lag} messages behind")),
+        (None, _) => None,
     };
+    let code = |told: &Option<HaltedJson>| told.as_ref().map(|told| told.code.to_owned());
+    let why = match code(halted) {
+        Some(halted) => vec![halted],
+        None => behind.into_iter().chain(code(stalled)).collect(),
+    };
+    let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
     format!("{topic}/{partition} is {phase}{why}")
 }
 

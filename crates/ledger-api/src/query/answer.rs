@@ -189,7 +189,8 @@ pub struct FreshnessJson {
     /// Why no checkpoint of what is new is signed, although it is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unsigned: Option<HaltedJson>,
-    /// Something has not been sealed for longer than it should take.
+    /// Nothing comes from the topic although it is read, or something has not been sealed for longer than it should
+    /// take: the code says which.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stalled: Option<HaltedJson>,
 }

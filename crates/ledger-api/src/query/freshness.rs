@@ -2,7 +2,7 @@
 
 use ledger_core::time::Timestamp;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{Halted, Phase, ReadError, ShardId};
+use ledger_store::{Halted, Phase, ReadError, ShardId, with_causes};
 
 use super::answer::{FreshnessJson, HaltedJson};
 use super::shards::Moment;
@@ -19,7 +19,7 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
     let poison = moment
         .reader
         .poisoned()
-        .map(|poison| HaltedJson { code: "store-poisoned", message: poison.to_string() });
+        .map(|poison| HaltedJson { code: "store-poisoned", message: with_causes(&*poison) });
     let halted = poison.or_else(|| status.and_then(|status| status.halted.as_ref()).map(HaltedJson::of));
     let phase = match (&halted, status) {
         (Some(_), _) => Phase::Halted,
@@ -40,7 +40,9 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
         split_tenants: status.map_or(0, |status| status.split_tenants),
         mismatched_tenants: status.map_or(0, |status| status.mismatched_tenants),
         unsigned: status.and_then(|status| status.unsigned.as_ref()).map(HaltedJson::of),
-        stalled: status.and_then(|status| status.stalled.as_ref()).map(HaltedJson::of),
+        stalled: status
+            .and_then(|status| status.held_up.as_ref().or(status.stalled.as_ref()))
+            .map(HaltedJson::of),
     })
 }
 
@@ -57,7 +59,7 @@ pub(super) fn of_absent(id: &ShardId) -> FreshnessJson {
 
 /// Of a shard whose own head does not read.
 pub(super) fn of_unreadable(moment: &Moment<'_>, error: &ReadError) -> FreshnessJson {
-    let halted = HaltedJson { code: "store-unreadable", message: error.to_string() };
+    let halted = HaltedJson { code: "store-unreadable", message: with_causes(error) };
     let status = moment.freshness.as_ref();
     FreshnessJson {
         assigned: status.is_some_and(|status| status.is_ours),

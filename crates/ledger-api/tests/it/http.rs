@@ -205,6 +205,11 @@ fn a_process_is_ready_when_every_shard_is_nearly_live() {
     assert_eq!(told["detail"], "realm.lifecycle/0 is LIVE (20000 messages and 0 s behind)");
     phase(0, Phase::Live, None);
     assert_eq!(ready().0, 503, "a lag that nobody knows is not near");
+    let away = Halted { code: "source-unreachable", message: "nothing was heard".to_owned() };
+    filled.statuses[0].hold_up(Some(away), false);
+    assert_eq!(ready().1["detail"], "realm.lifecycle/0 is LIVE (source-unreachable)");
+    assert_eq!(ready().1["shards"][0]["stalled"]["code"], "source-unreachable");
+    filled.statuses[0].hold_up(None, true);
     phase(0, Phase::Live, Some(5));
     assert_eq!(ready().0, 200);
     filled.statuses[0].update(|now| now.last_source_time = Some(hour(99)));

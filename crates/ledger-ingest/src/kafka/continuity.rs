@@ -3,7 +3,7 @@
 //! A pure decision over what the shard remembers and what the broker tells. Anything that would pass over
 //! a message unseen stops the shard with the range that is affected; nothing is reset by itself.
 
-use ledger_store::{Halted, ShardId};
+use ledger_store::{Halted, ShardId, with_causes};
 use rdkafka::error::KafkaError;
 
 /// What a broker tells of one partition.
@@ -173,7 +173,7 @@ pub enum Halt {
 impl Halt {
     /// The data directory failed.
     pub(super) fn store(error: &dyn std::error::Error) -> Self {
-        Self::Store { error: error.to_string() }
+        Self::Store { error: with_causes(error) }
     }
 
     /// The broker failed, in a way that does not pass.
@@ -296,6 +296,13 @@ mod tests {
         let recorded = facts("id", 6);
         let shard = Remembered { topic: "t", partition: 0, next: None, facts: &recorded };
         assert_eq!(start_at(shard, &facts("id", 6), Watermarks { low: 5, high: 9 }, true), Ok(5));
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_told_with_what_it_said() {
+        let (path, source) = ("/data/CURRENT".into(), std::io::Error::other("no space left"));
+        let told = Halt::store(&ledger_store::OpenError::Io { path, source }).to_string();
+        assert!(told.contains("/data/CURRENT could not be read or written: no space left; check"), "{told}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ledger_store::{Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus};
+use ledger_store::{Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, with_causes};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
@@ -36,10 +36,13 @@ use super::membership::{FIRST_LOOK, Membership, next_offset};
 use super::options::{KafkaOptions, OptionsError};
 use super::topic;
 use super::topics::warn_of_differences;
-use super::worker::{GroupConsumer, fail};
+use super::worker::GroupConsumer;
 
 /// How often the courtesy commit is sent.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How soon a topic that is not known is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// How long leaving the group may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,9 +84,9 @@ impl Ingest {
     ) -> Result<Self, StartError> {
         options.check()?;
         let parked = park_local_shards(&data, &catalog, options)?;
-        let member = Member::new(Membership::new(data, catalog, options.clone(), parked))?;
+        let mut member = Member::new(Membership::new(data, catalog, options.clone(), parked))?;
         member.refuse_other_cluster()?;
-        member.join()?;
+        member.subscribe()?;
         let asked = options.clone();
         // Beside everything else: a broker that does not answer keeps nobody waiting.
         thread::Builder::new().name("topics".to_owned()).spawn(move || warn_of_differences(&asked))?;
@@ -118,7 +121,8 @@ impl Ingest {
     }
 }
 
-/// Shards on disk answer from the first moment; they are fed once the group assigns them.
+/// Shards on disk answer from the first moment; they are fed once the group assigns them. One that does not open
+/// is another process's until then, and is opened again: an error now is no reason to say that this one failed.
 fn park_local_shards(
     data: &DataDir,
     catalog: &Catalog,
@@ -127,12 +131,13 @@ fn park_local_shards(
     for topic in &options.topics {
         catalog.expect(topic, data.identity(topic)?.map(|identity| identity.partitions));
     }
-    let mut parked = BTreeMap::new();
+    let (mut parked, mut locked) = (BTreeMap::new(), None);
     for id in data.shards()?.into_iter().filter(|id| options.topics.contains(&id.topic)) {
         let shard = match data.open_shard(&id) {
             Ok(shard) => shard,
             Err(error) if is_of_one_shard(&error) => {
-                fail(catalog, id, &Halt::store(&error));
+                warn!(shard = %id, error = with_causes(&error), "a shard on disk does not open, going on without it");
+                locked = locked.or(matches!(error, OpenError::Locked { .. }).then_some(error));
                 continue;
             }
             Err(error) => return Err(error),
@@ -142,11 +147,15 @@ fn park_local_shards(
         catalog.insert(id.clone(), Served { reader: shard.reader(), status });
         parked.insert(id, shard);
     }
-    Ok(parked)
+    match locked {
+        // Another process works in this directory, and would lose its place in the group to this one.
+        Some(error) if parked.is_empty() => Err(error),
+        _ => Ok(parked),
+    }
 }
 
-/// A disk error, or damage: the other shards have nothing to do with it (I-9). All else says that this is not
-/// the directory, the program or the moment to go on with.
+/// Damage, a disk error, another one's hands on it: the other shards have nothing to do with that (I-9). All else
+/// says that this is not the directory or the program to go on with.
 const fn is_of_one_shard(error: &OpenError) -> bool {
     matches!(
         error,
@@ -154,6 +163,8 @@ const fn is_of_one_shard(error: &OpenError) -> bool {
             | OpenError::Damaged(_)
             | OpenError::Io { .. }
             | OpenError::MissingFamily { .. }
+            | OpenError::Locked { .. }
+            | OpenError::WrongShard { .. }
     )
 }
 
@@ -171,7 +182,7 @@ fn run(mut member: Member, stop: &AtomicBool) {
         metrics::counter!(crate::metric::REJOINED).increment(1);
         let membership = member.dissolve();
         sleep_unless_stopped(rest, stop);
-        member = match Member::new(membership).and_then(|member| member.join().map(|()| member)) {
+        member = match Member::new(membership).and_then(Member::subscribed) {
             Ok(member) => member,
             Err(failed) => return error!(error = %failed, "no new kafka client; restart the process"),
         };
@@ -184,6 +195,24 @@ pub(crate) fn sleep_unless_stopped(time: Duration, stop: &AtomicBool) {
     while Instant::now() < until && !stop.load(Ordering::Acquire) {
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Tries until it is done, or until it is to stop: none then. What fails because brokers are away does not fail for
+/// good.
+pub(crate) fn until_done<T, E>(
+    stop: &AtomicBool,
+    rest: Duration,
+    mut attempt: impl FnMut() -> Result<T, E>,
+    mut failed: impl FnMut(&E),
+) -> Option<T> {
+    while !stop.load(Ordering::Acquire) {
+        match attempt() {
+            Ok(done) => return Some(done),
+            Err(error) => failed(&error),
+        }
+        sleep_unless_stopped(rest, stop);
+    }
+    None
 }
 
 /// An error that librdkafka takes for the end of a client.
@@ -229,6 +258,8 @@ impl Rejoining {
 struct Member {
     consumer: Arc<GroupConsumer>,
     context: Arc<Membership>,
+    /// How many topics it is subscribed to.
+    topics: usize,
 }
 
 impl Member {
@@ -237,19 +268,29 @@ impl Member {
         let consumer: Arc<GroupConsumer> = Arc::new(config.create_with_context(membership)?);
         let context = Arc::clone(consumer.client().context());
         context.know_consumer(&consumer);
-        Ok(Self { consumer, context })
+        Ok(Self { consumer, context, topics: 0 })
     }
 
-    fn join(&self) -> Result<(), KafkaError> {
-        let topics: Vec<&str> = self.context.options().topics.iter().map(String::as_str).collect();
-        self.consumer.subscribe(&topics)
+    fn subscribed(mut self) -> Result<Self, KafkaError> {
+        self.subscribe()?;
+        Ok(self)
+    }
+
+    /// Subscribes to the topics that are known by now, if those are more than before.
+    fn subscribe(&mut self) -> Result<(), KafkaError> {
+        let known = self.context.known_topics(self.consumer.client());
+        if known.len() > self.topics {
+            self.topics = known.len();
+            self.consumer.subscribe(&known.iter().map(String::as_str).collect::<Vec<_>>())?;
+        }
+        Ok(())
     }
 
     fn refuse_other_cluster(&self) -> Result<(), StartError> {
         for name in &self.context.options().topics {
-            let recorded = self.context.recorded_cluster(name)?;
-            let (Some(recorded), Ok(TopicFacts { cluster_id: Some(found), .. })) =
-                (recorded, topic::facts(self.consumer.client(), name, FIRST_LOOK))
+            let Some(recorded) = self.context.recorded_cluster(name)? else { continue };
+            let Ok(TopicFacts { cluster_id: Some(found), .. }) =
+                topic::facts(self.consumer.client(), name, FIRST_LOOK)
             else {
                 continue;
             };
@@ -263,8 +304,8 @@ impl Member {
 
     /// Serves rebalances and errors, until stopped or until the client has ended; the messages come out of
     /// the partitions' own queues.
-    fn serve(&self, stop: &AtomicBool) -> Option<Fatal> {
-        let mut committed = Instant::now();
+    fn serve(&mut self, stop: &AtomicBool) -> Option<Fatal> {
+        let (mut committed, mut asked) = (Instant::now(), Instant::now());
         while !stop.load(Ordering::Acquire) {
             match self.consumer.poll(Duration::from_millis(100)) {
                 None | Some(Err(KafkaError::PartitionEOF(_))) => {}
@@ -276,6 +317,12 @@ impl Member {
                     return Some(Fatal { code, reason });
                 }
                 Some(Err(error)) => warn!(%error, "kafka"),
+            }
+            if self.topics < self.context.options().topics.len() && asked.elapsed() >= ASK_AGAIN {
+                if let Err(error) = self.subscribe() {
+                    warn!(%error, "kafka");
+                }
+                asked = Instant::now();
             }
             if committed.elapsed() >= COMMIT_INTERVAL {
                 committed = Instant::now();
@@ -307,9 +354,88 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
+    use ledger_store::{Elsewhere, SourceIdentity, StoreOptions};
+
     use super::*;
 
     const SOON: Duration = Duration::from_secs(1);
+
+    fn shard(partition: u32) -> ShardId {
+        ShardId { topic: "realm.lifecycle".to_owned(), partition }
+    }
+
+    /// A data directory with three shards, of which none is open.
+    fn three_shards(path: &std::path::Path) -> DataDir {
+        let secret = ledger_record::proof::line::LedgerSecret::from_bytes([7; 32]);
+        let data = DataDir::open(path, StoreOptions::default(), secret).unwrap();
+        let identity = SourceIdentity { cluster_id: None, topic_id: None, partitions: 3 };
+        data.bind("realm.lifecycle", &identity).unwrap();
+        for partition in 0..3 {
+            data.open_shard(&shard(partition)).unwrap();
+        }
+        data
+    }
+
+    #[test]
+    fn a_shard_that_does_not_open_is_no_failure_of_a_process_that_does_not_own_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = three_shards(scratch.path());
+        std::fs::write(scratch.path().join("shards/realm.lifecycle/0/CURRENT"), "no such manifest\n")
+            .unwrap();
+        let _elsewhere = data.open_shard(&shard(1)).unwrap();
+        let catalog = Catalog::default();
+        let parked = park_local_shards(&data, &catalog, &KafkaOptions::default()).unwrap();
+        assert_eq!(parked.into_keys().collect::<Vec<_>>(), [shard(2)]);
+        assert_eq!(catalog.failed(), []);
+        let elsewhere = [0, 1, 2].map(|partition| Elsewhere::Shard(shard(partition)));
+        assert_eq!(catalog.elsewhere(), elsewhere, "nothing is assigned yet");
+    }
+
+    #[test]
+    fn a_directory_that_another_process_works_in_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = three_shards(scratch.path());
+        let _elsewhere = [0, 1, 2].map(|partition| data.open_shard(&shard(partition)).unwrap());
+        let refused = park_local_shards(&data, &Catalog::default(), &KafkaOptions::default());
+        assert!(matches!(refused, Err(OpenError::Locked { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_topic_that_the_brokers_do_not_tell_of_is_waited_for_and_keeps_no_other() {
+        let broker = super::super::EmbeddedBroker::start(&[("there", 2)]).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let secret = ledger_record::proof::line::LedgerSecret::from_bytes([7; 32]);
+        let data = Arc::new(DataDir::open(scratch.path(), StoreOptions::default(), secret).unwrap());
+        let options = KafkaOptions {
+            brokers: broker.address(),
+            topics: ["missing", "there"].map(str::to_owned).to_vec(),
+            ..KafkaOptions::default()
+        };
+        let catalog = Arc::new(Catalog::default());
+        let parked = BTreeMap::new();
+        let membership = Membership::new(Arc::clone(&data), Arc::clone(&catalog), options, parked);
+        let mut member = Member::new(membership).unwrap();
+        member.subscribe().unwrap();
+        assert_eq!(member.topics, 1);
+        let partitions = |topic| data.identity(topic).unwrap().map(|identity| identity.partitions);
+        assert_eq!((partitions("there"), partitions("missing")), (Some(2), None));
+        assert_eq!(catalog.failed(), [], "it is no failure of any shard");
+    }
+
+    #[test]
+    fn what_brokers_do_not_answer_is_asked_until_they_do_or_nobody_wants_to_know() {
+        let (stop, mut asked, mut failed) = (AtomicBool::new(false), 0, 0);
+        let mut ask = |answers_at: u32| {
+            asked += 1;
+            if asked == answers_at { Ok(asked) } else { Err(asked) }
+        };
+        assert_eq!(until_done(&stop, Duration::ZERO, || ask(600), |_| failed += 1), Some(600));
+        assert_eq!(failed, 599);
+        assert_eq!(
+            until_done(&stop, Duration::ZERO, || ask(0), |_| stop.store(true, Ordering::Release)),
+            None
+        );
+    }
 
     #[test]
     fn a_fenced_member_comes_back_later_each_time_and_at_last_no_more() {

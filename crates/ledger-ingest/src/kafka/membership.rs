@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_record::rows::SourcePosition;
-use ledger_store::{Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus};
+use ledger_store::{
+    BindError, Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, with_causes,
+};
 use rdkafka::TopicPartitionList;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -27,6 +30,26 @@ use super::worker::{Durable, GroupConsumer, Task, Worker, fail, halt};
 /// How long the first look at the cluster may take; the group goes on waiting after that.
 pub(super) const FIRST_LOOK: Duration = Duration::from_secs(5);
 
+/// How long a shard may stay open after it was to be closed.
+const OLD_HANDLES: Duration = Duration::from_secs(5);
+
+/// Why a topic is not subscribed to.
+#[derive(Debug, thiserror::Error)]
+enum NotKnown {
+    #[error("the brokers do not tell of it: {0}; create it with `topics create`, or check kafka.brokers")]
+    Asked(KafkaError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+impl From<KafkaError> for NotKnown {
+    fn from(error: KafkaError) -> Self {
+        Self::Asked(error)
+    }
+}
+
 /// What the group's callbacks need; the context of the consumer.
 pub(super) struct Membership {
     data: Arc<DataDir>,
@@ -41,6 +64,8 @@ pub(super) struct Membership {
 struct Held {
     parked: BTreeMap<ShardId, Shard>,
     workers: BTreeMap<ShardId, Worker>,
+    /// Workers that were told to stop, and needed longer.
+    draining: BTreeMap<ShardId, Worker>,
     /// What is durable of each assigned partition, also while its worker is being stopped.
     durable: BTreeMap<ShardId, Durable>,
     /// The process leaves for good: what it fed until now stays its own to publish.
@@ -133,8 +158,13 @@ impl Membership {
 
     /// The same shards, for another consumer. Its own has none any more.
     pub(super) fn without_consumer(&self) -> Self {
-        let parked = std::mem::take(&mut self.lock().parked);
-        Self::new(Arc::clone(&self.data), Arc::clone(&self.catalog), self.options.clone(), parked)
+        let (parked, draining) = {
+            let mut held = self.lock();
+            (std::mem::take(&mut held.parked), std::mem::take(&mut held.draining))
+        };
+        let next = Self::new(Arc::clone(&self.data), Arc::clone(&self.catalog), self.options.clone(), parked);
+        next.lock().draining = draining;
+        next
     }
 
     /// The consumer that it is the context of; told once, right after that was made.
@@ -161,8 +191,7 @@ impl Membership {
         };
         let mut ready = Vec::new();
         for id in ids(list) {
-            let opened = self.bind_new_topic(base, &id);
-            let opened = opened.and_then(|()| self.open(&id).map_err(|error| Halt::store(&error)));
+            let opened = self.open(&id).map_err(|error| Halt::store(&error));
             let queue = || consumer.split_partition_queue(&id.topic, id.kafka_partition());
             match opened.and_then(|opened| Ok((opened, own_queue(&id, queue())?))) {
                 Ok((opened, queue)) => ready.push((id, opened, queue)),
@@ -196,29 +225,77 @@ impl Membership {
         }
     }
 
-    /// Shards are opened under a topic that the data directory knows, so a new one is made known first.
-    /// Whether a known one is still the same is the worker's to compare.
-    fn bind_new_topic(&self, base: &BaseConsumer<Self>, id: &ShardId) -> Result<(), Halt> {
-        if self.data.identity(&id.topic).map_err(|error| Halt::store(&error))?.is_some() {
+    /// The topics that can be subscribed to: shards are opened under a topic that the data directory knows, so a new
+    /// one is asked for first. Whether a known one is still the same is the worker's to compare.
+    pub(super) fn known_topics(&self, client: &Client<Self>) -> Vec<String> {
+        let is_known = |topic: &&String| match self.make_known(client, topic) {
+            Ok(()) => true,
+            Err(error) => {
+                warn!(%topic, error = with_causes(&error), "not read yet, trying again");
+                false
+            }
+        };
+        self.options.topics.iter().filter(is_known).cloned().collect()
+    }
+
+    fn make_known(&self, client: &Client<Self>, topic: &str) -> Result<(), NotKnown> {
+        if self.data.identity(topic)?.is_some() {
             return Ok(());
         }
-        let facts = topic::facts(base.client(), &id.topic, FIRST_LOOK);
-        let facts = facts.map_err(|error| Halt::refused(id, &error))?;
+        let facts = topic::facts(client, topic, FIRST_LOOK)?;
         let partitions = facts.partitions;
-        self.data.bind(&id.topic, &facts.into()).map_err(|error| Halt::store(&error))?;
-        self.catalog.expect(&id.topic, Some(partitions));
+        self.data.bind(topic, &facts.into())?;
+        self.catalog.expect(topic, Some(partitions));
         Ok(())
     }
 
     fn open(&self, id: &ShardId) -> Result<(Shard, Arc<ShardStatus>), OpenError> {
-        let parked = self.lock().parked.remove(id);
-        let shard = match parked {
+        let (parked, draining) = {
+            let mut held = self.lock();
+            (held.parked.remove(id), held.draining.remove(id))
+        };
+        // What its last worker had begun when the shard was given up is most likely written by now.
+        let drained = draining.and_then(|worker| self.wait_for(id, worker, Instant::now() + OLD_HANDLES));
+        let shard = match parked.or(drained) {
             Some(shard) => shard,
-            None => self.data.open_shard(id)?,
+            None => self.open_anew(id)?,
         };
         let status = self.catalog.get(id).map_or_else(Arc::default, |served| served.status);
         self.catalog.insert(id.clone(), Served { reader: shard.reader(), status: Arc::clone(&status) });
         Ok((shard, status))
+    }
+
+    /// Who asks the shard at this moment may keep it open for a moment longer.
+    fn open_anew(&self, id: &ShardId) -> Result<Shard, OpenError> {
+        let until = Instant::now() + OLD_HANDLES;
+        loop {
+            match self.data.open_shard(id) {
+                Err(OpenError::Locked { .. }) if Instant::now() < until => {
+                    thread::sleep(Duration::from_millis(50));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// The shard of a worker that was told to stop. One that cannot be written any more is not served either: as long
+    /// as it is, it cannot be opened anew.
+    fn wait_for(&self, id: &ShardId, worker: Worker, deadline: Instant) -> Option<Shard> {
+        match worker.join(deadline) {
+            Ok(None) => {
+                self.catalog.remove(id);
+                None
+            }
+            Ok(shard) => {
+                info!(shard = %id, "given up");
+                shard
+            }
+            Err(worker) => {
+                warn!(shard = %id, "not drained in time; what it had begun comes again from Kafka");
+                self.lock().draining.insert(id.clone(), worker);
+                None
+            }
+        }
     }
 
     fn feed(
@@ -288,13 +365,10 @@ impl Membership {
         let deadline = Instant::now() + self.options.drain_timeout;
         let stopped = stopping.iter().map(|(id, _)| id.clone()).collect();
         for (id, worker) in stopping {
-            let Some(shard) = worker.join(deadline) else {
-                warn!(shard = %id, "not drained in time; what it had begun comes again from Kafka");
-                continue;
-            };
-            info!(shard = %id, "given up");
+            if let Some(shard) = self.wait_for(&id, worker, deadline) {
+                self.lock().parked.insert(id.clone(), shard);
+            }
             self.mark_idle(&id);
-            self.lock().parked.insert(id, shard);
         }
         stopped
     }
@@ -328,6 +402,7 @@ impl Membership {
         let found = u64::try_from(offset).unwrap_or(0);
         if let Some(worker) = worker {
             worker.stop();
+            self.lock().draining.insert(id.clone(), worker);
         }
         if let Some(served) = served {
             let next = served.status.freshness().next_offset.unwrap_or(0);

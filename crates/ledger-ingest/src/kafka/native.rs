@@ -1,4 +1,5 @@
-//! What librdkafka knows and rust-rdkafka does not hand out: topic ids, leader epochs, cached watermarks.
+//! What librdkafka knows and rust-rdkafka does not hand out: topic ids, leader epochs, positions, cached
+//! watermarks.
 //!
 //! The only unsafe code of the workspace. Every pointer is used within the call that obtained it, and every
 //! object that librdkafka hands over is destroyed before the function returns.
@@ -8,11 +9,11 @@ use std::ffi::{CStr, CString};
 use std::ptr;
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::bindings as rd;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::continuity::Watermarks;
 
@@ -55,6 +56,20 @@ pub(super) fn cached_watermarks<C: ClientContext>(
         return None;
     }
     Some(Watermarks { low: u64::try_from(low).ok()?, high: u64::try_from(high).ok()? })
+}
+
+/// Where the client is in the one partition of the list: behind what it handed out, and behind the control records
+/// that it keeps to itself. No request is made.
+pub(super) fn position<C: ClientContext>(client: &Client<C>, partition: &TopicPartitionList) -> Option<u64> {
+    // SAFETY: the client and the list are alive; the list's elements are written within the call.
+    let result = unsafe { rd::rd_kafka_position(client.native_ptr(), partition.ptr()) };
+    if result != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return None;
+    }
+    match partition.elements().first()?.offset() {
+        Offset::Offset(offset) => u64::try_from(offset).ok(),
+        _ => None,
+    }
 }
 
 /// Kafka's id of a topic, where the broker has one to tell (Apache Kafka 2.8 and later).

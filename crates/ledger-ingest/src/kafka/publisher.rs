@@ -28,7 +28,7 @@ use ledger_core::tenant::Change;
 use ledger_record::json::notice;
 use ledger_record::record::{Content, Record};
 use ledger_record::rejection::Refused;
-use ledger_store::{Catalog, PublisherCursor, ReadError, Reader, Served, ShardId, StorageError};
+use ledger_store::{Catalog, PublisherCursor, ReadError, Reader, Served, ShardId, StorageError, with_causes};
 use rdkafka::error::KafkaError;
 use tracing::{debug, error, warn};
 
@@ -203,7 +203,7 @@ impl Publishing {
     /// A shard that cannot be read is left alone for a moment; the others go on (I-9).
     fn rest(&mut self, id: ShardId, failed: &PublishError) {
         metrics::counter!(crate::metric::PUBLISH_FAILED).increment(1);
-        error!(shard = %id, error = %failed, "nothing of this shard is published, trying again");
+        error!(shard = %id, error = with_causes(failed), "nothing of this shard is published, trying again");
         self.resting.insert(id, Instant::now() + SHARD_REST);
     }
 

@@ -18,6 +18,7 @@
 
 mod filling;
 mod reader;
+mod watch;
 mod writer;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use super::continuity::Halt;
 use super::membership::Membership;
 use filling::Filling;
 use reader::Reader;
+use watch::Watch;
 use writer::Writer;
 
 /// The consumer of a whole process.
@@ -102,8 +104,15 @@ impl Worker {
         let reader = {
             let stop = Arc::clone(&stop);
             let watch = PanicWatch::over(&task, &stop);
-            let reader =
-                Reader { task, next, handed_over: 0, leader_epoch, consumer, stop, eof_at_high: None };
+            let reader = Reader {
+                task,
+                next,
+                handed_over: 0,
+                leader_epoch,
+                consumer,
+                stop,
+                watch: Watch::new(Instant::now()),
+            };
             thread::Builder::new().name(format!("read-{name}")).spawn(move || {
                 let _watch = watch;
                 reader.run(&queue, &hand_over);
@@ -122,17 +131,18 @@ impl Worker {
         self.stop.store(true, Ordering::Release);
     }
 
-    /// Waits for both, at most until the deadline, and gives the shard back. Whatever is not written by
-    /// then comes again from Kafka.
-    pub(super) fn join(self, deadline: Instant) -> Option<Shard> {
+    /// Waits for both, at most until the deadline: a worker that needs longer is handed back. Else gives the shard
+    /// back, if it can still be written; a poisoned one must be opened anew.
+    pub(super) fn join(self, deadline: Instant) -> Result<Option<Shard>, Self> {
         while !(self.reader.is_finished() && self.writer.is_finished()) {
             if Instant::now() >= deadline {
-                return None;
+                return Err(self);
             }
             thread::sleep(Duration::from_millis(5));
         }
-        self.reader.join().ok()?;
-        self.writer.join().ok()
+        // A thread that panicked has said so, and the reader's end is no fault of the writer's shard.
+        let _ = self.reader.join();
+        Ok(self.writer.join().ok().filter(|shard| shard.reader().poisoned().is_none()))
     }
 }
 
@@ -201,9 +211,32 @@ fn lag(next: Option<u64>, end: Option<u64>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use ledger_store::Phase;
+    use ledger_store::{Phase, SourceIdentity, StoreOptions};
 
     use super::*;
+
+    fn worker(reader: JoinHandle<()>, writer: JoinHandle<Shard>) -> Worker {
+        Worker { stop: Arc::default(), durable: Durable::default(), reader, writer }
+    }
+
+    #[test]
+    fn a_shard_comes_back_from_a_slow_writer_and_from_beside_a_reader_that_panicked() {
+        let scratch = tempfile::tempdir().unwrap();
+        let secret = ledger_record::proof::line::LedgerSecret::from_bytes([7; 32]);
+        let data = DataDir::open(scratch.path(), StoreOptions::default(), secret).unwrap();
+        data.bind("t", &SourceIdentity { cluster_id: None, topic_id: None, partitions: 1 }).unwrap();
+        let id = ShardId { topic: "t".to_owned(), partition: 0 };
+        let shard = data.open_shard(&id).unwrap();
+        let (finish, finished) = sync_channel::<()>(0);
+        let writer = thread::spawn(move || {
+            finished.recv().unwrap();
+            shard
+        });
+        let slow = worker(thread::spawn(|| panic!("on purpose")), writer);
+        let slow = slow.join(Instant::now()).unwrap_err();
+        finish.send(()).unwrap();
+        assert!(matches!(slow.join(Instant::now() + Duration::from_secs(10)), Ok(Some(_))));
+    }
 
     #[test]
     fn a_thread_that_panics_halts_its_shard_and_one_that_ends_does_not() {

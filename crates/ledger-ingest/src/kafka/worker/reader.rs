@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
-use ledger_store::Phase;
+use ledger_store::{Halted, Phase};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -18,17 +18,25 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use tracing::{info, warn};
 
 use super::super::continuity::{Halt, Remembered, TopicFacts, Watermarks, start_at};
+use super::super::group::until_done;
 use super::super::membership::Membership;
 use super::super::shard::KafkaPartition as _;
 use super::super::{native, topic};
 use super::filling::Filling;
-use super::{Filled, GroupConsumer, Task, halt, lag};
+use super::watch::{Ends, Watch};
+use super::{Filled, GroupConsumer, Task, halt, lag, watch};
 
 /// How long a broker may take to answer a question about the source.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the reader waits for a message before it looks around.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// How soon brokers that did not answer are asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How soon a partition that could not be sought in is sought in again.
+const SEEK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How often it tells how much is waiting.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -42,8 +50,7 @@ pub(super) struct Reader {
     pub(super) leader_epoch: Option<i32>,
     pub(super) consumer: Arc<GroupConsumer>,
     pub(super) stop: Arc<AtomicBool>,
-    /// The high watermark when the end was last seen: control records behind the last message count in it.
-    pub(super) eof_at_high: Option<u64>,
+    pub(super) watch: Watch,
 }
 
 impl Reader {
@@ -72,7 +79,7 @@ impl Reader {
 
     /// Compares shard and source, however long it takes the brokers to answer. Answers where to go on; none
     /// when the worker is to stop.
-    fn compare(&self) -> Result<Option<u64>, Halt> {
+    fn compare(&mut self) -> Result<Option<u64>, Halt> {
         while !self.stopped() {
             match self.check() {
                 Ok(start) => return Ok(Some(start)),
@@ -96,7 +103,7 @@ impl Reader {
         while !self.stopped() {
             match queue.poll(if filling.is_empty() { POLL_TIMEOUT } else { Duration::ZERO }) {
                 Some(Ok(message)) => self.take(&message, &mut filling)?,
-                Some(Err(KafkaError::PartitionEOF(_))) => self.at_end(),
+                Some(Err(KafkaError::PartitionEOF(_))) => self.at_end(&mut filling, hand_over),
                 Some(Err(error)) => self.classify(&error)?,
                 None if filling.is_empty() => {}
                 // Nothing more is waiting here: the writer gets what there is.
@@ -112,7 +119,7 @@ impl Reader {
                 looked = now;
                 self.look_at_end();
             }
-            if now.duration_since(checked) >= self.task.check_interval {
+            if now.duration_since(checked) >= self.until_next_check() {
                 checked = now;
                 match self.check() {
                     Ok(_) => {}
@@ -128,6 +135,12 @@ impl Reader {
         }
         self.deliver(&mut filling, hand_over);
         Ok(())
+    }
+
+    /// Brokers that did not answer are asked again soon.
+    fn until_next_check(&self) -> Duration {
+        let interval = self.task.check_interval;
+        if self.watch.is_silent() { interval.min(ASK_AGAIN) } else { interval }
     }
 
     fn take(&mut self, message: &BorrowedMessage<'_>, filling: &mut Filling) -> Result<(), Halt> {
@@ -161,11 +174,13 @@ impl Reader {
         }
     }
 
-    /// Hands over, waiting for the writer. A writer that is gone has said why.
+    /// Hands over what there is, waiting for the writer. A writer that is gone has said why.
     fn deliver(&mut self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
-        if filling.is_empty() {
+        if filling.is_empty() && self.next.is_none_or(|next| next == self.handed_over) {
             return;
         }
+        self.watch.heard(Instant::now());
+        self.tell_held_up(None);
         let filled = self.filled(filling);
         self.handed_over = filled.next_offset;
         if hand_over.send(filled).is_err() {
@@ -182,8 +197,13 @@ impl Reader {
         }
     }
 
-    fn at_end(&mut self) {
-        self.eof_at_high = self.cached_high();
+    /// What lies between the last message and the end are control records and what was aborted. That is told to the
+    /// writer as well: retention that takes it away later would else look like a loss.
+    fn at_end(&mut self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
+        self.next = self.next.max(native::position(self.consumer.client(), &self.task.id.alone()));
+        self.deliver(filling, hand_over);
+        self.watch.heard(Instant::now());
+        self.tell_held_up(None);
         let next = self.next;
         self.task.status.update(|now| {
             if now.phase == Phase::CatchingUp {
@@ -196,18 +216,37 @@ impl Reader {
     }
 
     /// Tells how much is waiting, as the last fetch said: without it a shard that falls behind would seem to
-    /// be at the end until the next comparison.
+    /// be at the end until the next comparison. What brokers said that answer no more is not repeated.
     fn look_at_end(&self) {
-        let Some(high) = self.cached_high() else { return };
+        let Some(high) = self.cached_high().filter(|_| !self.watch.is_silent()) else { return };
         self.tell_end(high);
     }
 
     fn tell_end(&self, high: u64) {
+        let more_than_a_write = u64::try_from(self.task.batch_max_events).unwrap_or(u64::MAX);
         self.task.status.update(|now| {
-            let end = if self.eof_at_high == Some(high) { self.next } else { Some(high) };
-            now.end_offset = end;
-            now.lag_events = lag(now.next_offset, end);
+            now.end_offset = Some(high);
+            now.lag_events = lag(now.next_offset, now.end_offset);
+            if now.phase == Phase::Live && now.lag_events > Some(more_than_a_write) {
+                now.phase = Phase::CatchingUp;
+            }
         });
+    }
+
+    /// Tells why nothing comes, or that something does again.
+    fn tell_held_up(&self, why: Option<Halted>) {
+        let (shard, before) = (&self.task.id, self.task.status.freshness().held_up);
+        let code = |told: &Option<Halted>| told.as_ref().map(|told| told.code);
+        if code(&before) != code(&why) {
+            if let Some(Halted { code, message }) = &why {
+                warn!(%shard, code, reason = message, "nothing comes from the source");
+            } else {
+                info!(%shard, "the source gives what it has again");
+            }
+            crate::metric::held_up(shard, code(&why));
+        }
+        let is_lag_known = code(&why) != Some(watch::UNREACHABLE);
+        self.task.status.hold_up(why, is_lag_known);
     }
 
     fn cached_high(&self) -> Option<u64> {
@@ -218,7 +257,7 @@ impl Reader {
 
     /// Transport errors heal by themselves; errors about the data stop the shard, with the range if one is
     /// to blame.
-    fn classify(&self, error: &KafkaError) -> Result<(), Halt> {
+    fn classify(&mut self, error: &KafkaError) -> Result<(), Halt> {
         use RDKafkaErrorCode as Code;
         let Some(code) = error.rdkafka_error_code() else { return Ok(()) };
         let about_data = matches!(
@@ -244,6 +283,7 @@ impl Reader {
         let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
         match code {
             Code::AutoOffsetReset | Code::LogTruncation => {
+                // The client fetches no more of it by itself, and takes no seek either.
                 Err(Halt::Diverged { topic, partition, next: self.next.unwrap_or(0) })
             }
             // The brokers know it now: one that was asked before it knew, or a new leader.
@@ -255,7 +295,33 @@ impl Reader {
         }
     }
 
-    fn check(&self) -> Result<u64, Check> {
+    /// Compares shard and source, and tells when the source gives no answer, or not what it has.
+    fn check(&mut self) -> Result<u64, Check> {
+        let checked = self.compare_now();
+        let (id, now) = (&self.task.id, Instant::now());
+        let told = match &checked {
+            Ok((start, marks)) => {
+                // Read committed: the broker tells the end of what is, and a fetch the end of all.
+                let high = self.cached_high().map_or(marks.high, |high| high.max(marks.high));
+                let next = self.next.unwrap_or(*start);
+                let told = self.watch.answered(now, id, Ends { next, committed: marks.high, high });
+                self.tell_end(high);
+                told
+            }
+            Err(Check::Unreachable(error)) => self.watch.unanswered(now, id, self.task.check_interval, error),
+            // A reason to stop is told by whoever stops for it.
+            Err(Check::Halt(_)) => None,
+        };
+        self.tell_held_up(told);
+        checked.map(|(start, _)| start)
+    }
+
+    fn unanswered(&mut self, error: &KafkaError) {
+        let told = self.watch.unanswered(Instant::now(), &self.task.id, self.task.check_interval, error);
+        self.tell_held_up(told);
+    }
+
+    fn compare_now(&self) -> Result<(u64, Watermarks), Check> {
         let id = &self.task.id;
         let facts =
             topic::facts(self.consumer.client(), &id.topic, ASK_TIMEOUT).map_err(Check::Unreachable)?;
@@ -272,8 +338,7 @@ impl Reader {
         let start = start.map_err(Check::Halt)?;
         let bound = self.task.data.bind(&id.topic, &facts.into());
         bound.map_err(|error| Check::Halt(Halt::store(&error)))?;
-        self.tell_end(marks.high);
-        Ok(start)
+        Ok((start, marks))
     }
 
     /// A committed offset ahead of ours means that this directory is older than something once durable.
@@ -293,28 +358,24 @@ impl Reader {
         }
     }
 
-    /// Seeks with the leader epoch of the last message, so that the broker compares histories, then resumes.
-    fn seek_and_resume(&self, start: u64) -> Result<(), Halt> {
-        let id = &self.task.id;
-        let refused = |error: KafkaError| Halt::refused(id, &error);
+    /// Seeks with the leader epoch of the last message, so that the broker compares histories, then resumes. A
+    /// partition that was assigned this moment is not ready to be sought in, and brokers may be away: it is tried
+    /// until it is done, or until the shard is given up and where to read is the next owner's question.
+    fn seek_and_resume(&mut self, start: u64) -> Result<(), Halt> {
+        let (id, consumer) = (self.task.id.clone(), Arc::clone(&self.consumer));
+        let refused = |error: KafkaError| Halt::refused(&id, &error);
         let mut list = id.alone_at(start).map_err(refused)?;
         if let (Some(epoch), Ok(topic)) = (self.leader_epoch, CString::new(id.topic.as_str())) {
             native::set_leader_epoch(&mut list, &topic, id.kafka_partition(), epoch);
         }
-        // A partition that was assigned this moment is not ready to be sought in.
-        let until = Instant::now() + ASK_TIMEOUT;
-        loop {
-            let sought = self
-                .consumer
-                .seek_partitions(list.clone(), ASK_TIMEOUT)
-                .and_then(|list| list.elements().first().map_or(Ok(()), TopicPartitionListElem::error));
-            match sought {
-                Ok(()) => return self.consumer.resume(&list).map_err(refused),
-                // Given up meanwhile: where to read is the next owner's question.
-                Err(_) if self.stopped() => return Ok(()),
-                Err(error) if Instant::now() >= until => return Err(refused(error)),
-                Err(_) => thread::sleep(Duration::from_millis(20)),
-            }
+        let seek = || {
+            let sought = consumer.seek_partitions(list.clone(), ASK_TIMEOUT)?;
+            sought.elements().first().map_or(Ok(()), TopicPartitionListElem::error)
+        };
+        let stop = Arc::clone(&self.stop);
+        match until_done(&stop, SEEK_AGAIN, seek, |error| self.unanswered(error)) {
+            Some(()) => consumer.resume(&list).map_err(refused),
+            None => Ok(()),
         }
     }
 

@@ -104,6 +104,7 @@ impl Writer {
             newcomers.extend(client.filter(|_| applied.new_tenants > 0));
             counts += applied;
         }
+        batch.gap(&self.source.name, expected, next_offset)?;
         batch.advance(&self.source.name, SourcePosition::Kafka { next_offset, leader_epoch });
         batch.submit()?;
         self.is_new = false;

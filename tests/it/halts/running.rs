@@ -1,0 +1,189 @@
+//! The same while the ledger runs: a source that changes under a shard that is live stops it without a restart,
+//! and one that gives nothing is told as such and never taken for caught up.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ledger_ingest::kafka::{Ingest, KafkaOptions};
+use ledger_store::{Catalog, DataDir, Freshness, Phase, ShardId, StoreOptions};
+use ledger_tests::kafka::{self, Broker, Cluster, Ending};
+use ledger_tests::scratch;
+
+use super::{create, events, halted, ingest_until, options, read_to, reason};
+
+/// Ingestion that goes on while the test does something to the topic.
+struct Running {
+    ingest: Ingest,
+    catalog: Arc<Catalog>,
+    topic: String,
+}
+
+impl Running {
+    /// Starts, and waits until the first partition is live.
+    fn start(options: &KafkaOptions, dir: &Path) -> Self {
+        let running = Self::begin(options, dir);
+        running.wait("live", is_live);
+        running
+    }
+
+    fn begin(options: &KafkaOptions, dir: &Path) -> Self {
+        ledger_tests::show_logs();
+        let data = DataDir::open(dir, StoreOptions::default(), ledger_tests::secret()).unwrap();
+        let catalog = Arc::new(Catalog::default());
+        let ingest = Ingest::start(Arc::new(data), Arc::clone(&catalog), options).unwrap();
+        Self { ingest, catalog, topic: options.topics[0].clone() }
+    }
+
+    /// Of the first partition.
+    fn wait(&self, what: &str, done: impl Fn(&Freshness) -> bool) -> Freshness {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let id = ShardId { topic: self.topic.clone(), partition: 0 };
+        loop {
+            let now = self.catalog.get(&id).map(|served| served.status.freshness());
+            if let Some(now) = now.as_ref().filter(|now| done(now)) {
+                return now.clone();
+            }
+            assert!(Instant::now() < deadline, "not {what}: {now:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn wait_until_halted(&self, code: &str) {
+        let halted = self.wait(code, |now| now.phase == Phase::Halted).halted.unwrap();
+        assert_eq!(halted.code, code, "{}", halted.message);
+    }
+
+    fn wait_until_held_up(&self, code: &str) -> Freshness {
+        self.wait(code, |now| now.held_up.as_ref().is_some_and(|told| told.code == code))
+    }
+}
+
+fn is_live(now: &Freshness) -> bool {
+    now.phase == Phase::Live && now.lag_events == Some(0) && now.held_up.is_none()
+}
+
+/// A topic of one partition with ten events, read to its end.
+fn live(cluster: &Cluster, stem: &str, dir: &Path) -> Running {
+    let options = options(cluster, stem);
+    create(cluster, &options.topics[0], 1);
+    cluster.produce(&options.topics[0], &events(0, 0, 10));
+    let running = Running::start(&options, dir);
+    running.wait("read", |now| now.next_offset == Some(10));
+    running
+}
+
+#[test]
+fn a_topic_that_goes_is_told_and_another_of_its_name_stops_the_shard() {
+    let (cluster, dir) = (kafka::shared(), scratch::directory());
+    let running = live(cluster, "goes", dir.path());
+    cluster.delete_topic(&running.topic);
+    let told = running.wait_until_held_up("source-unreachable");
+    assert_eq!((told.phase, told.lag_events), (Phase::Live, None), "nobody knows what waits in it");
+    create(cluster, &running.topic, 1);
+    running.wait_until_halted("topic-recreated");
+    running.ingest.stop();
+}
+
+#[test]
+fn new_partitions_stop_a_live_shard() {
+    let (cluster, dir) = (kafka::shared(), scratch::directory());
+    let running = live(cluster, "grows", dir.path());
+    cluster.add_partitions(&running.topic, 2);
+    running.wait_until_halted("topic-repartitioned");
+    running.ingest.stop();
+}
+
+/// It reads slower than messages go: one at a time, of which little is fetched ahead.
+#[test]
+fn retention_that_overtakes_a_live_shard_stops_it() {
+    let (cluster, dir) = (kafka::shared(), scratch::directory());
+    let mut options = KafkaOptions { batch_max_events: 1, ..options(cluster, "overtaken") };
+    for (name, value) in [("queued.max.messages.kbytes", "1"), ("fetch.message.max.bytes", "1000")] {
+        options.client.insert(name.to_owned(), value.to_owned());
+    }
+    create(cluster, &options.topics[0], 1);
+    for hundred in 0..50 {
+        cluster.produce(&options.topics[0], &events(0, hundred * 100, 100));
+    }
+    let running = Running::begin(&options, dir.path());
+    running.wait("reading", |now| now.next_offset > Some(0));
+    cluster.delete_records_before(&running.topic, 0, 4_900);
+    running.wait_until_halted("retention-gap");
+    running.ingest.stop();
+}
+
+#[test]
+fn a_transaction_that_nobody_ends_is_told_until_it_is_ended() {
+    let (cluster, dir) = (kafka::shared(), scratch::directory());
+    let running = live(cluster, "hangs", dir.path());
+    cluster.produce_in_transaction(&running.topic, &events(0, 10, 3), Ending::Commit);
+    running.wait("read on", |now| now.next_offset == Some(14) && is_live(now));
+    cluster.produce_in_transaction(&running.topic, &events(0, 13, 5), Ending::Never);
+    let told = running.wait_until_held_up("transaction-hanging");
+    assert_eq!((told.next_offset, told.lag_events), (Some(14), Some(5)));
+    cluster.produce(&running.topic, &events(0, 18, 2));
+    // The broker aborts it at last: five messages that never were, a marker, two messages.
+    running.wait("read on", |now| now.next_offset == Some(22) && is_live(now));
+    running.ingest.stop();
+}
+
+#[test]
+fn brokers_that_are_away_are_told_and_what_comes_afterwards_is_read() {
+    let (mut broker, dir) = (Broker::start(), scratch::directory());
+    let running = live(broker.cluster(), "away", dir.path());
+    broker.kill();
+    let told = running.wait_until_held_up("source-unreachable");
+    assert_eq!(told.lag_events, None);
+    broker.restart();
+    running.wait("back", is_live);
+    broker.cluster().produce(&running.topic, &events(0, 10, 5));
+    running.wait("read on", |now| now.next_offset == Some(15) && is_live(now));
+    running.ingest.stop();
+}
+
+/// A broker that came back from an old copy of its disk. A client that runs on does not believe it.
+#[test]
+fn a_topic_that_lost_its_end_stops_the_shard() {
+    let (mut broker, dir) = (Broker::start(), scratch::directory());
+    let options = options(broker.cluster(), "shrinks");
+    create(broker.cluster(), &options.topics[0], 1);
+    broker.cluster().produce(&options.topics[0], &events(0, 0, 10));
+    broker.stop();
+    let copy = scratch::directory();
+    broker.save(copy.path());
+    broker.restart();
+    broker.cluster().produce(&options.topics[0], &events(0, 10, 5));
+    ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 15));
+    broker.stop();
+    broker.bring_back(copy.path());
+    broker.restart();
+    let found = ingest_until(&options, dir.path(), |catalog| halted(catalog, 0));
+    let (code, message) = reason(&found, 0);
+    assert_eq!(code, "topic-truncated");
+    assert!(message.contains("offsets 10 to 15 of the ledger"), "{message}");
+}
+
+#[test]
+fn a_topic_that_is_made_after_the_start_is_read() {
+    let (cluster, dir) = (kafka::shared(), scratch::directory());
+    let options = options(cluster, "later");
+    let running = Running::begin(&options, dir.path());
+    create(cluster, &running.topic, 1);
+    cluster.produce(&running.topic, &events(0, 0, 5));
+    running.wait("read", |now| now.next_offset == Some(5) && is_live(now));
+    running.ingest.stop();
+}
+
+/// More than one write takes waits for it: that is no longer the end of its source.
+#[test]
+fn a_shard_that_falls_far_behind_is_catching_up_again() {
+    let (cluster, dir) = (kafka::shared(), scratch::directory());
+    let options = KafkaOptions { batch_max_events: 1, ..options(cluster, "behind") };
+    create(cluster, &options.topics[0], 1);
+    let running = Running::start(&options, dir.path());
+    cluster.produce(&running.topic, &events(0, 0, 3_000));
+    running.wait("behind", |now| now.phase == Phase::CatchingUp && now.lag_events > Some(1));
+    running.wait("live again", |now| now.next_offset == Some(3_000) && is_live(now));
+    running.ingest.stop();
+}
