@@ -2,8 +2,8 @@
 //!
 //! Two threads a partition. The *reader* polls the partition's own librdkafka queue and decodes; the
 //! *writer* owns the shard, folds and commits. They hand over whole batches through a channel that holds
-//! one: while the writer is busy the reader goes on filling the next batch, so the size of a write follows
-//! the load by itself (group commit) and a quiet partition writes at once. The write itself is done on a third
+//! one: while the writer is busy the reader goes on filling the next batch ([`hand_over`]), so the size of a
+//! write follows the load by itself (group commit) and a quiet partition writes at once. The write itself is done on a third
 //! thread, the shard's own, while the writer takes in the next batch. When the channel
 //! and the batch in hand are full the reader stops polling, which is the throttle: librdkafka stops
 //! fetching when its own bounded queue is full (I-8).
@@ -17,13 +17,13 @@
 //! its partition stays assigned and unread until a person has looked.
 
 mod filling;
+mod hand_over;
 mod reader;
 mod watch;
 mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,7 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 use super::continuity::Halt;
 use super::membership::Membership;
 use filling::Filling;
+use hand_over::hand_over;
 use reader::Reader;
 use watch::Watch;
 use writer::Writer;
@@ -86,7 +87,7 @@ impl Worker {
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let durable = Durable::default();
-        let (hand_over, batches) = sync_channel(1);
+        let (hand_over, batches) = hand_over();
         let name = format!("{}-{}", task.id.topic, task.id.partition);
         let writer = {
             let (task, durable, stop) = (task.clone(), durable.clone(), Arc::clone(&stop));
@@ -211,6 +212,8 @@ fn lag(next: Option<u64>, end: Option<u64>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::sync_channel;
+
     use ledger_store::{Phase, SourceIdentity, StoreOptions};
 
     use super::*;

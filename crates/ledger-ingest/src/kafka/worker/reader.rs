@@ -3,7 +3,6 @@
 use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use super::super::membership::Membership;
 use super::super::shard::KafkaPartition as _;
 use super::super::{native, topic};
 use super::filling::Filling;
+use super::hand_over::HandOver;
 use super::watch::{Ends, Watch};
 use super::{Filled, GroupConsumer, Task, halt, lag, watch};
 
@@ -31,6 +31,9 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the reader waits for a message before it looks around.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// How long it waits while it has some to hand over, and the writer is busy.
+const POLL_BRIEFLY: Duration = Duration::from_millis(1);
 
 /// How soon brokers that did not answer are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -54,7 +57,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn run(mut self, queue: &PartitionQueue<Membership>, hand_over: &SyncSender<Filled>) {
+    pub(super) fn run(mut self, queue: &PartitionQueue<Membership>, hand_over: &HandOver) {
         if let Err(reason) = self.begin().and_then(|()| self.read(queue, hand_over)) {
             halt(&self.task.id, &self.task.status, &reason);
             self.pause();
@@ -93,26 +96,23 @@ impl Reader {
         Ok(None)
     }
 
-    fn read(
-        &mut self,
-        queue: &PartitionQueue<Membership>,
-        hand_over: &SyncSender<Filled>,
-    ) -> Result<(), Halt> {
+    fn read(&mut self, queue: &PartitionQueue<Membership>, hand_over: &HandOver) -> Result<(), Halt> {
         let mut filling = Filling::default();
         let (mut checked, mut looked) = (Instant::now(), Instant::now());
+        let mut nothing_waits = false;
         while !self.stopped() {
-            match queue.poll(if filling.is_empty() { POLL_TIMEOUT } else { Duration::ZERO }) {
+            let polled = queue.poll(patience(&filling, nothing_waits));
+            nothing_waits = polled.is_none();
+            match polled {
                 Some(Ok(message)) => self.take(&message, &mut filling)?,
                 Some(Err(KafkaError::PartitionEOF(_))) => self.at_end(&mut filling, hand_over),
                 Some(Err(error)) => self.classify(&error)?,
-                None if filling.is_empty() => {}
-                // Nothing more is waiting here: the writer gets what there is.
-                None => self.deliver(&mut filling, hand_over),
+                None => {}
             }
-            if self.is_full(&filling) {
+            // Asking for every message would cost more than the message.
+            let may_be_asked = nothing_waits || filling.len().is_multiple_of(64);
+            if self.is_full(&filling) || !filling.is_empty() && may_be_asked && hand_over.is_asked() {
                 self.deliver(&mut filling, hand_over);
-            } else if !filling.is_empty() {
-                self.offer(&mut filling, hand_over);
             }
             let now = Instant::now();
             if now.duration_since(looked) >= LOOK_INTERVAL {
@@ -161,21 +161,8 @@ impl Reader {
         filling.len() >= self.task.batch_max_events || filling.len_bytes() >= self.task.batch_max_bytes
     }
 
-    /// Hands over if the writer is free, and goes on filling otherwise.
-    fn offer(&mut self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
-        // Looking at the channel for every message would cost more than the message.
-        if !filling.len().is_multiple_of(64) {
-            return;
-        }
-        let filled = self.filled(filling);
-        match hand_over.try_send(filled) {
-            Err(TrySendError::Full(filled)) => *filling = filled.messages,
-            Ok(()) | Err(TrySendError::Disconnected(_)) => self.handed_over = self.next.unwrap_or(0),
-        }
-    }
-
     /// Hands over what there is, waiting for the writer. A writer that is gone has said why.
-    fn deliver(&mut self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
+    fn deliver(&mut self, filling: &mut Filling, hand_over: &HandOver) {
         if filling.is_empty() && self.next.is_none_or(|next| next == self.handed_over) {
             return;
         }
@@ -183,7 +170,7 @@ impl Reader {
         self.tell_held_up(None);
         let filled = self.filled(filling);
         self.handed_over = filled.next_offset;
-        if hand_over.send(filled).is_err() {
+        if !hand_over.send(filled) {
             self.stop.store(true, Ordering::Release);
         }
     }
@@ -199,7 +186,7 @@ impl Reader {
 
     /// What lies between the last message and the end are control records and what was aborted. That is told to the
     /// writer as well: retention that takes it away later would else look like a loss.
-    fn at_end(&mut self, filling: &mut Filling, hand_over: &SyncSender<Filled>) {
+    fn at_end(&mut self, filling: &mut Filling, hand_over: &HandOver) {
         self.next = self.next.max(native::position(self.consumer.client(), &self.task.id.alone()));
         self.deliver(filling, hand_over);
         self.watch.heard(Instant::now());
@@ -388,6 +375,15 @@ impl Reader {
 
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+}
+
+/// How long to wait for the next message.
+fn patience(filling: &Filling, nothing_waits: bool) -> Duration {
+    match (filling.is_empty(), nothing_waits) {
+        (true, _) => POLL_TIMEOUT,
+        (false, true) => POLL_BRIEFLY,
+        (false, false) => Duration::ZERO,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use ledger_core::event::Event;
@@ -14,6 +13,7 @@ use ledger_store::{AppendError, FutureLimit, Shard};
 use tracing::error;
 
 use super::super::continuity::Halt;
+use super::hand_over::Batches;
 use super::{Durable, Filled, Task, halt, lag};
 use crate::apply::{Applied, Source, apply};
 use crate::decode::Decoded;
@@ -55,7 +55,7 @@ impl Writer {
     }
 
     /// Until the reader is gone: what it handed over is written, then the shard is given back.
-    pub(super) fn run(mut self, batches: &Receiver<Filled>) -> Shard {
+    pub(super) fn run(mut self, batches: &Batches) -> Shard {
         let ended = self.write_all(batches);
         // Whatever happened: who gets the shard next looks in the store how far it was written.
         let settled = self.shard.settle();
@@ -68,14 +68,14 @@ impl Writer {
 
     /// A batch is taken in while the one before is being written. When nothing waits to be taken in, that one is
     /// waited for, so that what comes now and then is told as soon as it is durable.
-    fn write_all(&mut self, batches: &Receiver<Filled>) -> Result<(), AppendError> {
+    fn write_all(&mut self, batches: &Batches) -> Result<(), AppendError> {
         loop {
-            let waiting = batches.try_recv().ok();
+            let waiting = self.in_flight.as_ref().and_then(|_| batches.soon());
             if waiting.is_none() {
                 self.shard.settle()?;
                 self.tell();
             }
-            let Some(filled) = waiting.or_else(|| batches.recv().ok()) else { return Ok(()) };
+            let Some(filled) = waiting.or_else(|| batches.next()) else { return Ok(()) };
             self.write(filled)?;
         }
     }
