@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use ledger_ingest::kafka::KafkaOptions;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{DataDir, FamilyDigest, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Broker, Cluster};
 use ledger_tests::scratch;
 use ledger_tests::server::{Server, Setup};
 use ledger_tests::workload::{Chance, Mix, Sent, stream};
+
+use crate::ingest::{published, readers};
 
 const PARTITIONS: i32 = 6;
 const KILLS: usize = 50;
@@ -82,6 +85,7 @@ fn fifty_kills_leave_no_trace() {
         assert!(at_work >= KILLS_AT_WORK, "{at_work} of {KILLS} kills hit a process at work");
     });
     finish(&first, &scratch.path().join("last.log"));
+    what_was_told_is_complete(&cluster, &first, &sent);
 
     let calm = Setup { group: kafka::unique_name("calm"), ..setup(&cluster, "calm", scratch.path()) };
     finish(&calm, &scratch.path().join("calm.log"));
@@ -91,8 +95,24 @@ fn fifty_kills_leave_no_trace() {
     let second = Setup { group: kafka::unique_name("alone"), ..setup(&cluster, "second", scratch.path()) };
     finish(&second, &scratch.path().join("second.log"));
     assert_eq!(digests(&second.data_dir, &second.topic), undisturbed);
-    let refused = std::fs::read_to_string(scratch.path().join("first.log")).unwrap();
-    assert!(!refused.contains("\"level\":\"ERROR\""), "{refused}");
+    for log in ["first.log", "second.log", "last.log"] {
+        let told = std::fs::read_to_string(scratch.path().join(log)).unwrap();
+        let errors: Vec<_> = told.lines().filter(|line| line.contains("\"level\":\"ERROR\"")).collect();
+        assert!(errors.is_empty(), "{log}: {errors:#?}");
+    }
+}
+
+/// Whoever published it, and however often.
+fn what_was_told_is_complete(cluster: &Cluster, setup: &Setup, sent: &[Sent]) {
+    let options = KafkaOptions {
+        topics: vec![setup.topic.clone()],
+        decisions_topic: Some(setup.decisions_topic.clone()),
+        dead_letter_topic: Some(setup.dead_letter_topic.clone()),
+        ..KafkaOptions::default()
+    };
+    published::dead_letters_are_complete(cluster, &options, sent);
+    let readers = readers(&setup.data_dir, &setup.topic);
+    published::decisions_are_complete_and_in_order(cluster, &options, &readers);
 }
 
 /// How many offsets of all partitions a data directory is past.

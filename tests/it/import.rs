@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 use std::time::Instant;
 
-use ledger_record::record::Content;
+use ledger_record::record::{Content, Stream};
 use ledger_store::{DataDir, ShardId, StoreOptions};
 use ledger_tests::kafka;
 use ledger_tests::scratch;
@@ -55,6 +55,32 @@ fn tenants(data_dir: &Path, topic: &str) -> BTreeMap<String, (Vec<String>, Strin
     tenants
 }
 
+/// What each shard has of apps, which all have alike.
+fn apps(data_dir: &Path, topic: &str) -> Vec<Vec<String>> {
+    let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
+    let of = |partition: u32| {
+        let reader = data.read_shard(&ShardId { topic: topic.to_owned(), partition }).unwrap();
+        let records = reader.snapshot().records_from(0).unwrap().map(Result::unwrap).collect::<Vec<_>>();
+        let told = records.into_iter().filter_map(|record| match (&record.stream, &record.content) {
+            (Stream::App(app), Content::Event { event, outcome, .. }) => {
+                Some(format!("{app} {} {event:?} {outcome:?}", record.seq))
+            }
+            _ => None,
+        });
+        told.collect()
+    };
+    (0..u32::try_from(TOPIC_PARTITIONS).unwrap()).map(of).collect()
+}
+
+/// The next position of each shard.
+fn positions(data_dir: &Path, topic: &str) -> Vec<u64> {
+    let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
+    let next = |partition: u32| {
+        data.read_shard(&ShardId { topic: topic.to_owned(), partition }).unwrap().next_position()
+    };
+    (0..u32::try_from(TOPIC_PARTITIONS).unwrap()).map(next).collect()
+}
+
 /// How many records each shard has; seals are as many as there were imports.
 fn heads(data_dir: &Path, topic: &str) -> Vec<u64> {
     let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
@@ -102,6 +128,9 @@ fn the_same_lines_through_import_and_through_kafka_give_the_same_tenants() {
     let (by_file, by_kafka) = (tenants(&imported, &setup.topic), tenants(&setup.data_dir, &setup.topic));
     assert!(by_file.len() > 250, "{}", by_file.len());
     assert_eq!(by_file, by_kafka);
+    let of_apps = apps(&imported, &setup.topic);
+    assert!(of_apps.iter().all(|told| told.len() == 20), "{of_apps:?}");
+    assert_eq!(of_apps, apps(&setup.data_dir, &setup.topic));
 }
 
 #[test]
@@ -112,9 +141,9 @@ fn an_import_is_taken_once_and_goes_on_after_any_line() {
     std::fs::write(&file, &text).unwrap();
     let whole = scratch.path().join("whole");
     assert!(import(&file, &whole, topic).status.success());
-    let once = heads(&whole, topic);
+    let (once, next) = (heads(&whole, topic), positions(&whole, topic));
     assert!(import(&file, &whole, topic).status.success());
-    assert_eq!(heads(&whole, topic), once, "a second import appended something");
+    assert_eq!(positions(&whole, topic), next, "a second import appended something");
 
     let bit_by_bit = scratch.path().join("bit-by-bit");
     for cut in [1, 777, 30_000, text.len() / 2, text.len() - 40, text.len()] {

@@ -1,7 +1,7 @@
 //! Ingestion from a real broker: what is sent is what is kept, told and refused, and nothing else.
 
 mod accounts;
-mod published;
+pub(crate) mod published;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,7 +39,7 @@ fn ingest_all(cluster: &Cluster, options: &KafkaOptions, dir: &Path) {
     let data = Arc::new(DataDir::open(dir, StoreOptions::default(), ledger_tests::secret()).unwrap());
     let catalog = Arc::new(Catalog::default());
     let ingest = Ingest::start(Arc::clone(&data), Arc::clone(&catalog), options).unwrap();
-    let publisher = Publisher::start(Arc::clone(&catalog), options.clone()).unwrap().unwrap();
+    let publisher = Publisher::start(&catalog, options).unwrap().unwrap();
     wait_until_read(cluster, &catalog, &options.topics[0]);
     ingest.stop();
     publisher.stop();
@@ -68,7 +68,7 @@ fn wait_until_read(cluster: &Cluster, catalog: &Catalog, topic: &str) {
 }
 
 /// Every shard of a data directory, as it lies on disk.
-fn readers(dir: &Path, topic: &str) -> BTreeMap<u32, Reader> {
+pub(crate) fn readers(dir: &Path, topic: &str) -> BTreeMap<u32, Reader> {
     let data = DataDir::open_existing_read_only(dir, StoreOptions::default()).unwrap();
     let open = |partition: u32| {
         let id = ShardId { topic: topic.to_owned(), partition };

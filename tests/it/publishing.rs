@@ -55,3 +55,41 @@ fn a_dead_letter_that_the_topic_does_not_take_is_told_by_its_digest() {
     }
     server.drain();
 }
+
+/// Each topic is published to for itself: what is decided is told, once, while refused messages have nowhere to go.
+#[test]
+fn dead_letters_that_nobody_takes_hold_up_no_decision() {
+    const TENANTS: usize = 2_500;
+    let cluster = kafka::shared();
+    let scratch = scratch::directory();
+    let topic = kafka::unique_name("one-sided");
+    let setup = Setup {
+        decisions_topic: format!("{topic}.decisions"),
+        dead_letter_topic: format!("{topic}.missing"),
+        ..Setup::new(cluster, topic.clone(), scratch.path().join("data"))
+    };
+    cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
+    cluster.create_topic(&setup.decisions_topic, 1, &[]);
+    let installed = |tenant: usize| {
+        let value = format!(
+            r#"{{"id":"e-1","type":"installed","time":"2024-03-01T00:00:00Z","clientKey":"t-{tenant}","appKey":"app"}}"#
+        );
+        Message::new(format!("t-{tenant}"), value)
+    };
+    let refused = Message::new("t-0", r#"{"type":"never-heard-of"}"#);
+    cluster.produce(&topic, &[vec![refused], (0..TENANTS).map(installed).collect()].concat());
+    let log = scratch.path().join("log");
+    let server = Server::start(&setup, &log);
+
+    let deadline = Instant::now() + SOON;
+    let decided = || cluster.read_all(&setup.decisions_topic, Isolation::ReadCommitted).len();
+    while decided() < TENANTS {
+        assert!(Instant::now() < deadline, "{} of {TENANTS} decisions", decided());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    server.drain();
+    assert_eq!(decided(), TENANTS, "none is told twice while the letters are tried again");
+    let told = std::fs::read_to_string(log).unwrap();
+    let missing = told.lines().find(|line| line.contains("the topic is not there"));
+    assert!(missing.is_some_and(|line| line.contains(&setup.dead_letter_topic)), "{told}");
+}

@@ -4,7 +4,7 @@
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use ledger_tests::kafka::{self, Cluster};
+use ledger_tests::kafka::{self, Cluster, Message};
 use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
 
@@ -60,13 +60,20 @@ fn a_server_warns_of_a_topic_that_is_not_as_it_should_be() {
     let setup = Setup::new(cluster, kafka::unique_name("careless-served"), scratch.path().join("data"));
     let careless = [("message.timestamp.type", "CreateTime"), ("retention.ms", "1000000")];
     cluster.create_topic(&setup.topic, 1, &careless);
+    cluster.produce(&setup.topic, &[Message::new("k", "no event")]);
     let log = scratch.path().join("log");
     let server = Server::start(&setup, &log);
     server.wait_until_ready(1);
+    let (_, metrics) = server.get("/metrics");
+    let counted = format!("realm_ledger_producers_time_total{{shard=\"{}/0\"}} 1", setup.topic);
+    assert!(metrics.as_str().unwrap().contains(&counted), "{metrics}");
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let told = std::fs::read_to_string(&log).unwrap();
-        if ["LogAppendTime", "CreateTime", "retention.ms"].iter().all(|word| told.contains(word)) {
+        if ["the producers', not the broker's", "CreateTime", "retention.ms"]
+            .iter()
+            .all(|word| told.contains(word))
+        {
             break;
         }
         assert!(Instant::now() < deadline, "no warning: {told}");

@@ -59,14 +59,21 @@ pub enum Fate {
 pub fn stream(mix: Mix) -> Vec<Sent> {
     let mut random = Random::new(mix.seed);
     let mut sent = Vec::with_capacity(mix.events + mix.events / 10);
-    for event in lives::app_events() {
-        for partition in 0..mix.partitions {
-            let message = encoding::native(&event).to_partition(partition);
-            sent.push(Sent { message, fate: Fate::Appended(Box::new(event.clone())) });
+    let broadcast = |sent: &mut Vec<Sent>, events: Vec<Event>| {
+        for event in events {
+            for partition in 0..mix.partitions {
+                let message = encoding::native(&event).to_partition(partition);
+                sent.push(Sent { message, fate: Fate::Appended(Box::new(event.clone())) });
+            }
         }
-    }
+    };
+    broadcast(&mut sent, lives::app_events());
     let events = lives::tenant_events(mix, &mut random);
+    let late_at = events.len() / 2;
     for (number, event) in events.into_iter().enumerate() {
+        if number == late_at {
+            broadcast(&mut sent, lives::late_app_events());
+        }
         let message = place(encoding::any(&event, &mut random), &event, mix.partitions);
         sent.push(Sent { message, fate: Fate::Appended(Box::new(event.clone())) });
         if random.per_mille(mix.repeats_per_mille) {
@@ -130,7 +137,12 @@ pub fn native_lines(mix: Mix) -> String {
         lines.push('\n');
     };
     lives::app_events().iter().for_each(&mut write);
-    for event in lives::tenant_events(mix, &mut random) {
+    let events = lives::tenant_events(mix, &mut random);
+    let late_at = events.len() / 2;
+    for (number, event) in events.into_iter().enumerate() {
+        if number == late_at {
+            lives::late_app_events().iter().for_each(&mut write);
+        }
         write(&event);
         if random.per_mille(mix.repeats_per_mille) {
             write(&event);

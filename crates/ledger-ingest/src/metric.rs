@@ -13,6 +13,7 @@ const COMMIT_SECONDS: &str = "realm_ledger_commit_seconds";
 const SHARD_HALTED: &str = "realm_ledger_shard_halted_total";
 pub(crate) const OLDER_THAN_COMMITTED: &str = "realm_ledger_older_than_committed_total";
 pub(crate) const SPLIT_TENANTS: &str = "realm_ledger_split_tenants_total";
+pub(crate) const PRODUCERS_TIME: &str = "realm_ledger_producers_time_total";
 pub(crate) const REJOINED: &str = "realm_ledger_rejoined_total";
 pub(crate) const PUBLISHED: &str = "realm_ledger_published_total";
 pub(crate) const PUBLISH_FAILED: &str = "realm_ledger_publish_failures_total";
@@ -37,6 +38,10 @@ pub fn describe() {
         "Assignments where the group had read further than this data directory."
     );
     describe_counter!(SPLIT_TENANTS, "Tenants that came to a shard while another shard had them already.");
+    describe_counter!(
+        PRODUCERS_TIME,
+        "Assignments whose messages have their producer's time instead of the broker's, by shard."
+    );
     describe_counter!(
         REJOINED,
         "Times the group was joined anew because the coordinator had fenced the client."

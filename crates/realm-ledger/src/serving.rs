@@ -79,7 +79,7 @@ impl Serving {
         let render = Arc::new(move || metrics.render());
         let api = Api::new(ledger, render, config.http.options.clone());
         let ingest = Ingest::start(Arc::clone(&data), Arc::clone(&catalog), &config.kafka)?;
-        let publisher = match Publisher::start(Arc::clone(&catalog), config.kafka.clone()) {
+        let publisher = match Publisher::start(&catalog, &config.kafka) {
             Ok(publisher) => publisher,
             Err(failed) => {
                 ingest.stop();

@@ -10,7 +10,7 @@ use ledger_tests::kafka::{Cluster, Isolation, Received};
 use ledger_tests::workload::{Fate, Sent};
 use serde_json::Value;
 
-pub(super) fn dead_letters_are_complete(cluster: &Cluster, options: &KafkaOptions, sent: &[Sent]) {
+pub(crate) fn dead_letters_are_complete(cluster: &Cluster, options: &KafkaOptions, sent: &[Sent]) {
     let topic = options.dead_letter_topic.as_deref().unwrap();
     let mut wanted: BTreeMap<(&str, Option<&str>), usize> = BTreeMap::new();
     for Sent { fate, .. } in sent {
@@ -44,7 +44,7 @@ fn no_canary(message: &Received) {
 }
 
 /// Every change in the logs is told, in the order of the tenant's log; repeats have the ids of the originals.
-pub(super) fn decisions_are_complete_and_in_order(
+pub(crate) fn decisions_are_complete_and_in_order(
     cluster: &Cluster,
     options: &KafkaOptions,
     readers: &BTreeMap<u32, Reader>,

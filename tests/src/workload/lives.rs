@@ -37,19 +37,6 @@ pub(super) fn app_events() -> Vec<Event> {
     let mut events = Vec::new();
     for (number, (key, policy)) in APPS.into_iter().zip(policies).enumerate() {
         let at = |hours: i64| Timestamp::from_millis(START_MS - 1000 * HOUR_MS + hours * HOUR_MS);
-        let published = |days: i64, regions: &[&str]| {
-            let url =
-                |region: &&str| (realm(region), format!("https://{}.example.com", region.to_lowercase()));
-            AppFact::DescriptorPublished(Descriptor {
-                version: Some(format!("1.{days}.0")),
-                base_url: "https://app.example.com".to_owned(),
-                region_base_urls: regions.iter().map(url).collect(),
-                data_residency: Some(DataResidency {
-                    realm_persistence: Setting::Bool(true),
-                    realm_persistence_days: Setting::Whole(days),
-                }),
-            })
-        };
         let later = Timestamp::from_millis(START_MS + 2000 * HOUR_MS);
         let facts = [
             (at(0), published(14, &["EU", "US"])),
@@ -57,12 +44,41 @@ pub(super) fn app_events() -> Vec<Event> {
             (later, published(30, &["EU", "US", "AU"])),
         ];
         for (which, (time, fact)) in facts.into_iter().enumerate() {
-            let id = EventId::new(format!("app-{number}-{which}")).expect("an id");
-            let body = Body::App { app: app(key), fact };
-            events.push(Event { id, time, actor: None, reason: None, body });
+            events.push(app_event(&format!("app-{number}-{which}"), time, key, fact));
         }
     }
     events
+}
+
+/// A descriptor and a policy for every app that are older than what has happened when they come.
+pub(super) fn late_app_events() -> Vec<Event> {
+    let mut events = Vec::new();
+    for (number, key) in APPS.into_iter().enumerate() {
+        let at = |hours: i64| Timestamp::from_millis(START_MS + hours * HOUR_MS);
+        let descriptor = published(45, &["EU", "DE"]);
+        events.push(app_event(&format!("late-{number}-0"), at(300), key, descriptor));
+        let policy = AppFact::PolicySet(Policy::Days { days: 21 });
+        events.push(app_event(&format!("late-{number}-1"), at(900), key, policy));
+    }
+    events
+}
+
+fn app_event(id: &str, time: Timestamp, key: &str, fact: AppFact) -> Event {
+    let id = EventId::new(id).expect("an id");
+    Event { id, time, actor: None, reason: None, body: Body::App { app: app(key), fact } }
+}
+
+fn published(days: i64, regions: &[&str]) -> AppFact {
+    let url = |region: &&str| (realm(region), format!("https://{}.example.com", region.to_lowercase()));
+    AppFact::DescriptorPublished(Descriptor {
+        version: Some(format!("1.{days}.0")),
+        base_url: "https://app.example.com".to_owned(),
+        region_base_urls: regions.iter().map(url).collect(),
+        data_residency: Some(DataResidency {
+            realm_persistence: Setting::Bool(true),
+            realm_persistence_days: Setting::Whole(days),
+        }),
+    })
 }
 
 /// The lives of all tenants, woven into one stream; some events stand behind their place.

@@ -170,6 +170,9 @@ const TUNING: &[(&str, &str)] = &[
     ("statistics.interval.ms", "0"),
 ];
 
+/// The same of the producers. What waits to be sent waits in the log: a queue of the default gigabyte is of no use.
+const PRODUCER_TUNING: &[(&str, &str)] = &[("linger.ms", "5"), ("queue.buffering.max.kbytes", "65536")];
+
 /// The same for every client.
 const DEFAULTS: &[(&str, &str)] =
     &[("client.id", "realm-ledger"), ("socket.keepalive.enable", "true"), ("enable.metrics.push", "false")];
@@ -216,7 +219,9 @@ impl KafkaOptions {
         for (name, value) in PRODUCER {
             config.set(*name, *value);
         }
-        config.set("linger.ms", self.client.get("linger.ms").map_or("5", String::as_str));
+        for (name, value) in PRODUCER_TUNING {
+            config.set(*name, self.client.get(*name).map_or(*value, String::as_str));
+        }
         config
     }
 
@@ -323,5 +328,8 @@ mod tests {
         assert_eq!(config.get("enable.metrics.push"), Some("true"));
         assert_eq!(config.get("auto.offset.reset"), Some("error"));
         assert_eq!(KafkaOptions::default().base().get("client.id"), Some("realm-ledger"));
+        let queue = "queue.buffering.max.kbytes";
+        assert_eq!(KafkaOptions::default().producer().get(queue), Some("65536"));
+        assert_eq!(with(&[(queue, "1000")]).producer().get(queue), Some("1000"));
     }
 }

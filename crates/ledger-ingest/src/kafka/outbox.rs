@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+
+use tracing::warn;
 
 use super::client_log;
 use super::options::{BROKER_TIMEOUT, KafkaOptions};
@@ -49,15 +52,27 @@ impl SendError {
 }
 
 /// A producer that counts acknowledgements. One thread uses it.
+///
+/// A producer that failed for good never sends again, and one that was waited for in vain goes on trying beside
+/// whatever is sent in place of that: both are thrown away, with what they still had.
 pub(super) struct Outbox {
+    config: ClientConfig,
     producer: BaseProducer<Acks>,
     sent: u64,
 }
 
 impl Outbox {
     pub(super) fn new(options: &KafkaOptions) -> Result<Self, KafkaError> {
-        let producer = options.producer().create_with_context(Acks::default())?;
-        Ok(Self { producer, sent: 0 })
+        let config = options.producer();
+        let producer = config.create_with_context(Acks::default())?;
+        Ok(Self { config, producer, sent: 0 })
+    }
+
+    fn begin_anew(&mut self) {
+        match self.config.create_with_context(Acks::default()) {
+            Ok(producer) => (self.producer, self.sent) = (producer, 0),
+            Err(error) => warn!(%error, "no new publishing client"),
+        }
     }
 
     /// Hands a message to the client; waits while its queue is full, but not for ever.
@@ -76,12 +91,18 @@ impl Outbox {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
                     if started.elapsed() > BROKER_TIMEOUT {
                         let waiting = self.sent.saturating_sub(self.producer.context().answered());
+                        self.begin_anew();
                         return Err(SendError::TimedOut { waiting, waited: BROKER_TIMEOUT });
                     }
                     self.producer.poll(Duration::from_millis(10));
                     record = again;
                 }
-                Err((error, _)) => return Err(SendError::Refused(error)),
+                Err((error, _)) => {
+                    if self.producer.client().fatal_error().is_some() {
+                        self.begin_anew();
+                    }
+                    return Err(SendError::Refused(error));
+                }
             }
         }
         self.sent += 1;
@@ -96,16 +117,19 @@ impl Outbox {
         while acks.answered() < self.sent && started.elapsed() < timeout {
             self.producer.poll(Duration::from_millis(10));
         }
-        if let Some(code) = acks.take_failure() {
-            return Err(SendError::Refused(KafkaError::MessageProduction(code)));
-        }
         let waiting = self.sent.saturating_sub(acks.answered());
-        if waiting > 0 { Err(SendError::TimedOut { waiting, waited: timeout }) } else { Ok(()) }
-    }
-
-    /// Why it will never send again, if so.
-    pub(super) fn fatal_error(&self) -> Option<String> {
-        self.producer.client().fatal_error().map(|(_, reason)| reason)
+        let failure = acks.take_failure();
+        if let Some((code, reason)) = self.producer.client().fatal_error() {
+            warn!(%code, reason, "the publishing client ended, going on with a new one");
+            self.begin_anew();
+        } else if waiting > 0 {
+            self.begin_anew();
+        }
+        match failure {
+            Some(code) => Err(SendError::Refused(KafkaError::MessageProduction(code))),
+            None if waiting > 0 => Err(SendError::TimedOut { waiting, waited: timeout }),
+            None => Ok(()),
+        }
     }
 
     /// How many partitions a topic has.
@@ -150,5 +174,31 @@ impl ProducerContext for Acks {
             self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(code);
         }
         self.answered.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+
+    use super::*;
+
+    #[test]
+    fn what_was_waited_for_in_vain_is_not_sent_beside_what_is_sent_in_its_place() {
+        let cluster = MockCluster::<DefaultProducerContext>::new(1).unwrap();
+        cluster.create_topic("out", 1, 1).unwrap();
+        let options = KafkaOptions { brokers: cluster.bootstrap_servers(), ..KafkaOptions::default() };
+        let mut outbox = Outbox::new(&options).unwrap();
+        let message = Outgoing { topic: "out", value: b"once".to_vec(), ..Outgoing::default() };
+        cluster.broker_down(1).unwrap();
+        outbox.send(&message).unwrap();
+        let timed_out = outbox.settle(Duration::from_millis(100));
+        assert!(matches!(timed_out, Err(SendError::TimedOut { waiting: 1, .. })), "{timed_out:?}");
+        cluster.broker_up(1).unwrap();
+        outbox.send(&message).unwrap();
+        outbox.settle(BROKER_TIMEOUT).unwrap();
+        let marks = outbox.producer.client().fetch_watermarks("out", 0, BROKER_TIMEOUT).unwrap();
+        assert_eq!(marks, (0, 1));
     }
 }

@@ -1,8 +1,8 @@
 //! Decisions, corrections and dead letters, published from the log.
 //!
 //! The publisher reads the log behind the writer, in order of position, and remembers in the shard how far
-//! it got. The cursor moves only behind what the brokers acknowledged, so every message comes at least once
-//! and in log order; after a crash the last ones come again with the same ids. What is published is a
+//! it got ([`progress`]). The cursor moves only behind what the brokers acknowledged, so every message comes at
+//! least once and in log order; after a crash the last ones come again with the same ids. What is published is a
 //! function of the log alone: it never tells anything that is not durable (I-7).
 //!
 //! ```text
@@ -10,11 +10,12 @@
 //!       └─► refused record      ──► realm.dead-letter  key and body as kept, coordinates as headers
 //! ```
 //!
-//! A shard that cannot be read waits alone (I-9); what the brokers do not take holds up all, since order is
-//! promised, and is tried again for ever: nothing is left out. At the end what is left waits for the next
-//! start when the time for it is over.
+//! A shard that cannot be read waits alone (I-9). What the brokers do not take holds up all of its topic, since
+//! order is promised, and is tried again for ever: nothing is left out. The other topic has a thread and a client of
+//! its own and goes on. At the end what is left waits for the next start when the time for it is over.
 
 mod dead_letter;
+mod progress;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,14 +27,16 @@ use ledger_core::event::Event;
 use ledger_core::ids::ClientKey;
 use ledger_core::tenant::Change;
 use ledger_record::json::notice;
-use ledger_record::record::{Content, Record};
-use ledger_record::rejection::Refused;
-use ledger_store::{Catalog, PublisherCursor, ReadError, Reader, Served, ShardId, StorageError, with_causes};
+use ledger_record::record::{Content, Record, Stream};
+use ledger_store::{
+    Catalog, PublisherCursor, ReadError, Reader, Served, ShardId, Snapshot, StorageError, with_causes,
+};
 use rdkafka::error::KafkaError;
 use tracing::{debug, error, warn};
 
 use super::options::{BROKER_TIMEOUT, KafkaOptions};
 use super::outbox::{Outbox, Outgoing, SendError};
+use progress::{Kind, Progress};
 
 /// Most records of a shard between two acknowledgements.
 const RECORDS_AT_ONCE: usize = 1_000;
@@ -55,7 +58,7 @@ const SHARD_REST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Publisher {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// Why a step of publishing ended early; the next one begins where this one began.
@@ -72,57 +75,85 @@ enum PublishError {
     Store(#[from] StorageError),
 }
 
-/// What was sent of a shard, and where its cursor goes once that is acknowledged.
+/// What was sent of a shard, and how far that goes once it is acknowledged.
 struct Passed {
     id: ShardId,
     cursor: PublisherCursor,
     from: u64,
+    sent: Sent,
+}
+
+/// What was sent.
+#[derive(Default)]
+struct Sent {
+    messages: u64,
+    /// The position after it.
     next: u64,
+    /// The seq of the refused record after it.
+    next_refused: u64,
 }
 
 impl Publisher {
-    /// Starts the publishing thread; none when there is no topic to publish to.
-    pub fn start(catalog: Arc<Catalog>, options: KafkaOptions) -> Result<Option<Self>, KafkaError> {
-        if options.decisions_topic.is_none() && options.dead_letter_topic.is_none() {
-            return Ok(None);
-        }
-        let outbox = Outbox::new(&options)?;
+    /// Starts a thread for each topic to publish to; none when there is no such topic.
+    pub fn start(catalog: &Arc<Catalog>, options: &KafkaOptions) -> Result<Option<Self>, KafkaError> {
+        let topics =
+            [(Kind::Decisions, &options.decisions_topic), (Kind::DeadLetters, &options.dead_letter_topic)];
+        let topics = topics.into_iter().filter_map(|(kind, topic)| Some((kind, topic.clone()?)));
+        let topics: Vec<_> = topics.collect();
+        let progress = Arc::new(Progress::of(topics.iter().map(|(kind, _)| *kind).collect()));
         let stop = Arc::new(AtomicBool::new(false));
-        let publishing = Publishing {
-            catalog,
-            options,
-            outbox,
-            stop: Arc::clone(&stop),
-            resting: BTreeMap::new(),
-            body_max_bytes: dead_letter::BODY_MAX_BYTES,
-        };
-        let thread = thread::Builder::new().name("publish".to_owned()).spawn(move || publishing.run());
-        let thread = thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Some(Self { stop, thread }))
+        let mut threads = Vec::new();
+        for (kind, topic) in topics {
+            let publishing = Publishing {
+                kind,
+                topic,
+                catalog: Arc::clone(catalog),
+                progress: Arc::clone(&progress),
+                outbox: Outbox::new(options)?,
+                stop: Arc::clone(&stop),
+                resting: BTreeMap::new(),
+                next_refused: BTreeMap::new(),
+                body_max_bytes: dead_letter::BODY_MAX_BYTES,
+            };
+            let name = match kind {
+                Kind::Decisions => "publish",
+                Kind::DeadLetters => "dead-letter",
+            };
+            let thread = thread::Builder::new().name(name.to_owned()).spawn(move || publishing.run());
+            threads.push(thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?);
+        }
+        Ok((!threads.is_empty()).then_some(Self { stop, threads }))
     }
 
-    /// It ended without being stopped.
+    /// One of them ended without being stopped.
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        self.threads.iter().any(JoinHandle::is_finished)
     }
 
     /// Publishes what is recorded by now, then ends, at the latest when the time for it is over. Call it after
     /// ingestion has stopped.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Release);
-        if self.thread.join().is_err() {
-            error!("the publishing thread panicked; what it had begun is published again after a restart");
+        for thread in self.threads {
+            if thread.join().is_err() {
+                error!("a publishing thread panicked; what it had begun is published again after a restart");
+            }
         }
     }
 }
 
+/// What goes to one topic.
 struct Publishing {
+    kind: Kind,
+    topic: String,
     catalog: Arc<Catalog>,
-    options: KafkaOptions,
+    progress: Arc<Progress>,
     outbox: Outbox,
     stop: Arc<AtomicBool>,
     /// Shards that failed, until when they are left alone.
     resting: BTreeMap<ShardId, Instant>,
+    /// The seq of the refused record that comes next, once that is known.
+    next_refused: BTreeMap<ShardId, u64>,
     /// The largest dead letter that is sent whole. Smaller once the topic refused one.
     body_max_bytes: usize,
 }
@@ -136,7 +167,10 @@ impl Publishing {
             if last {
                 let until = *deadline.get_or_insert_with(|| Instant::now() + LAST_ROUNDS);
                 if Instant::now() > until {
-                    warn!("not everything is published yet; the rest follows after the next start");
+                    warn!(
+                        topic = self.topic,
+                        "not everything is published yet; the rest follows after the next start"
+                    );
                     return;
                 }
             }
@@ -145,12 +179,11 @@ impl Publishing {
                 Ok(0) => thread::sleep(IDLE),
                 Ok(records) => debug!(records, "published"),
                 Err(failed) => {
-                    self.replace_dead_client();
                     metrics::counter!(crate::metric::PUBLISH_FAILED).increment(1);
                     if failed.is_too_large() && self.can_send_less() {
                         continue;
                     }
-                    warn!(error = %failed, "publishing failed, trying again");
+                    warn!(topic = self.topic, error = %failed, "publishing failed, trying again");
                     if last {
                         return;
                     }
@@ -179,25 +212,32 @@ impl Publishing {
             return Ok(0);
         }
         self.outbox.settle(BROKER_TIMEOUT)?;
-        let mut records = 0;
-        for Passed { id, cursor, from, next } in passed {
-            match cursor.set(next) {
-                Ok(()) => records += usize::try_from(next - from).unwrap_or(usize::MAX),
+        let (mut records, mut messages) = (0, 0);
+        for Passed { id, cursor, from, sent } in passed {
+            messages += sent.messages;
+            self.next_refused.insert(id.clone(), sent.next_refused);
+            match self.progress.advance(self.kind, &id, sent.next, &cursor) {
+                Ok(()) => records += usize::try_from(sent.next - from).unwrap_or(usize::MAX),
                 Err(failed) => self.rest(id, &failed.into()),
             }
         }
+        metrics::counter!(crate::metric::PUBLISHED, "topic" => self.topic.clone()).increment(messages);
         Ok(records)
     }
 
     /// Sends what comes next of a shard, if there is anything.
     fn step(&mut self, id: &ShardId, reader: &Reader) -> Result<Option<Passed>, PublishError> {
         let cursor = reader.publisher_cursor();
-        let from = cursor.get()?;
+        let from = self.progress.next(self.kind, id, &cursor)?;
         if from >= reader.next_position() {
             return Ok(None);
         }
-        let next = self.publish(id, reader, from)?;
-        Ok(Some(Passed { id: id.clone(), cursor, from, next }))
+        let snapshot = reader.snapshot();
+        let sent = match self.kind {
+            Kind::Decisions => self.send_decisions(id, &snapshot, from)?,
+            Kind::DeadLetters => self.send_dead_letters(id, &snapshot, from)?,
+        };
+        Ok(Some(Passed { id: id.clone(), cursor, from, sent }))
     }
 
     /// A shard that cannot be read is left alone for a moment; the others go on (I-9).
@@ -218,41 +258,30 @@ impl Publishing {
         could
     }
 
-    /// A producer that failed for good never sends again; what it did not send is still in the log.
-    fn replace_dead_client(&mut self) {
-        let Some(reason) = self.outbox.fatal_error() else { return };
-        match Outbox::new(&self.options) {
-            Ok(outbox) => {
-                warn!(reason, "the publishing client ended, going on with a new one");
-                self.outbox = outbox;
-            }
-            Err(failed) => error!(reason, error = %failed, "no new publishing client"),
-        }
-    }
-
-    fn publish(&mut self, id: &ShardId, reader: &Reader, from: u64) -> Result<u64, PublishError> {
-        let snapshot = reader.snapshot();
-        let mut next = from;
+    fn send_decisions(
+        &mut self,
+        id: &ShardId,
+        snapshot: &Snapshot<'_>,
+        from: u64,
+    ) -> Result<Sent, PublishError> {
+        let mut sent = Sent { next: from, ..Sent::default() };
         for record in snapshot.records_from(from)?.take(RECORDS_AT_ONCE) {
             let record = record?;
-            next = record.position + 1;
-            match &record.content {
-                Content::Event { event, outcome, .. } => match event.client() {
-                    Some(client) => self.tell(id, &record, event, client, &outcome.changes)?,
-                    None => {
-                        for correction in snapshot.corrections(record.position, None)? {
-                            let (client, changes) = correction?;
-                            self.tell(id, &record, event, &client, &changes)?;
-                        }
-                    }
-                },
-                Content::Refused(refused) => self.dead_letter(&record, refused)?,
-                Content::Seal(_) => {}
+            sent.next = record.position + 1;
+            let Content::Event { event, outcome, .. } = &record.content else { continue };
+            if let Some(client) = event.client() {
+                sent.messages += self.tell(id, &record, event, client, &outcome.changes)?;
+                continue;
+            }
+            for correction in snapshot.corrections(record.position, None)? {
+                let (client, changes) = correction?;
+                sent.messages += self.tell(id, &record, event, &client, &changes)?;
             }
         }
-        Ok(next)
+        Ok(sent)
     }
 
+    /// Answers how many messages that made.
     fn tell(
         &mut self,
         id: &ShardId,
@@ -260,8 +289,7 @@ impl Publishing {
         event: &Event,
         client: &ClientKey,
         changes: &[Change],
-    ) -> Result<(), SendError> {
-        let Some(topic) = &self.options.decisions_topic else { return Ok(()) };
+    ) -> Result<u64, SendError> {
         let shard = notice::Shard { topic: &id.topic, partition: id.partition };
         let mut told = 0;
         for notice in changes.iter().flat_map(|change| notice::notices(shard, record, event, client, change))
@@ -269,18 +297,38 @@ impl Publishing {
             let value = serde_json::to_vec(&notice).unwrap_or_default();
             let headers = vec![("content-type", "application/cloudevents+json; charset=utf-8".to_owned())];
             let key = Some(notice.subject.as_bytes().to_vec());
-            self.outbox.send(&Outgoing { topic, partition: None, key, value, headers })?;
+            self.outbox.send(&Outgoing { topic: &self.topic, partition: None, key, value, headers })?;
             told += 1;
         }
-        metrics::counter!(crate::metric::PUBLISHED, "topic" => topic.clone()).increment(told);
-        Ok(())
+        Ok(told)
     }
 
-    fn dead_letter(&mut self, record: &Record, refused: &Refused) -> Result<(), SendError> {
-        let Some(topic) = &self.options.dead_letter_topic else { return Ok(()) };
-        let message = dead_letter::message(topic, record, refused, self.body_max_bytes);
-        self.outbox.send(&message)?;
-        metrics::counter!(crate::metric::PUBLISHED, "topic" => topic.clone()).increment(1);
-        Ok(())
+    /// The refused records are a stream of their own, so the others need not be read.
+    fn send_dead_letters(
+        &mut self,
+        id: &ShardId,
+        snapshot: &Snapshot<'_>,
+        from: u64,
+    ) -> Result<Sent, PublishError> {
+        let head = snapshot.head()?;
+        let first = self.next_refused.get(id).copied().unwrap_or(1);
+        let mut sent = Sent { next: head.next_position, next_refused: first, messages: 0 };
+        for record in snapshot.records(&Stream::Rejected, first)? {
+            let record = record?;
+            if sent.messages >= RECORDS_AT_ONCE as u64 {
+                sent.next = record.position;
+                break;
+            }
+            sent.next_refused = record.seq + 1;
+            if record.position < from {
+                continue;
+            }
+            if let Content::Refused(refused) = &record.content {
+                let message = dead_letter::message(&self.topic, &record, refused, self.body_max_bytes);
+                self.outbox.send(&message)?;
+                sent.messages += 1;
+            }
+        }
+        Ok(sent)
     }
 }

@@ -106,14 +106,17 @@ pub fn check(options: &KafkaOptions) -> Result<Vec<TopicReport>, KafkaError> {
     wanted(options).iter().map(|wanted| compare(&admin, wanted, false)).collect()
 }
 
-/// Warns of each setting that differs (rules 1: of recorded times that are not the broker's; of retention, before
+/// Warns of each topic that is not there, and of each setting that differs (rules 1: of recorded times that are not the broker's; of retention, before
 /// it overtakes a ledger that must be filled anew). What cannot be asked for is no reason not to read.
 pub(super) fn warn_of_differences(options: &KafkaOptions) {
     let reports = match check(options) {
         Ok(reports) => reports,
         Err(error) => return info!(%error, "the settings of the topics could not be compared"),
     };
-    for TopicReport { name, differences, .. } in reports {
+    for TopicReport { name, differences, partitions, .. } in reports {
+        if partitions == 0 {
+            warn!(topic = name, "the topic is not there, see `topics create`");
+        }
         for (setting, wanted, found) in differences {
             warn!(
                 topic = name,

@@ -113,6 +113,7 @@ impl Worker {
                 consumer,
                 stop,
                 watch: Watch::new(Instant::now()),
+                warned_of_time: false,
             };
             thread::Builder::new().name(format!("read-{name}")).spawn(move || {
                 let _watch = watch;

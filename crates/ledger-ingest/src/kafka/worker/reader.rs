@@ -12,7 +12,7 @@ use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers, Message as _, Timestamp as BrokerTime};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use tracing::{info, warn};
 
@@ -54,6 +54,8 @@ pub(super) struct Reader {
     pub(super) consumer: Arc<GroupConsumer>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) watch: Watch,
+    /// It was told that messages have their producer's time.
+    pub(super) warned_of_time: bool,
 }
 
 impl Reader {
@@ -153,8 +155,21 @@ impl Reader {
         self.leader_epoch = native::leader_epoch(message).or(self.leader_epoch);
         self.next = Some(offset + 1);
         let source_time = message.timestamp().to_millis().map(Timestamp::from_millis);
+        if !self.warned_of_time && !matches!(message.timestamp(), BrokerTime::LogAppendTime(_)) {
+            self.warn_of_time(offset);
+        }
         filling.take(offset, source_time, message.key(), message.payload(), headers(message));
         Ok(())
+    }
+
+    /// Rules 1: the recorded time is the broker's word. Settings can change while we read.
+    fn warn_of_time(&mut self, offset: u64) {
+        self.warned_of_time = true;
+        warn!(
+            shard = %self.task.id, offset,
+            "recorded times are the producers', not the broker's: set message.timestamp.type=LogAppendTime"
+        );
+        metrics::counter!(crate::metric::PRODUCERS_TIME, "shard" => self.task.id.to_string()).increment(1);
     }
 
     fn is_full(&self, filling: &Filling) -> bool {
@@ -210,11 +225,13 @@ impl Reader {
     }
 
     fn tell_end(&self, high: u64) {
-        let more_than_a_write = u64::try_from(self.task.batch_max_events).unwrap_or(u64::MAX);
+        // What waits here, and not for the writer: the end is seen once, and the writer may come to it later.
+        let unread = lag(self.next, Some(high));
+        let is_far = unread > Some(u64::try_from(self.task.batch_max_events).unwrap_or(u64::MAX));
         self.task.status.update(|now| {
             now.end_offset = Some(high);
             now.lag_events = lag(now.next_offset, now.end_offset);
-            if now.phase == Phase::Live && now.lag_events > Some(more_than_a_write) {
+            if now.phase == Phase::Live && is_far {
                 now.phase = Phase::CatchingUp;
             }
         });
