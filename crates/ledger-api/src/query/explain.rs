@@ -36,7 +36,8 @@ impl Ledger {
         let moments = moments(&parts);
         let Located { moment, row } = self.found(&moments, client)?;
         if !row.tenant.installations.contains_key(app) {
-            return Err(QueryError::UnknownInstallation { client: client.clone(), app: app.clone() });
+            let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
+            return Err(self.shards.not_found_in(moment.id, error));
         }
         let Instant { at, known } = Instant::of(as_of, now);
         let history = moment.snapshot.history(client, known)?;

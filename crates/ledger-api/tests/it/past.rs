@@ -200,7 +200,10 @@ fn an_explanation_is_data_too() {
     assert_eq!(regions, &json!({"EU": "https://EU.app.example.com"}));
     assert_eq!(explanation["inForce"]["descriptorEvent"], "e-7", "{explanation:#}");
     assert_eq!(explanation["evidence"], json!([1, 2, 3, 4]));
-    assert_eq!(explanation["appEvidence"], json!(["e-7"]));
+    assert_eq!(explanation["appEvidence"], json!(["e-2", "e-7"]), "of now, and of the uninstall");
+    let then = &explanation["inForceAtUninstall"];
+    assert_eq!((&then["at"], &then["descriptorEvent"]), (&json!("2026-03-01T05:00:00.000Z"), &json!("e-2")));
+    assert_eq!(explanation["inForceAtDecision"]["at"], "2026-03-01T22:00:00.000Z");
     let sentences = explanation["sentences"].as_array().unwrap();
     let of_role = |role: &str| {
         let found = sentences.iter().filter(|sentence| sentence["role"] == role);

@@ -82,17 +82,20 @@ fn what_another_process_may_have_is_not_reported_as_not_there() {
             ledger.installation(&client(who), &app("other"), AsOf::default(), hour(9)).err(),
             ledger.log(&client(who), 1, 9, AsOf::default(), hour(9)).err(),
             ledger.preview(&asked, hour(9)).err(),
+            ledger.explain(&client(who), &app("other"), AsOf::default(), hour(9)).err(),
         ]
         .map(|error| error.map_or("answered", |error| error.code()))
     };
     filled.catalog.expect("realm.lifecycle", Some(3));
-    assert_eq!(asked("nobody"), ["not-found", "not-found", "not-found", "answered"]);
+    assert_eq!(asked("nobody"), ["not-found", "not-found", "not-found", "answered", "not-found"]);
     filled.catalog.expect("realm.lifecycle", Some(4));
-    assert_eq!(asked("nobody"), ["not-served-here"; 4], "partition 3 is another process's");
-    assert_eq!(asked("acme"), ["answered", "not-found", "answered", "answered"], "its shard is fed here");
+    assert_eq!(asked("nobody"), ["not-served-here"; 5], "partition 3 is another process's");
+    let its_shard_is_fed_here = ["answered", "not-found", "answered", "answered", "not-found"];
+    assert_eq!(asked("acme"), its_shard_is_fed_here);
     filled.catalog.give_up(&shard(0));
     let of_acme = asked("acme");
     assert_eq!((of_acme[0], of_acme[1]), ("answered", "not-served-here"), "installed since, perhaps");
+    assert_eq!(of_acme[4], "not-served-here");
     let error = ledger.tenant(&client("nobody"), AsOf::default(), hour(9)).unwrap_err();
     let QueryError::NotServedHere { elsewhere } = error else { panic!("{error}") };
     assert_eq!(elsewhere, [0, 3].map(|partition| Elsewhere::Shard(shard(partition))));
