@@ -21,6 +21,7 @@ mod filter;
 mod freshness;
 mod list;
 mod logged;
+mod merged;
 mod one;
 mod past;
 mod proof;

@@ -26,6 +26,7 @@ use ledger_store::{Cut, HistoryEvent, Known, ReadError, ShardId, entries};
 use serde::{Serialize, Serializer};
 
 use super::error::QueryError;
+use super::merged::records_of;
 use super::shards::{Located, Moment, moments, shards_with};
 use super::state::State;
 use super::whatif::{Line, Progress, Tell};
@@ -101,7 +102,10 @@ impl Ledger {
                 return Err(QueryError::UnknownTenant { client: client.clone() });
             }
             let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
-            let records = records_of(moment, client, &apps, asked.from_position)?;
+            let before = |record: &Result<Record, ReadError>| {
+                record.as_ref().is_ok_and(|record| record.position < asked.from_position)
+            };
+            let records = records_of(moment, client, &apps)?.skip_while(before);
             Replaying::of(moment, &moments, asked, tell)?.all(records)?;
             return last(tell, &Line::Freshness(&[freshness::of(moment, now)?]));
         }
@@ -131,29 +135,6 @@ fn last(tell: Tell<'_>, line: &Line<'_>) -> Result<(), QueryError> {
 
 fn given_up(told: ControlFlow<()>) -> Result<(), QueryError> {
     if told.is_break() { Err(QueryError::GivenUp) } else { Ok(()) }
-}
-
-/// A tenant's records and those of its apps, by position.
-fn records_of<'m>(
-    moment: &'m Moment<'m>,
-    client: &ClientKey,
-    apps: &[AppKey],
-    from: u64,
-) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'m>, ReadError> {
-    let mut streams = vec![moment.snapshot.records(&Stream::Tenant(client.clone()), 1)?.peekable()];
-    for app in apps {
-        streams.push(moment.snapshot.records(&Stream::App(app.clone()), 1)?.peekable());
-    }
-    let merged = std::iter::from_fn(move || {
-        let position = |record: Option<&Result<Record, ReadError>>| {
-            // What cannot be read comes at once.
-            record.map(|record| record.as_ref().map_or(0, |record| record.position))
-        };
-        let heads = streams.iter_mut().enumerate();
-        let next = heads.filter_map(|(at, stream)| Some((position(stream.peek())?, at))).min();
-        next.and_then(|(_, at)| streams[at].next())
-    });
-    Ok(merged.skip_while(move |record| record.as_ref().is_ok_and(|record| record.position < from)))
 }
 
 /// One shard that is replayed.
