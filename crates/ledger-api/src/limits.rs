@@ -26,11 +26,15 @@ pub const PAGE_FULL_BYTES: usize = 8 * 1024 * 1024;
 /// Timelines of apps that are kept decoded, for each shard.
 pub const TIMELINES_KEPT_PER_SHARD: usize = 4096;
 
-/// Installations that are looked at for one page: a page of a rare kind is short rather than late.
+/// Installations that are looked at for one page, and records that are folded for it: a page of a rare kind, or
+/// of the past, is short rather than late.
 pub const LOOKED_AT_PER_PAGE: usize = 50_000;
 
 /// Index entries fetched at a time, for each list that a page is merged from.
 pub const INDEX_ENTRIES_AT_A_TIME: usize = 64;
+
+/// Records of histories that questions about the past hold in memory, all together: some hundred megabytes.
+pub const HISTORIES_RECORDS: u64 = 500_000;
 
 /// How long to wait before looking again for a tenant that is to appear.
 pub const POSITION_RETRY: Duration = Duration::from_millis(20);

@@ -92,6 +92,7 @@ impl Ledger {
                 next_position = Some(record.position);
                 break;
             }
+            self.in_time()?;
             walk.take(moment, client, record)?;
         }
         Ok(CorrectionsAnswer {

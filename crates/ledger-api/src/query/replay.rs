@@ -283,7 +283,7 @@ impl<'a> Replaying<'a> {
                 app: app.clone(),
                 installation: state.clone(),
                 product_realm: folded.tenant.product_realm,
-                timeline: std::sync::Arc::new(self.timelines.of(app).clone()),
+                timeline: self.timelines.shared(app),
                 seq: record.seq,
                 // An event may be dated a little ahead of its recording.
                 as_of: record.recorded.max(event.time),
