@@ -42,6 +42,10 @@ pub const POSITION_RETRY: Duration = Duration::from_millis(20);
 /// How long `minPosition` waits for the record.
 pub const POSITION_WAIT: Duration = Duration::from_secs(5);
 
+/// Most questions that can be answered at a time: each keeps a thread while it reads, and what waits for a thread
+/// waits behind its own time limit.
+pub const CONCURRENT_REQUESTS_MAX: usize = 4096;
+
 /// Longest request target: two keys of 255 bytes and a cursor with two more, all percent-encoded, fit.
 pub const URI_MAX_BYTES: usize = 8 * 1024;
 
@@ -72,11 +76,11 @@ pub const SWEEP_LINES_AHEAD: usize = 1024;
 /// Time between two lines that tell how far such a question is.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Policies that are tried side by side.
+/// Policies that are tried side by side, at every door: each is folded for itself.
 pub const POLICIES_MAX: usize = 32;
 
 /// Longest body of a request.
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
 
-/// Events of tenants that a replay keeps folded between their records.
-pub const REPLAYED_EVENTS_KEPT: usize = 500_000;
+/// Installations, and tenants, that a replay keeps folded between their records.
+pub const REPLAYED_INSTALLATIONS_KEPT: usize = 200_000;
