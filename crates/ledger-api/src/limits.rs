@@ -26,6 +26,9 @@ pub const PAGE_FULL_BYTES: usize = 8 * 1024 * 1024;
 /// Timelines of apps that are kept decoded, for each shard.
 pub const TIMELINES_KEPT_PER_SHARD: usize = 4096;
 
+/// Ends of pages of corrections that are kept, so that the next page begins there.
+pub const WALKS_KEPT: usize = 64;
+
 /// Installations that are looked at for one page, and records that are folded for it: a page of a rare kind, or
 /// of the past, is short rather than late.
 pub const LOOKED_AT_PER_PAGE: usize = 50_000;

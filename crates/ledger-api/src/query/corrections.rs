@@ -5,11 +5,14 @@
 //! event of an app has it beside its record, by tenant. Both are walked together in order of position, so
 //! that the last decision before each of them is known.
 //!
+//! What was decided before a position is only told by what came before it, so the place where a page ended is
+//! kept for a while, with the last decisions there: the next page goes on from it instead of from the beginning.
+//!
 //! A page ends between two records, so all corrections by one record are on one page: at most one for each
 //! installation of the tenant.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger_core::event::Event;
 use ledger_core::ids::{AppKey, ClientKey};
@@ -18,15 +21,16 @@ use ledger_core::tenant::Change;
 use ledger_core::time::Timestamp;
 use ledger_record::json::corrected::{Corrected, CorrectedJson};
 use ledger_record::record::{Content, Record, Stream};
-use ledger_store::ReadError;
+use ledger_store::{ReadError, ShardId};
 use serde::{Serialize, Serializer};
 
 use super::answer::CorrectionsAnswer;
 use super::error::QueryError;
-use super::merged::records_of;
+use super::merged::{Seqs, records_of};
 use super::shards::{Located, Moment, moments};
 use super::weight::Weight;
 use super::{AsOf, Ledger, freshness};
+use crate::limits::WALKS_KEPT;
 
 /// A correction, as it stands in the log. Serialises with the event that caused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,9 +85,10 @@ impl Ledger {
         let Located { moment, row } = self.found(&moments, client)?;
         let cut = moment.snapshot.cut(client, as_of.known)?;
         let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
-        let mut walk = Walk { from_position, at: as_of.at, ..Walk::default() };
+        let begun = self.walks.take(&(moment.id.clone(), client.clone(), from_position)).unwrap_or_default();
+        let mut walk = Walk { from_position, at: as_of.at, so_far: begun, ..Walk::default() };
         let mut next_position = None;
-        for record in records_of(moment, client, &apps)? {
+        for record in records_of(moment, client, &apps, &walk.so_far.seqs)? {
             let record = record?;
             if !cut.knows(record.position, record.recorded) {
                 break;
@@ -93,7 +98,11 @@ impl Ledger {
                 break;
             }
             self.in_time()?;
+            walk.so_far.seqs.insert(record.stream.clone(), record.seq + 1);
             walk.take(moment, client, record)?;
+        }
+        if let Some(next) = next_position {
+            self.walks.keep((moment.id.clone(), client.clone(), next), walk.so_far);
         }
         Ok(CorrectionsAnswer {
             corrections: walk.found,
@@ -103,13 +112,43 @@ impl Ledger {
     }
 }
 
+/// The places where pages ended, the last ones. What lies before a position never changes, so they stay true.
+#[derive(Debug, Default)]
+pub(super) struct Walks(Mutex<VecDeque<(End, SoFar)>>);
+
+/// Shard, tenant, and the position where the next page begins.
+type End = (ShardId, ClientKey, u64);
+
+/// What came before a position.
+#[derive(Debug, Clone, Default)]
+struct SoFar {
+    seqs: Seqs,
+    /// The last decision of each installation.
+    decisions: BTreeMap<AppKey, Decision>,
+}
+
+impl Walks {
+    fn take(&self, end: &End) -> Option<SoFar> {
+        let walks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        walks.iter().find(|(kept, _)| kept == end).map(|(_, so_far)| so_far.clone())
+    }
+
+    fn keep(&self, end: End, so_far: SoFar) {
+        let mut walks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        walks.retain(|(kept, _)| *kept != end);
+        walks.push_back((end, so_far));
+        if walks.len() > WALKS_KEPT {
+            walks.pop_front();
+        }
+    }
+}
+
 /// A walk along the positions.
 #[derive(Default)]
 struct Walk {
     from_position: u64,
     at: Option<Timestamp>,
-    /// The last decision of each installation so far.
-    decisions: BTreeMap<AppKey, Decision>,
+    so_far: SoFar,
     found: Vec<Correction>,
     weight: Weight,
 }
@@ -140,7 +179,7 @@ impl Walk {
 
     /// Keeps the last decision, and answers the one before.
     fn follow(&mut self, change: &Change) -> Option<Decision> {
-        let before = self.decisions.get(&change.app).copied();
+        let before = self.so_far.decisions.get(&change.app).copied();
         let now = match change.correction {
             Some(correction) => correction.decision,
             // A late record's own decision is the last one only if none came after it.
@@ -150,8 +189,8 @@ impl Walk {
             },
         };
         match now {
-            Some(now) => self.decisions.insert(change.app.clone(), now),
-            None => self.decisions.remove(&change.app),
+            Some(now) => self.so_far.decisions.insert(change.app.clone(), now),
+            None => self.so_far.decisions.remove(&change.app),
         };
         before
     }

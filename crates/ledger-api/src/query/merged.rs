@@ -1,5 +1,6 @@
 //! Several streams of a shard as one, in order of position: a tenant's records and those of its apps.
 
+use std::collections::BTreeMap;
 use std::iter::Peekable;
 
 use ledger_core::ids::{AppKey, ClientKey};
@@ -8,15 +9,21 @@ use ledger_store::ReadError;
 
 use super::shards::Moment;
 
+/// The next seq of each stream; from 1 where there is none.
+pub(super) type Seqs = BTreeMap<Stream, u64>;
+
 /// A tenant's records and those of some apps, one of each in memory.
 pub(super) fn records_of<'m>(
     moment: &'m Moment<'m>,
     client: &ClientKey,
     apps: &[AppKey],
+    from: &Seqs,
 ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'m>, ReadError> {
-    let mut streams = vec![moment.snapshot.records(&Stream::Tenant(client.clone()), 1)?.peekable()];
-    for app in apps {
-        streams.push(moment.snapshot.records(&Stream::App(app.clone()), 1)?.peekable());
+    let of_tenant = std::iter::once(Stream::Tenant(client.clone()));
+    let mut streams = Vec::new();
+    for stream in of_tenant.chain(apps.iter().cloned().map(Stream::App)) {
+        let from = from.get(&stream).copied().unwrap_or(1);
+        streams.push(moment.snapshot.records(&stream, from)?.peekable());
     }
     Ok(std::iter::from_fn(move || first(&mut streams)))
 }

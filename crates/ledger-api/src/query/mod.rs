@@ -51,6 +51,9 @@ pub use corrections::Correction;
 pub use cursor::{Cursor, InvalidCursor};
 pub use error::QueryError;
 pub use explain::Explained;
+#[cfg(test)]
+pub(crate) use freshness::of_absent;
+
 pub use filter::{AsOf, Filter, Preview, WindowFilter};
 pub use logged::{Item, Logged};
 pub use proof::Proof;
@@ -59,6 +62,7 @@ pub use state::State;
 pub use whatif::{Line, Progress, Tell, WhatIfAnswer, WhatIfAsked};
 
 use crate::limits::HISTORIES_RECORDS;
+use corrections::Walks;
 use room::Room;
 use shards::{Moment, Shards};
 use timelines::Timelines;
@@ -69,6 +73,8 @@ use timelines::Timelines;
 pub struct Ledger {
     shards: Arc<Shards>,
     timelines: Arc<Timelines>,
+    /// Where pages of corrections ended.
+    walks: Arc<Walks>,
     /// For histories in memory, whoever asks.
     room: Arc<Room>,
     /// What proofs are made with.
@@ -93,6 +99,7 @@ impl Ledger {
         Self {
             shards: Arc::new(shards),
             timelines: Arc::default(),
+            walks: Arc::default(),
             room: Arc::new(Room::of(HISTORIES_RECORDS)),
             secret: None,
             until: None,

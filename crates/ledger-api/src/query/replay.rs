@@ -31,7 +31,7 @@ use ledger_store::{Cut, ReadError, ShardId, entries};
 use serde::{Serialize, Serializer};
 
 use super::error::{QueryError, span};
-use super::merged::records_of;
+use super::merged::{Seqs, records_of};
 use super::shards::{Located, Moment, moments, shards_with};
 use super::state::State;
 use super::whatif::{Line, Progress, Tell};
@@ -112,7 +112,7 @@ impl Ledger {
             let before = |record: &Result<Record, ReadError>| {
                 record.as_ref().is_ok_and(|record| record.position < asked.from_position)
             };
-            let records = records_of(moment, client, &apps)?.skip_while(before);
+            let records = records_of(moment, client, &apps, &Seqs::new())?.skip_while(before);
             Replaying::of(self, moment, &moments, asked, tell)?.all(records)?;
             return last(tell, &Line::Freshness(&[freshness::of(moment, now)?]));
         }

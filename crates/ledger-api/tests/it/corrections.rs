@@ -1,7 +1,7 @@
 //! What changed in our answer, and what caused it.
 
 use ledger_api::http::Options;
-use ledger_api::query::AsOf;
+use ledger_api::query::{AsOf, Ledger};
 use ledger_core::event::{AppFact, Body, InstallationFact, Installed};
 use ledger_core::policy::Policy;
 use ledger_store::Known;
@@ -64,6 +64,15 @@ fn corrections_come_in_pages_and_as_they_were_known() {
     let (first, next) = told(&filled, 0, 1, AsOf::default());
     let (rest, end) = told(&filled, next.unwrap(), 10, AsOf::default());
     assert_eq!(([first, rest].concat(), end), (all.clone(), None));
+    // From where no page ended, and by a ledger that has answered nothing yet: the same.
+    let readers = filled.readers();
+    for from in 0..20 {
+        let anew = Ledger::of_readers(readers.clone());
+        let found = anew.corrections(&client("acme"), from, 10, AsOf::default(), hour(99)).unwrap();
+        let found: Vec<Value> = found.corrections.iter().map(json).collect();
+        assert_eq!(found, told(&filled, from, 10, AsOf::default()).0, "from {from}");
+        assert_eq!(found[..], all[all.len() - found.len()..]);
+    }
     let known = |known| told(&filled, 0, 10, AsOf { at: None, known }).0.len();
     assert_eq!(
         [known(Known::Recorded(hour(59))), known(Known::Recorded(hour(60))), known(Known::Seq(4))],
