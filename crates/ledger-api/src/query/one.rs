@@ -77,6 +77,7 @@ impl Ledger {
             let left = deadline.saturating_duration_since(Clock::now());
             match self.found(&moments(&parts), client) {
                 Ok(Located { moment, .. }) => {
+                    halted_before(moment, position)?;
                     moment.reader.snapshot_at_least(position, left)?;
                     return Ok(());
                 }
@@ -177,6 +178,18 @@ pub(super) fn happened_by(record: &Record, at: Option<Timestamp>) -> bool {
     match &record.content {
         Content::Event { event, .. } => at.is_none_or(|at| event.time <= at),
         Content::Refused(_) | Content::Seal(_) => false,
+    }
+}
+
+/// Waiting, and asking again, helps only with a shard that still takes something in.
+fn halted_before(moment: &Moment<'_>, position: u64) -> Result<(), QueryError> {
+    match moment.freshness.as_ref().and_then(|freshness| freshness.halted.as_ref()) {
+        Some(halted) if moment.reader.next_position() <= position => Err(QueryError::ShardHalted {
+            shard: moment.id.clone(),
+            position,
+            message: halted.message.clone(),
+        }),
+        _ => Ok(()),
     }
 }
 

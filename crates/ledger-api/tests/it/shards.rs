@@ -143,6 +143,14 @@ fn a_position_is_waited_for() {
     assert_eq!(wait(&filled, "zeta", 2, 0), Ok(()));
     assert_eq!(wait(&filled, "zeta", 3, 10), Err("position-not-reached"));
     assert_eq!(wait(&filled, "nobody", 0, 10), Err("not-found"));
+    // What a halted shard does not have does not come: waiting, and asking again, is in vain.
+    let halted = Halted { code: "retention-gap", message: "offsets 5 to 9 are gone".to_owned() };
+    filled.statuses[1].halt(halted);
+    let before = std::time::Instant::now();
+    filled.take(1, 5, installed("new-here", "app", "EU", "EU"));
+    assert_eq!(wait(&filled, "new-here", 0, 60_000), Ok(()));
+    assert_eq!(wait(&filled, "new-here", 99, 60_000), Err("shard-halted"));
+    assert!(before.elapsed() < Duration::from_secs(30));
     let ledger = std::sync::Arc::clone(&filled.ledger);
     let waiting = std::thread::spawn(move || {
         let waited = ledger.await_position(&client("new"), 4, Duration::from_secs(20));
