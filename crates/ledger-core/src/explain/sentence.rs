@@ -44,15 +44,7 @@ impl Statement {
             Fact::NoWindow { policy } => {
                 format!("The uninstall opened no persistence window; the policy is {}.", policy_name(*policy))
             }
-            Fact::Subscribed { state: SubscriptionState::Active, since } => {
-                format!(
-                    "The subscription is active since {}; the window has no end before it lapses.",
-                    instant(*since)
-                )
-            }
-            Fact::Subscribed { state: SubscriptionState::Inactive, since } => {
-                format!("The subscription is inactive since {}.", instant(*since))
-            }
+            Fact::Subscribed { state, since } => subscribed(*state, &instant(*since)),
             Fact::MigrationPending { id, target, phase } => {
                 let phase = match phase {
                     MigrationPhase::Scheduled => "scheduled",
@@ -74,18 +66,7 @@ impl Statement {
             Fact::HookWouldCorrect => {
                 "The first hook to tell its endpoint would set the realm right.".to_owned()
             }
-            Fact::HookWouldReinstall { arrival: None } => {
-                "An install hook from another realm would count as a reinstall that nobody saw, unless it is a \
-                 straggler of a migration."
-                    .to_owned()
-            }
-            Fact::HookWouldReinstall { arrival: Some(target) } => {
-                format!(
-                    "An install hook from {target} would be taken as the arrival of the pending migration; one \
-                     from another realm would count as a reinstall that nobody saw, unless it is a straggler of \
-                     a migration."
-                )
-            }
+            Fact::HookWouldReinstall { arrival } => hook_would_reinstall(*arrival),
         }
     }
 }
@@ -228,6 +209,26 @@ fn uninstall_would_open(
         Some(Some(end)) => {
             format!("An uninstall at {at} would open a window by {policy}, until {}.", instant(end))
         }
+    }
+}
+
+fn subscribed(state: SubscriptionState, since: &str) -> String {
+    match state {
+        SubscriptionState::Active => {
+            format!("The subscription is active since {since}; the window has no end before it lapses.")
+        }
+        SubscriptionState::Inactive => format!("The subscription is inactive since {since}."),
+    }
+}
+
+fn hook_would_reinstall(arrival: Option<Realm>) -> String {
+    let reinstall = "would count as a reinstall that nobody saw, unless it is a straggler of a migration.";
+    match arrival {
+        None => format!("An install hook from another realm {reinstall}"),
+        Some(target) => format!(
+            "An install hook from {target} would be taken as the arrival of the pending migration; one from another \
+             realm {reinstall}"
+        ),
     }
 }
 
