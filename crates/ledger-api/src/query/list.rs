@@ -71,11 +71,12 @@ impl Ledger {
         let moments = moments(&parts);
         let mut candidates = Merge::of(plan::sources(&asked, &moments)?)?;
         let mut page = Page::default();
-        let mut looked_at = 0;
+        // What had to be looked at before the first could be told buys the page no less.
+        let (mut looked_at, before) = (0, reading.records());
         let mut reached: Option<Place> = None;
         let next_cursor = loop {
             let Some(candidate) = candidates.next()? else { break None };
-            let is_enough = looked_at + reading.records() >= LOOKED_AT_PER_PAGE;
+            let is_enough = looked_at + reading.records() - before >= LOOKED_AT_PER_PAGE;
             if page.len() >= limit || page.weight.is_full() || is_enough {
                 // Not the place of this one: it is still to be looked at. One was, whatever it cost.
                 if let Some(after) = reached {

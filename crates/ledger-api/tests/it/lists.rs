@@ -232,10 +232,18 @@ fn a_cursor_belongs_to_one_list() {
 fn long_lived() -> Filled {
     let mut filled = Filled::with(2);
     filled.publish(0, "app", &["EU"]);
+    for partition in [0, 1] {
+        let fact = AppFact::PolicySet(Policy::Indefinite);
+        filled.take(partition, 0, Body::App { app: app("app"), fact });
+    }
     for tenant in 0..120_usize {
         let who = format!("t-{tenant:03}");
         let hooks = (1..500).map(|_| (1, 1, about(&who, "app", InstallationFact::Enabled)));
-        let last = [(2, 2, installed(&who, "app", "EU", "")), (3, 3, uninstalled(&who, "app"))];
+        let last = [
+            (2, 2, installed(&who, "app", "EU", "")),
+            (3, 3, uninstalled(&who, "app")),
+            (5, 5, about(&who, "app", InstallationFact::Enabled)),
+        ];
         filled.take_all(tenant % 2, hooks.chain(last));
     }
     filled
@@ -254,6 +262,18 @@ fn a_page_of_the_past_ends_when_enough_was_folded_for_it() {
         assert!(page.next_cursor.is_none(), "and few enough for two");
         let there = Filter { status: Some(Status::Installed), ..filter };
         assert_eq!(listed(&filled.ledger, &there, 1000, as_of, hour(9)).len(), 120);
+    }
+}
+
+#[test]
+fn windows_of_the_past_cost_a_look_at_all_and_a_page_is_full_all_the_same() {
+    let filled = long_lived();
+    let as_of = AsOf { at: Some(hour(4)), known: Known::All };
+    for app in [None, Some(app("app"))] {
+        let filter = Filter { app, window: Some(WindowFilter::Open), ..Filter::default() };
+        let page = filled.ledger.installations(&filter, None, 50, as_of, hour(9)).unwrap();
+        assert_eq!((page.installations.len(), page.next_cursor.is_some()), (50, true));
+        assert_eq!(listed(&filled.ledger, &filter, 50, as_of, hour(9)).len(), 120);
     }
 }
 

@@ -101,7 +101,7 @@ impl<'m> Source<'m> {
     ) -> Result<Self, QueryError> {
         // One more than fits tells that there is a next page.
         let mut gathering =
-            Gathering { asked, shard, moment, most: asked.limit + 1, first: BinaryHeap::new() };
+            Gathering { asked, shard, moment, most: asked.limit.saturating_add(1), first: BinaryHeap::new() };
         match &asked.filter.app {
             Some(app) => {
                 let mut list =
