@@ -26,6 +26,12 @@ pub const PAGE_FULL_BYTES: usize = 8 * 1024 * 1024;
 /// Timelines of apps that are kept decoded, for each shard.
 pub const TIMELINES_KEPT_PER_SHARD: usize = 4096;
 
+/// Windows of the past that are gathered from a shard at a time, for many pages.
+pub const GATHERED_AT_A_TIME: usize = 20_000;
+
+/// Those that are kept, of all lists together: some ten megabytes.
+pub const GATHERED_KEPT: usize = 400_000;
+
 /// Ends of pages of corrections that are kept, so that the next page begins there.
 pub const WALKS_KEPT: usize = 64;
 

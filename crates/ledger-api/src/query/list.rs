@@ -9,6 +9,7 @@
 //! it count), and names the last candidate it looked at: the next one begins there, whatever was appended
 //! between the two.
 
+mod gathered;
 mod plan;
 mod source;
 
@@ -27,6 +28,7 @@ use super::shards::{Moment, moments, shards_with};
 use super::state::State;
 use super::weight::Weight;
 use crate::limits::LOOKED_AT_PER_PAGE;
+pub(super) use gathered::Kept as GatheredKept;
 use source::{Candidate, Merge};
 
 /// What a page is made from.
@@ -36,7 +38,8 @@ struct Asked<'a> {
     filter: &'a Filter,
     instant: Instant,
     after: Option<&'a Place>,
-    limit: usize,
+    /// Which list, as cursors have it.
+    list: u64,
 }
 
 /// A page that is being filled.
@@ -66,7 +69,7 @@ impl Ledger {
         let after = cursor.map(|cursor| place_in(cursor, list, filter)).transpose()?;
         let (instant, limit) = (Instant::of(as_of, now), limit.max(1));
         let reading = Reading::of(self);
-        let asked = Asked { reading: &reading, filter, instant, after, limit };
+        let asked = Asked { reading: &reading, filter, instant, after, list };
         let parts = self.shards.all();
         let moments = moments(&parts);
         let mut candidates = Merge::of(plan::sources(&asked, &moments)?)?;
@@ -75,7 +78,9 @@ impl Ledger {
         let (mut looked_at, before) = (0, reading.records());
         let mut reached: Option<Place> = None;
         let next_cursor = loop {
-            let Some(candidate) = candidates.next()? else { break None };
+            let Some(candidate) = candidates.next()? else {
+                break reached.filter(|_| candidates.is_cut_off()).map(|after| Cursor { list, after });
+            };
             let is_enough = looked_at + reading.records() - before >= LOOKED_AT_PER_PAGE;
             if page.len() >= limit || page.weight.is_full() || is_enough {
                 // Not the place of this one: it is still to be looked at. One was, whatever it cost.

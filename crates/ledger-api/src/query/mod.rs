@@ -63,6 +63,7 @@ pub use whatif::{Line, Progress, Tell, WhatIfAnswer, WhatIfAsked};
 
 use crate::limits::HISTORIES_RECORDS;
 use corrections::Walks;
+use list::GatheredKept;
 use room::Room;
 use shards::{Moment, Shards};
 use timelines::Timelines;
@@ -73,6 +74,8 @@ use timelines::Timelines;
 pub struct Ledger {
     shards: Arc<Shards>,
     timelines: Arc<Timelines>,
+    /// Windows of the past, for the next pages.
+    gathered: Arc<GatheredKept>,
     /// Where pages of corrections ended.
     walks: Arc<Walks>,
     /// For histories in memory, whoever asks.
@@ -99,6 +102,7 @@ impl Ledger {
         Self {
             shards: Arc::new(shards),
             timelines: Arc::default(),
+            gathered: Arc::default(),
             walks: Arc::default(),
             room: Arc::new(Room::of(HISTORIES_RECORDS)),
             secret: None,

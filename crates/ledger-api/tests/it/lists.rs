@@ -267,13 +267,24 @@ fn a_page_of_the_past_ends_when_enough_was_folded_for_it() {
 
 #[test]
 fn windows_of_the_past_cost_a_look_at_all_and_a_page_is_full_all_the_same() {
-    let filled = long_lived();
+    let mut filled = long_lived();
     let as_of = AsOf { at: Some(hour(4)), known: Known::All };
     for app in [None, Some(app("app"))] {
         let filter = Filter { app, window: Some(WindowFilter::Open), ..Filter::default() };
         let page = filled.ledger.installations(&filter, None, 50, as_of, hour(9)).unwrap();
         assert_eq!((page.installations.len(), page.next_cursor.is_some()), (50, true));
-        assert_eq!(listed(&filled.ledger, &filter, 50, as_of, hour(9)).len(), 120);
+        // The page after it takes what was gathered for the first, whatever came since.
+        let next = page.next_cursor.unwrap();
+        let second = |filled: &Filled| {
+            let page = filled.ledger.installations(&filter, Some(&next), 50, as_of, hour(9)).unwrap();
+            page.installations.iter().map(|state| state.client.clone()).collect::<Vec<_>>()
+        };
+        let expected = second(&filled);
+        let round = u8::from(filter.app.is_some());
+        filled.take_late(0, 3, 6 + i64::from(round), uninstalled(&format!("t-07{round}-new"), "app"));
+        assert_eq!(second(&filled), expected);
+        let anew = listed(&filled.ledger, &filter, 50, as_of, hour(9));
+        assert_eq!(anew.len(), 121 + usize::from(round), "a list from its beginning");
     }
 }
 

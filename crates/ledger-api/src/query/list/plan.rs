@@ -13,6 +13,7 @@
 use ledger_core::descriptor::aligned;
 use ledger_store::{AlignmentClass, Cut, List};
 
+use super::gathered::Gathered;
 use super::source::Source;
 use super::{Asked, Place};
 use crate::limits::INDEX_ENTRIES_AT_A_TIME;
@@ -35,7 +36,7 @@ pub(super) fn sources<'m>(
         match lists_of(asked, moment)? {
             Some(found) => lists.extend(found.into_iter().map(|list| (shard, list))),
             None if asked.filter.window.is_some() => {
-                sources.push(Source::gathered(asked, shard, moment)?);
+                sources.push(Source::Gathered(Gathered::of(asked, shard, moment)?));
             }
             None => sources.push(Source::tenants(asked, shard, moment)?),
         }

@@ -9,11 +9,10 @@ use ledger_core::time::Timestamp;
 use ledger_record::rows::TenantRow;
 use ledger_store::{List, ReadError};
 
+use super::gathered::Gathered;
 use super::plan::key_after;
 use super::{Asked, Place};
-use crate::limits::INDEX_ENTRIES_AT_A_TIME;
 use crate::query::error::QueryError;
-use crate::query::past::Past;
 use crate::query::shards::Moment;
 
 /// An installation that may belong on the list.
@@ -34,8 +33,8 @@ pub(super) enum Source<'m> {
     List(Listed<'m>),
     /// All installations of all tenants.
     Tenants(Tenants<'m>),
-    /// Found before.
-    Gathered(std::vec::IntoIter<Candidate>),
+    /// Windows of the past.
+    Gathered(Gathered),
 }
 
 /// Entries of one list of the index, some at a time.
@@ -92,80 +91,23 @@ impl<'m> Source<'m> {
         }))
     }
 
-    /// The first windows of the shard in their order, found by looking at every tenant, or at every one that
-    /// ever had the app: as the shard was at the instant no index has them.
-    pub(super) fn gathered(
-        asked: &Asked<'_>,
-        shard: usize,
-        moment: &'m Moment<'m>,
-    ) -> Result<Self, QueryError> {
-        // One more than fits tells that there is a next page.
-        let mut gathering =
-            Gathering { asked, shard, moment, most: asked.limit.saturating_add(1), first: BinaryHeap::new() };
-        match &asked.filter.app {
-            Some(app) => {
-                let mut list =
-                    Listed::of(moment, shard, List::App(app.clone()), None, INDEX_ENTRIES_AT_A_TIME);
-                while let Some((client, _)) = list.entry()? {
-                    if let Some(row) = moment.snapshot.tenant(&client)? {
-                        gathering.take(&client, row)?;
-                    }
-                }
-            }
-            None => {
-                for row in moment.snapshot.tenants(None)? {
-                    let (client, row) = row?;
-                    gathering.take(&client, row)?;
-                }
-            }
-        }
-        let sorted: Vec<_> = gathering.first.into_sorted_vec().into_iter().map(|ByPlace(one)| one).collect();
-        Ok(Self::Gathered(sorted.into_iter()))
-    }
-
     fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
         match self {
             Self::List(listed) => listed.next(),
             Self::Tenants(tenants) => tenants.next(),
-            Self::Gathered(found) => Ok(found.next()),
+            Self::Gathered(gathered) => Ok(gathered.next()),
         }
-    }
-}
-
-/// The first windows, while all are looked at.
-struct Gathering<'g, 'm> {
-    asked: &'g Asked<'g>,
-    shard: usize,
-    moment: &'m Moment<'m>,
-    most: usize,
-    first: BinaryHeap<ByPlace<Candidate>>,
-}
-
-impl Gathering<'_, '_> {
-    fn take(&mut self, client: &ClientKey, row: TenantRow) -> Result<(), QueryError> {
-        let Asked { reading, filter, instant, after, .. } = *self.asked;
-        reading.ledger.in_time()?;
-        let past = Past::of(reading, self.moment, client, row, instant)?;
-        for (app, installation) in &past.tenant.installations {
-            let timeline = past.timeline(reading, self.moment, app)?;
-            if !filter.takes(app, installation, past.tenant.product_realm, &timeline, instant.at) {
-                continue;
-            }
-            let place = Place::Window(end_of(installation), client.clone(), app.clone());
-            if after.is_none_or(|after| place > *after) {
-                let (client, app, shard) = (client.clone(), app.clone(), self.shard);
-                self.first.push(ByPlace(Candidate { place, client, app, shard, row: None }));
-            }
-            if self.first.len() > self.most {
-                self.first.pop();
-            }
-        }
-        Ok(())
     }
 }
 
 impl<'m> Listed<'m> {
-    fn of(moment: &'m Moment<'m>, shard: usize, list: List, after: Option<&Place>, at_a_time: usize) -> Self {
+    pub(super) fn of(
+        moment: &'m Moment<'m>,
+        shard: usize,
+        list: List,
+        after: Option<&Place>,
+        at_a_time: usize,
+    ) -> Self {
         let next = Next::First(after.and_then(|after| key_after(&list, after)));
         Self { moment, shard, list, at_a_time, fetched: Vec::new().into_iter(), next }
     }
@@ -174,7 +116,7 @@ impl<'m> Listed<'m> {
         self.entry()?.map(|(client, app)| self.candidate(client, app)).transpose()
     }
 
-    fn entry(&mut self) -> Result<Option<(ClientKey, AppKey)>, QueryError> {
+    pub(super) fn entry(&mut self) -> Result<Option<(ClientKey, AppKey)>, QueryError> {
         loop {
             if let Some(entry) = self.fetched.next() {
                 return Ok(Some(entry));
@@ -235,7 +177,7 @@ impl Tenants<'_> {
     }
 }
 
-fn end_of(installation: &Installation) -> Timestamp {
+pub(super) fn end_of(installation: &Installation) -> Timestamp {
     installation.window.and_then(|window| window.end).unwrap_or(Timestamp::MAX)
 }
 
@@ -244,6 +186,8 @@ pub(super) struct Merge<'m> {
     sources: Vec<Source<'m>>,
     heads: BinaryHeap<Reverse<ByPlace<Head>>>,
     last: Option<(Place, usize)>,
+    /// A source has more than it can tell now: what follows is for the next page.
+    cut_off: bool,
 }
 
 struct Head {
@@ -253,15 +197,21 @@ struct Head {
 
 impl<'m> Merge<'m> {
     pub(super) fn of(sources: Vec<Source<'m>>) -> Result<Self, QueryError> {
-        let mut merge = Self { sources, heads: BinaryHeap::new(), last: None };
+        let mut merge = Self { sources, heads: BinaryHeap::new(), last: None, cut_off: false };
         for source in 0..merge.sources.len() {
             merge.refill(source)?;
         }
         Ok(merge)
     }
 
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off
+    }
+
     pub(super) fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
-        while let Some(Reverse(ByPlace(Head { candidate, source }))) = self.heads.pop() {
+        while !self.cut_off
+            && let Some(Reverse(ByPlace(Head { candidate, source }))) = self.heads.pop()
+        {
             self.refill(source)?;
             let place = (candidate.place.clone(), candidate.shard);
             if self.last.as_ref() != Some(&place) {
@@ -275,6 +225,8 @@ impl<'m> Merge<'m> {
     fn refill(&mut self, source: usize) -> Result<(), QueryError> {
         if let Some(candidate) = self.sources[source].next()? {
             self.heads.push(Reverse(ByPlace(Head { candidate, source })));
+        } else if let Source::Gathered(gathered) = &self.sources[source] {
+            self.cut_off |= gathered.is_cut_off();
         }
         Ok(())
     }
