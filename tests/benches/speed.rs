@@ -2,7 +2,7 @@
 //! the same bytes on the same machine.
 //!
 //! ```text
-//! cargo bench -p ledger-tests --bench speed -- [ingest] [replay] [query] [signing] [events=300000] [pairs=3]
+//! cargo bench -p ledger-tests --bench speed -- [ingest] [replay] [query] [past] [signing] [events=300000] [pairs=3]
 //! ```
 //!
 //! Without a part all run. Each part takes turns with what it is measured against, `pairs` times, and tells
@@ -12,6 +12,7 @@
 //! - `ingest`: Kafka to synced, against the same consumer that discards.
 //! - `replay`: the log into the fold, against the log read and decoded.
 //! - `query`: one installation, in this process and over HTTP against a route that answers nothing.
+//! - `past`: a tenant of 10 and one of 100,000 records, in the past and explained; alone it needs no broker.
 //! - `signing`: from an event to the signed checkpoint that has it.
 //!
 //! What the writes alone cost is told by `cargo bench -p ledger-store --bench append`.
@@ -22,6 +23,7 @@
 mod speed {
     pub(super) mod ingest;
     pub(super) mod measure;
+    pub(super) mod past;
     pub(super) mod query;
     pub(super) mod replay;
     pub(super) mod signing;
@@ -29,7 +31,7 @@ mod speed {
 
 use ledger_tests::kafka::{self, Broker};
 use ledger_tests::workload::{Mix, stream};
-use speed::{ingest, measure, query, replay, signing};
+use speed::{ingest, measure, past, query, replay, signing};
 
 /// As in the program.
 #[global_allocator]
@@ -65,8 +67,14 @@ impl Plan {
 fn main() {
     let plan = Plan::of_arguments();
     println!("{}", measure::machine());
-    let broker = Broker::start();
     let dir = ledger_tests::scratch::directory();
+    if plan.wants("past") {
+        past::run(dir.path());
+    }
+    if plan.parts == ["past"] {
+        return;
+    }
+    let broker = Broker::start();
     if plan.wants("signing") {
         signing::run(broker.cluster(), dir.path());
     }

@@ -26,17 +26,34 @@ pub const PAGE_FULL_BYTES: usize = 8 * 1024 * 1024;
 /// Timelines of apps that are kept decoded, for each shard.
 pub const TIMELINES_KEPT_PER_SHARD: usize = 4096;
 
-/// Installations that are looked at for one page: a page of a rare kind is short rather than late.
+/// Windows of the past that are gathered from a shard at a time, for many pages.
+pub const GATHERED_AT_A_TIME: usize = 20_000;
+
+/// Those that are kept, of all lists together: some ten megabytes.
+pub const GATHERED_KEPT: usize = 400_000;
+
+/// Ends of pages of corrections that are kept, so that the next page begins there.
+pub const WALKS_KEPT: usize = 64;
+
+/// Installations that are looked at for one page, and records that are folded for it: a page of a rare kind, or
+/// of the past, is short rather than late.
 pub const LOOKED_AT_PER_PAGE: usize = 50_000;
 
 /// Index entries fetched at a time, for each list that a page is merged from.
 pub const INDEX_ENTRIES_AT_A_TIME: usize = 64;
+
+/// Records of histories that questions about the past hold in memory, all together: some hundred megabytes.
+pub const HISTORIES_RECORDS: u64 = 500_000;
 
 /// How long to wait before looking again for a tenant that is to appear.
 pub const POSITION_RETRY: Duration = Duration::from_millis(20);
 
 /// How long `minPosition` waits for the record.
 pub const POSITION_WAIT: Duration = Duration::from_secs(5);
+
+/// Most questions that can be answered at a time: each keeps a thread while it reads, and what waits for a thread
+/// waits behind its own time limit.
+pub const CONCURRENT_REQUESTS_MAX: usize = 4096;
 
 /// Longest request target: two keys of 255 bytes and a cursor with two more, all percent-encoded, fit.
 pub const URI_MAX_BYTES: usize = 8 * 1024;
@@ -68,11 +85,11 @@ pub const SWEEP_LINES_AHEAD: usize = 1024;
 /// Time between two lines that tell how far such a question is.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Policies that are tried side by side.
+/// Policies that are tried side by side, at every door: each is folded for itself.
 pub const POLICIES_MAX: usize = 32;
 
 /// Longest body of a request.
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
 
-/// Events of tenants that a replay keeps folded between their records.
-pub const REPLAYED_EVENTS_KEPT: usize = 500_000;
+/// Installations, and tenants, that a replay keeps folded between their records.
+pub const REPLAYED_INSTALLATIONS_KEPT: usize = 200_000;

@@ -9,11 +9,16 @@
 //! fold asks.
 
 mod grounds;
+mod in_force;
 mod origins;
 mod sentence;
 
-use crate::descriptor::Descriptor;
-use crate::event::SubscriptionState;
+pub use in_force::InForce;
+
+use std::collections::BTreeSet;
+
+use crate::event::{InstallationFact, SubscriptionState};
+use crate::fold::{self, Lens, Scene};
 use crate::ids::{AppKey, EventId, MigrationId};
 use crate::policy::Policy;
 use crate::preview::preview;
@@ -29,23 +34,13 @@ use origins::{Followed, Origins};
 pub struct Explanation {
     /// In the order in which they are best read.
     pub statements: Vec<Statement>,
-    /// The policy and the descriptor in force at the moment of asking.
+    /// The policy and the descriptor in force at the moment of asking: what an uninstall or an install then
+    /// would go by.
     pub in_force: InForce,
-}
-
-/// What an uninstall or an install at the moment of asking would go by.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct InForce {
-    /// The policy.
-    pub policy: Policy,
-    /// The event that set it; none for the default.
-    pub policy_event: Option<EventId>,
-    /// The descriptor; none as long as none is known.
-    pub descriptor: Option<Descriptor>,
-    /// The tenant's record that brought the descriptor.
-    pub descriptor_seq: Option<u64>,
-    /// Or the event that published it.
-    pub descriptor_event: Option<EventId>,
+    /// The same at the last decision.
+    pub at_decision: Option<InForce>,
+    /// The same at the last uninstall, by which its window was computed (rules 5).
+    pub at_uninstall: Option<InForce>,
 }
 
 /// One fact, and what it rests on.
@@ -79,6 +74,15 @@ pub enum Fact {
     RealmUnknown,
     /// The last install that was more than a refresh.
     Decided(Decision),
+    /// The window that the last decision met, or that there was none.
+    WindowMet {
+        /// The policy in force at the uninstall.
+        policy: Policy,
+        /// As the install met it.
+        window: Option<Window>,
+        /// It was open then.
+        open: bool,
+    },
     /// Earlier rows of the table of rules 6.1 that did not apply at the last decision.
     PassedOver {
         /// The first of them, 1 to 14.
@@ -106,6 +110,15 @@ pub enum Fact {
     },
     /// It stays pinned as long as it is installed.
     StaysWhileInstalled,
+    /// The window that an uninstall at an instant would open, or that it would open none.
+    UninstallWouldOpen {
+        /// The instant.
+        at: Timestamp,
+        /// The policy in force then.
+        policy: Policy,
+        /// The window.
+        window: Option<Window>,
+    },
     /// The persistence window.
     WindowSet {
         /// As the uninstall opened it.
@@ -149,7 +162,10 @@ pub enum Fact {
     /// A first hook from another realm would set the realm right.
     HookWouldCorrect,
     /// A hook from another realm would count as a reinstall that nobody saw.
-    HookWouldReinstall,
+    HookWouldReinstall {
+        /// But one from here as the arrival of the pending migration (row 3).
+        arrival: Option<Realm>,
+    },
 }
 
 /// Why a row of the table did not apply.
@@ -193,37 +209,32 @@ pub enum WhyNot {
 #[must_use]
 pub fn explain(entries: &[Entry<'_>], apps: &AppTimelines, app: &AppKey, at: Timestamp) -> Explanation {
     let Followed { tenant, origins } = Followed::until(entries, apps, app, at, |_| false);
+    let timeline = apps.of(app);
     let mut writer = Writer { statements: Vec::new(), origins };
     let Some(state) = tenant.installations.get(app) else {
         writer.say(Fact::NeverSeen, []);
-        let unknown = Installation::default();
-        let in_force = InForce::of(&unknown, &writer.origins, apps.of(app), at);
-        return Explanation { statements: writer.statements, in_force };
+        let in_force = InForce::of(&Installation::default(), &writer.origins, timeline, at);
+        let statements = writer.statements;
+        return Explanation { statements, in_force, at_decision: None, at_uninstall: None };
     };
-    let moment = Moment { state, product: tenant.product_realm, timeline: apps.of(app), at };
+    let in_force = InForce::of(state, &writer.origins, timeline, at);
+    let left = (state.status == Status::Uninstalled).then_some(writer.origins.uninstalled_at).flatten();
+    let mut at_uninstall = left.map(|at| InForce::of(state, &writer.origins, timeline, at));
+    let moment = Moment { state, product: tenant.product_realm, timeline, at, in_force: &in_force };
     writer.realm(&moment);
-    if let Some(decision) = state.decision {
-        let corrected = writer.origins.correction;
-        writer.statements.extend(grounds::of_decision(entries, apps, app, decision, corrected));
+    let met = state
+        .decision
+        .and_then(|decision| grounds::of_decision(entries, apps, app, decision, writer.origins.correction));
+    let mut at_decision = None;
+    if let Some(met) = met {
+        writer.statements.extend(met.statements);
+        at_decision = Some(met.in_force);
+        at_uninstall = at_uninstall.or(met.at_uninstall);
     }
     writer.surroundings(&moment);
-    writer.until(&moment);
+    writer.until(&moment, at_uninstall.as_ref());
     writer.outlook(&moment);
-    let in_force = InForce::of(state, &writer.origins, moment.timeline, at);
-    Explanation { statements: writer.statements, in_force }
-}
-
-impl InForce {
-    fn of(state: &Installation, origins: &Origins, timeline: &AppTimeline, at: Timestamp) -> Self {
-        let (descriptor_seq, descriptor_event) = origins.descriptor_in_force(state, timeline, at);
-        Self {
-            policy: timeline.policy_at(at),
-            policy_event: timeline.policy_event_at(at).cloned(),
-            descriptor: state.descriptor_at(timeline, at).cloned(),
-            descriptor_seq,
-            descriptor_event,
-        }
-    }
+    Explanation { statements: writer.statements, in_force, at_decision, at_uninstall }
 }
 
 /// What is explained.
@@ -232,6 +243,7 @@ struct Moment<'a> {
     product: Option<Realm>,
     timeline: &'a AppTimeline,
     at: Timestamp,
+    in_force: &'a InForce,
 }
 
 struct Writer {
@@ -241,7 +253,18 @@ struct Writer {
 
 impl Writer {
     fn say<const N: usize>(&mut self, fact: Fact, seqs: [Option<u64>; N]) {
-        self.statements.push(Statement::resting_on(fact, seqs, [None]));
+        self.say_with(fact, seqs, [None]);
+    }
+
+    /// What rests on nothing else, as nothing was ever said of it, rests on the first that was seen at all.
+    fn say_with<const N: usize, const M: usize>(
+        &mut self,
+        fact: Fact,
+        seqs: [Option<u64>; N],
+        app_events: [Option<EventId>; M],
+    ) {
+        let statement = Statement::resting_on(fact, seqs, app_events);
+        self.statements.push(statement.or_on(self.origins.seen));
     }
 
     /// Whether it is there, and where.
@@ -265,9 +288,8 @@ impl Writer {
         let view = state.view(moment.product, moment.timeline, moment.at);
         if let Some(realm) = moment.product {
             let fact = Fact::Product { realm, aligned: view.aligned_realm, drift: view.drift };
-            let (own, published) = origins.descriptor_in_force(state, moment.timeline, moment.at);
-            let seqs = [origins.product, own];
-            self.statements.push(Statement::resting_on(fact, seqs, [published]));
+            let InForce { descriptor_seq, descriptor_event, .. } = moment.in_force.clone();
+            self.say_with(fact, [origins.product, descriptor_seq], [descriptor_event]);
         }
         if let Some(realm) = state.data_realm {
             self.say(Fact::Data { realm, split_brain: view.split_brain }, [origins.data]);
@@ -286,46 +308,40 @@ impl Writer {
     }
 
     /// Until when.
-    fn until(&mut self, moment: &Moment<'_>) {
+    fn until(&mut self, moment: &Moment<'_>, at_uninstall: Option<&InForce>) {
         let (state, origins) = (moment.state, self.origins.clone());
-        match (state.status, state.window) {
-            (Status::Installed, _) if state.pin.is_some() => {
-                self.say(Fact::StaysWhileInstalled, [origins.status]);
+        match (state.status, state.window, at_uninstall) {
+            (Status::Installed, ..) => {
+                if state.pin.is_some() {
+                    self.say(Fact::StaysWhileInstalled, [origins.status]);
+                }
+                self.uninstall_would_open(moment);
             }
-            (Status::Uninstalled, Some(window)) => {
+            (Status::Uninstalled, Some(window), Some(then)) => {
                 let open = window.is_open_at(moment.at);
-                let fact = Fact::WindowSet { window, open };
-                self.window_at(moment, fact, window.policy, window.start, origins.window);
+                let (own, events) = then.of_window();
+                self.say_with(Fact::WindowSet { window, open }, [origins.window, own], events);
                 self.subscription(state, window, open);
             }
-            (Status::Uninstalled, None) => {
-                // The window was computed with what was in force at the uninstall, not now (rules 5).
-                let uninstalled = origins.uninstalled_at.unwrap_or(moment.at);
-                let policy = moment.timeline.policy_at(uninstalled);
-                self.window_at(moment, Fact::NoWindow { policy }, policy, uninstalled, origins.status);
+            (Status::Uninstalled, None, Some(then)) => {
+                let (own, events) = then.of_window();
+                self.say_with(Fact::NoWindow { policy: then.policy }, [origins.status, own], events);
             }
-            (Status::Installed | Status::None, _) => {}
+            (Status::Uninstalled, _, None) | (Status::None, ..) => {}
         }
     }
 
-    /// A window, or that there is none, rests on the uninstall, the policy and, where that one looks at it,
-    /// the descriptor.
-    fn window_at(
-        &mut self,
-        moment: &Moment<'_>,
-        fact: Fact,
-        policy: Policy,
-        uninstalled: Timestamp,
-        by: Option<u64>,
-    ) {
-        let set = moment.timeline.policy_event_at(uninstalled).cloned();
-        let (own, published) = match policy {
-            Policy::Descriptor => {
-                self.origins.descriptor_in_force(moment.state, moment.timeline, uninstalled)
-            }
-            _ => (None, None),
-        };
-        self.statements.push(Statement::resting_on(fact, [by, own], [set, published]));
+    /// "Until when" of an app that is installed: the fold itself is asked, with nothing observed.
+    fn uninstall_would_open(&mut self, moment: &Moment<'_>) {
+        let Moment { state, product, timeline, at, in_force } = *moment;
+        let mut left = state.clone();
+        let scene = Scene { seq: 0, at, product, timeline, lens: Lens::Actual };
+        fold::apply(&mut left, &InstallationFact::Uninstalled { endpoint_realm: None }, scene);
+        let fact = Fact::UninstallWouldOpen { at, policy: in_force.policy, window: left.window };
+        let (own, events) = in_force.of_window();
+        let by_subscription = matches!(in_force.policy, Policy::Subscription { .. });
+        let subscription = self.origins.subscription.filter(|_| by_subscription);
+        self.say_with(fact, [self.origins.status, own, subscription], events);
     }
 
     /// What the subscription means for a window that it decides about.
@@ -362,7 +378,12 @@ impl Writer {
             Some(pin) if pin.is_unseen() => {
                 self.say(Fact::HookWouldCorrect, [self.origins.pin]);
             }
-            Some(_) => self.say(Fact::HookWouldReinstall, [self.origins.pin]),
+            Some(pin) => {
+                let target = state.migration.as_ref().and_then(|pending| pending.target);
+                let arrival = target.filter(|target| *target != pin.realm);
+                let migration = arrival.and(self.origins.migration);
+                self.say(Fact::HookWouldReinstall { arrival }, [self.origins.pin, migration]);
+            }
             None => self.say(Fact::HookWouldCorrect, [self.origins.status]),
         }
     }
@@ -376,20 +397,27 @@ impl Writer {
         };
         let seqs =
             [origins.status, origins.window, origins.pin, origins.product, origins.override_realm, own];
-        self.statements.push(Statement::resting_on(Fact::WouldInstall(decision), seqs, [published]));
+        self.say_with(Fact::WouldInstall(decision), seqs, [published]);
     }
 }
 
 impl Statement {
-    fn resting_on<const N: usize, const M: usize>(
+    fn resting_on(
         fact: Fact,
-        seqs: [Option<u64>; N],
-        app_events: [Option<EventId>; M],
+        seqs: impl IntoIterator<Item = Option<u64>>,
+        app_events: impl IntoIterator<Item = Option<EventId>>,
     ) -> Self {
-        let mut seqs: Vec<u64> = seqs.into_iter().flatten().collect();
-        seqs.sort_unstable();
-        seqs.dedup();
-        Self { fact, seqs, app_events: app_events.into_iter().flatten().collect() }
+        let seqs: BTreeSet<u64> = seqs.into_iter().flatten().collect();
+        let app_events: BTreeSet<EventId> = app_events.into_iter().flatten().collect();
+        Self { fact, seqs: seqs.into_iter().collect(), app_events: app_events.into_iter().collect() }
+    }
+
+    /// Resting on this record, if on nothing else.
+    fn or_on(mut self, seq: Option<u64>) -> Self {
+        if self.seqs.is_empty() && self.app_events.is_empty() {
+            self.seqs.extend(seq);
+        }
+        self
     }
 }
 

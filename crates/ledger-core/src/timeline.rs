@@ -6,6 +6,7 @@
 //! app-level event with time ≤ `t`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::descriptor::Descriptor;
 use crate::event::AppFact;
@@ -97,9 +98,9 @@ impl<V> Default for Track<V> {
     }
 }
 
-/// The timelines of every app of a shard.
+/// The timelines of every app of a shard. A copy shares them until one of the two is added to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AppTimelines(BTreeMap<AppKey, AppTimeline>);
+pub struct AppTimelines(BTreeMap<AppKey, Arc<AppTimeline>>);
 
 static EMPTY: AppTimeline = AppTimeline { descriptors: Track::EMPTY, policies: Track::EMPTY };
 
@@ -107,11 +108,22 @@ impl AppTimelines {
     /// The timeline of an app, empty when nothing was published.
     #[must_use]
     pub fn of(&self, app: &AppKey) -> &AppTimeline {
-        self.0.get(app).unwrap_or(&EMPTY)
+        self.0.get(app).map_or(&EMPTY, Arc::as_ref)
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn shared(&self, app: &AppKey) -> Arc<AppTimeline> {
+        self.0.get(app).cloned().unwrap_or_default()
+    }
+
+    /// Takes the whole timeline of an app as it is.
+    pub fn share(&mut self, app: AppKey, timeline: Arc<AppTimeline>) {
+        self.0.insert(app, timeline);
     }
 
     /// Puts an app-level event in its place.
     pub fn insert(&mut self, app: &AppKey, time: Timestamp, id: EventId, fact: &AppFact) {
-        self.0.entry(app.clone()).or_default().insert(time, id, fact);
+        Arc::make_mut(self.0.entry(app.clone()).or_default()).insert(time, id, fact);
     }
 }

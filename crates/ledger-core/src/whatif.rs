@@ -5,8 +5,9 @@
 //! as the percentiles need them all. They are those of the actual fold: whether an app is installed does not
 //! depend on the policy, only where it goes does.
 //!
-//! Beside the counts, [`WhatIf::take_comparing`] names each installation that would be pinned elsewhere than
-//! it is, at the first record where the two folds part.
+//! Beside the counts, [`WhatIf::take_comparing`] names each installation of which another answer would be given
+//! than is, at the first record where the two folds part: in the realm, in the rule of the last decision, in the
+//! end of the window.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ use crate::ids::AppKey;
 use crate::limits::{DAY_MS, HOUR_MS};
 use crate::policy::Policy;
 use crate::realm::Realm;
-use crate::state::{AnomalyCode, Decision, Installation, Rule, Status};
+use crate::state::{AnomalyCode, Decision, Installation, Rule, Status, Window};
 use crate::tenant::{Entry, Tenant};
 use crate::time::Timestamp;
 use crate::timeline::AppTimelines;
@@ -49,8 +50,8 @@ pub struct Scope {
     pub to: Option<Timestamp>,
 }
 
-/// An installation that would be pinned elsewhere under a policy, at the first record where it would.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An installation of which something would be otherwise under a policy, at the first record where it would.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference<'a> {
     /// The policy.
     pub policy: Policy,
@@ -64,6 +65,19 @@ pub struct Difference<'a> {
     pub actual: Outcome,
     /// What it would be.
     pub supposed: Outcome,
+    /// What differs here for the first time, in the order of [`Aspect`].
+    pub differs: Vec<Aspect>,
+}
+
+/// What of an installation is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aspect {
+    /// Where it is pinned.
+    Pin,
+    /// By which rule it was last decided.
+    Rule,
+    /// Whether an uninstall opened a window, and its end.
+    Window,
 }
 
 /// What a record left an installation with.
@@ -71,6 +85,10 @@ pub struct Difference<'a> {
 pub struct Outcome {
     /// Where it is pinned; unknown otherwise.
     pub pinned: Option<Realm>,
+    /// The rule of the last decision.
+    pub rule: Option<Rule>,
+    /// The window of the last uninstall.
+    pub window: Option<Window>,
     /// The decision of this record, if it made one.
     pub decision: Option<Decision>,
 }
@@ -166,7 +184,7 @@ impl WhatIf {
         self.try_on(entries, apps, None);
     }
 
-    /// As [`Self::take`], and tells the differences: for each policy at most one of an installation.
+    /// As [`Self::take`], and tells the differences: for each policy at most one of an installation and aspect.
     pub fn take_comparing(
         &mut self,
         entries: &[Entry<'_>],
@@ -262,7 +280,7 @@ impl WhatIf {
 /// Tells the first difference of each installation, for each policy.
 struct Comparison<'a, 't> {
     tell: &'t mut dyn FnMut(Difference<'_>),
-    told: BTreeSet<(usize, &'a AppKey)>,
+    told: BTreeSet<(usize, &'a AppKey, Aspect)>,
 }
 
 impl<'a> Comparison<'a, '_> {
@@ -274,18 +292,30 @@ impl<'a> Comparison<'a, '_> {
         app: &'a AppKey,
         [actual, supposed]: [Outcome; 2],
     ) {
-        if actual.pinned == supposed.pinned || !self.told.insert((place, app)) {
-            return;
+        let end = |outcome: &Outcome| outcome.window.map(|window| window.end);
+        let differs = [
+            (Aspect::Pin, actual.pinned != supposed.pinned),
+            (Aspect::Rule, actual.rule != supposed.rule),
+            (Aspect::Window, end(&actual) != end(&supposed)),
+        ];
+        let differing = differs.into_iter().filter(|(_, differs)| *differs).map(|(aspect, _)| aspect);
+        let differs: Vec<_> = differing.filter(|aspect| self.told.insert((place, app, *aspect))).collect();
+        if !differs.is_empty() {
+            let (seq, at) = (entry.seq, entry.event.time);
+            (self.tell)(Difference { policy, app, seq, at, actual, supposed, differs });
         }
-        let (seq, at) = (entry.seq, entry.event.time);
-        (self.tell)(Difference { policy, app, seq, at, actual, supposed });
     }
 }
 
 impl Outcome {
     fn of(tenant: &Tenant, app: &AppKey, decision: Option<Decision>) -> Self {
-        let pinned = tenant.installations.get(app).and_then(Installation::pinned_realm);
-        Self { pinned, decision }
+        let state = tenant.installations.get(app);
+        Self {
+            pinned: state.and_then(Installation::pinned_realm),
+            rule: state.and_then(|state| state.decision).map(|decision| decision.rule),
+            window: state.and_then(|state| state.window),
+            decision,
+        }
     }
 }
 
@@ -293,6 +323,18 @@ impl Tally {
     fn count(&mut self, decision: &Decision) {
         self.persisted += u64::from(decision.rule == Rule::Persisted);
         self.moved += u64::from(are_different(decision.expected_realm, decision.previous_realm));
+    }
+}
+
+impl Aspect {
+    /// The word used everywhere outside.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pin => "pin",
+            Self::Rule => "rule",
+            Self::Window => "window",
+        }
     }
 }
 

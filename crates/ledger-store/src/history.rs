@@ -101,6 +101,14 @@ impl Snapshot<'_> {
     }
 
     pub(crate) fn history_until(&self, client: &ClientKey, cut: Cut) -> Result<History, ReadError> {
+        let events = self.events(client, cut)?;
+        let apps: BTreeSet<&AppKey> = events.iter().filter_map(|event| event.event.app()).collect();
+        let apps = self.timelines_of(apps, cut)?;
+        Ok(History { events, apps, cut })
+    }
+
+    /// A tenant's events alone, for whoever has the timelines already.
+    pub fn events(&self, client: &ClientKey, cut: Cut) -> Result<Vec<HistoryEvent>, ReadError> {
         let mut events = Vec::new();
         let stream = Stream::Tenant(client.clone());
         let range = prefixed(key::log::stream_prefix(&stream));
@@ -113,9 +121,7 @@ impl Snapshot<'_> {
             }
             events.push(history_event(key, logged)?);
         }
-        let apps: BTreeSet<&AppKey> = events.iter().filter_map(|event| event.event.app()).collect();
-        let apps = self.timelines_of(apps, cut)?;
-        Ok(History { events, apps, cut })
+        Ok(events)
     }
 
     /// The timelines of some apps as known at some point.

@@ -297,7 +297,7 @@ pub struct Log {
     #[arg(value_parser = client_key)]
     pub client_key: ClientKey,
     /// Begin with this record
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from_seq: u64,
     /// At most this many records [default: all]
     #[arg(long, value_name = "N")]

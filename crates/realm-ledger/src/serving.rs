@@ -64,6 +64,9 @@ pub(crate) struct Serving {
     address: SocketAddr,
 }
 
+/// Threads that may block, beside those that questions read on: the signer and the like.
+const BLOCKING_THREADS_BESIDE: usize = 32;
+
 impl Serving {
     /// Starts everything. Signals are heard from before the ledger says that it is ready.
     pub(crate) fn start(config: &Config) -> Result<(Self, Signals), Failure> {
@@ -71,7 +74,12 @@ impl Serving {
         let listener = listen(&config.http.listen)?;
         let data = Arc::new(secret::open(config)?.data);
         let catalog = Arc::new(Catalog::default());
-        let runtime = Builder::new_multi_thread().enable_all().thread_name("http").build();
+        let runtime = Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("http")
+            // A place among the requests is worth nothing without a thread to read on.
+            .max_blocking_threads(config.http.options.concurrent_requests.max(1) + BLOCKING_THREADS_BESIDE)
+            .build();
         let runtime = runtime.map_err(ServeError::Runtime)?;
         let signals = Signals::of(&runtime)?;
         let secret = data.ledger_secret().cloned();

@@ -34,21 +34,21 @@ impl Api {
         self.answer(content_type, |ledger, now| Ok(question(ledger, now)?.into_bytes())).await
     }
 
-    /// A question whose time is over keeps its place until it comes back, so what is slow cannot pile up behind
-    /// the limit.
+    /// A question whose time is over ends by itself, and keeps its place until then: what is slow cannot pile up
+    /// behind the limit.
     async fn answer(
         &self,
         content_type: &'static str,
         question: impl FnOnce(&Ledger, Timestamp) -> Result<Vec<u8>, Problem> + Send + 'static,
     ) -> Result<Response, Problem> {
         let place = self.place()?;
-        let (ledger, now) = (Arc::clone(&self.ledger), (self.clock)());
+        let limit = self.options.request_timeout;
+        let (ledger, now) = (self.ledger.within(limit), (self.clock)());
         let asking = tokio::task::spawn_blocking(move || {
             let answer = question(&ledger, now);
             drop(place);
             answer
         });
-        let limit = self.options.request_timeout;
         let timed_out =
             |_| Problem::new(Kind::Timeout, format!("no answer within {limit:?}; ask for less, or later"));
         let answer = tokio::time::timeout(limit, asking).await.map_err(timed_out)?;

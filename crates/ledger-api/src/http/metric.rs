@@ -2,6 +2,8 @@
 //!
 //! How far the shards are is read when somebody asks for the metrics, so that it never contradicts `/readyz`.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ledger_store::Phase;
@@ -29,10 +31,27 @@ pub fn describe() {
     describe_gauge!(SPLIT_TENANTS, "Tenants of the shard that another one has too, by shard.");
 }
 
+/// Shards that were told once. The exporter goes on telling the last value of a gauge, so one that went away
+/// would stay as it was for ever.
+static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 /// How far each shard is now: called before the metrics are rendered.
 pub fn tell_freshness(shards: &[FreshnessJson]) {
+    let name = |shard: &FreshnessJson| format!("{}/{}", shard.topic, shard.partition);
+    let here: BTreeSet<String> = shards.iter().map(name).collect();
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    for gone in told.difference(&here) {
+        gauge!(LAG_EVENTS, "shard" => gone.clone()).set(f64::NAN);
+        gauge!(LAG_SECONDS, "shard" => gone.clone()).set(f64::NAN);
+        gauge!(ASSIGNED, "shard" => gone.clone()).set(0.0);
+        gauge!(SPLIT_TENANTS, "shard" => gone.clone()).set(0.0);
+        for phase in Phase::ALL.map(Phase::as_str) {
+            gauge!(PHASE, "shard" => gone.clone(), "phase" => phase).set(0.0);
+        }
+    }
+    told.extend(here);
     for shard in shards {
-        let name = format!("{}/{}", shard.topic, shard.partition);
+        let name = name(shard);
         let of = |number: Option<u64>| number.map_or(f64::NAN, as_f64);
         gauge!(LAG_EVENTS, "shard" => name.clone()).set(of(shard.lag));
         gauge!(LAG_SECONDS, "shard" => name.clone()).set(of(shard.lag_seconds));
@@ -56,4 +75,65 @@ pub(super) fn answered(route: &str, method: &'static str, status: u16, took: Dur
     counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string())
         .increment(1);
     histogram!(SECONDS, "route" => route).record(took.as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use metrics::{Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString};
+
+    use super::*;
+
+    /// Keeps what gauges were set to last, by name and labels.
+    #[derive(Default)]
+    struct Gauges(Arc<Mutex<std::collections::BTreeMap<String, f64>>>);
+
+    struct One(Arc<Mutex<std::collections::BTreeMap<String, f64>>>, String);
+
+    impl GaugeFn for One {
+        fn increment(&self, _: f64) {}
+        fn decrement(&self, _: f64) {}
+        fn set(&self, value: f64) {
+            self.0.lock().unwrap().insert(self.1.clone(), value);
+        }
+    }
+
+    impl Recorder for Gauges {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            let labels: Vec<_> = key.labels().map(|label| label.value().to_owned()).collect();
+            Gauge::from_arc(Arc::new(One(
+                Arc::clone(&self.0),
+                format!("{} {}", key.name(), labels.join(" ")),
+            )))
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn a_shard_that_went_away_is_not_told_as_it_was() {
+        let gauges = Gauges::default();
+        let shard_id = ledger_store::ShardId { topic: "t".to_owned(), partition: 3 };
+        let shard = FreshnessJson {
+            phase: "LIVE",
+            assigned: true,
+            lag: Some(7),
+            ..crate::query::of_absent(&shard_id)
+        };
+        metrics::with_local_recorder(&gauges, || {
+            tell_freshness(std::slice::from_ref(&shard));
+            tell_freshness(&[]);
+        });
+        let told = gauges.0.lock().unwrap();
+        assert!(told[&format!("{LAG_EVENTS} t/3")].is_nan());
+        assert_eq!((told[&format!("{ASSIGNED} t/3")], told[&format!("{PHASE} t/3 LIVE")]), (0.0, 0.0));
+    }
 }

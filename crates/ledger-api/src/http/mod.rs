@@ -13,7 +13,7 @@
 //! | `GET /v1/replay` | `clientKey` `appKey` `topic` `partition` `from` `to` `fromPosition` | lines, see below |
 //! | `GET /v1/quarantine` | `reason` `cursor` `limit` | `{items, nextCursor?, freshness}` |
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
-//! | `GET /v1/tenants/{clientKey}/proof` | `appKey` `pinned` `partition` | a bundle (`application/x-ndjson`), for `verify --bundle` |
+//! | `GET /v1/tenants/{clientKey}/proof` | `appKey` `pinned` `topic` `partition` | a bundle (`application/x-ndjson`), for `verify --bundle` |
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
 //! | `GET /livez` | | the process answers |
 //! | `GET /readyz` | | every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is |
@@ -32,7 +32,7 @@
 //! A question about the whole log, `POST /v1/whatif`, is a stream of the same kind: `{"progress": …}` now and
 //! then, `{"difference": …}` where asked for, `{"report": …}` for each policy, and the last line as above.
 //! `GET /v1/replay` always is one, of `{"step": …}`.
-//! Without that `Accept` what-if has to be answered within the time of any question, and tells no differences.
+//! Without that `Accept` what-if has to be answered within the time of any question, and refuses to tell differences.
 //!
 //! # Problems (RFC 9457)
 //!

@@ -110,6 +110,7 @@ impl Parameters {
             app: self.value("appKey", key, |text| AppKey::new(text).ok())?,
             pinned: self.number("pinned", 0)?,
             partition: self.value("partition", "expected a whole number", |text| text.parse().ok())?,
+            topic: self.text("topic").map(ToOwned::to_owned),
         })
     }
 

@@ -232,6 +232,12 @@ impl From<QueryError> for Problem {
             Kind::InvalidParameter if matches!(error, QueryError::PositionOfNoShard) => {
                 Self::with(kind, "fromPosition", error.to_string())
             }
+            Kind::InvalidParameter if matches!(error, QueryError::SpanEndsFirst { .. }) => {
+                Self::with(kind, "to", error.to_string())
+            }
+            Kind::InvalidParameter if matches!(error, QueryError::PartitionOfSeveral { .. }) => {
+                Self::with(kind, "topic", error.to_string())
+            }
             Kind::InvalidParameter if matches!(error, QueryError::NotProven(_)) => {
                 Self::with(kind, "pinned", error.to_string())
             }

@@ -148,7 +148,7 @@ pub(super) async fn proof(
     Client(client): Client,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let asked = Parameters::read(&uri, &["appKey", "pinned", "partition"])?.proof(client)?;
+    let asked = Parameters::read(&uri, &["appKey", "pinned", "topic", "partition"])?.proof(client)?;
     api.ask_text(LINES, move |ledger, _| ledger.proof(&asked)).await
 }
 

@@ -128,14 +128,14 @@ impl Api {
     /// Sends a list as lines. What goes wrong before the first of them is answered as a problem.
     pub(super) async fn stream(&self, mut pages: impl Pages) -> Result<Response, Problem> {
         let place = self.place()?;
-        let (ledger, clock) = (Arc::clone(&self.ledger), self.clock);
+        let (ledger, clock, limit) = (Arc::clone(&self.ledger), self.clock, self.options.request_timeout);
         let (queue, mut chunks) = mpsc::channel(STREAM_CHUNKS_AHEAD);
         let runtime = Handle::current();
         tokio::task::spawn_blocking(move || {
             let _place = place;
             let mut begun = false;
             loop {
-                let (chunk, more) = chunk(&mut pages, &ledger, clock(), begun);
+                let (chunk, more) = chunk(&mut pages, &ledger.within(limit), clock(), begun);
                 let sending = tokio::time::timeout(STREAM_STALL, queue.send(chunk));
                 if !matches!(runtime.block_on(sending), Ok(Ok(()))) || !more {
                     return;
@@ -143,7 +143,6 @@ impl Api {
                 begun = true;
             }
         });
-        let limit = self.options.request_timeout;
         let first = tokio::time::timeout(limit, chunks.recv()).await;
         let first = first.map_err(|_| Problem::new(Kind::Timeout, format!("no line within {limit:?}")))?;
         let first = first.ok_or_else(panicked)??;

@@ -39,6 +39,10 @@ pub(super) async fn what_if(
     if wants_lines(&headers) {
         return api.sweep(move |ledger, now, tell| ledger.what_if_lines(&asked, now, tell)).await;
     }
+    if asked.differences {
+        let detail = format!("differences are told line by line: ask with Accept: {LINES}");
+        return Err(Problem::new(Kind::InvalidBody, detail));
+    }
     let place = api.sweep_place()?;
     let until = Instant::now() + api.options.request_timeout;
     api.ask(move |ledger, now| {

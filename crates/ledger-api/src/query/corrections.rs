@@ -4,46 +4,63 @@
 //! A correction stands in one of two places. A late event of the tenant has it among what it changed; a late
 //! event of an app has it beside its record, by tenant. Both are walked together in order of position, so
 //! that the last decision before each of them is known.
+//!
+//! What was decided before a position is only told by what came before it, so the place where a page ended is
+//! kept for a while, with the last decisions there: the next page goes on from it instead of from the beginning.
+//!
+//! A page ends between two records, so all corrections by one record are on one page: at most one for each
+//! installation of the tenant.
 
-use std::collections::BTreeMap;
-use std::iter::Peekable;
-use std::vec;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use ledger_core::event::Event;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::state::Decision;
 use ledger_core::tenant::Change;
 use ledger_core::time::Timestamp;
 use ledger_record::json::corrected::{Corrected, CorrectedJson};
 use ledger_record::record::{Content, Record, Stream};
-use ledger_store::{Cut, ReadError};
+use ledger_store::{ReadError, ShardId};
 use serde::{Serialize, Serializer};
 
 use super::answer::CorrectionsAnswer;
 use super::error::QueryError;
-use super::one::happened_by;
+use super::merged::{Seqs, records_of};
 use super::shards::{Located, Moment, moments};
+use super::weight::Weight;
 use super::{AsOf, Ledger, freshness};
+use crate::limits::WALKS_KEPT;
 
 /// A correction, as it stands in the log. Serialises with the event that caused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correction {
-    record: Record,
+    cause: Cause,
     change: Change,
     before: Option<Decision>,
 }
 
+/// The record that corrected. Its corrections share the event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cause {
+    position: u64,
+    /// None for an app-level event.
+    seq: Option<u64>,
+    recorded: Timestamp,
+    event: Arc<Event>,
+}
+
 impl Serialize for Correction {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { record, change, before } = self;
-        let (Content::Event { event, .. }, Some(correction)) = (&record.content, change.correction) else {
-            return Err(serde::ser::Error::custom("a correction without an event"));
+        let Self { cause, change, before } = self;
+        let Some(correction) = change.correction else {
+            return Err(serde::ser::Error::custom("a change that corrects nothing"));
         };
-        let seq = matches!(record.stream, Stream::Tenant(_)).then_some(record.seq);
         CorrectedJson::of(Corrected {
-            position: record.position,
-            seq,
-            recorded: record.recorded,
-            event,
+            position: cause.position,
+            seq: cause.seq,
+            recorded: cause.recorded,
+            event: &cause.event,
             change,
             correction,
             before: *before,
@@ -68,27 +85,25 @@ impl Ledger {
         let Located { moment, row } = self.found(&moments, client)?;
         let cut = moment.snapshot.cut(client, as_of.known)?;
         let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
-        let mut beside = beside(moment, client, &apps, cut)?.into_iter().peekable();
-        let mut walk = Walk { from_position, decisions: BTreeMap::new(), found: Vec::new() };
+        let begun = self.walks.take(&(moment.id.clone(), client.clone(), from_position)).unwrap_or_default();
+        let mut walk = Walk { from_position, at: as_of.at, so_far: begun, ..Walk::default() };
         let mut next_position = None;
-        for record in moment.snapshot.records(&Stream::Tenant(client.clone()), 1)? {
+        for record in records_of(moment, client, &apps, &walk.so_far.seqs)? {
             let record = record?;
             if !cut.knows(record.position, record.recorded) {
                 break;
             }
-            walk.take_before(&mut beside, record.position);
-            if walk.found.len() >= limit {
+            if walk.found.len() >= limit || walk.weight.is_full() {
                 next_position = Some(record.position);
                 break;
             }
-            let Content::Event { outcome, .. } = &record.content else { continue };
-            let changes = outcome.changes.clone();
-            walk.take(&record, changes);
+            self.in_time()?;
+            walk.so_far.seqs.insert(record.stream.clone(), record.seq + 1);
+            walk.take(moment, client, record)?;
         }
-        if next_position.is_none() {
-            walk.take_before(&mut beside, u64::MAX);
+        if let Some(next) = next_position {
+            self.walks.keep((moment.id.clone(), client.clone(), next), walk.so_far);
         }
-        walk.found.retain(|correction| happened_by(&correction.record, as_of.at));
         Ok(CorrectionsAnswer {
             corrections: walk.found,
             next_position,
@@ -97,60 +112,92 @@ impl Ledger {
     }
 }
 
-/// What late events of the apps changed for the tenant, by position.
-fn beside(
-    moment: &Moment<'_>,
-    client: &ClientKey,
-    apps: &[AppKey],
-    cut: Cut,
-) -> Result<Vec<(Record, Vec<Change>)>, ReadError> {
-    let mut found = Vec::new();
-    for app in apps {
-        for record in moment.snapshot.records(&Stream::App(app.clone()), 1)? {
-            let record = record?;
-            if !cut.knows(record.position, record.recorded) {
-                break;
-            }
-            let late = matches!(&record.content, Content::Event { outcome, .. } if outcome.late);
-            if !late {
-                continue;
-            }
-            let first = moment.snapshot.corrections(record.position, Some(client))?.next().transpose()?;
-            if let Some((_, changes)) = first.filter(|(of, _)| of == client) {
-                found.push((record, changes));
-            }
+/// The places where pages ended, the last ones. What lies before a position never changes, so they stay true.
+#[derive(Debug, Default)]
+pub(super) struct Walks(Mutex<VecDeque<(End, SoFar)>>);
+
+/// Shard, tenant, and the position where the next page begins.
+type End = (ShardId, ClientKey, u64);
+
+/// What came before a position.
+#[derive(Debug, Clone, Default)]
+struct SoFar {
+    seqs: Seqs,
+    /// The last decision of each installation.
+    decisions: BTreeMap<AppKey, Decision>,
+}
+
+impl Walks {
+    fn take(&self, end: &End) -> Option<SoFar> {
+        let walks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        walks.iter().find(|(kept, _)| kept == end).map(|(_, so_far)| so_far.clone())
+    }
+
+    fn keep(&self, end: End, so_far: SoFar) {
+        let mut walks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        walks.retain(|(kept, _)| *kept != end);
+        walks.push_back((end, so_far));
+        if walks.len() > WALKS_KEPT {
+            walks.pop_front();
         }
     }
-    found.sort_by_key(|(record, _)| record.position);
-    Ok(found)
 }
 
 /// A walk along the positions.
+#[derive(Default)]
 struct Walk {
     from_position: u64,
-    /// The last decision of each installation so far.
-    decisions: BTreeMap<AppKey, Decision>,
+    at: Option<Timestamp>,
+    so_far: SoFar,
     found: Vec<Correction>,
+    weight: Weight,
 }
 
 impl Walk {
-    /// Takes those that stand beside the log and come before a position.
-    fn take_before(&mut self, beside: &mut Peekable<vec::IntoIter<(Record, Vec<Change>)>>, position: u64) {
-        while let Some((record, changes)) = beside.next_if(|(record, _)| record.position < position) {
-            self.take(&record, changes);
-        }
-    }
-
-    fn take(&mut self, record: &Record, changes: Vec<Change>) {
+    fn take(&mut self, moment: &Moment<'_>, client: &ClientKey, record: Record) -> Result<(), ReadError> {
+        let Record { position, recorded, stream, seq, content, .. } = record;
+        let Content::Event { event, outcome, .. } = content else { return Ok(()) };
+        let of_tenant = matches!(stream, Stream::Tenant(_));
+        let changes = match (of_tenant, outcome.late) {
+            (true, _) => outcome.changes,
+            (false, true) => beside(moment, client, position)?,
+            (false, false) => return Ok(()),
+        };
+        let is_asked_for = position >= self.from_position && self.at.is_none_or(|at| event.time <= at);
+        let seq = of_tenant.then_some(seq);
+        let cause = Cause { position, seq, recorded, event: Arc::new(event) };
         for change in changes {
-            let before = self.decisions.get(&change.app).copied();
-            // A late record's own decision is the last one only if none came after it.
-            let own = change.decision.filter(|own| before.is_none_or(|before| before.at <= own.at));
-            let now = change.correction.map_or(own, |correction| correction.decision);
-            self.decisions.extend(now.map(|now| (change.app.clone(), now)));
-            if change.correction.is_some() && record.position >= self.from_position {
-                self.found.push(Correction { record: record.clone(), change, before });
+            let before = self.follow(&change);
+            if change.correction.is_some() && is_asked_for {
+                let correction = Correction { cause: cause.clone(), change, before };
+                self.weight.add(&correction);
+                self.found.push(correction);
             }
         }
+        Ok(())
     }
+
+    /// Keeps the last decision, and answers the one before.
+    fn follow(&mut self, change: &Change) -> Option<Decision> {
+        let before = self.so_far.decisions.get(&change.app).copied();
+        let now = match change.correction {
+            Some(correction) => correction.decision,
+            // A late record's own decision is the last one only if none came after it.
+            None => match (before, change.decision) {
+                (Some(before), Some(own)) if own.at < before.at => Some(before),
+                (before, own) => own.or(before),
+            },
+        };
+        match now {
+            Some(now) => self.so_far.decisions.insert(change.app.clone(), now),
+            None => self.so_far.decisions.remove(&change.app),
+        };
+        before
+    }
+}
+
+/// What a late event of an app changed for the tenant.
+fn beside(moment: &Moment<'_>, client: &ClientKey, position: u64) -> Result<Vec<Change>, ReadError> {
+    let first = moment.snapshot.corrections(position, Some(client))?.next().transpose()?;
+    Ok(first.filter(|(of, _)| of == client).map(|(_, changes)| changes).unwrap_or_default())
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::time::Timestamp;
+use ledger_record::json::time::format_instant;
 use ledger_store::ProveError;
 use ledger_store::{Elsewhere, HistoryError, ReadError, ShardId, WaitError};
 
@@ -103,6 +105,38 @@ pub enum QueryError {
         /// Who was asked for.
         client: ClientKey,
     },
+    /// A span that has nothing in it, whatever happened.
+    #[error("the span ends at {to}, before it begins at {from}; change the two")]
+    SpanEndsFirst {
+        /// Its beginning.
+        from: String,
+        /// Its end.
+        to: String,
+    },
+    /// Too many policies, or none.
+    #[error("{given} policies were given; 1 to {most} are tried side by side, ask for the others apart")]
+    Policies {
+        /// How many were given.
+        given: usize,
+        /// How many can be.
+        most: usize,
+    },
+    /// The shard takes nothing more, so what it does not have does not come.
+    #[error("shard {shard} is halted and has no position {position}: {message}; see to it first")]
+    ShardHalted {
+        /// Which shard.
+        shard: ShardId,
+        /// What was asked for.
+        position: u64,
+        /// Why it is halted.
+        message: String,
+    },
+    /// Several topics have this partition.
+    #[error("{} have this number; name the topic too", listed(shards))]
+    PartitionOfSeveral {
+        /// Which.
+        shards: Vec<ShardId>,
+    },
     /// Nobody waits for the answer any more.
     #[error("the question was given up before it was answered")]
     GivenUp,
@@ -140,14 +174,17 @@ impl QueryError {
             | Self::PositionOfNoShard
             | Self::NotProven(ProveError::PinnedNewer { .. })
             | Self::UnknownPartition { .. }
+            | Self::PartitionOfSeveral { .. }
+            | Self::SpanEndsFirst { .. }
             | Self::AbsentFromEach { .. } => "invalid-parameter",
             Self::SeqNotRecorded { .. } => "seq-not-recorded",
             Self::NoSecret
             | Self::NothingSigned
             | Self::NotProven(ProveError::Unsealed | ProveError::NotSigned { .. }) => "not-signed",
+            Self::Policies { .. } => "invalid-body",
             Self::GivenUp => "timeout",
             Self::Wait(WaitError::TimedOut { .. }) => "position-not-reached",
-            Self::Wait(WaitError::Poisoned(_)) => "shard-halted",
+            Self::Wait(WaitError::Poisoned(_)) | Self::ShardHalted { .. } => "shard-halted",
             Self::NotProven(ProveError::Differs { .. } | ProveError::Read(_))
             | Self::Wait(WaitError::Read(_))
             | Self::Read(_) => "storage",
@@ -176,6 +213,16 @@ impl From<WaitError> for QueryError {
             WaitError::Read(error) => error.into(),
             error @ (WaitError::TimedOut { .. } | WaitError::Poisoned(_)) => Self::Wait(error),
         }
+    }
+}
+
+/// A span that ends before it begins would be answered with nothing, which looks like an answer.
+pub(super) fn span(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), QueryError> {
+    match (from, to) {
+        (Some(from), Some(to)) if to < from => {
+            Err(QueryError::SpanEndsFirst { from: format_instant(from), to: format_instant(to) })
+        }
+        _ => Ok(()),
     }
 }
 

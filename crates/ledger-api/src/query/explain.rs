@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 use super::answer::ExplanationAnswer;
 use super::error::QueryError;
 use super::filter::AsOf;
-use super::past::Instant;
+use super::past::{Instant, cut};
+use super::reading::Reading;
 use super::shards::{Located, moments};
 use super::{Ledger, freshness};
 
@@ -36,11 +37,13 @@ impl Ledger {
         let moments = moments(&parts);
         let Located { moment, row } = self.found(&moments, client)?;
         if !row.tenant.installations.contains_key(app) {
-            return Err(QueryError::UnknownInstallation { client: client.clone(), app: app.clone() });
+            let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
+            return Err(self.shards.not_found_in(moment.id, error));
         }
         let Instant { at, known } = Instant::of(as_of, now);
-        let history = moment.snapshot.history(client, known)?;
-        let explanation = explain(&history.entries(), &history.apps, app, at);
+        let cut = cut(moment, client, &row, known)?;
+        let told = Reading::of(self).history(moment, client, cut, row.seq)?;
+        let explanation = explain(&told.entries(), &told.apps, app, at);
         Ok(ExplanationAnswer {
             explanation: Explained(explanation),
             freshness: vec![freshness::of(moment, now)?],

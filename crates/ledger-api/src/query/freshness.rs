@@ -53,7 +53,7 @@ pub(super) fn of_failed(id: &ShardId, halted: &Halted) -> FreshnessJson {
 }
 
 /// Of a shard that was never here.
-pub(super) fn of_absent(id: &ShardId) -> FreshnessJson {
+pub(crate) fn of_absent(id: &ShardId) -> FreshnessJson {
     silent(id, None)
 }
 

@@ -5,9 +5,11 @@
 //! before it is listed, so the index only ever saves work.
 //!
 //! The order is by client key then app key, with a window filter by end of the window, then by key. A page
-//! ends when it is full, in number or in weight, or when enough was looked at, and names the last candidate it looked at: the next
-//! one begins there, whatever was appended between the two.
+//! ends when it is full, in number or in weight, or when enough was looked at (the records that were folded for
+//! it count), and names the last candidate it looked at: the next one begins there, whatever was appended
+//! between the two.
 
+mod gathered;
 mod plan;
 mod source;
 
@@ -21,20 +23,23 @@ use super::cursor::{Cursor, Place};
 use super::error::QueryError;
 use super::filter::{AsOf, Filter};
 use super::past::{Instant, Past};
+use super::reading::Reading;
 use super::shards::{Moment, moments, shards_with};
 use super::state::State;
 use super::weight::Weight;
 use crate::limits::LOOKED_AT_PER_PAGE;
+pub(super) use gathered::Kept as GatheredKept;
 use source::{Candidate, Merge};
 
 /// What a page is made from.
 #[derive(Debug, Clone, Copy)]
 struct Asked<'a> {
-    ledger: &'a Ledger,
+    reading: &'a Reading<'a>,
     filter: &'a Filter,
     instant: Instant,
     after: Option<&'a Place>,
-    limit: usize,
+    /// Which list, as cursors have it.
+    list: u64,
 }
 
 /// A page that is being filled.
@@ -63,19 +68,27 @@ impl Ledger {
         let list = filter.fingerprint(as_of);
         let after = cursor.map(|cursor| place_in(cursor, list, filter)).transpose()?;
         let (instant, limit) = (Instant::of(as_of, now), limit.max(1));
-        let asked = Asked { ledger: self, filter, instant, after, limit };
+        let reading = Reading::of(self);
+        let asked = Asked { reading: &reading, filter, instant, after, list };
         let parts = self.shards.all();
         let moments = moments(&parts);
         let mut candidates = Merge::of(plan::sources(&asked, &moments)?)?;
         let mut page = Page::default();
-        let mut looked_at = 0;
+        // What had to be looked at before the first could be told buys the page no less.
+        let (mut looked_at, before) = (0, reading.records());
         let mut reached: Option<Place> = None;
         let next_cursor = loop {
-            let Some(candidate) = candidates.next()? else { break None };
-            if page.len() >= limit || page.weight.is_full() || looked_at == LOOKED_AT_PER_PAGE {
-                // Not the place of this one: it is still to be looked at.
-                break reached.map(|after| Cursor { list, after });
+            let Some(candidate) = candidates.next()? else {
+                break reached.filter(|_| candidates.is_cut_off()).map(|after| Cursor { list, after });
+            };
+            let is_enough = looked_at + reading.records() - before >= LOOKED_AT_PER_PAGE;
+            if page.len() >= limit || page.weight.is_full() || is_enough {
+                // Not the place of this one: it is still to be looked at. One was, whatever it cost.
+                if let Some(after) = reached {
+                    break Some(Cursor { list, after });
+                }
             }
+            self.in_time()?;
             looked_at += 1;
             reached = Some(candidate.place.clone());
             page.look_at(&asked, &moments, candidate)?;
@@ -101,18 +114,19 @@ impl Page {
         moments: &[Moment<'_>],
         candidate: Candidate,
     ) -> Result<(), QueryError> {
-        let Candidate { client, app, shard, folded, .. } = candidate;
+        let Candidate { client, app, shard, row, .. } = candidate;
         let moment = &moments[shard];
         let known = self.folded.take().filter(|(place, of, _)| *place == shard && *of == client);
-        let past = match (known, folded) {
-            (Some((_, _, past)), _) | (None, Some(past)) => past,
+        let past = match (known, row) {
+            (Some((_, _, past)), _) => past,
+            (None, Some(row)) => Past::of(asked.reading, moment, &client, row, asked.instant)?,
             (None, None) => match moment.snapshot.tenant(&client)? {
-                Some(row) => Past::of(moment, &client, row, asked.instant)?,
+                Some(row) => Past::of(asked.reading, moment, &client, row, asked.instant)?,
                 None => return Ok(()),
             },
         };
         if let Some(installation) = past.tenant.installations.get(&app) {
-            let timeline = past.timeline(moment, &app, &asked.ledger.timelines)?;
+            let timeline = past.timeline(asked.reading, moment, &app)?;
             let (product, at) = (past.tenant.product_realm, asked.instant.at);
             if asked.filter.takes(&app, installation, product, &timeline, at) {
                 let shards = shards_with(moments, &client)?;

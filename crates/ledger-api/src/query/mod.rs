@@ -21,11 +21,14 @@ mod filter;
 mod freshness;
 mod list;
 mod logged;
+mod merged;
 mod one;
 mod past;
 mod proof;
 mod quarantine;
+mod reading;
 mod replay;
+mod room;
 mod shards;
 mod state;
 mod timelines;
@@ -33,6 +36,7 @@ mod weight;
 mod whatif;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
@@ -47,6 +51,9 @@ pub use corrections::Correction;
 pub use cursor::{Cursor, InvalidCursor};
 pub use error::QueryError;
 pub use explain::Explained;
+#[cfg(test)]
+pub(crate) use freshness::of_absent;
+
 pub use filter::{AsOf, Filter, Preview, WindowFilter};
 pub use logged::{Item, Logged};
 pub use proof::Proof;
@@ -54,28 +61,68 @@ pub use replay::{Replay, Step};
 pub use state::State;
 pub use whatif::{Line, Progress, Tell, WhatIfAnswer, WhatIfAsked};
 
+use crate::limits::HISTORIES_RECORDS;
+use corrections::Walks;
+use list::GatheredKept;
+use room::Room;
 use shards::{Moment, Shards};
 use timelines::Timelines;
 
-/// A set of shards that is asked as one ledger. Every question takes `now`, the caller's clock.
-#[derive(Debug)]
+/// A set of shards that is asked as one ledger. Every question takes `now`, the caller's clock. A copy is the
+/// same ledger.
+#[derive(Debug, Clone)]
 pub struct Ledger {
-    shards: Shards,
-    timelines: Timelines,
+    shards: Arc<Shards>,
+    timelines: Arc<Timelines>,
+    /// Windows of the past, for the next pages.
+    gathered: Arc<GatheredKept>,
+    /// Where pages of corrections ended.
+    walks: Arc<Walks>,
+    /// For histories in memory, whoever asks.
+    room: Arc<Room>,
     /// What proofs are made with.
     secret: Option<LedgerSecret>,
+    /// When whoever asks goes away; none: waits for ever.
+    until: Option<Instant>,
 }
 
 impl Ledger {
     /// The shards that this process serves, as the catalog lists them at the moment of each question.
     pub fn of_catalog(catalog: Arc<Catalog>) -> Self {
-        Self { shards: Shards::Served(catalog), timelines: Timelines::default(), secret: None }
+        Self::over(Shards::Served(catalog))
     }
 
     /// Shards opened for reading beside a server, or without one: how fresh they are nobody tells.
     pub fn of_readers(mut readers: Vec<(ShardId, Reader)>) -> Self {
         readers.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Self { shards: Shards::Opened(readers), timelines: Timelines::default(), secret: None }
+        Self::over(Shards::Opened(readers))
+    }
+
+    fn over(shards: Shards) -> Self {
+        Self {
+            shards: Arc::new(shards),
+            timelines: Arc::default(),
+            gathered: Arc::default(),
+            walks: Arc::default(),
+            room: Arc::new(Room::of(HISTORIES_RECORDS)),
+            secret: None,
+            until: None,
+        }
+    }
+
+    /// The same ledger, for someone who waits so long and no longer: a question that is not answered by then
+    /// ends as [`QueryError::GivenUp`], so that it takes nobody else's time.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { until: Instant::now().checked_add(limit), ..self.clone() }
+    }
+
+    /// Whether somebody still waits for the answer.
+    fn in_time(&self) -> Result<(), QueryError> {
+        match self.until {
+            Some(until) if until <= Instant::now() => Err(QueryError::GivenUp),
+            _ => Ok(()),
+        }
     }
 
     /// How fresh every shard is that is here, in order, those that could not be opened included.

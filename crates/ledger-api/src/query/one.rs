@@ -1,25 +1,24 @@
 //! Questions about one tenant.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::preview::preview;
 use ledger_core::time::Timestamp;
-use ledger_core::timeline::AppTimeline;
 use ledger_record::json::state::DecisionJson;
 use ledger_record::record::{Content, Record, Stream};
-use ledger_store::Known;
+use ledger_store::Cut;
 
 use super::answer::{InstallationAnswer, LogAnswer, PreviewAnswer, TenantAnswer};
 use super::error::QueryError;
 use super::filter::{AsOf, Preview};
 use super::logged::Logged;
-use super::past::{Instant, Past};
+use super::past::{Instant, Past, cut};
+use super::reading::Reading;
 use super::shards::{Located, Moment, locate, moments};
 use super::weight::Weight;
 use super::{Ledger, freshness};
-use crate::limits::POSITION_RETRY;
+use crate::limits::{LOG_MAX, POSITION_RETRY};
 
 impl Ledger {
     /// One installation.
@@ -34,8 +33,9 @@ impl Ledger {
         let moments = moments(&parts);
         let Located { moment, row } = self.found(&moments, client)?;
         let instant = Instant::of(as_of, now);
-        let past = Past::of(moment, client, row, instant)?;
-        let state = past.state(moment, client, app, instant.at, &self.timelines)?;
+        let reading = Reading::of(self);
+        let past = Past::of(&reading, moment, client, row, instant)?;
+        let state = past.state(&reading, moment, client, app, instant.at)?;
         let unknown = || {
             let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
             self.shards.not_found_in(moment.id, error)
@@ -57,8 +57,9 @@ impl Ledger {
         let moments = moments(&parts);
         let Located { moment, row } = self.found(&moments, client)?;
         let instant = Instant::of(as_of, now);
-        let past = Past::of(moment, client, row, instant)?;
-        let installations = past.states(moment, client, instant.at, &self.timelines)?;
+        let reading = Reading::of(self);
+        let past = Past::of(&reading, moment, client, row, instant)?;
+        let installations = past.states(&reading, moment, client, instant.at)?;
         Ok(TenantAnswer { installations, freshness: vec![freshness::of(moment, now)?] })
     }
 
@@ -76,6 +77,7 @@ impl Ledger {
             let left = deadline.saturating_duration_since(Clock::now());
             match self.found(&moments(&parts), client) {
                 Ok(Located { moment, .. }) => {
+                    halted_before(moment, position)?;
                     moment.reader.snapshot_at_least(position, left)?;
                     return Ok(());
                 }
@@ -99,24 +101,26 @@ impl Ledger {
     ) -> Result<LogAnswer, QueryError> {
         let parts = self.shards.all();
         let moments = moments(&parts);
-        let Located { moment, row } = self.found(&moments, client)?;
+        let Located { moment, .. } = self.found(&moments, client)?;
         let cut = moment.snapshot.cut(client, as_of.known)?;
         let stream = Stream::Tenant(client.clone());
         let (mut records, mut next_seq, mut weight) = (Vec::new(), None, Weight::default());
-        for record in moment.snapshot.records(&stream, from_seq)?.take(limit) {
+        let (limit, mut looked_at) = (limit.max(1), 0);
+        for record in moment.snapshot.records(&stream, from_seq)? {
             let record = record?;
-            next_seq = (record.seq < row.seq).then_some(record.seq + 1);
             if !cut.knows(record.position, record.recorded) {
-                next_seq = None;
                 break;
             }
+            // What is left out for the instant costs as well.
+            if records.len() >= limit || looked_at >= LOG_MAX.max(limit) || weight.is_full() {
+                next_seq = Some(record.seq);
+                break;
+            }
+            looked_at += 1;
             if happened_by(&record, as_of.at) {
                 let record = Logged(record);
                 weight.add(&record);
                 records.push(record);
-            }
-            if weight.is_full() {
-                break;
             }
         }
         Ok(LogAnswer { records, next_seq, freshness: vec![freshness::of(moment, now)?] })
@@ -129,14 +133,20 @@ impl Ledger {
         let moments = moments(&parts);
         let instant = Instant::of(*as_of, now);
         let unknown = || self.shards.not_found(QueryError::UnknownApp { app: app.clone() });
+        let reading = Reading::of(self);
         let (moment, decision) = if let Some(Located { moment, row }) = locate(&moments, client)? {
-            let past = Past::of(moment, client, row, instant)?;
+            let cut = cut(moment, client, &row, instant.known)?;
+            let past = Past::of(&reading, moment, client, row, instant)?;
             let installation = past.tenant.installations.get(app);
-            if installation.is_none() && moment.snapshot.app(app)?.is_none() {
-                return Err(unknown());
-            }
-            // Of an app that is new to the tenant, its history as known has no timeline.
-            let timeline = self.timeline_known(moment, client, app, instant.known)?;
+            // An app that is new to the tenant may have been published to other shards first.
+            let (of_app, cut) = match (installation, cut) {
+                (None, Cut::Open | Cut::AfterInstant(_)) => {
+                    (shard_of_app(&moments, app)?.ok_or_else(unknown)?, cut)
+                }
+                (None, _) if moment.snapshot.app(app)?.is_none() => return Err(unknown()),
+                _ => (moment, cut),
+            };
+            let timeline = reading.timeline(of_app, app, cut)?;
             let product = product_realm.or(past.tenant.product_realm);
             (moment, preview(installation, product, &timeline, instant.at))
         } else {
@@ -145,26 +155,11 @@ impl Ledger {
                 return Err(gap);
             }
             let moment = shard_of_app(&moments, app)?.ok_or_else(unknown)?;
-            let timeline = self.timeline_known(moment, client, app, instant.known)?;
+            let timeline = reading.timeline(moment, app, moment.snapshot.cut(client, instant.known)?)?;
             (moment, preview(None, *product_realm, &timeline, instant.at))
         };
         let freshness = vec![freshness::of(moment, now)?];
         Ok(PreviewAnswer { decision: DecisionJson::of(decision), freshness })
-    }
-
-    /// The timeline of an app as it was known.
-    fn timeline_known(
-        &self,
-        moment: &Moment<'_>,
-        client: &ClientKey,
-        app: &AppKey,
-        known: Known,
-    ) -> Result<Arc<AppTimeline>, QueryError> {
-        if known == Known::All {
-            return Ok(self.timelines.of(moment.id, &moment.snapshot, app)?);
-        }
-        let cut = moment.snapshot.cut(client, known)?;
-        Ok(Arc::new(moment.snapshot.timelines_of([app], cut)?.of(app).clone()))
     }
 
     /// The tenant where it is, or why there is no answer.
@@ -183,6 +178,18 @@ pub(super) fn happened_by(record: &Record, at: Option<Timestamp>) -> bool {
     match &record.content {
         Content::Event { event, .. } => at.is_none_or(|at| event.time <= at),
         Content::Refused(_) | Content::Seal(_) => false,
+    }
+}
+
+/// Waiting, and asking again, helps only with a shard that still takes something in.
+fn halted_before(moment: &Moment<'_>, position: u64) -> Result<(), QueryError> {
+    match moment.freshness.as_ref().and_then(|freshness| freshness.halted.as_ref()) {
+        Some(halted) if moment.reader.next_position() <= position => Err(QueryError::ShardHalted {
+            shard: moment.id.clone(),
+            position,
+            message: halted.message.clone(),
+        }),
+        _ => Ok(()),
     }
 }
 

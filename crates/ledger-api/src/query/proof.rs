@@ -29,6 +29,8 @@ pub struct Proof {
     pub pinned: Option<u64>,
     /// The partition whose log is asked; none: the one that has the tenant.
     pub partition: Option<u32>,
+    /// Of this topic; needed where several have such a partition.
+    pub topic: Option<String>,
 }
 
 impl Ledger {
@@ -59,17 +61,25 @@ impl Ledger {
 
     /// Nothing computes the partition of a key, so an absence is proven for the partition that is named.
     fn part_of<'p>(&self, asked: &Proof, parts: &'p [Part]) -> Result<&'p Part, QueryError> {
-        let moments = shards::moments(parts);
-        let located = shards::locate(&moments, &asked.client)?.map(|located| located.moment.id.clone());
-        let wanted = |part: &&Part| match (asked.partition, &located) {
-            (Some(partition), _) => part.id.partition == partition,
-            (None, Some(id)) => part.id == *id,
-            (None, None) => parts.len() == 1,
+        let Some(partition) = asked.partition else {
+            let moments = shards::moments(parts);
+            let located = shards::locate(&moments, &asked.client)?.map(|located| located.moment.id.clone());
+            let has_it = |part: &&Part| located.as_ref().map_or(parts.len() == 1, |id| part.id == *id);
+            let absent = || QueryError::AbsentFromEach { client: asked.client.clone() };
+            return parts.iter().find(has_it).ok_or_else(|| self.shards.not_found(absent()));
         };
-        parts.iter().find(wanted).ok_or_else(|| match asked.partition {
-            Some(partition) => QueryError::UnknownPartition { partition },
-            None => self.shards.not_found(QueryError::AbsentFromEach { client: asked.client.clone() }),
-        })
+        let is_named = |part: &&Part| {
+            part.id.partition == partition && asked.topic.as_ref().is_none_or(|topic| *topic == part.id.topic)
+        };
+        let named: Vec<_> = parts.iter().filter(is_named).collect();
+        match named[..] {
+            [] => Err(QueryError::UnknownPartition { partition }),
+            [part] => Ok(part),
+            _ => {
+                let shards = named.iter().map(|part| part.id.clone()).collect();
+                Err(QueryError::PartitionOfSeveral { shards })
+            }
+        }
     }
 }
 

@@ -9,10 +9,15 @@
 //! was believed then. Late events of an app change the tenants that they concern; those are folded anew when
 //! they come up next.
 //!
-//! Tenants are kept folded between their records, up to a bound; one that was let go is folded from its
-//! records once more. Beginning in the middle gives the same steps as beginning at the front.
+//! Tenants are kept folded between their records, up to a bound ([`kept`]); one that was let go, or that a late
+//! record concerns, is folded from its records once more, and what is not shown is not folded for it. Beginning
+//! in the middle gives the same steps as beginning at the front.
+//!
+//! With a tenant, the records of its apps are steps too: they change what is in force for it. With an app, so are
+//! records of other apps that tell where the tenant's product is.
 
-use std::collections::BTreeMap;
+mod kept;
+
 use std::ops::ControlFlow;
 
 use ledger_core::event::{Body, Event};
@@ -22,15 +27,17 @@ use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::json::record::RecordJson;
 use ledger_record::record::{Content, Record, Stream};
-use ledger_store::{Cut, HistoryEvent, Known, ReadError, ShardId, entries};
+use ledger_store::{Cut, ReadError, ShardId, entries};
 use serde::{Serialize, Serializer};
 
-use super::error::QueryError;
+use super::error::{QueryError, span};
+use super::merged::{Seqs, records_of};
 use super::shards::{Located, Moment, moments, shards_with};
 use super::state::State;
 use super::whatif::{Line, Progress, Tell};
 use super::{Ledger, freshness};
-use crate::limits::REPLAYED_EVENTS_KEPT;
+use crate::limits::REPLAYED_INSTALLATIONS_KEPT;
+use kept::{Folded, Kept};
 
 /// Which records. What is `None` does not matter; all that is given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -93,6 +100,7 @@ const PROGRESS_EVERY: u64 = 8192;
 impl Ledger {
     /// Replays records, shard after shard; the last line tells how fresh it is.
     pub fn replay_lines(&self, asked: &Replay, now: Timestamp, tell: Tell<'_>) -> Result<(), QueryError> {
+        span(asked.from, asked.to)?;
         let parts = self.shards.all();
         let moments = moments(&parts);
         if let Some(client) = &asked.client {
@@ -101,8 +109,11 @@ impl Ledger {
                 return Err(QueryError::UnknownTenant { client: client.clone() });
             }
             let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
-            let records = records_of(moment, client, &apps, asked.from_position)?;
-            Replaying::of(moment, &moments, asked, tell)?.all(records)?;
+            let before = |record: &Result<Record, ReadError>| {
+                record.as_ref().is_ok_and(|record| record.position < asked.from_position)
+            };
+            let records = records_of(moment, client, &apps, &Seqs::new())?.skip_while(before);
+            Replaying::of(self, moment, &moments, asked, tell)?.all(records)?;
             return last(tell, &Line::Freshness(&[freshness::of(moment, now)?]));
         }
         let chosen: Vec<&Moment<'_>> = moments
@@ -119,7 +130,7 @@ impl Ledger {
         }
         for moment in chosen {
             let records = moment.snapshot.records_from(asked.from_position)?;
-            Replaying::of(moment, &moments, asked, tell)?.all(records)?;
+            Replaying::of(self, moment, &moments, asked, tell)?.all(records)?;
         }
         last(tell, &Line::Freshness(&self.freshness_of(&moments, now)))
     }
@@ -133,51 +144,22 @@ fn given_up(told: ControlFlow<()>) -> Result<(), QueryError> {
     if told.is_break() { Err(QueryError::GivenUp) } else { Ok(()) }
 }
 
-/// A tenant's records and those of its apps, by position.
-fn records_of<'m>(
-    moment: &'m Moment<'m>,
-    client: &ClientKey,
-    apps: &[AppKey],
-    from: u64,
-) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'m>, ReadError> {
-    let mut streams = vec![moment.snapshot.records(&Stream::Tenant(client.clone()), 1)?.peekable()];
-    for app in apps {
-        streams.push(moment.snapshot.records(&Stream::App(app.clone()), 1)?.peekable());
-    }
-    let merged = std::iter::from_fn(move || {
-        let position = |record: Option<&Result<Record, ReadError>>| {
-            // What cannot be read comes at once.
-            record.map(|record| record.as_ref().map_or(0, |record| record.position))
-        };
-        let heads = streams.iter_mut().enumerate();
-        let next = heads.filter_map(|(at, stream)| Some((position(stream.peek())?, at))).min();
-        next.and_then(|(_, at)| streams[at].next())
-    });
-    Ok(merged.skip_while(move |record| record.as_ref().is_ok_and(|record| record.position < from)))
-}
-
 /// One shard that is replayed.
 struct Replaying<'a> {
+    ledger: &'a Ledger,
     moment: &'a Moment<'a>,
     all: &'a [Moment<'a>],
     asked: &'a Replay,
     tell: Tell<'a>,
     /// As known before the next record.
     timelines: AppTimelines,
-    folded: BTreeMap<ClientKey, Folded>,
-    events_kept: usize,
+    kept: Kept,
     seen: u64,
-}
-
-/// A tenant as known before the next record.
-struct Folded {
-    events: Vec<HistoryEvent>,
-    tenant: Tenant,
-    split: bool,
 }
 
 impl<'a> Replaying<'a> {
     fn of(
+        ledger: &'a Ledger,
         moment: &'a Moment<'a>,
         all: &'a [Moment<'a>],
         asked: &'a Replay,
@@ -187,8 +169,8 @@ impl<'a> Replaying<'a> {
         let apps = apps.collect::<Result<Vec<_>, _>>()?;
         let cut = asked.from_position.checked_sub(1).map_or(Cut::Closed, Cut::AfterPosition);
         let timelines = moment.snapshot.timelines_of(&apps, cut)?;
-        let folded = BTreeMap::new();
-        Ok(Self { moment, all, asked, tell, timelines, folded, events_kept: 0, seen: 0 })
+        let kept = Kept::up_to(REPLAYED_INSTALLATIONS_KEPT);
+        Ok(Self { ledger, moment, all, asked, tell, timelines, kept, seen: 0 })
     }
 
     fn all(mut self, records: impl Iterator<Item = Result<Record, ReadError>>) -> Result<(), QueryError> {
@@ -216,24 +198,31 @@ impl<'a> Replaying<'a> {
         record: &Record,
         event: &Event,
     ) -> Result<(), QueryError> {
-        let wanted = self.asked.is_in_span(event);
-        let concerns = |tenant: &Tenant, app: &AppKey| match event.app() {
-            Some(own) => own == app,
-            None => tenant.installations.get(app).is_some(),
-        };
-        // Of an app, only tenants that have it need to be folded.
-        if let Some(app) = &self.asked.app
-            && event.app().is_some_and(|own| own != app)
-            && !self.folded.contains_key(client)
-        {
+        let wanted = self.asked.is_in_span(event) && self.may_concern(client, event)?;
+        // What is not shown is folded only into what is folded already.
+        if !wanted && !self.kept.has(client) {
             return Ok(());
         }
-        let mut folded = self.take(client, record.seq)?;
-        folded.push(record, event, &self.timelines);
-        let wanted = wanted && self.asked.app.as_ref().is_none_or(|app| concerns(&folded.tenant, app));
+        let is_first = record.seq == 1;
+        let mut folded = self.take(client, if is_first { Cut::Closed } else { before(record) })?;
+        self.push(client, &mut folded, record, event)?;
         let told = if wanted { self.step(client, record, event, &folded) } else { Ok(()) };
-        self.keep(client, folded);
+        self.kept.put(client.clone(), folded);
         told
+    }
+
+    /// Whether a record can have changed what is shown of its tenant: with an app, it is about that app, or tells
+    /// where the product of a tenant is that ever had it.
+    fn may_concern(&self, client: &ClientKey, event: &Event) -> Result<bool, ReadError> {
+        let Some(only) = &self.asked.app else { return Ok(true) };
+        if event.app() == Some(only) {
+            return Ok(true);
+        }
+        if event.product_realm().is_none() {
+            return Ok(false);
+        }
+        let row = self.moment.snapshot.tenant(client)?;
+        Ok(row.is_some_and(|row| row.tenant.installations.contains_key(only)))
     }
 
     fn app_record(
@@ -247,41 +236,62 @@ impl<'a> Replaying<'a> {
             self.timelines.insert(app, event.time, event.id.clone(), fact);
         }
         if late {
-            self.folded.retain(|_, folded| folded.tenant.installations.get(app).is_none());
-            self.events_kept = self.folded.values().map(|folded| folded.events.len()).sum();
+            self.kept.forget_app(app);
         }
-        let wanted = self.asked.client.is_none()
-            && self.asked.is_in_span(event)
-            && self.asked.app.as_ref().is_none_or(|only| only == app);
+        let wanted = self.asked.is_in_span(event) && self.asked.app.as_ref().is_none_or(|only| only == app);
         if !wanted {
             return Ok(());
         }
-        let step = Step { shard: self.moment.id, record, states: Vec::new(), split: false };
-        given_up((self.tell)(&Line::Step(&step)))
+        let Some(client) = &self.asked.client else {
+            let step = Step { shard: self.moment.id, record, states: Vec::new(), split: false };
+            return given_up((self.tell)(&Line::Step(&step)));
+        };
+        // Of one tenant it is a step of its own: a late one rewrites its state, any one what is in force for it.
+        let client = client.clone();
+        let folded = self.take(&client, before(record))?;
+        let has_app = folded.tenant.installations.contains_key(app);
+        let told = if has_app { self.step(&client, record, event, &folded) } else { Ok(()) };
+        self.kept.put(client, folded);
+        told
     }
 
-    /// The tenant as known before a record of its own.
-    fn take(&mut self, client: &ClientKey, seq: u64) -> Result<Folded, QueryError> {
-        if let Some(folded) = self.folded.remove(client) {
-            self.events_kept -= folded.events.len();
+    /// The tenant as known before a record.
+    fn take(&mut self, client: &ClientKey, before: Cut) -> Result<Folded, QueryError> {
+        if let Some(folded) = self.kept.take(client) {
             return Ok(folded);
         }
-        let events = match seq - 1 {
-            0 => Vec::new(),
-            before => self.moment.snapshot.history(client, Known::Seq(before))?.events,
+        let (tenant, seq) = match before {
+            Cut::Closed => (Tenant::default(), 0),
+            before => self.fold(client, before)?,
         };
-        let tenant = Tenant::from_history(&entries(&events), &self.timelines);
         let split = self.all.len() > 1 && shards_with(self.all, client)?.len() > 1;
-        Ok(Folded { events, tenant, split })
+        Ok(Folded { tenant, seq, split })
     }
 
-    fn keep(&mut self, client: &ClientKey, folded: Folded) {
-        self.events_kept += folded.events.len();
-        if self.events_kept > REPLAYED_EVENTS_KEPT {
-            self.folded.clear();
-            self.events_kept = folded.events.len();
+    /// The fold of a tenant's records up to a cut, and the seq of the last of them.
+    fn fold(&self, client: &ClientKey, cut: Cut) -> Result<(Tenant, u64), QueryError> {
+        let most = self.moment.snapshot.tenant(client)?.map_or(0, |row| row.seq);
+        let _room = self.ledger.room.take(most, self.ledger.until).ok_or(QueryError::GivenUp)?;
+        let events = self.moment.snapshot.events(client, cut)?;
+        let seq = events.last().map_or(0, |event| event.seq);
+        Ok((Tenant::from_history(&entries(&events), &self.timelines), seq))
+    }
+
+    /// Takes in the next record; a late one has the tenant folded anew.
+    fn push(
+        &self,
+        client: &ClientKey,
+        folded: &mut Folded,
+        record: &Record,
+        event: &Event,
+    ) -> Result<(), QueryError> {
+        folded.seq = record.seq;
+        if folded.tenant.is_last(event) {
+            folded.tenant.append(Entry { seq: record.seq, event }, &self.timelines);
+        } else {
+            (folded.tenant, _) = self.fold(client, Cut::AfterPosition(record.position))?;
         }
-        self.folded.insert(client.clone(), folded);
+        Ok(())
     }
 
     fn step(
@@ -291,47 +301,41 @@ impl<'a> Replaying<'a> {
         event: &Event,
         folded: &Folded,
     ) -> Result<(), QueryError> {
-        let wanted = |app: &AppKey| match (&self.asked.app, event.app()) {
-            (Some(only), _) => app == only,
-            (None, own) => own.is_none_or(|own| own == app),
+        // Where the product is all apps of the tenant share.
+        let wanted = |app: &AppKey| match &self.asked.app {
+            Some(only) => app == only,
+            None => event.product_realm().is_some() || event.app() == Some(app),
         };
         let installations = folded.tenant.installations.iter();
-        let states =
-            installations.filter(|(app, _)| !folded.split && wanted(app)).map(|(app, state)| State {
+        let states = installations.filter(|(app, _)| !folded.split && wanted(app));
+        let states: Vec<_> = states
+            .map(|(app, state)| State {
                 client: client.clone(),
                 app: app.clone(),
                 installation: state.clone(),
                 product_realm: folded.tenant.product_realm,
-                timeline: std::sync::Arc::new(self.timelines.of(app).clone()),
-                seq: record.seq,
+                timeline: self.timelines.shared(app),
+                seq: folded.seq,
                 // An event may be dated a little ahead of its recording.
                 as_of: record.recorded.max(event.time),
-            });
-        let states = states.collect();
+            })
+            .collect();
+        if self.asked.app.is_some() && states.is_empty() && !folded.split {
+            // The tenant gets the app only later.
+            return Ok(());
+        }
         let step = Step { shard: self.moment.id, record, states, split: folded.split };
         given_up((self.tell)(&Line::Step(&step)))
     }
 }
 
+/// All that was recorded before a record.
+fn before(record: &Record) -> Cut {
+    record.position.checked_sub(1).map_or(Cut::Closed, Cut::AfterPosition)
+}
+
 impl Replay {
     fn is_in_span(&self, event: &Event) -> bool {
         self.from.is_none_or(|from| from <= event.time) && self.to.is_none_or(|to| event.time < to)
-    }
-}
-
-impl Folded {
-    fn push(&mut self, record: &Record, event: &Event, apps: &AppTimelines) {
-        let last = self.tenant.is_last(event);
-        self.events.push(HistoryEvent {
-            position: record.position,
-            seq: record.seq,
-            recorded: record.recorded,
-            event: event.clone(),
-        });
-        if last {
-            self.tenant.append(Entry { seq: record.seq, event }, apps);
-        } else {
-            self.tenant = Tenant::from_history(&entries(&self.events), apps);
-        }
     }
 }

@@ -21,9 +21,10 @@ use serde::Serialize;
 
 use super::Ledger;
 use super::answer::{FreshnessJson, RefusedTenant};
-use super::error::QueryError;
+use super::error::{QueryError, span};
 use super::replay::Step;
-use super::shards::{Moment, moments, shards_with};
+use super::shards::{Moment, Shards, moments, shards_with};
+use crate::limits::POLICIES_MAX;
 
 /// Policies to be tried, and on what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,16 +94,21 @@ impl Ledger {
         now: Timestamp,
         tell: Tell<'_>,
     ) -> Result<WhatIfAnswer, QueryError> {
+        let given = asked.policies.len();
+        if !(1..=POLICIES_MAX).contains(&given) {
+            return Err(QueryError::Policies { given, most: POLICIES_MAX });
+        }
+        span(asked.scope.from, asked.scope.to)?;
         let parts = self.shards.all();
         let moments = moments(&parts);
         let mut total = 0;
         for moment in &moments {
-            let head = moment.snapshot.head()?;
-            total += head.next_position.saturating_sub(head.refused);
+            total += records_of_tenants(moment)?;
         }
         given_up(tell(&Line::Progress(Progress { records: 0, total })))?;
         let split = split_tenants(&moments)?;
-        let sweep = Sweep { asked, split: &split, tell, total, done: AtomicU64::new(0) };
+        let threads = self.threads().min(moments.len());
+        let sweep = Sweep { asked, split: &split, tell, total, done: AtomicU64::new(0), threads };
         let Swept { whatif, tenants, records } = sweep.all(&moments)?;
         let reports = whatif.reports().iter().map(WhatIfReportJson::of).collect();
         let refused = split.iter().map(|client| {
@@ -136,6 +142,15 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// As many as there are cores; where a server takes events in beside it, one is left to that.
+    fn threads(&self) -> usize {
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let left = usize::from(matches!(*self.shards, Shards::Served(_)));
+        cores.saturating_sub(left).max(1)
+    }
+}
+
 /// One sweep over all shards.
 struct Sweep<'a> {
     asked: &'a WhatIfAsked,
@@ -143,6 +158,7 @@ struct Sweep<'a> {
     tell: Tell<'a>,
     total: u64,
     done: AtomicU64,
+    threads: usize,
 }
 
 /// What was found so far.
@@ -153,9 +169,8 @@ struct Swept {
 }
 
 impl Sweep<'_> {
-    /// Every shard, as many at a time as there are cores.
+    /// Every shard, as many at a time as there are threads for it.
     fn all(&self, moments: &[Moment<'_>]) -> Result<Swept, QueryError> {
-        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(moments.len());
         let next = AtomicUsize::new(0);
         let work = || {
             let mut swept = self.nothing();
@@ -166,7 +181,7 @@ impl Sweep<'_> {
         };
         let mut all = self.nothing();
         let found = thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let workers: Vec<_> = (0..self.threads).map(|_| scope.spawn(work)).collect();
             let ended = workers.into_iter().map(thread::ScopedJoinHandle::join);
             ended
                 .map(|found| found.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -224,6 +239,16 @@ impl Sweep<'_> {
     fn progress(&self, records: u64) -> Result<(), QueryError> {
         given_up((self.tell)(&Line::Progress(Progress { records, total: self.total })))
     }
+}
+
+/// How many records a sweep over the tenants comes upon: all but refusals, seals and those of apps.
+fn records_of_tenants(moment: &Moment<'_>) -> Result<u64, ReadError> {
+    let head = moment.snapshot.head()?;
+    let mut others = head.refused + moment.snapshot.last_seal()?.map_or(0, |seal| seal.seq);
+    for app in moment.snapshot.apps()? {
+        others += app?.1.seq;
+    }
+    Ok(head.next_position.saturating_sub(others))
 }
 
 fn given_up(told: ControlFlow<()>) -> Result<(), QueryError> {

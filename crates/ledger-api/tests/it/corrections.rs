@@ -1,13 +1,13 @@
 //! What changed in our answer, and what caused it.
 
 use ledger_api::http::Options;
-use ledger_api::query::AsOf;
-use ledger_core::event::{AppFact, Body};
+use ledger_api::query::{AsOf, Ledger};
+use ledger_core::event::{AppFact, Body, InstallationFact, Installed};
 use ledger_core::policy::Policy;
 use ledger_store::Known;
 use serde_json::{Value, json};
 
-use crate::filled::{Filled, app, client, hour, installed, json, uninstalled};
+use crate::filled::{Filled, about, app, client, hour, installed, json, realm, uninstalled};
 use crate::http::Server;
 
 /// Uninstalled at 2, back at 50 in US. Recorded late: at 60, that the window was indefinite from 0 on; at 61
@@ -64,6 +64,15 @@ fn corrections_come_in_pages_and_as_they_were_known() {
     let (first, next) = told(&filled, 0, 1, AsOf::default());
     let (rest, end) = told(&filled, next.unwrap(), 10, AsOf::default());
     assert_eq!(([first, rest].concat(), end), (all.clone(), None));
+    // From where no page ended, and by a ledger that has answered nothing yet: the same.
+    let readers = filled.readers();
+    for from in 0..20 {
+        let anew = Ledger::of_readers(readers.clone());
+        let found = anew.corrections(&client("acme"), from, 10, AsOf::default(), hour(99)).unwrap();
+        let found: Vec<Value> = found.corrections.iter().map(json).collect();
+        assert_eq!(found, told(&filled, from, 10, AsOf::default()).0, "from {from}");
+        assert_eq!(found[..], all[all.len() - found.len()..]);
+    }
     let known = |known| told(&filled, 0, 10, AsOf { at: None, known }).0.len();
     assert_eq!(
         [known(Known::Recorded(hour(59))), known(Known::Recorded(hour(60))), known(Known::Seq(4))],
@@ -85,4 +94,42 @@ fn the_route_answers_the_same() {
     assert_eq!(page["corrections"], json!([all[1]]));
     assert_eq!(page["nextPosition"], all[2]["position"]);
     assert_eq!(server.get("/v1/tenants/nobody/corrections").status, 404);
+}
+
+#[test]
+fn a_decision_that_no_longer_stands_is_not_the_answer_before() {
+    let mut filled = Filled::with(1);
+    filled.take(0, 5, installed("acme", "app", "EU", ""));
+    // It was there before, so the install was a refresh; then again it was gone in between.
+    filled.take_late(0, 2, 6, about("acme", "app", InstallationFact::Enabled));
+    filled.take_late(0, 3, 7, uninstalled("acme", "app"));
+    let (found, _) = told(&filled, 0, 10, AsOf::default());
+    let rules: Vec<_> = found
+        .iter()
+        .map(|found| {
+            (found["before"]["decision"]["rule"].clone(), found["after"]["decision"]["rule"].clone())
+        })
+        .collect();
+    let expected = [(json!("FRESH"), Value::Null), (Value::Null, json!("PRIOR_UNKNOWN"))];
+    assert_eq!(rules, expected, "{found:#?}");
+}
+
+#[test]
+fn a_page_ends_when_it_weighs_enough() {
+    let mut filled = Filled::with(1);
+    filled.take(0, 1, installed("acme", "app", "EU", ""));
+    filled.take(0, 50, installed("acme", "app", "US", ""));
+    for late in 0..12_i64 {
+        let fact = Installed {
+            endpoint_realm: Some(realm(["DE", "EU"][usize::try_from(late % 2).unwrap()])),
+            site_url: Some("x".repeat(1_000_000)),
+            ..Installed::default()
+        };
+        let body = about("acme", "app", InstallationFact::Installed(Box::new(fact)));
+        filled.take_late(0, 10 + late, 60 + late, body);
+    }
+    let (first, next) = told(&filled, 0, 100, AsOf::default());
+    assert!((8..11).contains(&first.len()), "{}", first.len());
+    let (rest, end) = told(&filled, next.unwrap(), 100, AsOf::default());
+    assert_eq!((first.len() + rest.len(), end), (12, None));
 }

@@ -1,6 +1,7 @@
 //! Lists: whatever the index says, a list is what one finds by asking for every installation alone.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use ledger_api::query::{AsOf, Cursor, Filter, Ledger, State, WindowFilter};
 use ledger_core::event::{AppFact, Body, InstallationFact};
@@ -225,4 +226,79 @@ fn a_cursor_belongs_to_one_list() {
     assert!(ask(&filter, Some(&cursor), AsOf::default()).is_ok());
     assert_eq!(ask(&other, Some(&cursor), AsOf::default()).unwrap_err().code(), "invalid-cursor");
     assert_eq!(ask(&filter, Some(&cursor), earlier).unwrap_err().code(), "invalid-cursor");
+}
+
+/// Every tenant enabled and disabled so often that the records of all are more than a page looks at.
+fn long_lived() -> Filled {
+    let mut filled = Filled::with(2);
+    filled.publish(0, "app", &["EU"]);
+    for partition in [0, 1] {
+        let fact = AppFact::PolicySet(Policy::Indefinite);
+        filled.take(partition, 0, Body::App { app: app("app"), fact });
+    }
+    for tenant in 0..120_usize {
+        let who = format!("t-{tenant:03}");
+        let hooks = (1..500).map(|_| (1, 1, about(&who, "app", InstallationFact::Enabled)));
+        let last = [
+            (2, 2, installed(&who, "app", "EU", "")),
+            (3, 3, uninstalled(&who, "app")),
+            (5, 5, about(&who, "app", InstallationFact::Enabled)),
+        ];
+        filled.take_all(tenant % 2, hooks.chain(last));
+    }
+    filled
+}
+
+#[test]
+fn a_page_of_the_past_ends_when_enough_was_folded_for_it() {
+    let filled = long_lived();
+    let as_of = AsOf { at: Some(hour(2)), known: Known::All };
+    for app in [None, Some(app("app"))] {
+        let filter = Filter { app, status: Some(Status::Uninstalled), ..Filter::default() };
+        let page = filled.ledger.installations(&filter, None, 100, as_of, hour(9)).unwrap();
+        assert_eq!(page.installations.len(), 0, "nobody had left by then");
+        let next = page.next_cursor.expect("sixty thousand records are too many for a page");
+        let page = filled.ledger.installations(&filter, Some(&next), 100, as_of, hour(9)).unwrap();
+        assert!(page.next_cursor.is_none(), "and few enough for two");
+        let there = Filter { status: Some(Status::Installed), ..filter };
+        assert_eq!(listed(&filled.ledger, &there, 1000, as_of, hour(9)).len(), 120);
+    }
+}
+
+#[test]
+fn windows_of_the_past_cost_a_look_at_all_and_a_page_is_full_all_the_same() {
+    let mut filled = long_lived();
+    let as_of = AsOf { at: Some(hour(4)), known: Known::All };
+    for app in [None, Some(app("app"))] {
+        let filter = Filter { app, window: Some(WindowFilter::Open), ..Filter::default() };
+        let page = filled.ledger.installations(&filter, None, 50, as_of, hour(9)).unwrap();
+        assert_eq!((page.installations.len(), page.next_cursor.is_some()), (50, true));
+        // The page after it takes what was gathered for the first, whatever came since.
+        let next = page.next_cursor.unwrap();
+        let second = |filled: &Filled| {
+            let page = filled.ledger.installations(&filter, Some(&next), 50, as_of, hour(9)).unwrap();
+            page.installations.iter().map(|state| state.client.clone()).collect::<Vec<_>>()
+        };
+        let expected = second(&filled);
+        let round = u8::from(filter.app.is_some());
+        filled.take_late(0, 3, 6 + i64::from(round), uninstalled(&format!("t-07{round}-new"), "app"));
+        assert_eq!(second(&filled), expected);
+        let anew = listed(&filled.ledger, &filter, 50, as_of, hour(9));
+        assert_eq!(anew.len(), 121 + usize::from(round), "a list from its beginning");
+    }
+}
+
+#[test]
+fn a_question_ends_when_nobody_waits_for_it_any_more() {
+    let filled = busy();
+    let as_of = AsOf { at: Some(hour(40)), known: Known::All };
+    let impatient = filled.ledger.within(Duration::ZERO);
+    for filter in [Filter::default(), Filter { window: Some(WindowFilter::Open), ..Filter::default() }] {
+        let refused = impatient.installations(&filter, None, 9, as_of, hour(100)).unwrap_err();
+        assert_eq!(refused.code(), "timeout");
+        assert!(filled.ledger.installations(&filter, None, 9, as_of, hour(100)).is_ok());
+    }
+    let tenant = client("t-1");
+    let what = impatient.tenant(&tenant, AsOf::default(), hour(100)).unwrap().installations.remove(0).app;
+    assert_eq!(impatient.explain(&tenant, &what, as_of, hour(100)).unwrap_err().code(), "timeout");
 }

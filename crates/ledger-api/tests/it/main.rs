@@ -13,6 +13,7 @@ mod past;
 mod problems;
 mod proof;
 mod quarantine;
+mod replay;
 mod shards;
 mod streams;
 mod whatif;

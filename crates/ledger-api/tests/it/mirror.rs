@@ -188,3 +188,35 @@ fn a_published_notice_is_its_message() {
     met.all_of("DecisionNotice");
     met.all_of("RecordRef");
 }
+
+/// Words between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_parameter_of_a_route_is_a_field_of_its_request() {
+    // The table of the routes, which says what each takes.
+    let table = include_str!("../../src/http/mod.rs");
+    for (route, name) in [
+        ("/v1/installations", "ListInstallationsRequest"),
+        ("/v1/tenants/{clientKey}", "GetTenantRequest"),
+        ("/v1/tenants/{clientKey}/apps/{appKey}", "GetInstallationRequest"),
+        ("/v1/tenants/{clientKey}/apps/{appKey}/explanation", "ExplainRequest"),
+        ("/v1/tenants/{clientKey}/apps/{appKey}/preview", "PreviewRequest"),
+        ("/v1/tenants/{clientKey}/log", "ReadLogRequest"),
+        ("/v1/tenants/{clientKey}/proof", "GetProofRequest"),
+        ("/v1/quarantine", "ListQuarantineRequest"),
+        ("/v1/checkpoints", "ListCheckpointsRequest"),
+    ] {
+        let row = format!("//! | `GET {route}` |");
+        let row = table.lines().find_map(|line| line.strip_prefix(&row)).unwrap();
+        let in_path = route.split(['{', '}']).skip(1).step_by(2);
+        let in_query = quoted(row.split('|').next().unwrap());
+        let taken: BTreeSet<String> =
+            in_path.chain(in_query).map(|name| name.split('=').next().unwrap().to_owned()).collect();
+        let fields: BTreeSet<String> =
+            message(name).fields().map(|field| field.json_name().to_owned()).collect();
+        assert_eq!(taken, fields, "{route}");
+    }
+}

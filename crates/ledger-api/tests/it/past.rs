@@ -1,11 +1,14 @@
 //! As of an instant, as known at another.
 
 use ledger_api::query::{AsOf, Ledger, Preview};
+use ledger_core::event::{AppFact, Body};
 use ledger_core::state::Status;
 use ledger_store::Known;
 use serde_json::json;
 
-use crate::filled::{Filled, app, client, hour, installed, json, product_moved, realm, uninstalled};
+use crate::filled::{
+    Filled, app, client, descriptor, hour, installed, json, product_moved, realm, uninstalled,
+};
 
 /// Installed in EU at 1; uninstalled at 5, recorded at 20 only; product moved at 8.
 fn lived() -> Filled {
@@ -200,7 +203,10 @@ fn an_explanation_is_data_too() {
     assert_eq!(regions, &json!({"EU": "https://EU.app.example.com"}));
     assert_eq!(explanation["inForce"]["descriptorEvent"], "e-7", "{explanation:#}");
     assert_eq!(explanation["evidence"], json!([1, 2, 3, 4]));
-    assert_eq!(explanation["appEvidence"], json!(["e-7"]));
+    assert_eq!(explanation["appEvidence"], json!(["e-2", "e-7"]), "of now, and of the uninstall");
+    let then = &explanation["inForceAtUninstall"];
+    assert_eq!((&then["at"], &then["descriptorEvent"]), (&json!("2026-03-01T05:00:00.000Z"), &json!("e-2")));
+    assert_eq!(explanation["inForceAtDecision"]["at"], "2026-03-01T22:00:00.000Z");
     let sentences = explanation["sentences"].as_array().unwrap();
     let of_role = |role: &str| {
         let found = sentences.iter().filter(|sentence| sentence["role"] == role);
@@ -218,4 +224,58 @@ fn an_explanation_is_data_too() {
     assert_eq!(lost, expected);
     assert_eq!(of_role("decision")[0]["pinnedRealm"], "GLOBAL");
     assert_eq!(of_role("outlook"), [json!({"kind": "hook-would-reinstall"})]);
+}
+
+#[test]
+fn knowing_the_last_record_is_knowing_all_unless_an_app_event_came_later() {
+    let mut filled = lived();
+    let known = |filled: &Filled, known| {
+        let as_of = AsOf { at: Some(hour(30)), known };
+        let answer = filled.ledger.installation(&client("acme"), &app("app"), as_of, hour(40)).unwrap();
+        let state = &json(&answer)["installation"];
+        (state["seq"].clone(), state["baseUrl"].clone())
+    };
+    let in_eu = (json!(3), json!("https://EU.app.example.com"));
+    for knowledge in [Known::All, Known::Seq(3), Known::Recorded(hour(20)), Known::Recorded(hour(99))] {
+        assert_eq!(known(&filled, knowledge), in_eu, "{knowledge:?}");
+    }
+    filled.publish(25, "app", &["US"]);
+    for knowledge in [Known::Seq(3), Known::Recorded(hour(20))] {
+        assert_eq!(known(&filled, knowledge), in_eu, "{knowledge:?}");
+    }
+    for knowledge in [Known::All, Known::Recorded(hour(25)), Known::Recorded(hour(99))] {
+        assert_eq!(known(&filled, knowledge), (json!(3), json!(null)), "{knowledge:?}");
+    }
+}
+
+#[test]
+fn a_page_of_the_log_goes_on_until_it_has_found_what_was_asked_for() {
+    let mut filled = Filled::with(1);
+    for recorded in 1..=40 {
+        filled.take_late(0, 100 - recorded, recorded + 90, uninstalled("acme", "app"));
+    }
+    let found = |limit, as_of| {
+        let answer = filled.ledger.log(&client("acme"), 1, limit, as_of, hour(999)).unwrap();
+        (answer.records.iter().map(|record| record.0.seq).collect::<Vec<_>>(), answer.next_seq)
+    };
+    assert_eq!(found(1, at_hour(60)), (vec![40], None), "the first that had happened by then is the last");
+    assert_eq!(found(1, at_hour(61)), (vec![39], Some(40)));
+    let known = |seq| AsOf { at: None, known: Known::Seq(seq) };
+    assert_eq!(found(3, known(3)), (vec![1, 2, 3], None), "nothing follows that was known");
+    assert_eq!(found(2, known(3)), (vec![1, 2], Some(3)));
+}
+
+#[test]
+fn an_app_that_another_shard_knows_can_be_previewed_for_any_tenant() {
+    let mut filled = lived();
+    let fact = AppFact::DescriptorPublished(descriptor(&["DE"]));
+    filled.take(0, 2, Body::App { app: app("elsewhere"), fact });
+    let preview = |as_of| {
+        let (client, app) = (client("acme"), app("elsewhere"));
+        let asked = Preview { client, app, product_realm: Some(realm("DE")), as_of };
+        filled.ledger.preview(&asked, hour(30)).map(|answer| json(&answer)["decision"]["pinnedRealm"].clone())
+    };
+    assert_eq!(preview(AsOf::default()).unwrap(), "DE");
+    // What another shard had recorded by then is not told by a seq of this one.
+    assert_eq!(preview(AsOf { at: None, known: Known::Seq(1) }).unwrap_err().code(), "not-found");
 }

@@ -45,6 +45,8 @@ fn a_tenants_history_and_an_absence_are_proven() {
     let found = proven(&server.get("/v1/tenants/nobody/proof?partition=1"), 1);
     assert_eq!(found.records, []);
     assert_eq!(server.get("/v1/tenants/nobody/proof?partition=7").status, 400);
+    let of_topic = |topic| server.get(&format!("/v1/tenants/nobody/proof?partition=1&topic={topic}")).status;
+    assert_eq!((of_topic("realm.lifecycle"), of_topic("realm.other")), (200, 400));
     let newer = server.get("/v1/tenants/acme/proof?pinned=900");
     assert_eq!((newer.status, newer.json()["parameter"].as_str()), (400, Some("pinned")));
     assert!(

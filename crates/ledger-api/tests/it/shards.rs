@@ -82,17 +82,20 @@ fn what_another_process_may_have_is_not_reported_as_not_there() {
             ledger.installation(&client(who), &app("other"), AsOf::default(), hour(9)).err(),
             ledger.log(&client(who), 1, 9, AsOf::default(), hour(9)).err(),
             ledger.preview(&asked, hour(9)).err(),
+            ledger.explain(&client(who), &app("other"), AsOf::default(), hour(9)).err(),
         ]
         .map(|error| error.map_or("answered", |error| error.code()))
     };
     filled.catalog.expect("realm.lifecycle", Some(3));
-    assert_eq!(asked("nobody"), ["not-found", "not-found", "not-found", "answered"]);
+    assert_eq!(asked("nobody"), ["not-found", "not-found", "not-found", "answered", "not-found"]);
     filled.catalog.expect("realm.lifecycle", Some(4));
-    assert_eq!(asked("nobody"), ["not-served-here"; 4], "partition 3 is another process's");
-    assert_eq!(asked("acme"), ["answered", "not-found", "answered", "answered"], "its shard is fed here");
+    assert_eq!(asked("nobody"), ["not-served-here"; 5], "partition 3 is another process's");
+    let its_shard_is_fed_here = ["answered", "not-found", "answered", "answered", "not-found"];
+    assert_eq!(asked("acme"), its_shard_is_fed_here);
     filled.catalog.give_up(&shard(0));
     let of_acme = asked("acme");
     assert_eq!((of_acme[0], of_acme[1]), ("answered", "not-served-here"), "installed since, perhaps");
+    assert_eq!(of_acme[4], "not-served-here");
     let error = ledger.tenant(&client("nobody"), AsOf::default(), hour(9)).unwrap_err();
     let QueryError::NotServedHere { elsewhere } = error else { panic!("{error}") };
     assert_eq!(elsewhere, [0, 3].map(|partition| Elsewhere::Shard(shard(partition))));
@@ -140,6 +143,14 @@ fn a_position_is_waited_for() {
     assert_eq!(wait(&filled, "zeta", 2, 0), Ok(()));
     assert_eq!(wait(&filled, "zeta", 3, 10), Err("position-not-reached"));
     assert_eq!(wait(&filled, "nobody", 0, 10), Err("not-found"));
+    // What a halted shard does not have does not come: waiting, and asking again, is in vain.
+    let halted = Halted { code: "retention-gap", message: "offsets 5 to 9 are gone".to_owned() };
+    filled.statuses[1].halt(halted);
+    let before = std::time::Instant::now();
+    filled.take(1, 5, installed("new-here", "app", "EU", "EU"));
+    assert_eq!(wait(&filled, "new-here", 0, 60_000), Ok(()));
+    assert_eq!(wait(&filled, "new-here", 99, 60_000), Err("shard-halted"));
+    assert!(before.elapsed() < Duration::from_secs(30));
     let ledger = std::sync::Arc::clone(&filled.ledger);
     let waiting = std::thread::spawn(move || {
         let waited = ledger.await_position(&client("new"), 4, Duration::from_secs(20));

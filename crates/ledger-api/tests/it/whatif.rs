@@ -54,7 +54,10 @@ fn every_shard_counts_and_a_tenant_in_two_is_left_out() {
     let mut differ: Vec<_> =
         told.iter().filter_map(|line| line.pointer("/difference/clientKey")?.as_str()).collect();
     differ.sort_unstable();
-    assert_eq!(differ, ["t-0", "t-1", "t-2"]);
+    // The window at the uninstall, and the realm at the install.
+    assert_eq!(differ, ["t-0", "t-0", "t-1", "t-1", "t-2", "t-2"]);
+    let progress = |line: &Value| line.pointer("/progress/total").and_then(Value::as_u64);
+    assert!(told.iter().filter_map(progress).all(|total| total == 11), "no seal and no record of an app");
     let last = told.iter().rfind(|line| line.get("progress").is_some()).unwrap();
     assert_eq!(last["progress"]["records"], last["progress"]["total"]);
 }
@@ -101,11 +104,30 @@ fn a_body_that_is_no_question_is_a_problem() {
         r#"{"policies":[{"mode":"days","days":0}]}"#,
         r#"{"policies":[{"mode":"off"}],"apKey":"a"}"#,
         r#"{"policies":[{"mode":"off"}],"appKey":""}"#,
+        r#"{"policies":[{"mode":"off","days":5}]}"#,
+        r#"{"policies":[{"mode":"days","days":5,"graceDays":5}]}"#,
         &long,
     ] {
         let Answer { status, body: text, .. } = server.posting("/v1/whatif", "application/json", body);
         let problem: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((status, problem["code"].clone()), (400, "invalid-body".into()), "{text}");
     }
+    // They come line by line, or not at all.
+    let differences = r#"{"policies":[{"mode":"off"}],"differences":true}"#;
+    assert_eq!(server.posting("/v1/whatif", "application/json", differences).status, 400);
+    assert_eq!(server.posting("/v1/whatif", "application/x-ndjson", differences).status, 200);
     assert_eq!(server.get("/v1/whatif").status, 405);
+}
+
+#[test]
+fn the_same_questions_are_refused_at_every_door() {
+    let filled = filled();
+    let refused = |asked: &WhatIfAsked| {
+        filled.ledger.what_if(asked, hour(9), &|_| ControlFlow::Continue(())).unwrap_err().code()
+    };
+    let policies = vec![Policy::Off; 33];
+    assert_eq!(refused(&WhatIfAsked { policies, ..asked(false) }), "invalid-body");
+    assert_eq!(refused(&WhatIfAsked { policies: Vec::new(), ..asked(false) }), "invalid-body");
+    let scope = Scope { from: Some(hour(2)), to: Some(hour(1)), ..Scope::default() };
+    assert_eq!(refused(&WhatIfAsked { scope, ..asked(false) }), "invalid-parameter");
 }

@@ -1,10 +1,12 @@
 //! The grounds of the last decision: the row that applied, and why those above it did not.
 
-use super::origins::Followed;
-use super::{Fact, Statement, WhyNot};
+use super::origins::{Followed, Origins};
+use super::{Fact, InForce, Statement, WhyNot};
+use crate::descriptor::Descriptor;
 use crate::event::{Body, InstallationFact};
 use crate::ids::AppKey;
-use crate::state::{Decision, Installation, Rule};
+use crate::policy::Policy;
+use crate::state::{Decision, Installation, Rule, Status};
 use crate::tenant::Entry;
 use crate::time::Timestamp;
 use crate::timeline::AppTimelines;
@@ -22,6 +24,23 @@ pub(super) const DECIDING_ROWS: [(u8, Rule); 9] = [
     (14, Rule::Persisted),
 ];
 
+/// What the last decision rests on.
+pub(super) struct Grounds {
+    pub(super) statements: Vec<Statement>,
+    pub(super) in_force: InForce,
+    /// At the uninstall that it came back from.
+    pub(super) at_uninstall: Option<InForce>,
+}
+
+/// The installation as the install met it, and what that state rested on.
+struct Met<'a> {
+    decision: Decision,
+    state: &'a Installation,
+    origins: &'a Origins,
+    in_force: &'a InForce,
+    at_uninstall: Option<&'a InForce>,
+}
+
 /// `corrected` is the record that set the decision right, if one did.
 pub(super) fn of_decision(
     entries: &[Entry<'_>],
@@ -29,44 +48,81 @@ pub(super) fn of_decision(
     app: &AppKey,
     decision: Decision,
     corrected: Option<u64>,
-) -> Vec<Statement> {
-    let Some(entry) = entries.iter().find(|entry| Some(entry.seq) == decision.seq) else {
-        return Vec::new();
-    };
-    // The state that the install met, and what that state rested on.
-    let met = Followed::until(entries, apps, app, Timestamp::MAX, |next| next.seq == entry.seq);
-    let unknown = Installation::default();
-    let state = met.tenant.installations.get(app).unwrap_or(&unknown);
-    let origins = &met.origins;
+) -> Option<Grounds> {
+    let entry = entries.iter().find(|entry| Some(entry.seq) == decision.seq)?;
+    let followed = Followed::until(entries, apps, app, Timestamp::MAX, |next| next.seq == entry.seq);
+    let (unknown, timeline, origins) = (Installation::default(), apps.of(app), &followed.origins);
+    let state = followed.tenant.installations.get(app).unwrap_or(&unknown);
+    let in_force = InForce::of(state, origins, timeline, decision.at).with_descriptor(brought(*entry));
+    let left = (state.status == Status::Uninstalled).then_some(origins.uninstalled_at).flatten();
+    let at_uninstall = left.map(|at| InForce::of(state, origins, timeline, at));
+    let met = Met { decision, state, origins, in_force: &in_force, at_uninstall: at_uninstall.as_ref() };
 
     let product = if entry.event.product_realm().is_some() { Some(entry.seq) } else { origins.product };
-    let (own, published) = if brings_descriptor(*entry) {
-        (Some(entry.seq), None)
-    } else {
-        origins.descriptor_in_force(state, apps.of(app), decision.at)
-    };
-    let decided = Fact::Decided(decision);
-    let mut statements =
-        vec![Statement::resting_on(decided, [decision.seq, product, own, corrected], [published.clone()])];
-
+    let mut statements = vec![met.decided(product, corrected)];
+    statements.extend(met.window());
     let row = decision.rule.row().unwrap_or_default();
-    for (first_row, last_row, because) in passed_over(row, state, decision) {
+    let passed_over = passed_over(row, state, decision).into_iter();
+    statements.extend(
+        passed_over.map(|(first_row, last_row, because)| met.passed_over(first_row, last_row, because)),
+    );
+    Some(Grounds { statements, in_force, at_uninstall })
+}
+
+impl Met<'_> {
+    /// The decision, and the records that made it this one and no other.
+    fn decided(&self, product: Option<u64>, corrected: Option<u64>) -> Statement {
+        let (decision, origins) = (self.decision, self.origins);
+        let (own, published) = (self.in_force.descriptor_seq, self.in_force.descriptor_event.clone());
+        let by_rule = match decision.rule {
+            Rule::Refresh | Rule::Fresh => [None; 3],
+            Rule::ImplicitReinstall => [origins.realm, origins.pin, None],
+            Rule::Overridden => [origins.override_realm, None, None],
+            Rule::PriorUnknown | Rule::PersistenceOff => [origins.status, None, None],
+            Rule::WindowForgotten | Rule::WindowExpired => [origins.status, origins.window, None],
+            Rule::RealmWithdrawn | Rule::Persisted => [origins.status, origins.window, origins.realm],
+        };
+        let seqs = [decision.seq, product, own, corrected].into_iter().chain(by_rule);
+        // That there was no window follows from the uninstall alone.
+        let then = self.at_uninstall.filter(|_| decision.rule == Rule::PersistenceOff);
+        let (then_own, then_events) = then.map(InForce::of_window).unwrap_or_default();
+        let app_events = [published].into_iter().chain(then_events);
+        Statement::resting_on(Fact::Decided(decision), seqs.chain([then_own]), app_events)
+    }
+
+    /// The window that the install met: only rows 10 and below look at it.
+    fn window(&self) -> Option<Statement> {
+        let row = self.decision.rule.row().filter(|row| *row >= 10);
+        let then = row.and(self.at_uninstall)?;
+        let (window, origins) = (self.state.window, self.origins);
+        let open = window.is_some_and(|window| window.is_open_at(self.decision.at));
+        let fact = Fact::WindowMet { policy: then.policy, window, open };
+        let (own, app_events) = then.of_window();
+        let by_subscription = matches!(then.policy, Policy::Subscription { .. });
+        let subscription = origins.subscription.filter(|_| by_subscription);
+        Some(Statement::resting_on(fact, [origins.status, origins.window, own, subscription], app_events))
+    }
+
+    fn passed_over(&self, first_row: u8, last_row: u8, because: WhyNot) -> Statement {
+        let origins = self.origins;
+        // That something was not there rests on the install that did not meet it.
+        let install = self.decision.seq;
         let (seqs, published) = match because {
             WhyNot::NotInstalled | WhyNot::KnownBefore => ([origins.status, None], None),
             WhyNot::CalledElsewhere { .. } | WhyNot::PinWasSeen(_) | WhyNot::RealmWasKnown(_) => {
                 ([origins.realm, origins.pin], None)
             }
-            WhyNot::NoOverride => ([origins.override_realm, None], None),
-            WhyNot::NoMigrationThere | WhyNot::NotLeftLately => ([origins.migration, None], None),
-            WhyNot::NotForgotten | WhyNot::HadWindow(_) | WhyNot::WindowWasOpen { .. } => {
-                ([origins.window, None], None)
+            WhyNot::NoOverride => ([origins.override_realm, install], None),
+            WhyNot::NoMigrationThere | WhyNot::NotLeftLately => ([origins.migration, install], None),
+            WhyNot::NotForgotten => ([origins.window, install], None),
+            WhyNot::HadWindow(_) | WhyNot::WindowWasOpen { .. } => ([origins.window, None], None),
+            WhyNot::StillServed(_) => {
+                ([self.in_force.descriptor_seq, None], self.in_force.descriptor_event.clone())
             }
-            WhyNot::StillServed(_) => ([own, None], published.clone()),
         };
         let fact = Fact::PassedOver { first_row, last_row, because };
-        statements.push(Statement::resting_on(fact, seqs, [published]));
+        Statement::resting_on(fact, seqs, [published]).or_on(install)
     }
-    statements
 }
 
 /// The rows above the one that applied, and why they did not.
@@ -99,11 +155,12 @@ fn passed_over(row: u8, state: &Installation, decision: Decision) -> Vec<(u8, u8
     rows
 }
 
-fn brings_descriptor(entry: Entry<'_>) -> bool {
+/// The descriptor inside the install itself.
+fn brought(entry: Entry<'_>) -> Option<(u64, &Descriptor)> {
     match &entry.event.body {
         Body::Installation { fact: InstallationFact::Installed(installed), .. } => {
-            installed.descriptor.is_some()
+            installed.descriptor.as_ref().map(|descriptor| (entry.seq, descriptor))
         }
-        Body::Installation { .. } | Body::Tenant { .. } | Body::App { .. } => false,
+        Body::Installation { .. } | Body::Tenant { .. } | Body::App { .. } => None,
     }
 }

@@ -11,6 +11,8 @@ use crate::timeline::{AppTimeline, AppTimelines};
 /// Seqs of the records that last changed each part of an installation.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Origins {
+    /// Its first record of its own, whatever it was.
+    pub(super) seen: Option<u64>,
     pub(super) status: Option<u64>,
     pub(super) enabled: Option<u64>,
     /// The pinned realm itself.
@@ -65,6 +67,9 @@ impl Followed {
         let state = self.tenant.installations.get(app);
         if subscription_before != state.and_then(|state| state.subscription) {
             self.origins.subscription = Some(entry.seq);
+        }
+        if entry.event.app() == Some(app) {
+            self.origins.seen.get_or_insert(entry.seq);
         }
         if has_own_descriptor(entry, app) {
             self.origins.descriptor = Some(entry.seq);

@@ -22,6 +22,7 @@ impl Statement {
                                    realm or descriptor were missing for an expectation."
                 .to_owned(),
             Fact::Decided(decision) => decided(decision, instant),
+            Fact::WindowMet { policy, window, open } => window_met(*policy, window.as_ref(), *open, instant),
             Fact::PassedOver { first_row, last_row, because } => {
                 let rows = if first_row == last_row {
                     format!("Row {first_row} of the rules did")
@@ -36,19 +37,14 @@ impl Statement {
                 format!("Its data rests in {realm}, which is not where it is pinned: a split brain.")
             }
             Fact::StaysWhileInstalled => "It stays there as long as it is installed.".to_owned(),
+            Fact::UninstallWouldOpen { at, policy, window } => {
+                uninstall_would_open(*at, *policy, window.as_ref(), instant)
+            }
             Fact::WindowSet { window, open } => window_set(window, *open, instant),
             Fact::NoWindow { policy } => {
                 format!("The uninstall opened no persistence window; the policy is {}.", policy_name(*policy))
             }
-            Fact::Subscribed { state: SubscriptionState::Active, since } => {
-                format!(
-                    "The subscription is active since {}; the window has no end before it lapses.",
-                    instant(*since)
-                )
-            }
-            Fact::Subscribed { state: SubscriptionState::Inactive, since } => {
-                format!("The subscription is inactive since {}.", instant(*since))
-            }
+            Fact::Subscribed { state, since } => subscribed(*state, &instant(*since)),
             Fact::MigrationPending { id, target, phase } => {
                 let phase = match phase {
                     MigrationPhase::Scheduled => "scheduled",
@@ -70,9 +66,7 @@ impl Statement {
             Fact::HookWouldCorrect => {
                 "The first hook to tell its endpoint would set the realm right.".to_owned()
             }
-            Fact::HookWouldReinstall => "An install hook from another realm would count as a reinstall that \
-                                         nobody saw, unless it is a straggler of a migration."
-                .to_owned(),
+            Fact::HookWouldReinstall { arrival } => hook_would_reinstall(*arrival),
         }
     }
 }
@@ -181,6 +175,60 @@ fn window_set(window: &Window, open: bool, instant: Instant<'_>) -> String {
         }
         (Some(end), false) => format!("{opened} by {policy}, which ended at {}.", instant(end)),
         (None, _) => format!("{opened} by {policy}: it comes back to its realm, for now without end."),
+    }
+}
+
+fn window_met(policy: Policy, window: Option<&Window>, open: bool, instant: Instant<'_>) -> String {
+    let name = policy_name(policy);
+    let Some(window) = window else {
+        return format!("The uninstall before had opened no persistence window; the policy was {name}.");
+    };
+    let opened = format!("The uninstall of {} had opened a window by {name}", instant(window.start));
+    match (window.end, open) {
+        (Some(end), _) if window.forgotten => {
+            format!("{opened}, which an operator had ended at {}.", instant(end))
+        }
+        (Some(end), true) => format!("{opened}, open until {}.", instant(end)),
+        (Some(end), false) => format!("{opened}, which had ended at {}.", instant(end)),
+        (None, _) => format!("{opened}, without end."),
+    }
+}
+
+fn uninstall_would_open(
+    at: Timestamp,
+    policy: Policy,
+    window: Option<&Window>,
+    instant: Instant<'_>,
+) -> String {
+    let (at, policy) = (instant(at), policy_name(policy));
+    match window.map(|window| window.end) {
+        None => format!("An uninstall at {at} would open no persistence window; the policy is {policy}."),
+        Some(None) => {
+            format!("An uninstall at {at} would open a window by {policy}, for now without end.")
+        }
+        Some(Some(end)) => {
+            format!("An uninstall at {at} would open a window by {policy}, until {}.", instant(end))
+        }
+    }
+}
+
+fn subscribed(state: SubscriptionState, since: &str) -> String {
+    match state {
+        SubscriptionState::Active => {
+            format!("The subscription is active since {since}; the window has no end before it lapses.")
+        }
+        SubscriptionState::Inactive => format!("The subscription is inactive since {since}."),
+    }
+}
+
+fn hook_would_reinstall(arrival: Option<Realm>) -> String {
+    let reinstall = "would count as a reinstall that nobody saw, unless it is a straggler of a migration.";
+    match arrival {
+        None => format!("An install hook from another realm {reinstall}"),
+        Some(target) => format!(
+            "An install hook from {target} would be taken as the arrival of the pending migration; one from another \
+             realm {reinstall}"
+        ),
     }
 }
 

@@ -3,7 +3,7 @@
 use ledger_core::event::SubscriptionState;
 use ledger_core::explain::{Explanation, Fact, InForce, Statement, WhyNot};
 use ledger_core::ids::EventId;
-use ledger_core::state::{MigrationPhase, PinnedBy, Rule, Status};
+use ledger_core::state::{MigrationPhase, PinnedBy, Rule, Status, Window};
 use serde::Serialize;
 
 use super::event::DescriptorJson;
@@ -25,6 +25,12 @@ pub struct ExplanationJson<'a> {
     pub row: Option<u8>,
     /// The policy and the descriptor in force at the moment of asking.
     pub in_force: InForceJson<'a>,
+    /// The same at the decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_force_at_decision: Option<InForceJson<'a>>,
+    /// The same at the last uninstall.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_force_at_uninstall: Option<InForceJson<'a>>,
     /// Every record of the tenant that the answer rests on, ascending.
     pub evidence: Vec<u64>,
     /// Every app-level event that the answer rests on.
@@ -71,6 +77,8 @@ pub enum Role {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InForceJson<'a> {
+    /// When.
+    pub at: Instant,
     /// The policy.
     pub policy: PolicyJson,
     /// The event that set it; absent for the default.
@@ -105,6 +113,12 @@ pub enum FactJson<'a> {
     },
     RealmUnknown,
     Decided(Box<DecisionJson>),
+    WindowMet {
+        policy: PolicyJson,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        window: Option<Box<WindowJson>>,
+        open: bool,
+    },
     PassedOver {
         rows: [u8; 2],
         because: &'static str,
@@ -120,6 +134,12 @@ pub enum FactJson<'a> {
         split_brain: bool,
     },
     StaysWhileInstalled,
+    UninstallWouldOpen {
+        at: Instant,
+        policy: PolicyJson,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        window: Option<Box<WindowJson>>,
+    },
     WindowSet {
         window: Box<WindowJson>,
         open: bool,
@@ -146,14 +166,17 @@ pub enum FactJson<'a> {
         target: Option<Place>,
     },
     HookWouldCorrect,
-    HookWouldReinstall,
+    HookWouldReinstall {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        arrival: Option<Place>,
+    },
 }
 
 impl<'a> ExplanationJson<'a> {
     /// The explanation as it is shown.
     #[must_use]
     pub fn of(explanation: &'a Explanation) -> Self {
-        let Explanation { statements, in_force } = explanation;
+        let Explanation { statements, in_force, at_decision, at_uninstall } = explanation;
         let mut evidence: Vec<u64> = statements.iter().flat_map(|said| said.seqs.iter().copied()).collect();
         evidence.sort_unstable();
         evidence.dedup();
@@ -170,6 +193,8 @@ impl<'a> ExplanationJson<'a> {
             rule: rule.map(Word),
             row: rule.and_then(Rule::row),
             in_force: InForceJson::of(in_force),
+            in_force_at_decision: at_decision.as_ref().map(InForceJson::of),
+            in_force_at_uninstall: at_uninstall.as_ref().map(InForceJson::of),
             evidence,
             app_evidence,
         }
@@ -191,6 +216,7 @@ impl<'a> SentenceJson<'a> {
 impl<'a> InForceJson<'a> {
     fn of(in_force: &'a InForce) -> Self {
         Self {
+            at: Instant(in_force.at),
             policy: PolicyJson::of(in_force.policy),
             policy_event: in_force.policy_event.as_ref().map(EventId::as_str),
             descriptor: in_force.descriptor.as_ref().map(DescriptorJson::of),
@@ -204,20 +230,21 @@ impl Role {
     const fn of(fact: &Fact) -> Self {
         match fact {
             Fact::NeverSeen | Fact::Present { .. } | Fact::Pinned(_) | Fact::RealmUnknown => Self::Answer,
-            Fact::Decided(_) => Self::Decision,
+            Fact::Decided(_) | Fact::WindowMet { .. } => Self::Decision,
             Fact::PassedOver { .. } => Self::Alternative,
             Fact::Product { .. }
             | Fact::Data { .. }
             | Fact::MigrationPending { .. }
             | Fact::OverrideStands { .. } => Self::Surroundings,
             Fact::StaysWhileInstalled
+            | Fact::UninstallWouldOpen { .. }
             | Fact::WindowSet { .. }
             | Fact::NoWindow { .. }
             | Fact::Subscribed { .. } => Self::Until,
             Fact::WouldInstall(_)
             | Fact::CommitWouldMove { .. }
             | Fact::HookWouldCorrect
-            | Fact::HookWouldReinstall => Self::Outlook,
+            | Fact::HookWouldReinstall { .. } => Self::Outlook,
         }
     }
 }
@@ -234,6 +261,9 @@ impl<'a> FactJson<'a> {
             }
             Fact::RealmUnknown => Self::RealmUnknown,
             Fact::Decided(decision) => Self::Decided(Box::new(DecisionJson::of(*decision))),
+            Fact::WindowMet { policy, window, open } => {
+                Self::WindowMet { policy: PolicyJson::of(*policy), window: shown(*window), open: *open }
+            }
             Fact::PassedOver { first_row, last_row, because } => {
                 Self::PassedOver { rows: [*first_row, *last_row], because: why_not(*because) }
             }
@@ -244,6 +274,11 @@ impl<'a> FactJson<'a> {
                 Self::Data { realm: Place(*realm), split_brain: *split_brain }
             }
             Fact::StaysWhileInstalled => Self::StaysWhileInstalled,
+            Fact::UninstallWouldOpen { at, policy, window } => Self::UninstallWouldOpen {
+                at: Instant(*at),
+                policy: PolicyJson::of(*policy),
+                window: shown(*window),
+            },
             Fact::WindowSet { window, open } => {
                 Self::WindowSet { window: Box::new(WindowJson::of(*window, None)), open: *open }
             }
@@ -260,9 +295,13 @@ impl<'a> FactJson<'a> {
             Fact::WouldInstall(decision) => Self::WouldInstall(Box::new(DecisionJson::of(*decision))),
             Fact::CommitWouldMove { target } => Self::CommitWouldMove { target: target.map(Place) },
             Fact::HookWouldCorrect => Self::HookWouldCorrect,
-            Fact::HookWouldReinstall => Self::HookWouldReinstall,
+            Fact::HookWouldReinstall { arrival } => Self::HookWouldReinstall { arrival: arrival.map(Place) },
         }
     }
+}
+
+fn shown(window: Option<Window>) -> Option<Box<WindowJson>> {
+    window.map(|window| Box::new(WindowJson::of(window, None)))
 }
 
 /// Stable, for programs.

@@ -127,21 +127,22 @@ pub struct WindowJson {
     pub forgotten: bool,
 }
 
-/// A persistence policy.
+/// A persistence policy. Read strictly: of one that says more than it means, nobody knows what was meant. (Without
+/// their braces the empty ones would take anything.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(tag = "mode", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum PolicyJson {
     /// As the descriptor in force declares.
-    Descriptor,
+    Descriptor {},
     /// No window.
-    Off,
+    Off {},
     /// So many days.
     Days {
         /// How many.
         days: u32,
     },
     /// Without end.
-    Indefinite,
+    Indefinite {},
     /// As long as the subscription is active.
     Subscription {
         /// And so many days more.
@@ -265,10 +266,10 @@ impl PolicyJson {
     #[must_use]
     pub const fn of(policy: Policy) -> Self {
         match policy {
-            Policy::Descriptor => Self::Descriptor,
-            Policy::Off => Self::Off,
+            Policy::Descriptor => Self::Descriptor {},
+            Policy::Off => Self::Off {},
             Policy::Days { days } => Self::Days { days },
-            Policy::Indefinite => Self::Indefinite,
+            Policy::Indefinite => Self::Indefinite {},
             Policy::Subscription { grace_days } => Self::Subscription { grace_days },
         }
     }

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::limits::{DAY_MS, POLICY_MAX_DAYS};
 use ledger_core::policy::Policy;
+use ledger_core::state::Rule;
 use ledger_core::whatif::{Bin, Difference, Gaps, Outcome, Report, Scope, Within};
 use serde::{Deserialize, Serialize};
 
 use super::parts::is_false;
-use super::state::{DecisionJson, PolicyJson};
-use super::{Instant, Place};
+use super::state::{DecisionJson, PolicyJson, WindowJson};
+use super::{Instant, Place, Word};
 
 /// The question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +105,8 @@ pub struct DifferenceJson<'a> {
     pub actual: OutcomeJson,
     /// What it would be.
     pub supposed: OutcomeJson,
+    /// What differs here for the first time: `pin`, `rule`, `window`.
+    pub differs: Vec<&'static str>,
 }
 
 /// What a record left an installation with.
@@ -113,6 +116,12 @@ pub struct OutcomeJson {
     /// Where it is pinned; absent when unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned_realm: Option<Place>,
+    /// The rule of the last decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Word<Rule>>,
+    /// The window of the last uninstall.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowJson>,
     /// The decision of this record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionJson>,
@@ -133,10 +142,10 @@ impl PolicyJson {
     /// The policy, if there is such a one.
     pub const fn policy(self) -> Result<Policy, InvalidWhatIf> {
         Ok(match self {
-            Self::Descriptor => Policy::Descriptor,
-            Self::Off => Policy::Off,
+            Self::Descriptor {} => Policy::Descriptor,
+            Self::Off {} => Policy::Off,
             Self::Days { days } if days >= 1 && days <= POLICY_MAX_DAYS => Policy::Days { days },
-            Self::Indefinite => Policy::Indefinite,
+            Self::Indefinite {} => Policy::Indefinite,
             Self::Subscription { grace_days } if grace_days <= POLICY_MAX_DAYS => {
                 Policy::Subscription { grace_days }
             }
@@ -215,13 +224,19 @@ impl<'a> DifferenceJson<'a> {
             at: Instant(found.at),
             actual: OutcomeJson::of(found.actual),
             supposed: OutcomeJson::of(found.supposed),
+            differs: found.differs.iter().map(|aspect| aspect.as_str()).collect(),
         }
     }
 }
 
 impl OutcomeJson {
     fn of(outcome: Outcome) -> Self {
-        Self { pinned_realm: outcome.pinned.map(Place), decision: outcome.decision.map(DecisionJson::of) }
+        Self {
+            pinned_realm: outcome.pinned.map(Place),
+            rule: outcome.rule.map(Word),
+            window: outcome.window.map(|window| WindowJson::of(window, None)),
+            decision: outcome.decision.map(DecisionJson::of),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::{AsOfAll, Place};
 /// `whatif`
 #[derive(Debug, Args)]
 pub struct WhatIf {
-    /// A policy, as policy-set takes it; repeat it to compare several
+    /// A policy, as policy-set takes it; repeat it to compare up to 32
     #[arg(long = "policy", value_name = "JSON", value_parser = policy, required = true)]
     pub policies: Vec<Policy>,
     /// Only installations of this app
@@ -26,8 +26,8 @@ pub struct WhatIf {
     /// Only reinstalls before this instant
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub to: Option<Timestamp>,
-    /// Write every installation that would be elsewhere to this file, as NDJSON; - is standard output, and
-    /// the reports go to standard error
+    /// Write every installation of which the realm, the rule of its last decision or the end of its window would
+    /// be otherwise to this file, as NDJSON; - is standard output, and the reports go to standard error
     #[arg(long, value_name = "FILE")]
     pub differences: Option<PathBuf>,
     /// Draw how long apps stay away
@@ -122,4 +122,5 @@ Examples:
   realm-ledger whatif --policy '{\"mode\":\"days\",\"days\":7}' --from 2026-01-01T00:00:00Z --plot --svg gaps.svg
 
 All of history is folded once more for each policy, beside what was. A difference names the first record after
-which an installation would be pinned elsewhere than it was.";
+which an installation would be pinned elsewhere (\"pin\"), would have been decided by another rule (\"rule\"), or
+would have another window (\"window\") than it has.";

@@ -90,6 +90,7 @@ fn wrong_usage_is_refused() {
         "realm-ledger",
         "realm-ledger nonsense",
         "realm-ledger log",
+        "realm-ledger log t --from-seq 0",
         "realm-ledger state t a --at yesterday",
         "realm-ledger state t --known-at 2026-01-01T00:00:00Z --known-seq 3",
         "realm-ledger state --known-seq 3",

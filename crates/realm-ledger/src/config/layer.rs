@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use ledger_api::limits::CONCURRENT_REQUESTS_MAX;
 use ledger_ingest::checkpoint::OriginError;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -197,6 +198,8 @@ impl Layers {
             };
             invalid("evidence.origin", true, expected);
         }
+        let places = self.loaded.config.http.options.concurrent_requests;
+        invalid("http.concurrent_requests", places > CONCURRENT_REQUESTS_MAX, "at most 4096");
         let store = &self.loaded.config.store;
         invalid(
             "store.write_buffer",

@@ -216,3 +216,10 @@ fn the_default_file_has_every_key_with_a_comment_and_equals_the_defaults() {
         assert!(before.starts_with("# "), "{} has no comment", setting.key);
     }
 }
+
+#[test]
+fn there_are_threads_for_no_more_questions_than_so_many() {
+    let told = load_text("[http]\nconcurrent_requests = 4097").unwrap_err().to_string();
+    assert!(told.contains("http.concurrent_requests is to be at most 4096"), "{told}");
+    load_text("[http]\nconcurrent_requests = 4096").unwrap();
+}

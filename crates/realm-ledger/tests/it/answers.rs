@@ -106,9 +106,11 @@ fn corrections_tell_what_was_believed_before_and_why_no_longer() {
 #[test]
 fn explanations_are_sentences_for_people_and_json_for_programs() {
     let world = World::with(&history());
-    let json = world.ask(&format!("explain acme.atlassian.net {APP}")).done();
+    // Both at one instant: what an uninstall would open is told for it.
+    let question = format!("explain acme.atlassian.net {APP} --at 2027-01-01T00:00:00Z");
+    let json = world.ask(&question).done();
     let sentences = lines(&json)[0]["sentences"].as_array().unwrap().clone();
-    let text = world.ask(&format!("explain acme.atlassian.net {APP} --format table")).done();
+    let text = world.ask(&format!("{question} --format table")).done();
     assert_eq!(text.lines().count(), sentences.len());
     for (line, sentence) in text.lines().zip(&sentences) {
         assert!(line.starts_with(sentence["text"].as_str().unwrap()), "{line}");

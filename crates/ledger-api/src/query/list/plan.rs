@@ -2,21 +2,24 @@
 //!
 //! The index is kept for the fold of everything recorded. It answers for an instant when no event of the
 //! shard, app-level ones aside, lies after it: then every installation that belongs on the list is among the
-//! candidates. Otherwise, and where knowledge is cut, every tenant is a candidate; that is the price of a
-//! question about the past, or of an event dated ahead, for as long as it lies ahead.
+//! candidates. Otherwise, and where knowledge is cut, every tenant is a candidate, or with an app every tenant
+//! that ever had it; that is the price of a question about the past, or of an event dated ahead, for as long as
+//! it lies ahead. A page pays for what it looks at, so it is short then, but never late.
 //!
 //! Drift follows from pin, product realm and the descriptor in force, which is the published one or one that
 //! the installation brought itself. So it is in a class that drifts by the published descriptor, or in the
 //! list of those that drift by their own.
 
 use ledger_core::descriptor::aligned;
-use ledger_store::{AlignmentClass, Known, List};
+use ledger_store::{AlignmentClass, Cut, List};
 
+use super::gathered::Gathered;
 use super::source::Source;
 use super::{Asked, Place};
 use crate::limits::INDEX_ENTRIES_AT_A_TIME;
 use crate::query::error::QueryError;
 use crate::query::filter::WindowFilter;
+use crate::query::past::is_all_of;
 use crate::query::shards::Moment;
 
 /// Fewest entries of a list that are fetched at a time.
@@ -33,7 +36,7 @@ pub(super) fn sources<'m>(
         match lists_of(asked, moment)? {
             Some(found) => lists.extend(found.into_iter().map(|list| (shard, list))),
             None if asked.filter.window.is_some() => {
-                sources.push(Source::gathered(asked, shard, moment)?);
+                sources.push(Source::Gathered(Gathered::of(asked, shard, moment)?));
             }
             None => sources.push(Source::tenants(asked, shard, moment)?),
         }
@@ -49,8 +52,10 @@ pub(super) fn sources<'m>(
 /// The lists that have every candidate of the shard; none when only all its tenants will do.
 fn lists_of(asked: &Asked<'_>, moment: &Moment<'_>) -> Result<Option<Vec<List>>, QueryError> {
     let filter = asked.filter;
-    if asked.instant.known != Known::All || lies_ahead(asked, moment)? {
-        return Ok(None);
+    if !is_all_of(moment, asked.instant.known)? || lies_ahead(asked, moment)? {
+        // An installation never leaves the list of its app.
+        let of_app = filter.app.clone().filter(|_| filter.window.is_none());
+        return Ok(of_app.map(|app| vec![List::App(app)]));
     }
     if let Some(window) = filter.window {
         let from = Some(asked.instant.at.plus_millis(1));
@@ -98,7 +103,7 @@ fn drifting(asked: &Asked<'_>, moment: &Moment<'_>) -> Result<Vec<List>, QueryEr
         if asked.filter.realm.is_some_and(|realm| realm != *pinned) {
             continue;
         }
-        let timeline = asked.ledger.timelines.of(moment.id, &moment.snapshot, app)?;
+        let timeline = asked.reading.timeline(moment, app, Cut::Open)?;
         let published = timeline.descriptor_at(asked.instant.at).map(|(_, descriptor)| descriptor);
         if aligned(Some(*product), published).is_some_and(|aligned| aligned != *pinned) {
             lists.push(List::Alignment(class));

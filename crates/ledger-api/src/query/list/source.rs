@@ -9,10 +9,10 @@ use ledger_core::time::Timestamp;
 use ledger_record::rows::TenantRow;
 use ledger_store::{List, ReadError};
 
+use super::gathered::Gathered;
 use super::plan::key_after;
 use super::{Asked, Place};
 use crate::query::error::QueryError;
-use crate::query::past::{Instant, Past};
 use crate::query::shards::Moment;
 
 /// An installation that may belong on the list.
@@ -23,8 +23,8 @@ pub(super) struct Candidate {
     pub(super) app: AppKey,
     /// Which of the shards.
     pub(super) shard: usize,
-    /// The tenant as of the instant, where it was folded already.
-    pub(super) folded: Option<Past>,
+    /// The tenant, where it was read already.
+    pub(super) row: Option<TenantRow>,
 }
 
 /// Candidates of one shard, in the order of the list.
@@ -33,8 +33,8 @@ pub(super) enum Source<'m> {
     List(Listed<'m>),
     /// All installations of all tenants.
     Tenants(Tenants<'m>),
-    /// Found before.
-    Gathered(std::vec::IntoIter<Candidate>),
+    /// Windows of the past.
+    Gathered(Gathered),
 }
 
 /// Entries of one list of the index, some at a time.
@@ -54,11 +54,10 @@ enum Next {
     Nothing,
 }
 
-/// All tenants of a shard, as of the instant.
+/// All tenants of a shard. What they ever had is a candidate: whether they had it then is told by the fold, and
+/// that is for the page to pay.
 pub(super) struct Tenants<'m> {
-    moment: &'m Moment<'m>,
     shard: usize,
-    instant: Instant,
     after: Option<Place>,
     rows: Box<dyn Iterator<Item = Result<(ClientKey, TenantRow), ReadError>> + 'm>,
     of_tenant: std::vec::IntoIter<Candidate>,
@@ -72,8 +71,7 @@ impl<'m> Source<'m> {
         after: Option<&Place>,
         at_a_time: usize,
     ) -> Self {
-        let next = Next::First(after.and_then(|after| key_after(&list, after)));
-        Self::List(Listed { moment, shard, list, at_a_time, fetched: Vec::new().into_iter(), next })
+        Self::List(Listed::of(moment, shard, list, after, at_a_time))
     }
 
     pub(super) fn tenants(
@@ -86,63 +84,42 @@ impl<'m> Source<'m> {
             Place::Window(..) | Place::Item(..) => None,
         });
         Ok(Self::Tenants(Tenants {
-            moment,
             shard,
-            instant: asked.instant,
             after: asked.after.cloned(),
             rows: Box::new(moment.snapshot.tenants(from)?),
             of_tenant: Vec::new().into_iter(),
         }))
     }
 
-    /// The first windows of the shard in their order, found by looking at every tenant: as the shard was at
-    /// the instant no index has them.
-    pub(super) fn gathered(
-        asked: &Asked<'_>,
-        shard: usize,
-        moment: &'m Moment<'m>,
-    ) -> Result<Self, QueryError> {
-        let at = asked.instant.at;
-        // One more than fits tells that there is a next page.
-        let most = asked.limit.saturating_add(1);
-        let mut first: BinaryHeap<ByPlace<Candidate>> = BinaryHeap::new();
-        for row in moment.snapshot.tenants(None)? {
-            let (client, row) = row?;
-            let past = Past::of(moment, &client, row, asked.instant)?;
-            for (app, installation) in &past.tenant.installations {
-                let timeline = past.timeline(moment, app, &asked.ledger.timelines)?;
-                let product = past.tenant.product_realm;
-                if !asked.filter.takes(app, installation, product, &timeline, at) {
-                    continue;
-                }
-                let place = Place::Window(end_of(installation), client.clone(), app.clone());
-                if asked.after.is_none_or(|after| place > *after) {
-                    let (client, app) = (client.clone(), app.clone());
-                    first.push(ByPlace(Candidate { place, client, app, shard, folded: None }));
-                }
-                if first.len() > most {
-                    first.pop();
-                }
-            }
-        }
-        let sorted: Vec<_> = first.into_sorted_vec().into_iter().map(|by_place| by_place.0).collect();
-        Ok(Self::Gathered(sorted.into_iter()))
-    }
-
     fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
         match self {
             Self::List(listed) => listed.next(),
             Self::Tenants(tenants) => tenants.next(),
-            Self::Gathered(found) => Ok(found.next()),
+            Self::Gathered(gathered) => Ok(gathered.next()),
         }
     }
 }
 
-impl Listed<'_> {
+impl<'m> Listed<'m> {
+    pub(super) fn of(
+        moment: &'m Moment<'m>,
+        shard: usize,
+        list: List,
+        after: Option<&Place>,
+        at_a_time: usize,
+    ) -> Self {
+        let next = Next::First(after.and_then(|after| key_after(&list, after)));
+        Self { moment, shard, list, at_a_time, fetched: Vec::new().into_iter(), next }
+    }
+
     fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
+        self.entry()?.map(|(client, app)| self.candidate(client, app)).transpose()
+    }
+
+    pub(super) fn entry(&mut self) -> Result<Option<(ClientKey, AppKey)>, QueryError> {
         loop {
-            if let Some((client, app)) = self.fetched.next() {
-                return self.candidate(client, app).map(Some);
+            if let Some(entry) = self.fetched.next() {
+                return Ok(Some(entry));
             }
             let start = match std::mem::replace(&mut self.next, Next::Nothing) {
                 Next::First(start) => start,
@@ -159,14 +136,14 @@ impl Listed<'_> {
         let shard = self.shard;
         let List::Windows { .. } = self.list else {
             let place = Place::Key(client.clone(), app.clone());
-            return Ok(Candidate { place, client, app, shard, folded: None });
+            return Ok(Candidate { place, client, app, shard, row: None });
         };
         // The entry is ordered by the end, which only the tenant tells. An index that contradicts it puts
         // the candidate at the end of all; it is not listed then.
         let row = self.moment.snapshot.tenant(&client)?;
         let installation = row.as_ref().and_then(|row| row.tenant.installations.get(&app));
         let place = Place::Window(installation.map_or(Timestamp::MAX, end_of), client.clone(), app.clone());
-        Ok(Candidate { place, client, app, shard, folded: None })
+        Ok(Candidate { place, client, app, shard, row: None })
     }
 }
 
@@ -178,8 +155,7 @@ impl Tenants<'_> {
             }
             let Some(row) = self.rows.next() else { return Ok(None) };
             let (client, row) = row?;
-            let past = Past::of(self.moment, &client, row, self.instant)?;
-            let mut candidates: Vec<_> = past
+            let mut candidates: Vec<_> = row
                 .tenant
                 .installations
                 .keys()
@@ -188,20 +164,20 @@ impl Tenants<'_> {
                     client: client.clone(),
                     app: app.clone(),
                     shard: self.shard,
-                    folded: None,
+                    row: None,
                 })
                 .filter(|candidate| self.after.as_ref().is_none_or(|after| candidate.place > *after))
                 .collect();
             if let Some(first) = candidates.first_mut() {
                 // The others of the tenant follow at once and find it folded.
-                first.folded = Some(past);
+                first.row = Some(row);
             }
             self.of_tenant = candidates.into_iter();
         }
     }
 }
 
-fn end_of(installation: &Installation) -> Timestamp {
+pub(super) fn end_of(installation: &Installation) -> Timestamp {
     installation.window.and_then(|window| window.end).unwrap_or(Timestamp::MAX)
 }
 
@@ -210,6 +186,8 @@ pub(super) struct Merge<'m> {
     sources: Vec<Source<'m>>,
     heads: BinaryHeap<Reverse<ByPlace<Head>>>,
     last: Option<(Place, usize)>,
+    /// A source has more than it can tell now: what follows is for the next page.
+    cut_off: bool,
 }
 
 struct Head {
@@ -219,15 +197,21 @@ struct Head {
 
 impl<'m> Merge<'m> {
     pub(super) fn of(sources: Vec<Source<'m>>) -> Result<Self, QueryError> {
-        let mut merge = Self { sources, heads: BinaryHeap::new(), last: None };
+        let mut merge = Self { sources, heads: BinaryHeap::new(), last: None, cut_off: false };
         for source in 0..merge.sources.len() {
             merge.refill(source)?;
         }
         Ok(merge)
     }
 
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off
+    }
+
     pub(super) fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
-        while let Some(Reverse(ByPlace(Head { candidate, source }))) = self.heads.pop() {
+        while !self.cut_off
+            && let Some(Reverse(ByPlace(Head { candidate, source }))) = self.heads.pop()
+        {
             self.refill(source)?;
             let place = (candidate.place.clone(), candidate.shard);
             if self.last.as_ref() != Some(&place) {
@@ -241,6 +225,8 @@ impl<'m> Merge<'m> {
     fn refill(&mut self, source: usize) -> Result<(), QueryError> {
         if let Some(candidate) = self.sources[source].next()? {
             self.heads.push(Reverse(ByPlace(Head { candidate, source })));
+        } else if let Source::Gathered(gathered) = &self.sources[source] {
+            self.cut_off |= gathered.is_cut_off();
         }
         Ok(())
     }

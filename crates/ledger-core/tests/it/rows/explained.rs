@@ -41,19 +41,21 @@ fn a_persisted_reinstall() {
         &[
             "[4] It is installed and enabled.",
             "[1 4] It is pinned to US since 4d: a hook was received there.",
-            "[3 4 e-1] The install of 4d was decided by PERSISTED: the persistence window was open, so it came \
-             back to its realm. US was expected. The platform called US.",
+            "[1 2 3 4 e-1] The install of 4d was decided by PERSISTED: the persistence window was open, so it \
+             came back to its realm. US was expected. The platform called US.",
+            "[2 e-1] The uninstall of 2d had opened a window by the descriptor's own persistence, open until 9d.",
             "[2] Rows 1 to 6 of the rules did not apply: it was not installed, so this was no refresh.",
-            "[] Row 7 of the rules did not apply: no override was set.",
+            "[4] Row 7 of the rules did not apply: no override was set.",
             "[2] Row 8 of the rules did not apply: it had been uninstalled before.",
             "[1] Row 9 of the rules did not apply: the realm before was known, US.",
-            "[2] Row 10 of the rules did not apply: no operator had ended the window.",
+            "[2 4] Row 10 of the rules did not apply: no operator had ended the window.",
             "[2] Row 11 of the rules did not apply: the uninstall of 2d had opened a window.",
             "[2] Row 12 of the rules did not apply: the window was open until 9d.",
             "[e-1] Row 13 of the rules did not apply: nothing said that the app no longer served US.",
             "[3 e-1] The product is in EU, which would put the app in EU; installations do not move by \
              themselves, so it has drifted.",
             "[4] It stays there as long as it is installed.",
+            "[4 e-1] An uninstall at 5d would open a window by the descriptor's own persistence, until 12d.",
             "[4] An install hook from another realm would count as a reinstall that nobody saw, unless it is a \
              straggler of a migration.",
         ],
@@ -70,8 +72,8 @@ fn an_open_window() {
             "[1] It is pinned to US since 1d: a hook was received there.",
             "[1 e-1] The install of 1d was decided by FRESH: it had never been installed before. With the \
              product in EU, EU was expected. The platform called US. The platform did not do what the rules say.",
-            "[] Rows 1 to 6 of the rules did not apply: it was not installed, so this was no refresh.",
-            "[] Row 7 of the rules did not apply: no override was set.",
+            "[1] Rows 1 to 6 of the rules did not apply: it was not installed, so this was no refresh.",
+            "[1] Row 7 of the rules did not apply: no override was set.",
             "[1 e-1] The product is in EU, which puts the app in EU.",
             "[2 e-2] The uninstall of 2d opened a window by 30 days of persistence: it comes back to its realm \
              until 32d.",
@@ -90,19 +92,21 @@ fn an_implicit_reinstall_with_a_migration_pending() {
         &[
             "[1] It is installed and enabled.",
             "[3] It is pinned to US since 3d: a hook was received there.",
-            "[3] The install of 3d was decided by IMPLICIT_REINSTALL: it came from another realm, so an \
+            "[1 3] The install of 3d was decided by IMPLICIT_REINSTALL: it came from another realm, so an \
              uninstall went unseen. The platform called US. Before, it was in EU; its data may still be there.",
             "[1] Row 1 of the rules did not apply: it was pinned to EU, but US was called.",
-            "[] Row 2 of the rules did not apply: no override was set.",
-            "[] Row 3 of the rules did not apply: no migration to that realm was pending.",
-            "[] Row 4 of the rules did not apply: no migration had left that realm within the last 24 hours.",
+            "[3] Row 2 of the rules did not apply: no override was set.",
+            "[3] Row 3 of the rules did not apply: no migration to that realm was pending.",
+            "[3] Row 4 of the rules did not apply: no migration had left that realm within the last 24 hours.",
             "[1] Row 5 of the rules did not apply: where it was pinned had been observed.",
             "[2] Its data rests in EU, which is not where it is pinned: a split brain.",
             "[4] Migration 7 to DE is scheduled.",
             "[1] It stays there as long as it is installed.",
+            "[1] An uninstall at 5d would open no persistence window; the policy is the descriptor's own \
+             persistence.",
             "[4] A commit of the pending migration would move it to DE.",
-            "[3] An install hook from another realm would count as a reinstall that nobody saw, unless it is a \
-             straggler of a migration.",
+            "[3 4] An install hook from DE would be taken as the arrival of the pending migration; one from \
+             another realm would count as a reinstall that nobody saw, unless it is a straggler of a migration.",
         ],
     );
 }
@@ -205,4 +209,162 @@ fn what_the_explanation_says_is_what_the_state_says() {
     let facts: Vec<_> = explanation.statements.into_iter().map(|statement| statement.fact).collect();
     assert!(facts.contains(&Fact::Pinned(state.pin.unwrap())));
     assert!(facts.contains(&Fact::Decided(state.decision.unwrap())), "as it was corrected");
+}
+
+/// The records behind the decision, and behind the window that it met, if it says one.
+#[track_caller]
+fn check_decision(history: &str, at: &str, decided: &str, window: Option<&str>) {
+    let all = explained(history, at);
+    let found = all.iter().find(|said| said.contains(" was decided by ")).unwrap();
+    assert!(found.starts_with(decided), "{found}");
+    let met = all.iter().find(|said| said.contains("] The uninstall") && said.contains("had opened"));
+    assert_eq!(met.map(String::as_str), window);
+}
+
+#[test]
+fn every_rule_names_the_record_that_made_it_apply() {
+    check_decision(
+        "bare\n1d installed on=EU\n2d enabled\n3d installed on=US",
+        "4d",
+        "[1 3] The install of 3d was decided by IMPLICIT_REINSTALL",
+        None,
+    );
+    check_decision(
+        "bare\n1d installed on=EU\n2d uninstalled\n3d override action=PIN realm=US\n4d installed",
+        "5d",
+        "[3 4] The install of 4d was decided by OVERRIDDEN",
+        None,
+    );
+    check_decision("bare\n1d installed on=EU", "2d", "[1] The install of 1d was decided by FRESH", None);
+    check_decision(
+        "bare\n1d uninstalled\n2d enabled\n3d installed on=EU",
+        "4d",
+        "[1 3] The install of 3d was decided by PRIOR_UNKNOWN",
+        None,
+    );
+    check_decision(
+        "1d installed on=EU\n2d uninstalled\n3d override action=FORGET\n4d installed on=EU",
+        "5d",
+        "[2 3 4 e-1] The install of 4d was decided by WINDOW_FORGOTTEN",
+        Some(
+            "[2 3 e-1] The uninstall of 2d had opened a window by the descriptor's own persistence, which an \
+             operator had ended at 3d.",
+        ),
+    );
+    check_decision(
+        "1d installed on=EU\n2d uninstalled\n9d installed on=EU",
+        "10d",
+        "[2 3 e-1] The install of 9d was decided by WINDOW_EXPIRED",
+        Some(
+            "[2 e-1] The uninstall of 2d had opened a window by the descriptor's own persistence, which had \
+             ended at 9d.",
+        ),
+    );
+    check_decision(
+        "1d installed on=EU\n2d uninstalled\n3d descriptor-published descriptor=US\n4d installed on=EU",
+        "5d",
+        "[1 2 3 e-4] The install of 4d was decided by REALM_WITHDRAWN",
+        Some(
+            "[2 e-1] The uninstall of 2d had opened a window by the descriptor's own persistence, open until 9d.",
+        ),
+    );
+    check_decision(
+        "0d policy-set policy=indefinite\n1d installed on=EU\n2d uninstalled\n4d installed on=EU",
+        "5d",
+        "[1 2 3 e-1] The install of 4d was decided by PERSISTED",
+        Some("[2 e-2] The uninstall of 2d had opened a window by persistence without end, without end."),
+    );
+}
+
+#[test]
+fn no_window_rests_on_policy_and_descriptor_at_the_uninstall() {
+    check_decision(
+        "0d policy-set policy=off\n1d installed on=EU\n2d uninstalled\n3d policy-set policy=days:30
+         4d installed on=EU",
+        "5d",
+        "[2 3 e-1 e-2] The install of 4d was decided by PERSISTENCE_OFF",
+        Some("[2 e-2] The uninstall before had opened no persistence window; the policy was no persistence."),
+    );
+    check_decision(
+        "bare\n0d descriptor-published descriptor=EU\n1d installed on=EU\n2d uninstalled
+         3d descriptor-published descriptor=EU:7\n4d installed on=EU",
+        "5d",
+        "[2 3 e-1 e-4] The install of 4d was decided by PERSISTENCE_OFF",
+        Some(
+            "[2 e-1] The uninstall before had opened no persistence window; the policy was the descriptor's own \
+             persistence.",
+        ),
+    );
+}
+
+#[test]
+fn nothing_is_said_without_a_record() {
+    for history in [
+        "1d installed on=EU",
+        "bare\n1d installed",
+        "bare\n1d enabled",
+        "bare\n1d uninstalled",
+        "bare\n1d data-located realm=EU",
+        "bare\n1d override action=RELEASE",
+        "bare\n1d installed on=EU\n3d installed on=US\n4d uninstalled\n5d installed",
+    ] {
+        let without: Vec<_> =
+            explained(history, "9d").into_iter().filter(|said| said.starts_with("[]")).collect();
+        assert_eq!(without, [""; 0], "{history}");
+    }
+}
+
+#[test]
+fn until_when_of_an_installed_app_is_the_window_that_an_uninstall_would_open() {
+    for (history, expected) in [
+        (
+            "1d installed on=EU",
+            "[1 e-1] An uninstall at 2d would open a window by the descriptor's own persistence, until 9d.",
+        ),
+        (
+            "0d policy-set policy=off\n1d installed on=EU",
+            "[1 e-2] An uninstall at 2d would open no persistence window; the policy is no persistence.",
+        ),
+        (
+            "0d policy-set policy=subscription:5\n1d installed on=EU\n1d+1h subscription-observed state=ACTIVE",
+            "[1 2 e-2] An uninstall at 2d would open a window by persistence with the subscription and 5 days of \
+             grace, for now without end.",
+        ),
+        (
+            "0d policy-set policy=subscription:5\n1d installed on=EU\n1d+1h subscription-observed state=INACTIVE",
+            "[1 2 e-2] An uninstall at 2d would open a window by persistence with the subscription and 5 days of \
+             grace, until 6d+1h.",
+        ),
+    ] {
+        let all = explained(history, "2d");
+        assert!(all.iter().any(|said| said == expected), "{all:#?}");
+    }
+}
+
+#[test]
+fn what_was_in_force_is_told_for_the_decision_and_for_the_uninstall() {
+    let ledger = ledger(
+        "0d policy-set policy=days:30\n1d installed on=EU\n2d uninstalled\n3d policy-set policy=off
+         4d descriptor-published descriptor=US\n5d installed on=EU\n6d policy-set policy=indefinite",
+    );
+    let kept = ledger.tenants.values().next().unwrap();
+    let at = Timestamp::from_millis(time("7d"));
+    let explanation = explain(&kept.entries(), &ledger.apps, &AppKey::new("a").unwrap(), at);
+    let told =
+        [explanation.at_uninstall, explanation.at_decision, Some(explanation.in_force)].map(|in_force| {
+            let in_force = in_force.unwrap();
+            let event = |id: Option<ledger_core::ids::EventId>| id.map(|id| id.to_string()).unwrap();
+            (short(in_force.at), event(in_force.policy_event), event(in_force.descriptor_event))
+        });
+    let expected = [("2d", "e-2", "e-1"), ("5d", "e-5", "e-6"), ("7d", "e-8", "e-6")];
+    assert_eq!(told, expected.map(|(at, policy, descriptor)| (at.into(), policy.into(), descriptor.into())));
+}
+
+#[test]
+fn a_hook_from_the_target_of_a_pending_migration_is_no_reinstall() {
+    let pending = "bare\n1d installed on=EU\n2d migration-scheduled id=7 to=DE";
+    let said = explained(pending, "3d").pop().unwrap();
+    assert!(said.starts_with("[1 2] An install hook from DE would be taken as the arrival"), "{said}");
+    // And so it is.
+    assert!(super::told(&format!("{pending}\n3d installed on=DE")).contains("rule=FRESH"));
 }

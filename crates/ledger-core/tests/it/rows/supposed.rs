@@ -125,20 +125,54 @@ fn an_installation_that_would_be_elsewhere_is_told_once_at_the_first_record() {
                 let realm = |realm: Option<ledger_core::realm::Realm>| realm.map(|realm| realm.to_string());
                 let rules = [found.actual.decision, found.supposed.decision]
                     .map(|decision| decision.map(|decision| decision.rule.as_str()));
-                told.push((
-                    found.policy,
-                    found.seq,
-                    realm(found.actual.pinned),
-                    realm(found.supposed.pinned),
-                    rules,
-                ));
+                let differs: Vec<_> = found.differs.iter().map(|aspect| aspect.as_str()).collect();
+                let realms = [realm(found.actual.pinned), realm(found.supposed.pinned)];
+                told.push((found.policy, found.seq, realms.map(Option::unwrap_or_default), rules, differs));
             });
         }
         told
     };
     let (off, days) = (Policy::Off, Policy::Days { days: 30 });
     let differs = told(&[off, days], Scope::default());
+    let realms = |one: &str, other: &str| [one.to_owned(), other.to_owned()];
     let rules = [Some("PERSISTENCE_OFF"), Some("PERSISTED")];
-    assert_eq!(differs, [(days, 4, Some("EU".to_owned()), Some("US".to_owned()), rules)]);
+    let expected = [
+        (days, 2, realms("US", "US"), [None, None], vec!["window"]),
+        (days, 4, realms("EU", "US"), rules, vec!["pin", "rule"]),
+    ];
+    assert_eq!(differs, expected);
     assert_eq!(told(&[days], Scope { to: Some(Timestamp::from_millis(0)), ..Scope::default() }), []);
+}
+
+#[test]
+fn migrations_and_overrides_are_followed_as_they_happened() {
+    let days = Policy::Days { days: 30 };
+    let migrated =
+        "1d installed on=US product=US\n2d migration-scheduled id=7 to=EU\n3d migration-committed id=7
+        4d uninstalled\n5d installed on=EU";
+    assert_eq!(counts(days, migrated), (1, 1, 0), "back to where it was moved");
+    assert_eq!(counts(Policy::Off, migrated), (1, 0, 1), "by the product, which is in US still");
+    let cleared =
+        "1d installed on=US product=US\n2d override action=PIN realm=EU\n3d migrated to=EU\n4d uninstalled
+        5d installed";
+    assert_eq!(counts(days, cleared), (1, 1, 0), "the commit cleared the override, the window decides");
+    assert_eq!(counts(Policy::Off, cleared), (1, 0, 1));
+}
+
+#[test]
+fn an_install_that_was_overtaken_by_its_hook_is_no_reinstall() {
+    let history = "1d installed on=EU product=EU\n2d uninstalled\n3d installed on=EU";
+    assert_eq!(counts(Policy::Off, history), (1, 0, 0));
+    let implied = "1d enabled\n1d+4m installed on=EU product=EU\n2d uninstalled\n3d installed on=EU";
+    assert_eq!(counts(Policy::Off, implied), (1, 0, 0), "only the second install came back");
+    assert_eq!(counts(Policy::Indefinite, implied), (1, 1, 0), "to the realm that the first decided");
+}
+
+#[test]
+fn a_late_event_of_the_app_counts_from_its_own_time_on() {
+    // The descriptor that stopped serving US was told last.
+    let late = "1d installed on=US product=US\n2d uninstalled\n4d installed on=US\n3d descriptor-published descriptor=EU";
+    assert_eq!(counts(Policy::Indefinite, late), (1, 0, 1), "withdrawn before it came back");
+    let later = "1d installed on=US product=US\n2d uninstalled\n4d installed on=US\n5d descriptor-published descriptor=EU";
+    assert_eq!(counts(Policy::Indefinite, later), (1, 1, 0));
 }

@@ -1,0 +1,94 @@
+//! What one question reads of the past: histories, within the room that there is for them, and the timelines of
+//! apps as they were known, each of them once.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::tenant::Entry;
+use ledger_core::timeline::{AppTimeline, AppTimelines};
+use ledger_store::{Cut, HistoryEvent, ShardId, entries};
+
+use super::Ledger;
+use super::error::QueryError;
+use super::room::Place;
+use super::shards::Moment;
+
+/// One question while it is answered.
+#[derive(Debug)]
+pub(super) struct Reading<'l> {
+    pub(super) ledger: &'l Ledger,
+    /// Of what was known then. What is known now is kept with the ledger.
+    timelines: RefCell<BTreeMap<(ShardId, AppKey), Arc<AppTimeline>>>,
+    records: Cell<usize>,
+}
+
+/// A tenant's history, and the room it takes.
+#[derive(Debug)]
+pub(super) struct Told<'l> {
+    events: Vec<HistoryEvent>,
+    /// Of the apps in it.
+    pub(super) apps: AppTimelines,
+    _place: Place<'l>,
+}
+
+impl Told<'_> {
+    pub(super) fn entries(&self) -> Vec<Entry<'_>> {
+        entries(&self.events)
+    }
+
+    /// The last record that was known.
+    pub(super) fn seq(&self) -> u64 {
+        self.events.last().map_or(0, |event| event.seq)
+    }
+}
+
+impl<'l> Reading<'l> {
+    pub(super) fn of(ledger: &'l Ledger) -> Self {
+        Self { ledger, timelines: RefCell::default(), records: Cell::new(0) }
+    }
+
+    /// Records of histories that were read so far: what the question has cost.
+    pub(super) fn records(&self) -> usize {
+        self.records.get()
+    }
+
+    /// A tenant's history up to a cut; it has at most so many records. A question keeps to one cut.
+    pub(super) fn history(
+        &self,
+        moment: &Moment<'_>,
+        client: &ClientKey,
+        cut: Cut,
+        most: u64,
+    ) -> Result<Told<'l>, QueryError> {
+        self.ledger.in_time()?;
+        let place = self.ledger.room.take(most, self.ledger.until).ok_or(QueryError::GivenUp)?;
+        let events = moment.snapshot.events(client, cut)?;
+        self.records.set(self.records.get() + events.len());
+        let mut apps = AppTimelines::default();
+        for app in events.iter().filter_map(|event| event.event.app()).collect::<BTreeSet<_>>() {
+            apps.share(app.clone(), self.timeline(moment, app, cut)?);
+        }
+        Ok(Told { events, apps, _place: place })
+    }
+
+    /// The timeline of an app up to a cut.
+    pub(super) fn timeline(
+        &self,
+        moment: &Moment<'_>,
+        app: &AppKey,
+        cut: Cut,
+    ) -> Result<Arc<AppTimeline>, QueryError> {
+        if cut == Cut::Open {
+            return Ok(self.ledger.timelines.of(moment.id, &moment.snapshot, app)?);
+        }
+        let key = (moment.id.clone(), app.clone());
+        if let Some(read) = self.timelines.borrow().get(&key) {
+            return Ok(Arc::clone(read));
+        }
+        let timeline = moment.snapshot.timelines_of([app], cut)?.shared(app);
+        self.timelines.borrow_mut().insert(key, Arc::clone(&timeline));
+        Ok(timeline)
+    }
+}

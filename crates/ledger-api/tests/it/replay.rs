@@ -1,0 +1,131 @@
+//! Replays: every record that changed what is shown, each with what was believed after it.
+
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+
+use ledger_api::query::{AsOf, Ledger, Line, QueryError, Replay};
+use ledger_core::event::{AppFact, Body, InstallationFact};
+use ledger_core::policy::Policy;
+use serde_json::{Value, json};
+
+use crate::filled::{Filled, about, app, client, hour, installed, product_moved, shard, uninstalled};
+
+fn told(ledger: &Ledger, asked: &Replay) -> Result<Vec<Value>, QueryError> {
+    let lines = Mutex::new(Vec::new());
+    ledger.replay_lines(asked, hour(99), &|line| {
+        if let Line::Step(step) = line {
+            lines.lock().unwrap().push(serde_json::to_value(step).unwrap());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(lines.into_inner().unwrap())
+}
+
+/// Type of the event, and of each state: app, status, product realm, whether it has a window.
+fn short(step: &Value) -> Value {
+    let states = step["states"].as_array().unwrap().iter().map(|state| {
+        json!([state["appKey"], state["status"], state["productRealm"], state.get("window").is_some()])
+    });
+    json!([step["record"]["event"]["type"], states.collect::<Vec<_>>()])
+}
+
+fn shorts(ledger: &Ledger, asked: &Replay) -> Vec<Value> {
+    told(ledger, asked).unwrap().iter().map(short).collect()
+}
+
+/// Two apps of one tenant, one of them uninstalled; late, that its policy was without end then.
+fn lived() -> Filled {
+    let mut filled = Filled::with(2);
+    filled.publish(0, "a", &["EU", "US"]);
+    filled.publish(0, "b", &["EU", "US"]);
+    filled.take(1, 1, installed("acme", "a", "EU", "EU"));
+    filled.take(1, 2, installed("acme", "b", "US", "US"));
+    filled.take(1, 3, uninstalled("acme", "a"));
+    let policy = Body::App { app: app("a"), fact: AppFact::PolicySet(Policy::Indefinite) };
+    filled.take_late(1, 2, 4, policy);
+    filled.take(1, 5, about("acme", "b", InstallationFact::Disabled));
+    filled.take(1, 6, product_moved("acme", "DE"));
+    filled.take(0, 7, installed("other", "b", "EU", "EU"));
+    filled
+}
+
+#[test]
+fn a_tenants_replay_has_every_record_that_changed_its_states() {
+    let filled = lived();
+    let asked = Replay { client: Some(client("acme")), ..Replay::default() };
+    let expected = [
+        json!(["installed", [["a", "INSTALLED", "EU", false]]]),
+        // The product realm is the tenant's: the other app's state changed too.
+        json!(["installed", [["a", "INSTALLED", "US", false], ["b", "INSTALLED", "US", false]]]),
+        json!(["uninstalled", [["a", "UNINSTALLED", "US", false]]]),
+        json!(["policy-set", [["a", "UNINSTALLED", "US", true]]]),
+        json!(["disabled", [["b", "INSTALLED", "US", false]]]),
+        json!(["product-moved", [["a", "UNINSTALLED", "DE", true], ["b", "INSTALLED", "DE", false]]]),
+    ];
+    assert_eq!(shorts(&filled.ledger, &asked), expected);
+}
+
+#[test]
+fn an_apps_replay_has_what_other_apps_tell_of_the_product() {
+    let filled = lived();
+    let asked = Replay { client: Some(client("acme")), app: Some(app("a")), ..Replay::default() };
+    let types: Vec<_> = shorts(&filled.ledger, &asked).iter().map(|step| step[0].clone()).collect();
+    assert_eq!(types, ["installed", "installed", "uninstalled", "policy-set", "product-moved"]);
+    // Over all shards too, beside the app's own events; tenants that never had it are left out.
+    let asked = Replay { app: Some(app("a")), ..Replay::default() };
+    let types: Vec<_> = shorts(&filled.ledger, &asked).iter().map(|step| step[0].clone()).collect();
+    let published = "descriptor-published";
+    let of_acme = ["installed", "installed", "uninstalled", "policy-set", "product-moved"];
+    assert_eq!(types, [&[published, published][..], &of_acme[..]].concat());
+}
+
+#[test]
+fn beginning_in_the_middle_gives_the_same_steps() {
+    let filled = lived();
+    for asked in [
+        Replay { shard: Some(shard(1)), ..Replay::default() },
+        Replay { client: Some(client("acme")), ..Replay::default() },
+        Replay { client: Some(client("acme")), app: Some(app("a")), ..Replay::default() },
+    ] {
+        let all = told(&filled.ledger, &asked).unwrap();
+        for from_position in 0..20 {
+            let rest = told(&filled.ledger, &Replay { from_position, ..asked.clone() }).unwrap();
+            let expected: Vec<_> =
+                all.iter().filter(|step| step["position"].as_u64() >= Some(from_position)).cloned().collect();
+            assert_eq!(rest, expected, "{asked:?} from {from_position}");
+        }
+        let (from, to) = (Some(hour(3)), Some(hour(6)));
+        let span = told(&filled.ledger, &Replay { from, to, ..asked.clone() }).unwrap();
+        let expected: Vec<_> = all
+            .iter()
+            .filter(|step| {
+                let time = step["record"]["event"]["time"].as_str().unwrap();
+                ("2026-03-01T03"..="2026-03-01T05:00:00.000Z").contains(&time)
+            })
+            .cloned()
+            .collect();
+        assert_eq!(span, expected, "{asked:?} in a span");
+    }
+}
+
+#[test]
+fn late_records_have_the_tenant_folded_anew() {
+    let mut filled = lived();
+    filled.take_late(1, 2, 8, uninstalled("acme", "b"));
+    let asked = Replay { client: Some(client("acme")), ..Replay::default() };
+    let last = told(&filled.ledger, &asked).unwrap().pop().unwrap();
+    let state = filled.ledger.installation(&client("acme"), &app("b"), AsOf::default(), hour(8)).unwrap();
+    assert_eq!(last["states"], json!([state.installation]));
+}
+
+#[test]
+fn what_cannot_be_replayed_is_refused() {
+    let filled = lived();
+    let code = |asked: Replay| told(&filled.ledger, &asked).unwrap_err().code();
+    let acme = || Replay { client: Some(client("acme")), ..Replay::default() };
+    assert_eq!(code(Replay { shard: Some(shard(0)), ..acme() }), "not-found", "it is in the other one");
+    assert_eq!(code(Replay { shard: Some(shard(7)), ..Replay::default() }), "not-found");
+    assert_eq!(code(Replay { from_position: 1, ..Replay::default() }), "invalid-parameter");
+    let backwards = Replay { from: Some(hour(2)), to: Some(hour(1)), ..acme() };
+    assert_eq!(code(backwards), "invalid-parameter", "nothing happened then, whatever happened");
+}
