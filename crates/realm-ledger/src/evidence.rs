@@ -47,6 +47,11 @@ impl Evidence {
         Ok(Self { ticker, signing })
     }
 
+    /// Whether something ended by itself: nothing would be sealed, or nothing new signed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.ticker.is_finished() || self.signing.as_ref().is_some_and(Signing::is_finished)
+    }
+
     /// Signs what is sealed by now, then ends. To be called when ingestion has stopped.
     pub(crate) fn stop(self) {
         self.ticker.stop();

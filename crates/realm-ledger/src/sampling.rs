@@ -46,6 +46,11 @@ impl Sampling {
         Ok(Some(Self { stop, thread }))
     }
 
+    /// Whether it ended by itself, which it never should.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Ends with the check that is under way.
     pub(crate) fn stop(self) {
         drop(self.stop);
@@ -177,7 +182,7 @@ mod tests {
         assert!(Sampling::start(Arc::clone(&catalog), 0).unwrap().is_none());
         let sampling = Sampling::start(Arc::clone(&catalog), 60_000).unwrap().unwrap();
         thread::sleep(Duration::from_millis(50));
-        assert!(!sampling.thread.is_finished());
+        assert!(!sampling.is_finished());
         sampling.stop();
     }
 }
