@@ -7,8 +7,8 @@ use ledger_ingest::kafka::{KafkaError, Ticker};
 use ledger_store::{Catalog, DataDir, ShardId};
 use tracing::warn;
 
-use crate::Failure;
 use crate::config::Config;
+use crate::{Failure, secret};
 
 /// Why the log is neither sealed nor signed.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +79,7 @@ fn signing_options(config: &Config, data: &DataDir) -> Result<Option<SigningOpti
     let keys_dir = config.keys_dir();
     let signing_keys = SigningKeys::of(&keys_dir);
     let keys = signing_keys.read()?;
+    secret::warn_if_exposed(signing_keys.path());
     if keys.is_empty() {
         warn!(
             "no checkpoints are signed: {} has no key; put back the one that was lost, or make one with \
