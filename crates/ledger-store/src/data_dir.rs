@@ -125,14 +125,25 @@ impl DataDir {
 
     /// The shards that have data, by topic and partition.
     pub fn shards(&self) -> Result<Vec<ShardId>, OpenError> {
+        let mut shards = self.partitions()?;
+        shards.retain(|id| self.has(id));
+        Ok(shards)
+    }
+
+    /// All partitions of the topics that are remembered, whether or not they have data here.
+    pub fn partitions(&self) -> Result<Vec<ShardId>, OpenError> {
         let manifest = self.manifest()?;
-        let mut shards = Vec::new();
+        let mut all = Vec::new();
         for (topic, partitions) in manifest.topics() {
             check_topic(topic)?;
-            let ids = (0..partitions).map(|partition| ShardId { topic: topic.clone(), partition });
-            shards.extend(ids.filter(|id| shard_path(&self.path, id).is_dir()));
+            all.extend((0..partitions).map(|partition| ShardId { topic: topic.clone(), partition }));
         }
-        Ok(shards)
+        Ok(all)
+    }
+
+    /// Whether a shard has data here.
+    pub fn has(&self, id: &ShardId) -> bool {
+        shard_path(&self.path, id).is_dir()
     }
 
     /// Opens a shard for writing, and creates it if it is new. There is one writer at a time.

@@ -7,8 +7,8 @@ use ledger_ingest::kafka::{KafkaError, Ticker};
 use ledger_store::{Catalog, DataDir, ShardId};
 use tracing::warn;
 
-use crate::Failure;
 use crate::config::Config;
+use crate::{Failure, secret};
 
 /// Why the log is neither sealed nor signed.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,11 @@ impl Evidence {
         Ok(Self { ticker, signing })
     }
 
+    /// Whether something ended by itself: nothing would be sealed, or nothing new signed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.ticker.is_finished() || self.signing.as_ref().is_some_and(Signing::is_finished)
+    }
+
     /// Signs what is sealed by now, then ends. To be called when ingestion has stopped.
     pub(crate) fn stop(self) {
         self.ticker.stop();
@@ -74,6 +79,7 @@ fn signing_options(config: &Config, data: &DataDir) -> Result<Option<SigningOpti
     let keys_dir = config.keys_dir();
     let signing_keys = SigningKeys::of(&keys_dir);
     let keys = signing_keys.read()?;
+    secret::warn_if_exposed(signing_keys.path());
     if keys.is_empty() {
         warn!(
             "no checkpoints are signed: {} has no key; put back the one that was lost, or make one with \

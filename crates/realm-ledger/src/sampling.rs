@@ -72,6 +72,11 @@ impl Sampling {
         Ok(Some(Self { stop, thread }))
     }
 
+    /// Whether it ended by itself, which it never should.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Ends with the check that is under way.
     pub(crate) fn stop(self) {
         drop(self.stop);
@@ -224,7 +229,7 @@ mod tests {
         assert!(Sampling::start(Arc::clone(&catalog), 0).unwrap().is_none());
         let sampling = Sampling::start(Arc::clone(&catalog), 60_000).unwrap().unwrap();
         wait_for(|| metric(CHECKED, &shard).is_some_and(|checked| checked > 10));
-        assert!(!sampling.thread.is_finished());
+        assert!(!sampling.is_finished());
         sampling.stop();
         assert_eq!(metric(MISMATCHED, &shard), Some(0), "there before anything is wrong");
         assert_eq!(metric(MISMATCHED_NOW, &shard), Some(0));

@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_store::DataDir;
 use tempfile::NamedTempFile;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::{Failure, evidence};
@@ -53,6 +53,7 @@ pub(crate) fn open(config: &Config) -> Result<Opened, Failure> {
     if let Some(path) = &made {
         info!("{}", made_text(path));
     }
+    warn_if_exposed(&config.keys_dir().join(SECRET_FILE));
     let first_key = if DataDir::exists(&config.data_dir)? { None } else { evidence::first_key(config)? };
     if let Some(told) = &first_key {
         info!("{told}");
@@ -69,6 +70,19 @@ pub(crate) fn open_existing(config: &Config) -> Result<(DataDir, LedgerSecret), 
     };
     data.check_secret(&secret)?;
     Ok((data, secret))
+}
+
+/// A secret that others on this machine may read is none. It is used all the same: how secrets are mounted is often
+/// not the operator's choice.
+pub(crate) fn warn_if_exposed(path: &Path) {
+    if is_exposed(path) {
+        warn!(path = %path.display(), "group or others may access this secret; `chmod 600` it, or mount it so");
+    }
+}
+
+fn is_exposed(path: &Path) -> bool {
+    // One that is not there is nobody's to read.
+    fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
 }
 
 /// What the operator has to know of a new secret.
@@ -147,8 +161,6 @@ impl From<SecretError> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -185,6 +197,16 @@ mod tests {
         fs::write(&secret, "c2hvcnQ=\n").unwrap();
         let malformed = told(&open(&config).unwrap_err());
         assert!(malformed.contains("is not 32 bytes as base64"), "{malformed}");
+    }
+
+    #[test]
+    fn a_secret_that_others_may_read_is_told() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (mode, expected) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_exposed(file.path()), expected, "{mode:o}");
+        }
+        assert!(!is_exposed(Path::new("/nowhere")));
     }
 
     #[test]

@@ -127,7 +127,9 @@ impl Serving {
     /// Something that should never end has ended.
     pub(crate) fn has_failed(&self) -> bool {
         let publishing_ended = self.publisher.as_ref().is_some_and(Publisher::is_finished);
-        self.ingest.is_finished() || self.http.is_finished() || publishing_ended
+        let sampling_ended = self.sampling.as_ref().is_some_and(Sampling::is_finished);
+        let ended = self.ingest.is_finished() || self.http.is_finished() || publishing_ended;
+        ended || sampling_ended || self.evidence.has_failed()
     }
 
     /// Ends in order: nothing that was begun is lost, and nothing that was recorded stays untold.

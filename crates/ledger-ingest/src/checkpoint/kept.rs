@@ -32,6 +32,26 @@ impl Kept {
         Self { path: keys.join(DIRECTORY).join(file_name(origin)) }
     }
 
+    /// Every file of notes in this directory of keys.
+    pub fn all(keys: &Path) -> Result<Vec<Self>, KeptError> {
+        let directory = keys.join(DIRECTORY);
+        let failed = |source| KeptError { path: directory.clone(), source };
+        let files = match fs::read_dir(&directory) {
+            Ok(files) => files,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let paths = files.map(|file| file.map(|file| file.path())).collect::<Result<Vec<_>, _>>();
+        let notes =
+            paths.map_err(failed)?.into_iter().filter(|path| path.extension() == Some("note".as_ref()));
+        Ok(notes.map(|path| Self { path }).collect())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The note, if one was kept.
     pub fn read(&self) -> Result<Option<String>, KeptError> {
         match fs::read_to_string(&self.path) {

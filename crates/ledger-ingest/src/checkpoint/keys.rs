@@ -11,7 +11,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use ledger_record::proof::note::{KeyError, SignerKey};
+use ledger_record::proof::note::{Checkpoint, KeyError, SignerKey, VerifierKey};
+
+use super::{Kept, KeptError};
 
 const FILE: &str = "signing-keys";
 
@@ -66,6 +68,22 @@ pub enum KeysError {
         /// The id that was asked for.
         id: String,
     },
+    /// Nobody could tell the log's last checkpoint from a stranger's.
+    #[error(
+        "{path} was signed by {id} and by no key that would be left; a running `serve` that was started since the \
+         other key was added signs it with both, and so does an `import` that is repeated. If there is no such log \
+         any more, delete the file",
+        path = path.display()
+    )]
+    SignedAlone {
+        /// The note.
+        path: PathBuf,
+        /// The id that was asked for.
+        id: String,
+    },
+    /// The notes beside the keys.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
     /// The system gives no randomness.
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),
@@ -74,6 +92,13 @@ pub enum KeysError {
 /// The id of a key, as `keys show` prints it.
 pub fn key_id(key: &SignerKey) -> String {
     format!("{:08x}", key.verifier().id())
+}
+
+/// Whether one of the keys signed the note, each by the name of its log.
+fn is_signed(note: &str, keys: &[&SignerKey]) -> bool {
+    let origin = note.split('\n').next().unwrap_or_default();
+    let keys = keys.iter().filter_map(|key| Some(key.renamed(origin).ok()?.verifier()));
+    Checkpoint::open(note, &keys.collect::<Vec<VerifierKey>>()).is_ok()
 }
 
 /// How a file that is written takes its place.
@@ -142,17 +167,27 @@ impl SigningKeys {
         Ok(key)
     }
 
-    /// Takes a key away, for good.
+    /// Takes a key away, for good. Refused as long as a last checkpoint rests on it alone.
     pub fn retire(&self, id: &str) -> Result<(), KeysError> {
         let keys = self.read()?;
-        let left: Vec<&SignerKey> = keys.iter().filter(|key| key_id(key) != id).collect();
-        if left.len() == keys.len() {
+        let (gone, left): (Vec<&SignerKey>, Vec<&SignerKey>) = keys.iter().partition(|key| key_id(key) == id);
+        if gone.is_empty() {
             return Err(KeysError::Unknown { path: self.path.clone(), id: id.to_owned() });
         }
         if left.is_empty() {
             return Err(KeysError::Last { id: id.to_owned() });
         }
+        for kept in Kept::all(self.directory())? {
+            let Some(note) = kept.read()? else { continue };
+            if is_signed(&note, &gone) && !is_signed(&note, &left) {
+                return Err(KeysError::SignedAlone { path: kept.path().to_owned(), id: id.to_owned() });
+            }
+        }
         self.write(&left, Placing::Instead)
+    }
+
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 
     fn made(&self) -> Result<SignerKey, KeysError> {
@@ -168,7 +203,7 @@ impl SigningKeys {
     }
 
     fn place(&self, text: &str, placing: Placing) -> io::Result<()> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let directory = self.directory();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let new = self.path.with_extension(format!("{}.new", std::process::id()));
         // One that a crash left may have other rights.
@@ -212,6 +247,25 @@ mod tests {
         assert_eq!(ids(&keys), [key_id(&second)]);
         let rights = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((rights(keys.path()), rights(keys.path().parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[test]
+    fn a_key_on_which_a_last_checkpoint_rests_alone_is_not_retired() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = SigningKeys::of(directory.path());
+        let (old, new) = (keys.generate().unwrap(), keys.add().unwrap());
+        let root = ledger_record::proof::tree::empty_root();
+        let checkpoint = Checkpoint { origin: "ledger/0".to_owned(), size: 9, root };
+        let [old_signer, new_signer] = [&old, &new].map(|key| key.renamed("ledger/0").unwrap());
+        let kept = Kept::of(directory.path(), "ledger/0");
+        kept.replace(&checkpoint.sign(&[&old_signer])).unwrap();
+        let refused = keys.retire(&key_id(&old));
+        assert!(
+            matches!(&refused, Err(KeysError::SignedAlone { path, .. }) if path == kept.path()),
+            "{refused:?}"
+        );
+        kept.replace(&checkpoint.sign(&[&old_signer, &new_signer])).unwrap();
+        keys.retire(&key_id(&old)).unwrap();
     }
 
     #[test]

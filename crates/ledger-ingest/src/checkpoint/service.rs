@@ -1,8 +1,10 @@
 //! Signing while the ledger runs: a thread for each shard.
 //!
 //! A shard is signed by the process that feeds it, from the first moment to the last; given up, it is left to
-//! whoever gets it. A thread waits for commits, so a seal is signed as soon as it is durable.
+//! whoever gets it. A thread waits for commits, so a seal is signed as soon as it is durable. One that panicked is
+//! told, and begun anew: nothing that it knew is needed, what was published is read again.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +23,7 @@ use crate::metric;
 /// How long a thread waits for a commit before it looks around.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long it rests after a failure.
+/// How long it rests after a failure, and how long until one that could not be begun, or panicked, is begun again.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// What signing needs beside Kafka.
@@ -60,9 +62,14 @@ impl Signing {
         options: SigningOptions,
     ) -> Result<Self, StartError> {
         let stop = Arc::new(AtomicBool::new(false));
-        let watching = Watching { catalog, kafka, options, stop: Arc::clone(&stop), threads: Vec::new() };
+        let watching = Watching::new(catalog, kafka, options, Arc::clone(&stop));
         let watch = thread::Builder::new().name("sign".to_owned()).spawn(move || watching.run())?;
         Ok(Self { stop, watch })
+    }
+
+    /// Whether it ended by itself, which it never should.
+    pub fn is_finished(&self) -> bool {
+        self.watch.is_finished()
     }
 
     /// Signs what is sealed by now, then ends. Call it after ingestion has stopped.
@@ -81,16 +88,23 @@ struct Watching {
     options: SigningOptions,
     stop: Arc<AtomicBool>,
     threads: Vec<(ShardId, JoinHandle<()>)>,
+    /// Shards that are to be begun, but not yet.
+    resting: BTreeMap<ShardId, Instant>,
 }
 
 impl Watching {
+    fn new(
+        catalog: Arc<Catalog>,
+        kafka: KafkaOptions,
+        options: SigningOptions,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        Self { catalog, kafka, options, stop, threads: Vec::new(), resting: BTreeMap::new() }
+    }
+
     fn run(mut self) {
         while !self.stop.load(Ordering::Acquire) {
-            for (id, served) in self.catalog.all() {
-                if served.status.freshness().is_ours && self.threads.iter().all(|(known, _)| *known != id) {
-                    self.begin(id, &served);
-                }
-            }
+            self.look(Instant::now());
             thread::sleep(Duration::from_millis(50));
         }
         for (id, thread) in self.threads {
@@ -100,10 +114,33 @@ impl Watching {
         }
     }
 
-    fn begin(&mut self, id: ShardId, served: &Served) {
-        let signer = match self.signer(&id) {
+    /// Begins what is to be signed and is not.
+    fn look(&mut self, now: Instant) {
+        // Until all are stopped none ends but by a panic.
+        for (id, thread) in self.threads.extract_if(.., |(_, thread)| thread.is_finished()) {
+            if thread.join().is_err() {
+                panicked(&self.catalog, &id);
+            }
+            self.resting.insert(id, now + AFTER_FAILURE);
+        }
+        self.resting.retain(|_, until| *until > now);
+        for (id, served) in self.catalog.all() {
+            let is_known =
+                self.threads.iter().any(|(known, _)| *known == id) || self.resting.contains_key(&id);
+            if !is_known && served.status.freshness().is_ours && !self.begin(&id, &served) {
+                self.resting.insert(id, now + AFTER_FAILURE);
+            }
+        }
+    }
+
+    /// Whether it is signed from now on.
+    fn begin(&mut self, id: &ShardId, served: &Served) -> bool {
+        let signer = match self.signer(id) {
             Ok(signer) => signer,
-            Err(unsigned) => return served.status.update(|now| now.unsigned = Some(unsigned)),
+            Err(unsigned) => {
+                served.status.update(|now| now.unsigned = Some(unsigned));
+                return false;
+            }
         };
         let name = format!("sign-{}-{}", id.topic, id.partition);
         let signing = ShardSigning {
@@ -112,13 +149,17 @@ impl Watching {
             secret: self.options.secret.clone(),
             signer,
             stop: Arc::clone(&self.stop),
-            told: None,
+            told: served.status.freshness().unsigned.map(|before| before.code),
         };
         match thread::Builder::new().name(name).spawn(move || signing.run()) {
-            Ok(thread) => self.threads.push((id, thread)),
+            Ok(thread) => {
+                self.threads.push((id.clone(), thread));
+                true
+            }
             Err(failed) => {
                 let message = format!("no thread to sign with: {failed}");
                 served.status.update(|now| now.unsigned = Some(Halted { code: "no-thread", message }));
+                false
             }
         }
     }
@@ -137,6 +178,17 @@ impl Watching {
             .map_err(|error| unsigned("no-origin", format!("{error}; change evidence.origin")))?;
         let journal = CheckpointTopic::new(&self.kafka, topic, &origin);
         Ok(Signer::new(identity, journal, Some(Kept::of(&self.options.keys_dir, &origin))))
+    }
+}
+
+/// Nothing of a shard is signed any more, until it is begun anew.
+fn panicked(catalog: &Catalog, id: &ShardId) {
+    let code = "signer-panicked";
+    let message = "the signing thread panicked and is begun anew; if it goes on, see the log and report it";
+    error!(shard = %id, code, "{message}");
+    metric::unsigned(id, Some(code));
+    if let Some(served) = catalog.get(id) {
+        served.status.update(|now| now.unsigned = Some(Halted { code, message: message.to_owned() }));
     }
 }
 
@@ -187,13 +239,15 @@ impl ShardSigning {
     }
 
     fn step(&mut self, Served { reader, status }: &Served) -> Stepped {
-        let before = self.signer.note().map(|(checkpoint, _)| checkpoint.size);
+        let before = self.signer.note().map(|(_, note)| note.to_owned());
         let began = Instant::now();
         let snapshot = reader.snapshot();
         let log =
             StoredLog { snapshot: &snapshot, secret: &self.secret, awaited: Some(status.checkpoints()) };
         let result = self.signer.step(&log, began).and_then(|()| Ok(log.sealed()?));
-        if let Some((checkpoint, note)) = self.signer.note().filter(|(now, _)| Some(now.size) != before) {
+        if let Some((checkpoint, note)) =
+            self.signer.note().filter(|(_, note)| Some(*note) != before.as_deref())
+        {
             debug!(shard = %self.id, size = checkpoint.size, "checkpoint");
             metric::signed(&self.id, checkpoint.size, began.elapsed());
             status.set_checkpoint(SignedCheckpoint { checkpoint: checkpoint.clone(), note: note.to_owned() });
@@ -228,6 +282,79 @@ impl ShardSigning {
             error!(shard = %self.id, code, reason = %failure, "not signed");
         } else {
             warn!(shard = %self.id, code, reason = %failure, "not signed yet");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_core::time::Timestamp;
+    use ledger_store::{DataDir, ShardStatus, StoreOptions};
+
+    use super::*;
+    use crate::import::{ImportOptions, import};
+
+    fn id() -> ShardId {
+        ShardId { topic: "t".to_owned(), partition: 0 }
+    }
+
+    /// A shard that is fed here, and who looks after it, with so many keys.
+    fn watching(directory: &std::path::Path, keys: Vec<SignerKey>) -> (Watching, Arc<ShardStatus>) {
+        let secret = LedgerSecret::from_bytes([7; 32]);
+        let data = DataDir::open(&directory.join("data"), StoreOptions::default(), secret.clone()).unwrap();
+        let event =
+            r#"{"id":"1","type":"enabled","time":"2026-01-01T00:00:00Z","clientKey":"c","appKey":"a"}"#;
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let options =
+            ImportOptions { source: "f".to_owned(), topic: "t".to_owned(), partitions: Some(1), now };
+        import(&data, event.as_bytes(), &options, &mut |_, _| {}).unwrap();
+        let (catalog, status) = (Arc::new(Catalog::default()), Arc::new(ShardStatus::default()));
+        status.update(|now| now.is_ours = true);
+        let reader = data.read_shard(&id()).unwrap();
+        catalog.insert(id(), Served { reader, status: Arc::clone(&status) });
+        let options =
+            SigningOptions { keys, keys_dir: directory.join("keys"), origins: Origins::default(), secret };
+        // Nobody listens there.
+        let kafka = KafkaOptions {
+            brokers: "127.0.0.1:1".to_owned(),
+            checkpoints_topic: Some("checkpoints".to_owned()),
+            ..KafkaOptions::default()
+        };
+        (Watching::new(catalog, kafka, options, Arc::new(AtomicBool::new(false))), status)
+    }
+
+    fn code(status: &ShardStatus) -> Option<&'static str> {
+        status.freshness().unsigned.map(|unsigned| unsigned.code)
+    }
+
+    #[test]
+    fn a_signer_that_panicked_is_told_and_begun_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = SignerKey::from_seed("any", [1; 32]).unwrap();
+        let (mut watching, status) = watching(directory.path(), vec![key]);
+        let thread = thread::spawn(|| std::panic::resume_unwind(Box::new("on purpose")));
+        while !thread.is_finished() {
+            thread::yield_now();
+        }
+        watching.threads.push((id(), thread));
+        let now = Instant::now();
+        watching.look(now);
+        assert_eq!((code(&status), watching.threads.len()), (Some("signer-panicked"), 0));
+        watching.look(now + AFTER_FAILURE);
+        assert_eq!(watching.threads.len(), 1, "begun anew");
+        watching.stop.store(true, Ordering::Release);
+        watching.run();
+    }
+
+    #[test]
+    fn what_cannot_be_signed_is_not_tried_all_the_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut watching, status) = watching(directory.path(), Vec::new());
+        let now = Instant::now();
+        for (after, expected) in [(0, Some("no-signing-key")), (50, None), (1_000, Some("no-signing-key"))] {
+            status.update(|now| now.unsigned = None);
+            watching.look(now + Duration::from_millis(after));
+            assert_eq!(code(&status), expected, "after {after} ms");
         }
     }
 }

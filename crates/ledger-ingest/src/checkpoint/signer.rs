@@ -57,6 +57,11 @@ impl Identity {
         (checkpoint, note)
     }
 
+    /// Whether each of the keys signed a note: one that was added since has not.
+    fn has_signed(&self, note: &str) -> bool {
+        self.keys.iter().all(|key| Checkpoint::open(note, &[key.verifier()]).is_ok())
+    }
+
     /// Reads a note of this log that one of the keys signed.
     pub fn open(&self, note: &str) -> Result<Checkpoint, Halt> {
         let keys: Vec<VerifierKey> = self.keys.iter().map(SignerKey::verifier).collect();
@@ -90,7 +95,8 @@ pub enum Halt {
     #[error(
         "the log of {origin} has root {found:?} at {size} leaves, but {published:?} was published: it is not the \
          same log; nothing is signed. Run `verify`, compare the ledger secret and the source with those of the \
-         process that published, and build the data directory anew"
+         process that published, and build the data directory anew, with imports at the same place among the \
+         messages of the topic: the log has them in the order in which they came"
     )]
     Forked {
         /// The log.
@@ -191,6 +197,8 @@ struct Agreed {
     note: String,
     checkpoint: Checkpoint,
     frontier: Frontier,
+    /// Each of our keys signed it.
+    by_all: bool,
 }
 
 /// Signs the log of one shard.
@@ -252,38 +260,52 @@ impl<J: Journal> Signer<J> {
         stepped
     }
 
-    /// Not claimed: looks what there is, and claims only when there is something to add to it.
+    /// Not claimed: looks what there is, and claims only when there is something to add to it. That is made
+    /// before claiming: who has nothing fit to be signed shuts nobody out.
     fn begin(&mut self, log: &impl SealedLog, now: Instant) -> Result<(), Failure> {
-        let is_done = log.sealed()? == self.published();
-        if self.knows && is_done && self.shut_out.is_none() {
+        if self.knows && self.shut_out.is_none() && self.is_done(log)? {
             return Ok(());
         }
         let last = self.journal.last()?;
         self.agree(last, log)?;
         self.knows = true;
-        if log.sealed()? == self.published() {
+        if self.is_done(log)? {
             return if self.shut_out.is_some() { Err(self.signed_elsewhere()) } else { Ok(()) };
         }
         if self.waits_for_the_other(now) {
             return Err(self.signed_elsewhere());
         }
+        let (grown_from, next) = (self.last_note(), self.next(log)?);
         let last = self.journal.claim()?;
         self.agree(last, log)?;
         self.holds = true;
         self.shut_out = None;
-        self.go_on(log)
+        if self.last_note() == grown_from { self.publish(next) } else { self.go_on(log) }
     }
 
     /// Claimed: what was published last is known, and nobody can have published since.
     fn go_on(&mut self, log: &impl SealedLog) -> Result<(), Failure> {
-        let (sealed, published) = (log.sealed()?, self.published());
-        if sealed == published {
+        if self.is_done(log)? {
             return Ok(());
         }
+        let next = self.next(log)?;
+        self.publish(next)
+    }
+
+    /// Whether all that is sealed is signed, by all keys. A log that does not grow is signed anew when a key was
+    /// added: the old key could never be taken away else.
+    fn is_done(&self, log: &impl SealedLog) -> Result<bool, ReadError> {
+        let by_all = self.agreed.as_ref().is_none_or(|agreed| agreed.by_all);
+        Ok(by_all && log.sealed()? == self.published())
+    }
+
+    /// What is to be published next.
+    fn next(&self, log: &impl SealedLog) -> Result<Agreed, Failure> {
+        let (sealed, published) = (log.sealed()?, self.published());
         if sealed < published {
             return Err(self.behind(sealed, published).into());
         }
-        let sealed = log.next_stop(published, sealed)?;
+        let sealed = if sealed == published { sealed } else { log.next_stop(published, sealed)? };
         let mut frontier = self.agreed.as_ref().map(|agreed| agreed.frontier.clone()).unwrap_or_default();
         log.leaves(published, sealed, &mut |leaf| frontier.push(leaf))?;
         let (root, stored) = (frontier.root(), Frontier::read(sealed, |node| log.node(node))?.root());
@@ -292,32 +314,45 @@ impl<J: Journal> Signer<J> {
             return Err(Halt::Damaged { origin, size: sealed, stored, found: root }.into());
         }
         let (checkpoint, note) = self.identity.sign(sealed, root);
-        self.journal.publish(&note)?;
-        self.keep(&note);
-        self.agreed = Some(Agreed { note, checkpoint, frontier });
+        Ok(Agreed { note, checkpoint, frontier, by_all: true })
+    }
+
+    fn publish(&mut self, next: Agreed) -> Result<(), Failure> {
+        self.journal.publish(&next.note)?;
+        self.keep(&next.note);
+        self.agreed = Some(next);
         Ok(())
     }
 
-    /// Compares the log with the last note that was published: in the journal, or beside the keys if the
-    /// journal has lost it.
+    fn last_note(&self) -> Option<String> {
+        self.agreed.as_ref().map(|agreed| agreed.note.clone())
+    }
+
+    /// Compares the log with the last notes that were published: the journal's, and the one beside the keys, in
+    /// case the journal has lost it. Both, since two notes of one size may have different roots, and a larger note
+    /// says nothing of a smaller one. The log goes on from the largest.
     fn agree(&mut self, last: Option<String>, log: &impl SealedLog) -> Result<(), Failure> {
-        let mut newest: Option<(Checkpoint, String)> = None;
         let copy = self.copy.as_ref().map(Kept::read).transpose()?.flatten();
+        let mut newest: Option<Agreed> = None;
         for note in [last, copy].into_iter().flatten() {
-            let checkpoint = self.identity.open(&note)?;
-            if newest.as_ref().is_none_or(|(found, _)| found.size < checkpoint.size) {
-                newest = Some((checkpoint, note));
+            let found = match &self.agreed {
+                Some(agreed) if agreed.note == note => agreed.clone(),
+                _ => {
+                    let checkpoint = self.identity.open(&note)?;
+                    let frontier = self.compare(&checkpoint, log)?;
+                    let by_all = self.identity.has_signed(&note);
+                    Agreed { note, checkpoint, frontier, by_all }
+                }
+            };
+            if newest.as_ref().is_none_or(|newest| newest.checkpoint.size < found.checkpoint.size) {
+                newest = Some(found);
             }
         }
-        let Some((checkpoint, note)) = newest else {
-            self.agreed = None;
-            return Ok(());
-        };
-        if self.agreed.as_ref().is_none_or(|agreed| agreed.note != note) {
-            let frontier = self.compare(&checkpoint, log)?;
-            self.keep(&note);
-            self.agreed = Some(Agreed { note, checkpoint, frontier });
+        if let Some(newest) = newest.as_ref().filter(|newest| self.last_note().as_ref() != Some(&newest.note))
+        {
+            self.keep(&newest.note);
         }
+        self.agreed = newest;
         Ok(())
     }
 

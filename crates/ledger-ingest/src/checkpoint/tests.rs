@@ -167,7 +167,11 @@ impl Process {
 
     /// Killed: what it knew is gone, but for what lies on disk.
     fn restart(&mut self) {
-        self.signer = signer(&self.topic, &self.cut, &self.keys, &[key(1)]);
+        self.restart_with(&[key(1)]);
+    }
+
+    fn restart_with(&mut self, keys: &[SignerKey]) {
+        self.signer = signer(&self.topic, &self.cut, &self.keys, keys);
     }
 
     fn step(&mut self, now: Instant) -> Result<u64, &'static str> {
@@ -309,6 +313,55 @@ fn a_note_of_an_unknown_key_halts_and_a_key_can_be_changed_in_between() {
     assert_eq!(topic.borrow().notes.len(), 3);
 }
 
+#[test]
+fn a_log_that_does_not_grow_is_signed_anew_when_a_key_is_added() {
+    let (topic, now) = (topic(), Instant::now());
+    let mut process = Process::start(&topic, Log::of(5));
+    process.step(now).unwrap();
+    for keys in [vec![key(1), key(2)], vec![key(2)]] {
+        process.restart_with(&keys);
+        assert_eq!((process.step(now), process.step(now)), (Ok(5), Ok(5)));
+    }
+    let notes = topic.borrow().notes.clone();
+    assert_eq!(notes.len(), 2, "once, and nothing is published when a key is taken away");
+    for seed in [1, 2] {
+        let verifier = key(seed).renamed(ORIGIN).unwrap().verifier();
+        let again = Checkpoint::open(&notes[1], &[verifier]).unwrap();
+        assert_eq!(again, published(&topic)[0], "the same checkpoint, by key {seed}");
+    }
+}
+
+#[test]
+fn who_has_nothing_fit_to_be_signed_shuts_nobody_out() {
+    let (topic, now) = (topic(), Instant::now());
+    let mut healthy = Process::start(&topic, Log::of(5));
+    healthy.step(now).unwrap();
+    let mut damaged = Process::start(&topic, Log::of(10));
+    damaged.log.flipped.insert(7, Hash::of(&[b"flipped"]));
+    healthy.log = Log::of(10);
+    for _ in 0..3 {
+        assert_eq!(damaged.step(now), Err("log-damaged"));
+    }
+    assert_eq!(healthy.step(now), Ok(10));
+    assert_eq!(damaged.step(now), Ok(10), "it follows");
+}
+
+#[test]
+fn every_note_that_is_found_is_compared() {
+    let (topic, now) = (topic(), Instant::now());
+    let mut process = Process::start(&topic, Log::of(10));
+    process.step(now).unwrap();
+    // Of another log, of the same size or smaller: that it was said is as bad as if it were the last word.
+    for size in [10, 5] {
+        let root = Hash::of(&[b"another"]);
+        let strange =
+            Checkpoint { origin: ORIGIN.to_owned(), size, root }.sign(&[&key(1).renamed(ORIGIN).unwrap()]);
+        Kept::of(process.keys.path(), ORIGIN).replace(&strange).unwrap();
+        process.restart();
+        assert_eq!(process.step(now), Err("log-differs-from-checkpoint"), "size {size}");
+    }
+}
+
 /// Small and the same everywhere (`SplitMix64`).
 struct Dice(u64);
 
@@ -323,16 +376,19 @@ impl Dice {
 }
 
 /// Three processes on one origin; each is cut off anywhere, killed, restored from older copies, filled with
-/// something else, or deprived of what it kept.
+/// something else, given another key beside its own, or deprived of what it kept.
 fn play(seed: u64, steps: usize) -> usize {
     let (topic, mut now, mut dice) = (topic(), Instant::now(), Dice(seed));
+    // The leaves that each note was signed over.
+    let mut signed: Vec<Vec<Hash>> = Vec::new();
     let mut processes: Vec<Process> = (0..3).map(|_| Process::start(&topic, Log::default())).collect();
     for _ in 0..steps {
         now += Duration::from_secs(dice.below(20) as u64);
         let process = &mut processes[dice.below(3)];
         match dice.below(64) {
             0..3 => process.log.leaves.truncate(dice.below(process.log.leaves.len() + 1)),
-            3..6 => process.restart(),
+            3..5 => process.restart(),
+            5 => process.restart_with(&[key(1), key(2)]),
             6..8 => process.signer.give_up(),
             8 => process.log.grow(1),
             9 => process.log.leaves.clear(),
@@ -346,10 +402,20 @@ fn play(seed: u64, steps: usize) -> usize {
                 *process.cut.borrow_mut() = Cut::Nowhere;
             }
         }
+        let notes = topic.borrow().notes.len();
+        signed.resize_with(notes, || process.log.leaves.clone());
     }
     let found = published(&topic);
-    let growing = found.windows(2).all(|pair| pair[0].size < pair[1].size);
-    assert!(growing, "seed {seed}: {:?}", found.iter().map(|note| note.size).collect::<Vec<_>>());
+    for (note, leaves) in found.iter().zip(&mut signed) {
+        leaves.truncate(usize::try_from(note.size).unwrap());
+        let log = Log { leaves: leaves.clone(), ..Log::default() };
+        assert_eq!(log.root(note.size), note.root, "seed {seed}, size {}", note.size);
+    }
+    for (notes, logs) in found.windows(2).zip(signed.windows(2)) {
+        // One that is said again has more signatures.
+        let grows = notes[0].size < notes[1].size || notes[0] == notes[1];
+        assert!(grows && logs[1].starts_with(&logs[0]), "seed {seed}: {notes:?}");
+    }
     found.len()
 }
 

@@ -53,6 +53,11 @@ impl Ticker {
         Ok(Self { stop, thread })
     }
 
+    /// Whether it ended by itself, which it never should.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Ends; nothing is left to do.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Release);

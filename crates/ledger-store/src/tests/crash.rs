@@ -110,7 +110,9 @@ fn a_write_that_fails_in_flight_takes_with_it_what_was_taken_meanwhile() {
     match role() {
         Some(dir) => submit_until_the_disk_refuses(&dir),
         None => {
-            goes_on_after("tests::crash::a_write_that_fails_in_flight_takes_with_it_what_was_taken_meanwhile");
+            goes_on_after(
+                "tests::crash::a_write_that_fails_in_flight_takes_with_it_what_was_taken_meanwhile",
+            );
         }
     }
 }

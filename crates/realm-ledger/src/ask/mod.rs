@@ -7,6 +7,7 @@
 mod error;
 mod lacking;
 mod local;
+mod proof;
 mod question;
 mod remote;
 mod sweep;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ledger_api::query::{AsOf, Filter, Preview, Replay, WindowFilter};
+use ledger_api::query::{AsOf, Filter, Preview, Proof, Replay, WindowFilter};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
@@ -103,6 +103,25 @@ impl Question {
         };
         (path, parameters.0)
     }
+}
+
+/// Path and parameters of the request that asks for a bundle.
+pub(super) fn proof_request(asked: &Proof) -> (String, Vec<(&'static str, String)>) {
+    let Proof { client, app, pinned, partition, topic } = asked;
+    let mut parameters = Parameters::default();
+    if let Some(app) = app {
+        parameters.put("appKey", app);
+    }
+    if let Some(pinned) = pinned {
+        parameters.put("pinned", pinned);
+    }
+    if let Some(partition) = partition {
+        parameters.put("partition", partition);
+    }
+    if let Some(topic) = topic {
+        parameters.put("topic", topic);
+    }
+    (format!("/v1/tenants/{}/proof", encoded(client.as_str())), parameters.0)
 }
 
 /// The parameters of the request that asks for a replay.

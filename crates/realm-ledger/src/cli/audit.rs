@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_record::proof::note::VerifierKey;
 
+use super::Place;
 use super::parse::{self, unicode_path};
 
 /// `prove`
@@ -23,12 +24,15 @@ pub struct Prove {
     /// Partition whose log is asked [default: the one that has the tenant]
     #[arg(long, value_name = "N")]
     pub partition: Option<u32>,
+    /// Topic of that partition, where several have it
+    #[arg(long, value_name = "TOPIC", requires = "partition")]
+    pub topic: Option<String>,
     /// Where the bundle is written [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Where the ledger is kept (data_dir)
-    #[arg(long, value_name = "DIR", value_parser = unicode_path())]
-    pub data_dir: Option<PathBuf>,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// `export`
@@ -86,10 +90,12 @@ pub(super) const PROVE: &str = "\
 Examples:
   realm-ledger prove acme.atlassian.net -o acme.bundle
   realm-ledger prove acme.atlassian.net --app com.example.app --pinned 4097 -o acme.bundle
+  realm-ledger prove acme.atlassian.net --url http://localhost:8080 -o acme.bundle
 
-The bundle is as of the last signed checkpoint; the same checkpoint gives the same bytes. Whoever has it checks
-it with `verify --bundle` and the verifier key (`keys show`), without this ledger. A tenant that no partition
-has is absent from each: with several, name the one that it would be in. Needs the ledger secret.";
+The bundle is as of the last seal, whose signature is waited for; the same checkpoint gives the same bytes.
+Whoever has it checks it with `verify --bundle` and the verifier key (`keys show`), without this ledger. A tenant
+that no partition has is absent from each: with several, name the one that it would be in. A data directory
+needs the ledger secret.";
 
 pub(super) const EXPORT: &str = "\
 Examples:

@@ -118,9 +118,14 @@ impl Context<'_, '_> {
     }
 
     /// Whom a reading command asks.
+    /// The server that is to be asked; none: a data directory is.
+    pub(crate) fn server(&self, place: &Place) -> Option<Remote> {
+        place.url.as_ref().map(|url| Remote::new(url, self.lacking.clone()))
+    }
+
     pub(crate) fn door(&self, place: &Place) -> Result<Door, Failure> {
-        if let Some(url) = &place.url {
-            return Ok(Door::Remote(Remote::new(url, self.lacking.clone())));
+        if let Some(server) = self.server(place) {
+            return Ok(Door::Remote(server));
         }
         let loaded = self.config(&data_dir_flag(place.data_dir.as_deref()))?;
         let local = Local::open(&loaded.config.data_dir, loaded.config.store, now(), &self.lacking)?;

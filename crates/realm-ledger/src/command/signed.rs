@@ -49,8 +49,12 @@ pub(super) fn last(config: &Config, shard: &ShardId) -> Result<Option<Signed>, F
 
 /// The last one of a shard, or what to do.
 pub(super) fn needed(config: &Config, shard: &ShardId) -> Result<Signed, Failure> {
-    last(config, shard)?.ok_or_else(|| {
-        Failure::new(Unsigned(shard.clone()))
-            .hint("`serve` signs what is sealed, and so does the end of an import; `realm-ledger keys` has the keys")
-    })
+    last(config, shard)?.ok_or_else(|| missing(shard))
+}
+
+/// There is none.
+pub(super) fn missing(shard: &ShardId) -> Failure {
+    Failure::new(Unsigned(shard.clone())).hint(
+        "`serve` signs what is sealed, and so does the end of an import; `realm-ledger keys` has the keys",
+    )
 }

@@ -70,6 +70,22 @@ fn an_import_is_signed_and_a_shorter_one_is_not() {
 }
 
 #[test]
+fn a_key_is_changed_by_adding_one_signing_anew_and_retiring_the_other() {
+    let world = World::with(&[event("one"), event("two")]);
+    let old = shown(&world, "")[0]["key"].as_str().unwrap().to_owned();
+    world.ask("keys generate --add").done();
+    let early = world.ask(&format!("keys retire {old}"));
+    assert_eq!(early.exit, Exit::Failed);
+    assert!(early.messages.contains(&format!("was signed by {old} and by no key that would be left")));
+    // Nothing new is recorded, but it is signed once more.
+    world.ask(&format!("import {}", world.path().join("history.ndjson").display())).done();
+    world.ask(&format!("keys retire {old}")).done();
+    for command in ["checkpoint", "verify", "prove acme"] {
+        world.ask(command).done();
+    }
+}
+
+#[test]
 fn origins_of_several_topics_differ() {
     let mut run = Run::of("config check");
     run.environment.insert("REALM_LEDGER_KAFKA__TOPICS".to_owned(), "one,two".to_owned());

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ledger_ingest::checkpoint::{Kept, SigningKeys};
+use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::note::Checkpoint;
+use ledger_record::proof::tree::empty_root;
 use ledger_store::{DataDir, ShardId, StoreOptions};
 use realm_ledger::Exit;
 use serde_json::Value;
@@ -152,8 +156,86 @@ fn a_true_data_directory_is_valid_and_another_log_than_was_signed_is_not() {
     );
     for command in ["prove acme.atlassian.net", "export --tlog x"] {
         let said = ledger.world.ask(command);
+        assert_eq!(said.exit, Exit::Difference, "{command}");
         assert!(said.messages.contains("is not the one whose checkpoint was signed"), "{}", said.messages);
     }
+}
+
+/// A ledger of two partitions, of which one has messages and the other is empty.
+fn of_two_partitions() -> (World, String) {
+    let world = World::new();
+    let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
+    world.ask(&format!("import {} --partitions 2", file.display())).done();
+    let lines = world.ask("keys show").done();
+    let keys = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let keys: Vec<String> =
+        keys.map(|key| format!(" --key {}", key["verifierKey"].as_str().unwrap())).collect();
+    (world, keys.concat())
+}
+
+#[test]
+fn a_shard_that_was_deleted_is_missed() {
+    let (world, keys) = of_two_partitions();
+    proven_all(&world.ask("verify").done());
+    let note = world.ask("checkpoint realm.lifecycle/1").done();
+    let pinned = world.file("pinned", &note);
+    std::fs::remove_dir_all(world.data_dir().join("shards/realm.lifecycle/1")).unwrap();
+    let gone = world.ask("verify");
+    assert_eq!(gone.exit, Exit::Difference, "{}", gone.messages);
+    assert!(gone.messages.contains("the shard realm.lifecycle/1 is gone"), "{}", gone.messages);
+    // What the directory's own keys remember may be gone with it; what somebody else kept is not.
+    std::fs::remove_dir_all(world.path().join("ledger.keys/checkpoints")).unwrap();
+    world.ask("verify").done();
+    let gone = world.ask(&format!("verify{keys} --pinned {}", pinned.display()));
+    assert_eq!(gone.exit, Exit::Difference, "{}", gone.messages);
+}
+
+fn proven_all(output: &str) {
+    let reports: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!reports.is_empty() && reports.iter().all(|report| report["verdict"] == "valid"), "{output}");
+}
+
+#[test]
+fn a_partition_that_nothing_is_sealed_of_is_left_out_of_an_export() {
+    let (world, _) = of_two_partitions();
+    std::fs::remove_file(world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F1.note")).unwrap();
+    let target = world.path().join("mirror");
+    let unsigned = world.ask(&format!("export --tlog {}", target.display()));
+    assert_eq!(unsigned.exit, Exit::Failed, "what is sealed is to be signed");
+    assert!(unsigned.messages.contains("no checkpoint of realm.lifecycle/1"), "{}", unsigned.messages);
+    std::fs::remove_dir_all(world.data_dir().join("shards/realm.lifecycle/1")).unwrap();
+    let secret = std::fs::read_to_string(world.path().join("ledger.keys/secret")).unwrap();
+    let secret = STANDARD.decode(secret.trim()).unwrap().try_into().unwrap();
+    let secret = LedgerSecret::from_bytes(secret);
+    let data = DataDir::open(&world.data_dir(), StoreOptions::default(), secret).unwrap();
+    // As an assignment does.
+    drop(data.open_shard(&ShardId { topic: "realm.lifecycle".to_owned(), partition: 1 }).unwrap());
+    let exported = world.ask(&format!("export --tlog {}", target.display()));
+    assert!(exported.messages.contains("realm.lifecycle/1 is left out"), "{}", exported.messages);
+    exported.done();
+    assert!(target.join("realm.lifecycle/0/checkpoint").exists());
+}
+
+#[test]
+fn a_pinned_checkpoint_is_judged_by_the_key_of_its_log_and_counts_as_signed() {
+    let ledger = Signed::new();
+    let keys = SigningKeys::of(&ledger.world.path().join("ledger.keys"));
+    let kept = ledger.world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F0.note");
+    let pinned = ledger.world.file("pinned", &std::fs::read_to_string(&kept).unwrap());
+    let verify = |note: &std::path::Path, key: &str| {
+        ledger.world.ask(&format!("verify --pinned {} --key {key}", note.display()))
+    };
+    std::fs::remove_file(&kept).unwrap();
+    let said = verify(&pinned, &ledger.key);
+    assert!(!said.messages.contains("could be compared"), "{}", said.messages);
+    let found = proven(said);
+    assert_eq!((&found["goesOnFromPinned"], &found["signedSize"]), (&true.into(), &Value::Null), "{found}");
+    // A key that is trusted for another log says nothing about this one, although it did sign.
+    let other = keys.read().unwrap()[0].renamed("elsewhere/0").unwrap();
+    let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size: 3, root: empty_root() };
+    let foreign = ledger.world.file("foreign", &checkpoint.sign(&[&other]));
+    let said = verify(&foreign, &other.verifier().to_string());
+    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
 }
 
 #[test]

@@ -34,6 +34,8 @@ struct Report {
     root: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goes_on_from_pinned: Option<bool>,
     tenants: u64,
     seals: u64,
     refused: u64,
@@ -56,10 +58,20 @@ struct Missing {
 /// What was kept elsewhere cannot be compared.
 #[derive(Debug, thiserror::Error)]
 enum PinnedError {
-    #[error("the pinned checkpoint cannot be used; is its key among those of --key?")]
+    #[error("the pinned checkpoint cannot be used; is the key of its log among those of --key?")]
     Note(#[from] NoteError),
     #[error("the pinned checkpoint is of {0}, which is no log of this directory")]
     OtherLog(String),
+}
+
+/// A shard that is not there any more.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the shard {shard} is gone, and with it {size} leaves that were signed; restore it, or fill it again from Kafka"
+)]
+struct Gone {
+    shard: ShardId,
+    size: u64,
 }
 
 /// A tenant that two shards have.
@@ -79,18 +91,22 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let config = context.config(&data_dir_flag(directory))?.config;
     let (data, secret) = secret::open_existing(&config)?;
-    let pinned = pinned.map(|note| Checkpoint::open(note, keys)).transpose();
-    let mut pinned = pinned.map_err(|error| Failure::new(PinnedError::Note(error)))?;
+    let mut pinned = pinned.map(|note| open_pinned(note, keys)).transpose()?;
     let origins = config.origins().map_err(Failure::new)?;
     let mut readers = Vec::new();
     let mut reports = Vec::new();
-    for shard in data.shards()? {
+    for shard in data.partitions()? {
         // In this order: beside a server the log may be longer than what is signed, but not shorter.
         let last = signed::last(&config, &shard)?.map(|signed| signed.checkpoint);
-        let reader = data.read_shard(&shard)?;
         let signed_size = last.as_ref().map(|checkpoint| checkpoint.size);
         let kept = pinned.take_if(|checkpoint| checkpoint.origin == origins.of(&shard));
+        let goes_on_from_pinned = kept.is_some().then_some(true);
         let signed: Vec<Checkpoint> = last.into_iter().chain(kept).collect();
+        if !data.has(&shard) {
+            still_empty(shard, &signed)?;
+            continue;
+        }
+        let reader = data.read_shard(&shard)?;
         let bar = context.progress(&shard.to_string());
         let verdict = reader.snapshot().verify(&secret, &signed, &mut |done, of| {
             bar.set_length(of);
@@ -98,7 +114,7 @@ pub(super) fn run(
         });
         bar.finish_and_clear();
         let verified = verdict.map_err(|error| failure(&shard, error))?;
-        reports.push(Report::of(&shard, &verified, signed_size));
+        reports.push(Report { goes_on_from_pinned, ..Report::of(&shard, &verified, signed_size) });
         readers.push((shard, reader));
     }
     if let Some(checkpoint) = pinned {
@@ -115,6 +131,24 @@ pub(super) fn run(
     }
     context.say(&summary(&data, &reports));
     Ok(Exit::Done)
+}
+
+/// As in a bundle: only a key whose name is the origin judges.
+fn open_pinned(note: &str, keys: &[VerifierKey]) -> Result<Checkpoint, Failure> {
+    let origin = note.split('\n').next().unwrap_or_default();
+    let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == origin).cloned().collect();
+    Checkpoint::open(note, &keys).map_err(|error| Failure::new(PinnedError::Note(error)))
+}
+
+/// A shard without a directory is one that nothing was signed of.
+fn still_empty(shard: ShardId, signed: &[Checkpoint]) -> Result<(), Failure> {
+    match signed.iter().map(|checkpoint| checkpoint.size).max() {
+        None | Some(0) => Ok(()),
+        Some(size) => {
+            let what = "the data directory".to_owned();
+            Err(Verdict::Invalid { what, fault: Gone { shard, size } }.into())
+        }
+    }
 }
 
 fn failure(shard: &ShardId, error: VerifyError) -> Failure {
@@ -165,7 +199,8 @@ impl Missing {
 }
 
 fn summary(data: &DataDir, reports: &[Report]) -> String {
-    let unsigned = reports.iter().filter(|report| report.signed_size.is_none()).count();
+    let is_compared = |report: &Report| report.signed_size.is_some() || report.goes_on_from_pinned.is_some();
+    let unsigned = reports.iter().filter(|report| !is_compared(report)).count();
     let signed = match unsigned {
         0 => String::new(),
         count => format!("; nothing that was signed could be compared for {count} of them"),
@@ -191,6 +226,7 @@ impl Report {
             size: verified.size,
             root: verified.root.to_text(),
             signed_size,
+            goes_on_from_pinned: None,
             tenants: verified.tenants,
             seals: verified.seals,
             refused: verified.refused,
