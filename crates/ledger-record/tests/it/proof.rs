@@ -4,6 +4,7 @@ mod attacks;
 mod bundle;
 mod cases;
 mod ledger;
+mod lies;
 mod line;
 mod log;
 mod map;

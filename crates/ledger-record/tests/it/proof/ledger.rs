@@ -13,7 +13,7 @@ use ledger_core::timeline::AppTimelines;
 use ledger_record::proof::Hash;
 use ledger_record::proof::bundle::{Bundle, ConsistencyPart, RecordPart, SealPart, StreamPart};
 use ledger_record::proof::line::{
-    Beside, LedgerSecret, RecordLeaf, SealLeaf, leaf_hash, pinned_realm, stream_id,
+    Beside, Leaf, LedgerSecret, RecordLeaf, SealLeaf, commitment, leaf_hash, pinned_realm, stream_id,
 };
 use ledger_record::proof::map::{self, Head};
 use ledger_record::proof::note::{Checkpoint, SignerKey};
@@ -58,13 +58,22 @@ pub(crate) struct Ledger {
     lie: Option<Lie>,
 }
 
-/// What an operator writes into the line of one record of a tenant.
+/// What an operator writes into the log, which is true in itself all the same: the tree, the chains and the maps
+/// are those of his lines.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Lie {
-    /// A rule of his own.
+    /// A rule of his own, in the record of this number of each tenant.
     Rule(u64, Rule),
     /// A realm of his own.
     Realm(u64, Option<Realm>),
+    /// Another payload.
+    Payload(u64, fn(&str) -> String),
+    /// Another line of a tenant's record.
+    Line(u64, fn(&str) -> String),
+    /// Another line of the seal with this index.
+    Seal(u64, fn(&str) -> String),
+    /// No seals but those at ticks.
+    NoSeals,
 }
 
 impl Ledger {
@@ -106,6 +115,25 @@ impl Ledger {
         let mut ledger = Self { rules, ..Self::new() };
         ledger.live();
         ledger
+    }
+
+    /// The same lines with another map in the last seal.
+    pub(crate) fn with_map_root(&self, root: Hash) -> Self {
+        let mut lines = self.lines.clone();
+        let Some(Ok(Leaf::Seal(seal))) = lines.last().map(|line| Leaf::parse(line)) else {
+            panic!("no seal")
+        };
+        *lines.last_mut().unwrap() = SealLeaf { map_root: root, ..seal }.write().unwrap();
+        let mut ledger = Self { lines: Vec::new(), nodes: BTreeMap::new(), ..self.clone() };
+        for line in lines {
+            ledger.push(line);
+        }
+        ledger
+    }
+
+    /// Nothing is recorded for so many milliseconds.
+    pub(crate) fn wait(&mut self, ms: i64) {
+        self.recorded += ms;
     }
 
     fn live(&mut self) {
@@ -150,7 +178,7 @@ impl Ledger {
     fn record(&mut self, stream: Stream, content: Content, after: Option<&Tenant>) {
         self.recorded += 500;
         let recorded = Timestamp::from_millis(self.recorded);
-        if self.placement.is_due_before(recorded) {
+        if self.placement.is_due_before(recorded) && !matches!(self.lie, Some(Lie::NoSeals)) {
             self.seal();
         }
         let id = stream_id(&stream);
@@ -169,18 +197,35 @@ impl Ledger {
             pinned_realm: after.and_then(|tenant| pinned_realm(&record, tenant)),
         };
         let mut leaf = RecordLeaf::of(&record, beside, &self.secret).unwrap();
+        leaf.commitment = commitment(&self.secret.salt(id, record.seq), self.payload(&record).as_bytes());
+        let mut line = leaf.write();
         match self.lie.filter(|_| matches!(record.stream, Stream::Tenant(_))) {
-            Some(Lie::Rule(seq, rule)) if seq == record.seq => leaf.rule = leaf.rule.and(Some(rule)),
-            Some(Lie::Realm(seq, realm)) if seq == record.seq => leaf.pinned_realm = realm,
+            Some(Lie::Rule(seq, rule)) if seq == record.seq => {
+                leaf.rule = leaf.rule.and(Some(rule));
+                line = leaf.write();
+            }
+            Some(Lie::Realm(seq, realm)) if seq == record.seq => {
+                leaf.pinned_realm = realm;
+                line = leaf.write();
+            }
+            Some(Lie::Line(seq, other)) if seq == record.seq => line = other(&line),
             Some(_) | None => {}
         }
-        let leaf = self.push(leaf.write());
+        let leaf = self.push(line);
         let head = Head { seq: record.seq, index: record.position, leaf };
         self.heads.insert(id, head);
         self.unsealed.insert(id, map::Entry { stream: id, commitment: head.commitment() });
         self.records.push(record);
         if self.placement.record(recorded) {
             self.seal();
+        }
+    }
+
+    fn payload(&self, record: &Record) -> String {
+        let text = payload::of(record);
+        match (self.lie, &record.stream) {
+            (Some(Lie::Payload(seq, other)), Stream::Tenant(_)) if seq == record.seq => other(&text),
+            _ => text,
         }
     }
 
@@ -204,7 +249,11 @@ impl Ledger {
             rejected: self.rejected,
             recorded: self.records.last().unwrap().recorded,
         };
-        self.push(seal.write().unwrap());
+        let line = seal.write().unwrap();
+        self.push(match self.lie {
+            Some(Lie::Seal(index, other)) if index == seal.index => other(&line),
+            _ => line,
+        });
         self.placement.sealed();
     }
 
@@ -293,7 +342,7 @@ impl Ledger {
             entry: self.lines[usize::try_from(record.position).unwrap()].clone(),
             opening: sees(record).then(|| {
                 let salt = self.secret.salt(stream_id(stream), record.seq);
-                (Hash(salt), payload::of(record))
+                (Hash(salt), self.payload(record))
             }),
             proof: self.inclusion(record.position),
         };

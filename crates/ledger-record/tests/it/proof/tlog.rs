@@ -13,14 +13,14 @@ use super::bundle::keys;
 use super::ledger::{Ledger, ORIGIN, key};
 use super::tiles::tiles_of;
 
-type Files = BTreeMap<String, Vec<u8>>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 fn judge(files: &Files, pinned: Option<&str>) -> Result<Verified, Refusal<Infallible>> {
     verify(|path| Ok(files.get(path).cloned()), &keys(), pinned, |_, _| {})
 }
 
 /// The directory of these lines, signed by the ledger: what it says is its own responsibility.
-fn directory(lines: &[String]) -> Files {
+pub(crate) fn directory(lines: &[String]) -> Files {
     let mut tree = Frontier::default();
     for line in lines {
         tree.push(leaf_hash(line));
