@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo bench -p ledger-tests --bench speed -- [ingest] [replay] [query] [past] [signing] [events=300000] [pairs=3]
+//! cargo bench -p ledger-tests --bench speed -- ledger=DIR [pairs=3]
 //! ```
 //!
 //! Without a part all run. Each part takes turns with what it is measured against, `pairs` times, and tells
@@ -10,7 +11,9 @@
 //! million events. A program to be run by hand: no test has an opinion on time.
 //!
 //! - `ingest`: Kafka to synced, against the same consumer that discards.
-//! - `replay`: the log into the fold, against the log read and decoded.
+//! - `replay`: the log into the fold, against the log read and decoded. `ledger=DIR` does that, and nothing else, with
+//!   partition 0 of `realm.lifecycle` in a data directory that is there: one that was imported with
+//!   `REALM_LEDGER_SECRET` = 32 bytes of 7, in base64, for more events than fit into a topic of a test.
 //! - `query`: one installation, in this process and over HTTP against a route that answers nothing.
 //! - `past`: a tenant of 10 and one of 100,000 records, in the past and explained; alone it needs no broker.
 //! - `signing`: from an event to the signed checkpoint that has it.
@@ -29,6 +32,8 @@ mod speed {
     pub(super) mod signing;
 }
 
+use std::path::PathBuf;
+
 use ledger_tests::kafka::{self, Broker};
 use ledger_tests::workload::{Mix, stream};
 use speed::{ingest, measure, past, query, replay, signing};
@@ -42,16 +47,18 @@ struct Plan {
     parts: Vec<String>,
     events: usize,
     pairs: usize,
+    ledger: Option<PathBuf>,
 }
 
 impl Plan {
     /// `cargo bench` adds an argument of its own.
     fn of_arguments() -> Self {
-        let mut plan = Self { parts: Vec::new(), events: 300_000, pairs: 3 };
+        let mut plan = Self { parts: Vec::new(), events: 300_000, pairs: 3, ledger: None };
         for argument in std::env::args().skip(1).filter(|argument| !argument.starts_with("--")) {
             match argument.split_once('=') {
                 Some(("events", number)) => plan.events = number.parse().expect("a number of events"),
                 Some(("pairs", number)) => plan.pairs = number.parse().expect("a number of pairs"),
+                Some(("ledger", directory)) => plan.ledger = Some(directory.into()),
                 Some((unknown, _)) => panic!("no such setting: {unknown}"),
                 None => plan.parts.push(argument),
             }
@@ -67,6 +74,9 @@ impl Plan {
 fn main() {
     let plan = Plan::of_arguments();
     println!("{}", measure::machine());
+    if let Some(ledger) = &plan.ledger {
+        return replay::run(ledger, "realm.lifecycle", plan.pairs);
+    }
     let dir = ledger_tests::scratch::directory();
     if plan.wants("past") {
         past::run(dir.path());
@@ -116,6 +126,7 @@ fn produce(broker: &Broker, topic: &str, events: usize, partitions: i32) -> usiz
         repeats_per_mille: 5,
         conflicts_per_mille: 0,
         malformed_per_mille: 0,
+        late_app_events: false,
     });
     let messages: Vec<_> = sent.into_iter().map(|sent| sent.message).collect();
     for some in messages.chunks(50_000) {

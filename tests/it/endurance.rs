@@ -76,6 +76,7 @@ fn fifty_kills_leave_no_trace() {
         repeats_per_mille: 30,
         conflicts_per_mille: 3,
         malformed_per_mille: 1,
+        late_app_events: true,
     });
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {

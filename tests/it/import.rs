@@ -103,6 +103,7 @@ fn lines() -> String {
         repeats_per_mille: 30,
         conflicts_per_mille: 3,
         malformed_per_mille: 0,
+        late_app_events: true,
     })
 }
 

@@ -96,6 +96,7 @@ fn what_is_sent_is_what_is_kept() {
         repeats_per_mille: 30,
         conflicts_per_mille: 3,
         malformed_per_mille: 2,
+        late_app_events: true,
     });
     send(cluster, &options.topics[0], &sent);
     let dir = ledger_tests::scratch::directory();

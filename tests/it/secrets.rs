@@ -273,6 +273,7 @@ fn no_secret_is_kept_logged_told_or_answered() {
         repeats_per_mille: 50,
         conflicts_per_mille: 50,
         malformed_per_mille: 50,
+        late_app_events: true,
     });
     let lives = lives.into_iter().map(|Sent { message, .. }| message);
     let sent: Vec<Message> = lives.chain(messages()).chain(last_words()).collect();

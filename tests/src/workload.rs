@@ -35,6 +35,8 @@ pub struct Mix {
     pub conflicts_per_mille: u64,
     /// In a thousand: messages that are no events.
     pub malformed_per_mille: u64,
+    /// In the middle, a descriptor and a policy of every app that are older than most of what came before.
+    pub late_app_events: bool,
 }
 
 /// A message, and what must become of it.
@@ -71,7 +73,7 @@ pub fn stream(mix: Mix) -> Vec<Sent> {
     let events = lives::tenant_events(mix, &mut random);
     let late_at = events.len() / 2;
     for (number, event) in events.into_iter().enumerate() {
-        if number == late_at {
+        if mix.late_app_events && number == late_at {
             broadcast(&mut sent, lives::late_app_events());
         }
         let message = place(encoding::any(&event, &mut random), &event, mix.partitions);
@@ -140,7 +142,7 @@ pub fn native_lines(mix: Mix) -> String {
     let events = lives::tenant_events(mix, &mut random);
     let late_at = events.len() / 2;
     for (number, event) in events.into_iter().enumerate() {
-        if number == late_at {
+        if mix.late_app_events && number == late_at {
             lives::late_app_events().iter().for_each(&mut write);
         }
         write(&event);
