@@ -1,6 +1,7 @@
 //! What a store may use of the machine, for all its shards together (I-8). Every bound is here.
 
-/// Limits shared by every shard of a data directory. Files are bounded per shard, memory in total.
+/// Limits for the shards of a data directory. RocksDB's memory and threads are bounded for all of them together, what a
+/// writer keeps decoded, files and write-ahead logs for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
     /// Decoded-on-read blocks, index and filter blocks of all shards, and the memtables, which are charged

@@ -7,6 +7,10 @@ use rdkafka::error::KafkaResult;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
+/// Target of the warning that recorded times are the producers': this broker knows no others, so whoever starts it
+/// need not hear of it.
+pub const NOT_APPEND_TIME: &str = "ledger_ingest::not_append_time";
+
 /// A broker that lives as long as this value.
 pub struct EmbeddedBroker {
     cluster: MockCluster<'static, DefaultProducerContext>,

@@ -20,7 +20,7 @@ mod worker;
 
 pub use checkpoints::CheckpointTopic;
 pub use continuity::Halt;
-pub use embedded::EmbeddedBroker;
+pub use embedded::{EmbeddedBroker, NOT_APPEND_TIME};
 pub(crate) use group::sleep_unless_stopped;
 pub use group::{Ingest, StartError};
 pub use options::{ClientProperties, KafkaOptions, OptionsError};

@@ -20,7 +20,7 @@ use super::super::continuity::{Halt, Remembered, TopicFacts, Watermarks, start_a
 use super::super::group::until_done;
 use super::super::membership::Membership;
 use super::super::shard::KafkaPartition as _;
-use super::super::{native, topic};
+use super::super::{embedded, native, topic};
 use super::filling::Filling;
 use super::hand_over::HandOver;
 use super::watch::{Ends, Watch};
@@ -166,7 +166,7 @@ impl Reader {
     fn warn_of_time(&mut self, offset: u64) {
         self.warned_of_time = true;
         warn!(
-            shard = %self.task.id, offset,
+            target: embedded::NOT_APPEND_TIME, shard = %self.task.id, offset,
             "recorded times are the producers', not the broker's: set message.timestamp.type=LogAppendTime"
         );
         metrics::counter!(crate::metric::PRODUCERS_TIME, "shard" => self.task.id.to_string()).increment(1);
