@@ -50,9 +50,14 @@ pub enum TelemetryError {
     Upkeep(#[source] io::Error),
 }
 
+/// The client's own word on a member that a crashed broker fenced, said as an error when it is dropped. The ledger has
+/// told of that already, and joined anew: nobody has to act (the level `error`).
+const SAID_BETTER: &str = "rdkafka::consumer::base_consumer=off";
+
 /// The filter that a level stands for; none if it is no level.
 pub(crate) fn filter(level: &str) -> Option<EnvFilter> {
-    EnvFilter::try_new(level).ok().filter(|_| !level.trim().is_empty())
+    EnvFilter::try_new(level).ok().filter(|_| !level.trim().is_empty())?;
+    EnvFilter::try_new(format!("{SAID_BETTER},{level}")).ok()
 }
 
 /// Begins to log to stderr. `verbosity` counts the `-v`: 1 is debug, 2 is trace, whatever the level says.
@@ -224,5 +229,12 @@ mod tests {
         ] {
             assert!(told.lines().any(|told| told == line), "{line} in\n{told}");
         }
+    }
+
+    #[test]
+    fn a_level_leaves_out_what_the_ledger_says_better_itself() {
+        let all = filter("info").map(|filter| filter.to_string()).unwrap_or_default();
+        assert!(all.contains(SAID_BETTER) && all.contains("info"), "{all}");
+        assert!(filter("").is_none() && filter(" ").is_none() && filter("no=such=level").is_none());
     }
 }
