@@ -121,8 +121,7 @@ impl Reader {
         Ok(leaf)
     }
 
-    /// Takes in the next leaf, with the hash of its line: for those who wrote the line a moment ago.
-    pub fn take_in_leaf(&mut self, leaf: &Leaf, hash: Hash) -> Result<(), Fault> {
+    fn take_in_leaf(&mut self, leaf: &Leaf, hash: Hash) -> Result<(), Fault> {
         match leaf {
             Leaf::Record(record) => self.record(record, hash)?,
             Leaf::Seal(seal) => self.sealing.seal(seal, self.tree.size())?,
@@ -161,18 +160,6 @@ impl Reader {
     #[must_use]
     pub const fn tree(&self) -> &Frontier {
         &self.tree
-    }
-
-    /// The last record of a stream.
-    #[must_use]
-    pub fn head(&self, stream: Hash) -> Option<Head> {
-        self.heads.get(&stream).copied()
-    }
-
-    /// The last seal.
-    #[must_use]
-    pub const fn last_seal(&self) -> Option<&SealLeaf> {
-        self.sealing.last()
     }
 
     /// The last seal, if it is the last line.

@@ -77,18 +77,6 @@ impl Whole {
         self.hash(self.root)
     }
 
-    /// How many streams it holds.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.leaves.len()
-    }
-
-    /// Whether it holds none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.leaves.is_empty()
-    }
-
     /// The nodes over two leaves of different streams, which share their bits before `depth`.
     fn part(&mut self, leaves: [Child; 2], streams: [Hash; 2], depth: u16) -> Child {
         let [side, other] = streams.map(|stream| usize::from(goes_right(stream, depth)));
