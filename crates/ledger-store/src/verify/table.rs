@@ -59,16 +59,15 @@ impl Table {
         if !self.window.contains(&position) {
             return position < self.size;
         }
-        self.place(position).is_some_and(|place| place.replace(slot).is_none())
+        let place = self.index(position).and_then(|at| self.slots.get_mut(at));
+        place.is_some_and(|place| place.replace(slot).is_none())
     }
 
     pub(super) fn get(&self, position: u64) -> Option<Slot> {
-        let at = usize::try_from(position.checked_sub(self.window.start)?).ok()?;
-        *self.slots.get(at)?
+        *self.slots.get(self.index(position)?)?
     }
 
-    fn place(&mut self, position: u64) -> Option<&mut Option<Slot>> {
-        let at = usize::try_from(position.checked_sub(self.window.start)?).ok()?;
-        self.slots.get_mut(at)
+    fn index(&self, position: u64) -> Option<usize> {
+        usize::try_from(position.checked_sub(self.window.start)?).ok()
     }
 }

@@ -33,8 +33,8 @@ pub(super) struct Judge<'s, 'a> {
     secret: &'s LedgerSecret,
     /// `source/partition`, by number.
     sources: &'s [String],
-    /// App-level events of each app, with their positions.
-    apps: BTreeMap<AppKey, Vec<(u64, Event)>>,
+    /// App-level records of each app.
+    apps: BTreeMap<AppKey, Vec<Record>>,
 }
 
 /// What was found of a stream; used again for the next one.
@@ -67,11 +67,11 @@ impl<'s, 'a> Judge<'s, 'a> {
         secret: &'s LedgerSecret,
         sources: &'s [String],
     ) -> Result<Self, ReadError> {
-        let mut apps: BTreeMap<AppKey, Vec<(u64, Event)>> = BTreeMap::new();
+        let mut apps: BTreeMap<AppKey, Vec<Record>> = BTreeMap::new();
         for record in snapshot.app_records()? {
             let record = record?;
-            if let (Stream::App(app), Content::Event { event, .. }) = (record.stream, record.content) {
-                apps.entry(app).or_default().push((record.position, event));
+            if let Stream::App(app) = &record.stream {
+                apps.entry(app.clone()).or_default().push(record);
             }
         }
         Ok(Self { snapshot, secret, sources, apps })
@@ -82,22 +82,16 @@ impl<'s, 'a> Judge<'s, 'a> {
         self.nothing_else()?;
         let mut judged = Judged::default();
         let mut number = 0;
-        let mut stream: Option<Stream> = None;
-        for record in self.snapshot.app_records()? {
-            let record = record?;
-            if stream.as_ref().is_some_and(|stream| *stream != record.stream) {
-                (number, judged.last) = (number + 1, None);
-            }
-            table.name(number, stream_id(&record.stream));
-            found.recorded = found.recorded.max(Some(record.recorded));
-            if let Stream::App(app) = &record.stream {
+        for (app, records) in &self.apps {
+            table.name(number, stream_id(&Stream::App(app.clone())));
+            for record in records {
+                found.recorded = found.recorded.max(Some(record.recorded));
                 found.apps.entry(app.clone()).or_default().seq = record.seq;
+                self.link(record, None, &mut judged)?;
+                put_all(table, number, &mut judged)?;
             }
-            self.link(&record, None, &mut judged)?;
-            put_all(table, number, &mut judged)?;
-            stream = Some(record.stream);
+            (number, judged.last) = (number + 1, None);
         }
-        (number, judged.last) = (number + 1, None);
         table.name(number, stream_id(&Stream::Rejected));
         for record in self.snapshot.records(&Stream::Rejected, 0)? {
             self.link(&record?, None, &mut judged)?;
@@ -219,8 +213,9 @@ impl<'s, 'a> Judge<'s, 'a> {
         }
         let by_records = arrivals.len();
         for app in own {
-            for (position, event) in self.apps.get(app).into_iter().flatten() {
-                arrivals.push((*position, Arrived::OfApp { app, event }));
+            for record in self.apps.get(app).into_iter().flatten() {
+                let Content::Event { event, .. } = &record.content else { continue };
+                arrivals.push((record.position, Arrived::OfApp { app, event }));
             }
         }
         if arrivals.len() > by_records {
@@ -232,10 +227,9 @@ impl<'s, 'a> Judge<'s, 'a> {
     /// The outcomes of the app-level events, once it is known what the tenants had before each of them; and the
     /// rows of the apps.
     pub(super) fn apps(&self, found: &Found) -> Result<(), VerifyError> {
-        for app in self.apps.keys() {
+        for (app, records) in &self.apps {
             let mut timelines = AppTimelines::default();
-            for record in self.snapshot.records(&Stream::App(app.clone()), 0)? {
-                let record = record?;
+            for record in records {
                 let Content::Event { event, outcome, .. } = &record.content else { continue };
                 let Body::App { fact, .. } = &event.body else { continue };
                 let latest = found.latest.get(&record.position).copied();
