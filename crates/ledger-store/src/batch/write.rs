@@ -17,10 +17,7 @@ impl<'a> Batch<'a> {
     /// Makes everything durable in one synced write. When that fails the shard is poisoned, and nobody can
     /// tell whether the batch is there until the shard is opened anew.
     pub fn commit(mut self) -> Result<Committed, AppendError> {
-        self.check_usable()?;
-        let write = if self.holds_nothing() { None } else { Some(self.assemble()?) };
-        self.shard.settle()?;
-        let committed = self.committed(write.as_ref());
+        let (write, committed) = self.finish()?;
         let Some(write) = write else { return Ok(committed) };
         if let Err(cause) = self.shard.open.database.write(write, &tuning::durable()) {
             return Err(self.shard.poison(cause).into());
@@ -33,10 +30,7 @@ impl<'a> Batch<'a> {
     /// Hands the batch over to be written while the next one takes messages ([`crate::in_flight`]); waits for the
     /// one that was handed over before, which is durable when this returns. This one is when [`Shard::settle`] does.
     pub fn submit(mut self) -> Result<Committed, AppendError> {
-        self.check_usable()?;
-        let write = if self.holds_nothing() { None } else { Some(self.assemble()?) };
-        self.shard.settle()?;
-        let committed = self.committed(write.as_ref());
+        let (write, committed) = self.finish()?;
         let Some(write) = write else { return Ok(committed) };
         let (shard, in_flight) = self.hand_over();
         if shard.write_thread.is_none() {
@@ -52,9 +46,13 @@ impl<'a> Batch<'a> {
         Ok(committed)
     }
 
-    fn committed(&self, write: Option<&WriteBatch>) -> Committed {
-        let bytes = write.map_or(0, WriteBatch::size_in_bytes);
-        Committed { head: self.next, records: self.records.len() as u64, bytes }
+    /// The write, if there is anything to write, once the batch before is durable.
+    fn finish(&mut self) -> Result<(Option<WriteBatch>, Committed), AppendError> {
+        self.check_usable()?;
+        let write = if self.holds_nothing() { None } else { Some(self.assemble()?) };
+        self.shard.settle()?;
+        let bytes = write.as_ref().map_or(0, WriteBatch::size_in_bytes);
+        Ok((write, Committed { head: self.next, records: self.records.len() as u64, bytes }))
     }
 
     fn holds_nothing(&self) -> bool {
