@@ -11,8 +11,8 @@
 //! - neighbouring gaps become one, however they were noted;
 //! - seals stand where the data says, not where a batch ends.
 //!
-//! An error in the middle leaves the batch useless, and the shard as it was. A write that fails poisons the
-//! shard: whether it is on the disk is unknown until the write-ahead log is read again, on opening.
+//! An error in the middle leaves the batch useless, and the shard as it was. A write that fails, or an audit trail
+//! that cannot go on, poisons the shard: what is on the disk is known again when it is opened anew.
 
 mod app;
 mod concerned;
@@ -102,8 +102,6 @@ pub struct Committed {
     pub head: ShardHead,
     /// Records appended, refused ones included.
     pub records: u64,
-    /// Bytes written.
-    pub bytes: usize,
 }
 
 /// Messages that become durable together.
@@ -143,6 +141,7 @@ pub(crate) struct BatchSize {
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) key: Vec<u8>,
+    /// Empty: a seal, of which only its place is known.
     pub(crate) value: Vec<u8>,
     pub(crate) seq: u64,
 }
@@ -346,13 +345,14 @@ impl Batch<'_> {
         let key = key::log::log(&stream, seq);
         let record = Record { position, stream, seq, source, recorded, rules: RULES, content };
         let value = record.encode();
-        let is_full = self.evidence.record(&record, pinned_realm, previous, &self.shard.evidence)?;
+        let source = record.source.clone();
+        let is_full = self.evidence.record(record, pinned_realm, previous)?;
         self.record_bytes += key.len() + value.len();
         self.records.push(Pending { key, value, seq });
         self.next.next_position += 1;
         self.taken += 1;
         if is_full {
-            self.seal(after(record.source));
+            self.seal(after(source));
         }
         Ok(position)
     }

@@ -140,7 +140,30 @@ pub enum WaitError {
     Read(#[from] ReadError),
 }
 
-/// Why a writer takes nothing more: a write failed, and nobody knows how much of it is on disk.
+/// A batch could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The key-value store failed: nobody knows how much of the batch is on disk.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// What the audit trail goes on from does not decode, or contradicts itself. Nothing was written.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// A number of a seal does not fit into the audit trail. Nothing was written.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+}
+
+impl From<ReadError> for WriteError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Storage(error) => Self::Storage(error),
+            ReadError::Damaged(error) => Self::Damaged(error),
+        }
+    }
+}
+
+/// Why a writer takes nothing more: a write failed.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "shard {shard} stopped writing at position {next_position}, after a write failed; \
@@ -153,7 +176,7 @@ pub struct Poison {
     pub next_position: u64,
     /// The failure.
     #[source]
-    pub cause: StorageError,
+    pub cause: WriteError,
 }
 
 /// Appending failed. Nothing of the batch is recorded.

@@ -12,7 +12,9 @@
 //! | --- | --- |
 //! | event ids, and the records they name | found here |
 //! | a tenant's history | what the store has up to here, and then the records here |
-//! | rows of tenants and apps that fell out of the writer's caches, gaps, whatever app-level events look for, the audit trail where it goes back to the store | waits until nothing is in flight |
+//! | rows of tenants and apps that fell out of the writer's caches, gaps, whatever app-level events look for | waits until nothing is in flight |
+//!
+//! The audit trail of a batch is made by that thread, too, before it writes: all batches before are in the store.
 //!
 //! [`Batch::submit`]: crate::Batch::submit
 //! [`Shard::settle`]: crate::Shard::settle
@@ -26,7 +28,8 @@ use ledger_core::ids::ClientKey;
 use rocksdb::WriteBatch;
 
 use crate::batch::Pending;
-use crate::error::StorageError;
+use crate::error::{StorageError, WriteError};
+use crate::evidence::{Draft, Trail};
 use crate::reader::OpenShard;
 use crate::tuning;
 
@@ -60,26 +63,36 @@ impl InFlight {
     }
 }
 
-/// The thread that writes, begun with the first batch that is handed to it.
+/// A batch that is handed over.
+pub(crate) struct Handed {
+    /// All of it but the audit trail.
+    pub(crate) write: WriteBatch,
+    pub(crate) draft: Draft,
+    /// Position of its first record.
+    pub(crate) first: u64,
+    /// Where the next batch begins.
+    pub(crate) next_position: u64,
+}
+
+/// The thread that writes.
 #[derive(Debug)]
 pub(crate) struct WriteThread {
-    writes: Option<SyncSender<(WriteBatch, u64)>>,
-    written: Receiver<Result<(), StorageError>>,
+    writes: Option<SyncSender<Handed>>,
+    written: Receiver<Result<(), WriteError>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl WriteThread {
-    pub(crate) fn start(open: &Arc<OpenShard>) -> Result<Self, StorageError> {
-        let (writes, waiting) = sync_channel::<(WriteBatch, u64)>(1);
+    pub(crate) fn start(open: &Arc<OpenShard>, mut trail: Trail) -> Result<Self, StorageError> {
+        let (writes, waiting) = sync_channel::<Handed>(1);
         let (done, written) = sync_channel(1);
         let open = Arc::clone(open);
         let work = move || {
-            for (write, next_position) in waiting {
-                let result = open.database.write(write, &tuning::durable());
-                if result.is_ok() {
-                    open.progress.advance(next_position);
-                }
-                if done.send(result).is_err() {
+            for handed in waiting {
+                let result = write(&open, &mut trail, handed);
+                // After a failure the trail is between two batches.
+                let failed = result.is_err();
+                if done.send(result).is_err() || failed {
                     return;
                 }
             }
@@ -89,16 +102,24 @@ impl WriteThread {
         Ok(Self { writes: Some(writes), written, thread: Some(thread) })
     }
 
-    /// Hands a write over; the one before has been waited for.
-    pub(crate) fn write(&self, write: WriteBatch, next_position: u64) -> Result<(), StorageError> {
-        let sent = self.writes.as_ref().map(|writes| writes.send((write, next_position)));
+    /// Hands a batch over; the one before has been waited for.
+    pub(crate) fn write(&self, handed: Handed) -> Result<(), StorageError> {
+        let sent = self.writes.as_ref().map(|writes| writes.send(handed));
         sent.and_then(Result::ok).ok_or(StorageError::NoThread)
     }
 
     /// Waits for what was handed over.
-    pub(crate) fn wait(&self) -> Result<(), StorageError> {
-        self.written.recv().unwrap_or(Err(StorageError::NoThread))
+    pub(crate) fn wait(&self) -> Result<(), WriteError> {
+        self.written.recv().unwrap_or(Err(WriteError::Storage(StorageError::NoThread)))
     }
+}
+
+fn write(open: &OpenShard, trail: &mut Trail, handed: Handed) -> Result<(), WriteError> {
+    let Handed { mut write, draft, first, next_position } = handed;
+    trail.take_in(draft, first, &open.database, &mut write)?;
+    open.database.write(write, &tuning::durable())?;
+    open.progress.advance(next_position);
+    Ok(())
 }
 
 impl Drop for WriteThread {

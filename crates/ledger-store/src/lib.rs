@@ -126,7 +126,7 @@ pub use data_dir::DataDir;
 pub use digest::FamilyDigest;
 pub use error::{
     AppendError, BindError, Damage, Damaged, HistoryError, OpenError, Poison, ReadError, RebuildError,
-    StorageError, WaitError, with_causes,
+    StorageError, WaitError, WriteError, with_causes,
 };
 pub use evidence::StoredLeaf;
 pub use histories::Histories;

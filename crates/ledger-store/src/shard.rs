@@ -18,8 +18,8 @@ use crate::ShardId;
 use crate::batch::{Batch, BatchSize};
 use crate::cache::TenantCache;
 use crate::database::Database;
-use crate::error::{AppendError, OpenError, Poison, ReadError, StorageError};
-use crate::evidence::Evidence;
+use crate::error::{AppendError, OpenError, Poison, ReadError, WriteError};
+use crate::evidence::{Begin, recover};
 use crate::in_flight::{InFlight, WriteThread};
 use crate::progress::Progress;
 use crate::reader::{OpenShard, Reader, read_head};
@@ -35,10 +35,10 @@ pub struct Shard {
     pub(crate) app_rows: BTreeMap<AppKey, AppRow>,
     pub(crate) tenants: TenantCache,
     pub(crate) last_batch: BatchSize,
-    pub(crate) evidence: Evidence,
+    pub(crate) evidence: Begin,
     /// What was handed over and not waited for yet.
     pub(crate) in_flight: Option<InFlight>,
-    pub(crate) write_thread: Option<WriteThread>,
+    pub(crate) write_thread: WriteThread,
 }
 
 impl Shard {
@@ -50,10 +50,12 @@ impl Shard {
         let options = ReadOptions::default();
         let head = read_head(&database, &options)?;
         let timelines = read_timelines(&database, options)?;
-        let evidence = Evidence::start(secret, &database, head.next_position)?;
+        let (evidence, trail) = recover(secret, &database, head.next_position)?;
         let progress = Progress::new(head.next_position, false);
+        let open = Arc::new(OpenShard { database, progress });
         Ok(Self {
-            open: Arc::new(OpenShard { database, progress }),
+            write_thread: WriteThread::start(&open, trail)?,
+            open,
             head,
             timelines,
             app_rows: BTreeMap::new(),
@@ -61,7 +63,6 @@ impl Shard {
             last_batch: BatchSize::default(),
             evidence,
             in_flight: None,
-            write_thread: None,
         })
     }
 
@@ -84,8 +85,7 @@ impl Shard {
     /// Waits until the batch that was handed over ([`Batch::submit`]) is durable, if one was.
     pub fn settle(&mut self) -> Result<(), AppendError> {
         let Some(in_flight) = self.in_flight.take() else { return Ok(()) };
-        let written = self.write_thread.as_ref().map_or(Err(StorageError::NoThread), WriteThread::wait);
-        written.map_err(|cause| self.poison_at(in_flight.first, cause).into())
+        self.write_thread.wait().map_err(|cause| self.poison_at(in_flight.first, cause).into())
     }
 
     /// Where the shard stands, as of the last commit or what was handed over last.
@@ -103,12 +103,8 @@ impl Shard {
         self.open.progress.poison()
     }
 
-    pub(crate) fn poison(&self, cause: StorageError) -> Arc<Poison> {
-        self.poison_at(self.head.next_position, cause)
-    }
-
     /// Nobody can tell whether the records from a position on are there.
-    fn poison_at(&self, next_position: u64, cause: StorageError) -> Arc<Poison> {
+    pub(crate) fn poison_at(&self, next_position: u64, cause: WriteError) -> Arc<Poison> {
         let poison = Arc::new(Poison { shard: self.id().clone(), next_position, cause });
         self.open.progress.set_poison(Arc::clone(&poison));
         poison

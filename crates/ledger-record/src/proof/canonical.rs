@@ -46,12 +46,39 @@ impl Formatter for Ascii {
 }
 
 /// Writes a value. What is written here are structs, strings, integers and flags, which cannot fail.
-pub(crate) fn write<T: Serialize>(value: &T) -> String {
+pub(crate) fn write<T: Serialize + ?Sized>(value: &T) -> String {
     let mut out = Vec::with_capacity(256);
-    let written = value.serialize(&mut Serializer::with_formatter(&mut out, Ascii));
+    put(&mut out, value);
+    text(out)
+}
+
+/// Appends a value as [`write()`] writes it.
+pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    let written = value.serialize(&mut Serializer::with_formatter(out, Ascii));
     // Half a text must never be hashed.
     assert!(written.is_ok(), "a value that JSON does not have");
-    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Appends a string as [`write()`] writes it.
+pub(crate) fn put_string(out: &mut Vec<u8>, text: &str) {
+    let stands_for_itself = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    if text.bytes().all(stands_for_itself) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        put(out, text);
+    }
+}
+
+/// Appends an integer as [`write()`] writes it.
+pub(crate) fn put_integer(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// What was written is ASCII.
+pub(crate) fn text(written: Vec<u8>) -> String {
+    String::from_utf8(written).unwrap_or_default()
 }
 
 /// Reads a value that was written by [`write()`].
@@ -80,6 +107,16 @@ mod tests {
         let written = r#""a\"\\/\b\f\n\r\t\u0000\u001f\u007f\u00e9\uffff\ud83d\ude00z""#.to_owned();
         assert_eq!(write(&text), written);
         assert_eq!(read(&written), Ok(text));
+        for text in ["", "plain text ~", "a\"b", "a\\b", "\u{7f}", "\u{1f}", "é"] {
+            let mut out = b"before".to_vec();
+            put_string(&mut out, text);
+            assert_eq!(super::text(out), format!("before{}", write(text)));
+        }
+        for number in [i64::MIN, -1, 0, 12, i64::MAX] {
+            let mut out = Vec::new();
+            put_integer(&mut out, number);
+            assert_eq!(super::text(out), write(&number));
+        }
     }
 
     #[test]

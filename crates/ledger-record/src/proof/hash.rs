@@ -42,6 +42,13 @@ impl Hash {
         into.get(..length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
     }
 
+    /// Appends the text form as a JSON string.
+    pub(crate) fn put(self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        out.extend_from_slice(self.written(&mut [0; TEXT_LENGTH]).as_bytes());
+        out.push(b'"');
+    }
+
     /// Reads the text form; any other spelling of the same bytes is refused.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {

@@ -18,8 +18,13 @@
 //! - Refused input has `y` = `rejected`, no app, and as event time its recorded time.
 //! - Integers are at most 2^53 − 1 in amount, so that every reader holds them exactly.
 
+mod hasher;
+mod secret;
+
 use std::borrow::Cow;
-use std::fmt;
+
+pub use hasher::LeafHasher;
+pub use secret::{LedgerSecret, commitment};
 
 use ledger_core::event::{Body, Event};
 use ledger_core::ids::AppKey;
@@ -29,8 +34,8 @@ use ledger_core::tenant::Tenant;
 use ledger_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::canonical::{self, NotCanonical, is_exact, is_exact_signed};
-use super::hash::{Hash, Keyed};
+use super::canonical::{self, NotCanonical, is_exact, is_exact_signed, put_integer, put_string};
+use super::hash::Hash;
 use super::{payload, tree};
 use crate::record::{Content, Coordinates, Record, Seal, Stream};
 
@@ -60,50 +65,6 @@ pub const EVENT_TYPES: [&str; 15] = [
     "descriptor-published",
     "policy-set",
 ];
-
-/// The bytes from which the salts of a ledger are derived. Kept outside the data directory and its backups.
-#[derive(Clone)]
-pub struct LedgerSecret(Keyed);
-
-impl PartialEq for LedgerSecret {
-    fn eq(&self, other: &Self) -> bool {
-        self.fingerprint() == other.fingerprint()
-    }
-}
-
-impl Eq for LedgerSecret {}
-
-impl LedgerSecret {
-    /// Takes 32 random bytes.
-    #[must_use]
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Keyed::new(&bytes))
-    }
-
-    /// Tells whether two secrets are the same, and nothing else of them: it may be kept where they may not.
-    #[must_use]
-    pub fn fingerprint(&self) -> Hash {
-        self.0.hash(&[b"realm-ledger/secret/v1\0"])
-    }
-
-    /// The salt of record `n` of a stream.
-    #[must_use]
-    pub fn salt(&self, stream: Hash, n: u64) -> [u8; 32] {
-        self.0.hash(&[b"realm-ledger/salt/v1\0", &stream.0, &n.to_be_bytes()]).0
-    }
-}
-
-impl fmt::Debug for LedgerSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LedgerSecret(…)")
-    }
-}
-
-/// The commitment to a payload.
-#[must_use]
-pub fn commitment(salt: &[u8; 32], payload: &[u8]) -> Hash {
-    Keyed::new(salt).hash(&[b"realm-ledger/payload/v1\0", payload])
-}
 
 /// The id of a stream in the log: 256 bits that follow from its key alone, so a stream has one place only.
 /// Seals are in no stream of the log; their id is never written.
@@ -264,32 +225,23 @@ pub fn coordinates(source: &Coordinates) -> String {
 impl RecordLeaf {
     /// The leaf of a record that is no seal ([`SealLeaf::of`]).
     pub fn of(record: &Record, beside: Beside, secret: &LedgerSecret) -> Result<Self, TooLarge> {
+        check(record)?;
         let stream = stream_id(&record.stream);
         let salt = secret.salt(stream, record.seq);
-        let (type_name, app, time, rule) = match &record.content {
-            Content::Event { event, outcome, .. } => {
-                let own = outcome.changes.iter().find(
-                    |change| matches!(&event.body, Body::Installation { app, .. } if *app == change.app),
-                );
-                let rule = own.and_then(|change| change.decision).map(|decision| decision.rule);
-                (event.type_name(), event.app().cloned(), event.time, rule)
-            }
-            Content::Refused(_) | Content::Seal(_) => (REJECTED, None, record.recorded, None),
-        };
-        let leaf = Self {
+        let Said { type_name, app, time, rule } = Said::by(record);
+        Ok(Self {
             stream,
             seq: record.seq,
             previous: beside.previous,
             type_name,
-            app,
+            app: app.cloned(),
             time,
             recorded: record.recorded,
             source: coordinates(&record.source),
             pinned_realm: beside.pinned_realm,
             rule,
             commitment: commitment(&salt, payload::of(record).as_bytes()),
-        };
-        if leaf.is_exact() { Ok(leaf) } else { Err(TooLarge) }
+        })
     }
 
     fn is_exact(&self) -> bool {
@@ -301,7 +253,7 @@ impl RecordLeaf {
     /// The exact bytes.
     #[must_use]
     pub fn write(&self) -> String {
-        canonical::write(&RecordFields {
+        let fields = RecordFields {
             v: VERSION,
             k: self.stream,
             n: self.seq,
@@ -314,7 +266,10 @@ impl RecordLeaf {
             r: self.pinned_realm.as_ref().map_or("", Realm::as_str).into(),
             u: self.rule.map_or("", Rule::as_str).into(),
             d: self.commitment,
-        })
+        };
+        let mut line = Vec::with_capacity(512);
+        fields.write(&mut line);
+        canonical::text(line)
     }
 
     fn restore(fields: RecordFields<'_>) -> Option<Self> {
@@ -335,6 +290,70 @@ impl RecordLeaf {
             commitment: fields.d,
         })
     }
+}
+
+impl RecordFields<'_> {
+    /// Appends the line: what serialising would write, field by field, as every record of a log comes by here.
+    fn write(&self, out: &mut Vec<u8>) {
+        let Self { v, k, n, p, y, a, t, q, o, r, u, d } = self;
+        out.extend_from_slice(b"{\"v\":");
+        put_integer(out, *v);
+        out.extend_from_slice(b",\"k\":");
+        k.put(out);
+        out.extend_from_slice(b",\"n\":");
+        put_integer(out, *n);
+        out.extend_from_slice(b",\"p\":");
+        p.put(out);
+        out.extend_from_slice(b",\"y\":");
+        put_string(out, y);
+        out.extend_from_slice(b",\"a\":");
+        put_string(out, a);
+        out.extend_from_slice(b",\"t\":");
+        put_integer(out, *t);
+        out.extend_from_slice(b",\"q\":");
+        put_integer(out, *q);
+        out.extend_from_slice(b",\"o\":");
+        put_string(out, o);
+        out.extend_from_slice(b",\"r\":");
+        put_string(out, r);
+        out.extend_from_slice(b",\"u\":");
+        put_string(out, u);
+        out.extend_from_slice(b",\"d\":");
+        d.put(out);
+        out.push(b'}');
+    }
+}
+
+/// What a record itself puts into its line.
+struct Said<'a> {
+    type_name: &'static str,
+    app: Option<&'a AppKey>,
+    time: Timestamp,
+    rule: Option<Rule>,
+}
+
+impl<'a> Said<'a> {
+    fn by(record: &'a Record) -> Self {
+        match &record.content {
+            Content::Event { event, outcome, .. } => {
+                let own = outcome.changes.iter().find(
+                    |change| matches!(&event.body, Body::Installation { app, .. } if *app == change.app),
+                );
+                let rule = own.and_then(|change| change.decision).map(|decision| decision.rule);
+                Self { type_name: event.type_name(), app: event.app(), time: event.time, rule }
+            }
+            Content::Refused(_) | Content::Seal(_) => {
+                Self { type_name: REJECTED, app: None, time: record.recorded, rule: None }
+            }
+        }
+    }
+}
+
+/// Whether the numbers of a record that is no seal fit into a line.
+pub fn check(record: &Record) -> Result<(), TooLarge> {
+    let times = [Said::by(record).time, record.recorded];
+    let fits = is_exact(record.seq) && times.into_iter().all(|time| is_exact_signed(time.as_millis()));
+    if fits { Ok(()) } else { Err(TooLarge) }
 }
 
 /// The empty text stands for nothing; any other must be read.

@@ -49,12 +49,19 @@ pub struct Opened {
 /// The payload of a record. A seal has none.
 #[must_use]
 pub fn of(record: &Record) -> String {
+    let mut payload = Vec::with_capacity(256);
+    put(&mut payload, record);
+    canonical::text(payload)
+}
+
+/// Appends the payload of a record.
+pub(crate) fn put(out: &mut Vec<u8>, record: &Record) {
     match &record.content {
         Content::Event { event, time_defaulted, outcome: _ } => {
-            canonical::write(&Fields::of(record.rules, event, *time_defaulted))
+            canonical::put(out, &Fields::of(record.rules, event, *time_defaulted));
         }
-        Content::Refused(refused) => canonical::write(&RefusedFields::of(record.rules, refused)),
-        Content::Seal(_) => String::new(),
+        Content::Refused(refused) => canonical::put(out, &RefusedFields::of(record.rules, refused)),
+        Content::Seal(_) => {}
     }
 }
 

@@ -1,12 +1,11 @@
 //! Where seals go: the data alone says so ([`ledger_record::proof::seal`]), so their places and what they
 //! say is read next are the same however messages are cut into batches.
 //!
-//! What a seal says of the map is filled in at the commit.
+//! What a seal says of the map is filled in when it is written.
 
 use ledger_core::time::Timestamp;
 use ledger_record::key;
 use ledger_record::record::{Coordinates, Stream};
-use rocksdb::WriteBatch;
 
 use super::{Batch, Pending};
 use crate::error::AppendError;
@@ -40,22 +39,6 @@ impl Batch<'_> {
         let key = key::log::log(&Stream::Seals, seq);
         self.records.push(Pending { key, value: Vec::new(), seq });
         head.next_position += 1;
-    }
-
-    /// Adds the audit trail to the write, and with it what the seals say.
-    pub(super) fn put_evidence(&mut self, write: &mut WriteBatch) -> Result<(), AppendError> {
-        let in_flight = self.shard.in_flight.as_ref();
-        if in_flight.is_some_and(|batch| self.shard.evidence.looks_back(&self.evidence, batch.first)) {
-            self.shard.settle()?;
-        }
-        let shard = &mut *self.shard;
-        let first = shard.head.next_position;
-        let seals = shard.evidence.write(&mut self.evidence, first, &shard.open.database, write)?;
-        let unwritten = self.records.iter_mut().filter(|record| record.value.is_empty());
-        for (record, value) in unwritten.zip(seals) {
-            record.value = value;
-        }
-        Ok(())
     }
 }
 

@@ -8,64 +8,53 @@ use rocksdb::WriteBatch;
 
 use super::{Batch, BatchSize, Committed};
 use crate::error::{AppendError, StorageError};
-use crate::in_flight::{InFlight, WriteThread};
+use crate::in_flight::{Handed, InFlight};
 use crate::options::APP_ROWS_KEPT;
 use crate::shard::Shard;
-use crate::tuning;
 
 impl<'a> Batch<'a> {
     /// Makes everything durable in one synced write. When that fails the shard is poisoned, and nobody can
     /// tell whether the batch is there until the shard is opened anew.
-    pub fn commit(mut self) -> Result<Committed, AppendError> {
-        let (write, committed) = self.finish()?;
-        let Some(write) = write else { return Ok(committed) };
-        if let Err(cause) = self.shard.open.database.write(write, &tuning::durable()) {
-            return Err(self.shard.poison(cause).into());
-        }
-        let shard = self.hand_over().0;
-        shard.open.progress.advance(shard.head.next_position);
+    pub fn commit(self) -> Result<Committed, AppendError> {
+        let (shard, committed) = self.hand_over()?;
+        shard.settle()?;
         Ok(committed)
     }
 
     /// Hands the batch over to be written while the next one takes messages ([`crate::in_flight`]); waits for the
     /// one that was handed over before, which is durable when this returns. This one is when [`Shard::settle`] does.
-    pub fn submit(mut self) -> Result<Committed, AppendError> {
-        let (write, committed) = self.finish()?;
-        let Some(write) = write else { return Ok(committed) };
-        let (shard, in_flight) = self.hand_over();
-        if shard.write_thread.is_none() {
-            let thread = WriteThread::start(&shard.open).map_err(|cause| shard.poison(cause))?;
-            shard.write_thread = Some(thread);
-        }
-        let next_position = shard.head.next_position;
-        let handed_over = shard.write_thread.as_ref().map(|thread| thread.write(write, next_position));
-        if let Some(Err(cause)) = handed_over {
-            return Err(shard.poison(cause).into());
-        }
-        shard.in_flight = Some(in_flight);
-        Ok(committed)
+    pub fn submit(self) -> Result<Committed, AppendError> {
+        Ok(self.hand_over()?.1)
     }
 
-    /// The write, if there is anything to write, once the batch before is durable.
-    fn finish(&mut self) -> Result<(Option<WriteBatch>, Committed), AppendError> {
+    /// Hands over what there is to write, once the batch before is durable.
+    fn hand_over(mut self) -> Result<(&'a mut Shard, Committed), AppendError> {
         self.check_usable()?;
+        let committed = Committed { head: self.next, records: self.records.len() as u64 };
         let write = if self.holds_nothing() { None } else { Some(self.assemble()?) };
         self.shard.settle()?;
-        let bytes = write.as_ref().map_or(0, WriteBatch::size_in_bytes);
-        Ok((write, Committed { head: self.next, records: self.records.len() as u64, bytes }))
+        let Some(write) = write else { return Ok((self.shard, committed)) };
+        let draft = std::mem::replace(&mut self.evidence, self.shard.evidence.draft(0));
+        self.shard.evidence = draft.end();
+        let (first, next_position) = (self.shard.head.next_position, self.next.next_position);
+        let (shard, in_flight) = self.into_in_flight();
+        let handed = Handed { write, draft, first, next_position };
+        shard.write_thread.write(handed).map_err(|cause| shard.poison_at(first, cause.into()))?;
+        shard.in_flight = Some(in_flight);
+        Ok((shard, committed))
     }
 
     fn holds_nothing(&self) -> bool {
         self.taken == 0 && self.records.is_empty() && self.gaps.is_empty() && self.sources.is_empty()
     }
 
-    fn assemble(&mut self) -> Result<WriteBatch, AppendError> {
+    /// All of the write but the audit trail.
+    fn assemble(&mut self) -> Result<WriteBatch, StorageError> {
         // Keys stand in three families, so twice the records and the rows is about what it takes: growing
         // would copy everything again.
         let leaf_bytes = 64 * self.records.len();
         let bytes = 2 * self.record_bytes + leaf_bytes + self.tenants.row_bytes() + 4096;
         let mut write = WriteBatch::with_capacity_bytes(bytes);
-        self.put_evidence(&mut write)?;
         self.put_records(&mut write)?;
         self.put_tenants(&mut write)?;
         self.put_beside(&mut write)?;
@@ -78,7 +67,8 @@ impl<'a> Batch<'a> {
         let mut by_key: Vec<_> = self.records.iter().collect();
         by_key.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         let log = database.family(Family::Log)?;
-        for record in &by_key {
+        // What a seal says is not known yet.
+        for record in by_key.into_iter().filter(|record| !record.value.is_empty()) {
             write.put_cf(log, &record.key, &record.value);
         }
         let positions = database.family(Family::Positions)?;
@@ -163,7 +153,7 @@ impl<'a> Batch<'a> {
     }
 
     /// What is written becomes what the next batch begins with; and what it may look for until it is durable.
-    fn hand_over(self) -> (&'a mut Shard, InFlight) {
+    fn into_in_flight(self) -> (&'a mut Shard, InFlight) {
         let shard = self.shard;
         let first = shard.head.next_position;
         let mut in_flight = InFlight { records: self.records, ids: self.ids, first, ..InFlight::empty() };

@@ -73,13 +73,8 @@ impl Top {
         self.set(at, joined);
     }
 
-    /// Whether what was read is forgotten before the next change.
-    pub(super) fn is_full(&self) -> bool {
-        self.kept > STREAMS_KEPT
-    }
-
     fn forget_streams(&mut self) {
-        if self.is_full() {
+        if self.kept > STREAMS_KEPT {
             self.below.fill(Vec::new());
             self.kept = 0;
         }

@@ -1,14 +1,15 @@
 //! The audit trail in the write path: leaves, tree, map and seals, in the same write as the records.
 //!
 //! ```text
-//! offer, refuse ─→ Draft: the line without `p`  ┐ commit: one pass in order of position
+//! offer, refuse ─→ Draft: the records              ┐ write: one pass in order of position
 //! tick, minute, 4096 leaves, end ─→ a seal's place ┘   p ─→ line ─→ leaf hash ─→ frontier ─→ nodes of the tree
 //!                                                        └─→ unsealed heads ─→ at a seal: map ─→ its line
 //! ```
 //!
-//! While a batch takes messages it only notes what their lines say and where seals go; hashing waits for the
-//! commit, as most of it rests on the leaf before. The pass works on the writer's [`State`], which it takes
-//! away: when it fails, the state is gone, and the next batch reads it again from the store, as opening does.
+//! While a batch takes messages it only keeps its records and notes where seals go. Hashing rests on the leaf
+//! before, and is done by the thread that writes ([`crate::in_flight`]): what it looks up is in the store by then,
+//! and the next batch is made meanwhile. When the pass fails, nothing was written, and the shard is poisoned: the
+//! [`Trail`] is between two batches then, and opening the shard anew reads it from the store.
 //!
 //! # What is kept in memory
 //!
@@ -39,32 +40,34 @@ use std::collections::VecDeque;
 use foldhash::HashMap;
 use ledger_record::proof::Hash;
 use ledger_record::proof::frontier::Frontier;
-use ledger_record::proof::line::LedgerSecret;
+use ledger_record::proof::line::LeafHasher;
 use ledger_record::proof::map::Head;
 use ledger_record::proof::seal::Placement;
-use rocksdb::ReadOptions;
 
-use crate::database::Database;
-use crate::error::ReadError;
 pub(crate) use draft::Draft;
 pub(crate) use map::{cell_of, entry, join};
 pub use proofs::StoredLeaf;
-pub(crate) use recover::last_seal;
+pub(crate) use recover::{last_seal, recover};
 
-/// What the writer keeps of the audit trail between batches.
-#[derive(Debug)]
-pub(crate) struct Evidence {
-    secret: LedgerSecret,
+/// What batches begin with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begin {
     placement: Placement,
     /// Seals so far: the seq of the last one.
     seals: u64,
-    /// None: to be read from the store.
-    state: Option<State>,
 }
 
-/// The running values of the log.
+impl Begin {
+    /// For a batch of about so many leaves.
+    pub(crate) fn draft(self, leaves: usize) -> Draft {
+        Draft::new(self, leaves)
+    }
+}
+
+/// The running values of the log, as the store has it.
 #[derive(Debug)]
-struct State {
+pub(crate) struct Trail {
+    hasher: LeafHasher,
     frontier: Frontier,
     recent: Recent,
     top: map::Top,
@@ -72,47 +75,6 @@ struct State {
     unsealed: HashMap<Hash, Head>,
     /// Streams with a record.
     streams: u64,
-}
-
-impl Evidence {
-    /// Goes on with a log of that size.
-    pub(crate) fn start(secret: LedgerSecret, database: &Database, size: u64) -> Result<Self, ReadError> {
-        let last = recover::last_seal(database, ReadOptions::default())?;
-        let placement = recover::placement(database, last.as_ref(), size)?;
-        let seals = last.as_ref().map_or(0, |seal| seal.seq);
-        let state = Some(State::recover(database, last.as_ref(), size)?);
-        Ok(Self { secret, placement, seals, state })
-    }
-
-    /// What a batch of about so many leaves begins with.
-    pub(crate) fn draft(&self, leaves: usize) -> Draft {
-        Draft::new(self.placement, self.seals, leaves)
-    }
-
-    /// Whether the pass over a batch looks in the store for something that begins at a position `since` or later, which
-    /// is not there yet.
-    pub(crate) fn looks_back(&self, draft: &Draft, since: u64) -> bool {
-        let Some(state) = &self.state else { return true };
-        let has_left_memory = |leaf: &draft::Noted| match leaf {
-            draft::Noted::Record(_, draft::Previous::At(position)) => {
-                (since..state.recent.size).contains(position)
-                    && !state.recent.keeps(*position, draft.leaves.len())
-            }
-            // Perhaps among the unsealed heads, but not behind the next seal.
-            draft::Noted::Record(_, draft::Previous::Stored(_)) => true,
-            draft::Noted::Record(_, draft::Previous::None) | draft::Noted::Seal(..) => false,
-        };
-        state.top.is_full() || draft.leaves.iter().any(has_left_memory)
-    }
-
-    fn take_state(&mut self, database: &Database, size: u64) -> Result<State, ReadError> {
-        match self.state.take() {
-            Some(state) => Ok(state),
-            None => {
-                State::recover(database, recover::last_seal(database, ReadOptions::default())?.as_ref(), size)
-            }
-        }
-    }
 }
 
 /// The last leaf hashes.

@@ -1,27 +1,28 @@
-//! The pass over a batch's leaves at its commit.
+//! The pass over a batch's leaves when it is written.
 
 use std::collections::HashMap;
 
+use ledger_core::realm::Realm;
 use ledger_record::key::evidence::LeafRow;
 use ledger_record::key::{self, Family, evidence};
 use ledger_record::proof::Hash;
-use ledger_record::proof::line::{RecordLeaf, SealLeaf, TooLarge, leaf_hash, stream_id};
+use ledger_record::proof::line::{Beside, SealLeaf, leaf_hash, stream_id};
 use ledger_record::proof::map::{Entry, Head};
 use ledger_record::proof::tree::Node;
-use ledger_record::record::{Content, Record, Seal, Stream};
+use ledger_record::record::{Content, Record, Seal};
 use rocksdb::{ReadOptions, WriteBatch};
 
 use super::draft::{Draft, Noted, Previous};
 use super::map::Changes;
-use super::{Evidence, State, tree};
+use super::{Recent, Trail, tree};
 use crate::database::{Database, damaged};
-use crate::error::{AppendError, Damage, ReadError};
+use crate::error::{Damage, ReadError, WriteError};
 use crate::{decode, evidence::proofs};
 
 /// A batch's leaves on their way into the store.
 struct Pass<'a> {
     database: &'a Database,
-    state: State,
+    trail: &'a mut Trail,
     /// Position of the first leaf.
     first: u64,
     leaves: Vec<LeafRow>,
@@ -29,37 +30,33 @@ struct Pass<'a> {
     map: Option<Changes<'a>>,
     /// Leaf hashes, by position, that were read because nothing in memory has them.
     fetched: HashMap<u64, Hash>,
-    seals: Vec<Vec<u8>>,
+    seals: Vec<Record>,
 }
 
-impl Evidence {
-    /// Hashes the leaves of a batch that begins at `first`, and adds their rows to its write. Answers the
-    /// seals as they are stored, in order.
-    pub(crate) fn write(
+impl Trail {
+    /// Hashes the leaves of a batch that begins at `first`, and adds their rows and the seals to its write.
+    pub(crate) fn take_in(
         &mut self,
-        draft: &mut Draft,
+        draft: Draft,
         first: u64,
         database: &Database,
         write: &mut WriteBatch,
-    ) -> Result<Vec<Vec<u8>>, AppendError> {
-        let noted = std::mem::take(&mut draft.leaves);
-        if noted.is_empty() {
-            return Ok(Vec::new());
+    ) -> Result<(), WriteError> {
+        if draft.leaves.is_empty() {
+            return Ok(());
         }
-        let state = self.take_state(database, first)?;
-        let fetched = fetch(database, &state, &noted, first)?;
-        let (leaves, nodes) = (Vec::with_capacity(noted.len()), Vec::new());
-        let mut pass = Pass { database, state, first, leaves, nodes, map: None, fetched, seals: Vec::new() };
-        for leaf in noted {
+        let fetched = fetch(database, &self.recent, &draft.leaves, first)?;
+        let (leaves, nodes, seals) = (Vec::with_capacity(draft.leaves.len()), Vec::new(), Vec::new());
+        let mut pass = Pass { database, trail: self, first, leaves, nodes, map: None, fetched, seals };
+        for leaf in draft.leaves {
             match leaf {
-                Noted::Record(leaf, previous) => pass.record(leaf, &previous)?,
+                Noted::Record(record, pinned_realm, previous) => {
+                    pass.record(&record, pinned_realm, previous)?;
+                }
                 Noted::Seal(record, seal) => pass.seal(record, seal)?,
             }
         }
-        pass.put(write)?;
-        self.state = Some(pass.state);
-        (self.placement, self.seals) = (draft.placement, draft.seals);
-        Ok(pass.seals)
+        pass.put(write)
     }
 }
 
@@ -68,43 +65,49 @@ impl Pass<'_> {
         self.first + self.leaves.len() as u64
     }
 
-    fn record(&mut self, mut leaf: RecordLeaf, previous: &Previous) -> Result<(), ReadError> {
-        leaf.previous = match previous {
+    fn record(
+        &mut self,
+        record: &Record,
+        pinned_realm: Option<Realm>,
+        previous: Previous,
+    ) -> Result<(), ReadError> {
+        let stream = stream_id(&record.stream);
+        let previous = match previous {
             Previous::None => Hash::ZERO,
-            Previous::At(position) => self.leaf_at(*position)?,
-            Previous::Stored(stream) => self.last_of(stream, &leaf)?,
+            Previous::At(position) => self.leaf_at(position)?,
+            Previous::Stored => self.last_of(record, stream)?,
         };
-        let hash = leaf_hash(&leaf.write());
-        let head = Head { seq: leaf.seq, index: self.position(), leaf: hash };
-        self.state.unsealed.insert(leaf.stream, head);
-        self.state.streams += u64::from(leaf.seq == 1);
-        self.take_in(LeafRow { hash, pinned_realm: leaf.pinned_realm });
+        let hash = self.trail.hasher.hash(record, stream, Beside { previous, pinned_realm });
+        let head = Head { seq: record.seq, index: self.position(), leaf: hash };
+        self.trail.unsealed.insert(stream, head);
+        self.trail.streams += u64::from(record.seq == 1);
+        self.take_in(LeafRow { hash, pinned_realm });
         Ok(())
     }
 
-    fn seal(&mut self, mut record: Box<Record>, seal: Seal) -> Result<(), AppendError> {
-        let unsealed = self.state.unsealed.drain();
+    fn seal(&mut self, mut record: Record, seal: Seal) -> Result<(), WriteError> {
+        let unsealed = self.trail.unsealed.drain();
         let mut changed: Vec<Entry> =
             unsealed.map(|(stream, head)| Entry { stream, commitment: head.commitment() }).collect();
         changed.sort_unstable();
         let mut map = match self.map.take() {
             Some(map) => map,
-            None => Changes::new(self.database, &mut self.state.top)?,
+            None => Changes::new(self.database, &mut self.trail.top)?,
         };
-        let map_root = map.put(&mut self.state.top, &changed)?;
+        let map_root = map.put(&mut self.trail.top, &changed)?;
         self.map = Some(map);
-        let seal = Seal { map_root, streams: self.state.streams, ..seal };
+        let seal = Seal { map_root, streams: self.trail.streams, ..seal };
         record.content = Content::Seal(seal);
-        let line = SealLeaf::of(&record, &seal).write().map_err(|TooLarge| AppendError::TooLarge)?;
-        self.seals.push(record.encode());
+        let line = SealLeaf::of(&record, &seal).write()?;
+        self.seals.push(record);
         self.take_in(LeafRow { hash: leaf_hash(&line), pinned_realm: None });
         Ok(())
     }
 
     fn take_in(&mut self, leaf: LeafRow) {
         let nodes = &mut self.nodes;
-        tree::grow(&mut self.state.frontier, leaf.hash, |node, hash| nodes.push((node, hash)));
-        self.state.recent.push(leaf.hash);
+        tree::grow(&mut self.trail.frontier, leaf.hash, |node, hash| nodes.push((node, hash)));
+        self.trail.recent.push(leaf.hash);
         self.leaves.push(leaf);
     }
 
@@ -113,17 +116,17 @@ impl Pass<'_> {
             .checked_sub(self.first)
             .and_then(|at| self.leaves.get(usize::try_from(at).ok()?))
             .map(|leaf| leaf.hash);
-        here.or_else(|| self.state.recent.get(position))
+        here.or_else(|| self.trail.recent.get(position))
             .or_else(|| self.fetched.get(&position).copied())
             .ok_or_else(|| damaged(Family::Leaves, &key::position(position), Damage::Missing).into())
     }
 
-    /// The last stored leaf of a stream of which no row tells where it is.
-    fn last_of(&self, stream: &Stream, leaf: &RecordLeaf) -> Result<Hash, ReadError> {
-        if let Some(head) = self.state.unsealed.get(&stream_id(stream)) {
+    /// The leaf before, in a stream of which no row tells where it is.
+    fn last_of(&self, record: &Record, stream: Hash) -> Result<Hash, ReadError> {
+        if let Some(head) = self.trail.unsealed.get(&stream) {
             return Ok(head.leaf);
         }
-        let at = key::log::log(stream, leaf.seq.saturating_sub(1));
+        let at = key::log::log(&record.stream, record.seq.saturating_sub(1));
         let value = self
             .database
             .get(Family::Log, &at, &ReadOptions::default())?
@@ -134,7 +137,12 @@ impl Pass<'_> {
             .hash)
     }
 
-    fn put(&mut self, write: &mut WriteBatch) -> Result<(), AppendError> {
+    fn put(&mut self, write: &mut WriteBatch) -> Result<(), WriteError> {
+        // Seals are the last streams of the log, and follow each other: so everything is put in order.
+        let family = self.database.family(Family::Log)?;
+        for seal in &self.seals {
+            write.put_cf(family, key::log::log(&seal.stream, seal.seq), seal.encode());
+        }
         let family = self.database.family(Family::Leaves)?;
         for (position, leaf) in (self.first..).zip(&self.leaves) {
             write.put_cf(family, key::position(position), leaf.encode());
@@ -145,7 +153,7 @@ impl Pass<'_> {
             write.put_cf(family, evidence::tree_node(*node), hash.0);
         }
         if let Some(map) = &mut self.map {
-            map.write(&self.state.top, self.database, write)?;
+            map.write(&self.trail.top, self.database, write)?;
         }
         Ok(())
     }
@@ -154,15 +162,15 @@ impl Pass<'_> {
 /// The leaf hashes that records name and that nothing in memory has, in one read.
 fn fetch(
     database: &Database,
-    state: &State,
+    recent: &Recent,
     noted: &[Noted],
     first: u64,
 ) -> Result<HashMap<u64, Hash>, ReadError> {
     let previous = noted.iter().filter_map(|noted| match noted {
-        Noted::Record(_, Previous::At(position)) => Some(*position),
-        Noted::Record(_, Previous::None | Previous::Stored(_)) | Noted::Seal(..) => None,
+        Noted::Record(_, _, Previous::At(position)) => Some(*position),
+        Noted::Record(_, _, Previous::None | Previous::Stored) | Noted::Seal(..) => None,
     });
-    let is_stored = |position: &u64| *position < first && !state.recent.keeps(*position, noted.len());
+    let is_stored = |position: &u64| *position < first && !recent.keeps(*position, noted.len());
     let mut positions: Vec<u64> = previous.filter(is_stored).collect();
     positions.sort_unstable();
     positions.dedup();

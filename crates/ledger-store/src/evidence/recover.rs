@@ -3,14 +3,15 @@
 use foldhash::{HashMap, HashMapExt};
 use ledger_record::key::evidence::LeafRow;
 use ledger_record::key::{self, Family, LogKey, MapKey};
-use ledger_record::proof::line::stream_id;
+use ledger_record::proof::Hash;
+use ledger_record::proof::line::{LeafHasher, LedgerSecret, stream_id};
 use ledger_record::proof::map::Head;
 use ledger_record::proof::seal::Placement;
 use ledger_record::record::{Content, Record, Stream};
 use rocksdb::ReadOptions;
 
 use super::map::Top;
-use super::{Recent, State, tree};
+use super::{Begin, Recent, Trail, tree};
 use crate::database::{Database, damaged};
 use crate::decode;
 use crate::error::{Damage, ReadError};
@@ -29,11 +30,7 @@ pub(super) fn sealed_size(last: Option<&Record>) -> u64 {
 }
 
 /// Where seals go from here on.
-pub(super) fn placement(
-    database: &Database,
-    last: Option<&Record>,
-    size: u64,
-) -> Result<Placement, ReadError> {
+fn placement(database: &Database, last: Option<&Record>, size: u64) -> Result<Placement, ReadError> {
     let unsealed = size.saturating_sub(sealed_size(last));
     let Some(position) = size.checked_sub(1) else { return Ok(Placement::default()) };
     let record = decode::stored_record(database, position, &ReadOptions::default())?
@@ -41,26 +38,44 @@ pub(super) fn placement(
     Ok(Placement::resume(unsealed, Some(record.recorded)))
 }
 
-impl State {
+/// The audit trail of a log of that size.
+pub(crate) fn recover(
+    secret: LedgerSecret,
+    database: &Database,
+    size: u64,
+) -> Result<(Begin, Trail), ReadError> {
+    let last = last_seal(database, ReadOptions::default())?;
+    let placement = placement(database, last.as_ref(), size)?;
+    let seals = last.as_ref().map_or(0, |seal| seal.seq);
+    Ok((Begin { placement, seals }, Trail::recover(secret, database, last.as_ref(), size)?))
+}
+
+impl Trail {
     /// The running values of a log of that size, whose last seal is given.
-    pub(super) fn recover(database: &Database, last: Option<&Record>, size: u64) -> Result<Self, ReadError> {
+    fn recover(
+        secret: LedgerSecret,
+        database: &Database,
+        last: Option<&Record>,
+        size: u64,
+    ) -> Result<Self, ReadError> {
         let top = Top::restore(database)?;
         let sealed = match last.map(|seal| &seal.content) {
             Some(Content::Seal(seal)) => Some(*seal),
             _ => None,
         };
-        if sealed.map_or(ledger_record::proof::Hash::ZERO, |seal| seal.map_root) != top.root() {
+        if sealed.map_or(Hash::ZERO, |seal| seal.map_root) != top.root() {
             return Err(damaged(Family::Map, &MapKey::SIXTEENTHS, Damage::Contradicted).into());
         }
-        let mut state = Self {
+        let mut trail = Self {
+            hasher: LeafHasher::new(secret),
             frontier: tree::restore(database, size)?,
             recent: Recent::after(size),
             top,
             unsealed: HashMap::new(),
             streams: sealed.map_or(0, |seal| seal.streams),
         };
-        state.read_unsealed(database, sealed_size(last), size)?;
-        Ok(state)
+        trail.read_unsealed(database, sealed_size(last), size)?;
+        Ok(trail)
     }
 
     fn read_unsealed(&mut self, database: &Database, from: u64, size: u64) -> Result<(), ReadError> {

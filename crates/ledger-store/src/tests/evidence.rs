@@ -14,7 +14,7 @@ use ledger_record::record::{Content, Record, Stream};
 
 use super::*;
 use crate::error::Damage;
-use crate::{AppendError, OpenError, Snapshot};
+use crate::{AppendError, OpenError, Snapshot, WriteError};
 
 /// Every leaf, built anew from its record, is what was hashed; tree, map and seals are those of the leaves.
 pub(super) fn assert_evidence(snapshot: &Snapshot<'_>) {
@@ -146,10 +146,10 @@ fn the_end_of_an_import_seals_once() {
         batch.seal_unsealed(from_offset(9)).unwrap();
         batch.commit().unwrap()
     };
-    assert_eq!(end(&mut shard).bytes, 0);
+    assert_eq!(end(&mut shard).records, 0);
     append(&mut shard, [installed("acme", "app", "e1", 1, "EU")]);
     assert_eq!(end(&mut shard).head.next_position, 2);
-    assert_eq!(end(&mut shard).bytes, 0);
+    assert_eq!(end(&mut shard).records, 0);
     assert_eq!(seals(&shard.reader()), [(1, 9, 0, 0)]);
 }
 
@@ -282,7 +282,7 @@ fn a_map_that_the_last_seal_does_not_know_is_not_gone_on_with() {
 }
 
 #[test]
-fn a_commit_that_misses_a_leaf_leaves_the_shard_as_it_was() {
+fn a_commit_that_misses_a_leaf_writes_nothing_and_is_the_last_one() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, (0..300).map(|number| installed(&format!("t{number}"), "app", "e1", 1, "EU")));
@@ -299,8 +299,12 @@ fn a_commit_that_misses_a_leaf_leaves_the_shard_as_it_was() {
     let mut batch = shard.begin();
     batch.offer(arrival(301, uninstalled("t7", "app", "e2", 2))).unwrap();
     batch.offer(arrival(302, uninstalled("t0", "app", "e2", 2))).unwrap();
-    assert!(matches!(batch.commit(), Err(AppendError::Damaged(_))));
+    let Err(AppendError::Poisoned(poison)) = batch.commit() else { panic!() };
+    assert!(matches!(poison.cause, WriteError::Damaged(_)), "{poison:?}");
+    assert_eq!(poison.next_position, 301);
     assert_eq!(dump(&shard.reader()), before);
+    drop(shard);
+    let mut shard = ledger.shard();
     append(&mut shard, [uninstalled("t7", "app", "e2", 2)]);
     let reader = shard.reader();
     let line = reader.snapshot().leaf_line(301, &secret()).unwrap().unwrap();

@@ -9,8 +9,8 @@ use ledger_core::tenant::Outcome;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
 use ledger_record::proof::line::{
-    Beside, EVENT_TYPES, Leaf, LedgerSecret, LineError, RecordLeaf, SealLeaf, TooLarge, commitment,
-    pinned_realm, stream_id,
+    Beside, EVENT_TYPES, Leaf, LeafHasher, LedgerSecret, LineError, RecordLeaf, SealLeaf, TooLarge,
+    commitment, leaf_hash, pinned_realm, stream_id,
 };
 use ledger_record::proof::payload;
 use ledger_record::record::{Content, Record, Stream};
@@ -52,8 +52,11 @@ fn seal() -> SealLeaf {
 #[test]
 fn lines_and_payloads_are_written_as_ever() {
     let mut written = Vec::new();
+    let mut hasher = LeafHasher::new(secret());
     for (name, record) in samples::records() {
         let leaf = RecordLeaf::of(&record, beside_of(&record), &secret()).unwrap();
+        let leaf_of_it = hasher.hash(&record, leaf.stream, beside_of(&record));
+        assert_eq!(leaf_of_it, leaf_hash(&leaf.write()), "{name}");
         written.push(format!("{name}\t{}\t{}", leaf.write(), payload::of(&record)));
     }
     written.push(format!("seal\t{}\t", seal().write().unwrap()));

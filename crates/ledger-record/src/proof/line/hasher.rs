@@ -1,0 +1,67 @@
+//! Leaf hashes of many records: what [`RecordLeaf`] writes, in memory that is used again.
+//!
+//! [`RecordLeaf`]: super::RecordLeaf
+
+use ledger_core::ids::AppKey;
+use ledger_core::realm::Realm;
+use ledger_core::state::Rule;
+
+use super::{Beside, LedgerSecret, RecordFields, Said, VERSION, commitment};
+use crate::proof::hash::Hash;
+use crate::proof::{payload, tree};
+use crate::record::{Coordinates, Record};
+
+/// Hashes the lines of records.
+#[derive(Debug, Clone)]
+pub struct LeafHasher {
+    secret: LedgerSecret,
+    payload: Vec<u8>,
+    source: String,
+    line: Vec<u8>,
+}
+
+impl LeafHasher {
+    /// For a ledger whose salts are derived from that secret.
+    #[must_use]
+    pub const fn new(secret: LedgerSecret) -> Self {
+        Self { secret, payload: Vec::new(), source: String::new(), line: Vec::new() }
+    }
+
+    /// The leaf hash of a record that is no seal and [fits](super::check); `stream` is the id of its stream.
+    pub fn hash(&mut self, record: &Record, stream: Hash, beside: Beside) -> Hash {
+        let Self { secret, payload, source, line } = self;
+        payload.clear();
+        payload::put(payload, record);
+        source.clear();
+        let said = Said::by(record);
+        let fields = RecordFields {
+            v: VERSION,
+            k: stream,
+            n: record.seq,
+            p: beside.previous,
+            y: said.type_name.into(),
+            a: said.app.map_or("", AppKey::as_str).into(),
+            t: said.time.as_millis(),
+            q: record.recorded.as_millis(),
+            o: written(&record.source, source).into(),
+            r: beside.pinned_realm.as_ref().map_or("", Realm::as_str).into(),
+            u: said.rule.map_or("", Rule::as_str).into(),
+            d: commitment(&secret.salt(stream, record.seq), payload),
+        };
+        line.clear();
+        fields.write(line);
+        tree::leaf_hash(line)
+    }
+}
+
+/// What [`super::coordinates`] tells.
+fn written<'a>(coordinates: &Coordinates, into: &'a mut String) -> &'a str {
+    let Coordinates { source, partition, offset } = coordinates;
+    let mut digits = itoa::Buffer::new();
+    into.push_str(source);
+    into.push('/');
+    into.push_str(digits.format(*partition));
+    into.push('/');
+    into.push_str(digits.format(*offset));
+    into
+}

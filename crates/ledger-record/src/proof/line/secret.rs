@@ -1,0 +1,49 @@
+//! What payloads are committed to with.
+
+use std::fmt;
+
+use crate::proof::hash::{Hash, Keyed};
+
+/// The bytes from which the salts of a ledger are derived. Kept outside the data directory and its backups.
+#[derive(Clone)]
+pub struct LedgerSecret(Keyed);
+
+impl PartialEq for LedgerSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint() == other.fingerprint()
+    }
+}
+
+impl Eq for LedgerSecret {}
+
+impl LedgerSecret {
+    /// Takes 32 random bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Keyed::new(&bytes))
+    }
+
+    /// Tells whether two secrets are the same, and nothing else of them: it may be kept where they may not.
+    #[must_use]
+    pub fn fingerprint(&self) -> Hash {
+        self.0.hash(&[b"realm-ledger/secret/v1\0"])
+    }
+
+    /// The salt of record `n` of a stream.
+    #[must_use]
+    pub fn salt(&self, stream: Hash, n: u64) -> [u8; 32] {
+        self.0.hash(&[b"realm-ledger/salt/v1\0", &stream.0, &n.to_be_bytes()]).0
+    }
+}
+
+impl fmt::Debug for LedgerSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LedgerSecret(…)")
+    }
+}
+
+/// The commitment to a payload.
+#[must_use]
+pub fn commitment(salt: &[u8; 32], payload: &[u8]) -> Hash {
+    Keyed::new(salt).hash(&[b"realm-ledger/payload/v1\0", payload])
+}
