@@ -5,8 +5,8 @@
 //! pass 1, by stream     a tenant's records and what was set for the apps, in order of arrival ─→ outcomes, corrections
 //!                       = recorded ones; fold = stored state; record, realm, leaf before ─→ line ─→ leaf
 //! pass 2, by position   leaf = stored leaf ─→ nodes of the tree = stored ones; root = the signed one
-//!                       heads, seals, map (ledger_record::proof::log): what each seal says is true
 //!                       offsets: records, repeats and gaps of a source follow each other, and nothing is left out
+//!          beside it    heads, seals, map (ledger_record::proof::log): what each seal says is true
 //! then                  rows of the map ─→ root of the last seal; rows of the apps; what the shard says of itself
 //! ```
 //!
@@ -21,6 +21,8 @@
 mod log;
 mod map;
 mod offsets;
+mod rows;
+mod sources;
 mod sweep;
 mod table;
 mod tenants;
@@ -42,6 +44,7 @@ use crate::error::ReadError;
 use crate::options::VERIFY_RECORDS_AT_A_TIME;
 use crate::scan::everything;
 use crate::snapshot::Snapshot;
+use sources::Sources;
 use sweep::sweep;
 use table::Table;
 
@@ -249,7 +252,7 @@ impl Snapshot<'_> {
     ) -> Result<Verified, VerifyError> {
         let (head, size) = (self.head()?, self.size()?);
         count("records", size, head.next_position)?;
-        let sources = self.sources()?;
+        let sources = Sources::of(self)?;
         let mut pass = Pass::new(self, secret, signed, &sources)?;
         let mut first = 0;
         let mut found = loop {
@@ -290,12 +293,6 @@ impl Snapshot<'_> {
         let Some((at, _)) = scan.last()? else { return Ok(0) };
         let last = key::parse_u64(at).map_err(|error| damaged(Family::Positions, at, error))?;
         Ok(last.saturating_add(1))
-    }
-
-    /// The sources, as coordinates name them: with the partition.
-    fn sources(&self) -> Result<Vec<String>, ReadError> {
-        let partition = self.database.id().partition;
-        Ok(self.source_positions()?.into_iter().map(|(name, _)| format!("{name}/{partition}")).collect())
     }
 
     fn count_corrections(&self) -> Result<u64, ReadError> {

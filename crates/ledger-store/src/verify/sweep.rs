@@ -11,11 +11,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_record::key::{self, Family};
-use ledger_record::proof::line::{LedgerSecret, stream_id};
+use ledger_record::proof::line::LedgerSecret;
 use ledger_record::record::{Record, Stream};
 use ledger_record::rows::AppRow;
 
-use super::table::{Slot, Table};
+use super::sources::Sources;
+use super::table::{Named, Slot, Table};
 use super::tenants::{Judge, Judged};
 use super::{Fault, VerifyError};
 use crate::database::damaged;
@@ -74,13 +75,13 @@ pub(super) struct Sweep<'s, 'a> {
 pub(super) fn sweep(
     snapshot: &Snapshot<'_>,
     secret: &LedgerSecret,
-    sources: &[String],
+    sources: &Sources,
     mut table: Table,
     done: &AtomicU64,
 ) -> Result<(Table, Found), VerifyError> {
     let mut found = Found::default();
-    let judge = Judge::new(snapshot, secret, sources)?;
-    let next = judge.others(&mut table, &mut found)?;
+    let judge = Judge::new(snapshot, sources)?;
+    let next = judge.others(secret, &mut table, &mut found)?;
     let rows = snapshot.database.scan(Family::Tenants, everything(), snapshot.sweeping());
     let rows = rows.map_err(ReadError::from)?;
     let chunks = Chunks { rows, next, start: Some(decode::all_tenants().start), ahead: None };
@@ -88,7 +89,7 @@ pub(super) fn sweep(
         Sweep { judge, chunks: Mutex::new(chunks), table: Mutex::new(table), found: Mutex::new(found), done };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| sweep.work())).collect();
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| sweep.work(Judged::new(secret)))).collect();
         let ended = workers
             .into_iter()
             .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -137,8 +138,7 @@ impl Found {
 }
 
 impl Sweep<'_, '_> {
-    fn work(&self) -> Result<(), VerifyError> {
-        let mut judged = Judged::default();
+    fn work(&self, mut judged: Judged) -> Result<(), VerifyError> {
         loop {
             let chunk = lock(&self.chunks).next()?;
             let Some(chunk) = chunk else { return Ok(()) };
@@ -189,10 +189,11 @@ impl Sweep<'_, '_> {
             std::cmp::Ordering::Less => return Err(without_records(of)),
             std::cmp::Ordering::Greater => return Err(Fault::State(client.clone()).into()),
         }
-        self.judge.tenant(client, records, row, judged)?;
+        let stream = Named::new(stream);
+        self.judge.tenant(client, stream.id, records, row, judged)?;
         {
             let mut table = lock(&self.table);
-            table.name(number, stream_id(stream));
+            table.name(number, stream);
             put_all(&mut table, number, judged)?;
         }
         lock(&self.found).add(number, judged);

@@ -3,8 +3,11 @@
 use std::ops::Range;
 
 use ledger_core::time::Timestamp;
+use ledger_record::key;
 use ledger_record::key::evidence::LeafRow;
 use ledger_record::proof::Hash;
+use ledger_record::proof::line::stream_id;
+use ledger_record::record::Stream;
 
 /// What is remembered of a record.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +29,31 @@ pub(super) struct Table {
     size: u64,
     window: Range<u64>,
     slots: Vec<Option<Slot>>,
-    /// Ids of the streams, by number.
-    streams: Vec<Hash>,
+    /// By number.
+    streams: Vec<Named>,
+}
+
+/// A stream that has a number.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Named {
+    pub(super) id: Hash,
+    /// What the keys of its records begin with.
+    prefix: Box<[u8]>,
+}
+
+impl Named {
+    pub(super) fn new(stream: &Stream) -> Self {
+        Self { id: stream_id(stream), prefix: key::log::stream_prefix(stream).into() }
+    }
+
+    pub(super) fn kind(&self) -> Option<u8> {
+        self.prefix.first().copied()
+    }
+
+    /// Whether a key of the log is that of the stream's record with a seq.
+    pub(super) fn is_record(&self, key: &[u8], seq: u64) -> bool {
+        key.split_last_chunk() == Some((&*self.prefix, &seq.to_be_bytes()))
+    }
 }
 
 impl Table {
@@ -41,17 +67,17 @@ impl Table {
     }
 
     /// Gives a stream its number.
-    pub(super) fn name(&mut self, number: u32, id: Hash) {
+    pub(super) fn name(&mut self, number: u32, stream: Named) {
         let at = number as usize;
         if at >= self.streams.len() {
-            self.streams.resize(at + 1, Hash::ZERO);
+            self.streams.resize(at + 1, Named::default());
         }
-        self.streams[at] = id;
+        self.streams[at] = stream;
     }
 
-    /// The id of a stream.
-    pub(super) fn stream(&self, number: u32) -> Hash {
-        self.streams.get(number as usize).copied().unwrap_or_default()
+    /// The stream of a record that is here.
+    pub(super) fn stream(&self, number: u32) -> &Named {
+        &self.streams[number as usize]
     }
 
     /// Puts a record in its place, if it is within the range; whether there is such a place, and it was free.

@@ -12,15 +12,14 @@ use ledger_core::timeline::AppTimelines;
 use ledger_record::key::evidence::LeafRow;
 use ledger_record::key::log::{SEALS, TENANT};
 use ledger_record::key::{self, Family};
-use ledger_record::proof::line::{
-    Beside, LedgerSecret, RecordLeaf, leaf_hash, pinned_realm_after, stream_id,
-};
+use ledger_record::proof::line::{self, Beside, LeafHasher, LedgerSecret, pinned_realm_after};
 use ledger_record::proof::{Hash, log as whole};
 use ledger_record::record::{Content, Record, Stream};
 use ledger_record::rows::TenantRow;
 
+use super::sources::Sources;
 use super::sweep::{Found, put_all};
-use super::table::{Slot, Table};
+use super::table::{Named, Slot, Table};
 use super::{Fault, VerifyError, check_rules};
 use crate::database::damaged;
 use crate::error::{Damage, ReadError};
@@ -30,16 +29,15 @@ use crate::snapshot::Snapshot;
 /// What is there to judge by.
 pub(super) struct Judge<'s, 'a> {
     pub(super) snapshot: &'s Snapshot<'a>,
-    secret: &'s LedgerSecret,
-    /// `source/partition`, by number.
-    sources: &'s [String],
+    sources: &'s Sources,
     /// App-level records of each app.
     apps: BTreeMap<AppKey, Vec<Record>>,
 }
 
 /// What was found of a stream; used again for the next one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Judged {
+    hasher: LeafHasher,
     pub(super) slots: Vec<(u64, Slot)>,
     pub(super) fault: Option<Fault>,
     pub(super) corrections: u64,
@@ -62,11 +60,7 @@ enum Arrived<'r> {
 }
 
 impl<'s, 'a> Judge<'s, 'a> {
-    pub(super) fn new(
-        snapshot: &'s Snapshot<'a>,
-        secret: &'s LedgerSecret,
-        sources: &'s [String],
-    ) -> Result<Self, ReadError> {
+    pub(super) fn new(snapshot: &'s Snapshot<'a>, sources: &'s Sources) -> Result<Self, ReadError> {
         let mut apps: BTreeMap<AppKey, Vec<Record>> = BTreeMap::new();
         for record in snapshot.app_records()? {
             let record = record?;
@@ -74,30 +68,37 @@ impl<'s, 'a> Judge<'s, 'a> {
                 apps.entry(app.clone()).or_default().push(record);
             }
         }
-        Ok(Self { snapshot, secret, sources, apps })
+        Ok(Self { snapshot, sources, apps })
     }
 
     /// Judges the streams of the apps and of what was refused, which have the first numbers; answers the next.
-    pub(super) fn others(&self, table: &mut Table, found: &mut Found) -> Result<u32, VerifyError> {
+    pub(super) fn others(
+        &self,
+        secret: &LedgerSecret,
+        table: &mut Table,
+        found: &mut Found,
+    ) -> Result<u32, VerifyError> {
         self.nothing_else()?;
-        let mut judged = Judged::default();
+        let mut judged = Judged::new(secret);
         let mut number = 0;
         for (app, records) in &self.apps {
-            table.name(number, stream_id(&Stream::App(app.clone())));
+            let stream = Named::new(&Stream::App(app.clone()));
             for record in records {
                 found.recorded = found.recorded.max(Some(record.recorded));
                 found.apps.entry(app.clone()).or_default().seq = record.seq;
-                self.link(record, None, &mut judged)?;
+                self.link(record, stream.id, None, &mut judged)?;
                 put_all(table, number, &mut judged)?;
             }
+            table.name(number, stream);
             (number, judged.last) = (number + 1, None);
         }
-        table.name(number, stream_id(&Stream::Rejected));
+        let stream = Named::new(&Stream::Rejected);
         for record in self.snapshot.records(&Stream::Rejected, 0)? {
-            self.link(&record?, None, &mut judged)?;
+            self.link(&record?, stream.id, None, &mut judged)?;
             put_all(table, number, &mut judged)?;
             found.refused += 1;
         }
+        table.name(number, stream);
         Ok(number + 1)
     }
 
@@ -113,10 +114,11 @@ impl<'s, 'a> Judge<'s, 'a> {
         Ok(())
     }
 
-    /// Judges a tenant by all of its records; `row` is its stored state.
+    /// Judges a tenant by all of its records; `stream` is its id, `row` its stored state.
     pub(super) fn tenant(
         &self,
         client: &ClientKey,
+        stream: Hash,
         records: &[Record],
         row: &[u8],
         judged: &mut Judged,
@@ -132,7 +134,7 @@ impl<'s, 'a> Judge<'s, 'a> {
                         judged.fault.get_or_insert(Fault::Outcome { client, seq });
                     }
                     judged.note(record, event);
-                    self.link(record, pinned_realm_after(event, &replay.tenant), judged)?;
+                    self.link(record, stream, pinned_realm_after(event, &replay.tenant), judged)?;
                 }
                 Arrived::OfApp { app, event } => {
                     judged.latest.extend(replay.tenant.latest_of(app).map(|latest| (position, latest)));
@@ -164,6 +166,7 @@ impl<'s, 'a> Judge<'s, 'a> {
     fn link(
         &self,
         record: &Record,
+        stream: Hash,
         pinned_realm: Option<Realm>,
         judged: &mut Judged,
     ) -> Result<(), VerifyError> {
@@ -174,29 +177,24 @@ impl<'s, 'a> Judge<'s, 'a> {
             let fault = whole::Fault::Number { found: record.seq, before };
             return Err(Fault::Log { position, fault }.into());
         }
-        let bad = || ReadError::from(damaged(Family::Positions, &key::position(position), Damage::Misplaced));
-        if judged.last.is_some() && position <= above {
-            return Err(bad().into());
+        if judged.last.is_some() && position <= above || line::check(record).is_err() {
+            let at = key::position(position);
+            return Err(ReadError::from(damaged(Family::Positions, &at, Damage::Misplaced)).into());
         }
-        let beside = Beside { previous, pinned_realm };
-        let leaf = RecordLeaf::of(record, beside, self.secret).map_err(|_| bad())?;
-        let leaf = LeafRow { hash: leaf_hash(&leaf.write()), pinned_realm };
+        let hash = judged.hasher.hash(record, stream, Beside { previous, pinned_realm });
+        let leaf = LeafRow { hash, pinned_realm };
         let (recorded, offset) = (record.recorded, record.source.offset);
         let slot = Slot { stream: 0, source: self.source_of(record)?, leaf, recorded, offset };
         judged.slots.push((position, slot));
-        judged.last = Some((record.seq, position, leaf.hash));
+        judged.last = Some((record.seq, position, hash));
         Ok(())
     }
 
     /// The number of the source that a record came from.
     fn source_of(&self, record: &Record) -> Result<u16, Fault> {
         let from = &record.source;
-        let is_it = |name: &&String| {
-            let (source, partition) = name.rsplit_once('/').unwrap_or_default();
-            source == &*from.source && partition.parse() == Ok(from.partition)
-        };
-        let number = self.sources.iter().position(|name| is_it(&name));
-        number.and_then(|number| u16::try_from(number).ok()).ok_or_else(|| Fault::OffsetTwice {
+        let number = self.sources.number(from).and_then(|number| u16::try_from(number).ok());
+        number.ok_or_else(|| Fault::OffsetTwice {
             source_name: format!("{}/{}", from.source, from.partition),
             offset: from.offset,
         })
@@ -252,6 +250,21 @@ impl<'s, 'a> Judge<'s, 'a> {
 }
 
 impl Judged {
+    pub(super) fn new(secret: &LedgerSecret) -> Self {
+        Self {
+            hasher: LeafHasher::new(secret.clone()),
+            slots: Vec::new(),
+            fault: None,
+            corrections: 0,
+            ahead_ms: 0,
+            recorded: None,
+            apps: Vec::new(),
+            latest: Vec::new(),
+            last: None,
+            row: Vec::new(),
+        }
+    }
+
     fn note(&mut self, record: &Record, event: &Event) {
         let ahead = u64::try_from(event.time.millis_since(record.recorded)).unwrap_or(0);
         self.ahead_ms = self.ahead_ms.max(ahead);

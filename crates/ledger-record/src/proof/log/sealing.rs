@@ -68,12 +68,13 @@ impl Sealing {
 
     /// Refused when those coordinates were read before.
     fn read_from(&mut self, source: &str, offset: u64) -> Result<(), Fault> {
-        if !self.next.contains_key(source) {
-            self.next.insert(source.to_owned(), 0);
-        }
+        let after = offset.saturating_add(1);
         match self.next.get_mut(source) {
-            Some(next) if offset >= *next => *next = offset.saturating_add(1),
-            _ => return Err(Fault::Source(format!("{source}/{offset}"))),
+            Some(next) if offset >= *next => *next = after,
+            Some(_) => return Err(Fault::Source(format!("{source}/{offset}"))),
+            None => {
+                self.next.insert(source.to_owned(), after);
+            }
         }
         Ok(())
     }
@@ -119,13 +120,11 @@ impl Sealing {
     fn update_map(&mut self) -> Hash {
         // Stable: of a stream's heads the last one stays behind.
         self.unsealed.sort_by_key(|(stream, _)| *stream);
-        for heads in self.unsealed.chunk_by(|a, b| a.0 == b.0) {
-            if let Some((stream, head)) = heads.last() {
-                self.map.put(Entry { stream: *stream, commitment: head.commitment() });
-            }
-        }
+        let heads = self.unsealed.chunk_by(|a, b| a.0 == b.0).filter_map(<[_]>::last);
+        let entry = |(stream, head): &(Hash, Head)| Entry { stream: *stream, commitment: head.commitment() };
+        let changed: Vec<Entry> = heads.map(entry).collect();
         self.unsealed.clear();
-        self.map.root()
+        self.map.update(&changed)
     }
 
     /// The last seal.
