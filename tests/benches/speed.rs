@@ -24,6 +24,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what cannot be measured ends the program")]
 
 mod speed {
+    pub(super) mod hashing;
     pub(super) mod ingest;
     pub(super) mod measure;
     pub(super) mod past;

@@ -23,7 +23,7 @@ pub use sealing::{Passed, Sealing};
 use super::frontier::Frontier;
 use super::hash::Hash;
 use super::line::{Leaf, LineError, REJECTED, RecordLeaf, SealLeaf, leaf_hash, stream_id};
-use super::map::Head;
+use super::map::{Head, Whole};
 use crate::record::Stream;
 
 /// A log that is checked as it is read.
@@ -31,6 +31,7 @@ use crate::record::Stream;
 pub struct Reader {
     tree: Frontier,
     heads: BTreeMap<Hash, Head>,
+    map: Whole,
     sealing: Sealing,
 }
 
@@ -124,7 +125,9 @@ impl Reader {
     fn take_in_leaf(&mut self, leaf: &Leaf, hash: Hash) -> Result<(), Fault> {
         match leaf {
             Leaf::Record(record) => self.record(record, hash)?,
-            Leaf::Seal(seal) => self.sealing.seal(seal, self.tree.size())?,
+            Leaf::Seal(seal) => self.sealing.seal(seal, self.tree.size(), |changed| {
+                self.map.update(changed).map_or(Hash::ZERO, |root| root.hash)
+            })?,
         }
         self.tree.push(hash);
         Ok(())

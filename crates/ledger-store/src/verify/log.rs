@@ -13,6 +13,7 @@ use ledger_record::proof::map::Head;
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, Record, Seal, Stream};
 
+use super::map::Parts;
 use super::rows::Rows;
 use super::sources::Sources;
 use super::table::Table;
@@ -40,8 +41,8 @@ impl<'s, 'a> Pass<'s, 'a> {
         signed: &'s [Checkpoint],
         sources: &'s Sources,
     ) -> Result<Self, VerifyError> {
-        let (sealing, heads) = (Sealing::default(), Vec::new());
-        let sealed = Sealed { sources, seals: Seals::of(snapshot)?, sealing, heads };
+        let (map, sealing, heads) = (Parts::default(), Sealing::default(), Vec::new());
+        let sealed = Sealed { sources, seals: Seals::of(snapshot)?, map, sealing, heads };
         Ok(Self { rows: Rows::new(snapshot, secret, signed, sources)?, sealed })
     }
 
@@ -72,6 +73,7 @@ impl<'s, 'a> Pass<'s, 'a> {
 struct Sealed<'s, 'a> {
     sources: &'s Sources,
     seals: Seals<'a>,
+    map: Parts,
     sealing: Sealing,
     /// Seq of the last record of each stream, by its number.
     heads: Vec<u64>,
@@ -90,7 +92,9 @@ impl Sealed<'_, '_> {
         let Some(slot) = table.get(position) else {
             // Where no stream has a record, there is a seal, or nothing.
             let StoredSeal { record, seal } = self.seals.next(position)?;
-            return Ok(self.sealing.seal(&SealLeaf::of(&record, &seal), position).map_err(says)?);
+            let leaf = SealLeaf::of(&record, &seal);
+            let sealed = self.sealing.seal(&leaf, position, |changed| self.map.update(changed));
+            return Ok(sealed.map_err(says)?);
         };
         let number = slot.stream as usize;
         if number >= self.heads.len() {

@@ -1,13 +1,14 @@
-//! The stored map: its streams make the stored nodes above them, and these the root of the last seal. That the
-//! root is true was found in the log.
+//! The map of a log as it grows from seal to seal; and the stored one: its streams make the stored nodes above them,
+//! and these the root of the last seal.
 
 use std::collections::BTreeMap;
+use std::thread;
 
 use ledger_record::key::Family;
 use ledger_record::key::evidence::{MapCell, MapKey};
 use ledger_record::proof::Hash;
 use ledger_record::proof::line::SealLeaf;
-use ledger_record::proof::map::{self, Entry};
+use ledger_record::proof::map::{self, Entry, Whole};
 
 use super::{Fault, VerifyError};
 use crate::database::damaged;
@@ -15,6 +16,48 @@ use crate::error::ReadError;
 use crate::evidence::{cell_of, entry, join};
 use crate::scan::prefixed;
 use crate::snapshot::Snapshot;
+
+/// How many first bits of the ids part the map among threads.
+const PARTING_BITS: u16 = 2;
+
+/// Fewer changes than this are put in sooner than threads begin.
+const PARTED_FROM: usize = if cfg!(test) { 8 } else { 512 };
+
+/// The map of the log so far, in parts that threads go through at the same time.
+pub(super) struct Parts(Vec<Whole>);
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self((0..1 << PARTING_BITS).map(|_| Whole::below(PARTING_BITS)).collect())
+    }
+}
+
+impl Parts {
+    /// Puts streams into the map, sorted by id, each once; answers its root.
+    pub(super) fn update(&mut self, changed: &[Entry]) -> Hash {
+        let mut rest = changed;
+        let parted = self.0.iter_mut().enumerate().map(|(number, part)| {
+            let is_of_it = |entry: &Entry| usize::from(entry.stream.0[0] >> (8 - PARTING_BITS)) == number;
+            let (of_it, others) = rest.split_at(rest.partition_point(is_of_it));
+            rest = others;
+            (part, of_it)
+        });
+        let mut roots: Vec<Option<MapCell>> = if changed.len() < PARTED_FROM {
+            parted.map(|(part, changed)| part.update(changed)).collect()
+        } else {
+            thread::scope(|scope| {
+                let parted: Vec<_> =
+                    parted.map(|(part, changed)| scope.spawn(|| part.update(changed))).collect();
+                let ended = parted.into_iter().map(thread::ScopedJoinHandle::join);
+                ended.map(|root| root.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            })
+        };
+        while roots.len() > 1 {
+            roots = roots.chunks(2).map(|pair| join(pair[0], pair[1])).collect();
+        }
+        roots.first().copied().flatten().map_or(Hash::ZERO, |root| root.hash)
+    }
+}
 
 /// Nodes of one depth, by their path.
 type Row = BTreeMap<u16, MapCell>;

@@ -1,6 +1,7 @@
 //! What the streams tell of each record, in order of position: what the second pass compares and builds on.
 
 use std::ops::Range;
+use std::thread;
 
 use ledger_core::time::Timestamp;
 use ledger_record::key;
@@ -28,7 +29,8 @@ pub(super) struct Table {
     /// How many positions there are in all.
     size: u64,
     window: Range<u64>,
-    slots: Vec<Option<Slot>>,
+    /// Pieces of [`PIECE`] slots.
+    slots: Vec<Vec<Option<Slot>>>,
     /// By number.
     streams: Vec<Named>,
 }
@@ -56,10 +58,19 @@ impl Named {
     }
 }
 
+/// To get so much memory from the system takes a while: pieces are made side by side.
+const PIECE: usize = 1 << if cfg!(test) { 7 } else { 20 };
+
 impl Table {
     pub(super) fn new(size: u64, window: Range<u64>) -> Self {
         let length = usize::try_from(window.end.saturating_sub(window.start)).unwrap_or(usize::MAX);
-        Self { size, window, slots: vec![None; length], streams: Vec::new() }
+        let slots = thread::scope(|scope| {
+            let pieces = (0..length).step_by(PIECE).map(|from| PIECE.min(length - from));
+            let made: Vec<_> = pieces.map(|length| scope.spawn(move || vec![None; length])).collect();
+            let ended = made.into_iter().map(thread::ScopedJoinHandle::join);
+            ended.map(|piece| piece.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        Self { size, window, slots, streams: Vec::new() }
     }
 
     pub(super) const fn window(&self) -> &Range<u64> {
@@ -85,15 +96,18 @@ impl Table {
         if !self.window.contains(&position) {
             return position < self.size;
         }
-        let place = self.index(position).and_then(|at| self.slots.get_mut(at));
+        let place = self.place(position).and_then(|(piece, at)| self.slots.get_mut(piece)?.get_mut(at));
         place.is_some_and(|place| place.replace(slot).is_none())
     }
 
     pub(super) fn get(&self, position: u64) -> Option<Slot> {
-        *self.slots.get(self.index(position)?)?
+        let (piece, at) = self.place(position)?;
+        *self.slots.get(piece)?.get(at)?
     }
 
-    fn index(&self, position: u64) -> Option<usize> {
-        usize::try_from(position.checked_sub(self.window.start)?).ok()
+    /// Piece, and place in it.
+    fn place(&self, position: u64) -> Option<(usize, usize)> {
+        let at = usize::try_from(position.checked_sub(self.window.start)?).ok()?;
+        Some((at / PIECE, at % PIECE))
     }
 }

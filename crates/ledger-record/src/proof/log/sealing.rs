@@ -7,13 +7,12 @@ use ledger_core::time::Timestamp;
 use super::Fault;
 use crate::proof::hash::Hash;
 use crate::proof::line::SealLeaf;
-use crate::proof::map::{Entry, Head, Whole};
+use crate::proof::map::{Entry, Head};
 use crate::proof::seal::Placement;
 
 /// The seals of a log, checked as it is read: out of its lines, or out of the records they are made of.
 #[derive(Debug, Default)]
 pub struct Sealing {
-    map: Whole,
     /// Heads of the streams that changed since the last seal; of a stream the last one counts.
     unsealed: Vec<(Hash, Head)>,
     placement: Placement,
@@ -79,15 +78,21 @@ impl Sealing {
         Ok(())
     }
 
-    /// Takes in a seal, at an index.
-    pub fn seal(&mut self, seal: &SealLeaf, index: u64) -> Result<(), Fault> {
+    /// Takes in a seal, at an index. `update` puts what changed since the last one into the map, streams sorted by
+    /// id, each once, and answers the map's root.
+    pub fn seal(
+        &mut self,
+        seal: &SealLeaf,
+        index: u64,
+        update: impl FnOnce(&[Entry]) -> Hash,
+    ) -> Result<(), Fault> {
         if !self.placement.is_due_at_tick() {
             return Err(Fault::SealRepeated);
         }
         if seal.index != index {
             return Err(Fault::SealIndex(seal.index));
         }
-        if seal.map_root != self.update_map() {
+        if seal.map_root != update(&self.changed()) {
             return Err(Fault::Map);
         }
         if seal.streams != self.streams {
@@ -117,14 +122,15 @@ impl Sealing {
         (offset >= *next).then(|| *next = offset)
     }
 
-    fn update_map(&mut self) -> Hash {
+    /// What changed in the map since the last seal.
+    fn changed(&mut self) -> Vec<Entry> {
         // Stable: of a stream's heads the last one stays behind.
         self.unsealed.sort_by_key(|(stream, _)| *stream);
         let heads = self.unsealed.chunk_by(|a, b| a.0 == b.0).filter_map(<[_]>::last);
         let entry = |(stream, head): &(Hash, Head)| Entry { stream: *stream, commitment: head.commitment() };
-        let changed: Vec<Entry> = heads.map(entry).collect();
+        let changed = heads.map(entry).collect();
         self.unsealed.clear();
-        self.map.update(&changed)
+        changed
     }
 
     /// The last seal.

@@ -1,15 +1,17 @@
-//! A whole map in memory, while it grows: for those who read a log from its first line.
+//! A whole map in memory, or a part of it, while it grows: for those who read a log from its first line.
 //!
 //! What changes is put in seal by seal, and goes down the map together: a node above many changed streams is
 //! visited, and hashed, once. The hash of a node stands in the one above it, beside its sibling's, so that nothing
 //! else is looked up on the way. A stream takes some 150 bytes.
 
 use super::{Entry, divide, goes_right, parent};
+use crate::key::evidence::MapCell;
 use crate::proof::hash::Hash;
 
 /// A map of which everything is known.
 #[derive(Debug, Default)]
 pub struct Whole {
+    depth: u16,
     root: Child,
     inner: Vec<[Child; 2]>,
 }
@@ -32,10 +34,21 @@ enum Below {
 }
 
 impl Whole {
-    /// Puts streams into the map, sorted by id, each once; one that is there gets its new head. Answers the root.
-    pub fn update(&mut self, changed: &[Entry]) -> Hash {
-        self.root = self.put(self.root, 0, changed);
-        self.root.hash
+    /// The part of a map that holds the streams which share so many first bits.
+    #[must_use]
+    pub fn below(depth: u16) -> Self {
+        Self { depth, ..Self::default() }
+    }
+
+    /// Puts streams into it, sorted by id, each once; one that is there gets its new head. Answers its root.
+    pub fn update(&mut self, changed: &[Entry]) -> Option<MapCell> {
+        self.root = self.put(self.root, self.depth, changed);
+        let Child { hash, below } = self.root;
+        match below {
+            Below::Nothing => None,
+            Below::Stream(_) => Some(MapCell { is_lone: true, hash }),
+            Below::Inner(_) => Some(MapCell { is_lone: false, hash }),
+        }
     }
 
     fn put(&mut self, at: Child, depth: u16, changed: &[Entry]) -> Child {
@@ -89,13 +102,13 @@ mod tests {
         };
         let mut whole = Whole::default();
         let mut all = std::collections::BTreeMap::new();
-        assert_eq!(whole.update(&[]), Hash::ZERO);
+        assert_eq!(whole.update(&[]), None);
         for seal in 0..60 {
             let changed: std::collections::BTreeMap<Hash, Entry> =
                 (7 * seal..8 * seal + 3).map(entry).map(|entry| (entry.stream, entry)).collect();
             all.extend(changed.clone());
             let [changed, all] = [&changed, &all].map(|map| map.values().copied().collect::<Vec<_>>());
-            assert_eq!(whole.update(&changed), root(&all), "seal {seal}");
+            assert_eq!(whole.update(&changed).unwrap().hash, root(&all), "seal {seal}");
         }
         assert!(all.len() > 100);
     }
