@@ -10,6 +10,8 @@
 //! | `leaves`, `tree`, `map` | single keys and short ranges that exist | nothing: hashes do not shrink |
 //! | `apps`, `meta` | a few hot keys | small memtables of their own, so that they overlap no log file |
 //!
+//! Index and filters of every file stand in parts, which the cache takes in and gives up one by one.
+//!
 //! **Write-ahead log.** Replayed to the last point in time that is whole. A batch is torn only when its sync
 //! never returned, so nobody was told of it; refusing to open after every power cut (the other modes do,
 //! when pages of the torn batch reached the disk out of order) would buy nothing. Should the medium lose
@@ -20,8 +22,8 @@
 
 use ledger_record::key::Family;
 use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Env, Options, WriteBufferManager,
-    WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Env, Options,
+    WriteBufferManager, WriteOptions,
 };
 
 use crate::options::{MIB, StoreOptions};
@@ -106,6 +108,7 @@ impl Resources {
         table.set_cache_index_and_filter_blocks(true);
         table.set_cache_index_and_filter_blocks_with_high_priority(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        in_partitions(&mut table);
         table.set_block_size(block_bytes(family));
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_write_buffer_size(self.memtable_bytes(family));
@@ -158,6 +161,17 @@ fn expect_absent_keys(options: &mut Options, table: &mut BlockBasedOptions) {
     options.set_memtable_whole_key_filtering(true);
 }
 
+/// Index and filter of a file in parts of this size: whole, the filter of a file of small keys takes megabytes, which
+/// the cache cannot keep (it is divided among as many as 64 shards), so that every lookup would read all of it again.
+const PARTITION_BYTES: usize = 16 * 1024;
+
+fn in_partitions(table: &mut BlockBasedOptions) {
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(PARTITION_BYTES);
+    table.set_pin_top_level_index_and_filter(true);
+}
+
 /// Ranges are read from large blocks, single keys from small ones.
 fn block_bytes(family: Family) -> usize {
     match family {
@@ -190,4 +204,52 @@ pub(crate) fn unlogged() -> WriteOptions {
 
 fn clamp(number: u64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
+    use rocksdb::{ColumnFamilyDescriptor, DB};
+
+    use super::*;
+
+    /// A filter of 10 bits for each of these keys is larger than the cache.
+    const KEYS: u64 = 200_000;
+
+    #[test]
+    fn a_lookup_reads_little_however_large_the_file_and_small_the_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = StoreOptions { block_cache_bytes: MIB / 8, ..StoreOptions::default() };
+        let resources = Resources::new(limits).unwrap();
+        let mut options = resources.shared();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        for family in [Family::Ids, Family::Log, Family::Map] {
+            let name = family.as_str();
+            let open = || {
+                let described = ColumnFamilyDescriptor::new(name, resources.family(family));
+                DB::open_cf_descriptors(&options, dir.path().join(name), [described]).unwrap()
+            };
+            let db = open();
+            let written = db.cf_handle(name).unwrap();
+            for key in 0..KEYS {
+                db.put_cf(written, key.to_be_bytes(), key.to_be_bytes()).unwrap();
+            }
+            db.flush_cf(written).unwrap();
+            db.compact_range_cf::<&[u8], &[u8]>(written, None, None);
+            drop(db);
+            // A file that was just written keeps its filter.
+            let db = open();
+            let family = db.cf_handle(name).unwrap();
+            set_perf_stats(PerfStatsLevel::EnableCount);
+            let mut counted = PerfContext::default();
+            for key in (0..KEYS).step_by(1999) {
+                counted.reset();
+                assert!(db.get_cf(family, key.to_be_bytes()).unwrap().is_some());
+                let read = counted.metric(PerfMetric::BlockReadByte);
+                assert!(read < 80 * 1024, "{name}: {read} bytes for one key");
+            }
+            set_perf_stats(PerfStatsLevel::Disable);
+        }
+    }
 }
