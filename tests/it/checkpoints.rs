@@ -3,7 +3,11 @@
 
 mod agreement;
 mod fork;
+mod passed_over;
+mod restored;
+mod twin;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +15,8 @@ use std::time::{Duration, Instant};
 use ledger_ingest::checkpoint::{Origins, Signing, SigningKeys, SigningOptions};
 use ledger_ingest::kafka::{Ingest, KafkaOptions};
 use ledger_record::proof::note::{Checkpoint, SignerKey};
-use ledger_store::{Catalog, DataDir, ShardId, StoreOptions};
+use ledger_record::proof::tree::verify_consistency;
+use ledger_store::{Catalog, DataDir, ShardId, Snapshot, StoreOptions};
 use ledger_tests::kafka::{self, Cluster, Isolation, Message};
 use ledger_tests::secret;
 
@@ -38,7 +43,8 @@ fn options(cluster: &Cluster, stem: &str, partitions: i32) -> KafkaOptions {
         checkpoints_topic: Some(kafka::unique_name("checkpoints")),
         ..KafkaOptions::default()
     };
-    let settings = [("message.timestamp.type", "CreateTime"), ("retention.ms", "-1")];
+    let settings =
+        [("message.timestamp.type", "CreateTime"), ("retention.ms", "-1"), ("max.message.bytes", "4194304")];
     cluster.create_topic(&options.topics[0], partitions, &settings);
     let compacted = [("cleanup.policy", "compact")];
     cluster.create_topic(options.checkpoints_topic.as_deref().unwrap(), 1, &compacted);
@@ -56,7 +62,15 @@ fn events(partition: i32, from: i64, count: i64) -> Vec<Message> {
     (from..from + count).map(event).collect()
 }
 
-fn write_key(keys_dir: &Path) {
+/// Seals what came before it in a partition.
+fn tick(partition: i32, number: i64) -> Message {
+    let value =
+        format!(r#"{{"id":"tick-{partition}-{number}","type":"tick","time":"2024-03-01T00:00:00Z"}}"#);
+    Message::new("tick", value).to_partition(partition).at(START_MS + number * STEP_MS)
+}
+
+/// Copies of one ledger have the same key.
+pub(crate) fn write_key(keys_dir: &Path) {
     std::fs::create_dir_all(keys_dir).unwrap();
     let keys = SigningKeys::of(keys_dir);
     std::fs::write(keys.path(), key().to_secret_text() + "\n").unwrap();
@@ -100,12 +114,39 @@ fn signed(catalog: &Catalog, topic: &str, partition: u32) -> u64 {
 /// Every checkpoint of a partition that was ever published, in order.
 fn published(cluster: &Cluster, options: &KafkaOptions, partition: u32) -> Vec<Checkpoint> {
     let origin = format!("{}/{partition}", options.topics[0]);
-    let verifier = [key().renamed(&origin).unwrap().verifier()];
-    let notes = cluster.read_all(options.checkpoints_topic.as_deref().unwrap(), Isolation::ReadCommitted);
+    notes(cluster, options, &origin, Isolation::ReadCommitted)
+}
+
+/// Every note of an origin. One that was sent in a transaction that failed was signed all the same: whoever reads
+/// what is not committed has it.
+pub(crate) fn notes(
+    cluster: &Cluster,
+    options: &KafkaOptions,
+    origin: &str,
+    isolation: Isolation,
+) -> Vec<Checkpoint> {
+    let verifier = [key().renamed(origin).unwrap().verifier()];
+    let notes = cluster.read_all(options.checkpoints_topic.as_deref().unwrap(), isolation);
     let ours = notes.into_iter().filter(|note| note.key.as_deref() == Some(origin.as_bytes()));
     let open = |value: Option<Vec<u8>>| {
         let note = String::from_utf8(value.unwrap()).unwrap();
         Checkpoint::open(&note, &verifier).unwrap()
     };
     ours.map(|note| open(note.value)).collect()
+}
+
+/// What a partner would say who has kept all of these: of one size there is one root, and the log of each is the
+/// beginning of the log of each later one. The proofs are this ledger's; what they must lead to was published.
+fn assert_one_log(snapshot: &Snapshot<'_>, notes: &[Checkpoint]) {
+    let mut roots = BTreeMap::new();
+    for Checkpoint { origin, size, root } in notes {
+        assert_eq!(roots.entry(*size).or_insert(*root), root, "two notes of {origin} at {size}");
+    }
+    for (from, earlier) in &roots {
+        for (to, later) in roots.range(from + 1..) {
+            let proof = snapshot.consistency(*from, *to).unwrap();
+            let checked = verify_consistency(*from, *to, *earlier, *later, &proof);
+            assert_eq!(checked, Ok(()), "the log of {from} leaves is not the beginning of that of {to}");
+        }
+    }
 }

@@ -7,13 +7,15 @@ use std::thread;
 use std::time::Duration;
 
 use ledger_ingest::kafka::KafkaOptions;
+use ledger_record::proof::note::Checkpoint;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{DataDir, FamilyDigest, ShardId, StoreOptions};
-use ledger_tests::kafka::{self, Broker, Cluster};
+use ledger_tests::kafka::{self, Broker, Cluster, Isolation};
 use ledger_tests::scratch;
-use ledger_tests::server::{Server, Setup};
+use ledger_tests::server::{self, Server, Setup};
 use ledger_tests::workload::{Chance, Mix, Sent, stream};
 
+use crate::checkpoints::{notes, write_key};
 use crate::ingest::{published, readers};
 
 const PARTITIONS: i32 = 6;
@@ -24,14 +26,12 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 fn setup(cluster: &Cluster, name: &str, data_dir: &Path) -> Setup {
     Setup {
-        brokers: cluster.bootstrap().to_owned(),
-        topic: "realm.lifecycle".to_owned(),
         group: "realm-ledger".to_owned(),
         instance: name.to_owned(),
         decisions_topic: "realm.decisions".to_owned(),
         dead_letter_topic: "realm.dead-letter".to_owned(),
-        checkpoints_topic: String::new(),
-        data_dir: data_dir.join(name),
+        checkpoints_topic: "realm.checkpoints".to_owned(),
+        ..Setup::new(cluster, "realm.lifecycle".to_owned(), data_dir.join(name))
     }
 }
 
@@ -67,6 +67,10 @@ fn fifty_kills_leave_no_trace() {
     cluster.create_topic(&first.topic, PARTITIONS, &settings);
     cluster.create_topic(&first.decisions_topic, 3, &[]);
     cluster.create_topic(&first.dead_letter_topic, 1, &[]);
+    cluster.create_topic(&first.checkpoints_topic, 1, &[("cleanup.policy", "compact")]);
+    for name in ["first", "second", "calm"] {
+        write_key(&scratch.path().join(format!("{name}.keys")));
+    }
     let sent = stream(Mix {
         seed: 50,
         tenants: 700,
@@ -96,6 +100,10 @@ fn fifty_kills_leave_no_trace() {
     let second = Setup { group: kafka::unique_name("alone"), ..setup(&cluster, "second", scratch.path()) };
     finish(&second, &scratch.path().join("second.log"));
     assert_eq!(digests(&second.data_dir, &second.topic), undisturbed);
+    for data_dir in [&first.data_dir, &second.data_dir, &calm.data_dir] {
+        assert_eq!(server::verified(data_dir, &[]).len(), usize::try_from(PARTITIONS).unwrap());
+    }
+    what_was_signed_is_the_log(&cluster, &first);
     for log in ["first.log", "second.log", "last.log"] {
         let told = std::fs::read_to_string(scratch.path().join(log)).unwrap();
         let errors: Vec<_> = told.lines().filter(|line| line.contains("\"level\":\"ERROR\"")).collect();
@@ -114,6 +122,22 @@ fn what_was_told_is_complete(cluster: &Cluster, setup: &Setup, sent: &[Sent]) {
     published::dead_letters_are_complete(cluster, &options, sent);
     let readers = readers(&setup.data_dir, &setup.topic);
     published::decisions_are_complete_and_in_order(cluster, &options, &readers);
+}
+
+/// Whoever signed it, and whether or not it came to be committed.
+fn what_was_signed_is_the_log(cluster: &Cluster, setup: &Setup) {
+    let options =
+        KafkaOptions { checkpoints_topic: Some(setup.checkpoints_topic.clone()), ..KafkaOptions::default() };
+    let mut signed = 0;
+    for (partition, reader) in readers(&setup.data_dir, &setup.topic) {
+        let origin = format!("{}/{partition}", setup.topic);
+        let notes = notes(cluster, &options, &origin, Isolation::ReadUncommitted);
+        for Checkpoint { size, root, .. } in &notes {
+            assert_eq!(reader.snapshot().tree_root(*size).unwrap(), *root, "{origin} at {size}");
+        }
+        signed += notes.len();
+    }
+    assert!(signed > 0, "nothing was signed");
 }
 
 /// How many offsets of all partitions a data directory is past.

@@ -2,20 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Instant;
 
 use ledger_record::record::{Content, Stream};
 use ledger_store::{DataDir, ShardId, StoreOptions};
 use ledger_tests::kafka;
 use ledger_tests::scratch;
-use ledger_tests::server::{Server, Setup, command};
+use ledger_tests::server::{self, Server, Setup};
 use ledger_tests::workload::{Mix, native_lines};
 
 const TOPIC_PARTITIONS: i32 = 3;
 
+/// The program with the secret that the tests know, and so does whoever verifies.
+fn program(args: &[&str]) -> Command {
+    let mut command = server::command();
+    command.env("REALM_LEDGER_SECRET", ledger_tests::SECRET).args(args);
+    command
+}
+
 fn run(args: &[&str]) -> Output {
-    command().args(args).output().unwrap()
+    program(args).output().unwrap()
+}
+
+/// All is true, and everything that is there was signed at the end of the last import.
+fn assert_verified(data_dirs: &[&Path]) {
+    for data_dir in data_dirs {
+        let reports = server::verified(data_dir, &[]);
+        assert_eq!(reports.len(), usize::try_from(TOPIC_PARTITIONS).unwrap());
+        assert!(reports.iter().all(|report| report["signedSize"] == report["size"]), "{reports:?}");
+    }
 }
 
 fn import(file: &Path, data_dir: &Path, topic: &str) -> Output {
@@ -132,6 +148,8 @@ fn the_same_lines_through_import_and_through_kafka_give_the_same_tenants() {
     let of_apps = apps(&imported, &setup.topic);
     assert!(of_apps.iter().all(|told| told.len() == 20), "{of_apps:?}");
     assert_eq!(of_apps, apps(&setup.data_dir, &setup.topic));
+    assert_verified(&[&imported]);
+    server::verified(&setup.data_dir, &[]);
 }
 
 #[test]
@@ -161,6 +179,7 @@ fn an_import_is_taken_once_and_goes_on_after_any_line() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("name another source"));
     assert_eq!(heads(&whole, topic), once, "a file whose beginning differs was taken");
+    assert_verified(&[&whole, &bit_by_bit]);
 }
 
 #[test]
@@ -177,6 +196,7 @@ fn an_import_goes_on_after_each_line_of_a_file() {
     }
     assert_eq!(tenants(&line_by_line, topic), tenants(&whole, topic));
     assert_eq!(heads(&line_by_line, topic), heads(&whole, topic));
+    assert_verified(&[&whole, &line_by_line]);
 }
 
 #[test]
@@ -193,7 +213,7 @@ fn an_import_that_is_killed_goes_on_where_it_was_durable() {
     for round in 1..=ROUNDS {
         let [file, data_dir] = [&file, &killed].map(|path| path.to_str().unwrap());
         let arguments = ["import", file, "--data-dir", data_dir, "--partitions", "3", "--topic", topic];
-        let mut child = command().args(arguments).args(["--source", "history"]).spawn().unwrap();
+        let mut child = program(&arguments).args(["--source", "history"]).spawn().unwrap();
         std::thread::sleep(took * round / ROUNDS);
         child.kill().unwrap();
         kills += u32::from(!child.wait().unwrap().success());
@@ -203,4 +223,5 @@ fn an_import_that_is_killed_goes_on_where_it_was_durable() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(tenants(&killed, topic), tenants(&whole, topic));
     assert_eq!(heads(&killed, topic), heads(&whole, topic));
+    assert_verified(&[&whole, &killed]);
 }

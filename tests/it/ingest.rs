@@ -105,6 +105,7 @@ fn what_is_sent_is_what_is_kept() {
     let readers = readers(dir.path(), &options.topics[0]);
     accounts::states_are_the_fold_of_what_was_sent(&readers, &sent);
     accounts::every_offset_is_accounted_for(cluster, &options.topics[0], &readers, &sent);
+    accounts::everything_is_found_true(&readers);
     published::dead_letters_are_complete(cluster, &options, &sent);
     published::decisions_are_complete_and_in_order(cluster, &options, &readers);
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ pub struct Setup {
     /// Empty: nothing is signed.
     pub checkpoints_topic: String,
     pub data_dir: PathBuf,
+    /// Further settings, as in the environment behind `REALM_LEDGER_`; they win.
+    pub more: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -40,6 +42,7 @@ impl Setup {
             dead_letter_topic: String::new(),
             checkpoints_topic: String::new(),
             data_dir,
+            more: Vec::new(),
         }
     }
 }
@@ -67,6 +70,22 @@ pub fn command() -> Command {
     let mut command = Command::new(program());
     forget_settings(&mut command);
     command
+}
+
+/// `verify` of a whole data directory and of the notes beside its keys, under further settings as in [`Setup`].
+pub fn verify(data_dir: &Path, more: &[(&str, String)]) -> Output {
+    let mut command = command();
+    command.env("REALM_LEDGER_SECRET", crate::SECRET).args(["verify", "--data-dir"]).arg(data_dir);
+    command.envs(more.iter().map(|(name, value)| (format!("REALM_LEDGER_{name}"), value)));
+    command.output().expect("run the program")
+}
+
+/// What `verify` reports of the shards of a directory that it finds true.
+pub fn verified(data_dir: &Path, more: &[(&str, String)]) -> Vec<Value> {
+    let output = verify(data_dir, more);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let reports = String::from_utf8_lossy(&output.stdout);
+    reports.lines().map(|line| serde_json::from_str(line).expect("a report")).collect()
 }
 
 impl Server {
@@ -157,7 +176,7 @@ fn configure(command: &mut Command, setup: &Setup, log: File) {
         // Replicas have the same, or their logs would differ.
         ("SECRET", crate::SECRET.to_owned()),
     ];
-    for (name, value) in settings {
+    for (name, value) in settings.iter().chain(&setup.more) {
         command.env(format!("REALM_LEDGER_{name}"), value);
     }
     command.arg("serve").stdout(log.try_clone().expect("the log file twice")).stderr(log);

@@ -1,118 +1,179 @@
-//! Ledgers of the same topic agree, and a restored backup is told from a fork.
+//! Ledgers of the same topic agree: whatever comes, and however they are started, killed and sized, their logs are
+//! one. A ledger that is lost is filled again from Kafka and signs what was signed before.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 
-use ledger_ingest::kafka::{Ingest, KafkaOptions};
-use ledger_record::proof::Hash;
-use ledger_record::record::Stream;
-use ledger_store::{Catalog, DataDir, Served, ShardId, ShardStatus, StoreOptions};
-use ledger_tests::kafka::{self, Cluster};
+use ledger_ingest::kafka::KafkaOptions;
+use ledger_record::proof::note::Checkpoint;
+use ledger_store::{DataDir, FamilyDigest, ShardId, StoreOptions};
+use ledger_tests::kafka::{self, Cluster, Isolation, Message};
 use ledger_tests::scratch;
+use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::workload::{Mix, stream};
 
-use super::{events, open, options, published, run_until, signed, signing, wait};
+use super::{notes, options, tick, wait, write_key};
 
-/// Size and root at every seal of the first partition.
-fn sealed_roots(dir: &Path, topic: &str) -> Vec<(u64, Hash)> {
-    let data = DataDir::open_existing_read_only(dir, StoreOptions::default()).unwrap();
-    let reader = data.read_shard(&ShardId { topic: topic.to_owned(), partition: 0 }).unwrap();
-    let snapshot = reader.snapshot();
-    let seals = snapshot.records(&Stream::Seals, 1).unwrap();
-    let sizes = seals.map(|seal| seal.unwrap().position + 1);
-    sizes.map(|size| (size, snapshot.tree_root(size).unwrap())).collect()
+const PARTITIONS: u32 = 2;
+const PHASES: usize = 5;
+/// So many messages between two ticks: more often than a minute is over.
+const TICK_EVERY: i64 = 40;
+/// 1 January 2026: after all that the workload tells of, and long ago.
+const RECORDED_MS: i64 = 1_767_225_600_000;
+/// So far apart, a minute and with it a seal comes every few messages.
+const APART_MS: i64 = 7_000;
+
+/// Everything that can arrive, with ticks in between; the last of each partition is a tick.
+fn messages() -> Vec<Vec<Message>> {
+    let mix = Mix {
+        seed: 4,
+        tenants: 60,
+        events: 4_000,
+        partitions: i32::try_from(PARTITIONS).unwrap(),
+        late_percent: 5,
+        repeats_per_mille: 30,
+        conflicts_per_mille: 10,
+        malformed_per_mille: 5,
+        late_app_events: true,
+    };
+    let ticks = |number| (0..mix.partitions).map(move |partition| tick(partition, number));
+    let mut messages = Vec::new();
+    for (number, sent) in (0..).zip(stream(mix)) {
+        messages.push(sent.message);
+        if number % TICK_EVERY == 0 {
+            messages.extend(ticks(number));
+        }
+    }
+    let at = |(number, message): (i64, Message)| message.at(RECORDED_MS + number * APART_MS);
+    let messages: Vec<Message> = (0..).zip(messages).map(at).collect();
+    let phases = messages.chunks(messages.len().div_ceil(PHASES)).map(<[Message]>::to_vec);
+    let mut phases: Vec<_> = phases.collect();
+    for (number, phase) in (1..).zip(&mut phases) {
+        phase.extend(ticks(-number));
+    }
+    phases
 }
 
-/// Reads everything, in so many runs.
-fn fill(cluster: &Cluster, options: &KafkaOptions, dir: &Path, store: &StoreOptions, runs: u64) {
-    let topic = &options.topics[0];
-    let (_, end) = cluster.watermarks(topic, 0);
-    let end = u64::try_from(end).unwrap();
-    for run in 1..=runs {
-        let catalog = Arc::new(Catalog::default());
-        let ingest = Ingest::start(open(dir, store.clone()), Arc::clone(&catalog), options).unwrap();
-        let next = |catalog: &Catalog| {
-            let served = catalog.get(&ShardId { topic: topic.clone(), partition: 0 });
-            served.and_then(|served| served.status.freshness().next_offset).unwrap_or(0)
-        };
-        wait(|| next(&catalog) >= end * run / runs, || format!("{:?}", catalog.all()));
-        ingest.stop();
+/// A ledger with an origin, a group and a place of its own. On a shared topic of checkpoints, whoever is killed in the
+/// middle of a transaction makes all others wait until the broker ends it.
+fn ledger(cluster: &Cluster, options: &KafkaOptions, scratch: &Path, name: &str) -> Setup {
+    write_key(&scratch.join(format!("{name}.keys")));
+    let checkpoints_topic = checkpoints_topic(options, name);
+    cluster.create_topic(&checkpoints_topic, 1, &[("cleanup.policy", "compact")]);
+    Setup {
+        instance: name.to_owned(),
+        checkpoints_topic,
+        more: vec![("EVIDENCE__ORIGIN", origin(options, name))],
+        ..Setup::new(cluster, options.topics[0].clone(), scratch.join(name))
     }
+}
+
+fn checkpoints_topic(options: &KafkaOptions, name: &str) -> String {
+    format!("{name}.{}", options.checkpoints_topic.as_deref().unwrap())
+}
+
+fn origin(options: &KafkaOptions, name: &str) -> String {
+    format!("{name}.{}", options.topics[0])
+}
+
+/// Sizes of the last checkpoints, by partition.
+fn sizes(server: &Server) -> BTreeMap<u64, u64> {
+    let (_, answer) = server.get("/v1/checkpoints");
+    let checkpoints = answer["checkpoints"].as_array().unwrap().iter();
+    checkpoints.map(|one| (one["partition"].as_u64().unwrap(), one["size"].as_u64().unwrap())).collect()
+}
+
+/// Waits until all of the topic is read and signed: until everybody has signed the same, and more than before.
+fn wait_until_signed(servers: &[&Server], before: &mut BTreeMap<u64, u64>) {
+    for server in servers {
+        server.wait_until_ready(PARTITIONS as usize);
+    }
+    let found = || servers.iter().map(|server| sizes(server)).collect::<Vec<_>>();
+    let told = || servers.iter().map(|server| server.get("/v1/checkpoints").1.to_string()).collect();
+    let has_grown = |sizes: &BTreeMap<u64, u64>| {
+        sizes.len() == PARTITIONS as usize
+            && sizes.iter().all(|(partition, size)| before.get(partition).is_none_or(|old| old < size))
+    };
+    wait(|| found().iter().all(|sizes| *sizes == found()[0] && has_grown(sizes)), told);
+    *before = sizes(servers[0]);
+}
+
+fn published(cluster: &Cluster, options: &KafkaOptions, name: &str, partition: u32) -> Vec<Checkpoint> {
+    let checkpoints_topic = Some(checkpoints_topic(options, name));
+    let options = &KafkaOptions { checkpoints_topic, ..options.clone() };
+    let origin = format!("{}/{partition}", origin(options, name));
+    notes(cluster, options, &origin, Isolation::ReadUncommitted)
+}
+
+fn digests(dir: &Path, id: &ShardId) -> Vec<FamilyDigest> {
+    let data = DataDir::open_existing_read_only(dir, StoreOptions::default()).unwrap();
+    data.read_shard(id).unwrap().snapshot().digests().unwrap()
 }
 
 #[test]
 fn ledgers_of_one_topic_have_one_log_whatever_their_batches_caches_and_restarts() {
     let cluster = kafka::shared();
-    let options = options(cluster, "agreement", 1);
-    cluster.produce(&options.topics[0], &events(0, 0, 3_000));
+    let options = options(cluster, "agreement", i32::try_from(PARTITIONS).unwrap());
     let scratch = scratch::directory();
-    let small = StoreOptions { tenant_cache_bytes: 4 * 1024, ..StoreOptions::default() };
-    let ledgers =
-        [("one", 10_000, StoreOptions::default(), 1), ("two", 7, small.clone(), 1), ("three", 311, small, 4)];
-    let mut roots = Vec::new();
-    for (name, batch_max_events, store, runs) in ledgers {
-        let group = kafka::unique_name("group");
-        let options = KafkaOptions { batch_max_events, group, ..options.clone() };
-        let dir = scratch.path().join(name);
-        fill(cluster, &options, &dir, &store, runs);
-        roots.push(sealed_roots(&dir, &options.topics[0]));
+    let ledger = |name: &str, batch: &str, cache: &str| {
+        let mut setup = ledger(cluster, &options, scratch.path(), name);
+        setup.more.push(("KAFKA__BATCH_MAX_EVENTS", batch.to_owned()));
+        setup.more.push(("STORE__TENANT_CACHE", cache.to_owned()));
+        setup
+    };
+    let start = |setup: &Setup| Server::start(setup, &scratch.path().join(format!("{}.log", setup.instance)));
+    let (large, small) = (ledger("large", "10000", "64MiB"), ledger("small", "7", "4KiB"));
+    let (mut one, mut two, mut signed) = (start(&large), start(&small), BTreeMap::new());
+    for phase in messages() {
+        let (first, second) = phase.split_at(phase.len() / 2);
+        cluster.produce(&options.topics[0], first);
+        two.process.kill();
+        two = start(&small);
+        cluster.produce(&options.topics[0], second);
+        two.process.kill();
+        one.drain();
+        (one, two) = (start(&large), start(&small));
+        wait_until_signed(&[&one, &two], &mut signed);
     }
-    assert!(roots[0].len() > 500, "{} seals", roots[0].len());
-    assert!(roots.iter().all(|found| *found == roots[0]));
+    one.drain();
+    two.drain();
 
-    // A ledger that is filled again from nothing signs what the first one would have.
-    let again = scratch.path().join("again");
-    let (last, root) = *roots[0].last().unwrap();
-    run_until(&options, &again, |catalog| signed(catalog, &options.topics[0], 0) == last);
-    let found = published(cluster, &options, 0);
-    assert!(found.iter().all(|note| roots[0].contains(&(note.size, note.root))));
-    assert_eq!(found.last().map(|note| note.root), Some(root));
+    let again = ledger("again", "311", "64KiB");
+    start(&again).process.kill();
+    let third = start(&again);
+    third.wait_until_ready(PARTITIONS as usize);
+    // Up to where the others had.
+    wait(|| sizes(&third) == signed, || third.get("/v1/checkpoints").1.to_string());
+    third.drain();
+    compare(cluster, &options, [&large, &small, &again]);
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
+fn compare(cluster: &Cluster, options: &KafkaOptions, setups: [&Setup; 3]) {
+    for setup in setups {
+        let reports = server::verified(&setup.data_dir, &setup.more);
+        assert_eq!(reports.len(), PARTITIONS as usize);
+        assert!(reports.iter().all(|report| report["signedSize"] == report["size"]), "{reports:?}");
+        let some = |what: &str| reports.iter().all(|report| report[what].as_u64() > Some(0));
+        assert!(["refused", "duplicates", "tenants"].into_iter().all(some), "{reports:?}");
+    }
+    for partition in 0..PARTITIONS {
+        let id = ShardId { topic: options.topics[0].clone(), partition };
+        let published = setups.map(|setup| published(cluster, options, &setup.instance, partition));
+        let sizes =
+            published.each_ref().map(|notes| notes.iter().map(|note| note.size).collect::<BTreeSet<_>>());
+        let [one, two, again] = &sizes;
+        let common = one.intersection(two).count();
+        assert!(common >= PHASES, "{common} common sizes of {} and {}", one.len(), two.len());
+        assert_eq!(again.last(), one.last());
+        for setup in setups {
+            let data = DataDir::open_existing_read_only(&setup.data_dir, StoreOptions::default()).unwrap();
+            let reader = data.read_shard(&id).unwrap();
+            for Checkpoint { origin, size, root } in published.iter().flatten() {
+                let found = reader.snapshot().tree_root(*size).unwrap();
+                assert_eq!(found, *root, "{} at {size}, which {origin} signed", setup.instance);
+            }
         }
+        let written = setups.map(|setup| digests(&setup.data_dir, &id));
+        assert!(written.iter().all(|digests| *digests == written[0]), "{partition}: {written:?}");
     }
-}
-
-#[test]
-fn a_restored_backup_signs_nothing_until_it_has_caught_up() {
-    let cluster = kafka::shared();
-    let options = options(cluster, "restored", 1);
-    let topic = &options.topics[0];
-    let scratch = scratch::directory();
-    let (dir, backup) = (scratch.path().join("ledger"), scratch.path().join("backup"));
-    cluster.produce(topic, &events(0, 0, 100));
-    run_until(&options, &dir, |catalog| signed(catalog, topic, 0) > 100);
-    copy(&dir, &backup);
-    cluster.produce(topic, &events(0, 100, 100));
-    run_until(&options, &dir, |catalog| signed(catalog, topic, 0) > 220);
-    let before = published(cluster, &options, 0);
-    std::fs::remove_dir_all(&dir).unwrap();
-    copy(&backup, &dir);
-
-    // Served, but not fed yet.
-    let catalog = Arc::new(Catalog::default());
-    let id = ShardId { topic: topic.clone(), partition: 0 };
-    let status = Arc::new(ShardStatus::default());
-    status.update(|now| now.is_ours = true);
-    let data = DataDir::open_existing_read_only(&dir, StoreOptions::default()).unwrap();
-    let reader = data.read_shard(&id).unwrap();
-    catalog.insert(id, Served { reader, status: Arc::clone(&status) });
-    let running = signing(&catalog, &options, dir.with_extension("keys"));
-    wait(|| status.freshness().unsigned.is_some(), || format!("{:?}", status.freshness()));
-    running.stop();
-    assert_eq!(status.freshness().unsigned.map(|halted| halted.code), Some("log-behind-checkpoint"));
-    assert_eq!(published(cluster, &options, 0), before);
-
-    cluster.produce(topic, &events(0, 200, 100));
-    run_until(&options, &dir, |catalog| signed(catalog, topic, 0) > 340);
-    let after = published(cluster, &options, 0);
-    assert!(after.starts_with(&before) && after.is_sorted_by(|one, next| one.size < next.size));
 }

@@ -1,5 +1,5 @@
 //! Two programs on the same partitions with the same keys, killed again and again at any moment, their data
-//! directories put back to older copies: over the whole topic there is one root for a size.
+//! directories put back to older copies: all notes of the topic, those too whose transactions failed, are of one log.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,12 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use ledger_store::{DataDir, ShardId, StoreOptions};
-use ledger_tests::kafka::{self, Cluster};
+use ledger_tests::kafka::{self, Cluster, Isolation};
 use ledger_tests::scratch;
-use ledger_tests::server::{Server, Setup};
+use ledger_tests::server::{self, Server, Setup};
 use ledger_tests::workload::Chance;
 
-use super::{PATIENCE, events, options, published, write_key};
+use super::{PATIENCE, assert_one_log, events, notes, options, published, write_key};
 
 const PARTITIONS: i32 = 2;
 const ROUNDS: u64 = 16;
@@ -86,10 +86,13 @@ fn kills_backups_and_a_second_writer_never_make_two_notes_of_one_size() {
         assert!(found.len() > 4 && sizes.is_sorted_by(|one, next| one < next), "{partition}: {sizes:?}");
         let reader = data.read_shard(&ShardId { topic: topic.clone(), partition }).unwrap();
         let snapshot = reader.snapshot();
-        for note in &found {
-            assert_eq!(snapshot.tree_root(note.size).unwrap(), note.root, "{partition} at {}", note.size);
-        }
+        let signed = notes(cluster, &options, &format!("{topic}/{partition}"), Isolation::ReadUncommitted);
+        assert!(signed.len() >= found.len(), "{} of {}", signed.len(), found.len());
+        assert_one_log(&snapshot, &signed);
+        let last = found.last().unwrap();
+        assert_eq!(snapshot.tree_root(last.size).unwrap(), last.root, "{partition} at {}", last.size);
     }
+    server::verified(&one.data_dir, &[]);
 }
 
 /// Lets one of them read to the end, and sign it; the other may just have shut it out.

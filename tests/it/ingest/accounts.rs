@@ -71,3 +71,15 @@ pub(super) fn every_offset_is_accounted_for(
     ];
     assert_eq!(totals, wanted, "appended, refused, duplicates");
 }
+
+/// What `verify` says of the same: the audit trail too is that of the records.
+pub(super) fn everything_is_found_true(readers: &BTreeMap<u32, Reader>) {
+    for (partition, reader) in readers {
+        let snapshot = reader.snapshot();
+        let verified = snapshot.verify(&ledger_tests::secret(), &[], &mut |_, _| {});
+        assert!(verified.is_ok(), "partition {partition}: {verified:?}");
+        let verified = verified.unwrap();
+        assert_eq!(verified.size, snapshot.head().unwrap().next_position);
+        assert!(verified.seals > 0 && verified.tenants > 0, "{verified:?}");
+    }
+}

@@ -1,0 +1,143 @@
+//! An operator who lies well: has the disk, the ledger secret and the signing key, and makes every hash fit again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ledger_record::key::evidence::{LeafRow, MapCell, MapKey};
+use ledger_record::key::{self, Family, LogKey};
+use ledger_record::proof::Hash;
+use ledger_record::proof::frontier::Frontier;
+use ledger_record::proof::line::{Beside, Leaf, LedgerSecret, leaf_hash, stream_id};
+use ledger_record::proof::map::{self, Entry, Head, Node};
+use ledger_record::proof::note::Checkpoint;
+use ledger_record::record::{Content, Record, Stream};
+use rocksdb::{DB, IteratorMode, Options};
+
+/// From so many leaves on inner nodes of the tree are stored, which this operator leaves as they are.
+const NODES_STORED_AT: u64 = 256;
+
+/// The last records of all streams, by stream.
+pub(crate) type Heads = BTreeMap<Hash, Head>;
+
+/// A shard, open behind the back of the program.
+pub(crate) struct Forger {
+    db: DB,
+    secret: LedgerSecret,
+    origin: String,
+}
+
+impl Forger {
+    pub(crate) fn open(shard: &Path, origin: &str, secret: LedgerSecret) -> Self {
+        let options = Options::default();
+        let families = DB::list_cf(&options, shard).unwrap();
+        let db = DB::open_cf(&options, shard, families).unwrap();
+        Self { db, secret, origin: origin.to_owned() }
+    }
+
+    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Vec<u8> {
+        self.db.get_cf(self.db.cf_handle(family.as_str()).unwrap(), key).unwrap().unwrap()
+    }
+
+    pub(crate) fn put(&self, family: Family, key: &[u8], value: &[u8]) {
+        self.db.put_cf(self.db.cf_handle(family.as_str()).unwrap(), key, value).unwrap();
+    }
+
+    pub(crate) fn delete(&self, family: Family, key: &[u8]) {
+        self.db.delete_cf(self.db.cf_handle(family.as_str()).unwrap(), key).unwrap();
+    }
+
+    fn keys(&self, family: Family) -> Vec<Box<[u8]>> {
+        let family = self.db.cf_handle(family.as_str()).unwrap();
+        self.db.iterator_cf(family, IteratorMode::Start).map(|row| row.unwrap().0).collect()
+    }
+
+    /// How many leaves the log has.
+    pub(crate) fn size(&self) -> u64 {
+        self.keys(Family::Positions).len() as u64
+    }
+
+    pub(crate) fn record(&self, position: u64) -> Record {
+        let at = self.get(Family::Positions, &key::position(position));
+        let LogKey { stream, seq } = LogKey::decode(&at).unwrap();
+        Record::decode(stream, seq, &self.get(Family::Log, &at)).unwrap()
+    }
+
+    /// Writes another record in its place.
+    pub(crate) fn rewrite(&self, position: u64, change: impl FnOnce(&mut Record)) {
+        let mut record = self.record(position);
+        change(&mut record);
+        self.put(Family::Log, &key::log::log(&record.stream, record.seq), &record.encode());
+    }
+
+    /// A stream as it stood when it had so many records.
+    pub(crate) fn head(&self, stream: &Stream, seq: u64) -> Head {
+        let record = Record::decode(stream.clone(), seq, &self.get(Family::Log, &key::log::log(stream, seq)));
+        let index = record.unwrap().position;
+        Head { seq, index, leaf: self.leaf(index).hash }
+    }
+
+    fn leaf(&self, position: u64) -> LeafRow {
+        LeafRow::decode(&self.get(Family::Leaves, &key::position(position))).unwrap()
+    }
+
+    /// Makes leaves, chains, seals and the map anew from the records, as an honest ledger would, save that the last
+    /// seal is made of the heads that `told` leaves.
+    pub(crate) fn rehash(&self, told: impl FnOnce(&mut Heads)) -> Checkpoint {
+        let size = self.size();
+        assert!(size < NODES_STORED_AT, "{size} leaves");
+        let (mut heads, mut frontier) = (Heads::new(), Frontier::default());
+        for position in 0..size - 1 {
+            frontier.push(self.leaf_anew(position, &mut heads));
+        }
+        told(&mut heads);
+        let streams: Vec<Entry> = entries(&heads);
+        frontier.push(self.leaf_anew(size - 1, &mut heads));
+        assert!(matches!(self.record(size - 1).content, Content::Seal(_)), "the last leaf is a seal");
+        self.write_map(&streams);
+        Checkpoint { origin: self.origin.clone(), size, root: frontier.root() }
+    }
+
+    /// The hash of the leaf, which is written; `heads` are those before it, and after it.
+    fn leaf_anew(&self, position: u64, heads: &mut Heads) -> Hash {
+        self.rewrite(position, |record| {
+            if let Content::Seal(seal) = &mut record.content {
+                let entries = entries(heads);
+                (seal.map_root, seal.streams) = (map::root(&entries), entries.len() as u64);
+            }
+        });
+        let (record, before) = (self.record(position), self.leaf(position));
+        let stream = stream_id(&record.stream);
+        let previous = heads.get(&stream).map_or(Hash::ZERO, |head| head.leaf);
+        let beside = Beside { previous, pinned_realm: before.pinned_realm };
+        let leaf = leaf_hash(&Leaf::of(&record, beside, &self.secret).unwrap().write().unwrap());
+        self.put(Family::Leaves, &key::position(position), &LeafRow { hash: leaf, ..before }.encode());
+        if record.stream != Stream::Seals {
+            heads.insert(stream, Head { seq: record.seq, index: position, leaf });
+        }
+        leaf
+    }
+
+    fn write_map(&self, streams: &[Entry]) {
+        for key in self.keys(Family::Map) {
+            self.delete(Family::Map, &key);
+        }
+        for entry in streams {
+            self.put(Family::Map, &MapKey::Stream(entry.stream).encode(), &entry.commitment.0);
+            let [first, second, ..] = entry.stream.0;
+            let cell = |depth: u16, key: MapKey| {
+                let prefix = &entry.stream.0[..usize::from(depth / 8)];
+                let below: Vec<Entry> =
+                    streams.iter().filter(|other| other.stream.0.starts_with(prefix)).copied().collect();
+                let node = map::below(depth, &below);
+                let cell = MapCell { is_lone: matches!(node, Node::Leaf(_)), hash: node.hash() };
+                self.put(Family::Map, &key.encode(), &cell.encode());
+            };
+            cell(8, MapKey::Eighth(first));
+            cell(16, MapKey::Sixteenth([first, second]));
+        }
+    }
+}
+
+fn entries(heads: &Heads) -> Vec<Entry> {
+    heads.iter().map(|(stream, head)| Entry { stream: *stream, commitment: head.commitment() }).collect()
+}
