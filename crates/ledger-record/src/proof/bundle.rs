@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use super::canonical;
 use super::hash::Hash;
+use super::line::newer_version;
 use super::map::{End, Entry, Proof};
 
 /// The version of the bundles that are written.
@@ -164,11 +165,6 @@ struct Other {
     c: Hash,
 }
 
-#[derive(Deserialize)]
-struct VersionField {
-    v: u64,
-}
-
 impl StreamPart {
     /// The part of a stream whose way through the map is proven so.
     #[must_use]
@@ -227,11 +223,8 @@ impl Bundle {
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let mut lines = Lines { rest: text, number: 0, next: None };
         let first = text.split('\n').next().unwrap_or_default();
-        if first.starts_with(r#"{"type":"realm-ledger-bundle","#) {
-            match serde_json::from_str(first) {
-                Ok(VersionField { v }) if v != VERSION => return Err(ParseError::UnknownVersion(v)),
-                Ok(_) | Err(_) => {}
-            }
+        if let Some(version) = newer_version(first, r#"{"type":"realm-ledger-bundle","v":"#) {
+            return Err(ParseError::UnknownVersion(version));
         }
         let Line::Header { v: _, client_key, origin } = lines.take()? else { return Err(lines.misplaced()) };
         let client = ClientKey::new(client_key).map_err(|_| lines.misplaced())?;
