@@ -138,7 +138,7 @@ def verify(text, vkeys, pinned):
     if pinned is not None:
         pinned_origin, pinned_size, pinned_root = open_note(pinned, keys)
         need(pinned_origin == origin, "the pinned checkpoint is of another log")
-        if (last["from"] if last else size) != pinned_size: raise Undecided("does not go on from the pinned checkpoint")
+        if (last["from"] if last else size) != pinned_size: raise Undecided("made without the pinned checkpoint, see prove --pinned")
         consistency(pinned_size, size, pinned_root, root, last["proof"] if last else [])
     return f"{rest[0]['n']} records of {json.dumps(header['clientKey'])}, all at {size}; whether decisions follow: not checked (step 8)"
 if __name__ == "__main__":

@@ -121,7 +121,6 @@ fn write_lines(
     written
 }
 
-/// A file is there whole, or as it was before; what is no file (a pipe, a device) takes it as it comes.
 fn deliver(
     context: &mut Context<'_, '_>,
     output: Option<&Path>,
@@ -132,6 +131,14 @@ fn deliver(
         let written = write(&mut out).and_then(|()| Ok(out.flush()?));
         return written.map_err(|error| error.failure(|source| OutputError(source).into()));
     };
+    write_file(path, write)
+}
+
+/// A file is there whole, or as it was before; what is no file (a pipe, a device) takes it as it comes.
+fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Unfinished>,
+) -> Result<(), Failure> {
     let unwritable = |source| Failure::unwritable(path, source);
     if path.exists() && !path.is_file() {
         let mut out = BufWriter::new(File::options().write(true).open(path).map_err(unwritable)?);
@@ -204,5 +211,30 @@ impl From<ProveError> for Failure {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_written_to_its_end_leaves_what_was_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bundle");
+        fs::write(&path, "what was there").unwrap();
+        let broken = write_file(&path, |out| {
+            // More than is held back.
+            out.write_all("x".repeat(100_000).as_bytes())?;
+            Err(io::Error::other("no space").into())
+        });
+        assert_eq!(broken.unwrap_err().code(), Exit::Failed);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "what was there");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        write_file(&path, |out| Ok(out.write_all(b"whole")?)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
+        // A directory is no file: nothing takes its place.
+        assert!(write_file(directory.path(), |_| Ok(())).is_err());
+        assert!(path.exists());
     }
 }
