@@ -1,23 +1,18 @@
-//! What was written without our code comes to the same verdicts: the verifier in Python, made from
-//! `proto/AUDIT.md` alone, and a Merkle tree by others. (Foreign implementations in Rust are asked in the tests
-//! of `ledger-record`.)
+//! What was written without our code comes to the same verdicts: here the verifier in Python, made from
+//! `proto/AUDIT.md` alone, on what is frozen; in [`handed_out`] it and trees, tiles and notes by others on what
+//! the program hands out. (On trees of every size, and on other lines, the tests of `ledger-record` ask them.)
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
+mod handed_out;
+
 use std::fs;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use ledger_record::proof::line::leaf_hash;
 use ledger_record::proof::note::VerifierKey;
 use ledger_record::proof::verify::{Refusal, verify};
-use ledger_record::proof::{Hash, tiles, tree};
 use ledger_tests::{python, scratch};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const BUNDLES: &str = include_str!("../fixtures/bundles/cases.ndjson");
-const TLOGS: &str = include_str!("../fixtures/tlogs/cases.ndjson");
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -133,46 +128,4 @@ fn the_independent_verifier_agrees_on_what_is_flipped() {
         assert_eq!(case.judged(), theirs, "{}: {}", case.name, case.bundle);
     }
     assert!(changed.len() > 2_000, "{}", changed.len());
-}
-
-/// The largest log among the frozen ones: its lines.
-fn log() -> Vec<String> {
-    let cases = TLOGS.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let whole = cases.max_by_key(|case| (case["exit"] == 0, case.to_string().len())).unwrap();
-    let files: BTreeMap<String, String> = serde_json::from_value(whole["files"].clone()).unwrap();
-    let entries = files.iter().filter(|(path, _)| path.starts_with("tile/entries/"));
-    let tiles = entries.map(|(_, base64)| STANDARD.decode(base64).unwrap());
-    tiles
-        .flat_map(|bytes| tiles::lines(&bytes).unwrap().into_iter().map(str::to_owned).collect::<Vec<_>>())
-        .collect()
-}
-
-#[test]
-fn pymerkle_makes_the_same_roots_and_accepts_the_proofs() {
-    let lines = log();
-    let mut nodes = BTreeMap::new();
-    for (index, line) in (0..).zip(&lines) {
-        let stored = |node| Ok::<_, Infallible>(nodes[&node]);
-        let made = tree::append(index, leaf_hash(line), stored).unwrap();
-        nodes.extend(made);
-    }
-    let stored = |node| Ok::<Hash, Infallible>(nodes[&node]);
-    let whole = u64::try_from(lines.len()).unwrap();
-    let sizes: Vec<u64> = (1..whole).filter(|size| size % 23 == 1).chain([2, 255, 256, 257, whole]).collect();
-    let root = |size| hex::encode(tree::root(size, stored).unwrap().0);
-    let roots: Vec<(u64, String)> = sizes.iter().map(|size| (*size, root(*size))).collect();
-    let mut inclusions = Vec::new();
-    for size in &sizes {
-        for index in [0, size / 3, size / 2, size - 1] {
-            let proof = tree::inclusion(index, *size, stored).unwrap();
-            let proof: Vec<String> = proof.iter().map(|hash| hex::encode(hash.0)).collect();
-            inclusions.push((index, *size, proof));
-        }
-    }
-    let input = json!({"lines": lines, "roots": roots, "inclusions": inclusions});
-    let output = python::answer(python::script("accept_tree.py"), &input.to_string());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let pairs = sizes.len() * (sizes.len() + 1) / 2;
-    let checked = format!("{}\n", pairs + inclusions.len());
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), checked);
 }

@@ -2,6 +2,7 @@
 //! feeds while it is asked.
 
 use std::path::Path;
+use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -75,6 +76,33 @@ impl Audited<'_> {
         }
     }
 
+    /// A run of the program beside the server, to which the ledger's secret is known.
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = server::command();
+        command.current_dir(self.scratch.path()).env("REALM_LEDGER_SECRET", ledger_tests::SECRET);
+        command.args(arguments).output().unwrap()
+    }
+
+    /// The bundle that the server and the one that the data directory gives, of one checkpoint.
+    fn both_bundles(&self, client: &str, pinned: u64) -> [String; 2] {
+        let pinned = pinned.to_string();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let bundles = [["--url", &self.server.url], ["--data-dir", "data"]].map(|[flag, place]| {
+                let output =
+                    self.run(&["prove", client, "--pinned", &pinned, "--partition", "0", flag, place]);
+                assert!(output.status.success(), "{flag}: {}", said(&output));
+                assert!(said(&output).contains(&format!(" records of {client} in {}", self.topic)));
+                String::from_utf8(output.stdout).unwrap()
+            });
+            // Between the two another seal may be signed.
+            if bundles[0].lines().nth(1) == bundles[1].lines().nth(1) {
+                return bundles;
+            }
+            assert!(Instant::now() < deadline, "never the same checkpoint: {bundles:?}");
+        }
+    }
+
     /// A bundle, in a file as it was answered.
     fn bundle(&self, asked: &str) -> Bundle<'_> {
         let (status, said) = self.server.get(&format!("/v1/tenants/{asked}"));
@@ -85,6 +113,10 @@ impl Audited<'_> {
         std::fs::write(&path, text).unwrap();
         Bundle { path, key: &self.key }
     }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 struct Bundle<'a> {
@@ -158,4 +190,54 @@ fn bundles_are_answered_while_records_keep_coming() {
         assert!(sizes.is_sorted() && sizes[11] > sizes[0] + 4_096, "not under load: {sizes:?}");
     });
     ledger.server.drain();
+}
+
+#[test]
+fn prove_gives_the_same_bytes_from_a_server_and_beside_it() {
+    let ledger = Audited::start(kafka::shared());
+    ledger.send("acme", 0..3);
+    let (note, kept) = ledger.note_beyond(3);
+    let pinned = ledger.scratch.path().join("pinned");
+    std::fs::write(&pinned, note).unwrap();
+    ledger.send("acme", 3..5);
+    ledger.checkpoint_beyond(kept.size + 2);
+    for (client, records) in [("acme", 5), ("nobody", 0)] {
+        let [served, local] = ledger.both_bundles(client, kept.size);
+        assert_eq!(served, local);
+        let path = ledger.scratch.path().join("bundle");
+        std::fs::write(&path, served).unwrap();
+        let proven = Bundle { path, key: &ledger.key }.judged(Some(&pinned));
+        assert_eq!((&proven["clientKey"], &proven["records"]), (&client.into(), &records.into()), "{proven}");
+    }
+    ledger.server.drain();
+}
+
+#[test]
+fn prove_says_why_a_server_gives_no_bundle() {
+    let cluster = kafka::shared();
+    let topic = kafka::unique_name("unsigned");
+    cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
+    let scratch = scratch::directory();
+    let setup = Setup::new(cluster, topic, scratch.path().join("data"));
+    let server = Server::start(&setup, &scratch.path().join("log"));
+    server.wait_until_ready(1);
+    let bundle = scratch.path().join("bundle");
+    let prove = |url: &str, more: &[&str]| {
+        let mut command = server::command();
+        command.args(["prove", "nobody", "--url", url, "-o"]).arg(&bundle).args(more);
+        let output = command.output().unwrap();
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &[][..]), "{}", said(&output));
+        assert!(!bundle.exists(), "there is nothing to be handed on");
+        said(&output)
+    };
+    // Without a topic for checkpoints nothing is signed.
+    let unsigned = prove(&server.url, &[]);
+    assert!(unsigned.starts_with("error: ") && unsigned.contains("hint: a running `serve`"), "{unsigned}");
+    let elsewhere = prove(&server.url, &["--partition", "7"]);
+    assert!(elsewhere.starts_with("error: there is no partition 7 here"), "{elsewhere}");
+    // Ports below 1024 are given by name: nobody listens at the first.
+    let nobody = prove("http://127.0.0.1:1", &[]);
+    assert!(nobody.starts_with("error: http://127.0.0.1:1 cannot be asked"), "{nobody}");
+    assert!(nobody.contains("hint: is the server running"), "{nobody}");
+    server.drain();
 }

@@ -34,13 +34,13 @@ def unbase64(text, alphabet=b"+/", pad=""):
     return raw if base64.b64encode(raw, altchars=alphabet).decode() == text + pad else need(False, "not the one spelling of base64")
 def digest(text): return unbase64(text, b"-_", "=")
 def exact(digits): return int(digits) if -2**63 <= int(digits) < 2**64 else need(False, "too large")
-def read(line, pattern, is_versioned=False):  # a JSON object in the one spelling, of version 1 where it has one
+def read(line, pattern, before=None):  # a JSON object in the one spelling, of version 1 where it has one, behind what stands before it
+    version = before and line.count('"v":') == 1 and re.match(re.escape(before) + "(0|[1-9][0-9]{0,19})[,}]", line)
+    if version and version[1] != "1": raise Undecided(f"unknown version {exact(version[1])}")
     try: value = json.loads(line, parse_float=str); json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError): raise Invalid(f"malformed: {line[:60]}")
-    version = re.findall('"v":([0-9]+)[,}]', line) if is_versioned and line.count('"v":') == 1 else []
-    if version not in ([], ["1"]): raise Undecided(f"unknown version {exact(version[0])}")
     need(json.dumps(value, separators=(",", ":")) == line and re.fullmatch(pattern, line), f"malformed: {line[:60]}")
-    is_exact = not is_versioned or all(type(v) is not int or abs(v) < 2**53 for v in value.values()) and is_key(value.get("a") or "-")
+    is_exact = not before or all(type(v) is not int or abs(v) < 2**53 for v in value.values()) and is_key(value.get("a") or "-")
     return json.loads(line, parse_int=exact) if is_exact else need(False, f"malformed: {line[:60]}")
 def walk(at, last, start, proof, what):
     old = new = start
@@ -83,18 +83,18 @@ def parse_key(text):
     except (Invalid, ValueError): raise Undecided(f"this is no verifier key, is it mistyped? {text!a}")
     return name, bytes.fromhex(key_id), raw[1:]
 def parse(text):
-    need(text.startswith('{"type":"realm-ledger-bundle",') and text.endswith("\n"), "malformed: not a bundle")
-    parts = [read(line, LINES.get(line[9:].split('"')[0], "x"), at == 0) for at, line in enumerate(text[:-1].split("\n"))]
-    kinds = " ".join(part["type"] for part in parts[1:])
-    need(re.fullmatch("checkpoint seal head( record)*( app( record)*)*( consistency)?", kinds), "lines out of order")
+    first, *lines = text.removesuffix("\n").split("\n")
+    parts = [read(first, LINES["realm-ledger-bundle"], '{"type":"realm-ledger-bundle","v":')]
+    parts += [read(line, LINES.get(line[9:].split('"')[0], "x")) for line in lines]
+    kinds, apps = " ".join(part["type"] for part in parts[1:]), [part["appKey"] for part in parts if "appKey" in part]
+    need(text[-1] == "\n" and re.fullmatch("checkpoint seal head( record)*( app( record)*)*( consistency)?", kinds), "lines out of order")
     for part in parts: part |= {name: [digest(text) for text in part[name]] for name in ("proof", "siblings") if name in part}
-    apps = [part["appKey"] for part in parts if "appKey" in part]
     need(all(map(is_key, [parts[0]["clientKey"], *apps])) and apps == sorted({*apps}, key=str.encode), "apps out of order")
     return parts
 def chain(records, stream, app, size, root, end):  # step 4: the stream's head, and the apps in it
     head, apps = None, set()
     for number, part in enumerate(records, 1):
-        entry, what = read(part["entry"], RECORD, is_versioned=True), f"record {number} of {app or 'the tenant'}: "
+        entry, what = read(part["entry"], RECORD, '{"v":'), f"record {number} of {app or 'the tenant'}: "
         need(digest(entry["k"]) == stream and app in (None, entry["a"]) and entry["y"] != "rejected", what + "of another stream")
         need(entry["n"] == number and digest(entry["p"]) == (head[2] if head else ZERO), what + "not the next one")
         need((head[1] if head else -1) < part["index"] < end, what + "its index does not rise")
@@ -121,7 +121,7 @@ def verify(text, vkeys, pinned):
     keys = [key for key in map(parse_key, vkeys) if key[0] == header["origin"]]
     origin, size, root = open_note(note["note"], keys)
     need(origin == header["origin"], "the checkpoint is of another log")
-    sealed = read(seal["entry"], SEAL, is_versioned=True)
+    sealed = read(seal["entry"], SEAL, '{"v":')
     need(seal["index"] == sealed["c"] == size - 1, "the seal is not the last leaf")
     inclusion(seal["entry"], seal["index"], size, seal["proof"], root, "the seal is not in the log")
     last, streams = rest.pop() if rest[-1]["type"] == "consistency" else None, []
@@ -138,7 +138,7 @@ def verify(text, vkeys, pinned):
     if pinned is not None:
         pinned_origin, pinned_size, pinned_root = open_note(pinned, keys)
         need(pinned_origin == origin, "the pinned checkpoint is of another log")
-        if (last["from"] if last else size) != pinned_size: raise Undecided("does not go on from the pinned checkpoint")
+        if (last["from"] if last else size) != pinned_size: raise Undecided("made without the pinned checkpoint, see prove --pinned")
         consistency(pinned_size, size, pinned_root, root, last["proof"] if last else [])
     return f"{rest[0]['n']} records of {json.dumps(header['clientKey'])}, all at {size}; whether decisions follow: not checked (step 8)"
 if __name__ == "__main__":

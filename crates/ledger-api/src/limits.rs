@@ -45,6 +45,9 @@ pub const INDEX_ENTRIES_AT_A_TIME: usize = 64;
 /// Records of histories that questions about the past hold in memory, all together: some hundred megabytes.
 pub const HISTORIES_RECORDS: u64 = 500_000;
 
+/// Longest bundle that is handed out over HTTP: some ten thousand records. It is in memory until it is sent.
+pub const BUNDLE_MAX_BYTES: usize = 16 * 1024 * 1024;
+
 /// How long to wait before looking again for a tenant that is to appear.
 pub const POSITION_RETRY: Duration = Duration::from_millis(20);
 

@@ -133,7 +133,7 @@ pub use histories::Histories;
 pub use history::{Cut, History, HistoryEvent, Known, entries};
 pub use lists::{AlignmentClass, List, Page};
 pub use options::StoreOptions;
-pub use prove::{ProveError, Proving};
+pub use prove::{ProveError, Proven, Proving};
 pub use publisher::PublisherCursor;
 pub use reader::Reader;
 pub use rebuild::{Difference, RebuildReport, check, rebuild};

@@ -13,6 +13,7 @@
 //! | `method-not-allowed` | 405 | |
 //! | `tenant-in-two-partitions` | 409 | no shard has the tenant's whole history |
 //! | `uri-too-long` | 414 | |
+//! | `bundle-too-long` | 422 | the proof is longer than is handed out: the command line writes it |
 //! | `storage` | 500 | stored data could not be read |
 //! | `internal` | 500 | a mistake of the program |
 //! | `overloaded` | 503 | too many requests at a time |
@@ -48,6 +49,7 @@ pub enum Kind {
     MethodNotAllowed,
     TenantInTwoPartitions,
     UriTooLong,
+    BundleTooLong,
     Storage,
     Internal,
     Overloaded,
@@ -62,7 +64,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidKey,
@@ -74,6 +76,7 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::TenantInTwoPartitions,
         Self::UriTooLong,
+        Self::BundleTooLong,
         Self::Storage,
         Self::Internal,
         Self::Overloaded,
@@ -105,6 +108,7 @@ impl Kind {
                 ("tenant-in-two-partitions", StatusCode::CONFLICT, "Tenant in two partitions")
             }
             Self::UriTooLong => ("uri-too-long", StatusCode::URI_TOO_LONG, "Request target too long"),
+            Self::BundleTooLong => ("bundle-too-long", StatusCode::UNPROCESSABLE_ENTITY, "Bundle too long"),
             Self::Storage => ("storage", StatusCode::INTERNAL_SERVER_ERROR, "Stored data could not be read"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
             Self::Overloaded => ("overloaded", unavailable, "Too many requests at a time"),

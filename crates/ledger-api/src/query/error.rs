@@ -5,8 +5,9 @@ use std::fmt;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
-use ledger_store::ProveError;
-use ledger_store::{Elsewhere, HistoryError, ReadError, ShardId, WaitError};
+use ledger_store::{Elsewhere, HistoryError, ProveError, ReadError, ShardId, WaitError};
+
+use crate::limits::BUNDLE_MAX_BYTES;
 
 const NAMED_AT_MOST: usize = 8;
 
@@ -88,11 +89,23 @@ pub enum QueryError {
     #[error("nothing can be proven here: it takes the ledger secret")]
     NoSecret,
     /// No checkpoint was signed.
-    #[error("no checkpoint is signed yet; ask again in a moment")]
+    #[error("no checkpoint of this log is signed yet")]
     NothingSigned,
     /// No bundle.
     #[error(transparent)]
     NotProven(ProveError),
+    /// A bundle is held in memory until it is sent.
+    #[error(
+        "the history of {client} has {records} records, and its bundle is longer than the {} MiB that are handed \
+         out over HTTP: `realm-ledger prove` with --data-dir writes it, beside the running server too",
+        BUNDLE_MAX_BYTES / (1024 * 1024)
+    )]
+    BundleTooLong {
+        /// Whose history.
+        client: ClientKey,
+        /// How many.
+        records: u64,
+    },
     /// No such partition.
     #[error("there is no partition {partition} here")]
     UnknownPartition {
@@ -180,7 +193,10 @@ impl QueryError {
             Self::SeqNotRecorded { .. } => "seq-not-recorded",
             Self::NoSecret
             | Self::NothingSigned
-            | Self::NotProven(ProveError::Unsealed | ProveError::NotSigned { .. }) => "not-signed",
+            | Self::NotProven(
+                ProveError::Unsealed | ProveError::NotSigned { .. } | ProveError::Behind { .. },
+            ) => "not-signed",
+            Self::BundleTooLong { .. } => "bundle-too-long",
             Self::Policies { .. } => "invalid-body",
             Self::GivenUp => "timeout",
             Self::Wait(WaitError::TimedOut { .. }) => "position-not-reached",

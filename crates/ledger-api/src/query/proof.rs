@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_record::proof::line::LedgerSecret;
-use ledger_store::{ProveError, Proving, SignedCheckpoint, Snapshot};
+use ledger_store::{ProveError, Proven, Proving, SignedCheckpoint, Snapshot};
 
 use super::Ledger;
 use super::error::QueryError;
 use super::shards::{self, Part};
+use crate::limits::BUNDLE_MAX_BYTES;
 
 /// How long the signature of a seal is waited for.
 const WAIT: Duration = Duration::from_secs(2);
@@ -51,12 +52,27 @@ impl Ledger {
             let Proof { client, app, pinned, .. } = asked;
             let proving = Proving { client, app: app.as_ref(), pinned: *pinned };
             let Some(signed) = signature(part, &snapshot, until)? else { continue };
-            return match snapshot.bundle(proving, &signed.checkpoint, &signed.note, secret) {
-                Ok(bundle) => Ok(bundle.write()),
+            return match snapshot.prove(proving, &signed.checkpoint, &signed.note, secret) {
+                Ok(proven) => self.bundle(client, &proven),
                 Err(ProveError::Read(error)) => Err(error.into()),
                 Err(error) => Err(QueryError::NotProven(error)),
             };
         }
+    }
+
+    /// The file, if it is short enough to be held.
+    fn bundle(&self, client: &ClientKey, proven: &Proven<'_>) -> Result<String, QueryError> {
+        let mut text = String::new();
+        proven.write(|line| {
+            self.in_time()?;
+            if text.len() + line.len() > BUNDLE_MAX_BYTES {
+                let records = proven.records();
+                return Err(QueryError::BundleTooLong { client: client.clone(), records });
+            }
+            text.push_str(line);
+            Ok(())
+        })?;
+        Ok(text)
     }
 
     /// Nothing computes the partition of a key, so an absence is proven for the partition that is named.

@@ -4,7 +4,9 @@ use ledger_api::http::Options;
 use ledger_record::proof::note::SignerKey;
 use ledger_record::proof::verify::{Verified, verify};
 
-use crate::filled::{Filled, installed, uninstalled};
+use ledger_core::event::{InstallationFact, Installed};
+
+use crate::filled::{Filled, about, installed, uninstalled};
 use crate::http::{Answer, Server};
 
 fn key(partition: usize) -> SignerKey {
@@ -67,4 +69,28 @@ fn a_seal_that_is_not_signed_is_waited_for_and_then_told() {
     filled.seal(0);
     let behind = server.get("/v1/tenants/acme/proof");
     assert_eq!((behind.status, behind.json()["code"].as_str()), (503, Some("not-signed")));
+}
+
+#[test]
+fn a_bundle_that_is_too_long_to_be_held_is_refused_with_what_to_do() {
+    let mut filled = Filled::with(1);
+    let long = |hour| {
+        let fact = Installed { site_url: Some("x".repeat(100_000)), ..Installed::default() };
+        (hour, hour, about("big", "app", InstallationFact::Installed(Box::new(fact))))
+    };
+    filled.take_all(0, (1..=150).map(long));
+    filled.sign(0, &key(0));
+    let server = Server::of(&filled.ledger, Options::default());
+    let found = proven(&server.get("/v1/tenants/big/proof"), 0);
+    assert_eq!(found.records.len(), 150, "15 MB");
+    filled.take_all(0, (151..=180).map(long));
+    filled.take(0, 181, installed("small", "app", "EU", "EU"));
+    filled.sign(0, &key(0));
+    let refused = server.get("/v1/tenants/big/proof");
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (422, Some("bundle-too-long")));
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("big has 180 records") && detail.contains("--data-dir"), "{detail}");
+    // Of the records of another app the payloads are not shown.
+    assert_eq!(proven(&server.get("/v1/tenants/big/proof?appKey=other"), 0).records.len(), 180);
+    assert_eq!(proven(&server.get("/v1/tenants/small/proof"), 0).records.len(), 1);
 }

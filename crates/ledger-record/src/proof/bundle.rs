@@ -23,11 +23,14 @@
 //!
 //! The same parts give the same bytes: bundles of one checkpoint can be compared.
 
+pub mod lines;
+
 use ledger_core::ids::{AppKey, ClientKey};
 use serde::{Deserialize, Serialize};
 
 use super::canonical;
 use super::hash::Hash;
+use super::line::newer_version;
 use super::map::{End, Entry, Proof};
 
 /// The version of the bundles that are written.
@@ -164,11 +167,6 @@ struct Other {
     c: Hash,
 }
 
-#[derive(Deserialize)]
-struct VersionField {
-    v: u64,
-}
-
 impl StreamPart {
     /// The part of a stream whose way through the map is proven so.
     #[must_use]
@@ -184,42 +182,25 @@ impl StreamPart {
     fn other_line(&self) -> Option<Other> {
         self.other.map(|entry| Other { k: entry.stream, c: entry.commitment })
     }
-
-    fn write_records(&self, write: &mut impl FnMut(&Line)) {
-        for record in &self.records {
-            let (salt, payload) = record.opening.clone().unzip();
-            let (entry, proof) = (record.entry.clone(), record.proof.clone());
-            write(&Line::Record { index: record.index, entry, salt, payload, proof });
-        }
-    }
 }
 
 impl Bundle {
     /// The file.
     #[must_use]
     pub fn write(&self) -> String {
-        let mut out = String::new();
-        let mut write = |line: &Line| {
-            out.push_str(&canonical::write(line));
-            out.push('\n');
-        };
-        let client_key = self.client.as_str().to_owned();
-        write(&Line::Header { v: VERSION, client_key, origin: self.origin.clone() });
-        write(&Line::Checkpoint { note: self.note.clone() });
-        let SealPart { index, entry, proof } = self.seal.clone();
-        write(&Line::Seal { index, entry, proof });
-        let history = &self.history;
-        let siblings = history.siblings.clone();
-        write(&Line::Head { n: history.count, siblings, other: history.other_line() });
-        history.write_records(&mut write);
+        let beginning = [
+            lines::header(&self.client, &self.origin),
+            lines::checkpoint(&self.note),
+            lines::seal(&self.seal),
+            lines::head(&self.history),
+        ];
+        let mut out = beginning.concat();
+        out.extend(self.history.records.iter().map(lines::record));
         for (app, part) in &self.apps {
-            let (app_key, siblings) = (app.as_str().to_owned(), part.siblings.clone());
-            write(&Line::App { app_key, n: part.count, siblings, other: part.other_line() });
-            part.write_records(&mut write);
+            out.push_str(&lines::app(app, part));
+            out.extend(part.records.iter().map(lines::record));
         }
-        if let Some(ConsistencyPart { from, proof }) = self.consistency.clone() {
-            write(&Line::Consistency { from, proof });
-        }
+        out.extend(self.consistency.iter().map(lines::consistency));
         out
     }
 
@@ -227,11 +208,8 @@ impl Bundle {
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let mut lines = Lines { rest: text, number: 0, next: None };
         let first = text.split('\n').next().unwrap_or_default();
-        if first.starts_with(r#"{"type":"realm-ledger-bundle","#) {
-            match serde_json::from_str(first) {
-                Ok(VersionField { v }) if v != VERSION => return Err(ParseError::UnknownVersion(v)),
-                Ok(_) | Err(_) => {}
-            }
+        if let Some(version) = newer_version(first, r#"{"type":"realm-ledger-bundle","v":"#) {
+            return Err(ParseError::UnknownVersion(version));
         }
         let Line::Header { v: _, client_key, origin } = lines.take()? else { return Err(lines.misplaced()) };
         let client = ClientKey::new(client_key).map_err(|_| lines.misplaced())?;

@@ -179,7 +179,9 @@ pub enum Doubt {
     #[error("the bundle goes on from a pinned checkpoint: give that checkpoint")]
     NoPinnedNote,
     /// Nothing to compare with what is pinned.
-    #[error("the bundle does not go on from the pinned checkpoint: ask for one that does")]
+    #[error(
+        "the bundle was made without the pinned checkpoint: ask for one that `prove --pinned` makes, given its size"
+    )]
     NoConsistencyProof,
     /// Newer rules.
     #[error("rule set {0} is not known: use a newer program")]

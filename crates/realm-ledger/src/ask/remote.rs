@@ -9,7 +9,7 @@ use ureq::{Agent, Body};
 use super::{AskError, Lacking, Question};
 
 /// A page of the longest states stays far below this.
-const ANSWER_MAX_BYTES: u64 = 256 * 1024 * 1024;
+pub(super) const ANSWER_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Whoever does not take a connection by then is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
@@ -79,7 +79,7 @@ impl Remote {
         self.unreachable(ureq::Error::Io(source))
     }
 
-    fn unreachable(&self, source: ureq::Error) -> AskError {
+    pub(super) fn unreachable(&self, source: ureq::Error) -> AskError {
         AskError::Unreachable { url: self.base.clone(), source: Box::new(source) }
     }
 

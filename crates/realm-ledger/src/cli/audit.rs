@@ -92,7 +92,9 @@ Examples:
   realm-ledger prove acme.atlassian.net --app com.example.app --pinned 4097 -o acme.bundle
   realm-ledger prove acme.atlassian.net --url http://localhost:8080 -o acme.bundle
 
-The bundle is as of the last seal, whose signature is waited for; the same checkpoint gives the same bytes.
+The bundle is as of the last seal, whose signature is waited for; the same checkpoint gives the same bytes. As of
+an older checkpoint there is none: with --pinned it shows that the log goes on from that one. A server hands out
+bundles of up to 16 MiB, some 10,000 records; a data directory gives them of any length. FILE appears whole.
 Whoever has it checks it with `verify --bundle` and the verifier key (`keys show`), without this ledger. A tenant
 that no partition has is absent from each: with several, name the one that it would be in. A data directory
 needs the ledger secret.";

@@ -298,10 +298,15 @@ impl From<AskError> for Failure {
     }
 }
 
+/// What is sealed is signed by who else?
+const SIGNED_BY_SERVE: &str = "a running `serve` signs within seconds, or its /readyz says why it does not; \
+                               without kafka.checkpoints_topic it signs nothing";
+
 /// The same for an answer of this machine and of a server.
 fn hint_for(code: &str) -> Option<String> {
     let hint = match code {
         "not-found" => "keys are compared letter by letter; `realm-ledger state` lists them all",
+        "not-signed" => SIGNED_BY_SERVE,
         "shard-unavailable" | "shard-halted" => "the server's log and /readyz say why",
         _ => return None,
     };

@@ -1,6 +1,8 @@
 //! `prove`: a bundle for others.
 
-use std::io::Write as _;
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,9 +10,11 @@ use std::time::{Duration, Instant};
 use ledger_api::query::Proof;
 use ledger_core::ids::ClientKey;
 use ledger_record::proof::bundle::Bundle;
-use ledger_store::{DataDir, ProveError, Proving, ShardId};
+use ledger_store::{DataDir, ProveError, Proven, Proving, ReadError, ShardId};
 
-use super::{Context, data_dir_flag, signed};
+use super::signed::{self, Signed};
+use super::{Context, SIGNED_BY_SERVE, data_dir_flag};
+use crate::ask::Remote;
 use crate::cli::Prove;
 use crate::output::OutputError;
 use crate::{Exit, Failure, secret};
@@ -32,27 +36,34 @@ enum NoShard {
     NoPartition(u32),
 }
 
+/// A bundle could not be written to its end.
+#[derive(Debug, thiserror::Error)]
+enum Unfinished {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Write(#[from] io::Error),
+}
+
 pub(super) fn run(context: &mut Context<'_, '_>, args: &Prove) -> Result<Exit, Failure> {
-    let text = match context.server(&args.place) {
-        Some(server) => server.proof(&args.asked())?,
-        None => made(context, args)?.write(),
+    let told = match context.server(&args.place) {
+        Some(server) => asked(context, &server, args)?,
+        None => made(context, args)?,
     };
-    // What a server answers is looked at, too: it is to be handed on.
-    let bundle = Bundle::parse(&text).map_err(Failure::new)?;
-    if let Some(path) = args.output.as_deref() {
-        write(path, &text)?;
-    } else {
-        let out = &mut context.surroundings.output;
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError)?;
-    }
-    context.say(&format!(
-        "{} records of {} in {} up to size {}",
-        bundle.history.records.len(),
-        bundle.client,
-        bundle.origin,
-        bundle.seal.index + 1
-    ));
+    context.say(&told);
     Ok(Exit::Done)
+}
+
+/// What a server answers is looked at, as it is to be handed on.
+fn asked(context: &mut Context<'_, '_>, server: &Remote, args: &Prove) -> Result<String, Failure> {
+    let text = server.proof(&args.asked())?;
+    let bundle = Bundle::parse(&text).map_err(Failure::new)?;
+    deliver(context, args.output.as_deref(), |out| Ok(out.write_all(text.as_bytes())?))?;
+    Ok(told(&bundle.client, bundle.history.count, &bundle.origin, bundle.seal.index + 1))
+}
+
+fn told(client: &ClientKey, records: u64, origin: &str, size: u64) -> String {
+    format!("{records} records of {client} in {origin} up to size {size}")
 }
 
 impl Prove {
@@ -68,7 +79,7 @@ impl Prove {
     }
 }
 
-fn made(context: &Context<'_, '_>, args: &Prove) -> Result<Bundle, Failure> {
+fn made(context: &mut Context<'_, '_>, args: &Prove) -> Result<String, Failure> {
     let config = context.config(&data_dir_flag(args.place.data_dir.as_deref()))?.config;
     let (data, secret) = secret::open_existing(&config)?;
     let shard = shard_of(&data, args)?;
@@ -78,15 +89,83 @@ fn made(context: &Context<'_, '_>, args: &Prove) -> Result<Bundle, Failure> {
         // In this order: beside a server the log may be longer than what is signed, but not shorter.
         let signed = signed::needed(&config, &shard)?;
         let reader = data.read_shard(&shard)?;
-        match reader.snapshot().bundle(asked, &signed.checkpoint, &signed.note, &secret) {
+        let snapshot = reader.snapshot();
+        match snapshot.prove(asked, &signed.checkpoint, &signed.note, &secret) {
             Err(ProveError::NotSigned { .. }) if Instant::now() < until => thread::sleep(LOOK),
-            bundle => return Ok(bundle?),
+            proven => {
+                let proven = proven?;
+                write_lines(context, &shard, &proven, args.output.as_deref())?;
+                let Signed { checkpoint, .. } = &signed;
+                return Ok(told(asked.client, proven.records(), &checkpoint.origin, checkpoint.size));
+            }
         }
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|source| Failure::unwritable(path, source))
+fn write_lines(
+    context: &mut Context<'_, '_>,
+    shard: &ShardId,
+    proven: &Proven<'_>,
+    output: Option<&Path>,
+) -> Result<(), Failure> {
+    let bar = context.progress(&shard.to_string());
+    bar.set_length(proven.records());
+    let written = deliver(context, output, |out| {
+        proven.write(|line| {
+            out.write_all(line.as_bytes())?;
+            bar.inc(1);
+            Ok(())
+        })
+    });
+    bar.finish_and_clear();
+    written
+}
+
+fn deliver(
+    context: &mut Context<'_, '_>,
+    output: Option<&Path>,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Unfinished>,
+) -> Result<(), Failure> {
+    let Some(path) = output else {
+        let mut out = BufWriter::new(&mut context.surroundings.output);
+        let written = write(&mut out).and_then(|()| Ok(out.flush()?));
+        return written.map_err(|error| error.failure(|source| OutputError(source).into()));
+    };
+    write_file(path, write)
+}
+
+/// A file is there whole, or as it was before; what is no file (a pipe, a device) takes it as it comes.
+fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Unfinished>,
+) -> Result<(), Failure> {
+    let unwritable = |source| Failure::unwritable(path, source);
+    if path.exists() && !path.is_file() {
+        let mut out = BufWriter::new(File::options().write(true).open(path).map_err(unwritable)?);
+        return write(&mut out).and_then(|()| Ok(out.flush()?)).map_err(|error| error.failure(unwritable));
+    }
+    // A link stays one.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let beside = tempfile::Builder::new()
+        .prefix(".realm-ledger-prove-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(directory.unwrap_or_else(|| Path::new(".")))
+        .map_err(unwritable)?;
+    let mut out = BufWriter::new(beside);
+    write(&mut out).map_err(|error| error.failure(unwritable))?;
+    let beside = out.into_inner().map_err(|error| unwritable(error.into_error()))?;
+    beside.persist(&target).map_err(|error| unwritable(error.error))?;
+    Ok(())
+}
+
+impl Unfinished {
+    fn failure(self, unwritable: impl FnOnce(io::Error) -> Failure) -> Failure {
+        match self {
+            Self::Read(error) => Failure::new(error),
+            Self::Write(source) => unwritable(source),
+        }
+    }
 }
 
 fn shard_of(data: &DataDir, args: &Prove) -> Result<ShardId, Failure> {
@@ -119,6 +198,43 @@ fn shard_of(data: &DataDir, args: &Prove) -> Result<ShardId, Failure> {
 impl From<ProveError> for Failure {
     fn from(error: ProveError) -> Self {
         let exit = if matches!(error, ProveError::Differs { .. }) { Exit::Difference } else { Exit::Failed };
-        Self::new(error).exit(exit)
+        let hint = match error {
+            ProveError::NotSigned { .. } => Some(SIGNED_BY_SERVE),
+            ProveError::Behind { .. } => Some("let `serve` fill it up from Kafka, then it signs again"),
+            ProveError::PinnedNewer { .. } => {
+                Some("is it a checkpoint of this log? `realm-ledger checkpoint` lists the last ones")
+            }
+            ProveError::Unsealed | ProveError::Differs { .. } | ProveError::Read(_) => None,
+        };
+        let failure = Self::new(error).exit(exit);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_written_to_its_end_leaves_what_was_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bundle");
+        fs::write(&path, "what was there").unwrap();
+        let broken = write_file(&path, |out| {
+            // More than is held back.
+            out.write_all("x".repeat(100_000).as_bytes())?;
+            Err(io::Error::other("no space").into())
+        });
+        assert_eq!(broken.unwrap_err().code(), Exit::Failed);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "what was there");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        write_file(&path, |out| Ok(out.write_all(b"whole")?)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
+        // A directory is no file: nothing takes its place.
+        assert!(write_file(directory.path(), |_| Ok(())).is_err());
+        assert!(path.exists());
     }
 }

@@ -29,6 +29,15 @@ impl Signed {
         Self { world, key }
     }
 
+    /// One more record of acme, which the import seals and signs.
+    fn grow(&self) {
+        let file = self.world.path().join("history.ndjson");
+        let event = r#"{"id":"x","type":"product-moved","time":"2026-03-03T00:00:00Z","clientKey":"acme.atlassian.net","productRealm":"EU"}"#;
+        let text = std::fs::read_to_string(&file).unwrap() + event + "\n";
+        std::fs::write(&file, text).unwrap();
+        self.world.ask(&format!("import {}", file.display())).done();
+    }
+
     fn prove(&self, what: &str) -> PathBuf {
         let bundle = self.world.path().join("bundle");
         self.world.ask(&format!("prove {what} -o {}", bundle.display())).done();
@@ -89,21 +98,102 @@ fn an_absence_one_app_and_an_earlier_checkpoint_are_proven() {
     let note =
         std::fs::read_to_string(ledger.world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F0.note"));
     let pinned = ledger.world.file("pinned", &note.unwrap());
-    let file = ledger.world.path().join("history.ndjson");
-    let event = r#"{"id":"x","type":"product-moved","time":"2026-03-03T00:00:00Z","clientKey":"acme.atlassian.net","productRealm":"EU"}"#;
-    let text = std::fs::read_to_string(&file).unwrap() + event + "\n";
-    std::fs::write(&file, text).unwrap();
-    ledger.world.ask(&format!("import {}", file.display())).done();
-    let behind = ledger.world.ask("prove acme.atlassian.net");
-    // Nobody has signed the new seal, or the import has.
-    if behind.exit != Exit::Done {
-        assert!(behind.messages.contains("the last signed checkpoint has"), "{}", behind.messages);
-        sign(&ledger.world, |checkpoint| checkpoint);
-    }
+    ledger.grow();
     let size = std::fs::read_to_string(&pinned).unwrap().lines().nth(1).unwrap().to_owned();
     let grown = ledger.prove(&format!("acme.atlassian.net --pinned {size}"));
     let found = proven(ledger.judged(&grown, &format!("--pinned {}", pinned.display())));
     assert_eq!((&found["records"], &found["goesOnFromPinned"]), (&5.into(), &true.into()));
+}
+
+#[test]
+fn a_bundle_appears_whole_or_what_was_there_stays() {
+    let ledger = Signed::new();
+    let directory = ledger.world.path().join("bundles");
+    std::fs::create_dir(&directory).unwrap();
+    let (file, link) = (directory.join("bundle"), directory.join("link"));
+    std::fs::write(&file, "what was there").unwrap();
+    std::os::unix::fs::symlink("bundle", &link).unwrap();
+    let prove =
+        |more: &str| ledger.world.ask(&format!("prove acme.atlassian.net -o {} {more}", link.display()));
+    assert_eq!(prove("--pinned 999").exit, Exit::Failed);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "what was there");
+    prove("").done();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), ledger.world.ask("prove acme.atlassian.net").done());
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 2, "nothing else is left there");
+    let nowhere = ledger.world.ask("prove acme.atlassian.net -o /nowhere/bundle");
+    assert_eq!(nowhere.exit, Exit::Failed);
+    assert!(nowhere.messages.starts_with("error: /nowhere/bundle cannot be written"), "{}", nowhere.messages);
+}
+
+/// A ledger whose last seal is not signed, and where the note of the one before and the last note are.
+fn behind() -> (Signed, PathBuf, String) {
+    let ledger = Signed::new();
+    let kept = ledger.world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F0.note");
+    let earlier = std::fs::read_to_string(&kept).unwrap();
+    ledger.grow();
+    let last = std::fs::read_to_string(&kept).unwrap();
+    assert_ne!(earlier, last);
+    std::fs::write(&kept, earlier).unwrap();
+    (ledger, kept, last)
+}
+
+#[test]
+fn a_signature_that_is_missing_is_told_with_what_to_do() {
+    let (ledger, ..) = behind();
+    let said = ledger.world.ask("prove acme.atlassian.net");
+    assert_eq!((said.exit, said.output.as_str()), (Exit::Failed, ""));
+    let told = "and is not signed, the last signed checkpoint has ";
+    assert!(
+        said.messages.contains(told) && said.messages.contains("\nhint: a running `serve`"),
+        "{}",
+        said.messages
+    );
+    // An older checkpoint to go on from does not make one that can be proven at.
+    let said = ledger.world.ask("prove acme.atlassian.net --pinned 3");
+    assert!(said.messages.contains(told), "{}", said.messages);
+}
+
+#[test]
+fn a_signature_is_waited_for() {
+    let (ledger, kept, last) = behind();
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // The command has looked once by then, or else has less to wait for.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            let part = kept.with_extension("part");
+            std::fs::write(&part, last).unwrap();
+            std::fs::rename(part, &kept).unwrap();
+        });
+        ledger.world.ask("prove acme.atlassian.net")
+    });
+    assert!(said.messages.contains("5 records of acme.atlassian.net"), "{}", said.messages);
+    said.done();
+}
+
+#[test]
+fn a_copy_that_is_behind_its_checkpoint_and_a_checkpoint_of_the_future_are_told() {
+    let ledger = Signed::new();
+    let size = std::cell::Cell::new(0);
+    sign(&ledger.world, |checkpoint| {
+        size.set(checkpoint.size);
+        Checkpoint { size: checkpoint.size + 7, ..checkpoint }
+    });
+    let said = ledger.world.ask("prove acme.atlassian.net");
+    assert_eq!(said.exit, Exit::Failed);
+    let told = format!("has {} sealed leaves, and a checkpoint of {} is signed", size.get(), size.get() + 7);
+    assert!(
+        said.messages.contains(&told) && said.messages.contains("\nhint: let `serve`"),
+        "{}",
+        said.messages
+    );
+    sign(&ledger.world, |checkpoint| checkpoint);
+    let newer = ledger.world.ask(&format!("prove acme.atlassian.net --pinned {}", size.get() + 1));
+    assert_eq!(newer.exit, Exit::Failed);
+    assert!(newer.messages.contains("the last signed one of this log only"), "{}", newer.messages);
+    for pinned in [0, size.get()] {
+        ledger.world.ask(&format!("prove acme.atlassian.net --pinned {pinned}")).done();
+    }
 }
 
 #[test]

@@ -214,6 +214,71 @@ fn spellings() -> Vec<Case> {
     ]
 }
 
+/// A version is the first thing that is looked at, at its one place; whatever is there else is no version.
+fn versions_of_lines() -> Vec<Case> {
+    let unknown = |name, version, lie: fn(&str) -> String| {
+        refused(name, lying(Lie::Line(LAST, lie)), None, Doubt::UnknownVersion(version))
+    };
+    let line = |name, lie: fn(&str) -> String| {
+        refused(name, lying(Lie::Line(LAST, lie)), None, record(LAST, RecordFault::Line))
+    };
+    vec![
+        unknown("newer line of a record", 2, |line| line.replacen(r#""v":1"#, r#""v":2"#, 1)),
+        unknown("newer line that is no JSON", 3, |_| r#"{"v":3,"what":[1,"ever""#.to_owned()),
+        unknown("newer line with v in a text", 2, |_| r#"{"v":2,"a":"\"v\":3,"}"#.to_owned()),
+        unknown("line of version 0", 0, |line| line.replacen(r#""v":1"#, r#""v":0"#, 1)),
+        unknown("line of the largest version alone", u64::MAX, |_| format!(r#"{{"v":{}}}"#, u64::MAX)),
+        line("line of a version beyond 64 bits", |_| r#"{"v":18446744073709551616}"#.to_owned()),
+        line("line that is a version in a list", |_| "[2]".to_owned()),
+        line("line that is a version", |_| "2".to_owned()),
+        line("line with a version in its version", |_| r#"{"v":{"v":2}}"#.to_owned()),
+        line("line with a version in another field", |_| r#"{"y":{"v":2}}"#.to_owned()),
+        line("newer line with another version in a field", |_| r#"{"v":2,"y":{"v":1}}"#.to_owned()),
+        line("version behind another field", |line| {
+            line.replacen(r#""v":1,"#, "", 1).replace('}', r#","v":2}"#)
+        }),
+        line("space before a version", |line| line.replacen(r#""v":1"#, r#""v": 2"#, 1)),
+        line("space before the name of a version", |line| line.replacen(r#""v":1"#, r#" "v":2"#, 1)),
+        line("version with a zero before it", |line| line.replacen(r#""v":1"#, r#""v":02"#, 1)),
+        line("version with a plus", |line| line.replacen(r#""v":1"#, r#""v":+2"#, 1)),
+        line("version with a fraction", |line| line.replacen(r#""v":1"#, r#""v":2.0"#, 1)),
+        line("version that is a text", |line| line.replacen(r#""v":1"#, r#""v":"2""#, 1)),
+        refused(
+            "seal that is a version in a list",
+            lying(Lie::Seal(14, |_| "[2]".to_owned())),
+            None,
+            Fault::SealLine,
+        ),
+    ]
+}
+
+fn versions_of_bundles() -> Vec<Case> {
+    let text = acme().write();
+    let (header, rest) = text.split_once('\n').unwrap();
+    let unknown = |name, text: String| refused(name, text, None, Doubt::UnknownVersion(2));
+    let malformed = |name, from: &str, to: &str| {
+        let changed = header.replacen(from, to, 1);
+        assert_ne!(changed, header, "{name}");
+        refused(name, format!("{changed}\n{rest}"), None, Fault::Malformed { line: 1 })
+    };
+    let newer = header.replacen(r#""v":1"#, r#""v":2"#, 1);
+    vec![
+        unknown(
+            "newer bundle that is no JSON",
+            r#"{"type":"realm-ledger-bundle","v":2,what ever"#.to_owned(),
+        ),
+        unknown("newer bundle without a line end", newer),
+        malformed("bundle that begins with a version in a list", header, "[2]"),
+        malformed("bundle with a space before its version", r#""v":1"#, r#""v": 2"#),
+        malformed(
+            "bundle with its version behind another field",
+            r#""v":1,"clientKey":"acme""#,
+            r#""clientKey":"acme","v":2"#,
+        ),
+        malformed("bundle of a version beyond 64 bits", r#""v":1"#, r#""v":18446744073709551616"#),
+    ]
+}
+
 /// A log that is not taken because of this line.
 #[track_caller]
 fn log_refused(name: &'static str, ledger: &Ledger, index: u64, fault: log::Fault) -> Case {
@@ -289,6 +354,12 @@ fn logs() -> Vec<Case> {
             10,
             log::Fault::Source("realm.lifecycle/7/10".to_owned()),
         ),
+        log_refused(
+            "line that is a version in a list",
+            &lying(Lie::Line(LAST, |_| "[2]".to_owned())),
+            13,
+            log::Fault::Line,
+        ),
     ]
 }
 
@@ -309,7 +380,14 @@ fn publish(file: &str, first: &str, cases: &[Case]) {
 
 #[test]
 fn every_lie_about_a_history_is_refused_for_what_it_is_and_published() {
-    let cases = [around_the_records(), ways_through_the_map(), lines_and_payloads(), spellings()];
+    let cases = [
+        around_the_records(),
+        ways_through_the_map(),
+        lines_and_payloads(),
+        spellings(),
+        versions_of_lines(),
+        versions_of_bundles(),
+    ];
     publish("bundles/cases.ndjson", FIRST, &cases.into_iter().flatten().collect::<Vec<_>>());
 }
 
