@@ -126,7 +126,7 @@ impl Reader {
         match leaf {
             Leaf::Record(record) => self.record(record, hash)?,
             Leaf::Seal(seal) => self.sealing.seal(seal, self.tree.size(), |changed| {
-                self.map.update(changed).map_or(Hash::ZERO, |root| root.hash)
+                self.map.update(&changed).map_or(Hash::ZERO, |root| root.hash)
             })?,
         }
         self.tree.push(hash);

@@ -1,15 +1,18 @@
-//! Pass 2: the log by position, out of what the streams told. What is stored there ([`Rows`]) and what the seals say
-//! ([`Sealed`]) rest on nothing of each other, and are gone through side by side.
+//! Pass 2: the log by position, out of what the streams told. What is stored there ([`Rows`]), what the seals say
+//! ([`Sealed`]) and the map that they say it of ([`Parts`]) rest on nothing of each other, and are gone through side
+//! by side.
 
 use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use ledger_record::key::log::REJECTED;
 use ledger_record::key::{self, Family};
+use ledger_record::proof::Hash;
 use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::line::{LedgerSecret, SealLeaf};
-use ledger_record::proof::log::{Passed, Sealing};
-use ledger_record::proof::map::Head;
+use ledger_record::proof::log::{self as whole, Passed, Sealing};
+use ledger_record::proof::map::{Entry, Head};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, Record, Seal, Stream};
 
@@ -26,6 +29,7 @@ use crate::snapshot::Snapshot;
 pub(super) struct Pass<'s, 'a> {
     rows: Rows<'s, 'a>,
     sealed: Sealed<'s, 'a>,
+    map: Parts,
 }
 
 /// What is wrong, and where.
@@ -41,25 +45,27 @@ impl<'s, 'a> Pass<'s, 'a> {
         signed: &'s [Checkpoint],
         sources: &'s Sources,
     ) -> Result<Self, VerifyError> {
-        let (map, sealing, heads) = (Parts::default(), Sealing::default(), Vec::new());
-        let sealed = Sealed { sources, seals: Seals::of(snapshot)?, map, sealing, heads };
-        Ok(Self { rows: Rows::new(snapshot, secret, signed, sources)?, sealed })
+        let (sealing, heads) = (Sealing::default(), Vec::new());
+        let sealed = Sealed { sources, seals: Seals::of(snapshot)?, sealing, heads };
+        Ok(Self { rows: Rows::new(snapshot, secret, signed, sources)?, sealed, map: Parts::default() })
     }
 
     /// Takes in the records of the table; `done` counts them.
     pub(super) fn take_in(&mut self, table: &Table, done: &AtomicU64) -> Result<(), VerifyError> {
-        let Self { rows, sealed } = self;
-        let (stored, said) = thread::scope(|scope| {
-            let sealed = scope.spawn(|| sealed.take_in(table));
+        let Self { rows, sealed, map } = self;
+        let (says, said) = sync_channel(SEALS_AHEAD);
+        let ended = thread::scope(|scope| {
+            let map = scope.spawn(|| follow(map, said));
+            // It hangs up when it is through.
+            let sealed = scope.spawn(move || sealed.take_in(table, &says));
             let stored = rows.take_in(table, done);
-            (stored, sealed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            let ended = [map, sealed]
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            std::iter::once(stored).chain(ended)
         });
         // What comes first in the log is told.
-        match (stored, said) {
-            (Err(stored), Err(said)) if said.position < stored.position => Err(said.error),
-            (Err(broken), _) | (Ok(()), Err(broken)) => Err(broken.error),
-            (Ok(()), Ok(())) => Ok(()),
-        }
+        let broken = ended.filter_map(Result::err).min_by_key(|broken| broken.position);
+        broken.map_or(Ok(()), |broken| Err(broken.error))
     }
 
     /// Closes the accounts; answers the tree, the seals, and how many repeats there were.
@@ -69,31 +75,56 @@ impl<'s, 'a> Pass<'s, 'a> {
     }
 }
 
+/// Seals whose changes wait for the map to take them in.
+const SEALS_AHEAD: usize = 4;
+
+/// What a seal says of the map.
+struct Said {
+    position: u64,
+    root: Hash,
+    /// Since the seal before: sorted by id, each once.
+    changed: Vec<Entry>,
+}
+
+/// Lets the map grow as the seals tell, and compares what they say of it.
+fn follow(map: &mut Parts, said: Receiver<Said>) -> Result<(), Broken> {
+    for Said { position, root, changed } in said {
+        if map.update(&changed) != root {
+            let error = Fault::Log { position, fault: whole::Fault::Map }.into();
+            return Err(Broken { position, error });
+        }
+    }
+    Ok(())
+}
+
 /// What the seals say.
 struct Sealed<'s, 'a> {
     sources: &'s Sources,
     seals: Seals<'a>,
-    map: Parts,
     sealing: Sealing,
     /// Seq of the last record of each stream, by its number.
     heads: Vec<u64>,
 }
 
 impl Sealed<'_, '_> {
-    fn take_in(&mut self, table: &Table) -> Result<(), Broken> {
+    fn take_in(&mut self, table: &Table, map: &SyncSender<Said>) -> Result<(), Broken> {
         for position in table.window().clone() {
-            self.position(position, table).map_err(|error| Broken { position, error })?;
+            self.position(position, table, map).map_err(|error| Broken { position, error })?;
         }
         Ok(())
     }
 
-    fn position(&mut self, position: u64, table: &Table) -> Result<(), VerifyError> {
+    fn position(&mut self, position: u64, table: &Table, map: &SyncSender<Said>) -> Result<(), VerifyError> {
         let says = |fault| Fault::Log { position, fault };
         let Some(slot) = table.get(position) else {
             // Where no stream has a record, there is a seal, or nothing.
             let StoredSeal { record, seal } = self.seals.next(position)?;
             let leaf = SealLeaf::of(&record, &seal);
-            let sealed = self.sealing.seal(&leaf, position, |changed| self.map.update(changed));
+            let sealed = self.sealing.seal(&leaf, position, |changed| {
+                // Nobody takes it any more: the map was false before.
+                let _no_one = map.send(Said { position, root: leaf.map_root, changed });
+                leaf.map_root
+            });
             return Ok(sealed.map_err(says)?);
         };
         let number = slot.stream as usize;

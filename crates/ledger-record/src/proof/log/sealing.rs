@@ -84,7 +84,7 @@ impl Sealing {
         &mut self,
         seal: &SealLeaf,
         index: u64,
-        update: impl FnOnce(&[Entry]) -> Hash,
+        update: impl FnOnce(Vec<Entry>) -> Hash,
     ) -> Result<(), Fault> {
         if !self.placement.is_due_at_tick() {
             return Err(Fault::SealRepeated);
@@ -92,7 +92,7 @@ impl Sealing {
         if seal.index != index {
             return Err(Fault::SealIndex(seal.index));
         }
-        if seal.map_root != update(&self.changed()) {
+        if seal.map_root != update(self.changed()) {
             return Err(Fault::Map);
         }
         if seal.streams != self.streams {
