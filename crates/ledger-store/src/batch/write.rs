@@ -8,6 +8,7 @@ use rocksdb::WriteBatch;
 
 use super::{Batch, BatchSize, Committed};
 use crate::error::{AppendError, StorageError};
+use crate::evidence::Draft;
 use crate::in_flight::{Handed, InFlight};
 use crate::options::APP_ROWS_KEPT;
 use crate::shard::Shard;
@@ -34,10 +35,8 @@ impl<'a> Batch<'a> {
         let write = if self.holds_nothing() { None } else { Some(self.assemble()?) };
         self.shard.settle()?;
         let Some(write) = write else { return Ok((self.shard, committed)) };
-        let draft = std::mem::replace(&mut self.evidence, self.shard.evidence.draft(0));
-        self.shard.evidence = draft.end();
         let (first, next_position) = (self.shard.head.next_position, self.next.next_position);
-        let (shard, in_flight) = self.into_in_flight();
+        let (shard, in_flight, draft) = self.into_in_flight();
         let handed = Handed { write, draft, first, next_position };
         shard.write_thread.write(handed).map_err(|cause| shard.poison_at(first, cause.into()))?;
         shard.in_flight = Some(in_flight);
@@ -153,12 +152,13 @@ impl<'a> Batch<'a> {
     }
 
     /// What is written becomes what the next batch begins with; and what it may look for until it is durable.
-    fn into_in_flight(self) -> (&'a mut Shard, InFlight) {
+    fn into_in_flight(self) -> (&'a mut Shard, InFlight, Draft) {
         let shard = self.shard;
         let first = shard.head.next_position;
         let mut in_flight = InFlight { records: self.records, ids: self.ids, first, ..InFlight::empty() };
         shard.last_batch = BatchSize { records: in_flight.records.len(), tenants: self.tenants.len() };
         shard.head = self.next;
+        shard.evidence = self.evidence.end();
         if let Some(timelines) = self.timelines {
             shard.timelines = timelines;
         }
@@ -170,7 +170,7 @@ impl<'a> Batch<'a> {
             in_flight.tenants.insert(client.clone(), touched.pending);
             shard.tenants.put(client, touched.row, touched.stored_bytes);
         }
-        (shard, in_flight)
+        (shard, in_flight, self.evidence)
     }
 }
 
