@@ -33,6 +33,7 @@ const PURE: [(&str, &[&str]); 2] = [
             "ed25519-dalek",
             "hex",
             "hmac",
+            "itoa",
             "jiff",
             "serde",
             "serde_json",
