@@ -238,7 +238,7 @@ impl Snapshot<'_> {
                 thread::park_timeout(PROGRESS_INTERVAL);
                 progress(done.load(Ordering::Relaxed).min(total), total);
             }
-            checking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            joined(checking)
         })?;
         progress(total, total);
         Ok(verified)
@@ -303,6 +303,11 @@ impl Snapshot<'_> {
         }
         Ok(rows)
     }
+}
+
+/// What a thread came to; its panic is ours.
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn count(what: &'static str, found: u64, counted: u64) -> Result<(), Fault> {

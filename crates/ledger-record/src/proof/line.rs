@@ -240,9 +240,7 @@ impl RecordLeaf {
     }
 
     fn is_exact(&self) -> bool {
-        is_exact(self.seq)
-            && is_exact_signed(self.time.as_millis())
-            && is_exact_signed(self.recorded.as_millis())
+        are_exact(self.seq, [self.time, self.recorded])
     }
 
     /// The exact bytes.
@@ -347,8 +345,12 @@ impl<'a> Said<'a> {
 /// Whether the numbers of a record that is no seal fit into a line.
 pub fn check(record: &Record) -> Result<(), TooLarge> {
     let times = [Said::by(record).time, record.recorded];
-    let fits = is_exact(record.seq) && times.into_iter().all(|time| is_exact_signed(time.as_millis()));
-    if fits { Ok(()) } else { Err(TooLarge) }
+    if are_exact(record.seq, times) { Ok(()) } else { Err(TooLarge) }
+}
+
+/// The numbers of a record's line that could be too large.
+fn are_exact(seq: u64, times: [Timestamp; 2]) -> bool {
+    is_exact(seq) && times.into_iter().all(|time| is_exact_signed(time.as_millis()))
 }
 
 /// The empty text stands for nothing; any other must be read.

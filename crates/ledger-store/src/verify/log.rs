@@ -20,7 +20,7 @@ use super::map::Parts;
 use super::rows::Rows;
 use super::sources::Sources;
 use super::table::Table;
-use super::{Fault, VerifyError, check_rules};
+use super::{Fault, VerifyError, check_rules, joined};
 use crate::database::damaged;
 use crate::error::{Damage, ReadError};
 use crate::snapshot::Snapshot;
@@ -59,9 +59,7 @@ impl<'s, 'a> Pass<'s, 'a> {
             // It hangs up when it is through.
             let sealed = scope.spawn(move || sealed.take_in(table, &says));
             let stored = rows.take_in(table, done);
-            let ended = [map, sealed]
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            std::iter::once(stored).chain(ended)
+            std::iter::once(stored).chain([map, sealed].map(joined))
         });
         // What comes first in the log is told.
         let broken = ended.filter_map(Result::err).min_by_key(|broken| broken.position);

@@ -10,7 +10,7 @@ use ledger_record::proof::Hash;
 use ledger_record::proof::line::SealLeaf;
 use ledger_record::proof::map::{self, Entry, Whole};
 
-use super::{Fault, VerifyError};
+use super::{Fault, VerifyError, joined};
 use crate::database::damaged;
 use crate::error::ReadError;
 use crate::evidence::{cell_of, entry, join};
@@ -48,8 +48,7 @@ impl Parts {
             thread::scope(|scope| {
                 let parted: Vec<_> =
                     parted.map(|(part, changed)| scope.spawn(|| part.update(changed))).collect();
-                let ended = parted.into_iter().map(thread::ScopedJoinHandle::join);
-                ended.map(|root| root.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+                parted.into_iter().map(joined).collect()
             })
         };
         while roots.len() > 1 {

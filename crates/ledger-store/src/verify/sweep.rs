@@ -18,7 +18,7 @@ use ledger_record::rows::AppRow;
 use super::sources::Sources;
 use super::table::{Named, Slot, Table};
 use super::tenants::{Judge, Judged};
-use super::{Fault, VerifyError};
+use super::{Fault, VerifyError, joined};
 use crate::database::damaged;
 use crate::decode;
 use crate::error::{Damage, ReadError};
@@ -90,10 +90,7 @@ pub(super) fn sweep(
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| sweep.work(Judged::new(secret)))).collect();
-        let ended = workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        ended.collect::<Result<Vec<()>, _>>()
+        workers.into_iter().map(joined).collect::<Result<Vec<()>, _>>()
     })?;
     let apps = sweep.judge.apps(&lock(&sweep.found));
     let mut found = sweep.found.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -10,6 +10,8 @@ use ledger_record::proof::Hash;
 use ledger_record::proof::line::stream_id;
 use ledger_record::record::Stream;
 
+use super::joined;
+
 /// What is remembered of a record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
@@ -67,8 +69,7 @@ impl Table {
         let slots = thread::scope(|scope| {
             let pieces = (0..length).step_by(PIECE).map(|from| PIECE.min(length - from));
             let made: Vec<_> = pieces.map(|length| scope.spawn(move || vec![None; length])).collect();
-            let ended = made.into_iter().map(thread::ScopedJoinHandle::join);
-            ended.map(|piece| piece.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            made.into_iter().map(joined).collect()
         });
         Self { size, window, slots, streams: Vec::new() }
     }
