@@ -123,6 +123,16 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// Reads on in a value whose version was read.
+    pub(crate) const fn part(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+
+    /// What was not read yet.
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Reads the next part.
     pub(crate) fn take<T: BorrowDecode<'a, ()>>(&mut self) -> Result<T, DecodeError> {
         let (part, consumed) = bincode::borrow_decode_from_slice(self.rest, LAYOUT)

@@ -124,7 +124,7 @@ impl Record {
         match content {
             Content::Event { event, time_defaulted, outcome } => {
                 codec::put(out, &v1::record::Logged::of(event, *time_defaulted));
-                codec::put(out, &v1::outcome::Outcome::of(outcome, event.app()));
+                encode_outcome(event, outcome, out);
             }
             Content::Refused(refused) => codec::put(out, &v1::record::Refused::of(refused)),
             Content::Seal(seal) => codec::put(out, &v1::record::Seal::of(seal)),
@@ -133,20 +133,42 @@ impl Record {
 
     /// Reads a stored record; its stream and seq are told by its key.
     pub fn decode(stream: Stream, seq: u64, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (mut record, stored) = Self::decode_without_outcome(stream, seq, bytes)?;
+        if let Content::Event { event, outcome, .. } = &mut record.content {
+            *outcome = decode_outcome(event, stored)?;
+        }
+        Ok(record)
+    }
+
+    /// Reads a stored record but for its outcome, which stays empty; answers the bytes in which it is stored. For
+    /// those who derive it themselves, and compare what [`encode_outcome`] writes.
+    pub fn decode_without_outcome(
+        stream: Stream,
+        seq: u64,
+        bytes: &[u8],
+    ) -> Result<(Self, &[u8]), DecodeError> {
         let mut input = Input::open(bytes)?;
         let head = input.take::<v1::record::Head<'_>>()?;
+        let mut stored: &[u8] = &[];
         let content = match &stream {
             Stream::Tenant(_) | Stream::App(_) => {
                 let logged = input.take::<v1::record::Logged<'_>>()?;
                 let (event, time_defaulted) = logged.restore(&stream)?;
-                let outcome = input.take::<v1::outcome::Outcome<'_>>()?.restore(event.app())?;
-                Content::Event { event, time_defaulted, outcome }
+                stored = input.rest();
+                Content::Event { event, time_defaulted, outcome: Outcome::default() }
             }
-            Stream::Rejected => Content::Refused(input.take::<v1::record::Refused<'_>>()?.restore()),
-            Stream::Seals => Content::Seal(input.take::<v1::record::Seal>()?.restore()),
+            Stream::Rejected => {
+                let refused = input.take::<v1::record::Refused<'_>>()?.restore();
+                input.close()?;
+                Content::Refused(refused)
+            }
+            Stream::Seals => {
+                let seal = input.take::<v1::record::Seal>()?.restore();
+                input.close()?;
+                Content::Seal(seal)
+            }
         };
-        input.close()?;
-        Ok(Self {
+        let record = Self {
             position: head.position,
             stream,
             seq,
@@ -154,7 +176,8 @@ impl Record {
             recorded: head.recorded.0,
             rules: head.rules,
             content,
-        })
+        };
+        Ok((record, stored))
     }
 
     /// Reads only what the fold needs of a stored record. The outcome, at its end, is not looked at: use
@@ -168,6 +191,19 @@ impl Record {
         let (event, time_defaulted) = input.take::<v1::record::Logged<'_>>()?.restore(stream)?;
         Ok(LoggedEvent { position: head.position, recorded: head.recorded.0, time_defaulted, event })
     }
+}
+
+/// Appends an outcome as it is stored in the record of its event.
+pub fn encode_outcome(event: &Event, outcome: &Outcome, out: &mut Vec<u8>) {
+    codec::put(out, &v1::outcome::Outcome::of(outcome, event.app()));
+}
+
+/// Reads the outcome that is stored in the record of an event.
+pub fn decode_outcome(event: &Event, stored: &[u8]) -> Result<Outcome, DecodeError> {
+    let mut input = Input::part(stored);
+    let outcome = input.take::<v1::outcome::Outcome<'_>>()?.restore(event.app())?;
+    input.close()?;
+    Ok(outcome)
 }
 
 impl Content {

@@ -18,10 +18,12 @@
 //! Ids and the index, which follow from the records alone, are compared and mended by [`crate::rebuild()`]. Which
 //! record a repeat repeats, the source alone can tell; that it was one, and how many there were, is checked.
 
+mod leaves;
 mod log;
 mod map;
 mod offsets;
-mod rows;
+mod order;
+mod seals;
 mod sources;
 mod sweep;
 mod table;

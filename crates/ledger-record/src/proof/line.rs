@@ -30,7 +30,7 @@ use ledger_core::event::{Body, Event};
 use ledger_core::ids::AppKey;
 use ledger_core::realm::Realm;
 use ledger_core::state::Rule;
-use ledger_core::tenant::Tenant;
+use ledger_core::tenant::{Outcome, Tenant};
 use ledger_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -223,7 +223,7 @@ impl RecordLeaf {
         check(record)?;
         let stream = stream_id(&record.stream);
         let salt = secret.salt(stream, record.seq);
-        let Said { type_name, app, time, rule } = Said::by(record);
+        let Said { type_name, app, time } = Said::by(record);
         Ok(Self {
             stream,
             seq: record.seq,
@@ -234,7 +234,7 @@ impl RecordLeaf {
             recorded: record.recorded,
             source: coordinates(&record.source),
             pinned_realm: beside.pinned_realm,
-            rule,
+            rule: rule(record),
             commitment: commitment(&salt, payload::of(record).as_bytes()),
         })
     }
@@ -322,24 +322,35 @@ struct Said<'a> {
     type_name: &'static str,
     app: Option<&'a AppKey>,
     time: Timestamp,
-    rule: Option<Rule>,
 }
 
 impl<'a> Said<'a> {
     fn by(record: &'a Record) -> Self {
         match &record.content {
-            Content::Event { event, outcome, .. } => {
-                let own = outcome.changes.iter().find(
-                    |change| matches!(&event.body, Body::Installation { app, .. } if *app == change.app),
-                );
-                let rule = own.and_then(|change| change.decision).map(|decision| decision.rule);
-                Self { type_name: event.type_name(), app: event.app(), time: event.time, rule }
+            Content::Event { event, .. } => {
+                Self { type_name: event.type_name(), app: event.app(), time: event.time }
             }
             Content::Refused(_) | Content::Seal(_) => {
-                Self { type_name: REJECTED, app: None, time: record.recorded, rule: None }
+                Self { type_name: REJECTED, app: None, time: record.recorded }
             }
         }
     }
+}
+
+/// The rule that the line of a record shows.
+fn rule(record: &Record) -> Option<Rule> {
+    match &record.content {
+        Content::Event { event, outcome, .. } => own_rule(event, outcome),
+        Content::Refused(_) | Content::Seal(_) => None,
+    }
+}
+
+/// The rule that the line of an event shows: that of the decision it made itself.
+#[must_use]
+pub fn own_rule(event: &Event, outcome: &Outcome) -> Option<Rule> {
+    let Body::Installation { app, .. } = &event.body else { return None };
+    let own = outcome.changes.iter().find(|change| change.app == *app)?;
+    own.decision.map(|decision| decision.rule)
 }
 
 /// Whether the numbers of a record that is no seal fit into a line.

@@ -18,6 +18,8 @@
 //!
 //! The text form of time is not used here, as not every instant has one.
 
+mod refused;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -31,9 +33,9 @@ use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::canonical::{self, NotCanonical};
+use super::canonical::{self, NotCanonical, put_integer, put_string};
 use crate::record::{Content, Record};
-use crate::rejection::{Refused, RefusedBody};
+use refused::RefusedFields;
 
 /// An event as it was committed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub fn of(record: &Record) -> String {
 pub(crate) fn put(out: &mut Vec<u8>, record: &Record) {
     match &record.content {
         Content::Event { event, time_defaulted, outcome: _ } => {
-            canonical::put(out, &Fields::of(record.rules, event, *time_defaulted));
+            Fields::of(record.rules, event, *time_defaulted).write(out);
         }
         Content::Refused(refused) => canonical::put(out, &RefusedFields::of(record.rules, refused)),
         Content::Seal(_) => {}
@@ -76,8 +78,9 @@ pub fn open(
     let (rules, time_defaulted) = (fields.rules, fields.time_defaulted);
     let event = fields.restore(type_name, app, time).ok_or(NotCanonical)?;
     // Fields of another type, realms in lower case and the like are read, but never written.
-    let again = canonical::write(&Fields::of(rules, &event, time_defaulted));
-    if again == text { Ok(Opened { rules, event, time_defaulted }) } else { Err(NotCanonical) }
+    let mut again = Vec::with_capacity(text.len());
+    Fields::of(rules, &event, time_defaulted).write(&mut again);
+    if again == text.as_bytes() { Ok(Opened { rules, event, time_defaulted }) } else { Err(NotCanonical) }
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -165,31 +168,6 @@ enum PolicyFields {
     Subscription { grace_days: u32 },
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RefusedFields {
-    rules: u16,
-    reason: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
-    detail: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    headers: Vec<(String, String)>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_time: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<BodyFields>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum BodyFields {
-    Json { json: String },
-    Digest { sha256: String, length: u64 },
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 const fn is_false(flag: &bool) -> bool {
     !*flag
@@ -198,6 +176,17 @@ const fn is_false(flag: &bool) -> bool {
 /// A `null` here is a value, not an absence.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SettingField<'static>>, D::Error> {
     SettingField::deserialize(deserializer).map(Some)
+}
+
+fn put_text(out: &mut Vec<u8>, name: &[u8], text: Option<&str>) {
+    put_field(out, name, text, put_string);
+}
+
+fn put_field<T>(out: &mut Vec<u8>, name: &[u8], value: Option<T>, put: impl FnOnce(&mut Vec<u8>, T)) {
+    if let Some(value) = value {
+        out.extend_from_slice(name);
+        put(out, value);
+    }
 }
 
 fn word(realm: &Realm) -> Cow<'_, str> {
@@ -282,6 +271,35 @@ impl<'a> Fields<'a> {
             site_url: installed.site_url.as_deref().map(Cow::from),
             ..self
         }
+    }
+
+    /// Appends the payload: what serialising would write, field by field, as every event of a log comes by here.
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"rules\":");
+        put_integer(out, self.rules);
+        put_text(out, b",\"clientKey\":", self.client_key.as_deref());
+        put_text(out, b",\"id\":", Some(&self.id));
+        if self.time_defaulted {
+            out.extend_from_slice(b",\"timeDefaulted\":true");
+        }
+        put_text(out, b",\"actor\":", self.actor.as_deref());
+        put_text(out, b",\"reason\":", self.reason.as_deref());
+        put_text(out, b",\"endpointRealm\":", self.endpoint_realm.as_deref());
+        put_text(out, b",\"productRealm\":", self.product_realm.as_deref());
+        put_text(out, b",\"targetRealm\":", self.target_realm.as_deref());
+        put_text(out, b",\"sourceRealm\":", self.source_realm.as_deref());
+        put_text(out, b",\"realm\":", self.realm.as_deref());
+        put_text(out, b",\"migrationId\":", self.migration_id.as_deref());
+        put_field(out, b",\"startTime\":", self.start_time, put_integer);
+        put_field(out, b",\"endTime\":", self.end_time, put_integer);
+        put_text(out, b",\"action\":", self.action.as_deref());
+        put_text(out, b",\"state\":", self.state.as_deref());
+        put_text(out, b",\"installationId\":", self.installation_id.as_deref());
+        put_text(out, b",\"entitlementId\":", self.entitlement_id.as_deref());
+        put_text(out, b",\"siteUrl\":", self.site_url.as_deref());
+        put_field(out, b",\"descriptor\":", self.descriptor.as_ref(), canonical::put);
+        put_field(out, b",\"policy\":", self.policy.as_ref(), canonical::put);
+        out.push(b'}');
     }
 
     fn restore(self, type_name: &str, app: Option<&AppKey>, time: Timestamp) -> Option<Event> {
@@ -442,28 +460,6 @@ impl PolicyFields {
             Self::Days { days } => Policy::Days { days },
             Self::Indefinite => Policy::Indefinite,
             Self::Subscription { grace_days } => Policy::Subscription { grace_days },
-        }
-    }
-}
-
-impl RefusedFields {
-    fn of(rules: u16, refused: &Refused) -> Self {
-        let Refused { rejection, key, headers, source_time, body } = refused;
-        Self {
-            rules,
-            reason: rejection.reason.as_str().to_owned(),
-            path: rejection.path.clone(),
-            detail: rejection.detail.clone(),
-            key: key.clone(),
-            headers: headers.clone(),
-            source_time: source_time.map(Timestamp::as_millis),
-            body: match body {
-                RefusedBody::Absent => None,
-                RefusedBody::Json(text) => Some(BodyFields::Json { json: text.clone() }),
-                RefusedBody::Digest { sha256, length_bytes } => {
-                    Some(BodyFields::Digest { sha256: hex::encode(sha256), length: *length_bytes })
-                }
-            },
         }
     }
 }

@@ -1,16 +1,19 @@
 //! The map of a log as it grows from seal to seal; and the stored one: its streams make the stored nodes above them,
 //! and these the root of the last seal.
 
-use std::collections::BTreeMap;
-use std::thread;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, Scope};
 
 use ledger_record::key::Family;
 use ledger_record::key::evidence::{MapCell, MapKey};
-use ledger_record::proof::Hash;
 use ledger_record::proof::line::SealLeaf;
 use ledger_record::proof::map::{self, Entry, Whole};
+use ledger_record::proof::{Hash, log};
 
-use super::{Fault, VerifyError, joined};
+use super::log::Broken;
+use super::{Fault, VerifyError};
 use crate::database::damaged;
 use crate::error::ReadError;
 use crate::evidence::{cell_of, entry, join};
@@ -20,10 +23,19 @@ use crate::snapshot::Snapshot;
 /// How many first bits of the ids part the map among threads.
 const PARTING_BITS: u16 = 2;
 
-/// Fewer changes than this are put in sooner than threads begin.
-const PARTED_FROM: usize = if cfg!(test) { 8 } else { 512 };
+/// How much may be said before the map has taken it in.
+pub(super) const AHEAD: usize = 4;
 
-/// The map of the log so far, in parts that threads go through at the same time.
+/// What a seal says of the map.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) position: u64,
+    pub(super) root: Hash,
+    /// Since the seal before: sorted by id, each once.
+    pub(super) changed: Vec<Entry>,
+}
+
+/// The map of the log so far, in parts that grow side by side.
 pub(super) struct Parts(Vec<Whole>);
 
 impl Default for Parts {
@@ -33,29 +45,74 @@ impl Default for Parts {
 }
 
 impl Parts {
-    /// Puts streams into the map, sorted by id, each once; answers its root.
-    pub(super) fn update(&mut self, changed: &[Entry]) -> Hash {
-        let mut rest = changed;
-        let parted = self.0.iter_mut().enumerate().map(|(number, part)| {
-            let is_of_it = |entry: &Entry| usize::from(entry.stream.0[0] >> (8 - PARTING_BITS)) == number;
-            let (of_it, others) = rest.split_at(rest.partition_point(is_of_it));
-            rest = others;
-            (part, of_it)
+    /// Lets the parts grow as the seals tell, none waiting for the others, and compares what the seals say.
+    pub(super) fn follow(&mut self, said: Receiver<Vec<Said>>) -> Result<(), Broken> {
+        thread::scope(|scope| {
+            let parts: Vec<_> =
+                (0..).zip(&mut self.0).map(|(number, part)| Part::start(scope, number, part)).collect();
+            let mut waiting = VecDeque::new();
+            for said in said {
+                let said = Arc::new(said);
+                // A part that panicked is found out when its root is taken.
+                for part in &parts {
+                    let _no_one = part.changes.send(Arc::clone(&said));
+                }
+                waiting.push_back(said);
+                if waiting.len() > AHEAD {
+                    waiting.pop_front().map_or(Ok(()), |said| compare(&said, &parts))?;
+                }
+            }
+            waiting.iter().try_for_each(|said| compare(said, &parts))
+        })
+    }
+}
+
+/// A part that grows in a thread of its own.
+struct Part {
+    changes: Sender<Arc<Vec<Said>>>,
+    /// For each seal, in turn.
+    roots: Receiver<Option<MapCell>>,
+}
+
+impl Part {
+    fn start<'scope>(scope: &'scope Scope<'scope, '_>, number: u8, part: &'scope mut Whole) -> Self {
+        let (changes, seals) = channel::<Arc<Vec<Said>>>();
+        let (tells, roots) = channel();
+        scope.spawn(move || {
+            for some in seals {
+                for seal in some.iter() {
+                    // Nobody may listen any more.
+                    let _no_one = tells.send(part.update(of_part(&seal.changed, number)));
+                }
+            }
         });
-        let mut roots: Vec<Option<MapCell>> = if changed.len() < PARTED_FROM {
-            parted.map(|(part, changed)| part.update(changed)).collect()
-        } else {
-            thread::scope(|scope| {
-                let parted: Vec<_> =
-                    parted.map(|(part, changed)| scope.spawn(|| part.update(changed))).collect();
-                parted.into_iter().map(joined).collect()
-            })
-        };
+        Self { changes, roots }
+    }
+}
+
+/// What changed in a part.
+fn of_part(changed: &[Entry], number: u8) -> &[Entry] {
+    let part_of = |entry: &Entry| entry.stream.0[0] >> (8 - PARTING_BITS);
+    let from = changed.partition_point(|entry| part_of(entry) < number);
+    let until = changed.partition_point(|entry| part_of(entry) <= number);
+    &changed[from..until]
+}
+
+fn compare(said: &[Said], parts: &[Part]) -> Result<(), Broken> {
+    for Said { position, root, .. } in said {
+        let mut roots: Vec<Option<MapCell>> =
+            parts.iter().map(|part| part.roots.recv().ok().flatten()).collect();
         while roots.len() > 1 {
             roots = roots.chunks(2).map(|pair| join(pair[0], pair[1])).collect();
         }
-        roots.first().copied().flatten().map_or(Hash::ZERO, |root| root.hash)
+        let found = roots.first().copied().flatten().map_or(Hash::ZERO, |root| root.hash);
+        if found != *root {
+            let position = *position;
+            let error = Fault::Log { position, fault: log::Fault::Map }.into();
+            return Err(Broken { position, error });
+        }
     }
+    Ok(())
 }
 
 /// Nodes of one depth, by their path.

@@ -12,12 +12,12 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_record::key::{self, Family};
 use ledger_record::proof::line::LedgerSecret;
-use ledger_record::record::{Record, Stream};
+use ledger_record::record::Stream;
 use ledger_record::rows::AppRow;
 
 use super::sources::Sources;
 use super::table::{Named, Slot, Table};
-use super::tenants::{Judge, Judged};
+use super::tenants::{Judge, Judged, TenantLog};
 use super::{Fault, VerifyError, joined};
 use crate::database::damaged;
 use crate::decode;
@@ -152,17 +152,15 @@ impl Sweep<'_, '_> {
         let mut rows = (chunk.first..).zip(&chunk.rows);
         let mut prefix = Vec::new();
         let mut stream = Stream::Rejected;
-        let mut records: Vec<Record> = Vec::new();
+        let mut records = TenantLog::default();
         while let Some((key, value)) = scan.step().map_err(ReadError::from)? {
-            if records.is_empty() || !is_of(key, &prefix) {
+            if records.stream().is_none() || !is_of(key, &prefix) {
                 self.tenant(&records, &mut rows, judged)?;
                 records.clear();
                 stream = decode::log_key(key)?.stream;
                 prefix = key::log::stream_prefix(&stream);
             }
-            let (_, seq) = key.split_last_chunk::<8>().unwrap_or((&[], &[0; 8]));
-            let record = Record::decode(stream.clone(), u64::from_be_bytes(*seq), value);
-            records.push(record.map_err(|error| ReadError::from(damaged(Family::Log, key, error)))?);
+            records.push(&stream, key, value)?;
         }
         self.tenant(&records, &mut rows, judged)?;
         match rows.next() {
@@ -174,12 +172,11 @@ impl Sweep<'_, '_> {
     /// Judges a tenant, whose row must be the next one.
     fn tenant<'r>(
         &self,
-        records: &[Record],
+        records: &TenantLog,
         rows: &mut impl Iterator<Item = (u32, &'r (Vec<u8>, Vec<u8>))>,
         judged: &mut Judged,
     ) -> Result<(), VerifyError> {
-        let Some(Record { stream, .. }) = records.first() else { return Ok(()) };
-        let Stream::Tenant(client) = stream else { return Ok(()) };
+        let Some(stream @ Stream::Tenant(client)) = records.stream() else { return Ok(()) };
         let Some((number, (of, row))) = rows.next() else { return Err(Fault::State(client.clone()).into()) };
         match of.as_slice().cmp(client.as_bytes()) {
             std::cmp::Ordering::Equal => {}

@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger_core::event::{Body, Event};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
+use ledger_core::state::Rule;
 use ledger_core::tenant::{Entry, Outcome, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::evidence::LeafRow;
 use ledger_record::key::log::{SEALS, TENANT};
 use ledger_record::key::{self, Family};
-use ledger_record::proof::line::{self, Beside, LeafHasher, LedgerSecret, pinned_realm_after};
+use ledger_record::proof::line::{self, Beside, LeafHasher, LedgerSecret, own_rule, pinned_realm_after};
 use ledger_record::proof::{Hash, log as whole};
-use ledger_record::record::{Content, Record, Stream};
+use ledger_record::record::{Content, Record, Stream, decode_outcome, encode_outcome};
 use ledger_record::rows::TenantRow;
 
 use super::sources::Sources;
@@ -49,13 +50,23 @@ pub(super) struct Judged {
     pub(super) latest: Vec<(u64, Timestamp)>,
     /// The record before: seq, position, leaf.
     last: Option<(u64, u64, Hash)>,
+    outcome: Vec<u8>,
     row: Vec<u8>,
+}
+
+/// The records of a tenant. Their outcomes stay as they are stored: what is derived is compared with the bytes.
+#[derive(Debug, Default)]
+pub(super) struct TenantLog {
+    records: Vec<Record>,
+    /// One after the other, and where each ends.
+    outcomes: Vec<u8>,
+    ends: Vec<usize>,
 }
 
 /// What arrived.
 #[derive(Clone, Copy)]
 enum Arrived<'r> {
-    OwnRecord { record: &'r Record, event: &'r Event, outcome: &'r Outcome },
+    OwnRecord { record: &'r Record, event: &'r Event, stored: &'r [u8] },
     OfApp { app: &'r AppKey, event: &'r Event },
 }
 
@@ -86,7 +97,7 @@ impl<'s, 'a> Judge<'s, 'a> {
             for record in records {
                 found.recorded = found.recorded.max(Some(record.recorded));
                 found.apps.entry(app.clone()).or_default().seq = record.seq;
-                self.link(record, stream.id, None, &mut judged)?;
+                self.link(record, stream.id, (None, None), &mut judged)?;
                 put_all(table, number, &mut judged)?;
             }
             table.name(number, stream);
@@ -94,7 +105,7 @@ impl<'s, 'a> Judge<'s, 'a> {
         }
         let stream = Named::new(&Stream::Rejected);
         for record in self.snapshot.records(&Stream::Rejected, 0)? {
-            self.link(&record?, stream.id, None, &mut judged)?;
+            self.link(&record?, stream.id, (None, None), &mut judged)?;
             put_all(table, number, &mut judged)?;
             found.refused += 1;
         }
@@ -119,7 +130,7 @@ impl<'s, 'a> Judge<'s, 'a> {
         &self,
         client: &ClientKey,
         stream: Hash,
-        records: &[Record],
+        records: &TenantLog,
         row: &[u8],
         judged: &mut Judged,
     ) -> Result<(), VerifyError> {
@@ -127,14 +138,17 @@ impl<'s, 'a> Judge<'s, 'a> {
         let mut replay = Replay::default();
         for (position, arrived) in self.arrivals(records) {
             match arrived {
-                Arrived::OwnRecord { record, event, outcome } => {
+                Arrived::OwnRecord { record, event, stored } => {
                     let seq = record.seq;
-                    if replay.take_in(Entry { seq, event }) != *outcome {
+                    let mut outcome = replay.take_in(Entry { seq, event });
+                    if !judged.is_stored_as(event, &outcome, stored) {
+                        outcome = stored_outcome(record, event, stored)?;
                         let client = client.clone();
                         judged.fault.get_or_insert(Fault::Outcome { client, seq });
                     }
                     judged.note(record, event);
-                    self.link(record, stream, pinned_realm_after(event, &replay.tenant), judged)?;
+                    let beside = (own_rule(event, &outcome), pinned_realm_after(event, &replay.tenant));
+                    self.link(record, stream, beside, judged)?;
                 }
                 Arrived::OfApp { app, event } => {
                     judged.latest.extend(replay.tenant.latest_of(app).map(|latest| (position, latest)));
@@ -167,7 +181,7 @@ impl<'s, 'a> Judge<'s, 'a> {
         &self,
         record: &Record,
         stream: Hash,
-        pinned_realm: Option<Realm>,
+        (rule, pinned_realm): (Option<Rule>, Option<Realm>),
         judged: &mut Judged,
     ) -> Result<(), VerifyError> {
         check_rules(record)?;
@@ -181,7 +195,7 @@ impl<'s, 'a> Judge<'s, 'a> {
             let at = key::position(position);
             return Err(ReadError::from(damaged(Family::Positions, &at, Damage::Misplaced)).into());
         }
-        let hash = judged.hasher.hash(record, stream, Beside { previous, pinned_realm });
+        let hash = judged.hasher.hash_with(rule, record, stream, Beside { previous, pinned_realm });
         let leaf = LeafRow { hash, pinned_realm };
         let (recorded, offset) = (record.recorded, record.source.offset);
         let slot = Slot { stream: 0, source: self.source_of(record)?, leaf, recorded, offset };
@@ -201,13 +215,13 @@ impl<'s, 'a> Judge<'s, 'a> {
     }
 
     /// A tenant's records, and what was set for the apps in them, in order of arrival.
-    fn arrivals<'r>(&'r self, records: &'r [Record]) -> Vec<(u64, Arrived<'r>)> {
-        let mut arrivals = Vec::with_capacity(records.len());
+    fn arrivals<'r>(&'r self, records: &'r TenantLog) -> Vec<(u64, Arrived<'r>)> {
+        let mut arrivals = Vec::with_capacity(records.records.len());
         let mut own = BTreeSet::new();
-        for record in records {
-            let Content::Event { event, outcome, .. } = &record.content else { continue };
+        for (record, stored) in records.iter() {
+            let Content::Event { event, .. } = &record.content else { continue };
             own.extend(event.app());
-            arrivals.push((record.position, Arrived::OwnRecord { record, event, outcome }));
+            arrivals.push((record.position, Arrived::OwnRecord { record, event, stored }));
         }
         let by_records = arrivals.len();
         for app in own {
@@ -261,8 +275,16 @@ impl Judged {
             apps: Vec::new(),
             latest: Vec::new(),
             last: None,
+            outcome: Vec::new(),
             row: Vec::new(),
         }
+    }
+
+    /// Whether an outcome is stored in those bytes.
+    fn is_stored_as(&mut self, event: &Event, outcome: &Outcome, stored: &[u8]) -> bool {
+        self.outcome.clear();
+        encode_outcome(event, outcome, &mut self.outcome);
+        self.outcome == stored
     }
 
     fn note(&mut self, record: &Record, event: &Event) {
@@ -270,6 +292,46 @@ impl Judged {
         self.ahead_ms = self.ahead_ms.max(ahead);
         self.recorded = self.recorded.max(Some(record.recorded));
     }
+}
+
+impl TenantLog {
+    /// Adds one, as it is stored.
+    pub(super) fn push(&mut self, stream: &Stream, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
+        let (_, seq) = key.split_last_chunk::<8>().unwrap_or((&[], &[0; 8]));
+        let read = Record::decode_without_outcome(stream.clone(), u64::from_be_bytes(*seq), value);
+        let (record, outcome) = read.map_err(|error| damaged(Family::Log, key, error))?;
+        self.records.push(record);
+        self.outcomes.extend_from_slice(outcome);
+        self.ends.push(self.outcomes.len());
+        Ok(())
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+        self.outcomes.clear();
+        self.ends.clear();
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(super) fn stream(&self) -> Option<&Stream> {
+        self.records.first().map(|record| &record.stream)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&Record, &[u8])> {
+        let mut from = 0;
+        let outcomes =
+            self.ends.iter().map(move |end| &self.outcomes[std::mem::replace(&mut from, *end)..*end]);
+        self.records.iter().zip(outcomes)
+    }
+}
+
+/// The outcome that is stored where another was derived.
+fn stored_outcome(record: &Record, event: &Event, stored: &[u8]) -> Result<Outcome, ReadError> {
+    let key = key::log::log(&record.stream, record.seq);
+    Ok(decode_outcome(event, stored).map_err(|error| damaged(Family::Log, &key, error))?)
 }
 
 #[derive(Default)]

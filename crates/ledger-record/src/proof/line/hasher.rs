@@ -6,7 +6,7 @@ use ledger_core::ids::AppKey;
 use ledger_core::realm::Realm;
 use ledger_core::state::Rule;
 
-use super::{Beside, LedgerSecret, RecordFields, Said, VERSION, commitment};
+use super::{Beside, LedgerSecret, RecordFields, Said, VERSION, commitment, rule};
 use crate::proof::hash::Hash;
 use crate::proof::{payload, tree};
 use crate::record::{Coordinates, Record};
@@ -29,6 +29,11 @@ impl LeafHasher {
 
     /// The leaf hash of a record that is no seal and [fits](super::check); `stream` is the id of its stream.
     pub fn hash(&mut self, record: &Record, stream: Hash, beside: Beside) -> Hash {
+        self.hash_with(rule(record), record, stream, beside)
+    }
+
+    /// The same where the outcome, and so the [rule](super::own_rule), is known from elsewhere than the record.
+    pub fn hash_with(&mut self, rule: Option<Rule>, record: &Record, stream: Hash, beside: Beside) -> Hash {
         let Self { secret, payload, source, line } = self;
         payload.clear();
         payload::put(payload, record);
@@ -45,7 +50,7 @@ impl LeafHasher {
             q: record.recorded.as_millis(),
             o: written(&record.source, source).into(),
             r: beside.pinned_realm.as_ref().map_or("", Realm::as_str).into(),
-            u: said.rule.map_or("", Rule::as_str).into(),
+            u: rule.map_or("", Rule::as_str).into(),
             d: commitment(&secret.salt(stream, record.seq), payload),
         };
         line.clear();
