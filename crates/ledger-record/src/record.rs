@@ -180,6 +180,11 @@ impl Record {
         Ok((record, stored))
     }
 
+    /// Reads only the position of a stored record.
+    pub fn decode_position(bytes: &[u8]) -> Result<u64, DecodeError> {
+        Ok(Input::open(bytes)?.take::<v1::record::Head<'_>>()?.position)
+    }
+
     /// Reads only what the fold needs of a stored record. The outcome, at its end, is not looked at: use
     /// [`Record::decode`] where damage matters.
     pub fn decode_event(stream: &Stream, bytes: &[u8]) -> Result<LoggedEvent, DecodeError> {

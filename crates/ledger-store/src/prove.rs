@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_record::key::{self, Family};
 use ledger_record::proof::bundle::{ConsistencyPart, RecordPart, SealPart, StreamPart, lines};
 use ledger_record::proof::line::{LedgerSecret, stream_id};
 use ledger_record::proof::note::Checkpoint;
@@ -18,8 +17,9 @@ use ledger_record::proof::tree::{self, Node};
 use ledger_record::proof::{Hash, payload};
 use ledger_record::record::{Content, Record, Stream};
 
-use crate::database::damaged;
-use crate::error::{Damage, ReadError};
+use crate::error::ReadError;
+use crate::evidence::{Links, line_of};
+use crate::options::POSITIONS_AT_A_TIME;
 use crate::snapshot::Snapshot;
 
 /// Nodes of the tree that are kept while a bundle is written: of many proofs, and no more than they are worth.
@@ -187,7 +187,11 @@ impl Proven<'_> {
         write(&lines::header(self.asked.client, &self.checkpoint.origin))?;
         write(&lines::checkpoint(self.note))?;
         let proof = snapshot.inclusion(seal.position, size)?;
-        write(&lines::seal(&SealPart { index: seal.position, entry: self.entry(seal)?, proof }))?;
+        write(&lines::seal(&SealPart {
+            index: seal.position,
+            entry: snapshot.leaf_line(seal, self.secret)?,
+            proof,
+        }))?;
         write(&lines::head(&self.way(&self.tenant)?))?;
         self.write_records(&self.tenant, &mut write)?;
         for (app, section) in &self.apps {
@@ -214,24 +218,24 @@ impl Proven<'_> {
         let (id, size) = (stream_id(&section.stream), self.checkpoint.size);
         let mut nodes = Nodes { snapshot: self.snapshot, known: BTreeMap::new() };
         let count = usize::try_from(section.count).unwrap_or(usize::MAX);
-        for record in self.snapshot.records(&section.stream, 1)?.take(count) {
-            let record = record?;
-            let is_seen = app_of(&record).is_none_or(|app| sees(self.asked, app));
-            let salt = || Hash(self.secret.salt(id, record.seq));
-            let proof = tree::inclusion(record.position, size, |node| nodes.get(node))?;
-            write(&lines::record(&RecordPart {
-                index: record.position,
-                entry: self.entry(&record)?,
-                opening: is_seen.then(|| (salt(), payload::of(&record))),
-                proof,
-            }))?;
+        let mut links = Links::new(self.snapshot);
+        let mut rest = self.snapshot.records(&section.stream, 1)?.take(count);
+        loop {
+            let some = rest.by_ref().take(POSITIONS_AT_A_TIME).collect::<Result<Vec<Record>, _>>()?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            for (record, beside) in some.iter().zip(links.of(&some)?) {
+                let is_seen = app_of(record).is_none_or(|app| sees(self.asked, app));
+                let salt = || Hash(self.secret.salt(id, record.seq));
+                write(&lines::record(&RecordPart {
+                    index: record.position,
+                    entry: line_of(record, beside, self.secret)?,
+                    opening: is_seen.then(|| (salt(), payload::of(record))),
+                    proof: tree::inclusion(record.position, size, |node| nodes.get(node))?,
+                }))?;
+            }
         }
-        Ok(())
-    }
-
-    fn entry(&self, record: &Record) -> Result<String, ReadError> {
-        let line = self.snapshot.leaf_of(record, self.secret)?.write();
-        line.map_err(|_| damaged(Family::Leaves, &key::position(record.position), Damage::Misplaced).into())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The log of a shard, as it reads back from its records.
 
 use ledger_record::proof::Hash;
-use ledger_record::proof::line::LedgerSecret;
-use ledger_record::proof::tree::{Node, leaf_hash};
+use ledger_record::proof::line::{LeafHasher, LedgerSecret};
+use ledger_record::proof::tree::Node;
 use ledger_record::record::Content;
 use ledger_store::{Checkpoints, ReadError, Snapshot};
 
@@ -36,12 +36,12 @@ impl SealedLog for StoredLog<'_> {
     }
 
     fn leaves(&self, from: u64, until: u64, take: &mut dyn FnMut(Hash)) -> Result<(), ReadError> {
-        let wanted = usize::try_from(until.saturating_sub(from)).unwrap_or(usize::MAX);
-        for record in self.snapshot.records_from(from)?.take(wanted) {
-            let leaf = self.snapshot.leaf_of(&record?, self.secret)?;
+        let mut hasher = LeafHasher::new(self.secret.clone());
+        for linked in self.snapshot.linked(from..until)? {
+            let (record, beside) = linked?;
             // One that cannot be written makes the tree too small, which whoever asked will see.
-            let Ok(line) = leaf.write() else { break };
-            take(leaf_hash(line.as_bytes()));
+            let Ok(leaf) = hasher.leaf(&record, beside) else { break };
+            take(leaf);
         }
         Ok(())
     }

@@ -29,6 +29,7 @@
 //! several levels would save a few hashes, and write ten times as much.
 
 mod draft;
+mod links;
 mod map;
 mod pass;
 mod proofs;
@@ -45,6 +46,7 @@ use ledger_record::proof::map::Head;
 use ledger_record::proof::seal::Placement;
 
 pub(crate) use draft::Draft;
+pub(crate) use links::{Links, line_of};
 pub(crate) use map::{cell_of, entry, join};
 pub use proofs::StoredLeaf;
 pub(crate) use recover::{last_seal, recover};

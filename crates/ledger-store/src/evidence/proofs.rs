@@ -7,14 +7,14 @@
 //! ```text
 //! tree      tree_root(size)   inclusion(index, size)   consistency(from, to)   tree_node(node)
 //! map       prove_stream(stream)                        at the last seal
-//! leaves    leaf(position)    leaf_of(record, secret)   leaf_line(position, secret)
+//! leaves    leaf(position)    linked(positions)   leaf_lines(positions, secret)   leaf_line(record, secret)
 //! seals     last_seal()       sealed_size()      records(&Stream::Seals, from_seq)
 //! ```
 
 use ledger_record::key::evidence::{LeafRow, MapCell, MapKey};
 use ledger_record::key::{self, Family};
 use ledger_record::proof::Hash;
-use ledger_record::proof::line::{Beside, Leaf, LedgerSecret, stream_id};
+use ledger_record::proof::line::stream_id;
 use ledger_record::proof::map::{self, Entry, Path, Proof};
 use ledger_record::proof::tree::{self, Node};
 use ledger_record::record::{Record, Stream};
@@ -23,7 +23,6 @@ use rocksdb::ReadOptions;
 use super::map::{entry, join};
 use super::recover;
 use crate::database::{Database, damaged};
-use crate::decode;
 use crate::error::{Damage, ReadError};
 use crate::scan::prefixed;
 use crate::snapshot::Snapshot;
@@ -77,34 +76,6 @@ impl Snapshot<'_> {
         let id = stream_id(stream);
         let ways = Ways::read(self, id)?;
         map::prove(id, |path| ways.node(path))
-    }
-
-    /// The leaf of a record, whose line is exactly what was hashed.
-    pub fn leaf_of(&self, record: &Record, secret: &LedgerSecret) -> Result<Leaf, ReadError> {
-        let missing = |position: u64| damaged(Family::Leaves, &key::position(position), Damage::Missing);
-        let own = self.leaf(record.position)?.ok_or_else(|| missing(record.position))?;
-        let previous = match (&record.stream, record.seq.checked_sub(1)) {
-            (Stream::Seals, _) | (_, None | Some(0)) => Hash::ZERO,
-            (stream, Some(seq)) => {
-                let at = key::log::log(stream, seq);
-                let value = self
-                    .database()
-                    .get(Family::Log, &at, &self.options())?
-                    .ok_or_else(|| damaged(Family::Log, &at, Damage::Missing))?;
-                let position = decode::record(&at, &value)?.position;
-                self.leaf(position)?.ok_or_else(|| missing(position))?.hash
-            }
-        };
-        let beside = Beside { previous, pinned_realm: own.pinned_realm };
-        let leaf = Leaf::of(record, beside, secret);
-        Ok(leaf.map_err(|_| damaged(Family::Positions, &key::position(record.position), Damage::Misplaced))?)
-    }
-
-    /// The exact leaf line with an index.
-    pub fn leaf_line(&self, position: u64, secret: &LedgerSecret) -> Result<Option<String>, ReadError> {
-        let Some(record) = self.record_at(position)? else { return Ok(None) };
-        let line = self.leaf_of(&record, secret)?.write();
-        Ok(Some(line.map_err(|_| damaged(Family::Log, &key::position(position), Damage::Misplaced))?))
     }
 }
 

@@ -21,8 +21,8 @@ pub(super) fn assert_evidence(snapshot: &Snapshot<'_>) {
     let mut heads = BTreeMap::<Hash, Head>::new();
     let mut nodes = BTreeMap::new();
     let size = snapshot.tree_size().unwrap();
-    for index in 0..size {
-        let line = snapshot.leaf_line(index, &secret()).unwrap().unwrap();
+    for (index, line) in (0..).zip(snapshot.leaf_lines(0..size, &secret()).unwrap()) {
+        let line = line.unwrap();
         let leaf = leaf_hash(&line);
         assert_eq!(snapshot.leaf(index).unwrap().unwrap().hash, leaf, "{line}");
         let lookup = |node| Ok::<_, Infallible>(nodes[&node]);
@@ -173,7 +173,7 @@ fn bundle(snapshot: &Snapshot<'_>, of: &str, apps: &[&str], key: &SignerKey) -> 
     let seal = snapshot.last_seal().unwrap().unwrap();
     let size = seal.position + 1;
     let root = snapshot.tree_root(size).unwrap();
-    let line = |record: &Record| snapshot.leaf_line(record.position, &secret()).unwrap().unwrap();
+    let line = |record: &Record| snapshot.leaf_line(record, &secret()).unwrap();
     let part = |stream: Stream| {
         let records = snapshot.records(&stream, 1).unwrap().map(Result::unwrap);
         let records = records.filter(|record| record.position < size).map(|record| RecordPart {
@@ -307,6 +307,6 @@ fn a_commit_that_misses_a_leaf_writes_nothing_and_is_the_last_one() {
     let mut shard = ledger.shard();
     append(&mut shard, [uninstalled("t7", "app", "e2", 2)]);
     let reader = shard.reader();
-    let line = reader.snapshot().leaf_line(301, &secret()).unwrap().unwrap();
+    let line = reader.snapshot().leaf_lines(301..302, &secret()).unwrap().next().unwrap().unwrap();
     assert_eq!(reader.snapshot().leaf(301).unwrap().unwrap().hash, leaf_hash(&line));
 }

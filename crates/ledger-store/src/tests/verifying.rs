@@ -74,7 +74,7 @@ pub(super) fn rewrite_with_leaf(reader: &Reader, position: u64, change: impl FnO
     let record = rewrite(reader, position, change);
     let snapshot = reader.snapshot();
     let stored = snapshot.leaf(position).unwrap().unwrap();
-    let line = snapshot.leaf_of(&record, &secret()).unwrap().write().unwrap();
+    let line = snapshot.leaf_line(&record, &secret()).unwrap();
     let row = LeafRow { hash: leaf_hash(&line), ..stored };
     put(reader, Family::Leaves, &key::position(position), &row.encode());
 }
@@ -280,7 +280,7 @@ fn a_realm_that_does_not_follow_is_found() {
     let snapshot = reader.snapshot();
     let last = snapshot.records(&Stream::Tenant(client("birch")), 2).unwrap().next().unwrap().unwrap();
     let stored = snapshot.leaf(last.position).unwrap().unwrap();
-    let mut leaf = snapshot.leaf_of(&last, &secret()).unwrap();
+    let mut leaf = Leaf::parse(&snapshot.leaf_line(&last, &secret()).unwrap()).unwrap();
     if let Leaf::Record(leaf) = &mut leaf {
         leaf.pinned_realm = Some(realm("AU"));
     }

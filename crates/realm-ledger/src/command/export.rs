@@ -89,11 +89,10 @@ fn write_log(
     let bar = context.progress(&shard.to_string());
     bar.set_length(size);
     let mut tiler = Tiler::default();
-    for index in 0..size {
-        // The size was looked at.
-        let Some(line) = snapshot.leaf_line(index, secret).map_err(ExportError::Read)? else { break };
+    for (index, line) in (0..).zip(snapshot.leaf_lines(0..size, secret).map_err(ExportError::Read)?) {
+        let line = line.map_err(ExportError::Read)?;
         write_tiles(target, tiler.push(&line).map_err(ExportError::TooLong)?)?;
-        if index.is_multiple_of(1024) {
+        if u64::is_multiple_of(index, 1024) {
             bar.set_position(index);
         }
     }

@@ -6,10 +6,13 @@ use ledger_core::ids::AppKey;
 use ledger_core::realm::Realm;
 use ledger_core::state::Rule;
 
-use super::{Beside, LedgerSecret, RecordFields, Said, VERSION, commitment, rule};
+use super::{
+    Beside, LedgerSecret, RecordFields, Said, SealLeaf, TooLarge, VERSION, check, commitment, leaf_hash,
+    rule, stream_id,
+};
 use crate::proof::hash::Hash;
 use crate::proof::{payload, tree};
-use crate::record::{Coordinates, Record};
+use crate::record::{Content, Coordinates, Record};
 
 /// Hashes the lines of records.
 #[derive(Debug, Clone)]
@@ -25,6 +28,15 @@ impl LeafHasher {
     #[must_use]
     pub const fn new(secret: LedgerSecret) -> Self {
         Self { secret, payload: Vec::new(), source: String::new(), line: Vec::new() }
+    }
+
+    /// The leaf hash of any record.
+    pub fn leaf(&mut self, record: &Record, beside: Beside) -> Result<Hash, TooLarge> {
+        if let Content::Seal(seal) = &record.content {
+            return SealLeaf::of(record, seal).write().map(|line| leaf_hash(&line));
+        }
+        check(record)?;
+        Ok(self.hash(record, stream_id(&record.stream), beside))
     }
 
     /// The leaf hash of a record that is no seal and [fits](super::check); `stream` is the id of its stream.
