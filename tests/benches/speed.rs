@@ -10,7 +10,7 @@
 //! the medians; CPU is that of this process (the broker is another) from `/proc/self/stat`, in seconds for a
 //! million events. A program to be run by hand: no test has an opinion on time.
 //!
-//! - `ingest`: Kafka to synced, against the same consumer that discards.
+//! - `ingest`: Kafka to synced, against the same consumer that discards; and to signed, against to synced.
 //! - `replay`: the log into the fold, against the log read and decoded. `ledger=DIR` does that, and nothing else, with
 //!   partition 0 of `realm.lifecycle` in a data directory that is there: one that was imported with
 //!   `REALM_LEDGER_SECRET` = 32 bytes of 7, in base64, for more events than fit into a topic of a test.

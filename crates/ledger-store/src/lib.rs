@@ -129,7 +129,7 @@ pub use error::{
     AppendError, BindError, Damage, Damaged, HistoryError, OpenError, Poison, ReadError, RebuildError,
     StorageError, WaitError, WriteError, with_causes,
 };
-pub use evidence::StoredLeaf;
+pub use evidence::{Links, StoredLeaf, line_of};
 pub use histories::Histories;
 pub use history::{Cut, History, HistoryEvent, Known, entries};
 pub use lists::{AlignmentClass, List, Page};

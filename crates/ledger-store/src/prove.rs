@@ -218,14 +218,14 @@ impl Proven<'_> {
         let (id, size) = (stream_id(&section.stream), self.checkpoint.size);
         let mut nodes = Nodes { snapshot: self.snapshot, known: BTreeMap::new() };
         let count = usize::try_from(section.count).unwrap_or(usize::MAX);
-        let mut links = Links::new(self.snapshot);
+        let mut links = Links::default();
         let mut rest = self.snapshot.records(&section.stream, 1)?.take(count);
         loop {
             let some = rest.by_ref().take(POSITIONS_AT_A_TIME).collect::<Result<Vec<Record>, _>>()?;
             if some.is_empty() {
                 return Ok(());
             }
-            for (record, beside) in some.iter().zip(links.of(&some)?) {
+            for (record, beside) in some.iter().zip(links.look_up(self.snapshot, &some)?) {
                 let is_seen = app_of(record).is_none_or(|app| sees(self.asked, app));
                 let salt = || Hash(self.secret.salt(id, record.seq));
                 write(&lines::record(&RecordPart {

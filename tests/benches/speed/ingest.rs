@@ -1,15 +1,17 @@
-//! Kafka to synced, against the same consumer that discards.
+//! Kafka to synced, against the same consumer that discards; and to signed, as `serve` does it.
 //!
-//! Both watches start when the consumer has its partitions, and stop with the last message: read there, and
-//! durable here.
+//! All watches start when the consumer has its partitions, and stop with the last message: read there, and
+//! durable here; or with the checkpoint of the last seal.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ledger_ingest::checkpoint::{Origins, Signing, SigningOptions};
 use ledger_ingest::kafka::{Ingest, KafkaOptions};
-use ledger_store::{Catalog, DataDir, Phase, StoreOptions};
+use ledger_record::proof::note::SignerKey;
+use ledger_store::{Catalog, DataDir, Phase, Served, StoreOptions};
 use ledger_tests::kafka::{self, Cluster};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -29,26 +31,31 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// Takes turns; leaves the last ledger in `dir/ledger`.
 pub(crate) fn run(source: &Source<'_>, dir: &Path, pairs: usize) {
     let ledger = dir.join("ledger");
-    let (mut ingested, mut discarded) = (Vec::new(), Vec::new());
+    let (mut ingested, mut discarded, mut signed) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..pairs {
         discarded.push(discard(source));
-        if ledger.exists() {
-            fs::remove_dir_all(&ledger).expect("a directory that can be removed");
-        }
-        ingested.push(ingest(source, &ledger));
+        signed.push(ingest(source, &ledger, true));
+        ingested.push(ingest(source, &ledger, false));
     }
     tell("ingest, Kafka to synced", source.messages, &ingested);
+    tell("ingest, Kafka to signed", source.messages, &signed);
     tell("the consumer that discards", source.messages, &discarded);
     tell_ratio("ingest / discard", &ingested, &discarded);
+    tell_ratio("to signed / to synced", &signed, &ingested);
 }
 
-fn ingest(source: &Source<'_>, dir: &Path) -> Took {
+fn ingest(source: &Source<'_>, dir: &Path, is_signed: bool) -> Took {
+    if dir.exists() {
+        fs::remove_dir_all(dir).expect("a directory that can be removed");
+    }
+    let checkpoints_topic = is_signed.then(|| checkpoints_topic(source.cluster));
     let options = KafkaOptions {
         brokers: source.cluster.bootstrap().to_owned(),
         topics: vec![source.topic.to_owned()],
         group: kafka::unique_name("speed"),
         decisions_topic: None,
         dead_letter_topic: None,
+        checkpoints_topic,
         ..KafkaOptions::default()
     };
     let ends: Vec<i64> = (0..source.partitions)
@@ -59,6 +66,7 @@ fn ingest(source: &Source<'_>, dir: &Path) -> Took {
     );
     let catalog = Arc::new(Catalog::default());
     let ingest = Ingest::start(data, Arc::clone(&catalog), &options).expect("ingestion starts");
+    let signing = is_signed.then(|| sign(&catalog, options, dir));
     wait(|| catalog.all().iter().any(|(_, served)| served.status.freshness().phase != Phase::Idle));
     let watch = Watch::start();
     wait(|| {
@@ -71,9 +79,36 @@ fn ingest(source: &Source<'_>, dir: &Path) -> Took {
         });
         read.count() == ends.len()
     });
+    if is_signed {
+        wait(|| catalog.all().iter().all(|(_, served)| is_wholly_signed(served)));
+    }
     let took = watch.stop();
     ingest.stop();
+    if let Some(signing) = signing {
+        signing.stop();
+    }
     took
+}
+
+fn checkpoints_topic(cluster: &Cluster) -> String {
+    let topic = kafka::unique_name("checkpoints");
+    cluster.create_topic(&topic, 1, &[("cleanup.policy", "compact")]);
+    topic
+}
+
+fn sign(catalog: &Arc<Catalog>, options: KafkaOptions, dir: &Path) -> Signing {
+    let key = SignerKey::from_seed("bench", [5; 32]).expect("a key");
+    let (keys_dir, secret) = (dir.with_extension("keys"), ledger_tests::secret());
+    if keys_dir.exists() {
+        fs::remove_dir_all(&keys_dir).expect("a directory that can be removed");
+    }
+    let signing = SigningOptions { keys: vec![key], keys_dir, origins: Origins::default(), secret };
+    Signing::start(Arc::clone(catalog), options, signing).expect("signing")
+}
+
+fn is_wholly_signed(served: &Served) -> bool {
+    let sealed = served.reader.snapshot().sealed_size().expect("a shard");
+    served.status.checkpoint().map_or(0, |signed| signed.checkpoint.size) == sealed
 }
 
 fn wait(done: impl Fn() -> bool) {

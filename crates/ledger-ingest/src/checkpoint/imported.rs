@@ -1,5 +1,6 @@
 //! Signing without Kafka: at the end of an import.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use ledger_record::rows::SourcePosition;
@@ -22,7 +23,14 @@ pub fn sign_imported(reader: &Reader, options: &SigningOptions) -> Result<Option
     let identity = Identity::new(&origin, &options.keys)?;
     let journal = Alone::new(Kept::of(&options.keys_dir, &origin));
     let mut signer = Signer::new(identity, journal, None);
-    signer
-        .step(&StoredLog { snapshot: &snapshot, secret: &options.secret, awaited: None }, Instant::now())?;
+    signer.step(
+        &StoredLog {
+            snapshot: &snapshot,
+            secret: &options.secret,
+            links: &RefCell::default(),
+            awaited: None,
+        },
+        Instant::now(),
+    )?;
     Ok(signer.note().map(|(checkpoint, _)| checkpoint.size))
 }

@@ -4,6 +4,7 @@
 //! whoever gets it. A thread waits for commits, so a seal is signed as soon as it is durable. One that panicked is
 //! told, and begun anew: nothing that it knew is needed, what was published is read again.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::note::SignerKey;
-use ledger_store::{Catalog, Halted, Served, ShardId, SignedCheckpoint};
+use ledger_store::{Catalog, Halted, Links, Served, ShardId, SignedCheckpoint};
 use tracing::{debug, error, info, warn};
 
 use super::{Failure, Halt, Identity, Kept, Origins, SealedLog as _, Signer, StoredLog};
@@ -148,6 +149,7 @@ impl Watching {
             catalog: Arc::clone(&self.catalog),
             secret: self.options.secret.clone(),
             signer,
+            links: RefCell::default(),
             stop: Arc::clone(&self.stop),
             told: served.status.freshness().unsigned.map(|before| before.code),
         };
@@ -208,6 +210,7 @@ struct ShardSigning {
     catalog: Arc<Catalog>,
     secret: LedgerSecret,
     signer: Signer<CheckpointTopic>,
+    links: RefCell<Links>,
     stop: Arc<AtomicBool>,
     /// The failure that was told last: each is told once.
     told: Option<&'static str>,
@@ -226,6 +229,8 @@ impl ShardSigning {
             let stepped = if let Some(served) = &served {
                 self.step(served)
             } else {
+                // It may come back as another.
+                self.links.take();
                 self.signer.give_up();
                 Stepped::Failed
             };
@@ -242,8 +247,12 @@ impl ShardSigning {
         let before = self.signer.note().map(|(_, note)| note.to_owned());
         let began = Instant::now();
         let snapshot = reader.snapshot();
-        let log =
-            StoredLog { snapshot: &snapshot, secret: &self.secret, awaited: Some(status.checkpoints()) };
+        let log = StoredLog {
+            snapshot: &snapshot,
+            secret: &self.secret,
+            links: &self.links,
+            awaited: Some(status.checkpoints()),
+        };
         let result = self.signer.step(&log, began).and_then(|()| Ok(log.sealed()?));
         if let Some((checkpoint, note)) =
             self.signer.note().filter(|(_, note)| Some(*note) != before.as_deref())

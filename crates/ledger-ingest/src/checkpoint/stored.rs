@@ -1,10 +1,12 @@
 //! The log of a shard, as it reads back from its records.
 
+use std::cell::RefCell;
+
 use ledger_record::proof::Hash;
 use ledger_record::proof::line::{LeafHasher, LedgerSecret};
 use ledger_record::proof::tree::Node;
 use ledger_record::record::Content;
-use ledger_store::{Checkpoints, ReadError, Snapshot};
+use ledger_store::{Checkpoints, Links, ReadError, Snapshot};
 
 use super::SealedLog;
 
@@ -15,6 +17,8 @@ pub struct StoredLog<'a> {
     pub snapshot: &'a Snapshot<'a>,
     /// The secret.
     pub secret: &'a LedgerSecret,
+    /// What is remembered of this log from one moment to the next.
+    pub links: &'a RefCell<Links>,
     /// Which sizes are waited for; none: nobody waits.
     pub awaited: Option<&'a Checkpoints>,
 }
@@ -37,7 +41,8 @@ impl SealedLog for StoredLog<'_> {
 
     fn leaves(&self, from: u64, until: u64, take: &mut dyn FnMut(Hash)) -> Result<(), ReadError> {
         let mut hasher = LeafHasher::new(self.secret.clone());
-        for linked in self.snapshot.linked(from..until)? {
+        let mut links = self.links.borrow_mut();
+        for linked in self.snapshot.linked(from..until, &mut links)? {
             let (record, beside) = linked?;
             // One that cannot be written makes the tree too small, which whoever asked will see.
             let Ok(leaf) = hasher.leaf(&record, beside) else { break };

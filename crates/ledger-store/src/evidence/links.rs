@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use foldhash::{HashMap, HashMapExt as _};
+use foldhash::HashMap;
 use ledger_record::key::evidence::LeafRow;
 use ledger_record::key::{self, Family};
 use ledger_record::proof::Hash;
@@ -12,33 +12,41 @@ use ledger_record::record::{Record, Stream};
 use crate::database::damaged;
 use crate::error::{Damage, ReadError};
 use crate::options::POSITIONS_AT_A_TIME;
+use crate::scan::{Entry, everything_from};
 use crate::snapshot::Snapshot;
 
 /// Streams of which the last leaf is remembered; above so many, all are forgotten.
 const STREAMS_REMEMBERED: usize = if cfg!(test) { 16 } else { 65_536 };
 
-/// Looks up what the lines of records show of others: the leaf before, and the realm.
-#[derive(Debug)]
-pub(crate) struct Links<'s, 'a> {
-    snapshot: &'s Snapshot<'a>,
+/// What the lines of records show of others, the leaf before: looked up, or remembered of the records that came by.
+#[derive(Debug, Default)]
+pub struct Links {
     /// Seq and leaf of the last record of a stream.
     last: HashMap<Stream, (u64, Hash)>,
 }
 
 impl Snapshot<'_> {
-    /// The records of a range of positions, in order, each with what goes into its line beside it.
-    pub fn linked(
-        &self,
+    /// The records of a range of positions, in order, each with what goes into its line beside it. What `links`
+    /// remembers is of this log.
+    pub fn linked<'s>(
+        &'s self,
         positions: Range<u64>,
-    ) -> Result<impl Iterator<Item = Result<(Record, Beside), ReadError>> + use<'_>, ReadError> {
+        links: &'s mut Links,
+    ) -> Result<impl Iterator<Item = Result<(Record, Beside), ReadError>> + use<'s>, ReadError> {
         let wanted = usize::try_from(positions.end.saturating_sub(positions.start)).unwrap_or(usize::MAX);
         let mut records = self.records_from(positions.start)?.take(wanted);
-        let mut links = Links::new(self);
+        let from_there = everything_from(key::position(positions.start).to_vec());
+        let mut leaves = self.database().scan(Family::Leaves, from_there, self.options())?;
+        let mut next = move || {
+            let some = records.by_ref().take(POSITIONS_AT_A_TIME).collect::<Result<Vec<_>, _>>()?;
+            let own = some.iter().map(|record| leaf_at(record.position, leaves.step()?));
+            let own = own.collect::<Result<Vec<_>, ReadError>>()?;
+            Ok((links.of(self, &some, &own)?, some))
+        };
         let mut linked = Vec::new().into_iter().zip(Vec::new());
         Ok(std::iter::from_fn(move || {
             if linked.len() == 0 {
-                let some = records.by_ref().take(POSITIONS_AT_A_TIME).collect::<Result<Vec<_>, _>>();
-                match some.and_then(|some| Ok((links.of(&some)?, some))) {
+                match next() {
                     Ok((beside, some)) => linked = some.into_iter().zip(beside),
                     Err(error) => return Some(Err(error)),
                 }
@@ -47,26 +55,17 @@ impl Snapshot<'_> {
         }))
     }
 
-    /// The exact leaf lines of a range of positions.
-    pub fn leaf_lines<'s>(
-        &'s self,
-        positions: Range<u64>,
-        secret: &'s LedgerSecret,
-    ) -> Result<impl Iterator<Item = Result<String, ReadError>> + use<'s>, ReadError> {
-        let linked = self.linked(positions)?;
-        Ok(linked.map(|linked| linked.and_then(|(record, beside)| line_of(&record, beside, secret))))
-    }
-
     /// The exact leaf line of a record.
     pub fn leaf_line(&self, record: &Record, secret: &LedgerSecret) -> Result<String, ReadError> {
-        let beside = Links::new(self).of(std::slice::from_ref(record))?;
-        let [beside] = beside[..] else { return Err(misplaced(record)) };
-        line_of(record, beside, secret)
+        match Links::default().look_up(self, std::slice::from_ref(record))?[..] {
+            [beside] => line_of(record, beside, secret),
+            _ => Err(misplaced(record)),
+        }
     }
 }
 
 /// The exact leaf line of a record with what goes into it.
-pub(crate) fn line_of(record: &Record, beside: Beside, secret: &LedgerSecret) -> Result<String, ReadError> {
+pub fn line_of(record: &Record, beside: Beside, secret: &LedgerSecret) -> Result<String, ReadError> {
     let line = Leaf::of(record, beside, secret).and_then(|leaf| leaf.write());
     line.map_err(|_| misplaced(record))
 }
@@ -76,57 +75,77 @@ fn misplaced(record: &Record) -> ReadError {
     damaged(Family::Positions, &key::position(record.position), Damage::Misplaced).into()
 }
 
-impl<'s, 'a> Links<'s, 'a> {
-    /// Remembers nothing yet.
-    pub(crate) fn new(snapshot: &'s Snapshot<'a>) -> Self {
-        Self { snapshot, last: HashMap::new() }
+impl Links {
+    /// What goes with each of these records into its line; those of one stream are in order.
+    pub(crate) fn look_up(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        records: &[Record],
+    ) -> Result<Vec<Beside>, ReadError> {
+        let own = leaves(snapshot, records.iter().map(|record| record.position))?;
+        self.of(snapshot, records, &own)
     }
 
-    /// What goes with each of these records into its line; those of one stream are in order.
-    pub(crate) fn of(&mut self, records: &[Record]) -> Result<Vec<Beside>, ReadError> {
+    /// The same where their own leaves are known.
+    fn of(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        records: &[Record],
+        own: &[LeafRow],
+    ) -> Result<Vec<Beside>, ReadError> {
         if self.last.len() > STREAMS_REMEMBERED {
             self.last.clear();
         }
-        let own = self.leaves(records.iter().map(|record| record.position))?;
-        let mut previous = Vec::with_capacity(records.len());
+        let mut linked = Vec::with_capacity(records.len());
         let mut unknown = Vec::new();
-        for (place, (record, leaf)) in records.iter().zip(&own).enumerate() {
+        for (place, (record, leaf)) in records.iter().zip(own).enumerate() {
             let is_first = record.seq <= 1 || record.stream == Stream::Seals;
-            match self.last.insert(record.stream.clone(), (record.seq, leaf.hash)) {
-                _ if is_first => previous.push(Hash::ZERO),
-                Some((seq, hash)) if seq + 1 == record.seq => previous.push(hash),
+            let previous = match self.last.insert(record.stream.clone(), (record.seq, leaf.hash)) {
+                _ if is_first => Hash::ZERO,
+                Some((seq, hash)) if seq + 1 == record.seq => hash,
                 Some(_) | None => {
-                    previous.push(Hash::ZERO);
                     unknown.push((place, key::log::log(&record.stream, record.seq - 1)));
+                    Hash::ZERO
                 }
-            }
+            };
+            linked.push(Beside { previous, pinned_realm: leaf.pinned_realm });
         }
         let (places, keys): (Vec<usize>, Vec<Vec<u8>>) = unknown.into_iter().unzip();
-        for (place, leaf) in places.into_iter().zip(self.leaves_of(&keys)?) {
-            previous[place] = leaf.hash;
+        for (place, leaf) in places.into_iter().zip(leaves_of(snapshot, &keys)?) {
+            linked[place].previous = leaf.hash;
         }
-        let beside = |(previous, own): (Hash, LeafRow)| Beside { previous, pinned_realm: own.pinned_realm };
-        Ok(previous.into_iter().zip(own).map(beside).collect())
+        Ok(linked)
     }
+}
 
-    /// The stored leaves of the records with these keys.
-    fn leaves_of(&self, keys: &[Vec<u8>]) -> Result<Vec<LeafRow>, ReadError> {
-        let values = self.snapshot.database().get_many(Family::Log, keys, &self.snapshot.options())?;
-        let positions = keys.iter().zip(values).map(|(at, value)| {
-            let value = value.ok_or_else(|| damaged(Family::Log, at, Damage::Missing))?;
-            Record::decode_position(&value).map_err(|error| damaged(Family::Log, at, error))
-        });
-        self.leaves(positions.collect::<Result<Vec<u64>, _>>()?)
-    }
+/// The stored leaves of the records with these keys.
+fn leaves_of(snapshot: &Snapshot<'_>, keys: &[Vec<u8>]) -> Result<Vec<LeafRow>, ReadError> {
+    let values = snapshot.database().get_many(Family::Log, keys, &snapshot.options())?;
+    let positions = keys.iter().zip(values).map(|(at, value)| {
+        let value = value.ok_or_else(|| damaged(Family::Log, at, Damage::Missing))?;
+        Record::decode_position(&value).map_err(|error| damaged(Family::Log, at, error))
+    });
+    leaves(snapshot, positions.collect::<Result<Vec<u64>, _>>()?)
+}
 
-    fn leaves(&self, positions: impl IntoIterator<Item = u64>) -> Result<Vec<LeafRow>, ReadError> {
-        let keys: Vec<Vec<u8>> =
-            positions.into_iter().map(|position| key::position(position).to_vec()).collect();
-        let values = self.snapshot.database().get_many(Family::Leaves, &keys, &self.snapshot.options())?;
-        let leaves = keys.iter().zip(values).map(|(at, value)| {
-            let value = value.ok_or_else(|| damaged(Family::Leaves, at, Damage::Missing))?;
-            LeafRow::decode(&value).map_err(|error| damaged(Family::Leaves, at, error))
-        });
-        Ok(leaves.collect::<Result<_, _>>()?)
-    }
+fn leaves(
+    snapshot: &Snapshot<'_>,
+    positions: impl IntoIterator<Item = u64>,
+) -> Result<Vec<LeafRow>, ReadError> {
+    let positions: Vec<u64> = positions.into_iter().collect();
+    let keys: Vec<Vec<u8>> = positions.iter().map(|position| key::position(*position).to_vec()).collect();
+    let values = snapshot.database().get_many(Family::Leaves, &keys, &snapshot.options())?;
+    let rows = positions.iter().zip(keys.iter().zip(&values));
+    rows.map(|(position, (key, value))| {
+        leaf_at(*position, value.as_ref().map(|value| (&key[..], &value[..])))
+    })
+    .collect()
+}
+
+/// The leaf in a row, which must be that of the position.
+fn leaf_at(position: u64, row: Option<Entry<'_>>) -> Result<LeafRow, ReadError> {
+    let at = key::position(position);
+    let row = row.filter(|(key, _)| *key == at);
+    let (_, value) = row.ok_or_else(|| damaged(Family::Leaves, &at, Damage::Missing))?;
+    Ok(LeafRow::decode(value).map_err(|error| damaged(Family::Leaves, &at, error))?)
 }

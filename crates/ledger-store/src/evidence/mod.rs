@@ -46,7 +46,7 @@ use ledger_record::proof::map::Head;
 use ledger_record::proof::seal::Placement;
 
 pub(crate) use draft::Draft;
-pub(crate) use links::{Links, line_of};
+pub use links::{Links, line_of};
 pub(crate) use map::{cell_of, entry, join};
 pub use proofs::StoredLeaf;
 pub(crate) use recover::{last_seal, recover};

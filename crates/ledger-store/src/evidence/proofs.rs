@@ -7,7 +7,7 @@
 //! ```text
 //! tree      tree_root(size)   inclusion(index, size)   consistency(from, to)   tree_node(node)
 //! map       prove_stream(stream)                        at the last seal
-//! leaves    leaf(position)    linked(positions)   leaf_lines(positions, secret)   leaf_line(record, secret)
+//! leaves    leaf(position)    linked(positions, links)   leaf_line(record, secret)
 //! seals     last_seal()       sealed_size()      records(&Stream::Seals, from_seq)
 //! ```
 

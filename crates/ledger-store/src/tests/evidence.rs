@@ -21,8 +21,10 @@ pub(super) fn assert_evidence(snapshot: &Snapshot<'_>) {
     let mut heads = BTreeMap::<Hash, Head>::new();
     let mut nodes = BTreeMap::new();
     let size = snapshot.tree_size().unwrap();
-    for (index, line) in (0..).zip(snapshot.leaf_lines(0..size, &secret()).unwrap()) {
-        let line = line.unwrap();
+    let mut links = crate::Links::default();
+    for linked in snapshot.linked(0..size, &mut links).unwrap() {
+        let (record, beside) = linked.unwrap();
+        let (index, line) = (record.position, crate::line_of(&record, beside, &secret()).unwrap());
         let leaf = leaf_hash(&line);
         assert_eq!(snapshot.leaf(index).unwrap().unwrap().hash, leaf, "{line}");
         let lookup = |node| Ok::<_, Infallible>(nodes[&node]);
@@ -307,6 +309,7 @@ fn a_commit_that_misses_a_leaf_writes_nothing_and_is_the_last_one() {
     let mut shard = ledger.shard();
     append(&mut shard, [uninstalled("t7", "app", "e2", 2)]);
     let reader = shard.reader();
-    let line = reader.snapshot().leaf_lines(301..302, &secret()).unwrap().next().unwrap().unwrap();
+    let snapshot = reader.snapshot();
+    let line = snapshot.leaf_line(&snapshot.record_at(301).unwrap().unwrap(), &secret()).unwrap();
     assert_eq!(reader.snapshot().leaf(301).unwrap().unwrap().hash, leaf_hash(&line));
 }

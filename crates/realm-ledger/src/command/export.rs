@@ -8,7 +8,7 @@ use ledger_record::json::record::{QuarantineJson, RecordJson};
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::tiles::{CHECKPOINT, Tile, Tiler, TooLong};
 use ledger_record::record::Record;
-use ledger_store::{DataDir, ReadError, ShardId};
+use ledger_store::{DataDir, Links, ReadError, ShardId, line_of};
 use serde::Serialize;
 
 use super::signed::{self, Signed};
@@ -89,10 +89,12 @@ fn write_log(
     let bar = context.progress(&shard.to_string());
     bar.set_length(size);
     let mut tiler = Tiler::default();
-    for (index, line) in (0..).zip(snapshot.leaf_lines(0..size, secret).map_err(ExportError::Read)?) {
-        let line = line.map_err(ExportError::Read)?;
+    let mut links = Links::default();
+    for linked in snapshot.linked(0..size, &mut links).map_err(ExportError::Read)? {
+        let (record, beside) = linked.map_err(ExportError::Read)?;
+        let (index, line) = (record.position, line_of(&record, beside, secret).map_err(ExportError::Read)?);
         write_tiles(target, tiler.push(&line).map_err(ExportError::TooLong)?)?;
-        if u64::is_multiple_of(index, 1024) {
+        if index.is_multiple_of(1024) {
             bar.set_position(index);
         }
     }
