@@ -140,6 +140,25 @@ fn a_stream_goes_on_whether_its_last_leaf_is_recent_or_was_forgotten_meanwhile()
 }
 
 #[test]
+fn only_the_leaf_right_before_is_taken_from_memory() {
+    let ledger = Ledger::new();
+    let shard = verifying::eventful(&ledger);
+    let reader = shard.reader();
+    let snapshot = reader.snapshot();
+    let size = snapshot.tree_size().unwrap();
+    let mut links = crate::Links::default();
+    // With a hole, and again from the beginning.
+    for range in [0..size / 4, size / 2..size, 0..size] {
+        for linked in snapshot.linked(range, &mut links).unwrap() {
+            let (record, beside) = linked.unwrap();
+            let line = crate::line_of(&record, beside, &secret()).unwrap();
+            let stored = snapshot.leaf(record.position).unwrap().unwrap();
+            assert_eq!(leaf_hash(&line), stored.hash, "{line}");
+        }
+    }
+}
+
+#[test]
 fn the_end_of_an_import_seals_once() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
