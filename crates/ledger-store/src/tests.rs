@@ -7,6 +7,7 @@ mod damage;
 mod evidence;
 mod forging;
 mod late;
+mod loose_ends;
 mod opening;
 mod reading;
 mod rebuilding;

@@ -39,3 +39,16 @@ fn a_halted_shard_answers_and_says_so() {
     let phases: Vec<_> = filled.ledger.freshness(hour(2)).iter().map(|shard| shard.phase).collect();
     assert_eq!(phases, ["IDLE", "HALTED"]);
 }
+
+#[test]
+fn a_shard_that_is_not_sealed_any_more_says_so_unless_its_source_is_out_of_reach() {
+    let mut filled = Filled::with(2);
+    filled.take(1, 1, installed("acme", "app", "EU", "EU"));
+    let stalled = || of_acme(&filled, 2).stalled.map(|stalled| stalled.code);
+    assert_eq!(stalled(), None);
+    let told = |code| Some(Halted { code, message: "the log says why".to_owned() });
+    filled.statuses[1].update(|now| now.stalled = told("not-sealed"));
+    assert_eq!(stalled(), Some("not-sealed"));
+    filled.statuses[1].hold_up(told("source-unreachable"), false);
+    assert_eq!(stalled(), Some("source-unreachable"), "that is why");
+}

@@ -194,7 +194,75 @@ fn system_clock() -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use ledger_record::proof::line::LedgerSecret;
+    use ledger_record::record::Coordinates;
+    use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
+    use ledger_store::{DataDir, Shard, ShardStatus, SourceIdentity, StoreOptions};
+
     use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(5);
+
+    fn at(offset: u64) -> Coordinates {
+        Coordinates { source: "t".into(), partition: 0, offset }
+    }
+
+    /// Records something that no seal covers.
+    fn record(shard: &mut Shard, offset: u64) {
+        let rejection = Rejection { reason: Reason::Undecodable, path: None, detail: String::new() };
+        let (source_time, body) = (Some(Timestamp::from_millis(0)), RefusedBody::Absent);
+        let refused = Refused { rejection, key: None, headers: Vec::new(), source_time, body };
+        let mut batch = shard.begin();
+        batch.refuse(at(offset), refused).unwrap();
+        batch.commit().unwrap();
+    }
+
+    #[test]
+    fn a_partition_whose_ticks_do_not_come_back_is_stalled_until_it_is_sealed_again() {
+        let scratch = tempfile::tempdir().unwrap();
+        let secret = LedgerSecret::from_bytes([7; 32]);
+        let data = DataDir::open(scratch.path(), StoreOptions::default(), secret).unwrap();
+        data.bind("t", &SourceIdentity { cluster_id: None, topic_id: None, partitions: 1 }).unwrap();
+        let id = ShardId { topic: "t".to_owned(), partition: 0 };
+        let mut shard = data.open_shard(&id).unwrap();
+        let served = Served { reader: shard.reader(), status: Arc::new(ShardStatus::default()) };
+        served.status.update(|now| (now.is_ours, now.phase) = (true, Phase::Live));
+        let mut ticking = Ticking {
+            catalog: Arc::default(),
+            outbox: Outbox::new(&KafkaOptions::default()).unwrap(),
+            interval: INTERVAL,
+            stop: Arc::default(),
+            watched: BTreeMap::new(),
+        };
+        // As if so much time had passed since the last look.
+        let look_after = |ticking: &mut Ticking, time: Duration| {
+            if let Some(watched) = ticking.watched.get_mut(&id) {
+                let earlier = |then: Instant| then.checked_sub(time).unwrap();
+                (watched.since, watched.due) = (earlier(watched.since), earlier(watched.due));
+            }
+            let is_due = ticking.look(id.clone(), &served).is_some();
+            (is_due, served.status.freshness().stalled.map(|stalled| stalled.code))
+        };
+        assert_eq!(look_after(&mut ticking, INTERVAL), (false, None), "nothing is there to be sealed");
+        record(&mut shard, 0);
+        assert_eq!(look_after(&mut ticking, INTERVAL), (false, None), "it has just come");
+        assert_eq!(look_after(&mut ticking, INTERVAL), (true, None));
+        assert_eq!(look_after(&mut ticking, INTERVAL), (true, None));
+        assert_eq!(look_after(&mut ticking, INTERVAL), (true, Some("not-sealed")));
+        assert_eq!(look_after(&mut ticking, Duration::ZERO), (false, Some("not-sealed")), "it stays so");
+        let mut batch = shard.begin();
+        batch.tick(at(1)).unwrap();
+        batch.commit().unwrap();
+        record(&mut shard, 2);
+        assert_eq!(look_after(&mut ticking, INTERVAL), (false, None), "sealed, and something new has come");
+        look_after(&mut ticking, 4 * INTERVAL);
+        served.status.update(|now| now.is_ours = false);
+        assert_eq!(
+            look_after(&mut ticking, INTERVAL),
+            (false, None),
+            "it is for others to tick, and to tell"
+        );
+    }
 
     #[test]
     fn a_tick_is_due_every_interval_and_three_without_a_seal_are_told_once() {

@@ -131,6 +131,9 @@ fn what_was_signed_is_compared() {
     let other = Checkpoint { root: snapshot.tree_root(size - 1).unwrap(), ..signed.clone() };
     let found = snapshot.verify(&secret(), &[other], &mut |_, _| {});
     assert!(matches!(found, Err(VerifyError::Differs(Fault::Signed { .. }))), "{found:?}");
+    let empty = Checkpoint { size: 0, ..signed.clone() };
+    let found = snapshot.verify(&secret(), &[empty], &mut |_, _| {});
+    assert!(matches!(found, Err(VerifyError::Differs(Fault::Signed { size: 0 }))), "{found:?}");
     let later = Checkpoint { size: 1000, ..signed.clone() };
     let found = snapshot.verify(&secret(), &[later], &mut |_, _| {});
     assert!(matches!(found, Err(VerifyError::Differs(Fault::Shorter { .. }))), "{found:?}");
@@ -366,8 +369,12 @@ fn corrections_that_do_not_follow_are_found() {
         assert!(matches!(fault(&reader), Fault::Corrections { .. }));
         put(&reader, Family::Corrections, at, &good);
     }
-    let mut other = rows[0].0.clone();
-    other.extend(b"x");
-    put(&reader, Family::Corrections, &other, &rows[0].1);
+    let (at, good) = &rows[0];
+    let other = [&at[..], b"x"].concat();
+    // As many, and the same, but of another tenant.
+    delete(&reader, Family::Corrections, at);
+    put(&reader, Family::Corrections, &other, good);
+    assert!(matches!(fault(&reader), Fault::Corrections { .. }));
+    put(&reader, Family::Corrections, at, good);
     assert!(matches!(fault(&reader), Fault::Count { .. }));
 }

@@ -238,4 +238,16 @@ mod tests {
         let expected = [("at", "1970-01-01T00:00:00.000Z".to_owned()), ("knownSeq", "4".to_owned())];
         assert_eq!(parameters, expected);
     }
+
+    #[test]
+    fn a_bundle_is_asked_for_with_all_that_was_said() {
+        let client = ClientKey::new("a/b").unwrap();
+        let bare = Proof { client, app: None, pinned: None, partition: None, topic: None };
+        assert_eq!(proof_request(&bare), ("/v1/tenants/a%2Fb/proof".to_owned(), Vec::new()));
+        // Without the app, the payloads of all apps would be handed out.
+        let (app, topic) = (Some(AppKey::new("app").unwrap()), Some("t".to_owned()));
+        let asked = Proof { app, pinned: Some(9), partition: Some(3), topic, ..bare };
+        let expected = [("appKey", "app"), ("pinned", "9"), ("partition", "3"), ("topic", "t")];
+        assert_eq!(proof_request(&asked).1, expected.map(|(name, value)| (name, value.to_owned())));
+    }
 }

@@ -1,5 +1,7 @@
 //! `prove`, `export` and `verify` on a ledger: what is handed out is found valid by who has nothing but the key.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -124,6 +126,41 @@ fn a_bundle_appears_whole_or_what_was_there_stays() {
     let nowhere = ledger.world.ask("prove acme.atlassian.net -o /nowhere/bundle");
     assert_eq!(nowhere.exit, Exit::Failed);
     assert!(nowhere.messages.starts_with("error: /nowhere/bundle cannot be written"), "{}", nowhere.messages);
+}
+
+/// Answers one request with this, whatever is asked.
+fn answering(answer: &'static str) -> (String, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let served = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            request.extend(byte);
+        }
+        client.write_all(answer.as_bytes()).unwrap();
+    });
+    (url, served)
+}
+
+#[test]
+fn what_a_server_answers_is_no_bundle_until_it_is_whole_and_reads_as_one() {
+    let world = World::new();
+    let bundle = world.file("bundle", "what was there");
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\nhello\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 600\r\nconnection: close\r\n\r\nhello\n",
+        "HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\nconnection: close\r\n\r\nhello\n",
+    ] {
+        let (url, served) = answering(answer);
+        let told = said(&format!("prove acme --url {url} -o {}", bundle.display()));
+        served.join().unwrap();
+        assert_eq!((told.exit, told.output.as_str()), (Exit::Failed, ""), "{answer}");
+        assert!(told.messages.starts_with("error: "), "{}", told.messages);
+        assert_eq!(std::fs::read_to_string(&bundle).unwrap(), "what was there", "{answer}");
+    }
 }
 
 /// A ledger whose last seal is not signed, and where the note of the one before and the last note are.
