@@ -40,6 +40,8 @@ const CUTS: [Cut; 6] = [
 struct Topic {
     notes: Vec<String>,
     epoch: u64,
+    /// What another publishes right before the next one claims.
+    meanwhile: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -68,6 +70,8 @@ impl Journal for Simulated {
     fn claim(&mut self) -> Result<Option<String>, JournalError> {
         self.pass(Cut::BeforeClaiming)?;
         let mut topic = self.topic.borrow_mut();
+        let said = topic.meanwhile.take();
+        topic.notes.extend(said);
         topic.epoch += 1;
         self.pass(Cut::AfterClaiming)?;
         self.epoch = Some(topic.epoch);
@@ -197,6 +201,10 @@ fn signer(
 fn published(topic: &Rc<RefCell<Topic>>) -> Vec<Checkpoint> {
     let verifiers = [key(1).renamed(ORIGIN).unwrap().verifier()];
     topic.borrow().notes.iter().map(|note| Checkpoint::open(note, &verifiers).unwrap()).collect()
+}
+
+fn note(size: u64, root: Hash) -> String {
+    Checkpoint { origin: ORIGIN.to_owned(), size, root }.sign(&[&key(1).renamed(ORIGIN).unwrap()])
 }
 
 fn topic() -> Rc<RefCell<Topic>> {
@@ -353,13 +361,40 @@ fn every_note_that_is_found_is_compared() {
     process.step(now).unwrap();
     // Of another log, of the same size or smaller: that it was said is as bad as if it were the last word.
     for size in [10, 5] {
-        let root = Hash::of(&[b"another"]);
-        let strange =
-            Checkpoint { origin: ORIGIN.to_owned(), size, root }.sign(&[&key(1).renamed(ORIGIN).unwrap()]);
+        let strange = note(size, Hash::of(&[b"another"]));
         Kept::of(process.keys.path(), ORIGIN).replace(&strange).unwrap();
         process.restart();
         assert_eq!(process.step(now), Err("log-differs-from-checkpoint"), "size {size}");
     }
+}
+
+#[test]
+fn what_is_published_right_before_the_claim_is_gone_on_from() {
+    let (now, log) = (Instant::now(), Log::of(10));
+    let another = Hash::of(&[b"another"]);
+    for (root, said) in [(log.root(10), Ok(10)), (another, Err("log-differs-from-checkpoint"))] {
+        let topic = topic();
+        let mut process = Process::start(&topic, log.clone());
+        topic.borrow_mut().meanwhile = Some(note(10, root));
+        assert_eq!(process.step(now), said);
+        assert_eq!(topic.borrow().notes, [note(10, root)], "nothing is added");
+    }
+    let topic = topic();
+    let mut process = Process::start(&topic, log);
+    topic.borrow_mut().meanwhile = Some(note(5, process.log.root(5)));
+    assert_eq!(process.step(now), Ok(10));
+    assert_eq!(published(&topic).iter().map(|note| note.size).collect::<Vec<_>>(), [5, 10]);
+}
+
+#[test]
+fn what_became_of_a_note_is_found_out_before_another_is_said() {
+    let (topic, now) = (topic(), Instant::now());
+    let mut process = Process::start(&topic, Log::of(5));
+    *process.cut.borrow_mut() = Cut::AfterPublishing;
+    assert_eq!(process.step(now), Err("cut"));
+    *process.cut.borrow_mut() = Cut::Nowhere;
+    assert_eq!(process.step(now), Ok(5));
+    assert_eq!(topic.borrow().notes.len(), 1, "it was said");
 }
 
 /// Small and the same everywhere (`SplitMix64`).
