@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger_ingest::checkpoint::{Journal, JournalError};
+use ledger_ingest::checkpoint::{Failure, Journal, JournalError};
 use ledger_ingest::kafka::{CheckpointTopic, KafkaOptions};
 use ledger_tests::kafka::{self, Cluster, Message};
 use rdkafka::ClientConfig;
@@ -61,32 +61,62 @@ fn the_last_note_is_found_far_before_the_end() {
 
 /// A reader of committed messages stops before the first open transaction, and our note is behind it.
 #[test]
-fn a_transaction_of_others_hides_nothing() {
+fn a_transaction_of_others_hides_nothing_from_who_claims() {
     let cluster = kafka::shared();
     let topic = topic(cluster);
     let mut journal = journal(cluster, &topic, ORIGIN);
     journal.claim().unwrap();
     journal.publish("before").unwrap();
-    let open = open_transaction(cluster, &topic);
+    let open = open_transaction(cluster, &topic, &kafka::unique_name("open"), "other");
     journal.publish("behind the open one").unwrap();
-    let ended = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(2));
-        open.abort_transaction(Duration::from_secs(30)).unwrap();
-    });
-    assert_eq!(journal.last().unwrap().as_deref(), Some("behind the open one"));
-    assert!(ended.join().is_ok());
+    let hidden = journal.claim().unwrap_err();
+    assert!(matches!(hidden, JournalError::Hidden { seen: 2, .. }), "{hidden}");
+    assert_eq!(Failure::from(hidden).code(), "transaction-hanging");
+    open.abort_transaction(Duration::from_secs(30)).unwrap();
+    assert_eq!(journal.claim().unwrap().as_deref(), Some("behind the open one"));
 }
 
-fn open_transaction(cluster: &Cluster, topic: &str) -> BaseProducer {
+/// Nothing of ours is behind it, so it is nothing to wait for.
+#[test]
+fn a_transaction_of_others_keeps_nobody_waiting() {
+    let cluster = kafka::shared();
+    let topic = topic(cluster);
+    let mut journal = journal(cluster, &topic, ORIGIN);
+    journal.claim().unwrap();
+    journal.publish("before").unwrap();
+    let open = open_transaction(cluster, &topic, &kafka::unique_name("open"), "other");
+    assert_eq!(journal.last().unwrap().as_deref(), Some("before"));
+    assert_eq!(journal.claim().unwrap().as_deref(), Some("before"));
+    journal.publish("behind the open one").unwrap();
+    open.abort_transaction(Duration::from_secs(30)).unwrap();
+}
+
+/// Killed in the middle of a transaction, a ledger ends it by claiming, and comes to that at once.
+#[test]
+fn who_was_killed_does_not_wait_for_itself() {
+    let cluster = kafka::shared();
+    let topic = topic(cluster);
+    let origin = format!("{ORIGIN}@{topic}");
+    let mut journal = journal(cluster, &topic, ORIGIN);
+    journal.claim().unwrap();
+    journal.publish("before").unwrap();
+    let _killed = open_transaction(cluster, &topic, &format!("realm-ledger-checkpoints {origin}"), &origin);
+    assert_eq!(journal.last().unwrap().as_deref(), Some("before"));
+    assert_eq!(journal.claim().unwrap().as_deref(), Some("before"));
+    journal.publish("after").unwrap();
+    assert_eq!(journal.last().unwrap().as_deref(), Some("after"));
+}
+
+fn open_transaction(cluster: &Cluster, topic: &str, id: &str, key: &str) -> BaseProducer {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap())
-        .set("transactional.id", kafka::unique_name("open"))
+        .set("transactional.id", id)
         .create()
         .unwrap();
     producer.init_transactions(Duration::from_secs(30)).unwrap();
     producer.begin_transaction().unwrap();
     producer
-        .send(BaseRecord::to(topic).partition(0).key("other").payload("open"))
+        .send(BaseRecord::to(topic).partition(0).key(key).payload("open"))
         .map_err(|(error, _)| error)
         .unwrap();
     producer.flush(Duration::from_secs(30)).unwrap();
