@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ledger_ingest::checkpoint::{Failure, Journal, JournalError};
 use ledger_ingest::kafka::{CheckpointTopic, KafkaOptions};
-use ledger_tests::kafka::{self, Cluster, Message};
+use ledger_tests::kafka::{self, Broker, Cluster, Message};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -105,6 +105,27 @@ fn who_was_killed_does_not_wait_for_itself() {
     assert_eq!(journal.claim().unwrap().as_deref(), Some("before"));
     journal.publish("after").unwrap();
     assert_eq!(journal.last().unwrap().as_deref(), Some("after"));
+}
+
+/// The broker may come to it when the next claim stands already, and takes it for a newer one.
+#[test]
+fn a_claim_that_got_no_answer_is_not_taken_for_another_process() {
+    let mut broker = Broker::start();
+    let topic = topic(broker.cluster());
+    let mut journal = journal(broker.cluster(), &topic, ORIGIN);
+    broker.freeze();
+    journal.claim().unwrap_err();
+    broker.thaw();
+    assert!((0..10).any(|_| journal.claim().is_ok()), "the broker answers again");
+    let mut same = self::journal(broker.cluster(), &topic, ORIGIN);
+    same.claim().unwrap();
+    let interrupted = journal.publish("shut out").unwrap_err();
+    assert!(matches!(interrupted, JournalError::Interrupted { .. }), "{interrupted}");
+    assert_eq!(journal.claim().unwrap(), None);
+    journal.publish("first").unwrap();
+    // Once: the next time it is another process.
+    assert_eq!(same.claim().unwrap().as_deref(), Some("first"));
+    assert!(matches!(journal.publish("too late"), Err(JournalError::ShutOut)));
 }
 
 fn open_transaction(cluster: &Cluster, topic: &str, id: &str, key: &str) -> BaseProducer {

@@ -32,6 +32,15 @@ pub enum JournalError {
         /// What the client said.
         error: KafkaError,
     },
+    /// Shut out, but not by someone else.
+    #[error(
+        "the broker ended a transaction of topic {topic} that took too long, or came late to an earlier claim of this \
+         process; trying again"
+    )]
+    Interrupted {
+        /// The topic.
+        topic: String,
+    },
     /// The brokers do not give what is there.
     #[error("topic {topic} could not be read to its end in time; trying again")]
     NotRead {

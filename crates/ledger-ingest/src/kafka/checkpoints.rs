@@ -34,13 +34,14 @@ const PARTITION: i32 = 0;
 const ASK: Duration = Duration::from_secs(5);
 
 /// How long initializing or ending a transaction may take. Those that others left open end by themselves
-/// after [`TRANSACTION_MS`], when the broker looks next: by default it does every ten seconds.
+/// after [`TRANSACTION`], when the broker looks next: by default it does every ten seconds.
 const DECIDE: Duration = Duration::from_secs(15);
 
 /// How long reading to the end may take.
 const READ: Duration = Duration::from_secs(30);
 
-const TRANSACTION_MS: &str = "10000";
+/// How long a transaction may stay open before the broker ends it, and shuts out whoever began it.
+const TRANSACTION: Duration = Duration::from_secs(10);
 
 /// How long a note of ours behind another's transaction is waited for before that is told, and claimed anew.
 const HIDDEN: Duration = Duration::from_secs(5);
@@ -59,6 +60,8 @@ pub struct CheckpointTopic {
     origin: String,
     producer: Option<BaseProducer<Said>>,
     readers: OnceCell<Readers>,
+    /// A claim was given up without an answer: the broker may still come to it, and shut out the one after it.
+    unanswered: bool,
 }
 
 impl std::fmt::Debug for CheckpointTopic {
@@ -78,7 +81,14 @@ impl CheckpointTopic {
     /// Connects when it is used first.
     pub fn new(options: &KafkaOptions, topic: &str, origin: &str) -> Self {
         let (topic, origin) = (topic.to_owned(), origin.to_owned());
-        Self { options: options.clone(), topic, origin, producer: None, readers: OnceCell::new() }
+        Self {
+            options: options.clone(),
+            topic,
+            origin,
+            producer: None,
+            readers: OnceCell::new(),
+            unanswered: false,
+        }
     }
 
     fn failed(&self, error: KafkaError) -> JournalError {
@@ -92,7 +102,7 @@ impl CheckpointTopic {
     fn transactional(&self) -> Result<BaseProducer<Said>, KafkaError> {
         let mut config = self.options.producer();
         config.set("transactional.id", format!("realm-ledger-checkpoints {}", self.origin));
-        config.set("transaction.timeout.ms", TRANSACTION_MS);
+        config.set("transaction.timeout.ms", TRANSACTION.as_millis().to_string());
         config.set("linger.ms", "0");
         let producer: BaseProducer<Said> = config.create_with_context(Said)?;
         producer.init_transactions(DECIDE)?;
@@ -199,14 +209,21 @@ impl Journal for CheckpointTopic {
 
     fn claim(&mut self) -> Result<Option<String>, JournalError> {
         self.producer = None;
-        self.producer = Some(self.transactional().map_err(|error| self.failed(error))?);
+        let producer = self.transactional();
+        self.unanswered |= producer.is_err();
+        self.producer = Some(producer.map_err(|error| self.failed(error))?);
         self.wait_for_hidden(HIDDEN)?;
         self.read_last()
     }
 
     fn publish(&mut self, note: &str) -> Result<(), JournalError> {
         let Some(producer) = &self.producer else { return Err(JournalError::ShutOut) };
-        self.send(producer, note).map_err(|error| self.failed(error))
+        let began = Instant::now();
+        let Err(error) = self.send(producer, note) else { return Ok(()) };
+        let failed = self.failed(error);
+        let by_us = began.elapsed() >= TRANSACTION || self.unanswered;
+        self.unanswered &= !matches!(failed, JournalError::ShutOut);
+        Err(shut_out(failed, by_us, &self.topic))
     }
 
     fn release(&mut self) {
@@ -233,6 +250,16 @@ impl Readers {
             BaseConsumer::from_config_and_context(&config, Said)
         };
         Ok(Self { committed: made("read_committed")?, all: made("read_uncommitted")? })
+    }
+}
+
+/// To be shut out looks the same whether another process has claimed the origin, or the broker has ended a transaction
+/// that took too long or come late to a claim that was given up here. Who takes those for the first stands by for a
+/// process that is not there. The other way round no harm is done: one claim more, and the other one stands by.
+fn shut_out(failed: JournalError, by_us: bool, topic: &str) -> JournalError {
+    match failed {
+        JournalError::ShutOut if by_us => JournalError::Interrupted { topic: topic.to_owned() },
+        failed => failed,
     }
 }
 
@@ -265,4 +292,18 @@ impl ProducerContext for Said {
 
     /// A message that was not delivered fails its transaction.
     fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_shut_out_by_the_broker_does_not_stand_by_for_another() {
+        let told = |failed, by_us| shut_out(failed, by_us, "t");
+        assert!(matches!(told(JournalError::ShutOut, false), JournalError::ShutOut));
+        assert!(matches!(told(JournalError::ShutOut, true), JournalError::Interrupted { .. }));
+        let not_read = JournalError::NotRead { topic: "t".to_owned() };
+        assert!(matches!(told(not_read, true), JournalError::NotRead { .. }));
+    }
 }
