@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ledger_ingest::checkpoint::{Journal, JournalError};
+use ledger_ingest::checkpoint::{Failure, Journal, JournalError};
 use ledger_ingest::kafka::{CheckpointTopic, KafkaOptions};
-use ledger_tests::kafka::{self, Cluster, Message};
+use ledger_tests::kafka::{self, Broker, Cluster, Message};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -61,32 +61,83 @@ fn the_last_note_is_found_far_before_the_end() {
 
 /// A reader of committed messages stops before the first open transaction, and our note is behind it.
 #[test]
-fn a_transaction_of_others_hides_nothing() {
+fn a_transaction_of_others_hides_nothing_from_who_claims() {
     let cluster = kafka::shared();
     let topic = topic(cluster);
     let mut journal = journal(cluster, &topic, ORIGIN);
     journal.claim().unwrap();
     journal.publish("before").unwrap();
-    let open = open_transaction(cluster, &topic);
+    let open = open_transaction(cluster, &topic, &kafka::unique_name("open"), "other");
     journal.publish("behind the open one").unwrap();
-    let ended = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(2));
-        open.abort_transaction(Duration::from_secs(30)).unwrap();
-    });
-    assert_eq!(journal.last().unwrap().as_deref(), Some("behind the open one"));
-    assert!(ended.join().is_ok());
+    let hidden = journal.claim().unwrap_err();
+    assert!(matches!(hidden, JournalError::Hidden { seen: 2, .. }), "{hidden}");
+    assert_eq!(Failure::from(hidden).code(), "transaction-hanging");
+    open.abort_transaction(Duration::from_secs(30)).unwrap();
+    assert_eq!(journal.claim().unwrap().as_deref(), Some("behind the open one"));
 }
 
-fn open_transaction(cluster: &Cluster, topic: &str) -> BaseProducer {
+/// Nothing of ours is behind it, so it is nothing to wait for.
+#[test]
+fn a_transaction_of_others_keeps_nobody_waiting() {
+    let cluster = kafka::shared();
+    let topic = topic(cluster);
+    let mut journal = journal(cluster, &topic, ORIGIN);
+    journal.claim().unwrap();
+    journal.publish("before").unwrap();
+    let open = open_transaction(cluster, &topic, &kafka::unique_name("open"), "other");
+    assert_eq!(journal.last().unwrap().as_deref(), Some("before"));
+    assert_eq!(journal.claim().unwrap().as_deref(), Some("before"));
+    journal.publish("behind the open one").unwrap();
+    open.abort_transaction(Duration::from_secs(30)).unwrap();
+}
+
+/// Killed in the middle of a transaction, a ledger ends it by claiming, and comes to that at once.
+#[test]
+fn who_was_killed_does_not_wait_for_itself() {
+    let cluster = kafka::shared();
+    let topic = topic(cluster);
+    let origin = format!("{ORIGIN}@{topic}");
+    let mut journal = journal(cluster, &topic, ORIGIN);
+    journal.claim().unwrap();
+    journal.publish("before").unwrap();
+    let _killed = open_transaction(cluster, &topic, &format!("realm-ledger-checkpoints {origin}"), &origin);
+    assert_eq!(journal.last().unwrap().as_deref(), Some("before"));
+    assert_eq!(journal.claim().unwrap().as_deref(), Some("before"));
+    journal.publish("after").unwrap();
+    assert_eq!(journal.last().unwrap().as_deref(), Some("after"));
+}
+
+/// The broker may come to it when the next claim stands already, and takes it for a newer one.
+#[test]
+fn a_claim_that_got_no_answer_is_not_taken_for_another_process() {
+    let mut broker = Broker::start();
+    let topic = topic(broker.cluster());
+    let mut journal = journal(broker.cluster(), &topic, ORIGIN);
+    broker.freeze();
+    journal.claim().unwrap_err();
+    broker.thaw();
+    assert!((0..10).any(|_| journal.claim().is_ok()), "the broker answers again");
+    let mut same = self::journal(broker.cluster(), &topic, ORIGIN);
+    same.claim().unwrap();
+    let interrupted = journal.publish("shut out").unwrap_err();
+    assert!(matches!(interrupted, JournalError::Interrupted { .. }), "{interrupted}");
+    assert_eq!(journal.claim().unwrap(), None);
+    journal.publish("first").unwrap();
+    // Once: the next time it is another process.
+    assert_eq!(same.claim().unwrap().as_deref(), Some("first"));
+    assert!(matches!(journal.publish("too late"), Err(JournalError::ShutOut)));
+}
+
+fn open_transaction(cluster: &Cluster, topic: &str, id: &str, key: &str) -> BaseProducer {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap())
-        .set("transactional.id", kafka::unique_name("open"))
+        .set("transactional.id", id)
         .create()
         .unwrap();
     producer.init_transactions(Duration::from_secs(30)).unwrap();
     producer.begin_transaction().unwrap();
     producer
-        .send(BaseRecord::to(topic).partition(0).key("other").payload("open"))
+        .send(BaseRecord::to(topic).partition(0).key(key).payload("open"))
         .map_err(|(error, _)| error)
         .unwrap();
     producer.flush(Duration::from_secs(30)).unwrap();

@@ -54,22 +54,16 @@ fn messages() -> Vec<Vec<Message>> {
     phases
 }
 
-/// A ledger with an origin, a group and a place of its own. On a shared topic of checkpoints, whoever is killed in the
-/// middle of a transaction makes all others wait until the broker ends it.
+/// A ledger with an origin, a group and a place of its own. The topic of checkpoints they share: who is killed in the
+/// middle of a transaction keeps no other waiting.
 fn ledger(cluster: &Cluster, options: &KafkaOptions, scratch: &Path, name: &str) -> Setup {
     write_key(&scratch.join(format!("{name}.keys")));
-    let checkpoints_topic = checkpoints_topic(options, name);
-    cluster.create_topic(&checkpoints_topic, 1, &[("cleanup.policy", "compact")]);
     Setup {
         instance: name.to_owned(),
-        checkpoints_topic,
+        checkpoints_topic: options.checkpoints_topic.clone().unwrap(),
         more: vec![("EVIDENCE__ORIGIN", origin(options, name))],
         ..Setup::new(cluster, options.topics[0].clone(), scratch.join(name))
     }
-}
-
-fn checkpoints_topic(options: &KafkaOptions, name: &str) -> String {
-    format!("{name}.{}", options.checkpoints_topic.as_deref().unwrap())
 }
 
 fn origin(options: &KafkaOptions, name: &str) -> String {
@@ -99,8 +93,6 @@ fn wait_until_signed(servers: &[&Server], before: &mut BTreeMap<u64, u64>) {
 }
 
 fn published(cluster: &Cluster, options: &KafkaOptions, name: &str, partition: u32) -> Vec<Checkpoint> {
-    let checkpoints_topic = Some(checkpoints_topic(options, name));
-    let options = &KafkaOptions { checkpoints_topic, ..options.clone() };
     let origin = format!("{}/{partition}", origin(options, name));
     notes(cluster, options, &origin, Isolation::ReadUncommitted)
 }

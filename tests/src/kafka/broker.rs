@@ -87,6 +87,11 @@ impl Broker {
         self.process.as_ref().expect("the broker runs").signal("STOP");
     }
 
+    /// Goes on after [`Broker::freeze`].
+    pub fn thaw(&mut self) {
+        self.process.as_ref().expect("the broker runs").signal("CONT");
+    }
+
     /// Starts again after [`Broker::stop`] or [`Broker::kill`], on the same port and data.
     pub fn restart(&mut self) {
         assert!(self.process.is_none(), "the broker still runs");

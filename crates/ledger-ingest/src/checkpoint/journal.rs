@@ -4,7 +4,7 @@ use rdkafka::error::KafkaError;
 
 /// The notes of one origin, one after the other.
 pub trait Journal {
-    /// The last note that anyone published.
+    /// The last note that anyone published, as far as it can be read by now: only a claim decides what is under way.
     fn last(&mut self) -> Result<Option<String>, JournalError>;
 
     /// Shuts out everyone else who publishes for the origin. What they had under way is published or not when
@@ -32,11 +32,31 @@ pub enum JournalError {
         /// What the client said.
         error: KafkaError,
     },
-    /// Somebody's transaction stays open.
+    /// Shut out, but not by someone else.
+    #[error(
+        "the broker ended a transaction of topic {topic} that took too long, or came late to an earlier claim of this \
+         process; trying again"
+    )]
+    Interrupted {
+        /// The topic.
+        topic: String,
+    },
+    /// The brokers do not give what is there.
     #[error("topic {topic} could not be read to its end in time; trying again")]
     NotRead {
         /// The topic.
         topic: String,
+    },
+    /// Somebody's transaction stays open.
+    #[error(
+        "topic {topic} has a note of this origin behind a transaction that does not end, which keeps {seen} and all \
+         after it back; find its producer, or end it with `kafka-transactions.sh abort`; trying again"
+    )]
+    Hidden {
+        /// The topic.
+        topic: String,
+        /// The end of what can be read.
+        seen: i64,
     },
     /// Another process uses the keys for the same origin.
     #[error("{path} is locked: another process signs with these keys for this origin", path = path.display())]

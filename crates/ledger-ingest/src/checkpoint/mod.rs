@@ -20,7 +20,8 @@
 //!   to the published root ([`ledger_record::proof::frontier`]), and the new leaves are made from the records
 //!   as they read back, not from remembered hashes. A flipped bit halts, and is never signed.
 //! - **Memory elsewhere.** The last note lies in Kafka, and in a file beside the keys ([`Kept`]): neither is in
-//!   the data directory, so restoring a backup of that does not take back what was said.
+//!   the data directory, so restoring a backup of that does not take back what was said. The file is also what is
+//!   shown from the first moment on: Kafka may take its time ([`Signer::recall`]).
 //!
 //! A proof needs the checkpoint of the very seal that it was made at, and under load there are more seals than
 //! checkpoints: on the way to the last seal the signer stops where a proof waits

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::note::SignerKey;
-use ledger_store::{Catalog, Halted, Links, Served, ShardId, SignedCheckpoint};
+use ledger_store::{Catalog, Halted, Links, Served, ShardId, ShardStatus, SignedCheckpoint};
 use tracing::{debug, error, info, warn};
 
 use super::{Failure, Halt, Identity, Kept, Origins, SealedLog as _, Signer, StoredLog};
@@ -218,6 +218,9 @@ struct ShardSigning {
 
 impl ShardSigning {
     fn run(mut self) {
+        if let Some(served) = self.served() {
+            self.recall(&served);
+        }
         let mut commits = 0;
         loop {
             // Read before the step: what was sealed before the stop is signed by the last one.
@@ -225,7 +228,7 @@ impl ShardSigning {
             if is_last && self.told.is_some() {
                 return;
             }
-            let served = self.catalog.get(&self.id).filter(|served| served.status.freshness().is_ours);
+            let served = self.served();
             let stepped = if let Some(served) = &served {
                 self.step(served)
             } else {
@@ -243,8 +246,33 @@ impl ShardSigning {
         }
     }
 
+    /// The shard, as long as it is fed here.
+    fn served(&self) -> Option<Served> {
+        self.catalog.get(&self.id).filter(|served| served.status.freshness().is_ours)
+    }
+
+    /// Shows what was published last before Kafka is asked for it, which may take its time.
+    fn recall(&mut self, Served { reader, status }: &Served) {
+        let (began, snapshot) = (Instant::now(), reader.snapshot());
+        // The first step comes to the same, and says so.
+        let (secret, links) = (&self.secret, &self.links);
+        let _ = self.signer.recall(&StoredLog { snapshot: &snapshot, secret, links, awaited: None });
+        self.show(status, began);
+    }
+
+    /// Shows the last note to whoever asks.
+    fn show(&self, status: &ShardStatus, began: Instant) {
+        let Some((checkpoint, note)) = self.signer.note() else { return };
+        // Compared with what is shown, as a shard that was opened anew shows nothing.
+        if status.checkpoint().is_some_and(|shown| shown.note == note) {
+            return;
+        }
+        debug!(shard = %self.id, size = checkpoint.size, "checkpoint");
+        metric::signed(&self.id, checkpoint.size, began.elapsed());
+        status.set_checkpoint(SignedCheckpoint { checkpoint: checkpoint.clone(), note: note.to_owned() });
+    }
+
     fn step(&mut self, Served { reader, status }: &Served) -> Stepped {
-        let before = self.signer.note().map(|(_, note)| note.to_owned());
         let began = Instant::now();
         let snapshot = reader.snapshot();
         let log = StoredLog {
@@ -254,13 +282,7 @@ impl ShardSigning {
             awaited: Some(status.checkpoints()),
         };
         let result = self.signer.step(&log, began).and_then(|()| Ok(log.sealed()?));
-        if let Some((checkpoint, note)) =
-            self.signer.note().filter(|(_, note)| Some(*note) != before.as_deref())
-        {
-            debug!(shard = %self.id, size = checkpoint.size, "checkpoint");
-            metric::signed(&self.id, checkpoint.size, began.elapsed());
-            status.set_checkpoint(SignedCheckpoint { checkpoint: checkpoint.clone(), note: note.to_owned() });
-        }
+        self.show(status, began);
         match result {
             Ok(sealed) => {
                 if self.told.take().is_some() {
@@ -298,7 +320,7 @@ impl ShardSigning {
 #[cfg(test)]
 mod tests {
     use ledger_core::time::Timestamp;
-    use ledger_store::{DataDir, ShardStatus, StoreOptions};
+    use ledger_store::{DataDir, StoreOptions};
 
     use super::*;
     use crate::import::{ImportOptions, import};
@@ -351,6 +373,32 @@ mod tests {
         assert_eq!((code(&status), watching.threads.len()), (Some("signer-panicked"), 0));
         watching.look(now + AFTER_FAILURE);
         assert_eq!(watching.threads.len(), 1, "begun anew");
+        watching.stop.store(true, Ordering::Release);
+        watching.run();
+    }
+
+    /// Nobody answers for the topic, as while a broker is away or somebody's transaction stays open.
+    #[test]
+    fn what_was_published_is_shown_before_kafka_is_asked_and_again_when_the_shard_is_opened_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut watching, status) =
+            watching(directory.path(), vec![SignerKey::from_seed("any", [1; 32]).unwrap()]);
+        let reader = watching.catalog.get(&id()).unwrap().reader;
+        super::super::sign_imported(&reader, &watching.options).unwrap();
+        let wait_until_shown = |status: &ShardStatus| {
+            let deadline = Instant::now() + Duration::from_mins(1);
+            while status.checkpoint().is_none() {
+                assert!(Instant::now() < deadline, "never shown: {:?}", status.freshness());
+                thread::sleep(Duration::from_millis(20));
+            }
+        };
+        watching.look(Instant::now());
+        wait_until_shown(&status);
+        let anew = Arc::new(ShardStatus::default());
+        anew.update(|now| now.is_ours = true);
+        watching.catalog.insert(id(), Served { reader, status: Arc::clone(&anew) });
+        wait_until_shown(&anew);
+        assert_eq!(anew.checkpoint(), status.checkpoint());
         watching.stop.store(true, Ordering::Release);
         watching.run();
     }

@@ -183,6 +183,7 @@ impl Failure {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Halt(halt) => halt.code(),
+            Self::Journal(JournalError::Hidden { .. }) => "transaction-hanging",
             Self::Journal(_) => "checkpoint-not-published",
             Self::Kept(_) => "checkpoint-not-kept",
             Self::Read(_) => "store",
@@ -231,6 +232,12 @@ impl<J: Journal> Signer<J> {
     /// The last note that was published by anyone, as far as the log agrees with it.
     pub fn note(&self) -> Option<(&Checkpoint, &str)> {
         self.agreed.as_ref().map(|agreed| (&agreed.checkpoint, agreed.note.as_str()))
+    }
+
+    /// Agrees with the note that is kept beside the keys, which was published: it can be shown while the journal is
+    /// asked. Nothing is signed for that: the first step asks the journal all the same.
+    pub fn recall(&mut self, log: &impl SealedLog) -> Result<(), Failure> {
+        self.agree(None, log)
     }
 
     /// Leaves the log to others; the next step begins from what is published then.

@@ -5,11 +5,15 @@
 //! so whoever initializes them shuts out every earlier producer, and its open transaction is decided.
 //!
 //! **To the very end** is further than a `read_committed` reader sees. It stops before the first transaction
-//! that is still open, and that may be another origin's, with our last note behind it. So the end is asked for
-//! as it is without regard to transactions, and then waited for until the committed end has reached it.
+//! that is still open, and that may be another origin's, with our last note behind it. So whoever claims looks
+//! what is there without regard to transactions: what is not ours does not matter, and for what is ours the
+//! committed end is waited for. Our own open transactions are none by then, since the claim has decided them: before
+//! it they are waited for no longer than a moment, or a ledger that was killed would wait for itself until the broker
+//! ends them.
 //!
 //! Reading begins a little before the end, and further back as long as nothing is found.
 
+use std::cell::OnceCell;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -30,13 +34,20 @@ const PARTITION: i32 = 0;
 const ASK: Duration = Duration::from_secs(5);
 
 /// How long initializing or ending a transaction may take. Those that others left open end by themselves
-/// after [`TRANSACTION_MS`].
+/// after [`TRANSACTION`], when the broker looks next: by default it does every ten seconds.
 const DECIDE: Duration = Duration::from_secs(15);
 
-/// How long reading to the end may take, waiting for others' transactions included.
+/// How long reading to the end may take.
 const READ: Duration = Duration::from_secs(30);
 
-const TRANSACTION_MS: &str = "10000";
+/// How long a transaction may stay open before the broker ends it, and shuts out whoever began it.
+const TRANSACTION: Duration = Duration::from_secs(10);
+
+/// How long a note of ours behind another's transaction is waited for before that is told, and claimed anew.
+const HIDDEN: Duration = Duration::from_secs(5);
+
+/// How long without a claim: what was committed this moment is seen when its broker has noted that.
+const A_MOMENT: Duration = Duration::from_secs(2);
 
 /// How far before the end reading begins; each further attempt begins so many times further back.
 const WINDOW: i64 = 64;
@@ -48,7 +59,9 @@ pub struct CheckpointTopic {
     topic: String,
     origin: String,
     producer: Option<BaseProducer<Said>>,
-    readers: Option<Readers>,
+    readers: OnceCell<Readers>,
+    /// A claim was given up without an answer: the broker may still come to it, and shut out the one after it.
+    unanswered: bool,
 }
 
 impl std::fmt::Debug for CheckpointTopic {
@@ -68,7 +81,14 @@ impl CheckpointTopic {
     /// Connects when it is used first.
     pub fn new(options: &KafkaOptions, topic: &str, origin: &str) -> Self {
         let (topic, origin) = (topic.to_owned(), origin.to_owned());
-        Self { options: options.clone(), topic, origin, producer: None, readers: None }
+        Self {
+            options: options.clone(),
+            topic,
+            origin,
+            producer: None,
+            readers: OnceCell::new(),
+            unanswered: false,
+        }
     }
 
     fn failed(&self, error: KafkaError) -> JournalError {
@@ -82,7 +102,7 @@ impl CheckpointTopic {
     fn transactional(&self) -> Result<BaseProducer<Said>, KafkaError> {
         let mut config = self.options.producer();
         config.set("transactional.id", format!("realm-ledger-checkpoints {}", self.origin));
-        config.set("transaction.timeout.ms", TRANSACTION_MS);
+        config.set("transaction.timeout.ms", TRANSACTION.as_millis().to_string());
         config.set("linger.ms", "0");
         let producer: BaseProducer<Said> = config.create_with_context(Said)?;
         producer.init_transactions(DECIDE)?;
@@ -97,34 +117,53 @@ impl CheckpointTopic {
         producer.commit_transaction(DECIDE)
     }
 
-    fn read_last(&mut self) -> Result<Option<String>, JournalError> {
-        if self.readers.is_none() {
-            self.readers = Some(Readers::new(&self.options).map_err(|error| self.failed(error))?);
+    fn readers(&self) -> Result<&Readers, JournalError> {
+        if let Some(readers) = self.readers.get() {
+            return Ok(readers);
         }
-        let deadline = Instant::now() + READ;
-        let not_read = || JournalError::NotRead { topic: self.topic.clone() };
-        let Some(readers) = &self.readers else { return Err(not_read()) };
-        let asked = |reader: &BaseConsumer<Said>| {
-            reader.fetch_watermarks(&self.topic, PARTITION, ASK).map_err(|error| self.failed(error))
-        };
-        let (low, end) = asked(&readers.all)?;
-        while asked(&readers.committed)?.1 < end {
-            if Instant::now() >= deadline {
-                return Err(not_read());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let readers = Readers::new(&self.options).map_err(|error| self.failed(error))?;
+        Ok(self.readers.get_or_init(|| readers))
+    }
+
+    /// The first offset, and the end as this reader sees it.
+    fn ends(&self, reader: &BaseConsumer<Said>) -> Result<(i64, i64), JournalError> {
+        reader.fetch_watermarks(&self.topic, PARTITION, ASK).map_err(|error| self.failed(error))
+    }
+
+    /// The last note of the origin that is committed before the first open transaction.
+    fn read_last(&self) -> Result<Option<String>, JournalError> {
+        let (reader, deadline) = (&self.readers()?.committed, Instant::now() + READ);
+        let (low, end) = self.ends(reader)?;
         let mut window = WINDOW;
         loop {
             let from = end.saturating_sub(window).max(low);
             if from >= end {
                 return Ok(None);
             }
-            let found = self.last_since(&readers.committed, from, deadline)?;
+            let found = self.last_since(reader, from, deadline)?;
             if found.is_some() || from == low {
                 return Ok(found);
             }
             window = window.saturating_mul(WIDER);
+        }
+    }
+
+    /// Waits until none of the notes of the origin that are there now is behind an open transaction.
+    fn wait_for_hidden(&self, patience: Duration) -> Result<(), JournalError> {
+        let (readers, deadline) = (self.readers()?, Instant::now() + patience);
+        let (end, seen) = (self.ends(&readers.all)?.1, self.ends(&readers.committed)?.1);
+        if seen >= end || self.last_since(&readers.all, seen, Instant::now() + READ)?.is_none() {
+            return Ok(());
+        }
+        loop {
+            let seen = self.ends(&readers.committed)?.1;
+            if seen >= end {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(JournalError::Hidden { topic: self.topic.clone(), seen });
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -161,18 +200,30 @@ impl CheckpointTopic {
 
 impl Journal for CheckpointTopic {
     fn last(&mut self) -> Result<Option<String>, JournalError> {
-        self.read_last()
+        match self.wait_for_hidden(A_MOMENT) {
+            // Perhaps behind our own transaction, from before a kill.
+            Ok(()) | Err(JournalError::Hidden { .. }) => self.read_last(),
+            Err(failed) => Err(failed),
+        }
     }
 
     fn claim(&mut self) -> Result<Option<String>, JournalError> {
         self.producer = None;
-        self.producer = Some(self.transactional().map_err(|error| self.failed(error))?);
+        let producer = self.transactional();
+        self.unanswered |= producer.is_err();
+        self.producer = Some(producer.map_err(|error| self.failed(error))?);
+        self.wait_for_hidden(HIDDEN)?;
         self.read_last()
     }
 
     fn publish(&mut self, note: &str) -> Result<(), JournalError> {
         let Some(producer) = &self.producer else { return Err(JournalError::ShutOut) };
-        self.send(producer, note).map_err(|error| self.failed(error))
+        let began = Instant::now();
+        let Err(error) = self.send(producer, note) else { return Ok(()) };
+        let failed = self.failed(error);
+        let by_us = began.elapsed() >= TRANSACTION || self.unanswered;
+        self.unanswered &= !matches!(failed, JournalError::ShutOut);
+        Err(shut_out(failed, by_us, &self.topic))
     }
 
     fn release(&mut self) {
@@ -199,6 +250,16 @@ impl Readers {
             BaseConsumer::from_config_and_context(&config, Said)
         };
         Ok(Self { committed: made("read_committed")?, all: made("read_uncommitted")? })
+    }
+}
+
+/// To be shut out looks the same whether another process has claimed the origin, or the broker has ended a transaction
+/// that took too long or come late to a claim that was given up here. Who takes those for the first stands by for a
+/// process that is not there. The other way round no harm is done: one claim more, and the other one stands by.
+fn shut_out(failed: JournalError, by_us: bool, topic: &str) -> JournalError {
+    match failed {
+        JournalError::ShutOut if by_us => JournalError::Interrupted { topic: topic.to_owned() },
+        failed => failed,
     }
 }
 
@@ -231,4 +292,18 @@ impl ProducerContext for Said {
 
     /// A message that was not delivered fails its transaction.
     fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_shut_out_by_the_broker_does_not_stand_by_for_another() {
+        let told = |failed, by_us| shut_out(failed, by_us, "t");
+        assert!(matches!(told(JournalError::ShutOut, false), JournalError::ShutOut));
+        assert!(matches!(told(JournalError::ShutOut, true), JournalError::Interrupted { .. }));
+        let not_read = JournalError::NotRead { topic: "t".to_owned() };
+        assert!(matches!(told(not_read, true), JournalError::NotRead { .. }));
+    }
 }
