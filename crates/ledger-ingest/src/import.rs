@@ -12,7 +12,8 @@
 //!
 //! The end of a file seals what is unsealed, in every shard; an import that takes nothing new adds no seal.
 //!
-//! Blank lines count and say nothing. A line that cannot be keyed is refused in partition 0.
+//! Blank lines count and say nothing: partition 0 notes that nothing is there. A line that cannot be keyed is refused
+//! in partition 0.
 
 use std::io::{self, BufRead, Read as _};
 use std::path::Path;
@@ -186,7 +187,14 @@ pub(crate) struct Target {
     pub(crate) taken: u64,
     sha256: [u8; 32],
     pub(crate) source: Source,
-    waiting: Vec<(Taken, Rc<[u8]>)>,
+    waiting: Vec<Waiting>,
+}
+
+/// A line that is to be written.
+enum Waiting {
+    Message(Box<Taken>, Rc<[u8]>),
+    /// By its number.
+    Blank(u64),
 }
 
 /// Every shard of the topic. A new data directory is spread over as many partitions as asked for.
@@ -252,7 +260,9 @@ impl<'a> Importing<'a> {
         self.sha256.update(b"\n");
         if self.targets.iter().all(|target| target.taken >= number) {
             self.report.already_taken = number;
-        } else if !line.text.trim_ascii().is_empty() {
+        } else if line.text.trim_ascii().is_empty() {
+            self.wait_blank(number);
+        } else {
             self.wait(number, line.text);
         }
         self.compare(number)?;
@@ -278,6 +288,12 @@ impl<'a> Importing<'a> {
         Ok(())
     }
 
+    fn wait_blank(&mut self, number: u64) {
+        if let Some(first) = self.targets.first_mut().filter(|target| target.taken < number) {
+            first.waiting.push(Waiting::Blank(number));
+        }
+    }
+
     fn wait(&mut self, number: u64, text: Vec<u8>) {
         let line: Rc<[u8]> = text.into();
         let (source_time, decoded) = decode_line(&line);
@@ -293,7 +309,7 @@ impl<'a> Importing<'a> {
             if target.taken < number && only.is_none_or(|only| only == target.source.partition) {
                 self.pending_bytes += line.len();
                 let taken = Taken { offset: number, source_time, decoded: decoded.clone() };
-                target.waiting.push((taken, Rc::clone(&line)));
+                target.waiting.push(Waiting::Message(Box::new(taken), Rc::clone(&line)));
             }
         }
     }
@@ -305,10 +321,17 @@ impl<'a> Importing<'a> {
         let future = FutureLimit::At(self.options.now.plus_millis(FUTURE_MAX_MS));
         for target in self.targets.iter_mut().filter(|target| target.taken < lines) {
             let mut batch = target.shard.begin();
-            for (taken, line) in target.waiting.drain(..) {
+            for waiting in target.waiting.drain(..) {
+                let (taken, line) = match waiting {
+                    Waiting::Message(taken, line) => (taken, line),
+                    Waiting::Blank(number) => {
+                        batch.gap(&target.source.name, number, number + 1)?;
+                        continue;
+                    }
+                };
                 let message = line_as_message(&line, taken.source_time);
                 let to_keep = |rejection| redact::refused(&message, rejection);
-                self.report.applied += apply(&mut batch, &target.source, taken, future, to_keep)?;
+                self.report.applied += apply(&mut batch, &target.source, *taken, future, to_keep)?;
             }
             batch.advance(&target.source.name, SourcePosition::Import { lines, sha256 });
             batch.submit()?;
@@ -372,9 +395,45 @@ fn line_as_message(line: &[u8], timestamp: Option<Timestamp>) -> Message<'_> {
 #[cfg(test)]
 mod tests {
     use ledger_record::proof::line::LedgerSecret;
-    use ledger_store::StoreOptions;
+    use ledger_store::{StoreOptions, Verified, missing_line};
 
     use super::*;
+
+    #[test]
+    fn every_line_is_in_one_shard_or_another_or_blank() {
+        let scratch = tempfile::tempdir().unwrap();
+        let secret = LedgerSecret::from_bytes([7; 32]);
+        let data = DataDir::open(scratch.path(), StoreOptions::default(), secret.clone()).unwrap();
+        let options = ImportOptions {
+            source: "gappy".to_owned(),
+            topic: "t".to_owned(),
+            partitions: Some(3),
+            now: Timestamp::from_millis(2_000_000_000_000),
+        };
+        let event = |number: u64| {
+            let rest = r#""type":"enabled","time":"2024-03-01T00:00:00Z","appKey":"a""#;
+            format!(r#"{{"id":"{number}","clientKey":"c{number}",{rest}}}"#)
+        };
+        let mut text = format!("\n  \n{}\n\r\nno event\n\n", event(3));
+        let mut gaps = vec![(1, 3), (4, 5), (6, 7)];
+        // A file that has grown goes on, and the blank lines after the last one with it.
+        for lines in [6, 27] {
+            import(&data, text.as_bytes(), &options, &mut |_, _| {}).unwrap();
+            let shards: Vec<Verified> = (0..3)
+                .map(|partition| {
+                    let reader = data.read_shard(&ShardId { topic: "t".to_owned(), partition }).unwrap();
+                    let found: Vec<_> =
+                        reader.snapshot().gaps("import:gappy").unwrap().map(Result::unwrap).collect();
+                    assert_eq!(found, if partition == 0 { gaps.clone() } else { Vec::new() }, "{lines}");
+                    reader.snapshot().verify(&secret, &[], &mut |_, _| {}).unwrap()
+                })
+                .collect();
+            assert_eq!(missing_line(&shards), None, "{lines}");
+            text.push('\n');
+            text.extend((8..28).map(|number| event(number) + "\n"));
+            gaps[2] = (6, 8);
+        }
+    }
 
     #[test]
     fn what_waits_is_bounded_in_bytes() {
@@ -395,8 +454,12 @@ mod tests {
                 "x".repeat(bytes)
             );
             assert!(importing.take(Line { text: text.into_bytes(), ended: true }).unwrap().is_none());
+            let bytes_of = |waiting: &Waiting| match waiting {
+                Waiting::Message(_, line) => line.len(),
+                Waiting::Blank(_) => 0,
+            };
             let waiting: usize =
-                importing.targets.iter().flat_map(|target| &target.waiting).map(|(_, line)| line.len()).sum();
+                importing.targets.iter().flat_map(|target| &target.waiting).map(bytes_of).sum();
             assert!(waiting < BYTES_AT_ONCE, "{waiting} bytes wait after line {number}");
         }
         assert_eq!(importing.finish().unwrap().applied.appended, 15 * 4);

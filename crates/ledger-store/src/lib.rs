@@ -140,7 +140,7 @@ pub use reader::Reader;
 pub use rebuild::{Difference, RebuildReport, check, rebuild};
 pub use shard::Shard;
 pub use snapshot::Snapshot;
-pub use verify::{Fault, Verified, VerifyError};
+pub use verify::{Fault, ImportedLines, MissingLine, Verified, VerifyError, missing_line};
 
 /// Names a shard: one partition of one topic. Imports name the topic they stand in for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -19,6 +19,7 @@
 //! record a repeat repeats, the source alone can tell; that it was one, and how many there were, is checked.
 
 mod leaves;
+mod lines;
 mod log;
 mod map;
 mod offsets;
@@ -40,7 +41,9 @@ use ledger_record::proof::note::Checkpoint;
 use ledger_record::proof::{Hash, log as whole};
 use ledger_record::record::{RULES, Record};
 
+pub use self::lines::{ImportedLines, MissingLine, missing_line};
 use self::log::Pass;
+use self::offsets::Accounted;
 use crate::database::damaged;
 use crate::error::ReadError;
 use crate::options::VERIFY_RECORDS_AT_A_TIME;
@@ -54,7 +57,7 @@ use table::Table;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What was found true.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Verified {
     /// How many leaves the log has, and their root.
     pub size: u64,
@@ -72,6 +75,8 @@ pub struct Verified {
     pub duplicates: u64,
     /// Sources that had lost what came before this offset when they were first read: an accepted loss.
     pub late_beginnings: Vec<(String, u64)>,
+    /// What this shard has of each imported file, for [`missing_line`].
+    pub imported: Vec<(String, ImportedLines)>,
 }
 
 /// The first thing that is not as it must be.
@@ -266,7 +271,7 @@ impl Snapshot<'_> {
                 break found;
             }
         };
-        let (tree, sealing, duplicates) = pass.finish()?;
+        let (tree, sealing, Accounted { repeats: duplicates, imported }) = pass.finish()?;
         count("refused messages", found.refused, head.refused)?;
         count("repeats", duplicates, head.duplicates)?;
         count("milliseconds an event was ahead", found.ahead_ms, head.ahead_ms.unsigned_abs())?;
@@ -286,6 +291,7 @@ impl Snapshot<'_> {
             refused: found.refused,
             duplicates,
             late_beginnings: self.late_beginnings()?,
+            imported,
         })
     }
 

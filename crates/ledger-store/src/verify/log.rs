@@ -13,6 +13,7 @@ use ledger_record::proof::note::Checkpoint;
 
 use super::leaves::Leaves;
 use super::map::{AHEAD, Parts};
+use super::offsets::Accounted;
 use super::order::Order;
 use super::sources::Sources;
 use super::table::Table;
@@ -60,10 +61,10 @@ impl<'s, 'a> Pass<'s, 'a> {
         broken.map_or(Ok(()), |broken| Err(broken.error))
     }
 
-    /// Closes the accounts; answers the tree, the seals, and how many repeats there were.
-    pub(super) fn finish(self) -> Result<(Frontier, Sealing, u64), VerifyError> {
+    /// Closes the accounts; answers the tree, the seals, and what the accounts came to.
+    pub(super) fn finish(self) -> Result<(Frontier, Sealing, Accounted), VerifyError> {
         let tree = self.leaves.finish()?;
-        let (sealing, repeats) = self.order.finish()?;
-        Ok((tree, sealing, repeats))
+        let (sealing, accounted) = self.order.finish()?;
+        Ok((tree, sealing, accounted))
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! Of a topic the account begins at 0, or where its history begins late at the first offset that was there, and
 //! goes on without a hole to where the next message is expected. Lines of an imported file belong to one shard
-//! or another, so there it may have holes.
+//! or another, so there it may have holes, and what is there is told ([`ImportedLines`]).
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
 use ledger_record::rows::SourcePosition;
 
+use super::lines::ImportedLines;
 use super::{Fault, VerifyError};
 use crate::error::ReadError;
 use crate::snapshot::Snapshot;
@@ -28,6 +29,14 @@ struct Account<'a> {
     /// What comes next; of lines, once something came.
     next: Option<u64>,
     repeated: u64,
+    /// Of an imported file.
+    lines: ImportedLines,
+}
+
+/// What all accounts came to.
+pub(super) struct Accounted {
+    pub(super) repeats: u64,
+    pub(super) imported: Vec<(String, ImportedLines)>,
 }
 
 impl<'a> Offsets<'a> {
@@ -40,7 +49,8 @@ impl<'a> Offsets<'a> {
             let (repeats, empty) = (repeats.peekable(), empty.peekable());
             let begin = late.get(&name).copied().unwrap_or(0);
             let next = matches!(position, SourcePosition::Kafka { .. }).then_some(begin);
-            accounts.push(Account { name, position, repeats, empty, next, repeated: 0 });
+            let lines = ImportedLines::default();
+            accounts.push(Account { name, position, repeats, empty, next, repeated: 0, lines });
         }
         Ok(Self(accounts))
     }
@@ -49,7 +59,7 @@ impl<'a> Offsets<'a> {
     pub(super) fn record(&mut self, source: usize, offset: u64) -> Result<(), VerifyError> {
         let Some(account) = self.0.get_mut(source) else { return Ok(()) };
         account.take_up_to(offset)?;
-        Ok(account.take(offset, offset.saturating_add(1))?)
+        Ok(account.take_one(offset)?)
     }
 
     /// Whether a seal that goes on at an offset of a source may say that there were so many repeats before it.
@@ -67,15 +77,18 @@ impl<'a> Offsets<'a> {
         Ok(if self.0.len() == 1 { counted == repeats } else { counted <= repeats })
     }
 
-    /// Closes all accounts; answers how many repeats there were.
-    pub(super) fn finish(self) -> Result<u64, VerifyError> {
-        let mut repeated = 0;
+    /// Closes all accounts.
+    pub(super) fn finish(self) -> Result<Accounted, VerifyError> {
+        let mut accounted = Accounted { repeats: 0, imported: Vec::new() };
         for mut account in self.0 {
             account.take_up_to(u64::MAX)?;
             account.close()?;
-            repeated += account.repeated;
+            accounted.repeats += account.repeated;
+            if let SourcePosition::Import { lines: read, .. } = account.position {
+                accounted.imported.push((account.name, ImportedLines { read, ..account.lines }));
+            }
         }
-        Ok(repeated)
+        Ok(accounted)
     }
 }
 
@@ -91,14 +104,27 @@ impl Account<'_> {
             };
             let range = if is_repeat { repeat } else { empty };
             let Some((from, to)) = range.filter(|(from, _)| *from < until) else { return Ok(()) };
-            self.take(from, to)?;
             if is_repeat {
+                self.take_one(from)?;
                 self.repeats.next();
                 self.repeated += 1;
             } else {
+                self.take(from, to)?;
                 self.empty.next();
+                if !self.is_dense() {
+                    self.lines.blank.push(from..to);
+                }
             }
         }
+    }
+
+    /// Takes in a message.
+    fn take_one(&mut self, offset: u64) -> Result<(), Fault> {
+        self.take(offset, offset.saturating_add(1))?;
+        if !self.is_dense() {
+            self.lines.recorded.insert(offset);
+        }
+        Ok(())
     }
 
     fn take(&mut self, from: u64, to: u64) -> Result<(), Fault> {

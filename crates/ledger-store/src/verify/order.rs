@@ -11,7 +11,7 @@ use ledger_record::proof::map::Head;
 
 use super::log::Broken;
 use super::map::Said;
-use super::offsets::Offsets;
+use super::offsets::{Accounted, Offsets};
 use super::seals::{Seals, StoredSeal, is_seal};
 use super::sources::Sources;
 use super::table::{Slot, Table};
@@ -130,14 +130,13 @@ impl<'s, 'a> Order<'s, 'a> {
         Ok(sealed.map_err(|fault: whole::Fault| Fault::Log { position, fault })?)
     }
 
-    /// Closes the accounts; answers the seals, and how many repeats there were.
-    pub(super) fn finish(mut self) -> Result<(Sealing, u64), VerifyError> {
+    /// Closes the accounts; answers the seals, and what the accounts came to.
+    pub(super) fn finish(mut self) -> Result<(Sealing, Accounted), VerifyError> {
         // Positions beyond the end, and seals that no position has, are of a longer log.
         if let Some((at, _)) = self.positions.step().map_err(ReadError::from)? {
             return Err(ReadError::from(damaged(Family::Positions, at, Damage::Misplaced)).into());
         }
         self.seals.finish()?;
-        let repeats = self.offsets.finish()?;
-        Ok((self.sealing, repeats))
+        Ok((self.sealing, self.offsets.finish()?))
     }
 }

@@ -54,10 +54,14 @@ struct Ledger {
 
 impl Ledger {
     fn new() -> Self {
+        Self::in_shards("1")
+    }
+
+    fn in_shards(partitions: &str) -> Self {
         let ledger = Self { directory: tempfile::tempdir().unwrap() };
         let file = ledger.path("history");
         std::fs::write(&file, HISTORY).unwrap();
-        ledger.run(&["import", &file.display().to_string(), "--partitions", "1"]).done();
+        ledger.run(&["import", &file.display().to_string(), "--partitions", partitions]).done();
         ledger.verify().done();
         ledger
     }
@@ -155,6 +159,22 @@ fn a_stale_head_that_is_sealed_is_found() {
     });
     assert_named(&ledger.verify(), STALE_OR_MISSING);
     assert_named(&ledger.verify_export(), STALE_OR_MISSING);
+}
+
+/// Alone the shard is as it must be, as it need not have every line.
+#[test]
+fn a_line_of_an_import_that_vanishes_from_its_shard_is_found() {
+    let ledger = Ledger::in_shards("2");
+    ledger.tell(|forger| {
+        let position = forger.head(&tenant("acme"), 3).index;
+        forger.rewrite(position, |record| {
+            assert_eq!(record.source.offset, 9);
+            // A line that the other shard has too.
+            record.source.offset = 10;
+        });
+        forger.rehash(|_| {})
+    });
+    assert_named(&ledger.verify(), "line 9 of import:history is in no shard");
 }
 
 #[test]

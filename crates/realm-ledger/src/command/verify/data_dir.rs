@@ -1,11 +1,12 @@
 //! `verify --data-dir`: everything that is kept, against everything else.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ledger_core::ids::ClientKey;
 use ledger_record::json::time::format_instant;
 use ledger_record::proof::note::{Checkpoint, NoteError, VerifierKey};
-use ledger_store::{DataDir, ReadError, Reader, ShardId, Verified, VerifyError};
+use ledger_store::{DataDir, ReadError, Reader, ShardId, Verified, VerifyError, missing_line};
 use serde::Serialize;
 
 use super::Verdict;
@@ -93,9 +94,10 @@ pub(super) fn run(
     let (data, secret) = secret::open_existing(&config)?;
     let mut pinned = pinned.map(|note| open_pinned(note, keys)).transpose()?;
     let origins = config.origins().map_err(Failure::new)?;
-    let mut readers = Vec::new();
-    let mut reports = Vec::new();
+    let (mut readers, mut reports) = (Vec::new(), Vec::new());
+    let mut topics = BTreeMap::<String, Vec<Option<Verified>>>::new();
     for shard in data.partitions()? {
+        let of_topic = topics.entry(shard.topic.clone()).or_default();
         // In this order: beside a server the log may be longer than what is signed, but not shorter.
         let last = signed::last(&config, &shard)?.map(|signed| signed.checkpoint);
         let signed_size = last.as_ref().map(|checkpoint| checkpoint.size);
@@ -104,6 +106,7 @@ pub(super) fn run(
         let signed: Vec<Checkpoint> = last.into_iter().chain(kept).collect();
         if !data.has(&shard) {
             still_empty(shard, &signed)?;
+            of_topic.push(None);
             continue;
         }
         let reader = data.read_shard(&shard)?;
@@ -116,11 +119,13 @@ pub(super) fn run(
         let verified = verdict.map_err(|error| failure(&shard, error))?;
         reports.push(Report { goes_on_from_pinned, ..Report::of(&shard, &verified, signed_size) });
         readers.push((shard, reader));
+        of_topic.push(Some(verified));
     }
     if let Some(checkpoint) = pinned {
         return Err(Failure::new(PinnedError::OtherLog(checkpoint.origin)));
     }
     look_for_splits(&readers)?;
+    topics.into_values().try_for_each(look_for_lines)?;
     let mut printer = context.printer(COLUMNS);
     for report in &reports {
         printer.item(&raw(report)?)?;
@@ -131,6 +136,14 @@ pub(super) fn run(
     }
     context.say(&summary(&data, &reports));
     Ok(Exit::Done)
+}
+
+/// A line of an imported file is in one shard of the topic or another; an import opens them all.
+fn look_for_lines(shards: Vec<Option<Verified>>) -> Result<(), Failure> {
+    let all: Option<Vec<Verified>> = shards.into_iter().collect();
+    let what = "the data directory".to_owned();
+    let missing = all.and_then(|shards| missing_line(&shards));
+    missing.map_or(Ok(()), |fault| Err(Verdict::Invalid { what, fault }.into()))
 }
 
 /// As in a bundle: only a key whose name is the origin judges.
