@@ -15,8 +15,8 @@ use crate::options::POSITIONS_AT_A_TIME;
 use crate::scan::{Entry, everything_from};
 use crate::snapshot::Snapshot;
 
-/// Streams of which the last leaf is remembered; above so many, all are forgotten.
-const STREAMS_REMEMBERED: usize = if cfg!(test) { 16 } else { 65_536 };
+/// Streams of which the last leaf is remembered, some 4 MB; above so many, all are forgotten.
+const STREAMS_REMEMBERED: usize = if cfg!(test) { 16 } else { 32_768 };
 
 /// What the lines of records show of others, the leaf before: looked up, or remembered of the records that came by.
 #[derive(Debug, Default)]
