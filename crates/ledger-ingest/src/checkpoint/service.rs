@@ -293,6 +293,10 @@ impl ShardSigning {
                 let signed = self.signer.note().map_or(0, |(checkpoint, _)| checkpoint.size);
                 if signed < sealed { Stepped::Partly } else { Stepped::Wholly }
             }
+            Err(_) if self.served().is_none() => {
+                // Given up meanwhile. Whoever has it now may have claimed it in the middle of this step.
+                Stepped::Failed
+            }
             Err(failure) => {
                 self.tell(&failure);
                 let halted = Halted { code: failure.code(), message: failure.to_string() };
