@@ -143,7 +143,7 @@ fn leaves(
 }
 
 /// The leaf in a row, which must be that of the position.
-fn leaf_at(position: u64, row: Option<Entry<'_>>) -> Result<LeafRow, ReadError> {
+pub(crate) fn leaf_at(position: u64, row: Option<Entry<'_>>) -> Result<LeafRow, ReadError> {
     let at = key::position(position);
     let row = row.filter(|(key, _)| *key == at);
     let (_, value) = row.ok_or_else(|| damaged(Family::Leaves, &at, Damage::Missing))?;

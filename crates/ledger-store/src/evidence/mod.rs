@@ -46,6 +46,7 @@ use ledger_record::proof::map::Head;
 use ledger_record::proof::seal::Placement;
 
 pub(crate) use draft::Draft;
+pub(crate) use links::leaf_at;
 pub use links::{Links, line_of};
 pub(crate) use map::{cell_of, entry, join};
 pub use proofs::StoredLeaf;

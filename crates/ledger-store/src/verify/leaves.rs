@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ledger_record::key::Family;
 use ledger_record::key::evidence::{LeafRow, TREE_STEP};
-use ledger_record::key::{self, Family};
 use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::line::{LedgerSecret, SealLeaf, leaf_hash};
 use ledger_record::proof::note::Checkpoint;
@@ -16,6 +16,7 @@ use super::table::Table;
 use super::{Fault, VerifyError};
 use crate::database::damaged;
 use crate::error::{Damage, ReadError};
+use crate::evidence::leaf_at;
 use crate::scan::{Scan, everything};
 use crate::snapshot::Snapshot;
 
@@ -51,11 +52,7 @@ impl<'s, 'a> Leaves<'s, 'a> {
     }
 
     fn position(&mut self, position: u64, table: &Table) -> Result<(), VerifyError> {
-        let at = key::position(position);
-        let row = self.rows.step().map_err(ReadError::from)?.filter(|(key, _)| *key == at);
-        let (_, row) = row.ok_or_else(|| ReadError::from(damaged(Family::Leaves, &at, Damage::Missing)))?;
-        let stored =
-            LeafRow::decode(row).map_err(|error| ReadError::from(damaged(Family::Leaves, &at, error)))?;
+        let stored = leaf_at(position, self.rows.step().map_err(ReadError::from)?)?;
         match table.get(position) {
             Some(slot) if slot.leaf == stored => {}
             Some(_) => return Err(self.other_leaf(position, stored)?.into()),
