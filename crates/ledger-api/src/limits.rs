@@ -39,11 +39,17 @@ pub const WALKS_KEPT: usize = 64;
 /// of the past, is short rather than late.
 pub const LOOKED_AT_PER_PAGE: usize = 50_000;
 
+/// Records at the end of a shard that are looked at for events dated ahead, before a list is answered from its index.
+pub const AHEAD_LOOKED_AT: u64 = 20_000;
+
 /// Index entries fetched at a time, for each list that a page is merged from.
 pub const INDEX_ENTRIES_AT_A_TIME: usize = 64;
 
-/// Records of histories that questions about the past hold in memory, all together: some hundred megabytes.
-pub const HISTORIES_RECORDS: u64 = 500_000;
+/// Histories that questions about the past hold in memory, all together, and one more: see [`crate::query`].
+pub const HISTORIES_BYTES: u32 = 256 * 1024 * 1024;
+
+/// A history reserves its memory in steps of this: a short one costs nothing to reserve.
+pub const HISTORY_RESERVED_AT_A_TIME_BYTES: usize = 64 * 1024;
 
 /// Longest bundle that is handed out over HTTP: some ten thousand records. It is in memory until it is sent.
 pub const BUNDLE_MAX_BYTES: usize = 16 * 1024 * 1024;

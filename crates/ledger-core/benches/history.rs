@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use ledger_core::event::Event;
 use ledger_core::history::trace;
+use ledger_core::refold::Refold;
 use ledger_core::tenant::{Entry, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
@@ -69,7 +70,9 @@ fn time_of_every_way(events: &[Event]) -> Duration {
     for entry in &entries {
         appended.append(*entry, &apps);
     }
-    let (late, outcome) = Tenant::append_late(&entries[1..], entries[0], &apps);
+    let mut history: Refold<&Event> = entries[1..].iter().map(|entry| (entry.seq, entry.event)).collect();
+    let mut late = Tenant::from_history(&entries[1..], &apps);
+    let outcome = history.append_late(&mut late, entries[0].seq, entries[0].event, &apps);
     let traced = trace(&entries, &apps, Timestamp::MAX);
     let taken = begun.elapsed();
 

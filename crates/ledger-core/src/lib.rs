@@ -12,7 +12,7 @@
 //!
 //! # Where to begin
 //!
-//! - [`tenant::Tenant::append`] takes in the next record; [`tenant::Tenant::append_late`] one that belongs
+//! - [`tenant::Tenant::append`] takes in the next record; [`refold::Refold::append_late`] one that belongs
 //!   before others; [`tenant::Tenant::from_history`] folds from zero.
 //! - `fold` holds the rules themselves, one module per section.
 //! - [`timeline`] says which descriptor and policy were in force when.
@@ -30,6 +30,7 @@ pub mod limits;
 pub mod policy;
 pub mod preview;
 pub mod realm;
+pub mod refold;
 pub mod state;
 pub mod tenant;
 pub mod time;

@@ -28,7 +28,7 @@ use ledger_core::event::{Body, Event};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::limits::FUTURE_MAX_MS;
 use ledger_core::realm::Realm;
-use ledger_core::tenant::{Entry, Tenant};
+use ledger_core::tenant::Entry;
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::{self, CorrectionKey, DuplicateKey, Family, GapKey};
@@ -38,12 +38,13 @@ use ledger_record::rejection::{Reason, Refused, Rejection};
 use ledger_record::rows::{AppRow, ShardHead, SourcePosition};
 use rocksdb::ReadOptions;
 
+use crate::database::Database;
 use crate::error::{AppendError, ReadError};
 use crate::evidence::Draft;
-use crate::history::{HistoryEvent, entries};
 use crate::scan::prefixed;
 use crate::shard::Shard;
 use seals::after;
+pub(crate) use touched::LateHistories;
 use touched::{Touched, Touches};
 
 /// A message that decoded.
@@ -107,7 +108,7 @@ pub struct Committed {
 /// Messages that become durable together.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    shard: &'a mut Shard,
+    pub(crate) shard: &'a mut Shard,
     /// The head as it will be.
     next: ShardHead,
     /// New records, by position.
@@ -121,6 +122,8 @@ pub struct Batch<'a> {
     corrections: Vec<(CorrectionKey, Vec<u8>)>,
     duplicates: Vec<(DuplicateKey, u64)>,
     gaps: BTreeMap<GapKey, u64>,
+    /// The last gap of each source that this batch notes one of.
+    last_gaps: BTreeMap<String, (u64, u64)>,
     sources: BTreeMap<String, SourcePosition>,
     /// Where the history of a source begins, when that is late.
     begins: BTreeMap<String, u64>,
@@ -162,6 +165,7 @@ impl<'a> Batch<'a> {
             corrections: Vec::new(),
             duplicates: Vec::new(),
             gaps: BTreeMap::new(),
+            last_gaps: BTreeMap::new(),
             sources: BTreeMap::new(),
             begins: BTreeMap::new(),
             taken: 0,
@@ -202,15 +206,14 @@ impl Batch<'_> {
         if from >= to {
             return Ok(());
         }
-        self.shard.settle()?;
-        let noted = GapKey { source: source.to_owned(), first_offset: from };
-        let before = self.gap_up_to(&noted);
+        let before = self.last_gap(source);
         self.failed = before.is_err();
-        let (first, to) = match before? {
-            Some((before, end)) if end >= from => (before, end.max(to)),
-            _ => (noted, to),
+        let (first_offset, to) = match before? {
+            Some((first, end)) if first <= from && from <= end => (first, end.max(to)),
+            _ => (from, to),
         };
-        self.gaps.insert(first, to);
+        self.last_gaps.insert(source.to_owned(), (first_offset, to));
+        self.gaps.insert(GapKey { source: source.to_owned(), first_offset }, to);
         Ok(())
     }
 
@@ -288,31 +291,30 @@ impl Batch<'_> {
         let Arrival { from, event, time_defaulted, .. } = arrival;
         let timelines = self.timelines.as_ref().unwrap_or(&self.shard.timelines);
         let database = &self.shard.open.database;
-        let touched = self.tenants.load(&client, &mut self.shard.tenants, database)?;
+        let (tenants, histories) = (&mut self.shard.tenants, &mut self.shard.histories);
+        let touched = self.tenants.load(&client, tenants, histories, database)?;
         let position = self.next.next_position;
         let seq = touched.row.seq + 1;
         let known_app = event.app().is_none_or(|app| touched.row.tenant.installations.contains_key(app));
-        let entry = Entry { seq, event: &event };
         let outcome = if touched.row.tenant.is_last(&event) {
-            touched.row.tenant.append(entry, timelines)
+            let outcome = touched.row.tenant.append(Entry { seq, event: &event }, timelines);
+            touched.remember(seq, &event);
+            outcome
         } else {
             let stream = Stream::Tenant(client.clone());
             let in_flight: Vec<&Pending> =
                 self.shard.in_flight.iter().flat_map(|batch| batch.records_of(&client)).collect();
-            let history = touched.history(&stream, &self.records, database, &in_flight)?;
-            let (tenant, outcome) = Tenant::append_late(&entries(history), entry, timelines);
-            touched.row.tenant = tenant;
-            outcome
+            touched.load_history(&stream, &self.records, database, &in_flight)?;
+            touched.append_late(seq, &event, timelines)
         };
         let previous = (seq > 1).then_some(touched.row.position);
         let pinned = pinned_realm_after(&event, &touched.row.tenant);
         touched.row.seq = seq;
         touched.row.position = position;
         touched.pending.push(self.records.len());
-        touched.remember(|| HistoryEvent { position, seq, recorded, event: event.clone() });
         let raised = raised_apps(touched, &event);
         if touched.keeps_history() {
-            self.tenants.forget_histories(&client);
+            self.tenants.forget_histories(&client, self.shard.tenants.budget().late_records());
         }
         for (app, latest) in raised {
             let is_new = !known_app && event.app() == Some(&app);
@@ -392,26 +394,28 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The last gap of the source that begins at or before the given one.
-    fn gap_up_to(&self, noted: &GapKey) -> Result<Option<(GapKey, u64)>, ReadError> {
-        let here =
-            self.gaps.range(..=noted.clone()).next_back().filter(|(key, _)| key.source == noted.source);
-        let mut range = prefixed(GapKey::prefix(&noted.source));
-        range.end = [noted.encode(), vec![0]].concat();
-        let database = &self.shard.open.database;
-        let mut scan = database.scan(Family::Gaps, range, ReadOptions::default())?;
-        let stored = match scan.last()? {
-            None => None,
-            Some((key, value)) => {
-                let damaged = |error| crate::database::damaged(Family::Gaps, key, error);
-                Some((GapKey::decode(key).map_err(damaged)?, key::parse_u64(value).map_err(damaged)?))
-            }
-        };
-        // The batch's own word on a gap is the newer one.
-        Ok(here
-            .map(|(key, end)| (key.clone(), *end))
-            .max(stored.filter(|(key, _)| !self.gaps.contains_key(key))))
+    /// The last gap of a source, from its first offset up to its end. A shard looks for it in the store once for each
+    /// source, so that a source with a hole behind every transaction waits for no write.
+    fn last_gap(&mut self, source: &str) -> Result<Option<(u64, u64)>, AppendError> {
+        if let Some(last) = self.last_gaps.get(source) {
+            return Ok(Some(*last));
+        }
+        if !self.shard.last_gaps.contains_key(source) {
+            self.shard.settle()?;
+            let stored = stored_last_gap(source, &self.shard.open.database)?;
+            self.shard.last_gaps.insert(source.to_owned(), stored);
+        }
+        Ok(self.shard.last_gaps.get(source).copied().flatten())
     }
+}
+
+fn stored_last_gap(source: &str, database: &Database) -> Result<Option<(u64, u64)>, ReadError> {
+    let range = prefixed(GapKey::prefix(source));
+    let mut scan = database.scan(Family::Gaps, range, ReadOptions::default())?;
+    let Some((key, value)) = scan.last()? else { return Ok(None) };
+    let damaged = |error| crate::database::damaged(Family::Gaps, key, error);
+    let first = GapKey::decode(key).map_err(damaged)?.first_offset;
+    Ok(Some((first, key::parse_u64(value).map_err(damaged)?)))
 }
 
 /// The apps whose row the event may raise, with the latest event time of the tenant's installation.

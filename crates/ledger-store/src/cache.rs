@@ -1,11 +1,39 @@
-//! Folded tenants that the writer keeps decoded between batches: the least recently used go first.
+//! Folded tenants that the writers keep decoded between batches: of each writer the least recently used go first.
+//!
+//! All writers of a data directory share one budget in equal parts, so that it holds whatever the number of shards.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::{HashMap, HashMapExt};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::state::Installation;
 use ledger_record::rows::TenantRow;
+
+use crate::options::{LATE_RECORDS_KEPT, StoreOptions};
+
+/// What the writers of a data directory may keep decoded, together.
+#[derive(Debug)]
+pub(crate) struct WriterBudget {
+    tenant_bytes: usize,
+    writers: AtomicUsize,
+}
+
+impl WriterBudget {
+    pub(crate) fn new(options: &StoreOptions) -> Self {
+        Self { tenant_bytes: options.tenant_cache_bytes, writers: AtomicUsize::new(0) }
+    }
+
+    fn share_of(&self, all: usize) -> usize {
+        all / self.writers.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Records in histories that one writer keeps.
+    pub(crate) fn late_records(&self) -> usize {
+        self.share_of(LATE_RECORDS_KEPT)
+    }
+}
 
 /// Bounded by the bytes its rows take, roughly.
 #[derive(Debug)]
@@ -15,7 +43,7 @@ pub(crate) struct TenantCache {
     by_use: VecDeque<(u64, ClientKey)>,
     uses: u64,
     bytes: usize,
-    limit_bytes: usize,
+    budget: Arc<WriterBudget>,
 }
 
 #[derive(Debug)]
@@ -26,8 +54,13 @@ struct Cached {
 }
 
 impl TenantCache {
-    pub(crate) fn new(limit_bytes: usize) -> Self {
-        Self { rows: HashMap::new(), by_use: VecDeque::new(), uses: 0, bytes: 0, limit_bytes }
+    pub(crate) fn new(budget: Arc<WriterBudget>) -> Self {
+        budget.writers.fetch_add(1, Ordering::Relaxed);
+        Self { rows: HashMap::new(), by_use: VecDeque::new(), uses: 0, bytes: 0, budget }
+    }
+
+    pub(crate) fn budget(&self) -> &WriterBudget {
+        &self.budget
     }
 
     /// Takes a row out, to be changed; [`Self::put`] brings it back.
@@ -49,7 +82,8 @@ impl TenantCache {
         self.bytes += cost(&row, stored_bytes);
         self.by_use.push_back((self.uses, client.clone()));
         self.rows.insert(client, Cached { row, bytes: stored_bytes, used: self.uses });
-        while self.bytes > self.limit_bytes {
+        let limit_bytes = self.budget.share_of(self.budget.tenant_bytes);
+        while self.bytes > limit_bytes {
             let Some((used, client)) = self.by_use.pop_front() else { return };
             if is_last_use(&self.rows, &client, used) {
                 self.take(&client);
@@ -59,6 +93,12 @@ impl TenantCache {
             let rows = &self.rows;
             self.by_use.retain(|(used, client)| is_last_use(rows, client, *used));
         }
+    }
+}
+
+impl Drop for TenantCache {
+    fn drop(&mut self) {
+        self.budget.writers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -90,9 +130,30 @@ mod tests {
         TenantRow { seq, ..TenantRow::default() }
     }
 
+    fn budget(tenant_cache_bytes: usize) -> Arc<WriterBudget> {
+        Arc::new(WriterBudget::new(&StoreOptions { tenant_cache_bytes, ..StoreOptions::default() }))
+    }
+
+    #[test]
+    fn writers_share_the_budget() {
+        let budget = budget(4 * cost(&row(0), 100));
+        let mut one = TenantCache::new(Arc::clone(&budget));
+        let fill = |cache: &mut TenantCache| {
+            for (seq, name) in (0..).zip(["a", "b", "c", "d"]) {
+                cache.put(client(name), row(seq), 100);
+            }
+            cache.rows.len()
+        };
+        assert_eq!(fill(&mut one), 4);
+        let mut other = TenantCache::new(budget);
+        assert_eq!((fill(&mut one), fill(&mut other)), (2, 2));
+        drop(other);
+        assert_eq!(fill(&mut one), 4);
+    }
+
     #[test]
     fn forgets_the_least_recently_used_beyond_its_bytes() {
-        let mut cache = TenantCache::new(3 * cost(&row(0), 100));
+        let mut cache = TenantCache::new(budget(3 * cost(&row(0), 100)));
         for (seq, name) in ["a", "b", "c"].into_iter().enumerate() {
             cache.put(client(name), row(seq as u64), 100);
         }
@@ -111,7 +172,7 @@ mod tests {
 
     #[test]
     fn remembers_about_as_many_uses_as_it_has_rows() {
-        let mut cache = TenantCache::new(1 << 20);
+        let mut cache = TenantCache::new(budget(1 << 20));
         for _ in 0..1000 {
             for name in ["a", "b"] {
                 cache.put(client(name), row(1), 100);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use ledger_core::time::Timestamp;
 use ledger_record::key::{self, Family, LogKey};
 use ledger_record::record::{LoggedEvent, Record, Stream};
 use rocksdb::ReadOptions;
@@ -32,6 +33,30 @@ pub(crate) fn stored_record(
         .get(Family::Log, &reference, options)?
         .ok_or_else(|| damaged(Family::Log, &reference, Damage::Missing))?;
     record_at(position, &reference, &value).map(Some)
+}
+
+/// A position before which nothing was recorded at the instant or later.
+///
+/// Recorded times never fall from event to event. Refused input can have a later one than the events behind
+/// it, never an earlier one than those before: a record that is too early has no later event before it.
+pub(crate) fn first_recorded_since(
+    database: &Database,
+    end: u64,
+    since: Timestamp,
+    options: &ReadOptions,
+) -> Result<u64, ReadError> {
+    let (mut first, mut last) = (0, end);
+    while first < last {
+        let middle = first + (last - first) / 2;
+        let record = stored_record(database, middle, options)?
+            .ok_or_else(|| damaged(Family::Positions, &key::position(middle), Damage::Missing))?;
+        if record.recorded < since {
+            first = middle + 1;
+        } else {
+            last = middle;
+        }
+    }
+    Ok(first)
 }
 
 /// The record that a position refers to.

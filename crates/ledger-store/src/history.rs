@@ -101,24 +101,31 @@ impl Snapshot<'_> {
     }
 
     pub(crate) fn history_until(&self, client: &ClientKey, cut: Cut) -> Result<History, ReadError> {
-        let events = self.events(client, cut)?;
+        let events = self.events(client, cut, |_| Ok::<_, ReadError>(()))?;
         let apps: BTreeSet<&AppKey> = events.iter().filter_map(|event| event.event.app()).collect();
         let apps = self.timelines_of(apps, cut)?;
         Ok(History { events, apps, cut })
     }
 
-    /// A tenant's events alone, for whoever has the timelines already.
-    pub fn events(&self, client: &ClientKey, cut: Cut) -> Result<Vec<HistoryEvent>, ReadError> {
+    /// A tenant's events alone, for a caller that has the timelines already. Before an event is kept, `charge` is
+    /// called with about the bytes that it takes in memory.
+    pub fn events<E: From<ReadError>>(
+        &self,
+        client: &ClientKey,
+        cut: Cut,
+        mut charge: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<Vec<HistoryEvent>, E> {
         let mut events = Vec::new();
         let stream = Stream::Tenant(client.clone());
         let range = prefixed(key::log::stream_prefix(&stream));
-        let mut scan = self.database().scan(Family::Log, range, self.options())?;
-        while let Some((key, value)) = scan.step()? {
+        let mut scan = self.database().scan(Family::Log, range, self.options()).map_err(ReadError::from)?;
+        while let Some((key, value)) = scan.step().map_err(ReadError::from)? {
             let logged = decode::event_of(&stream, key, value)?;
             // Positions and recorded times only grow along a stream of events.
             if !cut.keeps(&logged) {
                 break;
             }
+            charge(size_of::<HistoryEvent>() + value.len())?;
             events.push(history_event(key, logged)?);
         }
         Ok(events)

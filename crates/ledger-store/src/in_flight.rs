@@ -12,7 +12,7 @@
 //! | --- | --- |
 //! | event ids, and the records they name | found here |
 //! | a tenant's history | what the store has up to here, and then the records here |
-//! | rows of tenants and apps that fell out of the writer's caches, gaps, whatever app-level events look for | waits until nothing is in flight |
+//! | rows of tenants and apps that fell out of the writer's caches, whatever app-level events look for | waits until nothing is in flight |
 //!
 //! The audit trail of a batch is made by that thread, too, before it writes: all batches before are in the store.
 //!

@@ -1,7 +1,7 @@
 //! What a store may use of the machine, for all its shards together (I-8). Every bound is here.
 
-/// Limits for the shards of a data directory. RocksDB's memory and threads are bounded for all of them together, what a
-/// writer keeps decoded, files and write-ahead logs for each.
+/// Limits for the shards of a data directory. Memory and threads are bounded for all of them together, files and
+/// write-ahead logs for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
     /// Decoded-on-read blocks, index and filter blocks of all shards, and the memtables, which are charged
@@ -10,7 +10,7 @@ pub struct StoreOptions {
     /// Memtables of all shards together. Above it the fullest one is written out; it is part of
     /// [`Self::block_cache_bytes`], not beside it.
     pub write_buffer_bytes: usize,
-    /// Folded tenants that one shard's writer keeps decoded between batches.
+    /// Folded tenants that the writers of all shards together keep decoded between batches.
     pub tenant_cache_bytes: usize,
     /// Threads for flushes and compactions of all shards together.
     pub background_jobs: u32,
@@ -40,8 +40,9 @@ pub(crate) const MIB: usize = 1024 * 1024;
 /// Records that a scan in position order fetches at a time.
 pub(crate) const POSITIONS_AT_A_TIME: usize = 256;
 
-/// Events of tenants folded anew that a batch keeps decoded, in case the same tenant is late again.
-pub(crate) const LATE_EVENTS_KEPT: usize = 200_000;
+/// Records of tenants folded anew that the writers of all shards together keep decoded, in case the same tenant is late
+/// again: some hundred megabytes.
+pub(crate) const LATE_RECORDS_KEPT: usize = 200_000;
 
 /// Rows of apps that a writer keeps between batches.
 pub(crate) const APP_ROWS_KEPT: usize = 4096;

@@ -15,7 +15,7 @@ use ledger_record::rows::{AppRow, ShardHead, SourcePosition};
 use rocksdb::ReadOptions;
 
 use crate::ShardId;
-use crate::batch::{Batch, BatchSize};
+use crate::batch::{Batch, BatchSize, LateHistories};
 use crate::cache::TenantCache;
 use crate::database::Database;
 use crate::error::{AppendError, OpenError, Poison, ReadError, WriteError};
@@ -34,6 +34,9 @@ pub struct Shard {
     pub(crate) timelines: AppTimelines,
     pub(crate) app_rows: BTreeMap<AppKey, AppRow>,
     pub(crate) tenants: TenantCache,
+    pub(crate) histories: LateHistories,
+    /// The last gap of each source that was looked for: from its first offset up to its end.
+    pub(crate) last_gaps: BTreeMap<String, Option<(u64, u64)>>,
     pub(crate) last_batch: BatchSize,
     pub(crate) evidence: Begin,
     /// What was handed over and not waited for yet.
@@ -59,7 +62,9 @@ impl Shard {
             head,
             timelines,
             app_rows: BTreeMap::new(),
-            tenants: TenantCache::new(resources.limits().tenant_cache_bytes),
+            tenants: TenantCache::new(Arc::clone(resources.writers())),
+            histories: LateHistories::default(),
+            last_gaps: BTreeMap::new(),
             last_batch: BatchSize::default(),
             evidence,
             in_flight: None,

@@ -3,9 +3,12 @@
 //! Scans lend nothing out: each item is decoded as it is asked for, so a scan that is abandoned costs what
 //! was taken from it. Entries that do not decode are errors that name the entry; the scan ends there.
 
+use std::collections::BTreeSet;
+
 use ledger_core::event::Body;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::Change;
+use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::{self, CorrectionKey, DuplicateKey, Family, GapKey, LogKey, MetaKey};
 use ledger_record::record::{Record, Stream};
@@ -113,6 +116,33 @@ impl<'a> Snapshot<'a> {
     ) -> Result<impl Iterator<Item = Result<ClientKey, ReadError>> + use<'a>, ReadError> {
         let scan = self.database.scan(Family::Tenants, everything(), self.sweeping())?;
         Ok(Items::new(scan, |key, _| Ok(key::parse_tenant(key)?)))
+    }
+
+    /// The tenants that may have an event after an instant; `None` when more than `most` records would have to be
+    /// looked at. No event is further ahead of the time it was recorded than the head says, so those tenants stand
+    /// at the end of the log.
+    pub fn tenants_ahead_of(
+        &self,
+        at: Timestamp,
+        most: u64,
+    ) -> Result<Option<BTreeSet<ClientKey>>, ReadError> {
+        let head = self.head()?;
+        let since = at.plus_millis(head.ahead_ms.saturating_neg());
+        let end = head.next_position;
+        let first = decode::first_recorded_since(self.database, end, since, &self.options())?;
+        if end - first > most {
+            return Ok(None);
+        }
+        let range = everything_from(key::position(first).to_vec());
+        let mut scan = self.database.scan(Family::Positions, range, self.options())?;
+        let mut clients = BTreeSet::new();
+        while let Some((key, value)) = scan.step()? {
+            let log_key = LogKey::decode(value).map_err(|error| damaged(Family::Positions, key, error))?;
+            if let Stream::Tenant(client) = log_key.stream {
+                clients.insert(client);
+            }
+        }
+        Ok(Some(clients))
     }
 
     /// The row of an app.

@@ -20,12 +20,15 @@
 //! lies ahead of this one. Logs that were closed are checked by number and size
 //! (`track_and_verify_wals_in_manifest`), so a lost or shortened file is an error and no fallback.
 
+use std::sync::Arc;
+
 use ledger_record::key::Family;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Env, Options,
     WriteBufferManager, WriteOptions,
 };
 
+use crate::cache::WriterBudget;
 use crate::options::{MIB, StoreOptions};
 
 /// What the shards of a data directory share.
@@ -34,6 +37,7 @@ pub(crate) struct Resources {
     cache: Cache,
     memtables: WriteBufferManager,
     env: Env,
+    writers: Arc<WriterBudget>,
     /// What the options of every column family begin with.
     sorted_batches: Options,
 }
@@ -58,7 +62,12 @@ impl Resources {
         env.set_low_priority_background_threads(jobs);
         env.set_high_priority_background_threads(1);
         let sorted_batches = Options::default().get_options_from_string(NEXT_TO_THE_LAST)?;
-        Ok(Self { options, cache, memtables, env, sorted_batches })
+        let writers = Arc::new(WriterBudget::new(&options));
+        Ok(Self { options, cache, memtables, env, writers, sorted_batches })
+    }
+
+    pub(crate) fn writers(&self) -> &Arc<WriterBudget> {
+        &self.writers
     }
 
     pub(crate) fn limits(&self) -> &StoreOptions {

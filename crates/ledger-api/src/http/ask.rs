@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
 use super::Api;
 use super::problem::{Kind, Problem};
-use crate::query::{Ledger, QueryError};
+use crate::query::{Asker, Ledger, QueryError};
 
 impl Api {
     /// Asks, and answers in JSON.
@@ -43,7 +43,9 @@ impl Api {
     ) -> Result<Response, Problem> {
         let place = self.place()?;
         let limit = self.options.request_timeout;
-        let (ledger, now) = (self.ledger.within(limit), (self.clock)());
+        // Dropped with this future when the client goes away.
+        let asker = Asker::default();
+        let (ledger, now) = (self.ledger.within(limit).asked_by(&asker), (self.clock)());
         let asking = tokio::task::spawn_blocking(move || {
             let answer = question(&ledger, now);
             drop(place);

@@ -44,12 +44,11 @@ pub(super) async fn what_if(
         return Err(Problem::new(Kind::InvalidBody, detail));
     }
     let place = api.sweep_place()?;
-    let until = Instant::now() + api.options.request_timeout;
     api.ask(move |ledger, now| {
         let _place = place;
-        // Nobody waits longer than that.
-        let in_time = |_: &Line<'_>| {
-            if Instant::now() < until { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        let in_time = |_: &Line<'_>| match ledger.in_time() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
         };
         ledger.what_if(&asked, now, &in_time)
     })

@@ -42,7 +42,7 @@ impl Ledger {
         }
         let Instant { at, known } = Instant::of(as_of, now);
         let cut = cut(moment, client, &row, known)?;
-        let told = Reading::of(self).history(moment, client, cut, row.seq)?;
+        let told = Reading::of(self).history(moment, client, cut)?;
         let explanation = explain(&told.entries(), &told.apps, app, at);
         Ok(ExplanationAnswer {
             explanation: Explained(explanation),

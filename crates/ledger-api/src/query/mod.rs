@@ -12,6 +12,7 @@
 //!   or that another process of the group feeds, might have is never reported as not there.
 
 mod answer;
+mod budget;
 mod checkpoints;
 mod corrections;
 mod cursor;
@@ -28,19 +29,19 @@ mod proof;
 mod quarantine;
 mod reading;
 mod replay;
-mod room;
 mod shards;
 mod state;
 mod timelines;
 mod weight;
 mod whatif;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
-use ledger_store::{Catalog, Elsewhere, Reader, ShardId};
+use ledger_store::{Catalog, Cut, Elsewhere, HistoryEvent, Reader, ShardId, Snapshot};
 
 pub use answer::{
     CheckpointJson, CheckpointList, CorrectionsAnswer, ExplanationAnswer, FreshnessJson, HaltedJson,
@@ -61,10 +62,10 @@ pub use replay::{Replay, Step};
 pub use state::State;
 pub use whatif::{Line, Progress, Tell, WhatIfAnswer, WhatIfAsked};
 
-use crate::limits::HISTORIES_RECORDS;
+use crate::limits::{HISTORIES_BYTES, HISTORY_RESERVED_AT_A_TIME_BYTES};
+use budget::{HistoryBudget, Reservation};
 use corrections::Walks;
 use list::GatheredKept;
-use room::Room;
 use shards::{Moment, Shards};
 use timelines::Timelines;
 
@@ -78,13 +79,19 @@ pub struct Ledger {
     gathered: Arc<GatheredKept>,
     /// Where pages of corrections ended.
     walks: Arc<Walks>,
-    /// For histories in memory, whoever asks.
-    room: Arc<Room>,
+    /// For the histories of all questions.
+    budget: Arc<HistoryBudget>,
     /// What proofs are made with.
     secret: Option<LedgerSecret>,
     /// When whoever asks goes away; none: waits for ever.
     until: Option<Instant>,
+    /// Whoever asks, where that can be gone before.
+    asker: Option<Weak<()>>,
 }
+
+/// Someone who waits for an answer, as long as this is kept: see [`Ledger::asked_by`].
+#[derive(Debug, Default)]
+pub struct Asker(Arc<()>);
 
 impl Ledger {
     /// The shards that this process serves, as the catalog lists them at the moment of each question.
@@ -104,9 +111,10 @@ impl Ledger {
             timelines: Arc::default(),
             gathered: Arc::default(),
             walks: Arc::default(),
-            room: Arc::new(Room::of(HISTORIES_RECORDS)),
+            budget: Arc::new(HistoryBudget::new(HISTORIES_BYTES)),
             secret: None,
             until: None,
+            asker: None,
         }
     }
 
@@ -117,12 +125,39 @@ impl Ledger {
         Self { until: Instant::now().checked_add(limit), ..self.clone() }
     }
 
-    /// Whether somebody still waits for the answer.
-    fn in_time(&self) -> Result<(), QueryError> {
-        match self.until {
-            Some(until) if until <= Instant::now() => Err(QueryError::GivenUp),
-            _ => Ok(()),
-        }
+    /// The same ledger, for someone who may go away: a question ends as [`QueryError::GivenUp`] once the asker is
+    /// dropped.
+    #[must_use]
+    pub fn asked_by(&self, asker: &Asker) -> Self {
+        Self { asker: Some(Arc::downgrade(&asker.0)), ..self.clone() }
+    }
+
+    /// Whether somebody still waits for the answer. Every loop that reads asks this for each item.
+    pub(crate) fn in_time(&self) -> Result<(), QueryError> {
+        let is_over = self.until.is_some_and(|until| until <= Instant::now());
+        let is_gone = self.asker.as_ref().is_some_and(|asker| asker.strong_count() == 0);
+        if is_over || is_gone { Err(QueryError::GivenUp) } else { Ok(()) }
+    }
+
+    /// A tenant's events, within the budget for histories.
+    fn events(
+        &self,
+        snapshot: &Snapshot<'_>,
+        client: &ClientKey,
+        cut: Cut,
+    ) -> Result<(Vec<HistoryEvent>, Reservation<'_>), QueryError> {
+        self.in_time()?;
+        let (mut reserved, mut unreserved) = (self.budget.reserve(), 0);
+        let events = snapshot.events(client, cut, |bytes| {
+            unreserved += bytes;
+            if unreserved < HISTORY_RESERVED_AT_A_TIME_BYTES {
+                return Ok(());
+            }
+            self.in_time()?;
+            let is_reserved = reserved.grow(std::mem::take(&mut unreserved), self.until);
+            if is_reserved { Ok(()) } else { Err(QueryError::GivenUp) }
+        })?;
+        Ok((events, reserved))
     }
 
     /// How fresh every shard is that is here, in order, those that could not be opened included.

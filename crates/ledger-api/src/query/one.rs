@@ -73,6 +73,7 @@ impl Ledger {
     ) -> Result<(), QueryError> {
         let deadline = Clock::now() + timeout;
         loop {
+            self.in_time()?;
             let parts = self.shards.all();
             let left = deadline.saturating_duration_since(Clock::now());
             match self.found(&moments(&parts), client) {
@@ -107,6 +108,7 @@ impl Ledger {
         let (mut records, mut next_seq, mut weight) = (Vec::new(), None, Weight::default());
         let (limit, mut looked_at) = (limit.max(1), 0);
         for record in moment.snapshot.records(&stream, from_seq)? {
+            self.in_time()?;
             let record = record?;
             if !cut.knows(record.position, record.recorded) {
                 break;

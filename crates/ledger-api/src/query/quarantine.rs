@@ -51,6 +51,7 @@ impl Ledger {
                     next_cursor = reached.map(|after| Cursor { list, after });
                     break 'shards;
                 }
+                self.in_time()?;
                 let record = record?;
                 looked_at += 1;
                 reached = Some(Place::Item(moment.id.clone(), record.seq));

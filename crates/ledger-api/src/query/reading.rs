@@ -1,4 +1,4 @@
-//! What one question reads of the past: histories, within the room that there is for them, and the timelines of
+//! What one question reads of the past: histories, within their budget, and the timelines of
 //! apps as they were known, each of them once.
 
 use std::cell::{Cell, RefCell};
@@ -11,8 +11,8 @@ use ledger_core::timeline::{AppTimeline, AppTimelines};
 use ledger_store::{Cut, HistoryEvent, ShardId, entries};
 
 use super::Ledger;
+use super::budget::Reservation;
 use super::error::QueryError;
-use super::room::Place;
 use super::shards::Moment;
 
 /// One question while it is answered.
@@ -24,13 +24,13 @@ pub(super) struct Reading<'l> {
     records: Cell<usize>,
 }
 
-/// A tenant's history, and the room it takes.
+/// A tenant's history, and the memory it takes.
 #[derive(Debug)]
 pub(super) struct Told<'l> {
     events: Vec<HistoryEvent>,
     /// Of the apps in it.
     pub(super) apps: AppTimelines,
-    _place: Place<'l>,
+    _reserved: Reservation<'l>,
 }
 
 impl Told<'_> {
@@ -54,23 +54,20 @@ impl<'l> Reading<'l> {
         self.records.get()
     }
 
-    /// A tenant's history up to a cut; it has at most so many records. A question keeps to one cut.
+    /// A tenant's history up to a cut. A question keeps to one cut.
     pub(super) fn history(
         &self,
         moment: &Moment<'_>,
         client: &ClientKey,
         cut: Cut,
-        most: u64,
     ) -> Result<Told<'l>, QueryError> {
-        self.ledger.in_time()?;
-        let place = self.ledger.room.take(most, self.ledger.until).ok_or(QueryError::GivenUp)?;
-        let events = moment.snapshot.events(client, cut)?;
+        let (events, reserved) = self.ledger.events(&moment.snapshot, client, cut)?;
         self.records.set(self.records.get() + events.len());
         let mut apps = AppTimelines::default();
         for app in events.iter().filter_map(|event| event.event.app()).collect::<BTreeSet<_>>() {
             apps.share(app.clone(), self.timeline(moment, app, cut)?);
         }
-        Ok(Told { events, apps, _place: place })
+        Ok(Told { events, apps, _reserved: reserved })
     }
 
     /// The timeline of an app up to a cut.

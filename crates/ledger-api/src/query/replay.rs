@@ -270,9 +270,7 @@ impl<'a> Replaying<'a> {
 
     /// The fold of a tenant's records up to a cut, and the seq of the last of them.
     fn fold(&self, client: &ClientKey, cut: Cut) -> Result<(Tenant, u64), QueryError> {
-        let most = self.moment.snapshot.tenant(client)?.map_or(0, |row| row.seq);
-        let _room = self.ledger.room.take(most, self.ledger.until).ok_or(QueryError::GivenUp)?;
-        let events = self.moment.snapshot.events(client, cut)?;
+        let (events, _reserved) = self.ledger.events(&self.moment.snapshot, client, cut)?;
         let seq = events.last().map_or(0, |event| event.seq);
         Ok((Tenant::from_history(&entries(&events), &self.timelines), seq))
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ledger_core::event::{Body, Event};
 use ledger_core::ids::ClientKey;
+use ledger_core::refold::Refold;
 use ledger_core::tenant::{Change, Entry, Outcome, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
@@ -20,6 +21,7 @@ pub(crate) struct Ledger {
 pub(crate) struct Kept {
     pub(crate) log: Vec<Event>,
     pub(crate) tenant: Tenant,
+    history: Refold<Event>,
     pub(crate) outcomes: Vec<Outcome>,
     /// What the last app-level event corrected.
     pub(crate) app_event_changes: Vec<Change>,
@@ -59,15 +61,9 @@ impl Ledger {
         if let Some(repeat) = repeats(&kept.log, &event) {
             return repeat;
         }
-        let entry = Entry { seq: kept.log.len() as u64 + 1, event: &event };
+        let seq = kept.log.len() as u64 + 1;
         let is_late = kept.tenant.is_late(&event, &self.apps);
-        let outcome = if kept.tenant.is_last(&event) {
-            kept.tenant.append(entry, &self.apps)
-        } else {
-            let (tenant, outcome) = Tenant::append_late(&kept.entries(), entry, &self.apps);
-            kept.tenant = tenant;
-            outcome
-        };
+        let outcome = kept.history.append(&mut kept.tenant, seq, event.clone(), &self.apps);
         assert_eq!(outcome.late, is_late);
         kept.outcomes.push(outcome);
         kept.log.push(event);
@@ -88,10 +84,8 @@ impl Ledger {
         for kept in self.tenants.values_mut() {
             kept.app_event_changes.clear();
             if kept.tenant.looked_up_since(app, event.time) {
-                let entries = kept.entries();
-                let (tenant, changes) = Tenant::corrections_of_app_event(&entries, &self.apps, &after, app);
-                kept.tenant = tenant;
-                kept.app_event_changes = changes;
+                let of = (app, event.time);
+                kept.app_event_changes = kept.history.correct(&mut kept.tenant, of, &self.apps, &after);
             }
         }
         self.apps = after;

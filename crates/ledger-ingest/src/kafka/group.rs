@@ -32,7 +32,7 @@ use rdkafka::message::Message as _;
 use tracing::{error, warn};
 
 use super::continuity::{Halt, TopicFacts};
-use super::membership::{FIRST_LOOK, Membership, next_offset};
+use super::membership::{FIRST_LOOK, Membership, next_offset, side_by_side};
 use super::options::{KafkaOptions, OptionsError};
 use super::topic;
 use super::topics::warn_of_differences;
@@ -132,8 +132,9 @@ fn park_local_shards(
         catalog.expect(topic, data.identity(topic)?.map(|identity| identity.partitions));
     }
     let (mut parked, mut locked) = (BTreeMap::new(), None);
-    for id in data.shards()?.into_iter().filter(|id| options.topics.contains(&id.topic)) {
-        let shard = match data.open_shard(&id) {
+    let on_disk = data.shards()?.into_iter().filter(|id| options.topics.contains(&id.topic)).collect();
+    for (id, opened) in side_by_side(on_disk, |id| data.open_shard(id)) {
+        let shard = match opened {
             Ok(shard) => shard,
             Err(error) if is_of_one_shard(&error) => {
                 warn!(shard = %id, error = with_causes(&error), "a shard on disk does not open, going on without it");

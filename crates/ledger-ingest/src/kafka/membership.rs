@@ -137,6 +137,30 @@ fn ids(list: &TopicPartitionList) -> Vec<ShardId> {
     list.elements().iter().map(|element| ShardId::of(element.topic(), element.partition())).collect()
 }
 
+/// Does something for each shard on threads of their own: opening one may wait for its write-ahead log or for whoever
+/// keeps it open, and a rebalance that opens many has to end before the group gives this member up.
+pub(super) fn side_by_side<T: Send>(
+    ids: Vec<ShardId>,
+    work: impl Fn(&ShardId) -> T + Sync,
+) -> Vec<(ShardId, T)> {
+    const AT_A_TIME: usize = 16;
+    let (left, done) = (Mutex::new(ids.into_iter()), Mutex::new(Vec::new()));
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                while let Some(id) = next() {
+                    let result = work(&id);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((id, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by(|(one, _), (other, _)| one.cmp(other));
+    done
+}
+
 /// How far a shard was read from its topic.
 pub(super) fn next_offset(shard: &Shard, id: &ShardId) -> Option<u64> {
     match shard.source_position(&id.topic) {
@@ -190,8 +214,8 @@ impl Membership {
             return base.incremental_assign(list);
         };
         let mut ready = Vec::new();
-        for id in ids(list) {
-            let opened = self.open(&id).map_err(|error| Halt::store(&error));
+        for (id, opened) in side_by_side(ids(list), |id| self.open(id)) {
+            let opened = opened.map_err(|error| Halt::store(&error));
             let queue = || consumer.split_partition_queue(&id.topic, id.kafka_partition());
             match opened.and_then(|opened| Ok((opened, own_queue(&id, queue())?))) {
                 Ok((opened, queue)) => ready.push((id, opened, queue)),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ledger_core::event::Body;
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_core::tenant::{Outcome, Tenant};
+use ledger_core::tenant::Outcome;
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::{self, CorrectionKey, Family};
@@ -21,7 +21,6 @@ use super::touched::{Touched, check_is_new, stored_row};
 use super::{Arrival, Batch, Offer};
 use crate::database::damaged;
 use crate::error::{AppendError, Damage, ReadError};
-use crate::history::entries;
 
 /// A late app-level event, and the timelines without and with it.
 struct Late<'e> {
@@ -75,6 +74,7 @@ impl Batch<'_> {
     /// Folds anew every installation of the app that has an event of its own after a late event.
     fn correct(&mut self, late: &Late<'_>) -> Result<(), ReadError> {
         let open = Arc::clone(&self.shard.open);
+        self.shard.histories.clear();
         let touched_before = self.tenants.clients();
         // What was recorded before that instant also happened before the late event.
         let since = late.time.plus_millis(self.next.ahead_ms.saturating_neg());
@@ -123,7 +123,7 @@ impl Batch<'_> {
             self.refold(client, &mut touched, late)?;
         }
         self.tenants.insert(client.clone(), touched);
-        self.tenants.forget_histories(client);
+        self.tenants.forget_histories(client, self.shard.tenants.budget().late_records());
         Ok(())
     }
 
@@ -134,13 +134,8 @@ impl Batch<'_> {
         late: &Late<'_>,
     ) -> Result<(), ReadError> {
         let stream = Stream::Tenant(client.clone());
-        let history = touched.history(&stream, &self.records, &self.shard.open.database, &[])?;
-        let (tenant, changes) =
-            Tenant::corrections_of_app_event(&entries(history), &late.before, late.after, late.app);
-        if tenant != touched.row.tenant {
-            touched.row.tenant = tenant;
-            touched.corrected = true;
-        }
+        touched.load_history(&stream, &self.records, &self.shard.open.database, &[])?;
+        let changes = touched.correct((late.app, late.time), &late.before, late.after);
         if !changes.is_empty() {
             let key = CorrectionKey { position: late.position, client: client.clone() };
             let value = encode_changes(&changes);

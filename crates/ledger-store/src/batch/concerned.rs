@@ -52,7 +52,7 @@ impl<'a> Candidates<'a> {
         end: u64,
         since: Timestamp,
     ) -> Result<Self, ReadError> {
-        let first = first_recorded_since(database, end, since)?;
+        let first = decode::first_recorded_since(database, end, since, &ReadOptions::default())?;
         let (family, range) = if end - first < installations {
             (Family::Positions, everything_from(key::position(first).to_vec()))
         } else {
@@ -78,23 +78,4 @@ impl<'a> Candidates<'a> {
         }
         Ok(None)
     }
-}
-
-/// A position before which nothing was recorded at the instant or later.
-///
-/// Recorded times never fall from event to event. Refused input can have a later one than the events behind
-/// it, never an earlier one than those before: a record that is too early has no later event before it.
-fn first_recorded_since(database: &Database, end: u64, since: Timestamp) -> Result<u64, ReadError> {
-    let (mut first, mut last) = (0, end);
-    while first < last {
-        let middle = first + (last - first) / 2;
-        let record = decode::stored_record(database, middle, &ReadOptions::default())?
-            .ok_or_else(|| damaged(Family::Positions, &key::position(middle), Damage::Missing))?;
-        if record.recorded < since {
-            first = middle + 1;
-        } else {
-            last = middle;
-        }
-    }
-    Ok(first)
 }

@@ -3,7 +3,12 @@
 use std::collections::hash_map::Entry as Slot;
 
 use foldhash::{HashMap, HashMapExt};
+use ledger_core::event::Event;
 use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::refold::Refold;
+use ledger_core::tenant::{Change, Outcome};
+use ledger_core::time::Timestamp;
+use ledger_core::timeline::AppTimelines;
 use ledger_record::key::{self, Family, Listed, listed};
 use ledger_record::record::Stream;
 use ledger_record::rows::TenantRow;
@@ -15,7 +20,6 @@ use crate::database::{Database, damaged};
 use crate::decode;
 use crate::error::{Damage, ReadError};
 use crate::history::{HistoryEvent, history_event};
-use crate::options::LATE_EVENTS_KEPT;
 
 /// A tenant as the batch has it so far.
 #[derive(Debug)]
@@ -30,7 +34,7 @@ pub(super) struct Touched {
     /// The row has changed without a new record: a late app-level event.
     pub(super) corrected: bool,
     /// All its events, once something was late; kept up to date while it is kept.
-    history: Option<Vec<HistoryEvent>>,
+    history: Option<Refold<Box<Event>>>,
 }
 
 impl Touched {
@@ -58,25 +62,45 @@ impl Touched {
         self.corrected || !self.pending.is_empty()
     }
 
-    /// All events of the tenant so far, in order of arrival; `in_flight` are its records that are being written.
-    pub(super) fn history(
+    /// Reads all events of the tenant so far, unless they are kept; `in_flight` are its records that are being written.
+    pub(super) fn load_history(
         &mut self,
         stream: &Stream,
         records: &[Pending],
         database: &Database,
         in_flight: &[&Pending],
-    ) -> Result<&[HistoryEvent], ReadError> {
-        if self.history.is_none() {
-            let until = in_flight.first().map_or(u64::MAX, |pending| pending.seq);
-            let mut events = stored_events(stream, until, database)?;
-            let own = self.pending.iter().filter_map(|index| records.get(*index));
-            for pending in in_flight.iter().copied().chain(own) {
-                let logged = decode::event_of(stream, &pending.key, &pending.value)?;
-                events.push(history_event(&pending.key, logged)?);
-            }
-            self.history = Some(events);
+    ) -> Result<(), ReadError> {
+        if self.history.is_some() {
+            return Ok(());
         }
-        Ok(self.history.as_deref().unwrap_or_default())
+        let until = in_flight.first().map_or(u64::MAX, |pending| pending.seq);
+        let mut events = stored_events(stream, until, database)?;
+        let own = self.pending.iter().filter_map(|index| records.get(*index));
+        for pending in in_flight.iter().copied().chain(own) {
+            events.push((pending.seq, decode::event_of(stream, &pending.key, &pending.value)?.event.into()));
+        }
+        self.history = Some(events.into_iter().collect());
+        Ok(())
+    }
+
+    /// Applies a late event, once the history is loaded.
+    pub(super) fn append_late(&mut self, seq: u64, event: &Event, apps: &AppTimelines) -> Outcome {
+        let history = self.history.get_or_insert_default();
+        history.append_late(&mut self.row.tenant, seq, Box::new(event.clone()), apps)
+    }
+
+    /// Folds anew what a late app-level event changes, once the history is loaded.
+    pub(super) fn correct(
+        &mut self,
+        of: (&AppKey, Timestamp),
+        before: &AppTimelines,
+        after: &AppTimelines,
+    ) -> Vec<Change> {
+        let stood = self.row.tenant.clone();
+        let history = self.history.get_or_insert_default();
+        let changes = history.correct(&mut self.row.tenant, of, before, after);
+        self.corrected |= self.row.tenant != stood;
+        changes
     }
 
     pub(super) fn keeps_history(&self) -> bool {
@@ -87,21 +111,56 @@ impl Touched {
         self.history = None;
     }
 
-    /// Keeps the history, if there is one, up to date.
-    pub(super) fn remember(&mut self, event: impl FnOnce() -> HistoryEvent) {
+    /// Keeps the history, if there is one, up to date with an event that was not late.
+    pub(super) fn remember(&mut self, seq: u64, event: &Event) {
         if let Some(history) = &mut self.history {
-            history.push(event());
+            history.push(seq, Box::new(event.clone()), &self.row.tenant);
         }
+    }
+
+    pub(super) fn take_history(&mut self) -> Option<Refold<Box<Event>>> {
+        self.history.take()
+    }
+}
+
+/// Histories that a writer keeps between batches, the one that was used last behind the others: a tenant that is late
+/// once is late again.
+#[derive(Debug, Default)]
+pub(crate) struct LateHistories(Vec<(ClientKey, Refold<Box<Event>>)>);
+
+impl LateHistories {
+    fn take(&mut self, client: &ClientKey) -> Option<Refold<Box<Event>>> {
+        let index = self.0.iter().position(|(kept, _)| kept == client)?;
+        Some(self.0.remove(index).1)
+    }
+
+    /// Keeps a history; the oldest ones go beyond so many records.
+    pub(super) fn put(&mut self, client: ClientKey, history: Refold<Box<Event>>, most_records: usize) {
+        self.0.push((client, history));
+        let mut records: usize = self.0.iter().map(|(_, history)| history.len()).sum();
+        while records > most_records && !self.0.is_empty() {
+            records -= self.0.remove(0).1.len();
+        }
+    }
+
+    /// An app-level event was late, so states that are kept may not hold any more.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
 /// The stored events below a seq.
-fn stored_events(stream: &Stream, until: u64, database: &Database) -> Result<Vec<HistoryEvent>, ReadError> {
+fn stored_events(
+    stream: &Stream,
+    until: u64,
+    database: &Database,
+) -> Result<Vec<(u64, Box<Event>)>, ReadError> {
     let range = key::log::stream_prefix(stream)..key::log::log(stream, until);
     let mut scan = database.scan(Family::Log, range, ReadOptions::default())?;
     let mut events = Vec::new();
     while let Some((key, value)) = scan.step()? {
-        events.push(history_event(key, decode::event_of(stream, key, value)?)?);
+        let HistoryEvent { seq, event, .. } = history_event(key, decode::event_of(stream, key, value)?)?;
+        events.push((seq, Box::new(event)));
     }
     Ok(events)
 }
@@ -130,6 +189,7 @@ impl Touches {
         &mut self,
         client: &ClientKey,
         cache: &mut TenantCache,
+        histories: &mut LateHistories,
         database: &Database,
     ) -> Result<&mut Touched, ReadError> {
         match self.by_client.entry(client.clone()) {
@@ -139,13 +199,14 @@ impl Touches {
                     Some(cached) => Some(cached),
                     None => stored_row(client, database)?,
                 };
-                let touched = if let Some((row, stored_bytes)) = known {
+                let mut touched = if let Some((row, stored_bytes)) = known {
                     Touched::of_stored(row, stored_bytes)
                 } else {
                     let stream = Stream::Tenant(client.clone());
                     check_is_new(&stream, Family::Tenants, key::tenant(client), database)?;
                     Touched::unknown()
                 };
+                touched.history = histories.take(client);
                 Ok(slot.insert(touched))
             }
         }
@@ -169,13 +230,13 @@ impl Touches {
     }
 
     /// Keeps the memory for histories within its limit; the one of `client` was used last, and stays.
-    pub(super) fn forget_histories(&mut self, client: &ClientKey) {
-        let kept = |touched: &Touched| touched.history.as_ref().map_or(0, Vec::len);
+    pub(super) fn forget_histories(&mut self, client: &ClientKey, most_records: usize) {
+        let kept = |touched: &Touched| touched.history.as_ref().map_or(0, Refold::len);
         let Some(events) = self.by_client.get(client).map(kept).filter(|events| *events > 0) else { return };
         self.with_history.retain(|(other, _)| other != client);
         self.with_history.push((client.clone(), events));
         let mut total: usize = self.with_history.iter().map(|(_, events)| events).sum();
-        while total > LATE_EVENTS_KEPT && self.with_history.len() > 1 {
+        while total > most_records && self.with_history.len() > 1 {
             let (oldest, events) = self.with_history.remove(0);
             total -= events;
             if let Some(touched) = self.by_client.get_mut(&oldest) {

@@ -162,11 +162,16 @@ impl<'a> Batch<'a> {
         if let Some(timelines) = self.timelines {
             shard.timelines = timelines;
         }
+        shard.last_gaps.extend(self.last_gaps.into_iter().map(|(source, last)| (source, Some(last))));
         shard.app_rows.extend(self.apps);
         if shard.app_rows.len() > APP_ROWS_KEPT {
             shard.app_rows.clear();
         }
-        for (client, touched) in self.tenants.into_stored() {
+        let late_records = shard.tenants.budget().late_records();
+        for (client, mut touched) in self.tenants.into_stored() {
+            if let Some(history) = touched.take_history() {
+                shard.histories.put(client.clone(), history, late_records);
+            }
             in_flight.tenants.insert(client.clone(), touched.pending);
             shard.tenants.put(client, touched.row, touched.stored_bytes);
         }

@@ -176,6 +176,24 @@ fn neighbouring_gaps_become_one() {
 }
 
 #[test]
+fn a_gap_waits_for_no_write_but_the_first_time() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    for first in [0, 10, 20] {
+        let mut batch = shard.begin();
+        batch.gap(TOPIC, first, first + 1).unwrap();
+        batch.submit().unwrap();
+        let mut next = shard.begin();
+        next.gap(TOPIC, first + 1, first + 3).unwrap();
+        assert!(next.shard.in_flight.is_some(), "the batch before was waited for");
+        next.submit().unwrap();
+    }
+    shard.settle().unwrap();
+    let gaps = shard.reader().snapshot().gaps(TOPIC).unwrap().map(Result::unwrap).collect::<Vec<_>>();
+    assert_eq!(gaps, [(0, 3), (10, 13), (20, 23)]);
+}
+
+#[test]
 fn positions_of_sources_stand_beside_each_other() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();

@@ -62,7 +62,7 @@ fn a_tenant_of_forged_records_is_found_although_its_state_fits() {
     let Content::Event { event, .. } = installed_content("dune", &of_cedar) else { panic!("an event") };
     let mut tenant = ledger_core::tenant::Tenant::default();
     let entry = ledger_core::tenant::Entry { seq: 1, event: &event };
-    let outcome = tenant.take_in(&[], entry, &ledger_core::timeline::AppTimelines::default());
+    let outcome = tenant.append(entry, &ledger_core::timeline::AppTimelines::default());
     let position = of_cedar.position;
     let content = Content::Event { event, time_defaulted: false, outcome };
     beside(&reader, &Record { stream: Stream::Tenant(client("dune")), content, ..of_cedar });

@@ -93,7 +93,7 @@ fn rows_of_tenants_and_apps_without_records_and_records_without_rows_are_found()
 fn forge_tenant(reader: &Reader, name: &str, position: u64, like: &Record) {
     let event = product_moved(name, "forged", 5, "EU");
     let mut tenant = Tenant::default();
-    let outcome = tenant.take_in(&[], Entry { seq: 1, event: &event }, &AppTimelines::default());
+    let outcome = tenant.append(Entry { seq: 1, event: &event }, &AppTimelines::default());
     let content = Content::Event { event, time_defaulted: false, outcome };
     let stream = Stream::Tenant(client(name));
     let record = Record { stream, seq: 1, position, content, ..like.clone() };

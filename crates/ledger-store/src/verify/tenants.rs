@@ -140,7 +140,7 @@ impl<'s, 'a> Judge<'s, 'a> {
             match arrived {
                 Arrived::OwnRecord { record, event, stored } => {
                     let seq = record.seq;
-                    let mut outcome = replay.take_in(Entry { seq, event });
+                    let mut outcome = replay.append(seq, event);
                     if !judged.is_stored_as(event, &outcome, stored) {
                         outcome = stored_outcome(record, event, stored)?;
                         let client = client.clone();
@@ -338,14 +338,12 @@ fn stored_outcome(record: &Record, event: &Event, stored: &[u8]) -> Result<Outco
 struct Replay<'r> {
     tenant: Tenant,
     apps: AppTimelines,
-    history: Vec<Entry<'r>>,
+    history: Refold<&'r Event>,
 }
 
 impl<'r> Replay<'r> {
-    fn take_in(&mut self, entry: Entry<'r>) -> Outcome {
-        let outcome = self.tenant.take_in(&self.history, entry, &self.apps);
-        self.history.push(entry);
-        outcome
+    fn append(&mut self, seq: u64, event: &'r Event) -> Outcome {
+        self.history.append(&mut self.tenant, seq, event, &self.apps)
     }
 
     fn take_in_of_app(&mut self, app: &AppKey, event: &Event) -> Vec<ledger_core::tenant::Change> {
@@ -356,8 +354,6 @@ impl<'r> Replay<'r> {
         }
         let before = self.apps.clone();
         self.apps.insert(app, event.time, event.id.clone(), fact);
-        let (tenant, changes) = Tenant::corrections_of_app_event(&self.history, &before, &self.apps, app);
-        self.tenant = tenant;
-        changes
+        self.history.correct(&mut self.tenant, (app, event.time), &before, &self.apps)
     }
 }

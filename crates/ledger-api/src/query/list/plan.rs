@@ -1,22 +1,27 @@
 //! Where a shard's candidates come from.
 //!
-//! The index is kept for the fold of everything recorded. It answers for an instant when no event of the
-//! shard, app-level ones aside, lies after it: then every installation that belongs on the list is among the
-//! candidates. Otherwise, and where knowledge is cut, every tenant is a candidate, or with an app every tenant
-//! that ever had it; that is the price of a question about the past, or of an event dated ahead, for as long as
-//! it lies ahead. A page pays for what it looks at, so it is short then, but never late.
+//! The index is kept for the fold of everything recorded. It answers for an instant where no event of the tenant
+//! lies after it. A producer whose clock is a moment ahead must not turn the index off, so the tenants at the end
+//! of the log that may have such an event are candidates by name ([`Named`]) and left out of the lists. Where those
+//! are too many, and where knowledge is cut, every tenant is a candidate, or with an app every tenant that ever had
+//! it; that is the price of a question about the past. A page pays for what it looks at, so it is short then, but
+//! never late.
 //!
 //! Drift follows from pin, product realm and the descriptor in force, which is the published one or one that
 //! the installation brought itself. So it is in a class that drifts by the published descriptor, or in the
 //! list of those that drift by their own.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use ledger_core::descriptor::aligned;
+use ledger_core::ids::ClientKey;
 use ledger_store::{AlignmentClass, Cut, List};
 
 use super::gathered::Gathered;
-use super::source::Source;
+use super::source::{Named, Source};
 use super::{Asked, Place};
-use crate::limits::INDEX_ENTRIES_AT_A_TIME;
+use crate::limits::{AHEAD_LOOKED_AT, INDEX_ENTRIES_AT_A_TIME};
 use crate::query::error::QueryError;
 use crate::query::filter::WindowFilter;
 use crate::query::past::is_all_of;
@@ -33,8 +38,15 @@ pub(super) fn sources<'m>(
     let mut sources = Vec::new();
     let mut lists = Vec::new();
     for (shard, moment) in moments.iter().enumerate() {
-        match lists_of(asked, moment)? {
-            Some(found) => lists.extend(found.into_iter().map(|list| (shard, list))),
+        let ahead = ahead_of(asked, moment)?;
+        match lists_of(asked, moment, ahead.is_some())? {
+            Some(found) => {
+                let ahead = Arc::new(ahead.unwrap_or_default());
+                if !ahead.is_empty() {
+                    sources.push(Source::Named(Named::of(asked, shard, moment, &ahead)?));
+                }
+                lists.extend(found.into_iter().map(|list| (shard, list, Arc::clone(&ahead))));
+            }
             None if asked.filter.window.is_some() => {
                 sources.push(Source::Gathered(Gathered::of(asked, shard, moment)?));
             }
@@ -43,16 +55,31 @@ pub(super) fn sources<'m>(
     }
     let at_a_time =
         (16 * INDEX_ENTRIES_AT_A_TIME / lists.len().max(1)).clamp(FEWEST_AT_A_TIME, INDEX_ENTRIES_AT_A_TIME);
-    for (shard, list) in lists {
-        sources.push(Source::list(&moments[shard], shard, list, asked.after, at_a_time));
+    for (shard, list, but) in lists {
+        sources.push(Source::list(&moments[shard], shard, list, but, asked.after, at_a_time));
     }
     Ok(sources)
 }
 
+/// The tenants for which the index does not answer; none: that may be any tenant.
+fn ahead_of(asked: &Asked<'_>, moment: &Moment<'_>) -> Result<Option<BTreeSet<ClientKey>>, QueryError> {
+    if !is_all_of(moment, asked.instant.known)? {
+        return Ok(None);
+    }
+    if !lies_ahead(asked, moment)? {
+        return Ok(Some(BTreeSet::new()));
+    }
+    Ok(moment.snapshot.tenants_ahead_of(asked.instant.at, AHEAD_LOOKED_AT)?)
+}
+
 /// The lists that have every candidate of the shard; none when only all its tenants will do.
-fn lists_of(asked: &Asked<'_>, moment: &Moment<'_>) -> Result<Option<Vec<List>>, QueryError> {
+fn lists_of(
+    asked: &Asked<'_>,
+    moment: &Moment<'_>,
+    index_answers: bool,
+) -> Result<Option<Vec<List>>, QueryError> {
     let filter = asked.filter;
-    if !is_all_of(moment, asked.instant.known)? || lies_ahead(asked, moment)? {
+    if !index_answers {
         // An installation never leaves the list of its app.
         let of_app = filter.app.clone().filter(|_| filter.window.is_none());
         return Ok(of_app.map(|app| vec![List::App(app)]));

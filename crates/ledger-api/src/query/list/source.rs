@@ -1,7 +1,8 @@
 //! Candidates in the order of the list, and many sources of them as one.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::sync::Arc;
 
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::state::Installation;
@@ -13,6 +14,7 @@ use super::gathered::Gathered;
 use super::plan::key_after;
 use super::{Asked, Place};
 use crate::query::error::QueryError;
+use crate::query::past::Past;
 use crate::query::shards::Moment;
 
 /// An installation that may belong on the list.
@@ -31,6 +33,8 @@ pub(super) struct Candidate {
 pub(super) enum Source<'m> {
     /// Out of the index.
     List(Listed<'m>),
+    /// Of tenants that are known by name.
+    Named(Named),
     /// All installations of all tenants.
     Tenants(Tenants<'m>),
     /// Windows of the past.
@@ -42,6 +46,8 @@ pub(super) struct Listed<'m> {
     moment: &'m Moment<'m>,
     shard: usize,
     list: List,
+    /// Tenants that another source has.
+    but: Arc<BTreeSet<ClientKey>>,
     at_a_time: usize,
     fetched: std::vec::IntoIter<(ClientKey, AppKey)>,
     /// Where to go on; none when all was fetched.
@@ -68,10 +74,11 @@ impl<'m> Source<'m> {
         moment: &'m Moment<'m>,
         shard: usize,
         list: List,
+        but: Arc<BTreeSet<ClientKey>>,
         after: Option<&Place>,
         at_a_time: usize,
     ) -> Self {
-        Self::List(Listed::of(moment, shard, list, after, at_a_time))
+        Self::List(Listed { but, ..Listed::of(moment, shard, list, after, at_a_time) })
     }
 
     pub(super) fn tenants(
@@ -94,6 +101,7 @@ impl<'m> Source<'m> {
     fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
         match self {
             Self::List(listed) => listed.next(),
+            Self::Named(named) => Ok(named.0.next()),
             Self::Tenants(tenants) => tenants.next(),
             Self::Gathered(gathered) => Ok(gathered.next()),
         }
@@ -109,7 +117,7 @@ impl<'m> Listed<'m> {
         at_a_time: usize,
     ) -> Self {
         let next = Next::First(after.and_then(|after| key_after(&list, after)));
-        Self { moment, shard, list, at_a_time, fetched: Vec::new().into_iter(), next }
+        Self { moment, shard, list, but: Arc::default(), at_a_time, fetched: Vec::new().into_iter(), next }
     }
 
     fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
@@ -118,7 +126,7 @@ impl<'m> Listed<'m> {
 
     pub(super) fn entry(&mut self) -> Result<Option<(ClientKey, AppKey)>, QueryError> {
         loop {
-            if let Some(entry) = self.fetched.next() {
+            if let Some(entry) = self.fetched.find(|(client, _)| !self.but.contains(client)) {
                 return Ok(Some(entry));
             }
             let start = match std::mem::replace(&mut self.next, Next::Nothing) {
@@ -144,6 +152,37 @@ impl<'m> Listed<'m> {
         let installation = row.as_ref().and_then(|row| row.tenant.installations.get(&app));
         let place = Place::Window(installation.map_or(Timestamp::MAX, end_of), client.clone(), app.clone());
         Ok(Candidate { place, client, app, shard, row: None })
+    }
+}
+
+/// Installations of tenants that are known by name, in the order of the list.
+pub(super) struct Named(std::vec::IntoIter<Candidate>);
+
+impl Named {
+    pub(super) fn of(
+        asked: &Asked<'_>,
+        shard: usize,
+        moment: &Moment<'_>,
+        clients: &BTreeSet<ClientKey>,
+    ) -> Result<Self, QueryError> {
+        let mut candidates = Vec::new();
+        for client in clients {
+            asked.reading.ledger.in_time()?;
+            let Some(row) = moment.snapshot.tenant(client)? else { continue };
+            let past = Past::of(asked.reading, moment, client, row, asked.instant)?;
+            for (app, installation) in &past.tenant.installations {
+                let (client, app) = (client.clone(), app.clone());
+                let place = match asked.filter.window {
+                    None => Place::Key(client.clone(), app.clone()),
+                    Some(_) => Place::Window(end_of(installation), client.clone(), app.clone()),
+                };
+                if asked.after.is_none_or(|after| place > *after) {
+                    candidates.push(Candidate { place, client, app, shard, row: None });
+                }
+            }
+        }
+        candidates.sort_unstable_by(|a, b| a.place.cmp(&b.place));
+        Ok(Self(candidates.into_iter()))
     }
 }
 

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use ledger_core::event::Body;
+use ledger_core::event::{Body, Event};
 use ledger_core::ids::AppKey;
 use ledger_core::realm::Realm;
+use ledger_core::refold::Refold;
 use ledger_core::state::{Installation, Rule};
-use ledger_core::tenant::{Entry, Tenant};
+use ledger_core::tenant::Tenant;
 use ledger_core::timeline::AppTimelines;
 
 use super::{Doubt, Fault, Refusal, Shown};
@@ -45,7 +46,7 @@ pub(super) fn check(records: &[Shown], apps: &[(AppKey, Vec<Shown>)]) -> Result<
 struct Replay<'a> {
     tenant: Tenant,
     apps: AppTimelines,
-    history: Vec<Entry<'a>>,
+    history: Refold<&'a Event>,
 }
 
 impl<'a> Replay<'a> {
@@ -53,15 +54,14 @@ impl<'a> Replay<'a> {
     fn take_in(&mut self, seq: u64, opened: &'a Opened) -> (Option<Rule>, Option<Realm>) {
         let event = &opened.event;
         if let Body::App { app, fact } = &event.body {
+            let before = self.tenant.looked_up_since(app, event.time).then(|| self.apps.clone());
             self.apps.insert(app, event.time, event.id.clone(), fact);
-            if self.tenant.looked_up_since(app, event.time) {
-                self.tenant = Tenant::from_history(&self.history, &self.apps);
+            if let Some(before) = before {
+                self.history.correct(&mut self.tenant, (app, event.time), &before, &self.apps);
             }
             return (None, None);
         }
-        let entry = Entry { seq, event };
-        let outcome = self.tenant.take_in(&self.history, entry, &self.apps);
-        self.history.push(entry);
+        let outcome = self.history.append(&mut self.tenant, seq, event, &self.apps);
         let Body::Installation { app, .. } = &event.body else { return (None, None) };
         let own = outcome.changes.iter().find(|change| change.app == *app);
         let rule = own.and_then(|change| change.decision).map(|decision| decision.rule);

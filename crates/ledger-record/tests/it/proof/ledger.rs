@@ -272,8 +272,8 @@ impl Ledger {
         let client = event.client().unwrap().clone();
         let (mut tenant, mut history) = self.tenants.remove(&client).unwrap_or_default();
         let seq = u64::try_from(history.len()).unwrap() + 1;
-        let entry = Entry { seq, event: &event };
-        let outcome = tenant.take_in(&entries(&history), entry, &self.apps);
+        let mut refold: Refold<&Event> = history.iter().map(|(seq, event)| (*seq, event)).collect();
+        let outcome = refold.append(&mut tenant, seq, &event, &self.apps);
         history.push((seq, event.clone()));
         let content = Content::Event { event, time_defaulted: false, outcome };
         self.record(Stream::Tenant(client.clone()), content, Some(&tenant));
