@@ -70,10 +70,6 @@ impl Resources {
         &self.writers
     }
 
-    pub(crate) fn limits(&self) -> &StoreOptions {
-        &self.options
-    }
-
     /// Options of a shard as a whole, for writing.
     pub(crate) fn writing(&self) -> Options {
         let mut options = self.shared();

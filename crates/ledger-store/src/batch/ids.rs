@@ -34,7 +34,8 @@ impl Batch<'_> {
             self.settle_for(client)?;
             let database = &self.shard.open.database;
             // A new tenant has no ids: its row, which is needed anyway, says so.
-            if !self.tenants.load(client, &mut self.shard.tenants, database)?.is_stored() {
+            let (cache, histories) = (&mut self.shard.tenants, &mut self.shard.histories);
+            if !self.tenants.load(client, cache, histories, database)?.is_stored() {
                 return Ok(None);
             }
         }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use ledger_record::record::{Content, Record};
 
@@ -148,4 +150,49 @@ fn a_late_app_level_event_reads_the_tenants_recorded_since() {
     assert_eq!(corrected.collect::<Vec<_>>(), [client("ahead"), client("recent")]);
     let all = shard.begin().offer(arrives(47, 43, policy_set("app", "p2", 9, 31)));
     assert!(matches!(all, Err(crate::AppendError::Damaged(_))), "this one concerns them all: {all:?}");
+}
+
+#[test]
+fn a_history_that_is_kept_between_batches_gives_what_reading_it_anew_gives() {
+    // Every third event is late, by more and more; app-level events come late in between.
+    let events = (0..600_i64).map(|number| {
+        let hours = if number % 3 == 0 { number - number % 40 } else { number };
+        let id = format!("e{number}");
+        match number % 7 {
+            0 => uninstalled("acme", "app", &id, hours),
+            1 => product_moved("acme", &id, hours, "US"),
+            2 if number % 5 == 0 => policy_set("app", &id, hours - 30, 10),
+            3 => installed("acme", "other", &id, hours, "DE"),
+            _ => installed("acme", "app", &id, hours, "EU"),
+        }
+    });
+    let events: Vec<_> = events.collect();
+    let [split, whole] = [Ledger::new(), Ledger::new()];
+    let (mut one, mut other) = (split.shard(), whole.shard());
+    for events in events.chunks(7) {
+        append(&mut one, events.to_vec());
+    }
+    append(&mut other, events);
+    assert_eq!(dump(&one.reader()), dump(&other.reader()));
+    assert_true(&one.reader());
+}
+
+#[test]
+fn tenants_with_events_ahead_stand_at_the_end_of_the_log() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    append(&mut shard, (0..50).map(|number| installed(&format!("t{number:02}"), "app", "e", number, "EU")));
+    let mut batch = shard.begin();
+    // Recorded in hour 50, dated three hours ahead.
+    let ahead = Arrival { source_time: hour(50), ..arrival(50, installed("ahead", "app", "e", 53, "EU")) };
+    batch.offer(ahead).unwrap();
+    batch.commit().unwrap();
+    let reader = shard.reader();
+    let found = |at, most| reader.snapshot().tenants_ahead_of(hour(at), most).unwrap();
+    let names = |found: Option<BTreeSet<ClientKey>>| {
+        found.map(|clients| clients.iter().map(|client| client.as_str().to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(names(found(51, 10)), Some(["ahead", "t48", "t49"].map(str::to_owned).to_vec()));
+    assert_eq!(names(found(54, 10)), Some(Vec::new()));
+    assert_eq!(names(found(20, 10)), None, "more than are looked at");
 }

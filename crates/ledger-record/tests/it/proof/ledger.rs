@@ -7,6 +7,7 @@ use ledger_core::event::{AppFact, Body, Event, InstallationFact, Installed, Tena
 use ledger_core::ids::{AppKey, ClientKey, EventId};
 use ledger_core::realm::Realm;
 use ledger_core::state::Rule;
+use ledger_core::refold::Refold;
 use ledger_core::tenant::{Entry, Outcome, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
