@@ -10,6 +10,7 @@ use crate::apply::Applied;
 const EVENTS: &str = "realm_ledger_events_total";
 const LATE: &str = "realm_ledger_late_events_total";
 const COMMIT_SECONDS: &str = "realm_ledger_commit_seconds";
+const TOMBSTONES: &str = "realm_ledger_tombstones_total";
 const SHARD_HALTED: &str = "realm_ledger_shard_halted_total";
 pub(crate) const OLDER_THAN_COMMITTED: &str = "realm_ledger_older_than_committed_total";
 pub(crate) const SPLIT_TENANTS: &str = "realm_ledger_split_tenants_total";
@@ -32,6 +33,7 @@ pub fn describe() {
     describe_counter!(EVENTS, "Source messages taken, by shard and result (appended, duplicate, refused).");
     describe_counter!(LATE, "Appended events that sorted before others: outcomes were derived anew.");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time of one batch: fold, write, sync.");
+    describe_counter!(TOMBSTONES, "Messages without a value that were counted instead of refused, by shard.");
     describe_counter!(SHARD_HALTED, "Stops of a shard for a reason that needs a person, by shard and code.");
     describe_counter!(
         OLDER_THAN_COMMITTED,
@@ -92,6 +94,11 @@ pub(crate) fn held_up(shard: &ShardId, code: Option<&'static str>) {
 /// A shard stopped.
 pub(crate) fn halted(shard: &ShardId, code: &'static str) {
     counter!(SHARD_HALTED, "shard" => shard.to_string(), "code" => code).increment(1);
+}
+
+/// A message without a value was passed.
+pub(crate) fn tombstone(shard: &ShardId) {
+    counter!(TOMBSTONES, "shard" => shard.to_string()).increment(1);
 }
 
 /// One batch is durable.

@@ -69,7 +69,7 @@ pub struct Refused {
     pub rejection: Rejection,
     /// The message's key, if it is a valid client or app key.
     pub key: Option<String>,
-    /// Headers that decide the encoding (`content-type`, `ce_*`), redacted, in order.
+    /// Headers that decide the encoding (`content-type`, `ce_*`), redacted, and the names of others, in order.
     pub headers: Vec<(String, String)>,
     /// The source's own timestamp of the message.
     pub source_time: Option<ledger_core::time::Timestamp>,

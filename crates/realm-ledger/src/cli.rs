@@ -403,9 +403,9 @@ pub enum Quarantine {
 /// `quarantine show`
 #[derive(Debug, Args)]
 pub struct QuarantineShow {
-    /// Which, as `list` names it
+    /// Which: its item, or where it is from, as `list` prints them
     #[arg(value_name = "ITEM")]
-    pub item: parse::Item,
+    pub item: parse::ItemName,
     /// Where to look
     #[command(flatten)]
     pub place: Place,
@@ -414,9 +414,9 @@ pub struct QuarantineShow {
 /// `quarantine retry`
 #[derive(Debug, Args)]
 pub struct QuarantineRetry {
-    /// Which, as `list` names it
+    /// Which: its item, or where it is from, as `list` prints them
     #[arg(value_name = "ITEM")]
-    pub item: parse::Item,
+    pub item: parse::ItemName,
     /// Which cluster it is sent to
     #[command(flatten)]
     pub brokers: Brokers,
@@ -433,7 +433,7 @@ pub struct Completions {
     pub shell: clap_complete::Shell,
 }
 
-pub(crate) use parse::Item;
+pub(crate) use parse::{Item, ItemName};
 
 #[cfg(test)]
 mod tests;

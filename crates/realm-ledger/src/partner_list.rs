@@ -6,7 +6,8 @@
 //! | CSV | a header with these names | the same, in any order, among other columns |
 //! | audit log of Forge's developer console, CSV | a header with `Site ID`, `App ID`, `Event`, `Location` | events; the last of each site and app tells |
 //!
-//! Names in a header count without regard to case, blanks and underscores. How an audit log is read, and which
+//! Names in a header count without regard to case, blanks and underscores; columns may be parted by commas, semicolons
+//! or tabs. Keys are taken byte for byte, as everywhere: one with a blank around it is another key. How an audit log is read, and which
 //! of its rows count, is in [`audit_log`].
 
 mod audit_log;
@@ -128,7 +129,9 @@ pub(crate) fn read(mut input: impl BufRead, names: &AppNames) -> Result<PartnerL
     if start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
         return Ok(only(read_json(input)?, names));
     }
-    let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(input);
+    let delimiter = delimiter(start);
+    let mut reader =
+        ReaderBuilder::new().delimiter(delimiter).trim(Trim::Headers).flexible(true).from_reader(input);
     let header = reader.headers()?.clone();
     let column = |name: &str| header.iter().position(|title| plain(title) == name);
     if let (Some(client), Some(app), Some(realm)) = (column("clientkey"), column("appkey"), column("realm")) {
@@ -136,6 +139,13 @@ pub(crate) fn read(mut input: impl BufRead, names: &AppNames) -> Result<PartnerL
     }
     let columns = audit_log::Columns::of(column).ok_or(ListError::NoColumns)?;
     audit_log::read(&mut reader, &columns, names)
+}
+
+/// What parts the columns: of the signs that programs use, the one that the header has most of.
+fn delimiter(start: &[u8]) -> u8 {
+    let header = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let count = |sign: &u8| header.iter().filter(|byte| *byte == sign).count();
+    b"\t;,".iter().copied().max_by_key(count).unwrap_or(b',')
 }
 
 /// The list without other apps.
@@ -193,7 +203,11 @@ fn key(line: u64, client: &str, app: &str) -> Result<Key, ListError> {
 }
 
 fn parse_realm(line: u64, text: &str) -> Result<Realm, ListError> {
-    Realm::parse(text).map_err(|_| ListError::Invalid { line, value: text.to_owned(), expected: "realm" })
+    Realm::parse(text.trim()).map_err(|_| ListError::Invalid {
+        line,
+        value: text.to_owned(),
+        expected: "realm",
+    })
 }
 
 fn line_of(row: &StringRecord) -> u64 {
@@ -225,6 +239,19 @@ mod tests {
         assert_eq!(listed(json), [one("acme", "EU", 1), one("birch", "GLOBAL", 3)]);
         assert_eq!(listed(&format!("{MARK}{json}")), listed(json));
         assert_eq!(listed("clientKey,appKey,realm\n"), []);
+        for sign in [";", "\t"] {
+            assert_eq!(
+                listed(&csv.replace("\"a, b\"", "\"a; b\"").replace(',', sign)),
+                listed(csv),
+                "{sign:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn keys_are_taken_byte_for_byte() {
+        let csv = "clientKey, appKey, realm\n acme,app, EU \nacme ,app,US\n";
+        assert_eq!(listed(csv), [one(" acme", "EU", 2), one("acme ", "US", 3)]);
     }
 
     #[test]

@@ -98,12 +98,14 @@ impl Dialect {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Draft<'a> {
     pub(crate) dialect: Dialect,
+    /// It has a `specversion`, so it is a structured `CloudEvent`.
+    pub(crate) is_cloud_event: bool,
     values: [Value<'a>; Field::ALL.len()],
 }
 
 impl<'a> Draft<'a> {
     pub(crate) fn new(dialect: Dialect) -> Self {
-        Self { dialect, values: [const { Value::Absent }; Field::ALL.len()] }
+        Self { dialect, is_cloud_event: false, values: [const { Value::Absent }; Field::ALL.len()] }
     }
 
     pub(crate) fn set(&mut self, field: Field, value: Value<'a>) {
@@ -146,6 +148,7 @@ impl<'de> Visitor<'de> for MembersOf<'_, 'de> {
             match Field::from_name(&name) {
                 Some(field) => self.0.set(field, members.next_value()?),
                 None => {
+                    self.0.is_cloud_event |= name == "specversion";
                     members.next_value::<IgnoredAny>()?;
                 }
             }

@@ -68,8 +68,8 @@ pub(super) enum DataType {
 }
 
 const CONTENT_TYPE: &str = "content-type";
-/// What the names of attributes begin with in binary mode.
-const ATTRIBUTE_PREFIX: &str = "ce_";
+/// What the names of attributes begin with in binary mode: over Kafka, and as bridges from HTTP leave them.
+const ATTRIBUTE_PREFIXES: [&str; 2] = ["ce_", "ce-"];
 
 impl<'a> Message<'a> {
     pub(super) fn encoding(&self) -> Result<Encoding, Rejection> {
@@ -124,8 +124,11 @@ impl DataType {
     }
 }
 
+/// Some producers write headers as JSON, so the whole of it may be in quotes.
 fn without_parameters(content_type: &str) -> &str {
-    content_type.split(';').next().unwrap_or_default().trim()
+    let content_type = content_type.trim();
+    let quoted = content_type.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    quoted.unwrap_or(content_type).split(';').next().unwrap_or_default().trim()
 }
 
 pub(crate) fn is_content_type(header: &str) -> bool {
@@ -134,8 +137,8 @@ pub(crate) fn is_content_type(header: &str) -> bool {
 
 /// The attribute that a header is in binary mode.
 pub(crate) fn attribute_name(header: &str) -> Option<&str> {
-    let (prefix, name) = header.split_at_checked(ATTRIBUTE_PREFIX.len())?;
-    prefix.eq_ignore_ascii_case(ATTRIBUTE_PREFIX).then_some(name)
+    let (prefix, name) = header.split_at_checked(3)?;
+    ATTRIBUTE_PREFIXES.iter().any(|known| prefix.eq_ignore_ascii_case(known)).then_some(name)
 }
 
 #[cfg(test)]
@@ -162,6 +165,11 @@ mod tests {
             (&[("content-type", "APPLICATION/PROTOBUF; proto=x")], Some(Protobuf)),
             (&[("content-type", "text/plain"), ("content-type", "application/json")], Some(Json)),
             (&[("content-type", "application/cloudevents+json; charset=utf-8")], Some(CloudEventStructured)),
+            (&[("content-type", r#""application/json""#)], Some(Json)),
+            (&[("content-type", r#" "application/json; charset=utf-8" "#)], Some(Json)),
+            (&[("content-type", r#""application/cloudevents+json""#)], Some(CloudEventStructured)),
+            (&[("ce-type", "x"), ("Ce-Id", "1")], Some(CloudEventBinary(JsonData))),
+            (&[("cex", "x")], Some(Json)),
             (
                 &[("ce_specversion", "1.0"), ("content-type", "application/cloudevents+json")],
                 Some(CloudEventStructured),

@@ -52,20 +52,24 @@
 //!
 //! - A message of more than 1 MiB is refused before it is looked at. A null value is undecodable; in binary
 //!   mode it is a `CloudEvent` without data.
-//! - JSON: UTF-8 without byte order mark, one value, at most 128 levels deep, numbers within the range of a
-//!   double, except where a field is skipped. Of members with the same name the last one counts; two equal keys in `regionBaseUrls` are refused.
+//! - JSON: UTF-8 without byte order mark, one value, at most 128 levels deep. A number beyond the range of a double
+//!   counts as the largest one. Of members with the same name the last one counts; two equal keys in `regionBaseUrls`
+//!   are refused.
 //! - A field that the type does not carry is ignored whatever it holds.
-//! - The content type is read without regard to case and without its parameters; one that is not listed is
-//!   undecodable. With a `ce_` header the message is a `CloudEvent`, whatever else it is said to be.
+//! - The content type is read without regard to case, without quotes around it and without its parameters; one that
+//!   is not listed is undecodable. With a `ce_` or `ce-` header the message is a `CloudEvent` in binary mode; a JSON
+//!   object with a `specversion` is a structured one, whatever the content type says. A header that is null is absent.
 //! - Paths are those of native JSON (`descriptor.baseUrl`), also for protobuf and for native data in a
 //!   `CloudEvent`; attributes of a `CloudEvent` go by their names (`subject`, `appkey`, `specversion`); fields
 //!   of a Connect payload or a hook by theirs (`data.key`, `data.location`).
-//! - What a rejection says never holds a value of the message.
+//! - What a rejection says never holds a value of the message; it says where the fault is (line and column, or byte)
+//!   and, where the bytes look like something else than an event, what that is.
 //! - Free text is stripped of secrets here (see [`crate::redact`]), before anyone can store or log it.
 
 mod cloudevent;
 mod descriptor;
 mod draft;
+mod fault;
 mod message;
 mod protobuf;
 mod refusal;
@@ -86,25 +90,56 @@ use draft::{Dialect, Draft};
 use message::Encoding;
 use validate::validate;
 
-/// Decodes and validates one message.
+/// Decodes and validates one message. One that is refused is read a second time, slowly: see [`fault`].
 pub fn decode(message: &Message<'_>) -> Result<Decoded, Rejection> {
     if message.value.is_some_and(|value| value.len() > MESSAGE_MAX_BYTES) {
         return Err(refusal::whole(Reason::TooLarge, "the message is larger than 1 MiB"));
     }
+    read(message).or_else(|rejection| read_again(message, rejection))
+}
+
+fn read(message: &Message<'_>) -> Result<Decoded, Rejection> {
     match message.encoding()? {
-        Encoding::Json => validate(read_native(value_of(message)?)?, None, message.key),
+        Encoding::Json => {
+            let value = value_of(message)?;
+            let draft = read_native(value)?;
+            if draft.is_cloud_event {
+                read_structured(message, value)
+            } else {
+                validate(draft, None, message.key)
+            }
+        }
         Encoding::Protobuf => {
             let mut draft = Draft::new(Dialect::Native);
             protobuf::read(value_of(message)?, &mut draft)?;
             validate(draft, None, message.key)
         }
-        Encoding::CloudEventStructured => cloudevent::read_structured(value_of(message)?, |draft| {
-            validate(draft, message.timestamp, message.key)
-        }),
+        Encoding::CloudEventStructured => read_structured(message, value_of(message)?),
         Encoding::CloudEventBinary(data_type) => {
             validate(cloudevent::read_binary(message, data_type)?, message.timestamp, message.key)
         }
     }
+}
+
+fn read_structured(message: &Message<'_>, value: &[u8]) -> Result<Decoded, Rejection> {
+    cloudevent::read_structured(value, |draft| validate(draft, message.timestamp, message.key))
+}
+
+fn read_again(message: &Message<'_>, rejection: Rejection) -> Result<Decoded, Rejection> {
+    let Some(value) = message.value else { return Err(rejection) };
+    if rejection.reason != Reason::Undecodable {
+        return Err(fault::explain(value, rejection));
+    }
+    let finite = fault::with_finite_numbers(value);
+    let value = finite.as_ref().map_or(value, |finite| finite.as_bytes());
+    let again = if fault::is_cloud_event(value) {
+        read_structured(message, value)
+    } else if finite.is_some() {
+        read(&Message { value: Some(value), ..*message })
+    } else {
+        Err(rejection)
+    };
+    again.map_err(|rejection| fault::explain(value, rejection))
 }
 
 /// The `recordedAt` of a line of native JSON that is imported: when its first source recorded it.
@@ -131,19 +166,15 @@ fn value_of<'a>(message: &Message<'a>) -> Result<&'a [u8], Rejection> {
 fn read_native(value: &[u8]) -> Result<Draft<'_>, Rejection> {
     let mut draft = Draft::new(Dialect::Native);
     let mut json = serde_json::Deserializer::from_str(utf8(value)?);
-    draft.read(&mut json).and_then(|()| json.end()).map_err(|_| not_json())?;
+    draft.read(&mut json).and_then(|()| json.end()).map_err(|error| fault::not_json(&error))?;
     Ok(draft)
 }
 
 fn read_json<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, Rejection> {
-    serde_json::from_str(utf8(value)?).map_err(|_| not_json())
+    serde_json::from_str(utf8(value)?).map_err(|error| fault::not_json(&error))
 }
 
 /// All of it, also what is skipped later.
 fn utf8(value: &[u8]) -> Result<&str, Rejection> {
-    std::str::from_utf8(value).map_err(|_| refusal::undecodable("not UTF-8"))
-}
-
-fn not_json() -> Rejection {
-    refusal::undecodable("not a JSON object, or nested too deep")
+    std::str::from_utf8(value).map_err(fault::not_utf8)
 }

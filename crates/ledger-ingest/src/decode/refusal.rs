@@ -1,7 +1,7 @@
 //! The rejections that decoding hands out.
 //!
 //! What they say is fixed text: a rejection is logged and published, so nothing of the message may be in it
-//! but the name of a field.
+//! but the name of a field, and a place.
 
 use ledger_record::rejection::{Reason, Rejection};
 
@@ -13,6 +13,11 @@ pub(super) fn whole(reason: Reason, detail: &'static str) -> Rejection {
 /// The bytes are not what they are stated to be.
 pub(super) fn undecodable(detail: &'static str) -> Rejection {
     whole(Reason::Undecodable, detail)
+}
+
+/// The same, in words that are made for the message: never of its values.
+pub(super) fn described(detail: String) -> Rejection {
+    Rejection { reason: Reason::Undecodable, path: None, detail }
 }
 
 /// A type that the ledger does not know.

@@ -342,6 +342,7 @@ impl Membership {
             batch_max_bytes: self.options.batch_max_bytes,
             check_interval: self.options.check_interval,
             accept_incomplete_history: self.options.accept_incomplete_history,
+            counts_tombstones: self.options.tombstones == "count",
             data: Arc::clone(&self.data),
             catalog: Arc::clone(&self.catalog),
         };

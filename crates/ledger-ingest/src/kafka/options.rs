@@ -29,6 +29,8 @@ pub struct KafkaOptions {
     pub dead_letter_topic: Option<String>,
     /// Where signed checkpoints go; none signs nothing.
     pub checkpoints_topic: Option<String>,
+    /// `quarantine`: a message without a value is refused; `count`: it is counted, and a gap in the log.
+    pub tombstones: String,
     /// Start at the oldest message although earlier ones are gone already. The history is incomplete then.
     pub accept_incomplete_history: bool,
     /// Most events in one write.
@@ -83,6 +85,7 @@ impl Default for KafkaOptions {
             decisions_topic: Some("realm.decisions".to_owned()),
             dead_letter_topic: Some("realm.dead-letter".to_owned()),
             checkpoints_topic: Some("realm.checkpoints".to_owned()),
+            tombstones: "quarantine".to_owned(),
             accept_incomplete_history: false,
             batch_max_events: 10_000,
             batch_max_bytes: 8 * 1024 * 1024,

@@ -19,6 +19,7 @@
 mod filling;
 mod hand_over;
 mod reader;
+mod refusals;
 mod watch;
 mod writer;
 
@@ -52,6 +53,7 @@ pub(super) struct Task {
     pub(super) batch_max_bytes: usize,
     pub(super) check_interval: Duration,
     pub(super) accept_incomplete_history: bool,
+    pub(super) counts_tombstones: bool,
     /// Remembers which topic it was filled from.
     pub(super) data: Arc<DataDir>,
     /// Where a tenant may stand that belongs to one shard only.

@@ -3,14 +3,14 @@
 use ledger_core::ids::ClientKey;
 use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 
-use super::known::{Member, attribute};
-use super::{body, kept_key};
+use super::known::{Member, attribute, is_plain_name};
+use super::{REMOVED, body, kept_key};
 use crate::decode::{Message, attribute_name, is_content_type};
 
 /// What is kept of a message that was refused.
 ///
-/// Of the headers those that say how to read the value, as that is what a second try needs. The key if it
-/// could be a client or app key.
+/// Of the headers those that say how to read the value, as that is what a second try needs; of the others the names.
+/// The key if it could be a client or app key.
 #[must_use]
 pub fn refused(message: &Message<'_>, rejection: Rejection) -> Refused {
     Refused {
@@ -31,12 +31,13 @@ fn header((name, value): &(String, Vec<u8>)) -> Option<(String, String)> {
     let member = if is_content_type(name) {
         Member::Scalar
     } else {
-        attribute(&attribute_name(name)?.to_ascii_lowercase())
+        attribute_name(name).map_or(Member::Unknown, |name| attribute(&name.to_ascii_lowercase()))
     };
-    let value = std::str::from_utf8(value).ok()?;
+    let value = std::str::from_utf8(value).ok();
     let kept = match member {
-        Member::Key => kept_key(value).then(|| value.to_owned())?,
-        Member::Scalar => super::text(value).into_owned(),
+        Member::Key => value.filter(|value| kept_key(value))?.to_owned(),
+        Member::Scalar => super::text(value?).into_owned(),
+        Member::Object(_) | Member::Setting | Member::Unknown if is_plain_name(name) => REMOVED.to_owned(),
         Member::Object(_) | Member::Setting | Member::Unknown => return None,
     };
     Some((name.clone(), kept))
@@ -75,7 +76,13 @@ mod tests {
         let kept: Vec<_> = kept.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!(
             kept,
-            [("content-type", "application/json"), ("ce_type", "x"), ("CE_Source", "Bearer ***")]
+            [
+                ("content-type", "application/json"),
+                ("traceparent", "***"),
+                ("ce_type", "x"),
+                ("ce_note", "***"),
+                ("CE_Source", "Bearer ***")
+            ]
         );
     }
 

@@ -9,7 +9,7 @@
 //!   refused instead;
 //! - **in quarantine**, where anything may stand anywhere, only what the decoder reads is kept, each member as
 //!   far as an event would keep it ([`refused`], [`body()`]). Of all else it is told that there was something:
-//!   a name that is a known one misspelled stays, with `***` for a value; everything else becomes
+//!   a name that is a word of a program stays, of a member or a header, with `***` for a value; everything else becomes
 //!   `"***": "***"`. A key that may hold a secret is left out, so that a second try cannot make another
 //!   event of the message; a value of the wrong kind stays of that kind, emptied.
 //!
@@ -32,8 +32,8 @@
 //! Text that is itself JSON is redacted as JSON. The result is the same on every machine, and redacting it
 //! again changes nothing, so a repeated event is still recognised as a repeat.
 //!
-//! What no program can do is recognise a secret without name and shape; that is why nothing is kept but the
-//! fields that the ledger knows.
+//! What no program can do is recognise a secret without name and shape; that is why no value is kept but those of
+//! the fields that the ledger knows.
 
 use std::borrow::Cow;
 

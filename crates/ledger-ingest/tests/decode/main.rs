@@ -5,6 +5,7 @@
 mod connect;
 mod encodings;
 mod faults;
+mod field;
 mod foreign;
 mod properties;
 mod proto_files;

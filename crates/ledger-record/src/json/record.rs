@@ -2,6 +2,7 @@
 
 use ledger_core::state::{AnomalyCode, PinnedBy, Status};
 use ledger_core::tenant::{Change, Correction, Summary};
+use ledger_core::time::Timestamp;
 use serde::Serialize;
 
 use super::event::{self, EventJson};
@@ -123,8 +124,10 @@ pub struct QuarantineJson<'a> {
     pub position: u64,
     /// Where it came from.
     pub source: SourceJson<'a>,
-    /// When the source recorded it, as the ledger counts: never before the records ahead of it.
-    pub recorded_at: Instant,
+    /// When the source recorded it, as the ledger counts: never before the records ahead of it. Absent where neither
+    /// the message nor one before it had a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded_at: Option<Instant>,
     /// The source's own timestamp of the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_time: Option<Instant>,
@@ -260,7 +263,7 @@ impl<'a> QuarantineJson<'a> {
             seq: record.seq,
             position: record.position,
             source: SourceJson::of(&record.source),
-            recorded_at: Instant(record.recorded),
+            recorded_at: (record.recorded != Timestamp::from_millis(0)).then_some(Instant(record.recorded)),
             source_time: source_time.map(Instant),
             reason: Word(rejection.reason),
             path: rejection.path.as_deref(),

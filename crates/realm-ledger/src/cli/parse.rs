@@ -27,22 +27,49 @@ impl fmt::Display for Item {
     }
 }
 
-/// No item.
+/// What a refused record is called: as an item, or by where its message came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemName {
+    /// `TOPIC/PARTITION/SEQ`
+    Item(Item),
+    /// `SOURCE/PARTITION@OFFSET`
+    From {
+        /// The topic, or the import.
+        source: String,
+        /// Its partition.
+        partition: u32,
+        /// Its offset there, or its line.
+        offset: u64,
+    },
+}
+
+impl fmt::Display for ItemName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Item(item) => item.fmt(f),
+            Self::From { source, partition, offset } => write!(f, "{source}/{partition}@{offset}"),
+        }
+    }
+}
+
+/// Names nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an item is TOPIC/PARTITION/SEQ, as `quarantine list` prints it")]
+#[error("an item is TOPIC/PARTITION/SEQ, or SOURCE/PARTITION@OFFSET, as `quarantine list` prints them")]
 pub struct NoItem;
 
-impl FromStr for Item {
+impl FromStr for ItemName {
     type Err = NoItem;
 
     fn from_str(text: &str) -> Result<Self, NoItem> {
-        let mut parts = text.rsplitn(3, '/');
-        let (seq, partition, topic) = (parts.next(), parts.next(), parts.next());
-        let number = |part: Option<&str>| part.and_then(|part| part.parse::<u64>().ok()).ok_or(NoItem);
-        let seq = number(seq)?;
-        let partition = u32::try_from(number(partition)?).map_err(|_| NoItem)?;
-        let topic = topic.filter(|topic| !topic.is_empty()).ok_or(NoItem)?.to_owned();
-        Ok(Self { shard: ShardId { topic, partition }, seq })
+        let (at, number) = text.rsplit_once(['/', '@']).ok_or(NoItem)?;
+        let (source, partition) =
+            at.rsplit_once('/').filter(|(source, _)| !source.is_empty()).ok_or(NoItem)?;
+        let partition = partition.parse().map_err(|_| NoItem)?;
+        let (source, number) = (source.to_owned(), number.parse().map_err(|_| NoItem)?);
+        if text.as_bytes().get(at.len()) == Some(&b'@') {
+            return Ok(Self::From { source, partition, offset: number });
+        }
+        Ok(Self::Item(Item { shard: ShardId { topic: source, partition }, seq: number }))
     }
 }
 

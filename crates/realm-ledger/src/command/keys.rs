@@ -2,7 +2,7 @@
 
 use ledger_ingest::checkpoint::{KeysError, SigningKeys, key_id};
 use ledger_record::proof::note::{KeyError, SignerKey};
-use ledger_store::{DataDir, ShardId};
+use ledger_store::{DataDir, ShardId, SourceIdentity};
 use serde::Serialize;
 
 use super::{Context, data_dir_flag};
@@ -28,6 +28,15 @@ struct Line {
 #[error("{path} has no signing key", path = path.display())]
 struct NoKeys {
     path: std::path::PathBuf,
+}
+
+/// The ledger has no such log.
+#[derive(Debug, thiserror::Error)]
+#[error("{topic} has {partitions} partitions, numbered from 0, and none is {partition}")]
+struct NoLog {
+    topic: String,
+    partition: u32,
+    partitions: u32,
 }
 
 /// The origin cannot be the name of a key.
@@ -73,9 +82,13 @@ fn origins(config: &Config, partition: Option<u32>) -> Result<Vec<String>, Failu
     let mut origins = Vec::new();
     for topic in &config.kafka.topics {
         let known = data.as_ref().and_then(|data| data.identity(topic).ok().flatten());
-        let partitions = match partition {
-            Some(partition) => partition..partition.saturating_add(1),
-            None => 0..known.map_or(1, |identity| identity.partitions),
+        let partitions = match (partition, known) {
+            (Some(partition), Some(SourceIdentity { partitions, .. })) if partition >= partitions => {
+                let no_log = NoLog { topic: topic.clone(), partition, partitions };
+                return Err(Failure::new(no_log).hint("--origin names the log of another ledger"));
+            }
+            (Some(partition), _) => partition..partition.saturating_add(1),
+            (None, known) => 0..known.map_or(1, |identity| identity.partitions),
         };
         origins.extend(partitions.map(|partition| names.of(&ShardId { topic: topic.clone(), partition })));
     }

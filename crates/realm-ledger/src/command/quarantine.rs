@@ -5,6 +5,8 @@
 //! keys, where every copy sees it; one that was only imported imports it, from a source of its own that is
 //! taken once. The refused record stays what it is, evidence of what came.
 
+use std::ops::ControlFlow;
+
 use ledger_core::event::Event;
 use ledger_ingest::decode::{Decoded, Message, decode};
 use ledger_ingest::encode::to_native_json;
@@ -12,7 +14,7 @@ use ledger_ingest::kafka::Sender;
 use ledger_ingest::retry::{self, Retried, Retry};
 use ledger_record::json::time::parse_instant;
 use ledger_record::rejection::Rejection;
-use ledger_store::DataDir;
+use ledger_store::{DataDir, ShardId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -20,7 +22,7 @@ use super::import::say_unsigned;
 use super::tenant::payload;
 use super::{Context, brokers_flag, data_dir_flag, now};
 use crate::ask::{Door, PAGE, Question};
-use crate::cli::{Everything, Item, Quarantine, QuarantineRetry, QuarantineShow};
+use crate::cli::{Everything, Item, ItemName, Quarantine, QuarantineRetry, QuarantineShow};
 use crate::config::Config;
 use crate::output::QUARANTINE;
 use crate::{Exit, Failure, evidence, secret};
@@ -48,6 +50,29 @@ enum RetryError {
     },
 }
 
+/// No refused message came from there.
+#[derive(Debug, thiserror::Error)]
+#[error("no refused message is from {name}")]
+struct NotRefused {
+    name: ItemName,
+}
+
+/// As much of an item as tells it from others.
+#[derive(Deserialize)]
+struct Listed {
+    topic: String,
+    partition: u32,
+    seq: u64,
+    source: Source,
+}
+
+#[derive(Deserialize)]
+struct Source {
+    name: String,
+    partition: u32,
+    offset: u64,
+}
+
 /// As much of an item as a retry needs.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -73,7 +98,8 @@ pub(super) fn run(context: &mut Context<'_, '_>, command: Quarantine) -> Result<
     match command {
         Quarantine::List(args) => list(context, &args),
         Quarantine::Show(QuarantineShow { item, place }) => {
-            let item = fetch(&context.door(&place)?, &item)?;
+            let door = context.door(&place)?;
+            let item = fetch(&door, &find(&door, item)?)?;
             context.print_one(&item)?;
             Ok(Exit::Done)
         }
@@ -83,20 +109,52 @@ pub(super) fn run(context: &mut Context<'_, '_>, command: Quarantine) -> Result<
 
 fn list(context: &mut Context<'_, '_>, args: &Everything) -> Result<Exit, Failure> {
     let door = context.door(&args.place)?;
-    let mut cursor = None;
     let mut printer = context.printer(QUARANTINE);
+    for_each(&door, |item| {
+        printer.item(item)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    printer.finish()?;
+    Ok(Exit::Done)
+}
+
+/// Calls for each item, page by page, until told to stop.
+fn for_each(
+    door: &Door,
+    mut work: impl FnMut(&RawValue) -> Result<ControlFlow<()>, Failure>,
+) -> Result<(), Failure> {
+    let mut cursor = None;
     loop {
         let answer = door.ask(&Question::Quarantine { cursor, limit: PAGE })?;
         for item in &answer.items {
-            printer.item(item)?;
+            if work(item)?.is_break() {
+                return Ok(());
+            }
         }
         cursor = answer.next_cursor;
         if cursor.is_none() {
-            break;
+            return Ok(());
         }
     }
-    printer.finish()?;
-    Ok(Exit::Done)
+}
+
+/// The item of a name. A message that is named by where it came from is looked for among all.
+fn find(door: &Door, name: ItemName) -> Result<Item, Failure> {
+    let from = match &name {
+        ItemName::Item(item) => return Ok(item.clone()),
+        ItemName::From { source, partition, offset } => (source, *partition, *offset),
+    };
+    let mut found = None;
+    for_each(door, |item| {
+        let Listed { topic, partition, seq, source } =
+            serde_json::from_str(item.get()).map_err(Failure::new)?;
+        if (&source.name, source.partition, source.offset) != from {
+            return Ok(ControlFlow::Continue(()));
+        }
+        found = Some(Item { shard: ShardId { topic, partition }, seq });
+        Ok(ControlFlow::Break(()))
+    })?;
+    found.ok_or_else(|| Failure::new(NotRefused { name }))
 }
 
 fn fetch(door: &Door, item: &Item) -> Result<Box<RawValue>, Failure> {
@@ -106,7 +164,9 @@ fn fetch(door: &Door, item: &Item) -> Result<Box<RawValue>, Failure> {
 
 fn once_more(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exit, Failure> {
     let QuarantineRetry { item, brokers, place } = args;
-    let kept = fetch(&context.door(&place)?, &item)?;
+    let door = context.door(&place)?;
+    let item = find(&door, item)?;
+    let kept = fetch(&door, &item)?;
     let event = read_again(&item, &kept)?;
     let mut flags = data_dir_flag(place.data_dir.as_deref());
     let named_brokers = brokers.brokers.is_some();

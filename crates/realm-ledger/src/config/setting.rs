@@ -30,8 +30,8 @@ pub(super) enum Kind {
     Bytes(Place<usize>),
     Bytes64(Place<u64>),
     Duration(Place<Duration>),
-    /// One of these words.
-    Word(&'static [&'static str], Place<String>),
+    /// One of these words, and what is expected in a sentence.
+    Word(&'static [&'static str], &'static str, Place<String>),
     /// Names of somebody else's, each with a text.
     Properties(Place<BTreeMap<String, String>>),
 }
@@ -124,6 +124,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         Kind::OptionalText(|config| &mut config.kafka.checkpoints_topic),
         "Where signed checkpoints are published: compacted, read again at every start. All copies of a\n\
          ledger that share its keys share this topic. Empty: nothing is signed.",
+    ),
+    setting(
+        "kafka.tombstones",
+        Kind::Word(&["quarantine", "count"], "one of quarantine, count", |config| {
+            &mut config.kafka.tombstones
+        }),
+        "What becomes of messages without a value: refused, or counted and passed over, for a topic where others\n\
+         delete keys. All copies of a ledger need the same setting.",
     ),
     setting(
         "kafka.accept_incomplete_history",
@@ -226,7 +234,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "log.format",
-        Kind::Word(&["auto", "text", "json"], |config| &mut config.log.format),
+        Kind::Word(&["auto", "text", "json"], "one of auto, text, json", |config| &mut config.log.format),
         "text, json, or auto: text on a terminal, else json.",
     ),
 ];
@@ -291,9 +299,9 @@ impl Setting {
                 let duration = given.duration().filter(|duration| !duration.is_zero());
                 put(place(config), duration, "a duration above 0 with its unit (ms s m h d), such as \"60s\"")
             }
-            Kind::Word(words, place) => {
+            Kind::Word(words, expected, place) => {
                 let word = given.text().filter(|word| words.contains(&word.as_str()));
-                put(place(config), word, "one of auto, text, json")
+                put(place(config), word, expected)
             }
             Kind::Properties(_) => Err("a table of properties"),
         }
@@ -322,7 +330,7 @@ impl Setting {
         // The places are written for setting; looking at a copy keeps the table half as long.
         let config = &mut config.clone();
         Some(match self.kind {
-            Kind::Text(place) | Kind::Word(_, place) => quoted(place(config)),
+            Kind::Text(place) | Kind::Word(_, _, place) => quoted(place(config)),
             Kind::OptionalText(place) => quoted(place(config).as_deref().unwrap_or_default()),
             Kind::Texts(place) => {
                 let items: Vec<String> = place(config).iter().map(|text| quoted(text)).collect();

@@ -93,7 +93,7 @@ pub(crate) const QUARANTINE: &[Column] = &[
     Column::of("recorded", "/recordedAt"),
     Column::made("from", |item| {
         format!(
-            "{}/{}/{}",
+            "{}/{}@{}",
             at(item, "/source/name"),
             at(item, "/source/partition"),
             at(item, "/source/offset")

@@ -1,7 +1,10 @@
 //! Texts of others on a terminal. A site URL or a header can carry escape sequences that move the cursor, write
-//! the title or turn the reading direction: shown as they are, they would make the terminal lie.
+//! the title or turn the reading direction: shown as they are, they would make the terminal lie. So would two keys
+//! that differ in what has no width, such as a zero-width space or an accent that stands apart from its letter.
 
 use std::borrow::Cow;
+
+use unicode_width::UnicodeWidthChar as _;
 
 /// The text with every sign escaped that does something instead of being seen.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
@@ -28,10 +31,12 @@ fn escaped(text: &str, is_to_be: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Control signs, line ends of Unicode, and what turns the reading direction.
+/// Control signs, what turns the reading direction, what has no width, and spaces that look like one.
 fn does_something(sign: char) -> bool {
-    let turns = matches!(sign, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    turns || sign.is_control()
+    let is_other_space = sign != ' ' && sign.is_whitespace();
+    // Hangul fillers have a width, and show nothing.
+    let is_filler = matches!(sign, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}');
+    is_other_space || is_filler || sign.width().is_none_or(|width| width == 0)
 }
 
 #[cfg(test)]
@@ -46,5 +51,8 @@ mod tests {
             "a\\u{1b}]0;owned\\u{7}\\r\\n\\tb\\u{9b}2J\\u{202e}"
         );
         assert_eq!(harmless_lines("a\n\x1bb"), "a\n\\u{1b}b");
+        assert_eq!(harmless("ac\u{200b}me\u{feff}\u{ad}"), "ac\\u{200b}me\\u{feff}\\u{ad}");
+        assert_eq!((&*harmless("cafe\u{301}"), &*harmless("café")), ("cafe\\u{301}", "café"));
+        assert_eq!(harmless("a\u{a0}b\u{3164}東京"), "a\\u{a0}b\\u{3164}東京");
     }
 }

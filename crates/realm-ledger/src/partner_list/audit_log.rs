@@ -56,7 +56,7 @@ impl Columns {
 
     /// The row, unless it says nothing about where the app is.
     fn read(&self, row: &StringRecord, left_out: &mut LeftOut) -> Result<Option<Row>, ListError> {
-        let text = |column: usize| row.get(column).unwrap_or_default();
+        let text = |column: usize| row.get(column).unwrap_or_default().trim();
         let line = line_of(row);
         if self.environment.is_some_and(|column| !text(column).eq_ignore_ascii_case("production")) {
             left_out.environment += 1;

@@ -44,6 +44,9 @@ fn event(id: &str) -> String {
 #[test]
 fn an_import_is_signed_and_a_shorter_one_is_not() {
     let world = World::with(&[event("one"), event("two")]);
+    let elsewhere = world.ask("keys show --partition 3");
+    assert_eq!(elsewhere.exit, Exit::Failed);
+    assert!(elsewhere.messages.contains("realm.lifecycle has 1 partitions"), "{}", elsewhere.messages);
     let checkpoint = || {
         let lines = world.ask("checkpoint").done();
         serde_json::from_str::<Value>(&lines).unwrap()

@@ -25,6 +25,7 @@ use super::filling::Filling;
 use super::hand_over::HandOver;
 use super::watch::{Ends, Watch};
 use super::{Filled, GroupConsumer, Task, halt, lag, watch};
+use crate::decode::attribute_name;
 
 /// How long a broker may take to answer a question about the source.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -158,7 +159,13 @@ impl Reader {
         if !self.warned_of_time && !matches!(message.timestamp(), BrokerTime::LogAppendTime(_)) {
             self.warn_of_time(offset);
         }
-        filling.take(offset, source_time, message.key(), message.payload(), headers(message));
+        let headers = headers(message);
+        if self.task.counts_tombstones && is_tombstone(message.payload(), &headers) {
+            // A hole, as compaction will make one of it.
+            crate::metric::tombstone(&self.task.id);
+            return Ok(());
+        }
+        filling.take(offset, source_time, message.key(), message.payload(), headers);
         Ok(())
     }
 
@@ -410,9 +417,14 @@ enum Check {
     Unreachable(KafkaError),
 }
 
+/// Without a value, and no `CloudEvent` without data.
+fn is_tombstone(value: Option<&[u8]>, headers: &[(String, Vec<u8>)]) -> bool {
+    value.is_none() && headers.iter().all(|(name, _)| attribute_name(name).is_none())
+}
+
+/// A header without value is absent.
 fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Vec<u8>)> {
-    let owned = |header: rdkafka::message::Header<'_, &[u8]>| {
-        (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
-    };
-    message.headers().map_or_else(Vec::new, |headers| headers.iter().map(owned).collect())
+    let owned =
+        |header: rdkafka::message::Header<'_, &[u8]>| Some((header.key.to_owned(), header.value?.to_vec()));
+    message.headers().map_or_else(Vec::new, |headers| headers.iter().filter_map(owned).collect())
 }

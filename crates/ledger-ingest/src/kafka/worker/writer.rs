@@ -14,6 +14,7 @@ use tracing::error;
 
 use super::super::continuity::Halt;
 use super::hand_over::Batches;
+use super::refusals::Refusals;
 use super::{Durable, Filled, Task, halt, lag};
 use crate::apply::{Applied, Source, apply};
 use crate::decode::Decoded;
@@ -29,6 +30,7 @@ pub(super) struct Writer {
     stop: Arc<AtomicBool>,
     /// The batch that is being written.
     in_flight: Option<Written>,
+    refusals: Refusals,
 }
 
 /// What there is to tell of a batch once it is durable.
@@ -51,7 +53,7 @@ impl Writer {
     ) -> Self {
         let source = Source { name: task.id.topic.as_str().into(), partition: task.id.partition };
         let is_new = !matches!(position, Some(SourcePosition::Kafka { .. }));
-        Self { task, source, shard, is_new, durable, stop, in_flight: None }
+        Self { task, source, shard, is_new, durable, stop, in_flight: None, refusals: Refusals::default() }
     }
 
     /// Until the reader is gone: what it handed over is written, then the shard is given back.
@@ -99,7 +101,11 @@ impl Writer {
             let event = taken.decoded.as_ref().ok().and_then(Decoded::event);
             let client = event.and_then(Event::client).cloned();
             let time = taken.source_time;
-            let to_keep = |rejection| kept.refused(&place, time, rejection);
+            let offset = taken.offset;
+            let to_keep = |rejection| {
+                self.refusals.note(&rejection, offset);
+                kept.refused(&place, time, rejection)
+            };
             let applied = apply(&mut batch, &self.source, taken, FutureLimit::AfterRecorded, to_keep)?;
             newcomers.extend(client.filter(|_| applied.new_tenants > 0));
             counts += applied;
@@ -121,6 +127,7 @@ impl Writer {
             return;
         };
         crate::metric::committed(&self.task.id, counts, began.elapsed());
+        self.refusals.warn_of_those_due(&self.task.id, Instant::now());
         self.look_for_splits(&newcomers);
         self.durable.advance(next_offset);
         self.task.status.update(|now| {

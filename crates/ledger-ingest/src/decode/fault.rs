@@ -1,0 +1,140 @@
+//! A second, slow reading of a message that was refused: where it is at fault, and what its bytes look like.
+//!
+//! Nearly every message decodes, so the first reading looks for nothing but the event. What is said here is fixed text,
+//! a place, and names of fields: never a value of the message.
+
+use serde_json::Value;
+use serde_json::error::Category;
+
+use ledger_record::rejection::{Reason, Rejection};
+
+use super::refusal;
+
+/// JSON that does not parse, or is no object. The words of `serde_json` about syntax hold no value.
+pub(super) fn not_json(error: &serde_json::Error) -> Rejection {
+    match error.classify() {
+        Category::Syntax | Category::Eof => refusal::described(format!("not JSON: {error}")),
+        Category::Data | Category::Io => refusal::undecodable("not a JSON object"),
+    }
+}
+
+pub(super) fn not_utf8(error: std::str::Utf8Error) -> Rejection {
+    refusal::described(format!("not UTF-8 from byte {} on", error.valid_up_to()))
+}
+
+/// The rejection, with what the message looks like instead.
+pub(super) fn explain(value: &[u8], rejection: Rejection) -> Rejection {
+    let looks_like = match rejection.reason {
+        Reason::Undecodable => bytes_look_like(value).or_else(|| json_looks_like(value)),
+        Reason::MissingField | Reason::UnsupportedType => json_looks_like(value),
+        _ => None,
+    };
+    match looks_like {
+        Some(shape) => {
+            Rejection { detail: format!("{}; it looks like {shape}", rejection.detail), ..rejection }
+        }
+        None => rejection,
+    }
+}
+
+fn bytes_look_like(value: &[u8]) -> Option<&'static str> {
+    Some(match value {
+        [0xef, 0xbb, 0xbf, ..] => "text with a byte order mark, which no JSON has",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'{' | b'[' | b'"', 0, ..] | [0, b'{' | b'[' | b'"', ..] => {
+            "text in UTF-16: send UTF-8"
+        }
+        [0x1f, 0x8b, ..] => "gzip: compress by compression.type of the producer, not the value",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd: compress by compression.type of the producer, not the value",
+        [0, _, _, _, _, ..] => "the framing of a schema registry: use a serializer without one",
+        _ => return None,
+    })
+}
+
+fn json_looks_like(value: &[u8]) -> Option<&'static str> {
+    Some(match serde_json::from_slice(value).ok()? {
+        Value::String(text) if is_object(&text) => "JSON inside of a JSON string: serialize it once",
+        Value::Array(_) => "a list: send each event as a message of its own",
+        Value::Object(members) if ["schema", "payload"].iter().all(|name| members.contains_key(*name)) => {
+            "an envelope of Kafka Connect: set schemas.enable=false of its converter"
+        }
+        Value::Object(members)
+            if ["before", "after", "op"].iter().all(|name| members.contains_key(*name)) =>
+        {
+            "an envelope of Debezium: take the event out of it, as ExtractNewRecordState does"
+        }
+        Value::Object(members) if !members.contains_key("type") && members.contains_key("eventType") => {
+            "a payload of Connect: send it as the data of a CloudEvent"
+        }
+        _ => return None,
+    })
+}
+
+fn is_object(text: &str) -> bool {
+    matches!(serde_json::from_str(text), Ok(Value::Object(_)))
+}
+
+/// Whether a value is a JSON object with `specversion`, and so a structured `CloudEvent`, whatever it is said to be.
+pub(super) fn is_cloud_event(value: &[u8]) -> bool {
+    matches!(serde_json::from_slice(value), Ok(Value::Object(members)) if members.contains_key("specversion"))
+}
+
+/// The JSON with the largest double in place of numbers beyond it, which the parser does not read; none when it has no
+/// such number. No field takes a number of that size, so it is judged as any other that is too large.
+pub(super) fn with_finite_numbers(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (mut finite, mut rest, mut found) = (String::with_capacity(text.len()), text, false);
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '"' => string_length(rest),
+            '-' | '0'..='9' => {
+                let is_part = |sign: char| matches!(sign, '-' | '+' | '.' | 'e' | 'E' | '0'..='9');
+                rest.find(|sign| !is_part(sign)).unwrap_or(rest.len())
+            }
+            other => other.len_utf8(),
+        };
+        let (token, after) = rest.split_at(length);
+        rest = after;
+        match token.parse::<f64>() {
+            Ok(number) if number.is_infinite() && !token.starts_with(|sign: char| sign.is_alphabetic()) => {
+                found = true;
+                finite.push_str(if number > 0.0 {
+                    "1.7976931348623157e308"
+                } else {
+                    "-1.7976931348623157e308"
+                });
+            }
+            _ => finite.push_str(token),
+        }
+    }
+    found.then_some(finite)
+}
+
+/// The length of the string that a text begins with.
+fn string_length(text: &str) -> usize {
+    let mut escaped = true;
+    for (index, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return index + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_beyond_a_double_become_the_largest_one_and_nothing_else_changes() {
+        let finite = |text: &str| with_finite_numbers(text.as_bytes());
+        let all = r#" {"a":1e400,"b":"1e400 \" -1e999","c":[-1E+400,2.5],"infinity":null}"#;
+        let expected = r#" {"a":1.7976931348623157e308,"b":"1e400 \" -1e999","c":[-1.7976931348623157e308,2.5],"infinity":null}"#;
+        assert_eq!(finite(all).as_deref(), Some(expected));
+        for untouched in ["{}", "", r#"{"a":1e308,"b":"1e400"}"#, r#"{"a":"1e400"#, "inf", "infinity"] {
+            assert_eq!(finite(untouched), None, "{untouched}");
+        }
+    }
+}

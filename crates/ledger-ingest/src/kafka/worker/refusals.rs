@@ -1,0 +1,118 @@
+//! Warnings about refused messages: the first of a kind at once, its repeats as one warning a minute with their count.
+//!
+//! A kind is a reason at a field: what a producer does wrong once it does wrong in every message.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use ledger_record::rejection::{Reason, Rejection};
+use ledger_store::ShardId;
+use tracing::warn;
+
+/// How long repeats of a kind are only counted.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// Kinds that are told apart. A message can name any field, so there is no end of them.
+const KINDS: usize = 64;
+
+/// What was refused since it was last warned of.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(BTreeMap<(Reason, Option<String>), Kind>);
+
+#[derive(Debug)]
+struct Kind {
+    warned: Option<Instant>,
+    count: u64,
+    /// Of those that are counted.
+    first_offset: u64,
+    detail: String,
+}
+
+/// A warning that is due.
+#[derive(Debug, PartialEq, Eq)]
+struct Due {
+    reason: Reason,
+    path: Option<String>,
+    count: u64,
+    first_offset: u64,
+    detail: String,
+}
+
+impl Refusals {
+    pub(super) fn note(&mut self, rejection: &Rejection, offset: u64) {
+        let mut kind = (rejection.reason, rejection.path.clone());
+        if self.0.len() >= KINDS && !self.0.contains_key(&kind) {
+            kind.1 = None;
+        }
+        let kind = self.0.entry(kind).or_insert_with(|| Kind {
+            warned: None,
+            count: 0,
+            first_offset: offset,
+            detail: String::new(),
+        });
+        if kind.count == 0 {
+            (kind.first_offset, kind.detail) = (offset, rejection.detail.clone());
+        }
+        kind.count += 1;
+    }
+
+    pub(super) fn warn_of_those_due(&mut self, shard: &ShardId, now: Instant) {
+        for Due { reason, path, count, first_offset, detail } in self.due(now) {
+            let (reason, path) = (reason.as_str(), path.unwrap_or_default());
+            warn!(
+                %shard, reason, path, count, first_offset, detail,
+                "messages were refused and are in quarantine: `quarantine list` shows them"
+            );
+        }
+    }
+
+    fn due(&mut self, now: Instant) -> Vec<Due> {
+        let mut due = Vec::new();
+        for ((reason, path), kind) in &mut self.0 {
+            if kind.count == 0 || kind.warned.is_some_and(|warned| now.duration_since(warned) < QUIET) {
+                continue;
+            }
+            kind.warned = Some(now);
+            let (count, first_offset) = (std::mem::take(&mut kind.count), kind.first_offset);
+            let (reason, path, detail) = (*reason, path.clone(), std::mem::take(&mut kind.detail));
+            due.push(Due { reason, path, count, first_offset, detail });
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejection(path: &str) -> Rejection {
+        Rejection {
+            reason: Reason::InvalidField,
+            path: Some(path.to_owned()),
+            detail: "expected text".to_owned(),
+        }
+    }
+
+    fn counts(due: &[Due]) -> Vec<(&str, u64, u64)> {
+        due.iter().map(|due| (due.path.as_deref().unwrap_or(""), due.count, due.first_offset)).collect()
+    }
+
+    #[test]
+    fn repeats_of_a_kind_are_one_warning_a_minute_with_their_count() {
+        let mut refusals = Refusals::default();
+        let begun = Instant::now();
+        refusals.note(&rejection("time"), 4);
+        assert_eq!(counts(&refusals.due(begun)), [("time", 1, 4)]);
+        for offset in 5..905 {
+            refusals.note(&rejection("time"), offset);
+        }
+        refusals.note(&rejection("id"), 950);
+        assert_eq!(counts(&refusals.due(begun + Duration::from_secs(59))), [("id", 1, 950)]);
+        assert_eq!(counts(&refusals.due(begun + Duration::from_secs(60))), [("time", 900, 5)]);
+        assert_eq!(counts(&refusals.due(begun + Duration::from_secs(600))), []);
+        for number in 0..1_000 {
+            refusals.note(&rejection(&format!("descriptor.regionBaseUrls.R{number}")), number);
+        }
+        assert!(refusals.due(begun + Duration::from_secs(1200)).len() <= KINDS + 1);
+    }
+}

@@ -1,0 +1,148 @@
+//! What real producers send: read as what it is, or refused with where it is at fault and what it looks like.
+
+use ledger_core::descriptor::Setting;
+use ledger_core::event::{AppFact, Body};
+use ledger_record::rejection::Reason::{self, *};
+use serde_json::{Value, json};
+
+use super::encodings::{Encoding, Sent};
+use super::samples::full_event;
+
+fn native() -> Value {
+    full_event("installed")
+}
+
+fn structured() -> Sent {
+    Encoding::Structured.encode(&native()).unwrap()
+}
+
+fn sent(value: impl Into<Vec<u8>>) -> Sent {
+    Sent { value: Some(value.into()), ..Sent::default() }
+}
+
+#[test]
+fn headers_of_bridges_and_frameworks_are_read() {
+    let expected = Sent::json(&native()).decode().unwrap();
+    let binary = |prefix: &str, content_type: &str| {
+        let mut sent = Encoding::BinaryJson.encode(&native()).unwrap();
+        for (name, value) in &mut sent.headers {
+            if name.starts_with("ce_") {
+                name.replace_range(..3, prefix);
+            } else {
+                *value = content_type.as_bytes().to_vec();
+            }
+        }
+        sent
+    };
+    for sent in [
+        Sent::json(&native()).with_header("content-type", r#""application/json""#),
+        binary("ce-", "application/json"),
+        binary("Ce-", r#""application/json;charset=UTF-8""#),
+        binary("ce_", r#""application/json""#),
+    ] {
+        assert_eq!(sent.decode().unwrap().event, expected.event, "{:?}", sent.headers);
+    }
+}
+
+#[test]
+fn an_object_with_a_spec_version_is_a_cloud_event_whatever_its_content_type_says() {
+    let expected = structured().decode().unwrap();
+    let bare = Sent { headers: Vec::new(), ..structured() };
+    for sent in [
+        bare.clone(),
+        bare.clone().with_header("content-type", "application/json"),
+        bare.clone().with_header("content-type", "text/plain"),
+        bare.clone().with_header("content-type", "application/octet-stream"),
+        bare.clone().with_header("content-type", "application/x-protobuf"),
+        bare.with_header("content-type", "application/vnd.example+json"),
+    ] {
+        assert_eq!(sent.decode().unwrap().event, expected.event, "{:?}", sent.headers);
+    }
+    // Without it, it is a native event, and an unknown content type stays one.
+    assert_eq!(
+        Sent::json(&native()).with_header("content-type", "text/plain").decode().unwrap_err().reason,
+        Undecodable
+    );
+    let mut other = native();
+    other["specversion"] = json!("0.3");
+    assert_eq!(Sent::json(&other).decode().unwrap_err().path.as_deref(), Some("specversion"));
+}
+
+#[test]
+fn a_rejection_says_where_and_what_the_bytes_look_like() {
+    let event = native().to_string();
+    let utf16: Vec<u8> = event.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let framed = |schema: u32| [&[0][..], &schema.to_be_bytes(), event.as_bytes()].concat();
+    let cases: Vec<(Sent, Reason, &[&str])> = vec![
+        (sent(event.replace("\"installed\",", "\"installed\"")), Undecodable, &["line 1 column"]),
+        (sent(&event[..event.len() - 1]), Undecodable, &["EOF", "line 1 column"]),
+        (sent(format!("{{\n  \"id\": \"a\",\n  type\n}}")), Undecodable, &["line 3 column 3"]),
+        (sent(format!("{event} {event}")), Undecodable, &["trailing characters"]),
+        (sent(r#"{"id":"\ud800","type":"installed"}"#), Undecodable, &["surrogate", "line 1 column"]),
+        (sent(r#"{"\ud800":1,"type":"installed"}"#), Undecodable, &["surrogate", "line 1 column"]),
+        (sent([b"{\"id\":\"", &[0xff][..], b"\"}"].concat()), Undecodable, &["byte 7"]),
+        (sent([&[0xef, 0xbb, 0xbf], event.as_bytes()].concat()), Undecodable, &["byte order mark"]),
+        (sent(utf16.clone()), Undecodable, &["UTF-16"]),
+        (sent([&[0xff, 0xfe], &utf16[..]].concat()), Undecodable, &["UTF-16"]),
+        (sent([0x1f, 0x8b, 8, 0, 0, 0, 0, 0]), Undecodable, &["gzip"]),
+        (sent([0x28, 0xb5, 0x2f, 0xfd, 4, 0]), Undecodable, &["zstd"]),
+        (sent(framed(7)), Undecodable, &["schema registry"]),
+        (sent(framed(70_000)), Undecodable, &["schema registry"]),
+        (Sent::json(&json!(event)), Undecodable, &["JSON inside of a JSON string"]),
+        (Sent::json(&json!([native()])), Undecodable, &["a list"]),
+        (Sent::json(&json!({"schema": {}, "payload": native()})), MissingField, &["Kafka Connect"]),
+        (
+            Sent::json(&json!({"before": null, "after": native(), "op": "c", "source": {}})),
+            MissingField,
+            &["Debezium"],
+        ),
+        (
+            Sent::json(&json!({"schema": {}, "payload": {"before": null, "after": {}, "op": "c"}})),
+            MissingField,
+            &["Kafka Connect"],
+        ),
+        (
+            Sent::json(&json!({"key": "app", "clientKey": "c", "eventType": "installed"})),
+            MissingField,
+            &["Connect"],
+        ),
+    ];
+    for (sent, reason, words) in cases {
+        let shown = String::from_utf8_lossy(sent.value.as_deref().unwrap_or_default()).into_owned();
+        let rejection = sent.decode().map(|_| shown.clone()).unwrap_err();
+        assert_eq!(rejection.reason, reason, "{shown}: {rejection}");
+        for word in words {
+            assert!(rejection.detail.contains(word), "{word} of {shown}: {rejection}");
+        }
+        assert!(!rejection.to_string().contains("acme"), "a value: {rejection}");
+    }
+}
+
+#[test]
+fn a_number_beyond_a_double_is_judged_as_one_that_is_too_large() {
+    for number in ["1e400", "-1e400", "1E+999"] {
+        let with = |event: Value| event.to_string().replace("\"NUMBER\"", number);
+        let mut event = full_event("descriptor-published");
+        event["descriptor"]["dataResidency"] =
+            json!({"realmPersistence": true, "realmPersistenceDays": "NUMBER"});
+        for encoding in [Encoding::Native, Encoding::Structured, Encoding::BinaryJson] {
+            let mut sent = encoding.encode(&event).unwrap();
+            let text = String::from_utf8(sent.value.take().unwrap()).unwrap();
+            sent.value = Some(text.replace("\"NUMBER\"", number).into_bytes());
+            let Body::App { fact: AppFact::DescriptorPublished(descriptor), .. } =
+                sent.decode().unwrap().event.body
+            else {
+                panic!("another event");
+            };
+            let days = descriptor.data_residency.unwrap().realm_persistence_days;
+            assert!(matches!(days, Setting::Other(_)), "{days:?}");
+        }
+        let mut event = full_event("policy-set");
+        event["policy"] = json!({"mode": "days", "days": "NUMBER"});
+        let rejection = sent(with(event)).decode().unwrap_err();
+        assert_eq!((rejection.reason, rejection.path.as_deref()), (InvalidField, Some("policy.days")));
+        let mut event = native();
+        event["unknown"] = json!("NUMBER");
+        assert_eq!(sent(with(event)).decode().unwrap().event, Sent::json(&native()).decode().unwrap().event);
+    }
+}
