@@ -6,12 +6,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 P, ZERO, Y8 = 2**255 - 19, bytes(32), 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826
 TYPES = ("installed|uninstalled|enabled|disabled|migration-scheduled|migration-started|migration-committed|migration-rolled-back|migrated|"
-         "override|data-located|subscription-observed|product-moved|descriptor-published|policy-set|rejected")
-RULES = ("REFRESH|IMPLICIT_REINSTALL|OVERRIDDEN|FRESH|PRIOR_UNKNOWN|WINDOW_FORGOTTEN|PERSISTENCE_OFF|WINDOW_EXPIRED|REALM_WITHDRAWN|"
+         "override|data-located|subscription-observed|continued|superseded|product-moved|descriptor-published|policy-set|rejected")
+RULES = ("REFRESH|IMPLICIT_REINSTALL|OVERRIDDEN|CONTINUED|FRESH|PRIOR_UNKNOWN|WINDOW_FORGOTTEN|PERSISTENCE_OFF|WINDOW_EXPIRED|REALM_WITHDRAWN|"
          "PERSISTED")
-HASH, TEXT = '"[0-9A-Za-z_-]{43}"', r'"(?:[^"\\]|\\.)*"'
+NO_REALMS, HASH, TEXT = "DEFAULT|UNDEFINED|NONE|NULL|NAN|TRUE|FALSE", '"[0-9A-Za-z_-]{43}"', r'"(?:[^"\\]|\\.)*"'
 KINDS = {"S": TEXT, "N": "[0-9]+", "I": "-?[0-9]+", "H": HASH, "L": rf"\[(?:{HASH}(?:,{HASH})*)?\]", "O": f'{{"k":{HASH},"c":{HASH}}}',
-         "X": f'{HASH},"payload":{TEXT}', "R": '"(?:[A-Z][A-Z0-9-]{1,15})?"', "Y": f'"(?:{TYPES})"', "U": f'"(?:{RULES})?"'}
+         "X": f'{HASH},"payload":{TEXT}', "R": f'"(?:(?!(?:{NO_REALMS})")[A-Z][A-Z0-9-]{{1,15}})?"', "Y": f'"(?:{TYPES})"', "U": f'"(?:{RULES})?"'}
 def grammar(spec):  # an object of just these fields, in this order; ? may be absent
     fields = [re.fullmatch(r"(\w+):(.*?)(\??)", field).groups() for field in spec.split()]
     return "{" + "".join(f'(?:,"{name}":{KINDS.get(kind, kind)}){may}' for name, kind, may in fields).replace(",", "", 1) + "}"

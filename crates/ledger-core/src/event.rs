@@ -1,7 +1,8 @@
 //! What happened (rules 3): one lifecycle event, decoded and normalised.
 
 use crate::descriptor::Descriptor;
-use crate::ids::{AppKey, ClientKey, EventId, MigrationId};
+use crate::ids::{AppKey, ClientKey, EventId, InstallationKey, MigrationId};
+use crate::limits::EVIDENCE_MAX_BYTES;
 use crate::policy::Policy;
 use crate::realm::Realm;
 use crate::time::Timestamp;
@@ -9,7 +10,7 @@ use crate::time::Timestamp;
 /// A lifecycle event. Absent, `null` and ignored fields are gone; realms are upper-cased.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Unique within the tenant, or within the app for app-level events.
+    /// Unique within its subject: the installation, the tenant or the app that the event is about.
     pub id: EventId,
     /// When it happened.
     pub time: Timestamp,
@@ -59,6 +60,8 @@ pub enum InstallationFact {
     Uninstalled {
         /// The realm whose URL received the hook.
         endpoint_realm: Option<Realm>,
+        /// Names the installation at Atlassian.
+        installation_id: Option<String>,
     },
     /// `enabled`
     Enabled,
@@ -115,6 +118,55 @@ pub enum InstallationFact {
         /// As it was seen.
         state: SubscriptionState,
     },
+    /// `continued`: it goes on where another installation was.
+    Continued {
+        /// The other one.
+        from: InstallationKey,
+        /// Where that one was.
+        from_realm: Option<Realm>,
+        /// How this is known.
+        evidence: Evidence,
+    },
+    /// `superseded`: another installation goes on where it was.
+    Superseded {
+        /// The other one.
+        to: InstallationKey,
+        /// How this is known.
+        evidence: Evidence,
+    },
+}
+
+/// How it is known that one installation goes on as another: `connect-installed`, `app-property`, `forge-token`,
+/// `operator`, or any other text of 1 to 64 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence(String);
+
+/// The text cannot be evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not evidence, expected text of 1 to {EVIDENCE_MAX_BYTES} bytes")]
+pub struct InvalidEvidence;
+
+impl Evidence {
+    /// Takes the text as it is.
+    ///
+    /// # Errors
+    /// The text is empty, or longer than 64 bytes.
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidEvidence> {
+        let text = text.into();
+        if (1..=EVIDENCE_MAX_BYTES).contains(&text.len()) { Ok(Self(text)) } else { Err(InvalidEvidence) }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// An operator says so: then the event names the operator and the reason.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        self.0 == "operator"
+    }
 }
 
 /// What an `installed` event carries.
@@ -231,6 +283,8 @@ impl InstallationFact {
             Self::Override(_) => "override",
             Self::DataLocated { .. } => "data-located",
             Self::SubscriptionObserved { .. } => "subscription-observed",
+            Self::Continued { .. } => "continued",
+            Self::Superseded { .. } => "superseded",
         }
     }
 }

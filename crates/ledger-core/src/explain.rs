@@ -19,14 +19,17 @@ use std::collections::BTreeSet;
 
 use crate::event::{InstallationFact, SubscriptionState};
 use crate::fold::{self, Lens, Scene};
-use crate::ids::{AppKey, EventId, MigrationId};
+use crate::ids::{AppKey, EventId, InstallationKey, MigrationId};
 use crate::policy::Policy;
 use crate::preview::preview;
 use crate::realm::Realm;
-use crate::state::{Decision, Installation, MigrationPhase, Pin, PinnedBy, Rule, Status, Window};
+use crate::state::{
+    Decision, Installation, MigrationPhase, Pin, PinnedBy, Predecessor, Rule, Status, Window,
+};
 use crate::tenant::Entry;
 use crate::time::Timestamp;
 use crate::timeline::{AppTimeline, AppTimelines};
+use crate::view::MigrationView;
 use origins::{Followed, Origins};
 
 /// Why an installation is where it is.
@@ -146,6 +149,17 @@ pub enum Fact {
         target: Option<Realm>,
         /// How far it got.
         phase: MigrationPhase,
+        /// When its commit or rollback was to be seen.
+        due_by: Timestamp,
+        /// Neither was seen by then.
+        overdue: bool,
+    },
+    /// It goes on from another installation.
+    Continues(Predecessor),
+    /// Another installation goes on where it was.
+    Superseded {
+        /// Which.
+        by: InstallationKey,
     },
     /// An operator's pin is in force.
     OverrideStands {
@@ -282,10 +296,16 @@ impl Writer {
         }
     }
 
-    /// What else there is: product, data, migration, override.
+    /// What else there is: other installations, product, data, migration, override.
     fn surroundings(&mut self, moment: &Moment<'_>) {
         let (state, origins) = (moment.state, self.origins.clone());
         let view = state.view(moment.product, moment.timeline, moment.at);
+        if let Some(predecessor) = &state.predecessor {
+            self.say(Fact::Continues(predecessor.clone()), [origins.predecessor]);
+        }
+        if let Some(by) = state.successor.clone() {
+            self.say(Fact::Superseded { by }, [origins.successor]);
+        }
         if let Some(realm) = moment.product {
             let fact = Fact::Product { realm, aligned: view.aligned_realm, drift: view.drift };
             let InForce { descriptor_seq, descriptor_event, .. } = moment.in_force.clone();
@@ -294,12 +314,11 @@ impl Writer {
         if let Some(realm) = state.data_realm {
             self.say(Fact::Data { realm, split_brain: view.split_brain }, [origins.data]);
         }
-        if let Some(pending) = &state.migration {
-            let fact = Fact::MigrationPending {
-                id: pending.id.clone(),
-                target: pending.target,
-                phase: pending.phase,
-            };
+        if let Some((pending, MigrationView { due_by, overdue })) =
+            state.migration.as_ref().zip(view.migration)
+        {
+            let (id, target, phase) = (pending.id.clone(), pending.target, pending.phase);
+            let fact = Fact::MigrationPending { id, target, phase, due_by, overdue };
             self.say(fact, [origins.migration]);
         }
         if let Some(realm) = state.override_realm {
@@ -336,7 +355,8 @@ impl Writer {
         let Moment { state, product, timeline, at, in_force } = *moment;
         let mut left = state.clone();
         let scene = Scene { seq: 0, at, product, timeline, lens: Lens::Actual };
-        fold::apply(&mut left, &InstallationFact::Uninstalled { endpoint_realm: None }, scene);
+        let uninstalled = InstallationFact::Uninstalled { endpoint_realm: None, installation_id: None };
+        fold::apply(&mut left, &uninstalled, scene);
         let fact = Fact::UninstallWouldOpen { at, policy: in_force.policy, window: left.window };
         let (own, events) = in_force.of_window();
         let by_subscription = matches!(in_force.policy, Policy::Subscription { .. });

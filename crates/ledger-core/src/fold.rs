@@ -5,9 +5,10 @@
 //! and policy in force are looked up. The product realm is taken before the step (rules 3).
 //!
 //! One module per section: [`install`] 6.1, [`uninstall`] 6.2, [`presence`] 6.3, [`migration`] 6.4,
-//! [`operator`] and the rest of 6.5, [`window`] 5, [`pin`] what "pin", "confirm" and "correct" mean.
+//! [`operator`] and the rest of 6.5, [`link`] 6.6, [`window`] 5, [`pin`] what "pin", "confirm" and "correct" mean.
 
 pub(crate) mod install;
+mod link;
 mod migration;
 mod operator;
 mod pin;
@@ -72,12 +73,16 @@ impl Step<'_> {
     fn run(&mut self, fact: &InstallationFact) {
         match fact {
             InstallationFact::Installed(installed) => self.installed(installed),
-            InstallationFact::Uninstalled { endpoint_realm } => self.uninstalled(*endpoint_realm),
+            InstallationFact::Uninstalled { endpoint_realm, installation_id } => {
+                self.uninstalled(*endpoint_realm, installation_id.as_deref());
+            }
             InstallationFact::Enabled => self.enabled(),
             InstallationFact::Disabled => self.disabled(),
             InstallationFact::Override(action) => self.overridden(*action),
             InstallationFact::DataLocated { realm } => self.state.data_realm = Some(*realm),
             InstallationFact::SubscriptionObserved { state } => self.subscription_observed(*state),
+            InstallationFact::Continued { from, from_realm, .. } => self.continued(from, *from_realm),
+            InstallationFact::Superseded { to, .. } => self.superseded(to),
             InstallationFact::MigrationScheduled { .. }
             | InstallationFact::MigrationStarted { .. }
             | InstallationFact::MigrationCommitted { .. }
@@ -89,6 +94,14 @@ impl Step<'_> {
     fn raise(&mut self, code: AnomalyCode) {
         self.effects.anomalies.push(code);
         self.state.anomalies.push(Anomaly { seq: self.scene.seq, code });
+    }
+
+    /// The platform can only call URLs that a descriptor has.
+    fn check_endpoint(&mut self, observed: Option<Realm>) {
+        let descriptor = self.descriptor();
+        if observed.is_some_and(|realm| descriptor.is_some_and(|known| known.url_of(realm).is_none())) {
+            self.raise(AnomalyCode::EndpointWithoutUrl);
+        }
     }
 
     fn descriptor(&self) -> Option<&Descriptor> {

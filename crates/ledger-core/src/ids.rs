@@ -69,12 +69,21 @@ opaque_key! {
     AppKey
 }
 opaque_key! {
-    /// Names one event within its tenant, or within its app for app-level events.
+    /// Names one event within its installation; a tenant-level one within its tenant, an app-level one within its app.
     EventId
 }
 opaque_key! {
     /// Names one migration of an installation.
     MigrationId
+}
+
+/// Names an installation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstallationKey {
+    /// The tenant.
+    pub client: ClientKey,
+    /// The app.
+    pub app: AppKey,
 }
 
 #[cfg(test)]

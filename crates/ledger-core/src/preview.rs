@@ -1,7 +1,7 @@
-//! "If it were installed now, nothing observed" (rules 6.6): the decision of rules 6.1, nothing recorded.
+//! "If it were installed now, nothing observed" (rules 6.7): the decision of rules 6.1, nothing recorded.
 
 use crate::descriptor::aligned;
-use crate::fold::install::{Row, are_different, is_present, row_when_absent};
+use crate::fold::install::{Row, are_different, expected_afresh, is_present, row_when_absent};
 use crate::realm::Realm;
 use crate::state::{Decision, Installation, Rule};
 use crate::time::Timestamp;
@@ -21,11 +21,11 @@ pub fn preview(
     let aligned = aligned(product, descriptor);
     if is_present(state, at) {
         let pinned = state.pinned_realm();
-        let realm = pinned.or(aligned);
+        let realm = pinned.or_else(|| expected_afresh(state, descriptor, aligned));
         return decision(at, Rule::Refresh, product, [realm, pinned]);
     }
     let row: Row = row_when_absent(state, at, descriptor);
-    let expected = row.expected(state, aligned);
+    let expected = row.expected(state, descriptor, aligned);
     let decision = decision(at, row.rule(), product, [expected, state.last_known_realm]);
     Decision { moved: are_different(decision.previous_realm, decision.pinned_realm), ..decision }
 }

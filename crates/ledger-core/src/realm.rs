@@ -15,31 +15,48 @@ pub struct Realm {
 
 /// The text is no realm key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a realm key, expected [A-Z][A-Z0-9-]{{1,15}}")]
-pub struct InvalidRealm;
+pub enum InvalidRealm {
+    /// It has another form.
+    #[error("not a realm key, expected [A-Z][A-Z0-9-]{{1,15}}")]
+    NotAKey,
+    /// It is a word that programs write for nothing.
+    #[error("not a realm, the word stands for nothing")]
+    Nothing,
+}
+
+/// Forge's manifests name the URL outside of all regions so.
+const DEFAULT: &[u8] = b"DEFAULT";
+
+/// Programs write these for nothing.
+const NO_REALMS: [&[u8]; 6] = [b"UNDEFINED", b"NONE", b"NULL", b"NAN", b"TRUE", b"FALSE"];
 
 impl Realm {
     /// The realm that a descriptor's `baseUrl` serves.
     pub const GLOBAL: Self = Self { bytes: *b"GLOBAL\0\0\0\0\0\0\0\0\0\0", len: 6 };
 
-    /// Reads a realm key, upper-casing ASCII letters.
+    /// Reads a realm key, upper-casing ASCII letters. `default` is `GLOBAL`.
     ///
     /// # Errors
-    /// The text does not match `[A-Z][A-Z0-9-]{1,15}` after upper-casing.
+    /// The text does not match `[A-Z][A-Z0-9-]{1,15}` after upper-casing, or is a word that programs write for
+    /// nothing.
     pub fn parse(text: &str) -> Result<Self, InvalidRealm> {
         let source = text.as_bytes();
         if !(2..=REALM_MAX_BYTES).contains(&source.len()) || !source[0].is_ascii_alphabetic() {
-            return Err(InvalidRealm);
+            return Err(InvalidRealm::NotAKey);
         }
         let mut bytes = [0; REALM_MAX_BYTES];
         for (to, from) in bytes.iter_mut().zip(source) {
             if !from.is_ascii_alphanumeric() && *from != b'-' {
-                return Err(InvalidRealm);
+                return Err(InvalidRealm::NotAKey);
             }
             *to = from.to_ascii_uppercase();
         }
-        let len = u8::try_from(source.len()).map_err(|_| InvalidRealm)?;
-        Ok(Self { bytes, len })
+        let len = u8::try_from(source.len()).map_err(|_| InvalidRealm::NotAKey)?;
+        match &bytes[..source.len()] {
+            DEFAULT => Ok(Self::GLOBAL),
+            word if NO_REALMS.contains(&word) => Err(InvalidRealm::Nothing),
+            _ => Ok(Self { bytes, len }),
+        }
     }
 
     /// The key as text.
@@ -80,9 +97,26 @@ mod tests {
     }
 
     #[test]
+    fn default_is_global() {
+        for text in ["default", "DEFAULT", "Default"] {
+            assert_eq!(Realm::parse(text), Ok(Realm::GLOBAL), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_words_that_stand_for_nothing() {
+        for text in ["undefined", "UNDEFINED", "None", "null", "NaN", "true", "FALSE"] {
+            assert_eq!(Realm::parse(text), Err(InvalidRealm::Nothing), "{text}");
+        }
+        for text in ["NO", "NONE-1", "NULLS", "DEFAULT-1"] {
+            assert_eq!(Realm::parse(text).map(|r| r.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
     fn refuses_what_is_no_key() {
         for text in ["", "E", "1U", "-U", "E U", "EÜ", "ABCDEFGHIJKLMNOPQ", "EU_1"] {
-            assert_eq!(Realm::parse(text), Err(InvalidRealm), "{text:?}");
+            assert_eq!(Realm::parse(text), Err(InvalidRealm::NotAKey), "{text:?}");
         }
     }
 }

@@ -29,6 +29,7 @@ pub use migration::{
 
 use crate::descriptor::Descriptor;
 use crate::event::SubscriptionState;
+use crate::ids::InstallationKey;
 use crate::limits::HOOKS_CROSS_MS;
 use crate::policy::Policy;
 use crate::realm::Realm;
@@ -60,12 +61,20 @@ pub struct Installation {
     pub entitlement_id: Option<String>,
     /// The tenant's site.
     pub site_url: Option<String>,
+    /// The installation that it goes on from.
+    pub predecessor: Option<Predecessor>,
+    /// The installation that goes on where it was.
+    pub successor: Option<InstallationKey>,
     /// The last decision.
     pub decision: Option<Decision>,
     /// What was odd.
     pub anomalies: Anomalies,
     /// The last realm that was known to be pinned (not shown).
     pub last_known_realm: Option<Realm>,
+    /// What came from `continued` and `superseded` (not shown).
+    pub links: Links,
+    /// An `installed` at or after the last decision gave the installation id (not shown).
+    pub installation_id_is_current: bool,
     /// Finished migrations, in the order they finished (not shown).
     pub finished: FinishedMigrations,
     /// When the installation was only implied (rules 6.3, not shown).
@@ -101,11 +110,36 @@ impl Installation {
         Self { latest: other.latest, ..self.clone() } != *other
     }
 
+    /// Where the installation was that this one goes on from, if that was told.
+    pub(crate) fn predecessor_realm(&self) -> Option<Realm> {
+        self.predecessor.as_ref().and_then(|predecessor| predecessor.realm)
+    }
+
     /// The pinned realm, if known.
     #[must_use]
     pub fn pinned_realm(&self) -> Option<Realm> {
         self.pin.map(|pin| pin.realm)
     }
+}
+
+/// The installation that another one goes on from (rules 6.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Which.
+    pub installation: InstallationKey,
+    /// Where it was, if that was told.
+    pub realm: Option<Realm>,
+}
+
+/// What of a state came from `continued` and `superseded`: only that may be replaced by a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Links {
+    /// The last known realm came from a `continued`, and nothing was seen there since.
+    pub last_known: bool,
+    /// The previous realm of the last decision came from a `continued`.
+    pub previous: bool,
+    /// No `uninstalled` came since the last `superseded`.
+    pub uninstall_expected: bool,
 }
 
 /// Whether the app is there.
@@ -166,7 +200,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Whether the window is open at an instant (rules 6.6).
+    /// Whether the window is open at an instant (rules 6.7).
     #[must_use]
     pub fn is_open_at(&self, at: Timestamp) -> bool {
         self.start <= at && self.end.is_none_or(|end| at < end)
@@ -216,7 +250,9 @@ pub enum Rule {
     ImplicitReinstall,
     /// Row 7: an operator's pin.
     Overridden,
-    /// Row 8: never installed before.
+    /// Row 8a: never installed before, and it goes on from another installation.
+    Continued,
+    /// Row 8b: never installed before.
     Fresh,
     /// Row 9: the realm before is unknown.
     PriorUnknown,
@@ -250,7 +286,7 @@ words! { pub fn PinnedBy::as_str {
 words! { pub fn SubscriptionState::as_str { Active => "ACTIVE", Inactive => "INACTIVE", }}
 words! { pub fn Rule::as_str {
     Refresh => "REFRESH", ImplicitReinstall => "IMPLICIT_REINSTALL", Overridden => "OVERRIDDEN",
-    Fresh => "FRESH", PriorUnknown => "PRIOR_UNKNOWN", WindowForgotten => "WINDOW_FORGOTTEN",
+    Continued => "CONTINUED", Fresh => "FRESH", PriorUnknown => "PRIOR_UNKNOWN", WindowForgotten => "WINDOW_FORGOTTEN",
     PersistenceOff => "PERSISTENCE_OFF", WindowExpired => "WINDOW_EXPIRED",
     RealmWithdrawn => "REALM_WITHDRAWN", Persisted => "PERSISTED",
 }}

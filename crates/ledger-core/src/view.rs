@@ -1,9 +1,9 @@
-//! What depends on the moment of asking (rules 6.6): never stored, never stale.
+//! What depends on the moment of asking (rules 6.7): never stored, never stale.
 
 use crate::descriptor::aligned;
 use crate::fold::install::are_different;
 use crate::realm::Realm;
-use crate::state::{Installation, Status, Window};
+use crate::state::{Installation, PendingMigration, Status, Window};
 use crate::time::Timestamp;
 use crate::timeline::AppTimeline;
 
@@ -20,6 +20,17 @@ pub struct View<'a> {
     pub split_brain: bool,
     /// The window, if there is one.
     pub window: Option<WindowView>,
+    /// The pending migration, if there is one.
+    pub migration: Option<MigrationView>,
+}
+
+/// A pending migration as it looks at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MigrationView {
+    /// When its commit or rollback was to be seen.
+    pub due_by: Timestamp,
+    /// Neither was seen by then.
+    pub overdue: bool,
 }
 
 /// A window as it looks at an instant.
@@ -65,7 +76,17 @@ impl Installation {
             drift: installed && are_different(pinned, aligned_realm),
             split_brain: installed && are_different(pinned, self.data_realm),
             window: self.window.map(|window| window.view(at)),
+            migration: self.migration.as_ref().map(|pending| pending.view(at)),
         }
+    }
+}
+
+impl PendingMigration {
+    /// The migration at an instant.
+    #[must_use]
+    pub fn view(&self, at: Timestamp) -> MigrationView {
+        let due_by = self.due_by();
+        MigrationView { due_by, overdue: due_by < at }
     }
 }
 

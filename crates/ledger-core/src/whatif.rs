@@ -23,6 +23,10 @@ use crate::tenant::{Entry, Tenant};
 use crate::time::Timestamp;
 use crate::timeline::AppTimelines;
 
+/// An uninstall that raised one of these changed nothing.
+const IGNORED_UNINSTALLS: [AnomalyCode; 2] =
+    [AnomalyCode::UninstallOvertaken, AnomalyCode::UninstallOfAnotherInstallation];
+
 /// The lengths, in days, for which a report tells how many gaps are no longer.
 pub const GAP_DAYS: [u32; 7] = [1, 7, 14, 30, 60, 90, 365];
 
@@ -207,7 +211,7 @@ impl WhatIf {
             let was_uninstalled = entry.event.app().is_some_and(|app| is_uninstalled(&actual, app));
             let effects = actual.apply(entry, apps, Lens::Actual);
             let anomalies = effects.as_ref().map_or(&[][..], |effects| &effects.anomalies);
-            if anomalies.contains(&AnomalyCode::UninstallOvertaken) {
+            if anomalies.iter().any(|code| IGNORED_UNINSTALLS.contains(code)) {
                 continue;
             }
             let decided = effects.as_ref().and_then(|effects| effects.decision);

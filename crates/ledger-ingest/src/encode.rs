@@ -63,7 +63,10 @@ fn fill_installation_fact(message: &mut proto::LifecycleEvent, fact: &Installati
             message.entitlement_id.clone_from(&installed.entitlement_id);
             message.site_url.clone_from(&installed.site_url);
         }
-        InstallationFact::Uninstalled { endpoint_realm } => message.endpoint_realm = text(endpoint_realm),
+        InstallationFact::Uninstalled { endpoint_realm, installation_id } => {
+            message.endpoint_realm = text(endpoint_realm);
+            message.installation_id.clone_from(installation_id);
+        }
         InstallationFact::Enabled | InstallationFact::Disabled => {}
         InstallationFact::MigrationScheduled { migration, target, start_time, end_time } => {
             message.migration_id = Some(migration.to_string());
@@ -94,6 +97,17 @@ fn fill_installation_fact(message: &mut proto::LifecycleEvent, fact: &Installati
             SubscriptionState::Active => proto::subscription::State::Active,
             SubscriptionState::Inactive => proto::subscription::State::Inactive,
         }),
+        InstallationFact::Continued { from, from_realm, evidence } => {
+            message.from_client_key = Some(from.client.to_string());
+            message.from_app_key = Some(from.app.to_string());
+            message.from_realm = text(from_realm);
+            message.evidence = Some(evidence.as_str().to_owned());
+        }
+        InstallationFact::Superseded { to, evidence } => {
+            message.to_client_key = Some(to.client.to_string());
+            message.to_app_key = Some(to.app.to_string());
+            message.evidence = Some(evidence.as_str().to_owned());
+        }
     }
 }
 

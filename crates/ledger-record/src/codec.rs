@@ -17,6 +17,7 @@ use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::enc::write::Writer;
 use bincode::error::EncodeError;
 use bincode::{BorrowDecode, Encode};
+use ledger_core::event::InvalidEvidence;
 use ledger_core::ids::InvalidKey;
 use ledger_core::realm::InvalidRealm;
 
@@ -58,6 +59,9 @@ pub enum DecodeError {
     /// A text that must be a key is none.
     #[error("the value holds a key that is not allowed: the data is damaged")]
     Key(#[from] InvalidKey),
+    /// A text that must be evidence is none.
+    #[error("the value holds evidence that is not allowed: the data is damaged")]
+    Evidence(#[from] InvalidEvidence),
     /// A text that must be a realm is none.
     #[error("the value holds a realm that is not allowed: the data is damaged")]
     Realm(#[from] InvalidRealm),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger_core::event::Event;
+use ledger_core::event::{Body, Event};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::Outcome;
 use ledger_core::time::Timestamp;
@@ -12,8 +12,8 @@ use crate::proof::Hash;
 use crate::rejection::Refused;
 use crate::stored::v1;
 
-/// The rule set that new outcomes are derived by (`rules/1`).
-pub const RULES: u16 = 1;
+/// The rule set that outcomes are derived by (`rules/2`). Rule set 1 was never released.
+pub const RULES: u16 = 2;
 
 /// Whose log a record belongs to. The numbers are the stream kinds of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,17 @@ pub enum Stream {
     Rejected,
     /// Kind 4: the seals of the shard. They are leaves of the log, but no stream of its map.
     Seals,
+}
+
+impl Stream {
+    /// Whose log an event belongs to.
+    #[must_use]
+    pub fn of(event: &Event) -> Self {
+        match &event.body {
+            Body::Installation { client, .. } | Body::Tenant { client, .. } => Self::Tenant(client.clone()),
+            Body::App { app, .. } => Self::App(app.clone()),
+        }
+    }
 }
 
 /// Where a message came from: `realm.lifecycle/7/884213`, or `import:history.ndjson/0/12` (the line, from 1).

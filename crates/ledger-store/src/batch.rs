@@ -265,8 +265,8 @@ impl Batch<'_> {
         if arrival.event.time > limit {
             return Ok(Offer::Refused(too_far_ahead(arrival.future)));
         }
-        let stream = stream_of(&arrival.event);
-        let id_key = key::log::id(&stream, &arrival.event.id);
+        let stream = Stream::of(&arrival.event);
+        let id_key = key::log::id(&arrival.event);
         if let Some(original) = self.find_original(&stream, &id_key)? {
             return Ok(self.repeat(&arrival, &original));
         }
@@ -426,14 +426,6 @@ fn raised_apps(touched: &Touched, event: &Event) -> Vec<(AppKey, Option<Timestam
         return tenant.installations.keys().map(raised).collect();
     }
     event.app().map(raised).into_iter().collect()
-}
-
-/// Whose log an event belongs to.
-fn stream_of(event: &Event) -> Stream {
-    match &event.body {
-        Body::Installation { client, .. } | Body::Tenant { client, .. } => Stream::Tenant(client.clone()),
-        Body::App { app, .. } => Stream::App(app.clone()),
-    }
 }
 
 /// Kafka takes any number for a timestamp; the lines of the audit trail do not.

@@ -35,6 +35,8 @@ pub enum List {
     /// Installed elsewhere than the descriptor that it brought itself would put it, by client and app: those
     /// that can drift while their class does not.
     OwnDrift,
+    /// With a pending migration, by client and app.
+    Migrations,
 }
 
 /// Installations of an app that share pin and product realm: by the published descriptor drift is the same
@@ -71,6 +73,7 @@ impl List {
             }
             Self::Anomalous => prefixed(index::anomalous_prefix()),
             Self::OwnDrift => prefixed(index::own_drift_prefix()),
+            Self::Migrations => prefixed(index::migrations_prefix()),
         }
     }
 }
@@ -131,6 +134,7 @@ fn installation(entry: IndexEntry) -> (ClientKey, AppKey) {
         | IndexEntry::WindowEnd { client, app, .. }
         | IndexEntry::Anomalous { client, app }
         | IndexEntry::App { client, app }
-        | IndexEntry::OwnDrift { client, app } => (client, app),
+        | IndexEntry::OwnDrift { client, app }
+        | IndexEntry::Migration { client, app } => (client, app),
     }
 }

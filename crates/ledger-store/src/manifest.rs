@@ -2,7 +2,7 @@
 //! was filled from.
 //!
 //! ```json
-//! {"format":3,"secretFingerprint":"…","topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12}}}
+//! {"format":4,"secretFingerprint":"…","topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12}}}
 //! ```
 //!
 //! Written whole: beside the old file, synced, renamed over it. Readers see the one or the other. The
@@ -20,8 +20,8 @@ use crate::error::{BindError, OpenError};
 use crate::{ShardId, SourceIdentity};
 
 /// The format that is written, and the only one that is read: format 1 had no audit trail, in format 2 the head
-/// of a shard did not tell how far its events were ahead. Neither was released.
-pub(crate) const FORMAT: u32 = 3;
+/// of a shard did not tell how far its events were ahead, format 3 was of rule set 1. None was released.
+pub(crate) const FORMAT: u32 = 4;
 
 const FILE: &str = "ledger.json";
 

@@ -148,7 +148,7 @@ impl<'a> Builder<'a> {
             }
             let Some((_, of)) = &stream else { continue };
             let logged = decode::event_of(of, key, value)?;
-            self.note(of, &logged, key)?;
+            self.note(&logged, key)?;
             events.push(history_event(key, logged)?);
         }
         self.fold(stream.map(|(_, stream)| stream), &mut events)
@@ -183,7 +183,7 @@ impl<'a> Builder<'a> {
         while let Some((key, value)) = scan.step()? {
             let LogKey { stream, seq } = decode::log_key(key)?;
             let logged = decode::event_of(&stream, key, value)?;
-            self.note(&stream, &logged, key)?;
+            self.note(&logged, key)?;
             if let Stream::App(app) = stream {
                 self.apps.entry(app).or_default().seq = seq;
             }
@@ -192,9 +192,9 @@ impl<'a> Builder<'a> {
     }
 
     /// What every record has: an id, and a part in the progress.
-    fn note(&mut self, stream: &Stream, logged: &LoggedEvent, key: &[u8]) -> Result<(), ReadError> {
+    fn note(&mut self, logged: &LoggedEvent, key: &[u8]) -> Result<(), ReadError> {
         let LogKey { seq, .. } = decode::log_key(key)?;
-        let id_key = key::log::id(stream, &logged.event.id);
+        let id_key = key::log::id(&logged.event);
         self.put(Family::Ids, id_key, key::reference(seq).to_vec())?;
         self.report.records += 1;
         if self.report.records.is_multiple_of(PROGRESS_EVERY) {

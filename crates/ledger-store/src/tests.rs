@@ -108,7 +108,8 @@ fn installed(of: &str, app_key: &str, id: &str, hours: i64, at: &str) -> Event {
 }
 
 fn uninstalled(of: &str, app_key: &str, id: &str, hours: i64) -> Event {
-    on_installation(of, app_key, id, hours, InstallationFact::Uninstalled { endpoint_realm: None })
+    let fact = InstallationFact::Uninstalled { endpoint_realm: None, installation_id: None };
+    on_installation(of, app_key, id, hours, fact)
 }
 
 fn product_moved(of: &str, id: &str, hours: i64, to: &str) -> Event {

@@ -21,9 +21,9 @@ mod parse;
 pub(crate) use as_of::{AsOfAll, AsOfTenant};
 pub(crate) use audit::{Export, Prove, Rebuild, Verify};
 use examples::{
-    ANOMALIES, COMPLETIONS, CONFIG_CHECK, CONFIG_SHOW, DEMO, DRIFT, EXPLAIN, IMPORT, LOG, PREVIEW, PUBLISH,
-    QUARANTINE_LIST, QUARANTINE_RETRY, QUARANTINE_SHOW, SERVE, SPLIT_BRAIN, STATE, TOPICS_CHECK,
-    TOPICS_CREATE, WINDOWS,
+    ANOMALIES, COMPLETIONS, CONFIG_CHECK, CONFIG_SHOW, DEMO, DRIFT, EXPLAIN, IMPORT, LOG, MIGRATIONS,
+    PREVIEW, PUBLISH, QUARANTINE_LIST, QUARANTINE_RETRY, QUARANTINE_SHOW, SERVE, SPLIT_BRAIN, STATE,
+    TOPICS_CHECK, TOPICS_CREATE, WINDOWS,
 };
 pub(crate) use history::{Reconcile, Replay, WhatIf};
 use keys::CHECKPOINT;
@@ -115,6 +115,9 @@ pub enum Command {
     /// Installations with anomalies
     #[command(after_help = ANOMALIES)]
     Anomalies(List),
+    /// Installations with a pending migration
+    #[command(after_help = MIGRATIONS)]
+    Migrations(Migrations),
     /// What another policy would have meant for the reinstalls so far
     #[command(after_help = history::WHATIF)]
     Whatif(WhatIf),
@@ -378,6 +381,20 @@ pub struct Windows {
     /// Only windows that end before this instant
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub closing_before: Option<Timestamp>,
+    /// As of when
+    #[command(flatten)]
+    pub as_of: AsOfAll,
+    /// Where to look
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `migrations`
+#[derive(Debug, Args)]
+pub struct Migrations {
+    /// Only those whose commit or rollback was due and was not seen
+    #[arg(long)]
+    pub overdue: bool,
     /// As of when
     #[command(flatten)]
     pub as_of: AsOfAll,

@@ -91,7 +91,7 @@ fn fill(shard: &mut Shard, records: u64) {
             })),
             2 => InstallationFact::Disabled,
             3 => InstallationFact::Enabled,
-            _ => InstallationFact::Uninstalled { endpoint_realm: None },
+            _ => InstallationFact::Uninstalled { endpoint_realm: None, installation_id: None },
         };
         let late = number % LATE_ONE_IN == 0;
         (if late { number - 6 } else { number }, number, about(fact))

@@ -78,7 +78,10 @@ fn connect(event: &Event) -> Option<Message> {
             payload["installationId"] = json!(installed.installation_id);
             ("installed", installed.endpoint_realm, installed.product_realm)
         }
-        InstallationFact::Uninstalled { endpoint_realm } => ("uninstalled", *endpoint_realm, None),
+        InstallationFact::Uninstalled { endpoint_realm, installation_id } => {
+            payload["installationId"] = json!(installation_id);
+            ("uninstalled", *endpoint_realm, None)
+        }
         InstallationFact::Enabled => ("enabled", None, None),
         InstallationFact::Disabled => ("disabled", None, None),
         _ => return None,

@@ -136,7 +136,7 @@ fn fact(number: usize, random: &mut Random) -> InstallationFact {
             installation_id: Some(format!("ari:cloud:ecosystem::installation/{}", random.below(3))),
             ..Installed::default()
         })),
-        7..=10 => InstallationFact::Uninstalled { endpoint_realm: maybe(random) },
+        7..=10 => InstallationFact::Uninstalled { endpoint_realm: maybe(random), installation_id: None },
         11 => InstallationFact::Enabled,
         12 => InstallationFact::Disabled,
         13 => InstallationFact::MigrationScheduled {

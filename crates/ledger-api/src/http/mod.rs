@@ -3,6 +3,7 @@
 //! | route | parameters | answers |
 //! | --- | --- | --- |
 //! | `GET /v1/installations` | `appKey` `status` `realm` `drift` `splitBrain` `anomalous` `window=OPEN` `windowClosingBefore` `at` `knownAt` `cursor` `limit` | `{installations, refused?, nextCursor?, freshness}` |
+//! | `GET /v1/migrations` | `appKey` `overdue` `at` `knownAt` `cursor` `limit` | `{installations, refused?, nextCursor?, freshness}`: those with a pending migration |
 //! | `GET /v1/tenants/{clientKey}` | `at` `knownAt` `knownSeq` `minPosition` | `{installations, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}` | `at` `knownAt` `knownSeq` `minPosition` | `{installation, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}/explanation` | `at` `knownAt` `knownSeq` `minPosition` | `{explanation, freshness}` |
@@ -24,7 +25,7 @@
 //! the record with that position in the tenant's shard, as decisions name it, and waits a moment for it. A page
 //! can be shorter than `limit` and not the last: it also ends when it weighs some megabytes.
 //!
-//! With `Accept: application/x-ndjson`, `/v1/installations` and the log are streams: one installation or
+//! With `Accept: application/x-ndjson`, `/v1/installations`, `/v1/migrations` and the log are streams: one installation or
 //! record on each line, to the end or to `limit`. A tenant that is left out is a line `{"refused": …}`. The
 //! last line is `{"freshness": …}`, or `{"problem": …}` where something went wrong on the way; without
 //! either the stream was cut off.
@@ -127,6 +128,7 @@ impl Api {
         let one = "/v1/tenants/{clientKey}/apps/{appKey}";
         let routes = Router::new()
             .route("/v1/installations", get(routes::installations))
+            .route("/v1/migrations", get(routes::migrations))
             .route("/v1/tenants/{clientKey}", get(routes::tenant))
             .route("/v1/tenants/{clientKey}/log", get(routes::log))
             .route("/v1/tenants/{clientKey}/corrections", get(routes::corrections))

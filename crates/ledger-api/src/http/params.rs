@@ -14,7 +14,7 @@ use ledger_record::rejection::Reason;
 use ledger_store::{Known, ShardId};
 
 use super::problem::{Kind, Problem};
-use crate::query::{AsOf, Cursor, Filter, Proof, Replay, WindowFilter};
+use crate::query::{AsOf, Cursor, Filter, MigrationFilter, Proof, Replay, WindowFilter};
 
 /// The parameters of a request.
 #[derive(Debug)]
@@ -38,6 +38,9 @@ pub(super) const LIST: [&str; 12] = [
     "cursor",
     "limit",
 ];
+
+/// Those of [`Parameters::migrations`], of its [`Parameters::as_of`] and of its page.
+pub(super) const MIGRATIONS: [&str; 6] = ["appKey", "overdue", "at", "knownAt", "cursor", "limit"];
 
 impl Parameters {
     /// Reads the parameters of a route that knows these.
@@ -86,7 +89,8 @@ impl Parameters {
     }
 
     pub(super) fn realm(&self, name: &str) -> Result<Option<Realm>, Problem> {
-        let expected = "expected a realm, GLOBAL or a region key such as EU: [A-Z][A-Z0-9-]{1,15}";
+        let expected =
+            "expected a realm, GLOBAL (or default) or a region key such as EU: [A-Z][A-Z0-9-]{1,15}";
         self.value(name, expected, |text| Realm::parse(text).ok())
     }
 
@@ -104,10 +108,9 @@ impl Parameters {
     }
 
     pub(super) fn proof(&self, client: ClientKey) -> Result<Proof, Problem> {
-        let key = "expected 1 to 255 bytes of UTF-8 without control characters";
         Ok(Proof {
             client,
-            app: self.value("appKey", key, |text| AppKey::new(text).ok())?,
+            app: self.app()?,
             pinned: self.number("pinned", 0)?,
             partition: self.value("partition", "expected a whole number", |text| text.parse().ok())?,
             topic: self.text("topic").map(ToOwned::to_owned),
@@ -179,11 +182,19 @@ impl Parameters {
         })
     }
 
+    fn app(&self) -> Result<Option<AppKey>, Problem> {
+        let expected = "expected 1 to 255 bytes of UTF-8 without control characters";
+        self.value("appKey", expected, |text| AppKey::new(text).ok())
+    }
+
+    pub(super) fn migrations(&self) -> Result<Filter, Problem> {
+        // `?overdue` alone says what it means.
+        let overdue = if self.text("overdue") == Some("") { Some(true) } else { self.flag("overdue")? };
+        Ok(Filter { app: self.app()?, migration: Some(MigrationFilter { overdue }), ..Filter::default() })
+    }
+
     pub(super) fn filter(&self) -> Result<Filter, Problem> {
-        let app =
-            self.value("appKey", "expected 1 to 255 bytes of UTF-8 without control characters", |text| {
-                AppKey::new(text).ok()
-            })?;
+        let app = self.app()?;
         let status = self.value("status", "expected NONE, INSTALLED or UNINSTALLED", |text| {
             Status::ALL.iter().copied().find(|status| status.as_str() == text)
         })?;
@@ -198,6 +209,7 @@ impl Parameters {
             split_brain: self.flag("splitBrain")?,
             window: closing.or(open),
             anomalous: self.flag("anomalous")?,
+            migration: None,
         })
     }
 }

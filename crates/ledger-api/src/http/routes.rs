@@ -5,14 +5,14 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
 use super::Api;
-use super::params::{AS_OF, LIST, Parameters};
+use super::params::{AS_OF, LIST, MIGRATIONS, Parameters};
 use super::path::{Client, ClientAndApp, ItemOf};
 use super::problem::Problem;
 use super::stream::{self, LINES, wants_lines};
 use crate::limits::{
     LIST_DEFAULT, LIST_MAX, LOG_DEFAULT, LOG_MAX, POSITION_WAIT, QUARANTINE_DEFAULT, QUARANTINE_MAX,
 };
-use crate::query::{Ledger, Preview, QueryError};
+use crate::query::{Filter, Ledger, Preview, QueryError};
 
 pub(super) async fn installations(
     State(api): State<Api>,
@@ -20,8 +20,29 @@ pub(super) async fn installations(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let parameters = Parameters::read(&uri, &LIST)?;
-    let (filter, as_of, cursor) = (parameters.filter()?, parameters.as_of()?, parameters.cursor()?);
-    if wants_lines(&headers) {
+    let filter = parameters.filter()?;
+    list(&api, filter, &parameters, &headers).await
+}
+
+pub(super) async fn migrations(
+    State(api): State<Api>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let parameters = Parameters::read(&uri, &MIGRATIONS)?;
+    let filter = parameters.migrations()?;
+    list(&api, filter, &parameters, &headers).await
+}
+
+/// A list over installations: a page of it, or all of it in lines.
+async fn list(
+    api: &Api,
+    filter: Filter,
+    parameters: &Parameters,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let (as_of, cursor) = (parameters.as_of()?, parameters.cursor()?);
+    if wants_lines(headers) {
         let lines = parameters.lines()?;
         return api.stream(stream::Installations { filter, as_of, cursor, lines }).await;
     }

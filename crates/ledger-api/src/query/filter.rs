@@ -5,6 +5,7 @@ use ledger_core::realm::Realm;
 use ledger_core::state::{Installation, Status, Window};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimeline;
+use ledger_core::view::MigrationView;
 use ledger_store::Known;
 
 /// What was true at an instant, as far as it was known (rules 2.4).
@@ -40,6 +41,15 @@ pub struct Filter {
     pub window: Option<WindowFilter>,
     /// With at least one anomaly, or without any.
     pub anomalous: Option<bool>,
+    /// With a pending migration.
+    pub migration: Option<MigrationFilter>,
+}
+
+/// Which pending migrations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MigrationFilter {
+    /// Those that are overdue, or those that are not yet; all unless given.
+    pub overdue: Option<bool>,
 }
 
 impl Filter {
@@ -52,7 +62,7 @@ impl Filter {
         timeline: &AppTimeline,
         at: Timestamp,
     ) -> bool {
-        let Self { app: of, status, realm, drift, split_brain, window, anomalous } = self;
+        let Self { app: of, status, realm, drift, split_brain, window, anomalous, migration } = self;
         let view = installation.view(product, timeline, at);
         of.as_ref().is_none_or(|of| of == app)
             && status.is_none_or(|status| status == installation.status)
@@ -61,11 +71,12 @@ impl Filter {
             && split_brain.is_none_or(|split| split == view.split_brain)
             && window.is_none_or(|asked| asked.takes(installation.window.as_ref(), at))
             && anomalous.is_none_or(|anomalous| anomalous == (installation.anomalies.count() > 0))
+            && migration.is_none_or(|asked| view.migration.is_some_and(|pending| asked.takes(pending)))
     }
 
     /// Tells this list from others, whatever version of the program asks: goes into cursors.
     pub(super) fn fingerprint(&self, as_of: AsOf) -> u64 {
-        let Self { app, status, realm, drift, split_brain, window, anomalous } = self;
+        let Self { app, status, realm, drift, split_brain, window, anomalous, migration } = self;
         let instant = |instant: Timestamp| instant.as_millis().to_string();
         let flag = |flag: Option<bool>| flag.map(|flag| flag.to_string());
         let window = window.map(|window| match window {
@@ -85,6 +96,7 @@ impl Filter {
             flag(*split_brain),
             window,
             flag(*anomalous),
+            migration.map(|asked| format!("pending {}", flag(asked.overdue).unwrap_or_default())),
             as_of.at.map(instant),
             known,
         ];
@@ -92,6 +104,12 @@ impl Filter {
         // FNV-1a: small, and the same everywhere; nobody gains anything by making two lists look alike.
         text.bytes()
             .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+}
+
+impl MigrationFilter {
+    fn takes(self, pending: MigrationView) -> bool {
+        self.overdue.is_none_or(|overdue| overdue == pending.overdue)
     }
 }
 

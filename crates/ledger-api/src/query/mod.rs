@@ -55,7 +55,7 @@ pub use explain::Explained;
 #[cfg(test)]
 pub(crate) use freshness::of_absent;
 
-pub use filter::{AsOf, Filter, Preview, WindowFilter};
+pub use filter::{AsOf, Filter, MigrationFilter, Preview, WindowFilter};
 pub use logged::{Item, Logged};
 pub use proof::Proof;
 pub use replay::{Replay, Step};

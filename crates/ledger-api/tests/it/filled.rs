@@ -206,7 +206,7 @@ pub(crate) fn installed_with(of: &str, what: &str, endpoint: &str, regions: &[&s
 }
 
 pub(crate) fn uninstalled(of: &str, what: &str) -> Body {
-    about(of, what, InstallationFact::Uninstalled { endpoint_realm: None })
+    about(of, what, InstallationFact::Uninstalled { endpoint_realm: None, installation_id: None })
 }
 
 pub(crate) fn about(of: &str, what: &str, fact: InstallationFact) -> Body {

@@ -12,9 +12,10 @@ use crate::time::Timestamp;
 use crate::timeline::AppTimelines;
 
 /// The rows that decide, with their numbers in the table.
-pub(super) const DECIDING_ROWS: [(u8, Rule); 9] = [
+pub(super) const DECIDING_ROWS: [(u8, Rule); 10] = [
     (6, Rule::ImplicitReinstall),
     (7, Rule::Overridden),
+    (8, Rule::Continued),
     (8, Rule::Fresh),
     (9, Rule::PriorUnknown),
     (10, Rule::WindowForgotten),
@@ -78,6 +79,7 @@ impl Met<'_> {
             Rule::Refresh | Rule::Fresh => [None; 3],
             Rule::ImplicitReinstall => [origins.realm, origins.pin, None],
             Rule::Overridden => [origins.override_realm, None, None],
+            Rule::Continued => [origins.predecessor, None, None],
             Rule::PriorUnknown | Rule::PersistenceOff => [origins.status, None, None],
             Rule::WindowForgotten | Rule::WindowExpired => [origins.status, origins.window, None],
             Rule::RealmWithdrawn | Rule::Persisted => [origins.status, origins.window, origins.realm],

@@ -2,8 +2,8 @@
 
 use crate::event::{Body, InstallationFact};
 use crate::history::in_order;
-use crate::ids::{AppKey, EventId};
-use crate::state::{Installation, Status};
+use crate::ids::{AppKey, EventId, InstallationKey};
+use crate::state::{Installation, PendingMigration, Predecessor, Status, Subscription};
 use crate::tenant::{Change, Entry, Summary, Tenant};
 use crate::time::Timestamp;
 use crate::timeline::{AppTimeline, AppTimelines};
@@ -25,6 +25,8 @@ pub(super) struct Origins {
     pub(super) migration: Option<u64>,
     pub(super) override_realm: Option<u64>,
     pub(super) subscription: Option<u64>,
+    pub(super) predecessor: Option<u64>,
+    pub(super) successor: Option<u64>,
     pub(super) descriptor: Option<u64>,
     /// What set the last decision right after it was made.
     pub(super) correction: Option<u64>,
@@ -36,6 +38,27 @@ pub(super) struct Origins {
 pub(super) struct Followed {
     pub(super) tenant: Tenant,
     pub(super) origins: Origins,
+}
+
+/// What the short state does not show, or not in full.
+#[derive(Default)]
+struct BeyondSummary {
+    subscription: Option<Subscription>,
+    predecessor: Option<Predecessor>,
+    successor: Option<InstallationKey>,
+    migration: Option<PendingMigration>,
+}
+
+impl BeyondSummary {
+    fn of(state: &Installation) -> Self {
+        let Installation { subscription, predecessor, successor, migration, .. } = state;
+        Self {
+            subscription: *subscription,
+            predecessor: predecessor.clone(),
+            successor: successor.clone(),
+            migration: migration.clone(),
+        }
+    }
 }
 
 impl Followed {
@@ -59,14 +82,13 @@ impl Followed {
 
     fn take(&mut self, entry: Entry<'_>, apps: &AppTimelines, app: &AppKey) {
         let product_before = self.tenant.product_realm;
-        let subscription_before = self.tenant.installations.get(app).and_then(|state| state.subscription);
+        let before = self.tenant.installations.get(app).map(BeyondSummary::of);
         let changes = self.tenant.advance(entry, apps);
         if product_before != self.tenant.product_realm {
             self.origins.product = Some(entry.seq);
         }
-        let state = self.tenant.installations.get(app);
-        if subscription_before != state.and_then(|state| state.subscription) {
-            self.origins.subscription = Some(entry.seq);
+        if let Some(after) = self.tenant.installations.get(app).map(BeyondSummary::of) {
+            self.origins.note_beyond_summary(entry.seq, &before.unwrap_or_default(), &after);
         }
         if entry.event.app() == Some(app) {
             self.origins.seen.get_or_insert(entry.seq);
@@ -81,6 +103,19 @@ impl Followed {
 }
 
 impl Origins {
+    fn note_beyond_summary(&mut self, seq: u64, before: &BeyondSummary, after: &BeyondSummary) {
+        for (origin, changed) in [
+            (&mut self.subscription, before.subscription != after.subscription),
+            (&mut self.predecessor, before.predecessor != after.predecessor),
+            (&mut self.successor, before.successor != after.successor),
+            (&mut self.migration, before.migration != after.migration),
+        ] {
+            if changed {
+                *origin = Some(seq);
+            }
+        }
+    }
+
     fn note(&mut self, entry: Entry<'_>, change: Change) {
         if change.decision.is_some() {
             self.correction = None;
@@ -99,7 +134,6 @@ impl Origins {
             (&mut self.pin, before.pin != after.pin),
             (&mut self.data, before.data_realm != after.data_realm),
             (&mut self.window, before.window != after.window),
-            (&mut self.migration, before.migration != after.migration),
             (&mut self.override_realm, before.override_realm != after.override_realm),
         ] {
             if changed {

@@ -2,9 +2,10 @@
 
 use super::{Fact, Statement, WhyNot};
 use crate::event::SubscriptionState;
+use crate::ids::InstallationKey;
 use crate::policy::Policy;
 use crate::realm::Realm;
-use crate::state::{Decision, MigrationPhase, Pin, PinnedBy, Rule, Status, Window};
+use crate::state::{Decision, MigrationPhase, Pin, PinnedBy, Predecessor, Rule, Status, Window};
 use crate::time::Timestamp;
 
 /// Writes an instant.
@@ -45,12 +46,18 @@ impl Statement {
                 format!("The uninstall opened no persistence window; the policy is {}.", policy_name(*policy))
             }
             Fact::Subscribed { state, since } => subscribed(*state, &instant(*since)),
-            Fact::MigrationPending { id, target, phase } => {
-                let phase = match phase {
-                    MigrationPhase::Scheduled => "scheduled",
-                    MigrationPhase::Started => "under way",
+            Fact::MigrationPending { id, target, phase, due_by, overdue } => {
+                let due_by = instant(*due_by);
+                let due = if *overdue {
+                    format!("No commit or rollback was seen, which was due by {due_by}: it is overdue.")
+                } else {
+                    format!("A commit or rollback is due by {due_by}.")
                 };
-                format!("Migration {id} to {} is {phase}.", or_unknown(*target))
+                format!("Migration {id} to {} is {}. {due}", or_unknown(*target), phase_name(*phase))
+            }
+            Fact::Continues(predecessor) => continues(predecessor),
+            Fact::Superseded { by } => {
+                format!("App {} of {} goes on where it was.", by.app, by.client)
             }
             Fact::OverrideStands { realm } => {
                 format!("An operator pinned it to {realm}; that stands until it is released.")
@@ -68,6 +75,21 @@ impl Statement {
             }
             Fact::HookWouldReinstall { arrival } => hook_would_reinstall(*arrival),
         }
+    }
+}
+
+const fn phase_name(phase: MigrationPhase) -> &'static str {
+    match phase {
+        MigrationPhase::Scheduled => "scheduled",
+        MigrationPhase::Started => "under way",
+    }
+}
+
+fn continues(predecessor: &Predecessor) -> String {
+    let InstallationKey { client, app } = &predecessor.installation;
+    match predecessor.realm {
+        Some(realm) => format!("It goes on where app {app} of {client} was, in {realm}."),
+        None => format!("It goes on where app {app} of {client} was; in which realm was not told."),
     }
 }
 
@@ -94,7 +116,7 @@ fn pinned(pin: Pin, instant: Instant<'_>) -> String {
 
 fn decided(decision: &Decision, instant: Instant<'_>) -> String {
     let (at, rule) = (instant(decision.at), decision.rule);
-    let by_product = !matches!(rule, Rule::Overridden | Rule::Persisted);
+    let by_product = !matches!(rule, Rule::Overridden | Rule::Persisted | Rule::Continued);
     let expected = match (decision.expected_realm, decision.product_realm.filter(|_| by_product)) {
         (Some(expected), Some(product)) => {
             Some(format!("With the product in {product}, {expected} was expected."))
@@ -117,6 +139,7 @@ fn meaning(rule: Rule) -> &'static str {
         Rule::Refresh => "it was re-sent and changed nothing",
         Rule::ImplicitReinstall => "it came from another realm, so an uninstall went unseen",
         Rule::Overridden => "an operator had pinned the realm",
+        Rule::Continued => "it had never been installed before, and goes on where another installation was",
         Rule::Fresh => "it had never been installed before",
         Rule::PriorUnknown => "the realm before was not known",
         Rule::WindowForgotten => "an operator had ended the persistence window",
@@ -250,6 +273,7 @@ fn conditional(rule: Rule) -> &'static str {
         Rule::Refresh => "it would change nothing",
         Rule::ImplicitReinstall => "an uninstall would have gone unseen",
         Rule::Overridden => "an operator has pinned the realm",
+        Rule::Continued => "it was never installed before, and goes on where another installation was",
         Rule::Fresh => "it was never installed before",
         Rule::PriorUnknown => "the realm before is not known",
         Rule::WindowForgotten => "an operator has ended the persistence window",

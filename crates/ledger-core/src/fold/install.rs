@@ -3,9 +3,11 @@
 use super::{Lens, Step};
 use crate::descriptor::Descriptor;
 use crate::event::Installed;
-use crate::limits::STRAGGLER_MS;
+use crate::limits::{MIGRATION_GRACE_MS, STRAGGLER_MS};
 use crate::realm::Realm;
-use crate::state::{AnomalyCode, Decision, Installation, OwnDescriptor, PinnedBy, Rule, Status};
+use crate::state::{
+    AnomalyCode, Decision, Installation, OwnDescriptor, PendingMigration, PinnedBy, Rule, Status,
+};
 use crate::time::Timestamp;
 
 /// The rows of the table, in its order: the first that applies decides.
@@ -25,7 +27,9 @@ pub(crate) enum Row {
     ImplicitReinstall,
     /// 7
     Overridden,
-    /// 8
+    /// 8a
+    Continued,
+    /// 8b
     Fresh,
     /// 9
     PriorUnknown,
@@ -51,6 +55,7 @@ impl Row {
             | Self::ExpectationCorrected => Rule::Refresh,
             Self::ImplicitReinstall => Rule::ImplicitReinstall,
             Self::Overridden => Rule::Overridden,
+            Self::Continued => Rule::Continued,
             Self::Fresh => Rule::Fresh,
             Self::PriorUnknown => Rule::PriorUnknown,
             Self::WindowForgotten => Rule::WindowForgotten,
@@ -62,14 +67,31 @@ impl Row {
     }
 
     /// Where the rules put it.
-    pub(crate) fn expected(self, state: &Installation, aligned: Option<Realm>) -> Option<Realm> {
+    pub(crate) fn expected(
+        self,
+        state: &Installation,
+        descriptor: Option<&Descriptor>,
+        aligned: Option<Realm>,
+    ) -> Option<Realm> {
         match self {
             Self::ImplicitReinstall => None,
+            Self::Continued | Self::Fresh => expected_afresh(state, descriptor, aligned),
             Self::Overridden => state.override_realm,
             Self::Persisted => state.pinned_realm(),
             _ => aligned,
         }
     }
+}
+
+/// Where an installation without a realm of its own is expected (rows 8a and 8b): where the predecessor was, unless the
+/// app does not serve that region here.
+pub(crate) fn expected_afresh(
+    state: &Installation,
+    descriptor: Option<&Descriptor>,
+    aligned: Option<Realm>,
+) -> Option<Realm> {
+    let is_served = |realm: &Realm| descriptor.is_none_or(|known| known.url_of(*realm).is_some());
+    state.predecessor_realm().filter(is_served).or(aligned)
 }
 
 /// Whether an install finds the app there.
@@ -103,7 +125,7 @@ pub(crate) fn row_when_absent(state: &Installation, at: Timestamp, descriptor: O
         return Row::Overridden;
     }
     if state.status != Status::Uninstalled {
-        return Row::Fresh;
+        return if state.predecessor_realm().is_some() { Row::Continued } else { Row::Fresh };
     }
     let Some(pin) = state.pin else {
         return Row::PriorUnknown;
@@ -136,6 +158,7 @@ impl Step<'_> {
             self.take_descriptor(descriptor);
         }
         let observed = installed.endpoint_realm;
+        self.check_endpoint(observed);
         if is_present(self.state, self.scene.at) {
             // What-if follows expectation: nothing but an install of an absent app decides.
             let row = match self.scene.lens {
@@ -171,6 +194,10 @@ impl Step<'_> {
             (Row::OverrideStands, _) => self.raise(AnomalyCode::EndpointMismatch),
             (Row::Straggler, _) => self.raise(AnomalyCode::StaleEndpoint),
             (Row::TargetCalled, Some(target)) => {
+                let due_by = self.state.migration.as_ref().map(PendingMigration::due_by);
+                if due_by.is_some_and(|due_by| self.scene.at.millis_since(due_by) > MIGRATION_GRACE_MS) {
+                    self.raise(AnomalyCode::MigrationOverdue);
+                }
                 self.pin(target, PinnedBy::Observed);
                 if let Some(pending) = &mut self.state.migration {
                     pending.arrived = true;
@@ -186,18 +213,21 @@ impl Step<'_> {
         match (self.state.pin, observed) {
             (None, Some(realm)) => self.pin(realm, PinnedBy::Observed),
             (None, None) => {
-                if let Some(realm) = self.aligned() {
+                if let Some(realm) = self.expected_afresh() {
                     self.pin(realm, PinnedBy::Expected);
                 }
             }
-            (Some(pin), Some(realm)) if pin.realm == realm => self.confirm(),
+            // What-if looks at no endpoint once a realm is known.
+            (Some(pin), Some(realm)) if pin.realm == realm && self.scene.lens == Lens::Actual => {
+                self.confirm()
+            }
             (Some(_), _) => {}
         }
     }
 
     /// Rows 6 to 14.
     fn decide(&mut self, row: Row, observed: Option<Realm>) {
-        let expected = row.expected(self.state, self.aligned());
+        let expected = row.expected(self.state, self.descriptor(), self.aligned());
         let new = match (row, self.scene.lens) {
             (Row::Overridden, _) => expected.map(|realm| (realm, PinnedBy::Overridden)),
             (_, Lens::Actual) => by_observed(observed).or(by_expected(expected)),
@@ -216,6 +246,7 @@ impl Step<'_> {
             divergent: false,
         };
         decision.compare_realms();
+        self.state.links.previous = self.state.links.last_known;
         if row == Row::ImplicitReinstall && self.state.migration.take().is_some() {
             self.raise(AnomalyCode::MigrationAbandoned);
         }
@@ -227,6 +258,8 @@ impl Step<'_> {
         self.state.enabled = true;
         self.state.window = None;
         self.state.implied_at = None;
+        self.state.successor = None;
+        self.state.installation_id_is_current = false;
         self.state.decision = Some(decision);
         self.effects.decision = Some(decision);
     }
@@ -241,6 +274,10 @@ impl Step<'_> {
 
     fn take_identity(&mut self, installed: &Installed) {
         let state = &mut *self.state;
+        if installed.installation_id.is_some() && !state.installation_id_is_current {
+            state.installation_id_is_current = true;
+            self.effects.touched = true;
+        }
         for (known, given) in [
             (&mut state.installation_id, &installed.installation_id),
             (&mut state.entitlement_id, &installed.entitlement_id),

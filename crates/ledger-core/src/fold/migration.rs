@@ -36,6 +36,7 @@ impl Step<'_> {
                     phase: MigrationPhase::Scheduled,
                     start_time: *start_time,
                     end_time: *end_time,
+                    phase_since: self.scene.at,
                     source: self.state.pinned_realm(),
                     arrived: false,
                 });
@@ -124,7 +125,10 @@ impl Step<'_> {
 
     fn started(&mut self, id: &MigrationId, target: Option<Realm>) {
         if let Some(pending) = self.state.migration.as_mut().filter(|pending| pending.id == *id) {
-            pending.phase = MigrationPhase::Started;
+            if pending.phase == MigrationPhase::Scheduled {
+                pending.phase = MigrationPhase::Started;
+                pending.phase_since = self.scene.at;
+            }
             pending.retarget(target, self.state.pin.map(|pin| pin.realm));
             return;
         }
@@ -135,6 +139,7 @@ impl Step<'_> {
             phase: MigrationPhase::Started,
             start_time: None,
             end_time: None,
+            phase_since: self.scene.at,
             source: self.state.pinned_realm(),
             arrived: false,
         });

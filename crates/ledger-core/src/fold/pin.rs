@@ -18,6 +18,7 @@ impl Step<'_> {
     pub(super) fn pin_since(&mut self, realm: Realm, by: PinnedBy, since: Timestamp) {
         self.state.pin = Some(Pin { realm, since, by });
         self.state.last_known_realm = Some(realm);
+        self.state.links.last_known = false;
         if let Some(pending) = &mut self.state.migration {
             pending.arrived = false;
             pending.learn_source(realm);
@@ -31,6 +32,7 @@ impl Step<'_> {
             && (pin.by == PinnedBy::Expected || pin.by == PinnedBy::Overridden && !overridden)
         {
             pin.by = PinnedBy::Observed;
+            self.state.links.last_known = false;
         }
     }
 

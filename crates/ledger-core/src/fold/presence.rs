@@ -26,6 +26,7 @@ impl Step<'_> {
         self.raise(AnomalyCode::InstallNotSeen);
         self.state.status = Status::Installed;
         self.state.enabled = true;
+        self.state.successor = None;
         self.state.implied_at = Some(self.scene.at);
         if let Some(realm) = self.state.override_realm {
             self.pin(realm, PinnedBy::Overridden);

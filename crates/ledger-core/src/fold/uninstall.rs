@@ -7,8 +7,14 @@ use crate::realm::Realm;
 use crate::state::{AnomalyCode, PinnedBy, Status};
 
 impl Step<'_> {
-    pub(super) fn uninstalled(&mut self, observed: Option<Realm>) {
+    pub(super) fn uninstalled(&mut self, observed: Option<Realm>, installation_id: Option<&str>) {
+        let is_expected = std::mem::take(&mut self.state.links.uninstall_expected);
+        self.effects.touched |= is_expected;
+        self.check_endpoint(observed);
         match self.state.status {
+            Status::Installed if self.is_of_another_installation(installation_id) => {
+                self.raise(AnomalyCode::UninstallOfAnotherInstallation);
+            }
             Status::Installed if observed.is_some_and(|realm| self.is_overtaken(realm)) => {
                 self.raise(AnomalyCode::UninstallOvertaken);
             }
@@ -17,7 +23,6 @@ impl Step<'_> {
                     self.observe_at_uninstall(realm);
                 }
                 self.end_installation();
-                self.open_window();
             }
             Status::None => {
                 self.raise(AnomalyCode::UninstallWithoutInstall);
@@ -28,12 +33,21 @@ impl Step<'_> {
                 self.open_window();
             }
             Status::Uninstalled => {
-                self.raise(AnomalyCode::UninstallRepeated);
+                if !is_expected {
+                    self.raise(AnomalyCode::UninstallRepeated);
+                }
                 if let (None, Some(realm)) = (self.state.pin, observed) {
                     self.pin(realm, PinnedBy::Observed);
                 }
             }
         }
+    }
+
+    /// An older installation was cleared away; the one that an `installed` told since stands.
+    fn is_of_another_installation(&self, given: Option<&str>) -> bool {
+        // What-if skips what the actual fold found so.
+        let known = self.state.installation_id.as_deref().filter(|_| self.state.installation_id_is_current);
+        self.scene.lens == Lens::Actual && given.zip(known).is_some_and(|(given, known)| given != known)
     }
 
     /// The new region's install overtook the old region's uninstall: two clocks crossed.
@@ -71,12 +85,14 @@ impl Step<'_> {
         }
     }
 
-    fn end_installation(&mut self) {
+    /// The end of an installation, and the window that it opens.
+    pub(super) fn end_installation(&mut self) {
         self.state.status = Status::Uninstalled;
         self.state.enabled = false;
         self.state.implied_at = None;
         if self.state.migration.take().is_some() {
             self.raise(AnomalyCode::MigrationAbandoned);
         }
+        self.open_window();
     }
 }

@@ -74,6 +74,10 @@ pub enum AnomalyCode {
     UninstallRepeated,
     /// The old region's uninstall was overtaken by the new region's install.
     UninstallOvertaken,
+    /// An uninstall of another installation than the one that is there.
+    UninstallOfAnotherInstallation,
+    /// A hook came from a region that the descriptor has no URL for.
+    EndpointWithoutUrl,
     /// Enabled while uninstalled.
     EnabledNotInstalled,
     /// A hook of a migration that is over.
@@ -92,6 +96,10 @@ pub enum AnomalyCode {
     MigrationAbandoned,
     /// A migration was taken back after it had arrived.
     MigrationReverted,
+    /// A hook from the target, long after the migration was due.
+    MigrationOverdue,
+    /// It goes on from another installation than was said before.
+    ContinuationReplaced,
     /// A release without an override.
     OverrideNotSet,
     /// A pin to a realm that the app does not serve.
@@ -113,6 +121,8 @@ words! { pub fn AnomalyCode::as_str {
     UninstallWithoutInstall => "uninstall-without-install",
     UninstallRepeated => "uninstall-repeated",
     UninstallOvertaken => "uninstall-overtaken",
+    UninstallOfAnotherInstallation => "uninstall-of-another-installation",
+    EndpointWithoutUrl => "endpoint-without-url",
     EnabledNotInstalled => "enabled-not-installed",
     MigrationAlreadyFinished => "migration-already-finished",
     MigrationNotInstalled => "migration-not-installed",
@@ -122,6 +132,8 @@ words! { pub fn AnomalyCode::as_str {
     MigrationSourceMismatch => "migration-source-mismatch",
     MigrationAbandoned => "migration-abandoned",
     MigrationReverted => "migration-reverted",
+    MigrationOverdue => "migration-overdue",
+    ContinuationReplaced => "continuation-replaced",
     OverrideNotSet => "override-not-set",
     OverrideWithoutUrl => "override-without-url",
     NoOpenWindow => "no-open-window",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use crate::ids::MigrationId;
+use crate::limits::MIGRATION_PHASE_MS;
 use crate::realm::Realm;
 use crate::time::Timestamp;
 
@@ -20,10 +21,22 @@ pub struct PendingMigration {
     pub start_time: Option<Timestamp>,
     /// End of the agreed time span.
     pub end_time: Option<Timestamp>,
+    /// The first event of the phase (not shown).
+    pub phase_since: Timestamp,
     /// The realm it leaves (not shown).
     pub source: Option<Realm>,
     /// An observation pinned the target before the commit was seen (rules 6.4, not shown).
     pub arrived: bool,
+}
+
+impl PendingMigration {
+    /// When the commit or rollback was to be seen (rules 6.7).
+    #[must_use]
+    pub fn due_by(&self) -> Timestamp {
+        let planned_start = self.start_time.filter(|_| self.phase == MigrationPhase::Scheduled);
+        self.end_time
+            .unwrap_or_else(|| planned_start.unwrap_or(self.phase_since).plus_millis(MIGRATION_PHASE_MS))
+    }
 }
 
 /// How far a pending migration got.

@@ -2,9 +2,10 @@
 
 use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
 use ledger_core::event::{
-    AppFact, Body, Event, InstallationFact, Installed, OverrideAction, SubscriptionState, TenantFact,
+    AppFact, Body, Event, Evidence, InstallationFact, Installed, OverrideAction, SubscriptionState,
+    TenantFact,
 };
-use ledger_core::ids::{AppKey, ClientKey, EventId, MigrationId};
+use ledger_core::ids::{AppKey, ClientKey, EventId, InstallationKey, MigrationId};
 use ledger_core::limits::{DAY_MS, HOOKS_CROSS_MS, STRAGGLER_MS};
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
@@ -80,7 +81,13 @@ fn body() -> impl Strategy<Value = Body> {
 fn fact() -> impl Strategy<Value = InstallationFact> {
     prop_oneof![
         6 => installed().prop_map(|installed| InstallationFact::Installed(Box::new(installed))),
-        4 => option::of(realm()).prop_map(|endpoint_realm| InstallationFact::Uninstalled { endpoint_realm }),
+        4 => (option::of(realm()), name()).prop_map(|(endpoint_realm, installation_id)| {
+            InstallationFact::Uninstalled { endpoint_realm, installation_id }
+        }),
+        3 => (other(), option::weighted(0.8, realm())).prop_map(|(from, from_realm)| {
+            InstallationFact::Continued { from, from_realm, evidence: evidence() }
+        }),
+        1 => other().prop_map(|to| InstallationFact::Superseded { to, evidence: evidence() }),
         1 => Just(InstallationFact::Enabled),
         1 => Just(InstallationFact::Disabled),
         6 => migration_fact(),
@@ -91,8 +98,20 @@ fn fact() -> impl Strategy<Value = InstallationFact> {
     ]
 }
 
+fn other() -> impl Strategy<Value = InstallationKey> {
+    let client = select(vec!["old", "new"]).prop_map(|key| ClientKey::new(key).unwrap());
+    (client, app()).prop_map(|(client, app)| InstallationKey { client, app })
+}
+
+fn evidence() -> Evidence {
+    Evidence::new("app-property").unwrap()
+}
+
+fn name() -> impl Strategy<Value = Option<String>> {
+    option::weighted(0.2, select(vec!["one", "two"]).prop_map(str::to_owned))
+}
+
 fn installed() -> impl Strategy<Value = Installed> {
-    let name = || option::weighted(0.2, select(vec!["one", "two"]).prop_map(str::to_owned));
     let descriptor = option::weighted(0.2, descriptor());
     (option::of(realm()), option::weighted(0.3, realm()), descriptor, name(), name()).prop_map(
         |(endpoint_realm, product_realm, descriptor, installation_id, site_url)| Installed {

@@ -107,6 +107,6 @@ impl Ledger {
 }
 
 fn repeats(log: &[Event], event: &Event) -> Option<Taken> {
-    let known = log.iter().find(|known| known.id == event.id)?;
+    let known = log.iter().find(|known| known.id == event.id && known.app() == event.app())?;
     Some(if known == event { Taken::Duplicate } else { Taken::Conflict })
 }

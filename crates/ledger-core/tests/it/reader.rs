@@ -3,9 +3,10 @@
 use jiff::Timestamp as Instant;
 use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
 use ledger_core::event::{
-    AppFact, Body, Event, InstallationFact, Installed, OverrideAction, SubscriptionState, TenantFact,
+    AppFact, Body, Event, Evidence, InstallationFact, Installed, OverrideAction, SubscriptionState,
+    TenantFact,
 };
-use ledger_core::ids::{AppKey, ClientKey, EventId, MigrationId};
+use ledger_core::ids::{AppKey, ClientKey, EventId, InstallationKey, MigrationId};
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
@@ -50,7 +51,10 @@ fn fact(kind: &str, json: &Value) -> InstallationFact {
             entitlement_id: text(&json["entitlementId"]),
             site_url: text(&json["siteUrl"]),
         })),
-        "uninstalled" => InstallationFact::Uninstalled { endpoint_realm: realm(&json["endpointRealm"]) },
+        "uninstalled" => InstallationFact::Uninstalled {
+            endpoint_realm: realm(&json["endpointRealm"]),
+            installation_id: text(&json["installationId"]),
+        },
         "enabled" => InstallationFact::Enabled,
         "disabled" => InstallationFact::Disabled,
         "migration-scheduled" => InstallationFact::MigrationScheduled {
@@ -81,8 +85,28 @@ fn fact(kind: &str, json: &Value) -> InstallationFact {
                 SubscriptionState::Inactive
             },
         },
+        "continued" => InstallationFact::Continued {
+            from: other_installation(json, "fromClientKey", "fromAppKey"),
+            from_realm: realm(&json["fromRealm"]),
+            evidence: evidence(json),
+        },
+        "superseded" => InstallationFact::Superseded {
+            to: other_installation(json, "toClientKey", "toAppKey"),
+            evidence: evidence(json),
+        },
         other => panic!("no event type {other}"),
     }
+}
+
+fn other_installation(json: &Value, client: &str, app: &str) -> InstallationKey {
+    InstallationKey {
+        client: ClientKey::new(text(&json[client]).unwrap()).unwrap(),
+        app: AppKey::new(text(&json[app]).or_else(|| text(&json["appKey"])).unwrap()).unwrap(),
+    }
+}
+
+fn evidence(json: &Value) -> Evidence {
+    Evidence::new(text(&json["evidence"]).unwrap()).unwrap()
 }
 
 fn descriptor(json: &Value) -> Option<Descriptor> {

@@ -8,6 +8,7 @@
 mod endings;
 mod explained;
 mod installs;
+mod links;
 mod migrations;
 mod others;
 mod previewed;
@@ -15,7 +16,7 @@ mod supposed;
 
 use std::fmt::Write;
 
-use ledger_core::ids::AppKey;
+use ledger_core::ids::{AppKey, InstallationKey};
 use ledger_core::limits::DAY_MS;
 use ledger_core::state::{Installation, MigrationPhase};
 use ledger_core::tenant::Tenant;
@@ -68,6 +69,9 @@ fn native(line: &str, number: u32) -> Value {
             other => (other, value.into()),
         };
         event[name] = value;
+    }
+    if event.get("fromClientKey").or(event.get("toClientKey")).is_some() {
+        event["evidence"] = "app-property".into();
     }
     event
 }
@@ -144,6 +148,15 @@ fn tell(tenant: &Tenant, state: &Installation) -> String {
     word("product", realm(tenant.product_realm));
     word("data", realm(state.data_realm));
     word("override", realm(state.override_realm));
+    let link = |link: &InstallationKey| format!("{}/{}", link.client, link.app);
+    word(
+        "predecessor",
+        state
+            .predecessor
+            .as_ref()
+            .map(|old| format!("{}:{}", link(&old.installation), realm(old.realm).unwrap_or_default())),
+    );
+    word("successor", state.successor.as_ref().map(link));
     word(
         "pending",
         state.migration.as_ref().map(|pending| {

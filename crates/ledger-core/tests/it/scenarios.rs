@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::ledger::{Ledger, Taken};
 use crate::{reader, shown};
 
-const COUNT: usize = 22;
+const COUNT: usize = 30;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/scenarios")
@@ -26,17 +26,23 @@ fn scenarios() -> Vec<Value> {
     paths.iter().map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).collect()
 }
 
-/// Plays a scenario, and holds what was refused against what it says.
+/// Plays a scenario, and compares what was refused with what it says. Lines that the decoder refuses never come to the
+/// fold.
 fn play(scenario: &Value) -> Ledger {
     let mut ledger = Ledger::default();
     let mut conflicts = Vec::new();
+    let rejected = scenario["rejected"].as_array().cloned().unwrap_or_default();
+    let (in_conflict, undecoded): (Vec<_>, Vec<_>) =
+        rejected.into_iter().partition(|line| line["reason"] == "event-id-conflict");
     for (event, line) in scenario["events"].as_array().unwrap().iter().zip(1..) {
+        if undecoded.iter().any(|refused| refused["line"] == line) {
+            continue;
+        }
         if ledger.take(reader::event(event)) == Taken::Conflict {
             conflicts.push(serde_json::json!({"line": line, "reason": "event-id-conflict"}));
         }
     }
-    let rejected = scenario["rejected"].as_array().cloned().unwrap_or_default();
-    assert_eq!(conflicts, rejected, "{}", scenario["name"]);
+    assert_eq!(conflicts, in_conflict, "{}", scenario["name"]);
     ledger
 }
 

@@ -1,7 +1,7 @@
 //! A state as the program shows it, without `seq` and `asOf`.
 
 use jiff::Timestamp as Instant;
-use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::ids::{AppKey, ClientKey, InstallationKey};
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::state::{Decision, Installation, PendingMigration, Window};
@@ -46,7 +46,9 @@ fn installation(
         ("dataRealm", realm(known.data_realm)),
         ("splitBrain", Some(view.split_brain.into())),
         ("window", known.window.as_ref().map(|window| shown_window(window, at))),
-        ("migration", known.migration.as_ref().map(migration)),
+        ("migration", known.migration.as_ref().map(|pending| migration(pending, at))),
+        ("predecessor", known.predecessor.as_ref().map(|old| link(&old.installation, old.realm))),
+        ("successor", known.successor.as_ref().map(|new| link(new, None))),
         ("override", realm(known.override_realm)),
         ("subscription", known.subscription.map(|subscription| subscription.state.as_str().into())),
         ("installationId", known.installation_id.clone().map(Value::from)),
@@ -77,13 +79,24 @@ fn shown_window(window: &Window, at: Timestamp) -> Value {
     ]))
 }
 
-fn migration(pending: &PendingMigration) -> Value {
+fn link(installation: &InstallationKey, at: Option<Realm>) -> Value {
+    Value::Object(present([
+        ("clientKey", Some(installation.client.as_str().into())),
+        ("appKey", Some(installation.app.as_str().into())),
+        ("realm", realm(at)),
+    ]))
+}
+
+fn migration(pending: &PendingMigration, at: Timestamp) -> Value {
+    let view = pending.view(at);
     Value::Object(present([
         ("migrationId", Some(pending.id.as_str().into())),
         ("targetRealm", realm(pending.target)),
         ("phase", Some(pending.phase.as_str().into())),
         ("startTime", pending.start_time.map(instant)),
         ("endTime", pending.end_time.map(instant)),
+        ("dueBy", Some(instant(view.due_by))),
+        ("overdue", Some(view.overdue.into())),
     ]))
 }
 

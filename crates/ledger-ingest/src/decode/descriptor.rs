@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
 use ledger_core::limits::POLICY_MAX_DAYS;
 use ledger_core::policy::Policy;
-use ledger_core::realm::Realm;
+use ledger_core::realm::{InvalidRealm, Realm};
 
 use super::refusal;
 use super::url::is_absolute_http;
@@ -19,7 +19,7 @@ use super::value::Value;
 
 const OBJECT: &str = "expected an object";
 const URL: &str = "expected an absolute http or https URL";
-const REGION: &str = "expected a region key other than GLOBAL";
+const REGION: &str = "expected a region key other than GLOBAL, which is also called default";
 const REGION_TWICE: &str = "two keys are the same region";
 const MODE: &str = "expected descriptor, off, days, indefinite or subscription";
 const DAYS: &str = "expected a whole number from 1 to 36500";
@@ -68,7 +68,10 @@ fn read_regions(value: Value<'_>) -> Result<BTreeMap<Realm, String>, Rejection> 
 
 /// The path of a region's URL. A key that cannot be a realm's is not repeated: it may be anything.
 fn region_path(key: &str) -> String {
-    Realm::parse(key).map_or_else(|_| REGIONS_PATH.to_owned(), |_| format!("{REGIONS_PATH}.{key}"))
+    match Realm::parse(key) {
+        Err(InvalidRealm::NotAKey) => REGIONS_PATH.to_owned(),
+        Ok(_) | Err(InvalidRealm::Nothing) => format!("{REGIONS_PATH}.{key}"),
+    }
 }
 
 fn read_url(value: Value<'_>, path: impl Fn() -> String) -> Result<Option<String>, Rejection> {

@@ -20,7 +20,7 @@
 //! | --- | --- | --- |
 //! | **about an installation** | | `clientKey`, `appKey` |
 //! | `installed` | the app was installed, or the platform sent the hook again | `endpointRealm?` `productRealm?` `descriptor?` `installationId?` `entitlementId?` `siteUrl?` |
-//! | `uninstalled` | the app was removed | `endpointRealm?` |
+//! | `uninstalled` | the app was removed | `endpointRealm?` `installationId?` |
 //! | `enabled`, `disabled` | it was switched on or off | |
 //! | `migration-scheduled` | a move was agreed | `migrationId` `targetRealm` `startTime?` `endTime?` |
 //! | `migration-started` | it runs | `migrationId` `targetRealm?` |
@@ -30,6 +30,8 @@
 //! | `override` | an operator's order; `actor` and `reason` are required | `action` (`PIN`, `RELEASE`, `FORGET`), `realm` for `PIN` |
 //! | `data-located` | where the partner says the data rests | `realm` |
 //! | `subscription-observed` | whether the tenant pays | `state` (`ACTIVE`, `INACTIVE`) |
+//! | `continued` | it goes on where another installation was; with the evidence `operator`, `actor` and `reason` are required | `fromClientKey` `fromAppKey?` `fromRealm?` `evidence` |
+//! | `superseded` | another installation goes on where it was; `actor` and `reason` likewise | `toClientKey` `toAppKey?` `evidence` |
 //! | **about a tenant** | | `clientKey` |
 //! | `product-moved` | the product has another realm | `productRealm` |
 //! | **about an app** | | `appKey` |
@@ -40,12 +42,13 @@
 //!
 //! | field | is |
 //! | --- | --- |
-//! | `id`, `clientKey`, `appKey`, `migrationId` | text of 1 to 255 bytes without control characters, and no token; `migrationId` may be a whole number, which is its digits |
-//! | `time`, `startTime`, `endTime` | RFC 3339 with any offset, in the years 0000 to 9999; cut off to milliseconds |
-//! | `endpointRealm`, `productRealm`, `targetRealm`, `sourceRealm`, `realm` | `GLOBAL` or a region key: a letter, then 1 to 15 letters, digits or hyphens; lower case is read as upper case |
+//! | `id`, `clientKey`, `appKey`, `migrationId`, `fromClientKey`, `fromAppKey`, `toClientKey`, `toAppKey` | text of 1 to 255 bytes without control characters, and no token; `migrationId` may be a whole number, which is its digits |
+//! | `time`, `startTime`, `endTime` | RFC 3339 with any offset, from 2010 to 9999; cut off to milliseconds |
+//! | `endpointRealm`, `productRealm`, `targetRealm`, `sourceRealm`, `fromRealm`, `realm` | `GLOBAL`, also called `default`, or a region key: a letter, then 1 to 15 letters, digits or hyphens; lower case is read as upper case; not a word that programs write for nothing, such as `UNDEFINED` |
+//! | `evidence` | text of 1 to 64 bytes, and no token |
 //! | `actor`, `reason` | any text |
 //! | `installationId`, `entitlementId`, `siteUrl` | any text; the empty one counts as absent |
-//! | `descriptor` | an object: `version?` any text, `baseUrl` and the values of `regionBaseUrls?` absolute http(s) URLs, the keys there region keys, each once, not `GLOBAL`; a region whose URL is `null` is left out; `dataResidency?` with `realmPersistence?` and `realmPersistenceDays?`, anything at all |
+//! | `descriptor` | an object: `version?` any text, `baseUrl` and the values of `regionBaseUrls?` absolute http(s) URLs, the keys there region keys, each once, not `GLOBAL` or `default`; a region whose URL is `null` is left out; `dataResidency?` with `realmPersistence?` and `realmPersistenceDays?`, anything at all |
 //! | `policy` | an object: `mode` is `descriptor`, `off`, `indefinite`, `days` with `days` from 1 to 36500, or `subscription` with `graceDays` from 0 to 36500 |
 //!
 //! # Choices

@@ -9,10 +9,12 @@ use ledger_record::rejection::{Reason, Rejection};
 use std::borrow::Cow;
 
 use ledger_core::event::{
-    AppFact, Body, Event, InstallationFact, Installed, OverrideAction, SubscriptionState, TenantFact,
+    AppFact, Body, Event, Evidence, InstallationFact, Installed, OverrideAction, SubscriptionState,
+    TenantFact,
 };
-use ledger_core::ids::{AppKey, ClientKey, EventId, InvalidKey, MigrationId};
-use ledger_core::realm::Realm;
+use ledger_core::ids::{AppKey, ClientKey, EventId, InstallationKey, InvalidKey, MigrationId};
+use ledger_core::limits::EARLIEST_MS;
+use ledger_core::realm::{InvalidRealm, Realm};
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::{FIRST, LAST, parse_instant};
 
@@ -29,10 +31,15 @@ pub(super) const TEXT: &str = "expected text";
 const INSTANT: &str = "expected an RFC 3339 instant within the years 0000 to 9999";
 const KEY: &str = "expected text of 1 to 255 bytes without control characters";
 const KEY_WITHOUT_TOKEN: &str = "a key must not hold a token";
+const EARLY: &str = "expected a time since 2010: an earlier one was never set";
 const REALM: &str = "expected a realm key, a letter and 1 to 15 letters, digits or hyphens";
+const NO_REALM: &str = "expected a realm key: this word stands for nothing, so leave the field out";
 const MIGRATION: &str = "expected text of 1 to 255 bytes, or an exact whole number";
 const ACTION: &str = "expected PIN, RELEASE or FORGET";
 const STATE: &str = "expected ACTIVE or INACTIVE";
+const EVIDENCE: &str = "expected text of 1 to 64 bytes";
+const EVIDENCE_WITHOUT_TOKEN: &str = "evidence must not hold a token";
+const OWN_INSTALLATION: &str = "expected another installation than the event's own";
 const UNSUPPORTED: &str = "not an event type of this ledger";
 
 /// Judges a draft. `default_time` is the time of an event that says none, where the encoding allows that.
@@ -48,7 +55,7 @@ pub(super) fn validate(
         Level::of(&name).ok_or_else(|| refusal::unsupported(fields.path(Field::Type), UNSUPPORTED))?;
     let (time, time_defaulted) = match (fields.instant(Field::Time)?, default_time) {
         (Some(time), _) => (time, false),
-        (None, Some(time)) => (time, true),
+        (None, Some(time)) => (fields.not_early(Field::Time, time)?, true),
         (None, None) => return Err(fields.missing(Field::Time)),
     };
     if level == Level::Control {
@@ -63,8 +70,10 @@ pub(super) fn validate(
 
     let body = match (client, app) {
         (Some(client), Some(app)) => {
-            let fact = installation_fact(fields, &name, actor.is_some(), reason.is_some())?;
-            Body::Installation { client, app, fact }
+            let signature = Signature { has_actor: actor.is_some(), has_reason: reason.is_some() };
+            let own = InstallationKey { client, app };
+            let fact = installation_fact(fields, &name, &own, signature)?;
+            Body::Installation { client: own.client, app: own.app, fact }
         }
         (Some(client), None) => {
             let product_realm = fields.required_realm(Field::ProductRealm)?;
@@ -101,7 +110,9 @@ impl Level {
             | "migrated"
             | "override"
             | "data-located"
-            | "subscription-observed" => Self::Installation,
+            | "subscription-observed"
+            | "continued"
+            | "superseded" => Self::Installation,
             "product-moved" => Self::Tenant,
             "descriptor-published" | "policy-set" => Self::App,
             "tick" => Self::Control,
@@ -110,17 +121,36 @@ impl Level {
     }
 }
 
+/// Whether an event names who sent it, and why.
+#[derive(Clone, Copy)]
+struct Signature {
+    has_actor: bool,
+    has_reason: bool,
+}
+
+impl Signature {
+    /// What an operator says needs both.
+    fn require(self, fields: &Draft<'_>) -> Result<(), Rejection> {
+        match self {
+            Self { has_actor: true, has_reason: true } => Ok(()),
+            Self { has_actor: false, .. } => Err(fields.missing(Field::Actor)),
+            Self { has_reason: false, .. } => Err(fields.missing(Field::Reason)),
+        }
+    }
+}
+
 fn installation_fact(
     fields: &mut Draft<'_>,
     name: &str,
-    has_actor: bool,
-    has_reason: bool,
+    own: &InstallationKey,
+    signature: Signature,
 ) -> Result<InstallationFact, Rejection> {
     Ok(match name {
         "installed" => InstallationFact::Installed(Box::new(installed(fields)?)),
-        "uninstalled" => {
-            InstallationFact::Uninstalled { endpoint_realm: fields.realm(Field::EndpointRealm)? }
-        }
+        "uninstalled" => InstallationFact::Uninstalled {
+            endpoint_realm: fields.realm(Field::EndpointRealm)?,
+            installation_id: fields.kept_name(Field::InstallationId)?,
+        },
         "enabled" => InstallationFact::Enabled,
         "disabled" => InstallationFact::Disabled,
         "migration-scheduled" => InstallationFact::MigrationScheduled {
@@ -147,16 +177,49 @@ fn installation_fact(
         },
         "override" => {
             let action = override_action(fields)?;
-            match (has_actor, has_reason) {
-                (true, true) => InstallationFact::Override(action),
-                (false, _) => return Err(fields.missing(Field::Actor)),
-                (true, false) => return Err(fields.missing(Field::Reason)),
-            }
+            signature.require(fields)?;
+            InstallationFact::Override(action)
         }
         "data-located" => InstallationFact::DataLocated { realm: fields.required_realm(Field::Realm)? },
+        "subscription-observed" => {
+            InstallationFact::SubscriptionObserved { state: subscription_state(fields)? }
+        }
+        "continued" => {
+            let from = other_installation(fields, Field::FromClientKey, Field::FromAppKey, own)?;
+            let from_realm = fields.realm(Field::FromRealm)?;
+            InstallationFact::Continued { from, from_realm, evidence: evidence(fields, signature)? }
+        }
         // `Level::of` lets nothing else through.
-        _ => InstallationFact::SubscriptionObserved { state: subscription_state(fields)? },
+        _ => {
+            let to = other_installation(fields, Field::ToClientKey, Field::ToAppKey, own)?;
+            InstallationFact::Superseded { to, evidence: evidence(fields, signature)? }
+        }
     })
+}
+
+/// The installation that the event's own goes on from, or as: of the same app unless another is given.
+fn other_installation(
+    fields: &mut Draft<'_>,
+    client_field: Field,
+    app_field: Field,
+    own: &InstallationKey,
+) -> Result<InstallationKey, Rejection> {
+    let client = fields.required_key(client_field, ClientKey::new)?;
+    let app = fields.key(app_field, AppKey::new)?.unwrap_or_else(|| own.app.clone());
+    let other = InstallationKey { client, app };
+    if other == *own { Err(fields.invalid(client_field, OWN_INSTALLATION)) } else { Ok(other) }
+}
+
+fn evidence(fields: &mut Draft<'_>, signature: Signature) -> Result<Evidence, Rejection> {
+    let text = fields.required_text(Field::Evidence)?;
+    if let Cow::Owned(_) = redact::text(&text) {
+        return Err(fields.invalid(Field::Evidence, EVIDENCE_WITHOUT_TOKEN));
+    }
+    let evidence = Evidence::new(text).map_err(|_| fields.invalid(Field::Evidence, EVIDENCE))?;
+    if evidence.is_operator() {
+        signature.require(fields)?;
+    }
+    Ok(evidence)
 }
 
 fn installed(fields: &mut Draft<'_>) -> Result<Installed, Rejection> {
@@ -277,8 +340,16 @@ impl<'a> Draft<'a> {
         field: Field,
         new: impl Fn(Cow<'a, str>) -> Result<K, InvalidKey>,
     ) -> Result<K, Rejection> {
-        let text = self.text(field, KEY)?.ok_or_else(|| self.missing(field))?;
-        self.key_of(field, text, KEY, new)
+        self.key(field, new)?.ok_or_else(|| self.missing(field))
+    }
+
+    fn key<K>(
+        &mut self,
+        field: Field,
+        new: impl Fn(Cow<'a, str>) -> Result<K, InvalidKey>,
+    ) -> Result<Option<K>, Rejection> {
+        let text = self.text(field, KEY)?;
+        text.map(|text| self.key_of(field, text, KEY, new)).transpose()
     }
 
     fn key_of<K>(
@@ -295,9 +366,14 @@ impl<'a> Draft<'a> {
     }
 
     fn realm(&mut self, field: Field) -> Result<Option<Realm>, Rejection> {
-        self.text(field, REALM)?
-            .map(|text| Realm::parse(&text).map_err(|_| self.invalid(field, REALM)))
-            .transpose()
+        let text = self.text(field, REALM)?;
+        let read = |text: Cow<'_, str>| {
+            Realm::parse(&text).map_err(|error| match error {
+                InvalidRealm::NotAKey => self.invalid(field, REALM),
+                InvalidRealm::Nothing => self.invalid(field, NO_REALM),
+            })
+        };
+        text.map(read).transpose()
     }
 
     fn required_realm(&mut self, field: Field) -> Result<Realm, Rejection> {
@@ -305,7 +381,13 @@ impl<'a> Draft<'a> {
     }
 
     fn instant(&mut self, field: Field) -> Result<Option<Timestamp>, Rejection> {
-        instant_of(self.take(field)).map_err(|expected| self.invalid(field, expected))
+        let instant = instant_of(self.take(field)).map_err(|expected| self.invalid(field, expected))?;
+        instant.map(|instant| self.not_early(field, instant)).transpose()
+    }
+
+    /// Programs write 0001 or 1970 for an instant that was never set.
+    fn not_early(&self, field: Field, instant: Timestamp) -> Result<Timestamp, Rejection> {
+        if instant.as_millis() < EARLIEST_MS { Err(self.invalid(field, EARLY)) } else { Ok(instant) }
     }
 
     fn migration(&mut self) -> Result<Option<MigrationId>, Rejection> {

@@ -1,6 +1,6 @@
 //! What the ledger knows of a message, by where it stands: all that quarantine keeps.
 
-use ledger_core::realm::Realm;
+use ledger_core::realm::{InvalidRealm, Realm};
 
 use super::is_secret_name;
 use crate::decode::Field;
@@ -47,7 +47,7 @@ pub(super) fn member(place: Place, name: &str) -> Member {
         (Place::Descriptor, "regionBaseUrls") => Member::Object(Place::Regions),
         (Place::Descriptor, "dataResidency") => Member::Object(Place::Residency),
         (Place::Residency, "realmPersistence" | "realmPersistenceDays") => Member::Setting,
-        (Place::Regions, region) if Realm::parse(region).is_ok() => Member::Scalar,
+        (Place::Regions, region) if Realm::parse(region) != Err(InvalidRealm::NotAKey) => Member::Scalar,
         (Place::Descriptor | Place::Regions | Place::Residency | Place::Policy, _) => Member::Unknown,
     }
 }
@@ -66,17 +66,21 @@ pub(super) fn attribute(name: &str) -> Member {
 fn field(name: &str) -> Member {
     use Field::{
         Action, Actor, AppKey, ClientKey, ConnectBaseUrl, ConnectKey, Descriptor, EndTime, EndpointRealm,
-        EntitlementId, HookLocation, Id, InstallationId, MigrationId, Policy, ProductRealm, Realm, Reason,
-        SiteUrl, SourceRealm, StartTime, State, TargetRealm, Time, Type,
+        EntitlementId, Evidence, FromAppKey, FromClientKey, FromRealm, HookLocation, Id, InstallationId,
+        MigrationId, Policy, ProductRealm, Realm, Reason, SiteUrl, SourceRealm, StartTime, State,
+        TargetRealm, Time, ToAppKey, ToClientKey, Type,
     };
     match Field::from_name(name) {
-        Some(Id | ClientKey | AppKey | MigrationId | ConnectKey) => Member::Key,
+        Some(
+            Id | ClientKey | AppKey | MigrationId | ConnectKey | FromClientKey | FromAppKey | ToClientKey
+            | ToAppKey,
+        ) => Member::Key,
         Some(Descriptor) => Member::Object(Place::Descriptor),
         Some(Policy) => Member::Object(Place::Policy),
         Some(
             Type | Time | Actor | Reason | EndpointRealm | ProductRealm | TargetRealm | SourceRealm | Realm
-            | StartTime | EndTime | Action | State | InstallationId | EntitlementId | SiteUrl
-            | ConnectBaseUrl | HookLocation,
+            | FromRealm | StartTime | EndTime | Action | State | Evidence | InstallationId | EntitlementId
+            | SiteUrl | ConnectBaseUrl | HookLocation,
         ) => Member::Scalar,
         // Of lines that are imported.
         None if name == "recordedAt" => Member::Scalar,

@@ -59,6 +59,18 @@ struct Fields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<Word<SubscriptionState>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    from_client_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_app_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_realm: Option<Place>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_client_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_app_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     installation_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     entitlement_id: Option<&'a str>,
@@ -128,9 +140,11 @@ fn fields_of(body: &Body) -> Fields<'_> {
 fn installation_fields(fact: &InstallationFact) -> Fields<'_> {
     match fact {
         InstallationFact::Installed(installed) => installed_fields(installed),
-        InstallationFact::Uninstalled { endpoint_realm } => {
-            Fields { endpoint_realm: endpoint_realm.map(Place), ..Fields::default() }
-        }
+        InstallationFact::Uninstalled { endpoint_realm, installation_id } => Fields {
+            endpoint_realm: endpoint_realm.map(Place),
+            installation_id: installation_id.as_deref(),
+            ..Fields::default()
+        },
         InstallationFact::Enabled | InstallationFact::Disabled => Fields::default(),
         InstallationFact::MigrationScheduled { migration, target, start_time, end_time } => Fields {
             start_time: start_time.map(Instant),
@@ -150,6 +164,19 @@ fn installation_fields(fact: &InstallationFact) -> Fields<'_> {
         InstallationFact::SubscriptionObserved { state } => {
             Fields { state: Some(Word(*state)), ..Fields::default() }
         }
+        InstallationFact::Continued { from, from_realm, evidence } => Fields {
+            from_client_key: Some(from.client.as_str()),
+            from_app_key: Some(from.app.as_str()),
+            from_realm: from_realm.map(Place),
+            evidence: Some(evidence.as_str()),
+            ..Fields::default()
+        },
+        InstallationFact::Superseded { to, evidence } => Fields {
+            to_client_key: Some(to.client.as_str()),
+            to_app_key: Some(to.app.as_str()),
+            evidence: Some(evidence.as_str()),
+            ..Fields::default()
+        },
     }
 }
 

@@ -7,7 +7,7 @@ use ledger_core::state::{MigrationPhase, PinnedBy, Rule, Status, Window};
 use serde::Serialize;
 
 use super::event::DescriptorJson;
-use super::state::{DecisionJson, PolicyJson, WindowJson};
+use super::state::{DecisionJson, LinkJson, PolicyJson, WindowJson};
 use super::time::format_instant;
 use super::{Instant, Place, Word};
 
@@ -156,6 +156,14 @@ pub enum FactJson<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         target: Option<Place>,
         phase: Word<MigrationPhase>,
+        due_by: Instant,
+        overdue: bool,
+    },
+    Continues {
+        predecessor: LinkJson<'a>,
+    },
+    Superseded {
+        successor: LinkJson<'a>,
     },
     OverrideStands {
         realm: Place,
@@ -235,6 +243,8 @@ impl Role {
             Fact::Product { .. }
             | Fact::Data { .. }
             | Fact::MigrationPending { .. }
+            | Fact::Continues(_)
+            | Fact::Superseded { .. }
             | Fact::OverrideStands { .. } => Self::Surroundings,
             Fact::StaysWhileInstalled
             | Fact::UninstallWouldOpen { .. }
@@ -286,11 +296,17 @@ impl<'a> FactJson<'a> {
             Fact::Subscribed { state, since } => {
                 Self::Subscribed { state: Word(*state), since: Instant(*since) }
             }
-            Fact::MigrationPending { id, target, phase } => Self::MigrationPending {
+            Fact::MigrationPending { id, target, phase, due_by, overdue } => Self::MigrationPending {
                 migration_id: id.as_str(),
                 target: target.map(Place),
                 phase: Word(*phase),
+                due_by: Instant(*due_by),
+                overdue: *overdue,
             },
+            Fact::Continues(predecessor) => {
+                Self::Continues { predecessor: LinkJson::from_predecessor(predecessor) }
+            }
+            Fact::Superseded { by } => Self::Superseded { successor: LinkJson::of(by, None) },
             Fact::OverrideStands { realm } => Self::OverrideStands { realm: Place(*realm) },
             Fact::WouldInstall(decision) => Self::WouldInstall(Box::new(DecisionJson::of(*decision))),
             Fact::CommitWouldMove { target } => Self::CommitWouldMove { target: target.map(Place) },

@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 
 use ledger_core::event::SubscriptionState;
-use ledger_core::ids::{AppKey, ClientKey, MigrationId};
+use ledger_core::ids::{AppKey, ClientKey, InstallationKey, MigrationId};
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::state::{
-    self, AnomalyCode, Installation, MigrationPhase, PendingMigration, PinnedBy, Rule, Status, Window,
+    self, AnomalyCode, Installation, MigrationPhase, PendingMigration, PinnedBy, Predecessor, Rule, Status,
+    Window,
 };
 use ledger_core::time::Timestamp;
-use ledger_core::view::{View, WindowState, WindowView};
+use ledger_core::view::{MigrationView, View, WindowState, WindowView};
 use serde::{Deserialize, Serialize};
 
 use super::{Instant, Place, Word};
@@ -77,6 +78,12 @@ pub struct StateJson<'a> {
     /// The pending migration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration: Option<MigrationJson<'a>>,
+    /// The installation that it goes on from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<LinkJson<'a>>,
+    /// The installation that goes on where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub successor: Option<LinkJson<'a>>,
     /// The operator's pin.
     #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
     pub override_realm: Option<Place>,
@@ -167,6 +174,25 @@ pub struct MigrationJson<'a> {
     /// End of the agreed time span.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Instant>,
+    /// When its commit or rollback was to be seen, where an instant is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_by: Option<Instant>,
+    /// Neither was seen by then, where an instant is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overdue: Option<bool>,
+}
+
+/// Another installation that this one goes on from, or as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkJson<'a> {
+    /// Its tenant.
+    pub client_key: Cow<'a, str>,
+    /// Its app.
+    pub app_key: Cow<'a, str>,
+    /// Where a predecessor was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realm: Option<Place>,
 }
 
 /// A decision; a preview is one without `seq`.
@@ -231,7 +257,12 @@ impl<'a> StateJson<'a> {
             data_realm: installation.data_realm.map(Place),
             split_brain: view.split_brain,
             window: installation.window.map(|window| WindowJson::of(window, view.window)),
-            migration: installation.migration.as_ref().map(MigrationJson::of),
+            migration: installation
+                .migration
+                .as_ref()
+                .map(|pending| MigrationJson::of(pending, view.migration)),
+            predecessor: installation.predecessor.as_ref().map(LinkJson::from_predecessor),
+            successor: installation.successor.as_ref().map(|successor| LinkJson::of(successor, None)),
             override_realm: installation.override_realm.map(Place),
             subscription: installation.subscription.map(|subscription| Word(subscription.state)),
             installation_id: installation.installation_id.as_deref().map(Cow::from),
@@ -276,12 +307,14 @@ impl PolicyJson {
 }
 
 impl<'a> MigrationJson<'a> {
-    /// The pending migration as it is shown.
+    /// The pending migration, and how it looks at an instant.
     #[must_use]
-    pub fn of(pending: &'a PendingMigration) -> Self {
+    pub fn of(pending: &'a PendingMigration, view: Option<MigrationView>) -> Self {
         Self {
             start_time: pending.start_time.map(Instant),
             end_time: pending.end_time.map(Instant),
+            due_by: view.map(|view| Instant(view.due_by)),
+            overdue: view.map(|view| view.overdue),
             ..Self::brief(&pending.id, pending.target, pending.phase)
         }
     }
@@ -293,7 +326,20 @@ impl<'a> MigrationJson<'a> {
             phase: Word(phase),
             start_time: None,
             end_time: None,
+            due_by: None,
+            overdue: None,
         }
+    }
+}
+
+impl<'a> LinkJson<'a> {
+    pub(super) fn of(installation: &'a InstallationKey, realm: Option<Realm>) -> Self {
+        let InstallationKey { client, app } = installation;
+        Self { client_key: client.as_str().into(), app_key: app.as_str().into(), realm: realm.map(Place) }
+    }
+
+    pub(super) fn from_predecessor(predecessor: &'a Predecessor) -> Self {
+        Self::of(&predecessor.installation, predecessor.realm)
     }
 }
 

@@ -8,6 +8,7 @@
 //! 05 anomalous        client ‖ 00 ‖ app                                     at least one anomaly
 //! 06 app              app ‖ 00 ‖ client                                     all
 //! 07 own drift        client ‖ 00 ‖ app                                     installed, see below
+//! 08 migration        client ‖ 00 ‖ app                                     with a pending migration
 //! ```
 //!
 //! An entry says nothing that depends on the moment of asking, so entries change only when a record changes
@@ -36,6 +37,7 @@ const WINDOW_END: u8 = 4;
 const ANOMALOUS: u8 = 5;
 const APP: u8 = 6;
 const OWN_DRIFT: u8 = 7;
+const MIGRATION: u8 = 8;
 
 /// An entry of the index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,6 +100,13 @@ pub enum IndexEntry {
         /// The app.
         app: AppKey,
     },
+    /// A migration is pending.
+    Migration {
+        /// The tenant.
+        client: ClientKey,
+        /// The app.
+        app: AppKey,
+    },
 }
 
 impl IndexEntry {
@@ -120,6 +129,7 @@ impl IndexEntry {
             Self::Anomalous { client, app } => parts(ANOMALOUS, &[client.as_str(), app.as_str()]),
             Self::App { app, client } => parts(APP, &[app.as_str(), client.as_str()]),
             Self::OwnDrift { client, app } => parts(OWN_DRIFT, &[client.as_str(), app.as_str()]),
+            Self::Migration { client, app } => parts(MIGRATION, &[client.as_str(), app.as_str()]),
         }
     }
 
@@ -156,6 +166,7 @@ impl IndexEntry {
                 Ok(Self::App { app: AppKey::new(text(app)?)?, client: ClientKey::new(text(client)?)? })
             }
             OWN_DRIFT => client_and_app(rest).map(|(client, app)| Self::OwnDrift { client, app }),
+            MIGRATION => client_and_app(rest).map(|(client, app)| Self::Migration { client, app }),
             found => Err(KeyError::UnknownKind { found }),
         }
     }
@@ -210,6 +221,12 @@ pub fn own_drift_prefix() -> Vec<u8> {
     vec![OWN_DRIFT]
 }
 
+/// What the keys of all pending migrations begin with, in order of client and app.
+#[must_use]
+pub fn migrations_prefix() -> Vec<u8> {
+    vec![MIGRATION]
+}
+
 /// What the keys of all installations of an app begin with, in order of client.
 #[must_use]
 pub fn app_prefix(app: &AppKey) -> Vec<u8> {
@@ -227,6 +244,7 @@ pub struct Listed {
     split_brain: bool,
     window_end: Option<Timestamp>,
     anomalous: bool,
+    migrating: bool,
 }
 
 impl Listed {
@@ -245,6 +263,7 @@ impl Listed {
             split_brain: elsewhere(installation.data_realm),
             window_end: window.map(|window| window.end.unwrap_or(Timestamp::MAX)),
             anomalous: installation.anomalies.count() > 0,
+            migrating: installation.migration.is_some(),
         }
     }
 
@@ -269,6 +288,9 @@ impl Listed {
         }
         if self.anomalous {
             keys.push(parts(ANOMALOUS, &[client, app]));
+        }
+        if self.migrating {
+            keys.push(parts(MIGRATION, &[client, app]));
         }
         keys.push(parts(APP, &[app, client]));
     }

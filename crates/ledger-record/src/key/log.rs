@@ -4,15 +4,19 @@
 //! stream = kind u8 ‖ key ‖ 00       01 tenant (client key) · 02 app (app key)
 //!                                   03 rejected (empty) · 04 seals (empty)
 //! log    = stream ‖ seq u64
-//! ids    = stream ‖ event id
+//! ids    = stream ‖ app key ‖ 00 ‖ event id   of a tenant; the app key is empty for tenant-level events
+//!          stream ‖ event id                  of an app
 //! ```
+//!
+//! An event id is unique within its subject: the installation, the tenant or the app.
 //!
 //! All records of a stream stand together in order of seq, so a tenant's history is one range. The stream
 //! and the seq stand in the key only: [`crate::record::Record::decode`] takes them from here.
 
-use ledger_core::ids::{AppKey, ClientKey, EventId};
+use ledger_core::event::{Body, Event};
+use ledger_core::ids::{AppKey, ClientKey};
 
-use super::{END, KeyError, split_ended_number, split_part, text};
+use super::{END, KeyError, split_ended_number, text};
 use crate::record::Stream;
 
 /// Kind of the streams of tenants; all their keys, in `log` and in `ids`, begin with it.
@@ -82,16 +86,22 @@ pub fn stream_prefix(stream: &Stream) -> Vec<u8> {
     with_suffix(stream, &[])
 }
 
-/// Key of an event id, whose value is a reference to the seq that it was recorded with.
+/// Key of an event's id, whose value is a reference to the seq that it was recorded with.
 #[must_use]
-pub fn id(stream: &Stream, id: &EventId) -> Vec<u8> {
-    with_suffix(stream, id.as_bytes())
-}
-
-/// Reads a key of `ids`.
-pub fn parse_id(key: &[u8]) -> Result<(Stream, EventId), KeyError> {
-    let (stream, id) = split_part(key)?;
-    Ok((parse_stream(stream)?, EventId::new(text(id)?)?))
+pub fn id(event: &Event) -> Vec<u8> {
+    let (kind, subject) = match &event.body {
+        Body::Installation { client, app, .. } => (TENANT, [client.as_bytes(), &[END], app.as_bytes()]),
+        Body::Tenant { client, .. } => (TENANT, [client.as_bytes(), &[END], &[]]),
+        Body::App { app, .. } => (APP, [app.as_bytes(), &[], &[]]),
+    };
+    let id = event.id.as_bytes();
+    let length = subject.iter().map(|part| part.len()).sum::<usize>() + id.len() + 2;
+    let mut bytes = Vec::with_capacity(length);
+    bytes.push(kind);
+    subject.iter().for_each(|part| bytes.extend_from_slice(part));
+    bytes.push(END);
+    bytes.extend_from_slice(id);
+    bytes
 }
 
 fn with_suffix(stream: &Stream, suffix: &[u8]) -> Vec<u8> {
@@ -118,6 +128,12 @@ fn parse_stream(bytes: &[u8]) -> Result<Stream, KeyError> {
 
 #[cfg(test)]
 mod tests {
+    use ledger_core::event::{AppFact, InstallationFact, TenantFact};
+    use ledger_core::ids::EventId;
+    use ledger_core::policy::Policy;
+    use ledger_core::realm::Realm;
+    use ledger_core::time::Timestamp;
+
     use super::*;
 
     fn tenant(key: &str) -> Stream {
@@ -130,7 +146,29 @@ mod tests {
         assert_eq!(log(&Stream::App(AppKey::new("app").unwrap()), 1), b"\x02app\0\0\0\0\0\0\0\0\x01");
         assert_eq!(log(&Stream::Rejected, u64::MAX), b"\x03\0\xff\xff\xff\xff\xff\xff\xff\xff");
         assert_eq!(log(&Stream::Seals, 1), b"\x04\0\0\0\0\0\0\0\0\x01");
-        assert_eq!(id(&tenant("acme"), &EventId::new("e-1").unwrap()), b"\x01acme\0e-1");
+    }
+
+    #[test]
+    fn the_bytes_of_an_id_are_frozen_and_name_its_subject() {
+        let (client, app) = (ClientKey::new("acme").unwrap(), AppKey::new("app").unwrap());
+        let fact = TenantFact::ProductMoved { product_realm: Realm::GLOBAL };
+        for (body, bytes) in [
+            (
+                Body::Installation {
+                    client: client.clone(),
+                    app: app.clone(),
+                    fact: InstallationFact::Enabled,
+                },
+                &b"\x01acme\0app\0e-1"[..],
+            ),
+            (Body::Tenant { client, fact }, b"\x01acme\0\0e-1"),
+            (Body::App { app, fact: AppFact::PolicySet(Policy::Off) }, b"\x02app\0e-1"),
+        ] {
+            let id_of = EventId::new("e-1").unwrap();
+            let event = Event { id: id_of, time: Timestamp::from_millis(0), actor: None, reason: None, body };
+            assert_eq!(id(&event), bytes);
+            assert!(bytes.starts_with(&stream_prefix(&Stream::of(&event))));
+        }
     }
 
     #[test]
@@ -142,8 +180,6 @@ mod tests {
                 let key = LogKey { stream: stream.clone(), seq };
                 assert_eq!(LogKey::decode(&key.encode()), Ok(key));
             }
-            let event_id = EventId::new("e 1").unwrap();
-            assert_eq!(parse_id(&id(&stream, &event_id)), Ok((stream, event_id)));
         }
     }
 
@@ -186,8 +222,5 @@ mod tests {
         for key in refused {
             assert!(LogKey::decode(key).is_err(), "{key:?}");
         }
-        assert!(parse_id(b"\x01acme").is_err());
-        assert!(parse_id(b"\x01acme\0").is_err());
-        assert!(parse_id(b"\x01acme\0a\0b").is_err());
     }
 }

@@ -11,7 +11,7 @@
 //! positions    position                                        stream ‖ seq           reference
 //! tenants      client                                          TenantRow              crate::rows
 //! apps         app                                             AppRow                 crate::rows
-//! ids          stream ‖ event id                               seq                    reference
+//! ids          subject ‖ event id, see key::log                seq                    reference
 //! index        see key::index                                  nothing
 //! corrections  position ‖ client                               changes                crate::rows
 //! duplicates   source ‖ 00 ‖ offset                            position               reference

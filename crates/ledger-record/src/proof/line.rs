@@ -48,7 +48,7 @@ pub const REJECTED: &str = "rejected";
 const SEAL: &str = "seal";
 
 /// Every type that a record's line can have, besides [`REJECTED`].
-pub const EVENT_TYPES: [&str; 15] = [
+pub const EVENT_TYPES: [&str; 17] = [
     "installed",
     "uninstalled",
     "enabled",
@@ -61,6 +61,8 @@ pub const EVENT_TYPES: [&str; 15] = [
     "override",
     "data-located",
     "subscription-observed",
+    "continued",
+    "superseded",
     "product-moved",
     "descriptor-published",
     "policy-set",
@@ -448,7 +450,7 @@ impl Leaf {
             return if seal.is_exact() { Ok(Self::Seal(seal)) } else { Err(LineError::Malformed) };
         }
         let leaf = RecordLeaf::restore(canonical::read(line)?).ok_or(LineError::Malformed)?;
-        // A realm in lower case is read, but never written.
+        // A realm in lower case, or `default`, is read, but never written.
         if leaf.is_exact() && leaf.write() == line {
             Ok(Self::Record(leaf))
         } else {

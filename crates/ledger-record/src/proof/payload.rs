@@ -3,9 +3,10 @@
 //! One line of [`canonical`] JSON. For an event (`?`: left out when absent, or false):
 //!
 //! ```text
-//! {"rules":1,"clientKey"?,"id":"…","timeDefaulted"?:true,"actor"?,"reason"?,
+//! {"rules":2,"clientKey"?,"id":"…","timeDefaulted"?:true,"actor"?,"reason"?,
 //!  "endpointRealm"?,"productRealm"?,"targetRealm"?,"sourceRealm"?,"realm"?,"migrationId"?,"startTime"?:ms,
-//!  "endTime"?:ms,"action"?,"state"?,"installationId"?,"entitlementId"?,"siteUrl"?,"descriptor"?,"policy"?}
+//!  "endTime"?:ms,"action"?,"state"?,"fromClientKey"?,"fromAppKey"?,"fromRealm"?,"toClientKey"?,"toAppKey"?,
+//!  "evidence"?,"installationId"?,"entitlementId"?,"siteUrl"?,"descriptor"?,"policy"?}
 //!
 //! descriptor  {"version"?,"baseUrl":"…","regionBaseUrls"?:{…sorted…},"dataResidency"?}
 //! residency   {"realmPersistence"?:S,"realmPersistenceDays"?:S}   S: null, flag, integer, {"json":"<text>"}
@@ -13,28 +14,28 @@
 //! ```
 //!
 //! Type, app and event time are in the line and not said again; with them the event is whole. For refused
-//! input: `{"rules":1,"reason":"…","path"?,"detail":"…","key"?,"headers"?:[["name","value"],…],
+//! input: `{"rules":2,"reason":"…","path"?,"detail":"…","key"?,"headers"?:[["name","value"],…],
 //! "sourceTime"?:ms,"body"?:{"json":"…"}|{"sha256":"<hex>","length":n}}`.
 //!
 //! The text form of time is not used here, as not every instant has one.
 
+mod descriptor;
 mod refused;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
-use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
 use ledger_core::event::{
-    AppFact, Body, Event, InstallationFact, Installed, OverrideAction, SubscriptionState, TenantFact,
+    AppFact, Body, Event, Evidence, InstallationFact, Installed, OverrideAction, SubscriptionState,
+    TenantFact,
 };
-use ledger_core::ids::{AppKey, ClientKey, EventId, MigrationId};
-use ledger_core::policy::Policy;
+use ledger_core::ids::{AppKey, ClientKey, EventId, InstallationKey, MigrationId};
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::canonical::{self, NotCanonical, put_integer, put_string};
 use crate::record::{Content, Record};
+use descriptor::{DescriptorFields, PolicyFields};
 use refused::RefusedFields;
 
 /// An event as it was committed to.
@@ -117,6 +118,18 @@ struct Fields<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    from_client_key: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from_app_key: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from_realm: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to_client_key: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to_app_key: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    evidence: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     installation_id: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     entitlement_id: Option<Cow<'a, str>>,
@@ -128,54 +141,9 @@ struct Fields<'a> {
     policy: Option<PolicyFields>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct DescriptorFields<'a> {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    version: Option<Cow<'a, str>>,
-    base_url: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    region_base_urls: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    data_residency: Option<ResidencyFields<'a>>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ResidencyFields<'a> {
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    realm_persistence: Option<SettingField<'a>>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    realm_persistence_days: Option<SettingField<'a>>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-enum SettingField<'a> {
-    Null(()),
-    Bool(bool),
-    Whole(i64),
-    Other { json: Cow<'a, str> },
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-enum PolicyFields {
-    Descriptor,
-    Off,
-    Days { days: u32 },
-    Indefinite,
-    Subscription { grace_days: u32 },
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 const fn is_false(flag: &bool) -> bool {
     !*flag
-}
-
-/// A `null` here is a value, not an absence.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SettingField<'static>>, D::Error> {
-    SettingField::deserialize(deserializer).map(Some)
 }
 
 fn put_text(out: &mut Vec<u8>, name: &[u8], text: Option<&str>) {
@@ -224,9 +192,11 @@ impl<'a> Fields<'a> {
         };
         match fact {
             InstallationFact::Installed(installed) => self.with_installed(installed),
-            InstallationFact::Uninstalled { endpoint_realm } => {
-                Self { endpoint_realm: endpoint_realm.as_ref().map(word), ..self }
-            }
+            InstallationFact::Uninstalled { endpoint_realm, installation_id } => Self {
+                endpoint_realm: endpoint_realm.as_ref().map(word),
+                installation_id: installation_id.as_deref().map(Cow::from),
+                ..self
+            },
             InstallationFact::Enabled | InstallationFact::Disabled => self,
             InstallationFact::MigrationScheduled { migration, target, start_time, end_time } => {
                 let (migration_id, target_realm) = migrating(Some(migration), Some(target));
@@ -258,6 +228,19 @@ impl<'a> Fields<'a> {
             InstallationFact::SubscriptionObserved { state } => {
                 Self { state: Some(state.as_str().into()), ..self }
             }
+            InstallationFact::Continued { from, from_realm, evidence } => Self {
+                from_client_key: Some(from.client.as_str().into()),
+                from_app_key: Some(from.app.as_str().into()),
+                from_realm: from_realm.as_ref().map(word),
+                evidence: Some(evidence.as_str().into()),
+                ..self
+            },
+            InstallationFact::Superseded { to, evidence } => Self {
+                to_client_key: Some(to.client.as_str().into()),
+                to_app_key: Some(to.app.as_str().into()),
+                evidence: Some(evidence.as_str().into()),
+                ..self
+            },
         }
     }
 
@@ -294,6 +277,12 @@ impl<'a> Fields<'a> {
         put_field(out, b",\"endTime\":", self.end_time, put_integer);
         put_text(out, b",\"action\":", self.action.as_deref());
         put_text(out, b",\"state\":", self.state.as_deref());
+        put_text(out, b",\"fromClientKey\":", self.from_client_key.as_deref());
+        put_text(out, b",\"fromAppKey\":", self.from_app_key.as_deref());
+        put_text(out, b",\"fromRealm\":", self.from_realm.as_deref());
+        put_text(out, b",\"toClientKey\":", self.to_client_key.as_deref());
+        put_text(out, b",\"toAppKey\":", self.to_app_key.as_deref());
+        put_text(out, b",\"evidence\":", self.evidence.as_deref());
         put_text(out, b",\"installationId\":", self.installation_id.as_deref());
         put_text(out, b",\"entitlementId\":", self.entitlement_id.as_deref());
         put_text(out, b",\"siteUrl\":", self.site_url.as_deref());
@@ -332,9 +321,10 @@ impl<'a> Fields<'a> {
         let target = realm(self.target_realm.as_deref())?;
         Some(match type_name {
             "installed" => InstallationFact::Installed(Box::new(self.installed()?)),
-            "uninstalled" => {
-                InstallationFact::Uninstalled { endpoint_realm: realm(self.endpoint_realm.as_deref())? }
-            }
+            "uninstalled" => InstallationFact::Uninstalled {
+                endpoint_realm: realm(self.endpoint_realm.as_deref())?,
+                installation_id: self.installation_id.map(Cow::into_owned),
+            },
             "enabled" => InstallationFact::Enabled,
             "disabled" => InstallationFact::Disabled,
             "migration-scheduled" => InstallationFact::MigrationScheduled {
@@ -363,6 +353,15 @@ impl<'a> Fields<'a> {
                 let state = *states.find(|state| state.as_str() == word)?;
                 InstallationFact::SubscriptionObserved { state }
             }
+            "continued" => InstallationFact::Continued {
+                from: installation(self.from_client_key.as_deref(), self.from_app_key.as_deref())?,
+                from_realm: realm(self.from_realm.as_deref())?,
+                evidence: Evidence::new(self.evidence?).ok()?,
+            },
+            "superseded" => InstallationFact::Superseded {
+                to: installation(self.to_client_key.as_deref(), self.to_app_key.as_deref())?,
+                evidence: Evidence::new(self.evidence?).ok()?,
+            },
             _ => return None,
         })
     }
@@ -383,83 +382,12 @@ impl<'a> Fields<'a> {
     }
 }
 
+fn installation(client: Option<&str>, app: Option<&str>) -> Option<InstallationKey> {
+    Some(InstallationKey { client: ClientKey::new(client?).ok()?, app: AppKey::new(app?).ok()? })
+}
+
 /// Absent is fine; what is there must be a realm.
 #[expect(clippy::option_option, reason = "the outer one is the failure, as in the functions that ask")]
 fn realm(text: Option<&str>) -> Option<Option<Realm>> {
     text.map(Realm::parse).transpose().ok()
-}
-
-impl<'a> DescriptorFields<'a> {
-    fn of(descriptor: &'a Descriptor) -> Self {
-        let urls = descriptor.region_base_urls.iter();
-        let residency = descriptor.data_residency.as_ref();
-        Self {
-            version: descriptor.version.as_deref().map(Cow::from),
-            base_url: descriptor.base_url.as_str().into(),
-            region_base_urls: urls.map(|(region, url)| (word(region), url.as_str().into())).collect(),
-            data_residency: residency.map(|block| ResidencyFields {
-                realm_persistence: SettingField::of(&block.realm_persistence),
-                realm_persistence_days: SettingField::of(&block.realm_persistence_days),
-            }),
-        }
-    }
-
-    fn restore(self) -> Option<Descriptor> {
-        let urls = self.region_base_urls.into_iter();
-        Some(Descriptor {
-            version: self.version.map(Cow::into_owned),
-            base_url: self.base_url.into_owned(),
-            region_base_urls: urls
-                .map(|(region, url)| Some((Realm::parse(&region).ok()?, url.into_owned())))
-                .collect::<Option<_>>()?,
-            data_residency: self.data_residency.map(|block| DataResidency {
-                realm_persistence: SettingField::restore(block.realm_persistence),
-                realm_persistence_days: SettingField::restore(block.realm_persistence_days),
-            }),
-        })
-    }
-}
-
-impl<'a> SettingField<'a> {
-    fn of(setting: &'a Setting) -> Option<Self> {
-        Some(match setting {
-            Setting::Absent => return None,
-            Setting::Null => Self::Null(()),
-            Setting::Bool(flag) => Self::Bool(*flag),
-            Setting::Whole(number) => Self::Whole(*number),
-            Setting::Other(json) => Self::Other { json: json.as_str().into() },
-        })
-    }
-
-    fn restore(field: Option<Self>) -> Setting {
-        match field {
-            None => Setting::Absent,
-            Some(Self::Null(())) => Setting::Null,
-            Some(Self::Bool(flag)) => Setting::Bool(flag),
-            Some(Self::Whole(number)) => Setting::Whole(number),
-            Some(Self::Other { json }) => Setting::Other(json.into_owned()),
-        }
-    }
-}
-
-impl PolicyFields {
-    const fn of(policy: Policy) -> Self {
-        match policy {
-            Policy::Descriptor => Self::Descriptor,
-            Policy::Off => Self::Off,
-            Policy::Days { days } => Self::Days { days },
-            Policy::Indefinite => Self::Indefinite,
-            Policy::Subscription { grace_days } => Self::Subscription { grace_days },
-        }
-    }
-
-    const fn restore(self) -> Policy {
-        match self {
-            Self::Descriptor => Policy::Descriptor,
-            Self::Off => Policy::Off,
-            Self::Days { days } => Policy::Days { days },
-            Self::Indefinite => Policy::Indefinite,
-            Self::Subscription { grace_days } => Policy::Subscription { grace_days },
-        }
-    }
 }

@@ -40,6 +40,7 @@ codes! {
         8 => WindowExpired,
         9 => RealmWithdrawn,
         10 => Persisted,
+        11 => Continued,
     }
     AnomalyCode {
         1 => InvalidRealmPersistence,
@@ -66,6 +67,10 @@ codes! {
         22 => OverrideNotSet,
         23 => OverrideWithoutUrl,
         24 => NoOpenWindow,
+        25 => UninstallOfAnotherInstallation,
+        26 => EndpointWithoutUrl,
+        27 => MigrationOverdue,
+        28 => ContinuationReplaced,
     }
     Reason {
         1 => Undecodable,

@@ -129,11 +129,9 @@ impl Encode for Place {
 impl<'de, C> BorrowDecode<'de, C> for Place {
     fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let Text(text) = Text::borrow_decode(decoder)?;
-        // Reading a realm upper-cases it; stored ones are upper-case.
-        if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
-            return Err(DecodeError::Other("not a realm"));
-        }
-        Realm::parse(text).map(Self).map_err(|_| DecodeError::Other("not a realm"))
+        // Reading a realm upper-cases it, and `default` is `GLOBAL`; stored ones are as they are written.
+        let realm = Realm::parse(text).ok().filter(|realm| realm.as_str() == text);
+        realm.map(Self).ok_or(DecodeError::Other("not a realm"))
     }
 }
 

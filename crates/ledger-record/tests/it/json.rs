@@ -1,11 +1,11 @@
 //! The JSON that is promised, text by text: fields, their order, their form.
 
 use ledger_core::event::{AppFact, Body, Event, InstallationFact};
-use ledger_core::ids::{AppKey, ClientKey, EventId, MigrationId};
+use ledger_core::ids::{AppKey, ClientKey, EventId, InstallationKey, MigrationId};
 use ledger_core::policy::Policy;
 use ledger_core::state::{
     Anomalies, Anomaly, AnomalyCode, Decision, Installation, MigrationPhase, PendingMigration, Pin, PinnedBy,
-    Rule, Status, Subscription, Window,
+    Predecessor, Rule, Status, Subscription, Window,
 };
 use ledger_core::tenant::{Change, Correction, Outcome, Summary};
 use ledger_core::time::Timestamp;
@@ -28,6 +28,10 @@ fn at(text: &str) -> Timestamp {
     parse_instant(text).unwrap()
 }
 
+fn of_client(key: &str) -> InstallationKey {
+    InstallationKey { client: ClientKey::new(key).unwrap(), app: app() }
+}
+
 /// The state that the documentation shows.
 fn uninstalled() -> Installation {
     let mut anomalies = Anomalies::default();
@@ -48,6 +52,7 @@ fn uninstalled() -> Installation {
             phase: MigrationPhase::Scheduled,
             start_time: Some(at("2026-05-01T00:00:00Z")),
             end_time: Some(at("2026-05-02T00:00:00Z")),
+            phase_since: at("2026-04-30T00:00:00Z"),
             source: Some(realm("EU")),
             arrived: false,
         }),
@@ -60,6 +65,8 @@ fn uninstalled() -> Installation {
         installation_id: Some("ari:1".to_owned()),
         entitlement_id: Some("E-1".to_owned()),
         site_url: Some("https://acme.atlassian.net".to_owned()),
+        predecessor: Some(Predecessor { installation: of_client("old"), realm: Some(realm("EU")) }),
+        successor: Some(of_client("new")),
         decision: Some(Decision {
             seq: Some(1),
             at: at("2026-03-01T10:00:00Z"),
@@ -107,7 +114,10 @@ fn a_state_is_shown_as_documented() {
         r#""window":{"policy":{"mode":"descriptor"},"start":"2026-04-01T00:00:00.000Z","#,
         r#""end":"2026-04-08T00:00:00.000Z","state":"OPEN","remainingMs":3600000,"forgotten":false},"#,
         r#""migration":{"migrationId":"57500","targetRealm":"DE","phase":"SCHEDULED","#,
-        r#""startTime":"2026-05-01T00:00:00.000Z","endTime":"2026-05-02T00:00:00.000Z"},"#,
+        r#""startTime":"2026-05-01T00:00:00.000Z","endTime":"2026-05-02T00:00:00.000Z","#,
+        r#""dueBy":"2026-05-02T00:00:00.000Z","overdue":false},"#,
+        r#""predecessor":{"clientKey":"old","appKey":"com.example.app","realm":"EU"},"#,
+        r#""successor":{"clientKey":"new","appKey":"com.example.app"},"#,
         r#""override":"EU","subscription":"ACTIVE","installationId":"ari:1","entitlementId":"E-1","#,
         r#""siteUrl":"https://acme.atlassian.net","#,
         r#""decision":{"seq":1,"at":"2026-03-01T10:00:00.000Z","rule":"FRESH","expectedRealm":"EU","#,
@@ -187,7 +197,11 @@ fn events_are_shown_in_their_native_form() {
     let expected: Vec<(&str, &str, String)> = vec![
         ("installed", OF_INSTALLATION, installed),
         ("installed", OF_INSTALLATION, String::new()),
-        ("uninstalled", OF_INSTALLATION, r#","endpointRealm":"EU""#.to_owned()),
+        (
+            "uninstalled",
+            OF_INSTALLATION,
+            r#","endpointRealm":"EU","installationId":"ari:cloud:ecosystem::installation/1""#.to_owned(),
+        ),
         ("uninstalled", OF_INSTALLATION, String::new()),
         ("enabled", OF_INSTALLATION, String::new()),
         ("disabled", OF_INSTALLATION, String::new()),
@@ -208,6 +222,21 @@ fn events_are_shown_in_their_native_form() {
         ("data-located", OF_INSTALLATION, r#","realm":"EU""#.to_owned()),
         ("subscription-observed", OF_INSTALLATION, r#","state":"ACTIVE""#.to_owned()),
         ("subscription-observed", OF_INSTALLATION, r#","state":"INACTIVE""#.to_owned()),
+        (
+            "continued",
+            OF_INSTALLATION,
+            r#","fromClientKey":"site-0001","fromAppKey":"com.example.forge","fromRealm":"DE","evidence":"connect-installed""#.to_owned(),
+        ),
+        (
+            "continued",
+            OF_INSTALLATION,
+            r#","fromClientKey":"site-0001","fromAppKey":"com.example.forge","evidence":"operator""#.to_owned(),
+        ),
+        (
+            "superseded",
+            OF_INSTALLATION,
+            r#","toClientKey":"site-0001","toAppKey":"com.example.forge","evidence":"forge-token""#.to_owned(),
+        ),
         ("product-moved", r#","clientKey":"acme.atlassian.net""#, r#","productRealm":"US""#.to_owned()),
         ("descriptor-published", OF_APP, bare("")),
         ("descriptor-published", OF_APP, bare(r#","realmPersistenceDays":null"#)),

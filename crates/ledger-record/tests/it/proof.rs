@@ -9,6 +9,7 @@ mod line;
 mod log;
 mod map;
 mod note;
+mod published;
 mod size;
 mod tiles;
 mod tlog;

@@ -2,14 +2,16 @@
 
 use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
 use ledger_core::event::{
-    AppFact, Body, Event, InstallationFact, Installed, OverrideAction, SubscriptionState, TenantFact,
+    AppFact, Body, Event, Evidence, InstallationFact, Installed, OverrideAction, SubscriptionState,
+    TenantFact,
 };
-use ledger_core::ids::{AppKey, ClientKey, EventId, MigrationId};
+use ledger_core::ids::{AppKey, ClientKey, EventId, InstallationKey, MigrationId};
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::state::{
-    Anomalies, Anomaly, AnomalyCode, Decision, FinishedMigration, Installation, MigrationOutcome,
-    MigrationPhase, OwnDescriptor, PendingMigration, Pin, PinnedBy, Rule, Status, Subscription, Window,
+    Anomalies, Anomaly, AnomalyCode, Decision, FinishedMigration, Installation, Links, MigrationOutcome,
+    MigrationPhase, OwnDescriptor, PendingMigration, Pin, PinnedBy, Predecessor, Rule, Status, Subscription,
+    Window,
 };
 use ledger_core::tenant::{Change, Correction, Outcome, Summary, Tenant};
 use ledger_core::time::Timestamp;
@@ -31,6 +33,15 @@ pub(crate) fn client() -> ClientKey {
 
 pub(crate) fn app() -> AppKey {
     AppKey::new("com.example.app").unwrap()
+}
+
+fn other_installation() -> InstallationKey {
+    let (client, app) = (ClientKey::new("site-0001").unwrap(), AppKey::new("com.example.forge").unwrap());
+    InstallationKey { client, app }
+}
+
+fn evidence(text: &str) -> Evidence {
+    Evidence::new(text).unwrap()
 }
 
 fn migration() -> MigrationId {
@@ -99,8 +110,14 @@ fn facts() -> Vec<(&'static str, InstallationFact)> {
     vec![
         ("installed", InstallationFact::Installed(Box::new(installed()))),
         ("installed-bare", InstallationFact::Installed(Box::default())),
-        ("uninstalled", InstallationFact::Uninstalled { endpoint_realm: Some(source) }),
-        ("uninstalled-bare", InstallationFact::Uninstalled { endpoint_realm: None }),
+        (
+            "uninstalled",
+            InstallationFact::Uninstalled {
+                endpoint_realm: Some(source),
+                installation_id: Some("ari:cloud:ecosystem::installation/1".to_owned()),
+            },
+        ),
+        ("uninstalled-bare", InstallationFact::Uninstalled { endpoint_realm: None, installation_id: None }),
         ("enabled", InstallationFact::Enabled),
         ("disabled", InstallationFact::Disabled),
         (
@@ -134,6 +151,26 @@ fn facts() -> Vec<(&'static str, InstallationFact)> {
         (
             "subscription-inactive",
             InstallationFact::SubscriptionObserved { state: SubscriptionState::Inactive },
+        ),
+        (
+            "continued",
+            InstallationFact::Continued {
+                from: other_installation(),
+                from_realm: Some(target),
+                evidence: evidence("connect-installed"),
+            },
+        ),
+        (
+            "continued-bare",
+            InstallationFact::Continued {
+                from: other_installation(),
+                from_realm: None,
+                evidence: evidence("operator"),
+            },
+        ),
+        (
+            "superseded",
+            InstallationFact::Superseded { to: other_installation(), evidence: evidence("forge-token") },
         ),
     ]
 }
@@ -267,13 +304,6 @@ pub(crate) fn changes() -> Vec<Change> {
     changes
 }
 
-pub(crate) fn stream_of(event: &Event) -> Stream {
-    match &event.body {
-        Body::Installation { client, .. } | Body::Tenant { client, .. } => Stream::Tenant(client.clone()),
-        Body::App { app, .. } => Stream::App(app.clone()),
-    }
-}
-
 pub(crate) fn record(stream: Stream, content: Content) -> Record {
     Record {
         position: 0x0102_0304,
@@ -287,7 +317,7 @@ pub(crate) fn record(stream: Stream, content: Content) -> Record {
 }
 
 pub(crate) fn event_record(event: Event, outcome: Outcome) -> Record {
-    record(stream_of(&event), Content::Event { event, time_defaulted: false, outcome })
+    record(Stream::of(&event), Content::Event { event, time_defaulted: false, outcome })
 }
 
 /// A record of every kind, by name.
@@ -367,6 +397,7 @@ pub(crate) fn installation() -> Installation {
             phase: MigrationPhase::Started,
             start_time: Some(at(1)),
             end_time: Some(at(2)),
+            phase_since: at(12),
             source: Some(realm("EU")),
             arrived: true,
         }),
@@ -376,6 +407,8 @@ pub(crate) fn installation() -> Installation {
         installation_id: installed().installation_id,
         entitlement_id: installed().entitlement_id,
         site_url: installed().site_url,
+        predecessor: Some(Predecessor { installation: other_installation(), realm: Some(realm("IN")) }),
+        successor: Some(other_installation()),
         decision: Some(decision(Rule::Persisted)),
         anomalies,
         last_known_realm: Some(realm("EU")),
@@ -386,6 +419,8 @@ pub(crate) fn installation() -> Installation {
         ]
         .into_iter()
         .collect(),
+        links: Links { last_known: true, previous: false, uninstall_expected: true },
+        installation_id_is_current: true,
         implied_at: Some(at(10)),
         own_descriptor: Some(OwnDescriptor { time: at(11), descriptor: descriptor() }),
         latest: Some(at(12)),

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 
 use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
 use ledger_core::event::{
-    AppFact, Body, Event, InstallationFact, Installed, OverrideAction, SubscriptionState, TenantFact,
+    AppFact, Body, Event, Evidence, InstallationFact, Installed, OverrideAction, SubscriptionState,
+    TenantFact,
 };
-use ledger_core::ids::{AppKey, ClientKey, EventId, MigrationId};
+use ledger_core::ids::{AppKey, ClientKey, EventId, InstallationKey, MigrationId};
 use ledger_core::limits::ANOMALIES_KEPT;
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::state::{
-    Anomalies, Anomaly, AnomalyCode, Decision, FinishedMigration, Installation, MigrationOutcome,
-    MigrationPhase, OwnDescriptor, PendingMigration, Pin, PinnedBy, Rule, Status, Subscription, Window,
+    Anomalies, Anomaly, AnomalyCode, Decision, FinishedMigration, Installation, Links, MigrationOutcome,
+    MigrationPhase, OwnDescriptor, PendingMigration, Pin, PinnedBy, Predecessor, Rule, Status, Subscription,
+    Window,
 };
 use ledger_core::tenant::{Change, Correction, Outcome, Summary, Tenant};
 use ledger_core::time::Timestamp;
@@ -110,6 +112,14 @@ fn installed() -> impl Strategy<Value = Installed> {
     )
 }
 
+fn installation_key() -> impl Strategy<Value = InstallationKey> {
+    (client_key(), app_key()).prop_map(|(client, app)| InstallationKey { client, app })
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    "\\PC{1,16}".prop_map(|text| Evidence::new(text).unwrap())
+}
+
 fn installation_fact() -> impl Strategy<Value = InstallationFact> {
     use InstallationFact as Fact;
     let action = prop_oneof![
@@ -119,7 +129,10 @@ fn installation_fact() -> impl Strategy<Value = InstallationFact> {
     ];
     prop_oneof![
         installed().prop_map(|installed| Fact::Installed(Box::new(installed))),
-        of(realm()).prop_map(|endpoint_realm| Fact::Uninstalled { endpoint_realm }),
+        (of(realm()), of(text())).prop_map(|(endpoint_realm, installation_id)| Fact::Uninstalled {
+            endpoint_realm,
+            installation_id
+        }),
         Just(Fact::Enabled),
         Just(Fact::Disabled),
         (migration_id(), realm(), of(instant()), of(instant())).prop_map(
@@ -143,6 +156,9 @@ fn installation_fact() -> impl Strategy<Value = InstallationFact> {
         action.prop_map(Fact::Override),
         realm().prop_map(|realm| Fact::DataLocated { realm }),
         subscription_state().prop_map(|state| Fact::SubscriptionObserved { state }),
+        (installation_key(), of(realm()), evidence())
+            .prop_map(|(from, from_realm, evidence)| { Fact::Continued { from, from_realm, evidence } }),
+        (installation_key(), evidence()).prop_map(|(to, evidence)| Fact::Superseded { to, evidence }),
     ]
 }
 
@@ -245,7 +261,7 @@ fn content() -> impl Strategy<Value = (Stream, Content)> {
             if let (true, Some(change), Some(app)) = (own, changes.first_mut(), event.app()) {
                 change.app = app.clone();
             }
-            let stream = crate::samples::stream_of(&event);
+            let stream = Stream::of(&event);
             (stream, Content::Event { event, time_defaulted, outcome: Outcome { late, changes } })
         },
     );
@@ -296,16 +312,10 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
 fn pending() -> impl Strategy<Value = PendingMigration> {
     (
         (migration_id(), of(realm()), select(MigrationPhase::ALL)),
-        (of(instant()), of(instant()), of(realm()), any::<bool>()),
+        (of(instant()), of(instant()), instant(), of(realm()), any::<bool>()),
     )
-        .prop_map(|((id, target, phase), (start_time, end_time, source, arrived))| PendingMigration {
-            id,
-            target,
-            phase,
-            start_time,
-            end_time,
-            source,
-            arrived,
+        .prop_map(|((id, target, phase), (start_time, end_time, phase_since, source, arrived))| {
+            PendingMigration { id, target, phase, start_time, end_time, phase_since, source, arrived }
         })
 }
 
@@ -340,6 +350,10 @@ fn anomalies() -> impl Strategy<Value = Anomalies> {
     })
 }
 
+fn predecessor() -> impl Strategy<Value = Predecessor> {
+    (installation_key(), of(realm())).prop_map(|(installation, realm)| Predecessor { installation, realm })
+}
+
 fn installation() -> impl Strategy<Value = Installation> {
     let subscription =
         (subscription_state(), instant()).prop_map(|(state, since)| Subscription { state, since });
@@ -347,8 +361,10 @@ fn installation() -> impl Strategy<Value = Installation> {
     let shown =
         (summary(), of(pending()), of(subscription), of(text()), of(text()), of(text()), of(decision()));
     let hidden = (anomalies(), of(realm()), vec(finished(), 0..4), of(instant()), of(own), of(instant()));
-    (shown, hidden).prop_map(|(shown, hidden)| {
+    let linked = (of(predecessor()), of(installation_key()), any::<[bool; 4]>());
+    (shown, linked, hidden).prop_map(|(shown, linked, hidden)| {
         let (short, migration, subscription, installation_id, entitlement_id, site_url, decision) = shown;
+        let (predecessor, successor, [last_known, previous, uninstall_expected, is_current]) = linked;
         let (anomalies, last_known_realm, finished, implied_at, own_descriptor, latest) = hidden;
         Installation {
             status: short.status,
@@ -362,9 +378,13 @@ fn installation() -> impl Strategy<Value = Installation> {
             installation_id,
             entitlement_id,
             site_url,
+            predecessor,
+            successor,
             decision,
             anomalies,
             last_known_realm,
+            links: Links { last_known, previous, uninstall_expected },
+            installation_id_is_current: is_current,
             finished: finished.into_iter().filter(is_first_of_its_id()).collect(),
             implied_at,
             own_descriptor,

@@ -111,7 +111,7 @@ fn event(step: u64) -> Result<Event, Failure> {
         6 => InstallationFact::MigrationStarted { migration, target: Some(us) },
         7 => InstallationFact::MigrationCommitted { migration, target: Some(us) },
         8 => InstallationFact::Disabled,
-        _ => InstallationFact::Uninstalled { endpoint_realm: Some(us) },
+        _ => InstallationFact::Uninstalled { endpoint_realm: Some(us), installation_id: None },
     };
     Ok(Event {
         id: EventId::new("template")?,

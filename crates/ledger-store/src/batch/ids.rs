@@ -1,4 +1,4 @@
-//! Repeats (rules 2.3): an event whose id its tenant or its app had before.
+//! Repeats (rules 2.3): an event whose id its installation, its tenant or its app had before.
 
 use ledger_core::event::Event;
 use ledger_record::key::{self, DuplicateKey, Family};

@@ -29,7 +29,7 @@ fn a_fact() -> impl Strategy<Value = InstallationFact> {
     );
     prop_oneof![
         4 => installed,
-        4 => proptest::option::of(a_realm()).prop_map(|endpoint_realm| InstallationFact::Uninstalled { endpoint_realm }),
+        4 => proptest::option::of(a_realm()).prop_map(|endpoint_realm| InstallationFact::Uninstalled { endpoint_realm, installation_id: None }),
         1 => Just(InstallationFact::Enabled),
         1 => (migration(), a_realm()).prop_map(|(migration, target)| InstallationFact::MigrationCommitted {
             migration,

@@ -2,7 +2,6 @@ use super::*;
 use crate::database::family_name;
 use crate::{Difference, RebuildReport, check, rebuild};
 use ledger_record::key;
-use ledger_record::record::Stream;
 use rocksdb::{WriteBatch, WriteOptions};
 
 fn filled() -> Ledger {
@@ -69,7 +68,7 @@ fn what_was_wrong_is_told_and_mended() {
     let good = dump(&shard.reader());
     let database = &shard.open.database;
     let family = |family| database.family(family).unwrap();
-    let id_key = key::log::id(&Stream::App(app("app")), &EventId::new("d1").unwrap());
+    let id_key = key::log::id(&descriptor_published("app", "d1", 0, &[]));
     let mut batch = WriteBatch::default();
     batch.put_cf(family(Family::Tenants), b"tenant-03", b"\x01junk");
     batch.delete_cf(family(Family::Tenants), b"tenant-05");

@@ -65,7 +65,8 @@ impl Question {
                 parameters.filter(filter);
                 parameters.as_of(as_of);
                 parameters.page(cursor.as_deref(), *limit);
-                "/v1/installations".to_owned()
+                let path = if filter.migration.is_some() { "/v1/migrations" } else { "/v1/installations" };
+                path.to_owned()
             }
             Self::Log { client, from_seq, limit, as_of } => {
                 parameters.put("fromSeq", from_seq);
@@ -175,7 +176,8 @@ impl Parameters {
     }
 
     fn filter(&mut self, filter: &Filter) {
-        let Filter { app, status, realm, drift, split_brain, window, anomalous } = filter;
+        let Filter { app, status, realm, drift, split_brain, window, anomalous, migration } = filter;
+        let overdue = migration.and_then(|asked| asked.overdue);
         if let Some(app) = app {
             self.put("appKey", app);
         }
@@ -185,7 +187,9 @@ impl Parameters {
         if let Some(realm) = realm {
             self.put("realm", realm);
         }
-        for (name, flag) in [("drift", drift), ("splitBrain", split_brain), ("anomalous", anomalous)] {
+        for (name, flag) in
+            [("drift", drift), ("splitBrain", split_brain), ("anomalous", anomalous), ("overdue", &overdue)]
+        {
             if let Some(flag) = flag {
                 self.put(name, flag);
             }

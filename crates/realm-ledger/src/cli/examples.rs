@@ -69,6 +69,13 @@ pub(super) const ANOMALIES: &str = "\
 Examples:
   realm-ledger anomalies
   realm-ledger anomalies --at 2026-03-01T00:00:00Z --format json";
+pub(super) const MIGRATIONS: &str = "\
+Examples:
+  realm-ledger migrations
+  realm-ledger migrations --overdue --url http://localhost:8080
+
+A migration is due by its end time, else 24 hours after its phase began. The platform may never send a commit or a
+rollback (an app that is down gets none), so look up at Atlassian what became of one that is overdue.";
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   realm-ledger completions bash > /usr/share/bash-completion/completions/realm-ledger

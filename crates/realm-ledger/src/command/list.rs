@@ -1,11 +1,11 @@
-//! Lists over all installations: `drift`, `windows`, `split-brain`, `anomalies`.
+//! Lists over all installations: `drift`, `windows`, `split-brain`, `anomalies`, `migrations`.
 
-use ledger_api::query::{AsOf, Filter, WindowFilter};
+use ledger_api::query::{AsOf, Filter, MigrationFilter, WindowFilter};
 
 use super::Context;
 use crate::ask::{Door, PAGE, Question, Refused};
-use crate::cli::{List, Windows};
-use crate::output::{ANOMALIES, Column, SPLIT_BRAIN, STATES, WINDOWS};
+use crate::cli::{List, Migrations, Windows};
+use crate::output::{ANOMALIES, Column, MIGRATIONS, SPLIT_BRAIN, STATES, WINDOWS};
 use crate::{Exit, Failure};
 
 /// A list that had to leave tenants out.
@@ -43,6 +43,13 @@ pub(super) fn windows(context: &mut Context<'_, '_>, args: &Windows) -> Result<E
     let window = args.closing_before.map_or(WindowFilter::Open, WindowFilter::ClosingBefore);
     let filter = Filter { window: Some(window), ..Filter::default() };
     installations(context, &door, &filter, args.as_of.asked(), WINDOWS)
+}
+
+pub(super) fn migrations(context: &mut Context<'_, '_>, args: &Migrations) -> Result<Exit, Failure> {
+    let door = context.door(&args.place)?;
+    let migration = MigrationFilter { overdue: args.overdue.then_some(true) };
+    let filter = Filter { migration: Some(migration), ..Filter::default() };
+    installations(context, &door, &filter, args.as_of.asked(), MIGRATIONS)
 }
 
 /// Prints every installation that the filter lets through, a page at a time.

@@ -74,6 +74,7 @@ fn command_of(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, F
         Command::Windows(args) => list::windows(context, &args),
         Command::SplitBrain(args) => list::split_brain(context, &args),
         Command::Anomalies(args) => list::anomalies(context, &args),
+        Command::Migrations(args) => list::migrations(context, &args),
         Command::Whatif(args) => whatif::run(context, args),
         Command::Replay(args) => replay::run(context, args),
         Command::Reconcile(args) => reconcile::run(context, args),

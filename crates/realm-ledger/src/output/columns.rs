@@ -69,6 +69,20 @@ pub(crate) const SPLIT_BRAIN: &[Column] = &[
     Column::of("data in", "/dataRealm"),
 ];
 
+/// Installations with a pending migration.
+pub(crate) const MIGRATIONS: &[Column] = &[
+    Column::of("client key", "/clientKey"),
+    Column::of("app key", "/appKey"),
+    Column::of("migration", "/migration/migrationId"),
+    Column::of("from", "/pinnedRealm"),
+    Column::of("to", "/migration/targetRealm"),
+    Column::of("phase", "/migration/phase"),
+    Column::of("due by", "/migration/dueBy"),
+    Column::made("overdue", |state| {
+        if at(state, "/migration/overdue") == "true" { "yes".to_owned() } else { String::new() }
+    }),
+];
+
 /// Installations with something odd.
 pub(crate) const ANOMALIES: &[Column] = &[
     Column::of("client key", "/clientKey"),
@@ -185,7 +199,14 @@ fn notes(state: &Value) -> String {
     }
     if let Some(migration) = state.get("migration") {
         let (id, to) = (at(migration, "/migrationId"), at(migration, "/targetRealm"));
-        notes.push(format!("migration {id} to {to} {}", at(migration, "/phase").to_lowercase()));
+        let overdue = if at(migration, "/overdue") == "true" { ", overdue" } else { "" };
+        notes.push(format!("migration {id} to {to} {}{overdue}", at(migration, "/phase").to_lowercase()));
+    }
+    if let Some(old) = state.get("predecessor") {
+        notes.push(format!("goes on from {}", at(old, "/clientKey")));
+    }
+    if let Some(new) = state.get("successor") {
+        notes.push(format!("goes on as {}", at(new, "/clientKey")));
     }
     if state.get("override").is_some() {
         notes.push(format!("override {}", at(state, "/override")));

@@ -95,7 +95,9 @@ fn lists_of(
     if filter.drift == Some(true) {
         return drifting(asked, moment).map(Some);
     }
-    let one = if filter.split_brain == Some(true) {
+    let one = if filter.migration.is_some() {
+        List::Migrations
+    } else if filter.split_brain == Some(true) {
         List::SplitBrain
     } else if filter.anomalous == Some(true) {
         List::Anomalous
@@ -157,6 +159,7 @@ pub(super) fn key_after(list: &List, after: &Place) -> Option<Vec<u8>> {
         (List::SplitBrain, _) => (None, Entry::SplitBrain { client, app: app.clone() }),
         (List::Anomalous, _) => (None, Entry::Anomalous { client, app: app.clone() }),
         (List::OwnDrift, _) => (None, Entry::OwnDrift { client, app: app.clone() }),
+        (List::Migrations, _) => (None, Entry::Migration { client, app: app.clone() }),
         (List::Windows { .. }, Place::Window(end, ..)) => {
             (None, Entry::WindowEnd { end: *end, client, app: app.clone() })
         }

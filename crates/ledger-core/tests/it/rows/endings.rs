@@ -21,7 +21,9 @@ fn overtaken_uninstalls_leave_the_installation() {
     check(
         "from a third realm",
         &format!("{moved}\n3d+1m uninstalled on=DE"),
-        &format!("uninstalled US/observed@3d window=3d+1m..10d+1m {stands} !4:endpoint-mismatch"),
+        &format!(
+            "uninstalled US/observed@3d window=3d+1m..10d+1m {stands} !4:endpoint-without-url !4:endpoint-mismatch"
+        ),
     );
 }
 
@@ -63,7 +65,9 @@ fn an_uninstall_is_an_observation() {
     check(
         "overridden and released",
         "1d installed on=EU\n2d override action=PIN realm=US\n3d override action=RELEASE\n4d uninstalled on=DE",
-        &format!("uninstalled DE/observed@4d window=4d..11d {FRESH_EU} !4:expectation-corrected"),
+        &format!(
+            "uninstalled DE/observed@4d window=4d..11d {FRESH_EU} !4:endpoint-without-url !4:expectation-corrected"
+        ),
     );
     check(
         "elsewhere",
@@ -170,5 +174,85 @@ fn subscriptions_move_the_end() {
             "{active}2d uninstalled\n3d override action=FORGET\n4d subscription-observed state=ACTIVE"
         )),
         &left("2d..3d!"),
+    );
+}
+
+#[test]
+fn uninstall_of_another_installation_is_ignored() {
+    let there = "1d installed on=EU installationId=one";
+    let stands =
+        "installed EU/observed@1d rule=FRESH@1 observed=EU pinned=EU !2:uninstall-of-another-installation";
+    check("another one", &format!("{there}\n2d uninstalled installationId=two"), stands);
+    check(
+        "before the look at clocks that crossed, but after the look at the endpoint",
+        &format!("{there}\n2d uninstalled on=DE installationId=two"),
+        &stands.replace("!2:", "!2:endpoint-without-url !2:"),
+    );
+    let gone = "uninstalled EU/observed@1d window=2d..9d rule=FRESH@1 observed=EU pinned=EU";
+    check("the same", &format!("{there}\n2d uninstalled installationId=one"), gone);
+    check("none given", &format!("{there}\n2d uninstalled"), gone);
+    check("none known", "1d installed on=EU\n2d uninstalled installationId=two", gone);
+    check(
+        "known from an earlier installation only",
+        &format!("{there}\n2d uninstalled\n3d installed on=EU\n4d uninstalled installationId=two"),
+        "uninstalled EU/observed@3d window=4d..11d rule=PERSISTED@3 expected=EU observed=EU pinned=EU previous=EU",
+    );
+    check(
+        "told by a refresh since",
+        "1d installed on=EU\n2d installed on=EU installationId=one\n3d uninstalled installationId=two",
+        "installed EU/observed@1d rule=FRESH@1 observed=EU pinned=EU !3:uninstall-of-another-installation",
+    );
+    check(
+        "told of an installation that was only implied",
+        "1d enabled\n2d installed on=EU installationId=one\n3d uninstalled installationId=two",
+        "installed EU/observed@2d !1:install-not-seen !3:uninstall-of-another-installation",
+    );
+    check(
+        "uninstalled already: repeated",
+        &format!("{there}\n2d uninstalled\n3d uninstalled installationId=two"),
+        &format!("{gone} !3:uninstall-repeated"),
+    );
+}
+
+#[test]
+fn an_endpoint_without_url_is_told_first_and_counts_all_the_same() {
+    check(
+        "installed",
+        "1d installed on=DE product=US",
+        "installed DE/observed@1d product=US rule=FRESH@1 expected=US observed=DE pinned=DE divergent=yes \
+         !1:endpoint-without-url",
+    );
+    check(
+        "its own descriptor counts",
+        "1d installed on=DE descriptor=DE:7",
+        "installed DE/observed@1d rule=FRESH@1 observed=DE pinned=DE",
+    );
+    check(
+        "a refresh, before its own anomaly",
+        "1d installed on=EU\n2d installed on=DE",
+        "installed DE/observed@2d rule=IMPLICIT_REINSTALL@2 observed=DE pinned=DE previous=EU moved=yes \
+         !2:endpoint-without-url !2:endpoint-mismatch",
+    );
+    check(
+        "uninstalled, of any status",
+        "1d uninstalled on=DE\n2d uninstalled on=DE",
+        "uninstalled DE/observed@1d window=1d..8d !1:endpoint-without-url !1:uninstall-without-install \
+         !2:endpoint-without-url !2:uninstall-repeated",
+    );
+    check(
+        "an overtaken uninstall",
+        "1d installed on=DE\n2d installed on=EU\n2d+1m uninstalled on=DE",
+        "installed EU/observed@2d rule=IMPLICIT_REINSTALL@2 observed=EU pinned=EU previous=DE moved=yes \
+         !1:endpoint-without-url !2:endpoint-mismatch !3:endpoint-without-url !3:uninstall-overtaken",
+    );
+    check(
+        "no descriptor",
+        "bare\n1d installed on=DE",
+        "installed DE/observed@1d rule=FRESH@1 observed=DE pinned=DE",
+    );
+    check(
+        "GLOBAL",
+        "1d installed on=GLOBAL",
+        "installed GLOBAL/observed@1d rule=FRESH@1 observed=GLOBAL pinned=GLOBAL",
     );
 }

@@ -100,7 +100,7 @@ fn an_implicit_reinstall_with_a_migration_pending() {
             "[3] Row 4 of the rules did not apply: no migration had left that realm within the last 24 hours.",
             "[1] Row 5 of the rules did not apply: where it was pinned had been observed.",
             "[2] Its data rests in EU, which is not where it is pinned: a split brain.",
-            "[4] Migration 7 to DE is scheduled.",
+            "[4] Migration 7 to DE is scheduled. A commit or rollback is due by 5d.",
             "[1] It stays there as long as it is installed.",
             "[1] An uninstall at 5d would open no persistence window; the policy is the descriptor's own \
              persistence.",
@@ -367,4 +367,32 @@ fn a_hook_from_the_target_of_a_pending_migration_is_no_reinstall() {
     assert!(said.starts_with("[1 2] An install hook from DE would be taken as the arrival"), "{said}");
     // And so it is.
     assert!(super::told(&format!("{pending}\n3d installed on=DE")).contains("rule=FRESH"));
+}
+
+#[test]
+fn an_overdue_migration_is_told_with_what_was_not_seen() {
+    let said =
+        explained("1d installed on=US\n2d migration-scheduled id=7 to=EU\n3d migration-started id=7", "5d");
+    let pending = "[3] Migration 7 to EU is under way. No commit or rollback was seen, which was due by 4d: it is overdue.";
+    assert!(said.iter().any(|sentence| sentence == pending), "{said:?}");
+    let before = "[3] Migration 7 to EU is under way. A commit or rollback is due by 4d.";
+    let said =
+        explained("1d installed on=US\n2d migration-scheduled id=7 to=EU\n3d migration-started id=7", "4d");
+    assert!(said.iter().any(|sentence| sentence == before), "{said:?}");
+}
+
+#[test]
+fn links_are_told_with_the_records_that_told_them() {
+    let continued = "1d continued fromClientKey=old fromRealm=EU\n2d installed on=US";
+    let said = explained(continued, "3d");
+    for sentence in [
+        "[1] It goes on where app a of old was, in EU.",
+        "[1 2 e-1] The install of 2d was decided by CONTINUED: it had never been installed before, and goes on where \
+         another installation was. EU was expected. The platform called US. The platform did not do what the rules \
+         say. Before, it was in EU; its data may still be there.",
+    ] {
+        assert!(said.iter().any(|found| found == sentence), "{sentence}: {said:#?}");
+    }
+    let said = explained("1d installed on=US\n2d superseded toClientKey=new", "3d");
+    assert!(said.iter().any(|found| found == "[2] App a of new goes on where it was."), "{said:#?}");
 }

@@ -141,7 +141,7 @@ fn rows_5_and_6() {
         "6, with another migration pending",
         "1d installed on=EU\n2d migration-scheduled id=1 to=US\n3d installed on=DE",
         "installed DE/observed@3d rule=IMPLICIT_REINSTALL@3 observed=DE pinned=DE previous=EU moved=yes \
-         !3:endpoint-mismatch !3:migration-abandoned",
+         !3:endpoint-without-url !3:endpoint-mismatch !3:migration-abandoned",
     );
 }
 

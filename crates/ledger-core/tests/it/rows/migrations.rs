@@ -1,6 +1,8 @@
 //! Rules 6.3 and 6.4.
 
-use super::check;
+use ledger_core::ids::AppKey;
+
+use super::{check, ledger, short};
 
 const FRESH_EU: &str = "rule=FRESH@1 observed=EU pinned=EU";
 
@@ -190,13 +192,13 @@ fn the_source_is_learnt() {
         "the first other realm that is pinned while it is pending, and it stays",
         "1d migration-scheduled id=1 to=US\n2d installed on=EU\n3d override action=PIN realm=GLOBAL
          4d override action=RELEASE\n5d installed on=US\n6d migration-rolled-back id=1",
-        "installed EU/migrated@6d !1:install-not-seen !6:migration-reverted",
+        "installed EU/migrated@6d !1:install-not-seen !5:migration-overdue !6:migration-reverted",
     );
     check(
         "the target that was pinned is another realm once the target is replaced",
         "1d migration-scheduled id=1 to=US\n2d installed on=US\n3d migration-scheduled id=1 to=DE
          4d installed on=DE\n5d migration-rolled-back id=1",
-        "installed US/migrated@5d !1:install-not-seen !5:migration-reverted",
+        "installed US/migrated@5d !1:install-not-seen !4:endpoint-without-url !4:migration-overdue !5:migration-reverted",
     );
     check(
         "what a commit pins is not its own source",
@@ -228,5 +230,44 @@ fn hooks_presuppose_an_installation() {
         "while uninstalled",
         "1d installed on=EU\n2d uninstalled\n2d disabled\n3d enabled",
         &format!("uninstalled EU/observed@1d window=2d..9d {FRESH_EU} !4:enabled-not-installed"),
+    );
+}
+
+fn due(history: &str) -> (String, bool, bool) {
+    let ledger = ledger(history);
+    let tenant = &ledger.tenants.values().next().unwrap().tenant;
+    let pending = tenant.installations[&AppKey::new("a").unwrap()].migration.clone().unwrap();
+    let due_by = pending.due_by();
+    (short(due_by), pending.view(due_by).overdue, pending.view(due_by.plus_millis(1)).overdue)
+}
+
+#[test]
+fn a_migration_is_due_by_its_end_or_24_hours_after_its_phase_began() {
+    for (history, due_by) in [
+        ("1d migration-scheduled id=1 to=EU start=3d end=4d", "4d"),
+        ("1d migration-scheduled id=1 to=EU start=3d end=4d\n3d migration-started id=1", "4d"),
+        ("1d migration-scheduled id=1 to=EU start=3d", "4d"),
+        ("1d migration-scheduled id=1 to=EU start=3d\n3d+1h migration-started id=1", "4d+1h"),
+        ("1d migration-scheduled id=1 to=EU", "2d"),
+        ("1d migration-scheduled id=1 to=EU\n2d migration-scheduled id=1 to=EU", "2d"),
+        ("1d migration-scheduled id=1 to=EU\n2d migration-started id=1\n5d migration-started id=1", "3d"),
+        ("1d migration-started id=1 to=EU", "2d"),
+        ("1d migration-scheduled id=1 to=EU end=4d\n2d migration-scheduled id=1 to=EU end=5d", "5d"),
+    ] {
+        assert_eq!(due(history), (due_by.to_owned(), false, true), "{history}");
+    }
+}
+
+#[test]
+fn a_hook_from_the_target_long_after_it_was_due_is_told() {
+    let scheduled = "1d installed on=US\n2d migration-scheduled id=1 to=EU end=3d";
+    let arrived = |at: &str| {
+        format!("installed EU/observed@{at} pending=1→EU:scheduled rule=FRESH@1 observed=US pinned=US")
+    };
+    check("24 h after", &format!("{scheduled}\n4d installed on=EU"), &arrived("4d"));
+    check(
+        "later",
+        &format!("{scheduled}\n4d+1s installed on=EU"),
+        &format!("{} !3:migration-overdue", arrived("4d+1s")),
     );
 }

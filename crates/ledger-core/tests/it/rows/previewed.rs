@@ -1,4 +1,4 @@
-//! Rules 6.6: what an install would get, held against the install itself.
+//! Rules 6.7: what an install would get, held against the install itself.
 
 use ledger_core::ids::AppKey;
 use ledger_core::preview::preview;
@@ -28,6 +28,12 @@ fn it_is_the_decision_that_the_install_gets() {
     let installed = "1d installed on=US product=EU";
     for (history, at, rule) in [
         ("1d product-moved product=EU".to_owned(), "2d", Rule::Fresh),
+        ("1d continued fromClientKey=old fromRealm=EU".to_owned(), "2d", Rule::Continued),
+        (
+            "1d continued fromClientKey=old fromRealm=DE\n1d product-moved product=EU".to_owned(),
+            "2d",
+            Rule::Continued,
+        ),
         ("1d override action=PIN realm=US".to_owned(), "2d", Rule::Overridden),
         ("1d uninstalled".to_owned(), "2d", Rule::PriorUnknown),
         (format!("{installed}\n2d uninstalled\n3d override action=FORGET"), "4d", Rule::WindowForgotten),
@@ -60,6 +66,17 @@ fn a_refresh_keeps_its_realm() {
 #[test]
 fn a_refresh_of_an_unknown_realm_goes_where_the_product_is() {
     let refresh = previewed("1d enabled\n1d product-moved product=EU", "2d");
+    let realm = refresh.pinned_realm.map(|realm| realm.to_string());
+    assert_eq!((refresh.rule, realm.as_deref()), (Rule::Refresh, Some("EU")));
+    assert_eq!((refresh.expected_realm, refresh.previous_realm), (refresh.pinned_realm, None));
+}
+
+#[test]
+fn a_refresh_of_an_unknown_realm_goes_where_the_predecessor_was() {
+    let refresh = previewed(
+        "1d enabled\n1d continued fromClientKey=old fromRealm=EU\n1d product-moved product=US",
+        "2d",
+    );
     let realm = refresh.pinned_realm.map(|realm| realm.to_string());
     assert_eq!((refresh.rule, realm.as_deref()), (Rule::Refresh, Some("EU")));
     assert_eq!((refresh.expected_realm, refresh.previous_realm), (refresh.pinned_realm, None));

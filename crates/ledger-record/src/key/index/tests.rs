@@ -1,6 +1,9 @@
 use ledger_core::descriptor::Descriptor;
+use ledger_core::ids::MigrationId;
 use ledger_core::policy::Policy;
-use ledger_core::state::{Anomalies, Anomaly, AnomalyCode, OwnDescriptor, Pin, PinnedBy, Window};
+use ledger_core::state::{
+    Anomalies, Anomaly, AnomalyCode, MigrationPhase, OwnDescriptor, PendingMigration, Pin, PinnedBy, Window,
+};
 
 use super::*;
 
@@ -43,7 +46,8 @@ fn every_entry() -> Vec<(IndexEntry, &'static [u8])> {
         ),
         (IndexEntry::Anomalous { client: client.clone(), app: app.clone() }, b"\x05acme\0app"),
         (IndexEntry::App { app: app.clone(), client: client.clone() }, b"\x06app\0acme"),
-        (IndexEntry::OwnDrift { client, app }, b"\x07acme\0app"),
+        (IndexEntry::OwnDrift { client: client.clone(), app: app.clone() }, b"\x07acme\0app"),
+        (IndexEntry::Migration { client, app }, b"\x08acme\0app"),
     ]
 }
 
@@ -60,7 +64,7 @@ fn refuses_what_is_no_entry() {
     let refused: [&[u8]; 11] = [
         b"",
         b"\x00acme\0app",
-        b"\x08acme\0app",
+        b"\x09acme\0app",
         b"\x01eu\0acme\0app",
         b"\x01EU\0acme",
         b"\x01EU\0acme\0app\0",
@@ -99,6 +103,7 @@ fn prefixes_belong_to_one_list() {
         anomalous_prefix(),
         app_prefix(&app()),
         own_drift_prefix(),
+        migrations_prefix(),
     ];
     for (place, prefix) in prefixes.iter().enumerate() {
         let found: Vec<_> = (0..keys.len()).filter(|at| keys[*at].starts_with(prefix)).collect();
@@ -161,6 +166,24 @@ fn an_installation_is_listed_under_all_that_holds_for_it() {
         let ends = IndexEntry::WindowEnd { end: stands_at, client: client(), app: app() };
         assert_eq!(entries_of(Some(realm("US")), gone), [by_realm.clone(), ends, by_app.clone()]);
     }
+}
+
+#[test]
+fn a_pending_migration_is_listed() {
+    let pending = PendingMigration {
+        id: MigrationId::new("57500").unwrap(),
+        target: None,
+        phase: MigrationPhase::Started,
+        start_time: None,
+        end_time: None,
+        phase_since: Timestamp::from_millis(1),
+        source: None,
+        arrived: false,
+    };
+    let installation = Installation { migration: Some(pending), ..Installation::default() };
+    let by_app = IndexEntry::App { app: app(), client: client() };
+    let migrating = IndexEntry::Migration { client: client(), app: app() };
+    assert_eq!(entries_of(None, installation), [by_app, migrating]);
 }
 
 #[test]

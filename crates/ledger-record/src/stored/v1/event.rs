@@ -2,7 +2,7 @@
 //! not repeated.
 
 use bincode::{BorrowDecode, Encode};
-use ledger_core::event::{self, InstallationFact, SubscriptionState, TenantFact};
+use ledger_core::event::{self, Evidence, InstallationFact, SubscriptionState, TenantFact};
 use ledger_core::ids::{AppKey, EventId, MigrationId};
 use ledger_core::realm::Realm;
 
@@ -10,6 +10,7 @@ use crate::codec::DecodeError;
 use crate::record::Stream;
 use crate::stored::parts::{Code, Instant, Place, Text, instant, owned, place, tagged};
 use crate::stored::v1::descriptor::{Descriptor, Policy};
+use crate::stored::v1::state::InstallationName;
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
 pub(crate) struct Event<'a> {
@@ -37,7 +38,7 @@ pub(crate) struct OfInstallation<'a> {
 tagged! {
     pub(crate) enum Fact<'a> {
         1 => Installed(Installed<'a>),
-        2 => Uninstalled(Option<Place>),
+        2 => Uninstalled(Uninstalled<'a>),
         3 => Enabled(()),
         4 => Disabled(()),
         5 => MigrationScheduled(Scheduled<'a>),
@@ -48,6 +49,8 @@ tagged! {
         10 => Override(Override),
         11 => DataLocated(Place),
         12 => SubscriptionObserved(Code<SubscriptionState>),
+        13 => Continued(Continued<'a>),
+        14 => Superseded(Superseded<'a>),
     }
 }
 
@@ -59,6 +62,25 @@ pub(crate) struct Installed<'a> {
     installation_id: Option<Text<'a>>,
     entitlement_id: Option<Text<'a>>,
     site_url: Option<Text<'a>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+pub(crate) struct Uninstalled<'a> {
+    endpoint_realm: Option<Place>,
+    installation_id: Option<Text<'a>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+pub(crate) struct Continued<'a> {
+    from: InstallationName<'a>,
+    from_realm: Option<Place>,
+    evidence: Text<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+pub(crate) struct Superseded<'a> {
+    to: InstallationName<'a>,
+    evidence: Text<'a>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
@@ -162,7 +184,12 @@ impl<'a> Fact<'a> {
     fn of(fact: &'a InstallationFact) -> Self {
         match fact {
             InstallationFact::Installed(installed) => Self::Installed(Installed::of(installed)),
-            InstallationFact::Uninstalled { endpoint_realm } => Self::Uninstalled(endpoint_realm.map(Place)),
+            InstallationFact::Uninstalled { endpoint_realm, installation_id } => {
+                Self::Uninstalled(Uninstalled {
+                    endpoint_realm: endpoint_realm.map(Place),
+                    installation_id: installation_id.as_deref().map(Text),
+                })
+            }
             InstallationFact::Enabled => Self::Enabled(()),
             InstallationFact::Disabled => Self::Disabled(()),
             InstallationFact::MigrationScheduled { migration, target, start_time, end_time } => {
@@ -190,13 +217,27 @@ impl<'a> Fact<'a> {
             InstallationFact::Override(action) => Self::Override(Override::of(*action)),
             InstallationFact::DataLocated { realm } => Self::DataLocated(Place(*realm)),
             InstallationFact::SubscriptionObserved { state } => Self::SubscriptionObserved(Code(*state)),
+            InstallationFact::Continued { from, from_realm, evidence } => Self::Continued(Continued {
+                from: InstallationName::of(from),
+                from_realm: from_realm.map(Place),
+                evidence: Text(evidence.as_str()),
+            }),
+            InstallationFact::Superseded { to, evidence } => Self::Superseded(Superseded {
+                to: InstallationName::of(to),
+                evidence: Text(evidence.as_str()),
+            }),
         }
     }
 
     fn restore(self) -> Result<InstallationFact, DecodeError> {
         Ok(match self {
             Self::Installed(installed) => InstallationFact::Installed(Box::new(installed.restore()?)),
-            Self::Uninstalled(realm) => InstallationFact::Uninstalled { endpoint_realm: place(realm) },
+            Self::Uninstalled(Uninstalled { endpoint_realm, installation_id }) => {
+                InstallationFact::Uninstalled {
+                    endpoint_realm: place(endpoint_realm),
+                    installation_id: owned(installation_id),
+                }
+            }
             Self::Enabled(()) => InstallationFact::Enabled,
             Self::Disabled(()) => InstallationFact::Disabled,
             Self::MigrationScheduled(Scheduled { migration, target, start_time, end_time }) => {
@@ -226,6 +267,14 @@ impl<'a> Fact<'a> {
             Self::Override(action) => InstallationFact::Override(action.restore()),
             Self::DataLocated(realm) => InstallationFact::DataLocated { realm: realm.0 },
             Self::SubscriptionObserved(state) => InstallationFact::SubscriptionObserved { state: state.0 },
+            Self::Continued(Continued { from, from_realm, evidence }) => InstallationFact::Continued {
+                from: from.restore()?,
+                from_realm: place(from_realm),
+                evidence: Evidence::new(evidence.0)?,
+            },
+            Self::Superseded(Superseded { to, evidence }) => {
+                InstallationFact::Superseded { to: to.restore()?, evidence: Evidence::new(evidence.0)? }
+            }
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use bincode::{BorrowDecode, Encode};
 use ledger_core::event::SubscriptionState;
-use ledger_core::ids::{AppKey, MigrationId};
+use ledger_core::ids::{AppKey, ClientKey, InstallationKey, MigrationId};
 use ledger_core::limits::ANOMALIES_KEPT;
 use ledger_core::state::{
     self, Anomalies, AnomalyCode, MigrationOutcome, MigrationPhase, PinnedBy, Rule, Status,
@@ -40,14 +40,37 @@ struct Installation<'a> {
     installation_id: Option<Text<'a>>,
     entitlement_id: Option<Text<'a>>,
     site_url: Option<Text<'a>>,
+    predecessor: Option<Predecessor<'a>>,
+    successor: Option<InstallationName<'a>>,
     decision: Option<Decision>,
     anomalies: List<Anomaly>,
     anomaly_count: u64,
     last_known_realm: Option<Place>,
+    links: Links,
+    installation_id_is_current: bool,
     finished: List<FinishedMigration<'a>>,
     implied_at: Option<Instant>,
     own_descriptor: Option<OwnDescriptor<'a>>,
     latest: Option<Instant>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+pub(super) struct InstallationName<'a> {
+    client: Text<'a>,
+    app: Text<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+struct Predecessor<'a> {
+    installation: InstallationName<'a>,
+    realm: Option<Place>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+struct Links {
+    last_known: bool,
+    previous: bool,
+    uninstall_expected: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
@@ -72,6 +95,7 @@ struct PendingMigration<'a> {
     phase: Code<MigrationPhase>,
     start_time: Option<Instant>,
     end_time: Option<Instant>,
+    phase_since: Instant,
     source: Option<Place>,
     arrived: bool,
 }
@@ -161,9 +185,13 @@ impl<'a> Installation<'a> {
             installation_id,
             entitlement_id,
             site_url,
+            predecessor,
+            successor,
             decision,
             anomalies,
             last_known_realm,
+            links,
+            installation_id_is_current,
             finished,
             implied_at,
             own_descriptor,
@@ -181,10 +209,14 @@ impl<'a> Installation<'a> {
             installation_id: installation_id.as_deref().map(Text),
             entitlement_id: entitlement_id.as_deref().map(Text),
             site_url: site_url.as_deref().map(Text),
+            predecessor: predecessor.as_ref().map(Predecessor::of),
+            successor: successor.as_ref().map(InstallationName::of),
             decision: decision.map(Decision::of),
             anomalies: anomalies.recent().iter().copied().map(Anomaly::of).collect(),
             anomaly_count: anomalies.count(),
             last_known_realm: last_known_realm.map(Place),
+            links: Links::of(*links),
+            installation_id_is_current: *installation_id_is_current,
             finished: finished.iter().map(FinishedMigration::of).collect(),
             implied_at: implied_at.map(Instant),
             own_descriptor: own_descriptor.as_ref().map(OwnDescriptor::of),
@@ -205,9 +237,13 @@ impl<'a> Installation<'a> {
             installation_id: owned(self.installation_id),
             entitlement_id: owned(self.entitlement_id),
             site_url: owned(self.site_url),
+            predecessor: self.predecessor.map(Predecessor::restore).transpose()?,
+            successor: self.successor.map(InstallationName::restore).transpose()?,
             decision: self.decision.map(Decision::restore),
             anomalies: restore_anomalies(self.anomalies, self.anomaly_count)?,
             last_known_realm: place(self.last_known_realm),
+            links: self.links.restore(),
+            installation_id_is_current: self.installation_id_is_current,
             finished: restore_finished(self.finished)?,
             implied_at: instant(self.implied_at),
             own_descriptor: self.own_descriptor.map(OwnDescriptor::restore).transpose()?,
@@ -233,6 +269,40 @@ fn restore_finished(entries: List<FinishedMigration<'_>>) -> Result<state::Finis
         .collect::<Result<state::FinishedMigrations, _>>()?;
     // Two of one id would become one.
     if finished.len() == stored { Ok(finished) } else { Err(DecodeError::NotCanonical) }
+}
+
+impl<'a> InstallationName<'a> {
+    pub(super) fn of(key: &'a InstallationKey) -> Self {
+        let InstallationKey { client, app } = key;
+        Self { client: Text(client.as_str()), app: Text(app.as_str()) }
+    }
+
+    pub(super) fn restore(self) -> Result<InstallationKey, DecodeError> {
+        Ok(InstallationKey { client: ClientKey::new(self.client.0)?, app: AppKey::new(self.app.0)? })
+    }
+}
+
+impl<'a> Predecessor<'a> {
+    fn of(predecessor: &'a state::Predecessor) -> Self {
+        let state::Predecessor { installation, realm } = predecessor;
+        Self { installation: InstallationName::of(installation), realm: realm.map(Place) }
+    }
+
+    fn restore(self) -> Result<state::Predecessor, DecodeError> {
+        Ok(state::Predecessor { installation: self.installation.restore()?, realm: place(self.realm) })
+    }
+}
+
+impl Links {
+    fn of(links: state::Links) -> Self {
+        let state::Links { last_known, previous, uninstall_expected } = links;
+        Self { last_known, previous, uninstall_expected }
+    }
+
+    fn restore(self) -> state::Links {
+        let Self { last_known, previous, uninstall_expected } = self;
+        state::Links { last_known, previous, uninstall_expected }
+    }
 }
 
 impl Pin {
@@ -264,13 +334,15 @@ impl Window {
 
 impl<'a> PendingMigration<'a> {
     fn of(pending: &'a state::PendingMigration) -> Self {
-        let state::PendingMigration { id, target, phase, start_time, end_time, source, arrived } = pending;
+        let state::PendingMigration { id, target, phase, start_time, end_time, phase_since, source, arrived } =
+            pending;
         Self {
             id: Text(id.as_str()),
             target: target.map(Place),
             phase: Code(*phase),
             start_time: start_time.map(Instant),
             end_time: end_time.map(Instant),
+            phase_since: Instant(*phase_since),
             source: source.map(Place),
             arrived: *arrived,
         }
@@ -283,6 +355,7 @@ impl<'a> PendingMigration<'a> {
             phase: self.phase.0,
             start_time: instant(self.start_time),
             end_time: instant(self.end_time),
+            phase_since: self.phase_since.0,
             source: place(self.source),
             arrived: self.arrived,
         })

@@ -253,7 +253,12 @@ fn what_a_late_policy_changed_has_to_show_in_the_lines_after_it() {
         ledger.app_level("app.one", -2, AppFact::DescriptorPublished(samples::descriptor()));
         ledger.app_level("app.one", -1, AppFact::PolicySet(Policy::Indefinite));
         ledger.installed("acme", "app.one", 0, Some("EU"));
-        ledger.fact("acme", "app.one", 4, InstallationFact::Uninstalled { endpoint_realm: None });
+        ledger.fact(
+            "acme",
+            "app.one",
+            4,
+            InstallationFact::Uninstalled { endpoint_realm: None, installation_id: None },
+        );
         ledger.app_level("app.one", if late { 3 } else { 5 }, AppFact::PolicySet(Policy::Off));
         ledger.installed("acme", "app.one", 6, None);
         ledger.tick();
@@ -269,9 +274,9 @@ fn what_a_late_policy_changed_has_to_show_in_the_lines_after_it() {
 
 #[test]
 fn decisions_by_unknown_rules_cannot_be_judged() {
-    let bundle = Ledger::by_rules(2).bundle("acme");
-    assert!(matches!(judge(&bundle), Err(Refusal::Undecided(Doubt::UnknownRules(2)))));
+    let bundle = Ledger::by_rules(3).bundle("acme");
+    assert!(matches!(judge(&bundle), Err(Refusal::Undecided(Doubt::UnknownRules(3)))));
     // Where not everything is shown, nothing is said of the decisions, and the rest holds.
-    let part = changed(|bundle| *bundle = Ledger::by_rules(2).bundle_of_one_app("acme", &app("app.one")));
+    let part = changed(|bundle| *bundle = Ledger::by_rules(3).bundle_of_one_app("acme", &app("app.one")));
     assert!(!judge(&part).unwrap().decisions_follow());
 }

@@ -145,7 +145,12 @@ impl Ledger {
         ledger.installed(other, "app.one", 0, None);
         ledger.refused();
         ledger.tick();
-        ledger.fact(acme, "app.one", 1, InstallationFact::Uninstalled { endpoint_realm: Some(realm("EU")) });
+        ledger.fact(
+            acme,
+            "app.one",
+            1,
+            InstallationFact::Uninstalled { endpoint_realm: Some(realm("EU")), installation_id: None },
+        );
         ledger.installed(acme, "app.two", 2, None);
         ledger.product_moved(acme, 3, "US");
         ledger.installed(third, "app.two", 3, Some("US"));

@@ -31,7 +31,7 @@ pub(crate) fn directory(lines: &[String]) -> Files {
     files
 }
 
-fn large() -> Ledger {
+pub(crate) fn large() -> Ledger {
     let mut ledger = Ledger::eventful();
     for number in 0..600 {
         ledger.installed(&format!("tenant-{}", number % 90), "app.one", 9, None);
