@@ -135,7 +135,11 @@ fn a_shard_that_cannot_be_opened_does_not_stop_the_others() {
 
     let could_not_open = |catalog: &Catalog| {
         let failed = catalog.failed();
-        failed.iter().any(|(id, halted)| id.partition == 0 && halted.code == "store-failed")
+        failed.iter().any(|(id, halted)| {
+            id.partition == 0
+                && halted.code == "shard-damaged"
+                && halted.message.contains("/0 away and restart: Kafka fills it anew")
+        })
     };
     ingest_until(&options, dir.path(), |catalog| could_not_open(catalog) && read_to(catalog, 1, 20));
 }

@@ -71,6 +71,20 @@ impl Catalog {
         failed.iter().map(|(id, halted)| (id.clone(), halted.clone())).collect()
     }
 
+    /// Why nothing goes on in this process: every shard that the group has given to it is halted, for reasons that
+    /// only a person ends. None as long as one goes on, or may.
+    pub fn all_halted(&self) -> Option<Vec<(ShardId, Halted)>> {
+        let mut halted: Vec<_> = self.failed();
+        for (id, served) in self.all() {
+            let now = served.status.freshness();
+            if now.is_ours {
+                halted.push((id, now.halted?));
+            }
+        }
+        let is_for_good = !halted.is_empty() && halted.iter().all(|(_, halted)| halted.needs_person());
+        is_for_good.then_some(halted)
+    }
+
     /// Takes a shard off the list.
     pub fn remove(&self, id: &ShardId) {
         self.write().remove(id);
@@ -214,7 +228,7 @@ impl Freshness {
 /// Why a shard stopped, or does not do all it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halted {
-    /// Stable, for alerts: `retention-gap`, `topic-recreated`…
+    /// Stable, for alerts: a [`crate::StopCode`], or why nothing is signed.
     pub code: &'static str,
     /// What happened, and what the operator can do.
     pub message: String,
@@ -337,6 +351,7 @@ impl ShardStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::StopCode;
 
     #[test]
     fn the_first_reason_to_halt_stands() {
@@ -395,6 +410,20 @@ mod tests {
         catalog.give_up(&shard(1));
         assert_eq!(catalog.elsewhere().len(), 2, "and the next owner's no longer");
         assert!(catalog.failed().is_empty());
+    }
+
+    #[test]
+    fn all_is_halted_only_when_no_shard_goes_on_or_may() {
+        let catalog = Catalog::default();
+        let shard = |partition| ShardId { topic: "t".to_owned(), partition };
+        let halted = |code| Halted::new(code, &shard(0), "it is so");
+        assert_eq!(catalog.all_halted(), None, "nothing is assigned");
+        catalog.fail(shard(0), halted(StopCode::ShardDamaged));
+        assert_eq!(catalog.all_halted(), Some(vec![(shard(0), halted(StopCode::ShardDamaged))]));
+        catalog.fail(shard(1), halted(StopCode::DiskFull));
+        assert_eq!(catalog.all_halted(), None, "one goes on when there is room");
+        catalog.give_up(&shard(1));
+        assert!(catalog.all_halted().is_some(), "and is another process's now");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use ledger_core::time::Timestamp;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{Halted, Phase, ReadError, ShardId, with_causes};
+use ledger_store::{Halted, Phase, ReadError, ShardId};
 
 use super::answer::{FreshnessJson, HaltedJson};
 use super::shards::Moment;
@@ -16,11 +16,10 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
         SourcePosition::Kafka { .. } | SourcePosition::Import { .. } => None,
     });
     let status = moment.freshness.as_ref();
-    let poison = moment
-        .reader
-        .poisoned()
-        .map(|poison| HaltedJson { code: "store-poisoned", message: with_causes(&*poison) });
-    let halted = poison.or_else(|| status.and_then(|status| status.halted.as_ref()).map(HaltedJson::of));
+    // A write that failed is known here a moment before its worker has halted the shard for it.
+    let poison = || moment.reader.poisoned().map(|poison| Halted::of_error(moment.id, &*poison));
+    let halted = status.and_then(|status| status.halted.clone()).or_else(poison);
+    let halted = halted.as_ref().map(HaltedJson::of);
     let phase = match (&halted, status) {
         (Some(_), _) => Phase::Halted,
         (None, Some(status)) => status.phase,
@@ -47,7 +46,7 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
 }
 
 /// Of a shard that could not even be opened.
-pub(super) fn of_failed(id: &ShardId, halted: &Halted) -> FreshnessJson {
+pub(crate) fn of_failed(id: &ShardId, halted: &Halted) -> FreshnessJson {
     // Only what was assigned is opened.
     FreshnessJson { assigned: true, ..silent(id, Some(HaltedJson::of(halted))) }
 }
@@ -59,7 +58,7 @@ pub(crate) fn of_absent(id: &ShardId) -> FreshnessJson {
 
 /// Of a shard whose own head does not read.
 pub(super) fn of_unreadable(moment: &Moment<'_>, error: &ReadError) -> FreshnessJson {
-    let halted = HaltedJson { code: "store-unreadable", message: with_causes(error) };
+    let halted = HaltedJson::of(&Halted::of_error(moment.id, error));
     let status = moment.freshness.as_ref();
     FreshnessJson {
         assigned: status.is_some_and(|status| status.is_ours),

@@ -52,7 +52,7 @@ pub use cursor::{Cursor, InvalidCursor};
 pub use error::QueryError;
 pub use explain::Explained;
 #[cfg(test)]
-pub(crate) use freshness::of_absent;
+pub(crate) use freshness::{of_absent, of_failed};
 
 pub use filter::{AsOf, Filter, Preview, WindowFilter};
 pub use logged::{Item, Logged};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ledger_record::rows::SourcePosition;
 use ledger_store::{
-    BindError, Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, with_causes,
+    BindError, Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, StopCode, with_causes,
 };
 use rdkafka::TopicPartitionList;
 use rdkafka::client::{Client, ClientContext};
@@ -328,7 +328,10 @@ impl Membership {
                 held.durable.insert(id.clone(), worker.durable());
                 held.workers.insert(id, worker);
             }
-            Err(failed) => halt(&id, status, &Halt::store(&failed)),
+            Err(failed) => {
+                let error = format!("no thread can be started: {failed}");
+                halt(&id, status, &Halt::Store { code: StopCode::StoreFailed, error });
+            }
         }
     }
 
@@ -420,7 +423,7 @@ mod tests {
     fn a_partition_without_a_queue_is_told_and_not_dropped() {
         let id = ShardId::of("t", 3);
         let halt = own_queue(&id, None::<()>).unwrap_err();
-        assert_eq!(halt.code(), "source-refused");
+        assert_eq!(halt.code(), StopCode::SourceRefused);
         assert!(halt.to_string().starts_with("t/3 cannot be read: the Kafka client has no queue"), "{halt}");
         assert!(own_queue(&id, Some(())).is_ok());
     }

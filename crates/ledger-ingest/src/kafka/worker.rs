@@ -195,16 +195,18 @@ impl Drop for PanicWatch {
 
 /// Stops the shard in the eyes of everyone who asks.
 pub(super) fn halt(shard: &ShardId, status: &ShardStatus, halt: &Halt) {
-    tracing::error!(%shard, code = halt.code(), reason = %halt, "shard halted");
-    crate::metric::halted(shard, halt.code());
-    status.halt(halt.told());
+    let halted = halt.told(shard);
+    tracing::error!(%shard, code = halted.code, reason = halted.message, "shard halted");
+    crate::metric::halted(shard, halted.code);
+    status.halt(halted);
 }
 
 /// Notes that a shard could not even be begun with.
 pub(super) fn fail(catalog: &Catalog, shard: ShardId, halt: &Halt) {
-    tracing::error!(%shard, code = halt.code(), reason = %halt, "shard cannot be fed");
-    crate::metric::halted(&shard, halt.code());
-    catalog.fail(shard, halt.told());
+    let halted = halt.told(&shard);
+    tracing::error!(%shard, code = halted.code, reason = halted.message, "shard cannot be fed");
+    crate::metric::halted(&shard, halted.code);
+    catalog.fail(shard, halted);
 }
 
 fn lag(next: Option<u64>, end: Option<u64>) -> Option<u64> {

@@ -57,6 +57,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Where the ledger is kept: one directory per partition below it. Created if missing.",
     ),
     setting(
+        "exit_when_halted",
+        Kind::Switch(|config| &mut config.exit_when_halted),
+        "End `serve` with 1 when every shard of it is halted for reasons that only a person ends (README, \"When it\n\
+         stops\"): for those who look at processes and not at alerts. Answers from what is recorded end with it.",
+    ),
+    setting(
         "store.block_cache",
         Kind::Bytes(|config| &mut config.store.block_cache_bytes),
         "Blocks of all shards kept in memory, with the write buffers charged to it:\n\

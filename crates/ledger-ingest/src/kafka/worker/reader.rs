@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
-use ledger_store::{Halted, Phase};
+use ledger_store::{Halted, Phase, StopCode};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -24,7 +24,7 @@ use super::super::{embedded, native, topic};
 use super::filling::Filling;
 use super::hand_over::HandOver;
 use super::watch::{Ends, Watch};
-use super::{Filled, GroupConsumer, Task, halt, lag, watch};
+use super::{Filled, GroupConsumer, Task, halt, lag};
 
 /// How long a broker may take to answer a question about the source.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -249,7 +249,7 @@ impl Reader {
             }
             crate::metric::held_up(shard, code(&why));
         }
-        let is_lag_known = code(&why) != Some(watch::UNREACHABLE);
+        let is_lag_known = code(&why) != Some(StopCode::SourceUnreachable.as_str());
         self.task.status.hold_up(why, is_lag_known);
     }
 
