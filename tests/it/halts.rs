@@ -1,6 +1,7 @@
 //! Nothing passes unseen (I-4): a source that lost, changed or took back messages stops the shard with the
 //! range, the other shards go on, and messages of aborted transactions are never read.
 
+mod clocks;
 mod running;
 
 use std::sync::Arc;

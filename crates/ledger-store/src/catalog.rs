@@ -328,6 +328,12 @@ impl ShardStatus {
         self.ring();
     }
 
+    /// Halts it for another reason than before, if it had one.
+    pub fn halt_for(&self, halted: Halted) {
+        self.update(|now| now.halted = None);
+        self.halt(halted);
+    }
+
     /// Tells everyone who waits that something was committed.
     pub fn ring(&self) {
         let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);

@@ -102,6 +102,17 @@ stops! {
         "the brokers refuse to let this client read the partition",
         "check that the topic is there and that kafka.client may read it (READ and DESCRIBE of topic and group), \
          then restart";
+    ProducerTimes "producer-times" ByItself,
+        "the times of the topic are its producers', and the brokers let any time in the future pass: one wrong clock \
+         would rule every later recorded time of the partition",
+        "`kafka-configs.sh --bootstrap-server BROKERS --alter --entity-type topics --entity-name TOPIC --add-config \
+         message.timestamp.type=LogAppendTime`, or trust all producers for good with kafka.accept_producer_times = true \
+         and a restart";
+    TimeAhead "time-ahead" ByPerson,
+        "a message has its producer's time, more than 24 hours ahead of this machine's clock: once recorded, no later \
+         record of the partition could have an earlier time",
+        "set this machine's clock if it is the wrong one, and restart; else find the producer, and either send the good \
+         messages to a new topic, or set kafka.accept_producer_times = true and restart to record it as it is";
     DiskFull "disk-full" ByItself,
         "the disk of the data directory has no room, or a quota is used up",
         "make room on the disk of the data directory";

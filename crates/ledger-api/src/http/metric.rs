@@ -19,6 +19,7 @@ const LAG_SECONDS: &str = "realm_ledger_lag_seconds";
 const PHASE: &str = "realm_ledger_shard_phase";
 const ASSIGNED: &str = "realm_ledger_shard_assigned";
 const SPLIT_TENANTS: &str = "realm_ledger_split_tenants";
+const AHEAD_SECONDS: &str = "realm_ledger_recorded_ahead_seconds";
 const STOPPED: &str = "realm_ledger_stopped";
 const ALL_HALTED: &str = "realm_ledger_all_halted";
 
@@ -30,6 +31,11 @@ pub fn describe() {
     describe_gauge!(LAG_SECONDS, Unit::Seconds, "The same in time, by shard; NaN: not known.");
     describe_gauge!(PHASE, "1 for the phase that the shard is in, 0 for the others, by shard and phase.");
     describe_gauge!(ASSIGNED, "1 for a shard that the group has given to this process, by shard.");
+    describe_gauge!(
+        AHEAD_SECONDS,
+        Unit::Seconds,
+        "How far the last recorded time is ahead of this machine's clock, by shard."
+    );
     describe_gauge!(
         STOPPED,
         "1 while the shard is halted or nothing comes from its source, by shard, code, what ends it (by-itself, \
@@ -53,6 +59,7 @@ pub fn tell_freshness(shards: &[FreshnessJson]) {
         gauge!(LAG_SECONDS, "shard" => gone.clone()).set(f64::NAN);
         gauge!(ASSIGNED, "shard" => gone.clone()).set(0.0);
         gauge!(SPLIT_TENANTS, "shard" => gone.clone()).set(0.0);
+        gauge!(AHEAD_SECONDS, "shard" => gone.clone()).set(0.0);
         for phase in Phase::ALL.map(Phase::as_str) {
             gauge!(PHASE, "shard" => gone.clone(), "phase" => phase).set(0.0);
         }
@@ -67,6 +74,7 @@ pub fn tell_freshness(shards: &[FreshnessJson]) {
         gauge!(LAG_SECONDS, "shard" => name.clone()).set(of(shard.lag_seconds));
         gauge!(ASSIGNED, "shard" => name.clone()).set(f64::from(u8::from(shard.assigned)));
         gauge!(SPLIT_TENANTS, "shard" => name.clone()).set(as_f64(shard.split_tenants));
+        gauge!(AHEAD_SECONDS, "shard" => name.clone()).set(as_f64(shard.ahead_seconds));
         for phase in Phase::ALL.map(Phase::as_str) {
             let is_in = f64::from(u8::from(phase == shard.phase));
             gauge!(PHASE, "shard" => name.clone(), "phase" => phase).set(is_in);

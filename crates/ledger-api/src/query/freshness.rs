@@ -1,6 +1,7 @@
 //! How fresh a shard's part of an answer is: labelled, never hidden.
 
 use ledger_core::time::Timestamp;
+use ledger_record::json::time::format_instant;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{Halted, Phase, ReadError, ShardId};
 
@@ -42,6 +43,8 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
         stalled: status
             .and_then(|status| status.held_up.as_ref().or(status.stalled.as_ref()))
             .map(HaltedJson::of),
+        ahead: head.recorded.and_then(|recorded| ahead(recorded, now)),
+        ahead_seconds: head.recorded.map_or(0, |recorded| seconds_ahead(recorded, now)),
     })
 }
 
@@ -87,7 +90,29 @@ fn silent(id: &ShardId, halted: Option<HaltedJson>) -> FreshnessJson {
         mismatched_tenants: 0,
         unsigned: None,
         stalled: None,
+        ahead: None,
+        ahead_seconds: 0,
     }
+}
+
+/// Clocks differ by that much where nobody keeps them.
+const AHEAD_TOLD_SECONDS: u64 = 60;
+
+fn seconds_ahead(recorded: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(recorded.millis_since(now) / 1000).unwrap_or(0)
+}
+
+/// What is recorded later has the last recorded time at least, so one that is ahead of the clock rules until the clock
+/// gets there.
+fn ahead(recorded: Timestamp, now: Timestamp) -> Option<HaltedJson> {
+    let seconds = Some(seconds_ahead(recorded, now)).filter(|seconds| *seconds > AHEAD_TOLD_SECONDS)?;
+    let message = format!(
+        "the last recorded time is {}, {seconds} s ahead of this machine's clock: all that comes until then is recorded \
+         at that time, and questions with knownAt do not see it before; set this machine's clock if it is the wrong one, \
+         else that of the broker or producer, or fill a new data directory without what had the wrong time",
+        format_instant(recorded)
+    );
+    Some(HaltedJson { code: "recorded-ahead", message })
 }
 
 impl HaltedJson {

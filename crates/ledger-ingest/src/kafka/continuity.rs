@@ -3,6 +3,8 @@
 //! A pure decision over what the shard remembers and what the broker tells. Anything that would pass over
 //! a message unseen stops the shard with the range that is affected; nothing is reset by itself.
 
+use ledger_core::time::Timestamp;
+use ledger_record::json::time::format_instant;
 use ledger_store::{Halted, ShardId, StopCause, StopCode, with_causes};
 use rdkafka::error::KafkaError;
 
@@ -149,6 +151,33 @@ pub enum Halt {
         /// What the broker said.
         error: String,
     },
+    /// The producers' clocks rule the recorded times, without a bound that is short enough.
+    #[error("{topic}/{partition} is not read: {facts}")]
+    ProducerTimes {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// What its settings say, or do not say.
+        facts: String,
+        /// Where the settings can be changed.
+        brokers: String,
+    },
+    /// A producer's clock is far ahead of this machine's.
+    #[error(
+        "offset {offset} of {topic}/{partition} has its producer's time {}, more than 24 hours ahead of this \
+         machine's clock", format_instant(*.time)
+    )]
+    TimeAhead {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// Where the message is.
+        offset: u64,
+        /// What it says.
+        time: Timestamp,
+    },
     /// A thread of the shard ended in the middle: a fault of this program.
     #[error("a thread of {topic}/{partition} panicked")]
     Panicked {
@@ -178,6 +207,12 @@ impl Halt {
         Self::Refused { topic: id.topic.clone(), partition: id.partition, error: error.to_string() }
     }
 
+    /// Recorded times would be the producers'; the facts say what is known of that.
+    pub(super) fn producer_times(id: &ShardId, facts: String, brokers: &str) -> Self {
+        let ShardId { topic, partition } = id.clone();
+        Self::ProducerTimes { topic, partition, facts, brokers: brokers.to_owned() }
+    }
+
     /// What kind of stop it is.
     pub fn code(&self) -> StopCode {
         match self {
@@ -190,6 +225,8 @@ impl Halt {
             Self::Repartitioned { .. } => StopCode::TopicRepartitioned,
             Self::OutOfOrder { .. } => StopCode::OutOfOrder,
             Self::Refused { .. } => StopCode::SourceRefused,
+            Self::ProducerTimes { .. } => StopCode::ProducerTimes,
+            Self::TimeAhead { .. } => StopCode::TimeAhead,
             Self::Panicked { .. } => StopCode::WorkerPanicked,
             Self::Store { code, .. } => *code,
         }
@@ -197,7 +234,13 @@ impl Halt {
 
     /// As everyone is told of this shard.
     pub fn told(&self, shard: &ShardId) -> Halted {
-        Halted::new(self.code(), shard, self)
+        let told = Halted::new(self.code(), shard, self);
+        match self {
+            Self::ProducerTimes { brokers, .. } => {
+                Halted { message: told.message.replace("BROKERS", brokers), ..told }
+            }
+            _ => told,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The context of the consumer: librdkafka calls it from within `poll`, on the group's thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ use super::client_log;
 use super::continuity::Halt;
 use super::options::KafkaOptions;
 use super::shard::{KafkaPartition as _, offset_of};
+use super::times::TopicTimes;
 use super::topic;
 use super::worker::{Durable, GroupConsumer, Task, Worker, fail, halt};
 
@@ -55,6 +56,8 @@ pub(super) struct Membership {
     data: Arc<DataDir>,
     catalog: Arc<Catalog>,
     options: KafkaOptions,
+    /// Whose word recorded times are; none: whoever's.
+    times: Option<Arc<TopicTimes>>,
     consumer: OnceLock<Weak<GroupConsumer>>,
     held: Mutex<Held>,
 }
@@ -62,6 +65,8 @@ pub(super) struct Membership {
 /// The shards of this process, fed or not.
 #[derive(Default)]
 struct Held {
+    /// What the group has given to this process, fed or not.
+    assigned: BTreeSet<ShardId>,
     parked: BTreeMap<ShardId, Shard>,
     workers: BTreeMap<ShardId, Worker>,
     /// Workers that were told to stop, and needed longer.
@@ -150,10 +155,11 @@ impl Membership {
         data: Arc<DataDir>,
         catalog: Arc<Catalog>,
         options: KafkaOptions,
+        times: Option<Arc<TopicTimes>>,
         parked: BTreeMap<ShardId, Shard>,
     ) -> Self {
         let held = Mutex::new(Held { parked, ..Held::default() });
-        Self { data, catalog, options, consumer: OnceLock::new(), held }
+        Self { data, catalog, options, times, consumer: OnceLock::new(), held }
     }
 
     /// The same shards, for another consumer. Its own has none any more.
@@ -162,7 +168,8 @@ impl Membership {
             let mut held = self.lock();
             (std::mem::take(&mut held.parked), std::mem::take(&mut held.draining))
         };
-        let next = Self::new(Arc::clone(&self.data), Arc::clone(&self.catalog), self.options.clone(), parked);
+        let (data, catalog, times) = (Arc::clone(&self.data), Arc::clone(&self.catalog), self.times.clone());
+        let next = Self::new(data, catalog, self.options.clone(), times, parked);
         next.lock().draining = draining;
         next
     }
@@ -181,11 +188,25 @@ impl Membership {
         Ok(self.data.identity(topic)?.and_then(|identity| identity.cluster_id))
     }
 
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(super) fn data(&self) -> &DataDir {
+        &self.data
+    }
+
+    /// What the group has given to this process, fed or not.
+    pub(super) fn assigned(&self) -> BTreeSet<ShardId> {
+        self.lock().assigned.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn assign(&self, base: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
+    pub(super) fn assign(&self, base: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
+        self.lock().assigned.extend(ids(list));
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else {
             return base.incremental_assign(list);
         };
@@ -318,6 +339,8 @@ impl Membership {
             batch_max_bytes: self.options.batch_max_bytes,
             check_interval: self.options.check_interval,
             accept_incomplete_history: self.options.accept_incomplete_history,
+            times: self.times.clone(),
+            brokers: self.options.brokers.clone(),
             data: Arc::clone(&self.data),
             catalog: Arc::clone(&self.catalog),
         };
@@ -343,6 +366,10 @@ impl Membership {
     /// Drains and stops the workers of these shards, or all: what they feed is someone else's from now on.
     pub(super) fn give_up(&self, of: Option<&[ShardId]>) {
         let stopped = self.stop_workers(of);
+        match of {
+            Some(of) => self.lock().assigned.retain(|id| !of.contains(id)),
+            None => self.lock().assigned.clear(),
+        }
         if self.lock().leaving {
             return;
         }
@@ -374,6 +401,15 @@ impl Membership {
             self.mark_idle(&id);
         }
         stopped
+    }
+
+    /// Stops the worker of one shard, if it has one, and waits for it. A shard that can be written still is kept.
+    pub(super) fn end_worker(&self, id: &ShardId, deadline: Instant) {
+        let Some(worker) = self.lock().workers.remove(id) else { return };
+        worker.stop();
+        if let Some(shard) = self.wait_for(id, worker, deadline) {
+            self.lock().parked.insert(id.clone(), shard);
+        }
     }
 
     fn mark_idle(&self, id: &ShardId) {

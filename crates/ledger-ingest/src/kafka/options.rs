@@ -31,6 +31,8 @@ pub struct KafkaOptions {
     pub checkpoints_topic: Option<String>,
     /// Start at the oldest message although earlier ones are gone already. The history is incomplete then.
     pub accept_incomplete_history: bool,
+    /// Take the producers' word for the recorded times, however far ahead.
+    pub accept_producer_times: bool,
     /// Most events in one write.
     pub batch_max_events: usize,
     /// Most message bytes in one write.
@@ -84,6 +86,7 @@ impl Default for KafkaOptions {
             dead_letter_topic: Some("realm.dead-letter".to_owned()),
             checkpoints_topic: Some("realm.checkpoints".to_owned()),
             accept_incomplete_history: false,
+            accept_producer_times: false,
             batch_max_events: 10_000,
             batch_max_bytes: 8 * 1024 * 1024,
             check_interval: Duration::from_mins(1),

@@ -137,6 +137,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Start a new ledger at the oldest message that is left, although earlier ones are gone.",
     ),
     setting(
+        "kafka.accept_producer_times",
+        Kind::Switch(|config| &mut config.kafka.accept_producer_times),
+        "Take the producers' word for the recorded times although the brokers let any time in the future pass: one\n\
+         producer with a wrong clock rules the recorded times of its partition from then on. Without it a topic needs\n\
+         message.timestamp.type=LogAppendTime, or message.timestamp.after.max.ms of at most a day.",
+    ),
+    setting(
         "kafka.batch_max_events",
         Kind::Number(|config| &mut config.kafka.batch_max_events),
         "Most events in one write.",
