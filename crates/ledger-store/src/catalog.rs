@@ -24,6 +24,8 @@ pub struct Catalog {
     failed: RwLock<BTreeMap<ShardId, Halted>>,
     /// Partitions of each topic of the group; none: not known yet.
     expected: RwLock<BTreeMap<String, Option<u32>>>,
+    /// Why the brokers give this process nothing, whatever it is assigned.
+    away: RwLock<Option<Halted>>,
 }
 
 /// A part of the ledger that this process does not feed, so that another one may know more of it.
@@ -99,6 +101,16 @@ impl Catalog {
     /// One shard.
     pub fn get(&self, id: &ShardId) -> Option<Served> {
         self.shards.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Tells why the brokers give this process nothing, or that they do again.
+    pub fn set_away(&self, why: Option<Halted>) {
+        *self.away.write().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Why the brokers give this process nothing, if so: also when that has cost it its place in the group.
+    pub fn away(&self) -> Option<Halted> {
+        self.away.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Tells that the group shares this topic, and how many partitions it has, as soon as that is known.

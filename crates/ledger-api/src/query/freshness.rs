@@ -116,7 +116,7 @@ fn ahead(recorded: Timestamp, now: Timestamp) -> Option<HaltedJson> {
 }
 
 impl HaltedJson {
-    fn of(halted: &Halted) -> Self {
+    pub(super) fn of(halted: &Halted) -> Self {
         Self { code: halted.code, message: halted.message.clone() }
     }
 }

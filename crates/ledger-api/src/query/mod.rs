@@ -131,6 +131,11 @@ impl Ledger {
         self.here(&shards::moments(&parts), now)
     }
 
+    /// Why the brokers give this process nothing, if so.
+    pub fn away(&self) -> Option<HaltedJson> {
+        self.shards.away().as_ref().map(HaltedJson::of)
+    }
+
     /// Of these shards and of those that could not be asked: what a list rests on, and what it lacks.
     fn freshness_of(&self, moments: &[Moment<'_>], now: Timestamp) -> Vec<FreshnessJson> {
         let mut all = self.here(moments, now);

@@ -29,7 +29,7 @@ use ledger_store::{Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardSta
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::continuity::{Halt, TopicFacts};
 use super::membership::{FIRST_LOOK, Membership, next_offset};
@@ -324,8 +324,10 @@ impl Member {
                         self.consumer.client().fatal_error().unwrap_or((code, String::new()));
                     return Some(Fatal { code, reason });
                 }
+                Some(Err(error)) if self.context.contact().failed(&error) => debug!(%error, "kafka"),
                 Some(Err(error)) => warn!(%error, "kafka"),
             }
+            self.context.look_for_brokers(self.consumer.client());
             if self.topics < self.context.options().topics.len() && asked.elapsed() >= ASK_AGAIN {
                 if let Err(error) = self.subscribe() {
                     warn!(%error, "kafka");

@@ -21,6 +21,7 @@ use rdkafka::types::RDKafkaRespErr;
 use tracing::{debug, error, info, warn};
 
 use super::client_log;
+use super::contact::Contact;
 use super::continuity::Halt;
 use super::options::KafkaOptions;
 use super::shard::{KafkaPartition as _, offset_of};
@@ -59,6 +60,7 @@ pub(super) struct Membership {
     /// Whose word recorded times are; none: whoever's.
     times: Option<Arc<TopicTimes>>,
     consumer: OnceLock<Weak<GroupConsumer>>,
+    contact: Contact,
     held: Mutex<Held>,
 }
 
@@ -73,6 +75,8 @@ struct Held {
     draining: BTreeMap<ShardId, Worker>,
     /// What is durable of each assigned partition, also while its worker is being stopped.
     durable: BTreeMap<ShardId, Durable>,
+    /// Topics that are not subscribed to yet, and why.
+    unread: BTreeMap<String, String>,
     /// The process leaves for good: what it fed until now stays its own to publish.
     leaving: bool,
 }
@@ -89,6 +93,7 @@ impl ClientContext for Membership {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.contact.failed(&error);
         client_log::tell_error(&error, reason);
     }
 }
@@ -99,9 +104,7 @@ impl ConsumerContext for Membership {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(base, list),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
                 if base.assignment_lost() {
-                    warn!(
-                        "this process was thrown out of the group; its partitions are someone else's by now"
-                    );
+                    self.tell_lost(base);
                 }
                 let revoked = ids(list);
                 self.give_up(Some(&revoked));
@@ -159,7 +162,7 @@ impl Membership {
         parked: BTreeMap<ShardId, Shard>,
     ) -> Self {
         let held = Mutex::new(Held { parked, ..Held::default() });
-        Self { data, catalog, options, times, consumer: OnceLock::new(), held }
+        Self { data, catalog, options, times, consumer: OnceLock::new(), contact: Contact::default(), held }
     }
 
     /// The same shards, for another consumer. Its own has none any more.
@@ -186,6 +189,38 @@ impl Membership {
     /// The cluster that the data directory was filled from.
     pub(super) fn recorded_cluster(&self, topic: &str) -> Result<Option<String>, OpenError> {
         Ok(self.data.identity(topic)?.and_then(|identity| identity.cluster_id))
+    }
+
+    /// The place in the group is lost. What becomes of the partitions nobody here can know.
+    fn tell_lost(&self, base: &BaseConsumer<Self>) {
+        self.look_for_brokers_now(base.client());
+        if self.contact.is_lost() {
+            info!(
+                "without an answer of the brokers this process has lost its place in the group; it joins again then"
+            );
+        } else {
+            warn!(
+                "this process has lost its place in the group, which may give its partitions to another; it joins again"
+            );
+        }
+    }
+
+    /// Asks the brokers whether they are there, if something says that they are not.
+    pub(super) fn look_for_brokers(&self, client: &Client<Self>) {
+        let is_assigned = !self.lock().assigned.is_empty();
+        if let Some(topic) = self.options.topics.first() {
+            self.contact.look(client, topic, &self.catalog, is_assigned);
+        }
+    }
+
+    fn look_for_brokers_now(&self, client: &Client<Self>) {
+        if let Some(topic) = self.options.topics.first() {
+            self.contact.ask(client, topic, &self.catalog);
+        }
+    }
+
+    pub(super) fn contact(&self) -> &Contact {
+        &self.contact
     }
 
     pub(super) fn catalog(&self) -> &Catalog {
@@ -252,7 +287,12 @@ impl Membership {
         let is_known = |topic: &&String| match self.make_known(client, topic) {
             Ok(()) => true,
             Err(error) => {
-                warn!(%topic, error = with_causes(&error), "not read yet, trying again");
+                let is_away = matches!(&error, NotKnown::Asked(error) if self.contact.failed(error));
+                let is_new =
+                    self.lock().unread.insert((*topic).clone(), error.to_string()) != Some(error.to_string());
+                if is_new && !is_away {
+                    warn!(%topic, error = with_causes(&error), "not read yet, trying again");
+                }
                 false
             }
         };

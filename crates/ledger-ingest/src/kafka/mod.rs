@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod client_log;
+mod contact;
 mod continuity;
 mod embedded;
 mod group;

@@ -17,7 +17,7 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _, Timestamp as BrokerTime};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::super::continuity::{Halt, Remembered, TopicFacts, Watermarks, start_at};
 use super::super::group::until_done;
@@ -98,7 +98,7 @@ impl Reader {
                 Ok(start) => return Ok(Some(start)),
                 Err(Check::Halt(halt)) => return Err(halt),
                 Err(Check::Unreachable(error)) => {
-                    warn!(shard = %self.task.id, %error, "cannot compare shard and source yet, trying again");
+                    debug!(shard = %self.task.id, %error, "cannot compare shard and source yet, trying again");
                     thread::sleep(Duration::from_millis(500));
                 }
             }
@@ -143,7 +143,7 @@ impl Reader {
                         return Err(Stop::Halt(halt));
                     }
                     Err(Check::Unreachable(error)) => {
-                        warn!(shard = %self.task.id, %error, "cannot compare shard and source");
+                        debug!(shard = %self.task.id, %error, "cannot compare shard and source");
                     }
                 }
             }
@@ -244,7 +244,12 @@ impl Reader {
         let code = |told: &Option<Halted>| told.as_ref().map(|told| told.code);
         if code(&before) != code(&why) {
             if let Some(Halted { code, message }) = &why {
-                warn!(%shard, code, reason = message, "nothing comes from the source");
+                // That no broker answers is told once, and not for each shard.
+                if self.consumer.client().context().contact().is_lost() {
+                    info!(%shard, code, reason = message, "nothing comes from the source");
+                } else {
+                    warn!(%shard, code, reason = message, "nothing comes from the source");
+                }
             } else {
                 info!(%shard, "the source gives what it has again");
             }
@@ -278,7 +283,8 @@ impl Reader {
                 | Code::BadMessage
         ) || matches!(error, KafkaError::MessageConsumptionFatal(_));
         if !about_data {
-            warn!(shard = %self.task.id, %error, "the source is unreachable, waiting for it");
+            self.consumer.client().context().contact().failed(error);
+            debug!(shard = %self.task.id, %error, "the source is unreachable, waiting for it");
             return Ok(());
         }
         // Without the broker's word a gap cannot be told from a history that has changed.
@@ -313,7 +319,10 @@ impl Reader {
                 self.tell_end(high);
                 told
             }
-            Err(Check::Unreachable(error)) => self.watch.unanswered(now, id, self.task.check_interval, error),
+            Err(Check::Unreachable(error)) => {
+                self.consumer.client().context().contact().failed(error);
+                self.watch.unanswered(now, id, self.task.check_interval, error)
+            }
             // A reason to stop is told by whoever stops for it.
             Err(Check::Halt(_)) => None,
         };
