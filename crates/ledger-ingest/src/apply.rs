@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ledger_core::time::Timestamp;
 use ledger_record::record::Coordinates;
-use ledger_record::rejection::{Refused, Rejection};
+use ledger_record::rejection::{Reason, Refused, Rejection};
 use ledger_store::{AppendError, Arrival, Batch, FutureLimit, Offer};
 
 use crate::decode::{Decoded, Incoming};
@@ -60,7 +60,7 @@ impl AddAssign for Applied {
     }
 }
 
-/// Brings one message into a batch. What may be kept of one that is refused is asked for only then.
+/// Brings one message into a batch. One without a timestamp is recorded at the time of the record before it. What may be kept of one that is refused is asked for only then.
 pub fn apply(
     batch: &mut Batch<'_>,
     source: &Source,
@@ -76,7 +76,10 @@ pub fn apply(
             return Ok(Applied { ticks: 1, ..Applied::default() });
         }
         Ok(Decoded::Event(Incoming { event, time_defaulted })) => {
-            let source_time = source_time.unwrap_or(Timestamp::MIN);
+            let Some(source_time) = source_time.or(batch.head().recorded) else {
+                batch.refuse(from, to_keep(without_time()))?;
+                return Ok(Applied { refused: 1, ..Applied::default() });
+            };
             let arrival = Arrival { from: from.clone(), source_time, event, time_defaulted, future };
             match batch.offer(arrival)? {
                 Offer::Appended { late, new_tenant, .. } => {
@@ -91,4 +94,15 @@ pub fn apply(
     };
     batch.refuse(from, to_keep(rejection))?;
     Ok(Applied { refused: 1, ..Applied::default() })
+}
+
+/// Nothing tells when it was recorded: neither the message nor a record before it.
+fn without_time() -> Rejection {
+    Rejection {
+        reason: Reason::MissingField,
+        path: Some("timestamp".to_owned()),
+        detail: "expected the Kafka message to have a timestamp, as no record before it in the partition has one; \
+                 set message.timestamp.type=LogAppendTime"
+            .to_owned(),
+    }
 }

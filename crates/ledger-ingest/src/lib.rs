@@ -23,6 +23,7 @@ pub mod apply;
 pub mod checkpoint;
 pub mod decode;
 pub mod encode;
+mod episode;
 pub mod import;
 pub mod kafka;
 pub mod metric;

@@ -24,6 +24,8 @@ pub struct Catalog {
     failed: RwLock<BTreeMap<ShardId, Halted>>,
     /// Partitions of each topic of the group; none: not known yet.
     expected: RwLock<BTreeMap<String, Option<u32>>>,
+    /// Why the brokers give this process nothing, whatever it is assigned.
+    away: RwLock<Option<Halted>>,
 }
 
 /// A part of the ledger that this process does not feed, so that another one may know more of it.
@@ -71,6 +73,20 @@ impl Catalog {
         failed.iter().map(|(id, halted)| (id.clone(), halted.clone())).collect()
     }
 
+    /// Why nothing goes on in this process: every shard that the group has given to it is halted, for reasons that
+    /// only a person ends. None as long as one goes on, or may.
+    pub fn all_halted(&self) -> Option<Vec<(ShardId, Halted)>> {
+        let mut halted: Vec<_> = self.failed();
+        for (id, served) in self.all() {
+            let now = served.status.freshness();
+            if now.is_ours {
+                halted.push((id, now.halted?));
+            }
+        }
+        let is_for_good = !halted.is_empty() && halted.iter().all(|(_, halted)| halted.needs_person());
+        is_for_good.then_some(halted)
+    }
+
     /// Takes a shard off the list.
     pub fn remove(&self, id: &ShardId) {
         self.write().remove(id);
@@ -85,6 +101,16 @@ impl Catalog {
     /// One shard.
     pub fn get(&self, id: &ShardId) -> Option<Served> {
         self.shards.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Tells why the brokers give this process nothing, or that they do again.
+    pub fn set_away(&self, why: Option<Halted>) {
+        *self.away.write().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Why the brokers give this process nothing, if so: also when that has cost it its place in the group.
+    pub fn away(&self) -> Option<Halted> {
+        self.away.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Tells that the group shares this topic, and how many partitions it has, as soon as that is known.
@@ -214,7 +240,7 @@ impl Freshness {
 /// Why a shard stopped, or does not do all it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halted {
-    /// Stable, for alerts: `retention-gap`, `topic-recreated`…
+    /// Stable, for alerts: a [`crate::StopCode`], or why nothing is signed.
     pub code: &'static str,
     /// What happened, and what the operator can do.
     pub message: String,
@@ -314,6 +340,12 @@ impl ShardStatus {
         self.ring();
     }
 
+    /// Halts it for another reason than before, if it had one.
+    pub fn halt_for(&self, halted: Halted) {
+        self.update(|now| now.halted = None);
+        self.halt(halted);
+    }
+
     /// Tells everyone who waits that something was committed.
     pub fn ring(&self) {
         let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -337,6 +369,7 @@ impl ShardStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::StopCode;
 
     #[test]
     fn the_first_reason_to_halt_stands() {
@@ -395,6 +428,20 @@ mod tests {
         catalog.give_up(&shard(1));
         assert_eq!(catalog.elsewhere().len(), 2, "and the next owner's no longer");
         assert!(catalog.failed().is_empty());
+    }
+
+    #[test]
+    fn all_is_halted_only_when_no_shard_goes_on_or_may() {
+        let catalog = Catalog::default();
+        let shard = |partition| ShardId { topic: "t".to_owned(), partition };
+        let halted = |code| Halted::new(code, &shard(0), "it is so");
+        assert_eq!(catalog.all_halted(), None, "nothing is assigned");
+        catalog.fail(shard(0), halted(StopCode::ShardDamaged));
+        assert_eq!(catalog.all_halted(), Some(vec![(shard(0), halted(StopCode::ShardDamaged))]));
+        catalog.fail(shard(1), halted(StopCode::DiskFull));
+        assert_eq!(catalog.all_halted(), None, "one goes on when there is room");
+        catalog.give_up(&shard(1));
+        assert!(catalog.all_halted().is_some(), "and is another process's now");
     }
 
     #[test]

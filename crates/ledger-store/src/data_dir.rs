@@ -3,6 +3,7 @@
 //! ```text
 //! <dir>/ledger.json                       format, secret, topics with their identity  crate::manifest
 //! <dir>/ledger.lock                       held while any of this is changed
+//! <dir>/probe                             there for a moment while a full disk is looked at
 //! <dir>/shards/<topic>/<partition>/       one RocksDB each                            crate::database
 //! <dir>/shards/<topic>/<partition>.new/   a shard that is being made; a crash may leave one
 //! ```
@@ -11,7 +12,7 @@
 //! lock inside its RocksDB ensures.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,6 +176,19 @@ impl DataDir {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether its disk takes bytes: about as many as one write has. Nothing is left of them.
+    pub fn probe(&self) -> Result<(), OpenError> {
+        const BYTES: usize = 8 * 1024 * 1024;
+        let path = self.path.join("probe");
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(&vec![0xa5; BYTES])?;
+            file.sync_all()
+        });
+        // One that is left is only in the way of the next probe, which overwrites it.
+        let removed = fs::remove_file(&path);
+        written.and(removed).map_err(|source| OpenError::Io { path, source })
     }
 
     pub(crate) fn open_database(&self, id: &ShardId) -> Result<Database, OpenError> {

@@ -23,6 +23,7 @@ use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Options, ReadOptions, Wr
 use crate::ShardId;
 use crate::error::{Damage, Damaged, OpenError, ReadError, StorageError};
 use crate::scan::Scan;
+use crate::stop::{StopCause as _, StopCode};
 use crate::tuning::{self, Resources};
 
 /// An open shard.
@@ -364,9 +365,7 @@ fn describe(identity: &ShardIdentity) -> String {
 }
 
 fn open_failed(id: &ShardId, error: rocksdb::Error) -> OpenError {
-    // RocksDB tells this apart from other IO errors in its text only.
-    let text: &str = error.as_ref();
-    if text.contains("lock file") || text.contains("lock hold") {
+    if error.stop_code() == StopCode::ShardLocked {
         return OpenError::Locked { shard: id.clone() };
     }
     OpenError::Storage(rocksdb_failed("opening the shard")(error))

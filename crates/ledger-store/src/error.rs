@@ -165,10 +165,7 @@ impl From<ReadError> for WriteError {
 
 /// Why a writer takes nothing more: a write failed.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "shard {shard} stopped writing at position {next_position}, after a write failed; \
-     see to the disk, then open it anew (restart)"
-)]
+#[error("shard {shard} writes nothing from position {next_position} on, as a write failed")]
 pub struct Poison {
     /// Which shard.
     pub shard: ShardId,

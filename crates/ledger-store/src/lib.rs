@@ -115,6 +115,7 @@ mod refold;
 mod scan;
 mod shard;
 mod snapshot;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod tuning;
@@ -140,6 +141,7 @@ pub use reader::Reader;
 pub use rebuild::{Difference, RebuildReport, check, rebuild};
 pub use shard::Shard;
 pub use snapshot::Snapshot;
+pub use stop::{Ends, StopCause, StopCode};
 pub use verify::{Fault, ImportedLines, MissingLine, Verified, VerifyError, missing_line};
 
 /// Names a shard: one partition of one topic. Imports name the topic they stand in for.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use ledger_api::http::{self, Api};
 use ledger_api::query::Ledger;
 use ledger_ingest::kafka::{Ingest, KafkaError, Publisher, StartError};
-use ledger_store::Catalog;
+use ledger_store::{Catalog, StopCode};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -219,7 +219,9 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Open(error) => error.into(),
-            error @ StartError::OtherCluster(_) => Self::new(error).exit(Exit::OtherLedger),
+            error @ StartError::OtherCluster(_) => {
+                Self::new(error).hint(StopCode::OtherCluster.remedy()).exit(Exit::OtherLedger)
+            }
             error => Self::new(error),
         }
     }

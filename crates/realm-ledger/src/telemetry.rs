@@ -216,6 +216,8 @@ mod tests {
             mismatched_tenants: 0,
             unsigned: None,
             stalled: None,
+            ahead: None,
+            ahead_seconds: 61,
         };
         tell_freshness(&[shard]);
         let told = metrics.render();
@@ -224,6 +226,7 @@ mod tests {
             "realm_ledger_lag_seconds{shard=\"t/3\"} NaN",
             "realm_ledger_shard_assigned{shard=\"t/3\"} 1",
             "realm_ledger_split_tenants{shard=\"t/3\"} 2",
+            "realm_ledger_recorded_ahead_seconds{shard=\"t/3\"} 61",
             "realm_ledger_shard_phase{shard=\"t/3\",phase=\"LIVE\"} 1",
             "realm_ledger_shard_phase{shard=\"t/3\",phase=\"HALTED\"} 0",
         ] {

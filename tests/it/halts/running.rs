@@ -13,21 +13,21 @@ use ledger_tests::scratch;
 use super::{create, events, halted, ingest_until, options, read_to, reason};
 
 /// Ingestion that goes on while the test does something to the topic.
-struct Running {
-    ingest: Ingest,
-    catalog: Arc<Catalog>,
-    topic: String,
+pub(super) struct Running {
+    pub(super) ingest: Ingest,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) topic: String,
 }
 
 impl Running {
     /// Starts, and waits until the first partition is live.
-    fn start(options: &KafkaOptions, dir: &Path) -> Self {
+    pub(super) fn start(options: &KafkaOptions, dir: &Path) -> Self {
         let running = Self::begin(options, dir);
         running.wait("live", is_live);
         running
     }
 
-    fn begin(options: &KafkaOptions, dir: &Path) -> Self {
+    pub(super) fn begin(options: &KafkaOptions, dir: &Path) -> Self {
         ledger_tests::show_logs();
         let data = DataDir::open(dir, StoreOptions::default(), ledger_tests::secret()).unwrap();
         let catalog = Arc::new(Catalog::default());
@@ -36,7 +36,7 @@ impl Running {
     }
 
     /// Of the first partition.
-    fn wait(&self, what: &str, done: impl Fn(&Freshness) -> bool) -> Freshness {
+    pub(super) fn wait(&self, what: &str, done: impl Fn(&Freshness) -> bool) -> Freshness {
         let deadline = Instant::now() + Duration::from_mins(1);
         let id = ShardId { topic: self.topic.clone(), partition: 0 };
         loop {
@@ -49,22 +49,24 @@ impl Running {
         }
     }
 
-    fn wait_until_halted(&self, code: &str) {
+    /// Answers what is told of it.
+    pub(super) fn wait_until_halted(&self, code: &str) -> String {
         let halted = self.wait(code, |now| now.phase == Phase::Halted).halted.unwrap();
         assert_eq!(halted.code, code, "{}", halted.message);
+        halted.message
     }
 
-    fn wait_until_held_up(&self, code: &str) -> Freshness {
+    pub(super) fn wait_until_held_up(&self, code: &str) -> Freshness {
         self.wait(code, |now| now.held_up.as_ref().is_some_and(|told| told.code == code))
     }
 }
 
-fn is_live(now: &Freshness) -> bool {
+pub(super) fn is_live(now: &Freshness) -> bool {
     now.phase == Phase::Live && now.lag_events == Some(0) && now.held_up.is_none()
 }
 
 /// A topic of one partition with ten events, read to its end.
-fn live(cluster: &Cluster, stem: &str, dir: &Path) -> Running {
+pub(super) fn live(cluster: &Cluster, stem: &str, dir: &Path) -> Running {
     let options = options(cluster, stem);
     create(cluster, &options.topics[0], 1);
     cluster.produce(&options.topics[0], &events(0, 0, 10));

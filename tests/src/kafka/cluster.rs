@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -52,6 +54,23 @@ impl Cluster {
         for partition in 0..partitions {
             self.watermarks(topic, partition);
         }
+    }
+
+    /// Gives the topic these settings, and the defaults for all others, as an operator does; waits until it has them.
+    pub fn configure_topic(&self, topic: &str, settings: &[(&str, &str)]) {
+        let wanted = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let wanted = settings.iter().fold(wanted, |wanted, (name, value)| wanted.set(name, value));
+        let results = wait(self.admin().alter_configs([&wanted], &Self::patience())).expect("alter a topic");
+        for result in results {
+            result.unwrap_or_else(|(_, error)| panic!("cannot alter the topic {topic}: {error}"));
+        }
+        self.until("the topic has its settings", || {
+            let resource = ResourceSpecifier::Topic(topic);
+            let described = wait(self.admin().describe_configs([&resource], &Self::patience())).ok()?;
+            let described = described.into_iter().next()?.ok()?;
+            let has = |name: &str| described.get(name).and_then(|entry| entry.value.clone());
+            settings.iter().all(|(name, value)| has(name).as_deref() == Some(*value)).then_some(())
+        });
     }
 
     /// Deletes the topic and waits until it is gone, so that the name can be used again.

@@ -42,6 +42,9 @@ impl Default for ReadyBounds {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Readiness {
     ready: bool,
+    /// Why the brokers give this process nothing, whatever is assigned to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    away: Option<HaltedJson>,
     shards: Vec<ShardReadiness>,
 }
 
@@ -68,17 +71,19 @@ impl Readiness {
         let shards: Vec<_> = shards.collect();
         let mut assigned = shards.iter().filter(|shard| shard.assigned).peekable();
         let ready = assigned.peek().is_some() && assigned.all(|shard| shard.ready);
-        Self { ready, shards }
+        Self { ready, away: ledger.away(), shards }
     }
 
     /// Which shards keep the process from being ready.
     fn why_not(&self) -> String {
         let waiting = self.shards.iter().filter(|shard| shard.assigned && !shard.ready);
         let waiting: Vec<_> = waiting.map(|shard| why_not(&shard.freshness)).collect();
-        if waiting.is_empty() {
-            "no shard is assigned to this process".to_owned()
-        } else {
-            waiting.join(", ")
+        match (&self.away, waiting.is_empty()) {
+            (Some(HaltedJson { code, message }), true) => {
+                format!("no shard is assigned to this process ({code}): {message}")
+            }
+            (None, true) => "no shard is assigned to this process".to_owned(),
+            (_, false) => waiting.join(", "),
         }
     }
 }

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ledger_store::Phase;
+use ledger_store::{Ends, Phase, StopCode};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::query::FreshnessJson;
+use crate::query::{FreshnessJson, HaltedJson};
 
 const REQUESTS: &str = "realm_ledger_http_requests_total";
 const SECONDS: &str = "realm_ledger_http_request_seconds";
@@ -19,6 +19,9 @@ const LAG_SECONDS: &str = "realm_ledger_lag_seconds";
 const PHASE: &str = "realm_ledger_shard_phase";
 const ASSIGNED: &str = "realm_ledger_shard_assigned";
 const SPLIT_TENANTS: &str = "realm_ledger_split_tenants";
+const AHEAD_SECONDS: &str = "realm_ledger_recorded_ahead_seconds";
+const STOPPED: &str = "realm_ledger_stopped";
+const ALL_HALTED: &str = "realm_ledger_all_halted";
 
 /// Tells the exporter what each metric means; once, at start.
 pub fn describe() {
@@ -28,6 +31,17 @@ pub fn describe() {
     describe_gauge!(LAG_SECONDS, Unit::Seconds, "The same in time, by shard; NaN: not known.");
     describe_gauge!(PHASE, "1 for the phase that the shard is in, 0 for the others, by shard and phase.");
     describe_gauge!(ASSIGNED, "1 for a shard that the group has given to this process, by shard.");
+    describe_gauge!(
+        AHEAD_SECONDS,
+        Unit::Seconds,
+        "How far the last recorded time is ahead of this machine's clock, by shard."
+    );
+    describe_gauge!(
+        STOPPED,
+        "1 while the shard is halted or nothing comes from its source, by shard, code, what ends it (by-itself, \
+         by-person) and remedy."
+    );
+    describe_gauge!(ALL_HALTED, "1 while every shard of this process is halted until a person has looked.");
     describe_gauge!(SPLIT_TENANTS, "Tenants of the shard that another one has too, by shard.");
 }
 
@@ -45,11 +59,14 @@ pub fn tell_freshness(shards: &[FreshnessJson]) {
         gauge!(LAG_SECONDS, "shard" => gone.clone()).set(f64::NAN);
         gauge!(ASSIGNED, "shard" => gone.clone()).set(0.0);
         gauge!(SPLIT_TENANTS, "shard" => gone.clone()).set(0.0);
+        gauge!(AHEAD_SECONDS, "shard" => gone.clone()).set(0.0);
         for phase in Phase::ALL.map(Phase::as_str) {
             gauge!(PHASE, "shard" => gone.clone(), "phase" => phase).set(0.0);
         }
     }
     told.extend(here);
+    drop(told);
+    tell_stops(shards);
     for shard in shards {
         let name = name(shard);
         let of = |number: Option<u64>| number.map_or(f64::NAN, as_f64);
@@ -57,11 +74,49 @@ pub fn tell_freshness(shards: &[FreshnessJson]) {
         gauge!(LAG_SECONDS, "shard" => name.clone()).set(of(shard.lag_seconds));
         gauge!(ASSIGNED, "shard" => name.clone()).set(f64::from(u8::from(shard.assigned)));
         gauge!(SPLIT_TENANTS, "shard" => name.clone()).set(as_f64(shard.split_tenants));
+        gauge!(AHEAD_SECONDS, "shard" => name.clone()).set(as_f64(shard.ahead_seconds));
         for phase in Phase::ALL.map(Phase::as_str) {
             let is_in = f64::from(u8::from(phase == shard.phase));
             gauge!(PHASE, "shard" => name.clone(), "phase" => phase).set(is_in);
         }
     }
+}
+
+/// Stops that were told once, for the same reason.
+static STOPS: Mutex<BTreeSet<(String, StopCode)>> = Mutex::new(BTreeSet::new());
+
+/// Which shards take nothing more, and what to do about each: an alert shows the labels.
+fn tell_stops(shards: &[FreshnessJson]) {
+    let code = |told: &Option<HaltedJson>| told.as_ref().and_then(|told| StopCode::parse(told.code));
+    let stopped = shards.iter().filter_map(|shard| {
+        let code = code(&shard.halted).or_else(|| code(&shard.stalled))?;
+        Some((format!("{}/{}", shard.topic, shard.partition), code))
+    });
+    let stopped: BTreeSet<_> = stopped.collect();
+    let mut told = STOPS.lock().unwrap_or_else(PoisonError::into_inner);
+    told.extend(stopped.iter().cloned());
+    for stop in &*told {
+        let (shard, code) = stop;
+        let ends = match code.ends() {
+            Ends::ByItself => "by-itself",
+            Ends::ByPerson => "by-person",
+        };
+        let labels = [
+            ("shard", shard.clone()),
+            ("code", code.to_string()),
+            ("ends", ends.to_owned()),
+            ("remedy", code.remedy().to_owned()),
+        ];
+        gauge!(STOPPED, &labels).set(f64::from(u8::from(stopped.contains(stop))));
+    }
+    let is_for_good = |shard: &FreshnessJson| shard.halted.is_some() && !ends_by_itself(code(&shard.halted));
+    let mut assigned = shards.iter().filter(|shard| shard.assigned).peekable();
+    let all_halted = assigned.peek().is_some() && assigned.all(is_for_good);
+    gauge!(ALL_HALTED).set(f64::from(u8::from(all_halted)));
+}
+
+fn ends_by_itself(code: Option<StopCode>) -> bool {
+    code.is_some_and(|code| code.ends() == Ends::ByItself)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 a lag need not be exact")]
@@ -135,5 +190,30 @@ mod tests {
         let told = gauges.0.lock().unwrap();
         assert!(told[&format!("{LAG_EVENTS} t/3")].is_nan());
         assert_eq!((told[&format!("{ASSIGNED} t/3")], told[&format!("{PHASE} t/3 LIVE")]), (0.0, 0.0));
+    }
+
+    #[test]
+    fn an_alert_is_told_what_to_do_while_a_shard_is_stopped_and_whether_any_goes_on() {
+        let halted = |partition, code: StopCode| {
+            let id = ledger_store::ShardId { topic: "u".to_owned(), partition };
+            let halted = ledger_store::Halted::new(code, &id, "it is so");
+            crate::query::of_failed(&id, &halted)
+        };
+        let gauges = Gauges::default();
+        let told = |shards: &[FreshnessJson]| {
+            metrics::with_local_recorder(&gauges, || tell_freshness(shards));
+            gauges.0.lock().unwrap().clone()
+        };
+        let remedy = |code: StopCode| code.remedy();
+        let (damaged, full) = (StopCode::ShardDamaged, StopCode::DiskFull);
+        let of_damaged = format!("{STOPPED} u/0 shard-damaged by-person {}", remedy(damaged));
+        let of_full = format!("{STOPPED} u/1 disk-full by-itself {}", remedy(full));
+        let all = format!("{ALL_HALTED} ");
+        let now = told(&[halted(0, damaged), halted(1, full)]);
+        assert_eq!((now[&of_damaged], now[&of_full], now[&all]), (1.0, 1.0, 0.0));
+        let now = told(&[halted(0, damaged)]);
+        assert_eq!((now[&of_damaged], now[&of_full], now[&all]), (1.0, 0.0, 1.0));
+        let now = told(&[]);
+        assert_eq!((now[&of_damaged], now[&all]), (0.0, 0.0));
     }
 }

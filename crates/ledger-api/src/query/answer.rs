@@ -193,6 +193,12 @@ pub struct FreshnessJson {
     /// take: the code says which.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stalled: Option<HaltedJson>,
+    /// The last recorded time is more than a minute ahead of this machine's clock: somebody's clock is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<HaltedJson>,
+    /// So many seconds, if it is ahead at all. Told as a metric.
+    #[serde(skip)]
+    pub ahead_seconds: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -1,8 +1,9 @@
 //! How fresh a shard's part of an answer is: labelled, never hidden.
 
 use ledger_core::time::Timestamp;
+use ledger_record::json::time::format_instant;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{Halted, Phase, ReadError, ShardId, with_causes};
+use ledger_store::{Halted, Phase, ReadError, ShardId};
 
 use super::answer::{FreshnessJson, HaltedJson};
 use super::shards::Moment;
@@ -16,11 +17,10 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
         SourcePosition::Kafka { .. } | SourcePosition::Import { .. } => None,
     });
     let status = moment.freshness.as_ref();
-    let poison = moment
-        .reader
-        .poisoned()
-        .map(|poison| HaltedJson { code: "store-poisoned", message: with_causes(&*poison) });
-    let halted = poison.or_else(|| status.and_then(|status| status.halted.as_ref()).map(HaltedJson::of));
+    // A write that failed is known here a moment before its worker has halted the shard for it.
+    let poison = || moment.reader.poisoned().map(|poison| Halted::of_error(moment.id, &*poison));
+    let halted = status.and_then(|status| status.halted.clone()).or_else(poison);
+    let halted = halted.as_ref().map(HaltedJson::of);
     let phase = match (&halted, status) {
         (Some(_), _) => Phase::Halted,
         (None, Some(status)) => status.phase,
@@ -43,11 +43,13 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
         stalled: status
             .and_then(|status| status.held_up.as_ref().or(status.stalled.as_ref()))
             .map(HaltedJson::of),
+        ahead: head.recorded.and_then(|recorded| ahead(recorded, now)),
+        ahead_seconds: head.recorded.map_or(0, |recorded| seconds_ahead(recorded, now)),
     })
 }
 
 /// Of a shard that could not even be opened.
-pub(super) fn of_failed(id: &ShardId, halted: &Halted) -> FreshnessJson {
+pub(crate) fn of_failed(id: &ShardId, halted: &Halted) -> FreshnessJson {
     // Only what was assigned is opened.
     FreshnessJson { assigned: true, ..silent(id, Some(HaltedJson::of(halted))) }
 }
@@ -59,7 +61,7 @@ pub(crate) fn of_absent(id: &ShardId) -> FreshnessJson {
 
 /// Of a shard whose own head does not read.
 pub(super) fn of_unreadable(moment: &Moment<'_>, error: &ReadError) -> FreshnessJson {
-    let halted = HaltedJson { code: "store-unreadable", message: with_causes(error) };
+    let halted = HaltedJson::of(&Halted::of_error(moment.id, error));
     let status = moment.freshness.as_ref();
     FreshnessJson {
         assigned: status.is_some_and(|status| status.is_ours),
@@ -88,11 +90,33 @@ fn silent(id: &ShardId, halted: Option<HaltedJson>) -> FreshnessJson {
         mismatched_tenants: 0,
         unsigned: None,
         stalled: None,
+        ahead: None,
+        ahead_seconds: 0,
     }
 }
 
+/// Clocks differ by that much where nobody keeps them.
+const AHEAD_TOLD_SECONDS: u64 = 60;
+
+fn seconds_ahead(recorded: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(recorded.millis_since(now) / 1000).unwrap_or(0)
+}
+
+/// What is recorded later has the last recorded time at least, so one that is ahead of the clock rules until the clock
+/// gets there.
+fn ahead(recorded: Timestamp, now: Timestamp) -> Option<HaltedJson> {
+    let seconds = Some(seconds_ahead(recorded, now)).filter(|seconds| *seconds > AHEAD_TOLD_SECONDS)?;
+    let message = format!(
+        "the last recorded time is {}, {seconds} s ahead of this machine's clock: all that comes until then is recorded \
+         at that time, and questions with knownAt do not see it before; set this machine's clock if it is the wrong one, \
+         else that of the broker or producer, or fill a new data directory without what had the wrong time",
+        format_instant(recorded)
+    );
+    Some(HaltedJson { code: "recorded-ahead", message })
+}
+
 impl HaltedJson {
-    fn of(halted: &Halted) -> Self {
+    pub(super) fn of(halted: &Halted) -> Self {
         Self { code: halted.code, message: halted.message.clone() }
     }
 }

@@ -53,7 +53,7 @@ pub use cursor::{Cursor, InvalidCursor};
 pub use error::QueryError;
 pub use explain::Explained;
 #[cfg(test)]
-pub(crate) use freshness::of_absent;
+pub(crate) use freshness::{of_absent, of_failed};
 
 pub use filter::{AsOf, Filter, MigrationFilter, Preview, WindowFilter};
 pub use logged::{Item, Logged};
@@ -164,6 +164,11 @@ impl Ledger {
     pub fn freshness(&self, now: Timestamp) -> Vec<FreshnessJson> {
         let parts = self.shards.all();
         self.here(&shards::moments(&parts), now)
+    }
+
+    /// Why the brokers give this process nothing, if so.
+    pub fn away(&self) -> Option<HaltedJson> {
+        self.shards.away().as_ref().map(HaltedJson::of)
     }
 
     /// Of these shards and of those that could not be asked: what a list rests on, and what it lacks.

@@ -69,6 +69,14 @@ impl Shards {
         }
     }
 
+    /// Why the brokers give this process nothing, if so.
+    pub(super) fn away(&self) -> Option<Halted> {
+        match self {
+            Self::Served(catalog) => catalog.away(),
+            Self::Opened(_) => None,
+        }
+    }
+
     /// What this process does not feed: another one may know more of it.
     pub(super) fn elsewhere(&self) -> Vec<Elsewhere> {
         match self {

@@ -4,16 +4,36 @@
 //! back. That a property is meant for the other kind of client is no news either: one set of properties
 //! serves consumer and producers.
 
+use std::sync::{Mutex, PoisonError};
+
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use tracing::{debug, info, warn};
 
 const PROPERTY_OF_OTHERS: &str = "CONFWARN";
 
+/// Connections that fail, requests and sessions that time out: one fact, however many clients and brokers say it,
+/// and told in one place ([`super::contact`]).
+const OF_TRANSPORT: [&str; 4] = ["FAIL", "ERROR", "REQTMOUT", "SESSTMOUT"];
+
+/// What the last connection failed of.
+static LAST_FAILURE: Mutex<Option<String>> = Mutex::new(None);
+
+/// What the last connection failed of, if one did: a refused connection, a certificate, a password.
+pub(super) fn last_failure() -> Option<String> {
+    LAST_FAILURE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 pub(super) fn tell(level: RDKafkaLogLevel, facility: &str, message: &str) {
     use RDKafkaLogLevel as Level;
     match level {
         _ if facility == PROPERTY_OF_OTHERS => debug!(facility, "{message}"),
+        _ if OF_TRANSPORT.contains(&facility) => {
+            if facility == "FAIL" {
+                *LAST_FAILURE.lock().unwrap_or_else(PoisonError::into_inner) = Some(without_client(message));
+            }
+            debug!(facility, "{message}");
+        }
         Level::Emerg | Level::Alert | Level::Critical | Level::Error | Level::Warning => {
             warn!(facility, "{message}");
         }
@@ -24,4 +44,24 @@ pub(super) fn tell(level: RDKafkaLogLevel, facility: &str, message: &str) {
 
 pub(super) fn tell_error(error: &KafkaError, reason: &str) {
     debug!(%error, reason, "kafka client");
+}
+
+/// Messages begin with the thread and the client: `[thrd:…]: …`.
+fn without_client(message: &str) -> String {
+    let said = message.rsplit_once("]: ").map_or(message, |(_, said)| said);
+    said.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_failure_is_told_without_the_client_that_had_it() {
+        let message = "[thrd:127.0.0.1:9/bootstrap]: 127.0.0.1:9/bootstrap: Connect to ipv4#127.0.0.1:9 failed: \
+                       Connection refused (after 0ms in state CONNECT)";
+        tell(RDKafkaLogLevel::Error, "FAIL", message);
+        let told = last_failure().unwrap();
+        assert!(told.starts_with("127.0.0.1:9/bootstrap: Connect to") && told.contains("refused"), "{told}");
+    }
 }

@@ -3,7 +3,9 @@
 //! A pure decision over what the shard remembers and what the broker tells. Anything that would pass over
 //! a message unseen stops the shard with the range that is affected; nothing is reset by itself.
 
-use ledger_store::{Halted, ShardId, with_causes};
+use ledger_core::time::Timestamp;
+use ledger_record::json::time::format_instant;
+use ledger_store::{Halted, ShardId, StopCause, StopCode, with_causes};
 use rdkafka::error::KafkaError;
 
 /// What a broker tells of one partition.
@@ -26,13 +28,12 @@ pub struct TopicFacts {
     pub partitions: u32,
 }
 
-/// Why a shard stops.
+/// Why a shard stops: the facts. What to do about each is said by its [`StopCode`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Halt {
     /// The source removed messages before they were read.
     #[error(
-        "retention removed offsets {from} to {until} (exclusive) of {topic}/{partition} before they were read; \
-         restore a backup that has them, or rebuild from a complete source"
+        "retention removed offsets {from} to {until} (exclusive) of {topic}/{partition} before they were read"
     )]
     RetentionGap {
         /// The topic.
@@ -45,10 +46,7 @@ pub enum Halt {
         until: u64,
     },
     /// A new shard, but the oldest messages are gone already.
-    #[error(
-        "{topic}/{partition} begins at offset {low}: offsets 0 to {low} (exclusive) are gone; \
-         set kafka.accept_incomplete_history to start there, or restore a backup"
-    )]
+    #[error("{topic}/{partition} begins at offset {low}: offsets 0 to {low} (exclusive) are gone")]
     HistoryIncomplete {
         /// The topic.
         topic: String,
@@ -87,8 +85,7 @@ pub enum Halt {
     },
     /// Another cluster than the one the data directory was filled from.
     #[error(
-        "{topic} is served by cluster {found}, but this data directory was filled from cluster {recorded}; \
-         point kafka.brokers at that cluster, or use another data directory"
+        "{topic} is served by cluster {found}, but this data directory was filled from cluster {recorded}"
     )]
     OtherCluster {
         /// The topic.
@@ -118,7 +115,7 @@ pub enum Halt {
     /// Another number of partitions: keys are spread anew, tenants would be torn apart.
     #[error(
         "topic {topic} has {found} partitions and had {recorded}: client keys land elsewhere from some \
-         offset ≥ {next} of partition {partition} on; move to a new topic and replay"
+         offset ≥ {next} of partition {partition} on"
     )]
     Repartitioned {
         /// The topic.
@@ -133,7 +130,7 @@ pub enum Halt {
         found: u32,
     },
     /// A message came that the shard has already passed, or not yet reached by its own queue.
-    #[error("{topic}/{partition} delivered offset {found} where {next} was next; restart the process")]
+    #[error("{topic}/{partition} delivered offset {found} where {next} was next")]
     OutOfOrder {
         /// The topic.
         topic: String,
@@ -145,7 +142,7 @@ pub enum Halt {
         found: u64,
     },
     /// The broker refuses to serve the partition.
-    #[error("{topic}/{partition} cannot be read: {error}; check the topic and the access rights")]
+    #[error("{topic}/{partition} cannot be read: {error}")]
     Refused {
         /// The topic.
         topic: String,
@@ -154,8 +151,35 @@ pub enum Halt {
         /// What the broker said.
         error: String,
     },
+    /// The producers' clocks rule the recorded times, without a bound that is short enough.
+    #[error("{topic}/{partition} is not read: {facts}")]
+    ProducerTimes {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// What its settings say, or do not say.
+        facts: String,
+        /// Where the settings can be changed.
+        brokers: String,
+    },
+    /// A producer's clock is far ahead of this machine's.
+    #[error(
+        "offset {offset} of {topic}/{partition} has its producer's time {}, more than 24 hours ahead of this \
+         machine's clock", format_instant(*.time)
+    )]
+    TimeAhead {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// Where the message is.
+        offset: u64,
+        /// What it says.
+        time: Timestamp,
+    },
     /// A thread of the shard ended in the middle: a fault of this program.
-    #[error("a thread of {topic}/{partition} panicked, see the log; restart the process, and report it")]
+    #[error("a thread of {topic}/{partition} panicked")]
     Panicked {
         /// The topic.
         topic: String,
@@ -163,8 +187,10 @@ pub enum Halt {
         partition: u32,
     },
     /// The data directory cannot be written or read.
-    #[error("the shard cannot go on: {error}; check the disk, then restart")]
+    #[error("the shard cannot go on: {error}")]
     Store {
+        /// What kind of failure it is.
+        code: StopCode,
         /// What the store said.
         error: String,
     },
@@ -172,8 +198,8 @@ pub enum Halt {
 
 impl Halt {
     /// The data directory failed.
-    pub(super) fn store(error: &dyn std::error::Error) -> Self {
-        Self::Store { error: with_causes(error) }
+    pub(super) fn store<E: StopCause + std::error::Error>(error: &E) -> Self {
+        Self::Store { code: error.stop_code(), error: with_causes(error) }
     }
 
     /// The broker failed, in a way that does not pass.
@@ -181,26 +207,40 @@ impl Halt {
         Self::Refused { topic: id.topic.clone(), partition: id.partition, error: error.to_string() }
     }
 
-    /// The stable code, for alerts.
-    pub fn code(&self) -> &'static str {
+    /// Recorded times would be the producers'; the facts say what is known of that.
+    pub(super) fn producer_times(id: &ShardId, facts: String, brokers: &str) -> Self {
+        let ShardId { topic, partition } = id.clone();
+        Self::ProducerTimes { topic, partition, facts, brokers: brokers.to_owned() }
+    }
+
+    /// What kind of stop it is.
+    pub fn code(&self) -> StopCode {
         match self {
-            Self::RetentionGap { .. } => "retention-gap",
-            Self::HistoryIncomplete { .. } => "history-incomplete",
-            Self::Truncated { .. } => "topic-truncated",
-            Self::Diverged { .. } => "topic-diverged",
-            Self::OtherCluster { .. } => "other-cluster",
-            Self::TopicRecreated { .. } => "topic-recreated",
-            Self::Repartitioned { .. } => "topic-repartitioned",
-            Self::OutOfOrder { .. } => "out-of-order",
-            Self::Refused { .. } => "source-refused",
-            Self::Panicked { .. } => "worker-panicked",
-            Self::Store { .. } => "store-failed",
+            Self::RetentionGap { .. } => StopCode::RetentionGap,
+            Self::HistoryIncomplete { .. } => StopCode::HistoryIncomplete,
+            Self::Truncated { .. } => StopCode::TopicTruncated,
+            Self::Diverged { .. } => StopCode::TopicDiverged,
+            Self::OtherCluster { .. } => StopCode::OtherCluster,
+            Self::TopicRecreated { .. } => StopCode::TopicRecreated,
+            Self::Repartitioned { .. } => StopCode::TopicRepartitioned,
+            Self::OutOfOrder { .. } => StopCode::OutOfOrder,
+            Self::Refused { .. } => StopCode::SourceRefused,
+            Self::ProducerTimes { .. } => StopCode::ProducerTimes,
+            Self::TimeAhead { .. } => StopCode::TimeAhead,
+            Self::Panicked { .. } => StopCode::WorkerPanicked,
+            Self::Store { code, .. } => *code,
         }
     }
 
-    /// As everyone is told.
-    pub fn told(&self) -> Halted {
-        Halted { code: self.code(), message: self.to_string() }
+    /// As everyone is told of this shard.
+    pub fn told(&self, shard: &ShardId) -> Halted {
+        let told = Halted::new(self.code(), shard, self);
+        match self {
+            Self::ProducerTimes { brokers, .. } => {
+                Halted { message: told.message.replace("BROKERS", brokers), ..told }
+            }
+            _ => told,
+        }
     }
 }
 
@@ -264,7 +304,7 @@ mod tests {
     fn start(next: Option<u64>, found: &TopicFacts, low: u64, high: u64) -> Result<u64, &'static str> {
         let recorded = facts("id", 6);
         let shard = Remembered { topic: "t", partition: 3, next, facts: &recorded };
-        start_at(shard, found, Watermarks { low, high }, false).map_err(|halt| halt.code())
+        start_at(shard, found, Watermarks { low, high }, false).map_err(|halt| halt.code().as_str())
     }
 
     #[test]
@@ -299,10 +339,16 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_fails_is_told_with_what_it_said() {
-        let (path, source) = ("/data/CURRENT".into(), std::io::Error::other("no space left"));
-        let told = Halt::store(&ledger_store::OpenError::Io { path, source }).to_string();
-        assert!(told.contains("/data/CURRENT could not be read or written: no space left; check"), "{told}");
+    fn a_disk_that_fails_is_told_with_what_it_said_and_what_to_do() {
+        let (path, source) = ("/data/CURRENT".into(), std::io::Error::from_raw_os_error(28));
+        let id = ShardId { topic: "t".to_owned(), partition: 3 };
+        let told = Halt::store(&ledger_store::OpenError::Io { path, source }).told(&id);
+        assert_eq!(told.code, "disk-full");
+        assert!(
+            told.message.contains("/data/CURRENT could not be read or written: No space left"),
+            "{told:?}"
+        );
+        assert!(told.message.contains("make room on the disk"), "{told:?}");
     }
 
     #[test]
@@ -310,7 +356,8 @@ mod tests {
         let recorded = facts("id", 6);
         let shard = Remembered { topic: "t", partition: 3, next: Some(7), facts: &recorded };
         let halt = start_at(shard, &facts("id", 6), Watermarks { low: 12, high: 20 }, false);
-        let message = halt.map_err(|halt| halt.told().message);
+        let id = ShardId { topic: "t".to_owned(), partition: 3 };
+        let message = halt.map_err(|halt| halt.told(&id).message);
         assert!(
             matches!(&message, Err(text) if text.contains("offsets 7 to 12 (exclusive) of t/3")),
             "{message:?}"

@@ -29,11 +29,13 @@ use ledger_store::{Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardSta
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::continuity::{Halt, TopicFacts};
 use super::membership::{FIRST_LOOK, Membership, next_offset, side_by_side};
+use super::mending::Mending;
 use super::options::{KafkaOptions, OptionsError};
+use super::times::TopicTimes;
 use super::topic;
 use super::topics::warn_of_differences;
 use super::worker::GroupConsumer;
@@ -43,6 +45,9 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How soon a topic that is not known is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How often it is looked for shards that the disk halted.
+const MEND_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long leaving the group may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -84,7 +89,9 @@ impl Ingest {
     ) -> Result<Self, StartError> {
         options.check()?;
         let parked = park_local_shards(&data, &catalog, options)?;
-        let mut member = Member::new(Membership::new(data, catalog, options.clone(), parked))?;
+        let times =
+            (!options.accept_producer_times).then(|| TopicTimes::new(options)).transpose()?.map(Arc::new);
+        let mut member = Member::new(Membership::new(data, catalog, options.clone(), times, parked))?;
         member.refuse_other_cluster()?;
         member.subscribe()?;
         let asked = options.clone();
@@ -306,7 +313,8 @@ impl Member {
     /// Serves rebalances and errors, until stopped or until the client has ended; the messages come out of
     /// the partitions' own queues.
     fn serve(&mut self, stop: &AtomicBool) -> Option<Fatal> {
-        let (mut committed, mut asked) = (Instant::now(), Instant::now());
+        let (mut committed, mut asked, mut mended) = (Instant::now(), Instant::now(), Instant::now());
+        let mut mending = Mending::default();
         while !stop.load(Ordering::Acquire) {
             match self.consumer.poll(Duration::from_millis(100)) {
                 None | Some(Err(KafkaError::PartitionEOF(_))) => {}
@@ -317,13 +325,19 @@ impl Member {
                         self.consumer.client().fatal_error().unwrap_or((code, String::new()));
                     return Some(Fatal { code, reason });
                 }
+                Some(Err(error)) if self.context.contact().failed(&error) => debug!(%error, "kafka"),
                 Some(Err(error)) => warn!(%error, "kafka"),
             }
+            self.context.look_for_brokers(self.consumer.client());
             if self.topics < self.context.options().topics.len() && asked.elapsed() >= ASK_AGAIN {
                 if let Err(error) = self.subscribe() {
                     warn!(%error, "kafka");
                 }
                 asked = Instant::now();
+            }
+            if mended.elapsed() >= MEND_INTERVAL {
+                mended = Instant::now();
+                self.context.mend(&self.consumer, &mut mending);
             }
             if committed.elapsed() >= COMMIT_INTERVAL {
                 committed = Instant::now();
@@ -414,7 +428,7 @@ mod tests {
         };
         let catalog = Arc::new(Catalog::default());
         let parked = BTreeMap::new();
-        let membership = Membership::new(Arc::clone(&data), Arc::clone(&catalog), options, parked);
+        let membership = Membership::new(Arc::clone(&data), Arc::clone(&catalog), options, None, parked);
         let mut member = Member::new(membership).unwrap();
         member.subscribe().unwrap();
         assert_eq!(member.topics, 1);

@@ -2,14 +2,14 @@
 //!
 //! The context of the consumer: librdkafka calls it from within `poll`, on the group's thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_record::rows::SourcePosition;
 use ledger_store::{
-    BindError, Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, with_causes,
+    BindError, Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, StopCode, with_causes,
 };
 use rdkafka::TopicPartitionList;
 use rdkafka::client::{Client, ClientContext};
@@ -21,9 +21,11 @@ use rdkafka::types::RDKafkaRespErr;
 use tracing::{debug, error, info, warn};
 
 use super::client_log;
+use super::contact::Contact;
 use super::continuity::Halt;
 use super::options::KafkaOptions;
 use super::shard::{KafkaPartition as _, offset_of};
+use super::times::TopicTimes;
 use super::topic;
 use super::worker::{Durable, GroupConsumer, Task, Worker, fail, halt};
 
@@ -55,19 +57,26 @@ pub(super) struct Membership {
     data: Arc<DataDir>,
     catalog: Arc<Catalog>,
     options: KafkaOptions,
+    /// Whose word recorded times are; none: whoever's.
+    times: Option<Arc<TopicTimes>>,
     consumer: OnceLock<Weak<GroupConsumer>>,
+    contact: Contact,
     held: Mutex<Held>,
 }
 
 /// The shards of this process, fed or not.
 #[derive(Default)]
 struct Held {
+    /// What the group has given to this process, fed or not.
+    assigned: BTreeSet<ShardId>,
     parked: BTreeMap<ShardId, Shard>,
     workers: BTreeMap<ShardId, Worker>,
     /// Workers that were told to stop, and needed longer.
     draining: BTreeMap<ShardId, Worker>,
     /// What is durable of each assigned partition, also while its worker is being stopped.
     durable: BTreeMap<ShardId, Durable>,
+    /// Topics that are not subscribed to yet, and why.
+    unread: BTreeMap<String, String>,
     /// The process leaves for good: what it fed until now stays its own to publish.
     leaving: bool,
 }
@@ -84,6 +93,7 @@ impl ClientContext for Membership {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.contact.failed(&error);
         client_log::tell_error(&error, reason);
     }
 }
@@ -94,9 +104,7 @@ impl ConsumerContext for Membership {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(base, list),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
                 if base.assignment_lost() {
-                    warn!(
-                        "this process was thrown out of the group; its partitions are someone else's by now"
-                    );
+                    self.tell_lost(base);
                 }
                 let revoked = ids(list);
                 self.give_up(Some(&revoked));
@@ -174,10 +182,11 @@ impl Membership {
         data: Arc<DataDir>,
         catalog: Arc<Catalog>,
         options: KafkaOptions,
+        times: Option<Arc<TopicTimes>>,
         parked: BTreeMap<ShardId, Shard>,
     ) -> Self {
         let held = Mutex::new(Held { parked, ..Held::default() });
-        Self { data, catalog, options, consumer: OnceLock::new(), held }
+        Self { data, catalog, options, times, consumer: OnceLock::new(), contact: Contact::default(), held }
     }
 
     /// The same shards, for another consumer. Its own has none any more.
@@ -186,7 +195,8 @@ impl Membership {
             let mut held = self.lock();
             (std::mem::take(&mut held.parked), std::mem::take(&mut held.draining))
         };
-        let next = Self::new(Arc::clone(&self.data), Arc::clone(&self.catalog), self.options.clone(), parked);
+        let (data, catalog, times) = (Arc::clone(&self.data), Arc::clone(&self.catalog), self.times.clone());
+        let next = Self::new(data, catalog, self.options.clone(), times, parked);
         next.lock().draining = draining;
         next
     }
@@ -205,11 +215,57 @@ impl Membership {
         Ok(self.data.identity(topic)?.and_then(|identity| identity.cluster_id))
     }
 
+    /// The place in the group is lost. What becomes of the partitions nobody here can know.
+    fn tell_lost(&self, base: &BaseConsumer<Self>) {
+        self.look_for_brokers_now(base.client());
+        if self.contact.is_lost() {
+            info!(
+                "without an answer of the brokers this process has lost its place in the group; it joins again then"
+            );
+        } else {
+            warn!(
+                "this process has lost its place in the group, which may give its partitions to another; it joins again"
+            );
+        }
+    }
+
+    /// Asks the brokers whether they are there, if something says that they are not.
+    pub(super) fn look_for_brokers(&self, client: &Client<Self>) {
+        let is_assigned = !self.lock().assigned.is_empty();
+        if let Some(topic) = self.options.topics.first() {
+            self.contact.look(client, topic, &self.catalog, is_assigned);
+        }
+    }
+
+    fn look_for_brokers_now(&self, client: &Client<Self>) {
+        if let Some(topic) = self.options.topics.first() {
+            self.contact.ask(client, topic, &self.catalog);
+        }
+    }
+
+    pub(super) fn contact(&self) -> &Contact {
+        &self.contact
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(super) fn data(&self) -> &DataDir {
+        &self.data
+    }
+
+    /// What the group has given to this process, fed or not.
+    pub(super) fn assigned(&self) -> BTreeSet<ShardId> {
+        self.lock().assigned.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn assign(&self, base: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
+    pub(super) fn assign(&self, base: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
+        self.lock().assigned.extend(ids(list));
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else {
             return base.incremental_assign(list);
         };
@@ -255,7 +311,12 @@ impl Membership {
         let is_known = |topic: &&String| match self.make_known(client, topic) {
             Ok(()) => true,
             Err(error) => {
-                warn!(%topic, error = with_causes(&error), "not read yet, trying again");
+                let is_away = matches!(&error, NotKnown::Asked(error) if self.contact.failed(error));
+                let is_new =
+                    self.lock().unread.insert((*topic).clone(), error.to_string()) != Some(error.to_string());
+                if is_new && !is_away {
+                    warn!(%topic, error = with_causes(&error), "not read yet, trying again");
+                }
                 false
             }
         };
@@ -343,6 +404,8 @@ impl Membership {
             check_interval: self.options.check_interval,
             accept_incomplete_history: self.options.accept_incomplete_history,
             counts_tombstones: self.options.tombstones == "count",
+            times: self.times.clone(),
+            brokers: self.options.brokers.clone(),
             data: Arc::clone(&self.data),
             catalog: Arc::clone(&self.catalog),
         };
@@ -353,7 +416,10 @@ impl Membership {
                 held.durable.insert(id.clone(), worker.durable());
                 held.workers.insert(id, worker);
             }
-            Err(failed) => halt(&id, status, &Halt::store(&failed)),
+            Err(failed) => {
+                let error = format!("no thread can be started: {failed}");
+                halt(&id, status, &Halt::Store { code: StopCode::StoreFailed, error });
+            }
         }
     }
 
@@ -365,6 +431,10 @@ impl Membership {
     /// Drains and stops the workers of these shards, or all: what they feed is someone else's from now on.
     pub(super) fn give_up(&self, of: Option<&[ShardId]>) {
         let stopped = self.stop_workers(of);
+        match of {
+            Some(of) => self.lock().assigned.retain(|id| !of.contains(id)),
+            None => self.lock().assigned.clear(),
+        }
         if self.lock().leaving {
             return;
         }
@@ -396,6 +466,15 @@ impl Membership {
             self.mark_idle(&id);
         }
         stopped
+    }
+
+    /// Stops the worker of one shard, if it has one, and waits for it. A shard that can be written still is kept.
+    pub(super) fn end_worker(&self, id: &ShardId, deadline: Instant) {
+        let Some(worker) = self.lock().workers.remove(id) else { return };
+        worker.stop();
+        if let Some(shard) = self.wait_for(id, worker, deadline) {
+            self.lock().parked.insert(id.clone(), shard);
+        }
     }
 
     fn mark_idle(&self, id: &ShardId) {
@@ -445,7 +524,7 @@ mod tests {
     fn a_partition_without_a_queue_is_told_and_not_dropped() {
         let id = ShardId::of("t", 3);
         let halt = own_queue(&id, None::<()>).unwrap_err();
-        assert_eq!(halt.code(), "source-refused");
+        assert_eq!(halt.code(), StopCode::SourceRefused);
         assert!(halt.to_string().starts_with("t/3 cannot be read: the Kafka client has no queue"), "{halt}");
         assert!(own_queue(&id, Some(())).is_ok());
     }

@@ -3,10 +3,12 @@
 
 mod checkpoints;
 mod client_log;
+mod contact;
 mod continuity;
 mod embedded;
 mod group;
 mod membership;
+mod mending;
 mod native;
 mod options;
 mod outbox;
@@ -14,6 +16,7 @@ mod publisher;
 mod send;
 mod shard;
 mod ticker;
+mod times;
 mod topic;
 pub mod topics;
 mod worker;
@@ -29,3 +32,4 @@ pub use publisher::Publisher;
 pub use rdkafka::error::KafkaError;
 pub use send::{PublishError, Sender};
 pub use ticker::Ticker;
+pub use times::TimeSource;

@@ -33,6 +33,8 @@ pub struct KafkaOptions {
     pub tombstones: String,
     /// Start at the oldest message although earlier ones are gone already. The history is incomplete then.
     pub accept_incomplete_history: bool,
+    /// Take the producers' word for the recorded times, however far ahead.
+    pub accept_producer_times: bool,
     /// Most events in one write.
     pub batch_max_events: usize,
     /// Most message bytes in one write.
@@ -87,6 +89,7 @@ impl Default for KafkaOptions {
             checkpoints_topic: Some("realm.checkpoints".to_owned()),
             tombstones: "quarantine".to_owned(),
             accept_incomplete_history: false,
+            accept_producer_times: false,
             batch_max_events: 10_000,
             batch_max_bytes: 8 * 1024 * 1024,
             check_interval: Duration::from_mins(1),

@@ -32,7 +32,7 @@ use ledger_store::{
     Catalog, PublisherCursor, ReadError, Reader, Served, ShardId, Snapshot, StorageError, with_causes,
 };
 use rdkafka::error::KafkaError;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use super::options::{BROKER_TIMEOUT, KafkaOptions};
 use super::outbox::{Outbox, Outgoing, SendError};
@@ -114,6 +114,7 @@ impl Publisher {
                 resting: BTreeMap::new(),
                 next_refused: BTreeMap::new(),
                 body_max_bytes: dead_letter::BODY_MAX_BYTES,
+                failing: Episode::default(),
             };
             let name = match kind {
                 Kind::Decisions => "publish",
@@ -156,6 +157,7 @@ struct Publishing {
     next_refused: BTreeMap<ShardId, u64>,
     /// The largest dead letter that is sent whole. Smaller once the topic refused one.
     body_max_bytes: usize,
+    failing: Episode,
 }
 
 impl Publishing {
@@ -177,19 +179,34 @@ impl Publishing {
             match self.round() {
                 Ok(0) if last => return,
                 Ok(0) => thread::sleep(IDLE),
-                Ok(records) => debug!(records, "published"),
+                Ok(records) => {
+                    debug!(records, "published");
+                    if let Some(after) = self.failing.ends() {
+                        info!(topic = self.topic, ?after, "published again");
+                    }
+                }
                 Err(failed) => {
                     metrics::counter!(crate::metric::PUBLISH_FAILED).increment(1);
                     if failed.is_too_large() && self.can_send_less() {
                         continue;
                     }
-                    warn!(topic = self.topic, error = %failed, "publishing failed, trying again");
+                    self.tell_failed(&failed);
                     if last {
                         return;
                     }
                     thread::sleep(AFTER_FAILURE);
                 }
             }
+        }
+    }
+
+    /// Once, as it is tried again. That no broker answers is told already.
+    fn tell_failed(&mut self, failed: &SendError) {
+        let is_new = self.failing.fails();
+        if is_new && self.catalog.away().is_none() {
+            warn!(topic = self.topic, error = %failed, "publishing failed, trying again");
+        } else {
+            debug!(topic = self.topic, error = %failed, "publishing failed again");
         }
     }
 

@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use super::options::KafkaOptions;
 use super::outbox::{Outbox, Outgoing, SendError};
+use crate::episode::Episode;
 use crate::metric;
 
 /// How often the shards are looked at; never more seldom than five times an interval.
@@ -46,8 +47,14 @@ impl Ticker {
     ) -> Result<Self, KafkaError> {
         let outbox = Outbox::new(options)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let ticking =
-            Ticking { catalog, outbox, interval, stop: Arc::clone(&stop), watched: BTreeMap::new() };
+        let ticking = Ticking {
+            catalog,
+            outbox,
+            interval,
+            stop: Arc::clone(&stop),
+            watched: BTreeMap::new(),
+            failing: Episode::default(),
+        };
         let thread = thread::Builder::new().name("tick".to_owned()).spawn(move || ticking.run());
         let thread = thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         Ok(Self { stop, thread })
@@ -73,6 +80,8 @@ struct Ticking {
     interval: Duration,
     stop: Arc<AtomicBool>,
     watched: BTreeMap<ShardId, Unsealed>,
+    /// Ticks are not sent.
+    failing: Episode,
 }
 
 /// A shard with something that is not sealed.
@@ -116,9 +125,20 @@ impl Ticking {
         while !self.stop.load(Ordering::Acquire) {
             let due: Vec<ShardId> =
                 self.catalog.all().into_iter().filter_map(|(id, served)| self.look(id, &served)).collect();
-            if let Err(error) = self.tick(&due) {
-                metrics::counter!(metric::TICK_FAILED).increment(1);
-                warn!(%error, "ticks are not sent: nothing is sealed before the minute is over");
+            match self.tick(&due) {
+                Ok(()) if due.is_empty() => {}
+                Ok(()) => {
+                    if let Some(after) = self.failing.ends() {
+                        info!(?after, "ticks are sent again");
+                    }
+                }
+                Err(error) => {
+                    metrics::counter!(metric::TICK_FAILED).increment(1);
+                    // What follows from it is told of each shard as stalled.
+                    if self.failing.fails() {
+                        info!(%error, "ticks are not sent: nothing is sealed before the minute is over");
+                    }
+                }
             }
             thread::sleep(LOOK.min(self.interval / 5));
         }
@@ -127,8 +147,10 @@ impl Ticking {
     /// Answers the shard if a tick is due in it.
     fn look(&mut self, id: ShardId, served: &Served) -> Option<ShardId> {
         let freshness = served.status.freshness();
-        if !freshness.is_ours || freshness.phase != Phase::Live {
-            self.forget(&id, served);
+        let is_away = freshness.held_up.is_some() || self.catalog.away().is_some();
+        if !freshness.is_ours || freshness.phase != Phase::Live || is_away {
+            // Nobody knows what becomes of it; that it was sealed is not said.
+            self.stop_watching(&id, served);
             return None;
         }
         let now = Instant::now();
@@ -162,11 +184,19 @@ impl Ticking {
     }
 
     fn forget(&mut self, id: &ShardId, served: &Served) {
-        if self.watched.remove(id).is_some_and(|watched| watched.stalled) {
+        if self.stop_watching(id, served) {
             info!(shard = %id, "sealed again");
+        }
+    }
+
+    /// Answers whether it had stalled.
+    fn stop_watching(&mut self, id: &ShardId, served: &Served) -> bool {
+        let had_stalled = self.watched.remove(id).is_some_and(|watched| watched.stalled);
+        if had_stalled {
             metric::stalled(id, false);
             served.status.update(|now| now.stalled = None);
         }
+        had_stalled
     }
 
     fn tick(&mut self, due: &[ShardId]) -> Result<(), SendError> {

@@ -11,12 +11,15 @@
 use std::time::Duration;
 
 use futures_executor::block_on;
+use ledger_store::{Halted, ShardId};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{info, warn};
 
+use super::continuity::Halt;
 use super::options::{BROKER_TIMEOUT, KafkaOptions};
+use super::times::TimeSource;
 use super::topic;
 
 /// A topic as it should be.
@@ -41,6 +44,8 @@ pub struct TopicReport {
     pub created: bool,
     /// Settings that differ, the number of partitions among them: name, wanted, found.
     pub differences: Vec<(String, String, String)>,
+    /// Whose word recorded times are; of a lifecycle topic that is there.
+    pub times: Option<TimeSource>,
 }
 
 impl TopicReport {
@@ -48,16 +53,22 @@ impl TopicReport {
     pub fn is_fine(&self) -> bool {
         self.partitions > 0 && self.differences.is_empty()
     }
+
+    /// Why `serve` does not read a lifecycle topic, as it would tell it of the first partition.
+    pub fn halts(&self, options: &KafkaOptions) -> Option<Halted> {
+        let times = self.times.as_ref().filter(|times| matches!(times, TimeSource::Producers { .. }))?;
+        let shard = ShardId { topic: self.name.clone(), partition: 0 };
+        let halt = Halt::producer_times(&shard, times.to_string(), &options.brokers);
+        (!options.accept_producer_times).then(|| halt.told(&shard))
+    }
 }
+
+const LOG_APPEND_TIME: (&str, &str) = ("message.timestamp.type", "LogAppendTime");
 
 /// The topics that the options name, as they should be.
 pub fn wanted(options: &KafkaOptions) -> Vec<WantedTopic> {
-    let lifecycle = [
-        ("message.timestamp.type", "LogAppendTime"),
-        ("retention.ms", "-1"),
-        ("retention.bytes", "-1"),
-        ("cleanup.policy", "delete"),
-    ];
+    let lifecycle =
+        [LOG_APPEND_TIME, ("retention.ms", "-1"), ("retention.bytes", "-1"), ("cleanup.policy", "delete")];
     let inputs = options.topics.iter().map(|name| wanted_topic(name, None, &lifecycle));
     let checkpoints = [("cleanup.policy", "compact")];
     let checkpoints = options.checkpoints_topic.iter().map(|name| wanted_topic(name, Some(1), &checkpoints));
@@ -131,8 +142,13 @@ fn compare(
     wanted: &WantedTopic,
     just_created: bool,
 ) -> Result<TopicReport, KafkaError> {
-    let mut report =
-        TopicReport { name: wanted.name.clone(), partitions: 0, created: false, differences: Vec::new() };
+    let mut report = TopicReport {
+        name: wanted.name.clone(),
+        partitions: 0,
+        created: false,
+        differences: Vec::new(),
+        times: None,
+    };
     report.partitions = match partitions(admin, &wanted.name, just_created) {
         Ok(partitions) => partitions,
         Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => return Ok(report),
@@ -146,8 +162,10 @@ fn compare(
     let described = block_on(admin.describe_configs([&resource], &asking()))?;
     let Some(described) = described.into_iter().next() else { return Ok(report) };
     let described = described.map_err(KafkaError::AdminOp)?;
+    let value_of = |name: &str| described.get(name).and_then(|entry| entry.value.clone());
+    report.times = wanted.settings.contains(&LOG_APPEND_TIME).then(|| TimeSource::from_settings(value_of));
     for (name, value) in &wanted.settings {
-        let found = described.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
+        let found = value_of(name).unwrap_or_default();
         if found != *value {
             report.differences.push(((*name).to_owned(), (*value).to_owned(), found));
         }

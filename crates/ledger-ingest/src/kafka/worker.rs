@@ -13,8 +13,9 @@
 //! ```
 //!
 //! Before the first message the reader compares what the shard remembers with what the broker tells
-//! ([`super::continuity`]), and again every `check_interval`. A reason to stop halts this shard only (I-9);
-//! its partition stays assigned and unread until a person has looked.
+//! ([`super::continuity`]), and again every `check_interval`. A reason to stop halts this shard only (I-9); its
+//! partition stays assigned and unread, and the reader goes on telling how much waits in it. One that the topic's
+//! settings gave goes when they are mended; one that the disk gave is the group's to mend, who opens the shard anew.
 
 mod filling;
 mod hand_over;
@@ -35,6 +36,7 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 
 use super::continuity::Halt;
 use super::membership::Membership;
+use super::times::{TimeSource, TopicTimes};
 use filling::Filling;
 use hand_over::hand_over;
 use reader::Reader;
@@ -54,6 +56,10 @@ pub(super) struct Task {
     pub(super) check_interval: Duration,
     pub(super) accept_incomplete_history: bool,
     pub(super) counts_tombstones: bool,
+    /// Whose word recorded times are; none: whoever's.
+    pub(super) times: Option<Arc<TopicTimes>>,
+    /// As an operator would name them.
+    pub(super) brokers: String,
     /// Remembers which topic it was filled from.
     pub(super) data: Arc<DataDir>,
     /// Where a tenant may stand that belongs to one shard only.
@@ -92,9 +98,9 @@ impl Worker {
         let (hand_over, batches) = hand_over();
         let name = format!("{}-{}", task.id.topic, task.id.partition);
         let writer = {
-            let (task, durable, stop) = (task.clone(), durable.clone(), Arc::clone(&stop));
-            let watch = PanicWatch::over(&task, &stop);
-            let writer = Writer::new(task, shard, position, durable, stop);
+            let (task, durable) = (task.clone(), durable.clone());
+            let watch = PanicWatch::over(&task);
+            let writer = Writer::new(task, shard, position, durable);
             thread::Builder::new().name(format!("write-{name}")).spawn(move || {
                 let _watch = watch;
                 writer.run(&batches)
@@ -106,7 +112,7 @@ impl Worker {
         };
         let reader = {
             let stop = Arc::clone(&stop);
-            let watch = PanicWatch::over(&task, &stop);
+            let watch = PanicWatch::over(&task);
             let reader = Reader {
                 task,
                 next,
@@ -115,6 +121,7 @@ impl Worker {
                 consumer,
                 stop,
                 watch: Watch::new(Instant::now()),
+                times: TimeSource::Broker,
                 warned_of_time: false,
             };
             thread::Builder::new().name(format!("read-{name}")).spawn(move || {
@@ -172,16 +179,16 @@ impl Default for Durable {
     }
 }
 
-/// Halts the shard of a thread that panics, which would else seem to wait for messages for ever.
+/// Halts the shard of a thread that panics, which would else seem to wait for messages for ever. The other thread
+/// notices that it is alone.
 struct PanicWatch {
     id: ShardId,
     status: Arc<ShardStatus>,
-    stop: Arc<AtomicBool>,
 }
 
 impl PanicWatch {
-    fn over(task: &Task, stop: &Arc<AtomicBool>) -> Self {
-        Self { id: task.id.clone(), status: Arc::clone(&task.status), stop: Arc::clone(stop) }
+    fn over(task: &Task) -> Self {
+        Self { id: task.id.clone(), status: Arc::clone(&task.status) }
     }
 }
 
@@ -190,23 +197,26 @@ impl Drop for PanicWatch {
         if thread::panicking() {
             let (topic, partition) = (self.id.topic.clone(), self.id.partition);
             halt(&self.id, &self.status, &Halt::Panicked { topic, partition });
-            self.stop.store(true, Ordering::Release);
+            // Until the reader looks again, if it is the one that is left.
+            self.status.update(|now| (now.end_offset, now.lag_events) = (None, None));
         }
     }
 }
 
 /// Stops the shard in the eyes of everyone who asks.
 pub(super) fn halt(shard: &ShardId, status: &ShardStatus, halt: &Halt) {
-    tracing::error!(%shard, code = halt.code(), reason = %halt, "shard halted");
-    crate::metric::halted(shard, halt.code());
-    status.halt(halt.told());
+    let halted = halt.told(shard);
+    tracing::error!(%shard, code = halted.code, reason = halted.message, "shard halted");
+    crate::metric::halted(shard, halted.code);
+    status.halt(halted);
 }
 
 /// Notes that a shard could not even be begun with.
 pub(super) fn fail(catalog: &Catalog, shard: ShardId, halt: &Halt) {
-    tracing::error!(%shard, code = halt.code(), reason = %halt, "shard cannot be fed");
-    crate::metric::halted(&shard, halt.code());
-    catalog.fail(shard, halt.told());
+    let halted = halt.told(&shard);
+    tracing::error!(%shard, code = halted.code, reason = halted.message, "shard cannot be fed");
+    crate::metric::halted(&shard, halted.code);
+    catalog.fail(shard, halted);
 }
 
 fn lag(next: Option<u64>, end: Option<u64>) -> Option<u64> {
@@ -247,9 +257,9 @@ mod tests {
     #[test]
     fn a_thread_that_panics_halts_its_shard_and_one_that_ends_does_not() {
         for (panics, code) in [(true, Some("worker-panicked")), (false, None)] {
-            let (status, stop) = (Arc::new(ShardStatus::default()), Arc::new(AtomicBool::new(false)));
+            let status = Arc::new(ShardStatus::default());
             let id = ShardId { topic: "t".to_owned(), partition: 3 };
-            let watch = PanicWatch { id, status: Arc::clone(&status), stop: Arc::clone(&stop) };
+            let watch = PanicWatch { id, status: Arc::clone(&status) };
             let ended = thread::spawn(move || {
                 let _watch = watch;
                 assert!(!panics, "on purpose");
@@ -257,7 +267,7 @@ mod tests {
             assert_eq!(ended.join().is_err(), panics);
             let now = status.freshness();
             assert_eq!(now.halted.map(|halted| halted.code), code);
-            assert_eq!((now.phase == Phase::Halted, stop.load(Ordering::Acquire)), (panics, panics));
+            assert_eq!(now.phase == Phase::Halted, panics);
         }
     }
 }

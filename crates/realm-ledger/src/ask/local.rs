@@ -1,12 +1,11 @@
 //! Asking a data directory, whether or not a server runs on it.
 
-use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
 use ledger_api::query::{Cursor, Ledger};
 use ledger_core::time::Timestamp;
-use ledger_store::{Catalog, DataDir, Halted, OpenError, Served, ShardStatus, StoreOptions};
+use ledger_store::{Catalog, DataDir, Halted, Served, ShardStatus, StoreOptions};
 use serde::Serialize;
 
 use super::{AskError, Lacking, Question};
@@ -43,9 +42,9 @@ impl Local {
             return Err(failed.swap_remove(0).1.into());
         }
         for (shard, error) in failed {
-            let message = with_causes(&error);
-            lacking.note_unopened(&shard, &message);
-            catalog.fail(shard, Halted { code: "store-failed", message });
+            let halted = Halted::of_error(&shard, &error);
+            lacking.note_unopened(&shard, &halted.message);
+            catalog.fail(shard, halted);
         }
         Ok(Self { ledger: Ledger::of_catalog(Arc::new(catalog)), now })
     }
@@ -78,12 +77,6 @@ impl Local {
             Question::QuarantineItem { shard, seq } => json(&ledger.quarantine_item(shard, *seq, now)?),
         }
     }
-}
-
-/// The error in one line.
-fn with_causes(error: &OpenError) -> String {
-    let causes = std::iter::successors(error.source(), |&error| error.source());
-    causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
 }
 
 fn read_cursor(text: Option<&str>) -> Result<Option<Cursor>, AskError> {

@@ -54,6 +54,8 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Demo) -> Result<Exit, Fa
     config.http.listen.clone_from(&args.listen);
     let broker = broker(&config).map_err(|source| Failure::new(DemoError::Broker(source)))?;
     config.kafka.brokers = broker.address();
+    // It has no settings to ask for, and the producer is this program.
+    config.kafka.accept_producer_times = true;
     let (serving, signals) = Serving::start(&config)?;
     let mut sender = Sender::connect(&config.kafka)?;
     let (samples, mut crowd) = history(args.seed, args.tenants, now());

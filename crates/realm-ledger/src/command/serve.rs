@@ -1,6 +1,9 @@
 //! `serve`: the ledger runs until it is told to stop.
 
+use std::fmt;
 use std::time::Duration;
+
+use ledger_store::{Halted, ShardId};
 
 use super::{Context, brokers_flag, data_dir_flag};
 use crate::cli::Serve;
@@ -16,6 +19,22 @@ const LOOK: Duration = Duration::from_secs(1);
 #[error("the ledger stopped by itself; the log says why")]
 struct Stopped;
 
+/// Nothing goes on here, and nothing will.
+#[derive(Debug, thiserror::Error)]
+#[error("every shard of this process is halted: {}", Listed(.0))]
+struct AllHalted(Vec<(ShardId, Halted)>);
+
+struct Listed<'a>(&'a [(ShardId, Halted)]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (shard, Halted { code, .. })) in self.0.iter().enumerate() {
+            write!(f, "{}{shard} ({code})", if place == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
 pub(super) fn run(context: &mut Context<'_, '_>, args: Serve) -> Result<Exit, Failure> {
     let Serve { data_dir, brokers, listen } = args;
     let mut flags = data_dir_flag(data_dir.as_deref());
@@ -30,6 +49,14 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Serve) -> Result<Exit, Fa
         if signals.came_within(LOOK) {
             serving.drain();
             return Ok(Exit::Done);
+        }
+        if config.exit_when_halted
+            && let Some(halted) = serving.catalog().all_halted()
+        {
+            serving.drain();
+            return Err(Failure::new(AllHalted(halted)).hint(
+                "the log says what to do about each; with exit_when_halted = false it would go on answering",
+            ));
         }
         if serving.has_failed() {
             serving.drain();

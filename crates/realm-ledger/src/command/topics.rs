@@ -1,6 +1,8 @@
 //! `topics create` and `topics check`.
 
+use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::kafka::topics::{TopicReport, check, create};
+use ledger_store::Halted;
 use serde::Serialize;
 
 use super::{Context, brokers_flag};
@@ -30,7 +32,16 @@ struct Line {
     created: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     differences: Vec<SettingDiffers>,
+    /// That `serve` does not read it, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    halts: Option<Halts>,
     result: String,
+}
+
+#[derive(Serialize)]
+struct Halts {
+    code: &'static str,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -59,20 +70,23 @@ pub(super) fn run(context: &mut Context<'_, '_>, command: Topics) -> Result<Exit
     let fine = reports.iter().all(TopicReport::is_fine);
     let mut printer = context.printer(COLUMNS);
     for report in reports {
-        printer.item(&raw(&Line::of(report))?)?;
+        printer.item(&raw(&Line::of(report, &options))?)?;
     }
     printer.finish()?;
     Ok(if fine { Exit::Done } else { Exit::Difference })
 }
 
 impl Line {
-    fn of(report: TopicReport) -> Self {
-        let fine = report.is_fine();
-        let TopicReport { name, partitions, created, differences } = report;
-        let said: Vec<String> = differences
+    fn of(report: TopicReport, options: &KafkaOptions) -> Self {
+        let (fine, halts) = (report.is_fine(), report.halts(options));
+        let TopicReport { name, partitions, created, differences, .. } = report;
+        let said = differences
             .iter()
-            .map(|(setting, wanted, found)| format!("{setting} is {found}, needs {wanted}"))
-            .collect();
+            .map(|(setting, wanted, found)| format!("{setting} is {found}, needs {wanted}"));
+        let halts = halts.map(|Halted { code, message }| Halts { code, message });
+        let refused =
+            halts.iter().map(|Halts { code, message }| format!("`serve` halts on it ({code}): {message}"));
+        let said: Vec<String> = said.chain(refused).collect();
         let result = match (partitions, created, fine) {
             (0, _, _) => "missing; `topics create` makes it".to_owned(),
             (_, true, true) => "created".to_owned(),
@@ -83,6 +97,6 @@ impl Line {
             .into_iter()
             .map(|(setting, wanted, found)| SettingDiffers { setting, wanted, found })
             .collect();
-        Self { topic: name, partitions, created, differences, result }
+        Self { topic: name, partitions, created, differences, halts, result }
     }
 }

@@ -43,6 +43,8 @@ use crate::telemetry::LogOptions;
 pub struct Config {
     /// Where the ledger is kept.
     pub data_dir: PathBuf,
+    /// `serve` ends when every shard of it is halted until a person has looked.
+    pub exit_when_halted: bool,
     /// What the store may use of the machine.
     pub store: StoreOptions,
     /// Where the events come from and the decisions go.
@@ -61,6 +63,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("realm-ledger-data"),
+            exit_when_halted: false,
             store: StoreOptions::default(),
             kafka: KafkaOptions::default(),
             evidence: EvidenceOptions::default(),

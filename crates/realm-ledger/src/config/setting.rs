@@ -57,6 +57,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Where the ledger is kept: one directory per partition below it. Created if missing.",
     ),
     setting(
+        "exit_when_halted",
+        Kind::Switch(|config| &mut config.exit_when_halted),
+        "End `serve` with 1 when every shard of it is halted for reasons that only a person ends (README, \"When it\n\
+         stops\"): for those who look at processes and not at alerts. Answers from what is recorded end with it.",
+    ),
+    setting(
         "store.block_cache",
         Kind::Bytes(|config| &mut config.store.block_cache_bytes),
         "Blocks of all shards kept in memory, with the write buffers charged to it:\n\
@@ -137,6 +143,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "kafka.accept_incomplete_history",
         Kind::Switch(|config| &mut config.kafka.accept_incomplete_history),
         "Start a new ledger at the oldest message that is left, although earlier ones are gone.",
+    ),
+    setting(
+        "kafka.accept_producer_times",
+        Kind::Switch(|config| &mut config.kafka.accept_producer_times),
+        "Take the producers' word for the recorded times although the brokers let any time in the future pass: one\n\
+         producer with a wrong clock rules the recorded times of its partition from then on. Without it a topic needs\n\
+         message.timestamp.type=LogAppendTime, or message.timestamp.after.max.ms of at most a day.",
     ),
     setting(
         "kafka.batch_max_events",

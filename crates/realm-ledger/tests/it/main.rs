@@ -11,5 +11,6 @@ mod process;
 mod proofs;
 mod proving;
 mod reconcile;
+mod stops;
 mod whatif;
 mod world;

@@ -1,5 +1,8 @@
 //! The thread that polls a partition's queue and decodes.
 
+mod halted;
+mod times;
+
 use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,24 +10,25 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
-use ledger_store::{Halted, Phase};
+use ledger_store::{Halted, Phase, StopCode};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _, Timestamp as BrokerTime};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::super::continuity::{Halt, Remembered, TopicFacts, Watermarks, start_at};
 use super::super::group::until_done;
 use super::super::membership::Membership;
 use super::super::shard::KafkaPartition as _;
-use super::super::{embedded, native, topic};
+use super::super::times::TimeSource;
+use super::super::{native, topic};
 use super::filling::Filling;
 use super::hand_over::HandOver;
 use super::watch::{Ends, Watch};
-use super::{Filled, GroupConsumer, Task, halt, lag, watch};
+use super::{Filled, GroupConsumer, Task, halt, lag};
 use crate::decode::attribute_name;
 
 /// How long a broker may take to answer a question about the source.
@@ -55,15 +59,19 @@ pub(super) struct Reader {
     pub(super) consumer: Arc<GroupConsumer>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) watch: Watch,
+    /// Whose word the times of messages are, as the topic's settings last said.
+    pub(super) times: TimeSource,
     /// It was told that messages have their producer's time.
     pub(super) warned_of_time: bool,
 }
 
 impl Reader {
     pub(super) fn run(mut self, queue: &PartitionQueue<Membership>, hand_over: &HandOver) {
-        if let Err(reason) = self.begin().and_then(|()| self.read(queue, hand_over)) {
-            halt(&self.task.id, &self.task.status, &reason);
-            self.pause();
+        while !self.stopped() {
+            match self.begin().map_err(Stop::Halt).and_then(|()| self.read(queue, hand_over)) {
+                Ok(()) => return,
+                Err(stop) => self.stand_halted(&stop),
+            }
         }
     }
 
@@ -91,7 +99,7 @@ impl Reader {
                 Ok(start) => return Ok(Some(start)),
                 Err(Check::Halt(halt)) => return Err(halt),
                 Err(Check::Unreachable(error)) => {
-                    warn!(shard = %self.task.id, %error, "cannot compare shard and source yet, trying again");
+                    debug!(shard = %self.task.id, %error, "cannot compare shard and source yet, trying again");
                     thread::sleep(Duration::from_millis(500));
                 }
             }
@@ -99,7 +107,7 @@ impl Reader {
         Ok(None)
     }
 
-    fn read(&mut self, queue: &PartitionQueue<Membership>, hand_over: &HandOver) -> Result<(), Halt> {
+    fn read(&mut self, queue: &PartitionQueue<Membership>, hand_over: &HandOver) -> Result<(), Stop> {
         let mut filling = Filling::default();
         let (mut checked, mut looked) = (Instant::now(), Instant::now());
         let mut nothing_waits = false;
@@ -107,15 +115,20 @@ impl Reader {
             let polled = queue.poll(patience(&filling, nothing_waits));
             nothing_waits = polled.is_none();
             match polled {
-                Some(Ok(message)) => self.take(&message, &mut filling)?,
-                Some(Err(KafkaError::PartitionEOF(_))) => self.at_end(&mut filling, hand_over),
-                Some(Err(error)) => self.classify(&error)?,
+                Some(Ok(message)) => {
+                    if let Err(halt) = self.take(&message, &mut filling) {
+                        self.deliver(&mut filling, hand_over)?;
+                        return Err(Stop::Halt(halt));
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => self.at_end(&mut filling, hand_over)?,
+                Some(Err(error)) => self.classify(&error).map_err(Stop::Halt)?,
                 None => {}
             }
             // Asking for every message would cost more than the message.
             let may_be_asked = nothing_waits || filling.len().is_multiple_of(64);
             if self.is_full(&filling) || !filling.is_empty() && may_be_asked && hand_over.is_asked() {
-                self.deliver(&mut filling, hand_over);
+                self.deliver(&mut filling, hand_over)?;
             }
             let now = Instant::now();
             if now.duration_since(looked) >= LOOK_INTERVAL {
@@ -127,17 +140,16 @@ impl Reader {
                 match self.check() {
                     Ok(_) => {}
                     Err(Check::Halt(halt)) => {
-                        self.deliver(&mut filling, hand_over);
-                        return Err(halt);
+                        self.deliver(&mut filling, hand_over)?;
+                        return Err(Stop::Halt(halt));
                     }
                     Err(Check::Unreachable(error)) => {
-                        warn!(shard = %self.task.id, %error, "cannot compare shard and source");
+                        debug!(shard = %self.task.id, %error, "cannot compare shard and source");
                     }
                 }
             }
         }
-        self.deliver(&mut filling, hand_over);
-        Ok(())
+        self.deliver(&mut filling, hand_over)
     }
 
     /// Brokers that did not answer are asked again soon.
@@ -153,12 +165,12 @@ impl Reader {
             let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
             return Err(Halt::OutOfOrder { topic, partition, next, found: offset });
         }
+        let source_time = message.timestamp().to_millis().map(Timestamp::from_millis);
+        if !matches!(message.timestamp(), BrokerTime::LogAppendTime(_)) {
+            self.check_producers_time(offset, source_time)?;
+        }
         self.leader_epoch = native::leader_epoch(message).or(self.leader_epoch);
         self.next = Some(offset + 1);
-        let source_time = message.timestamp().to_millis().map(Timestamp::from_millis);
-        if !self.warned_of_time && !matches!(message.timestamp(), BrokerTime::LogAppendTime(_)) {
-            self.warn_of_time(offset);
-        }
         let headers = headers(message);
         if self.task.counts_tombstones && is_tombstone(message.payload(), &headers) {
             // A hole, as compaction will make one of it.
@@ -169,32 +181,20 @@ impl Reader {
         Ok(())
     }
 
-    /// Rules 1: the recorded time is the broker's word. Settings can change while we read.
-    fn warn_of_time(&mut self, offset: u64) {
-        self.warned_of_time = true;
-        warn!(
-            target: embedded::NOT_APPEND_TIME, shard = %self.task.id, offset,
-            "recorded times are the producers', not the broker's: set message.timestamp.type=LogAppendTime"
-        );
-        metrics::counter!(crate::metric::PRODUCERS_TIME, "shard" => self.task.id.to_string()).increment(1);
-    }
-
     fn is_full(&self, filling: &Filling) -> bool {
         filling.len() >= self.task.batch_max_events || filling.len_bytes() >= self.task.batch_max_bytes
     }
 
     /// Hands over what there is, waiting for the writer. A writer that is gone has said why.
-    fn deliver(&mut self, filling: &mut Filling, hand_over: &HandOver) {
+    fn deliver(&mut self, filling: &mut Filling, hand_over: &HandOver) -> Result<(), Stop> {
         if filling.is_empty() && self.next.is_none_or(|next| next == self.handed_over) {
-            return;
+            return Ok(());
         }
         self.watch.heard(Instant::now());
         self.tell_held_up(None);
         let filled = self.filled(filling);
         self.handed_over = filled.next_offset;
-        if !hand_over.send(filled) {
-            self.stop.store(true, Ordering::Release);
-        }
+        if hand_over.send(filled) { Ok(()) } else { Err(Stop::WriterGone) }
     }
 
     fn filled(&self, filling: &mut Filling) -> Filled {
@@ -208,9 +208,9 @@ impl Reader {
 
     /// What lies between the last message and the end are control records and what was aborted. That is told to the
     /// writer as well: retention that takes it away later would else look like a loss.
-    fn at_end(&mut self, filling: &mut Filling, hand_over: &HandOver) {
+    fn at_end(&mut self, filling: &mut Filling, hand_over: &HandOver) -> Result<(), Stop> {
         self.next = self.next.max(native::position(self.consumer.client(), &self.task.id.alone()));
-        self.deliver(filling, hand_over);
+        self.deliver(filling, hand_over)?;
         self.watch.heard(Instant::now());
         self.tell_held_up(None);
         let next = self.next;
@@ -222,6 +222,7 @@ impl Reader {
             // The writer may still have a batch in hand; it says so when it is done.
             now.lag_events = lag(now.next_offset, next);
         });
+        Ok(())
     }
 
     /// Tells how much is waiting, as the last fetch said: without it a shard that falls behind would seem to
@@ -250,13 +251,18 @@ impl Reader {
         let code = |told: &Option<Halted>| told.as_ref().map(|told| told.code);
         if code(&before) != code(&why) {
             if let Some(Halted { code, message }) = &why {
-                warn!(%shard, code, reason = message, "nothing comes from the source");
+                // That no broker answers is told once, and not for each shard.
+                if self.consumer.client().context().contact().is_lost() {
+                    info!(%shard, code, reason = message, "nothing comes from the source");
+                } else {
+                    warn!(%shard, code, reason = message, "nothing comes from the source");
+                }
             } else {
                 info!(%shard, "the source gives what it has again");
             }
             crate::metric::held_up(shard, code(&why));
         }
-        let is_lag_known = code(&why) != Some(watch::UNREACHABLE);
+        let is_lag_known = code(&why) != Some(StopCode::SourceUnreachable.as_str());
         self.task.status.hold_up(why, is_lag_known);
     }
 
@@ -284,7 +290,8 @@ impl Reader {
                 | Code::BadMessage
         ) || matches!(error, KafkaError::MessageConsumptionFatal(_));
         if !about_data {
-            warn!(shard = %self.task.id, %error, "the source is unreachable, waiting for it");
+            self.consumer.client().context().contact().failed(error);
+            debug!(shard = %self.task.id, %error, "the source is unreachable, waiting for it");
             return Ok(());
         }
         // Without the broker's word a gap cannot be told from a history that has changed.
@@ -319,7 +326,10 @@ impl Reader {
                 self.tell_end(high);
                 told
             }
-            Err(Check::Unreachable(error)) => self.watch.unanswered(now, id, self.task.check_interval, error),
+            Err(Check::Unreachable(error)) => {
+                self.consumer.client().context().contact().failed(error);
+                self.watch.unanswered(now, id, self.task.check_interval, error)
+            }
             // A reason to stop is told by whoever stops for it.
             Err(Check::Halt(_)) => None,
         };
@@ -332,8 +342,8 @@ impl Reader {
         self.tell_held_up(told);
     }
 
-    fn compare_now(&self) -> Result<(u64, Watermarks), Check> {
-        let id = &self.task.id;
+    fn compare_now(&mut self) -> Result<(u64, Watermarks), Check> {
+        let id = &self.task.id.clone();
         let facts =
             topic::facts(self.consumer.client(), &id.topic, ASK_TIMEOUT).map_err(Check::Unreachable)?;
         let marks = self.consumer.fetch_watermarks(&id.topic, id.kafka_partition(), ASK_TIMEOUT);
@@ -346,7 +356,9 @@ impl Reader {
         let shard =
             Remembered { topic: &id.topic, partition: id.partition, next: self.next, facts: &recorded };
         let start = start_at(shard, &facts, marks, self.task.accept_incomplete_history);
+        self.tell_unread(start.as_ref().err(), marks);
         let start = start.map_err(Check::Halt)?;
+        self.ask_whose_times()?;
         let bound = self.task.data.bind(&id.topic, &facts.into());
         bound.map_err(|error| Check::Halt(Halt::store(&error)))?;
         Ok((start, marks))
@@ -390,13 +402,6 @@ impl Reader {
         }
     }
 
-    /// Nothing more is fetched for a shard that has stopped.
-    fn pause(&self) {
-        if let Err(error) = self.consumer.pause(&self.task.id.alone()) {
-            warn!(shard = %self.task.id, %error, "the halted partition could not be paused");
-        }
-    }
-
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
@@ -409,6 +414,13 @@ fn patience(filling: &Filling, nothing_waits: bool) -> Duration {
         (false, true) => POLL_BRIEFLY,
         (false, false) => Duration::ZERO,
     }
+}
+
+/// Why nothing more is read.
+enum Stop {
+    Halt(Halt),
+    /// It has halted the shard itself.
+    WriterGone,
 }
 
 /// What a comparison of shard and source can end in, besides a place to start.

@@ -6,14 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use ledger_store::{Halted, ShardId};
+use ledger_store::{Halted, ShardId, StopCode};
 use rdkafka::error::KafkaError;
-
-/// The brokers do not answer, or say that there is no such topic.
-pub(super) const UNREACHABLE: &str = "source-unreachable";
-
-/// A transaction that is not ended.
-const HANGING: &str = "transaction-hanging";
 
 /// So many check intervals without an answer are too many.
 const SILENT_AFTER: u32 = 2;
@@ -55,12 +49,12 @@ impl Watch {
         let is_held = committed == next && high > next;
         let before = self.held.filter(|(place, _)| *place == next).map_or(0, |(_, times)| times);
         self.held = is_held.then_some((next, before + 1));
-        (is_held && before + 1 >= HELD_AFTER).then(|| Halted {
-            code: HANGING,
-            message: format!(
+        (is_held && before + 1 >= HELD_AFTER).then(|| {
+            let facts = format!(
                 "{shard} has offsets up to {high}, but a transaction that does not end keeps {next} and all after it \
-                 back; find its producer, or end it with `kafka-transactions.sh abort`"
-            ),
+                 back"
+            );
+            Halted::new(StopCode::TransactionHanging, shard, facts)
         })
     }
 
@@ -74,12 +68,9 @@ impl Watch {
     ) -> Option<Halted> {
         self.silent = true;
         let since = now.saturating_duration_since(self.heard);
-        (since >= interval * SILENT_AFTER).then(|| Halted {
-            code: UNREACHABLE,
-            message: format!(
-                "nothing was heard of {shard} for {}s: {error}; check the brokers, and that the topic is there",
-                since.as_secs()
-            ),
+        (since >= interval * SILENT_AFTER).then(|| {
+            let facts = format!("nothing was heard of {shard} for {}s: {error}", since.as_secs());
+            Halted::new(StopCode::SourceUnreachable, shard, facts)
         })
     }
 }

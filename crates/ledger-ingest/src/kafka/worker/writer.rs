@@ -1,7 +1,5 @@
 //! The thread that owns the shard.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use ledger_core::event::Event;
@@ -27,7 +25,6 @@ pub(super) struct Writer {
     /// Nothing of the source is in the shard yet.
     is_new: bool,
     durable: Durable,
-    stop: Arc<AtomicBool>,
     /// The batch that is being written.
     in_flight: Option<Written>,
     refusals: Refusals,
@@ -44,16 +41,10 @@ struct Written {
 
 impl Writer {
     /// `position` is how far the shard was written.
-    pub(super) fn new(
-        task: Task,
-        shard: Shard,
-        position: Option<&SourcePosition>,
-        durable: Durable,
-        stop: Arc<AtomicBool>,
-    ) -> Self {
+    pub(super) fn new(task: Task, shard: Shard, position: Option<&SourcePosition>, durable: Durable) -> Self {
         let source = Source { name: task.id.topic.as_str().into(), partition: task.id.partition };
         let is_new = !matches!(position, Some(SourcePosition::Kafka { .. }));
-        Self { task, source, shard, is_new, durable, stop, in_flight: None, refusals: Refusals::default() }
+        Self { task, source, shard, is_new, durable, in_flight: None, refusals: Refusals::default() }
     }
 
     /// Until the reader is gone: what it handed over is written, then the shard is given back.
@@ -63,7 +54,6 @@ impl Writer {
         let settled = self.shard.settle();
         if let Err(error) = ended.and(settled) {
             halt(&self.task.id, &self.task.status, &Halt::store(&error));
-            self.stop.store(true, Ordering::Release);
         }
         self.shard
     }

@@ -1,0 +1,78 @@
+//! A shard that is halted: nothing of it is read, and how much waits in its source is told all the same.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ledger_store::{Ends, StopCode};
+use rdkafka::consumer::Consumer as _;
+use tracing::{debug, info, warn};
+
+use super::super::super::continuity::{Halt, Watermarks};
+use super::super::super::shard::KafkaPartition as _;
+use super::super::{halt, lag};
+use super::{Check, Reader, Stop};
+
+/// How often it looks whether the shard is given up.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Reader {
+    /// Halts, and returns when the shard is given up, or when the reason is gone and it can be read on.
+    pub(super) fn stand_halted(&mut self, stop: &Stop) {
+        let shard = self.task.id.clone();
+        if let Stop::Halt(reason) = stop {
+            halt(&shard, &self.task.status, reason);
+        }
+        // Nothing more is fetched.
+        if let Err(error) = self.consumer.pause(&shard.alone()) {
+            warn!(%shard, %error, "the halted partition could not be paused");
+        }
+        let mut looked = Instant::now();
+        while !self.stopped() {
+            thread::sleep(LOOK);
+            if looked.elapsed() < self.task.check_interval {
+                continue;
+            }
+            looked = Instant::now();
+            match (self.check(), stop) {
+                (Ok(_), Stop::Halt(reason)) if self.is_mended(reason) => {
+                    info!(%shard, code = %reason.code(), "what halted the shard is mended, it goes on");
+                    return;
+                }
+                (Err(Check::Unreachable(error)), _) => {
+                    debug!(%shard, %error, "the halted shard's source is silent")
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the reason is gone, as shard and source can be compared without finding one.
+    fn is_mended(&self, reason: &Halt) -> bool {
+        let code = reason.code();
+        // What the disk did is the group's to mend: the shard must be opened anew.
+        code.ends() == Ends::ByItself
+            && !matches!(reason, Halt::Store { .. })
+            && match code {
+                StopCode::ProducerTimes => self.times.is_taken(),
+                _ => true,
+            }
+    }
+
+    /// Tells how much of the source is unread, whether or not a reason to halt was found in it. Of another topic than
+    /// the shard was filled from nobody knows that.
+    pub(super) fn tell_unread(&self, reason: Option<&Halt>, marks: Watermarks) {
+        let is_same = match reason.map(Halt::code) {
+            None
+            | Some(StopCode::RetentionGap | StopCode::HistoryIncomplete | StopCode::TopicRepartitioned) => {
+                true
+            }
+            Some(_) => false,
+        };
+        let end = is_same.then_some(marks.high);
+        self.task.status.update(|now| {
+            now.end_offset = end;
+            // Of a shard that was never read all that is there waits.
+            now.lag_events = lag(now.next_offset.or(Some(marks.low)), end);
+        });
+    }
+}
