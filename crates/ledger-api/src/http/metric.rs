@@ -19,6 +19,7 @@ const LAG_SECONDS: &str = "realm_ledger_lag_seconds";
 const PHASE: &str = "realm_ledger_shard_phase";
 const ASSIGNED: &str = "realm_ledger_shard_assigned";
 const SPLIT_TENANTS: &str = "realm_ledger_split_tenants";
+const MISSING_APP_EVENTS: &str = "realm_ledger_missing_app_events";
 
 /// Tells the exporter what each metric means; once, at start.
 pub fn describe() {
@@ -29,6 +30,10 @@ pub fn describe() {
     describe_gauge!(PHASE, "1 for the phase that the shard is in, 0 for the others, by shard and phase.");
     describe_gauge!(ASSIGNED, "1 for a shard that the group has given to this process, by shard.");
     describe_gauge!(SPLIT_TENANTS, "Tenants of the shard that another one has too, by shard.");
+    describe_gauge!(
+        MISSING_APP_EVENTS,
+        "App-level events that other shards have and this one lacks, by shard."
+    );
 }
 
 /// Shards that were told once. The exporter goes on telling the last value of a gauge, so one that went away
@@ -45,6 +50,7 @@ pub fn tell_freshness(shards: &[FreshnessJson]) {
         gauge!(LAG_SECONDS, "shard" => gone.clone()).set(f64::NAN);
         gauge!(ASSIGNED, "shard" => gone.clone()).set(0.0);
         gauge!(SPLIT_TENANTS, "shard" => gone.clone()).set(0.0);
+        gauge!(MISSING_APP_EVENTS, "shard" => gone.clone()).set(0.0);
         for phase in Phase::ALL.map(Phase::as_str) {
             gauge!(PHASE, "shard" => gone.clone(), "phase" => phase).set(0.0);
         }
@@ -57,6 +63,7 @@ pub fn tell_freshness(shards: &[FreshnessJson]) {
         gauge!(LAG_SECONDS, "shard" => name.clone()).set(of(shard.lag_seconds));
         gauge!(ASSIGNED, "shard" => name.clone()).set(f64::from(u8::from(shard.assigned)));
         gauge!(SPLIT_TENANTS, "shard" => name.clone()).set(as_f64(shard.split_tenants));
+        gauge!(MISSING_APP_EVENTS, "shard" => name.clone()).set(as_f64(shard.missing_app_events));
         for phase in Phase::ALL.map(Phase::as_str) {
             let is_in = f64::from(u8::from(phase == shard.phase));
             gauge!(PHASE, "shard" => name.clone(), "phase" => phase).set(is_in);

@@ -62,6 +62,7 @@ impl Reader {
     pub(super) fn run(mut self, queue: &PartitionQueue<Membership>, hand_over: &HandOver) {
         if let Err(reason) = self.begin().and_then(|()| self.read(queue, hand_over)) {
             halt(&self.task.id, &self.task.status, &reason);
+            self.task.note_behind(true);
             self.pause();
         }
     }
@@ -73,7 +74,7 @@ impl Reader {
         self.next = Some(start);
         self.handed_over = start;
         self.task.status.update(|now| {
-            now.phase = Phase::CatchingUp;
+            (now.phase, now.live_from) = (Phase::CatchingUp, None);
             now.next_offset = Some(start);
             // Whatever stopped the shard before has been mended.
             now.halted = None;
@@ -208,13 +209,12 @@ impl Reader {
         self.tell_held_up(None);
         let next = self.next;
         self.task.status.update(|now| {
-            if now.phase == Phase::CatchingUp {
-                now.phase = Phase::Live;
-            }
+            now.come_to_end(next);
             now.end_offset = next;
             // The writer may still have a batch in hand; it says so when it is done.
             now.lag_events = lag(now.next_offset, next);
         });
+        self.task.note_live();
     }
 
     /// Tells how much is waiting, as the last fetch said: without it a shard that falls behind would seem to
@@ -235,6 +235,9 @@ impl Reader {
                 now.phase = Phase::CatchingUp;
             }
         });
+        if is_far {
+            self.task.note_behind(true);
+        }
     }
 
     /// Tells why nothing comes, or that something does again.
