@@ -252,7 +252,7 @@ impl<'a> Importing<'a> {
         if !line.ended && serde_json::from_slice::<serde::de::IgnoredAny>(&line.text).is_err() {
             self.refuse_shorter()?;
             self.write()?;
-            self.settle()?;
+            self.flush()?;
             return Ok(Some(ImportError::CutOff { line: number, before: self.report }));
         }
         self.report.lines = number;
@@ -341,11 +341,6 @@ impl<'a> Importing<'a> {
         Ok(())
     }
 
-    /// Waits until everything that was taken is durable.
-    fn settle(&mut self) -> Result<(), ImportError> {
-        Ok(self.targets.iter_mut().try_for_each(|target| target.shard.settle())?)
-    }
-
     /// The end of the file seals what is unsealed, as a tick would.
     fn seal(&mut self) -> Result<(), ImportError> {
         let offset = self.report.lines + 1;
@@ -358,10 +353,16 @@ impl<'a> Importing<'a> {
         Ok(())
     }
 
+    /// Nothing can fill in again what was imported: no more of it than of a table file rests on one copy of a log.
+    fn flush(&mut self) -> Result<(), ImportError> {
+        Ok(self.targets.iter_mut().try_for_each(|target| target.shard.flush())?)
+    }
+
     fn finish(mut self) -> Result<ImportReport, ImportError> {
         self.refuse_shorter()?;
         self.write()?;
         self.seal()?;
+        self.flush()?;
         Ok(self.report)
     }
 

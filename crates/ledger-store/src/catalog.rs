@@ -160,7 +160,7 @@ pub enum Phase {
     Idle,
     /// Reads what the source had before.
     CatchingUp,
-    /// Has seen the end of its source.
+    /// Has recorded everything up to an end of its source.
     Live,
     /// Stopped on purpose; needs a person.
     Halted,
@@ -193,6 +193,8 @@ pub struct Freshness {
     pub next_offset: Option<u64>,
     /// The end of the source, as last told.
     pub end_offset: Option<u64>,
+    /// Where the end of the source was when it was first come to, while not all before it is recorded.
+    pub live_from: Option<u64>,
     /// Source messages not yet read, as far as known.
     pub lag_events: Option<u64>,
     /// Since when messages wait, once it has been at the end of its source.
@@ -205,6 +207,10 @@ pub struct Freshness {
     pub split_tenants: u64,
     /// Tenants that were looked at and whose row was not the fold of their log.
     pub mismatched_tenants: u64,
+    /// App-level events of other shards of the topic that this one lacks.
+    pub missing_app_events: u64,
+    /// Which, and what sends them.
+    pub missing_copies: Option<Halted>,
     /// Why nothing more of its log is signed, although it goes on.
     pub unsigned: Option<Halted>,
     /// That something has not been sealed for longer than it should take.
@@ -214,6 +220,22 @@ pub struct Freshness {
 }
 
 impl Freshness {
+    /// The reader has come to the end of the source. The writer may still have some of what is before it in hand.
+    pub fn come_to_end(&mut self, end: Option<u64>) {
+        if self.phase == Phase::CatchingUp {
+            self.live_from = self.live_from.or(end);
+            self.go_live();
+        }
+    }
+
+    /// Ends catching up once everything before the end is recorded.
+    pub fn go_live(&mut self) {
+        if self.phase == Phase::CatchingUp && self.live_from.is_some_and(|end| self.next_offset >= Some(end))
+        {
+            (self.phase, self.live_from) = (Phase::Live, None);
+        }
+    }
+
     /// Seconds between the last message read and `now`, but no more than messages have been waiting: after a
     /// quiet day the first message is not a day late. 0 when nothing is waiting.
     #[must_use]
@@ -263,12 +285,15 @@ impl Default for ShardStatus {
                 is_ours: false,
                 next_offset: None,
                 end_offset: None,
+                live_from: None,
                 lag_events: None,
                 behind_since: None,
                 last_source_time: None,
                 halted: None,
                 split_tenants: 0,
                 mismatched_tenants: 0,
+                missing_app_events: 0,
+                missing_copies: None,
                 unsigned: None,
                 stalled: None,
                 held_up: None,

@@ -6,11 +6,18 @@
 //! <dir>/probe                             there for a moment while a full disk is looked at
 //! <dir>/shards/<topic>/<partition>/       one RocksDB each                            crate::database
 //! <dir>/shards/<topic>/<partition>.new/   a shard that is being made; a crash may leave one
+//! <dir>/shards/<topic>/<partition>.away   damaged, and moved here by the operator: the shard may be begun anew
+//! <dir>/shards/<topic>/<partition>.behind there while the shard has not read what its topic has
 //! ```
+//!
+//! `ledger.json` says which shards were begun, and is compared with the directories whenever they are listed or one of
+//! them is opened: a shard that is gone is an error, for reading and for writing.
 //!
 //! Several processes may hold a data directory open. A shard has one writer among all of them, which the
 //! lock inside its RocksDB ensures.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -21,7 +28,7 @@ use ledger_record::proof::line::LedgerSecret;
 use ledger_record::rows::ShardIdentity;
 
 use crate::database::{Database, rocksdb_failed};
-use crate::error::{BindError, OpenError, StorageError};
+use crate::error::{BindError, OpenError, StorageError, away};
 use crate::manifest::{Manifest, check_topic, shard_path, sync_dir};
 use crate::options::{READ_ONLY_PAUSE_MS, READ_ONLY_TRIES};
 use crate::reader::Reader;
@@ -124,10 +131,11 @@ impl DataDir {
         Ok(self.manifest()?.identity(topic))
     }
 
-    /// The shards that have data, by topic and partition.
+    /// The shards that were begun here, by topic and partition. One that is gone is among them, and does not open.
     pub fn shards(&self) -> Result<Vec<ShardId>, OpenError> {
+        let manifest = self.manifest()?;
         let mut shards = self.partitions()?;
-        shards.retain(|id| self.has(id));
+        shards.retain(|id| self.has(id) || self.is_gone(&manifest, id));
         Ok(shards)
     }
 
@@ -147,6 +155,38 @@ impl DataDir {
         shard_path(&self.path, id).is_dir()
     }
 
+    /// Whether a shard was begun here, and its directory neither is there nor was moved away.
+    fn is_gone(&self, manifest: &Manifest, id: &ShardId) -> bool {
+        let path = shard_path(&self.path, id);
+        manifest.has_begun(id) && !path.is_dir() && !away(&path).exists()
+    }
+
+    fn refuse_gone(&self, id: &ShardId) -> Result<(), OpenError> {
+        if self.is_gone(&self.manifest()?, id) {
+            let path = shard_path(&self.path, id);
+            return Err(OpenError::Gone { shard: id.clone(), path });
+        }
+        Ok(())
+    }
+
+    /// Notes beside the data whether a shard still reads what its topic has: who reads the directory later must not
+    /// take what was left half-read for the whole. It is a machine's own business, so it is no part of the shard.
+    pub fn note_behind(&self, id: &ShardId, is_behind: bool) -> Result<(), OpenError> {
+        let mark = behind(&shard_path(&self.path, id));
+        let noted = if is_behind { File::create(&mark).map(drop) } else { fs::remove_file(&mark) };
+        match noted {
+            Err(error) if is_behind || error.kind() != io::ErrorKind::NotFound => {
+                Err(OpenError::Io { path: mark, source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a shard reads what its topic has, or was left while it did.
+    pub fn is_behind(&self, id: &ShardId) -> bool {
+        behind(&shard_path(&self.path, id)).exists()
+    }
+
     /// Opens a shard for writing, and creates it if it is new. There is one writer at a time.
     pub fn open_shard(&self, id: &ShardId) -> Result<Shard, OpenError> {
         let secret = self.secret()?.clone();
@@ -158,19 +198,26 @@ impl DataDir {
     pub fn read_shard(&self, id: &ShardId) -> Result<Reader, OpenError> {
         let identity = self.shard_identity(id)?;
         let path = shard_path(&self.path, id);
+        self.refuse_gone(id)?;
         if !path.is_dir() {
             return Err(OpenError::NoShard { shard: id.clone() });
         }
-        let mut tries = 0;
+        let (mut tries, mut before) = (0, None);
         loop {
             tries += 1;
+            let files = files_of(&path);
             match Database::open_read_only(&path, id, &identity, &self.resources) {
                 Ok(database) => return Reader::of_read_only(database),
                 // The writer may delete a file between its being listed and its being opened.
-                Err(OpenError::Storage(source)) if may_be_passing(&source) => {
+                Err(error) if may_be_passing(&error) && before.as_ref() != Some(&files) => {
                     if tries == READ_ONLY_TRIES {
-                        return Err(OpenError::Restless { shard: id.clone(), tries, source });
+                        return Err(OpenError::Restless {
+                            shard: id.clone(),
+                            tries,
+                            source: Box::new(error),
+                        });
                     }
+                    before = Some(files);
                     std::thread::sleep(Duration::from_millis(READ_ONLY_PAUSE_MS));
                 }
                 Err(error) => return Err(error),
@@ -195,10 +242,16 @@ impl DataDir {
         self.secret()?;
         let identity = self.shard_identity(id)?;
         let path = shard_path(&self.path, id);
-        if !path.is_dir() {
+        self.refuse_gone(id)?;
+        if !path.is_dir() || !self.manifest()?.has_begun(id) {
             let _lock = self.lock()?;
             if !path.is_dir() {
                 self.create_shard(&path, id, &identity)?;
+            }
+            // In this order: a crash in between leaves a shard that is not remembered, never one that seems to be gone.
+            let mut manifest = self.manifest()?;
+            if manifest.begin(id) {
+                manifest.write(&self.path)?;
             }
         }
         Database::open(&path, id, &identity, &self.resources)
@@ -256,16 +309,30 @@ impl DataDir {
     }
 }
 
+fn behind(path: &Path) -> PathBuf {
+    path.with_extension("behind")
+}
+
 /// Whether the failure can come from files that change while they are opened.
-fn may_be_passing(error: &StorageError) -> bool {
+fn may_be_passing(error: &OpenError) -> bool {
     match error {
-        StorageError::RocksDb { source, .. } => matches!(
-            source.kind(),
-            rocksdb::ErrorKind::IOError
-                | rocksdb::ErrorKind::Corruption
-                | rocksdb::ErrorKind::NotFound
-                | rocksdb::ErrorKind::InvalidArgument
-        ),
-        StorageError::NoThread | StorageError::NoFamily { .. } => false,
+        OpenError::Broken { .. } | OpenError::DamagedLog { .. } => true,
+        OpenError::Storage(StorageError::RocksDb { source, .. }) => {
+            matches!(source.kind(), rocksdb::ErrorKind::IOError | rocksdb::ErrorKind::InvalidArgument)
+        }
+        _ => false,
     }
+}
+
+/// The files of a shard, with their sizes but for those that grow with every write. As long as they are the same,
+/// trying again finds the same.
+fn files_of(path: &Path) -> BTreeMap<OsString, u64> {
+    let listed = fs::read_dir(path).into_iter().flatten().flatten();
+    let with_sizes = listed.map(|entry| {
+        let name = entry.file_name();
+        let grows = name.to_string_lossy().ends_with("log") || name == "LOG";
+        let size = entry.metadata().map_or(0, |metadata| metadata.len());
+        (name, if grows { 0 } else { size })
+    });
+    with_sizes.collect()
 }

@@ -18,13 +18,16 @@ use std::path::Path;
 use ledger_record::codec::DecodeError;
 use ledger_record::key::{Family, MetaKey};
 use ledger_record::rows::{Generation, ShardIdentity};
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Options, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
+};
 
 use crate::ShardId;
 use crate::error::{Damage, Damaged, OpenError, ReadError, StorageError};
 use crate::scan::Scan;
 use crate::stop::{StopCause as _, StopCode};
 use crate::tuning::{self, Resources};
+use crate::wal::{self, WalError};
 
 /// An open shard.
 pub(crate) struct Database {
@@ -97,9 +100,10 @@ impl Database {
         resources: &Resources,
     ) -> Result<Self, OpenError> {
         let names = family_names(path, id)?;
+        check_wal(path)?;
         let options = resources.writing();
         let db = DB::open_cf_descriptors(&options, path, descriptors(&names, resources))
-            .map_err(|error| open_failed(id, error))?;
+            .map_err(|error| open_failed(path, id, error))?;
         let mut database = Self { db, id: id.clone(), generation: 0 };
         let stored = database.find_generation(path, &names, identity)?;
         database.drop_other_generations(&names)?;
@@ -115,13 +119,14 @@ impl Database {
         resources: &Resources,
     ) -> Result<Self, OpenError> {
         let names = family_names(path, id)?;
+        check_wal(path)?;
         let db = DB::open_cf_descriptors_read_only(
             &resources.reading(),
             path,
             descriptors(&names, resources),
             false,
         )
-        .map_err(|error| open_failed(id, error))?;
+        .map_err(|error| open_failed(path, id, error))?;
         let mut database = Self { db, id: id.clone(), generation: 0 };
         database.find_generation(path, &names, identity)?;
         Ok(database)
@@ -223,6 +228,15 @@ impl Database {
                 .map_err(rocksdb_failed("creating a column family"))?;
         }
         Ok(())
+    }
+
+    /// Puts everything written so far into table files, so that nothing is in the write-ahead log alone.
+    pub(crate) fn flush(&self) -> Result<(), StorageError> {
+        let families =
+            Family::ALL.iter().map(|family| self.family(*family)).collect::<Result<Vec<_>, _>>()?;
+        self.db
+            .flush_cfs_opt(&families, &FlushOptions::default())
+            .map_err(rocksdb_failed("flushing the shard"))
     }
 
     /// Puts everything written to a generation on the disk.
@@ -328,7 +342,7 @@ fn descriptors(names: &BTreeSet<String>, resources: &Resources) -> Vec<ColumnFam
 }
 
 fn family_names(path: &Path, id: &ShardId) -> Result<BTreeSet<String>, OpenError> {
-    let names = DB::list_cf(&Options::default(), path).map_err(|error| open_failed(id, error))?;
+    let names = DB::list_cf(&Options::default(), path).map_err(|error| open_failed(path, id, error))?;
     let meta = Family::Meta.as_str();
     // Without `meta` nothing tells the format; with it the format is told before anything else is believed.
     if names.iter().any(|name| name == meta) {
@@ -336,6 +350,16 @@ fn family_names(path: &Path, id: &ShardId) -> Result<BTreeSet<String>, OpenError
     } else {
         Err(OpenError::MissingFamily { shard: id.clone(), name: meta.to_owned() })
     }
+}
+
+/// RocksDB drops without a word what stands behind a damaged place.
+fn check_wal(path: &Path) -> Result<(), OpenError> {
+    wal::check(path).map_err(|error| match error {
+        WalError::Damaged(wal::Damage { file, offset }) => {
+            OpenError::DamagedLog { file, offset, path: path.to_owned() }
+        }
+        WalError::Io { path, source } => OpenError::Io { path, source },
+    })
 }
 
 fn compare_identity(path: &Path, expected: &ShardIdentity, found: &ShardIdentity) -> Result<(), OpenError> {
@@ -364,11 +388,16 @@ fn describe(identity: &ShardIdentity) -> String {
     )
 }
 
-fn open_failed(id: &ShardId, error: rocksdb::Error) -> OpenError {
+fn open_failed(path: &Path, id: &ShardId, error: rocksdb::Error) -> OpenError {
     if error.stop_code() == StopCode::ShardLocked {
         return OpenError::Locked { shard: id.clone() };
     }
-    OpenError::Storage(rocksdb_failed("opening the shard")(error))
+    let source = rocksdb_failed("opening the shard")(error);
+    if source.is_damage() {
+        OpenError::Broken { shard: id.clone(), path: path.to_owned(), source }
+    } else {
+        OpenError::Storage(source)
+    }
 }
 
 fn newer_format(path: &Path, error: ReadError) -> OpenError {

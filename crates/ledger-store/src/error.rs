@@ -1,7 +1,7 @@
 //! What can go wrong, one enum per operation.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ledger_record::codec::DecodeError;
@@ -41,6 +41,19 @@ pub enum StorageError {
         /// Its name on disk.
         name: String,
     },
+}
+
+impl StorageError {
+    /// Whether bytes or files that were durable are not there any more. RocksDB names the file.
+    pub fn is_damage(&self) -> bool {
+        let Self::RocksDb { source, .. } = self else { return matches!(self, Self::NoFamily { .. }) };
+        match source.kind() {
+            rocksdb::ErrorKind::Corruption | rocksdb::ErrorKind::NotFound => true,
+            // RocksDB tells this apart from other IO errors in its text only.
+            rocksdb::ErrorKind::IOError => source.as_ref().contains("No such file"),
+            _ => false,
+        }
+    }
 }
 
 /// Stored bytes are not what this version or any earlier one wrote: the disk, or a foreign writer.
@@ -281,6 +294,44 @@ pub enum OpenError {
         /// The shard.
         shard: ShardId,
     },
+    /// The directory of a shard that was begun here is gone.
+    #[error(
+        "shard {shard} was begun in {path}, which is gone; is its disk mounted? Else restore a backup, or make an \
+         empty directory {away}: then `serve` fills the shard again from Kafka, which does not have what was imported",
+        path = path.display(),
+        away = away(path).display()
+    )]
+    Gone {
+        /// The shard.
+        shard: ShardId,
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// Bytes of the write-ahead log that were durable do not read any more.
+    #[error(
+        "{file} is damaged at byte {offset}: what was recorded there and behind it does not read; {}",
+        way_back(path),
+        file = file.display()
+    )]
+    DamagedLog {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// Directory of the shard.
+        path: PathBuf,
+    },
+    /// Files that RocksDB needs are damaged or missing.
+    #[error("files of shard {shard} are damaged or missing; {}", way_back(path))]
+    Broken {
+        /// The shard.
+        shard: ShardId,
+        /// Its directory.
+        path: PathBuf,
+        /// What RocksDB says, with the file.
+        #[source]
+        source: StorageError,
+    },
     /// Another process, or another handle in this one, writes to the shard.
     #[error("shard {shard} is open for writing elsewhere; stop the other process, or read only")]
     Locked {
@@ -324,7 +375,7 @@ pub enum OpenError {
         tries: u32,
         /// The last failure.
         #[source]
-        source: StorageError,
+        source: Box<OpenError>,
     },
     /// The data directory was opened read-only.
     #[error("{path} was opened for reading only", path = path.display())]
@@ -347,6 +398,36 @@ pub enum OpenError {
     /// An entry does not decode.
     #[error(transparent)]
     Damaged(#[from] Damaged),
+}
+
+impl OpenError {
+    /// Whether the shard's own data are damaged or gone, so that trying again is of no use.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Gone { .. }
+            | Self::DamagedLog { .. }
+            | Self::Broken { .. }
+            | Self::MissingFamily { .. }
+            | Self::Damaged(_) => true,
+            Self::Storage(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+}
+
+/// Where the operator moves the directory of a shard, so that the shard is begun anew.
+pub(crate) fn away(path: &Path) -> PathBuf {
+    path.with_extension("away")
+}
+
+/// What helps when the files of a shard are damaged.
+fn way_back(path: &Path) -> String {
+    format!(
+        "move {} to {}, then `serve` fills the shard again from Kafka; if some of it was imported, restore a backup \
+         instead, or import into a new data directory",
+        path.display(),
+        away(path).display()
+    )
 }
 
 /// The data directory belongs to another source.

@@ -25,8 +25,8 @@
 //! # Life of a shard
 //!
 //! Made under another name and renamed when its identity is durable → opened, its identity, format and
-//! column families checked, the write-ahead log replayed to its last whole batch, what an unfinished rebuild
-//! left dropped → batches → closed by being dropped, with or without warning. There is no clean shutdown:
+//! column families checked, the write-ahead log checked ([`wal`]) and replayed to its last whole batch, what an
+//! unfinished rebuild left dropped → batches → closed by being dropped, with or without warning. There is no clean shutdown:
 //! opening after a crash and after a normal end is the same. A failed write ends the writer ([`Poison`]):
 //! readers go on with what is durable, and opening anew finds out what that is.
 //!
@@ -89,10 +89,12 @@
 
 use std::fmt;
 
+mod app_events;
 mod batch;
 mod cache;
 pub mod catalog;
 pub mod checkpoints;
+mod crc32c;
 mod data_dir;
 mod database;
 mod decode;
@@ -120,7 +122,9 @@ mod stop;
 mod tests;
 mod tuning;
 mod verify;
+mod wal;
 
+pub use app_events::{AppEvents, MissingCopies};
 pub use batch::{Arrival, Batch, Committed, FutureLimit, Offer};
 pub use catalog::{Catalog, Elsewhere, Freshness, Halted, Phase, Served, ShardStatus};
 pub use checkpoints::{Checkpoints, SignedCheckpoint};

@@ -2,13 +2,17 @@
 //! was filled from.
 //!
 //! ```json
-//! {"format":4,"secretFingerprint":"…","topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12}}}
+//! {"format":4,"secretFingerprint":"…",
+//!  "topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12,"begun":[0,1,2]}}}
 //! ```
+//!
+//! `begun` are the partitions whose shard was made here: one whose directory is not there any more is gone, and not
+//! merely empty.
 //!
 //! Written whole: beside the old file, synced, renamed over it. Readers see the one or the other. The
 //! format is looked at before anything else in it, so that a newer directory is refused whatever it holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -41,6 +45,8 @@ struct Topic {
     #[serde(rename = "topicId", skip_serializing_if = "Option::is_none", default)]
     id: Option<String>,
     partitions: u32,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    begun: BTreeSet<u32>,
 }
 
 #[derive(Deserialize)]
@@ -106,11 +112,25 @@ impl Manifest {
         self.topics.iter().map(|(name, topic)| (name, topic.partitions))
     }
 
+    /// Whether a shard was made here.
+    pub(crate) fn has_begun(&self, id: &ShardId) -> bool {
+        self.topics.get(&id.topic).is_some_and(|topic| topic.begun.contains(&id.partition))
+    }
+
+    /// Remembers that a shard was made. Answers whether anything changed.
+    pub(crate) fn begin(&mut self, id: &ShardId) -> bool {
+        self.topics.get_mut(&id.topic).is_some_and(|topic| topic.begun.insert(id.partition))
+    }
+
     /// Takes a topic in, or compares it with what is known. Answers whether anything changed.
     pub(crate) fn bind(&mut self, name: &str, now: &SourceIdentity) -> Result<bool, BindError> {
         let before = self.topics.get(name).cloned();
-        let mut topic =
-            before.clone().unwrap_or(Topic { cluster_id: None, id: None, partitions: now.partitions });
+        let mut topic = before.clone().unwrap_or(Topic {
+            cluster_id: None,
+            id: None,
+            partitions: now.partitions,
+            begun: BTreeSet::new(),
+        });
         let differs = |what, stored: String, found: String| {
             Err(BindError::Differs { topic: name.to_owned(), what, stored, found })
         };

@@ -93,6 +93,13 @@ impl Shard {
         self.write_thread.wait().map_err(|cause| self.poison_at(in_flight.first, cause).into())
     }
 
+    /// Puts everything that is durable into table files: what is in the write-ahead log alone has no second copy
+    /// that a damaged byte could be told by.
+    pub fn flush(&mut self) -> Result<(), AppendError> {
+        self.settle()?;
+        Ok(self.open.database.flush()?)
+    }
+
     /// Where the shard stands, as of the last commit or what was handed over last.
     pub fn head(&self) -> ShardHead {
         self.head

@@ -13,6 +13,7 @@ mod reading;
 mod rebuilding;
 mod redelivery;
 mod verifying;
+mod wal;
 
 use std::collections::BTreeMap;
 

@@ -12,12 +12,11 @@
 //!
 //! Index and filters of every file stand in parts, which the cache takes in and gives up one by one.
 //!
-//! **Write-ahead log.** Replayed to the last point in time that is whole. A batch is torn only when its sync
-//! never returned, so nobody was told of it; refusing to open after every power cut (the other modes do,
-//! when pages of the torn batch reached the disk out of order) would buy nothing. Should the medium lose
-//! *synced* bytes, the shard falls back as a whole: records, position and head together. The source
-//! replays the rest to the same bytes, and the consumer sees that the offset it once committed to Kafka
-//! lies ahead of this one. Logs that were closed are checked by number and size
+//! **Write-ahead log.** Checked before it is replayed (`wal`): what does not read and was durable refuses the shard.
+//! Then it is replayed to the last point in time that is whole. A batch is torn only when its sync never returned, so
+//! nobody was told of it. Should the medium lose the *end* of what was synced, the shard falls back as a whole:
+//! records, position and head together. The source replays the rest to the same bytes, and the consumer sees that the
+//! offset it once committed to Kafka lies ahead of this one. Logs that were closed are checked by number and size
 //! (`track_and_verify_wals_in_manifest`), so a lost or shortened file is an error and no fallback.
 
 use std::sync::Arc;

@@ -263,11 +263,17 @@ pub enum ConfigCommand {
 #[derive(Debug, Args)]
 pub struct Publish {
     /// Native events, one JSON object a line; - is standard input
-    #[arg(value_name = "FILE", required_unless_present = "tick")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["tick", "missing_copies"])]
     pub file: Option<PathBuf>,
     /// Send a tick to every partition instead, which seals what is unsealed there
     #[arg(long, conflicts_with = "file")]
     pub tick: bool,
+    /// Send instead the app-level events that a partition has, to those that lack them
+    #[arg(long, conflicts_with_all = ["file", "tick"])]
+    pub missing_copies: bool,
+    /// Where it is seen what is missing; a server may run on it [default: data_dir]
+    #[arg(long, value_name = "DIR", requires = "missing_copies")]
+    pub data_dir: Option<PathBuf>,
     /// Which cluster
     #[command(flatten)]
     pub brokers: Brokers,

@@ -15,6 +15,7 @@
 //!
 //! `main` is one line, so that a test can do whatever a user can ([`Surroundings`]).
 
+mod app_copies;
 mod ask;
 mod cli;
 mod command;

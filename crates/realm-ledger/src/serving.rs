@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
+use crate::app_copies::AppCopies;
 use crate::config::Config;
 use crate::evidence::Evidence;
 use crate::sampling::Sampling;
@@ -58,6 +59,7 @@ pub(crate) struct Serving {
     ingest: Ingest,
     publisher: Option<Publisher>,
     sampling: Option<Sampling>,
+    app_copies: AppCopies,
     evidence: Evidence,
     http: JoinHandle<io::Result<()>>,
     close_http: oneshot::Sender<()>,
@@ -103,6 +105,7 @@ impl Serving {
         };
         let sampling = Sampling::start(Arc::clone(&catalog), config.sampling.tenants_per_minute)
             .map_err(ServeError::Runtime)?;
+        let app_copies = AppCopies::start(Arc::clone(&catalog)).map_err(ServeError::Runtime)?;
         let address = listener.local_addr().map_err(ServeError::Runtime)?;
         let (close_http, closed) = oneshot::channel::<()>();
         let http = runtime.spawn(async move {
@@ -111,8 +114,18 @@ impl Serving {
             http::serve(listener, api, async { drop(closed.await) }).await
         });
         info!(url = %format_args!("http://{address}"), data_dir = %config.data_dir.display(), "ready");
-        let serving =
-            Self { runtime, catalog, ingest, publisher, sampling, evidence, http, close_http, address };
+        let serving = Self {
+            runtime,
+            catalog,
+            ingest,
+            publisher,
+            sampling,
+            app_copies,
+            evidence,
+            http,
+            close_http,
+            address,
+        };
         Ok((serving, signals))
     }
 
@@ -129,7 +142,7 @@ impl Serving {
         let publishing_ended = self.publisher.as_ref().is_some_and(Publisher::is_finished);
         let sampling_ended = self.sampling.as_ref().is_some_and(Sampling::is_finished);
         let ended = self.ingest.is_finished() || self.http.is_finished() || publishing_ended;
-        ended || sampling_ended || self.evidence.has_failed()
+        ended || sampling_ended || self.app_copies.is_finished() || self.evidence.has_failed()
     }
 
     /// Ends in order: nothing that was begun is lost, and nothing that was recorded stays untold.
@@ -140,6 +153,7 @@ impl Serving {
         if let Some(sampling) = self.sampling {
             sampling.stop();
         }
+        self.app_copies.stop();
         self.ingest.stop();
         if let Some(publisher) = self.publisher {
             publisher.stop();

@@ -214,6 +214,8 @@ mod tests {
             halted: None,
             split_tenants: 2,
             mismatched_tenants: 0,
+            missing_app_events: 0,
+            missing_copies: None,
             unsigned: None,
             stalled: None,
             ahead: None,

@@ -22,6 +22,7 @@ const SPLIT_TENANTS: &str = "realm_ledger_split_tenants";
 const AHEAD_SECONDS: &str = "realm_ledger_recorded_ahead_seconds";
 const STOPPED: &str = "realm_ledger_stopped";
 const ALL_HALTED: &str = "realm_ledger_all_halted";
+const MISSING_APP_EVENTS: &str = "realm_ledger_missing_app_events";
 
 /// Tells the exporter what each metric means; once, at start.
 pub fn describe() {
@@ -43,6 +44,10 @@ pub fn describe() {
     );
     describe_gauge!(ALL_HALTED, "1 while every shard of this process is halted until a person has looked.");
     describe_gauge!(SPLIT_TENANTS, "Tenants of the shard that another one has too, by shard.");
+    describe_gauge!(
+        MISSING_APP_EVENTS,
+        "App-level events that other shards have and this one lacks, by shard."
+    );
 }
 
 /// Shards that were told once. The exporter goes on telling the last value of a gauge, so one that went away
@@ -60,6 +65,7 @@ pub fn tell_freshness(shards: &[FreshnessJson]) {
         gauge!(ASSIGNED, "shard" => gone.clone()).set(0.0);
         gauge!(SPLIT_TENANTS, "shard" => gone.clone()).set(0.0);
         gauge!(AHEAD_SECONDS, "shard" => gone.clone()).set(0.0);
+        gauge!(MISSING_APP_EVENTS, "shard" => gone.clone()).set(0.0);
         for phase in Phase::ALL.map(Phase::as_str) {
             gauge!(PHASE, "shard" => gone.clone(), "phase" => phase).set(0.0);
         }
@@ -75,6 +81,7 @@ pub fn tell_freshness(shards: &[FreshnessJson]) {
         gauge!(ASSIGNED, "shard" => name.clone()).set(f64::from(u8::from(shard.assigned)));
         gauge!(SPLIT_TENANTS, "shard" => name.clone()).set(as_f64(shard.split_tenants));
         gauge!(AHEAD_SECONDS, "shard" => name.clone()).set(as_f64(shard.ahead_seconds));
+        gauge!(MISSING_APP_EVENTS, "shard" => name.clone()).set(as_f64(shard.missing_app_events));
         for phase in Phase::ALL.map(Phase::as_str) {
             let is_in = f64::from(u8::from(phase == shard.phase));
             gauge!(PHASE, "shard" => name.clone(), "phase" => phase).set(is_in);

@@ -20,10 +20,9 @@
 //! | `timeout` | 503 | the answer took too long |
 //! | `position-not-reached` | 503 | `minPosition` is not recorded yet |
 //! | `shard-halted` | 503 | `minPosition` is not recorded, and the shard takes nothing more |
-//! | `shard-unavailable` | 503 | not found, but not every shard could be asked |
-//! | `not-served-here` | 503 | not found, but this process does not feed every partition: ask the group's others too |
 //! | `not-signed` | 503 | no proof, as what it would rest on is not signed yet |
-//! | `not-ready` | 503 | `/readyz`: an assigned shard is too far behind or halted, or none is assigned |
+//! | `not-ready` | 503 | not found, but not every shard that could have it was read to its end, here; `freshness` has all of them |
+//! | | | `/readyz`: an assigned shard is too far behind or halted, or none is assigned |
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -32,7 +31,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::query::QueryError;
+use crate::query::{FreshnessJson, NotReady, QueryError};
 
 /// What kind of problem it is: the code, the status, and the title are told by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +55,13 @@ pub enum Kind {
     Timeout,
     PositionNotReached,
     ShardHalted,
-    ShardUnavailable,
-    NotServedHere,
     NotSigned,
     NotReady,
 }
 
 impl Kind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 20] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidKey,
@@ -83,8 +80,6 @@ impl Kind {
         Self::Timeout,
         Self::PositionNotReached,
         Self::ShardHalted,
-        Self::ShardUnavailable,
-        Self::NotServedHere,
         Self::NotSigned,
         Self::NotReady,
     ];
@@ -115,8 +110,6 @@ impl Kind {
             Self::Timeout => ("timeout", unavailable, "Took too long"),
             Self::PositionNotReached => ("position-not-reached", unavailable, "Position not reached"),
             Self::ShardHalted => ("shard-halted", unavailable, "Shard halted"),
-            Self::ShardUnavailable => ("shard-unavailable", unavailable, "Shard unavailable"),
-            Self::NotServedHere => ("not-served-here", unavailable, "Not served here"),
             Self::NotSigned => ("not-signed", unavailable, "Not signed yet"),
             Self::NotReady => ("not-ready", unavailable, "Not ready"),
         }
@@ -138,11 +131,7 @@ impl Kind {
     const fn passes(self) -> bool {
         matches!(
             self,
-            Self::Overloaded
-                | Self::Timeout
-                | Self::PositionNotReached
-                | Self::NotServedHere
-                | Self::NotSigned
+            Self::Overloaded | Self::Timeout | Self::PositionNotReached | Self::NotSigned | Self::NotReady
         )
     }
 
@@ -158,6 +147,7 @@ pub(super) struct Problem {
     pub(super) kind: Kind,
     detail: Cow<'static, str>,
     parameter: Option<String>,
+    freshness: Vec<FreshnessJson>,
 }
 
 /// The members of a problem.
@@ -171,11 +161,14 @@ pub(super) struct ProblemJson<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<&'a str>,
+    /// Of every shard, where one of them keeps the question from being answered.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    freshness: &'a [FreshnessJson],
 }
 
 impl Problem {
     pub(super) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), parameter: None }
+        Self { kind, detail: detail.into(), parameter: None, freshness: Vec::new() }
     }
 
     /// A parameter, or a part of the path, is to blame.
@@ -192,6 +185,7 @@ impl Problem {
             detail: &self.detail,
             code,
             parameter: self.parameter.as_deref(),
+            freshness: &self.freshness,
         }
     }
 
@@ -231,6 +225,9 @@ impl From<QueryError> for Problem {
         if matches!(kind, Kind::Storage | Kind::Internal) {
             let cause = error.source().map(ToString::to_string).unwrap_or_default();
             tracing::error!(%error, cause, "a query failed: see to the shard it names");
+        }
+        if let QueryError::NotReady(NotReady { freshness, .. }) = &error {
+            return Self { freshness: freshness.clone(), ..Self::new(kind, error.to_string()) };
         }
         match kind {
             Kind::InvalidParameter if matches!(error, QueryError::PositionOfNoShard) => {

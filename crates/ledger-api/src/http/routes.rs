@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
+use ledger_core::time::Timestamp;
 
 use super::Api;
 use super::params::{AS_OF, LIST, MIGRATIONS, Parameters};
@@ -58,7 +59,7 @@ pub(super) async fn tenant(
     let parameters = Parameters::read(&uri, &AS_OF)?;
     let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
     api.ask(move |ledger, now| {
-        waits.wait(ledger, &client)?;
+        waits.wait(ledger, &client, now)?;
         ledger.tenant(&client, as_of, now)
     })
     .await
@@ -72,7 +73,7 @@ pub(super) async fn installation(
     let parameters = Parameters::read(&uri, &AS_OF)?;
     let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
     api.ask(move |ledger, now| {
-        waits.wait(ledger, &client)?;
+        waits.wait(ledger, &client, now)?;
         ledger.installation(&client, &app, as_of, now)
     })
     .await
@@ -94,7 +95,7 @@ pub(super) async fn log(
     }
     let limit = parameters.limit(LOG_DEFAULT, LOG_MAX)?;
     api.ask(move |ledger, now| {
-        waits.wait(ledger, &client)?;
+        waits.wait(ledger, &client, now)?;
         ledger.log(&client, from_seq, limit, as_of, now)
     })
     .await
@@ -111,7 +112,7 @@ pub(super) async fn corrections(
     let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
     let limit = parameters.limit(LOG_DEFAULT, LOG_MAX)?;
     api.ask(move |ledger, now| {
-        waits.wait(ledger, &client)?;
+        waits.wait(ledger, &client, now)?;
         ledger.corrections(&client, from, limit, as_of, now)
     })
     .await
@@ -125,7 +126,7 @@ pub(super) async fn explanation(
     let parameters = Parameters::read(&uri, &AS_OF)?;
     let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
     api.ask(move |ledger, now| {
-        waits.wait(ledger, &client)?;
+        waits.wait(ledger, &client, now)?;
         ledger.explain(&client, &app, as_of, now)
     })
     .await
@@ -142,7 +143,7 @@ pub(super) async fn preview(
     let (product_realm, as_of) = (parameters.realm("productRealm")?, parameters.as_of()?);
     let asked = Preview { client, app, product_realm, as_of };
     api.ask(move |ledger, now| {
-        waits.wait(ledger, &asked.client)?;
+        waits.wait(ledger, &asked.client, now)?;
         ledger.preview(&asked, now)
     })
     .await
@@ -170,7 +171,7 @@ pub(super) async fn proof(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let asked = Parameters::read(&uri, &["appKey", "pinned", "topic", "partition"])?.proof(client)?;
-    api.ask_text(LINES, move |ledger, _| ledger.proof(&asked)).await
+    api.ask_text(LINES, move |ledger, now| ledger.proof(&asked, now)).await
 }
 
 pub(super) async fn checkpoints(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {
@@ -191,7 +192,8 @@ impl MinPosition {
         self,
         ledger: &Ledger,
         client: &ledger_core::ids::ClientKey,
+        now: Timestamp,
     ) -> Result<(), QueryError> {
-        self.0.map_or(Ok(()), |position| ledger.await_position(client, position, POSITION_WAIT))
+        self.0.map_or(Ok(()), |position| ledger.await_position(client, position, POSITION_WAIT, now))
     }
 }

@@ -95,7 +95,7 @@ impl Pages for Installations {
 
 impl Pages for Log {
     fn next(&mut self, ledger: &Ledger, now: Timestamp, lines: &mut Lines) -> Result<Then, Problem> {
-        self.waits.wait(ledger, &self.client)?;
+        self.waits.wait(ledger, &self.client, now)?;
         let page = ledger.log(&self.client, self.from_seq, page_of(self.lines), self.as_of, now)?;
         for record in &page.records {
             lines.push(record)?;

@@ -186,6 +186,12 @@ pub struct FreshnessJson {
     /// Tenants whose state was found not to be the fold of their log; absent without any.
     #[serde(skip_serializing_if = "is_zero")]
     pub mismatched_tenants: u64,
+    /// App-level events that other partitions have and this one lacks; absent without any.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missing_app_events: u64,
+    /// Which, and what sends them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_copies: Option<HaltedJson>,
     /// Why no checkpoint of what is new is signed, although it is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unsigned: Option<HaltedJson>,

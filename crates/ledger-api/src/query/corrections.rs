@@ -82,7 +82,7 @@ impl Ledger {
     ) -> Result<CorrectionsAnswer, QueryError> {
         let parts = self.shards.all();
         let moments = moments(&parts);
-        let Located { moment, row } = self.found(&moments, client)?;
+        let Located { moment, row } = self.found(&moments, client, as_of.known, now)?;
         let cut = moment.snapshot.cut(client, as_of.known)?;
         let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
         let begun = self.walks.take(&(moment.id.clone(), client.clone(), from_position)).unwrap_or_default();
@@ -103,6 +103,9 @@ impl Ledger {
         }
         if let Some(next) = next_position {
             self.walks.keep((moment.id.clone(), client.clone(), next), walk.so_far);
+        }
+        if walk.found.is_empty() && next_position.is_none() && from_position == 0 {
+            self.ready_in(moment.id, &moments, now)?;
         }
         Ok(CorrectionsAnswer {
             corrections: walk.found,

@@ -5,8 +5,9 @@ use std::fmt;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
-use ledger_store::{Elsewhere, HistoryError, ProveError, ReadError, ShardId, WaitError};
+use ledger_store::{HistoryError, ProveError, ReadError, ShardId, WaitError};
 
+use super::ready::NotReady;
 use crate::limits::BUNDLE_MAX_BYTES;
 
 const NAMED_AT_MOST: usize = 8;
@@ -54,22 +55,12 @@ pub enum QueryError {
         /// Where it was found.
         shards: Vec<ShardId>,
     },
-    /// Not found, but not every shard could be asked.
-    #[error("not found, but {} could not be asked; see /readyz for the reason", listed(shards))]
-    ShardsUnavailable {
-        /// Those that could not be asked.
-        shards: Vec<ShardId>,
-    },
-    /// Not found, but other processes of the group have partitions that this one does not feed.
+    /// Not found, but a shard that could have it was not read to its end.
     #[error(
-        "not found here, but this process does not feed {}; ask the others of its group too, or again later \
-         if it has only started",
-        listed(elsewhere)
+        "not found, but not every shard that could have it was read to its end: {0}; ask again later, or see \
+         /readyz"
     )]
-    NotServedHere {
-        /// What it does not feed.
-        elsewhere: Vec<Elsewhere>,
-    },
+    NotReady(NotReady),
     /// The cursor belongs to another list, or to none.
     #[error("the cursor belongs to another list; begin again without one, or repeat the list's parameters")]
     ForeignCursor,
@@ -180,8 +171,7 @@ impl QueryError {
             | Self::UnknownShard { .. }
             | Self::UnknownItem { .. } => "not-found",
             Self::TenantInTwoPartitions { .. } => "tenant-in-two-partitions",
-            Self::ShardsUnavailable { .. } => "shard-unavailable",
-            Self::NotServedHere { .. } => "not-served-here",
+            Self::NotReady(_) => "not-ready",
             Self::ForeignCursor => "invalid-cursor",
             Self::SeqOfNoTenant
             | Self::PositionOfNoShard

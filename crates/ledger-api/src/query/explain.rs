@@ -35,10 +35,10 @@ impl Ledger {
     ) -> Result<ExplanationAnswer, QueryError> {
         let parts = self.shards.all();
         let moments = moments(&parts);
-        let Located { moment, row } = self.found(&moments, client)?;
+        let Located { moment, row } = self.found(&moments, client, as_of.known, now)?;
         if !row.tenant.installations.contains_key(app) {
             let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
-            return Err(self.shards.not_found_in(moment.id, error));
+            return Err(self.not_found_in(moment.id, &moments, now, error));
         }
         let Instant { at, known } = Instant::of(as_of, now);
         let cut = cut(moment, client, &row, known)?;

@@ -39,6 +39,8 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
         halted,
         split_tenants: status.map_or(0, |status| status.split_tenants),
         mismatched_tenants: status.map_or(0, |status| status.mismatched_tenants),
+        missing_app_events: status.map_or(0, |status| status.missing_app_events),
+        missing_copies: status.and_then(|status| status.missing_copies.as_ref()).map(HaltedJson::of),
         unsigned: status.and_then(|status| status.unsigned.as_ref()).map(HaltedJson::of),
         stalled: status
             .and_then(|status| status.held_up.as_ref().or(status.stalled.as_ref()))
@@ -88,6 +90,8 @@ fn silent(id: &ShardId, halted: Option<HaltedJson>) -> FreshnessJson {
         halted,
         split_tenants: 0,
         mismatched_tenants: 0,
+        missing_app_events: 0,
+        missing_copies: None,
         unsigned: None,
         stalled: None,
         ahead: None,

@@ -8,8 +8,9 @@
 //! - It rests on one snapshot of each shard it concerns, and says how fresh that was ([`FreshnessJson`]).
 //! - Events dated after the instant that is asked for are not in it, even those that are recorded by now.
 //! - A tenant that two shards have is refused, by name and with a code: neither has its whole history.
-//! - A shard that stopped still answers, and its answers say so (`stale`). What a shard that cannot be asked,
-//!   or that another process of the group feeds, might have is never reported as not there.
+//! - A shard that stopped still answers, and its answers say so (`stale`). What a shard might have that was not read
+//!   to its end, cannot be asked, or is fed by another process of the group, is never reported as not there
+//!   ([`ready`]).
 
 mod answer;
 mod budget;
@@ -28,6 +29,7 @@ mod past;
 mod proof;
 mod quarantine;
 mod reading;
+mod ready;
 mod replay;
 mod shards;
 mod state;
@@ -58,6 +60,7 @@ pub(crate) use freshness::{of_absent, of_failed};
 pub use filter::{AsOf, Filter, MigrationFilter, Preview, WindowFilter};
 pub use logged::{Item, Logged};
 pub use proof::Proof;
+pub use ready::NotReady;
 pub use replay::{Replay, Step};
 pub use state::State;
 pub use whatif::{Line, Progress, Tell, WhatIfAnswer, WhatIfAsked};

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant as Clock};
 
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::preview::preview;
+use ledger_core::state::Status;
 use ledger_core::time::Timestamp;
 use ledger_record::json::state::DecisionJson;
 use ledger_record::record::{Content, Record, Stream};
-use ledger_store::Cut;
+use ledger_store::{Cut, Known};
 
 use super::answer::{InstallationAnswer, LogAnswer, PreviewAnswer, TenantAnswer};
 use super::error::QueryError;
@@ -31,14 +32,14 @@ impl Ledger {
     ) -> Result<InstallationAnswer, QueryError> {
         let parts = self.shards.all();
         let moments = moments(&parts);
-        let Located { moment, row } = self.found(&moments, client)?;
+        let Located { moment, row } = self.found(&moments, client, as_of.known, now)?;
         let instant = Instant::of(as_of, now);
         let reading = Reading::of(self);
         let past = Past::of(&reading, moment, client, row, instant)?;
         let state = past.state(&reading, moment, client, app, instant.at)?;
         let unknown = || {
             let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
-            self.shards.not_found_in(moment.id, error)
+            self.not_found_in(moment.id, &moments, now, error)
         };
         Ok(InstallationAnswer {
             installation: state.ok_or_else(unknown)?,
@@ -55,11 +56,14 @@ impl Ledger {
     ) -> Result<TenantAnswer, QueryError> {
         let parts = self.shards.all();
         let moments = moments(&parts);
-        let Located { moment, row } = self.found(&moments, client)?;
+        let Located { moment, row } = self.found(&moments, client, as_of.known, now)?;
         let instant = Instant::of(as_of, now);
         let reading = Reading::of(self);
         let past = Past::of(&reading, moment, client, row, instant)?;
         let installations = past.states(&reading, moment, client, instant.at)?;
+        if installations.is_empty() {
+            self.ready_in(moment.id, &moments, now)?;
+        }
         Ok(TenantAnswer { installations, freshness: vec![freshness::of(moment, now)?] })
     }
 
@@ -70,22 +74,21 @@ impl Ledger {
         client: &ClientKey,
         position: u64,
         timeout: Duration,
+        now: Timestamp,
     ) -> Result<(), QueryError> {
         let deadline = Clock::now() + timeout;
         loop {
             self.in_time()?;
             let parts = self.shards.all();
             let left = deadline.saturating_duration_since(Clock::now());
-            match self.found(&moments(&parts), client) {
+            match self.found(&moments(&parts), client, Known::All, now) {
                 Ok(Located { moment, .. }) => {
                     halted_before(moment, position)?;
                     moment.reader.snapshot_at_least(position, left)?;
                     return Ok(());
                 }
-                Err(QueryError::UnknownTenant { .. }) if left > Duration::ZERO => {
-                    std::thread::sleep(POSITION_RETRY.min(left));
-                }
-                Err(error) => return Err(error),
+                Err(error) if !may_come(&error) || left.is_zero() => return Err(error),
+                Err(_) => std::thread::sleep(POSITION_RETRY.min(left)),
             }
         }
     }
@@ -102,7 +105,7 @@ impl Ledger {
     ) -> Result<LogAnswer, QueryError> {
         let parts = self.shards.all();
         let moments = moments(&parts);
-        let Located { moment, .. } = self.found(&moments, client)?;
+        let Located { moment, .. } = self.found(&moments, client, as_of.known, now)?;
         let cut = moment.snapshot.cut(client, as_of.known)?;
         let stream = Stream::Tenant(client.clone());
         let (mut records, mut next_seq, mut weight) = (Vec::new(), None, Weight::default());
@@ -125,21 +128,31 @@ impl Ledger {
                 records.push(record);
             }
         }
+        // Behind the last record there is nothing yet, and whoever pages on asks again.
+        if records.is_empty() && next_seq.is_none() && from_seq <= 1 {
+            self.ready_in(moment.id, &moments, now)?;
+        }
         Ok(LogAnswer { records, next_seq, freshness: vec![freshness::of(moment, now)?] })
     }
 
-    /// The decision that an install would get. Nothing needs to be known of the tenant; of the app something.
+    /// The decision that an install would get. Nothing needs to be known of the tenant; of the app something. That it
+    /// was never installed, every shard must have said that could know of it.
     pub fn preview(&self, asked: &Preview, now: Timestamp) -> Result<PreviewAnswer, QueryError> {
         let Preview { client, app, product_realm, as_of } = asked;
         let parts = self.shards.all();
         let moments = moments(&parts);
         let instant = Instant::of(*as_of, now);
-        let unknown = || self.shards.not_found(QueryError::UnknownApp { app: app.clone() });
+        let unknown = || self.not_found(&moments, now, QueryError::UnknownApp { app: app.clone() });
         let reading = Reading::of(self);
-        let (moment, decision) = if let Some(Located { moment, row }) = locate(&moments, client)? {
+        let (moment, decision) = if let Some(located) = locate(&moments, client)? {
+            self.ready_for(instant.known, &located, &moments, now)?;
+            let Located { moment, row } = located;
             let cut = cut(moment, client, &row, instant.known)?;
             let past = Past::of(&reading, moment, client, row, instant)?;
             let installation = past.tenant.installations.get(app);
+            if installation.is_none_or(|installation| installation.status == Status::None) {
+                self.ready_in(moment.id, &moments, now)?;
+            }
             // An app that is new to the tenant may have been published to other shards first.
             let (of_app, cut) = match (installation, cut) {
                 (None, Cut::Open | Cut::AfterInstant(_)) => {
@@ -152,10 +165,7 @@ impl Ledger {
             let product = product_realm.or(past.tenant.product_realm);
             (moment, preview(installation, product, &timeline, instant.at))
         } else {
-            // Where it may be known after all, "never installed" would be a guess.
-            if let Some(gap) = self.shards.gap() {
-                return Err(gap);
-            }
+            self.ready(&moments, now)?;
             let moment = shard_of_app(&moments, app)?.ok_or_else(unknown)?;
             let timeline = reading.timeline(moment, app, moment.snapshot.cut(client, instant.known)?)?;
             (moment, preview(None, *product_realm, &timeline, instant.at))
@@ -169,9 +179,22 @@ impl Ledger {
         &self,
         moments: &'a [Moment<'a>],
         client: &ClientKey,
+        known: Known,
+        now: Timestamp,
     ) -> Result<Located<'a>, QueryError> {
-        let unknown = || self.shards.not_found(QueryError::UnknownTenant { client: client.clone() });
-        locate(moments, client)?.ok_or_else(unknown)
+        let unknown = || self.not_found(moments, now, QueryError::UnknownTenant { client: client.clone() });
+        let located = locate(moments, client)?.ok_or_else(unknown)?;
+        self.ready_for(known, &located, moments, now)?;
+        Ok(located)
+    }
+}
+
+/// Whether something that was not found can still be taken in here.
+fn may_come(error: &QueryError) -> bool {
+    match error {
+        QueryError::UnknownTenant { .. } => true,
+        QueryError::NotReady(not_ready) => not_ready.is_read_on(),
+        _ => false,
     }
 }
 

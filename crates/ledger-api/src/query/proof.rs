@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_store::{ProveError, Proven, Proving, SignedCheckpoint, Snapshot};
 
 use super::Ledger;
 use super::error::QueryError;
-use super::shards::{self, Part};
+use super::shards::{self, Moment, Part};
 use crate::limits::BUNDLE_MAX_BYTES;
 
 /// How long the signature of a seal is waited for.
@@ -42,10 +43,14 @@ impl Ledger {
     }
 
     /// The bundle, as the last signed checkpoint has it.
-    pub fn proof(&self, asked: &Proof) -> Result<String, QueryError> {
+    ///
+    /// That nothing is there is proven for one log as of its checkpoint, and handed out only when the log is read to
+    /// its end: a reader takes it for what is true now.
+    pub fn proof(&self, asked: &Proof, now: Timestamp) -> Result<String, QueryError> {
         let secret = self.secret.as_ref().ok_or(QueryError::NoSecret)?;
         let parts = self.shards.all();
-        let part = self.part_of(asked, &parts)?;
+        let moments = shards::moments(&parts);
+        let part = self.part_of(asked, &parts, &moments, now)?;
         let until = Instant::now() + WAIT;
         loop {
             let snapshot = part.reader.snapshot();
@@ -53,7 +58,12 @@ impl Ledger {
             let proving = Proving { client, app: app.as_ref(), pinned: *pinned };
             let Some(signed) = signature(part, &snapshot, until)? else { continue };
             return match snapshot.prove(proving, &signed.checkpoint, &signed.note, secret) {
-                Ok(proven) => self.bundle(client, &proven),
+                Ok(proven) => {
+                    if proven.records() == 0 {
+                        self.ready_in(&part.id, &moments, now)?;
+                    }
+                    self.bundle(client, &proven)
+                }
                 Err(ProveError::Read(error)) => Err(error.into()),
                 Err(error) => Err(QueryError::NotProven(error)),
             };
@@ -76,20 +86,28 @@ impl Ledger {
     }
 
     /// Nothing computes the partition of a key, so an absence is proven for the partition that is named.
-    fn part_of<'p>(&self, asked: &Proof, parts: &'p [Part]) -> Result<&'p Part, QueryError> {
+    fn part_of<'p>(
+        &self,
+        asked: &Proof,
+        parts: &'p [Part],
+        moments: &[Moment<'_>],
+        now: Timestamp,
+    ) -> Result<&'p Part, QueryError> {
         let Some(partition) = asked.partition else {
-            let moments = shards::moments(parts);
-            let located = shards::locate(&moments, &asked.client)?.map(|located| located.moment.id.clone());
+            let located = shards::locate(moments, &asked.client)?.map(|located| located.moment.id.clone());
+            if located.is_none() {
+                self.ready(moments, now)?;
+            }
             let has_it = |part: &&Part| located.as_ref().map_or(parts.len() == 1, |id| part.id == *id);
             let absent = || QueryError::AbsentFromEach { client: asked.client.clone() };
-            return parts.iter().find(has_it).ok_or_else(|| self.shards.not_found(absent()));
+            return parts.iter().find(has_it).ok_or_else(absent);
         };
         let is_named = |part: &&Part| {
             part.id.partition == partition && asked.topic.as_ref().is_none_or(|topic| *topic == part.id.topic)
         };
         let named: Vec<_> = parts.iter().filter(is_named).collect();
         match named[..] {
-            [] => Err(QueryError::UnknownPartition { partition }),
+            [] => Err(self.not_found(moments, now, QueryError::UnknownPartition { partition })),
             [part] => Ok(part),
             _ => {
                 let shards = named.iter().map(|part| part.id.clone()).collect();

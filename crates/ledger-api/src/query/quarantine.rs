@@ -72,18 +72,18 @@ impl Ledger {
         seq: u64,
         now: Timestamp,
     ) -> Result<QuarantineAnswer, QueryError> {
+        let parts = self.shards.all();
+        let moments = moments(&parts);
         let unknown = || {
             let error = QueryError::UnknownItem { shard: shard.clone(), seq };
-            self.shards.not_found_in(shard, error)
+            self.not_found_in(shard, &moments, now, error)
         };
-        let parts = self.shards.all();
-        let part = parts.iter().find(|part| part.id == *shard).ok_or_else(unknown)?;
-        let moment = part.moment();
+        let moment = moments.iter().find(|moment| moment.id == shard).ok_or_else(unknown)?;
         let record = moment.snapshot.records(&Stream::Rejected, seq)?.next().transpose()?;
         let record = record.filter(|record| record.seq == seq).ok_or_else(unknown)?;
         Ok(QuarantineAnswer {
             item: Item { shard: shard.clone(), record },
-            freshness: vec![freshness::of(&moment, now)?],
+            freshness: vec![freshness::of(moment, now)?],
         })
     }
 }

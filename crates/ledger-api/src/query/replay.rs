@@ -27,7 +27,7 @@ use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::json::record::RecordJson;
 use ledger_record::record::{Content, Record, Stream};
-use ledger_store::{Cut, ReadError, ShardId, entries};
+use ledger_store::{Cut, Known, ReadError, ShardId, entries};
 use serde::{Serialize, Serializer};
 
 use super::error::{QueryError, span};
@@ -104,9 +104,10 @@ impl Ledger {
         let parts = self.shards.all();
         let moments = moments(&parts);
         if let Some(client) = &asked.client {
-            let Located { moment, row } = self.found(&moments, client)?;
-            if asked.shard.as_ref().is_some_and(|shard| shard != moment.id) {
-                return Err(QueryError::UnknownTenant { client: client.clone() });
+            let Located { moment, row } = self.found(&moments, client, Known::All, now)?;
+            if let Some(shard) = asked.shard.as_ref().filter(|shard| *shard != moment.id) {
+                let unknown = QueryError::UnknownTenant { client: client.clone() };
+                return Err(self.not_found_in(shard, &moments, now, unknown));
             }
             let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
             let before = |record: &Result<Record, ReadError>| {
@@ -123,7 +124,7 @@ impl Ledger {
         match (&chosen[..], &asked.shard) {
             ([], Some(shard)) => {
                 let unknown = QueryError::UnknownShard { shard: shard.clone() };
-                return Err(self.shards.not_found_in(shard, unknown));
+                return Err(self.not_found_in(shard, &moments, now, unknown));
             }
             ([_, _, ..], _) if asked.from_position > 0 => return Err(QueryError::PositionOfNoShard),
             _ => {}

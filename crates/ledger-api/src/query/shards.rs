@@ -84,34 +84,6 @@ impl Shards {
             Self::Opened(_) => Vec::new(),
         }
     }
-
-    /// Why not every shard has had its say; none: what none of them has is not there.
-    pub(super) fn gap(&self) -> Option<QueryError> {
-        let shards: Vec<_> = self.failed().into_iter().map(|(id, _)| id).collect();
-        if !shards.is_empty() {
-            return Some(QueryError::ShardsUnavailable { shards });
-        }
-        let elsewhere = self.elsewhere();
-        (!elsewhere.is_empty()).then_some(QueryError::NotServedHere { elsewhere })
-    }
-
-    /// What to say of something that was not found: only when every shard could be asked, it is not there.
-    pub(super) fn not_found(&self, error: QueryError) -> QueryError {
-        self.gap().unwrap_or(error)
-    }
-
-    /// The same of something that only this shard can have.
-    pub(super) fn not_found_in(&self, shard: &ShardId, error: QueryError) -> QueryError {
-        if self.failed().iter().any(|(failed, _)| failed == shard) {
-            return QueryError::ShardsUnavailable { shards: vec![shard.clone()] };
-        }
-        let mut elsewhere = self.elsewhere();
-        elsewhere.retain(|part| match part {
-            Elsewhere::Topic(topic) => *topic == shard.topic,
-            Elsewhere::Shard(id) => id == shard,
-        });
-        if elsewhere.is_empty() { error } else { QueryError::NotServedHere { elsewhere } }
-    }
 }
 
 impl Part {

@@ -14,7 +14,7 @@ use ledger_record::record::Coordinates;
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
 use ledger_record::rows::SourcePosition;
 use ledger_store::{
-    Arrival, Catalog, DataDir, FutureLimit, Offer, Reader, Served, Shard, ShardId, ShardStatus,
+    Arrival, Catalog, DataDir, FutureLimit, Offer, Phase, Reader, Served, Shard, ShardId, ShardStatus,
     SignedCheckpoint, SourceIdentity, StoreOptions,
 };
 use serde_json::Value;
@@ -48,7 +48,7 @@ impl Filled {
         for partition in 0..partitions {
             let shard = data.open_shard(&shard(partition)).unwrap();
             let status = Arc::new(ShardStatus::default());
-            status.update(|now| now.is_ours = true);
+            status.update(|now| (now.is_ours, now.phase) = (true, Phase::Live));
             let served = Served { reader: shard.reader(), status: Arc::clone(&status) };
             catalog.insert(shard.id().clone(), served);
             shards.push(shard);

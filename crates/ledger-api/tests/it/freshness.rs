@@ -37,7 +37,7 @@ fn a_halted_shard_answers_and_says_so() {
     assert_eq!(fresh.phase, "HALTED");
     assert_eq!(fresh.halted.unwrap().code, "retention-gap");
     let phases: Vec<_> = filled.ledger.freshness(hour(2)).iter().map(|shard| shard.phase).collect();
-    assert_eq!(phases, ["IDLE", "HALTED"]);
+    assert_eq!(phases, ["LIVE", "HALTED"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod past;
 mod problems;
 mod proof;
 mod quarantine;
+mod ready;
 mod replay;
 mod shards;
 mod streams;

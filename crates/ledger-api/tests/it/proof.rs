@@ -9,7 +9,7 @@ use ledger_core::event::{InstallationFact, Installed};
 use crate::filled::{Filled, about, installed, uninstalled};
 use crate::http::{Answer, Server};
 
-fn key(partition: usize) -> SignerKey {
+pub(crate) fn key(partition: usize) -> SignerKey {
     SignerKey::from_seed(&format!("realm.lifecycle/{partition}"), [1; 32]).unwrap()
 }
 

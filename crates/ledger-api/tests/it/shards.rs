@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ledger_api::query::{AsOf, Filter, Ledger, Preview, QueryError};
-use ledger_store::{Elsewhere, Halted};
+use ledger_api::query::{AsOf, Filter, Ledger, NotReady, Preview, QueryError};
+use ledger_store::Halted;
 use serde_json::json;
 
 use crate::filled::{Filled, app, client, hour, installed, json, shard};
@@ -29,7 +29,7 @@ fn a_tenant_in_two_shards_is_refused_by_name() {
         ledger.log(&who, 1, 9, AsOf::default(), hour(9)).map(|_| ()).unwrap_err(),
         ledger.explain(&who, &app("app"), AsOf::default(), hour(9)).map(|_| ()).unwrap_err(),
         ledger.preview(&asked, hour(9)).map(|_| ()).unwrap_err(),
-        ledger.await_position(&who, 0, Duration::ZERO).unwrap_err(),
+        ledger.await_position(&who, 0, Duration::ZERO, hour(9)).unwrap_err(),
     ];
     for refusal in refusals {
         assert_eq!(refusal.code(), "tenant-in-two-partitions");
@@ -59,11 +59,11 @@ fn a_shard_that_cannot_be_asked_is_not_a_shard_without_the_tenant() {
     let halted = Halted { code: "open", message: "the disk is gone".to_owned() };
     filled.catalog.fail(shard(7), halted);
     let unknown = filled.ledger.tenant(&client("nobody"), AsOf::default(), hour(9)).unwrap_err();
-    assert_eq!(unknown.code(), "shard-unavailable");
-    assert!(unknown.to_string().contains("realm.lifecycle/7"), "{unknown}");
+    assert_eq!(unknown.code(), "not-ready");
+    assert!(unknown.to_string().contains("realm.lifecycle/7 has halted (open)"), "{unknown}");
     assert!(filled.ledger.tenant(&client("acme"), AsOf::default(), hour(9)).is_ok());
     let item = filled.ledger.quarantine_item(&shard(7), 1, hour(9)).unwrap_err();
-    assert_eq!(item.code(), "shard-unavailable");
+    assert_eq!(item.code(), "not-ready");
     let freshness = filled.ledger.freshness(hour(9));
     assert_eq!(freshness.len(), 4);
     assert_eq!(freshness[3].partition, 7);
@@ -89,18 +89,21 @@ fn what_another_process_may_have_is_not_reported_as_not_there() {
     filled.catalog.expect("realm.lifecycle", Some(3));
     assert_eq!(asked("nobody"), ["not-found", "not-found", "not-found", "answered", "not-found"]);
     filled.catalog.expect("realm.lifecycle", Some(4));
-    assert_eq!(asked("nobody"), ["not-served-here"; 5], "partition 3 is another process's");
+    assert_eq!(asked("nobody"), ["not-ready"; 5], "partition 3 is another process's");
     let its_shard_is_fed_here = ["answered", "not-found", "answered", "answered", "not-found"];
     assert_eq!(asked("acme"), its_shard_is_fed_here);
     filled.catalog.give_up(&shard(0));
     let of_acme = asked("acme");
-    assert_eq!((of_acme[0], of_acme[1]), ("answered", "not-served-here"), "installed since, perhaps");
-    assert_eq!(of_acme[4], "not-served-here");
+    assert_eq!((of_acme[0], of_acme[1]), ("answered", "not-ready"), "installed since, perhaps");
+    assert_eq!(of_acme[4], "not-ready");
     let error = ledger.tenant(&client("nobody"), AsOf::default(), hour(9)).unwrap_err();
-    let QueryError::NotServedHere { elsewhere } = error else { panic!("{error}") };
-    assert_eq!(elsewhere, [0, 3].map(|partition| Elsewhere::Shard(shard(partition))));
-    for (of, code) in [(shard(3), "not-served-here"), (shard(0), "not-served-here"), (shard(1), "not-found")]
-    {
+    assert!(
+        error.to_string().contains(": realm.lifecycle/0 is not fed here, realm.lifecycle/3 is not fed here;"),
+        "{error}"
+    );
+    let QueryError::NotReady(NotReady { topics, freshness }) = error else { panic!("{error}") };
+    assert_eq!((topics.len(), freshness.len()), (0, 4), "of all shards");
+    for (of, code) in [(shard(3), "not-ready"), (shard(0), "not-ready"), (shard(1), "not-found")] {
         assert_eq!(ledger.quarantine_item(&of, 1, hour(9)).unwrap_err().code(), code, "{of}");
     }
     let page = ledger.installations(&Filter::default(), None, 100, AsOf::default(), hour(9)).unwrap();
@@ -137,7 +140,7 @@ fn a_position_is_waited_for() {
     let mut filled = split();
     let wait = |filled: &Filled, who: &str, position, ms| {
         let timeout = Duration::from_millis(ms);
-        filled.ledger.await_position(&client(who), position, timeout).map_err(|error| error.code())
+        filled.ledger.await_position(&client(who), position, timeout, hour(9)).map_err(|error| error.code())
     };
     // Before each record but the first stands a seal, as it is of another minute.
     assert_eq!(wait(&filled, "zeta", 2, 0), Ok(()));
@@ -153,7 +156,7 @@ fn a_position_is_waited_for() {
     assert!(before.elapsed() < Duration::from_secs(30));
     let ledger = std::sync::Arc::clone(&filled.ledger);
     let waiting = std::thread::spawn(move || {
-        let waited = ledger.await_position(&client("new"), 4, Duration::from_secs(20));
+        let waited = ledger.await_position(&client("new"), 4, Duration::from_secs(20), hour(9));
         waited.map_err(|error| error.code())
     });
     std::thread::sleep(Duration::from_millis(50));

@@ -164,16 +164,15 @@ fn park_local_shards(
 
 /// Damage, a disk error, another one's hands on it: the other shards have nothing to do with that (I-9). All else
 /// says that this is not the directory or the program to go on with.
-const fn is_of_one_shard(error: &OpenError) -> bool {
-    matches!(
-        error,
-        OpenError::Storage(_)
-            | OpenError::Damaged(_)
-            | OpenError::Io { .. }
-            | OpenError::MissingFamily { .. }
-            | OpenError::Locked { .. }
-            | OpenError::WrongShard { .. }
-    )
+fn is_of_one_shard(error: &OpenError) -> bool {
+    error.is_damage()
+        || matches!(
+            error,
+            OpenError::Storage(_)
+                | OpenError::Io { .. }
+                | OpenError::Locked { .. }
+                | OpenError::WrongShard { .. }
+        )
 }
 
 /// The group thread: one client after the other, until it is told to stop or nothing heals any more.

@@ -3,6 +3,7 @@
 //! The context of the consumer: librdkafka calls it from within `poll`, on the group's thread.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -408,6 +409,7 @@ impl Membership {
             brokers: self.options.brokers.clone(),
             data: Arc::clone(&self.data),
             catalog: Arc::clone(&self.catalog),
+            is_noted_behind: Arc::new(AtomicBool::new(self.data.is_behind(&id))),
         };
         info!(shard = %id, "assigned");
         match Worker::start(task, shard, position.as_ref(), queue, Arc::clone(consumer)) {

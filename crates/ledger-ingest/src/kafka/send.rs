@@ -73,6 +73,12 @@ impl Sender {
         }
     }
 
+    /// Sends one copy of an app-level event, to a partition that lacks it.
+    pub fn send_copy(&mut self, partition: u32, event: &Event) -> Result<(), PublishError> {
+        let key = event.app().map(ledger_core::ids::AppKey::as_str);
+        self.send_to(Some(partition), key, &to_native_json(event))
+    }
+
     /// Sends a tick to every partition: what is unsealed there is sealed. Answers how many messages that made.
     pub fn send_tick(&mut self, now: Timestamp) -> Result<u32, PublishError> {
         let time = format_instant(now);

@@ -30,7 +30,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ledger_record::rows::SourcePosition;
-use ledger_store::{Catalog, DataDir, Shard, ShardId, ShardStatus};
+use ledger_store::{Catalog, DataDir, Phase, Shard, ShardId, ShardStatus, with_causes};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 
@@ -64,6 +64,26 @@ pub(super) struct Task {
     pub(super) data: Arc<DataDir>,
     /// Where a tenant may stand that belongs to one shard only.
     pub(super) catalog: Arc<Catalog>,
+    /// What was noted last beside the data.
+    pub(super) is_noted_behind: Arc<AtomicBool>,
+}
+
+impl Task {
+    /// Notes it beside the data, for those who read the directory without this process.
+    fn note_behind(&self, is_behind: bool) {
+        if self.is_noted_behind.swap(is_behind, Ordering::AcqRel) == is_behind {
+            return;
+        }
+        if let Err(error) = self.data.note_behind(&self.id, is_behind) {
+            tracing::warn!(shard = %self.id, error = with_causes(&error), "how far the shard is could not be noted");
+        }
+    }
+
+    fn note_live(&self) {
+        if self.status.freshness().phase == Phase::Live {
+            self.note_behind(false);
+        }
+    }
 }
 
 /// The two threads of a partition.
@@ -93,6 +113,7 @@ impl Worker {
         queue: PartitionQueue<Membership>,
         consumer: Arc<GroupConsumer>,
     ) -> std::io::Result<Self> {
+        task.note_behind(true);
         let stop = Arc::new(AtomicBool::new(false));
         let durable = Durable::default();
         let (hand_over, batches) = hand_over();
@@ -227,7 +248,7 @@ fn lag(next: Option<u64>, end: Option<u64>) -> Option<u64> {
 mod tests {
     use std::sync::mpsc::sync_channel;
 
-    use ledger_store::{Phase, SourceIdentity, StoreOptions};
+    use ledger_store::{SourceIdentity, StoreOptions};
 
     use super::*;
 

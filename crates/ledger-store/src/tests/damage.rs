@@ -132,3 +132,38 @@ fn a_head_that_is_gone_is_missed() {
     drop((shard, reader));
     assert!(matches!(ledger.data.open_shard(&shard_id(0)), Err(OpenError::Damaged(_))));
 }
+
+/// Whatever of a table file is read when a shard is opened and verified: a flipped bit in it is told, with the file.
+#[test]
+fn a_flipped_bit_in_a_table_file_is_told_with_the_file() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    append(&mut shard, (0..200).map(|hour| installed(&format!("t{hour}"), "app", "e", hour, "EU")));
+    shard.flush().unwrap();
+    drop(shard);
+    let files = std::fs::read_dir(ledger.dir.path().join("shards").join(TOPIC).join("0")).unwrap();
+    let tables =
+        files.map(|entry| entry.unwrap().path()).filter(|path| path.extension() == Some("sst".as_ref()));
+    let mut flipped = 0;
+    for table in tables {
+        let whole = std::fs::read(&table).unwrap();
+        // Data blocks come first; behind them are the parts that are read when the file is opened.
+        for at in (0..whole.len()).step_by(whole.len() / 7 + 1) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            std::fs::write(&table, damaged).unwrap();
+            let told = match ledger.data.read_shard(&shard_id(0)) {
+                Err(error) => error.is_damage().then(|| crate::with_causes(&error)),
+                Ok(reader) => verifying::verified(&reader).err().map(|error| {
+                    assert!(error.is_damage(), "{error}");
+                    crate::with_causes(&error)
+                }),
+            };
+            let name = table.file_name().unwrap().to_string_lossy();
+            println!("{name} {at}/{}: {told:?}", whole.len());
+            flipped += u32::from(told.is_some_and(|told| told.contains(&*name)));
+        }
+        std::fs::write(&table, whole).unwrap();
+    }
+    assert!(flipped > 20, "{flipped}");
+}

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-use ledger_store::ShardId;
+use ledger_store::{Phase, ShardId};
 use serde::Deserialize;
 
 /// Named before the rest is counted: a topic can have a thousand partitions.
@@ -18,6 +18,8 @@ const NAMED_AT_MOST: usize = 8;
 pub(crate) struct Freshness {
     topic: String,
     partition: u32,
+    #[serde(default)]
+    phase: String,
     stale: bool,
     halted: Option<Halted>,
 }
@@ -27,18 +29,40 @@ struct Halted {
     code: String,
 }
 
-/// The shards that nothing new arrives at where the answers of a command came from, and why it halted, if it
-/// did. Every door of the command notes them here.
+/// What the answers of a command lack. Every door of the command notes it here.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lacking(Rc<RefCell<Noted>>);
 
 #[derive(Debug, Default)]
 struct Noted {
-    stale: BTreeMap<(String, u32), Option<String>>,
+    shards: BTreeMap<(String, u32), Lack>,
     /// A list from a server that has no shard at all.
     of_nothing: bool,
-    /// Shards of a data directory that could not be opened, and why.
-    unopened: Vec<(ShardId, String)>,
+    /// Shards of a data directory that could not be asked, and why.
+    unasked: Vec<(ShardId, String)>,
+    /// Something was asked that every shard has a part of.
+    is_of_all: bool,
+}
+
+/// Why an answer of a server lacks something of a shard.
+#[derive(Debug, PartialEq, Eq)]
+enum Lack {
+    /// Nothing feeds it there.
+    Idle,
+    /// What its source had before is still being read.
+    CatchingUp,
+    /// It stopped, with this code.
+    Halted(String),
+}
+
+impl Lack {
+    fn of(shard: &Freshness) -> Option<Self> {
+        match &shard.halted {
+            Some(Halted { code }) => Some(Self::Halted(code.clone())),
+            None if shard.stale => Some(Self::Idle),
+            None => (shard.phase == Phase::CatchingUp.as_str()).then_some(Self::CatchingUp),
+        }
+    }
 }
 
 impl Lacking {
@@ -46,15 +70,26 @@ impl Lacking {
     pub(super) fn note(&self, freshness: Vec<Freshness>) {
         let mut noted = self.0.borrow_mut();
         noted.of_nothing |= freshness.is_empty();
-        let stale = freshness.into_iter().filter(|shard| shard.stale);
-        noted.stale.extend(
-            stale.map(|shard| ((shard.topic, shard.partition), shard.halted.map(|halted| halted.code))),
-        );
+        let lacking = freshness.into_iter().filter_map(|shard| {
+            let why = Lack::of(&shard)?;
+            Some(((shard.topic, shard.partition), why))
+        });
+        noted.shards.extend(lacking);
     }
 
-    /// A shard of a data directory that could not be opened.
-    pub(super) fn note_unopened(&self, shard: &ShardId, why: &str) {
-        self.0.borrow_mut().unopened.push((shard.clone(), why.to_owned()));
+    /// A shard of a data directory that could not be asked.
+    pub(crate) fn note_unasked(&self, shard: &ShardId, why: &str) {
+        self.0.borrow_mut().unasked.push((shard.clone(), why.to_owned()));
+    }
+
+    /// The answer takes all shards: it is none while one is lacking.
+    pub(crate) fn note_of_all(&self) {
+        self.0.borrow_mut().is_of_all = true;
+    }
+
+    /// Whether a shard lacks in an answer that takes all of them.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.0.borrow().is_of_all && !self.said().is_empty()
     }
 
     /// What to say of it, in lines; empty when the answers were whole.
@@ -67,8 +102,11 @@ impl Lacking {
                     .to_owned(),
             );
         }
-        let idle: Vec<_> =
-            noted.stale.iter().filter(|(_, halted)| halted.is_none()).map(|(shard, _)| shard).collect();
+        let of = |why: &Lack| {
+            let shards = noted.shards.iter().filter(move |(_, found)| *found == why);
+            shards.map(|(shard, _)| shard).collect::<Vec<_>>()
+        };
+        let (idle, catching_up) = (of(&Lack::Idle), of(&Lack::CatchingUp));
         if !idle.is_empty() {
             let shards = Listed(&idle);
             lines.push(format!(
@@ -76,12 +114,18 @@ impl Lacking {
                  its group too"
             ));
         }
-        let halted = noted.stale.iter().filter_map(|(shard, halted)| Some((shard, halted.as_ref()?)));
-        lines.extend(halted.map(|((topic, partition), code)| {
-            format!("{topic}/{partition} has halted ({code}): what came since is not in the answer")
+        if !catching_up.is_empty() {
+            let shards = Listed(&catching_up);
+            lines.push(format!("{shards} still reads what its topic has: the rest is not in the answer"));
+        }
+        lines.extend(noted.shards.iter().filter_map(|((topic, partition), why)| match why {
+            Lack::Halted(code) => {
+                Some(format!("{topic}/{partition} has halted ({code}): what came since is not in the answer"))
+            }
+            Lack::Idle | Lack::CatchingUp => None,
         }));
-        let unopened = noted.unopened.iter();
-        lines.extend(unopened.map(|(shard, why)| {
+        let unasked = noted.unasked.iter();
+        lines.extend(unasked.map(|(shard, why)| {
             format!("{shard} could not be asked, what it has is not in the answer: {why}")
         }));
         lines
@@ -133,6 +177,19 @@ mod tests {
                 "t/3 has halted (retention-gap): what came since is not in the answer",
             ]
         );
+    }
+
+    #[test]
+    fn only_an_answer_of_all_shards_is_partial_without_one() {
+        let lacking = Lacking::default();
+        lacking.note(
+            serde_json::from_str(r#"[{"topic":"t","partition":0,"phase":"CATCHING_UP","stale":false}]"#)
+                .unwrap(),
+        );
+        assert_eq!(lacking.said(), ["t/0 still reads what its topic has: the rest is not in the answer"]);
+        assert!(!lacking.is_partial());
+        lacking.note_of_all();
+        assert!(lacking.is_partial());
     }
 
     #[test]

@@ -5,20 +5,31 @@ use std::sync::Arc;
 
 use ledger_api::query::{Cursor, Ledger};
 use ledger_core::time::Timestamp;
-use ledger_store::{Catalog, DataDir, Halted, Served, ShardStatus, StoreOptions};
+use ledger_store::{
+    Catalog, DataDir, Elsewhere, Halted, Phase, Served, ShardStatus, StoreOptions,
+};
 use serde::Serialize;
 
 use super::{AskError, Lacking, Question};
+
+const NEVER_FILLED: &str = "it was never filled in this directory; ask the one that has it";
+
+const LEFT_BEHIND: &str =
+    "it still reads what its topic has, or was left or halted before it had; let `serve` come to the end";
 
 /// The shards of a data directory as they were when it was opened.
 pub(crate) struct Local {
     pub(super) ledger: Ledger,
     pub(super) now: Timestamp,
+    pub(super) lacking: Lacking,
 }
 
 impl Local {
-    /// Opens every shard for reading. One that cannot be opened is noted, and the others answer (I-9); with
-    /// none of them there is nobody to ask. `now` is the clock for the whole command.
+    /// Opens every shard for reading. One that cannot be asked is noted, and the others answer (I-9); with none of
+    /// them there is nobody to ask. `now` is the clock for the whole command.
+    ///
+    /// A directory holds what it held when it was left, and that is what is asked for. It is short of that where a
+    /// shard is gone, does not open, was never filled here, or was left while it still read what its topic had.
     pub(crate) fn open(
         path: &Path,
         options: StoreOptions,
@@ -30,9 +41,13 @@ impl Local {
         for shard in data.shards()? {
             match data.read_shard(&shard) {
                 Ok(reader) => {
+                    let phase = if data.is_behind(&shard) { Phase::CatchingUp } else { Phase::Live };
+                    if phase == Phase::CatchingUp {
+                        lacking.note_unasked(&shard, LEFT_BEHIND);
+                    }
                     let status = Arc::new(ShardStatus::default());
                     // No other process knows more of it than its directory here.
-                    status.update(|now| now.is_ours = true);
+                    status.update(|now| (now.is_ours, now.phase) = (true, phase));
                     catalog.insert(shard, Served { reader, status });
                 }
                 Err(error) => failed.push((shard, error)),
@@ -43,10 +58,19 @@ impl Local {
         }
         for (shard, error) in failed {
             let halted = Halted::of_error(&shard, &error);
-            lacking.note_unopened(&shard, &halted.message);
+            lacking.note_unasked(&shard, &halted.message);
             catalog.fail(shard, halted);
         }
-        Ok(Self { ledger: Ledger::of_catalog(Arc::new(catalog)), now })
+        for shard in data.partitions()? {
+            catalog.expect(&shard.topic, Some(shard.partition + 1));
+        }
+        for shard in catalog.elsewhere() {
+            if let Elsewhere::Shard(shard) = shard {
+                lacking.note_unasked(&shard, NEVER_FILLED);
+            }
+        }
+        let ledger = Ledger::of_catalog(Arc::new(catalog));
+        Ok(Self { ledger, now, lacking: lacking.clone() })
     }
 
     /// The answer as a server would send it.

@@ -36,12 +36,22 @@ pub(crate) enum Door {
 
 impl Door {
     pub(crate) fn ask(&self, question: &Question) -> Result<Answer, AskError> {
+        if question.is_of_all() {
+            self.lacking().note_of_all();
+        }
         self.answer(question).map_err(|error| match error.code() {
             Some(error::NOT_FOUND) if question.is_of_the_past() => {
                 AskError::NotThen { detail: error.to_string() }
             }
             _ => error,
         })
+    }
+
+    fn lacking(&self) -> &Lacking {
+        match self {
+            Self::Local(local) => &local.lacking,
+            Self::Remote(remote) => &remote.lacking,
+        }
     }
 
     fn answer(&self, question: &Question) -> Result<Answer, AskError> {

@@ -49,6 +49,11 @@ impl Question {
         as_of.at.is_some() || as_of.known != Known::All
     }
 
+    /// Whether every shard has a part of the answer.
+    pub(super) const fn is_of_all(&self) -> bool {
+        matches!(self, Self::Installations { .. } | Self::Quarantine { .. })
+    }
+
     /// Path and parameters of the request that asks this.
     pub(super) fn request(&self) -> (String, Vec<(&'static str, String)>) {
         let mut parameters = Parameters::default();

@@ -54,6 +54,9 @@ pub(crate) type Take<'t> = &'t mut dyn FnMut(Line) -> Result<(), Failure>;
 impl Door {
     /// Asks, and hands every line on.
     pub(crate) fn sweep(&self, question: &Sweep, take: Take<'_>) -> Result<(), Failure> {
+        if question.is_of_all() {
+            self.lacking().note_of_all();
+        }
         match self {
             Self::Local(local) => local.sweep(question, take),
             Self::Remote(remote) => remote.sweep(question, take),
@@ -62,6 +65,14 @@ impl Door {
 }
 
 impl Sweep {
+    /// Whether every shard has a part of the answer.
+    const fn is_of_all(&self) -> bool {
+        match self {
+            Self::WhatIf(_) => true,
+            Self::Replay(Replay { client, shard, .. }) => client.is_none() && shard.is_none(),
+        }
+    }
+
     fn answer(&self, ledger: &Ledger, now: Timestamp, tell: Tell<'_>) -> Result<(), QueryError> {
         match self {
             Self::WhatIf(asked) => ledger.what_if_lines(asked, now, tell),
@@ -72,10 +83,11 @@ impl Sweep {
 
 impl Local {
     fn sweep(&self, question: &Sweep, take: Take<'_>) -> Result<(), Failure> {
+        let (ledger, now) = (&self.ledger, self.now);
         let (told, lines) = mpsc::sync_channel::<String>(LINES_AHEAD);
         thread::scope(|scope| {
             let asking = scope.spawn(move || {
-                question.answer(&self.ledger, self.now, &|line| {
+                question.answer(ledger, now, &|line| {
                     let sent = serde_json::to_string(line).is_ok_and(|text| told.send(text).is_ok());
                     if sent { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 })

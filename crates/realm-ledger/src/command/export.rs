@@ -8,7 +8,7 @@ use ledger_record::json::record::{QuarantineJson, RecordJson};
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::tiles::{CHECKPOINT, Tile, Tiler, TooLong};
 use ledger_record::record::Record;
-use ledger_store::{DataDir, Links, ReadError, ShardId, line_of};
+use ledger_store::{DataDir, Links, ReadError, ShardId, line_of, with_causes};
 use serde::Serialize;
 
 use super::signed::{self, Signed};
@@ -120,8 +120,15 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 fn ndjson(context: &mut Context<'_, '_>, config: &Config) -> Result<Exit, Failure> {
     let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
+    context.lacking.note_of_all();
     for shard in data.shards()? {
-        let reader = data.read_shard(&shard)?;
+        let reader = match data.read_shard(&shard) {
+            Ok(reader) => reader,
+            Err(error) => {
+                context.lacking.note_unasked(&shard, &with_causes(&error));
+                continue;
+            }
+        };
         for record in reader.snapshot().records_from(0).map_err(ExportError::Read)? {
             let record = record.map_err(ExportError::Read)?;
             let Some(line) = shown(&shard, &record)? else { continue };

@@ -55,8 +55,16 @@ pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit,
     for line in context.lacking.said() {
         context.say(&line);
     }
-    done
+    match done {
+        Ok(Exit::Done) if context.lacking.is_partial() => Err(Failure::new(Partial)),
+        done => done,
+    }
 }
+
+/// An answer that every shard has a part of, without one of them.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is not whole: it lacks what the shards named above have")]
+struct Partial;
 
 fn command_of(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, Failure> {
     match command {
@@ -308,7 +316,7 @@ fn hint_for(code: &str) -> Option<String> {
     let hint = match code {
         "not-found" => "keys are compared letter by letter; `realm-ledger state` lists them all",
         "not-signed" => SIGNED_BY_SERVE,
-        "shard-unavailable" | "shard-halted" => "the server's log and /readyz say why",
+        "shard-halted" => "the server's log and /readyz say why",
         _ => return None,
     };
     Some(hint.to_owned())

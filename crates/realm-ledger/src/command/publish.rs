@@ -1,11 +1,13 @@
-//! `publish`: events from a file to Kafka.
+//! `publish`: events from a file to Kafka, and copies that a partition lacks.
+
+mod missing;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
 use ledger_ingest::kafka::{KafkaOptions, PublishError, Sender};
 
-use super::{Context, Input, Unreadable, brokers_flag, now};
+use super::{Context, Input, Unreadable, brokers_flag, data_dir_flag, now};
 use crate::cli::Publish;
 use crate::{Exit, Failure};
 
@@ -56,11 +58,17 @@ struct Sent {
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, Failure> {
-    let Publish { file, tick, brokers, topic } = args;
-    let mut options = context.config(&brokers_flag(brokers.brokers))?.config.kafka;
+    let Publish { file, tick, missing_copies, data_dir, brokers, topic } = args;
+    let mut flags = brokers_flag(brokers.brokers);
+    flags.extend(data_dir_flag(data_dir.as_deref()));
+    let mut config = context.config(&flags)?.config;
     if let Some(topic) = topic {
-        options.topics = vec![topic];
+        config.kafka.topics = vec![topic];
     }
+    if missing_copies {
+        return missing::send(context, &config);
+    }
+    let options = config.kafka;
     let Some(file) = file.filter(|_| !tick) else { return send_tick(context, &options) };
     match Input::of(file) {
         Input::Standard => {

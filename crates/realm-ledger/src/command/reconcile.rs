@@ -35,8 +35,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Codes of answers that do not say that something is not there, only that nobody could tell.
-const COULD_NOT_TELL: &[&str] =
-    &["tenant-in-two-partitions", "shard-unavailable", "shard-halted", "not-served-here"];
+const COULD_NOT_TELL: &[&str] = &["tenant-in-two-partitions", "not-ready", "shard-halted"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -26,8 +26,10 @@ fn a_shard_that_does_not_open_leaves_the_others_answering() {
     let (world, shard) = damaged("acme.atlassian.net");
     let told = format!("{shard} could not be asked, what it has is not in the answer: ");
     let all = world.ask("state");
-    assert_eq!(all.exit, Exit::Done, "{}", all.messages);
+    assert_eq!(all.exit, Exit::Failed, "{}", all.messages);
     assert!(all.messages.contains(&told), "{}", all.messages);
+    assert!(all.messages.contains("files of shard"), "{}", all.messages);
+    assert!(!all.messages.contains("try again"), "{}", all.messages);
     let found = clients(&all.output);
     assert!(!found.is_empty() && !found.contains(&"acme.atlassian.net".to_owned()), "{found:?}");
     for client in found {
@@ -38,6 +40,86 @@ fn a_shard_that_does_not_open_leaves_the_others_answering() {
     assert_eq!(lost.exit, Exit::Failed);
     assert!(lost.messages.contains(&told), "{}", lost.messages);
     assert!(lost.messages.contains("error: not found, but "), "not that it is not there: {}", lost.messages);
+}
+
+/// Every command that has a part of each shard in its answer.
+const OF_ALL: &[&str] = &[
+    "state",
+    "drift",
+    "windows",
+    "split-brain",
+    "anomalies",
+    "quarantine list",
+    "export --ndjson",
+    "replay",
+    "whatif --policy {\"mode\":\"off\"}",
+];
+
+#[test]
+fn no_list_is_whole_without_a_shard_that_is_damaged_or_gone() {
+    let (world, shard) = damaged("acme.atlassian.net");
+    let directory = world.data_dir().join("shards").join(&shard);
+    for command in OF_ALL {
+        let answer = world.ask(command);
+        assert_eq!(answer.exit, Exit::Failed, "{command}: {}", answer.messages);
+        assert!(
+            answer.messages.contains(&format!("{shard} could not be asked")),
+            "{command}: {}",
+            answer.messages
+        );
+    }
+    // A compliance list of a directory that lost a shard would be shorter, and look whole.
+    std::fs::rename(&directory, world.path().join("elsewhere")).unwrap();
+    for command in OF_ALL {
+        let answer = world.ask(command);
+        assert_eq!(answer.exit, Exit::Failed, "{command}: {}", answer.messages);
+        assert!(answer.messages.contains("which is gone"), "{command}: {}", answer.messages);
+    }
+    let state = world.ask("state");
+    assert!(!clients(&state.output).is_empty(), "what is known is printed");
+    let (again, verified) = (world.ask("state acme.atlassian.net"), world.ask("verify"));
+    assert_eq!((again.exit, verified.exit), (Exit::Failed, Exit::Difference), "{}", verified.messages);
+    let file = world.file("more.ndjson", &(history().join("\n") + "\n"));
+    let import = world.ask(&format!("import {}", file.display()));
+    assert_eq!(import.exit, Exit::Failed, "nothing is begun anew without a word: {}", import.messages);
+    assert!(import.messages.contains("which is gone"), "{}", import.messages);
+}
+
+#[test]
+fn a_directory_that_was_left_while_it_read_denies_nothing() {
+    let world = World::with(&history());
+    assert_eq!(world.ask("state").exit, Exit::Done);
+    std::fs::write(world.data_dir().join("shards/realm.lifecycle/0.behind"), "").unwrap();
+    for command in ["state", "drift", "state nobody", &format!("preview nobody {APP}")] {
+        let answer = world.ask(command);
+        assert_eq!(answer.exit, Exit::Failed, "{command}: {}", answer.messages);
+        assert!(
+            answer.messages.contains("realm.lifecycle/0 could not be asked"),
+            "{command}: {}",
+            answer.messages
+        );
+    }
+    assert_eq!(world.ask("state acme.atlassian.net").exit, Exit::Done, "what is there is answered");
+}
+
+#[test]
+fn a_flipped_bit_is_told_by_verify_with_the_file() {
+    let world = World::with(&history());
+    let shard = world.data_dir().join("shards/realm.lifecycle/0");
+    let files = || std::fs::read_dir(&shard).unwrap().map(|entry| entry.unwrap().path());
+    let logs = files().filter(|path| path.extension() == Some("log".as_ref()));
+    assert_eq!(logs.map(|log| log.metadata().unwrap().len()).sum::<u64>(), 0, "an import rests on no log");
+    let table = files()
+        .filter(|path| path.extension() == Some("sst".as_ref()))
+        .max_by_key(|path| path.metadata().unwrap().len());
+    let table = table.unwrap();
+    let mut bytes = std::fs::read(&table).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&table, bytes).unwrap();
+    let verified = world.ask("verify");
+    assert_eq!(verified.exit, Exit::Difference, "{}", verified.messages);
+    let name = table.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(verified.messages.contains(&name), "{name}: {}", verified.messages);
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl Reader {
         self.next = Some(start);
         self.handed_over = start;
         self.task.status.update(|now| {
-            now.phase = Phase::CatchingUp;
+            (now.phase, now.live_from) = (Phase::CatchingUp, None);
             now.next_offset = Some(start);
             // Whatever stopped the shard before has been mended.
             now.halted = None;
@@ -215,13 +215,12 @@ impl Reader {
         self.tell_held_up(None);
         let next = self.next;
         self.task.status.update(|now| {
-            if now.phase == Phase::CatchingUp {
-                now.phase = Phase::Live;
-            }
+            now.come_to_end(next);
             now.end_offset = next;
             // The writer may still have a batch in hand; it says so when it is done.
             now.lag_events = lag(now.next_offset, next);
         });
+        self.task.note_live();
         Ok(())
     }
 
@@ -243,6 +242,9 @@ impl Reader {
                 now.phase = Phase::CatchingUp;
             }
         });
+        if is_far {
+            self.task.note_behind(true);
+        }
     }
 
     /// Tells why nothing comes, or that something does again.

@@ -54,6 +54,7 @@ impl Writer {
         let settled = self.shard.settle();
         if let Err(error) = ended.and(settled) {
             halt(&self.task.id, &self.task.status, &Halt::store(&error));
+            self.task.note_behind(true);
         }
         self.shard
     }
@@ -125,7 +126,9 @@ impl Writer {
             now.last_source_time = last_source_time.or(now.last_source_time);
             now.end_offset = now.end_offset.max(Some(next_offset));
             now.lag_events = lag(now.next_offset, now.end_offset);
+            now.go_live();
         });
+        self.task.note_live();
         self.task.status.ring();
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use ledger_core::ids::ClientKey;
 use ledger_record::json::time::format_instant;
 use ledger_record::proof::note::{Checkpoint, NoteError, VerifierKey};
-use ledger_store::{DataDir, ReadError, Reader, ShardId, Verified, VerifyError, missing_line};
+use ledger_store::{DataDir, OpenError, Reader, ShardId, Verified, VerifyError, missing_line};
 use serde::Serialize;
 
 use super::Verdict;
@@ -94,6 +94,8 @@ pub(super) fn run(
     let (data, secret) = secret::open_existing(&config)?;
     let mut pinned = pinned.map(|note| open_pinned(note, keys)).transpose()?;
     let origins = config.origins().map_err(Failure::new)?;
+    // One that is gone is among them.
+    let begun = data.shards()?;
     let (mut readers, mut reports) = (Vec::new(), Vec::new());
     let mut topics = BTreeMap::<String, Vec<Option<Verified>>>::new();
     for shard in data.partitions()? {
@@ -105,11 +107,13 @@ pub(super) fn run(
         let goes_on_from_pinned = kept.is_some().then_some(true);
         let signed: Vec<Checkpoint> = last.into_iter().chain(kept).collect();
         if !data.has(&shard) {
-            still_empty(shard, &signed)?;
+            still_empty(&shard, &signed)?;
+        }
+        if !begun.contains(&shard) {
             of_topic.push(None);
             continue;
         }
-        let reader = data.read_shard(&shard)?;
+        let reader = data.read_shard(&shard).map_err(|error| unopened(&shard, error))?;
         let bar = context.progress(&shard.to_string());
         let verdict = reader.snapshot().verify(&secret, &signed, &mut |done, of| {
             bar.set_length(of);
@@ -154,24 +158,31 @@ fn open_pinned(note: &str, keys: &[VerifierKey]) -> Result<Checkpoint, Failure> 
 }
 
 /// A shard without a directory is one that nothing was signed of.
-fn still_empty(shard: ShardId, signed: &[Checkpoint]) -> Result<(), Failure> {
+fn still_empty(shard: &ShardId, signed: &[Checkpoint]) -> Result<(), Failure> {
     match signed.iter().map(|checkpoint| checkpoint.size).max() {
         None | Some(0) => Ok(()),
         Some(size) => {
             let what = "the data directory".to_owned();
-            Err(Verdict::Invalid { what, fault: Gone { shard, size } }.into())
+            Err(Verdict::Invalid { what, fault: Gone { shard: shard.clone(), size } }.into())
         }
     }
 }
 
 fn failure(shard: &ShardId, error: VerifyError) -> Failure {
     let what = format!("the shard {shard}");
-    match error {
-        error @ (VerifyError::Differs(_) | VerifyError::Read(ReadError::Damaged(_))) => {
-            Verdict::Invalid { what, fault: error }.into()
-        }
-        error => Verdict::Undecided { what, doubt: error }.into(),
+    if error.is_damage() {
+        Verdict::Invalid { what, fault: error }.into()
+    } else {
+        Verdict::Undecided { what, doubt: error }.into()
     }
+}
+
+/// What cannot be opened for good is a difference: it was written once.
+fn unopened(shard: &ShardId, error: OpenError) -> Failure {
+    if error.is_damage() {
+        return Verdict::Invalid { what: format!("the shard {shard}"), fault: error }.into();
+    }
+    error.into()
 }
 
 /// Walks over the tenants of all shards in step: a tenant lives in one.

@@ -1,0 +1,134 @@
+//! What may be reported as not there: only what every shard that could have it does not have, each of them read to its
+//! end. Nothing computes a shard from a key, so that is every shard, unless the tenant was found in one.
+//!
+//! A tenant that was found is answered, however far its shard is: the answer's freshness says so. That nothing was
+//! found has no such label, and whoever acts on it takes it for the truth.
+
+use std::fmt;
+
+use ledger_core::time::Timestamp;
+use ledger_store::{Elsewhere, Known, Phase, ShardId};
+
+use super::Ledger;
+use super::answer::FreshnessJson;
+use super::error::QueryError;
+use super::shards::{Located, Moment, Shards};
+
+/// Shards named before the rest is counted: a topic can have a thousand partitions.
+const NAMED_AT_MOST: usize = 8;
+
+/// Why nobody knows whether something is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotReady {
+    /// Topics whose partitions are not known yet.
+    pub topics: Vec<String>,
+    /// Of every shard.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+impl NotReady {
+    /// Whether waiting can help: a shard reads on.
+    pub(super) fn is_read_on(&self) -> bool {
+        self.freshness.iter().any(|shard| !shard.stale)
+    }
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topics = self.topics.iter().map(|topic| format!("the partitions of {topic} are not known yet"));
+        let shards = self.freshness.iter().filter(|shard| !shard.is_at_end()).map(|shard| {
+            let FreshnessJson { topic, partition, phase, halted, .. } = shard;
+            match halted {
+                Some(halted) => format!("{topic}/{partition} has halted ({})", halted.code),
+                None if *phase == Phase::CatchingUp.as_str() => format!("{topic}/{partition} is catching up"),
+                None => format!("{topic}/{partition} is not fed here"),
+            }
+        });
+        let reasons: Vec<String> = topics.chain(shards).collect();
+        let named = reasons.iter().take(NAMED_AT_MOST).cloned().collect::<Vec<_>>().join(", ");
+        let more = match reasons.len().saturating_sub(NAMED_AT_MOST) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        write!(f, "{named}{more}")
+    }
+}
+
+impl FreshnessJson {
+    /// Whether what the shard does not have is not in its source either, as far as anyone knows.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.phase == Phase::Live.as_str() && self.assigned
+    }
+}
+
+impl Ledger {
+    /// The error, if every shard is read to its end.
+    pub(super) fn not_found(&self, moments: &[Moment<'_>], now: Timestamp, error: QueryError) -> QueryError {
+        self.ready(moments, now).err().unwrap_or(error)
+    }
+
+    /// The error, if this shard is read to its end: no other one can have what is asked for.
+    pub(super) fn not_found_in(
+        &self,
+        shard: &ShardId,
+        moments: &[Moment<'_>],
+        now: Timestamp,
+        error: QueryError,
+    ) -> QueryError {
+        self.ready_in(shard, moments, now).err().unwrap_or(error)
+    }
+
+    /// Whether every shard is read to its end.
+    pub(super) fn ready(&self, moments: &[Moment<'_>], now: Timestamp) -> Result<(), QueryError> {
+        self.ready_where(|_, _| true, moments, now)
+    }
+
+    /// Whether a shard is read to its end.
+    pub(super) fn ready_in(
+        &self,
+        shard: &ShardId,
+        moments: &[Moment<'_>],
+        now: Timestamp,
+    ) -> Result<(), QueryError> {
+        let is_it = |topic: &str, partition: Option<u32>| {
+            topic == shard.topic && partition.is_none_or(|partition| partition == shard.partition)
+        };
+        self.ready_where(is_it, moments, now)
+    }
+
+    fn ready_where(
+        &self,
+        concerns: impl Fn(&str, Option<u32>) -> bool,
+        moments: &[Moment<'_>],
+        now: Timestamp,
+    ) -> Result<(), QueryError> {
+        if matches!(*self.shards, Shards::Opened(_)) {
+            return Ok(());
+        }
+        let freshness = self.freshness_of(moments, now);
+        let unknown = self.shards.elsewhere().into_iter().filter_map(|part| match part {
+            Elsewhere::Topic(topic) => concerns(&topic, None).then_some(topic),
+            Elsewhere::Shard(_) => None,
+        });
+        let topics: Vec<String> = unknown.collect();
+        let mut concerned = freshness.iter().filter(|shard| concerns(&shard.topic, Some(shard.partition)));
+        if topics.is_empty() && concerned.all(FreshnessJson::is_at_end) {
+            return Ok(());
+        }
+        Err(QueryError::NotReady(NotReady { topics, freshness }))
+    }
+
+    /// Whether a seq that is asked for is recorded, or can only not be read yet.
+    pub(super) fn ready_for(
+        &self,
+        known: Known,
+        Located { moment, row }: &Located<'_>,
+        moments: &[Moment<'_>],
+        now: Timestamp,
+    ) -> Result<(), QueryError> {
+        match known {
+            Known::Seq(asked) if asked > row.seq => self.ready_in(moment.id, moments, now),
+            _ => Ok(()),
+        }
+    }
+}

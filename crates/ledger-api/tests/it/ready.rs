@@ -1,0 +1,120 @@
+//! What is not there is reported once every shard that could have it is read to its end, and not before.
+
+use std::ops::ControlFlow;
+
+use ledger_api::query::{AsOf, Ledger, Preview, Proof, QueryError, Replay};
+use ledger_store::{Halted, Known, Phase};
+
+use crate::filled::{Filled, app, client, hour, installed, json, product_moved, shard};
+use crate::proof::key;
+
+/// Every question that can end in nothing, about a tenant; and what became of each.
+fn asked(ledger: &Ledger, who: &str, what: &str) -> [&'static str; 7] {
+    let (who, what, now, as_of) = (client(who), app(what), hour(9), AsOf::default());
+    let preview = Preview { client: who.clone(), app: what.clone(), product_realm: None, as_of };
+    let proof = Proof { client: who.clone(), app: None, pinned: None, partition: None, topic: None };
+    let replay =
+        Replay { client: Some(who.clone()), app: None, shard: None, from: None, to: None, from_position: 0 };
+    let code = |error: QueryError| error.code();
+    [
+        ledger.tenant(&who, as_of, now).err().map_or("answered", code),
+        ledger.installation(&who, &what, as_of, now).err().map_or("answered", code),
+        ledger.log(&who, 1, 9, as_of, now).err().map_or("answered", code),
+        ledger.explain(&who, &what, as_of, now).err().map_or("answered", code),
+        ledger.preview(&preview, now).err().map_or("answered", code),
+        ledger.proof(&proof, now).err().map_or("answered", code),
+        ledger.replay_lines(&replay, now, &|_| ControlFlow::Continue(())).err().map_or("answered", code),
+    ]
+}
+
+fn filled() -> Filled {
+    let mut filled = Filled::with(2);
+    filled.publish(1, "app", &["EU"]);
+    filled.take(0, 2, installed("acme", "app", "EU", "EU"));
+    filled.take(1, 2, installed("zeta", "app", "EU", "EU"));
+    filled.take(0, 2, product_moved("bare", "EU"));
+    filled.sign(0, &key(0));
+    filled.sign(1, &key(1));
+    filled
+}
+
+#[test]
+fn nothing_is_not_there_while_a_shard_that_could_have_it_reads_or_stands_still() {
+    let filled = filled();
+    let ledger = &filled.ledger;
+    let absent =
+        ["not-found", "not-found", "not-found", "not-found", "answered", "invalid-parameter", "not-found"];
+    assert_eq!(asked(ledger, "nobody", "app"), absent);
+    let halted = Halted { code: "topic-truncated", message: "the topic ends at 5".to_owned() };
+    let cases: [(&str, &dyn Fn(&mut ledger_store::Freshness)); 3] = [
+        ("is catching up", &|now| now.phase = Phase::CatchingUp),
+        ("is not fed here", &|now| now.phase = Phase::Idle),
+        ("has halted (topic-truncated)", &|now| {
+            (now.phase, now.halted) = (Phase::Halted, Some(halted.clone()));
+        }),
+    ];
+    for (why, change) in cases {
+        filled.statuses[1].update(|now| (now.phase, now.halted) = (Phase::Live, None));
+        filled.statuses[1].update(change);
+        assert_eq!(asked(ledger, "nobody", "app"), ["not-ready"; 7], "{why}");
+        let error = ledger.tenant(&client("nobody"), AsOf::default(), hour(9)).unwrap_err();
+        assert!(error.to_string().contains(&format!("realm.lifecycle/1 {why};")), "{error}");
+        let QueryError::NotReady(not_ready) = error else { panic!("{error}") };
+        assert_eq!(not_ready.freshness, ledger.freshness(hour(9)), "of every shard");
+        // What was found is answered, with its freshness.
+        let of_zeta = ledger.installation(&client("zeta"), &app("app"), AsOf::default(), hour(9)).unwrap();
+        assert_eq!(of_zeta.freshness[0].phase, filled.statuses[1].freshness().phase.as_str());
+        let found = asked(ledger, "zeta", "app");
+        assert_eq!(found, ["answered"; 7], "{why}");
+        // What no other shard can have is not asked of any.
+        let of_acme = asked(ledger, "acme", "other");
+        assert_eq!((of_acme[1], of_acme[3]), ("not-found", "not-found"), "{why}");
+    }
+}
+
+#[test]
+fn in_a_tenant_that_was_found_its_own_shard_decides() {
+    let filled = filled();
+    let ledger = &filled.ledger;
+    let before = AsOf { at: Some(hour(1)), known: Known::All };
+    let of_seq = AsOf { at: None, known: Known::Seq(7) };
+    let preview = |of: &str, what: &str| {
+        let asked =
+            Preview { client: client(of), app: app(what), product_realm: None, as_of: AsOf::default() };
+        ledger.preview(&asked, hour(9)).map(|answer| json(&answer)["decision"]["rule"].clone())
+    };
+    let code = |error: Option<QueryError>| error.map_or("answered", |error| error.code());
+    let all = || {
+        [
+            code(ledger.installation(&client("acme"), &app("other"), AsOf::default(), hour(9)).err()),
+            code(ledger.tenant(&client("acme"), before, hour(9)).err()),
+            code(ledger.log(&client("acme"), 1, 9, before, hour(9)).err()),
+            code(ledger.corrections(&client("acme"), 0, 9, before, hour(9)).err()),
+            code(ledger.tenant(&client("acme"), of_seq, hour(9)).err()),
+            code(ledger.quarantine_item(&shard(0), 1, hour(9)).err()),
+            code(preview("bare", "app").err()),
+        ]
+    };
+    let known =
+        ["not-found", "answered", "answered", "answered", "seq-not-recorded", "not-found", "answered"];
+    assert_eq!(all(), known);
+    assert_eq!(preview("bare", "app").unwrap(), "FRESH");
+    filled.statuses[1].update(|now| now.phase = Phase::CatchingUp);
+    assert_eq!(all(), known, "it is not in the other one");
+    filled.statuses[0].update(|now| now.phase = Phase::CatchingUp);
+    assert_eq!(all(), ["not-ready"; 7]);
+    assert!(preview("acme", "app").is_ok(), "found, and labelled with its freshness");
+    assert!(ledger.log(&client("acme"), 99, 9, AsOf::default(), hour(9)).is_ok(), "nothing more yet");
+}
+
+#[test]
+fn an_absence_is_proven_by_a_log_that_was_read_to_its_end() {
+    let filled = filled();
+    let of =
+        |who: &str| Proof { client: client(who), app: None, pinned: None, partition: Some(0), topic: None };
+    let proof = |filled: &Filled, who| filled.ledger.proof(&of(who), hour(9)).map_err(|error| error.code());
+    assert!(proof(&filled, "nobody").is_ok());
+    filled.statuses[0].update(|now| now.phase = Phase::CatchingUp);
+    assert_eq!(proof(&filled, "nobody"), Err("not-ready"));
+    assert!(proof(&filled, "acme").is_ok());
+}

@@ -1,0 +1,293 @@
+//! A write-ahead log that was damaged, and one whose last write never ended: real files, changed byte by byte.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::OpenError;
+use crate::wal::{WalError, check, check_bytes};
+use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options};
+
+const BATCHES: u64 = 12;
+const EVENTS: u64 = 40;
+
+/// A shard whose records all are in its write-ahead log, and where the batches end in it.
+struct Logged {
+    dir: TempDir,
+    log: PathBuf,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+fn shard_dir(data: &Path) -> PathBuf {
+    data.join("shards").join(TOPIC).join("0")
+}
+
+/// The newest one: an opening leaves older ones for a moment.
+fn log_in(data: &Path) -> PathBuf {
+    let files = fs::read_dir(shard_dir(data)).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "log")).max().unwrap()
+}
+
+fn batch_of(number: u64) -> Vec<Event> {
+    let events = (0..EVENTS).map(|index| {
+        installed(&format!("tenant-{index}"), "app", &format!("{number}-{index}"), number.cast_signed(), "EU")
+    });
+    events.collect()
+}
+
+impl Logged {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut shard = open(dir.path(), StoreOptions::default()).open_shard(&shard_id(0)).unwrap();
+        let log = log_in(dir.path());
+        let mut ends = vec![usize::try_from(fs::metadata(&log).unwrap().len()).unwrap()];
+        for number in 0..BATCHES {
+            append(&mut shard, batch_of(number));
+            ends.push(usize::try_from(fs::metadata(&log).unwrap().len()).unwrap());
+        }
+        drop(shard);
+        let bytes = fs::read(&log).unwrap();
+        assert!(bytes.len() > 3 * 32 * 1024, "{} bytes are too few blocks", bytes.len());
+        Self { dir, log, bytes, ends }
+    }
+
+    /// The bytes of a batch.
+    fn batch(&self, number: usize) -> Range<usize> {
+        self.ends[number]..self.ends[number + 1]
+    }
+
+    /// How many records a shard with this log opens with, each time anew.
+    fn opened(&self, bytes: &[u8]) -> Result<u64, OpenError> {
+        let copy = self.copy(bytes);
+        let data = open(copy.path(), StoreOptions::default());
+        let read = data.read_shard(&shard_id(0)).map(|reader| reader.next_position());
+        let shard = data.open_shard(&shard_id(0));
+        match (read, shard) {
+            (Ok(read), Ok(shard)) => {
+                assert_eq!(read, shard.head().next_position);
+                assert_true(&shard.reader());
+                Ok(read)
+            }
+            (Err(read), Err(_)) => Err(read),
+            (read, shard) => panic!("{read:?}, {shard:?}"),
+        }
+    }
+
+    fn copy(&self, bytes: &[u8]) -> TempDir {
+        fs::write(&self.log, bytes).unwrap();
+        let copy = tempfile::tempdir().unwrap();
+        let from = self.dir.path().join(".");
+        let copied = std::process::Command::new("cp").arg("-r").arg(from).arg(copy.path()).status();
+        assert!(copied.unwrap().success());
+        copy
+    }
+
+    fn with(&self, range: Range<usize>, byte: u8) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        bytes[range].fill(byte);
+        bytes
+    }
+
+    fn flipped(&self, bit: usize) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        bytes
+    }
+}
+
+/// Where it is damaged.
+fn checked(bytes: &[u8]) -> Result<(), u64> {
+    check_bytes(bytes).map_err(|error| match error {
+        WalError::Damaged(damage) => damage.offset,
+        WalError::Io { path, source } => panic!("{}: {source}", path.display()),
+    })
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_the_log_refuses_the_shard() {
+    let logged = Logged::new();
+    let blocks = logged.bytes.len() / (32 * 1024);
+    let last_block = &logged.bytes[blocks * 32 * 1024..];
+    let mut damaged = last_block.to_vec();
+    // The end of a file at every length, among them those of whole records: where a bit could pass for a cut.
+    let in_last_block = logged.ends.iter().filter_map(|end| end.checked_sub(blocks * 32 * 1024));
+    for end in in_last_block.filter(|end| *end > 0) {
+        for bit in (0..end * 8).step_by(3) {
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let found = checked(&[&logged.bytes[..blocks * 32 * 1024], &damaged[..end]].concat());
+            assert!(found.is_err(), "bit {bit} of the last block, which ends at {end}");
+            damaged[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+    for bit in (0..logged.bytes.len() * 8).step_by(997) {
+        let found = checked(&logged.flipped(bit)).unwrap_err();
+        assert!(found <= bit as u64 / 8, "bit {bit} was found at {found}");
+    }
+}
+
+#[test]
+fn the_refusal_names_the_file_and_the_way_back() {
+    let logged = Logged::new();
+    let middle = logged.bytes.len() * 4;
+    let error = logged.opened(&logged.flipped(middle)).unwrap_err();
+    assert!(matches!(error, OpenError::DamagedLog { .. }) && error.is_damage());
+    let text = error.to_string();
+    assert!(
+        text.contains(".log is damaged at byte ") && text.contains("0.away, then `serve` fills"),
+        "{text}"
+    );
+    let last = logged.opened(&logged.flipped(logged.bytes.len() * 8 - 1));
+    assert!(matches!(last, Err(OpenError::DamagedLog { .. })), "{last:?}");
+
+    // As the message says: what was moved away is begun anew.
+    let copy = logged.copy(&logged.flipped(middle));
+    let shard = shard_dir(copy.path());
+    fs::rename(&shard, shard.with_extension("away")).unwrap();
+    let data = open(copy.path(), StoreOptions::default());
+    assert_eq!(data.open_shard(&shard_id(0)).unwrap().head().next_position, 0);
+}
+
+#[test]
+fn a_write_that_was_cut_off_opens_with_the_batches_before_it() {
+    let logged = Logged::new();
+    let end = logged.bytes.len();
+    let last_batches = logged.batch(10).start..end;
+    for cut in (0..=end).step_by(97).chain(last_batches.clone()) {
+        assert_eq!(checked(&logged.bytes[..cut]), Ok(()), "cut at {cut}");
+    }
+    for cut in last_batches.step_by(1009) {
+        let whole = logged.ends.iter().filter(|end| **end <= cut).count() as u64 - 1;
+        assert_eq!(logged.opened(&logged.bytes[..cut]).unwrap(), whole * EVENTS, "cut at {cut}");
+    }
+}
+
+/// A power cut: some sectors of the last write came to the disk, in whatever order.
+#[test]
+fn a_hole_in_the_last_batch_is_an_unfinished_write_and_any_other_is_damage() {
+    let logged = Logged::new();
+    let is_last = |sector: &Range<usize>| sector.start >= logged.batch(11).start;
+    let sectors =
+        (0..logged.bytes.len()).step_by(512).map(|start| start..(start + 512).min(logged.bytes.len()));
+    for (number, sector) in sectors.enumerate() {
+        let bytes = logged.with(sector.clone(), 0);
+        let found = checked(&bytes);
+        if is_last(&sector) {
+            assert_eq!(found, Ok(()), "{sector:?}");
+            if number % 8 == 0 {
+                assert_eq!(logged.opened(&bytes).unwrap(), 11 * EVENTS, "{sector:?}");
+            }
+        } else if sector.end <= logged.batch(11).start {
+            assert!(found.is_err(), "{sector:?}");
+        }
+    }
+    // The file had grown, and nothing of the write was there.
+    let grown: Vec<u8> = logged.bytes.iter().copied().chain([0; 5000]).collect();
+    assert_eq!(logged.opened(&grown).unwrap(), BATCHES * EVENTS);
+    // Half a write of anything but zeros is none.
+    assert!(checked(&logged.with(logged.batch(11).start + 600..logged.bytes.len(), 0xff)).is_err());
+}
+
+#[test]
+fn cursors_that_nobody_waited_for_prove_nothing_about_what_is_before_them() {
+    let logged = Logged::new();
+    let copy = logged.copy(&logged.bytes);
+    let data = open(copy.path(), StoreOptions::default());
+    let mut shard = data.open_shard(&shard_id(0)).unwrap();
+    let log = log_in(copy.path());
+    let start = fs::metadata(&log).unwrap().len();
+    append(&mut shard, batch_of(12));
+    for position in 0..200 {
+        shard.reader().publisher_cursor().set(position).unwrap();
+    }
+    drop(shard);
+    let mut bytes = fs::read(&log).unwrap();
+    let sector = (usize::try_from(start).unwrap() + 700).next_multiple_of(512);
+    bytes[sector..sector + 512].fill(0);
+    fs::write(&log, bytes).unwrap();
+    assert_eq!(data.open_shard(&shard_id(0)).unwrap().head().next_position, BATCHES * EVENTS);
+}
+
+/// A process that is killed right after it opened a shard leaves the log that it replayed beside its own.
+#[test]
+fn a_log_that_was_replayed_up_to_an_unfinished_write_does_no_harm() {
+    let logged = Logged::new();
+    let torn = &logged.bytes[..logged.bytes.len() - 100];
+    let copy = logged.copy(torn);
+    let replayed = log_in(copy.path());
+    let data = open(copy.path(), StoreOptions::default());
+    let mut shard = data.open_shard(&shard_id(0)).unwrap();
+    assert_eq!(shard.head().next_position, 11 * EVENTS);
+    append(&mut shard, batch_of(11));
+    drop(shard);
+    assert_ne!(log_in(copy.path()), replayed);
+    // Where a batch is missing in between, it does.
+    fs::write(&replayed, &logged.bytes[..logged.batch(10).start + 100]).unwrap();
+    assert!(matches!(check(&shard_dir(copy.path())), Err(WalError::Damaged(_))));
+    fs::write(&replayed, torn).unwrap();
+    assert!(matches!(check(&shard_dir(copy.path())), Ok(())));
+    assert_eq!(data.open_shard(&shard_id(0)).unwrap().head().next_position, BATCHES * EVENTS);
+}
+
+/// What the header of `wal` says of RocksDB's own modes: why there is a check.
+#[test]
+fn no_recovery_mode_tells_damage_from_a_write_that_never_ended() {
+    use DBRecoveryMode::{AbsoluteConsistency, PointInTime, TolerateCorruptedTailRecords};
+    let logged = Logged::new();
+    let records = |mode, bytes: &[u8]| {
+        let copy = logged.copy(bytes);
+        let path = shard_dir(copy.path());
+        let mut options = Options::default();
+        options.set_wal_recovery_mode(mode);
+        options.set_track_and_verify_wals_in_manifest(true);
+        let names = DB::list_cf(&options, &path).unwrap();
+        let families = names.into_iter().map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
+        let db = DB::open_cf_descriptors(&options, &path, families).ok()?;
+        let positions = db.cf_handle("positions").unwrap();
+        Some(db.iterator_cf(positions, rocksdb::IteratorMode::Start).count() as u64)
+    };
+    let all = BATCHES * EVENTS;
+    let cut = &logged.bytes[..logged.bytes.len() - 100];
+    let flipped = &logged.flipped((logged.batch(3).start + 50) * 8);
+    // The length of the last fragment, whose header is the last one of the file.
+    let last_block = logged.bytes.len() / (32 * 1024) * 32 * 1024;
+    let last_header = last_block.max(logged.batch(11).start);
+    let longer = &logged.flipped((last_header + 5) * 8 + 6);
+    let hole = &logged.with(last_block - 32 * 1024..last_block, 0);
+    let of_all = |bytes: &[u8]| {
+        [PointInTime, TolerateCorruptedTailRecords, AbsoluteConsistency].map(|mode| records(mode, bytes))
+    };
+    let ours = |bytes: &[u8]| checked(bytes).is_ok();
+    println!(
+        "cut {:?}\nflipped {:?}\nlonger {:?}\nhole {:?}",
+        of_all(cut),
+        of_all(flipped),
+        of_all(longer),
+        of_all(hole)
+    );
+    assert_eq!([ours(cut), ours(flipped), ours(longer), ours(hole)], [true, false, false, false]);
+    assert_eq!(of_all(&logged.bytes), [Some(all); 3]);
+    assert_eq!(of_all(cut), [Some(all - EVENTS), Some(all - EVENTS), None]);
+    assert_eq!(of_all(flipped), [Some(3 * EVENTS), None, None]);
+}
+
+#[test]
+fn what_was_flushed_does_not_rest_on_the_log() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    for number in 0..BATCHES {
+        append(&mut shard, batch_of(number));
+    }
+    shard.flush().unwrap();
+    drop(shard);
+    for entry in fs::read_dir(shard_dir(ledger.dir.path())).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            fs::write(path, []).unwrap();
+        }
+    }
+    let shard = ledger.shard();
+    assert_eq!(shard.head().next_position, BATCHES * EVENTS);
+    assert_true(&shard.reader());
+}

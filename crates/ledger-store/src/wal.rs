@@ -1,0 +1,308 @@
+//! The write-ahead log of a shard, read before RocksDB replays it: is what it lacks a write that never ended, or
+//! something that was durable?
+//!
+//! ```text
+//! <shard>/<number>.log   blocks of 32 KiB, no fragment crosses one; fewer than 7 bytes at the end of a block are padding
+//! fragment               crc32c, masked (4) ‖ length (2) ‖ type (1) ‖ payload        integers are little-endian
+//!                        type 1 whole record, 2 its first fragment, 3 a middle one, 4 the last; the crc is over type and payload
+//! record                 sequence of its first entry (8) ‖ number of entries (4) ‖ entries
+//! ```
+//!
+//! RocksDB writes it; here it is only read. None of its recovery modes knows the difference (each was tried on damaged
+//! files, `tests/wal.rs`): point in time ends the replay at whatever does not read, without a word, and so drops every
+//! record behind one flipped bit; "tolerate corrupted tail records" refuses flipped bits, but takes a flipped length in
+//! the last block for the end of the file, passes over blocks of zeros, and refuses after a power cut that left a hole;
+//! "absolute consistency" refuses every unfinished write. So a shard opens in the first mode, after this check.
+//!
+//! # What an unfinished write looks like
+//!
+//! A batch is synced before the next one is written (I-7). So at most the last batch is unfinished, and the cursors of
+//! the publisher around it, which nobody waits for: records of a single entry, that nothing recorded rests on. A process
+//! that was killed leaves the beginning of a record. A machine that lost power leaves the sectors that reached the disk,
+//! and zeros for those that did not. Therefore:
+//!
+//! | what does not read | is |
+//! | --- | --- |
+//! | a fragment that the end of the file cuts off | unfinished, unless its checksum fits a shorter length: then the length was changed |
+//! | a fragment with a sector of zeros, or the rest of one | unfinished |
+//! | any other | damaged |
+//! | an unfinished one with a batch behind it in the same file | damaged: the batch was begun, so the one before was durable |
+//! | an unfinished one with a batch in a later file | damaged, unless that batch has the very next sequence: then the file was replayed up to the unfinished write before |
+//!
+//! Not seen here: a last batch whose sectors were lost *after* it was synced, and a file that is shorter than it was or
+//! gone. RocksDB knows the sizes of the files before the last one; for the rest the shard is as it was a moment before,
+//! as a whole, and the offset that was committed to Kafka is ahead of it.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::crc32c::Crc32c;
+
+const BLOCK_BYTES: usize = 32 * 1024;
+
+const HEADER_BYTES: usize = 7;
+
+/// Sequence and number of entries.
+const RECORD_HEADER_BYTES: usize = 12;
+
+/// What a disk writes whole, or not at all.
+const SECTOR_BYTES: usize = 512;
+
+/// A shorter run of zeros at the end of a sector is no sign: values end in zeros too.
+const ZEROS_AT_LEAST: usize = 16;
+
+const WHOLE: u8 = 1;
+const FIRST: u8 = 2;
+const MIDDLE: u8 = 3;
+const LAST: u8 = 4;
+
+/// Where something that was durable does not read any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) file: PathBuf,
+    /// Of the first byte that does not read, within a fragment.
+    pub(crate) offset: u64,
+}
+
+/// Why a log may not be replayed.
+#[derive(Debug)]
+pub(crate) enum WalError {
+    Damaged(Damage),
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Reads the write-ahead log of a shard.
+pub(crate) fn check(shard: &Path) -> Result<(), WalError> {
+    let failed = |path: &Path, source| WalError::Io { path: path.to_owned(), source };
+    let mut check = Check::default();
+    for path in files(shard).map_err(|source| failed(shard, source))? {
+        let mut file = match File::open(&path) {
+            // The server beside a reader deletes what it has written out.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(|source| failed(&path, source))?,
+        };
+        check.file(path, &mut file)?;
+    }
+    Ok(())
+}
+
+/// The files of a log, in the order in which they were written.
+fn files(shard: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut numbered = Vec::new();
+    for entry in fs::read_dir(shard)? {
+        let path = entry?.path();
+        let is_log = path.extension().is_some_and(|extension| extension == "log");
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        numbered.extend(number.filter(|_| is_log).map(|number| (number, path)));
+    }
+    numbered.sort_unstable();
+    Ok(numbered.into_iter().map(|(_, path)| path).collect())
+}
+
+fn read_block(file: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < block.len() {
+        match file.read(&mut block[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+/// What was read so far, of all files.
+#[derive(Debug, Default)]
+struct Check {
+    /// That is being read.
+    file: PathBuf,
+    /// Of the block that is read next.
+    offset: u64,
+    is_in_record: bool,
+    /// What was read of the header of the record: fragments can be shorter.
+    header: Vec<u8>,
+    /// The sequence of the record.
+    sequence: Option<u64>,
+    /// The sequence that the next record has.
+    next: Option<u64>,
+    unfinished: Option<Unfinished>,
+}
+
+/// A write that seems not to have ended.
+#[derive(Debug)]
+struct Unfinished {
+    at: Damage,
+    /// The sequence that it has, if that is known.
+    sequence: Option<u64>,
+}
+
+/// A fragment of a record.
+struct Fragment<'b> {
+    kind: u8,
+    payload: &'b [u8],
+    length: usize,
+}
+
+impl Check {
+    /// Reads the next file.
+    fn file(&mut self, path: PathBuf, file: &mut impl Read) -> Result<(), WalError> {
+        (self.file, self.offset, self.is_in_record) = (path, 0, false);
+        let mut block = vec![0; BLOCK_BYTES];
+        loop {
+            let length = read_block(file, &mut block);
+            let length = length.map_err(|source| WalError::Io { path: self.file.clone(), source })?;
+            self.block(&block[..length]).map_err(WalError::Damaged)?;
+            if length < BLOCK_BYTES {
+                break;
+            }
+        }
+        if self.is_in_record {
+            self.note_unfinished(self.offset);
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, block: &[u8]) -> Result<(), Damage> {
+        let mut at = 0;
+        while at < block.len() {
+            let rest = &block[at..];
+            if rest.len() < HEADER_BYTES && block.len() == BLOCK_BYTES {
+                break;
+            }
+            match Fragment::read(rest) {
+                Some(fragment) => {
+                    self.take(&fragment, at)?;
+                    at += fragment.length;
+                }
+                None => {
+                    self.refuse_damage(block, at)?;
+                    break;
+                }
+            }
+        }
+        self.offset += block.len() as u64;
+        Ok(())
+    }
+
+    fn take(&mut self, fragment: &Fragment<'_>, at: usize) -> Result<(), Damage> {
+        let begins = matches!(fragment.kind, WHOLE | FIRST);
+        if begins == self.is_in_record {
+            // The end of a write that seems not to have ended; else a record within another one, or the end of none.
+            let is_left_over = !begins && self.unfinished.is_some();
+            return if is_left_over { Ok(()) } else { Err(self.damage(self.offset + at as u64)) };
+        }
+        if begins {
+            self.header.clear();
+            self.sequence = None;
+        }
+        self.is_in_record = matches!(fragment.kind, FIRST | MIDDLE);
+        if self.header.len() < RECORD_HEADER_BYTES {
+            self.header.extend(fragment.payload.iter().take(RECORD_HEADER_BYTES));
+            if let Some((sequence, entries)) = record_header(&self.header) {
+                self.begin_record(sequence, entries)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_record(&mut self, sequence: u64, entries: u32) -> Result<(), Damage> {
+        self.sequence = Some(sequence);
+        if let Some(unfinished) = &self.unfinished {
+            let is_next = unfinished.sequence.is_none_or(|expected| expected == sequence);
+            match (unfinished.at.file != self.file && is_next, entries) {
+                (true, _) => self.unfinished = None,
+                (false, 0 | 1) => return Ok(()),
+                (false, _) => return Err(unfinished.at.clone()),
+            }
+        }
+        self.next = sequence.checked_add(u64::from(entries));
+        Ok(())
+    }
+
+    /// Of a fragment that does not read: whether it was ever durable.
+    fn refuse_damage(&mut self, block: &[u8], at: usize) -> Result<(), Damage> {
+        let (rest, place) = (&block[at..], self.offset + at as u64);
+        let is_cut_off = block.len() < BLOCK_BYTES && is_cut_off(rest);
+        if !is_cut_off && !has_hole(rest, at) {
+            return Err(self.damage(place));
+        }
+        self.note_unfinished(place);
+        let behind = (1..rest.len()).filter_map(|skipped| Fragment::read(&rest[skipped..]));
+        let mut begun = behind.filter(|fragment| matches!(fragment.kind, WHOLE | FIRST));
+        if begun.any(|fragment| record_header(fragment.payload).is_some_and(|(_, entries)| entries > 1)) {
+            return Err(self.damage(place));
+        }
+        Ok(())
+    }
+
+    fn note_unfinished(&mut self, place: u64) {
+        let sequence = if self.is_in_record { self.sequence.or(self.next) } else { self.next };
+        self.is_in_record = false;
+        if self.unfinished.is_none() {
+            self.unfinished = Some(Unfinished { at: self.damage(place), sequence });
+        }
+    }
+
+    fn damage(&self, offset: u64) -> Damage {
+        Damage { file: self.file.clone(), offset }
+    }
+}
+
+impl<'b> Fragment<'b> {
+    /// The fragment that the bytes begin with; none: they begin with no whole one.
+    fn read(bytes: &'b [u8]) -> Option<Self> {
+        let (header, rest) = bytes.split_at_checked(HEADER_BYTES)?;
+        let kind = *header.last()?;
+        let payload = rest.get(..payload_length(header))?;
+        let is_intact = (WHOLE..=LAST).contains(&kind)
+            && stored_checksum(header) == Crc32c::default().over(&[kind]).over(payload).masked();
+        is_intact.then_some(Self { kind, payload, length: HEADER_BYTES + payload.len() })
+    }
+}
+
+/// Sequence and number of entries of a record that begins with these bytes.
+fn record_header(bytes: &[u8]) -> Option<(u64, u32)> {
+    let (header, _) = bytes.split_at_checked(RECORD_HEADER_BYTES)?;
+    let (sequence, entries) = header.split_at_checked(8)?;
+    Some((u64::from_le_bytes(sequence.try_into().ok()?), u32::from_le_bytes(entries.try_into().ok()?)))
+}
+
+fn payload_length(header: &[u8]) -> usize {
+    usize::from(u16::from_le_bytes([header[4], header[5]]))
+}
+
+fn stored_checksum(header: &[u8]) -> u32 {
+    u32::from_le_bytes([header[0], header[1], header[2], header[3]])
+}
+
+/// Whether a fragment goes on behind the end of the file, which its bytes reach.
+fn is_cut_off(bytes: &[u8]) -> bool {
+    let Some((header, there)) = bytes.split_at_checked(HEADER_BYTES) else { return true };
+    if payload_length(header) <= there.len() {
+        return false;
+    }
+    let stored = stored_checksum(header);
+    let mut checksum = Crc32c::default().over(&header[HEADER_BYTES - 1..]);
+    let is_longer = there.iter().all(|byte| {
+        let is_other = checksum.masked() != stored;
+        checksum = checksum.over(&[*byte]);
+        is_other
+    });
+    is_longer && checksum.masked() != stored
+}
+
+/// Whether a sector was never written: of those that the bytes lie in, from a place of a block on.
+fn has_hole(bytes: &[u8], at: usize) -> bool {
+    let first = SECTOR_BYTES - at % SECTOR_BYTES;
+    let (begun, whole) = bytes.split_at(first.min(bytes.len()));
+    let is_empty = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let mut sectors = std::iter::once(begun).chain(whole.chunks(SECTOR_BYTES));
+    is_empty(bytes) || sectors.any(|sector| sector.len() >= ZEROS_AT_LEAST && is_empty(sector))
+}
+
+#[cfg(test)]
+pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), WalError> {
+    Check::default().file(PathBuf::new(), &mut &*bytes)
+}

@@ -1,0 +1,210 @@
+//! Compares the app-level events of the shards that this process feeds, beside what is written: a producer that sends
+//! an app-level event to one partition only makes partitions answer differently, and no shard can see that alone.
+//!
+//! Copies of one event come to the partitions at different moments. So one is missing when the shard was read past the
+//! moment at which another shard was seen to have it, and [`GRACE`] more, within which a producer sends all copies. A
+//! shard that is not live is not compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use ledger_core::ids::{AppKey, EventId};
+use ledger_store::{AppEvents, Catalog, Freshness, Halted, MissingCopies, Phase, ShardId};
+use tracing::{error, info, warn};
+
+/// How often shards are compared.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a producer may take to send the copies of an event.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Apps named before the rest is counted.
+const NAMED_AT_MOST: usize = 4;
+
+/// Comparisons that go on until they are stopped.
+pub(crate) struct AppCopies {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl AppCopies {
+    pub(crate) fn start(catalog: Arc<Catalog>) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let thread =
+            thread::Builder::new().name("app-copies".to_owned()).spawn(move || run(&catalog, &stopped))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Whether it ended by itself, which it never should.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends with the comparison that is under way.
+    pub(crate) fn stop(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            error!("the comparison of app-level events had panicked: a mistake of the program, report it");
+        }
+    }
+}
+
+fn run(catalog: &Catalog, stopped: &Receiver<()>) {
+    let mut comparison = Comparison::default();
+    while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        comparison.compare(catalog, Instant::now(), GRACE);
+    }
+}
+
+/// A copy that a shard lacks.
+type Copy = (ShardId, AppKey, EventId);
+
+#[derive(Default)]
+struct Comparison {
+    app_events: AppEvents,
+    /// Copies that were seen to be lacking, and since when.
+    seen: BTreeMap<Copy, Instant>,
+    /// Those that are missing.
+    missing: BTreeSet<Copy>,
+}
+
+impl Comparison {
+    fn compare(&mut self, catalog: &Catalog, now: Instant, grace: Duration) {
+        let shards: Vec<_> = catalog.all();
+        // Before the shards are read: they may know more than this says, never less.
+        let live = shards.iter().filter_map(|(id, served)| {
+            let freshness = served.status.freshness();
+            let is_compared = freshness.is_ours && freshness.phase == Phase::Live;
+            is_compared.then(|| (id.clone(), freshness))
+        });
+        let live: BTreeMap<ShardId, Freshness> = live.collect();
+        let readers = shards.iter().filter(|(id, _)| live.contains_key(id));
+        let readers: Vec<_> = readers.map(|(id, served)| (id.clone(), served.reader.clone())).collect();
+        let lacking = match self.app_events.missing(&readers) {
+            Ok(lacking) => lacking.into_iter().flat_map(copies).collect::<BTreeSet<_>>(),
+            Err(failed) => {
+                return error!(error = %failed, "app-level events could not be compared: see to the disk");
+            }
+        };
+        self.seen.retain(|copy, _| lacking.contains(copy));
+        self.missing.retain(|copy| lacking.contains(copy));
+        for copy in lacking {
+            let since = *self.seen.entry(copy.clone()).or_insert(now);
+            let is_at_end = live.get(&copy.0).is_some_and(|freshness| freshness.lag_events == Some(0));
+            if is_at_end && now.duration_since(since) >= grace {
+                self.missing.insert(copy);
+            }
+        }
+        for (id, served) in &shards {
+            let (count, told) = self.told(id);
+            let before = served.status.freshness().missing_app_events;
+            if count != before {
+                match &told {
+                    Some(Halted { message, .. }) => warn!(shard = %id, "{message}"),
+                    None => info!(shard = %id, "has all app-level events of the other partitions again"),
+                }
+            }
+            served.status.update(|now| (now.missing_app_events, now.missing_copies) = (count, told));
+        }
+    }
+
+    /// How many copies a shard lacks, and what to tell of it.
+    fn told(&self, shard: &ShardId) -> (u64, Option<Halted>) {
+        let of_shard = self.missing.iter().filter(|(of, _, _)| of == shard);
+        let (mut count, mut apps) = (0, BTreeSet::new());
+        for (_, app, _) in of_shard {
+            count += 1;
+            apps.insert(app.as_str());
+        }
+        if count == 0 {
+            return (0, None);
+        }
+        let named = apps.iter().take(NAMED_AT_MOST).copied().collect::<Vec<_>>().join(", ");
+        let more = match apps.len().saturating_sub(NAMED_AT_MOST) {
+            0 => String::new(),
+            more => format!(" and {more} more apps"),
+        };
+        let message = format!(
+            "{count} app-level events of {named}{more} are in other partitions and not in this one, so that \
+             partitions answer differently: `realm-ledger publish --missing-copies` sends them; a producer has to \
+             send a copy of an app-level event to every partition"
+        );
+        (count, Some(Halted { code: "app-events-missing", message }))
+    }
+}
+
+fn copies(missing: MissingCopies) -> impl Iterator<Item = Copy> {
+    let MissingCopies { shard, app, events } = missing;
+    events.into_iter().map(move |event| (shard.clone(), app.clone(), event.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_ingest::import::{ImportOptions, import};
+    use ledger_record::proof::line::LedgerSecret;
+    use ledger_store::{DataDir, Served, ShardStatus, StoreOptions};
+
+    use super::*;
+
+    /// A shard that has these app-level events, at the end of its partition.
+    fn served(directory: &std::path::Path, ids: &[&str]) -> Served {
+        let data =
+            DataDir::open(directory, StoreOptions::default(), LedgerSecret::from_bytes([7; 32])).unwrap();
+        let line = |id: &&str| {
+            format!(
+                "{{\"id\":\"{id}\",\"type\":\"policy-set\",\"time\":\"2026-01-01T00:00:00Z\",\"appKey\":\"a\",\
+                 \"policy\":{{\"mode\":\"off\"}}}}\n"
+            )
+        };
+        let options = ImportOptions {
+            source: "test".to_owned(),
+            topic: "t".to_owned(),
+            partitions: Some(1),
+            now: crate::command::now(),
+        };
+        let lines: String = ids.iter().map(line).collect();
+        import(&data, lines.as_bytes(), &options, &mut |_, _| {}).unwrap();
+        let reader = data.read_shard(&shard(0)).unwrap();
+        let status = Arc::new(ShardStatus::default());
+        status.update(|now| (now.is_ours, now.phase, now.lag_events) = (true, Phase::Live, Some(0)));
+        Served { reader, status }
+    }
+
+    fn shard(partition: u32) -> ShardId {
+        ShardId { topic: "t".to_owned(), partition }
+    }
+
+    #[test]
+    fn a_copy_is_missing_once_its_partition_was_read_past_the_grace() {
+        let scratch = tempfile::tempdir().unwrap();
+        let catalog = Catalog::default();
+        // Whatever their order, what is in both is missing in none.
+        let of = |name: &str, ids: &[&str]| served(&scratch.path().join(name), ids);
+        let (short, long) = (of("short", &["e-1", "e-2"]), of("long", &["e-2", "e-3", "e-1"]));
+        catalog.insert(shard(0), short.clone());
+        catalog.insert(shard(1), long.clone());
+        let (mut comparison, begun) = (Comparison::default(), Instant::now());
+        let mut missing = |after_s: u64| {
+            comparison.compare(&catalog, begun + Duration::from_secs(after_s), Duration::from_secs(10));
+            let of = |served: &Served| served.status.freshness().missing_app_events;
+            assert_eq!(of(&long), 0);
+            of(&short)
+        };
+        assert_eq!((missing(0), missing(9)), (0, 0), "the producer may still send it");
+        short.status.update(|now| now.lag_events = Some(3));
+        assert_eq!(missing(20), 0, "it may be among those");
+        short.status.update(|now| now.phase = Phase::CatchingUp);
+        assert_eq!(missing(100), 0, "it is not compared while it reads");
+        short.status.update(|now| (now.phase, now.lag_events) = (Phase::Live, Some(0)));
+        assert_eq!((missing(101), missing(112)), (0, 1), "from when it is live");
+        let told = short.status.freshness().missing_copies.unwrap();
+        assert!(told.message.starts_with("1 app-level events of a are in other partitions"), "{told:?}");
+        let healed = of("healed", &["e-1", "e-2", "e-3"]);
+        catalog.insert(shard(0), Served { status: Arc::clone(&short.status), ..healed });
+        assert_eq!(missing(113), 0);
+        assert_eq!(short.status.freshness().missing_copies, None);
+    }
+}
