@@ -1,16 +1,21 @@
 //! History from a file is the same history: what `import` makes of NDJSON is what Kafka brings of it.
 
+mod field;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use ledger_core::time::Timestamp;
+use ledger_record::json::time::format_instant;
 use ledger_record::record::{Content, Stream};
 use ledger_store::{DataDir, ShardId, StoreOptions};
 use ledger_tests::kafka;
 use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
 use ledger_tests::workload::{Mix, native_lines};
+use serde_json::Value;
 
 const TOPIC_PARTITIONS: i32 = 3;
 
@@ -110,7 +115,11 @@ fn heads(data_dir: &Path, topic: &str) -> Vec<u64> {
 }
 
 fn lines() -> String {
-    native_lines(Mix {
+    native_lines(mix())
+}
+
+fn mix() -> Mix {
+    Mix {
         seed: 11,
         tenants: 300,
         events: 6_000,
@@ -120,7 +129,7 @@ fn lines() -> String {
         conflicts_per_mille: 3,
         malformed_per_mille: 0,
         late_app_events: true,
-    })
+    }
 }
 
 #[test]
@@ -199,29 +208,64 @@ fn an_import_goes_on_after_each_line_of_a_file() {
     assert_verified(&[&whole, &line_by_line]);
 }
 
-#[test]
-fn an_import_that_is_killed_goes_on_where_it_was_durable() {
+/// Imports until it is killed in the middle several times, at any point, and then to the end.
+fn import_with_kills(file: &Path, data_dir: &Path, flags: &[&str], took: Duration) {
     const ROUNDS: u32 = 12;
-    let scratch = scratch::directory();
-    let (topic, file) = ("realm.lifecycle", scratch.path().join("history.ndjson"));
-    std::fs::write(&file, lines()).unwrap();
-    let [whole, killed] = ["whole", "killed"].map(|name| scratch.path().join(name));
-    let began = Instant::now();
-    assert!(import(&file, &whole, topic).status.success());
-    let took = began.elapsed();
     let mut kills = 0;
     for round in 1..=ROUNDS {
-        let [file, data_dir] = [&file, &killed].map(|path| path.to_str().unwrap());
-        let arguments = ["import", file, "--data-dir", data_dir, "--partitions", "3", "--topic", topic];
-        let mut child = program(&arguments).args(["--source", "history"]).spawn().unwrap();
+        let [file, data_dir] = [file, data_dir].map(|path| path.to_str().unwrap());
+        let arguments = ["import", file, "--data-dir", data_dir, "--partitions", "3", "--source", "history"];
+        let mut child = program(&arguments).args(flags).spawn().unwrap();
         std::thread::sleep(took * round / ROUNDS);
         child.kill().unwrap();
         kills += u32::from(!child.wait().unwrap().success());
     }
     assert!(kills > 3, "{kills} of {ROUNDS} imports were killed in the middle");
-    let output = import(&file, &killed, topic);
+    let output = field::import_with(file, data_dir, flags);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(tenants(&killed, topic), tenants(&whole, topic));
-    assert_eq!(heads(&killed, topic), heads(&whole, topic));
-    assert_verified(&[&whole, &killed]);
+}
+
+/// The lines with recorded times in their order, a millisecond apart.
+fn recorded_in_order(text: &str) -> String {
+    let begin = 1_770_000_000_000_i64;
+    let line = |(number, line): (i64, &str)| {
+        let at = format_instant(Timestamp::from_millis(begin + number));
+        line.replacen('{', &format!("{{\"recordedAt\":\"{at}\","), 1) + "\n"
+    };
+    (0..).zip(text.lines()).map(line).collect()
+}
+
+/// The lines in their order, packed or marked; and by tenant, to be sorted.
+#[test]
+fn an_import_that_is_killed_goes_on_where_it_was_durable_whatever_it_is_wrapped_in() {
+    let scratch = scratch::directory();
+    let topic = "realm.lifecycle";
+    // More than are judged before the first write.
+    let text = recorded_in_order(&native_lines(Mix { events: 24_000, ..mix() }));
+    let file = |name: &str, text: &str| {
+        let path = scratch.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let plain = file("history.ndjson", &text);
+    let whole = scratch.path().join("whole");
+    let began = Instant::now();
+    assert!(import(&plain, &whole, topic).status.success());
+    let took = began.elapsed();
+    let expected = field::digests(&whole);
+    let mut by_tenant: Vec<&str> = text.lines().collect();
+    by_tenant.sort_by_key(|line| serde_json::from_str::<Value>(line).unwrap()["clientKey"].to_string());
+    let marked = format!("\u{feff}{text}");
+    assert!(Command::new("gzip").args(["--keep", "--fast"]).arg(&plain).status().unwrap().success());
+    for (file, flags) in [
+        (plain.clone(), &[][..]),
+        (file("history-marked.ndjson", &marked), &[]),
+        (plain.with_extension("ndjson.gz"), &[]),
+        (file("by-tenant.ndjson", &(by_tenant.join("\n") + "\n")), &["--sort"]),
+    ] {
+        let killed = file.with_extension("killed");
+        import_with_kills(&file, &killed, flags, took);
+        assert_eq!(field::digests(&killed), expected, "{}", file.display());
+        assert_verified(&[&killed]);
+    }
 }

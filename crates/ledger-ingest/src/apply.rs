@@ -47,6 +47,10 @@ pub struct Applied {
     pub new_tenants: u64,
     /// Ticks: no records, but what was unsealed is sealed.
     pub ticks: u64,
+    /// Recorded at a later time than the source's own, as recorded time never goes back.
+    pub raised: u64,
+    /// By how much at most.
+    pub raised_most_ms: i64,
 }
 
 impl AddAssign for Applied {
@@ -57,6 +61,8 @@ impl AddAssign for Applied {
         self.refused += other.refused;
         self.new_tenants += other.new_tenants;
         self.ticks += other.ticks;
+        self.raised += other.raised;
+        self.raised_most_ms = self.raised_most_ms.max(other.raised_most_ms);
     }
 }
 
@@ -76,15 +82,24 @@ pub fn apply(
             return Ok(Applied { ticks: 1, ..Applied::default() });
         }
         Ok(Decoded::Event(Incoming { event, time_defaulted })) => {
-            let Some(source_time) = source_time.or(batch.head().recorded) else {
+            let Some(given_time) = source_time.or(batch.head().recorded) else {
                 batch.refuse(from, to_keep(without_time()))?;
                 return Ok(Applied { refused: 1, ..Applied::default() });
             };
-            let arrival = Arrival { from: from.clone(), source_time, event, time_defaulted, future };
+            let arrival =
+                Arrival { from: from.clone(), source_time: given_time, event, time_defaulted, future };
             match batch.offer(arrival)? {
                 Offer::Appended { late, new_tenant, .. } => {
-                    let (late, new_tenants) = (u64::from(late), u64::from(new_tenant));
-                    return Ok(Applied { appended: 1, late, new_tenants, ..Applied::default() });
+                    let raised = source_time.zip(batch.head().recorded);
+                    let raised = raised.map_or(0, |(given, recorded)| recorded.millis_since(given).max(0));
+                    return Ok(Applied {
+                        appended: 1,
+                        late: late.into(),
+                        new_tenants: new_tenant.into(),
+                        raised: u64::from(raised > 0),
+                        raised_most_ms: raised,
+                        ..Applied::default()
+                    });
                 }
                 Offer::Duplicate { .. } => return Ok(Applied { duplicates: 1, ..Applied::default() }),
                 Offer::Refused(rejection) => rejection,

@@ -13,6 +13,7 @@
 //! - [`apply`]: the one place where input meets the log.
 //! - [`kafka`]: consumer group, workers, publisher, topics.
 //! - [`checkpoint`]: what is signed of a log, so that it never forks.
+//! - [`text`]: a file as a partner has it, read as lines.
 //! - [`import`]: history from a file.
 //! - [`retry`]: one event of a refused message, once more.
 //!
@@ -31,3 +32,4 @@ mod partitioner;
 mod proto;
 pub mod redact;
 pub mod retry;
+pub mod text;

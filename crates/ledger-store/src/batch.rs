@@ -71,6 +71,28 @@ pub enum FutureLimit {
     At(Timestamp),
 }
 
+impl FutureLimit {
+    /// What an import refuses whatever it is recorded with.
+    #[must_use]
+    pub fn is_before(self, time: Timestamp) -> bool {
+        matches!(self, Self::At(instant) if time > instant)
+    }
+
+    /// The rejection of an event whose field lies behind it.
+    #[must_use]
+    pub fn rejection(self, path: &str) -> Rejection {
+        let than = match self {
+            Self::AfterRecorded => "the time it was recorded",
+            Self::At(_) => "now",
+        };
+        Rejection {
+            reason: Reason::TimeInFuture,
+            path: Some(path.to_owned()),
+            detail: format!("expected a time at most 24 hours after {than}"),
+        }
+    }
+}
+
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer {
@@ -263,7 +285,7 @@ impl Batch<'_> {
             FutureLimit::At(instant) => instant,
         };
         if arrival.event.time > limit {
-            return Ok(Offer::Refused(too_far_ahead(arrival.future)));
+            return Ok(Offer::Refused(arrival.future.rejection("time")));
         }
         let stream = Stream::of(&arrival.event);
         let id_key = key::log::id(&arrival.event);
@@ -432,16 +454,4 @@ fn raised_apps(touched: &Touched, event: &Event) -> Vec<(AppKey, Option<Timestam
 fn within_lines(time: Timestamp) -> Timestamp {
     const MAX_MS: i64 = (1 << 53) - 1;
     Timestamp::from_millis(time.as_millis().clamp(-MAX_MS, MAX_MS))
-}
-
-fn too_far_ahead(limit: FutureLimit) -> Rejection {
-    let than = match limit {
-        FutureLimit::AfterRecorded => "the time it was recorded",
-        FutureLimit::At(_) => "now",
-    };
-    Rejection {
-        reason: Reason::TimeInFuture,
-        path: Some("time".to_owned()),
-        detail: format!("expected a time at most 24 hours after {than}"),
-    }
 }

@@ -198,13 +198,13 @@ pub struct Demo {
 /// `import`
 #[derive(Debug, Args)]
 pub struct Import {
-    /// Native events, one JSON object a line; - is standard input
+    /// Native events, one JSON object a line, plain or as gzip or zstd; - is standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Where the ledger is kept (data_dir); created if missing
     #[arg(long, value_name = "DIR", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
-    /// Name of the source [default: the file's name]; needed for -
+    /// Name of the source [default: the file's name, without .gz or .zst]; needed for -
     #[arg(long, value_name = "NAME", value_parser = parse::source)]
     pub source: Option<String>,
     /// Topic that the file stands in for [default: the first of kafka.topics]
@@ -213,6 +213,15 @@ pub struct Import {
     /// Partitions of a new data directory; those of the topic that will feed it later
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub partitions: Option<u32>,
+    /// Read everything, record nothing, and tell what is in the file; exit 1 if an import would stop
+    #[arg(long)]
+    pub check: bool,
+    /// Import the lines in the order of their recorded time (recordedAt, else time), not of the file
+    #[arg(long)]
+    pub sort: bool,
+    /// Import the file also when more than 1 % of its first 10,000 lines are refused
+    #[arg(long)]
+    pub accept_refusals: bool,
 }
 
 /// `topics`
@@ -262,7 +271,7 @@ pub enum ConfigCommand {
 /// `publish`
 #[derive(Debug, Args)]
 pub struct Publish {
-    /// Native events, one JSON object a line; - is standard input
+    /// Native events, one JSON object a line, plain or as gzip or zstd; - is standard input
     #[arg(value_name = "FILE", required_unless_present_any = ["tick", "missing_copies"])]
     pub file: Option<PathBuf>,
     /// Send a tick to every partition instead, which seals what is unsealed there

@@ -2,7 +2,7 @@
 //!
 //! | form | how it is told | what it says |
 //! | --- | --- | --- |
-//! | NDJSON | begins with `{` | `clientKey`, `appKey`, `realm` on each line |
+//! | NDJSON | its first line is an object | `clientKey`, `appKey`, `realm` on each line |
 //! | CSV | a header with these names | the same, in any order, among other columns |
 //! | audit log of Forge's developer console, CSV | a header with `Site ID`, `App ID`, `Event`, `Location` | events; the last of each site and app tells |
 //!
@@ -13,11 +13,12 @@
 mod audit_log;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, Read};
+use std::io::Read;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
+use ledger_ingest::text::{LineError, Lines, Looks, NotNdjson, Text};
 use serde::Deserialize;
 
 /// Whose installation of what.
@@ -60,9 +61,12 @@ pub(crate) struct AppNames {
 /// Why the list cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListError {
-    /// It cannot be read.
+    /// A line of NDJSON cannot be read.
     #[error("the list cannot be read")]
-    Unreadable(#[from] std::io::Error),
+    Unreadable(#[from] LineError),
+    /// It is something else.
+    #[error("the list is neither CSV nor NDJSON")]
+    NoList(#[from] NotNdjson),
     /// Not CSV.
     #[error("the list is no CSV")]
     NoCsv(#[from] csv::Error),
@@ -111,27 +115,35 @@ pub(crate) enum ListError {
     },
 }
 
+impl ListError {
+    /// What makes a list of the file of this path.
+    pub(crate) fn remedy(&self, file: &str) -> Option<String> {
+        match self {
+            Self::NoList(other) => Some(other.remedy(file)),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Line {
+struct Row {
     client_key: String,
     app_key: String,
     realm: String,
 }
 
-/// Byte order mark, as Windows puts it before a text.
-const MARK: &str = "\u{feff}";
-
 /// Reads a list.
-pub(crate) fn read(mut input: impl BufRead, names: &AppNames) -> Result<PartnerList, ListError> {
-    let start = input.fill_buf()?;
-    let start = start.strip_prefix(MARK.as_bytes()).unwrap_or(start);
-    if start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
-        return Ok(only(read_json(input)?, names));
+pub(crate) fn read(text: Text<'_>, names: &AppNames) -> Result<PartnerList, ListError> {
+    match text.looks() {
+        Looks::Ndjson => return Ok(only(read_json(text)?, names)),
+        Looks::Csv => {}
+        Looks::Other(other) => return Err(other.clone().into()),
     }
-    let delimiter = delimiter(start);
+    let mut text = text;
+    let delimiter = delimiter(text.fill_buf().map_err(csv::Error::from)?);
     let mut reader =
-        ReaderBuilder::new().delimiter(delimiter).trim(Trim::Headers).flexible(true).from_reader(input);
+        ReaderBuilder::new().delimiter(delimiter).trim(Trim::Headers).flexible(true).from_reader(text);
     let header = reader.headers()?.clone();
     let column = |name: &str| header.iter().position(|title| plain(title) == name);
     if let (Some(client), Some(app), Some(realm)) = (column("clientkey"), column("appkey"), column("realm")) {
@@ -160,18 +172,21 @@ fn plain(title: &str) -> String {
     title.chars().filter(|sign| sign.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-fn read_json(input: impl BufRead) -> Result<BTreeMap<Key, Listed>, ListError> {
+fn read_json(text: Text<'_>) -> Result<BTreeMap<Key, Listed>, ListError> {
     let mut list = BTreeMap::new();
-    for (line, text) in (1..).zip(input.lines()) {
-        let text = text?;
-        let text = text.strip_prefix(MARK).unwrap_or(&text);
-        if text.trim().is_empty() {
+    for line in Lines::new(text) {
+        let line = line?;
+        if line.is_blank() {
             continue;
         }
-        let read: Line = serde_json::from_str(text).map_err(|source| ListError::NoJson { line, source })?;
-        put(&mut list, line, [&read.client_key, &read.app_key, &read.realm])?;
+        let number = line.number;
+        // Read as an object first: a derived reader takes the items of an array for members.
+        let read = serde_json::from_slice::<serde_json::Map<_, _>>(&line.text)
+            .and_then(|members| Row::deserialize(serde_json::Value::Object(members)))
+            .map_err(|source| ListError::NoJson { line: number, source })?;
+        put(&mut list, number, [&read.client_key, &read.app_key, &read.realm])?;
     }
-    Ok(list)
+    if list.is_empty() { Err(ListError::NoColumns) } else { Ok(list) }
 }
 
 fn read_rows(
@@ -219,7 +234,7 @@ mod tests {
     use super::*;
 
     fn listed(text: &str) -> Vec<(String, String, String, u64)> {
-        let list = read(text.as_bytes(), &AppNames::default()).unwrap().list;
+        let list = read(Text::open(text.as_bytes()).unwrap(), &AppNames::default()).unwrap().list;
         let shown = list.into_iter().map(|((client, app), Listed { realm, line })| {
             (client.to_string(), app.to_string(), realm.to_string(), line)
         });
@@ -237,7 +252,7 @@ mod tests {
         let json = "{\"clientKey\":\"acme\",\"appKey\":\"app\",\"realm\":\"eu\",\"note\":1}\n\n\
                     {\"realm\":\"GLOBAL\",\"clientKey\":\"birch\",\"appKey\":\"app\"}\n";
         assert_eq!(listed(json), [one("acme", "EU", 1), one("birch", "GLOBAL", 3)]);
-        assert_eq!(listed(&format!("{MARK}{json}")), listed(json));
+        assert_eq!(listed(&format!("\u{feff}{json}")), listed(json));
         assert_eq!(listed("clientKey,appKey,realm\n"), []);
         for sign in [";", "\t"] {
             assert_eq!(
@@ -258,13 +273,18 @@ mod tests {
     fn other_apps_are_left_out_and_counted() {
         let csv = "clientKey,appKey,realm\nacme,app,EU\nacme,other,US\n";
         let names = AppNames { only: AppKey::new("app").ok(), ..AppNames::default() };
-        let read = read(csv.as_bytes(), &names).unwrap();
+        let read = read(Text::open(csv.as_bytes()).unwrap(), &names).unwrap();
         assert_eq!((read.list.len(), read.left_out.other_app), (1, 1));
     }
 
     #[test]
     fn what_is_no_list_is_refused_with_the_line() {
-        let told = |text: &str| read(text.as_bytes(), &AppNames::default()).unwrap_err().to_string();
+        let told = |text: &str| {
+            let text = Text::open(text.as_bytes()).unwrap();
+            read(text, &AppNames::default()).unwrap_err().to_string()
+        };
+        assert!(told("").contains("no clientKey"));
+        assert!(told("[{\"clientKey\":\"a\"}]").contains("neither CSV nor NDJSON"));
         assert!(told("client,realm\na,EU\n").contains("no clientKey"));
         assert_eq!(told("clientKey,appKey,realm\na,b,EU\na,c,Europe!\n"), "line 3: \"Europe!\" is no realm");
         assert_eq!(
@@ -272,5 +292,7 @@ mod tests {
             "line 3 says US, and line 2 said another realm of the same installation"
         );
         assert!(told("{\"clientKey\":\"a\"}\n").starts_with("line 1 is not an object"));
+        let array = "{\"clientKey\":\"a\",\"appKey\":\"b\",\"realm\":\"EU\"}\n[\"a\",\"b\",\"EU\"]\n";
+        assert!(told(array).starts_with("line 2 is not an object"));
     }
 }

@@ -157,6 +157,7 @@ impl Checks {
 #[cfg(test)]
 mod tests {
     use ledger_ingest::import::{ImportOptions, import};
+    use ledger_ingest::text::Lines;
     use ledger_record::proof::line::LedgerSecret;
     use ledger_store::{DataDir, ShardStatus, StoreOptions};
 
@@ -184,8 +185,9 @@ mod tests {
             topic: topic.to_owned(),
             partitions: Some(1),
             now: crate::command::now(),
+            accept_refusals: true,
         };
-        import(&data, lines.as_bytes(), &options, &mut |_, _| {}).unwrap();
+        import(&data, Lines::new(lines.as_bytes()), &options).unwrap();
         let shard = ShardId { topic: topic.to_owned(), partition: 0 };
         let reader = data.read_shard(&shard).unwrap();
         (shard, Served { reader, status: Arc::new(ShardStatus::default()) })

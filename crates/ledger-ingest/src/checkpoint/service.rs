@@ -328,6 +328,7 @@ mod tests {
 
     use super::*;
     use crate::import::{ImportOptions, import};
+    use crate::text::Lines;
 
     fn id() -> ShardId {
         ShardId { topic: "t".to_owned(), partition: 0 }
@@ -340,9 +341,14 @@ mod tests {
         let event =
             r#"{"id":"1","type":"enabled","time":"2026-01-01T00:00:00Z","clientKey":"c","appKey":"a"}"#;
         let now = Timestamp::from_millis(1_800_000_000_000);
-        let options =
-            ImportOptions { source: "f".to_owned(), topic: "t".to_owned(), partitions: Some(1), now };
-        import(&data, event.as_bytes(), &options, &mut |_, _| {}).unwrap();
+        let options = ImportOptions {
+            source: "f".to_owned(),
+            topic: "t".to_owned(),
+            partitions: Some(1),
+            now,
+            accept_refusals: false,
+        };
+        import(&data, Lines::new(event.as_bytes()), &options).unwrap();
         let (catalog, status) = (Arc::new(Catalog::default()), Arc::new(ShardStatus::default()));
         status.update(|now| now.is_ours = true);
         let reader = data.read_shard(&id()).unwrap();

@@ -76,18 +76,19 @@ mod fault;
 mod message;
 mod protobuf;
 mod refusal;
+mod stamp;
 mod url;
 mod validate;
 mod value;
 
 use ledger_core::limits::MESSAGE_MAX_BYTES;
-use ledger_core::time::Timestamp;
 use ledger_record::rejection::{Reason, Rejection};
 use serde::de::Deserialize;
 
 pub(crate) use draft::Field;
 pub use message::{Decoded, Incoming, Message};
 pub(crate) use message::{attribute_name, is_content_type};
+pub use stamp::Stamp;
 
 use draft::{Dialect, Draft};
 use message::Encoding;
@@ -143,23 +144,6 @@ fn read_again(message: &Message<'_>, rejection: Rejection) -> Result<Decoded, Re
         Err(rejection)
     };
     again.map_err(|rejection| fault::explain(value, rejection))
-}
-
-/// The `recordedAt` of a line of native JSON that is imported: when its first source recorded it.
-///
-/// A line that is no JSON object has none; [`decode`] says what is wrong with it.
-pub fn recorded_at(line: &[u8]) -> Result<Option<Timestamp>, Rejection> {
-    let Ok(Stamp { recorded_at }) = serde_json::from_slice(line) else {
-        return Ok(None);
-    };
-    validate::instant_of(recorded_at).map_err(|expected| refusal::invalid("recordedAt", expected))
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Stamp<'a> {
-    #[serde(borrow, default)]
-    recorded_at: value::Value<'a>,
 }
 
 fn value_of<'a>(message: &Message<'a>) -> Result<&'a [u8], Rejection> {

@@ -1,7 +1,7 @@
 //! What holds for any input.
 
 use ledger_core::event::Event;
-use ledger_ingest::decode::{Message, decode, recorded_at};
+use ledger_ingest::decode::{Message, Stamp, decode};
 use ledger_ingest::encode::{to_native_json, to_protobuf};
 use ledger_ingest::redact::refused;
 use ledger_record::json::event::to_json;
@@ -122,7 +122,7 @@ proptest! {
         headers.extend(content_type.map(|name| ("content-type".to_owned(), name.as_bytes().to_vec())));
         headers.extend(attribute);
         let message = Message { key: None, value: Some(&value), headers: &headers, timestamp: None };
-        let _ = recorded_at(&value);
+        let _ = Stamp::of(&value).recorded_at();
         if let Err(rejection) = decode(&message) {
             let _ = refused(&message, rejection);
         }
@@ -164,12 +164,12 @@ fn a_line_may_say_when_it_was_recorded() {
     use ledger_core::time::Timestamp;
     use ledger_record::rejection::Reason;
     let at = Ok(Some(Timestamp::from_millis(0)));
-    assert_eq!(recorded_at(br#"{"id":1,"recordedAt":"1970-01-01T00:00:00Z"}"#), at);
+    assert_eq!(Stamp::of(br#"{"id":1,"recordedAt":"1970-01-01T00:00:00Z"}"#).recorded_at(), at);
     for none in [&b"{}"[..], br#"{"recordedAt":null}"#, b"[", b"7", b"\xff"] {
-        assert_eq!(recorded_at(none), Ok(None));
+        assert_eq!(Stamp::of(none).recorded_at(), Ok(None));
     }
     for bad in [&br#"{"recordedAt":1}"#[..], br#"{"recordedAt":"yesterday"}"#] {
-        let rejection = recorded_at(bad).unwrap_err();
+        let rejection = Stamp::of(bad).recorded_at().unwrap_err();
         assert_eq!((rejection.reason, rejection.path.as_deref()), (Reason::InvalidField, Some("recordedAt")));
     }
 }

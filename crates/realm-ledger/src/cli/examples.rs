@@ -15,11 +15,18 @@ Example:
 Ctrl-C ends it.";
 pub(super) const IMPORT: &str = "\
 Examples:
+  realm-ledger import history.ndjson --check
   realm-ledger import history.ndjson --data-dir ledger
-  zcat history.ndjson.gz | realm-ledger import - --source history --data-dir ledger
+  realm-ledger import dump-by-tenant.ndjson.gz --sort --data-dir ledger
+  xz -dc history.ndjson.xz | realm-ledger import - --source history --data-dir ledger
 
 A second import of the same file appends nothing; one that was cut off, or a file that has grown, goes on
-where it stopped. Refused lines go to quarantine and do not fail the import.";
+where it stopped. The same lines as gzip, as zstd or with a byte order mark are the same file; with --sort
+they are the same file as the sorted one, and can grow by later lines only.
+
+What is recorded stays for ever. So a file that is no NDJSON is refused before anything is written, with the
+command that converts it, and more than 1 % refused lines (and at least 5) among the first 10,000 stop the
+import before it records them. Fewer go to quarantine and do not fail the import.";
 pub(super) const PUBLISH: &str = "\
 Examples:
   realm-ledger publish events.ndjson --brokers kafka:9092

@@ -1,27 +1,46 @@
 //! `import`: history from a file, without Kafka.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use ledger_ingest::apply::Applied;
 use ledger_ingest::checkpoint::SigningKeys;
+use ledger_ingest::import::check::{CheckReport, check};
+use ledger_ingest::import::refusals::Refusal;
+use ledger_ingest::import::sort::{SortError, Sorted, sort};
 use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, source_of};
+use ledger_ingest::text::{Line, LineError};
 use ledger_store::{BindError, DataDir};
 
-use super::{Context, Input, Unreadable, data_dir_flag, now};
+use super::{Context, Input, data_dir_flag, now};
 use crate::cli::Import;
 use crate::config::Config;
+use crate::output::{duration, raw};
 use crate::secret::{self, Opened};
 use crate::{Exit, Failure, evidence};
+
+/// Refusals that an import that stops explains; `--check` tells them all.
+const KINDS_SHOWN: usize = 10;
 
 /// Standard input has no name of its own.
 #[derive(Debug, thiserror::Error)]
 #[error("standard input has no name; give the source one with --source NAME")]
 struct NoName;
 
+/// What an import would say.
+#[derive(Debug, thiserror::Error)]
+enum WouldStop {
+    #[error("too many lines are refused: an import stops before it records anything")]
+    Refused,
+    #[error("line {line} has no line end and is not complete JSON: an import does not take it")]
+    CutOff { line: u64 },
+}
+
 pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, Failure> {
-    let Import { file, data_dir, source, topic, partitions } = args;
+    let Import { file, data_dir, source, topic, partitions, check, sort, accept_refusals } = args;
     let input = Input::of(file);
+    if check {
+        return run_check(context, &input, accept_refusals);
+    }
     let source = match (&source, &input) {
         (Some(name), _) => Some(name.clone()),
         (None, Input::File(path)) => source_of(path),
@@ -30,33 +49,114 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     let source = source.ok_or_else(|| Failure::new(NoName).exit(Exit::Usage))?;
     let config = context.config(&data_dir_flag(data_dir.as_deref()))?.config;
     let topic = topic.or_else(|| config.kafka.topics.first().cloned()).unwrap_or_default();
-    let options = ImportOptions { source, topic, partitions, now: now() };
-    let terminal = context.surroundings.messages_are_terminal;
-    let (data, taken) = match input {
-        Input::Standard => {
-            let data = open(context, &config)?;
-            let taken = take(&data, &mut context.surroundings.input, &options, &progress(terminal, None));
-            (data, taken)
-        }
-        Input::File(path) => {
-            let unreadable = |source| Failure::new(Unreadable { path: path.clone(), source });
-            let file = File::open(&path).map_err(unreadable)?;
-            let length = file.metadata().map_err(unreadable)?.len();
-            let data = open(context, &config)?;
-            let taken = take(&data, BufReader::new(file), &options, &progress(terminal, Some(length)));
-            (data, taken)
-        }
+    let options = ImportOptions { source, topic, partitions, now: now(), accept_refusals };
+    let bar = context.reading_progress(&input);
+    let lines = context.open_lines(&input, &bar)?;
+    let data = open(context, &config)?;
+    let taken = if sort {
+        let sorted = sort_lines(lines, data.path())?;
+        bar.finish_and_clear();
+        let bar = context.progress("sorted lines");
+        bar.set_length(sorted.total());
+        let taken = import(&data, bar.wrap_iter(sorted), &options);
+        bar.finish_and_clear();
+        taken
+    } else {
+        import(&data, lines, &options)
     };
+    bar.finish_and_clear();
     // What came before a line that is cut off is imported, and told as ever.
     if let Ok(report) | Err(ImportError::CutOff { before: report, .. }) = &taken {
-        context.say(&summary(report));
-        if report.applied.refused > 0 {
-            context.say("`realm-ledger quarantine list` says why lines were refused");
-        }
+        say_summary(context, report, sort);
     }
-    taken?;
+    taken.map_err(|error| failure(context, error, sort))?;
     evidence::sign_imported(&config, &data, &options.topic)?;
     say_unsigned(context, &config)
+}
+
+fn run_check(context: &mut Context<'_, '_>, input: &Input, accepts_all: bool) -> Result<Exit, Failure> {
+    let bar = context.reading_progress(input);
+    let lines = context.open_lines(input, &bar)?;
+    let report = check(lines, now());
+    bar.finish_and_clear();
+    let report = report.map_err(Failure::new)?;
+    context.print_one(&raw(&report)?)?;
+    let CheckReport { times_backwards, import_stops, cut_off_line, .. } = &report;
+    if times_backwards.count > 0 {
+        context.say(&format!(
+            "{} events have a recorded time before that of an event above them; an import with --sort keeps them, \
+             one without it raises them",
+            times_backwards.count
+        ));
+    }
+    if *import_stops && !accepts_all {
+        return Err(Failure::new(WouldStop::Refused).hint(ACCEPT));
+    }
+    match *cut_off_line {
+        Some(line) => Err(Failure::new(WouldStop::CutOff { line })),
+        None => Ok(Exit::Done),
+    }
+}
+
+fn sort_lines(
+    lines: impl Iterator<Item = Result<Line, LineError>>,
+    directory: &Path,
+) -> Result<Sorted, Failure> {
+    sort(lines, directory).map_err(|error| match error {
+        error @ SortError::Temporary { .. } => {
+            Failure::new(error).hint("it needs as much room there as the file has, unpacked")
+        }
+        error => Failure::new(error),
+    })
+}
+
+/// What to do about many refusals.
+const ACCEPT: &str = "correct the file, or import it with --accept-refusals: what is refused is recorded for ever; \
+                      `import --check` tells all that would be";
+
+/// What the import did, and what it changed.
+fn say_summary(context: &mut Context<'_, '_>, report: &ImportReport, sorted: bool) {
+    context.say(&summary(report));
+    if report.applied.refused > 0 {
+        context.say("`realm-ledger quarantine list` says why lines were refused");
+    }
+    let Applied { raised, raised_most_ms, .. } = report.applied;
+    if raised == 0 {
+        return;
+    }
+    context.say(&format!(
+        "{raised} events were recorded later than the file says, by up to {}: recorded time never goes back in a \
+         partition, so they have the time of an event before them, and --known-at finds them from then on only",
+        duration(raised_most_ms.unsigned_abs())
+    ));
+    if !sorted {
+        context.say(
+            "if the file is not in the order of its times, import it with --sort into a new data directory; what \
+             is recorded stays as it is",
+        );
+    }
+}
+
+/// An import that did not reach the end, with what to do.
+fn failure(context: &mut Context<'_, '_>, error: ImportError, sorted: bool) -> Failure {
+    if let ImportError::TooManyRefused { refusals, .. } = &error {
+        for Refusal { reason, path, detail, count, first_lines } in
+            refusals.kinds().into_iter().take(KINDS_SHOWN)
+        {
+            let at = path.as_deref().map(|path| format!(" at {path}")).unwrap_or_default();
+            let mut lines: Vec<String> = first_lines.iter().map(u64::to_string).collect();
+            lines.extend((*count > first_lines.len() as u64).then(|| "…".to_owned()));
+            context.say(&format!("{reason}{at}: {detail} (lines {})", lines.join(", ")));
+        }
+        return Failure::new(error).hint(ACCEPT);
+    }
+    if let (ImportError::BeginningDiffers { .. } | ImportError::Shorter { .. }, true) = (&error, sorted) {
+        return Failure::new(error).hint(
+            "with --sort a file can grow by lines that are later than all before; import earlier ones from a \
+             file of their own",
+        );
+    }
+    error.into()
 }
 
 /// What was recorded without a signature: a command that ends does not show its log, and nobody else would say.
@@ -81,36 +181,6 @@ fn open(context: &mut Context<'_, '_>, config: &Config) -> Result<DataDir, Failu
         context.say(&told);
     }
     Ok(data)
-}
-
-fn take(
-    data: &DataDir,
-    input: impl BufRead,
-    options: &ImportOptions,
-    bar: &ProgressBar,
-) -> Result<ImportReport, ImportError> {
-    let result = import(data, input, options, &mut |lines, bytes| {
-        // A redraw for every line would cost more than the line.
-        if lines % 1000 == 0 {
-            bar.set_position(bytes);
-        }
-    });
-    bar.finish_and_clear();
-    result
-}
-
-fn progress(terminal: bool, length: Option<u64>) -> ProgressBar {
-    if !terminal {
-        return ProgressBar::hidden();
-    }
-    let (bar, template) = match length {
-        Some(length) => {
-            (ProgressBar::new(length), "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")
-        }
-        None => (ProgressBar::new_spinner(), "{spinner} {bytes}, {bytes_per_sec}"),
-    };
-    let style = ProgressStyle::with_template(template);
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn summary(report: &ImportReport) -> String {

@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod export;
 mod import;
+mod input;
 mod keys;
 mod list;
 mod prove;
@@ -22,9 +23,10 @@ mod verify;
 mod whatif;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
+pub(crate) use input::{Input, Unreadable};
 use ledger_core::time::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -253,28 +255,6 @@ pub(crate) fn brokers_flag(given: Option<String>) -> Vec<FlagValue> {
 )]
 struct NotUnicode {
     names: String,
-}
-
-/// A file, or standard input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Input {
-    Standard,
-    File(PathBuf),
-}
-
-impl Input {
-    pub(crate) fn of(argument: PathBuf) -> Self {
-        if argument.as_os_str() == "-" { Self::Standard } else { Self::File(argument) }
-    }
-}
-
-/// A file could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("{path} cannot be read", path = path.display())]
-pub(crate) struct Unreadable {
-    pub(crate) path: PathBuf,
-    #[source]
-    pub(crate) source: std::io::Error,
 }
 
 impl From<ConfigErrors> for Failure {

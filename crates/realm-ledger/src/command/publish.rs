@@ -2,17 +2,12 @@
 
 mod missing;
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-
 use ledger_ingest::kafka::{KafkaOptions, PublishError, Sender};
+use ledger_ingest::text::{Line, LineError};
 
-use super::{Context, Input, Unreadable, brokers_flag, data_dir_flag, now};
+use super::{Context, Input, brokers_flag, data_dir_flag, now};
 use crate::cli::Publish;
 use crate::{Exit, Failure};
-
-/// Longest line that is read; what is over 1 MiB is told as too large.
-const LINE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Faults that are told one by one; the rest is counted.
 const FAULTS_TOLD: u64 = 20;
@@ -22,20 +17,6 @@ const FAULTS_TOLD: u64 = 20;
 #[error("{count} line(s) are no events and were not sent")]
 struct NotSent {
     count: u64,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("line {line} cannot be read")]
-struct UnreadableLine {
-    line: u64,
-    #[source]
-    source: io::Error,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("line {line} is longer than {} MiB, and no event is", LINE_MAX_BYTES >> 20)]
-struct TooLong {
-    line: u64,
 }
 
 /// The cluster took some, and then no more.
@@ -70,16 +51,12 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, 
     }
     let options = config.kafka;
     let Some(file) = file.filter(|_| !tick) else { return send_tick(context, &options) };
-    match Input::of(file) {
-        Input::Standard => {
-            let mut input = std::mem::replace(&mut context.surroundings.input, Box::new(io::empty()));
-            send_all(context, &mut input, &options)
-        }
-        Input::File(path) => {
-            let file = File::open(&path).map_err(|source| Failure::new(Unreadable { path, source }))?;
-            send_all(context, &mut BufReader::new(file), &options)
-        }
-    }
+    let input = Input::of(file);
+    let bar = context.reading_progress(&input);
+    let lines = context.open_lines(&input, &bar)?;
+    let sent = send_all(context, lines, &options);
+    bar.finish_and_clear();
+    sent
 }
 
 fn send_tick(context: &mut Context<'_, '_>, options: &KafkaOptions) -> Result<Exit, Failure> {
@@ -92,29 +69,23 @@ fn send_tick(context: &mut Context<'_, '_>, options: &KafkaOptions) -> Result<Ex
 
 fn send_all(
     context: &mut Context<'_, '_>,
-    input: &mut dyn BufRead,
+    lines: impl Iterator<Item = Result<Line, LineError>>,
     options: &KafkaOptions,
 ) -> Result<Exit, Failure> {
     let mut sender = Sender::connect(options)?;
     let mut sent = Sent::default();
-    let mut line = Vec::new();
     let mut stopped = None;
     let mut last = 0;
-    for number in 1.. {
+    for line in lines {
+        let Line { number, text, .. } = match line {
+            Ok(line) => line,
+            Err(error) => {
+                stopped = Some(Failure::new(error));
+                break;
+            }
+        };
         last = number;
-        match read_line(input, &mut line, LINE_MAX_BYTES) {
-            Ok(LineRead::End) => break,
-            Ok(LineRead::Whole) => {}
-            Ok(LineRead::TooLong) => {
-                stopped = Some(Failure::new(TooLong { line: number }));
-                break;
-            }
-            Err(source) => {
-                stopped = Some(Failure::new(UnreadableLine { line: number, source }));
-                break;
-            }
-        }
-        let text = line.trim_ascii();
+        let text = text.trim_ascii();
         if text.is_empty() {
             continue;
         }
@@ -156,50 +127,8 @@ fn broken_off(line: u64, sent: &Sent, source: PublishError) -> Failure {
     Failure::new(BrokenOff { line, events: sent.events, source }).hint(AGAIN)
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum LineRead {
-    Whole,
-    TooLong,
-    End,
-}
-
-/// Reads a line, with its end. One that is too long is not cut: its rest would be read as lines of their own.
-fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>, max_bytes: u64) -> io::Result<LineRead> {
-    line.clear();
-    let read = io::Read::take(input, max_bytes).read_until(b'\n', line)?;
-    Ok(match line.last() {
-        None => LineRead::End,
-        Some(b'\n') => LineRead::Whole,
-        Some(_) if read as u64 == max_bytes => LineRead::TooLong,
-        Some(_) => LineRead::Whole,
-    })
-}
-
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         Self::new(error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use LineRead::{End, TooLong, Whole};
-
-    use super::*;
-
-    #[test]
-    fn a_line_that_is_too_long_is_no_line_and_neither_is_its_rest() {
-        let read = |text: &[u8]| {
-            let (mut input, mut line, mut read) = (text, Vec::new(), Vec::new());
-            loop {
-                let found = read_line(&mut input, &mut line, 4).unwrap();
-                read.push((found, String::from_utf8(line.clone()).unwrap().trim_end().len()));
-                if read.last().is_some_and(|(found, _)| *found != LineRead::Whole) {
-                    return read;
-                }
-            }
-        };
-        assert_eq!(read(b"abc\nab"), [(Whole, 3), (Whole, 2), (End, 0)]);
-        assert_eq!(read(b"a\nabcdef\n"), [(Whole, 1), (TooLong, 4)]);
     }
 }

@@ -1,8 +1,6 @@
 //! `reconcile`: a partner's own list beside the ledger, with the evidence for whatever differs.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::BufReader;
 
 use ledger_api::query::{AsOf, Filter};
 use ledger_core::ids::{AppKey, ClientKey};
@@ -12,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::list::incomplete;
 use super::tenant::payload;
-use super::{Context, Input, Unreadable};
+use super::{Context, Input};
 use crate::ask::{Door, PAGE, Question, Refused};
 use crate::cli::Reconcile;
 use crate::output::{Column, Printer, raw};
@@ -131,13 +129,15 @@ struct NotAsked {
 pub(super) fn run(context: &mut Context<'_, '_>, args: Reconcile) -> Result<Exit, Failure> {
     let Reconcile { file, app, app_ids, all, as_of, place } = args;
     let names = AppNames { ids: app_ids.into_iter().collect(), only: app.clone() };
-    let PartnerList { list, taken_for, left_out } = match Input::of(file) {
-        Input::Standard => partner_list::read(&mut context.surroundings.input, &names)?,
-        Input::File(path) => match File::open(&path) {
-            Ok(file) => partner_list::read(BufReader::new(file), &names)?,
-            Err(source) => return Err(Failure::new(Unreadable { path, source })),
-        },
-    };
+    let input = Input::of(file);
+    let bar = context.reading_progress(&input);
+    let text = context.open_text(&input, &bar)?;
+    let PartnerList { list, taken_for, left_out } =
+        partner_list::read(text, &names).map_err(|error| match error.remedy(&input.in_command()) {
+            Some(remedy) => Failure::new(error).hint(remedy),
+            None => Failure::new(error),
+        })?;
+    bar.finish_and_clear();
     if let Some((id, app)) = taken_for {
         context.say(&format!("app id {id}, the only one of the list, is taken for {app}"));
     }

@@ -278,7 +278,7 @@ pub(crate) fn policy(policy: &Value) -> String {
 }
 
 /// Days and hours, or minutes when it is soon.
-fn duration(millis: u64) -> String {
+pub(crate) fn duration(millis: u64) -> String {
     let minutes = millis / 60_000;
     let (days, hours) = (minutes / 1440, minutes % 1440 / 60);
     match (days, hours) {

@@ -17,7 +17,8 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 pub(crate) use columns::{
-    ANOMALIES, CORRECTIONS, Column, LOG, MIGRATIONS, QUARANTINE, SPLIT_BRAIN, STATES, WINDOWS, policy,
+    ANOMALIES, CORRECTIONS, Column, LOG, MIGRATIONS, QUARANTINE, SPLIT_BRAIN, STATES, WINDOWS, duration,
+    policy,
 };
 pub(crate) use details::details;
 pub(crate) use harmless::{harmless, harmless_lines};

@@ -162,6 +162,8 @@ fn last(rows: &[Row], order_tells: bool) -> Result<Option<&Row>, ListError> {
 #[cfg(test)]
 mod tests {
     use super::super::read;
+    use ledger_ingest::text::Text;
+
     use super::*;
 
     const HEADER: &str = "App ID,App name,Site ID,Atlassian app,Environment,Installed version,Event,Event date,Location,Target location\n";
@@ -171,13 +173,13 @@ mod tests {
     }
 
     fn listed(rows: &[&str]) -> Vec<(String, String, u64)> {
-        let read = read(log(rows).as_bytes(), &AppNames::default()).unwrap();
+        let read = read(Text::open(log(rows).as_bytes()).unwrap(), &AppNames::default()).unwrap();
         let shown = read.list.into_iter();
         shown.map(|((client, _), at)| (client.to_string(), at.realm.to_string(), at.line)).collect()
     }
 
     fn refused(rows: &[&str]) -> String {
-        read(log(rows).as_bytes(), &AppNames::default()).unwrap_err().to_string()
+        read(Text::open(log(rows).as_bytes()).unwrap(), &AppNames::default()).unwrap_err().to_string()
     }
 
     fn one(client: &str, realm: &str, line: u64) -> (String, String, u64) {
@@ -230,7 +232,7 @@ mod tests {
         let rows = log(&[&ROWS[0].replace("app,A", "ari:app/1,A"), ROWS[1]]);
         let wanted = AppKey::new("com.example.app").unwrap();
         let keys = |text: &str, names: &AppNames| {
-            let read = read(text.as_bytes(), names).unwrap();
+            let read = read(Text::open(text.as_bytes()).unwrap(), names).unwrap();
             let apps: Vec<String> = read.list.keys().map(|(_, app)| app.to_string()).collect();
             (apps, read.taken_for.is_some(), read.left_out)
         };

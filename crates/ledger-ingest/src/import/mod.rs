@@ -12,10 +12,21 @@
 //!
 //! The end of a file seals what is unsealed, in every shard; an import that takes nothing new adds no seal.
 //!
+//! What a file is wrapped in is no part of it (see [`crate::text`]): the same lines as gzip, zstd or with a byte order
+//! mark are the same import. [`sort`] gives the lines in another order before they are numbered and hashed, so an
+//! import that sorts is the import of the sorted file: made again it appends nothing, and lines that were added go
+//! on where all of them sort behind those taken before; else the beginning differs, and the file is refused.
+//!
+//! The log is for ever, so the first lines are written only when it is known that few of them are refused (see
+//! [`refusals`]).
+//!
 //! Blank lines count and say nothing: partition 0 notes that nothing is there. A line that cannot be keyed is refused
 //! in partition 0.
 
-use std::io::{self, BufRead, Read as _};
+pub mod check;
+pub mod refusals;
+pub mod sort;
+
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,9 +43,11 @@ use ledger_store::{
 use sha2::{Digest, Sha256};
 
 use crate::apply::{Applied, Source, Taken, apply};
-use crate::decode::{self, Decoded, Message};
+use crate::decode::{self, Decoded, Message, Stamp};
 use crate::partitioner::partition_of;
 use crate::redact;
+use crate::text::{Line, LineError};
+use refusals::{JUDGED_LINES, Judge, Refusals};
 
 /// Most lines between two writes.
 const LINES_AT_ONCE: usize = 5_000;
@@ -43,8 +56,8 @@ const LINES_AT_ONCE: usize = 5_000;
 /// for each.
 const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
 
-/// Longest line that is read at all; one over 1 MiB is refused as `too-large`.
-const LINE_MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Most bytes of lines before the first write, which waits for [`JUDGED_LINES`].
+const JUDGED_BYTES: usize = 32 * 1024 * 1024;
 
 /// What to import, and where to.
 #[derive(Debug, Clone)]
@@ -55,8 +68,10 @@ pub struct ImportOptions {
     pub topic: String,
     /// How many partitions that topic has; none: what the data directory remembers, or 1 for a new one.
     pub partitions: Option<u32>,
-    /// The clock at import: an event more than 24 hours after it is refused.
+    /// The clock at import: a line whose `time` or `recordedAt` is more than 24 hours after it is refused.
     pub now: Timestamp,
+    /// Import the file however many of its lines are refused.
+    pub accept_refusals: bool,
 }
 
 /// What an import did.
@@ -115,9 +130,17 @@ pub enum ImportError {
         /// As asked for.
         asked: u32,
     },
+    /// Of the first lines too many are refused. None of them was recorded.
+    #[error("{} of the first {lines} lines would be refused; nothing was recorded", refusals.lines())]
+    TooManyRefused {
+        /// How many lines were looked at.
+        lines: u64,
+        /// Which of them would be refused.
+        refusals: Refusals,
+    },
     /// The file cannot be read.
-    #[error("cannot read the file: {0}")]
-    Read(#[from] io::Error),
+    #[error(transparent)]
+    Line(#[from] LineError),
     /// A shard cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -132,53 +155,30 @@ pub enum ImportError {
     Append(#[from] AppendError),
 }
 
-/// The name of a file as a source.
+/// The name of a file as a source: compressed, it is the same source.
 pub fn source_of(file: &Path) -> Option<String> {
-    file.file_name().map(|name| name.to_string_lossy().into_owned())
+    let is_packed = |file: &Path| {
+        file.extension().is_some_and(|extension| {
+            extension.eq_ignore_ascii_case("gz") || extension.eq_ignore_ascii_case("zst")
+        })
+    };
+    let name = if is_packed(file) { file.file_stem() } else { file.file_name() };
+    name.map(|name| name.to_string_lossy().into_owned())
 }
 
-/// Imports every line; `progress` is told the lines and bytes passed.
+/// Imports every line.
 pub fn import(
     data: &DataDir,
-    input: impl BufRead,
+    lines: impl Iterator<Item = Result<Line, LineError>>,
     options: &ImportOptions,
-    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<ImportReport, ImportError> {
     let mut importing = Importing::open(data, options)?;
-    let mut lines = Lines { input, bytes: 0 };
-    while let Some(line) = lines.next()? {
-        if let Some(cut_off) = importing.take(line)? {
+    for line in lines {
+        if let Some(cut_off) = importing.take(line?)? {
             return Err(cut_off);
         }
-        progress(importing.report.lines, lines.bytes);
     }
     importing.finish()
-}
-
-/// A line of the file, without its line end.
-struct Line {
-    text: Vec<u8>,
-    ended: bool,
-}
-
-/// Reads lines within a bound.
-struct Lines<R> {
-    input: R,
-    bytes: u64,
-}
-
-impl<R: BufRead> Lines<R> {
-    fn next(&mut self) -> io::Result<Option<Line>> {
-        let mut text = Vec::new();
-        let read = self.input.by_ref().take(LINE_MAX_BYTES).read_until(b'\n', &mut text)?;
-        self.bytes += u64::try_from(read).unwrap_or(u64::MAX);
-        let ended = text.pop_if(|last| *last == b'\n').is_some();
-        if !ended && u64::try_from(read).is_ok_and(|read| read == LINE_MAX_BYTES) {
-            let message = format!("a line is longer than {LINE_MAX_BYTES} bytes; this is no NDJSON");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-        Ok((read > 0).then_some(Line { text, ended }))
-    }
 }
 
 /// A shard, and how far it had taken the file before.
@@ -232,6 +232,8 @@ struct Importing<'a> {
     report: ImportReport,
     /// The highest place of any shard: below it nothing new is appended before the beginning is proved.
     furthest: u64,
+    future: FutureLimit,
+    judge: Judge,
     pending: usize,
     pending_bytes: usize,
 }
@@ -242,14 +244,15 @@ impl<'a> Importing<'a> {
         let targets = open_targets(data, &options.topic, options.partitions, &name)?;
         let furthest = targets.iter().map(|target| target.taken).max().unwrap_or(0);
         let report = ImportReport::default();
-        let sha256 = Sha256::new();
-        Ok(Self { options, targets, sha256, report, furthest, pending: 0, pending_bytes: 0 })
+        let judge = Judge::new(options.accept_refusals);
+        let (future, sha256) = (future_limit(options.now), Sha256::new());
+        Ok(Self { options, targets, sha256, report, furthest, future, judge, pending: 0, pending_bytes: 0 })
     }
 
     /// Takes one line. Answers an error that ends the import in good order: what came before is kept.
     fn take(&mut self, line: Line) -> Result<Option<ImportError>, ImportError> {
-        let number = self.report.lines + 1;
-        if !line.ended && serde_json::from_slice::<serde::de::IgnoredAny>(&line.text).is_err() {
+        let number = line.number;
+        if line.is_cut_off() {
             self.refuse_shorter()?;
             self.write()?;
             self.flush()?;
@@ -260,14 +263,17 @@ impl<'a> Importing<'a> {
         self.sha256.update(b"\n");
         if self.targets.iter().all(|target| target.taken >= number) {
             self.report.already_taken = number;
-        } else if line.text.trim_ascii().is_empty() {
+        } else if line.is_blank() {
             self.wait_blank(number);
         } else {
+            self.judge.look_at(number);
             self.wait(number, line.text);
         }
         self.compare(number)?;
         self.pending += 1;
-        let is_enough = self.pending >= LINES_AT_ONCE || self.pending_bytes >= BYTES_AT_ONCE;
+        let (lines, bytes) =
+            if self.judge.is_done() { (LINES_AT_ONCE, BYTES_AT_ONCE) } else { (JUDGED_LINES, JUDGED_BYTES) };
+        let is_enough = self.pending >= lines || self.pending_bytes >= bytes;
         if is_enough && number >= self.furthest {
             self.write()?;
         }
@@ -296,7 +302,7 @@ impl<'a> Importing<'a> {
 
     fn wait(&mut self, number: u64, text: Vec<u8>) {
         let line: Rc<[u8]> = text.into();
-        let (source_time, decoded) = decode_line(&line);
+        let (source_time, decoded) = decode_line(&line, self.future);
         let partitions = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
         let only = match &decoded {
             Ok(incoming) => {
@@ -314,11 +320,12 @@ impl<'a> Importing<'a> {
         }
     }
 
-    /// One write for every shard that is behind, while the next lines are taken.
+    /// One write for every shard that is behind, while the next lines are taken; none if too many of the first lines
+    /// are refused.
     fn write(&mut self) -> Result<(), ImportError> {
         let lines = self.report.lines;
         let sha256: [u8; 32] = self.sha256.clone().finalize().into();
-        let future = FutureLimit::At(self.options.now.plus_millis(FUTURE_MAX_MS));
+        let mut batches = Vec::new();
         for target in self.targets.iter_mut().filter(|target| target.taken < lines) {
             let mut batch = target.shard.begin();
             for waiting in target.waiting.drain(..) {
@@ -330,12 +337,20 @@ impl<'a> Importing<'a> {
                     }
                 };
                 let message = line_as_message(&line, taken.source_time);
-                let to_keep = |rejection| redact::refused(&message, rejection);
-                self.report.applied += apply(&mut batch, &target.source, *taken, future, to_keep)?;
+                let (judge, number) = (&mut self.judge, taken.offset);
+                let to_keep = |rejection| {
+                    judge.refused(number, &rejection);
+                    redact::refused(&message, rejection)
+                };
+                self.report.applied += apply(&mut batch, &target.source, *taken, self.future, to_keep)?;
             }
             batch.advance(&target.source.name, SourcePosition::Import { lines, sha256 });
-            batch.submit()?;
             (target.taken, target.sha256) = (lines, sha256);
+            batches.push(batch);
+        }
+        self.judge.decide()?;
+        for batch in batches {
+            batch.submit()?;
         }
         (self.pending, self.pending_bytes) = (0, 0);
         Ok(())
@@ -376,17 +391,23 @@ impl<'a> Importing<'a> {
     }
 }
 
-/// A line's recorded time is its `recordedAt`, else its `time`.
-fn decode_line(line: &[u8]) -> (Option<Timestamp>, Result<Decoded, Rejection>) {
-    match decode::recorded_at(line) {
-        Ok(recorded_at) => {
-            let decoded = decode::decode(&line_as_message(line, recorded_at));
-            let event = decoded.as_ref().ok().and_then(Decoded::event);
-            let event_time = event.map(|event| event.time);
-            (recorded_at.or(event_time), decoded)
-        }
-        Err(rejection) => (None, Err(rejection)),
-    }
+/// A line's recorded time is its `recordedAt`, else its `time`. One that is wrong would be the floor of all that
+/// come after it, in every tenant of the shard.
+fn decode_line(line: &[u8], future: FutureLimit) -> (Option<Timestamp>, Result<Decoded, Rejection>) {
+    let recorded_at = match Stamp::of(line).recorded_at() {
+        Ok(Some(at)) if future.is_before(at) => return (None, Err(future.rejection("recordedAt"))),
+        Ok(recorded_at) => recorded_at,
+        Err(rejection) => return (None, Err(rejection)),
+    };
+    let decoded = decode::decode(&line_as_message(line, recorded_at));
+    let event = decoded.as_ref().ok().and_then(Decoded::event);
+    let event_time = event.map(|event| event.time);
+    (recorded_at.or(event_time), decoded)
+}
+
+/// 24 hours after the clock at import.
+fn future_limit(now: Timestamp) -> FutureLimit {
+    FutureLimit::At(now.plus_millis(FUTURE_MAX_MS))
 }
 
 fn line_as_message(line: &[u8], timestamp: Option<Timestamp>) -> Message<'_> {
@@ -394,75 +415,4 @@ fn line_as_message(line: &[u8], timestamp: Option<Timestamp>) -> Message<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use ledger_record::proof::line::LedgerSecret;
-    use ledger_store::{StoreOptions, Verified, missing_line};
-
-    use super::*;
-
-    #[test]
-    fn every_line_is_in_one_shard_or_another_or_blank() {
-        let scratch = tempfile::tempdir().unwrap();
-        let secret = LedgerSecret::from_bytes([7; 32]);
-        let data = DataDir::open(scratch.path(), StoreOptions::default(), secret.clone()).unwrap();
-        let options = ImportOptions {
-            source: "gappy".to_owned(),
-            topic: "t".to_owned(),
-            partitions: Some(3),
-            now: Timestamp::from_millis(2_000_000_000_000),
-        };
-        let event = |number: u64| {
-            let rest = r#""type":"enabled","time":"2024-03-01T00:00:00Z","appKey":"a""#;
-            format!(r#"{{"id":"{number}","clientKey":"c{number}",{rest}}}"#)
-        };
-        let mut text = format!("\n  \n{}\n\r\nno event\n\n", event(3));
-        let mut gaps = vec![(1, 3), (4, 5), (6, 7)];
-        // A file that has grown goes on, and the blank lines after the last one with it.
-        for lines in [6, 27] {
-            import(&data, text.as_bytes(), &options, &mut |_, _| {}).unwrap();
-            let shards: Vec<Verified> = (0..3)
-                .map(|partition| {
-                    let reader = data.read_shard(&ShardId { topic: "t".to_owned(), partition }).unwrap();
-                    let found: Vec<_> =
-                        reader.snapshot().gaps("import:gappy").unwrap().map(Result::unwrap).collect();
-                    assert_eq!(found, if partition == 0 { gaps.clone() } else { Vec::new() }, "{lines}");
-                    reader.snapshot().verify(&secret, &[], &mut |_, _| {}).unwrap()
-                })
-                .collect();
-            assert_eq!(missing_line(&shards), None, "{lines}");
-            text.push('\n');
-            text.extend((8..28).map(|number| event(number) + "\n"));
-            gaps[2] = (6, 8);
-        }
-    }
-
-    #[test]
-    fn what_waits_is_bounded_in_bytes() {
-        let scratch = tempfile::tempdir().unwrap();
-        let data = DataDir::open(scratch.path(), StoreOptions::default(), LedgerSecret::from_bytes([7; 32]))
-            .unwrap();
-        let options = ImportOptions {
-            source: "big".to_owned(),
-            topic: "t".to_owned(),
-            partitions: Some(4),
-            now: Timestamp::from_millis(0),
-        };
-        let mut importing = Importing::open(&data, &options).unwrap();
-        let bytes = 900_000;
-        for number in 0..15 {
-            let text = format!(
-                r#"{{"id":"{number}","type":"policy-set","time":"1970-01-01T00:00:00Z","appKey":"a","policy":{{"mode":"off"}},"x":"{}"}}"#,
-                "x".repeat(bytes)
-            );
-            assert!(importing.take(Line { text: text.into_bytes(), ended: true }).unwrap().is_none());
-            let bytes_of = |waiting: &Waiting| match waiting {
-                Waiting::Message(_, line) => line.len(),
-                Waiting::Blank(_) => 0,
-            };
-            let waiting: usize =
-                importing.targets.iter().flat_map(|target| &target.waiting).map(bytes_of).sum();
-            assert!(waiting < BYTES_AT_ONCE, "{waiting} bytes wait after line {number}");
-        }
-        assert_eq!(importing.finish().unwrap().applied.appended, 15 * 4);
-    }
-}
+mod tests;
