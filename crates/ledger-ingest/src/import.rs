@@ -217,7 +217,9 @@ pub(crate) fn open_targets(
         let shard = data.open_shard(&ShardId { topic: topic.to_owned(), partition })?;
         let (taken, sha256) = match shard.source_position(name)? {
             Some(SourcePosition::Import { lines, sha256 }) => (lines, sha256),
-            Some(SourcePosition::Kafka { .. }) | None => (0, Sha256::digest([]).into()),
+            Some(SourcePosition::Kafka { .. } | SourcePosition::Carried { .. }) | None => {
+                (0, Sha256::digest([]).into())
+            }
         };
         let source = Source { name: Arc::clone(name), partition };
         targets.push(Target { shard, taken, sha256, source, waiting: Vec::new() });
@@ -395,7 +397,7 @@ fn line_as_message(line: &[u8], timestamp: Option<Timestamp>) -> Message<'_> {
 #[cfg(test)]
 mod tests {
     use ledger_record::proof::line::LedgerSecret;
-    use ledger_store::{StoreOptions, Verified, missing_line};
+    use ledger_store::{StoreOptions, Verified, check_spread};
 
     use super::*;
 
@@ -428,7 +430,7 @@ mod tests {
                     reader.snapshot().verify(&secret, &[], &mut |_, _| {}).unwrap()
                 })
                 .collect();
-            assert_eq!(missing_line(&shards), None, "{lines}");
+            assert_eq!(check_spread(&shards), Ok(()), "{lines}");
             text.push('\n');
             text.extend((8..28).map(|number| event(number) + "\n"));
             gaps[2] = (6, 8);

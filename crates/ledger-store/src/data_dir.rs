@@ -3,6 +3,7 @@
 //! ```text
 //! <dir>/ledger.json                       format, secret, topics with their identity  crate::manifest
 //! <dir>/ledger.lock                       held while any of this is changed
+//! <dir>/refill.lock                       held while it is refilled
 //! <dir>/shards/<topic>/<partition>/       one RocksDB each                            crate::database
 //! <dir>/shards/<topic>/<partition>.new/   a shard that is being made; a crash may leave one
 //! ```
@@ -21,12 +22,14 @@ use ledger_record::rows::ShardIdentity;
 
 use crate::database::{Database, rocksdb_failed};
 use crate::error::{BindError, OpenError, StorageError};
-use crate::manifest::{Manifest, check_topic, shard_path, sync_dir};
+use crate::manifest::{Manifest, Renamed, check_topic, shard_path, sync_dir};
 use crate::options::{READ_ONLY_PAUSE_MS, READ_ONLY_TRIES};
 use crate::reader::Reader;
 use crate::shard::Shard;
 use crate::tuning::Resources;
 use crate::{ShardId, SourceIdentity, StoreOptions};
+
+const REFILL_LOCK: &str = "refill.lock";
 
 /// An open data directory: its `ledger.json`, and what its shards share of the machine.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub struct DataDir {
     /// Of the audit trail; none when nothing is to be written.
     secret: Option<LedgerSecret>,
     resources: Arc<Resources>,
+    /// Held as long as the directory is being refilled.
+    refill: Option<File>,
 }
 
 impl DataDir {
@@ -58,6 +63,48 @@ impl DataDir {
             Manifest::new(fingerprint).write(path)?;
         }
         Ok(data_dir)
+    }
+
+    /// Makes a data directory that [`crate::refill()`] fills: nobody else opens it before it is [finished](Self::finish).
+    /// What an earlier refill left unfinished there is thrown away; anything else in the directory is not touched.
+    pub fn begin_refill(
+        path: &Path,
+        options: StoreOptions,
+        secret: LedgerSecret,
+        renamed: Renamed,
+    ) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Io { path: path.to_owned(), source };
+        let not_empty = || OpenError::NotEmpty { path: path.to_owned() };
+        fs::create_dir_all(path).map_err(failed)?;
+        let left_over = Manifest::read_any(path)?.map(|manifest| manifest.is_unfinished());
+        if left_over == Some(false) || left_over.is_none() && !is_empty(path).map_err(failed)? {
+            return Err(not_empty());
+        }
+        let lock = File::options().create(true).truncate(false).write(true).open(path.join(REFILL_LOCK));
+        let lock = lock.map_err(failed)?;
+        lock.try_lock().map_err(|_| OpenError::Unfinished { path: path.to_owned() })?;
+        Manifest::unfinished(secret.fingerprint(), renamed).write(path)?;
+        match fs::remove_dir_all(path.join("shards")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        Ok(Self { refill: Some(lock), ..Self::with_resources(path, options, Some(secret))? })
+    }
+
+    /// From now on the directory is whole.
+    pub fn finish(mut self) -> Result<Self, OpenError> {
+        let mut manifest = self.manifest()?;
+        manifest.finish();
+        manifest.write(&self.path)?;
+        self.refill = None;
+        // Another refill refuses the directory by now, whoever has the lock.
+        let _gone = fs::remove_file(self.path.join(REFILL_LOCK));
+        Ok(self)
+    }
+
+    /// What the logs of a directory are called instead of their configured name, if it was refilled.
+    pub fn renamed(path: &Path) -> Result<Option<Renamed>, OpenError> {
+        Ok(Manifest::read_any(path)?.and_then(|manifest| manifest.renamed().cloned()))
     }
 
     /// Opens a data directory that exists, without writing anything, beside a server that may be running.
@@ -87,7 +134,7 @@ impl DataDir {
         secret: Option<LedgerSecret>,
     ) -> Result<Self, OpenError> {
         let resources = Resources::new(options).map_err(rocksdb_failed("preparing RocksDB"))?;
-        Ok(Self { path: path.to_owned(), secret, resources: Arc::new(resources) })
+        Ok(Self { path: path.to_owned(), secret, resources: Arc::new(resources), refill: None })
     }
 
     /// The directory.
@@ -223,7 +270,11 @@ impl DataDir {
     }
 
     fn manifest(&self) -> Result<Manifest, OpenError> {
-        Manifest::read(&self.path)?.ok_or_else(|| OpenError::NotALedger { path: self.path.clone() })
+        let manifest = match &self.refill {
+            Some(_) => Manifest::read_any(&self.path)?,
+            None => Manifest::read(&self.path)?,
+        };
+        manifest.ok_or_else(|| OpenError::NotALedger { path: self.path.clone() })
     }
 
     /// What writing takes.
@@ -240,6 +291,20 @@ impl DataDir {
         });
         locked.map_err(|source| OpenError::Io { path, source })
     }
+}
+
+/// Whether nothing is in a directory that anyone would miss: what a refill made before it began, and what a file
+/// system has of its own.
+fn is_empty(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        let is_ours =
+            ["ledger.lock", "ledger.json.new", REFILL_LOCK, "lost+found"].iter().any(|ours| name == *ours);
+        if !is_ours {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether the failure can come from files that change while they are opened.

@@ -177,7 +177,7 @@ impl Ledger {
 pub(super) fn happened_by(record: &Record, at: Option<Timestamp>) -> bool {
     match &record.content {
         Content::Event { event, .. } => at.is_none_or(|at| event.time <= at),
-        Content::Refused(_) | Content::Seal(_) => false,
+        Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => false,
     }
 }
 
