@@ -92,21 +92,10 @@ fn send(cluster: &Cluster, topic: &str, messages: &[Message]) {
     cluster.produce_by(LIBRDKAFKA, topic, messages);
 }
 
-fn import(file: &Path, data_dir: &Path, topic: &str, partitioner: &str) {
+fn import(file: &Path, data_dir: &Path, topic: &str) {
     let [file, data_dir] = [file, data_dir].map(|path| path.to_str().unwrap());
-    let args = [
-        "import",
-        file,
-        "--data-dir",
-        data_dir,
-        "--partitions",
-        "4",
-        "--topic",
-        topic,
-        "--source",
-        "history",
-    ];
-    done(&run(&[("KAFKA__PARTITIONER", partitioner), ("KAFKA__TOPICS", topic)], &args));
+    let args = ["import", file, "--data-dir", data_dir, "--partitions", "4", "--topic", topic];
+    done(&run(&[("KAFKA__TOPICS", topic)], &[&args[..], &["--source", "history"]].concat()));
 }
 
 fn refill(from: &Path, to: &Path, topic: &str, more: &[&str]) -> Output {
@@ -282,7 +271,8 @@ fn assert_both_verifiers_accept(data_dir: &Path, topic: &str, scratch: &Path) {
     let keys = String::from_utf8_lossy(&shown.stdout)
         .lines()
         .flat_map(|line| {
-            let key = serde_json::from_str::<Value>(line).unwrap()["verifierKey"].as_str().unwrap().to_owned();
+            let key =
+                serde_json::from_str::<Value>(line).unwrap()["verifierKey"].as_str().unwrap().to_owned();
             ["--key".to_owned(), key]
         })
         .collect::<Vec<_>>();

@@ -65,8 +65,8 @@ impl DataDir {
         Ok(data_dir)
     }
 
-    /// Makes a data directory that [`crate::refill()`] fills: nobody else opens it before it is [finished](Self::finish).
-    /// What an earlier refill left unfinished there is thrown away; anything else in the directory is not touched.
+    /// Makes a data directory for [`crate::refill()`]. Every other opening fails until it is [finished](Self::finish). An
+    /// unfinished refill in the directory is deleted; a directory with anything else in it is refused.
     pub fn begin_refill(
         path: &Path,
         options: StoreOptions,
@@ -97,7 +97,7 @@ impl DataDir {
         manifest.finish();
         manifest.write(&self.path)?;
         self.refill = None;
-        // Another refill refuses the directory by now, whoever has the lock.
+        // Another refill refuses the directory from now on, with or without the lock.
         let _gone = fs::remove_file(self.path.join(REFILL_LOCK));
         Ok(self)
     }
@@ -293,8 +293,7 @@ impl DataDir {
     }
 }
 
-/// Whether nothing is in a directory that anyone would miss: what a refill made before it began, and what a file
-/// system has of its own.
+/// Whether a directory holds no user's files: only locks of ours, and what a file system makes for itself.
 fn is_empty(path: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();

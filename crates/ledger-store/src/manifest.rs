@@ -5,8 +5,8 @@
 //! {"format":3,"secretFingerprint":"…","topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12}}}
 //! ```
 //!
-//! One that was made by a refill has `"refill":{"unfinished":true,"renamed":{"from":"…","to":"…"}}` besides: the name
-//! of its logs, and as long as it is not whole that it is not. Nobody opens it then but another refill.
+//! A refill adds `"refill":{"unfinished":true,"renamed":{"from":"…","to":"…"}}`: the name of the logs, and a mark that
+//! makes every opening fail, except that of another refill, until the directory is whole.
 //!
 //! Written whole: beside the old file, synced, renamed over it. Readers see the one or the other. The
 //! format is looked at before anything else in it, so that a newer directory is refused whatever it holds.

@@ -1,7 +1,7 @@
 //! A new data directory out of the records of an old one: each tenant whole in the partition that its producer uses.
 //!
-//! For a ledger whose tenants are torn between shards, because what was imported was placed by one partitioner and
-//! what came from Kafka by another; and for any change of the partitioner.
+//! Tenants are torn between shards when an import places keys by one partitioner and the live producer by another. A
+//! refill puts them together. It serves any other change of the partitioner too.
 //!
 //! ```text
 //!   old shards, read only                                                 new shards
@@ -20,32 +20,34 @@
 //! | a repeat | to the shard of its original, and is counted there |
 //! | an event that another half of its tenant has too | counted as a repeat; with other content refused as `event-id-conflict` |
 //! | empty offsets, where the source is read next, late beginnings | to p |
-//! | seals, what was published, corrections | nowhere: they follow anew. Nothing is published again that was |
+//! | seals, corrections | nowhere: they are derived anew |
+//! | the publisher's cursor | to the first new record that the old shard had not published |
 //!
 //! # Order
 //!
-//! Each shard's records keep their order, and all are merged by recorded time, then by partition ([`order`]): the
-//! order depends on the old records alone, so every replica makes the same new directory. A refused message goes with
-//! the event before it, whatever time it has itself. A partition's messages come in the order of their offsets in every
-//! shard, also where the old directory was refilled itself.
+//! The records of each old shard keep their order. The refill merges the shards by recorded time, then by partition
+//! ([`order`]). The order depends on the old records alone, so the same old records always make the same new directory.
+//! A refused message follows the event before it, whatever its own time is. Each new shard has the messages of a
+//! partition in the order of their offsets, also when the old directory was refilled itself.
 //!
 //! # Offsets (I-4)
 //!
-//! Partition p of the topic is read on into shard p, from where the old shard p stood. What lies before that is spread
-//! over the new shards: each keeps what it has of a partition of a source as an account of its own
-//! ([`SourcePosition::Carried`]), and [`check_spread`](crate::check_spread) finds that all shards together have each offset, once.
+//! Shard p reads partition p of the topic on from the offset that the old shard p had reached. The offsets before it are
+//! spread over the new shards. Each shard keeps an account of those that it has, per partition of a source
+//! ([`SourcePosition::Carried`]); [`check_spread`](crate::check_spread) checks that all shards together have each offset
+//! once.
 //!
 //! # Succession
 //!
-//! The new logs have another origin than the old ones. The first records of each name all logs before, with their
-//! size and root at the last seal ([`Content::Succession`](ledger_record::record::Content::Succession)), so who holds a
-//! checkpoint of one of those sees that this log takes its place.
+//! The new logs have another origin than the old ones. The first records of each new log name all old logs, with size
+//! and root at the last seal ([`Content::Succession`](ledger_record::record::Content::Succession)). The holder of an old
+//! checkpoint finds there which log took its place.
 //!
 //! # Life
 //!
-//! The old shards are verified first: nothing false is carried over. The new directory is [begun](DataDir::begin_refill),
-//! and nobody opens it before it is [finished](DataDir::finish). The old one is looked at once more at the end: a
-//! server that still wrote to it would go on without us.
+//! The old shards are verified first, so that no false record is carried over. The new directory is
+//! [begun](DataDir::begin_refill); no other opening succeeds before it is [finished](DataDir::finish). At the end the
+//! refill compares the old shards with what it read: a server that still writes to them must be stopped first.
 
 mod old;
 mod order;
@@ -90,7 +92,7 @@ impl std::fmt::Debug for Refill<'_> {
     }
 }
 
-/// What is being done: records checked, then records carried over.
+/// The old records are checked, then carried over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefillStage {
     /// The old shards are verified.
@@ -120,7 +122,7 @@ pub struct RefillReport {
     pub predecessors: Vec<Predecessor>,
 }
 
-/// Nothing was made that anyone could take for a ledger.
+/// The refill failed; the new directory stays unfinished.
 #[derive(Debug, thiserror::Error)]
 pub enum RefillError {
     /// The old directory has no such topic.
@@ -162,7 +164,7 @@ pub enum RefillError {
         /// The shard.
         shard: ShardId,
     },
-    /// A server writes to the old directory.
+    /// A server still writes to the old directory.
     #[error(
         "the old shard {shard} has grown meanwhile: stop its server, then run `refill` again, which starts over"
     )]
@@ -295,7 +297,7 @@ fn carry(
 /// So many records between two reports of progress.
 const PROGRESS_STEP: u64 = 1_000;
 
-/// Nothing came to the old shard since it was read.
+/// Fails when the old shard has grown since it was read.
 fn check_at_rest(old: &DataDir, reader: &Reader, snapshot: &Snapshot<'_>) -> Result<(), RefillError> {
     let now = old.read_shard(reader.shard())?;
     let now = now.snapshot();

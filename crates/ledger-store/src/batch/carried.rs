@@ -1,4 +1,4 @@
-//! What only a refill appends ([`crate::refill()`]): the logs before, and what keeps the time it was recorded at first.
+//! What only a refill appends ([`crate::refill()`]): names of the old logs, and refused messages with their old times.
 
 use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;

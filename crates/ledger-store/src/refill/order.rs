@@ -1,5 +1,5 @@
-//! In which order the records of all shards are carried over, and what goes with them. Nothing here depends on anything
-//! but the records: not on how far a disk read ahead, nor on a clock.
+//! The order in which the records of all shards are carried over, with the repeats and the copies that belong between
+//! them. It depends on the records alone, neither on read-ahead nor on a clock.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -16,7 +16,7 @@ use crate::error::{AppendError, ReadError};
 
 /// Picks the shard whose record comes next.
 pub(super) struct Merge {
-    /// Offsets that still wait, of the lanes that several shards have: one of a later offset may not overtake them.
+    /// Offsets not yet carried over, of the lanes that several shards have: a later offset must not overtake them.
     waiting: BTreeMap<Lane, RoaringTreemap>,
 }
 
@@ -51,7 +51,7 @@ impl Merge {
         let heads = || {
             shards.iter().enumerate().filter_map(|(index, shard)| Some((index, shard.key(), shard.head()?)))
         };
-        // In a true log there is always one that waits for none.
+        // A verified directory always has a head that waits for no other.
         let free = heads().filter(|(_, _, record)| self.is_free(record)).min_by_key(|(_, key, _)| *key);
         let (index, _, record) = free.or_else(|| heads().min_by_key(|(_, key, _)| *key))?;
         if let Some(waiting) = self.waiting.get_mut(&Lane::of(&record.source)) {

@@ -208,7 +208,7 @@ fn append(batch: &mut Batch<'_>, item: Item, counts: &mut Counts) -> Result<(), 
     }
 }
 
-/// The message is gone; what it said is not.
+/// The message itself was not kept, so its event takes the place of its body.
 fn kept(event: &Event, rejection: Rejection, recorded: Timestamp) -> Refused {
     let key = event.client().map(ToString::to_string).or_else(|| event.app().map(ToString::to_string));
     // Neither writing to memory nor any part of an event can fail.

@@ -1,5 +1,5 @@
-//! What is spread over the shards of a topic, so that one shard cannot tell what is missing, and all together can:
-//! lines of imported files, and what a refill carried over. Each is in one shard or another, or empty.
+//! Offsets that are spread over the shards of a topic: lines of imported files, and what a refill carried over. One shard
+//! alone cannot tell a missing offset from one of another shard; all shards together can.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -31,7 +31,7 @@ impl SpreadOffsets {
     }
 }
 
-/// What the shards have together is not what was read.
+/// The shards together do not have each offset once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpreadFault {
     /// A line of an imported file.
@@ -60,8 +60,8 @@ pub enum SpreadFault {
     },
 }
 
-/// Looks for what all shards have read and none has, and for what two have. `shards` are all those of a topic: what
-/// one of them has not read yet may be in that one.
+/// Checks that each offset is in one shard. `shards` are all those of a topic, as an offset that one of them has not
+/// read yet may belong there.
 pub fn check_spread(shards: &[Verified]) -> Result<(), SpreadFault> {
     let mut by_name = BTreeMap::<&str, Vec<&SpreadOffsets>>::new();
     for (name, offsets) in shards.iter().flat_map(|shard| &shard.spread) {

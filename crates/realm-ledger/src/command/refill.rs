@@ -15,7 +15,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::{Exit, Failure, evidence, secret};
 
-/// Why nothing is carried over.
+/// The partitioner of the producers is not known.
 #[derive(Debug, thiserror::Error)]
 enum PlaceError {
     #[error("no message of {topic} tells how its producers place keys, as none came from Kafka")]
