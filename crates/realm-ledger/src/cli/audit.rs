@@ -109,15 +109,17 @@ Examples:
   realm-ledger refill --from /var/lib/realm-ledger --data-dir /var/lib/realm-ledger-2
   realm-ledger refill --from ledger --data-dir ledger-2 --partitioner crc32
 
-The way back when tenants are torn between partitions, or when producers change their partitioner. Stop the server
-of OLD first. The command verifies OLD, then carries its records over: each keeps its recorded time and coordinates;
-states and decisions are derived again. `serve --data-dir NEW` reads the topic on from the offsets of OLD. After an
-interrupted refill no command opens NEW; the same refill starts over.
+The way back when tenants are torn between partitions, or when producers change their partitioner.
+Stop the server of OLD first. The command verifies OLD, then carries its records over: each keeps
+its recorded time and coordinates; states and decisions are derived again. `serve --data-dir NEW`
+reads the topic on from the offsets of OLD. After an interrupted refill no command opens NEW; the
+same refill starts over.
 
-The new logs have another origin. Their first records name the old logs with size and root, and `verify` shows them.
-Keep OLD, or its `export --tlog`, for partners with checkpoints of it. The keys are copied to NEW.keys, unless
-evidence.keys_dir is set; give partners the new verifier keys (`keys show`). Seals and signatures are not carried over.
-Published decisions are not published again, also those of torn tenants, which came from half a history.";
+The new logs have another origin. Their first records name the old logs with size and root, and
+`verify` shows them. Keep OLD, or its `export --tlog`, for partners with checkpoints of it. The
+keys are copied to NEW.keys, unless evidence.keys_dir is set; give partners the new verifier keys
+(`keys show`). Seals and signatures are not carried over. Published decisions are not published
+again, also those of torn tenants, which came from half a history.";
 
 pub(super) const PROVE: &str = "\
 Examples:
