@@ -147,7 +147,7 @@ fn read_so_far(data_dir: &Path) -> u64 {
         let sources = data.read_shard(&id).unwrap().snapshot().source_positions().unwrap();
         sources.into_iter().find_map(|(_, position)| match position {
             SourcePosition::Kafka { next_offset, .. } => Some(next_offset),
-            SourcePosition::Import { .. } => None,
+            SourcePosition::Import { .. } | SourcePosition::Carried { .. } => None,
         })
     };
     data.shards().unwrap().into_iter().filter_map(next).sum()

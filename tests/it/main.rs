@@ -19,6 +19,7 @@ mod known;
 mod program;
 mod proofs;
 mod publishing;
+mod refill;
 mod scenarios;
 mod secrets;
 mod tidy;

@@ -18,6 +18,7 @@
 //!        event:    time defaulted · event { id, time, actor?, reason?, what happened } · outcome
 //!        refusal:  reason · path? · detail · key? · headers · source time? · body
 //!        seal:     map root · streams · duplicates · refused
+//!        succession:  root of the log before
 //! ```
 //!
 //! What the key says is not said again: the event has no client key, or at app level no app key. The outcome

@@ -26,6 +26,8 @@ pub enum Stream {
     Rejected,
     /// Kind 4: the seals of the shard. They are leaves of the log, but no stream of its map.
     Seals,
+    /// Kind 5: the logs that this one takes the place of. Only the first records of a log are of this stream.
+    Succession,
 }
 
 impl Stream {
@@ -86,6 +88,19 @@ pub enum Content {
     Refused(Refused),
     /// Nothing that came in: the ledger's own word on everything before.
     Seal(Seal),
+    /// A log that this one takes the place of: its root. The coordinates name its origin and size.
+    Succession(Hash),
+}
+
+/// A log that another one takes the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Its origin: a name, `/`, the partition.
+    pub origin: String,
+    /// How many leaves it had at its last seal.
+    pub size: u64,
+    /// Their root.
+    pub root: Hash,
 }
 
 /// What a seal says of everything before it.
@@ -114,6 +129,26 @@ pub struct LoggedEvent {
     pub event: Event,
 }
 
+impl Predecessor {
+    /// What the coordinates of a succession begin with.
+    pub const PREFIX: &str = "log:";
+
+    /// The predecessor that a record names; none when it is no succession.
+    #[must_use]
+    pub fn of(record: &Record) -> Option<Self> {
+        let Content::Succession(root) = record.content else { return None };
+        let Coordinates { source, partition, offset } = &record.source;
+        let name = source.strip_prefix(Self::PREFIX).unwrap_or(source);
+        Some(Self { origin: format!("{name}/{partition}"), size: *offset, root })
+    }
+
+    /// The coordinates that name it, as those of partition `partition` of the log's name.
+    #[must_use]
+    pub fn coordinates(name: &str, partition: u32, size: u64) -> Coordinates {
+        Coordinates { source: format!("{}{name}", Self::PREFIX).into(), partition, offset: size }
+    }
+}
+
 impl Record {
     /// The record as it is stored, under [`crate::key::log::log`] of its stream and seq.
     #[must_use]
@@ -139,6 +174,7 @@ impl Record {
             }
             Content::Refused(refused) => codec::put(out, &v1::record::Refused::of(refused)),
             Content::Seal(seal) => codec::put(out, &v1::record::Seal::of(seal)),
+            Content::Succession(root) => codec::put(out, &v1::record::Succession::of(*root)),
         }
     }
 
@@ -178,6 +214,11 @@ impl Record {
                 input.close()?;
                 Content::Seal(seal)
             }
+            Stream::Succession => {
+                let succession = input.take::<v1::record::Succession>()?.restore();
+                input.close()?;
+                Content::Succession(succession)
+            }
         };
         let record = Self {
             position: head.position,
@@ -199,7 +240,7 @@ impl Record {
     /// Reads only what the fold needs of a stored record. The outcome, at its end, is not looked at: use
     /// [`Record::decode`] where damage matters.
     pub fn decode_event(stream: &Stream, bytes: &[u8]) -> Result<LoggedEvent, DecodeError> {
-        if matches!(stream, Stream::Rejected | Stream::Seals) {
+        if matches!(stream, Stream::Rejected | Stream::Seals | Stream::Succession) {
             return Err(DecodeError::OtherStream);
         }
         let mut input = Input::open(bytes)?;
@@ -229,8 +270,10 @@ impl Content {
             (Self::Event { event, .. }, Stream::App(app)) => {
                 event.client().is_none() && event.app() == Some(app)
             }
-            (Self::Refused(_), Stream::Rejected) | (Self::Seal(_), Stream::Seals) => true,
-            (Self::Event { .. } | Self::Refused(_) | Self::Seal(_), _) => false,
+            (Self::Refused(_), Stream::Rejected)
+            | (Self::Seal(_), Stream::Seals)
+            | (Self::Succession(_), Stream::Succession) => true,
+            (Self::Event { .. } | Self::Refused(_) | Self::Seal(_) | Self::Succession(_), _) => false,
         }
     }
 }

@@ -63,6 +63,17 @@ pub enum SourcePosition {
         /// SHA-256 of the lines taken, each with its line end.
         sha256: [u8; 32],
     },
+    /// What a refilled shard has of a partition of a source that the shards before had read: some of the offsets
+    /// from `first` on, below `end`; the other shards have the rest.
+    Carried {
+        /// The first one that was there.
+        first: u64,
+        /// What was to be read next.
+        end: u64,
+        /// Recorded time of the last event that the shard of that partition had: what it reads next is recorded no
+        /// earlier.
+        recorded: Option<Timestamp>,
+    },
 }
 
 /// Which partition of which topic a shard is. Written once; a shard of another is never opened.

@@ -15,6 +15,7 @@
 //! that cannot go on, poisons the shard: what is on the disk is known again when it is opened anew.
 
 mod app;
+mod carried;
 mod concerned;
 mod ids;
 mod seals;
@@ -69,6 +70,8 @@ pub enum FutureLimit {
     AfterRecorded,
     /// This instant: 24 h after the clock at import.
     At(Timestamp),
+    /// It was judged when it was recorded first: it is carried over from another log ([`crate::refill()`]).
+    Passed,
 }
 
 impl FutureLimit {
@@ -83,7 +86,7 @@ impl FutureLimit {
     pub fn rejection(self, path: &str) -> Rejection {
         let than = match self {
             Self::AfterRecorded => "the time it was recorded",
-            Self::At(_) => "now",
+            Self::At(_) | Self::Passed => "now",
         };
         Rejection {
             reason: Reason::TimeInFuture,
@@ -213,6 +216,15 @@ impl Batch<'_> {
         let source_time = refused.source_time.map(within_lines);
         let floor = self.next.recorded.or(source_time).unwrap_or(Timestamp::from_millis(0));
         let recorded = source_time.map_or(floor, |time| time.max(floor));
+        self.refuse_at(from, refused, recorded)
+    }
+
+    fn refuse_at(
+        &mut self,
+        from: Coordinates,
+        refused: Refused,
+        recorded: Timestamp,
+    ) -> Result<u64, AppendError> {
         self.seal_before(&from, recorded);
         self.next.refused += 1;
         let seq = self.next.refused;
@@ -281,10 +293,11 @@ impl Batch<'_> {
         let source_time = within_lines(arrival.source_time);
         let recorded = self.next.recorded.map_or(source_time, |last| last.max(source_time));
         let limit = match arrival.future {
-            FutureLimit::AfterRecorded => recorded.plus_millis(FUTURE_MAX_MS),
-            FutureLimit::At(instant) => instant,
+            FutureLimit::AfterRecorded => Some(recorded.plus_millis(FUTURE_MAX_MS)),
+            FutureLimit::At(instant) => Some(instant),
+            FutureLimit::Passed => None,
         };
-        if arrival.event.time > limit {
+        if limit.is_some_and(|limit| arrival.event.time > limit) {
             return Ok(Offer::Refused(arrival.future.rejection("time")));
         }
         let stream = Stream::of(&arrival.event);

@@ -4,6 +4,7 @@
 //! <dir>/ledger.json                       format, secret, topics with their identity  crate::manifest
 //! <dir>/ledger.lock                       held while any of this is changed
 //! <dir>/probe                             there for a moment while a full disk is looked at
+//! <dir>/refill.lock                       held while it is refilled
 //! <dir>/shards/<topic>/<partition>/       one RocksDB each                            crate::database
 //! <dir>/shards/<topic>/<partition>.new/   a shard that is being made; a crash may leave one
 //! <dir>/shards/<topic>/<partition>.away   damaged, and moved here by the operator: the shard may be begun anew
@@ -29,12 +30,14 @@ use ledger_record::rows::ShardIdentity;
 
 use crate::database::{Database, rocksdb_failed};
 use crate::error::{BindError, OpenError, StorageError, away};
-use crate::manifest::{Manifest, check_topic, shard_path, sync_dir};
+use crate::manifest::{Manifest, Renamed, check_topic, shard_path, sync_dir};
 use crate::options::{READ_ONLY_PAUSE_MS, READ_ONLY_TRIES};
 use crate::reader::Reader;
 use crate::shard::Shard;
 use crate::tuning::Resources;
 use crate::{ShardId, SourceIdentity, StoreOptions};
+
+const REFILL_LOCK: &str = "refill.lock";
 
 /// An open data directory: its `ledger.json`, and what its shards share of the machine.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub struct DataDir {
     /// Of the audit trail; none when nothing is to be written.
     secret: Option<LedgerSecret>,
     resources: Arc<Resources>,
+    /// Held as long as the directory is being refilled.
+    refill: Option<File>,
 }
 
 impl DataDir {
@@ -66,6 +71,48 @@ impl DataDir {
             Manifest::new(fingerprint).write(path)?;
         }
         Ok(data_dir)
+    }
+
+    /// Makes a data directory for [`crate::refill()`]. Every other opening fails until it is [finished](Self::finish). An
+    /// unfinished refill in the directory is deleted; a directory with anything else in it is refused.
+    pub fn begin_refill(
+        path: &Path,
+        options: StoreOptions,
+        secret: LedgerSecret,
+        renamed: Renamed,
+    ) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Io { path: path.to_owned(), source };
+        let not_empty = || OpenError::NotEmpty { path: path.to_owned() };
+        fs::create_dir_all(path).map_err(failed)?;
+        let left_over = Manifest::read_any(path)?.map(|manifest| manifest.is_unfinished());
+        if left_over == Some(false) || left_over.is_none() && !is_empty(path).map_err(failed)? {
+            return Err(not_empty());
+        }
+        let lock = File::options().create(true).truncate(false).write(true).open(path.join(REFILL_LOCK));
+        let lock = lock.map_err(failed)?;
+        lock.try_lock().map_err(|_| OpenError::Unfinished { path: path.to_owned() })?;
+        Manifest::unfinished(secret.fingerprint(), renamed).write(path)?;
+        match fs::remove_dir_all(path.join("shards")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        Ok(Self { refill: Some(lock), ..Self::with_resources(path, options, Some(secret))? })
+    }
+
+    /// From now on the directory is whole.
+    pub fn finish(mut self) -> Result<Self, OpenError> {
+        let mut manifest = self.manifest()?;
+        manifest.finish();
+        manifest.write(&self.path)?;
+        self.refill = None;
+        // Another refill refuses the directory from now on, with or without the lock.
+        let _gone = fs::remove_file(self.path.join(REFILL_LOCK));
+        Ok(self)
+    }
+
+    /// What the logs of a directory are called instead of their configured name, if it was refilled.
+    pub fn renamed(path: &Path) -> Result<Option<Renamed>, OpenError> {
+        Ok(Manifest::read_any(path)?.and_then(|manifest| manifest.renamed().cloned()))
     }
 
     /// Opens a data directory that exists, without writing anything, beside a server that may be running.
@@ -95,7 +142,7 @@ impl DataDir {
         secret: Option<LedgerSecret>,
     ) -> Result<Self, OpenError> {
         let resources = Resources::new(options).map_err(rocksdb_failed("preparing RocksDB"))?;
-        Ok(Self { path: path.to_owned(), secret, resources: Arc::new(resources) })
+        Ok(Self { path: path.to_owned(), secret, resources: Arc::new(resources), refill: None })
     }
 
     /// The directory.
@@ -290,7 +337,11 @@ impl DataDir {
     }
 
     fn manifest(&self) -> Result<Manifest, OpenError> {
-        Manifest::read(&self.path)?.ok_or_else(|| OpenError::NotALedger { path: self.path.clone() })
+        let manifest = match &self.refill {
+            Some(_) => Manifest::read_any(&self.path)?,
+            None => Manifest::read(&self.path)?,
+        };
+        manifest.ok_or_else(|| OpenError::NotALedger { path: self.path.clone() })
     }
 
     /// What writing takes.
@@ -311,6 +362,19 @@ impl DataDir {
 
 fn behind(path: &Path) -> PathBuf {
     path.with_extension("behind")
+}
+
+/// Whether a directory holds no user's files: only locks of ours, and what a file system makes for itself.
+fn is_empty(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        let is_ours =
+            ["ledger.lock", "ledger.json.new", REFILL_LOCK, "lost+found"].iter().any(|ours| name == *ours);
+        if !is_ours {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether the failure can come from files that change while they are opened.

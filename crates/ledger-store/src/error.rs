@@ -265,6 +265,22 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
+    /// A refill did not come to its end.
+    #[error(
+        "{path} is not whole: a refill of it was interrupted or still runs; run the same `refill` again, which starts \
+         over, or delete the directory",
+        path = path.display()
+    )]
+    Unfinished {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A directory that was to be made anew has something in it.
+    #[error("{path} is not empty; name a directory that is empty or does not exist", path = path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
     /// `ledger.json` is not what this program writes.
     #[error("{path} is damaged; restore it from a backup", path = path.display())]
     Manifest {

@@ -108,11 +108,13 @@ mod items;
 mod lists;
 mod manifest;
 mod options;
+mod partitioner;
 mod progress;
 mod prove;
 mod publisher;
 mod reader;
 mod rebuild;
+mod refill;
 mod refold;
 mod scan;
 mod shard;
@@ -138,15 +140,18 @@ pub use evidence::{Links, StoredLeaf, line_of};
 pub use histories::Histories;
 pub use history::{Cut, History, HistoryEvent, Known, entries};
 pub use lists::{AlignmentClass, List, Page};
+pub use manifest::Renamed;
 pub use options::StoreOptions;
+pub use partitioner::Partitioner;
 pub use prove::{ProveError, Proven, Proving};
 pub use publisher::PublisherCursor;
 pub use reader::Reader;
 pub use rebuild::{Difference, RebuildReport, check, rebuild};
+pub use refill::{Placed, Refill, RefillError, RefillReport, RefillStage, refill};
 pub use shard::Shard;
 pub use snapshot::Snapshot;
 pub use stop::{Ends, StopCause, StopCode};
-pub use verify::{Fault, ImportedLines, MissingLine, Verified, VerifyError, missing_line};
+pub use verify::{Fault, SpreadFault, SpreadOffsets, Verified, VerifyError, check_spread};
 
 /// Names a shard: one partition of one topic. Imports name the topic they stand in for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

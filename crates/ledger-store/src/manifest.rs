@@ -8,6 +8,8 @@
 //!
 //! `begun` are the partitions whose shard was made here: one whose directory is not there any more is gone, and not
 //! merely empty.
+//! A refill adds `"refill":{"unfinished":true,"renamed":{"from":"…","to":"…"}}`: the name of the logs, and a mark that
+//! makes every opening fail, except that of another refill, until the directory is whole.
 //!
 //! Written whole: beside the old file, synced, renamed over it. Readers see the one or the other. The
 //! format is looked at before anything else in it, so that a newer directory is refused whatever it holds.
@@ -35,6 +37,31 @@ pub(crate) struct Manifest {
     format: u32,
     secret_fingerprint: Hash,
     topics: BTreeMap<String, Topic>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    refill: Option<Refill>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Refill {
+    #[serde(skip_serializing_if = "is_false", default)]
+    unfinished: bool,
+    renamed: Renamed,
+}
+
+/// The logs of a refilled data directory are other logs than those of the directory before, under another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Renamed {
+    /// The configured name of the logs before.
+    pub from: String,
+    /// What stands for it.
+    pub to: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +83,26 @@ struct FormatOnly {
 
 impl Manifest {
     pub(crate) fn new(secret_fingerprint: Hash) -> Self {
-        Self { format: FORMAT, secret_fingerprint, topics: BTreeMap::new() }
+        Self { format: FORMAT, secret_fingerprint, topics: BTreeMap::new(), refill: None }
+    }
+
+    /// That of a directory that is being refilled.
+    pub(crate) fn unfinished(secret_fingerprint: Hash, renamed: Renamed) -> Self {
+        Self { refill: Some(Refill { unfinished: true, renamed }), ..Self::new(secret_fingerprint) }
+    }
+
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.refill.as_ref().is_some_and(|refill| refill.unfinished)
+    }
+
+    pub(crate) fn finish(&mut self) {
+        if let Some(refill) = &mut self.refill {
+            refill.unfinished = false;
+        }
+    }
+
+    pub(crate) fn renamed(&self) -> Option<&Renamed> {
+        self.refill.as_ref().map(|refill| &refill.renamed)
     }
 
     /// Whether the audit trail was begun with the secret of this fingerprint.
@@ -64,8 +110,16 @@ impl Manifest {
         self.secret_fingerprint == secret_fingerprint
     }
 
-    /// Reads the file of a data directory; none: there is no such file.
+    /// Reads the file of a data directory that is whole; none: there is no such file.
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>, OpenError> {
+        match Self::read_any(dir)? {
+            Some(manifest) if manifest.is_unfinished() => Err(OpenError::Unfinished { path: dir.to_owned() }),
+            manifest => Ok(manifest),
+        }
+    }
+
+    /// Reads the file of a data directory; none: there is no such file.
+    pub(crate) fn read_any(dir: &Path) -> Result<Option<Self>, OpenError> {
         let path = file_in(dir);
         let text = match fs::read(&path) {
             Ok(text) => text,

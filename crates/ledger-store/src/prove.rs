@@ -165,7 +165,7 @@ impl Snapshot<'_> {
 fn app_of(record: &Record) -> Option<&AppKey> {
     match &record.content {
         Content::Event { event, .. } => event.app(),
-        Content::Refused(_) | Content::Seal(_) => None,
+        Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => None,
     }
 }
 

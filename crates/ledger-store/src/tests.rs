@@ -12,6 +12,7 @@ mod opening;
 mod reading;
 mod rebuilding;
 mod redelivery;
+mod refilling;
 mod verifying;
 mod wal;
 

@@ -20,13 +20,13 @@
 //! record a repeat repeats, the source alone can tell; that it was one, and how many there were, is checked.
 
 mod leaves;
-mod lines;
 mod log;
 mod map;
 mod offsets;
 mod order;
 mod seals;
 mod sources;
+mod spread;
 mod sweep;
 mod table;
 mod tenants;
@@ -36,15 +36,18 @@ use std::thread;
 use std::time::Duration;
 
 use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::time::Timestamp;
 use ledger_record::key::{self, Family};
 use ledger_record::proof::line::{LedgerSecret, SealLeaf};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::proof::{Hash, log as whole};
-use ledger_record::record::{RULES, Record};
+use ledger_record::record::{Predecessor, RULES, Record};
+use ledger_record::rows::SourcePosition;
 
-pub use self::lines::{ImportedLines, MissingLine, missing_line};
 use self::log::Pass;
 use self::offsets::Accounted;
+pub use self::spread::{SpreadFault, SpreadOffsets, check_spread};
+use crate::ShardId;
 use crate::database::damaged;
 use crate::error::ReadError;
 use crate::options::VERIFY_RECORDS_AT_A_TIME;
@@ -76,8 +79,11 @@ pub struct Verified {
     pub duplicates: u64,
     /// Sources that had lost what came before this offset when they were first read: an accepted loss.
     pub late_beginnings: Vec<(String, u64)>,
-    /// What this shard has of each imported file, for [`missing_line`].
-    pub imported: Vec<(String, ImportedLines)>,
+    /// What this shard has of what is spread over the shards, by name: imported files, and what a refill carried
+    /// over. For [`check_spread`].
+    pub spread: Vec<(String, SpreadOffsets)>,
+    /// The logs that this one takes the place of.
+    pub predecessors: Vec<Predecessor>,
 }
 
 /// The first thing that is not as it must be.
@@ -283,11 +289,11 @@ impl Snapshot<'_> {
                 break found;
             }
         };
-        let (tree, sealing, Accounted { repeats: duplicates, imported }) = pass.finish()?;
+        let (tree, sealing, Accounted { repeats: duplicates, spread }) = pass.finish()?;
         count("refused messages", found.refused, head.refused)?;
         count("repeats", duplicates, head.duplicates)?;
         count("milliseconds an event was ahead", found.ahead_ms, head.ahead_ms.unsigned_abs())?;
-        if found.recorded != head.recorded {
+        if found.recorded.max(self.carried_floor()?) != head.recorded {
             return Err(Fault::LastRecorded.into());
         }
         map::check(self, sealing.last())?;
@@ -307,7 +313,8 @@ impl Snapshot<'_> {
             refused: found.refused,
             duplicates,
             late_beginnings: self.late_beginnings()?,
-            imported,
+            spread,
+            predecessors: found.predecessors,
         })
     }
 
@@ -317,6 +324,16 @@ impl Snapshot<'_> {
         let Some((at, _)) = scan.last()? else { return Ok(0) };
         let last = key::parse_u64(at).map_err(|error| damaged(Family::Positions, at, error))?;
         Ok(last.saturating_add(1))
+    }
+
+    /// The recorded time that a refill kept for what the shard reads next.
+    fn carried_floor(&self) -> Result<Option<Timestamp>, ReadError> {
+        let ShardId { topic, partition } = self.database().id();
+        let own = key::side::carried(topic, *partition);
+        Ok(self.source_positions()?.into_iter().find_map(|(name, position)| match position {
+            SourcePosition::Carried { recorded, .. } if name == own => recorded,
+            _ => None,
+        }))
     }
 
     fn count_rows(&self, family: Family) -> Result<u64, ReadError> {

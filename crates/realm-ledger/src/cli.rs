@@ -19,7 +19,7 @@ mod keys;
 mod parse;
 
 pub(crate) use as_of::{AsOfAll, AsOfTenant};
-pub(crate) use audit::{Export, Prove, Rebuild, Verify};
+pub(crate) use audit::{Export, Prove, Rebuild, Refill, Verify};
 use examples::{
     ANOMALIES, COMPLETIONS, CONFIG_CHECK, CONFIG_SHOW, DEMO, DRIFT, EXPLAIN, IMPORT, LOG, MIGRATIONS,
     PREVIEW, PUBLISH, QUARANTINE_LIST, QUARANTINE_RETRY, QUARANTINE_SHOW, SERVE, SPLIT_BRAIN, STATE,
@@ -130,6 +130,9 @@ pub enum Command {
     /// Build the projections anew from the log and compare
     #[command(after_help = audit::REBUILD)]
     Rebuild(Rebuild),
+    /// A new data directory from an old one's records, each tenant whole where its producer puts it
+    #[command(after_help = audit::REFILL)]
+    Refill(Refill),
     /// Refused events: what, why, and once more
     #[command(subcommand)]
     Quarantine(Quarantine),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger_ingest::checkpoint::{self, KeysError, Signing, SigningKeys, SigningOptions, StartError};
+use ledger_ingest::checkpoint::{self, KeysError, Origins, Signing, SigningKeys, SigningOptions, StartError};
 use ledger_ingest::kafka::{KafkaError, Ticker};
 use ledger_store::{Catalog, DataDir, ShardId};
 use tracing::warn;
@@ -71,6 +71,19 @@ pub(crate) fn sign_imported(config: &Config, data: &DataDir, topic: &str) -> Res
     Ok(())
 }
 
+/// The names of the logs of the data directory: those of a refilled one are others than the configured.
+pub(crate) fn origins(config: &Config) -> Result<Origins, Failure> {
+    let name = log_name(config)?;
+    Origins::new(&name, config.kafka.topics.len()).map_err(Failure::new)
+}
+
+/// What the origins begin with, before the topic is put in.
+pub(crate) fn log_name(config: &Config) -> Result<String, Failure> {
+    let configured = &config.evidence.origin;
+    let renamed = DataDir::renamed(&config.data_dir)?.filter(|renamed| renamed.from == *configured);
+    Ok(renamed.map_or_else(|| configured.clone(), |renamed| renamed.to))
+}
+
 /// None when there is no topic for checkpoints: then nothing is signed, on purpose.
 fn signing_options(config: &Config, data: &DataDir) -> Result<Option<SigningOptions>, Failure> {
     let Some(secret) = data.ledger_secret().filter(|_| config.kafka.checkpoints_topic.is_some()) else {
@@ -87,7 +100,7 @@ fn signing_options(config: &Config, data: &DataDir) -> Result<Option<SigningOpti
             signing_keys.path().display()
         );
     }
-    let origins = config.origins().map_err(Failure::new)?;
+    let origins = origins(config)?;
     Ok(Some(SigningOptions { keys, keys_dir, origins, secret: secret.clone() }))
 }
 

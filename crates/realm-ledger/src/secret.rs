@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ledger_ingest::checkpoint::SigningKeys;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_store::DataDir;
 use tempfile::NamedTempFile;
@@ -58,18 +59,56 @@ pub(crate) fn open(config: &Config) -> Result<Opened, Failure> {
     if let Some(told) = &first_key {
         info!("{told}");
     }
+    let secret = of_directory(config, secret)?;
     Ok(Opened { data: DataDir::open(&config.data_dir, config.store.clone(), secret)?, made, first_key })
 }
 
 /// Opens a data directory that is there for reading, and the secret that it was begun with.
 pub(crate) fn open_existing(config: &Config) -> Result<(DataDir, LedgerSecret), Failure> {
     let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
-    let secret = match config.evidence.secret.clone() {
-        Some(secret) => secret,
-        None => secret_of(config)?.0,
-    };
+    let secret = of_directory(config, as_kept(config)?)?;
     data.check_secret(&secret)?;
     Ok((data, secret))
+}
+
+/// The secret as it is kept, which is that of the directory unless it was refilled.
+fn as_kept(config: &Config) -> Result<LedgerSecret, Failure> {
+    match config.evidence.secret.clone() {
+        Some(secret) => Ok(secret),
+        None => Ok(secret_of(config)?.0),
+    }
+}
+
+/// The secret that a refilled directory is to have: one that lies there already, else that of the old directory.
+pub(crate) fn inherited(config: &Config, old: &Config) -> Result<LedgerSecret, Failure> {
+    match read(&config.keys_dir().join(SECRET_FILE))? {
+        Some(secret) if config.evidence.secret.is_none() => Ok(secret),
+        _ => as_kept(old),
+    }
+}
+
+/// A refilled directory has a secret of its own, which follows from the one that is kept.
+fn of_directory(config: &Config, secret: LedgerSecret) -> Result<LedgerSecret, Failure> {
+    Ok(match DataDir::renamed(&config.data_dir)? {
+        Some(renamed) => secret.of_successor(&renamed.to),
+        None => secret,
+    })
+}
+
+/// Gives a new data directory the secret and the keys of another one, as far as it has none.
+pub(crate) fn copy_keys(from: &Path, to: &Path) -> Result<(), Failure> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(to).map_err(io_error(to))?;
+    for file in [from.join(SECRET_FILE), SigningKeys::of(from).path().to_owned()] {
+        let Some(copy) = file.file_name().map(|name| to.join(name)).filter(|copy| !copy.exists()) else {
+            continue;
+        };
+        if file.exists() {
+            // Its mode is copied along.
+            fs::copy(&file, &copy).map_err(io_error(&copy))?;
+        }
+    }
+    Ok(())
 }
 
 /// A secret that others on this machine may read is none. It is used all the same: how secrets are mounted is often

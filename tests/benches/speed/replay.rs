@@ -113,7 +113,7 @@ fn fold(reader: &Reader, expected: usize) -> Took {
 fn entry(record: &Record) -> Option<Entry<'_>> {
     match &record.content {
         Content::Event { event, .. } => Some(Entry { seq: record.seq, event }),
-        Content::Refused(_) | Content::Seal(_) => None,
+        Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => None,
     }
 }
 

@@ -39,7 +39,9 @@ pub(super) fn every_offset_is_accounted_for(
         let position = snapshot.source_positions().unwrap().into_iter().find(|(name, _)| name == topic);
         let read_to = position.map(|(_, position)| match position {
             SourcePosition::Kafka { next_offset, .. } => next_offset,
-            SourcePosition::Import { .. } => unreachable!("nothing was imported"),
+            SourcePosition::Import { .. } | SourcePosition::Carried { .. } => {
+                unreachable!("nothing was imported")
+            }
         });
         assert_eq!(read_to, Some(high), "{topic}/{partition}");
         let mut seen = vec![0_u8; usize::try_from(high).unwrap()];

@@ -21,15 +21,23 @@ pub enum Ending {
     Never,
 }
 
+/// The partitioner of the Java producer, which most of those that fill a topic use.
+const JAVA: &str = "murmur2_random";
+
 /// Where a message was written: partition and offset.
 type Place = (i32, i64);
 
 impl Cluster {
     /// Produces with all acknowledgements; returns partition and offset of each message, in the order given.
     pub fn produce(&self, topic: &str, messages: &[Message]) -> Vec<Place> {
+        self.produce_by(JAVA, topic, messages)
+    }
+
+    /// The same by a producer with this partitioner, as librdkafka calls it.
+    pub fn produce_by(&self, partitioner: &str, topic: &str, messages: &[Message]) -> Vec<Place> {
         let mut config = self.client_config();
         config.set("acks", "all").set("enable.idempotence", "true");
-        let producer = Sender::new(&config);
+        let producer = Sender::new(&config, partitioner);
         producer.send_all(topic, messages)
     }
 
@@ -39,7 +47,7 @@ impl Cluster {
         config.set("transactional.id", unique_name("transaction"));
         // The broker looks every ten seconds for those that are over.
         config.set("transaction.timeout.ms", "10000");
-        let sender = Sender::new(&config);
+        let sender = Sender::new(&config, JAVA);
         sender.producer.init_transactions(TIMEOUT).expect("a transactional producer");
         sender.producer.begin_transaction().expect("begin a transaction");
         let places = sender.send_all(topic, messages);
@@ -57,10 +65,9 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(config: &rdkafka::ClientConfig) -> Self {
+    fn new(config: &rdkafka::ClientConfig, partitioner: &str) -> Self {
         let mut config = config.clone();
-        // The partitioner of the Java producer, which most of those that fill a topic use.
-        config.set("partitioner", "murmur2_random").set("linger.ms", "1").set("message.max.bytes", "4194304");
+        config.set("partitioner", partitioner).set("linger.ms", "1").set("message.max.bytes", "4194304");
         Self { producer: config.create_with_context(Receipts::default()).expect("a producer") }
     }
 

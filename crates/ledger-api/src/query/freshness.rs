@@ -14,7 +14,7 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
     let sources = moment.snapshot.source_positions()?;
     let offset = sources.iter().find_map(|(source, position)| match position {
         SourcePosition::Kafka { next_offset, .. } if *source == moment.id.topic => Some(*next_offset),
-        SourcePosition::Kafka { .. } | SourcePosition::Import { .. } => None,
+        SourcePosition::Kafka { .. } | SourcePosition::Import { .. } | SourcePosition::Carried { .. } => None,
     });
     let status = moment.freshness.as_ref();
     // A write that failed is known here a moment before its worker has halted the shard for it.

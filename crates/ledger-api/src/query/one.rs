@@ -202,7 +202,7 @@ fn may_come(error: &QueryError) -> bool {
 pub(super) fn happened_by(record: &Record, at: Option<Timestamp>) -> bool {
     match &record.content {
         Content::Event { event, .. } => at.is_none_or(|at| event.time <= at),
-        Content::Refused(_) | Content::Seal(_) => false,
+        Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => false,
     }
 }
 

@@ -96,6 +96,6 @@ fn place_of(reason: Reason) -> u64 {
 fn is_refused_for(record: &Record, reason: Reason) -> bool {
     match &record.content {
         Content::Refused(refused) => refused.rejection.reason == reason,
-        Content::Event { .. } | Content::Seal(_) => false,
+        Content::Event { .. } | Content::Seal(_) | Content::Succession(_) => false,
     }
 }

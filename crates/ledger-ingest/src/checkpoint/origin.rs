@@ -41,9 +41,14 @@ impl Origins {
         Ok(Self(name.to_owned()))
     }
 
+    /// What the origins of a topic's logs begin with.
+    pub fn name(&self, topic: &str) -> String {
+        self.0.replace(TOPIC, topic)
+    }
+
     /// The origin of a shard's log.
     pub fn of(&self, shard: &ShardId) -> String {
-        format!("{}/{}", self.0.replace(TOPIC, &shard.topic), shard.partition)
+        format!("{}/{}", self.name(&shard.topic), shard.partition)
     }
 }
 

@@ -217,7 +217,9 @@ pub(crate) fn open_targets(
         let shard = data.open_shard(&ShardId { topic: topic.to_owned(), partition })?;
         let (taken, sha256) = match shard.source_position(name)? {
             Some(SourcePosition::Import { lines, sha256 }) => (lines, sha256),
-            Some(SourcePosition::Kafka { .. }) | None => (0, Sha256::digest([]).into()),
+            Some(SourcePosition::Kafka { .. } | SourcePosition::Carried { .. }) | None => {
+                (0, Sha256::digest([]).into())
+            }
         };
         let source = Source { name: Arc::clone(name), partition };
         targets.push(Target { shard, taken, sha256, source, waiting: Vec::new() });

@@ -1,5 +1,5 @@
 use ledger_record::proof::line::LedgerSecret;
-use ledger_store::{StoreOptions, Verified, missing_line};
+use ledger_store::{StoreOptions, Verified, check_spread};
 
 use super::*;
 use crate::text::Lines;
@@ -34,7 +34,7 @@ fn every_line_is_in_one_shard_or_another_or_blank() {
                 reader.snapshot().verify(&secret, &[], &mut |_, _| {}).unwrap()
             })
             .collect();
-        assert_eq!(missing_line(&shards), None, "{lines}");
+        assert_eq!(check_spread(&shards), Ok(()), "{lines}");
         text.push('\n');
         text.extend((8..28).map(|number| event(number) + "\n"));
         gaps[2] = (6, 8);

@@ -129,7 +129,7 @@ impl Worker {
         };
         let (next, leader_epoch) = match position {
             Some(SourcePosition::Kafka { next_offset, leader_epoch }) => (Some(*next_offset), *leader_epoch),
-            Some(SourcePosition::Import { .. }) | None => (None, None),
+            Some(SourcePosition::Import { .. } | SourcePosition::Carried { .. }) | None => (None, None),
         };
         let reader = {
             let stop = Arc::clone(&stop);

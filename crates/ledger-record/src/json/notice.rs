@@ -4,8 +4,9 @@
 //! `realmledger.correction` besides. A change that is a correction and nothing else gives the correction
 //! only; so do the changes by late app-level events, which decide nothing themselves.
 //!
-//! `source` names the shard and `id` the place in it: position, app, client, kind. Both are derived from the
-//! record alone, so a notice that is sent again is the same, byte for byte.
+//! `source` names the shard, and `id` where the record came from, with app, client and kind. Both are derived from the
+//! record alone, so a notice that is sent again is the same, byte for byte; and `id` is the same when the record was
+//! carried over into another log, where its position is another one.
 
 use ledger_core::event::Event;
 use ledger_core::ids::ClientKey;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use super::record::{SourceJson, SummaryJson};
 use super::state::DecisionJson;
 use super::{Instant, Word};
+use crate::proof::line::coordinates;
 use crate::record::Record;
 
 /// The shard that publishes.
@@ -155,10 +157,10 @@ impl<'a> Place<'a> {
         DecisionEventJson {
             specversion: "1.0",
             // Of a tenant's record all changes have one client, of an app's all have one app, so no two of
-            // one position read alike, whatever the keys hold.
+            // one message read alike, whatever the keys hold.
             id: format!(
-                "{topic}/{partition}/{position}/{app}/{client}/{kind}",
-                position = self.record.position,
+                "{from}/{app}/{client}/{kind}",
+                from = coordinates(&self.record.source),
                 app = self.change.app,
                 client = self.client,
             ),

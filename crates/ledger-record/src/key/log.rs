@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! stream = kind u8 ‖ key ‖ 00       01 tenant (client key) · 02 app (app key)
-//!                                   03 rejected (empty) · 04 seals (empty)
+//!                                   03 rejected (empty) · 04 seals (empty) · 05 succession (empty)
 //! log    = stream ‖ seq u64
 //! ids    = stream ‖ app key ‖ 00 ‖ event id   of a tenant; the app key is empty for tenant-level events
 //!          stream ‖ event id                  of an app
@@ -27,6 +27,8 @@ pub const APP: u8 = 2;
 pub const REJECTED: u8 = 3;
 /// Kind of the stream of seals.
 pub const SEALS: u8 = 4;
+/// Kind of the stream of the logs before.
+pub const SUCCESSION: u8 = 5;
 
 /// Key of a record: in `log`, and as the value in `positions`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,16 +62,17 @@ impl Stream {
             Self::App(_) => APP,
             Self::Rejected => REJECTED,
             Self::Seals => SEALS,
+            Self::Succession => SUCCESSION,
         }
     }
 
-    /// The key, empty for rejected input and seals.
+    /// The key, empty for the streams of which a shard has one.
     #[must_use]
     pub fn key(&self) -> &str {
         match self {
             Self::Tenant(client) => client.as_str(),
             Self::App(app) => app.as_str(),
-            Self::Rejected | Self::Seals => "",
+            Self::Rejected | Self::Seals | Self::Succession => "",
         }
     }
 }
@@ -121,7 +124,8 @@ fn parse_stream(bytes: &[u8]) -> Result<Stream, KeyError> {
         APP => Ok(Stream::App(AppKey::new(text(key)?)?)),
         REJECTED if key.is_empty() => Ok(Stream::Rejected),
         SEALS if key.is_empty() => Ok(Stream::Seals),
-        REJECTED | SEALS => Err(KeyError::Divided),
+        SUCCESSION if key.is_empty() => Ok(Stream::Succession),
+        REJECTED | SEALS | SUCCESSION => Err(KeyError::Divided),
         found => Err(KeyError::UnknownKind { found }),
     }
 }
@@ -146,6 +150,7 @@ mod tests {
         assert_eq!(log(&Stream::App(AppKey::new("app").unwrap()), 1), b"\x02app\0\0\0\0\0\0\0\0\x01");
         assert_eq!(log(&Stream::Rejected, u64::MAX), b"\x03\0\xff\xff\xff\xff\xff\xff\xff\xff");
         assert_eq!(log(&Stream::Seals, 1), b"\x04\0\0\0\0\0\0\0\0\x01");
+        assert_eq!(log(&Stream::Succession, 1), b"\x05\0\0\0\0\0\0\0\0\x01");
     }
 
     #[test]
@@ -173,9 +178,13 @@ mod tests {
 
     #[test]
     fn comes_back_as_it_was() {
-        for stream in
-            [tenant("größe"), Stream::App(AppKey::new("x").unwrap()), Stream::Rejected, Stream::Seals]
-        {
+        for stream in [
+            tenant("größe"),
+            Stream::App(AppKey::new("x").unwrap()),
+            Stream::Rejected,
+            Stream::Seals,
+            Stream::Succession,
+        ] {
             for seq in [0, 1, u64::MAX] {
                 let key = LogKey { stream: stream.clone(), seq };
                 assert_eq!(LogKey::decode(&key.encode()), Ok(key));
@@ -211,8 +220,9 @@ mod tests {
         for length in 0..good.len() {
             assert!(LogKey::decode(&good[..length]).is_err(), "{length}");
         }
-        let refused: [&[u8]; 6] = [
+        let refused: [&[u8]; 7] = [
             b"\x00acme\0\0\0\0\0\0\0\0\x01",
+            b"\x06\0\0\0\0\0\0\0\0\x01",
             b"\x05acme\0\0\0\0\0\0\0\0\x01",
             b"\x04acme\0\0\0\0\0\0\0\0\x01",
             b"\x03acme\0\0\0\0\0\0\0\0\x01",

@@ -23,7 +23,7 @@
 //!
 //! stream       kind ‖ key ‖ 00         kind 01 tenant, key = client
 //!                                           02 app, key = app
-//!                                           03 rejected, 04 seals, key empty
+//!                                           03 rejected, 04 seals, 05 succession, key empty
 //! seq, position, offset                u64
 //! ```
 //!

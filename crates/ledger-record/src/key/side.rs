@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Together with the log these account for every offset of a source: each was appended, repeated, refused,
-//! or never delivered. A source name is a topic or `import:<NAME>`; it has no `00`.
+//! or never delivered. A source name is a topic or `import:<NAME>`; it has no `00`. What a refilled shard carried
+//! over of a partition of a source stands under a name of its own ([`carried`]).
 
 use ledger_core::ids::ClientKey;
 
@@ -40,6 +41,21 @@ impl CorrectionKey {
         let (position, client) = key.split_first_chunk().ok_or(KeyError::Truncated { length: key.len() })?;
         Ok(Self { position: u64::from_be_bytes(*position), client: ClientKey::new(text(client)?)? })
     }
+}
+
+/// Names what was carried over of a partition of a source, apart from what the shard read itself: neither a topic
+/// nor `import:<NAME>` begins so.
+#[must_use]
+pub fn carried(source: &str, partition: u32) -> String {
+    format!("{partition}:{source}")
+}
+
+/// Source and partition of such a name; none when it is the name of a source.
+#[must_use]
+pub fn parse_carried(name: &str) -> Option<(&str, u32)> {
+    let (digits, source) = name.split_once(':')?;
+    let partition: u32 = digits.parse().ok()?;
+    (partition.to_string() == digits).then_some((source, partition))
 }
 
 macro_rules! offset_key {
@@ -114,6 +130,14 @@ mod tests {
             assert_eq!(DuplicateKey::decode(&duplicate.encode()), Ok(duplicate));
             let gap = GapKey { source: "t".to_owned(), first_offset: offset };
             assert_eq!(GapKey::decode(&gap.encode()), Ok(gap));
+        }
+    }
+
+    #[test]
+    fn what_was_carried_over_has_a_name_that_no_source_has() {
+        assert_eq!(parse_carried(&carried("import:a/3", 7)), Some(("import:a/3", 7)));
+        for source in ["realm.lifecycle", "import:7:a", "7", ""] {
+            assert_eq!(parse_carried(source), None, "{source}");
         }
     }
 

@@ -45,9 +45,12 @@ pub const VERSION: u64 = 1;
 /// The type of refused input.
 pub const REJECTED: &str = "rejected";
 
+/// The type of a record that names a log before.
+pub const SUCCESSION: &str = "succession";
+
 const SEAL: &str = "seal";
 
-/// Every type that a record's line can have, besides [`REJECTED`].
+/// Every type that a record's line can have, besides [`REJECTED`] and [`SUCCESSION`].
 pub const EVENT_TYPES: [&str; 17] = [
     "installed",
     "uninstalled",
@@ -147,7 +150,7 @@ pub struct Beside {
 pub fn pinned_realm(record: &Record, tenant: &Tenant) -> Option<Realm> {
     match &record.content {
         Content::Event { event, .. } => pinned_realm_after(event, tenant),
-        Content::Refused(_) | Content::Seal(_) => None,
+        Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => None,
     }
 }
 
@@ -224,7 +227,6 @@ impl RecordLeaf {
     pub fn of(record: &Record, beside: Beside, secret: &LedgerSecret) -> Result<Self, TooLarge> {
         check(record)?;
         let stream = stream_id(&record.stream);
-        let salt = secret.salt(stream, record.seq);
         let Said { type_name, app, time } = Said::by(record);
         Ok(Self {
             stream,
@@ -237,7 +239,7 @@ impl RecordLeaf {
             source: coordinates(&record.source),
             pinned_realm: beside.pinned_realm,
             rule: rule(record),
-            commitment: commitment(&salt, payload::of(record).as_bytes()),
+            commitment: committed(record, stream, payload::of(record).as_bytes(), secret),
         })
     }
 
@@ -268,7 +270,7 @@ impl RecordLeaf {
     }
 
     fn restore(fields: RecordFields<'_>) -> Option<Self> {
-        let known = EVENT_TYPES.iter().chain(&[REJECTED]);
+        let known = EVENT_TYPES.iter().chain(&[REJECTED, SUCCESSION]);
         Some(Self {
             stream: fields.k,
             seq: fields.n,
@@ -335,7 +337,16 @@ impl<'a> Said<'a> {
             Content::Refused(_) | Content::Seal(_) => {
                 Self { type_name: REJECTED, app: None, time: record.recorded }
             }
+            Content::Succession(_) => Self { type_name: SUCCESSION, app: None, time: record.recorded },
         }
+    }
+}
+
+/// `d`: what the line commits to of the payload. A succession has nothing to hide: the root of the log before.
+fn committed(record: &Record, stream: Hash, payload: &[u8], secret: &LedgerSecret) -> Hash {
+    match record.content {
+        Content::Succession(root) => root,
+        _ => commitment(&secret.salt(stream, record.seq), payload),
     }
 }
 
@@ -343,7 +354,7 @@ impl<'a> Said<'a> {
 fn rule(record: &Record) -> Option<Rule> {
     match &record.content {
         Content::Event { event, outcome, .. } => own_rule(event, outcome),
-        Content::Refused(_) | Content::Seal(_) => None,
+        Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => None,
     }
 }
 
@@ -417,7 +428,7 @@ impl Leaf {
     pub fn of(record: &Record, beside: Beside, secret: &LedgerSecret) -> Result<Self, TooLarge> {
         match &record.content {
             Content::Seal(seal) => Ok(Self::Seal(SealLeaf::of(record, seal))),
-            Content::Event { .. } | Content::Refused(_) => {
+            Content::Event { .. } | Content::Refused(_) | Content::Succession(_) => {
                 RecordLeaf::of(record, beside, secret).map(Self::Record)
             }
         }

@@ -4,8 +4,8 @@
 //! 1. Each line is as it is written.
 //! 2. A record: its stream is the one that its app, or its being refused, tells where that can be known; `n`
 //!    counts from 1; `p` is the stream's record before; it was recorded no earlier than any record before it
-//!    that was not refused (what is refused moves no other record's time); what came from one source came in
-//!    its order.
+//!    that was not refused (what is refused, or names a log before, moves no other record's time); what came from
+//!    one source came in its order. The logs before are named before everything else.
 //! 3. A seal: `c` is its index; `m` is the root of the map that follows from all records before it, `keys` the
 //!    number of streams in it; `rej` is the number of refused records, `dup` does not fall; `t` is the recorded
 //!    time of the last record; what it says is read next was not read before.
@@ -22,9 +22,9 @@ pub use sealing::{Passed, Sealing};
 
 use super::frontier::Frontier;
 use super::hash::Hash;
-use super::line::{Leaf, LineError, REJECTED, RecordLeaf, SealLeaf, leaf_hash, stream_id};
+use super::line::{Leaf, LineError, REJECTED, RecordLeaf, SUCCESSION, SealLeaf, leaf_hash, stream_id};
 use super::map::{Head, Whole};
-use crate::record::Stream;
+use crate::record::{Predecessor, Stream};
 
 /// A log that is checked as it is read.
 #[derive(Debug, Default)]
@@ -33,6 +33,8 @@ pub struct Reader {
     heads: BTreeMap<Hash, Head>,
     map: Whole,
     sealing: Sealing,
+    /// The logs that this one takes the place of.
+    predecessors: Vec<Predecessor>,
 }
 
 /// What is wrong with a line.
@@ -44,6 +46,9 @@ pub enum Fault {
     /// `k`
     #[error("its stream is not the one of its app, or of refused input")]
     Stream,
+    /// A log before.
+    #[error("it names a log before, but not in the form of one, or behind other leaves")]
+    Succession,
     /// `n`
     #[error("it is number {found} of its stream, of which {before} are before it")]
     Number {
@@ -146,6 +151,10 @@ impl Reader {
             return Err(Fault::Previous);
         }
         let (source, offset) = split(&leaf.source).ok_or_else(|| Fault::Source(leaf.source.clone()))?;
+        let is_succession = leaf.type_name == SUCCESSION;
+        if is_succession || source.starts_with(Predecessor::PREFIX) {
+            self.predecessors.push(self.predecessor(leaf, source, offset).ok_or(Fault::Succession)?);
+        }
         let head = Head { seq: leaf.seq, index: self.tree.size(), leaf: hash };
         self.sealing.record(&Passed {
             stream: leaf.stream,
@@ -154,9 +163,24 @@ impl Reader {
             source,
             offset,
             is_rejected: leaf.type_name == REJECTED,
+            is_succession,
         })?;
         self.heads.insert(leaf.stream, head);
         Ok(())
+    }
+
+    /// The log before that a line names: only the first lines of a log do.
+    fn predecessor(&self, leaf: &RecordLeaf, source: &str, size: u64) -> Option<Predecessor> {
+        let origin = source.strip_prefix(Predecessor::PREFIX)?.to_owned();
+        let is_first = leaf.seq == self.tree.size() + 1;
+        let is_plain = leaf.type_name == SUCCESSION && leaf.time == leaf.recorded;
+        (is_plain && is_first).then_some(Predecessor { origin, size, root: leaf.commitment })
+    }
+
+    /// The logs that this one takes the place of, as its first lines name them.
+    #[must_use]
+    pub fn predecessors(&self) -> &[Predecessor] {
+        &self.predecessors
     }
 
     /// The tree of the lines so far.
@@ -185,8 +209,14 @@ fn may_be_of(leaf: &RecordLeaf) -> bool {
     match (leaf.type_name, &leaf.app) {
         (REJECTED, None) => is(&Stream::Rejected),
         ("descriptor-published" | "policy-set", Some(app)) => is(&Stream::App(app.clone())),
-        ("product-moved", None) => !is(&Stream::Rejected),
-        (REJECTED | "descriptor-published" | "policy-set" | "product-moved", _) | (_, None) => false,
-        (_, Some(app)) => !is(&Stream::Rejected) && !is(&Stream::App(app.clone())),
+        (SUCCESSION, None) => is(&Stream::Succession),
+        ("product-moved", None) => !is(&Stream::Rejected) && !is(&Stream::Succession),
+        (REJECTED | SUCCESSION | "descriptor-published" | "policy-set" | "product-moved", _) | (_, None) => {
+            false
+        }
+        (_, Some(app)) => {
+            let others = [Stream::Rejected, Stream::Succession, Stream::App(app.clone())];
+            !others.iter().any(is)
+        }
     }
 }

@@ -49,7 +49,7 @@ pub struct Opened {
     pub time_defaulted: bool,
 }
 
-/// The payload of a record. A seal has none.
+/// The payload of a record. A seal and a succession have none.
 #[must_use]
 pub fn of(record: &Record) -> String {
     let mut payload = Vec::with_capacity(256);
@@ -64,7 +64,7 @@ pub(crate) fn put(out: &mut Vec<u8>, record: &Record) {
             Fields::of(record.rules, event, *time_defaulted).write(out);
         }
         Content::Refused(refused) => canonical::put(out, &RefusedFields::of(record.rules, refused)),
-        Content::Seal(_) => {}
+        Content::Seal(_) | Content::Succession(_) => {}
     }
 }
 

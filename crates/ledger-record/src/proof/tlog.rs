@@ -16,6 +16,7 @@ use super::line::SealLeaf;
 use super::log::{self, Reader};
 use super::note::{Checkpoint, NoteError, VerifierKey};
 use super::tiles::{self, CHECKPOINT, Kind, Tile, Tiler};
+use crate::record::Predecessor;
 
 /// What a valid log proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Verified {
     pub seal: SealLeaf,
     /// How many seals there are, all of them true.
     pub seals: u64,
+    /// The logs that this one takes the place of.
+    pub predecessors: Vec<Predecessor>,
 }
 
 /// Why a log is not valid.
@@ -157,7 +160,8 @@ pub fn verify<E: std::error::Error>(
         return Err(Fault::Root.into());
     }
     let seal = reader.sealed().cloned().ok_or(Fault::Unsealed)?;
-    Ok(Verified { checkpoint, seal, seals: reader.seals() })
+    let predecessors = reader.predecessors().to_vec();
+    Ok(Verified { checkpoint, seal, seals: reader.seals(), predecessors })
 }
 
 fn open<E: std::error::Error>(

@@ -127,14 +127,16 @@ fn entries_out_of_order_are_refused() {
     assert!(matches!(refused(TenantRow::decode(&row)), DecodeError::NotCanonical));
 }
 
-fn streams() -> [Stream; 4] {
-    [Stream::Tenant(samples::client()), Stream::App(samples::app()), Stream::Rejected, Stream::Seals]
+fn streams() -> [Stream; 5] {
+    let [tenant, app] = [Stream::Tenant(samples::client()), Stream::App(samples::app())];
+    [tenant, app, Stream::Rejected, Stream::Seals, Stream::Succession]
 }
 
 #[test]
 fn a_record_is_not_read_as_one_of_another_kind() {
     let seal = ("seal".to_owned(), samples::seal());
-    for (name, record) in samples::records().into_iter().chain([seal]) {
+    let succession = ("succession".to_owned(), samples::succession());
+    for (name, record) in samples::records().into_iter().chain([seal, succession]) {
         let bytes = record.encode();
         for stream in streams() {
             let same = std::mem::discriminant(&stream) == std::mem::discriminant(&record.stream);

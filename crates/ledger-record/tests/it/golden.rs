@@ -69,7 +69,8 @@ macro_rules! check_rows {
 fn format_1_is_written_and_read_as_ever() {
     let mut golden = Golden::new();
     let seal = ("record-seal".to_owned(), samples::seal());
-    for (name, record) in samples::records().into_iter().chain([seal]) {
+    let succession = ("record-succession".to_owned(), samples::succession());
+    for (name, record) in samples::records().into_iter().chain([seal, succession]) {
         let (stream, seq) = (record.stream.clone(), record.seq);
         golden.check(&name, &record, &record.encode(), |bytes| Record::decode(stream.clone(), seq, bytes));
     }
@@ -100,6 +101,7 @@ fn format_1_is_written_and_read_as_ever() {
         SourcePosition:
             "source-kafka" => SourcePosition::Kafka { next_offset: 5, leader_epoch: Some(-1) },
             "source-import" => SourcePosition::Import { lines: 6, sha256: [7; 32] },
+            "source-carried" => SourcePosition::Carried { first: 1, end: 9, recorded: Some(at(3)) },
         PublisherCursor:
             "publisher-cursor" => PublisherCursor { next_position: 8 },
         Generation:

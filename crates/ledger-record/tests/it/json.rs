@@ -386,7 +386,7 @@ fn a_decision_is_published_as_a_cloud_event() {
         samples::event_record(enabled(app()), Outcome { late: false, changes: vec![change.clone()] });
     let expected = [
         r#"{"specversion":"1.0","#,
-        r#""id":"realm.lifecycle/7/16909060/com.example.app/acme.atlassian.net/decision","#,
+        r#""id":"realm.lifecycle/7/884213/com.example.app/acme.atlassian.net/decision","#,
         r#""source":"/realm-ledger/realm.lifecycle/7","type":"realmledger.decision","#,
         r#""subject":"acme.atlassian.net","time":"2026-03-01T10:00:00.000Z","#,
         r#""datacontenttype":"application/json","#,
@@ -419,7 +419,7 @@ fn a_correction_is_published_besides_what_the_record_itself_did() {
 
     let shown = published_of(&of_tenant, &client(), &corrected()).remove(0);
     assert!(
-        shown.contains(r#""id":"realm.lifecycle/7/16909060/com.example.app/acme.atlassian.net/correction""#)
+        shown.contains(r#""id":"realm.lifecycle/7/884213/com.example.app/acme.atlassian.net/correction""#)
     );
     assert!(shown.contains(r#""rule":"FRESH""#) && shown.ends_with(r#""firstSeq":3,"count":2}}"#), "{shown}");
 }

@@ -16,7 +16,7 @@ use ledger_core::state::{
 use ledger_core::tenant::{Change, Correction, Outcome, Summary, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
-use ledger_record::record::{Content, Coordinates, RULES, Record, Seal, Stream};
+use ledger_record::record::{Content, Coordinates, Predecessor, RULES, Record, Seal, Stream};
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
 
 pub(crate) fn realm(key: &str) -> Realm {
@@ -366,6 +366,11 @@ pub(crate) fn records() -> Vec<(String, Record)> {
 pub(crate) fn seal() -> Record {
     let map_root = Hash::of(&[b"a map"]);
     record(Stream::Seals, Content::Seal(Seal { map_root, streams: 3, duplicates: 2, refused: 1 }))
+}
+
+pub(crate) fn succession() -> Record {
+    let record = record(Stream::Succession, Content::Succession(Hash::of(&[b"a root"])));
+    Record { source: Predecessor::coordinates("realm.lifecycle", 3, 8841), ..record }
 }
 
 pub(crate) fn finished(id: Option<&str>, outcome: MigrationOutcome) -> FinishedMigration {

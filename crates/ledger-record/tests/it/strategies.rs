@@ -270,7 +270,8 @@ fn content() -> impl Strategy<Value = (Stream, Content)> {
         (Stream::Seals, Content::Seal(seal))
     });
     let refused = refused().prop_map(|refused| (Stream::Rejected, Content::Refused(refused)));
-    prop_oneof![3 => logged, 1 => refused, 1 => seal]
+    let succession = any::<[u8; 32]>().prop_map(|root| (Stream::Succession, Content::Succession(Hash(root))));
+    prop_oneof![6 => logged, 2 => refused, 2 => seal, 1 => succession]
 }
 
 fn refused() -> impl Strategy<Value = Refused> {

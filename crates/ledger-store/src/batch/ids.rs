@@ -1,12 +1,13 @@
 //! Repeats (rules 2.3): an event whose id its installation, its tenant or its app had before.
 
 use ledger_core::event::Event;
+use ledger_record::key::side::carried;
 use ledger_record::key::{self, DuplicateKey, Family};
 use ledger_record::record::{LoggedEvent, Stream};
 use ledger_record::rejection::{Reason, Rejection};
 use rocksdb::ReadOptions;
 
-use super::{Arrival, Batch, Offer};
+use super::{Arrival, Batch, FutureLimit, Offer};
 use crate::database::damaged;
 use crate::decode;
 use crate::error::{AppendError, Damage};
@@ -62,7 +63,11 @@ impl Batch<'_> {
             });
         }
         let from = &arrival.from;
-        let repeat = DuplicateKey { source: from.source.to_string(), offset: from.offset };
+        let source = match arrival.future {
+            FutureLimit::Passed => carried(&from.source, from.partition),
+            FutureLimit::AfterRecorded | FutureLimit::At(_) => from.source.to_string(),
+        };
+        let repeat = DuplicateKey { source, offset: from.offset };
         self.duplicates.push((repeat, logged.position));
         self.next.duplicates += 1;
         self.taken += 1;

@@ -25,7 +25,7 @@ fn what_was_appended_is_there_and_survives_closing() {
     let records: Vec<_> = reader.snapshot().records_from(0).unwrap().map(Result::unwrap).collect();
     let stored = records.iter().filter_map(|record| match &record.content {
         Content::Event { event, .. } => Some(event.clone()),
-        Content::Refused(_) | Content::Seal(_) => None,
+        Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => None,
     });
     assert_eq!(stored.collect::<Vec<_>>(), events);
     assert_eq!(records[2].stream, Stream::Tenant(client("acme")));

@@ -2,14 +2,16 @@
 //!
 //! Of a topic the account begins at 0, or where its history begins late at the first offset that was there, and
 //! goes on without a hole to where the next message is expected. Lines of an imported file belong to one shard
-//! or another, so there it may have holes, and what is there is told ([`ImportedLines`]).
+//! or another, so there it may have holes, and what is there is told ([`SpreadOffsets`]). The same goes for what a
+//! refill carried over; what comes behind it begins where that ends.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
 use ledger_record::rows::SourcePosition;
 
-use super::lines::ImportedLines;
+use super::sources::carried_end;
+use super::spread::SpreadOffsets;
 use super::{Fault, VerifyError};
 use crate::error::ReadError;
 use crate::snapshot::Snapshot;
@@ -26,40 +28,52 @@ struct Account<'a> {
     repeats: Ranges<'a>,
     /// First offset, the one after the last.
     empty: Ranges<'a>,
-    /// What comes next; of lines, once something came.
+    /// What comes next; of lines that are imported here, once something came.
     next: Option<u64>,
     repeated: u64,
-    /// Of an imported file.
-    lines: ImportedLines,
+    /// Of what is spread over the shards.
+    spread: SpreadOffsets,
 }
 
 /// What all accounts came to.
 pub(super) struct Accounted {
     pub(super) repeats: u64,
-    pub(super) imported: Vec<(String, ImportedLines)>,
+    pub(super) spread: Vec<(String, SpreadOffsets)>,
 }
 
 impl<'a> Offsets<'a> {
     pub(super) fn new(snapshot: &'a Snapshot<'_>) -> Result<Self, ReadError> {
         let mut accounts = Vec::new();
         let late: BTreeMap<_, _> = snapshot.late_beginnings()?.into_iter().collect();
-        for (name, position) in snapshot.source_positions()? {
+        let own = snapshot.database().id().partition;
+        let positions = snapshot.source_positions()?;
+        for (name, position) in positions.iter().cloned() {
             let repeats: Box<dyn Iterator<Item = _> + 'a> = Box::new(snapshot.duplicates(&name, 0)?);
             let empty: Box<dyn Iterator<Item = _> + 'a> = Box::new(snapshot.gaps(&name)?);
             let (repeats, empty) = (repeats.peekable(), empty.peekable());
-            let begin = late.get(&name).copied().unwrap_or(0);
-            let next = matches!(position, SourcePosition::Kafka { .. }).then_some(begin);
-            let lines = ImportedLines::default();
-            accounts.push(Account { name, position, repeats, empty, next, repeated: 0, lines });
+            let next = match position {
+                SourcePosition::Kafka { .. } => Some(
+                    carried_end(&positions, &name, own).or_else(|| late.get(&name).copied()).unwrap_or(0),
+                ),
+                SourcePosition::Carried { first, .. } => Some(first),
+                SourcePosition::Import { .. } => None,
+            };
+            let spread = SpreadOffsets::default();
+            accounts.push(Account { name, position, repeats, empty, next, repeated: 0, spread });
         }
         Ok(Self(accounts))
     }
 
-    /// Takes in a record; those of one source come in the order of their offsets.
-    pub(super) fn record(&mut self, source: usize, offset: u64) -> Result<(), VerifyError> {
+    /// Takes in a record; those of one source come in the order of their offsets. Of what was set for an app each
+    /// shard has a copy.
+    pub(super) fn record(&mut self, source: usize, offset: u64, is_of_app: bool) -> Result<(), VerifyError> {
         let Some(account) = self.0.get_mut(source) else { return Ok(()) };
         account.take_up_to(offset)?;
-        Ok(account.take_one(offset)?)
+        account.take_one(offset)?;
+        if is_of_app && !account.is_dense() {
+            account.spread.copies.insert(offset);
+        }
+        Ok(())
     }
 
     /// Whether a seal that goes on at an offset of a source may say that there were so many repeats before it.
@@ -79,14 +93,17 @@ impl<'a> Offsets<'a> {
 
     /// Closes all accounts.
     pub(super) fn finish(self) -> Result<Accounted, VerifyError> {
-        let mut accounted = Accounted { repeats: 0, imported: Vec::new() };
+        let mut accounted = Accounted { repeats: 0, spread: Vec::new() };
         for mut account in self.0 {
             account.take_up_to(u64::MAX)?;
             account.close()?;
             accounted.repeats += account.repeated;
-            if let SourcePosition::Import { lines: read, .. } = account.position {
-                accounted.imported.push((account.name, ImportedLines { read, ..account.lines }));
-            }
+            let (first, end) = match account.position {
+                SourcePosition::Kafka { .. } => continue,
+                SourcePosition::Import { lines, .. } => (1, lines.saturating_add(1)),
+                SourcePosition::Carried { first, end, .. } => (first, end),
+            };
+            accounted.spread.push((account.name, SpreadOffsets { first, end, ..account.spread }));
         }
         Ok(accounted)
     }
@@ -112,7 +129,7 @@ impl Account<'_> {
                 self.take(from, to)?;
                 self.empty.next();
                 if !self.is_dense() {
-                    self.lines.blank.push(from..to);
+                    self.spread.empty.push(from..to);
                 }
             }
         }
@@ -122,7 +139,7 @@ impl Account<'_> {
     fn take_one(&mut self, offset: u64) -> Result<(), Fault> {
         self.take(offset, offset.saturating_add(1))?;
         if !self.is_dense() {
-            self.lines.recorded.insert(offset);
+            self.spread.recorded.insert(offset);
         }
         Ok(())
     }
@@ -150,6 +167,7 @@ impl Account<'_> {
         let read_to = match &self.position {
             SourcePosition::Kafka { next_offset, .. } => *next_offset,
             SourcePosition::Import { lines, .. } => lines.saturating_add(1),
+            SourcePosition::Carried { end, .. } => *end,
         };
         match self.next {
             Some(next) if next > read_to => {

@@ -3,7 +3,7 @@
 
 use std::sync::mpsc::SyncSender;
 
-use ledger_record::key::log::REJECTED;
+use ledger_record::key::log::{APP, REJECTED, SUCCESSION};
 use ledger_record::key::{self, Family};
 use ledger_record::proof::line::SealLeaf;
 use ledger_record::proof::log::{self as whole, Passed, Sealing};
@@ -98,8 +98,12 @@ impl<'s, 'a> Order<'s, 'a> {
     }
 
     fn record(&mut self, position: u64, slot: &Slot, seq: u64, table: &Table) -> Result<(), VerifyError> {
-        self.offsets.record(usize::from(slot.source), slot.offset)?;
         let stream = table.stream(slot.stream);
+        self.offsets.record(usize::from(slot.source), slot.offset, stream.kind() == Some(APP))?;
+        let is_succession = stream.kind() == Some(SUCCESSION);
+        if is_succession && position + 1 != seq {
+            return Err(Fault::Log { position, fault: whole::Fault::Succession }.into());
+        }
         let passed = Passed {
             stream: stream.id,
             head: Head { seq, index: position, leaf: slot.leaf.hash },
@@ -107,6 +111,7 @@ impl<'s, 'a> Order<'s, 'a> {
             source: self.sources.name(slot.source),
             offset: slot.offset,
             is_rejected: stream.kind() == Some(REJECTED),
+            is_succession,
         };
         Ok(self.sealing.record(&passed).map_err(|fault| Fault::Log { position, fault })?)
     }

@@ -12,11 +12,11 @@ use ledger_core::tenant::{Outcome, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::evidence::LeafRow;
-use ledger_record::key::log::{SEALS, TENANT};
+use ledger_record::key::log::{SUCCESSION, TENANT};
 use ledger_record::key::{self, Family};
 use ledger_record::proof::line::{self, Beside, LeafHasher, LedgerSecret, own_rule, pinned_realm_after};
 use ledger_record::proof::{Hash, log as whole};
-use ledger_record::record::{Content, Record, Stream, decode_outcome, encode_outcome};
+use ledger_record::record::{Content, Predecessor, Record, Stream, decode_outcome, encode_outcome};
 use ledger_record::rows::TenantRow;
 
 use super::sources::Sources;
@@ -104,19 +104,24 @@ impl<'s, 'a> Judge<'s, 'a> {
             table.name(number, stream);
             (number, judged.last) = (number + 1, None);
         }
-        let stream = Named::new(&Stream::Rejected);
-        for record in self.snapshot.records(&Stream::Rejected, 0)? {
-            self.link(&record?, stream.id, (None, None), &mut judged)?;
-            put_all(table, number, &mut judged)?;
-            found.refused += 1;
+        for stream in [Stream::Rejected, Stream::Succession] {
+            let named = Named::new(&stream);
+            for record in self.snapshot.records(&stream, 0)? {
+                let record = record?;
+                self.link(&record, named.id, (None, None), &mut judged)?;
+                put_all(table, number, &mut judged)?;
+                found.predecessors.extend(Predecessor::of(&record));
+                found.refused += u64::from(stream == Stream::Rejected);
+            }
+            table.name(number, named);
+            (number, judged.last) = (number + 1, None);
         }
-        table.name(number, stream);
-        Ok(number + 1)
+        Ok(number)
     }
 
     /// There are no streams but those of the kinds that are known.
     fn nothing_else(&self) -> Result<(), ReadError> {
-        let [below, above] = [Vec::new()..vec![TENANT], everything_from(vec![SEALS + 1])];
+        let [below, above] = [Vec::new()..vec![TENANT], everything_from(vec![SUCCESSION + 1])];
         for range in [below, above] {
             let mut scan = self.snapshot.database.scan(Family::Log, range, self.snapshot.sweeping())?;
             if let Some((key, _)) = scan.step()? {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_record::proof::note::VerifierKey;
+use ledger_store::Partitioner;
 
 use super::Place;
 use super::parse::{self, unicode_path};
@@ -85,6 +86,40 @@ pub struct Rebuild {
     #[arg(long)]
     pub check: bool,
 }
+
+/// `refill`
+#[derive(Debug, Args)]
+pub struct Refill {
+    /// The old data directory; no server may run on it, and nothing in it is changed
+    #[arg(long, value_name = "OLD", value_parser = unicode_path())]
+    pub from: PathBuf,
+    /// The new one, empty or not there yet (data_dir)
+    #[arg(long, value_name = "NEW", value_parser = unicode_path())]
+    pub data_dir: PathBuf,
+    /// How the live producers place keys: murmur2, crc32 or fnv1a [default: as the old records show]
+    #[arg(long, value_name = "NAME", value_parser = parse::partitioner)]
+    pub partitioner: Option<Partitioner>,
+    /// What the new logs are named, in place of evidence.origin [default: as the old ones, and ~2]
+    #[arg(long, value_name = "NAME")]
+    pub origin: Option<String>,
+}
+
+pub(super) const REFILL: &str = "\
+Examples:
+  realm-ledger refill --from /var/lib/realm-ledger --data-dir /var/lib/realm-ledger-2
+  realm-ledger refill --from ledger --data-dir ledger-2 --partitioner crc32
+
+The way back when tenants are torn between partitions, or when producers change their partitioner.
+Stop the server of OLD first. The command verifies OLD, then carries its records over: each keeps
+its recorded time and coordinates; states and decisions are derived again. `serve --data-dir NEW`
+reads the topic on from the offsets of OLD. After an interrupted refill no command opens NEW; the
+same refill starts over.
+
+The new logs have another origin. Their first records name the old logs with size and root, and
+`verify` shows them. Keep OLD, or its `export --tlog`, for partners with checkpoints of it. The
+keys are copied to NEW.keys, unless evidence.keys_dir is set; give partners the new verifier keys
+(`keys show`). Seals and signatures are not carried over. Published decisions are not published
+again, also those of torn tenants, which came from half a history.";
 
 pub(super) const PROVE: &str = "\
 Examples:

@@ -10,7 +10,7 @@ use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 use ledger_record::json::state::PolicyJson;
-use ledger_store::ShardId;
+use ledger_store::{Partitioner, ShardId};
 
 /// A refused record: `topic/partition/seq`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,12 @@ impl FromStr for ItemName {
         }
         Ok(Self::Item(Item { shard: ShardId { topic: source, partition }, seq: number }))
     }
+}
+
+/// One that computes a partition from a key.
+pub(super) fn partitioner(text: &str) -> Result<Partitioner, String> {
+    let named = Partitioner::parse(text).filter(|partitioner| *partitioner != Partitioner::Unknown);
+    named.ok_or_else(|| "a partitioner is murmur2, crc32 or fnv1a, or what librdkafka calls them".to_owned())
 }
 
 pub(super) fn shard(text: &str) -> Result<ShardId, String> {

@@ -13,7 +13,7 @@ use crate::ask::{AskError, Question};
 use crate::cli::{self, Place};
 use crate::config::Config;
 use crate::output::{Column, OutputError, raw};
-use crate::{Exit, Failure};
+use crate::{Exit, Failure, evidence};
 
 const COLUMNS: &[Column] =
     &[Column::of("origin", "/origin"), Column::of("size", "/size"), Column::of("root hash", "/rootHash")];
@@ -68,7 +68,7 @@ fn checkpoints(context: &Context<'_, '_>, place: &Place) -> Result<Vec<Box<RawVa
 /// Those that are kept beside the keys: what this machine published or followed last.
 fn kept(config: &Config) -> Result<Vec<CheckpointJson>, Failure> {
     let keys_dir = config.keys_dir();
-    let (origins, keys) = (config.origins().map_err(Failure::new)?, SigningKeys::of(&keys_dir).read()?);
+    let (origins, keys) = (evidence::origins(config)?, SigningKeys::of(&keys_dir).read()?);
     let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
     let mut checkpoints = Vec::new();
     for shard in data.shards()? {

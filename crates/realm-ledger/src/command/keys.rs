@@ -9,7 +9,7 @@ use super::{Context, data_dir_flag};
 use crate::cli::{Keys, KeysGenerate, KeysOf, KeysRetire, KeysShow};
 use crate::config::Config;
 use crate::output::{Column, raw};
-use crate::{Exit, Failure};
+use crate::{Exit, Failure, evidence};
 
 const COLUMNS: &[Column] =
     &[Column::of("key", "/key"), Column::of("origin", "/origin"), Column::of("verifier key", "/verifierKey")];
@@ -77,7 +77,7 @@ fn keys_of(context: &Context<'_, '_>, of: &KeysOf) -> Result<(Config, SigningKey
 
 /// The logs of the ledger, as far as they are known here.
 fn origins(config: &Config, partition: Option<u32>) -> Result<Vec<String>, Failure> {
-    let names = config.origins().map_err(Failure::new)?;
+    let names = evidence::origins(config)?;
     let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone()).ok();
     let mut origins = Vec::new();
     for topic in &config.kafka.topics {

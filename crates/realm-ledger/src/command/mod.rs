@@ -14,6 +14,7 @@ mod publish;
 mod quarantine;
 mod rebuild;
 mod reconcile;
+mod refill;
 mod replay;
 mod serve;
 mod signed;
@@ -89,6 +90,7 @@ fn command_of(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, F
         Command::Replay(args) => replay::run(context, args),
         Command::Reconcile(args) => reconcile::run(context, args),
         Command::Rebuild(args) => rebuild::run(context, &args),
+        Command::Refill(args) => refill::run(context, args),
         Command::Quarantine(args) => quarantine::run(context, args),
         Command::Checkpoint(args) => checkpoint::run(context, args),
         Command::Keys(args) => keys::run(context, args),

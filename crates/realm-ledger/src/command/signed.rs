@@ -4,8 +4,8 @@ use ledger_ingest::checkpoint::{Kept, KeptError, SigningKeys};
 use ledger_record::proof::note::{Checkpoint, KeyError, NoteError, VerifierKey};
 use ledger_store::ShardId;
 
-use crate::Failure;
 use crate::config::Config;
+use crate::{Failure, evidence};
 
 /// The last signed checkpoint of a log.
 pub(super) struct Signed {
@@ -36,7 +36,7 @@ pub(super) struct Unsigned(pub(super) ShardId);
 /// The last one of a shard, if there is one.
 pub(super) fn last(config: &Config, shard: &ShardId) -> Result<Option<Signed>, Failure> {
     let keys_dir = config.keys_dir();
-    let origin = config.origins().map_err(Failure::new)?.of(shard);
+    let origin = evidence::origins(config)?.of(shard);
     let note = Kept::of(&keys_dir, &origin).read().map_err(|error| Failure::new(SignedError::Kept(error)))?;
     let Some(note) = note else { return Ok(None) };
     let keys: Result<Vec<VerifierKey>, KeyError> =

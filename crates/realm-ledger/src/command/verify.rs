@@ -6,6 +6,9 @@ mod tlog;
 
 use std::path::PathBuf;
 
+use ledger_record::record::Predecessor;
+use serde::Serialize;
+
 use super::{Context, Input, Unreadable};
 use crate::cli::Verify;
 use crate::{Exit, Failure};
@@ -50,6 +53,29 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Verify) -> Result<Exit, F
         (None, Some(directory)) => tlog::run(context, &directory, &keys, pinned),
         (None, None) => data_dir::run(context, data_dir.as_deref(), &keys, pinned),
     }
+}
+
+/// A log that another one takes the place of, as that one's first records name it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogBefore {
+    origin: String,
+    size: u64,
+    root: String,
+}
+
+impl LogBefore {
+    fn of(before: &Predecessor) -> Self {
+        let Predecessor { origin, size, root } = before;
+        Self { origin: origin.clone(), size: *size, root: root.to_text() }
+    }
+}
+
+/// What a log is based on, in words; nothing for one that takes the place of none.
+fn based_on<'a>(before: impl IntoIterator<Item = &'a LogBefore>) -> String {
+    let named: Vec<String> =
+        before.into_iter().map(|log| format!("{} at {}", log.origin, log.size)).collect();
+    if named.is_empty() { String::new() } else { format!("; based on {}", named.join(", ")) }
 }
 
 impl Input {

@@ -26,6 +26,7 @@ const COMMANDS: &[&str] = &[
     "replay",
     "reconcile",
     "rebuild",
+    "refill",
     "quarantine list",
     "quarantine show",
     "quarantine retry",

@@ -7,8 +7,8 @@ use ledger_core::realm::Realm;
 use ledger_core::state::Rule;
 
 use super::{
-    Beside, LedgerSecret, RecordFields, Said, SealLeaf, TooLarge, VERSION, check, commitment, leaf_hash,
-    rule, stream_id,
+    Beside, LedgerSecret, RecordFields, Said, SealLeaf, TooLarge, VERSION, check, committed, leaf_hash, rule,
+    stream_id,
 };
 use crate::proof::hash::Hash;
 use crate::proof::{payload, tree};
@@ -63,7 +63,7 @@ impl LeafHasher {
             o: written(&record.source, source).into(),
             r: beside.pinned_realm.as_ref().map_or("", Realm::as_str).into(),
             u: rule.map_or("", Rule::as_str).into(),
-            d: commitment(&secret.salt(stream, record.seq), payload),
+            d: committed(record, stream, payload, secret),
         };
         line.clear();
         fields.write(line);

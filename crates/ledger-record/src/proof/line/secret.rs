@@ -23,6 +23,13 @@ impl LedgerSecret {
         Self(Keyed::new(&bytes))
     }
 
+    /// The secret of a log of that name which takes the place of another one: a salt of the old log that was shown to
+    /// someone opens nothing here.
+    #[must_use]
+    pub fn of_successor(&self, name: &str) -> Self {
+        Self::from_bytes(self.0.hash(&[b"realm-ledger/successor/v1\0", name.as_bytes()]).0)
+    }
+
     /// Tells whether two secrets are the same, and nothing else of them: it may be kept where they may not.
     #[must_use]
     pub fn fingerprint(&self) -> Hash {

@@ -17,7 +17,7 @@ pub struct Sealing {
     unsealed: Vec<(Hash, Head)>,
     placement: Placement,
     seal_is_due: bool,
-    /// When the last record that was not refused was recorded: what was refused moves no other record's time.
+    /// When the last event was recorded: what was refused, and the logs before, move no other record's time.
     floor: Option<Timestamp>,
     streams: u64,
     rejected: u64,
@@ -42,12 +42,14 @@ pub struct Passed<'a> {
     pub offset: u64,
     /// It was refused.
     pub is_rejected: bool,
+    /// It names a log before.
+    pub is_succession: bool,
 }
 
 impl Sealing {
     /// Takes in the next record.
     pub fn record(&mut self, record: &Passed<'_>) -> Result<(), Fault> {
-        let Passed { stream, head, recorded, source, offset, is_rejected } = *record;
+        let Passed { stream, head, recorded, source, offset, is_rejected, is_succession } = *record;
         if self.seal_is_due || self.placement.is_due_before(recorded) {
             return Err(Fault::SealMissing);
         }
@@ -55,7 +57,7 @@ impl Sealing {
             return Err(Fault::Recorded);
         }
         self.read_from(source, offset)?;
-        if !is_rejected {
+        if !is_rejected && !is_succession {
             self.floor = Some(recorded);
         }
         self.unsealed.push((stream, head));

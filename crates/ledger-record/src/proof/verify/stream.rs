@@ -88,7 +88,7 @@ impl Checked<'_> {
         match self.stream {
             Stream::Tenant(_) => leaf.type_name != REJECTED,
             Stream::App(app) => leaf.app.as_ref() == Some(app),
-            Stream::Rejected | Stream::Seals => false,
+            Stream::Rejected | Stream::Seals | Stream::Succession => false,
         }
     }
 
@@ -103,7 +103,7 @@ impl Checked<'_> {
             let is_own = match self.stream {
                 Stream::Tenant(client) => opened.event.client() == Some(client),
                 Stream::App(_) => opened.event.client().is_none(),
-                Stream::Rejected | Stream::Seals => false,
+                Stream::Rejected | Stream::Seals | Stream::Succession => false,
             };
             if is_own { Ok(Some(opened)) } else { Err(RecordFault::Payload) }
         })

@@ -5,6 +5,7 @@
 //! event    version ‖ Head ‖ Logged ‖ Outcome
 //! refusal  version ‖ Head ‖ Refused
 //! seal     version ‖ Head ‖ Seal
+//! succession  version ‖ Head ‖ Succession
 //! ```
 
 use bincode::{BorrowDecode, Encode};
@@ -76,6 +77,21 @@ pub(crate) struct Seal {
     streams: u64,
     duplicates: u64,
     refused: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+pub(crate) struct Succession {
+    root: [u8; 32],
+}
+
+impl Succession {
+    pub(crate) const fn of(root: Hash) -> Self {
+        Self { root: root.0 }
+    }
+
+    pub(crate) const fn restore(self) -> Hash {
+        Hash(self.root)
+    }
 }
 
 impl Seal {

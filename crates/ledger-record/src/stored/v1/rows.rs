@@ -54,6 +54,7 @@ tagged! {
     pub(crate) enum SourcePosition {
         1 => Kafka(KafkaPosition),
         2 => Import(ImportPosition),
+        3 => Carried(CarriedPosition),
     }
 }
 
@@ -67,6 +68,13 @@ pub(crate) struct KafkaPosition {
 pub(crate) struct ImportPosition {
     lines: u64,
     sha256: [u8; 32],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
+pub(crate) struct CarriedPosition {
+    first: u64,
+    end: u64,
+    recorded: Option<Instant>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, BorrowDecode)]
@@ -156,6 +164,9 @@ impl<'a> Twin<'a> for SourcePosition {
                 Self::Kafka(KafkaPosition { next_offset, leader_epoch })
             }
             rows::SourcePosition::Import { lines, sha256 } => Self::Import(ImportPosition { lines, sha256 }),
+            rows::SourcePosition::Carried { first, end, recorded } => {
+                Self::Carried(CarriedPosition { first, end, recorded: recorded.map(Instant) })
+            }
         }
     }
 
@@ -165,6 +176,9 @@ impl<'a> Twin<'a> for SourcePosition {
                 rows::SourcePosition::Kafka { next_offset, leader_epoch }
             }
             Self::Import(ImportPosition { lines, sha256 }) => rows::SourcePosition::Import { lines, sha256 },
+            Self::Carried(CarriedPosition { first, end, recorded }) => {
+                rows::SourcePosition::Carried { first, end, recorded: instant(recorded) }
+            }
         })
     }
 }

@@ -388,7 +388,7 @@ impl Ledger {
     pub(crate) fn bundle_of_one_app(&self, of: &str, sees: &AppKey) -> Bundle {
         let is_seen = |record: &Record| match &record.content {
             Content::Event { event, .. } => event.app().is_none_or(|app| app == sees),
-            Content::Refused(_) | Content::Seal(_) => false,
+            Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => false,
         };
         let history = self.stream(&Stream::Tenant(client(of)), is_seen);
         let mut bundle = self.bundle(of);

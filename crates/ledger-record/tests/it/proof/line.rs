@@ -32,7 +32,7 @@ fn beside() -> Beside {
 fn beside_of(record: &Record) -> Beside {
     let shows_realm = match &record.content {
         Content::Event { event, .. } => matches!(event.body, Body::Installation { .. }),
-        Content::Refused(_) | Content::Seal(_) => false,
+        Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => false,
     };
     Beside { pinned_realm: beside().pinned_realm.filter(|_| shows_realm), ..beside() }
 }
@@ -53,7 +53,8 @@ fn seal() -> SealLeaf {
 fn lines_and_payloads_are_written_as_ever() {
     let mut written = Vec::new();
     let mut hasher = LeafHasher::new(secret());
-    for (name, record) in samples::records() {
+    let succession = ("record-succession".to_owned(), samples::succession());
+    for (name, record) in samples::records().into_iter().chain([succession]) {
         let leaf = RecordLeaf::of(&record, beside_of(&record), &secret()).unwrap();
         let leaf_of_it = hasher.hash(&record, leaf.stream, beside_of(&record));
         assert_eq!(leaf_of_it, leaf_hash(&leaf.write()), "{name}");

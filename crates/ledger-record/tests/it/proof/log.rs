@@ -3,9 +3,10 @@
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
-use ledger_record::proof::line::{Leaf, RecordLeaf, SealLeaf};
+use ledger_record::proof::line::{Leaf, RecordLeaf, SUCCESSION, SealLeaf, leaf_hash, stream_id};
 use ledger_record::proof::log::{Fault, Reader, Refusal};
 use ledger_record::proof::seal::LEAVES;
+use ledger_record::record::Stream;
 
 use super::ledger::{Ledger, app};
 
@@ -132,6 +133,47 @@ fn a_record_in_a_stream_that_cannot_be_its_own_is_found() {
     }
     let without = with_record(of_tenant, |leaf| leaf.app = None);
     assert_fault(&without, of_tenant, Fault::Stream);
+}
+
+/// The line that names a log before.
+fn succession(number: u64, previous: &str, origin: &str) -> RecordLeaf {
+    RecordLeaf {
+        stream: stream_id(&Stream::Succession),
+        seq: number,
+        previous: if previous.is_empty() { Hash::ZERO } else { leaf_hash(previous) },
+        type_name: SUCCESSION,
+        app: None,
+        time: Timestamp::from_millis(9_000),
+        recorded: Timestamp::from_millis(9_000),
+        source: format!("log:{origin}/{}", 100 * number),
+        pinned_realm: None,
+        rule: None,
+        commitment: Hash::of(&[origin.as_bytes()]),
+    }
+}
+
+#[test]
+fn the_logs_before_are_named_before_everything_else() {
+    let first = succession(1, "", "realm/0").write();
+    let second = succession(2, &first, "realm/1").write();
+    let reader = read(&[first.clone(), second.clone()]).unwrap();
+    let (origins, sizes): (Vec<&str>, Vec<u64>) =
+        reader.predecessors().iter().map(|log| (log.origin.as_str(), log.size)).unzip();
+    assert_eq!((origins, sizes), (vec!["realm/0", "realm/1"], vec![100, 200]));
+    assert_eq!(reader.predecessors()[1].root, Hash::of(&[b"realm/1"]));
+
+    let late = [lines(), vec![first.clone()]].concat();
+    assert_fault(&late, late.len() - 1, Fault::Succession);
+    let dated = succession(1, "", "realm/0");
+    let dated = RecordLeaf { time: Timestamp::from_millis(8_000), ..dated };
+    assert_fault(&[dated.write()], 0, Fault::Succession);
+    let elsewhere = RecordLeaf { stream: stream_id(&Stream::Rejected), ..succession(1, "", "realm/0") };
+    assert_fault(&[elsewhere.write()], 0, Fault::Stream);
+    let unnamed = RecordLeaf { source: "realm/0/100".to_owned(), ..succession(1, "", "realm/0") };
+    assert_fault(&[unnamed.write()], 0, Fault::Succession);
+    // No message comes from a log.
+    let message = with_record(0, |leaf| leaf.source = "log:realm/0/100".to_owned());
+    assert_fault(&message, 0, Fault::Succession);
 }
 
 #[test]

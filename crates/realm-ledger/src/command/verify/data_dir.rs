@@ -6,13 +6,13 @@ use std::path::Path;
 use ledger_core::ids::ClientKey;
 use ledger_record::json::time::format_instant;
 use ledger_record::proof::note::{Checkpoint, NoteError, VerifierKey};
-use ledger_store::{DataDir, OpenError, Reader, ShardId, Verified, VerifyError, missing_line};
+use ledger_store::{DataDir, OpenError, ReadError, Reader, ShardId, Verified, VerifyError, check_spread};
 use serde::Serialize;
 
-use super::Verdict;
+use super::{LogBefore, Verdict, based_on};
 use crate::command::{Context, data_dir_flag, signed};
 use crate::output::{Column, raw};
-use crate::{Exit, Failure, secret};
+use crate::{Exit, Failure, evidence, secret};
 
 const COLUMNS: &[Column] = &[
     Column::of("shard", "/shard"),
@@ -45,6 +45,8 @@ struct Report {
     complete_up_to: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     missing: Vec<Missing>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    based_on: Vec<LogBefore>,
 }
 
 /// Offsets that a source had lost when it was first read, as was accepted.
@@ -93,9 +95,9 @@ pub(super) fn run(
     let config = context.config(&data_dir_flag(directory))?.config;
     let (data, secret) = secret::open_existing(&config)?;
     let mut pinned = pinned.map(|note| open_pinned(note, keys)).transpose()?;
-    let origins = config.origins().map_err(Failure::new)?;
     // One that is gone is among them.
     let begun = data.shards()?;
+    let origins = evidence::origins(&config)?;
     let (mut readers, mut reports) = (Vec::new(), Vec::new());
     let mut topics = BTreeMap::<String, Vec<Option<Verified>>>::new();
     for shard in data.partitions()? {
@@ -142,12 +144,13 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
-/// A line of an imported file is in one shard of the topic or another; an import opens them all.
+/// A line of an imported file is in one shard of the topic or another, and so is what a refill carried over; both open
+/// them all.
 fn look_for_lines(shards: Vec<Option<Verified>>) -> Result<(), Failure> {
     let all: Option<Vec<Verified>> = shards.into_iter().collect();
     let what = "the data directory".to_owned();
-    let missing = all.and_then(|shards| missing_line(&shards));
-    missing.map_or(Ok(()), |fault| Err(Verdict::Invalid { what, fault }.into()))
+    let spread = all.map_or(Ok(()), |shards| check_spread(&shards));
+    spread.map_err(|fault| Verdict::Invalid { what, fault }.into())
 }
 
 /// As in a bundle: only a key whose name is the origin judges.
@@ -229,7 +232,14 @@ fn summary(data: &DataDir, reports: &[Report]) -> String {
         0 => String::new(),
         count => format!("; nothing that was signed could be compared for {count} of them"),
     };
-    format!("valid: all {} shards of {}{signed}", reports.len(), data.path().display())
+    // All shards of a topic are based on the same logs.
+    let before: BTreeMap<&str, &LogBefore> = reports
+        .iter()
+        .flat_map(|report| &report.based_on)
+        .map(|before| (before.origin.as_str(), before))
+        .collect();
+    let based_on = based_on(before.into_values());
+    format!("valid: all {} shards of {}{signed}{based_on}", reports.len(), data.path().display())
 }
 
 impl Report {
@@ -257,6 +267,7 @@ impl Report {
             duplicates: verified.duplicates,
             complete_up_to: verified.seal.as_ref().map(|seal| format_instant(seal.recorded)),
             missing: verified.late_beginnings.iter().map(Missing::before).collect(),
+            based_on: verified.predecessors.iter().map(LogBefore::of).collect(),
         }
     }
 }

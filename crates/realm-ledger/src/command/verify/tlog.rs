@@ -9,7 +9,7 @@ use ledger_record::proof::note::VerifierKey;
 use ledger_record::proof::tlog::{Refusal, Verified, verify};
 use serde::Serialize;
 
-use super::Verdict;
+use super::{LogBefore, Verdict, based_on};
 use crate::command::{Context, Unreadable};
 use crate::output::raw;
 use crate::{Exit, Failure};
@@ -29,6 +29,8 @@ struct Report {
     complete_up_to: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     goes_on_from_pinned: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    based_on: Vec<LogBefore>,
 }
 
 pub(super) fn run(
@@ -57,11 +59,14 @@ pub(super) fn run(
         Refusal::Undecided(doubt) => Verdict::Undecided { what, doubt }.into(),
         Refusal::Unreadable(error) => Failure::new(error),
     })?;
-    context.print_one(&raw(&Report::of(&verified, pinned.is_some()))?)?;
+    let report = Report::of(&verified, pinned.is_some());
+    context.print_one(&raw(&report)?)?;
     let Verified { checkpoint, seals, .. } = verified;
     context.say(&format!(
-        "valid: all {} leaves of {} are chained and make the root, and all {seals} seals are true",
-        checkpoint.size, checkpoint.origin
+        "valid: all {} leaves of {} are chained and make the root, and all {seals} seals are true{}",
+        checkpoint.size,
+        checkpoint.origin,
+        based_on(&report.based_on)
     ));
     Ok(Exit::Done)
 }
@@ -81,7 +86,7 @@ fn progress(terminal: bool) -> ProgressBar {
 
 impl Report {
     fn of(verified: &Verified, pinned: bool) -> Self {
-        let Verified { checkpoint, seal, seals } = verified;
+        let Verified { checkpoint, seal, seals, predecessors } = verified;
         Self {
             verdict: "valid",
             origin: checkpoint.origin.clone(),
@@ -93,6 +98,7 @@ impl Report {
             duplicates: seal.duplicates,
             complete_up_to: format_instant(seal.recorded),
             goes_on_from_pinned: pinned.then_some(true),
+            based_on: predecessors.iter().map(LogBefore::of).collect(),
         }
     }
 }

@@ -1,0 +1,218 @@
+//! The new shards: records wait in memory until there are enough for a write of each.
+
+use std::collections::BTreeMap;
+
+use ledger_core::event::Event;
+use ledger_core::time::Timestamp;
+use ledger_record::json::event::to_json;
+use ledger_record::key::side::carried;
+use ledger_record::record::{Content, Coordinates, Predecessor, Record};
+use ledger_record::rejection::{Refused, RefusedBody, Rejection};
+use ledger_record::rows::SourcePosition;
+
+use super::old::{Lane, OldShard};
+use super::{RefillError, RefillReport};
+use crate::batch::Batch;
+use crate::error::AppendError;
+use crate::{Arrival, DataDir, FutureLimit, Offer, Shard, ShardId};
+
+/// So many records wait at most.
+const RECORDS_AT_ONCE: usize = 5_000;
+
+/// What is to be appended.
+pub(super) struct Item {
+    record: Record,
+    is_published: bool,
+    is_repeat: bool,
+}
+
+impl Item {
+    pub(super) fn of(record: Record, is_published: bool) -> Self {
+        Self { record, is_published, is_repeat: false }
+    }
+
+    pub(super) fn as_repeat(self) -> Self {
+        Self { is_repeat: true, ..self }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    repeats: u64,
+    merged: u64,
+    conflicts: u64,
+}
+
+struct Target {
+    shard: Shard,
+    waiting: Vec<Item>,
+    /// Position of the first record that was not published.
+    to_publish: Option<u64>,
+}
+
+/// The shards of a topic, by partition.
+pub(super) struct Targets {
+    targets: Vec<Target>,
+    waiting: usize,
+    counts: Counts,
+}
+
+impl Targets {
+    /// Opens all shards, and names the logs before in each of them.
+    pub(super) fn open(
+        new: &DataDir,
+        topic: &str,
+        partitions: u32,
+        predecessors: &[(Predecessor, Timestamp)],
+    ) -> Result<Self, RefillError> {
+        let mut targets = Vec::new();
+        for partition in 0..partitions {
+            let mut shard = new.open_shard(&ShardId { topic: topic.to_owned(), partition })?;
+            let mut batch = shard.begin();
+            let recorded = predecessors.iter().map(|(_, recorded)| *recorded).max();
+            for (Predecessor { origin, size, root }, recorded) in
+                predecessors.iter().filter_map(|(before, _)| Some((before, recorded?)))
+            {
+                let (name, partition) = origin.rsplit_once('/').unwrap_or((origin, "0"));
+                let partition = partition.parse().unwrap_or_default();
+                batch.succeed(Predecessor::coordinates(name, partition, *size), *root, recorded)?;
+            }
+            batch.commit()?;
+            targets.push(Target { shard, waiting: Vec::new(), to_publish: None });
+        }
+        Ok(Self { targets, waiting: 0, counts: Counts::default() })
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.targets.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn push(&mut self, partition: u32, item: Item) {
+        if let Some(target) = self.targets.get_mut(partition as usize) {
+            target.waiting.push(item);
+            self.waiting += 1;
+        }
+    }
+
+    pub(super) fn write_if_full(&mut self) -> Result<(), AppendError> {
+        if self.waiting < RECORDS_AT_ONCE { Ok(()) } else { self.write() }
+    }
+
+    pub(super) fn write(&mut self) -> Result<(), AppendError> {
+        self.waiting = 0;
+        for target in self.targets.iter_mut().filter(|target| !target.waiting.is_empty()) {
+            let mut batch = target.shard.begin();
+            for item in target.waiting.drain(..) {
+                let position = batch.head().next_position;
+                if !item.is_published {
+                    target.to_publish.get_or_insert(position);
+                }
+                append(&mut batch, item, &mut self.counts)?;
+            }
+            batch.submit()?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what the shards account for, seals what is unsealed, and makes everything durable.
+    pub(super) fn finish(
+        &mut self,
+        old: &[OldShard<'_>],
+        lanes: &BTreeMap<Lane, SourcePosition>,
+    ) -> Result<(), RefillError> {
+        for target in &mut self.targets {
+            let id = target.shard.id().clone();
+            target.shard.settle()?;
+            let published = target.to_publish.unwrap_or(target.shard.head().next_position);
+            // Not synced, but before what is.
+            target.shard.reader().publisher_cursor().set(published).map_err(AppendError::from)?;
+            let mut batch = target.shard.begin();
+            for (Lane { source, partition }, position) in lanes {
+                batch.advance(&carried(source, *partition), position.clone());
+                if let SourcePosition::Carried { recorded, .. } = position
+                    && (&**source, *partition) == (&id.topic, id.partition)
+                {
+                    batch.keep_floor(*recorded);
+                }
+            }
+            let mut next = None;
+            for shard in old.iter().filter(|shard| shard.partition() == id.partition) {
+                next = account(&mut batch, shard)?;
+            }
+            let topic =
+                || Coordinates { source: id.topic.as_str().into(), partition: id.partition, offset: 0 };
+            batch.seal_unsealed(next.unwrap_or_else(topic))?;
+            batch.commit()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_to(&self, report: &mut RefillReport) {
+        let Counts { repeats, merged, conflicts } = self.counts;
+        (report.repeats, report.merged, report.conflicts) = (repeats, merged, conflicts);
+    }
+}
+
+/// What the old shard of the same partition accounts for beside its records; answers what is read next: of the topic,
+/// or of the last file.
+fn account(batch: &mut Batch<'_>, old: &OldShard<'_>) -> Result<Option<Coordinates>, RefillError> {
+    let (mut message, mut line) = (None, None);
+    for (source, first) in old.snapshot.late_beginnings()? {
+        batch.begin_late(&source, first);
+    }
+    for (name, Lane { source, partition }, position) in old.sources()? {
+        for gap in old.snapshot.gaps(&name)? {
+            let (from, to) = gap?;
+            batch.gap(&carried(&source, partition), from, to)?;
+        }
+        let at = |offset| Some(Coordinates { source, partition, offset });
+        match position {
+            SourcePosition::Carried { .. } => continue,
+            SourcePosition::Kafka { next_offset, .. } => message = at(next_offset),
+            SourcePosition::Import { lines, .. } => line = at(lines.saturating_add(1)),
+        }
+        batch.advance(&name, position);
+    }
+    Ok(message.or(line))
+}
+
+fn append(batch: &mut Batch<'_>, item: Item, counts: &mut Counts) -> Result<(), AppendError> {
+    let Item { record, is_repeat, .. } = item;
+    let Record { source: from, recorded, content, .. } = record;
+    let (event, time_defaulted) = match content {
+        Content::Event { event, time_defaulted, .. } => (event, time_defaulted),
+        Content::Refused(refused) => return batch.refuse_again(from, refused, recorded),
+        Content::Seal(_) | Content::Succession(_) => return Ok(()),
+    };
+    let arrival = Arrival {
+        from: from.clone(),
+        source_time: recorded,
+        event: event.clone(),
+        time_defaulted,
+        future: FutureLimit::Passed,
+    };
+    match batch.offer(arrival)? {
+        Offer::Appended { .. } => Ok(()),
+        Offer::Duplicate { .. } if is_repeat => {
+            counts.repeats += 1;
+            Ok(())
+        }
+        Offer::Duplicate { .. } => {
+            counts.merged += 1;
+            Ok(())
+        }
+        Offer::Refused(rejection) => {
+            counts.conflicts += 1;
+            batch.refuse_again(from, kept(&event, rejection, recorded), recorded)
+        }
+    }
+}
+
+/// The message itself was not kept, so its event takes the place of its body.
+fn kept(event: &Event, rejection: Rejection, recorded: Timestamp) -> Refused {
+    let key = event.client().map(ToString::to_string).or_else(|| event.app().map(ToString::to_string));
+    // Neither writing to memory nor any part of an event can fail.
+    let text = serde_json::to_string(&to_json(event)).unwrap_or_default();
+    let source_time = Some(recorded);
+    Refused { rejection, key, headers: Vec::new(), source_time, body: RefusedBody::Json(text) }
+}

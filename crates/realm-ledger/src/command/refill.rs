@@ -1,0 +1,204 @@
+//! `refill`: a new data directory from an old one's records, each tenant whole where its producer puts it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indicatif::ProgressBar;
+use ledger_ingest::checkpoint::{OriginError, Origins};
+use ledger_record::proof::note::Checkpoint;
+use ledger_store::{
+    DataDir, Partitioner, Placed, ReadError, Refill, RefillError, RefillReport, RefillStage, Renamed,
+    ShardId, VerifyError, refill,
+};
+
+use super::{Context, data_dir_flag, signed};
+use crate::cli;
+use crate::config::Config;
+use crate::{Exit, Failure, evidence, secret};
+
+/// The partitioner of the producers is not known.
+#[derive(Debug, thiserror::Error)]
+enum PlaceError {
+    #[error("no message of {topic} tells how its producers place keys, as none came from Kafka")]
+    NoMessages { topic: String },
+    #[error("{shown} place the keys of {topic} alike so far")]
+    Several { topic: String, shown: String },
+    #[error(
+        "the messages of {topic} were placed by more than one partitioner, or by none that is known: {shown}"
+    )]
+    None { topic: String, shown: String },
+}
+
+/// The new logs cannot be named so.
+#[derive(Debug, thiserror::Error)]
+enum NameError {
+    #[error("--origin is to be {0}")]
+    Name(#[from] OriginError),
+    #[error("{0} is what the old logs are named: two logs of one name would contradict each other")]
+    Same(String),
+}
+
+pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Exit, Failure> {
+    let cli::Refill { from, data_dir, partitioner, origin } = args;
+    let config = context.config(&data_dir_flag(Some(&data_dir)))?.config;
+    let old_config = Config { data_dir: from, ..config.clone() };
+    let (old, old_secret) = secret::open_existing(&old_config)?;
+    let (log_name, origins) = (evidence::log_name(&old_config)?, evidence::origins(&old_config)?);
+    let renamed = Renamed { from: config.evidence.origin.clone(), to: name(origin, &log_name, &config)? };
+
+    let topics: BTreeSet<String> = old.partitions()?.into_iter().map(|shard| shard.topic).collect();
+    let mut places = BTreeMap::new();
+    for topic in &topics {
+        places.insert(topic.clone(), place(context, &old, topic, partitioner)?);
+    }
+    let mut checkpoints = BTreeMap::<ShardId, Vec<Checkpoint>>::new();
+    for shard in old.partitions()? {
+        let last = signed::last(&old_config, &shard)?;
+        checkpoints.insert(shard, last.map(|signed| signed.checkpoint).into_iter().collect());
+    }
+
+    let new_secret = secret::inherited(&config, &old_config)?.of_successor(&renamed.to);
+    let new = DataDir::begin_refill(&config.data_dir, config.store.clone(), new_secret, renamed.clone())?;
+    let signed = |shard: &ShardId| checkpoints.get(shard).cloned().unwrap_or_default();
+    for (topic, partitioner) in &places {
+        let partitions = old.identity(topic)?.map_or(1, |identity| identity.partitions);
+        let bar = context.progress(topic);
+        let done = refill(
+            &old,
+            &new,
+            &Refill {
+                topic,
+                log_name: &origins.name(topic),
+                place: &|client| partitioner.partition(client.as_bytes(), partitions).unwrap_or(0),
+                secret: &old_secret,
+                signed: &signed,
+            },
+            &mut |stage, done, total| show(&bar, topic, stage, done, total),
+        );
+        bar.finish_and_clear();
+        tell(context, topic, *partitioner, &done?);
+    }
+    if config.evidence.keys_dir.is_none() {
+        secret::copy_keys(&old_config.keys_dir(), &config.keys_dir())?;
+    }
+    let new = new.finish()?;
+    for topic in &topics {
+        evidence::sign_imported(&config, &new, topic)?;
+    }
+    context.say(&format!(
+        "{} is whole; its logs are named {} instead of {log_name}. `serve --data-dir` reads on there; keep the old \
+         directory for those who hold checkpoints of it, and start no server on it again",
+        config.data_dir.display(),
+        renamed.to,
+    ));
+    Ok(Exit::Done)
+}
+
+/// The name of the new logs.
+fn name(asked: Option<String>, before: &str, config: &Config) -> Result<String, Failure> {
+    let usage = |error: NameError| Failure::new(error).exit(Exit::Usage);
+    let name = asked.unwrap_or_else(|| next_name(before));
+    Origins::new(&name, config.kafka.topics.len()).map_err(|error| usage(error.into()))?;
+    if name == before { Err(usage(NameError::Same(name))) } else { Ok(name) }
+}
+
+/// `realm`, `realm~2`, `realm~3`: no topic has that sign in its name.
+fn next_name(before: &str) -> String {
+    let numbered =
+        before.rsplit_once('~').and_then(|(name, digits)| Some((name, digits.parse::<u32>().ok()?)));
+    let (name, number) = numbered.unwrap_or((before, 1));
+    format!("{name}~{}", number.saturating_add(1))
+}
+
+/// How the live producers of a topic place keys: as asked for, or as all of its messages were placed.
+fn place(
+    context: &mut Context<'_, '_>,
+    old: &DataDir,
+    topic: &str,
+    asked: Option<Partitioner>,
+) -> Result<Partitioner, Failure> {
+    let placed = Placed::in_topic(old, topic)?;
+    let topic = topic.to_owned();
+    let Some(partitioner) = asked else {
+        let shown = placed.to_string();
+        let failure = match placed.fitting()[..] {
+            [only] => return Ok(only),
+            _ if placed.keys() == 0 => Failure::new(PlaceError::NoMessages { topic }),
+            [] => Failure::new(PlaceError::None { topic, shown }),
+            _ => Failure::new(PlaceError::Several { topic, shown }),
+        };
+        return Err(failure.hint(
+            "name the partitioner of the producer that sends from now on: --partitioner murmur2 (Java), crc32 \
+             (librdkafka and what is built on it) or fnv1a (Sarama)",
+        ));
+    };
+    let elsewhere = placed.keys() - placed.fits(partitioner);
+    if elsewhere > 0 {
+        context.say(&format!(
+            "of {} tenants with messages from {topic}, {elsewhere} had some where {partitioner} does not put them: a \
+             producer that still does so tears them again ({placed})",
+            placed.keys()
+        ));
+    }
+    Ok(partitioner)
+}
+
+fn show(bar: &ProgressBar, topic: &str, stage: RefillStage, done: u64, total: u64) {
+    let what = match stage {
+        RefillStage::Checking => "checking",
+        RefillStage::Carrying => "carrying",
+    };
+    bar.set_prefix(format!("{topic}: {what}"));
+    bar.set_length(total);
+    bar.set_position(done);
+}
+
+fn tell(context: &mut Context<'_, '_>, topic: &str, partitioner: Partitioner, report: &RefillReport) {
+    let RefillReport { records, torn, moved, repeats, merged, conflicts, copied, predecessors } = report;
+    context.say(&format!(
+        "{topic}: {records} records carried over and {repeats} repeats counted; {torn} tenants were torn and are whole, \
+         {moved} lie in another partition than before (placed by {partitioner})"
+    ));
+    let more = [
+        (*merged, "events that two halves of a tenant had are recorded once and counted as repeats"),
+        (
+            *conflicts,
+            "events had an id that another half of their tenant has with other content: they are in quarantine",
+        ),
+        (*copied, "copies of app-level events were missing in a shard and are there now"),
+    ];
+    for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
+        context.say(&format!("{topic}: {count} {what}"));
+    }
+    for before in predecessors {
+        context.say(&format!("{topic}: takes the place of {} at {} leaves", before.origin, before.size));
+    }
+}
+
+impl From<RefillError> for Failure {
+    fn from(error: RefillError) -> Self {
+        match error {
+            RefillError::Open(error) => error.into(),
+            RefillError::Bind(error) => error.into(),
+            RefillError::Spread(_)
+            | RefillError::Verify {
+                source: VerifyError::Differs(_) | VerifyError::Read(ReadError::Damaged(_)),
+                ..
+            } => Self::new(error).exit(Exit::Difference).hint("`verify` says more; restore a backup"),
+            error => Self::new(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refill_has_a_name_of_its_own() {
+        for (before, after) in
+            [("{topic}", "{topic}~2"), ("realm~2", "realm~3"), ("a~b", "a~b~2"), ("a~", "a~~2")]
+        {
+            assert_eq!(next_name(before), after);
+        }
+    }
+}

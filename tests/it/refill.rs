@@ -1,0 +1,362 @@
+//! `refill`: a ledger whose tenants are torn between partitions, put together anew while its topic goes on.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ledger_record::record::Content;
+use ledger_record::rows::SourcePosition;
+use ledger_store::{DataDir, Partitioner, Reader, ShardId, StoreOptions};
+use ledger_tests::kafka::{self, Cluster, Message};
+use ledger_tests::process::Process;
+use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::{python, scratch};
+use serde_json::Value;
+
+const PARTITIONS: i32 = 4;
+const TENANTS: usize = 12;
+
+/// What librdkafka does unless it is told otherwise.
+const LIBRDKAFKA: &str = "consistent_random";
+
+fn run(more: &[(&str, &str)], args: &[&str]) -> Output {
+    let mut command = server::command();
+    command.env("REALM_LEDGER_SECRET", ledger_tests::SECRET).args(args);
+    command.envs(more.iter().map(|(name, value)| (format!("REALM_LEDGER_{name}"), value)));
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn done(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn tenant(number: usize) -> String {
+    format!("customer-{}.atlassian.net", number % TENANTS)
+}
+
+/// Four years of an app: a descriptor, and installs and uninstalls of every tenant.
+fn history() -> String {
+    let mut lines = vec![
+        r#"{"id":"d1","type":"descriptor-published","time":"2020-01-01T00:00:00Z","appKey":"app","descriptor":{"baseUrl":"https://x","regionBaseUrls":{"EU":"https://eu","US":"https://us"},"dataResidency":{"realmPersistence":true,"realmPersistenceDays":14}}}"#
+            .to_owned(),
+    ];
+    for number in 0..5 * TENANTS {
+        let (year, month) = (2021 + number / (2 * TENANTS), 1 + number % TENANTS);
+        let kind = if (number / TENANTS).is_multiple_of(2) {
+            r#""type":"installed","endpointRealm":"EU""#
+        } else {
+            r#""type":"uninstalled""#
+        };
+        lines.push(format!(
+            r#"{{"id":"h{number}",{kind},"time":"{year}-{month:02}-0{}T00:00:00Z","clientKey":"{}","appKey":"app"}}"#,
+            1 + (number / TENANTS) % 9,
+            tenant(number)
+        ));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// A live event; some are installs elsewhere, some are dated back.
+fn live(number: usize) -> Message {
+    let kind = match number % 5 {
+        0 => r#""type":"uninstalled""#,
+        1 | 3 => r#""type":"installed","endpointRealm":"US""#,
+        2 => r#""type":"disabled""#,
+        _ => r#""type":"installed","endpointRealm":"EU""#,
+    };
+    let (hour, minute) = (number / 60 % 24, number % 60);
+    let day = if number % 7 == 3 { 2 } else { 3 };
+    let text = format!(
+        r#"{{"id":"l{number}",{kind},"time":"2026-02-0{day}T{hour:02}:{minute:02}:00Z","clientKey":"{}","appKey":"app"}}"#,
+        tenant(number)
+    );
+    Message::new(tenant(number), text)
+}
+
+/// For every partition.
+fn policy(number: usize) -> Vec<Message> {
+    let text = format!(
+        r#"{{"id":"p{number}","type":"policy-set","time":"2026-02-01T0{}:00:00Z","appKey":"app","policy":{{"mode":"days","days":{}}}}}"#,
+        number % 10,
+        1 + number
+    );
+    (0..PARTITIONS).map(|partition| Message::new("app", text.clone()).to_partition(partition)).collect()
+}
+
+fn send(cluster: &Cluster, topic: &str, messages: &[Message]) {
+    cluster.produce_by(LIBRDKAFKA, topic, messages);
+}
+
+fn import(file: &Path, data_dir: &Path, topic: &str) {
+    let [file, data_dir] = [file, data_dir].map(|path| path.to_str().unwrap());
+    let args = ["import", file, "--data-dir", data_dir, "--partitions", "4", "--topic", topic];
+    done(&run(&[("KAFKA__TOPICS", topic)], &[&args[..], &["--source", "history"]].concat()));
+}
+
+fn refill(from: &Path, to: &Path, topic: &str, more: &[&str]) -> Output {
+    let [from, to] = [from, to].map(|path| path.to_str().unwrap());
+    run(&[("KAFKA__TOPICS", topic)], &[&["refill", "--from", from, "--data-dir", to], more].concat())
+}
+
+fn readers(data_dir: &Path, topic: &str) -> Vec<Reader> {
+    let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
+    let ids = (0..u32::try_from(PARTITIONS).unwrap())
+        .map(|partition| ShardId { topic: topic.to_owned(), partition });
+    ids.map(|id| data.read_shard(&id).unwrap()).collect()
+}
+
+/// Of every tenant: the partitions that have it, its events with their outcomes, its state.
+type Tenants = BTreeMap<String, (Vec<u32>, Vec<String>, String)>;
+
+fn tenants(data_dir: &Path, topic: &str) -> Tenants {
+    let mut tenants = Tenants::new();
+    for reader in readers(data_dir, topic) {
+        let snapshot = reader.snapshot();
+        for row in snapshot.tenants(None).unwrap() {
+            let (client, row) = row.unwrap();
+            let tenant = tenants.entry(client.to_string()).or_default();
+            tenant.0.push(reader.shard().partition);
+            tenant.2 = format!("{:?}", row.tenant);
+        }
+        for record in snapshot.tenant_records().unwrap() {
+            let record = record.unwrap();
+            let Content::Event { event, outcome, .. } = &record.content else { continue };
+            let client = event.client().unwrap().as_str();
+            tenants.get_mut(client).unwrap().1.push(format!("{} {event:?} {outcome:?}", record.seq));
+        }
+    }
+    tenants
+}
+
+fn placed(client: &str) -> u32 {
+    Partitioner::Crc32.partition(client.as_bytes(), u32::try_from(PARTITIONS).unwrap()).unwrap()
+}
+
+/// Sends live events one by one, each tenth once more, until it is stopped; answers how many.
+fn keep_sending(
+    cluster: &'static Cluster,
+    topic: String,
+    first: usize,
+    stop: &'static AtomicBool,
+) -> thread::JoinHandle<usize> {
+    thread::spawn(move || {
+        let mut number = first;
+        while !stop.load(Ordering::Acquire) {
+            send(cluster, &topic, &[live(number)]);
+            if number.is_multiple_of(10) {
+                send(cluster, &topic, &[live(number - 7), live(number)]);
+            }
+            if number.is_multiple_of(100) {
+                cluster.produce(&topic, &policy(number / 100));
+            }
+            number += 1;
+            thread::sleep(Duration::from_millis(5));
+        }
+        number
+    })
+}
+
+#[test]
+fn torn_tenants_come_back_whole_while_the_topic_goes_on() {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let cluster = kafka::shared();
+    let [topic, checkpoints] = ["refill", "refill-checkpoints"].map(kafka::unique_name);
+    cluster.create_topic(&topic, PARTITIONS, &[("message.timestamp.type", "LogAppendTime")]);
+    cluster.create_topic(&checkpoints, 1, &[("cleanup.policy", "compact")]);
+    let dir = scratch::directory();
+    let [old, new, right, file] = ["old", "new", "right", "history"].map(|name| dir.path().join(name));
+    std::fs::write(&file, history()).unwrap();
+    import(&file, &old, &topic);
+
+    // Torn: what is live comes into other partitions than what was imported.
+    let more =
+        vec![("EVIDENCE__TICK_INTERVAL", "1s".to_owned()), ("KAFKA__PARTITIONER", "unknown".to_owned())];
+    let setup = Setup {
+        checkpoints_topic: checkpoints.clone(),
+        more,
+        ..Setup::new(cluster, topic.clone(), old.clone())
+    };
+    let log = dir.path().join("log");
+    let server = Server::start(&setup, &log);
+    cluster.produce(&topic, &policy(0));
+    send(cluster, &topic, &(0..60).map(live).collect::<Vec<_>>());
+    send(cluster, &topic, &[Message::new("customer-1.atlassian.net", "no event"), live(7), live(8)]);
+    server.wait_until_ready(4);
+    let sending = keep_sending(cluster, topic.clone(), 60, &STOP);
+    thread::sleep(Duration::from_secs(2));
+    server.drain();
+    let before = tenants(&old, &topic);
+    let torn = before.values().filter(|(partitions, ..)| partitions.len() > 1).count();
+    assert!(torn >= 5, "{torn} of {TENANTS} are torn");
+    let next = |data_dir: &Path| -> Vec<u64> {
+        let positions = readers(data_dir, &topic).into_iter().map(|reader| {
+            let positions = reader.snapshot().source_positions().unwrap();
+            positions.into_iter().find_map(|(source, position)| match position {
+                SourcePosition::Kafka { next_offset, .. } if source == topic => Some(next_offset),
+                _ => None,
+            })
+        });
+        positions.map(Option::unwrap).collect()
+    };
+    let stood = next(&old);
+
+    let said = done(&refill(&old, &new, &topic, &[]));
+    assert!(
+        said.contains(&format!("{torn} tenants were torn")) && said.contains("placed by crc32"),
+        "{said}"
+    );
+    assert_eq!(next(&new), stood, "it goes on where the old one stood");
+    assert_eq!(tenants(&old, &topic), before, "the old one is as it was");
+    let again = refill(&old, &new, &topic, &[]);
+    assert_eq!(again.status.code(), Some(1), "{}", String::from_utf8_lossy(&again.stderr));
+
+    let on = Setup { data_dir: new.clone(), ..setup.clone() };
+    let server = Server::start(&on, &log);
+    thread::sleep(Duration::from_secs(2));
+    STOP.store(true, Ordering::Release);
+    let sent = sending.join().unwrap();
+    server.wait_until_ready(4);
+    server.drain();
+    assert!(next(&new).iter().zip(&stood).any(|(now, then)| now > then), "{sent} were sent");
+
+    // What it had been if all had been placed rightly from the beginning.
+    let imported = dir.path().join("imported");
+    import(&file, &imported, &topic);
+    done(&refill(&imported, &right, &topic, &["--partitioner", "crc32"]));
+    let reference = Setup::new(cluster, topic.clone(), right.clone());
+    let server = Server::start(&reference, &log);
+    server.wait_until_ready(4);
+    server.drain();
+    let (found, expected) = (tenants(&new, &topic), tenants(&right, &topic));
+    assert_eq!(found.len(), TENANTS);
+    for (client, tenant) in &expected {
+        assert_eq!(found[client], *tenant, "{client}");
+        assert_eq!(tenant.0, [placed(client)], "{client}");
+    }
+    let counts = |data_dir: &Path| {
+        let heads = readers(data_dir, &topic).into_iter().map(|reader| reader.snapshot().head().unwrap());
+        heads.fold((0, 0), |(refused, repeats), head| (refused + head.refused, repeats + head.duplicates))
+    };
+    assert_eq!(counts(&new), counts(&right), "each message is one of recorded, repeated, refused");
+
+    // All is true and signed, and says what it is based on.
+    let reports = server::verified(&new, &[("KAFKA__TOPICS", topic.clone())]);
+    assert_eq!(reports.len(), 4);
+    for report in &reports {
+        assert_eq!(report["basedOn"].as_array().map(Vec::len), Some(4), "{report}");
+        assert_eq!(report["signedSize"], report["size"], "{report}");
+    }
+    let told = run(&[("KAFKA__TOPICS", &topic)], &["checkpoint", "--data-dir", new.to_str().unwrap()]);
+    done(&told);
+    let origins: Vec<String> = String::from_utf8_lossy(&told.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["origin"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(origins, (0..4).map(|partition| format!("{topic}~2/{partition}")).collect::<Vec<_>>());
+    assert_both_verifiers_accept(&new, &topic, dir.path());
+    assert_eq!(server::verified(&old, &[("KAFKA__TOPICS", topic.clone())]).len(), 4, "the old logs stand");
+}
+
+/// A bundle of the new log is as good as any: to the program, and to the verifier that knows the formats alone.
+fn assert_both_verifiers_accept(data_dir: &Path, topic: &str, scratch: &Path) {
+    let (data_dir, bundle) = (data_dir.to_str().unwrap(), scratch.join("bundle"));
+    let bundle = bundle.to_str().unwrap();
+    let shown = run(&[("KAFKA__TOPICS", topic)], &["keys", "show", "--data-dir", data_dir]);
+    done(&shown);
+    let keys = String::from_utf8_lossy(&shown.stdout)
+        .lines()
+        .flat_map(|line| {
+            let key =
+                serde_json::from_str::<Value>(line).unwrap()["verifierKey"].as_str().unwrap().to_owned();
+            ["--key".to_owned(), key]
+        })
+        .collect::<Vec<_>>();
+    for number in 0..TENANTS {
+        let client = tenant(number);
+        let args = ["prove", &client, "--data-dir", data_dir, "-o", bundle];
+        done(&run(&[("KAFKA__TOPICS", topic)], &args));
+        let args: Vec<&str> = ["verify", "--bundle", bundle, "--client", &client]
+            .into_iter()
+            .chain(keys.iter().map(String::as_str))
+            .collect();
+        let said = done(&run(&[], &args));
+        assert!(said.contains("the decisions follow from the records"), "{said}");
+        let judged = python::script("realm_ledger_verify.py").arg(bundle).args(&keys).output().unwrap();
+        done(&judged);
+    }
+}
+
+fn many(events: usize) -> String {
+    let lines = (0..events).map(|number| {
+        let kind = if number.is_multiple_of(2) { "installed" } else { "uninstalled" };
+        let (hour, minute, second) = (number / 3600 % 24, number / 60 % 60, number % 60);
+        format!(
+            r#"{{"id":"m{number}","type":"{kind}","time":"2024-02-0{}T{hour:02}:{minute:02}:{second:02}Z","clientKey":"tenant-{}","appKey":"app"}}"#,
+            1 + number / 86_400,
+            number % 997
+        )
+    });
+    history() + &lines.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+#[test]
+fn a_refill_that_is_killed_leaves_nothing_that_anyone_takes_for_a_ledger() {
+    let dir = scratch::directory();
+    let [old, new, whole, file] = ["old", "new", "whole", "history"].map(|name| dir.path().join(name));
+    std::fs::write(&file, many(40_000)).unwrap();
+    import(&file, &old, "t");
+
+    let asked = refill(&old, &new, "t", &[]);
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(asked.status.code() == Some(1) && said.contains("--partitioner"), "{said}");
+    assert!(!new.exists(), "nothing is begun before it is known what to do");
+
+    let started = std::time::Instant::now();
+    done(&refill(&old, &whole, "t", &["--partitioner", "crc32"]));
+    let took = started.elapsed();
+    let mut killed = 0;
+    for part in 1..10 {
+        let mut process = Process::start(server::program(), |command| {
+            command.env("REALM_LEDGER_SECRET", ledger_tests::SECRET).env("REALM_LEDGER_KAFKA__TOPICS", "t");
+            command
+                .args(["refill", "--partitioner", "crc32", "--from"])
+                .arg(&old)
+                .arg("--data-dir")
+                .arg(&new);
+        });
+        thread::sleep(took * part / 10);
+        process.kill();
+        if !new.join("ledger.json").exists() {
+            continue;
+        }
+        let refused = run(&[("KAFKA__TOPICS", "t")], &["state", "--data-dir", new.to_str().unwrap()]);
+        if refused.status.code() == Some(0) {
+            // It had come to its end.
+            std::fs::remove_dir_all(&new).unwrap();
+            continue;
+        }
+        killed += 1;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains("is not whole") && said.contains("refill"), "{said}");
+        let args = ["serve", "--data-dir", new.to_str().unwrap()];
+        let served = run(&[("KAFKA__TOPICS", "t"), ("HTTP__LISTEN", "127.0.0.1:0")], &args);
+        assert_eq!(served.status.code(), Some(1), "{}", String::from_utf8_lossy(&served.stderr));
+    }
+    assert!(killed > 2, "killed in the middle {killed} times");
+    done(&refill(&old, &new, "t", &["--partitioner", "crc32"]));
+    let roots = |data_dir: &Path| -> Vec<(Value, Value)> {
+        let reports = server::verified(data_dir, &[("KAFKA__TOPICS", "t".to_owned())]);
+        assert!(reports.iter().all(|report| report["signedSize"] == report["size"]), "{reports:?}");
+        reports.into_iter().map(|report| (report["size"].clone(), report["root"].clone())).collect()
+    };
+    assert_eq!(roots(&new), roots(&whole), "the same log, whatever was killed before");
+    let tenants = tenants(&new, "t");
+    assert!(tenants.iter().all(|(client, (partitions, ..))| *partitions == [placed(client)]));
+    let records: usize = tenants.values().map(|(_, events, _)| events.len()).sum();
+    assert_eq!(records, 40_000 + 5 * TENANTS);
+}
