@@ -38,15 +38,15 @@ impl Crc32c {
 
 const fn tables() -> [[u32; 256]; 8] {
     let mut tables = [[0; 256]; 8];
-    let mut byte: usize = 0;
+    let mut byte: u32 = 0;
     while byte < 256 {
-        let mut register = byte as u32;
+        let mut register = byte;
         let mut bit = 0;
         while bit < 8 {
             register = if register & 1 == 1 { (register >> 1) ^ POLYNOMIAL } else { register >> 1 };
             bit += 1;
         }
-        tables[0][byte] = register;
+        tables[0][byte as usize] = register;
         byte += 1;
     }
     let mut table = 1;

@@ -8,11 +8,12 @@
 //! record                 sequence of its first entry (8) ‖ number of entries (4) ‖ entries
 //! ```
 //!
-//! RocksDB writes it; here it is only read. None of its recovery modes knows the difference (each was tried on damaged
-//! files, `tests/wal.rs`): point in time ends the replay at whatever does not read, without a word, and so drops every
-//! record behind one flipped bit; "tolerate corrupted tail records" refuses flipped bits, but takes a flipped length in
-//! the last block for the end of the file, passes over blocks of zeros, and refuses after a power cut that left a hole;
-//! "absolute consistency" refuses every unfinished write. So a shard opens in the first mode, after this check.
+//! RocksDB writes it; here it is only read. None of its recovery modes knows the difference. (All three were tried on
+//! cut and flipped files, `tests/wal.rs`; what they do with lengths and zeros is from its source.) Point in time ends
+//! the replay at whatever does not read, without a word, and so drops every record behind one flipped bit. "Tolerate
+//! corrupted tail records" refuses flipped bits, but takes a flipped length in the last block for the end of the file,
+//! passes over blocks of zeros, and refuses after a power cut that left a hole. "Absolute consistency" refuses every
+//! unfinished write. So a shard opens in the first mode, after this check.
 //!
 //! # What an unfinished write looks like
 //!

@@ -60,20 +60,20 @@ fn run(catalog: &Catalog, stopped: &Receiver<()>) {
 }
 
 /// A copy that a shard lacks.
-type Copy = (ShardId, AppKey, EventId);
+type LackedCopy = (ShardId, AppKey, EventId);
 
 #[derive(Default)]
 struct Comparison {
     app_events: AppEvents,
     /// Copies that were seen to be lacking, and since when.
-    seen: BTreeMap<Copy, Instant>,
+    seen: BTreeMap<LackedCopy, Instant>,
     /// Those that are missing.
-    missing: BTreeSet<Copy>,
+    missing: BTreeSet<LackedCopy>,
 }
 
 impl Comparison {
     fn compare(&mut self, catalog: &Catalog, now: Instant, grace: Duration) {
-        let shards: Vec<_> = catalog.all();
+        let shards = catalog.all();
         // Before the shards are read: they may know more than this says, never less.
         let live = shards.iter().filter_map(|(id, served)| {
             let freshness = served.status.freshness();
@@ -136,7 +136,7 @@ impl Comparison {
     }
 }
 
-fn copies(missing: MissingCopies) -> impl Iterator<Item = Copy> {
+fn copies(missing: MissingCopies) -> impl Iterator<Item = LackedCopy> {
     let MissingCopies { shard, app, events } = missing;
     events.into_iter().map(move |event| (shard.clone(), app.clone(), event.id))
 }

@@ -284,7 +284,7 @@ pub struct Publish {
     #[arg(long, conflicts_with_all = ["file", "tick"])]
     pub missing_copies: bool,
     /// Where it is seen what is missing; a server may run on it [default: data_dir]
-    #[arg(long, value_name = "DIR", requires = "missing_copies")]
+    #[arg(long, value_name = "DIR", requires = "missing_copies", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
     /// Which cluster
     #[command(flatten)]

@@ -185,6 +185,8 @@ fn a_process_is_ready_when_every_shard_is_nearly_live() {
             now.last_source_time = Some(hour(100));
         });
     };
+    phase(0, Phase::Idle, None);
+    phase(1, Phase::Idle, None);
     let (status, told) = ready();
     assert_eq!((status, &told["code"], &told["ready"]), (503, &json!("not-ready"), &json!(false)));
     assert_eq!(told["detail"], "realm.lifecycle/0 is IDLE, realm.lifecycle/1 is IDLE");

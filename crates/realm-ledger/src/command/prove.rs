@@ -34,6 +34,11 @@ enum NoShard {
     Split { client: ClientKey, first: ShardId, second: ShardId },
     #[error("there is no partition {0} here")]
     NoPartition(u32),
+    #[error(
+        "nothing of {client} is in {shard} so far, but it still reads what its topic has, or was left or halted before \
+         it had: an absence is proven once `serve` has come to the end"
+    )]
+    NotReadToItsEnd { client: ClientKey, shard: ShardId },
 }
 
 /// A bundle could not be written to its end.
@@ -94,6 +99,10 @@ fn made(context: &mut Context<'_, '_>, args: &Prove) -> Result<String, Failure> 
             Err(ProveError::NotSigned { .. }) if Instant::now() < until => thread::sleep(LOOK),
             proven => {
                 let proven = proven?;
+                if proven.records() == 0 && data.is_behind(&shard) {
+                    let client = asked.client.clone();
+                    return Err(Failure::new(NoShard::NotReadToItsEnd { client, shard }));
+                }
                 write_lines(context, &shard, &proven, args.output.as_deref())?;
                 let Signed { checkpoint, .. } = &signed;
                 return Ok(told(asked.client, proven.records(), &checkpoint.origin, checkpoint.size));

@@ -310,8 +310,13 @@ fn a_shard_that_was_deleted_is_missed() {
     let gone = world.ask("verify");
     assert_eq!(gone.exit, Exit::Difference, "{}", gone.messages);
     assert!(gone.messages.contains("the shard realm.lifecycle/1 is gone"), "{}", gone.messages);
-    // What the directory's own keys remember may be gone with it; what somebody else kept is not.
+    // What the directory's own keys remember may be gone with it; that the shard was begun is not, until the operator
+    // says that it may be begun anew, nor what somebody else kept.
     std::fs::remove_dir_all(world.path().join("ledger.keys/checkpoints")).unwrap();
+    let gone = world.ask("verify");
+    assert_eq!(gone.exit, Exit::Difference, "{}", gone.messages);
+    assert!(gone.messages.contains("which is gone"), "{}", gone.messages);
+    std::fs::create_dir(world.data_dir().join("shards/realm.lifecycle/1.away")).unwrap();
     world.ask("verify").done();
     let gone = world.ask(&format!("verify{keys} --pinned {}", pinned.display()));
     assert_eq!(gone.exit, Exit::Difference, "{}", gone.messages);
@@ -330,7 +335,8 @@ fn a_partition_that_nothing_is_sealed_of_is_left_out_of_an_export() {
     let unsigned = world.ask(&format!("export --tlog {}", target.display()));
     assert_eq!(unsigned.exit, Exit::Failed, "what is sealed is to be signed");
     assert!(unsigned.messages.contains("no checkpoint of realm.lifecycle/1"), "{}", unsigned.messages);
-    std::fs::remove_dir_all(world.data_dir().join("shards/realm.lifecycle/1")).unwrap();
+    let shard = world.data_dir().join("shards/realm.lifecycle/1");
+    std::fs::rename(&shard, shard.with_extension("away")).unwrap();
     let secret = std::fs::read_to_string(world.path().join("ledger.keys/secret")).unwrap();
     let secret = STANDARD.decode(secret.trim()).unwrap().try_into().unwrap();
     let secret = LedgerSecret::from_bytes(secret);

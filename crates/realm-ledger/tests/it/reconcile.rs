@@ -160,7 +160,7 @@ fn a_server_that_feeds_some_partitions_knows_nothing_of_the_others() {
     let said = crate::world::said(&format!("reconcile {} --url {}", list.display(), server.url()));
     let found = short(&said.output, "because");
     assert!(found.contains(&one("DIFFERS", here, Value::Null)), "{found:?}");
-    assert!(found.contains(&one("COULD_NOT_BE_ASKED", elsewhere, json!("not-served-here"))), "{found:?}");
+    assert!(found.contains(&one("COULD_NOT_BE_ASKED", elsewhere, json!("not-ready"))), "{found:?}");
     assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
     assert!(said.messages.contains("1 of the list could not be asked"), "{}", said.messages);
     // All of them at hand: an answer.
