@@ -61,7 +61,7 @@ pub use replay::{Replay, Step};
 pub use state::State;
 pub use whatif::{Line, Progress, Tell, WhatIfAnswer, WhatIfAsked};
 
-use crate::limits::HISTORIES_RECORDS;
+use crate::limits::{HISTORIES_RECORDS, PAGE_FULL_BYTES};
 use corrections::Walks;
 use list::GatheredKept;
 use room::Room;
@@ -84,6 +84,8 @@ pub struct Ledger {
     secret: Option<LedgerSecret>,
     /// When whoever asks goes away; none: waits for ever.
     until: Option<Instant>,
+    /// A page ends once its items weigh so much as JSON.
+    page_bytes: usize,
 }
 
 impl Ledger {
@@ -107,6 +109,7 @@ impl Ledger {
             room: Arc::new(Room::of(HISTORIES_RECORDS)),
             secret: None,
             until: None,
+            page_bytes: PAGE_FULL_BYTES,
         }
     }
 
@@ -115,6 +118,12 @@ impl Ledger {
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
         Self { until: Instant::now().checked_add(limit), ..self.clone() }
+    }
+
+    /// The same ledger, for someone who takes so many bytes of a list at a time.
+    #[must_use]
+    pub fn in_pages_of(&self, page_bytes: usize) -> Self {
+        Self { page_bytes, ..self.clone() }
     }
 
     /// Whether somebody still waits for the answer.
