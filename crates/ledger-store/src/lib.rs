@@ -133,7 +133,7 @@ pub use evidence::{Links, StoredLeaf, line_of};
 pub use histories::Histories;
 pub use history::{Cut, History, HistoryEvent, Known, entries};
 pub use lists::{AlignmentClass, List, Page};
-pub use options::StoreOptions;
+pub use options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, StoreOptions};
 pub use prove::{ProveError, Proven, Proving};
 pub use publisher::PublisherCursor;
 pub use reader::Reader;

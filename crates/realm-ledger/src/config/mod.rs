@@ -43,6 +43,8 @@ use crate::telemetry::LogOptions;
 pub struct Config {
     /// Where the ledger is kept.
     pub data_dir: PathBuf,
+    /// How long a server may take to end.
+    pub shutdown_timeout: Duration,
     /// What the store may use of the machine.
     pub store: StoreOptions,
     /// Where the events come from and the decisions go.
@@ -61,6 +63,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("realm-ledger-data"),
+            shutdown_timeout: Duration::from_secs(25),
             store: StoreOptions::default(),
             kafka: KafkaOptions::default(),
             evidence: EvidenceOptions::default(),

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
-use ledger_store::{Halted, Phase};
+use ledger_store::{Halted, Phase, with_causes};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -93,6 +93,10 @@ impl Reader {
                     warn!(shard = %self.task.id, %error, "cannot compare shard and source yet, trying again");
                     thread::sleep(Duration::from_millis(500));
                 }
+                Err(Check::NoDescriptor(error)) => {
+                    warn!(shard = %self.task.id, error, "cannot compare shard and source yet, trying again");
+                    thread::sleep(Duration::from_millis(500));
+                }
             }
         }
         Ok(None)
@@ -131,6 +135,9 @@ impl Reader {
                     }
                     Err(Check::Unreachable(error)) => {
                         warn!(shard = %self.task.id, %error, "cannot compare shard and source");
+                    }
+                    Err(Check::NoDescriptor(error)) => {
+                        warn!(shard = %self.task.id, error, "cannot compare shard and source, trying again");
                     }
                 }
             }
@@ -314,7 +321,7 @@ impl Reader {
             }
             Err(Check::Unreachable(error)) => self.watch.unanswered(now, id, self.task.check_interval, error),
             // A reason to stop is told by whoever stops for it.
-            Err(Check::Halt(_)) => None,
+            Err(Check::Halt(_) | Check::NoDescriptor(_)) => None,
         };
         self.tell_held_up(told);
         checked.map(|(start, _)| start)
@@ -334,14 +341,14 @@ impl Reader {
         let at_least_zero = |offset: i64| u64::try_from(offset).unwrap_or(0);
         let marks = Watermarks { low: at_least_zero(low), high: at_least_zero(high) };
         let recorded = self.task.data.identity(&id.topic);
-        let recorded = recorded.map_err(|error| Check::Halt(Halt::store(&error)))?;
+        let recorded = recorded.map_err(|error| Check::of_store(&error, error.is_out_of_descriptors()))?;
         let recorded = recorded.map_or_else(|| facts.clone(), TopicFacts::from);
         let shard =
             Remembered { topic: &id.topic, partition: id.partition, next: self.next, facts: &recorded };
         let start = start_at(shard, &facts, marks, self.task.accept_incomplete_history);
         let start = start.map_err(Check::Halt)?;
         let bound = self.task.data.bind(&id.topic, &facts.into());
-        bound.map_err(|error| Check::Halt(Halt::store(&error)))?;
+        bound.map_err(|error| Check::of_store(&error, error.is_out_of_descriptors()))?;
         Ok((start, marks))
     }
 
@@ -408,6 +415,18 @@ fn patience(filling: &Filling, nothing_waits: bool) -> Duration {
 enum Check {
     Halt(Halt),
     Unreachable(KafkaError),
+    /// The process has too many files open: nothing is known to be wrong with the shard.
+    NoDescriptor(String),
+}
+
+impl Check {
+    fn of_store(error: &dyn std::error::Error, is_out_of_descriptors: bool) -> Self {
+        if is_out_of_descriptors {
+            Self::NoDescriptor(with_causes(error))
+        } else {
+            Self::Halt(Halt::store(error))
+        }
+    }
 }
 
 fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Vec<u8>)> {
