@@ -16,6 +16,7 @@ mod import;
 mod ingest;
 mod kafka_broker;
 mod known;
+mod load;
 mod program;
 mod proofs;
 mod publishing;

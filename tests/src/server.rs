@@ -28,6 +28,8 @@ pub struct Setup {
     pub data_dir: PathBuf,
     /// Further settings, as in the environment behind `REALM_LEDGER_`; they win.
     pub more: Vec<(&'static str, String)>,
+    /// Soft and hard limit of open files; none: those of the tests.
+    pub open_files: Option<(u32, u32)>,
 }
 
 impl Setup {
@@ -43,6 +45,7 @@ impl Setup {
             checkpoints_topic: String::new(),
             data_dir,
             more: Vec::new(),
+            open_files: None,
         }
     }
 }
@@ -100,7 +103,13 @@ impl Server {
     /// Starts the program and does not wait for anything.
     pub fn launch(setup: &Setup, log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).expect("a log file");
-        let process = Process::start(program(), |command| configure(command, setup, log));
+        let process = match setup.open_files {
+            None => Process::start(program(), |command| configure(command, setup, log)),
+            Some((soft, hard)) => Process::start("prlimit", |command| {
+                command.arg(format!("--nofile={soft}:{hard}")).arg(program());
+                configure(command, setup, log);
+            }),
+        };
         Self { process, url: String::new() }
     }
 

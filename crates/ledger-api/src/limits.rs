@@ -21,7 +21,7 @@ pub const QUARANTINE_DEFAULT: usize = 100;
 pub const QUARANTINE_MAX: usize = 1000;
 
 /// A page ends once its items weigh so much as JSON, however few they are: one message can be a megabyte.
-pub const PAGE_FULL_BYTES: usize = 8 * 1024 * 1024;
+pub const PAGE_FULL_BYTES: usize = 1024 * 1024;
 
 /// Timelines of apps that are kept decoded, for each shard.
 pub const TIMELINES_KEPT_PER_SHARD: usize = 4096;
@@ -70,14 +70,64 @@ pub const URI_MAX_BYTES: usize = 8 * 1024;
 /// Longest head of a request, target and headers together.
 pub const HEAD_MAX_BYTES: usize = 32 * 1024;
 
-/// How long a client may take to send the head of a request, from when its connection is idle.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most headers of a request: hyper's own limit.
+pub const HEADERS_MAX: usize = 100;
+
+/// How long a client may keep its server waiting, before its connection is closed. They hold on every connection,
+/// whatever protocol it speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For the first byte, and between an answer and the next request: longer than the 60 s that most proxies
+    /// keep an idle connection, so that the proxy closes first.
+    pub idle: Duration,
+    /// For the head of a request, from its first byte to its last.
+    pub head: Duration,
+    /// For the body of a request, from the end of its head.
+    pub body: Duration,
+    /// For an answer that is not read: so long nothing of it can be sent.
+    pub unread: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(75),
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(10),
+            unread: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A client that reads slower than this uses up [`Deadlines::unread`] little by little.
+pub const READ_MIN_BYTES_PER_SECOND: u64 = 1024;
+
+/// What the system keeps of an answer that its client has not read, for each connection; it takes twice that.
+pub const UNREAD_KEPT_BY_SYSTEM_BYTES: usize = 256 * 1024;
+
+/// A connection that has kept its server waiting for so long makes room for a new one.
+pub const MAKES_ROOM_AFTER: Duration = Duration::from_millis(250);
+
+/// How long the listener waits for room before it looks for it again.
+pub const ROOM_RETRY: Duration = Duration::from_millis(20);
+
+/// How long the rest of a refused request is read and dropped, so that the client gets to read why.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// Answers that are made and not sent yet, all together.
+pub const UNSENT_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long a stream waits for a client that does not read, before it is given up.
 pub const STREAM_STALL: Duration = Duration::from_secs(30);
 
+/// A chunk of a stream: what is read of a list at a time, and what a client that does not read costs twice.
+pub const STREAM_CHUNK_BYTES: usize = 32 * 1024;
+
+/// Chunks of streams that are read at a time: each takes a thread, whose memory is worth many chunks.
+pub const STREAM_READS_AT_A_TIME: usize = 16;
+
 /// Chunks of a stream that wait to be sent.
-pub const STREAM_CHUNKS_AHEAD: usize = 2;
+pub const STREAM_CHUNKS_AHEAD: usize = 1;
 
 /// Lines of a stream that are read at a time.
 pub const STREAM_PAGE: usize = 500;
@@ -87,9 +137,6 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 
 /// Questions about the whole log that are answered at a time: each of them can keep every core busy.
 pub const SWEEPS_AT_A_TIME: usize = 2;
-
-/// Lines of such an answer that wait to be sent.
-pub const SWEEP_LINES_AHEAD: usize = 1024;
 
 /// Time between two lines that tell how far such a question is.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);

@@ -31,7 +31,7 @@ use ledger_record::rows::ShardIdentity;
 use crate::database::{Database, rocksdb_failed};
 use crate::error::{BindError, OpenError, StorageError, away};
 use crate::manifest::{Manifest, Renamed, check_topic, shard_path, sync_dir};
-use crate::options::{READ_ONLY_PAUSE_MS, READ_ONLY_TRIES};
+use crate::options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, READ_ONLY_PAUSE_MS, READ_ONLY_TRIES};
 use crate::reader::Reader;
 use crate::shard::Shard;
 use crate::tuning::Resources;
@@ -134,6 +134,12 @@ impl DataDir {
     /// Whether a ledger lies at a path: opening it for writing then takes the secret it was begun with.
     pub fn exists(path: &Path) -> Result<bool, OpenError> {
         Ok(Manifest::read(path)?.is_some())
+    }
+
+    /// How many partitions the ledger at a path was filled from; 0 where there is none.
+    pub fn partitions_at(path: &Path) -> Result<usize, OpenError> {
+        let manifest = Manifest::read(path)?;
+        Ok(manifest.map_or(0, |manifest| manifest.topics().map(|(_, partitions)| partitions as usize).sum()))
     }
 
     fn with_resources(
@@ -301,7 +307,18 @@ impl DataDir {
                 manifest.write(&self.path)?;
             }
         }
-        Database::open(&path, id, &identity, &self.resources)
+        Database::open(&path, id, &identity, self.open_files()?, &self.resources)
+    }
+
+    /// How many files a shard may hold open beside those of the others.
+    fn open_files(&self) -> Result<u32, OpenError> {
+        let options = self.resources.limits();
+        let partitions = u32::try_from(self.partitions()?.len()).unwrap_or(u32::MAX);
+        options.open_files(partitions).ok_or_else(|| OpenError::TooFewDescriptors {
+            descriptors: options.descriptors.unwrap_or(u32::MAX),
+            partitions,
+            least: DESCRIPTORS_BESIDE_TABLES + OPEN_FILES_LEAST,
+        })
     }
 
     fn create_shard(&self, path: &Path, id: &ShardId, identity: &ShardIdentity) -> Result<(), OpenError> {

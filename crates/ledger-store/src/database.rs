@@ -24,6 +24,7 @@ use rocksdb::{
 
 use crate::ShardId;
 use crate::error::{Damage, Damaged, OpenError, ReadError, StorageError};
+use crate::options::OPEN_FILES_LEAST;
 use crate::scan::Scan;
 use crate::stop::{StopCause as _, StopCode};
 use crate::tuning::{self, Resources};
@@ -79,7 +80,7 @@ impl Database {
         resources: &Resources,
     ) -> Result<(), OpenError> {
         let failed = rocksdb_failed("creating the shard");
-        let mut options = resources.writing();
+        let mut options = resources.writing(OPEN_FILES_LEAST);
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_error_if_exists(true);
@@ -92,16 +93,18 @@ impl Database {
         Ok(())
     }
 
-    /// Opens a shard for writing. What is left of other generations than the live one is dropped.
+    /// Opens a shard for writing, with so many files open at a time. What is left of other generations than the live
+    /// one is dropped.
     pub(crate) fn open(
         path: &Path,
         id: &ShardId,
         identity: &ShardIdentity,
+        open_files: u32,
         resources: &Resources,
     ) -> Result<Self, OpenError> {
         let names = family_names(path, id)?;
         check_wal(path)?;
-        let options = resources.writing();
+        let options = resources.writing(open_files);
         let db = DB::open_cf_descriptors(&options, path, descriptors(&names, resources))
             .map_err(|error| open_failed(path, id, error))?;
         let mut database = Self { db, id: id.clone(), generation: 0 };

@@ -382,6 +382,19 @@ pub enum OpenError {
         /// The family.
         name: String,
     },
+    /// What the process may open is not enough for the files of its shards.
+    #[error(
+        "{descriptors} open files are too few for {partitions} partitions, {least} each are the least; raise the limit \
+         (LimitNOFILE= of systemd, ulimit -n), or spread the partitions over more processes"
+    )]
+    TooFewDescriptors {
+        /// What is set aside for all shards.
+        descriptors: u32,
+        /// How many there are.
+        partitions: u32,
+        /// What one takes at least.
+        least: u32,
+    },
     /// The files kept changing under a read-only opening.
     #[error("shard {shard} changed under the reader {tries} times; try again")]
     Restless {
@@ -417,6 +430,21 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// The process, or the machine, has too many files open. That passes, and tells nothing about the data.
+    #[must_use]
+    pub fn is_out_of_descriptors(&self) -> bool {
+        /// ENFILE and EMFILE.
+        const TOO_MANY: [i32; 2] = [23, 24];
+        match self {
+            Self::Io { source, .. } => source.raw_os_error().is_some_and(|code| TOO_MANY.contains(&code)),
+            Self::Storage(StorageError::RocksDb { source, .. }) => {
+                // RocksDB passes on what the system said, and not its number.
+                source.as_ref().contains("Too many open files")
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the shard's own data are damaged or gone, so that trying again is of no use.
     pub fn is_damage(&self) -> bool {
         match self {
@@ -428,6 +456,14 @@ impl OpenError {
             Self::Storage(error) => error.is_damage(),
             _ => false,
         }
+    }
+}
+
+impl BindError {
+    /// As [`OpenError::is_out_of_descriptors`].
+    #[must_use]
+    pub fn is_out_of_descriptors(&self) -> bool {
+        matches!(self, Self::Open(error) if error.is_out_of_descriptors())
     }
 }
 
@@ -486,6 +522,17 @@ pub enum RebuildError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn too_many_open_files_are_told_from_a_disk_that_fails() {
+        let io = |code| OpenError::Io {
+            path: PathBuf::from("ledger.json"),
+            source: std::io::Error::from_raw_os_error(code),
+        };
+        assert!(io(23).is_out_of_descriptors() && io(24).is_out_of_descriptors());
+        assert!(BindError::Open(io(24)).is_out_of_descriptors());
+        assert!(!io(5).is_out_of_descriptors(), "EIO");
+    }
 
     #[test]
     fn an_error_that_is_told_as_text_says_what_the_disk_said() {

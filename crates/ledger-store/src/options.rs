@@ -17,6 +17,9 @@ pub struct StoreOptions {
     /// Table files that one shard holds open for writing and reading. A shard opened read-only holds all of
     /// its files open instead: the server beside it may delete them at any time.
     pub open_files_per_shard: u32,
+    /// Descriptors that all shards together may use; each gets its part, and opens no more than
+    /// [`Self::open_files_per_shard`]. None: that many for each.
+    pub descriptors: Option<u32>,
     /// Write-ahead log of one shard; above it the oldest memtables are written out. Bounds what a start
     /// after a crash has to replay, and what a read-only opening keeps in memory.
     pub wal_bytes_per_shard: u64,
@@ -30,8 +33,19 @@ impl Default for StoreOptions {
             tenant_cache_bytes: 64 * MIB,
             background_jobs: 2,
             open_files_per_shard: 512,
+            descriptors: None,
             wal_bytes_per_shard: 256 * MIB as u64,
         }
+    }
+}
+
+impl StoreOptions {
+    /// Table files that a shard may hold open beside others; none: too few to work with.
+    pub(crate) fn open_files(&self, partitions: u32) -> Option<u32> {
+        let Some(descriptors) = self.descriptors else { return Some(self.open_files_per_shard) };
+        let part = (descriptors / partitions.max(1)).checked_sub(DESCRIPTORS_BESIDE_TABLES)?;
+        let files = part.min(self.open_files_per_shard);
+        (files >= OPEN_FILES_LEAST.min(self.open_files_per_shard)).then_some(files)
     }
 }
 
@@ -46,6 +60,13 @@ pub(crate) const LATE_RECORDS_KEPT: usize = 200_000;
 
 /// Rows of apps that a writer keeps between batches.
 pub(crate) const APP_ROWS_KEPT: usize = 4096;
+
+/// Descriptors of a shard beside its table files: write-ahead logs, manifest, log and lock, and the clients that
+/// publish its checkpoints.
+pub const DESCRIPTORS_BESIDE_TABLES: u32 = 48;
+
+/// Fewest table files that a shard can work with.
+pub const OPEN_FILES_LEAST: u32 = 32;
 
 /// Read-ahead of whole-shard scans.
 pub(crate) const SCAN_READAHEAD_BYTES: usize = 2 * MIB;

@@ -5,6 +5,7 @@ mod batching;
 mod crash;
 mod damage;
 mod evidence;
+mod footprint;
 mod forging;
 mod late;
 mod loose_ends;

@@ -69,10 +69,10 @@ impl Resources {
         &self.writers
     }
 
-    /// Options of a shard as a whole, for writing.
-    pub(crate) fn writing(&self) -> Options {
+    /// Options of a shard as a whole, for writing. It holds so many files open.
+    pub(crate) fn writing(&self, open_files: u32) -> Options {
         let mut options = self.shared();
-        options.set_max_open_files(clamp(u64::from(self.options.open_files_per_shard)));
+        options.set_max_open_files(clamp(u64::from(open_files)));
         options
     }
 
@@ -91,6 +91,10 @@ impl Resources {
         options.set_max_background_jobs(clamp(u64::from(self.options.background_jobs.max(2))));
         options.set_max_file_opening_threads(2);
         options.set_max_total_wal_size(self.options.wal_bytes_per_shard);
+        // Memtables have a budget of their own, above: of this RocksDB only takes how much of a log it reserves on the
+        // disk at a time. By itself it reserves as much as the largest memtable holds, for every shard that is open.
+        options.set_db_write_buffer_size(RESERVED_BYTES);
+        options.set_manifest_preallocation_size(RESERVED_BYTES);
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_track_and_verify_wals_in_manifest(true);
         options.set_paranoid_checks(true);
@@ -152,6 +156,9 @@ impl Resources {
         }
     }
 }
+
+/// How much of a write-ahead log, and of a manifest, is reserved on the disk ahead of what is written.
+const RESERVED_BYTES: usize = MIB;
 
 /// Batches are sorted, so each key is looked for from the one before on: one hint for each memtable. (What a
 /// write can ask for, `memtable_insert_hint_per_batch`, counts only for writers that share a memtable.)

@@ -1,6 +1,7 @@
 //! What makes the log evident to others while it is served: ticks that seal it, signatures under what is sealed.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ledger_ingest::checkpoint::{self, KeysError, Origins, Signing, SigningKeys, SigningOptions, StartError};
 use ledger_ingest::kafka::{KafkaError, Ticker};
@@ -52,12 +53,13 @@ impl Evidence {
         self.ticker.is_finished() || self.signing.as_ref().is_some_and(Signing::is_finished)
     }
 
-    /// Signs what is sealed by now, then ends. To be called when ingestion has stopped.
-    pub(crate) fn stop(self) {
-        self.ticker.stop();
-        if let Some(signing) = self.signing {
-            signing.stop();
-        }
+    /// Signs what is sealed by now, then ends, at the latest at the deadline: whether it did. To be called when
+    /// ingestion has stopped.
+    pub(crate) fn stop_by(self, deadline: Instant) -> bool {
+        let signed = self.signing.is_none_or(|signing| signing.stop_by(deadline));
+        // A tick that is under way seals nothing any more.
+        self.ticker.stop_by(deadline);
+        signed
     }
 }
 

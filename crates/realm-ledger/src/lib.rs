@@ -21,6 +21,7 @@ mod cli;
 mod command;
 pub mod config;
 mod demo;
+mod descriptors;
 mod evidence;
 mod exit;
 mod failure;
@@ -43,6 +44,8 @@ pub use surroundings::Surroundings;
 
 /// Runs the program. `args` begin with its name.
 pub fn run(args: impl IntoIterator<Item = OsString>, surroundings: &mut Surroundings<'_>) -> Exit {
+    // Reading a large ledger takes as many open files as serving it.
+    descriptors::raise();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(said) => return usage(&said, surroundings),

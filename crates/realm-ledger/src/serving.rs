@@ -4,12 +4,16 @@
 //!   start:  port ─► data directory ─► ingestion ─► publisher, signing ─► HTTP     what can be refused comes first
 //!   drain:  HTTP takes no more ─► ingestion writes what it began ─► it is told and signed ─► open answers end
 //! ```
+//!
+//! The drain as a whole has a time limit. A stage that hangs, as brokers do not answer, is given up in time for the
+//! next one, and said to be: what it leaves is made good after the next start.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ledger_api::http::{self, Api};
 use ledger_api::query::Ledger;
@@ -23,6 +27,7 @@ use tracing::{error, info, warn};
 
 use crate::app_copies::AppCopies;
 use crate::config::Config;
+use crate::descriptors;
 use crate::evidence::Evidence;
 use crate::sampling::Sampling;
 use crate::secret;
@@ -30,7 +35,12 @@ use crate::telemetry::{self, TelemetryError};
 use crate::{Exit, Failure};
 
 /// How long what still runs after a drain may take to notice.
-const LAST_WAIT: Duration = Duration::from_secs(1);
+const LAST_WAIT: Duration = Duration::from_millis(500);
+
+/// The part of the time to end after which ingestion has to have stopped, and what it recorded to be told and signed.
+/// The rest is for answers that are being read.
+const INGESTION_PERCENT: u32 = 40;
+const OUTPUT_PERCENT: u32 = 90;
 
 /// Why a ledger does not run, apart from what the data directory and Kafka say.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +82,7 @@ const BLOCKING_THREADS_BESIDE: usize = 32;
 impl Serving {
     /// Starts everything. Signals are heard from before the ledger says that it is ready.
     pub(crate) fn start(config: &Config) -> Result<(Self, Signals), Failure> {
+        let config = &descriptors::fit(config)?;
         let metrics = telemetry::start_metrics()?;
         let listener = listen(&config.http.listen)?;
         let data = Arc::new(secret::open(config)?.data);
@@ -145,27 +156,50 @@ impl Serving {
         ended || sampling_ended || self.app_copies.is_finished() || self.evidence.has_failed()
     }
 
-    /// Ends in order: nothing that was begun is lost, and nothing that was recorded stays untold.
-    pub(crate) fn drain(self) {
-        info!("draining");
+    /// Ends in order: nothing that was begun is lost, and nothing that was recorded stays untold, as far as there is
+    /// time for it.
+    pub(crate) fn drain(self, within: Duration) {
+        info!(?within, "draining");
+        let began = Instant::now();
+        let by = |percent| began + within * percent / 100;
         // The server may have ended by itself.
         let _ = self.close_http.send(());
         if let Some(sampling) = self.sampling {
             sampling.stop();
         }
         self.app_copies.stop();
-        self.ingest.stop();
-        if let Some(publisher) = self.publisher {
-            publisher.stop();
+        let mut given_up = Vec::new();
+        if !self.ingest.stop_by(by(INGESTION_PERCENT)) {
+            given_up.push("leaving the consumer group (its coordinator will notice)");
         }
-        self.evidence.stop();
-        match self.runtime.block_on(self.http) {
-            Ok(Ok(())) => {}
+        let (publisher, evidence) = (self.publisher, self.evidence);
+        thread::scope(|scope| {
+            let signing = scope.spawn(|| evidence.stop_by(by(OUTPUT_PERCENT)));
+            if !publisher.is_none_or(|publisher| publisher.stop_by(by(OUTPUT_PERCENT))) {
+                given_up.push("publishing (the rest follows after the next start)");
+            }
+            if !signing.join().unwrap_or(false) {
+                given_up.push("signing (what is sealed is signed after the next start)");
+            }
+        });
+        let left = by(100).saturating_duration_since(Instant::now()).saturating_sub(LAST_WAIT);
+        match self.runtime.block_on(async { tokio::time::timeout(left, self.http).await }) {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(failed))) => error!(error = %failed, "the HTTP interface failed"),
             Ok(Err(failed)) => error!(error = %failed, "the HTTP interface failed"),
-            Err(failed) => error!(error = %failed, "the HTTP interface failed"),
+            Err(_) => given_up.push("answers that are being read"),
         }
         self.runtime.shutdown_timeout(LAST_WAIT);
-        info!("drained");
+        let took = began.elapsed();
+        if given_up.is_empty() {
+            info!(?took, "drained");
+        } else {
+            let given_up = given_up.join(", ");
+            warn!(
+                ?took,
+                given_up, "ended without all of it, as shutdown_timeout demands; nothing recorded is lost"
+            );
+        }
     }
 }
 

@@ -1,14 +1,14 @@
-//! A question on its way: a place among the requests, a thread that may wait for the disk, a time limit.
+//! A question on its way: a place among the others, a thread that may wait for the disk, a time limit.
 
-use std::sync::Arc;
-
+use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ledger_core::time::Timestamp;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
 use super::Api;
+use super::body::WholeBody;
+use super::places::Cost;
 use super::problem::{Kind, Problem};
 use crate::query::{Asker, Ledger, QueryError};
 
@@ -16,13 +16,14 @@ impl Api {
     /// Asks, and answers in JSON.
     pub(super) async fn ask<A: Serialize>(
         &self,
+        cost: Cost,
         question: impl FnOnce(&Ledger, Timestamp) -> Result<A, QueryError> + Send + 'static,
     ) -> Result<Response, Problem> {
         let answer = |ledger: &Ledger, now| {
             let answer = question(ledger, now)?;
             serde_json::to_vec(&answer).map_err(|error| unwritable(&error))
         };
-        self.answer("application/json", answer).await
+        self.answer(cost, "application/json", answer).await
     }
 
     /// Asks for what is text already.
@@ -31,17 +32,18 @@ impl Api {
         content_type: &'static str,
         question: impl FnOnce(&Ledger, Timestamp) -> Result<String, QueryError> + Send + 'static,
     ) -> Result<Response, Problem> {
-        self.answer(content_type, |ledger, now| Ok(question(ledger, now)?.into_bytes())).await
+        self.answer(Cost::Much, content_type, |ledger, now| Ok(question(ledger, now)?.into_bytes())).await
     }
 
     /// A question whose time is over ends by itself, and keeps its place until then: what is slow cannot pile up
     /// behind the limit.
     async fn answer(
         &self,
+        cost: Cost,
         content_type: &'static str,
         question: impl FnOnce(&Ledger, Timestamp) -> Result<Vec<u8>, Problem> + Send + 'static,
     ) -> Result<Response, Problem> {
-        let place = self.place()?;
+        let place = self.places.take(cost)?;
         let limit = self.options.request_timeout;
         // Dropped with this future when the client goes away.
         let asker = Asker::default();
@@ -55,18 +57,9 @@ impl Api {
             |_| Problem::new(Kind::Timeout, format!("no answer within {limit:?}; ask for less, or later"));
         let answer = tokio::time::timeout(limit, asking).await.map_err(timed_out)?;
         let body = answer.map_err(|_| panicked())??;
+        let room = self.places.keep_unsent(body.len())?;
+        let body = Body::new(WholeBody { rest: body.into(), _room: room });
         Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response())
-    }
-
-    /// A place among the requests, if there is one.
-    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|error| match error {
-            TryAcquireError::NoPermits => {
-                let most = self.options.concurrent_requests;
-                Problem::new(Kind::Overloaded, format!("{most} requests are being answered; ask again later"))
-            }
-            TryAcquireError::Closed => Problem::new(Kind::Overloaded, "the server is stopping"),
-        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use ledger_store::{Ends, Phase, StopCode};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
@@ -13,6 +14,8 @@ use crate::query::{FreshnessJson, HaltedJson};
 
 const REQUESTS: &str = "realm_ledger_http_requests_total";
 const SECONDS: &str = "realm_ledger_http_request_seconds";
+const CONNECTIONS: &str = "realm_ledger_http_connections";
+const CLOSED: &str = "realm_ledger_http_slow_clients_total";
 
 const LAG_EVENTS: &str = "realm_ledger_lag_events";
 const LAG_SECONDS: &str = "realm_ledger_lag_seconds";
@@ -28,6 +31,12 @@ const MISSING_APP_EVENTS: &str = "realm_ledger_missing_app_events";
 pub fn describe() {
     describe_counter!(REQUESTS, "HTTP requests answered, by route, method and status.");
     describe_histogram!(SECONDS, Unit::Seconds, "Time to the head of the answer, by route.");
+    describe_gauge!(CONNECTIONS, "HTTP connections that are open.");
+    describe_counter!(
+        CLOSED,
+        "HTTP connections closed because of their client, by what it did not do: `head`, `body`, `unread`, or `room` \
+         for the one that waited longest when another client came."
+    );
     describe_gauge!(LAG_EVENTS, "Messages behind the end of the partition, by shard; NaN: not known.");
     describe_gauge!(LAG_SECONDS, Unit::Seconds, "The same in time, by shard; NaN: not known.");
     describe_gauge!(PHASE, "1 for the phase that the shard is in, 0 for the others, by shard and phase.");
@@ -137,6 +146,37 @@ pub(super) fn answered(route: &str, method: &'static str, status: u16, took: Dur
     counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string())
         .increment(1);
     histogram!(SECONDS, "route" => route).record(took.as_secs_f64());
+}
+
+/// The HTTP library refused a request before any route was asked.
+pub(super) fn refused(status: StatusCode) {
+    counter!(REQUESTS, "route" => "none", "method" => "other", "status" => status.as_str().to_owned())
+        .increment(1);
+}
+
+/// So many connections are open.
+pub(super) fn set_connections(open: usize) {
+    gauge!(CONNECTIONS).set(as_f64(open as u64));
+}
+
+/// Why a connection was closed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Why {
+    Head,
+    Body,
+    Unread,
+    Room,
+}
+
+/// A connection was closed because its client kept the server waiting.
+pub(super) fn closed(why: Why) {
+    let why = match why {
+        Why::Head => "head",
+        Why::Body => "body",
+        Why::Unread => "unread",
+        Why::Room => "room",
+    };
+    counter!(CLOSED, "why" => why).increment(1);
 }
 
 #[cfg(test)]

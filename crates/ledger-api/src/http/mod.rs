@@ -23,7 +23,7 @@
 //! Keys are percent-encoded in paths (`jira:a/b` is `jira%3Aa%2Fb`). A parameter that a route does not know,
 //! or that is given twice, is refused. Instants are RFC 3339. `minPosition` asks for an answer that includes
 //! the record with that position in the tenant's shard, as decisions name it, and waits a moment for it. A page
-//! can be shorter than `limit` and not the last: it also ends when it weighs some megabytes.
+//! can be shorter than `limit` and not the last: it also ends when it weighs a megabyte.
 //!
 //! With `Accept: application/x-ndjson`, `/v1/installations`, `/v1/migrations` and the log are streams: one installation or
 //! record on each line, to the end or to `limit`. A tenant that is left out is a line `{"refused": …}`. The
@@ -35,20 +35,33 @@
 //! `GET /v1/replay` always is one, of `{"step": …}`.
 //! Without that `Accept` what-if has to be answered within the time of any question, and refuses to tell differences.
 //!
+//! # Many clients, and slow ones
+//!
+//! Questions that read much (lists, logs, proofs, the past, whatever waits for `minPosition`) have half of the places
+//! ([`Options::concurrent_requests`]); health and metrics need none. A client has a deadline for whatever it is waited
+//! for ([`Deadlines`](crate::limits::Deadlines)): head, body, reading its answer, asking again. A stream costs some
+//! ten kilobytes while it is not read, and neither thread nor snapshot. When all connections are taken the one that
+//! has waited longest for its client makes room. When the server stops, streams end with `{"problem": …}` (`stopping`).
+//!
 //! # Problems (RFC 9457)
 //!
 //! Whatever is not answered is an `application/problem+json` with `type`, `title`, `status`, `detail`, and a
-//! stable `code`; where a parameter is to blame, `parameter` names it. The table is in [`problem`].
+//! stable `code`; where a parameter is to blame, `parameter` names it. The table is in [`problem`]. That goes for what
+//! the HTTP library refuses before a route is asked, too.
 
 mod ask;
+mod body;
+mod connection;
 mod health;
 mod metric;
 mod observe;
 mod params;
 mod path;
+mod places;
 pub mod problem;
 mod routes;
 mod serve;
+mod socket;
 mod stream;
 mod sweep;
 
@@ -59,23 +72,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::routing::{get, post};
 use ledger_core::time::Timestamp;
-use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use health::ReadyBounds;
 pub use metric::{describe, tell_freshness};
 pub use serve::serve;
 
-use crate::limits::SWEEPS_AT_A_TIME;
+use crate::limits::Deadlines;
 use crate::query::Ledger;
+use places::Places;
 use problem::{Kind, Problem};
 
 /// What the owner of the server decides. The other bounds are in [`crate::limits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Questions that are answered at a time, streams included; beyond them there is a refusal.
+    /// Questions that are answered at a time, streams included; beyond them there is a refusal. Those that read
+    /// much get half of them.
     pub concurrent_requests: usize,
-    /// Connections that are open at a time; beyond them a new one waits to be taken.
+    /// Connections that are open at a time; beyond them the one that waited longest for its client is closed.
     pub connections: usize,
     /// How long a question may take.
     pub request_timeout: Duration,
@@ -103,18 +117,23 @@ pub struct Api {
     ledger: Arc<Ledger>,
     metrics: RenderMetrics,
     clock: fn() -> Timestamp,
-    places: Arc<Semaphore>,
-    /// Of questions about the whole log.
-    sweeps: Arc<Semaphore>,
+    places: Places,
     options: Arc<Options>,
+    deadlines: Deadlines,
 }
 
 impl Api {
     /// Questions go to this ledger.
     pub fn new(ledger: Arc<Ledger>, metrics: RenderMetrics, options: Options) -> Self {
-        let places = Arc::new(Semaphore::new(options.concurrent_requests));
-        let sweeps = Arc::new(Semaphore::new(SWEEPS_AT_A_TIME));
-        Self { ledger, metrics, clock: system_clock, places, sweeps, options: Arc::new(options) }
+        let places = Places::new(options.concurrent_requests);
+        let (options, deadlines) = (Arc::new(options), Deadlines::default());
+        Self { ledger, metrics, clock: system_clock, places, options, deadlines }
+    }
+
+    /// Waits for its clients no longer than that.
+    #[must_use]
+    pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
+        Self { deadlines, ..self }
     }
 
     /// Takes the time from this clock instead of the system's.

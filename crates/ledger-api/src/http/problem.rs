@@ -7,16 +7,21 @@
 //! | `invalid-key` | 400 | a part of the path cannot be what it stands for |
 //! | `invalid-body` | 400 | the body is not what the route takes |
 //! | `invalid-cursor` | 400 | no cursor, or one of another list |
+//! | `malformed-request` | 400 | it is not HTTP; the connection is closed |
 //! | `not-found` | 404 | nothing is recorded of it |
 //! | `seq-not-recorded` | 404 | `knownSeq` is beyond the tenant's last record |
 //! | `no-such-route` | 404 | |
 //! | `method-not-allowed` | 405 | |
+//! | `request-timeout` | 408 | the head or the body did not come in time; the connection is closed |
 //! | `tenant-in-two-partitions` | 409 | no shard has the tenant's whole history |
+//! | `body-too-large` | 413 | |
 //! | `uri-too-long` | 414 | |
 //! | `bundle-too-long` | 422 | the proof is longer than is handed out: the command line writes it |
+//! | `head-too-large` | 431 | first line and headers together; the connection is closed |
 //! | `storage` | 500 | stored data could not be read |
 //! | `internal` | 500 | a mistake of the program |
 //! | `overloaded` | 503 | too many requests at a time |
+//! | `stopping` | 503 | the server ends: ask the one that follows |
 //! | `timeout` | 503 | the answer took too long |
 //! | `position-not-reached` | 503 | `minPosition` is not recorded yet |
 //! | `shard-halted` | 503 | `minPosition` is not recorded, and the shard takes nothing more |
@@ -31,6 +36,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::limits::{HEAD_MAX_BYTES, HEADERS_MAX, URI_MAX_BYTES};
 use crate::query::{FreshnessJson, NotReady, QueryError};
 
 /// What kind of problem it is: the code, the status, and the title are told by it.
@@ -42,16 +48,21 @@ pub enum Kind {
     InvalidKey,
     InvalidBody,
     InvalidCursor,
+    MalformedRequest,
     NotFound,
     SeqNotRecorded,
     NoSuchRoute,
     MethodNotAllowed,
+    RequestTimeout,
     TenantInTwoPartitions,
+    BodyTooLarge,
     UriTooLong,
     BundleTooLong,
+    HeadTooLarge,
     Storage,
     Internal,
     Overloaded,
+    Stopping,
     Timeout,
     PositionNotReached,
     ShardHalted,
@@ -61,22 +72,27 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidKey,
         Self::InvalidBody,
         Self::InvalidCursor,
+        Self::MalformedRequest,
         Self::NotFound,
         Self::SeqNotRecorded,
         Self::NoSuchRoute,
         Self::MethodNotAllowed,
+        Self::RequestTimeout,
         Self::TenantInTwoPartitions,
+        Self::BodyTooLarge,
         Self::UriTooLong,
         Self::BundleTooLong,
+        Self::HeadTooLarge,
         Self::Storage,
         Self::Internal,
         Self::Overloaded,
+        Self::Stopping,
         Self::Timeout,
         Self::PositionNotReached,
         Self::ShardHalted,
@@ -93,20 +109,29 @@ impl Kind {
             Self::InvalidKey => ("invalid-key", StatusCode::BAD_REQUEST, "Invalid key"),
             Self::InvalidBody => ("invalid-body", StatusCode::BAD_REQUEST, "Invalid body"),
             Self::InvalidCursor => ("invalid-cursor", StatusCode::BAD_REQUEST, "Invalid cursor"),
+            Self::MalformedRequest => ("malformed-request", StatusCode::BAD_REQUEST, "Malformed request"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
             Self::SeqNotRecorded => ("seq-not-recorded", StatusCode::NOT_FOUND, "Seq not recorded"),
             Self::NoSuchRoute => ("no-such-route", StatusCode::NOT_FOUND, "No such route"),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
             }
+            Self::RequestTimeout => {
+                ("request-timeout", StatusCode::REQUEST_TIMEOUT, "Request did not come in time")
+            }
             Self::TenantInTwoPartitions => {
                 ("tenant-in-two-partitions", StatusCode::CONFLICT, "Tenant in two partitions")
             }
+            Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
             Self::UriTooLong => ("uri-too-long", StatusCode::URI_TOO_LONG, "Request target too long"),
             Self::BundleTooLong => ("bundle-too-long", StatusCode::UNPROCESSABLE_ENTITY, "Bundle too long"),
+            Self::HeadTooLarge => {
+                ("head-too-large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Head too large")
+            }
             Self::Storage => ("storage", StatusCode::INTERNAL_SERVER_ERROR, "Stored data could not be read"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
             Self::Overloaded => ("overloaded", unavailable, "Too many requests at a time"),
+            Self::Stopping => ("stopping", unavailable, "Stopping"),
             Self::Timeout => ("timeout", unavailable, "Took too long"),
             Self::PositionNotReached => ("position-not-reached", unavailable, "Position not reached"),
             Self::ShardHalted => ("shard-halted", unavailable, "Shard halted"),
@@ -131,8 +156,18 @@ impl Kind {
     const fn passes(self) -> bool {
         matches!(
             self,
-            Self::Overloaded | Self::Timeout | Self::PositionNotReached | Self::NotSigned | Self::NotReady
+            Self::Overloaded
+                | Self::Stopping
+                | Self::Timeout
+                | Self::PositionNotReached
+                | Self::NotSigned
+                | Self::NotReady
         )
+    }
+
+    /// Nobody knows where the next request would begin.
+    const fn leaves_input_unread(self) -> bool {
+        matches!(self, Self::RequestTimeout | Self::BodyTooLarge)
     }
 
     /// The kind with this code; codes are the same at every door.
@@ -176,6 +211,24 @@ impl Problem {
         Self { parameter: Some(parameter.to_owned()), ..Self::new(kind, detail) }
     }
 
+    /// Of an answer that the HTTP library gives by itself, before a route is asked.
+    pub(super) fn of_refusal(status: u16) -> Option<Self> {
+        let kind = match status {
+            400 => Kind::MalformedRequest,
+            414 => Kind::UriTooLong,
+            431 => Kind::HeadTooLarge,
+            _ => return None,
+        };
+        let detail = match kind {
+            Kind::UriTooLong => format!("the request target may have {URI_MAX_BYTES} bytes"),
+            Kind::HeadTooLarge => {
+                format!("first line and headers may have {HEAD_MAX_BYTES} bytes and {HEADERS_MAX} headers")
+            }
+            _ => "the first line or a header cannot be read; expected a request in HTTP/1.1".to_owned(),
+        };
+        Some(Self::new(kind, detail))
+    }
+
     pub(super) fn json(&self) -> ProblemJson<'_> {
         let (code, status, title) = self.kind.told();
         ProblemJson {
@@ -198,24 +251,37 @@ impl Problem {
             #[serde(flatten)]
             more: M,
         }
-        self.respond(&Extended { problem: self.json(), more })
+        self.respond(written(&Extended { problem: self.json(), more }))
     }
 
-    fn respond(&self, body: &impl Serialize) -> Response {
-        // Only text and numbers: this does not fail.
-        let body = serde_json::to_vec(body).unwrap_or_default();
-        let media_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+    /// The body of its answer.
+    pub(super) fn body(&self) -> Vec<u8> {
+        written(&self.json())
+    }
+
+    fn respond(&self, body: Vec<u8>) -> Response {
+        let media_type = (header::CONTENT_TYPE, HeaderValue::from_static(Self::MEDIA_TYPE));
         let mut response = (self.kind.status(), [media_type], body).into_response();
         if self.kind.passes() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.kind.leaves_input_unread() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 }
 
+/// Only text and numbers: this does not fail.
+fn written(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).unwrap_or_default()
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        self.respond(&self.json())
+        self.respond(self.body())
     }
 }
 

@@ -4,16 +4,18 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use ledger_core::time::Timestamp;
+use ledger_store::Known;
 
 use super::Api;
 use super::params::{AS_OF, LIST, MIGRATIONS, Parameters};
 use super::path::{Client, ClientAndApp, ItemOf};
+use super::places::Cost;
 use super::problem::Problem;
 use super::stream::{self, LINES, wants_lines};
 use crate::limits::{
     LIST_DEFAULT, LIST_MAX, LOG_DEFAULT, LOG_MAX, POSITION_WAIT, QUARANTINE_DEFAULT, QUARANTINE_MAX,
 };
-use crate::query::{Filter, Ledger, Preview, QueryError};
+use crate::query::{AsOf, Filter, Ledger, Preview, QueryError};
 
 pub(super) async fn installations(
     State(api): State<Api>,
@@ -48,7 +50,8 @@ async fn list(
         return api.stream(stream::Installations { filter, as_of, cursor, lines }).await;
     }
     let limit = parameters.limit(LIST_DEFAULT, LIST_MAX)?;
-    api.ask(move |ledger, now| ledger.installations(&filter, cursor.as_ref(), limit, as_of, now)).await
+    api.ask(Cost::Much, move |ledger, now| ledger.installations(&filter, cursor.as_ref(), limit, as_of, now))
+        .await
 }
 
 pub(super) async fn tenant(
@@ -58,7 +61,7 @@ pub(super) async fn tenant(
 ) -> Result<Response, Problem> {
     let parameters = Parameters::read(&uri, &AS_OF)?;
     let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
-    api.ask(move |ledger, now| {
+    api.ask(waits.cost(as_of), move |ledger, now| {
         waits.wait(ledger, &client, now)?;
         ledger.tenant(&client, as_of, now)
     })
@@ -72,7 +75,7 @@ pub(super) async fn installation(
 ) -> Result<Response, Problem> {
     let parameters = Parameters::read(&uri, &AS_OF)?;
     let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
-    api.ask(move |ledger, now| {
+    api.ask(waits.cost(as_of), move |ledger, now| {
         waits.wait(ledger, &client, now)?;
         ledger.installation(&client, &app, as_of, now)
     })
@@ -94,7 +97,7 @@ pub(super) async fn log(
         return api.stream(stream::Log { client, from_seq, as_of, lines, waits }).await;
     }
     let limit = parameters.limit(LOG_DEFAULT, LOG_MAX)?;
-    api.ask(move |ledger, now| {
+    api.ask(Cost::Much, move |ledger, now| {
         waits.wait(ledger, &client, now)?;
         ledger.log(&client, from_seq, limit, as_of, now)
     })
@@ -111,7 +114,7 @@ pub(super) async fn corrections(
     let from = parameters.number("fromPosition", 0)?.unwrap_or(0);
     let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
     let limit = parameters.limit(LOG_DEFAULT, LOG_MAX)?;
-    api.ask(move |ledger, now| {
+    api.ask(Cost::Much, move |ledger, now| {
         waits.wait(ledger, &client, now)?;
         ledger.corrections(&client, from, limit, as_of, now)
     })
@@ -125,7 +128,7 @@ pub(super) async fn explanation(
 ) -> Result<Response, Problem> {
     let parameters = Parameters::read(&uri, &AS_OF)?;
     let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
-    api.ask(move |ledger, now| {
+    api.ask(Cost::Much, move |ledger, now| {
         waits.wait(ledger, &client, now)?;
         ledger.explain(&client, &app, as_of, now)
     })
@@ -142,7 +145,7 @@ pub(super) async fn preview(
     let waits = MinPosition::of(&parameters)?;
     let (product_realm, as_of) = (parameters.realm("productRealm")?, parameters.as_of()?);
     let asked = Preview { client, app, product_realm, as_of };
-    api.ask(move |ledger, now| {
+    api.ask(waits.cost(as_of), move |ledger, now| {
         waits.wait(ledger, &asked.client, now)?;
         ledger.preview(&asked, now)
     })
@@ -153,7 +156,7 @@ pub(super) async fn quarantine(State(api): State<Api>, uri: Uri) -> Result<Respo
     let parameters = Parameters::read(&uri, &["reason", "cursor", "limit"])?;
     let (reason, cursor) = (parameters.reason()?, parameters.cursor()?);
     let limit = parameters.limit(QUARANTINE_DEFAULT, QUARANTINE_MAX)?;
-    api.ask(move |ledger, now| ledger.quarantine(reason, cursor.as_ref(), limit, now)).await
+    api.ask(Cost::Much, move |ledger, now| ledger.quarantine(reason, cursor.as_ref(), limit, now)).await
 }
 
 pub(super) async fn quarantine_item(
@@ -162,7 +165,7 @@ pub(super) async fn quarantine_item(
     uri: Uri,
 ) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
-    api.ask(move |ledger, now| ledger.quarantine_item(&shard, seq, now)).await
+    api.ask(Cost::Little, move |ledger, now| ledger.quarantine_item(&shard, seq, now)).await
 }
 
 pub(super) async fn proof(
@@ -176,7 +179,7 @@ pub(super) async fn proof(
 
 pub(super) async fn checkpoints(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
-    api.ask(|ledger, now| Ok(ledger.checkpoints(now))).await
+    api.ask(Cost::Little, |ledger, now| Ok(ledger.checkpoints(now))).await
 }
 
 /// `minPosition`: what the answer must include.
@@ -186,6 +189,12 @@ pub(super) struct MinPosition(Option<u64>);
 impl MinPosition {
     fn of(parameters: &Parameters) -> Result<Self, Problem> {
         parameters.number("minPosition", 0).map(Self)
+    }
+
+    /// What a question about one tenant costs: what it waits for, or folds anew, is not little.
+    fn cost(self, as_of: AsOf) -> Cost {
+        let is_now = as_of.at.is_none() && matches!(as_of.known, Known::All);
+        if self.0.is_none() && is_now { Cost::Little } else { Cost::Much }
     }
 
     pub(super) fn wait(

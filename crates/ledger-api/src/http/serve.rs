@@ -1,20 +1,28 @@
 //! The server: takes connections until it is told to stop, then lets open requests come to their end.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Api;
-use crate::limits::{DRAIN, HEAD_MAX_BYTES, HEAD_TIMEOUT};
+use super::body::{AnswerBody, TimedBody};
+use super::connection::{Connections, Place};
+use super::socket::Socket;
+use crate::limits::{DRAIN, Deadlines, HEAD_MAX_BYTES, UNREAD_KEPT_BY_SYSTEM_BYTES};
 
 /// How long to wait after a connection could not be taken, so that a lack of file descriptors does not
 /// become a busy loop.
@@ -23,7 +31,8 @@ const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 /// Serves until `shutdown` completes and the open requests are answered, or [`DRAIN`] is over.
 pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let address = listener.local_addr()?;
-    let room = Arc::new(Semaphore::new(api.options.connections));
+    let connections = Arc::new(Connections::new(api.options.connections));
+    let (deadlines, places) = (api.deadlines, api.places.clone());
     let router = api.router();
     let open = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -31,13 +40,14 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output
     loop {
         let taken = tokio::select! {
             () = &mut shutdown => break,
-            taken = take(&listener, &room) => taken,
+            taken = take(&listener, &connections) => taken,
         };
         if let Some((stream, place)) = taken {
-            converse(stream, place, router.clone(), &open);
+            converse(stream, place, router.clone(), deadlines, &open);
         }
     }
     drop(listener);
+    places.close();
     if tokio::time::timeout(DRAIN, open.shutdown()).await.is_err() {
         tracing::warn!(?DRAIN, "requests were still open when the server stopped");
     }
@@ -45,11 +55,9 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output
 }
 
 /// The next connection, once there is room for it.
-async fn take(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    // The semaphore is never closed.
-    let place = Arc::clone(room).acquire_owned().await.ok()?;
+async fn take(listener: &TcpListener, connections: &Arc<Connections>) -> Option<(TcpStream, Place)> {
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
+        Ok((stream, _)) => Some((stream, connections.admit().await?)),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be taken");
             tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
@@ -58,22 +66,48 @@ async fn take(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStrea
     }
 }
 
-fn converse(stream: TcpStream, place: OwnedSemaphorePermit, router: Router, open: &GracefulShutdown) {
-    // An answer is written in one piece; waiting for more to send with it would only delay it.
-    if let Err(error) = stream.set_nodelay(true) {
+fn converse(stream: TcpStream, place: Place, router: Router, deadlines: Deadlines, open: &GracefulShutdown) {
+    if let Err(error) = prepare(&stream) {
         tracing::debug!(%error, "a connection is gone already");
         return;
     }
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_MAX_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let watched = open.watch(connection);
-    tokio::spawn(async move {
-        let _place = place;
-        if let Err(error) = watched.await {
-            tracing::debug!(%error, "a connection ended early");
+    let activity = Arc::clone(&place.activity);
+    let socket = Socket::new(stream, Arc::clone(&activity), deadlines);
+    let router = TowerToHyperService::new(router);
+    let answering = service_fn(move |request: Request<Incoming>| {
+        let open = activity.begin_request();
+        let timed = |body: Incoming| {
+            if body.is_end_stream() {
+                return Body::empty();
+            }
+            Body::new(TimedBody::new(body, Arc::clone(&activity), deadlines))
+        };
+        let answer = router.call(request.map(timed));
+        async move {
+            let answer = answer.await?;
+            Ok::<_, Infallible>(answer.map(|inner| Body::new(AnswerBody { inner, _request: open })))
         }
     });
+    let connection = http1::Builder::new()
+        // The socket has the deadlines.
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_MAX_BYTES)
+        .serve_connection(TokioIo::new(socket), answering);
+    let watched = open.watch(connection);
+    tokio::spawn(async move {
+        tokio::select! {
+            ended = watched => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+            }
+            () = place.activity.closed() => {}
+        }
+    });
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    // An answer is written in one piece; waiting for more to send with it would only delay it.
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_send_buffer_size(UNREAD_KEPT_BY_SYSTEM_BYTES)
 }

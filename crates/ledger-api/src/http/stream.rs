@@ -1,11 +1,11 @@
 //! Long lists as lines of JSON: read page by page, sent as the client takes them.
 //!
-//! A reader thread fills a short queue and waits while it is full, so memory stays with the page. It keeps
-//! its place among the requests as long as it reads; a client that stops taking lines is given up.
+//! What is read at a time is a chunk of some ten kilobytes, and a short queue holds one more: that is all a client that
+//! does not read costs. A stream keeps its place among the questions to its end; a client that stops taking lines is
+//! given up.
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
@@ -15,14 +15,14 @@ use futures_core::Stream;
 use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
 use serde::Serialize;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::Api;
 use super::ask::{panicked, unwritable};
+use super::places::Cost;
 use super::problem::{Kind, Problem, ProblemJson};
 use super::routes::MinPosition;
-use crate::limits::{STREAM_CHUNKS_AHEAD, STREAM_PAGE, STREAM_STALL};
+use crate::limits::{STREAM_CHUNK_BYTES, STREAM_CHUNKS_AHEAD, STREAM_PAGE, STREAM_STALL};
 use crate::query::{AsOf, Cursor, Filter, FreshnessJson, Ledger, RefusedTenant};
 
 pub(super) const LINES: &str = "application/x-ndjson";
@@ -126,50 +126,56 @@ impl Lines {
 
 impl Api {
     /// Sends a list as lines. What goes wrong before the first of them is answered as a problem.
-    pub(super) async fn stream(&self, mut pages: impl Pages) -> Result<Response, Problem> {
-        let place = self.place()?;
-        let (ledger, clock, limit) = (Arc::clone(&self.ledger), self.clock, self.options.request_timeout);
+    pub(super) async fn stream(&self, pages: impl Pages) -> Result<Response, Problem> {
+        let place = self.places.take(Cost::Much)?;
         let (queue, mut chunks) = mpsc::channel(STREAM_CHUNKS_AHEAD);
-        let runtime = Handle::current();
-        tokio::task::spawn_blocking(move || {
+        let api = self.clone();
+        tokio::spawn(async move {
             let _place = place;
-            let mut begun = false;
-            loop {
-                let (chunk, more) = chunk(&mut pages, &ledger.within(limit), clock(), begun);
-                let sending = tokio::time::timeout(STREAM_STALL, queue.send(chunk));
-                if !matches!(runtime.block_on(sending), Ok(Ok(()))) || !more {
-                    return;
-                }
-                begun = true;
-            }
+            api.feed(pages, &queue).await;
         });
+        let limit = self.options.request_timeout;
         let first = tokio::time::timeout(limit, chunks.recv()).await;
         let first = first.map_err(|_| Problem::new(Kind::Timeout, format!("no line within {limit:?}")))?;
         let first = first.ok_or_else(panicked)??;
         let body = Body::from_stream(Chunks { first: Some(first), rest: chunks });
         Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(LINES))], body).into_response())
     }
-}
 
-/// The next chunk, and whether another one follows. Once lines were sent a problem is a line too.
-fn chunk(
-    pages: &mut impl Pages,
-    ledger: &Ledger,
-    now: Timestamp,
-    begun: bool,
-) -> (Result<Bytes, Problem>, bool) {
-    let mut lines = Lines::default();
-    let told = pages.next(ledger, now, &mut lines).and_then(|then| match then {
-        Then::More => Ok(true),
-        Then::End(freshness) => lines.push(&Beside::Freshness(&freshness)).map(|()| false),
-    });
-    match told {
-        Ok(more) => (Ok(lines.0.into()), more),
-        Err(problem) if !begun => (Err(problem), false),
-        Err(problem) => {
-            let mut last = Lines::default();
-            let told = last.push(&Beside::Problem(problem.json()));
-            (told.map(|()| last.0.into()), false)
+    /// Reads chunk by chunk, as the client takes them. While it waits for the client no thread and no snapshot is held,
+    /// and it waits for so long only.
+    async fn feed(&self, mut pages: impl Pages, queue: &mpsc::Sender<Result<Bytes, Problem>>) {
+        let mut begun = false;
+        loop {
+            let turn = self.places.read_chunk().await;
+            let api = self.clone();
+            let reading = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                let chunk = api.chunk(&mut pages, begun);
+                (pages, chunk)
+            });
+            // The panic was reported where it happened.
+            let Ok((read, (chunk, more))) = reading.await else { return };
+            let sent = tokio::time::timeout(STREAM_STALL, queue.send(chunk)).await;
+            if !matches!(sent, Ok(Ok(()))) || !more {
+                return;
+            }
+            (pages, begun) = (read, true);
+        }
+    }
+
+    /// The next chunk, and whether another one follows. Once lines were sent a problem is a line too.
+    fn chunk(&self, pages: &mut impl Pages, begun: bool) -> (Result<Bytes, Problem>, bool) {
+        let ledger = self.ledger.within(self.options.request_timeout).in_pages_of(STREAM_CHUNK_BYTES);
+        let mut lines = Lines::default();
+        let mut next = |lines: &mut Lines| match pages.next(&ledger, (self.clock)(), lines)? {
+            Then::More => self.places.check_open().map(|()| true),
+            Then::End(freshness) => lines.push(&Beside::Freshness(&freshness)).map(|()| false),
+        };
+        match next(&mut lines) {
+            Ok(more) => (Ok(lines.0.into()), more),
+            Err(problem) if !begun => (Err(problem), false),
+            Err(problem) => (lines.push(&Beside::Problem(problem.json())).map(|()| lines.0.into()), false),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! stops taking lines, ends its own.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use axum::body::{Body, Bytes};
@@ -15,16 +15,16 @@ use ledger_core::time::Timestamp;
 use ledger_record::json::whatif::WhatIfRequestJson;
 use serde::Serialize;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::Api;
 use super::ask::{panicked, unwritable};
+use super::body;
 use super::params::Parameters;
+use super::places::{Cost, Places};
 use super::problem::{Kind, Problem, ProblemJson};
 use super::stream::{Chunks, LINES, wants_lines};
-use crate::limits::{
-    BODY_MAX_BYTES, POLICIES_MAX, PROGRESS_INTERVAL, STREAM_STALL, SWEEP_LINES_AHEAD, SWEEPS_AT_A_TIME,
-};
+use crate::limits::{POLICIES_MAX, PROGRESS_INTERVAL, STREAM_CHUNK_BYTES, STREAM_CHUNKS_AHEAD, STREAM_STALL};
 use crate::query::{Ledger, Line, QueryError, WhatIfAsked};
 
 /// `POST /v1/whatif`
@@ -32,10 +32,10 @@ pub(super) async fn what_if(
     State(api): State<Api>,
     uri: Uri,
     headers: HeaderMap,
-    body: Body,
+    sent: Body,
 ) -> Result<Response, Problem> {
     Parameters::read(&uri, &[])?;
-    let asked = read_what_if(&read_body(body).await?)?;
+    let asked = read_what_if(&body::read(sent).await?)?;
     if wants_lines(&headers) {
         return api.sweep(move |ledger, now, tell| ledger.what_if_lines(&asked, now, tell)).await;
     }
@@ -43,9 +43,7 @@ pub(super) async fn what_if(
         let detail = format!("differences are told line by line: ask with Accept: {LINES}");
         return Err(Problem::new(Kind::InvalidBody, detail));
     }
-    let place = api.sweep_place()?;
-    api.ask(move |ledger, now| {
-        let _place = place;
+    api.ask(Cost::Everything, move |ledger, now| {
         let in_time = |_: &Line<'_>| match ledger.in_time() {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
@@ -62,12 +60,6 @@ pub(super) async fn replay(State(api): State<Api>, uri: Uri) -> Result<Response,
     api.sweep(move |ledger, now, tell| ledger.replay_lines(&asked, now, tell)).await
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    let unreadable =
-        |_| Problem::new(Kind::InvalidBody, format!("expected a body of at most {BODY_MAX_BYTES} bytes"));
-    axum::body::to_bytes(body, BODY_MAX_BYTES).await.map_err(unreadable)
-}
-
 fn read_what_if(body: &[u8]) -> Result<WhatIfAsked, Problem> {
     let invalid = |why: String| Problem::new(Kind::InvalidBody, why);
     let read: WhatIfRequestJson<'_> = serde_json::from_slice(body).map_err(|error| {
@@ -82,16 +74,6 @@ fn read_what_if(body: &[u8]) -> Result<WhatIfAsked, Problem> {
 }
 
 impl Api {
-    /// A place among the questions about the whole log, if there is one.
-    fn sweep_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.sweeps).try_acquire_owned().map_err(|_| {
-            let detail = format!(
-                "{SWEEPS_AT_A_TIME} questions about the whole log are being answered; ask again later"
-            );
-            Problem::new(Kind::Overloaded, detail)
-        })
-    }
-
     /// Answers line by line. What goes wrong before the first of them is answered as a problem, afterwards
     /// as the last line.
     pub(super) async fn sweep(
@@ -100,16 +82,18 @@ impl Api {
         + Send
         + 'static,
     ) -> Result<Response, Problem> {
-        let places = (self.place()?, self.sweep_place()?);
+        let place = self.places.take(Cost::Everything)?;
         let (ledger, now) = (Arc::clone(&self.ledger), (self.clock)());
-        let (queue, mut lines) = mpsc::channel(SWEEP_LINES_AHEAD);
-        let runtime = Handle::current();
+        let (queue, mut lines) = mpsc::channel(STREAM_CHUNKS_AHEAD);
+        let sender =
+            Sender { queue, runtime: Handle::current(), places: self.places.clone(), told: Mutex::default() };
         tokio::task::spawn_blocking(move || {
-            let _places = places;
-            let sender = Sender { queue, runtime, told: Mutex::new(None) };
-            if let Err(error) = question(&ledger, now, &|line| sender.tell(line)) {
-                sender.end(error.into());
-            }
+            let _place = place;
+            let answered = question(&ledger, now, &|line| sender.tell(line));
+            // A server that stops gives every question up.
+            sender.end(
+                answered.map_err(|error| sender.places.check_open().err().unwrap_or_else(|| error.into())),
+            );
         });
         let limit = self.options.request_timeout;
         let first = tokio::time::timeout(limit, lines.recv()).await;
@@ -120,12 +104,28 @@ impl Api {
     }
 }
 
-/// Where lines go, from several threads.
+/// Where lines go, from several threads. What is written is sent once it makes a chunk, or when progress is due: a few
+/// chunks are all a client that does not read costs.
 struct Sender {
     queue: mpsc::Sender<Result<Bytes, Problem>>,
     runtime: Handle,
-    /// When progress was told last; none before the first line.
-    told: Mutex<Option<Instant>>,
+    places: Places,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    /// When something was sent last; none before the first line.
+    sent: Option<Instant>,
+    lines: Vec<u8>,
+    /// The client is gone, or stalled for too long.
+    is_over: bool,
+}
+
+impl Told {
+    fn is_due(&self) -> bool {
+        self.sent.is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL)
+    }
 }
 
 #[derive(Serialize)]
@@ -135,43 +135,64 @@ enum Last<'a> {
 }
 
 impl Sender {
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tell(&self, line: &Line<'_>) -> ControlFlow<()> {
-        if !self.is_due(line) {
-            return if self.queue.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        if self.queue.is_closed() || self.places.check_open().is_err() {
+            return ControlFlow::Break(());
         }
-        self.send(written(line))
-    }
-
-    /// Progress is told now and then, everything else always.
-    fn is_due(&self, line: &Line<'_>) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let due =
-            !matches!(line, Line::Progress(_)) || told.is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL);
-        if due {
-            *told = Some(Instant::now());
+        let mut told = self.lock();
+        if told.is_over {
+            return ControlFlow::Break(());
         }
-        due
+        let is_due = told.is_due();
+        // Progress is told now and then, everything else always.
+        if is_due || !matches!(line, Line::Progress(_)) {
+            if let Err(problem) = write(&mut told.lines, line) {
+                return self.send(&mut told, Err(problem));
+            }
+        }
+        if is_due || told.lines.len() >= STREAM_CHUNK_BYTES {
+            return self.send_lines(&mut told);
+        }
+        ControlFlow::Continue(())
     }
 
-    fn end(&self, problem: Problem) {
-        let begun = self.told.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        let last = if begun { written(&Last::Problem(problem.json())) } else { Err(problem) };
-        // Nobody may be there to hear it.
-        let _ = self.send(last);
+    /// Sends what is left, and the problem that ended the answer, if one did.
+    fn end(&self, answered: Result<(), Problem>) {
+        let mut told = self.lock();
+        // Nobody hears more than that it is over.
+        let _ = match answered {
+            _ if told.is_over => return,
+            Err(problem) if told.sent.is_none() => self.send(&mut told, Err(problem)),
+            Err(problem) => {
+                let written = write(&mut told.lines, &Last::Problem(problem.json()));
+                written.map_or(ControlFlow::Break(()), |()| self.send_lines(&mut told))
+            }
+            Ok(()) => self.send_lines(&mut told),
+        };
     }
 
-    fn send(&self, line: Result<Bytes, Problem>) -> ControlFlow<()> {
+    fn send_lines(&self, told: &mut Told) -> ControlFlow<()> {
+        let lines = std::mem::take(&mut told.lines);
+        self.send(told, Ok(lines.into()))
+    }
+
+    /// Sends while the others wait, so that lines stay in order.
+    fn send(&self, told: &mut Told, lines: Result<Bytes, Problem>) -> ControlFlow<()> {
         // The clock of the timeout is the runtime's, so it is set inside.
-        let sending = async { tokio::time::timeout(STREAM_STALL, self.queue.send(line)).await };
-        match self.runtime.block_on(sending) {
-            Ok(Ok(())) => ControlFlow::Continue(()),
-            Ok(Err(_)) | Err(_) => ControlFlow::Break(()),
-        }
+        let sending = async { tokio::time::timeout(STREAM_STALL, self.queue.send(lines)).await };
+        let sent = self.runtime.block_on(sending);
+        told.sent = Some(Instant::now());
+        told.is_over = !matches!(sent, Ok(Ok(())));
+        if told.is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
-fn written(line: &impl Serialize) -> Result<Bytes, Problem> {
-    let mut text = serde_json::to_vec(line).map_err(|error| unwritable(&error))?;
-    text.push(b'\n');
-    Ok(text.into())
+fn write(lines: &mut Vec<u8>, line: &impl Serialize) -> Result<(), Problem> {
+    serde_json::to_writer(&mut *lines, line).map_err(|error| unwritable(&error))?;
+    lines.push(b'\n');
+    Ok(())
 }

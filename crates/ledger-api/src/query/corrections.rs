@@ -86,7 +86,8 @@ impl Ledger {
         let cut = moment.snapshot.cut(client, as_of.known)?;
         let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
         let begun = self.walks.take(&(moment.id.clone(), client.clone(), from_position)).unwrap_or_default();
-        let mut walk = Walk { from_position, at: as_of.at, so_far: begun, ..Walk::default() };
+        let weight = Weight::up_to(self.page_bytes);
+        let mut walk = Walk { from_position, at: as_of.at, so_far: begun, found: Vec::new(), weight };
         let mut next_position = None;
         for record in records_of(moment, client, &apps, &walk.so_far.seqs)? {
             let record = record?;
@@ -147,7 +148,6 @@ impl Walks {
 }
 
 /// A walk along the positions.
-#[derive(Default)]
 struct Walk {
     from_position: u64,
     at: Option<Timestamp>,

@@ -43,7 +43,7 @@ struct Asked<'a> {
 }
 
 /// A page that is being filled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Page {
     states: Vec<State>,
     refused: Vec<RefusedTenant>,
@@ -73,7 +73,7 @@ impl Ledger {
         let parts = self.shards.all();
         let moments = moments(&parts);
         let mut candidates = Merge::of(plan::sources(&asked, &moments)?)?;
-        let mut page = Page::default();
+        let mut page = Page::up_to(self.page_bytes);
         // What had to be looked at before the first could be told buys the page no less.
         let (mut looked_at, before) = (0, reading.records());
         let mut reached: Option<Place> = None;
@@ -104,6 +104,10 @@ impl Ledger {
 }
 
 impl Page {
+    fn up_to(bytes: usize) -> Self {
+        Self { states: Vec::new(), refused: Vec::new(), weight: Weight::up_to(bytes), folded: None }
+    }
+
     fn len(&self) -> usize {
         self.states.len() + self.refused.len()
     }

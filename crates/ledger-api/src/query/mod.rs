@@ -65,7 +65,7 @@ pub use replay::{Replay, Step};
 pub use state::State;
 pub use whatif::{Line, Progress, Tell, WhatIfAnswer, WhatIfAsked};
 
-use crate::limits::{HISTORIES_BYTES, HISTORY_RESERVED_AT_A_TIME_BYTES};
+use crate::limits::{HISTORIES_BYTES, HISTORY_RESERVED_AT_A_TIME_BYTES, PAGE_FULL_BYTES};
 use budget::{HistoryBudget, Reservation};
 use corrections::Walks;
 use list::GatheredKept;
@@ -90,6 +90,8 @@ pub struct Ledger {
     until: Option<Instant>,
     /// Whoever asks, where that can be gone before.
     asker: Option<Weak<()>>,
+    /// A page ends once its items weigh so much as JSON.
+    page_bytes: usize,
 }
 
 /// Someone who waits for an answer, as long as this is kept: see [`Ledger::asked_by`].
@@ -118,6 +120,7 @@ impl Ledger {
             secret: None,
             until: None,
             asker: None,
+            page_bytes: PAGE_FULL_BYTES,
         }
     }
 
@@ -140,6 +143,12 @@ impl Ledger {
         let is_over = self.until.is_some_and(|until| until <= Instant::now());
         let is_gone = self.asker.as_ref().is_some_and(|asker| asker.strong_count() == 0);
         if is_over || is_gone { Err(QueryError::GivenUp) } else { Ok(()) }
+    }
+
+    /// The same ledger, for someone who takes so many bytes of a list at a time.
+    #[must_use]
+    pub fn in_pages_of(&self, page_bytes: usize) -> Self {
+        Self { page_bytes, ..self.clone() }
     }
 
     /// A tenant's events, within the budget for histories.

@@ -108,7 +108,8 @@ impl Ledger {
         let Located { moment, .. } = self.found(&moments, client, as_of.known, now)?;
         let cut = moment.snapshot.cut(client, as_of.known)?;
         let stream = Stream::Tenant(client.clone());
-        let (mut records, mut next_seq, mut weight) = (Vec::new(), None, Weight::default());
+        let (mut records, mut next_seq) = (Vec::new(), None);
+        let mut weight = Weight::up_to(self.page_bytes);
         let (limit, mut looked_at) = (limit.max(1), 0);
         for record in moment.snapshot.records(&stream, from_seq)? {
             self.in_time()?;

@@ -38,7 +38,7 @@ impl Ledger {
         };
         let parts = self.shards.all();
         let moments = moments(&parts);
-        let (mut items, mut weight, mut looked_at) = (Vec::new(), Weight::default(), 0);
+        let (mut items, mut weight, mut looked_at) = (Vec::new(), Weight::up_to(self.page_bytes), 0);
         let mut reached = None;
         let mut next_cursor = None;
         'shards: for moment in

@@ -4,26 +4,32 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::limits::PAGE_FULL_BYTES;
-
 /// The items of a page so far, in bytes of JSON.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Weight(usize);
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weight {
+    bytes: usize,
+    /// A page of so many bytes is full.
+    full: usize,
+}
 
 impl Weight {
+    pub(super) const fn up_to(full: usize) -> Self {
+        Self { bytes: 0, full }
+    }
+
     pub(super) fn add(&mut self, item: &impl Serialize) {
         // What cannot be written is told when the answer is written.
         let _ = serde_json::to_writer(self, item);
     }
 
     pub(super) fn is_full(self) -> bool {
-        self.0 >= PAGE_FULL_BYTES
+        self.bytes >= self.full
     }
 }
 
 impl Write for Weight {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
+        self.bytes += bytes.len();
         Ok(bytes.len())
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger_api::http::{Api, Options, serve};
+use ledger_api::limits::Deadlines;
 use ledger_api::query::Ledger;
 use ledger_core::time::Timestamp;
 use ledger_store::{Halted, Phase};
@@ -35,12 +36,17 @@ fn clock() -> Timestamp {
 
 impl Server {
     pub(crate) fn of(ledger: &Arc<Ledger>, options: Options) -> Self {
+        Self::patient(ledger, options, Deadlines::default())
+    }
+
+    /// One that waits for its clients no longer than that.
+    pub(crate) fn patient(ledger: &Arc<Ledger>, options: Options, deadlines: Deadlines) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let render = Arc::new(|| "up 1\n".to_owned());
-        let api = Api::new(Arc::clone(ledger), render, options).with_clock(clock);
+        let api = Api::new(Arc::clone(ledger), render, options).with_clock(clock).with_deadlines(deadlines);
         let (stop, stopped) = oneshot::channel();
         runtime.spawn(serve(listener, api, async move {
             let _ = stopped.await;
@@ -48,6 +54,13 @@ impl Server {
         let config = ureq::Agent::config_builder().http_status_as_error(false);
         let agent = config.timeout_global(Some(Duration::from_mins(1))).build().new_agent();
         Self { address, stop: Some(stop), runtime, agent }
+    }
+
+    /// Tells the server to stop.
+    pub(crate) fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -81,9 +94,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
+        self.stop();
     }
 }
 

@@ -8,6 +8,7 @@ mod filled;
 mod freshness;
 mod http;
 mod lists;
+mod load;
 mod mirror;
 mod past;
 mod problems;

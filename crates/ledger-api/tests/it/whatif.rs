@@ -96,7 +96,6 @@ fn the_route_takes_a_body_and_answers_at_once_or_line_by_line() {
 fn a_body_that_is_no_question_is_a_problem() {
     let filled = filled();
     let server = Server::of(&filled.ledger, Options::default());
-    let long = format!(r#"{{"policies":[],"appKey":"{}"}}"#, "x".repeat(70_000));
     for body in [
         "",
         "{}",
@@ -106,7 +105,6 @@ fn a_body_that_is_no_question_is_a_problem() {
         r#"{"policies":[{"mode":"off"}],"appKey":""}"#,
         r#"{"policies":[{"mode":"off","days":5}]}"#,
         r#"{"policies":[{"mode":"days","days":5,"graceDays":5}]}"#,
-        &long,
     ] {
         let Answer { status, body: text, .. } = server.posting("/v1/whatif", "application/json", body);
         let problem: Value = serde_json::from_str(&text).unwrap();

@@ -18,7 +18,7 @@ use ledger_store::{Catalog, Halted, Links, Served, ShardId, ShardStatus, SignedC
 use tracing::{debug, error, info, warn};
 
 use super::{Failure, Halt, Identity, Kept, Origins, SealedLog as _, Signer, StoredLog};
-use crate::kafka::{CheckpointTopic, KafkaOptions, sleep_unless_stopped};
+use crate::kafka::{CheckpointTopic, KafkaOptions, STOP_TIMEOUT, join_until, sleep_unless_stopped};
 use crate::metric;
 
 /// How long a thread waits for a commit before it looks around.
@@ -73,12 +73,20 @@ impl Signing {
         self.watch.is_finished()
     }
 
-    /// Signs what is sealed by now, then ends. Call it after ingestion has stopped.
-    pub fn stop(self) {
+    /// Signs what is sealed by now, then ends, at the latest at the deadline: whether it did. Call it after ingestion
+    /// has stopped.
+    pub fn stop_by(self, deadline: Instant) -> bool {
         self.stop.store(true, Ordering::Release);
-        if self.watch.join().is_err() {
+        let Some(ended) = join_until(self.watch, deadline) else { return false };
+        if ended.is_err() {
             error!("the signing thread panicked; what was sealed is signed after a restart");
         }
+        true
+    }
+
+    /// The same, for a caller that has the time.
+    pub fn stop(self) {
+        self.stop_by(Instant::now() + STOP_TIMEOUT);
     }
 }
 

@@ -49,9 +49,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// How often it is looked for shards that the disk halted.
 const MEND_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long leaving the group may take.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Why ingestion cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -76,7 +73,6 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Ingest {
     stop: Arc<AtomicBool>,
-    drain_timeout: Duration,
     group: JoinHandle<()>,
 }
 
@@ -102,24 +98,24 @@ impl Ingest {
             let stop = Arc::clone(&stop);
             thread::Builder::new().name("group".to_owned()).spawn(move || run(member, &stop))?
         };
-        Ok(Self { stop, drain_timeout: options.drain_timeout, group })
+        Ok(Self { stop, group })
     }
 
-    /// Writes what was begun, gives the partitions back, leaves the group. Leaving may hang when the brokers
-    /// are gone; it gets a deadline, for everything that was begun is durable by then or comes again.
-    pub fn stop(self) {
+    /// Writes what was begun, gives the partitions back, leaves the group, at the latest at the deadline: whether it
+    /// did. Leaving hangs when the brokers are gone; everything that was begun is durable by then or comes again, and
+    /// the coordinator of the group notices by itself.
+    pub fn stop_by(self, deadline: Instant) -> bool {
         self.stop.store(true, Ordering::Release);
-        let deadline = Instant::now() + self.drain_timeout + LEAVE_TIMEOUT;
-        while !self.group.is_finished() {
-            if Instant::now() >= deadline {
-                warn!("the group was not left in time; its coordinator will notice by itself");
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        if self.group.join().is_err() {
+        let Some(ended) = join_until(self.group, deadline) else { return false };
+        if ended.is_err() {
             error!("the group thread panicked; what it had begun comes again from Kafka");
         }
+        true
+    }
+
+    /// The same, for a caller that has the time.
+    pub fn stop(self) {
+        self.stop_by(Instant::now() + STOP_TIMEOUT);
     }
 
     /// Whether the group thread has ended by itself: an error of the client that no new client heals.
@@ -194,6 +190,20 @@ fn run(mut member: Member, stop: &AtomicBool) {
             Err(failed) => return error!(error = %failed, "no new kafka client; restart the process"),
         };
     }
+}
+
+/// How long stopping may take when the caller sets no deadline.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What a thread ended with; none if it still runs at the deadline.
+pub(crate) fn join_until<T>(thread: JoinHandle<T>, deadline: Instant) -> Option<thread::Result<T>> {
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Some(thread.join())
 }
 
 /// Sleeps, but no longer than until it is told to stop.

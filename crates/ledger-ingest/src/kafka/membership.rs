@@ -133,6 +133,10 @@ impl ConsumerContext for Membership {
     }
 }
 
+fn passes(error: &OpenError) -> bool {
+    matches!(error, OpenError::Locked { .. }) || error.is_out_of_descriptors()
+}
+
 /// Without a queue of its own a partition would be assigned, and nobody would read it.
 fn own_queue<Q>(id: &ShardId, queue: Option<Q>) -> Result<Q, Halt> {
     queue.ok_or_else(|| Halt::Refused {
@@ -356,7 +360,7 @@ impl Membership {
         let until = Instant::now() + OLD_HANDLES;
         loop {
             match self.data.open_shard(id) {
-                Err(OpenError::Locked { .. }) if Instant::now() < until => {
+                Err(error) if passes(&error) && Instant::now() < until => {
                     thread::sleep(Duration::from_millis(50));
                 }
                 other => return other,

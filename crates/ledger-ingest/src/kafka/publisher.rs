@@ -18,8 +18,7 @@ mod dead_letter;
 mod progress;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -34,6 +33,7 @@ use ledger_store::{
 use rdkafka::error::KafkaError;
 use tracing::{debug, error, info, warn};
 
+use super::group::{STOP_TIMEOUT, join_until};
 use super::options::{BROKER_TIMEOUT, KafkaOptions};
 use super::outbox::{Outbox, Outgoing, SendError};
 use progress::{Kind, Progress};
@@ -47,18 +47,16 @@ const IDLE: Duration = Duration::from_millis(20);
 /// How long it rests after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// How long what was recorded is still published at the end: together with the drain of ingestion it stays
-/// below a minute, which service managers wait.
-const LAST_ROUNDS: Duration = Duration::from_secs(30);
-
 /// How long a shard that cannot be read is left alone.
 const SHARD_REST: Duration = Duration::from_secs(30);
 
 /// Publishes what the catalog's shards record, until stopped.
 #[derive(Debug)]
 pub struct Publisher {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    /// When to end at the latest, once it is to stop.
+    stop: Arc<OnceLock<Instant>>,
+    /// Each answers whether everything was published.
+    threads: Vec<JoinHandle<bool>>,
 }
 
 /// Why a step of publishing ended early; the next one begins where this one began.
@@ -101,7 +99,7 @@ impl Publisher {
         let topics = topics.into_iter().filter_map(|(kind, topic)| Some((kind, topic.clone()?)));
         let topics: Vec<_> = topics.collect();
         let progress = Arc::new(Progress::of(topics.iter().map(|(kind, _)| *kind).collect()));
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(OnceLock::new());
         let mut threads = Vec::new();
         for (kind, topic) in topics {
             let publishing = Publishing {
@@ -131,15 +129,28 @@ impl Publisher {
         self.threads.iter().any(JoinHandle::is_finished)
     }
 
-    /// Publishes what is recorded by now, then ends, at the latest when the time for it is over. Call it after
+    /// Publishes what is recorded by now, then ends, at the latest at the deadline: whether it did. Call it after
     /// ingestion has stopped.
-    pub fn stop(self) {
-        self.stop.store(true, Ordering::Release);
+    pub fn stop_by(self, deadline: Instant) -> bool {
+        let _ = self.stop.set(deadline);
+        let mut ended = true;
         for thread in self.threads {
-            if thread.join().is_err() {
-                error!("a publishing thread panicked; what it had begun is published again after a restart");
+            match join_until(thread, deadline) {
+                Some(Err(_)) => {
+                    error!(
+                        "a publishing thread panicked; what it had begun is published again after a restart"
+                    );
+                }
+                Some(Ok(is_complete)) => ended &= is_complete,
+                None => ended = false,
             }
         }
+        ended
+    }
+
+    /// The same, for a caller that has the time.
+    pub fn stop(self) {
+        self.stop_by(Instant::now() + STOP_TIMEOUT);
     }
 }
 
@@ -150,7 +161,7 @@ struct Publishing {
     catalog: Arc<Catalog>,
     progress: Arc<Progress>,
     outbox: Outbox,
-    stop: Arc<AtomicBool>,
+    stop: Arc<OnceLock<Instant>>,
     /// Shards that failed, until when they are left alone.
     resting: BTreeMap<ShardId, Instant>,
     /// The seq of the refused record that comes next, once that is known.
@@ -161,23 +172,16 @@ struct Publishing {
 }
 
 impl Publishing {
-    fn run(mut self) {
-        let mut deadline = None;
+    /// Whether everything was published that was recorded when it was stopped.
+    fn run(mut self) -> bool {
         loop {
             // Read before the round: what was recorded before the stop is published by the last round.
-            let last = self.stop.load(Ordering::Acquire);
-            if last {
-                let until = *deadline.get_or_insert_with(|| Instant::now() + LAST_ROUNDS);
-                if Instant::now() > until {
-                    warn!(
-                        topic = self.topic,
-                        "not everything is published yet; the rest follows after the next start"
-                    );
-                    return;
-                }
+            let last = self.stop.get().copied();
+            if last.is_some_and(|until| Instant::now() >= until) {
+                return false;
             }
             match self.round() {
-                Ok(0) if last => return,
+                Ok(0) if last.is_some() => return true,
                 Ok(0) => thread::sleep(IDLE),
                 Ok(records) => {
                     debug!(records, "published");
@@ -191,8 +195,8 @@ impl Publishing {
                         continue;
                     }
                     self.tell_failed(&failed);
-                    if last {
-                        return;
+                    if last.is_some() {
+                        return false;
                     }
                     thread::sleep(AFTER_FAILURE);
                 }

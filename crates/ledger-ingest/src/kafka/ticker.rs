@@ -17,6 +17,7 @@ use ledger_store::{Catalog, Halted, Phase, Served, ShardId};
 use rdkafka::error::KafkaError;
 use tracing::{error, info, warn};
 
+use super::group::join_until;
 use super::options::KafkaOptions;
 use super::outbox::{Outbox, Outgoing, SendError};
 use crate::episode::Episode;
@@ -65,12 +66,14 @@ impl Ticker {
         self.thread.is_finished()
     }
 
-    /// Ends; nothing is left to do.
-    pub fn stop(self) {
+    /// Ends; nothing is left to do. Whether it did before the deadline.
+    pub fn stop_by(self, deadline: Instant) -> bool {
         self.stop.store(true, Ordering::Release);
-        if self.thread.join().is_err() {
+        let Some(ended) = join_until(self.thread, deadline) else { return false };
+        if ended.is_err() {
             error!("the ticking thread panicked; seals came with the minute since");
         }
+        true
     }
 }
 

@@ -5,7 +5,8 @@ Examples:
   realm-ledger serve --config /etc/realm-ledger.toml
   realm-ledger serve --data-dir /var/lib/realm-ledger --brokers kafka:9092
 
-SIGTERM and SIGINT drain: no more requests are taken, what was begun is written and published, exit 0.
+SIGTERM and SIGINT drain: no more requests are taken, what was begun is written and published, exit 0. That takes no
+longer than shutdown_timeout (25s), whatever Kafka does; what was given up for it is in the log.
 A second signal ends at once with exit 1; nothing is lost, Kafka sends again what was not written.";
 pub(super) const DEMO: &str = "\
 Example:

@@ -69,7 +69,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Demo) -> Result<Exit, Fa
     while !signals.came_within(TRICKLE) {
         trickle(&mut sender, &mut crowd)?;
     }
-    serving.drain();
+    serving.drain(config.shutdown_timeout);
     Ok(Exit::Done)
 }
 

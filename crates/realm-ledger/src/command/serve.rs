@@ -47,7 +47,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Serve) -> Result<Exit, Fa
     let (serving, signals) = Serving::start(&config)?;
     loop {
         if signals.came_within(LOOK) {
-            serving.drain();
+            serving.drain(config.shutdown_timeout);
             return Ok(Exit::Done);
         }
         if config.exit_when_halted
@@ -59,7 +59,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Serve) -> Result<Exit, Fa
             ));
         }
         if serving.has_failed() {
-            serving.drain();
+            serving.drain(config.shutdown_timeout);
             return Err(Failure::new(Stopped)
                 .hint("restart it; nothing is lost, Kafka sends again what was not written"));
         }

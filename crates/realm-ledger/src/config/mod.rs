@@ -45,6 +45,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `serve` ends when every shard of it is halted until a person has looked.
     pub exit_when_halted: bool,
+    /// How long a server may take to end.
+    pub shutdown_timeout: Duration,
     /// What the store may use of the machine.
     pub store: StoreOptions,
     /// Where the events come from and the decisions go.
@@ -64,6 +66,7 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("realm-ledger-data"),
             exit_when_halted: false,
+            shutdown_timeout: Duration::from_secs(25),
             store: StoreOptions::default(),
             kafka: KafkaOptions::default(),
             evidence: EvidenceOptions::default(),

@@ -63,6 +63,11 @@ pub(super) const SETTINGS: &[Setting] = &[
          stops\"): for those who look at processes and not at alerts. Answers from what is recorded end with it.",
     ),
     setting(
+        "shutdown_timeout",
+        Kind::Duration(|config| &mut config.shutdown_timeout),
+        "How long `serve` may take to end after SIGTERM, whatever Kafka does. Kubernetes kills after 30 s.",
+    ),
+    setting(
         "store.block_cache",
         Kind::Bytes(|config| &mut config.store.block_cache_bytes),
         "Blocks of all shards kept in memory, with the write buffers charged to it:\n\
@@ -86,7 +91,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(
         "store.open_files_per_shard",
         Kind::Number32(|config| &mut config.store.open_files_per_shard),
-        "Table files that one shard holds open.",
+        "Table files that one shard holds open; fewer where the process may open few.",
     ),
     setting(
         "store.wal_per_shard",
@@ -217,12 +222,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(
         "http.concurrent_requests",
         Kind::Number(|config| &mut config.http.options.concurrent_requests),
-        "Questions that are answered at a time; beyond them there is a refusal (503).",
+        "Questions that are answered at a time; beyond them there is a refusal (503). Those that read much (lists,\n\
+         streams, the past) get half of them, so that they leave places for a tenant as it is now.",
     ),
     setting(
         "http.connections",
         Kind::Number(|config| &mut config.http.options.connections),
-        "Connections that are open at a time; beyond them a new one waits.",
+        "Connections that are open at a time; beyond them the one that has waited longest for its client is closed.\n\
+         Fewer where the process may open few files: what shards need comes first.",
     ),
     setting(
         "http.request_timeout",

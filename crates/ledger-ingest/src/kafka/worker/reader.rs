@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
-use ledger_store::{Halted, Phase, StopCode};
+use ledger_store::{Halted, Phase, StopCode, with_causes};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -102,6 +102,10 @@ impl Reader {
                     debug!(shard = %self.task.id, %error, "cannot compare shard and source yet, trying again");
                     thread::sleep(Duration::from_millis(500));
                 }
+                Err(Check::NoDescriptor(error)) => {
+                    warn!(shard = %self.task.id, error, "cannot compare shard and source yet, trying again");
+                    thread::sleep(Duration::from_millis(500));
+                }
             }
         }
         Ok(None)
@@ -145,6 +149,9 @@ impl Reader {
                     }
                     Err(Check::Unreachable(error)) => {
                         debug!(shard = %self.task.id, %error, "cannot compare shard and source");
+                    }
+                    Err(Check::NoDescriptor(error)) => {
+                        warn!(shard = %self.task.id, error, "cannot compare shard and source, trying again");
                     }
                 }
             }
@@ -333,7 +340,7 @@ impl Reader {
                 self.watch.unanswered(now, id, self.task.check_interval, error)
             }
             // A reason to stop is told by whoever stops for it.
-            Err(Check::Halt(_)) => None,
+            Err(Check::Halt(_) | Check::NoDescriptor(_)) => None,
         };
         self.tell_held_up(told);
         checked.map(|(start, _)| start)
@@ -353,7 +360,7 @@ impl Reader {
         let at_least_zero = |offset: i64| u64::try_from(offset).unwrap_or(0);
         let marks = Watermarks { low: at_least_zero(low), high: at_least_zero(high) };
         let recorded = self.task.data.identity(&id.topic);
-        let recorded = recorded.map_err(|error| Check::Halt(Halt::store(&error)))?;
+        let recorded = recorded.map_err(|error| Check::of_store(&error, error.is_out_of_descriptors()))?;
         let recorded = recorded.map_or_else(|| facts.clone(), TopicFacts::from);
         let shard =
             Remembered { topic: &id.topic, partition: id.partition, next: self.next, facts: &recorded };
@@ -362,7 +369,7 @@ impl Reader {
         let start = start.map_err(Check::Halt)?;
         self.ask_whose_times()?;
         let bound = self.task.data.bind(&id.topic, &facts.into());
-        bound.map_err(|error| Check::Halt(Halt::store(&error)))?;
+        bound.map_err(|error| Check::of_store(&error, error.is_out_of_descriptors()))?;
         Ok((start, marks))
     }
 
@@ -429,6 +436,18 @@ enum Stop {
 enum Check {
     Halt(Halt),
     Unreachable(KafkaError),
+    /// The process has too many files open: nothing is known to be wrong with the shard.
+    NoDescriptor(String),
+}
+
+impl Check {
+    fn of_store(error: &dyn std::error::Error, is_out_of_descriptors: bool) -> Self {
+        if is_out_of_descriptors {
+            Self::NoDescriptor(with_causes(error))
+        } else {
+            Self::Halt(Halt::store(error))
+        }
+    }
 }
 
 /// Without a value, and no `CloudEvent` without data.

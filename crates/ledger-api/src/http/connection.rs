@@ -1,0 +1,208 @@
+//! Connections: how many are open, and which of them makes room for the next.
+//!
+//! A connection *waits* while its server can do nothing before its client sends something or reads something. There
+//! are as many connections as descriptors are set aside for ([`Options::connections`](super::Options)). When all are
+//! taken and a client comes, the one that has waited longest is closed: idle connections, bodies that do not come
+//! and answers that are not read never keep a probe from its answer. A connection whose question is being answered
+//! makes no room.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::metric;
+use crate::limits::{MAKES_ROOM_AFTER, ROOM_RETRY};
+
+/// What one connection does, as its socket, the bodies on it and the listener report it.
+#[derive(Debug)]
+pub(super) struct Activity {
+    now: Mutex<Now>,
+    is_closing: AtomicBool,
+    closing: Notify,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    /// Requests whose answer is not handed over.
+    requests: usize,
+    /// Since when the client keeps the server waiting.
+    waits_since: Option<Instant>,
+    /// A part of a head is there.
+    has_begun: bool,
+}
+
+/// A request, until its answer is handed over.
+#[derive(Debug)]
+pub(super) struct OpenRequest(Arc<Activity>);
+
+/// What the client of a connection without requests is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Its next request.
+    Request,
+    /// The rest of a head.
+    Head,
+}
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        let now = Now { requests: 0, waits_since: Some(Instant::now()), has_begun: false };
+        Self { now: Mutex::new(now), is_closing: AtomicBool::new(false), closing: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn begin_request(self: &Arc<Self>) -> OpenRequest {
+        let mut now = self.lock();
+        *now = Now { requests: now.requests + 1, waits_since: None, has_begun: false };
+        drop(now);
+        OpenRequest(Arc::clone(self))
+    }
+
+    /// The client has to do something before the server can go on.
+    pub(super) fn begin_to_wait(&self) {
+        self.lock().waits_since.get_or_insert_with(Instant::now);
+    }
+
+    /// The client did what it was waited for; while no request is open the next one is waited for.
+    pub(super) fn end_wait(&self) {
+        let mut now = self.lock();
+        if now.requests > 0 {
+            now.waits_since = None;
+        }
+    }
+
+    /// Bytes came. Those that come while a request is open are its body, or wait for their turn.
+    pub(super) fn heard(&self) {
+        let mut now = self.lock();
+        if now.requests == 0 && !now.has_begun {
+            (now.has_begun, now.waits_since) = (true, Some(Instant::now()));
+        }
+    }
+
+    /// What is waited for, and since when; none while a request is open.
+    pub(super) fn awaited(&self) -> Option<(Awaited, Instant)> {
+        let now = self.lock();
+        let awaited = if now.has_begun { Awaited::Head } else { Awaited::Request };
+        now.waits_since.filter(|_| now.requests == 0).map(|since| (awaited, since))
+    }
+
+    pub(super) fn has_requests(&self) -> bool {
+        self.lock().requests > 0
+    }
+
+    /// Completes when the connection is to make room.
+    pub(super) async fn closed(&self) {
+        self.closing.notified().await;
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        let mut now = self.0.lock();
+        now.requests -= 1;
+        if now.requests == 0 {
+            now.waits_since = Some(Instant::now());
+        }
+    }
+}
+
+/// The open connections.
+#[derive(Debug)]
+pub(super) struct Connections {
+    places: Arc<Semaphore>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    all: BTreeMap<u64, Arc<Activity>>,
+}
+
+/// A connection's place among the others.
+#[derive(Debug)]
+pub(super) struct Place {
+    connections: Arc<Connections>,
+    number: u64,
+    pub(super) activity: Arc<Activity>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connections {
+    pub(super) fn new(most: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(most)), open: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a connection that has come; another one may have to make room for it.
+    pub(super) async fn admit(self: &Arc<Self>) -> Option<Place> {
+        let mut permit = Arc::clone(&self.places).try_acquire_owned().ok();
+        while permit.is_none() {
+            self.make_room();
+            let free = tokio::time::timeout(ROOM_RETRY, Arc::clone(&self.places).acquire_owned()).await;
+            // The semaphore is never closed.
+            permit = free.ok().transpose().ok()?;
+        }
+        let activity = Arc::new(Activity::new());
+        let mut open = self.lock();
+        let number = open.next;
+        open.next += 1;
+        open.all.insert(number, Arc::clone(&activity));
+        metric::set_connections(open.all.len());
+        Some(Place { connections: Arc::clone(self), number, activity, _permit: permit? })
+    }
+
+    /// Closes the connection that has waited longest for its client.
+    fn make_room(&self) {
+        let open = self.lock();
+        let waiting = open.all.values().filter(|activity| !activity.is_closing.load(Ordering::Acquire));
+        let waiting = waiting.filter_map(|activity| Some((activity.lock().waits_since?, activity)));
+        if let Some((since, activity)) = waiting.min_by_key(|(since, _)| *since)
+            && since.elapsed() >= MAKES_ROOM_AFTER
+        {
+            metric::closed(metric::Why::Room);
+            activity.is_closing.store(true, Ordering::Release);
+            activity.closing.notify_one();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.connections.lock();
+        open.all.remove(&self.number);
+        metric::set_connections(open.all.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_waits_for_its_client_except_while_a_question_is_answered() {
+        let activity = Arc::new(Activity::new());
+        let awaited = |activity: &Activity| activity.awaited().map(|(awaited, _)| awaited);
+        assert_eq!(awaited(&activity), Some(Awaited::Request));
+        activity.heard();
+        assert_eq!(awaited(&activity), Some(Awaited::Head));
+        let request = activity.begin_request();
+        activity.heard();
+        assert_eq!((awaited(&activity), activity.lock().waits_since), (None, None));
+        activity.begin_to_wait();
+        assert!(activity.lock().waits_since.is_some(), "the body is to come");
+        activity.end_wait();
+        assert!(activity.lock().waits_since.is_none(), "it came");
+        drop(request);
+        assert_eq!(awaited(&activity), Some(Awaited::Request));
+    }
+}

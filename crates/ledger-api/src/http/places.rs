@@ -1,0 +1,133 @@
+//! Places among the questions: how many are answered at a time, and how much of the answers waits for its readers.
+//!
+//! Questions that read much have half of the places. The other half is for one tenant as it is now, so that lists,
+//! streams and the past never keep an install handler from its answer. Health and metrics need no place. Beyond the
+//! places there is a refusal: a question that waits for one would only be answered too late.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use super::problem::{Kind, Problem};
+use crate::limits::{STREAM_READS_AT_A_TIME, SWEEPS_AT_A_TIME, UNSENT_BYTES};
+
+/// What a question reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cost {
+    /// One tenant as it is now.
+    Little,
+    /// Many tenants, many records, or something that is waited for.
+    Much,
+    /// The log of all tenants.
+    Everything,
+}
+
+/// A question's place, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    _permits: [Option<OwnedSemaphorePermit>; 3],
+}
+
+/// The places. A copy has the same ones.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    most: usize,
+    all: Arc<Semaphore>,
+    much: Arc<Semaphore>,
+    everything: Arc<Semaphore>,
+    unsent: Arc<Semaphore>,
+    chunks: Arc<Semaphore>,
+}
+
+impl Places {
+    pub(super) fn new(most: usize) -> Self {
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        Self {
+            most,
+            all: semaphore(most),
+            much: semaphore(much(most)),
+            everything: semaphore(SWEEPS_AT_A_TIME),
+            unsent: semaphore(UNSENT_BYTES),
+            chunks: semaphore(STREAM_READS_AT_A_TIME),
+        }
+    }
+
+    /// A place, if there is one.
+    pub(super) fn take(&self, cost: Cost) -> Result<Place, Problem> {
+        let everything = match cost {
+            Cost::Everything => {
+                Some(permit(&self.everything, SWEEPS_AT_A_TIME, "questions about the whole log")?)
+            }
+            Cost::Much | Cost::Little => None,
+        };
+        let much = match cost {
+            Cost::Everything | Cost::Much => {
+                Some(permit(&self.much, much(self.most), "questions that read much")?)
+            }
+            Cost::Little => None,
+        };
+        let any = permit(&self.all, self.most, "requests")?;
+        Ok(Place { _permits: [everything, much, Some(any)] })
+    }
+
+    /// Room for an answer of so many bytes, until it is sent.
+    pub(super) fn keep_unsent(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let bytes = u32::try_from(bytes.min(UNSENT_BYTES)).unwrap_or(u32::MAX);
+        Arc::clone(&self.unsent).try_acquire_many_owned(bytes).map_err(|_| {
+            let detail = "too many answers wait until their clients read them; ask again later";
+            Problem::new(Kind::Overloaded, detail)
+        })
+    }
+
+    /// Waits until a chunk of a stream may be read. None: never again.
+    pub(super) async fn read_chunk(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(&self.chunks).acquire_owned().await.ok()
+    }
+
+    /// From now on nothing more is answered, and streams end.
+    pub(super) fn close(&self) {
+        self.all.close();
+    }
+
+    pub(super) fn check_open(&self) -> Result<(), Problem> {
+        if self.all.is_closed() { Err(stopping()) } else { Ok(()) }
+    }
+}
+
+/// How many of the places those that read much may have.
+const fn much(most: usize) -> usize {
+    if most < 2 { most } else { most / 2 }
+}
+
+fn permit(of: &Arc<Semaphore>, most: usize, what: &str) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(of).try_acquire_owned().map_err(|error| match error {
+        TryAcquireError::NoPermits => {
+            Problem::new(Kind::Overloaded, format!("{most} {what} are being answered; ask again later"))
+        }
+        TryAcquireError::Closed => stopping(),
+    })
+}
+
+fn stopping() -> Problem {
+    Problem::new(Kind::Stopping, "the server is stopping; ask again once it has started anew")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_that_read_much_leave_half_of_the_places_to_the_others() {
+        let places = Places::new(5);
+        let much: Vec<_> = (0..2).map(|_| places.take(Cost::Much).unwrap()).collect();
+        assert_eq!(places.take(Cost::Much).unwrap_err().kind, Kind::Overloaded);
+        assert_eq!(places.take(Cost::Everything).unwrap_err().kind, Kind::Overloaded);
+        let little: Vec<_> = (0..3).map(|_| places.take(Cost::Little).unwrap()).collect();
+        assert_eq!(places.take(Cost::Little).unwrap_err().kind, Kind::Overloaded);
+        drop((much, little));
+        places.take(Cost::Everything).unwrap();
+        places.close();
+        assert_eq!(places.take(Cost::Little).unwrap_err().kind, Kind::Stopping);
+    }
+}

@@ -1,0 +1,184 @@
+//! Load that must neither halt nor starve a running ledger: more connections than it may open files, clients that do
+//! not send or do not read, and brokers that do not answer when it is to end.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ledger_tests::kafka::{self, Broker, Cluster, Message};
+use ledger_tests::scratch;
+use ledger_tests::server::{Server, Setup};
+
+/// Longer than anything here takes on a machine that does much else.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn setup(cluster: &Cluster, stem: &str, scratch: &Path, partitions: i32) -> Setup {
+    let setup = Setup::new(cluster, kafka::unique_name(stem), scratch.join("data"));
+    cluster.create_topic(&setup.topic, partitions, &[("message.timestamp.type", "LogAppendTime")]);
+    setup
+}
+
+fn enabled(number: u32, reason: &str) -> Message {
+    let value = format!(
+        r#"{{"id":"e-{number}","type":"enabled","time":"2024-03-01T00:00:00Z","clientKey":"acme","appKey":"app","reason":"{reason}"}}"#
+    );
+    Message::new("acme", value)
+}
+
+fn connect(server: &Server, request: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The server may have closed it to make room.
+    let _ = stream.write_all(request.as_bytes());
+    stream
+}
+
+/// The last seq of the tenant, once it is this one.
+fn wait_for_seq(server: &Server, seq: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (status, answer) = server.get("/v1/tenants/acme");
+        if answer["installations"][0]["seq"] == seq {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{status}: {answer}; {}", server.get("/readyz").1);
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The usual limit is 1,024: the process raises it, or takes so many connections only that its shards can go on.
+#[test]
+fn more_connections_than_open_files_halt_no_shard() {
+    let (cluster, scratch) = (kafka::shared(), scratch::directory());
+    for (name, open_files, connections) in [("raised", (1024, 4096), 1_030), ("fewer", (1024, 1024), 1_030)] {
+        let scratch = scratch.path().join(name);
+        std::fs::create_dir(&scratch).unwrap();
+        let setup = Setup {
+            open_files: Some(open_files),
+            more: vec![("KAFKA__CHECK_INTERVAL", "1s".to_owned())],
+            ..setup(cluster, name, &scratch, 2)
+        };
+        cluster.produce(&setup.topic, &[enabled(1, "")]);
+        let server = Server::start(&setup, &scratch.join("log"));
+        server.wait_until_ready(2);
+        let idle: Vec<_> = (0..connections).map(|_| connect(&server, "")).collect();
+        // Some checks of the shards, which open files.
+        thread::sleep(Duration::from_secs(4));
+        cluster.produce(&setup.topic, &[enabled(2, "")]);
+        wait_for_seq(&server, 2);
+        server.wait_until_ready(2);
+        let log = std::fs::read_to_string(scratch.join("log")).unwrap();
+        assert!(!log.contains("halted") && !log.contains("Too many open files"), "{log}");
+        drop(idle);
+        server.drain();
+    }
+}
+
+#[test]
+fn a_process_that_may_open_too_few_files_refuses_to_start_with_the_numbers() {
+    let (cluster, scratch) = (kafka::shared(), scratch::directory());
+    let setup = Setup { open_files: Some((256, 256)), ..setup(cluster, "few", scratch.path(), 2) };
+    let log = scratch.path().join("log");
+    let ended = Server::launch(&setup, &log).process.wait(PATIENCE);
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(ended.code(), Some(1), "{log}");
+    assert!(log.contains("the process may open 256 files and needs"), "{log}");
+    assert!(log.contains("LimitNOFILE="), "{log}");
+}
+
+#[test]
+fn bodies_that_never_come_do_not_silence_health() {
+    let (cluster, scratch) = (kafka::shared(), scratch::directory());
+    let setup = setup(cluster, "stuck", scratch.path(), 1);
+    let server = Server::start(&setup, &scratch.path().join("log"));
+    let stuck = "POST /v1/whatif HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n";
+    let held: Vec<_> = (0..1_030).map(|_| connect(&server, stuck)).collect();
+    let mut took: Vec<_> = (0..20).map(|_| livez(&server)).collect();
+    took.sort_unstable();
+    assert!(took[19] < Duration::from_secs(2), "{took:?}");
+    let (_, metrics) = server.get("/metrics");
+    let metrics = metrics.as_str().unwrap();
+    assert!(metrics.contains(r#"realm_ledger_http_slow_clients_total{why="room"}"#), "{metrics}");
+    drop(held);
+    server.drain();
+}
+
+/// How long the answer took, on a connection of its own.
+fn livez(server: &Server) -> Duration {
+    let began = Instant::now();
+    let mut stream = connect(server, "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    began.elapsed()
+}
+
+#[test]
+fn clients_that_do_not_read_a_log_cost_little_memory() {
+    const CLIENTS: usize = 200;
+    let (cluster, scratch) = (kafka::shared(), scratch::directory());
+    let setup = Setup {
+        more: vec![("HTTP__CONCURRENT_REQUESTS", (2 * CLIENTS).to_string())],
+        ..setup(cluster, "unread", scratch.path(), 1)
+    };
+    // A page of 500 records is megabytes long.
+    let reason = "x".repeat(8 * 1024);
+    let events: Vec<_> = (1..=2_500).map(|number| enabled(number, &reason)).collect();
+    cluster.produce(&setup.topic, &events);
+    let server = Server::start(&setup, &scratch.path().join("log"));
+    server.wait_until_ready(1);
+    wait_for_seq(&server, 2_500);
+    let before = resident_mib(&server);
+    let log = "GET /v1/tenants/acme/log HTTP/1.1\r\nhost: x\r\naccept: application/x-ndjson\r\n\r\n";
+    let mut held: Vec<_> = (0..CLIENTS).map(|_| connect(&server, log)).collect();
+    for stream in &mut held {
+        let mut first = [0; 15];
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200 OK");
+    }
+    thread::sleep(Duration::from_secs(3));
+    let grown = resident_mib(&server).saturating_sub(before);
+    println!("{CLIENTS} clients that do not read: {before} MiB before, {grown} MiB more");
+    assert!(grown < 150, "{grown} MiB");
+    drop(held);
+    server.drain();
+}
+
+fn resident_mib(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+#[test]
+fn brokers_that_do_not_answer_do_not_keep_a_process_from_its_end() {
+    const WITHIN: Duration = Duration::from_secs(8);
+    let (mut broker, scratch) = (Broker::start(), scratch::directory());
+    let log = scratch.path().join("log");
+    let setup = setup(broker.cluster(), "silent", scratch.path(), 4);
+    let setup = Setup {
+        decisions_topic: format!("{}.decisions", setup.topic),
+        dead_letter_topic: format!("{}.dead-letter", setup.topic),
+        checkpoints_topic: format!("{}.checkpoints", setup.topic),
+        more: vec![("SHUTDOWN_TIMEOUT", format!("{}s", WITHIN.as_secs()))],
+        ..setup
+    };
+    for topic in [&setup.decisions_topic, &setup.dead_letter_topic, &setup.checkpoints_topic] {
+        broker.cluster().create_topic(topic, 1, &[]);
+    }
+    broker.cluster().produce(&setup.topic, &[enabled(1, "")]);
+    let mut server = Server::start(&setup, &log);
+    server.wait_until_ready(4);
+    broker.freeze();
+    let began = Instant::now();
+    server.process.signal("TERM");
+    let ended = server.process.wait(PATIENCE);
+    let took = began.elapsed();
+    println!("ended after {took:?}");
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(took < WITHIN + Duration::from_secs(1), "{took:?}: {log}");
+    assert_eq!(ended.code(), Some(0), "{log}");
+    assert!(log.contains("leaving the consumer group"), "{log}");
+}
