@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use ledger_api::query::{Cursor, Ledger};
 use ledger_core::time::Timestamp;
-use ledger_store::{
-    Catalog, DataDir, Elsewhere, Halted, Phase, Served, ShardStatus, StoreOptions,
-};
+use ledger_store::{Catalog, DataDir, Elsewhere, Halted, Phase, Served, ShardStatus, StoreOptions};
 use serde::Serialize;
 
 use super::{AskError, Lacking, Question};
