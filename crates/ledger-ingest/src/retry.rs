@@ -108,9 +108,11 @@ mod tests {
     use crate::decode::{Message, decode};
 
     const DAY: i64 = 86_400_000;
+    /// 2026-01-01T00:00:00Z
+    const NEW_YEAR: i64 = 1_767_225_600_000;
 
     fn try_at(data: &DataDir, event: &Event, now: i64) -> Result<Retried, RetryError> {
-        let now = Timestamp::from_millis(now);
+        let now = Timestamp::from_millis(NEW_YEAR + now);
         let retried =
             Retry { source: "retry:x".to_owned(), topic: "t".to_owned(), event: event.clone(), now };
         retry(data, &retried)
@@ -131,7 +133,7 @@ mod tests {
             ("one", r#""type":"enabled","clientKey":"c""#, 1),
             ("all", r#""type":"policy-set","policy":{"mode":"off"}"#, 3),
         ] {
-            let text = format!(r#"{{"id":"{id}","time":"1970-01-05T00:00:00Z","appKey":"a",{body}}}"#);
+            let text = format!(r#"{{"id":"{id}","time":"2026-01-05T00:00:00Z","appKey":"a",{body}}}"#);
             let event = decode(&Message { value: Some(text.as_bytes()), ..Message::default() });
             let event = event.unwrap().event().unwrap().clone();
             let before = heads(&data);

@@ -78,12 +78,12 @@ stops! {
     TopicTruncated "topic-truncated" ByPerson,
         "the topic ends before what was read of it: brokers lost acknowledged messages",
         "bring the lost end back from a replica or a copy of the brokers' disks and restart; if it is lost for good, \
-         keep shards/TOPIC/PARTITION elsewhere (only it has those events now), restart, and the shard is filled \
-         from the topic as it is: then publish what `log` of the kept one has more";
+         move shards/TOPIC/PARTITION to shards/TOPIC/PARTITION.away (only it has those events now), restart, and the \
+         shard is filled from the topic as it is: then publish what `log` of the kept one has more";
     TopicDiverged "topic-diverged" ByPerson,
         "the topic lost its end and has grown again: it no longer holds what was read of it",
-        "do as for topic-truncated: bring the old messages back, or keep shards/TOPIC/PARTITION elsewhere, restart, \
-         and publish what the kept one has more; a log that was signed then begins under another evidence.origin";
+        "do as for topic-truncated: bring the old messages back, or move shards/TOPIC/PARTITION to \
+         shards/TOPIC/PARTITION.away, restart, and publish what the kept one has more; a log that was signed then begins under another evidence.origin";
     TopicRecreated "topic-recreated" ByPerson,
         "the topic was deleted and made again: offsets of the old one mean nothing in it",
         "give the new topic a data directory of its own (data_dir), after everything of the old topic was sent to it; \
@@ -133,12 +133,12 @@ stops! {
     ShardDamaged "shard-damaged" ByPerson,
         "files or entries of the shard are damaged or missing",
         "check the disk; then, if nothing was imported into this shard and the topic has all its messages from offset \
-         0, move shards/TOPIC/PARTITION away and restart: Kafka fills it anew; else restore a backup (`rebuild` \
+         0, move shards/TOPIC/PARTITION to shards/TOPIC/PARTITION.away and restart: Kafka fills it anew; else restore a backup (`rebuild` \
          mends tenants, apps, ids and index alone)";
     ShardMoved "shard-moved" ByPerson,
         "the directory is that of another shard, topic or cluster",
         "put each directory back to where it was; if Kafka has all messages of the shard, move shards/TOPIC/PARTITION \
-         away instead and restart: Kafka fills it anew";
+         to shards/TOPIC/PARTITION.away instead and restart: Kafka fills it anew";
     ManifestDamaged "manifest-damaged" ByPerson,
         "ledger.json of the data directory is missing, damaged, or does not know the shard",
         "restore ledger.json from a backup, then restart";

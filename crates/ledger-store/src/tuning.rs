@@ -65,6 +65,10 @@ impl Resources {
         Ok(Self { options, cache, memtables, env, writers, sorted_batches })
     }
 
+    pub(crate) fn limits(&self) -> &StoreOptions {
+        &self.options
+    }
+
     pub(crate) fn writers(&self) -> &Arc<WriterBudget> {
         &self.writers
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use ledger_api::http::{Api, Options, serve};
 use ledger_api::limits::Deadlines;
 use ledger_api::query::Ledger;
+use ledger_core::event::InstallationFact;
+use ledger_core::ids::MigrationId;
 use ledger_core::time::Timestamp;
 use ledger_store::{Halted, Phase};
 use serde_json::{Value, json};
@@ -14,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use crate::filled::{Filled, hour, installed, shard, uninstalled};
+use crate::filled::{Filled, about, hour, installed, realm, shard, uninstalled};
 
 /// A server, as long as it is held.
 pub(crate) struct Server {
@@ -281,4 +283,49 @@ fn a_process_without_shards_or_with_a_failed_one_is_not_ready() {
     assert_eq!((told.status, &told.json()["detail"]), (503, &json!("no shard is assigned to this process")));
     assert_eq!(server.get("/livez").status, 200);
     assert_eq!(server.get("/metrics").body, "up 1\n");
+}
+
+#[test]
+fn pending_migrations_are_listed_with_what_is_overdue() {
+    let mut filled = Filled::with(2);
+    let scheduled = |hours: i64| InstallationFact::MigrationScheduled {
+        migration: MigrationId::new("57500").unwrap(),
+        target: realm("EU"),
+        start_time: None,
+        end_time: Some(hour(hours)),
+    };
+    // The server's clock is at hour 100.
+    for (number, due_by) in [(0, 99), (1, 100), (2, 101)] {
+        filled.take(number % 2, 1, about(&format!("t-{number}"), "app", scheduled(due_by)));
+    }
+    filled.take(0, 2, installed("t-9", "app", "EU", "EU"));
+    let server = Server::of(&filled.ledger, Options::default());
+    let listed = |parameters: &str| -> Vec<(String, bool)> {
+        let answer = server.get(&format!("/v1/migrations{parameters}"));
+        assert_eq!(answer.status, 200, "{parameters}: {}", answer.body);
+        let state = |state: &Value| {
+            let overdue = state["migration"]["overdue"].as_bool().unwrap();
+            assert!(state["migration"]["dueBy"].is_string());
+            (state["clientKey"].as_str().unwrap().to_owned(), overdue)
+        };
+        answer.json()["installations"].as_array().unwrap().iter().map(state).collect()
+    };
+    let of = |number: u8, overdue| (format!("t-{number}"), overdue);
+    assert_eq!(listed(""), [of(0, true), of(1, false), of(2, false)]);
+    for parameters in ["?overdue", "?overdue=true"] {
+        assert_eq!(listed(parameters), [of(0, true)], "{parameters}");
+    }
+    assert_eq!(listed("?overdue=false"), [of(1, false), of(2, false)]);
+    let at = hour(101).as_millis() + 1;
+    let at = ledger_record::json::time::format_instant(Timestamp::from_millis(at));
+    assert_eq!(listed(&format!("?overdue&at={at}")).len(), 3);
+    assert_eq!(listed("?appKey=other"), []);
+    let page = server.get("/v1/migrations?limit=2").json();
+    let next = page["nextCursor"].as_str().unwrap();
+    assert_eq!(listed(&format!("?cursor={next}")), [of(2, false)]);
+    assert_eq!(server.get(&format!("/v1/migrations?overdue&cursor={next}")).status, 400, "of another list");
+    assert_eq!(server.get("/v1/migrations?overdue=perhaps").status, 400);
+    assert_eq!(server.get("/v1/installations?overdue=true").status, 400);
+    let lines = server.accepting("/v1/migrations?overdue", "application/x-ndjson").body;
+    assert_eq!(lines.lines().count(), 2, "one, and how fresh it is: {lines}");
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ledger_api::query::{AsOf, Cursor, Filter, Ledger, State, WindowFilter};
+use ledger_api::query::{AsOf, Cursor, Filter, Ledger, MigrationFilter, State, WindowFilter};
 use ledger_core::event::{AppFact, Body, InstallationFact};
+use ledger_core::ids::MigrationId;
 use ledger_core::policy::Policy;
 use ledger_core::state::Status;
 use ledger_core::time::Timestamp;
@@ -64,7 +65,8 @@ fn busy() -> Filled {
 }
 
 fn event(dice: &mut Dice, who: &str, what: &str) -> Body {
-    match dice.throw(8) {
+    match dice.throw(9) {
+        8 => about(who, what, migration(dice)),
         0 | 1 => installed(who, what, dice.of(&REALMS), dice.of(&REALMS)),
         2 => installed_with(who, what, dice.of(&REALMS), &[dice.of(&REALMS[..3])]),
         3 | 4 => uninstalled(who, what),
@@ -72,6 +74,15 @@ fn event(dice: &mut Dice, who: &str, what: &str) -> Body {
         6 => about(who, what, InstallationFact::Enabled),
         _ => about(who, what, InstallationFact::DataLocated { realm: realm(dice.of(&REALMS)) }),
     }
+}
+
+fn migration(dice: &mut Dice) -> InstallationFact {
+    let migration = MigrationId::new(dice.of(&["1", "2"])).unwrap();
+    if dice.throw(4) == 0 {
+        return InstallationFact::MigrationRolledBack { migration };
+    }
+    let target = realm(dice.of(&REALMS));
+    InstallationFact::MigrationScheduled { migration, target, start_time: None, end_time: None }
 }
 
 fn filters(at: Timestamp) -> Vec<Filter> {
@@ -94,6 +105,10 @@ fn filters(at: Timestamp) -> Vec<Filter> {
         Filter { window: Some(WindowFilter::Open), ..none() },
         Filter { window: Some(WindowFilter::Open), app: Some(app("z")), ..none() },
         Filter { window: Some(WindowFilter::ClosingBefore(at.plus_days(1))), ..none() },
+        Filter { migration: Some(MigrationFilter::default()), ..none() },
+        Filter { migration: Some(MigrationFilter { overdue: Some(true) }), ..none() },
+        Filter { migration: Some(MigrationFilter { overdue: Some(false) }), ..none() },
+        Filter { migration: Some(MigrationFilter::default()), app: Some(app("z")), ..none() },
     ]
 }
 
@@ -116,6 +131,10 @@ fn belongs(filter: &Filter, state: &State) -> bool {
                 }
             };
             shown["window"]["state"] == "OPEN" && ends
+        })
+        && filter.migration.is_none_or(|asked| {
+            shown["migration"].is_object()
+                && asked.overdue.is_none_or(|overdue| shown["migration"]["overdue"] == overdue)
         })
 }
 

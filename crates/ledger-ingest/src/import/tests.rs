@@ -50,14 +50,14 @@ fn what_waits_is_bounded_in_bytes() {
         source: "big".to_owned(),
         topic: "t".to_owned(),
         partitions: Some(4),
-        now: Timestamp::from_millis(0),
+        now: Timestamp::from_millis(2_000_000_000_000),
         accept_refusals: true,
     };
     let mut importing = Importing::open(&data, &options).unwrap();
     let bytes = 900_000;
     for number in 0..15 {
         let text = format!(
-            r#"{{"id":"{number}","type":"policy-set","time":"1970-01-01T00:00:00Z","appKey":"a","policy":{{"mode":"off"}},"x":"{}"}}"#,
+            r#"{{"id":"{number}","type":"policy-set","time":"2026-01-01T00:00:00Z","appKey":"a","policy":{{"mode":"off"}},"x":"{}"}}"#,
             "x".repeat(bytes)
         );
         assert!(

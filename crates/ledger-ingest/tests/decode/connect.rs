@@ -76,6 +76,9 @@ fn lifecycle_payloads_become_events() {
         assert_eq!((&event["type"], &event["clientKey"]), (&json!(name), &keys["clientKey"]));
         assert_eq!(event.get("endpointRealm").and_then(Value::as_str), realm);
         assert!(event.get("siteUrl").is_none(), "{name} carries none");
+        let installation = event.get("installationId").and_then(Value::as_str);
+        let expected = (name == "uninstalled").then_some("ari:cloud:ecosystem::installation/1");
+        assert_eq!(installation, expected, "{name}");
     }
 }
 

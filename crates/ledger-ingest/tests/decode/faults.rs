@@ -52,6 +52,14 @@ fn what_is_required_is_missed() {
         ("override", "reason"),
         ("data-located", "realm"),
         ("subscription-observed", "state"),
+        ("continued", "fromClientKey"),
+        ("continued", "evidence"),
+        ("continued", "actor"),
+        ("continued", "reason"),
+        ("superseded", "toClientKey"),
+        ("superseded", "evidence"),
+        ("superseded", "actor"),
+        ("superseded", "reason"),
     ] {
         let pointer: &'static str = format!("/{field}").leak();
         assert_eq!(check((name, pointer, None, MissingField, field)), ENCODINGS.len());
@@ -97,6 +105,14 @@ fn the_wrong_type_is_invalid() {
         ("override", "action"),
         ("override", "realm"),
         ("subscription-observed", "state"),
+        ("uninstalled", "installationId"),
+        ("continued", "fromClientKey"),
+        ("continued", "fromAppKey"),
+        ("continued", "fromRealm"),
+        ("continued", "evidence"),
+        ("superseded", "toClientKey"),
+        ("superseded", "toAppKey"),
+        ("superseded", "evidence"),
         ("descriptor-published", "descriptor"),
         ("installed", "descriptor"),
         ("policy-set", "policy"),
@@ -134,9 +150,12 @@ fn the_wrong_value_is_invalid() {
         ("migrated", "sourceRealm"),
         ("override", "realm"),
         ("data-located", "realm"),
+        ("continued", "fromRealm"),
     ] {
         let pointer: &'static str = format!("/{field}").leak();
-        for value in ["", "E", "1U", "EU WEST", "EU_1", "ABCDEFGHIJKLMNOPQ", "ÉU"] {
+        let no_keys = ["", "E", "1U", "EU WEST", "EU_1", "ABCDEFGHIJKLMNOPQ", "ÉU"];
+        let words_for_nothing = ["undefined", "UNDEFINED", "None", "NULL", "NaN", "true", "FALSE"];
+        for value in no_keys.into_iter().chain(words_for_nothing) {
             assert_eq!(check((name, pointer, Some(json!(value)), InvalidField, field)), ENCODINGS.len());
         }
     }
@@ -147,6 +166,10 @@ fn the_wrong_value_is_invalid() {
         "2026-02-30T00:00:00Z",
         "2026-03-01T10:00:00",
         "10000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "2009-12-31T23:59:59.999Z",
+        "2010-01-01T00:59:59.999+01:00",
     ] {
         check(("installed", "/time", Some(json!(value)), InvalidField, "time"));
         check(("migration-scheduled", "/startTime", Some(json!(value)), InvalidField, "startTime"));
@@ -159,6 +182,92 @@ fn the_wrong_value_is_invalid() {
         check(("override", "/action", Some(json!(value)), InvalidField, "action"));
     }
     check(("subscription-observed", "/state", Some(json!("active")), InvalidField, "state"));
+}
+
+#[test]
+fn a_time_since_2010_is_taken() {
+    for (name, field) in
+        [("enabled", "time"), ("migration-scheduled", "startTime"), ("migration-scheduled", "endTime")]
+    {
+        let mut event = full_event(name);
+        event[field] = json!("2010-01-01T00:00:00.000Z");
+        for encoding in ENCODINGS {
+            encoding.encode(&event).unwrap().decode().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_time_that_is_left_to_the_record_is_not_before_2010_either() {
+    use ledger_core::time::Timestamp;
+    let mut event = full_event("enabled");
+    remove(&mut event, "/time");
+    for encoding in ENCODINGS.into_iter().filter(|one| !matches!(one, Encoding::Native | Encoding::Protobuf))
+    {
+        let mut sent = encoding.encode(&event).unwrap();
+        sent.timestamp = Some(Timestamp::from_millis(0));
+        let rejection = sent.decode().unwrap_err();
+        assert_eq!(
+            (rejection.reason, rejection.path.as_deref()),
+            (InvalidField, Some("time")),
+            "{encoding:?}"
+        );
+    }
+}
+
+#[test]
+fn default_is_global_in_every_realm_field() {
+    use super::samples::full_events;
+    let realms = ["endpointRealm", "productRealm", "targetRealm", "sourceRealm", "fromRealm", "realm"];
+    for event in full_events() {
+        for field in realms.into_iter().filter(|field| event.get(field).is_some()) {
+            let (mut named, mut global) = (event.clone(), event.clone());
+            (named[field], global[field]) = (json!("Default"), json!("GLOBAL"));
+            for encoding in ENCODINGS {
+                let decoded = |event: &Value| encoding.encode(event).unwrap().decode().unwrap().event;
+                assert_eq!(decoded(&named), decoded(&global), "{encoding:?} {named}");
+            }
+        }
+    }
+}
+
+#[test]
+fn links_are_checked() {
+    for (name, client, app) in
+        [("continued", "fromClientKey", "fromAppKey"), ("superseded", "toClientKey", "toAppKey")]
+    {
+        for value in [json!(""), json!("x".repeat(65)), json!("ü".repeat(33))] {
+            assert_eq!(check((name, "/evidence", Some(value), InvalidField, "evidence")), ENCODINGS.len());
+        }
+        // Its own installation, with the app key said or left out.
+        let mut own = full_event(name);
+        own[client] = own["clientKey"].clone();
+        for app_key in [json!("com.example.app"), Value::Null] {
+            own[app] = app_key;
+            for encoding in ENCODINGS {
+                let rejection = encoding.encode(&own).unwrap().decode().unwrap_err();
+                let found = (rejection.reason, rejection.path);
+                assert_eq!(found, (InvalidField, Some(encoding.path(client))), "{encoding:?} {own}");
+            }
+        }
+        // Another app of the same tenant is another installation.
+        own[app] = json!("com.example.other");
+        // Only an operator has to sign.
+        let mut unsigned = full_event(name);
+        unsigned["evidence"] = json!("x".repeat(64));
+        remove(&mut unsigned, "/actor");
+        remove(&mut unsigned, "/reason");
+        // The app key is the event's own unless it is given.
+        let (mut short, mut long) = (full_event(name), full_event(name));
+        remove(&mut short, format!("/{app}").leak());
+        long[app] = json!("com.example.app");
+        for encoding in ENCODINGS {
+            let decoded = |event: &Value| encoding.encode(event).unwrap().decode().unwrap().event;
+            decoded(&own);
+            decoded(&unsigned);
+            assert_eq!(decoded(&short), decoded(&long), "{encoding:?}");
+        }
+    }
 }
 
 #[test]
@@ -176,6 +285,8 @@ fn descriptors_are_checked() {
     for (value, path) in [
         (json!({"GLOBAL": url}), "descriptor.regionBaseUrls.GLOBAL"),
         (json!({"global": url}), "descriptor.regionBaseUrls.global"),
+        (json!({"default": url}), "descriptor.regionBaseUrls.default"),
+        (json!({"undefined": url}), "descriptor.regionBaseUrls.undefined"),
         (json!({"E": url}), table),
         (json!({"": url}), table),
         (json!({"EU": "x"}), "descriptor.regionBaseUrls.EU"),
@@ -257,7 +368,7 @@ fn only_a_cloud_event_may_leave_its_time_to_the_record() {
     for encoding in ENCODINGS {
         let mut sent = encoding.encode(&event).unwrap();
         assert_eq!(sent.decode().unwrap_err().path.as_deref(), Some("time"), "{encoding:?}: no record time");
-        sent.timestamp = Some(Timestamp::from_millis(17));
+        sent.timestamp = Some(Timestamp::from_millis(1_772_359_200_017));
         let decoded = sent.decode();
         if matches!(encoding, Encoding::Native | Encoding::Protobuf) {
             assert_eq!(decoded.unwrap_err().reason, MissingField, "{encoding:?}");
@@ -265,7 +376,7 @@ fn only_a_cloud_event_may_leave_its_time_to_the_record() {
             let incoming = decoded.unwrap();
             assert_eq!(
                 (incoming.event.time.as_millis(), incoming.time_defaulted),
-                (17, true),
+                (1_772_359_200_017, true),
                 "{encoding:?}"
             );
         }

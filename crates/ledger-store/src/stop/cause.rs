@@ -120,11 +120,19 @@ impl StopCause for OpenError {
             Self::Unbound { .. } => StopCode::TopicRepartitioned,
             Self::Locked { .. } => StopCode::ShardLocked,
             Self::WrongShard { .. } => StopCode::ShardMoved,
-            Self::MissingFamily { .. } | Self::NoShard { .. } => StopCode::ShardDamaged,
-            Self::Restless { source, .. } | Self::Storage(source) => source.stop_code(),
+            Self::MissingFamily { .. }
+            | Self::NoShard { .. }
+            | Self::Gone { .. }
+            | Self::DamagedLog { .. }
+            | Self::Broken { .. } => StopCode::ShardDamaged,
+            Self::TooFewDescriptors { .. } => StopCode::FilesExhausted,
+            Self::Restless { source, .. } => source.stop_code(),
+            Self::Storage(source) => source.stop_code(),
             Self::Io { source, .. } => source.stop_code(),
             Self::Damaged(error) => error.stop_code(),
             Self::OlderFormat { .. }
+            | Self::Unfinished { .. }
+            | Self::NotEmpty { .. }
             | Self::OtherSecret { .. }
             | Self::TopicName { .. }
             | Self::ReadOnly { .. } => StopCode::StoreFailed,

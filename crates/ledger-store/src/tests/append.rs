@@ -83,6 +83,35 @@ fn the_same_id_with_other_content_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn an_id_is_unique_within_its_subject_only() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    let subjects = [
+        installed("acme", "app", "e1", 0, "EU"),
+        installed("acme", "other", "e1", 0, "EU"),
+        product_moved("acme", "e1", 0, "EU"),
+        policy_set("acme", "e1", 0, 30),
+        policy_set("app", "e1", 0, 30),
+    ];
+    // In one batch, and stored: each is its own event, and each repeats itself alone.
+    let offers = append(&mut shard, subjects.clone());
+    assert!(offers.iter().all(|offer| matches!(offer, Offer::Appended { .. })), "{offers:?}");
+    let again = append(&mut shard, subjects);
+    let position = |offer: &Offer| match offer {
+        Offer::Duplicate { position, .. } => Some(*position),
+        Offer::Appended { .. } | Offer::Refused(_) => None,
+    };
+    let positions: Vec<Option<u64>> = again.iter().map(position).collect();
+    assert_eq!(positions, [0, 1, 2, 3, 4].map(Some));
+    let mut batch = shard.begin();
+    for other in [installed("acme", "other", "e1", 0, "US"), product_moved("acme", "e1", 0, "US")] {
+        assert!(matches!(batch.offer(arrival(10, other)).unwrap(), Offer::Refused(_)));
+    }
+    drop(batch);
+    assert_whole(&shard.reader());
+}
+
+#[test]
 fn a_defaulted_time_does_not_tell_a_repeat_from_a_conflict() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();

@@ -134,6 +134,34 @@ fn lists_have_those_that_belong_there() {
 }
 
 #[test]
+fn migrations_that_never_ended_are_listed_from_a_directory_and_by_a_server() {
+    let scheduled = |client: &str, end: &str| {
+        format!(
+            r#"{{"id":"m","type":"migration-scheduled","time":"2026-02-01T00:00:00Z","clientKey":"{client}","appKey":"{APP}","migrationId":57500,"targetRealm":"EU","endTime":"{end}T00:00:00Z"}}"#
+        )
+    };
+    let world = World::with(&[scheduled("due", "2026-02-05"), scheduled("later", "2026-02-07")]);
+    let asked = |overdue: &str| format!("migrations {overdue} --at 2026-02-06T00:00:00Z");
+    assert_eq!(clients(&world.ask(&asked("")).done()), ["due", "later"]);
+    let overdue = world.ask(&asked("--overdue")).done();
+    assert_eq!(clients(&overdue), ["due"]);
+    let migration = &lines(&overdue)[0]["migration"];
+    assert_eq!(
+        (&migration["dueBy"], &migration["overdue"]),
+        (&"2026-02-05T00:00:00.000Z".into(), &true.into())
+    );
+    let table = world.ask(&format!("{} --format table", asked("--overdue"))).done();
+    assert!(table.contains("57500") && table.contains("2026-02-05T00:00:00.000Z  yes"), "{table}");
+    let explained = world.ask(&format!("explain due {APP} --at 2026-02-06T00:00:00Z --format table")).done();
+    assert!(explained.contains("No commit or rollback was seen"), "{explained}");
+    let server = Server::over(&world.data_dir());
+    for overdue in ["", "--overdue"] {
+        let remote = said(&format!("{} --url {}", asked(overdue), server.url())).done();
+        assert_eq!(remote, world.ask(&asked(overdue)).done(), "{overdue}");
+    }
+}
+
+#[test]
 fn a_directory_and_a_server_give_the_same_bytes() {
     let mut history = history();
     history.push(r#"{"id":"x","type":"instaled"}"#.to_owned());

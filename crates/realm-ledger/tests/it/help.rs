@@ -22,6 +22,7 @@ const COMMANDS: &[&str] = &[
     "windows",
     "split-brain",
     "anomalies",
+    "migrations",
     "whatif",
     "replay",
     "reconcile",

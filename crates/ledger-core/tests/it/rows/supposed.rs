@@ -79,6 +79,33 @@ fn what_was_overtaken_is_skipped() {
 }
 
 #[test]
+fn what_was_of_another_installation_is_skipped() {
+    let history =
+        "1d installed on=EU installationId=one\n2d uninstalled\n3d installed on=EU installationId=two
+                   4d uninstalled installationId=one\n5d installed on=EU installationId=two";
+    assert_eq!(counts(Policy::Indefinite, history), (1, 1, 0));
+}
+
+#[test]
+fn a_previous_realm_that_was_told_later_does_not_count_as_moved() {
+    let told = "continued fromClientKey=old fromRealm=EU";
+    let reinstalled = "1d uninstalled\n3d installed product=US";
+    assert_eq!(
+        counts(Policy::Off, &format!("{reinstalled}\n4d {told}")),
+        (1, 0, 0),
+        "told after the decision"
+    );
+    assert_eq!(counts(Policy::Off, &format!("0d {told}\n{reinstalled}")), (1, 0, 1), "told before it");
+}
+
+#[test]
+fn a_superseded_opens_the_gap() {
+    let history = "1d installed on=EU\n2d superseded toClientKey=new\n5d installed on=EU";
+    assert_eq!(counts(Policy::Days { days: 7 }, history), (1, 1, 0));
+    assert_eq!(counts(Policy::Days { days: 1 }, history), (1, 0, 0));
+}
+
+#[test]
 fn gaps_are_measured_from_the_first_uninstall() {
     let policy = [Policy::Off];
     let day = "1d installed\n2d uninstalled\n2d+12h uninstalled\n3d installed";
