@@ -144,6 +144,7 @@ fn copies(missing: MissingCopies) -> impl Iterator<Item = LackedCopy> {
 #[cfg(test)]
 mod tests {
     use ledger_ingest::import::{ImportOptions, import};
+    use ledger_ingest::text::Lines;
     use ledger_record::proof::line::LedgerSecret;
     use ledger_store::{DataDir, Served, ShardStatus, StoreOptions};
 
@@ -163,10 +164,11 @@ mod tests {
             source: "test".to_owned(),
             topic: "t".to_owned(),
             partitions: Some(1),
+            accept_refusals: false,
             now: crate::command::now(),
         };
         let lines: String = ids.iter().map(line).collect();
-        import(&data, lines.as_bytes(), &options, &mut |_, _| {}).unwrap();
+        import(&data, Lines::new(lines.as_bytes()), &options).unwrap();
         let reader = data.read_shard(&shard(0)).unwrap();
         let status = Arc::new(ShardStatus::default());
         status.update(|now| (now.is_ours, now.phase, now.lag_events) = (true, Phase::Live, Some(0)));

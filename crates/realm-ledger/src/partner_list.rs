@@ -13,7 +13,7 @@
 mod audit_log;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{BufRead, Read};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 use ledger_core::ids::{AppKey, ClientKey};

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ledger_store::{Halted, Served, ShardId, ShardStatus, StopCode, with_causes};
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tracing::{debug, info, warn};
 
 use super::membership::Membership;

@@ -36,6 +36,7 @@ use tracing::{debug, error, info, warn};
 use super::group::{STOP_TIMEOUT, join_until};
 use super::options::{BROKER_TIMEOUT, KafkaOptions};
 use super::outbox::{Outbox, Outgoing, SendError};
+use crate::episode::Episode;
 use progress::{Kind, Progress};
 
 /// Most records of a shard between two acknowledgements.

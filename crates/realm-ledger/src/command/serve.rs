@@ -53,7 +53,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Serve) -> Result<Exit, Fa
         if config.exit_when_halted
             && let Some(halted) = serving.catalog().all_halted()
         {
-            serving.drain();
+            serving.drain(config.shutdown_timeout);
             return Err(Failure::new(AllHalted(halted)).hint(
                 "the log says what to do about each; with exit_when_halted = false it would go on answering",
             ));

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
-use ledger_store::{Halted, Phase, StopCode, with_causes};
+use ledger_store::{Halted, Phase, StopCause, StopCode, with_causes};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -28,7 +28,7 @@ use super::super::{native, topic};
 use super::filling::Filling;
 use super::hand_over::HandOver;
 use super::watch::{Ends, Watch};
-use super::{Filled, GroupConsumer, Task, halt, lag};
+use super::{Filled, GroupConsumer, Task, lag};
 use crate::decode::attribute_name;
 
 /// How long a broker may take to answer a question about the source.
@@ -441,7 +441,7 @@ enum Check {
 }
 
 impl Check {
-    fn of_store(error: &dyn std::error::Error, is_out_of_descriptors: bool) -> Self {
+    fn of_store(error: &(impl std::error::Error + StopCause), is_out_of_descriptors: bool) -> Self {
         if is_out_of_descriptors {
             Self::NoDescriptor(with_causes(error))
         } else {

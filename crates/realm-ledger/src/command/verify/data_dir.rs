@@ -6,7 +6,7 @@ use std::path::Path;
 use ledger_core::ids::ClientKey;
 use ledger_record::json::time::format_instant;
 use ledger_record::proof::note::{Checkpoint, NoteError, VerifierKey};
-use ledger_store::{DataDir, OpenError, ReadError, Reader, ShardId, Verified, VerifyError, check_spread};
+use ledger_store::{DataDir, OpenError, Reader, ShardId, Verified, VerifyError, check_spread};
 use serde::Serialize;
 
 use super::{LogBefore, Verdict, based_on};
