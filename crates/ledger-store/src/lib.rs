@@ -18,8 +18,8 @@
 //!   thread of the shard's own while the next one is made (`in_flight`).
 //! - **Readers** are many, on any thread, and never wait for the writer: a [`Snapshot`] is one moment, and
 //!   all answers from it agree with each other.
-//! - The **publisher** follows the log with a cursor of its own ([`PublisherCursor`]), the only thing that
-//!   is written beside the batches.
+//! - The **publisher** follows the log with a cursor of its own ([`PublisherCursor`]). That, and which tenants other
+//!   shards have too ([`TornTenants`]), is all that is written beside the batches.
 //! - A **rebuild** ([`rebuild()`]) has the shard for itself.
 //!
 //! # Life of a shard
@@ -106,6 +106,7 @@ mod items;
 mod lists;
 mod manifest;
 mod options;
+mod partitioner;
 mod progress;
 mod prove;
 mod publisher;
@@ -117,6 +118,7 @@ mod shard;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod torn;
 mod tuning;
 mod verify;
 
@@ -134,12 +136,14 @@ pub use histories::Histories;
 pub use history::{Cut, History, HistoryEvent, Known, entries};
 pub use lists::{AlignmentClass, List, Page};
 pub use options::StoreOptions;
+pub use partitioner::Partitioner;
 pub use prove::{ProveError, Proven, Proving};
 pub use publisher::PublisherCursor;
 pub use reader::Reader;
 pub use rebuild::{Difference, RebuildReport, check, rebuild};
 pub use shard::Shard;
 pub use snapshot::Snapshot;
+pub use torn::{TornTenant, TornTenants, find_torn};
 pub use verify::{Fault, ImportedLines, MissingLine, Verified, VerifyError, missing_line};
 
 /// Names a shard: one partition of one topic. Imports name the topic they stand in for.
@@ -149,6 +153,15 @@ pub struct ShardId {
     pub topic: String,
     /// The partition.
     pub partition: u32,
+}
+
+impl ShardId {
+    /// Reads `topic/partition`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (topic, partition) = text.rsplit_once('/')?;
+        Some(Self { topic: topic.to_owned(), partition: partition.parse().ok()? })
+    }
 }
 
 impl fmt::Display for ShardId {

@@ -2,8 +2,10 @@
 //! was filled from.
 //!
 //! ```json
-//! {"format":3,"secretFingerprint":"…","topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12}}}
+//! {"format":3,"secretFingerprint":"…","topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12,"partitioner":"murmur2"}}}
 //! ```
+//!
+//! `partitioner` is there as soon as it is known how producers place keys.
 //!
 //! Written whole: beside the old file, synced, renamed over it. Readers see the one or the other. The
 //! format is looked at before anything else in it, so that a newer directory is refused whatever it holds.
@@ -17,7 +19,7 @@ use ledger_record::proof::Hash;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BindError, OpenError};
-use crate::{ShardId, SourceIdentity};
+use crate::{Partitioner, ShardId, SourceIdentity};
 
 /// The format that is written, and the only one that is read: format 1 had no audit trail, in format 2 the head
 /// of a shard did not tell how far its events were ahead. Neither was released.
@@ -41,6 +43,8 @@ struct Topic {
     #[serde(rename = "topicId", skip_serializing_if = "Option::is_none", default)]
     id: Option<String>,
     partitions: u32,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    partitioner: Option<Partitioner>,
 }
 
 #[derive(Deserialize)]
@@ -106,11 +110,31 @@ impl Manifest {
         self.topics.iter().map(|(name, topic)| (name, topic.partitions))
     }
 
+    /// How keys of a topic are placed.
+    pub(crate) fn partitioner(&self, topic: &str) -> Option<Partitioner> {
+        self.topics.get(topic)?.partitioner
+    }
+
+    /// Notes how keys of a topic are placed, unless that is known. Answers whether anything changed.
+    pub(crate) fn fill_in_partitioner(&mut self, topic: &str, partitioner: Partitioner) -> bool {
+        let Some(topic) = self.topics.get_mut(topic) else { return false };
+        let is_open = matches!(topic.partitioner, None | Some(Partitioner::Unknown));
+        let changes = is_open && topic.partitioner != Some(partitioner);
+        if changes {
+            topic.partitioner = Some(partitioner);
+        }
+        changes
+    }
+
     /// Takes a topic in, or compares it with what is known. Answers whether anything changed.
     pub(crate) fn bind(&mut self, name: &str, now: &SourceIdentity) -> Result<bool, BindError> {
         let before = self.topics.get(name).cloned();
-        let mut topic =
-            before.clone().unwrap_or(Topic { cluster_id: None, id: None, partitions: now.partitions });
+        let mut topic = before.clone().unwrap_or(Topic {
+            cluster_id: None,
+            id: None,
+            partitions: now.partitions,
+            partitioner: None,
+        });
         let differs = |what, stored: String, found: String| {
             Err(BindError::Differs { topic: name.to_owned(), what, stored, found })
         };
