@@ -43,6 +43,8 @@ fn import(file: &Path, data_dir: &Path, topic: &str) -> Output {
         data_dir,
         "--partitions",
         "3",
+        "--partitioner",
+        "murmur2",
         "--topic",
         topic,
         "--source",
@@ -212,7 +214,8 @@ fn an_import_that_is_killed_goes_on_where_it_was_durable() {
     let mut kills = 0;
     for round in 1..=ROUNDS {
         let [file, data_dir] = [&file, &killed].map(|path| path.to_str().unwrap());
-        let arguments = ["import", file, "--data-dir", data_dir, "--partitions", "3", "--topic", topic];
+        let placed = ["--partitions", "3", "--partitioner", "murmur2"];
+        let arguments = [&["import", file, "--data-dir", data_dir, "--topic", topic][..], &placed].concat();
         let mut child = program(&arguments).args(["--source", "history"]).spawn().unwrap();
         std::thread::sleep(took * round / ROUNDS);
         child.kill().unwrap();

@@ -15,6 +15,7 @@ mod halts;
 mod import;
 mod ingest;
 mod kafka_broker;
+mod placing;
 mod program;
 mod proofs;
 mod publishing;

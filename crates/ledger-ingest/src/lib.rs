@@ -14,6 +14,7 @@
 //! - [`kafka`]: consumer group, workers, publisher, topics.
 //! - [`checkpoint`]: what is signed of a log, so that it never forks.
 //! - [`import`]: history from a file.
+//! - [`placing`]: which partition a key belongs in.
 //! - [`retry`]: one event of a refused message, once more.
 //!
 //! Progress is remembered with the data and nowhere else (I-2), so what happens twice is recorded once (I-3);
@@ -26,7 +27,7 @@ pub mod encode;
 pub mod import;
 pub mod kafka;
 pub mod metric;
-mod partitioner;
+pub mod placing;
 mod proto;
 pub mod redact;
 pub mod retry;

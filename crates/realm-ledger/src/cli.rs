@@ -210,6 +210,21 @@ pub struct Import {
     /// Partitions of a new data directory; those of the topic that will feed it later
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub partitions: Option<u32>,
+    /// How the topic's producers place client keys
+    #[command(flatten)]
+    pub placing: Placing,
+    /// Where that can be learnt from the topic
+    #[command(flatten)]
+    pub brokers: Brokers,
+}
+
+/// How client keys are placed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Placing {
+    /// How the topic's producers place client keys (kafka.partitioner): auto, murmur2 (Java), crc32 (librdkafka,
+    /// confluent-kafka), fnv1a (Sarama), or a name of librdkafka
+    #[arg(long, value_name = "NAME")]
+    pub partitioner: Option<String>,
 }
 
 /// `topics`
@@ -271,6 +286,9 @@ pub struct Publish {
     /// Topic to send to [default: the first of kafka.topics]
     #[arg(long, value_name = "TOPIC")]
     pub topic: Option<String>,
+    /// How the topic's producers place client keys
+    #[command(flatten)]
+    pub placing: Placing,
 }
 
 /// `state`

@@ -157,6 +157,7 @@ impl Checks {
 #[cfg(test)]
 mod tests {
     use ledger_ingest::import::{ImportOptions, import};
+    use ledger_ingest::placing::Placement;
     use ledger_record::proof::line::LedgerSecret;
     use ledger_store::{DataDir, ShardStatus, StoreOptions};
 
@@ -183,6 +184,7 @@ mod tests {
             source: "test".to_owned(),
             topic: topic.to_owned(),
             partitions: Some(1),
+            placing: Placement::default(),
             now: crate::command::now(),
         };
         import(&data, lines.as_bytes(), &options, &mut |_, _| {}).unwrap();

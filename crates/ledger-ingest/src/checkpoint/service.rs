@@ -328,6 +328,7 @@ mod tests {
 
     use super::*;
     use crate::import::{ImportOptions, import};
+    use crate::placing::Placement;
 
     fn id() -> ShardId {
         ShardId { topic: "t".to_owned(), partition: 0 }
@@ -340,8 +341,8 @@ mod tests {
         let event =
             r#"{"id":"1","type":"enabled","time":"2026-01-01T00:00:00Z","clientKey":"c","appKey":"a"}"#;
         let now = Timestamp::from_millis(1_800_000_000_000);
-        let options =
-            ImportOptions { source: "f".to_owned(), topic: "t".to_owned(), partitions: Some(1), now };
+        let (source, topic, placing) = ("f".to_owned(), "t".to_owned(), Placement::default());
+        let options = ImportOptions { source, topic, partitions: Some(1), placing, now };
         import(&data, event.as_bytes(), &options, &mut |_, _| {}).unwrap();
         let (catalog, status) = (Arc::new(Catalog::default()), Arc::new(ShardStatus::default()));
         status.update(|now| now.is_ours = true);

@@ -25,7 +25,7 @@ use super::continuity::Halt;
 use super::options::KafkaOptions;
 use super::shard::{KafkaPartition as _, offset_of};
 use super::topic;
-use super::worker::{Durable, GroupConsumer, Task, Worker, fail, halt};
+use super::worker::{Durable, GroupConsumer, Task, TopicPlacing, Worker, fail, halt};
 
 /// How long the first look at the cluster may take; the group goes on waiting after that.
 pub(super) const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -55,6 +55,7 @@ pub(super) struct Membership {
     data: Arc<DataDir>,
     catalog: Arc<Catalog>,
     options: KafkaOptions,
+    placing: BTreeMap<String, Arc<TopicPlacing>>,
     consumer: OnceLock<Weak<GroupConsumer>>,
     held: Mutex<Held>,
 }
@@ -153,7 +154,9 @@ impl Membership {
         parked: BTreeMap<ShardId, Shard>,
     ) -> Self {
         let held = Mutex::new(Held { parked, ..Held::default() });
-        Self { data, catalog, options, consumer: OnceLock::new(), held }
+        let of_topic = |topic: &String| (topic.clone(), Arc::new(TopicPlacing::new(options.partitioner)));
+        let placing = options.topics.iter().map(of_topic).collect();
+        Self { data, catalog, options, placing, consumer: OnceLock::new(), held }
     }
 
     /// The same shards, for another consumer. Its own has none any more.
@@ -320,6 +323,7 @@ impl Membership {
             accept_incomplete_history: self.options.accept_incomplete_history,
             data: Arc::clone(&self.data),
             catalog: Arc::clone(&self.catalog),
+            placing: self.placing.get(&id.topic).map_or_else(Arc::default, Arc::clone),
         };
         info!(shard = %id, "assigned");
         match Worker::start(task, shard, position.as_ref(), queue, Arc::clone(consumer)) {

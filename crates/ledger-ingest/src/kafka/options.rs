@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use ledger_store::Partitioner;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
@@ -29,6 +30,8 @@ pub struct KafkaOptions {
     pub dead_letter_topic: Option<String>,
     /// Where signed checkpoints go; none signs nothing.
     pub checkpoints_topic: Option<String>,
+    /// How the producers place client keys; none: learnt from the keys of the topic.
+    pub partitioner: Option<Partitioner>,
     /// Start at the oldest message although earlier ones are gone already. The history is incomplete then.
     pub accept_incomplete_history: bool,
     /// Most events in one write.
@@ -83,6 +86,7 @@ impl Default for KafkaOptions {
             decisions_topic: Some("realm.decisions".to_owned()),
             dead_letter_topic: Some("realm.dead-letter".to_owned()),
             checkpoints_topic: Some("realm.checkpoints".to_owned()),
+            partitioner: None,
             accept_incomplete_history: false,
             batch_max_events: 10_000,
             batch_max_bytes: 8 * 1024 * 1024,
@@ -156,7 +160,7 @@ const CONSUMER: &[(&str, &str)] = &[
 const PRODUCER: &[(&str, &str)] = &[
     ("enable.idempotence", "true"),
     ("acks", "all"),
-    // The partitioner of the Java client, so that one key has one partition whoever sends it.
+    // What is sent to a topic of events names its partition; the output topics are placed as Java's client does.
     ("partitioner", "murmur2_random"),
     ("allow.auto.create.topics", "false"),
 ];

@@ -18,6 +18,7 @@
 
 mod filling;
 mod hand_over;
+mod placed;
 mod reader;
 mod watch;
 mod writer;
@@ -36,7 +37,10 @@ use super::continuity::Halt;
 use super::membership::Membership;
 use filling::Filling;
 use hand_over::hand_over;
+use placed::Placed;
+pub(super) use placed::TopicPlacing;
 use reader::Reader;
+pub(super) use reader::headers;
 use watch::Watch;
 use writer::Writer;
 
@@ -56,6 +60,8 @@ pub(super) struct Task {
     pub(super) data: Arc<DataDir>,
     /// Where a tenant may stand that belongs to one shard only.
     pub(super) catalog: Arc<Catalog>,
+    /// How the topic's producers place keys.
+    pub(super) placing: Arc<TopicPlacing>,
 }
 
 /// The two threads of a partition.
@@ -114,6 +120,7 @@ impl Worker {
                 stop,
                 watch: Watch::new(Instant::now()),
                 warned_of_time: false,
+                placed: Placed::default(),
             };
             thread::Builder::new().name(format!("read-{name}")).spawn(move || {
                 let _watch = watch;

@@ -6,11 +6,12 @@ use std::io::{BufRead, BufReader};
 use indicatif::{ProgressBar, ProgressStyle};
 use ledger_ingest::checkpoint::SigningKeys;
 use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, source_of};
+use ledger_ingest::placing::Placement;
 use ledger_store::{BindError, DataDir};
 
-use super::{Context, Input, Unreadable, data_dir_flag, now};
+use super::{Context, Input, REFILL, Unreadable, brokers_flag, data_dir_flag, now, partitioner_flag};
 use crate::cli::Import;
-use crate::config::Config;
+use crate::config::{Config, Loaded, Origin};
 use crate::secret::{self, Opened};
 use crate::{Exit, Failure, evidence};
 
@@ -20,7 +21,7 @@ use crate::{Exit, Failure, evidence};
 struct NoName;
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, Failure> {
-    let Import { file, data_dir, source, topic, partitions } = args;
+    let Import { file, data_dir, source, topic, partitions, placing, brokers } = args;
     let input = Input::of(file);
     let source = match (&source, &input) {
         (Some(name), _) => Some(name.clone()),
@@ -28,9 +29,14 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
         (None, Input::Standard) => None,
     };
     let source = source.ok_or_else(|| Failure::new(NoName).exit(Exit::Usage))?;
-    let config = context.config(&data_dir_flag(data_dir.as_deref()))?.config;
+    let mut flags = data_dir_flag(data_dir.as_deref());
+    flags.extend(partitioner_flag(placing.partitioner));
+    flags.extend(brokers_flag(brokers.brokers));
+    let loaded = context.config(&flags)?;
+    let placing = placing_of(&loaded);
+    let config = loaded.config;
     let topic = topic.or_else(|| config.kafka.topics.first().cloned()).unwrap_or_default();
-    let options = ImportOptions { source, topic, partitions, now: now() };
+    let options = ImportOptions { source, topic, partitions, placing, now: now() };
     let terminal = context.surroundings.messages_are_terminal;
     let (data, taken) = match input {
         Input::Standard => {
@@ -53,10 +59,23 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
         if report.applied.refused > 0 {
             context.say("`realm-ledger quarantine list` says why lines were refused");
         }
+        if report.torn_tenants > 0 {
+            context.say(&format!(
+                "{} tenants stand in several partitions now, and questions about them are refused; {REFILL}",
+                report.torn_tenants
+            ));
+        }
     }
     taken?;
     evidence::sign_imported(&config, &data, &options.topic)?;
     say_unsigned(context, &config)
+}
+
+/// How the producers of the topic place keys. Brokers that nobody named are not asked.
+pub(super) fn placing_of(loaded: &Loaded) -> Placement {
+    let kafka = &loaded.config.kafka;
+    let is_named = *loaded.origin("kafka.brokers") != Origin::Default;
+    Placement { set: kafka.partitioner, kafka: is_named.then(|| kafka.clone()) }
 }
 
 /// What was recorded without a signature: a command that ends does not show its log, and nobody else would say.
@@ -114,7 +133,7 @@ fn progress(terminal: bool, length: Option<u64>) -> ProgressBar {
 }
 
 fn summary(report: &ImportReport) -> String {
-    let ImportReport { lines, already_taken, applied } = report;
+    let ImportReport { lines, already_taken, applied, .. } = report;
     format!(
         "{lines} lines: {already_taken} taken before, {} events appended ({} late), {} repeated, {} refused",
         applied.appended, applied.late, applied.duplicates, applied.refused

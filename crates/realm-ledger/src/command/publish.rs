@@ -4,9 +4,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
 use ledger_ingest::kafka::{KafkaOptions, PublishError, Sender};
+use ledger_ingest::placing;
+use ledger_store::{DataDir, Partitioner};
 
-use super::{Context, Input, Unreadable, brokers_flag, now};
+use super::{Context, Input, Unreadable, brokers_flag, now, partitioner_flag};
 use crate::cli::Publish;
+use crate::config::Config;
 use crate::{Exit, Failure};
 
 /// Longest line that is read; what is over 1 MiB is told as too large.
@@ -56,11 +59,15 @@ struct Sent {
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, Failure> {
-    let Publish { file, tick, brokers, topic } = args;
-    let mut options = context.config(&brokers_flag(brokers.brokers))?.config.kafka;
+    let Publish { file, tick, brokers, topic, placing } = args;
+    let mut flags = brokers_flag(brokers.brokers);
+    flags.extend(partitioner_flag(placing.partitioner));
+    let config = context.config(&flags)?.config;
+    let mut options = config.kafka.clone();
     if let Some(topic) = topic {
         options.topics = vec![topic];
     }
+    options.partitioner = remembered(&config, &options)?;
     let Some(file) = file.filter(|_| !tick) else { return send_tick(context, &options) };
     match Input::of(file) {
         Input::Standard => {
@@ -72,6 +79,17 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, 
             send_all(context, &mut BufReader::new(file), &options)
         }
     }
+}
+
+/// How keys are placed as far as no broker has to be asked: as set, or as the data directory remembers if there is one.
+pub(super) fn remembered(config: &Config, options: &KafkaOptions) -> Result<Option<Partitioner>, Failure> {
+    let topic = options.topics.first().map_or("", String::as_str);
+    let known = if DataDir::exists(&config.data_dir)? {
+        DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?.partitioner(topic)?
+    } else {
+        None
+    };
+    placing::in_force(topic, options.partitioner, known).map_err(Failure::new)
 }
 
 fn send_tick(context: &mut Context<'_, '_>, options: &KafkaOptions) -> Result<Exit, Failure> {
@@ -125,11 +143,14 @@ fn send_all(
         }
     }
     sender.settle().map_err(|source| broken_off(last, &sent, source))?;
+    let placed =
+        sender.partitioner().map(|partitioner| format!("; client keys were placed by {partitioner}"));
     context.say(&format!(
-        "{} events sent to {}, as {} messages",
+        "{} events sent to {}, as {} messages{}",
         sent.events,
         options.topics.join(", "),
-        sent.messages
+        sent.messages,
+        placed.unwrap_or_default()
     ));
     if let Some(stopped) = stopped {
         return Err(stopped.hint(AGAIN));

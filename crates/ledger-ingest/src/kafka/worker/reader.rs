@@ -23,6 +23,7 @@ use super::super::shard::KafkaPartition as _;
 use super::super::{embedded, native, topic};
 use super::filling::Filling;
 use super::hand_over::HandOver;
+use super::placed::Placed;
 use super::watch::{Ends, Watch};
 use super::{Filled, GroupConsumer, Task, halt, lag, watch};
 
@@ -56,6 +57,8 @@ pub(super) struct Reader {
     pub(super) watch: Watch,
     /// It was told that messages have their producer's time.
     pub(super) warned_of_time: bool,
+    /// Where keys belong.
+    pub(super) placed: Placed,
 }
 
 impl Reader {
@@ -70,6 +73,7 @@ impl Reader {
     fn begin(&mut self) -> Result<(), Halt> {
         let Some(start) = self.compare()? else { return Ok(()) };
         self.warn_of_newer_commit(start);
+        self.placed = Placed::of(&self.task)?;
         self.next = Some(start);
         self.handed_over = start;
         self.task.status.update(|now| {
@@ -106,7 +110,12 @@ impl Reader {
             let polled = queue.poll(patience(&filling, nothing_waits));
             nothing_waits = polled.is_none();
             match polled {
-                Some(Ok(message)) => self.take(&message, &mut filling)?,
+                Some(Ok(message)) => {
+                    if let Err(halt) = self.take(&message, &mut filling) {
+                        self.deliver(&mut filling, hand_over);
+                        return Err(halt);
+                    }
+                }
                 Some(Err(KafkaError::PartitionEOF(_))) => self.at_end(&mut filling, hand_over),
                 Some(Err(error)) => self.classify(&error)?,
                 None => {}
@@ -159,7 +168,14 @@ impl Reader {
             self.warn_of_time(offset);
         }
         filling.take(offset, source_time, message.key(), message.payload(), headers(message));
-        Ok(())
+        let Some(client) = filling.last_client() else { return Ok(()) };
+        let placed = self.placed.look_at(&self.task, client, message.key().is_some(), offset);
+        if placed.is_err() {
+            // What comes before it is recorded, and it is not.
+            filling.drop_last();
+            self.next = Some(offset);
+        }
+        placed
     }
 
     /// Rules 1: the recorded time is the broker's word. Settings can change while we read.
@@ -185,6 +201,7 @@ impl Reader {
         self.tell_held_up(None);
         let filled = self.filled(filling);
         self.handed_over = filled.next_offset;
+        self.placed.count(&self.task.id);
         if !hand_over.send(filled) {
             self.stop.store(true, Ordering::Release);
         }
@@ -410,7 +427,7 @@ enum Check {
     Unreachable(KafkaError),
 }
 
-fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Vec<u8>)> {
+pub(in crate::kafka) fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Vec<u8>)> {
     let owned = |header: rdkafka::message::Header<'_, &[u8]>| {
         (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
     };
