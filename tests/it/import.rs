@@ -48,6 +48,8 @@ fn import(file: &Path, data_dir: &Path, topic: &str) -> Output {
         data_dir,
         "--partitions",
         "3",
+        "--partitioner",
+        "murmur2",
         "--topic",
         topic,
         "--source",
@@ -214,7 +216,18 @@ fn import_with_kills(file: &Path, data_dir: &Path, flags: &[&str], took: Duratio
     let mut kills = 0;
     for round in 1..=ROUNDS {
         let [file, data_dir] = [file, data_dir].map(|path| path.to_str().unwrap());
-        let arguments = ["import", file, "--data-dir", data_dir, "--partitions", "3", "--source", "history"];
+        let arguments = [
+            "import",
+            file,
+            "--data-dir",
+            data_dir,
+            "--partitions",
+            "3",
+            "--source",
+            "history",
+            "--partitioner",
+            "murmur2",
+        ];
         let mut child = program(&arguments).args(flags).spawn().unwrap();
         std::thread::sleep(took * round / ROUNDS);
         child.kill().unwrap();

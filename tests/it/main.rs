@@ -17,6 +17,7 @@ mod ingest;
 mod kafka_broker;
 mod known;
 mod load;
+mod placing;
 mod program;
 mod proofs;
 mod publishing;

@@ -10,6 +10,7 @@
 
 mod broker;
 mod cluster;
+mod foreign;
 mod install;
 mod message;
 mod producing;
@@ -21,6 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use broker::Broker;
 pub use cluster::{Cluster, Isolation};
+pub use foreign::Client;
 pub use message::{Message, Received};
 pub use producing::Ending;
 

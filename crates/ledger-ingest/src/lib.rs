@@ -15,6 +15,7 @@
 //! - [`checkpoint`]: what is signed of a log, so that it never forks.
 //! - [`text`]: a file as a partner has it, read as lines.
 //! - [`import`]: history from a file.
+//! - [`placing`]: which partition a key belongs in.
 //! - [`retry`]: one event of a refused message, once more.
 //!
 //! Progress is remembered with the data and nowhere else (I-2), so what happens twice is recorded once (I-3);
@@ -28,7 +29,7 @@ mod episode;
 pub mod import;
 pub mod kafka;
 pub mod metric;
-mod partitioner;
+pub mod placing;
 mod proto;
 pub mod redact;
 pub mod retry;

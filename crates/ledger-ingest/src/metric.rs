@@ -14,6 +14,7 @@ const TOMBSTONES: &str = "realm_ledger_tombstones_total";
 const SHARD_HALTED: &str = "realm_ledger_shard_halted_total";
 pub(crate) const OLDER_THAN_COMMITTED: &str = "realm_ledger_older_than_committed_total";
 pub(crate) const SPLIT_TENANTS: &str = "realm_ledger_split_tenants_total";
+const MISPLACED: &str = "realm_ledger_misplaced_keys_total";
 pub(crate) const PRODUCERS_TIME: &str = "realm_ledger_producers_time_total";
 pub(crate) const REJOINED: &str = "realm_ledger_rejoined_total";
 pub(crate) const PUBLISHED: &str = "realm_ledger_published_total";
@@ -40,6 +41,10 @@ pub fn describe() {
         "Assignments where the group had read further than this data directory."
     );
     describe_counter!(SPLIT_TENANTS, "Tenants that came to a shard while another shard had them already.");
+    describe_counter!(
+        MISPLACED,
+        "Events whose client key its partitioner places in another partition, by shard."
+    );
     describe_counter!(
         PRODUCERS_TIME,
         "Assignments whose messages have their producer's time instead of the broker's, by shard."
@@ -89,6 +94,11 @@ pub(crate) fn stalled(shard: &ShardId, is_stalled: bool) {
 /// Nothing comes from the source, for this reason; or something does again.
 pub(crate) fn held_up(shard: &ShardId, code: Option<&'static str>) {
     gauge!(HELD_UP, "shard" => shard.to_string()).set(if code.is_some() { 1.0 } else { 0.0 });
+}
+
+/// Events came in another partition than their keys belong in.
+pub(crate) fn misplaced(shard: &ShardId, count: u64) {
+    counter!(MISPLACED, "shard" => shard.to_string()).increment(count);
 }
 
 /// A shard stopped.

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::encode::to_native_json;
 use crate::import::{ImportError, Target, open_targets};
-use crate::partitioner::partition_of;
+use crate::placing::Placement;
 
 /// What is tried again.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Retry {
     pub source: String,
     /// The topic whose shards take the event.
     pub topic: String,
+    /// How that topic's producers place client keys.
+    pub placing: Placement,
     /// The event.
     pub event: Event,
     /// The clock: an event more than 24 hours after it is refused.
@@ -58,9 +60,9 @@ pub enum RetryError {
 pub fn retry(data: &DataDir, again: &Retry) -> Result<Retried, RetryError> {
     let Retry { event, now, .. } = again;
     let name: Arc<str> = format!("import:{}", again.source).into();
-    let mut targets = open_targets(data, &again.topic, None, &name)?;
+    let (mut targets, partitioner) = open_targets(data, &again.topic, None, &again.placing, &name)?;
     let partitions = u32::try_from(targets.len()).unwrap_or(u32::MAX);
-    let only = event.client().map(|client| partition_of(client.as_bytes(), partitions));
+    let only = event.client().and_then(|client| partitioner.partition(client.as_bytes(), partitions));
     let sha256: [u8; 32] = Sha256::digest(to_native_json(event)).into();
 
     let mut batches = Vec::new();
@@ -102,7 +104,7 @@ pub fn retry(data: &DataDir, again: &Retry) -> Result<Retried, RetryError> {
 mod tests {
     use ledger_record::proof::line::LedgerSecret;
     use ledger_record::rejection::Reason;
-    use ledger_store::{ShardId, SourceIdentity, StoreOptions};
+    use ledger_store::{Partitioner, ShardId, SourceIdentity, StoreOptions};
 
     use super::*;
     use crate::decode::{Message, decode};
@@ -113,8 +115,9 @@ mod tests {
 
     fn try_at(data: &DataDir, event: &Event, now: i64) -> Result<Retried, RetryError> {
         let now = Timestamp::from_millis(NEW_YEAR + now);
-        let retried =
-            Retry { source: "retry:x".to_owned(), topic: "t".to_owned(), event: event.clone(), now };
+        let placing = Placement { set: Some(Partitioner::Murmur2), kafka: None };
+        let (source, topic) = ("retry:x".to_owned(), "t".to_owned());
+        let retried = Retry { source, topic, placing, event: event.clone(), now };
         retry(data, &retried)
     }
 

@@ -15,13 +15,14 @@ use std::time::{Duration, Instant};
 use ledger_core::time::Timestamp;
 
 use crate::checkpoints::{Checkpoints, SignedCheckpoint};
-use crate::{Reader, ShardId};
+use crate::{Partitioner, Reader, ShardId, TornTenants};
 
 /// The shards served by this process.
 #[derive(Debug, Default)]
 pub struct Catalog {
     shards: RwLock<BTreeMap<ShardId, Served>>,
     failed: RwLock<BTreeMap<ShardId, Halted>>,
+    torn: TornTenants,
     /// Partitions of each topic of the group; none: not known yet.
     expected: RwLock<BTreeMap<String, Option<u32>>>,
     /// Why the brokers give this process nothing, whatever it is assigned.
@@ -59,7 +60,17 @@ impl Catalog {
     /// Lists a shard; a shard of the same id is replaced.
     pub fn insert(&self, id: ShardId, served: Served) {
         self.failed.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        // What it remembers counts from the first moment. One that does not read is its own trouble, and told there.
+        let loaded = self.torn.load(&served.reader);
         self.write().insert(id, served);
+        if loaded.is_ok() {
+            self.show_torn();
+        }
+    }
+
+    /// Tenants that more than one of the shards has, as far as that was looked at.
+    pub const fn torn(&self) -> &TornTenants {
+        &self.torn
     }
 
     /// Notes a shard that could not even be opened.
@@ -205,6 +216,8 @@ pub struct Freshness {
     pub halted: Option<Halted>,
     /// Tenants of this shard that another shard has too.
     pub split_tenants: u64,
+    /// How the producers of its topic place keys, once that is known.
+    pub partitioner: Option<Partitioner>,
     /// Tenants that were looked at and whose row was not the fold of their log.
     pub mismatched_tenants: u64,
     /// App-level events of other shards of the topic that this one lacks.
@@ -291,6 +304,7 @@ impl Default for ShardStatus {
                 last_source_time: None,
                 halted: None,
                 split_tenants: 0,
+                partitioner: None,
                 mismatched_tenants: 0,
                 missing_app_events: 0,
                 missing_copies: None,

@@ -35,7 +35,7 @@ use crate::options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, READ_ONLY_PAUS
 use crate::reader::Reader;
 use crate::shard::Shard;
 use crate::tuning::Resources;
-use crate::{ShardId, SourceIdentity, StoreOptions};
+use crate::{Partitioner, ShardId, SourceIdentity, StoreOptions};
 
 const REFILL_LOCK: &str = "refill.lock";
 
@@ -182,6 +182,26 @@ impl DataDir {
     /// What is remembered of a topic.
     pub fn identity(&self, topic: &str) -> Result<Option<SourceIdentity>, OpenError> {
         Ok(self.manifest()?.identity(topic))
+    }
+
+    /// How the keys of a topic are placed, as far as that was learnt or set.
+    pub fn partitioner(&self, topic: &str) -> Result<Option<Partitioner>, OpenError> {
+        Ok(self.manifest()?.partitioner(topic))
+    }
+
+    /// Remembers how the keys of a topic are placed. One that is known stands. Answers what is remembered.
+    pub fn remember_partitioner(
+        &self,
+        topic: &str,
+        partitioner: Partitioner,
+    ) -> Result<Option<Partitioner>, OpenError> {
+        self.secret()?;
+        let _lock = self.lock()?;
+        let mut manifest = self.manifest()?;
+        if manifest.fill_in_partitioner(topic, partitioner) {
+            manifest.write(&self.path)?;
+        }
+        Ok(manifest.partitioner(topic))
     }
 
     /// The shards that were begun here, by topic and partition. One that is gone is among them, and does not open.

@@ -1,7 +1,8 @@
 //! What replicas agree on, in a few bytes (I-5): a digest of every column family.
 //!
 //! Same partition, same bytes, however the messages were batched and however often the process was killed.
-//! Left out is what a process keeps for itself: the publisher's place and the generation of the projections.
+//! Left out is what a process keeps for itself: the publisher's place, the generation of the projections, and
+//! what it found out about tenants of other shards.
 
 use ledger_record::key::{Family, MetaKey};
 use sha2::{Digest as _, Sha256};
@@ -28,12 +29,11 @@ impl Snapshot<'_> {
     }
 
     fn digest(&self, family: Family) -> Result<FamilyDigest, ReadError> {
-        let own = [MetaKey::Publisher.encode(), MetaKey::Generation.encode()];
         let mut scan = self.database.scan(family, everything(), self.sweeping())?;
         let mut sha256 = Sha256::new();
         let mut entries = 0;
         while let Some((key, value)) = scan.step()? {
-            if family == Family::Meta && own.iter().any(|own| own == key) {
+            if family == Family::Meta && MetaKey::is_own(key) {
                 continue;
             }
             for part in [key, value] {

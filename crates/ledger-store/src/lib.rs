@@ -18,8 +18,8 @@
 //!   thread of the shard's own while the next one is made (`in_flight`).
 //! - **Readers** are many, on any thread, and never wait for the writer: a [`Snapshot`] is one moment, and
 //!   all answers from it agree with each other.
-//! - The **publisher** follows the log with a cursor of its own ([`PublisherCursor`]), the only thing that
-//!   is written beside the batches.
+//! - The **publisher** follows the log with a cursor of its own ([`PublisherCursor`]). That, and which tenants other
+//!   shards have too ([`TornTenants`]), is all that is written beside the batches.
 //! - A **rebuild** ([`rebuild()`]) has the shard for itself.
 //!
 //! # Life of a shard
@@ -122,6 +122,7 @@ mod snapshot;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod torn;
 mod tuning;
 mod verify;
 mod wal;
@@ -151,6 +152,7 @@ pub use refill::{Placed, Refill, RefillError, RefillReport, RefillStage, refill}
 pub use shard::Shard;
 pub use snapshot::Snapshot;
 pub use stop::{Ends, StopCause, StopCode};
+pub use torn::{TornTenant, TornTenants, find_torn};
 pub use verify::{Fault, SpreadFault, SpreadOffsets, Verified, VerifyError, check_spread};
 
 /// Names a shard: one partition of one topic. Imports name the topic they stand in for.
@@ -160,6 +162,15 @@ pub struct ShardId {
     pub topic: String,
     /// The partition.
     pub partition: u32,
+}
+
+impl ShardId {
+    /// Reads `topic/partition`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (topic, partition) = text.rsplit_once('/')?;
+        Some(Self { topic: topic.to_owned(), partition: partition.parse().ok()? })
+    }
 }
 
 impl fmt::Display for ShardId {

@@ -3,11 +3,12 @@
 //!
 //! ```json
 //! {"format":4,"secretFingerprint":"…",
-//!  "topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12,"begun":[0,1,2]}}}
+//!  "topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12,
+//!   "begun":[0,1,2],"partitioner":"murmur2"}}}
 //! ```
 //!
 //! `begun` are the partitions whose shard was made here: one whose directory is not there any more is gone, and not
-//! merely empty.
+//! merely empty. `partitioner` is there as soon as it is known how producers place keys.
 //! A refill adds `"refill":{"unfinished":true,"renamed":{"from":"…","to":"…"}}`: the name of the logs, and a mark that
 //! makes every opening fail, except that of another refill, until the directory is whole.
 //!
@@ -23,7 +24,7 @@ use ledger_record::proof::Hash;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BindError, OpenError};
-use crate::{ShardId, SourceIdentity};
+use crate::{Partitioner, ShardId, SourceIdentity};
 
 /// The format that is written, and the only one that is read: format 1 had no audit trail, in format 2 the head
 /// of a shard did not tell how far its events were ahead, format 3 was of rule set 1. None was released.
@@ -74,6 +75,8 @@ struct Topic {
     partitions: u32,
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     begun: BTreeSet<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    partitioner: Option<Partitioner>,
 }
 
 #[derive(Deserialize)]
@@ -176,6 +179,22 @@ impl Manifest {
         self.topics.get_mut(&id.topic).is_some_and(|topic| topic.begun.insert(id.partition))
     }
 
+    /// How keys of a topic are placed.
+    pub(crate) fn partitioner(&self, topic: &str) -> Option<Partitioner> {
+        self.topics.get(topic)?.partitioner
+    }
+
+    /// Notes how keys of a topic are placed, unless that is known. Answers whether anything changed.
+    pub(crate) fn fill_in_partitioner(&mut self, topic: &str, partitioner: Partitioner) -> bool {
+        let Some(topic) = self.topics.get_mut(topic) else { return false };
+        let is_open = matches!(topic.partitioner, None | Some(Partitioner::Unknown));
+        let changes = is_open && topic.partitioner != Some(partitioner);
+        if changes {
+            topic.partitioner = Some(partitioner);
+        }
+        changes
+    }
+
     /// Takes a topic in, or compares it with what is known. Answers whether anything changed.
     pub(crate) fn bind(&mut self, name: &str, now: &SourceIdentity) -> Result<bool, BindError> {
         let before = self.topics.get(name).cloned();
@@ -184,6 +203,7 @@ impl Manifest {
             id: None,
             partitions: now.partitions,
             begun: BTreeSet::new(),
+            partitioner: None,
         });
         let differs = |what, stored: String, found: String| {
             Err(BindError::Differs { topic: name.to_owned(), what, stored, found })

@@ -53,7 +53,6 @@ impl Reader {
         Ok(Self::new(Arc::new(OpenShard { database, progress })))
     }
 
-    #[cfg(test)]
     pub(crate) fn database(&self) -> &Database {
         &self.open.database
     }

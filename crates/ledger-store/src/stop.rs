@@ -102,6 +102,11 @@ stops! {
         "the brokers refuse to let this client read the partition",
         "check that the topic is there and that kafka.client may read it (READ and DESCRIBE of topic and group), \
          then restart";
+    KeyMisplaced "key-misplaced" ByPerson,
+        "an event is not in the partition that its client key belongs in, and imported history is there: recorded here \
+         it would tear the tenant apart",
+        "set the partitioner of the producer as the log says; if all producers place keys otherwise, \
+         `realm-ledger refill --from OLD --data-dir NEW` makes a data directory that fits them";
     ProducerTimes "producer-times" ByItself,
         "the times of the topic are its producers', and the brokers let any time in the future pass: one wrong clock \
          would rule every later recorded time of the partition",

@@ -14,6 +14,7 @@ mod reading;
 mod rebuilding;
 mod redelivery;
 mod refilling;
+mod torn;
 mod verifying;
 mod wal;
 
@@ -191,12 +192,11 @@ type Dump = BTreeMap<&'static str, Vec<(Vec<u8>, Vec<u8>)>>;
 
 /// Every byte that replicas have to agree on.
 fn dump(reader: &Reader) -> Dump {
-    let own_business = [MetaKey::Publisher.encode(), MetaKey::Generation.encode()];
     let dumped = Family::ALL.iter().map(|family| {
         let mut scan = reader.database().scan(*family, everything(), ReadOptions::default()).unwrap();
         let mut entries = Vec::new();
         while let Some((key, value)) = scan.step().unwrap() {
-            if *family != Family::Meta || !own_business.contains(&key.to_vec()) {
+            if *family != Family::Meta || !MetaKey::is_own(key) {
                 entries.push((key.to_vec(), value.to_vec()));
             }
         }

@@ -225,6 +225,21 @@ pub struct Import {
     /// Import the file also when more than 1 % of its first 10,000 lines are refused
     #[arg(long)]
     pub accept_refusals: bool,
+    /// How the topic's producers place client keys
+    #[command(flatten)]
+    pub placing: Placing,
+    /// Where that can be learnt from the topic
+    #[command(flatten)]
+    pub brokers: Brokers,
+}
+
+/// How client keys are placed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Placing {
+    /// How the topic's producers place client keys (kafka.partitioner): auto, murmur2 (Java), crc32 (librdkafka,
+    /// confluent-kafka), fnv1a (Sarama), or a name of librdkafka
+    #[arg(long, value_name = "NAME")]
+    pub partitioner: Option<String>,
 }
 
 /// `topics`
@@ -292,6 +307,9 @@ pub struct Publish {
     /// Topic to send to [default: the first of kafka.topics]
     #[arg(long, value_name = "TOPIC")]
     pub topic: Option<String>,
+    /// How the topic's producers place client keys
+    #[command(flatten)]
+    pub placing: Placing,
 }
 
 /// `state`

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use ledger_store::OpenError;
+use ledger_store::{OpenError, with_causes};
 
 use crate::exit::Exit;
 use crate::output::{OutputError, harmless_lines};
@@ -51,6 +51,11 @@ impl Failure {
     /// The exit code.
     pub fn code(&self) -> Exit {
         if self.is_closed_output() { Exit::Done } else { self.exit }
+    }
+
+    /// The error with its causes, in one line.
+    pub fn reason(&self) -> String {
+        with_causes(&*self.error)
     }
 
     /// Whoever read the output has seen enough (`| head`): nothing to complain about.

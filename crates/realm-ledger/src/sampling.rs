@@ -157,6 +157,7 @@ impl Checks {
 #[cfg(test)]
 mod tests {
     use ledger_ingest::import::{ImportOptions, import};
+    use ledger_ingest::placing::Placement;
     use ledger_ingest::text::Lines;
     use ledger_record::proof::line::LedgerSecret;
     use ledger_store::{DataDir, ShardStatus, StoreOptions};
@@ -184,6 +185,7 @@ mod tests {
             source: "test".to_owned(),
             topic: topic.to_owned(),
             partitions: Some(1),
+            placing: Placement::default(),
             now: crate::command::now(),
             accept_refusals: true,
         };

@@ -212,6 +212,7 @@ mod tests {
             lag_seconds: None,
             position: None,
             halted: None,
+            partitioner: None,
             split_tenants: 2,
             mismatched_tenants: 0,
             missing_app_events: 0,

@@ -56,6 +56,9 @@ struct ShardReadiness {
     assigned: bool,
     /// Has seen the end of its source.
     caught_up: bool,
+    /// How the topic's producers place client keys; absent: not known yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partitioner: Option<&'static str>,
     #[serde(flatten)]
     freshness: FreshnessJson,
 }
@@ -66,6 +69,7 @@ impl Readiness {
             ready: bounds.admit(&freshness),
             assigned: freshness.assigned,
             caught_up: freshness.phase == Phase::Live.as_str(),
+            partitioner: freshness.partitioner,
             freshness,
         });
         let shards: Vec<_> = shards.collect();

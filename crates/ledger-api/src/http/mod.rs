@@ -25,6 +25,10 @@
 //! the record with that position in the tenant's shard, as decisions name it, and waits a moment for it. A page
 //! can be shorter than `limit` and not the last: it also ends when it weighs a megabyte.
 //!
+//! `refused` names the tenants whose events are in several partitions, whatever the filter: nobody can say what of theirs
+//! belongs on the list. They come before the first installation, on as many pages as it takes; one can be named again
+//! where an installation of it would be.
+//!
 //! With `Accept: application/x-ndjson`, `/v1/installations`, `/v1/migrations` and the log are streams: one installation or
 //! record on each line, to the end or to `limit`. A tenant that is left out is a line `{"refused": …}`. The
 //! last line is `{"freshness": …}`, or `{"problem": …}` where something went wrong on the way; without

@@ -2,6 +2,7 @@
 
 use ledger_record::json::state::DecisionJson;
 use ledger_record::proof::Hash;
+use ledger_store::TornTenant;
 use serde::Serialize;
 
 use super::corrections::Correction;
@@ -34,7 +35,8 @@ pub struct TenantAnswer {
 pub struct InstallationList {
     /// Their states, by client key then app key; with a window filter by end of the window.
     pub installations: Vec<State>,
-    /// Tenants that would be here if their history were in one partition.
+    /// Torn tenants, whatever the filter: nobody can say what of theirs would be here. They come first, before any
+    /// installation, and a tenant that is found to be torn later where it would be.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedTenant>,
     /// Where the next page begins; absent on the last.
@@ -54,6 +56,16 @@ pub struct RefusedTenant {
     pub code: &'static str,
     /// Where it was found, as `topic/partition`.
     pub shards: Vec<String>,
+}
+
+impl From<&TornTenant> for RefusedTenant {
+    fn from(torn: &TornTenant) -> Self {
+        Self {
+            client_key: torn.client.as_str().to_owned(),
+            code: "tenant-in-two-partitions",
+            shards: torn.shards.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 /// Records of a tenant, in order of arrival.
@@ -181,6 +193,9 @@ pub struct FreshnessJson {
     /// Why nothing new arrives any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub halted: Option<HaltedJson>,
+    /// How the topic's producers place client keys, once that is known. Told by `/readyz`.
+    #[serde(skip)]
+    pub partitioner: Option<&'static str>,
     /// Tenants of this shard that another one has too; questions about them are refused.
     pub split_tenants: u64,
     /// Tenants whose state was found not to be the fold of their log; absent without any.

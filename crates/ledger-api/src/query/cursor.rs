@@ -24,6 +24,8 @@ pub struct Cursor {
 /// A place in the order of a list; places of one list compare as the list is ordered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
+    /// Torn tenants come before everything else.
+    Torn(ClientKey),
     /// By client key, then app key.
     Key(ClientKey, AppKey),
     /// By the end of the window, [`Timestamp::MAX`] for none, then by key.
@@ -40,6 +42,8 @@ pub struct InvalidCursor;
 /// What is written.
 #[derive(Serialize, Deserialize)]
 enum Written {
+    #[serde(rename = "t")]
+    Torn(u64, String),
     #[serde(rename = "k")]
     Key(u64, String, String),
     #[serde(rename = "w")]
@@ -56,6 +60,7 @@ impl FromStr for Cursor {
         let client = |text: String| ClientKey::new(text).map_err(|_| InvalidCursor);
         let app = |text: String| AppKey::new(text).map_err(|_| InvalidCursor);
         let (list, after) = match serde_json::from_slice(&bytes).map_err(|_| InvalidCursor)? {
+            Written::Torn(list, of) => (list, Place::Torn(client(of)?)),
             Written::Key(list, of, what) => (list, Place::Key(client(of)?, app(what)?)),
             Written::Window(list, end, of, what) => {
                 (list, Place::Window(Timestamp::from_millis(end), client(of)?, app(what)?))
@@ -71,6 +76,7 @@ impl FromStr for Cursor {
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let written = match &self.after {
+            Place::Torn(client) => Written::Torn(self.list, client.as_str().to_owned()),
             Place::Key(client, app) => {
                 Written::Key(self.list, client.as_str().to_owned(), app.as_str().to_owned())
             }
@@ -102,6 +108,7 @@ mod tests {
         let client = ClientKey::new("jira:größe/1").unwrap();
         let app = AppKey::new("com.example \"app\"").unwrap();
         for after in [
+            Place::Torn(client.clone()),
             Place::Key(client.clone(), app.clone()),
             Place::Window(Timestamp::MAX, client.clone(), app.clone()),
             Place::Window(Timestamp::from_millis(-1), client, app),

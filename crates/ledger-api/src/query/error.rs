@@ -46,7 +46,7 @@ pub enum QueryError {
     /// The tenant's events are in more than one partition: none of them has the whole history.
     #[error(
         "the events of tenant {client} are in {}; answering from one would leave out the others, \
-         see that the producer keys by client key, and import the tenant anew",
+         `realm-ledger refill --from OLD --data-dir NEW` makes a data directory in which each tenant is whole",
         listed(shards)
     )]
     TenantInTwoPartitions {

@@ -3,7 +3,7 @@
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{Halted, Phase, ReadError, ShardId};
+use ledger_store::{Halted, Partitioner, Phase, ReadError, ShardId};
 
 use super::answer::{FreshnessJson, HaltedJson};
 use super::shards::Moment;
@@ -37,6 +37,7 @@ pub(super) fn of(moment: &Moment<'_>, now: Timestamp) -> Result<FreshnessJson, R
         lag_seconds: status.and_then(|status| status.lag_seconds(now)),
         position: head.next_position.checked_sub(1),
         halted,
+        partitioner: status.and_then(|status| status.partitioner).map(Partitioner::as_str),
         split_tenants: status.map_or(0, |status| status.split_tenants),
         mismatched_tenants: status.map_or(0, |status| status.mismatched_tenants),
         missing_app_events: status.map_or(0, |status| status.missing_app_events),
@@ -88,6 +89,7 @@ fn silent(id: &ShardId, halted: Option<HaltedJson>) -> FreshnessJson {
         lag_seconds: None,
         position: None,
         halted,
+        partitioner: None,
         split_tenants: 0,
         mismatched_tenants: 0,
         missing_app_events: 0,

@@ -4,6 +4,7 @@
 //! the shards are merged ([`source`]), and every candidate is folded as of the instant and looked at again
 //! before it is listed, so the index only ever saves work.
 //!
+//! Torn tenants are named first, whatever the filter: half a history does not tell whether it lets them through.
 //! The order is by client key then app key, with a window filter by end of the window, then by key. A page
 //! ends when it is full, in number or in weight, or when enough was looked at (the records that were folded for
 //! it count), and names the last candidate it looked at: the next one begins there, whatever was appended
@@ -15,16 +16,16 @@ mod source;
 
 use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
-use ledger_store::Known;
+use ledger_store::{Known, TornTenant, TornTenants};
 
 use super::Ledger;
-use super::answer::{InstallationList, RefusedTenant};
+use super::answer::{FreshnessJson, InstallationList, RefusedTenant};
 use super::cursor::{Cursor, Place};
 use super::error::QueryError;
 use super::filter::{AsOf, Filter};
 use super::past::{Instant, Past};
 use super::reading::Reading;
-use super::shards::{Moment, moments, shards_with};
+use super::shards::{Moment, moments};
 use super::state::State;
 use super::weight::Weight;
 use crate::limits::LOOKED_AT_PER_PAGE;
@@ -72,8 +73,12 @@ impl Ledger {
         let asked = Asked { reading: &reading, filter, instant, after, list };
         let parts = self.shards.all();
         let moments = moments(&parts);
-        let mut candidates = Merge::of(plan::sources(&asked, &moments)?)?;
+        let torn = self.shards.torn()?;
         let mut page = Page::up_to(self.page_bytes);
+        if let Some(next_cursor) = page.name_torn(torn, &asked, limit) {
+            return Ok(page.answer(Some(next_cursor), self.freshness_of(&moments, now)));
+        }
+        let mut candidates = Merge::of(plan::sources(&asked, &moments)?)?;
         // What had to be looked at before the first could be told buys the page no less.
         let (mut looked_at, before) = (0, reading.records());
         let mut reached: Option<Place> = None;
@@ -91,21 +96,33 @@ impl Ledger {
             self.in_time()?;
             looked_at += 1;
             reached = Some(candidate.place.clone());
-            page.look_at(&asked, &moments, candidate)?;
+            page.look_at(&asked, torn, &moments, candidate)?;
         };
-        let Page { states: installations, refused, .. } = page;
-        Ok(InstallationList {
-            installations,
-            refused,
-            next_cursor,
-            freshness: self.freshness_of(&moments, now),
-        })
+        Ok(page.answer(next_cursor, self.freshness_of(&moments, now)))
     }
 }
 
 impl Page {
     fn up_to(bytes: usize) -> Self {
         Self { states: Vec::new(), refused: Vec::new(), weight: Weight::up_to(bytes), folded: None }
+    }
+
+    /// Names the torn tenants, before any installation. Answers where to go on if they are more than a page.
+    fn name_torn(&mut self, torn: &TornTenants, asked: &Asked<'_>, limit: usize) -> Option<Cursor> {
+        let after = match asked.after {
+            None => None,
+            Some(Place::Torn(client)) => Some(client),
+            Some(_) => return None,
+        };
+        let found = torn.page(after, limit);
+        self.refused.extend(found.iter().map(RefusedTenant::from));
+        let last = found.last().filter(|_| found.len() == limit)?;
+        Some(Cursor { list: asked.list, after: Place::Torn(last.client.clone()) })
+    }
+
+    fn answer(self, next_cursor: Option<Cursor>, freshness: Vec<FreshnessJson>) -> InstallationList {
+        let Self { states: installations, refused, .. } = self;
+        InstallationList { installations, refused, next_cursor, freshness }
     }
 
     fn len(&self) -> usize {
@@ -115,6 +132,7 @@ impl Page {
     fn look_at(
         &mut self,
         asked: &Asked<'_>,
+        torn: &TornTenants,
         moments: &[Moment<'_>],
         candidate: Candidate,
     ) -> Result<(), QueryError> {
@@ -133,9 +151,8 @@ impl Page {
             let timeline = past.timeline(asked.reading, moment, &app)?;
             let (product, at) = (past.tenant.product_realm, asked.instant.at);
             if asked.filter.takes(&app, installation, product, &timeline, at) {
-                let shards = shards_with(moments, &client)?;
-                if shards.len() > 1 {
-                    self.refuse(&client, &shards);
+                if let Some(shards) = torn.shards_of(&client) {
+                    self.refuse(&TornTenant { client: client.clone(), shards });
                 } else {
                     let installation = installation.clone();
                     let state = past.shown(&client, app, installation, timeline, at);
@@ -149,13 +166,9 @@ impl Page {
     }
 
     /// Leaves a tenant out, and says so once.
-    fn refuse(&mut self, client: &ClientKey, shards: &[ledger_store::ShardId]) {
-        if self.refused.iter().all(|refused| refused.client_key != client.as_str()) {
-            self.refused.push(RefusedTenant {
-                client_key: client.as_str().to_owned(),
-                code: "tenant-in-two-partitions",
-                shards: shards.iter().map(ToString::to_string).collect(),
-            });
+    fn refuse(&mut self, torn: &TornTenant) {
+        if self.refused.iter().all(|refused| refused.client_key != torn.client.as_str()) {
+            self.refused.push(torn.into());
         }
     }
 }
@@ -165,6 +178,7 @@ fn place_in<'a>(cursor: &'a Cursor, list: u64, filter: &Filter) -> Result<&'a Pl
     let fits = match &cursor.after {
         Place::Key(..) => filter.window.is_none(),
         Place::Window(..) => filter.window.is_some(),
+        Place::Torn(_) => true,
         Place::Item(..) => false,
     };
     if fits && cursor.list == list { Ok(&cursor.after) } else { Err(QueryError::ForeignCursor) }

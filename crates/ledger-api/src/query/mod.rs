@@ -43,7 +43,7 @@ use std::time::{Duration, Instant};
 use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
-use ledger_store::{Catalog, Cut, Elsewhere, HistoryEvent, Reader, ShardId, Snapshot};
+use ledger_store::{Catalog, Cut, Elsewhere, HistoryEvent, Reader, ShardId, Snapshot, TornTenants};
 
 pub use answer::{
     CheckpointJson, CheckpointList, CorrectionsAnswer, ExplanationAnswer, FreshnessJson, HaltedJson,
@@ -107,7 +107,7 @@ impl Ledger {
     /// Shards opened for reading beside a server, or without one: how fresh they are nobody tells.
     pub fn of_readers(mut readers: Vec<(ShardId, Reader)>) -> Self {
         readers.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Self::over(Shards::Opened(readers))
+        Self::over(Shards::Opened(readers, TornTenants::default()))
     }
 
     fn over(shards: Shards) -> Self {

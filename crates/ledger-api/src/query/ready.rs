@@ -102,7 +102,7 @@ impl Ledger {
         moments: &[Moment<'_>],
         now: Timestamp,
     ) -> Result<(), QueryError> {
-        if matches!(*self.shards, Shards::Opened(_)) {
+        if matches!(*self.shards, Shards::Opened(..)) {
             return Ok(());
         }
         let freshness = self.freshness_of(moments, now);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ledger_core::ids::ClientKey;
 use ledger_record::rows::TenantRow;
 use ledger_store::{
-    Catalog, Elsewhere, Freshness, Halted, ReadError, Reader, ShardId, ShardStatus, Snapshot,
+    Catalog, Elsewhere, Freshness, Halted, ReadError, Reader, ShardId, ShardStatus, Snapshot, TornTenants,
 };
 
 use super::error::QueryError;
@@ -15,8 +15,8 @@ use super::error::QueryError;
 pub(super) enum Shards {
     /// As served by this process at the moment of asking.
     Served(Arc<Catalog>),
-    /// Opened for reading.
-    Opened(Vec<(ShardId, Reader)>),
+    /// Opened for reading, and the tenants that several of them have.
+    Opened(Vec<(ShardId, Reader)>, TornTenants),
 }
 
 /// One shard.
@@ -54,7 +54,7 @@ impl Shards {
                 .into_iter()
                 .map(|(id, served)| Part { id, reader: served.reader, status: Some(served.status) })
                 .collect(),
-            Self::Opened(readers) => readers
+            Self::Opened(readers, _) => readers
                 .iter()
                 .map(|(id, reader)| Part { id: id.clone(), reader: reader.clone(), status: None })
                 .collect(),
@@ -65,7 +65,19 @@ impl Shards {
     pub(super) fn failed(&self) -> Vec<(ShardId, Halted)> {
         match self {
             Self::Served(catalog) => catalog.failed(),
-            Self::Opened(_) => Vec::new(),
+            Self::Opened(..) => Vec::new(),
+        }
+    }
+
+    /// Tenants that several shards have, as of now: no less than any snapshot that was taken before.
+    pub(super) fn torn(&self) -> Result<&TornTenants, ReadError> {
+        match self {
+            Self::Served(catalog) => catalog.torn_now(),
+            Self::Opened(readers, torn) => {
+                let readers: Vec<Reader> = readers.iter().map(|(_, reader)| reader.clone()).collect();
+                torn.catch_up(&readers)?;
+                Ok(torn)
+            }
         }
     }
 
@@ -73,7 +85,7 @@ impl Shards {
     pub(super) fn away(&self) -> Option<Halted> {
         match self {
             Self::Served(catalog) => catalog.away(),
-            Self::Opened(_) => None,
+            Self::Opened(..) => None,
         }
     }
 
@@ -81,7 +93,7 @@ impl Shards {
     pub(super) fn elsewhere(&self) -> Vec<Elsewhere> {
         match self {
             Self::Served(catalog) => catalog.elsewhere(),
-            Self::Opened(_) => Vec::new(),
+            Self::Opened(..) => Vec::new(),
         }
     }
 }

@@ -4,8 +4,7 @@
 //! Only the gaps are kept, eight bytes for each reinstall. What is found on the way is told as it is found,
 //! by whichever thread found it; whoever hears it can end the question.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,14 +15,14 @@ use ledger_core::policy::Policy;
 use ledger_core::time::Timestamp;
 use ledger_core::whatif::{Scope, WhatIf};
 use ledger_record::json::whatif::{DifferenceJson, WhatIfReportJson};
-use ledger_store::{ReadError, entries};
+use ledger_store::{ReadError, TornTenant, entries};
 use serde::Serialize;
 
 use super::Ledger;
 use super::answer::{FreshnessJson, RefusedTenant};
 use super::error::{QueryError, span};
 use super::replay::Step;
-use super::shards::{Moment, Shards, moments, shards_with};
+use super::shards::{Moment, Shards, moments};
 use crate::limits::POLICIES_MAX;
 
 /// Policies to be tried, and on what.
@@ -106,19 +105,18 @@ impl Ledger {
             total += records_of_tenants(moment)?;
         }
         given_up(tell(&Line::Progress(Progress { records: 0, total })))?;
-        let split = split_tenants(&moments)?;
+        let torn: BTreeMap<_, _> = self
+            .shards
+            .torn()?
+            .page(None, usize::MAX)
+            .into_iter()
+            .map(|torn| (torn.client.clone(), torn))
+            .collect();
         let threads = self.threads().min(moments.len());
-        let sweep = Sweep { asked, split: &split, tell, total, done: AtomicU64::new(0), threads };
+        let sweep = Sweep { asked, torn: &torn, tell, total, done: AtomicU64::new(0), threads };
         let Swept { whatif, tenants, records } = sweep.all(&moments)?;
         let reports = whatif.reports().iter().map(WhatIfReportJson::of).collect();
-        let refused = split.iter().map(|client| {
-            Ok(RefusedTenant {
-                client_key: client.as_str().to_owned(),
-                code: "tenant-in-two-partitions",
-                shards: shards_with(&moments, client)?.iter().map(ToString::to_string).collect(),
-            })
-        });
-        let refused = refused.collect::<Result<_, ReadError>>()?;
+        let refused = torn.values().map(RefusedTenant::from).collect();
         let freshness = self.freshness_of(&moments, now);
         Ok(WhatIfAnswer { reports, tenants, records, refused, freshness })
     }
@@ -154,7 +152,7 @@ impl Ledger {
 /// One sweep over all shards.
 struct Sweep<'a> {
     asked: &'a WhatIfAsked,
-    split: &'a BTreeSet<ClientKey>,
+    torn: &'a BTreeMap<ClientKey, TornTenant>,
     tell: Tell<'a>,
     total: u64,
     done: AtomicU64,
@@ -216,7 +214,7 @@ impl Sweep<'_> {
             let scope = &self.asked.scope;
             let concerned =
                 events.iter().any(|event| event.event.app().is_some_and(|app| scope.has_app(app)));
-            if !concerned || self.split.contains(client) {
+            if !concerned || self.torn.contains_key(client) {
                 continue;
             }
             swept.tenants += 1;
@@ -253,30 +251,4 @@ fn records_of_tenants(moment: &Moment<'_>) -> Result<u64, ReadError> {
 
 fn given_up(told: ControlFlow<()>) -> Result<(), QueryError> {
     if told.is_break() { Err(QueryError::GivenUp) } else { Ok(()) }
-}
-
-/// Tenants that two shards have: the keys of all shards, merged.
-fn split_tenants(moments: &[Moment<'_>]) -> Result<BTreeSet<ClientKey>, ReadError> {
-    let mut split = BTreeSet::new();
-    if moments.len() < 2 {
-        return Ok(split);
-    }
-    let mut keys = Vec::with_capacity(moments.len());
-    for moment in moments {
-        keys.push(moment.snapshot.tenant_keys()?);
-    }
-    let mut heads = BinaryHeap::new();
-    for (shard, keys) in keys.iter_mut().enumerate() {
-        heads.extend(keys.next().transpose()?.map(|key| Reverse((key, shard))));
-    }
-    let mut last: Option<ClientKey> = None;
-    while let Some(Reverse((key, shard))) = heads.pop() {
-        heads.extend(keys[shard].next().transpose()?.map(|key| Reverse((key, shard))));
-        if last.as_ref() == Some(&key) {
-            split.insert(key);
-        } else {
-            last = Some(key);
-        }
-    }
-    Ok(split)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger_api::query::{AsOf, Filter, Ledger, NotReady, Preview, QueryError};
+use ledger_api::query::{AsOf, Filter, Ledger, NotReady, Preview, QueryError, WindowFilter};
 use ledger_store::Halted;
 use serde_json::json;
 
@@ -42,14 +42,51 @@ fn a_tenant_in_two_shards_is_refused_by_name() {
 #[test]
 fn a_list_leaves_it_out_and_says_so() {
     let filled = split();
-    for filter in [Filter::default(), Filter { app: Some(app("app")), ..Filter::default() }] {
+    let nobody = app("nobody");
+    for filter in [
+        Filter::default(),
+        Filter { app: Some(app("app")), ..Filter::default() },
+        Filter { app: Some(nobody.clone()), ..Filter::default() },
+        Filter { drift: Some(true), ..Filter::default() },
+        Filter { split_brain: Some(true), ..Filter::default() },
+        Filter { anomalous: Some(true), ..Filter::default() },
+        Filter { window: Some(WindowFilter::Open), ..Filter::default() },
+    ] {
+        let lists_all = filter == Filter::default() || filter.app == Some(app("app"));
         let page = filled.ledger.installations(&filter, None, 100, AsOf::default(), hour(9)).unwrap();
         let listed: Vec<_> = page.installations.iter().map(|state| state.client.as_str()).collect();
-        assert_eq!(listed, ["acme", "zeta"]);
+        assert_eq!(listed, if lists_all { vec!["acme", "zeta"] } else { Vec::new() });
         let refused = json(&page)["refused"].clone();
         let shards = ["realm.lifecycle/1", "realm.lifecycle/2"];
         let expected = json!([{"clientKey": "split", "code": "tenant-in-two-partitions", "shards": shards}]);
-        assert_eq!(refused, expected);
+        assert_eq!(refused, expected, "{filter:?}");
+    }
+}
+
+/// Before the first installation, as many as a page takes.
+#[test]
+fn torn_tenants_are_named_page_by_page_before_everything_else() {
+    let mut filled = Filled::with(2);
+    for torn in ["birch", "cedar", "dune"] {
+        filled.take(0, 1, installed(torn, "app", "EU", "EU"));
+        filled.take(1, 1, installed(torn, "app", "EU", "EU"));
+    }
+    filled.take(1, 2, installed("acme", "app", "EU", "EU"));
+    for window in [None, Some(WindowFilter::Open)] {
+        let filter = Filter { window, ..Filter::default() };
+        let (mut named, mut listed, mut cursor) = (Vec::new(), Vec::new(), None);
+        loop {
+            let page =
+                filled.ledger.installations(&filter, cursor.as_ref(), 2, AsOf::default(), hour(9)).unwrap();
+            named.push(page.refused.iter().map(|torn| torn.client_key.clone()).collect::<Vec<_>>());
+            listed.extend(page.installations.iter().map(|state| state.client.as_str().to_owned()));
+            cursor = page.next_cursor.map(|cursor| cursor.to_string().parse().unwrap());
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(named[..2], [vec!["birch", "cedar"], vec!["dune"]], "{window:?}");
+        assert_eq!(listed, if window.is_none() { vec!["acme"] } else { Vec::new() });
     }
 }
 

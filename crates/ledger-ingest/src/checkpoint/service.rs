@@ -336,6 +336,7 @@ mod tests {
 
     use super::*;
     use crate::import::{ImportOptions, import};
+    use crate::placing::Placement;
     use crate::text::Lines;
 
     fn id() -> ShardId {
@@ -353,6 +354,7 @@ mod tests {
             source: "f".to_owned(),
             topic: "t".to_owned(),
             partitions: Some(1),
+            placing: Placement::default(),
             now,
             accept_refusals: false,
         };

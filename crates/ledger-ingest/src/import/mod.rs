@@ -6,8 +6,8 @@
 //! that was cut off or a file that has grown goes on, and a file whose beginning differs is refused before
 //! anything is appended.
 //!
-//! Keys go to the partitions where `publish` would send them, app-level events to all, so an imported
-//! history and the same history through Kafka give the same tenant logs. Every shard keeps its own place:
+//! Keys go to the partitions where the producers of the topic place them ([`crate::placing`]), app-level events to all,
+//! so an imported history and the same history through Kafka give the same tenant logs. Every shard keeps its own place:
 //! a crash between two shards' writes leaves one behind the other, and the next import evens that out.
 //!
 //! The end of a file seals what is unsealed, in every shard; an import that takes nothing new adds no seal.
@@ -38,13 +38,14 @@ use ledger_record::record::Coordinates;
 use ledger_record::rejection::Rejection;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{
-    AppendError, BindError, DataDir, FutureLimit, OpenError, ReadError, Shard, ShardId, SourceIdentity,
+    AppendError, BindError, DataDir, FutureLimit, OpenError, Partitioner, ReadError, Shard, ShardId,
+    SourceIdentity, find_torn,
 };
 use sha2::{Digest, Sha256};
 
 use crate::apply::{Applied, Source, Taken, apply};
 use crate::decode::{self, Decoded, Message, Stamp};
-use crate::partitioner::partition_of;
+use crate::placing::{Placement, PlacingError};
 use crate::redact;
 use crate::text::{Line, LineError};
 use refusals::{JUDGED_LINES, Judge, Refusals};
@@ -68,6 +69,8 @@ pub struct ImportOptions {
     pub topic: String,
     /// How many partitions that topic has; none: what the data directory remembers, or 1 for a new one.
     pub partitions: Option<u32>,
+    /// How that topic's producers place client keys, and what to learn it from.
+    pub placing: Placement,
     /// The clock at import: a line whose `time` or `recordedAt` is more than 24 hours after it is refused.
     pub now: Timestamp,
     /// Import the file however many of its lines are refused.
@@ -83,6 +86,8 @@ pub struct ImportReport {
     pub already_taken: u64,
     /// What became of the rest; app-level events count once for each partition.
     pub applied: Applied,
+    /// Tenants that stand in several partitions, now that the file is taken: nobody answers for them.
+    pub torn_tenants: usize,
 }
 
 /// An import that did not reach the end. What was taken before is kept, and the next one goes on there.
@@ -138,6 +143,9 @@ pub enum ImportError {
         /// Which of them would be refused.
         refusals: Refusals,
     },
+    /// Nobody can say which partition a client key belongs in.
+    #[error(transparent)]
+    Placement(#[from] PlacingError),
     /// The file cannot be read.
     #[error(transparent)]
     Line(#[from] LineError),
@@ -202,8 +210,9 @@ pub(crate) fn open_targets(
     data: &DataDir,
     topic: &str,
     partitions: Option<u32>,
+    placing: &Placement,
     name: &Arc<str>,
-) -> Result<Vec<Target>, ImportError> {
+) -> Result<(Vec<Target>, Partitioner), ImportError> {
     let recorded = data.identity(topic)?.map(|identity| identity.partitions);
     let partitions = match (recorded, partitions) {
         (Some(recorded), Some(asked)) if recorded != asked => {
@@ -211,6 +220,7 @@ pub(crate) fn open_targets(
         }
         (recorded, asked) => recorded.or(asked).unwrap_or(1),
     };
+    let partitioner = placing.partitioner(data, topic, partitions)?;
     data.bind(topic, &SourceIdentity { cluster_id: None, topic_id: None, partitions })?;
     let mut targets = Vec::new();
     for partition in 0..partitions {
@@ -224,12 +234,18 @@ pub(crate) fn open_targets(
         let source = Source { name: Arc::clone(name), partition };
         targets.push(Target { shard, taken, sha256, source, waiting: Vec::new() });
     }
-    Ok(targets)
+    if partitions > 1 {
+        // What comes from the topic later must fit what is placed by it.
+        data.remember_partitioner(topic, partitioner)?;
+    }
+    Ok((targets, partitioner))
 }
 
 struct Importing<'a> {
+    data: &'a DataDir,
     options: &'a ImportOptions,
     targets: Vec<Target>,
+    partitioner: Partitioner,
     sha256: Sha256,
     report: ImportReport,
     /// The highest place of any shard: below it nothing new is appended before the beginning is proved.
@@ -241,14 +257,27 @@ struct Importing<'a> {
 }
 
 impl<'a> Importing<'a> {
-    fn open(data: &DataDir, options: &'a ImportOptions) -> Result<Self, ImportError> {
+    fn open(data: &'a DataDir, options: &'a ImportOptions) -> Result<Self, ImportError> {
         let name: Arc<str> = format!("import:{}", options.source).into();
-        let targets = open_targets(data, &options.topic, options.partitions, &name)?;
+        let (targets, partitioner) =
+            open_targets(data, &options.topic, options.partitions, &options.placing, &name)?;
         let furthest = targets.iter().map(|target| target.taken).max().unwrap_or(0);
         let report = ImportReport::default();
         let judge = Judge::new(options.accept_refusals);
         let (future, sha256) = (future_limit(options.now), Sha256::new());
-        Ok(Self { options, targets, sha256, report, furthest, future, judge, pending: 0, pending_bytes: 0 })
+        Ok(Self {
+            data,
+            options,
+            targets,
+            partitioner,
+            sha256,
+            report,
+            furthest,
+            future,
+            judge,
+            pending: 0,
+            pending_bytes: 0,
+        })
     }
 
     /// Takes one line. Answers an error that ends the import in good order: what came before is kept.
@@ -309,7 +338,7 @@ impl<'a> Importing<'a> {
         let only = match &decoded {
             Ok(incoming) => {
                 let client = incoming.event().and_then(Event::client);
-                client.map(|client| partition_of(client.as_bytes(), partitions))
+                client.and_then(|client| self.partitioner.partition(client.as_bytes(), partitions))
             }
             Err(_) => Some(0),
         };
@@ -380,6 +409,8 @@ impl<'a> Importing<'a> {
         self.write()?;
         self.seal()?;
         self.flush()?;
+        let readers: Vec<_> = self.targets.iter().map(|target| target.shard.reader()).collect();
+        self.report.torn_tenants = find_torn(self.data, &readers)?.len();
         Ok(self.report)
     }
 

@@ -5,7 +5,7 @@
 
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
-use ledger_store::{Halted, ShardId, StopCause, StopCode, with_causes};
+use ledger_store::{Halted, Partitioner, ShardId, StopCause, StopCode, with_causes};
 use rdkafka::error::KafkaError;
 
 /// What a broker tells of one partition.
@@ -186,6 +186,33 @@ pub enum Halt {
         /// The partition.
         partition: u32,
     },
+    /// A message is not where its key belongs, and imported history is where it does.
+    #[error(
+        "the message at offset {offset} of {topic}/{found} is of {client}, whose place is {topic}/{belongs} by \
+         {partitioner}, as imported history was placed{unkeyed}: recorded here it would tear the tenant apart, so it was not \
+         recorded. Set partitioner={librdkafka} at the producer (librdkafka, confluent-kafka, node-rdkafka; it is Java's \
+         default). If all producers place keys otherwise, `realm-ledger refill --from OLD --data-dir NEW` makes a \
+         directory that fits them. What is in the topic already is read all the same with \
+         kafka.partitioner = \"unknown\", and the same command makes those tenants whole afterwards",
+        librdkafka = partitioner.librdkafka(),
+        unkeyed = if *is_keyed { "" } else { ", and the message has no key" }
+    )]
+    Misplaced {
+        /// The topic.
+        topic: String,
+        /// The partition that it came in.
+        found: u32,
+        /// Where it is.
+        offset: u64,
+        /// Whose it is.
+        client: String,
+        /// The partition that it belongs in.
+        belongs: u32,
+        /// Who says so.
+        partitioner: Partitioner,
+        /// The message has the client key as its key.
+        is_keyed: bool,
+    },
     /// The data directory cannot be written or read.
     #[error("the shard cannot go on: {error}")]
     Store {
@@ -228,6 +255,7 @@ impl Halt {
             Self::ProducerTimes { .. } => StopCode::ProducerTimes,
             Self::TimeAhead { .. } => StopCode::TimeAhead,
             Self::Panicked { .. } => StopCode::WorkerPanicked,
+            Self::Misplaced { .. } => StopCode::KeyMisplaced,
             Self::Store { code, .. } => *code,
         }
     }

@@ -39,6 +39,7 @@ use super::times::TopicTimes;
 use super::topic;
 use super::topics::warn_of_differences;
 use super::worker::GroupConsumer;
+use crate::placing::{self, PlacingError};
 
 /// How often the courtesy commit is sent.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
@@ -55,6 +56,9 @@ pub enum StartError {
     /// The options cannot be used.
     #[error(transparent)]
     Options(#[from] OptionsError),
+    /// What is set is not how the directory's keys were placed.
+    #[error(transparent)]
+    Placing(#[from] PlacingError),
     /// The data directory belongs to another cluster.
     #[error("{0}")]
     OtherCluster(Halt),
@@ -84,6 +88,9 @@ impl Ingest {
         options: &KafkaOptions,
     ) -> Result<Self, StartError> {
         options.check()?;
+        for topic in &options.topics {
+            placing::in_force(topic, options.partitioner, data.partitioner(topic)?)?;
+        }
         let parked = park_local_shards(&data, &catalog, options)?;
         let times =
             (!options.accept_producer_times).then(|| TopicTimes::new(options)).transpose()?.map(Arc::new);

@@ -28,7 +28,7 @@ use super::options::KafkaOptions;
 use super::shard::{KafkaPartition as _, offset_of};
 use super::times::TopicTimes;
 use super::topic;
-use super::worker::{Durable, GroupConsumer, Task, Worker, fail, halt};
+use super::worker::{Durable, GroupConsumer, Task, TopicPlacing, Worker, fail, halt};
 
 /// How long the first look at the cluster may take; the group goes on waiting after that.
 pub(super) const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -60,6 +60,7 @@ pub(super) struct Membership {
     options: KafkaOptions,
     /// Whose word recorded times are; none: whoever's.
     times: Option<Arc<TopicTimes>>,
+    placing: BTreeMap<String, Arc<TopicPlacing>>,
     consumer: OnceLock<Weak<GroupConsumer>>,
     contact: Contact,
     held: Mutex<Held>,
@@ -191,7 +192,10 @@ impl Membership {
         parked: BTreeMap<ShardId, Shard>,
     ) -> Self {
         let held = Mutex::new(Held { parked, ..Held::default() });
-        Self { data, catalog, options, times, consumer: OnceLock::new(), contact: Contact::default(), held }
+        let of_topic = |topic: &String| (topic.clone(), Arc::new(TopicPlacing::new(options.partitioner)));
+        let placing = options.topics.iter().map(of_topic).collect();
+        let (consumer, contact) = (OnceLock::new(), Contact::default());
+        Self { data, catalog, options, times, placing, consumer, contact, held }
     }
 
     /// The same shards, for another consumer. Its own has none any more.
@@ -414,6 +418,7 @@ impl Membership {
             data: Arc::clone(&self.data),
             catalog: Arc::clone(&self.catalog),
             is_noted_behind: Arc::new(AtomicBool::new(self.data.is_behind(&id))),
+            placing: self.placing.get(&id.topic).map_or_else(Arc::default, Arc::clone),
         };
         info!(shard = %id, "assigned");
         match Worker::start(task, shard, position.as_ref(), queue, Arc::clone(consumer)) {

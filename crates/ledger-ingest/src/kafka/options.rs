@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use ledger_store::Partitioner;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
@@ -31,6 +32,8 @@ pub struct KafkaOptions {
     pub checkpoints_topic: Option<String>,
     /// `quarantine`: a message without a value is refused; `count`: it is counted, and a gap in the log.
     pub tombstones: String,
+    /// How the producers place client keys; none: learnt from the keys of the topic.
+    pub partitioner: Option<Partitioner>,
     /// Start at the oldest message although earlier ones are gone already. The history is incomplete then.
     pub accept_incomplete_history: bool,
     /// Take the producers' word for the recorded times, however far ahead.
@@ -88,6 +91,7 @@ impl Default for KafkaOptions {
             dead_letter_topic: Some("realm.dead-letter".to_owned()),
             checkpoints_topic: Some("realm.checkpoints".to_owned()),
             tombstones: "quarantine".to_owned(),
+            partitioner: None,
             accept_incomplete_history: false,
             accept_producer_times: false,
             batch_max_events: 10_000,
@@ -162,7 +166,7 @@ const CONSUMER: &[(&str, &str)] = &[
 const PRODUCER: &[(&str, &str)] = &[
     ("enable.idempotence", "true"),
     ("acks", "all"),
-    // The partitioner of the Java client, so that one key has one partition whoever sends it.
+    // What is sent to a topic of events names its partition; the output topics are placed as Java's client does.
     ("partitioner", "murmur2_random"),
     ("allow.auto.create.topics", "false"),
 ];

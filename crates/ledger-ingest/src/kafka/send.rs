@@ -1,5 +1,5 @@
-//! Sends native events to the lifecycle topic: keyed by client key, app-level events and ticks to every
-//! partition.
+//! Sends native events to the lifecycle topic: keyed by client key and placed as its other producers place keys,
+//! app-level events and ticks to every partition.
 //!
 //! What is sent has been read and checked by the same decoder that ingestion uses, so a mistake is told to
 //! the sender and not to the dead-letter topic.
@@ -8,14 +8,16 @@ use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
 use ledger_record::rejection::Rejection;
+use ledger_store::Partitioner;
 use rdkafka::error::KafkaError;
 use serde_json::{Map, Value};
 
 use super::options::{BROKER_TIMEOUT, KafkaOptions};
 use super::outbox::{Outbox, Outgoing, SendError};
+use super::sample::sample_keys;
 use crate::decode::{self, Decoded, Incoming, Message};
 use crate::encode::to_native_json;
-use crate::partitioner::partition_of;
+use crate::placing::{PlacingError, to_place};
 
 /// How many messages are under way before their acknowledgements are waited for.
 const UNDER_WAY: u64 = 10_000;
@@ -34,6 +36,9 @@ pub enum PublishError {
         /// What the client said.
         error: KafkaError,
     },
+    /// Nobody can say which partition a client key belongs in.
+    #[error(transparent)]
+    Placing(#[from] PlacingError),
     /// It was not acknowledged.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -44,6 +49,9 @@ pub struct Sender {
     outbox: Outbox,
     topic: String,
     partitions: u32,
+    options: KafkaOptions,
+    /// How client keys are placed, once that was needed.
+    partitioner: Option<Partitioner>,
     under_way: u64,
 }
 
@@ -60,7 +68,8 @@ impl Sender {
         let of_topic = |error| PublishError::Topic { topic: topic.clone(), error };
         let outbox = Outbox::new(options).map_err(of_topic)?;
         let partitions = outbox.partitions(&topic, BROKER_TIMEOUT).map_err(of_topic)?;
-        Ok(Self { outbox, topic, partitions, under_way: 0 })
+        let (options, partitioner) = (options.clone(), options.partitioner);
+        Ok(Self { outbox, topic, partitions, options, partitioner, under_way: 0 })
     }
 
     /// Checks one native JSON event and sends it, as far as the ledger reads it: nothing else is known to hold
@@ -88,8 +97,13 @@ impl Sender {
     /// Sends bytes as they are, keyed as told: for messages that no decoder would take, such as the
     /// malformed ones of the demo.
     pub fn send_raw(&mut self, key: Option<&str>, value: &[u8]) -> Result<(), PublishError> {
-        let partition = key.map(|key| partition_of(key.as_bytes(), self.partitions));
+        let partition = key.map(|key| self.partition_of(key.as_bytes())).transpose()?;
         self.send_to(partition, key, value)
+    }
+
+    /// How client keys were placed; none: there was none to place, or one partition only.
+    pub fn partitioner(&self) -> Option<Partitioner> {
+        self.partitioner
     }
 
     /// Waits until everything sent is acknowledged.
@@ -98,9 +112,27 @@ impl Sender {
         Ok(self.outbox.settle(BROKER_TIMEOUT)?)
     }
 
+    /// Where a key belongs.
+    fn partition_of(&mut self, key: &[u8]) -> Result<u32, PublishError> {
+        let partitioner = match self.partitioner {
+            _ if self.partitions <= 1 => return Ok(0),
+            Some(partitioner) => partitioner,
+            None => *self.partitioner.insert(self.learn()?),
+        };
+        let partitioner = to_place(&self.topic, self.partitions, Some(partitioner))?;
+        Ok(partitioner.partition(key, self.partitions).unwrap_or(0))
+    }
+
+    /// From the keys of the topic. One that has too few to tell is gone on with as Java's client would.
+    fn learn(&self) -> Result<Partitioner, PublishError> {
+        let sampled = sample_keys(&self.options, &self.topic);
+        let tally = sampled.map_err(|error| PublishError::Topic { topic: self.topic.clone(), error })?;
+        Ok(tally.verdict().unwrap_or(Partitioner::Murmur2))
+    }
+
     fn place(&mut self, event: Option<&Event>, value: &[u8]) -> Result<u32, PublishError> {
         if let Some(client) = event.and_then(Event::client) {
-            let partition = partition_of(client.as_bytes(), self.partitions);
+            let partition = self.partition_of(client.as_bytes())?;
             self.send_to(Some(partition), Some(client.as_str()), value)?;
             return Ok(1);
         }

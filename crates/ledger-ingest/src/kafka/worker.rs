@@ -19,6 +19,7 @@
 
 mod filling;
 mod hand_over;
+mod placed;
 mod reader;
 mod refusals;
 mod watch;
@@ -39,7 +40,10 @@ use super::membership::Membership;
 use super::times::{TimeSource, TopicTimes};
 use filling::Filling;
 use hand_over::hand_over;
+use placed::Placed;
+pub(super) use placed::TopicPlacing;
 use reader::Reader;
+pub(super) use reader::headers;
 use watch::Watch;
 use writer::Writer;
 
@@ -64,6 +68,8 @@ pub(super) struct Task {
     pub(super) data: Arc<DataDir>,
     /// Where a tenant may stand that belongs to one shard only.
     pub(super) catalog: Arc<Catalog>,
+    /// How the topic's producers place keys.
+    pub(super) placing: Arc<TopicPlacing>,
     /// What was noted last beside the data.
     pub(super) is_noted_behind: Arc<AtomicBool>,
 }
@@ -144,6 +150,7 @@ impl Worker {
                 watch: Watch::new(Instant::now()),
                 times: TimeSource::Broker,
                 warned_of_time: false,
+                placed: Placed::default(),
             };
             thread::Builder::new().name(format!("read-{name}")).spawn(move || {
                 let _watch = watch;

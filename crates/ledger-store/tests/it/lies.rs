@@ -61,7 +61,16 @@ impl Ledger {
         let ledger = Self { directory: tempfile::tempdir().unwrap() };
         let file = ledger.path("history");
         std::fs::write(&file, HISTORY).unwrap();
-        ledger.run(&["import", &file.display().to_string(), "--partitions", partitions]).done();
+        ledger
+            .run(&[
+                "import",
+                &file.display().to_string(),
+                "--partitions",
+                partitions,
+                "--partitioner",
+                "murmur2",
+            ])
+            .done();
         ledger.verify().done();
         ledger
     }

@@ -27,14 +27,21 @@ they are the same file as the sorted one, and can grow by later lines only.
 
 What is recorded stays for ever. So a file that is no NDJSON is refused before anything is written, with the
 command that converts it, and more than 1 % refused lines (and at least 5) among the first 10,000 stop the
-import before it records them. Fewer go to quarantine and do not fail the import.";
+import before it records them. Fewer go to quarantine and do not fail the import.
+
+A tenant stands in one partition, and its producers decide in which. So with more than one partition the import
+must know how they place client keys: from --partitioner (kafka.partitioner), from what the data directory has of
+the topic, or from the topic itself with --brokers. It is remembered with the data. When nothing tells, the import
+ends with exit code 1 before it writes anything.";
 pub(super) const PUBLISH: &str = "\
 Examples:
   realm-ledger publish events.ndjson --brokers kafka:9092
   echo '{\"id\":\"1\",\"type\":\"product-moved\",\"time\":\"2026-03-01T10:00:00Z\",\"clientKey\":\"acme\",\"productRealm\":\"US\"}' | realm-ledger publish -
 
-Events of a tenant go to the partition of its client key (murmur2, as the Java client does), events of an
-app to every partition. Lines that are no events are told and not sent; then the exit code is 1.";
+Events of a tenant go to the partition of its client key, events of an app to every partition. A key is placed as
+the other producers of the topic do: as --partitioner (kafka.partitioner) says, as the data directory remembers, as
+the topic's newest keys show, or, when they are too few to tell, by murmur2, as Java's client does; what was taken
+is said. Lines that are no events are told and not sent; then the exit code is 1.";
 pub(super) const STATE: &str = "\
 Examples:
   realm-ledger state

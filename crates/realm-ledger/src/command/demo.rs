@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ledger_ingest::kafka::{EmbeddedBroker, KafkaError, NOT_APPEND_TIME, PublishError, Sender};
-use ledger_store::{Catalog, Phase};
+use ledger_store::{Catalog, Partitioner, Phase};
 use tempfile::TempDir;
 
 use super::{Context, now};
@@ -56,6 +56,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Demo) -> Result<Exit, Fa
     config.kafka.brokers = broker.address();
     // It has no settings to ask for, and the producer is this program.
     config.kafka.accept_producer_times = true;
+    config.kafka.partitioner = Some(Partitioner::Murmur2);
     let (serving, signals) = Serving::start(&config)?;
     let mut sender = Sender::connect(&config.kafka)?;
     let (samples, mut crowd) = history(args.seed, args.tenants, now());

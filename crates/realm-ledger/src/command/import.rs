@@ -8,12 +8,13 @@ use ledger_ingest::import::check::{CheckReport, check};
 use ledger_ingest::import::refusals::Refusal;
 use ledger_ingest::import::sort::{SortError, Sorted, sort};
 use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, source_of};
+use ledger_ingest::placing::Placement;
 use ledger_ingest::text::{Line, LineError};
 use ledger_store::{BindError, DataDir};
 
-use super::{Context, Input, data_dir_flag, now};
+use super::{Context, Input, REFILL, brokers_flag, data_dir_flag, now, partitioner_flag};
 use crate::cli::Import;
-use crate::config::Config;
+use crate::config::{Config, Loaded, Origin};
 use crate::output::{duration, raw};
 use crate::secret::{self, Opened};
 use crate::{Exit, Failure, evidence};
@@ -36,7 +37,8 @@ enum WouldStop {
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, Failure> {
-    let Import { file, data_dir, source, topic, partitions, check, sort, accept_refusals } = args;
+    let Import { file, data_dir, source, topic, partitions, placing, brokers, check, sort, accept_refusals } =
+        args;
     let input = Input::of(file);
     if check {
         return run_check(context, &input, accept_refusals);
@@ -47,9 +49,14 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
         (None, Input::Standard) => None,
     };
     let source = source.ok_or_else(|| Failure::new(NoName).exit(Exit::Usage))?;
-    let config = context.config(&data_dir_flag(data_dir.as_deref()))?.config;
+    let mut flags = data_dir_flag(data_dir.as_deref());
+    flags.extend(partitioner_flag(placing.partitioner));
+    flags.extend(brokers_flag(brokers.brokers));
+    let loaded = context.config(&flags)?;
+    let placing = placing_of(&loaded);
+    let config = loaded.config;
     let topic = topic.or_else(|| config.kafka.topics.first().cloned()).unwrap_or_default();
-    let options = ImportOptions { source, topic, partitions, now: now(), accept_refusals };
+    let options = ImportOptions { source, topic, partitions, placing, now: now(), accept_refusals };
     let bar = context.reading_progress(&input);
     let lines = context.open_lines(&input, &bar)?;
     let data = open(context, &config)?;
@@ -120,6 +127,12 @@ fn say_summary(context: &mut Context<'_, '_>, report: &ImportReport, sorted: boo
     if report.applied.refused > 0 {
         context.say("`realm-ledger quarantine list` says why lines were refused");
     }
+    if report.torn_tenants > 0 {
+        context.say(&format!(
+            "{} tenants stand in several partitions now, and questions about them are refused; {REFILL}",
+            report.torn_tenants
+        ));
+    }
     let Applied { raised, raised_most_ms, .. } = report.applied;
     if raised == 0 {
         return;
@@ -159,6 +172,13 @@ fn failure(context: &mut Context<'_, '_>, error: ImportError, sorted: bool) -> F
     error.into()
 }
 
+/// How the producers of the topic place keys. Brokers that nobody named are not asked.
+pub(super) fn placing_of(loaded: &Loaded) -> Placement {
+    let kafka = &loaded.config.kafka;
+    let is_named = *loaded.origin("kafka.brokers") != Origin::Default;
+    Placement { set: kafka.partitioner, kafka: is_named.then(|| kafka.clone()) }
+}
+
 /// What was recorded without a signature: a command that ends does not show its log, and nobody else would say.
 pub(super) fn say_unsigned(context: &mut Context<'_, '_>, config: &Config) -> Result<Exit, Failure> {
     let keys = SigningKeys::of(&config.keys_dir());
@@ -184,7 +204,7 @@ fn open(context: &mut Context<'_, '_>, config: &Config) -> Result<DataDir, Failu
 }
 
 fn summary(report: &ImportReport) -> String {
-    let ImportReport { lines, already_taken, applied } = report;
+    let ImportReport { lines, already_taken, applied, .. } = report;
     format!(
         "{lines} lines: {already_taken} taken before, {} events appended ({} late), {} repeated, {} refused",
         applied.appended, applied.late, applied.duplicates, applied.refused

@@ -2,7 +2,7 @@
 
 use ledger_api::query::{AsOf, Filter, MigrationFilter, WindowFilter};
 
-use super::Context;
+use super::{Context, REFILL};
 use crate::ask::{Door, PAGE, Question, Refused};
 use crate::cli::{List, Migrations, Windows};
 use crate::output::{ANOMALIES, Column, MIGRATIONS, SPLIT_BRAIN, STATES, WINDOWS};
@@ -89,6 +89,5 @@ pub(super) fn incomplete(context: &mut Context<'_, '_>, mut left_out: Vec<Refuse
     if left_out.is_empty() {
         return Ok(Exit::Done);
     }
-    let hint = "see that the producer keys by client key, and import these tenants anew";
-    Err(Failure::new(Incomplete { count: left_out.len() }).hint(hint))
+    Err(Failure::new(Incomplete { count: left_out.len() }).hint(REFILL))
 }

@@ -250,6 +250,15 @@ pub(crate) fn brokers_flag(given: Option<String>) -> Vec<FlagValue> {
     given.map(|value| FlagValue { key: "kafka.brokers", flag: "--brokers", value }).into_iter().collect()
 }
 
+/// What makes torn tenants whole.
+pub(crate) const REFILL: &str =
+    "`realm-ledger refill --from OLD --data-dir NEW` makes a data directory in which each tenant is whole";
+
+pub(crate) fn partitioner_flag(given: Option<String>) -> Vec<FlagValue> {
+    let flag = |value| FlagValue { key: "kafka.partitioner", flag: "--partitioner", value };
+    given.map(flag).into_iter().collect()
+}
+
 /// A setting that cannot be told from another one.
 #[derive(Debug, thiserror::Error)]
 #[error(

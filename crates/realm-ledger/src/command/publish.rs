@@ -3,10 +3,13 @@
 mod missing;
 
 use ledger_ingest::kafka::{KafkaOptions, PublishError, Sender};
+use ledger_ingest::placing;
 use ledger_ingest::text::{Line, LineError};
+use ledger_store::{DataDir, Partitioner};
 
-use super::{Context, Input, brokers_flag, data_dir_flag, now};
+use super::{Context, Input, brokers_flag, data_dir_flag, now, partitioner_flag};
 use crate::cli::Publish;
+use crate::config::Config;
 use crate::{Exit, Failure};
 
 /// Faults that are told one by one; the rest is counted.
@@ -39,8 +42,9 @@ struct Sent {
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, Failure> {
-    let Publish { file, tick, missing_copies, data_dir, brokers, topic } = args;
+    let Publish { file, tick, missing_copies, data_dir, brokers, topic, placing } = args;
     let mut flags = brokers_flag(brokers.brokers);
+    flags.extend(partitioner_flag(placing.partitioner));
     flags.extend(data_dir_flag(data_dir.as_deref()));
     let mut config = context.config(&flags)?.config;
     if let Some(topic) = topic {
@@ -49,7 +53,8 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, 
     if missing_copies {
         return missing::send(context, &config);
     }
-    let options = config.kafka;
+    let mut options = config.kafka.clone();
+    options.partitioner = remembered(&config, &options)?;
     let Some(file) = file.filter(|_| !tick) else { return send_tick(context, &options) };
     let input = Input::of(file);
     let bar = context.reading_progress(&input);
@@ -57,6 +62,17 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, 
     let sent = send_all(context, lines, &options);
     bar.finish_and_clear();
     sent
+}
+
+/// How keys are placed as far as no broker has to be asked: as set, or as the data directory remembers if there is one.
+pub(super) fn remembered(config: &Config, options: &KafkaOptions) -> Result<Option<Partitioner>, Failure> {
+    let topic = options.topics.first().map_or("", String::as_str);
+    let known = if DataDir::exists(&config.data_dir)? {
+        DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?.partitioner(topic)?
+    } else {
+        None
+    };
+    placing::in_force(topic, options.partitioner, known).map_err(Failure::new)
 }
 
 fn send_tick(context: &mut Context<'_, '_>, options: &KafkaOptions) -> Result<Exit, Failure> {
@@ -104,11 +120,14 @@ fn send_all(
         }
     }
     sender.settle().map_err(|source| broken_off(last, &sent, source))?;
+    let placed =
+        sender.partitioner().map(|partitioner| format!("; client keys were placed by {partitioner}"));
     context.say(&format!(
-        "{} events sent to {}, as {} messages",
+        "{} events sent to {}, as {} messages{}",
         sent.events,
         options.topics.join(", "),
-        sent.messages
+        sent.messages,
+        placed.unwrap_or_default()
     ));
     if let Some(stopped) = stopped {
         return Err(stopped.hint(AGAIN));

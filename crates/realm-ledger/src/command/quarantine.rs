@@ -11,6 +11,7 @@ use ledger_core::event::Event;
 use ledger_ingest::decode::{Decoded, Message, decode};
 use ledger_ingest::encode::to_native_json;
 use ledger_ingest::kafka::Sender;
+use ledger_ingest::placing::Placement;
 use ledger_ingest::retry::{self, Retried, Retry};
 use ledger_record::json::time::parse_instant;
 use ledger_record::rejection::Rejection;
@@ -18,7 +19,8 @@ use ledger_store::{DataDir, ShardId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::import::say_unsigned;
+use super::import::{placing_of, say_unsigned};
+use super::publish::remembered;
 use super::tenant::payload;
 use super::{Context, brokers_flag, data_dir_flag, now};
 use crate::ask::{Door, PAGE, Question};
@@ -171,9 +173,15 @@ fn once_more(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exi
     let mut flags = data_dir_flag(place.data_dir.as_deref());
     let named_brokers = brokers.brokers.is_some();
     flags.extend(brokers_flag(brokers.brokers));
-    let config = context.config(&flags)?.config;
+    let loaded = context.config(&flags)?;
+    let placing = placing_of(&loaded);
+    let config = loaded.config;
     let by_kafka = named_brokers || place.url.is_some() || is_fed_by_kafka(&config, &item)?;
-    if by_kafka { send(context, config, &item, &event) } else { take(context, &config, &item, event) }
+    if by_kafka {
+        send(context, &config, &item, &event)
+    } else {
+        take(context, &config, &item, event, placing)
+    }
 }
 
 /// What was kept, through the decoder of today. Its key is left aside: it is keyed anew.
@@ -201,9 +209,10 @@ fn is_fed_by_kafka(config: &Config, item: &Item) -> Result<bool, Failure> {
     Ok(data.identity(&item.shard.topic)?.is_some_and(|identity| identity.cluster_id.is_some()))
 }
 
-fn send(context: &mut Context<'_, '_>, config: Config, item: &Item, event: &Event) -> Result<Exit, Failure> {
-    let mut options = config.kafka;
+fn send(context: &mut Context<'_, '_>, config: &Config, item: &Item, event: &Event) -> Result<Exit, Failure> {
+    let mut options = config.kafka.clone();
     options.topics = vec![item.shard.topic.clone()];
+    options.partitioner = remembered(config, &options)?;
     let mut sender = Sender::connect(&options)?;
     sender.send(&to_native_json(event))?;
     sender.settle()?;
@@ -211,9 +220,16 @@ fn send(context: &mut Context<'_, '_>, config: Config, item: &Item, event: &Even
     Ok(Exit::Done)
 }
 
-fn take(context: &mut Context<'_, '_>, config: &Config, item: &Item, event: Event) -> Result<Exit, Failure> {
+fn take(
+    context: &mut Context<'_, '_>,
+    config: &Config,
+    item: &Item,
+    event: Event,
+    placing: Placement,
+) -> Result<Exit, Failure> {
     let data = secret::open(config)?.data;
-    let again = Retry { source: format!("retry:{item}"), topic: item.shard.topic.clone(), event, now: now() };
+    let (source, topic) = (format!("retry:{item}"), item.shard.topic.clone());
+    let again = Retry { source, topic, placing, event, now: now() };
     let retried = retry::retry(&data, &again).map_err(|error| match error {
         retry::RetryError::Refused(rejection) => {
             Failure::from(RetryError::RefusedAgain { item: item.clone(), rejection })

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ledger_store::Partitioner;
+
 use super::Config;
 use super::value::{Given, show_bytes, show_duration};
 
@@ -30,6 +32,8 @@ pub(super) enum Kind {
     Bytes(Place<usize>),
     Bytes64(Place<u64>),
     Duration(Place<Duration>),
+    /// How keys are placed; none: auto.
+    Partitioner(Place<Option<Partitioner>>),
     /// One of these words, and what is expected in a sentence.
     Word(&'static [&'static str], &'static str, Place<String>),
     /// Names of somebody else's, each with a text.
@@ -143,6 +147,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         }),
         "What becomes of messages without a value: refused, or counted and passed over, for a topic where others\n\
          delete keys. All copies of a ledger need the same setting.",
+    ),
+    setting(
+        "kafka.partitioner",
+        Kind::Partitioner(|config| &mut config.kafka.partitioner),
+        "How the producers of the lifecycle topics place client keys: murmur2 (Java and most others), crc32\n\
+         (librdkafka: confluent-kafka for Python, .NET and Go, node-rdkafka), fnv1a (Sarama), or a name of\n\
+         librdkafka. auto learns it from the topic's own keys and remembers it with the data. `import` and\n\
+         `publish` place keys by it, and an event that comes elsewhere beside imported history halts its\n\
+         partition before it is recorded. unknown compares nothing.",
     ),
     setting(
         "kafka.accept_incomplete_history",
@@ -323,6 +336,13 @@ impl Setting {
                 let word = given.text().filter(|word| words.contains(&word.as_str()));
                 put(place(config), word, expected)
             }
+            Kind::Partitioner(place) => {
+                let partitioner = given.text().and_then(|word| match word.as_str() {
+                    AUTO => Some(None),
+                    name => Partitioner::parse(name).map(Some),
+                });
+                put(place(config), partitioner, "one of auto, murmur2, crc32, fnv1a, unknown")
+            }
             Kind::Properties(_) => Err("a table of properties"),
         }
     }
@@ -363,6 +383,7 @@ impl Setting {
                     .map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
             ),
             Kind::Switch(place) => place(config).to_string(),
+            Kind::Partitioner(place) => quoted(place(config).map_or(AUTO, Partitioner::as_str)),
             Kind::Number(place) => place(config).to_string(),
             Kind::Number32(place) | Kind::Rate(place) => place(config).to_string(),
             Kind::Number64(place) => place(config).to_string(),
@@ -386,6 +407,9 @@ impl Setting {
         matches!(self.kind, Kind::Properties(_))
     }
 }
+
+/// Stands for what is learnt.
+const AUTO: &str = "auto";
 
 const SIZE: &str = "a size above 0 with its unit (B KiB MiB GiB TiB), such as \"256MiB\"";
 

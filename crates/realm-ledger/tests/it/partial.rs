@@ -10,7 +10,7 @@ const APP: &str = "com.example.roadmap";
 fn damaged(client: &str) -> (World, String) {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
-    world.ask(&format!("import {} --partitions 3", file.display())).done();
+    world.ask(&format!("import {} --partitions 3 --partitioner murmur2", file.display())).done();
     let shard = world.shard_of(client);
     std::fs::write(world.data_dir().join("shards").join(&shard).join("CURRENT"), "nothing\n").unwrap();
     (world, shard)

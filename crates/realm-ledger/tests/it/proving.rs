@@ -292,7 +292,7 @@ fn a_true_data_directory_is_valid_and_another_log_than_was_signed_is_not() {
 fn of_two_partitions() -> (World, String) {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
-    world.ask(&format!("import {} --partitions 2", file.display())).done();
+    world.ask(&format!("import {} --partitions 2 --partitioner murmur2", file.display())).done();
     let lines = world.ask("keys show").done();
     let keys = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let keys: Vec<String> =

@@ -150,7 +150,7 @@ fn what_is_in_two_partitions_could_not_be_asked() {
 fn a_server_that_feeds_some_partitions_knows_nothing_of_the_others() {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
-    world.ask(&format!("import {} --partitions 3", file.display())).done();
+    world.ask(&format!("import {} --partitions 3 --partitioner murmur2", file.display())).done();
     let (here, elsewhere) = ("acme.atlassian.net", "open.atlassian.net");
     let shard = world.shard_of(here);
     assert_ne!(shard, world.shard_of(elsewhere), "or the test shows nothing");

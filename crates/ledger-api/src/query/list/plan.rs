@@ -146,7 +146,7 @@ pub(super) fn key_after(list: &List, after: &Place) -> Option<Vec<u8>> {
     use ledger_record::key::IndexEntry as Entry;
     let (client, app) = match after {
         Place::Key(client, app) | Place::Window(_, client, app) => (client.clone(), app.clone()),
-        Place::Item(..) => return None,
+        Place::Item(..) | Place::Torn(_) => return None,
     };
     // These are ordered by client alone: the place is before the client's entry when its app is.
     let (of, entry) = match (list, after) {

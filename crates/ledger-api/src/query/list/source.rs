@@ -88,7 +88,7 @@ impl<'m> Source<'m> {
     ) -> Result<Self, QueryError> {
         let from = asked.after.and_then(|after| match after {
             Place::Key(client, _) => Some(client),
-            Place::Window(..) | Place::Item(..) => None,
+            Place::Window(..) | Place::Item(..) | Place::Torn(_) => None,
         });
         Ok(Self::Tenants(Tenants {
             shard,

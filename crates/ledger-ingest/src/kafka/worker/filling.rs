@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
 use ledger_record::rejection::{Refused, Rejection};
 
@@ -60,6 +61,17 @@ impl Filling {
         let decoded = decode(&Message { key, value, headers: &headers, timestamp: source_time });
         let place = self.kept.keep(key, value, headers);
         self.taken.push((Taken { offset, source_time, decoded }, place));
+    }
+
+    /// Whose the last message is, if it is an event of a tenant.
+    pub(super) fn last_client(&self) -> Option<&ClientKey> {
+        let (taken, _) = self.taken.last()?;
+        taken.decoded.as_ref().ok()?.event()?.client()
+    }
+
+    /// Forgets the last message.
+    pub(super) fn drop_last(&mut self) {
+        self.taken.pop();
     }
 
     pub(super) fn last_source_time(&self) -> Option<Timestamp> {

@@ -27,6 +27,7 @@ use super::super::times::TimeSource;
 use super::super::{native, topic};
 use super::filling::Filling;
 use super::hand_over::HandOver;
+use super::placed::Placed;
 use super::watch::{Ends, Watch};
 use super::{Filled, GroupConsumer, Task, lag};
 use crate::decode::attribute_name;
@@ -63,6 +64,8 @@ pub(super) struct Reader {
     pub(super) times: TimeSource,
     /// It was told that messages have their producer's time.
     pub(super) warned_of_time: bool,
+    /// Where keys belong.
+    pub(super) placed: Placed,
 }
 
 impl Reader {
@@ -79,6 +82,7 @@ impl Reader {
     fn begin(&mut self) -> Result<(), Halt> {
         let Some(start) = self.compare()? else { return Ok(()) };
         self.warn_of_newer_commit(start);
+        self.placed = Placed::of(&self.task)?;
         self.next = Some(start);
         self.handed_over = start;
         self.task.status.update(|now| {
@@ -185,7 +189,14 @@ impl Reader {
             return Ok(());
         }
         filling.take(offset, source_time, message.key(), message.payload(), headers);
-        Ok(())
+        let Some(client) = filling.last_client() else { return Ok(()) };
+        let placed = self.placed.look_at(&self.task, client, message.key().is_some(), offset);
+        if placed.is_err() {
+            // What comes before it is recorded, and it is not.
+            filling.drop_last();
+            self.next = Some(offset);
+        }
+        placed
     }
 
     fn is_full(&self, filling: &Filling) -> bool {
@@ -201,6 +212,7 @@ impl Reader {
         self.tell_held_up(None);
         let filled = self.filled(filling);
         self.handed_over = filled.next_offset;
+        self.placed.count(&self.task.id);
         if hand_over.send(filled) { Ok(()) } else { Err(Stop::WriterGone) }
     }
 
@@ -456,7 +468,7 @@ fn is_tombstone(value: Option<&[u8]>, headers: &[(String, Vec<u8>)]) -> bool {
 }
 
 /// A header without value is absent.
-fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Vec<u8>)> {
+pub(in crate::kafka) fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Vec<u8>)> {
     let owned =
         |header: rdkafka::message::Header<'_, &[u8]>| Some((header.key.to_owned(), header.value?.to_vec()));
     message.headers().map_or_else(Vec::new, |headers| headers.iter().filter_map(owned).collect())

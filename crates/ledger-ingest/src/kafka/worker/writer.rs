@@ -2,20 +2,20 @@
 
 use std::time::Instant;
 
-use ledger_core::event::Event;
-use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{AppendError, FutureLimit, Shard};
+use ledger_store::{AppendError, FutureLimit, Shard, TornTenant, with_causes};
 
-use tracing::error;
+use tracing::{error, warn};
 
 use super::super::continuity::Halt;
 use super::hand_over::Batches;
 use super::refusals::Refusals;
 use super::{Durable, Filled, Task, halt, lag};
 use crate::apply::{Applied, Source, apply};
-use crate::decode::Decoded;
+
+/// Torn tenants that are named at a time.
+const TOLD_AT_ONCE: usize = 8;
 
 /// The thread that owns the shard.
 pub(super) struct Writer {
@@ -33,7 +33,6 @@ pub(super) struct Writer {
 /// What there is to tell of a batch once it is durable.
 struct Written {
     counts: Applied,
-    newcomers: Vec<ClientKey>,
     next_offset: u64,
     last_source_time: Option<Timestamp>,
     began: Instant,
@@ -49,6 +48,7 @@ impl Writer {
 
     /// Until the reader is gone: what it handed over is written, then the shard is given back.
     pub(super) fn run(mut self, batches: &Batches) -> Shard {
+        self.look_for_torn();
         let ended = self.write_all(batches);
         // Whatever happened: who gets the shard next looks in the store how far it was written.
         let settled = self.shard.settle();
@@ -77,7 +77,6 @@ impl Writer {
         let Filled { messages, from_offset, next_offset, leader_epoch } = filled;
         let last_source_time = messages.last_source_time();
         let mut counts = Applied::default();
-        let mut newcomers = Vec::new();
         let mut expected = from_offset;
         let began = Instant::now();
         let mut batch = self.shard.begin();
@@ -89,17 +88,13 @@ impl Writer {
             // Offsets have holes: control records and compaction. A hole is noted, so that ranges add up.
             batch.gap(&self.source.name, expected, taken.offset)?;
             expected = taken.offset + 1;
-            let event = taken.decoded.as_ref().ok().and_then(Decoded::event);
-            let client = event.and_then(Event::client).cloned();
             let time = taken.source_time;
             let offset = taken.offset;
             let to_keep = |rejection| {
                 self.refusals.note(&rejection, offset);
                 kept.refused(&place, time, rejection)
             };
-            let applied = apply(&mut batch, &self.source, taken, FutureLimit::AfterRecorded, to_keep)?;
-            newcomers.extend(client.filter(|_| applied.new_tenants > 0));
-            counts += applied;
+            counts += apply(&mut batch, &self.source, taken, FutureLimit::AfterRecorded, to_keep)?;
         }
         batch.gap(&self.source.name, expected, next_offset)?;
         batch.advance(&self.source.name, SourcePosition::Kafka { next_offset, leader_epoch });
@@ -107,19 +102,20 @@ impl Writer {
         self.is_new = false;
         // The batch before is durable now.
         self.tell();
-        self.in_flight = Some(Written { counts, newcomers, next_offset, last_source_time, began });
+        self.in_flight = Some(Written { counts, next_offset, last_source_time, began });
         Ok(())
     }
 
     /// Tells of the batch that was in flight, which is durable now (I-7).
     fn tell(&mut self) {
-        let Some(Written { counts, newcomers, next_offset, last_source_time, began }) = self.in_flight.take()
-        else {
+        let Some(Written { counts, next_offset, last_source_time, began }) = self.in_flight.take() else {
             return;
         };
         crate::metric::committed(&self.task.id, counts, began.elapsed());
         self.refusals.warn_of_those_due(&self.task.id, Instant::now());
-        self.look_for_splits(&newcomers);
+        if counts.new_tenants > 0 {
+            self.look_for_torn();
+        }
         self.durable.advance(next_offset);
         self.task.status.update(|now| {
             now.next_offset = Some(next_offset);
@@ -132,25 +128,31 @@ impl Writer {
         self.task.status.ring();
     }
 
-    /// A tenant that another shard has too was torn apart before it came here: by a producer that does not key
-    /// by client key, or by new partitions. No fold can heal that, so it is told, beside what is written.
-    fn look_for_splits(&self, newcomers: &[ClientKey]) {
-        if newcomers.is_empty() {
-            return;
-        }
-        let others = self.task.catalog.all().into_iter().filter(|(id, _)| *id != self.task.id);
-        for (other, served) in others {
-            let snapshot = served.reader.snapshot();
-            // What cannot be read is that shard's own trouble, and told there.
-            let is_there = |client: &&ClientKey| snapshot.tenant(client).is_ok_and(|row| row.is_some());
-            for client in newcomers.iter().filter(is_there) {
-                error!(
-                    %client, shard = %self.task.id, %other,
-                    "the tenant stands in two partitions, questions about it are refused; key messages by client key"
-                );
-                metrics::counter!(crate::metric::SPLIT_TENANTS).increment(1);
-                self.task.status.update(|now| now.split_tenants += 1);
+    /// A tenant that another shard has too was torn apart before it came here: by a producer that places keys otherwise,
+    /// or by new partitions. No fold can heal that, so it is told, beside what is written.
+    fn look_for_torn(&self) {
+        let catalog = &self.task.catalog;
+        let found = catalog.torn_now().and_then(|torn| {
+            catalog.remember_torn(&self.task.data)?;
+            Ok(torn.take_news())
+        });
+        let found = match found {
+            Ok(found) => found,
+            // What cannot be read or written is that shard's own trouble as well, and told there.
+            Err(error) => {
+                return warn!(shard = %self.task.id, error = with_causes(&error), "tenants not compared");
             }
+        };
+        metrics::counter!(crate::metric::SPLIT_TENANTS).increment(found.len() as u64);
+        for TornTenant { client, shards } in found.iter().take(TOLD_AT_ONCE) {
+            error!(
+                %client, ?shards,
+                "the tenant stands in more than one partition, questions about it are refused; `realm-ledger refill \
+                 --from OLD --data-dir NEW` makes it whole"
+            );
+        }
+        if let more @ 1.. = found.len().saturating_sub(TOLD_AT_ONCE) {
+            error!(more, "more tenants stand in several partitions; `verify` names them");
         }
     }
 }

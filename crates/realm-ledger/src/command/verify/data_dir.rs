@@ -6,11 +6,14 @@ use std::path::Path;
 use ledger_core::ids::ClientKey;
 use ledger_record::json::time::format_instant;
 use ledger_record::proof::note::{Checkpoint, NoteError, VerifierKey};
-use ledger_store::{DataDir, OpenError, Reader, ShardId, Verified, VerifyError, check_spread};
+use ledger_store::{
+    DataDir, OpenError, ReadError, Reader, ShardId, TornTenant, TornTenants, Verified, VerifyError,
+    check_spread,
+};
 use serde::Serialize;
 
 use super::{LogBefore, Verdict, based_on};
-use crate::command::{Context, data_dir_flag, signed};
+use crate::command::{Context, REFILL, data_dir_flag, signed};
 use crate::output::{Column, raw};
 use crate::{Exit, Failure, evidence, secret};
 
@@ -77,13 +80,29 @@ struct Gone {
     size: u64,
 }
 
-/// A tenant that two shards have.
+/// A shard that is not what it should be, beside those that are.
+#[derive(Serialize)]
+struct Failed {
+    shard: String,
+    verdict: &'static str,
+    fault: String,
+}
+
+/// Tenants that several shards have. Each shard is what was recorded in it, so nothing was changed.
 #[derive(Debug, thiserror::Error)]
-#[error("{client} is in {first} and in {second}")]
-struct Split {
+#[error(
+    "{tenants} tenants stand in more than one partition, so nobody answers for them; every shard is valid by itself"
+)]
+struct Torn {
+    tenants: usize,
+}
+
+/// A list over all tenants would leave this one out in silence.
+#[derive(Debug, thiserror::Error)]
+#[error("{client} is in {}, and no shard remembers that", shards.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and in "))]
+struct NotRemembered {
     client: ClientKey,
-    first: ShardId,
-    second: ShardId,
+    shards: Vec<ShardId>,
 }
 
 pub(super) fn run(
@@ -98,7 +117,7 @@ pub(super) fn run(
     // One that is gone is among them.
     let begun = data.shards()?;
     let origins = evidence::origins(&config)?;
-    let (mut readers, mut reports) = (Vec::new(), Vec::new());
+    let (mut readers, mut reports, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let mut topics = BTreeMap::<String, Vec<Option<Verified>>>::new();
     for shard in data.partitions()? {
         let of_topic = topics.entry(shard.topic.clone()).or_default();
@@ -108,40 +127,69 @@ pub(super) fn run(
         let kept = pinned.take_if(|checkpoint| checkpoint.origin == origins.of(&shard));
         let goes_on_from_pinned = kept.is_some().then_some(true);
         let signed: Vec<Checkpoint> = last.into_iter().chain(kept).collect();
-        if !data.has(&shard) {
-            still_empty(&shard, &signed)?;
+        if !data.has(&shard)
+            && let Err(failure) = still_empty(&shard, &signed)
+        {
+            of_topic.push(None);
+            failed.push((shard, failure));
+            continue;
         }
         if !begun.contains(&shard) {
             of_topic.push(None);
             continue;
         }
-        let reader = data.read_shard(&shard).map_err(|error| unopened(&shard, error))?;
-        let bar = context.progress(&shard.to_string());
-        let verdict = reader.snapshot().verify(&secret, &signed, &mut |done, of| {
-            bar.set_length(of);
-            bar.set_position(done);
+        let opened = data.read_shard(&shard).map_err(|error| unopened(&shard, error));
+        let verdict = opened.and_then(|reader| {
+            let bar = context.progress(&shard.to_string());
+            let verdict = reader.snapshot().verify(&secret, &signed, &mut |done, of| {
+                bar.set_length(of);
+                bar.set_position(done);
+            });
+            bar.finish_and_clear();
+            readers.push(reader);
+            verdict.map_err(|error| failure(&shard, error))
         });
-        bar.finish_and_clear();
-        let verified = verdict.map_err(|error| failure(&shard, error))?;
-        reports.push(Report { goes_on_from_pinned, ..Report::of(&shard, &verified, signed_size) });
-        readers.push((shard, reader));
-        of_topic.push(Some(verified));
+        match verdict {
+            Ok(verified) => {
+                reports.push(Report { goes_on_from_pinned, ..Report::of(&shard, &verified, signed_size) });
+                of_topic.push(Some(verified));
+            }
+            Err(failure) => {
+                of_topic.push(None);
+                failed.push((shard, failure));
+            }
+        }
     }
     if let Some(checkpoint) = pinned {
         return Err(Failure::new(PinnedError::OtherLog(checkpoint.origin)));
     }
-    look_for_splits(&readers)?;
-    topics.into_values().try_for_each(look_for_lines)?;
     let mut printer = context.printer(COLUMNS);
     for report in &reports {
         printer.item(&raw(report)?)?;
+    }
+    for (shard, failure) in &failed {
+        printer.item(&raw(&Failed::of(shard, failure))?)?;
     }
     printer.finish()?;
     for report in &reports {
         report.tell_missing(context);
     }
+    if let Some(worst) = worst(context, failed) {
+        return Err(worst);
+    }
+    topics.into_values().try_for_each(look_for_lines)?;
+    tell_torn(context, &readers)?;
     context.say(&summary(&data, &reports));
     Ok(Exit::Done)
+}
+
+/// Says what is wrong with each shard, and leaves the gravest to be said last: a difference before a doubt.
+fn worst(context: &mut Context<'_, '_>, mut failed: Vec<(ShardId, Failure)>) -> Option<Failure> {
+    failed.sort_by_key(|(_, failure)| failure.code() != Exit::Difference);
+    for (shard, failure) in failed.iter().skip(1) {
+        context.say(&format!("{shard}: {}", failure.reason()));
+    }
+    failed.into_iter().next().map(|(_, failure)| failure)
 }
 
 /// A line of an imported file is in one shard of the topic or another, and so is what a refill carried over; both open
@@ -188,34 +236,51 @@ fn unopened(shard: &ShardId, error: OpenError) -> Failure {
     error.into()
 }
 
-/// Walks over the tenants of all shards in step: a tenant lives in one.
-fn look_for_splits(readers: &[(ShardId, Reader)]) -> Result<(), Failure> {
-    let snapshots: Vec<_> = readers.iter().map(|(shard, reader)| (shard, reader.snapshot())).collect();
+/// Names the tenants that several shards have: no reason to doubt any shard, but nobody answers for them.
+fn tell_torn(context: &mut Context<'_, '_>, readers: &[Reader]) -> Result<(), Failure> {
+    let torn = torn_tenants(readers).map_err(Failure::new)?;
+    let remembered = TornTenants::default();
+    remembered.catch_up(readers).map_err(Failure::new)?;
+    for TornTenant { client, shards } in &torn {
+        let names: Vec<String> = shards.iter().map(ToString::to_string).collect();
+        context.say(&format!("torn: {client}, whose events are in {}", names.join(", ")));
+        if remembered.shards_of(client).is_none() {
+            let fault = NotRemembered { client: client.clone(), shards: shards.clone() };
+            return Err(Verdict::Invalid { what: "the data directory".to_owned(), fault }.into());
+        }
+    }
+    let tenants = torn.len();
+    if tenants == 0 { Ok(()) } else { Err(Failure::new(Torn { tenants }).hint(REFILL)) }
+}
+
+/// Walks over the tenants of all shards in step.
+fn torn_tenants(readers: &[Reader]) -> Result<Vec<TornTenant>, ReadError> {
+    let snapshots: Vec<_> = readers.iter().map(|reader| (reader.shard(), reader.snapshot())).collect();
     let mut walks = Vec::new();
     for (shard, snapshot) in &snapshots {
-        walks.push((*shard, snapshot.tenants(None).map_err(Failure::new)?.peekable()));
+        walks.push((*shard, snapshot.tenant_keys()?.peekable()));
     }
+    let mut torn = Vec::new();
     loop {
-        let mut least: Option<(ClientKey, &ShardId)> = None;
+        // A key that does not decode was found above.
+        let heads = walks.iter_mut().filter_map(|(_, walk)| walk.peek()?.as_ref().ok());
+        let Some(client) = heads.min().cloned() else { return Ok(torn) };
+        let mut shards = Vec::new();
         for (shard, walk) in &mut walks {
-            let Some(row) = walk.peek() else { continue };
-            // A row that does not decode was found above.
-            let Ok((client, _)) = row else { continue };
-            match &least {
-                Some((other, first)) if other == client => {
-                    let split =
-                        Split { client: client.clone(), first: (*first).clone(), second: shard.clone() };
-                    let what = "the data directory".to_owned();
-                    return Err(Verdict::Invalid { what, fault: split }.into());
-                }
-                Some((other, _)) if other < client => {}
-                _ => least = Some((client.clone(), *shard)),
+            if walk.next_if(|key| key.as_ref().is_ok_and(|key| *key == client)).is_some() {
+                shards.push((*shard).clone());
             }
         }
-        let Some((client, _)) = least else { return Ok(()) };
-        for (_, walk) in &mut walks {
-            walk.next_if(|row| row.as_ref().is_ok_and(|(other, _)| *other == client));
+        if shards.len() > 1 {
+            torn.push(TornTenant { client, shards });
         }
+    }
+}
+
+impl Failed {
+    fn of(shard: &ShardId, failure: &Failure) -> Self {
+        let verdict = if failure.code() == Exit::Difference { "invalid" } else { "undecided" };
+        Self { shard: shard.to_string(), verdict, fault: failure.reason() }
     }
 }
 
