@@ -24,5 +24,6 @@ mod publishing;
 mod refill;
 mod scenarios;
 mod secrets;
+mod stops;
 mod tidy;
 mod topics;

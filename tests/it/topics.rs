@@ -52,6 +52,27 @@ fn topics_are_made_as_they_must_be_and_compared_with_that() {
     }
 }
 
+/// What `serve` would halt for is told before it does, with the same words.
+#[test]
+fn a_topic_whose_producers_may_state_any_time_is_told_as_one_that_halts() {
+    let cluster = kafka::shared();
+    let (bounded, unbounded) = (kafka::unique_name("bounded"), kafka::unique_name("unbounded"));
+    let create_time = ("message.timestamp.type", "CreateTime");
+    cluster.create_topic(&bounded, 1, &[create_time, ("message.timestamp.after.max.ms", "3600000")]);
+    cluster.create_topic(
+        &unbounded,
+        1,
+        &[create_time, ("message.timestamp.after.max.ms", "9223372036854775807")],
+    );
+    let text = told(&topics(cluster, "check", &bounded));
+    assert!(text.contains("LogAppendTime") && !text.contains("producer-times"), "{text}");
+    let text = told(&topics(cluster, "check", &unbounded));
+    let command = format!("kafka-configs.sh --bootstrap-server {}", cluster.bootstrap());
+    for word in ["`serve` halts on it (producer-times)", &command, &format!("--entity-name {unbounded} ")] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
 /// Rules 1: recorded times that are not the broker's are warned about; so is retention, before it bites.
 #[test]
 fn a_server_warns_of_a_topic_that_is_not_as_it_should_be() {

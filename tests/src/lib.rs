@@ -17,6 +17,7 @@
 
 use ledger_record::proof::line::LedgerSecret;
 
+pub mod disk;
 pub mod kafka;
 pub mod process;
 pub mod python;

@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ledger_ingest::kafka::KafkaOptions;
+use ledger_ingest::kafka::{EmbeddedBroker, KafkaOptions};
 use ledger_record::record::{Content, Stream};
 use ledger_store::{Phase, Reader};
 use ledger_tests::kafka::{self, Cluster};
@@ -148,6 +148,23 @@ fn messages_without_a_time_are_recorded_at_that_of_the_one_before() {
     let Content::Refused(refused) = &first.content else { panic!("{first:?}") };
     let why = (refused.rejection.reason.as_str(), refused.rejection.path.as_deref());
     assert_eq!(why, ("missing-field", Some("timestamp")));
+}
+
+/// A broker that does not describe its topics, as one does where this client may not ask: what is not known is not taken.
+#[test]
+fn a_broker_that_does_not_tell_halts_the_first_message_with_its_producer_s_time() {
+    let (broker, dir) = (EmbeddedBroker::start(&[("untold", 1)]).unwrap(), scratch::directory());
+    let cluster = Cluster::at(broker.address());
+    let options = KafkaOptions { topics: vec!["untold".to_owned()], ..options(&cluster, "untold") };
+    let running = Running::begin(&options, dir.path());
+    running.wait("read, as nothing is in it", is_live);
+    cluster.produce("untold", &events(0, 0, 3));
+    let told = running.wait_until_halted("producer-times");
+    assert!(told.contains("offset 0 has its producer's time") && told.contains("do not tell"), "{told}");
+    running.wait("told how much waits", |now| now.lag_events == Some(3));
+    running.ingest.stop();
+    let accepting = KafkaOptions { accept_producer_times: true, ..options.clone() };
+    ingest_until(&accepting, dir.path(), |catalog| read_to(catalog, 0, 3));
 }
 
 /// What a producer of librdkafka says when nobody tells it a time is its own clock.

@@ -87,7 +87,10 @@ impl Readiness {
                 format!("no shard is assigned to this process ({code}): {message}")
             }
             (None, true) => "no shard is assigned to this process".to_owned(),
-            (_, false) => waiting.join(", "),
+            (Some(HaltedJson { code, message }), false) => {
+                format!("{} ({code}: {message})", waiting.join(", "))
+            }
+            (None, false) => waiting.join(", "),
         }
     }
 }

@@ -323,6 +323,9 @@ impl ShardSigning {
         // What is behind catches up, and what could not be reached comes back.
         if matches!(failure, Failure::Halt(halt) if !matches!(halt, Halt::Behind { .. })) {
             error!(shard = %self.id, code, reason = %failure, "not signed");
+        } else if self.catalog.away().is_some() {
+            // Told already, and once.
+            info!(shard = %self.id, code, reason = %failure, "not signed yet");
         } else {
             warn!(shard = %self.id, code, reason = %failure, "not signed yet");
         }

@@ -57,11 +57,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_failure_is_told_without_the_client_that_had_it() {
+    fn a_failure_is_told_without_the_client_that_had_it() {
         let message = "[thrd:127.0.0.1:9/bootstrap]: 127.0.0.1:9/bootstrap: Connect to ipv4#127.0.0.1:9 failed: \
                        Connection refused (after 0ms in state CONNECT)";
-        tell(RDKafkaLogLevel::Error, "FAIL", message);
-        let told = last_failure().unwrap();
+        let told = without_client(message);
         assert!(told.starts_with("127.0.0.1:9/bootstrap: Connect to") && told.contains("refused"), "{told}");
+        assert_eq!(without_client("no thread is named"), "no thread is named");
     }
 }

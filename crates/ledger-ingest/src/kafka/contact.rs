@@ -18,6 +18,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{debug, info, warn};
 
 use super::client_log;
+use super::membership::Membership;
 
 /// How often the brokers are asked while it is not known whether they answer.
 const ASK_INTERVAL: Duration = Duration::from_secs(2);
@@ -78,11 +79,17 @@ impl Contact {
                 return;
             }
         }
-        self.ask(client, topic, catalog);
+        self.ask(client, topic, catalog, TOLD_AFTER);
     }
 
-    /// Asks them now.
-    pub(super) fn ask<C: ClientContext>(&self, client: &Client<C>, topic: &str, catalog: &Catalog) {
+    /// Asks them now. That they do not answer is told when it was so for a time.
+    pub(super) fn ask<C: ClientContext>(
+        &self,
+        client: &Client<C>,
+        topic: &str,
+        catalog: &Catalog,
+        told_after: Duration,
+    ) {
         let began = Instant::now();
         let answer = client.fetch_metadata(Some(topic), ASK_TIMEOUT);
         let mut state = self.lock();
@@ -98,7 +105,7 @@ impl Contact {
                 debug!(%error, "the brokers do not answer");
                 let lost = Lost { since: began, error: error.to_string(), told: false };
                 let lost = state.lost.get_or_insert(lost);
-                if lost.since.elapsed() >= TOLD_AFTER {
+                if lost.since.elapsed() >= told_after {
                     lost.tell(catalog);
                 }
             }
@@ -122,6 +129,31 @@ impl Lost {
         let facts =
             format!("the brokers have not answered for {} s: {error}", self.since.elapsed().as_secs());
         set_away(catalog, Some(facts));
+    }
+}
+
+impl Membership {
+    /// Asks the brokers whether they are there, if something says that they are not.
+    pub(super) fn look_for_brokers(&self, client: &Client<Self>) {
+        if let Some(topic) = self.options().topics.first() {
+            self.contact().look(client, topic, self.catalog(), self.is_assigned_any());
+        }
+    }
+
+    /// The place in the group is lost. What becomes of the partitions nobody here can know.
+    pub(super) fn tell_lost(&self, client: &Client<Self>) {
+        if let Some(topic) = self.options().topics.first() {
+            self.contact().ask(client, topic, self.catalog(), Duration::ZERO);
+        }
+        if self.contact().is_lost() {
+            info!(
+                "without an answer of the brokers this process has lost its place in the group; it joins again then"
+            );
+        } else {
+            warn!(
+                "this process has lost its place in the group, which may give its partitions to another; it joins again"
+            );
+        }
     }
 }
 
@@ -155,4 +187,44 @@ const fn is_of_transport(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::NetworkException
             | RDKafkaErrorCode::MessageTimedOut
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+    use super::super::EmbeddedBroker;
+    use super::super::options::KafkaOptions;
+    use super::*;
+
+    fn asking(brokers: &str) -> BaseConsumer {
+        let options = KafkaOptions { brokers: brokers.to_owned(), ..KafkaOptions::default() };
+        options.base().create().unwrap()
+    }
+
+    #[test]
+    fn brokers_that_do_not_answer_are_the_reason_until_they_do() {
+        let (contact, catalog) = (Contact::default(), Catalog::default());
+        // Nobody listens on the first port.
+        let nobody = asking("127.0.0.1:1");
+        contact.ask(nobody.client(), "t", &catalog, Duration::from_hours(1));
+        assert!(contact.is_lost() && catalog.away().is_none(), "a moment is no news");
+        contact.ask(nobody.client(), "t", &catalog, Duration::ZERO);
+        let away = catalog.away().unwrap();
+        assert_eq!(away.code, "source-unreachable");
+        assert!(away.message.contains("check the brokers"), "{away:?}");
+        let broker = EmbeddedBroker::start(&[("t", 1)]).unwrap();
+        contact.ask(asking(&broker.address()).client(), "t", &catalog, Duration::ZERO);
+        assert_eq!((contact.is_lost(), catalog.away()), (false, None));
+    }
+
+    #[test]
+    fn what_brokers_answer_is_no_sign_that_they_are_away() {
+        let contact = Contact::default();
+        assert!(!contact.failed(&KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)));
+        assert!(!contact.failed(&KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed)));
+        assert!(!contact.is_lost());
+        assert!(contact.failed(&KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown)));
+        assert!(contact.is_lost());
+    }
 }

@@ -166,7 +166,7 @@ pub enum Halt {
     /// A producer's clock is far ahead of this machine's.
     #[error(
         "offset {offset} of {topic}/{partition} has its producer's time {}, more than 24 hours ahead of this \
-         machine's clock", format_instant(*.time)
+         machine's clock", format_instant(*time)
     )]
     TimeAhead {
         /// The topic.

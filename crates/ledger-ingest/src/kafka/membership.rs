@@ -62,7 +62,7 @@ pub(super) struct Membership {
     times: Option<Arc<TopicTimes>>,
     placing: BTreeMap<String, Arc<TopicPlacing>>,
     consumer: OnceLock<Weak<GroupConsumer>>,
-    contact: Contact,
+    contact: Arc<Contact>,
     held: Mutex<Held>,
 }
 
@@ -106,7 +106,7 @@ impl ConsumerContext for Membership {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(base, list),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
                 if base.assignment_lost() {
-                    self.tell_lost(base);
+                    self.tell_lost(base.client());
                 }
                 let revoked = ids(list);
                 self.give_up(Some(&revoked));
@@ -194,7 +194,7 @@ impl Membership {
         let held = Mutex::new(Held { parked, ..Held::default() });
         let of_topic = |topic: &String| (topic.clone(), Arc::new(TopicPlacing::new(options.partitioner)));
         let placing = options.topics.iter().map(of_topic).collect();
-        let (consumer, contact) = (OnceLock::new(), Contact::default());
+        let (consumer, contact) = (OnceLock::new(), Arc::default());
         Self { data, catalog, options, times, placing, consumer, contact, held }
     }
 
@@ -205,7 +205,8 @@ impl Membership {
             (std::mem::take(&mut held.parked), std::mem::take(&mut held.draining))
         };
         let (data, catalog, times) = (Arc::clone(&self.data), Arc::clone(&self.catalog), self.times.clone());
-        let next = Self::new(data, catalog, self.options.clone(), times, parked);
+        let mut next = Self::new(data, catalog, self.options.clone(), times, parked);
+        next.contact = Arc::clone(&self.contact);
         next.lock().draining = draining;
         next
     }
@@ -224,34 +225,6 @@ impl Membership {
         Ok(self.data.identity(topic)?.and_then(|identity| identity.cluster_id))
     }
 
-    /// The place in the group is lost. What becomes of the partitions nobody here can know.
-    fn tell_lost(&self, base: &BaseConsumer<Self>) {
-        self.look_for_brokers_now(base.client());
-        if self.contact.is_lost() {
-            info!(
-                "without an answer of the brokers this process has lost its place in the group; it joins again then"
-            );
-        } else {
-            warn!(
-                "this process has lost its place in the group, which may give its partitions to another; it joins again"
-            );
-        }
-    }
-
-    /// Asks the brokers whether they are there, if something says that they are not.
-    pub(super) fn look_for_brokers(&self, client: &Client<Self>) {
-        let is_assigned = !self.lock().assigned.is_empty();
-        if let Some(topic) = self.options.topics.first() {
-            self.contact.look(client, topic, &self.catalog, is_assigned);
-        }
-    }
-
-    fn look_for_brokers_now(&self, client: &Client<Self>) {
-        if let Some(topic) = self.options.topics.first() {
-            self.contact.ask(client, topic, &self.catalog);
-        }
-    }
-
     pub(super) fn contact(&self) -> &Contact {
         &self.contact
     }
@@ -267,6 +240,10 @@ impl Membership {
     /// What the group has given to this process, fed or not.
     pub(super) fn assigned(&self) -> BTreeSet<ShardId> {
         self.lock().assigned.clone()
+    }
+
+    pub(super) fn is_assigned_any(&self) -> bool {
+        !self.lock().assigned.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -385,7 +362,13 @@ impl Membership {
                 shard
             }
             Err(worker) => {
-                warn!(shard = %id, "not drained in time; what it had begun comes again from Kafka");
+                let told = "not drained in time; what it had begun comes again from Kafka";
+                // Its reader waits for brokers that are told as away.
+                if self.contact.is_lost() {
+                    info!(shard = %id, "{told}");
+                } else {
+                    warn!(shard = %id, "{told}");
+                }
                 self.lock().draining.insert(id.clone(), worker);
                 None
             }

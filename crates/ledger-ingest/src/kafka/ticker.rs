@@ -55,6 +55,7 @@ impl Ticker {
             stop: Arc::clone(&stop),
             watched: BTreeMap::new(),
             failing: Episode::default(),
+            is_unanswered: false,
         };
         let thread = thread::Builder::new().name("tick".to_owned()).spawn(move || ticking.run());
         let thread = thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
@@ -85,6 +86,8 @@ struct Ticking {
     watched: BTreeMap<ShardId, Unsealed>,
     /// Ticks are not sent.
     failing: Episode,
+    /// The last ticks were not acknowledged: the brokers may be away, which is told elsewhere, and once.
+    is_unanswered: bool,
 }
 
 /// A shard with something that is not sealed.
@@ -131,12 +134,14 @@ impl Ticking {
             match self.tick(&due) {
                 Ok(()) if due.is_empty() => {}
                 Ok(()) => {
+                    self.is_unanswered = false;
                     if let Some(after) = self.failing.ends() {
                         info!(?after, "ticks are sent again");
                     }
                 }
                 Err(error) => {
                     metrics::counter!(metric::TICK_FAILED).increment(1);
+                    self.is_unanswered = matches!(error, SendError::TimedOut { .. });
                     // What follows from it is told of each shard as stalled.
                     if self.failing.fails() {
                         info!(%error, "ticks are not sent: nothing is sealed before the minute is over");
@@ -173,7 +178,9 @@ impl Ticking {
             self.watched.insert(id.clone(), Unsealed::new(sealed, now, self.interval));
         }
         let watched = self.watched.get_mut(&id)?;
-        if watched.has_stalled(now, self.interval) {
+        let patience = self.interval * STALLED_AFTER + ACKNOWLEDGE * 2;
+        let may_be_away = self.is_unanswered && now.saturating_duration_since(watched.since) <= patience;
+        if !may_be_away && watched.has_stalled(now, self.interval) {
             let message = format!(
                 "nothing was sealed for {}s although ticks were sent: the partition takes or gives nothing, or this \
                  process may not write to it; what was recorded since is in no signed checkpoint",
@@ -267,6 +274,8 @@ mod tests {
             interval: INTERVAL,
             stop: Arc::default(),
             watched: BTreeMap::new(),
+            failing: Episode::default(),
+            is_unanswered: false,
         };
         // As if so much time had passed since the last look.
         let look_after = |ticking: &mut Ticking, time: Duration| {

@@ -377,9 +377,14 @@ impl Reader {
         let shard =
             Remembered { topic: &id.topic, partition: id.partition, next: self.next, facts: &recorded };
         let start = start_at(shard, &facts, marks, self.task.accept_incomplete_history);
-        self.tell_unread(start.as_ref().err(), marks);
-        let start = start.map_err(Check::Halt)?;
-        self.ask_whose_times()?;
+        let start = match start {
+            Ok(start) => self.ask_whose_times().map(|()| start),
+            Err(halt) => Err(Check::Halt(halt)),
+        };
+        if let Err(Check::Halt(halt)) = &start {
+            self.tell_unread(halt, marks);
+        }
+        let start = start?;
         let bound = self.task.data.bind(&id.topic, &facts.into());
         bound.map_err(|error| Check::of_store(&error, error.is_out_of_descriptors()))?;
         Ok((start, marks))

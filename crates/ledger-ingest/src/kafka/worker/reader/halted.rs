@@ -59,16 +59,16 @@ impl Reader {
             }
     }
 
-    /// Tells how much of the source is unread, whether or not a reason to halt was found in it. Of another topic than
-    /// the shard was filled from nobody knows that.
-    pub(super) fn tell_unread(&self, reason: Option<&Halt>, marks: Watermarks) {
-        let is_same = match reason.map(Halt::code) {
-            None
-            | Some(StopCode::RetentionGap | StopCode::HistoryIncomplete | StopCode::TopicRepartitioned) => {
-                true
-            }
-            Some(_) => false,
-        };
+    /// Tells how much of the source is unread although it cannot be read. Of another topic than the shard was filled
+    /// from nobody knows that.
+    pub(super) fn tell_unread(&self, reason: &Halt, marks: Watermarks) {
+        let is_same = matches!(
+            reason.code(),
+            StopCode::RetentionGap
+                | StopCode::HistoryIncomplete
+                | StopCode::TopicRepartitioned
+                | StopCode::ProducerTimes
+        );
         let end = is_same.then_some(marks.high);
         self.task.status.update(|now| {
             now.end_offset = end;

@@ -1,0 +1,109 @@
+//! Brokers that are gone for longer than the session timeout, so that the place in the group is lost as well: the reason
+//! stays, the log says it once, and nothing that nobody knows.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ledger_tests::kafka::{self, Broker};
+use ledger_tests::scratch;
+use ledger_tests::server::{Server, Setup};
+use serde_json::Value;
+
+use super::{are_all, events, setup, wait_ready};
+
+const THREE: i32 = 3;
+
+/// How long brokers are away: the session of the tests lasts six seconds.
+const AWAY: Duration = Duration::from_secs(20);
+
+/// Everything that talks to brokers is at work: group, publisher, signer, ticks.
+fn all_at_work(broker: &Broker, data_dir: &Path) -> Setup {
+    let cluster = broker.cluster();
+    let mut setup = setup(cluster, "away", THREE, data_dir);
+    for (topic, stem) in [
+        (&mut setup.decisions_topic, "decisions"),
+        (&mut setup.dead_letter_topic, "dead-letters"),
+        (&mut setup.checkpoints_topic, "checkpoints"),
+    ] {
+        *topic = kafka::unique_name(stem);
+        cluster.create_topic(topic, 1, &[]);
+    }
+    setup.more.push(("EVIDENCE__TICK_INTERVAL", "1s".to_owned()));
+    setup
+}
+
+fn lines_since(log: &Path, begin: usize) -> Vec<Value> {
+    let text = std::fs::read_to_string(log).unwrap();
+    text[begin..].lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+fn of_level<'a>(lines: &'a [Value], levels: &[&str]) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["level"].as_str().is_some_and(|level| levels.contains(&level))).collect()
+}
+
+/// Looks at `/readyz` all the time; once it has given the reason it must go on to do so.
+fn watch(server: &Server, until: Instant) {
+    let names_it =
+        |told: &Value| told["detail"].as_str().is_some_and(|detail| detail.contains("source-unreachable"));
+    let told = wait_ready(server, "told", |status, told| status == 503 && names_it(told));
+    assert!(!told["shards"].as_array().unwrap().is_empty());
+    let mut was_out = false;
+    while Instant::now() < until {
+        let (status, told) = server.get("/readyz");
+        assert!(status == 503 && names_it(&told), "the reason is gone: {told:#}");
+        assert_eq!(server.get("/livez").0, 200);
+        was_out |= are_all(&told, |shard| shard["assigned"] == false);
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(was_out, "the session did not end, so this test shows nothing");
+    let (_, told) = server.get("/readyz");
+    assert!(are_all(&told, |shard| shard["stalled"]["code"] == "source-unreachable"), "{told:#}");
+    let (_, answer) = server.get("/v1/tenants/tenant-1");
+    assert_eq!(answer["freshness"][0]["stale"], true);
+}
+
+fn brokers_that_go(stop: impl Fn(&mut Broker), come_back: impl Fn(&mut Broker)) {
+    let (mut broker, scratch) = (Broker::start(), scratch::directory());
+    let setup = all_at_work(&broker, &scratch.path().join("data"));
+    let log = scratch.path().join("log");
+    let server = Server::start(&setup, &log);
+    broker.cluster().produce(&setup.topic, &events(THREE, 0, 30));
+    server.wait_until_ready(3);
+    // Until what was recorded is signed and published.
+    thread::sleep(Duration::from_secs(3));
+    let begin = std::fs::metadata(&log).unwrap().len();
+    // Something that has no seal yet when they go.
+    broker.cluster().produce(&setup.topic, &events(THREE, 30, 3));
+    stop(&mut broker);
+    watch(&server, Instant::now() + AWAY);
+    let lines = lines_since(&log, usize::try_from(begin).unwrap());
+    let warned = of_level(&lines, &["WARN", "ERROR"]);
+    assert_eq!(warned.len(), 1, "{warned:#?}");
+    assert!(warned[0].to_string().contains("the brokers do not answer"), "{warned:#?}");
+
+    come_back(&mut broker);
+    server.wait_until_ready(3);
+    broker.cluster().produce(&setup.topic, &events(THREE, 33, 3));
+    wait_ready(&server, "read on", |status, told| {
+        let offsets = told["shards"].as_array().unwrap().iter().filter_map(|shard| shard["offset"].as_u64());
+        status == 200 && offsets.sum::<u64>() >= 36 && told["away"].is_null()
+    });
+    server.drain();
+    let lines = lines_since(&log, usize::try_from(begin).unwrap());
+    let text = lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+    assert_eq!(text.matches("the brokers answer again").count(), 1, "{text}");
+    for lie in ["someone else", "thrown out"] {
+        assert!(!text.contains(lie), "{lie}: {text}");
+    }
+}
+
+#[test]
+fn brokers_that_are_gone_are_the_reason_as_long_as_they_are() {
+    brokers_that_go(Broker::kill, Broker::restart);
+}
+
+#[test]
+fn brokers_that_hang_are_the_reason_as_long_as_they_do() {
+    brokers_that_go(|broker| broker.freeze(), |broker| broker.thaw());
+}

@@ -1,0 +1,122 @@
+//! A disk that is full, and then is not.
+
+use std::path::Path;
+use std::process::Command;
+
+use ledger_tests::disk::SmallDisk;
+use ledger_tests::kafka;
+use ledger_tests::scratch;
+use ledger_tests::server::{self, Server};
+
+use super::{are_all, events, setup, wait_ready};
+
+const TWO: i32 = 2;
+
+/// Every shard halts, says so, how much waits and what to do, and answers on; when there is room, all go on, and nothing
+/// is lost or doubled.
+#[test]
+fn shards_that_a_full_disk_halted_go_on_when_there_is_room() {
+    let (cluster, disk, scratch) = (kafka::shared(), SmallDisk::mount(48), scratch::directory());
+    let setup = setup(cluster, "full", TWO, &disk.path().join("data"));
+    let server = Server::start(&setup, &scratch.path().join("log"));
+    cluster.produce(&setup.topic, &events(TWO, 0, 100));
+    server.wait_until_ready(2);
+    disk.fill();
+    let mut sent = 100;
+    let told = loop {
+        // Until what the write-ahead logs had of the disk before is used up.
+        cluster.produce(&setup.topic, &events(TWO, sent, 200));
+        sent += 200;
+        let told = wait_ready(&server, "read or halted", |_, told| {
+            are_all(told, |shard| shard["phase"] == "HALTED" || shard["lag"] == 0)
+        });
+        if are_all(&told, |shard| shard["phase"] == "HALTED") {
+            break told;
+        }
+        assert!(sent < 1_000_000, "the disk is not full: {told:#}");
+    };
+    for shard in told["shards"].as_array().unwrap() {
+        assert_eq!(shard["halted"]["code"], "disk-full", "{told:#}");
+        let message = shard["halted"]["message"].as_str().unwrap();
+        assert!(message.contains("make room on the disk") && message.contains("by itself"), "{message}");
+    }
+    assert_eq!(server.get("/livez").0, 200);
+    assert_eq!(server.get("/v1/tenants/tenant-7").0, 200, "what is recorded is answered");
+    cluster.produce(&setup.topic, &events(TWO, sent, 50));
+    sent += 50;
+    let unread = |told: &serde_json::Value| {
+        let shards = told["shards"].as_array().unwrap().iter();
+        shards.map(|shard| shard["lag"].as_u64().unwrap_or(0)).sum::<u64>()
+    };
+    let offsets = |told: &serde_json::Value| {
+        let shards = told["shards"].as_array().unwrap().iter();
+        shards.map(|shard| shard["offset"].as_u64().unwrap_or(0)).sum::<u64>()
+    };
+    let sent_in_all = u64::try_from(sent).unwrap();
+    wait_ready(&server, "told how much waits", |status, told| {
+        status == 503 && unread(told) >= 50 && offsets(told) + unread(told) == sent_in_all
+    });
+
+    disk.free();
+    server.wait_until_ready(2);
+    let (status, told) = server.get("/readyz");
+    assert_eq!((status, offsets(&told)), (200, sent_in_all), "{told:#}");
+    assert!(are_all(&told, |shard| shard["halted"].is_null()), "{told:#}");
+    for number in [0, sent / 2, sent - 1] {
+        let (_, log) = server.get(&format!("/v1/tenants/tenant-{number}/log"));
+        assert_eq!(log["records"].as_array().map(Vec::len), Some(1), "{log:#}");
+    }
+    server.drain();
+    let shards = server::verified(&setup.data_dir, &[]);
+    assert_eq!(shards.len(), 2, "{shards:?}");
+}
+
+/// The start of the program finds the disk full: nothing is served at first.
+#[test]
+fn a_start_on_a_full_disk_goes_on_when_there_is_room() {
+    let (cluster, disk, scratch) = (kafka::shared(), SmallDisk::mount(48), scratch::directory());
+    let setup = setup(cluster, "full-at-start", TWO, &disk.path().join("data"));
+    let log = scratch.path().join("log");
+    let server = Server::start(&setup, &log);
+    cluster.produce(&setup.topic, &events(TWO, 0, 10));
+    server.wait_until_ready(2);
+    server.drain();
+    disk.fill();
+    cluster.produce(&setup.topic, &events(TWO, 10, 10));
+    let server = Server::start(&setup, &log);
+    wait_ready(&server, "halted by the disk", |status, told| {
+        status == 503 && are_all(told, |shard| shard["halted"]["code"] == "disk-full")
+    });
+    disk.free();
+    server.wait_until_ready(2);
+    assert_eq!(server.get("/v1/tenants/tenant-19").0, 200);
+    server.drain();
+}
+
+/// No descriptor is left: that is not the disk, and no damage.
+#[test]
+fn a_process_without_descriptors_says_so_and_goes_on_when_it_has_some() {
+    let (cluster, scratch) = (kafka::shared(), scratch::directory());
+    let setup = setup(cluster, "descriptors", 1, &scratch.path().join("data"));
+    let server = Server::start(&setup, &scratch.path().join("log"));
+    cluster.produce(&setup.topic, &events(1, 0, 5));
+    server.wait_until_ready(1);
+    // A connection for `/readyz` takes one, so the process is asked when it has some again.
+    let open = std::fs::read_dir(Path::new("/proc").join(server.process.id().to_string()).join("fd"));
+    let open = open.unwrap().count();
+    limit(&server, open.saturating_sub(1));
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    limit(&server, 100_000);
+    cluster.produce(&setup.topic, &events(1, 5, 5));
+    server.wait_until_ready(1);
+    assert_eq!(server.get("/v1/tenants/tenant-9").0, 200);
+    server.drain();
+    let log = std::fs::read_to_string(scratch.path().join("log")).unwrap();
+    assert!(!log.contains("shard-damaged") && !log.contains("disk-failed"), "{log}");
+}
+
+fn limit(server: &Server, descriptors: usize) {
+    let limit = format!("--nofile={descriptors}:");
+    let limited = Command::new("prlimit").args(["--pid", &server.process.id().to_string(), &limit]).status();
+    assert!(limited.unwrap().success(), "run the tests as root: prlimit {limit}");
+}
