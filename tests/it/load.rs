@@ -168,9 +168,15 @@ fn brokers_that_do_not_answer_do_not_keep_a_process_from_its_end() {
     for topic in [&setup.decisions_topic, &setup.dead_letter_topic, &setup.checkpoints_topic] {
         broker.cluster().create_topic(topic, 1, &[]);
     }
-    broker.cluster().produce(&setup.topic, &[enabled(1, "")]);
+    let events: Vec<_> = (1..=5_000).map(|number| enabled(number, "")).collect();
+    broker.cluster().produce(&setup.topic, &events);
     let mut server = Server::start(&setup, &log);
-    server.wait_until_ready(4);
+    // Some of it is recorded, and most likely not published.
+    let deadline = Instant::now() + PATIENCE;
+    while server.get("/v1/tenants/acme").0 != 200 {
+        assert!(Instant::now() < deadline, "{}", server.get("/readyz").1);
+        thread::sleep(Duration::from_millis(5));
+    }
     broker.freeze();
     let began = Instant::now();
     server.process.signal("TERM");

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Instant;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -24,7 +25,7 @@ pub(super) struct Activity {
     closing: Notify,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Now {
     /// Requests whose answer is not handed over.
     requests: usize,
@@ -32,6 +33,8 @@ struct Now {
     waits_since: Option<Instant>,
     /// A part of a head is there.
     has_begun: bool,
+    /// Whoever reads the socket, to look at its deadline anew when the last request ends.
+    reader: Option<Waker>,
 }
 
 /// A request, until its answer is handed over.
@@ -49,7 +52,7 @@ pub(super) enum Awaited {
 
 impl Activity {
     pub(super) fn new() -> Self {
-        let now = Now { requests: 0, waits_since: Some(Instant::now()), has_begun: false };
+        let now = Now { requests: 0, waits_since: Some(Instant::now()), has_begun: false, reader: None };
         Self { now: Mutex::new(now), is_closing: AtomicBool::new(false), closing: Notify::new() }
     }
 
@@ -59,7 +62,8 @@ impl Activity {
 
     pub(super) fn begin_request(self: &Arc<Self>) -> OpenRequest {
         let mut now = self.lock();
-        *now = Now { requests: now.requests + 1, waits_since: None, has_begun: false };
+        now.requests += 1;
+        (now.waits_since, now.has_begun) = (None, false);
         drop(now);
         OpenRequest(Arc::clone(self))
     }
@@ -85,11 +89,18 @@ impl Activity {
         }
     }
 
-    /// What is waited for, and since when; none while a request is open.
-    pub(super) fn awaited(&self) -> Option<(Awaited, Instant)> {
-        let now = self.lock();
+    /// What is waited for, and since when; none while a request is open. Then whoever reads is woken at its end: hyper
+    /// does not read again by itself once a read was in vain.
+    pub(super) fn awaited(&self, reader: &Waker) -> Option<(Awaited, Instant)> {
+        let mut now = self.lock();
+        if now.requests > 0 {
+            if now.reader.as_ref().is_none_or(|before| !before.will_wake(reader)) {
+                now.reader = Some(reader.clone());
+            }
+            return None;
+        }
         let awaited = if now.has_begun { Awaited::Head } else { Awaited::Request };
-        now.waits_since.filter(|_| now.requests == 0).map(|since| (awaited, since))
+        now.waits_since.map(|since| (awaited, since))
     }
 
     pub(super) fn has_requests(&self) -> bool {
@@ -108,6 +119,9 @@ impl Drop for OpenRequest {
         now.requests -= 1;
         if now.requests == 0 {
             now.waits_since = Some(Instant::now());
+            if let Some(reader) = now.reader.take() {
+                reader.wake();
+            }
         }
     }
 }
@@ -191,7 +205,7 @@ mod tests {
     #[test]
     fn a_connection_waits_for_its_client_except_while_a_question_is_answered() {
         let activity = Arc::new(Activity::new());
-        let awaited = |activity: &Activity| activity.awaited().map(|(awaited, _)| awaited);
+        let awaited = |activity: &Activity| activity.awaited(Waker::noop()).map(|(awaited, _)| awaited);
         assert_eq!(awaited(&activity), Some(Awaited::Request));
         activity.heard();
         assert_eq!(awaited(&activity), Some(Awaited::Head));

@@ -57,6 +57,10 @@ pub fn describe() {
         MISSING_APP_EVENTS,
         "App-level events that other shards have and this one lacks, by shard."
     );
+    // Prometheus sees no increase in a counter that begins at 1.
+    for why in Why::ALL {
+        counter!(CLOSED, "why" => why.as_str()).increment(0);
+    }
 }
 
 /// Shards that were told once. The exporter goes on telling the last value of a gauge, so one that went away
@@ -168,15 +172,22 @@ pub(super) enum Why {
     Room,
 }
 
+impl Why {
+    const ALL: [Self; 4] = [Self::Head, Self::Body, Self::Unread, Self::Room];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Body => "body",
+            Self::Unread => "unread",
+            Self::Room => "room",
+        }
+    }
+}
+
 /// A connection was closed because its client kept the server waiting.
 pub(super) fn closed(why: Why) {
-    let why = match why {
-        Why::Head => "head",
-        Why::Body => "body",
-        Why::Unread => "unread",
-        Why::Room => "room",
-    };
-    counter!(CLOSED, "why" => why).increment(1);
+    counter!(CLOSED, "why" => why.as_str()).increment(1);
 }
 
 #[cfg(test)]

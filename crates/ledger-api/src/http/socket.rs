@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Whether a client that sends nothing has had its time. It is told so if it had begun.
     fn has_waited_too_long(&mut self, context: &mut Context<'_>) -> bool {
-        let Some((awaited, since)) = self.activity.awaited() else { return false };
+        let Some((awaited, since)) = self.activity.awaited(context.waker()) else { return false };
         let limit = match awaited {
             Awaited::Request => self.deadlines.idle,
             Awaited::Head => self.deadlines.head,

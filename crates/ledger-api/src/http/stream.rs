@@ -150,12 +150,13 @@ impl Api {
             let turn = self.places.read_chunk().await;
             let api = self.clone();
             let reading = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
                 let chunk = api.chunk(&mut pages, begun);
                 (pages, chunk)
             });
             // The panic was reported where it happened.
             let Ok((read, (chunk, more))) = reading.await else { return };
+            // Given back once the thread is free, or the next chunk would be read on another one.
+            drop(turn);
             let sent = tokio::time::timeout(STREAM_STALL, queue.send(chunk)).await;
             if !matches!(sent, Ok(Ok(()))) || !more {
                 return;

@@ -149,10 +149,10 @@ impl Sender {
         }
         let is_due = told.is_due();
         // Progress is told now and then, everything else always.
-        if is_due || !matches!(line, Line::Progress(_)) {
-            if let Err(problem) = write(&mut told.lines, line) {
-                return self.send(&mut told, Err(problem));
-            }
+        if (is_due || !matches!(line, Line::Progress(_)))
+            && let Err(problem) = write(&mut told.lines, line)
+        {
+            return self.send(&mut told, Err(problem));
         }
         if is_due || told.lines.len() >= STREAM_CHUNK_BYTES {
             return self.send_lines(&mut told);
