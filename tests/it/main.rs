@@ -18,6 +18,7 @@ mod kafka_broker;
 mod program;
 mod proofs;
 mod publishing;
+mod rules;
 mod scenarios;
 mod secrets;
 mod tidy;
