@@ -22,6 +22,7 @@ mod program;
 mod proofs;
 mod publishing;
 mod refill;
+mod rules;
 mod scenarios;
 mod secrets;
 mod stops;

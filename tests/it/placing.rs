@@ -52,7 +52,7 @@ impl Field {
     fn go_on(&self, client: Client) {
         let live: Vec<Message> =
             (0..TENANTS).map(|tenant| Message::new(name(tenant), event(tenant, "disabled"))).collect();
-        self.cluster.produce_by(client, &self.topic, &live);
+        self.cluster.produce_by_client(client, &self.topic, &live);
     }
 
     fn serve(&self, data_dir: &str, more: &[(&'static str, &str)]) -> Server {

@@ -1,7 +1,7 @@
 //! The harness of the integration tests: what they need of the outside world.
 //!
 //! - [`kafka`]: the real Kafka broker as a child process, and everything a test does to it.
-//! - [`python`]: scripts of `tests/verifier`, which check the same things without any of our code.
+//! - [`python`]: scripts of `tests/verifier` and `tests/rules`, which check the same things without any of our code.
 //! - [`process`]: child processes that cannot outlive the test process.
 //! - [`scratch`]: directories that are gone afterwards, whatever happened.
 //!

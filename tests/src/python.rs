@@ -9,12 +9,22 @@ use std::thread;
 
 use sha2::{Digest, Sha256};
 
+use crate::process::forget_settings;
 use crate::scratch::cache;
 
 const REQUIREMENTS: &[u8] = include_bytes!("../verifier/requirements.txt");
 
 /// A script of `tests/verifier`, to be given arguments and started.
 pub fn script(name: &str) -> Command {
+    in_folder("verifier", name)
+}
+
+/// A script of `tests/rules`, likewise. It starts the program itself.
+pub fn rules_script(name: &str) -> Command {
+    in_folder("rules", name)
+}
+
+fn in_folder(folder: &str, name: &str) -> Command {
     let environment = cache().join(format!("python-{}", &hex::encode(Sha256::digest(REQUIREMENTS))[..12]));
     let python = environment.join("bin/python");
     assert!(
@@ -22,10 +32,11 @@ pub fn script(name: &str) -> Command {
         "the packages of the scripts are not in {}: run tests/run once, it installs them",
         environment.display()
     );
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verifier").join(name);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
     let mut command = Command::new(python);
     // No compiled files beside the sources, and nothing of the user's own installation.
     command.args(["-I", "-B"]).arg(script);
+    forget_settings(&mut command);
     command
 }
 

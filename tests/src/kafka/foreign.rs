@@ -18,7 +18,7 @@ pub enum Client {
 
 impl Cluster {
     /// Produces keyed messages of text by another client.
-    pub fn produce_by(&self, client: Client, topic: &str, messages: &[Message]) {
+    pub fn produce_by_client(&self, client: Client, topic: &str, messages: &[Message]) {
         let lines: String = messages.iter().map(line).collect();
         let output = match client {
             Client::Confluent => {
