@@ -94,7 +94,7 @@ pub enum Content {
 
 /// A log that another one takes the place of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Predecessor {
+pub struct PriorLog {
     /// Its origin: a name, `/`, the partition.
     pub origin: String,
     /// How many leaves it had at its last seal.
@@ -129,7 +129,7 @@ pub struct LoggedEvent {
     pub event: Event,
 }
 
-impl Predecessor {
+impl PriorLog {
     /// What the coordinates of a succession begin with.
     pub const PREFIX: &str = "log:";
 

@@ -59,7 +59,7 @@ use std::collections::BTreeMap;
 use ledger_core::ids::ClientKey;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::note::Checkpoint;
-use ledger_record::record::{Content, Predecessor, Stream};
+use ledger_record::record::{Content, PriorLog, Stream};
 use ledger_record::rows::SourcePosition;
 
 use crate::error::{AppendError, BindError, OpenError, ReadError};
@@ -119,7 +119,7 @@ pub struct RefillReport {
     /// Events of apps that a shard lacked.
     pub copied: u64,
     /// The logs before.
-    pub predecessors: Vec<Predecessor>,
+    pub predecessors: Vec<PriorLog>,
 }
 
 /// The refill failed; the new directory stays unfinished.

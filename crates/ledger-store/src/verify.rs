@@ -41,7 +41,7 @@ use ledger_record::key::{self, Family};
 use ledger_record::proof::line::{LedgerSecret, SealLeaf};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::proof::{Hash, log as whole};
-use ledger_record::record::{Predecessor, RULES, Record};
+use ledger_record::record::{PriorLog, RULES, Record};
 use ledger_record::rows::SourcePosition;
 
 use self::log::Pass;
@@ -83,7 +83,7 @@ pub struct Verified {
     /// over. For [`check_spread`].
     pub spread: Vec<(String, SpreadOffsets)>,
     /// The logs that this one takes the place of.
-    pub predecessors: Vec<Predecessor>,
+    pub predecessors: Vec<PriorLog>,
 }
 
 /// The first thing that is not as it must be.

@@ -164,6 +164,7 @@ mod tests {
             source: "test".to_owned(),
             topic: "t".to_owned(),
             partitions: Some(1),
+            placing: ledger_ingest::placing::Placement::default(),
             accept_refusals: false,
             now: crate::command::now(),
         };

@@ -24,7 +24,7 @@ use super::frontier::Frontier;
 use super::hash::Hash;
 use super::line::{Leaf, LineError, REJECTED, RecordLeaf, SUCCESSION, SealLeaf, leaf_hash, stream_id};
 use super::map::{Head, Whole};
-use crate::record::{Predecessor, Stream};
+use crate::record::{PriorLog, Stream};
 
 /// A log that is checked as it is read.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub struct Reader {
     map: Whole,
     sealing: Sealing,
     /// The logs that this one takes the place of.
-    predecessors: Vec<Predecessor>,
+    predecessors: Vec<PriorLog>,
 }
 
 /// What is wrong with a line.
@@ -152,7 +152,7 @@ impl Reader {
         }
         let (source, offset) = split(&leaf.source).ok_or_else(|| Fault::Source(leaf.source.clone()))?;
         let is_succession = leaf.type_name == SUCCESSION;
-        if is_succession || source.starts_with(Predecessor::PREFIX) {
+        if is_succession || source.starts_with(PriorLog::PREFIX) {
             self.predecessors.push(self.predecessor(leaf, source, offset).ok_or(Fault::Succession)?);
         }
         let head = Head { seq: leaf.seq, index: self.tree.size(), leaf: hash };
@@ -170,16 +170,16 @@ impl Reader {
     }
 
     /// The log before that a line names: only the first lines of a log do.
-    fn predecessor(&self, leaf: &RecordLeaf, source: &str, size: u64) -> Option<Predecessor> {
-        let origin = source.strip_prefix(Predecessor::PREFIX)?.to_owned();
+    fn predecessor(&self, leaf: &RecordLeaf, source: &str, size: u64) -> Option<PriorLog> {
+        let origin = source.strip_prefix(PriorLog::PREFIX)?.to_owned();
         let is_first = leaf.seq == self.tree.size() + 1;
         let is_plain = leaf.type_name == SUCCESSION && leaf.time == leaf.recorded;
-        (is_plain && is_first).then_some(Predecessor { origin, size, root: leaf.commitment })
+        (is_plain && is_first).then_some(PriorLog { origin, size, root: leaf.commitment })
     }
 
     /// The logs that this one takes the place of, as its first lines name them.
     #[must_use]
-    pub fn predecessors(&self) -> &[Predecessor] {
+    pub fn predecessors(&self) -> &[PriorLog] {
         &self.predecessors
     }
 

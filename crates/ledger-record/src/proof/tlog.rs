@@ -16,7 +16,7 @@ use super::line::SealLeaf;
 use super::log::{self, Reader};
 use super::note::{Checkpoint, NoteError, VerifierKey};
 use super::tiles::{self, CHECKPOINT, Kind, Tile, Tiler};
-use crate::record::Predecessor;
+use crate::record::PriorLog;
 
 /// What a valid log proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Verified {
     /// How many seals there are, all of them true.
     pub seals: u64,
     /// The logs that this one takes the place of.
-    pub predecessors: Vec<Predecessor>,
+    pub predecessors: Vec<PriorLog>,
 }
 
 /// Why a log is not valid.

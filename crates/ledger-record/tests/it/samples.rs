@@ -16,7 +16,7 @@ use ledger_core::state::{
 use ledger_core::tenant::{Change, Correction, Outcome, Summary, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
-use ledger_record::record::{Content, Coordinates, Predecessor, RULES, Record, Seal, Stream};
+use ledger_record::record::{Content, Coordinates, PriorLog, RULES, Record, Seal, Stream};
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
 
 pub(crate) fn realm(key: &str) -> Realm {
@@ -370,7 +370,7 @@ pub(crate) fn seal() -> Record {
 
 pub(crate) fn succession() -> Record {
     let record = record(Stream::Succession, Content::Succession(Hash::of(&[b"a root"])));
-    Record { source: Predecessor::coordinates("realm.lifecycle", 3, 8841), ..record }
+    Record { source: PriorLog::coordinates("realm.lifecycle", 3, 8841), ..record }
 }
 
 pub(crate) fn finished(id: Option<&str>, outcome: MigrationOutcome) -> FinishedMigration {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
 use ledger_record::key::side::parse_carried;
-use ledger_record::record::{Content, Coordinates, Predecessor, Record, Stream};
+use ledger_record::record::{Content, Coordinates, PriorLog, Record, Stream};
 use ledger_record::rows::SourcePosition;
 
 use super::RefillError;
@@ -165,14 +165,14 @@ pub(super) fn lanes_of(
 pub(super) fn predecessors(
     shards: &[OldShard<'_>],
     name: &str,
-) -> Result<Vec<(Predecessor, Timestamp)>, ReadError> {
+) -> Result<Vec<(PriorLog, Timestamp)>, ReadError> {
     let mut predecessors = Vec::new();
     for shard in shards {
         let Some(seal) = &shard.verified.seal else { continue };
         let size = seal.index + 1;
         let root = shard.snapshot.tree_root(size)?;
         let origin = format!("{name}/{}", shard.partition());
-        predecessors.push((Predecessor { origin, size, root }, seal.recorded));
+        predecessors.push((PriorLog { origin, size, root }, seal.recorded));
     }
     Ok(predecessors)
 }

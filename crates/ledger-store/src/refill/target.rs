@@ -6,7 +6,7 @@ use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
 use ledger_record::json::event::to_json;
 use ledger_record::key::side::carried;
-use ledger_record::record::{Content, Coordinates, Predecessor, Record};
+use ledger_record::record::{Content, Coordinates, PriorLog, Record};
 use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 use ledger_record::rows::SourcePosition;
 
@@ -63,19 +63,19 @@ impl Targets {
         new: &DataDir,
         topic: &str,
         partitions: u32,
-        predecessors: &[(Predecessor, Timestamp)],
+        predecessors: &[(PriorLog, Timestamp)],
     ) -> Result<Self, RefillError> {
         let mut targets = Vec::new();
         for partition in 0..partitions {
             let mut shard = new.open_shard(&ShardId { topic: topic.to_owned(), partition })?;
             let mut batch = shard.begin();
             let recorded = predecessors.iter().map(|(_, recorded)| *recorded).max();
-            for (Predecessor { origin, size, root }, recorded) in
+            for (PriorLog { origin, size, root }, recorded) in
                 predecessors.iter().filter_map(|(before, _)| Some((before, recorded?)))
             {
                 let (name, partition) = origin.rsplit_once('/').unwrap_or((origin, "0"));
                 let partition = partition.parse().unwrap_or_default();
-                batch.succeed(Predecessor::coordinates(name, partition, *size), *root, recorded)?;
+                batch.succeed(PriorLog::coordinates(name, partition, *size), *root, recorded)?;
             }
             batch.commit()?;
             targets.push(Target { shard, waiting: Vec::new(), to_publish: None });

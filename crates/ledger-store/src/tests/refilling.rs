@@ -5,7 +5,7 @@ use std::path::Path;
 use ledger_record::key::side::carried;
 use ledger_record::key::{self, GapKey};
 use ledger_record::proof::note::Checkpoint;
-use ledger_record::record::{Content, Predecessor, Record, Stream};
+use ledger_record::record::{Content, PriorLog, Record, Stream};
 
 use super::verifying::{fault, put, verified};
 use super::*;
@@ -187,7 +187,7 @@ fn torn_tenants_are_whole_and_every_offset_is_accounted_for_once() {
     assert_eq!(counts, (2, 2, 1, 1, 1, 2));
 
     let verified = all_true(&new);
-    let logs: Vec<&Predecessor> = verified.iter().flat_map(|shard| &shard.predecessors).collect();
+    let logs: Vec<&PriorLog> = verified.iter().flat_map(|shard| &shard.predecessors).collect();
     assert_eq!(logs.len(), 9, "{logs:?}");
     for (partition, reader) in (0..).zip(readers(&old)) {
         let size = reader.snapshot().sealed_size().unwrap();

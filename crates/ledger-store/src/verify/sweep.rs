@@ -12,7 +12,7 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_record::key::{self, Family};
 use ledger_record::proof::line::LedgerSecret;
-use ledger_record::record::{Predecessor, Stream};
+use ledger_record::record::{PriorLog, Stream};
 use ledger_record::rows::AppRow;
 
 use super::sources::Sources;
@@ -36,7 +36,7 @@ pub(super) struct Found {
     pub(super) recorded: Option<Timestamp>,
     pub(super) corrections: u64,
     /// The logs that this one takes the place of.
-    pub(super) predecessors: Vec<Predecessor>,
+    pub(super) predecessors: Vec<PriorLog>,
     /// The rows of the apps as they follow from their records and the tenants.
     pub(super) apps: BTreeMap<AppKey, AppRow>,
     /// For each app-level event, by position: event time of the last event of its app's tenants before it.

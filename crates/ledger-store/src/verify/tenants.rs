@@ -16,7 +16,7 @@ use ledger_record::key::log::{SUCCESSION, TENANT};
 use ledger_record::key::{self, Family};
 use ledger_record::proof::line::{self, Beside, LeafHasher, LedgerSecret, own_rule, pinned_realm_after};
 use ledger_record::proof::{Hash, log as whole};
-use ledger_record::record::{Content, Predecessor, Record, Stream, decode_outcome, encode_outcome};
+use ledger_record::record::{Content, PriorLog, Record, Stream, decode_outcome, encode_outcome};
 use ledger_record::rows::TenantRow;
 
 use super::sources::Sources;
@@ -110,7 +110,7 @@ impl<'s, 'a> Judge<'s, 'a> {
                 let record = record?;
                 self.link(&record, named.id, (None, None), &mut judged)?;
                 put_all(table, number, &mut judged)?;
-                found.predecessors.extend(Predecessor::of(&record));
+                found.predecessors.extend(PriorLog::of(&record));
                 found.refused += u64::from(stream == Stream::Rejected);
             }
             table.name(number, named);

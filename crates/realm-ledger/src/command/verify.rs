@@ -6,7 +6,7 @@ mod tlog;
 
 use std::path::PathBuf;
 
-use ledger_record::record::Predecessor;
+use ledger_record::record::PriorLog;
 use serde::Serialize;
 
 use super::{Context, Input, Unreadable};
@@ -65,8 +65,8 @@ struct LogBefore {
 }
 
 impl LogBefore {
-    fn of(before: &Predecessor) -> Self {
-        let Predecessor { origin, size, root } = before;
+    fn of(before: &PriorLog) -> Self {
+        let PriorLog { origin, size, root } = before;
         Self { origin: origin.clone(), size: *size, root: root.to_text() }
     }
 }
