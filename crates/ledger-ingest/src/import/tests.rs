@@ -1,5 +1,5 @@
 use ledger_record::proof::line::LedgerSecret;
-use ledger_store::{StoreOptions, Verified, check_spread};
+use ledger_store::{Partitioner, StoreOptions, Verified, check_spread};
 
 use super::*;
 use crate::text::Lines;
@@ -13,6 +13,7 @@ fn every_line_is_in_one_shard_or_another_or_blank() {
         source: "gappy".to_owned(),
         topic: "t".to_owned(),
         partitions: Some(3),
+        placing: Placement { set: Some(Partitioner::Murmur2), kafka: None },
         now: Timestamp::from_millis(2_000_000_000_000),
         accept_refusals: false,
     };
@@ -50,6 +51,7 @@ fn what_waits_is_bounded_in_bytes() {
         source: "big".to_owned(),
         topic: "t".to_owned(),
         partitions: Some(4),
+        placing: Placement { set: Some(Partitioner::Murmur2), kafka: None },
         now: Timestamp::from_millis(2_000_000_000_000),
         accept_refusals: true,
     };

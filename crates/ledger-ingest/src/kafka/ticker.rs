@@ -268,7 +268,6 @@ mod tests {
         let served = Served { reader: shard.reader(), status: Arc::new(ShardStatus::default()) };
         served.status.update(|now| (now.is_ours, now.phase) = (true, Phase::Live));
         let mut ticking = Ticking {
-            failing: Default::default(),
             catalog: Arc::default(),
             outbox: Outbox::new(&KafkaOptions::default()).unwrap(),
             interval: INTERVAL,
