@@ -300,7 +300,7 @@ mod tests {
                             ..Installed::default()
                         }))
                     }
-                    6..=8 => InstallationFact::Uninstalled { endpoint_realm: None },
+                    6..=8 => InstallationFact::Uninstalled { endpoint_realm: None, installation_id: None },
                     9 => InstallationFact::Enabled,
                     _ => InstallationFact::DataLocated { realm: realm(dice) },
                 };
