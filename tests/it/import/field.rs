@@ -63,7 +63,11 @@ fn what_is_no_ndjson_is_refused_before_anything_is_written() {
         ("history-pretty.json", "values span several lines", "jq -c . "),
         ("history-array.json", "a JSON array", "jq -c '.[]' "),
         ("history-array-lines.json", "a JSON array", "jq -c '.[]' "),
-        ("packed-array.json.gz", "a JSON array", "packed-array.json.gz > unpacked`; then `jq -c '.[]' unpacked`"),
+        (
+            "packed-array.json.gz",
+            "a JSON array",
+            "packed-array.json.gz > unpacked`; then `jq -c '.[]' unpacked`",
+        ),
         ("history-envelope.json", "holds the events in an array", "jq -c '.events[]' "),
         ("history-strings.ndjson", "JSON inside JSON strings", "jq -c fromjson "),
         ("history-utf16.ndjson", "UTF-16 (little-endian)", "iconv -f UTF-16LE -t UTF-8 "),
