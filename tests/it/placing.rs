@@ -219,8 +219,6 @@ fn torn_tenants_are_named_everywhere(field: &Field) {
     }
     let verified = server::verify(&data_dir, &[]);
     let said = said(&verified);
-    let records = ask(&data_dir, &["export", "--ndjson"]);
-    println!("{} {}", String::from_utf8_lossy(&records.stdout), self::said(&records));
     assert_eq!(verified.status.code(), Some(1), "{said}");
     assert!(torn.iter().all(|tenant| said.contains(tenant)) && said.contains("refill"), "{said}");
     let verdicts = String::from_utf8_lossy(&verified.stdout).into_owned();
