@@ -166,13 +166,7 @@ pub(super) fn run(
         }
     }
     if let Some(checkpoint) = pinned {
-        let origin = checkpoint.origin;
-        let mut before = reports.iter().flat_map(|report| &report.based_on);
-        let before = before.find(|log| log.origin == origin).map(|log| log.size);
-        return Err(Failure::new(match before {
-            Some(size) => PinnedError::LogBefore { origin, size },
-            None => PinnedError::OtherLog(origin),
-        }));
+        return Err(Failure::new(other_log(checkpoint.origin, &reports)));
     }
     print(context, &reports, &failed)?;
     if let Some(worst) = worst(context, failed) {
@@ -182,6 +176,15 @@ pub(super) fn run(
     tell_torn(context, &readers)?;
     context.say(&summary(&data, &reports));
     Ok(Exit::Done)
+}
+
+/// None of the shards has the log of the pinned checkpoint.
+fn other_log(origin: String, reports: &[Report]) -> PinnedError {
+    let mut before = reports.iter().flat_map(|report| &report.based_on);
+    match before.find(|log| log.origin == origin).map(|log| log.size) {
+        Some(size) => PinnedError::LogBefore { origin, size },
+        None => PinnedError::OtherLog(origin),
+    }
 }
 
 fn print(
