@@ -262,7 +262,11 @@ fn torn_tenants_come_back_whole_while_the_topic_goes_on() {
     assert_eq!(refused_and_repeats(&new, &topic), expected, "each message is recorded, repeated or refused");
 
     assert_based_on_the_old_logs(&new, &topic, dir.path());
-    let judged = server::verify(&old, &[("KAFKA__TOPICS", topic.clone())]);
+    assert_torn_and_nothing_else(&old, &topic);
+}
+
+fn assert_torn_and_nothing_else(data_dir: &Path, topic: &str) {
+    let judged = server::verify(data_dir, &[("KAFKA__TOPICS", topic.to_owned())]);
     let told = String::from_utf8_lossy(&judged.stderr);
     assert!(judged.status.code() == Some(1) && told.contains("every shard is valid by itself"), "{told}");
 }
