@@ -44,6 +44,7 @@ use placed::Placed;
 pub(super) use placed::TopicPlacing;
 use reader::Reader;
 pub(super) use reader::headers;
+pub use refusals::REFUSED_MESSAGES;
 use watch::Watch;
 use writer::Writer;
 

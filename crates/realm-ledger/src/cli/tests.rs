@@ -41,6 +41,7 @@ fn every_command_of_the_interface_is_there_and_no_other() {
             "replay",
             "reconcile",
             "rebuild",
+            "refill",
             "quarantine",
             "checkpoint",
             "keys",

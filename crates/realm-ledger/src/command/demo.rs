@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ledger_ingest::kafka::{EmbeddedBroker, KafkaError, NOT_APPEND_TIME, PublishError, Sender};
+use ledger_ingest::kafka::{
+    EmbeddedBroker, KafkaError, NOT_APPEND_TIME, PublishError, REFUSED_MESSAGES, Sender,
+};
 use ledger_store::{Catalog, Partitioner, Phase};
 use tempfile::TempDir;
 
@@ -77,7 +79,8 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Demo) -> Result<Exit, Fa
 fn start_logs(context: &Context<'_, '_>) -> Result<(), Failure> {
     let terminal = context.surroundings.messages_are_terminal;
     let colours = context.surroundings.colours(terminal);
-    let level = format!("warn,{NOT_APPEND_TIME}=error");
+    // The samples have refused messages on purpose, for `quarantine list` to show.
+    let level = format!("warn,{NOT_APPEND_TIME}=error,{REFUSED_MESSAGES}=error");
     let options = LogOptions { level, format: "text".to_owned() };
     Ok(telemetry::start_logs(&options, context.verbosity(), terminal, colours)?)
 }

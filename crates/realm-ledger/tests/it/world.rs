@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ledger_api::http::{self, Api};
 use ledger_api::query::Ledger;
-use ledger_store::{Catalog, DataDir, Phase, Served, ShardStatus, StoreOptions};
+use ledger_store::{Catalog, DataDir, Phase, Served, ShardId, ShardStatus, StoreOptions};
 use realm_ledger::{Exit, Surroundings, run};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -124,28 +124,31 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn over(data_dir: &Path) -> Self {
-        let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
-        let shards = data.shards().unwrap().into_iter();
-        let readers = shards.map(|shard| (shard.clone(), data.read_shard(&shard).unwrap())).collect();
-        Self::of(Ledger::of_readers(readers))
+        Self::feeding(data_dir, |_| true)
     }
 
     /// One process of a group, which feeds only this one of the partitions.
     pub(crate) fn of_one_shard(data_dir: &Path, only: &str) -> Self {
+        Self::feeding(data_dir, |shard| shard.to_string() == only)
+    }
+
+    /// A process that feeds some of the partitions, and is at their end.
+    fn feeding(data_dir: &Path, feeds: impl Fn(&ShardId) -> bool) -> Self {
         let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
         let shards = data.shards().unwrap();
         let catalog = Catalog::default();
         for shard in &shards {
             catalog.expect(&shard.topic, u32::try_from(shards.len()).ok());
         }
-        let shard = shards.into_iter().find(|shard| shard.to_string() == only).unwrap();
-        let status = Arc::new(ShardStatus::default());
-        status.update(|now| {
-            now.is_ours = true;
-            now.phase = Phase::Live;
-        });
-        let reader = data.read_shard(&shard).unwrap();
-        catalog.insert(shard, Served { reader, status });
+        for shard in shards.into_iter().filter(feeds) {
+            let status = Arc::new(ShardStatus::default());
+            status.update(|now| {
+                now.is_ours = true;
+                now.phase = Phase::Live;
+            });
+            let reader = data.read_shard(&shard).unwrap();
+            catalog.insert(shard, Served { reader, status });
+        }
         Self::of(Ledger::of_catalog(Arc::new(catalog)))
     }
 

@@ -9,6 +9,9 @@ use ledger_record::rejection::{Reason, Rejection};
 use ledger_store::ShardId;
 use tracing::warn;
 
+/// The log target of these warnings.
+pub const REFUSED_MESSAGES: &str = "ledger_ingest::refused_messages";
+
 /// How long repeats of a kind are only counted.
 const QUIET: Duration = Duration::from_mins(1);
 
@@ -60,7 +63,7 @@ impl Refusals {
         for Due { reason, path, count, first_offset, detail } in self.due(now) {
             let (reason, path) = (reason.as_str(), path.unwrap_or_default());
             warn!(
-                %shard, reason, path, count, first_offset, detail,
+                target: REFUSED_MESSAGES, %shard, reason, path, count, first_offset, detail,
                 "messages were refused and are in quarantine: `quarantine list` shows them"
             );
         }
