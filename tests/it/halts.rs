@@ -139,7 +139,7 @@ fn a_shard_that_cannot_be_opened_does_not_stop_the_others() {
         failed.iter().any(|(id, halted)| {
             id.partition == 0
                 && halted.code == "shard-damaged"
-                && halted.message.contains("/0 away and restart: Kafka fills it anew")
+                && halted.message.contains("/0.away and restart: Kafka fills it anew")
         })
     };
     ingest_until(&options, dir.path(), |catalog| could_not_open(catalog) && read_to(catalog, 1, 20));

@@ -71,7 +71,7 @@ fn a_process_whose_shards_all_need_a_person_stays_or_ends_as_it_was_told() {
     let told =
         wait_ready(&server, "halted", |_, told| told["shards"][0]["halted"]["code"] == "shard-damaged");
     let message = told["shards"][0]["halted"]["message"].as_str().unwrap();
-    assert!(message.contains(&format!("move shards/{}/0 away and restart", setup.topic)), "{message}");
+    assert!(message.contains(&format!("to shards/{}/0.away and restart", setup.topic)), "{message}");
     assert_eq!(server.get("/livez").0, 200);
     let (_, metrics) = server.get("/metrics");
     let metrics = metrics.as_str().unwrap();
@@ -90,7 +90,7 @@ fn a_process_whose_shards_all_need_a_person_stays_or_ends_as_it_was_told() {
     );
 
     // And what it says to do is all there is to do.
-    std::fs::rename(&shard, scratch.path().join("moved-away")).unwrap();
+    std::fs::rename(&shard, shard.with_extension("away")).unwrap();
     let server = Server::start(&setup, &log);
     server.wait_until_ready(1);
     assert_eq!(server.get("/v1/tenants/tenant-4").0, 200);

@@ -231,7 +231,7 @@ mod tests {
             damaged.message.starts_with("a block does not fit its checksum; check the disk"),
             "{damaged:?}"
         );
-        assert!(damaged.message.contains("move shards/t/3 away"), "{damaged:?}");
+        assert!(damaged.message.contains("move shards/t/3 to shards/t/3.away and restart"), "{damaged:?}");
         assert!(damaged.needs_person());
         let full = Halted::new(StopCode::DiskFull, &shard, "no space left");
         assert!(full.message.ends_with("it goes on by itself then") && !full.needs_person(), "{full:?}");
