@@ -154,12 +154,12 @@ impl TopicTimes {
                 let value = |name: &str| described.get(name).and_then(|entry| entry.value.clone());
                 Ok(TimeSource::from_settings(value))
             }
-            Ok(Some(Err(code))) if !may_pass(code) => Ok(TimeSource::NotTold { error: code.to_string() }),
+            // `KafkaError` does not give the code of an admin operation away by its method.
+            Ok(Some(Err(code))) | Err(KafkaError::AdminOp(code)) if !may_pass(code) => {
+                Ok(TimeSource::NotTold { error: code.to_string() })
+            }
             Ok(Some(Err(code))) => Err(KafkaError::AdminOp(code)),
             Ok(None) => Ok(TimeSource::NotTold { error: "the answer is empty".to_owned() }),
-            Err(error) if error.rdkafka_error_code().is_some_and(|code| !may_pass(code)) => {
-                Ok(TimeSource::NotTold { error: error.to_string() })
-            }
             Err(error) => Err(error),
         }
     }
