@@ -1,5 +1,7 @@
 """What the reference answers: states, previews (6.7) and what-if reports (8), in the words of the interfaces."""
 
+from collections import defaultdict
+
 from decode import DAY, Event, written
 from reference import FOREVER, fold
 
@@ -50,11 +52,19 @@ def installations(events):
     return sorted(found, key=lambda keys: [key.encode() for key in keys])
 
 
+def fold_all(events, at, what_if=None):
+    streams = defaultdict(list)
+    for event in events:
+        streams[event.clientKey, None if event.clientKey else event.appKey].append(event)
+    return [fold(streams[client_key, None] + streams[None, app_key], client_key, app_key, at, what_if)
+            for client_key, app_key in installations(events)]
+
+
 def states(events, at):
     """The states of all installations that exist at an instant, with the highest seq that is known of the tenant."""
     seqs = {event.clientKey: event.seq for event in events}
-    folded = [fold(events, *keys, at) for keys in installations(events)]
-    return [{**state(one, at), 'seq': seqs[one.client_key], 'asOf': written(at)} for one in folded if one.exists]
+    return [{**state(one, at), 'seq': seqs[one.client_key], 'asOf': written(at)}
+            for one in fold_all(events, at) if one.exists]
 
 
 def preview(events, client_key, app_key, now, product=None):
@@ -70,7 +80,7 @@ def preview(events, client_key, app_key, now, product=None):
 
 def what_if(events, policy, at):
     """The counts of section 8 for one policy over all installations."""
-    found = [reinstall for keys in installations(events) for reinstall in fold(events, *keys, at, policy).reinstalls]
+    found = [reinstall for one in fold_all(events, at, policy) for reinstall in one.reinstalls]
     moved = [1 for _, expected, previous, *_ in found if None not in (expected, previous) and expected != previous]
     report = {'policy': policy, 'reinstalls': len(found), 'moved': len(moved),
               'persisted': sum(rule == 'PERSISTED' for rule, *_ in found)}

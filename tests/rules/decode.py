@@ -218,10 +218,10 @@ class Ledger:
             except Refused as refused:
                 self.rejected.append((number, refused.reason, refused.path))
                 continue
-            floor = max(floor, recorded)
             if not is_new:
                 self.duplicates += 1
-                continue
+                continue  # nothing is recorded, so it has no recorded time either
+            floor = max(floor, recorded)
             stream = (level == 'app', subject[1])
             lengths[stream] = lengths.get(stream, 0) + 1
             self.events.append(Event(event, seq=lengths[stream], recorded=floor, arrival=len(self.events)))

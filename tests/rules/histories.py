@@ -95,7 +95,7 @@ class History:
             self.events.append(event)
             if self.chance(0.2):
                 event = self.restyled(dict(event))
-            if self.chance(self.faults):
+            if self.chance(self.faults) and not names_itself(event):
                 event = self.spoiled(event)
             self.arrive(event)
 
@@ -246,6 +246,12 @@ class History:
             spoilers += [lambda: {**event, side + 'ClientKey': event['clientKey'], side + 'AppKey': event['appKey']}] * 3
             spoilers.append(lambda: {**{k: v for k, v in event.items() if k != 'actor'}, 'evidence': 'operator'})
         return self.dice.choice(spoilers)()
+
+
+def names_itself(event):
+    """A link to its own installation: a fault already, and the text leaves open which of two is told."""
+    own = event.get('clientKey'), event.get('appKey')
+    return any(own == (event.get(side + 'ClientKey'), event.get(side + 'AppKey', own[1])) for side in ('from', 'to'))
 
 
 def file_of(seed, histories, size):

@@ -400,6 +400,8 @@ class Installation:
         if e.targetRealm not in (None, self.migration.target):
             self.row('6.4 target replaced')
             self.migration.target, self.migration.arrived = e.targetRealm, False
+            if self.migration.source is None and self.pinned != e.targetRealm:
+                self.migration.source = self.pinned  # it is pinned, and other than the target from this moment on
 
     def on_migration_scheduled(self, e):
         if self.is_finished_or_not_installed(e):

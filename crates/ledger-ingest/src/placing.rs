@@ -191,9 +191,15 @@ impl Tally {
     }
 
     fn are_enough(&self) -> bool {
-        let keys = i32::try_from(self.keys.len()).unwrap_or(i32::MAX);
-        f64::from(self.partitions).powi(keys) >= BY_CHANCE
+        are_enough(self.keys.len() as u64, self.partitions)
     }
+}
+
+/// Whether a partitioner that fits so many keys does not fit them by chance.
+#[must_use]
+pub fn are_enough(keys: u64, partitions: u32) -> bool {
+    let keys = i32::try_from(keys).unwrap_or(i32::MAX);
+    f64::from(partitions).powi(keys) >= BY_CHANCE
 }
 
 /// Counts the tenants of a shard whose first record came from its topic.

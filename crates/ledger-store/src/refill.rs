@@ -197,7 +197,9 @@ pub fn refill(
     let topic = refill.topic.to_owned();
     let identity = old.identity(&topic)?.ok_or_else(|| RefillError::NoTopic { topic: topic.clone() })?;
     let ids = (0..identity.partitions).map(|partition| ShardId { topic: topic.clone(), partition });
-    let (there, missing): (Vec<ShardId>, Vec<ShardId>) = ids.partition(|id| old.has(id));
+    // One that was begun and is gone is among them, and does not open.
+    let begun = old.shards()?;
+    let (there, missing): (Vec<ShardId>, Vec<ShardId>) = ids.partition(|id| begun.contains(id));
     let readers: Vec<Reader> = there.iter().map(|id| old.read_shard(id)).collect::<Result<_, _>>()?;
     let snapshots: Vec<Snapshot<'_>> = readers.iter().map(Reader::snapshot).collect();
     let verified = verify(&readers, &snapshots, refill, &missing, progress)?;
@@ -215,6 +217,8 @@ pub fn refill(
     carry(&mut shards, &lanes, &mut targets, refill, &mut report, progress)?;
     targets.finish(&shards, &lanes)?;
     readers.iter().zip(&snapshots).try_for_each(|(reader, snapshot)| check_at_rest(old, reader, snapshot))?;
+    // A partition that was left half-read is so still.
+    there.iter().filter(|id| old.is_behind(id)).try_for_each(|id| new.note_behind(id, true))?;
     targets.add_to(&mut report);
     Ok(report)
 }

@@ -105,7 +105,7 @@ stops! {
     KeyMisplaced "key-misplaced" ByPerson,
         "an event is not in the partition that its client key belongs in, and imported history is there: recorded here \
          it would tear the tenant apart",
-        "set the partitioner of the producer as the log says; if all producers place keys otherwise, \
+        "set the partitioner of the producer as the message says; if all producers place keys otherwise, \
          `realm-ledger refill --from OLD --data-dir NEW` makes a data directory that fits them";
     ProducerTimes "producer-times" ByItself,
         "the times of the topic are its producers', and the brokers let any time in the future pass: one wrong clock \
@@ -231,7 +231,7 @@ mod tests {
             damaged.message.starts_with("a block does not fit its checksum; check the disk"),
             "{damaged:?}"
         );
-        assert!(damaged.message.contains("move shards/t/3 to shards/t/3.away and restart"), "{damaged:?}");
+        assert!(damaged.message.contains("move shards/t/3 to shards/t/3.away"), "{damaged:?}");
         assert!(damaged.needs_person());
         let full = Halted::new(StopCode::DiskFull, &shard, "no space left");
         assert!(full.message.ends_with("it goes on by itself then") && !full.needs_person(), "{full:?}");

@@ -98,7 +98,7 @@ impl Resources {
         // Memtables have a budget of their own, above: of this RocksDB only takes how much of a log it reserves on the
         // disk at a time. By itself it reserves as much as the largest memtable holds, for every shard that is open.
         options.set_db_write_buffer_size(RESERVED_BYTES);
-        options.set_manifest_preallocation_size(RESERVED_BYTES);
+        options.set_manifest_preallocation_size(MIB);
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_track_and_verify_wals_in_manifest(true);
         options.set_paranoid_checks(true);
@@ -161,8 +161,9 @@ impl Resources {
     }
 }
 
-/// How much of a write-ahead log, and of a manifest, is reserved on the disk ahead of what is written.
-const RESERVED_BYTES: usize = MIB;
+/// How much of a write-ahead log is reserved on the disk ahead of what is written. Synced writes into reservations of
+/// 4 MiB are as fast as into one of 70, where 1 MiB costs a tenth in some runs.
+const RESERVED_BYTES: usize = 4 * MIB;
 
 /// Batches are sorted, so each key is looked for from the one before on: one hint for each memtable. (What a
 /// write can ask for, `memtable_insert_hint_per_batch`, counts only for writers that share a memtable.)

@@ -9,11 +9,11 @@
 //! ```
 //!
 //! RocksDB writes it; here it is only read. None of its recovery modes knows the difference. (All three were tried on
-//! cut and flipped files, `tests/wal.rs`; what they do with lengths and zeros is from its source.) Point in time ends
+//! real files, `tests/wal.rs`; that zeros between two records are passed over is from its source.) Point in time ends
 //! the replay at whatever does not read, without a word, and so drops every record behind one flipped bit. "Tolerate
 //! corrupted tail records" refuses flipped bits, but takes a flipped length in the last block for the end of the file,
-//! passes over blocks of zeros, and refuses after a power cut that left a hole. "Absolute consistency" refuses every
-//! unfinished write. So a shard opens in the first mode, after this check.
+//! passes over zeros that begin between two records, and refuses after a power cut that left a hole. "Absolute
+//! consistency" refuses every unfinished write. So a shard opens in the first mode, after this check.
 //!
 //! # What an unfinished write looks like
 //!

@@ -75,7 +75,8 @@ impl HandedOut {
 
     fn import(&self, lines: &[&str]) {
         fs::write(self.scratch.path().join("history.ndjson"), lines.join("\n") + "\n").unwrap();
-        self.run(&["import", "history.ndjson"]);
+        // One in a hundred is a conflict, by chance more.
+        self.run(&["import", "history.ndjson", "--accept-refusals"]);
     }
 
     /// What the program says, run where everything lies.

@@ -63,6 +63,7 @@ mod params;
 mod path;
 mod places;
 pub mod problem;
+mod readers;
 mod routes;
 mod serve;
 mod socket;
@@ -86,6 +87,7 @@ use crate::limits::Deadlines;
 use crate::query::Ledger;
 use places::Places;
 use problem::{Kind, Problem};
+use readers::Readers;
 
 /// What the owner of the server decides. The other bounds are in [`crate::limits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +124,7 @@ pub struct Api {
     metrics: RenderMetrics,
     clock: fn() -> Timestamp,
     places: Places,
+    readers: Readers,
     options: Arc<Options>,
     deadlines: Deadlines,
 }
@@ -129,9 +132,9 @@ pub struct Api {
 impl Api {
     /// Questions go to this ledger.
     pub fn new(ledger: Arc<Ledger>, metrics: RenderMetrics, options: Options) -> Self {
-        let places = Places::new(options.concurrent_requests);
+        let (places, readers) = (Places::new(options.concurrent_requests), Readers::start());
         let (options, deadlines) = (Arc::new(options), Deadlines::default());
-        Self { ledger, metrics, clock: system_clock, places, options, deadlines }
+        Self { ledger, metrics, clock: system_clock, places, readers, options, deadlines }
     }
 
     /// Waits for its clients no longer than that.

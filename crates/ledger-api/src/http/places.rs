@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::problem::{Kind, Problem};
-use crate::limits::{STREAM_READS_AT_A_TIME, SWEEPS_AT_A_TIME, UNSENT_BYTES};
+use crate::limits::{SWEEPS_AT_A_TIME, UNSENT_BYTES};
 
 /// What a question reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,6 @@ pub(super) struct Places {
     much: Arc<Semaphore>,
     everything: Arc<Semaphore>,
     unsent: Arc<Semaphore>,
-    chunks: Arc<Semaphore>,
 }
 
 impl Places {
@@ -48,7 +47,6 @@ impl Places {
             much: semaphore(much(most)),
             everything: semaphore(SWEEPS_AT_A_TIME),
             unsent: semaphore(UNSENT_BYTES),
-            chunks: semaphore(STREAM_READS_AT_A_TIME),
         }
     }
 
@@ -77,12 +75,6 @@ impl Places {
             let detail = "too many answers wait until their clients read them; ask again later";
             Problem::new(Kind::Overloaded, detail)
         })
-    }
-
-    /// Waits until a chunk of a stream may be read. None: never again.
-    pub(super) async fn read_chunk(&self) -> Option<OwnedSemaphorePermit> {
-        // It is never closed.
-        Arc::clone(&self.chunks).acquire_owned().await.ok()
     }
 
     /// From now on nothing more is answered, and streams end.

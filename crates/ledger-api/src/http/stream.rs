@@ -147,16 +147,13 @@ impl Api {
     async fn feed(&self, mut pages: impl Pages, queue: &mpsc::Sender<Result<Bytes, Problem>>) {
         let mut begun = false;
         loop {
-            let turn = self.places.read_chunk().await;
             let api = self.clone();
-            let reading = tokio::task::spawn_blocking(move || {
+            let reading = self.readers.read(move || {
                 let chunk = api.chunk(&mut pages, begun);
                 (pages, chunk)
             });
             // The panic was reported where it happened.
-            let Ok((read, (chunk, more))) = reading.await else { return };
-            // Given back once the thread is free, or the next chunk would be read on another one.
-            drop(turn);
+            let Some((read, (chunk, more))) = reading.await else { return };
             let sent = tokio::time::timeout(STREAM_STALL, queue.send(chunk)).await;
             if !matches!(sent, Ok(Ok(()))) || !more {
                 return;

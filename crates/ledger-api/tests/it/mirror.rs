@@ -202,6 +202,7 @@ fn every_parameter_of_a_route_is_a_field_of_its_request() {
     let table = include_str!("../../src/http/mod.rs");
     for (route, name) in [
         ("/v1/installations", "ListInstallationsRequest"),
+        ("/v1/migrations", "ListMigrationsRequest"),
         ("/v1/tenants/{clientKey}", "GetTenantRequest"),
         ("/v1/tenants/{clientKey}/apps/{appKey}", "GetInstallationRequest"),
         ("/v1/tenants/{clientKey}/apps/{appKey}/explanation", "ExplainRequest"),

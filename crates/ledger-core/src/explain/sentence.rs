@@ -16,7 +16,7 @@ impl Statement {
     #[must_use]
     pub fn sentence(&self, instant: &dyn Fn(Timestamp) -> String) -> String {
         match &self.fact {
-            Fact::NeverSeen => "Nothing was recorded of this installation.".to_owned(),
+            Fact::NeverSeen => "Nothing of this installation is recorded up to that instant.".to_owned(),
             Fact::Present { status, enabled, implied } => present(*status, *enabled, *implied),
             Fact::Pinned(pin) => pinned(*pin, instant),
             Fact::RealmUnknown => "Its realm is not known: no hook told where it was called, and product \

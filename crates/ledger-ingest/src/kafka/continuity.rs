@@ -190,10 +190,9 @@ pub enum Halt {
     #[error(
         "the message at offset {offset} of {topic}/{found} is of {client}, whose place is {topic}/{belongs} by \
          {partitioner}, as imported history was placed{unkeyed}: recorded here it would tear the tenant apart, so it was not \
-         recorded. Set partitioner={librdkafka} at the producer (librdkafka, confluent-kafka, node-rdkafka; it is Java's \
-         default). If all producers place keys otherwise, `realm-ledger refill --from OLD --data-dir NEW` makes a \
-         directory that fits them. What is in the topic already is read all the same with \
-         kafka.partitioner = \"unknown\", and the same command makes those tenants whole afterwards",
+         recorded. Its producer needs partitioner={librdkafka} (librdkafka, confluent-kafka, node-rdkafka; it is Java's \
+         default). What is in the topic already is read all the same with kafka.partitioner = \"unknown\", and a refill \
+         makes those tenants whole",
         librdkafka = partitioner.librdkafka(),
         unkeyed = if *is_keyed { "" } else { ", and the message has no key" }
     )]

@@ -32,9 +32,11 @@ use rdkafka::message::Message as _;
 use tracing::{debug, error, warn};
 
 use super::continuity::{Halt, TopicFacts};
-use super::membership::{FIRST_LOOK, Membership, next_offset, side_by_side};
+use super::membership::{FIRST_LOOK, Membership};
 use super::mending::Mending;
 use super::options::{KafkaOptions, OptionsError};
+use super::shard::next_offset;
+use super::side_by_side::side_by_side;
 use super::times::TopicTimes;
 use super::topic;
 use super::topics::warn_of_differences;

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ledger_record::rows::SourcePosition;
 use ledger_store::{
     BindError, Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, StopCode, with_causes,
 };
@@ -25,7 +24,8 @@ use super::client_log;
 use super::contact::Contact;
 use super::continuity::Halt;
 use super::options::KafkaOptions;
-use super::shard::{KafkaPartition as _, offset_of};
+use super::shard::{KafkaPartition as _, next_offset, offset_of};
+use super::side_by_side::side_by_side;
 use super::times::TopicTimes;
 use super::topic;
 use super::worker::{Durable, GroupConsumer, Task, TopicPlacing, Worker, fail, halt};
@@ -149,38 +149,6 @@ fn own_queue<Q>(id: &ShardId, queue: Option<Q>) -> Result<Q, Halt> {
 
 fn ids(list: &TopicPartitionList) -> Vec<ShardId> {
     list.elements().iter().map(|element| ShardId::of(element.topic(), element.partition())).collect()
-}
-
-/// Does something for each shard on threads of their own: opening one may wait for its write-ahead log or for whoever
-/// keeps it open, and a rebalance that opens many has to end before the group gives this member up.
-pub(super) fn side_by_side<T: Send>(
-    ids: Vec<ShardId>,
-    work: impl Fn(&ShardId) -> T + Sync,
-) -> Vec<(ShardId, T)> {
-    const AT_A_TIME: usize = 16;
-    let (left, done) = (Mutex::new(ids.into_iter()), Mutex::new(Vec::new()));
-    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-    thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            scope.spawn(|| {
-                while let Some(id) = next() {
-                    let result = work(&id);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((id, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by(|(one, _), (other, _)| one.cmp(other));
-    done
-}
-
-/// How far a shard was read from its topic.
-pub(super) fn next_offset(shard: &Shard, id: &ShardId) -> Option<u64> {
-    match shard.source_position(&id.topic) {
-        Ok(Some(SourcePosition::Kafka { next_offset, .. })) => Some(next_offset),
-        _ => None,
-    }
 }
 
 impl Membership {

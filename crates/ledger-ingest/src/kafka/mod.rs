@@ -16,6 +16,7 @@ mod publisher;
 mod sample;
 mod send;
 mod shard;
+mod side_by_side;
 mod ticker;
 mod times;
 mod topic;

@@ -1,6 +1,7 @@
 //! A shard as librdkafka knows it: a topic's name and a signed partition.
 
-use ledger_store::ShardId;
+use ledger_record::rows::SourcePosition;
+use ledger_store::{Shard, ShardId};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -39,6 +40,14 @@ impl KafkaPartition for ShardId {
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition_offset(&self.topic, self.kafka_partition(), offset_of(offset))?;
         Ok(list)
+    }
+}
+
+/// How far a shard was read from its topic.
+pub(super) fn next_offset(shard: &Shard, id: &ShardId) -> Option<u64> {
+    match shard.source_position(&id.topic) {
+        Ok(Some(SourcePosition::Kafka { next_offset, .. })) => Some(next_offset),
+        _ => None,
     }
 }
 

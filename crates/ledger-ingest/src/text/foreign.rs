@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 
+use super::unpack::Packing;
+
 /// A file that is no NDJSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this is no NDJSON, one JSON object a line: it looks like {what}")]
 pub struct NotNdjson {
     what: &'static str,
     remedy: Cow<'static, str>,
+    packing: Option<Packing>,
 }
 
 /// A kind of file: what it is, and a sentence in which `FILE` is its path.
@@ -16,7 +19,7 @@ pub(super) struct Kind(pub(super) &'static str, pub(super) &'static str);
 
 impl From<Kind> for NotNdjson {
     fn from(Kind(what, remedy): Kind) -> Self {
-        Self { what, remedy: remedy.into() }
+        Self { what, remedy: remedy.into(), packing: None }
     }
 }
 
@@ -24,7 +27,19 @@ impl NotNdjson {
     /// What the operator can do, for the file of this path.
     #[must_use]
     pub fn remedy(&self, file: &str) -> String {
-        self.remedy.replace("FILE", &quoted(file))
+        let file = quoted(file);
+        match self.packing {
+            None => self.remedy.replace("FILE", &file),
+            Some(packing) => {
+                let remedy = self.remedy.replace("FILE", "unpacked");
+                format!("unpack it with `{packing} -dc {file} > unpacked`; then {remedy}")
+            }
+        }
+    }
+
+    /// The same of a file that was compressed.
+    pub(super) fn packed(self, packing: Option<Packing>) -> Self {
+        Self { packing, ..self }
     }
 
     /// An object that holds the events as the items of a member.
@@ -33,7 +48,11 @@ impl NotNdjson {
             !member.is_empty() && member.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '_');
         let filter = if is_plain { format!(".{member}[]") } else { ".MEMBER[]".to_owned() };
         let remedy = format!("`jq -c '{filter}' FILE` makes NDJSON of it");
-        Self { what: "one JSON object that holds the events in an array", remedy: remedy.into() }
+        Self {
+            what: "one JSON object that holds the events in an array",
+            remedy: remedy.into(),
+            packing: None,
+        }
     }
 }
 

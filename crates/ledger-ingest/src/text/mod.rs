@@ -48,7 +48,10 @@ impl<'a> Text<'a> {
         if !look::begins_with_event(&head) {
             read_until(&mut input, &mut head, |_| false)?;
         }
-        let looks = look::look(&head);
+        let looks = match look::look(&head) {
+            Looks::Other(other) => Looks::Other(other.packed(packing)),
+            looks => looks,
+        };
         let head = head.strip_prefix(BYTE_ORDER_MARK).map(<[u8]>::to_vec).unwrap_or(head);
         Ok(Self { input: Box::new(Cursor::new(head).chain(input)), packing, looks })
     }
@@ -69,7 +72,7 @@ impl<'a> Text<'a> {
     pub fn lines(self) -> Result<Lines<Self>, NotNdjson> {
         match &self.looks {
             Looks::Ndjson => Ok(Lines::new(self)),
-            Looks::Csv => Err(foreign::CSV.into()),
+            Looks::Csv => Err(NotNdjson::from(foreign::CSV).packed(self.packing)),
             Looks::Other(other) => Err(other.clone()),
         }
     }

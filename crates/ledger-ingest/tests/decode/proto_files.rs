@@ -20,6 +20,7 @@ fn the_service_has_every_query() {
         methods,
         [
             "ListInstallations",
+            "ListMigrations",
             "GetInstallation",
             "GetTenant",
             "ReadLog",

@@ -115,7 +115,7 @@ fn secrets_in_a_descriptor_get_nowhere() {
         json!({"dataResidency": {"realmPersistence": [{"name": "x-shared-secret", "value": "canary"}]}}),
         json!({"dataResidency": {"realmPersistence": {"a": ["Authorization", "Basic canary"]}}}),
         json!({"authentication": {"type": "jwt", "sharedSecret": "canary"}}),
-        json!({"harmless": {"deep": ["canary"]}, "canary": 1}),
+        json!({"harmless": {"deep": ["canary"]}, "to canary": 1}),
     ] {
         let mut event = super::samples::full_event("descriptor-published");
         for (name, value) in block.as_object().unwrap() {

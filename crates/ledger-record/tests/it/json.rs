@@ -176,11 +176,13 @@ fn policies_read_as_they_are_written() {
     }
 }
 
-/// What stands in the native form after id, type and time, of every sample.
-#[test]
-fn events_are_shown_in_their_native_form() {
-    const OF_INSTALLATION: &str = r#","clientKey":"acme.atlassian.net","appKey":"com.example.app""#;
-    const OF_APP: &str = r#","appKey":"com.example.app""#;
+const OF_INSTALLATION: &str = r#","clientKey":"acme.atlassian.net","appKey":"com.example.app""#;
+const OF_APP: &str = r#","appKey":"com.example.app""#;
+
+type Form = (&'static str, &'static str, String);
+
+/// Type, keys and fields of each sample about an installation, but for the last.
+fn forms_of_installations() -> Vec<Form> {
     let descriptor = concat!(
         r#","descriptor":{"version":"1.4.2","baseUrl":"https://app.example.com","#,
         r#""regionBaseUrls":{"EU":"https://eu.app.example.com","US":"https://us.app.example.com"},"#,
@@ -189,12 +191,7 @@ fn events_are_shown_in_their_native_form() {
     let installed = format!(
         r#","endpointRealm":"EU","productRealm":"EU","installationId":"ari:cloud:ecosystem::installation/1","entitlementId":"E-1","siteUrl":"https://acme.atlassian.net"{descriptor}"#
     );
-    let bare = |setting: &str| {
-        format!(
-            r#","descriptor":{{"baseUrl":"http://a","dataResidency":{{"realmPersistence":null{setting}}}}}"#
-        )
-    };
-    let expected: Vec<(&str, &str, String)> = vec![
+    vec![
         ("installed", OF_INSTALLATION, installed),
         ("installed", OF_INSTALLATION, String::new()),
         (
@@ -237,6 +234,17 @@ fn events_are_shown_in_their_native_form() {
             OF_INSTALLATION,
             r#","toClientKey":"site-0001","toAppKey":"com.example.forge","evidence":"forge-token""#.to_owned(),
         ),
+    ]
+}
+
+/// Those of the samples behind them.
+fn forms_of_tenants_and_apps() -> Vec<Form> {
+    let bare = |setting: &str| {
+        format!(
+            r#","descriptor":{{"baseUrl":"http://a","dataResidency":{{"realmPersistence":null{setting}}}}}"#
+        )
+    };
+    vec![
         ("product-moved", r#","clientKey":"acme.atlassian.net""#, r#","productRealm":"US""#.to_owned()),
         ("descriptor-published", OF_APP, bare("")),
         ("descriptor-published", OF_APP, bare(r#","realmPersistenceDays":null"#)),
@@ -249,8 +257,18 @@ fn events_are_shown_in_their_native_form() {
         ("policy-set", OF_APP, r#","policy":{"mode":"days","days":36500}"#.to_owned()),
         ("policy-set", OF_APP, r#","policy":{"mode":"indefinite"}"#.to_owned()),
         ("policy-set", OF_APP, r#","policy":{"mode":"subscription","graceDays":30}"#.to_owned()),
-        ("enabled", OF_INSTALLATION, r#","actor":"jane@example.com","reason":"größer als gedacht""#.to_owned()),
-    ];
+        (
+            "enabled",
+            OF_INSTALLATION,
+            r#","actor":"jane@example.com","reason":"größer als gedacht""#.to_owned(),
+        ),
+    ]
+}
+
+/// What stands in the native form after id, type and time, of every sample.
+#[test]
+fn events_are_shown_in_their_native_form() {
+    let expected = [forms_of_installations(), forms_of_tenants_and_apps()].concat();
     let events = samples::events();
     assert_eq!(events.len(), expected.len());
     for ((name, event), (type_name, keys, fields)) in events.iter().zip(expected) {

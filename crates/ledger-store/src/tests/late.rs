@@ -181,8 +181,12 @@ fn a_history_that_is_kept_between_batches_gives_what_reading_it_anew_gives() {
 fn tenants_with_events_ahead_stand_at_the_end_of_the_log() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
-    append(&mut shard, (0..50).map(|number| installed(&format!("t{number:02}"), "app", "e", number, "EU")));
     let mut batch = shard.begin();
+    for number in 0..50 {
+        let event = installed(&format!("t{number:02}"), "app", "e", number, "EU");
+        let at = Arrival { source_time: hour(number), ..arrival(number.cast_unsigned(), event) };
+        batch.offer(at).unwrap();
+    }
     // Recorded in hour 50, dated three hours ahead.
     let ahead = Arrival { source_time: hour(50), ..arrival(50, installed("ahead", "app", "e", 53, "EU")) };
     batch.offer(ahead).unwrap();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::ProgressBar;
 use ledger_ingest::checkpoint::{OriginError, Origins};
+use ledger_ingest::placing::are_enough;
 use ledger_record::proof::note::Checkpoint;
 use ledger_store::{
     DataDir, Partitioner, Placed, ReadError, Refill, RefillError, RefillReport, RefillStage, Renamed,
@@ -20,8 +21,8 @@ use crate::{Exit, Failure, evidence, secret};
 enum PlaceError {
     #[error("no message of {topic} tells how its producers place keys, as none came from Kafka")]
     NoMessages { topic: String },
-    #[error("{shown} place the keys of {topic} alike so far")]
-    Several { topic: String, shown: String },
+    #[error("too few keys of {topic} are known to tell how its producers place them: {shown}")]
+    TooFew { topic: String, shown: String },
     #[error(
         "the messages of {topic} were placed by more than one partitioner, or by none that is known: {shown}"
     )]
@@ -48,7 +49,12 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Ex
     let topics: BTreeSet<String> = old.partitions()?.into_iter().map(|shard| shard.topic).collect();
     let mut places = BTreeMap::new();
     for topic in &topics {
-        places.insert(topic.clone(), place(context, &old, topic, partitioner)?);
+        let partitioner = match partitioner {
+            Some(asked) => asked,
+            None => place(&old, &config, topic)?,
+        };
+        say_contradicted(context, &old, topic, partitioner)?;
+        places.insert(topic.clone(), partitioner);
     }
     let mut checkpoints = BTreeMap::<ShardId, Vec<Checkpoint>>::new();
     for shard in old.partitions()? {
@@ -76,6 +82,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Ex
         );
         bar.finish_and_clear();
         tell(context, topic, *partitioner, &done?);
+        new.remember_partitioner(topic, *partitioner)?;
     }
     if config.evidence.keys_dir.is_none() {
         secret::copy_keys(&old_config.keys_dir(), &config.keys_dir())?;
@@ -109,28 +116,42 @@ fn next_name(before: &str) -> String {
     format!("{name}~{}", number.saturating_add(1))
 }
 
-/// How the live producers of a topic place keys: as asked for, or as all of its messages were placed.
-fn place(
+/// How the producers of a topic place keys: as all of its messages show, else as it is configured or remembered.
+fn place(old: &DataDir, config: &Config, topic: &str) -> Result<Partitioner, Failure> {
+    let placed = Placed::in_topic(old, topic)?;
+    let partitions = old.identity(topic)?.map_or(1, |identity| identity.partitions);
+    let fits_all = |partitioner: &Partitioner| {
+        *partitioner != Partitioner::Unknown && placed.fits(*partitioner) == placed.keys()
+    };
+    match placed.fitting()[..] {
+        [only] if are_enough(placed.keys(), partitions) => return Ok(only),
+        _ if partitions <= 1 => return Ok(Partitioner::Murmur2),
+        _ => {}
+    }
+    let known = [config.kafka.partitioner, old.partitioner(topic)?].into_iter().flatten().find(fits_all);
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let (topic, shown) = (topic.to_owned(), placed.to_string());
+    let failure = match placed.fitting()[..] {
+        _ if placed.keys() == 0 => PlaceError::NoMessages { topic },
+        [] => PlaceError::None { topic, shown },
+        _ => PlaceError::TooFew { topic, shown },
+    };
+    Err(Failure::new(failure).hint(
+        "name the partitioner of the producer that sends from now on: --partitioner murmur2 (Java), crc32 \
+         (librdkafka and what is built on it) or fnv1a (Sarama)",
+    ))
+}
+
+/// Reports messages that the partitioner would have placed elsewhere.
+fn say_contradicted(
     context: &mut Context<'_, '_>,
     old: &DataDir,
     topic: &str,
-    asked: Option<Partitioner>,
-) -> Result<Partitioner, Failure> {
+    partitioner: Partitioner,
+) -> Result<(), Failure> {
     let placed = Placed::in_topic(old, topic)?;
-    let topic = topic.to_owned();
-    let Some(partitioner) = asked else {
-        let shown = placed.to_string();
-        let failure = match placed.fitting()[..] {
-            [only] => return Ok(only),
-            _ if placed.keys() == 0 => Failure::new(PlaceError::NoMessages { topic }),
-            [] => Failure::new(PlaceError::None { topic, shown }),
-            _ => Failure::new(PlaceError::Several { topic, shown }),
-        };
-        return Err(failure.hint(
-            "name the partitioner of the producer that sends from now on: --partitioner murmur2 (Java), crc32 \
-             (librdkafka and what is built on it) or fnv1a (Sarama)",
-        ));
-    };
     let elsewhere = placed.keys() - placed.fits(partitioner);
     if elsewhere > 0 {
         context.say(&format!(
@@ -139,7 +160,7 @@ fn place(
             placed.keys()
         ));
     }
-    Ok(partitioner)
+    Ok(())
 }
 
 fn show(bar: &ProgressBar, topic: &str, stage: RefillStage, done: u64, total: u64) {

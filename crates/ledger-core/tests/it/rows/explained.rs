@@ -30,7 +30,7 @@ fn check(history: &str, at: &str, expected: &[&str]) {
 
 #[test]
 fn nothing_is_said_of_what_was_never_seen() {
-    check("2d installed on=EU", "1d", &["[] Nothing was recorded of this installation."]);
+    check("2d installed on=EU", "1d", &["[] Nothing of this installation is recorded up to that instant."]);
 }
 
 #[test]

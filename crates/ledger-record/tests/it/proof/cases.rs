@@ -10,13 +10,13 @@ use std::convert::Infallible;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ledger_core::event::{Body, Event, InstallationFact};
 use ledger_record::proof::note::VerifierKey;
 use ledger_record::proof::tlog;
 use ledger_record::proof::verify::{Refusal, verify};
 use serde::Deserialize;
 
-use super::ledger::{Ledger, app, client};
+use super::ledger::Ledger;
+use super::published;
 
 const CASES: &str = include_str!("../../../../../tests/fixtures/bundles/cases.ndjson");
 const LOGS: &str = include_str!("../../../../../tests/fixtures/tlogs/cases.ndjson");
@@ -69,16 +69,9 @@ fn the_frozen_bundle_is_still_the_one_that_is_written() {
     assert_eq!(Ledger::eventful().bundle("acme").write(), whole.bundle);
 }
 
-/// The payload is someone's free text; where control characters and others lie close to ASCII's ends, two
-/// writers of JSON easily differ.
 #[test]
 fn text_of_every_kind_is_written_as_in_the_frozen_bundle() {
-    let mut ledger = Ledger::new();
-    let actor = "\u{1}\t\"\\\\u007f /~\u{7f}\u{80}\u{9f}\u{2028}\u{fffd}\u{10ffff}".to_owned();
-    let body =
-        Body::Installation { client: client("acme"), app: app("one"), fact: InstallationFact::Enabled };
-    ledger.append(Event { actor: Some(actor), ..ledger.event(0, body) });
-    ledger.tick();
+    let ledger = published::text_of_every_kind();
     let odd = cases().into_iter().find(|case| case.name == "text of every kind").map(|case| case.bundle);
     assert_eq!(Some(ledger.bundle("acme").write()), odd);
 }

@@ -107,7 +107,7 @@ fn busy() -> Ledger {
 
 /// The payload is someone's free text; where control characters and others lie close to ASCII's ends, two
 /// writers of JSON easily differ.
-fn text_of_every_kind() -> Ledger {
+pub(super) fn text_of_every_kind() -> Ledger {
     let mut ledger = Ledger::new();
     let actor = "\u{1}\t\"\\\\u007f /~\u{7f}\u{80}\u{9f}\u{2028}\u{fffd}\u{10ffff}".to_owned();
     let body =
@@ -151,11 +151,9 @@ fn true_bundles() -> Vec<Case> {
     ]
 }
 
-fn parts_exchanged() -> Vec<Case> {
+fn records_exchanged() -> Vec<Case> {
     let eventful = Ledger::eventful();
     let other = || eventful.bundle("größe");
-    let mut unsealed = Ledger::eventful();
-    unsealed.fact("acme", "app.one", 9, InstallationFact::Enabled);
     vec![
         bundle_case(
             "forked from the pinned checkpoint",
@@ -219,6 +217,15 @@ fn parts_exchanged() -> Vec<Case> {
                 bundle.history.records[0].opening = bundle.history.records[4].opening.clone();
             }),
         ),
+    ]
+}
+
+fn parts_exchanged() -> Vec<Case> {
+    let eventful = Ledger::eventful();
+    let mut unsealed = Ledger::eventful();
+    unsealed.fact("acme", "app.one", 9, InstallationFact::Enabled);
+    let mut cases = records_exchanged();
+    cases.extend([
         case("count wrong", 3, changed(|bundle| bundle.history.count += 1)),
         case("older seal under a newer note", 3, Bundle { note: grown().note(), ..acme() }.write()),
         case("unsealed size", 3, unsealed.bundle("acme").write()),
@@ -240,7 +247,8 @@ fn parts_exchanged() -> Vec<Case> {
             let (_, signature) = newer.rsplit_once('\u{2014}').unwrap();
             Bundle { note: format!("{text}\u{2014}{signature}"), ..acme() }.write()
         }),
-    ]
+    ]);
+    cases
 }
 
 fn other_spellings() -> Vec<Case> {
@@ -372,7 +380,9 @@ fn changed_logs() -> Vec<Case> {
         with_file("bit of the checkpoint flipped", "checkpoint", |bytes| bytes[40] ^= 1),
         log_case("lines missing", 3, &without(LINES), &keys(), None),
         log_case("hashes missing", 3, &without(HASHES), &keys(), None),
-        with_file("last line cut", LINES, |bytes| drop(bytes.pop())),
+        with_file("last line cut", LINES, |bytes| {
+            bytes.pop();
+        }),
         signed("unsealed size", |lines| drop(lines.pop())),
         signed("record dropped", |lines| drop(lines.remove(7))),
         signed("records swapped", |lines| lines.swap(6, 7)),

@@ -68,6 +68,11 @@ enum PinnedError {
     Note(#[from] NoteError),
     #[error("the pinned checkpoint is of {0}, which is no log of this directory")]
     OtherLog(String),
+    #[error(
+        "the pinned checkpoint is of {origin}, which had {size} leaves when this directory took its place; compare it \
+         by `verify --pinned` of the old directory"
+    )]
+    LogBefore { origin: String, size: u64 },
 }
 
 /// A shard that is not there any more.
@@ -161,19 +166,9 @@ pub(super) fn run(
         }
     }
     if let Some(checkpoint) = pinned {
-        return Err(Failure::new(PinnedError::OtherLog(checkpoint.origin)));
+        return Err(Failure::new(other_log(checkpoint.origin, &reports)));
     }
-    let mut printer = context.printer(COLUMNS);
-    for report in &reports {
-        printer.item(&raw(report)?)?;
-    }
-    for (shard, failure) in &failed {
-        printer.item(&raw(&Failed::of(shard, failure))?)?;
-    }
-    printer.finish()?;
-    for report in &reports {
-        report.tell_missing(context);
-    }
+    print(context, &reports, &failed)?;
     if let Some(worst) = worst(context, failed) {
         return Err(worst);
     }
@@ -181,6 +176,34 @@ pub(super) fn run(
     tell_torn(context, &readers)?;
     context.say(&summary(&data, &reports));
     Ok(Exit::Done)
+}
+
+/// None of the shards has the log of the pinned checkpoint.
+fn other_log(origin: String, reports: &[Report]) -> PinnedError {
+    let mut before = reports.iter().flat_map(|report| &report.based_on);
+    match before.find(|log| log.origin == origin).map(|log| log.size) {
+        Some(size) => PinnedError::LogBefore { origin, size },
+        None => PinnedError::OtherLog(origin),
+    }
+}
+
+fn print(
+    context: &mut Context<'_, '_>,
+    reports: &[Report],
+    failed: &[(ShardId, Failure)],
+) -> Result<(), Failure> {
+    let mut printer = context.printer(COLUMNS);
+    for report in reports {
+        printer.item(&raw(report)?)?;
+    }
+    for (shard, failure) in failed {
+        printer.item(&raw(&Failed::of(shard, failure))?)?;
+    }
+    printer.finish()?;
+    for report in reports {
+        report.tell_missing(context);
+    }
+    Ok(())
 }
 
 /// Says what is wrong with each shard, and leaves the gravest to be said last: a difference before a doubt.

@@ -1,0 +1,65 @@
+//! Threads that read chunks of streams. They are few, as the memory that a thread keeps is worth many chunks: the pool of
+//! the runtime makes another one whenever none is idle at that moment, so that 200 streams took a hundred.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use crate::limits::STREAM_READS_AT_A_TIME;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads, until the last copy of this is dropped.
+#[derive(Debug, Clone)]
+pub(super) struct Readers(Sender<Job>);
+
+impl Readers {
+    pub(super) fn start() -> Self {
+        let (jobs, queue) = mpsc::channel();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..STREAM_READS_AT_A_TIME {
+            let queue = Arc::clone(&queue);
+            if let Err(error) = thread::Builder::new().name("stream".to_owned()).spawn(move || work(&queue)) {
+                tracing::warn!(%error, "a thread for streams cannot be started");
+            }
+        }
+        Self(jobs)
+    }
+
+    /// Reads on one of the threads, once it is free; none: it panicked.
+    pub(super) async fn read<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        let job = move || {
+            // The client may be gone.
+            let _ = done.send(read());
+        };
+        self.0.send(Box::new(job)).ok()?;
+        result.await.ok()
+    }
+}
+
+fn work(queue: &Mutex<Receiver<Job>>) {
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        // Reported where it happened; the thread is for the others as well.
+        let _ = catch_unwind(AssertUnwindSafe(job));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_panics_ends_alone() {
+        let readers = Readers::start();
+        for _ in 0..2 * STREAM_READS_AT_A_TIME {
+            assert_eq!(readers.read(|| -> u32 { panic!("on purpose") }).await, None);
+        }
+        assert_eq!(readers.read(|| 7).await, Some(7));
+    }
+}
