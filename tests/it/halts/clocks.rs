@@ -117,6 +117,8 @@ fn a_message_in_microseconds_is_not_recorded_and_what_was_before_it_is() {
     let halted = running.wait("written what was before", |now| now.next_offset == Some(2));
     assert_eq!((halted.phase, halted.lag_events), (Phase::Halted, Some(2)));
     running.ingest.stop();
+    // What it serves keeps the shard open.
+    drop(running.catalog);
     assert_eq!(recorded(&reader(dir.path(), topic)).len(), 2);
 
     let accepting = KafkaOptions { accept_producer_times: true, ..options.clone() };
@@ -163,6 +165,7 @@ fn a_broker_that_does_not_tell_halts_the_first_message_with_its_producer_s_time(
     assert!(told.contains("offset 0 has its producer's time") && told.contains("do not tell"), "{told}");
     running.wait("told how much waits", |now| now.lag_events == Some(3));
     running.ingest.stop();
+    drop(running.catalog);
     let accepting = KafkaOptions { accept_producer_times: true, ..options.clone() };
     ingest_until(&accepting, dir.path(), |catalog| read_to(catalog, 0, 3));
 }

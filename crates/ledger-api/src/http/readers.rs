@@ -30,7 +30,10 @@ impl Readers {
     }
 
     /// Reads on one of the threads, once it is free; none: it panicked.
-    pub(super) async fn read<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let (done, result) = oneshot::channel();
         let job = move || {
             // The client may be gone.

@@ -13,8 +13,8 @@ use tracing::{debug, info, warn};
 const PROPERTY_OF_OTHERS: &str = "CONFWARN";
 
 /// Connections that fail, requests and sessions that time out: one fact, however many clients and brokers say it,
-/// and told in one place ([`super::contact`]).
-const OF_TRANSPORT: [&str; 4] = ["FAIL", "ERROR", "REQTMOUT", "SESSTMOUT"];
+/// and told in one place ([`super::contact`]). Offsets are committed as a courtesy, so that fails quietly, too.
+const OF_TRANSPORT: [&str; 5] = ["FAIL", "ERROR", "REQTMOUT", "SESSTMOUT", "COMMITFAIL"];
 
 /// What the last connection failed of.
 static LAST_FAILURE: Mutex<Option<String>> = Mutex::new(None);

@@ -50,7 +50,11 @@ struct Lost {
 impl Contact {
     /// Something failed, most likely because the brokers are out of reach. Answers whether that may be so.
     pub(super) fn failed(&self, error: &KafkaError) -> bool {
-        let is_away = error.rdkafka_error_code().is_some_and(is_of_transport);
+        let code = match error {
+            KafkaError::AdminOp(code) => Some(*code),
+            error => error.rdkafka_error_code(),
+        };
+        let is_away = code.is_some_and(is_of_transport);
         if is_away {
             let lost = || Lost { since: Instant::now(), error: error.to_string(), told: false };
             self.lock().lost.get_or_insert_with(lost);
@@ -223,7 +227,9 @@ mod tests {
         let contact = Contact::default();
         assert!(!contact.failed(&KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)));
         assert!(!contact.failed(&KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed)));
+        assert!(!contact.failed(&KafkaError::AdminOp(RDKafkaErrorCode::TopicAuthorizationFailed)));
         assert!(!contact.is_lost());
+        assert!(contact.failed(&KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)));
         assert!(contact.failed(&KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown)));
         assert!(contact.is_lost());
     }

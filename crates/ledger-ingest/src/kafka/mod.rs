@@ -35,5 +35,5 @@ pub use rdkafka::error::KafkaError;
 pub use sample::sample_keys;
 pub use send::{PublishError, Sender};
 pub use ticker::Ticker;
-pub use worker::REFUSED_MESSAGES;
 pub use times::TimeSource;
+pub use worker::REFUSED_MESSAGES;

@@ -31,7 +31,7 @@ const DIFFERENCE_MAX: &str = "message.timestamp.difference.max.ms";
 const NO_BOUND: i64 = i64::MAX;
 
 /// How long the brokers may take to describe a topic.
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whose word the times of a topic's messages are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,18 +154,19 @@ impl TopicTimes {
                 let value = |name: &str| described.get(name).and_then(|entry| entry.value.clone());
                 Ok(TimeSource::from_settings(value))
             }
-            Ok(Some(Err(code))) if !may_pass(code) => Ok(TimeSource::NotTold { error: code.to_string() }),
+            // `KafkaError` does not give the code of an admin operation away by its method.
+            Ok(Some(Err(code))) | Err(KafkaError::AdminOp(code)) if !may_pass(code) => {
+                Ok(TimeSource::NotTold { error: code.to_string() })
+            }
             Ok(Some(Err(code))) => Err(KafkaError::AdminOp(code)),
             Ok(None) => Ok(TimeSource::NotTold { error: "the answer is empty".to_owned() }),
-            Err(error) if error.rdkafka_error_code().is_some_and(|code| !may_pass(code)) => {
-                Ok(TimeSource::NotTold { error: error.to_string() })
-            }
             Err(error) => Err(error),
         }
     }
 }
 
-/// Whether the brokers may tell it the next time: they are away, or do not know the topic yet.
+/// Whether the brokers may tell it the next time: they are away, or do not know the topic yet. They have answered other
+/// questions a moment ago, so one that gets no answer in time is one that they do not answer.
 fn may_pass(code: RDKafkaErrorCode) -> bool {
     !matches!(
         code,
@@ -175,6 +176,7 @@ fn may_pass(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::UnsupportedVersion
             | RDKafkaErrorCode::InvalidRequest
             | RDKafkaErrorCode::PolicyViolation
+            | RDKafkaErrorCode::OperationTimedOut
     )
 }
 
