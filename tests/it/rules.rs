@@ -18,7 +18,7 @@ const SEEDS: &str = "1+5";
 
 fn compare(program: &Path, seeds: &str, histories: &str) -> (Output, String) {
     let scratch = scratch::directory();
-    let (first, count) = seeds.split_once('+').expect("seeds are given as FIRST+COUNT");
+    let (first, count) = seeds.split_once('+').unwrap();
     let mut command = python::rules_script("differential.py");
     command.arg(program).arg(scratch.path()).args([first, count, histories]);
     let output = command.output().unwrap();

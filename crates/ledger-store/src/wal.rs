@@ -172,15 +172,12 @@ impl Check {
             if rest.len() < HEADER_BYTES && block.len() == BLOCK_BYTES {
                 break;
             }
-            match Fragment::read(rest) {
-                Some(fragment) => {
-                    self.take(&fragment, at)?;
-                    at += fragment.length;
-                }
-                None => {
-                    self.refuse_damage(block, at)?;
-                    break;
-                }
+            if let Some(fragment) = Fragment::read(rest) {
+                self.take(&fragment, at)?;
+                at += fragment.length;
+            } else {
+                self.refuse_damage(block, at)?;
+                break;
             }
         }
         self.offset += block.len() as u64;

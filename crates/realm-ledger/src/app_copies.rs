@@ -102,9 +102,10 @@ impl Comparison {
             let (count, told) = self.told(id);
             let before = served.status.freshness().missing_app_events;
             if count != before {
-                match &told {
-                    Some(Halted { message, .. }) => warn!(shard = %id, "{message}"),
-                    None => info!(shard = %id, "has all app-level events of the other partitions again"),
+                if let Some(Halted { message, .. }) = &told {
+                    warn!(shard = %id, "{message}");
+                } else {
+                    info!(shard = %id, "has all app-level events of the other partitions again");
                 }
             }
             served.status.update(|now| (now.missing_app_events, now.missing_copies) = (count, told));

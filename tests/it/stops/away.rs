@@ -105,5 +105,5 @@ fn brokers_that_are_gone_are_the_reason_as_long_as_they_are() {
 
 #[test]
 fn brokers_that_hang_are_the_reason_as_long_as_they_do() {
-    brokers_that_go(|broker| broker.freeze(), |broker| broker.thaw());
+    brokers_that_go(ledger_tests::kafka::Broker::freeze, ledger_tests::kafka::Broker::thaw);
 }

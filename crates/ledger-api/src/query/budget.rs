@@ -91,20 +91,20 @@ mod tests {
 
     use super::*;
 
-    fn soon() -> Option<Instant> {
-        Some(Instant::now() + Duration::from_millis(20))
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(20)
     }
 
     #[test]
     fn a_reservation_waits_until_others_give_back() {
         let budget = HistoryBudget::new(10);
         let (mut first, mut second, mut third) = (budget.reserve(), budget.reserve(), budget.reserve());
-        assert!(first.grow(6, soon()));
-        assert!(second.grow(4, soon()));
-        assert!(!third.grow(1, soon()), "all of it is reserved");
+        assert!(first.grow(6, Some(soon())));
+        assert!(second.grow(4, Some(soon())));
+        assert!(!third.grow(1, Some(soon())), "all of it is reserved");
         drop(second);
-        assert!(third.grow(4, soon()));
-        assert!(!third.grow(1, soon()));
+        assert!(third.grow(4, Some(soon())));
+        assert!(!third.grow(1, Some(soon())));
         std::thread::scope(|scope| {
             let waiting = scope.spawn(move || third.grow(6, None));
             std::thread::sleep(Duration::from_millis(20));
@@ -117,10 +117,10 @@ mod tests {
     fn the_oldest_reservation_exceeds_the_budget_and_the_others_wait_for_it() {
         let budget = HistoryBudget::new(10);
         let (mut oldest, mut other) = (budget.reserve(), budget.reserve());
-        assert!(other.grow(8, soon()));
-        assert!(oldest.grow(1_000, soon()), "both would wait for each other otherwise");
-        assert!(!other.grow(1, soon()));
+        assert!(other.grow(8, Some(soon())));
+        assert!(oldest.grow(1_000, Some(soon())), "both would wait for each other otherwise");
+        assert!(!other.grow(1, Some(soon())));
         drop(oldest);
-        assert!(other.grow(1_000, soon()), "it is the oldest now");
+        assert!(other.grow(1_000, Some(soon())), "it is the oldest now");
     }
 }

@@ -8,6 +8,8 @@ use ledger_store::{Halted, Known, Phase};
 use crate::filled::{Filled, app, client, hour, installed, json, product_moved, shard};
 use crate::proof::key;
 
+type Change<'a> = &'a dyn Fn(&mut ledger_store::Freshness);
+
 /// Every question that can end in nothing, about a tenant; and what became of each.
 fn asked(ledger: &Ledger, who: &str, what: &str) -> [&'static str; 7] {
     let (who, what, now, as_of) = (client(who), app(what), hour(9), AsOf::default());
@@ -46,7 +48,7 @@ fn nothing_is_not_there_while_a_shard_that_could_have_it_reads_or_stands_still()
         ["not-found", "not-found", "not-found", "not-found", "answered", "invalid-parameter", "not-found"];
     assert_eq!(asked(ledger, "nobody", "app"), absent);
     let halted = Halted { code: "topic-truncated", message: "the topic ends at 5".to_owned() };
-    let cases: [(&str, &dyn Fn(&mut ledger_store::Freshness)); 3] = [
+    let cases: [(&str, Change<'_>); 3] = [
         ("is catching up", &|now| now.phase = Phase::CatchingUp),
         ("is not fed here", &|now| now.phase = Phase::Idle),
         ("has halted (topic-truncated)", &|now| {

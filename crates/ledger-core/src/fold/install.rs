@@ -219,7 +219,7 @@ impl Step<'_> {
             }
             // What-if looks at no endpoint once a realm is known.
             (Some(pin), Some(realm)) if pin.realm == realm && self.scene.lens == Lens::Actual => {
-                self.confirm()
+                self.confirm();
             }
             (Some(_), _) => {}
         }

@@ -10,13 +10,10 @@ use crate::state::{AnomalyCode, PinnedBy, Predecessor, Status};
 impl Step<'_> {
     pub(super) fn continued(&mut self, from: &InstallationKey, from_realm: Option<Realm>) {
         match &self.state.predecessor {
-            Some(known) if known.installation == *from => {
-                if from_realm.is_none() || known.realm == from_realm {
-                    return;
-                }
-            }
-            Some(_) => self.raise(AnomalyCode::ContinuationReplaced),
-            None => {}
+            Some(known) if known.installation != *from => self.raise(AnomalyCode::ContinuationReplaced),
+            Some(known) if from_realm.is_none() || known.realm == from_realm => return,
+            // The same one, from another realm: corrected without anomaly.
+            Some(_) | None => {}
         }
         self.state.predecessor = Some(Predecessor { installation: from.clone(), realm: from_realm });
         self.effects.touched = true;

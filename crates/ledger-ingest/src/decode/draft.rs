@@ -151,12 +151,11 @@ impl<'de> Visitor<'de> for MembersOf<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         while let Some(Name(name)) = members.next_key()? {
-            match Field::from_name(&name) {
-                Some(field) => self.0.set(field, members.next_value()?),
-                None => {
-                    self.0.is_cloud_event |= name == "specversion";
-                    members.next_value::<IgnoredAny>()?;
-                }
+            if let Some(field) = Field::from_name(&name) {
+                self.0.set(field, members.next_value()?);
+            } else {
+                self.0.is_cloud_event |= name == "specversion";
+                members.next_value::<IgnoredAny>()?;
             }
         }
         Ok(())

@@ -137,10 +137,7 @@ impl TopicTimes {
         if let Ok(now) = &answer
             && before.and_then(|(_, answer)| answer.ok()).as_ref() != Some(now)
         {
-            match now {
-                TimeSource::Broker => info!(topic, "{now}"),
-                _ => warn!(topic, "{now}"),
-            }
+            if now == &TimeSource::Broker { info!(topic, "{now}") } else { warn!(topic, "{now}") }
         }
         answer
     }

@@ -166,11 +166,7 @@ fn what_is_no_ndjson_is_named_with_what_converts_it() {
         ("gzip inside of gzip", "gzip -dc unpacked", gzip(&gzip(two.as_bytes()))),
         ("zstd inside of gzip", "zstd -dc unpacked", gzip(&zstd(two.as_bytes()))),
         ("an SQLite database", "sqlite3", b"SQLite format 3\0\x10".to_vec()),
-        (
-            "binary data",
-            "as JSON instead",
-            (128..=250).rev().collect(),
-        ),
+        ("binary data", "as JSON instead", (128..=250).rev().collect()),
         ("other text", "as JSON instead", b"hello\nworld\n".to_vec()),
     ];
     for (what, command, bytes) in cases {

@@ -202,8 +202,7 @@ fn a_time_that_is_left_to_the_record_is_not_before_2010_either() {
     use ledger_core::time::Timestamp;
     let mut event = full_event("enabled");
     remove(&mut event, "/time");
-    for encoding in ENCODINGS.into_iter().filter(|one| !matches!(one, Encoding::Native | Encoding::Protobuf))
-    {
+    for encoding in ENCODINGS.iter().filter(|one| !matches!(one, Encoding::Native | Encoding::Protobuf)) {
         let mut sent = encoding.encode(&event).unwrap();
         sent.timestamp = Some(Timestamp::from_millis(0));
         let rejection = sent.decode().unwrap_err();

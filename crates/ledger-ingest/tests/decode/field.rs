@@ -76,7 +76,7 @@ fn a_rejection_says_where_and_what_the_bytes_look_like() {
     let cases: Vec<(Sent, Reason, &[&str])> = vec![
         (sent(event.replacen(',', "", 1)), Undecodable, &["line 1 column"]),
         (sent(&event[..event.len() - 1]), Undecodable, &["EOF", "line 1 column"]),
-        (sent(format!("{{\n  \"id\": \"a\",\n  type\n}}")), Undecodable, &["line 3 column 3"]),
+        (sent("{\n  \"id\": \"a\",\n  type\n}"), Undecodable, &["line 3 column 3"]),
         (sent(format!("{event} {event}")), Undecodable, &["trailing characters"]),
         (sent(r#"{"id":"\ud800","type":"installed"}"#), Undecodable, &["hex escape at line 1 column"]),
         (sent(r#"{"\ud800":1,"type":"installed"}"#), Undecodable, &["hex escape at line 1 column"]),

@@ -235,6 +235,7 @@ pub fn app_prefix(app: &AppKey) -> Vec<u8> {
 
 /// What the index has of one installation: its entries, without the names in their keys. As long as this
 /// stays the same, so do they; told without making a key.
+#[expect(clippy::struct_excessive_bools, reason = "one for each list that an installation is on or not")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listed {
     pinned: Option<Realm>,

@@ -101,7 +101,9 @@ pub fn id(event: &Event) -> Vec<u8> {
     let length = subject.iter().map(|part| part.len()).sum::<usize>() + id.len() + 2;
     let mut bytes = Vec::with_capacity(length);
     bytes.push(kind);
-    subject.iter().for_each(|part| bytes.extend_from_slice(part));
+    for part in subject {
+        bytes.extend_from_slice(part);
+    }
     bytes.push(END);
     bytes.extend_from_slice(id);
     bytes

@@ -166,6 +166,6 @@ fn carry_one(
     let Some(record) = shard.snapshot.record_at(original)? else { return Ok(()) };
     let to = client_of(&record).map_or(shard.partition(), place);
     let source = Coordinates { source: lane.source.clone(), partition: lane.partition, offset };
-    targets.push(to, Item::of(Record { source, ..record }, true).as_repeat());
+    targets.push(to, Item::of(Record { source, ..record }, true).into_repeat());
     targets.write_if_full()
 }

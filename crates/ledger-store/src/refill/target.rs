@@ -31,7 +31,7 @@ impl Item {
         Self { record, is_published, is_repeat: false }
     }
 
-    pub(super) fn as_repeat(self) -> Self {
+    pub(super) fn into_repeat(self) -> Self {
         Self { is_repeat: true, ..self }
     }
 }
@@ -52,7 +52,7 @@ struct Target {
 
 /// The shards of a topic, by partition.
 pub(super) struct Targets {
-    targets: Vec<Target>,
+    shards: Vec<Target>,
     waiting: usize,
     counts: Counts,
 }
@@ -80,15 +80,15 @@ impl Targets {
             batch.commit()?;
             targets.push(Target { shard, waiting: Vec::new(), to_publish: None });
         }
-        Ok(Self { targets, waiting: 0, counts: Counts::default() })
+        Ok(Self { shards: targets, waiting: 0, counts: Counts::default() })
     }
 
     pub(super) fn count(&self) -> u32 {
-        u32::try_from(self.targets.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.shards.len()).unwrap_or(u32::MAX)
     }
 
     pub(super) fn push(&mut self, partition: u32, item: Item) {
-        if let Some(target) = self.targets.get_mut(partition as usize) {
+        if let Some(target) = self.shards.get_mut(partition as usize) {
             target.waiting.push(item);
             self.waiting += 1;
         }
@@ -100,7 +100,7 @@ impl Targets {
 
     pub(super) fn write(&mut self) -> Result<(), AppendError> {
         self.waiting = 0;
-        for target in self.targets.iter_mut().filter(|target| !target.waiting.is_empty()) {
+        for target in self.shards.iter_mut().filter(|target| !target.waiting.is_empty()) {
             let mut batch = target.shard.begin();
             for item in target.waiting.drain(..) {
                 let position = batch.head().next_position;
@@ -120,7 +120,7 @@ impl Targets {
         old: &[OldShard<'_>],
         lanes: &BTreeMap<Lane, SourcePosition>,
     ) -> Result<(), RefillError> {
-        for target in &mut self.targets {
+        for target in &mut self.shards {
             let id = target.shard.id().clone();
             target.shard.settle()?;
             let published = target.to_publish.unwrap_or(target.shard.head().next_position);

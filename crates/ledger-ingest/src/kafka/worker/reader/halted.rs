@@ -40,7 +40,7 @@ impl Reader {
                     return;
                 }
                 (Err(Check::Unreachable(error)), _) => {
-                    debug!(%shard, %error, "the halted shard's source is silent")
+                    debug!(%shard, %error, "the halted shard's source is silent");
                 }
                 _ => {}
             }
