@@ -238,6 +238,42 @@ fn an_aborted_transaction_is_never_read_and_its_offsets_are_gaps() {
     assert!(matches!(&positions[..], [(_, SourcePosition::Kafka { next_offset: 13, .. })]), "{positions:?}");
 }
 
+/// A tombstone, and a header without value beside an event.
+#[test]
+fn tombstones_are_refused_or_counted_as_told_and_a_null_header_is_absent() {
+    let cluster = kafka::shared();
+    let options = options(cluster, "tombstones");
+    let topic = &options.topics[0];
+    create(cluster, topic, 1);
+    let tombstone = Message { key: Some(b"tenant-0".to_vec()), ..Message::default() };
+    let mut null_header = events(0, 1, 1).remove(0);
+    null_header.headers.push(("ce_specversion".to_owned(), None));
+    let mut messages = events(0, 0, 1);
+    messages.extend([tombstone.clone(), null_header, tombstone.clone(), tombstone]);
+    cluster.produce(topic, &messages);
+
+    let refusing = scratch::directory();
+    ingest_until(&options, refusing.path(), |catalog| read_to(catalog, 0, 5));
+    let refused = |dir: &std::path::Path| {
+        let reader = reader(dir, topic);
+        let records = reader.snapshot().records(&Stream::Rejected, 1).unwrap().map(Result::unwrap);
+        records.map(|record| record.source.offset).collect::<Vec<_>>()
+    };
+    assert_eq!(refused(refusing.path()), [1, 3, 4]);
+
+    let counting = scratch::directory();
+    let counts = KafkaOptions {
+        tombstones: "count".to_owned(),
+        group: kafka::unique_name("group"),
+        ..options.clone()
+    };
+    ingest_until(&counts, counting.path(), |catalog| read_to(catalog, 0, 5));
+    assert_eq!(refused(counting.path()), Vec::<u64>::new());
+    let reader = reader(counting.path(), topic);
+    assert_eq!(gaps(&reader, topic), [(1, 2), (3, 5)]);
+    assert_eq!(late_beginnings(&reader), []);
+}
+
 /// A producer of transactions leaves a commit marker behind its last message: read, although no message.
 #[test]
 fn retention_may_take_a_marker_that_nothing_follows() {

@@ -218,6 +218,28 @@ fn a_directory_and_a_server_give_the_same_bytes() {
 }
 
 #[test]
+fn a_refused_message_is_shown_by_where_it_came_from() {
+    let mut history = history();
+    history.push(r#"{"id":"odd","type":"reinstalled"}"#.to_owned());
+    let world = World::with(&history);
+    let server = Server::over(&world.data_dir());
+    let listed = lines(&world.ask("quarantine list").done()).remove(0);
+    let source = &listed["source"];
+    let from = format!("{}/{}@{}", source["name"].as_str().unwrap(), source["partition"], source["offset"]);
+    let by_item = world.ask("quarantine show realm.lifecycle/0/1").done();
+    assert_eq!(world.ask(&format!("quarantine show {from}")).done(), by_item);
+    assert_eq!(said(&format!("quarantine show {from} --url {}", server.url())).done(), by_item);
+    let nothing = world.ask("quarantine show realm.lifecycle/0@999");
+    assert_eq!(nothing.exit, Exit::Failed);
+    assert!(
+        nothing.messages.contains("no refused message is from realm.lifecycle/0@999"),
+        "{}",
+        nothing.messages
+    );
+    assert_eq!(world.ask("quarantine show realm.lifecycle@1").exit, Exit::Usage);
+}
+
+#[test]
 fn what_has_no_answer_is_told_in_the_same_words_by_both() {
     let world = World::with(&history());
     let server = Server::over(&world.data_dir());
