@@ -142,8 +142,8 @@ fn text(head: &[u8], first: FirstLine<'_>) -> Looks {
         _ if begins(&["data:", "event:", "retry:", ": "]) => foreign::EVENT_STREAM,
         _ if begins(&["---", "- ", "%yaml"]) => foreign::YAML,
         _ if has_object_behind(first.text) => foreign::PREFIXED,
-        _ if has_separators(&line) => return Looks::Csv,
         _ if is_binary(text) => foreign::BINARY,
+        _ if has_separators(&line) => return Looks::Csv,
         _ => foreign::TEXT,
     };
     kind.into()

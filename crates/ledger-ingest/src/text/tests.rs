@@ -113,6 +113,7 @@ fn what_is_no_ndjson_is_named_with_what_converts_it() {
     let pretty = EVENT.replace(',', ",\n  ");
     let two = format!("{EVENT}\n{EVENT}\n");
     let long = format!("{{\"events\":[{}]}}", vec![EVENT; 2_000].join(","));
+    let control: Vec<u8> = (1..=8).chain(14..=31).collect();
     let cases: &[(&str, &str, Vec<u8>)] = &[
         ("values span several lines", "jq -c . x", pretty.clone().into()),
         ("values span several lines", "jq -c . x", vec![pretty.as_str(); 2_000].join("\n").into()),
@@ -166,7 +167,7 @@ fn what_is_no_ndjson_is_named_with_what_converts_it() {
         ("gzip inside of gzip", "gzip -dc unpacked", gzip(&gzip(two.as_bytes()))),
         ("zstd inside of gzip", "zstd -dc unpacked", gzip(&zstd(two.as_bytes()))),
         ("an SQLite database", "sqlite3", b"SQLite format 3\0\x10".to_vec()),
-        ("binary data", "as JSON instead", (128..=250).rev().collect()),
+        ("binary data", "as JSON instead", [&[0x80, 0x9d], &control[..], b", ; |"].concat()),
         ("other text", "as JSON instead", b"hello\nworld\n".to_vec()),
     ];
     for (what, command, bytes) in cases {
