@@ -181,13 +181,16 @@ fn bundles_are_answered_while_records_keep_coming() {
             }
         });
         let mut sizes = Vec::new();
-        for _ in 0..12 {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let is_under_load = |sizes: &[u64]| sizes.last() > sizes.first().map(|first| first + 4_096).as_ref();
+        // A machine that is busy proves faster than it takes in.
+        while sizes.len() < 12 || (!is_under_load(&sizes) && Instant::now() < deadline) {
             let proven = ledger.bundle("acme/proof").judged(None);
             assert_eq!(proven["records"], 3, "{proven}");
             sizes.push(proven["size"].as_u64().unwrap());
         }
         stop.store(true, Ordering::Release);
-        assert!(sizes.is_sorted() && sizes[11] > sizes[0] + 4_096, "not under load: {sizes:?}");
+        assert!(sizes.is_sorted() && is_under_load(&sizes), "not under load: {sizes:?}");
     });
     ledger.server.drain();
 }
