@@ -39,22 +39,15 @@ fn assert_verified(data_dirs: &[&Path]) {
     }
 }
 
-fn import(file: &Path, data_dir: &Path, topic: &str) -> Output {
+fn importing(file: &Path, data_dir: &Path) -> Command {
     let [file, data_dir] = [file, data_dir].map(|path| path.to_str().unwrap());
-    run(&[
-        "import",
-        file,
-        "--data-dir",
-        data_dir,
-        "--partitions",
-        "3",
-        "--partitioner",
-        "murmur2",
-        "--topic",
-        topic,
-        "--source",
-        "history",
-    ])
+    let mut command = program(&["import", file, "--data-dir", data_dir]);
+    command.args(["--partitions", "3", "--partitioner", "murmur2", "--source", "history"]);
+    command
+}
+
+fn import(file: &Path, data_dir: &Path, topic: &str) -> Output {
+    importing(file, data_dir).args(["--topic", topic]).output().unwrap()
 }
 
 /// Every tenant's log and folded state: seqs, recorded events, outcomes; without where they came from.
@@ -215,20 +208,7 @@ fn import_with_kills(file: &Path, data_dir: &Path, flags: &[&str], took: Duratio
     const ROUNDS: u32 = 12;
     let mut kills = 0;
     for round in 1..=ROUNDS {
-        let [file, data_dir] = [file, data_dir].map(|path| path.to_str().unwrap());
-        let arguments = [
-            "import",
-            file,
-            "--data-dir",
-            data_dir,
-            "--partitions",
-            "3",
-            "--source",
-            "history",
-            "--partitioner",
-            "murmur2",
-        ];
-        let mut child = program(&arguments).args(flags).spawn().unwrap();
+        let mut child = importing(file, data_dir).args(flags).spawn().unwrap();
         std::thread::sleep(took * round / ROUNDS);
         child.kill().unwrap();
         kills += u32::from(!child.wait().unwrap().success());

@@ -101,7 +101,7 @@ impl<E: Borrow<Event>> Refold<E> {
         let own = with.advance(entry(&late), apps);
         let mut both = BeforeAfter { without, with, corrections: BTreeMap::new() };
         let later = self.states.split_off(self.states.partition_point(|(kept, _)| *kept < at));
-        self.fold_side_by_side(index, &mut both, (apps, apps), later, tenant);
+        self.fold_side_by_side(index, &mut both, apps, later, tenant);
         let changes = both.changes(own);
         self.records.insert(index, late);
         *tenant = both.with;
@@ -155,7 +155,7 @@ impl<E: Borrow<Event>> Refold<E> {
         &mut self,
         index: usize,
         both: &mut BeforeAfter,
-        (before, after): (&AppTimelines, &AppTimelines),
+        apps: &AppTimelines,
         later: Vec<(Place, Tenant)>,
         last: &Tenant,
     ) {
@@ -167,7 +167,7 @@ impl<E: Borrow<Event>> Refold<E> {
                 both.with = last.clone();
                 return;
             }
-            both.advance(entry(record), before, after);
+            both.advance(entry(record), apps, apps);
             keep(&mut self.states, number + 1, place(record), &both.with);
         }
     }

@@ -234,8 +234,8 @@ impl DataDir {
         manifest.has_begun(id) && !path.is_dir() && !away(&path).exists()
     }
 
-    fn refuse_gone(&self, id: &ShardId) -> Result<(), OpenError> {
-        if self.is_gone(&self.manifest()?, id) {
+    fn refuse_gone(&self, manifest: &Manifest, id: &ShardId) -> Result<(), OpenError> {
+        if self.is_gone(manifest, id) {
             let path = shard_path(&self.path, id);
             return Err(OpenError::Gone { shard: id.clone(), path });
         }
@@ -271,7 +271,7 @@ impl DataDir {
     pub fn read_shard(&self, id: &ShardId) -> Result<Reader, OpenError> {
         let identity = self.shard_identity(id)?;
         let path = shard_path(&self.path, id);
-        self.refuse_gone(id)?;
+        self.refuse_gone(&self.manifest()?, id)?;
         if !path.is_dir() {
             return Err(OpenError::NoShard { shard: id.clone() });
         }
@@ -315,8 +315,9 @@ impl DataDir {
         self.secret()?;
         let identity = self.shard_identity(id)?;
         let path = shard_path(&self.path, id);
-        self.refuse_gone(id)?;
-        if !path.is_dir() || !self.manifest()?.has_begun(id) {
+        let manifest = self.manifest()?;
+        self.refuse_gone(&manifest, id)?;
+        if !path.is_dir() || !manifest.has_begun(id) {
             let _lock = self.lock()?;
             if !path.is_dir() {
                 self.create_shard(&path, id, &identity)?;

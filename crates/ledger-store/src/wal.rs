@@ -101,19 +101,6 @@ fn files(shard: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(numbered.into_iter().map(|(_, path)| path).collect())
 }
 
-fn read_block(file: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < block.len() {
-        match file.read(&mut block[length..]) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
-}
-
 /// What was read so far, of all files.
 #[derive(Debug, Default)]
 struct Check {
@@ -150,12 +137,13 @@ impl Check {
     /// Reads the next file.
     fn file(&mut self, path: PathBuf, file: &mut impl Read) -> Result<(), WalError> {
         (self.file, self.offset, self.is_in_record) = (path, 0, false);
-        let mut block = vec![0; BLOCK_BYTES];
+        let mut block = Vec::with_capacity(BLOCK_BYTES);
         loop {
-            let length = read_block(file, &mut block);
-            let length = length.map_err(|source| WalError::Io { path: self.file.clone(), source })?;
-            self.block(&block[..length]).map_err(WalError::Damaged)?;
-            if length < BLOCK_BYTES {
+            block.clear();
+            let read = file.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut block);
+            read.map_err(|source| WalError::Io { path: self.file.clone(), source })?;
+            self.block(&block).map_err(WalError::Damaged)?;
+            if block.len() < BLOCK_BYTES {
                 break;
             }
         }

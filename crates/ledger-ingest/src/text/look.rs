@@ -38,8 +38,13 @@ pub(super) struct FirstLine<'a> {
     pub(super) ended: bool,
 }
 
+/// What was read, without what may stand before a text.
+fn without_lead(head: &[u8]) -> &[u8] {
+    head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start()
+}
+
 pub(super) fn first_line(head: &[u8]) -> Option<FirstLine<'_>> {
-    let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start();
+    let text = without_lead(head);
     let end = text.iter().position(|byte| *byte == b'\n');
     (!text.is_empty()).then(|| FirstLine { text: &text[..end.unwrap_or(text.len())], ended: end.is_some() })
 }
@@ -109,7 +114,7 @@ fn document(head: &[u8]) -> Option<Kind> {
 
 /// The beginning of a text, in lower case.
 fn lower(head: &[u8]) -> String {
-    let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start();
+    let text = without_lead(head);
     String::from_utf8_lossy(&text[..text.len().min(4096)]).to_ascii_lowercase()
 }
 
@@ -127,7 +132,7 @@ fn are_mostly_objects(head: &[u8]) -> bool {
 
 /// Text whose first line is no JSON object.
 fn text(head: &[u8], first: FirstLine<'_>) -> Looks {
-    let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start();
+    let text = without_lead(head);
     let line = String::from_utf8_lossy(first.text);
     let lower = lower(head);
     let begins = |words: &[&str]| words.iter().any(|word| lower.starts_with(word));
@@ -135,9 +140,7 @@ fn text(head: &[u8], first: FirstLine<'_>) -> Looks {
         [b'[', ..] => foreign::ARRAY,
         [b'{', rest @ ..] if rest.trim_ascii_start().starts_with(b"'") => foreign::PYTHON,
         [b'{', ..] => objects(text, first),
-        [b'"', ..] if serde_json::from_slice::<&str>(first.text).is_ok() || is_json_text(first.text) => {
-            foreign::STRINGS
-        }
+        [b'"', ..] if serde_json::from_slice::<String>(first.text).is_ok() => foreign::STRINGS,
         [0x1e, ..] => foreign::SEQUENCE,
         _ if begins(&["data:", "event:", "retry:", ": "]) => foreign::EVENT_STREAM,
         _ if begins(&["---", "- ", "%yaml"]) => foreign::YAML,
@@ -147,10 +150,6 @@ fn text(head: &[u8], first: FirstLine<'_>) -> Looks {
         _ => foreign::TEXT,
     };
     kind.into()
-}
-
-fn is_json_text(line: &[u8]) -> bool {
-    serde_json::from_slice::<String>(line).is_ok()
 }
 
 /// Text that begins with a brace, whose first line is no object.
@@ -176,7 +175,7 @@ fn has_object_behind(line: &[u8]) -> bool {
 }
 
 fn has_separators(line: &str) -> bool {
-    [',', ';', '\t', '|'].iter().any(|separator| line.contains(*separator))
+    line.contains([',', ';', '\t', '|'])
 }
 
 /// A good part of it is no text.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Damaged, ReadError, StorageError};
-use crate::ShardId;
+use crate::{ShardId, StopCause as _, StopCode};
 
 /// A data directory or a shard could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -214,10 +214,8 @@ impl OpenError {
     /// The process, or the machine, has too many files open. That passes, and tells nothing about the data.
     #[must_use]
     pub fn is_out_of_descriptors(&self) -> bool {
-        /// ENFILE and EMFILE.
-        const TOO_MANY: [i32; 2] = [23, 24];
         match self {
-            Self::Io { source, .. } => source.raw_os_error().is_some_and(|code| TOO_MANY.contains(&code)),
+            Self::Io { source, .. } => source.stop_code() == StopCode::FilesExhausted,
             Self::Storage(StorageError::RocksDb { source, .. }) => {
                 // RocksDB passes on what the system said, and not its number.
                 source.as_ref().contains("Too many open files")

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
-use ledger_store::{Halted, Phase, StopCause, StopCode, with_causes};
+use ledger_store::{BindError, Halted, Phase, StopCode, with_causes};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -372,7 +372,7 @@ impl Reader {
         let at_least_zero = |offset: i64| u64::try_from(offset).unwrap_or(0);
         let marks = Watermarks { low: at_least_zero(low), high: at_least_zero(high) };
         let recorded = self.task.data.identity(&id.topic);
-        let recorded = recorded.map_err(|error| Check::of_store(&error, error.is_out_of_descriptors()))?;
+        let recorded = recorded.map_err(|error| Check::of_store(&error.into()))?;
         let recorded = recorded.map_or_else(|| facts.clone(), TopicFacts::from);
         let shard =
             Remembered { topic: &id.topic, partition: id.partition, next: self.next, facts: &recorded };
@@ -386,7 +386,7 @@ impl Reader {
         }
         let start = start?;
         let bound = self.task.data.bind(&id.topic, &facts.into());
-        bound.map_err(|error| Check::of_store(&error, error.is_out_of_descriptors()))?;
+        bound.map_err(|error| Check::of_store(&error))?;
         Ok((start, marks))
     }
 
@@ -458,8 +458,8 @@ enum Check {
 }
 
 impl Check {
-    fn of_store(error: &(impl std::error::Error + StopCause), is_out_of_descriptors: bool) -> Self {
-        if is_out_of_descriptors {
+    fn of_store(error: &BindError) -> Self {
+        if error.is_out_of_descriptors() {
             Self::NoDescriptor(with_causes(error))
         } else {
             Self::Halt(Halt::store(error))
