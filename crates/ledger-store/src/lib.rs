@@ -94,7 +94,6 @@ mod batch;
 mod cache;
 pub mod catalog;
 pub mod checkpoints;
-mod crc32c;
 mod data_dir;
 mod database;
 mod decode;

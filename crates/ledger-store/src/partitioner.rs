@@ -73,7 +73,7 @@ impl Partitioner {
         let hash = match self {
             _ if partitions <= 1 => return Some(0),
             Self::Murmur2 => murmur2(key) & 0x7fff_ffff,
-            Self::Crc32 => crc32(key),
+            Self::Crc32 => crc32fast::hash(key),
             Self::Fnv1a => fnv1a(key).cast_signed().unsigned_abs(),
             Self::Unknown => return None,
         };
@@ -111,28 +111,6 @@ fn murmur2(data: &[u8]) -> u32 {
     hash ^ (hash >> 15)
 }
 
-/// CRC-32 as zlib has it, reflected, with the polynomial `edb88320`.
-fn crc32(data: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = crc32_table();
-    let step = |crc: u32, byte: &u8| (crc >> 8) ^ TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)];
-    !data.iter().fold(u32::MAX, step)
-}
-
-const fn crc32_table() -> [u32; 256] {
-    let mut table = [0; 256];
-    let mut index: u32 = 0;
-    while index < 256 {
-        let (mut value, mut bit) = (index, 0);
-        while bit < 8 {
-            value = (value >> 1) ^ (0xedb8_8320 & (value & 1).wrapping_neg());
-            bit += 1;
-        }
-        table[index as usize] = value;
-        index += 1;
-    }
-    table
-}
-
 /// FNV-1a of 32 bits.
 fn fnv1a(data: &[u8]) -> u32 {
     data.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
@@ -161,8 +139,8 @@ mod tests {
     /// The check value that every description of CRC-32 gives, and those that Go's FNV-1a gives, made positive.
     #[test]
     fn crc32_and_fnv1a_are_what_they_are_elsewhere() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-        assert_eq!(crc32(b""), 0);
+        assert_eq!(crc32fast::hash(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32fast::hash(b""), 0);
         for (key, hash) in [("kafka", 0x0d33_c4e1), ("giberish123456789", 0x77a5_8295), ("1234", 0x023b_dd03)]
         {
             assert_eq!(fnv1a(key.as_bytes()).cast_signed().unsigned_abs(), hash, "{key}");

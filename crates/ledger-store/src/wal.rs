@@ -38,7 +38,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::crc32c::Crc32c;
+use crc32c::{crc32c, crc32c_append};
 
 const BLOCK_BYTES: usize = 32 * 1024;
 
@@ -243,7 +243,7 @@ impl<'b> Fragment<'b> {
         let kind = *header.last()?;
         let payload = rest.get(..payload_length(header))?;
         let is_intact = (WHOLE..=LAST).contains(&kind)
-            && stored_checksum(header) == Crc32c::default().over(&[kind]).over(payload).masked();
+            && stored_checksum(header) == masked(crc32c_append(crc32c(&[kind]), payload));
         is_intact.then_some(Self { kind, payload, length: HEADER_BYTES + payload.len() })
     }
 }
@@ -263,6 +263,11 @@ fn stored_checksum(header: &[u8]) -> u32 {
     u32::from_le_bytes([header[0], header[1], header[2], header[3]])
 }
 
+/// As RocksDB writes a checksum, so that one over bytes that hold checksums is none of them.
+const fn masked(checksum: u32) -> u32 {
+    checksum.rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
 /// Whether a fragment goes on behind the end of the file, which its bytes reach.
 fn is_cut_off(bytes: &[u8]) -> bool {
     let Some((header, there)) = bytes.split_at_checked(HEADER_BYTES) else { return true };
@@ -270,13 +275,13 @@ fn is_cut_off(bytes: &[u8]) -> bool {
         return false;
     }
     let stored = stored_checksum(header);
-    let mut checksum = Crc32c::default().over(&header[HEADER_BYTES - 1..]);
+    let mut checksum = crc32c(&header[HEADER_BYTES - 1..]);
     let is_longer = there.iter().all(|byte| {
-        let is_other = checksum.masked() != stored;
-        checksum = checksum.over(&[*byte]);
+        let is_other = masked(checksum) != stored;
+        checksum = crc32c_append(checksum, &[*byte]);
         is_other
     });
-    is_longer && checksum.masked() != stored
+    is_longer && masked(checksum) != stored
 }
 
 /// Whether a sector was never written: of those that the bytes lie in, from a place of a block on.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::OpenError;
 use crate::wal::{WalError, check, check_bytes};
+use crc32c::{crc32c, crc32c_append};
 use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options};
 
 const BATCHES: u64 = 12;
@@ -292,4 +293,14 @@ fn what_was_flushed_does_not_rest_on_the_log() {
     let shard = ledger.shard();
     assert_eq!(shard.head().next_position, BATCHES * EVENTS);
     assert_true(&shard.reader());
+}
+
+#[test]
+fn the_check_value_of_the_catalogue() {
+    assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
+    let text = b"in pieces of any length it is the same";
+    for cut in 0..text.len() {
+        assert_eq!(crc32c_append(crc32c(&text[..cut]), &text[cut..]), crc32c(text));
+    }
 }
