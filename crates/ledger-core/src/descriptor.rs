@@ -1,37 +1,49 @@
 //! The residency part of a Connect descriptor, and how it is read (rules 4, RFC-22).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::{DESCRIPTOR_DEFAULT_DAYS, DESCRIPTOR_MAX_DAYS};
 use crate::realm::Realm;
 use crate::state::AnomalyCode;
+use crate::words::{read_map, read_text};
 
 /// Where an app is served, and what it declares about persistence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     /// The partner's own version, free text.
     pub version: Option<String>,
     /// Serves `GLOBAL`.
     pub base_url: String,
     /// Serves the regions; never holds `GLOBAL`.
+    #[serde(default, deserialize_with = "read_map")]
     pub region_base_urls: BTreeMap<Realm, String>,
     /// The persistence block; absent when it is no object or has neither key.
     pub data_residency: Option<DataResidency>,
 }
 
 /// The two keys of `dataResidency`, as they were written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct DataResidency {
     /// `realmPersistence`
+    #[serde(default)]
     pub realm_persistence: Setting,
     /// `realmPersistenceDays`
+    #[serde(default)]
     pub realm_persistence_days: Setting,
 }
 
 /// A JSON value that people write in many ways; kept so that a repeat can be told from a conflict.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Setting {
     /// The key is not there.
+    #[default]
     Absent,
     /// `null`
     Null,
@@ -41,6 +53,66 @@ pub enum Setting {
     Whole(i64),
     /// Anything else, as canonical JSON text (keys sorted, numbers by value).
     Other(String),
+}
+
+impl Setting {
+    /// The value as canonical JSON text; empty for what is not there.
+    #[must_use]
+    pub fn to_json(&self) -> Cow<'_, str> {
+        match self {
+            Self::Absent => "".into(),
+            Self::Null => "null".into(),
+            Self::Bool(true) => "true".into(),
+            Self::Bool(false) => "false".into(),
+            Self::Whole(number) => number.to_string().into(),
+            Self::Other(text) => text.into(),
+        }
+    }
+
+    /// The value of canonical JSON text.
+    #[must_use]
+    pub fn from_json(text: &str) -> Self {
+        match text {
+            "" => Self::Absent,
+            "null" => Self::Null,
+            "true" => Self::Bool(true),
+            "false" => Self::Bool(false),
+            _ => {
+                let whole = text.parse().ok().filter(|number: &i64| number.to_string() == text);
+                whole.map_or_else(|| Self::Other(text.to_owned()), Self::Whole)
+            }
+        }
+    }
+}
+
+/// The name under which serde hears of a setting: a format whose values are JSON writes it as the value that its text
+/// is.
+const SETTING: &str = "Setting";
+
+impl Serialize for Setting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(SETTING, &self.to_json())
+    }
+}
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Json;
+
+        impl<'de> Visitor<'de> for Json {
+            type Value = Setting;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, text: D) -> Result<Setting, D::Error> {
+                read_text(text, |text| Ok::<_, fmt::Error>(Setting::from_json(text)))
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(SETTING, Json)
+    }
 }
 
 /// What a descriptor grants, and what was odd about the way it says so.

@@ -1,57 +1,141 @@
 //! What happened (rules 3): one lifecycle event, decoded and normalised.
 
+use std::fmt;
+
+use serde::de::{EnumAccess, VariantAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::descriptor::Descriptor;
 use crate::ids::{AppKey, ClientKey, EventId, InstallationKey, MigrationId};
 use crate::limits::EVIDENCE_MAX_BYTES;
 use crate::policy::Policy;
 use crate::realm::Realm;
 use crate::time::Timestamp;
+use crate::words;
+use crate::words::read_text;
 
 /// A lifecycle event. Absent, `null` and ignored fields are gone; realms are upper-cased.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Event {
     /// Unique within its subject: the installation, the tenant or the app that the event is about.
     pub id: EventId,
     /// When it happened.
     pub time: Timestamp,
+    /// Whom it concerns, and what it says.
+    #[serde(rename = "")]
+    pub body: Body,
     /// Who did it, opaque.
     pub actor: Option<String>,
     /// Why, free text.
     pub reason: Option<String>,
-    /// Whom it concerns, and what it says.
-    pub body: Body,
 }
 
 /// An event by level.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "", remote = "Self")]
 pub enum Body {
     /// About one installation.
     Installation {
         /// The tenant.
+        #[serde(rename = "clientKey")]
         client: ClientKey,
         /// The app.
+        #[serde(rename = "appKey")]
         app: AppKey,
         /// What happened to it.
+        #[serde(rename = "")]
         fact: InstallationFact,
     },
     /// About a tenant, whatever its apps.
     Tenant {
         /// The tenant.
+        #[serde(rename = "clientKey")]
         client: ClientKey,
         /// What happened to it.
+        #[serde(rename = "")]
         fact: TenantFact,
     },
     /// About an app, whatever its tenants; every partition has a copy.
     App {
         /// The app.
+        #[serde(rename = "appKey")]
         app: AppKey,
         /// What happened to it.
+        #[serde(rename = "")]
         fact: AppFact,
     },
 }
 
+impl Serialize for Body {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Body {
+    /// People write no level: it follows from the type.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Self::deserialize(deserializer);
+        }
+        deserializer.deserialize_enum("type", &[], ByType)
+    }
+}
+
+struct ByType;
+
+impl<'de> Visitor<'de> for ByType {
+    type Value = Body;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event")
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, event: A) -> Result<Body, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct OfInstallation {
+            client_key: ClientKey,
+            app_key: AppKey,
+            #[serde(rename = "")]
+            fact: InstallationFact,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct OfTenant {
+            client_key: ClientKey,
+            #[serde(rename = "")]
+            fact: TenantFact,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct OfApp {
+            app_key: AppKey,
+            #[serde(rename = "")]
+            fact: AppFact,
+        }
+        let (type_name, rest) = event.variant::<String>()?;
+        match type_name.as_str() {
+            "product-moved" => {
+                let OfTenant { client_key: client, fact } = rest.newtype_variant()?;
+                Ok(Body::Tenant { client, fact })
+            }
+            "descriptor-published" | "policy-set" => {
+                let OfApp { app_key: app, fact } = rest.newtype_variant()?;
+                Ok(Body::App { app, fact })
+            }
+            _ => {
+                let OfInstallation { client_key: client, app_key: app, fact } = rest.newtype_variant()?;
+                Ok(Body::Installation { client, app, fact })
+            }
+        }
+    }
+}
+
 /// What can happen to an installation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum InstallationFact {
     /// `installed`: also re-sent for descriptor updates, secret rotation, renames, restarts. Boxed, as it
     /// is several times larger than the others.
@@ -70,8 +154,10 @@ pub enum InstallationFact {
     /// `migration-scheduled`
     MigrationScheduled {
         /// Which migration.
+        #[serde(rename = "migrationId")]
         migration: MigrationId,
         /// Where to.
+        #[serde(rename = "targetRealm")]
         target: Realm,
         /// Start of the agreed time span.
         start_time: Option<Timestamp>,
@@ -81,29 +167,37 @@ pub enum InstallationFact {
     /// `migration-started`
     MigrationStarted {
         /// Which migration.
+        #[serde(rename = "migrationId")]
         migration: MigrationId,
         /// Where to.
+        #[serde(rename = "targetRealm")]
         target: Option<Realm>,
     },
     /// `migration-committed`
     MigrationCommitted {
         /// Which migration.
+        #[serde(rename = "migrationId")]
         migration: MigrationId,
         /// Where to.
+        #[serde(rename = "targetRealm")]
         target: Option<Realm>,
     },
     /// `migration-rolled-back`
     MigrationRolledBack {
         /// Which migration.
+        #[serde(rename = "migrationId")]
         migration: MigrationId,
     },
     /// `migrated`: a whole migration in one event, for sources without phases.
     Migrated {
         /// Where to.
+        #[serde(rename = "targetRealm")]
         target: Realm,
         /// Where from.
+        #[serde(rename = "sourceRealm")]
         source: Option<Realm>,
         /// Which migration.
+        #[serde(rename = "migrationId")]
         migration: Option<MigrationId>,
     },
     /// `override`: an operator's word. `actor` and `reason` are always there.
@@ -121,6 +215,7 @@ pub enum InstallationFact {
     /// `continued`: it goes on where another installation was.
     Continued {
         /// The other one.
+        #[serde(rename = "", with = "FromKey")]
         from: InstallationKey,
         /// Where that one was.
         from_realm: Option<Realm>,
@@ -130,16 +225,41 @@ pub enum InstallationFact {
     /// `superseded`: another installation goes on where it was.
     Superseded {
         /// The other one.
+        #[serde(rename = "", with = "ToKey")]
         to: InstallationKey,
         /// How this is known.
         evidence: Evidence,
     },
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "InstallationKey")]
+struct FromKey {
+    #[serde(rename = "fromClientKey")]
+    client: ClientKey,
+    #[serde(rename = "fromAppKey")]
+    app: AppKey,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "InstallationKey")]
+struct ToKey {
+    #[serde(rename = "toClientKey")]
+    client: ClientKey,
+    #[serde(rename = "toAppKey")]
+    app: AppKey,
+}
+
 /// How it is known that one installation goes on as another: `connect-installed`, `app-property`, `forge-token`,
 /// `operator`, or any other text of 1 to 64 bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Evidence(String);
+
+impl<'de> Deserialize<'de> for Evidence {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read_text(deserializer, |text| Self::new(text))
+    }
+}
 
 /// The text cannot be evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -170,7 +290,8 @@ impl Evidence {
 }
 
 /// What an `installed` event carries.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Installed {
     /// The realm whose URL received the hook.
     pub endpoint_realm: Option<Realm>,
@@ -187,27 +308,33 @@ pub struct Installed {
 }
 
 /// What an operator can order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "action", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum OverrideAction {
     /// Pin to a realm, whatever is observed, until released.
-    Pin(Realm),
+    Pin {
+        /// Where.
+        realm: Realm,
+    },
     /// Release the pin; the realm stays until something is observed.
     Release,
     /// End the open window now.
     Forget,
 }
 
-/// Whether the tenant pays for the app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SubscriptionState {
-    /// Paying.
-    Active,
-    /// Not paying.
-    Inactive,
+words! {
+    /// Whether the tenant pays for the app.
+    pub enum SubscriptionState {
+        /// Paying.
+        Active = "ACTIVE",
+        /// Not paying.
+        Inactive = "INACTIVE",
+    }
 }
 
 /// What can happen to a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum TenantFact {
     /// `product-moved`
     ProductMoved {
@@ -217,12 +344,19 @@ pub enum TenantFact {
 }
 
 /// What can happen to an app.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum AppFact {
     /// `descriptor-published`
-    DescriptorPublished(Descriptor),
+    DescriptorPublished {
+        /// What it declares.
+        descriptor: Descriptor,
+    },
     /// `policy-set`
-    PolicySet(Policy),
+    PolicySet {
+        /// From now on.
+        policy: Policy,
+    },
 }
 
 impl Event {
@@ -232,8 +366,8 @@ impl Event {
         match &self.body {
             Body::Installation { fact, .. } => fact.type_name(),
             Body::Tenant { fact: TenantFact::ProductMoved { .. }, .. } => "product-moved",
-            Body::App { fact: AppFact::DescriptorPublished(_), .. } => "descriptor-published",
-            Body::App { fact: AppFact::PolicySet(_), .. } => "policy-set",
+            Body::App { fact: AppFact::DescriptorPublished { .. }, .. } => "descriptor-published",
+            Body::App { fact: AppFact::PolicySet { .. }, .. } => "policy-set",
         }
     }
 

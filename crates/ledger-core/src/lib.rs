@@ -37,3 +37,4 @@ pub mod time;
 pub mod timeline;
 pub mod view;
 pub mod whatif;
+pub mod words;

@@ -1,7 +1,10 @@
 //! Persistence policies (rules 5): how long a pin outlives its uninstall.
 
+use serde::{Deserialize, Serialize};
+
 /// What an operator sets per app with `policy-set`; `Descriptor` unless set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename = "mode", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Policy {
     /// As the descriptor in force declares (RFC-22).
     #[default]

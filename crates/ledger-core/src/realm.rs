@@ -2,7 +2,11 @@
 
 use std::fmt;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::limits::REALM_MAX_BYTES;
+use crate::words::read_text;
 
 /// A realm key, `[A-Z][A-Z0-9-]{1,15}`; ASCII lower case is upper-cased on input.
 ///
@@ -70,6 +74,22 @@ impl Realm {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl Serialize for Realm {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Realm {
+    /// People write realms as they like; machines have one text for each.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let by_people = deserializer.is_human_readable();
+        let (realm, is_as_written) =
+            read_text(deserializer, |text| Self::parse(text).map(|realm| (realm, realm.as_str() == text)))?;
+        if by_people || is_as_written { Ok(realm) } else { Err(D::Error::custom(InvalidRealm::NotAKey)) }
     }
 }
 

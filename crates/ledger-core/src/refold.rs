@@ -287,8 +287,9 @@ mod tests {
         let body = match dice.throw(12) {
             0 => Body::Tenant { client, fact: TenantFact::ProductMoved { product_realm: realm(dice) } },
             1 => {
-                let fact =
-                    AppFact::PolicySet(Policy::Days { days: 1 + u32::try_from(dice.throw(3)).unwrap() });
+                let fact = AppFact::PolicySet {
+                    policy: Policy::Days { days: 1 + u32::try_from(dice.throw(3)).unwrap() },
+                };
                 Body::App { app: app(dice), fact }
             }
             kind => {

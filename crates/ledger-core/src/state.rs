@@ -4,21 +4,6 @@
 //! finished migrations, when an installation was only implied. What depends on the moment of asking
 //! (window state, drift, split brain, base URL) is in [`crate::view`].
 
-macro_rules! words {
-    ($(#[$doc:meta])* $vis:vis fn $type:ident :: as_str { $($variant:ident => $word:literal,)* }) => {
-        impl $type {
-            /// Every value, in the order of the specification.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The word used everywhere outside.
-            #[must_use]
-            $vis const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-        }
-    };
-}
-
 mod anomaly;
 mod migration;
 
@@ -26,6 +11,8 @@ pub use anomaly::{Anomalies, Anomaly, AnomalyCode};
 pub use migration::{
     FinishedMigration, FinishedMigrations, MigrationOutcome, MigrationPhase, PendingMigration,
 };
+
+use serde::{Deserialize, Serialize};
 
 use crate::descriptor::Descriptor;
 use crate::event::SubscriptionState;
@@ -35,9 +22,10 @@ use crate::policy::Policy;
 use crate::realm::Realm;
 use crate::time::Timestamp;
 use crate::timeline::AppTimeline;
+use crate::words;
 
 /// The state of one (client key, app key).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Installation {
     /// Installed, uninstalled, or never seen as either.
     pub status: Status,
@@ -123,16 +111,17 @@ impl Installation {
 }
 
 /// The installation that another one goes on from (rules 6.6).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Predecessor {
     /// Which.
+    #[serde(rename = "")]
     pub installation: InstallationKey,
     /// Where it was, if that was told.
     pub realm: Option<Realm>,
 }
 
 /// What of a state came from `continued` and `superseded`: only that may be replaced by a later one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Links {
     /// The last known realm came from a `continued`, and nothing was seen there since.
     pub last_known: bool,
@@ -142,26 +131,31 @@ pub struct Links {
     pub uninstall_expected: bool,
 }
 
-/// Whether the app is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Status {
-    /// Never seen as installed or uninstalled.
-    #[default]
-    None,
-    /// Installed.
-    Installed,
-    /// Uninstalled.
-    Uninstalled,
+words! {
+    /// Whether the app is there.
+    #[derive(Default)]
+    pub enum Status {
+        /// Never seen as installed or uninstalled.
+        #[default]
+        None = "NONE",
+        /// Installed.
+        Installed = "INSTALLED",
+        /// Uninstalled.
+        Uninstalled = "UNINSTALLED",
+    }
 }
 
 /// The pinned realm, since when, and how it is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// Where.
+    #[serde(rename = "pinnedRealm")]
     pub realm: Realm,
     /// Since when.
+    #[serde(rename = "pinnedSince")]
     pub since: Timestamp,
     /// How it is known.
+    #[serde(rename = "pinnedBy")]
     pub by: PinnedBy,
 }
 
@@ -173,21 +167,23 @@ impl Pin {
     }
 }
 
-/// How a pin is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PinnedBy {
-    /// A hook arrived there.
-    Observed,
-    /// The rules say so; nothing was seen.
-    Expected,
-    /// A migration committed, or was reverted.
-    Migrated,
-    /// An operator said so.
-    Overridden,
+words! {
+    /// How a pin is known.
+    pub enum PinnedBy {
+        /// A hook arrived there.
+        Observed = "OBSERVED",
+        /// The rules say so; nothing was seen.
+        Expected = "EXPECTED",
+        /// A migration committed, or was reverted.
+        Migrated = "MIGRATED",
+        /// An operator said so.
+        Overridden = "OVERRIDDEN",
+    }
 }
 
 /// A persistence window, half-open: `[start, end)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Window {
     /// The policy that opened it.
     pub policy: Policy,
@@ -208,7 +204,7 @@ impl Window {
 }
 
 /// The subscription, and since when it is in this state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
     /// As last observed.
     pub state: SubscriptionState,
@@ -217,7 +213,8 @@ pub struct Subscription {
 }
 
 /// Which realm an install got, by which rule (rules 6.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Decision {
     /// The record it rests on; absent in a preview.
     pub seq: Option<u64>,
@@ -241,52 +238,39 @@ pub struct Decision {
     pub divergent: bool,
 }
 
-/// The rows of the table in rules 6.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// Rows 1 to 5: re-sent, not a reinstall.
-    Refresh,
-    /// Row 6: the uninstall was never seen.
-    ImplicitReinstall,
-    /// Row 7: an operator's pin.
-    Overridden,
-    /// Row 8a: never installed before, and it goes on from another installation.
-    Continued,
-    /// Row 8b: never installed before.
-    Fresh,
-    /// Row 9: the realm before is unknown.
-    PriorUnknown,
-    /// Row 10: an operator ended the window.
-    WindowForgotten,
-    /// Row 11: no persistence.
-    PersistenceOff,
-    /// Row 12: too late.
-    WindowExpired,
-    /// Row 13: the app no longer serves the pinned realm.
-    RealmWithdrawn,
-    /// Row 14: back where the data is.
-    Persisted,
+words! {
+    /// The rows of the table in rules 6.1.
+    pub enum Rule {
+        /// Rows 1 to 5: re-sent, not a reinstall.
+        Refresh = "REFRESH",
+        /// Row 6: the uninstall was never seen.
+        ImplicitReinstall = "IMPLICIT_REINSTALL",
+        /// Row 7: an operator's pin.
+        Overridden = "OVERRIDDEN",
+        /// Row 8a: never installed before, and it goes on from another installation.
+        Continued = "CONTINUED",
+        /// Row 8b: never installed before.
+        Fresh = "FRESH",
+        /// Row 9: the realm before is unknown.
+        PriorUnknown = "PRIOR_UNKNOWN",
+        /// Row 10: an operator ended the window.
+        WindowForgotten = "WINDOW_FORGOTTEN",
+        /// Row 11: no persistence.
+        PersistenceOff = "PERSISTENCE_OFF",
+        /// Row 12: too late.
+        WindowExpired = "WINDOW_EXPIRED",
+        /// Row 13: the app no longer serves the pinned realm.
+        RealmWithdrawn = "REALM_WITHDRAWN",
+        /// Row 14: back where the data is.
+        Persisted = "PERSISTED",
+    }
 }
 
 /// The last descriptor inside an own `installed` event, with its place in effective order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnDescriptor {
     /// Event time of the install; app-level events of the same time come before it.
     pub time: Timestamp,
     /// What was installed.
     pub descriptor: Descriptor,
 }
-
-words! { pub fn Status::as_str {
-    None => "NONE", Installed => "INSTALLED", Uninstalled => "UNINSTALLED",
-}}
-words! { pub fn PinnedBy::as_str {
-    Observed => "OBSERVED", Expected => "EXPECTED", Migrated => "MIGRATED", Overridden => "OVERRIDDEN",
-}}
-words! { pub fn SubscriptionState::as_str { Active => "ACTIVE", Inactive => "INACTIVE", }}
-words! { pub fn Rule::as_str {
-    Refresh => "REFRESH", ImplicitReinstall => "IMPLICIT_REINSTALL", Overridden => "OVERRIDDEN",
-    Continued => "CONTINUED", Fresh => "FRESH", PriorUnknown => "PRIOR_UNKNOWN", WindowForgotten => "WINDOW_FORGOTTEN",
-    PersistenceOff => "PERSISTENCE_OFF", WindowExpired => "WINDOW_EXPIRED",
-    RealmWithdrawn => "REALM_WITHDRAWN", Persisted => "PERSISTED",
-}}

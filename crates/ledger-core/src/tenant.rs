@@ -9,16 +9,20 @@ mod installations;
 
 pub use installations::Installations;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Body, Event};
 use crate::fold::{self, Effects, Lens, Scene};
 use crate::ids::{AppKey, MigrationId};
 use crate::realm::Realm;
-use crate::state::{AnomalyCode, Decision, Installation, MigrationPhase, Pin, Status, Window};
+use crate::state::{
+    AnomalyCode, Decision, Installation, MigrationPhase, PendingMigration, Pin, Status, Window,
+};
 use crate::time::Timestamp;
 use crate::timeline::AppTimelines;
 
 /// Everything folded of one tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tenant {
     /// Product realm, once an event told it.
     pub product_realm: Option<Realm>,
@@ -33,9 +37,11 @@ pub struct Tenant {
 ///
 /// `before` and `after` are the states as they stood before and after the record was taken in, whatever its
 /// place in effective order: a late record shows how the present changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Change {
     /// Whose installation.
+    #[serde(rename = "appKey")]
     pub app: AppKey,
     /// The short state before; absent when this record made the installation known.
     pub before: Option<Summary>,
@@ -50,7 +56,8 @@ pub struct Change {
 }
 
 /// Earlier outcomes that a record changed: a late one, or the first observation of what was only expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Correction {
     /// Tenant seq of the first record, in effective order, whose outcome changed.
     pub first_seq: u64,
@@ -61,13 +68,15 @@ pub struct Correction {
 }
 
 /// The short state: what an install handler wants to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Installed or not.
     pub status: Status,
     /// Enabled or not.
     pub enabled: bool,
     /// The pinned realm.
+    #[serde(rename = "")]
     pub pin: Option<Pin>,
     /// Where the product is.
     pub product_realm: Option<Realm>,
@@ -75,14 +84,28 @@ pub struct Summary {
     pub data_realm: Option<Realm>,
     /// The persistence window.
     pub window: Option<Window>,
-    /// The pending migration: id, target, phase.
-    pub migration: Option<(MigrationId, Option<Realm>, MigrationPhase)>,
+    /// The pending migration.
+    pub migration: Option<MigrationSummary>,
     /// The operator's pin.
+    #[serde(rename = "override")]
     pub override_realm: Option<Realm>,
 }
 
+/// A pending migration, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationSummary {
+    /// Which.
+    #[serde(rename = "migrationId")]
+    pub id: MigrationId,
+    /// Where to.
+    #[serde(rename = "targetRealm")]
+    pub target: Option<Realm>,
+    /// How far it got.
+    pub phase: MigrationPhase,
+}
+
 /// What one record did to its tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// The record sorted before one already applied.
     pub late: bool,
@@ -106,6 +129,12 @@ impl Entry<'_> {
     }
 }
 
+impl MigrationSummary {
+    fn of(pending: &PendingMigration) -> Self {
+        Self { id: pending.id.clone(), target: pending.target, phase: pending.phase }
+    }
+}
+
 impl Summary {
     /// The short state of an installation of a tenant whose product is in that realm.
     #[must_use]
@@ -118,7 +147,7 @@ impl Summary {
             product_realm,
             data_realm: installation.data_realm,
             window: installation.window,
-            migration: migration.map(|pending| (pending.id.clone(), pending.target, pending.phase)),
+            migration: migration.map(MigrationSummary::of),
             override_realm: installation.override_realm,
         }
     }

@@ -1,9 +1,13 @@
 //! Instants and days. No derivation reads this machine's clock: instants come in with events and queries.
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::DAY_MS;
 
 /// An instant in UTC, in milliseconds since the Unix epoch; finer input is truncated at the edges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// To serde it is a number named `Timestamp`: a format for people writes the text of the instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(i64);
 
 impl Timestamp {

@@ -25,8 +25,10 @@ impl AppTimeline {
     /// Puts an app-level event in its place.
     pub fn insert(&mut self, time: Timestamp, id: EventId, fact: &AppFact) {
         match fact {
-            AppFact::DescriptorPublished(descriptor) => self.descriptors.insert(time, id, descriptor.clone()),
-            AppFact::PolicySet(policy) => self.policies.insert(time, id, *policy),
+            AppFact::DescriptorPublished { descriptor } => {
+                self.descriptors.insert(time, id, descriptor.clone());
+            }
+            AppFact::PolicySet { policy } => self.policies.insert(time, id, *policy),
         }
     }
 

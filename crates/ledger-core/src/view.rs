@@ -6,6 +6,7 @@ use crate::realm::Realm;
 use crate::state::{Installation, PendingMigration, Status, Window};
 use crate::time::Timestamp;
 use crate::timeline::AppTimeline;
+use crate::words;
 
 /// An installation as it looks at an instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,23 +43,13 @@ pub struct WindowView {
     pub remaining_ms: Option<i64>,
 }
 
-/// Whether a window is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WindowState {
-    /// A reinstall comes back to the pinned realm.
-    Open,
-    /// It does not.
-    Closed,
-}
-
-impl WindowState {
-    /// The word used everywhere outside.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "OPEN",
-            Self::Closed => "CLOSED",
-        }
+words! {
+    /// Whether a window is open.
+    pub enum WindowState {
+        /// A reinstall comes back to the pinned realm.
+        Open = "OPEN",
+        /// It does not.
+        Closed = "CLOSED",
     }
 }
 

@@ -44,10 +44,10 @@ pub fn to_protobuf(event: &Event) -> Vec<u8> {
         Body::Tenant { fact: TenantFact::ProductMoved { product_realm }, .. } => {
             message.product_realm = Some(product_realm.to_string());
         }
-        Body::App { fact: AppFact::DescriptorPublished(given), .. } => {
+        Body::App { fact: AppFact::DescriptorPublished { descriptor: given }, .. } => {
             message.descriptor = Some(descriptor(given));
         }
-        Body::App { fact: AppFact::PolicySet(given), .. } => message.policy = Some(policy(*given)),
+        Body::App { fact: AppFact::PolicySet { policy: given }, .. } => message.policy = Some(policy(*given)),
     }
     message.encode_to_vec()
 }
@@ -114,7 +114,7 @@ fn fill_installation_fact(message: &mut proto::LifecycleEvent, fact: &Installati
 fn override_action(action: OverrideAction) -> (proto::r#override::Action, Option<Realm>) {
     use proto::r#override::Action;
     match action {
-        OverrideAction::Pin(realm) => (Action::Pin, Some(realm)),
+        OverrideAction::Pin { realm } => (Action::Pin, Some(realm)),
         OverrideAction::Release => (Action::Release, None),
         OverrideAction::Forget => (Action::Forget, None),
     }

@@ -1,37 +1,24 @@
 //! How a stored value is laid out: `version u8 ‖ body`.
 //!
-//! The body is what bincode 2.0.1 writes with little-endian integers of fixed width, field after field,
-//! without names or padding. What bincode leaves wide is written by types of our own
-//! (`stored`): lengths and enum tags take one byte. Readers read every version that was ever
-//! written; writers write [`FORMAT`]. A value of a newer version is not damaged, only unreadable here:
-//! [`DecodeError::NewerFormat`].
+//! The body is what postcard writes of the domain type itself, field after field, without names or padding: integers
+//! as variable-length ones, seven bits a byte; text and lists with their length in front; the variant of a choice as
+//! its place in the declaration. So a field or variant of a stored type that moves is another format: the golden bytes
+//! of the tests say so. Readers read every version that was ever released; writers write [`FORMAT`]. A value of a newer
+//! version is not damaged, only unreadable here: [`DecodeError::NewerFormat`].
 //!
-//! Decoding is strict. All bytes are consumed, and what is taken is encoded to the same bytes again, so a
-//! value has one encoding. Nothing is allocated on the word of a length: elements are taken one by one, and
-//! text is borrowed before it is copied, so a damaged value costs at most its own size.
+//! Decoding is strict. All bytes are consumed, and what is taken is encoded to the same bytes again, so a value has
+//! one encoding: integers take no more bytes than they need, the keys of a map ascend, and types that not every text
+//! or list may be check what they are given. Nothing is allocated on the word of a length: elements are taken one by
+//! one, and text is borrowed before it is copied, so a damaged value costs at most its own size.
 //!
-//! There is no checksum: the store has one for each block. What the audit trail hashes is the typed value
-//! in an encoding of its own, not these bytes.
+//! There is no checksum: the store has one for each block. What the audit trail hashes is the typed value in an
+//! encoding of its own, not these bytes.
 
-use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
-use bincode::enc::write::Writer;
-use bincode::error::EncodeError;
-use bincode::{BorrowDecode, Encode};
-use ledger_core::event::InvalidEvidence;
-use ledger_core::ids::InvalidKey;
-use ledger_core::realm::InvalidRealm;
+use postcard::{de_flavors, ser_flavors};
+use serde::{Deserialize, Serialize};
 
 /// The version that is written, and the newest that can be read.
-pub const FORMAT: u8 = 1;
-
-/// Second line against damaged lengths. No value comes near it: the largest is a tenant with all its
-/// finished migrations.
-const LIMIT_BYTES: usize = 1 << 30;
-
-type Layout = Configuration<LittleEndian, Fixint, Limit<LIMIT_BYTES>>;
-
-const LAYOUT: Layout =
-    bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<LIMIT_BYTES>();
+pub const FORMAT: u8 = 2;
 
 /// The bytes are not a value of the kind that was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -56,26 +43,14 @@ pub enum DecodeError {
         /// How many bytes are left.
         rest_bytes: usize,
     },
-    /// A text that must be a key is none.
-    #[error("the value holds a key that is not allowed: the data is damaged")]
-    Key(#[from] InvalidKey),
-    /// A text that must be evidence is none.
-    #[error("the value holds evidence that is not allowed: the data is damaged")]
-    Evidence(#[from] InvalidEvidence),
-    /// A text that must be a realm is none.
-    #[error("the value holds a realm that is not allowed: the data is damaged")]
-    Realm(#[from] InvalidRealm),
-    /// Sorted entries are not sorted, or something is written in another way than it is always written.
-    #[error("the value is not written as it is always written: the data is damaged")]
-    NotCanonical,
-    /// The key says another kind of stream than the value.
-    #[error("the value belongs to another kind of stream than its key says: the data is damaged")]
+    /// The key says another stream than the value.
+    #[error("the value belongs to another stream than its key says: the data is damaged")]
     OtherStream,
 }
 
 /// What is wrong with the bytes.
 #[derive(Debug)]
-pub struct Malformed(bincode::error::DecodeError);
+pub struct Malformed(postcard::Error);
 
 impl std::fmt::Display for Malformed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -91,22 +66,30 @@ pub(crate) fn open(out: &mut Vec<u8>) {
 }
 
 /// Appends a part of a value.
-pub(crate) fn put<T: Encode>(out: &mut Vec<u8>, part: &T) {
-    let written = bincode::encode_into_writer(part, Memory(out), LAYOUT);
+pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, part: &T) {
+    let written = postcard::serialize_with_flavor(part, Memory(out));
     // Memory takes everything, and no stored type refuses to be written.
     assert!(written.is_ok(), "a stored value was not written: {written:?}");
 }
 
 struct Memory<'a>(&'a mut Vec<u8>);
 
-impl Writer for Memory<'_> {
+impl ser_flavors::Flavor for Memory<'_> {
+    type Output = ();
+
     #[inline]
-    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        match bytes {
-            // Most of what is written is one byte: no call for it.
-            [byte] => self.0.push(*byte),
-            bytes => self.0.extend_from_slice(bytes),
-        }
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
         Ok(())
     }
 }
@@ -138,10 +121,11 @@ impl<'a> Input<'a> {
     }
 
     /// Reads the next part.
-    pub(crate) fn take<T: BorrowDecode<'a, ()>>(&mut self) -> Result<T, DecodeError> {
-        let (part, consumed) = bincode::borrow_decode_from_slice(self.rest, LAYOUT)
-            .map_err(|error| DecodeError::Malformed(Malformed(error)))?;
-        self.rest = self.rest.get(consumed..).unwrap_or_default();
+    pub(crate) fn take<T: Deserialize<'a>>(&mut self) -> Result<T, DecodeError> {
+        let malformed = |error| DecodeError::Malformed(Malformed(error));
+        let mut source = postcard::Deserializer::from_flavor(Strict { rest: self.rest, last: 0 });
+        let part = T::deserialize(&mut source).map_err(malformed)?;
+        self.rest = source.finalize().map_err(malformed)?;
         Ok(part)
     }
 
@@ -151,5 +135,45 @@ impl<'a> Input<'a> {
             0 => Ok(()),
             rest_bytes => Err(DecodeError::Trailing { rest_bytes }),
         }
+    }
+}
+
+/// Bytes that are a value in the one way in which it is written.
+struct Strict<'a> {
+    rest: &'a [u8],
+    /// The last byte that was read alone.
+    last: u8,
+}
+
+impl<'de> de_flavors::Flavor<'de> for Strict<'de> {
+    type Remainder = &'de [u8];
+    type Source = &'de [u8];
+
+    /// Only integers, flags and the marks of options are read byte by byte, so a zero after a byte that says that its
+    /// integer goes on ends one that is longer than it need be.
+    #[inline]
+    fn pop(&mut self) -> postcard::Result<u8> {
+        let (&byte, rest) = self.rest.split_first().ok_or(postcard::Error::DeserializeUnexpectedEnd)?;
+        if byte == 0 && self.last >= 0x80 {
+            return Err(postcard::Error::DeserializeBadVarint);
+        }
+        (self.rest, self.last) = (rest, byte);
+        Ok(byte)
+    }
+
+    #[inline]
+    fn try_take_n(&mut self, count: usize) -> postcard::Result<&'de [u8]> {
+        let (taken, rest) =
+            self.rest.split_at_checked(count).ok_or(postcard::Error::DeserializeUnexpectedEnd)?;
+        (self.rest, self.last) = (rest, 0);
+        Ok(taken)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
+    }
+
+    fn finalize(self) -> postcard::Result<&'de [u8]> {
+        Ok(self.rest)
     }
 }

@@ -21,9 +21,9 @@
 //!        succession:  root of the log before
 //! ```
 //!
-//! What the key says is not said again: the event has no client key, or at app level no app key. The outcome
-//! (lateness, changes, decision, anomalies, correction) stands last, so that a fold, which makes its own,
-//! can stop before it ([`record::Record::decode_event`]).
+//! The event is whole, with the key that its stream has too: whose record it is can be told from either. The outcome
+//! (lateness, changes, decision, anomalies, correction) stands last, so that a fold, which makes its own, can stop
+//! before it ([`record::Record::decode_event`]).
 //!
 //! **Rows** ([`rows`]) are either projections, which can be built anew from the records, or tell where the
 //! shard stands: the position, how far each source was read, what was published. All of a batch is in one
@@ -32,9 +32,9 @@
 //! # Versions
 //!
 //! Each value begins with the version of its layout, now [`codec::FORMAT`]. A value of a newer version is
-//! told from a damaged one. The layouts live in `stored`, one module for each version, as twins of the
-//! domain types; neither the domain nor its words depend on them. `tests/golden` freezes the bytes of every
-//! kind of value and every variant.
+//! told from a damaged one. The layout is derived from the domain types themselves; `tests/golden` holds the bytes of
+//! every kind of value and every variant. Once a format is released, a type that must still be read as it was gets a
+//! module of its own beside the domain type.
 //!
 //! # JSON
 //!
@@ -61,4 +61,3 @@ pub mod proof;
 pub mod record;
 pub mod rejection;
 pub mod rows;
-mod stored;

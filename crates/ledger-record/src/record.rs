@@ -1,16 +1,18 @@
 //! One record of the log: an event, or a refusal, and what the ledger said when it was appended.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use ledger_core::event::{Body, Event};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::Outcome;
 use ledger_core::time::Timestamp;
+use ledger_core::words::read_text;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{self, DecodeError, Input};
 use crate::proof::Hash;
 use crate::rejection::Refused;
-use crate::stored::v1;
 
 /// The rule set that outcomes are derived by (`rules/2`). Rule set 1 was never released.
 pub const RULES: u16 = 2;
@@ -42,14 +44,23 @@ impl Stream {
 }
 
 /// Where a message came from: `realm.lifecycle/7/884213`, or `import:history.ndjson/0/12` (the line, from 1).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coordinates {
     /// Topic, or `import:<NAME>`; shared by all messages of it.
+    #[serde(rename = "name", serialize_with = "write_source", deserialize_with = "read_source")]
     pub source: Arc<str>,
     /// Partition of the source; of the shard for imports.
     pub partition: u32,
     /// Kafka offset, or line number from 1.
     pub offset: u64,
+}
+
+fn write_source<S: Serializer>(source: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(source)
+}
+
+fn read_source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    read_text(deserializer, |text| Ok::<_, Infallible>(text.into()))
 }
 
 /// A stored record. Never changed once written.
@@ -104,7 +115,7 @@ pub struct PriorLog {
 }
 
 /// What a seal says of everything before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
     /// Root of the map of the heads of all streams.
     pub map_root: Hash,
@@ -166,23 +177,23 @@ impl Record {
         let Self { position, stream, seq: _, source, recorded, rules, content } = self;
         assert!(content.belongs_to(stream), "a record in the wrong stream");
         codec::open(out);
-        codec::put(out, &v1::record::Head::of(*position, *recorded, source, *rules));
+        codec::put(out, &(position, recorded, source, rules));
         match content {
             Content::Event { event, time_defaulted, outcome } => {
-                codec::put(out, &v1::record::Logged::of(event, *time_defaulted));
-                encode_outcome(event, outcome, out);
+                codec::put(out, &(time_defaulted, event));
+                encode_outcome(outcome, out);
             }
-            Content::Refused(refused) => codec::put(out, &v1::record::Refused::of(refused)),
-            Content::Seal(seal) => codec::put(out, &v1::record::Seal::of(seal)),
-            Content::Succession(root) => codec::put(out, &v1::record::Succession::of(*root)),
+            Content::Refused(refused) => codec::put(out, refused),
+            Content::Seal(seal) => codec::put(out, seal),
+            Content::Succession(root) => codec::put(out, root),
         }
     }
 
     /// Reads a stored record; its stream and seq are told by its key.
     pub fn decode(stream: Stream, seq: u64, bytes: &[u8]) -> Result<Self, DecodeError> {
         let (mut record, stored) = Self::decode_without_outcome(stream, seq, bytes)?;
-        if let Content::Event { event, outcome, .. } = &mut record.content {
-            *outcome = decode_outcome(event, stored)?;
+        if let Content::Event { outcome, .. } = &mut record.content {
+            *outcome = decode_outcome(stored)?;
         }
         Ok(record)
     }
@@ -195,46 +206,26 @@ impl Record {
         bytes: &[u8],
     ) -> Result<(Self, &[u8]), DecodeError> {
         let mut input = Input::open(bytes)?;
-        let head = input.take::<v1::record::Head<'_>>()?;
-        let mut stored: &[u8] = &[];
+        let (position, recorded, source, rules) = input.take()?;
         let content = match &stream {
             Stream::Tenant(_) | Stream::App(_) => {
-                let logged = input.take::<v1::record::Logged<'_>>()?;
-                let (event, time_defaulted) = logged.restore(&stream)?;
-                stored = input.rest();
+                let (event, time_defaulted) = take_event(&mut input, &stream)?;
                 Content::Event { event, time_defaulted, outcome: Outcome::default() }
             }
-            Stream::Rejected => {
-                let refused = input.take::<v1::record::Refused<'_>>()?.restore();
-                input.close()?;
-                Content::Refused(refused)
-            }
-            Stream::Seals => {
-                let seal = input.take::<v1::record::Seal>()?.restore();
-                input.close()?;
-                Content::Seal(seal)
-            }
-            Stream::Succession => {
-                let succession = input.take::<v1::record::Succession>()?.restore();
-                input.close()?;
-                Content::Succession(succession)
-            }
+            Stream::Rejected => Content::Refused(input.take()?),
+            Stream::Seals => Content::Seal(input.take()?),
+            Stream::Succession => Content::Succession(input.take()?),
         };
-        let record = Self {
-            position: head.position,
-            stream,
-            seq,
-            source: head.restore_source(),
-            recorded: head.recorded.0,
-            rules: head.rules,
-            content,
-        };
-        Ok((record, stored))
+        let stored = input.rest();
+        if !matches!(content, Content::Event { .. }) {
+            input.close()?;
+        }
+        Ok((Self { position, stream, seq, source, recorded, rules, content }, stored))
     }
 
     /// Reads only the position of a stored record.
     pub fn decode_position(bytes: &[u8]) -> Result<u64, DecodeError> {
-        Ok(Input::open(bytes)?.take::<v1::record::Head<'_>>()?.position)
+        Input::open(bytes)?.take()
     }
 
     /// Reads only what the fold needs of a stored record. The outcome, at its end, is not looked at: use
@@ -244,36 +235,48 @@ impl Record {
             return Err(DecodeError::OtherStream);
         }
         let mut input = Input::open(bytes)?;
-        let head = input.take::<v1::record::Head<'_>>()?;
-        let (event, time_defaulted) = input.take::<v1::record::Logged<'_>>()?.restore(stream)?;
-        Ok(LoggedEvent { position: head.position, recorded: head.recorded.0, time_defaulted, event })
+        let (position, recorded, _, _): (u64, Timestamp, (&str, u32, u64), u16) = input.take()?;
+        let (event, time_defaulted) = take_event(&mut input, stream)?;
+        Ok(LoggedEvent { position, recorded, time_defaulted, event })
     }
 }
 
+/// Reads an event, and whether its time was defaulted.
+fn take_event(input: &mut Input<'_>, stream: &Stream) -> Result<(Event, bool), DecodeError> {
+    let (time_defaulted, event) = input.take()?;
+    if holds(stream, &event) { Ok((event, time_defaulted)) } else { Err(DecodeError::OtherStream) }
+}
+
 /// Appends an outcome as it is stored in the record of its event.
-pub fn encode_outcome(event: &Event, outcome: &Outcome, out: &mut Vec<u8>) {
-    codec::put(out, &v1::outcome::Outcome::of(outcome, event.app()));
+pub fn encode_outcome(outcome: &Outcome, out: &mut Vec<u8>) {
+    codec::put(out, outcome);
 }
 
 /// Reads the outcome that is stored in the record of an event.
-pub fn decode_outcome(event: &Event, stored: &[u8]) -> Result<Outcome, DecodeError> {
+pub fn decode_outcome(stored: &[u8]) -> Result<Outcome, DecodeError> {
     let mut input = Input::part(stored);
-    let outcome = input.take::<v1::outcome::Outcome<'_>>()?.restore(event.app())?;
+    let outcome = input.take()?;
     input.close()?;
     Ok(outcome)
+}
+
+/// Whether an event belongs into a stream.
+fn holds(stream: &Stream, event: &Event) -> bool {
+    match stream {
+        Stream::Tenant(client) => event.client() == Some(client),
+        Stream::App(app) => event.client().is_none() && event.app() == Some(app),
+        Stream::Rejected | Stream::Seals | Stream::Succession => false,
+    }
 }
 
 impl Content {
     fn belongs_to(&self, stream: &Stream) -> bool {
         match (self, stream) {
-            (Self::Event { event, .. }, Stream::Tenant(client)) => event.client() == Some(client),
-            (Self::Event { event, .. }, Stream::App(app)) => {
-                event.client().is_none() && event.app() == Some(app)
-            }
+            (Self::Event { event, .. }, stream) => holds(stream, event),
             (Self::Refused(_), Stream::Rejected)
             | (Self::Seal(_), Stream::Seals)
             | (Self::Succession(_), Stream::Succession) => true,
-            (Self::Event { .. } | Self::Refused(_) | Self::Seal(_) | Self::Succession(_), _) => false,
+            (Self::Refused(_) | Self::Seal(_) | Self::Succession(_), _) => false,
         }
     }
 }

@@ -1,57 +1,35 @@
 //! Input that was refused (rules 7): the reason, the field, and as much of the message as may be kept.
 
-/// Why a message was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
-    /// Not in the stated encoding.
-    Undecodable,
-    /// A type that the ledger does not know.
-    UnsupportedType,
-    /// A required field is absent.
-    MissingField,
-    /// A field has the wrong type or value.
-    InvalidField,
-    /// The Kafka key is neither absent nor the client key (app-level events: the app key).
-    KeyMismatch,
-    /// The id was recorded before with other content.
-    EventIdConflict,
-    /// More than 24 hours ahead of its recorded time.
-    TimeInFuture,
-    /// Over 1 MiB.
-    TooLarge,
-}
+use ledger_core::time::Timestamp;
+use ledger_core::words;
+use serde::{Deserialize, Serialize};
 
-impl Reason {
-    /// Every reason, in the order of the specification.
-    pub const ALL: &'static [Self] = &[
-        Self::Undecodable,
-        Self::UnsupportedType,
-        Self::MissingField,
-        Self::InvalidField,
-        Self::KeyMismatch,
-        Self::EventIdConflict,
-        Self::TimeInFuture,
-        Self::TooLarge,
-    ];
+use crate::proof::hash::raw;
 
-    /// The word used everywhere outside.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Undecodable => "undecodable",
-            Self::UnsupportedType => "unsupported-type",
-            Self::MissingField => "missing-field",
-            Self::InvalidField => "invalid-field",
-            Self::KeyMismatch => "key-mismatch",
-            Self::EventIdConflict => "event-id-conflict",
-            Self::TimeInFuture => "time-in-future",
-            Self::TooLarge => "too-large",
-        }
+words! {
+    /// Why a message was refused.
+    pub enum Reason {
+        /// Not in the stated encoding.
+        Undecodable = "undecodable",
+        /// A type that the ledger does not know.
+        UnsupportedType = "unsupported-type",
+        /// A required field is absent.
+        MissingField = "missing-field",
+        /// A field has the wrong type or value.
+        InvalidField = "invalid-field",
+        /// The Kafka key is neither absent nor the client key (app-level events: the app key).
+        KeyMismatch = "key-mismatch",
+        /// The id was recorded before with other content.
+        EventIdConflict = "event-id-conflict",
+        /// More than 24 hours ahead of its recorded time.
+        TimeInFuture = "time-in-future",
+        /// Over 1 MiB.
+        TooLarge = "too-large",
     }
 }
 
 /// A refusal: what is wrong, never with a value out of the message.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{}{}{}: {detail}", reason.as_str(), if path.is_some() { " at " } else { "" }, path.as_deref().unwrap_or_default())]
 pub struct Rejection {
     /// The reason.
@@ -63,7 +41,7 @@ pub struct Rejection {
 }
 
 /// A refused message as it is kept in quarantine: redacted, or as its digest only.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// What is wrong with it.
     pub rejection: Rejection,
@@ -72,13 +50,13 @@ pub struct Refused {
     /// Headers that decide the encoding (`content-type`, `ce_*`), redacted, and the names of others, in order.
     pub headers: Vec<(String, String)>,
     /// The source's own timestamp of the message.
-    pub source_time: Option<ledger_core::time::Timestamp>,
+    pub source_time: Option<Timestamp>,
     /// The value.
     pub body: RefusedBody,
 }
 
 /// What is kept of a refused value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RefusedBody {
     /// The message had no value.
     Absent,
@@ -87,6 +65,7 @@ pub enum RefusedBody {
     /// Not JSON: the source has the bytes.
     Digest {
         /// SHA-256 of the value.
+        #[serde(with = "raw")]
         sha256: [u8; 32],
         /// Its length.
         length_bytes: u64,

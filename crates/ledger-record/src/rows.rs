@@ -4,12 +4,13 @@
 
 use ledger_core::tenant::{Change, Tenant};
 use ledger_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, DecodeError, Input};
-use crate::stored::v1::{self, rows::Twin};
+use crate::proof::hash::raw;
 
 /// A tenant as the fold left it, and the head of its stream. Projection.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TenantRow {
     /// Seq of the last record.
     pub seq: u64,
@@ -20,7 +21,7 @@ pub struct TenantRow {
 }
 
 /// Where an app-level stream stands in this shard. Projection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AppRow {
     /// Seq of the last app-level record, 0 for none.
     pub seq: u64,
@@ -31,7 +32,7 @@ pub struct AppRow {
 }
 
 /// Where the shard stands: written in every batch, in the same write as the records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ShardHead {
     /// Position that the next record gets.
     pub next_position: u64,
@@ -47,7 +48,7 @@ pub struct ShardHead {
 }
 
 /// How far a source was read: written in the same write as the records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SourcePosition {
     /// A Kafka partition.
     Kafka {
@@ -61,6 +62,7 @@ pub enum SourcePosition {
         /// Lines taken.
         lines: u64,
         /// SHA-256 of the lines taken, each with its line end.
+        #[serde(with = "raw")]
         sha256: [u8; 32],
     },
     /// What a refilled shard has of a partition of a source that the shards before had read: some of the offsets
@@ -77,7 +79,7 @@ pub enum SourcePosition {
 }
 
 /// Which partition of which topic a shard is. Written once; a shard of another is never opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardIdentity {
     /// The Kafka cluster, where it is known.
     pub cluster_id: Option<String>,
@@ -90,14 +92,14 @@ pub struct ShardIdentity {
 }
 
 /// How far decisions and dead letters were published: what lies before was acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PublisherCursor {
     /// Position of the next record to publish.
     pub next_position: u64,
 }
 
 /// Which generation of the projections is live; a rebuild makes the next one beside it, and switches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Generation {
     /// The one that is asked.
     pub live: u64,
@@ -117,13 +119,13 @@ macro_rules! stored {
             /// Appends the row as it is stored.
             pub fn encode_into(&self, out: &mut Vec<u8>) {
                 codec::open(out);
-                codec::put(out, &v1::rows::$row::of(self));
+                codec::put(out, self);
             }
 
             /// Reads a stored row.
             pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
                 let mut input = Input::open(bytes)?;
-                let row = input.take::<v1::rows::$row>()?.restore()?;
+                let row = input.take()?;
                 input.close()?;
                 Ok(row)
             }
@@ -138,14 +140,14 @@ stored! { TenantRow AppRow ShardIdentity ShardHead SourcePosition PublisherCurso
 pub fn encode_changes(changes: &[Change]) -> Vec<u8> {
     let mut out = Vec::new();
     codec::open(&mut out);
-    codec::put(&mut out, &v1::outcome::Changes::of(changes, None));
+    codec::put(&mut out, changes);
     out
 }
 
 /// Reads a value of `corrections`.
 pub fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
     let mut input = Input::open(bytes)?;
-    let changes = input.take::<v1::outcome::Changes<'_>>()?.restore(None)?;
+    let changes = input.take()?;
     input.close()?;
     Ok(changes)
 }

@@ -52,7 +52,7 @@ fn main() -> Result<(), Failure> {
     }
     println!("{tenants} tenants, {EVENTS_PER_TENANT} events each in a day");
     for (number, late) in (0..).zip([1, 60, 600, 3_600, 86_400].map(Duration::from_secs)) {
-        let fact = AppFact::PolicySet(Policy::Descriptor);
+        let fact = AppFact::PolicySet { policy: Policy::Descriptor };
         let set = arrival(events + number, DAY.saturating_sub(late), Body::App { app: app()?, fact })?;
         let mut batch = shard.begin();
         let begun = Instant::now();

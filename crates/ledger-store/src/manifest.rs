@@ -2,7 +2,7 @@
 //! was filled from.
 //!
 //! ```json
-//! {"format":4,"secretFingerprint":"…",
+//! {"format":5,"secretFingerprint":"…",
 //!  "topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12,
 //!   "begun":[0,1,2],"partitioner":"murmur2"}}}
 //! ```
@@ -27,8 +27,9 @@ use crate::error::{BindError, OpenError};
 use crate::{Partitioner, ShardId, SourceIdentity};
 
 /// The format that is written, and the only one that is read: format 1 had no audit trail, in format 2 the head
-/// of a shard did not tell how far its events were ahead, format 3 was of rule set 1. None was released.
-pub(crate) const FORMAT: u32 = 4;
+/// of a shard did not tell how far its events were ahead, format 3 was of rule set 1, in format 4 values
+/// were laid out by hand. None was released.
+pub(crate) const FORMAT: u32 = 5;
 
 const FILE: &str = "ledger.json";
 

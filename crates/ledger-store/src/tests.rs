@@ -122,7 +122,7 @@ fn product_moved(of: &str, id: &str, hours: i64, to: &str) -> Event {
 }
 
 fn policy_set(of: &str, id: &str, hours: i64, days: u32) -> Event {
-    let fact = AppFact::PolicySet(Policy::Days { days });
+    let fact = AppFact::PolicySet { policy: Policy::Days { days } };
     event(id, hours, Body::App { app: app(of), fact })
 }
 
@@ -137,7 +137,7 @@ fn descriptor_published(of: &str, id: &str, hours: i64, regions: &[&str]) -> Eve
             realm_persistence_days: Setting::Whole(14),
         }),
     };
-    event(id, hours, Body::App { app: app(of), fact: AppFact::DescriptorPublished(descriptor) })
+    event(id, hours, Body::App { app: app(of), fact: AppFact::DescriptorPublished { descriptor } })
 }
 
 fn from_offset(offset: u64) -> Coordinates {

@@ -81,7 +81,7 @@ fn tell(records: u64, what: &str, question: impl Fn()) {
 
 /// An app that is installed, disabled, enabled and uninstalled over and over, a minute between two records.
 fn fill(shard: &mut Shard, records: u64) {
-    let published = Body::App { app: app(), fact: AppFact::DescriptorPublished(descriptor()) };
+    let published = Body::App { app: app(), fact: AppFact::DescriptorPublished { descriptor: descriptor() } };
     let about = |fact| Body::Installation { client: client(records), app: app(), fact };
     let bodies = (1..=records).map(|number| {
         let fact = match number % 4 {

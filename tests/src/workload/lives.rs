@@ -40,7 +40,7 @@ pub(super) fn app_events() -> Vec<Event> {
         let later = Timestamp::from_millis(START_MS + 2000 * HOUR_MS);
         let facts = [
             (at(0), published(14, &["EU", "US"])),
-            (at(1), AppFact::PolicySet(policy)),
+            (at(1), AppFact::PolicySet { policy }),
             (later, published(30, &["EU", "US", "AU"])),
         ];
         for (which, (time, fact)) in facts.into_iter().enumerate() {
@@ -57,7 +57,7 @@ pub(super) fn late_app_events() -> Vec<Event> {
         let at = |hours: i64| Timestamp::from_millis(START_MS + hours * HOUR_MS);
         let descriptor = published(45, &["EU", "DE"]);
         events.push(app_event(&format!("late-{number}-0"), at(300), key, descriptor));
-        let policy = AppFact::PolicySet(Policy::Days { days: 21 });
+        let policy = AppFact::PolicySet { policy: Policy::Days { days: 21 } };
         events.push(app_event(&format!("late-{number}-1"), at(900), key, policy));
     }
     events
@@ -70,15 +70,17 @@ fn app_event(id: &str, time: Timestamp, key: &str, fact: AppFact) -> Event {
 
 fn published(days: i64, regions: &[&str]) -> AppFact {
     let url = |region: &&str| (realm(region), format!("https://{}.example.com", region.to_lowercase()));
-    AppFact::DescriptorPublished(Descriptor {
-        version: Some(format!("1.{days}.0")),
-        base_url: "https://app.example.com".to_owned(),
-        region_base_urls: regions.iter().map(url).collect(),
-        data_residency: Some(DataResidency {
-            realm_persistence: Setting::Bool(true),
-            realm_persistence_days: Setting::Whole(days),
-        }),
-    })
+    AppFact::DescriptorPublished {
+        descriptor: Descriptor {
+            version: Some(format!("1.{days}.0")),
+            base_url: "https://app.example.com".to_owned(),
+            region_base_urls: regions.iter().map(url).collect(),
+            data_residency: Some(DataResidency {
+                realm_persistence: Setting::Bool(true),
+                realm_persistence_days: Setting::Whole(days),
+            }),
+        },
+    }
 }
 
 /// The lives of all tenants, woven into one stream; some events stand behind their place.
@@ -149,7 +151,7 @@ fn fact(number: usize, random: &mut Random) -> InstallationFact {
         15 => InstallationFact::MigrationCommitted { migration, target: maybe(random) },
         16 => InstallationFact::MigrationRolledBack { migration },
         17 => InstallationFact::Override(match random.below(3) {
-            0 => OverrideAction::Pin(any_realm(random)),
+            0 => OverrideAction::Pin { realm: any_realm(random) },
             1 => OverrideAction::Release,
             _ => OverrideAction::Forget,
         }),

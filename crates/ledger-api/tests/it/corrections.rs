@@ -19,7 +19,7 @@ fn corrected() -> Filled {
     filled.take(0, 1, installed("other", "app", "EU", "EU"));
     filled.take(0, 2, uninstalled("acme", "app"));
     filled.take(0, 50, installed("acme", "app", "US", ""));
-    let policy = Body::App { app: app("app"), fact: AppFact::PolicySet(Policy::Indefinite) };
+    let policy = Body::App { app: app("app"), fact: AppFact::PolicySet { policy: Policy::Indefinite } };
     filled.take_late(0, 0, 60, policy);
     filled.take_late(0, 40, 61, installed("acme", "app", "DE", ""));
     filled.take_late(0, 45, 62, uninstalled("acme", "app"));

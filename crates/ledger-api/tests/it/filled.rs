@@ -144,7 +144,7 @@ impl Filled {
     /// Publishes a descriptor everywhere, as `publish` does.
     pub(crate) fn publish(&mut self, hour: i64, of: &str, regions: &[&str]) {
         for partition in 0..self.shards.len() {
-            let fact = AppFact::DescriptorPublished(descriptor(regions));
+            let fact = AppFact::DescriptorPublished { descriptor: descriptor(regions) };
             self.take(partition, hour, Body::App { app: app(of), fact });
         }
     }

@@ -42,7 +42,7 @@ fn busy() -> Filled {
         let modes = [Policy::Days { days: 1 }, Policy::Indefinite, Policy::Off];
         let policy = modes[dice.throw(3)];
         for partition in 0..3 {
-            filled.take(partition, 0, Body::App { app: app(of), fact: AppFact::PolicySet(policy) });
+            filled.take(partition, 0, Body::App { app: app(of), fact: AppFact::PolicySet { policy } });
         }
     }
     for recorded in 1..=60_i64 {
@@ -252,7 +252,7 @@ fn long_lived() -> Filled {
     let mut filled = Filled::with(2);
     filled.publish(0, "app", &["EU"]);
     for partition in [0, 1] {
-        let fact = AppFact::PolicySet(Policy::Indefinite);
+        let fact = AppFact::PolicySet { policy: Policy::Indefinite };
         filled.take(partition, 0, Body::App { app: app("app"), fact });
     }
     for tenant in 0..120_usize {

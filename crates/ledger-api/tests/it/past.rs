@@ -268,7 +268,7 @@ fn a_page_of_the_log_goes_on_until_it_has_found_what_was_asked_for() {
 #[test]
 fn an_app_that_another_shard_knows_can_be_previewed_for_any_tenant() {
     let mut filled = lived();
-    let fact = AppFact::DescriptorPublished(descriptor(&["DE"]));
+    let fact = AppFact::DescriptorPublished { descriptor: descriptor(&["DE"]) };
     filled.take(0, 2, Body::App { app: app("elsewhere"), fact });
     let preview = |as_of| {
         let (client, app) = (client("acme"), app("elsewhere"));

@@ -41,7 +41,7 @@ fn lived() -> Filled {
     filled.take(1, 1, installed("acme", "a", "EU", "EU"));
     filled.take(1, 2, installed("acme", "b", "US", "US"));
     filled.take(1, 3, uninstalled("acme", "a"));
-    let policy = Body::App { app: app("a"), fact: AppFact::PolicySet(Policy::Indefinite) };
+    let policy = Body::App { app: app("a"), fact: AppFact::PolicySet { policy: Policy::Indefinite } };
     filled.take_late(1, 2, 4, policy);
     filled.take(1, 5, about("acme", "b", InstallationFact::Disabled));
     filled.take(1, 6, product_moved("acme", "DE"));

@@ -8,7 +8,7 @@ use crate::state::{AnomalyCode, PinnedBy, Status};
 impl Step<'_> {
     pub(super) fn overridden(&mut self, action: OverrideAction) {
         match action {
-            OverrideAction::Pin(realm) => self.override_with(realm),
+            OverrideAction::Pin { realm } => self.override_with(realm),
             OverrideAction::Release => {
                 if self.state.override_realm.take().is_none() {
                     self.raise(AnomalyCode::OverrideNotSet);

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::ids::MigrationId;
 use crate::limits::MIGRATION_PHASE_MS;
 use crate::realm::Realm;
 use crate::time::Timestamp;
+use crate::words;
 
 /// A migration that is not finished.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingMigration {
     /// Which.
     pub id: MigrationId,
@@ -39,17 +43,18 @@ impl PendingMigration {
     }
 }
 
-/// How far a pending migration got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MigrationPhase {
-    /// Announced.
-    Scheduled,
-    /// Running.
-    Started,
+words! {
+    /// How far a pending migration got.
+    pub enum MigrationPhase {
+        /// Announced.
+        Scheduled = "SCHEDULED",
+        /// Running.
+        Started = "STARTED",
+    }
 }
 
 /// A migration that is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinishedMigration {
     /// Which; absent for a `migrated` event without id, which finishes nothing but counts as a commit.
     pub id: Option<MigrationId>,
@@ -66,7 +71,7 @@ pub struct FinishedMigration {
 }
 
 /// How a migration ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MigrationOutcome {
     /// The target is the realm now.
     Committed,
@@ -150,7 +155,6 @@ impl Deref for FinishedMigrations {
 }
 
 impl FromIterator<FinishedMigration> for FinishedMigrations {
-    /// Puts them together again from their stored parts, in the order they finished.
     fn from_iter<I: IntoIterator<Item = FinishedMigration>>(entries: I) -> Self {
         let mut finished = Self::default();
         entries.into_iter().for_each(|migration| finished.finish(migration));
@@ -158,4 +162,22 @@ impl FromIterator<FinishedMigration> for FinishedMigrations {
     }
 }
 
-words! { pub fn MigrationPhase::as_str { Scheduled => "SCHEDULED", Started => "STARTED", }}
+impl Serialize for FinishedMigrations {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.entries.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for FinishedMigrations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let entries = Vec::<FinishedMigration>::deserialize(deserializer)?;
+        let written = entries.len();
+        let finished: Self = entries.into_iter().collect();
+        // Of two with one id the later alone is left: such a list was never written.
+        if finished.len() == written {
+            Ok(finished)
+        } else {
+            Err(D::Error::custom("a migration finished twice"))
+        }
+    }
+}

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, btree_map};
 use std::ops::Index;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::AppKey;
 use crate::state::Installation;
+use crate::words::read_map;
 
 /// A map from app to installation, in order of the app keys.
 ///
 /// The states lie beside the map: a node of it has room for eleven entries, most tenants have one or two
 /// apps, and a state is half a kilobyte.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Installations(BTreeMap<AppKey, Box<Installation>>);
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Installations(#[serde(deserialize_with = "read_map")] BTreeMap<AppKey, Box<Installation>>);
 
 impl Installations {
     /// The installation of an app.

@@ -144,14 +144,17 @@ fn migration_fact() -> impl Strategy<Value = InstallationFact> {
 
 fn action() -> impl Strategy<Value = OverrideAction> {
     prop_oneof![
-        realm().prop_map(OverrideAction::Pin),
+        realm().prop_map(|realm| OverrideAction::Pin { realm }),
         Just(OverrideAction::Release),
         Just(OverrideAction::Forget)
     ]
 }
 
 fn app_fact() -> impl Strategy<Value = AppFact> {
-    prop_oneof![descriptor().prop_map(AppFact::DescriptorPublished), policy().prop_map(AppFact::PolicySet)]
+    prop_oneof![
+        descriptor().prop_map(|descriptor| AppFact::DescriptorPublished { descriptor }),
+        policy().prop_map(|policy| AppFact::PolicySet { policy })
+    ]
 }
 
 pub(crate) fn policy() -> impl Strategy<Value = Policy> {

@@ -258,7 +258,7 @@ fn without_seqs(ledger: &Ledger) -> Vec<(Tenant, Vec<Option<EventId>>)> {
                 }
                 ids.extend(state.anomalies.recent().iter().map(|odd| id_of(odd.seq)));
                 let bare = state.anomalies.recent().iter().map(|odd| Anomaly { seq: 0, ..*odd }).collect();
-                state.anomalies = Anomalies::restore(bare, state.anomalies.count());
+                state.anomalies = Anomalies::try_from((bare, state.anomalies.count())).unwrap();
             }
             (tenant, ids)
         })

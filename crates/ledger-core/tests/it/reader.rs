@@ -31,10 +31,12 @@ fn body(json: &Value) -> Body {
             fact: TenantFact::ProductMoved { product_realm: realm(&json["productRealm"]).unwrap() },
         },
         "descriptor-published" => {
-            let fact = AppFact::DescriptorPublished(descriptor(&json["descriptor"]).unwrap());
+            let fact = AppFact::DescriptorPublished { descriptor: descriptor(&json["descriptor"]).unwrap() };
             Body::App { app: app(), fact }
         }
-        "policy-set" => Body::App { app: app(), fact: AppFact::PolicySet(policy(&json["policy"])) },
+        "policy-set" => {
+            Body::App { app: app(), fact: AppFact::PolicySet { policy: policy(&json["policy"]) } }
+        }
         kind => Body::Installation { client: client(), app: app(), fact: fact(kind, json) },
     }
 }
@@ -72,7 +74,7 @@ fn fact(kind: &str, json: &Value) -> InstallationFact {
             migration: migration_id(&json["migrationId"]),
         },
         "override" => InstallationFact::Override(match json["action"].as_str().unwrap() {
-            "PIN" => OverrideAction::Pin(realm(&json["realm"]).unwrap()),
+            "PIN" => OverrideAction::Pin { realm: realm(&json["realm"]).unwrap() },
             "RELEASE" => OverrideAction::Release,
             "FORGET" => OverrideAction::Forget,
             other => panic!("no action {other}"),

@@ -235,7 +235,7 @@ fn installed(fields: &mut Draft<'_>) -> Result<Installed, Rejection> {
 
 fn override_action(fields: &mut Draft<'_>) -> Result<OverrideAction, Rejection> {
     match &*fields.required_text(Field::Action)? {
-        "PIN" => fields.required_realm(Field::Realm).map(OverrideAction::Pin),
+        "PIN" => fields.required_realm(Field::Realm).map(|realm| OverrideAction::Pin { realm }),
         "RELEASE" => Ok(OverrideAction::Release),
         "FORGET" => Ok(OverrideAction::Forget),
         _ => Err(fields.invalid(Field::Action, ACTION)),
@@ -253,10 +253,14 @@ fn subscription_state(fields: &mut Draft<'_>) -> Result<SubscriptionState, Rejec
 fn app_fact(fields: &mut Draft<'_>, name: &str) -> Result<AppFact, Rejection> {
     if name == "policy-set" {
         let policy = read_policy(fields.take(Field::Policy))?;
-        return policy.map(AppFact::PolicySet).ok_or_else(|| fields.missing(Field::Policy));
+        return policy
+            .map(|policy| AppFact::PolicySet { policy })
+            .ok_or_else(|| fields.missing(Field::Policy));
     }
     let descriptor = read_descriptor(fields.take(Field::Descriptor))?;
-    descriptor.map(AppFact::DescriptorPublished).ok_or_else(|| fields.missing(Field::Descriptor))
+    descriptor
+        .map(|descriptor| AppFact::DescriptorPublished { descriptor })
+        .ok_or_else(|| fields.missing(Field::Descriptor))
 }
 
 fn check_kafka_key(event: &Event, kafka_key: Option<&[u8]>) -> Result<(), Rejection> {

@@ -129,7 +129,7 @@ fn a_number_beyond_a_double_is_judged_as_one_that_is_too_large() {
             let mut sent = encoding.encode(&event).unwrap();
             let text = String::from_utf8(sent.value.take().unwrap()).unwrap();
             sent.value = Some(text.replace("\"NUMBER\"", number).into_bytes());
-            let Body::App { fact: AppFact::DescriptorPublished(descriptor), .. } =
+            let Body::App { fact: AppFact::DescriptorPublished { descriptor }, .. } =
                 sent.decode().unwrap().event.body
             else {
                 panic!("another event");

@@ -214,7 +214,7 @@ fn an_empty_region_table_or_residency_counts_as_absent() {
         assert_eq!(decoded(&event), expected, "{event}");
     }
     event["descriptor"]["dataResidency"] = json!({"realmPersistence": null});
-    let Body::App { fact: AppFact::DescriptorPublished(descriptor), .. } = decoded(&event).body else {
+    let Body::App { fact: AppFact::DescriptorPublished { descriptor }, .. } = decoded(&event).body else {
         panic!("not a descriptor");
     };
     assert_eq!(descriptor.data_residency.unwrap().realm_persistence, Setting::Null);

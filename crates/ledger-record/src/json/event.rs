@@ -128,10 +128,10 @@ fn fields_of(body: &Body) -> Fields<'_> {
         Body::Tenant { fact: TenantFact::ProductMoved { product_realm }, .. } => {
             Fields { product_realm: Some(Place(*product_realm)), ..Fields::default() }
         }
-        Body::App { fact: AppFact::DescriptorPublished(descriptor), .. } => {
+        Body::App { fact: AppFact::DescriptorPublished { descriptor }, .. } => {
             Fields { descriptor: Some(DescriptorJson::of(descriptor)), ..Fields::default() }
         }
-        Body::App { fact: AppFact::PolicySet(policy), .. } => {
+        Body::App { fact: AppFact::PolicySet { policy }, .. } => {
             Fields { policy: Some(PolicyJson::of(*policy)), ..Fields::default() }
         }
     }
@@ -202,7 +202,7 @@ fn migration_fields(migration: Option<&MigrationId>, target: Option<Realm>) -> F
 
 fn override_fields(action: OverrideAction) -> Fields<'static> {
     let (word, realm) = match action {
-        OverrideAction::Pin(realm) => ("PIN", Some(realm)),
+        OverrideAction::Pin { realm } => ("PIN", Some(realm)),
         OverrideAction::Release => ("RELEASE", None),
         OverrideAction::Forget => ("FORGET", None),
     };

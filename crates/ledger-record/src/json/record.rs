@@ -244,7 +244,7 @@ impl<'a> SummaryJson<'a> {
             product_realm: summary.product_realm.map(Place),
             data_realm: summary.data_realm.map(Place),
             window: summary.window.map(|window| WindowJson::of(window, None)),
-            migration: migration.map(|(id, target, phase)| MigrationJson::brief(id, *target, *phase)),
+            migration: migration.map(|it| MigrationJson::brief(&it.id, it.target, it.phase)),
             override_realm: summary.override_realm.map(Place),
         }
     }

@@ -169,7 +169,7 @@ mod tests {
                 &b"\x01acme\0app\0e-1"[..],
             ),
             (Body::Tenant { client, fact }, b"\x01acme\0\0e-1"),
-            (Body::App { app, fact: AppFact::PolicySet(Policy::Off) }, b"\x02app\0e-1"),
+            (Body::App { app, fact: AppFact::PolicySet { policy: Policy::Off } }, b"\x02app\0e-1"),
         ] {
             let id_of = EventId::new("e-1").unwrap();
             let event = Event { id: id_of, time: Timestamp::from_millis(0), actor: None, reason: None, body };

@@ -5,8 +5,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::de::{Deserialize, Deserializer, Error};
-use serde::{Serialize, Serializer};
+use ledger_core::words::read_text;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// Characters of the text form of 32 bytes.
@@ -86,14 +86,36 @@ impl fmt::Debug for Hash {
 
 impl Serialize for Hash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.written(&mut [0; TEXT_LENGTH]))
+        if serializer.is_human_readable() {
+            serializer.serialize_str(self.written(&mut [0; TEXT_LENGTH]))
+        } else {
+            raw::serialize(&self.0, serializer)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Hash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::from_text(&text).ok_or_else(|| D::Error::custom("not 32 bytes as base64url"))
+        if deserializer.is_human_readable() {
+            read_text(deserializer, |text| Self::from_text(text).ok_or("not 32 bytes as base64url"))
+        } else {
+            raw::deserialize(deserializer).map(Self)
+        }
+    }
+}
+
+/// A SHA-256 value as the bytes that it is.
+pub(crate) mod raw {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(hash: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(hash)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let bytes = <&[u8]>::deserialize(deserializer)?;
+        bytes.try_into().map_err(|_| D::Error::custom("not 32 bytes"))
     }
 }
 

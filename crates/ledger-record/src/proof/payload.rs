@@ -177,10 +177,10 @@ impl<'a> Fields<'a> {
             Body::Tenant { fact: TenantFact::ProductMoved { product_realm }, .. } => {
                 Self { product_realm: Some(word(product_realm)), ..common }
             }
-            Body::App { fact: AppFact::DescriptorPublished(descriptor), .. } => {
+            Body::App { fact: AppFact::DescriptorPublished { descriptor }, .. } => {
                 Self { descriptor: Some(DescriptorFields::of(descriptor)), ..common }
             }
-            Body::App { fact: AppFact::PolicySet(policy), .. } => {
+            Body::App { fact: AppFact::PolicySet { policy }, .. } => {
                 Self { policy: Some(PolicyFields::of(*policy)), ..common }
             }
         }
@@ -218,7 +218,7 @@ impl<'a> Fields<'a> {
             }
             InstallationFact::Override(action) => {
                 let (action, realm) = match action {
-                    OverrideAction::Pin(realm) => ("PIN", Some(word(realm))),
+                    OverrideAction::Pin { realm } => ("PIN", Some(word(realm))),
                     OverrideAction::Release => ("RELEASE", None),
                     OverrideAction::Forget => ("FORGET", None),
                 };
@@ -310,8 +310,10 @@ impl<'a> Fields<'a> {
 
     fn app_fact(self, type_name: &str) -> Option<AppFact> {
         match type_name {
-            "descriptor-published" => self.descriptor?.restore().map(AppFact::DescriptorPublished),
-            "policy-set" => Some(AppFact::PolicySet(self.policy?.restore())),
+            "descriptor-published" => {
+                Some(AppFact::DescriptorPublished { descriptor: self.descriptor?.restore()? })
+            }
+            "policy-set" => Some(AppFact::PolicySet { policy: self.policy?.restore() }),
             _ => None,
         }
     }
@@ -341,7 +343,7 @@ impl<'a> Fields<'a> {
                 InstallationFact::Migrated { target: target?, source, migration }
             }
             "override" => InstallationFact::Override(match (&*self.action?, self.realm.as_deref()) {
-                ("PIN", Some(place)) => OverrideAction::Pin(Realm::parse(place).ok()?),
+                ("PIN", Some(place)) => OverrideAction::Pin { realm: Realm::parse(place).ok()? },
                 ("RELEASE", None) => OverrideAction::Release,
                 ("FORGET", None) => OverrideAction::Forget,
                 _ => return None,

@@ -86,7 +86,7 @@ fn uninstalled() -> Installation {
 
 fn published() -> AppTimeline {
     let mut timeline = AppTimeline::default();
-    let fact = AppFact::DescriptorPublished(samples::descriptor());
+    let fact = AppFact::DescriptorPublished { descriptor: samples::descriptor() };
     timeline.insert(at("2026-01-01T00:00:00Z"), EventId::new("d").unwrap(), &fact);
     timeline
 }

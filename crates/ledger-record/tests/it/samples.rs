@@ -13,7 +13,7 @@ use ledger_core::state::{
     MigrationPhase, OwnDescriptor, PendingMigration, Pin, PinnedBy, Predecessor, Rule, Status, Subscription,
     Window,
 };
-use ledger_core::tenant::{Change, Correction, Outcome, Summary, Tenant};
+use ledger_core::tenant::{Change, Correction, MigrationSummary, Outcome, Summary, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
 use ledger_record::record::{Content, Coordinates, PriorLog, RULES, Record, Seal, Stream};
@@ -143,7 +143,7 @@ fn facts() -> Vec<(&'static str, InstallationFact)> {
             InstallationFact::Migrated { target, source: Some(source), migration: Some(migration()) },
         ),
         ("migrated-bare", InstallationFact::Migrated { target, source: None, migration: None }),
-        ("override-pin", InstallationFact::Override(OverrideAction::Pin(Realm::GLOBAL))),
+        ("override-pin", InstallationFact::Override(OverrideAction::Pin { realm: Realm::GLOBAL })),
         ("override-release", InstallationFact::Override(OverrideAction::Release)),
         ("override-forget", InstallationFact::Override(OverrideAction::Forget)),
         ("data-located", InstallationFact::DataLocated { realm: source }),
@@ -194,11 +194,11 @@ pub(crate) fn events() -> Vec<(String, Event)> {
     let moved = TenantFact::ProductMoved { product_realm: realm("US") };
     events.push(("product-moved".to_owned(), event(Body::Tenant { client: client(), fact: moved })));
     for (number, setting) in settings().into_iter().enumerate() {
-        let fact = AppFact::DescriptorPublished(bare_descriptor(setting));
+        let fact = AppFact::DescriptorPublished { descriptor: bare_descriptor(setting) };
         events.push((format!("descriptor-published-{number}"), event(Body::App { app: app(), fact })));
     }
     for (number, policy) in POLICIES.into_iter().enumerate() {
-        let fact = AppFact::PolicySet(policy);
+        let fact = AppFact::PolicySet { policy };
         events.push((format!("policy-set-{number}"), event(Body::App { app: app(), fact })));
     }
     let signed = Event {
@@ -247,7 +247,11 @@ pub(crate) fn summary(status: Status) -> Summary {
         product_realm: Some(realm("EU")),
         data_realm: Some(realm("DE")),
         window: Some(Window { policy: Policy::Descriptor, start: at(4), end: Some(at(5)), forgotten: true }),
-        migration: Some((migration(), Some(realm("DE")), MigrationPhase::Scheduled)),
+        migration: Some(MigrationSummary {
+            id: migration(),
+            target: Some(realm("DE")),
+            phase: MigrationPhase::Scheduled,
+        }),
         override_realm: Some(realm("GB")),
     }
 }
@@ -298,7 +302,8 @@ pub(crate) fn changes() -> Vec<Change> {
         changes.push(Change { after, correction: Some(correction), ..changes[0].clone() });
     }
     for phase in MigrationPhase::ALL {
-        let after = Summary { migration: Some((migration(), None, *phase)), ..bare_summary() };
+        let pending = MigrationSummary { id: migration(), target: None, phase: *phase };
+        let after = Summary { migration: Some(pending), ..bare_summary() };
         changes.push(Change { after, ..changes[0].clone() });
     }
     changes

@@ -16,7 +16,7 @@ use ledger_core::state::{
     MigrationPhase, OwnDescriptor, PendingMigration, Pin, PinnedBy, Predecessor, Rule, Status, Subscription,
     Window,
 };
-use ledger_core::tenant::{Change, Correction, Outcome, Summary, Tenant};
+use ledger_core::tenant::{Change, Correction, MigrationSummary, Outcome, Summary, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
 use ledger_record::record::{Content, Coordinates, Record, Seal, Stream};
@@ -77,7 +77,7 @@ fn setting() -> impl Strategy<Value = Setting> {
         Just(Setting::Null),
         any::<bool>().prop_map(Setting::Bool),
         any::<i64>().prop_map(Setting::Whole),
-        text().prop_map(Setting::Other),
+        text().prop_map(|text| Setting::Other(serde_json::to_string(&text).unwrap())),
     ]
 }
 
@@ -123,7 +123,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
 fn installation_fact() -> impl Strategy<Value = InstallationFact> {
     use InstallationFact as Fact;
     let action = prop_oneof![
-        realm().prop_map(OverrideAction::Pin),
+        realm().prop_map(|realm| OverrideAction::Pin { realm }),
         Just(OverrideAction::Release),
         Just(OverrideAction::Forget),
     ];
@@ -164,8 +164,8 @@ fn installation_fact() -> impl Strategy<Value = InstallationFact> {
 
 fn body() -> impl Strategy<Value = Body> {
     let app_fact = prop_oneof![
-        descriptor().prop_map(AppFact::DescriptorPublished),
-        policy().prop_map(AppFact::PolicySet),
+        descriptor().prop_map(|descriptor| AppFact::DescriptorPublished { descriptor }),
+        policy().prop_map(|policy| AppFact::PolicySet { policy }),
     ];
     let moved = realm().prop_map(|product_realm| TenantFact::ProductMoved { product_realm });
     prop_oneof![
@@ -222,7 +222,8 @@ fn window() -> impl Strategy<Value = Window> {
 }
 
 fn summary() -> impl Strategy<Value = Summary> {
-    let migration = (migration_id(), of(realm()), select(MigrationPhase::ALL));
+    let migration = (migration_id(), of(realm()), select(MigrationPhase::ALL))
+        .prop_map(|(id, target, phase)| MigrationSummary { id, target, phase });
     (
         (select(Status::ALL), any::<bool>(), of(pin())),
         (of(realm()), of(realm()), of(window()), of(migration), of(realm())),

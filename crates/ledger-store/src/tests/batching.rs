@@ -35,7 +35,7 @@ fn a_fact() -> impl Strategy<Value = InstallationFact> {
             migration,
             target: Some(target)
         }),
-        1 => a_realm().prop_map(|to| InstallationFact::Override(OverrideAction::Pin(to))),
+        1 => a_realm().prop_map(|to| InstallationFact::Override(OverrideAction::Pin { realm: to })),
         1 => Just(InstallationFact::Override(OverrideAction::Release)),
         1 => a_realm().prop_map(|realm| InstallationFact::DataLocated { realm }),
         1 => Just(InstallationFact::SubscriptionObserved { state: SubscriptionState::Inactive }),

@@ -83,8 +83,8 @@ fn a_newer_directory_is_refused_whatever_is_in_it() {
     let ledger = Ledger::new();
     let file = ledger.dir.path().join("ledger.json");
     for (text, is_newer) in [
-        (r#"{"format":5,"shards":{"unheard":"of"}}"#, true),
-        (r#"{"format":4,"topics":{},"unheard":"of"}"#, false),
+        (r#"{"format":6,"shards":{"unheard":"of"}}"#, true),
+        (r#"{"format":5,"topics":{},"unheard":"of"}"#, false),
         ("{", false),
     ] {
         fs::write(&file, text).unwrap();
@@ -93,7 +93,7 @@ fn a_newer_directory_is_refused_whatever_is_in_it() {
             DataDir::open_existing_read_only(ledger.dir.path(), StoreOptions::default()),
         ] {
             match opened {
-                Err(OpenError::NewerFormat { found: 5, supported: 4, .. }) => assert!(is_newer),
+                Err(OpenError::NewerFormat { found: 6, supported: 5, .. }) => assert!(is_newer),
                 Err(OpenError::Manifest { .. }) => assert!(!is_newer),
                 other => panic!("{other:?}"),
             }

@@ -147,8 +147,8 @@ impl<'s, 'a> Judge<'s, 'a> {
                 Arrived::OwnRecord { record, event, stored } => {
                     let seq = record.seq;
                     let mut outcome = replay.append(seq, event);
-                    if !judged.is_stored_as(event, &outcome, stored) {
-                        outcome = stored_outcome(record, event, stored)?;
+                    if !judged.is_stored_as(&outcome, stored) {
+                        outcome = stored_outcome(record, stored)?;
                         let client = client.clone();
                         judged.fault.get_or_insert(Fault::Outcome { client, seq });
                     }
@@ -287,9 +287,9 @@ impl Judged {
     }
 
     /// Whether an outcome is stored in those bytes.
-    fn is_stored_as(&mut self, event: &Event, outcome: &Outcome, stored: &[u8]) -> bool {
+    fn is_stored_as(&mut self, outcome: &Outcome, stored: &[u8]) -> bool {
         self.outcome.clear();
-        encode_outcome(event, outcome, &mut self.outcome);
+        encode_outcome(outcome, &mut self.outcome);
         self.outcome == stored
     }
 
@@ -335,9 +335,9 @@ impl TenantLog {
 }
 
 /// The outcome that is stored where another was derived.
-fn stored_outcome(record: &Record, event: &Event, stored: &[u8]) -> Result<Outcome, ReadError> {
+fn stored_outcome(record: &Record, stored: &[u8]) -> Result<Outcome, ReadError> {
     let key = key::log::log(&record.stream, record.seq);
-    Ok(decode_outcome(event, stored).map_err(|error| damaged(Family::Log, &key, error))?)
+    Ok(decode_outcome(stored).map_err(|error| damaged(Family::Log, &key, error))?)
 }
 
 #[derive(Default)]

@@ -250,8 +250,8 @@ fn a_realm_that_does_not_follow_is_noticed() {
 fn what_a_late_policy_changed_has_to_show_in_the_lines_after_it() {
     let ledger = |late: bool| {
         let mut ledger = Ledger::new();
-        ledger.app_level("app.one", -2, AppFact::DescriptorPublished(samples::descriptor()));
-        ledger.app_level("app.one", -1, AppFact::PolicySet(Policy::Indefinite));
+        ledger.app_level("app.one", -2, AppFact::DescriptorPublished { descriptor: samples::descriptor() });
+        ledger.app_level("app.one", -1, AppFact::PolicySet { policy: Policy::Indefinite });
         ledger.installed("acme", "app.one", 0, Some("EU"));
         ledger.fact(
             "acme",
@@ -259,7 +259,7 @@ fn what_a_late_policy_changed_has_to_show_in_the_lines_after_it() {
             4,
             InstallationFact::Uninstalled { endpoint_realm: None, installation_id: None },
         );
-        ledger.app_level("app.one", if late { 3 } else { 5 }, AppFact::PolicySet(Policy::Off));
+        ledger.app_level("app.one", if late { 3 } else { 5 }, AppFact::PolicySet { policy: Policy::Off });
         ledger.installed("acme", "app.one", 6, None);
         ledger.tick();
         ledger.bundle("acme")

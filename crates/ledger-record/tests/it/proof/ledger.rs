@@ -140,7 +140,7 @@ impl Ledger {
     fn live(&mut self) {
         let ledger = self;
         let [acme, other, third] = ["acme", "größe", "third"];
-        ledger.app_level("app.one", -1, AppFact::DescriptorPublished(descriptor()));
+        ledger.app_level("app.one", -1, AppFact::DescriptorPublished { descriptor: descriptor() });
         ledger.installed(acme, "app.one", 0, Some("EU"));
         ledger.installed(other, "app.one", 0, None);
         ledger.refused();
@@ -157,7 +157,7 @@ impl Ledger {
         ledger.tick();
         ledger.installed(acme, "app.one", 4, None);
         ledger.fact(acme, "app.one", 5, InstallationFact::Disabled);
-        ledger.app_level("app.one", 2, AppFact::PolicySet(ledger_core::policy::Policy::Off));
+        ledger.app_level("app.one", 2, AppFact::PolicySet { policy: ledger_core::policy::Policy::Off });
         // Late: it belongs before the reinstall.
         ledger.fact(acme, "app.one", 3, InstallationFact::DataLocated { realm: realm("EU") });
         ledger.tick();
