@@ -1,8 +1,8 @@
 //! How a stored value is laid out: `version u8 ‖ body`.
 //!
-//! The body is what postcard writes of the domain type itself, field after field, without names or padding: integers
-//! as variable-length ones, seven bits a byte; text and lists with their length in front; the variant of a choice as
-//! its place in the declaration. So a field or variant of a stored type that moves is another format: the golden bytes
+//! The body is what bincode writes of the domain type itself, field after field, without names or padding: integers
+//! up to 250 as one byte, others as a marker and two, four or eight bytes; text and lists with their length in front;
+//! the variant of a choice as its place in the declaration. So a field or variant of a stored type that moves is another format: the golden bytes
 //! of the tests say so. Readers read every version that was ever released; writers write [`FORMAT`]. A value of a newer
 //! version is not damaged, only unreadable here: [`DecodeError::NewerFormat`].
 //!
@@ -14,8 +14,15 @@
 //! There is no checksum: the store has one for each block. What the audit trail hashes is the typed value in an
 //! encoding of its own, not these bytes.
 
-use postcard::{de_flavors, ser_flavors};
+use bincode::BorrowDecode as _;
+use bincode::config::{Configuration, standard};
+use bincode::de::read::{BorrowReader, Reader};
+use bincode::de::{Decoder as _, DecoderImpl};
+use bincode::enc::write::Writer;
+use bincode::serde::{BorrowCompat, encode_into_writer};
 use serde::{Deserialize, Serialize};
+
+const CONFIG: Configuration = standard();
 
 /// The version that is written, and the newest that can be read.
 pub const FORMAT: u8 = 2;
@@ -50,7 +57,7 @@ pub enum DecodeError {
 
 /// What is wrong with the bytes.
 #[derive(Debug)]
-pub struct Malformed(postcard::Error);
+pub struct Malformed(bincode::error::DecodeError);
 
 impl std::fmt::Display for Malformed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -67,29 +74,17 @@ pub(crate) fn open(out: &mut Vec<u8>) {
 
 /// Appends a part of a value.
 pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, part: &T) {
-    let written = postcard::serialize_with_flavor(part, Memory(out));
+    let written = encode_into_writer(part, Memory(out), CONFIG);
     // Memory takes everything, and no stored type refuses to be written.
     assert!(written.is_ok(), "a stored value was not written: {written:?}");
 }
 
 struct Memory<'a>(&'a mut Vec<u8>);
 
-impl ser_flavors::Flavor for Memory<'_> {
-    type Output = ();
-
+impl Writer for Memory<'_> {
     #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
         self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
         Ok(())
     }
 }
@@ -123,9 +118,9 @@ impl<'a> Input<'a> {
     /// Reads the next part.
     pub(crate) fn take<T: Deserialize<'a>>(&mut self) -> Result<T, DecodeError> {
         let malformed = |error| DecodeError::Malformed(Malformed(error));
-        let mut source = postcard::Deserializer::from_flavor(Strict { rest: self.rest, last: 0 });
-        let part = T::deserialize(&mut source).map_err(malformed)?;
-        self.rest = source.finalize().map_err(malformed)?;
+        let mut decoder = DecoderImpl::new(Strict { rest: self.rest, marker: None }, CONFIG, ());
+        let BorrowCompat(part) = BorrowCompat::<T>::borrow_decode(&mut decoder).map_err(malformed)?;
+        self.rest = decoder.reader().rest;
         Ok(part)
     }
 
@@ -141,39 +136,55 @@ impl<'a> Input<'a> {
 /// Bytes that are a value in the one way in which it is written.
 struct Strict<'a> {
     rest: &'a [u8],
-    /// The last byte that was read alone.
-    last: u8,
+    /// The last read was this byte alone, and it can be the marker of an integer.
+    marker: Option<u8>,
 }
 
-impl<'de> de_flavors::Flavor<'de> for Strict<'de> {
-    type Remainder = &'de [u8];
-    type Source = &'de [u8];
+/// The first byte that does not stand for itself as an integer.
+const FIRST_MARKER: u8 = 251;
 
-    /// Only integers, flags and the marks of options are read byte by byte, so a zero after a byte that says that its
-    /// integer goes on ends one that is longer than it need be.
+impl Reader for Strict<'_> {
+    /// What is read at once after the byte of a marker is the integer that it announces. It must not fit into fewer
+    /// bytes.
     #[inline]
-    fn pop(&mut self) -> postcard::Result<u8> {
-        let (&byte, rest) = self.rest.split_first().ok_or(postcard::Error::DeserializeUnexpectedEnd)?;
-        if byte == 0 && self.last >= 0x80 {
-            return Err(postcard::Error::DeserializeBadVarint);
+    fn read(&mut self, out: &mut [u8]) -> Result<(), bincode::error::DecodeError> {
+        let marker = self.marker.take();
+        let bytes = self.take_bytes(out.len())?;
+        out.copy_from_slice(bytes);
+        match *bytes {
+            [byte] => self.marker = (byte >= FIRST_MARKER).then_some(byte),
+            [first, 0] if marker.is_some() && first < FIRST_MARKER => return Err(LONGER_THAN_NEEDED),
+            [.., _, 0, 0] if marker.is_some() && bytes.len() == 4 => return Err(LONGER_THAN_NEEDED),
+            [.., 0, 0, 0, 0] if marker.is_some() && bytes.len() == 8 => return Err(LONGER_THAN_NEEDED),
+            _ => {}
         }
-        (self.rest, self.last) = (rest, byte);
-        Ok(byte)
+        Ok(())
+    }
+
+    /// The way for integers of one byte, which are most.
+    #[inline]
+    fn peek_read(&mut self, count: usize) -> Option<&[u8]> {
+        self.rest.first().filter(|byte| **byte < FIRST_MARKER)?;
+        self.rest.get(..count)
     }
 
     #[inline]
-    fn try_take_n(&mut self, count: usize) -> postcard::Result<&'de [u8]> {
-        let (taken, rest) =
-            self.rest.split_at_checked(count).ok_or(postcard::Error::DeserializeUnexpectedEnd)?;
-        (self.rest, self.last) = (rest, 0);
+    fn consume(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
+        self.marker = None;
+    }
+}
+
+impl<'a> BorrowReader<'a> for Strict<'a> {
+    #[inline]
+    fn take_bytes(&mut self, length: usize) -> Result<&'a [u8], bincode::error::DecodeError> {
+        let Some((taken, rest)) = self.rest.split_at_checked(length) else {
+            return Err(bincode::error::DecodeError::UnexpectedEnd { additional: length - self.rest.len() });
+        };
+        (self.rest, self.marker) = (rest, None);
         Ok(taken)
     }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.rest.len())
-    }
-
-    fn finalize(self) -> postcard::Result<&'de [u8]> {
-        Ok(self.rest)
-    }
 }
+
+const LONGER_THAN_NEEDED: bincode::error::DecodeError =
+    bincode::error::DecodeError::Other("an integer takes more bytes than it needs");

@@ -29,7 +29,7 @@ const PURE: [(&str, &[&str]); 2] = [
         "ledger-record",
         &[
             "base64",
-            "postcard",
+            "bincode",
             "ed25519-dalek",
             "hex",
             "hmac",
@@ -46,7 +46,7 @@ const PURE: [(&str, &[&str]); 2] = [
 /// Libraries behind one door.
 const ONLY_USED_BY: [(&str, &[&str]); 17] = [
     ("axum", &["ledger-api"]),
-    ("postcard", &["ledger-record"]),
+    ("bincode", &["ledger-record"]),
     ("clap", &["realm-ledger"]),
     ("clap_complete", &["realm-ledger"]),
     ("comfy-table", &["realm-ledger"]),
@@ -163,7 +163,7 @@ fn a_breach_of_the_walls_is_seen() {
         ("ledger-store", "ledger-ingest", Kind::Normal),
         ("ledger-api", "ledger-ingest", Kind::Normal),
         ("ledger-ingest", "ledger-api", Kind::Normal),
-        ("ledger-store", "postcard", Kind::Normal),
+        ("ledger-store", "bincode", Kind::Normal),
         ("ledger-api", "rocksdb", Kind::Test),
         ("realm-ledger", "rdkafka", Kind::Normal),
         ("ledger-ingest", "axum", Kind::Build),
