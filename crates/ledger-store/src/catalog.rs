@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use ledger_core::time::Timestamp;
 
 use crate::checkpoints::{Checkpoints, SignedCheckpoint};
+use crate::published::GroupPublished;
 use crate::{Partitioner, Reader, ShardId, TornTenants};
 
 /// The shards served by this process.
@@ -286,6 +287,7 @@ pub struct Halted {
 pub struct ShardStatus {
     now: Mutex<Freshness>,
     checkpoints: Checkpoints,
+    published: GroupPublished,
     committed: Condvar,
     commits: Mutex<u64>,
 }
@@ -313,6 +315,7 @@ impl Default for ShardStatus {
                 held_up: None,
             }),
             checkpoints: Checkpoints::default(),
+            published: GroupPublished::default(),
             committed: Condvar::new(),
             commits: Mutex::new(0),
         }
@@ -367,6 +370,11 @@ impl ShardStatus {
     /// Those that are signed, and those that are waited for.
     pub const fn checkpoints(&self) -> &Checkpoints {
         &self.checkpoints
+    }
+
+    /// How far the group has published the shard's partition.
+    pub const fn published(&self) -> &GroupPublished {
+        &self.published
     }
 
     /// Stops the shard in the eyes of everyone who asks. The first reason stands.

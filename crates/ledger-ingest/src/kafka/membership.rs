@@ -23,6 +23,7 @@ use tracing::{debug, error, info, warn};
 use super::client_log;
 use super::contact::Contact;
 use super::continuity::Halt;
+use super::group_progress;
 use super::options::KafkaOptions;
 use super::shard::{KafkaPartition as _, next_offset, offset_of};
 use super::side_by_side::side_by_side;
@@ -114,11 +115,14 @@ impl ConsumerContext for Membership {
                     self.commit(base, CommitMode::Sync);
                 }
                 self.lock().durable.retain(|id, _| !revoked.contains(id));
+                self.forget_published(&revoked);
                 base.incremental_unassign(list)
             }
             other => {
                 warn!(code = ?other, "rebalance failed; the group tries again");
+                let assigned: Vec<_> = self.assigned().into_iter().collect();
                 self.give_up(None);
+                self.forget_published(&assigned);
                 base.unassign()
             }
         };
@@ -445,13 +449,15 @@ impl Membership {
         }
     }
 
-    /// Tells Kafka how far this process is, for lag tools.
+    /// Commits how far this process is, for lag tools, and how far it published, for the partition's next owner. As
+    /// long as it has not read what the owner before it committed, it commits nothing in its place.
     pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
         let mut list = TopicPartitionList::new();
         for (id, durable) in &self.lock().durable {
             let Some(offset) = durable.offset() else { continue };
-            let added = list.add_partition_offset(&id.topic, id.kafka_partition(), offset_of(offset));
-            if let Err(error) = added {
+            let published = self.catalog.get(id).and_then(|served| served.status.published().get());
+            let Some(published) = published else { continue };
+            if let Err(error) = group_progress::add(&mut list, id, offset, published) {
                 debug!(%error, shard = %id, "offset not committed");
             }
         }
@@ -459,6 +465,15 @@ impl Membership {
             && let Err(error) = consumer.commit(&list, mode)
         {
             debug!(%error, "offsets for lag tools were not committed");
+        }
+    }
+
+    /// What the next owners of these partitions publish is not known here.
+    fn forget_published(&self, released: &[ShardId]) {
+        for served in released.iter().filter_map(|id| self.catalog.get(id)) {
+            if !served.status.freshness().is_ours {
+                served.status.published().forget();
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod contact;
 mod continuity;
 mod embedded;
 mod group;
+mod group_progress;
 mod membership;
 mod mending;
 mod native;

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
 use ledger_store::{BindError, Halted, Phase, StopCode, with_causes};
-use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -21,6 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::super::continuity::{Halt, Remembered, TopicFacts, Watermarks, start_at};
 use super::super::group::until_done;
+use super::super::group_progress::Committed;
 use super::super::membership::Membership;
 use super::super::shard::KafkaPartition as _;
 use super::super::times::TimeSource;
@@ -80,8 +80,8 @@ impl Reader {
 
     /// Compares shard and source, then lets the messages come.
     fn begin(&mut self) -> Result<(), Halt> {
+        self.ask_group();
         let Some(start) = self.compare()? else { return Ok(()) };
-        self.warn_of_newer_commit(start);
         self.placed = Placed::of(&self.task)?;
         self.next = Some(start);
         self.handed_over = start;
@@ -390,17 +390,23 @@ impl Reader {
         Ok((start, marks))
     }
 
-    /// A committed offset ahead of ours means that this directory is older than something once durable.
-    fn warn_of_newer_commit(&self, start: u64) {
-        let Ok(committed) = self.consumer.committed_offsets(self.task.id.alone(), ASK_TIMEOUT) else {
+    /// Learns how far the group published the partition: nothing more of it is published before, not even of a shard
+    /// that halts. A committed offset ahead of ours means that this directory is older than something once durable.
+    fn ask_group(&mut self) {
+        let (id, consumer, stop) = (self.task.id.clone(), Arc::clone(&self.consumer), Arc::clone(&self.stop));
+        let ask = || Committed::ask(&consumer, &id, ASK_TIMEOUT);
+        let unanswered = |error: &KafkaError| {
+            consumer.client().context().contact().failed(error);
+            self.unanswered(error);
+        };
+        let Some(Committed { offset, published }) = until_done(&stop, ASK_AGAIN, ask, unanswered) else {
             return;
         };
-        let committed = committed.elements().first().map(TopicPartitionListElem::offset);
-        if let Some(Offset::Offset(committed)) = committed
-            && u64::try_from(committed).is_ok_and(|committed| committed > start)
-        {
+        let next = self.next.unwrap_or(0);
+        self.task.status.published().learn(published);
+        if let Some(committed) = offset.filter(|committed| *committed > next) {
             warn!(
-                shard = %self.task.id, committed, start,
+                shard = %self.task.id, committed, next,
                 "the group has read further than this data directory: it is new here or a backup, and replays"
             );
             metrics::counter!(crate::metric::OLDER_THAN_COMMITTED).increment(1);
