@@ -151,7 +151,8 @@ Examples:
   realm-ledger verify --tlog mirror/realm.lifecycle/7 --key \"$LEDGER_KEY\"
 
 A bundle or an exported log needs no ledger, no network and no trust in whoever made it, only the key: get that
-elsewhere. A data directory needs the ledger secret, and is read as of one moment, also beside a server.
+elsewhere. A data directory needs the ledger secret, and is read as of one moment, also beside a server; with
+--key, what was signed last of each log that a key names must be signed by it.
 
 A valid bundle shows the whole history of the client key that it names, or that there is none, up to its
 checkpoint. Its realms are those that the rules make of the records where all that they rest on is shown
@@ -161,7 +162,7 @@ data directory the log is the one that the records make and that was signed, out
 the records, and each offset is accounted for.
 
 Exit 0: valid. Exit 3: invalid; the first fact that fails is named. Exit 1: cannot be judged, as a key, the
-pinned checkpoint or a newer program is needed.";
+pinned checkpoint or a newer program is needed, or a data directory has tenants that are torn between partitions.";
 
 pub(super) const REBUILD: &str = "\
 Examples:

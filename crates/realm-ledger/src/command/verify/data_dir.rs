@@ -1,6 +1,6 @@
 //! `verify --data-dir`: everything that is kept, against everything else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ledger_core::ids::ClientKey;
@@ -75,6 +75,17 @@ enum PinnedError {
     LogBefore { origin: String, size: u64 },
 }
 
+/// Whoever gave a key trusts what it signed, and nothing else.
+#[derive(Debug, thiserror::Error)]
+enum KeyDoubt {
+    #[error("no log of this directory is named {0}, as the key of --key is")]
+    OtherLog(String),
+    #[error("its last signed checkpoint cannot be judged by --key")]
+    Note(#[source] NoteError),
+    #[error("nothing signed of it is kept that --key could judge")]
+    Unsigned,
+}
+
 /// A shard that is not there any more.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -123,13 +134,21 @@ pub(super) fn run(
     let begun = data.shards()?;
     let origins = evidence::origins(&config)?;
     let (mut readers, mut reports, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut names = BTreeSet::new();
     let mut topics = BTreeMap::<String, Vec<Option<Verified>>>::new();
     for shard in data.partitions()? {
         let of_topic = topics.entry(shard.topic.clone()).or_default();
         // In this order: beside a server the log may be longer than what is signed, but not shorter.
-        let last = signed::last(&config, &shard)?.map(|signed| signed.checkpoint);
+        let last = signed::last(&config, &shard)?;
+        let origin = origins.of(&shard);
+        let kept = pinned.take_if(|checkpoint| checkpoint.origin == origin);
+        let by_key = match &last {
+            None if kept.is_some() => Ok(()),
+            last => judge_by_key(keys, &origin, last.as_ref().map(|signed| signed.note.as_str())),
+        };
+        names.insert(origin);
+        let last = last.map(|signed| signed.checkpoint);
         let signed_size = last.as_ref().map(|checkpoint| checkpoint.size);
-        let kept = pinned.take_if(|checkpoint| checkpoint.origin == origins.of(&shard));
         let goes_on_from_pinned = kept.is_some().then_some(true);
         let signed: Vec<Checkpoint> = last.into_iter().chain(kept).collect();
         if !data.has(&shard)
@@ -152,7 +171,9 @@ pub(super) fn run(
             });
             bar.finish_and_clear();
             readers.push(reader);
-            verdict.map_err(|error| failure(&shard, error))
+            let verified = verdict.map_err(|error| failure(&shard, error))?;
+            let what = format!("the shard {shard}");
+            by_key.map(|()| verified).map_err(|doubt| Verdict::Undecided { what, doubt }.into())
         });
         match verdict {
             Ok(verified) => {
@@ -171,6 +192,10 @@ pub(super) fn run(
     print(context, &reports, &failed)?;
     if let Some(worst) = worst(context, failed) {
         return Err(worst);
+    }
+    if let Some(key) = keys.iter().find(|key| !names.contains(key.name())) {
+        let (what, doubt) = ("the data directory".to_owned(), KeyDoubt::OtherLog(key.name().to_owned()));
+        return Err(Verdict::Undecided { what, doubt }.into());
     }
     topics.into_values().try_for_each(look_for_lines)?;
     tell_torn(context, &readers)?;
@@ -229,6 +254,16 @@ fn open_pinned(note: &str, keys: &[VerifierKey]) -> Result<Checkpoint, Failure> 
     let origin = note.split('\n').next().unwrap_or_default();
     let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == origin).cloned().collect();
     Checkpoint::open(note, &keys).map_err(|error| Failure::new(PinnedError::Note(error)))
+}
+
+/// The last checkpoint of a log that keys were given of has to be signed by one of them.
+fn judge_by_key(keys: &[VerifierKey], origin: &str, note: Option<&str>) -> Result<(), KeyDoubt> {
+    let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == origin).cloned().collect();
+    match note {
+        _ if keys.is_empty() => Ok(()),
+        Some(note) => Checkpoint::open(note, &keys).map(drop).map_err(KeyDoubt::Note),
+        None => Err(KeyDoubt::Unsigned),
+    }
 }
 
 /// A shard without a directory is one that nothing was signed of.
