@@ -54,12 +54,17 @@ pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit,
     if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
         context.start_quiet_logs();
     }
+    // A stream may be as long as the log, and stops with its reader; what judges, or is whole or not, does not.
+    if !matches!(command, Command::Log(_) | Command::Replay(_) | Command::Export(_)) {
+        context.surroundings.outlive_reader();
+    }
     let done = command_of(&mut context, command);
     for line in context.lacking.said() {
         context.say(&line);
     }
     match done {
         Ok(Exit::Done) if context.lacking.is_partial() => Err(Failure::new(Partial)),
+        Err(end) if end.code() == Exit::Done && context.lacking.is_partial() => Err(Failure::new(Partial)),
         done => done,
     }
 }

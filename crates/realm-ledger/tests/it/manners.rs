@@ -270,27 +270,53 @@ impl Write for Closed {
     }
 }
 
+/// What a run says to whoever closed its output at once.
+fn unread(command: &str) -> (Exit, String) {
+    let mut messages = Vec::new();
+    let mut surroundings = Surroundings {
+        environment: std::collections::BTreeMap::new(),
+        not_unicode: Vec::new(),
+        input: Box::new(io::empty()),
+        output: Box::new(Closed),
+        messages: Box::new(&mut messages),
+        output_is_terminal: false,
+        messages_are_terminal: false,
+    };
+    let exit = run(Run::of(command).arguments.into_iter().map(Into::into), &mut surroundings);
+    drop(surroundings);
+    (exit, String::from_utf8(messages).unwrap())
+}
+
 #[test]
 fn a_closed_output_ends_quietly() {
     let world = World::with(&history());
-    let directory = world.data_dir();
-    for command in ["state", "log acme.atlassian.net", "config show", "completions bash"] {
-        let mut arguments = Run::of(command).arguments;
-        if !command.starts_with("co") {
-            arguments.extend(["--data-dir".to_owned(), directory.to_string_lossy().into_owned()]);
-        }
-        let mut messages = Vec::new();
-        let mut surroundings = Surroundings {
-            environment: std::collections::BTreeMap::new(),
-            not_unicode: Vec::new(),
-            input: Box::new(io::empty()),
-            output: Box::new(Closed),
-            messages: Box::new(&mut messages),
-            output_is_terminal: false,
-            messages_are_terminal: false,
-        };
-        let exit = run(arguments.into_iter().map(Into::into), &mut surroundings);
-        drop(surroundings);
-        assert_eq!((exit, String::from_utf8(messages).unwrap()), (Exit::Done, String::new()), "{command}");
+    let of = format!("--data-dir {}", world.data_dir().display());
+    let asked = ["state", "log acme.atlassian.net", "replay", "export --ndjson"];
+    let asked = asked.map(|command| format!("{command} {of}"));
+    for command in asked.iter().map(String::as_str).chain(["config show", "completions bash"]) {
+        assert_eq!(unread(command), (Exit::Done, String::new()), "{command}");
+    }
+}
+
+#[test]
+fn a_closed_output_hides_no_verdict() {
+    let world = World::with(&history());
+    let of = format!("--data-dir {}", world.data_dir().display());
+    let list = world.file("list.csv", "clientKey,appKey,realm\nacme.atlassian.net,com.example.roadmap,US\n");
+    let (exit, messages) = unread(&format!("reconcile {} {of}", list.display()));
+    assert_eq!(exit, Exit::Difference, "{messages}");
+    assert!(messages.contains("1 differ"), "{messages}");
+    std::fs::write(world.data_dir().join("shards/realm.lifecycle/0/CURRENT"), "nothing\n").unwrap();
+    assert_eq!(unread(&format!("verify {of}")).0, Exit::Difference);
+
+    let world = World::new();
+    let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
+    world.ask(&format!("import {} --partitions 3 --partitioner murmur2", file.display())).done();
+    let of = format!("--data-dir {}", world.data_dir().display());
+    std::fs::write(world.data_dir().join("shards/realm.lifecycle/2/CURRENT"), "nothing\n").unwrap();
+    for command in ["state", "drift", "replay", "export --ndjson", "whatif --policy {\"mode\":\"off\"}"] {
+        let (exit, messages) = unread(&format!("{command} {of}"));
+        assert_eq!(exit, Exit::Failed, "{command}: {messages}");
+        assert!(messages.contains("realm.lifecycle/2 could not be asked"), "{command}: {messages}");
     }
 }
