@@ -140,6 +140,11 @@ stops! {
         "check the disk; then, if nothing was imported into this shard and the topic has all its messages from offset \
          0, move shards/TOPIC/PARTITION to shards/TOPIC/PARTITION.away and restart: Kafka fills it anew; else restore a backup (`rebuild` \
          mends tenants, apps, ids and index alone)";
+    ShardGone "shard-gone" ByPerson,
+        "the directory of a shard that was begun here is gone",
+        "mount its disk, or restore a backup, and restart; or, if nothing was imported into this shard and the topic has \
+         all its messages from offset 0, make an empty directory shards/TOPIC/PARTITION.away and restart: Kafka fills it \
+         anew";
     ShardMoved "shard-moved" ByPerson,
         "the directory is that of another shard, topic or cluster",
         "put each directory back to where it was; if Kafka has all messages of the shard, move shards/TOPIC/PARTITION \

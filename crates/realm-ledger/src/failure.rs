@@ -95,7 +95,8 @@ impl From<OpenError> for Failure {
             OpenError::NewerFormat { .. } | OpenError::WrongShard { .. } => Exit::OtherLedger,
             _ => Exit::Failed,
         };
-        Self::new(error).exit(exit)
+        let remedy = error.is_damage().then(|| error.remedy());
+        Self { hint: remedy, ..Self::new(error).exit(exit) }
     }
 }
 

@@ -26,7 +26,7 @@
 //! | `position-not-reached` | 503 | `minPosition` is not recorded yet |
 //! | `shard-halted` | 503 | `minPosition` is not recorded, and the shard takes nothing more |
 //! | `not-signed` | 503 | no proof, as what it would rest on is not signed yet |
-//! | `not-ready` | 503 | not found, but not every shard that could have it was read to its end, here; `freshness` has all of them |
+//! | `not-ready` | 503 | not found, but not every shard that could have it was read to its end, here; `freshness` has all of them; with `Retry-After` unless only a person ends it |
 //! | | | `/readyz`: an assigned shard is too far behind or halted, or none is assigned |
 
 use std::borrow::Cow;
@@ -37,7 +37,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::limits::{HEAD_MAX_BYTES, HEADERS_MAX, URI_MAX_BYTES};
-use crate::query::{FreshnessJson, NotReady, QueryError};
+use crate::query::{FreshnessJson, QueryError};
 
 /// What kind of problem it is: the code, the status, and the title are told by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +183,8 @@ pub(super) struct Problem {
     detail: Cow<'static, str>,
     parameter: Option<String>,
     freshness: Vec<FreshnessJson>,
+    /// Asking again a little later can help.
+    passes: bool,
 }
 
 /// The members of a problem.
@@ -203,7 +205,8 @@ pub(super) struct ProblemJson<'a> {
 
 impl Problem {
     pub(super) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), parameter: None, freshness: Vec::new() }
+        let passes = kind.passes();
+        Self { kind, detail: detail.into(), parameter: None, freshness: Vec::new(), passes }
     }
 
     /// A parameter, or a part of the path, is to blame.
@@ -264,7 +267,7 @@ impl Problem {
     fn respond(&self, body: Vec<u8>) -> Response {
         let media_type = (header::CONTENT_TYPE, HeaderValue::from_static(Self::MEDIA_TYPE));
         let mut response = (self.kind.status(), [media_type], body).into_response();
-        if self.kind.passes() {
+        if self.passes {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self.kind.leaves_input_unread() {
@@ -292,8 +295,10 @@ impl From<QueryError> for Problem {
             let cause = error.source().map(ToString::to_string).unwrap_or_default();
             tracing::error!(%error, cause, "a query failed: see to the shard it names");
         }
-        if let QueryError::NotReady(NotReady { freshness, .. }) = &error {
-            return Self { freshness: freshness.clone(), ..Self::new(kind, error.to_string()) };
+        if let QueryError::NotReady(lacking) = &error {
+            let (passes, freshness) = (lacking.passes(), lacking.freshness.clone());
+            let then = if passes { "ask again later, or see /readyz" } else { "/readyz says what ends it" };
+            return Self { freshness, passes, ..Self::new(kind, format!("{error}; {then}")) };
         }
         match kind {
             Kind::InvalidParameter if matches!(error, QueryError::PositionOfNoShard) => {

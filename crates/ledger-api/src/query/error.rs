@@ -56,10 +56,7 @@ pub enum QueryError {
         shards: Vec<ShardId>,
     },
     /// Not found, but a shard that could have it was not read to its end.
-    #[error(
-        "not found, but not every shard that could have it was read to its end: {0}; ask again later, or see \
-         /readyz"
-    )]
+    #[error("not found, but not every shard that could have it was read to its end: {0}")]
     NotReady(NotReady),
     /// The cursor belongs to another list, or to none.
     #[error("the cursor belongs to another list; begin again without one, or repeat the list's parameters")]

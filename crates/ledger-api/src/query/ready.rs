@@ -7,10 +7,10 @@
 use std::fmt;
 
 use ledger_core::time::Timestamp;
-use ledger_store::{Elsewhere, Known, Phase, ShardId};
+use ledger_store::{Elsewhere, Ends, Known, Phase, ShardId, StopCode};
 
 use super::Ledger;
-use super::answer::FreshnessJson;
+use super::answer::{FreshnessJson, HaltedJson};
 use super::error::QueryError;
 use super::shards::{Located, Moment, Shards};
 
@@ -30,6 +30,17 @@ impl NotReady {
     /// Whether waiting can help: a shard reads on.
     pub(super) fn is_read_on(&self) -> bool {
         self.freshness.iter().any(|shard| !shard.stale)
+    }
+}
+
+impl NotReady {
+    /// Whether it passes without a person: something that is lacking is not halted for good.
+    pub(crate) fn passes(&self) -> bool {
+        let mut lacking = self.freshness.iter().filter(|shard| !shard.is_at_end());
+        let is_for_good = |halted: &HaltedJson| {
+            StopCode::parse(halted.code).is_none_or(|code| code.ends() == Ends::ByPerson)
+        };
+        !self.topics.is_empty() || lacking.any(|shard| !shard.halted.as_ref().is_some_and(is_for_good))
     }
 }
 

@@ -92,12 +92,7 @@ pub enum OpenError {
         shard: ShardId,
     },
     /// The directory of a shard that was begun here is gone.
-    #[error(
-        "shard {shard} was begun in {path}, which is gone; is its disk mounted? Else restore a backup, or make an \
-         empty directory {away}: then `serve` fills the shard again from Kafka, which does not have what was imported",
-        path = path.display(),
-        away = away(path).display()
-    )]
+    #[error("shard {shard} was begun in {path}, which is gone", path = path.display())]
     Gone {
         /// The shard.
         shard: ShardId,
@@ -106,8 +101,7 @@ pub enum OpenError {
     },
     /// Bytes of the write-ahead log that were durable do not read any more.
     #[error(
-        "{file} is damaged at byte {offset}: what was recorded there and behind it does not read; {}",
-        way_back(path),
+        "{file} is damaged at byte {offset}: what was recorded there and behind it does not read",
         file = file.display()
     )]
     DamagedLog {
@@ -115,16 +109,14 @@ pub enum OpenError {
         file: PathBuf,
         /// Where in it.
         offset: u64,
-        /// Directory of the shard.
-        path: PathBuf,
+        /// The shard.
+        shard: ShardId,
     },
     /// Files that RocksDB needs are damaged or missing.
-    #[error("files of shard {shard} are damaged or missing; {}", way_back(path))]
+    #[error("files of shard {shard} are damaged or missing")]
     Broken {
         /// The shard.
         shard: ShardId,
-        /// Its directory.
-        path: PathBuf,
         /// What RocksDB says, with the file.
         #[source]
         source: StorageError,
@@ -156,7 +148,7 @@ pub enum OpenError {
         name: String,
     },
     /// A column family is gone.
-    #[error("shard {shard} lacks the column family {name}; restore it from a backup")]
+    #[error("shard {shard} lacks the column family {name}")]
     MissingFamily {
         /// The shard.
         shard: ShardId,
@@ -224,6 +216,18 @@ impl OpenError {
         }
     }
 
+    /// What the operator does about damage, by the kind of stop that it is.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Gone { shard, .. }
+            | Self::DamagedLog { shard, .. }
+            | Self::Broken { shard, .. }
+            | Self::MissingFamily { shard, .. } => self.stop_code().remedy_for(shard),
+            _ => self.stop_code().remedy().to_owned(),
+        }
+    }
+
     /// Whether the shard's own data are damaged or gone, so that trying again is of no use.
     pub fn is_damage(&self) -> bool {
         match self {
@@ -249,16 +253,6 @@ impl BindError {
 /// Where the operator moves the directory of a shard, so that the shard is begun anew.
 pub(crate) fn away(path: &Path) -> PathBuf {
     path.with_extension("away")
-}
-
-/// What helps when the files of a shard are damaged.
-fn way_back(path: &Path) -> String {
-    format!(
-        "move {} to {}, then `serve` fills the shard again from Kafka; if some of it was imported, restore a backup \
-         instead, or import into a new data directory",
-        path.display(),
-        away(path).display()
-    )
 }
 
 /// The data directory belongs to another source.

@@ -120,9 +120,9 @@ impl StopCause for OpenError {
             Self::Unbound { .. } => StopCode::TopicRepartitioned,
             Self::Locked { .. } => StopCode::ShardLocked,
             Self::WrongShard { .. } => StopCode::ShardMoved,
+            Self::Gone { .. } => StopCode::ShardGone,
             Self::MissingFamily { .. }
             | Self::NoShard { .. }
-            | Self::Gone { .. }
             | Self::DamagedLog { .. }
             | Self::Broken { .. } => StopCode::ShardDamaged,
             Self::TooFewDescriptors { .. } => StopCode::FilesExhausted,

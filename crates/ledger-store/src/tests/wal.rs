@@ -134,15 +134,13 @@ fn the_refusal_names_the_file_and_the_way_back() {
     let middle = logged.bytes.len() * 4;
     let error = logged.opened(&logged.flipped(middle)).unwrap_err();
     assert!(matches!(error, OpenError::DamagedLog { .. }) && error.is_damage());
-    let text = error.to_string();
-    assert!(
-        text.contains(".log is damaged at byte ") && text.contains("0.away, then `serve` fills"),
-        "{text}"
-    );
+    let (text, remedy) = (error.to_string(), error.remedy());
+    assert!(text.contains(".log is damaged at byte ") && !text.contains(".away"), "{text}");
+    assert!(remedy.contains("0.away and restart: Kafka fills it anew"), "{remedy}");
     let last = logged.opened(&logged.flipped(logged.bytes.len() * 8 - 1));
     assert!(matches!(last, Err(OpenError::DamagedLog { .. })), "{last:?}");
 
-    // As the message says: what was moved away is begun anew.
+    // As the remedy says: what was moved away is begun anew.
     let copy = logged.copy(&logged.flipped(middle));
     let shard = shard_dir(copy.path());
     fs::rename(&shard, shard.with_extension("away")).unwrap();

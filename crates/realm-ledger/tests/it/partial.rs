@@ -40,6 +40,16 @@ fn a_shard_that_does_not_open_leaves_the_others_answering() {
     assert_eq!(lost.exit, Exit::Failed);
     assert!(lost.messages.contains(&told), "{}", lost.messages);
     assert!(lost.messages.contains("error: not found, but "), "not that it is not there: {}", lost.messages);
+    assert_eq!(one_remedy(&lost.messages), format!("move shards/{shard} to shards/{shard}.away"));
+}
+
+/// What is to be done with the directory, which nothing else contradicts: no later answer, no server's page.
+fn one_remedy(messages: &str) -> String {
+    assert!(!messages.contains("ask again later") && !messages.contains("/readyz"), "{messages}");
+    let told: Vec<&str> = messages.match_indices(".away").map(|(at, _)| &messages[..at]).collect();
+    let [before] = told[..] else { panic!("{messages}") };
+    let at = before.rfind("move ").or_else(|| before.rfind("make ")).unwrap();
+    format!("{}.away", &before[at..])
 }
 
 /// Every command that has a part of each shard in its answer.
@@ -78,6 +88,9 @@ fn no_list_is_whole_without_a_shard_that_is_damaged_or_gone() {
     let state = world.ask("state");
     assert!(!clients(&state.output).is_empty(), "what is known is printed");
     let (again, verified) = (world.ask("state acme.atlassian.net"), world.ask("verify"));
+    for gone in [&again, &verified] {
+        assert_eq!(one_remedy(&gone.messages), format!("make an empty directory shards/{shard}.away"));
+    }
     assert_eq!((again.exit, verified.exit), (Exit::Failed, Exit::Difference), "{}", verified.messages);
     let file = world.file("more.ndjson", &(history().join("\n") + "\n"));
     let import = world.ask(&format!("import {}", file.display()));

@@ -7,7 +7,7 @@ use ledger_core::ids::ClientKey;
 use ledger_record::json::time::format_instant;
 use ledger_record::proof::note::{Checkpoint, NoteError, VerifierKey};
 use ledger_store::{
-    DataDir, OpenError, ReadError, Reader, ShardId, TornTenant, TornTenants, Verified, VerifyError,
+    DataDir, OpenError, ReadError, Reader, ShardId, StopCode, TornTenant, TornTenants, Verified, VerifyError,
     check_spread,
 };
 use serde::Serialize;
@@ -88,9 +88,7 @@ enum KeyDoubt {
 
 /// A shard that is not there any more.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the shard {shard} is gone, and with it {size} leaves that were signed; restore it, or fill it again from Kafka"
-)]
+#[error("the shard {shard} is gone, and with it {size} leaves that were signed")]
 struct Gone {
     shard: ShardId,
     size: u64,
@@ -155,7 +153,12 @@ pub(super) fn run(
             && let Err(failure) = still_empty(&shard, &signed)
         {
             of_topic.push(None);
-            failed.push((shard, failure));
+            let remedy = if begun.contains(&shard) {
+                StopCode::ShardGone.remedy_for(&shard)
+            } else {
+                "it was given up here: `serve` fills it again from Kafka, or restore a backup".to_owned()
+            };
+            failed.push((shard, failure.hint(remedy)));
             continue;
         }
         if !begun.contains(&shard) {
@@ -289,7 +292,9 @@ fn failure(shard: &ShardId, error: VerifyError) -> Failure {
 /// What cannot be opened for good is a difference: it was written once.
 fn unopened(shard: &ShardId, error: OpenError) -> Failure {
     if error.is_damage() {
-        return Verdict::Invalid { what: format!("the shard {shard}"), fault: error }.into();
+        let remedy = error.remedy();
+        let fault = Verdict::Invalid { what: format!("the shard {shard}"), fault: error };
+        return Failure::from(fault).hint(remedy);
     }
     error.into()
 }
