@@ -25,6 +25,9 @@
 //! the record with that position in the tenant's shard, as decisions name it, and waits a moment for it. A page
 //! can be shorter than `limit` and not the last: it also ends when it weighs a megabyte.
 //!
+//! What is not there is `not-found`, also as of an instant: an installation before its first event has neither state nor
+//! explanation. A tenant that is known and had no installation then is an answer with an empty list, and so is its log.
+//!
 //! `refused` names the tenants whose events are in several partitions, whatever the filter: nobody can say what of theirs
 //! belongs on the list. They come before the first installation, on as many pages as it takes; one can be named again
 //! where an installation of it would be.

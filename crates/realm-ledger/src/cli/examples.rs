@@ -47,7 +47,10 @@ Examples:
   realm-ledger state
   realm-ledger state acme.atlassian.net
   realm-ledger state acme.atlassian.net com.example.app --at 2026-03-01T00:00:00Z
-  realm-ledger state acme.atlassian.net --known-seq 4 --url http://localhost:8080";
+  realm-ledger state acme.atlassian.net --known-seq 4 --url http://localhost:8080
+
+An installation that is not there, or was not at that instant, is exit code 1, as it is for `explain`. A tenant that
+is known and had no installation then is an empty list.";
 pub(super) const LOG: &str = "\
 Examples:
   realm-ledger log acme.atlassian.net

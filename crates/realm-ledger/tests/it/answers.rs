@@ -332,6 +332,14 @@ fn what_was_not_there_then_is_no_matter_of_spelling() {
             assert!(!said.messages.contains("letter by letter"), "{command}: {}", said.messages);
         }
     }
+    // Of a known tenant a list is empty; one installation, or its explanation, is not there.
+    let early = "--at 2025-01-01T00:00:00Z";
+    assert_eq!(world.ask(&format!("state acme.atlassian.net {early}")).done(), "");
+    for question in ["state", "explain"] {
+        let then = world.ask(&format!("{question} acme.atlassian.net {APP} {early}"));
+        assert_eq!((then.exit, then.output.as_str()), (Exit::Failed, ""), "{question}");
+        assert!(then.messages.contains("has no installation of app"), "{question}: {}", then.messages);
+    }
     let unknown = world.ask("state nobody");
     assert!(unknown.messages.contains("keys are compared letter by letter"), "{}", unknown.messages);
     let then = world.ask("state nobody --at 2026-03-01T00:00:00Z");
