@@ -250,6 +250,9 @@ fn what_has_no_answer_is_told_in_the_same_words_by_both() {
         "log nobody",
         "explain nobody a",
         "preview nobody no.such.app",
+        "replay --app no.such.app",
+        "replay acme.atlassian.net --app no.such.app",
+        "whatif --policy {\"mode\":\"off\"} --app no.such.app",
         "quarantine show realm.lifecycle/0/7",
         "quarantine show other/0/1",
     ];
