@@ -42,8 +42,8 @@ pub enum PlacingError {
     /// Nothing tells.
     #[error(
         "{topic} has {partitions} partitions, and nothing tells yet how its producers place client keys; set \
-         kafka.partitioner to what they use: murmur2 (Java and most others), crc32 (librdkafka: confluent-kafka, \
-         node-rdkafka) or fnv1a (Sarama)"
+         kafka.partitioner (--partitioner) to what they use: murmur2 (Java and most others), crc32 (librdkafka: \
+         confluent-kafka, node-rdkafka) or fnv1a (Sarama), or give --brokers to learn it from the topic"
     )]
     Unset {
         /// The topic.
@@ -105,6 +105,12 @@ impl Placement {
         to_place(topic, partitions, in_force(topic, self.set, known)?)
     }
 
+    /// The same for a ledger that is not there yet, before anything of it is made.
+    pub fn partitioner_afresh(&self, topic: &str, partitions: u32) -> Result<Partitioner, PlacingError> {
+        let known = if partitions > 1 { self.sample(topic)? } else { None };
+        to_place(topic, partitions, in_force(topic, self.set, known)?)
+    }
+
     fn learn(
         &self,
         data: &DataDir,
@@ -115,7 +121,14 @@ impl Placement {
         for shard in data.shards()?.into_iter().filter(|shard| shard.topic == topic) {
             tally_recorded(&mut tally, &data.read_shard(&shard)?)?;
         }
-        let (None, Some(options)) = (tally.verdict(), &self.kafka) else { return Ok(tally.verdict()) };
+        match tally.verdict() {
+            None => self.sample(topic),
+            verdict => Ok(verdict),
+        }
+    }
+
+    fn sample(&self, topic: &str) -> Result<Option<Partitioner>, PlacingError> {
+        let Some(options) = &self.kafka else { return Ok(None) };
         match sample_keys(options, topic) {
             Ok(tally) => Ok(tally.verdict()),
             // What is set needs no brokers.

@@ -179,6 +179,30 @@ impl DataDir {
         Ok(())
     }
 
+    /// Forgets a topic of which no shard here has a record, as if it had never been bound. None of its shards may be
+    /// open for writing.
+    pub fn forget_empty(&self, topic: &str) -> Result<(), OpenError> {
+        self.secret()?;
+        for shard in self.shards()?.into_iter().filter(|shard| shard.topic == topic) {
+            if self.read_shard(&shard)?.next_position() > 0 {
+                return Ok(());
+            }
+        }
+        let _lock = self.lock()?;
+        let mut manifest = self.manifest()?;
+        if !manifest.forget(topic) {
+            return Ok(());
+        }
+        manifest.write(&self.path)?;
+        // One that a kill leaves behind is an empty shard, and opened as such.
+        match fs::remove_dir_all(self.path.join("shards").join(topic)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(OpenError::Io { path: self.path.clone(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What is remembered of a topic.
     pub fn identity(&self, topic: &str) -> Result<Option<SourceIdentity>, OpenError> {
         Ok(self.manifest()?.identity(topic))

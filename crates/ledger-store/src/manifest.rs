@@ -179,6 +179,11 @@ impl Manifest {
         self.topics.get_mut(&id.topic).is_some_and(|topic| topic.begun.insert(id.partition))
     }
 
+    /// Forgets a topic. Answers whether it was known.
+    pub(crate) fn forget(&mut self, topic: &str) -> bool {
+        self.topics.remove(topic).is_some()
+    }
+
     /// How keys of a topic are placed.
     pub(crate) fn partitioner(&self, topic: &str) -> Option<Partitioner> {
         self.topics.get(topic)?.partitioner

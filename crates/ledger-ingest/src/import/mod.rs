@@ -84,8 +84,10 @@ pub struct ImportReport {
     pub lines: u64,
     /// Lines that an earlier import had taken.
     pub already_taken: u64,
-    /// What became of the rest; app-level events count once for each partition.
+    /// What became of the rest, each line once.
     pub applied: Applied,
+    /// Appended to more partitions: every partition has a copy of an app-level event.
+    pub copies: u64,
     /// Tenants that stand in several partitions, now that the file is taken: nobody answers for them.
     pub torn_tenants: usize,
 }
@@ -180,13 +182,14 @@ pub fn import(
     lines: impl Iterator<Item = Result<Line, LineError>>,
     options: &ImportOptions,
 ) -> Result<ImportReport, ImportError> {
-    let mut importing = Importing::open(data, options)?;
-    for line in lines {
-        if let Some(cut_off) = importing.take(line?)? {
-            return Err(cut_off);
-        }
+    let is_new = data.identity(&options.topic)?.is_none();
+    let importing = Importing::open(data, options)?;
+    let taken = importing.take_all(lines);
+    if is_new && taken.is_err() {
+        // The next import may be into another number of partitions.
+        data.forget_empty(&options.topic)?;
     }
-    importing.finish()
+    taken
 }
 
 /// A shard, and how far it had taken the file before.
@@ -201,6 +204,8 @@ pub(crate) struct Target {
 /// A line that is to be written.
 enum Waiting {
     Message(Box<Taken>, Rc<[u8]>),
+    /// The same, while another shard has the one that counts.
+    Copy(Box<Taken>, Rc<[u8]>),
     /// By its number.
     Blank(u64),
 }
@@ -280,6 +285,18 @@ impl<'a> Importing<'a> {
         })
     }
 
+    fn take_all(
+        mut self,
+        lines: impl Iterator<Item = Result<Line, LineError>>,
+    ) -> Result<ImportReport, ImportError> {
+        for line in lines {
+            if let Some(cut_off) = self.take(line?)? {
+                return Err(cut_off);
+            }
+        }
+        self.finish()
+    }
+
     /// Takes one line. Answers an error that ends the import in good order: what came before is kept.
     fn take(&mut self, line: Line) -> Result<Option<ImportError>, ImportError> {
         let number = line.number;
@@ -342,11 +359,13 @@ impl<'a> Importing<'a> {
             }
             Err(_) => Some(0),
         };
+        let mut kind: fn(Box<Taken>, Rc<[u8]>) -> Waiting = Waiting::Message;
         for target in &mut self.targets {
             if target.taken < number && only.is_none_or(|only| only == target.source.partition) {
                 self.pending_bytes += line.len();
                 let taken = Taken { offset: number, source_time, decoded: decoded.clone() };
-                target.waiting.push(Waiting::Message(Box::new(taken), Rc::clone(&line)));
+                target.waiting.push(kind(Box::new(taken), Rc::clone(&line)));
+                kind = Waiting::Copy;
             }
         }
     }
@@ -360,8 +379,9 @@ impl<'a> Importing<'a> {
         for target in self.targets.iter_mut().filter(|target| target.taken < lines) {
             let mut batch = target.shard.begin();
             for waiting in target.waiting.drain(..) {
-                let (taken, line) = match waiting {
-                    Waiting::Message(taken, line) => (taken, line),
+                let (taken, line, is_copy) = match waiting {
+                    Waiting::Message(taken, line) => (taken, line, false),
+                    Waiting::Copy(taken, line) => (taken, line, true),
                     Waiting::Blank(number) => {
                         batch.gap(&target.source.name, number, number + 1)?;
                         continue;
@@ -373,7 +393,12 @@ impl<'a> Importing<'a> {
                     judge.refused(number, &rejection);
                     redact::refused(&message, rejection)
                 };
-                self.report.applied += apply(&mut batch, &target.source, *taken, self.future, to_keep)?;
+                let applied = apply(&mut batch, &target.source, *taken, self.future, to_keep)?;
+                if is_copy {
+                    self.report.copies += applied.appended;
+                } else {
+                    self.report.applied += applied;
+                }
             }
             batch.advance(&target.source.name, SourcePosition::Import { lines, sha256 });
             (target.taken, target.sha256) = (lines, sha256);

@@ -69,11 +69,40 @@ fn what_waits_is_bounded_in_bytes() {
                 .is_none()
         );
         let bytes_of = |waiting: &Waiting| match waiting {
-            Waiting::Message(_, line) => line.len(),
+            Waiting::Message(_, line) | Waiting::Copy(_, line) => line.len(),
             Waiting::Blank(_) => 0,
         };
         let waiting: usize = importing.targets.iter().flat_map(|target| &target.waiting).map(bytes_of).sum();
         assert!(waiting < BYTES_AT_ONCE, "{waiting} bytes wait after line {number}");
     }
-    assert_eq!(importing.finish().unwrap().applied.appended, 15 * 4);
+    let report = importing.finish().unwrap();
+    assert_eq!((report.applied.appended, report.copies), (15, 15 * 3), "each line counts once");
+}
+
+#[test]
+fn an_import_that_recorded_nothing_binds_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data =
+        DataDir::open(scratch.path(), StoreOptions::default(), LedgerSecret::from_bytes([7; 32])).unwrap();
+    let into = |partitions, by| ImportOptions {
+        source: "s".to_owned(),
+        topic: "t".to_owned(),
+        partitions: Some(partitions),
+        placing: Placement { set: Some(by), kafka: None },
+        now: Timestamp::from_millis(2_000_000_000_000),
+        accept_refusals: false,
+    };
+    let refused = "no event\n".repeat(50);
+    let error = import(&data, Lines::new(refused.as_bytes()), &into(3, Partitioner::Murmur2)).unwrap_err();
+    assert!(matches!(error, ImportError::TooManyRefused { .. }), "{error}");
+    assert_eq!((data.identity("t").unwrap(), data.partitions().unwrap()), (None, Vec::new()));
+    let event = r#"{"id":"1","type":"enabled","time":"2024-03-01T00:00:00Z","clientKey":"c","appKey":"a"}"#;
+    let good = format!("{event}\n");
+    import(&data, Lines::new(good.as_bytes()), &into(6, Partitioner::Crc32)).unwrap();
+    assert_eq!(data.partitioner("t").unwrap(), Some(Partitioner::Crc32));
+    // What is recorded stays, whatever becomes of the next import.
+    let named = ImportOptions { source: "other".to_owned(), ..into(6, Partitioner::Crc32) };
+    import(&data, Lines::new(refused.as_bytes()), &named).unwrap_err();
+    assert_eq!(data.identity("t").unwrap().map(|topic| topic.partitions), Some(6));
+    assert_eq!(data.shards().unwrap().len(), 6);
 }

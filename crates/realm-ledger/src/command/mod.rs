@@ -155,6 +155,11 @@ impl Context<'_, '_> {
         self.global.format.unwrap_or(usual)
     }
 
+    /// Whether this format was asked for, where a command prints nothing unless it is.
+    pub(crate) fn asks_for(&self, format: Format) -> bool {
+        self.global.format == Some(format)
+    }
+
     /// A printer for a list.
     pub(crate) fn printer(&mut self, columns: &'static [Column]) -> Printer<'_> {
         let (format, terminal) = (self.format(), self.surroundings.output_is_terminal);
