@@ -67,6 +67,13 @@ pub fn describe() {
     describe_counter!(TICK_FAILED, "Ticks that could not be sent.");
     describe_counter!(PUBLISHED, "Messages acknowledged on the output topics, by topic.");
     describe_counter!(PUBLISH_FAILED, "Attempts to publish that failed and are tried again.");
+    // Of a counter that begins with its first event, an alert on its increase sees none.
+    counter!(PUBLISH_FAILED).increment(0);
+}
+
+/// A shard is assigned: what alerts watch the increase of begins here.
+pub(crate) fn assigned(shard: &ShardId) {
+    misplaced(shard, 0);
 }
 
 /// A checkpoint is published.

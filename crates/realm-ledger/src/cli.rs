@@ -259,9 +259,9 @@ pub struct TopicsCreate {
     /// Which cluster
     #[command(flatten)]
     pub brokers: Brokers,
-    /// Partitions of each topic. Cannot be changed later: a tenant lives in one
-    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub partitions: u32,
+    /// Partitions of each topic [default: 12, or as they are]. Cannot be changed later: a tenant lives in one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub partitions: Option<u32>,
     /// Copies of each partition
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub replication_factor: u16,

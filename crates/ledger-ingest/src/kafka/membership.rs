@@ -229,6 +229,7 @@ impl Membership {
         };
         let mut ready = Vec::new();
         for (id, opened) in side_by_side(ids(list), |id| self.open(id)) {
+            crate::metric::assigned(&id);
             let opened = opened.map_err(|error| Halt::store(&error));
             let queue = || consumer.split_partition_queue(&id.topic, id.kafka_partition());
             match opened.and_then(|opened| Ok((opened, own_queue(&id, queue())?))) {

@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::checkpoints::Said;
 use super::options::KafkaOptions;
 use super::{topic, worker};
 use crate::decode::{self, Decoded, Message};
@@ -40,7 +41,7 @@ pub fn sample_keys(options: &KafkaOptions, topic: &str) -> Result<Tally, KafkaEr
     ] {
         config.set(name, value);
     }
-    let consumer: BaseConsumer = config.create()?;
+    let consumer: BaseConsumer<Said> = config.create_with_context(Said)?;
     let partitions = topic::partitions(consumer.client(), topic, ASK)?;
     let mut tally = Tally::new(partitions);
     let mut start = TopicPartitionList::new();
