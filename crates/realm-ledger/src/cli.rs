@@ -163,7 +163,7 @@ pub struct Place {
     #[arg(long, value_name = "DIR", conflicts_with = "url", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
     /// Ask a running server instead
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse::url)]
     pub url: Option<String>,
 }
 
@@ -339,7 +339,7 @@ pub struct Log {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from_seq: u64,
     /// At most this many records [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// What changed in our answer instead: each correction, the answer before and after, and the late event
     #[arg(long, conflicts_with = "from_seq")]

@@ -28,7 +28,9 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use input::{Input, Unreadable};
+use ledger_api::query::QueryError;
 use ledger_core::time::Timestamp;
+use ledger_record::json::time::format_instant;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -200,6 +202,13 @@ impl Context<'_, '_> {
             .with_prefix(prefix.to_owned())
     }
 
+    /// Ends a list. A table of nothing has not even a head, and a person would wait for one.
+    pub(crate) fn end_list(&mut self, has_any: bool, nothing: &str) {
+        if !has_any && self.format() == Format::Table {
+            self.say(nothing);
+        }
+    }
+
     /// Says something that is no data.
     pub(crate) fn say(&mut self, text: &str) {
         // Nobody listens: nothing is lost that was asked for.
@@ -244,6 +253,17 @@ impl Sentence {
 /// The clock of this machine: where a command begins, never inside a rule.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
+/// A span of the command line that ends before it begins.
+pub(crate) fn check_span(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), Failure> {
+    match (from, to) {
+        (Some(from), Some(to)) if to < from => {
+            let (from, to) = (format_instant(from), format_instant(to));
+            Err(Failure::new(QueryError::SpanEndsFirst { from, to }).exit(Exit::Usage))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn data_dir_flag(given: Option<&Path>) -> Vec<FlagValue> {

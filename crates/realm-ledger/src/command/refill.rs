@@ -92,10 +92,11 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Ex
         evidence::sign_imported(&config, &new, topic)?;
     }
     context.say(&format!(
-        "{} is whole; its logs are named {} instead of {log_name}. `serve --data-dir` reads on there; keep the old \
+        "{} is whole; its logs are named {} instead of {}. `serve --data-dir` reads on there; keep the old \
          directory for those who hold checkpoints of it, and start no server on it again",
         config.data_dir.display(),
-        renamed.to,
+        with_topics(&renamed.to, &topics),
+        with_topics(&log_name, &topics),
     ));
     Ok(Exit::Done)
 }
@@ -106,6 +107,12 @@ fn name(asked: Option<String>, before: &str, config: &Config) -> Result<String, 
     let name = asked.unwrap_or_else(|| next_name(before));
     Origins::new(&name, config.kafka.topics.len()).map_err(|error| usage(error.into()))?;
     if name == before { Err(usage(NameError::Same(name))) } else { Ok(name) }
+}
+
+/// The name as it is in the origins of these topics.
+fn with_topics(name: &str, topics: &BTreeSet<String>) -> String {
+    let named: BTreeSet<String> = topics.iter().map(|topic| name.replace("{topic}", topic)).collect();
+    if named.is_empty() { name.to_owned() } else { named.into_iter().collect::<Vec<_>>().join(", ") }
 }
 
 /// `realm`, `realm~2`, `realm~3`: no topic has that sign in its name.
@@ -213,6 +220,13 @@ impl From<RefillError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_told_as_it_is_in_the_origins() {
+        let topics = ["realm.a", "realm.b"].map(str::to_owned).into();
+        assert_eq!(with_topics("{topic}~2", &topics), "realm.a~2, realm.b~2");
+        assert_eq!(with_topics("ledger.example.com", &topics), "ledger.example.com");
+    }
 
     #[test]
     fn each_refill_has_a_name_of_its_own() {
