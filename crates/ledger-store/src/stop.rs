@@ -105,8 +105,10 @@ stops! {
     KeyMisplaced "key-misplaced" ByPerson,
         "an event is not in the partition that its client key belongs in, and imported history is there: recorded here \
          it would tear the tenant apart",
-        "set the partitioner of the producer as the message says; if all producers place keys otherwise, \
-         `realm-ledger refill --from OLD --data-dir NEW` makes a data directory that fits them";
+        "set the partitioner of the producer as the message says. The event stays in the topic, so to read on set \
+         kafka.partitioner = \"unknown\" and restart: it is recorded, and its tenant is torn. Then stop, make the tenant \
+         whole by `realm-ledger refill --from OLD --data-dir NEW --partitioner NAME` with the partitioner of all producers \
+         from now on, and serve NEW without that setting";
     ProducerTimes "producer-times" ByItself,
         "the times of the topic are its producers', and the brokers let any time in the future pass: one wrong clock \
          would rule every later recorded time of the partition",
