@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ledger_core::ids::ClientKey;
+use ledger_ingest::checkpoint::Origins;
 use ledger_record::json::time::format_instant;
 use ledger_record::proof::note::{Checkpoint, NoteError, VerifierKey};
 use ledger_store::{
@@ -132,7 +133,6 @@ pub(super) fn run(
     let begun = data.shards()?;
     let origins = evidence::origins(&config)?;
     let (mut readers, mut reports, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-    let mut names = BTreeSet::new();
     let mut topics = BTreeMap::<String, Vec<Option<Verified>>>::new();
     for shard in data.partitions()? {
         let of_topic = topics.entry(shard.topic.clone()).or_default();
@@ -140,25 +140,15 @@ pub(super) fn run(
         let last = signed::last(&config, &shard)?;
         let origin = origins.of(&shard);
         let kept = pinned.take_if(|checkpoint| checkpoint.origin == origin);
-        let by_key = match &last {
-            None if kept.is_some() => Ok(()),
-            last => judge_by_key(keys, &origin, last.as_ref().map(|signed| signed.note.as_str())),
-        };
-        names.insert(origin);
-        let last = last.map(|signed| signed.checkpoint);
-        let signed_size = last.as_ref().map(|checkpoint| checkpoint.size);
+        let by_key = judge_by_key(keys, &shard, &origin, last.as_ref(), kept.is_some());
+        let signed_size = last.as_ref().map(|signed| signed.checkpoint.size);
         let goes_on_from_pinned = kept.is_some().then_some(true);
-        let signed: Vec<Checkpoint> = last.into_iter().chain(kept).collect();
+        let signed: Vec<_> = last.map(|signed| signed.checkpoint).into_iter().chain(kept).collect();
         if !data.has(&shard)
-            && let Err(failure) = still_empty(&shard, &signed)
+            && let Err(failure) = still_empty(&shard, &signed, begun.contains(&shard))
         {
             of_topic.push(None);
-            let remedy = if begun.contains(&shard) {
-                StopCode::ShardGone.remedy_for(&shard)
-            } else {
-                "it was given up here: `serve` fills it again from Kafka, or restore a backup".to_owned()
-            };
-            failed.push((shard, failure.hint(remedy)));
+            failed.push((shard, failure));
             continue;
         }
         if !begun.contains(&shard) {
@@ -174,9 +164,7 @@ pub(super) fn run(
             });
             bar.finish_and_clear();
             readers.push(reader);
-            let verified = verdict.map_err(|error| failure(&shard, error))?;
-            let what = format!("the shard {shard}");
-            by_key.map(|()| verified).map_err(|doubt| Verdict::Undecided { what, doubt }.into())
+            verdict.map_err(|error| failure(&shard, error)).and_then(|verified| by_key.map(|()| verified))
         });
         match verdict {
             Ok(verified) => {
@@ -196,10 +184,7 @@ pub(super) fn run(
     if let Some(worst) = worst(context, failed) {
         return Err(worst);
     }
-    if let Some(key) = keys.iter().find(|key| !names.contains(key.name())) {
-        let (what, doubt) = ("the data directory".to_owned(), KeyDoubt::OtherLog(key.name().to_owned()));
-        return Err(Verdict::Undecided { what, doubt }.into());
-    }
+    refuse_other_keys(&data, &origins, keys)?;
     topics.into_values().try_for_each(look_for_lines)?;
     tell_torn(context, &readers)?;
     context.say(&summary(&data, &reports));
@@ -260,22 +245,45 @@ fn open_pinned(note: &str, keys: &[VerifierKey]) -> Result<Checkpoint, Failure> 
 }
 
 /// The last checkpoint of a log that keys were given of has to be signed by one of them.
-fn judge_by_key(keys: &[VerifierKey], origin: &str, note: Option<&str>) -> Result<(), KeyDoubt> {
+fn judge_by_key(
+    keys: &[VerifierKey],
+    shard: &ShardId,
+    origin: &str,
+    last: Option<&signed::Signed>,
+    is_pinned: bool,
+) -> Result<(), Failure> {
     let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == origin).cloned().collect();
-    match note {
+    let judged = match last {
         _ if keys.is_empty() => Ok(()),
-        Some(note) => Checkpoint::open(note, &keys).map(drop).map_err(KeyDoubt::Note),
+        Some(signed) => Checkpoint::open(&signed.note, &keys).map(drop).map_err(KeyDoubt::Note),
+        // The keys have judged that.
+        None if is_pinned => Ok(()),
         None => Err(KeyDoubt::Unsigned),
-    }
+    };
+    let what = format!("the shard {shard}");
+    judged.map_err(|doubt| Verdict::Undecided { what, doubt }.into())
+}
+
+/// A key that names no log of the directory judges nothing here.
+fn refuse_other_keys(data: &DataDir, origins: &Origins, keys: &[VerifierKey]) -> Result<(), Failure> {
+    let names: BTreeSet<String> = data.partitions()?.iter().map(|shard| origins.of(shard)).collect();
+    let Some(other) = keys.iter().find(|key| !names.contains(key.name())) else { return Ok(()) };
+    let (what, doubt) = ("the data directory".to_owned(), KeyDoubt::OtherLog(other.name().to_owned()));
+    Err(Verdict::Undecided { what, doubt }.into())
 }
 
 /// A shard without a directory is one that nothing was signed of.
-fn still_empty(shard: &ShardId, signed: &[Checkpoint]) -> Result<(), Failure> {
+fn still_empty(shard: &ShardId, signed: &[Checkpoint], is_gone: bool) -> Result<(), Failure> {
     match signed.iter().map(|checkpoint| checkpoint.size).max() {
         None | Some(0) => Ok(()),
         Some(size) => {
             let what = "the data directory".to_owned();
-            Err(Verdict::Invalid { what, fault: Gone { shard: shard.clone(), size } }.into())
+            let fault = Verdict::Invalid { what, fault: Gone { shard: shard.clone(), size } };
+            Err(Failure::from(fault).hint(if is_gone {
+                StopCode::ShardGone.remedy_for(shard)
+            } else {
+                "it was given up here: `serve` fills it again from Kafka, or restore a backup".to_owned()
+            }))
         }
     }
 }
