@@ -287,7 +287,7 @@ pub struct Halted {
 pub struct ShardStatus {
     now: Mutex<Freshness>,
     checkpoints: Checkpoints,
-    published: GroupPublished,
+    pub(crate) published: GroupPublished,
     committed: Condvar,
     commits: Mutex<u64>,
 }
@@ -370,11 +370,6 @@ impl ShardStatus {
     /// Those that are signed, and those that are waited for.
     pub const fn checkpoints(&self) -> &Checkpoints {
         &self.checkpoints
-    }
-
-    /// How far the group has published the shard's partition.
-    pub const fn published(&self) -> &GroupPublished {
-        &self.published
     }
 
     /// Stops the shard in the eyes of everyone who asks. The first reason stands.

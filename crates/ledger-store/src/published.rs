@@ -7,12 +7,21 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::ShardStatus;
+
 /// The next offset of the source to publish, by output topic.
 pub type PublishedOffsets = BTreeMap<String, u64>;
 
 /// The group's progress with one partition, as far as this process knows it.
 #[derive(Debug, Default)]
 pub struct GroupPublished(Mutex<Option<PublishedOffsets>>);
+
+impl ShardStatus {
+    /// How far the group has published the shard's partition.
+    pub const fn published(&self) -> &GroupPublished {
+        &self.published
+    }
+}
 
 impl GroupPublished {
     /// None until the group's progress was read, and after the partition was released.

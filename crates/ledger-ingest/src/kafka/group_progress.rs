@@ -11,12 +11,14 @@
 use std::time::Duration;
 
 use ledger_store::{PublishedOffsets, ShardId};
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
+use tracing::debug;
 
+use super::membership::Membership;
 use super::native;
 use super::shard::{KafkaPartition as _, offset_of};
 use super::worker::GroupConsumer;
@@ -50,8 +52,38 @@ impl Committed {
     }
 }
 
+impl Membership {
+    /// Commits how far this process is, for lag tools, and how far it published, for the partition's next owner. As
+    /// long as it has not read what the owner before it committed, it commits nothing in its place.
+    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
+        let mut list = TopicPartitionList::new();
+        for (id, durable) in &self.lock().durable {
+            let Some(offset) = durable.offset() else { continue };
+            let published = self.catalog().get(id).and_then(|served| served.status.published().get());
+            let Some(published) = published else { continue };
+            if let Err(error) = add(&mut list, id, offset, published) {
+                debug!(%error, shard = %id, "offset not committed");
+            }
+        }
+        if list.count() > 0
+            && let Err(error) = consumer.commit(&list, mode)
+        {
+            debug!(%error, "offsets for lag tools were not committed");
+        }
+    }
+
+    /// What the next owners of these partitions publish is not known here.
+    pub(super) fn forget_published(&self, released: &[ShardId]) {
+        for served in released.iter().filter_map(|id| self.catalog().get(id)) {
+            if !served.status.freshness().is_ours {
+                served.status.published().forget();
+            }
+        }
+    }
+}
+
 /// Adds what the owner of a partition commits.
-pub(super) fn add(
+fn add(
     list: &mut TopicPartitionList,
     id: &ShardId,
     offset: u64,

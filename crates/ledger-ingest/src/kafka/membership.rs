@@ -23,7 +23,6 @@ use tracing::{debug, error, info, warn};
 use super::client_log;
 use super::contact::Contact;
 use super::continuity::Halt;
-use super::group_progress;
 use super::options::KafkaOptions;
 use super::shard::{KafkaPartition as _, next_offset, offset_of};
 use super::side_by_side::side_by_side;
@@ -69,7 +68,7 @@ pub(super) struct Membership {
 
 /// The shards of this process, fed or not.
 #[derive(Default)]
-struct Held {
+pub(super) struct Held {
     /// What the group has given to this process, fed or not.
     assigned: BTreeSet<ShardId>,
     parked: BTreeMap<ShardId, Shard>,
@@ -77,7 +76,7 @@ struct Held {
     /// Workers that were told to stop, and needed longer.
     draining: BTreeMap<ShardId, Worker>,
     /// What is durable of each assigned partition, also while its worker is being stopped.
-    durable: BTreeMap<ShardId, Durable>,
+    pub(super) durable: BTreeMap<ShardId, Durable>,
     /// Topics that are not subscribed to yet, and why.
     unread: BTreeMap<String, String>,
     /// The process leaves for good: what it fed until now stays its own to publish.
@@ -218,7 +217,7 @@ impl Membership {
         !self.lock().assigned.is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -447,34 +446,6 @@ impl Membership {
     fn mark_idle(&self, id: &ShardId) {
         if let Some(served) = self.catalog.get(id) {
             served.status.rest();
-        }
-    }
-
-    /// Commits how far this process is, for lag tools, and how far it published, for the partition's next owner. As
-    /// long as it has not read what the owner before it committed, it commits nothing in its place.
-    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
-        let mut list = TopicPartitionList::new();
-        for (id, durable) in &self.lock().durable {
-            let Some(offset) = durable.offset() else { continue };
-            let published = self.catalog.get(id).and_then(|served| served.status.published().get());
-            let Some(published) = published else { continue };
-            if let Err(error) = group_progress::add(&mut list, id, offset, published) {
-                debug!(%error, shard = %id, "offset not committed");
-            }
-        }
-        if list.count() > 0
-            && let Err(error) = consumer.commit(&list, mode)
-        {
-            debug!(%error, "offsets for lag tools were not committed");
-        }
-    }
-
-    /// What the next owners of these partitions publish is not known here.
-    fn forget_published(&self, released: &[ShardId]) {
-        for served in released.iter().filter_map(|id| self.catalog.get(id)) {
-            if !served.status.freshness().is_ours {
-                served.status.published().forget();
-            }
         }
     }
 
