@@ -11,8 +11,9 @@
 //! <dir>/shards/<topic>/<partition>.behind there while the shard has not read what its topic has
 //! ```
 //!
-//! `ledger.json` says which shards were begun, and is compared with the directories whenever they are listed or one of
-//! them is opened: a shard that is gone is an error, for reading and for writing.
+//! `ledger.json` says which shards were begun, and is compared with the directories whenever it is read: a shard that is
+//! gone is an error, for reading and for writing, and so is one that it does not know. Then it is not the file that the
+//! shards were made with, and whoever went by it would leave them out.
 //!
 //! Several processes may hold a data directory open. A shard has one writer among all of them, which the
 //! lock inside its RocksDB ensures.
@@ -64,10 +65,6 @@ impl DataDir {
                 return Err(OpenError::OtherSecret { path: path.to_owned() });
             }
         } else {
-            // Shards without a manifest are a ledger that lost it, not an empty directory.
-            if path.join("shards").exists() {
-                return Err(OpenError::NotALedger { path: path.to_owned() });
-            }
             Manifest::new(fingerprint).write(path)?;
         }
         Ok(data_dir)

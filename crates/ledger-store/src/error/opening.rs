@@ -71,6 +71,24 @@ pub enum OpenError {
         #[source]
         source: serde_json::Error,
     },
+    /// Shards are there, and `ledger.json` is not.
+    #[error("{path} is missing, and shards are there; restore it from a backup", path = path.display())]
+    ManifestLost {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A shard is there that `ledger.json` does not know.
+    #[error(
+        "{path} does not know shard {shard}, whose directory is there: it is of an earlier time, or of another data \
+         directory; restore the newest backup of it",
+        path = path.display()
+    )]
+    ManifestOutdated {
+        /// The file.
+        path: PathBuf,
+        /// The first of those that it does not know.
+        shard: ShardId,
+    },
     /// The name is no topic name, so it cannot name a directory either.
     #[error("{topic:?} is no topic name: 1 to 249 of letters, digits, '.', '_' and '-'")]
     TopicName {
@@ -234,6 +252,12 @@ impl OpenError {
             | Self::Damaged(_) => true,
             Self::Storage(error) => error.is_damage(),
             _ => false,
+    /// Whether `ledger.json` is not the one that the shards were made with.
+    #[must_use]
+    pub fn is_of_manifest(&self) -> bool {
+        matches!(self, Self::Manifest { .. } | Self::ManifestLost { .. } | Self::ManifestOutdated { .. })
+    }
+
         }
     }
 }

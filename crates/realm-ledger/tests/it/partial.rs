@@ -85,6 +85,34 @@ fn no_list_is_whole_without_a_shard_that_is_damaged_or_gone() {
     assert!(import.messages.contains("which is gone"), "{}", import.messages);
 }
 
+/// An older backup of `ledger.json`, as someone puts it back: what it does not know would be left out in silence.
+#[test]
+fn a_manifest_of_an_earlier_time_gives_no_shorter_list() {
+    let world = World::new();
+    let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
+    let import = format!("import {} --partitions 3 --partitioner murmur2", file.display());
+    world.ask(&import).done();
+    let manifest = world.data_dir().join("ledger.json");
+    let good = std::fs::read_to_string(&manifest).unwrap();
+    let fewer = good.replace("\"partitions\": 3", "\"partitions\": 2").replace(",\n        2", "");
+    let refused = |told: &str| {
+        for command in OF_ALL.iter().chain(&["state nosuch", "state acme.atlassian.net", &import]) {
+            let answer = world.ask(command);
+            assert_eq!((answer.exit, answer.output.as_str()), (Exit::Failed, ""), "{command}");
+            assert!(answer.messages.contains(told), "{command}: {}", answer.messages);
+        }
+        let verified = world.ask("verify");
+        assert_eq!(verified.exit, Exit::Difference, "{}", verified.messages);
+        assert!(verified.messages.contains(told), "{}", verified.messages);
+    };
+    std::fs::write(&manifest, fewer).unwrap();
+    refused("ledger.json does not know shard realm.lifecycle/2");
+    std::fs::remove_file(&manifest).unwrap();
+    refused("ledger.json is missing");
+    std::fs::write(&manifest, good).unwrap();
+    world.ask("verify").done();
+}
+
 #[test]
 fn a_directory_that_was_left_while_it_read_denies_nothing() {
     let world = World::with(&history());
