@@ -3,7 +3,6 @@
 //! The context of the consumer: librdkafka calls it from within `poll`, on the group's thread.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -372,7 +371,7 @@ impl Membership {
             brokers: self.options.brokers.clone(),
             data: Arc::clone(&self.data),
             catalog: Arc::clone(&self.catalog),
-            is_noted_behind: Arc::new(AtomicBool::new(self.data.is_behind(&id))),
+            noted: Arc::default(),
             placing: self.placing.get(&id.topic).map_or_else(Arc::default, Arc::clone),
         };
         info!(shard = %id, "assigned");

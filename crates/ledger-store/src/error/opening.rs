@@ -122,6 +122,16 @@ pub enum OpenError {
         /// Where it was.
         path: PathBuf,
     },
+    /// The newest file of the write-ahead log is gone.
+    #[error(
+        "the newest file of the write-ahead log in {path} is gone, and with it what was recorded last; {}",
+        way_back(path),
+        path = path.display()
+    )]
+    LostLog {
+        /// Directory of the shard.
+        path: PathBuf,
+    },
     /// Bytes of the write-ahead log that were durable do not read any more.
     #[error(
         "{file} is damaged at byte {offset}: what was recorded there and behind it does not read; {}",
@@ -242,22 +252,23 @@ impl OpenError {
         }
     }
 
-    /// Whether the shard's own data are damaged or gone, so that trying again is of no use.
-    pub fn is_damage(&self) -> bool {
-        match self {
-            Self::Gone { .. }
-            | Self::DamagedLog { .. }
-            | Self::Broken { .. }
-            | Self::MissingFamily { .. }
-            | Self::Damaged(_) => true,
-            Self::Storage(error) => error.is_damage(),
-            _ => false,
     /// Whether `ledger.json` is not the one that the shards were made with.
     #[must_use]
     pub fn is_of_manifest(&self) -> bool {
         matches!(self, Self::Manifest { .. } | Self::ManifestLost { .. } | Self::ManifestOutdated { .. })
     }
 
+    /// Whether the shard's own data are damaged or gone, so that trying again is of no use.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Gone { .. }
+            | Self::LostLog { .. }
+            | Self::DamagedLog { .. }
+            | Self::Broken { .. }
+            | Self::MissingFamily { .. }
+            | Self::Damaged(_) => true,
+            Self::Storage(error) => error.is_damage(),
+            _ => false,
         }
     }
 }

@@ -125,6 +125,7 @@ impl StopCause for OpenError {
             Self::MissingFamily { .. }
             | Self::NoShard { .. }
             | Self::Gone { .. }
+            | Self::LostLog { .. }
             | Self::DamagedLog { .. }
             | Self::Broken { .. } => StopCode::ShardDamaged,
             Self::TooFewDescriptors { .. } => StopCode::FilesExhausted,

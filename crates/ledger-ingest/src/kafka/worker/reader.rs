@@ -142,6 +142,7 @@ impl Reader {
             if now.duration_since(looked) >= LOOK_INTERVAL {
                 looked = now;
                 self.look_at_end();
+                self.task.note_live();
             }
             if now.duration_since(checked) >= self.until_next_check() {
                 checked = now;
@@ -262,7 +263,7 @@ impl Reader {
             }
         });
         if is_far {
-            self.task.note_behind(true);
+            self.task.note_behind();
         }
     }
 

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(100);
 impl Reader {
     /// Halts, and returns when the shard is given up, or when the reason is gone and it can be read on.
     pub(super) fn stand_halted(&mut self, stop: &Stop) {
-        self.task.note_behind(true);
+        self.task.note_behind();
         let shard = self.task.id.clone();
         if let Stop::Halt(reason) = stop {
             halt(&shard, &self.task.status, reason);
