@@ -83,7 +83,7 @@ pub use health::ReadyBounds;
 pub use metric::{describe, tell_freshness};
 pub use serve::serve;
 
-use crate::limits::Deadlines;
+use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME};
 use crate::query::Ledger;
 use places::Places;
 use problem::{Kind, Problem};
@@ -126,15 +126,18 @@ pub struct Api {
     places: Places,
     readers: Readers,
     options: Arc<Options>,
+    pages: Readers,
     deadlines: Deadlines,
 }
 
 impl Api {
     /// Questions go to this ledger.
     pub fn new(ledger: Arc<Ledger>, metrics: RenderMetrics, options: Options) -> Self {
-        let (places, readers) = (Places::new(options.concurrent_requests), Readers::start());
+        let places = Places::new(options.concurrent_requests);
+        let readers = Readers::start("stream", STREAM_READS_AT_A_TIME);
+        let pages = Readers::start("page", PAGES_AT_A_TIME);
         let (options, deadlines) = (Arc::new(options), Deadlines::default());
-        Self { ledger, metrics, clock: system_clock, places, readers, options, deadlines }
+        Self { ledger, metrics, clock: system_clock, places, readers, pages, options, deadlines }
     }
 
     /// Waits for its clients no longer than that.
