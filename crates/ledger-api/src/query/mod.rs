@@ -43,7 +43,7 @@ use std::time::{Duration, Instant};
 use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
-use ledger_store::{Catalog, Cut, Elsewhere, HistoryEvent, Reader, ShardId, Snapshot, TornTenants};
+use ledger_store::{Catalog, Cut, Elsewhere, Halted, HistoryEvent, Reader, ShardId, Snapshot, TornTenants};
 
 pub use answer::{
     CheckpointJson, CheckpointList, CorrectionsAnswer, ExplanationAnswer, FreshnessJson, HaltedJson,
@@ -196,7 +196,9 @@ impl Ledger {
 
     fn here(&self, moments: &[Moment<'_>], now: Timestamp) -> Vec<FreshnessJson> {
         let of = |moment| {
-            freshness::of(moment, now).unwrap_or_else(|error| freshness::of_unreadable(moment, &error))
+            freshness::of(moment, now).unwrap_or_else(|error| {
+                freshness::of_unread(moment, HaltedJson::of(&Halted::of_error(moment.id, &error)))
+            })
         };
         let mut here: Vec<_> = moments.iter().map(of).collect();
         here.extend(self.shards.failed().iter().map(|(id, halted)| freshness::of_failed(id, halted)));

@@ -153,6 +153,45 @@ fn a_flipped_bit_is_told_by_verify_with_the_file() {
     assert!(verified.messages.contains(&name), "{name}: {}", verified.messages);
 }
 
+/// One bad block: the shard opens, and the list meets it somewhere on its way.
+#[test]
+fn a_block_that_does_not_read_costs_its_shard_and_no_other() {
+    let world = World::new();
+    let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
+    world.ask(&format!("import {} --partitions 3 --partitioner murmur2", file.display())).done();
+    let shard = world.shard_of("acme.atlassian.net");
+    let others: Vec<_> = {
+        let of_shard = |client: &String| world.shard_of(client) == shard;
+        clients(&world.ask("state").output).into_iter().filter(|client| !of_shard(client)).collect()
+    };
+    let files = std::fs::read_dir(world.data_dir().join("shards").join(&shard)).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let mut unread = 0;
+    for table in files.filter(|path| path.extension() == Some("sst".as_ref())) {
+        let good = std::fs::read(&table).unwrap();
+        let mut bad = good.clone();
+        bad[40] ^= 1;
+        std::fs::write(&table, bad).unwrap();
+        for command in ["state", "drift", "state --at 2026-03-02T00:00:00Z"] {
+            let answer = world.ask(command);
+            if answer.exit == Exit::Done {
+                continue;
+            }
+            assert!(answer.messages.contains(&shard), "{command}: {}", answer.messages);
+            if command != "drift" {
+                assert_eq!(clients(&answer.output), others, "{command}: {}", answer.messages);
+            }
+            if answer.messages.contains("does not read") {
+                unread += 1;
+                assert!(answer.messages.contains(".away and restart"), "{command}: {}", answer.messages);
+                assert!(answer.messages.contains("(shard-damaged)"), "{command}: {}", answer.messages);
+            }
+        }
+        std::fs::write(&table, good).unwrap();
+    }
+    assert!(unread > 0, "no table was read in vain");
+}
+
 #[test]
 fn with_no_shard_left_there_is_nobody_to_ask() {
     let world = World::with(&history());
