@@ -37,6 +37,7 @@ mod timelines;
 mod weight;
 mod whatif;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -184,6 +185,20 @@ impl Ledger {
     }
 
     /// Of these shards and of those that could not be asked: what a list rests on, and what it lacks.
+    /// The topics of which the brokers give this process nothing, if so, and the code.
+    pub(crate) fn away_topics(&self) -> Vec<(String, &'static str)> {
+        let Some(Halted { code, .. }) = self.shards.away() else { return Vec::new() };
+        let topics: BTreeSet<String> = self
+            .shards
+            .elsewhere()
+            .into_iter()
+            .map(|part| match part {
+                Elsewhere::Topic(topic) | Elsewhere::Shard(ShardId { topic, .. }) => topic,
+            })
+            .collect();
+        topics.into_iter().map(|topic| (topic, code)).collect()
+    }
+
     fn freshness_of(&self, moments: &[Moment<'_>], now: Timestamp) -> Vec<FreshnessJson> {
         let mut all = self.here(moments, now);
         let absent = self.shards.elsewhere().into_iter().filter_map(|part| match part {

@@ -266,7 +266,10 @@ impl Membership {
     /// one is asked for first. Whether a known one is still the same is the worker's to compare.
     pub(super) fn known_topics(&self, client: &Client<Self>) -> Vec<String> {
         let is_known = |topic: &&String| match self.make_known(client, topic) {
-            Ok(()) => true,
+            Ok(()) => {
+                self.lock().unread.remove(*topic);
+                true
+            }
             Err(error) => {
                 let is_away = matches!(&error, NotKnown::Asked(error) if self.contact.failed(error));
                 let is_new =
@@ -278,6 +281,13 @@ impl Membership {
             }
         };
         self.options.topics.iter().filter(is_known).cloned().collect()
+    }
+
+    /// Why topics are not read, in words; none: all are.
+    pub(super) fn unread(&self) -> Option<String> {
+        let held = self.lock();
+        let told = held.unread.iter().map(|(topic, why)| format!("the topic {topic} is not read: {why}"));
+        Some(told.collect::<Vec<_>>().join("; ")).filter(|told| !told.is_empty())
     }
 
     fn make_known(&self, client: &Client<Self>, topic: &str) -> Result<(), NotKnown> {
