@@ -44,7 +44,8 @@
 //! Questions that read much (lists, logs, proofs, the past, whatever waits for `minPosition`) have half of the places
 //! ([`Options::concurrent_requests`]); health and metrics need none. A client has a deadline for whatever it is waited
 //! for ([`Deadlines`](crate::limits::Deadlines)): head, body, reading its answer, asking again. A stream costs some
-//! ten kilobytes while it is not read, and neither thread nor snapshot. When all connections are taken the one that
+//! ten kilobytes while it is not read, and neither thread nor snapshot. Pages are made by few threads, and only when there is
+//! room for them until their clients have read them. When all connections are taken the one that
 //! has waited longest for its client makes room. When the server stops, streams end with `{"problem": …}` (`stopping`).
 //!
 //! # Problems (RFC 9457)
@@ -125,8 +126,8 @@ pub struct Api {
     clock: fn() -> Timestamp,
     places: Places,
     readers: Readers,
-    options: Arc<Options>,
     pages: Readers,
+    options: Arc<Options>,
     deadlines: Deadlines,
 }
 
@@ -177,7 +178,7 @@ impl Api {
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self);
         routes
-            .layer(axum::middleware::from_fn(observe::refuse_long_targets))
+            .layer(axum::middleware::from_fn(observe::refuse_odd_heads))
             .layer(CatchPanicLayer::custom(observe::panicked))
             .layer(axum::middleware::from_fn(observe::measure))
     }
