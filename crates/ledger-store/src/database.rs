@@ -358,6 +358,7 @@ fn family_names(path: &Path, id: &ShardId) -> Result<BTreeSet<String>, OpenError
 /// RocksDB drops without a word what stands behind a damaged place.
 fn check_wal(path: &Path, id: &ShardId) -> Result<(), OpenError> {
     wal::check(path).map_err(|error| match error {
+        WalError::Lost => OpenError::LostLog { shard: id.clone(), path: path.to_owned() },
         WalError::Damaged(wal::Damage { file, offset }) => {
             OpenError::DamagedLog { file, offset, shard: id.clone() }
         }

@@ -153,7 +153,7 @@ pub use refill::{Placed, Refill, RefillError, RefillReport, RefillStage, refill}
 pub use shard::Shard;
 pub use snapshot::Snapshot;
 pub use stop::{Ends, StopCause, StopCode};
-pub use torn::{TornTenant, TornTenants, find_torn};
+pub use torn::{TornTenant, TornTenants, Unread, find_torn};
 pub use verify::{Fault, SpreadFault, SpreadOffsets, Verified, VerifyError, check_spread};
 
 /// Names a shard: one partition of one topic. Imports name the topic they stand in for.

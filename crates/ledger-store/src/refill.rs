@@ -218,7 +218,11 @@ pub fn refill(
     targets.finish(&shards, &lanes)?;
     readers.iter().zip(&snapshots).try_for_each(|(reader, snapshot)| check_at_rest(old, reader, snapshot))?;
     // A partition that was left half-read is so still.
-    there.iter().filter(|id| old.is_behind(id)).try_for_each(|id| new.note_behind(id, true))?;
+    for reader in &readers {
+        if old.is_behind(reader)? {
+            new.note_read_to(reader.shard(), None)?;
+        }
+    }
     targets.add_to(&mut report);
     Ok(report)
 }

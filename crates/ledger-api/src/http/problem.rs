@@ -18,6 +18,7 @@
 //! | `uri-too-long` | 414 | |
 //! | `bundle-too-long` | 422 | the proof is longer than is handed out: the command line writes it |
 //! | `head-too-large` | 431 | first line and headers together; the connection is closed |
+//! | `shard-damaged` | 500 | what a shard has does not read any more: the detail names it, and what to do |
 //! | `storage` | 500 | stored data could not be read |
 //! | `internal` | 500 | a mistake of the program |
 //! | `overloaded` | 503 | too many requests at a time |
@@ -59,6 +60,7 @@ pub enum Kind {
     UriTooLong,
     BundleTooLong,
     HeadTooLarge,
+    ShardDamaged,
     Storage,
     Internal,
     Overloaded,
@@ -72,7 +74,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidKey,
@@ -89,6 +91,7 @@ impl Kind {
         Self::UriTooLong,
         Self::BundleTooLong,
         Self::HeadTooLarge,
+        Self::ShardDamaged,
         Self::Storage,
         Self::Internal,
         Self::Overloaded,
@@ -128,6 +131,7 @@ impl Kind {
             Self::HeadTooLarge => {
                 ("head-too-large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Head too large")
             }
+            Self::ShardDamaged => ("shard-damaged", StatusCode::INTERNAL_SERVER_ERROR, "Shard damaged"),
             Self::Storage => ("storage", StatusCode::INTERNAL_SERVER_ERROR, "Stored data could not be read"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
             Self::Overloaded => ("overloaded", unavailable, "Too many requests at a time"),
@@ -291,7 +295,7 @@ impl IntoResponse for Problem {
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         let kind = Kind::of_code(error.code());
-        if matches!(kind, Kind::Storage | Kind::Internal) {
+        if matches!(kind, Kind::ShardDamaged | Kind::Storage | Kind::Internal) {
             let cause = error.source().map(ToString::to_string).unwrap_or_default();
             tracing::error!(%error, cause, "a query failed: see to the shard it names");
         }

@@ -52,7 +52,7 @@ impl Ledger {
                     break 'shards;
                 }
                 self.in_time()?;
-                let record = record?;
+                let record = record.map_err(|error| moment.unread(error))?;
                 looked_at += 1;
                 reached = Some(Place::Item(moment.id.clone(), record.seq));
                 if reason.is_none_or(|reason| is_refused_for(&record, reason)) {

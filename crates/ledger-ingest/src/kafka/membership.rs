@@ -2,17 +2,16 @@
 //!
 //! The context of the consumer: librdkafka calls it from within `poll`, on the group's thread.
 
+mod topics;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ledger_store::{
-    BindError, Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, StopCode, with_causes,
-};
+use ledger_store::{Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, StopCode};
 use rdkafka::TopicPartitionList;
-use rdkafka::client::{Client, ClientContext};
+use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -27,7 +26,6 @@ use super::options::KafkaOptions;
 use super::shard::{KafkaPartition as _, next_offset, offset_of};
 use super::side_by_side::side_by_side;
 use super::times::TopicTimes;
-use super::topic;
 use super::worker::{Durable, GroupConsumer, Task, TopicPlacing, Worker, fail, halt};
 
 /// How long the first look at the cluster may take; the group goes on waiting after that.
@@ -35,23 +33,6 @@ pub(super) const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// How long a shard may stay open after it was to be closed.
 const OLD_HANDLES: Duration = Duration::from_secs(5);
-
-/// Why a topic is not subscribed to.
-#[derive(Debug, thiserror::Error)]
-enum NotKnown {
-    #[error("the brokers do not tell of it: {0}; create it with `topics create`, or check kafka.brokers")]
-    Asked(KafkaError),
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    Bind(#[from] BindError),
-}
-
-impl From<KafkaError> for NotKnown {
-    fn from(error: KafkaError) -> Self {
-        Self::Asked(error)
-    }
-}
 
 /// What the group's callbacks need; the context of the consumer.
 pub(super) struct Membership {
@@ -263,35 +244,6 @@ impl Membership {
         }
     }
 
-    /// The topics that can be subscribed to: shards are opened under a topic that the data directory knows, so a new
-    /// one is asked for first. Whether a known one is still the same is the worker's to compare.
-    pub(super) fn known_topics(&self, client: &Client<Self>) -> Vec<String> {
-        let is_known = |topic: &&String| match self.make_known(client, topic) {
-            Ok(()) => true,
-            Err(error) => {
-                let is_away = matches!(&error, NotKnown::Asked(error) if self.contact.failed(error));
-                let is_new =
-                    self.lock().unread.insert((*topic).clone(), error.to_string()) != Some(error.to_string());
-                if is_new && !is_away {
-                    warn!(%topic, error = with_causes(&error), "not read yet, trying again");
-                }
-                false
-            }
-        };
-        self.options.topics.iter().filter(is_known).cloned().collect()
-    }
-
-    fn make_known(&self, client: &Client<Self>, topic: &str) -> Result<(), NotKnown> {
-        if self.data.identity(topic)?.is_some() {
-            return Ok(());
-        }
-        let facts = topic::facts(client, topic, FIRST_LOOK)?;
-        let partitions = facts.partitions;
-        self.data.bind(topic, &facts.into())?;
-        self.catalog.expect(topic, Some(partitions));
-        Ok(())
-    }
-
     fn open(&self, id: &ShardId) -> Result<(Shard, Arc<ShardStatus>), OpenError> {
         let (parked, draining) = {
             let mut held = self.lock();
@@ -372,7 +324,7 @@ impl Membership {
             brokers: self.options.brokers.clone(),
             data: Arc::clone(&self.data),
             catalog: Arc::clone(&self.catalog),
-            is_noted_behind: Arc::new(AtomicBool::new(self.data.is_behind(&id))),
+            noted: Arc::default(),
             placing: self.placing.get(&id.topic).map_or_else(Arc::default, Arc::clone),
         };
         info!(shard = %id, "assigned");

@@ -151,6 +151,7 @@ impl Publisher {
             outbox: Outbox::new(options)?,
             stop: Arc::clone(stop),
             resting: BTreeMap::new(),
+            failing_shards: BTreeMap::new(),
             next_refused: BTreeMap::new(),
             body_max_bytes: dead_letter::BODY_MAX_BYTES,
             failing: Episode::default(),
@@ -203,6 +204,7 @@ struct Publishing {
     stop: Arc<OnceLock<Instant>>,
     /// Shards that failed, until when they are left alone.
     resting: BTreeMap<ShardId, Instant>,
+    failing_shards: BTreeMap<ShardId, Episode>,
     /// The seq of the refused record that comes next, once that is known.
     next_refused: BTreeMap<ShardId, u64>,
     /// The largest dead letter that is sent whole. Smaller once the topic refused one.
@@ -280,7 +282,14 @@ impl Publishing {
             }
             self.next_refused.insert(id.clone(), sent.next_refused);
             match self.progress.advance(self.kind, &id, sent.next, &cursor) {
-                Ok(()) => records += usize::try_from(sent.next - from).unwrap_or(usize::MAX),
+                Ok(()) => {
+                    if let Some(after) =
+                        self.failing_shards.remove(&id).and_then(|mut failing| failing.ends())
+                    {
+                        info!(shard = %id, ?after, "the shard is published again");
+                    }
+                    records += usize::try_from(sent.next - from).unwrap_or(usize::MAX);
+                }
                 Err(failed) => self.rest(id, &failed.into()),
             }
         }
@@ -311,10 +320,15 @@ impl Publishing {
         Ok(Some(Passed { id: id.clone(), status: Arc::clone(status), cursor, from, sent }))
     }
 
-    /// A shard that cannot be read is left alone for a moment; the others go on (I-9).
+    /// A shard that cannot be read is left alone for a moment; the others go on (I-9). That is told once.
     fn rest(&mut self, id: ShardId, failed: &PublishError) {
         metrics::counter!(crate::metric::PUBLISH_FAILED).increment(1);
-        error!(shard = %id, error = with_causes(failed), "nothing of this shard is published, trying again");
+        let error = with_causes(failed);
+        if self.failing_shards.entry(id.clone()).or_default().fails() {
+            error!(shard = %id, error, "nothing of this shard is published, trying again");
+        } else {
+            debug!(shard = %id, error, "nothing of this shard is published yet");
+        }
         self.resting.insert(id, Instant::now() + SHARD_REST);
     }
 

@@ -71,6 +71,24 @@ pub enum OpenError {
         #[source]
         source: serde_json::Error,
     },
+    /// Shards are there, and `ledger.json` is not.
+    #[error("{path} is missing, and shards are there; restore it from a backup", path = path.display())]
+    ManifestLost {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A shard is there that `ledger.json` does not know.
+    #[error(
+        "{path} does not know shard {shard}, whose directory is there: it is of an earlier time, or of another data \
+         directory; restore the newest backup of it",
+        path = path.display()
+    )]
+    ManifestOutdated {
+        /// The file.
+        path: PathBuf,
+        /// The first of those that it does not know.
+        shard: ShardId,
+    },
     /// The name is no topic name, so it cannot name a directory either.
     #[error("{topic:?} is no topic name: 1 to 249 of letters, digits, '.', '_' and '-'")]
     TopicName {
@@ -97,6 +115,17 @@ pub enum OpenError {
         /// The shard.
         shard: ShardId,
         /// Where it was.
+        path: PathBuf,
+    },
+    /// The newest file of the write-ahead log is gone.
+    #[error(
+        "the newest file of the write-ahead log in {path} is gone, and with it what was recorded last",
+        path = path.display()
+    )]
+    LostLog {
+        /// The shard.
+        shard: ShardId,
+        /// Directory of the shard.
         path: PathBuf,
     },
     /// Bytes of the write-ahead log that were durable do not read any more.
@@ -221,6 +250,7 @@ impl OpenError {
     pub fn remedy(&self) -> String {
         match self {
             Self::Gone { shard, .. }
+            | Self::LostLog { shard, .. }
             | Self::DamagedLog { shard, .. }
             | Self::Broken { shard, .. }
             | Self::MissingFamily { shard, .. } => self.stop_code().remedy_for(shard),
@@ -228,10 +258,17 @@ impl OpenError {
         }
     }
 
+    /// Whether `ledger.json` is not the one that the shards were made with.
+    #[must_use]
+    pub fn is_of_manifest(&self) -> bool {
+        matches!(self, Self::Manifest { .. } | Self::ManifestLost { .. } | Self::ManifestOutdated { .. })
+    }
+
     /// Whether the shard's own data are damaged or gone, so that trying again is of no use.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Gone { .. }
+            | Self::LostLog { .. }
             | Self::DamagedLog { .. }
             | Self::Broken { .. }
             | Self::MissingFamily { .. }

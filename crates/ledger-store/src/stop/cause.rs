@@ -113,9 +113,11 @@ impl StopCause for OpenError {
     fn stop_code(&self) -> StopCode {
         match self {
             Self::NewerFormat { .. } | Self::UnknownFamily { .. } => StopCode::NewerFormat,
-            Self::NotALedger { .. } | Self::Manifest { .. } | Self::Unbound { partitions: 0, .. } => {
-                StopCode::ManifestDamaged
-            }
+            Self::NotALedger { .. }
+            | Self::Manifest { .. }
+            | Self::ManifestLost { .. }
+            | Self::ManifestOutdated { .. }
+            | Self::Unbound { partitions: 0, .. } => StopCode::ManifestDamaged,
             // The topic is known, and had fewer partitions when it was first read.
             Self::Unbound { .. } => StopCode::TopicRepartitioned,
             Self::Locked { .. } => StopCode::ShardLocked,
@@ -123,6 +125,7 @@ impl StopCause for OpenError {
             Self::Gone { .. } => StopCode::ShardGone,
             Self::MissingFamily { .. }
             | Self::NoShard { .. }
+            | Self::LostLog { .. }
             | Self::DamagedLog { .. }
             | Self::Broken { .. } => StopCode::ShardDamaged,
             Self::TooFewDescriptors { .. } => StopCode::FilesExhausted,

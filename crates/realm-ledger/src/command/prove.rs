@@ -99,7 +99,7 @@ fn made(context: &mut Context<'_, '_>, args: &Prove) -> Result<String, Failure> 
             Err(ProveError::NotSigned { .. }) if Instant::now() < until => thread::sleep(LOOK),
             proven => {
                 let proven = proven?;
-                if proven.records() == 0 && data.is_behind(&shard) {
+                if proven.records() == 0 && data.is_behind(&reader).map_err(Failure::new)? {
                     let client = asked.client.clone();
                     return Err(Failure::new(NoShard::NotReadToItsEnd { client, shard }));
                 }

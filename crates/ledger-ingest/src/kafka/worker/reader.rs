@@ -30,7 +30,7 @@ use super::hand_over::HandOver;
 use super::placed::Placed;
 use super::watch::{Ends, Watch};
 use super::{Filled, GroupConsumer, Task, lag};
-use crate::decode::attribute_name;
+use crate::decode::is_required_attribute;
 
 /// How long a broker may take to answer a question about the source.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -142,6 +142,7 @@ impl Reader {
             if now.duration_since(looked) >= LOOK_INTERVAL {
                 looked = now;
                 self.look_at_end();
+                self.task.note_live();
             }
             if now.duration_since(checked) >= self.until_next_check() {
                 checked = now;
@@ -262,7 +263,7 @@ impl Reader {
             }
         });
         if is_far {
-            self.task.note_behind(true);
+            self.task.note_behind();
         }
     }
 
@@ -475,7 +476,7 @@ impl Check {
 
 /// Without a value, and no `CloudEvent` without data.
 fn is_tombstone(value: Option<&[u8]>, headers: &[(String, Vec<u8>)]) -> bool {
-    value.is_none() && headers.iter().all(|(name, _)| attribute_name(name).is_none())
+    value.is_none() && !headers.iter().any(|(name, _)| is_required_attribute(name))
 }
 
 /// A header without value is absent.

@@ -127,6 +127,7 @@ pub(super) fn run(
     pinned: Option<&str>,
 ) -> Result<Exit, Failure> {
     let config = context.config(&data_dir_flag(directory))?.config;
+    DataDir::exists(&config.data_dir).map_err(unlike_the_shards)?;
     let (data, secret) = secret::open_existing(&config)?;
     let mut pinned = pinned.map(|note| open_pinned(note, keys)).transpose()?;
     // One that is gone is among them.
@@ -303,6 +304,14 @@ fn unopened(shard: &ShardId, error: OpenError) -> Failure {
         let remedy = error.remedy();
         let fault = Verdict::Invalid { what: format!("the shard {shard}"), fault: error };
         return Failure::from(fault).hint(remedy);
+    }
+    error.into()
+}
+
+/// A `ledger.json` that is not the one that the shards were made with is a difference too.
+fn unlike_the_shards(error: OpenError) -> Failure {
+    if error.is_of_manifest() {
+        return Verdict::Invalid { what: "the data directory".to_owned(), fault: error }.into();
     }
     error.into()
 }
