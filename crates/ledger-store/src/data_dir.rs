@@ -9,6 +9,7 @@
 //! <dir>/shards/<topic>/<partition>.new/   a shard that is being made; a crash may leave one
 //! <dir>/shards/<topic>/<partition>.away   damaged, and moved here by the operator: the shard may be begun anew
 //! <dir>/shards/<topic>/<partition>.behind there while the shard has not read what its topic has
+//! <dir>/shards/<topic>/<partition>.misplaced there while the shard is halted by a message of another partitioner
 //! ```
 //!
 //! `ledger.json` says which shards were begun, and is compared with the directories whenever they are listed or one of
@@ -16,6 +17,8 @@
 //!
 //! Several processes may hold a data directory open. A shard has one writer among all of them, which the
 //! lock inside its RocksDB ensures.
+
+mod beside;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -226,6 +229,18 @@ impl DataDir {
             manifest.write(&self.path)?;
         }
         Ok(manifest.partitioner(topic))
+    }
+
+    /// Remembers how the keys of a topic are placed in place of what was known. To be called where no record was placed
+    /// by that.
+    pub fn replace_partitioner(&self, topic: &str, partitioner: Partitioner) -> Result<(), OpenError> {
+        self.secret()?;
+        let _lock = self.lock()?;
+        let mut manifest = self.manifest()?;
+        if manifest.replace_partitioner(topic, partitioner) {
+            manifest.write(&self.path)?;
+        }
+        Ok(())
     }
 
     /// The shards that were begun here, by topic and partition. One that is gone is among them, and does not open.
