@@ -10,6 +10,7 @@
 //! <dir>/shards/<topic>/<partition>.away   damaged, and moved here by the operator: the shard may be begun anew
 //! <dir>/shards/<topic>/<partition>.behind empty while the shard has not read what its topic has; else the offset that
 //!                                         it had read to, and was durable, when it last was at the end
+//! <dir>/shards/<topic>/<partition>.misplaced there while the shard is halted by a message of another partitioner
 //! ```
 //!
 //! `ledger.json` says which shards were begun, and is compared with the directories whenever it is read: a shard that is
@@ -18,6 +19,8 @@
 //!
 //! Several processes may hold a data directory open. A shard has one writer among all of them, which the
 //! lock inside its RocksDB ensures.
+
+mod beside;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -224,6 +227,18 @@ impl DataDir {
             manifest.write(&self.path)?;
         }
         Ok(manifest.partitioner(topic))
+    }
+
+    /// Remembers how the keys of a topic are placed in place of what was known. To be called where no record was placed
+    /// by that.
+    pub fn replace_partitioner(&self, topic: &str, partitioner: Partitioner) -> Result<(), OpenError> {
+        self.secret()?;
+        let _lock = self.lock()?;
+        let mut manifest = self.manifest()?;
+        if manifest.replace_partitioner(topic, partitioner) {
+            manifest.write(&self.path)?;
+        }
+        Ok(())
     }
 
     /// The shards that were begun here, by topic and partition. One that is gone is among them, and does not open.

@@ -216,6 +216,12 @@ impl Manifest {
         changes
     }
 
+    /// Notes how keys of a topic are placed, whatever was known. Answers whether anything changed.
+    pub(crate) fn replace_partitioner(&mut self, topic: &str, partitioner: Partitioner) -> bool {
+        let Some(topic) = self.topics.get_mut(topic) else { return false };
+        topic.partitioner.replace(partitioner) != Some(partitioner)
+    }
+
     /// Takes a topic in, or compares it with what is known. Answers whether anything changed.
     pub(crate) fn bind(&mut self, name: &str, now: &SourceIdentity) -> Result<bool, BindError> {
         let before = self.topics.get(name).cloned();

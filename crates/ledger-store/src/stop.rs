@@ -57,7 +57,8 @@ macro_rules! stops {
                 match self { $(Self::$name => Ends::$ends,)* }
             }
 
-            /// What the operator does; `TOPIC` and `PARTITION` stand for those of the shard.
+            /// What the operator does; `TOPIC` and `PARTITION` stand for those of the shard, `THEIRS` and `OURS` for the
+            /// partitioner of a misplaced message and that of imported history.
             #[must_use]
             pub const fn remedy(self) -> &'static str {
                 match self { $(Self::$name => $remedy,)* }
@@ -105,10 +106,11 @@ stops! {
     KeyMisplaced "key-misplaced" ByPerson,
         "an event is not in the partition that its client key belongs in, and imported history is there: recorded here \
          it would tear the tenant apart",
-        "set the partitioner of the producer as the message says. The event stays in the topic, so to read on set \
-         kafka.partitioner = \"unknown\" and restart: it is recorded, and its tenant is torn. Then stop, make the tenant \
-         whole by `realm-ledger refill --from OLD --data-dir NEW --partitioner NAME` with the partitioner of all producers \
-         from now on, and serve NEW without that setting";
+        "if all producers place keys as the message was placed, make a data directory that fits them and serve that: \
+         `realm-ledger refill --from OLD --data-dir NEW --partitioner THEIRS`; else set the producer right as the reason \
+         says and, as what it sent stays in the topic, restart with kafka.partitioner = \"unknown\" until that is read, \
+         then stop, put those tenants together by `realm-ledger refill --from OLD --data-dir NEW --partitioner OURS`, and \
+         serve NEW without that setting";
     ProducerTimes "producer-times" ByItself,
         "the times of the topic are its producers', and the brokers let any time in the future pass: one wrong clock \
          would rule every later recorded time of the partition",

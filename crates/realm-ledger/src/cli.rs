@@ -213,7 +213,7 @@ pub struct Import {
     /// Topic that the file stands in for [default: the first of kafka.topics]
     #[arg(long, value_name = "TOPIC")]
     pub topic: Option<String>,
-    /// Partitions of a new data directory; those of the topic that will feed it later
+    /// Partitions of a new data directory [default: as many as the topic has, where its brokers are named; else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub partitions: Option<u32>,
     /// Read everything, record nothing, and tell what is in the file; exit 1 if an import would stop

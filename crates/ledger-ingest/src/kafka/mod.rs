@@ -33,6 +33,7 @@ pub use options::{ClientProperties, KafkaOptions, OptionsError};
 pub use outbox::SendError;
 pub use publisher::Publisher;
 pub use rdkafka::error::KafkaError;
+pub(crate) use sample::count_partitions;
 pub use sample::sample_keys;
 pub use send::{PublishError, Sender};
 pub use ticker::Ticker;

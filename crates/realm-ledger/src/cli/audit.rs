@@ -96,7 +96,7 @@ pub struct Refill {
     /// The new one, empty or not there yet (data_dir)
     #[arg(long, value_name = "NEW", value_parser = unicode_path())]
     pub data_dir: PathBuf,
-    /// How the live producers place keys: murmur2, crc32 or fnv1a [default: as the old records show]
+    /// How the live producers place keys: murmur2, crc32 or fnv1a [default: as the old records from Kafka show]
     #[arg(long, value_name = "NAME", value_parser = parse::partitioner)]
     pub partitioner: Option<Partitioner>,
     /// What the new logs are named, in place of evidence.origin [default: as the old ones, and ~2]
@@ -111,9 +111,10 @@ Examples:
 
 The way back when tenants are torn between partitions, or when producers change their partitioner.
 Stop the server of OLD first. The command verifies OLD, then carries its records over: each keeps
-its recorded time and coordinates; states and decisions are derived again. `serve --data-dir NEW`
-reads the topic on from the offsets of OLD. After an interrupted refill no command opens NEW; the
-same refill starts over.
+its recorded time and coordinates; states and decisions are derived again. NEW is verified too.
+`serve --data-dir NEW` reads the topic on from the offsets of OLD. After an interrupted refill no
+command opens NEW; the same refill starts over. --partitioner is needed where too few records came
+from Kafka to tell how keys are placed, or a key that another partitioner placed halts a shard.
 
 The new logs have another origin. Their first records name the old logs with size and root, and
 `verify` shows them. Keep OLD, or its `export --tlog`, for partners with checkpoints of it. The

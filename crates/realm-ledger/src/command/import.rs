@@ -8,7 +8,7 @@ use ledger_ingest::checkpoint::SigningKeys;
 use ledger_ingest::import::check::{CheckReport, check};
 use ledger_ingest::import::refusals::Refusal;
 use ledger_ingest::import::sort::{SortError, Sorted, sort};
-use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, source_of};
+use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, partitions_of, source_of};
 use ledger_ingest::placing::Placement;
 use ledger_ingest::text::{Line, LineError};
 use ledger_store::{BindError, DataDir};
@@ -89,7 +89,9 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     let lines = context.open_lines(&input, &bar)?;
     if !DataDir::exists(&config.data_dir)? {
         // Nothing is made for an import that cannot place its keys.
-        let by = options.placing.partitioner_afresh(&options.topic, options.partitions.unwrap_or(1));
+        let partitions = partitions_of(&options.topic, options.partitions, &options.placing)?;
+        let by = options.placing.partitioner_afresh(&options.topic, partitions);
+        options.partitions = Some(partitions);
         options.placing = Placement { set: Some(by.map_err(ImportError::Placement)?), kafka: None };
     }
     let data = open(context, &config)?;

@@ -146,8 +146,9 @@ impl Writer {
         };
         metrics::counter!(crate::metric::SPLIT_TENANTS).increment(found.len() as u64);
         for TornTenant { client, shards } in found.iter().take(TOLD_AT_ONCE) {
+            let shards: Vec<String> = shards.iter().map(ToString::to_string).collect();
             error!(
-                %client, ?shards,
+                %client, shards = shards.join(", "),
                 "the tenant stands in more than one partition, questions about it are refused; `realm-ledger refill \
                  --from OLD --data-dir NEW` makes it whole"
             );

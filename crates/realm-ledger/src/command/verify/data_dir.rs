@@ -1,7 +1,7 @@
 //! `verify --data-dir`: everything that is kept, against everything else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ledger_core::ids::ClientKey;
 use ledger_ingest::checkpoint::Origins;
@@ -112,6 +112,11 @@ struct Torn {
     tenants: usize,
 }
 
+/// What was never filled is not valid either.
+#[derive(Debug, thiserror::Error)]
+#[error("there is nothing to verify: {path} has no shard", path = .0.display())]
+struct Nothing(PathBuf);
+
 /// A list over all tenants would leave this one out in silence.
 #[derive(Debug, thiserror::Error)]
 #[error("{client} is in {}, and no shard remembers that", shards.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and in "))]
@@ -181,7 +186,7 @@ pub(super) fn run(
     if let Some(checkpoint) = pinned {
         return Err(Failure::new(other_log(checkpoint.origin, &reports)));
     }
-    print(context, &reports, &failed)?;
+    print(context, data.path(), &reports, &failed)?;
     if let Some(worst) = worst(context, failed) {
         return Err(worst);
     }
@@ -203,9 +208,13 @@ fn other_log(origin: String, reports: &[Report]) -> PinnedError {
 
 fn print(
     context: &mut Context<'_, '_>,
+    directory: &Path,
     reports: &[Report],
     failed: &[(ShardId, Failure)],
 ) -> Result<(), Failure> {
+    if reports.is_empty() && failed.is_empty() {
+        return Err(Failure::new(Nothing(directory.to_owned())));
+    }
     let mut printer = context.printer(COLUMNS);
     for report in reports {
         printer.item(&raw(report)?)?;
