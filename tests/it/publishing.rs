@@ -93,3 +93,46 @@ fn dead_letters_that_nobody_takes_hold_up_no_decision() {
     let missing = told.lines().find(|line| line.contains("the topic is not there"));
     assert!(missing.is_some_and(|line| line.contains(&setup.dead_letter_topic)), "{told}");
 }
+
+/// The partition moves to a process on another disk, and back: what the group published is not published again, and
+/// nothing is left out.
+#[test]
+fn a_partition_that_moves_is_not_published_again() {
+    let cluster = kafka::shared();
+    let scratch = scratch::directory();
+    let topic = kafka::unique_name("moves");
+    let setup = |directory: &str| Setup {
+        group: format!("{topic}.group"),
+        decisions_topic: format!("{topic}.decisions"),
+        dead_letter_topic: format!("{topic}.dead-letter"),
+        ..Setup::new(cluster, topic.clone(), scratch.path().join(directory))
+    };
+    cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
+    for output in [&setup("").decisions_topic, &setup("").dead_letter_topic] {
+        cluster.create_topic(output, 1, &[]);
+    }
+    let published = || {
+        let read = |topic: &str| cluster.read_all(topic, Isolation::ReadCommitted).len();
+        (read(&setup("").decisions_topic), read(&setup("").dead_letter_topic))
+    };
+    for (visit, directory) in (1..).zip(["first", "second", "first", "third"]) {
+        let event = |tenant: usize| {
+            let value = format!(
+                r#"{{"id":"e-1","type":"enabled","time":"2024-03-01T00:00:00Z","clientKey":"t-{visit}-{tenant}","appKey":"app"}}"#
+            );
+            Message::new(format!("t-{visit}-{tenant}"), value)
+        };
+        let mut messages: Vec<_> = (0..20).map(event).collect();
+        messages.insert(7, Message::new("t", r#"{"type":"never-heard-of"}"#));
+        cluster.produce(&topic, &messages);
+        let server = Server::start(&setup(directory), &scratch.path().join(format!("log-{visit}")));
+        server.wait_until_ready(1);
+        let deadline = Instant::now() + SOON;
+        while published() < (20 * visit, visit) || published().1 < visit {
+            assert!(Instant::now() < deadline, "visit {visit}: {:?}", published());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        server.drain();
+        assert_eq!(published(), (20 * visit, visit), "visit {visit}, {directory}");
+    }
+}

@@ -9,6 +9,10 @@ use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
 
 fn topics(cluster: &Cluster, verb: &str, lifecycle: &str) -> Output {
+    topics_with(cluster, verb, lifecycle, if verb == "create" { &["--replication-factor", "1"] } else { &[] })
+}
+
+fn topics_with(cluster: &Cluster, verb: &str, lifecycle: &str, more: &[&str]) -> Output {
     let mut command = server::command();
     for (name, stem) in [
         ("DECISIONS_TOPIC", "decisions"),
@@ -18,10 +22,7 @@ fn topics(cluster: &Cluster, verb: &str, lifecycle: &str) -> Output {
         command.env(format!("REALM_LEDGER_KAFKA__{name}"), format!("{lifecycle}.{stem}"));
     }
     command.env("REALM_LEDGER_KAFKA__TOPICS", lifecycle);
-    command.args(["topics", verb, "--brokers", cluster.bootstrap()]);
-    if verb == "create" {
-        command.args(["--replication-factor", "1"]);
-    }
+    command.args(["topics", verb, "--brokers", cluster.bootstrap()]).args(more);
     command.output().unwrap()
 }
 
@@ -41,6 +42,15 @@ fn topics_are_made_as_they_must_be_and_compared_with_that() {
         let again = topics(cluster, verb, &name);
         assert_eq!(again.status.code(), Some(0), "{verb}: {}", told(&again));
     }
+
+    // Partitions that are asked for are not there because the topic is.
+    let other = topics_with(cluster, "create", &name, &["--replication-factor", "1", "--partitions", "6"]);
+    assert_eq!(other.status.code(), Some(3), "{}", told(&other));
+    assert!(told(&other).contains("partitions is 12, needs 6"), "{}", told(&other));
+    let fresh = kafka::unique_name("copies");
+    let copies = topics_with(cluster, "create", &fresh, &[]);
+    assert_eq!(copies.status.code(), Some(1), "{}", told(&copies));
+    assert!(told(&copies).contains("--replication-factor 1"), "{}", told(&copies));
 
     let careless = kafka::unique_name("careless");
     cluster.create_topic(&careless, 1, &[("retention.ms", "1000"), ("retention.bytes", "100000")]);

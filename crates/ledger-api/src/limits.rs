@@ -117,6 +117,9 @@ pub const LINGER: Duration = Duration::from_secs(1);
 /// Answers that are made and not sent yet, all together.
 pub const UNSENT_BYTES: usize = 64 * 1024 * 1024;
 
+/// Pages that are made at a time: a thousand installations take ten megabytes while they are.
+pub const PAGES_AT_A_TIME: usize = 16;
+
 /// How long a stream waits for a client that does not read, before it is given up.
 pub const STREAM_STALL: Duration = Duration::from_secs(30);
 

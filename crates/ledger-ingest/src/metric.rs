@@ -15,6 +15,7 @@ const SHARD_HALTED: &str = "realm_ledger_shard_halted_total";
 pub(crate) const OLDER_THAN_COMMITTED: &str = "realm_ledger_older_than_committed_total";
 pub(crate) const SPLIT_TENANTS: &str = "realm_ledger_split_tenants_total";
 const MISPLACED: &str = "realm_ledger_misplaced_keys_total";
+const MIXED_PARTITIONERS: &str = "realm_ledger_mixed_partitioners";
 pub(crate) const PRODUCERS_TIME: &str = "realm_ledger_producers_time_total";
 pub(crate) const REJOINED: &str = "realm_ledger_rejoined_total";
 pub(crate) const PUBLISHED: &str = "realm_ledger_published_total";
@@ -45,6 +46,10 @@ pub fn describe() {
         MISPLACED,
         "Events whose client key its partitioner places in another partition, by shard."
     );
+    describe_gauge!(
+        MIXED_PARTITIONERS,
+        "1 while no one partitioner places all client keys of the shard's topic, unless that is configured."
+    );
     describe_counter!(
         PRODUCERS_TIME,
         "Assignments whose messages have their producer's time instead of the broker's, by shard."
@@ -67,6 +72,13 @@ pub fn describe() {
     describe_counter!(TICK_FAILED, "Ticks that could not be sent.");
     describe_counter!(PUBLISHED, "Messages acknowledged on the output topics, by topic.");
     describe_counter!(PUBLISH_FAILED, "Attempts to publish that failed and are tried again.");
+    // Of a counter that begins with its first event, an alert on its increase sees none.
+    counter!(PUBLISH_FAILED).increment(0);
+}
+
+/// A shard is assigned: what alerts watch the increase of begins here.
+pub(crate) fn assigned(shard: &ShardId) {
+    misplaced(shard, 0);
 }
 
 /// A checkpoint is published.
@@ -99,6 +111,11 @@ pub(crate) fn held_up(shard: &ShardId, code: Option<&'static str>) {
 /// Events came in another partition than their keys belong in.
 pub(crate) fn misplaced(shard: &ShardId, count: u64) {
     counter!(MISPLACED, "shard" => shard.to_string()).increment(count);
+}
+
+/// Whether producers of the topic place keys by no partitioner, or not by one.
+pub(crate) fn mixed_partitioners(shard: &ShardId, are_mixed: bool) {
+    gauge!(MIXED_PARTITIONERS, "shard" => shard.to_string()).set(if are_mixed { 1.0 } else { 0.0 });
 }
 
 /// A shard stopped.

@@ -6,23 +6,30 @@
 //!
 //! **Learning.** Keys that stand in a topic tell how they were placed: a partitioner fits when it gives each of them the
 //! partition that it is in. One that fits by chance does so for one key in as many as there are partitions, so a few
-//! keys are enough ([`Tally`]). Only events of tenants tell anything: those of apps, and ticks, are sent to every
+//! keys are enough ([`Tally`]). Whoever can look at all partitions does so before deciding: the first keys may be those
+//! of one producer among several. Only events of tenants tell anything: those of apps, and ticks, are sent to every
 //! partition.
 //!
 //! **In force** is what is set (`kafka.partitioner`), else what the data directory remembers, else what was learnt.
 //! What was set or learnt is remembered. What is set against what is remembered is refused, but for `unknown`,
-//! which computes nothing and compares nothing.
+//! which computes nothing and compares nothing; and where no record was placed by what is remembered, neither by an
+//! import nor by a refill, what is set takes its place ([`agreed`]).
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use ledger_core::ids::ClientKey;
 use ledger_record::record::Stream;
+use ledger_record::rows::SourcePosition;
 use ledger_store::{DataDir, OpenError, Partitioner, ReadError, Reader};
 
-use crate::kafka::{KafkaError, KafkaOptions, sample_keys};
+use crate::kafka::{KafkaError, KafkaOptions, count_partitions, sample_keys};
 
 /// One in so many sets of keys fits a partitioner by chance when that is believed.
 const BY_CHANCE: f64 = 1e6;
+
+/// Keys that are told apart while they are counted.
+const TOLD_APART: usize = 20_000;
 
 /// Most tenants of a shard that are looked at to learn how they were placed.
 const TENANTS_LOOKED_AT: usize = 1_000;
@@ -42,8 +49,8 @@ pub enum PlacingError {
     /// Nothing tells.
     #[error(
         "{topic} has {partitions} partitions, and nothing tells yet how its producers place client keys; set \
-         kafka.partitioner to what they use: murmur2 (Java and most others), crc32 (librdkafka: confluent-kafka, \
-         node-rdkafka) or fnv1a (Sarama)"
+         kafka.partitioner (--partitioner) to what they use: murmur2 (Java and most others), crc32 (librdkafka: \
+         confluent-kafka, node-rdkafka) or fnv1a (Sarama), or give --brokers to learn it from the topic"
     )]
     Unset {
         /// The topic.
@@ -54,11 +61,14 @@ pub enum PlacingError {
     /// It is known that none of the partitioners fits, or it is set so.
     #[error(
         "no partition can be computed for the client keys of {topic}: its producers place them by no partitioner that \
-         is known, or not all by the same; let all of them use one, and set kafka.partitioner to it"
+         is known, or not all by the same{}; let all of them use one, and set kafka.partitioner to it",
+        shown.as_deref().map(|shown| format!(" (where the keys are fits {shown})")).unwrap_or_default()
     )]
     Unknown {
         /// The topic.
         topic: String,
+        /// How many keys each of them places where they are, if they were looked at.
+        shown: Option<String>,
     },
     /// The topic cannot be looked at.
     #[error("cannot learn from {topic} how its producers place client keys: {error}; set kafka.partitioner")]
@@ -98,26 +108,55 @@ impl Placement {
         topic: &str,
         partitions: u32,
     ) -> Result<Partitioner, PlacingError> {
-        let known = match data.partitioner(topic)? {
-            None if partitions > 1 => self.learn(data, topic, partitions)?,
-            known => known,
-        };
-        to_place(topic, partitions, in_force(topic, self.set, known)?)
+        if partitions <= 1 || data.partitioner(topic)?.is_some() {
+            return to_place(topic, partitions, agreed(data, topic, self.set)?);
+        }
+        let learnt = self.learn(data, topic, partitions)?;
+        self.by_keys(topic, partitions, learnt.as_ref())
     }
 
-    fn learn(
+    /// The same for a ledger that is not there yet, before anything of it is made.
+    pub fn partitioner_afresh(&self, topic: &str, partitions: u32) -> Result<Partitioner, PlacingError> {
+        let learnt = if partitions > 1 { self.sample(topic)? } else { None };
+        self.by_keys(topic, partitions, learnt.as_ref())
+    }
+
+    /// As set, else as the keys show that were looked at.
+    fn by_keys(
         &self,
-        data: &DataDir,
         topic: &str,
         partitions: u32,
-    ) -> Result<Option<Partitioner>, PlacingError> {
+        learnt: Option<&Tally>,
+    ) -> Result<Partitioner, PlacingError> {
+        let known = learnt.and_then(Tally::verdict);
+        to_place(topic, partitions, in_force(topic, self.set, known)?).map_err(|error| match error {
+            PlacingError::Unknown { topic, .. } => {
+                PlacingError::Unknown { topic, shown: learnt.map(Tally::to_string) }
+            }
+            error => error,
+        })
+    }
+
+    /// How many partitions the topic has; none: nobody named its brokers, or it is not there.
+    pub fn partitions(&self, topic: &str) -> Result<Option<u32>, KafkaError> {
+        self.kafka.as_ref().map_or(Ok(None), |options| count_partitions(options, topic))
+    }
+
+    fn learn(&self, data: &DataDir, topic: &str, partitions: u32) -> Result<Option<Tally>, PlacingError> {
         let mut tally = Tally::new(partitions);
         for shard in data.shards()?.into_iter().filter(|shard| shard.topic == topic) {
             tally_recorded(&mut tally, &data.read_shard(&shard)?)?;
         }
-        let (None, Some(options)) = (tally.verdict(), &self.kafka) else { return Ok(tally.verdict()) };
+        match tally.verdict() {
+            None => self.sample(topic),
+            Some(_) => Ok(Some(tally)),
+        }
+    }
+
+    fn sample(&self, topic: &str) -> Result<Option<Tally>, PlacingError> {
+        let Some(options) = &self.kafka else { return Ok(None) };
         match sample_keys(options, topic) {
-            Ok(tally) => Ok(tally.verdict()),
+            Ok(tally) => Ok(Some(tally)),
             // What is set needs no brokers.
             Err(_) if self.set.is_some() => Ok(None),
             Err(error) => Err(PlacingError::Sample { topic: topic.to_owned(), error }),
@@ -140,6 +179,41 @@ pub fn in_force(
     }
 }
 
+/// What is set and what a directory remembers, as one. What was learnt from few messages may be wrong: it stands only
+/// where records were placed by it.
+pub fn agreed(
+    data: &DataDir,
+    topic: &str,
+    set: Option<Partitioner>,
+) -> Result<Option<Partitioner>, PlacingError> {
+    match in_force(topic, set, data.partitioner(topic)?) {
+        Err(PlacingError::Conflict { .. }) if !has_placed(data, topic)? => Ok(set),
+        agreed => agreed,
+    }
+}
+
+/// Remembers what is set where that is not what the directory remembers, or fails where records were placed by that.
+pub fn set_right(data: &DataDir, topic: &str, set: Option<Partitioner>) -> Result<(), PlacingError> {
+    let (agreed, known) = (agreed(data, topic, set)?, data.partitioner(topic)?);
+    match agreed.filter(|agreed| *agreed != Partitioner::Unknown) {
+        Some(agreed) if known.is_some_and(|known| known != agreed) => {
+            Ok(data.replace_partitioner(topic, agreed)?)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether records of a topic were placed here: by an import, or by a refill.
+fn has_placed(data: &DataDir, topic: &str) -> Result<bool, PlacingError> {
+    for shard in data.shards()?.into_iter().filter(|shard| shard.topic == topic) {
+        let positions = data.read_shard(&shard)?.snapshot().source_positions()?;
+        if positions.iter().any(|(_, position)| !matches!(position, SourcePosition::Kafka { .. })) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// One that computes, for whoever has to place keys.
 pub fn to_place(
     topic: &str,
@@ -150,7 +224,7 @@ pub fn to_place(
     match in_force {
         _ if partitions <= 1 => Ok(Partitioner::Murmur2),
         None => Err(PlacingError::Unset { topic, partitions }),
-        Some(Partitioner::Unknown) => Err(PlacingError::Unknown { topic }),
+        Some(Partitioner::Unknown) => Err(PlacingError::Unknown { topic, shown: None }),
         Some(partitioner) => Ok(partitioner),
     }
 }
@@ -159,39 +233,48 @@ pub fn to_place(
 #[derive(Debug, Clone)]
 pub struct Tally {
     partitions: u32,
-    /// No more than are needed.
-    keys: BTreeSet<Vec<u8>>,
-    fitting: Vec<Partitioner>,
+    /// Those that were counted, and where they were, as far as they are told apart.
+    seen: BTreeSet<(Vec<u8>, u32)>,
+    keys: u64,
+    /// How many of them each places where they are.
+    fits: [(Partitioner, u64); Partitioner::COMPUTING.len()],
 }
 
 impl Tally {
     /// Of a topic with so many partitions.
     #[must_use]
     pub fn new(partitions: u32) -> Self {
-        Self { partitions, keys: BTreeSet::new(), fitting: Partitioner::COMPUTING.to_vec() }
+        let fits = Partitioner::COMPUTING.map(|partitioner| (partitioner, 0));
+        Self { partitions, seen: BTreeSet::new(), keys: 0, fits }
     }
 
     /// A key is in a partition.
     pub fn take(&mut self, key: &[u8], partition: u32) {
-        let partitions = self.partitions;
-        self.fitting.retain(|partitioner| partitioner.partition(key, partitions) == Some(partition));
-        if !self.are_enough() {
-            self.keys.insert(key.to_vec());
+        if self.seen.len() < TOLD_APART && !self.seen.insert((key.to_vec(), partition)) {
+            return;
+        }
+        self.keys += 1;
+        for (partitioner, fits) in &mut self.fits {
+            *fits += u64::from(partitioner.partition(key, self.partitions) == Some(partition));
         }
     }
 
     /// How keys are placed; none: too few of them to tell.
     #[must_use]
     pub fn verdict(&self) -> Option<Partitioner> {
-        match self.fitting[..] {
-            [] => Some(Partitioner::Unknown),
-            [only] if self.are_enough() => Some(only),
+        let mut fitting = self.fits.iter().filter(|(_, fits)| *fits == self.keys);
+        match (fitting.next(), fitting.next()) {
+            (None, _) => Some(Partitioner::Unknown),
+            (Some((only, _)), None) if are_enough(self.keys, self.partitions) => Some(*only),
             _ => None,
         }
     }
+}
 
-    fn are_enough(&self) -> bool {
-        are_enough(self.keys.len() as u64, self.partitions)
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.fits.map(|(partitioner, fits)| format!("{partitioner} {fits} of {}", self.keys));
+        f.write_str(&shown.join(", "))
     }
 }
 
@@ -213,125 +296,9 @@ fn tally_recorded(tally: &mut Tally, shard: &Reader) -> Result<(), ReadError> {
         if first.is_some_and(|record| *record.source.source == *id.topic) {
             tally.take(&key, id.partition);
         }
-        if tally.verdict().is_some() {
-            break;
-        }
     }
     Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn a_partitioner_is_learnt_when_it_alone_fits_more_keys_than_chance_would() {
-        for partitions in [2, 4, 12, 1_000] {
-            for partitioner in Partitioner::COMPUTING {
-                let mut tally = Tally::new(partitions);
-                let (mut taken, mut verdict) = (0, None);
-                for key in keys() {
-                    let partition = partitioner.partition(key.as_bytes(), partitions).unwrap();
-                    tally.take(key.as_bytes(), partition);
-                    tally.take(key.as_bytes(), partition);
-                    taken += 1;
-                    verdict = tally.verdict();
-                    if verdict.is_some() {
-                        break;
-                    }
-                }
-                assert_eq!(verdict, Some(partitioner), "{partitions}");
-                let least = if partitions == 1_000 { 2 } else { 6 };
-                assert!((least..40).contains(&taken), "{taken} keys of {partitions}");
-            }
-        }
-    }
-
-    #[test]
-    fn keys_of_two_partitioners_fit_none() {
-        let mut tally = Tally::new(4);
-        for (number, key) in keys().iter().enumerate() {
-            let partitioner = Partitioner::COMPUTING[number % 2];
-            tally.take(key.as_bytes(), partitioner.partition(key.as_bytes(), 4).unwrap());
-        }
-        assert_eq!(tally.verdict(), Some(Partitioner::Unknown));
-        assert_eq!(Tally::new(4).verdict(), None);
-    }
-
-    #[test]
-    fn what_is_set_against_what_is_known_is_refused_unless_it_sets_nothing() {
-        use Partitioner::{Crc32, Murmur2, Unknown};
-        let at = |set, known| in_force("t", set, known);
-        assert_eq!(at(None, Some(Crc32)).unwrap(), Some(Crc32));
-        assert_eq!(at(Some(Crc32), None).unwrap(), Some(Crc32));
-        assert_eq!(at(Some(Unknown), Some(Crc32)).unwrap(), Some(Unknown));
-        assert_eq!(at(Some(Crc32), Some(Unknown)).unwrap(), Some(Crc32));
-        assert_eq!(at(None, None).unwrap(), None);
-        let conflict = at(Some(Murmur2), Some(Crc32)).unwrap_err();
-        assert!(conflict.to_string().contains("realm-ledger refill"), "{conflict}");
-        assert!(matches!(to_place("t", 4, None), Err(PlacingError::Unset { .. })));
-        assert!(matches!(to_place("t", 4, Some(Unknown)), Err(PlacingError::Unknown { .. })));
-        assert_eq!(to_place("t", 1, None).unwrap(), Murmur2);
-    }
-
-    use std::time::Duration;
-
-    use rdkafka::ClientConfig;
-    use rdkafka::client::ClientContext;
-    use rdkafka::message::{DeliveryResult, Message as _};
-    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
-
-    use std::sync::Mutex;
-
-    use super::*;
-    use crate::kafka::EmbeddedBroker;
-
-    /// Where librdkafka put each key.
-    #[derive(Default)]
-    struct Places(Mutex<Vec<(Vec<u8>, i32)>>);
-
-    impl ClientContext for Places {}
-
-    impl ProducerContext for Places {
-        type DeliveryOpaque = ();
-
-        fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-            let message = result.as_ref().unwrap();
-            self.0.lock().unwrap().push((message.key().unwrap().to_vec(), message.partition()));
-        }
-    }
-
-    /// Client keys as they are met in the field, and every length, so that all tails of the hashes are taken.
-    fn keys() -> Vec<String> {
-        let sites = (0..150).map(|n| format!("customer-{n}.atlassian.net"));
-        let uuids = (0..50u64).map(|n| format!("jira:{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        let lengths = (1..=40).map(|length| "ü".repeat(length) + &"x".repeat(length % 4));
-        sites.chain(uuids).chain(lengths).collect()
-    }
-
-    #[test]
-    fn every_partition_is_the_one_that_librdkafka_takes() {
-        let names = ["murmur2", "murmur2_random", "consistent", "consistent_random", "fnv1a", "fnv1a_random"];
-        for partitions in [2, 4, 7, 12] {
-            let broker = EmbeddedBroker::start(&[("t", partitions)]).unwrap();
-            for name in names {
-                let mut config = ClientConfig::new();
-                config.set("bootstrap.servers", broker.address()).set("partitioner", name);
-                let producer: BaseProducer<Places> = config.create_with_context(Places::default()).unwrap();
-                let keys = keys();
-                for key in &keys {
-                    producer
-                        .send(BaseRecord::to("t").key(key).payload("x"))
-                        .map_err(|(error, _)| error)
-                        .unwrap();
-                }
-                producer.flush(Duration::from_mins(1)).unwrap();
-                let places = std::mem::take(&mut *producer.context().0.lock().unwrap());
-                assert_eq!(places.len(), keys.len());
-                let partitioner = Partitioner::parse(name).unwrap();
-                for (key, partition) in places {
-                    let computed = partitioner.partition(&key, partitions);
-                    assert_eq!(computed, u32::try_from(partition).ok(), "{name} of {partitions}: {key:?}");
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use ledger_core::time::Timestamp;
 
 use crate::checkpoints::{Checkpoints, SignedCheckpoint};
+use crate::published::GroupPublished;
 use crate::{Partitioner, Reader, ShardId, TornTenants};
 
 /// The shards served by this process.
@@ -286,6 +287,7 @@ pub struct Halted {
 pub struct ShardStatus {
     now: Mutex<Freshness>,
     checkpoints: Checkpoints,
+    pub(crate) published: GroupPublished,
     committed: Condvar,
     commits: Mutex<u64>,
 }
@@ -313,6 +315,7 @@ impl Default for ShardStatus {
                 held_up: None,
             }),
             checkpoints: Checkpoints::default(),
+            published: GroupPublished::default(),
             committed: Condvar::new(),
             commits: Mutex::new(0),
         }

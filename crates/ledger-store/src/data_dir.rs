@@ -8,14 +8,19 @@
 //! <dir>/shards/<topic>/<partition>/       one RocksDB each                            crate::database
 //! <dir>/shards/<topic>/<partition>.new/   a shard that is being made; a crash may leave one
 //! <dir>/shards/<topic>/<partition>.away   damaged, and moved here by the operator: the shard may be begun anew
-//! <dir>/shards/<topic>/<partition>.behind there while the shard has not read what its topic has
+//! <dir>/shards/<topic>/<partition>.behind empty while the shard has not read what its topic has; else the offset that
+//!                                         it had read to, and was durable, when it last was at the end
+//! <dir>/shards/<topic>/<partition>.misplaced there while the shard is halted by a message of another partitioner
 //! ```
 //!
-//! `ledger.json` says which shards were begun, and is compared with the directories whenever they are listed or one of
-//! them is opened: a shard that is gone is an error, for reading and for writing.
+//! `ledger.json` says which shards were begun, and is compared with the directories whenever it is read: a shard that is
+//! gone is an error, for reading and for writing, and so is one that it does not know. Then it is not the file that the
+//! shards were made with, and whoever went by it would leave them out.
 //!
 //! Several processes may hold a data directory open. A shard has one writer among all of them, which the
 //! lock inside its RocksDB ensures.
+
+mod beside;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -26,10 +31,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger_record::proof::line::LedgerSecret;
-use ledger_record::rows::ShardIdentity;
+use ledger_record::rows::{ShardIdentity, SourcePosition};
 
 use crate::database::{Database, rocksdb_failed};
-use crate::error::{BindError, OpenError, StorageError, away};
+use crate::error::{BindError, OpenError, ReadError, StorageError, away};
 use crate::manifest::{Manifest, Renamed, check_topic, shard_path, sync_dir};
 use crate::options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, READ_ONLY_PAUSE_MS, READ_ONLY_TRIES};
 use crate::reader::Reader;
@@ -64,10 +69,6 @@ impl DataDir {
                 return Err(OpenError::OtherSecret { path: path.to_owned() });
             }
         } else {
-            // Shards without a manifest are a ledger that lost it, not an empty directory.
-            if path.join("shards").exists() {
-                return Err(OpenError::NotALedger { path: path.to_owned() });
-            }
             Manifest::new(fingerprint).write(path)?;
         }
         Ok(data_dir)
@@ -179,6 +180,30 @@ impl DataDir {
         Ok(())
     }
 
+    /// Forgets a topic of which no shard here has a record, as if it had never been bound. None of its shards may be
+    /// open for writing.
+    pub fn forget_empty(&self, topic: &str) -> Result<(), OpenError> {
+        self.secret()?;
+        for shard in self.shards()?.into_iter().filter(|shard| shard.topic == topic) {
+            if self.read_shard(&shard)?.next_position() > 0 {
+                return Ok(());
+            }
+        }
+        let _lock = self.lock()?;
+        let mut manifest = self.manifest()?;
+        if !manifest.forget(topic) {
+            return Ok(());
+        }
+        manifest.write(&self.path)?;
+        // One that a kill leaves behind is an empty shard, and opened as such.
+        match fs::remove_dir_all(self.path.join("shards").join(topic)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(OpenError::Io { path: self.path.clone(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What is remembered of a topic.
     pub fn identity(&self, topic: &str) -> Result<Option<SourceIdentity>, OpenError> {
         Ok(self.manifest()?.identity(topic))
@@ -202,6 +227,18 @@ impl DataDir {
             manifest.write(&self.path)?;
         }
         Ok(manifest.partitioner(topic))
+    }
+
+    /// Remembers how the keys of a topic are placed in place of what was known. To be called where no record was placed
+    /// by that.
+    pub fn replace_partitioner(&self, topic: &str, partitioner: Partitioner) -> Result<(), OpenError> {
+        self.secret()?;
+        let _lock = self.lock()?;
+        let mut manifest = self.manifest()?;
+        if manifest.replace_partitioner(topic, partitioner) {
+            manifest.write(&self.path)?;
+        }
+        Ok(())
     }
 
     /// The shards that were begun here, by topic and partition. One that is gone is among them, and does not open.
@@ -242,22 +279,30 @@ impl DataDir {
         Ok(())
     }
 
-    /// Notes beside the data whether a shard still reads what its topic has: who reads the directory later must not
-    /// take what was left half-read for the whole. It is a machine's own business, so it is no part of the shard.
-    pub fn note_behind(&self, id: &ShardId, is_behind: bool) -> Result<(), OpenError> {
-        let mark = behind(&shard_path(&self.path, id));
-        let noted = if is_behind { File::create(&mark).map(drop) } else { fs::remove_file(&mark) };
-        match noted {
-            Err(error) if is_behind || error.kind() != io::ErrorKind::NotFound => {
-                Err(OpenError::Io { path: mark, source: error })
-            }
-            _ => Ok(()),
-        }
+    /// Notes beside the data how far a shard that is at the end of its topic has it, durable; none: it still reads what
+    /// the topic has. Who reads the directory later must not take what was left half-read, or has lost its end since,
+    /// for the whole. It is a machine's own business, so it is no part of the shard.
+    pub fn note_read_to(&self, id: &ShardId, next_offset: Option<u64>) -> Result<(), OpenError> {
+        let path = behind(&shard_path(&self.path, id));
+        let text = next_offset.map(|offset| offset.to_string()).unwrap_or_default();
+        // A write that is cut off leaves an empty file, or an earlier offset: never one that was not durable.
+        fs::write(&path, text).map_err(|source| OpenError::Io { path, source })
     }
 
-    /// Whether a shard reads what its topic has, or was left while it did.
-    pub fn is_behind(&self, id: &ShardId) -> bool {
-        behind(&shard_path(&self.path, id)).exists()
+    /// Whether a shard reads what its topic has, was left while it did, or has less of it than it once had.
+    pub fn is_behind(&self, reader: &Reader) -> Result<bool, ReadError> {
+        let id = reader.shard();
+        let noted = match fs::read_to_string(behind(&shard_path(&self.path, id))) {
+            Ok(noted) => noted,
+            Err(error) => return Ok(error.kind() != io::ErrorKind::NotFound),
+        };
+        let Ok(was_read_to) = noted.parse::<u64>() else { return Ok(true) };
+        let positions = reader.snapshot().source_positions()?;
+        let is_there = |(source, position): &(String, SourcePosition)| {
+            let SourcePosition::Kafka { next_offset, .. } = position else { return false };
+            *source == id.topic && *next_offset >= was_read_to
+        };
+        Ok(was_read_to > 0 && !positions.iter().any(is_there))
     }
 
     /// Opens a shard for writing, and creates it if it is new. There is one writer at a time.

@@ -103,10 +103,10 @@ impl Database {
         resources: &Resources,
     ) -> Result<Self, OpenError> {
         let names = family_names(path, id)?;
-        check_wal(path)?;
+        check_wal(path, id)?;
         let options = resources.writing(open_files);
         let db = DB::open_cf_descriptors(&options, path, descriptors(&names, resources))
-            .map_err(|error| open_failed(path, id, error))?;
+            .map_err(|error| open_failed(id, error))?;
         let mut database = Self { db, id: id.clone(), generation: 0 };
         let stored = database.find_generation(path, &names, identity)?;
         database.drop_other_generations(&names)?;
@@ -122,14 +122,14 @@ impl Database {
         resources: &Resources,
     ) -> Result<Self, OpenError> {
         let names = family_names(path, id)?;
-        check_wal(path)?;
+        check_wal(path, id)?;
         let db = DB::open_cf_descriptors_read_only(
             &resources.reading(),
             path,
             descriptors(&names, resources),
             false,
         )
-        .map_err(|error| open_failed(path, id, error))?;
+        .map_err(|error| open_failed(id, error))?;
         let mut database = Self { db, id: id.clone(), generation: 0 };
         database.find_generation(path, &names, identity)?;
         Ok(database)
@@ -345,7 +345,7 @@ fn descriptors(names: &BTreeSet<String>, resources: &Resources) -> Vec<ColumnFam
 }
 
 fn family_names(path: &Path, id: &ShardId) -> Result<BTreeSet<String>, OpenError> {
-    let names = DB::list_cf(&Options::default(), path).map_err(|error| open_failed(path, id, error))?;
+    let names = DB::list_cf(&Options::default(), path).map_err(|error| open_failed(id, error))?;
     let meta = Family::Meta.as_str();
     // Without `meta` nothing tells the format; with it the format is told before anything else is believed.
     if names.iter().any(|name| name == meta) {
@@ -356,10 +356,11 @@ fn family_names(path: &Path, id: &ShardId) -> Result<BTreeSet<String>, OpenError
 }
 
 /// RocksDB drops without a word what stands behind a damaged place.
-fn check_wal(path: &Path) -> Result<(), OpenError> {
+fn check_wal(path: &Path, id: &ShardId) -> Result<(), OpenError> {
     wal::check(path).map_err(|error| match error {
+        WalError::Lost => OpenError::LostLog { shard: id.clone(), path: path.to_owned() },
         WalError::Damaged(wal::Damage { file, offset }) => {
-            OpenError::DamagedLog { file, offset, path: path.to_owned() }
+            OpenError::DamagedLog { file, offset, shard: id.clone() }
         }
         WalError::Io { path, source } => OpenError::Io { path, source },
     })
@@ -391,13 +392,13 @@ fn describe(identity: &ShardIdentity) -> String {
     )
 }
 
-fn open_failed(path: &Path, id: &ShardId, error: rocksdb::Error) -> OpenError {
+fn open_failed(id: &ShardId, error: rocksdb::Error) -> OpenError {
     if error.stop_code() == StopCode::ShardLocked {
         return OpenError::Locked { shard: id.clone() };
     }
     let source = rocksdb_failed("opening the shard")(error);
     if source.is_damage() {
-        OpenError::Broken { shard: id.clone(), path: path.to_owned(), source }
+        OpenError::Broken { shard: id.clone(), source }
     } else {
         OpenError::Storage(source)
     }

@@ -110,6 +110,7 @@ mod options;
 mod partitioner;
 mod progress;
 mod prove;
+mod published;
 mod publisher;
 mod reader;
 mod rebuild;
@@ -144,6 +145,7 @@ pub use manifest::Renamed;
 pub use options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, StoreOptions};
 pub use partitioner::Partitioner;
 pub use prove::{ProveError, Proven, Proving};
+pub use published::{GroupPublished, PublishedOffsets};
 pub use publisher::PublisherCursor;
 pub use reader::Reader;
 pub use rebuild::{Difference, RebuildReport, check, rebuild};
@@ -151,7 +153,7 @@ pub use refill::{Placed, Refill, RefillError, RefillReport, RefillStage, refill}
 pub use shard::Shard;
 pub use snapshot::Snapshot;
 pub use stop::{Ends, StopCause, StopCode};
-pub use torn::{TornTenant, TornTenants, find_torn};
+pub use torn::{TornTenant, TornTenants, Unread, find_torn};
 pub use verify::{Fault, SpreadFault, SpreadOffsets, Verified, VerifyError, check_spread};
 
 /// Names a shard: one partition of one topic. Imports name the topic they stand in for.

@@ -7,6 +7,9 @@
 //!   "begun":[0,1,2],"partitioner":"murmur2"}}}
 //! ```
 //!
+//! A shard whose directory is there and that the file does not know makes every opening fail, and so does a directory
+//! with shards and without the file: it was lost, or is of an earlier time, or of another directory.
+//!
 //! `begun` are the partitions whose shard was made here: one whose directory is not there any more is gone, and not
 //! merely empty. `partitioner` is there as soon as it is known how producers place keys.
 //! A refill adds `"refill":{"unfinished":true,"renamed":{"from":"…","to":"…"}}`: the name of the logs, and a mark that
@@ -114,12 +117,25 @@ impl Manifest {
         self.secret_fingerprint == secret_fingerprint
     }
 
-    /// Reads the file of a data directory that is whole; none: there is no such file.
+    /// Reads the file of a data directory that is whole, and compares it with the shards; none: nothing is there.
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>, OpenError> {
-        match Self::read_any(dir)? {
-            Some(manifest) if manifest.is_unfinished() => Err(OpenError::Unfinished { path: dir.to_owned() }),
-            manifest => Ok(manifest),
+        // In this order: a topic is written down before a shard of it is made.
+        let there = shards_in(dir)?;
+        let Some(manifest) = Self::read_any(dir)? else {
+            let is_lost = dir.join("shards").exists();
+            return if is_lost { Err(OpenError::ManifestLost { path: file_in(dir) }) } else { Ok(None) };
+        };
+        if manifest.is_unfinished() {
+            return Err(OpenError::Unfinished { path: dir.to_owned() });
         }
+        match there.into_iter().find(|id| !manifest.knows(id)) {
+            Some(shard) => Err(OpenError::ManifestOutdated { path: file_in(dir), shard }),
+            None => Ok(Some(manifest)),
+        }
+    }
+
+    fn knows(&self, id: &ShardId) -> bool {
+        self.topics.get(&id.topic).is_some_and(|topic| id.partition < topic.partitions)
     }
 
     /// Reads the file of a data directory; none: there is no such file.
@@ -180,6 +196,11 @@ impl Manifest {
         self.topics.get_mut(&id.topic).is_some_and(|topic| topic.begun.insert(id.partition))
     }
 
+    /// Forgets a topic. Answers whether it was known.
+    pub(crate) fn forget(&mut self, topic: &str) -> bool {
+        self.topics.remove(topic).is_some()
+    }
+
     /// How keys of a topic are placed.
     pub(crate) fn partitioner(&self, topic: &str) -> Option<Partitioner> {
         self.topics.get(topic)?.partitioner
@@ -194,6 +215,12 @@ impl Manifest {
             topic.partitioner = Some(partitioner);
         }
         changes
+    }
+
+    /// Notes how keys of a topic are placed, whatever was known. Answers whether anything changed.
+    pub(crate) fn replace_partitioner(&mut self, topic: &str, partitioner: Partitioner) -> bool {
+        let Some(topic) = self.topics.get_mut(topic) else { return false };
+        topic.partitioner.replace(partitioner) != Some(partitioner)
     }
 
     /// Takes a topic in, or compares it with what is known. Answers whether anything changed.
@@ -233,6 +260,36 @@ fn fill_in(stored: &mut Option<String>, now: Option<&String>) -> Result<(), (Str
         }
         _ => Ok(()),
     }
+}
+
+/// The shards whose directories are there. What has another name than a shard's was put there by someone else, or was
+/// moved away.
+fn shards_in(dir: &Path) -> Result<Vec<ShardId>, OpenError> {
+    let mut shards = Vec::new();
+    for topic in dirs_in(&dir.join("shards"))? {
+        for partition in dirs_in(&dir.join("shards").join(&topic))? {
+            let number = partition.parse::<u32>().ok().filter(|number| number.to_string() == partition);
+            shards.extend(number.map(|partition| ShardId { topic: topic.clone(), partition }));
+        }
+    }
+    shards.sort();
+    Ok(shards)
+}
+
+fn dirs_in(dir: &Path) -> Result<Vec<String>, OpenError> {
+    let failed = |source| OpenError::Io { path: dir.to_owned(), source };
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if entry.path().is_dir() {
+            names.extend(entry.file_name().into_string().ok());
+        }
+    }
+    Ok(names)
 }
 
 fn file_in(dir: &Path) -> PathBuf {

@@ -55,6 +55,26 @@ impl Partitioner {
         }
     }
 
+    /// What to set at producers, so that they place keys so.
+    #[must_use]
+    pub const fn at_producers(self) -> &'static str {
+        match self {
+            Self::Murmur2 => {
+                "partitioner=murmur2_random at producers built on librdkafka (confluent-kafka, node-rdkafka), a hash \
+                 partitioner that is Java's at Sarama; it is the default of Java, kafkajs, franz-go and kafka-python"
+            }
+            Self::Crc32 => {
+                "partitioner=consistent_random at producers built on librdkafka (confluent-kafka, node-rdkafka), whose \
+                 default it is; a partitioner class of your own at Java and others"
+            }
+            Self::Fnv1a => {
+                "partitioner=fnv1a_random at producers built on librdkafka (confluent-kafka, node-rdkafka), a partitioner \
+                 class of your own at Java; it is the default of Sarama"
+            }
+            Self::Unknown => "one partitioner at all producers",
+        }
+    }
+
     /// Reads a name, also one of librdkafka.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
@@ -160,6 +180,9 @@ mod tests {
         for partitioner in Partitioner::COMPUTING.into_iter().chain([Partitioner::Unknown]) {
             assert_eq!(Partitioner::parse(partitioner.as_str()), Some(partitioner));
             assert_eq!(Partitioner::parse(partitioner.librdkafka()), Some(partitioner));
+            let setting = format!("partitioner={} at", partitioner.librdkafka());
+            let is_computing = partitioner != Partitioner::Unknown;
+            assert_eq!(partitioner.at_producers().contains(&setting), is_computing, "{partitioner}");
         }
         for (alias, partitioner) in [
             ("consistent", Partitioner::Crc32),

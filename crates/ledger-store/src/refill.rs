@@ -47,7 +47,8 @@
 //!
 //! The old shards are verified first, so that no false record is carried over. The new directory is
 //! [begun](DataDir::begin_refill); no other opening succeeds before it is [finished](DataDir::finish). At the end the
-//! refill compares the old shards with what it read: a server that still writes to them must be stopped first.
+//! refill compares the old shards with what it read: a server that still writes to them must be stopped first. Then the
+//! new shards are verified as the old ones were, so that no directory is called whole that is not valid.
 
 mod old;
 mod order;
@@ -92,13 +93,15 @@ impl std::fmt::Debug for Refill<'_> {
     }
 }
 
-/// The old records are checked, then carried over.
+/// The old records are checked, then carried over; then what became of them is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefillStage {
     /// The old shards are verified.
     Checking,
     /// Their records are carried over.
     Carrying,
+    /// The new shards are verified.
+    CheckingNew,
 }
 
 /// What a refill did.
@@ -143,6 +146,20 @@ pub enum RefillError {
     /// The old shards together are not true.
     #[error("the old shards together are not as they must be, so nothing of them is carried over")]
     Spread(#[from] SpreadFault),
+    /// A new shard did not become true: a fault of this program.
+    #[error("the new shard {shard} did not become what it must be, so the new directory stays unfinished")]
+    Made {
+        /// The shard.
+        shard: ShardId,
+        /// What is wrong.
+        #[source]
+        source: VerifyError,
+    },
+    /// The new shards together did not become true: a fault of this program.
+    #[error(
+        "the new shards together did not become what they must be, so the new directory stays unfinished"
+    )]
+    MadeSpread(#[source] SpreadFault),
     /// An import did not come to its end.
     #[error(
         "{source_name} was imported up to line {one} in one shard and {other} in another; import the same file into the \
@@ -217,8 +234,15 @@ pub fn refill(
     carry(&mut shards, &lanes, &mut targets, refill, &mut report, progress)?;
     targets.finish(&shards, &lanes)?;
     readers.iter().zip(&snapshots).try_for_each(|(reader, snapshot)| check_at_rest(old, reader, snapshot))?;
+    if let Some(secret) = new.ledger_secret() {
+        targets.check(secret, &mut |done, total| progress(RefillStage::CheckingNew, done, total))?;
+    }
     // A partition that was left half-read is so still.
-    there.iter().filter(|id| old.is_behind(id)).try_for_each(|id| new.note_behind(id, true))?;
+    for reader in &readers {
+        if old.is_behind(reader)? {
+            new.note_read_to(reader.shard(), None)?;
+        }
+    }
     targets.add_to(&mut report);
     Ok(report)
 }

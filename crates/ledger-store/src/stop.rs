@@ -57,7 +57,8 @@ macro_rules! stops {
                 match self { $(Self::$name => Ends::$ends,)* }
             }
 
-            /// What the operator does; `TOPIC` and `PARTITION` stand for those of the shard.
+            /// What the operator does; `TOPIC` and `PARTITION` stand for those of the shard, `THEIRS` and `OURS` for the
+            /// partitioner of a misplaced message and that of imported history.
             #[must_use]
             pub const fn remedy(self) -> &'static str {
                 match self { $(Self::$name => $remedy,)* }
@@ -105,8 +106,11 @@ stops! {
     KeyMisplaced "key-misplaced" ByPerson,
         "an event is not in the partition that its client key belongs in, and imported history is there: recorded here \
          it would tear the tenant apart",
-        "set the partitioner of the producer as the message says; if all producers place keys otherwise, \
-         `realm-ledger refill --from OLD --data-dir NEW` makes a data directory that fits them";
+        "if all producers place keys as the message was placed, make a data directory that fits them and serve that: \
+         `realm-ledger refill --from OLD --data-dir NEW --partitioner THEIRS`; else set the producer right as the reason \
+         says and, as what it sent stays in the topic, restart with kafka.partitioner = \"unknown\" until that is read, \
+         then stop, put those tenants together by `realm-ledger refill --from OLD --data-dir NEW --partitioner OURS`, and \
+         serve NEW without that setting";
     ProducerTimes "producer-times" ByItself,
         "the times of the topic are its producers', and the brokers let any time in the future pass: one wrong clock \
          would rule every later recorded time of the partition",
@@ -140,6 +144,11 @@ stops! {
         "check the disk; then, if nothing was imported into this shard and the topic has all its messages from offset \
          0, move shards/TOPIC/PARTITION to shards/TOPIC/PARTITION.away and restart: Kafka fills it anew; else restore a backup (`rebuild` \
          mends tenants, apps, ids and index alone)";
+    ShardGone "shard-gone" ByPerson,
+        "the directory of a shard that was begun here is gone",
+        "mount its disk, or restore a backup, and restart; or, if nothing was imported into this shard and the topic has \
+         all its messages from offset 0, make an empty directory shards/TOPIC/PARTITION.away and restart: Kafka fills it \
+         anew";
     ShardMoved "shard-moved" ByPerson,
         "the directory is that of another shard, topic or cluster",
         "put each directory back to where it was; if Kafka has all messages of the shard, move shards/TOPIC/PARTITION \

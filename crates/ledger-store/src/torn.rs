@@ -39,6 +39,9 @@ pub struct TornTenant {
     pub shards: Vec<ShardId>,
 }
 
+/// Shards that do not read, and why.
+pub type Unread = BTreeMap<ShardId, ReadError>;
+
 /// The torn tenants among some shards.
 #[derive(Debug, Default)]
 pub struct TornTenants(Mutex<State>);
@@ -71,10 +74,23 @@ impl TornTenants {
 
     /// Looks at what is new in the shards. Answers whether that found anything to report.
     pub fn catch_up(&self, shards: &[Reader]) -> Result<bool, ReadError> {
-        let mut state = self.lock();
-        shards.iter().try_for_each(|reader| state.load(reader))?;
-        shards.iter().try_for_each(|reader| state.compare(reader, shards))?;
-        Ok(!state.news.is_empty())
+        let (is_news, unread) = self.catch_up_each(shards);
+        unread.into_values().next().map_or(Ok(is_news), Err)
+    }
+
+    /// The same, and whatever does not read of a shard keeps none of the others from being compared: answers which those
+    /// are. What was to be compared with them is looked at again.
+    pub fn catch_up_each(&self, shards: &[Reader]) -> (bool, Unread) {
+        let (mut state, mut unread) = (self.lock(), Unread::new());
+        for reader in shards {
+            if let Err(error) = state.load(reader) {
+                unread.insert(reader.shard().clone(), error);
+            }
+        }
+        for reader in shards {
+            state.compare(reader, shards, &mut unread);
+        }
+        (!state.news.is_empty(), unread)
     }
 
     /// The tenants that were found to be torn since this was asked last, so that each is reported once.
@@ -146,32 +162,49 @@ impl State {
     }
 
     /// Looks for the newest tenants of one shard in all others.
-    fn compare(&mut self, reader: &Reader, shards: &[Reader]) -> Result<(), ReadError> {
+    fn compare(&mut self, reader: &Reader, shards: &[Reader], unread: &mut Unread) {
         let until = reader.next_position();
         let from = self.shards.get(reader.shard()).map_or(0, |progress| progress.compared);
         if from >= until {
-            return Ok(());
+            return;
         }
         let others: Vec<&Reader> = shards.iter().filter(|other| other.shard() != reader.shard()).collect();
+        let mut is_compared = true;
         if !others.is_empty() {
-            reader.each_new_tenant(from, until, |client| {
+            let walked = reader.each_new_tenant(from, until, |client| {
                 for other in &others {
-                    if other.has_tenant(&client)? {
-                        if self.note(&client, [reader.shard(), other.shard()]) {
-                            self.news.insert(client.clone());
-                        }
-                        if let Some(progress) = self.shards.get_mut(reader.shard()) {
-                            progress.unwritten.push((client.clone(), other.shard().clone()));
+                    match other.has_tenant(&client) {
+                        Ok(true) => self.find(&client, reader, other),
+                        Ok(false) => {}
+                        Err(error) => {
+                            is_compared = false;
+                            unread.entry(other.shard().clone()).or_insert(error);
                         }
                     }
                 }
                 Ok(())
-            })?;
+            });
+            if let Err(error) = walked {
+                is_compared = false;
+                unread.entry(reader.shard().clone()).or_insert(error);
+            }
         }
-        if let Some(progress) = self.shards.get_mut(reader.shard()) {
+        if let Some(progress) = self.shards.get_mut(reader.shard()).filter(|_| is_compared) {
             progress.compared = until;
         }
-        Ok(())
+    }
+
+    /// Of one shard's new tenant, that another one has it too.
+    fn find(&mut self, client: &ClientKey, reader: &Reader, other: &Reader) {
+        if self.note(client, [reader.shard(), other.shard()]) {
+            self.news.insert(client.clone());
+        }
+        if let Some(progress) = self.shards.get_mut(reader.shard()) {
+            let found = (client.clone(), other.shard().clone());
+            if !progress.unwritten.contains(&found) {
+                progress.unwritten.push(found);
+            }
+        }
     }
 
     /// Answers whether it says more than was known.
@@ -229,6 +262,15 @@ impl Catalog {
             self.show_torn();
         }
         Ok(self.torn())
+    }
+
+    /// The same, without the shards that do not read, and which those are.
+    pub fn torn_of_those_that_read(&self) -> (&TornTenants, Unread) {
+        let (is_news, unread) = self.torn().catch_up_each(&self.readers());
+        if is_news {
+            self.show_torn();
+        }
+        (self.torn(), unread)
     }
 
     /// Writes what was found out into the shards of a data directory that is served.

@@ -30,9 +30,15 @@
 //! | an unfinished one with a batch behind it in the same file | damaged: the batch was begun, so the one before was durable |
 //! | an unfinished one with a batch in a later file | damaged, unless that batch has the very next sequence: then the file was replayed up to the unfinished write before |
 //!
-//! Not seen here: a last batch whose sectors were lost *after* it was synced, and a file that is shorter than it was or
-//! gone. RocksDB knows the sizes of the files before the last one; for the rest the shard is as it was a moment before,
-//! as a whole, and the offset that was committed to Kafka is ahead of it.
+//! The newest file is there in any case, however little is in it: RocksDB begins it before it notes that another one ended
+//! ([`newest`]). One that is gone is damage.
+//!
+//! Not seen here: a last batch whose sectors were lost *after* it was synced, and a newest file that is shorter than it
+//! was. RocksDB knows the sizes of the files before it; for the rest the shard is as it was a moment before, as a whole,
+//! and both the offset that was committed to Kafka and the one noted beside the data
+//! ([`DataDir::note_read_to`](crate::DataDir::note_read_to)) are ahead of it.
+
+mod newest;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -69,15 +75,26 @@ pub(crate) struct Damage {
 /// Why a log may not be replayed.
 #[derive(Debug)]
 pub(crate) enum WalError {
+    /// The newest file is gone.
+    Lost,
     Damaged(Damage),
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        path: PathBuf,
+        source: io::Error,
+    },
 }
 
 /// Reads the write-ahead log of a shard.
 pub(crate) fn check(shard: &Path) -> Result<(), WalError> {
     let failed = |path: &Path, source| WalError::Io { path: path.to_owned(), source };
     let mut check = Check::default();
-    for path in files(shard).map_err(|source| failed(shard, source))? {
+    // In this order: a file is begun before it is noted.
+    let newest = newest::noted(shard);
+    let files = files(shard).map_err(|source| failed(shard, source))?;
+    if files.last().is_none_or(|(number, _)| *number < newest) {
+        return Err(WalError::Lost);
+    }
+    for (_, path) in files {
         let mut file = match File::open(&path) {
             // The server beside a reader deletes what it has written out.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -88,8 +105,8 @@ pub(crate) fn check(shard: &Path) -> Result<(), WalError> {
     Ok(())
 }
 
-/// The files of a log, in the order in which they were written.
-fn files(shard: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files of a log by number, in the order in which they were written.
+fn files(shard: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut numbered = Vec::new();
     for entry in fs::read_dir(shard)? {
         let path = entry?.path();
@@ -98,7 +115,7 @@ fn files(shard: &Path) -> io::Result<Vec<PathBuf>> {
         numbered.extend(number.filter(|_| is_log).map(|number| (number, path)));
     }
     numbered.sort_unstable();
-    Ok(numbered.into_iter().map(|(_, path)| path).collect())
+    Ok(numbered)
 }
 
 /// What was read so far, of all files.

@@ -163,7 +163,7 @@ pub struct Place {
     #[arg(long, value_name = "DIR", conflicts_with = "url", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,
     /// Ask a running server instead
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse::url)]
     pub url: Option<String>,
 }
 
@@ -213,7 +213,7 @@ pub struct Import {
     /// Topic that the file stands in for [default: the first of kafka.topics]
     #[arg(long, value_name = "TOPIC")]
     pub topic: Option<String>,
-    /// Partitions of a new data directory; those of the topic that will feed it later
+    /// Partitions of a new data directory [default: as many as the topic has, where its brokers are named; else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub partitions: Option<u32>,
     /// Read everything, record nothing, and tell what is in the file; exit 1 if an import would stop
@@ -259,9 +259,9 @@ pub struct TopicsCreate {
     /// Which cluster
     #[command(flatten)]
     pub brokers: Brokers,
-    /// Partitions of each topic. Cannot be changed later: a tenant lives in one
-    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub partitions: u32,
+    /// Partitions of each topic [default: 12, or as they are]. Cannot be changed later: a tenant lives in one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub partitions: Option<u32>,
     /// Copies of each partition
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub replication_factor: u16,
@@ -339,7 +339,7 @@ pub struct Log {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from_seq: u64,
     /// At most this many records [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// What changed in our answer instead: each correction, the answer before and after, and the late event
     #[arg(long, conflicts_with = "from_seq")]

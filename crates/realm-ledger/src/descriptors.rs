@@ -80,7 +80,8 @@ fn divide(granted: u32, config: &Config, partitions: usize) -> Result<Division, 
     let connections = if is_enough { wanted } else { wanted.min(granted / 4) };
     let shards = left.saturating_sub(connections);
     if shards < of_shards(OPEN_FILES_LEAST) {
-        let needed = BESIDE.saturating_add(connections).saturating_add(of_shards(OPEN_FILES_LEAST));
+        let needed = least(BESIDE.saturating_add(of_shards(OPEN_FILES_LEAST)), wanted);
+        let connections = wanted.min(needed / 4);
         return Err(TooFewDescriptors { granted, needed, partitions, connections });
     }
     if is_enough {
@@ -95,6 +96,12 @@ fn divide(granted: u32, config: &Config, partitions: usize) -> Result<Division, 
         );
     }
     Ok(Division { connections: connections as usize, shards })
+}
+
+/// The smallest limit that leaves so many beside what HTTP gets of it: a quarter, or what it wants.
+fn least(beside: u32, wanted: u32) -> u32 {
+    let with_a_quarter = u64::from(beside.saturating_sub(1)) * 4 / 3 + 1;
+    u32::try_from(with_a_quarter).unwrap_or(u32::MAX).min(beside.saturating_add(wanted))
 }
 
 #[cfg(test)]
@@ -113,7 +120,23 @@ mod tests {
         assert_eq!(divided(1024, 1), Ok((256, 512)));
         assert_eq!(divided(1024, 6), Ok((256, 512)));
         let refused = divided(1024, 7).unwrap_err();
-        assert!(refused.contains("1024 files and needs 1072"), "{refused}");
-        assert!(refused.contains("80 for each of 7 partitions, 256 for HTTP"), "{refused}");
+        assert!(refused.contains("1024 files and needs 1087"), "{refused}");
+        assert!(refused.contains("80 for each of 7 partitions, 271 for HTTP"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_said_to_be_needed_is_enough_and_no_more_than_enough() {
+        let mut config = Config::default();
+        for connections in [0, 1, 100, 1024] {
+            config.http.options.connections = connections;
+            for partitions in [1, 2, 3, 7, 64] {
+                let needed = divide(0, &config, partitions).unwrap_err().needed;
+                assert!(divide(needed, &config, partitions).is_ok(), "{connections}, {partitions}: {needed}");
+                assert!(
+                    divide(needed - 1, &config, partitions).is_err(),
+                    "{connections}, {partitions}: {needed}"
+                );
+            }
+        }
     }
 }

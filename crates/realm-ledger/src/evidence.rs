@@ -42,10 +42,16 @@ impl Evidence {
         let options = signing_options(config, data)?;
         let ticker = Ticker::start(Arc::clone(catalog), &config.kafka, config.evidence.tick_interval);
         let ticker = ticker.map_err(|error| Failure::new(EvidenceError::Ticks(error)))?;
+        let mut evidence = Self { ticker, signing: None };
         let start = |options| Signing::start(Arc::clone(catalog), config.kafka.clone(), options);
-        let signing = options.map(start).transpose();
-        let signing = signing.map_err(|error| Failure::new(EvidenceError::Signing(error)))?;
-        Ok(Self { ticker, signing })
+        match options.map(start).transpose() {
+            Ok(signing) => evidence.signing = signing,
+            Err(error) => {
+                evidence.stop_by(Instant::now());
+                return Err(Failure::new(EvidenceError::Signing(error)));
+            }
+        }
+        Ok(evidence)
     }
 
     /// Whether something ended by itself: nothing would be sealed, or nothing new signed.

@@ -1,7 +1,7 @@
 //! How a command fails: an exit code, the error with its causes, and a hint what to do.
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use ledger_store::{OpenError, with_causes};
@@ -95,7 +95,13 @@ impl From<OpenError> for Failure {
             OpenError::NewerFormat { .. } | OpenError::WrongShard { .. } => Exit::OtherLedger,
             _ => Exit::Failed,
         };
-        Self::new(error).exit(exit)
+        let remedy = match &error {
+            OpenError::Io { source, .. } if source.kind() == ErrorKind::NotADirectory => {
+                Some("a data directory is a directory, which `import` and `serve` make".to_owned())
+            }
+            error => error.is_damage().then(|| error.remedy()),
+        };
+        Self { hint: remedy, ..Self::new(error).exit(exit) }
     }
 }
 

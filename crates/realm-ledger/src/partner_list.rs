@@ -137,7 +137,7 @@ struct Row {
 pub(crate) fn read(text: Text<'_>, names: &AppNames) -> Result<PartnerList, ListError> {
     match text.looks() {
         Looks::Ndjson => return Ok(only(read_json(text)?, names)),
-        Looks::Csv => {}
+        Looks::Csv(_) => {}
         Looks::Other(other) => return Err(other.clone().into()),
     }
     let mut text = text;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use ledger_api::http::{self, Api};
 use ledger_api::query::Ledger;
 use ledger_ingest::kafka::{Ingest, KafkaError, Publisher, StartError};
-use ledger_store::{Catalog, StopCode};
+use ledger_store::{Catalog, DataDir, StopCode};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -66,14 +66,78 @@ pub(crate) enum ServeError {
 pub(crate) struct Serving {
     runtime: Runtime,
     catalog: Arc<Catalog>,
-    ingest: Ingest,
-    publisher: Option<Publisher>,
-    sampling: Option<Sampling>,
-    app_copies: AppCopies,
-    evidence: Evidence,
+    pipeline: Pipeline,
     http: JoinHandle<io::Result<()>>,
     close_http: oneshot::Sender<()>,
     address: SocketAddr,
+}
+
+/// What runs beside the HTTP interface. One that is dropped, as the start failed half-way, stops what had begun.
+#[derive(Default)]
+struct Pipeline {
+    ingest: Option<Ingest>,
+    publisher: Option<Publisher>,
+    evidence: Option<Evidence>,
+    sampling: Option<Sampling>,
+    app_copies: Option<AppCopies>,
+}
+
+/// How long what had begun may take to stop when the start failed.
+const STOP_AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+impl Pipeline {
+    fn start(config: &Config, data: &Arc<DataDir>, catalog: &Arc<Catalog>) -> Result<Self, Failure> {
+        let mut begun = Self::default();
+        begun.ingest = Some(Ingest::start(Arc::clone(data), Arc::clone(catalog), &config.kafka)?);
+        begun.publisher = Publisher::start(catalog, &config.kafka).map_err(ServeError::Publisher)?;
+        begun.evidence = Some(Evidence::start(catalog, config, data)?);
+        begun.sampling = Sampling::start(Arc::clone(catalog), config.sampling.tenants_per_minute)
+            .map_err(ServeError::Runtime)?;
+        begun.app_copies = Some(AppCopies::start(Arc::clone(catalog)).map_err(ServeError::Runtime)?);
+        Ok(begun)
+    }
+
+    /// Something that should never end has ended.
+    fn has_failed(&self) -> bool {
+        self.ingest.as_ref().is_some_and(Ingest::is_finished)
+            || self.publisher.as_ref().is_some_and(Publisher::is_finished)
+            || self.evidence.as_ref().is_some_and(Evidence::has_failed)
+            || self.sampling.as_ref().is_some_and(Sampling::is_finished)
+            || self.app_copies.as_ref().is_some_and(AppCopies::is_finished)
+    }
+
+    /// Stops ingestion by the first deadline, then publishes and signs what it recorded by the second. Answers what
+    /// was given up.
+    fn stop_by(&mut self, ingestion: Instant, output: Instant) -> Vec<&'static str> {
+        if let Some(sampling) = self.sampling.take() {
+            sampling.stop();
+        }
+        if let Some(app_copies) = self.app_copies.take() {
+            app_copies.stop();
+        }
+        let mut given_up = Vec::new();
+        if !self.ingest.take().is_none_or(|ingest| ingest.stop_by(ingestion)) {
+            given_up.push("leaving the consumer group (its coordinator will notice)");
+        }
+        let (publisher, evidence) = (self.publisher.take(), self.evidence.take());
+        thread::scope(|scope| {
+            let signing = scope.spawn(|| evidence.is_none_or(|evidence| evidence.stop_by(output)));
+            if !publisher.is_none_or(|publisher| publisher.stop_by(output)) {
+                given_up.push("publishing (the rest follows after the next start)");
+            }
+            if !signing.join().unwrap_or(false) {
+                given_up.push("signing (what is sealed is signed after the next start)");
+            }
+        });
+        given_up
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + STOP_AFTER_FAILURE;
+        self.stop_by(deadline, deadline);
+    }
 }
 
 /// Threads that may block, beside those that questions read on: the signer and the like.
@@ -99,24 +163,7 @@ impl Serving {
         let ledger = Arc::new(Ledger::of_catalog(Arc::clone(&catalog)).with_secret(secret));
         let render = Arc::new(move || metrics.render());
         let api = Api::new(ledger, render, config.http.options.clone());
-        let ingest = Ingest::start(Arc::clone(&data), Arc::clone(&catalog), &config.kafka)?;
-        let publisher = match Publisher::start(&catalog, &config.kafka) {
-            Ok(publisher) => publisher,
-            Err(failed) => {
-                ingest.stop();
-                return Err(ServeError::Publisher(failed).into());
-            }
-        };
-        let evidence = match Evidence::start(&catalog, config, &data) {
-            Ok(evidence) => evidence,
-            Err(failed) => {
-                ingest.stop();
-                return Err(failed);
-            }
-        };
-        let sampling = Sampling::start(Arc::clone(&catalog), config.sampling.tenants_per_minute)
-            .map_err(ServeError::Runtime)?;
-        let app_copies = AppCopies::start(Arc::clone(&catalog)).map_err(ServeError::Runtime)?;
+        let pipeline = Pipeline::start(config, &data, &catalog)?;
         let address = listener.local_addr().map_err(ServeError::Runtime)?;
         let (close_http, closed) = oneshot::channel::<()>();
         let http = runtime.spawn(async move {
@@ -125,18 +172,7 @@ impl Serving {
             http::serve(listener, api, async { drop(closed.await) }).await
         });
         info!(url = %format_args!("http://{address}"), data_dir = %config.data_dir.display(), "ready");
-        let serving = Self {
-            runtime,
-            catalog,
-            ingest,
-            publisher,
-            sampling,
-            app_copies,
-            evidence,
-            http,
-            close_http,
-            address,
-        };
+        let serving = Self { runtime, catalog, pipeline, http, close_http, address };
         Ok((serving, signals))
     }
 
@@ -150,38 +186,18 @@ impl Serving {
 
     /// Something that should never end has ended.
     pub(crate) fn has_failed(&self) -> bool {
-        let publishing_ended = self.publisher.as_ref().is_some_and(Publisher::is_finished);
-        let sampling_ended = self.sampling.as_ref().is_some_and(Sampling::is_finished);
-        let ended = self.ingest.is_finished() || self.http.is_finished() || publishing_ended;
-        ended || sampling_ended || self.app_copies.is_finished() || self.evidence.has_failed()
+        self.http.is_finished() || self.pipeline.has_failed()
     }
 
     /// Ends in order: nothing that was begun is lost, and nothing that was recorded stays untold, as far as there is
     /// time for it.
-    pub(crate) fn drain(self, within: Duration) {
+    pub(crate) fn drain(mut self, within: Duration) {
         info!(?within, "draining");
         let began = Instant::now();
         let by = |percent| began + within * percent / 100;
         // The server may have ended by itself.
         let _ = self.close_http.send(());
-        if let Some(sampling) = self.sampling {
-            sampling.stop();
-        }
-        self.app_copies.stop();
-        let mut given_up = Vec::new();
-        if !self.ingest.stop_by(by(INGESTION_PERCENT)) {
-            given_up.push("leaving the consumer group (its coordinator will notice)");
-        }
-        let (publisher, evidence) = (self.publisher, self.evidence);
-        thread::scope(|scope| {
-            let signing = scope.spawn(|| evidence.stop_by(by(OUTPUT_PERCENT)));
-            if !publisher.is_none_or(|publisher| publisher.stop_by(by(OUTPUT_PERCENT))) {
-                given_up.push("publishing (the rest follows after the next start)");
-            }
-            if !signing.join().unwrap_or(false) {
-                given_up.push("signing (what is sealed is signed after the next start)");
-            }
-        });
+        let mut given_up = self.pipeline.stop_by(by(INGESTION_PERCENT), by(OUTPUT_PERCENT));
         let left = by(100).saturating_duration_since(Instant::now()).saturating_sub(LAST_WAIT);
         match self.runtime.block_on(async { tokio::time::timeout(left, self.http).await }) {
             Ok(Ok(Ok(()))) => {}
@@ -272,5 +288,31 @@ impl From<StartError> for Failure {
             }
             error => Self::new(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Threads of this process by name. Names are cut by the system.
+    fn threads() -> Vec<String> {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok()).collect()
+    }
+
+    #[test]
+    fn a_start_that_fails_half_way_stops_what_had_begun() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut config = Config { data_dir: scratch.path().join("data"), ..Config::default() };
+        config.evidence.keys_dir = Some(scratch.path().to_owned());
+        config.http.listen = "127.0.0.1:0".to_owned();
+        config.kafka.brokers = "127.0.0.1:1".to_owned();
+        config.kafka.checkpoints_topic = Some("checkpoints".to_owned());
+        std::fs::write(scratch.path().join("signing-keys"), "this is no key").unwrap();
+        let failed = Serving::start(&config).map(drop).unwrap_err();
+        assert!(format!("{failed:?}").contains("signing-keys"), "{failed:?}");
+        let left: Vec<_> = threads().into_iter().filter(|name| name.starts_with("publish")).collect();
+        assert!(left.is_empty(), "{left:?}");
     }
 }

@@ -3,7 +3,7 @@
 //! Handed in rather than looked up, so that a test sees exactly what a user would see.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
 
 /// Streams and environment of one run.
 pub struct Surroundings<'a> {
@@ -53,6 +53,42 @@ impl Surroundings<'_> {
     /// Whether a stream may be coloured: a terminal, and the user did not object (<https://no-color.org>).
     pub fn colours(&self, terminal: bool) -> bool {
         terminal && self.environment.get("NO_COLOR").is_none_or(String::is_empty)
+    }
+
+    /// From here on a reader that goes away ends nothing: what is still found out is the exit code.
+    pub(crate) fn outlive_reader(&mut self) {
+        let output = std::mem::replace(&mut self.output, Box::new(io::sink()));
+        self.output = Box::new(Outliving { output, is_gone: false });
+    }
+}
+
+/// Takes everything, also when nobody reads it any more.
+struct Outliving<'a> {
+    output: Box<dyn Write + Send + 'a>,
+    is_gone: bool,
+}
+
+impl Outliving<'_> {
+    fn unless_gone<T>(&mut self, written: io::Result<T>, lost: T) -> io::Result<T> {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_gone = true;
+                Ok(lost)
+            }
+            written => written,
+        }
+    }
+}
+
+impl Write for Outliving<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = if self.is_gone { Ok(bytes.len()) } else { self.output.write(bytes) };
+        self.unless_gone(written, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = if self.is_gone { Ok(()) } else { self.output.flush() };
+        self.unless_gone(flushed, ())
     }
 }
 

@@ -10,6 +10,7 @@ use super::Api;
 use super::body::WholeBody;
 use super::places::Cost;
 use super::problem::{Kind, Problem};
+use crate::limits::PAGE_FULL_BYTES;
 use crate::query::{Asker, Ledger, QueryError};
 
 impl Api {
@@ -32,7 +33,7 @@ impl Api {
         content_type: &'static str,
         question: impl FnOnce(&Ledger, Timestamp) -> Result<String, QueryError> + Send + 'static,
     ) -> Result<Response, Problem> {
-        self.answer(Cost::Much, content_type, |ledger, now| Ok(question(ledger, now)?.into_bytes())).await
+        self.answer(Cost::Page, content_type, |ledger, now| Ok(question(ledger, now)?.into_bytes())).await
     }
 
     /// A question whose time is over ends by itself, and keeps its place until then: what is slow cannot pile up
@@ -48,16 +49,29 @@ impl Api {
         // Dropped with this future when the client goes away.
         let asker = Asker::default();
         let (ledger, now) = (self.ledger.within(limit).asked_by(&asker), (self.clock)());
-        let asking = tokio::task::spawn_blocking(move || {
-            let answer = question(&ledger, now);
-            drop(place);
-            answer
-        });
+        let places = self.places.clone();
+        let answering = move || {
+            let _place = place;
+            // It may have waited for the thread.
+            ledger.in_time()?;
+            // Before it is made: what there is no room for is memory all the same.
+            let room = places.keep_unsent(if cost == Cost::Page { PAGE_FULL_BYTES } else { 0 })?;
+            let body = question(&ledger, now)?;
+            let room = places.keep_of(room, body.len())?;
+            Ok::<_, Problem>((body, room))
+        };
+        let answer = async {
+            match cost {
+                Cost::Page => self.pages.read(answering).await,
+                Cost::Little | Cost::Much | Cost::Everything => {
+                    tokio::task::spawn_blocking(answering).await.ok()
+                }
+            }
+        };
         let timed_out =
             |_| Problem::new(Kind::Timeout, format!("no answer within {limit:?}; ask for less, or later"));
-        let answer = tokio::time::timeout(limit, asking).await.map_err(timed_out)?;
-        let body = answer.map_err(|_| panicked())??;
-        let room = self.places.keep_unsent(body.len())?;
+        let answer = tokio::time::timeout(limit, answer).await.map_err(timed_out)?;
+        let (body, room) = answer.ok_or_else(panicked)??;
         let body = Body::new(WholeBody { rest: body.into(), _room: room });
         Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response())
     }
@@ -70,4 +84,59 @@ pub(super) fn unwritable(error: &serde_json::Error) -> Problem {
 
 pub(super) fn panicked() -> Problem {
     Problem::new(Kind::Internal, "the question could not be answered; the log of the server says more")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use ledger_store::Catalog;
+
+    use super::*;
+    use crate::http::Options;
+    use crate::limits::{PAGES_AT_A_TIME, UNSENT_BYTES};
+
+    fn api() -> Api {
+        let ledger = Arc::new(Ledger::of_catalog(Arc::new(Catalog::default())));
+        Api::new(ledger, Arc::new(String::new), Options::default())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn so_many_pages_are_made_at_a_time_however_many_are_asked_for() {
+        let (api, now, most) = (api(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let asked = (0..4 * PAGES_AT_A_TIME).map(|_| {
+            let (api, now, most) = (api.clone(), Arc::clone(&now), Arc::clone(&most));
+            tokio::spawn(async move {
+                let question = move |_: &Ledger, _| {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_millis(20));
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    Ok("a page")
+                };
+                api.ask(Cost::Page, question).await.unwrap()
+            })
+        });
+        for answer in asked.collect::<Vec<_>>() {
+            assert_eq!(answer.await.unwrap().status(), 200);
+        }
+        let most = most.load(Ordering::SeqCst);
+        assert!((2..=PAGES_AT_A_TIME).contains(&most), "{most}");
+    }
+
+    #[tokio::test]
+    async fn a_page_that_nobody_would_have_room_for_is_not_made() {
+        let api = api();
+        let unread = api.places.keep_unsent(UNSENT_BYTES - PAGE_FULL_BYTES / 2).unwrap();
+        let refused =
+            api.ask(Cost::Page, |_, _| -> Result<(), _> { panic!("it is made") }).await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Overloaded);
+        // Once it is made it keeps no more than it takes.
+        drop(unread);
+        let mut held = Vec::new();
+        for _ in 0..2 * UNSENT_BYTES / PAGE_FULL_BYTES {
+            held.push(api.ask(Cost::Page, |_, _| Ok("x")).await.unwrap());
+        }
+    }
 }

@@ -137,7 +137,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> 
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
     let (ledger, now, render) = (Arc::clone(&api.ledger), (api.clock)(), Arc::clone(&api.metrics));
     let text = spawn_blocking(move || {
-        super::metric::tell_freshness(&ledger.freshness(now));
+        super::metric::tell(&ledger.freshness(now), &ledger.away_topics());
         render()
     });
     let text = text.await.map_err(|_| panicked())?;

@@ -48,8 +48,8 @@ pub fn describe() {
     );
     describe_gauge!(
         STOPPED,
-        "1 while the shard is halted or nothing comes from its source, by shard, code, what ends it (by-itself, \
-         by-person) and remedy."
+        "1 while the shard is halted or nothing comes from its source, by shard (the topic, where the process has no \
+         shard of it), code, what ends it (by-itself, by-person) and remedy."
     );
     describe_gauge!(ALL_HALTED, "1 while every shard of this process is halted until a person has looked.");
     describe_gauge!(SPLIT_TENANTS, "Tenants of the shard that another one has too, by shard.");
@@ -69,6 +69,11 @@ static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// How far each shard is now: called before the metrics are rendered.
 pub fn tell_freshness(shards: &[FreshnessJson]) {
+    tell(shards, &[]);
+}
+
+/// The same, and the topics that nothing comes of, with the code: where no shard of one says so, the topic does.
+pub(super) fn tell(shards: &[FreshnessJson], away: &[(String, &'static str)]) {
     let name = |shard: &FreshnessJson| format!("{}/{}", shard.topic, shard.partition);
     let here: BTreeSet<String> = shards.iter().map(name).collect();
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +90,7 @@ pub fn tell_freshness(shards: &[FreshnessJson]) {
     }
     told.extend(here);
     drop(told);
-    tell_stops(shards);
+    tell_stops(shards, away);
     for shard in shards {
         let name = name(shard);
         let of = |number: Option<u64>| number.map_or(f64::NAN, as_f64);
@@ -106,13 +111,18 @@ pub fn tell_freshness(shards: &[FreshnessJson]) {
 static STOPS: Mutex<BTreeSet<(String, StopCode)>> = Mutex::new(BTreeSet::new());
 
 /// Which shards take nothing more, and what to do about each: an alert shows the labels.
-fn tell_stops(shards: &[FreshnessJson]) {
+fn tell_stops(shards: &[FreshnessJson], away: &[(String, &'static str)]) {
     let code = |told: &Option<HaltedJson>| told.as_ref().and_then(|told| StopCode::parse(told.code));
+    let code_of = |shard: &FreshnessJson| code(&shard.halted).or_else(|| code(&shard.stalled));
     let stopped = shards.iter().filter_map(|shard| {
-        let code = code(&shard.halted).or_else(|| code(&shard.stalled))?;
+        let code = code_of(shard)?;
         Some((format!("{}/{}", shard.topic, shard.partition), code))
     });
-    let stopped: BTreeSet<_> = stopped.collect();
+    let mut stopped: BTreeSet<_> = stopped.collect();
+    for (topic, code) in away {
+        let is_told = shards.iter().any(|shard| shard.topic == *topic && code_of(shard).is_some());
+        stopped.extend(StopCode::parse(code).filter(|_| !is_told).map(|code| (topic.clone(), code)));
+    }
     let mut told = STOPS.lock().unwrap_or_else(PoisonError::into_inner);
     told.extend(stopped.iter().cloned());
     for stop in &*told {
@@ -273,5 +283,14 @@ mod tests {
         assert_eq!((now[&of_damaged], now[&of_full], now[&all]), (1.0, 0.0, 1.0));
         let now = told(&[]);
         assert_eq!((now[&of_damaged], now[&all]), (0.0, 0.0));
+        // Nothing was ever assigned: the topic stands for its shards.
+        let gone = StopCode::SourceUnreachable;
+        let of_topic = format!("{STOPPED} v source-unreachable by-itself {}", remedy(gone));
+        let away = [("v".to_owned(), gone.as_str())];
+        for (away, value) in [(&away[..], 1.0), (&[], 0.0)] {
+            metrics::with_local_recorder(&gauges, || tell(&[], away));
+            let shown = gauges.0.lock().unwrap()[&of_topic];
+            assert!((shown - value).abs() < f64::EPSILON, "{shown}, not {value}");
+        }
     }
 }

@@ -25,6 +25,9 @@
 //! the record with that position in the tenant's shard, as decisions name it, and waits a moment for it. A page
 //! can be shorter than `limit` and not the last: it also ends when it weighs a megabyte.
 //!
+//! What is not there is `not-found`, also as of an instant: an installation before its first event has neither state nor
+//! explanation. A tenant that is known and had no installation then is an answer with an empty list, and so is its log.
+//!
 //! `refused` names the tenants whose events are in several partitions, whatever the filter: nobody can say what of theirs
 //! belongs on the list. They come before the first installation, on as many pages as it takes; one can be named again
 //! where an installation of it would be.
@@ -44,7 +47,8 @@
 //! Questions that read much (lists, logs, proofs, the past, whatever waits for `minPosition`) have half of the places
 //! ([`Options::concurrent_requests`]); health and metrics need none. A client has a deadline for whatever it is waited
 //! for ([`Deadlines`](crate::limits::Deadlines)): head, body, reading its answer, asking again. A stream costs some
-//! ten kilobytes while it is not read, and neither thread nor snapshot. When all connections are taken the one that
+//! ten kilobytes while it is not read, and neither thread nor snapshot. Pages are made by few threads, and only when there is
+//! room for them until their clients have read them. When all connections are taken the one that
 //! has waited longest for its client makes room. When the server stops, streams end with `{"problem": …}` (`stopping`).
 //!
 //! # Problems (RFC 9457)
@@ -83,7 +87,7 @@ pub use health::ReadyBounds;
 pub use metric::{describe, tell_freshness};
 pub use serve::serve;
 
-use crate::limits::Deadlines;
+use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME};
 use crate::query::Ledger;
 use places::Places;
 use problem::{Kind, Problem};
@@ -125,6 +129,7 @@ pub struct Api {
     clock: fn() -> Timestamp,
     places: Places,
     readers: Readers,
+    pages: Readers,
     options: Arc<Options>,
     deadlines: Deadlines,
 }
@@ -132,9 +137,11 @@ pub struct Api {
 impl Api {
     /// Questions go to this ledger.
     pub fn new(ledger: Arc<Ledger>, metrics: RenderMetrics, options: Options) -> Self {
-        let (places, readers) = (Places::new(options.concurrent_requests), Readers::start());
+        let places = Places::new(options.concurrent_requests);
+        let readers = Readers::start("stream", STREAM_READS_AT_A_TIME);
+        let pages = Readers::start("page", PAGES_AT_A_TIME);
         let (options, deadlines) = (Arc::new(options), Deadlines::default());
-        Self { ledger, metrics, clock: system_clock, places, readers, options, deadlines }
+        Self { ledger, metrics, clock: system_clock, places, readers, pages, options, deadlines }
     }
 
     /// Waits for its clients no longer than that.
@@ -174,7 +181,7 @@ impl Api {
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self);
         routes
-            .layer(axum::middleware::from_fn(observe::refuse_long_targets))
+            .layer(axum::middleware::from_fn(observe::refuse_odd_heads))
             .layer(CatchPanicLayer::custom(observe::panicked))
             .layer(axum::middleware::from_fn(observe::measure))
     }

@@ -11,16 +11,46 @@ use axum::response::{IntoResponse, Response};
 use super::ask;
 use super::metric;
 use super::problem::{Kind, Problem};
-use crate::limits::URI_MAX_BYTES;
+use crate::limits::{HEAD_MAX_BYTES, URI_MAX_BYTES};
 
-pub(super) async fn refuse_long_targets(request: Request, next: Next) -> Response {
-    let uri = request.uri();
-    let length = uri.path().len() + uri.query().map_or(0, str::len);
+/// What is too long, or has a broken escape, for whichever route it is.
+pub(super) async fn refuse_odd_heads(request: Request, next: Next) -> Response {
+    match check_head(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn check_head(request: &Request) -> Result<(), Problem> {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let length = path.len() + query.len();
     if length > URI_MAX_BYTES {
         let detail = format!("the request target may have {URI_MAX_BYTES} bytes, this one has {length}");
-        return Problem::new(Kind::UriTooLong, detail).into_response();
+        return Err(Problem::new(Kind::UriTooLong, detail));
     }
-    next.run(request).await
+    // The HTTP library refuses what does not fit into its buffer, which can be larger than it should.
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let head = length + request.method().as_str().len() + headers.sum::<usize>();
+    if head > HEAD_MAX_BYTES {
+        let detail = format!("first line and headers may have {HEAD_MAX_BYTES} bytes, these have {head}");
+        return Err(Problem::new(Kind::HeadTooLarge, detail));
+    }
+    let broken =
+        |kind, what| Err(Problem::new(kind, format!("the {what} has a % that no two hex digits follow")));
+    match (has_broken_escape(path), has_broken_escape(query)) {
+        (true, _) => broken(Kind::InvalidKey, "path"),
+        (false, true) => broken(Kind::InvalidParameter, "query"),
+        (false, false) => Ok(()),
+    }
+}
+
+/// Read as it stands, it would be another key than its client meant.
+fn has_broken_escape(text: &str) -> bool {
+    let is_broken = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    text.split('%').skip(1).any(is_broken)
 }
 
 pub(super) async fn measure(request: Request, next: Next) -> Response {

@@ -16,8 +16,10 @@ use crate::limits::{SWEEPS_AT_A_TIME, UNSENT_BYTES};
 pub(super) enum Cost {
     /// One tenant as it is now.
     Little,
-    /// Many tenants, many records, or something that is waited for.
+    /// Something that is waited for, or folded anew.
     Much,
+    /// A page of many tenants or records, which is large: few are made at a time.
+    Page,
     /// The log of all tenants.
     Everything,
 }
@@ -56,10 +58,10 @@ impl Places {
             Cost::Everything => {
                 Some(permit(&self.everything, SWEEPS_AT_A_TIME, "questions about the whole log")?)
             }
-            Cost::Much | Cost::Little => None,
+            Cost::Much | Cost::Page | Cost::Little => None,
         };
         let much = match cost {
-            Cost::Everything | Cost::Much => {
+            Cost::Everything | Cost::Much | Cost::Page => {
                 Some(permit(&self.much, much(self.most), "questions that read much")?)
             }
             Cost::Little => None,
@@ -75,6 +77,19 @@ impl Places {
             let detail = "too many answers wait until their clients read them; ask again later";
             Problem::new(Kind::Overloaded, detail)
         })
+    }
+
+    /// Of room that was kept before an answer was made, as much as it takes.
+    pub(super) fn keep_of(
+        &self,
+        mut room: OwnedSemaphorePermit,
+        bytes: usize,
+    ) -> Result<OwnedSemaphorePermit, Problem> {
+        if let Some(part) = room.split(bytes) {
+            return Ok(part);
+        }
+        drop(room);
+        self.keep_unsent(bytes)
     }
 
     /// From now on nothing more is answered, and streams end.

@@ -18,6 +18,7 @@
 //! | `uri-too-long` | 414 | |
 //! | `bundle-too-long` | 422 | the proof is longer than is handed out: the command line writes it |
 //! | `head-too-large` | 431 | first line and headers together; the connection is closed |
+//! | `shard-damaged` | 500 | what a shard has does not read any more: the detail names it, and what to do |
 //! | `storage` | 500 | stored data could not be read |
 //! | `internal` | 500 | a mistake of the program |
 //! | `overloaded` | 503 | too many requests at a time |
@@ -26,7 +27,7 @@
 //! | `position-not-reached` | 503 | `minPosition` is not recorded yet |
 //! | `shard-halted` | 503 | `minPosition` is not recorded, and the shard takes nothing more |
 //! | `not-signed` | 503 | no proof, as what it would rest on is not signed yet |
-//! | `not-ready` | 503 | not found, but not every shard that could have it was read to its end, here; `freshness` has all of them |
+//! | `not-ready` | 503 | not found, but not every shard that could have it was read to its end, here; `freshness` has all of them; with `Retry-After` unless only a person ends it |
 //! | | | `/readyz`: an assigned shard is too far behind or halted, or none is assigned |
 
 use std::borrow::Cow;
@@ -37,7 +38,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::limits::{HEAD_MAX_BYTES, HEADERS_MAX, URI_MAX_BYTES};
-use crate::query::{FreshnessJson, NotReady, QueryError};
+use crate::query::{FreshnessJson, QueryError};
 
 /// What kind of problem it is: the code, the status, and the title are told by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,7 @@ pub enum Kind {
     UriTooLong,
     BundleTooLong,
     HeadTooLarge,
+    ShardDamaged,
     Storage,
     Internal,
     Overloaded,
@@ -72,7 +74,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidKey,
@@ -89,6 +91,7 @@ impl Kind {
         Self::UriTooLong,
         Self::BundleTooLong,
         Self::HeadTooLarge,
+        Self::ShardDamaged,
         Self::Storage,
         Self::Internal,
         Self::Overloaded,
@@ -128,6 +131,7 @@ impl Kind {
             Self::HeadTooLarge => {
                 ("head-too-large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Head too large")
             }
+            Self::ShardDamaged => ("shard-damaged", StatusCode::INTERNAL_SERVER_ERROR, "Shard damaged"),
             Self::Storage => ("storage", StatusCode::INTERNAL_SERVER_ERROR, "Stored data could not be read"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
             Self::Overloaded => ("overloaded", unavailable, "Too many requests at a time"),
@@ -183,6 +187,8 @@ pub(super) struct Problem {
     detail: Cow<'static, str>,
     parameter: Option<String>,
     freshness: Vec<FreshnessJson>,
+    /// Asking again a little later can help.
+    passes: bool,
 }
 
 /// The members of a problem.
@@ -203,7 +209,8 @@ pub(super) struct ProblemJson<'a> {
 
 impl Problem {
     pub(super) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), parameter: None, freshness: Vec::new() }
+        let passes = kind.passes();
+        Self { kind, detail: detail.into(), parameter: None, freshness: Vec::new(), passes }
     }
 
     /// A parameter, or a part of the path, is to blame.
@@ -264,7 +271,7 @@ impl Problem {
     fn respond(&self, body: Vec<u8>) -> Response {
         let media_type = (header::CONTENT_TYPE, HeaderValue::from_static(Self::MEDIA_TYPE));
         let mut response = (self.kind.status(), [media_type], body).into_response();
-        if self.kind.passes() {
+        if self.passes {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self.kind.leaves_input_unread() {
@@ -288,12 +295,14 @@ impl IntoResponse for Problem {
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         let kind = Kind::of_code(error.code());
-        if matches!(kind, Kind::Storage | Kind::Internal) {
+        if matches!(kind, Kind::ShardDamaged | Kind::Storage | Kind::Internal) {
             let cause = error.source().map(ToString::to_string).unwrap_or_default();
             tracing::error!(%error, cause, "a query failed: see to the shard it names");
         }
-        if let QueryError::NotReady(NotReady { freshness, .. }) = &error {
-            return Self { freshness: freshness.clone(), ..Self::new(kind, error.to_string()) };
+        if let QueryError::NotReady(lacking) = &error {
+            let (passes, freshness) = (lacking.passes(), lacking.freshness.clone());
+            let then = if passes { "ask again later, or see /readyz" } else { "/readyz says what ends it" };
+            return Self { freshness, passes, ..Self::new(kind, format!("{error}; {then}")) };
         }
         match kind {
             Kind::InvalidParameter if matches!(error, QueryError::PositionOfNoShard) => {

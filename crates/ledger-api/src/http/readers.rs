@@ -1,5 +1,6 @@
-//! Threads that read chunks of streams. They are few, as the memory that a thread keeps is worth many chunks: the pool of
-//! the runtime makes another one whenever none is idle at that moment, so that 200 streams took a hundred.
+//! Threads that read chunks of streams, and others that make pages. They are few, as the memory that a thread keeps is worth
+//! many chunks, and some pages: the pool of the runtime makes another one whenever none is idle at that moment, so that 200
+//! streams took a hundred.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -8,8 +9,6 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-use crate::limits::STREAM_READS_AT_A_TIME;
-
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads, until the last copy of this is dropped.
@@ -17,13 +16,13 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(super) struct Readers(Sender<Job>);
 
 impl Readers {
-    pub(super) fn start() -> Self {
+    pub(super) fn start(name: &str, threads: usize) -> Self {
         let (jobs, queue) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..STREAM_READS_AT_A_TIME {
+        for _ in 0..threads {
             let queue = Arc::clone(&queue);
-            if let Err(error) = thread::Builder::new().name("stream".to_owned()).spawn(move || work(&queue)) {
-                tracing::warn!(%error, "a thread for streams cannot be started");
+            if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(move || work(&queue)) {
+                tracing::warn!(%error, name, "a thread that reads cannot be started");
             }
         }
         Self(jobs)
@@ -59,8 +58,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_that_panics_ends_alone() {
-        let readers = Readers::start();
-        for _ in 0..2 * STREAM_READS_AT_A_TIME {
+        let readers = Readers::start("test", 4);
+        for _ in 0..8 {
             assert_eq!(readers.read(|| -> u32 { panic!("on purpose") }).await, None);
         }
         assert_eq!(readers.read(|| 7).await, Some(7));

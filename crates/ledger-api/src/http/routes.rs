@@ -50,7 +50,7 @@ async fn list(
         return api.stream(stream::Installations { filter, as_of, cursor, lines }).await;
     }
     let limit = parameters.limit(LIST_DEFAULT, LIST_MAX)?;
-    api.ask(Cost::Much, move |ledger, now| ledger.installations(&filter, cursor.as_ref(), limit, as_of, now))
+    api.ask(Cost::Page, move |ledger, now| ledger.installations(&filter, cursor.as_ref(), limit, as_of, now))
         .await
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn log(
         return api.stream(stream::Log { client, from_seq, as_of, lines, waits }).await;
     }
     let limit = parameters.limit(LOG_DEFAULT, LOG_MAX)?;
-    api.ask(Cost::Much, move |ledger, now| {
+    api.ask(waits.cost_of_page(), move |ledger, now| {
         waits.wait(ledger, &client, now)?;
         ledger.log(&client, from_seq, limit, as_of, now)
     })
@@ -114,7 +114,7 @@ pub(super) async fn corrections(
     let from = parameters.number("fromPosition", 0)?.unwrap_or(0);
     let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
     let limit = parameters.limit(LOG_DEFAULT, LOG_MAX)?;
-    api.ask(Cost::Much, move |ledger, now| {
+    api.ask(waits.cost_of_page(), move |ledger, now| {
         waits.wait(ledger, &client, now)?;
         ledger.corrections(&client, from, limit, as_of, now)
     })
@@ -128,7 +128,7 @@ pub(super) async fn explanation(
 ) -> Result<Response, Problem> {
     let parameters = Parameters::read(&uri, &AS_OF)?;
     let (as_of, waits) = (parameters.as_of()?, MinPosition::of(&parameters)?);
-    api.ask(Cost::Much, move |ledger, now| {
+    api.ask(waits.cost_of_page(), move |ledger, now| {
         waits.wait(ledger, &client, now)?;
         ledger.explain(&client, &app, as_of, now)
     })
@@ -156,7 +156,7 @@ pub(super) async fn quarantine(State(api): State<Api>, uri: Uri) -> Result<Respo
     let parameters = Parameters::read(&uri, &["reason", "cursor", "limit"])?;
     let (reason, cursor) = (parameters.reason()?, parameters.cursor()?);
     let limit = parameters.limit(QUARANTINE_DEFAULT, QUARANTINE_MAX)?;
-    api.ask(Cost::Much, move |ledger, now| ledger.quarantine(reason, cursor.as_ref(), limit, now)).await
+    api.ask(Cost::Page, move |ledger, now| ledger.quarantine(reason, cursor.as_ref(), limit, now)).await
 }
 
 pub(super) async fn quarantine_item(
@@ -195,6 +195,11 @@ impl MinPosition {
     fn cost(self, as_of: AsOf) -> Cost {
         let is_now = as_of.at.is_none() && matches!(as_of.known, Known::All);
         if self.0.is_none() && is_now { Cost::Little } else { Cost::Much }
+    }
+
+    /// What waits keeps no thread from those that do not.
+    fn cost_of_page(self) -> Cost {
+        if self.0.is_none() { Cost::Page } else { Cost::Much }
     }
 
     pub(super) fn wait(

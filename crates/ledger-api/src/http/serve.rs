@@ -36,11 +36,12 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output
     let router = api.router();
     let open = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
+    let mut failing = Failing::default();
     tracing::info!(%address, "the HTTP interface is open");
     loop {
         let taken = tokio::select! {
             () = &mut shutdown => break,
-            taken = take(&listener, &connections) => taken,
+            taken = take(&listener, &connections, &mut failing) => taken,
         };
         if let Some((stream, place)) = taken {
             converse(stream, place, router.clone(), deadlines, &open);
@@ -55,14 +56,42 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output
 }
 
 /// The next connection, once there is room for it.
-async fn take(listener: &TcpListener, connections: &Arc<Connections>) -> Option<(TcpStream, Place)> {
+async fn take(
+    listener: &TcpListener,
+    connections: &Arc<Connections>,
+    failing: &mut Failing,
+) -> Option<(TcpStream, Place)> {
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, connections.admit().await?)),
+        Ok((stream, _)) => {
+            if let Some(times) = failing.ends() {
+                tracing::info!(times, "connections are taken again");
+            }
+            Some((stream, connections.admit().await?))
+        }
         Err(error) => {
-            tracing::warn!(%error, "a connection could not be taken");
+            if failing.fails() {
+                tracing::warn!(%error, "no connection can be taken, trying again and again");
+            }
             tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
             None
         }
+    }
+}
+
+/// Connections that could not be taken since the last one that was. It is told when that begins and when it ends.
+#[derive(Debug, Default)]
+struct Failing(u64);
+
+impl Failing {
+    /// Answers whether it did not fail before.
+    fn fails(&mut self) -> bool {
+        self.0 += 1;
+        self.0 == 1
+    }
+
+    /// Answers how often it failed, if it did.
+    fn ends(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.0)).filter(|times| *times > 0)
     }
 }
 
@@ -110,4 +139,17 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     // An answer is written in one piece; waiting for more to send with it would only delay it.
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_send_buffer_size(UNREAD_KEPT_BY_SYSTEM_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_no_connection_can_be_taken_is_told_once_and_so_is_its_end() {
+        let mut failing = Failing::default();
+        assert_eq!(failing.ends(), None);
+        assert_eq!([failing.fails(), failing.fails(), failing.fails()], [true, false, false]);
+        assert_eq!((failing.ends(), failing.ends(), failing.fails()), (Some(3), None, true));
+    }
 }

@@ -11,7 +11,10 @@
 //! **Refusals of the HTTP library.** hyper answers a head that it cannot parse by itself, with a status (400, 414, 431)
 //! and no body, and offers no hook. Such an answer is the last thing it writes, while no request is open; its body of
 //! no bytes is replaced by a problem. Nothing else that the server sends has a carriage return in its body, so nothing
-//! else ends like it. (HTTP/2 has no such answers: it resets the stream.)
+//! else ends like it.
+//!
+//! **HTTP/2.** A client that begins with it, without asking, gets no answer from hyper at all. Its preface is a request of a
+//! method that nobody else has, so the first byte of it is changed here: it becomes one that hyper refuses as the others.
 
 use std::future::Future;
 use std::io;
@@ -42,6 +45,8 @@ pub(super) struct Socket<S> {
     patience: Duration,
     /// What is sent in place of what hyper wrote.
     replaced: Vec<u8>,
+    /// Nothing was read yet.
+    is_new: bool,
     /// Set once a request was refused that was not read to its end.
     lingers_until: Option<Instant>,
 }
@@ -58,6 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             stalled: None,
             patience: deadlines.unread,
             replaced: Vec::new(),
+            is_new: true,
             lingers_until: None,
         }
     }
@@ -142,6 +148,8 @@ fn poll_until(timer: &mut Pin<Box<Sleep>>, until: Instant, context: &mut Context
     timer.as_mut().poll(context)
 }
 
+const HTTP_2_PREFACE: &[u8] = b"PRI * HTTP/2";
+
 const NO_BODY: &str = "content-length: 0\r\n";
 
 /// If bytes end with an answer of hyper's own, where that begins and what is to be sent instead.
@@ -176,6 +184,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
         if read.is_ready() {
             if buffer.filled().len() > before {
                 this.activity.heard();
+                let came = &mut buffer.filled_mut()[before..];
+                if std::mem::take(&mut this.is_new) && came.starts_with(HTTP_2_PREFACE) {
+                    came[0] = b'p';
+                }
             }
             return read;
         }

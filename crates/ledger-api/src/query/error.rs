@@ -5,7 +5,7 @@ use std::fmt;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
-use ledger_store::{HistoryError, ProveError, ReadError, ShardId, WaitError};
+use ledger_store::{Halted, HistoryError, ProveError, ReadError, ShardId, StopCode, WaitError};
 
 use super::ready::NotReady;
 use crate::limits::BUNDLE_MAX_BYTES;
@@ -56,10 +56,7 @@ pub enum QueryError {
         shards: Vec<ShardId>,
     },
     /// Not found, but a shard that could have it was not read to its end.
-    #[error(
-        "not found, but not every shard that could have it was read to its end: {0}; ask again later, or see \
-         /readyz"
-    )]
+    #[error("not found, but not every shard that could have it was read to its end: {0}")]
     NotReady(NotReady),
     /// The cursor belongs to another list, or to none.
     #[error("the cursor belongs to another list; begin again without one, or repeat the list's parameters")]
@@ -150,6 +147,16 @@ pub enum QueryError {
     /// The stored data could not be read.
     #[error(transparent)]
     Read(ReadError),
+    /// What a shard has could not be read.
+    #[error("shard {shard} does not read: {message}")]
+    ShardUnread {
+        /// Which shard.
+        shard: ShardId,
+        /// As `storage` where the disk may give it another time.
+        code: &'static str,
+        /// Why, and what to do about it.
+        message: String,
+    },
     /// What was known "as of" a record that was never recorded.
     #[error("seq {asked} is not recorded for this tenant, the last one is {last}")]
     SeqNotRecorded {
@@ -191,10 +198,21 @@ impl QueryError {
             Self::GivenUp => "timeout",
             Self::Wait(WaitError::TimedOut { .. }) => "position-not-reached",
             Self::Wait(WaitError::Poisoned(_)) | Self::ShardHalted { .. } => "shard-halted",
+            Self::ShardUnread { code, .. } => code,
             Self::NotProven(ProveError::Differs { .. } | ProveError::Read(_))
             | Self::Wait(WaitError::Read(_))
             | Self::Read(_) => "storage",
         }
+    }
+}
+
+impl QueryError {
+    /// The error, of this shard if it is one of reading.
+    pub(super) fn in_shard(self, shard: &ShardId) -> Self {
+        let Self::Read(error) = self else { return self };
+        let Halted { code, message } = Halted::of_error(shard, &error);
+        let is_damage = code == StopCode::ShardDamaged.as_str();
+        Self::ShardUnread { shard: shard.clone(), code: if is_damage { code } else { "storage" }, message }
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use super::answer::ExplanationAnswer;
 use super::error::QueryError;
 use super::filter::AsOf;
-use super::past::{Instant, cut};
+use super::past::{Instant, Past, cut};
 use super::reading::Reading;
 use super::shards::{Located, moments};
 use super::{Ledger, freshness};
@@ -25,7 +25,7 @@ impl Serialize for Explained {
 }
 
 impl Ledger {
-    /// Why an installation is where it is. Before its first event the answer says just that.
+    /// Why an installation is where it is. Before its first event there is none, here as in a question for its state.
     pub fn explain(
         &self,
         client: &ClientKey,
@@ -36,14 +36,15 @@ impl Ledger {
         let parts = self.shards.all();
         let moments = moments(&parts);
         let Located { moment, row } = self.found(&moments, client, as_of.known, now)?;
-        if !row.tenant.installations.contains_key(app) {
+        let (instant, reading) = (Instant::of(as_of, now), Reading::of(self));
+        let cut = cut(moment, client, &row, instant.known)?;
+        let past = Past::of(&reading, moment, client, row, instant)?;
+        if !past.tenant.installations.contains_key(app) {
             let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
             return Err(self.not_found_in(moment.id, &moments, now, error));
         }
-        let Instant { at, known } = Instant::of(as_of, now);
-        let cut = cut(moment, client, &row, known)?;
-        let told = Reading::of(self).history(moment, client, cut)?;
-        let explanation = explain(&told.entries(), &told.apps, app, at);
+        let told = reading.history(moment, client, cut)?;
+        let explanation = explain(&told.entries(), &told.apps, app, instant.at);
         Ok(ExplanationAnswer {
             explanation: Explained(explanation),
             freshness: vec![freshness::of(moment, now)?],

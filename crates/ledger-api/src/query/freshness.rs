@@ -62,9 +62,8 @@ pub(crate) fn of_absent(id: &ShardId) -> FreshnessJson {
     silent(id, None)
 }
 
-/// Of a shard whose own head does not read.
-pub(super) fn of_unreadable(moment: &Moment<'_>, error: &ReadError) -> FreshnessJson {
-    let halted = HaltedJson::of(&Halted::of_error(moment.id, error));
+/// Of a shard that does not read, and is no part of the answer.
+pub(super) fn of_unread(moment: &Moment<'_>, halted: HaltedJson) -> FreshnessJson {
     let status = moment.freshness.as_ref();
     FreshnessJson {
         assigned: status.is_some_and(|status| status.is_ours),

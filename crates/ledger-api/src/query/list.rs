@@ -4,6 +4,8 @@
 //! the shards are merged ([`source`]), and every candidate is folded as of the instant and looked at again
 //! before it is listed, so the index only ever saves work.
 //!
+//! A shard that does not read is left out, and the freshness of the answer says so.
+//!
 //! Torn tenants are named first, whatever the filter: half a history does not tell whether it lets them through.
 //! The order is by client key then app key, with a window filter by end of the window, then by key. A page
 //! ends when it is full, in number or in weight, or when enough was looked at (the records that were folded for
@@ -14,20 +16,23 @@ mod gathered;
 mod plan;
 mod source;
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
-use ledger_store::{Known, TornTenant, TornTenants};
+use ledger_store::{Known, ShardId, TornTenant, TornTenants};
 
-use super::Ledger;
-use super::answer::{FreshnessJson, InstallationList, RefusedTenant};
+use super::answer::{FreshnessJson, HaltedJson, InstallationList, RefusedTenant};
 use super::cursor::{Cursor, Place};
 use super::error::QueryError;
 use super::filter::{AsOf, Filter};
 use super::past::{Instant, Past};
 use super::reading::Reading;
-use super::shards::{Moment, moments};
+use super::shards::{Moment, Part, moments};
 use super::state::State;
 use super::weight::Weight;
+use super::{Ledger, freshness, in_order};
 use crate::limits::LOOKED_AT_PER_PAGE;
 pub(super) use gathered::Kept as GatheredKept;
 use source::{Candidate, Merge};
@@ -71,14 +76,40 @@ impl Ledger {
         let (instant, limit) = (Instant::of(as_of, now), limit.max(1));
         let reading = Reading::of(self);
         let asked = Asked { reading: &reading, filter, instant, after, list };
-        let parts = self.shards.all();
-        let moments = moments(&parts);
-        let torn = self.shards.torn()?;
-        let mut page = Page::up_to(self.page_bytes);
-        if let Some(next_cursor) = page.name_torn(torn, &asked, limit) {
-            return Ok(page.answer(Some(next_cursor), self.freshness_of(&moments, now)));
+        let mut parts = self.shards.all();
+        let (torn, unread) = self.shards.torn_of_those_that_read();
+        let mut lacking = Lacking::default();
+        for (shard, error) in unread {
+            lacking.leave_out(&mut parts, QueryError::Read(error).in_shard(&shard))?;
         }
-        let mut candidates = Merge::of(plan::sources(&asked, &moments)?)?;
+        loop {
+            let error = {
+                let moments = moments(&parts);
+                match self.page(&asked, torn, limit, &moments) {
+                    Ok((page, next_cursor)) => {
+                        let freshness = lacking.told_among(self.freshness_of(&moments, now));
+                        return Ok(page.answer(next_cursor, freshness));
+                    }
+                    Err(error) => error,
+                }
+            };
+            lacking.leave_out(&mut parts, error)?;
+        }
+    }
+
+    fn page(
+        &self,
+        asked: &Asked<'_>,
+        torn: &TornTenants,
+        limit: usize,
+        moments: &[Moment<'_>],
+    ) -> Result<(Page, Option<Cursor>), QueryError> {
+        let (list, reading) = (asked.list, asked.reading);
+        let mut page = Page::up_to(self.page_bytes);
+        if let Some(next_cursor) = page.name_torn(torn, asked, limit) {
+            return Ok((page, Some(next_cursor)));
+        }
+        let mut candidates = Merge::of(plan::sources(asked, moments)?, moments)?;
         // What had to be looked at before the first could be told buys the page no less.
         let (mut looked_at, before) = (0, reading.records());
         let mut reached: Option<Place> = None;
@@ -96,9 +127,44 @@ impl Ledger {
             self.in_time()?;
             looked_at += 1;
             reached = Some(candidate.place.clone());
-            page.look_at(&asked, torn, &moments, candidate)?;
+            let moment = &moments[candidate.shard];
+            page.look_at(asked, torn, moments, candidate).map_err(|error| moment.unread(error))?;
         };
-        Ok(page.answer(next_cursor, self.freshness_of(&moments, now)))
+        Ok((page, next_cursor))
+    }
+}
+
+/// Shards that do not read: a list goes on without them, and says so.
+#[derive(Debug, Default)]
+struct Lacking(Vec<FreshnessJson>);
+
+/// Of which shards that was told.
+static TOLD: Mutex<BTreeSet<ShardId>> = Mutex::new(BTreeSet::new());
+
+impl Lacking {
+    /// Leaves out the shard that an error is of. With no other shard there is nobody to ask.
+    fn leave_out(&mut self, parts: &mut Vec<Part>, error: QueryError) -> Result<(), QueryError> {
+        let QueryError::ShardUnread { shard, code, message } = &error else { return Err(error) };
+        let Some(place) = parts.iter().position(|part| part.id == *shard).filter(|_| parts.len() > 1) else {
+            return Err(error);
+        };
+        // Once: every page meets it again.
+        if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(shard.clone()) {
+            tracing::error!(%shard, code, reason = message, "lists go on without a shard that does not read");
+        }
+        let halted = HaltedJson { code, message: message.clone() };
+        self.0.push(freshness::of_unread(&parts[place].moment(), halted));
+        parts.remove(place);
+        Ok(())
+    }
+
+    fn told_among(self, mut others: Vec<FreshnessJson>) -> Vec<FreshnessJson> {
+        let is_same = |one: &FreshnessJson, other: &FreshnessJson| {
+            (&one.topic, one.partition) == (&other.topic, other.partition)
+        };
+        others.retain(|other| !self.0.iter().any(|one| is_same(one, other)));
+        others.extend(self.0);
+        in_order(others)
     }
 }
 

@@ -37,13 +37,14 @@ mod timelines;
 mod weight;
 mod whatif;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
-use ledger_store::{Catalog, Cut, Elsewhere, HistoryEvent, Reader, ShardId, Snapshot, TornTenants};
+use ledger_store::{Catalog, Cut, Elsewhere, Halted, HistoryEvent, Reader, ShardId, Snapshot, TornTenants};
 
 pub use answer::{
     CheckpointJson, CheckpointList, CorrectionsAnswer, ExplanationAnswer, FreshnessJson, HaltedJson,
@@ -184,6 +185,20 @@ impl Ledger {
     }
 
     /// Of these shards and of those that could not be asked: what a list rests on, and what it lacks.
+    /// The topics of which the brokers give this process nothing, if so, and the code.
+    pub(crate) fn away_topics(&self) -> Vec<(String, &'static str)> {
+        let Some(Halted { code, .. }) = self.shards.away() else { return Vec::new() };
+        let topics: BTreeSet<String> = self
+            .shards
+            .elsewhere()
+            .into_iter()
+            .map(|part| match part {
+                Elsewhere::Topic(topic) | Elsewhere::Shard(ShardId { topic, .. }) => topic,
+            })
+            .collect();
+        topics.into_iter().map(|topic| (topic, code)).collect()
+    }
+
     fn freshness_of(&self, moments: &[Moment<'_>], now: Timestamp) -> Vec<FreshnessJson> {
         let mut all = self.here(moments, now);
         let absent = self.shards.elsewhere().into_iter().filter_map(|part| match part {
@@ -196,7 +211,9 @@ impl Ledger {
 
     fn here(&self, moments: &[Moment<'_>], now: Timestamp) -> Vec<FreshnessJson> {
         let of = |moment| {
-            freshness::of(moment, now).unwrap_or_else(|error| freshness::of_unreadable(moment, &error))
+            freshness::of(moment, now).unwrap_or_else(|error| {
+                freshness::of_unread(moment, HaltedJson::of(&Halted::of_error(moment.id, &error)))
+            })
         };
         let mut here: Vec<_> = moments.iter().map(of).collect();
         here.extend(self.shards.failed().iter().map(|(id, halted)| freshness::of_failed(id, halted)));

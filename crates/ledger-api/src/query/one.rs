@@ -113,7 +113,7 @@ impl Ledger {
         let (limit, mut looked_at) = (limit.max(1), 0);
         for record in moment.snapshot.records(&stream, from_seq)? {
             self.in_time()?;
-            let record = record?;
+            let record = record.map_err(|error| moment.unread(error))?;
             if !cut.knows(record.position, record.recorded) {
                 break;
             }

@@ -57,7 +57,7 @@ impl Past {
         if cut == Cut::Open && row_serves(&row.tenant, instant.at) {
             return Ok(Self { tenant: row.tenant, seq: row.seq, cut });
         }
-        let told = reading.history(moment, client, cut)?;
+        let told = reading.history(moment, client, cut).map_err(|error| moment.unread(error))?;
         let tenant = Tenant::as_of(&told.entries(), &told.apps, instant.at);
         Ok(Self { tenant, seq: told.seq(), cut })
     }

@@ -52,7 +52,7 @@ impl Ledger {
                     break 'shards;
                 }
                 self.in_time()?;
-                let record = record?;
+                let record = record.map_err(|error| moment.unread(error))?;
                 looked_at += 1;
                 reached = Some(Place::Item(moment.id.clone(), record.seq));
                 if reason.is_none_or(|reason| is_refused_for(&record, reason)) {
@@ -75,7 +75,11 @@ impl Ledger {
         let parts = self.shards.all();
         let moments = moments(&parts);
         let unknown = || {
-            let error = QueryError::UnknownItem { shard: shard.clone(), seq };
+            let error = if moments.iter().any(|moment| moment.id == shard) {
+                QueryError::UnknownItem { shard: shard.clone(), seq }
+            } else {
+                QueryError::UnknownShard { shard: shard.clone() }
+            };
             self.not_found_in(shard, &moments, now, error)
         };
         let moment = moments.iter().find(|moment| moment.id == shard).ok_or_else(unknown)?;

@@ -78,13 +78,15 @@ impl<'l> Reading<'l> {
         cut: Cut,
     ) -> Result<Arc<AppTimeline>, QueryError> {
         if cut == Cut::Open {
-            return Ok(self.ledger.timelines.of(moment.id, &moment.snapshot, app)?);
+            let timeline = self.ledger.timelines.of(moment.id, &moment.snapshot, app);
+            return timeline.map_err(|error| moment.unread(error));
         }
         let key = (moment.id.clone(), app.clone());
         if let Some(read) = self.timelines.borrow().get(&key) {
             return Ok(Arc::clone(read));
         }
-        let timeline = moment.snapshot.timelines_of([app], cut)?.shared(app);
+        let timelines = moment.snapshot.timelines_of([app], cut).map_err(|error| moment.unread(error))?;
+        let timeline = timelines.shared(app);
         self.timelines.borrow_mut().insert(key, Arc::clone(&timeline));
         Ok(timeline)
     }

@@ -6,11 +6,12 @@
 
 use std::fmt;
 
+use ledger_core::ids::AppKey;
 use ledger_core::time::Timestamp;
-use ledger_store::{Elsewhere, Known, Phase, ShardId};
+use ledger_store::{Elsewhere, Ends, Known, List, Phase, ShardId, StopCode};
 
 use super::Ledger;
-use super::answer::FreshnessJson;
+use super::answer::{FreshnessJson, HaltedJson};
 use super::error::QueryError;
 use super::shards::{Located, Moment, Shards};
 
@@ -30,6 +31,17 @@ impl NotReady {
     /// Whether waiting can help: a shard reads on.
     pub(super) fn is_read_on(&self) -> bool {
         self.freshness.iter().any(|shard| !shard.stale)
+    }
+}
+
+impl NotReady {
+    /// Whether it passes without a person: something that is lacking is not halted for good.
+    pub(crate) fn passes(&self) -> bool {
+        let mut lacking = self.freshness.iter().filter(|shard| !shard.is_at_end());
+        let is_for_good = |halted: &HaltedJson| {
+            StopCode::parse(halted.code).is_none_or(|code| code.ends() == Ends::ByPerson)
+        };
+        !self.topics.is_empty() || lacking.any(|shard| !shard.halted.as_ref().is_some_and(is_for_good))
     }
 }
 
@@ -65,6 +77,27 @@ impl Ledger {
     /// The error, if every shard is read to its end.
     pub(super) fn not_found(&self, moments: &[Moment<'_>], now: Timestamp, error: QueryError) -> QueryError {
         self.ready(moments, now).err().unwrap_or(error)
+    }
+
+    /// The error for an app that nothing is recorded of: a mistyped key would be answered with nothing, which looks like
+    /// an answer. Where a shard that could have it was not read to its end, the answer tells that instead.
+    pub(super) fn known_app(
+        &self,
+        app: Option<&AppKey>,
+        moments: &[Moment<'_>],
+        now: Timestamp,
+    ) -> Result<(), QueryError> {
+        let Some(app) = app else { return Ok(()) };
+        for Moment { snapshot, .. } in moments {
+            let has_installations = || snapshot.list(&List::App(app.clone()), None, 1);
+            if snapshot.app(app)?.is_some() || !has_installations()?.installations.is_empty() {
+                return Ok(());
+            }
+        }
+        match self.ready(moments, now) {
+            Ok(()) => Err(QueryError::UnknownApp { app: app.clone() }),
+            Err(_) => Ok(()),
+        }
     }
 
     /// The error, if this shard is read to its end: no other one can have what is asked for.

@@ -109,6 +109,10 @@ impl Ledger {
                 let unknown = QueryError::UnknownTenant { client: client.clone() };
                 return Err(self.not_found_in(shard, &moments, now, unknown));
             }
+            if let Some(app) = asked.app.as_ref().filter(|app| !row.tenant.installations.contains_key(app)) {
+                let unknown = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
+                return Err(self.not_found_in(moment.id, &moments, now, unknown));
+            }
             let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
             let before = |record: &Result<Record, ReadError>| {
                 record.as_ref().is_ok_and(|record| record.position < asked.from_position)
@@ -117,6 +121,7 @@ impl Ledger {
             Replaying::of(self, moment, &moments, asked, tell)?.all(records)?;
             return last(tell, &Line::Freshness(&[freshness::of(moment, now)?]));
         }
+        self.known_app(asked.app.as_ref(), &moments, now)?;
         let chosen: Vec<&Moment<'_>> = moments
             .iter()
             .filter(|moment| asked.shard.as_ref().is_none_or(|shard| shard == moment.id))

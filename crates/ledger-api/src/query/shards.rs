@@ -6,6 +6,7 @@ use ledger_core::ids::ClientKey;
 use ledger_record::rows::TenantRow;
 use ledger_store::{
     Catalog, Elsewhere, Freshness, Halted, ReadError, Reader, ShardId, ShardStatus, Snapshot, TornTenants,
+    Unread,
 };
 
 use super::error::QueryError;
@@ -81,6 +82,18 @@ impl Shards {
         }
     }
 
+    /// The same, without the shards that do not read, and which those are.
+    pub(super) fn torn_of_those_that_read(&self) -> (&TornTenants, Unread) {
+        match self {
+            Self::Served(catalog) => catalog.torn_of_those_that_read(),
+            Self::Opened(readers, torn) => {
+                let readers: Vec<Reader> = readers.iter().map(|(_, reader)| reader.clone()).collect();
+                let (_, unread) = torn.catch_up_each(&readers);
+                (torn, unread)
+            }
+        }
+    }
+
     /// Why the brokers give this process nothing, if so.
     pub(super) fn away(&self) -> Option<Halted> {
         match self {
@@ -105,6 +118,13 @@ impl Part {
     }
 }
 
+impl Moment<'_> {
+    /// An error of reading it.
+    pub(super) fn unread(&self, error: impl Into<QueryError>) -> QueryError {
+        error.into().in_shard(self.id)
+    }
+}
+
 /// Every shard at one moment each.
 pub(super) fn moments(parts: &[Part]) -> Vec<Moment<'_>> {
     parts.iter().map(Part::moment).collect()
@@ -118,7 +138,7 @@ pub(super) fn locate<'a>(
 ) -> Result<Option<Located<'a>>, QueryError> {
     let mut found: Option<Located<'a>> = None;
     for (place, moment) in moments.iter().enumerate() {
-        let Some(row) = moment.snapshot.tenant(client)? else {
+        let Some(row) = moment.snapshot.tenant(client).map_err(|error| moment.unread(error))? else {
             continue;
         };
         if let Some(first) = &found {

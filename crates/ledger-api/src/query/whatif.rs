@@ -100,6 +100,7 @@ impl Ledger {
         span(asked.scope.from, asked.scope.to)?;
         let parts = self.shards.all();
         let moments = moments(&parts);
+        self.known_app(asked.scope.app.as_ref(), &moments, now)?;
         let mut total = 0;
         for moment in &moments {
             total += records_of_tenants(moment)?;

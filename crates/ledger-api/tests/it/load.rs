@@ -67,6 +67,7 @@ fn what_is_no_request_is_answered_with_a_problem() {
         "GET /livez HTTP/1.1\r\nno colon\r\n\r\n",
         "GET /livez HTTP/9.9\r\nhost: x\r\n\r\n",
         "GET /live z HTTP/1.1\r\nhost: x\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0",
         "POST /v1/whatif HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n",
     ] {
         problem(&rest(&mut sending(&server, malformed)), 400, "malformed-request");
@@ -77,6 +78,21 @@ fn what_is_no_request_is_answered_with_a_problem() {
     let long = "a".repeat(2 * HEAD_MAX_BYTES);
     let large = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: {long}\r\n\r\n");
     problem(&rest(&mut sending(&server, &large)), 431, "head-too-large");
+    // Where the library has room for more, the limit holds all the same.
+    for (bytes, status) in [(HEAD_MAX_BYTES - 200, 200), (HEAD_MAX_BYTES + 1, 431), (40_000, 431)] {
+        let head =
+            format!("GET /livez HTTP/1.1\r\nconnection: close\r\nx-long: {}\r\n\r\n", "a".repeat(bytes));
+        let answer = rest(&mut sending(&server, &head));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes}: {answer}");
+    }
+    for (target, code) in [
+        ("/v1/tenants/%zz", "invalid-key"),
+        ("/v1/tenants/acme%2", "invalid-key"),
+        ("/v1/installations?appKey=%", "invalid-parameter"),
+    ] {
+        let answer = server.get(target);
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some(code)), "{target}");
+    }
     // What came before on the same connection is answered as ever.
     let mut stream = sending(&server, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\nwhat is this\r\n\r\n");
     let both = rest(&mut stream);

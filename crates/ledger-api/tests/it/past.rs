@@ -156,7 +156,10 @@ fn an_explanation_rests_on_records() {
     assert!(sentences.iter().any(|sentence| sentence["text"].as_str().unwrap().contains("EU")), "{answer}");
     assert!(sentences.iter().any(|sentence| sentence["seqs"] == json!([1])), "{answer}");
     assert_eq!(explain("nothing", 30).unwrap_err().code(), "not-found");
-    assert!(explain("app", 0).is_ok(), "says that nothing is known by then");
+    assert_eq!(explain("app", 0).unwrap_err().code(), "not-found", "as its state is, by then");
+    let unheard = AsOf { at: None, known: Known::Seq(0) };
+    let explained = filled.ledger.explain(&client("acme"), &app("app"), unheard, hour(30));
+    assert_eq!(explained.unwrap_err().code(), "not-found");
 }
 
 fn at_hour(at: i64) -> AsOf {

@@ -2,10 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use ledger_api::http::Options;
 use ledger_api::query::{AsOf, Ledger, Preview, Proof, QueryError, Replay};
 use ledger_store::{Halted, Known, Phase};
 
 use crate::filled::{Filled, app, client, hour, installed, json, product_moved, shard};
+use crate::http::Server;
 use crate::proof::key;
 
 type Change<'a> = &'a dyn Fn(&mut ledger_store::Freshness);
@@ -47,6 +49,7 @@ fn nothing_is_not_there_while_a_shard_that_could_have_it_reads_or_stands_still()
     let absent =
         ["not-found", "not-found", "not-found", "not-found", "answered", "invalid-parameter", "not-found"];
     assert_eq!(asked(ledger, "nobody", "app"), absent);
+    let server = Server::of(ledger, Options::default());
     let halted = Halted { code: "topic-truncated", message: "the topic ends at 5".to_owned() };
     let cases: [(&str, Change<'_>); 3] = [
         ("is catching up", &|now| now.phase = Phase::CatchingUp),
@@ -60,9 +63,12 @@ fn nothing_is_not_there_while_a_shard_that_could_have_it_reads_or_stands_still()
         filled.statuses[1].update(change);
         assert_eq!(asked(ledger, "nobody", "app"), ["not-ready"; 7], "{why}");
         let error = ledger.tenant(&client("nobody"), AsOf::default(), hour(9)).unwrap_err();
-        assert!(error.to_string().contains(&format!("realm.lifecycle/1 {why};")), "{error}");
+        assert!(error.to_string().ends_with(&format!("realm.lifecycle/1 {why}")), "{error}");
         let QueryError::NotReady(not_ready) = error else { panic!("{error}") };
         assert_eq!(not_ready.freshness, ledger.freshness(hour(9)), "of every shard");
+        let problem = server.get("/v1/tenants/nobody").json();
+        let waits = problem["detail"].as_str().unwrap().contains("ask again later");
+        assert_eq!(waits, !why.contains("halted"), "only a person ends it: {problem}");
         // What was found is answered, with its freshness.
         let of_zeta = ledger.installation(&client("zeta"), &app("app"), AsOf::default(), hour(9)).unwrap();
         assert_eq!(of_zeta.freshness[0].phase, filled.statuses[1].freshness().phase.as_str());

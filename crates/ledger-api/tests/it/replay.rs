@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use ledger_api::query::{AsOf, Ledger, Line, QueryError, Replay};
 use ledger_core::event::{AppFact, Body, InstallationFact};
 use ledger_core::policy::Policy;
+use ledger_store::Phase;
 use serde_json::{Value, json};
 
 use crate::filled::{Filled, about, app, client, hour, installed, product_moved, shard, uninstalled};
@@ -126,6 +127,12 @@ fn what_cannot_be_replayed_is_refused() {
     assert_eq!(code(Replay { shard: Some(shard(0)), ..acme() }), "not-found", "it is in the other one");
     assert_eq!(code(Replay { shard: Some(shard(7)), ..Replay::default() }), "not-found");
     assert_eq!(code(Replay { from_position: 1, ..Replay::default() }), "invalid-parameter");
+    let mistyped = || Some(app("ap"));
+    assert_eq!(code(Replay { app: mistyped(), ..Replay::default() }), "not-found");
+    assert_eq!(code(Replay { app: mistyped(), ..acme() }), "not-found");
     let backwards = Replay { from: Some(hour(2)), to: Some(hour(1)), ..acme() };
     assert_eq!(code(backwards), "invalid-parameter", "nothing happened then, whatever happened");
+    // A shard that reads on could have it, and what is lacking is told with the answer.
+    filled.statuses[0].update(|now| now.phase = Phase::CatchingUp);
+    assert!(told(&filled.ledger, &Replay { app: mistyped(), ..Replay::default() }).unwrap().is_empty());
 }

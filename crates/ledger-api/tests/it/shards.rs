@@ -135,7 +135,7 @@ fn what_another_process_may_have_is_not_reported_as_not_there() {
     assert_eq!(of_acme[4], "not-ready");
     let error = ledger.tenant(&client("nobody"), AsOf::default(), hour(9)).unwrap_err();
     assert!(
-        error.to_string().contains(": realm.lifecycle/0 is not fed here, realm.lifecycle/3 is not fed here;"),
+        error.to_string().ends_with(": realm.lifecycle/0 is not fed here, realm.lifecycle/3 is not fed here"),
         "{error}"
     );
     let QueryError::NotReady(NotReady { topics, freshness }) = error else { panic!("{error}") };

@@ -9,7 +9,7 @@ use ledger_core::policy::Policy;
 use ledger_core::whatif::Scope;
 use serde_json::{Value, json};
 
-use crate::filled::{Filled, hour, installed, uninstalled};
+use crate::filled::{Filled, app, hour, installed, uninstalled};
 use crate::http::{Answer, Server};
 
 /// In each of three shards a tenant that came back after so many hours as the shard's number and one; one
@@ -126,6 +126,8 @@ fn the_same_questions_are_refused_at_every_door() {
     let policies = vec![Policy::Off; 33];
     assert_eq!(refused(&WhatIfAsked { policies, ..asked(false) }), "invalid-body");
     assert_eq!(refused(&WhatIfAsked { policies: Vec::new(), ..asked(false) }), "invalid-body");
+    let scope = Scope { app: Some(app("ap")), ..Scope::default() };
+    assert_eq!(refused(&WhatIfAsked { scope, ..asked(false) }), "not-found", "a key that is mistyped");
     let scope = Scope { from: Some(hour(2)), to: Some(hour(1)), ..Scope::default() };
     assert_eq!(refused(&WhatIfAsked { scope, ..asked(false) }), "invalid-parameter");
 }

@@ -320,8 +320,10 @@ impl ShardSigning {
             return;
         }
         metric::unsigned(&self.id, Some(code));
-        // What is behind catches up, and what could not be reached comes back.
-        if matches!(failure, Failure::Halt(halt) if !matches!(halt, Halt::Behind { .. })) {
+        // What is behind catches up, what could not be reached comes back, and the neighbour that took a partition over
+        // signs before this process hears of it. If it lasts, the alert on the metric says so.
+        let passes = |halt: &Halt| matches!(halt, Halt::Behind { .. } | Halt::SignedElsewhere { .. });
+        if matches!(failure, Failure::Halt(halt) if !passes(halt)) {
             error!(shard = %self.id, code, reason = %failure, "not signed");
         } else if self.catalog.away().is_some() {
             // Told already, and once.

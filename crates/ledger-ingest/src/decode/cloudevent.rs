@@ -150,8 +150,11 @@ fn from_hook(mut body: Draft<'_>) -> Draft<'_> {
     draft
 }
 
-/// Reads a message in binary mode.
-pub(super) fn read_binary<'a>(message: &Message<'a>, data_type: DataType) -> Result<Draft<'a>, Rejection> {
+/// Reads a message in binary mode; none: its data is a structured `CloudEvent`, which says all there is to say.
+pub(super) fn read_binary<'a>(
+    message: &Message<'a>,
+    data_type: DataType,
+) -> Result<Option<Draft<'a>>, Rejection> {
     let mut attributes = Attributes::default();
     for (name, value) in message.headers {
         let Some(name) = attribute_name(name) else {
@@ -163,13 +166,17 @@ pub(super) fn read_binary<'a>(message: &Message<'a>, data_type: DataType) -> Res
             *slot = Value::Text(Cow::Borrowed(text));
         }
     }
-    attributes.check_spec_version()?;
     let mut data = Draft::new(Dialect::CloudEvent);
-    match message.value {
-        None | Some([]) => {}
-        Some(value) => read_data(value, data_type, &mut data)?,
+    let read = match message.value {
+        None | Some([]) => Ok(()),
+        Some(value) => read_data(value, data_type, &mut data),
+    };
+    if data.is_cloud_event {
+        return Ok(None);
     }
-    attributes.join(data)
+    attributes.check_spec_version()?;
+    read?;
+    attributes.join(data).map(Some)
 }
 
 fn read_data<'a>(value: &'a [u8], data_type: DataType, data: &mut Draft<'a>) -> Result<(), Rejection> {

@@ -153,8 +153,9 @@ impl<'de> Visitor<'de> for MembersOf<'_, 'de> {
         while let Some(Name(name)) = members.next_key()? {
             if let Some(field) = Field::from_name(&name) {
                 self.0.set(field, members.next_value()?);
+            } else if name == "specversion" {
+                self.0.is_cloud_event = !members.next_value::<Value<'de>>()?.is_absent();
             } else {
-                self.0.is_cloud_event |= name == "specversion";
                 members.next_value::<IgnoredAny>()?;
             }
         }

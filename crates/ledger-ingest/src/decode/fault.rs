@@ -10,10 +10,15 @@ use ledger_record::rejection::{Reason, Rejection};
 
 use super::refusal;
 
+mod surrogate;
+
 /// JSON that does not parse, or is no object. The words of `serde_json` about syntax hold no value.
-pub(super) fn not_json(error: &serde_json::Error) -> Rejection {
+pub(super) fn not_json(value: &[u8], error: &serde_json::Error) -> Rejection {
     match error.classify() {
-        Category::Syntax | Category::Eof => refusal::described(format!("not JSON: {error}")),
+        Category::Syntax | Category::Eof => match surrogate::at(value, error) {
+            Some(place) => refusal::described(format!("not JSON: a lone surrogate stands in {place}")),
+            None => refusal::described(format!("not JSON: {error}")),
+        },
         Category::Data | Category::Io => refusal::undecodable("not a JSON object"),
     }
 }
@@ -75,7 +80,7 @@ fn is_object(text: &str) -> bool {
 
 /// Whether a value is a JSON object with `specversion`, and so a structured `CloudEvent`, whatever it is said to be.
 pub(super) fn is_cloud_event(value: &[u8]) -> bool {
-    matches!(serde_json::from_slice(value), Ok(Value::Object(members)) if members.contains_key("specversion"))
+    matches!(serde_json::from_slice(value), Ok(Value::Object(members)) if members.get("specversion").is_some_and(|version| !version.is_null()))
 }
 
 /// The JSON with the largest double in place of numbers beyond it, which the parser does not read; none when it has no
@@ -110,7 +115,7 @@ pub(super) fn with_finite_numbers(value: &[u8]) -> Option<String> {
 }
 
 /// The length of the string that a text begins with.
-fn string_length(text: &str) -> usize {
+pub(super) fn string_length(text: &str) -> usize {
     let mut escaped = true;
     for (index, byte) in text.bytes().enumerate() {
         match byte {

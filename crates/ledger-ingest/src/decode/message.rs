@@ -70,6 +70,8 @@ pub(super) enum DataType {
 const CONTENT_TYPE: &str = "content-type";
 /// What the names of attributes begin with in binary mode: over Kafka, and as bridges from HTTP leave them.
 const ATTRIBUTE_PREFIXES: [&str; 2] = ["ce_", "ce-"];
+/// What every `CloudEvent` has: other attributes, such as `ce_traceparent`, agents put beside any message.
+const REQUIRED_ATTRIBUTES: [&str; 4] = ["specversion", "id", "source", "type"];
 
 impl<'a> Message<'a> {
     pub(super) fn encoding(&self) -> Result<Encoding, Rejection> {
@@ -81,7 +83,7 @@ impl<'a> Message<'a> {
         if is("application/cloudevents+json") {
             return Ok(Encoding::CloudEventStructured);
         }
-        if self.headers.iter().any(|(name, _)| attribute_name(name).is_some()) {
+        if self.headers.iter().any(|(name, _)| is_required_attribute(name)) {
             return DataType::of(stated).map(Encoding::CloudEventBinary).ok_or_else(|| {
                 refusal::undecodable("the content type of the data is neither JSON nor protobuf")
             });
@@ -124,11 +126,10 @@ impl DataType {
     }
 }
 
-/// Some producers write headers as JSON, so the whole of it may be in quotes.
+/// Some producers write headers as JSON, so the whole of it may be in quotes, or the type alone.
 fn without_parameters(content_type: &str) -> &str {
-    let content_type = content_type.trim();
-    let quoted = content_type.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    quoted.unwrap_or(content_type).split(';').next().unwrap_or_default().trim()
+    let is_around = |sign: char| matches!(sign, '"' | '\'') || sign.is_whitespace();
+    content_type.split(';').next().unwrap_or_default().trim_matches(is_around)
 }
 
 pub(crate) fn is_content_type(header: &str) -> bool {
@@ -139,6 +140,12 @@ pub(crate) fn is_content_type(header: &str) -> bool {
 pub(crate) fn attribute_name(header: &str) -> Option<&str> {
     let (prefix, name) = header.split_at_checked(3)?;
     ATTRIBUTE_PREFIXES.iter().any(|known| prefix.eq_ignore_ascii_case(known)).then_some(name)
+}
+
+/// Whether a header makes a `CloudEvent` in binary mode of its message.
+pub(crate) fn is_required_attribute(header: &str) -> bool {
+    let name = attribute_name(header);
+    name.is_some_and(|name| REQUIRED_ATTRIBUTES.iter().any(|known| name.eq_ignore_ascii_case(known)))
 }
 
 #[cfg(test)]
@@ -168,6 +175,14 @@ mod tests {
             (&[("content-type", r#""application/json""#)], Some(Json)),
             (&[("content-type", r#" "application/json; charset=utf-8" "#)], Some(Json)),
             (&[("content-type", r#""application/cloudevents+json""#)], Some(CloudEventStructured)),
+            (&[("content-type", r#""application/json";charset=utf-8"#)], Some(Json)),
+            (&[("content-type", "'application/json'")], Some(Json)),
+            (
+                &[("content-type", "'application/cloudevents+json; charset=utf-8'")],
+                Some(CloudEventStructured),
+            ),
+            (&[("ce-traceparent", "00-"), ("ce_correlationid", "7"), ("ce_subject", "x")], Some(Json)),
+            (&[("ce_traceparent", "00-"), ("content-type", "application/x-protobuf")], Some(Protobuf)),
             (&[("ce-type", "x"), ("Ce-Id", "1")], Some(CloudEventBinary(JsonData))),
             (&[("cex", "x")], Some(Json)),
             (

@@ -60,8 +60,9 @@
 //!   are refused.
 //! - A field that the type does not carry is ignored whatever it holds.
 //! - The content type is read without regard to case, without quotes around it and without its parameters; one that
-//!   is not listed is undecodable. With a `ce_` or `ce-` header the message is a `CloudEvent` in binary mode; a JSON
-//!   object with a `specversion` is a structured one, whatever the content type says. A header that is null is absent.
+//!   is not listed is undecodable. With `specversion`, `id`, `source` or `type` as a `ce_` or `ce-` header the message is a
+//!   `CloudEvent` in binary mode. A JSON object with a `specversion` is a structured one, whatever the content type and
+//!   `ce_` headers say. A header that is null is absent, and so is a `specversion`.
 //! - Paths are those of native JSON (`descriptor.baseUrl`), also for protobuf and for native data in a
 //!   `CloudEvent`; attributes of a `CloudEvent` go by their names (`subject`, `appkey`, `specversion`); fields
 //!   of a Connect payload or a hook by theirs (`data.key`, `data.location`).
@@ -87,7 +88,7 @@ use serde::de::Deserialize;
 
 pub(crate) use draft::Field;
 pub use message::{Decoded, Incoming, Message};
-pub(crate) use message::{attribute_name, is_content_type};
+pub(crate) use message::{attribute_name, is_content_type, is_required_attribute};
 pub use stamp::Stamp;
 
 use draft::{Dialect, Draft};
@@ -119,9 +120,10 @@ fn read(message: &Message<'_>) -> Result<Decoded, Rejection> {
             validate(draft, None, message.key)
         }
         Encoding::CloudEventStructured => read_structured(message, value_of(message)?),
-        Encoding::CloudEventBinary(data_type) => {
-            validate(cloudevent::read_binary(message, data_type)?, message.timestamp, message.key)
-        }
+        Encoding::CloudEventBinary(data_type) => match cloudevent::read_binary(message, data_type)? {
+            Some(draft) => validate(draft, message.timestamp, message.key),
+            None => read_structured(message, value_of(message)?),
+        },
     }
 }
 
@@ -153,12 +155,12 @@ fn value_of<'a>(message: &Message<'a>) -> Result<&'a [u8], Rejection> {
 fn read_native(value: &[u8]) -> Result<Draft<'_>, Rejection> {
     let mut draft = Draft::new(Dialect::Native);
     let mut json = serde_json::Deserializer::from_str(utf8(value)?);
-    draft.read(&mut json).and_then(|()| json.end()).map_err(|error| fault::not_json(&error))?;
+    draft.read(&mut json).and_then(|()| json.end()).map_err(|error| fault::not_json(value, &error))?;
     Ok(draft)
 }
 
 fn read_json<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, Rejection> {
-    serde_json::from_str(utf8(value)?).map_err(|error| fault::not_json(&error))
+    serde_json::from_str(utf8(value)?).map_err(|error| fault::not_json(value, &error))
 }
 
 /// All of it, also what is skipped later.

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use ledger_core::limits::EARLIEST_MS;
 use ledger_core::time::Timestamp;
 use ledger_record::rejection::Rejection;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::refusal;
-use super::validate::instant_of;
+use super::validate::{EARLY, instant_of};
 use super::value::{Name, Value};
 
 /// The members of a line of native JSON that give its recorded time. Of equal names the last one counts.
@@ -26,9 +27,13 @@ impl<'a> Stamp<'a> {
         serde_json::from_slice(line).unwrap_or_default()
     }
 
-    /// The `recordedAt`, if there is one.
+    /// The `recordedAt`, if there is one. One before 2010 was never set, as it is with the `time`.
     pub fn recorded_at(self) -> Result<Option<Timestamp>, Rejection> {
-        instant_of(self.recorded_at).map_err(|expected| refusal::invalid("recordedAt", expected))
+        let invalid = |expected| refusal::invalid("recordedAt", expected);
+        match instant_of(self.recorded_at).map_err(invalid)? {
+            Some(at) if at.as_millis() < EARLIEST_MS => Err(invalid(EARLY)),
+            recorded_at => Ok(recorded_at),
+        }
     }
 
     /// The `recordedAt`, else the `time`, if one of them is an instant.
@@ -85,6 +90,10 @@ mod tests {
         is(r#"{"time":"2026-01-01T00:00:00Z"}"#, Ok(None), Some(at));
         is(r#"{"time":1,"time":"2026-01-01T00:00:00Z","recordedAt":null}"#, Ok(None), Some(at));
         is(r#"{"recordedAt":"yesterday","time":"2026-01-01T00:00:00Z"}"#, Err(()), Some(at));
+        let (first, before) = ("2010-01-01T00:00:00Z", "2009-12-31T23:59:59Z");
+        let earliest = Timestamp::from_millis(EARLIEST_MS);
+        is(&format!(r#"{{"recordedAt":"{first}"}}"#), Ok(Some(earliest)), Some(earliest));
+        is(&format!(r#"{{"recordedAt":"{before}"}}"#), Err(()), Some(earliest.plus_millis(-1_000)));
         // Neither reads as the members of an object.
         is(r#"["2026-01-01T00:00:00Z","2026-01-01T00:00:00Z"]"#, Ok(None), None);
         is(r#"[{"recordedAt":"2026-01-01T00:00:00Z"}]"#, Ok(None), None);

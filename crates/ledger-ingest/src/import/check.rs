@@ -15,7 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::refusals::{JUDGED_LINES, Refusal, Refusals, are_too_many};
-use super::{decode_line, future_limit};
+use super::{ImportError, decode_line, future_limit};
 use crate::decode::Decoded;
 use crate::encode::to_native_json;
 use crate::text::{Line, LineError};
@@ -112,6 +112,33 @@ pub fn check(
         checking.look_at(&line);
     }
     Ok(checking.finish())
+}
+
+/// What an import would refuse of its first lines.
+pub(super) struct FirstLines {
+    checking: Checking,
+    /// Lines that were taken before.
+    taken: u64,
+}
+
+impl FirstLines {
+    pub(super) fn new(now: Timestamp, taken: u64) -> Self {
+        Self { checking: Checking { future: future_limit(now), ..Checking::new() }, taken }
+    }
+
+    pub(super) fn look_at(&mut self, line: &Line) {
+        if line.number > self.taken && !line.is_cut_off() {
+            self.checking.look_at(line);
+        }
+    }
+
+    pub(super) fn decide(self) -> Result<(), ImportError> {
+        let Checking { judged: (lines, refused), refusals, .. } = self.checking;
+        if are_too_many(refused, lines) {
+            return Err(ImportError::TooManyRefused { lines, refusals });
+        }
+        Ok(())
+    }
 }
 
 /// Enough of a SHA-256 to tell things apart.

@@ -17,13 +17,15 @@
 //! import that sorts is the import of the sorted file: made again it appends nothing, and lines that were added go
 //! on where all of them sort behind those taken before; else the beginning differs, and the file is refused.
 //!
-//! The log is for ever, so the first lines are written only when it is known that few of them are refused (see
-//! [`refusals`]).
+//! The log is for ever, so the first lines are written only when it is known that few of them are refused, however long
+//! they are (see [`refusals`] and [`ahead`]).
 //!
 //! Blank lines count and say nothing: partition 0 notes that nothing is there. A line that cannot be keyed is refused
 //! in partition 0.
 
+mod ahead;
 pub mod check;
+mod error;
 pub mod refusals;
 pub mod sort;
 
@@ -37,18 +39,18 @@ use ledger_core::time::Timestamp;
 use ledger_record::record::Coordinates;
 use ledger_record::rejection::Rejection;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{
-    AppendError, BindError, DataDir, FutureLimit, OpenError, Partitioner, ReadError, Shard, ShardId,
-    SourceIdentity, find_torn,
-};
+use ledger_store::{DataDir, FutureLimit, Partitioner, Shard, ShardId, SourceIdentity, find_torn};
 use sha2::{Digest, Sha256};
 
 use crate::apply::{Applied, Source, Taken, apply};
 use crate::decode::{self, Decoded, Message, Stamp};
-use crate::placing::{Placement, PlacingError};
+use crate::placing::Placement;
 use crate::redact;
 use crate::text::{Line, LineError};
-use refusals::{JUDGED_LINES, Judge, Refusals};
+use ahead::Ahead;
+use check::FirstLines;
+pub use error::ImportError;
+use refusals::{JUDGED_LINES, Judge};
 
 /// Most lines between two writes.
 const LINES_AT_ONCE: usize = 5_000;
@@ -57,8 +59,12 @@ const LINES_AT_ONCE: usize = 5_000;
 /// for each.
 const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
 
-/// Most bytes of lines before the first write, which waits for [`JUDGED_LINES`].
+/// Most bytes of lines before the first write, which waits for [`JUDGED_LINES`]; up to there what they contradict is
+/// judged too.
 const JUDGED_BYTES: usize = 32 * 1024 * 1024;
+
+/// Most partitions whose shards are written to at once.
+const PARTITIONS: u32 = 1_024;
 
 /// What to import, and where to.
 #[derive(Debug, Clone)]
@@ -67,11 +73,12 @@ pub struct ImportOptions {
     pub source: String,
     /// The topic whose shards take the events, so that a history and what Kafka brings after it meet.
     pub topic: String,
-    /// How many partitions that topic has; none: what the data directory remembers, or 1 for a new one.
+    /// How many partitions that topic has; none: what the data directory remembers, else what the topic has, else 1.
     pub partitions: Option<u32>,
     /// How that topic's producers place client keys, and what to learn it from.
     pub placing: Placement,
-    /// The clock at import: a line whose `time` or `recordedAt` is more than 24 hours after it is refused.
+    /// The clock at import: a line whose `time` or `recordedAt` is more than 24 hours after it, or before 2010, is
+    /// refused.
     pub now: Timestamp,
     /// Import the file however many of its lines are refused.
     pub accept_refusals: bool,
@@ -84,83 +91,12 @@ pub struct ImportReport {
     pub lines: u64,
     /// Lines that an earlier import had taken.
     pub already_taken: u64,
-    /// What became of the rest; app-level events count once for each partition.
+    /// What became of the rest, each line once.
     pub applied: Applied,
+    /// Appended to more partitions: every partition has a copy of an app-level event.
+    pub copies: u64,
     /// Tenants that stand in several partitions, now that the file is taken: nobody answers for them.
     pub torn_tenants: usize,
-}
-
-/// An import that did not reach the end. What was taken before is kept, and the next one goes on there.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The file's beginning differs from what was imported under this name.
-    #[error(
-        "the first {lines} lines of {name} are not those imported before; name another source with --source"
-    )]
-    BeginningDiffers {
-        /// The name.
-        name: String,
-        /// How many lines were taken before.
-        lines: u64,
-    },
-    /// The file is shorter than what was imported under this name.
-    #[error(
-        "{name} ends after {found} lines, but {lines} were imported before; name another source with --source"
-    )]
-    Shorter {
-        /// The name.
-        name: String,
-        /// How many lines were taken before.
-        lines: u64,
-        /// How many it has now.
-        found: u64,
-    },
-    /// The last line has no end and is no complete JSON: someone is still writing, or was cut off.
-    #[error(
-        "line {line} has no line end and is not complete JSON; it was not taken, import again when it is complete"
-    )]
-    CutOff {
-        /// The line, from 1.
-        line: u64,
-        /// What became of the lines before it: they are imported.
-        before: ImportReport,
-    },
-    /// The data directory is spread over another number of partitions.
-    #[error("the data directory has {recorded} partitions of {topic}, not {asked}; leave --partitions away")]
-    Partitions {
-        /// The topic.
-        topic: String,
-        /// As remembered.
-        recorded: u32,
-        /// As asked for.
-        asked: u32,
-    },
-    /// Of the first lines too many are refused. None of them was recorded.
-    #[error("{} of the first {lines} lines would be refused; nothing was recorded", refusals.lines())]
-    TooManyRefused {
-        /// How many lines were looked at.
-        lines: u64,
-        /// Which of them would be refused.
-        refusals: Refusals,
-    },
-    /// Nobody can say which partition a client key belongs in.
-    #[error(transparent)]
-    Placement(#[from] PlacingError),
-    /// The file cannot be read.
-    #[error(transparent)]
-    Line(#[from] LineError),
-    /// A shard cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The data directory belongs to another source.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// A shard cannot be read.
-    #[error(transparent)]
-    Stored(#[from] ReadError),
-    /// A shard cannot be written.
-    #[error(transparent)]
-    Append(#[from] AppendError),
 }
 
 /// The name of a file as a source: compressed, it is the same source.
@@ -180,13 +116,14 @@ pub fn import(
     lines: impl Iterator<Item = Result<Line, LineError>>,
     options: &ImportOptions,
 ) -> Result<ImportReport, ImportError> {
-    let mut importing = Importing::open(data, options)?;
-    for line in lines {
-        if let Some(cut_off) = importing.take(line?)? {
-            return Err(cut_off);
-        }
+    let is_new = data.identity(&options.topic)?.is_none();
+    let importing = Importing::open(data, options)?;
+    let taken = importing.take_all(lines);
+    if is_new && taken.is_err() {
+        // The next import may be into another number of partitions.
+        data.forget_empty(&options.topic)?;
     }
-    importing.finish()
+    taken
 }
 
 /// A shard, and how far it had taken the file before.
@@ -201,6 +138,8 @@ pub(crate) struct Target {
 /// A line that is to be written.
 enum Waiting {
     Message(Box<Taken>, Rc<[u8]>),
+    /// The same, while another shard has the one that counts.
+    Copy(Box<Taken>, Rc<[u8]>),
     /// By its number.
     Blank(u64),
 }
@@ -218,7 +157,8 @@ pub(crate) fn open_targets(
         (Some(recorded), Some(asked)) if recorded != asked => {
             return Err(ImportError::Partitions { topic: topic.to_owned(), recorded, asked });
         }
-        (recorded, asked) => recorded.or(asked).unwrap_or(1),
+        (Some(recorded), _) => recorded,
+        (None, asked) => partitions_of(topic, asked, placing)?,
     };
     let partitioner = placing.partitioner(data, topic, partitions)?;
     data.bind(topic, &SourceIdentity { cluster_id: None, topic_id: None, partitions })?;
@@ -236,9 +176,28 @@ pub(crate) fn open_targets(
     }
     if partitions > 1 {
         // What comes from the topic later must fit what is placed by it.
-        data.remember_partitioner(topic, partitioner)?;
+        data.replace_partitioner(topic, partitioner)?;
     }
     Ok((targets, partitioner))
+}
+
+/// How many partitions a new data directory has: as many as the topic, else as asked for. Another number than that of
+/// the topic would never read it.
+pub fn partitions_of(topic: &str, asked: Option<u32>, placing: &Placement) -> Result<u32, ImportError> {
+    let topic = topic.to_owned();
+    let partitions = match (placing.partitions(&topic), asked) {
+        (Ok(Some(found)), Some(asked)) if found != asked => {
+            return Err(ImportError::OtherTopic { topic, found, asked });
+        }
+        (Ok(found), asked) => found.or(asked).unwrap_or(1),
+        // What is asked for needs no brokers.
+        (Err(_), Some(asked)) => asked,
+        (Err(error), None) => return Err(ImportError::Uncounted { topic, error }),
+    };
+    if partitions > PARTITIONS {
+        return Err(ImportError::TooManyPartitions { topic, partitions });
+    }
+    Ok(partitions)
 }
 
 struct Importing<'a> {
@@ -278,6 +237,32 @@ impl<'a> Importing<'a> {
             pending: 0,
             pending_bytes: 0,
         })
+    }
+
+    fn take_all(
+        mut self,
+        mut lines: impl Iterator<Item = Result<Line, LineError>>,
+    ) -> Result<ImportReport, ImportError> {
+        let ahead = self.read_ahead(&mut lines)?;
+        for line in ahead.into_iter().flatten().chain(lines) {
+            if let Some(cut_off) = self.take(line?)? {
+                return Err(cut_off);
+            }
+        }
+        self.finish()
+    }
+
+    /// The first lines, if they are to be judged: those that an earlier import took are not.
+    fn read_ahead(
+        &self,
+        lines: &mut impl Iterator<Item = Result<Line, LineError>>,
+    ) -> Result<Option<Ahead>, ImportError> {
+        let taken = self.targets.iter().map(|target| target.taken).min().unwrap_or(0);
+        if self.judge.is_done() || taken >= JUDGED_LINES as u64 {
+            return Ok(None);
+        }
+        let judge = FirstLines::new(self.options.now, taken);
+        Ahead::read(lines, judge, self.data.path()).map(Some)
     }
 
     /// Takes one line. Answers an error that ends the import in good order: what came before is kept.
@@ -342,11 +327,13 @@ impl<'a> Importing<'a> {
             }
             Err(_) => Some(0),
         };
+        let mut kind: fn(Box<Taken>, Rc<[u8]>) -> Waiting = Waiting::Message;
         for target in &mut self.targets {
             if target.taken < number && only.is_none_or(|only| only == target.source.partition) {
                 self.pending_bytes += line.len();
                 let taken = Taken { offset: number, source_time, decoded: decoded.clone() };
-                target.waiting.push(Waiting::Message(Box::new(taken), Rc::clone(&line)));
+                target.waiting.push(kind(Box::new(taken), Rc::clone(&line)));
+                kind = Waiting::Copy;
             }
         }
     }
@@ -360,8 +347,9 @@ impl<'a> Importing<'a> {
         for target in self.targets.iter_mut().filter(|target| target.taken < lines) {
             let mut batch = target.shard.begin();
             for waiting in target.waiting.drain(..) {
-                let (taken, line) = match waiting {
-                    Waiting::Message(taken, line) => (taken, line),
+                let (taken, line, is_copy) = match waiting {
+                    Waiting::Message(taken, line) => (taken, line, false),
+                    Waiting::Copy(taken, line) => (taken, line, true),
                     Waiting::Blank(number) => {
                         batch.gap(&target.source.name, number, number + 1)?;
                         continue;
@@ -373,7 +361,12 @@ impl<'a> Importing<'a> {
                     judge.refused(number, &rejection);
                     redact::refused(&message, rejection)
                 };
-                self.report.applied += apply(&mut batch, &target.source, *taken, self.future, to_keep)?;
+                let applied = apply(&mut batch, &target.source, *taken, self.future, to_keep)?;
+                if is_copy {
+                    self.report.copies += applied.appended;
+                } else {
+                    self.report.applied += applied;
+                }
             }
             batch.advance(&target.source.name, SourcePosition::Import { lines, sha256 });
             (target.taken, target.sha256) = (lines, sha256);

@@ -273,7 +273,8 @@ fn is_about_data(error: &KafkaError) -> bool {
 }
 
 /// The context of these clients: they say what every client here says.
-struct Said;
+#[derive(Clone, Copy)]
+pub(super) struct Said;
 
 impl ClientContext for Said {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

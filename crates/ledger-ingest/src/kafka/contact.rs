@@ -5,6 +5,9 @@
 //! timeout the place in the group. Each of these is one fact, and it is told here ([`Catalog::away`]); who fails
 //! meanwhile keeps quiet.
 //!
+//! Nor does anything come where the brokers answer and a topic is not there, or the place in the group is not found again
+//! yet: with nothing assigned the reason is told all the same.
+//!
 //! ```text
 //!   something fails, or nothing is assigned ─► asked every two seconds ─► no answer for three ─► told ─► an answer ─► told
 //! ```
@@ -26,6 +29,9 @@ const ASK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long they may take. Rebalances wait meanwhile.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a process may take to get partitions again. One that gets none by then is one too many in the group.
+const JOINS_WITHIN: Duration = Duration::from_mins(2);
+
 /// A broker that only restarts is no news.
 const TOLD_AFTER: Duration = Duration::from_secs(3);
 
@@ -37,6 +43,10 @@ pub(super) struct Contact(Mutex<State>);
 struct State {
     lost: Option<Lost>,
     asked: Option<Instant>,
+    /// They answer again since, and nothing is assigned yet.
+    joins_since: Option<Instant>,
+    /// Why a topic is not read, as told.
+    unread: Option<String>,
 }
 
 /// They did not answer somebody.
@@ -76,14 +86,37 @@ impl Contact {
         is_assigned: bool,
     ) {
         let now = Instant::now();
-        {
-            let state = self.lock();
+        let was_told = {
+            let mut state = self.lock();
+            let is_over = |since: &Instant| is_assigned || now.duration_since(*since) >= JOINS_WITHIN;
+            if state.joins_since.take_if(|since| is_over(since)).is_some() {
+                set_away(catalog, None);
+            }
             let is_time = state.asked.is_none_or(|asked| now.duration_since(asked) >= ASK_INTERVAL);
             if !is_time || is_assigned && state.lost.is_none() {
                 return;
             }
-        }
+            state.lost.as_ref().is_some_and(|lost| lost.told)
+        };
         self.ask(client, topic, catalog, TOLD_AFTER);
+        if was_told && !self.is_lost() && !is_assigned {
+            self.lock().joins_since = Some(now);
+            let facts = "the brokers answer again, and this process joins the group again: nothing is assigned to it yet";
+            set_away(catalog, Some(facts.to_owned()));
+        }
+    }
+
+    /// Tells why a topic is not read, while nothing else is and the brokers answer; or that it is.
+    pub(super) fn tell_unread(&self, catalog: &Catalog, why: Option<String>) {
+        let mut state = self.lock();
+        let why = why.filter(|_| state.lost.is_none() && state.joins_since.is_none());
+        if state.unread != why {
+            // Whoever lost the brokers meanwhile has said so.
+            if why.is_some() || state.lost.is_none() && state.joins_since.is_none() {
+                set_away(catalog, why.clone());
+            }
+            state.unread = why;
+        }
     }
 
     /// Asks them now. That they do not answer is told when it was so for a time.
@@ -140,7 +173,9 @@ impl Membership {
     /// Asks the brokers whether they are there, if something says that they are not.
     pub(super) fn look_for_brokers(&self, client: &Client<Self>) {
         if let Some(topic) = self.options().topics.first() {
-            self.contact().look(client, topic, self.catalog(), self.is_assigned_any());
+            let is_assigned = self.is_assigned_any();
+            self.contact().look(client, topic, self.catalog(), is_assigned);
+            self.contact().tell_unread(self.catalog(), self.unread().filter(|_| !is_assigned));
         }
     }
 
@@ -220,6 +255,32 @@ mod tests {
         let broker = EmbeddedBroker::start(&[("t", 1)]).unwrap();
         contact.ask(asking(&broker.address()).client(), "t", &catalog, Duration::ZERO);
         assert_eq!((contact.is_lost(), catalog.away()), (false, None));
+    }
+
+    #[test]
+    fn a_reason_stands_until_something_is_assigned() {
+        let (contact, catalog) = (Contact::default(), Catalog::default());
+        let nobody = asking("127.0.0.1:1");
+        contact.ask(nobody.client(), "t", &catalog, Duration::ZERO);
+        let broker = EmbeddedBroker::start(&[("t", 1)]).unwrap();
+        let answering = asking(&broker.address());
+        contact.lock().asked = None;
+        contact.look(answering.client(), "t", &catalog, false);
+        assert!(!contact.is_lost());
+        let joins = catalog.away().unwrap();
+        assert!(joins.message.contains("joins the group again"), "{joins:?}");
+        contact.tell_unread(&catalog, None);
+        assert_eq!(catalog.away(), Some(joins));
+        contact.look(answering.client(), "t", &catalog, true);
+        assert_eq!(catalog.away(), None);
+
+        // A topic that is not there.
+        contact.tell_unread(&catalog, Some("u is not read: the brokers do not tell of it".to_owned()));
+        let away = catalog.away().unwrap();
+        assert_eq!(away.code, "source-unreachable");
+        assert!(away.message.contains("u is not read") && away.message.contains("that the topic is there"));
+        contact.tell_unread(&catalog, None);
+        assert_eq!(catalog.away(), None);
     }
 
     #[test]

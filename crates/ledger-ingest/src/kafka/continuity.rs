@@ -189,12 +189,8 @@ pub enum Halt {
     /// A message is not where its key belongs, and imported history is where it does.
     #[error(
         "the message at offset {offset} of {topic}/{found} is of {client}, whose place is {topic}/{belongs} by \
-         {partitioner}, as imported history was placed{unkeyed}: recorded here it would tear the tenant apart, so it was not \
-         recorded. Its producer needs partitioner={librdkafka} (librdkafka, confluent-kafka, node-rdkafka; it is Java's \
-         default). What is in the topic already is read all the same with kafka.partitioner = \"unknown\", and a refill \
-         makes those tenants whole",
-        librdkafka = partitioner.librdkafka(),
-        unkeyed = if *is_keyed { "" } else { ", and the message has no key" }
+         {partitioner}, as imported history was placed: recorded here it would tear the tenant apart, so it was not \
+         recorded. {}", right_producer(*is_keyed, *partitioner)
     )]
     Misplaced {
         /// The topic.
@@ -211,6 +207,8 @@ pub enum Halt {
         partitioner: Partitioner,
         /// The message has the client key as its key.
         is_keyed: bool,
+        /// Those that put it where it came, if it was placed by its key.
+        by: Vec<Partitioner>,
     },
     /// The data directory cannot be written or read.
     #[error("the shard cannot go on: {error}")]
@@ -220,6 +218,16 @@ pub enum Halt {
         /// What the store said.
         error: String,
     },
+}
+
+/// What to change at a producer whose messages are misplaced.
+pub(super) fn right_producer(is_keyed: bool, partitioner: Partitioner) -> String {
+    if is_keyed {
+        format!("To place keys by {partitioner}, set {}", partitioner.at_producers())
+    } else {
+        "The message has no key, so chance placed it: its producer has to send the client key as the record key"
+            .to_owned()
+    }
 }
 
 impl Halt {
@@ -265,6 +273,14 @@ impl Halt {
         match self {
             Self::ProducerTimes { brokers, .. } => {
                 Halted { message: told.message.replace("BROKERS", brokers), ..told }
+            }
+            Self::Misplaced { by, partitioner, .. } => {
+                let theirs = by.first().map_or("NAME", |by| by.as_str());
+                // A client key may be anything.
+                let facts = self.to_string();
+                let remedy = told.message.strip_prefix(&facts).unwrap_or_default();
+                let remedy = remedy.replace("THEIRS", theirs).replace("OURS", partitioner.as_str());
+                Halted { message: facts + &remedy, ..told }
             }
             _ => told,
         }
@@ -376,6 +392,34 @@ mod tests {
             "{told:?}"
         );
         assert!(told.message.contains("make room on the disk"), "{told:?}");
+    }
+
+    #[test]
+    fn a_misplaced_message_is_told_with_what_helps_for_its_partitioner() {
+        let id = ShardId { topic: "t".to_owned(), partition: 3 };
+        let told = |partitioner, is_keyed, by: &[Partitioner]| {
+            let (topic, client, by) = ("t".to_owned(), "YOURS".to_owned(), by.to_vec());
+            let halt =
+                Halt::Misplaced { topic, found: 3, offset: 7, client, belongs: 1, partitioner, is_keyed, by };
+            halt.told(&id).message
+        };
+        let java = "default of Java";
+        for (ours, theirs) in [
+            (Partitioner::Murmur2, Partitioner::Crc32),
+            (Partitioner::Crc32, Partitioner::Murmur2),
+            (Partitioner::Fnv1a, Partitioner::Crc32),
+        ] {
+            let message = told(ours, true, &[theirs]);
+            assert!(message.contains(&format!("partitioner={} at", ours.librdkafka())), "{message}");
+            assert_eq!(message.contains(java), ours == Partitioner::Murmur2, "{message}");
+            assert!(message.contains(&format!("--data-dir NEW --partitioner {theirs}`; else")), "{message}");
+            assert!(message.contains(&format!("--data-dir NEW --partitioner {ours}`, and")), "{message}");
+            assert!(message.contains("kafka.partitioner = \"unknown\""), "{message}");
+            assert!(message.contains("is of YOURS, whose"), "{message}");
+        }
+        let unkeyed = told(Partitioner::Murmur2, false, &[]);
+        assert!(unkeyed.contains("has to send the client key as the record key"), "{unkeyed}");
+        assert!(!unkeyed.contains("murmur2_random"), "{unkeyed}");
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Ingest {
     ) -> Result<Self, StartError> {
         options.check()?;
         for topic in &options.topics {
-            placing::in_force(topic, options.partitioner, data.partitioner(topic)?)?;
+            placing::set_right(&data, topic, options.partitioner)?;
         }
         let parked = park_local_shards(&data, &catalog, options)?;
         let times =

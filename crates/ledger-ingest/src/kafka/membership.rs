@@ -2,17 +2,16 @@
 //!
 //! The context of the consumer: librdkafka calls it from within `poll`, on the group's thread.
 
+mod topics;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ledger_store::{
-    BindError, Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, StopCode, with_causes,
-};
+use ledger_store::{Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, StopCode};
 use rdkafka::TopicPartitionList;
-use rdkafka::client::{Client, ClientContext};
+use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -27,7 +26,6 @@ use super::options::KafkaOptions;
 use super::shard::{KafkaPartition as _, next_offset, offset_of};
 use super::side_by_side::side_by_side;
 use super::times::TopicTimes;
-use super::topic;
 use super::worker::{Durable, GroupConsumer, Task, TopicPlacing, Worker, fail, halt};
 
 /// How long the first look at the cluster may take; the group goes on waiting after that.
@@ -35,23 +33,6 @@ pub(super) const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// How long a shard may stay open after it was to be closed.
 const OLD_HANDLES: Duration = Duration::from_secs(5);
-
-/// Why a topic is not subscribed to.
-#[derive(Debug, thiserror::Error)]
-enum NotKnown {
-    #[error("the brokers do not tell of it: {0}; create it with `topics create`, or check kafka.brokers")]
-    Asked(KafkaError),
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    Bind(#[from] BindError),
-}
-
-impl From<KafkaError> for NotKnown {
-    fn from(error: KafkaError) -> Self {
-        Self::Asked(error)
-    }
-}
 
 /// What the group's callbacks need; the context of the consumer.
 pub(super) struct Membership {
@@ -68,7 +49,7 @@ pub(super) struct Membership {
 
 /// The shards of this process, fed or not.
 #[derive(Default)]
-struct Held {
+pub(super) struct Held {
     /// What the group has given to this process, fed or not.
     assigned: BTreeSet<ShardId>,
     parked: BTreeMap<ShardId, Shard>,
@@ -76,7 +57,7 @@ struct Held {
     /// Workers that were told to stop, and needed longer.
     draining: BTreeMap<ShardId, Worker>,
     /// What is durable of each assigned partition, also while its worker is being stopped.
-    durable: BTreeMap<ShardId, Durable>,
+    pub(super) durable: BTreeMap<ShardId, Durable>,
     /// Topics that are not subscribed to yet, and why.
     unread: BTreeMap<String, String>,
     /// The process leaves for good: what it fed until now stays its own to publish.
@@ -114,11 +95,14 @@ impl ConsumerContext for Membership {
                     self.commit(base, CommitMode::Sync);
                 }
                 self.lock().durable.retain(|id, _| !revoked.contains(id));
+                self.forget_published(&revoked);
                 base.incremental_unassign(list)
             }
             other => {
                 warn!(code = ?other, "rebalance failed; the group tries again");
+                let assigned: Vec<_> = self.assigned().into_iter().collect();
                 self.give_up(None);
+                self.forget_published(&assigned);
                 base.unassign()
             }
         };
@@ -214,7 +198,7 @@ impl Membership {
         !self.lock().assigned.is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -225,6 +209,7 @@ impl Membership {
         };
         let mut ready = Vec::new();
         for (id, opened) in side_by_side(ids(list), |id| self.open(id)) {
+            crate::metric::assigned(&id);
             let opened = opened.map_err(|error| Halt::store(&error));
             let queue = || consumer.split_partition_queue(&id.topic, id.kafka_partition());
             match opened.and_then(|opened| Ok((opened, own_queue(&id, queue())?))) {
@@ -257,35 +242,6 @@ impl Membership {
             }
             None => 0,
         }
-    }
-
-    /// The topics that can be subscribed to: shards are opened under a topic that the data directory knows, so a new
-    /// one is asked for first. Whether a known one is still the same is the worker's to compare.
-    pub(super) fn known_topics(&self, client: &Client<Self>) -> Vec<String> {
-        let is_known = |topic: &&String| match self.make_known(client, topic) {
-            Ok(()) => true,
-            Err(error) => {
-                let is_away = matches!(&error, NotKnown::Asked(error) if self.contact.failed(error));
-                let is_new =
-                    self.lock().unread.insert((*topic).clone(), error.to_string()) != Some(error.to_string());
-                if is_new && !is_away {
-                    warn!(%topic, error = with_causes(&error), "not read yet, trying again");
-                }
-                false
-            }
-        };
-        self.options.topics.iter().filter(is_known).cloned().collect()
-    }
-
-    fn make_known(&self, client: &Client<Self>, topic: &str) -> Result<(), NotKnown> {
-        if self.data.identity(topic)?.is_some() {
-            return Ok(());
-        }
-        let facts = topic::facts(client, topic, FIRST_LOOK)?;
-        let partitions = facts.partitions;
-        self.data.bind(topic, &facts.into())?;
-        self.catalog.expect(topic, Some(partitions));
-        Ok(())
     }
 
     fn open(&self, id: &ShardId) -> Result<(Shard, Arc<ShardStatus>), OpenError> {
@@ -368,7 +324,7 @@ impl Membership {
             brokers: self.options.brokers.clone(),
             data: Arc::clone(&self.data),
             catalog: Arc::clone(&self.catalog),
-            is_noted_behind: Arc::new(AtomicBool::new(self.data.is_behind(&id))),
+            noted: Arc::default(),
             placing: self.placing.get(&id.topic).map_or_else(Arc::default, Arc::clone),
         };
         info!(shard = %id, "assigned");
@@ -442,23 +398,6 @@ impl Membership {
     fn mark_idle(&self, id: &ShardId) {
         if let Some(served) = self.catalog.get(id) {
             served.status.rest();
-        }
-    }
-
-    /// Tells Kafka how far this process is, for lag tools.
-    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
-        let mut list = TopicPartitionList::new();
-        for (id, durable) in &self.lock().durable {
-            let Some(offset) = durable.offset() else { continue };
-            let added = list.add_partition_offset(&id.topic, id.kafka_partition(), offset_of(offset));
-            if let Err(error) = added {
-                debug!(%error, shard = %id, "offset not committed");
-            }
-        }
-        if list.count() > 0
-            && let Err(error) = consumer.commit(&list, mode)
-        {
-            debug!(%error, "offsets for lag tools were not committed");
         }
     }
 

@@ -7,8 +7,10 @@
 
 use std::ffi::{CStr, CString};
 use std::ptr;
+use std::slice;
 use std::time::Duration;
 
+use ledger_store::ShardId;
 use rdkafka::bindings as rd;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::message::BorrowedMessage;
@@ -16,6 +18,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::continuity::Watermarks;
+use super::shard::KafkaPartition as _;
 
 /// Leader epoch of a message, where the broker tells one.
 pub(super) fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
@@ -33,6 +36,21 @@ pub(super) fn set_leader_epoch(list: &mut TopicPartitionList, topic: &CStr, part
             rd::rd_kafka_topic_partition_set_leader_epoch(element, epoch);
         }
     }
+}
+
+/// The metadata of a partition's committed offset. `rust-rdkafka` panics where another program committed no text.
+pub(super) fn metadata(list: &TopicPartitionList, id: &ShardId) -> Option<String> {
+    let topic = CString::new(id.topic.as_str()).ok()?;
+    // SAFETY: the list is alive; `find` answers an element of it or null, which owns as many bytes as it says.
+    let bytes = unsafe {
+        let element =
+            rd::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), id.kafka_partition());
+        if element.is_null() || (*element).metadata.is_null() {
+            return None;
+        }
+        slice::from_raw_parts((*element).metadata.cast::<u8>(), (*element).metadata_size).to_vec()
+    };
+    String::from_utf8(bytes).ok()
 }
 
 /// The watermarks that came with the last fetch; no request is made.

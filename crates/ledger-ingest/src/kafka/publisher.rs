@@ -5,6 +5,9 @@
 //! least once and in log order; after a crash the last ones come again with the same ids. What is published is a
 //! function of the log alone: it never tells anything that is not durable (I-7).
 //!
+//! The cursor belongs to a data directory. How far the group is, from whichever directory, is committed beside its
+//! offsets ([`super::group_progress`]), so that a partition that moves is not published from its beginning again.
+//!
 //! ```text
 //!   log ──► changes of a record ──► realm.decisions    key: client key, value: CloudEvent
 //!       └─► refused record      ──► realm.dead-letter  key and body as kept, coordinates as headers
@@ -26,9 +29,10 @@ use ledger_core::event::Event;
 use ledger_core::ids::ClientKey;
 use ledger_core::tenant::Change;
 use ledger_record::json::notice;
-use ledger_record::record::{Content, Record, Stream};
+use ledger_record::record::{Content, Coordinates, Record, Stream};
 use ledger_store::{
-    Catalog, PublisherCursor, ReadError, Reader, Served, ShardId, Snapshot, StorageError, with_causes,
+    Catalog, PublisherCursor, ReadError, Reader, Served, ShardId, ShardStatus, Snapshot, StorageError,
+    with_causes,
 };
 use rdkafka::error::KafkaError;
 use tracing::{debug, error, info, warn};
@@ -77,6 +81,7 @@ enum PublishError {
 /// What was sent of a shard, and how far that goes once it is acknowledged.
 struct Passed {
     id: ShardId,
+    status: Arc<ShardStatus>,
     cursor: PublisherCursor,
     from: u64,
     sent: Sent,
@@ -90,6 +95,23 @@ struct Sent {
     next: u64,
     /// The seq of the refused record after it.
     next_refused: u64,
+    /// The offset of the source after it, as far as it came from there.
+    next_offset: Option<u64>,
+}
+
+impl Sent {
+    /// Notes the record's offset, if it is one of the partition's own. Whether the group published it already, from
+    /// another data directory.
+    fn passes(&mut self, id: &ShardId, record: &Record, published: u64) -> bool {
+        let Coordinates { source, partition, offset } = &record.source;
+        // A seal names the offset that is read next.
+        let is_message = matches!(record.content, Content::Event { .. } | Content::Refused(_));
+        let is_of_partition = is_message && **source == *id.topic && *partition == id.partition;
+        if is_of_partition {
+            self.next_offset = Some(offset + 1);
+        }
+        is_of_partition && *offset < published
+    }
 }
 
 impl Publisher {
@@ -100,29 +122,46 @@ impl Publisher {
         let topics = topics.into_iter().filter_map(|(kind, topic)| Some((kind, topic.clone()?)));
         let topics: Vec<_> = topics.collect();
         let progress = Arc::new(Progress::of(topics.iter().map(|(kind, _)| *kind).collect()));
-        let stop = Arc::new(OnceLock::new());
-        let mut threads = Vec::new();
+        let mut publisher = Self { stop: Arc::default(), threads: Vec::new() };
         for (kind, topic) in topics {
-            let publishing = Publishing {
-                kind,
-                topic,
-                catalog: Arc::clone(catalog),
-                progress: Arc::clone(&progress),
-                outbox: Outbox::new(options)?,
-                stop: Arc::clone(&stop),
-                resting: BTreeMap::new(),
-                next_refused: BTreeMap::new(),
-                body_max_bytes: dead_letter::BODY_MAX_BYTES,
-                failing: Episode::default(),
-            };
-            let name = match kind {
-                Kind::Decisions => "publish",
-                Kind::DeadLetters => "dead-letter",
-            };
-            let thread = thread::Builder::new().name(name.to_owned()).spawn(move || publishing.run());
-            threads.push(thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?);
+            match Self::start_thread(kind, topic, catalog, options, &progress, &publisher.stop) {
+                Ok(thread) => publisher.threads.push(thread),
+                Err(failed) => {
+                    publisher.stop_by(Instant::now());
+                    return Err(failed);
+                }
+            }
         }
-        Ok((!threads.is_empty()).then_some(Self { stop, threads }))
+        Ok((!publisher.threads.is_empty()).then_some(publisher))
+    }
+
+    fn start_thread(
+        kind: Kind,
+        topic: String,
+        catalog: &Arc<Catalog>,
+        options: &KafkaOptions,
+        progress: &Arc<Progress>,
+        stop: &Arc<OnceLock<Instant>>,
+    ) -> Result<JoinHandle<bool>, KafkaError> {
+        let publishing = Publishing {
+            kind,
+            topic,
+            catalog: Arc::clone(catalog),
+            progress: Arc::clone(progress),
+            outbox: Outbox::new(options)?,
+            stop: Arc::clone(stop),
+            resting: BTreeMap::new(),
+            failing_shards: BTreeMap::new(),
+            next_refused: BTreeMap::new(),
+            body_max_bytes: dead_letter::BODY_MAX_BYTES,
+            failing: Episode::default(),
+        };
+        let name = match kind {
+            Kind::Decisions => "publish",
+            Kind::DeadLetters => "dead-letter",
+        };
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || publishing.run());
+        thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))
     }
 
     /// One of them ended without being stopped.
@@ -165,6 +204,7 @@ struct Publishing {
     stop: Arc<OnceLock<Instant>>,
     /// Shards that failed, until when they are left alone.
     resting: BTreeMap<ShardId, Instant>,
+    failing_shards: BTreeMap<ShardId, Episode>,
     /// The seq of the refused record that comes next, once that is known.
     next_refused: BTreeMap<ShardId, u64>,
     /// The largest dead letter that is sent whole. Smaller once the topic refused one.
@@ -224,7 +264,7 @@ impl Publishing {
             if !status.freshness().is_ours || self.resting.contains_key(&id) {
                 continue;
             }
-            match self.step(&id, &reader) {
+            match self.step(&id, &reader, &status) {
                 Ok(step) => passed.extend(step),
                 Err(PublishError::Send(failed)) => return Err(failed),
                 Err(failed) => self.rest(id, &failed),
@@ -235,11 +275,21 @@ impl Publishing {
         }
         self.outbox.settle(BROKER_TIMEOUT)?;
         let (mut records, mut messages) = (0, 0);
-        for Passed { id, cursor, from, sent } in passed {
+        for Passed { id, status, cursor, from, sent } in passed {
             messages += sent.messages;
+            if let Some(next) = sent.next_offset {
+                status.published().advance(&self.topic, next);
+            }
             self.next_refused.insert(id.clone(), sent.next_refused);
             match self.progress.advance(self.kind, &id, sent.next, &cursor) {
-                Ok(()) => records += usize::try_from(sent.next - from).unwrap_or(usize::MAX),
+                Ok(()) => {
+                    if let Some(after) =
+                        self.failing_shards.remove(&id).and_then(|mut failing| failing.ends())
+                    {
+                        info!(shard = %id, ?after, "the shard is published again");
+                    }
+                    records += usize::try_from(sent.next - from).unwrap_or(usize::MAX);
+                }
                 Err(failed) => self.rest(id, &failed.into()),
             }
         }
@@ -248,7 +298,15 @@ impl Publishing {
     }
 
     /// Sends what comes next of a shard, if there is anything.
-    fn step(&mut self, id: &ShardId, reader: &Reader) -> Result<Option<Passed>, PublishError> {
+    fn step(
+        &mut self,
+        id: &ShardId,
+        reader: &Reader,
+        status: &Arc<ShardStatus>,
+    ) -> Result<Option<Passed>, PublishError> {
+        // Until the group's progress is known, what it published already would be published again.
+        let Some(published) = status.published().get() else { return Ok(None) };
+        let published = published.get(&self.topic).copied().unwrap_or(0);
         let cursor = reader.publisher_cursor();
         let from = self.progress.next(self.kind, id, &cursor)?;
         if from >= reader.next_position() {
@@ -256,16 +314,21 @@ impl Publishing {
         }
         let snapshot = reader.snapshot();
         let sent = match self.kind {
-            Kind::Decisions => self.send_decisions(id, &snapshot, from)?,
-            Kind::DeadLetters => self.send_dead_letters(id, &snapshot, from)?,
+            Kind::Decisions => self.send_decisions(id, &snapshot, from, published)?,
+            Kind::DeadLetters => self.send_dead_letters(id, &snapshot, from, published)?,
         };
-        Ok(Some(Passed { id: id.clone(), cursor, from, sent }))
+        Ok(Some(Passed { id: id.clone(), status: Arc::clone(status), cursor, from, sent }))
     }
 
-    /// A shard that cannot be read is left alone for a moment; the others go on (I-9).
+    /// A shard that cannot be read is left alone for a moment; the others go on (I-9). That is told once.
     fn rest(&mut self, id: ShardId, failed: &PublishError) {
         metrics::counter!(crate::metric::PUBLISH_FAILED).increment(1);
-        error!(shard = %id, error = with_causes(failed), "nothing of this shard is published, trying again");
+        let error = with_causes(failed);
+        if self.failing_shards.entry(id.clone()).or_default().fails() {
+            error!(shard = %id, error, "nothing of this shard is published, trying again");
+        } else {
+            debug!(shard = %id, error, "nothing of this shard is published yet");
+        }
         self.resting.insert(id, Instant::now() + SHARD_REST);
     }
 
@@ -285,11 +348,15 @@ impl Publishing {
         id: &ShardId,
         snapshot: &Snapshot<'_>,
         from: u64,
+        published: u64,
     ) -> Result<Sent, PublishError> {
         let mut sent = Sent { next: from, ..Sent::default() };
         for record in snapshot.records_from(from)?.take(RECORDS_AT_ONCE) {
             let record = record?;
             sent.next = record.position + 1;
+            if sent.passes(id, &record, published) {
+                continue;
+            }
             let Content::Event { event, outcome, .. } = &record.content else { continue };
             if let Some(client) = event.client() {
                 sent.messages += self.tell(id, &record, event, client, &outcome.changes)?;
@@ -331,10 +398,11 @@ impl Publishing {
         id: &ShardId,
         snapshot: &Snapshot<'_>,
         from: u64,
+        published: u64,
     ) -> Result<Sent, PublishError> {
         let head = snapshot.head()?;
         let first = self.next_refused.get(id).copied().unwrap_or(1);
-        let mut sent = Sent { next: head.next_position, next_refused: first, messages: 0 };
+        let mut sent = Sent { next: head.next_position, next_refused: first, ..Sent::default() };
         for record in snapshot.records(&Stream::Rejected, first)? {
             let record = record?;
             if sent.messages >= RECORDS_AT_ONCE as u64 {
@@ -342,7 +410,7 @@ impl Publishing {
                 break;
             }
             sent.next_refused = record.seq + 1;
-            if record.position < from {
+            if sent.passes(id, &record, published) || record.position < from {
                 continue;
             }
             if let Content::Refused(refused) = &record.content {

@@ -127,7 +127,13 @@ impl Sender {
     fn learn(&self) -> Result<Partitioner, PublishError> {
         let sampled = sample_keys(&self.options, &self.topic);
         let tally = sampled.map_err(|error| PublishError::Topic { topic: self.topic.clone(), error })?;
-        Ok(tally.verdict().unwrap_or(Partitioner::Murmur2))
+        match tally.verdict() {
+            Some(Partitioner::Unknown) => {
+                let (topic, shown) = (self.topic.clone(), Some(tally.to_string()));
+                Err(PlacingError::Unknown { topic, shown }.into())
+            }
+            verdict => Ok(verdict.unwrap_or(Partitioner::Murmur2)),
+        }
     }
 
     fn place(&mut self, event: Option<&Event>, value: &[u8]) -> Result<u32, PublishError> {

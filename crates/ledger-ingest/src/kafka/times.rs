@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use futures_executor::block_on;
 use ledger_core::limits::FUTURE_MAX_MS;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{info, warn};
 
+use super::checkpoints::Said;
 use super::options::KafkaOptions;
 
 const TYPE: &str = "message.timestamp.type";
@@ -106,7 +106,7 @@ type Told = BTreeMap<String, (Instant, Result<TimeSource, KafkaError>)>;
 
 /// Asks for the settings of topics, once for all their shards.
 pub(super) struct TopicTimes {
-    admin: AdminClient<DefaultClientContext>,
+    admin: AdminClient<Said>,
     /// So long an answer is good for.
     good_for: Duration,
     told: Mutex<Told>,
@@ -120,7 +120,7 @@ impl fmt::Debug for TopicTimes {
 
 impl TopicTimes {
     pub(super) fn new(options: &KafkaOptions) -> Result<Self, KafkaError> {
-        let admin = options.base().create()?;
+        let admin = options.base().create_with_context(Said)?;
         Ok(Self { admin, good_for: options.check_interval / 2, told: Mutex::default() })
     }
 

@@ -13,10 +13,10 @@ use std::time::Duration;
 use futures_executor::block_on;
 use ledger_store::{Halted, ShardId};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{info, warn};
 
+use super::checkpoints::Said;
 use super::continuity::Halt;
 use super::options::{BROKER_TIMEOUT, KafkaOptions};
 use super::times::TimeSource;
@@ -86,16 +86,20 @@ fn wanted_topic(
     WantedTopic { name: name.to_owned(), partitions, settings: settings.to_vec() }
 }
 
-/// Creates the topics that are missing, and compares those that are there.
+/// How many partitions a topic gets when nobody says it.
+pub const PARTITIONS: u32 = 12;
+
+/// Creates the topics that are missing, and compares those that are there, also with how many partitions were asked for.
 pub fn create(
     options: &KafkaOptions,
-    partitions: u32,
+    partitions: Option<u32>,
     replication: u16,
 ) -> Result<Vec<TopicReport>, KafkaError> {
-    let admin: AdminClient<DefaultClientContext> = options.base().create()?;
+    let admin: AdminClient<Said> = options.base().create_with_context(Said)?;
     let mut reports = Vec::new();
-    for wanted in wanted(options) {
-        let count = i32::try_from(wanted.partitions.unwrap_or(partitions)).unwrap_or(i32::MAX);
+    for mut wanted in wanted(options) {
+        wanted.partitions = wanted.partitions.or(partitions);
+        let count = i32::try_from(wanted.partitions.unwrap_or(PARTITIONS)).unwrap_or(i32::MAX);
         let mut topic = NewTopic::new(&wanted.name, count, TopicReplication::Fixed(i32::from(replication)));
         for (name, value) in &wanted.settings {
             topic = topic.set(name, value);
@@ -111,9 +115,15 @@ pub fn create(
     Ok(reports)
 }
 
+/// Whether a topic was not made because there are fewer brokers than copies asked for.
+#[must_use]
+pub const fn lacks_brokers(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::AdminOp(RDKafkaErrorCode::InvalidReplicationFactor))
+}
+
 /// Compares the topics with what they should be; changes nothing.
 pub fn check(options: &KafkaOptions) -> Result<Vec<TopicReport>, KafkaError> {
-    let admin: AdminClient<DefaultClientContext> = options.base().create()?;
+    let admin: AdminClient<Said> = options.base().create_with_context(Said)?;
     wanted(options).iter().map(|wanted| compare(&admin, wanted, false)).collect()
 }
 
@@ -138,7 +148,7 @@ pub(super) fn warn_of_differences(options: &KafkaOptions) {
 }
 
 fn compare(
-    admin: &AdminClient<DefaultClientContext>,
+    admin: &AdminClient<Said>,
     wanted: &WantedTopic,
     just_created: bool,
 ) -> Result<TopicReport, KafkaError> {
@@ -174,11 +184,7 @@ fn compare(
 }
 
 /// A topic that was made a moment ago may not be known to every broker yet.
-fn partitions(
-    admin: &AdminClient<DefaultClientContext>,
-    name: &str,
-    just_created: bool,
-) -> Result<u32, KafkaError> {
+fn partitions(admin: &AdminClient<Said>, name: &str, just_created: bool) -> Result<u32, KafkaError> {
     let mut tries = if just_created { 50 } else { 1 };
     loop {
         tries -= 1;

@@ -25,8 +25,8 @@ mod refusals;
 mod watch;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -72,24 +72,63 @@ pub(super) struct Task {
     /// How the topic's producers place keys.
     pub(super) placing: Arc<TopicPlacing>,
     /// What was noted last beside the data.
-    pub(super) is_noted_behind: Arc<AtomicBool>,
+    pub(super) noted: Arc<Mutex<Noted>>,
+}
+
+/// How soon it is noted again how far a shard that is at the end has read.
+const NOTE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is noted beside the data.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    /// How far the shard is durable; 0 while nothing of its source is.
+    durable: u64,
+    /// How far it had read; none while it is not at the end.
+    read_to: Option<u64>,
+    /// None: nothing was noted.
+    at: Option<Instant>,
+}
+
+impl Noted {
+    /// Whether this is to be noted: at once whether it is at the end, now and then how far it has read.
+    fn takes(&mut self, read_to: Option<u64>, now: Instant) -> bool {
+        let is_due = self.at.is_none_or(|at| {
+            let is_other = self.read_to.is_some() != read_to.is_some();
+            is_other || self.read_to != read_to && now.duration_since(at) >= NOTE_INTERVAL
+        });
+        if is_due {
+            (self.read_to, self.at) = (read_to, Some(now));
+        }
+        is_due
+    }
 }
 
 impl Task {
     /// Notes it beside the data, for those who read the directory without this process.
-    fn note_behind(&self, is_behind: bool) {
-        if self.is_noted_behind.swap(is_behind, Ordering::AcqRel) == is_behind {
+    fn note(&self, read_to: impl FnOnce(&Noted) -> Option<u64>) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let next_offset = read_to(&noted);
+        if !noted.takes(next_offset, Instant::now()) {
             return;
         }
-        if let Err(error) = self.data.note_behind(&self.id, is_behind) {
+        if let Err(error) = self.data.note_read_to(&self.id, next_offset) {
             tracing::warn!(shard = %self.id, error = with_causes(&error), "how far the shard is could not be noted");
         }
     }
 
+    fn note_behind(&self) {
+        self.note(|_| None);
+    }
+
     fn note_live(&self) {
         if self.status.freshness().phase == Phase::Live {
-            self.note_behind(false);
+            self.note(|noted| Some(noted.durable));
         }
+    }
+
+    /// What is before this offset is durable.
+    fn note_durable(&self, next_offset: u64) {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).durable = next_offset;
     }
 }
 
@@ -120,7 +159,7 @@ impl Worker {
         queue: PartitionQueue<Membership>,
         consumer: Arc<GroupConsumer>,
     ) -> std::io::Result<Self> {
-        task.note_behind(true);
+        task.note_behind();
         let stop = Arc::new(AtomicBool::new(false));
         let durable = Durable::default();
         let (hand_over, batches) = hand_over();
@@ -138,6 +177,7 @@ impl Worker {
             Some(SourcePosition::Kafka { next_offset, leader_epoch }) => (Some(*next_offset), *leader_epoch),
             Some(SourcePosition::Import { .. } | SourcePosition::Carried { .. }) | None => (None, None),
         };
+        task.note_durable(next.unwrap_or(0));
         let reader = {
             let stop = Arc::clone(&stop);
             let watch = PanicWatch::over(&task);
@@ -281,6 +321,16 @@ mod tests {
         let slow = slow.join(Instant::now()).unwrap_err();
         finish.send(()).unwrap();
         assert!(matches!(slow.join(Instant::now() + Duration::from_secs(10)), Ok(Some(_))));
+    }
+
+    #[test]
+    fn how_far_a_shard_has_read_is_noted_now_and_then_and_that_it_is_behind_at_once() {
+        let (mut noted, begun) = (Noted::default(), Instant::now());
+        let later = begun + NOTE_INTERVAL;
+        let told = [(None, begun), (None, later), (Some(7), later), (Some(8), later), (None, later)];
+        assert_eq!(told.map(|(read_to, now)| noted.takes(read_to, now)), [true, false, true, false, true]);
+        let told = [(Some(8), later), (Some(9), later + NOTE_INTERVAL), (Some(9), later + 2 * NOTE_INTERVAL)];
+        assert_eq!(told.map(|(read_to, now)| noted.takes(read_to, now)), [true, true, false]);
     }
 
     #[test]

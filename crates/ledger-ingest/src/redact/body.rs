@@ -59,13 +59,32 @@ fn kept_members(members: Map<String, Value>, place: Place) -> Value {
             Member::Object(place) => object(value, place),
             Member::Setting => setting(value),
             Member::Unknown => {
-                kept.insert(if is_plain_name(&name) { name } else { REMOVED.to_owned() }, removed());
+                let (name, value) = told(name, value, NAMES_DOWN);
+                kept.insert(name, value);
                 continue;
             }
         };
         kept.insert(name, value);
     }
     Value::Object(kept)
+}
+
+/// How far below a member that the ledger does not know names are kept: what an envelope holds tells which one it is.
+const NAMES_DOWN: usize = 2;
+
+/// A member that the ledger does not know: its name, and of its value the names.
+fn told(name: String, value: Value, down: usize) -> (String, Value) {
+    if !is_plain_name(&name) {
+        return (REMOVED.to_owned(), removed());
+    }
+    let value = match value {
+        Value::Object(members) if down > 0 => {
+            let members = members.into_iter().filter(|(name, _)| !is_secret_name(name));
+            Value::Object(members.map(|(name, value)| told(name, value, down - 1)).collect())
+        }
+        _ => removed(),
+    };
+    (name, value)
 }
 
 fn removed() -> Value {
@@ -149,7 +168,11 @@ mod tests {
             (r#"{"reason":"Authorization: Basic canary"}"#, r#"{"reason":"Authorization: ***"}"#),
             (r#"{"reason":{"note":"canary"},"actor":["canary"]}"#, r#"{"actor":[],"reason":{}}"#),
             (r#"{"id":{"id":"canary"},"data":"canary"}"#, r#"{"data":"***","id":{}}"#),
-            (r#"{"data":{"data":{"id":"canary"}}}"#, r#"{"data":{"data":"***"}}"#),
+            (r#"{"data":{"data":{"id":"canary"}}}"#, r#"{"data":{"data":{"id":"***"}}}"#),
+            (
+                r#"{"schema":{"type":"canary"},"payload":{"after":{"id":{"canary":1},"jwt":"canary"},"op":"c"}}"#,
+                r#"{"payload":{"after":{"id":"***"},"op":"***"},"schema":{"type":"***"}}"#,
+            ),
             (r#"{"canary: 1":1,"Authorization: Basic canary":{}}"#, r#"{"***":"***"}"#),
             (r#"{"clientkey":"canary"}"#, r#"{"clientkey":"***"}"#),
             (

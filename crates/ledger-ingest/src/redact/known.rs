@@ -1,8 +1,10 @@
 //! What the ledger knows of a message, by where it stands: all that quarantine keeps.
 
+use std::borrow::Cow;
+
 use ledger_core::realm::{InvalidRealm, Realm};
 
-use super::is_secret_name;
+use super::{REMOVED, is_secret_name};
 use crate::decode::Field;
 
 /// An object that the ledger reads.
@@ -97,12 +99,32 @@ const NAME_MAX_DIGITS: usize = 3;
 /// Whether a name that the ledger does not know may be kept, for the diagnosis of what a producer sends: a word of a
 /// program. Every other name may be a secret as much as a value.
 pub(super) fn is_plain_name(name: &str) -> bool {
-    let is_word = |sign: char| sign.is_ascii_alphanumeric() || matches!(sign, '_' | '-' | '.' | '$' | '@');
-    name.len() <= NAME_MAX_BYTES
-        && name.starts_with(|sign: char| sign.is_ascii_alphabetic() || matches!(sign, '_' | '$' | '@'))
-        && name.chars().all(is_word)
-        && name.chars().filter(char::is_ascii_digit).count() <= NAME_MAX_DIGITS
+    name.starts_with(|sign: char| sign.is_ascii_alphabetic() || matches!(sign, '_' | '$' | '@'))
+        && name.chars().all(is_of_word)
+        && is_short(name)
         && !is_secret_name(name)
+}
+
+/// The name of a header, for the same purpose: with what is not seen escaped, also one that says that its value is a
+/// secret; `***` for one that may be a secret itself.
+pub(super) fn header_name(name: &str) -> Cow<'_, str> {
+    let is_unseen = |sign: char| sign.is_control() || !sign.is_ascii();
+    let is_of_token =
+        |sign: char| is_of_word(sign) || matches!(sign, '[' | ']' | '!' | '#' | '%' | '*' | '~');
+    if !is_short(name) || !name.chars().all(|sign| is_unseen(sign) || is_of_token(sign)) {
+        return Cow::Borrowed(REMOVED);
+    }
+    if name.contains(is_unseen) { Cow::Owned(name.escape_default().collect()) } else { Cow::Borrowed(name) }
+}
+
+fn is_of_word(sign: char) -> bool {
+    sign.is_ascii_alphanumeric() || matches!(sign, '_' | '-' | '.' | '$' | '@')
+}
+
+fn is_short(name: &str) -> bool {
+    name.len() <= NAME_MAX_BYTES
+        && name.chars().filter(char::is_ascii_digit).count() <= NAME_MAX_DIGITS
+        && !name.starts_with("eyJ")
 }
 
 #[cfg(test)]
@@ -122,6 +144,21 @@ mod tests {
             assert!(!is_plain_name(name), "{name}");
         }
         assert!(!is_plain_name("eyJjYW5hcnkiOjF9.Y2FuYXJ5LWNhbmFyeQ.canarycanarycanary"));
+    }
+
+    #[test]
+    fn names_of_headers_are_kept_unless_they_may_be_secrets() {
+        for (name, kept) in [
+            ("X-Secret-Token", "X-Secret-Token"),
+            ("x-\u{1b}[2Jtrace", "x-\\u{1b}[2Jtrace"),
+            ("schlüssel", "schl\\u{fc}ssel"),
+            ("Authorization: Basic canary", "***"),
+            ("Bearer canary", "***"),
+            ("s3cr3tK3y5", "***"),
+            ("eyJjYW5h.Y2Fu.canary", "***"),
+        ] {
+            assert_eq!(header_name(name), kept);
+        }
     }
 
     #[test]

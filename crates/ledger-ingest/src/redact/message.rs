@@ -3,7 +3,7 @@
 use ledger_core::ids::ClientKey;
 use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 
-use super::known::{Member, attribute, is_plain_name};
+use super::known::{Member, attribute, header_name};
 use super::{REMOVED, body, kept_key};
 use crate::decode::{Message, attribute_name, is_content_type};
 
@@ -37,10 +37,9 @@ fn header((name, value): &(String, Vec<u8>)) -> Option<(String, String)> {
     let kept = match member {
         Member::Key => value.filter(|value| kept_key(value))?.to_owned(),
         Member::Scalar => super::text(value?).into_owned(),
-        Member::Object(_) | Member::Setting | Member::Unknown if is_plain_name(name) => REMOVED.to_owned(),
-        Member::Object(_) | Member::Setting | Member::Unknown => return None,
+        Member::Object(_) | Member::Setting | Member::Unknown => REMOVED.to_owned(),
     };
-    Some((name.clone(), kept))
+    Some((header_name(name).into_owned(), kept))
 }
 
 #[cfg(test)]
@@ -78,8 +77,10 @@ mod tests {
             kept,
             [
                 ("content-type", "application/json"),
+                ("Authorization", "***"),
                 ("traceparent", "***"),
                 ("ce_type", "x"),
+                ("ce_jwt", "***"),
                 ("ce_note", "***"),
                 ("CE_Source", "Bearer ***")
             ]

@@ -9,8 +9,8 @@
 //!   refused instead;
 //! - **in quarantine**, where anything may stand anywhere, only what the decoder reads is kept, each member as
 //!   far as an event would keep it ([`refused`], [`body()`]). Of all else it is told that there was something:
-//!   a name that is a word of a program stays, of a member or a header, with `***` for a value; everything else becomes
-//!   `"***": "***"`. A key that may hold a secret is left out, so that a second try cannot make another
+//!   a name that is a word of a program stays, of a header, of a member or of one up to two levels below it, with `***` for
+//!   a value; everything else becomes `"***": "***"`. A key that may hold a secret is left out, so that a second try cannot make another
 //!   event of the message; a value of the wrong kind stays of that kind, emptied.
 //!
 //! # What counts as a secret
@@ -18,8 +18,8 @@
 //! 1. The value of a *named secret*: a JSON member, header, URL parameter or `name: value` in text whose
 //!    name, without regard to case and to `-`, `_`, `.` and spaces, contains one of
 //!    `secret`, `token`, `jwt`, `bearer`, `authorization`, `password`, `passwd`, `passphrase`, `apikey`,
-//!    `accesskey`, `privatekey`, `publickey`, `credential`, `cookie`, `forgeoauth`, `signature`. A JSON member or a
-//!    header is removed with its name; in running text the value becomes `***`.
+//!    `accesskey`, `privatekey`, `publickey`, `credential`, `cookie`, `forgeoauth`, `signature`. A JSON member
+//!    is removed with its name; of a header, and in running text, the value becomes `***`.
 //!    In JSON of any shape, a list or object in which such a name stands alone as a text (`["Cookie", …]`,
 //!    `{"name": "Cookie", "value": …}`) is emptied.
 //! 2. What follows the words `Bearer` or `JWT` in running text, and `Basic` if it is base 64 with a colon

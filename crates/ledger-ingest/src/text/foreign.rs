@@ -42,6 +42,17 @@ impl NotNdjson {
         Self { packing, ..self }
     }
 
+    /// Columns, with this between them.
+    pub(super) fn csv(delimiter: char) -> Self {
+        let delimiter = if delimiter == '\t' { "\\t".to_owned() } else { delimiter.to_string() };
+        let remedy = format!(
+            "with columns that are called like the fields of an event, `python3 -c 'import csv, json, sys; \
+             [print(json.dumps({{k: v for k, v in row.items() if v}})) for row in csv.DictReader(sys.stdin, \
+             delimiter=\"{delimiter}\")]' < FILE` makes NDJSON of it"
+        );
+        Self { what: "CSV", remedy: remedy.into(), packing: None }
+    }
+
     /// An object that holds the events as the items of a member.
     pub(super) fn envelope(member: &str) -> Self {
         let is_plain =
@@ -86,12 +97,6 @@ pub(super) const PYTHON: Kind = Kind(
     "Python objects, not JSON",
     "`python3 -c 'import ast, json, sys; [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]' \
      < FILE` makes NDJSON of it",
-);
-pub(super) const CSV: Kind = Kind(
-    "CSV",
-    "with columns that are called like the fields of an event, `python3 -c 'import csv, json, sys; \
-     [print(json.dumps({k: v for k, v in row.items() if v})) for row in csv.DictReader(sys.stdin)]' < FILE` \
-     makes NDJSON of it",
 );
 pub(super) const YAML: Kind = Kind("YAML", "`yq -o=json -I=0 '.[]' FILE` makes NDJSON of it");
 pub(super) const SQL: Kind =

@@ -18,8 +18,8 @@ const EVENT_MEMBERS: [&str; 4] = ["id", "type", "time", "specversion"];
 pub enum Looks {
     /// One JSON object a line; or nothing at all.
     Ndjson,
-    /// Lines of fields with separators between them.
-    Csv,
+    /// Lines of fields, with this between them.
+    Csv(char),
     /// Something else.
     Other(NotNdjson),
 }
@@ -146,8 +146,10 @@ fn text(head: &[u8], first: FirstLine<'_>) -> Looks {
         _ if begins(&["---", "- ", "%yaml"]) => foreign::YAML,
         _ if has_object_behind(first.text) => foreign::PREFIXED,
         _ if is_binary(text) => foreign::BINARY,
-        _ if has_separators(&line) => return Looks::Csv,
-        _ => foreign::TEXT,
+        _ => match delimiter(&line) {
+            Some(delimiter) => return Looks::Csv(delimiter),
+            None => foreign::TEXT,
+        },
     };
     kind.into()
 }
@@ -174,8 +176,15 @@ fn has_object_behind(line: &[u8]) -> bool {
     brace.is_some_and(|brace| matches!(Shape::of(&line[brace..]), Shape::Object))
 }
 
-fn has_separators(line: &str) -> bool {
-    line.contains([',', ';', '\t', '|'])
+/// What is between the columns of a line: the most frequent of what may be, outside of quotes where it is there.
+fn delimiter(line: &str) -> Option<char> {
+    let count = |sign: char| {
+        let outside = line.split('"').step_by(2).map(|part| part.matches(sign).count()).sum::<usize>();
+        (outside, line.matches(sign).count())
+    };
+    let found = [',', ';', '\t', '|'].into_iter().filter(|sign| line.contains(*sign));
+    // Of equals the first.
+    found.rev().max_by_key(|sign| count(*sign))
 }
 
 /// A good part of it is no text.

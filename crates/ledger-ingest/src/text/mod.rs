@@ -72,7 +72,7 @@ impl<'a> Text<'a> {
     pub fn lines(self) -> Result<Lines<Self>, NotNdjson> {
         match &self.looks {
             Looks::Ndjson => Ok(Lines::new(self)),
-            Looks::Csv => Err(NotNdjson::from(foreign::CSV).packed(self.packing)),
+            Looks::Csv(delimiter) => Err(NotNdjson::csv(*delimiter).packed(self.packing)),
             Looks::Other(other) => Err(other.clone()),
         }
     }

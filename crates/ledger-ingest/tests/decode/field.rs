@@ -58,6 +58,12 @@ fn an_object_with_a_spec_version_is_a_cloud_event_whatever_its_content_type_says
     ] {
         assert_eq!(sent.decode().unwrap().event, expected.event, "{:?}", sent.headers);
     }
+    // Null counts as absent.
+    let mut null = native();
+    null["specversion"] = json!(null);
+    let expected = Sent::json(&native()).decode().unwrap().event;
+    assert_eq!(Sent::json(&null).decode().unwrap().event, expected);
+    assert_eq!(Sent::json(&null).with_header("content-type", "text/plain").decode().unwrap_err().path, None);
     // Without it, it is a native event, and an unknown content type stays one.
     assert_eq!(
         Sent::json(&native()).with_header("content-type", "text/plain").decode().unwrap_err().reason,
@@ -66,6 +72,26 @@ fn an_object_with_a_spec_version_is_a_cloud_event_whatever_its_content_type_says
     let mut other = native();
     other["specversion"] = json!("0.3");
     assert_eq!(Sent::json(&other).decode().unwrap_err().path.as_deref(), Some("specversion"));
+}
+
+/// A bridge that puts the attributes beside what is a whole `CloudEvent` already: read as data it would have none.
+#[test]
+fn a_structured_event_is_one_whatever_headers_stand_beside_it() {
+    let expected = structured().decode().unwrap();
+    let binary = Encoding::BinaryJson.encode(&native()).unwrap();
+    for content_type in ["application/json", "application/cloudevents+json"] {
+        let mut sent = Sent { headers: binary.headers.clone(), ..structured() };
+        sent.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+        let both = sent.with_header("content-type", content_type);
+        assert_eq!(both.decode().unwrap().event, expected.event, "{:?}", both.headers);
+    }
+    let some = Sent { headers: Vec::new(), ..structured() }.with_header("ce-id", "another");
+    assert_eq!(some.decode().unwrap().event, expected.event);
+    // Attributes that no `CloudEvent` needs do not make one of a native event.
+    let native_event = Sent::json(&native()).decode().unwrap().event;
+    let traced =
+        Sent::json(&native()).with_header("ce-traceparent", "00-1").with_header("ce_correlationid", "7");
+    assert_eq!(traced.decode().unwrap().event, native_event);
 }
 
 #[test]
@@ -78,8 +104,21 @@ fn a_rejection_says_where_and_what_the_bytes_look_like() {
         (sent(&event[..event.len() - 1]), Undecodable, &["EOF", "line 1 column"]),
         (sent("{\n  \"id\": \"a\",\n  type\n}"), Undecodable, &["line 3 column 3"]),
         (sent(format!("{event} {event}")), Undecodable, &["trailing characters"]),
-        (sent(r#"{"id":"\ud800","type":"installed"}"#), Undecodable, &["hex escape at line 1 column"]),
-        (sent(r#"{"\ud800":1,"type":"installed"}"#), Undecodable, &["hex escape at line 1 column"]),
+        (
+            sent(r#"{"id":"\ud800","type":"installed"}"#),
+            Undecodable,
+            &["a lone surrogate stands in the field id at line 1 column 14"],
+        ),
+        (
+            sent("{\n\"x\":\"\\ud83d\\ude00\", \"actor\": \"a\\udc00b\"}"),
+            Undecodable,
+            &["a lone surrogate stands in the field actor at line 2 column"],
+        ),
+        (
+            sent(r#"{"a\ud800":1,"type":"installed"}"#),
+            Undecodable,
+            &[r"a lone surrogate stands in the name a\ud800 at line 1 column"],
+        ),
         (sent([b"{\"id\":\"", &[0xff][..], b"\"}"].concat()), Undecodable, &["byte 7"]),
         (sent([&[0xef, 0xbb, 0xbf], event.as_bytes()].concat()), Undecodable, &["byte order mark"]),
         (sent(utf16.clone()), Undecodable, &["UTF-16"]),

@@ -12,7 +12,8 @@ use ledger_core::state::{
 };
 use ledger_core::time::Timestamp;
 use ledger_core::view::{MigrationView, View, WindowState, WindowView};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Instant, Place, Word};
 
@@ -146,6 +147,7 @@ pub enum PolicyJson {
     /// So many days.
     Days {
         /// How many.
+        #[serde(deserialize_with = "whole")]
         days: u32,
     },
     /// Without end.
@@ -153,8 +155,23 @@ pub enum PolicyJson {
     /// As long as the subscription is active.
     Subscription {
         /// And so many days more.
+        #[serde(deserialize_with = "whole")]
         grace_days: u32,
     },
+}
+
+/// A whole number by its value, as `policy-set` takes it: `30.0` is 30.
+fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let number = serde_json::Number::deserialize(from)?;
+    let value =
+        number.as_f64().filter(|value| value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(value));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole, and within the bounds"
+    )]
+    let whole = value.map(|value| value as u32);
+    whole.ok_or_else(|| D::Error::custom(format!("{number} is no whole number of days")))
 }
 
 /// A pending migration.

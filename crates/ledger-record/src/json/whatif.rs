@@ -264,6 +264,20 @@ mod tests {
     }
 
     #[test]
+    fn days_are_taken_by_their_value_as_policy_set_takes_them() {
+        let read = |text: &str| serde_json::from_str::<PolicyJson>(text);
+        for days in ["30", "30.0", "3e1"] {
+            let read = read(&format!(r#"{{"mode":"days","days":{days}}}"#)).unwrap();
+            assert_eq!(read, PolicyJson::Days { days: 30 });
+        }
+        let grace = read(r#"{"graceDays":0.0,"mode":"subscription"}"#).unwrap();
+        assert_eq!(grace, PolicyJson::Subscription { grace_days: 0 });
+        for days in ["30.5", "-1", "4294967296", "\"30\"", "null", "true"] {
+            assert!(read(&format!(r#"{{"mode":"days","days":{days}}}"#)).is_err(), "{days}");
+        }
+    }
+
+    #[test]
     fn policies_that_do_not_exist_are_refused() {
         for days in [0, 36_501] {
             assert_eq!(PolicyJson::Days { days }.policy(), Err(InvalidWhatIf::Days));

@@ -71,6 +71,24 @@ pub enum OpenError {
         #[source]
         source: serde_json::Error,
     },
+    /// Shards are there, and `ledger.json` is not.
+    #[error("{path} is missing, and shards are there; restore it from a backup", path = path.display())]
+    ManifestLost {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A shard is there that `ledger.json` does not know.
+    #[error(
+        "{path} does not know shard {shard}, whose directory is there: it is of an earlier time, or of another data \
+         directory; restore the newest backup of it",
+        path = path.display()
+    )]
+    ManifestOutdated {
+        /// The file.
+        path: PathBuf,
+        /// The first of those that it does not know.
+        shard: ShardId,
+    },
     /// The name is no topic name, so it cannot name a directory either.
     #[error("{topic:?} is no topic name: 1 to 249 of letters, digits, '.', '_' and '-'")]
     TopicName {
@@ -92,22 +110,27 @@ pub enum OpenError {
         shard: ShardId,
     },
     /// The directory of a shard that was begun here is gone.
-    #[error(
-        "shard {shard} was begun in {path}, which is gone; is its disk mounted? Else restore a backup, or make an \
-         empty directory {away}: then `serve` fills the shard again from Kafka, which does not have what was imported",
-        path = path.display(),
-        away = away(path).display()
-    )]
+    #[error("shard {shard} was begun in {path}, which is gone", path = path.display())]
     Gone {
         /// The shard.
         shard: ShardId,
         /// Where it was.
         path: PathBuf,
     },
+    /// The newest file of the write-ahead log is gone.
+    #[error(
+        "the newest file of the write-ahead log in {path} is gone, and with it what was recorded last",
+        path = path.display()
+    )]
+    LostLog {
+        /// The shard.
+        shard: ShardId,
+        /// Directory of the shard.
+        path: PathBuf,
+    },
     /// Bytes of the write-ahead log that were durable do not read any more.
     #[error(
-        "{file} is damaged at byte {offset}: what was recorded there and behind it does not read; {}",
-        way_back(path),
+        "{file} is damaged at byte {offset}: what was recorded there and behind it does not read",
         file = file.display()
     )]
     DamagedLog {
@@ -115,16 +138,14 @@ pub enum OpenError {
         file: PathBuf,
         /// Where in it.
         offset: u64,
-        /// Directory of the shard.
-        path: PathBuf,
+        /// The shard.
+        shard: ShardId,
     },
     /// Files that RocksDB needs are damaged or missing.
-    #[error("files of shard {shard} are damaged or missing; {}", way_back(path))]
+    #[error("files of shard {shard} are damaged or missing")]
     Broken {
         /// The shard.
         shard: ShardId,
-        /// Its directory.
-        path: PathBuf,
         /// What RocksDB says, with the file.
         #[source]
         source: StorageError,
@@ -156,7 +177,7 @@ pub enum OpenError {
         name: String,
     },
     /// A column family is gone.
-    #[error("shard {shard} lacks the column family {name}; restore it from a backup")]
+    #[error("shard {shard} lacks the column family {name}")]
     MissingFamily {
         /// The shard.
         shard: ShardId,
@@ -224,10 +245,30 @@ impl OpenError {
         }
     }
 
+    /// What the operator does about damage, by the kind of stop that it is.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Gone { shard, .. }
+            | Self::LostLog { shard, .. }
+            | Self::DamagedLog { shard, .. }
+            | Self::Broken { shard, .. }
+            | Self::MissingFamily { shard, .. } => self.stop_code().remedy_for(shard),
+            _ => self.stop_code().remedy().to_owned(),
+        }
+    }
+
+    /// Whether `ledger.json` is not the one that the shards were made with.
+    #[must_use]
+    pub fn is_of_manifest(&self) -> bool {
+        matches!(self, Self::Manifest { .. } | Self::ManifestLost { .. } | Self::ManifestOutdated { .. })
+    }
+
     /// Whether the shard's own data are damaged or gone, so that trying again is of no use.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Gone { .. }
+            | Self::LostLog { .. }
             | Self::DamagedLog { .. }
             | Self::Broken { .. }
             | Self::MissingFamily { .. }
@@ -249,16 +290,6 @@ impl BindError {
 /// Where the operator moves the directory of a shard, so that the shard is begun anew.
 pub(crate) fn away(path: &Path) -> PathBuf {
     path.with_extension("away")
-}
-
-/// What helps when the files of a shard are damaged.
-fn way_back(path: &Path) -> String {
-    format!(
-        "move {} to {}, then `serve` fills the shard again from Kafka; if some of it was imported, restore a backup \
-         instead, or import into a new data directory",
-        path.display(),
-        away(path).display()
-    )
 }
 
 /// The data directory belongs to another source.

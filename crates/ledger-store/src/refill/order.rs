@@ -16,8 +16,9 @@ use crate::error::{AppendError, ReadError};
 
 /// Picks the shard whose record comes next.
 pub(super) struct Merge {
-    /// Offsets not yet carried over, of the lanes that several shards have: a later offset must not overtake them.
-    waiting: BTreeMap<Lane, RoaringTreemap>,
+    /// Offsets not yet carried over, by lane and shard: a later offset must overtake none of them. After a refill that
+    /// filled in copies several shards have the same offset, and it waits until each of them is carried over.
+    waiting: BTreeMap<Lane, Vec<RoaringTreemap>>,
 }
 
 impl Merge {
@@ -28,19 +29,19 @@ impl Merge {
         let mut waiting = BTreeMap::new();
         for lane in lanes.keys() {
             let name = carried(&lane.source, lane.partition);
-            let mut all = RoaringTreemap::new();
+            let mut by_shard = Vec::new();
             for shard in shards {
+                let mut own = RoaringTreemap::new();
                 for (_, offsets) in shard.verified.spread.iter().filter(|(of, _)| *of == name) {
-                    all |= offsets.recorded();
+                    own |= offsets.recorded();
                 }
-            }
-            for shard in shards {
                 for repeat in shard.snapshot.duplicates(&name, 0)? {
-                    all.remove(repeat?.0);
+                    own.remove(repeat?.0);
                 }
+                by_shard.push(own);
             }
-            if !all.is_empty() {
-                waiting.insert(lane.clone(), all);
+            if by_shard.iter().any(|own| !own.is_empty()) {
+                waiting.insert(lane.clone(), by_shard);
             }
         }
         Ok(Self { waiting })
@@ -54,8 +55,10 @@ impl Merge {
         // A verified directory always has a head that waits for no other.
         let free = heads().filter(|(_, _, record)| self.is_free(record)).min_by_key(|(_, key, _)| *key);
         let (index, _, record) = free.or_else(|| heads().min_by_key(|(_, key, _)| *key))?;
-        if let Some(waiting) = self.waiting.get_mut(&Lane::of(&record.source)) {
-            waiting.remove(record.source.offset);
+        if let Some(own) =
+            self.waiting.get_mut(&Lane::of(&record.source)).and_then(|waiting| waiting.get_mut(index))
+        {
+            own.remove(record.source.offset);
         }
         Some(index)
     }
@@ -64,8 +67,8 @@ impl Merge {
         if self.waiting.is_empty() {
             return true;
         }
-        let waiting = self.waiting.get(&Lane::of(&record.source));
-        waiting.and_then(RoaringTreemap::min).is_none_or(|first| record.source.offset <= first)
+        let waiting = self.waiting.get(&Lane::of(&record.source)).into_iter().flatten();
+        waiting.filter_map(RoaringTreemap::min).all(|first| record.source.offset <= first)
     }
 }
 

@@ -6,6 +6,7 @@ use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
 use ledger_record::json::event::to_json;
 use ledger_record::key::side::carried;
+use ledger_record::proof::line::LedgerSecret;
 use ledger_record::record::{Content, Coordinates, PriorLog, Record};
 use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 use ledger_record::rows::SourcePosition;
@@ -14,6 +15,7 @@ use super::old::{Lane, OldShard};
 use super::{RefillError, RefillReport};
 use crate::batch::Batch;
 use crate::error::AppendError;
+use crate::verify::check_spread;
 use crate::{Arrival, DataDir, FutureLimit, Offer, Shard, ShardId};
 
 /// So many records wait at most.
@@ -145,6 +147,21 @@ impl Targets {
             batch.commit()?;
         }
         Ok(())
+    }
+
+    /// Verifies what was made: nobody could mend it later.
+    pub(super) fn check(
+        &self,
+        secret: &LedgerSecret,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), RefillError> {
+        let mut all = Vec::new();
+        for Target { shard, .. } in &self.shards {
+            let reader = shard.reader();
+            let verified = reader.snapshot().verify(secret, &[], progress);
+            all.push(verified.map_err(|source| RefillError::Made { shard: shard.id().clone(), source })?);
+        }
+        check_spread(&all).map_err(RefillError::MadeSpread)
     }
 
     pub(super) fn add_to(&self, report: &mut RefillReport) {

@@ -113,16 +113,19 @@ impl StopCause for OpenError {
     fn stop_code(&self) -> StopCode {
         match self {
             Self::NewerFormat { .. } | Self::UnknownFamily { .. } => StopCode::NewerFormat,
-            Self::NotALedger { .. } | Self::Manifest { .. } | Self::Unbound { partitions: 0, .. } => {
-                StopCode::ManifestDamaged
-            }
+            Self::NotALedger { .. }
+            | Self::Manifest { .. }
+            | Self::ManifestLost { .. }
+            | Self::ManifestOutdated { .. }
+            | Self::Unbound { partitions: 0, .. } => StopCode::ManifestDamaged,
             // The topic is known, and had fewer partitions when it was first read.
             Self::Unbound { .. } => StopCode::TopicRepartitioned,
             Self::Locked { .. } => StopCode::ShardLocked,
             Self::WrongShard { .. } => StopCode::ShardMoved,
+            Self::Gone { .. } => StopCode::ShardGone,
             Self::MissingFamily { .. }
             | Self::NoShard { .. }
-            | Self::Gone { .. }
+            | Self::LostLog { .. }
             | Self::DamagedLog { .. }
             | Self::Broken { .. } => StopCode::ShardDamaged,
             Self::TooFewDescriptors { .. } => StopCode::FilesExhausted,

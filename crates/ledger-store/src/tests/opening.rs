@@ -2,7 +2,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::{BindError, OpenError};
+use crate::{BindError, OpenError, StopCause as _, StopCode};
 use ledger_record::rows::ShardIdentity;
 
 fn cluster(id: &str, topic_id: Option<&str>) -> SourceIdentity {
@@ -125,8 +125,46 @@ fn nothing_is_made_where_a_ledger_was_expected() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     // Shards without `ledger.json` are a ledger that lost it.
     fs::create_dir(dir.path().join("shards")).unwrap();
-    let opened = DataDir::open(dir.path(), StoreOptions::default(), secret());
-    assert!(matches!(opened, Err(OpenError::NotALedger { .. })));
+    refused_for_its_manifest(dir.path(), "is missing");
+}
+
+fn refused_for_its_manifest(path: &std::path::Path, told: &str) {
+    for error in [
+        DataDir::open(path, StoreOptions::default(), secret()).unwrap_err(),
+        DataDir::open_existing_read_only(path, StoreOptions::default()).unwrap_err(),
+        DataDir::exists(path).unwrap_err(),
+        DataDir::partitions_at(path).unwrap_err(),
+    ] {
+        assert!(error.is_of_manifest() && error.to_string().contains(told), "{error}");
+        assert_eq!(error.stop_code(), StopCode::ManifestDamaged);
+    }
+}
+
+#[test]
+fn a_manifest_that_does_not_know_a_shard_is_refused() {
+    let ledger = Ledger::new();
+    for partition in [0, 3] {
+        drop(ledger.data.open_shard(&shard_id(partition)).unwrap());
+    }
+    let path = ledger.dir.path();
+    let file = path.join("ledger.json");
+    let good = fs::read_to_string(&file).unwrap();
+    let fewer = good.replace("\"partitions\": 4", "\"partitions\": 3");
+    assert_ne!(fewer, good);
+    fs::write(&file, fewer).unwrap();
+    refused_for_its_manifest(path, "does not know shard realm.lifecycle/3");
+    // So does one that is open already.
+    assert!(matches!(ledger.data.shards(), Err(OpenError::ManifestOutdated { .. })));
+    // A file of before the first topic: all lists would be empty, and look whole.
+    let mut none: serde_json::Value = serde_json::from_str(&good).unwrap();
+    none["topics"] = serde_json::json!({});
+    fs::write(&file, none.to_string()).unwrap();
+    refused_for_its_manifest(path, "does not know shard realm.lifecycle/0");
+    // What the operator moved away, and what is no shard's name, is nobody's.
+    let topic = path.join("shards").join(TOPIC);
+    fs::rename(topic.join("0"), topic.join("0.away")).unwrap();
+    fs::rename(topic.join("3"), topic.join("03")).unwrap();
+    assert!(DataDir::open(path, StoreOptions::default(), secret()).is_ok());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A directory whose tenants are torn between shards, made anew: each tenant whole, every offset accounted for once.
 
+mod copies;
+
 use std::path::Path;
 
 use ledger_record::key::side::carried;

@@ -1,6 +1,6 @@
 //! A write-ahead log that was damaged, and one whose last write never ended: real files, changed byte by byte.
 
-use std::fs;
+use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -102,7 +102,7 @@ impl Logged {
 fn checked(bytes: &[u8]) -> Result<(), u64> {
     check_bytes(bytes).map_err(|error| match error {
         WalError::Damaged(damage) => damage.offset,
-        WalError::Io { path, source } => panic!("{}: {source}", path.display()),
+        other => panic!("{other:?}"),
     })
 }
 
@@ -134,15 +134,13 @@ fn the_refusal_names_the_file_and_the_way_back() {
     let middle = logged.bytes.len() * 4;
     let error = logged.opened(&logged.flipped(middle)).unwrap_err();
     assert!(matches!(error, OpenError::DamagedLog { .. }) && error.is_damage());
-    let text = error.to_string();
-    assert!(
-        text.contains(".log is damaged at byte ") && text.contains("0.away, then `serve` fills"),
-        "{text}"
-    );
+    let (text, remedy) = (error.to_string(), error.remedy());
+    assert!(text.contains(".log is damaged at byte ") && !text.contains(".away"), "{text}");
+    assert!(remedy.contains("0.away and restart: Kafka fills it anew"), "{remedy}");
     let last = logged.opened(&logged.flipped(logged.bytes.len() * 8 - 1));
     assert!(matches!(last, Err(OpenError::DamagedLog { .. })), "{last:?}");
 
-    // As the message says: what was moved away is begun anew.
+    // As the remedy says: what was moved away is begun anew.
     let copy = logged.copy(&logged.flipped(middle));
     let shard = shard_dir(copy.path());
     fs::rename(&shard, shard.with_extension("away")).unwrap();
@@ -162,6 +160,69 @@ fn a_write_that_was_cut_off_opens_with_the_batches_before_it() {
         let whole = logged.ends.iter().filter(|end| **end <= cut).count() as u64 - 1;
         assert_eq!(logged.opened(&logged.bytes[..cut]).unwrap(), whole * EVENTS, "cut at {cut}");
     }
+}
+
+/// A machine that fell, and whose newest log was lost with it: the shard would open without what was recorded last.
+#[test]
+fn a_log_whose_newest_file_is_gone_refuses_the_shard() {
+    let logged = Logged::new();
+    let refused = |copy: &TempDir| {
+        let data = open(copy.path(), StoreOptions::default());
+        for error in [
+            data.read_shard(&shard_id(0)).map(drop).unwrap_err(),
+            data.open_shard(&shard_id(0)).map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(error, OpenError::LostLog { .. }) && error.is_damage(), "{error}");
+            assert!(error.remedy().contains("0.away"), "{}", error.remedy());
+        }
+    };
+    let copy = logged.copy(&logged.bytes);
+    fs::remove_file(log_in(copy.path())).unwrap();
+    refused(&copy);
+    // An older file does not stand for it.
+    let copy = logged.copy(&logged.bytes);
+    fs::rename(log_in(copy.path()), shard_dir(copy.path()).join("000001.log")).unwrap();
+    refused(&copy);
+    // What is in table files needs no log, but the file is there all the same.
+    let copy = logged.copy(&logged.bytes);
+    let data = open(copy.path(), StoreOptions::default());
+    for _ in 0..3 {
+        data.open_shard(&shard_id(0)).unwrap().flush().unwrap();
+    }
+    assert_eq!(data.read_shard(&shard_id(0)).unwrap().next_position(), BATCHES * EVENTS);
+    fs::remove_file(log_in(copy.path())).unwrap();
+    refused(&copy);
+}
+
+/// Of a log that is shorter than it was nothing tells in itself.
+#[test]
+fn a_shard_that_has_less_than_it_had_at_the_end_of_its_topic_is_behind() {
+    let logged = Logged::new();
+    let copy = logged.copy(&logged.bytes);
+    let data = open(copy.path(), StoreOptions::default());
+    let is_behind = || data.is_behind(&data.read_shard(&shard_id(0)).unwrap()).unwrap();
+    assert!(!is_behind(), "nothing was noted: it never was read from a topic");
+    data.note_read_to(&shard_id(0), Some(0)).unwrap();
+    assert!(!is_behind(), "its topic was empty");
+    let mut shard = data.open_shard(&shard_id(0)).unwrap();
+    let log = log_in(copy.path());
+    let read_to = |shard: &mut Shard, next_offset| {
+        let mut batch = shard.begin();
+        batch.advance(TOPIC, SourcePosition::Kafka { next_offset, leader_epoch: None });
+        batch.commit().unwrap();
+    };
+    read_to(&mut shard, 20);
+    let before = fs::metadata(&log).unwrap().len();
+    data.note_read_to(&shard_id(0), None).unwrap();
+    assert!(is_behind(), "it was left while it read");
+    read_to(&mut shard, 21);
+    data.note_read_to(&shard_id(0), Some(21)).unwrap();
+    assert!(!is_behind());
+    read_to(&mut shard, 25);
+    assert!(!is_behind(), "it went on");
+    drop(shard);
+    File::options().write(true).open(&log).unwrap().set_len(before).unwrap();
+    assert!(is_behind(), "it fell back to 20");
 }
 
 /// A power cut: some sectors of the last write came to the disk, in whatever order.

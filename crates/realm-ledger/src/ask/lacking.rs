@@ -21,12 +21,17 @@ pub(crate) struct Freshness {
     #[serde(default)]
     phase: String,
     stale: bool,
+    /// None: it has nothing, or what it has does not read.
+    position: Option<u64>,
+    offset: Option<u64>,
     halted: Option<Halted>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Halted {
     code: String,
+    #[serde(default)]
+    message: String,
 }
 
 /// What the answers of a command lack. Every door of the command notes it here.
@@ -53,12 +58,17 @@ enum Lack {
     CatchingUp,
     /// It stopped, with this code.
     Halted(String),
+    /// Nothing of it was read, for this reason.
+    Unread(String),
 }
 
 impl Lack {
     fn of(shard: &Freshness) -> Option<Self> {
         match &shard.halted {
-            Some(Halted { code }) => Some(Self::Halted(code.clone())),
+            Some(Halted { code, message }) if shard.position.is_none() && shard.offset.is_none() => {
+                Some(Self::Unread(format!("{message} ({code})")))
+            }
+            Some(Halted { code, .. }) => Some(Self::Halted(code.clone())),
             None if shard.stale => Some(Self::Idle),
             None => (shard.phase == Phase::CatchingUp.as_str()).then_some(Self::CatchingUp),
         }
@@ -75,6 +85,21 @@ impl Lacking {
             Some(((shard.topic, shard.partition), why))
         });
         noted.shards.extend(lacking);
+    }
+
+    /// The same of an answer from a data directory: what else there is to say was noted when it was opened.
+    pub(super) fn note_unread(&self, freshness: &[Freshness]) {
+        let mut noted = self.0.borrow_mut();
+        for shard in freshness {
+            let is_noted = |(known, _): &(ShardId, String)| {
+                (&known.topic, known.partition) == (&shard.topic, shard.partition)
+            };
+            if let Some(why @ Lack::Unread(_)) = Lack::of(shard)
+                && !noted.unasked.iter().any(is_noted)
+            {
+                noted.shards.insert((shard.topic.clone(), shard.partition), why);
+            }
+        }
     }
 
     /// A shard of a data directory that could not be asked.
@@ -122,6 +147,9 @@ impl Lacking {
             Lack::Halted(code) => {
                 Some(format!("{topic}/{partition} has halted ({code}): what came since is not in the answer"))
             }
+            Lack::Unread(why) => {
+                Some(format!("{topic}/{partition} does not read, what it has is not in the answer: {why}"))
+            }
             Lack::Idle | Lack::CatchingUp => None,
         }));
         let unasked = noted.unasked.iter();
@@ -167,7 +195,7 @@ mod tests {
         let said = noted(
             r#"[{"topic":"t","partition":0,"stale":false},{"topic":"t","partition":2,"stale":true},
                 {"topic":"t","partition":1,"stale":true},
-                {"topic":"t","partition":3,"stale":true,"halted":{"code":"retention-gap","message":"…"}}]"#,
+                {"topic":"t","partition":3,"stale":true,"position":4,"halted":{"code":"retention-gap","message":"…"}}]"#,
         );
         assert_eq!(
             said,

@@ -12,8 +12,8 @@ use super::{AskError, Lacking, Question};
 
 const NEVER_FILLED: &str = "it was never filled in this directory; ask the one that has it";
 
-const LEFT_BEHIND: &str =
-    "it still reads what its topic has, or was left or halted before it had; let `serve` come to the end";
+const LEFT_BEHIND: &str = "it still reads what its topic has, was left or halted before it had, or has lost what it had since; let `serve` \
+     come to the end";
 
 /// The shards of a data directory as they were when it was opened.
 pub(crate) struct Local {
@@ -27,7 +27,8 @@ impl Local {
     /// them there is nobody to ask. `now` is the clock for the whole command.
     ///
     /// A directory holds what it held when it was left, and that is what is asked for. It is short of that where a
-    /// shard is gone, does not open, was never filled here, or was left while it still read what its topic had.
+    /// shard is gone, does not open, was never filled here, was left while it still read what its topic had, or has less
+    /// of that than it once had.
     pub(crate) fn open(
         path: &Path,
         options: StoreOptions,
@@ -37,9 +38,10 @@ impl Local {
         let data = DataDir::open_existing_read_only(path, options)?;
         let (catalog, mut failed) = (Catalog::default(), Vec::new());
         for shard in data.shards()? {
-            match data.read_shard(&shard) {
-                Ok(reader) => {
-                    let phase = if data.is_behind(&shard) { Phase::CatchingUp } else { Phase::Live };
+            let opened = data.read_shard(&shard).and_then(|reader| Ok((data.is_behind(&reader)?, reader)));
+            match opened {
+                Ok((is_behind, reader)) => {
+                    let phase = if is_behind { Phase::CatchingUp } else { Phase::Live };
                     if phase == Phase::CatchingUp {
                         lacking.note_unasked(&shard, LEFT_BEHIND);
                     }

@@ -56,7 +56,11 @@ impl Door {
 
     fn answer(&self, question: &Question) -> Result<Answer, AskError> {
         match self {
-            Self::Local(local) => Answer::read(&local.ask(question)?),
+            Self::Local(local) => {
+                let answer = Answer::read(&local.ask(question)?)?;
+                local.lacking.note_unread(&answer.freshness);
+                Ok(answer)
+            }
             Self::Remote(remote) => {
                 let mut answer = Answer::read(&remote.ask(question)?)?;
                 remote.lacking.note(std::mem::take(&mut answer.freshness));

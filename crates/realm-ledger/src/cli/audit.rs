@@ -96,7 +96,7 @@ pub struct Refill {
     /// The new one, empty or not there yet (data_dir)
     #[arg(long, value_name = "NEW", value_parser = unicode_path())]
     pub data_dir: PathBuf,
-    /// How the live producers place keys: murmur2, crc32 or fnv1a [default: as the old records show]
+    /// How the live producers place keys: murmur2, crc32 or fnv1a [default: as the old records from Kafka show]
     #[arg(long, value_name = "NAME", value_parser = parse::partitioner)]
     pub partitioner: Option<Partitioner>,
     /// What the new logs are named, in place of evidence.origin [default: as the old ones, and ~2]
@@ -111,9 +111,10 @@ Examples:
 
 The way back when tenants are torn between partitions, or when producers change their partitioner.
 Stop the server of OLD first. The command verifies OLD, then carries its records over: each keeps
-its recorded time and coordinates; states and decisions are derived again. `serve --data-dir NEW`
-reads the topic on from the offsets of OLD. After an interrupted refill no command opens NEW; the
-same refill starts over.
+its recorded time and coordinates; states and decisions are derived again. NEW is verified too.
+`serve --data-dir NEW` reads the topic on from the offsets of OLD. After an interrupted refill no
+command opens NEW; the same refill starts over. --partitioner is needed where too few records came
+from Kafka to tell how keys are placed, or a key that another partitioner placed halts a shard.
 
 The new logs have another origin. Their first records name the old logs with size and root, and
 `verify` shows them. Keep OLD, or its `export --tlog`, for partners with checkpoints of it. The
@@ -151,7 +152,8 @@ Examples:
   realm-ledger verify --tlog mirror/realm.lifecycle/7 --key \"$LEDGER_KEY\"
 
 A bundle or an exported log needs no ledger, no network and no trust in whoever made it, only the key: get that
-elsewhere. A data directory needs the ledger secret, and is read as of one moment, also beside a server.
+elsewhere. A data directory needs the ledger secret, and is read as of one moment, also beside a server; with
+--key, what was signed last of each log that a key names must be signed by it.
 
 A valid bundle shows the whole history of the client key that it names, or that there is none, up to its
 checkpoint. Its realms are those that the rules make of the records where all that they rest on is shown
@@ -161,7 +163,7 @@ data directory the log is the one that the records make and that was signed, out
 the records, and each offset is accounted for.
 
 Exit 0: valid. Exit 3: invalid; the first fact that fails is named. Exit 1: cannot be judged, as a key, the
-pinned checkpoint or a newer program is needed.";
+pinned checkpoint or a newer program is needed, or a data directory has tenants that are torn between partitions.";
 
 pub(super) const REBUILD: &str = "\
 Examples:

@@ -31,8 +31,8 @@ import before it records them. Fewer go to quarantine and do not fail the import
 
 A tenant stands in one partition, and its producers decide in which. So with more than one partition the import
 must know how they place client keys: from --partitioner (kafka.partitioner), from what the data directory has of
-the topic, or from the topic itself with --brokers. It is remembered with the data. When nothing tells, the import
-ends with exit code 1 before it writes anything.";
+the topic, or from the topic itself with --brokers, which tells a new data directory the number of partitions as well.
+It is remembered with the data. When nothing tells, the import ends with exit code 1 before it writes anything.";
 pub(super) const PUBLISH: &str = "\
 Examples:
   realm-ledger publish events.ndjson --brokers kafka:9092
@@ -47,7 +47,10 @@ Examples:
   realm-ledger state
   realm-ledger state acme.atlassian.net
   realm-ledger state acme.atlassian.net com.example.app --at 2026-03-01T00:00:00Z
-  realm-ledger state acme.atlassian.net --known-seq 4 --url http://localhost:8080";
+  realm-ledger state acme.atlassian.net --known-seq 4 --url http://localhost:8080
+
+An installation that is not there, or was not at that instant, is exit code 1, as it is for `explain`. A tenant that
+is known and had no installation then is an empty list.";
 pub(super) const LOG: &str = "\
 Examples:
   realm-ledger log acme.atlassian.net

@@ -121,6 +121,8 @@ Examples:
   realm-ledger whatif --policy '{\"mode\":\"subscription\",\"graceDays\":14}' --app com.example.app --differences -
   realm-ledger whatif --policy '{\"mode\":\"days\",\"days\":7}' --from 2026-01-01T00:00:00Z --plot --svg gaps.svg
 
+A policy with a field that its mode does not have is refused, unlike in an event: nobody knows what was meant.
+
 All of history is folded once more for each policy, beside what was. A difference names the first record after
 which an installation would be pinned elsewhere (\"pin\"), would have been decided by another rule (\"rule\"), or
 would have another window (\"window\") than it has.";

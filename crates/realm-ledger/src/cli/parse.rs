@@ -98,6 +98,19 @@ pub(super) fn unicode_path() -> impl TypedValueParser<Value = PathBuf> {
     NonEmptyStringValueParser::new().map(PathBuf::from)
 }
 
+/// The address of a server: its paths are ours to know.
+pub(super) fn url(text: &str) -> Result<String, String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let host = rest.trim_end_matches('/');
+    if !matches!(scheme, "http" | "https") || host.is_empty() {
+        return Err("an address is http://HOST:PORT, or https".to_owned());
+    }
+    if host.contains(['/', '?', '#']) {
+        return Err("give the address without a path, as http://HOST:PORT".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     ledger_record::json::time::parse_instant(text).map_err(|error| error.to_string())
 }

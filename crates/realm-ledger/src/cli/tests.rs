@@ -100,6 +100,11 @@ fn wrong_usage_is_refused() {
         "realm-ledger preview t a --product-realm E",
         "realm-ledger quarantine show 17",
         "realm-ledger import f --partitions 0",
+        "realm-ledger log t --limit 0",
+        "realm-ledger state --url http://localhost:8080/v1",
+        "realm-ledger state --url http://localhost:8080?at=now",
+        "realm-ledger state --url localhost:8080",
+        "realm-ledger state --url http://",
         "realm-ledger drift --format xml",
     ] {
         assert!(refused(line), "{line}");

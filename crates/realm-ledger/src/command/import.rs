@@ -1,5 +1,6 @@
 //! `import`: history from a file, without Kafka.
 
+use std::io;
 use std::path::Path;
 
 use ledger_ingest::apply::Applied;
@@ -7,13 +8,14 @@ use ledger_ingest::checkpoint::SigningKeys;
 use ledger_ingest::import::check::{CheckReport, check};
 use ledger_ingest::import::refusals::Refusal;
 use ledger_ingest::import::sort::{SortError, Sorted, sort};
-use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, source_of};
+use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, partitions_of, source_of};
 use ledger_ingest::placing::Placement;
 use ledger_ingest::text::{Line, LineError};
 use ledger_store::{BindError, DataDir};
+use serde::Serialize;
 
 use super::{Context, Input, REFILL, brokers_flag, data_dir_flag, now, partitioner_flag};
-use crate::cli::Import;
+use crate::cli::{Format, Import};
 use crate::config::{Config, Loaded, Origin};
 use crate::output::{duration, raw};
 use crate::secret::{self, Opened};
@@ -26,6 +28,29 @@ const KINDS_SHOWN: usize = 10;
 #[derive(Debug, thiserror::Error)]
 #[error("standard input has no name; give the source one with --source NAME")]
 struct NoName;
+
+/// What an import did, for programs that ask for it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReportJson {
+    lines: u64,
+    already_taken: u64,
+    appended: u64,
+    late: u64,
+    repeated: u64,
+    refused: u64,
+    copies: u64,
+    raised: u64,
+    torn_tenants: usize,
+}
+
+impl ReportJson {
+    fn of(report: &ImportReport) -> Self {
+        let ImportReport { lines, already_taken, applied, copies, torn_tenants } = *report;
+        let Applied { appended, late, duplicates: repeated, refused, raised, .. } = applied;
+        Self { lines, already_taken, appended, late, repeated, refused, copies, raised, torn_tenants }
+    }
+}
 
 /// What an import would say.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +70,10 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     }
     let source = match (&source, &input) {
         (Some(name), _) => Some(name.clone()),
-        (None, Input::File(path)) => source_of(path),
+        (None, Input::File(path)) => {
+            // Whatever has no name is a directory.
+            Some(source_of(path).ok_or_else(|| input.unreadable(io::ErrorKind::IsADirectory.into()))?)
+        }
         (None, Input::Standard) => None,
     };
     let source = source.ok_or_else(|| Failure::new(NoName).exit(Exit::Usage))?;
@@ -56,9 +84,16 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     let placing = placing_of(&loaded);
     let config = loaded.config;
     let topic = topic.or_else(|| config.kafka.topics.first().cloned()).unwrap_or_default();
-    let options = ImportOptions { source, topic, partitions, placing, now: now(), accept_refusals };
+    let mut options = ImportOptions { source, topic, partitions, placing, now: now(), accept_refusals };
     let bar = context.reading_progress(&input);
     let lines = context.open_lines(&input, &bar)?;
+    if !DataDir::exists(&config.data_dir)? {
+        // Nothing is made for an import that cannot place its keys.
+        let partitions = partitions_of(&options.topic, options.partitions, &options.placing)?;
+        let by = options.placing.partitioner_afresh(&options.topic, partitions);
+        options.partitions = Some(partitions);
+        options.placing = Placement { set: Some(by.map_err(ImportError::Placement)?), kafka: None };
+    }
     let data = open(context, &config)?;
     let taken = if sort {
         let sorted = sort_lines(lines, data.path())?;
@@ -75,6 +110,9 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     // What came before a line that is cut off is imported, and told as ever.
     if let Ok(report) | Err(ImportError::CutOff { before: report, .. }) = &taken {
         say_summary(context, report, sort);
+        if context.asks_for(Format::Json) {
+            context.print_one(&raw(&ReportJson::of(report))?)?;
+        }
     }
     taken.map_err(|error| failure(context, error, sort))?;
     evidence::sign_imported(&config, &data, &options.topic)?;
@@ -204,9 +242,13 @@ fn open(context: &mut Context<'_, '_>, config: &Config) -> Result<DataDir, Failu
 }
 
 fn summary(report: &ImportReport) -> String {
-    let ImportReport { lines, already_taken, applied, .. } = report;
+    let ImportReport { lines, already_taken, applied, copies, .. } = report;
+    let copied = match copies {
+        0 => String::new(),
+        copies => format!("; {copies} copies of app-level events, one for each other partition"),
+    };
     format!(
-        "{lines} lines: {already_taken} taken before, {} events appended ({} late), {} repeated, {} refused",
+        "{lines} lines: {already_taken} taken before, {} events appended ({} late), {} repeated, {} refused{copied}",
         applied.appended, applied.late, applied.duplicates, applied.refused
     )
 }

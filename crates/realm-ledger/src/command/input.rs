@@ -56,7 +56,7 @@ impl Input {
         }
     }
 
-    fn unreadable(&self, source: io::Error) -> Failure {
+    pub(crate) fn unreadable(&self, source: io::Error) -> Failure {
         Failure::new(Unreadable { path: self.name().to_owned(), source })
     }
 

@@ -75,7 +75,8 @@ pub(super) fn installations(
             break;
         }
     }
-    printer.finish()?;
+    let has_any = printer.finish()?;
+    context.end_list(has_any, "no installation is on this list");
     incomplete(context, left_out)
 }
 

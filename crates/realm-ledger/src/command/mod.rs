@@ -28,7 +28,9 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use input::{Input, Unreadable};
+use ledger_api::query::QueryError;
 use ledger_core::time::Timestamp;
+use ledger_record::json::time::format_instant;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -54,12 +56,17 @@ pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit,
     if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
         context.start_quiet_logs();
     }
+    // A stream may be as long as the log, and stops with its reader; what judges, or is whole or not, does not.
+    if !matches!(command, Command::Log(_) | Command::Replay(_) | Command::Export(_)) {
+        context.surroundings.outlive_reader();
+    }
     let done = command_of(&mut context, command);
     for line in context.lacking.said() {
         context.say(&line);
     }
     match done {
         Ok(Exit::Done) if context.lacking.is_partial() => Err(Failure::new(Partial)),
+        Err(end) if end.code() == Exit::Done && context.lacking.is_partial() => Err(Failure::new(Partial)),
         done => done,
     }
 }
@@ -150,6 +157,11 @@ impl Context<'_, '_> {
         self.global.format.unwrap_or(usual)
     }
 
+    /// Whether this format was asked for, where a command prints nothing unless it is.
+    pub(crate) fn asks_for(&self, format: Format) -> bool {
+        self.global.format == Some(format)
+    }
+
     /// A printer for a list.
     pub(crate) fn printer(&mut self, columns: &'static [Column]) -> Printer<'_> {
         let (format, terminal) = (self.format(), self.surroundings.output_is_terminal);
@@ -188,6 +200,13 @@ impl Context<'_, '_> {
         ProgressBar::new(0)
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
             .with_prefix(prefix.to_owned())
+    }
+
+    /// Ends a list. A table of nothing has not even a head, and a person would wait for one.
+    pub(crate) fn end_list(&mut self, has_any: bool, nothing: &str) {
+        if !has_any && self.format() == Format::Table {
+            self.say(nothing);
+        }
     }
 
     /// Says something that is no data.
@@ -234,6 +253,17 @@ impl Sentence {
 /// The clock of this machine: where a command begins, never inside a rule.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
+/// A span of the command line that ends before it begins.
+pub(crate) fn check_span(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), Failure> {
+    match (from, to) {
+        (Some(from), Some(to)) if to < from => {
+            let (from, to) = (format_instant(from), format_instant(to));
+            Err(Failure::new(QueryError::SpanEndsFirst { from, to }).exit(Exit::Usage))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn data_dir_flag(given: Option<&Path>) -> Vec<FlagValue> {

@@ -13,7 +13,7 @@ use ledger_record::proof::bundle::Bundle;
 use ledger_store::{DataDir, ProveError, Proven, Proving, ReadError, ShardId};
 
 use super::signed::{self, Signed};
-use super::{Context, SIGNED_BY_SERVE, data_dir_flag};
+use super::{Context, REFILL, SIGNED_BY_SERVE, data_dir_flag};
 use crate::ask::Remote;
 use crate::cli::Prove;
 use crate::output::OutputError;
@@ -99,7 +99,7 @@ fn made(context: &mut Context<'_, '_>, args: &Prove) -> Result<String, Failure> 
             Err(ProveError::NotSigned { .. }) if Instant::now() < until => thread::sleep(LOOK),
             proven => {
                 let proven = proven?;
-                if proven.records() == 0 && data.is_behind(&shard) {
+                if proven.records() == 0 && data.is_behind(&reader).map_err(Failure::new)? {
                     let client = asked.client.clone();
                     return Err(Failure::new(NoShard::NotReadToItsEnd { client, shard }));
                 }
@@ -192,7 +192,7 @@ fn shard_of(data: &DataDir, args: &Prove) -> Result<ShardId, Failure> {
         }
         if let Some(first) = found {
             let (client, second) = (client.clone(), shard.clone());
-            return Err(Failure::new(NoShard::Split { client, first, second }));
+            return Err(Failure::new(NoShard::Split { client, first, second }).hint(REFILL));
         }
         found = Some(shard.clone());
     }

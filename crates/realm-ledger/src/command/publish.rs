@@ -67,12 +67,11 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, 
 /// How keys are placed as far as no broker has to be asked: as set, or as the data directory remembers if there is one.
 pub(super) fn remembered(config: &Config, options: &KafkaOptions) -> Result<Option<Partitioner>, Failure> {
     let topic = options.topics.first().map_or("", String::as_str);
-    let known = if DataDir::exists(&config.data_dir)? {
-        DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?.partitioner(topic)?
-    } else {
-        None
-    };
-    placing::in_force(topic, options.partitioner, known).map_err(Failure::new)
+    if !DataDir::exists(&config.data_dir)? {
+        return Ok(options.partitioner);
+    }
+    let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
+    placing::agreed(&data, topic, options.partitioner).map_err(Failure::new)
 }
 
 fn send_tick(context: &mut Context<'_, '_>, options: &KafkaOptions) -> Result<Exit, Failure> {

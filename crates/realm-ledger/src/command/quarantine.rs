@@ -116,7 +116,8 @@ fn list(context: &mut Context<'_, '_>, args: &Everything) -> Result<Exit, Failur
         printer.item(item)?;
         Ok(ControlFlow::Continue(()))
     })?;
-    printer.finish()?;
+    let has_any = printer.finish()?;
+    context.end_list(has_any, "nothing is in quarantine");
     Ok(Exit::Done)
 }
 
@@ -161,7 +162,16 @@ fn find(door: &Door, name: ItemName) -> Result<Item, Failure> {
 
 fn fetch(door: &Door, item: &Item) -> Result<Box<RawValue>, Failure> {
     let Item { shard, seq } = item.clone();
-    Ok(payload(door.ask(&Question::QuarantineItem { shard, seq })?.item)?)
+    let answer = door.ask(&Question::QuarantineItem { shard, seq }).map_err(|error| {
+        let is_unknown = error.code() == Some("not-found");
+        let failure = Failure::from(error);
+        if is_unknown {
+            failure.hint("`realm-ledger quarantine list` has every item and its name")
+        } else {
+            failure
+        }
+    })?;
+    Ok(payload(answer.item)?)
 }
 
 fn once_more(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exit, Failure> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger_api::query::{AsOf, Filter};
+use ledger_api::query::{AsOf, Filter, Preview};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use ledger_record::json::Place;
@@ -143,6 +143,9 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Reconcile) -> Result<Exit
     }
     say_left_out(context, left_out);
     let door = context.door(&place)?;
+    if let Some(app) = &app {
+        known(&door, app)?;
+    }
     let (as_of, counts) = (as_of.asked(), BTreeMap::new());
     let printer = context.printer(COLUMNS);
     let mut comparison = Comparison { door: &door, as_of, all, list, counts, printer };
@@ -282,6 +285,22 @@ impl Comparison<'_> {
             because,
         };
         Ok(self.printer.item(&raw(&item)?)?)
+    }
+}
+
+/// A mistyped app is no app of which everything in the list is unknown. It is known where it is installed, or where it
+/// can be installed, for whomever; where that cannot be told, each line of the list says so.
+fn known(door: &Door, app: &AppKey) -> Result<(), Failure> {
+    let (filter, as_of) = (Filter { app: Some(app.clone()), ..Filter::default() }, AsOf::default());
+    let listed = door.ask(&Question::Installations { filter, as_of, cursor: None, limit: 1 })?;
+    if !(listed.installations.is_empty() && listed.refused.is_empty()) {
+        return Ok(());
+    }
+    let client = ClientKey::new("-").map_err(Failure::new)?;
+    match door.ask(&Question::Preview(Preview { client, app: app.clone(), product_realm: None, as_of })) {
+        Err(error) if error.code() == Some("not-found") => Err(error.into()),
+        Err(error) if error.code().is_none() => Err(error.into()),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

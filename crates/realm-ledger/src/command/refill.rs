@@ -1,11 +1,13 @@
 //! `refill`: a new data directory from an old one's records, each tenant whole where its producer puts it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
 use ledger_ingest::checkpoint::{OriginError, Origins};
 use ledger_ingest::placing::are_enough;
 use ledger_record::proof::note::Checkpoint;
+use ledger_record::record::PriorLog;
 use ledger_store::{
     DataDir, Partitioner, Placed, ReadError, Refill, RefillError, RefillReport, RefillStage, Renamed,
     ShardId, VerifyError, refill,
@@ -27,6 +29,12 @@ enum PlaceError {
         "the messages of {topic} were placed by more than one partitioner, or by none that is known: {shown}"
     )]
     None { topic: String, shown: String },
+    #[error(
+        "the shard {shard} is halted by a message that another partitioner placed{}, so the records do not tell how keys \
+         are placed from now on",
+        by.as_deref().map(|by| format!(" ({by})")).unwrap_or_default()
+    )]
+    Misplaced { shard: ShardId, by: Option<String> },
 }
 
 /// The new logs cannot be named so.
@@ -34,8 +42,20 @@ enum PlaceError {
 enum NameError {
     #[error("--origin is to be {0}")]
     Name(#[from] OriginError),
-    #[error("{0} is what the old logs are named: two logs of one name would contradict each other")]
+    #[error(
+        "{0} is what the old logs are named, or logs that these took the place of: two logs of one name would contradict \
+         each other"
+    )]
     Same(String),
+}
+
+/// Nothing can be made anew here.
+#[derive(Debug, thiserror::Error)]
+enum PathError {
+    #[error("{from} has no shard, so there is nothing to refill", from = .0.display())]
+    Nothing(PathBuf),
+    #[error("{new} is inside of {from}: a new directory is to be one of its own", new = .new.display(), from = .from.display())]
+    Inside { from: PathBuf, new: PathBuf },
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Exit, Failure> {
@@ -44,9 +64,15 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Ex
     let old_config = Config { data_dir: from, ..config.clone() };
     let (old, old_secret) = secret::open_existing(&old_config)?;
     let (log_name, origins) = (evidence::log_name(&old_config)?, evidence::origins(&old_config)?);
-    let renamed = Renamed { from: config.evidence.origin.clone(), to: name(origin, &log_name, &config)? };
-
+    refuse_path(&old, &config.data_dir)?;
+    // Nobody writes there until the new directory is whole.
+    let _held = old.hold_shards()?;
     let topics: BTreeSet<String> = old.partitions()?.into_iter().map(|shard| shard.topic).collect();
+    let renamed = Renamed {
+        from: config.evidence.origin.clone(),
+        to: name(origin, &log_name, &topics, &named_before(&old, &topics, &origins)?, &config)?,
+    };
+
     let mut places = BTreeMap::new();
     for topic in &topics {
         let partitioner = match partitioner {
@@ -92,20 +118,78 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Ex
         evidence::sign_imported(&config, &new, topic)?;
     }
     context.say(&format!(
-        "{} is whole; its logs are named {} instead of {log_name}. `serve --data-dir` reads on there; keep the old \
+        "{} is whole; its logs are named {} instead of {}. `serve --data-dir` reads on there; keep the old \
          directory for those who hold checkpoints of it, and start no server on it again",
         config.data_dir.display(),
-        renamed.to,
+        with_topics(&renamed.to, &topics),
+        with_topics(&log_name, &topics),
     ));
     Ok(Exit::Done)
 }
 
+fn refuse_path(old: &DataDir, new: &Path) -> Result<(), Failure> {
+    let usage = |error: PathError| Failure::new(error).exit(Exit::Usage);
+    let (from, asked) = (old.path().to_owned(), new.to_owned());
+    if !old.shards()?.iter().any(|shard| old.has(shard)) {
+        return Err(usage(PathError::Nothing(from)));
+    }
+    // What is not there yet is where its nearest ancestor is.
+    let real = |path: &Path| {
+        std::path::absolute(path).map(|path| {
+            let there = path.ancestors().find_map(|path| path.canonicalize().ok());
+            there.unwrap_or(path)
+        })
+    };
+    match (real(&from), real(new)) {
+        // The old one itself is refused as it is not empty.
+        (Ok(old), Ok(there)) if there.starts_with(&old) && !(there == old && new.exists()) => {
+            Err(usage(PathError::Inside { from, new: asked }))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the origins of the old logs begin with, and of those that they took the place of.
+fn named_before(
+    old: &DataDir,
+    topics: &BTreeSet<String>,
+    origins: &Origins,
+) -> Result<BTreeSet<String>, Failure> {
+    let mut names: BTreeSet<String> = topics.iter().map(|topic| origins.name(topic)).collect();
+    for shard in old.shards()? {
+        let reader = old.read_shard(&shard)?;
+        // They are the first records of a log.
+        for record in reader.snapshot().records_from(0).map_err(Failure::new)? {
+            let record = record.map_err(Failure::new)?;
+            let Some(PriorLog { origin, .. }) = PriorLog::of(&record) else { break };
+            names.extend(origin.rsplit_once('/').map(|(name, _)| name.to_owned()));
+        }
+    }
+    Ok(names)
+}
+
 /// The name of the new logs.
-fn name(asked: Option<String>, before: &str, config: &Config) -> Result<String, Failure> {
+fn name(
+    asked: Option<String>,
+    before: &str,
+    topics: &BTreeSet<String>,
+    taken: &BTreeSet<String>,
+    config: &Config,
+) -> Result<String, Failure> {
     let usage = |error: NameError| Failure::new(error).exit(Exit::Usage);
     let name = asked.unwrap_or_else(|| next_name(before));
-    Origins::new(&name, config.kafka.topics.len()).map_err(|error| usage(error.into()))?;
-    if name == before { Err(usage(NameError::Same(name))) } else { Ok(name) }
+    let origins = Origins::new(&name, topics.len().max(config.kafka.topics.len()));
+    let origins = origins.map_err(|error| usage(error.into()))?;
+    match topics.iter().map(|topic| origins.name(topic)).find(|name| taken.contains(name)) {
+        Some(same) => Err(usage(NameError::Same(same))),
+        None => Ok(name),
+    }
+}
+
+/// The name as it is in the origins of these topics.
+fn with_topics(name: &str, topics: &BTreeSet<String>) -> String {
+    let named: BTreeSet<String> = topics.iter().map(|topic| name.replace("{topic}", topic)).collect();
+    if named.is_empty() { name.to_owned() } else { named.into_iter().collect::<Vec<_>>().join(", ") }
 }
 
 /// `realm`, `realm~2`, `realm~3`: no topic has that sign in its name.
@@ -116,8 +200,16 @@ fn next_name(before: &str) -> String {
     format!("{name}~{}", number.saturating_add(1))
 }
 
-/// How the producers of a topic place keys: as all of its messages show, else as it is configured or remembered.
+/// How the producers of a topic place keys: as all of its messages show, else as it is configured. What the directory
+/// remembers may be the very thing that is wrong.
 fn place(old: &DataDir, config: &Config, topic: &str) -> Result<Partitioner, Failure> {
+    for shard in old.shards()?.into_iter().filter(|shard| shard.topic == topic) {
+        if let Some(by) = old.misplaced(&shard)? {
+            let names: Vec<String> = by.iter().map(ToString::to_string).collect();
+            let by = Some(names.join(" or ")).filter(|by| !by.is_empty());
+            return Err(Failure::new(PlaceError::Misplaced { shard, by }).hint(NAME_ONE));
+        }
+    }
     let placed = Placed::in_topic(old, topic)?;
     let partitions = old.identity(topic)?.map_or(1, |identity| identity.partitions);
     let fits_all = |partitioner: &Partitioner| {
@@ -128,9 +220,8 @@ fn place(old: &DataDir, config: &Config, topic: &str) -> Result<Partitioner, Fai
         _ if partitions <= 1 => return Ok(Partitioner::Murmur2),
         _ => {}
     }
-    let known = [config.kafka.partitioner, old.partitioner(topic)?].into_iter().flatten().find(fits_all);
-    if let Some(known) = known {
-        return Ok(known);
+    if let Some(set) = config.kafka.partitioner.filter(fits_all) {
+        return Ok(set);
     }
     let (topic, shown) = (topic.to_owned(), placed.to_string());
     let failure = match placed.fitting()[..] {
@@ -138,11 +229,11 @@ fn place(old: &DataDir, config: &Config, topic: &str) -> Result<Partitioner, Fai
         [] => PlaceError::None { topic, shown },
         _ => PlaceError::TooFew { topic, shown },
     };
-    Err(Failure::new(failure).hint(
-        "name the partitioner of the producer that sends from now on: --partitioner murmur2 (Java), crc32 \
-         (librdkafka and what is built on it) or fnv1a (Sarama)",
-    ))
+    Err(Failure::new(failure).hint(NAME_ONE))
 }
+
+const NAME_ONE: &str = "name the partitioner of the producer that sends from now on: --partitioner murmur2 (Java), crc32 \
+                        (librdkafka and what is built on it) or fnv1a (Sarama)";
 
 /// Reports messages that the partitioner would have placed elsewhere.
 fn say_contradicted(
@@ -167,6 +258,7 @@ fn show(bar: &ProgressBar, topic: &str, stage: RefillStage, done: u64, total: u6
     let what = match stage {
         RefillStage::Checking => "checking",
         RefillStage::Carrying => "carrying",
+        RefillStage::CheckingNew => "checking what was made",
     };
     bar.set_prefix(format!("{topic}: {what}"));
     bar.set_length(total);
@@ -205,6 +297,9 @@ impl From<RefillError> for Failure {
                 source: VerifyError::Differs(_) | VerifyError::Read(ReadError::Damaged(_)),
                 ..
             } => Self::new(error).exit(Exit::Difference).hint("`verify` says more; restore a backup"),
+            error @ (RefillError::Made { .. } | RefillError::MadeSpread(_)) => {
+                Self::new(error).hint("it is a fault of this program: keep both directories, and report it")
+            }
             error => Self::new(error),
         }
     }
@@ -213,6 +308,13 @@ impl From<RefillError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_told_as_it_is_in_the_origins() {
+        let topics = ["realm.a", "realm.b"].map(str::to_owned).into();
+        assert_eq!(with_topics("{topic}~2", &topics), "realm.a~2, realm.b~2");
+        assert_eq!(with_topics("ledger.example.com", &topics), "ledger.example.com");
+    }
 
     #[test]
     fn each_refill_has_a_name_of_its_own() {

@@ -4,7 +4,7 @@ use indicatif::ProgressBar;
 use ledger_api::query;
 use serde_json::Value;
 
-use super::Context;
+use super::{Context, check_span};
 use crate::ask::Sweep;
 use crate::cli::Replay;
 use crate::output::Column;
@@ -28,6 +28,7 @@ const COLUMNS: &[Column] = &[
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Replay) -> Result<Exit, Failure> {
     let Replay { client_key, app, shard, from, to, from_position, place } = args;
+    check_span(from, to)?;
     let door = context.door(&place)?;
     let asked = query::Replay { client: client_key, app, shard, from, to, from_position };
     // Where the records are seen themselves, a bar between them would only be in the way.

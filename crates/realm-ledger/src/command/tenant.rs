@@ -24,7 +24,8 @@ pub(super) fn state(context: &mut Context<'_, '_>, args: cli::State) -> Result<E
             for installation in &answer.installations {
                 printer.item(installation)?;
             }
-            printer.finish()?;
+            let has_any = printer.finish()?;
+            context.end_list(has_any, "the tenant is known, and has no installation there");
         }
         (None, _) => return list::installations(context, &door, &Filter::default(), as_of, STATES),
     }
@@ -51,7 +52,8 @@ pub(super) fn log(context: &mut Context<'_, '_>, args: cli::Log) -> Result<Exit,
             None => break,
         }
     }
-    printer.finish()?;
+    let has_any = printer.finish()?;
+    context.end_list(has_any, "the tenant has no such record");
     Ok(Exit::Done)
 }
 
@@ -77,7 +79,8 @@ fn print_corrections(
             None => break,
         }
     }
-    printer.finish()?;
+    let has_any = printer.finish()?;
+    context.end_list(has_any, "no answer about the tenant was corrected");
     Ok(Exit::Done)
 }
 

@@ -1,7 +1,7 @@
 //! `topics create` and `topics check`.
 
-use ledger_ingest::kafka::KafkaOptions;
-use ledger_ingest::kafka::topics::{TopicReport, check, create};
+use ledger_ingest::kafka::topics::{TopicReport, check, create, lacks_brokers};
+use ledger_ingest::kafka::{KafkaError, KafkaOptions};
 use ledger_store::Halted;
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ const COLUMNS: &[Column] = &[
 struct NoCluster {
     brokers: String,
     #[source]
-    source: ledger_ingest::kafka::KafkaError,
+    source: KafkaError,
 }
 
 #[derive(Serialize)]
@@ -64,8 +64,8 @@ pub(super) fn run(context: &mut Context<'_, '_>, command: Topics) -> Result<Exit
         None => check(&options),
     };
     let reports = reports.map_err(|source| {
-        let error = NoCluster { brokers: options.brokers.clone(), source };
-        Failure::new(error).hint("check kafka.brokers, kafka.client and the rights of this client")
+        let hint = hint(&source);
+        Failure::new(NoCluster { brokers: options.brokers.clone(), source }).hint(hint)
     })?;
     let fine = reports.iter().all(TopicReport::is_fine);
     let mut printer = context.printer(COLUMNS);
@@ -74,6 +74,14 @@ pub(super) fn run(context: &mut Context<'_, '_>, command: Topics) -> Result<Exit
     }
     printer.finish()?;
     Ok(if fine { Exit::Done } else { Exit::Difference })
+}
+
+fn hint(error: &KafkaError) -> &'static str {
+    if lacks_brokers(error) {
+        "there are fewer brokers than copies of each partition: give --replication-factor 1 for one broker"
+    } else {
+        "check kafka.brokers, kafka.client and the rights of this client"
+    }
 }
 
 impl Line {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::list::incomplete;
-use super::{Context, Input};
+use super::{Context, Input, check_span};
 use crate::ask::Sweep;
 use crate::cli::{Format, WhatIf};
 use crate::output::{Bin, Column, OutputError, Printer, plot_svg, plot_text, policy};
@@ -49,6 +49,7 @@ struct Gaps {
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: WhatIf) -> Result<Exit, Failure> {
     let WhatIf { policies, app, from, to, differences, plot, svg, place } = args;
+    check_span(from, to)?;
     let asked = WhatIfAsked { policies, scope: Scope { app, from, to }, differences: differences.is_some() };
     let mut differences = Differences::open(differences)?;
     let door = context.door(&place)?;
@@ -96,7 +97,7 @@ impl Context<'_, '_> {
         for report in reports {
             printer.item(report)?;
         }
-        printer.finish()
+        printer.finish().map(drop)
     }
 }
 

@@ -6,9 +6,17 @@ use std::borrow::Cow;
 
 use unicode_width::UnicodeWidthChar as _;
 
-/// The text with every sign escaped that does something instead of being seen.
+/// The text with every sign escaped that does something instead of being seen, and blanks around it, which nobody sees
+/// in a table.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
-    escaped(text, does_something)
+    let seen = text.trim_matches(' ');
+    if seen.len() == text.len() {
+        return escaped(text, does_something);
+    }
+    let before = text.len() - text.trim_start_matches(' ').len();
+    let blanks = |count: usize| "\\u{20}".repeat(count);
+    let behind = text.len() - before - seen.len();
+    Cow::Owned(format!("{}{}{}", blanks(before), escaped(seen, does_something), blanks(behind)))
 }
 
 /// The same for a text of several lines.
@@ -53,6 +61,8 @@ mod tests {
         assert_eq!(harmless_lines("a\n\x1bb"), "a\n\\u{1b}b");
         assert_eq!(harmless("ac\u{200b}me\u{feff}\u{ad}"), "ac\\u{200b}me\\u{feff}\\u{ad}");
         assert_eq!((&*harmless("cafe\u{301}"), &*harmless("café")), ("cafe\\u{301}", "café"));
+        assert_eq!(harmless(" acme  x  "), "\\u{20}acme  x\\u{20}\\u{20}");
+        assert_eq!((&*harmless(" "), &*harmless("")), ("\\u{20}", ""));
         assert_eq!(harmless("a\u{a0}b\u{3164}東京"), "a\\u{a0}b\\u{3164}東京");
     }
 }

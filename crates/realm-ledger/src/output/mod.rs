@@ -48,6 +48,7 @@ pub(crate) struct Printer<'a> {
     terminal: bool,
     columns: &'static [Column],
     rows: Vec<Vec<String>>,
+    items: u64,
 }
 
 impl<'a> Printer<'a> {
@@ -57,11 +58,12 @@ impl<'a> Printer<'a> {
         terminal: bool,
         columns: &'static [Column],
     ) -> Self {
-        Self { out, format, terminal, columns, rows: Vec::new() }
+        Self { out, format, terminal, columns, rows: Vec::new(), items: 0 }
     }
 
     /// Prints an item, at once or with the table it is in.
     pub(crate) fn item(&mut self, item: &RawValue) -> Result<(), OutputError> {
+        self.items += 1;
         match self.format {
             Format::Json => writeln!(self.out, "{}", item.get())?,
             Format::Table => {
@@ -77,12 +79,13 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// Prints what is left.
-    pub(crate) fn finish(mut self) -> Result<(), OutputError> {
+    /// Prints what is left. Answers whether there was anything at all.
+    pub(crate) fn finish(mut self) -> Result<bool, OutputError> {
         if !self.rows.is_empty() {
             self.print_rows()?;
         }
-        Ok(self.out.flush()?)
+        self.out.flush()?;
+        Ok(self.items > 0)
     }
 
     fn print_rows(&mut self) -> Result<(), OutputError> {
@@ -93,7 +96,8 @@ impl<'a> Printer<'a> {
             .collect();
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        if self.terminal {
+        // A terminal that has not said yet how wide it is gives 0.
+        if self.terminal && fits_into(table.width()) {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         } else {
             table.force_no_tty();
@@ -109,7 +113,21 @@ impl<'a> Printer<'a> {
     }
 }
 
+fn fits_into(width: Option<u16>) -> bool {
+    width.is_some_and(|width| width > 0)
+}
+
 /// What this program has to say itself, as JSON.
 pub(crate) fn raw(item: &impl Serialize) -> Result<Box<RawValue>, OutputError> {
     to_raw_value(item).map_err(|error| OutputError(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_of_unknown_width_takes_lines_as_they_are() {
+        assert!(fits_into(Some(80)) && !fits_into(Some(0)) && !fits_into(None));
+    }
 }

@@ -250,6 +250,9 @@ fn what_has_no_answer_is_told_in_the_same_words_by_both() {
         "log nobody",
         "explain nobody a",
         "preview nobody no.such.app",
+        "replay --app no.such.app",
+        "replay acme.atlassian.net --app no.such.app",
+        "whatif --policy {\"mode\":\"off\"} --app no.such.app",
         "quarantine show realm.lifecycle/0/7",
         "quarantine show other/0/1",
     ];
@@ -260,6 +263,11 @@ fn what_has_no_answer_is_told_in_the_same_words_by_both() {
         assert_eq!((local.exit, local.output), (remote.exit, remote.output), "{command}");
         assert_eq!(local.messages, remote.messages, "{command}");
         assert!(local.messages.starts_with("error: "), "{command}: {}", local.messages);
+    }
+    for command in ["quarantine show other/0/1", "quarantine retry other/0/1"] {
+        let told = world.ask(command).messages;
+        assert!(told.contains("there is no shard other/0 here"), "{told}");
+        assert!(told.contains("hint: `realm-ledger quarantine list`"), "{told}");
     }
 }
 
@@ -274,6 +282,24 @@ fn tables_are_for_terminals_and_json_for_pipes_unless_told_otherwise() {
     let table = said(&format!("{line} --format table")).done();
     assert!(table.contains("drift: aligned would be US"), "{table}");
     assert!(!table.contains('\x1b'), "no colours in a pipe");
+}
+
+#[test]
+fn a_list_of_nothing_says_so_to_people_only() {
+    let world = World::with(&history());
+    for command in [
+        "migrations",
+        "quarantine list",
+        "log acme.atlassian.net --corrections",
+        "log acme.atlassian.net --from-seq 99",
+        "state acme.atlassian.net --at 2025-01-01T00:00:00Z",
+    ] {
+        let table = world.ask(&format!("{command} --format table"));
+        assert_eq!((table.exit, table.output.as_str()), (Exit::Done, ""), "{command}");
+        assert_eq!(table.messages.lines().count(), 1, "{command}: {}", table.messages);
+        assert_eq!(world.ask(command).messages, "", "{command}");
+    }
+    assert_eq!(world.ask("state --format table").messages, "");
 }
 
 #[test]
@@ -331,6 +357,14 @@ fn what_was_not_there_then_is_no_matter_of_spelling() {
         for said in [world.ask(command), said(&format!("{command} --url {}", server.url()))] {
             assert!(!said.messages.contains("letter by letter"), "{command}: {}", said.messages);
         }
+    }
+    // Of a known tenant a list is empty; one installation, or its explanation, is not there.
+    let early = "--at 2025-01-01T00:00:00Z";
+    assert_eq!(world.ask(&format!("state acme.atlassian.net {early}")).done(), "");
+    for question in ["state", "explain"] {
+        let then = world.ask(&format!("{question} acme.atlassian.net {APP} {early}"));
+        assert_eq!((then.exit, then.output.as_str()), (Exit::Failed, ""), "{question}");
+        assert!(then.messages.contains("has no installation of app"), "{question}: {}", then.messages);
     }
     let unknown = world.ask("state nobody");
     assert!(unknown.messages.contains("keys are compared letter by letter"), "{}", unknown.messages);

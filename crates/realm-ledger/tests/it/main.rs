@@ -11,6 +11,7 @@ mod process;
 mod proofs;
 mod proving;
 mod reconcile;
+mod refill;
 mod stops;
 mod whatif;
 mod world;

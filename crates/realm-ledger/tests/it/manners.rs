@@ -12,6 +12,12 @@ fn wrong_usage_is_exit_2_and_told_on_stderr() {
     let wrong = said("state --at yesterday");
     assert_eq!((wrong.exit, wrong.output.as_str()), (Exit::Usage, ""));
     assert!(wrong.messages.contains("RFC 3339"), "{}", wrong.messages);
+    let backwards = "--from 2026-03-02T00:00:00Z --to 2026-03-01T00:00:00Z";
+    for command in ["replay", "whatif --policy {\"mode\":\"off\"}"] {
+        let wrong = said(&format!("{command} {backwards}"));
+        assert_eq!(wrong.exit, Exit::Usage, "{command}: {}", wrong.messages);
+        assert!(wrong.messages.contains("before it begins"), "{}", wrong.messages);
+    }
     let unnamed = Run { input: "", ..Run::of("import -") }.said();
     assert_eq!(unnamed.exit, Exit::Usage);
     assert!(unnamed.messages.contains("--source NAME"), "{}", unnamed.messages);
@@ -95,6 +101,57 @@ fn the_end_of_an_import_is_sealed_once() {
 }
 
 #[test]
+fn an_import_that_cannot_place_its_keys_makes_nothing() {
+    let world = World::new();
+    let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
+    let said = world.ask(&format!("import {} --partitions 6", file.display()));
+    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
+    assert!(
+        said.messages.contains("--partitioner") && said.messages.contains("--brokers"),
+        "{}",
+        said.messages
+    );
+    let left: Vec<_> =
+        std::fs::read_dir(world.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["history.ndjson"], "no data, no lock, no secret, no keys");
+}
+
+#[test]
+fn an_import_counts_each_line_once_and_tells_copies_apart() {
+    let world = World::new();
+    let lines = history();
+    let file = world.file("history.ndjson", &(lines.join("\n") + "\nno event\n"));
+    let import = format!("import {} --partitions 6 --partitioner murmur2 --format json", file.display());
+    let said = world.ask(&import);
+    let events = lines.len();
+    let expected = format!(
+        "{} lines: 0 taken before, {events} events appended (0 late), 0 repeated, 1 refused; 5 copies of app-level",
+        events + 1
+    );
+    assert!(said.messages.contains(&expected), "{}", said.messages);
+    let report: serde_json::Value = serde_json::from_str(&said.done()).unwrap();
+    assert_eq!((&report["appended"], &report["copies"]), (&events.into(), &5.into()), "{report}");
+    let again: serde_json::Value = serde_json::from_str(&world.ask(&import).done()).unwrap();
+    assert_eq!((&again["alreadyTaken"], &again["copies"]), (&(events + 1).into(), &0.into()), "{again}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_told_by_its_name() {
+    let world = World::new();
+    for directory in ["/", ".."] {
+        let said = world.ask(&format!("import {directory}"));
+        assert_eq!(said.exit, Exit::Failed);
+        assert!(said.messages.contains("is a directory"), "{}", said.messages);
+    }
+    let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
+    for command in ["state".to_owned(), format!("import {}", file.display())] {
+        let said = said(&format!("{command} --data-dir {}", file.display()));
+        assert_eq!(said.exit, Exit::Failed);
+        assert!(said.messages.contains("hint: a data directory is a directory"), "{}", said.messages);
+    }
+}
+
+#[test]
 fn a_second_import_appends_nothing_and_a_file_that_has_grown_goes_on() {
     let world = World::with(&history());
     let file = world.path().join("history.ndjson");
@@ -135,6 +192,28 @@ fn a_line_that_is_cut_off_is_not_taken_and_exit_1() {
     let said = Run { input: shorter, ..Run::of(&line) }.said();
     assert_eq!(said.exit, Exit::Failed);
     assert!(said.messages.contains("but 10 were imported before"), "{}", said.messages);
+}
+
+#[test]
+fn an_import_that_was_cut_off_goes_on_after_a_refill() {
+    let world = World::new();
+    let lines = history();
+    let cut_off = world.file("history.ndjson", &(lines[..5].join("\n") + "\n{\"id\":"));
+    let import = format!("import {}", cut_off.display());
+    assert_eq!(world.ask(&import).exit, Exit::Failed);
+    let new = world.path().join("new");
+    let refill = format!("refill --from {} --data-dir {}", world.data_dir().display(), new.display());
+    let told = said(&refill);
+    assert_eq!(told.exit, Exit::Done, "{}", told.messages);
+    assert!(
+        told.messages.contains("its logs are named realm.lifecycle~2 instead of realm.lifecycle."),
+        "{}",
+        told.messages
+    );
+    world.file("history.ndjson", &(lines.join("\n") + "\n"));
+    let rest = said(&format!("{import} --data-dir {}", new.display()));
+    assert!(rest.messages.contains("5 taken before, 5 events appended"), "{}", rest.messages);
+    said(&format!("verify --data-dir {}", new.display())).done();
 }
 
 #[test]
@@ -270,27 +349,53 @@ impl Write for Closed {
     }
 }
 
+/// What a run says to whoever closed its output at once.
+fn unread(command: &str) -> (Exit, String) {
+    let mut messages = Vec::new();
+    let mut surroundings = Surroundings {
+        environment: std::collections::BTreeMap::new(),
+        not_unicode: Vec::new(),
+        input: Box::new(io::empty()),
+        output: Box::new(Closed),
+        messages: Box::new(&mut messages),
+        output_is_terminal: false,
+        messages_are_terminal: false,
+    };
+    let exit = run(Run::of(command).arguments.into_iter().map(Into::into), &mut surroundings);
+    drop(surroundings);
+    (exit, String::from_utf8(messages).unwrap())
+}
+
 #[test]
 fn a_closed_output_ends_quietly() {
     let world = World::with(&history());
-    let directory = world.data_dir();
-    for command in ["state", "log acme.atlassian.net", "config show", "completions bash"] {
-        let mut arguments = Run::of(command).arguments;
-        if !command.starts_with("co") {
-            arguments.extend(["--data-dir".to_owned(), directory.to_string_lossy().into_owned()]);
-        }
-        let mut messages = Vec::new();
-        let mut surroundings = Surroundings {
-            environment: std::collections::BTreeMap::new(),
-            not_unicode: Vec::new(),
-            input: Box::new(io::empty()),
-            output: Box::new(Closed),
-            messages: Box::new(&mut messages),
-            output_is_terminal: false,
-            messages_are_terminal: false,
-        };
-        let exit = run(arguments.into_iter().map(Into::into), &mut surroundings);
-        drop(surroundings);
-        assert_eq!((exit, String::from_utf8(messages).unwrap()), (Exit::Done, String::new()), "{command}");
+    let of = format!("--data-dir {}", world.data_dir().display());
+    let asked = ["state", "log acme.atlassian.net", "replay", "export --ndjson"];
+    let asked = asked.map(|command| format!("{command} {of}"));
+    for command in asked.iter().map(String::as_str).chain(["config show", "completions bash"]) {
+        assert_eq!(unread(command), (Exit::Done, String::new()), "{command}");
+    }
+}
+
+#[test]
+fn a_closed_output_hides_no_verdict() {
+    let world = World::with(&history());
+    let of = format!("--data-dir {}", world.data_dir().display());
+    let list = world.file("list.csv", "clientKey,appKey,realm\nacme.atlassian.net,com.example.roadmap,US\n");
+    let (exit, messages) = unread(&format!("reconcile {} {of}", list.display()));
+    assert_eq!(exit, Exit::Difference, "{messages}");
+    assert!(messages.contains("1 differ"), "{messages}");
+    std::fs::write(world.data_dir().join("shards/realm.lifecycle/0/CURRENT"), "nothing\n").unwrap();
+    assert_eq!(unread(&format!("verify {of}")).0, Exit::Difference);
+
+    let world = World::new();
+    let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
+    world.ask(&format!("import {} --partitions 3 --partitioner murmur2", file.display())).done();
+    let of = format!("--data-dir {}", world.data_dir().display());
+    std::fs::write(world.data_dir().join("shards/realm.lifecycle/2/CURRENT"), "nothing\n").unwrap();
+    for command in ["state", "drift", "replay", "export --ndjson", "whatif --policy {\"mode\":\"off\"}"] {
+        let (exit, messages) = unread(&format!("{command} {of}"));
+        assert_eq!(exit, Exit::Failed, "{command}: {messages}");
+        assert!(messages.contains("realm.lifecycle/2 could not be asked"), "{command}: {messages}");
     }
 }

@@ -40,6 +40,16 @@ fn a_shard_that_does_not_open_leaves_the_others_answering() {
     assert_eq!(lost.exit, Exit::Failed);
     assert!(lost.messages.contains(&told), "{}", lost.messages);
     assert!(lost.messages.contains("error: not found, but "), "not that it is not there: {}", lost.messages);
+    assert_eq!(one_remedy(&lost.messages), format!("move shards/{shard} to shards/{shard}.away"));
+}
+
+/// What is to be done with the directory, which nothing else contradicts: no later answer, no server's page.
+fn one_remedy(messages: &str) -> String {
+    assert!(!messages.contains("ask again later") && !messages.contains("/readyz"), "{messages}");
+    let told: Vec<&str> = messages.match_indices(".away").map(|(at, _)| &messages[..at]).collect();
+    let [before] = told[..] else { panic!("{messages}") };
+    let at = before.rfind("move ").or_else(|| before.rfind("make ")).unwrap();
+    format!("{}.away", &before[at..])
 }
 
 /// Every command that has a part of each shard in its answer.
@@ -78,11 +88,42 @@ fn no_list_is_whole_without_a_shard_that_is_damaged_or_gone() {
     let state = world.ask("state");
     assert!(!clients(&state.output).is_empty(), "what is known is printed");
     let (again, verified) = (world.ask("state acme.atlassian.net"), world.ask("verify"));
+    for gone in [&again, &verified] {
+        assert_eq!(one_remedy(&gone.messages), format!("make an empty directory shards/{shard}.away"));
+    }
     assert_eq!((again.exit, verified.exit), (Exit::Failed, Exit::Difference), "{}", verified.messages);
     let file = world.file("more.ndjson", &(history().join("\n") + "\n"));
     let import = world.ask(&format!("import {}", file.display()));
     assert_eq!(import.exit, Exit::Failed, "nothing is begun anew without a word: {}", import.messages);
     assert!(import.messages.contains("which is gone"), "{}", import.messages);
+}
+
+/// An older backup of `ledger.json`, as someone puts it back: what it does not know would be left out in silence.
+#[test]
+fn a_manifest_of_an_earlier_time_gives_no_shorter_list() {
+    let world = World::new();
+    let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
+    let import = format!("import {} --partitions 3 --partitioner murmur2", file.display());
+    world.ask(&import).done();
+    let manifest = world.data_dir().join("ledger.json");
+    let good = std::fs::read_to_string(&manifest).unwrap();
+    let fewer = good.replace("\"partitions\": 3", "\"partitions\": 2").replace(",\n        2", "");
+    let refused = |told: &str| {
+        for command in OF_ALL.iter().chain(&["state nosuch", "state acme.atlassian.net", &import]) {
+            let answer = world.ask(command);
+            assert_eq!((answer.exit, answer.output.as_str()), (Exit::Failed, ""), "{command}");
+            assert!(answer.messages.contains(told), "{command}: {}", answer.messages);
+        }
+        let verified = world.ask("verify");
+        assert_eq!(verified.exit, Exit::Difference, "{}", verified.messages);
+        assert!(verified.messages.contains(told), "{}", verified.messages);
+    };
+    std::fs::write(&manifest, fewer).unwrap();
+    refused("ledger.json does not know shard realm.lifecycle/2");
+    std::fs::remove_file(&manifest).unwrap();
+    refused("ledger.json is missing");
+    std::fs::write(&manifest, good).unwrap();
+    world.ask("verify").done();
 }
 
 #[test]
@@ -123,6 +164,45 @@ fn a_flipped_bit_is_told_by_verify_with_the_file() {
     assert_eq!(verified.exit, Exit::Difference, "{}", verified.messages);
     let name = table.file_name().unwrap().to_string_lossy().into_owned();
     assert!(verified.messages.contains(&name), "{name}: {}", verified.messages);
+}
+
+/// One bad block: the shard opens, and the list meets it somewhere on its way.
+#[test]
+fn a_block_that_does_not_read_costs_its_shard_and_no_other() {
+    let world = World::new();
+    let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
+    world.ask(&format!("import {} --partitions 3 --partitioner murmur2", file.display())).done();
+    let shard = world.shard_of("acme.atlassian.net");
+    let others: Vec<_> = {
+        let of_shard = |client: &String| world.shard_of(client) == shard;
+        clients(&world.ask("state").output).into_iter().filter(|client| !of_shard(client)).collect()
+    };
+    let files = std::fs::read_dir(world.data_dir().join("shards").join(&shard)).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let mut unread = 0;
+    for table in files.filter(|path| path.extension() == Some("sst".as_ref())) {
+        let good = std::fs::read(&table).unwrap();
+        let mut bad = good.clone();
+        bad[40] ^= 1;
+        std::fs::write(&table, bad).unwrap();
+        for command in ["state", "drift", "state --at 2026-03-02T00:00:00Z"] {
+            let answer = world.ask(command);
+            if answer.exit == Exit::Done {
+                continue;
+            }
+            assert!(answer.messages.contains(&shard), "{command}: {}", answer.messages);
+            if command != "drift" {
+                assert_eq!(clients(&answer.output), others, "{command}: {}", answer.messages);
+            }
+            if answer.messages.contains("does not read") {
+                unread += 1;
+                assert!(answer.messages.contains(".away and restart"), "{command}: {}", answer.messages);
+                assert!(answer.messages.contains("(shard-damaged)"), "{command}: {}", answer.messages);
+            }
+        }
+        std::fs::write(&table, good).unwrap();
+    }
+    assert!(unread > 0, "no table was read in vain");
 }
 
 #[test]

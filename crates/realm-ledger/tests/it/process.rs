@@ -76,6 +76,34 @@ fn the_demo_plays_its_stream_answers_and_ends_on_a_signal() {
     let refused = said(&format!("quarantine list --url {url}")).done();
     assert!(refused.contains("event-id-conflict") && refused.contains("undecodable"), "{refused}");
     assert!(!refused.contains("not-for-the-ledger"));
+    // README's tour forges this decision.
+    let until = Instant::now() + Duration::from_mins(1);
+    let bundle = loop {
+        let proved = said(&format!("prove acme.atlassian.net --url {url}"));
+        if proved.exit == realm_ledger::Exit::Done || Instant::now() > until {
+            break proved.done();
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert!(bundle.contains(r#"\"u\":\"FRESH\""#), "{bundle}");
+    let metrics = ureq::get(format!("{url}/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+    for counter in [
+        "realm_ledger_publish_failures_total",
+        "realm_ledger_misplaced_keys_total{shard=\"realm.lifecycle/0\"}",
+        "realm_ledger_http_slow_clients_total{why=\"room\"}",
+    ] {
+        assert!(metrics.lines().any(|line| line == format!("{counter} 0")), "{counter}: {metrics}");
+    }
+    // Publishing learns from the ends of the partitions how keys are placed, and has nothing to say of them.
+    let brokers = welcome.lines().find_map(|line| line.trim().strip_prefix("Kafka")).unwrap().trim();
+    let file = World::new();
+    let file = file.file(
+        "event.ndjson",
+        "{\"id\":\"mv\",\"type\":\"product-moved\",\"time\":\"2026-03-01T00:00:00Z\",\"clientKey\":\"c\",\"productRealm\":\"US\"}\n",
+    );
+    let (code, messages) = ended(program(&["publish", &file.to_string_lossy(), "--brokers", brokers]));
+    assert_eq!(code, Some(0), "{messages}");
+    assert!(messages.contains("1 events sent") && !messages.contains("EOF"), "{messages}");
     signal(&child, "-INT");
     let (code, messages) = ended(child);
     assert_eq!(code, Some(0), "{messages}");

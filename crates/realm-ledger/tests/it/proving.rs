@@ -372,6 +372,34 @@ fn a_pinned_checkpoint_is_judged_by_the_key_of_its_log_and_counts_as_signed() {
 }
 
 #[test]
+fn a_key_that_never_signed_the_log_judges_nothing() {
+    let ledger = Signed::new();
+    let by = |key: &str| ledger.world.ask(&format!("verify --key {key}"));
+    by(&ledger.key).done();
+    let foreign = SigningKeys::of(&ledger.world.path().join("foreign"));
+    foreign.generate().unwrap();
+    let foreign = foreign.read().unwrap();
+    let of = |origin: &str| foreign[0].renamed(origin).unwrap().verifier().to_string();
+    let said = by(&of(ORIGIN));
+    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
+    assert!(said.messages.contains("cannot be judged by --key"), "{}", said.messages);
+    assert!(said.output.contains(r#""verdict":"undecided""#), "{}", said.output);
+    let said = by(&of("realm.lifecycle/7"));
+    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
+    assert!(
+        said.messages.contains("no log of this directory is named realm.lifecycle/7"),
+        "{}",
+        said.messages
+    );
+    // One of several that are trusted is enough.
+    by(&format!("{} --key {}", of(ORIGIN), ledger.key)).done();
+    std::fs::remove_dir_all(ledger.world.path().join("ledger.keys/checkpoints")).unwrap();
+    let said = by(&ledger.key);
+    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
+    assert!(said.messages.contains("nothing signed of it is kept"), "{}", said.messages);
+}
+
+#[test]
 fn another_secret_is_told_apart_from_a_difference() {
     let ledger = Signed::new();
     let line = format!("verify --data-dir {}", ledger.world.data_dir().display());

@@ -62,6 +62,17 @@ fn a_list_of_ones_own_is_compared_with_evidence() {
 }
 
 #[test]
+fn an_app_that_is_mistyped_is_no_verdict_on_the_list() {
+    let world = World::with(&history());
+    let list = "clientKey,appKey,realm\nacme.atlassian.net,com.example.roadmpa,EU\n";
+    let said = reconcile(&world, list, "--app com.example.roadmpa");
+    assert_eq!((said.exit, said.output.as_str()), (Exit::Failed, ""), "{}", said.messages);
+    assert!(said.messages.contains("nothing is recorded of app com.example.roadmpa"), "{}", said.messages);
+    let then = reconcile(&world, list, &format!("--app {APP} --at 2025-01-01T00:00:00Z"));
+    assert_eq!(then.exit, Exit::Done, "known, and not installed then: {}", then.messages);
+}
+
+#[test]
 fn a_forge_audit_log_is_a_list_too_and_the_past_can_be_compared() {
     let world = World::with(&history());
     let log = format!(

@@ -3,9 +3,44 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use ledger_record::proof::note::VerifierKey;
 use ledger_store::{Ends, StopCode};
 
 const HEAD: &str = "| code | is | what to do | goes on |\n| --- | --- | --- | --- |\n";
+
+#[test]
+fn readme_lists_every_reason_not_to_sign() {
+    let readme = include_str!("../../../../README.md");
+    let (_, table) = readme.split_once("| `unsigned`, `stalled` | is, and what to do |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let signer = include_str!("../../../ledger-ingest/src/checkpoint/signer.rs");
+    let (codes, _) = signer.split_once("Signs the log of one shard").unwrap();
+    let service = include_str!("../../../ledger-ingest/src/checkpoint/service.rs");
+    let (service, _) = service.split_once("#[cfg(test)]").unwrap();
+    let named = [
+        codes.split("=> \"").skip(1),
+        service.split("unsigned(\"").skip(1),
+        service.split("code: \"").skip(1),
+    ];
+    let mut found = 0;
+    for code in named.into_iter().flatten().filter_map(|rest| rest.split('"').next()) {
+        assert!(table.contains(&format!("| `{code}` |")), "{code} is not in README's table");
+        found += 1;
+    }
+    assert!(found >= 13, "{found}");
+}
+
+/// One that is mistyped says of every bundle that it cannot be judged.
+#[test]
+fn keys_in_readme_are_keys() {
+    let readme = include_str!("../../../../README.md");
+    let keys: Vec<&str> =
+        readme.split('"').filter(|text| text.starts_with("realm.lifecycle/") && text.contains('+')).collect();
+    assert!(!keys.is_empty());
+    for key in keys {
+        assert!(VerifierKey::parse(key).is_ok(), "{key}");
+    }
+}
 
 #[test]
 fn readme_lists_every_reason_to_stop_and_what_to_do() {

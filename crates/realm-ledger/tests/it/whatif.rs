@@ -66,7 +66,15 @@ fn policies_stand_side_by_side_and_both_doors_say_the_same() {
     assert_eq!(lines(&run(&march, local).done())[0]["reinstalls"], 1);
     assert_eq!(run(&march, remote).done(), run(&march, local).done());
     let other = [&policies[..2], &["--app", "com.example.other"]].concat();
-    assert_eq!(lines(&run(&other, remote).done())[0]["reinstalls"], 0);
+    for place in [local, remote] {
+        let mistyped = run(&other, place);
+        assert_eq!((mistyped.exit, mistyped.output.as_str()), (Exit::Failed, ""));
+        assert!(
+            mistyped.messages.contains("nothing is recorded of app com.example.other"),
+            "{}",
+            mistyped.messages
+        );
+    }
 }
 
 #[test]

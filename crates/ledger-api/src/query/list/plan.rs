@@ -38,19 +38,20 @@ pub(super) fn sources<'m>(
     let mut sources = Vec::new();
     let mut lists = Vec::new();
     for (shard, moment) in moments.iter().enumerate() {
-        let ahead = ahead_of(asked, moment)?;
-        match lists_of(asked, moment, ahead.is_some())? {
+        let unread = |error: QueryError| moment.unread(error);
+        let ahead = ahead_of(asked, moment).map_err(unread)?;
+        match lists_of(asked, moment, ahead.is_some()).map_err(unread)? {
             Some(found) => {
                 let ahead = Arc::new(ahead.unwrap_or_default());
                 if !ahead.is_empty() {
-                    sources.push(Source::Named(Named::of(asked, shard, moment, &ahead)?));
+                    sources.push(Source::Named(Named::of(asked, shard, moment, &ahead).map_err(unread)?));
                 }
                 lists.extend(found.into_iter().map(|list| (shard, list, Arc::clone(&ahead))));
             }
             None if asked.filter.window.is_some() => {
-                sources.push(Source::Gathered(Gathered::of(asked, shard, moment)?));
+                sources.push(Source::Gathered(Gathered::of(asked, shard, moment).map_err(unread)?));
             }
-            None => sources.push(Source::tenants(asked, shard, moment)?),
+            None => sources.push(Source::tenants(asked, shard, moment).map_err(unread)?),
         }
     }
     let at_a_time =

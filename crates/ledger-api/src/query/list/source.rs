@@ -98,6 +98,15 @@ impl<'m> Source<'m> {
         }))
     }
 
+    /// Which of the shards it reads on in; none: it was read already.
+    const fn shard(&self) -> Option<usize> {
+        match self {
+            Self::List(listed) => Some(listed.shard),
+            Self::Tenants(tenants) => Some(tenants.shard),
+            Self::Named(_) | Self::Gathered(_) => None,
+        }
+    }
+
     fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
         match self {
             Self::List(listed) => listed.next(),
@@ -222,6 +231,7 @@ pub(super) fn end_of(installation: &Installation) -> Timestamp {
 
 /// Many sources as one, in order. An installation that several sources of a shard have comes once.
 pub(super) struct Merge<'m> {
+    moments: &'m [Moment<'m>],
     sources: Vec<Source<'m>>,
     heads: BinaryHeap<Reverse<ByPlace<Head>>>,
     last: Option<(Place, usize)>,
@@ -235,8 +245,8 @@ struct Head {
 }
 
 impl<'m> Merge<'m> {
-    pub(super) fn of(sources: Vec<Source<'m>>) -> Result<Self, QueryError> {
-        let mut merge = Self { sources, heads: BinaryHeap::new(), last: None, cut_off: false };
+    pub(super) fn of(sources: Vec<Source<'m>>, moments: &'m [Moment<'m>]) -> Result<Self, QueryError> {
+        let mut merge = Self { moments, sources, heads: BinaryHeap::new(), last: None, cut_off: false };
         for source in 0..merge.sources.len() {
             merge.refill(source)?;
         }
@@ -262,7 +272,13 @@ impl<'m> Merge<'m> {
     }
 
     fn refill(&mut self, source: usize) -> Result<(), QueryError> {
-        if let Some(candidate) = self.sources[source].next()? {
+        let candidate = self.sources[source].next();
+        let shard = self.sources[source].shard();
+        let candidate = candidate.map_err(|error| match shard {
+            Some(shard) => self.moments[shard].unread(error),
+            None => error,
+        })?;
+        if let Some(candidate) = candidate {
             self.heads.push(Reverse(ByPlace(Head { candidate, source })));
         } else if let Source::Gathered(gathered) = &self.sources[source] {
             self.cut_off |= gathered.is_cut_off();

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
 use ledger_store::{BindError, Halted, Phase, StopCode, with_causes};
-use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -21,6 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::super::continuity::{Halt, Remembered, TopicFacts, Watermarks, start_at};
 use super::super::group::until_done;
+use super::super::group_progress::Committed;
 use super::super::membership::Membership;
 use super::super::shard::KafkaPartition as _;
 use super::super::times::TimeSource;
@@ -30,7 +30,7 @@ use super::hand_over::HandOver;
 use super::placed::Placed;
 use super::watch::{Ends, Watch};
 use super::{Filled, GroupConsumer, Task, lag};
-use crate::decode::attribute_name;
+use crate::decode::is_required_attribute;
 
 /// How long a broker may take to answer a question about the source.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,8 +80,8 @@ impl Reader {
 
     /// Compares shard and source, then lets the messages come.
     fn begin(&mut self) -> Result<(), Halt> {
+        self.ask_group();
         let Some(start) = self.compare()? else { return Ok(()) };
-        self.warn_of_newer_commit(start);
         self.placed = Placed::of(&self.task)?;
         self.next = Some(start);
         self.handed_over = start;
@@ -142,6 +142,7 @@ impl Reader {
             if now.duration_since(looked) >= LOOK_INTERVAL {
                 looked = now;
                 self.look_at_end();
+                self.task.note_live();
             }
             if now.duration_since(checked) >= self.until_next_check() {
                 checked = now;
@@ -262,7 +263,7 @@ impl Reader {
             }
         });
         if is_far {
-            self.task.note_behind(true);
+            self.task.note_behind();
         }
     }
 
@@ -390,17 +391,23 @@ impl Reader {
         Ok((start, marks))
     }
 
-    /// A committed offset ahead of ours means that this directory is older than something once durable.
-    fn warn_of_newer_commit(&self, start: u64) {
-        let Ok(committed) = self.consumer.committed_offsets(self.task.id.alone(), ASK_TIMEOUT) else {
+    /// Learns how far the group published the partition: nothing more of it is published before, not even of a shard
+    /// that halts. A committed offset ahead of ours means that this directory is older than something once durable.
+    fn ask_group(&mut self) {
+        let (id, consumer, stop) = (self.task.id.clone(), Arc::clone(&self.consumer), Arc::clone(&self.stop));
+        let ask = || Committed::ask(&consumer, &id, ASK_TIMEOUT);
+        let unanswered = |error: &KafkaError| {
+            consumer.client().context().contact().failed(error);
+            self.unanswered(error);
+        };
+        let Some(Committed { offset, published }) = until_done(&stop, ASK_AGAIN, ask, unanswered) else {
             return;
         };
-        let committed = committed.elements().first().map(TopicPartitionListElem::offset);
-        if let Some(Offset::Offset(committed)) = committed
-            && u64::try_from(committed).is_ok_and(|committed| committed > start)
-        {
+        let next = self.next.unwrap_or(0);
+        self.task.status.published().learn(published);
+        if let Some(committed) = offset.filter(|committed| *committed > next) {
             warn!(
-                shard = %self.task.id, committed, start,
+                shard = %self.task.id, committed, next,
                 "the group has read further than this data directory: it is new here or a backup, and replays"
             );
             metrics::counter!(crate::metric::OLDER_THAN_COMMITTED).increment(1);
@@ -469,7 +476,7 @@ impl Check {
 
 /// Without a value, and no `CloudEvent` without data.
 fn is_tombstone(value: Option<&[u8]>, headers: &[(String, Vec<u8>)]) -> bool {
-    value.is_none() && headers.iter().all(|(name, _)| attribute_name(name).is_none())
+    value.is_none() && !headers.iter().any(|(name, _)| is_required_attribute(name))
 }
 
 /// A header without value is absent.

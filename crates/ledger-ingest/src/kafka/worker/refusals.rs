@@ -1,6 +1,7 @@
 //! Warnings about refused messages: the first of a kind at once, its repeats as one warning a minute with their count.
 //!
-//! A kind is a reason at a field: what a producer does wrong once it does wrong in every message.
+//! A kind is a reason at a field, and what is said of it but for the numbers (lines, columns, bytes): what a producer does
+//! wrong once it does wrong in every message.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,10 +21,18 @@ const KINDS: usize = 64;
 
 /// What was refused since it was last warned of.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(BTreeMap<(Reason, Option<String>), Kind>);
+pub(super) struct Refusals(BTreeMap<Kind, Noted>);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    reason: Reason,
+    path: Option<String>,
+    /// Without its numbers.
+    said: String,
+}
 
 #[derive(Debug)]
-struct Kind {
+struct Noted {
     warned: Option<Instant>,
     count: u64,
     /// Of those that are counted.
@@ -41,22 +50,30 @@ struct Due {
     detail: String,
 }
 
+impl Kind {
+    fn of(rejection: &Rejection) -> Self {
+        let Rejection { reason, path, detail } = rejection;
+        let said = detail.chars().filter(|sign| !sign.is_ascii_digit()).collect();
+        Self { reason: *reason, path: path.clone(), said }
+    }
+}
+
 impl Refusals {
     pub(super) fn note(&mut self, rejection: &Rejection, offset: u64) {
-        let mut kind = (rejection.reason, rejection.path.clone());
+        let mut kind = Kind::of(rejection);
         if self.0.len() >= KINDS && !self.0.contains_key(&kind) {
-            kind.1 = None;
+            (kind.path, kind.said) = (None, String::new());
         }
-        let kind = self.0.entry(kind).or_insert_with(|| Kind {
+        let noted = self.0.entry(kind).or_insert_with(|| Noted {
             warned: None,
             count: 0,
             first_offset: offset,
             detail: String::new(),
         });
-        if kind.count == 0 {
-            (kind.first_offset, kind.detail) = (offset, rejection.detail.clone());
+        if noted.count == 0 {
+            (noted.first_offset, noted.detail) = (offset, rejection.detail.clone());
         }
-        kind.count += 1;
+        noted.count += 1;
     }
 
     pub(super) fn warn_of_those_due(&mut self, shard: &ShardId, now: Instant) {
@@ -71,13 +88,13 @@ impl Refusals {
 
     fn due(&mut self, now: Instant) -> Vec<Due> {
         let mut due = Vec::new();
-        for ((reason, path), kind) in &mut self.0 {
-            if kind.count == 0 || kind.warned.is_some_and(|warned| now.duration_since(warned) < QUIET) {
+        for (Kind { reason, path, .. }, noted) in &mut self.0 {
+            if noted.count == 0 || noted.warned.is_some_and(|warned| now.duration_since(warned) < QUIET) {
                 continue;
             }
-            kind.warned = Some(now);
-            let (count, first_offset) = (std::mem::take(&mut kind.count), kind.first_offset);
-            let (reason, path, detail) = (*reason, path.clone(), std::mem::take(&mut kind.detail));
+            noted.warned = Some(now);
+            let (count, first_offset) = (std::mem::take(&mut noted.count), noted.first_offset);
+            let (reason, path, detail) = (*reason, path.clone(), std::mem::take(&mut noted.detail));
             due.push(Due { reason, path, count, first_offset, detail });
         }
         due
@@ -117,5 +134,20 @@ mod tests {
             refusals.note(&rejection(&format!("descriptor.regionBaseUrls.R{number}")), number);
         }
         assert!(refusals.due(begun + Duration::from_mins(20)).len() <= KINDS + 1);
+    }
+
+    #[test]
+    fn different_faults_of_one_reason_are_warned_of_each_in_its_words() {
+        let mut refusals = Refusals::default();
+        let undecodable =
+            |detail: &str| Rejection { reason: Reason::Undecodable, path: None, detail: detail.to_owned() };
+        let faults =
+            ["not UTF-8 from byte 7 on", "not JSON: EOF at line 1 column 9", "not UTF-8 from byte 12 on"];
+        for (offset, fault) in faults.into_iter().enumerate() {
+            refusals.note(&undecodable(fault), offset as u64);
+        }
+        let due = refusals.due(Instant::now());
+        let told: Vec<_> = due.iter().map(|due| (due.detail.as_str(), due.count)).collect();
+        assert_eq!(told, [(faults[1], 1), (faults[0], 2)]);
     }
 }

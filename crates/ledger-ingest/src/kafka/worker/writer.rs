@@ -54,7 +54,7 @@ impl Writer {
         let settled = self.shard.settle();
         if let Err(error) = ended.and(settled) {
             halt(&self.task.id, &self.task.status, &Halt::store(&error));
-            self.task.note_behind(true);
+            self.task.note_behind();
         }
         self.shard
     }
@@ -117,6 +117,7 @@ impl Writer {
             self.look_for_torn();
         }
         self.durable.advance(next_offset);
+        self.task.note_durable(next_offset);
         self.task.status.update(|now| {
             now.next_offset = Some(next_offset);
             now.last_source_time = last_source_time.or(now.last_source_time);
@@ -145,8 +146,9 @@ impl Writer {
         };
         metrics::counter!(crate::metric::SPLIT_TENANTS).increment(found.len() as u64);
         for TornTenant { client, shards } in found.iter().take(TOLD_AT_ONCE) {
+            let shards: Vec<String> = shards.iter().map(ToString::to_string).collect();
             error!(
-                %client, ?shards,
+                %client, shards = shards.join(", "),
                 "the tenant stands in more than one partition, questions about it are refused; `realm-ledger refill \
                  --from OLD --data-dir NEW` makes it whole"
             );

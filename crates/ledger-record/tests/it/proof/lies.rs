@@ -160,6 +160,7 @@ fn lines_and_payloads() -> Vec<Case> {
         line("line of an unknown type", |line| line.replace("data-located", "foo")),
         line("line of a seal's type", |line| line.replace("data-located", "seal")),
         line("line with an unknown rule", |line| line.replace(r#""u":"""#, r#""u":"NO_RULE""#)),
+        line("line with a word that is no realm", |line| line.replace(r#""r":"EU""#, r#""r":"NONE""#)),
         line("line with a realm in lower case", |line| line.replace(r#""r":"EU""#, r#""r":"eu""#)),
         line("line with a control character in its app", |line| line.replace("app.one", "app\\u0085one")),
         line("line with a number that is too large", |line| {

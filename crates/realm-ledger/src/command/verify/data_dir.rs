@@ -1,13 +1,14 @@
 //! `verify --data-dir`: everything that is kept, against everything else.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use ledger_core::ids::ClientKey;
+use ledger_ingest::checkpoint::Origins;
 use ledger_record::json::time::format_instant;
 use ledger_record::proof::note::{Checkpoint, NoteError, VerifierKey};
 use ledger_store::{
-    DataDir, OpenError, ReadError, Reader, ShardId, TornTenant, TornTenants, Verified, VerifyError,
+    DataDir, OpenError, ReadError, Reader, ShardId, StopCode, TornTenant, TornTenants, Verified, VerifyError,
     check_spread,
 };
 use serde::Serialize;
@@ -75,11 +76,20 @@ enum PinnedError {
     LogBefore { origin: String, size: u64 },
 }
 
+/// Whoever gave a key trusts what it signed, and nothing else.
+#[derive(Debug, thiserror::Error)]
+enum KeyDoubt {
+    #[error("no log of this directory is named {0}, as the key of --key is")]
+    OtherLog(String),
+    #[error("its last signed checkpoint cannot be judged by --key")]
+    Note(#[source] NoteError),
+    #[error("nothing signed of it is kept that --key could judge")]
+    Unsigned,
+}
+
 /// A shard that is not there any more.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the shard {shard} is gone, and with it {size} leaves that were signed; restore it, or fill it again from Kafka"
-)]
+#[error("the shard {shard} is gone, and with it {size} leaves that were signed")]
 struct Gone {
     shard: ShardId,
     size: u64,
@@ -102,6 +112,11 @@ struct Torn {
     tenants: usize,
 }
 
+/// What was never filled is not valid either.
+#[derive(Debug, thiserror::Error)]
+#[error("there is nothing to verify: {path} has no shard", path = .0.display())]
+struct Nothing(PathBuf);
+
 /// A list over all tenants would leave this one out in silence.
 #[derive(Debug, thiserror::Error)]
 #[error("{client} is in {}, and no shard remembers that", shards.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and in "))]
@@ -117,6 +132,7 @@ pub(super) fn run(
     pinned: Option<&str>,
 ) -> Result<Exit, Failure> {
     let config = context.config(&data_dir_flag(directory))?.config;
+    DataDir::exists(&config.data_dir).map_err(unlike_the_shards)?;
     let (data, secret) = secret::open_existing(&config)?;
     let mut pinned = pinned.map(|note| open_pinned(note, keys)).transpose()?;
     // One that is gone is among them.
@@ -127,13 +143,15 @@ pub(super) fn run(
     for shard in data.partitions()? {
         let of_topic = topics.entry(shard.topic.clone()).or_default();
         // In this order: beside a server the log may be longer than what is signed, but not shorter.
-        let last = signed::last(&config, &shard)?.map(|signed| signed.checkpoint);
-        let signed_size = last.as_ref().map(|checkpoint| checkpoint.size);
-        let kept = pinned.take_if(|checkpoint| checkpoint.origin == origins.of(&shard));
+        let last = signed::last(&config, &shard)?;
+        let origin = origins.of(&shard);
+        let kept = pinned.take_if(|checkpoint| checkpoint.origin == origin);
+        let by_key = judge_by_key(keys, &shard, &origin, last.as_ref(), kept.is_some());
+        let signed_size = last.as_ref().map(|signed| signed.checkpoint.size);
         let goes_on_from_pinned = kept.is_some().then_some(true);
-        let signed: Vec<Checkpoint> = last.into_iter().chain(kept).collect();
+        let signed: Vec<_> = last.map(|signed| signed.checkpoint).into_iter().chain(kept).collect();
         if !data.has(&shard)
-            && let Err(failure) = still_empty(&shard, &signed)
+            && let Err(failure) = still_empty(&shard, &signed, begun.contains(&shard))
         {
             of_topic.push(None);
             failed.push((shard, failure));
@@ -152,7 +170,7 @@ pub(super) fn run(
             });
             bar.finish_and_clear();
             readers.push(reader);
-            verdict.map_err(|error| failure(&shard, error))
+            verdict.map_err(|error| failure(&shard, error)).and_then(|verified| by_key.map(|()| verified))
         });
         match verdict {
             Ok(verified) => {
@@ -168,10 +186,11 @@ pub(super) fn run(
     if let Some(checkpoint) = pinned {
         return Err(Failure::new(other_log(checkpoint.origin, &reports)));
     }
-    print(context, &reports, &failed)?;
+    print(context, data.path(), &reports, &failed)?;
     if let Some(worst) = worst(context, failed) {
         return Err(worst);
     }
+    refuse_other_keys(&data, &origins, keys)?;
     topics.into_values().try_for_each(look_for_lines)?;
     tell_torn(context, &readers)?;
     context.say(&summary(&data, &reports));
@@ -189,9 +208,13 @@ fn other_log(origin: String, reports: &[Report]) -> PinnedError {
 
 fn print(
     context: &mut Context<'_, '_>,
+    directory: &Path,
     reports: &[Report],
     failed: &[(ShardId, Failure)],
 ) -> Result<(), Failure> {
+    if reports.is_empty() && failed.is_empty() {
+        return Err(Failure::new(Nothing(directory.to_owned())));
+    }
     let mut printer = context.printer(COLUMNS);
     for report in reports {
         printer.item(&raw(report)?)?;
@@ -231,13 +254,46 @@ fn open_pinned(note: &str, keys: &[VerifierKey]) -> Result<Checkpoint, Failure> 
     Checkpoint::open(note, &keys).map_err(|error| Failure::new(PinnedError::Note(error)))
 }
 
+/// The last checkpoint of a log that keys were given of has to be signed by one of them.
+fn judge_by_key(
+    keys: &[VerifierKey],
+    shard: &ShardId,
+    origin: &str,
+    last: Option<&signed::Signed>,
+    is_pinned: bool,
+) -> Result<(), Failure> {
+    let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == origin).cloned().collect();
+    let judged = match last {
+        _ if keys.is_empty() => Ok(()),
+        Some(signed) => Checkpoint::open(&signed.note, &keys).map(drop).map_err(KeyDoubt::Note),
+        // The keys have judged that.
+        None if is_pinned => Ok(()),
+        None => Err(KeyDoubt::Unsigned),
+    };
+    let what = format!("the shard {shard}");
+    judged.map_err(|doubt| Verdict::Undecided { what, doubt }.into())
+}
+
+/// A key that names no log of the directory judges nothing here.
+fn refuse_other_keys(data: &DataDir, origins: &Origins, keys: &[VerifierKey]) -> Result<(), Failure> {
+    let names: BTreeSet<String> = data.partitions()?.iter().map(|shard| origins.of(shard)).collect();
+    let Some(other) = keys.iter().find(|key| !names.contains(key.name())) else { return Ok(()) };
+    let (what, doubt) = ("the data directory".to_owned(), KeyDoubt::OtherLog(other.name().to_owned()));
+    Err(Verdict::Undecided { what, doubt }.into())
+}
+
 /// A shard without a directory is one that nothing was signed of.
-fn still_empty(shard: &ShardId, signed: &[Checkpoint]) -> Result<(), Failure> {
+fn still_empty(shard: &ShardId, signed: &[Checkpoint], is_gone: bool) -> Result<(), Failure> {
     match signed.iter().map(|checkpoint| checkpoint.size).max() {
         None | Some(0) => Ok(()),
         Some(size) => {
             let what = "the data directory".to_owned();
-            Err(Verdict::Invalid { what, fault: Gone { shard: shard.clone(), size } }.into())
+            let fault = Verdict::Invalid { what, fault: Gone { shard: shard.clone(), size } };
+            Err(Failure::from(fault).hint(if is_gone {
+                StopCode::ShardGone.remedy_for(shard)
+            } else {
+                "it was given up here: `serve` fills it again from Kafka, or restore a backup".to_owned()
+            }))
         }
     }
 }
@@ -254,7 +310,17 @@ fn failure(shard: &ShardId, error: VerifyError) -> Failure {
 /// What cannot be opened for good is a difference: it was written once.
 fn unopened(shard: &ShardId, error: OpenError) -> Failure {
     if error.is_damage() {
-        return Verdict::Invalid { what: format!("the shard {shard}"), fault: error }.into();
+        let remedy = error.remedy();
+        let fault = Verdict::Invalid { what: format!("the shard {shard}"), fault: error };
+        return Failure::from(fault).hint(remedy);
+    }
+    error.into()
+}
+
+/// A `ledger.json` that is not the one that the shards were made with is a difference too.
+fn unlike_the_shards(error: OpenError) -> Failure {
+    if error.is_of_manifest() {
+        return Verdict::Invalid { what: "the data directory".to_owned(), fault: error }.into();
     }
     error.into()
 }

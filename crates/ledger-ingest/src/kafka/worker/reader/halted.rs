@@ -15,10 +15,18 @@ use super::{Check, Reader, Stop};
 /// How often it looks whether the shard is given up.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How often it asks how much waits, of brokers that answer.
+const ASK: Duration = Duration::from_secs(5);
+
+/// Brokers that do not answer keep whoever asks them waiting, also when the shard is to be given up.
+fn until_next_look(check_interval: Duration, is_unreachable: bool) -> Duration {
+    if is_unreachable { check_interval } else { ASK.min(check_interval) }
+}
+
 impl Reader {
     /// Halts, and returns when the shard is given up, or when the reason is gone and it can be read on.
     pub(super) fn stand_halted(&mut self, stop: &Stop) {
-        self.task.note_behind(true);
+        self.task.note_behind();
         let shard = self.task.id.clone();
         if let Stop::Halt(reason) = stop {
             halt(&shard, &self.task.status, reason);
@@ -27,14 +35,17 @@ impl Reader {
         if let Err(error) = self.consumer.pause(&shard.alone()) {
             warn!(%shard, %error, "the halted partition could not be paused");
         }
-        let mut looked = Instant::now();
+        // At once: until then the lag is that of a shard which read on.
+        let (mut looked, mut rest) = (Instant::now(), Duration::ZERO);
         while !self.stopped() {
-            thread::sleep(LOOK);
-            if looked.elapsed() < self.task.check_interval {
+            if looked.elapsed() < rest {
+                thread::sleep(LOOK);
                 continue;
             }
+            let checked = self.check();
             looked = Instant::now();
-            match (self.check(), stop) {
+            rest = until_next_look(self.task.check_interval, matches!(checked, Err(Check::Unreachable(_))));
+            match (checked, stop) {
                 (Ok(_), Stop::Halt(reason)) if self.is_mended(reason) => {
                     info!(%shard, code = %reason.code(), "what halted the shard is mended, it goes on");
                     return;
@@ -75,5 +86,17 @@ impl Reader {
             // Of a shard that was never read all that is there waits.
             now.lag_events = lag(now.next_offset.or(Some(marks.low)), end);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_much_waits_for_a_halted_shard_is_asked_every_few_seconds_of_brokers_that_answer() {
+        let minute = Duration::from_mins(1);
+        assert_eq!([until_next_look(minute, false), until_next_look(minute, true)], [ASK, minute]);
+        assert_eq!(until_next_look(LOOK, false), LOOK);
     }
 }
