@@ -20,6 +20,7 @@ use crate::state::{
 };
 use crate::time::Timestamp;
 use crate::timeline::AppTimelines;
+use crate::words::if_any;
 
 /// Everything folded of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -50,6 +51,7 @@ pub struct Change {
     /// The decision that the record itself made, at its place in effective order.
     pub decision: Option<Decision>,
     /// The anomalies that the record itself raised, at its place in effective order.
+    #[serde(serialize_with = "if_any")]
     pub anomalies: Vec<AnomalyCode>,
     /// Earlier outcomes that no longer hold because of this record.
     pub correction: Option<Correction>,

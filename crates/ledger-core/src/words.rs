@@ -8,6 +8,7 @@ use std::fmt::{self, Display};
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
 
 /// A closed set of words, each with the word that is used everywhere outside.
 #[macro_export]
@@ -89,6 +90,11 @@ where
 
     let by_people = deserializer.is_human_readable();
     deserializer.deserialize_map(Entries { by_people, entries: PhantomData })
+}
+
+/// Writes a list that people see only when there is something in it: to serde a list named `IfAny`.
+pub(crate) fn if_any<S: Serializer, T: Serialize>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_newtype_struct("IfAny", list)
 }
 
 /// What is wrong with a map.

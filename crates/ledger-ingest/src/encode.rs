@@ -12,7 +12,7 @@ use ledger_core::event::{
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
-use ledger_record::json::event::to_json;
+use ledger_record::json;
 use prost::Message as _;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Timestamp as ProtoTimestamp, Value};
@@ -23,7 +23,7 @@ use crate::proto;
 #[must_use]
 pub fn to_native_json(event: &Event) -> Vec<u8> {
     // Neither writing to memory nor any part of an event can fail.
-    serde_json::to_vec(&to_json(event)).unwrap_or_default()
+    json::to_vec(event).unwrap_or_default()
 }
 
 /// The event in protobuf.

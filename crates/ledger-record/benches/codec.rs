@@ -10,7 +10,7 @@ use ledger_core::state::Rule;
 use ledger_core::tenant::{Entry, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
-use ledger_record::json::event::to_json;
+use ledger_record::json;
 use ledger_record::record::{Content, Coordinates, RULES, Record, Stream};
 use ledger_record::rows::TenantRow;
 
@@ -66,7 +66,7 @@ fn codec(criterion: &mut Criterion) {
     let (record, row) = installed();
     let (bytes, row_bytes) = (record.encode(), row.encode());
     if let Content::Event { event, .. } = &record.content {
-        let native = serde_json::to_vec(&to_json(event)).unwrap_or_default();
+        let native = json::to_vec(event).unwrap_or_default();
         println!(
             "record {} bytes, tenant {} bytes, native JSON {} bytes",
             bytes.len(),

@@ -38,8 +38,8 @@
 //!
 //! # JSON
 //!
-//! [`json`] holds the views: states, log lines, decisions as `CloudEvents`, native events, quarantine. They
-//! are twins too. No other crate decides how something looks outside.
+//! [`json`] writes it: domain types as they derive it, the native form of an event among them, and views of what is put
+//! together for an answer. No other crate decides how something looks outside.
 //!
 //! # Proofs
 //!

@@ -86,7 +86,9 @@ fn expect_notices(
     let Content::Event { event, outcome, .. } = &record.content else { return };
     let mut tell = |client: &ledger_core::ids::ClientKey, changes: &[ledger_core::tenant::Change]| {
         for notice in changes.iter().flat_map(|change| notices(shard, record, event, client, change)) {
-            let notice = serde_json::to_value(&notice).unwrap();
+            let notice =
+                serde_json::from_slice::<serde_json::Value>(&ledger_record::json::to_vec(&notice).unwrap())
+                    .unwrap();
             wanted.entry(client.to_string()).or_default().push(notice);
         }
     };

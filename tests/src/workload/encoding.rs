@@ -2,14 +2,14 @@
 
 use ledger_core::event::{Body, Event, InstallationFact};
 use ledger_ingest::encode;
-use ledger_record::json;
 use serde_json::{Value, json};
 
 use super::random::Random;
 use crate::kafka::Message;
 
 fn to_json(event: &Event) -> Value {
-    serde_json::to_value(json::event::to_json(event)).expect("an event can be written")
+    let text = ledger_record::json::to_vec(event).expect("an event can be written");
+    serde_json::from_slice(&text).expect("what is written can be read")
 }
 
 fn key(event: &Event) -> Vec<u8> {

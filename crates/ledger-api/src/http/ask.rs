@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ledger_core::time::Timestamp;
+use ledger_record::json;
 use serde::Serialize;
 
 use super::Api;
@@ -22,7 +23,7 @@ impl Api {
     ) -> Result<Response, Problem> {
         let answer = |ledger: &Ledger, now| {
             let answer = question(ledger, now)?;
-            serde_json::to_vec(&answer).map_err(|error| unwritable(&error))
+            json::to_vec(&answer).map_err(|error| unwritable(&error))
         };
         self.answer(cost, "application/json", answer).await
     }

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
 use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
+use ledger_record::json;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -118,7 +119,7 @@ fn then(more: bool, left: &mut Option<u64>, sent: usize, freshness: Vec<Freshnes
 
 impl Lines {
     fn push(&mut self, line: &impl Serialize) -> Result<(), Problem> {
-        serde_json::to_writer(&mut self.0, line).map_err(|error| unwritable(&error))?;
+        json::append(&mut self.0, line).map_err(|error| unwritable(&error))?;
         self.0.push(b'\n');
         Ok(())
     }

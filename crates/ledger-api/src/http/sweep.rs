@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use ledger_core::time::Timestamp;
-use ledger_record::json::whatif::WhatIfRequestJson;
+use ledger_record::json::{self, whatif::WhatIfRequestJson};
 use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -192,7 +192,7 @@ impl Sender {
 }
 
 fn write(lines: &mut Vec<u8>, line: &impl Serialize) -> Result<(), Problem> {
-    serde_json::to_writer(&mut *lines, line).map_err(|error| unwritable(&error))?;
+    json::append(lines, line).map_err(|error| unwritable(&error))?;
     lines.push(b'\n');
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The answers: the payload, and how fresh it is. The command line prints the payload only.
 
-use ledger_record::json::state::DecisionJson;
+use ledger_core::state::Decision;
 use ledger_record::proof::Hash;
 use ledger_store::TornTenant;
 use serde::Serialize;
@@ -107,7 +107,7 @@ pub struct ExplanationAnswer {
 #[derive(Debug, Clone, Serialize)]
 pub struct PreviewAnswer {
     /// The decision, without a seq.
-    pub decision: DecisionJson,
+    pub decision: Decision,
     /// Of the shard that answered.
     pub freshness: Vec<FreshnessJson>,
 }

@@ -23,7 +23,7 @@ pub struct Item {
 struct ItemJson<'a> {
     topic: &'a str,
     partition: u32,
-    #[serde(flatten)]
+    #[serde(rename = "")]
     refused: QuarantineJson<'a>,
 }
 

@@ -6,7 +6,6 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::preview::preview;
 use ledger_core::state::Status;
 use ledger_core::time::Timestamp;
-use ledger_record::json::state::DecisionJson;
 use ledger_record::record::{Content, Record, Stream};
 use ledger_store::{Cut, Known};
 
@@ -172,7 +171,7 @@ impl Ledger {
             (moment, preview(None, *product_realm, &timeline, instant.at))
         };
         let freshness = vec![freshness::of(moment, now)?];
-        Ok(PreviewAnswer { decision: DecisionJson::of(decision), freshness })
+        Ok(PreviewAnswer { decision, freshness })
     }
 
     /// The tenant where it is, or why there is no answer.

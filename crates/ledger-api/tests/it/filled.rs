@@ -218,5 +218,5 @@ pub(crate) fn product_moved(of: &str, to: &str) -> Body {
 }
 
 pub(crate) fn json(answer: &impl serde::Serialize) -> Value {
-    serde_json::to_value(answer).unwrap()
+    serde_json::from_slice(&ledger_record::json::to_vec(answer).unwrap()).unwrap()
 }

@@ -114,7 +114,7 @@ fn filters(at: Timestamp) -> Vec<Filter> {
 
 /// What holds for a state, out of the words it is shown with.
 fn belongs(filter: &Filter, state: &State) -> bool {
-    let shown = serde_json::to_value(state).unwrap();
+    let shown = crate::filled::json(state);
     let flag = |name: &str| shown[name].as_bool().unwrap();
     let window = &state.installation.window;
     filter.app.as_ref().is_none_or(|app| *app == state.app)

@@ -77,7 +77,7 @@ fn a_page_weighs_a_megabyte_however_many_items_are_asked_for() {
     let (mut cursor, mut found, mut pages) = (None, Vec::new(), 0);
     loop {
         let page = filled.ledger.quarantine(None, cursor.as_ref(), 1000, hour(9)).unwrap();
-        assert!(serde_json::to_vec(&page).unwrap().len() < 3_000_000, "the limit and one more item");
+        assert!(ledger_record::json::to_vec(&page).unwrap().len() < 3_000_000, "the limit and one more item");
         found.extend(page.items.iter().map(|item| (item.shard.partition, item.record.seq)));
         (cursor, pages) = (page.next_cursor, pages + 1);
         if cursor.is_none() {
@@ -103,7 +103,7 @@ fn a_page_of_a_log_weighs_a_megabyte_too() {
     let (mut from, mut seqs) = (Some(1), Vec::new());
     while let Some(next) = from {
         let page = filled.ledger.log(&client("acme"), next, 1000, AsOf::default(), hour(9)).unwrap();
-        assert!(serde_json::to_vec(&page).unwrap().len() < 3_000_000);
+        assert!(ledger_record::json::to_vec(&page).unwrap().len() < 3_000_000);
         seqs.extend(page.records.iter().map(|line| line.0.seq));
         from = page.next_seq;
     }
@@ -120,7 +120,7 @@ fn a_page_of_a_list_does_too() {
     let (mut cursor, mut found) = (None, 0);
     loop {
         let page = filled.ledger.installations(&filter, cursor.as_ref(), 1000, as_of, hour(9)).unwrap();
-        assert!(serde_json::to_vec(&page).unwrap().len() < 3_000_000);
+        assert!(ledger_record::json::to_vec(&page).unwrap().len() < 3_000_000);
         (cursor, found) = (page.next_cursor, found + page.installations.len());
         if cursor.is_none() {
             break;

@@ -15,7 +15,7 @@ fn told(ledger: &Ledger, asked: &Replay) -> Result<Vec<Value>, QueryError> {
     let lines = Mutex::new(Vec::new());
     ledger.replay_lines(asked, hour(99), &|line| {
         if let Line::Step(step) = line {
-            lines.lock().unwrap().push(serde_json::to_value(step).unwrap());
+            lines.lock().unwrap().push(crate::filled::json(step));
         }
         ControlFlow::Continue(())
     })?;
@@ -116,7 +116,7 @@ fn late_records_have_the_tenant_folded_anew() {
     let asked = Replay { client: Some(client("acme")), ..Replay::default() };
     let last = told(&filled.ledger, &asked).unwrap().pop().unwrap();
     let state = filled.ledger.installation(&client("acme"), &app("b"), AsOf::default(), hour(8)).unwrap();
-    assert_eq!(last["states"], json!([state.installation]));
+    assert_eq!(last["states"], crate::filled::json(&[state.installation]));
 }
 
 #[test]

@@ -39,10 +39,10 @@ fn every_shard_counts_and_a_tenant_in_two_is_left_out() {
     let filled = filled();
     let told = Mutex::new(Vec::new());
     let answer = filled.ledger.what_if(&asked(true), hour(9), &|line| {
-        told.lock().unwrap().push(serde_json::to_value(line).unwrap());
+        told.lock().unwrap().push(crate::filled::json(line));
         ControlFlow::Continue(())
     });
-    let answer = serde_json::to_value(answer.unwrap()).unwrap();
+    let answer = crate::filled::json(&answer.unwrap());
     assert_eq!(answer["reports"][0]["moved"], 3);
     assert_eq!(answer["reports"][1]["persisted"], 3);
     let max = answer["reports"][1]["gaps"]["maxDays"].as_f64().unwrap();

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap, HashSet, hash_map};
 
 use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
-use ledger_record::json::Instant;
 use ledger_record::rejection::{Reason, Rejection};
 use ledger_store::FutureLimit;
 use serde::Serialize;
@@ -58,10 +57,10 @@ pub struct CheckReport {
     pub compared: Option<u64>,
     /// The earliest recorded time (`recordedAt`, else `time`) of an event.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_recorded: Option<Instant>,
+    pub first_recorded: Option<Timestamp>,
     /// The latest.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_recorded: Option<Instant>,
+    pub last_recorded: Option<Timestamp>,
     /// Events whose recorded time lies before that of an event above them.
     pub times_backwards: Backwards,
     /// The last line has no line end and is not complete JSON: an import would not take it.
@@ -243,9 +242,9 @@ impl Checking {
 
     fn compare_time(&mut self, recorded: Timestamp, line: u64) {
         let report = &mut self.report;
-        let first = report.first_recorded.map_or(recorded, |Instant(first)| first.min(recorded));
-        let last = report.last_recorded.map_or(recorded, |Instant(last)| last.max(recorded));
-        (report.first_recorded, report.last_recorded) = (Some(Instant(first)), Some(Instant(last)));
+        let first = report.first_recorded.map_or(recorded, |first| first.min(recorded));
+        let last = report.last_recorded.map_or(recorded, |last| last.max(recorded));
+        (report.first_recorded, report.last_recorded) = (Some(first), Some(last));
         if recorded < last {
             let backwards = &mut report.times_backwards;
             backwards.count += 1;

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use ledger_core::event::Event;
 use ledger_core::ids::ClientKey;
 use ledger_core::tenant::Change;
-use ledger_record::json::notice;
+use ledger_record::json::{self, notice};
 use ledger_record::record::{Content, Coordinates, Record, Stream};
 use ledger_store::{
     Catalog, PublisherCursor, ReadError, Reader, Served, ShardId, ShardStatus, Snapshot, StorageError,
@@ -383,7 +383,7 @@ impl Publishing {
         let mut told = 0;
         for notice in changes.iter().flat_map(|change| notice::notices(shard, record, event, client, change))
         {
-            let value = serde_json::to_vec(&notice).unwrap_or_default();
+            let value = json::to_vec(&notice).unwrap_or_default();
             let headers = vec![("content-type", "application/cloudevents+json; charset=utf-8".to_owned())];
             let key = Some(notice.subject.as_bytes().to_vec());
             self.outbox.send(&Outgoing { topic: &self.topic, partition: None, key, value, headers })?;

@@ -1,7 +1,6 @@
 //! Payloads and hooks as Atlassian sends them, inside `CloudEvents`.
 
 use ledger_core::event::Event;
-use ledger_record::json::event::to_json;
 use ledger_record::rejection::Reason::{self, *};
 use serde_json::{Value, json};
 
@@ -57,7 +56,7 @@ fn decode(name: &str, stamp: &[(&str, &str)], data: &Value) -> Result<Event, (Re
 }
 
 fn native(event: &Event) -> Value {
-    serde_json::to_value(to_json(event)).unwrap()
+    serde_json::from_slice(&ledger_record::json::to_vec(event).unwrap()).unwrap()
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use ledger_ingest::encode::to_protobuf;
 use ledger_ingest::redact::refused;
-use ledger_record::json::event::to_json;
 use ledger_record::rejection::RefusedBody;
 use serde_json::{Value, json};
 
@@ -16,7 +15,7 @@ fn assert_clean(sent: &Sent, about: &str) {
         Ok(incoming) => {
             let event = format!("{incoming:?}");
             assert!(!event.contains("canary"), "event of {about}: {event}");
-            let json = serde_json::to_string(&to_json(&incoming.event)).unwrap();
+            let json = ledger_record::json::to_string(&incoming.event).unwrap();
             assert!(!json.contains("canary"), "JSON of {about}: {json}");
             let bytes = to_protobuf(&incoming.event);
             assert!(!String::from_utf8_lossy(&bytes).contains("canary"), "protobuf of {about}");

@@ -1,15 +1,11 @@
 //! What changed in an answer: a correction, with the answer before and after and the event that came late.
 
 use ledger_core::event::Event;
+use ledger_core::ids::AppKey;
 use ledger_core::state::Decision;
-use ledger_core::tenant::{Change, Correction};
+use ledger_core::tenant::{Change, Correction, Summary};
 use ledger_core::time::Timestamp;
 use serde::Serialize;
-
-use super::Instant;
-use super::event::{self, EventJson};
-use super::record::SummaryJson;
-use super::state::DecisionJson;
 
 /// What a correction is shown from.
 #[derive(Debug, Clone, Copy)]
@@ -37,12 +33,11 @@ pub struct CorrectedJson<'a> {
     /// Position of the record that corrected.
     pub position: u64,
     /// Its seq in the tenant's log; absent for an app-level event.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
     /// When it was recorded: from then on the answer was another one.
-    pub recorded_at: Instant,
+    pub recorded_at: Timestamp,
     /// Whose installation.
-    pub app_key: &'a str,
+    pub app_key: &'a AppKey,
     /// The first record whose outcome changed.
     pub first_seq: u64,
     /// How many records' outcomes changed.
@@ -52,18 +47,17 @@ pub struct CorrectedJson<'a> {
     /// The answer from then on.
     pub after: AnswerJson<'a>,
     /// The event that was late, or that told what had only been expected.
-    pub event: EventJson<'a>,
+    pub event: &'a Event,
 }
 
 /// An answer: the short state, and the last decision.
 #[derive(Debug, Clone, Serialize)]
 pub struct AnswerJson<'a> {
     /// Absent where nothing was known of the installation.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub state: Option<SummaryJson<'a>>,
+    #[serde(rename = "")]
+    pub state: Option<&'a Summary>,
     /// The last decision.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decision: Option<DecisionJson>,
+    pub decision: Option<Decision>,
 }
 
 impl<'a> CorrectedJson<'a> {
@@ -74,19 +68,13 @@ impl<'a> CorrectedJson<'a> {
         Self {
             position,
             seq,
-            recorded_at: Instant(recorded),
-            app_key: change.app.as_str(),
+            recorded_at: recorded,
+            app_key: &change.app,
             first_seq: correction.first_seq,
             count: correction.count,
-            before: AnswerJson {
-                state: change.before.as_ref().map(SummaryJson::of),
-                decision: before.map(DecisionJson::of),
-            },
-            after: AnswerJson {
-                state: Some(SummaryJson::of(&change.after)),
-                decision: correction.decision.map(DecisionJson::of),
-            },
-            event: event::to_json(event),
+            before: AnswerJson { state: change.before.as_ref(), decision: before },
+            after: AnswerJson { state: Some(&change.after), decision: correction.decision },
+            event,
         }
     }
 }

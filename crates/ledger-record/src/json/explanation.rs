@@ -1,15 +1,16 @@
 //! An explanation: sentences for people, and the same facts as data.
 
+use ledger_core::descriptor::Descriptor;
 use ledger_core::event::SubscriptionState;
 use ledger_core::explain::{Explanation, Fact, InForce, Statement, WhyNot};
-use ledger_core::ids::EventId;
-use ledger_core::state::{MigrationPhase, PinnedBy, Rule, Status, Window};
+use ledger_core::ids::{EventId, InstallationKey, MigrationId};
+use ledger_core::policy::Policy;
+use ledger_core::realm::Realm;
+use ledger_core::state::{Decision, MigrationPhase, PinnedBy, Predecessor, Rule, Status, Window};
+use ledger_core::time::Timestamp;
 use serde::Serialize;
 
-use super::event::DescriptorJson;
-use super::state::{DecisionJson, LinkJson, PolicyJson, WindowJson};
 use super::time::format_instant;
-use super::{Instant, Place, Word};
 
 /// Why an installation is where it is.
 #[derive(Debug, Clone, Serialize)]
@@ -18,18 +19,14 @@ pub struct ExplanationJson<'a> {
     /// One statement each, in the order in which they are best read.
     pub sentences: Vec<SentenceJson<'a>>,
     /// The row of the table that decided; absent without a decision.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<Word<Rule>>,
+    pub rule: Option<Rule>,
     /// Its number in the table.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<u8>,
     /// The policy and the descriptor in force at the moment of asking.
     pub in_force: InForceJson<'a>,
     /// The same at the decision.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub in_force_at_decision: Option<InForceJson<'a>>,
     /// The same at the last uninstall.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub in_force_at_uninstall: Option<InForceJson<'a>>,
     /// Every record of the tenant that the answer rests on, ascending.
     pub evidence: Vec<u64>,
@@ -78,45 +75,40 @@ pub enum Role {
 #[serde(rename_all = "camelCase")]
 pub struct InForceJson<'a> {
     /// When.
-    pub at: Instant,
+    pub at: Timestamp,
     /// The policy.
-    pub policy: PolicyJson,
+    pub policy: Policy,
     /// The event that set it; absent for the default.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub policy_event: Option<&'a str>,
     /// The descriptor.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub descriptor: Option<DescriptorJson<'a>>,
+    pub descriptor: Option<&'a Descriptor>,
     /// The tenant's record that brought it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub descriptor_seq: Option<u64>,
     /// Or the event that published it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub descriptor_event: Option<&'a str>,
 }
 
 /// A fact, as data. The fields say what the sentence says.
 #[derive(Debug, Clone, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[serde(rename = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[expect(missing_docs, reason = "each is described with the fact it is made from")]
 pub enum FactJson<'a> {
     NeverSeen,
     Present {
-        status: Word<Status>,
+        status: Status,
         enabled: bool,
         implied: bool,
     },
     Pinned {
-        realm: Place,
-        since: Instant,
-        by: Word<PinnedBy>,
+        realm: Realm,
+        since: Timestamp,
+        by: PinnedBy,
     },
     RealmUnknown,
-    Decided(Box<DecisionJson>),
+    Decided(Box<Decision>),
     WindowMet {
-        policy: PolicyJson,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        window: Option<Box<WindowJson>>,
+        policy: Policy,
+        window: Option<Box<Window>>,
         open: bool,
     },
     PassedOver {
@@ -124,59 +116,54 @@ pub enum FactJson<'a> {
         because: &'static str,
     },
     Product {
-        realm: Place,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        aligned: Option<Place>,
+        realm: Realm,
+        aligned: Option<Realm>,
         drift: bool,
     },
     Data {
-        realm: Place,
+        realm: Realm,
         split_brain: bool,
     },
     StaysWhileInstalled,
     UninstallWouldOpen {
-        at: Instant,
-        policy: PolicyJson,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        window: Option<Box<WindowJson>>,
+        at: Timestamp,
+        policy: Policy,
+        window: Option<Box<Window>>,
     },
     WindowSet {
-        window: Box<WindowJson>,
+        window: Box<Window>,
         open: bool,
     },
     NoWindow {
-        policy: PolicyJson,
+        policy: Policy,
     },
     Subscribed {
-        state: Word<SubscriptionState>,
-        since: Instant,
+        state: SubscriptionState,
+        since: Timestamp,
     },
     MigrationPending {
-        migration_id: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        target: Option<Place>,
-        phase: Word<MigrationPhase>,
-        due_by: Instant,
+        migration_id: &'a MigrationId,
+        target: Option<Realm>,
+        phase: MigrationPhase,
+        due_by: Timestamp,
         overdue: bool,
     },
     Continues {
-        predecessor: LinkJson<'a>,
+        predecessor: &'a Predecessor,
     },
     Superseded {
-        successor: LinkJson<'a>,
+        successor: &'a InstallationKey,
     },
     OverrideStands {
-        realm: Place,
+        realm: Realm,
     },
-    WouldInstall(Box<DecisionJson>),
+    WouldInstall(Box<Decision>),
     CommitWouldMove {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        target: Option<Place>,
+        target: Option<Realm>,
     },
     HookWouldCorrect,
     HookWouldReinstall {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        arrival: Option<Place>,
+        arrival: Option<Realm>,
     },
 }
 
@@ -198,7 +185,7 @@ impl<'a> ExplanationJson<'a> {
         });
         Self {
             sentences: statements.iter().map(SentenceJson::of).collect(),
-            rule: rule.map(Word),
+            rule,
             row: rule.and_then(Rule::row),
             in_force: InForceJson::of(in_force),
             in_force_at_decision: at_decision.as_ref().map(InForceJson::of),
@@ -224,10 +211,10 @@ impl<'a> SentenceJson<'a> {
 impl<'a> InForceJson<'a> {
     fn of(in_force: &'a InForce) -> Self {
         Self {
-            at: Instant(in_force.at),
-            policy: PolicyJson::of(in_force.policy),
+            at: in_force.at,
+            policy: in_force.policy,
             policy_event: in_force.policy_event.as_ref().map(EventId::as_str),
-            descriptor: in_force.descriptor.as_ref().map(DescriptorJson::of),
+            descriptor: in_force.descriptor.as_ref(),
             descriptor_seq: in_force.descriptor_seq,
             descriptor_event: in_force.descriptor_event.as_ref().map(EventId::as_str),
         }
@@ -264,60 +251,44 @@ impl<'a> FactJson<'a> {
         match fact {
             Fact::NeverSeen => Self::NeverSeen,
             Fact::Present { status, enabled, implied } => {
-                Self::Present { status: Word(*status), enabled: *enabled, implied: *implied }
+                Self::Present { status: *status, enabled: *enabled, implied: *implied }
             }
-            Fact::Pinned(pin) => {
-                Self::Pinned { realm: Place(pin.realm), since: Instant(pin.since), by: Word(pin.by) }
-            }
+            Fact::Pinned(pin) => Self::Pinned { realm: pin.realm, since: pin.since, by: pin.by },
             Fact::RealmUnknown => Self::RealmUnknown,
-            Fact::Decided(decision) => Self::Decided(Box::new(DecisionJson::of(*decision))),
+            Fact::Decided(decision) => Self::Decided(Box::new(*decision)),
             Fact::WindowMet { policy, window, open } => {
-                Self::WindowMet { policy: PolicyJson::of(*policy), window: shown(*window), open: *open }
+                Self::WindowMet { policy: *policy, window: window.map(Box::new), open: *open }
             }
             Fact::PassedOver { first_row, last_row, because } => {
                 Self::PassedOver { rows: [*first_row, *last_row], because: why_not(*because) }
             }
             Fact::Product { realm, aligned, drift } => {
-                Self::Product { realm: Place(*realm), aligned: aligned.map(Place), drift: *drift }
+                Self::Product { realm: *realm, aligned: *aligned, drift: *drift }
             }
-            Fact::Data { realm, split_brain } => {
-                Self::Data { realm: Place(*realm), split_brain: *split_brain }
-            }
+            Fact::Data { realm, split_brain } => Self::Data { realm: *realm, split_brain: *split_brain },
             Fact::StaysWhileInstalled => Self::StaysWhileInstalled,
-            Fact::UninstallWouldOpen { at, policy, window } => Self::UninstallWouldOpen {
-                at: Instant(*at),
-                policy: PolicyJson::of(*policy),
-                window: shown(*window),
-            },
-            Fact::WindowSet { window, open } => {
-                Self::WindowSet { window: Box::new(WindowJson::of(*window, None)), open: *open }
+            Fact::UninstallWouldOpen { at, policy, window } => {
+                Self::UninstallWouldOpen { at: *at, policy: *policy, window: window.map(Box::new) }
             }
-            Fact::NoWindow { policy } => Self::NoWindow { policy: PolicyJson::of(*policy) },
-            Fact::Subscribed { state, since } => {
-                Self::Subscribed { state: Word(*state), since: Instant(*since) }
-            }
+            Fact::WindowSet { window, open } => Self::WindowSet { window: Box::new(*window), open: *open },
+            Fact::NoWindow { policy } => Self::NoWindow { policy: *policy },
+            Fact::Subscribed { state, since } => Self::Subscribed { state: *state, since: *since },
             Fact::MigrationPending { id, target, phase, due_by, overdue } => Self::MigrationPending {
-                migration_id: id.as_str(),
-                target: target.map(Place),
-                phase: Word(*phase),
-                due_by: Instant(*due_by),
+                migration_id: id,
+                target: *target,
+                phase: *phase,
+                due_by: *due_by,
                 overdue: *overdue,
             },
-            Fact::Continues(predecessor) => {
-                Self::Continues { predecessor: LinkJson::from_predecessor(predecessor) }
-            }
-            Fact::Superseded { by } => Self::Superseded { successor: LinkJson::of(by, None) },
-            Fact::OverrideStands { realm } => Self::OverrideStands { realm: Place(*realm) },
-            Fact::WouldInstall(decision) => Self::WouldInstall(Box::new(DecisionJson::of(*decision))),
-            Fact::CommitWouldMove { target } => Self::CommitWouldMove { target: target.map(Place) },
+            Fact::Continues(predecessor) => Self::Continues { predecessor },
+            Fact::Superseded { by } => Self::Superseded { successor: by },
+            Fact::OverrideStands { realm } => Self::OverrideStands { realm: *realm },
+            Fact::WouldInstall(decision) => Self::WouldInstall(Box::new(*decision)),
+            Fact::CommitWouldMove { target } => Self::CommitWouldMove { target: *target },
             Fact::HookWouldCorrect => Self::HookWouldCorrect,
-            Fact::HookWouldReinstall { arrival } => Self::HookWouldReinstall { arrival: arrival.map(Place) },
+            Fact::HookWouldReinstall { arrival } => Self::HookWouldReinstall { arrival: *arrival },
         }
     }
-}
-
-fn shown(window: Option<Window>) -> Option<Box<WindowJson>> {
-    window.map(|window| Box::new(WindowJson::of(window, None)))
 }
 
 /// Stable, for programs.

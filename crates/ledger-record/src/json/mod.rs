@@ -1,14 +1,14 @@
 //! What users see: JSON in lowerCamelCase, absent values omitted, instants as RFC 3339 in UTC with exactly
 //! three decimals, closed sets as the words of the rules.
 //!
-//! Every door shows these same views: the command line, HTTP, and the topic of decisions. They are twins of
-//! the domain types, as the stored ones are, and know nothing of those. The order of the fields is part of
-//! what is promised. A view is written from borrowed values; the state, which a client of a server draws as
-//! a table, can be read back too.
+//! Every door shows the same: the command line, HTTP, and the topic of decisions. Most of it is domain types, which
+//! derive how they look; a view of its own has only what is put together for an answer, and embeds the rest. Both are
+//! written by [`to_vec`] and its like alone: other writers do not know what a domain type leaves to the format. The
+//! order of the fields is part of what is promised.
 //!
-//! - [`state`]: an installation at an instant, its decision, window, migration, policy.
-//! - [`event`]: an event in the native form, which decodes to the same event.
-//! - [`record`]: a line of a log, what it changed, and refused input.
+//! - [`write`](mod@write): how it is written. An event is itself its native form, which decodes to the same event.
+//! - [`state`]: an installation at an instant.
+//! - [`record`]: a line of a log, and refused input.
 //! - [`notice`]: decisions and corrections as `CloudEvents`.
 //! - [`explanation`]: why an installation is where it is.
 //! - [`corrected`]: an answer that a late event changed.
@@ -16,13 +16,18 @@
 //! - [`time`]: instants as text.
 
 pub mod corrected;
-pub mod event;
 pub mod explanation;
 pub mod notice;
-mod parts;
 pub mod record;
 pub mod state;
 pub mod time;
 pub mod whatif;
+pub mod write;
 
-pub use parts::{Instant, Place, Word, Worded};
+pub use write::{append, to_string, to_vec};
+
+/// Whether a flag is not worth showing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}

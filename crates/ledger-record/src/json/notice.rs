@@ -9,16 +9,14 @@
 //! carried over into another log, where its position is another one.
 
 use ledger_core::event::Event;
-use ledger_core::ids::ClientKey;
-use ledger_core::state::AnomalyCode;
-use ledger_core::tenant::Change;
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::state::{AnomalyCode, Decision};
+use ledger_core::tenant::{Change, Summary};
+use ledger_core::time::Timestamp;
 use serde::Serialize;
 
-use super::record::{SourceJson, SummaryJson};
-use super::state::DecisionJson;
-use super::{Instant, Word};
 use crate::proof::line::coordinates;
-use crate::record::Record;
+use crate::record::{Coordinates, Record};
 
 /// The shard that publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +42,7 @@ pub struct DecisionEventJson<'a> {
     /// The client key; also the key of the message.
     pub subject: &'a str,
     /// Event time of the record.
-    pub time: Instant,
+    pub time: Timestamp,
     /// `application/json`.
     pub datacontenttype: &'static str,
     /// What it says.
@@ -56,27 +54,23 @@ pub struct DecisionEventJson<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct NoticeJson<'a> {
     /// The tenant.
-    pub client_key: &'a str,
+    pub client_key: &'a ClientKey,
     /// The app.
-    pub app_key: &'a str,
+    pub app_key: &'a AppKey,
     /// The record that it rests on.
     pub record: RecordRefJson<'a>,
     /// The short state before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub before: Option<SummaryJson<'a>>,
+    pub before: Option<&'a Summary>,
     /// The short state after.
-    pub after: SummaryJson<'a>,
+    pub after: &'a Summary,
     /// The decision that the record made; of a correction, the last decision as it stands now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decision: Option<DecisionJson>,
+    pub decision: Option<Decision>,
     /// The anomalies that the record raised.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub anomalies: Vec<Word<AnomalyCode>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub anomalies: &'a [AnomalyCode],
     /// Of a correction: the first record whose outcome changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub first_seq: Option<u64>,
     /// Of a correction: how many records' outcomes changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
 }
 
@@ -88,7 +82,7 @@ pub struct RecordRefJson<'a> {
     /// Its position in the shard.
     pub position: u64,
     /// Where it came from.
-    pub source: SourceJson<'a>,
+    pub source: &'a Coordinates,
 }
 
 const DECISION: &str = "decision";
@@ -127,18 +121,14 @@ struct Place<'a> {
 impl<'a> Place<'a> {
     fn decision(self, shard: Shard<'_>) -> DecisionEventJson<'a> {
         let change = self.change;
-        let data = NoticeJson {
-            decision: change.decision.map(DecisionJson::of),
-            anomalies: change.anomalies.iter().copied().map(Word).collect(),
-            ..self.data()
-        };
+        let data = NoticeJson { decision: change.decision, anomalies: &change.anomalies, ..self.data() };
         self.notice(shard, DECISION, "realmledger.decision", data)
     }
 
     fn correction(self, shard: Shard<'_>) -> Option<DecisionEventJson<'a>> {
         let correction = self.change.correction?;
         let data = NoticeJson {
-            decision: correction.decision.map(DecisionJson::of),
+            decision: correction.decision,
             first_seq: Some(correction.first_seq),
             count: Some(correction.count),
             ..self.data()
@@ -167,7 +157,7 @@ impl<'a> Place<'a> {
             source: format!("/realm-ledger/{topic}/{partition}"),
             type_name,
             subject: self.client.as_str(),
-            time: Instant(self.event.time),
+            time: self.event.time,
             datacontenttype: "application/json",
             data,
         }
@@ -176,17 +166,13 @@ impl<'a> Place<'a> {
     fn data(self) -> NoticeJson<'a> {
         let Self { record, event: _, client, change } = self;
         NoticeJson {
-            client_key: client.as_str(),
-            app_key: change.app.as_str(),
-            record: RecordRefJson {
-                seq: record.seq,
-                position: record.position,
-                source: SourceJson::of(&record.source),
-            },
-            before: change.before.as_ref().map(SummaryJson::of),
-            after: SummaryJson::of(&change.after),
+            client_key: client,
+            app_key: &change.app,
+            record: RecordRefJson { seq: record.seq, position: record.position, source: &record.source },
+            before: change.before.as_ref(),
+            after: &change.after,
             decision: None,
-            anomalies: Vec::new(),
+            anomalies: &[],
             first_seq: None,
             count: None,
         }

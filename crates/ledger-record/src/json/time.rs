@@ -9,6 +9,8 @@ use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use ledger_core::limits::DAY_MS;
 use ledger_core::time::Timestamp;
+use ledger_core::words::read_text;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The first instant that has a text: `0000-01-01T00:00:00.000Z`.
 pub const FIRST: Timestamp = Timestamp::from_millis(-62_167_219_200_000);
@@ -27,10 +29,47 @@ const MINUTE_MS: i64 = 60_000;
 /// Writes an instant.
 #[must_use]
 pub fn format_instant(instant: Timestamp) -> String {
+    let mut text = Vec::with_capacity(24);
+    put_instant(&mut text, instant);
+    // Digits and signs.
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Appends the text of an instant: every answer and every payload holds a few.
+pub(super) fn put_instant(out: &mut Vec<u8>, instant: Timestamp) {
     let ms = instant.clamp(FIRST, LAST).as_millis();
     // Within the clamp the calendar has every instant.
-    let date_time = EPOCH.checked_add(SignedDuration::from_millis(ms)).unwrap_or(EPOCH);
-    format!("{date_time:.3}Z")
+    let at = EPOCH.checked_add(SignedDuration::from_millis(ms)).unwrap_or(EPOCH);
+    for (number, digits, sign) in [
+        (at.year(), 4, b'-'),
+        (at.month().into(), 2, b'-'),
+        (at.day().into(), 2, b'T'),
+        (at.hour().into(), 2, b':'),
+        (at.minute().into(), 2, b':'),
+        (at.second().into(), 2, b'.'),
+        (at.millisecond(), 3, b'Z'),
+    ] {
+        for place in (0..digits).rev() {
+            out.push(b'0' + u8::try_from(number / 10_i16.pow(place) % 10).unwrap_or_default());
+        }
+        out.push(sign);
+    }
+}
+
+/// An instant that another reader than the ledger's own takes out of JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instant(pub Timestamp);
+
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format_instant(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read_text(deserializer, parse_instant).map(Self)
+    }
 }
 
 /// Reads an instant, cutting off what is finer than a millisecond.

@@ -5,13 +5,15 @@ use std::borrow::Cow;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::limits::{DAY_MS, POLICY_MAX_DAYS};
 use ledger_core::policy::Policy;
-use ledger_core::state::Rule;
+use ledger_core::realm::Realm;
+use ledger_core::state::{Decision, Rule, Window};
+use ledger_core::time::Timestamp;
 use ledger_core::whatif::{Bin, Difference, Gaps, Outcome, Report, Scope, Within};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::parts::is_false;
-use super::state::{DecisionJson, PolicyJson, WindowJson};
-use super::{Instant, Place, Word};
+use super::is_false;
+use super::time::Instant;
 
 /// The question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,24 +22,63 @@ pub struct WhatIfRequestJson<'a> {
     /// Side by side.
     pub policies: Vec<PolicyJson>,
     /// Only this app.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub app_key: Option<Cow<'a, str>>,
     /// Only what happened at this instant or later.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub from: Option<Instant>,
     /// Only what happened before this instant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub to: Option<Instant>,
     /// Tell every installation that would be elsewhere.
     #[serde(default, skip_serializing_if = "is_false")]
     pub differences: bool,
 }
 
+/// A persistence policy. Read strictly: of one that says more than it means, nobody knows what was meant. (Without
+/// their braces the empty ones would take anything.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum PolicyJson {
+    /// As the descriptor in force declares.
+    Descriptor {},
+    /// No window.
+    Off {},
+    /// So many days.
+    Days {
+        /// How many.
+        #[serde(deserialize_with = "whole")]
+        days: u32,
+    },
+    /// Without end.
+    Indefinite {},
+    /// As long as the subscription is active.
+    Subscription {
+        /// And so many days more.
+        #[serde(deserialize_with = "whole")]
+        grace_days: u32,
+    },
+}
+
+/// A whole number by its value, as `policy-set` takes it: `30.0` is 30.
+fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let number = serde_json::Number::deserialize(from)?;
+    let value =
+        number.as_f64().filter(|value| value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(value));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole, and within the bounds"
+    )]
+    let whole = value.map(|value| value as u32);
+    whole.ok_or_else(|| D::Error::custom(format!("{number} is no whole number of days")))
+}
+
 /// What one policy would have meant.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhatIfReportJson {
     /// The policy.
-    pub policy: PolicyJson,
+    pub policy: Policy,
     /// Installs of what had been uninstalled.
     pub reinstalls: u64,
     /// Those that came back to their realm because the window was open.
@@ -45,7 +86,6 @@ pub struct WhatIfReportJson {
     /// Those expected in another realm than the one before.
     pub moved: u64,
     /// From the uninstall to the reinstall; absent without reinstalls.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub gaps: Option<GapsJson>,
 }
 
@@ -81,7 +121,6 @@ pub struct ShareJson {
 #[serde(rename_all = "camelCase")]
 pub struct BinJson {
     /// No longer than so many days, and longer than the bin before; absent for the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub up_to_days: Option<f64>,
     /// How many.
     pub count: u64,
@@ -92,15 +131,15 @@ pub struct BinJson {
 #[serde(rename_all = "camelCase")]
 pub struct DifferenceJson<'a> {
     /// The policy.
-    pub policy: PolicyJson,
+    pub policy: Policy,
     /// The tenant.
-    pub client_key: &'a str,
+    pub client_key: &'a ClientKey,
     /// The app.
-    pub app_key: &'a str,
+    pub app_key: &'a AppKey,
     /// The record, in the tenant's log.
     pub seq: u64,
     /// When it happened.
-    pub at: Instant,
+    pub at: Timestamp,
     /// What it is.
     pub actual: OutcomeJson,
     /// What it would be.
@@ -114,17 +153,13 @@ pub struct DifferenceJson<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct OutcomeJson {
     /// Where it is pinned; absent when unknown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pinned_realm: Option<Place>,
+    pub pinned_realm: Option<Realm>,
     /// The rule of the last decision.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<Word<Rule>>,
+    pub rule: Option<Rule>,
     /// The window of the last uninstall.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window: Option<WindowJson>,
+    pub window: Option<Window>,
     /// The decision of this record.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decision: Option<DecisionJson>,
+    pub decision: Option<Decision>,
 }
 
 /// Why a question cannot be asked so.
@@ -139,6 +174,16 @@ pub enum InvalidWhatIf {
 }
 
 impl PolicyJson {
+    const fn of(policy: Policy) -> Self {
+        match policy {
+            Policy::Descriptor => Self::Descriptor {},
+            Policy::Off => Self::Off {},
+            Policy::Days { days } => Self::Days { days },
+            Policy::Indefinite => Self::Indefinite {},
+            Policy::Subscription { grace_days } => Self::Subscription { grace_days },
+        }
+    }
+
     /// The policy, if there is such a one.
     pub const fn policy(self) -> Result<Policy, InvalidWhatIf> {
         Ok(match self {
@@ -188,7 +233,7 @@ impl WhatIfReportJson {
     #[must_use]
     pub fn of(report: &Report) -> Self {
         Self {
-            policy: PolicyJson::of(report.policy),
+            policy: report.policy,
             reinstalls: report.reinstalls,
             persisted: report.persisted,
             moved: report.moved,
@@ -217,11 +262,11 @@ impl<'a> DifferenceJson<'a> {
     #[must_use]
     pub fn of(client: &'a ClientKey, found: &Difference<'a>) -> Self {
         Self {
-            policy: PolicyJson::of(found.policy),
-            client_key: client.as_str(),
-            app_key: found.app.as_str(),
+            policy: found.policy,
+            client_key: client,
+            app_key: found.app,
             seq: found.seq,
-            at: Instant(found.at),
+            at: found.at,
             actual: OutcomeJson::of(found.actual),
             supposed: OutcomeJson::of(found.supposed),
             differs: found.differs.iter().map(|aspect| aspect.as_str()).collect(),
@@ -232,10 +277,10 @@ impl<'a> DifferenceJson<'a> {
 impl OutcomeJson {
     fn of(outcome: Outcome) -> Self {
         Self {
-            pinned_realm: outcome.pinned.map(Place),
-            rule: outcome.rule.map(Word),
-            window: outcome.window.map(|window| WindowJson::of(window, None)),
-            decision: outcome.decision.map(DecisionJson::of),
+            pinned_realm: outcome.pinned,
+            rule: outcome.rule,
+            window: outcome.window,
+            decision: outcome.decision,
         }
     }
 }
@@ -254,7 +299,7 @@ mod tests {
         let policies = [Policy::Days { days: 30 }, Policy::Subscription { grace_days: 0 }];
         let app = Some(AppKey::new("com.example.app").unwrap());
         let scope = Scope { app, from: Some(ledger_core::time::Timestamp::from_millis(0)), to: None };
-        let text = serde_json::to_string(&WhatIfRequestJson::of(&policies, &scope, true)).unwrap();
+        let text = crate::json::to_string(&WhatIfRequestJson::of(&policies, &scope, true)).unwrap();
         assert_eq!(
             text,
             r#"{"policies":[{"mode":"days","days":30},{"mode":"subscription","graceDays":0}],"appKey":"com.example.app","from":"1970-01-01T00:00:00.000Z","differences":true}"#

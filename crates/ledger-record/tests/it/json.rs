@@ -10,18 +10,19 @@ use ledger_core::state::{
 use ledger_core::tenant::{Change, Correction, Outcome, Summary};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimeline;
-use ledger_record::json::event::to_json;
+use ledger_record::json;
 use ledger_record::json::notice::{Shard, notices};
 use ledger_record::json::record::{QuarantineJson, RecordJson};
-use ledger_record::json::state::{DecisionJson, PolicyJson, Shown, StateJson};
+use ledger_record::json::state::{Shown, StateJson};
 use ledger_record::json::time::parse_instant;
+use ledger_record::json::whatif::PolicyJson;
 use ledger_record::record::{Content, Record, Stream};
 use serde::Serialize;
 
 use crate::samples::{self, app, client, realm};
 
 fn text<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).unwrap()
+    json::to_string(value).unwrap()
 }
 
 fn at(text: &str) -> Timestamp {
@@ -128,7 +129,6 @@ fn a_state_is_shown_as_documented() {
     );
     let state = StateJson::of(shown);
     assert_eq!(text(&state), expected);
-    assert_eq!(serde_json::from_str::<StateJson<'_>>(expected).unwrap(), state);
 }
 
 #[test]
@@ -151,13 +151,12 @@ fn what_is_unknown_is_left_out() {
     );
     let state = StateJson::of(shown);
     assert_eq!(text(&state), expected);
-    assert_eq!(serde_json::from_str::<StateJson<'_>>(expected).unwrap(), state);
 }
 
 #[test]
 fn a_preview_has_no_seq() {
     let decision = Decision { seq: None, ..samples::decision(Rule::Persisted) };
-    let shown = text(&DecisionJson::of(decision));
+    let shown = text(&decision);
     assert!(shown.starts_with(r#"{"at":"2026-03-01T10:00:00.000Z","rule":"PERSISTED","#), "{shown}");
 }
 
@@ -171,8 +170,8 @@ fn policies_read_as_they_are_written() {
         r#"{"mode":"subscription","graceDays":30}"#,
     ];
     for (policy, expected) in samples::POLICIES.into_iter().zip(expected) {
-        assert_eq!(text(&PolicyJson::of(policy)), expected);
-        assert_eq!(serde_json::from_str::<PolicyJson>(expected).unwrap(), PolicyJson::of(policy));
+        assert_eq!(text(&policy), expected);
+        assert_eq!(serde_json::from_str::<PolicyJson>(expected).unwrap().policy(), Ok(policy));
     }
 }
 
@@ -189,7 +188,7 @@ fn forms_of_installations() -> Vec<Form> {
         r#""dataResidency":{"realmPersistence":true,"realmPersistenceDays":14}}"#
     );
     let installed = format!(
-        r#","endpointRealm":"EU","productRealm":"EU","installationId":"ari:cloud:ecosystem::installation/1","entitlementId":"E-1","siteUrl":"https://acme.atlassian.net"{descriptor}"#
+        r#","endpointRealm":"EU","productRealm":"EU"{descriptor},"installationId":"ari:cloud:ecosystem::installation/1","entitlementId":"E-1","siteUrl":"https://acme.atlassian.net""#
     );
     vec![
         ("installed", OF_INSTALLATION, installed),
@@ -205,15 +204,15 @@ fn forms_of_installations() -> Vec<Form> {
         (
             "migration-scheduled",
             OF_INSTALLATION,
-            r#","targetRealm":"DE","migrationId":"57500","startTime":"1970-01-01T00:00:00.001Z","endTime":"1970-01-01T00:00:00.002Z""#
+            r#","migrationId":"57500","targetRealm":"DE","startTime":"1970-01-01T00:00:00.001Z","endTime":"1970-01-01T00:00:00.002Z""#
                 .to_owned(),
         ),
-        ("migration-started", OF_INSTALLATION, r#","targetRealm":"DE","migrationId":"57500""#.to_owned()),
+        ("migration-started", OF_INSTALLATION, r#","migrationId":"57500","targetRealm":"DE""#.to_owned()),
         ("migration-committed", OF_INSTALLATION, r#","migrationId":"57500""#.to_owned()),
         ("migration-rolled-back", OF_INSTALLATION, r#","migrationId":"57500""#.to_owned()),
         ("migrated", OF_INSTALLATION, r#","targetRealm":"DE","sourceRealm":"EU","migrationId":"57500""#.to_owned()),
         ("migrated", OF_INSTALLATION, r#","targetRealm":"DE""#.to_owned()),
-        ("override", OF_INSTALLATION, r#","realm":"GLOBAL","action":"PIN""#.to_owned()),
+        ("override", OF_INSTALLATION, r#","action":"PIN","realm":"GLOBAL""#.to_owned()),
         ("override", OF_INSTALLATION, r#","action":"RELEASE""#.to_owned()),
         ("override", OF_INSTALLATION, r#","action":"FORGET""#.to_owned()),
         ("data-located", OF_INSTALLATION, r#","realm":"EU""#.to_owned()),
@@ -273,9 +272,9 @@ fn events_are_shown_in_their_native_form() {
     assert_eq!(events.len(), expected.len());
     for ((name, event), (type_name, keys, fields)) in events.iter().zip(expected) {
         let expected = format!(
-            r#"{{"id":"01JD3M6Z7N8Q","type":"{type_name}","time":"2026-03-01T10:00:00.000Z"{keys}{fields}}}"#
+            r#"{{"id":"01JD3M6Z7N8Q","time":"2026-03-01T10:00:00.000Z"{keys},"type":"{type_name}"{fields}}}"#
         );
-        assert_eq!(text(&to_json(event)), expected, "{name}");
+        assert_eq!(text(event), expected, "{name}");
     }
 }
 
@@ -327,11 +326,11 @@ fn corrected() -> Change {
 fn a_log_line_shows_the_record_and_what_it_changed() {
     let changes = vec![Change { after: samples::summary(Status::Uninstalled), ..own_change() }, corrected()];
     let record = samples::event_record(enabled(app()), Outcome { late: true, changes });
-    let decision = text(&DecisionJson::of(samples::decision(Rule::Fresh)));
+    let decision = text(&samples::decision(Rule::Fresh));
     let expected = [
         r#"{"seq":7,"position":16909060,"source":{"name":"realm.lifecycle","partition":7,"offset":884213},"#,
         r#""recordedAt":"2026-03-01T10:00:00.456Z","event":"#,
-        &text(&to_json(&enabled(app()))),
+        &text(&enabled(app())),
         r#","late":true,"changes":[{"appKey":"com.example.app","after":{"status":"UNINSTALLED","enabled":true,"#,
         r#""pinnedRealm":"EU","pinnedSince":"1970-01-01T00:00:00.003Z","pinnedBy":"OBSERVED","#,
         r#""productRealm":"EU","dataRealm":"DE","#,
@@ -412,7 +411,7 @@ fn a_decision_is_published_as_a_cloud_event() {
         r#""record":{"seq":7,"position":16909060,"#,
         r#""source":{"name":"realm.lifecycle","partition":7,"offset":884213}},"#,
         r#""after":{"status":"INSTALLED","enabled":true},"decision":"#,
-        &text(&DecisionJson::of(samples::decision(Rule::Persisted))),
+        &text(&samples::decision(Rule::Persisted)),
         r#","anomalies":["install-not-seen"]}}"#,
     ];
     assert_eq!(published_of(&record, &client(), &change), [expected.concat()]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
-use ledger_record::json::event::to_json;
+use ledger_record::json;
 use ledger_record::key::side::carried;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::record::{Content, Coordinates, PriorLog, Record};
@@ -229,7 +229,7 @@ fn append(batch: &mut Batch<'_>, item: Item, counts: &mut Counts) -> Result<(), 
 fn kept(event: &Event, rejection: Rejection, recorded: Timestamp) -> Refused {
     let key = event.client().map(ToString::to_string).or_else(|| event.app().map(ToString::to_string));
     // Neither writing to memory nor any part of an event can fail.
-    let text = serde_json::to_string(&to_json(event)).unwrap_or_default();
+    let text = json::to_string(event).unwrap_or_default();
     let source_time = Some(recorded);
     Refused { rejection, key, headers: Vec::new(), source_time, body: RefusedBody::Json(text) }
 }

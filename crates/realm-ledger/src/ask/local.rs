@@ -108,5 +108,5 @@ fn read_cursor(text: Option<&str>) -> Result<Option<Cursor>, AskError> {
 }
 
 fn json(answer: &impl Serialize) -> Result<String, AskError> {
-    serde_json::to_string(answer).map_err(|source| AskError::NotAnAnswer { source })
+    ledger_record::json::to_string(answer).map_err(|source| AskError::NotAnAnswer { source })
 }

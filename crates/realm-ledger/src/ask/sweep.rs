@@ -7,7 +7,7 @@ use std::thread;
 
 use ledger_api::query::{Ledger, QueryError, Replay, Tell, WhatIfAsked};
 use ledger_core::time::Timestamp;
-use ledger_record::json::whatif::WhatIfRequestJson;
+use ledger_record::json::{self, whatif::WhatIfRequestJson};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -88,7 +88,7 @@ impl Local {
         thread::scope(|scope| {
             let asking = scope.spawn(move || {
                 question.answer(ledger, now, &|line| {
-                    let sent = serde_json::to_string(line).is_ok_and(|text| told.send(text).is_ok());
+                    let sent = json::to_string(line).is_ok_and(|text| told.send(text).is_ok());
                     if sent { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 })
             });
@@ -107,7 +107,7 @@ impl Remote {
             Sweep::WhatIf(asked) => {
                 let WhatIfAsked { policies, scope, differences } = asked;
                 let body = WhatIfRequestJson::of(policies, scope, *differences);
-                let body = serde_json::to_vec(&body).map_err(|source| AskError::NotAnAnswer { source })?;
+                let body = json::to_vec(&body).map_err(|source| AskError::NotAnAnswer { source })?;
                 self.stream(|agent, base| {
                     let request = agent.post(format!("{base}/v1/whatif"));
                     request

@@ -9,7 +9,7 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
-use ledger_record::json::state::PolicyJson;
+use ledger_record::json::whatif::PolicyJson;
 use ledger_store::{Partitioner, ShardId};
 
 /// A refused record: `topic/partition/seq`.

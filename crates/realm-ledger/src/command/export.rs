@@ -36,7 +36,7 @@ enum ExportError {
 struct Line<'a, T> {
     topic: &'a str,
     partition: u32,
-    #[serde(flatten)]
+    #[serde(rename = "")]
     record: T,
 }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use ledger_api::query::{AsOf, Filter, Preview};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
-use ledger_record::json::Place;
 use serde::{Deserialize, Serialize};
 
 use super::list::incomplete;
@@ -58,10 +57,10 @@ struct Item<'a> {
     client_key: &'a str,
     app_key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    listed_realm: Option<Place>,
+    listed_realm: Option<Realm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
-    #[serde(flatten)]
+    #[serde(rename = "")]
     held: Option<&'a Held>,
     /// The records that the pin rests on; without one, what it is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -278,7 +277,7 @@ impl Comparison<'_> {
             verdict,
             client_key: client.as_str(),
             app_key: app.as_str(),
-            listed_realm: listed.map(|listed| Place(listed.realm)),
+            listed_realm: listed.map(|listed| listed.realm),
             line: listed.map(|listed| listed.line),
             held,
             seqs,

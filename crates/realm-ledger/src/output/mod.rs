@@ -12,9 +12,10 @@ mod plot;
 use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use ledger_record::json;
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 pub(crate) use columns::{
     ANOMALIES, CORRECTIONS, Column, LOG, MIGRATIONS, QUARANTINE, SPLIT_BRAIN, STATES, WINDOWS, duration,
@@ -119,7 +120,8 @@ fn fits_into(width: Option<u16>) -> bool {
 
 /// What this program has to say itself, as JSON.
 pub(crate) fn raw(item: &impl Serialize) -> Result<Box<RawValue>, OutputError> {
-    to_raw_value(item).map_err(|error| OutputError(error.into()))
+    let text = json::to_string(item).and_then(RawValue::from_string);
+    text.map_err(|error| OutputError(error.into()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,498 @@
+//! JSON out of any type that derives serde: what people see, and what is hashed.
+//!
+//! | Rust | JSON |
+//! | --- | --- |
+//! | `None`, an empty map, an empty list named `IfAny`, in a field | no member |
+//! | a field named `""` | its members, beside those of the others |
+//! | an enum whose name begins with a lower-case letter | an object: a member of that name holds the variant, the fields of the variant stand beside it |
+//! | any other enum | the variant as text; with content, an object with one member of that name |
+//! | `Timestamp` | RFC 3339 in UTC with three decimals |
+//! | `Setting` | the JSON value that it holds |
+//!
+//! So a domain type describes its JSON by its derive alone, and the same derive serves formats that know no names.
+//! In the canonical form (RFC 8785) members are sorted, and a `Setting` that is neither a flag nor a whole number stands
+//! as text in a member `json`: no number there but integers, which everybody writes alike.
+
+use ledger_core::descriptor::Setting;
+use ledger_core::time::Timestamp;
+use serde::Serialize;
+use serde::ser::{
+    Error as _, Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
+    SerializeTuple, SerializeTupleStruct, Serializer,
+};
+
+use serde_json::Error;
+
+use super::time::put_instant;
+
+/// A value as JSON.
+pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
+    let mut text = Vec::with_capacity(256);
+    append(&mut text, value)?;
+    Ok(text)
+}
+
+/// A value as JSON.
+pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+    to_vec(value).and_then(|text| String::from_utf8(text).map_err(Error::custom))
+}
+
+/// Appends a value as JSON.
+pub fn append<T: Serialize + ?Sized>(text: &mut Vec<u8>, value: &T) -> Result<(), Error> {
+    write(&mut Out { text, canonical: false }, value)
+}
+
+fn write<T: Serialize + ?Sized>(out: &mut Out<'_>, value: &T) -> Result<(), Error> {
+    value.serialize(Writer { out, place: Place::Value, form: Form::Plain })
+}
+
+type Written = Result<(), Error>;
+
+struct Out<'t> {
+    text: &'t mut Vec<u8>,
+    canonical: bool,
+}
+
+/// The members of an object so far.
+#[derive(Default)]
+struct Members {
+    are_some: bool,
+    /// Where each begins, if they are to be sorted.
+    starts: Vec<usize>,
+}
+
+/// Where a value goes.
+enum Place<'o> {
+    /// Here.
+    Value,
+    /// Into a member of that name.
+    Member(&'o str, &'o mut Members),
+    /// Its members, beside those that are there.
+    Beside(&'o mut Members),
+}
+
+/// What a number or a text stands for.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Plain,
+    Instant,
+    Json,
+    /// A list, left out when there is nothing in it.
+    IfAny,
+}
+
+struct Writer<'o, 't> {
+    out: &'o mut Out<'t>,
+    place: Place<'o>,
+    form: Form,
+}
+
+impl Out<'_> {
+    fn text(&mut self, text: &str) {
+        put_string(self.text, text);
+    }
+
+    fn name(&mut self, name: &str, members: &mut Members) {
+        if std::mem::replace(&mut members.are_some, true) {
+            self.text.push(b',');
+        }
+        if self.canonical {
+            members.starts.push(self.text.len());
+        }
+        self.text(name);
+        self.text.push(b':');
+    }
+
+    /// Puts the members in order that were written since.
+    fn sort(&mut self, members: &Members) {
+        let from = members.starts.first().copied().unwrap_or_default();
+        let ends = members.starts.iter().skip(1).map(|next| next - 1).chain([self.text.len()]);
+        let mut sorted: Vec<&[u8]> =
+            members.starts.iter().zip(ends).filter_map(|(start, end)| self.text.get(*start..end)).collect();
+        // A quote ends each name, and comes before all that names are made of.
+        if sorted.is_sorted() {
+            return;
+        }
+        sorted.sort_unstable();
+        let sorted = sorted.join(&b',');
+        self.text.truncate(from);
+        self.text.extend_from_slice(&sorted);
+    }
+}
+
+impl<'o, 't> Writer<'o, 't> {
+    /// Goes to where the value stands.
+    fn begin(self) -> Result<&'o mut Out<'t>, Error> {
+        match self.place {
+            Place::Value => {}
+            Place::Member(name, members) => self.out.name(name, members),
+            Place::Beside(_) => return Err(Error::custom("only members stand beside members")),
+        }
+        Ok(self.out)
+    }
+
+    fn object(self) -> Result<Object<'o, 't>, Error> {
+        if let Place::Beside(members) = self.place {
+            return Ok(Object { out: self.out, own: None, beside: Some(members) });
+        }
+        let out = self.begin()?;
+        out.text.push(b'{');
+        Ok(Object { out, own: Some(Members::default()), beside: None })
+    }
+
+    fn list(self) -> Result<List<'o, 't>, Error> {
+        let out = self.begin()?;
+        out.text.push(b'[');
+        Ok(List { out: Some(out), is_empty: true })
+    }
+
+    /// The object of a variant: a member named as the enum tells which, unless the enum has no name.
+    fn variant(self, name: &'static str, variant: &'static str) -> Result<Object<'o, 't>, Error> {
+        let mut object = self.object()?;
+        if !name.is_empty() {
+            object.member(name, variant)?;
+        }
+        Ok(object)
+    }
+
+    fn display(self, number: impl itoa::Integer) -> Written {
+        self.begin()?.text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        Ok(())
+    }
+}
+
+/// An enum that is an object tells its variant in a member of its own name.
+fn is_tag(name: &str) -> bool {
+    name.bytes().next().is_none_or(|first| first.is_ascii_lowercase())
+}
+
+impl<'o, 't> Serializer for Writer<'o, 't> {
+    type Ok = ();
+    type Error = Error;
+    type SerializeSeq = List<'o, 't>;
+    type SerializeTuple = List<'o, 't>;
+    type SerializeTupleStruct = List<'o, 't>;
+    type SerializeTupleVariant = Impossible<(), Error>;
+    type SerializeMap = Map<'o, 't>;
+    type SerializeStruct = Object<'o, 't>;
+    type SerializeStructVariant = Object<'o, 't>;
+
+    fn serialize_bool(self, flag: bool) -> Written {
+        self.begin()?.text.extend_from_slice(if flag { b"true" } else { b"false" });
+        Ok(())
+    }
+
+    fn serialize_i8(self, number: i8) -> Written {
+        self.display(number)
+    }
+
+    fn serialize_i16(self, number: i16) -> Written {
+        self.display(number)
+    }
+
+    fn serialize_i32(self, number: i32) -> Written {
+        self.display(number)
+    }
+
+    fn serialize_i64(self, number: i64) -> Written {
+        if self.form == Form::Instant {
+            let text = &mut *self.begin()?.text;
+            text.push(b'"');
+            put_instant(text, Timestamp::from_millis(number));
+            text.push(b'"');
+            return Ok(());
+        }
+        self.display(number)
+    }
+
+    fn serialize_u8(self, number: u8) -> Written {
+        self.display(number)
+    }
+
+    fn serialize_u16(self, number: u16) -> Written {
+        self.display(number)
+    }
+
+    fn serialize_u32(self, number: u32) -> Written {
+        self.display(number)
+    }
+
+    fn serialize_u64(self, number: u64) -> Written {
+        self.display(number)
+    }
+
+    fn serialize_f32(self, number: f32) -> Written {
+        self.serialize_f64(number.into())
+    }
+
+    fn serialize_f64(self, number: f64) -> Written {
+        serde_json::to_writer(&mut *self.begin()?.text, &number)
+    }
+
+    fn serialize_char(self, letter: char) -> Written {
+        self.serialize_str(letter.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_str(self, text: &str) -> Written {
+        if self.form == Form::Json {
+            return self.json(text);
+        }
+        self.begin()?.text(text);
+        Ok(())
+    }
+
+    fn serialize_bytes(self, _: &[u8]) -> Written {
+        Err(Error::custom("bytes are no JSON"))
+    }
+
+    fn serialize_none(self) -> Written {
+        self.serialize_unit()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Written {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Written {
+        if let Place::Value = self.place {
+            self.out.text.extend_from_slice(b"null");
+        }
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Written {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, name: &'static str, _: u32, variant: &'static str) -> Written {
+        if is_tag(name) {
+            return SerializeStruct::end(self.variant(name, variant)?);
+        }
+        self.begin()?.text(variant);
+        Ok(())
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Written {
+        let form = match name {
+            "Timestamp" => Form::Instant,
+            "Setting" => Form::Json,
+            "IfAny" => Form::IfAny,
+            _ => Form::Plain,
+        };
+        value.serialize(Self { form, ..self })
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Written {
+        if is_tag(name) {
+            let mut object = self.variant(name, variant)?;
+            object.member("", value)?;
+            return SerializeStruct::end(object);
+        }
+        let mut object = self.object()?;
+        object.member(variant, value)?;
+        SerializeStruct::end(object)
+    }
+
+    fn serialize_seq(self, length: Option<usize>) -> Result<List<'o, 't>, Error> {
+        if self.form == Form::IfAny && length == Some(0) {
+            return Ok(List { out: None, is_empty: true });
+        }
+        self.list()
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<List<'o, 't>, Error> {
+        self.list()
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<List<'o, 't>, Error> {
+        self.list()
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleVariant, Error> {
+        Err(Error::custom("the fields of a variant have names"))
+    }
+
+    fn serialize_map(self, length: Option<usize>) -> Result<Map<'o, 't>, Error> {
+        let object = match self.place {
+            Place::Member(..) if length == Some(0) => None,
+            _ => Some(self.object()?),
+        };
+        Ok(Map { object, key: String::new() })
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Object<'o, 't>, Error> {
+        self.object()
+    }
+
+    fn serialize_struct_variant(
+        self,
+        name: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Object<'o, 't>, Error> {
+        self.variant(name, variant)
+    }
+}
+
+impl Writer<'_, '_> {
+    /// The value that a setting holds; empty text for none.
+    fn json(self, text: &str) -> Written {
+        if text.is_empty() {
+            return self.serialize_unit();
+        }
+        if self.out.canonical && matches!(Setting::from_json(text), Setting::Other(_)) {
+            let mut object = Writer { form: Form::Plain, ..self }.object()?;
+            object.member("json", text)?;
+            return SerializeStruct::end(object);
+        }
+        self.begin()?.text.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+pub(crate) struct Object<'o, 't> {
+    out: &'o mut Out<'t>,
+    own: Option<Members>,
+    beside: Option<&'o mut Members>,
+}
+
+impl Object<'_, '_> {
+    fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Written {
+        let Some(members) = self.own.as_mut().or(self.beside.as_deref_mut()) else { return Ok(()) };
+        let place = if name.is_empty() { Place::Beside(members) } else { Place::Member(name, members) };
+        value.serialize(Writer { out: self.out, place, form: Form::Plain })
+    }
+}
+
+impl SerializeStruct for Object<'_, '_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Written {
+        self.member(name, value)
+    }
+
+    fn end(self) -> Written {
+        if let Some(members) = self.own {
+            if self.out.canonical {
+                self.out.sort(&members);
+            }
+            self.out.text.push(b'}');
+        }
+        Ok(())
+    }
+}
+
+impl SerializeStructVariant for Object<'_, '_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Written {
+        self.member(name, value)
+    }
+
+    fn end(self) -> Written {
+        SerializeStruct::end(self)
+    }
+}
+
+/// An object whose names come with its values; none if it is left out.
+pub(crate) struct Map<'o, 't> {
+    object: Option<Object<'o, 't>>,
+    key: String,
+}
+
+impl SerializeMap for Map<'_, '_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Written {
+        let text = to_vec(key)?;
+        self.key = serde_json::from_slice(&text)?;
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+        self.object.as_mut().map_or(Ok(()), |object| object.member(&self.key, value))
+    }
+
+    fn end(self) -> Written {
+        self.object.map_or(Ok(()), SerializeStruct::end)
+    }
+}
+
+/// A list; none if it is left out.
+pub(crate) struct List<'o, 't> {
+    out: Option<&'o mut Out<'t>>,
+    is_empty: bool,
+}
+
+impl List<'_, '_> {
+    fn item<T: Serialize + ?Sized>(&mut self, item: &T) -> Written {
+        let Some(out) = self.out.as_deref_mut() else { return Ok(()) };
+        if !std::mem::replace(&mut self.is_empty, false) {
+            out.text.push(b',');
+        }
+        item.serialize(Writer { out, place: Place::Value, form: Form::Plain })
+    }
+}
+
+macro_rules! lists {
+    ($($how:ident::$add:ident)+) => {$(
+        impl $how for List<'_, '_> {
+            type Ok = ();
+            type Error = Error;
+
+            fn $add<T: Serialize + ?Sized>(&mut self, item: &T) -> Written {
+                self.item(item)
+            }
+
+            fn end(self) -> Written {
+                self.out.map_or(Ok(()), |out| {
+                    out.text.push(b']');
+                    Ok(())
+                })
+            }
+        }
+    )+};
+}
+
+lists! { SerializeSeq::serialize_element SerializeTuple::serialize_element SerializeTupleStruct::serialize_field }
+
+/// Appends text as a JSON string, with no escapes but those that it needs.
+fn put_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, 0..=0x1f | b'"' | b'\\')) {
+        let (plain, [byte, after @ ..]) = rest.split_at(at) else { break };
+        out.extend_from_slice(plain);
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x09 => out.extend_from_slice(b"\\t"),
+            0x0a => out.extend_from_slice(b"\\n"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            0x0d => out.extend_from_slice(b"\\r"),
+            _ => {
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(hex::encode([*byte]).as_bytes());
+            }
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
