@@ -1,14 +1,13 @@
 """Verifies a realm ledger bundle, from proto/AUDIT.md alone: realm_ledger_verify.py BUNDLE --key VKEY [--pinned NOTE]
 Exit code 0: valid, 3: invalid (names the first fact that fails), 1: cannot be judged. It knows neither the events nor the
 realm rules: whether payloads tell whole events, and decisions follow from them, is left to others, and it says so."""
-import argparse, base64, hashlib, hmac, itertools, json, re, struct, sys
+import argparse, base64, datetime, hashlib, hmac, itertools, json, re, struct, sys
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-P, ZERO, Y8 = 2**255 - 19, bytes(32), 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826
-TYPES = ("installed|uninstalled|enabled|disabled|migration-scheduled|migration-started|migration-committed|migration-rolled-back|migrated|"
-         "override|data-located|subscription-observed|continued|superseded|product-moved|descriptor-published|policy-set|rejected")
-RULES = ("REFRESH|IMPLICIT_REINSTALL|OVERRIDDEN|CONTINUED|FRESH|PRIOR_UNKNOWN|WINDOW_FORGOTTEN|PERSISTENCE_OFF|WINDOW_EXPIRED|REALM_WITHDRAWN|"
-         "PERSISTED")
+EPOCH, P, ZERO, Y8 = datetime.datetime(1970, 1, 1), 2**255 - 19, bytes(32), 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826
+TYPES, RULES = ("installed|uninstalled|enabled|disabled|migration-scheduled|migration-started|migration-committed|migration-rolled-back|"
+    "migrated|override|data-located|subscription-observed|continued|superseded|product-moved|descriptor-published|policy-set|rejected",
+    "REFRESH|IMPLICIT_REINSTALL|OVERRIDDEN|CONTINUED|FRESH|PRIOR_UNKNOWN|WINDOW_FORGOTTEN|PERSISTENCE_OFF|WINDOW_EXPIRED|REALM_WITHDRAWN|PERSISTED")
 NO_REALMS, HASH, TEXT = "DEFAULT|UNDEFINED|NONE|NULL|NAN|TRUE|FALSE", '"[0-9A-Za-z_-]{43}"', r'"(?:[^"\\]|\\.)*"'
 KINDS = {"S": TEXT, "N": "[0-9]+", "I": "-?[0-9]+", "H": HASH, "L": rf"\[(?:{HASH}(?:,{HASH})*)?\]", "O": f'{{"k":{HASH},"c":{HASH}}}',
          "X": f'{HASH},"payload":{TEXT}', "R": f'"(?:(?!(?:{NO_REALMS})")[A-Z][A-Z0-9-]{{1,15}})?"', "Y": f'"(?:{TYPES})"', "U": f'"(?:{RULES})?"'}
@@ -17,9 +16,8 @@ def grammar(spec):  # an object of just these fields, in this order; ? may be ab
     return "{" + "".join(f'(?:,"{name}":{KINDS.get(kind, kind)}){may}' for name, kind, may in fields).replace(",", "", 1) + "}"
 RECORD, SEAL = grammar("v:1 k:H n:N p:H y:Y a:S t:I q:I o:S r:R u:U d:H"), grammar('v:1 y:"seal" c:N m:H keys:N next:S dup:N rej:N t:I')
 LINES = {kind: grammar(f'type:"{kind}" {fields}') for kind, fields in (
-    ("realm-ledger-bundle", "v:1 clientKey:S origin:S"), ("checkpoint", "note:S"), ("seal", "index:N entry:S proof:L"),
-    ("head", "n:N siblings:L other:O?"), ("app", "appKey:S n:N siblings:L other:O?"), ("consistency", "from:N proof:L"),
-    ("record", "index:N entry:S salt:X? proof:L"))}
+    ("realm-ledger-bundle", "v:1 clientKey:S origin:S"), ("checkpoint", "note:S"), ("head", "n:N siblings:L other:O?"), ("consistency", "from:N proof:L"),
+    ("seal", "index:N entry:S proof:L"), ("app", "appKey:S n:N siblings:L other:O?"), ("record", "index:N entry:S salt:X? proof:L"))}
 Invalid, Undecided = type("Invalid", (Exception,), {}), type("Undecided", (Exception,), {})
 def need(fact, message):
     if not fact: raise Invalid(message)
@@ -102,10 +100,13 @@ def chain(records, stream, app, size, root, end):  # step 4: the stream's head, 
         head, apps = (number, part["index"], sha(b"\0", part["entry"].encode())), apps | {entry["a"]}
     return head, apps
 def open_payload(part, client):  # step 5, as far as it goes without knowing the events
-    if "payload" not in part: return
-    mac = hmac.digest(digest(part["salt"]), b"realm-ledger/payload/v1\0" + part["payload"].encode(), "sha256")
-    need(mac == digest(json.loads(part["entry"])["d"]), "another payload than committed to")
-    need(read(part["payload"], "{.*}").get("clientKey") == client, f"a payload of another stream: {part['payload'][:60]}")
+    entry, text, what = json.loads(part["entry"]), part["payload"], f"a payload of another record: {part['payload'][:60]}"
+    need(hmac.digest(digest(part["salt"]), b"realm-ledger/payload/v1\0" + text.encode(), "sha256") == digest(entry["d"]), "another payload")
+    try: payload = json.loads(text, parse_float=str); told = [payload["event"].get(name) for name in ("type", "appKey", "clientKey", "time")]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError): raise Invalid(what)
+    time = EPOCH + datetime.timedelta(milliseconds=max(-62135596800000, min(entry["t"], 253402300799999)))
+    need(told == [entry["y"], entry["a"] or None, client, time.isoformat(timespec="milliseconds") + "Z"], what)
+    need(json.dumps(payload, separators=(",", ":"), sort_keys=True, ensure_ascii=False) == text, what)
 def climb(section, stream, head, map_root, what="the records are not all that the seal knows of"):
     siblings, other = section["siblings"], section.get("other")
     need(len(siblings) <= 256 and section["n"] == (head[0] if head else 0) and siblings[:1] != [ZERO] and not (head and other), what)
@@ -118,8 +119,7 @@ def climb(section, stream, head, map_root, what="the records are not all that th
     need(node == map_root, what)
 def verify(text, vkeys, pinned):
     header, note, seal, *rest = parse(text)
-    keys = [key for key in map(parse_key, vkeys) if key[0] == header["origin"]]
-    origin, size, root = open_note(note["note"], keys)
+    origin, size, root = open_note(note["note"], keys := [key for key in map(parse_key, vkeys) if key[0] == header["origin"]])
     need(origin == header["origin"], "the checkpoint is of another log")
     sealed = read(seal["entry"], SEAL, '{"v":')
     need(seal["index"] == sealed["c"] == size - 1, "the seal is not the last leaf")
@@ -131,7 +131,7 @@ def verify(text, vkeys, pinned):
         stream = sha(b"realm-ledger/key/v1\0", struct.pack(">BH", 2 if app else 1, len(key)), key)
         streams.append((section, stream, records, *chain(records, stream, app, size, root, seal["index"])))
     for section, _, records, *_ in streams:
-        for part in records: open_payload(part, None if "appKey" in section else header["clientKey"])
+        for part in (part for part in records if "payload" in part): open_payload(part, None if "appKey" in section else header["clientKey"])
     for section, stream, _, head, _ in streams: climb(section, stream, head, digest(sealed["m"]))
     need(all(section["appKey"] in streams[0][4] for section, *_ in streams[1:]), "a section of an app without a record")
     if pinned is None and last: raise Undecided("goes on from a pinned checkpoint: give it")

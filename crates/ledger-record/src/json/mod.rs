@@ -7,6 +7,7 @@
 //! order of the fields is part of what is promised.
 //!
 //! - [`write`](mod@write): how it is written. An event is itself its native form, which decodes to the same event.
+//! - `read`: how what was written is read.
 //! - [`state`]: an installation at an instant.
 //! - [`record`]: a line of a log, and refused input.
 //! - [`notice`]: decisions and corrections as `CloudEvents`.
@@ -18,8 +19,10 @@
 pub mod corrected;
 pub mod explanation;
 pub mod notice;
+pub(crate) mod read;
 pub mod record;
 pub mod state;
+mod string;
 pub mod time;
 pub mod whatif;
 pub mod write;
@@ -28,6 +31,6 @@ pub use write::{append, to_string, to_vec};
 
 /// Whether a flag is not worth showing.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-const fn is_false(flag: &bool) -> bool {
+pub(crate) const fn is_false(flag: &bool) -> bool {
     !*flag
 }

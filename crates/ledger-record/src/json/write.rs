@@ -23,7 +23,9 @@ use serde::ser::{
 
 use serde_json::Error;
 
+use super::string::put_string;
 use super::time::put_instant;
+use crate::proof::canonical::INTEGER_MAX;
 
 /// A value as JSON.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
@@ -40,6 +42,11 @@ pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
 /// Appends a value as JSON.
 pub fn append<T: Serialize + ?Sized>(text: &mut Vec<u8>, value: &T) -> Result<(), Error> {
     write(&mut Out { text, canonical: false }, value)
+}
+
+/// Appends a value as JSON in the form of RFC 8785.
+pub(crate) fn append_canonical<T: Serialize + ?Sized>(text: &mut Vec<u8>, value: &T) -> Result<(), Error> {
+    write(&mut Out { text, canonical: true }, value)
 }
 
 fn write<T: Serialize + ?Sized>(out: &mut Out<'_>, value: &T) -> Result<(), Error> {
@@ -162,7 +169,7 @@ impl<'o, 't> Writer<'o, 't> {
 }
 
 /// An enum that is an object tells its variant in a member of its own name.
-fn is_tag(name: &str) -> bool {
+pub(super) fn is_tag(name: &str) -> bool {
     name.bytes().next().is_none_or(|first| first.is_ascii_lowercase())
 }
 
@@ -353,13 +360,22 @@ impl Writer<'_, '_> {
         if text.is_empty() {
             return self.serialize_unit();
         }
-        if self.out.canonical && matches!(Setting::from_json(text), Setting::Other(_)) {
+        if self.out.canonical && !is_plain(&Setting::from_json(text)) {
             let mut object = Writer { form: Form::Plain, ..self }.object()?;
             object.member("json", text)?;
             return SerializeStruct::end(object);
         }
         self.begin()?.text.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+}
+
+/// Everybody writes it alike.
+fn is_plain(setting: &Setting) -> bool {
+    match setting {
+        Setting::Absent | Setting::Null | Setting::Bool(_) => true,
+        Setting::Whole(number) => number.unsigned_abs() <= INTEGER_MAX,
+        Setting::Other(_) => false,
     }
 }
 
@@ -471,28 +487,3 @@ macro_rules! lists {
 }
 
 lists! { SerializeSeq::serialize_element SerializeTuple::serialize_element SerializeTupleStruct::serialize_field }
-
-/// Appends text as a JSON string, with no escapes but those that it needs.
-fn put_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, 0..=0x1f | b'"' | b'\\')) {
-        let (plain, [byte, after @ ..]) = rest.split_at(at) else { break };
-        out.extend_from_slice(plain);
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x09 => out.extend_from_slice(b"\\t"),
-            0x0a => out.extend_from_slice(b"\\n"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            0x0d => out.extend_from_slice(b"\\r"),
-            _ => {
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(hex::encode([*byte]).as_bytes());
-            }
-        }
-        rest = after;
-    }
-    out.extend_from_slice(rest);
-    out.push(b'"');
-}

@@ -1,4 +1,5 @@
-//! The one way in which JSON is written where it is hashed, and the refusal of every other way.
+//! The one way in which lines of JSON are written that are hashed, and the refusal of every other way. (Payloads are
+//! written in another one, see [`super::payload`].)
 //!
 //! Compact, in ASCII, fields in the order of their declaration. Strings have the shortest escapes: `\"`,
 //! `\\`, `\b`, `\f`, `\n`, `\r`, `\t`, else `\u00xx` for control characters; what is not ASCII is `\uxxxx`

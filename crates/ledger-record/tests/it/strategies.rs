@@ -18,6 +18,7 @@ use ledger_core::state::{
 };
 use ledger_core::tenant::{Change, Correction, MigrationSummary, Outcome, Summary, Tenant};
 use ledger_core::time::Timestamp;
+use ledger_record::json::time::{FIRST, LAST};
 use ledger_record::proof::Hash;
 use ledger_record::record::{Content, Coordinates, Record, Seal, Stream};
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
@@ -59,6 +60,11 @@ fn realm() -> impl Strategy<Value = Realm> {
 
 fn instant() -> impl Strategy<Value = Timestamp> {
     prop_oneof![any::<i64>(), 0..4_000_000_000_000_i64].prop_map(Timestamp::from_millis)
+}
+
+/// An instant that has a text, as those of events do.
+fn told() -> impl Strategy<Value = Timestamp> {
+    (FIRST.as_millis()..=LAST.as_millis()).prop_map(Timestamp::from_millis)
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -135,7 +141,7 @@ fn installation_fact() -> impl Strategy<Value = InstallationFact> {
         }),
         Just(Fact::Enabled),
         Just(Fact::Disabled),
-        (migration_id(), realm(), of(instant()), of(instant())).prop_map(
+        (migration_id(), realm(), of(told()), of(told())).prop_map(
             |(migration, target, start_time, end_time)| Fact::MigrationScheduled {
                 migration,
                 target,
@@ -177,8 +183,13 @@ fn body() -> impl Strategy<Value = Body> {
 }
 
 pub(crate) fn event() -> impl Strategy<Value = Event> {
-    (event_id(), instant(), of(text()), of(text()), body())
-        .prop_map(|(id, time, actor, reason, body)| Event { id, time, actor, reason, body })
+    (event_id(), told(), of(text()), of(text()), body()).prop_map(|(id, time, actor, reason, body)| Event {
+        id,
+        time,
+        actor,
+        reason,
+        body,
+    })
 }
 
 fn decision() -> impl Strategy<Value = Decision> {

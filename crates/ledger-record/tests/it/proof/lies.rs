@@ -172,11 +172,21 @@ fn lines_and_payloads() -> Vec<Case> {
         seal("seal with a negative count", |line| line.replace(r#""dup":0"#, r#""dup":-1"#)),
         payload("payload of another tenant", |text| text.replace("acme", "other")),
         payload("payload without a tenant", |text| text.replace(r#""clientKey":"acme","#, "")),
+        payload("payload of another app", |text| text.replace("app.one", "app.two")),
+        payload("payload of another time", |text| text.replace("2026-", "2027-")),
+        payload("payload of another event", |text| text.replace("data-located", "data-situated")),
+        payload("payload out of order", |text| {
+            let event =
+                text.strip_prefix(r#"{"event":"#).and_then(|rest| rest.strip_suffix(r#","rules":2}"#));
+            format!(r#"{{"rules":2,"event":{}}}"#, event.unwrap())
+        }),
         payload("payload with spaces", |text| text.replace(',', ", ")),
         by_events(payload("payload of another type", |text| {
             text.replace(r#""realm":"#, r#""targetRealm":"#)
         })),
-        by_events(payload("payload with an unknown field", |text| text.replace('}', r#","more":1}"#))),
+        by_events(payload("payload with an unknown field", |text| {
+            text.replace(r#","rules""#, r#","more":1,"rules""#)
+        })),
         Case {
             exit_without_rules: Some(0),
             ..refused(
