@@ -3,7 +3,8 @@
 //! - [`query`] answers questions from snapshots of the shards: pure reading, the clock comes in as an
 //!   argument. The command line uses it directly.
 //! - [`http`] puts the same queries behind `/v1`, with health and metrics beside them. Its header has the
-//!   table of routes and of problems.
+//!   table of routes.
+//! - [`problem`] has every code that stands in place of an answer.
 //! - [`limits`] has every bound.
 //!
 //! # Invariants
@@ -20,4 +21,5 @@
 
 pub mod http;
 pub mod limits;
+pub mod problem;
 pub mod query;

@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::Api;
 use super::body::WholeBody;
 use super::places::Cost;
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
+use crate::problem::ProblemKind;
 use crate::query::{Asker, Ledger, QueryError};
 
 impl Api {
@@ -53,8 +54,9 @@ impl Api {
             drop(place);
             answer
         });
-        let timed_out =
-            |_| Problem::new(Kind::Timeout, format!("no answer within {limit:?}; ask for less, or later"));
+        let timed_out = |_| {
+            Problem::new(ProblemKind::Timeout, format!("no answer within {limit:?}; ask for less, or later"))
+        };
         let answer = tokio::time::timeout(limit, asking).await.map_err(timed_out)?;
         let body = answer.map_err(|_| panicked())??;
         let room = self.places.keep_unsent(body.len())?;
@@ -65,9 +67,9 @@ impl Api {
 
 pub(super) fn unwritable(error: &serde_json::Error) -> Problem {
     tracing::error!(%error, "an answer could not be written as JSON: a mistake of the program, report it");
-    Problem::new(Kind::Internal, "the answer could not be written; the log of the server says more")
+    Problem::new(ProblemKind::Internal, "the answer could not be written; the log of the server says more")
 }
 
 pub(super) fn panicked() -> Problem {
-    Problem::new(Kind::Internal, "the question could not be answered; the log of the server says more")
+    Problem::new(ProblemKind::Internal, "the question could not be answered; the log of the server says more")
 }

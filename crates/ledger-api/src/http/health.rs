@@ -19,7 +19,8 @@ use tokio::task::spawn_blocking;
 
 use super::Api;
 use super::ask::panicked;
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
+use crate::problem::ProblemKind;
 use crate::query::{FreshnessJson, HaltedJson, Ledger};
 
 /// How far a shard may be behind the end of its partition and still count as ready. Both bounds hold, and a lag
@@ -130,7 +131,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> 
     if readiness.ready {
         return Ok(Json(readiness).into_response());
     }
-    let problem = Problem::new(Kind::NotReady, readiness.why_not());
+    let problem = Problem::new(ProblemKind::NotReady, readiness.why_not());
     Ok(problem.response_with(readiness))
 }
 

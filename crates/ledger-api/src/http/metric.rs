@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use ledger_store::{Ends, Phase, StopCode};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
@@ -153,9 +152,8 @@ pub(super) fn answered(route: &str, method: &'static str, status: u16, took: Dur
 }
 
 /// The HTTP library refused a request before any route was asked.
-pub(super) fn refused(status: StatusCode) {
-    counter!(REQUESTS, "route" => "none", "method" => "other", "status" => status.as_str().to_owned())
-        .increment(1);
+pub(super) fn refused(status: u16) {
+    counter!(REQUESTS, "route" => "none", "method" => "other", "status" => status.to_string()).increment(1);
 }
 
 /// So many connections are open.

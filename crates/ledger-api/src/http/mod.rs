@@ -50,7 +50,7 @@
 //! # Problems (RFC 9457)
 //!
 //! Whatever is not answered is an `application/problem+json` with `type`, `title`, `status`, `detail`, and a
-//! stable `code`; where a parameter is to blame, `parameter` names it. The table is in [`problem`]. That goes for what
+//! stable `code`; where a parameter is to blame, `parameter` names it. The table is [`ProblemKind`]. That goes for what
 //! the HTTP library refuses before a route is asked, too.
 
 mod ask;
@@ -62,7 +62,7 @@ mod observe;
 mod params;
 mod path;
 mod places;
-pub mod problem;
+mod problem;
 mod readers;
 mod routes;
 mod serve;
@@ -84,9 +84,10 @@ pub use metric::{describe, tell_freshness};
 pub use serve::serve;
 
 use crate::limits::Deadlines;
+use crate::problem::ProblemKind;
 use crate::query::Ledger;
 use places::Places;
-use problem::{Kind, Problem};
+use problem::Problem;
 use readers::Readers;
 
 /// What the owner of the server decides. The other bounds are in [`crate::limits`].
@@ -195,9 +196,9 @@ fn system_clock() -> Timestamp {
 }
 
 async fn no_such_route() -> Problem {
-    Problem::new(Kind::NoSuchRoute, "the routes are listed in the documentation of the HTTP interface")
+    Problem::new(ProblemKind::NoSuchRoute, "the routes are listed in the documentation of the HTTP interface")
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(Kind::MethodNotAllowed, "this route takes GET, /v1/whatif takes POST")
+    Problem::new(ProblemKind::MethodNotAllowed, "this route takes GET, /v1/whatif takes POST")
 }

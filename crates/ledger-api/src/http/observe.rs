@@ -10,15 +10,16 @@ use axum::response::{IntoResponse, Response};
 
 use super::ask;
 use super::metric;
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use crate::limits::URI_MAX_BYTES;
+use crate::problem::ProblemKind;
 
 pub(super) async fn refuse_long_targets(request: Request, next: Next) -> Response {
     let uri = request.uri();
     let length = uri.path().len() + uri.query().map_or(0, str::len);
     if length > URI_MAX_BYTES {
         let detail = format!("the request target may have {URI_MAX_BYTES} bytes, this one has {length}");
-        return Problem::new(Kind::UriTooLong, detail).into_response();
+        return Problem::new(ProblemKind::UriTooLong, detail).into_response();
     }
     next.run(request).await
 }

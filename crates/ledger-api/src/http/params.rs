@@ -13,7 +13,8 @@ use ledger_record::json::time::parse_instant;
 use ledger_record::rejection::Reason;
 use ledger_store::{Known, ShardId};
 
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
+use crate::problem::ProblemKind;
 use crate::query::{AsOf, Cursor, Filter, MigrationFilter, Proof, Replay, WindowFilter};
 
 /// The parameters of a request.
@@ -46,7 +47,7 @@ impl Parameters {
     /// Reads the parameters of a route that knows these.
     pub(super) fn read(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
         let malformed =
-            |error| Problem::new(Kind::InvalidParameter, format!("the query cannot be read: {error}"));
+            |error| Problem::new(ProblemKind::InvalidParameter, format!("the query cannot be read: {error}"));
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(malformed)?;
         let mut parameters = BTreeMap::new();
         for (name, value) in pairs {
@@ -57,10 +58,10 @@ impl Parameters {
                 } else {
                     format!("this route takes {expected}")
                 };
-                return Err(Problem::with(Kind::UnknownParameter, &name, detail));
+                return Err(Problem::with(ProblemKind::UnknownParameter, &name, detail));
             }
             if parameters.contains_key(&name) {
-                return Err(Problem::with(Kind::UnknownParameter, &name, "it is given twice"));
+                return Err(Problem::with(ProblemKind::UnknownParameter, &name, "it is given twice"));
             }
             parameters.insert(name, value);
         }
@@ -77,7 +78,8 @@ impl Parameters {
         expected: &'static str,
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Problem> {
-        let read = |text| read(text).ok_or_else(|| Problem::with(Kind::InvalidParameter, name, expected));
+        let read =
+            |text| read(text).ok_or_else(|| Problem::with(ProblemKind::InvalidParameter, name, expected));
         self.text(name).map(read).transpose()
     }
 
@@ -102,7 +104,11 @@ impl Parameters {
     pub(super) fn number(&self, name: &str, from: u64) -> Result<Option<u64>, Problem> {
         let number = self.value(name, "expected a whole number", |text| text.parse().ok())?;
         if number.is_some_and(|number| number < from) {
-            return Err(Problem::with(Kind::InvalidParameter, name, format!("expected at least {from}")));
+            return Err(Problem::with(
+                ProblemKind::InvalidParameter,
+                name,
+                format!("expected at least {from}"),
+            ));
         }
         Ok(number)
     }
@@ -121,7 +127,7 @@ impl Parameters {
     pub(super) fn limit(&self, otherwise: usize, most: usize) -> Result<usize, Problem> {
         let expected = || {
             let detail = format!("expected a whole number from 1 to {most}");
-            Problem::with(Kind::InvalidParameter, "limit", detail)
+            Problem::with(ProblemKind::InvalidParameter, "limit", detail)
         };
         let Some(text) = self.text("limit") else { return Ok(otherwise) };
         text.parse().ok().filter(|limit| (1..=most).contains(limit)).ok_or_else(expected)
@@ -134,7 +140,11 @@ impl Parameters {
 
     pub(super) fn cursor(&self) -> Result<Option<Cursor>, Problem> {
         let invalid = |_| {
-            Problem::with(Kind::InvalidCursor, "cursor", "expected the nextCursor of a page, as it was given")
+            Problem::with(
+                ProblemKind::InvalidCursor,
+                "cursor",
+                "expected the nextCursor of a page, as it was given",
+            )
         };
         self.text("cursor").map(|text| text.parse().map_err(invalid)).transpose()
     }
@@ -143,7 +153,7 @@ impl Parameters {
         let words = || Reason::ALL.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(", ");
         let read = |text: &str| Reason::ALL.iter().copied().find(|reason| reason.as_str() == text);
         let expected =
-            || Problem::with(Kind::InvalidParameter, "reason", format!("expected one of {}", words()));
+            || Problem::with(ProblemKind::InvalidParameter, "reason", format!("expected one of {}", words()));
         self.text("reason").map(|text| read(text).ok_or_else(expected)).transpose()
     }
 
@@ -154,7 +164,7 @@ impl Parameters {
             (None, Some(seq)) => Known::Seq(seq),
             (Some(_), Some(_)) => {
                 let detail = "knownAt and knownSeq say the same thing in two ways; give one";
-                return Err(Problem::with(Kind::InvalidParameter, "knownSeq", detail));
+                return Err(Problem::with(ProblemKind::InvalidParameter, "knownSeq", detail));
             }
         };
         Ok(AsOf { at: self.instant("at")?, known })
@@ -169,7 +179,7 @@ impl Parameters {
             (Some(topic), Some(partition)) => Some(ShardId { topic: topic.to_owned(), partition }),
             (Some(_), None) | (None, Some(_)) => {
                 let detail = "topic and partition name a shard together; give both";
-                return Err(Problem::with(Kind::InvalidParameter, "topic", detail));
+                return Err(Problem::with(ProblemKind::InvalidParameter, "topic", detail));
             }
         };
         Ok(Replay {

@@ -6,7 +6,8 @@ use axum::http::request::Parts;
 use ledger_core::ids::{AppKey, ClientKey, InvalidKey};
 use ledger_store::ShardId;
 
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
+use crate::problem::ProblemKind;
 
 /// `{clientKey}`
 pub(super) struct Client(pub(super) ClientKey);
@@ -48,7 +49,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ItemOf {
             Path::<(String, String, String)>::from_request_parts(parts, state)
                 .await
                 .map_err(|error| undecodable(&error))?;
-        let number = |name| Problem::with(Kind::InvalidKey, name, "expected a whole number");
+        let number = |name| Problem::with(ProblemKind::InvalidKey, name, "expected a whole number");
         let partition = partition.parse().map_err(|_| number("partition"))?;
         let seq = seq.parse().map_err(|_| number("seq"))?;
         Ok(Self(ShardId { topic, partition }, seq))
@@ -56,9 +57,9 @@ impl<S: Send + Sync> FromRequestParts<S> for ItemOf {
 }
 
 fn invalid(name: &str, error: InvalidKey) -> Problem {
-    Problem::with(Kind::InvalidKey, name, error.to_string())
+    Problem::with(ProblemKind::InvalidKey, name, error.to_string())
 }
 
 fn undecodable(rejection: &PathRejection) -> Problem {
-    Problem::new(Kind::InvalidKey, format!("the path cannot be read: {rejection}"))
+    Problem::new(ProblemKind::InvalidKey, format!("the path cannot be read: {rejection}"))
 }

@@ -1,33 +1,4 @@
-//! Why a request is not answered: problem details (RFC 9457).
-//!
-//! | code | status | when |
-//! | --- | --- | --- |
-//! | `unknown-parameter` | 400 | the route has no such parameter, or it is given twice |
-//! | `invalid-parameter` | 400 | its value is not what is expected, or contradicts another one |
-//! | `invalid-key` | 400 | a part of the path cannot be what it stands for |
-//! | `invalid-body` | 400 | the body is not what the route takes |
-//! | `invalid-cursor` | 400 | no cursor, or one of another list |
-//! | `malformed-request` | 400 | it is not HTTP; the connection is closed |
-//! | `not-found` | 404 | nothing is recorded of it |
-//! | `seq-not-recorded` | 404 | `knownSeq` is beyond the tenant's last record |
-//! | `no-such-route` | 404 | |
-//! | `method-not-allowed` | 405 | |
-//! | `request-timeout` | 408 | the head or the body did not come in time; the connection is closed |
-//! | `tenant-in-two-partitions` | 409 | no shard has the tenant's whole history |
-//! | `body-too-large` | 413 | |
-//! | `uri-too-long` | 414 | |
-//! | `bundle-too-long` | 422 | the proof is longer than is handed out: the command line writes it |
-//! | `head-too-large` | 431 | first line and headers together; the connection is closed |
-//! | `storage` | 500 | stored data could not be read |
-//! | `internal` | 500 | a mistake of the program |
-//! | `overloaded` | 503 | too many requests at a time |
-//! | `stopping` | 503 | the server ends: ask the one that follows |
-//! | `timeout` | 503 | the answer took too long |
-//! | `position-not-reached` | 503 | `minPosition` is not recorded yet |
-//! | `shard-halted` | 503 | `minPosition` is not recorded, and the shard takes nothing more |
-//! | `not-signed` | 503 | no proof, as what it would rest on is not signed yet |
-//! | `not-ready` | 503 | not found, but not every shard that could have it was read to its end, here; `freshness` has all of them |
-//! | | | `/readyz`: an assigned shard is too far behind or halted, or none is assigned |
+//! Why a request is not answered: problem details (RFC 9457). Their codes are in [`crate::problem`].
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -37,149 +8,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::limits::{HEAD_MAX_BYTES, HEADERS_MAX, URI_MAX_BYTES};
+use crate::problem::ProblemKind;
 use crate::query::{FreshnessJson, NotReady, QueryError};
-
-/// What kind of problem it is: the code, the status, and the title are told by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table above has them all")]
-pub enum Kind {
-    UnknownParameter,
-    InvalidParameter,
-    InvalidKey,
-    InvalidBody,
-    InvalidCursor,
-    MalformedRequest,
-    NotFound,
-    SeqNotRecorded,
-    NoSuchRoute,
-    MethodNotAllowed,
-    RequestTimeout,
-    TenantInTwoPartitions,
-    BodyTooLarge,
-    UriTooLong,
-    BundleTooLong,
-    HeadTooLarge,
-    Storage,
-    Internal,
-    Overloaded,
-    Stopping,
-    Timeout,
-    PositionNotReached,
-    ShardHalted,
-    NotSigned,
-    NotReady,
-}
-
-impl Kind {
-    /// Every kind, in the order of the table.
-    pub const ALL: [Self; 25] = [
-        Self::UnknownParameter,
-        Self::InvalidParameter,
-        Self::InvalidKey,
-        Self::InvalidBody,
-        Self::InvalidCursor,
-        Self::MalformedRequest,
-        Self::NotFound,
-        Self::SeqNotRecorded,
-        Self::NoSuchRoute,
-        Self::MethodNotAllowed,
-        Self::RequestTimeout,
-        Self::TenantInTwoPartitions,
-        Self::BodyTooLarge,
-        Self::UriTooLong,
-        Self::BundleTooLong,
-        Self::HeadTooLarge,
-        Self::Storage,
-        Self::Internal,
-        Self::Overloaded,
-        Self::Stopping,
-        Self::Timeout,
-        Self::PositionNotReached,
-        Self::ShardHalted,
-        Self::NotSigned,
-        Self::NotReady,
-    ];
-
-    /// Stable, for programs; status; title, for people.
-    const fn told(self) -> (&'static str, StatusCode, &'static str) {
-        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-        match self {
-            Self::UnknownParameter => ("unknown-parameter", StatusCode::BAD_REQUEST, "Unknown parameter"),
-            Self::InvalidParameter => ("invalid-parameter", StatusCode::BAD_REQUEST, "Invalid parameter"),
-            Self::InvalidKey => ("invalid-key", StatusCode::BAD_REQUEST, "Invalid key"),
-            Self::InvalidBody => ("invalid-body", StatusCode::BAD_REQUEST, "Invalid body"),
-            Self::InvalidCursor => ("invalid-cursor", StatusCode::BAD_REQUEST, "Invalid cursor"),
-            Self::MalformedRequest => ("malformed-request", StatusCode::BAD_REQUEST, "Malformed request"),
-            Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
-            Self::SeqNotRecorded => ("seq-not-recorded", StatusCode::NOT_FOUND, "Seq not recorded"),
-            Self::NoSuchRoute => ("no-such-route", StatusCode::NOT_FOUND, "No such route"),
-            Self::MethodNotAllowed => {
-                ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
-            }
-            Self::RequestTimeout => {
-                ("request-timeout", StatusCode::REQUEST_TIMEOUT, "Request did not come in time")
-            }
-            Self::TenantInTwoPartitions => {
-                ("tenant-in-two-partitions", StatusCode::CONFLICT, "Tenant in two partitions")
-            }
-            Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
-            Self::UriTooLong => ("uri-too-long", StatusCode::URI_TOO_LONG, "Request target too long"),
-            Self::BundleTooLong => ("bundle-too-long", StatusCode::UNPROCESSABLE_ENTITY, "Bundle too long"),
-            Self::HeadTooLarge => {
-                ("head-too-large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Head too large")
-            }
-            Self::Storage => ("storage", StatusCode::INTERNAL_SERVER_ERROR, "Stored data could not be read"),
-            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
-            Self::Overloaded => ("overloaded", unavailable, "Too many requests at a time"),
-            Self::Stopping => ("stopping", unavailable, "Stopping"),
-            Self::Timeout => ("timeout", unavailable, "Took too long"),
-            Self::PositionNotReached => ("position-not-reached", unavailable, "Position not reached"),
-            Self::ShardHalted => ("shard-halted", unavailable, "Shard halted"),
-            Self::NotSigned => ("not-signed", unavailable, "Not signed yet"),
-            Self::NotReady => ("not-ready", unavailable, "Not ready"),
-        }
-    }
-
-    /// Stable, for programs.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        self.told().0
-    }
-
-    /// HTTP status.
-    #[must_use]
-    pub const fn status(self) -> StatusCode {
-        self.told().1
-    }
-
-    /// Asking again a little later can help.
-    const fn passes(self) -> bool {
-        matches!(
-            self,
-            Self::Overloaded
-                | Self::Stopping
-                | Self::Timeout
-                | Self::PositionNotReached
-                | Self::NotSigned
-                | Self::NotReady
-        )
-    }
-
-    /// Nobody knows where the next request would begin.
-    const fn leaves_input_unread(self) -> bool {
-        matches!(self, Self::RequestTimeout | Self::BodyTooLarge)
-    }
-
-    /// The kind with this code; codes are the same at every door.
-    fn of_code(code: &str) -> Self {
-        Self::ALL.into_iter().find(|kind| kind.code() == code).unwrap_or(Self::Internal)
-    }
-}
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
-    pub(super) kind: Kind,
+    pub(super) kind: ProblemKind,
     detail: Cow<'static, str>,
     parameter: Option<String>,
     freshness: Vec<FreshnessJson>,
@@ -202,26 +37,26 @@ pub(super) struct ProblemJson<'a> {
 }
 
 impl Problem {
-    pub(super) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, detail: detail.into(), parameter: None, freshness: Vec::new() }
     }
 
     /// A parameter, or a part of the path, is to blame.
-    pub(super) fn with(kind: Kind, parameter: &str, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn with(kind: ProblemKind, parameter: &str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { parameter: Some(parameter.to_owned()), ..Self::new(kind, detail) }
     }
 
     /// Of an answer that the HTTP library gives by itself, before a route is asked.
     pub(super) fn of_refusal(status: u16) -> Option<Self> {
         let kind = match status {
-            400 => Kind::MalformedRequest,
-            414 => Kind::UriTooLong,
-            431 => Kind::HeadTooLarge,
+            400 => ProblemKind::MalformedRequest,
+            414 => ProblemKind::UriTooLong,
+            431 => ProblemKind::HeadTooLarge,
             _ => return None,
         };
         let detail = match kind {
-            Kind::UriTooLong => format!("the request target may have {URI_MAX_BYTES} bytes"),
-            Kind::HeadTooLarge => {
+            ProblemKind::UriTooLong => format!("the request target may have {URI_MAX_BYTES} bytes"),
+            ProblemKind::HeadTooLarge => {
                 format!("first line and headers may have {HEAD_MAX_BYTES} bytes and {HEADERS_MAX} headers")
             }
             _ => "the first line or a header cannot be read; expected a request in HTTP/1.1".to_owned(),
@@ -230,11 +65,11 @@ impl Problem {
     }
 
     pub(super) fn json(&self) -> ProblemJson<'_> {
-        let (code, status, title) = self.kind.told();
+        let code = self.kind.code();
         ProblemJson {
             type_name: format!("urn:realm-ledger:problem:{code}"),
-            title,
-            status: status.as_u16(),
+            title: self.kind.title(),
+            status: self.kind.status(),
             detail: &self.detail,
             code,
             parameter: self.parameter.as_deref(),
@@ -263,11 +98,13 @@ impl Problem {
 
     fn respond(&self, body: Vec<u8>) -> Response {
         let media_type = (header::CONTENT_TYPE, HeaderValue::from_static(Self::MEDIA_TYPE));
-        let mut response = (self.kind.status(), [media_type], body).into_response();
+        let mut response = ([media_type], body).into_response();
+        *response.status_mut() = StatusCode::from_u16(self.kind.status()).unwrap_or_default();
         if self.kind.passes() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if self.kind.leaves_input_unread() {
+        // Where the next request would begin is not known.
+        if matches!(self.kind, ProblemKind::RequestTimeout | ProblemKind::BodyTooLarge) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -287,53 +124,16 @@ impl IntoResponse for Problem {
 
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
-        let kind = Kind::of_code(error.code());
-        if matches!(kind, Kind::Storage | Kind::Internal) {
+        let (kind, parameter) = error.problem();
+        if matches!(kind, ProblemKind::Storage | ProblemKind::Internal) {
             let cause = error.source().map(ToString::to_string).unwrap_or_default();
             tracing::error!(%error, cause, "a query failed: see to the shard it names");
         }
-        if let QueryError::NotReady(NotReady { freshness, .. }) = &error {
-            return Self { freshness: freshness.clone(), ..Self::new(kind, error.to_string()) };
-        }
-        match kind {
-            Kind::InvalidParameter if matches!(error, QueryError::PositionOfNoShard) => {
-                Self::with(kind, "fromPosition", error.to_string())
-            }
-            Kind::InvalidParameter if matches!(error, QueryError::SpanEndsFirst { .. }) => {
-                Self::with(kind, "to", error.to_string())
-            }
-            Kind::InvalidParameter if matches!(error, QueryError::PartitionOfSeveral { .. }) => {
-                Self::with(kind, "topic", error.to_string())
-            }
-            Kind::InvalidParameter if matches!(error, QueryError::NotProven(_)) => {
-                Self::with(kind, "pinned", error.to_string())
-            }
-            Kind::InvalidParameter
-                if matches!(
-                    error,
-                    QueryError::UnknownPartition { .. } | QueryError::AbsentFromEach { .. }
-                ) =>
-            {
-                Self::with(kind, "partition", error.to_string())
-            }
-            Kind::InvalidCursor => Self::with(kind, "cursor", error.to_string()),
-            Kind::SeqNotRecorded | Kind::InvalidParameter => Self::with(kind, "knownSeq", error.to_string()),
-            _ => Self::new(kind, error.to_string()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_has_a_code_of_its_own_and_a_row_in_the_table() {
-        let table = include_str!("problem.rs");
-        for kind in Kind::ALL {
-            assert_eq!(Kind::of_code(kind.code()), kind);
-            let row = format!("//! | `{}` | {} |", kind.code(), kind.status().as_u16());
-            assert!(table.contains(&row), "{row}");
-        }
+        let freshness = match &error {
+            QueryError::NotReady(NotReady { freshness, .. }) => freshness.clone(),
+            _ => Vec::new(),
+        };
+        let parameter = parameter.map(ToOwned::to_owned);
+        Self { kind, detail: error.to_string().into(), parameter, freshness }
     }
 }

@@ -25,8 +25,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::{Activity, Awaited};
 use super::metric::{self, Why};
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use crate::limits::{Deadlines, LINGER, READ_MIN_BYTES_PER_SECOND};
+use crate::problem::ProblemKind;
 
 /// A socket with deadlines.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if awaited == Awaited::Head {
             metric::closed(Why::Head);
             let detail = format!("the head of the request was not there within {limit:?}");
-            let problem = Problem::new(Kind::RequestTimeout, detail);
+            let problem = Problem::new(ProblemKind::RequestTimeout, detail);
             self.replaced = with_problem(
                 &format!("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n{NO_BODY}\r\n"),
                 &problem,

@@ -20,9 +20,10 @@ use tokio::sync::mpsc;
 use super::Api;
 use super::ask::{panicked, unwritable};
 use super::places::Cost;
-use super::problem::{Kind, Problem, ProblemJson};
+use super::problem::{Problem, ProblemJson};
 use super::routes::MinPosition;
 use crate::limits::{STREAM_CHUNK_BYTES, STREAM_CHUNKS_AHEAD, STREAM_PAGE, STREAM_STALL};
+use crate::problem::ProblemKind;
 use crate::query::{AsOf, Cursor, Filter, FreshnessJson, Ledger, RefusedTenant};
 
 pub(super) const LINES: &str = "application/x-ndjson";
@@ -136,7 +137,8 @@ impl Api {
         });
         let limit = self.options.request_timeout;
         let first = tokio::time::timeout(limit, chunks.recv()).await;
-        let first = first.map_err(|_| Problem::new(Kind::Timeout, format!("no line within {limit:?}")))?;
+        let first =
+            first.map_err(|_| Problem::new(ProblemKind::Timeout, format!("no line within {limit:?}")))?;
         let first = first.ok_or_else(panicked)??;
         let body = Body::from_stream(Chunks { first: Some(first), rest: chunks });
         Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(LINES))], body).into_response())

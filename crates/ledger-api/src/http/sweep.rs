@@ -22,9 +22,10 @@ use super::ask::{panicked, unwritable};
 use super::body;
 use super::params::Parameters;
 use super::places::{Cost, Places};
-use super::problem::{Kind, Problem, ProblemJson};
+use super::problem::{Problem, ProblemJson};
 use super::stream::{Chunks, LINES, wants_lines};
 use crate::limits::{POLICIES_MAX, PROGRESS_INTERVAL, STREAM_CHUNK_BYTES, STREAM_CHUNKS_AHEAD, STREAM_STALL};
+use crate::problem::ProblemKind;
 use crate::query::{Ledger, Line, QueryError, WhatIfAsked};
 
 /// `POST /v1/whatif`
@@ -41,7 +42,7 @@ pub(super) async fn what_if(
     }
     if asked.differences {
         let detail = format!("differences are told line by line: ask with Accept: {LINES}");
-        return Err(Problem::new(Kind::InvalidBody, detail));
+        return Err(Problem::new(ProblemKind::InvalidBody, detail));
     }
     api.ask(Cost::Everything, move |ledger, now| {
         let in_time = |_: &Line<'_>| match ledger.in_time() {
@@ -61,7 +62,7 @@ pub(super) async fn replay(State(api): State<Api>, uri: Uri) -> Result<Response,
 }
 
 fn read_what_if(body: &[u8]) -> Result<WhatIfAsked, Problem> {
-    let invalid = |why: String| Problem::new(Kind::InvalidBody, why);
+    let invalid = |why: String| Problem::new(ProblemKind::InvalidBody, why);
     let read: WhatIfRequestJson<'_> = serde_json::from_slice(body).map_err(|error| {
         invalid(format!("expected {{\"policies\": [{{\"mode\": …}}], \"appKey\"?, \"from\"?, \"to\"?, \"differences\"?}}: {error}"))
     })?;
@@ -97,7 +98,8 @@ impl Api {
         });
         let limit = self.options.request_timeout;
         let first = tokio::time::timeout(limit, lines.recv()).await;
-        let first = first.map_err(|_| Problem::new(Kind::Timeout, format!("no line within {limit:?}")))?;
+        let first =
+            first.map_err(|_| Problem::new(ProblemKind::Timeout, format!("no line within {limit:?}")))?;
         let first = first.ok_or_else(panicked)??;
         let body = Body::from_stream(Chunks { first: Some(first), rest: lines });
         Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(LINES))], body).into_response())

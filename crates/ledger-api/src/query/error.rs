@@ -9,6 +9,7 @@ use ledger_store::{HistoryError, ProveError, ReadError, ShardId, WaitError};
 
 use super::ready::NotReady;
 use crate::limits::BUNDLE_MAX_BYTES;
+use crate::problem::ProblemKind;
 
 const NAMED_AT_MOST: usize = 8;
 
@@ -161,40 +162,48 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    /// Stable, for programs.
+    /// What kind of problem it is at every door, and the parameter that is to blame.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub const fn problem(&self) -> (ProblemKind, Option<&'static str>) {
+        use ProblemKind as Kind;
         match self {
             Self::UnknownTenant { .. }
             | Self::UnknownInstallation { .. }
             | Self::UnknownApp { .. }
             | Self::UnknownShard { .. }
-            | Self::UnknownItem { .. } => "not-found",
-            Self::TenantInTwoPartitions { .. } => "tenant-in-two-partitions",
-            Self::NotReady(_) => "not-ready",
-            Self::ForeignCursor => "invalid-cursor",
-            Self::SeqOfNoTenant
-            | Self::PositionOfNoShard
-            | Self::NotProven(ProveError::PinnedNewer { .. })
-            | Self::UnknownPartition { .. }
-            | Self::PartitionOfSeveral { .. }
-            | Self::SpanEndsFirst { .. }
-            | Self::AbsentFromEach { .. } => "invalid-parameter",
-            Self::SeqNotRecorded { .. } => "seq-not-recorded",
+            | Self::UnknownItem { .. } => (Kind::NotFound, None),
+            Self::TenantInTwoPartitions { .. } => (Kind::TenantInTwoPartitions, None),
+            Self::NotReady(_) => (Kind::NotReady, None),
+            Self::ForeignCursor => (Kind::InvalidCursor, Some("cursor")),
+            Self::SeqOfNoTenant => (Kind::InvalidParameter, Some("knownSeq")),
+            Self::PositionOfNoShard => (Kind::InvalidParameter, Some("fromPosition")),
+            Self::SpanEndsFirst { .. } => (Kind::InvalidParameter, Some("to")),
+            Self::PartitionOfSeveral { .. } => (Kind::InvalidParameter, Some("topic")),
+            Self::UnknownPartition { .. } | Self::AbsentFromEach { .. } => {
+                (Kind::InvalidParameter, Some("partition"))
+            }
+            Self::NotProven(ProveError::PinnedNewer { .. }) => (Kind::InvalidParameter, Some("pinned")),
+            Self::SeqNotRecorded { .. } => (Kind::SeqNotRecorded, Some("knownSeq")),
             Self::NoSecret
             | Self::NothingSigned
             | Self::NotProven(
                 ProveError::Unsealed | ProveError::NotSigned { .. } | ProveError::Behind { .. },
-            ) => "not-signed",
-            Self::BundleTooLong { .. } => "bundle-too-long",
-            Self::Policies { .. } => "invalid-body",
-            Self::GivenUp => "timeout",
-            Self::Wait(WaitError::TimedOut { .. }) => "position-not-reached",
-            Self::Wait(WaitError::Poisoned(_)) | Self::ShardHalted { .. } => "shard-halted",
+            ) => (Kind::NotSigned, None),
+            Self::BundleTooLong { .. } => (Kind::BundleTooLong, None),
+            Self::Policies { .. } => (Kind::InvalidBody, None),
+            Self::GivenUp => (Kind::Timeout, None),
+            Self::Wait(WaitError::TimedOut { .. }) => (Kind::PositionNotReached, None),
+            Self::Wait(WaitError::Poisoned(_)) | Self::ShardHalted { .. } => (Kind::ShardHalted, None),
             Self::NotProven(ProveError::Differs { .. } | ProveError::Read(_))
             | Self::Wait(WaitError::Read(_))
-            | Self::Read(_) => "storage",
+            | Self::Read(_) => (Kind::Storage, None),
         }
+    }
+
+    /// Stable, for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.problem().0.code()
     }
 }
 
