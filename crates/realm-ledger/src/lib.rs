@@ -16,7 +16,7 @@
 //! `main` is one line, so that a test can do whatever a user can ([`Surroundings`]).
 
 mod app_copies;
-mod ask;
+mod backend;
 mod cli;
 mod command;
 pub mod config;

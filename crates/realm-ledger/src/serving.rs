@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_api::http::{self, Api};
-use ledger_api::query::Ledger;
+use ledger_api::ledger::Ledger;
 use ledger_ingest::kafka::{Ingest, KafkaError, Publisher, StartError};
 use ledger_store::{Catalog, StopCode};
 use tokio::runtime::{Builder, Runtime};
@@ -96,7 +96,7 @@ impl Serving {
         let runtime = runtime.map_err(ServeError::Runtime)?;
         let signals = Signals::of(&runtime)?;
         let secret = data.ledger_secret().cloned();
-        let ledger = Arc::new(Ledger::of_catalog(Arc::clone(&catalog)).with_secret(secret));
+        let ledger = Arc::new(Ledger::from_catalog(Arc::clone(&catalog)).with_secret(secret));
         let render = Arc::new(move || metrics.render());
         let api = Api::new(ledger, render, config.http.options.clone());
         let ingest = Ingest::start(Arc::clone(&data), Arc::clone(&catalog), &config.kafka)?;

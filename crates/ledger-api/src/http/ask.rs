@@ -1,67 +1,56 @@
 //! A question on its way: a place among the others, a thread that may wait for the disk, a time limit.
 
+use std::ops::ControlFlow;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use ledger_core::time::Timestamp;
-use serde::Serialize;
 
 use super::Api;
 use super::body::WholeBody;
 use super::places::Cost;
-use super::problem::Problem;
+use super::stream::LINES;
+use crate::ledger::Asker;
 use crate::problem::ProblemKind;
-use crate::query::{Asker, Ledger, QueryError};
+use crate::query::{Answer, LedgerLine, Problem, Query};
 
 impl Api {
-    /// Asks, and answers in JSON.
-    pub(super) async fn ask<A: Serialize>(
-        &self,
-        cost: Cost,
-        question: impl FnOnce(&Ledger, Timestamp) -> Result<A, QueryError> + Send + 'static,
-    ) -> Result<Response, Problem> {
-        let answer = |ledger: &Ledger, now| {
-            let answer = question(ledger, now)?;
-            serde_json::to_vec(&answer).map_err(|error| unwritable(&error))
-        };
-        self.answer(cost, "application/json", answer).await
-    }
-
-    /// Asks for what is text already.
-    pub(super) async fn ask_text(
-        &self,
-        content_type: &'static str,
-        question: impl FnOnce(&Ledger, Timestamp) -> Result<String, QueryError> + Send + 'static,
-    ) -> Result<Response, Problem> {
-        self.answer(Cost::Much, content_type, |ledger, now| Ok(question(ledger, now)?.into_bytes())).await
-    }
-
-    /// A question whose time is over ends by itself, and keeps its place until then: what is slow cannot pile up
-    /// behind the limit.
-    async fn answer(
-        &self,
-        cost: Cost,
-        content_type: &'static str,
-        question: impl FnOnce(&Ledger, Timestamp) -> Result<Vec<u8>, Problem> + Send + 'static,
-    ) -> Result<Response, Problem> {
-        let place = self.places.take(cost)?;
+    /// Answers a question at once.
+    ///
+    /// One whose time is over ends by itself, and keeps its place until then: what is slow cannot pile up behind the
+    /// limit.
+    pub(super) async fn ask(&self, query: Query) -> Result<Response, Problem> {
+        let place = self.places.take(Cost::of(&query))?;
         let limit = self.options.request_timeout;
         // Dropped with this future when the client goes away.
         let asker = Asker::default();
         let (ledger, now) = (self.ledger.within(limit).asked_by(&asker), (self.clock)());
         let asking = tokio::task::spawn_blocking(move || {
-            let answer = question(&ledger, now);
+            let in_time = |_: &LedgerLine<'_>| match ledger.in_time() {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            };
+            let body = ledger.answer(&query, now, &in_time).map_err(Problem::from).and_then(written);
             drop(place);
-            answer
+            body
         });
         let timed_out = |_| {
-            Problem::new(ProblemKind::Timeout, format!("no answer within {limit:?}; ask for less, or later"))
+            let detail = format!("no answer within {limit:?}; ask for less, or later");
+            Problem::new(ProblemKind::Timeout, detail)
         };
         let answer = tokio::time::timeout(limit, asking).await.map_err(timed_out)?;
-        let body = answer.map_err(|_| panicked())??;
+        let (content_type, body) = answer.map_err(|_| panicked())??;
         let room = self.places.keep_unsent(body.len())?;
         let body = Body::new(WholeBody { rest: body.into(), _room: room });
         Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response())
+    }
+}
+
+/// Media type and body of an answer.
+fn written(answer: Answer) -> Result<(&'static str, Vec<u8>), Problem> {
+    match answer {
+        Answer::Proof(bundle) => Ok((LINES, bundle.into_bytes())),
+        answer => Ok(("application/json", serde_json::to_vec(&answer).map_err(|error| unwritable(&error))?)),
     }
 }
 

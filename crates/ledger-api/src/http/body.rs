@@ -14,9 +14,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::{Activity, OpenRequest};
 use super::metric::{self, Why};
-use super::problem::Problem;
 use crate::limits::{BODY_MAX_BYTES, Deadlines, LINGER, STREAM_CHUNK_BYTES};
 use crate::problem::ProblemKind;
+use crate::query::Problem;
 
 /// The body of a request: the client has until the deadline to send all of it.
 #[derive(Debug)]

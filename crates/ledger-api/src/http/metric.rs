@@ -1,6 +1,6 @@
 //! The metrics of the HTTP interface, and of the shards behind it: declared and described once.
 //!
-//! How far the shards are is read when somebody asks for the metrics, so that it never contradicts `/readyz`.
+//! How far the shards are is read when the metrics are asked for, so that it never contradicts `/readyz`.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use ledger_store::{Ends, Phase, StopCode};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::query::{FreshnessJson, HaltedJson};
+use crate::ledger::{FreshnessJson, HaltedJson};
 
 const REQUESTS: &str = "realm_ledger_http_requests_total";
 const SECONDS: &str = "realm_ledger_http_request_seconds";
@@ -26,7 +26,7 @@ const STOPPED: &str = "realm_ledger_stopped";
 const ALL_HALTED: &str = "realm_ledger_all_halted";
 const MISSING_APP_EVENTS: &str = "realm_ledger_missing_app_events";
 
-/// Tells the exporter what each metric means; once, at start.
+/// Describes each metric to the exporter; once, at start.
 pub fn describe() {
     describe_counter!(REQUESTS, "HTTP requests answered, by route, method and status.");
     describe_histogram!(SECONDS, Unit::Seconds, "Time to the head of the answer, by route.");
@@ -62,16 +62,16 @@ pub fn describe() {
     }
 }
 
-/// Shards that were told once. The exporter goes on telling the last value of a gauge, so one that went away
-/// would stay as it was for ever.
-static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// Shards that were reported once. The exporter goes on reporting the last value of a gauge, so a shard that went
+/// away would stay as it was for ever.
+static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// How far each shard is now: called before the metrics are rendered.
-pub fn tell_freshness(shards: &[FreshnessJson]) {
+pub fn report_freshness(shards: &[FreshnessJson]) {
     let name = |shard: &FreshnessJson| format!("{}/{}", shard.topic, shard.partition);
     let here: BTreeSet<String> = shards.iter().map(name).collect();
-    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-    for gone in told.difference(&here) {
+    let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
+    for gone in reported.difference(&here) {
         gauge!(LAG_EVENTS, "shard" => gone.clone()).set(f64::NAN);
         gauge!(LAG_SECONDS, "shard" => gone.clone()).set(f64::NAN);
         gauge!(ASSIGNED, "shard" => gone.clone()).set(0.0);
@@ -82,9 +82,9 @@ pub fn tell_freshness(shards: &[FreshnessJson]) {
             gauge!(PHASE, "shard" => gone.clone(), "phase" => phase).set(0.0);
         }
     }
-    told.extend(here);
-    drop(told);
-    tell_stops(shards);
+    reported.extend(here);
+    drop(reported);
+    report_stops(shards);
     for shard in shards {
         let name = name(shard);
         let of = |number: Option<u64>| number.map_or(f64::NAN, as_f64);
@@ -101,20 +101,20 @@ pub fn tell_freshness(shards: &[FreshnessJson]) {
     }
 }
 
-/// Stops that were told once, for the same reason.
+/// Stops that were reported once, for the same reason.
 static STOPS: Mutex<BTreeSet<(String, StopCode)>> = Mutex::new(BTreeSet::new());
 
 /// Which shards take nothing more, and what to do about each: an alert shows the labels.
-fn tell_stops(shards: &[FreshnessJson]) {
-    let code = |told: &Option<HaltedJson>| told.as_ref().and_then(|told| StopCode::parse(told.code));
+fn report_stops(shards: &[FreshnessJson]) {
+    let code = |halted: &Option<HaltedJson>| halted.as_ref().and_then(|halted| StopCode::parse(&halted.code));
     let stopped = shards.iter().filter_map(|shard| {
         let code = code(&shard.halted).or_else(|| code(&shard.stalled))?;
         Some((format!("{}/{}", shard.topic, shard.partition), code))
     });
     let stopped: BTreeSet<_> = stopped.collect();
-    let mut told = STOPS.lock().unwrap_or_else(PoisonError::into_inner);
-    told.extend(stopped.iter().cloned());
-    for stop in &*told {
+    let mut reported = STOPS.lock().unwrap_or_else(PoisonError::into_inner);
+    reported.extend(stopped.iter().cloned());
+    for stop in &*reported {
         let (shard, code) = stop;
         let ends = match code.ends() {
             Ends::ByItself => "by-itself",
@@ -234,14 +234,14 @@ mod tests {
         let gauges = Gauges::default();
         let shard_id = ledger_store::ShardId { topic: "t".to_owned(), partition: 3 };
         let shard = FreshnessJson {
-            phase: "LIVE",
+            phase: "LIVE".into(),
             assigned: true,
             lag: Some(7),
-            ..crate::query::of_absent(&shard_id)
+            ..crate::ledger::of_absent(&shard_id)
         };
         metrics::with_local_recorder(&gauges, || {
-            tell_freshness(std::slice::from_ref(&shard));
-            tell_freshness(&[]);
+            report_freshness(std::slice::from_ref(&shard));
+            report_freshness(&[]);
         });
         let told = gauges.0.lock().unwrap();
         assert!(told[&format!("{LAG_EVENTS} t/3")].is_nan());
@@ -253,11 +253,11 @@ mod tests {
         let halted = |partition, code: StopCode| {
             let id = ledger_store::ShardId { topic: "u".to_owned(), partition };
             let halted = ledger_store::Halted::new(code, &id, "it is so");
-            crate::query::of_failed(&id, &halted)
+            crate::ledger::of_failed(&id, &halted)
         };
         let gauges = Gauges::default();
         let told = |shards: &[FreshnessJson]| {
-            metrics::with_local_recorder(&gauges, || tell_freshness(shards));
+            metrics::with_local_recorder(&gauges, || report_freshness(shards));
             gauges.0.lock().unwrap().clone()
         };
         let remedy = |code: StopCode| code.remedy();

@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::ask;
 use super::metric;
-use super::problem::Problem;
 use crate::limits::URI_MAX_BYTES;
 use crate::problem::ProblemKind;
+use crate::query::Problem;
 
 pub(super) async fn refuse_long_targets(request: Request, next: Next) -> Response {
     let uri = request.uri();

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::problem::Problem;
 use crate::limits::{SWEEPS_AT_A_TIME, UNSENT_BYTES};
 use crate::problem::ProblemKind;
+use crate::query::{AsOf, Problem, Query, Scope};
 
 /// What a question reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,19 @@ pub(super) enum Cost {
     Much,
     /// The log of all tenants.
     Everything,
+}
+
+impl Cost {
+    /// What a question costs. Of one about a tenant, what it waits for or folds anew is not little.
+    pub(super) fn of(query: &Query) -> Self {
+        let is_now = matches!(query.scope(), Scope::Tenant(_, as_of) if *as_of == AsOf::default());
+        match query {
+            Query::WhatIf(_) | Query::Replay(_) => Self::Everything,
+            Query::QuarantineItem(_) | Query::Checkpoints(_) => Self::Little,
+            Query::Installation(_) | Query::Tenant(_) | Query::Preview(_) if is_now => Self::Little,
+            _ => Self::Much,
+        }
+    }
 }
 
 /// A question's place, until it is dropped.

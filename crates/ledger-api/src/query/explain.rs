@@ -4,15 +4,35 @@ use ledger_core::explain::{Explanation, explain};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_record::json::explanation::ExplanationJson;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::answer::ExplanationAnswer;
-use super::error::QueryError;
-use super::filter::AsOf;
-use super::past::{Instant, cut};
-use super::reading::Reading;
-use super::shards::{Located, moments};
-use super::{Ledger, freshness};
+use super::parameters::text;
+use super::{AsOf, LineSink};
+use crate::ledger::{
+    FreshnessJson, Ledger, Located, QueryError, Reading, Viewpoint, cut, freshness_of, moments,
+};
+
+/// Why an installation is where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainQuery {
+    /// The tenant.
+    #[serde(rename = "clientKey", with = "text")]
+    pub client: ClientKey,
+    /// The app.
+    #[serde(rename = "appKey", with = "text")]
+    pub app: AppKey,
+    /// As of when.
+    pub as_of: AsOf,
+}
+
+/// Why an installation is where it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExplanationAnswer<T = Explained> {
+    /// In sentences and as data, each with the records it rests on.
+    pub explanation: T,
+    /// Of the shard that has the tenant.
+    pub freshness: Vec<FreshnessJson>,
+}
 
 /// An explanation. Serialises as sentences and facts, each with the records it rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,29 +44,29 @@ impl Serialize for Explained {
     }
 }
 
-impl Ledger {
-    /// Why an installation is where it is. Before its first event the answer says just that.
-    pub fn explain(
+impl ExplainQuery {
+    /// Before its first event the answer says just that.
+    pub(super) fn answer(
         &self,
-        client: &ClientKey,
-        app: &AppKey,
-        as_of: AsOf,
+        ledger: &Ledger,
         now: Timestamp,
+        _: LineSink<'_>,
     ) -> Result<ExplanationAnswer, QueryError> {
-        let parts = self.shards.all();
+        let Self { client, app, as_of } = self;
+        let parts = ledger.shards.all();
         let moments = moments(&parts);
-        let Located { moment, row } = self.found(&moments, client, as_of.known, now)?;
+        let Located { moment, row } = ledger.found(&moments, client, as_of.known, now)?;
         if !row.tenant.installations.contains_key(app) {
             let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
-            return Err(self.not_found_in(moment.id, &moments, now, error));
+            return Err(ledger.not_found_in(moment.id, &moments, now, error));
         }
-        let Instant { at, known } = Instant::of(as_of, now);
+        let Viewpoint { at, known } = as_of.viewpoint(now);
         let cut = cut(moment, client, &row, known)?;
-        let told = Reading::of(self).history(moment, client, cut)?;
-        let explanation = explain(&told.entries(), &told.apps, app, at);
+        let history = Reading::new(ledger).history(moment, client, cut)?;
+        let explanation = explain(&history.entries(), &history.apps, app, at);
         Ok(ExplanationAnswer {
             explanation: Explained(explanation),
-            freshness: vec![freshness::of(moment, now)?],
+            freshness: vec![freshness_of(moment, now)?],
         })
     }
 }

@@ -120,12 +120,12 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 fn ndjson(context: &mut Context<'_, '_>, config: &Config) -> Result<Exit, Failure> {
     let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
-    context.lacking.note_of_all();
+    context.completeness.note_of_all();
     for shard in data.shards()? {
         let reader = match data.read_shard(&shard) {
             Ok(reader) => reader,
             Err(error) => {
-                context.lacking.note_unasked(&shard, &with_causes(&error));
+                context.completeness.note_unasked(&shard, &with_causes(&error));
                 continue;
             }
         };

@@ -32,7 +32,7 @@ use ledger_core::time::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::ask::{AskError, Door, Lacking, Local, Remote};
+use crate::backend::{AskError, Backend, Completeness, Local, Remote};
 use crate::cli::{Cli, Command, Format, Global, Place};
 use crate::config::{ConfigErrors, FlagValue, Loaded};
 use crate::output::{Column, OutputError, Printer, details, harmless, harmless_lines};
@@ -43,23 +43,23 @@ use crate::{Exit, Failure, Surroundings};
 pub(crate) struct Context<'a, 'b> {
     global: &'a Global,
     pub(crate) surroundings: &'a mut Surroundings<'b>,
-    /// What those who were asked could not speak for.
-    lacking: Lacking,
+    /// What the answers lack.
+    completeness: Completeness,
 }
 
 /// Does what was asked.
 pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
-    let mut context = Context { global: &global, surroundings, lacking: Lacking::default() };
+    let mut context = Context { global: &global, surroundings, completeness: Completeness::default() };
     if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
         context.start_quiet_logs();
     }
     let done = command_of(&mut context, command);
-    for line in context.lacking.said() {
+    for line in context.completeness.reports() {
         context.say(&line);
     }
     match done {
-        Ok(Exit::Done) if context.lacking.is_partial() => Err(Failure::new(Partial)),
+        Ok(Exit::Done) if context.completeness.is_partial() => Err(Failure::new(Partial)),
         done => done,
     }
 }
@@ -130,19 +130,19 @@ impl Context<'_, '_> {
         let _ = telemetry::start_logs(&options, self.global.verbose, terminal, colours);
     }
 
-    /// Whom a reading command asks.
     /// The server that is to be asked; none: a data directory is.
     pub(crate) fn server(&self, place: &Place) -> Option<Remote> {
-        place.url.as_ref().map(|url| Remote::new(url, self.lacking.clone()))
+        place.url.as_ref().map(|url| Remote::new(url, self.completeness.clone()))
     }
 
-    pub(crate) fn door(&self, place: &Place) -> Result<Door, Failure> {
+    /// Who answers a reading command.
+    pub(crate) fn backend(&self, place: &Place) -> Result<Backend, Failure> {
         if let Some(server) = self.server(place) {
-            return Ok(Door::Remote(server));
+            return Ok(Backend::Remote(server));
         }
         let loaded = self.config(&data_dir_flag(place.data_dir.as_deref()))?;
-        let local = Local::open(&loaded.config.data_dir, loaded.config.store, now(), &self.lacking)?;
-        Ok(Door::Local(local))
+        let local = Local::open(&loaded.config.data_dir, loaded.config.store, now(), &self.completeness)?;
+        Ok(Backend::Local(local))
     }
 
     pub(crate) fn format(&self) -> Format {

@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
     use crate::Surroundings;
-    use crate::ask::Lacking;
+    use crate::backend::Completeness;
     use crate::cli::Cli;
 
     /// What is said of two shards, one of which differs. Nothing short of a bad disk makes one.
@@ -130,8 +130,11 @@ mod tests {
             messages_are_terminal: false,
         };
         let cli = Cli::try_parse_from(["realm-ledger", "rebuild"]).unwrap();
-        let mut context =
-            Context { global: &cli.global, surroundings: &mut surroundings, lacking: Lacking::default() };
+        let mut context = Context {
+            global: &cli.global,
+            surroundings: &mut surroundings,
+            completeness: Completeness::default(),
+        };
         let difference = Difference { family: Family::Tenants, rows: 2, first_key: b"acme\xff".to_vec() };
         let report = |partition, differences| {
             let shard = ShardId { topic: "t".to_owned(), partition };

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use ledger_api::query::{AsOf, Filter};
+use ledger_api::ledger::RefusedTenant;
+use ledger_api::query::{AsOf, AsOfAll, ExplainQuery, Filter, InstallationQuery, InstallationsQuery};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use ledger_record::json::Place;
 use serde::{Deserialize, Serialize};
 
 use super::list::incomplete;
-use super::tenant::payload;
 use super::{Context, Input};
-use crate::ask::{Door, PAGE, Question, Refused};
+use crate::backend::{Backend, FIRST_PAGE};
 use crate::cli::Reconcile;
 use crate::output::{Column, Printer, raw};
 use crate::partner_list::{self, AppNames, Key, LeftOut, ListError, Listed, PartnerList};
@@ -109,8 +109,8 @@ struct Fact {
 
 /// A comparison under way.
 struct Comparison<'a> {
-    door: &'a Door,
-    as_of: AsOf,
+    backend: &'a Backend,
+    as_of: AsOfAll,
     /// Agreements are printed too.
     all: bool,
     /// What was not met in the ledger so far.
@@ -142,10 +142,10 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Reconcile) -> Result<Exit
         context.say(&format!("app id {id}, the only one of the list, is taken for {app}"));
     }
     say_left_out(context, left_out);
-    let door = context.door(&place)?;
+    let backend = context.backend(&place)?;
     let (as_of, counts) = (as_of.asked(), BTreeMap::new());
     let printer = context.printer(COLUMNS);
-    let mut comparison = Comparison { door: &door, as_of, all, list, counts, printer };
+    let mut comparison = Comparison { backend: &backend, as_of, all, list, counts, printer };
     let refused = comparison.walk(app)?;
     comparison.rest()?;
     let Comparison { printer, counts, .. } = comparison;
@@ -193,18 +193,18 @@ fn say_left_out(context: &mut Context<'_, '_>, left_out: LeftOut) {
 
 impl Comparison<'_> {
     /// Everything that the ledger has, beside the list; answers the tenants that it had to leave out.
-    fn walk(&mut self, app: Option<AppKey>) -> Result<Vec<Refused>, Failure> {
-        let (filter, as_of) = (Filter { app, ..Filter::default() }, self.as_of);
-        let (mut cursor, mut refused) = (None, Vec::new());
+    fn walk(&mut self, app: Option<AppKey>) -> Result<Vec<RefusedTenant>, Failure> {
+        let filter = Filter { app, ..Filter::default() };
+        let mut query = InstallationsQuery { filter, as_of: self.as_of, page: FIRST_PAGE };
+        let mut refused = Vec::new();
         loop {
-            let question = Question::Installations { filter: filter.clone(), as_of, cursor, limit: PAGE };
-            let answer = self.door.ask(&question)?;
+            let answer = self.backend.ask(&query)?;
             for state in &answer.installations {
                 self.judge(&serde_json::from_str(state.get()).map_err(Failure::new)?)?;
             }
             refused.extend(answer.refused);
-            cursor = answer.next_cursor;
-            if cursor.is_none() {
+            query.page.cursor = answer.next_cursor;
+            if query.page.cursor.is_none() {
                 return Ok(refused);
             }
         }
@@ -231,7 +231,7 @@ impl Comparison<'_> {
         if verdict == Verdict::Agrees && is_installed && !self.all {
             return Ok(());
         }
-        let seqs = evidence(self.door, self.as_of, key.clone())?;
+        let seqs = evidence(self.backend, self.as_of.into(), key.clone())?;
         self.print(verdict, &key, listed, Some(held), seqs, None)
     }
 
@@ -239,14 +239,12 @@ impl Comparison<'_> {
     fn rest(&mut self) -> Result<(), Failure> {
         for (key, listed) in std::mem::take(&mut self.list) {
             let (client, app) = key.clone();
-            let question = Question::Installation { client, app, as_of: self.as_of };
-            let because = match self.door.ask(&question) {
+            let question = InstallationQuery { client, app, as_of: self.as_of.into() };
+            let because = match self.backend.ask(&question) {
                 // It came while the list was read.
                 Ok(answer) => {
                     self.list.insert(key, listed);
-                    self.judge(
-                        &serde_json::from_str(payload(answer.installation)?.get()).map_err(Failure::new)?,
-                    )?;
+                    self.judge(&serde_json::from_str(answer.installation.get()).map_err(Failure::new)?)?;
                     continue;
                 }
                 Err(error) => match error.code() {
@@ -286,10 +284,9 @@ impl Comparison<'_> {
 }
 
 /// The records that a pin rests on; where nothing says where it is, those that say what it is.
-fn evidence(door: &Door, as_of: AsOf, (client, app): Key) -> Result<Vec<u64>, Failure> {
-    let answer = door.ask(&Question::Explain { client, app, as_of })?;
-    let explanation = payload(answer.explanation)?;
-    let Explanation { sentences } = serde_json::from_str(explanation.get()).map_err(Failure::new)?;
+fn evidence(backend: &Backend, as_of: AsOf, (client, app): Key) -> Result<Vec<u64>, Failure> {
+    let answer = backend.ask(&ExplainQuery { client, app, as_of })?;
+    let Explanation { sentences } = serde_json::from_str(answer.explanation.get()).map_err(Failure::new)?;
     let pinned = sentences.iter().find(|sentence| sentence.fact.kind == "pinned");
     let telling = pinned.or_else(|| sentences.iter().find(|sentence| !sentence.seqs.is_empty()));
     Ok(telling.map(|sentence| sentence.seqs.clone()).unwrap_or_default())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ledger_api::http::{self, Api};
-use ledger_api::query::Ledger;
+use ledger_api::ledger::Ledger;
 use ledger_store::{Catalog, DataDir, Phase, Served, ShardId, ShardStatus, StoreOptions};
 use realm_ledger::{Exit, Surroundings, run};
 use tempfile::TempDir;
@@ -149,7 +149,7 @@ impl Server {
             let reader = data.read_shard(&shard).unwrap();
             catalog.insert(shard, Served { reader, status });
         }
-        Self::of(Ledger::of_catalog(Arc::new(catalog)))
+        Self::of(Ledger::from_catalog(Arc::new(catalog)))
     }
 
     fn of(ledger: Ledger) -> Self {

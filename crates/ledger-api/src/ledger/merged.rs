@@ -7,14 +7,14 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_record::record::{Record, Stream};
 use ledger_store::ReadError;
 
-use super::shards::Moment;
+use super::shards::ShardSnapshot;
 
 /// The next seq of each stream; from 1 where there is none.
-pub(super) type Seqs = BTreeMap<Stream, u64>;
+pub(crate) type Seqs = BTreeMap<Stream, u64>;
 
 /// A tenant's records and those of some apps, one of each in memory.
-pub(super) fn records_of<'m>(
-    moment: &'m Moment<'m>,
+pub(crate) fn records_of<'m>(
+    moment: &'m ShardSnapshot<'m>,
     client: &ClientKey,
     apps: &[AppKey],
     from: &Seqs,

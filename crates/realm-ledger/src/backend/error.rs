@@ -1,10 +1,11 @@
 //! Why there is no answer.
 
-use ledger_api::query::{InvalidCursor, QueryError};
+use ledger_api::ledger::QueryError;
+use ledger_api::problem::ProblemKind;
 use ledger_store::OpenError;
 
 /// The code of what is not there, although everyone was asked.
-pub(crate) const NOT_FOUND: &str = "not-found";
+pub(crate) const NOT_FOUND: &str = ProblemKind::NotFound.code();
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +60,6 @@ pub(crate) enum AskError {
         #[source]
         source: serde_json::Error,
     },
-    /// The answer lacks what was asked for.
-    #[error("the answer has no payload; is the server of the same version?")]
-    Empty,
-    /// A page cannot be continued.
-    #[error(transparent)]
-    Cursor(#[from] InvalidCursor),
 }
 
 impl AskError {

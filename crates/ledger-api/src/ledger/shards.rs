@@ -12,7 +12,7 @@ use super::error::QueryError;
 
 /// The shards of a ledger.
 #[derive(Debug)]
-pub(super) enum Shards {
+pub(crate) enum Shards {
     /// As served by this process at the moment of asking.
     Served(Arc<Catalog>),
     /// Opened for reading, and the tenants that several of them have.
@@ -21,48 +21,48 @@ pub(super) enum Shards {
 
 /// One shard.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
-    pub(super) id: ShardId,
-    pub(super) reader: Reader,
-    /// Who fills it says how far it is.
-    pub(super) status: Option<Arc<ShardStatus>>,
+pub(crate) struct ShardHandle {
+    pub(crate) id: ShardId,
+    pub(crate) reader: Reader,
+    /// How far it is, from the process that fills it.
+    pub(crate) status: Option<Arc<ShardStatus>>,
 }
 
 /// One shard at one moment.
 #[derive(Debug)]
-pub(super) struct Moment<'a> {
-    pub(super) id: &'a ShardId,
-    pub(super) reader: &'a Reader,
+pub(crate) struct ShardSnapshot<'a> {
+    pub(crate) id: &'a ShardId,
+    pub(crate) reader: &'a Reader,
     /// Taken before the snapshot: an answer may know more than it says, never less.
-    pub(super) freshness: Option<Freshness>,
-    pub(super) snapshot: Snapshot<'a>,
+    pub(crate) freshness: Option<Freshness>,
+    pub(crate) snapshot: Snapshot<'a>,
 }
 
 /// A tenant's row, and the shard that has it.
 #[derive(Debug)]
-pub(super) struct Located<'a> {
-    pub(super) moment: &'a Moment<'a>,
-    pub(super) row: TenantRow,
+pub(crate) struct Located<'a> {
+    pub(crate) moment: &'a ShardSnapshot<'a>,
+    pub(crate) row: TenantRow,
 }
 
 impl Shards {
     /// Every shard, in order.
-    pub(super) fn all(&self) -> Vec<Part> {
+    pub(crate) fn all(&self) -> Vec<ShardHandle> {
         match self {
             Self::Served(catalog) => catalog
                 .all()
                 .into_iter()
-                .map(|(id, served)| Part { id, reader: served.reader, status: Some(served.status) })
+                .map(|(id, served)| ShardHandle { id, reader: served.reader, status: Some(served.status) })
                 .collect(),
             Self::Opened(readers, _) => readers
                 .iter()
-                .map(|(id, reader)| Part { id: id.clone(), reader: reader.clone(), status: None })
+                .map(|(id, reader)| ShardHandle { id: id.clone(), reader: reader.clone(), status: None })
                 .collect(),
         }
     }
 
     /// The shards that cannot be asked, and why.
-    pub(super) fn failed(&self) -> Vec<(ShardId, Halted)> {
+    pub(crate) fn failed(&self) -> Vec<(ShardId, Halted)> {
         match self {
             Self::Served(catalog) => catalog.failed(),
             Self::Opened(..) => Vec::new(),
@@ -70,7 +70,7 @@ impl Shards {
     }
 
     /// Tenants that several shards have, as of now: no less than any snapshot that was taken before.
-    pub(super) fn torn(&self) -> Result<&TornTenants, ReadError> {
+    pub(crate) fn torn(&self) -> Result<&TornTenants, ReadError> {
         match self {
             Self::Served(catalog) => catalog.torn_now(),
             Self::Opened(readers, torn) => {
@@ -82,7 +82,7 @@ impl Shards {
     }
 
     /// Why the brokers give this process nothing, if so.
-    pub(super) fn away(&self) -> Option<Halted> {
+    pub(crate) fn away(&self) -> Option<Halted> {
         match self {
             Self::Served(catalog) => catalog.away(),
             Self::Opened(..) => None,
@@ -90,7 +90,7 @@ impl Shards {
     }
 
     /// What this process does not feed: another one may know more of it.
-    pub(super) fn elsewhere(&self) -> Vec<Elsewhere> {
+    pub(crate) fn elsewhere(&self) -> Vec<Elsewhere> {
         match self {
             Self::Served(catalog) => catalog.elsewhere(),
             Self::Opened(..) => Vec::new(),
@@ -98,22 +98,22 @@ impl Shards {
     }
 }
 
-impl Part {
-    pub(super) fn moment(&self) -> Moment<'_> {
+impl ShardHandle {
+    pub(crate) fn moment(&self) -> ShardSnapshot<'_> {
         let freshness = self.status.as_ref().map(|status| status.freshness());
-        Moment { id: &self.id, reader: &self.reader, freshness, snapshot: self.reader.snapshot() }
+        ShardSnapshot { id: &self.id, reader: &self.reader, freshness, snapshot: self.reader.snapshot() }
     }
 }
 
 /// Every shard at one moment each.
-pub(super) fn moments(parts: &[Part]) -> Vec<Moment<'_>> {
-    parts.iter().map(Part::moment).collect()
+pub(crate) fn moments(parts: &[ShardHandle]) -> Vec<ShardSnapshot<'_>> {
+    parts.iter().map(ShardHandle::moment).collect()
 }
 
 /// The shard that has the tenant. Nothing computes it from the key, so every shard is asked; a tenant that
 /// two have is refused.
-pub(super) fn locate<'a>(
-    moments: &'a [Moment<'a>],
+pub(crate) fn locate<'a>(
+    moments: &'a [ShardSnapshot<'a>],
     client: &ClientKey,
 ) -> Result<Option<Located<'a>>, QueryError> {
     let mut found: Option<Located<'a>> = None;
@@ -132,7 +132,10 @@ pub(super) fn locate<'a>(
 }
 
 /// Which shards have the tenant.
-pub(super) fn shards_with(moments: &[Moment<'_>], client: &ClientKey) -> Result<Vec<ShardId>, ReadError> {
+pub(crate) fn shards_with(
+    moments: &[ShardSnapshot<'_>],
+    client: &ClientKey,
+) -> Result<Vec<ShardId>, ReadError> {
     let mut shards = Vec::new();
     for moment in moments {
         if moment.snapshot.tenant(client)?.is_some() {

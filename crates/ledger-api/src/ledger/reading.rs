@@ -13,12 +13,13 @@ use ledger_store::{Cut, HistoryEvent, ShardId, entries};
 use super::Ledger;
 use super::budget::Reservation;
 use super::error::QueryError;
-use super::shards::Moment;
+use super::shards::ShardSnapshot;
+use super::timelines::timeline;
 
 /// One question while it is answered.
 #[derive(Debug)]
-pub(super) struct Reading<'l> {
-    pub(super) ledger: &'l Ledger,
+pub(crate) struct Reading<'l> {
+    pub(crate) ledger: &'l Ledger,
     /// Of what was known then. What is known now is kept with the ledger.
     timelines: RefCell<BTreeMap<(ShardId, AppKey), Arc<AppTimeline>>>,
     records: Cell<usize>,
@@ -26,66 +27,66 @@ pub(super) struct Reading<'l> {
 
 /// A tenant's history, and the memory it takes.
 #[derive(Debug)]
-pub(super) struct Told<'l> {
+pub(crate) struct LoadedHistory<'l> {
     events: Vec<HistoryEvent>,
     /// Of the apps in it.
-    pub(super) apps: AppTimelines,
+    pub(crate) apps: AppTimelines,
     _reserved: Reservation<'l>,
 }
 
-impl Told<'_> {
-    pub(super) fn entries(&self) -> Vec<Entry<'_>> {
+impl LoadedHistory<'_> {
+    pub(crate) fn entries(&self) -> Vec<Entry<'_>> {
         entries(&self.events)
     }
 
     /// The last record that was known.
-    pub(super) fn seq(&self) -> u64 {
+    pub(crate) fn seq(&self) -> u64 {
         self.events.last().map_or(0, |event| event.seq)
     }
 }
 
 impl<'l> Reading<'l> {
-    pub(super) fn of(ledger: &'l Ledger) -> Self {
+    pub(crate) fn new(ledger: &'l Ledger) -> Self {
         Self { ledger, timelines: RefCell::default(), records: Cell::new(0) }
     }
 
     /// Records of histories that were read so far: what the question has cost.
-    pub(super) fn records(&self) -> usize {
+    pub(crate) fn records(&self) -> usize {
         self.records.get()
     }
 
     /// A tenant's history up to a cut. A question keeps to one cut.
-    pub(super) fn history(
+    pub(crate) fn history(
         &self,
-        moment: &Moment<'_>,
+        moment: &ShardSnapshot<'_>,
         client: &ClientKey,
         cut: Cut,
-    ) -> Result<Told<'l>, QueryError> {
+    ) -> Result<LoadedHistory<'l>, QueryError> {
         let (events, reserved) = self.ledger.events(&moment.snapshot, client, cut)?;
         self.records.set(self.records.get() + events.len());
         let mut apps = AppTimelines::default();
         for app in events.iter().filter_map(|event| event.event.app()).collect::<BTreeSet<_>>() {
             apps.share(app.clone(), self.timeline(moment, app, cut)?);
         }
-        Ok(Told { events, apps, _reserved: reserved })
+        Ok(LoadedHistory { events, apps, _reserved: reserved })
     }
 
     /// The timeline of an app up to a cut.
-    pub(super) fn timeline(
+    pub(crate) fn timeline(
         &self,
-        moment: &Moment<'_>,
+        moment: &ShardSnapshot<'_>,
         app: &AppKey,
         cut: Cut,
     ) -> Result<Arc<AppTimeline>, QueryError> {
         if cut == Cut::Open {
-            return Ok(self.ledger.timelines.of(moment.id, &moment.snapshot, app)?);
+            return Ok(timeline(&self.ledger.cache, moment.id, &moment.snapshot, app)?);
         }
         let key = (moment.id.clone(), app.clone());
         if let Some(read) = self.timelines.borrow().get(&key) {
             return Ok(Arc::clone(read));
         }
-        let timeline = moment.snapshot.timelines_of([app], cut)?.shared(app);
-        self.timelines.borrow_mut().insert(key, Arc::clone(&timeline));
-        Ok(timeline)
+        let read = moment.snapshot.timelines_of([app], cut)?.shared(app);
+        self.timelines.borrow_mut().insert(key, Arc::clone(&read));
+        Ok(read)
     }
 }

@@ -1,41 +1,31 @@
-//! The questions (interfaces 3 and 4), answered from snapshots: pure reading, no clock.
+//! A set of shards that is read as one ledger: snapshots, what may be said from them, and what that costs.
 //!
-//! [`Ledger`] is asked; every question takes `now`, the caller's clock. Start there, then read [`past`] for
-//! what "as of" means and [`list`] for lists.
+//! In: a catalog of shards, or readers of a data directory. Out, for the questions of [`crate::query`]: the tenant where
+//! it is ([`locate`]), as of an instant ([`tenant_as_of`]), how fresh that is ([`freshness`]), and whether something may
+//! be reported as not there ([`ready`]).
 //!
 //! # What holds for every answer
 //!
-//! - It rests on one snapshot of each shard it concerns, and says how fresh that was ([`FreshnessJson`]).
+//! - It rests on one snapshot of each shard it is about, and says how fresh that was ([`FreshnessJson`]).
 //! - Events dated after the instant that is asked for are not in it, even those that are recorded by now.
 //! - A tenant that two shards have is refused, by name and with a code: neither has its whole history.
 //! - A shard that stopped still answers, and its answers say so (`stale`). What a shard might have that was not read
 //!   to its end, cannot be asked, or is fed by another process of the group, is never reported as not there
 //!   ([`ready`]).
 
-mod answer;
 mod budget;
-mod checkpoints;
-mod corrections;
-mod cursor;
+mod cache;
 mod error;
-mod explain;
-mod filter;
 mod freshness;
-mod list;
-mod logged;
+mod locate;
 mod merged;
-mod one;
-mod past;
-mod proof;
-mod quarantine;
+mod page_bytes;
 mod reading;
 mod ready;
-mod replay;
 mod shards;
 mod state;
+mod tenant_as_of;
 mod timelines;
-mod weight;
-mod whatif;
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -45,53 +35,41 @@ use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_store::{Catalog, Cut, Elsewhere, HistoryEvent, Reader, ShardId, Snapshot, TornTenants};
 
-pub use answer::{
-    CheckpointJson, CheckpointList, CorrectionsAnswer, ExplanationAnswer, FreshnessJson, HaltedJson,
-    InstallationAnswer, InstallationList, LogAnswer, PreviewAnswer, QuarantineAnswer, QuarantineList,
-    RefusedTenant, TenantAnswer,
-};
-pub use corrections::Correction;
-pub use cursor::{Cursor, InvalidCursor};
+pub(crate) use cache::{Cache, CacheKey, Lru};
 pub use error::QueryError;
-pub use explain::Explained;
+pub(crate) use error::span;
+pub(crate) use freshness::of as freshness_of;
+pub use freshness::{FreshnessJson, HaltedJson, RefusedTenant};
 #[cfg(test)]
 pub(crate) use freshness::{of_absent, of_failed};
-
-pub use filter::{AsOf, Filter, MigrationFilter, Preview, WindowFilter};
-pub use logged::{Item, Logged};
-pub use proof::Proof;
+pub(crate) use merged::{Seqs, records_of};
+pub(crate) use page_bytes::PageBytes;
+pub(crate) use reading::Reading;
 pub use ready::NotReady;
-pub use replay::{Replay, Step};
+pub(crate) use shards::{Located, ShardHandle, ShardSnapshot, Shards, locate, moments, shards_with};
 pub use state::State;
-pub use whatif::{Line, Progress, Tell, WhatIfAnswer, WhatIfAsked};
+pub(crate) use tenant_as_of::{TenantAsOf, Viewpoint, cut, is_all_of};
 
-use crate::limits::{HISTORIES_BYTES, HISTORY_RESERVED_AT_A_TIME_BYTES, PAGE_FULL_BYTES};
+use crate::limits::{CACHE_BYTES, HISTORIES_BYTES, HISTORY_RESERVED_AT_A_TIME_BYTES, PAGE_FULL_BYTES};
 use budget::{HistoryBudget, Reservation};
-use corrections::Walks;
-use list::GatheredKept;
-use shards::{Moment, Shards};
-use timelines::Timelines;
 
 /// A set of shards that is asked as one ledger. Every question takes `now`, the caller's clock. A copy is the
 /// same ledger.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    shards: Arc<Shards>,
-    timelines: Arc<Timelines>,
-    /// Windows of the past, for the next pages.
-    gathered: Arc<GatheredKept>,
-    /// Where pages of corrections ended.
-    walks: Arc<Walks>,
+    pub(crate) shards: Arc<Shards>,
+    /// For the questions that follow.
+    pub(crate) cache: Arc<Cache>,
     /// For the histories of all questions.
     budget: Arc<HistoryBudget>,
     /// What proofs are made with.
-    secret: Option<LedgerSecret>,
-    /// When whoever asks goes away; none: waits for ever.
+    pub(crate) secret: Option<LedgerSecret>,
+    /// When the client goes away; none: it waits for ever.
     until: Option<Instant>,
-    /// Whoever asks, where that can be gone before.
+    /// The client, where it can be gone before.
     asker: Option<Weak<()>>,
-    /// A page ends once its items weigh so much as JSON.
-    page_bytes: usize,
+    /// A page ends once its items have so many bytes as JSON.
+    pub(crate) page_bytes: usize,
 }
 
 /// Someone who waits for an answer, as long as this is kept: see [`Ledger::asked_by`].
@@ -100,12 +78,12 @@ pub struct Asker(Arc<()>);
 
 impl Ledger {
     /// The shards that this process serves, as the catalog lists them at the moment of each question.
-    pub fn of_catalog(catalog: Arc<Catalog>) -> Self {
+    pub fn from_catalog(catalog: Arc<Catalog>) -> Self {
         Self::over(Shards::Served(catalog))
     }
 
-    /// Shards opened for reading beside a server, or without one: how fresh they are nobody tells.
-    pub fn of_readers(mut readers: Vec<(ShardId, Reader)>) -> Self {
+    /// Shards opened for reading beside a server, or without one: how fresh they are is not known.
+    pub fn from_readers(mut readers: Vec<(ShardId, Reader)>) -> Self {
         readers.sort_by(|(one, _), (other, _)| one.cmp(other));
         Self::over(Shards::Opened(readers, TornTenants::default()))
     }
@@ -113,9 +91,7 @@ impl Ledger {
     fn over(shards: Shards) -> Self {
         Self {
             shards: Arc::new(shards),
-            timelines: Arc::default(),
-            gathered: Arc::default(),
-            walks: Arc::default(),
+            cache: Arc::new(Cache::new(CACHE_BYTES)),
             budget: Arc::new(HistoryBudget::new(HISTORIES_BYTES)),
             secret: None,
             until: None,
@@ -125,7 +101,7 @@ impl Ledger {
     }
 
     /// The same ledger, for someone who waits so long and no longer: a question that is not answered by then
-    /// ends as [`QueryError::GivenUp`], so that it takes nobody else's time.
+    /// ends as [`QueryError::GivenUp`], so that it takes no time of others.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
         Self { until: Instant::now().checked_add(limit), ..self.clone() }
@@ -138,11 +114,17 @@ impl Ledger {
         Self { asker: Some(Arc::downgrade(&asker.0)), ..self.clone() }
     }
 
-    /// Whether somebody still waits for the answer. Every loop that reads asks this for each item.
+    /// Whether a client still waits for the answer. Every loop that reads checks this for each item.
     pub(crate) fn in_time(&self) -> Result<(), QueryError> {
         let is_over = self.until.is_some_and(|until| until <= Instant::now());
         let is_gone = self.asker.as_ref().is_some_and(|asker| asker.strong_count() == 0);
         if is_over || is_gone { Err(QueryError::GivenUp) } else { Ok(()) }
+    }
+
+    /// The same, able to prove: it takes the secret that the leaves are made with.
+    #[must_use]
+    pub fn with_secret(self, secret: Option<LedgerSecret>) -> Self {
+        Self { secret, ..self }
     }
 
     /// The same ledger, for someone who takes so many bytes of a list at a time.
@@ -152,7 +134,7 @@ impl Ledger {
     }
 
     /// A tenant's events, within the budget for histories.
-    fn events(
+    pub(crate) fn events(
         &self,
         snapshot: &Snapshot<'_>,
         client: &ClientKey,
@@ -184,7 +166,7 @@ impl Ledger {
     }
 
     /// Of these shards and of those that could not be asked: what a list rests on, and what it lacks.
-    fn freshness_of(&self, moments: &[Moment<'_>], now: Timestamp) -> Vec<FreshnessJson> {
+    pub(crate) fn freshness_of(&self, moments: &[ShardSnapshot<'_>], now: Timestamp) -> Vec<FreshnessJson> {
         let mut all = self.here(moments, now);
         let absent = self.shards.elsewhere().into_iter().filter_map(|part| match part {
             Elsewhere::Shard(id) if moments.iter().all(|moment| *moment.id != id) => Some(id),
@@ -194,7 +176,7 @@ impl Ledger {
         in_order(all)
     }
 
-    fn here(&self, moments: &[Moment<'_>], now: Timestamp) -> Vec<FreshnessJson> {
+    fn here(&self, moments: &[ShardSnapshot<'_>], now: Timestamp) -> Vec<FreshnessJson> {
         let of = |moment| {
             freshness::of(moment, now).unwrap_or_else(|error| freshness::of_unreadable(moment, &error))
         };

@@ -1,8 +1,8 @@
 //! What may be reported as not there: only what every shard that could have it does not have, each of them read to its
 //! end. Nothing computes a shard from a key, so that is every shard, unless the tenant was found in one.
 //!
-//! A tenant that was found is answered, however far its shard is: the answer's freshness says so. That nothing was
-//! found has no such label, and whoever acts on it takes it for the truth.
+//! A tenant that was found is answered, however far its shard is: the answer's freshness shows it. That nothing was
+//! found has no such label, and a client that acts on it takes it for the truth.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use ledger_core::time::Timestamp;
 use ledger_store::{Elsewhere, Known, Phase, ShardId};
 
 use super::Ledger;
-use super::answer::FreshnessJson;
 use super::error::QueryError;
-use super::shards::{Located, Moment, Shards};
+use super::freshness::FreshnessJson;
+use super::shards::{Located, ShardSnapshot, Shards};
 
 /// Shards named before the rest is counted: a topic can have a thousand partitions.
 const NAMED_AT_MOST: usize = 8;
 
-/// Why nobody knows whether something is there.
+/// Why it is not known whether something is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotReady {
     /// Topics whose partitions are not known yet.
@@ -28,7 +28,7 @@ pub struct NotReady {
 
 impl NotReady {
     /// Whether waiting can help: a shard reads on.
-    pub(super) fn is_read_on(&self) -> bool {
+    pub(crate) fn is_read_on(&self) -> bool {
         self.freshness.iter().any(|shard| !shard.stale)
     }
 }
@@ -56,22 +56,27 @@ impl fmt::Display for NotReady {
 
 impl FreshnessJson {
     /// Whether what the shard does not have is not in its source either, as far as anyone knows.
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.phase == Phase::Live.as_str() && self.assigned
     }
 }
 
 impl Ledger {
     /// The error, if every shard is read to its end.
-    pub(super) fn not_found(&self, moments: &[Moment<'_>], now: Timestamp, error: QueryError) -> QueryError {
+    pub(crate) fn not_found(
+        &self,
+        moments: &[ShardSnapshot<'_>],
+        now: Timestamp,
+        error: QueryError,
+    ) -> QueryError {
         self.ready(moments, now).err().unwrap_or(error)
     }
 
     /// The error, if this shard is read to its end: no other one can have what is asked for.
-    pub(super) fn not_found_in(
+    pub(crate) fn not_found_in(
         &self,
         shard: &ShardId,
-        moments: &[Moment<'_>],
+        moments: &[ShardSnapshot<'_>],
         now: Timestamp,
         error: QueryError,
     ) -> QueryError {
@@ -79,15 +84,15 @@ impl Ledger {
     }
 
     /// Whether every shard is read to its end.
-    pub(super) fn ready(&self, moments: &[Moment<'_>], now: Timestamp) -> Result<(), QueryError> {
+    pub(crate) fn ready(&self, moments: &[ShardSnapshot<'_>], now: Timestamp) -> Result<(), QueryError> {
         self.ready_where(|_, _| true, moments, now)
     }
 
     /// Whether a shard is read to its end.
-    pub(super) fn ready_in(
+    pub(crate) fn ready_in(
         &self,
         shard: &ShardId,
-        moments: &[Moment<'_>],
+        moments: &[ShardSnapshot<'_>],
         now: Timestamp,
     ) -> Result<(), QueryError> {
         let is_it = |topic: &str, partition: Option<u32>| {
@@ -99,7 +104,7 @@ impl Ledger {
     fn ready_where(
         &self,
         concerns: impl Fn(&str, Option<u32>) -> bool,
-        moments: &[Moment<'_>],
+        moments: &[ShardSnapshot<'_>],
         now: Timestamp,
     ) -> Result<(), QueryError> {
         if matches!(*self.shards, Shards::Opened(..)) {
@@ -111,19 +116,19 @@ impl Ledger {
             Elsewhere::Shard(_) => None,
         });
         let topics: Vec<String> = unknown.collect();
-        let mut concerned = freshness.iter().filter(|shard| concerns(&shard.topic, Some(shard.partition)));
-        if topics.is_empty() && concerned.all(FreshnessJson::is_at_end) {
+        let mut affected = freshness.iter().filter(|shard| concerns(&shard.topic, Some(shard.partition)));
+        if topics.is_empty() && affected.all(FreshnessJson::is_at_end) {
             return Ok(());
         }
         Err(QueryError::NotReady(NotReady { topics, freshness }))
     }
 
     /// Whether a seq that is asked for is recorded, or can only not be read yet.
-    pub(super) fn ready_for(
+    pub(crate) fn ready_for(
         &self,
         known: Known,
         Located { moment, row }: &Located<'_>,
-        moments: &[Moment<'_>],
+        moments: &[ShardSnapshot<'_>],
         now: Timestamp,
     ) -> Result<(), QueryError> {
         match known {

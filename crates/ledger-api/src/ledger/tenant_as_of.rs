@@ -16,67 +16,60 @@ use ledger_record::rows::TenantRow;
 use ledger_store::{Cut, Known, ReadError};
 
 use super::error::QueryError;
-use super::filter::AsOf;
 use super::reading::Reading;
-use super::shards::Moment;
+use super::shards::ShardSnapshot;
 use super::state::State;
 
 /// What was true at an instant, as far as it was known then.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Instant {
-    pub(super) at: Timestamp,
-    pub(super) known: Known,
+pub(crate) struct Viewpoint {
+    pub(crate) at: Timestamp,
+    pub(crate) known: Known,
 }
 
-/// A tenant as of an instant.
+/// A tenant as of an viewpoint.
 #[derive(Debug)]
-pub(super) struct Past {
-    pub(super) tenant: Tenant,
+pub(crate) struct TenantAsOf {
+    pub(crate) tenant: Tenant,
     /// The highest seq that was recorded up to `known`, whatever the instant is.
-    pub(super) seq: u64,
+    pub(crate) seq: u64,
     /// What was not known yet.
     cut: Cut,
 }
 
-impl Instant {
-    pub(super) fn of(as_of: AsOf, now: Timestamp) -> Self {
-        Self { at: as_of.at.unwrap_or(now), known: as_of.known }
-    }
-}
-
-impl Past {
+impl TenantAsOf {
     /// The tenant as of the instant; `row` is what the snapshot has of it.
-    pub(super) fn of(
+    pub(crate) fn new(
         reading: &Reading<'_>,
-        moment: &Moment<'_>,
+        moment: &ShardSnapshot<'_>,
         client: &ClientKey,
         row: TenantRow,
-        instant: Instant,
+        viewpoint: Viewpoint,
     ) -> Result<Self, QueryError> {
-        let cut = cut(moment, client, &row, instant.known)?;
-        if cut == Cut::Open && row_serves(&row.tenant, instant.at) {
+        let cut = cut(moment, client, &row, viewpoint.known)?;
+        if cut == Cut::Open && row_serves(&row.tenant, viewpoint.at) {
             return Ok(Self { tenant: row.tenant, seq: row.seq, cut });
         }
-        let told = reading.history(moment, client, cut)?;
-        let tenant = Tenant::as_of(&told.entries(), &told.apps, instant.at);
-        Ok(Self { tenant, seq: told.seq(), cut })
+        let history = reading.history(moment, client, cut)?;
+        let tenant = Tenant::as_of(&history.entries(), &history.apps, viewpoint.at);
+        Ok(Self { tenant, seq: history.seq(), cut })
     }
 
     /// The timeline of an app, as known.
-    pub(super) fn timeline(
+    pub(crate) fn timeline(
         &self,
         reading: &Reading<'_>,
-        moment: &Moment<'_>,
+        moment: &ShardSnapshot<'_>,
         app: &AppKey,
     ) -> Result<Arc<AppTimeline>, QueryError> {
         reading.timeline(moment, app, self.cut)
     }
 
-    /// The installation of an app, if there is one, with all that is derived for the instant.
-    pub(super) fn state(
+    /// The installation of an app, if there is one, with all that is derived for the viewpoint.
+    pub(crate) fn state(
         mut self,
         reading: &Reading<'_>,
-        moment: &Moment<'_>,
+        moment: &ShardSnapshot<'_>,
         client: &ClientKey,
         app: &AppKey,
         at: Timestamp,
@@ -89,10 +82,10 @@ impl Past {
     }
 
     /// All installations, by app key.
-    pub(super) fn states(
+    pub(crate) fn states(
         mut self,
         reading: &Reading<'_>,
-        moment: &Moment<'_>,
+        moment: &ShardSnapshot<'_>,
         client: &ClientKey,
         at: Timestamp,
     ) -> Result<Vec<State>, QueryError> {
@@ -105,7 +98,7 @@ impl Past {
     }
 
     /// An installation of this tenant as it is shown.
-    pub(super) fn shown(
+    pub(crate) fn shown(
         &self,
         client: &ClientKey,
         app: AppKey,
@@ -125,7 +118,7 @@ impl Past {
     }
 }
 
-/// Whether the fold of everything is the fold as of the instant.
+/// Whether the fold of everything is the fold as of the viewpoint.
 fn row_serves(tenant: &Tenant, at: Timestamp) -> bool {
     let installations = tenant.installations.values();
     let latest = installations.map(|installation| installation.latest).max().flatten();
@@ -133,8 +126,8 @@ fn row_serves(tenant: &Tenant, at: Timestamp) -> bool {
 }
 
 /// What was not known of a tenant; nothing, where the knowledge is of all that is recorded.
-pub(super) fn cut(
-    moment: &Moment<'_>,
+pub(crate) fn cut(
+    moment: &ShardSnapshot<'_>,
     client: &ClientKey,
     row: &TenantRow,
     known: Known,
@@ -148,7 +141,7 @@ pub(super) fn cut(
 }
 
 /// Whether the knowledge is of all that the shard has.
-pub(super) fn is_all_of(moment: &Moment<'_>, known: Known) -> Result<bool, ReadError> {
+pub(crate) fn is_all_of(moment: &ShardSnapshot<'_>, known: Known) -> Result<bool, ReadError> {
     Ok(match known {
         Known::All => true,
         Known::Recorded(until) => moment.snapshot.head()?.recorded <= Some(until),
@@ -157,7 +150,7 @@ pub(super) fn is_all_of(moment: &Moment<'_>, known: Known) -> Result<bool, ReadE
 }
 
 /// Whether nothing was recorded of the tenant's apps after its own last record.
-fn apps_end_before(moment: &Moment<'_>, row: &TenantRow) -> Result<bool, ReadError> {
+fn apps_end_before(moment: &ShardSnapshot<'_>, row: &TenantRow) -> Result<bool, ReadError> {
     for app in row.tenant.installations.keys() {
         let Some(seq) = moment.snapshot.app(app)?.map(|row| row.seq).filter(|seq| *seq > 0) else { continue };
         let last = moment.snapshot.records(&Stream::App(app.clone()), seq)?.next().transpose()?;

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 /// Bytes for all histories together.
 #[derive(Debug)]
-pub(super) struct HistoryBudget {
+pub(crate) struct HistoryBudget {
     state: Mutex<State>,
     freed: Condvar,
 }
@@ -27,20 +27,20 @@ struct State {
 
 /// Bytes that are reserved; given back in the end.
 #[derive(Debug)]
-pub(super) struct Reservation<'b> {
+pub(crate) struct Reservation<'b> {
     budget: &'b HistoryBudget,
     number: u64,
     bytes: i64,
 }
 
 impl HistoryBudget {
-    pub(super) fn new(bytes: u32) -> Self {
+    pub(crate) fn new(bytes: u32) -> Self {
         let state = State { free: i64::from(bytes), held: BTreeSet::new(), next: 0 };
         Self { state: Mutex::new(state), freed: Condvar::new() }
     }
 
     /// Begins a reservation of no bytes.
-    pub(super) fn reserve(&self) -> Reservation<'_> {
+    pub(crate) fn reserve(&self) -> Reservation<'_> {
         let mut state = self.lock();
         let number = state.next;
         state.next += 1;
@@ -56,7 +56,7 @@ impl HistoryBudget {
 impl Reservation<'_> {
     /// Reserves more bytes, or waits for them until an instant. `false`: too few were free in time.
     #[must_use]
-    pub(super) fn grow(&mut self, bytes: usize, until: Option<Instant>) -> bool {
+    pub(crate) fn grow(&mut self, bytes: usize, until: Option<Instant>) -> bool {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let mut state = self.budget.lock();
         while state.free < bytes && state.held.first() != Some(&self.number) {

@@ -1,37 +1,21 @@
-//! What the answers could not speak for. The processes of a group share the partitions, so a list that one of
+//! What the answers lack. The processes of a group share the partitions, so a list that one of
 //! them gives is short of what the others have, and a data directory can have a shard that does not open;
-//! nobody must take such an answer for the whole.
+//! such an answer must not pass for the whole.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
+use ledger_api::ledger::{FreshnessJson, HaltedJson};
 use ledger_store::{Phase, ShardId};
-use serde::Deserialize;
 
 /// Named before the rest is counted: a topic can have a thousand partitions.
 const NAMED_AT_MOST: usize = 8;
 
-/// How fresh a shard's part of an answer is, as far as that is told on.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Freshness {
-    topic: String,
-    partition: u32,
-    #[serde(default)]
-    phase: String,
-    stale: bool,
-    halted: Option<Halted>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Halted {
-    code: String,
-}
-
-/// What the answers of a command lack. Every door of the command notes it here.
+/// What the answers of a command lack. The backend of the command notes it here.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Lacking(Rc<RefCell<Noted>>);
+pub(crate) struct Completeness(Rc<RefCell<Noted>>);
 
 #[derive(Debug, Default)]
 struct Noted {
@@ -56,18 +40,18 @@ enum Lack {
 }
 
 impl Lack {
-    fn of(shard: &Freshness) -> Option<Self> {
+    fn of(shard: &FreshnessJson) -> Option<Self> {
         match &shard.halted {
-            Some(Halted { code }) => Some(Self::Halted(code.clone())),
+            Some(HaltedJson { code, .. }) => Some(Self::Halted(code.to_string())),
             None if shard.stale => Some(Self::Idle),
             None => (shard.phase == Phase::CatchingUp.as_str()).then_some(Self::CatchingUp),
         }
     }
 }
 
-impl Lacking {
+impl Completeness {
     /// Of one answer.
-    pub(super) fn note(&self, freshness: Vec<Freshness>) {
+    pub(super) fn note(&self, freshness: Vec<FreshnessJson>) {
         let mut noted = self.0.borrow_mut();
         noted.of_nothing |= freshness.is_empty();
         let lacking = freshness.into_iter().filter_map(|shard| {
@@ -89,11 +73,11 @@ impl Lacking {
 
     /// Whether a shard lacks in an answer that takes all of them.
     pub(crate) fn is_partial(&self) -> bool {
-        self.0.borrow().is_of_all && !self.said().is_empty()
+        self.0.borrow().is_of_all && !self.reports().is_empty()
     }
 
-    /// What to say of it, in lines; empty when the answers were whole.
-    pub(crate) fn said(&self) -> Vec<String> {
+    /// What to report of it, in lines; empty when the answers were whole.
+    pub(crate) fn reports(&self) -> Vec<String> {
         let noted = self.0.borrow();
         let mut lines = Vec::new();
         if noted.of_nothing {
@@ -152,9 +136,9 @@ mod tests {
     use super::*;
 
     fn noted(freshness: &str) -> Vec<String> {
-        let lacking = Lacking::default();
-        lacking.note(serde_json::from_str(freshness).unwrap());
-        lacking.said()
+        let completeness = Completeness::default();
+        completeness.note(serde_json::from_str(freshness).unwrap());
+        completeness.reports()
     }
 
     #[test]
@@ -181,15 +165,18 @@ mod tests {
 
     #[test]
     fn only_an_answer_of_all_shards_is_partial_without_one() {
-        let lacking = Lacking::default();
-        lacking.note(
+        let completeness = Completeness::default();
+        completeness.note(
             serde_json::from_str(r#"[{"topic":"t","partition":0,"phase":"CATCHING_UP","stale":false}]"#)
                 .unwrap(),
         );
-        assert_eq!(lacking.said(), ["t/0 still reads what its topic has: the rest is not in the answer"]);
-        assert!(!lacking.is_partial());
-        lacking.note_of_all();
-        assert!(lacking.is_partial());
+        assert_eq!(
+            completeness.reports(),
+            ["t/0 still reads what its topic has: the rest is not in the answer"]
+        );
+        assert!(!completeness.is_partial());
+        completeness.note_of_all();
+        assert!(completeness.is_partial());
     }
 
     #[test]

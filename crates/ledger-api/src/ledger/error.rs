@@ -65,9 +65,16 @@ pub enum QueryError {
     /// The cursor belongs to another list, or to none.
     #[error("the cursor belongs to another list; begin again without one, or repeat the list's parameters")]
     ForeignCursor,
-    /// A seq counts within one tenant.
-    #[error("a seq counts within one tenant, so a list cannot be as known at one; give an instant")]
-    SeqOfNoTenant,
+    /// A number that is too small or too large.
+    #[error("expected a whole number {}", range(*least, *most))]
+    OutOfRange {
+        /// Of which field.
+        parameter: &'static str,
+        /// The smallest.
+        least: usize,
+        /// The largest.
+        most: Option<usize>,
+    },
     /// There is no such shard.
     #[error("there is no shard {shard} here")]
     UnknownShard {
@@ -142,7 +149,7 @@ pub enum QueryError {
         /// Which.
         shards: Vec<ShardId>,
     },
-    /// Nobody waits for the answer any more.
+    /// No client waits for the answer any more.
     #[error("the question was given up before it was answered")]
     GivenUp,
     /// The position that was asked for is not there yet.
@@ -175,7 +182,7 @@ impl QueryError {
             Self::TenantInTwoPartitions { .. } => (Kind::TenantInTwoPartitions, None),
             Self::NotReady(_) => (Kind::NotReady, None),
             Self::ForeignCursor => (Kind::InvalidCursor, Some("cursor")),
-            Self::SeqOfNoTenant => (Kind::InvalidParameter, Some("knownSeq")),
+            Self::OutOfRange { parameter, .. } => (Kind::InvalidParameter, Some(parameter)),
             Self::PositionOfNoShard => (Kind::InvalidParameter, Some("fromPosition")),
             Self::SpanEndsFirst { .. } => (Kind::InvalidParameter, Some("to")),
             Self::PartitionOfSeveral { .. } => (Kind::InvalidParameter, Some("topic")),
@@ -232,13 +239,17 @@ impl From<WaitError> for QueryError {
 }
 
 /// A span that ends before it begins would be answered with nothing, which looks like an answer.
-pub(super) fn span(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), QueryError> {
+pub(crate) fn span(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), QueryError> {
     match (from, to) {
         (Some(from), Some(to)) if to < from => {
             Err(QueryError::SpanEndsFirst { from: format_instant(from), to: format_instant(to) })
         }
         _ => Ok(()),
     }
+}
+
+fn range(least: usize, most: Option<usize>) -> String {
+    most.map_or_else(|| format!("from {least} on"), |most| format!("from {least} to {most}"))
 }
 
 /// The first few by name: a topic can have a thousand partitions.

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ledger_api::query::{Cursor, Ledger};
+use ledger_api::ledger::Ledger;
+use ledger_api::query::{Query, no_lines};
 use ledger_core::time::Timestamp;
 use ledger_store::{Catalog, DataDir, Elsewhere, Halted, Phase, Served, ShardStatus, StoreOptions};
-use serde::Serialize;
 
-use super::{AskError, Lacking, Question};
+use super::{AskError, Completeness};
 
 const NEVER_FILLED: &str = "it was never filled in this directory; ask the one that has it";
 
@@ -19,7 +19,7 @@ const LEFT_BEHIND: &str =
 pub(crate) struct Local {
     pub(super) ledger: Ledger,
     pub(super) now: Timestamp,
-    pub(super) lacking: Lacking,
+    pub(super) completeness: Completeness,
 }
 
 impl Local {
@@ -32,7 +32,7 @@ impl Local {
         path: &Path,
         options: StoreOptions,
         now: Timestamp,
-        lacking: &Lacking,
+        completeness: &Completeness,
     ) -> Result<Self, AskError> {
         let data = DataDir::open_existing_read_only(path, options)?;
         let (catalog, mut failed) = (Catalog::default(), Vec::new());
@@ -41,7 +41,7 @@ impl Local {
                 Ok(reader) => {
                     let phase = if data.is_behind(&shard) { Phase::CatchingUp } else { Phase::Live };
                     if phase == Phase::CatchingUp {
-                        lacking.note_unasked(&shard, LEFT_BEHIND);
+                        completeness.note_unasked(&shard, LEFT_BEHIND);
                     }
                     let status = Arc::new(ShardStatus::default());
                     // No other process knows more of it than its directory here.
@@ -56,7 +56,7 @@ impl Local {
         }
         for (shard, error) in failed {
             let halted = Halted::of_error(&shard, &error);
-            lacking.note_unasked(&shard, &halted.message);
+            completeness.note_unasked(&shard, &halted.message);
             catalog.fail(shard, halted);
         }
         for shard in data.partitions()? {
@@ -64,47 +64,16 @@ impl Local {
         }
         for shard in catalog.elsewhere() {
             if let Elsewhere::Shard(shard) = shard {
-                lacking.note_unasked(&shard, NEVER_FILLED);
+                completeness.note_unasked(&shard, NEVER_FILLED);
             }
         }
-        let ledger = Ledger::of_catalog(Arc::new(catalog));
-        Ok(Self { ledger, now, lacking: lacking.clone() })
+        let ledger = Ledger::from_catalog(Arc::new(catalog));
+        Ok(Self { ledger, now, completeness: completeness.clone() })
     }
 
     /// The answer as a server would send it.
-    pub(super) fn ask(&self, question: &Question) -> Result<String, AskError> {
-        let (ledger, now) = (&self.ledger, self.now);
-        match question {
-            Question::Installation { client, app, as_of } => {
-                json(&ledger.installation(client, app, *as_of, now)?)
-            }
-            Question::Tenant { client, as_of } => json(&ledger.tenant(client, *as_of, now)?),
-            Question::Installations { filter, as_of, cursor, limit } => {
-                let cursor = read_cursor(cursor.as_deref())?;
-                json(&ledger.installations(filter, cursor.as_ref(), *limit, *as_of, now)?)
-            }
-            Question::Log { client, from_seq, limit, as_of } => {
-                json(&ledger.log(client, *from_seq, *limit, *as_of, now)?)
-            }
-            Question::Corrections { client, from_position, limit, as_of } => {
-                json(&ledger.corrections(client, *from_position, *limit, *as_of, now)?)
-            }
-            Question::Explain { client, app, as_of } => json(&ledger.explain(client, app, *as_of, now)?),
-            Question::Preview(preview) => json(&ledger.preview(preview, now)?),
-            Question::Quarantine { cursor, limit } => {
-                let cursor = read_cursor(cursor.as_deref())?;
-                json(&ledger.quarantine(None, cursor.as_ref(), *limit, now)?)
-            }
-            Question::Checkpoints => json(&ledger.checkpoints(now)),
-            Question::QuarantineItem { shard, seq } => json(&ledger.quarantine_item(shard, *seq, now)?),
-        }
+    pub(super) fn ask(&self, query: &Query) -> Result<String, AskError> {
+        let answer = self.ledger.answer(query, self.now, &no_lines)?;
+        serde_json::to_string(&answer).map_err(|source| AskError::NotAnAnswer { source })
     }
-}
-
-fn read_cursor(text: Option<&str>) -> Result<Option<Cursor>, AskError> {
-    Ok(text.map(str::parse).transpose()?)
-}
-
-fn json(answer: &impl Serialize) -> Result<String, AskError> {
-    serde_json::to_string(answer).map_err(|source| AskError::NotAnAnswer { source })
 }

@@ -1,0 +1,87 @@
+//! A problem as it is reported at every door: why there is no answer.
+
+use std::borrow::Cow;
+use std::error::Error as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{FreshnessJson, NotReady, QueryError};
+use crate::problem::ProblemKind;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) kind: ProblemKind,
+    detail: Cow<'static, str>,
+    parameter: Option<String>,
+    freshness: Vec<FreshnessJson>,
+}
+
+/// A problem's members (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemJson {
+    /// A URN with the code.
+    #[serde(rename = "type", default)]
+    pub type_name: String,
+    /// For people.
+    #[serde(default)]
+    pub title: Cow<'static, str>,
+    /// HTTP status.
+    #[serde(default)]
+    pub status: u16,
+    /// What is wrong with this request.
+    pub detail: Cow<'static, str>,
+    /// Stable, for programs.
+    #[serde(default)]
+    pub code: Cow<'static, str>,
+    /// The parameter that is to blame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// Of every shard, where one of them keeps the question from being answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freshness: Vec<FreshnessJson>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into(), parameter: None, freshness: Vec::new() }
+    }
+
+    /// A parameter, or a part of the path, is to blame.
+    pub(crate) fn with(
+        kind: ProblemKind,
+        parameter: impl Into<String>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { parameter: Some(parameter.into()), ..Self::new(kind, detail) }
+    }
+
+    pub(crate) fn into_json(self) -> ProblemJson {
+        let Self { kind, detail, parameter, freshness } = self;
+        ProblemJson {
+            type_name: format!("urn:realm-ledger:problem:{}", kind.code()),
+            title: kind.title().into(),
+            status: kind.status(),
+            detail,
+            code: kind.code().into(),
+            parameter,
+            freshness,
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let (kind, parameter) = error.problem();
+        if matches!(kind, ProblemKind::Storage | ProblemKind::Internal) {
+            let cause = error.source().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(%error, cause, "a query failed: see to the shard it names");
+        }
+        let detail = error.to_string().into();
+        let freshness = match error {
+            QueryError::NotReady(NotReady { freshness, .. }) => freshness,
+            _ => Vec::new(),
+        };
+        Self { kind, detail, parameter: parameter.map(ToOwned::to_owned), freshness }
+    }
+}
