@@ -38,7 +38,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Checkpoint) -> Resul
         let found: CheckpointJson =
             serde_json::from_str(checkpoint.get()).map_err(|source| AskError::NotAnAnswer { source })?;
         if found.topic == shard.topic && found.partition == shard.partition {
-            let out = &mut context.surroundings.output;
+            let out = &mut context.env.output;
             let written = out.write_all(found.note.as_bytes()).and_then(|()| out.flush());
             written.map_err(OutputError)?;
             return Ok(Exit::Done);

@@ -132,10 +132,10 @@ fn ndjson(context: &mut Context<'_, '_>, config: &Config) -> Result<Exit, Failur
         for record in reader.snapshot().records_from(0).map_err(ExportError::Read)? {
             let record = record.map_err(ExportError::Read)?;
             let Some(line) = shown(&shard, &record)? else { continue };
-            writeln!(context.surroundings.output, "{line}").map_err(OutputError)?;
+            writeln!(context.env.output, "{line}").map_err(OutputError)?;
         }
     }
-    context.surroundings.output.flush().map_err(OutputError)?;
+    context.env.output.flush().map_err(OutputError)?;
     Ok(Exit::Done)
 }
 

@@ -35,22 +35,22 @@ use serde_json::value::RawValue;
 use crate::backend::{AskError, Backend, Completeness, Local, Remote};
 use crate::cli::{Cli, Command, Format, Global, Place};
 use crate::config::{ConfigErrors, FlagValue, Loaded};
-use crate::output::{Column, OutputError, Printer, details, harmless, harmless_lines};
+use crate::output::{Column, OutputError, Printer, details, escape_control, escape_control_lines};
 use crate::telemetry::{self, LogOptions};
-use crate::{Exit, Failure, Surroundings};
+use crate::{Env, Exit, Failure};
 
 /// What every command has at hand.
 pub(crate) struct Context<'a, 'b> {
     global: &'a Global,
-    pub(crate) surroundings: &'a mut Surroundings<'b>,
+    pub(crate) env: &'a mut Env<'b>,
     /// What the answers lack.
     completeness: Completeness,
 }
 
 /// Does what was asked.
-pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit, Failure> {
+pub(crate) fn run(cli: Cli, env: &mut Env<'_>) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
-    let mut context = Context { global: &global, surroundings, completeness: Completeness::default() };
+    let mut context = Context { global: &global, env, completeness: Completeness::default() };
     if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
         context.start_quiet_logs();
     }
@@ -104,12 +104,12 @@ fn command_of(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, F
 impl Context<'_, '_> {
     /// The configuration in force, with what the command's own flags say.
     pub(crate) fn config(&self, flags: &[FlagValue]) -> Result<Loaded, Failure> {
-        let unreadable = &self.surroundings.not_unicode;
+        let unreadable = &self.env.not_unicode;
         if !unreadable.is_empty() {
             return Err(Failure::new(NotUnicode { names: unreadable.join(", ") }));
         }
         let file = self.global.config.as_deref();
-        Ok(crate::config::load(file, &self.surroundings.environment, flags)?)
+        Ok(crate::config::load(file, &self.env.environment, flags)?)
     }
 
     /// Whether a configuration file was named.
@@ -124,8 +124,8 @@ impl Context<'_, '_> {
     /// Commands that end by themselves say what matters in their own words; logs only help to look deeper.
     fn start_quiet_logs(&self) {
         let options = LogOptions { level: "error".to_owned(), format: "text".to_owned() };
-        let terminal = self.surroundings.messages_are_terminal;
-        let colours = self.surroundings.colours(terminal);
+        let terminal = self.env.messages_are_terminal;
+        let colours = self.env.colours(terminal);
         // In a test another run of this process logs already, which is as good.
         let _ = telemetry::start_logs(&options, self.global.verbose, terminal, colours);
     }
@@ -146,23 +146,23 @@ impl Context<'_, '_> {
     }
 
     pub(crate) fn format(&self) -> Format {
-        let usual = if self.surroundings.output_is_terminal { Format::Table } else { Format::Json };
+        let usual = if self.env.output_is_terminal { Format::Table } else { Format::Json };
         self.global.format.unwrap_or(usual)
     }
 
     /// A printer for a list.
     pub(crate) fn printer(&mut self, columns: &'static [Column]) -> Printer<'_> {
-        let (format, terminal) = (self.format(), self.surroundings.output_is_terminal);
-        Printer::new(&mut self.surroundings.output, format, terminal, columns)
+        let (format, terminal) = (self.format(), self.env.output_is_terminal);
+        Printer::new(&mut self.env.output, format, terminal, columns)
     }
 
     /// Prints an explanation as the sentences it is made of.
     pub(crate) fn print_sentences(&mut self, explanation: &RawValue) -> Result<(), OutputError> {
         let explanation: Explanation =
             serde_json::from_str(explanation.get()).map_err(|error| OutputError(error.into()))?;
-        let out = &mut self.surroundings.output;
+        let out = &mut self.env.output;
         for sentence in explanation.sentences {
-            writeln!(out, "{}", harmless(&sentence.in_line()))?;
+            writeln!(out, "{}", escape_control(&sentence.in_line()))?;
         }
         Ok(out.flush()?)
     }
@@ -170,7 +170,7 @@ impl Context<'_, '_> {
     /// Prints one thing in full.
     pub(crate) fn print_one(&mut self, item: &RawValue) -> Result<(), OutputError> {
         let format = self.format();
-        let out = &mut self.surroundings.output;
+        let out = &mut self.env.output;
         match format {
             Format::Json => writeln!(out, "{}", item.get())?,
             Format::Table => details(out, item)?,
@@ -180,7 +180,7 @@ impl Context<'_, '_> {
 
     /// A bar for people who wait; nothing where nobody sees it.
     pub(crate) fn progress(&self, prefix: &str) -> ProgressBar {
-        if !self.surroundings.messages_are_terminal {
+        if !self.env.messages_are_terminal {
             return ProgressBar::hidden();
         }
         let style =
@@ -193,23 +193,29 @@ impl Context<'_, '_> {
     /// Says something that is no data.
     pub(crate) fn say(&mut self, text: &str) {
         // Nobody listens: nothing is lost that was asked for.
-        let _ = writeln!(self.surroundings.messages, "{}", harmless_lines(text));
+        let _ = writeln!(self.env.messages, "{}", escape_control_lines(text));
     }
 }
 
-/// An explanation, as far as it is printed.
+/// An explanation, as far as this program reads it.
 #[derive(Deserialize)]
 struct Explanation {
     sentences: Vec<Sentence>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
 struct Sentence {
     text: String,
     seqs: Vec<u64>,
     app_events: Vec<String>,
+    fact: Fact,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fact {
+    kind: String,
 }
 
 impl Sentence {

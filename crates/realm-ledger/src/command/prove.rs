@@ -136,7 +136,7 @@ fn deliver(
     write: impl FnOnce(&mut dyn Write) -> Result<(), Unfinished>,
 ) -> Result<(), Failure> {
     let Some(path) = output else {
-        let mut out = BufWriter::new(&mut context.surroundings.output);
+        let mut out = BufWriter::new(&mut context.env.output);
         let written = write(&mut out).and_then(|()| Ok(out.flush()?));
         return written.map_err(|error| error.failure(|source| OutputError(source).into()));
     };

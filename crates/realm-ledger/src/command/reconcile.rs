@@ -10,7 +10,7 @@ use ledger_record::json::Place;
 use serde::{Deserialize, Serialize};
 
 use super::list::incomplete;
-use super::{Context, Input};
+use super::{Context, Explanation, Input};
 use crate::backend::{Backend, FIRST_PAGE};
 use crate::cli::Reconcile;
 use crate::output::{Column, Printer, raw};
@@ -88,23 +88,6 @@ struct Held {
     pinned_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data_realm: Option<String>,
-}
-
-/// As much of an explanation as says what a pin rests on.
-#[derive(Deserialize)]
-struct Explanation {
-    sentences: Vec<Sentence>,
-}
-
-#[derive(Deserialize)]
-struct Sentence {
-    seqs: Vec<u64>,
-    fact: Fact,
-}
-
-#[derive(Deserialize)]
-struct Fact {
-    kind: String,
 }
 
 /// A comparison under way.

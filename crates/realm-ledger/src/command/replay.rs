@@ -30,11 +30,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Replay) -> Result<Exit, F
     let backend = context.backend(&place)?;
     let asked = ReplayQuery { client: client_key, app, shard, from, to, from_position };
     // Where the records are seen themselves, a bar between them would only be in the way.
-    let bar = if context.surroundings.output_is_terminal {
-        ProgressBar::hidden()
-    } else {
-        context.progress("replay")
-    };
+    let bar = if context.env.output_is_terminal { ProgressBar::hidden() } else { context.progress("replay") };
     let mut printer = context.printer(COLUMNS);
     backend.ask_lines(&asked, &mut |line| {
         match line {

@@ -53,7 +53,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: WhatIf) -> Result<Exit, F
     let backend = context.backend(&place)?;
     let bar = context.progress("what if");
     let (mut reports, mut refused) = (Vec::new(), Vec::new());
-    let out = &mut context.surroundings.output;
+    let out = &mut context.env.output;
     backend.ask_lines(&asked, &mut |line| {
         match line {
             AnswerLine::Progress(progress) => {
@@ -75,8 +75,8 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: WhatIf) -> Result<Exit, F
     let bins = reports.first().map_or_else(Vec::new, |report| bins(report));
     if plot {
         let as_data = context.format() == Format::Table && !beside;
-        let surroundings = &mut *context.surroundings;
-        let out = if as_data { &mut surroundings.output } else { &mut surroundings.messages };
+        let env = &mut *context.env;
+        let out = if as_data { &mut env.output } else { &mut env.messages };
         out.write_all(plot_text(&bins).as_bytes()).and_then(|()| out.flush()).map_err(OutputError::from)?;
     }
     if let Some(path) = svg {
@@ -89,7 +89,7 @@ impl Context<'_, '_> {
     /// The reports side by side; where the output has the differences they go to people.
     fn print_reports(&mut self, reports: &[Raw], beside: bool) -> Result<(), OutputError> {
         let mut printer = if beside {
-            Printer::new(&mut self.surroundings.messages, Format::Table, false, COLUMNS)
+            Printer::new(&mut self.env.messages, Format::Table, false, COLUMNS)
         } else {
             self.printer(COLUMNS)
         };

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use ledger_store::{DataDir, StoreOptions};
-use realm_ledger::{Exit, Surroundings, run};
+use realm_ledger::{Env, Exit, run};
 
 use crate::world::{Run, World, history, said};
 
@@ -280,7 +280,7 @@ fn a_closed_output_ends_quietly() {
             arguments.extend(["--data-dir".to_owned(), directory.to_string_lossy().into_owned()]);
         }
         let mut messages = Vec::new();
-        let mut surroundings = Surroundings {
+        let mut env = Env {
             environment: std::collections::BTreeMap::new(),
             not_unicode: Vec::new(),
             input: Box::new(io::empty()),
@@ -289,8 +289,8 @@ fn a_closed_output_ends_quietly() {
             output_is_terminal: false,
             messages_are_terminal: false,
         };
-        let exit = run(arguments.into_iter().map(Into::into), &mut surroundings);
-        drop(surroundings);
+        let exit = run(arguments.into_iter().map(Into::into), &mut env);
+        drop(env);
         assert_eq!((exit, String::from_utf8(messages).unwrap()), (Exit::Done, String::new()), "{command}");
     }
 }

@@ -63,7 +63,7 @@ pub(crate) enum ServeError {
 }
 
 /// A ledger that runs until it is drained.
-pub(crate) struct Serving {
+pub(crate) struct Server {
     runtime: Runtime,
     catalog: Arc<Catalog>,
     ingest: Ingest,
@@ -79,7 +79,7 @@ pub(crate) struct Serving {
 /// Threads that may block, beside those that questions read on: the signer and the like.
 const BLOCKING_THREADS_BESIDE: usize = 32;
 
-impl Serving {
+impl Server {
     /// Starts everything. Signals are heard from before the ledger says that it is ready.
     pub(crate) fn start(config: &Config) -> Result<(Self, Signals), Failure> {
         let config = &descriptors::fit(config)?;
@@ -125,7 +125,7 @@ impl Serving {
             http::serve(listener, api, async { drop(closed.await) }).await
         });
         info!(url = %format_args!("http://{address}"), data_dir = %config.data_dir.display(), "ready");
-        let serving = Self {
+        let server = Self {
             runtime,
             catalog,
             ingest,
@@ -137,7 +137,7 @@ impl Serving {
             close_http,
             address,
         };
-        Ok((serving, signals))
+        Ok((server, signals))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -7,12 +7,12 @@ use std::borrow::Cow;
 use unicode_width::UnicodeWidthChar as _;
 
 /// The text with every sign escaped that does something instead of being seen.
-pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape_control(text: &str) -> Cow<'_, str> {
     escaped(text, does_something)
 }
 
 /// The same for a text of several lines.
-pub(crate) fn harmless_lines(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape_control_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |sign| sign != '\n' && does_something(sign))
 }
 
@@ -45,14 +45,14 @@ mod tests {
 
     #[test]
     fn what_does_something_is_shown_instead() {
-        assert_eq!(harmless("https://ü.example/a\\b"), "https://ü.example/a\\b");
+        assert_eq!(escape_control("https://ü.example/a\\b"), "https://ü.example/a\\b");
         assert_eq!(
-            harmless("a\x1b]0;owned\x07\r\n\tb\u{9b}2J\u{202e}"),
+            escape_control("a\x1b]0;owned\x07\r\n\tb\u{9b}2J\u{202e}"),
             "a\\u{1b}]0;owned\\u{7}\\r\\n\\tb\\u{9b}2J\\u{202e}"
         );
-        assert_eq!(harmless_lines("a\n\x1bb"), "a\n\\u{1b}b");
-        assert_eq!(harmless("ac\u{200b}me\u{feff}\u{ad}"), "ac\\u{200b}me\\u{feff}\\u{ad}");
-        assert_eq!((&*harmless("cafe\u{301}"), &*harmless("café")), ("cafe\\u{301}", "café"));
-        assert_eq!(harmless("a\u{a0}b\u{3164}東京"), "a\\u{a0}b\\u{3164}東京");
+        assert_eq!(escape_control_lines("a\n\x1bb"), "a\n\\u{1b}b");
+        assert_eq!(escape_control("ac\u{200b}me\u{feff}\u{ad}"), "ac\\u{200b}me\\u{feff}\\u{ad}");
+        assert_eq!((&*escape_control("cafe\u{301}"), &*escape_control("café")), ("cafe\\u{301}", "café"));
+        assert_eq!(escape_control("a\u{a0}b\u{3164}東京"), "a\\u{a0}b\\u{3164}東京");
     }
 }

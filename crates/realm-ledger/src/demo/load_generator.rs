@@ -8,7 +8,7 @@ use super::{Dice, Draft, Sample, ago};
 const APPS: &[&str] = &[ROADMAP, TIMESHEETS, TIMESHEETS, WHITEBOARD];
 const REALMS: &[&str] = &["EU", "EU", "US", "US", "AU", "DE", "GLOBAL"];
 
-/// Days that the crowd has lived before the demo begins.
+/// Days that the tenants have lived before the demo begins.
 const PAST_DAYS: i64 = 40;
 
 /// Events in the past, for each tenant.
@@ -16,7 +16,7 @@ const EVENTS_PER_TENANT: u64 = 4;
 
 /// Tenants that live on for as long as somebody watches.
 #[derive(Debug, Clone)]
-pub(crate) struct Crowd {
+pub(crate) struct LoadGenerator {
     dice: Dice,
     tenants: Vec<Tenant>,
     count: u64,
@@ -40,7 +40,7 @@ enum Life {
     Gone,
 }
 
-impl Crowd {
+impl LoadGenerator {
     pub(super) fn new(seed: u64, tenants: u32) -> Self {
         let mut dice = Dice(seed);
         let tenants = (0..tenants).map(|number| Tenant::new(number, &mut dice)).collect();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Write};
 
 /// Streams and environment of one run.
-pub struct Surroundings<'a> {
+pub struct Env<'a> {
     /// Environment variables, without those that are not Unicode.
     pub environment: BTreeMap<String, String>,
     /// Names of variables of ours that are not Unicode: a setting that was made, and that nobody can read.
@@ -23,9 +23,9 @@ pub struct Surroundings<'a> {
     pub messages_are_terminal: bool,
 }
 
-impl Surroundings<'static> {
+impl Env<'static> {
     /// Those of this process.
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         let (mut environment, mut not_unicode) = (BTreeMap::new(), Vec::new());
         for (name, value) in std::env::vars_os() {
             let shown = name.to_string_lossy().into_owned();
@@ -49,16 +49,16 @@ impl Surroundings<'static> {
     }
 }
 
-impl Surroundings<'_> {
+impl Env<'_> {
     /// Whether a stream may be coloured: a terminal, and the user did not object (<https://no-color.org>).
     pub fn colours(&self, terminal: bool) -> bool {
         terminal && self.environment.get("NO_COLOR").is_none_or(String::is_empty)
     }
 }
 
-impl std::fmt::Debug for Surroundings<'_> {
+impl std::fmt::Debug for Env<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Surroundings")
+        f.debug_struct("Env")
             .field("output_is_terminal", &self.output_is_terminal)
             .field("messages_are_terminal", &self.messages_are_terminal)
             .finish_non_exhaustive()
