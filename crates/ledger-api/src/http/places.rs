@@ -143,7 +143,26 @@ fn stopping() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use ledger_core::ids::ClientKey;
+
     use super::*;
+    use crate::query::{InstallationsQuery, LogQuery, QuarantineQuery, ReplayQuery, TenantQuery};
+
+    #[test]
+    fn pages_are_apart_from_what_waits_and_from_what_is_little() {
+        let client = ClientKey::new("t").unwrap();
+        let tenant = |as_of| Cost::of(&TenantQuery { client: client.clone(), as_of }.into());
+        let log = |as_of| {
+            let client = client.clone();
+            Cost::of(&LogQuery { client, from_seq: None, limit: None, as_of }.into())
+        };
+        let (now, waiting) = (AsOf::default(), AsOf { min_position: Some(1), ..AsOf::default() });
+        assert_eq!([tenant(now), tenant(waiting)], [Cost::Little, Cost::Much]);
+        assert_eq!([log(now), log(waiting)], [Cost::Page, Cost::Much]);
+        assert_eq!(Cost::of(&InstallationsQuery::default().into()), Cost::Page);
+        assert_eq!(Cost::of(&QuarantineQuery::default().into()), Cost::Page);
+        assert_eq!(Cost::of(&ReplayQuery::default().into()), Cost::Everything);
+    }
 
     #[test]
     fn questions_that_read_much_leave_half_of_the_places_to_the_others() {

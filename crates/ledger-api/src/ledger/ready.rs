@@ -32,9 +32,7 @@ impl NotReady {
     pub(crate) fn is_read_on(&self) -> bool {
         self.freshness.iter().any(|shard| !shard.stale)
     }
-}
 
-impl NotReady {
     /// Whether it passes without a person: something that is lacking is not halted for good.
     pub(crate) fn passes(&self) -> bool {
         let mut lacking = self.freshness.iter().filter(|shard| !shard.is_at_end());

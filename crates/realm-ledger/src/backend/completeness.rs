@@ -44,6 +44,7 @@ enum Lack {
 impl Lack {
     fn of(shard: &FreshnessJson) -> Option<Self> {
         match &shard.halted {
+            // Without either it has nothing, or what it has does not read.
             Some(HaltedJson { code, message }) if shard.position.is_none() && shard.offset.is_none() => {
                 Some(Self::Unread(format!("{message} ({code})")))
             }
