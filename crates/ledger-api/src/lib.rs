@@ -1,9 +1,12 @@
 //! How the ledger is asked: one set of queries, behind every door.
 //!
-//! - [`query`] answers questions from snapshots of the shards: pure reading, the clock comes in as an
-//!   argument. The command line uses it directly.
-//! - [`http`] puts the same queries behind `/v1`, with health and metrics beside them. Its header has the
-//!   table of routes and of problems.
+//! - [`query`] has a type for each question and its answer, one file each: start there. The command line uses it
+//!   directly.
+//! - [`ledger`] is what they read: snapshots of the shards, and what may be said from them. Pure reading, the clock
+//!   comes in as an argument.
+//! - [`http`] puts the same questions behind `/v1`, with health and metrics beside them. Its header has the table of
+//!   routes.
+//! - [`problem`] has every code that stands in place of an answer.
 //! - [`limits`] has every bound.
 //!
 //! # Invariants
@@ -19,5 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod http;
+pub mod ledger;
 pub mod limits;
+pub mod problem;
 pub mod query;

@@ -20,20 +20,15 @@ pub const QUARANTINE_DEFAULT: usize = 100;
 /// Most items on a page of the quarantine.
 pub const QUARANTINE_MAX: usize = 1000;
 
-/// A page ends once its items weigh so much as JSON, however few they are: one message can be a megabyte.
+/// A page ends once its items have so many bytes as JSON, however few they are: one message can be a megabyte.
 pub const PAGE_FULL_BYTES: usize = 1024 * 1024;
 
-/// Timelines of apps that are kept decoded, for each shard.
-pub const TIMELINES_KEPT_PER_SHARD: usize = 4096;
+/// Memory for what questions keep for the ones that follow: decoded timelines of apps, windows of the past in their
+/// order, where pages of corrections ended.
+pub const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Windows of the past that are gathered from a shard at a time, for many pages.
-pub const GATHERED_AT_A_TIME: usize = 20_000;
-
-/// Those that are kept, of all lists together: some ten megabytes.
-pub const GATHERED_KEPT: usize = 400_000;
-
-/// Ends of pages of corrections that are kept, so that the next page begins there.
-pub const WALKS_KEPT: usize = 64;
+/// Windows of the past that are sorted of a shard at a time, for many pages.
+pub const WINDOWS_SORTED_AT_A_TIME: usize = 20_000;
 
 /// Installations that are looked at for one page, and records that are folded for it: a page of a rare kind, or
 /// of the past, is short rather than late.
@@ -133,7 +128,7 @@ pub const STREAM_READS_AT_A_TIME: usize = 16;
 pub const STREAM_CHUNKS_AHEAD: usize = 1;
 
 /// Lines of a stream that are read at a time.
-pub const STREAM_PAGE: usize = 500;
+pub const STREAM_PAGE: u64 = 500;
 
 /// How long open requests may go on once the server is told to stop.
 pub const DRAIN: Duration = Duration::from_secs(10);
@@ -141,7 +136,7 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 /// Questions about the whole log that are answered at a time: each of them can keep every core busy.
 pub const SWEEPS_AT_A_TIME: usize = 2;
 
-/// Time between two lines that tell how far such a question is.
+/// Time between two lines of progress of such a question.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Policies that are tried side by side, at every door: each is folded for itself.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ledger_store::{OpenError, with_causes};
 
 use crate::exit::Exit;
-use crate::output::{OutputError, harmless_lines};
+use crate::output::{OutputError, escape_control_lines};
 
 #[derive(Debug, thiserror::Error)]
 #[error("{path} cannot be written", path = path.display())]
@@ -70,10 +70,11 @@ impl Failure {
         }
         let (red, bold, plain) = if colours { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
         // What a server or a file says may stand in an error.
-        let mut lines = vec![format!("{red}error:{plain} {}\n", harmless_lines(&self.error.to_string()))];
+        let mut lines =
+            vec![format!("{red}error:{plain} {}\n", escape_control_lines(&self.error.to_string()))];
         let mut cause = self.error.source();
         while let Some(error) = cause {
-            lines.push(format!("{bold}caused by:{plain} {}\n", harmless_lines(&error.to_string())));
+            lines.push(format!("{bold}caused by:{plain} {}\n", escape_control_lines(&error.to_string())));
             cause = error.source();
         }
         lines.extend(self.hint.iter().map(|hint| format!("{bold}hint:{plain} {hint}\n")));

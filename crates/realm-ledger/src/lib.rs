@@ -3,8 +3,8 @@
 //! ```text
 //!   args ─► cli (grammar) ─► config (defaults ← file ← environment ← flags) ─► command
 //!                                                                               │
-//!     serve, demo ── serving: DataDir · Ingest · Publisher · HTTP ──────────────┤
-//!     state, log, explain … ── ask: data directory or server, same answer ──────┤
+//!     serve, demo ── server: DataDir · Ingest · Publisher · HTTP ──────────────┤
+//!     state, log, explain … ── backend: data directory or server, same answer ──┤
 //!     import, publish, rebuild, quarantine retry ── the other crates ───────────┤
 //!                                                                               ▼
 //!                          data on stdout (output) · everything else on stderr · exit code (exit)
@@ -13,15 +13,16 @@
 //! Begin with [`run`] and `command`. What this crate is *not*: it decides nothing about realms, stores
 //! nothing and decodes nothing. The rules are in `ledger-core`, and every answer comes from `ledger-api`.
 //!
-//! `main` is one line, so that a test can do whatever a user can ([`Surroundings`]).
+//! `main` is one line, so that a test can do whatever a user can ([`Env`]).
 
 mod app_copies;
-mod ask;
+mod backend;
 mod cli;
 mod command;
 pub mod config;
 mod demo;
 mod descriptors;
+mod env;
 mod evidence;
 mod exit;
 mod failure;
@@ -29,8 +30,7 @@ mod output;
 mod partner_list;
 mod sampling;
 mod secret;
-mod serving;
-mod surroundings;
+mod server;
 pub mod telemetry;
 
 use std::ffi::OsString;
@@ -38,36 +38,36 @@ use std::ffi::OsString;
 use clap::Parser as _;
 
 pub use cli::Cli;
+pub use env::Env;
 pub use exit::Exit;
 pub use failure::Failure;
-pub use surroundings::Surroundings;
 
 /// Runs the program. `args` begin with its name.
-pub fn run(args: impl IntoIterator<Item = OsString>, surroundings: &mut Surroundings<'_>) -> Exit {
+pub fn run(args: impl IntoIterator<Item = OsString>, env: &mut Env<'_>) -> Exit {
     // Reading a large ledger takes as many open files as serving it.
     descriptors::raise();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(said) => return usage(&said, surroundings),
+        Err(said) => return usage(&said, env),
     };
-    match command::run(cli, surroundings) {
+    match command::run(cli, env) {
         Ok(exit) => exit,
         Err(failure) => {
-            let colours = surroundings.colours(surroundings.messages_are_terminal);
-            failure.tell(&mut surroundings.messages, colours);
+            let colours = env.colours(env.messages_are_terminal);
+            failure.tell(&mut env.messages, colours);
             failure.code()
         }
     }
 }
 
 /// Help and version are data; everything else that the parser says is a mistake of the caller.
-fn usage(said: &clap::Error, surroundings: &mut Surroundings<'_>) -> Exit {
+fn usage(said: &clap::Error, env: &mut Env<'_>) -> Exit {
     let mistake = said.use_stderr();
-    let terminal = if mistake { surroundings.messages_are_terminal } else { surroundings.output_is_terminal };
-    let colours = surroundings.colours(terminal);
+    let terminal = if mistake { env.messages_are_terminal } else { env.output_is_terminal };
+    let colours = env.colours(terminal);
     let text = said.render();
     let text = if colours { text.ansi().to_string() } else { text.to_string() };
-    let stream = if mistake { &mut surroundings.messages } else { &mut surroundings.output };
+    let stream = if mistake { &mut env.messages } else { &mut env.output };
     // Whoever closed the stream did not want to read it.
     let _ = stream.write_all(text.as_bytes());
     let _ = stream.flush();

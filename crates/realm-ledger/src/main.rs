@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    realm_ledger::run(std::env::args_os(), &mut realm_ledger::Surroundings::of_process()).into()
+    realm_ledger::run(std::env::args_os(), &mut realm_ledger::Env::from_process()).into()
 }

@@ -136,8 +136,8 @@ fn every(
 mod tests {
     use std::sync::mpsc;
 
-    use ledger_api::http::tell_freshness;
-    use ledger_api::query::FreshnessJson;
+    use ledger_api::http::report_freshness;
+    use ledger_api::ledger::FreshnessJson;
 
     use super::*;
 
@@ -204,7 +204,7 @@ mod tests {
         let shard = FreshnessJson {
             topic: "t".to_owned(),
             partition: 3,
-            phase: "LIVE",
+            phase: "LIVE".into(),
             stale: false,
             assigned: true,
             offset: None,
@@ -222,7 +222,7 @@ mod tests {
             ahead: None,
             ahead_seconds: 61,
         };
-        tell_freshness(&[shard]);
+        report_freshness(&[shard]);
         let told = metrics.render();
         for line in [
             "realm_ledger_lag_events{shard=\"t/3\"} 7",

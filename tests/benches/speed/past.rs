@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use ledger_api::query::{AsOf, Ledger};
+use ledger_api::ledger::Ledger;
+use ledger_api::query::{AsOf, CorrectionsQuery, ExplainQuery, InstallationQuery, LogQuery, no_lines};
 use ledger_core::descriptor::Descriptor;
 use ledger_core::event::{AppFact, Body, Event, InstallationFact, Installed};
 use ledger_core::ids::{AppKey, ClientKey, EventId};
@@ -33,7 +34,7 @@ pub(crate) fn run(dir: &Path) {
     for records in SIZES {
         fill(&mut shard, records);
     }
-    let ledger = Ledger::of_readers(vec![(id, shard.reader())]);
+    let ledger = Ledger::from_readers(vec![(id, shard.reader())]);
     for records in SIZES {
         println!("\nquestions about the past of a tenant of {records} records");
         ask(&ledger, records);
@@ -42,11 +43,12 @@ pub(crate) fn run(dir: &Path) {
 
 fn ask(ledger: &Ledger, records: u64) {
     let (client, app, now) = (client(records), app(), minute(records + 1));
-    let at = AsOf { at: Some(minute(records / 2)), known: Known::All };
-    let known = |seq| AsOf { at: None, known: Known::Seq(seq) };
+    let at = AsOf { at: Some(minute(records / 2)), known: Known::All, min_position: None };
+    let known = |seq| AsOf { at: None, known: Known::Seq(seq), min_position: None };
     let state = |as_of| {
         let (client, app) = (client.clone(), app.clone());
-        move || drop(ledger.installation(&client, &app, as_of, now).expect("an installation"))
+        let question = InstallationQuery { client, app, as_of };
+        move || drop(ledger.ask(&question, now, &no_lines).expect("an installation"))
     };
     tell(records, "state", state(AsOf::default()));
     tell(records, "state --at the middle", state(at));
@@ -54,16 +56,21 @@ fn ask(ledger: &Ledger, records: u64) {
     tell(records, "state --known-seq of the last", state(known(records)));
     let explain = |as_of| {
         let (client, app) = (client.clone(), app.clone());
-        move || drop(ledger.explain(&client, &app, as_of, now).expect("an explanation"))
+        let question = ExplainQuery { client, app, as_of };
+        move || drop(ledger.ask(&question, now, &no_lines).expect("an explanation"))
     };
     tell(records, "explain", explain(AsOf::default()));
     tell(records, "explain --at the middle", explain(at));
+    let as_of = AsOf::default();
     tell(records, "log --corrections, all", || {
-        drop(ledger.corrections(&client, 0, usize::MAX, AsOf::default(), now).expect("corrections"));
+        let (client, limit) = (client.clone(), Some(1000));
+        let mut question = CorrectionsQuery { client, from_position: 0, limit, as_of };
+        while let Some(next) = ledger.ask(&question, now, &no_lines).expect("corrections").next_position {
+            question.from_position = next;
+        }
     });
-    tell(records, "log, the last 10", || {
-        drop(ledger.log(&client, records - 9, 10, AsOf::default(), now).expect("records"));
-    });
+    let last = LogQuery { client: client.clone(), from_seq: Some(records - 9), limit: Some(10), as_of };
+    tell(records, "log, the last 10", || drop(ledger.ask(&last, now, &no_lines).expect("records")));
 }
 
 fn tell(records: u64, what: &str, question: impl Fn()) {

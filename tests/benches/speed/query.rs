@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ledger_api::http::{Api, Options, serve};
-use ledger_api::query::{AsOf, Ledger};
+use ledger_api::ledger::Ledger;
+use ledger_api::query::{AsOf, InstallationQuery, no_lines};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_store::ShardId;
@@ -33,7 +34,7 @@ pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
             row.tenant.installations.keys().map(|app| (client.clone(), app.clone())).collect::<Vec<_>>()
         })
         .collect();
-    let ledger = Arc::new(Ledger::of_readers(vec![(id, reader)]));
+    let ledger = Arc::new(Ledger::from_readers(vec![(id, reader)]));
     let mut chance = Chance::new(3);
     println!("\nquestions about one of {} installations at random", known.len());
     for _ in 0..2 {
@@ -50,8 +51,9 @@ fn any<'k>(known: &'k [Asked], chance: &mut Chance) -> &'k Asked {
 }
 
 fn ask(ledger: &Ledger, (client, app): &Asked) -> f64 {
+    let question = InstallationQuery { client: client.clone(), app: app.clone(), as_of: AsOf::default() };
     let begun = Instant::now();
-    let answer = ledger.installation(client, app, AsOf::default(), now()).expect("an installation");
+    let answer = ledger.ask(&question, now(), &no_lines).expect("an installation");
     std::hint::black_box(answer);
     begun.elapsed().as_secs_f64() * 1e6
 }

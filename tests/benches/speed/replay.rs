@@ -1,9 +1,9 @@
 //! The log of a shard into the fold, against the log read and decoded.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
-use ledger_api::query::{Ledger, WhatIfAsked};
+use ledger_api::ledger::Ledger;
+use ledger_api::query::{WhatIfQuery, no_lines};
 use ledger_core::policy::Policy;
 use ledger_core::tenant::{Entry, Tenant};
 use ledger_core::time::Timestamp;
@@ -32,7 +32,7 @@ pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
         hashed.push(hash_all(&reader));
         hashed_needed.push(hash_what_is_verified(&reader, &ledger_tests::secret()));
         verified.push(verify(&reader));
-        let ledger = Ledger::of_readers(vec![(id.clone(), reader)]);
+        let ledger = Ledger::from_readers(vec![(id.clone(), reader)]);
         supposed.push(what_if(&ledger, &POLICIES[..1], read));
         supposed_thrice.push(what_if(&ledger, &POLICIES, read));
         drop(ledger);
@@ -59,9 +59,9 @@ const POLICIES: [Policy; 3] = [Policy::Days { days: 30 }, Policy::Off, Policy::I
 
 /// As the command and the route ask it; one shard is one thread.
 fn what_if(ledger: &Ledger, policies: &[Policy], expected: usize) -> Took {
-    let asked = WhatIfAsked { policies: policies.to_vec(), scope: Scope::default(), differences: false };
+    let asked = WhatIfQuery { policies: policies.to_vec(), scope: Scope::default(), differences: false };
     let watch = Watch::start();
-    let answer = ledger.what_if(&asked, Timestamp::MAX, &|_| ControlFlow::Continue(()));
+    let answer = ledger.ask(&asked, Timestamp::MAX, &no_lines);
     let answer = answer.expect("an answer");
     let took = watch.stop();
     assert_eq!(answer.records, expected as u64, "records of the same log");

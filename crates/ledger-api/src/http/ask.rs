@@ -1,40 +1,37 @@
 //! A question on its way: a place among the others, a thread that may wait for the disk, a time limit.
 
+use std::ops::ControlFlow;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ledger_core::time::Timestamp;
 use ledger_record::json;
-use serde::Serialize;
 
 use super::Api;
 use super::body::WholeBody;
 use super::places::Cost;
-use super::problem::{Kind, Problem};
+use super::stream::LINES;
+use crate::ledger::{Asker, Ledger};
 use crate::limits::PAGE_FULL_BYTES;
-use crate::query::{Asker, Ledger, QueryError};
+use crate::problem::ProblemKind;
+use crate::query::{Answer, LedgerLine, Problem, Query};
+
+/// Media type and body.
+type Written = (&'static str, Vec<u8>);
 
 impl Api {
-    /// Asks, and answers in JSON.
-    pub(super) async fn ask<A: Serialize>(
-        &self,
-        cost: Cost,
-        question: impl FnOnce(&Ledger, Timestamp) -> Result<A, QueryError> + Send + 'static,
-    ) -> Result<Response, Problem> {
-        let answer = |ledger: &Ledger, now| {
-            let answer = question(ledger, now)?;
-            json::to_vec(&answer).map_err(|error| unwritable(&error))
+    /// Answers a question at once.
+    pub(super) async fn ask(&self, query: Query) -> Result<Response, Problem> {
+        let cost = Cost::of(&query);
+        let answer = move |ledger: &Ledger, now| {
+            let in_time = |_: &LedgerLine<'_>| match ledger.in_time() {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            };
+            written(ledger.answer(&query, now, &in_time)?)
         };
-        self.answer(cost, "application/json", answer).await
-    }
-
-    /// Asks for what is text already.
-    pub(super) async fn ask_text(
-        &self,
-        content_type: &'static str,
-        question: impl FnOnce(&Ledger, Timestamp) -> Result<String, QueryError> + Send + 'static,
-    ) -> Result<Response, Problem> {
-        self.answer(Cost::Page, content_type, |ledger, now| Ok(question(ledger, now)?.into_bytes())).await
+        self.answer(cost, answer).await
     }
 
     /// A question whose time is over ends by itself, and keeps its place until then: what is slow cannot pile up
@@ -42,8 +39,7 @@ impl Api {
     async fn answer(
         &self,
         cost: Cost,
-        content_type: &'static str,
-        question: impl FnOnce(&Ledger, Timestamp) -> Result<Vec<u8>, Problem> + Send + 'static,
+        question: impl FnOnce(&Ledger, Timestamp) -> Result<Written, Problem> + Send + 'static,
     ) -> Result<Response, Problem> {
         let place = self.places.take(cost)?;
         let limit = self.options.request_timeout;
@@ -57,9 +53,9 @@ impl Api {
             ledger.in_time()?;
             // Before it is made: what there is no room for is memory all the same.
             let room = places.keep_unsent(if cost == Cost::Page { PAGE_FULL_BYTES } else { 0 })?;
-            let body = question(&ledger, now)?;
+            let (content_type, body) = question(&ledger, now)?;
             let room = places.keep_of(room, body.len())?;
-            Ok::<_, Problem>((body, room))
+            Ok::<_, Problem>((content_type, body, room))
         };
         let answer = async {
             match cost {
@@ -69,22 +65,31 @@ impl Api {
                 }
             }
         };
-        let timed_out =
-            |_| Problem::new(Kind::Timeout, format!("no answer within {limit:?}; ask for less, or later"));
+        let timed_out = |_| {
+            let detail = format!("no answer within {limit:?}; ask for less, or later");
+            Problem::new(ProblemKind::Timeout, detail)
+        };
         let answer = tokio::time::timeout(limit, answer).await.map_err(timed_out)?;
-        let (body, room) = answer.ok_or_else(panicked)??;
+        let (content_type, body, room) = answer.ok_or_else(panicked)??;
         let body = Body::new(WholeBody { rest: body.into(), _room: room });
         Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response())
     }
 }
 
+fn written(answer: Answer) -> Result<Written, Problem> {
+    match answer {
+        Answer::Proof(bundle) => Ok((LINES, bundle.into_bytes())),
+        answer => Ok(("application/json", json::to_vec(&answer).map_err(|error| unwritable(&error))?)),
+    }
+}
+
 pub(super) fn unwritable(error: &serde_json::Error) -> Problem {
     tracing::error!(%error, "an answer could not be written as JSON: a mistake of the program, report it");
-    Problem::new(Kind::Internal, "the answer could not be written; the log of the server says more")
+    Problem::new(ProblemKind::Internal, "the answer could not be written; the log of the server says more")
 }
 
 pub(super) fn panicked() -> Problem {
-    Problem::new(Kind::Internal, "the question could not be answered; the log of the server says more")
+    Problem::new(ProblemKind::Internal, "the question could not be answered; the log of the server says more")
 }
 
 #[cfg(test)]
@@ -100,7 +105,7 @@ mod tests {
     use crate::limits::{PAGES_AT_A_TIME, UNSENT_BYTES};
 
     fn api() -> Api {
-        let ledger = Arc::new(Ledger::of_catalog(Arc::new(Catalog::default())));
+        let ledger = Arc::new(Ledger::from_catalog(Arc::new(Catalog::default())));
         Api::new(ledger, Arc::new(String::new), Options::default())
     }
 
@@ -114,9 +119,9 @@ mod tests {
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     std::thread::sleep(Duration::from_millis(20));
                     now.fetch_sub(1, Ordering::SeqCst);
-                    Ok("a page")
+                    Ok(("text/plain", b"a page".to_vec()))
                 };
-                api.ask(Cost::Page, question).await.unwrap()
+                api.answer(Cost::Page, question).await.unwrap()
             })
         });
         for answer in asked.collect::<Vec<_>>() {
@@ -130,14 +135,13 @@ mod tests {
     async fn a_page_that_nobody_would_have_room_for_is_not_made() {
         let api = api();
         let unread = api.places.keep_unsent(UNSENT_BYTES - PAGE_FULL_BYTES / 2).unwrap();
-        let refused =
-            api.ask(Cost::Page, |_, _| -> Result<(), _> { panic!("it is made") }).await.unwrap_err();
-        assert_eq!(refused.kind, Kind::Overloaded);
+        let refused = api.answer(Cost::Page, |_, _| panic!("it is made")).await.unwrap_err();
+        assert_eq!(refused.kind, ProblemKind::Overloaded);
         // Once it is made it keeps no more than it takes.
         drop(unread);
         let mut held = Vec::new();
         for _ in 0..2 * UNSENT_BYTES / PAGE_FULL_BYTES {
-            held.push(api.ask(Cost::Page, |_, _| Ok("x")).await.unwrap());
+            held.push(api.answer(Cost::Page, |_, _| Ok(("text/plain", b"x".to_vec()))).await.unwrap());
         }
     }
 }

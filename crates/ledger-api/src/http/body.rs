@@ -14,8 +14,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::{Activity, OpenRequest};
 use super::metric::{self, Why};
-use super::problem::{Kind, Problem};
 use crate::limits::{BODY_MAX_BYTES, Deadlines, LINGER, STREAM_CHUNK_BYTES};
+use crate::problem::ProblemKind;
+use crate::query::Problem;
 
 /// The body of a request: the client has until the deadline to send all of it.
 #[derive(Debug)]
@@ -135,7 +136,7 @@ pub(super) async fn read(mut body: Body) -> Result<Vec<u8>, Problem> {
         }
     }
     let _ = tokio::time::timeout(LINGER, drop_rest(&mut body)).await;
-    Err(Problem::new(Kind::BodyTooLarge, format!("expected a body of at most {BODY_MAX_BYTES} bytes")))
+    Err(Problem::new(ProblemKind::BodyTooLarge, format!("expected a body of at most {BODY_MAX_BYTES} bytes")))
 }
 
 /// A client that is still sending when the connection is closed loses the answer, so a part of what is too large is
@@ -159,9 +160,9 @@ fn unreadable(error: &axum::Error) -> Problem {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if error.is::<TooLate>() {
-            return Problem::new(Kind::RequestTimeout, "the body of the request did not come in time");
+            return Problem::new(ProblemKind::RequestTimeout, "the body of the request did not come in time");
         }
         cause = error.source();
     }
-    Problem::new(Kind::InvalidBody, format!("the body cannot be read: {error}"))
+    Problem::new(ProblemKind::InvalidBody, format!("the body cannot be read: {error}"))
 }

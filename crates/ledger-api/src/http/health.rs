@@ -19,8 +19,9 @@ use tokio::task::spawn_blocking;
 
 use super::Api;
 use super::ask::panicked;
-use super::problem::{Kind, Problem};
-use crate::query::{FreshnessJson, HaltedJson, Ledger};
+use crate::ledger::{FreshnessJson, HaltedJson, Ledger};
+use crate::problem::ProblemKind;
+use crate::query::Problem;
 
 /// How far a shard may be behind the end of its partition and still count as ready. Both bounds hold, and a lag
 /// that is not known is none that is near.
@@ -38,7 +39,7 @@ impl Default for ReadyBounds {
     }
 }
 
-/// What `/readyz` says.
+/// The answer of `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Readiness {
     ready: bool,
@@ -102,7 +103,7 @@ fn why_not(shard: &FreshnessJson) -> String {
         (Some(lag), None) => Some(format!("{lag} messages behind")),
         (None, _) => None,
     };
-    let code = |told: &Option<HaltedJson>| told.as_ref().map(|told| told.code.to_owned());
+    let code = |halted: &Option<HaltedJson>| halted.as_ref().map(|halted| halted.code.to_string());
     let why = match code(halted) {
         Some(halted) => vec![halted],
         None => behind.into_iter().chain(code(stalled)).collect(),
@@ -125,19 +126,19 @@ pub(super) async fn livez() -> Json<serde_json::Value> {
 
 pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> {
     let (ledger, now, bounds) = (Arc::clone(&api.ledger), (api.clock)(), api.options.ready);
-    let told = spawn_blocking(move || Readiness::of(&ledger, now, bounds)).await;
-    let readiness = told.map_err(|_| panicked())?;
+    let read = spawn_blocking(move || Readiness::of(&ledger, now, bounds)).await;
+    let readiness = read.map_err(|_| panicked())?;
     if readiness.ready {
         return Ok(Json(readiness).into_response());
     }
-    let problem = Problem::new(Kind::NotReady, readiness.why_not());
+    let problem = Problem::new(ProblemKind::NotReady, readiness.why_not());
     Ok(problem.response_with(readiness))
 }
 
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
     let (ledger, now, render) = (Arc::clone(&api.ledger), (api.clock)(), Arc::clone(&api.metrics));
     let text = spawn_blocking(move || {
-        super::metric::tell(&ledger.freshness(now), &ledger.away_topics());
+        super::metric::report(&ledger.freshness(now), &ledger.away_topics());
         render()
     });
     let text = text.await.map_err(|_| panicked())?;

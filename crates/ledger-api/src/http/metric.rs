@@ -1,16 +1,15 @@
 //! The metrics of the HTTP interface, and of the shards behind it: declared and described once.
 //!
-//! How far the shards are is read when somebody asks for the metrics, so that it never contradicts `/readyz`.
+//! How far the shards are is read when the metrics are asked for, so that it never contradicts `/readyz`.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use ledger_store::{Ends, Phase, StopCode};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::query::{FreshnessJson, HaltedJson};
+use crate::ledger::{FreshnessJson, HaltedJson};
 
 const REQUESTS: &str = "realm_ledger_http_requests_total";
 const SECONDS: &str = "realm_ledger_http_request_seconds";
@@ -27,7 +26,7 @@ const STOPPED: &str = "realm_ledger_stopped";
 const ALL_HALTED: &str = "realm_ledger_all_halted";
 const MISSING_APP_EVENTS: &str = "realm_ledger_missing_app_events";
 
-/// Tells the exporter what each metric means; once, at start.
+/// Describes each metric to the exporter; once, at start.
 pub fn describe() {
     describe_counter!(REQUESTS, "HTTP requests answered, by route, method and status.");
     describe_histogram!(SECONDS, Unit::Seconds, "Time to the head of the answer, by route.");
@@ -63,21 +62,21 @@ pub fn describe() {
     }
 }
 
-/// Shards that were told once. The exporter goes on telling the last value of a gauge, so one that went away
-/// would stay as it was for ever.
-static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// Shards that were reported once. The exporter goes on reporting the last value of a gauge, so a shard that went
+/// away would stay as it was for ever.
+static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// How far each shard is now: called before the metrics are rendered.
-pub fn tell_freshness(shards: &[FreshnessJson]) {
-    tell(shards, &[]);
+pub fn report_freshness(shards: &[FreshnessJson]) {
+    report(shards, &[]);
 }
 
 /// The same, and the topics that nothing comes of, with the code: where no shard of one says so, the topic does.
-pub(super) fn tell(shards: &[FreshnessJson], away: &[(String, &'static str)]) {
+pub(super) fn report(shards: &[FreshnessJson], away: &[(String, &'static str)]) {
     let name = |shard: &FreshnessJson| format!("{}/{}", shard.topic, shard.partition);
     let here: BTreeSet<String> = shards.iter().map(name).collect();
-    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-    for gone in told.difference(&here) {
+    let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
+    for gone in reported.difference(&here) {
         gauge!(LAG_EVENTS, "shard" => gone.clone()).set(f64::NAN);
         gauge!(LAG_SECONDS, "shard" => gone.clone()).set(f64::NAN);
         gauge!(ASSIGNED, "shard" => gone.clone()).set(0.0);
@@ -88,9 +87,9 @@ pub(super) fn tell(shards: &[FreshnessJson], away: &[(String, &'static str)]) {
             gauge!(PHASE, "shard" => gone.clone(), "phase" => phase).set(0.0);
         }
     }
-    told.extend(here);
-    drop(told);
-    tell_stops(shards, away);
+    reported.extend(here);
+    drop(reported);
+    report_stops(shards, away);
     for shard in shards {
         let name = name(shard);
         let of = |number: Option<u64>| number.map_or(f64::NAN, as_f64);
@@ -107,12 +106,12 @@ pub(super) fn tell(shards: &[FreshnessJson], away: &[(String, &'static str)]) {
     }
 }
 
-/// Stops that were told once, for the same reason.
+/// Stops that were reported once, for the same reason.
 static STOPS: Mutex<BTreeSet<(String, StopCode)>> = Mutex::new(BTreeSet::new());
 
 /// Which shards take nothing more, and what to do about each: an alert shows the labels.
-fn tell_stops(shards: &[FreshnessJson], away: &[(String, &'static str)]) {
-    let code = |told: &Option<HaltedJson>| told.as_ref().and_then(|told| StopCode::parse(told.code));
+fn report_stops(shards: &[FreshnessJson], away: &[(String, &'static str)]) {
+    let code = |halted: &Option<HaltedJson>| halted.as_ref().and_then(|halted| StopCode::parse(&halted.code));
     let code_of = |shard: &FreshnessJson| code(&shard.halted).or_else(|| code(&shard.stalled));
     let stopped = shards.iter().filter_map(|shard| {
         let code = code_of(shard)?;
@@ -120,12 +119,12 @@ fn tell_stops(shards: &[FreshnessJson], away: &[(String, &'static str)]) {
     });
     let mut stopped: BTreeSet<_> = stopped.collect();
     for (topic, code) in away {
-        let is_told = shards.iter().any(|shard| shard.topic == *topic && code_of(shard).is_some());
-        stopped.extend(StopCode::parse(code).filter(|_| !is_told).map(|code| (topic.clone(), code)));
+        let is_reported = shards.iter().any(|shard| shard.topic == *topic && code_of(shard).is_some());
+        stopped.extend(StopCode::parse(code).filter(|_| !is_reported).map(|code| (topic.clone(), code)));
     }
-    let mut told = STOPS.lock().unwrap_or_else(PoisonError::into_inner);
-    told.extend(stopped.iter().cloned());
-    for stop in &*told {
+    let mut reported = STOPS.lock().unwrap_or_else(PoisonError::into_inner);
+    reported.extend(stopped.iter().cloned());
+    for stop in &*reported {
         let (shard, code) = stop;
         let ends = match code.ends() {
             Ends::ByItself => "by-itself",
@@ -163,9 +162,8 @@ pub(super) fn answered(route: &str, method: &'static str, status: u16, took: Dur
 }
 
 /// The HTTP library refused a request before any route was asked.
-pub(super) fn refused(status: StatusCode) {
-    counter!(REQUESTS, "route" => "none", "method" => "other", "status" => status.as_str().to_owned())
-        .increment(1);
+pub(super) fn refused(status: u16) {
+    counter!(REQUESTS, "route" => "none", "method" => "other", "status" => status.to_string()).increment(1);
 }
 
 /// So many connections are open.
@@ -246,14 +244,14 @@ mod tests {
         let gauges = Gauges::default();
         let shard_id = ledger_store::ShardId { topic: "t".to_owned(), partition: 3 };
         let shard = FreshnessJson {
-            phase: "LIVE",
+            phase: "LIVE".into(),
             assigned: true,
             lag: Some(7),
-            ..crate::query::of_absent(&shard_id)
+            ..crate::ledger::of_absent(&shard_id)
         };
         metrics::with_local_recorder(&gauges, || {
-            tell_freshness(std::slice::from_ref(&shard));
-            tell_freshness(&[]);
+            report_freshness(std::slice::from_ref(&shard));
+            report_freshness(&[]);
         });
         let told = gauges.0.lock().unwrap();
         assert!(told[&format!("{LAG_EVENTS} t/3")].is_nan());
@@ -265,11 +263,11 @@ mod tests {
         let halted = |partition, code: StopCode| {
             let id = ledger_store::ShardId { topic: "u".to_owned(), partition };
             let halted = ledger_store::Halted::new(code, &id, "it is so");
-            crate::query::of_failed(&id, &halted)
+            crate::ledger::of_failed(&id, &halted)
         };
         let gauges = Gauges::default();
         let told = |shards: &[FreshnessJson]| {
-            metrics::with_local_recorder(&gauges, || tell_freshness(shards));
+            metrics::with_local_recorder(&gauges, || report_freshness(shards));
             gauges.0.lock().unwrap().clone()
         };
         let remedy = |code: StopCode| code.remedy();
@@ -288,7 +286,7 @@ mod tests {
         let of_topic = format!("{STOPPED} v source-unreachable by-itself {}", remedy(gone));
         let away = [("v".to_owned(), gone.as_str())];
         for (away, value) in [(&away[..], 1.0), (&[], 0.0)] {
-            metrics::with_local_recorder(&gauges, || tell(&[], away));
+            metrics::with_local_recorder(&gauges, || report(&[], away));
             let shown = gauges.0.lock().unwrap()[&of_topic];
             assert!((shown - value).abs() < f64::EPSILON, "{shown}, not {value}");
         }

@@ -28,9 +28,9 @@
 //! What is not there is `not-found`, also as of an instant: an installation before its first event has neither state nor
 //! explanation. A tenant that is known and had no installation then is an answer with an empty list, and so is its log.
 //!
-//! `refused` names the tenants whose events are in several partitions, whatever the filter: nobody can say what of theirs
-//! belongs on the list. They come before the first installation, on as many pages as it takes; one can be named again
-//! where an installation of it would be.
+//! `refused` names the tenants whose events are in several partitions, whatever the filter: half a history does not
+//! show whether it belongs on the list. They come before the first installation, on as many pages as it takes; one can be
+//! named again where an installation of it would be.
 //!
 //! With `Accept: application/x-ndjson`, `/v1/installations`, `/v1/migrations` and the log are streams: one installation or
 //! record on each line, to the end or to `limit`. A tenant that is left out is a line `{"refused": …}`. The
@@ -40,7 +40,7 @@
 //! A question about the whole log, `POST /v1/whatif`, is a stream of the same kind: `{"progress": …}` now and
 //! then, `{"difference": …}` where asked for, `{"report": …}` for each policy, and the last line as above.
 //! `GET /v1/replay` always is one, of `{"step": …}`.
-//! Without that `Accept` what-if has to be answered within the time of any question, and refuses to tell differences.
+//! Without that `Accept` what-if has to be answered within the time of any question, and refuses to list differences.
 //!
 //! # Many clients, and slow ones
 //!
@@ -54,7 +54,7 @@
 //! # Problems (RFC 9457)
 //!
 //! Whatever is not answered is an `application/problem+json` with `type`, `title`, `status`, `detail`, and a
-//! stable `code`; where a parameter is to blame, `parameter` names it. The table is in [`problem`]. That goes for what
+//! stable `code`; where a parameter is to blame, `parameter` names it. The table is [`ProblemKind`]. That goes for what
 //! the HTTP library refuses before a route is asked, too.
 
 mod ask;
@@ -63,16 +63,14 @@ mod connection;
 mod health;
 mod metric;
 mod observe;
-mod params;
-mod path;
 mod places;
-pub mod problem;
+mod problem;
 mod readers;
 mod routes;
+mod scan;
 mod serve;
 mod socket;
 mod stream;
-mod sweep;
 
 use std::fmt;
 use std::sync::Arc;
@@ -84,13 +82,18 @@ use ledger_core::time::Timestamp;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use health::ReadyBounds;
-pub use metric::{describe, tell_freshness};
+pub use metric::{describe, report_freshness};
 pub use serve::serve;
 
+use crate::ledger::Ledger;
 use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME};
-use crate::query::Ledger;
+use crate::problem::ProblemKind;
+use crate::query::{
+    CheckpointsQuery, CorrectionsQuery, ExplainQuery, InstallationQuery, InstallationsQuery, LogQuery,
+    MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question,
+    ReplayQuery, TenantQuery, WhatIfQuery,
+};
 use places::Places;
-use problem::{Kind, Problem};
 use readers::Readers;
 
 /// What the owner of the server decides. The other bounds are in [`crate::limits`].
@@ -158,22 +161,21 @@ impl Api {
 
     /// All routes.
     pub fn router(self) -> Router {
-        let one = "/v1/tenants/{clientKey}/apps/{appKey}";
         let routes = Router::new()
-            .route("/v1/installations", get(routes::installations))
-            .route("/v1/migrations", get(routes::migrations))
-            .route("/v1/tenants/{clientKey}", get(routes::tenant))
-            .route("/v1/tenants/{clientKey}/log", get(routes::log))
-            .route("/v1/tenants/{clientKey}/corrections", get(routes::corrections))
-            .route("/v1/tenants/{clientKey}/proof", get(routes::proof))
-            .route(one, get(routes::installation))
-            .route(&format!("{one}/explanation"), get(routes::explanation))
-            .route(&format!("{one}/preview"), get(routes::preview))
-            .route("/v1/replay", get(sweep::replay))
-            .route("/v1/whatif", post(sweep::what_if))
-            .route("/v1/quarantine", get(routes::quarantine))
-            .route("/v1/quarantine/{topic}/{partition}/{seq}", get(routes::quarantine_item))
-            .route("/v1/checkpoints", get(routes::checkpoints))
+            .route(InstallationQuery::ROUTE, get(routes::get::<InstallationQuery>))
+            .route(TenantQuery::ROUTE, get(routes::get::<TenantQuery>))
+            .route(InstallationsQuery::ROUTE, get(routes::get::<InstallationsQuery>))
+            .route(MigrationsQuery::ROUTE, get(routes::get::<MigrationsQuery>))
+            .route(LogQuery::ROUTE, get(routes::get::<LogQuery>))
+            .route(CorrectionsQuery::ROUTE, get(routes::get::<CorrectionsQuery>))
+            .route(ExplainQuery::ROUTE, get(routes::get::<ExplainQuery>))
+            .route(PreviewQuery::ROUTE, get(routes::get::<PreviewQuery>))
+            .route(QuarantineQuery::ROUTE, get(routes::get::<QuarantineQuery>))
+            .route(QuarantineItemQuery::ROUTE, get(routes::get::<QuarantineItemQuery>))
+            .route(CheckpointsQuery::ROUTE, get(routes::get::<CheckpointsQuery>))
+            .route(ProofQuery::ROUTE, get(routes::get::<ProofQuery>))
+            .route(ReplayQuery::ROUTE, get(routes::get::<ReplayQuery>))
+            .route(WhatIfQuery::ROUTE, post(routes::what_if))
             .route("/livez", get(health::livez))
             .route("/readyz", get(health::readyz))
             .route("/metrics", get(health::metrics))
@@ -202,9 +204,9 @@ fn system_clock() -> Timestamp {
 }
 
 async fn no_such_route() -> Problem {
-    Problem::new(Kind::NoSuchRoute, "the routes are listed in the documentation of the HTTP interface")
+    Problem::new(ProblemKind::NoSuchRoute, "the routes are listed in the documentation of the HTTP interface")
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(Kind::MethodNotAllowed, "this route takes GET, /v1/whatif takes POST")
+    Problem::new(ProblemKind::MethodNotAllowed, "this route takes GET, /v1/whatif takes POST")
 }

@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::ask;
 use super::metric;
-use super::problem::{Kind, Problem};
 use crate::limits::{HEAD_MAX_BYTES, URI_MAX_BYTES};
+use crate::problem::ProblemKind;
+use crate::query::Problem;
 
 /// What is too long, or has a broken escape, for whichever route it is.
 pub(super) async fn refuse_odd_heads(request: Request, next: Next) -> Response {
@@ -26,20 +27,20 @@ fn check_head(request: &Request) -> Result<(), Problem> {
     let length = path.len() + query.len();
     if length > URI_MAX_BYTES {
         let detail = format!("the request target may have {URI_MAX_BYTES} bytes, this one has {length}");
-        return Err(Problem::new(Kind::UriTooLong, detail));
+        return Err(Problem::new(ProblemKind::UriTooLong, detail));
     }
     // The HTTP library refuses what does not fit into its buffer, which can be larger than it should.
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     let head = length + request.method().as_str().len() + headers.sum::<usize>();
     if head > HEAD_MAX_BYTES {
         let detail = format!("first line and headers may have {HEAD_MAX_BYTES} bytes, these have {head}");
-        return Err(Problem::new(Kind::HeadTooLarge, detail));
+        return Err(Problem::new(ProblemKind::HeadTooLarge, detail));
     }
     let broken =
         |kind, what| Err(Problem::new(kind, format!("the {what} has a % that no two hex digits follow")));
     match (has_broken_escape(path), has_broken_escape(query)) {
-        (true, _) => broken(Kind::InvalidKey, "path"),
-        (false, true) => broken(Kind::InvalidParameter, "query"),
+        (true, _) => broken(ProblemKind::InvalidKey, "path"),
+        (false, true) => broken(ProblemKind::InvalidParameter, "query"),
         (false, false) => Ok(()),
     }
 }

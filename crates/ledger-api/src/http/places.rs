@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::problem::{Kind, Problem};
 use crate::limits::{SWEEPS_AT_A_TIME, UNSENT_BYTES};
+use crate::problem::ProblemKind;
+use crate::query::{AsOf, Problem, Query, Scope};
 
 /// What a question reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,25 @@ pub(super) enum Cost {
     Page,
     /// The log of all tenants.
     Everything,
+}
+
+impl Cost {
+    /// What a question costs. Of one about a tenant, what it waits for or folds anew is not little. What waits keeps no
+    /// thread from the pages that do not.
+    pub(super) fn of(query: &Query) -> Self {
+        let (is_now, waits) = match query.scope() {
+            Scope::Tenant(_, as_of) => (*as_of == AsOf::default(), as_of.min_position.is_some()),
+            Scope::All { .. } | Scope::One => (false, false),
+        };
+        match query {
+            Query::WhatIf(_) | Query::Replay(_) => Self::Everything,
+            Query::QuarantineItem(_) | Query::Checkpoints(_) => Self::Little,
+            Query::Installation(_) | Query::Tenant(_) | Query::Preview(_) if is_now => Self::Little,
+            Query::Installation(_) | Query::Tenant(_) | Query::Preview(_) => Self::Much,
+            _ if waits => Self::Much,
+            _ => Self::Page,
+        }
+    }
 }
 
 /// A question's place, until it is dropped.
@@ -75,7 +95,7 @@ impl Places {
         let bytes = u32::try_from(bytes.min(UNSENT_BYTES)).unwrap_or(u32::MAX);
         Arc::clone(&self.unsent).try_acquire_many_owned(bytes).map_err(|_| {
             let detail = "too many answers wait until their clients read them; ask again later";
-            Problem::new(Kind::Overloaded, detail)
+            Problem::new(ProblemKind::Overloaded, detail)
         })
     }
 
@@ -109,32 +129,52 @@ const fn much(most: usize) -> usize {
 
 fn permit(of: &Arc<Semaphore>, most: usize, what: &str) -> Result<OwnedSemaphorePermit, Problem> {
     Arc::clone(of).try_acquire_owned().map_err(|error| match error {
-        TryAcquireError::NoPermits => {
-            Problem::new(Kind::Overloaded, format!("{most} {what} are being answered; ask again later"))
-        }
+        TryAcquireError::NoPermits => Problem::new(
+            ProblemKind::Overloaded,
+            format!("{most} {what} are being answered; ask again later"),
+        ),
         TryAcquireError::Closed => stopping(),
     })
 }
 
 fn stopping() -> Problem {
-    Problem::new(Kind::Stopping, "the server is stopping; ask again once it has started anew")
+    Problem::new(ProblemKind::Stopping, "the server is stopping; ask again once it has started anew")
 }
 
 #[cfg(test)]
 mod tests {
+    use ledger_core::ids::ClientKey;
+
     use super::*;
+    use crate::query::{InstallationsQuery, LogQuery, QuarantineQuery, ReplayQuery, TenantQuery};
+
+    #[test]
+    fn pages_are_apart_from_what_waits_and_from_what_is_little() {
+        let client = ClientKey::new("t").unwrap();
+        let tenant = |as_of| Cost::of(&TenantQuery { client: client.clone(), as_of }.into());
+        let log = |as_of| {
+            let client = client.clone();
+            Cost::of(&LogQuery { client, from_seq: None, limit: None, as_of }.into())
+        };
+        let (now, waiting) = (AsOf::default(), AsOf { min_position: Some(1), ..AsOf::default() });
+        assert_eq!([tenant(now), tenant(waiting)], [Cost::Little, Cost::Much]);
+        assert_eq!([log(now), log(waiting)], [Cost::Page, Cost::Much]);
+        assert_eq!(Cost::of(&InstallationsQuery::default().into()), Cost::Page);
+        assert_eq!(Cost::of(&QuarantineQuery::default().into()), Cost::Page);
+        assert_eq!(Cost::of(&ReplayQuery::default().into()), Cost::Everything);
+    }
 
     #[test]
     fn questions_that_read_much_leave_half_of_the_places_to_the_others() {
         let places = Places::new(5);
         let much: Vec<_> = (0..2).map(|_| places.take(Cost::Much).unwrap()).collect();
-        assert_eq!(places.take(Cost::Much).unwrap_err().kind, Kind::Overloaded);
-        assert_eq!(places.take(Cost::Everything).unwrap_err().kind, Kind::Overloaded);
+        assert_eq!(places.take(Cost::Much).unwrap_err().kind, ProblemKind::Overloaded);
+        assert_eq!(places.take(Cost::Everything).unwrap_err().kind, ProblemKind::Overloaded);
         let little: Vec<_> = (0..3).map(|_| places.take(Cost::Little).unwrap()).collect();
-        assert_eq!(places.take(Cost::Little).unwrap_err().kind, Kind::Overloaded);
+        assert_eq!(places.take(Cost::Little).unwrap_err().kind, ProblemKind::Overloaded);
         drop((much, little));
         places.take(Cost::Everything).unwrap();
         places.close();
-        assert_eq!(places.take(Cost::Little).unwrap_err().kind, Kind::Stopping);
+        assert_eq!(places.take(Cost::Little).unwrap_err().kind, ProblemKind::Stopping);
     }
 }

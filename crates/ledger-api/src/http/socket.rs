@@ -28,8 +28,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::{Activity, Awaited};
 use super::metric::{self, Why};
-use super::problem::{Kind, Problem};
 use crate::limits::{Deadlines, LINGER, READ_MIN_BYTES_PER_SECOND};
+use crate::problem::ProblemKind;
+use crate::query::Problem;
 
 /// A socket with deadlines.
 #[derive(Debug)]
@@ -81,10 +82,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if awaited == Awaited::Head {
             metric::closed(Why::Head);
             let detail = format!("the head of the request was not there within {limit:?}");
-            let problem = Problem::new(Kind::RequestTimeout, detail);
+            let problem = Problem::new(ProblemKind::RequestTimeout, detail);
             self.replaced = with_problem(
                 &format!("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n{NO_BODY}\r\n"),
-                &problem,
+                problem,
             );
             // hyper writes nothing more when its input ends in the middle of a head.
             let _ = self.poll_replaced(context);
@@ -161,13 +162,13 @@ fn refusal(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
     let begin = bytes.windows(CLIENT_ERROR.len()).rposition(|window| window == CLIENT_ERROR)?;
     let head = std::str::from_utf8(&bytes[begin..]).ok().filter(|head| head.contains(NO_BODY))?;
     let problem = Problem::of_refusal(head.get(9..12)?.parse().ok()?)?;
-    Some((begin, with_problem(head, &problem)))
+    Some((begin, with_problem(head, problem)))
 }
 
 /// The same answer, with a problem as its body.
-fn with_problem(head: &str, problem: &Problem) -> Vec<u8> {
+fn with_problem(head: &str, problem: Problem) -> Vec<u8> {
     metric::refused(problem.kind.status());
-    let body = problem.body();
+    let body = problem.into_body();
     let described = format!("content-type: {}\r\ncontent-length: {}\r\n", Problem::MEDIA_TYPE, body.len());
     [head.replacen(NO_BODY, &described, 1).into_bytes(), body].concat()
 }

@@ -12,8 +12,6 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
-use ledger_core::ids::ClientKey;
-use ledger_core::time::Timestamp;
 use ledger_record::json;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -21,10 +19,10 @@ use tokio::sync::mpsc;
 use super::Api;
 use super::ask::{panicked, unwritable};
 use super::places::Cost;
-use super::problem::{Kind, Problem, ProblemJson};
-use super::routes::MinPosition;
+use crate::ledger::{FreshnessJson, QueryError};
 use crate::limits::{STREAM_CHUNK_BYTES, STREAM_CHUNKS_AHEAD, STREAM_PAGE, STREAM_STALL};
-use crate::query::{AsOf, Cursor, Filter, FreshnessJson, Ledger, RefusedTenant};
+use crate::problem::ProblemKind;
+use crate::query::{Answer, InstallationList, LedgerLine, LogPage, Problem, Query, no_lines};
 
 pub(super) const LINES: &str = "application/x-ndjson";
 
@@ -35,123 +33,89 @@ pub(super) fn wants_lines(headers: &HeaderMap) -> bool {
     types.any(|range| range.split(';').next().is_some_and(|of| of.trim().eq_ignore_ascii_case(LINES)))
 }
 
-/// A list that can be read page by page.
-pub(super) trait Pages: Send + 'static {
-    /// Writes the next page; what it answers says whether there is another.
-    fn next(&mut self, ledger: &Ledger, now: Timestamp, lines: &mut Lines) -> Result<Then, Problem>;
+/// The limit of a question that is a list: how many lines are still to be sent; none is all.
+fn limit_of(query: &mut Query) -> Option<&mut Option<u64>> {
+    match query {
+        Query::Installations(list) => Some(&mut list.page.limit),
+        Query::Migrations(list) => Some(&mut list.page.limit),
+        Query::Log(log) => Some(&mut log.limit),
+        _ => None,
+    }
 }
 
-/// What follows a page.
-pub(super) enum Then {
-    More,
-    /// The list is at its end, and this fresh.
-    End(Vec<FreshnessJson>),
+/// What was written of a list.
+struct Written {
+    lines: usize,
+    is_last: bool,
+    freshness: Vec<FreshnessJson>,
 }
 
 /// Lines of JSON.
 #[derive(Debug, Default)]
-pub(super) struct Lines(Vec<u8>);
-
-/// Installations, of a list.
-pub(super) struct Installations {
-    pub(super) filter: Filter,
-    pub(super) as_of: AsOf,
-    pub(super) cursor: Option<Cursor>,
-    /// Lines still to be sent; none is all.
-    pub(super) lines: Option<u64>,
-}
-
-/// Records, of a tenant's log.
-pub(super) struct Log {
-    pub(super) client: ClientKey,
-    pub(super) from_seq: u64,
-    pub(super) as_of: AsOf,
-    pub(super) lines: Option<u64>,
-    pub(super) waits: MinPosition,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-enum Beside<'a> {
-    Refused(&'a RefusedTenant),
-    Freshness(&'a [FreshnessJson]),
-    Problem(ProblemJson<'a>),
-}
-
-impl Pages for Installations {
-    fn next(&mut self, ledger: &Ledger, now: Timestamp, lines: &mut Lines) -> Result<Then, Problem> {
-        let limit = page_of(self.lines);
-        let page = ledger.installations(&self.filter, self.cursor.as_ref(), limit, self.as_of, now)?;
-        for state in &page.installations {
-            lines.push(state)?;
-        }
-        for refused in &page.refused {
-            lines.push(&Beside::Refused(refused))?;
-        }
-        let sent = page.installations.len() + page.refused.len();
-        self.cursor = page.next_cursor;
-        Ok(then(self.cursor.is_some(), &mut self.lines, sent, page.freshness))
-    }
-}
-
-impl Pages for Log {
-    fn next(&mut self, ledger: &Ledger, now: Timestamp, lines: &mut Lines) -> Result<Then, Problem> {
-        self.waits.wait(ledger, &self.client, now)?;
-        let page = ledger.log(&self.client, self.from_seq, page_of(self.lines), self.as_of, now)?;
-        for record in &page.records {
-            lines.push(record)?;
-        }
-        self.from_seq = page.next_seq.unwrap_or(self.from_seq);
-        Ok(then(page.next_seq.is_some(), &mut self.lines, page.records.len(), page.freshness))
-    }
-}
-
-/// How many lines to read at a time.
-fn page_of(left: Option<u64>) -> usize {
-    let left = left.map_or(STREAM_PAGE, |left| usize::try_from(left).unwrap_or(STREAM_PAGE));
-    left.clamp(1, STREAM_PAGE)
-}
-
-fn then(more: bool, left: &mut Option<u64>, sent: usize, freshness: Vec<FreshnessJson>) -> Then {
-    *left = left.map(|left| left.saturating_sub(sent as u64));
-    if more && *left != Some(0) { Then::More } else { Then::End(freshness) }
-}
+pub(super) struct Lines(pub(super) Vec<u8>);
 
 impl Lines {
-    fn push(&mut self, line: &impl Serialize) -> Result<(), Problem> {
+    pub(super) fn push(&mut self, line: &impl Serialize) -> Result<(), Problem> {
         json::append(&mut self.0, line).map_err(|error| unwritable(&error))?;
         self.0.push(b'\n');
         Ok(())
+    }
+
+    /// Writes a page of a list. The question then asks for the next.
+    fn page(&mut self, query: &mut Query, answer: Answer) -> Result<Written, Problem> {
+        let (list, page) = match (answer, query) {
+            (Answer::Installations(list), Query::Installations(query)) => (list, &mut query.page),
+            (Answer::Migrations(list), Query::Migrations(query)) => (list, &mut query.page),
+            (Answer::Log(LogPage { records, next_seq, freshness }), Query::Log(query)) => {
+                records.iter().try_for_each(|record| self.push(record))?;
+                query.from_seq = next_seq;
+                return Ok(Written { lines: records.len(), is_last: next_seq.is_none(), freshness });
+            }
+            _ => return Ok(Written { lines: 0, is_last: true, freshness: Vec::new() }),
+        };
+        let InstallationList { installations, refused, next_cursor, freshness } = list;
+        let lines = installations.len() + refused.len();
+        installations.iter().try_for_each(|state| self.push(state))?;
+        refused.into_iter().try_for_each(|tenant| self.push(&LedgerLine::Refused(tenant)))?;
+        page.cursor = next_cursor;
+        Ok(Written { lines, is_last: page.cursor.is_none(), freshness })
     }
 }
 
 impl Api {
     /// Sends a list as lines. What goes wrong before the first of them is answered as a problem.
-    pub(super) async fn stream(&self, pages: impl Pages) -> Result<Response, Problem> {
+    pub(super) async fn stream(&self, mut list: Query) -> Result<Response, Problem> {
+        if limit_of(&mut list).is_some_and(|limit| *limit == Some(0)) {
+            return Err(QueryError::OutOfRange { parameter: "limit", least: 1, most: None }.into());
+        }
         let place = self.places.take(Cost::Much)?;
-        let (queue, mut chunks) = mpsc::channel(STREAM_CHUNKS_AHEAD);
+        let (queue, chunks) = mpsc::channel(STREAM_CHUNKS_AHEAD);
         let api = self.clone();
         tokio::spawn(async move {
             let _place = place;
-            api.feed(pages, &queue).await;
+            api.feed(list, &queue).await;
         });
+        self.first_of(chunks).await
+    }
+
+    /// The answer, once its first chunk is there.
+    pub(super) async fn first_of(&self, mut chunks: ChunkReceiver) -> Result<Response, Problem> {
         let limit = self.options.request_timeout;
-        let first = tokio::time::timeout(limit, chunks.recv()).await;
-        let first = first.map_err(|_| Problem::new(Kind::Timeout, format!("no line within {limit:?}")))?;
-        let first = first.ok_or_else(panicked)??;
-        let body = Body::from_stream(Chunks { first: Some(first), rest: chunks });
+        let timed_out = |_| Problem::new(ProblemKind::Timeout, format!("no line within {limit:?}"));
+        let first = tokio::time::timeout(limit, chunks.recv()).await.map_err(timed_out)?;
+        let body = Body::from_stream(Chunks { first: Some(first.ok_or_else(panicked)??), rest: chunks });
         Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(LINES))], body).into_response())
     }
 
     /// Reads chunk by chunk, as the client takes them. While it waits for the client no thread and no snapshot is held,
     /// and it waits for so long only.
-    async fn feed(&self, mut pages: impl Pages, queue: &mpsc::Sender<Result<Bytes, Problem>>) {
+    async fn feed(&self, mut list: Query, queue: &mpsc::Sender<Result<Bytes, Problem>>) {
         let mut begun = false;
         loop {
             let api = self.clone();
             let reading = self.readers.read(move || {
-                let chunk = api.chunk(&mut pages, begun);
-                (pages, chunk)
+                let chunk = api.chunk(&mut list, begun);
+                (list, chunk)
             });
             // The panic was reported where it happened.
             let Some((read, (chunk, more))) = reading.await else { return };
@@ -159,30 +123,51 @@ impl Api {
             if !matches!(sent, Ok(Ok(()))) || !more {
                 return;
             }
-            (pages, begun) = (read, true);
+            (list, begun) = (read, true);
         }
     }
 
     /// The next chunk, and whether another one follows. Once lines were sent a problem is a line too.
-    fn chunk(&self, pages: &mut impl Pages, begun: bool) -> (Result<Bytes, Problem>, bool) {
-        let ledger = self.ledger.within(self.options.request_timeout).in_pages_of(STREAM_CHUNK_BYTES);
+    fn chunk(&self, list: &mut Query, begun: bool) -> (Result<Bytes, Problem>, bool) {
         let mut lines = Lines::default();
-        let mut next = |lines: &mut Lines| match pages.next(&ledger, (self.clock)(), lines)? {
-            Then::More => self.places.check_open().map(|()| true),
-            Then::End(freshness) => lines.push(&Beside::Freshness(&freshness)).map(|()| false),
-        };
-        match next(&mut lines) {
+        match self.next_page(list, &mut lines) {
             Ok(more) => (Ok(lines.0.into()), more),
             Err(problem) if !begun => (Err(problem), false),
-            Err(problem) => (lines.push(&Beside::Problem(problem.json())).map(|()| lines.0.into()), false),
+            Err(problem) => {
+                let written = lines.push(&LedgerLine::Problem(problem.into_json()));
+                (written.map(|()| lines.0.into()), false)
+            }
         }
+    }
+
+    fn next_page(&self, list: &mut Query, lines: &mut Lines) -> Result<bool, Problem> {
+        let ledger = self.ledger.within(self.options.request_timeout).in_pages_of(STREAM_CHUNK_BYTES);
+        let left = limit_of(list).and_then(|limit| *limit);
+        set_limit(list, Some(left.unwrap_or(STREAM_PAGE).min(STREAM_PAGE)));
+        let page = ledger.answer(list, (self.clock)(), &no_lines)?;
+        let Written { lines: sent, is_last, freshness } = lines.page(list, page)?;
+        let left = left.map(|left| left.saturating_sub(sent as u64));
+        set_limit(list, left);
+        if is_last || left == Some(0) {
+            lines.push(&LedgerLine::Freshness(freshness))?;
+            return Ok(false);
+        }
+        self.places.check_open().map(|()| true)
     }
 }
 
+fn set_limit(list: &mut Query, limit: Option<u64>) {
+    if let Some(set) = limit_of(list) {
+        *set = limit;
+    }
+}
+
+type ChunkReceiver = mpsc::Receiver<Result<Bytes, Problem>>;
+
 /// What the reader sends, as a body.
-pub(super) struct Chunks {
-    pub(super) first: Option<Bytes>,
-    pub(super) rest: mpsc::Receiver<Result<Bytes, Problem>>,
+struct Chunks {
+    first: Option<Bytes>,
+    rest: ChunkReceiver,
 }
 
 impl Stream for Chunks {

@@ -1,30 +1,68 @@
-//! The last signed checkpoint of each log, as whoever signs or follows it has told.
+//! The last signed checkpoint of each log, as its signer or follower has reported it.
 
 use ledger_core::time::Timestamp;
+use ledger_record::proof::Hash;
 use ledger_record::proof::note::Checkpoint;
 use ledger_store::ShardId;
+use serde::{Deserialize, Serialize};
 
-use super::Ledger;
-use super::answer::{CheckpointJson, CheckpointList};
-use super::shards::moments;
+use super::LineSink;
+use crate::ledger::{FreshnessJson, Ledger, QueryError, moments};
 
-impl Ledger {
-    /// The last signed checkpoint of every log. Shards that are only opened for reading know of none: those
-    /// are kept beside the keys.
-    pub fn checkpoints(&self, now: Timestamp) -> CheckpointList {
-        let parts = self.shards.all();
+/// The last signed checkpoint of every log. Shards that are only opened for reading know of none: those are kept
+/// beside the keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointsQuery {}
+
+/// The last signed checkpoint of every log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CheckpointList<T = CheckpointJson> {
+    /// By shard; a log that was never signed has none.
+    pub checkpoints: Vec<T>,
+    /// Of every shard.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// A signed checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckpointJson {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// Names the log.
+    pub origin: String,
+    /// How many leaves.
+    pub size: u64,
+    /// Their root.
+    pub root_hash: Hash,
+    /// The signed note with the same content: the only part to rely on.
+    pub note: String,
+}
+
+impl CheckpointsQuery {
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "every question is answered like this")]
+    pub(super) fn answer(
+        &self,
+        ledger: &Ledger,
+        now: Timestamp,
+        _: LineSink<'_>,
+    ) -> Result<CheckpointList, QueryError> {
+        let parts = ledger.shards.all();
         let moments = moments(&parts);
         let known = parts.iter().filter_map(|part| {
             let signed = part.status.as_ref()?.checkpoint()?;
-            Some(CheckpointJson::of(&part.id, signed.checkpoint.clone(), signed.note.clone()))
+            Some(CheckpointJson::new(&part.id, signed.checkpoint.clone(), signed.note.clone()))
         });
-        CheckpointList { checkpoints: known.collect(), freshness: self.freshness_of(&moments, now) }
+        Ok(CheckpointList { checkpoints: known.collect(), freshness: ledger.freshness_of(&moments, now) })
     }
 }
 
 impl CheckpointJson {
     /// Of a shard.
-    pub fn of(shard: &ShardId, checkpoint: Checkpoint, note: String) -> Self {
+    #[must_use]
+    pub fn new(shard: &ShardId, checkpoint: Checkpoint, note: String) -> Self {
         let Checkpoint { origin, size, root } = checkpoint;
         Self { topic: shard.topic.clone(), partition: shard.partition, origin, size, root_hash: root, note }
     }

@@ -5,14 +5,14 @@
 //! event of an app has it beside its record, by tenant. Both are walked together in order of position, so
 //! that the last decision before each of them is known.
 //!
-//! What was decided before a position is only told by what came before it, so the place where a page ended is
+//! What was decided before a position follows only from what came before it, so the place where a page ended is
 //! kept for a while, with the last decisions there: the next page goes on from it instead of from the beginning.
 //!
 //! A page ends between two records, so all corrections by one record are on one page: at most one for each
 //! installation of the tenant.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ledger_core::event::Event;
 use ledger_core::ids::{AppKey, ClientKey};
@@ -21,16 +21,47 @@ use ledger_core::tenant::Change;
 use ledger_core::time::Timestamp;
 use ledger_record::json::corrected::{Corrected, CorrectedJson};
 use ledger_record::record::{Content, Record, Stream};
-use ledger_store::{ReadError, ShardId};
-use serde::{Serialize, Serializer};
+use ledger_store::ReadError;
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::answer::CorrectionsAnswer;
-use super::error::QueryError;
-use super::merged::{Seqs, records_of};
-use super::shards::{Located, Moment, moments};
-use super::weight::Weight;
-use super::{AsOf, Ledger, freshness};
-use crate::limits::WALKS_KEPT;
+use super::cursor::page_limit;
+use super::parameters::{or_zero, text};
+use super::{AsOf, LineSink};
+use crate::ledger::{
+    CacheKey, FreshnessJson, Ledger, Located, PageBytes, QueryError, Seqs, ShardSnapshot, freshness_of,
+    moments, records_of,
+};
+use crate::limits::{LOG_DEFAULT, LOG_MAX};
+
+/// Corrections of a tenant's installations, in order. With an instant, those by events that had happened by then; with
+/// knowledge, those that were recorded by then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CorrectionsQuery {
+    /// The tenant.
+    #[serde(rename = "clientKey", with = "text")]
+    pub client: ClientKey,
+    /// Those by records from this position on.
+    #[serde(deserialize_with = "or_zero")]
+    pub from_position: u64,
+    /// About so many: those by one record are on one page.
+    pub limit: Option<u64>,
+    /// As of when.
+    pub as_of: AsOf,
+}
+
+/// Corrections of a tenant, in order of the records that corrected.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CorrectionsPage<T = Correction> {
+    /// Each with the answer before and after.
+    pub corrections: Vec<T>,
+    /// Where to go on; absent when nothing follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_position: Option<u64>,
+    /// Of the shard that has the tenant.
+    pub freshness: Vec<FreshnessJson>,
+}
 
 /// A correction, as it stands in the log. Serialises with the event that caused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,59 +100,52 @@ impl Serialize for Correction {
     }
 }
 
-impl Ledger {
-    /// Corrections of a tenant's installations by the records from `from_position` on, in order. With an
-    /// instant, those by events that had happened by then; with knowledge, those that were recorded by then.
-    pub fn corrections(
+impl CorrectionsQuery {
+    pub(super) fn answer(
         &self,
-        client: &ClientKey,
-        from_position: u64,
-        limit: usize,
-        as_of: AsOf,
+        ledger: &Ledger,
         now: Timestamp,
-    ) -> Result<CorrectionsAnswer, QueryError> {
-        let parts = self.shards.all();
+        _: LineSink<'_>,
+    ) -> Result<CorrectionsPage, QueryError> {
+        let Self { client, from_position, limit, as_of } = self;
+        let (from_position, limit) = (*from_position, page_limit(*limit, LOG_DEFAULT, LOG_MAX)?);
+        let parts = ledger.shards.all();
         let moments = moments(&parts);
-        let Located { moment, row } = self.found(&moments, client, as_of.known, now)?;
+        let Located { moment, row } = ledger.found(&moments, client, as_of.known, now)?;
         let cut = moment.snapshot.cut(client, as_of.known)?;
         let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
-        let begun = self.walks.take(&(moment.id.clone(), client.clone(), from_position)).unwrap_or_default();
-        let weight = Weight::up_to(self.page_bytes);
-        let mut walk = Walk { from_position, at: as_of.at, so_far: begun, found: Vec::new(), weight };
+        let resume = |position| CacheKey::Corrections(moment.id.clone(), client.clone(), position);
+        let begun = ledger.cache.get::<SoFar>(&resume(from_position)).as_deref().cloned().unwrap_or_default();
+        let bytes = PageBytes::new(ledger.page_bytes);
+        let mut walk = Walk { from_position, at: as_of.at, so_far: begun, found: Vec::new(), bytes };
         let mut next_position = None;
         for record in records_of(moment, client, &apps, &walk.so_far.seqs)? {
             let record = record?;
             if !cut.knows(record.position, record.recorded) {
                 break;
             }
-            if walk.found.len() >= limit || walk.weight.is_full() {
+            if walk.found.len() >= limit || walk.bytes.is_full() {
                 next_position = Some(record.position);
                 break;
             }
-            self.in_time()?;
+            ledger.in_time()?;
             walk.so_far.seqs.insert(record.stream.clone(), record.seq + 1);
             walk.take(moment, client, record)?;
         }
         if let Some(next) = next_position {
-            self.walks.keep((moment.id.clone(), client.clone(), next), walk.so_far);
+            let so_far = Arc::new(walk.so_far);
+            ledger.cache.put(resume(next), Arc::clone(&so_far), so_far.bytes());
         }
         if walk.found.is_empty() && next_position.is_none() && from_position == 0 {
-            self.ready_in(moment.id, &moments, now)?;
+            ledger.ready_in(moment.id, &moments, now)?;
         }
-        Ok(CorrectionsAnswer {
+        Ok(CorrectionsPage {
             corrections: walk.found,
             next_position,
-            freshness: vec![freshness::of(moment, now)?],
+            freshness: vec![freshness_of(moment, now)?],
         })
     }
 }
-
-/// The places where pages ended, the last ones. What lies before a position never changes, so they stay true.
-#[derive(Debug, Default)]
-pub(super) struct Walks(Mutex<VecDeque<(End, SoFar)>>);
-
-/// Shard, tenant, and the position where the next page begins.
-type End = (ShardId, ClientKey, u64);
 
 /// What came before a position.
 #[derive(Debug, Clone, Default)]
@@ -131,19 +155,10 @@ struct SoFar {
     decisions: BTreeMap<AppKey, Decision>,
 }
 
-impl Walks {
-    fn take(&self, end: &End) -> Option<SoFar> {
-        let walks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        walks.iter().find(|(kept, _)| kept == end).map(|(_, so_far)| so_far.clone())
-    }
-
-    fn keep(&self, end: End, so_far: SoFar) {
-        let mut walks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        walks.retain(|(kept, _)| *kept != end);
-        walks.push_back((end, so_far));
-        if walks.len() > WALKS_KEPT {
-            walks.pop_front();
-        }
+impl SoFar {
+    /// About: a key and what it has.
+    fn bytes(&self) -> usize {
+        512 * (self.seqs.len() + self.decisions.len())
     }
 }
 
@@ -153,11 +168,16 @@ struct Walk {
     at: Option<Timestamp>,
     so_far: SoFar,
     found: Vec<Correction>,
-    weight: Weight,
+    bytes: PageBytes,
 }
 
 impl Walk {
-    fn take(&mut self, moment: &Moment<'_>, client: &ClientKey, record: Record) -> Result<(), ReadError> {
+    fn take(
+        &mut self,
+        moment: &ShardSnapshot<'_>,
+        client: &ClientKey,
+        record: Record,
+    ) -> Result<(), ReadError> {
         let Record { position, recorded, stream, seq, content, .. } = record;
         let Content::Event { event, outcome, .. } = content else { return Ok(()) };
         let of_tenant = matches!(stream, Stream::Tenant(_));
@@ -173,7 +193,7 @@ impl Walk {
             let before = self.follow(&change);
             if change.correction.is_some() && is_asked_for {
                 let correction = Correction { cause: cause.clone(), change, before };
-                self.weight.add(&correction);
+                self.bytes.add(&correction);
                 self.found.push(correction);
             }
         }
@@ -200,7 +220,7 @@ impl Walk {
 }
 
 /// What a late event of an app changed for the tenant.
-fn beside(moment: &Moment<'_>, client: &ClientKey, position: u64) -> Result<Vec<Change>, ReadError> {
+fn beside(moment: &ShardSnapshot<'_>, client: &ClientKey, position: u64) -> Result<Vec<Change>, ReadError> {
     let first = moment.snapshot.corrections(position, Some(client))?.next().transpose()?;
     Ok(first.filter(|(of, _)| of == client).map(|(_, changes)| changes).unwrap_or_default())
 }

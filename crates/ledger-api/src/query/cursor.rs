@@ -12,13 +12,31 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_store::ShardId;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::ledger::QueryError;
 
 /// Where the next page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     pub(super) list: u64,
     pub(super) after: Place,
+}
+
+/// Where a list goes on, and how far.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Page {
+    /// Where the page begins; none: at the beginning.
+    pub cursor: Option<Cursor>,
+    /// At most so many items.
+    pub limit: Option<u64>,
+}
+
+/// How many items a page may have.
+pub(super) fn page_limit(given: Option<u64>, otherwise: usize, most: usize) -> Result<usize, QueryError> {
+    let Some(given) = given else { return Ok(otherwise) };
+    let limit = usize::try_from(given).ok().filter(|limit| (1..=most).contains(limit));
+    limit.ok_or(QueryError::OutOfRange { parameter: "limit", least: 1, most: Some(most) })
 }
 
 /// A place in the order of a list; places of one list compare as the list is ordered.
@@ -96,6 +114,12 @@ impl fmt::Display for Cursor {
 impl Serialize for Cursor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
     }
 }
 

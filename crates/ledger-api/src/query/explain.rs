@@ -4,15 +4,35 @@ use ledger_core::explain::{Explanation, explain};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_record::json::explanation::ExplanationJson;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::answer::ExplanationAnswer;
-use super::error::QueryError;
-use super::filter::AsOf;
-use super::past::{Instant, Past, cut};
-use super::reading::Reading;
-use super::shards::{Located, moments};
-use super::{Ledger, freshness};
+use super::parameters::text;
+use super::{AsOf, LineSink};
+use crate::ledger::{
+    FreshnessJson, Ledger, Located, QueryError, Reading, TenantAsOf, cut, freshness_of, moments,
+};
+
+/// Why an installation is where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainQuery {
+    /// The tenant.
+    #[serde(rename = "clientKey", with = "text")]
+    pub client: ClientKey,
+    /// The app.
+    #[serde(rename = "appKey", with = "text")]
+    pub app: AppKey,
+    /// As of when.
+    pub as_of: AsOf,
+}
+
+/// Why an installation is where it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExplanationAnswer<T = Explained> {
+    /// In sentences and as data, each with the records it rests on.
+    pub explanation: T,
+    /// Of the shard that has the tenant.
+    pub freshness: Vec<FreshnessJson>,
+}
 
 /// An explanation. Serialises as sentences and facts, each with the records it rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,30 +44,30 @@ impl Serialize for Explained {
     }
 }
 
-impl Ledger {
-    /// Why an installation is where it is. Before its first event there is none, here as in a question for its state.
-    pub fn explain(
+impl ExplainQuery {
+    /// Before its first event there is none, here as in a question for its state.
+    pub(super) fn answer(
         &self,
-        client: &ClientKey,
-        app: &AppKey,
-        as_of: AsOf,
+        ledger: &Ledger,
         now: Timestamp,
+        _: LineSink<'_>,
     ) -> Result<ExplanationAnswer, QueryError> {
-        let parts = self.shards.all();
+        let Self { client, app, as_of } = self;
+        let parts = ledger.shards.all();
         let moments = moments(&parts);
-        let Located { moment, row } = self.found(&moments, client, as_of.known, now)?;
-        let (instant, reading) = (Instant::of(as_of, now), Reading::of(self));
-        let cut = cut(moment, client, &row, instant.known)?;
-        let past = Past::of(&reading, moment, client, row, instant)?;
+        let Located { moment, row } = ledger.found(&moments, client, as_of.known, now)?;
+        let (viewpoint, reading) = (as_of.viewpoint(now), Reading::new(ledger));
+        let cut = cut(moment, client, &row, viewpoint.known)?;
+        let past = TenantAsOf::new(&reading, moment, client, row, viewpoint)?;
         if !past.tenant.installations.contains_key(app) {
             let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
-            return Err(self.not_found_in(moment.id, &moments, now, error));
+            return Err(ledger.not_found_in(moment.id, &moments, now, error));
         }
-        let told = reading.history(moment, client, cut)?;
-        let explanation = explain(&told.entries(), &told.apps, app, instant.at);
+        let history = reading.history(moment, client, cut)?;
+        let explanation = explain(&history.entries(), &history.apps, app, viewpoint.at);
         Ok(ExplanationAnswer {
             explanation: Explained(explanation),
-            freshness: vec![freshness::of(moment, now)?],
+            freshness: vec![freshness_of(moment, now)?],
         })
     }
 }

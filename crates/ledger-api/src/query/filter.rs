@@ -1,47 +1,39 @@
-//! What is asked for: the instant, the knowledge, and which installations.
+//! Which installations to list.
 
-use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::ids::AppKey;
 use ledger_core::realm::Realm;
 use ledger_core::state::{Installation, Status, Window};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimeline;
 use ledger_core::view::MigrationView;
-use ledger_store::Known;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What was true at an instant, as far as it was known (rules 2.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AsOf {
-    /// Events up to and with this time; now unless given.
-    pub at: Option<Timestamp>,
-    /// Recorded so far.
-    pub known: Known,
-}
-
-impl Default for AsOf {
-    /// Now, and everything recorded.
-    fn default() -> Self {
-        Self { at: None, known: Known::All }
-    }
-}
+use super::parameters::text;
 
 /// Which installations to list. What is `None` does not matter; all that is given must hold.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Filter {
     /// Of this app.
+    #[serde(rename = "appKey", with = "text")]
     pub app: Option<AppKey>,
     /// With this status.
+    #[serde(with = "text")]
     pub status: Option<Status>,
     /// Pinned to this realm.
+    #[serde(with = "text")]
     pub realm: Option<Realm>,
     /// Pinned elsewhere than aligned, or not.
     pub drift: Option<bool>,
     /// With data elsewhere than pinned, or not.
     pub split_brain: Option<bool>,
     /// With an open window; the list is then ordered by its end, soonest first, instead of by key.
+    #[serde(with = "window")]
     pub window: Option<WindowFilter>,
     /// With at least one anomaly, or without any.
     pub anomalous: Option<bool>,
-    /// With a pending migration.
+    /// With a pending migration: for a list of its own.
+    #[serde(skip)]
     pub migration: Option<MigrationFilter>,
 }
 
@@ -75,7 +67,7 @@ impl Filter {
     }
 
     /// Tells this list from others, whatever version of the program asks: goes into cursors.
-    pub(super) fn fingerprint(&self, as_of: AsOf) -> u64 {
+    pub(super) fn fingerprint(&self, at: Option<Timestamp>, known_at: Option<Timestamp>) -> u64 {
         let Self { app, status, realm, drift, split_brain, window, anomalous, migration } = self;
         let instant = |instant: Timestamp| instant.as_millis().to_string();
         let flag = |flag: Option<bool>| flag.map(|flag| flag.to_string());
@@ -83,11 +75,6 @@ impl Filter {
             WindowFilter::Open => "open".to_owned(),
             WindowFilter::ClosingBefore(end) => instant(end),
         });
-        let known = match as_of.known {
-            Known::All => None,
-            Known::Seq(seq) => Some(format!("seq {seq}")),
-            Known::Recorded(until) => Some(instant(until)),
-        };
         let parts = [
             app.as_ref().map(ToString::to_string),
             status.map(|status| status.as_str().to_owned()),
@@ -97,11 +84,11 @@ impl Filter {
             window,
             flag(*anomalous),
             migration.map(|asked| format!("pending {}", flag(asked.overdue).unwrap_or_default())),
-            as_of.at.map(instant),
-            known,
+            at.map(instant),
+            known_at.map(instant),
         ];
         let text = parts.map(Option::unwrap_or_default).join("\0");
-        // FNV-1a: small, and the same everywhere; nobody gains anything by making two lists look alike.
+        // FNV-1a: small, and the same everywhere; making two lists look alike gains nothing.
         text.bytes()
             .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
@@ -134,15 +121,39 @@ pub enum WindowFilter {
     ClosingBefore(Timestamp),
 }
 
-/// "If it were installed now."
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Preview {
-    /// Who would install.
-    pub client: ClientKey,
-    /// What would be installed.
-    pub app: AppKey,
-    /// Where the product would be; as known unless given.
-    pub product_realm: Option<Realm>,
-    /// When, and by what was known when.
-    pub as_of: AsOf,
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WindowParameters {
+    window: Option<OpenWindow>,
+    #[serde(with = "text")]
+    window_closing_before: Option<Timestamp>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum OpenWindow {
+    #[serde(rename = "OPEN")]
+    Open,
+}
+
+mod window {
+    use super::{
+        Deserialize as _, Deserializer, OpenWindow, Serialize as _, Serializer, WindowFilter,
+        WindowParameters,
+    };
+
+    #[expect(clippy::ref_option, reason = "the signature is serde's")]
+    pub(super) fn serialize<S: Serializer>(window: &Option<WindowFilter>, to: S) -> Result<S::Ok, S::Error> {
+        let (window, window_closing_before) = match *window {
+            None => (None, None),
+            Some(WindowFilter::Open) => (Some(OpenWindow::Open), None),
+            Some(WindowFilter::ClosingBefore(instant)) => (None, Some(instant)),
+        };
+        WindowParameters { window, window_closing_before }.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WindowFilter>, D::Error> {
+        let WindowParameters { window, window_closing_before } = WindowParameters::deserialize(from)?;
+        let closing = window_closing_before.map(WindowFilter::ClosingBefore);
+        Ok(closing.or(window.map(|OpenWindow::Open| WindowFilter::Open)))
+    }
 }

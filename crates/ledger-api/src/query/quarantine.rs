@@ -1,44 +1,103 @@
 //! What was refused, and why.
 //!
-//! A page ends when it has as many items as were asked for, when it weighs enough, or when enough was looked at
+//! A page ends when it has as many items as were asked for, when it has enough bytes, or when enough was looked at
 //! for a reason that is rare.
 
 use ledger_core::time::Timestamp;
+use ledger_record::json::record::QuarantineJson;
 use ledger_record::record::{Content, Record, Stream};
 use ledger_record::rejection::Reason;
 use ledger_store::ShardId;
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::answer::{QuarantineAnswer, QuarantineList};
-use super::cursor::{Cursor, Place};
-use super::error::QueryError;
-use super::logged::Item;
-use super::shards::moments;
-use super::weight::Weight;
-use super::{Ledger, freshness};
-use crate::limits::LOOKED_AT_PER_PAGE;
+use super::LineSink;
+use super::cursor::{Cursor, Page, Place, page_limit};
+use super::parameters::text;
+use crate::ledger::{FreshnessJson, Ledger, PageBytes, QueryError, freshness_of, moments};
+use crate::limits::{LOOKED_AT_PER_PAGE, QUARANTINE_DEFAULT, QUARANTINE_MAX};
 
 /// Of the cursors of the whole quarantine.
 const ALL: u64 = 0;
 
-impl Ledger {
-    /// What was refused, by shard, then in order of arrival; all of it, or what was refused for one reason. Go
-    /// on with `next_cursor` until there is none: a page can be short, or empty, and not the last.
-    pub fn quarantine(
+/// What was refused, by shard, then in order of arrival. A page can be short, or empty, and not the last.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct QuarantineQuery {
+    /// Only what was refused for this.
+    #[serde(with = "text")]
+    pub reason: Option<Reason>,
+    /// Where to go on, and how far.
+    pub page: Page,
+}
+
+/// One refused message, by its number in its shard (from 1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineItemQuery {
+    /// The shard's topic.
+    pub topic: String,
+    /// The shard's partition.
+    pub partition: u32,
+    /// The item's number.
+    pub seq: u64,
+}
+
+/// A page of what was refused, by shard, then in order of arrival.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantinePage<T = QuarantinedItem> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<Cursor>,
+    /// Of every shard.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// One refused message.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct QuarantineAnswer<T = QuarantinedItem> {
+    /// The item.
+    pub item: T,
+    /// Of its shard.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// A refused message, and the shard whose quarantine has it: that and its seq name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantinedItem {
+    /// Which shard.
+    pub shard: ShardId,
+    /// The refusal.
+    pub record: Record,
+}
+
+#[derive(Serialize)]
+struct ItemJson<'a> {
+    topic: &'a str,
+    partition: u32,
+    #[serde(rename = "")]
+    refused: QuarantineJson<'a>,
+}
+
+impl QuarantineQuery {
+    pub(super) fn answer(
         &self,
-        reason: Option<Reason>,
-        cursor: Option<&Cursor>,
-        limit: usize,
+        ledger: &Ledger,
         now: Timestamp,
-    ) -> Result<QuarantineList, QueryError> {
+        _: LineSink<'_>,
+    ) -> Result<QuarantinePage, QueryError> {
+        let Self { reason, page: Page { cursor, limit } } = self;
+        let (reason, limit) = (*reason, page_limit(*limit, QUARANTINE_DEFAULT, QUARANTINE_MAX)?);
         let list = reason.map_or(ALL, |reason| 1 + place_of(reason));
-        let after = match cursor {
+        let after = match cursor.as_ref() {
             None => None,
             Some(Cursor { list: of, after: Place::Item(shard, seq) }) if *of == list => Some((shard, *seq)),
             Some(_) => return Err(QueryError::ForeignCursor),
         };
-        let parts = self.shards.all();
+        let parts = ledger.shards.all();
         let moments = moments(&parts);
-        let (mut items, mut weight, mut looked_at) = (Vec::new(), Weight::up_to(self.page_bytes), 0);
+        let (mut items, mut bytes, mut looked_at) = (Vec::new(), PageBytes::new(ledger.page_bytes), 0);
         let mut reached = None;
         let mut next_cursor = None;
         'shards: for moment in
@@ -47,32 +106,35 @@ impl Ledger {
             let from_seq =
                 after.filter(|(shard, _)| *shard == moment.id).map_or(1, |(_, seq)| seq.saturating_add(1));
             for record in moment.snapshot.records(&Stream::Rejected, from_seq)? {
-                if items.len() >= limit || weight.is_full() || looked_at == LOOKED_AT_PER_PAGE {
+                if items.len() >= limit || bytes.is_full() || looked_at == LOOKED_AT_PER_PAGE {
                     next_cursor = reached.map(|after| Cursor { list, after });
                     break 'shards;
                 }
-                self.in_time()?;
+                ledger.in_time()?;
                 let record = record.map_err(|error| moment.unread(error))?;
                 looked_at += 1;
                 reached = Some(Place::Item(moment.id.clone(), record.seq));
                 if reason.is_none_or(|reason| is_refused_for(&record, reason)) {
-                    let item = Item { shard: moment.id.clone(), record };
-                    weight.add(&item);
+                    let item = QuarantinedItem { shard: moment.id.clone(), record };
+                    bytes.add(&item);
                     items.push(item);
                 }
             }
         }
-        Ok(QuarantineList { items, next_cursor, freshness: self.freshness_of(&moments, now) })
+        Ok(QuarantinePage { items, next_cursor, freshness: ledger.freshness_of(&moments, now) })
     }
+}
 
-    /// One refused message, by its number in its shard (from 1).
-    pub fn quarantine_item(
+impl QuarantineItemQuery {
+    pub(super) fn answer(
         &self,
-        shard: &ShardId,
-        seq: u64,
+        ledger: &Ledger,
         now: Timestamp,
+        _: LineSink<'_>,
     ) -> Result<QuarantineAnswer, QueryError> {
-        let parts = self.shards.all();
+        let Self { topic, partition, seq } = self;
+        let (shard, seq) = (&ShardId { topic: topic.clone(), partition: *partition }, *seq);
+        let parts = ledger.shards.all();
         let moments = moments(&parts);
         let unknown = || {
             let error = if moments.iter().any(|moment| moment.id == shard) {
@@ -80,15 +142,24 @@ impl Ledger {
             } else {
                 QueryError::UnknownShard { shard: shard.clone() }
             };
-            self.not_found_in(shard, &moments, now, error)
+            ledger.not_found_in(shard, &moments, now, error)
         };
         let moment = moments.iter().find(|moment| moment.id == shard).ok_or_else(unknown)?;
         let record = moment.snapshot.records(&Stream::Rejected, seq)?.next().transpose()?;
         let record = record.filter(|record| record.seq == seq).ok_or_else(unknown)?;
         Ok(QuarantineAnswer {
-            item: Item { shard: shard.clone(), record },
-            freshness: vec![freshness::of(moment, now)?],
+            item: QuarantinedItem { shard: shard.clone(), record },
+            freshness: vec![freshness_of(moment, now)?],
         })
+    }
+}
+
+impl Serialize for QuarantinedItem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let refused = QuarantineJson::of(&self.record);
+        let refused = refused.ok_or_else(|| S::Error::custom("an event in quarantine"))?;
+        let Self { shard, .. } = self;
+        ItemJson { topic: &shard.topic, partition: shard.partition, refused }.serialize(serializer)
     }
 }
 

@@ -9,16 +9,12 @@
 //! was believed then. Late events of an app change the tenants that they concern; those are folded anew when
 //! they come up next.
 //!
-//! Tenants are kept folded between their records, up to a bound ([`kept`]); one that was let go, or that a late
+//! Tenants are kept folded between their records, up to a bound; one that was let go, or that a late
 //! record concerns, is folded from its records once more, and what is not shown is not folded for it. Beginning
 //! in the middle gives the same steps as beginning at the front.
 //!
 //! With a tenant, the records of its apps are steps too: they change what is in force for it. With an app, so are
-//! records of other apps that tell where the tenant's product is.
-
-mod kept;
-
-use std::ops::ControlFlow;
+//! records of other apps that show where the tenant's product is.
 
 use ledger_core::event::{Body, Event};
 use ledger_core::ids::{AppKey, ClientKey};
@@ -28,32 +24,74 @@ use ledger_core::timeline::AppTimelines;
 use ledger_record::json::record::RecordJson;
 use ledger_record::record::{Content, Record, Stream};
 use ledger_store::{Cut, Known, ReadError, ShardId, entries};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::error::{QueryError, span};
-use super::merged::{Seqs, records_of};
-use super::shards::{Located, Moment, moments, shards_with};
-use super::state::State;
-use super::whatif::{Line, Progress, Tell};
-use super::{Ledger, freshness};
+use super::line::{self, PROGRESS_EVERY};
+use super::parameters::{or_zero, text};
+use super::{AnswerLine, LineSink, Progress, Scope};
+use crate::ledger::{
+    FreshnessJson, Ledger, Located, Lru, QueryError, Seqs, ShardSnapshot, State, freshness_of, moments,
+    records_of, shards_with, span,
+};
 use crate::limits::REPLAYED_INSTALLATIONS_KEPT;
-use kept::{Folded, Kept};
+use crate::problem::ProblemKind;
 
 /// Which records. What is `None` does not matter; all that is given must hold.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Replay {
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayQuery {
     /// Of this tenant.
+    #[serde(rename = "clientKey", with = "text")]
     pub client: Option<ClientKey>,
     /// That concern installations of this app.
+    #[serde(rename = "appKey", with = "text")]
     pub app: Option<AppKey>,
-    /// Of this shard.
+    /// Of this shard: `topic` and `partition`.
+    #[serde(with = "shard")]
     pub shard: Option<ShardId>,
     /// That happened at this instant or later.
+    #[serde(with = "text")]
     pub from: Option<Timestamp>,
     /// That happened before this instant.
+    #[serde(with = "text")]
     pub to: Option<Timestamp>,
     /// At this position of their shard or behind it.
+    #[serde(deserialize_with = "or_zero")]
     pub from_position: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ShardParameters {
+    partition: Option<u32>,
+    topic: Option<String>,
+}
+
+mod shard {
+    use super::{Deserialize as _, Deserializer, Serialize as _, Serializer, ShardId, ShardParameters, de};
+
+    #[expect(clippy::ref_option, reason = "the signature is serde's")]
+    pub(super) fn serialize<S: Serializer>(shard: &Option<ShardId>, to: S) -> Result<S::Ok, S::Error> {
+        let partition = shard.as_ref().map(|shard| shard.partition);
+        ShardParameters { partition, topic: shard.as_ref().map(|shard| shard.topic.clone()) }.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ShardId>, D::Error> {
+        let ShardParameters { partition, topic } = ShardParameters::deserialize(from)?;
+        match (topic, partition) {
+            (None, None) => Ok(None),
+            (Some(topic), Some(partition)) => Ok(Some(ShardId { topic, partition })),
+            (Some(_), None) | (None, Some(_)) => {
+                Err(de::Error::custom("topic and partition name a shard together; give both"))
+            }
+        }
+    }
+}
+
+/// How fresh a replay was; its steps are lines.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReplayAnswer {
+    /// Of the shards that were replayed.
+    pub freshness: Vec<FreshnessJson>,
 }
 
 /// A record, and what was believed after it. Serialises with the record as the log shows it.
@@ -62,7 +100,7 @@ pub struct Step<'a> {
     shard: &'a ShardId,
     record: &'a Record,
     states: Vec<State>,
-    /// The tenant has records in another shard too, so its states are not told.
+    /// The tenant has records in another shard too, so its states are left out.
     split: bool,
 }
 
@@ -88,95 +126,104 @@ impl Serialize for Step<'_> {
             position: record.position,
             record: shown.ok_or_else(|| serde::ser::Error::custom("a replayed record without event"))?,
             states,
-            refused: split.then_some("tenant-in-two-partitions"),
+            refused: split.then_some(ProblemKind::TenantInTwoPartitions.code()),
         }
         .serialize(serializer)
     }
 }
 
-/// Records between two reports of progress.
-const PROGRESS_EVERY: u64 = 8192;
+impl ReplayQuery {
+    pub(super) const fn shards(&self) -> Scope<'_> {
+        let is_of_all = self.client.is_none() && self.shard.is_none();
+        if is_of_all { Scope::All { is_past: false } } else { Scope::One }
+    }
 
-impl Ledger {
-    /// Replays records, shard after shard; the last line tells how fresh it is.
-    pub fn replay_lines(&self, asked: &Replay, now: Timestamp, tell: Tell<'_>) -> Result<(), QueryError> {
-        span(asked.from, asked.to)?;
-        let parts = self.shards.all();
+    /// Replays records, shard after shard.
+    pub(super) fn answer(
+        &self,
+        ledger: &Ledger,
+        now: Timestamp,
+        sink: LineSink<'_>,
+    ) -> Result<ReplayAnswer, QueryError> {
+        span(self.from, self.to)?;
+        let parts = ledger.shards.all();
         let moments = moments(&parts);
-        if let Some(client) = &asked.client {
-            let Located { moment, row } = self.found(&moments, client, Known::All, now)?;
-            if let Some(shard) = asked.shard.as_ref().filter(|shard| *shard != moment.id) {
+        if let Some(client) = &self.client {
+            let Located { moment, row } = ledger.found(&moments, client, Known::All, now)?;
+            if let Some(shard) = self.shard.as_ref().filter(|shard| *shard != moment.id) {
                 let unknown = QueryError::UnknownTenant { client: client.clone() };
-                return Err(self.not_found_in(shard, &moments, now, unknown));
+                return Err(ledger.not_found_in(shard, &moments, now, unknown));
             }
-            if let Some(app) = asked.app.as_ref().filter(|app| !row.tenant.installations.contains_key(app)) {
+            if let Some(app) = self.app.as_ref().filter(|app| !row.tenant.installations.contains_key(app)) {
                 let unknown = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
-                return Err(self.not_found_in(moment.id, &moments, now, unknown));
+                return Err(ledger.not_found_in(moment.id, &moments, now, unknown));
             }
             let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
             let before = |record: &Result<Record, ReadError>| {
-                record.as_ref().is_ok_and(|record| record.position < asked.from_position)
+                record.as_ref().is_ok_and(|record| record.position < self.from_position)
             };
             let records = records_of(moment, client, &apps, &Seqs::new())?.skip_while(before);
-            Replaying::of(self, moment, &moments, asked, tell)?.all(records)?;
-            return last(tell, &Line::Freshness(&[freshness::of(moment, now)?]));
+            Replaying::new(ledger, moment, &moments, self, sink)?.all(records)?;
+            return Ok(ReplayAnswer { freshness: vec![freshness_of(moment, now)?] });
         }
-        self.known_app(asked.app.as_ref(), &moments, now)?;
-        let chosen: Vec<&Moment<'_>> = moments
+        ledger.known_app(self.app.as_ref(), &moments, now)?;
+        let chosen: Vec<&ShardSnapshot<'_>> = moments
             .iter()
-            .filter(|moment| asked.shard.as_ref().is_none_or(|shard| shard == moment.id))
+            .filter(|moment| self.shard.as_ref().is_none_or(|shard| shard == moment.id))
             .collect();
-        match (&chosen[..], &asked.shard) {
+        match (&chosen[..], &self.shard) {
             ([], Some(shard)) => {
                 let unknown = QueryError::UnknownShard { shard: shard.clone() };
-                return Err(self.not_found_in(shard, &moments, now, unknown));
+                return Err(ledger.not_found_in(shard, &moments, now, unknown));
             }
-            ([_, _, ..], _) if asked.from_position > 0 => return Err(QueryError::PositionOfNoShard),
+            ([_, _, ..], _) if self.from_position > 0 => return Err(QueryError::PositionOfNoShard),
             _ => {}
         }
         for moment in chosen {
-            let records = moment.snapshot.records_from(asked.from_position)?;
-            Replaying::of(self, moment, &moments, asked, tell)?.all(records)?;
+            let records = moment.snapshot.records_from(self.from_position)?;
+            Replaying::new(ledger, moment, &moments, self, sink)?.all(records)?;
         }
-        last(tell, &Line::Freshness(&self.freshness_of(&moments, now)))
+        Ok(ReplayAnswer { freshness: ledger.freshness_of(&moments, now) })
     }
 }
 
-fn last(tell: Tell<'_>, line: &Line<'_>) -> Result<(), QueryError> {
-    given_up(tell(line))
-}
-
-fn given_up(told: ControlFlow<()>) -> Result<(), QueryError> {
-    if told.is_break() { Err(QueryError::GivenUp) } else { Ok(()) }
+/// A tenant as known before the next record.
+#[derive(Debug, Default)]
+struct Folded {
+    tenant: Tenant,
+    /// Its last record.
+    seq: u64,
+    /// It has records in another shard too.
+    split: bool,
 }
 
 /// One shard that is replayed.
 struct Replaying<'a> {
     ledger: &'a Ledger,
-    moment: &'a Moment<'a>,
-    all: &'a [Moment<'a>],
-    asked: &'a Replay,
-    tell: Tell<'a>,
+    moment: &'a ShardSnapshot<'a>,
+    all: &'a [ShardSnapshot<'a>],
+    asked: &'a ReplayQuery,
+    sink: LineSink<'a>,
     /// As known before the next record.
     timelines: AppTimelines,
-    kept: Kept,
+    kept: Lru<ClientKey, Folded>,
     seen: u64,
 }
 
 impl<'a> Replaying<'a> {
-    fn of(
+    fn new(
         ledger: &'a Ledger,
-        moment: &'a Moment<'a>,
-        all: &'a [Moment<'a>],
-        asked: &'a Replay,
-        tell: Tell<'a>,
+        moment: &'a ShardSnapshot<'a>,
+        all: &'a [ShardSnapshot<'a>],
+        asked: &'a ReplayQuery,
+        sink: LineSink<'a>,
     ) -> Result<Self, ReadError> {
         let apps = moment.snapshot.apps()?.map(|app| app.map(|(app, _)| app));
         let apps = apps.collect::<Result<Vec<_>, _>>()?;
         let cut = asked.from_position.checked_sub(1).map_or(Cut::Closed, Cut::AfterPosition);
         let timelines = moment.snapshot.timelines_of(&apps, cut)?;
-        let kept = Kept::up_to(REPLAYED_INSTALLATIONS_KEPT);
-        Ok(Self { ledger, moment, all, asked, tell, timelines, kept, seen: 0 })
+        let kept = Lru::new(REPLAYED_INSTALLATIONS_KEPT);
+        Ok(Self { ledger, moment, all, asked, sink, timelines, kept, seen: 0 })
     }
 
     fn all(mut self, records: impl Iterator<Item = Result<Record, ReadError>>) -> Result<(), QueryError> {
@@ -186,7 +233,7 @@ impl<'a> Replaying<'a> {
             if self.seen.is_multiple_of(PROGRESS_EVERY) {
                 let total = self.moment.snapshot.head()?.next_position;
                 let progress = Progress { records: record.position, total };
-                given_up((self.tell)(&Line::Progress(progress)))?;
+                line::send(self.sink, &AnswerLine::Progress(progress))?;
             }
             let Content::Event { event, outcome, .. } = &record.content else { continue };
             if let Stream::Tenant(client) = &record.stream {
@@ -206,15 +253,15 @@ impl<'a> Replaying<'a> {
     ) -> Result<(), QueryError> {
         let wanted = self.asked.is_in_span(event) && self.may_concern(client, event)?;
         // What is not shown is folded only into what is folded already.
-        if !wanted && !self.kept.has(client) {
+        if !wanted && !self.kept.contains(client) {
             return Ok(());
         }
         let is_first = record.seq == 1;
         let mut folded = self.take(client, if is_first { Cut::Closed } else { before(record) })?;
         self.push(client, &mut folded, record, event)?;
-        let told = if wanted { self.step(client, record, event, &folded) } else { Ok(()) };
-        self.kept.put(client.clone(), folded);
-        told
+        let sent = if wanted { self.step(client, record, event, &folded) } else { Ok(()) };
+        self.keep(client, folded);
+        sent
     }
 
     /// Whether a record can have changed what is shown of its tenant: with an app, it is about that app, or tells
@@ -242,7 +289,7 @@ impl<'a> Replaying<'a> {
             self.timelines.insert(app, event.time, event.id.clone(), fact);
         }
         if late {
-            self.kept.forget_app(app);
+            self.kept.retain(|folded| !folded.tenant.installations.contains_key(app));
         }
         let wanted = self.asked.is_in_span(event) && self.asked.app.as_ref().is_none_or(|only| only == app);
         if !wanted {
@@ -250,15 +297,15 @@ impl<'a> Replaying<'a> {
         }
         let Some(client) = &self.asked.client else {
             let step = Step { shard: self.moment.id, record, states: Vec::new(), split: false };
-            return given_up((self.tell)(&Line::Step(&step)));
+            return line::send(self.sink, &AnswerLine::Step(step));
         };
         // Of one tenant it is a step of its own: a late one rewrites its state, any one what is in force for it.
         let client = client.clone();
         let folded = self.take(&client, before(record))?;
         let has_app = folded.tenant.installations.contains_key(app);
-        let told = if has_app { self.step(&client, record, event, &folded) } else { Ok(()) };
-        self.kept.put(client, folded);
-        told
+        let sent = if has_app { self.step(&client, record, event, &folded) } else { Ok(()) };
+        self.keep(&client, folded);
+        sent
     }
 
     /// The tenant as known before a record.
@@ -272,6 +319,11 @@ impl<'a> Replaying<'a> {
         };
         let split = self.all.len() > 1 && shards_with(self.all, client)?.len() > 1;
         Ok(Folded { tenant, seq, split })
+    }
+
+    fn keep(&mut self, client: &ClientKey, folded: Folded) {
+        let weight = folded.tenant.installations.len() + 1;
+        self.kept.put(client.clone(), folded, weight);
     }
 
     /// The fold of a tenant's records up to a cut, and the seq of the last of them.
@@ -329,7 +381,7 @@ impl<'a> Replaying<'a> {
             return Ok(());
         }
         let step = Step { shard: self.moment.id, record, states, split: folded.split };
-        given_up((self.tell)(&Line::Step(&step)))
+        line::send(self.sink, &AnswerLine::Step(step))
     }
 }
 
@@ -338,7 +390,7 @@ fn before(record: &Record) -> Cut {
     record.position.checked_sub(1).map_or(Cut::Closed, Cut::AfterPosition)
 }
 
-impl Replay {
+impl ReplayQuery {
     fn is_in_span(&self, event: &Event) -> bool {
         self.from.is_none_or(|from| from <= event.time) && self.to.is_none_or(|to| event.time < to)
     }

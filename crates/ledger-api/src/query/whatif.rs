@@ -1,39 +1,51 @@
-//! What another policy would have meant (rules 8), over the whole log: shards at the same time, each swept
+//! What another policy would have meant (rules 8), over the whole log: shards at the same time, each scanned
 //! once, tenant by tenant.
 //!
-//! Only the gaps are kept, eight bytes for each reinstall. What is found on the way is told as it is found,
-//! by whichever thread found it; whoever hears it can end the question.
+//! Only the gaps are kept, eight bytes for each reinstall. What is found on the way is sent as it is found, by the
+//! thread that found it; the sink can end the question.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use ledger_core::ids::ClientKey;
 use ledger_core::policy::Policy;
 use ledger_core::time::Timestamp;
-use ledger_core::whatif::{Scope, WhatIf};
-use ledger_record::json::whatif::{DifferenceJson, WhatIfReportJson};
+use ledger_core::whatif::{Scope as Counted, WhatIf};
+use ledger_record::json::whatif::{DifferenceJson, InvalidWhatIf, WhatIfReportJson, WhatIfRequestJson};
 use ledger_store::{ReadError, TornTenant, entries};
-use serde::Serialize;
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::Ledger;
-use super::answer::{FreshnessJson, RefusedTenant};
-use super::error::{QueryError, span};
-use super::replay::Step;
-use super::shards::{Moment, Shards, moments};
+use super::line::{self, PROGRESS_EVERY};
+use super::{AnswerLine, LineSink, Progress};
+use crate::ledger::{FreshnessJson, Ledger, QueryError, RefusedTenant, ShardSnapshot, Shards, moments, span};
 use crate::limits::POLICIES_MAX;
 
 /// Policies to be tried, and on what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WhatIfAsked {
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "WhatIfRequestJson")]
+pub struct WhatIfQuery {
     /// Side by side.
     pub policies: Vec<Policy>,
     /// What counts.
-    pub scope: Scope,
-    /// Tell every installation that would be elsewhere.
+    pub scope: Counted,
+    /// Send every installation that would be elsewhere.
     pub differences: bool,
+}
+
+impl Serialize for WhatIfQuery {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        WhatIfRequestJson::of(&self.policies, &self.scope, self.differences).serialize(serializer)
+    }
+}
+
+impl TryFrom<WhatIfRequestJson<'_>> for WhatIfQuery {
+    type Error = InvalidWhatIf;
+
+    fn try_from(read: WhatIfRequestJson<'_>) -> Result<Self, InvalidWhatIf> {
+        Ok(Self { policies: read.policies()?, scope: read.scope()?, differences: read.differences })
+    }
 }
 
 /// What the policies would have meant.
@@ -52,131 +64,77 @@ pub struct WhatIfAnswer {
     pub freshness: Vec<FreshnessJson>,
 }
 
-/// A line of an answer that is told while it is found.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Line<'a> {
-    /// How far it is.
-    Progress(Progress),
-    /// An installation that would be elsewhere.
-    Difference(&'a DifferenceJson<'a>),
-    /// A record, and what was believed after it.
-    Step(&'a Step<'a>),
-    /// What one policy would have meant.
-    Report(&'a WhatIfReportJson),
-    /// A tenant that is left out.
-    Refused(&'a RefusedTenant),
-    /// The end: how fresh the answer is.
-    Freshness(&'a [FreshnessJson]),
-}
-
-/// How far a sweep is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Progress {
-    /// Records done.
-    pub records: u64,
-    /// Of so many.
-    pub total: u64,
-}
-
-/// Hears lines, from several threads; whether to go on.
-pub type Tell<'t> = &'t (dyn Fn(&Line<'_>) -> ControlFlow<()> + Sync);
-
-/// Records between two reports of progress.
-const PROGRESS_EVERY: u64 = 8192;
-
-impl Ledger {
-    /// What the policies would have meant. Progress and differences are told while they are found.
-    pub fn what_if(
+impl WhatIfQuery {
+    pub(super) fn answer(
         &self,
-        asked: &WhatIfAsked,
+        ledger: &Ledger,
         now: Timestamp,
-        tell: Tell<'_>,
+        sink: LineSink<'_>,
     ) -> Result<WhatIfAnswer, QueryError> {
-        let given = asked.policies.len();
+        let given = self.policies.len();
         if !(1..=POLICIES_MAX).contains(&given) {
             return Err(QueryError::Policies { given, most: POLICIES_MAX });
         }
-        span(asked.scope.from, asked.scope.to)?;
-        let parts = self.shards.all();
+        span(self.scope.from, self.scope.to)?;
+        let parts = ledger.shards.all();
         let moments = moments(&parts);
-        self.known_app(asked.scope.app.as_ref(), &moments, now)?;
+        ledger.known_app(self.scope.app.as_ref(), &moments, now)?;
         let mut total = 0;
         for moment in &moments {
             total += records_of_tenants(moment)?;
         }
-        given_up(tell(&Line::Progress(Progress { records: 0, total })))?;
-        let torn: BTreeMap<_, _> = self
+        line::send(sink, &AnswerLine::Progress(Progress { records: 0, total }))?;
+        let torn: BTreeMap<_, _> = ledger
             .shards
             .torn()?
             .page(None, usize::MAX)
             .into_iter()
             .map(|torn| (torn.client.clone(), torn))
             .collect();
-        let threads = self.threads().min(moments.len());
-        let sweep = Sweep { asked, torn: &torn, tell, total, done: AtomicU64::new(0), threads };
-        let Swept { whatif, tenants, records } = sweep.all(&moments)?;
+        let threads = threads(ledger).min(moments.len());
+        let scan = FullScan { asked: self, torn: &torn, sink, total, done: AtomicU64::new(0), threads };
+        let Scanned { whatif, tenants, records } = scan.all(&moments)?;
         let reports = whatif.reports().iter().map(WhatIfReportJson::of).collect();
         let refused = torn.values().map(RefusedTenant::from).collect();
-        let freshness = self.freshness_of(&moments, now);
+        let freshness = ledger.freshness_of(&moments, now);
         Ok(WhatIfAnswer { reports, tenants, records, refused, freshness })
     }
-
-    /// The same, all of it as lines; the last tells how fresh it is.
-    pub fn what_if_lines(
-        &self,
-        asked: &WhatIfAsked,
-        now: Timestamp,
-        tell: Tell<'_>,
-    ) -> Result<(), QueryError> {
-        let answer = self.what_if(asked, now, tell)?;
-        let reports = answer.reports.iter().map(Line::Report);
-        let refused = answer.refused.iter().map(Line::Refused);
-        for line in reports.chain(refused).chain([Line::Freshness(&answer.freshness)]) {
-            if tell(&line).is_break() {
-                return Err(QueryError::GivenUp);
-            }
-        }
-        Ok(())
-    }
 }
 
-impl Ledger {
-    /// As many as there are cores; where a server takes events in beside it, one is left to that.
-    fn threads(&self) -> usize {
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let left = usize::from(matches!(*self.shards, Shards::Served(_)));
-        cores.saturating_sub(left).max(1)
-    }
+/// As many as there are cores; where a server takes events in beside it, one is left to that.
+fn threads(ledger: &Ledger) -> usize {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let left = usize::from(matches!(*ledger.shards, Shards::Served(_)));
+    cores.saturating_sub(left).max(1)
 }
 
-/// One sweep over all shards.
-struct Sweep<'a> {
-    asked: &'a WhatIfAsked,
+/// One scan of all shards.
+struct FullScan<'a> {
+    asked: &'a WhatIfQuery,
     torn: &'a BTreeMap<ClientKey, TornTenant>,
-    tell: Tell<'a>,
+    sink: LineSink<'a>,
     total: u64,
     done: AtomicU64,
     threads: usize,
 }
 
 /// What was found so far.
-struct Swept {
+struct Scanned {
     whatif: WhatIf,
     tenants: u64,
     records: u64,
 }
 
-impl Sweep<'_> {
+impl FullScan<'_> {
     /// Every shard, as many at a time as there are threads for it.
-    fn all(&self, moments: &[Moment<'_>]) -> Result<Swept, QueryError> {
+    fn all(&self, moments: &[ShardSnapshot<'_>]) -> Result<Scanned, QueryError> {
         let next = AtomicUsize::new(0);
         let work = || {
-            let mut swept = self.nothing();
+            let mut scanned = self.nothing();
             while let Some(moment) = moments.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.one(moment, &mut swept)?;
+                self.one(moment, &mut scanned)?;
             }
-            Ok::<_, QueryError>(swept)
+            Ok::<_, QueryError>(scanned)
         };
         let mut all = self.nothing();
         let found = thread::scope(|scope| {
@@ -186,8 +144,8 @@ impl Sweep<'_> {
                 .map(|found| found.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect::<Vec<_>>()
         });
-        for swept in found {
-            let Swept { whatif, tenants, records } = swept?;
+        for scanned in found {
+            let Scanned { whatif, tenants, records } = scanned?;
             all.whatif.merge(&whatif);
             all.tenants += tenants;
             all.records += records;
@@ -196,60 +154,55 @@ impl Sweep<'_> {
         Ok(all)
     }
 
-    fn nothing(&self) -> Swept {
+    fn nothing(&self) -> Scanned {
         let whatif = WhatIf::new(&self.asked.policies).limited_to(self.asked.scope.clone());
-        Swept { whatif, tenants: 0, records: 0 }
+        Scanned { whatif, tenants: 0, records: 0 }
     }
 
-    fn one(&self, moment: &Moment<'_>, swept: &mut Swept) -> Result<(), QueryError> {
+    fn one(&self, moment: &ShardSnapshot<'_>, scanned: &mut Scanned) -> Result<(), QueryError> {
         let apps = moment.snapshot.app_timelines()?;
         let mut histories = moment.snapshot.histories()?;
-        let mut untold = 0;
+        let mut uncounted = 0;
         while let Some((client, events)) = histories.advance()? {
-            untold += events.len() as u64;
-            if untold >= PROGRESS_EVERY {
-                let done = self.done.fetch_add(untold, Ordering::Relaxed) + untold;
+            uncounted += events.len() as u64;
+            if uncounted >= PROGRESS_EVERY {
+                let done = self.done.fetch_add(uncounted, Ordering::Relaxed) + uncounted;
                 self.progress(done.min(self.total))?;
-                untold = 0;
+                uncounted = 0;
             }
             let scope = &self.asked.scope;
-            let concerned =
-                events.iter().any(|event| event.event.app().is_some_and(|app| scope.has_app(app)));
-            if !concerned || self.torn.contains_key(client) {
+            let affected = events.iter().any(|event| event.event.app().is_some_and(|app| scope.has_app(app)));
+            if !affected || self.torn.contains_key(client) {
                 continue;
             }
-            swept.tenants += 1;
-            swept.records += events.len() as u64;
+            scanned.tenants += 1;
+            scanned.records += events.len() as u64;
             if !self.asked.differences {
-                swept.whatif.take(&entries(events), &apps);
+                scanned.whatif.take(&entries(events), &apps);
                 continue;
             }
-            let mut told = ControlFlow::Continue(());
-            swept.whatif.take_comparing(&entries(events), &apps, &mut |found| {
-                if told.is_continue() {
-                    told = (self.tell)(&Line::Difference(&DifferenceJson::of(client, &found)));
+            let mut sent = Ok(());
+            scanned.whatif.take_comparing(&entries(events), &apps, &mut |found| {
+                if sent.is_ok() {
+                    sent = line::send(self.sink, &AnswerLine::Difference(DifferenceJson::of(client, &found)));
                 }
             });
-            given_up(told)?;
+            sent?;
         }
         Ok(())
     }
 
     fn progress(&self, records: u64) -> Result<(), QueryError> {
-        given_up((self.tell)(&Line::Progress(Progress { records, total: self.total })))
+        line::send(self.sink, &AnswerLine::Progress(Progress { records, total: self.total }))
     }
 }
 
-/// How many records a sweep over the tenants comes upon: all but refusals, seals and those of apps.
-fn records_of_tenants(moment: &Moment<'_>) -> Result<u64, ReadError> {
+/// How many records a scan of the tenants comes upon: all but refusals, seals and those of apps.
+fn records_of_tenants(moment: &ShardSnapshot<'_>) -> Result<u64, ReadError> {
     let head = moment.snapshot.head()?;
     let mut others = head.refused + moment.snapshot.last_seal()?.map_or(0, |seal| seal.seq);
     for app in moment.snapshot.apps()? {
         others += app?.1.seq;
     }
     Ok(head.next_position.saturating_sub(others))
-}
-
-fn given_up(told: ControlFlow<()>) -> Result<(), QueryError> {
-    if told.is_break() { Err(QueryError::GivenUp) } else { Ok(()) }
 }

@@ -1,12 +1,14 @@
 //! What changed in our answer, and what caused it.
 
 use ledger_api::http::Options;
-use ledger_api::query::{AsOf, Ledger};
+use ledger_api::ledger::Ledger;
+use ledger_api::query::AsOf;
 use ledger_core::event::{AppFact, Body, InstallationFact, Installed};
 use ledger_core::policy::Policy;
 use ledger_store::Known;
 use serde_json::{Value, json};
 
+use crate::filled::Ask as _;
 use crate::filled::{Filled, about, app, client, hour, installed, json, realm, uninstalled};
 use crate::http::Server;
 
@@ -26,7 +28,7 @@ fn corrected() -> Filled {
     filled
 }
 
-fn told(filled: &Filled, from: u64, limit: usize, as_of: AsOf) -> (Vec<Value>, Option<u64>) {
+fn told(filled: &Filled, from: u64, limit: u64, as_of: AsOf) -> (Vec<Value>, Option<u64>) {
     let answer = filled.ledger.corrections(&client("acme"), from, limit, as_of, hour(99)).unwrap();
     (answer.corrections.iter().map(json).collect(), answer.next_position)
 }
@@ -67,18 +69,18 @@ fn corrections_come_in_pages_and_as_they_were_known() {
     // From where no page ended, and by a ledger that has answered nothing yet: the same.
     let readers = filled.readers();
     for from in 0..20 {
-        let anew = Ledger::of_readers(readers.clone());
+        let anew = Ledger::from_readers(readers.clone());
         let found = anew.corrections(&client("acme"), from, 10, AsOf::default(), hour(99)).unwrap();
         let found: Vec<Value> = found.corrections.iter().map(json).collect();
         assert_eq!(found, told(&filled, from, 10, AsOf::default()).0, "from {from}");
         assert_eq!(found[..], all[all.len() - found.len()..]);
     }
-    let known = |known| told(&filled, 0, 10, AsOf { at: None, known }).0.len();
+    let known = |known| told(&filled, 0, 10, AsOf { at: None, known, min_position: None }).0.len();
     assert_eq!(
         [known(Known::Recorded(hour(59))), known(Known::Recorded(hour(60))), known(Known::Seq(4))],
         [0, 1, 2]
     );
-    let happened = AsOf { at: Some(hour(39)), known: Known::All };
+    let happened = AsOf { at: Some(hour(39)), known: Known::All, min_position: None };
     assert_eq!(told(&filled, 0, 10, happened).0, all[..1]);
 }
 

@@ -1,8 +1,9 @@
 //! Drift follows the descriptor in force, which an installation may have brought itself.
 
-use ledger_api::query::{AsOf, Filter};
+use ledger_api::query::{AsOfAll, Filter};
 use ledger_core::ids::ClientKey;
 
+use crate::filled::Ask as _;
 use crate::filled::{Filled, app, hour, installed, installed_with, product_moved, realm};
 
 fn drifting(filled: &Filled, now: i64) -> Vec<String> {
@@ -10,7 +11,7 @@ fn drifting(filled: &Filled, now: i64) -> Vec<String> {
     let mut listed = Vec::new();
     let mut cursor = None;
     loop {
-        let page = filled.ledger.installations(&filter, cursor.as_ref(), 2, AsOf::default(), hour(now));
+        let page = filled.ledger.installations(&filter, cursor.as_ref(), 2, AsOfAll::default(), hour(now));
         let page = page.unwrap();
         listed.extend(page.installations.iter().map(|state| ClientKey::as_str(&state.client).to_owned()));
         cursor = page.next_cursor;
@@ -54,6 +55,6 @@ fn by_the_published_descriptor_or_by_an_own_one() {
         app: Some(app("app")),
         ..Filter::default()
     };
-    let page = filled.ledger.installations(&filter, None, 9, AsOf::default(), hour(20)).unwrap();
+    let page = filled.ledger.installations(&filter, None, 9, AsOfAll::default(), hour(20)).unwrap();
     assert_eq!(page.installations.len(), 1);
 }

@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use ledger_api::query::Ledger;
+use ledger_api::ledger::{Ledger, QueryError};
+use ledger_api::query::{
+    AsOf, AsOfAll, CheckpointList, CheckpointsQuery, CorrectionsPage, CorrectionsQuery, Cursor, ExplainQuery,
+    ExplanationAnswer, Filter, InstallationAnswer, InstallationList, InstallationQuery, InstallationsQuery,
+    LogPage, LogQuery, Page, QuarantineAnswer, QuarantineItemQuery, QuarantinePage, QuarantineQuery,
+    Question, TenantAnswer, TenantQuery, no_lines,
+};
 use ledger_core::descriptor::Descriptor;
 use ledger_core::event::{AppFact, Body, Event, InstallationFact, Installed, TenantFact};
 use ledger_core::ids::{AppKey, ClientKey, EventId};
@@ -54,7 +60,7 @@ impl Filled {
             shards.push(shard);
             statuses.push(status);
         }
-        let ledger = Ledger::of_catalog(Arc::clone(&catalog)).with_secret(data.ledger_secret().cloned());
+        let ledger = Ledger::from_catalog(Arc::clone(&catalog)).with_secret(data.ledger_secret().cloned());
         let ledger = Arc::new(ledger);
         Self { catalog, ledger, statuses, shards, events: 0, _directory: directory }
     }
@@ -219,4 +225,98 @@ pub(crate) fn product_moved(of: &str, to: &str) -> Body {
 
 pub(crate) fn json(answer: &impl serde::Serialize) -> Value {
     serde_json::from_slice(&ledger_record::json::to_vec(answer).unwrap()).unwrap()
+}
+
+/// Questions in short.
+pub(crate) trait Ask {
+    fn put<Q: Question>(&self, question: &Q, now: Timestamp) -> Result<Q::Answer, QueryError>;
+
+    fn tenant(&self, of: &ClientKey, as_of: AsOf, now: Timestamp) -> Result<TenantAnswer, QueryError> {
+        self.put(&TenantQuery { client: of.clone(), as_of }, now)
+    }
+
+    fn installation(
+        &self,
+        of: &ClientKey,
+        what: &AppKey,
+        as_of: AsOf,
+        now: Timestamp,
+    ) -> Result<InstallationAnswer, QueryError> {
+        self.put(&InstallationQuery { client: of.clone(), app: what.clone(), as_of }, now)
+    }
+
+    fn explain(
+        &self,
+        of: &ClientKey,
+        what: &AppKey,
+        as_of: AsOf,
+        now: Timestamp,
+    ) -> Result<ExplanationAnswer, QueryError> {
+        self.put(&ExplainQuery { client: of.clone(), app: what.clone(), as_of }, now)
+    }
+
+    fn log(
+        &self,
+        of: &ClientKey,
+        from_seq: u64,
+        limit: u64,
+        as_of: AsOf,
+        now: Timestamp,
+    ) -> Result<LogPage, QueryError> {
+        let (from_seq, limit) = (Some(from_seq), Some(limit));
+        self.put(&LogQuery { client: of.clone(), from_seq, limit, as_of }, now)
+    }
+
+    fn corrections(
+        &self,
+        of: &ClientKey,
+        from_position: u64,
+        limit: u64,
+        as_of: AsOf,
+        now: Timestamp,
+    ) -> Result<CorrectionsPage, QueryError> {
+        self.put(&CorrectionsQuery { client: of.clone(), from_position, limit: Some(limit), as_of }, now)
+    }
+
+    fn installations(
+        &self,
+        filter: &Filter,
+        cursor: Option<&Cursor>,
+        limit: u64,
+        as_of: AsOfAll,
+        now: Timestamp,
+    ) -> Result<InstallationList, QueryError> {
+        let page = Page { cursor: cursor.cloned(), limit: Some(limit) };
+        self.put(&InstallationsQuery { filter: filter.clone(), as_of, page }, now)
+    }
+
+    fn quarantine(
+        &self,
+        reason: Option<Reason>,
+        cursor: Option<&Cursor>,
+        limit: u64,
+        now: Timestamp,
+    ) -> Result<QuarantinePage, QueryError> {
+        let page = Page { cursor: cursor.cloned(), limit: Some(limit) };
+        self.put(&QuarantineQuery { reason, page }, now)
+    }
+
+    fn quarantine_item(
+        &self,
+        of: &ShardId,
+        seq: u64,
+        now: Timestamp,
+    ) -> Result<QuarantineAnswer, QueryError> {
+        self.put(&QuarantineItemQuery { topic: of.topic.clone(), partition: of.partition, seq }, now)
+    }
+
+    fn checkpoints(&self, now: Timestamp) -> CheckpointList {
+        self.put(&CheckpointsQuery {}, now).unwrap()
+    }
+}
+
+impl Ask for Ledger {
+    fn put<Q: Question>(&self, question: &Q, now: Timestamp) -> Result<Q::Answer, QueryError> {
+        self.ask(question, now, &no_lines)
+    }
 }

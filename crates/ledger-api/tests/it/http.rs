@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger_api::http::{Api, Options, serve};
+use ledger_api::ledger::Ledger;
 use ledger_api::limits::Deadlines;
-use ledger_api::query::Ledger;
 use ledger_core::event::InstallationFact;
 use ledger_core::ids::MigrationId;
 use ledger_core::time::Timestamp;

@@ -5,7 +5,12 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use ledger_api::query::{AsOf, Filter, Preview, WhatIfAsked};
+use ledger_api::http::Options;
+use ledger_api::query::{
+    AsOf, AsOfAll, CheckpointsQuery, CorrectionsQuery, ExplainQuery, Filter, InstallationQuery,
+    InstallationsQuery, LogQuery, MigrationsQuery, PreviewQuery, ProofQuery, QuarantineItemQuery,
+    QuarantineQuery, Question, ReplayQuery, TenantQuery, WhatIfQuery,
+};
 use ledger_core::policy::Policy;
 use ledger_core::whatif::Scope;
 use ledger_record::json::notice;
@@ -18,7 +23,9 @@ use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::filled::Ask as _;
 use crate::filled::{Filled, TOPIC, app, client, hour, installed, json, uninstalled};
+use crate::http::Server;
 
 /// The fields that were met, as `Message.field`.
 #[derive(Default)]
@@ -136,30 +143,37 @@ fn filled() -> Filled {
 fn every_answer_is_its_message() {
     let filled = filled();
     let (ledger, acme, as_of, now) = (&filled.ledger, client("acme"), AsOf::default(), hour(9));
-    let asked = Preview { client: acme.clone(), app: app("app"), product_realm: None, as_of };
+    let asked = PreviewQuery { client: acme.clone(), app: app("app"), product_realm: None, as_of };
     let mut met = Met::default();
     met.meet("GetTenantResponse", &ledger.tenant(&acme, as_of, now).unwrap());
     met.meet("GetInstallationResponse", &ledger.installation(&acme, &app("app"), as_of, now).unwrap());
     met.meet(
         "ListInstallationsResponse",
-        &ledger.installations(&Filter::default(), None, 9, as_of, now).unwrap(),
+        &ledger.installations(&Filter::default(), None, 9, AsOfAll::default(), now).unwrap(),
     );
     met.meet("ReadLogResponse", &ledger.log(&acme, 1, 9, as_of, now).unwrap());
     met.meet("ExplainResponse", &ledger.explain(&acme, &app("app"), as_of, now).unwrap());
-    met.meet("PreviewResponse", &ledger.preview(&asked, now).unwrap());
+    met.meet("PreviewResponse", &ledger.put(&asked, now).unwrap());
     met.meet("ListCheckpointsResponse", &ledger.checkpoints(now));
     let policies = vec![Policy::Off, Policy::Days { days: 1 }];
-    let supposed = WhatIfAsked { policies, scope: Scope::default(), differences: false };
-    met.meet("WhatIfResponse", &ledger.what_if(&supposed, now, &|_| ControlFlow::Continue(())).unwrap());
+    let supposed = WhatIfQuery { policies, scope: Scope::default(), differences: false };
+    let scope = Scope { app: Some(app("app")), from: Some(hour(0)), to: Some(hour(9)) };
+    met.meet("WhatIfRequest", &WhatIfQuery { scope, ..supposed.clone() });
+    met.meet("WhatIfResponse", &ledger.ask(&supposed, now, &|_| ControlFlow::Continue(())).unwrap());
     met.meet("ListQuarantineResponse", &ledger.quarantine(None, None, 9, now).unwrap());
     // By a clock that is behind what was recorded.
     met.meet("ListQuarantineResponse", &ledger.quarantine(None, None, 9, hour(-9)).unwrap());
     for name in ["Record", "Source", "Change", "Freshness", "Freshness.Halted"] {
         met.all_of(name);
     }
-    for name in
-        ["Checkpoint", "ListCheckpointsResponse", "WhatIfResponse", "WhatIfReport", "WhatIfReport.Gaps"]
-    {
+    for name in [
+        "Checkpoint",
+        "ListCheckpointsResponse",
+        "WhatIfRequest",
+        "WhatIfResponse",
+        "WhatIfReport",
+        "WhatIfReport.Gaps",
+    ] {
         met.all_of(name);
     }
     for name in ["QuarantineItem", "QuarantineItem.Header", "QuarantineItem.Body"] {
@@ -196,30 +210,66 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-#[test]
-fn every_parameter_of_a_route_is_a_field_of_its_request() {
-    // The table of the routes, which says what each takes.
+/// What a question takes, in its path and as parameters, as the server itself says it.
+fn taken<Q: Question>(server: &Server) -> BTreeSet<String> {
+    let in_path = Q::ROUTE.split(['{', '}']).skip(1).step_by(2);
+    let path =
+        in_path.clone().fold(Q::ROUTE.to_owned(), |path, name| path.replace(&format!("{{{name}}}"), "1"));
+    let refused = server.get(&format!("{path}?nothing-like-that=1")).json();
+    let detail = refused["detail"].as_str().unwrap();
+    let in_query = detail.strip_prefix("this route takes ").filter(|names| *names != "no parameters");
+    in_path
+        .chain(in_query.unwrap_or_default().split(", "))
+        .map(ToOwned::to_owned)
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// The row of a route in the table that is read by people.
+fn in_table(route: &str) -> BTreeSet<String> {
     let table = include_str!("../../src/http/mod.rs");
-    for (route, name) in [
-        ("/v1/installations", "ListInstallationsRequest"),
-        ("/v1/migrations", "ListMigrationsRequest"),
-        ("/v1/tenants/{clientKey}", "GetTenantRequest"),
-        ("/v1/tenants/{clientKey}/apps/{appKey}", "GetInstallationRequest"),
-        ("/v1/tenants/{clientKey}/apps/{appKey}/explanation", "ExplainRequest"),
-        ("/v1/tenants/{clientKey}/apps/{appKey}/preview", "PreviewRequest"),
-        ("/v1/tenants/{clientKey}/log", "ReadLogRequest"),
-        ("/v1/tenants/{clientKey}/proof", "GetProofRequest"),
-        ("/v1/quarantine", "ListQuarantineRequest"),
-        ("/v1/checkpoints", "ListCheckpointsRequest"),
-    ] {
-        let row = format!("//! | `GET {route}` |");
-        let row = table.lines().find_map(|line| line.strip_prefix(&row)).unwrap();
-        let in_path = route.split(['{', '}']).skip(1).step_by(2);
-        let in_query = quoted(row.split('|').next().unwrap());
-        let taken: BTreeSet<String> =
-            in_path.chain(in_query).map(|name| name.split('=').next().unwrap().to_owned()).collect();
-        let fields: BTreeSet<String> =
-            message(name).fields().map(|field| field.json_name().to_owned()).collect();
-        assert_eq!(taken, fields, "{route}");
+    let row = format!("//! | `GET {route}` |");
+    let row = table
+        .lines()
+        .find_map(|line| line.strip_prefix(&row))
+        .unwrap_or_else(|| panic!("no row for {route}"));
+    let in_path = route.split(['{', '}']).skip(1).step_by(2);
+    in_path
+        .chain(quoted(row.split('|').next().unwrap()))
+        .map(|name| name.split('=').next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_field_of_a_question_is_in_the_table_and_a_field_of_its_request() {
+    let filled = filled();
+    let server = Server::of(&filled.ledger, Options::default());
+    let questions = [
+        question::<InstallationQuery>(&server, Some("GetInstallationRequest")),
+        question::<TenantQuery>(&server, Some("GetTenantRequest")),
+        question::<InstallationsQuery>(&server, Some("ListInstallationsRequest")),
+        question::<MigrationsQuery>(&server, Some("ListMigrationsRequest")),
+        question::<LogQuery>(&server, Some("ReadLogRequest")),
+        question::<CorrectionsQuery>(&server, None),
+        question::<ExplainQuery>(&server, Some("ExplainRequest")),
+        question::<PreviewQuery>(&server, Some("PreviewRequest")),
+        question::<QuarantineQuery>(&server, Some("ListQuarantineRequest")),
+        question::<QuarantineItemQuery>(&server, None),
+        question::<CheckpointsQuery>(&server, Some("ListCheckpointsRequest")),
+        question::<ProofQuery>(&server, Some("GetProofRequest")),
+        question::<ReplayQuery>(&server, None),
+    ];
+    for (route, taken, request) in questions {
+        assert_eq!(taken, in_table(route), "{route}");
+        if let Some(request) = request {
+            let fields = message(request).fields().map(|field| field.json_name().to_owned()).collect();
+            assert_eq!(taken, fields, "{route}");
+        }
     }
+}
+
+type Taken<'n> = (&'static str, BTreeSet<String>, Option<&'n str>);
+
+fn question<'n, Q: Question>(server: &Server, request: Option<&'n str>) -> Taken<'n> {
+    (Q::ROUTE, taken::<Q>(server), request)
 }

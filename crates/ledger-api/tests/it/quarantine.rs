@@ -1,10 +1,11 @@
 //! What was refused.
 
-use ledger_api::query::{AsOf, Filter};
+use ledger_api::query::{AsOf, AsOfAll, Filter};
 
 use ledger_core::event::{Body, InstallationFact, Installed};
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
 
+use crate::filled::Ask as _;
 use crate::filled::{Filled, about, client, hour, installed, json, shard};
 
 fn refused() -> Filled {
@@ -24,7 +25,7 @@ fn every_page_size_gives_the_same_items() {
         let (mut cursor, mut found) = (None, Vec::new());
         loop {
             let page = filled.ledger.quarantine(None, cursor.as_ref(), limit, hour(9)).unwrap();
-            assert!(page.items.len() <= limit);
+            assert!(page.items.len() as u64 <= limit);
             found.extend(page.items.iter().map(|item| (item.shard.partition, item.record.seq)));
             cursor = page.next_cursor;
             if cursor.is_none() {
@@ -55,7 +56,7 @@ fn a_cursor_of_another_list_is_refused() {
     let filled = refused();
     let page = filled.ledger.quarantine(None, None, 1, hour(9)).unwrap();
     let cursor = page.next_cursor.unwrap();
-    let list = filled.ledger.installations(&Filter::default(), Some(&cursor), 1, AsOf::default(), hour(9));
+    let list = filled.ledger.installations(&Filter::default(), Some(&cursor), 1, AsOfAll::default(), hour(9));
     assert_eq!(list.unwrap_err().code(), "invalid-cursor");
 }
 
@@ -116,7 +117,7 @@ fn a_page_of_a_list_does_too() {
     for number in 10..31 {
         filled.take(0, 1, long_install(&format!("app-{number}")));
     }
-    let (filter, as_of) = (Filter::default(), AsOf::default());
+    let (filter, as_of) = (Filter::default(), AsOfAll::default());
     let (mut cursor, mut found) = (None, 0);
     loop {
         let page = filled.ledger.installations(&filter, cursor.as_ref(), 1000, as_of, hour(9)).unwrap();

@@ -3,9 +3,11 @@
 use std::ops::ControlFlow;
 
 use ledger_api::http::Options;
-use ledger_api::query::{AsOf, Ledger, Preview, Proof, QueryError, Replay};
+use ledger_api::ledger::{Ledger, QueryError};
+use ledger_api::query::{AsOf, PreviewQuery, ProofQuery, ReplayQuery};
 use ledger_store::{Halted, Known, Phase};
 
+use crate::filled::Ask as _;
 use crate::filled::{Filled, app, client, hour, installed, json, product_moved, shard};
 use crate::http::Server;
 use crate::proof::key;
@@ -15,19 +17,25 @@ type Change<'a> = &'a dyn Fn(&mut ledger_store::Freshness);
 /// Every question that can end in nothing, about a tenant; and what became of each.
 fn asked(ledger: &Ledger, who: &str, what: &str) -> [&'static str; 7] {
     let (who, what, now, as_of) = (client(who), app(what), hour(9), AsOf::default());
-    let preview = Preview { client: who.clone(), app: what.clone(), product_realm: None, as_of };
-    let proof = Proof { client: who.clone(), app: None, pinned: None, partition: None, topic: None };
-    let replay =
-        Replay { client: Some(who.clone()), app: None, shard: None, from: None, to: None, from_position: 0 };
+    let preview = PreviewQuery { client: who.clone(), app: what.clone(), product_realm: None, as_of };
+    let proof = ProofQuery { client: who.clone(), app: None, pinned: None, partition: None, topic: None };
+    let replay = ReplayQuery {
+        client: Some(who.clone()),
+        app: None,
+        shard: None,
+        from: None,
+        to: None,
+        from_position: 0,
+    };
     let code = |error: QueryError| error.code();
     [
         ledger.tenant(&who, as_of, now).err().map_or("answered", code),
         ledger.installation(&who, &what, as_of, now).err().map_or("answered", code),
         ledger.log(&who, 1, 9, as_of, now).err().map_or("answered", code),
         ledger.explain(&who, &what, as_of, now).err().map_or("answered", code),
-        ledger.preview(&preview, now).err().map_or("answered", code),
-        ledger.proof(&proof, now).err().map_or("answered", code),
-        ledger.replay_lines(&replay, now, &|_| ControlFlow::Continue(())).err().map_or("answered", code),
+        ledger.put(&preview, now).err().map_or("answered", code),
+        ledger.put(&proof, now).err().map_or("answered", code),
+        ledger.ask(&replay, now, &|_| ControlFlow::Continue(())).err().map_or("answered", code),
     ]
 }
 
@@ -84,12 +92,12 @@ fn nothing_is_not_there_while_a_shard_that_could_have_it_reads_or_stands_still()
 fn in_a_tenant_that_was_found_its_own_shard_decides() {
     let filled = filled();
     let ledger = &filled.ledger;
-    let before = AsOf { at: Some(hour(1)), known: Known::All };
-    let of_seq = AsOf { at: None, known: Known::Seq(7) };
+    let before = AsOf { at: Some(hour(1)), known: Known::All, min_position: None };
+    let of_seq = AsOf { at: None, known: Known::Seq(7), min_position: None };
     let preview = |of: &str, what: &str| {
         let asked =
-            Preview { client: client(of), app: app(what), product_realm: None, as_of: AsOf::default() };
-        ledger.preview(&asked, hour(9)).map(|answer| json(&answer)["decision"]["rule"].clone())
+            PreviewQuery { client: client(of), app: app(what), product_realm: None, as_of: AsOf::default() };
+        ledger.put(&asked, hour(9)).map(|answer| json(&answer)["decision"]["rule"].clone())
     };
     let code = |error: Option<QueryError>| error.map_or("answered", |error| error.code());
     let all = || {
@@ -118,9 +126,14 @@ fn in_a_tenant_that_was_found_its_own_shard_decides() {
 #[test]
 fn an_absence_is_proven_by_a_log_that_was_read_to_its_end() {
     let filled = filled();
-    let of =
-        |who: &str| Proof { client: client(who), app: None, pinned: None, partition: Some(0), topic: None };
-    let proof = |filled: &Filled, who| filled.ledger.proof(&of(who), hour(9)).map_err(|error| error.code());
+    let of = |who: &str| ProofQuery {
+        client: client(who),
+        app: None,
+        pinned: None,
+        partition: Some(0),
+        topic: None,
+    };
+    let proof = |filled: &Filled, who| filled.ledger.put(&of(who), hour(9)).map_err(|error| error.code());
     assert!(proof(&filled, "nobody").is_ok());
     filled.statuses[0].update(|now| now.phase = Phase::CatchingUp);
     assert_eq!(proof(&filled, "nobody"), Err("not-ready"));

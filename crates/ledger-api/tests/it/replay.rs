@@ -3,18 +3,20 @@
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
-use ledger_api::query::{AsOf, Ledger, Line, QueryError, Replay};
+use ledger_api::ledger::{Ledger, QueryError};
+use ledger_api::query::{AsOf, LedgerLine, ReplayQuery};
 use ledger_core::event::{AppFact, Body, InstallationFact};
 use ledger_core::policy::Policy;
 use ledger_store::Phase;
 use serde_json::{Value, json};
 
+use crate::filled::Ask as _;
 use crate::filled::{Filled, about, app, client, hour, installed, product_moved, shard, uninstalled};
 
-fn told(ledger: &Ledger, asked: &Replay) -> Result<Vec<Value>, QueryError> {
+fn told(ledger: &Ledger, asked: &ReplayQuery) -> Result<Vec<Value>, QueryError> {
     let lines = Mutex::new(Vec::new());
-    ledger.replay_lines(asked, hour(99), &|line| {
-        if let Line::Step(step) = line {
+    ledger.answer_lines(&asked.clone().into(), hour(99), &|line| {
+        if let LedgerLine::Step(step) = line {
             lines.lock().unwrap().push(crate::filled::json(step));
         }
         ControlFlow::Continue(())
@@ -30,7 +32,7 @@ fn short(step: &Value) -> Value {
     json!([step["record"]["event"]["type"], states.collect::<Vec<_>>()])
 }
 
-fn shorts(ledger: &Ledger, asked: &Replay) -> Vec<Value> {
+fn shorts(ledger: &Ledger, asked: &ReplayQuery) -> Vec<Value> {
     told(ledger, asked).unwrap().iter().map(short).collect()
 }
 
@@ -53,7 +55,7 @@ fn lived() -> Filled {
 #[test]
 fn a_tenants_replay_has_every_record_that_changed_its_states() {
     let filled = lived();
-    let asked = Replay { client: Some(client("acme")), ..Replay::default() };
+    let asked = ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() };
     let expected = [
         json!(["installed", [["a", "INSTALLED", "EU", false]]]),
         // The product realm is the tenant's: the other app's state changed too.
@@ -69,11 +71,11 @@ fn a_tenants_replay_has_every_record_that_changed_its_states() {
 #[test]
 fn an_apps_replay_has_what_other_apps_tell_of_the_product() {
     let filled = lived();
-    let asked = Replay { client: Some(client("acme")), app: Some(app("a")), ..Replay::default() };
+    let asked = ReplayQuery { client: Some(client("acme")), app: Some(app("a")), ..ReplayQuery::default() };
     let types: Vec<_> = shorts(&filled.ledger, &asked).iter().map(|step| step[0].clone()).collect();
     assert_eq!(types, ["installed", "installed", "uninstalled", "policy-set", "product-moved"]);
     // Over all shards too, beside the app's own events; tenants that never had it are left out.
-    let asked = Replay { app: Some(app("a")), ..Replay::default() };
+    let asked = ReplayQuery { app: Some(app("a")), ..ReplayQuery::default() };
     let types: Vec<_> = shorts(&filled.ledger, &asked).iter().map(|step| step[0].clone()).collect();
     let published = "descriptor-published";
     let of_acme = ["installed", "installed", "uninstalled", "policy-set", "product-moved"];
@@ -84,19 +86,19 @@ fn an_apps_replay_has_what_other_apps_tell_of_the_product() {
 fn beginning_in_the_middle_gives_the_same_steps() {
     let filled = lived();
     for asked in [
-        Replay { shard: Some(shard(1)), ..Replay::default() },
-        Replay { client: Some(client("acme")), ..Replay::default() },
-        Replay { client: Some(client("acme")), app: Some(app("a")), ..Replay::default() },
+        ReplayQuery { shard: Some(shard(1)), ..ReplayQuery::default() },
+        ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() },
+        ReplayQuery { client: Some(client("acme")), app: Some(app("a")), ..ReplayQuery::default() },
     ] {
         let all = told(&filled.ledger, &asked).unwrap();
         for from_position in 0..20 {
-            let rest = told(&filled.ledger, &Replay { from_position, ..asked.clone() }).unwrap();
+            let rest = told(&filled.ledger, &ReplayQuery { from_position, ..asked.clone() }).unwrap();
             let expected: Vec<_> =
                 all.iter().filter(|step| step["position"].as_u64() >= Some(from_position)).cloned().collect();
             assert_eq!(rest, expected, "{asked:?} from {from_position}");
         }
         let (from, to) = (Some(hour(3)), Some(hour(6)));
-        let span = told(&filled.ledger, &Replay { from, to, ..asked.clone() }).unwrap();
+        let span = told(&filled.ledger, &ReplayQuery { from, to, ..asked.clone() }).unwrap();
         let expected: Vec<_> = all
             .iter()
             .filter(|step| {
@@ -113,7 +115,7 @@ fn beginning_in_the_middle_gives_the_same_steps() {
 fn late_records_have_the_tenant_folded_anew() {
     let mut filled = lived();
     filled.take_late(1, 2, 8, uninstalled("acme", "b"));
-    let asked = Replay { client: Some(client("acme")), ..Replay::default() };
+    let asked = ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() };
     let last = told(&filled.ledger, &asked).unwrap().pop().unwrap();
     let state = filled.ledger.installation(&client("acme"), &app("b"), AsOf::default(), hour(8)).unwrap();
     assert_eq!(last["states"], crate::filled::json(&[state.installation]));
@@ -122,17 +124,19 @@ fn late_records_have_the_tenant_folded_anew() {
 #[test]
 fn what_cannot_be_replayed_is_refused() {
     let filled = lived();
-    let code = |asked: Replay| told(&filled.ledger, &asked).unwrap_err().code();
-    let acme = || Replay { client: Some(client("acme")), ..Replay::default() };
-    assert_eq!(code(Replay { shard: Some(shard(0)), ..acme() }), "not-found", "it is in the other one");
-    assert_eq!(code(Replay { shard: Some(shard(7)), ..Replay::default() }), "not-found");
-    assert_eq!(code(Replay { from_position: 1, ..Replay::default() }), "invalid-parameter");
+    let code = |asked: ReplayQuery| told(&filled.ledger, &asked).unwrap_err().code();
+    let acme = || ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() };
+    assert_eq!(code(ReplayQuery { shard: Some(shard(0)), ..acme() }), "not-found", "it is in the other one");
+    assert_eq!(code(ReplayQuery { shard: Some(shard(7)), ..ReplayQuery::default() }), "not-found");
+    assert_eq!(code(ReplayQuery { from_position: 1, ..ReplayQuery::default() }), "invalid-parameter");
     let mistyped = || Some(app("ap"));
-    assert_eq!(code(Replay { app: mistyped(), ..Replay::default() }), "not-found");
-    assert_eq!(code(Replay { app: mistyped(), ..acme() }), "not-found");
-    let backwards = Replay { from: Some(hour(2)), to: Some(hour(1)), ..acme() };
+    assert_eq!(code(ReplayQuery { app: mistyped(), ..ReplayQuery::default() }), "not-found");
+    assert_eq!(code(ReplayQuery { app: mistyped(), ..acme() }), "not-found");
+    let backwards = ReplayQuery { from: Some(hour(2)), to: Some(hour(1)), ..acme() };
     assert_eq!(code(backwards), "invalid-parameter", "nothing happened then, whatever happened");
     // A shard that reads on could have it, and what is lacking is told with the answer.
     filled.statuses[0].update(|now| now.phase = Phase::CatchingUp);
-    assert!(told(&filled.ledger, &Replay { app: mistyped(), ..Replay::default() }).unwrap().is_empty());
+    assert!(
+        told(&filled.ledger, &ReplayQuery { app: mistyped(), ..ReplayQuery::default() }).unwrap().is_empty()
+    );
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use ledger_api::query::{AsOf, Filter, Ledger, NotReady, Preview, QueryError, WindowFilter};
+use ledger_api::ledger::{Ledger, NotReady, QueryError};
+use ledger_api::query::{AsOf, AsOfAll, Filter, PreviewQuery, WindowFilter};
 use ledger_store::Halted;
 use serde_json::json;
 
+use crate::filled::Ask as _;
 use crate::filled::{Filled, app, client, hour, installed, json, shard};
 
 fn split() -> Filled {
@@ -22,13 +24,14 @@ fn a_tenant_in_two_shards_is_refused_by_name() {
     let filled = split();
     let who = client("split");
     let ledger = &filled.ledger;
-    let asked = Preview { client: who.clone(), app: app("app"), product_realm: None, as_of: AsOf::default() };
+    let asked =
+        PreviewQuery { client: who.clone(), app: app("app"), product_realm: None, as_of: AsOf::default() };
     let refusals = [
         ledger.tenant(&who, AsOf::default(), hour(9)).map(|_| ()).unwrap_err(),
         ledger.installation(&who, &app("app"), AsOf::default(), hour(9)).map(|_| ()).unwrap_err(),
         ledger.log(&who, 1, 9, AsOf::default(), hour(9)).map(|_| ()).unwrap_err(),
         ledger.explain(&who, &app("app"), AsOf::default(), hour(9)).map(|_| ()).unwrap_err(),
-        ledger.preview(&asked, hour(9)).map(|_| ()).unwrap_err(),
+        ledger.put(&asked, hour(9)).map(|_| ()).unwrap_err(),
         ledger.await_position(&who, 0, Duration::ZERO, hour(9)).unwrap_err(),
     ];
     for refusal in refusals {
@@ -53,7 +56,7 @@ fn a_list_leaves_it_out_and_says_so() {
         Filter { window: Some(WindowFilter::Open), ..Filter::default() },
     ] {
         let lists_all = filter == Filter::default() || filter.app == Some(app("app"));
-        let page = filled.ledger.installations(&filter, None, 100, AsOf::default(), hour(9)).unwrap();
+        let page = filled.ledger.installations(&filter, None, 100, AsOfAll::default(), hour(9)).unwrap();
         let listed: Vec<_> = page.installations.iter().map(|state| state.client.as_str()).collect();
         assert_eq!(listed, if lists_all { vec!["acme", "zeta"] } else { Vec::new() });
         let refused = json(&page)["refused"].clone();
@@ -76,8 +79,10 @@ fn torn_tenants_are_named_page_by_page_before_everything_else() {
         let filter = Filter { window, ..Filter::default() };
         let (mut named, mut listed, mut cursor) = (Vec::new(), Vec::new(), None);
         loop {
-            let page =
-                filled.ledger.installations(&filter, cursor.as_ref(), 2, AsOf::default(), hour(9)).unwrap();
+            let page = filled
+                .ledger
+                .installations(&filter, cursor.as_ref(), 2, AsOfAll::default(), hour(9))
+                .unwrap();
             named.push(page.refused.iter().map(|torn| torn.client_key.clone()).collect::<Vec<_>>());
             listed.extend(page.installations.iter().map(|state| state.client.as_str().to_owned()));
             cursor = page.next_cursor.map(|cursor| cursor.to_string().parse().unwrap());
@@ -112,13 +117,17 @@ fn what_another_process_may_have_is_not_reported_as_not_there() {
     let filled = split();
     let ledger = &filled.ledger;
     let asked = |who: &str| {
-        let asked =
-            Preview { client: client(who), app: app("app"), product_realm: None, as_of: AsOf::default() };
+        let asked = PreviewQuery {
+            client: client(who),
+            app: app("app"),
+            product_realm: None,
+            as_of: AsOf::default(),
+        };
         [
             ledger.tenant(&client(who), AsOf::default(), hour(9)).err(),
             ledger.installation(&client(who), &app("other"), AsOf::default(), hour(9)).err(),
             ledger.log(&client(who), 1, 9, AsOf::default(), hour(9)).err(),
-            ledger.preview(&asked, hour(9)).err(),
+            ledger.put(&asked, hour(9)).err(),
             ledger.explain(&client(who), &app("other"), AsOf::default(), hour(9)).err(),
         ]
         .map(|error| error.map_or("answered", |error| error.code()))
@@ -143,7 +152,7 @@ fn what_another_process_may_have_is_not_reported_as_not_there() {
     for (of, code) in [(shard(3), "not-ready"), (shard(0), "not-ready"), (shard(1), "not-found")] {
         assert_eq!(ledger.quarantine_item(&of, 1, hour(9)).unwrap_err().code(), code, "{of}");
     }
-    let page = ledger.installations(&Filter::default(), None, 100, AsOf::default(), hour(9)).unwrap();
+    let page = ledger.installations(&Filter::default(), None, 100, AsOfAll::default(), hour(9)).unwrap();
     let stale: Vec<_> = page.freshness.iter().map(|of| (of.partition, of.stale, of.position)).collect();
     assert_eq!(stale[3], (3, true, None), "a list says what it lacks");
     filled.catalog.expect("realm.other", None);
@@ -161,9 +170,9 @@ fn a_ledger_of_readers_gives_the_same_answers() {
     let filled = split();
     let mut readers = filled.readers();
     readers.reverse();
-    let ledger = Ledger::of_readers(readers);
+    let ledger = Ledger::from_readers(readers);
     let list = |ledger: &Ledger| {
-        let page = ledger.installations(&Filter::default(), None, 100, AsOf::default(), hour(9)).unwrap();
+        let page = ledger.installations(&Filter::default(), None, 100, AsOfAll::default(), hour(9)).unwrap();
         json(&page)["installations"].clone()
     };
     assert_eq!(list(&ledger), list(&filled.ledger));

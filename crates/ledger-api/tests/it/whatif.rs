@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use ledger_api::http::Options;
-use ledger_api::query::{Line, QueryError, WhatIfAsked};
+use ledger_api::ledger::QueryError;
+use ledger_api::query::{LedgerLine, WhatIfQuery};
 use ledger_core::policy::Policy;
 use ledger_core::whatif::Scope;
 use serde_json::{Value, json};
@@ -29,16 +30,16 @@ fn filled() -> Filled {
     filled
 }
 
-fn asked(differences: bool) -> WhatIfAsked {
+fn asked(differences: bool) -> WhatIfQuery {
     let policies = vec![Policy::Off, Policy::Indefinite];
-    WhatIfAsked { policies, scope: Scope::default(), differences }
+    WhatIfQuery { policies, scope: Scope::default(), differences }
 }
 
 #[test]
 fn every_shard_counts_and_a_tenant_in_two_is_left_out() {
     let filled = filled();
     let told = Mutex::new(Vec::new());
-    let answer = filled.ledger.what_if(&asked(true), hour(9), &|line| {
+    let answer = filled.ledger.ask(&asked(true), hour(9), &|line| {
         told.lock().unwrap().push(crate::filled::json(line));
         ControlFlow::Continue(())
     });
@@ -65,11 +66,11 @@ fn every_shard_counts_and_a_tenant_in_two_is_left_out() {
 #[test]
 fn whoever_hears_it_can_end_it() {
     let filled = filled();
-    let hears = |line: &Line<'_>| match line {
-        Line::Difference(_) => ControlFlow::Break(()),
+    let hears = |line: &LedgerLine<'_>| match line {
+        LedgerLine::Difference(_) => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     };
-    let Err(QueryError::GivenUp) = filled.ledger.what_if(&asked(true), hour(9), &hears) else {
+    let Err(QueryError::GivenUp) = filled.ledger.ask(&asked(true), hour(9), &hears) else {
         panic!("it went on")
     };
 }
@@ -120,14 +121,14 @@ fn a_body_that_is_no_question_is_a_problem() {
 #[test]
 fn the_same_questions_are_refused_at_every_door() {
     let filled = filled();
-    let refused = |asked: &WhatIfAsked| {
-        filled.ledger.what_if(asked, hour(9), &|_| ControlFlow::Continue(())).unwrap_err().code()
+    let refused = |asked: &WhatIfQuery| {
+        filled.ledger.ask(asked, hour(9), &|_| ControlFlow::Continue(())).unwrap_err().code()
     };
     let policies = vec![Policy::Off; 33];
-    assert_eq!(refused(&WhatIfAsked { policies, ..asked(false) }), "invalid-body");
-    assert_eq!(refused(&WhatIfAsked { policies: Vec::new(), ..asked(false) }), "invalid-body");
+    assert_eq!(refused(&WhatIfQuery { policies, ..asked(false) }), "invalid-body");
+    assert_eq!(refused(&WhatIfQuery { policies: Vec::new(), ..asked(false) }), "invalid-body");
     let scope = Scope { app: Some(app("ap")), ..Scope::default() };
-    assert_eq!(refused(&WhatIfAsked { scope, ..asked(false) }), "not-found", "a key that is mistyped");
+    assert_eq!(refused(&WhatIfQuery { scope, ..asked(false) }), "not-found", "a key that is mistyped");
     let scope = Scope { from: Some(hour(2)), to: Some(hour(1)), ..Scope::default() };
-    assert_eq!(refused(&WhatIfAsked { scope, ..asked(false) }), "invalid-parameter");
+    assert_eq!(refused(&WhatIfQuery { scope, ..asked(false) }), "invalid-parameter");
 }

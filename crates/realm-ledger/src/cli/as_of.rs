@@ -1,7 +1,7 @@
 //! "What was true then", and "what did we believe then" (rules 2.4).
 
 use clap::Args;
-use ledger_api::query::AsOf;
+use ledger_api::query;
 use ledger_core::time::Timestamp;
 use ledger_store::Known;
 
@@ -31,15 +31,16 @@ pub struct AsOfTenant {
 
 impl AsOfAll {
     /// As it is asked.
-    pub fn asked(&self) -> AsOf {
-        AsOf { at: self.at, known: self.known_at.map_or(Known::All, Known::Recorded) }
+    pub fn asked(&self) -> query::AsOfAll {
+        query::AsOfAll { at: self.at, known_at: self.known_at }
     }
 }
 
 impl AsOfTenant {
     /// As it is asked.
-    pub fn asked(&self) -> AsOf {
-        let all = self.all.asked();
-        AsOf { known: self.known_seq.map_or(all.known, Known::Seq), ..all }
+    pub fn asked(&self) -> query::AsOf {
+        let recorded = self.all.known_at.map_or(Known::All, Known::Recorded);
+        let known = self.known_seq.map_or(recorded, Known::Seq);
+        query::AsOf { at: self.all.at, known, min_position: None }
     }
 }

@@ -2,14 +2,12 @@
 
 use std::io::Write as _;
 
-use ledger_api::query::CheckpointJson;
+use ledger_api::query::{CheckpointJson, CheckpointsQuery, Raw};
 use ledger_ingest::checkpoint::{Identity, Kept, KeptError, SigningKeys};
 use ledger_store::{DataDir, ShardId};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::{Context, data_dir_flag};
-use crate::ask::{AskError, Question};
+use crate::backend::AskError;
 use crate::cli::{self, Place};
 use crate::config::Config;
 use crate::output::{Column, OutputError, raw};
@@ -25,14 +23,6 @@ struct NotSigned {
     shard: ShardId,
 }
 
-/// A checkpoint, as far as one is picked out by it.
-#[derive(Deserialize)]
-struct Named {
-    topic: String,
-    partition: u32,
-    note: String,
-}
-
 pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Checkpoint) -> Result<Exit, Failure> {
     let cli::Checkpoint { shard, place } = args;
     let checkpoints = checkpoints(context, &place)?;
@@ -45,10 +35,10 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Checkpoint) -> Resul
         return Ok(Exit::Done);
     };
     for checkpoint in &checkpoints {
-        let found: Named =
+        let found: CheckpointJson =
             serde_json::from_str(checkpoint.get()).map_err(|source| AskError::NotAnAnswer { source })?;
         if found.topic == shard.topic && found.partition == shard.partition {
-            let out = &mut context.surroundings.output;
+            let out = &mut context.env.output;
             let written = out.write_all(found.note.as_bytes()).and_then(|()| out.flush());
             written.map_err(OutputError)?;
             return Ok(Exit::Done);
@@ -57,9 +47,9 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Checkpoint) -> Resul
     Err(Failure::new(NotSigned { shard }).hint("`checkpoint` without a name lists those that there are"))
 }
 
-fn checkpoints(context: &Context<'_, '_>, place: &Place) -> Result<Vec<Box<RawValue>>, Failure> {
+fn checkpoints(context: &Context<'_, '_>, place: &Place) -> Result<Vec<Raw>, Failure> {
     if place.url.is_some() {
-        return Ok(context.door(place)?.ask(&Question::Checkpoints)?.checkpoints);
+        return Ok(context.backend(place)?.ask(&CheckpointsQuery {})?.checkpoints);
     }
     let config = context.config(&data_dir_flag(place.data_dir.as_deref()))?.config;
     Ok(kept(&config)?.iter().map(raw).collect::<Result<_, _>>()?)
@@ -76,7 +66,7 @@ fn kept(config: &Config) -> Result<Vec<CheckpointJson>, Failure> {
         let Some(note) = Kept::of(&keys_dir, &origin).read()? else { continue };
         let identity = Identity::new(&origin, &keys).map_err(Failure::new)?;
         let checkpoint = identity.open(&note).map_err(Failure::new)?;
-        checkpoints.push(CheckpointJson::of(&shard, checkpoint, note));
+        checkpoints.push(CheckpointJson::new(&shard, checkpoint, note));
     }
     Ok(checkpoints)
 }

@@ -12,7 +12,7 @@ use crate::{Exit, Failure};
 pub(super) fn run(context: &mut Context<'_, '_>, args: &Completions) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "realm-ledger", &mut script);
-    let out = &mut context.surroundings.output;
+    let out = &mut context.env.output;
     out.write_all(&script).and_then(|()| out.flush()).map_err(OutputError)?;
     Ok(Exit::Done)
 }

@@ -13,9 +13,9 @@ use tempfile::TempDir;
 use super::{Context, now};
 use crate::cli::Demo;
 use crate::config::{Config, settings_in};
-use crate::demo::{ACME, Crowd, GLOBEX, ROADMAP, Sample, TIMESHEETS, history};
+use crate::demo::{ACME, GLOBEX, LoadGenerator, ROADMAP, Sample, TIMESHEETS, history};
 use crate::output::OutputError;
-use crate::serving::Serving;
+use crate::server::Server;
 use crate::telemetry::{self, LogOptions};
 use crate::{Exit, Failure};
 
@@ -59,26 +59,26 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &Demo) -> Result<Exit, Fa
     // It has no settings to ask for, and the producer is this program.
     config.kafka.accept_producer_times = true;
     config.kafka.partitioner = Some(Partitioner::Murmur2);
-    let (serving, signals) = Serving::start(&config)?;
+    let (server, signals) = Server::start(&config)?;
     let mut sender = Sender::connect(&config.kafka)?;
-    let (samples, mut crowd) = history(args.seed, args.tenants, now());
+    let (samples, mut load_generator) = history(args.seed, args.tenants, now());
     for sample in &samples {
         send(&mut sender, sample)?;
     }
     sender.settle()?;
-    wait_until_read(serving.catalog());
-    let url = format!("http://{}", serving.address());
+    wait_until_read(server.catalog());
+    let url = format!("http://{}", server.address());
     context.print_welcome(&url, &config, samples.len())?;
     while !signals.came_within(TRICKLE) {
-        trickle(&mut sender, &mut crowd)?;
+        trickle(&mut sender, &mut load_generator)?;
     }
-    serving.drain(config.shutdown_timeout);
+    server.drain(config.shutdown_timeout);
     Ok(Exit::Done)
 }
 
 fn start_logs(context: &Context<'_, '_>) -> Result<(), Failure> {
-    let terminal = context.surroundings.messages_are_terminal;
-    let colours = context.surroundings.colours(terminal);
+    let terminal = context.env.messages_are_terminal;
+    let colours = context.env.colours(terminal);
     // The samples have refused messages on purpose, for `quarantine list` to show.
     let level = format!("warn,{NOT_APPEND_TIME}=error,{REFUSED_MESSAGES}=error");
     let options = LogOptions { level, format: "text".to_owned() };
@@ -88,7 +88,7 @@ fn start_logs(context: &Context<'_, '_>) -> Result<(), Failure> {
 /// What would make it something else than the demo is not looked at; nobody should think that it is.
 fn say_ignored(context: &mut Context<'_, '_>) {
     let mut ignored: Vec<String> =
-        settings_in(&context.surroundings.environment).into_iter().map(str::to_owned).collect();
+        settings_in(&context.env.environment).into_iter().map(str::to_owned).collect();
     ignored.extend(context.names_a_file().then(|| "--config".to_owned()));
     if !ignored.is_empty() {
         context.say(&format!("the demo has a configuration of its own, without {}", ignored.join(", ")));
@@ -126,8 +126,8 @@ fn send(sender: &mut Sender, sample: &Sample) -> Result<(), PublishError> {
     }
 }
 
-fn trickle(sender: &mut Sender, crowd: &mut Crowd) -> Result<(), PublishError> {
-    send(sender, &crowd.next(now()))?;
+fn trickle(sender: &mut Sender, load_generator: &mut LoadGenerator) -> Result<(), PublishError> {
+    send(sender, &load_generator.next(now()))?;
     sender.settle()
 }
 
@@ -165,7 +165,7 @@ impl Context<'_, '_> {
              \n  realm-ledger quarantine list --url {url}\n\
              \nCtrl-C ends it.\n"
         );
-        let out = &mut self.surroundings.output;
+        let out = &mut self.env.output;
         Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
     }
 }

@@ -120,23 +120,23 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 fn ndjson(context: &mut Context<'_, '_>, config: &Config) -> Result<Exit, Failure> {
     let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
-    context.lacking.note_of_all();
+    context.completeness.note_of_all();
     let mut readers = Vec::new();
     // All of them first: what is lacking counts, however soon the reader of the output has seen enough.
     for shard in data.shards()? {
         match data.read_shard(&shard) {
             Ok(reader) => readers.push((shard, reader)),
-            Err(error) => context.lacking.note_unasked(&shard, &with_causes(&error)),
+            Err(error) => context.completeness.note_unasked(&shard, &with_causes(&error)),
         }
     }
     for (shard, reader) in readers {
         for record in reader.snapshot().records_from(0).map_err(ExportError::Read)? {
             let record = record.map_err(ExportError::Read)?;
             let Some(line) = shown(&shard, &record)? else { continue };
-            writeln!(context.surroundings.output, "{line}").map_err(OutputError)?;
+            writeln!(context.env.output, "{line}").map_err(OutputError)?;
         }
     }
-    context.surroundings.output.flush().map_err(OutputError)?;
+    context.env.output.flush().map_err(OutputError)?;
     Ok(Exit::Done)
 }
 

@@ -74,7 +74,7 @@ impl<'b> Context<'_, 'b> {
     pub(crate) fn open_text(&mut self, input: &Input, bar: &ProgressBar) -> Result<Text<'b>, Failure> {
         match input {
             Input::Standard => {
-                let standard = std::mem::replace(&mut self.surroundings.input, Box::new(io::empty()));
+                let standard = std::mem::replace(&mut self.env.input, Box::new(io::empty()));
                 Text::open(bar.wrap_read(standard))
             }
             Input::File(path) => {
@@ -109,7 +109,7 @@ impl<'b> Context<'_, 'b> {
 
     /// A bar for people who wait for a file, as long as it is known to be.
     pub(crate) fn reading_progress(&self, input: &Input) -> ProgressBar {
-        if !self.surroundings.messages_are_terminal {
+        if !self.env.messages_are_terminal {
             return ProgressBar::hidden();
         }
         let (bar, template) = match input {

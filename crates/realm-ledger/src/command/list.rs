@@ -1,9 +1,12 @@
 //! Lists over all installations: `drift`, `windows`, `split-brain`, `anomalies`, `migrations`.
 
-use ledger_api::query::{AsOf, Filter, MigrationFilter, WindowFilter};
+use ledger_api::ledger::RefusedTenant;
+use ledger_api::query::{
+    AsOfAll, Filter, InstallationList, InstallationsQuery, MigrationsQuery, Page, Raw, WindowFilter,
+};
 
 use super::{Context, REFILL};
-use crate::ask::{Door, PAGE, Question, Refused};
+use crate::backend::{AskError, Backend, FIRST_PAGE};
 use crate::cli::{List, Migrations, Windows};
 use crate::output::{ANOMALIES, Column, MIGRATIONS, SPLIT_BRAIN, STATES, WINDOWS};
 use crate::{Exit, Failure};
@@ -16,64 +19,73 @@ struct Incomplete {
 }
 
 pub(super) fn drift(context: &mut Context<'_, '_>, args: &List) -> Result<Exit, Failure> {
-    let door = context.door(&args.place)?;
-    installations(
-        context,
-        &door,
-        &Filter { drift: Some(true), ..Filter::default() },
-        args.as_of.asked(),
-        STATES,
-    )
+    filtered(context, args, Filter { drift: Some(true), ..Filter::default() }, STATES)
 }
 
 pub(super) fn split_brain(context: &mut Context<'_, '_>, args: &List) -> Result<Exit, Failure> {
-    let door = context.door(&args.place)?;
-    let filter = Filter { split_brain: Some(true), ..Filter::default() };
-    installations(context, &door, &filter, args.as_of.asked(), SPLIT_BRAIN)
+    filtered(context, args, Filter { split_brain: Some(true), ..Filter::default() }, SPLIT_BRAIN)
 }
 
 pub(super) fn anomalies(context: &mut Context<'_, '_>, args: &List) -> Result<Exit, Failure> {
-    let door = context.door(&args.place)?;
-    let filter = Filter { anomalous: Some(true), ..Filter::default() };
-    installations(context, &door, &filter, args.as_of.asked(), ANOMALIES)
+    filtered(context, args, Filter { anomalous: Some(true), ..Filter::default() }, ANOMALIES)
 }
 
 pub(super) fn windows(context: &mut Context<'_, '_>, args: &Windows) -> Result<Exit, Failure> {
-    let door = context.door(&args.place)?;
+    let backend = context.backend(&args.place)?;
     let window = args.closing_before.map_or(WindowFilter::Open, WindowFilter::ClosingBefore);
     let filter = Filter { window: Some(window), ..Filter::default() };
-    installations(context, &door, &filter, args.as_of.asked(), WINDOWS)
+    installations(context, &backend, filter, args.as_of.asked(), WINDOWS)
 }
 
 pub(super) fn migrations(context: &mut Context<'_, '_>, args: &Migrations) -> Result<Exit, Failure> {
-    let door = context.door(&args.place)?;
-    let migration = MigrationFilter { overdue: args.overdue.then_some(true) };
-    let filter = Filter { migration: Some(migration), ..Filter::default() };
-    installations(context, &door, &filter, args.as_of.asked(), MIGRATIONS)
+    let backend = context.backend(&args.place)?;
+    let (overdue, as_of) = (args.overdue.then_some(true), args.as_of.asked());
+    print(context, MIGRATIONS, |page| backend.ask(&MigrationsQuery { app: None, overdue, as_of, page }))
 }
 
-/// Prints every installation that the filter lets through, a page at a time.
-pub(super) fn installations(
+fn filtered(
     context: &mut Context<'_, '_>,
-    door: &Door,
-    filter: &Filter,
-    as_of: AsOf,
+    args: &List,
+    filter: Filter,
     columns: &'static [Column],
 ) -> Result<Exit, Failure> {
-    let mut left_out: Vec<Refused> = Vec::new();
-    let mut cursor = None;
+    let backend = context.backend(&args.place)?;
+    installations(context, &backend, filter, args.as_of.asked(), columns)
+}
+
+/// Prints every installation that the filter lets through.
+pub(super) fn installations(
+    context: &mut Context<'_, '_>,
+    backend: &Backend,
+    filter: Filter,
+    as_of: AsOfAll,
+    columns: &'static [Column],
+) -> Result<Exit, Failure> {
+    let mut query = InstallationsQuery { filter, as_of, page: FIRST_PAGE };
+    print(context, columns, |page| {
+        query.page = page;
+        backend.ask(&query)
+    })
+}
+
+/// Prints a list, a page at a time.
+fn print(
+    context: &mut Context<'_, '_>,
+    columns: &'static [Column],
+    mut ask: impl FnMut(Page) -> Result<InstallationList<Raw>, AskError>,
+) -> Result<Exit, Failure> {
+    let (mut left_out, mut page) = (Vec::new(), FIRST_PAGE);
     let mut printer = context.printer(columns);
     loop {
-        let question = Question::Installations { filter: filter.clone(), as_of, cursor, limit: PAGE };
-        let answer = door.ask(&question)?;
+        let answer = ask(page)?;
         for installation in &answer.installations {
             printer.item(installation)?;
         }
         left_out.extend(answer.refused);
-        cursor = answer.next_cursor;
-        if cursor.is_none() {
+        if answer.next_cursor.is_none() {
             break;
         }
+        page = Page { cursor: answer.next_cursor, ..FIRST_PAGE };
     }
     let has_any = printer.finish()?;
     context.end_list(has_any, "no installation is on this list");
@@ -81,10 +93,13 @@ pub(super) fn installations(
 }
 
 /// Names the tenants that an answer had to leave out; with any of them it is not what was asked for.
-pub(super) fn incomplete(context: &mut Context<'_, '_>, mut left_out: Vec<Refused>) -> Result<Exit, Failure> {
+pub(super) fn incomplete(
+    context: &mut Context<'_, '_>,
+    mut left_out: Vec<RefusedTenant>,
+) -> Result<Exit, Failure> {
     left_out.sort_by(|one, other| one.client_key.cmp(&other.client_key));
     left_out.dedup_by(|one, other| one.client_key == other.client_key);
-    for Refused { client_key, shards } in &left_out {
+    for RefusedTenant { client_key, shards, .. } in &left_out {
         context.say(&format!("left out: {client_key}, whose events are in {}", shards.join(", ")));
     }
     if left_out.is_empty() {

@@ -28,45 +28,47 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use input::{Input, Unreadable};
-use ledger_api::query::QueryError;
+use ledger_api::ledger::QueryError;
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::ask::{AskError, Door, Lacking, Local, Remote};
+use crate::backend::{AskError, Backend, Completeness, Local, Remote};
 use crate::cli::{Cli, Command, Format, Global, Place};
 use crate::config::{ConfigErrors, FlagValue, Loaded};
-use crate::output::{Column, OutputError, Printer, details, harmless, harmless_lines};
+use crate::output::{Column, OutputError, Printer, details, escape_control, escape_control_lines};
 use crate::telemetry::{self, LogOptions};
-use crate::{Exit, Failure, Surroundings};
+use crate::{Env, Exit, Failure};
 
 /// What every command has at hand.
 pub(crate) struct Context<'a, 'b> {
     global: &'a Global,
-    pub(crate) surroundings: &'a mut Surroundings<'b>,
-    /// What those who were asked could not speak for.
-    lacking: Lacking,
+    pub(crate) env: &'a mut Env<'b>,
+    /// What the answers lack.
+    completeness: Completeness,
 }
 
 /// Does what was asked.
-pub(crate) fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> Result<Exit, Failure> {
+pub(crate) fn run(cli: Cli, env: &mut Env<'_>) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
-    let mut context = Context { global: &global, surroundings, lacking: Lacking::default() };
+    let mut context = Context { global: &global, env, completeness: Completeness::default() };
     if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
         context.start_quiet_logs();
     }
     // A stream may be as long as the log, and stops with its reader; what judges, or is whole or not, does not.
     if !matches!(command, Command::Log(_) | Command::Replay(_) | Command::Export(_)) {
-        context.surroundings.outlive_reader();
+        context.env.outlive_reader();
     }
     let done = command_of(&mut context, command);
-    for line in context.lacking.said() {
+    for line in context.completeness.reports() {
         context.say(&line);
     }
     match done {
-        Ok(Exit::Done) if context.lacking.is_partial() => Err(Failure::new(Partial)),
-        Err(end) if end.code() == Exit::Done && context.lacking.is_partial() => Err(Failure::new(Partial)),
+        Ok(Exit::Done) if context.completeness.is_partial() => Err(Failure::new(Partial)),
+        Err(end) if end.code() == Exit::Done && context.completeness.is_partial() => {
+            Err(Failure::new(Partial))
+        }
         done => done,
     }
 }
@@ -111,12 +113,12 @@ fn command_of(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, F
 impl Context<'_, '_> {
     /// The configuration in force, with what the command's own flags say.
     pub(crate) fn config(&self, flags: &[FlagValue]) -> Result<Loaded, Failure> {
-        let unreadable = &self.surroundings.not_unicode;
+        let unreadable = &self.env.not_unicode;
         if !unreadable.is_empty() {
             return Err(Failure::new(NotUnicode { names: unreadable.join(", ") }));
         }
         let file = self.global.config.as_deref();
-        Ok(crate::config::load(file, &self.surroundings.environment, flags)?)
+        Ok(crate::config::load(file, &self.env.environment, flags)?)
     }
 
     /// Whether a configuration file was named.
@@ -131,29 +133,29 @@ impl Context<'_, '_> {
     /// Commands that end by themselves say what matters in their own words; logs only help to look deeper.
     fn start_quiet_logs(&self) {
         let options = LogOptions { level: "error".to_owned(), format: "text".to_owned() };
-        let terminal = self.surroundings.messages_are_terminal;
-        let colours = self.surroundings.colours(terminal);
+        let terminal = self.env.messages_are_terminal;
+        let colours = self.env.colours(terminal);
         // In a test another run of this process logs already, which is as good.
         let _ = telemetry::start_logs(&options, self.global.verbose, terminal, colours);
     }
 
-    /// Whom a reading command asks.
     /// The server that is to be asked; none: a data directory is.
     pub(crate) fn server(&self, place: &Place) -> Option<Remote> {
-        place.url.as_ref().map(|url| Remote::new(url, self.lacking.clone()))
+        place.url.as_ref().map(|url| Remote::new(url, self.completeness.clone()))
     }
 
-    pub(crate) fn door(&self, place: &Place) -> Result<Door, Failure> {
+    /// Who answers a reading command.
+    pub(crate) fn backend(&self, place: &Place) -> Result<Backend, Failure> {
         if let Some(server) = self.server(place) {
-            return Ok(Door::Remote(server));
+            return Ok(Backend::Remote(server));
         }
         let loaded = self.config(&data_dir_flag(place.data_dir.as_deref()))?;
-        let local = Local::open(&loaded.config.data_dir, loaded.config.store, now(), &self.lacking)?;
-        Ok(Door::Local(local))
+        let local = Local::open(&loaded.config.data_dir, loaded.config.store, now(), &self.completeness)?;
+        Ok(Backend::Local(local))
     }
 
     pub(crate) fn format(&self) -> Format {
-        let usual = if self.surroundings.output_is_terminal { Format::Table } else { Format::Json };
+        let usual = if self.env.output_is_terminal { Format::Table } else { Format::Json };
         self.global.format.unwrap_or(usual)
     }
 
@@ -164,17 +166,17 @@ impl Context<'_, '_> {
 
     /// A printer for a list.
     pub(crate) fn printer(&mut self, columns: &'static [Column]) -> Printer<'_> {
-        let (format, terminal) = (self.format(), self.surroundings.output_is_terminal);
-        Printer::new(&mut self.surroundings.output, format, terminal, columns)
+        let (format, terminal) = (self.format(), self.env.output_is_terminal);
+        Printer::new(&mut self.env.output, format, terminal, columns)
     }
 
     /// Prints an explanation as the sentences it is made of.
     pub(crate) fn print_sentences(&mut self, explanation: &RawValue) -> Result<(), OutputError> {
         let explanation: Explanation =
             serde_json::from_str(explanation.get()).map_err(|error| OutputError(error.into()))?;
-        let out = &mut self.surroundings.output;
+        let out = &mut self.env.output;
         for sentence in explanation.sentences {
-            writeln!(out, "{}", harmless(&sentence.in_line()))?;
+            writeln!(out, "{}", escape_control(&sentence.in_line()))?;
         }
         Ok(out.flush()?)
     }
@@ -182,7 +184,7 @@ impl Context<'_, '_> {
     /// Prints one thing in full.
     pub(crate) fn print_one(&mut self, item: &RawValue) -> Result<(), OutputError> {
         let format = self.format();
-        let out = &mut self.surroundings.output;
+        let out = &mut self.env.output;
         match format {
             Format::Json => writeln!(out, "{}", item.get())?,
             Format::Table => details(out, item)?,
@@ -192,7 +194,7 @@ impl Context<'_, '_> {
 
     /// A bar for people who wait; nothing where nobody sees it.
     pub(crate) fn progress(&self, prefix: &str) -> ProgressBar {
-        if !self.surroundings.messages_are_terminal {
+        if !self.env.messages_are_terminal {
             return ProgressBar::hidden();
         }
         let style =
@@ -212,23 +214,29 @@ impl Context<'_, '_> {
     /// Says something that is no data.
     pub(crate) fn say(&mut self, text: &str) {
         // Nobody listens: nothing is lost that was asked for.
-        let _ = writeln!(self.surroundings.messages, "{}", harmless_lines(text));
+        let _ = writeln!(self.env.messages, "{}", escape_control_lines(text));
     }
 }
 
-/// An explanation, as far as it is printed.
+/// An explanation, as far as this program reads it.
 #[derive(Deserialize)]
 struct Explanation {
     sentences: Vec<Sentence>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
 struct Sentence {
     text: String,
     seqs: Vec<u64>,
     app_events: Vec<String>,
+    fact: Fact,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fact {
+    kind: String,
 }
 
 impl Sentence {

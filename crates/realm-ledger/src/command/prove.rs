@@ -7,14 +7,14 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ledger_api::query::Proof;
+use ledger_api::query::ProofQuery;
 use ledger_core::ids::ClientKey;
 use ledger_record::proof::bundle::Bundle;
 use ledger_store::{DataDir, ProveError, Proven, Proving, ReadError, ShardId};
 
 use super::signed::{self, Signed};
 use super::{Context, REFILL, SIGNED_BY_SERVE, data_dir_flag};
-use crate::ask::Remote;
+use crate::backend::Remote;
 use crate::cli::Prove;
 use crate::output::OutputError;
 use crate::{Exit, Failure, secret};
@@ -72,9 +72,9 @@ fn told(client: &ClientKey, records: u64, origin: &str, size: u64) -> String {
 }
 
 impl Prove {
-    fn asked(&self) -> Proof {
+    fn asked(&self) -> ProofQuery {
         let Self { client_key, app, pinned, partition, topic, .. } = self;
-        Proof {
+        ProofQuery {
             client: client_key.clone(),
             app: app.clone(),
             pinned: *pinned,
@@ -136,7 +136,7 @@ fn deliver(
     write: impl FnOnce(&mut dyn Write) -> Result<(), Unfinished>,
 ) -> Result<(), Failure> {
     let Some(path) = output else {
-        let mut out = BufWriter::new(&mut context.surroundings.output);
+        let mut out = BufWriter::new(&mut context.env.output);
         let written = write(&mut out).and_then(|()| Ok(out.flush()?));
         return written.map_err(|error| error.failure(|source| OutputError(source).into()));
     };

@@ -7,6 +7,7 @@
 
 use std::ops::ControlFlow;
 
+use ledger_api::query::{QuarantineItemQuery, QuarantineQuery, Raw};
 use ledger_core::event::Event;
 use ledger_ingest::decode::{Decoded, Message, decode};
 use ledger_ingest::encode::to_native_json;
@@ -21,9 +22,8 @@ use serde_json::value::RawValue;
 
 use super::import::{placing_of, say_unsigned};
 use super::publish::remembered;
-use super::tenant::payload;
 use super::{Context, brokers_flag, data_dir_flag, now};
-use crate::ask::{Door, PAGE, Question};
+use crate::backend::{Backend, FIRST_PAGE, NOT_FOUND};
 use crate::cli::{Everything, Item, ItemName, Quarantine, QuarantineRetry, QuarantineShow};
 use crate::config::Config;
 use crate::output::QUARANTINE;
@@ -100,8 +100,8 @@ pub(super) fn run(context: &mut Context<'_, '_>, command: Quarantine) -> Result<
     match command {
         Quarantine::List(args) => list(context, &args),
         Quarantine::Show(QuarantineShow { item, place }) => {
-            let door = context.door(&place)?;
-            let item = fetch(&door, &find(&door, item)?)?;
+            let backend = context.backend(&place)?;
+            let item = fetch(&backend, &find(&backend, item)?)?;
             context.print_one(&item)?;
             Ok(Exit::Done)
         }
@@ -110,9 +110,9 @@ pub(super) fn run(context: &mut Context<'_, '_>, command: Quarantine) -> Result<
 }
 
 fn list(context: &mut Context<'_, '_>, args: &Everything) -> Result<Exit, Failure> {
-    let door = context.door(&args.place)?;
+    let backend = context.backend(&args.place)?;
     let mut printer = context.printer(QUARANTINE);
-    for_each(&door, |item| {
+    for_each(&backend, |item| {
         printer.item(item)?;
         Ok(ControlFlow::Continue(()))
     })?;
@@ -123,32 +123,32 @@ fn list(context: &mut Context<'_, '_>, args: &Everything) -> Result<Exit, Failur
 
 /// Calls for each item, page by page, until told to stop.
 fn for_each(
-    door: &Door,
+    backend: &Backend,
     mut work: impl FnMut(&RawValue) -> Result<ControlFlow<()>, Failure>,
 ) -> Result<(), Failure> {
-    let mut cursor = None;
+    let mut query = QuarantineQuery { reason: None, page: FIRST_PAGE };
     loop {
-        let answer = door.ask(&Question::Quarantine { cursor, limit: PAGE })?;
+        let answer = backend.ask(&query)?;
         for item in &answer.items {
             if work(item)?.is_break() {
                 return Ok(());
             }
         }
-        cursor = answer.next_cursor;
-        if cursor.is_none() {
+        query.page.cursor = answer.next_cursor;
+        if query.page.cursor.is_none() {
             return Ok(());
         }
     }
 }
 
 /// The item of a name. A message that is named by where it came from is looked for among all.
-fn find(door: &Door, name: ItemName) -> Result<Item, Failure> {
+fn find(backend: &Backend, name: ItemName) -> Result<Item, Failure> {
     let from = match &name {
         ItemName::Item(item) => return Ok(item.clone()),
         ItemName::From { source, partition, offset } => (source, *partition, *offset),
     };
     let mut found = None;
-    for_each(door, |item| {
+    for_each(backend, |item| {
         let Listed { topic, partition, seq, source } =
             serde_json::from_str(item.get()).map_err(Failure::new)?;
         if (&source.name, source.partition, source.offset) != from {
@@ -160,10 +160,10 @@ fn find(door: &Door, name: ItemName) -> Result<Item, Failure> {
     found.ok_or_else(|| Failure::new(NotRefused { name }))
 }
 
-fn fetch(door: &Door, item: &Item) -> Result<Box<RawValue>, Failure> {
-    let Item { shard, seq } = item.clone();
-    let answer = door.ask(&Question::QuarantineItem { shard, seq }).map_err(|error| {
-        let is_unknown = error.code() == Some("not-found");
+fn fetch(backend: &Backend, item: &Item) -> Result<Raw, Failure> {
+    let Item { shard: ShardId { topic, partition }, seq } = item.clone();
+    let answer = backend.ask(&QuarantineItemQuery { topic, partition, seq }).map_err(|error| {
+        let is_unknown = error.code() == Some(NOT_FOUND);
         let failure = Failure::from(error);
         if is_unknown {
             failure.hint("`realm-ledger quarantine list` has every item and its name")
@@ -171,14 +171,14 @@ fn fetch(door: &Door, item: &Item) -> Result<Box<RawValue>, Failure> {
             failure
         }
     })?;
-    Ok(payload(answer.item)?)
+    Ok(answer.item)
 }
 
 fn once_more(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exit, Failure> {
     let QuarantineRetry { item, brokers, place } = args;
-    let door = context.door(&place)?;
-    let item = find(&door, item)?;
-    let kept = fetch(&door, &item)?;
+    let backend = context.backend(&place)?;
+    let item = find(&backend, item)?;
+    let kept = fetch(&backend, &item)?;
     let event = read_again(&item, &kept)?;
     let mut flags = data_dir_flag(place.data_dir.as_deref());
     let named_brokers = brokers.brokers.is_some();

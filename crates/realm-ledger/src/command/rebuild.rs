@@ -113,14 +113,14 @@ mod tests {
     use ledger_record::key::Family;
 
     use super::*;
-    use crate::Surroundings;
-    use crate::ask::Lacking;
+    use crate::Env;
+    use crate::backend::Completeness;
     use crate::cli::Cli;
 
     /// What is said of two shards, one of which differs. Nothing short of a bad disk makes one.
     fn told(is_check: bool) -> (Exit, String, String) {
         let (mut output, mut messages) = (Vec::new(), Vec::new());
-        let mut surroundings = Surroundings {
+        let mut env = Env {
             environment: BTreeMap::new(),
             not_unicode: Vec::new(),
             input: Box::new(std::io::empty()),
@@ -131,7 +131,7 @@ mod tests {
         };
         let cli = Cli::try_parse_from(["realm-ledger", "rebuild"]).unwrap();
         let mut context =
-            Context { global: &cli.global, surroundings: &mut surroundings, lacking: Lacking::default() };
+            Context { global: &cli.global, env: &mut env, completeness: Completeness::default() };
         let difference = Difference { family: Family::Tenants, rows: 2, first_key: b"acme\xff".to_vec() };
         let report = |partition, differences| {
             let shard = ShardId { topic: "t".to_owned(), partition };
@@ -139,7 +139,7 @@ mod tests {
         };
         let exit =
             tell(&mut context, vec![report(0, vec![]), report(1, vec![difference])], is_check).unwrap();
-        drop(surroundings);
+        drop(env);
         (exit, String::from_utf8(output).unwrap(), String::from_utf8(messages).unwrap())
     }
 

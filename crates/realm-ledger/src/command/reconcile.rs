@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use ledger_api::query::{AsOf, Filter, Preview};
+use ledger_api::ledger::RefusedTenant;
+use ledger_api::query::{
+    AsOf, AsOfAll, ExplainQuery, Filter, InstallationQuery, InstallationsQuery, Page, PreviewQuery,
+};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use serde::{Deserialize, Serialize};
 
 use super::list::incomplete;
-use super::tenant::payload;
-use super::{Context, Input};
-use crate::ask::{Door, PAGE, Question, Refused};
+use super::{Context, Explanation, Input};
+use crate::backend::{Backend, FIRST_PAGE, NOT_FOUND};
 use crate::cli::Reconcile;
 use crate::output::{Column, Printer, raw};
 use crate::partner_list::{self, AppNames, Key, LeftOut, ListError, Listed, PartnerList};
@@ -89,27 +91,10 @@ struct Held {
     data_realm: Option<String>,
 }
 
-/// As much of an explanation as says what a pin rests on.
-#[derive(Deserialize)]
-struct Explanation {
-    sentences: Vec<Sentence>,
-}
-
-#[derive(Deserialize)]
-struct Sentence {
-    seqs: Vec<u64>,
-    fact: Fact,
-}
-
-#[derive(Deserialize)]
-struct Fact {
-    kind: String,
-}
-
 /// A comparison under way.
 struct Comparison<'a> {
-    door: &'a Door,
-    as_of: AsOf,
+    backend: &'a Backend,
+    as_of: AsOfAll,
     /// Agreements are printed too.
     all: bool,
     /// What was not met in the ledger so far.
@@ -141,13 +126,13 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Reconcile) -> Result<Exit
         context.say(&format!("app id {id}, the only one of the list, is taken for {app}"));
     }
     say_left_out(context, left_out);
-    let door = context.door(&place)?;
+    let backend = context.backend(&place)?;
     if let Some(app) = &app {
-        known(&door, app)?;
+        known(&backend, app)?;
     }
     let (as_of, counts) = (as_of.asked(), BTreeMap::new());
     let printer = context.printer(COLUMNS);
-    let mut comparison = Comparison { door: &door, as_of, all, list, counts, printer };
+    let mut comparison = Comparison { backend: &backend, as_of, all, list, counts, printer };
     let refused = comparison.walk(app)?;
     comparison.rest()?;
     let Comparison { printer, counts, .. } = comparison;
@@ -195,18 +180,18 @@ fn say_left_out(context: &mut Context<'_, '_>, left_out: LeftOut) {
 
 impl Comparison<'_> {
     /// Everything that the ledger has, beside the list; answers the tenants that it had to leave out.
-    fn walk(&mut self, app: Option<AppKey>) -> Result<Vec<Refused>, Failure> {
-        let (filter, as_of) = (Filter { app, ..Filter::default() }, self.as_of);
-        let (mut cursor, mut refused) = (None, Vec::new());
+    fn walk(&mut self, app: Option<AppKey>) -> Result<Vec<RefusedTenant>, Failure> {
+        let filter = Filter { app, ..Filter::default() };
+        let mut query = InstallationsQuery { filter, as_of: self.as_of, page: FIRST_PAGE };
+        let mut refused = Vec::new();
         loop {
-            let question = Question::Installations { filter: filter.clone(), as_of, cursor, limit: PAGE };
-            let answer = self.door.ask(&question)?;
+            let answer = self.backend.ask(&query)?;
             for state in &answer.installations {
                 self.judge(&serde_json::from_str(state.get()).map_err(Failure::new)?)?;
             }
             refused.extend(answer.refused);
-            cursor = answer.next_cursor;
-            if cursor.is_none() {
+            query.page.cursor = answer.next_cursor;
+            if query.page.cursor.is_none() {
                 return Ok(refused);
             }
         }
@@ -233,7 +218,7 @@ impl Comparison<'_> {
         if verdict == Verdict::Agrees && is_installed && !self.all {
             return Ok(());
         }
-        let seqs = evidence(self.door, self.as_of, key.clone())?;
+        let seqs = evidence(self.backend, self.as_of.into(), key.clone())?;
         self.print(verdict, &key, listed, Some(held), seqs, None)
     }
 
@@ -241,18 +226,16 @@ impl Comparison<'_> {
     fn rest(&mut self) -> Result<(), Failure> {
         for (key, listed) in std::mem::take(&mut self.list) {
             let (client, app) = key.clone();
-            let question = Question::Installation { client, app, as_of: self.as_of };
-            let because = match self.door.ask(&question) {
+            let question = InstallationQuery { client, app, as_of: self.as_of.into() };
+            let because = match self.backend.ask(&question) {
                 // It came while the list was read.
                 Ok(answer) => {
                     self.list.insert(key, listed);
-                    self.judge(
-                        &serde_json::from_str(payload(answer.installation)?.get()).map_err(Failure::new)?,
-                    )?;
+                    self.judge(&serde_json::from_str(answer.installation.get()).map_err(Failure::new)?)?;
                     continue;
                 }
                 Err(error) => match error.code() {
-                    Some("not-found") => None,
+                    Some(NOT_FOUND) => None,
                     Some(code) if COULD_NOT_TELL.contains(&code) => Some(code.to_owned()),
                     Some(_) | None => return Err(error.into()),
                 },
@@ -289,25 +272,26 @@ impl Comparison<'_> {
 
 /// A mistyped app is no app of which everything in the list is unknown. It is known where it is installed, or where it
 /// can be installed, for whomever; where that cannot be told, each line of the list says so.
-fn known(door: &Door, app: &AppKey) -> Result<(), Failure> {
-    let (filter, as_of) = (Filter { app: Some(app.clone()), ..Filter::default() }, AsOf::default());
-    let listed = door.ask(&Question::Installations { filter, as_of, cursor: None, limit: 1 })?;
+fn known(backend: &Backend, app: &AppKey) -> Result<(), Failure> {
+    let filter = Filter { app: Some(app.clone()), ..Filter::default() };
+    let page = Page { cursor: None, limit: Some(1) };
+    let listed = backend.ask(&InstallationsQuery { filter, as_of: AsOfAll::default(), page })?;
     if !(listed.installations.is_empty() && listed.refused.is_empty()) {
         return Ok(());
     }
     let client = ClientKey::new("-").map_err(Failure::new)?;
-    match door.ask(&Question::Preview(Preview { client, app: app.clone(), product_realm: None, as_of })) {
-        Err(error) if error.code() == Some("not-found") => Err(error.into()),
+    let as_of = AsOf::default();
+    match backend.ask(&PreviewQuery { client, app: app.clone(), product_realm: None, as_of }) {
+        Err(error) if error.code() == Some(NOT_FOUND) => Err(error.into()),
         Err(error) if error.code().is_none() => Err(error.into()),
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
 /// The records that a pin rests on; where nothing says where it is, those that say what it is.
-fn evidence(door: &Door, as_of: AsOf, (client, app): Key) -> Result<Vec<u64>, Failure> {
-    let answer = door.ask(&Question::Explain { client, app, as_of })?;
-    let explanation = payload(answer.explanation)?;
-    let Explanation { sentences } = serde_json::from_str(explanation.get()).map_err(Failure::new)?;
+fn evidence(backend: &Backend, as_of: AsOf, (client, app): Key) -> Result<Vec<u64>, Failure> {
+    let answer = backend.ask(&ExplainQuery { client, app, as_of })?;
+    let Explanation { sentences } = serde_json::from_str(answer.explanation.get()).map_err(Failure::new)?;
     let pinned = sentences.iter().find(|sentence| sentence.fact.kind == "pinned");
     let telling = pinned.or_else(|| sentences.iter().find(|sentence| !sentence.seqs.is_empty()));
     Ok(telling.map(|sentence| sentence.seqs.clone()).unwrap_or_default())

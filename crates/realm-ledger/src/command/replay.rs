@@ -1,11 +1,10 @@
 //! `replay`: records once more, each with what was believed after it.
 
 use indicatif::ProgressBar;
-use ledger_api::query;
+use ledger_api::query::{AnswerLine, ReplayQuery};
 use serde_json::Value;
 
 use super::{Context, check_span};
-use crate::ask::Sweep;
 use crate::cli::Replay;
 use crate::output::Column;
 use crate::{Exit, Failure};
@@ -29,21 +28,21 @@ const COLUMNS: &[Column] = &[
 pub(super) fn run(context: &mut Context<'_, '_>, args: Replay) -> Result<Exit, Failure> {
     let Replay { client_key, app, shard, from, to, from_position, place } = args;
     check_span(from, to)?;
-    let door = context.door(&place)?;
-    let asked = query::Replay { client: client_key, app, shard, from, to, from_position };
+    let backend = context.backend(&place)?;
+    let asked = ReplayQuery { client: client_key, app, shard, from, to, from_position };
     // Where the records are seen themselves, a bar between them would only be in the way.
-    let bar = if context.surroundings.output_is_terminal {
-        ProgressBar::hidden()
-    } else {
-        context.progress("replay")
-    };
+    let bar = if context.env.output_is_terminal { ProgressBar::hidden() } else { context.progress("replay") };
     let mut printer = context.printer(COLUMNS);
-    door.sweep(&Sweep::Replay(asked), &mut |line| {
-        if let Some(progress) = line.progress {
-            bar.set_length(progress.total);
-            bar.set_position(progress.records);
+    backend.ask_lines(&asked, &mut |line| {
+        match line {
+            AnswerLine::Progress(progress) => {
+                bar.set_length(progress.total);
+                bar.set_position(progress.records);
+            }
+            AnswerLine::Step(step) => printer.item(&step)?,
+            _ => {}
         }
-        line.step.map_or(Ok(()), |step| Ok(printer.item(&step)?))
+        Ok(())
     })?;
     bar.finish_and_clear();
     printer.finish()?;

@@ -8,7 +8,7 @@ use ledger_store::{Halted, ShardId};
 use super::{Context, brokers_flag, data_dir_flag};
 use crate::cli::Serve;
 use crate::config::FlagValue;
-use crate::serving::Serving;
+use crate::server::Server;
 use crate::{Exit, Failure, telemetry};
 
 /// How often it is looked whether everything still runs.
@@ -41,25 +41,25 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Serve) -> Result<Exit, Fa
     flags.extend(brokers_flag(brokers));
     flags.extend(listen.map(|value| FlagValue { key: "http.listen", flag: "--listen", value }));
     let config = context.config(&flags)?.config;
-    let terminal = context.surroundings.messages_are_terminal;
-    let colours = context.surroundings.colours(terminal);
+    let terminal = context.env.messages_are_terminal;
+    let colours = context.env.colours(terminal);
     telemetry::start_logs(&config.log, context.verbosity(), terminal, colours)?;
-    let (serving, signals) = Serving::start(&config)?;
+    let (server, signals) = Server::start(&config)?;
     loop {
         if signals.came_within(LOOK) {
-            serving.drain(config.shutdown_timeout);
+            server.drain(config.shutdown_timeout);
             return Ok(Exit::Done);
         }
         if config.exit_when_halted
-            && let Some(halted) = serving.catalog().all_halted()
+            && let Some(halted) = server.catalog().all_halted()
         {
-            serving.drain(config.shutdown_timeout);
+            server.drain(config.shutdown_timeout);
             return Err(Failure::new(AllHalted(halted)).hint(
                 "the log says what to do about each; with exit_when_halted = false it would go on answering",
             ));
         }
-        if serving.has_failed() {
-            serving.drain(config.shutdown_timeout);
+        if server.has_failed() {
+            server.drain(config.shutdown_timeout);
             return Err(Failure::new(Stopped)
                 .hint("restart it; nothing is lost, Kafka sends again what was not written"));
         }

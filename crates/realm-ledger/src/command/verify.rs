@@ -84,7 +84,7 @@ impl Input {
         let (path, read) = match self {
             Self::Standard => {
                 let mut bytes = Vec::new();
-                let read = context.surroundings.input.read_to_end(&mut bytes).map(|_| bytes);
+                let read = context.env.input.read_to_end(&mut bytes).map(|_| bytes);
                 (PathBuf::from("standard input"), read)
             }
             Self::File(path) => {

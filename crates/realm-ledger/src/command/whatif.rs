@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use ledger_api::query::WhatIfAsked;
+use ledger_api::query::{AnswerLine, Raw, WhatIfQuery};
 use ledger_core::whatif::{GAP_DAYS, Scope};
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 
 use super::list::incomplete;
 use super::{Context, Input, check_span};
-use crate::ask::Sweep;
 use crate::cli::{Format, WhatIf};
 use crate::output::{Bin, Column, OutputError, Printer, plot_svg, plot_text, policy};
 use crate::{Exit, Failure};
@@ -50,22 +49,23 @@ struct Gaps {
 pub(super) fn run(context: &mut Context<'_, '_>, args: WhatIf) -> Result<Exit, Failure> {
     let WhatIf { policies, app, from, to, differences, plot, svg, place } = args;
     check_span(from, to)?;
-    let asked = WhatIfAsked { policies, scope: Scope { app, from, to }, differences: differences.is_some() };
+    let asked = WhatIfQuery { policies, scope: Scope { app, from, to }, differences: differences.is_some() };
     let mut differences = Differences::open(differences)?;
-    let door = context.door(&place)?;
+    let backend = context.backend(&place)?;
     let bar = context.progress("what if");
     let (mut reports, mut refused) = (Vec::new(), Vec::new());
-    let out = &mut context.surroundings.output;
-    door.sweep(&Sweep::WhatIf(asked), &mut |line| {
-        if let Some(progress) = line.progress {
-            bar.set_length(progress.total);
-            bar.set_position(progress.records);
+    let out = &mut context.env.output;
+    backend.ask_lines(&asked, &mut |line| {
+        match line {
+            AnswerLine::Progress(progress) => {
+                bar.set_length(progress.total);
+                bar.set_position(progress.records);
+            }
+            AnswerLine::Difference(found) => differences.write(out, &found)?,
+            AnswerLine::Report(report) => reports.push(report),
+            AnswerLine::Refused(tenant) => refused.push(tenant),
+            AnswerLine::Step(_) | AnswerLine::Freshness(_) | AnswerLine::Problem(_) => {}
         }
-        if let Some(found) = line.difference {
-            differences.write(out, &found)?;
-        }
-        reports.extend(line.report);
-        refused.extend(line.refused);
         Ok(())
     })?;
     bar.finish_and_clear();
@@ -76,8 +76,8 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: WhatIf) -> Result<Exit, F
     let bins = reports.first().map_or_else(Vec::new, |report| bins(report));
     if plot {
         let as_data = context.format() == Format::Table && !beside;
-        let surroundings = &mut *context.surroundings;
-        let out = if as_data { &mut surroundings.output } else { &mut surroundings.messages };
+        let env = &mut *context.env;
+        let out = if as_data { &mut env.output } else { &mut env.messages };
         out.write_all(plot_text(&bins).as_bytes()).and_then(|()| out.flush()).map_err(OutputError::from)?;
     }
     if let Some(path) = svg {
@@ -88,9 +88,9 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: WhatIf) -> Result<Exit, F
 
 impl Context<'_, '_> {
     /// The reports side by side; where the output has the differences they go to people.
-    fn print_reports(&mut self, reports: &[Box<RawValue>], beside: bool) -> Result<(), OutputError> {
+    fn print_reports(&mut self, reports: &[Raw], beside: bool) -> Result<(), OutputError> {
         let mut printer = if beside {
-            Printer::new(&mut self.surroundings.messages, Format::Table, false, COLUMNS)
+            Printer::new(&mut self.env.messages, Format::Table, false, COLUMNS)
         } else {
             self.printer(COLUMNS)
         };

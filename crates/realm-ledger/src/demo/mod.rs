@@ -1,18 +1,18 @@
 //! The sample stream of `demo`: a pure function of a seed and an instant.
 //!
 //! A few tenants play what the ledger is for ([`cast`]), a few hundred others live ordinary lives around them
-//! ([`crowd`]). All of it is native JSON that goes the way of any `publish`; only what is malformed on
+//! ([`load_generator`]). All of it is native JSON that goes the way of any `publish`; only what is malformed on
 //! purpose is sent as it is.
 
 mod cast;
-mod crowd;
+mod load_generator;
 
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
 use serde_json::{Map, Value};
 
 pub(crate) use cast::{ACME, GLOBEX, ROADMAP, TIMESHEETS};
-pub(crate) use crowd::Crowd;
+pub(crate) use load_generator::LoadGenerator;
 
 /// A message of the sample stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +27,13 @@ pub(crate) struct Sample {
     pub(crate) malformed: Option<&'static str>,
 }
 
-/// Everything up to `now`, in the order in which it is sent; the crowd can go on from there.
-pub(crate) fn history(seed: u64, tenants: u32, now: Timestamp) -> (Vec<Sample>, Crowd) {
-    let mut crowd = Crowd::new(seed, tenants);
+/// Everything up to `now`, in the order in which it is sent; the generator goes on from there.
+pub(crate) fn history(seed: u64, tenants: u32, now: Timestamp) -> (Vec<Sample>, LoadGenerator) {
+    let mut load_generator = LoadGenerator::new(seed, tenants);
     let mut samples = cast::play(now);
-    samples.extend(crowd.until(now));
+    samples.extend(load_generator.until(now));
     samples.sort_by_key(|sample| sample.sent);
-    (samples, crowd)
+    (samples, load_generator)
 }
 
 /// An event under construction, in the native form.
@@ -139,11 +139,11 @@ mod tests {
 
     #[test]
     fn the_crowd_goes_on_after_now_without_ids_twice() {
-        let (samples, mut crowd) = history(22, 50, NOW);
+        let (samples, mut load_generator) = history(22, 50, NOW);
         let mut ids: BTreeSet<String> = samples.iter().map(|sample| sample.text.clone()).collect();
         for second in 0..500 {
             let at = Timestamp::from_millis(NOW.as_millis() + second * 1000);
-            let sample = crowd.next(at);
+            let sample = load_generator.next(at);
             assert_eq!(sample.time, at);
             assert!(ids.insert(sample.text), "an event twice");
         }

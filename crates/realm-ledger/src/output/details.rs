@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use super::harmless;
+use super::escape_control;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -13,7 +13,8 @@ pub(crate) fn details(out: &mut dyn Write, item: &RawValue) -> io::Result<()> {
     let mut lines = Vec::new();
     shown.flatten("", &mut lines);
     // Names too: a server somewhere may have made them up.
-    let lines: Vec<_> = lines.iter().map(|(name, value)| (harmless(name), harmless(value))).collect();
+    let lines: Vec<_> =
+        lines.iter().map(|(name, value)| (escape_control(name), escape_control(value))).collect();
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     for (name, value) in lines {
         writeln!(out, "{name:width$}  {value}")?;

@@ -6,7 +6,7 @@
 
 mod columns;
 mod details;
-mod harmless;
+mod escape_control;
 mod plot;
 
 use std::io::{self, Write};
@@ -22,7 +22,7 @@ pub(crate) use columns::{
     policy,
 };
 pub(crate) use details::details;
-pub(crate) use harmless::{harmless, harmless_lines};
+pub(crate) use escape_control::{escape_control, escape_control_lines};
 pub(crate) use plot::{Bin, plot_svg, plot_text};
 
 use crate::cli::Format;
@@ -70,7 +70,7 @@ impl<'a> Printer<'a> {
             Format::Table => {
                 // What this program or its server has written is JSON.
                 let value: Value = serde_json::from_str(item.get()).unwrap_or_default();
-                let cell = |column: &Column| harmless(&column.cell(&value)).into_owned();
+                let cell = |column: &Column| escape_control(&column.cell(&value)).into_owned();
                 self.rows.push(self.columns.iter().map(cell).collect());
                 if self.rows.len() >= ROWS_PER_TABLE {
                     self.print_rows()?;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use ledger_store::{DataDir, StoreOptions};
-use realm_ledger::{Exit, Surroundings, run};
+use realm_ledger::{Env, Exit, run};
 
 use crate::world::{Run, World, history, said};
 
@@ -352,7 +352,7 @@ impl Write for Closed {
 /// What a run says to whoever closed its output at once.
 fn unread(command: &str) -> (Exit, String) {
     let mut messages = Vec::new();
-    let mut surroundings = Surroundings {
+    let mut env = Env {
         environment: std::collections::BTreeMap::new(),
         not_unicode: Vec::new(),
         input: Box::new(io::empty()),
@@ -361,8 +361,8 @@ fn unread(command: &str) -> (Exit, String) {
         output_is_terminal: false,
         messages_are_terminal: false,
     };
-    let exit = run(Run::of(command).arguments.into_iter().map(Into::into), &mut surroundings);
-    drop(surroundings);
+    let exit = run(Run::of(command).arguments.into_iter().map(Into::into), &mut env);
+    drop(env);
     (exit, String::from_utf8(messages).unwrap())
 }
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ledger_api::http::{self, Api};
-use ledger_api::query::Ledger;
+use ledger_api::ledger::Ledger;
 use ledger_store::{Catalog, DataDir, Phase, Served, ShardId, ShardStatus, StoreOptions};
-use realm_ledger::{Exit, Surroundings, run};
+use realm_ledger::{Env, Exit, run};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -51,7 +51,7 @@ impl Run<'_> {
 
     pub(crate) fn said(self) -> Said {
         let (mut output, mut messages) = (Vec::new(), Vec::new());
-        let mut surroundings = Surroundings {
+        let mut env = Env {
             environment: self.environment,
             not_unicode: Vec::new(),
             input: Box::new(Cursor::new(self.input.as_bytes())),
@@ -60,8 +60,8 @@ impl Run<'_> {
             output_is_terminal: self.terminal,
             messages_are_terminal: self.messages_terminal,
         };
-        let exit = run(self.arguments.into_iter().map(Into::into), &mut surroundings);
-        drop(surroundings);
+        let exit = run(self.arguments.into_iter().map(Into::into), &mut env);
+        drop(env);
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Said { exit, output: text(output), messages: text(messages) }
     }
@@ -149,7 +149,7 @@ impl Server {
             let reader = data.read_shard(&shard).unwrap();
             catalog.insert(shard, Served { reader, status });
         }
-        Self::of(Ledger::of_catalog(Arc::new(catalog)))
+        Self::of(Ledger::from_catalog(Arc::new(catalog)))
     }
 
     fn of(ledger: Ledger) -> Self {

@@ -1,67 +1,45 @@
-//! Candidates in the order of the list, and many sources of them as one.
+//! Where a shard's candidates come from, in the order of the list.
+//!
+//! The index is kept for the fold of everything recorded. It answers for an instant where no event of the tenant
+//! lies after it. A producer whose clock is a moment ahead must not turn the index off, so the tenants at the end
+//! of the log that may have such an event are candidates by name ([`Named`]) and left out of the lists. Where those
+//! are too many, and where knowledge is cut, every tenant is a candidate, or with an app every tenant that ever had
+//! it; that is the price of a question about the tenant. A page pays for what it looks at, so it is short then, but
+//! never late.
+//!
+//! Drift follows from pin, product realm and the descriptor in force, which is the published one or one that
+//! the installation brought itself. So it is in a class that drifts by the published descriptor, or in the
+//! list of those that drift by their own.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ledger_core::ids::{AppKey, ClientKey};
-use ledger_core::state::Installation;
-use ledger_core::time::Timestamp;
+use ledger_core::descriptor::aligned;
+use ledger_core::ids::ClientKey;
 use ledger_record::rows::TenantRow;
-use ledger_store::{List, ReadError};
+use ledger_store::{AlignmentClass, Cut, List, ReadError};
 
-use super::gathered::Gathered;
-use super::plan::key_after;
-use super::{Asked, Place};
-use crate::query::error::QueryError;
-use crate::query::past::Past;
-use crate::query::shards::Moment;
-
-/// An installation that may belong on the list.
-#[derive(Debug)]
-pub(super) struct Candidate {
-    pub(super) place: Place,
-    pub(super) client: ClientKey,
-    pub(super) app: AppKey,
-    /// Which of the shards.
-    pub(super) shard: usize,
-    /// The tenant, where it was read already.
-    pub(super) row: Option<TenantRow>,
-}
+use super::candidate::{Asked, Candidate, IndexEntries, end_of};
+use super::sorted_windows::SortedWindows;
+use crate::ledger::{QueryError, ShardSnapshot, TenantAsOf, is_all_of};
+use crate::limits::{AHEAD_LOOKED_AT, INDEX_ENTRIES_AT_A_TIME};
+use crate::query::cursor::Place;
+use crate::query::filter::WindowFilter;
 
 /// Candidates of one shard, in the order of the list.
 pub(super) enum Source<'m> {
     /// Out of the index.
-    List(Listed<'m>),
+    List(IndexEntries<'m>),
     /// Of tenants that are known by name.
     Named(Named),
     /// All installations of all tenants.
     Tenants(Tenants<'m>),
-    /// Windows of the past.
-    Gathered(Gathered),
+    /// Windows of the tenant.
+    Sorted(SortedWindows),
 }
 
-/// Entries of one list of the index, some at a time.
-pub(super) struct Listed<'m> {
-    moment: &'m Moment<'m>,
-    shard: usize,
-    list: List,
-    /// Tenants that another source has.
-    but: Arc<BTreeSet<ClientKey>>,
-    at_a_time: usize,
-    fetched: std::vec::IntoIter<(ClientKey, AppKey)>,
-    /// Where to go on; none when all was fetched.
-    next: Next,
-}
-
-enum Next {
-    First(Option<Vec<u8>>),
-    At(Vec<u8>),
-    Nothing,
-}
-
-/// All tenants of a shard. What they ever had is a candidate: whether they had it then is told by the fold, and
-/// that is for the page to pay.
+/// All tenants of a shard. Every installation they ever had is a candidate: whether they had it then follows from the
+/// fold, and the page pays for that.
 pub(super) struct Tenants<'m> {
     shard: usize,
     after: Option<Place>,
@@ -69,22 +47,140 @@ pub(super) struct Tenants<'m> {
     of_tenant: std::vec::IntoIter<Candidate>,
 }
 
+/// Fewest entries of a list that are fetched at a time.
+const FEWEST_AT_A_TIME: usize = 8;
+
+/// The candidates of every shard.
+pub(super) fn sources<'m>(
+    asked: &Asked<'_>,
+    moments: &'m [ShardSnapshot<'m>],
+) -> Result<Vec<Source<'m>>, QueryError> {
+    let mut sources = Vec::new();
+    let mut lists = Vec::new();
+    for (shard, moment) in moments.iter().enumerate() {
+        let unread = |error: QueryError| moment.unread(error);
+        let ahead = ahead_of(asked, moment).map_err(unread)?;
+        match lists_of(asked, moment, ahead.is_some()).map_err(unread)? {
+            Some(found) => {
+                let ahead = Arc::new(ahead.unwrap_or_default());
+                if !ahead.is_empty() {
+                    sources.push(Source::Named(Named::new(asked, shard, moment, &ahead).map_err(unread)?));
+                }
+                lists.extend(found.into_iter().map(|list| (shard, list, Arc::clone(&ahead))));
+            }
+            None if asked.filter.window.is_some() => {
+                sources.push(Source::Sorted(SortedWindows::new(asked, shard, moment).map_err(unread)?));
+            }
+            None => sources.push(Source::tenants(asked, shard, moment).map_err(unread)?),
+        }
+    }
+    let at_a_time =
+        (16 * INDEX_ENTRIES_AT_A_TIME / lists.len().max(1)).clamp(FEWEST_AT_A_TIME, INDEX_ENTRIES_AT_A_TIME);
+    for (shard, list, but) in lists {
+        sources.push(Source::list(&moments[shard], shard, list, but, asked.after, at_a_time));
+    }
+    Ok(sources)
+}
+
+/// The tenants for which the index does not answer; none: that may be any tenant.
+fn ahead_of(
+    asked: &Asked<'_>,
+    moment: &ShardSnapshot<'_>,
+) -> Result<Option<BTreeSet<ClientKey>>, QueryError> {
+    if !is_all_of(moment, asked.viewpoint.known)? {
+        return Ok(None);
+    }
+    if !lies_ahead(asked, moment)? {
+        return Ok(Some(BTreeSet::new()));
+    }
+    Ok(moment.snapshot.tenants_ahead_of(asked.viewpoint.at, AHEAD_LOOKED_AT)?)
+}
+
+/// The lists that have every candidate of the shard; none when only all its tenants will do.
+fn lists_of(
+    asked: &Asked<'_>,
+    moment: &ShardSnapshot<'_>,
+    index_answers: bool,
+) -> Result<Option<Vec<List>>, QueryError> {
+    let filter = asked.filter;
+    if !index_answers {
+        // An installation never leaves the list of its app.
+        let of_app = filter.app.clone().filter(|_| filter.window.is_none());
+        return Ok(of_app.map(|app| vec![List::App(app)]));
+    }
+    if let Some(window) = filter.window {
+        let from = Some(asked.viewpoint.at.plus_millis(1));
+        let before = match window {
+            WindowFilter::Open => None,
+            WindowFilter::ClosingBefore(end) => Some(end),
+        };
+        return Ok(Some(vec![List::Windows { from, before }]));
+    }
+    if filter.drift == Some(true) {
+        return drifting(asked, moment).map(Some);
+    }
+    let one = if filter.migration.is_some() {
+        List::Migrations
+    } else if filter.split_brain == Some(true) {
+        List::SplitBrain
+    } else if filter.anomalous == Some(true) {
+        List::Anomalous
+    } else if let Some(realm) = filter.realm {
+        List::Realm(realm)
+    } else if let Some(app) = &filter.app {
+        List::App(app.clone())
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(vec![one]))
+}
+
+/// Whether an event lies after the instant, so that the index may not know how it looks there.
+fn lies_ahead(asked: &Asked<'_>, moment: &ShardSnapshot<'_>) -> Result<bool, QueryError> {
+    let at = Some(asked.viewpoint.at);
+    if let Some(app) = &asked.filter.app {
+        return Ok(moment.snapshot.app(app)?.is_some_and(|row| row.latest > at));
+    }
+    for app in moment.snapshot.apps()? {
+        if app?.1.latest > at {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn drifting(asked: &Asked<'_>, moment: &ShardSnapshot<'_>) -> Result<Vec<List>, QueryError> {
+    let mut lists = vec![List::OwnDrift];
+    for class in moment.snapshot.alignment_classes(asked.filter.app.as_ref())? {
+        let AlignmentClass { app, pinned, product } = &class;
+        if asked.filter.realm.is_some_and(|realm| realm != *pinned) {
+            continue;
+        }
+        let timeline = asked.reading.timeline(moment, app, Cut::Open)?;
+        let published = timeline.descriptor_at(asked.viewpoint.at).map(|(_, descriptor)| descriptor);
+        if aligned(Some(*product), published).is_some_and(|aligned| aligned != *pinned) {
+            lists.push(List::Alignment(class));
+        }
+    }
+    Ok(lists)
+}
+
 impl<'m> Source<'m> {
     pub(super) fn list(
-        moment: &'m Moment<'m>,
+        moment: &'m ShardSnapshot<'m>,
         shard: usize,
         list: List,
         but: Arc<BTreeSet<ClientKey>>,
         after: Option<&Place>,
         at_a_time: usize,
     ) -> Self {
-        Self::List(Listed { but, ..Listed::of(moment, shard, list, after, at_a_time) })
+        Self::List(IndexEntries::new(moment, shard, list, after, at_a_time).without(but))
     }
 
     pub(super) fn tenants(
         asked: &Asked<'_>,
         shard: usize,
-        moment: &'m Moment<'m>,
+        moment: &'m ShardSnapshot<'m>,
     ) -> Result<Self, QueryError> {
         let from = asked.after.and_then(|after| match after {
             Place::Key(client, _) => Some(client),
@@ -99,68 +195,21 @@ impl<'m> Source<'m> {
     }
 
     /// Which of the shards it reads on in; none: it was read already.
-    const fn shard(&self) -> Option<usize> {
+    pub(super) const fn shard(&self) -> Option<usize> {
         match self {
             Self::List(listed) => Some(listed.shard),
             Self::Tenants(tenants) => Some(tenants.shard),
-            Self::Named(_) | Self::Gathered(_) => None,
+            Self::Named(_) | Self::Sorted(_) => None,
         }
     }
 
-    fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
+    pub(super) fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
         match self {
             Self::List(listed) => listed.next(),
             Self::Named(named) => Ok(named.0.next()),
             Self::Tenants(tenants) => tenants.next(),
-            Self::Gathered(gathered) => Ok(gathered.next()),
+            Self::Sorted(windows) => Ok(windows.next()),
         }
-    }
-}
-
-impl<'m> Listed<'m> {
-    pub(super) fn of(
-        moment: &'m Moment<'m>,
-        shard: usize,
-        list: List,
-        after: Option<&Place>,
-        at_a_time: usize,
-    ) -> Self {
-        let next = Next::First(after.and_then(|after| key_after(&list, after)));
-        Self { moment, shard, list, but: Arc::default(), at_a_time, fetched: Vec::new().into_iter(), next }
-    }
-
-    fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
-        self.entry()?.map(|(client, app)| self.candidate(client, app)).transpose()
-    }
-
-    pub(super) fn entry(&mut self) -> Result<Option<(ClientKey, AppKey)>, QueryError> {
-        loop {
-            if let Some(entry) = self.fetched.find(|(client, _)| !self.but.contains(client)) {
-                return Ok(Some(entry));
-            }
-            let start = match std::mem::replace(&mut self.next, Next::Nothing) {
-                Next::First(start) => start,
-                Next::At(start) => Some(start),
-                Next::Nothing => return Ok(None),
-            };
-            let page = self.moment.snapshot.list(&self.list, start.as_deref(), self.at_a_time)?;
-            self.fetched = page.installations.into_iter();
-            self.next = page.next.map_or(Next::Nothing, Next::At);
-        }
-    }
-
-    fn candidate(&self, client: ClientKey, app: AppKey) -> Result<Candidate, QueryError> {
-        let shard = self.shard;
-        let List::Windows { .. } = self.list else {
-            let place = Place::Key(client.clone(), app.clone());
-            return Ok(Candidate { place, client, app, shard, row: None });
-        };
-        // The entry is ordered by the end, which only the tenant tells. An index that contradicts it puts
-        // the candidate at the end of all; it is not listed then.
-        let row = self.moment.snapshot.tenant(&client)?;
-        let installation = row.as_ref().and_then(|row| row.tenant.installations.get(&app));
-        let place = Place::Window(installation.map_or(Timestamp::MAX, end_of), client.clone(), app.clone());
-        Ok(Candidate { place, client, app, shard, row: None })
     }
 }
 
@@ -168,18 +217,18 @@ impl<'m> Listed<'m> {
 pub(super) struct Named(std::vec::IntoIter<Candidate>);
 
 impl Named {
-    pub(super) fn of(
+    fn new(
         asked: &Asked<'_>,
         shard: usize,
-        moment: &Moment<'_>,
+        moment: &ShardSnapshot<'_>,
         clients: &BTreeSet<ClientKey>,
     ) -> Result<Self, QueryError> {
         let mut candidates = Vec::new();
         for client in clients {
             asked.reading.ledger.in_time()?;
             let Some(row) = moment.snapshot.tenant(client)? else { continue };
-            let past = Past::of(asked.reading, moment, client, row, asked.instant)?;
-            for (app, installation) in &past.tenant.installations {
+            let tenant = TenantAsOf::new(asked.reading, moment, client, row, asked.viewpoint)?;
+            for (app, installation) in &tenant.tenant.installations {
                 let (client, app) = (client.clone(), app.clone());
                 let place = match asked.filter.window {
                     None => Place::Key(client.clone(), app.clone()),
@@ -224,104 +273,3 @@ impl Tenants<'_> {
         }
     }
 }
-
-pub(super) fn end_of(installation: &Installation) -> Timestamp {
-    installation.window.and_then(|window| window.end).unwrap_or(Timestamp::MAX)
-}
-
-/// Many sources as one, in order. An installation that several sources of a shard have comes once.
-pub(super) struct Merge<'m> {
-    moments: &'m [Moment<'m>],
-    sources: Vec<Source<'m>>,
-    heads: BinaryHeap<Reverse<ByPlace<Head>>>,
-    last: Option<(Place, usize)>,
-    /// A source has more than it can tell now: what follows is for the next page.
-    cut_off: bool,
-}
-
-struct Head {
-    candidate: Candidate,
-    source: usize,
-}
-
-impl<'m> Merge<'m> {
-    pub(super) fn of(sources: Vec<Source<'m>>, moments: &'m [Moment<'m>]) -> Result<Self, QueryError> {
-        let mut merge = Self { moments, sources, heads: BinaryHeap::new(), last: None, cut_off: false };
-        for source in 0..merge.sources.len() {
-            merge.refill(source)?;
-        }
-        Ok(merge)
-    }
-
-    pub(super) fn is_cut_off(&self) -> bool {
-        self.cut_off
-    }
-
-    pub(super) fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
-        while !self.cut_off
-            && let Some(Reverse(ByPlace(Head { candidate, source }))) = self.heads.pop()
-        {
-            self.refill(source)?;
-            let place = (candidate.place.clone(), candidate.shard);
-            if self.last.as_ref() != Some(&place) {
-                self.last = Some(place);
-                return Ok(Some(candidate));
-            }
-        }
-        Ok(None)
-    }
-
-    fn refill(&mut self, source: usize) -> Result<(), QueryError> {
-        let candidate = self.sources[source].next();
-        let shard = self.sources[source].shard();
-        let candidate = candidate.map_err(|error| match shard {
-            Some(shard) => self.moments[shard].unread(error),
-            None => error,
-        })?;
-        if let Some(candidate) = candidate {
-            self.heads.push(Reverse(ByPlace(Head { candidate, source })));
-        } else if let Source::Gathered(gathered) = &self.sources[source] {
-            self.cut_off |= gathered.is_cut_off();
-        }
-        Ok(())
-    }
-}
-
-/// Ordered by place, then by shard.
-struct ByPlace<T>(T);
-
-trait Placed {
-    fn place(&self) -> (&Place, usize);
-}
-
-impl Placed for Candidate {
-    fn place(&self) -> (&Place, usize) {
-        (&self.place, self.shard)
-    }
-}
-
-impl Placed for Head {
-    fn place(&self) -> (&Place, usize) {
-        self.candidate.place()
-    }
-}
-
-impl<T: Placed> Ord for ByPlace<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.place().cmp(&other.0.place())
-    }
-}
-
-impl<T: Placed> PartialOrd for ByPlace<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T: Placed> PartialEq for ByPlace<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<T: Placed> Eq for ByPlace<T> {}

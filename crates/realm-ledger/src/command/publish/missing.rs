@@ -12,12 +12,12 @@ pub(super) fn send(context: &mut Context<'_, '_>, config: &Config) -> Result<Exi
     let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
     let topic = config.kafka.topics.first().cloned().unwrap_or_default();
     // Of a shard that is not compared nothing is sent, and nothing is said to be whole.
-    context.lacking.note_of_all();
+    context.completeness.note_of_all();
     let mut readers = Vec::new();
     for shard in data.partitions()?.into_iter().filter(|shard| shard.topic == topic) {
         match data.read_shard(&shard) {
             Ok(reader) => readers.push((shard, reader)),
-            Err(error) => context.lacking.note_unasked(&shard, &with_causes(&error)),
+            Err(error) => context.completeness.note_unasked(&shard, &with_causes(&error)),
         }
     }
     let missing = AppEvents::default().missing(&readers).map_err(Failure::new)?;

@@ -39,7 +39,7 @@ pub(super) fn run(
     keys: &[VerifierKey],
     pinned: Option<&str>,
 ) -> Result<Exit, Failure> {
-    let bar = progress(context.surroundings.messages_are_terminal);
+    let bar = progress(context.env.messages_are_terminal);
     let read = |path: &str| {
         let path: PathBuf = directory.join(path);
         match std::fs::read(&path) {

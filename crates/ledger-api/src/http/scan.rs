@@ -1,0 +1,125 @@
+//! Questions about the whole log: sent line by line while they are answered.
+//!
+//! They cost as much as the log is long, so few are answered at a time; a client that goes away, or that
+//! stops taking lines, ends its own.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use axum::body::Bytes;
+use axum::response::Response;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::Api;
+use super::places::{Cost, Places};
+use super::stream::Lines;
+use crate::limits::{PROGRESS_INTERVAL, STREAM_CHUNK_BYTES, STREAM_CHUNKS_AHEAD, STREAM_STALL};
+use crate::query::{LedgerLine, Problem, Query};
+
+impl Api {
+    /// Answers line by line. What goes wrong before the first of them is answered as a problem, afterwards
+    /// as the last line.
+    pub(super) async fn scan(&self, query: Query) -> Result<Response, Problem> {
+        let place = self.places.take(Cost::of(&query))?;
+        let (ledger, now) = (Arc::clone(&self.ledger), (self.clock)());
+        let (queue, lines) = mpsc::channel(STREAM_CHUNKS_AHEAD);
+        let sender = Sender {
+            queue,
+            runtime: Handle::current(),
+            places: self.places.clone(),
+            unsent: Mutex::default(),
+        };
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let answered = ledger.answer_lines(&query, now, &|line| sender.send_line(line));
+            // A server that stops gives every question up.
+            sender.end(
+                answered.map_err(|error| sender.places.check_open().err().unwrap_or_else(|| error.into())),
+            );
+        });
+        self.first_of(lines).await
+    }
+}
+
+/// Where lines go, from several threads. What is written is sent once it makes a chunk, or when progress is due: a few
+/// chunks are all a client that does not read costs.
+struct Sender {
+    queue: mpsc::Sender<Result<Bytes, Problem>>,
+    runtime: Handle,
+    places: Places,
+    unsent: Mutex<Unsent>,
+}
+
+#[derive(Default)]
+struct Unsent {
+    /// When something was sent last; none before the first line.
+    sent: Option<Instant>,
+    lines: Lines,
+    /// The client is gone, or stalled for too long.
+    is_over: bool,
+}
+
+impl Unsent {
+    fn is_due(&self) -> bool {
+        self.sent.is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL)
+    }
+}
+
+impl Sender {
+    fn lock(&self) -> MutexGuard<'_, Unsent> {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send_line(&self, line: &LedgerLine<'_>) -> ControlFlow<()> {
+        if self.queue.is_closed() || self.places.check_open().is_err() {
+            return ControlFlow::Break(());
+        }
+        let mut unsent = self.lock();
+        if unsent.is_over {
+            return ControlFlow::Break(());
+        }
+        let is_due = unsent.is_due();
+        // Progress is sent now and then, everything else always.
+        if (is_due || !matches!(line, LedgerLine::Progress(_)))
+            && let Err(problem) = unsent.lines.push(line)
+        {
+            return self.send(&mut unsent, Err(problem));
+        }
+        if is_due || unsent.lines.0.len() >= STREAM_CHUNK_BYTES {
+            return self.send_lines(&mut unsent);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Sends what is left, and the problem that ended the answer, if one did.
+    fn end(&self, answered: Result<(), Problem>) {
+        let mut unsent = self.lock();
+        // The client gets no more than that it is over.
+        let _ = match answered {
+            _ if unsent.is_over => return,
+            Err(problem) if unsent.sent.is_none() => self.send(&mut unsent, Err(problem)),
+            Err(problem) => {
+                let written = unsent.lines.push(&LedgerLine::Problem(problem.into_json()));
+                written.map_or(ControlFlow::Break(()), |()| self.send_lines(&mut unsent))
+            }
+            Ok(()) => self.send_lines(&mut unsent),
+        };
+    }
+
+    fn send_lines(&self, unsent: &mut Unsent) -> ControlFlow<()> {
+        let lines = std::mem::take(&mut unsent.lines);
+        self.send(unsent, Ok(lines.0.into()))
+    }
+
+    /// Sends while the others wait, so that lines stay in order.
+    fn send(&self, unsent: &mut Unsent, lines: Result<Bytes, Problem>) -> ControlFlow<()> {
+        // The clock of the timeout is the runtime's, so it is set inside.
+        let sending = async { tokio::time::timeout(STREAM_STALL, self.queue.send(lines)).await };
+        let sent = self.runtime.block_on(sending);
+        unsent.sent = Some(Instant::now());
+        unsent.is_over = !matches!(sent, Ok(Ok(())));
+        if unsent.is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}

@@ -1,0 +1,141 @@
+//! What questions keep for the ones that follow: the least recently used is let go first, so that all of it together
+//! has a bound (I-8).
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_store::ShardId;
+
+/// Values by key, up to a total weight.
+pub(crate) struct Lru<K, V> {
+    most: usize,
+    weight: usize,
+    turn: u64,
+    /// With when each was used last, and its weight.
+    values: BTreeMap<K, (u64, usize, V)>,
+    by_turn: BTreeMap<u64, K>,
+}
+
+impl<K: Ord + Clone, V> Lru<K, V> {
+    pub(crate) const fn new(most: usize) -> Self {
+        Self { most, weight: 0, turn: 0, values: BTreeMap::new(), by_turn: BTreeMap::new() }
+    }
+
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.values.contains_key(key)
+    }
+
+    /// Takes a value out.
+    pub(crate) fn take(&mut self, key: &K) -> Option<V> {
+        let (turn, weight, value) = self.values.remove(key)?;
+        self.by_turn.remove(&turn);
+        self.weight -= weight;
+        Some(value)
+    }
+
+    /// Keeps a value, the most recently used now.
+    pub(crate) fn put(&mut self, key: K, value: V, weight: usize) {
+        self.take(&key);
+        self.turn += 1;
+        self.weight += weight;
+        self.by_turn.insert(self.turn, key.clone());
+        self.values.insert(key, (self.turn, weight, value));
+        while self.weight > self.most {
+            let Some((_, oldest)) = self.by_turn.first_key_value() else { break };
+            let oldest = oldest.clone();
+            self.take(&oldest);
+        }
+    }
+
+    /// Uses a value.
+    pub(crate) fn get(&mut self, key: &K) -> Option<&V> {
+        let (turn, _, value) = self.values.get_mut(key)?;
+        let key = self.by_turn.remove(turn)?;
+        self.turn += 1;
+        *turn = self.turn;
+        self.by_turn.insert(self.turn, key);
+        Some(value)
+    }
+
+    /// Lets go the values that are not to be kept.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
+        let gone = self.values.iter().filter(|(_, (_, _, value))| !keep(value));
+        for key in gone.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.take(&key);
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Lru<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lru").field("weight", &self.weight).field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+/// What is kept.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum CacheKey {
+    /// The timeline of an app.
+    Timeline(ShardId, AppKey),
+    /// Windows of the past, of a list.
+    Windows(ShardId, u64),
+    /// What came before the corrections from a position on.
+    Corrections(ShardId, ClientKey, u64),
+}
+
+/// The cache of a ledger. A value is never changed; its weight is in bytes, about.
+#[derive(Debug)]
+pub(crate) struct Cache(Mutex<Lru<CacheKey, Arc<dyn Any + Send + Sync>>>);
+
+impl Cache {
+    pub(crate) const fn new(bytes: usize) -> Self {
+        Self(Mutex::new(Lru::new(bytes)))
+    }
+
+    pub(crate) fn get<V: Any + Send + Sync>(&self, key: &CacheKey) -> Option<Arc<V>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(kept.get(key)?).downcast().ok()
+    }
+
+    pub(crate) fn put<V: Any + Send + Sync>(&self, key: CacheKey, value: Arc<V>, bytes: usize) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.put(key, value, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_is_let_go_first() {
+        let mut kept = Lru::new(6);
+        for name in ["one", "two", "three"] {
+            kept.put(name, name.len(), 2);
+        }
+        assert_eq!(kept.get(&"one"), Some(&3));
+        kept.put("four", 4, 2);
+        assert_eq!(
+            ["one", "two", "three", "four"].map(|name| kept.contains(&name)),
+            [true, false, true, true]
+        );
+        kept.retain(|length| *length == 4);
+        assert_eq!((kept.weight, kept.by_turn.len(), kept.take(&"four")), (2, 1, Some(4)));
+        kept.put("giant", 1, 7);
+        assert_eq!((kept.weight, kept.values.len()), (0, 0), "a value over the bound is not kept");
+    }
+
+    #[test]
+    fn a_value_is_found_by_its_key_and_type() {
+        let cache = Cache::new(10);
+        let shard = ShardId { topic: "t".to_owned(), partition: 0 };
+        let key = CacheKey::Windows(shard.clone(), 7);
+        cache.put(key.clone(), Arc::new("kept".to_owned()), 4);
+        assert_eq!(cache.get::<String>(&key).as_deref().map(String::as_str), Some("kept"));
+        assert!(cache.get::<u64>(&key).is_none());
+        assert!(cache.get::<String>(&CacheKey::Windows(shard, 8)).is_none());
+    }
+}

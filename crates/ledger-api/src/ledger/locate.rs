@@ -1,0 +1,75 @@
+//! Finding the shard that has a tenant, and waiting for what is to be recorded there.
+
+use std::time::{Duration, Instant as Clock};
+
+use ledger_core::ids::ClientKey;
+use ledger_core::time::Timestamp;
+use ledger_store::Known;
+
+use super::Ledger;
+use super::error::QueryError;
+use super::shards::{Located, ShardSnapshot, locate, moments};
+use crate::limits::POSITION_RETRY;
+
+impl Ledger {
+    /// Waits until the tenant's shard has the record at `position`; questions asked afterwards see it. A
+    /// tenant that no shard has yet is waited for too.
+    pub fn await_position(
+        &self,
+        client: &ClientKey,
+        position: u64,
+        timeout: Duration,
+        now: Timestamp,
+    ) -> Result<(), QueryError> {
+        let deadline = Clock::now() + timeout;
+        loop {
+            self.in_time()?;
+            let parts = self.shards.all();
+            let left = deadline.saturating_duration_since(Clock::now());
+            match self.found(&moments(&parts), client, Known::All, now) {
+                Ok(Located { moment, .. }) => {
+                    halted_before(moment, position)?;
+                    moment.reader.snapshot_at_least(position, left)?;
+                    return Ok(());
+                }
+                Err(error) if !may_come(&error) || left.is_zero() => return Err(error),
+                Err(_) => std::thread::sleep(POSITION_RETRY.min(left)),
+            }
+        }
+    }
+
+    /// The tenant where it is, or why there is no answer.
+    pub(crate) fn found<'a>(
+        &self,
+        moments: &'a [ShardSnapshot<'a>],
+        client: &ClientKey,
+        known: Known,
+        now: Timestamp,
+    ) -> Result<Located<'a>, QueryError> {
+        let unknown = || self.not_found(moments, now, QueryError::UnknownTenant { client: client.clone() });
+        let located = locate(moments, client)?.ok_or_else(unknown)?;
+        self.ready_for(known, &located, moments, now)?;
+        Ok(located)
+    }
+}
+
+/// Whether something that was not found can still be taken in here.
+fn may_come(error: &QueryError) -> bool {
+    match error {
+        QueryError::UnknownTenant { .. } => true,
+        QueryError::NotReady(not_ready) => not_ready.is_read_on(),
+        _ => false,
+    }
+}
+
+/// Waiting, and asking again, helps only with a shard that still takes something in.
+fn halted_before(moment: &ShardSnapshot<'_>, position: u64) -> Result<(), QueryError> {
+    match moment.freshness.as_ref().and_then(|freshness| freshness.halted.as_ref()) {
+        Some(halted) if moment.reader.next_position() <= position => Err(QueryError::ShardHalted {
+            shard: moment.id.clone(),
+            position,
+            message: halted.message.clone(),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,209 @@
+//! A set of shards that is read as one ledger: snapshots, what may be said from them, and what that costs.
+//!
+//! In: a catalog of shards, or readers of a data directory. Out, for the questions of [`crate::query`]: the tenant where
+//! it is ([`locate`]), as of an instant ([`tenant_as_of`]), how fresh that is ([`freshness`]), and whether something may
+//! be reported as not there ([`ready`]).
+//!
+//! # What holds for every answer
+//!
+//! - It rests on one snapshot of each shard it is about, and says how fresh that was ([`FreshnessJson`]).
+//! - Events dated after the instant that is asked for are not in it, even those that are recorded by now.
+//! - A tenant that two shards have is refused, by name and with a code: neither has its whole history.
+//! - A shard that stopped still answers, and its answers say so (`stale`). What a shard might have that was not read
+//!   to its end, cannot be asked, or is fed by another process of the group, is never reported as not there
+//!   ([`ready`]).
+
+mod budget;
+mod cache;
+mod error;
+mod freshness;
+mod locate;
+mod merged;
+mod page_bytes;
+mod reading;
+mod ready;
+mod shards;
+mod state;
+mod tenant_as_of;
+mod timelines;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use ledger_core::ids::ClientKey;
+use ledger_core::time::Timestamp;
+use ledger_record::proof::line::LedgerSecret;
+use ledger_store::{Catalog, Cut, Elsewhere, Halted, HistoryEvent, Reader, ShardId, Snapshot, TornTenants};
+
+pub(crate) use cache::{Cache, CacheKey, Lru};
+pub use error::QueryError;
+pub(crate) use error::span;
+pub use freshness::{FreshnessJson, HaltedJson, RefusedTenant};
+pub(crate) use freshness::{of as freshness_of, of_unread};
+#[cfg(test)]
+pub(crate) use freshness::{of_absent, of_failed};
+pub(crate) use merged::{Seqs, records_of};
+pub(crate) use page_bytes::PageBytes;
+pub(crate) use reading::Reading;
+pub use ready::NotReady;
+pub(crate) use shards::{Located, ShardHandle, ShardSnapshot, Shards, locate, moments, shards_with};
+pub use state::State;
+pub(crate) use tenant_as_of::{TenantAsOf, Viewpoint, cut, is_all_of};
+
+use crate::limits::{CACHE_BYTES, HISTORIES_BYTES, HISTORY_RESERVED_AT_A_TIME_BYTES, PAGE_FULL_BYTES};
+use budget::{HistoryBudget, Reservation};
+
+/// A set of shards that is asked as one ledger. Every question takes `now`, the caller's clock. A copy is the
+/// same ledger.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    pub(crate) shards: Arc<Shards>,
+    /// For the questions that follow.
+    pub(crate) cache: Arc<Cache>,
+    /// For the histories of all questions.
+    budget: Arc<HistoryBudget>,
+    /// What proofs are made with.
+    pub(crate) secret: Option<LedgerSecret>,
+    /// When the client goes away; none: it waits for ever.
+    until: Option<Instant>,
+    /// The client, where it can be gone before.
+    asker: Option<Weak<()>>,
+    /// A page ends once its items have so many bytes as JSON.
+    pub(crate) page_bytes: usize,
+}
+
+/// Someone who waits for an answer, as long as this is kept: see [`Ledger::asked_by`].
+#[derive(Debug, Default)]
+pub struct Asker(Arc<()>);
+
+impl Ledger {
+    /// The shards that this process serves, as the catalog lists them at the moment of each question.
+    pub fn from_catalog(catalog: Arc<Catalog>) -> Self {
+        Self::over(Shards::Served(catalog))
+    }
+
+    /// Shards opened for reading beside a server, or without one: how fresh they are is not known.
+    pub fn from_readers(mut readers: Vec<(ShardId, Reader)>) -> Self {
+        readers.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Self::over(Shards::Opened(readers, TornTenants::default()))
+    }
+
+    fn over(shards: Shards) -> Self {
+        Self {
+            shards: Arc::new(shards),
+            cache: Arc::new(Cache::new(CACHE_BYTES)),
+            budget: Arc::new(HistoryBudget::new(HISTORIES_BYTES)),
+            secret: None,
+            until: None,
+            asker: None,
+            page_bytes: PAGE_FULL_BYTES,
+        }
+    }
+
+    /// The same ledger, for someone who waits so long and no longer: a question that is not answered by then
+    /// ends as [`QueryError::GivenUp`], so that it takes no time of others.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { until: Instant::now().checked_add(limit), ..self.clone() }
+    }
+
+    /// The same ledger, for someone who may go away: a question ends as [`QueryError::GivenUp`] once the asker is
+    /// dropped.
+    #[must_use]
+    pub fn asked_by(&self, asker: &Asker) -> Self {
+        Self { asker: Some(Arc::downgrade(&asker.0)), ..self.clone() }
+    }
+
+    /// Whether a client still waits for the answer. Every loop that reads checks this for each item.
+    pub(crate) fn in_time(&self) -> Result<(), QueryError> {
+        let is_over = self.until.is_some_and(|until| until <= Instant::now());
+        let is_gone = self.asker.as_ref().is_some_and(|asker| asker.strong_count() == 0);
+        if is_over || is_gone { Err(QueryError::GivenUp) } else { Ok(()) }
+    }
+
+    /// The same, able to prove: it takes the secret that the leaves are made with.
+    #[must_use]
+    pub fn with_secret(self, secret: Option<LedgerSecret>) -> Self {
+        Self { secret, ..self }
+    }
+
+    /// The same ledger, for someone who takes so many bytes of a list at a time.
+    #[must_use]
+    pub fn in_pages_of(&self, page_bytes: usize) -> Self {
+        Self { page_bytes, ..self.clone() }
+    }
+
+    /// A tenant's events, within the budget for histories.
+    pub(crate) fn events(
+        &self,
+        snapshot: &Snapshot<'_>,
+        client: &ClientKey,
+        cut: Cut,
+    ) -> Result<(Vec<HistoryEvent>, Reservation<'_>), QueryError> {
+        self.in_time()?;
+        let (mut reserved, mut unreserved) = (self.budget.reserve(), 0);
+        let events = snapshot.events(client, cut, |bytes| {
+            unreserved += bytes;
+            if unreserved < HISTORY_RESERVED_AT_A_TIME_BYTES {
+                return Ok(());
+            }
+            self.in_time()?;
+            let is_reserved = reserved.grow(std::mem::take(&mut unreserved), self.until);
+            if is_reserved { Ok(()) } else { Err(QueryError::GivenUp) }
+        })?;
+        Ok((events, reserved))
+    }
+
+    /// How fresh every shard is that is here, in order, those that could not be opened included.
+    pub fn freshness(&self, now: Timestamp) -> Vec<FreshnessJson> {
+        let parts = self.shards.all();
+        self.here(&shards::moments(&parts), now)
+    }
+
+    /// Why the brokers give this process nothing, if so.
+    pub fn away(&self) -> Option<HaltedJson> {
+        self.shards.away().as_ref().map(HaltedJson::of)
+    }
+
+    /// The topics of which the brokers give this process nothing, if so, and the code.
+    pub(crate) fn away_topics(&self) -> Vec<(String, &'static str)> {
+        let Some(Halted { code, .. }) = self.shards.away() else { return Vec::new() };
+        let topics: BTreeSet<String> = self
+            .shards
+            .elsewhere()
+            .into_iter()
+            .map(|part| match part {
+                Elsewhere::Topic(topic) | Elsewhere::Shard(ShardId { topic, .. }) => topic,
+            })
+            .collect();
+        topics.into_iter().map(|topic| (topic, code)).collect()
+    }
+
+    /// Of these shards and of those that could not be asked: what a list rests on, and what it lacks.
+    pub(crate) fn freshness_of(&self, moments: &[ShardSnapshot<'_>], now: Timestamp) -> Vec<FreshnessJson> {
+        let mut all = self.here(moments, now);
+        let absent = self.shards.elsewhere().into_iter().filter_map(|part| match part {
+            Elsewhere::Shard(id) if moments.iter().all(|moment| *moment.id != id) => Some(id),
+            Elsewhere::Shard(_) | Elsewhere::Topic(_) => None,
+        });
+        all.extend(absent.map(|id| freshness::of_absent(&id)));
+        in_order(all)
+    }
+
+    fn here(&self, moments: &[ShardSnapshot<'_>], now: Timestamp) -> Vec<FreshnessJson> {
+        let of = |moment| {
+            freshness::of(moment, now).unwrap_or_else(|error| {
+                freshness::of_unread(moment, HaltedJson::of(&Halted::of_error(moment.id, &error)))
+            })
+        };
+        let mut here: Vec<_> = moments.iter().map(of).collect();
+        here.extend(self.shards.failed().iter().map(|(id, halted)| freshness::of_failed(id, halted)));
+        in_order(here)
+    }
+}
+
+pub(crate) fn in_order(mut shards: Vec<FreshnessJson>) -> Vec<FreshnessJson> {
+    shards.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+    shards
+}

@@ -1,0 +1,170 @@
+//! What may be reported as not there: only what every shard that could have it does not have, each of them read to its
+//! end. Nothing computes a shard from a key, so that is every shard, unless the tenant was found in one.
+//!
+//! A tenant that was found is answered, however far its shard is: the answer's freshness shows it. That nothing was
+//! found has no such label, and a client that acts on it takes it for the truth.
+
+use std::fmt;
+
+use ledger_core::ids::AppKey;
+use ledger_core::time::Timestamp;
+use ledger_store::{Elsewhere, Ends, Known, List, Phase, ShardId, StopCode};
+
+use super::Ledger;
+use super::error::QueryError;
+use super::freshness::{FreshnessJson, HaltedJson};
+use super::shards::{Located, ShardSnapshot, Shards};
+
+/// Shards named before the rest is counted: a topic can have a thousand partitions.
+const NAMED_AT_MOST: usize = 8;
+
+/// Why it is not known whether something is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotReady {
+    /// Topics whose partitions are not known yet.
+    pub topics: Vec<String>,
+    /// Of every shard.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+impl NotReady {
+    /// Whether waiting can help: a shard reads on.
+    pub(crate) fn is_read_on(&self) -> bool {
+        self.freshness.iter().any(|shard| !shard.stale)
+    }
+
+    /// Whether it passes without a person: something that is lacking is not halted for good.
+    pub(crate) fn passes(&self) -> bool {
+        let mut lacking = self.freshness.iter().filter(|shard| !shard.is_at_end());
+        let is_for_good = |halted: &HaltedJson| {
+            StopCode::parse(&halted.code).is_none_or(|code| code.ends() == Ends::ByPerson)
+        };
+        !self.topics.is_empty() || lacking.any(|shard| !shard.halted.as_ref().is_some_and(is_for_good))
+    }
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topics = self.topics.iter().map(|topic| format!("the partitions of {topic} are not known yet"));
+        let shards = self.freshness.iter().filter(|shard| !shard.is_at_end()).map(|shard| {
+            let FreshnessJson { topic, partition, phase, halted, .. } = shard;
+            match halted {
+                Some(halted) => format!("{topic}/{partition} has halted ({})", halted.code),
+                None if *phase == Phase::CatchingUp.as_str() => format!("{topic}/{partition} is catching up"),
+                None => format!("{topic}/{partition} is not fed here"),
+            }
+        });
+        let reasons: Vec<String> = topics.chain(shards).collect();
+        let named = reasons.iter().take(NAMED_AT_MOST).cloned().collect::<Vec<_>>().join(", ");
+        let more = match reasons.len().saturating_sub(NAMED_AT_MOST) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        write!(f, "{named}{more}")
+    }
+}
+
+impl FreshnessJson {
+    /// Whether what the shard does not have is not in its source either, as far as anyone knows.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.phase == Phase::Live.as_str() && self.assigned
+    }
+}
+
+impl Ledger {
+    /// The error, if every shard is read to its end.
+    pub(crate) fn not_found(
+        &self,
+        moments: &[ShardSnapshot<'_>],
+        now: Timestamp,
+        error: QueryError,
+    ) -> QueryError {
+        self.ready(moments, now).err().unwrap_or(error)
+    }
+
+    /// The error for an app that nothing is recorded of: a mistyped key would be answered with nothing, which looks like
+    /// an answer. Where a shard that could have it was not read to its end, the answer tells that instead.
+    pub(crate) fn known_app(
+        &self,
+        app: Option<&AppKey>,
+        moments: &[ShardSnapshot<'_>],
+        now: Timestamp,
+    ) -> Result<(), QueryError> {
+        let Some(app) = app else { return Ok(()) };
+        for ShardSnapshot { snapshot, .. } in moments {
+            let has_installations = || snapshot.list(&List::App(app.clone()), None, 1);
+            if snapshot.app(app)?.is_some() || !has_installations()?.installations.is_empty() {
+                return Ok(());
+            }
+        }
+        match self.ready(moments, now) {
+            Ok(()) => Err(QueryError::UnknownApp { app: app.clone() }),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The error, if this shard is read to its end: no other one can have what is asked for.
+    pub(crate) fn not_found_in(
+        &self,
+        shard: &ShardId,
+        moments: &[ShardSnapshot<'_>],
+        now: Timestamp,
+        error: QueryError,
+    ) -> QueryError {
+        self.ready_in(shard, moments, now).err().unwrap_or(error)
+    }
+
+    /// Whether every shard is read to its end.
+    pub(crate) fn ready(&self, moments: &[ShardSnapshot<'_>], now: Timestamp) -> Result<(), QueryError> {
+        self.ready_where(|_, _| true, moments, now)
+    }
+
+    /// Whether a shard is read to its end.
+    pub(crate) fn ready_in(
+        &self,
+        shard: &ShardId,
+        moments: &[ShardSnapshot<'_>],
+        now: Timestamp,
+    ) -> Result<(), QueryError> {
+        let is_it = |topic: &str, partition: Option<u32>| {
+            topic == shard.topic && partition.is_none_or(|partition| partition == shard.partition)
+        };
+        self.ready_where(is_it, moments, now)
+    }
+
+    fn ready_where(
+        &self,
+        concerns: impl Fn(&str, Option<u32>) -> bool,
+        moments: &[ShardSnapshot<'_>],
+        now: Timestamp,
+    ) -> Result<(), QueryError> {
+        if matches!(*self.shards, Shards::Opened(..)) {
+            return Ok(());
+        }
+        let freshness = self.freshness_of(moments, now);
+        let unknown = self.shards.elsewhere().into_iter().filter_map(|part| match part {
+            Elsewhere::Topic(topic) => concerns(&topic, None).then_some(topic),
+            Elsewhere::Shard(_) => None,
+        });
+        let topics: Vec<String> = unknown.collect();
+        let mut affected = freshness.iter().filter(|shard| concerns(&shard.topic, Some(shard.partition)));
+        if topics.is_empty() && affected.all(FreshnessJson::is_at_end) {
+            return Ok(());
+        }
+        Err(QueryError::NotReady(NotReady { topics, freshness }))
+    }
+
+    /// Whether a seq that is asked for is recorded, or can only not be read yet.
+    pub(crate) fn ready_for(
+        &self,
+        known: Known,
+        Located { moment, row }: &Located<'_>,
+        moments: &[ShardSnapshot<'_>],
+        now: Timestamp,
+    ) -> Result<(), QueryError> {
+        match known {
+            Known::Seq(asked) if asked > row.seq => self.ready_in(moment.id, moments, now),
+            _ => Ok(()),
+        }
+    }
+}

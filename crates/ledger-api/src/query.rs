@@ -1,0 +1,268 @@
+//! The questions that a ledger answers, and their answers: one type each, whichever door they come through.
+//!
+//! Every question is a file here: its fields, its route, its answer, and how it is answered. [`Query`] and [`Answer`]
+//! have one variant for each. A door reads a [`Query`] (over HTTP the fields are the parameters of the route, see
+//! [`parameters`]), asks [`Ledger::answer`], and writes the [`Answer`]; a client writes the [`request`] from the same
+//! type and reads the same answer, its items as the server wrote them ([`Raw`]).
+//!
+//! What takes long, or is long, can also be given line by line: see [`AnswerLine`].
+
+mod as_of;
+mod checkpoints;
+mod corrections;
+mod cursor;
+mod explain;
+mod filter;
+mod line;
+mod list;
+mod log;
+mod parameters;
+mod preview;
+mod problem;
+mod proof;
+mod quarantine;
+mod replay;
+mod tenant;
+mod whatif;
+
+use std::ops::ControlFlow;
+
+use ledger_core::ids::ClientKey;
+use ledger_core::time::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+pub use as_of::{AsOf, AsOfAll};
+pub use checkpoints::{CheckpointJson, CheckpointList, CheckpointsQuery};
+pub use corrections::{Correction, CorrectionsPage, CorrectionsQuery};
+pub use cursor::{Cursor, InvalidCursor, Page};
+pub use explain::{ExplainQuery, Explained, ExplanationAnswer};
+pub use filter::{Filter, MigrationFilter, WindowFilter};
+pub use line::{AnswerLine, LedgerLine, LineSink, Progress, ReadLine};
+pub use list::{InstallationList, InstallationsQuery, MigrationsQuery};
+pub use log::{LogPage, LogQuery, Logged};
+pub(crate) use parameters::read;
+pub use parameters::request;
+pub use preview::{PreviewAnswer, PreviewQuery};
+pub(crate) use problem::Problem;
+pub use problem::ProblemJson;
+pub use proof::ProofQuery;
+pub use quarantine::{
+    QuarantineAnswer, QuarantineItemQuery, QuarantinePage, QuarantineQuery, QuarantinedItem,
+};
+pub use replay::{ReplayAnswer, ReplayQuery, Step};
+pub use tenant::{InstallationAnswer, InstallationQuery, TenantAnswer, TenantQuery};
+pub use whatif::{WhatIfAnswer, WhatIfQuery};
+
+use crate::ledger::{Ledger, QueryError};
+use crate::limits::POSITION_WAIT;
+
+/// An item of an answer, as it was written.
+pub type Raw = Box<RawValue>;
+
+/// A question as a type.
+pub trait Question: Serialize + DeserializeOwned + Into<Query> + Send + 'static {
+    /// Its path over HTTP, with the fields that are parts of it in braces.
+    const ROUTE: &'static str;
+
+    /// Its fields are not parameters but the JSON body of a POST.
+    const IN_BODY: bool;
+
+    /// The answer.
+    type Answer;
+
+    /// The answer as a client reads it.
+    type Read: DeserializeOwned;
+
+    /// What is asked about.
+    fn scope(&self) -> Scope<'_>;
+
+    /// Answers from snapshots of the shards, by the caller's clock. Lines that are found on the way go to the sink.
+    fn ask(&self, ledger: &Ledger, now: Timestamp, sink: LineSink<'_>) -> Result<Self::Answer, QueryError>;
+}
+
+/// What a question is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope<'q> {
+    /// One tenant.
+    Tenant(&'q ClientKey, &'q AsOf),
+    /// Every shard has a part of the answer.
+    All {
+        /// Another moment than now, or less than is known.
+        is_past: bool,
+    },
+    /// Something that is named.
+    One,
+}
+
+/// What a question is as a request over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The path, percent-encoded.
+    pub path: String,
+    /// The parameters, not encoded.
+    pub parameters: Vec<(String, String)>,
+    /// The body of a POST; none: a GET.
+    pub body: Option<String>,
+}
+
+/// A row for each question: its route, what it is about, its answer, and the answer as a client reads it.
+macro_rules! questions {
+    ($($(#[$doc:meta])+ $name:ident($question:ty): $($post:ident)? $route:literal, |$query:ident| $scope:expr,
+        $answer:ty, $read:ty;)+) => {
+        /// A question.
+        #[derive(Debug, Clone)]
+        pub enum Query {
+            $($(#[$doc])+ $name($question),)+
+        }
+
+        /// An answer; serialises as the answer itself.
+        #[derive(Debug, Serialize)]
+        #[serde(untagged)]
+        #[expect(missing_docs, reason = "each is the answer to the question of its name")]
+        #[expect(clippy::large_enum_variant, reason = "an answer is made once and written at once")]
+        pub enum Answer {
+            $($name($answer),)+
+        }
+
+        impl Query {
+            /// What is asked about.
+            #[must_use]
+            pub fn scope(&self) -> Scope<'_> {
+                match self {
+                    $(Self::$name(question) => question.scope(),)+
+                }
+            }
+        }
+
+        impl Ledger {
+            /// Answers a question by the caller's clock. Lines that are found on the way go to the sink.
+            pub fn answer(
+                &self,
+                query: &Query,
+                now: Timestamp,
+                sink: LineSink<'_>,
+            ) -> Result<Answer, QueryError> {
+                match query {
+                    $(Query::$name(question) => self.ask(question, now, sink).map(Answer::$name),)+
+                }
+            }
+        }
+
+        $(
+            impl Question for $question {
+                const ROUTE: &'static str = $route;
+                const IN_BODY: bool = !concat!($(stringify!($post))?).is_empty();
+                type Answer = $answer;
+                type Read = $read;
+
+                fn scope(&self) -> Scope<'_> {
+                    let $query = self;
+                    $scope
+                }
+
+                fn ask(&self, ledger: &Ledger, now: Timestamp, sink: LineSink<'_>) -> Result<$answer, QueryError> {
+                    self.answer(ledger, now, sink)
+                }
+            }
+
+            impl From<$question> for Query {
+                fn from(question: $question) -> Self {
+                    Self::$name(question)
+                }
+            }
+        )+
+    };
+}
+
+questions! {
+    /// One installation.
+    Installation(InstallationQuery): "/v1/tenants/{clientKey}/apps/{appKey}", |query| query.as_of.of(&query.client),
+        InstallationAnswer, InstallationAnswer<Raw>;
+    /// All installations of a tenant.
+    Tenant(TenantQuery): "/v1/tenants/{clientKey}", |query| query.as_of.of(&query.client),
+        TenantAnswer, TenantAnswer<Raw>;
+    /// Installations that match a filter.
+    Installations(InstallationsQuery): "/v1/installations", |query| query.as_of.scope(),
+        InstallationList, InstallationList<Raw>;
+    /// Installations with a pending migration.
+    Migrations(MigrationsQuery): "/v1/migrations", |query| query.as_of.scope(),
+        InstallationList, InstallationList<Raw>;
+    /// A tenant's records.
+    Log(LogQuery): "/v1/tenants/{clientKey}/log", |query| query.as_of.of(&query.client),
+        LogPage, LogPage<Raw>;
+    /// What changed in the answers about a tenant.
+    Corrections(CorrectionsQuery): "/v1/tenants/{clientKey}/corrections", |query| query.as_of.of(&query.client),
+        CorrectionsPage, CorrectionsPage<Raw>;
+    /// Why an installation is where it is.
+    Explain(ExplainQuery): "/v1/tenants/{clientKey}/apps/{appKey}/explanation", |query| query.as_of.of(&query.client),
+        ExplanationAnswer, ExplanationAnswer<Raw>;
+    /// The decision that an install would get.
+    Preview(PreviewQuery): "/v1/tenants/{clientKey}/apps/{appKey}/preview", |query| query.as_of.of(&query.client),
+        PreviewAnswer, PreviewAnswer<Raw>;
+    /// What was refused.
+    Quarantine(QuarantineQuery): "/v1/quarantine", |_query| Scope::All { is_past: false },
+        QuarantinePage, QuarantinePage<Raw>;
+    /// One refused message.
+    QuarantineItem(QuarantineItemQuery): "/v1/quarantine/{topic}/{partition}/{seq}", |_query| Scope::One,
+        QuarantineAnswer, QuarantineAnswer<Raw>;
+    /// The last signed checkpoints.
+    Checkpoints(CheckpointsQuery): "/v1/checkpoints", |_query| Scope::One,
+        CheckpointList, CheckpointList<Raw>;
+    /// A bundle: one tenant's whole history, as text.
+    Proof(ProofQuery): "/v1/tenants/{clientKey}/proof", |_query| Scope::One,
+        String, String;
+    /// What other policies would have meant.
+    WhatIf(WhatIfQuery): post "/v1/whatif", |_query| Scope::All { is_past: false },
+        WhatIfAnswer, ReadLine;
+    /// Records once more, with what was believed after each.
+    Replay(ReplayQuery): "/v1/replay", |query| query.shards(),
+        ReplayAnswer, ReadLine;
+}
+
+impl Ledger {
+    /// Answers a question of a known type by the caller's clock.
+    pub fn ask<Q: Question>(
+        &self,
+        question: &Q,
+        now: Timestamp,
+        sink: LineSink<'_>,
+    ) -> Result<Q::Answer, QueryError> {
+        if let Scope::Tenant(client, AsOf { min_position: Some(position), .. }) = question.scope() {
+            self.await_position(client, *position, POSITION_WAIT, now)?;
+        }
+        question.ask(self, now, sink)
+    }
+
+    /// Answers all of a question as lines; the last tells how fresh the answer is.
+    pub fn answer_lines(&self, query: &Query, now: Timestamp, sink: LineSink<'_>) -> Result<(), QueryError> {
+        let freshness = match self.answer(query, now, sink)? {
+            Answer::WhatIf(WhatIfAnswer { reports, refused, freshness, .. }) => {
+                reports.iter().try_for_each(|report| line::send(sink, &AnswerLine::Report(report)))?;
+                refused.into_iter().try_for_each(|tenant| line::send(sink, &AnswerLine::Refused(tenant)))?;
+                freshness
+            }
+            Answer::Replay(ReplayAnswer { freshness }) => freshness,
+            _ => Vec::new(),
+        };
+        line::send(sink, &AnswerLine::Freshness(freshness))
+    }
+}
+
+impl Query {
+    /// Whether it asks for another moment than now, or for less than is known.
+    #[must_use]
+    pub fn is_past(&self) -> bool {
+        match self.scope() {
+            Scope::Tenant(_, as_of) => as_of.is_past(),
+            Scope::All { is_past } => is_past,
+            Scope::One => false,
+        }
+    }
+}
+
+/// The sink of a question that nobody follows.
+pub fn no_lines(_: &LedgerLine<'_>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}

@@ -1,0 +1,107 @@
+//! A tenant's log, page by page.
+
+use ledger_core::ids::ClientKey;
+use ledger_core::time::Timestamp;
+use ledger_record::json::record::RecordJson;
+use ledger_record::record::{Content, Record, Stream};
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::cursor::page_limit;
+use super::parameters::text;
+use super::{AsOf, LineSink};
+use crate::ledger::{FreshnessJson, Ledger, Located, PageBytes, QueryError, freshness_of, moments};
+use crate::limits::{LOG_DEFAULT, LOG_MAX};
+
+/// Records of a tenant, in order of arrival. With an instant, those that had happened by then; with knowledge, those
+/// that were recorded by then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogQuery {
+    /// The tenant.
+    #[serde(rename = "clientKey", with = "text")]
+    pub client: ClientKey,
+    /// Begin with this record; 1 unless given.
+    pub from_seq: Option<u64>,
+    /// At most so many.
+    pub limit: Option<u64>,
+    /// As of when.
+    pub as_of: AsOf,
+}
+
+/// Records of a tenant, in order of arrival.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogPage<T = Logged> {
+    /// The records.
+    pub records: Vec<T>,
+    /// Where to go on; absent when nothing follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_seq: Option<u64>,
+    /// Of the shard that has the tenant.
+    pub freshness: Vec<FreshnessJson>,
+}
+
+/// A recorded event. Serialises as a line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged(pub Record);
+
+impl LogQuery {
+    pub(super) fn answer(
+        &self,
+        ledger: &Ledger,
+        now: Timestamp,
+        _: LineSink<'_>,
+    ) -> Result<LogPage, QueryError> {
+        let Self { client, from_seq, limit, as_of } = self;
+        let from_seq = from_seq.unwrap_or(1);
+        if from_seq == 0 {
+            return Err(QueryError::OutOfRange { parameter: "fromSeq", least: 1, most: None });
+        }
+        let limit = page_limit(*limit, LOG_DEFAULT, LOG_MAX)?;
+        let parts = ledger.shards.all();
+        let moments = moments(&parts);
+        let Located { moment, .. } = ledger.found(&moments, client, as_of.known, now)?;
+        let cut = moment.snapshot.cut(client, as_of.known)?;
+        let stream = Stream::Tenant(client.clone());
+        let (mut records, mut next_seq) = (Vec::new(), None);
+        let mut bytes = PageBytes::new(ledger.page_bytes);
+        for (looked_at, record) in moment.snapshot.records(&stream, from_seq)?.enumerate() {
+            ledger.in_time()?;
+            let record = record.map_err(|error| moment.unread(error))?;
+            if !cut.knows(record.position, record.recorded) {
+                break;
+            }
+            // What is left out for the instant costs as well.
+            if records.len() >= limit || looked_at >= LOG_MAX || bytes.is_full() {
+                next_seq = Some(record.seq);
+                break;
+            }
+            if happened_by(&record, as_of.at) {
+                let record = Logged(record);
+                bytes.add(&record);
+                records.push(record);
+            }
+        }
+        // Behind the last record there is nothing yet, and a client that pages on asks again.
+        if records.is_empty() && next_seq.is_none() && from_seq <= 1 {
+            ledger.ready_in(moment.id, &moments, now)?;
+        }
+        Ok(LogPage { records, next_seq, freshness: vec![freshness_of(moment, now)?] })
+    }
+}
+
+impl Serialize for Logged {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let json = RecordJson::of(&self.0);
+        json.ok_or_else(|| S::Error::custom("a refusal in a tenant's log"))?.serialize(serializer)
+    }
+}
+
+/// A log without an instant has what lies ahead too: it was recorded.
+pub(super) fn happened_by(record: &Record, at: Option<Timestamp>) -> bool {
+    match &record.content {
+        Content::Event { event, .. } => at.is_none_or(|at| event.time <= at),
+        Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => false,
+    }
+}

@@ -1,0 +1,215 @@
+//! What the answers lack. The processes of a group share the partitions, so a list that one of
+//! them gives is short of what the others have, and a data directory can have a shard that does not open;
+//! such an answer must not pass for the whole.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use ledger_api::ledger::{FreshnessJson, HaltedJson};
+use ledger_store::{Phase, ShardId};
+
+/// Named before the rest is counted: a topic can have a thousand partitions.
+const NAMED_AT_MOST: usize = 8;
+
+/// What the answers of a command lack. The backend of the command notes it here.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Completeness(Rc<RefCell<Noted>>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    shards: BTreeMap<(String, u32), Lack>,
+    /// A list from a server that has no shard at all.
+    of_nothing: bool,
+    /// Shards of a data directory that could not be asked, and why.
+    unasked: Vec<(ShardId, String)>,
+    /// Something was asked that every shard has a part of.
+    is_of_all: bool,
+}
+
+/// Why an answer of a server lacks something of a shard.
+#[derive(Debug, PartialEq, Eq)]
+enum Lack {
+    /// Nothing feeds it there.
+    Idle,
+    /// What its source had before is still being read.
+    CatchingUp,
+    /// It stopped, with this code.
+    Halted(String),
+    /// Nothing of it was read, for this reason.
+    Unread(String),
+}
+
+impl Lack {
+    fn of(shard: &FreshnessJson) -> Option<Self> {
+        match &shard.halted {
+            // Without either it has nothing, or what it has does not read.
+            Some(HaltedJson { code, message }) if shard.position.is_none() && shard.offset.is_none() => {
+                Some(Self::Unread(format!("{message} ({code})")))
+            }
+            Some(HaltedJson { code, .. }) => Some(Self::Halted(code.to_string())),
+            None if shard.stale => Some(Self::Idle),
+            None => (shard.phase == Phase::CatchingUp.as_str()).then_some(Self::CatchingUp),
+        }
+    }
+}
+
+impl Completeness {
+    /// Of one answer.
+    pub(super) fn note(&self, freshness: Vec<FreshnessJson>) {
+        let mut noted = self.0.borrow_mut();
+        noted.of_nothing |= freshness.is_empty();
+        let lacking = freshness.into_iter().filter_map(|shard| {
+            let why = Lack::of(&shard)?;
+            Some(((shard.topic, shard.partition), why))
+        });
+        noted.shards.extend(lacking);
+    }
+
+    /// The same of an answer from a data directory: what else there is to say was noted when it was opened.
+    pub(super) fn note_unread(&self, freshness: &[FreshnessJson]) {
+        let mut noted = self.0.borrow_mut();
+        for shard in freshness {
+            let is_noted = |(known, _): &(ShardId, String)| {
+                (&known.topic, known.partition) == (&shard.topic, shard.partition)
+            };
+            if let Some(why @ Lack::Unread(_)) = Lack::of(shard)
+                && !noted.unasked.iter().any(is_noted)
+            {
+                noted.shards.insert((shard.topic.clone(), shard.partition), why);
+            }
+        }
+    }
+
+    /// A shard of a data directory that could not be asked.
+    pub(crate) fn note_unasked(&self, shard: &ShardId, why: &str) {
+        self.0.borrow_mut().unasked.push((shard.clone(), why.to_owned()));
+    }
+
+    /// The answer takes all shards: it is none while one is lacking.
+    pub(crate) fn note_of_all(&self) {
+        self.0.borrow_mut().is_of_all = true;
+    }
+
+    /// Whether a shard lacks in an answer that takes all of them.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.0.borrow().is_of_all && !self.reports().is_empty()
+    }
+
+    /// What to report of it, in lines; empty when the answers were whole.
+    pub(crate) fn reports(&self) -> Vec<String> {
+        let noted = self.0.borrow();
+        let mut lines = Vec::new();
+        if noted.of_nothing {
+            lines.push(
+                "this server feeds no partition: ask the others of its group, or again if it has only started"
+                    .to_owned(),
+            );
+        }
+        let of = |why: &Lack| {
+            let shards = noted.shards.iter().filter(move |(_, found)| *found == why);
+            shards.map(|(shard, _)| shard).collect::<Vec<_>>()
+        };
+        let (idle, catching_up) = (of(&Lack::Idle), of(&Lack::CatchingUp));
+        if !idle.is_empty() {
+            let shards = Listed(&idle);
+            lines.push(format!(
+                "this server does not feed {shards}: what is new there is not in the answer; ask the others of \
+                 its group too"
+            ));
+        }
+        if !catching_up.is_empty() {
+            let shards = Listed(&catching_up);
+            lines.push(format!("{shards} still reads what its topic has: the rest is not in the answer"));
+        }
+        lines.extend(noted.shards.iter().filter_map(|((topic, partition), why)| match why {
+            Lack::Halted(code) => {
+                Some(format!("{topic}/{partition} has halted ({code}): what came since is not in the answer"))
+            }
+            Lack::Unread(why) => {
+                Some(format!("{topic}/{partition} does not read, what it has is not in the answer: {why}"))
+            }
+            Lack::Idle | Lack::CatchingUp => None,
+        }));
+        let unasked = noted.unasked.iter();
+        lines.extend(unasked.map(|(shard, why)| {
+            format!("{shard} could not be asked, what it has is not in the answer: {why}")
+        }));
+        lines
+    }
+}
+
+struct Listed<'a>(&'a [&'a (String, u32)]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (topic, partition)) in self.0.iter().take(NAMED_AT_MOST).enumerate() {
+            f.write_str(if place == 0 { "" } else { ", " })?;
+            write!(f, "{topic}/{partition}")?;
+        }
+        match self.0.len().saturating_sub(NAMED_AT_MOST) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(freshness: &str) -> Vec<String> {
+        let completeness = Completeness::default();
+        completeness.note(serde_json::from_str(freshness).unwrap());
+        completeness.reports()
+    }
+
+    #[test]
+    fn what_is_fed_needs_no_word() {
+        assert_eq!(noted(r#"[{"topic":"t","partition":0,"phase":"LIVE","stale":false}]"#), [""; 0]);
+    }
+
+    #[test]
+    fn every_shard_that_is_not_fed_is_told_and_why_one_halted() {
+        let said = noted(
+            r#"[{"topic":"t","partition":0,"stale":false},{"topic":"t","partition":2,"stale":true},
+                {"topic":"t","partition":1,"stale":true},
+                {"topic":"t","partition":3,"stale":true,"position":4,"halted":{"code":"retention-gap","message":"…"}}]"#,
+        );
+        assert_eq!(
+            said,
+            [
+                "this server does not feed t/1, t/2: what is new there is not in the answer; ask the others of its \
+                 group too",
+                "t/3 has halted (retention-gap): what came since is not in the answer",
+            ]
+        );
+    }
+
+    #[test]
+    fn only_an_answer_of_all_shards_is_partial_without_one() {
+        let completeness = Completeness::default();
+        completeness.note(
+            serde_json::from_str(r#"[{"topic":"t","partition":0,"phase":"CATCHING_UP","stale":false}]"#)
+                .unwrap(),
+        );
+        assert_eq!(
+            completeness.reports(),
+            ["t/0 still reads what its topic has: the rest is not in the answer"]
+        );
+        assert!(!completeness.is_partial());
+        completeness.note_of_all();
+        assert!(completeness.is_partial());
+    }
+
+    #[test]
+    fn many_are_counted_and_none_at_all_is_told() {
+        let many: Vec<String> = (0..20)
+            .map(|partition| format!(r#"{{"topic":"t","partition":{partition},"stale":true}}"#))
+            .collect();
+        let said = noted(&format!("[{}]", many.join(",")));
+        assert!(said[0].contains("t/0, t/1,") && said[0].contains("t/7 and 12 more:"), "{said:?}");
+        assert!(noted("[]")[0].starts_with("this server feeds no partition"));
+    }
+}

@@ -1,0 +1,101 @@
+//! Asking a server.
+
+use std::time::Duration;
+
+use ledger_api::query::{ProblemJson, ProofQuery, Question, Request, request};
+use ureq::http::Response;
+use ureq::{Agent, Body};
+
+use super::{AskError, Completeness};
+
+/// A page of the longest states stays far below this.
+const ANSWER_MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Whoever does not take a connection by then is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// A server ends its work by itself (`http.request_timeout`, 30 s unless it is set otherwise): this is only for
+/// one that is gone without a word.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(15);
+
+/// A server.
+pub(crate) struct Remote {
+    agent: Agent,
+    pub(super) base: String,
+    pub(super) completeness: Completeness,
+}
+
+impl Remote {
+    /// What it cannot speak for is noted.
+    pub(crate) fn new(url: &str, completeness: Completeness) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(ANSWER_TIMEOUT))
+            .build();
+        Self { agent: config.into(), base: url.trim_end_matches('/').to_owned(), completeness }
+    }
+
+    /// The body of the answer; a problem becomes the error that it describes.
+    pub(super) fn ask(&self, question: &impl Question) -> Result<String, AskError> {
+        let mut response = self.send(&self.agent, question, "application/json")?;
+        self.text(&mut response)
+    }
+
+    /// The bundle, as the server wrote it, however long that takes.
+    pub(crate) fn proof(&self, asked: &ProofQuery) -> Result<String, AskError> {
+        self.text(&mut self.stream(asked)?)
+    }
+
+    /// An answer that is read while it is given, however long that takes.
+    pub(super) fn stream(&self, question: &impl Question) -> Result<Response<Body>, AskError> {
+        let patient = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(ANSWER_TIMEOUT))
+            .build();
+        self.send(&patient.into(), question, "application/x-ndjson")
+    }
+
+    fn send(
+        &self,
+        agent: &Agent,
+        question: &impl Question,
+        accept: &str,
+    ) -> Result<Response<Body>, AskError> {
+        let Request { path, parameters, body } = request(question);
+        let url = format!("{}{path}", self.base);
+        let sent = match body {
+            None => agent.get(url).header("accept", accept).query_pairs(parameters).call(),
+            Some(body) => {
+                let request = agent.post(url).header("accept", accept);
+                request.header("content-type", "application/json").send(&body)
+            }
+        };
+        let mut response = sent.map_err(|source| self.unreachable(source))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = self.text(&mut response)?;
+        Err(match serde_json::from_str(&body) {
+            Ok(ProblemJson { detail, code, .. }) => {
+                AskError::Problem { detail: detail.into_owned(), code: code.into_owned() }
+            }
+            Err(_) => AskError::NoLedger { url: self.base.clone(), status: status.as_u16() },
+        })
+    }
+
+    fn text(&self, response: &mut Response<Body>) -> Result<String, AskError> {
+        let body = response.body_mut().with_config().limit(ANSWER_MAX_BYTES).read_to_string();
+        body.map_err(|source| self.unreachable(source))
+    }
+
+    pub(super) fn broken(&self, source: std::io::Error) -> AskError {
+        self.unreachable(ureq::Error::Io(source))
+    }
+
+    fn unreachable(&self, source: ureq::Error) -> AskError {
+        AskError::Unreachable { url: self.base.clone(), source: Box::new(source) }
+    }
+}
