@@ -163,12 +163,13 @@ proptest! {
 fn a_line_may_say_when_it_was_recorded() {
     use ledger_core::time::Timestamp;
     use ledger_record::rejection::Reason;
-    let at = Ok(Some(Timestamp::from_millis(0)));
-    assert_eq!(Stamp::of(br#"{"id":1,"recordedAt":"1970-01-01T00:00:00Z"}"#).recorded_at(), at);
+    let at = Ok(Some(Timestamp::from_millis(1_262_304_000_000)));
+    assert_eq!(Stamp::of(br#"{"id":1,"recordedAt":"2010-01-01T00:00:00Z"}"#).recorded_at(), at);
     for none in [&b"{}"[..], br#"{"recordedAt":null}"#, b"[", b"7", b"\xff"] {
         assert_eq!(Stamp::of(none).recorded_at(), Ok(None));
     }
-    for bad in [&br#"{"recordedAt":1}"#[..], br#"{"recordedAt":"yesterday"}"#] {
+    let never_set = br#"{"recordedAt":"1970-01-01T00:00:00Z"}"#;
+    for bad in [&br#"{"recordedAt":1}"#[..], br#"{"recordedAt":"yesterday"}"#, never_set] {
         let rejection = Stamp::of(bad).recorded_at().unwrap_err();
         assert_eq!((rejection.reason, rejection.path.as_deref()), (Reason::InvalidField, Some("recordedAt")));
     }

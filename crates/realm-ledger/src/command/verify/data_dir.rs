@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ledger_core::ids::ClientKey;
 use ledger_ingest::checkpoint::Origins;
 use ledger_record::json::time::format_instant;
+use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::note::{Checkpoint, NoteError, VerifierKey};
 use ledger_store::{
     DataDir, OpenError, ReadError, Reader, ShardId, StopCode, TornTenant, TornTenants, Verified, VerifyError,
@@ -163,12 +164,7 @@ pub(super) fn run(
         }
         let opened = data.read_shard(&shard).map_err(|error| unopened(&shard, error));
         let verdict = opened.and_then(|reader| {
-            let bar = context.progress(&shard.to_string());
-            let verdict = reader.snapshot().verify(&secret, &signed, &mut |done, of| {
-                bar.set_length(of);
-                bar.set_position(done);
-            });
-            bar.finish_and_clear();
+            let verdict = verify_with_progress(context, &shard, &reader, (&secret, &signed));
             readers.push(reader);
             verdict.map_err(|error| failure(&shard, error)).and_then(|verified| by_key.map(|()| verified))
         });
@@ -195,6 +191,21 @@ pub(super) fn run(
     tell_torn(context, &readers)?;
     context.say(&summary(&data, &reports));
     Ok(Exit::Done)
+}
+
+fn verify_with_progress(
+    context: &Context<'_, '_>,
+    shard: &ShardId,
+    reader: &Reader,
+    (secret, signed): (&LedgerSecret, &[Checkpoint]),
+) -> Result<Verified, VerifyError> {
+    let bar = context.progress(&shard.to_string());
+    let verdict = reader.snapshot().verify(secret, signed, &mut |done, of| {
+        bar.set_length(of);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    verdict
 }
 
 /// None of the shards has the log of the pinned checkpoint.
