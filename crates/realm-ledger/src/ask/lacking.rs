@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-use ledger_store::{Phase, ShardId};
+use ledger_store::{Phase, ShardId, StopCode};
 use serde::Deserialize;
 
 /// Named before the rest is counted: a topic can have a thousand partitions.
@@ -23,7 +23,6 @@ pub(crate) struct Freshness {
     stale: bool,
     /// None: it has nothing, or what it has does not read.
     position: Option<u64>,
-    offset: Option<u64>,
     halted: Option<Halted>,
 }
 
@@ -65,7 +64,7 @@ enum Lack {
 impl Lack {
     fn of(shard: &Freshness) -> Option<Self> {
         match &shard.halted {
-            Some(Halted { code, message }) if shard.position.is_none() && shard.offset.is_none() => {
+            Some(Halted { code, message }) if shard.position.is_none() && is_of_data(code) => {
                 Some(Self::Unread(format!("{message} ({code})")))
             }
             Some(Halted { code, .. }) => Some(Self::Halted(code.clone())),
@@ -73,6 +72,11 @@ impl Lack {
             None => (shard.phase == Phase::CatchingUp.as_str()).then_some(Self::CatchingUp),
         }
     }
+}
+
+/// Whether the data of the shard do not read. One that halted for another reason, and has nothing yet, does.
+fn is_of_data(code: &str) -> bool {
+    matches!(StopCode::parse(code), Some(StopCode::ShardDamaged | StopCode::ShardGone))
 }
 
 impl Lacking {
