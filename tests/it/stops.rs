@@ -97,3 +97,20 @@ fn a_process_whose_shards_all_need_a_person_stays_or_ends_as_it_was_told() {
     server.drain();
     server::verified(&setup.data_dir, &[]);
 }
+
+/// What it read before stays the end of what it read: it has not compared anything yet, and so has nothing to record.
+#[test]
+fn a_start_that_is_stopped_at_once_records_nothing() {
+    let cluster = kafka::shared();
+    let scratch = scratch::directory();
+    let setup = setup(cluster, "at-once", 4, &scratch.path().join("data"));
+    cluster.produce(&setup.topic, &events(4, 0, 40));
+    let server = Server::start(&setup, &scratch.path().join("log"));
+    server.wait_until_ready(4);
+    server.drain();
+    let before = server::verified(&setup.data_dir, &[]);
+    for _ in 0..8 {
+        Server::start(&setup, &scratch.path().join("log")).drain();
+    }
+    assert_eq!(server::verified(&setup.data_dir, &[]).len(), before.len());
+}

@@ -184,7 +184,8 @@ impl Worker {
             let reader = Reader {
                 task,
                 next,
-                handed_over: 0,
+                // A worker that is stopped before it has compared anything has nothing to hand over.
+                handed_over: next.unwrap_or(0),
                 leader_epoch,
                 consumer,
                 stop,

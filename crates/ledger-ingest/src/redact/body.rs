@@ -7,7 +7,7 @@ use ledger_record::rejection::RefusedBody;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::known::{Member, Place, is_plain_name, member};
+use super::known::{Member, Place, is_name_in_envelope, is_plain_name, member};
 use super::{REMOVED, is_secret_name, kept_key, quoted};
 
 /// What is kept of a message's value.
@@ -72,15 +72,17 @@ fn kept_members(members: Map<String, Value>, place: Place) -> Value {
 /// How far below a member that the ledger does not know names are kept: what an envelope holds tells which one it is.
 const NAMES_DOWN: usize = 2;
 
-/// A member that the ledger does not know: its name, and of its value the names.
+/// A member that the ledger does not know: its name, and of its value the names that an event or an envelope has. Other
+/// names down there may be keys of a map, and those may be secrets.
 fn told(name: String, value: Value, down: usize) -> (String, Value) {
     if !is_plain_name(&name) {
         return (REMOVED.to_owned(), removed());
     }
     let value = match value {
         Value::Object(members) if down > 0 => {
-            let members = members.into_iter().filter(|(name, _)| !is_secret_name(name));
-            Value::Object(members.map(|(name, value)| told(name, value, down - 1)).collect())
+            let known = members.into_iter().filter(|(name, _)| is_name_in_envelope(name));
+            let known: Map<_, _> = known.map(|(name, value)| told(name, value, down - 1)).collect();
+            if known.is_empty() { removed() } else { Value::Object(known) }
         }
         _ => removed(),
     };
@@ -170,7 +172,7 @@ mod tests {
             (r#"{"id":{"id":"canary"},"data":"canary"}"#, r#"{"data":"***","id":{}}"#),
             (r#"{"data":{"data":{"id":"canary"}}}"#, r#"{"data":{"data":{"id":"***"}}}"#),
             (
-                r#"{"schema":{"type":"canary"},"payload":{"after":{"id":{"canary":1},"jwt":"canary"},"op":"c"}}"#,
+                r#"{"schema":{"type":"canary"},"payload":{"after":{"id":{"canary":1},"jwt":"canary"},"op":"c","canary":1}}"#,
                 r#"{"payload":{"after":{"id":"***"},"op":"***"},"schema":{"type":"***"}}"#,
             ),
             (r#"{"canary: 1":1,"Authorization: Basic canary":{}}"#, r#"{"***":"***"}"#),

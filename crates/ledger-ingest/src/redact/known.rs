@@ -105,6 +105,14 @@ pub(super) fn is_plain_name(name: &str) -> bool {
         && !is_secret_name(name)
 }
 
+/// Names in the envelopes of Kafka Connect and Debezium, beside those of an event.
+const OF_ENVELOPES: [&str; 8] = ["schema", "payload", "fields", "before", "after", "op", "source", "ts_ms"];
+
+/// Whether a name below a member that the ledger does not know tells what kind of envelope that is.
+pub(super) fn is_name_in_envelope(name: &str) -> bool {
+    OF_ENVELOPES.contains(&name) || !matches!(member(Place::Message, name), Member::Unknown)
+}
+
 /// The name of a header, for the same purpose: with what is not seen escaped, also one that says that its value is a
 /// secret; `***` for one that may be a secret itself.
 pub(super) fn header_name(name: &str) -> Cow<'_, str> {

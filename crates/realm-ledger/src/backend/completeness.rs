@@ -8,7 +8,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use ledger_api::ledger::{FreshnessJson, HaltedJson};
-use ledger_store::{Phase, ShardId};
+use ledger_store::{Phase, ShardId, StopCode};
 
 /// Named before the rest is counted: a topic can have a thousand partitions.
 const NAMED_AT_MOST: usize = 8;
@@ -44,8 +44,7 @@ enum Lack {
 impl Lack {
     fn of(shard: &FreshnessJson) -> Option<Self> {
         match &shard.halted {
-            // Without either it has nothing, or what it has does not read.
-            Some(HaltedJson { code, message }) if shard.position.is_none() && shard.offset.is_none() => {
+            Some(HaltedJson { code, message }) if shard.position.is_none() && is_of_data(code) => {
                 Some(Self::Unread(format!("{message} ({code})")))
             }
             Some(HaltedJson { code, .. }) => Some(Self::Halted(code.to_string())),
@@ -53,6 +52,11 @@ impl Lack {
             None => (shard.phase == Phase::CatchingUp.as_str()).then_some(Self::CatchingUp),
         }
     }
+}
+
+/// Whether the data of the shard do not read. One that halted for another reason, and has nothing yet, does.
+fn is_of_data(code: &str) -> bool {
+    matches!(StopCode::parse(code), Some(StopCode::ShardDamaged | StopCode::ShardGone))
 }
 
 impl Completeness {
