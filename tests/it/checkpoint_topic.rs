@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use ledger_ingest::checkpoint::{Failure, Journal, JournalError};
-use ledger_ingest::kafka::{CheckpointTopic, KafkaOptions};
+use ledger_ingest::kafka::KafkaOptions;
+use ledger_ingest::sign::CheckpointTopic;
+use ledger_ingest::sign::{CheckpointLog, CheckpointLogError, Failure};
 use ledger_tests::kafka::{self, Broker, Cluster, Message};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -30,7 +31,7 @@ fn who_claims_knows_the_last_note_and_shuts_out_who_was_before() {
     let (mut one, mut other) = (journal(cluster, &topic, ORIGIN), journal(cluster, &topic, ORIGIN));
     let mut stranger = journal(cluster, &topic, "another");
     assert_eq!(one.last().unwrap(), None);
-    assert!(matches!(one.publish("unclaimed"), Err(JournalError::ShutOut)));
+    assert!(matches!(one.publish("unclaimed"), Err(CheckpointLogError::ShutOut)));
     assert_eq!(one.claim().unwrap(), None);
     stranger.claim().unwrap();
     stranger.publish("not ours").unwrap();
@@ -39,7 +40,7 @@ fn who_claims_knows_the_last_note_and_shuts_out_who_was_before() {
     assert_eq!(other.last().unwrap().as_deref(), Some("second"));
     one.publish("third").unwrap();
     assert_eq!(other.claim().unwrap().as_deref(), Some("third"));
-    assert!(matches!(one.publish("too late"), Err(JournalError::ShutOut)));
+    assert!(matches!(one.publish("too late"), Err(CheckpointLogError::ShutOut)));
     other.publish("fourth").unwrap();
     assert_eq!(one.last().unwrap().as_deref(), Some("fourth"));
     stranger.publish("not ours either").unwrap();
@@ -70,7 +71,7 @@ fn a_transaction_of_others_hides_nothing_from_who_claims() {
     let open = open_transaction(cluster, &topic, &kafka::unique_name("open"), "other");
     journal.publish("behind the open one").unwrap();
     let hidden = journal.claim().unwrap_err();
-    assert!(matches!(hidden, JournalError::Hidden { seen: 2, .. }), "{hidden}");
+    assert!(matches!(hidden, CheckpointLogError::Hidden { seen: 2, .. }), "{hidden}");
     assert_eq!(Failure::from(hidden).code(), "transaction-hanging");
     open.abort_transaction(Duration::from_secs(30)).unwrap();
     assert_eq!(journal.claim().unwrap().as_deref(), Some("behind the open one"));
@@ -120,12 +121,12 @@ fn a_claim_that_got_no_answer_is_not_taken_for_another_process() {
     let mut same = self::journal(broker.cluster(), &topic, ORIGIN);
     same.claim().unwrap();
     let interrupted = journal.publish("shut out").unwrap_err();
-    assert!(matches!(interrupted, JournalError::Interrupted { .. }), "{interrupted}");
+    assert!(matches!(interrupted, CheckpointLogError::Interrupted { .. }), "{interrupted}");
     assert_eq!(journal.claim().unwrap(), None);
     journal.publish("first").unwrap();
     // Once: the next time it is another process.
     assert_eq!(same.claim().unwrap().as_deref(), Some("first"));
-    assert!(matches!(journal.publish("too late"), Err(JournalError::ShutOut)));
+    assert!(matches!(journal.publish("too late"), Err(CheckpointLogError::ShutOut)));
 }
 
 fn open_transaction(cluster: &Cluster, topic: &str, id: &str, key: &str) -> BaseProducer {

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledger_ingest::checkpoint::{Origins, Signing, SigningKeys, SigningOptions};
-use ledger_ingest::kafka::{Ingest, KafkaOptions};
+use ledger_ingest::consume::Ingest;
+use ledger_ingest::kafka::KafkaOptions;
+use ledger_ingest::sign::{Origins, Signing, SigningKeys, SigningOptions};
 use ledger_record::proof::note::{Checkpoint, SignerKey};
 use ledger_record::proof::tree::verify_consistency;
 use ledger_store::{Catalog, DataDir, ShardId, Snapshot, StoreOptions};

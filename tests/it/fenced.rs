@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledger_ingest::kafka::{Ingest, KafkaOptions};
+use ledger_ingest::consume::Ingest;
+use ledger_ingest::kafka::KafkaOptions;
 use ledger_store::{Catalog, DataDir, Phase, StoreOptions};
 use ledger_tests::kafka::{self, Message};
 use ledger_tests::scratch;

@@ -7,7 +7,8 @@ mod running;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledger_ingest::kafka::{Ingest, KafkaOptions};
+use ledger_ingest::consume::Ingest;
+use ledger_ingest::kafka::KafkaOptions;
 use ledger_record::record::Stream;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{Catalog, DataDir, Phase, Reader, ShardId, StoreOptions};

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledger_ingest::kafka::{Ingest, KafkaOptions, Publisher};
+use ledger_ingest::consume::Ingest;
+use ledger_ingest::kafka::KafkaOptions;
+use ledger_ingest::publish::Publisher;
 use ledger_store::{Catalog, DataDir, Phase, Reader, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Cluster};
 use ledger_tests::workload::{Mix, Sent, stream};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ledger_ingest::checkpoint::SigningKeys;
+use ledger_ingest::sign::SigningKeys;
 use ledger_record::proof::note::{Checkpoint, SignerKey, VerifierKey};
 use ledger_tests::kafka::{self, Cluster, Message};
 use ledger_tests::server::{self, Server, Setup};

@@ -18,7 +18,7 @@ pub use in_force::InForce;
 use std::collections::BTreeSet;
 
 use crate::event::{InstallationFact, SubscriptionState};
-use crate::fold::{self, Lens, Scene};
+use crate::fold::{self, FoldMode, StepContext};
 use crate::ids::{AppKey, EventId, InstallationKey, MigrationId};
 use crate::policy::Policy;
 use crate::preview::preview;
@@ -234,7 +234,7 @@ pub fn explain(entries: &[Entry<'_>], apps: &AppTimelines, app: &AppKey, at: Tim
     let in_force = InForce::of(state, &writer.origins, timeline, at);
     let left = (state.status == Status::Uninstalled).then_some(writer.origins.uninstalled_at).flatten();
     let mut at_uninstall = left.map(|at| InForce::of(state, &writer.origins, timeline, at));
-    let moment = Moment { state, product: tenant.product_realm, timeline, at, in_force: &in_force };
+    let moment = ExplainContext { state, product: tenant.product_realm, timeline, at, in_force: &in_force };
     writer.realm(&moment);
     let met = state
         .decision
@@ -252,7 +252,7 @@ pub fn explain(entries: &[Entry<'_>], apps: &AppTimelines, app: &AppKey, at: Tim
 }
 
 /// What is explained.
-struct Moment<'a> {
+struct ExplainContext<'a> {
     state: &'a Installation,
     product: Option<Realm>,
     timeline: &'a AppTimeline,
@@ -282,7 +282,7 @@ impl Writer {
     }
 
     /// Whether it is there, and where.
-    fn realm(&mut self, moment: &Moment<'_>) {
+    fn realm(&mut self, moment: &ExplainContext<'_>) {
         let (state, origins) = (moment.state, self.origins.clone());
         let present = Fact::Present {
             status: state.status,
@@ -297,7 +297,7 @@ impl Writer {
     }
 
     /// What else there is: other installations, product, data, migration, override.
-    fn surroundings(&mut self, moment: &Moment<'_>) {
+    fn surroundings(&mut self, moment: &ExplainContext<'_>) {
         let (state, origins) = (moment.state, self.origins.clone());
         let view = state.view(moment.product, moment.timeline, moment.at);
         if let Some(predecessor) = &state.predecessor {
@@ -327,7 +327,7 @@ impl Writer {
     }
 
     /// Until when.
-    fn until(&mut self, moment: &Moment<'_>, at_uninstall: Option<&InForce>) {
+    fn until(&mut self, moment: &ExplainContext<'_>, at_uninstall: Option<&InForce>) {
         let (state, origins) = (moment.state, self.origins.clone());
         match (state.status, state.window, at_uninstall) {
             (Status::Installed, ..) => {
@@ -351,10 +351,10 @@ impl Writer {
     }
 
     /// "Until when" of an app that is installed: the fold itself is asked, with nothing observed.
-    fn uninstall_would_open(&mut self, moment: &Moment<'_>) {
-        let Moment { state, product, timeline, at, in_force } = *moment;
+    fn uninstall_would_open(&mut self, moment: &ExplainContext<'_>) {
+        let ExplainContext { state, product, timeline, at, in_force } = *moment;
         let mut left = state.clone();
-        let scene = Scene { seq: 0, at, product, timeline, lens: Lens::Actual };
+        let scene = StepContext { seq: 0, at, product, timeline, lens: FoldMode::Actual };
         let uninstalled = InstallationFact::Uninstalled { endpoint_realm: None, installation_id: None };
         fold::apply(&mut left, &uninstalled, scene);
         let fact = Fact::UninstallWouldOpen { at, policy: in_force.policy, window: left.window };
@@ -378,7 +378,7 @@ impl Writer {
     }
 
     /// What would change it.
-    fn outlook(&mut self, moment: &Moment<'_>) {
+    fn outlook(&mut self, moment: &ExplainContext<'_>) {
         let state = moment.state;
         if state.status != Status::Installed {
             let install_at = |at| preview(Some(state), moment.product, moment.timeline, at);
@@ -408,7 +408,7 @@ impl Writer {
         }
     }
 
-    fn would_install(&mut self, moment: &Moment<'_>, decision: Decision) {
+    fn would_install(&mut self, moment: &ExplainContext<'_>, decision: Decision) {
         let origins = self.origins.clone();
         // An override is followed without a look at the descriptor; every other row looks there.
         let (own, published) = match decision.rule {

@@ -26,7 +26,7 @@ use crate::timeline::AppTimeline;
 
 /// Which fold it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lens {
+pub(crate) enum FoldMode {
     /// What happened.
     Actual,
     /// What would have happened under another policy, if the platform had followed the rules (rules 8).
@@ -35,12 +35,12 @@ pub(crate) enum Lens {
 
 /// Where and when a step happens.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scene<'a> {
+pub(crate) struct StepContext<'a> {
     pub(crate) seq: u64,
     pub(crate) at: Timestamp,
     pub(crate) product: Option<Realm>,
     pub(crate) timeline: &'a AppTimeline,
-    pub(crate) lens: Lens,
+    pub(crate) lens: FoldMode,
 }
 
 /// What a step did, besides changing the state.
@@ -57,12 +57,12 @@ pub(crate) struct Effects {
 /// One event at one installation.
 pub(crate) struct Step<'a> {
     state: &'a mut Installation,
-    scene: Scene<'a>,
+    scene: StepContext<'a>,
     effects: Effects,
 }
 
 /// Applies one event to one installation.
-pub(crate) fn apply(state: &mut Installation, fact: &InstallationFact, scene: Scene<'_>) -> Effects {
+pub(crate) fn apply(state: &mut Installation, fact: &InstallationFact, scene: StepContext<'_>) -> Effects {
     let mut step = Step { state, scene, effects: Effects::default() };
     step.run(fact);
     step.state.latest = Some(step.scene.at);

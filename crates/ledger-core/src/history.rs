@@ -3,7 +3,7 @@
 //! Everything here takes entries in any order and folds them in effective order. Around a late record a history is
 //! folded by [`crate::refold`].
 
-use crate::fold::Lens;
+use crate::fold::FoldMode;
 use crate::tenant::{Change, Entry, Tenant};
 use crate::time::Timestamp;
 use crate::timeline::AppTimelines;
@@ -30,7 +30,7 @@ impl Tenant {
     pub fn as_of(entries: &[Entry<'_>], apps: &AppTimelines, at: Timestamp) -> Self {
         let mut tenant = Self::default();
         for entry in in_order(entries, at) {
-            tenant.apply(entry, apps, Lens::Actual);
+            tenant.apply(entry, apps, FoldMode::Actual);
         }
         tenant
     }

@@ -12,7 +12,7 @@ pub use installations::Installations;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Body, Event};
-use crate::fold::{self, Effects, Lens, Scene};
+use crate::fold::{self, Effects, FoldMode, StepContext};
 use crate::ids::{AppKey, MigrationId};
 use crate::realm::Realm;
 use crate::state::{
@@ -212,7 +212,7 @@ impl Tenant {
         let before = own
             .and_then(|app| self.installations.get(app))
             .map(|installation| Summary::of(installation, product_before));
-        let effects = self.apply(entry, apps, Lens::Actual);
+        let effects = self.apply(entry, apps, FoldMode::Actual);
         if product_before == self.product_realm {
             let change = own.zip(effects).and_then(|(app, effects)| self.own_change(app, before, effects));
             return change.into_iter().collect();
@@ -253,7 +253,7 @@ impl Tenant {
     }
 
     /// The step of the fold: the product realm is taken first, then the event by its installation.
-    pub(crate) fn apply(&mut self, entry: Entry<'_>, apps: &AppTimelines, lens: Lens) -> Option<Effects> {
+    pub(crate) fn apply(&mut self, entry: Entry<'_>, apps: &AppTimelines, lens: FoldMode) -> Option<Effects> {
         let event = entry.event;
         if let Some(product_realm) = event.product_realm() {
             self.product_realm = Some(product_realm);
@@ -262,7 +262,7 @@ impl Tenant {
         let Body::Installation { app, fact, .. } = &event.body else {
             return None;
         };
-        let scene = Scene {
+        let scene = StepContext {
             seq: entry.seq,
             at: event.time,
             product: self.product_realm,

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::fold::Lens;
+use crate::fold::FoldMode;
 use crate::fold::install::are_different;
 use crate::history::in_order;
 use crate::ids::AppKey;
@@ -209,7 +209,7 @@ impl WhatIf {
         let mut uninstalled_at = BTreeMap::new();
         for entry in in_order(entries, Timestamp::MAX) {
             let was_uninstalled = entry.event.app().is_some_and(|app| is_uninstalled(&actual, app));
-            let effects = actual.apply(entry, apps, Lens::Actual);
+            let effects = actual.apply(entry, apps, FoldMode::Actual);
             let anomalies = effects.as_ref().map_or(&[][..], |effects| &effects.anomalies);
             if anomalies.iter().any(|code| IGNORED_UNINSTALLS.contains(code)) {
                 continue;
@@ -220,7 +220,7 @@ impl WhatIf {
                 app.is_some_and(|app| self.note_gap(&mut uninstalled_at, app, entry.event.time));
             for (place, tenant) in supposed.iter_mut().enumerate() {
                 let tally = &mut self.tallies[place];
-                let effects = tenant.apply(entry, apps, Lens::WhatIf(tally.policy));
+                let effects = tenant.apply(entry, apps, FoldMode::WhatIf(tally.policy));
                 let decision = effects.and_then(|effects| effects.decision);
                 if let Some(decision) = decision.filter(|_| reinstalled) {
                     tally.count(&decision);

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use ledger_core::time::Timestamp;
 use ledger_record::record::Coordinates;
 use ledger_record::rejection::{Reason, Refused, Rejection};
-use ledger_store::{AppendError, Arrival, Batch, FutureLimit, Offer};
+use ledger_store::{AppendError, AppendResult, Batch, FutureLimit, IncomingEvent};
 
 use crate::decode::{Decoded, Incoming};
 
 /// A message that was looked at.
 #[derive(Debug, Clone)]
-pub struct Taken {
+pub struct DecodedMessage {
     /// Offset, or line number from 1.
     pub offset: u64,
     /// The source's own timestamp.
@@ -34,7 +34,7 @@ pub struct Source {
 
 /// What became of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Applied {
+pub struct ApplyCounts {
     /// Recorded.
     pub appended: u64,
     /// Recorded, but sorted before others: their outcomes were derived anew.
@@ -53,7 +53,7 @@ pub struct Applied {
     pub raised_most_ms: i64,
 }
 
-impl AddAssign for Applied {
+impl AddAssign for ApplyCounts {
     fn add_assign(&mut self, other: Self) {
         self.appended += other.appended;
         self.late += other.late;
@@ -70,45 +70,47 @@ impl AddAssign for Applied {
 pub fn apply(
     batch: &mut Batch<'_>,
     source: &Source,
-    taken: Taken,
+    taken: DecodedMessage,
     future: FutureLimit,
     to_keep: impl FnOnce(Rejection) -> Refused,
-) -> Result<Applied, AppendError> {
-    let Taken { offset, source_time, decoded } = taken;
+) -> Result<ApplyCounts, AppendError> {
+    let DecodedMessage { offset, source_time, decoded } = taken;
     let from = Coordinates { source: Arc::clone(&source.name), partition: source.partition, offset };
     let rejection = match decoded {
         Ok(Decoded::Tick) => {
             batch.tick(from)?;
-            return Ok(Applied { ticks: 1, ..Applied::default() });
+            return Ok(ApplyCounts { ticks: 1, ..ApplyCounts::default() });
         }
         Ok(Decoded::Event(Incoming { event, time_defaulted })) => {
             let Some(given_time) = source_time.or(batch.head().recorded) else {
                 batch.refuse(from, to_keep(without_time()))?;
-                return Ok(Applied { refused: 1, ..Applied::default() });
+                return Ok(ApplyCounts { refused: 1, ..ApplyCounts::default() });
             };
             let arrival =
-                Arrival { from: from.clone(), source_time: given_time, event, time_defaulted, future };
+                IncomingEvent { from: from.clone(), source_time: given_time, event, time_defaulted, future };
             match batch.offer(arrival)? {
-                Offer::Appended { late, new_tenant, .. } => {
+                AppendResult::Appended { late, new_tenant, .. } => {
                     let raised = source_time.zip(batch.head().recorded);
                     let raised = raised.map_or(0, |(given, recorded)| recorded.millis_since(given).max(0));
-                    return Ok(Applied {
+                    return Ok(ApplyCounts {
                         appended: 1,
                         late: late.into(),
                         new_tenants: new_tenant.into(),
                         raised: u64::from(raised > 0),
                         raised_most_ms: raised,
-                        ..Applied::default()
+                        ..ApplyCounts::default()
                     });
                 }
-                Offer::Duplicate { .. } => return Ok(Applied { duplicates: 1, ..Applied::default() }),
-                Offer::Refused(rejection) => rejection,
+                AppendResult::Duplicate { .. } => {
+                    return Ok(ApplyCounts { duplicates: 1, ..ApplyCounts::default() });
+                }
+                AppendResult::Refused(rejection) => rejection,
             }
         }
         Err(rejection) => rejection,
     };
     batch.refuse(from, to_keep(rejection))?;
-    Ok(Applied { refused: 1, ..Applied::default() })
+    Ok(ApplyCounts { refused: 1, ..ApplyCounts::default() })
 }
 
 /// Nothing tells when it was recorded: neither the message nor a record before it.

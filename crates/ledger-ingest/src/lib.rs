@@ -1,28 +1,34 @@
 //! How events arrive and leave.
 //!
 //! ```text
-//!   message ──► decode ──► apply ──► shard (ledger-store)            kafka::publisher ──► output topics
+//!   message ──► decode ──► apply ──► shard (ledger-store)            publish ──► output topics
 //!                 │ every encoding,   │ offered, or refused with         ▲ tail of the log,
 //!                 │ one judgement     │ what may be kept of it           │ own cursor
-//!   kafka::worker (a partition) ──────┤
+//!   consume (a partition) ────────────┤
 //!   import (a file) ──────────────────┘
 //! ```
 //!
 //! - [`decode`]: what a message says, or what is wrong with it: the reference of every field.
 //! - [`redact`]: secrets go before anything is kept.
 //! - [`apply`]: the one place where input meets the log.
-//! - [`kafka`]: consumer group, workers, publisher, topics.
-//! - [`checkpoint`]: what is signed of a log, so that it never forks.
+//! - [`kafka`]: the client: options, topics, what brokers say.
+//! - [`consume`]: the consumer group, and the two threads of each partition.
+//! - [`publish`]: decisions, dead letters, ticks, and events of a file.
+//! - [`sign`]: what is signed of a log, so that it never forks.
+//! - [`topics`]: the topics with the settings they need.
 //! - [`text`]: a file as a partner has it, read as lines.
 //! - [`import`]: history from a file.
 //! - [`placing`]: which partition a key belongs in.
 //! - [`retry`]: one event of a refused message, once more.
 //!
+//! A room imports only rooms below it: `consume`, `publish`, `sign` and `topics` stand on `kafka`, and none of them on
+//! another.
+//!
 //! Progress is remembered with the data and nowhere else (I-2), so what happens twice is recorded once (I-3);
 //! what would pass over a message unseen stops the shard (I-4).
 
 pub mod apply;
-pub mod checkpoint;
+pub mod consume;
 pub mod decode;
 pub mod encode;
 mod episode;
@@ -31,6 +37,10 @@ pub mod kafka;
 pub mod metric;
 pub mod placing;
 mod proto;
+pub mod publish;
 pub mod redact;
 pub mod retry;
+pub mod sign;
+mod stopping;
 pub mod text;
+pub mod topics;

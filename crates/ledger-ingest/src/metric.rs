@@ -5,7 +5,7 @@ use std::time::Duration;
 use ledger_store::ShardId;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::apply::Applied;
+use crate::apply::ApplyCounts;
 
 const EVENTS: &str = "realm_ledger_events_total";
 const LATE: &str = "realm_ledger_late_events_total";
@@ -129,7 +129,7 @@ pub(crate) fn tombstone(shard: &ShardId) {
 }
 
 /// One batch is durable.
-pub(crate) fn committed(shard: &ShardId, applied: Applied, took: Duration) {
+pub(crate) fn committed(shard: &ShardId, applied: ApplyCounts, took: Duration) {
     let shard = shard.to_string();
     let results =
         [("appended", applied.appended), ("duplicate", applied.duplicates), ("refused", applied.refused)];

@@ -23,7 +23,8 @@ use ledger_record::record::Stream;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{DataDir, OpenError, Partitioner, ReadError, Reader};
 
-use crate::kafka::{KafkaError, KafkaOptions, count_partitions, sample_keys};
+use crate::kafka::KafkaError;
+use crate::kafka::KafkaOptions;
 
 /// One in so many sets of keys fits a partitioner by chance when that is believed.
 const BY_CHANCE: f64 = 1e6;
@@ -300,5 +301,9 @@ fn tally_recorded(tally: &mut Tally, shard: &Reader) -> Result<(), ReadError> {
     Ok(())
 }
 
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use sample::count_partitions;
+pub use sample::sample_keys;

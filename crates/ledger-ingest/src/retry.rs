@@ -11,7 +11,7 @@ use ledger_core::time::Timestamp;
 use ledger_record::record::Coordinates;
 use ledger_record::rejection::Rejection;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{AppendError, Arrival, DataDir, FutureLimit, Offer};
+use ledger_store::{AppendError, AppendResult, DataDir, FutureLimit, IncomingEvent};
 use sha2::{Digest, Sha256};
 
 use crate::encode::to_native_json;
@@ -72,7 +72,7 @@ pub fn retry(data: &DataDir, again: &Retry) -> Result<Retried, RetryError> {
         }
         let line = *taken + 1;
         let place = |offset| Coordinates { source: Arc::clone(&name), partition: source.partition, offset };
-        let arrival = Arrival {
+        let arrival = IncomingEvent {
             from: place(line),
             source_time: event.time,
             event: event.clone(),
@@ -81,14 +81,14 @@ pub fn retry(data: &DataDir, again: &Retry) -> Result<Retried, RetryError> {
         };
         let mut batch = shard.begin();
         match batch.offer(arrival)? {
-            Offer::Appended { .. } => {
+            AppendResult::Appended { .. } => {
                 // As at the end of any import.
                 batch.seal_unsealed(place(line + 1))?;
                 batch.advance(&name, SourcePosition::Import { lines: line, sha256 });
                 batches.push(batch);
             }
-            Offer::Duplicate { .. } => {}
-            Offer::Refused(rejection) => return Err(rejection.into()),
+            AppendResult::Duplicate { .. } => {}
+            AppendResult::Refused(rejection) => return Err(rejection.into()),
         }
     }
     if batches.is_empty() {

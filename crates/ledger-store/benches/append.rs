@@ -26,7 +26,7 @@ use ledger_core::time::Timestamp;
 use ledger_record::key::log;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{Arrival, DataDir, FutureLimit, Shard, ShardId, SourceIdentity, StoreOptions};
+use ledger_store::{DataDir, FutureLimit, IncomingEvent, Shard, ShardId, SourceIdentity, StoreOptions};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Env, Options, WriteBatch,
     WriteOptions,
@@ -165,7 +165,7 @@ fn into_store(plan: &Plan, dir: &Path) -> Result<Run, Failure> {
         // Recorded as fast as they come, so that seals stand after so many leaves and not at every minute.
         let (from, source_time) =
             (coordinates(offset), Timestamp::from_millis((offset / EVENTS_PER_MS).cast_signed()));
-        Ok(Arrival {
+        Ok(IncomingEvent {
             from,
             source_time,
             event,

@@ -18,7 +18,9 @@ use ledger_core::policy::Policy;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::record::Coordinates;
-use ledger_store::{Arrival, DataDir, FutureLimit, Offer, ShardId, SourceIdentity, StoreOptions};
+use ledger_store::{
+    AppendResult, DataDir, FutureLimit, IncomingEvent, ShardId, SourceIdentity, StoreOptions,
+};
 
 /// As in the program.
 #[global_allocator]
@@ -56,10 +58,10 @@ fn main() -> Result<(), Failure> {
         let set = arrival(events + number, DAY.saturating_sub(late), Body::App { app: app()?, fact })?;
         let mut batch = shard.begin();
         let begun = Instant::now();
-        let offered = batch.offer(Arrival { source_time: instant(DAY)?, ..set })?;
+        let offered = batch.offer(IncomingEvent { source_time: instant(DAY)?, ..set })?;
         batch.commit()?;
         let took = begun.elapsed();
-        if !matches!(offered, Offer::Appended { late: true, .. }) {
+        if !matches!(offered, AppendResult::Appended { late: true, .. }) {
             return Err(format!("not late: {offered:?}").into());
         }
         println!("{:>6} s late: {:>9.1} ms", late.as_secs(), took.as_secs_f64() * 1e3);
@@ -85,10 +87,10 @@ fn lived(offset: u64, tenants: u64) -> Result<Body, Failure> {
     Ok(Body::Installation { client, app: app()?, fact })
 }
 
-fn arrival(offset: u64, time: Duration, body: Body) -> Result<Arrival, Failure> {
+fn arrival(offset: u64, time: Duration, body: Body) -> Result<IncomingEvent, Failure> {
     let time = instant(time)?;
     let id = EventId::new(format!("e{offset}"))?;
-    Ok(Arrival {
+    Ok(IncomingEvent {
         from: Coordinates { source: TOPIC.into(), partition: 0, offset },
         source_time: time,
         event: Event { id, time, actor: None, reason: None, body },

@@ -24,7 +24,7 @@ use ledger_record::key::log;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::record::{Record, Stream};
 use ledger_record::rows::SourcePosition;
-use ledger_store::{Arrival, DataDir, FutureLimit, ShardId, SourceIdentity, StoreOptions};
+use ledger_store::{DataDir, FutureLimit, IncomingEvent, ShardId, SourceIdentity, StoreOptions};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, IteratorMode, Options,
     ReadOptions, WaitForCompactOptions, WriteBatch, WriteOptions,
@@ -175,10 +175,10 @@ fn fill_store(path: &Path, events: u64, tenants: u64, batch: u64) -> Result<(), 
     Ok(())
 }
 
-fn arrival(lives: &mut Lives, offset: u64) -> Result<Arrival, Failure> {
+fn arrival(lives: &mut Lives, offset: u64) -> Result<IncomingEvent, Failure> {
     let (_, event, _) = lives.next(offset)?;
     let (from, source_time) = (coordinates(offset), event.time);
-    Ok(Arrival { from, source_time, event, time_defaulted: false, future: FutureLimit::AfterRecorded })
+    Ok(IncomingEvent { from, source_time, event, time_defaulted: false, future: FutureLimit::AfterRecorded })
 }
 
 fn write(db: &DB, layout: Layout, records: &mut [(Vec<u8>, u64, Vec<u8>)]) -> Result<(), Failure> {

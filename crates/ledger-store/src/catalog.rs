@@ -14,9 +14,12 @@ use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
 
-use crate::checkpoints::{Checkpoints, SignedCheckpoint};
-use crate::published::GroupPublished;
-use crate::{Partitioner, Reader, ShardId, TornTenants};
+use crate::Partitioner;
+use crate::Reader;
+use crate::ShardId;
+use crate::TornTenants;
+use crate::audit::checkpoints::{Checkpoints, SignedCheckpoint};
+use crate::read::published::GroupPublished;
 
 /// The shards served by this process.
 #[derive(Debug, Default)]
@@ -379,7 +382,7 @@ impl ShardStatus {
             now.halted.get_or_insert(halted);
             now.held_up = None;
         });
-        self.ring();
+        self.notify_commit();
     }
 
     /// Halts it for another reason than before, if it had one.
@@ -389,7 +392,7 @@ impl ShardStatus {
     }
 
     /// Tells everyone who waits that something was committed.
-    pub fn ring(&self) {
+    pub fn notify_commit(&self) {
         let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
         *commits = commits.wrapping_add(1);
         self.committed.notify_all();
@@ -491,7 +494,7 @@ mod tests {
         let status = Arc::new(ShardStatus::default());
         assert_eq!(status.wait_commit(0, Duration::from_millis(1)), 0);
         let ringing = Arc::clone(&status);
-        let bell = std::thread::spawn(move || ringing.ring());
+        let bell = std::thread::spawn(move || ringing.notify_commit());
         assert_eq!(status.wait_commit(0, Duration::from_secs(10)), 1);
         assert!(bell.join().is_ok());
     }

@@ -5,7 +5,7 @@
 //! <dir>/ledger.lock                       held while any of this is changed
 //! <dir>/probe                             there for a moment while a full disk is looked at
 //! <dir>/refill.lock                       held while it is refilled
-//! <dir>/shards/<topic>/<partition>/       one RocksDB each                            crate::database
+//! <dir>/shards/<topic>/<partition>/       one RocksDB each                            crate::db::database
 //! <dir>/shards/<topic>/<partition>.new/   a shard that is being made; a crash may leave one
 //! <dir>/shards/<topic>/<partition>.away   damaged, and moved here by the operator: the shard may be begun anew
 //! <dir>/shards/<topic>/<partition>.behind empty while the shard has not read what its topic has; else the offset that
@@ -33,14 +33,17 @@ use std::time::Duration;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::rows::{ShardIdentity, SourcePosition};
 
-use crate::database::{Database, rocksdb_failed};
+use crate::Partitioner;
+use crate::ShardId;
+use crate::SourceIdentity;
+use crate::StoreOptions;
+use crate::db::database::{Database, rocksdb_failed};
+use crate::db::options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, READ_ONLY_PAUSE_MS, READ_ONLY_TRIES};
+use crate::db::tuning::Resources;
 use crate::error::{BindError, OpenError, ReadError, StorageError, away};
 use crate::manifest::{Manifest, Renamed, check_topic, shard_path, sync_dir};
-use crate::options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, READ_ONLY_PAUSE_MS, READ_ONLY_TRIES};
-use crate::reader::Reader;
-use crate::shard::Shard;
-use crate::tuning::Resources;
-use crate::{Partitioner, ShardId, SourceIdentity, StoreOptions};
+use crate::read::reader::Reader;
+use crate::write::shard::Shard;
 
 const REFILL_LOCK: &str = "refill.lock";
 

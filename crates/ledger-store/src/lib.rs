@@ -89,72 +89,49 @@
 
 use std::fmt;
 
-mod app_events;
-mod batch;
-mod cache;
+mod audit;
 pub mod catalog;
-pub mod checkpoints;
+mod check;
 mod data_dir;
-mod database;
-mod decode;
-mod digest;
+mod db;
 mod error;
-mod evidence;
-mod histories;
-mod history;
-mod in_flight;
-mod items;
-mod lists;
 mod manifest;
-mod options;
 mod partitioner;
-mod progress;
-mod prove;
-mod published;
-mod publisher;
-mod reader;
-mod rebuild;
+mod read;
 mod refill;
-mod refold;
-mod scan;
-mod shard;
-mod snapshot;
 mod stop;
 #[cfg(test)]
 mod tests;
-mod torn;
-mod tuning;
-mod verify;
-mod wal;
+mod write;
 
-pub use app_events::{AppEvents, MissingCopies};
-pub use batch::{Arrival, Batch, Committed, FutureLimit, Offer};
+pub use crate::audit::checkpoints::{Checkpoints, SignedCheckpoint};
+pub use crate::audit::prove::{ProveError, Proven, Proving};
+pub use crate::audit::{PreviousLeaves, StoredLeaf, line_of};
+pub use crate::check::app_events::{AppEvents, MissingCopies};
+pub use crate::check::digest::FamilyDigest;
+pub use crate::check::rebuild::{Difference, RebuildReport, check, rebuild};
+pub use crate::check::torn::{TornTenant, TornTenants, Unread, find_torn};
+pub use crate::check::verify::{Fault, SpreadFault, SpreadOffsets, Verified, VerifyError, check_spread};
+pub use crate::db::options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, StoreOptions};
+pub use crate::read::histories::Histories;
+pub use crate::read::history::{History, HistoryEvent, KnowledgeBound, KnowledgeCut, entries};
+pub use crate::read::lists::{AlignmentClass, List, Page};
+pub use crate::read::published::{GroupPublished, PublishedOffsets};
+pub use crate::read::publisher::PublisherCursor;
+pub use crate::read::reader::Reader;
+pub use crate::read::snapshot::Snapshot;
+pub use crate::write::batch::{AppendResult, Batch, Committed, FutureLimit, IncomingEvent};
+pub use crate::write::shard::Shard;
 pub use catalog::{Catalog, Elsewhere, Freshness, Halted, Phase, Served, ShardStatus};
-pub use checkpoints::{Checkpoints, SignedCheckpoint};
 pub use data_dir::DataDir;
-pub use digest::FamilyDigest;
 pub use error::{
     AppendError, BindError, Damage, Damaged, HistoryError, OpenError, Poison, ReadError, RebuildError,
     StorageError, WaitError, WriteError, with_causes,
 };
-pub use evidence::{Links, StoredLeaf, line_of};
-pub use histories::Histories;
-pub use history::{Cut, History, HistoryEvent, Known, entries};
-pub use lists::{AlignmentClass, List, Page};
 pub use manifest::Renamed;
-pub use options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, StoreOptions};
 pub use partitioner::Partitioner;
-pub use prove::{ProveError, Proven, Proving};
-pub use published::{GroupPublished, PublishedOffsets};
-pub use publisher::PublisherCursor;
-pub use reader::Reader;
-pub use rebuild::{Difference, RebuildReport, check, rebuild};
 pub use refill::{Placed, Refill, RefillError, RefillReport, RefillStage, refill};
-pub use shard::Shard;
-pub use snapshot::Snapshot;
 pub use stop::{Ends, StopCause, StopCode};
-pub use torn::{TornTenant, TornTenants, Unread, find_torn};
-pub use verify::{Fault, SpreadFault, SpreadOffsets, Verified, VerifyError, check_spread};
 
 /// Names a shard: one partition of one topic. Imports name the topic they stand in for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -16,7 +16,8 @@ use std::fmt;
 
 pub use cause::StopCause;
 
-use crate::{Halted, ShardId};
+use crate::Halted;
+use crate::ShardId;
 
 /// What ends a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

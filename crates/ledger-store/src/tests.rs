@@ -34,8 +34,16 @@ use ledger_record::rows::SourcePosition;
 use rocksdb::ReadOptions;
 use tempfile::TempDir;
 
-use crate::scan::everything;
-use crate::{Arrival, DataDir, FutureLimit, Offer, Reader, Shard, ShardId, SourceIdentity, StoreOptions};
+use crate::AppendResult;
+use crate::DataDir;
+use crate::FutureLimit;
+use crate::IncomingEvent;
+use crate::Reader;
+use crate::Shard;
+use crate::ShardId;
+use crate::SourceIdentity;
+use crate::StoreOptions;
+use crate::db::scan::everything;
 
 const TOPIC: &str = "realm.lifecycle";
 const HOUR_MS: i64 = 3_600_000;
@@ -145,8 +153,8 @@ fn from_offset(offset: u64) -> Coordinates {
 }
 
 /// A message as Kafka would hand it over. All are recorded in one minute, so that no seal stands between them.
-fn arrival(offset: u64, event: Event) -> Arrival {
-    Arrival {
+fn arrival(offset: u64, event: Event) -> IncomingEvent {
+    IncomingEvent {
         from: from_offset(offset),
         source_time: hour(RECORDED_HOUR),
         event,
@@ -170,7 +178,7 @@ fn kafka(next_offset: u64) -> SourcePosition {
 }
 
 /// Appends the events in one batch, at the offsets that follow the ones before.
-fn append(shard: &mut Shard, events: impl IntoIterator<Item = Event>) -> Vec<Offer> {
+fn append(shard: &mut Shard, events: impl IntoIterator<Item = Event>) -> Vec<AppendResult> {
     let head = shard.head();
     let mut offset = head.next_position + head.duplicates;
     let mut batch = shard.begin();
@@ -184,8 +192,8 @@ fn append(shard: &mut Shard, events: impl IntoIterator<Item = Event>) -> Vec<Off
     offers
 }
 
-fn appended(position: u64, seq: u64, late: bool) -> Offer {
-    Offer::Appended { position, seq, late, new_tenant: seq == 1 }
+fn appended(position: u64, seq: u64, late: bool) -> AppendResult {
+    AppendResult::Appended { position, seq, late, new_tenant: seq == 1 }
 }
 
 type Dump = BTreeMap<&'static str, Vec<(Vec<u8>, Vec<u8>)>>;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ledger_ingest::checkpoint::{self, KeysError, Origins, Signing, SigningKeys, SigningOptions, StartError};
-use ledger_ingest::kafka::{KafkaError, Ticker};
+use ledger_ingest::kafka::KafkaError;
+use ledger_ingest::publish::Ticker;
+use ledger_ingest::sign::{self, KeysError, Origins, Signing, SigningKeys, SigningOptions, StartError};
 use ledger_store::{Catalog, DataDir, ShardId};
 use tracing::warn;
 
@@ -27,7 +28,7 @@ pub(crate) enum EvidenceError {
 #[error("what was imported is recorded, but the log of {shard} is not signed")]
 struct NotSigned {
     shard: ShardId,
-    source: checkpoint::Failure,
+    source: sign::Failure,
 }
 
 /// What runs beside ingestion.
@@ -73,7 +74,7 @@ impl Evidence {
 pub(crate) fn sign_imported(config: &Config, data: &DataDir, topic: &str) -> Result<(), Failure> {
     let Some(options) = signing_options(config, data)? else { return Ok(()) };
     for shard in data.shards()?.into_iter().filter(|shard| shard.topic == topic) {
-        let signed = checkpoint::sign_imported(&data.read_shard(&shard)?, &options);
+        let signed = sign::sign_imported(&data.read_shard(&shard)?, &options);
         signed.map_err(|error| Failure::new(NotSigned { shard, source: error }))?;
     }
     Ok(())

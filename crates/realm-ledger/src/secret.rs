@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ledger_ingest::checkpoint::SigningKeys;
+use ledger_ingest::sign::SigningKeys;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_store::DataDir;
 use tempfile::NamedTempFile;

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use ledger_api::http::{self, Api};
 use ledger_api::ledger::Ledger;
-use ledger_ingest::kafka::{Ingest, KafkaError, Publisher, StartError};
+use ledger_ingest::consume::{Ingest, StartError};
+use ledger_ingest::kafka::KafkaError;
+use ledger_ingest::publish::Publisher;
 use ledger_store::{Catalog, DataDir, StopCode};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::Duration;
 
-use ledger_record::proof::line::{Beside, LedgerSecret, RecordLeaf, commitment, leaf_hash, stream_id};
+use ledger_record::proof::line::{LeafContext, LedgerSecret, RecordLeaf, commitment, leaf_hash, stream_id};
 use ledger_record::proof::map::{self, Entry, Head, Node, Path};
 use ledger_record::proof::{Hash, payload, tree};
 use ledger_record::record::{Content, Record};
@@ -61,7 +61,7 @@ struct Line {
 }
 
 fn line(record: &Record, secret: &LedgerSecret) -> Line {
-    let beside = Beside { previous: Hash::ZERO, pinned_realm: None };
+    let beside = LeafContext { previous: Hash::ZERO, pinned_realm: None };
     let leaf = RecordLeaf::of(record, beside, secret).expect("a line");
     Line { stream: leaf.stream, seq: leaf.seq, payload: payload::of(record), text: leaf.write() }
 }

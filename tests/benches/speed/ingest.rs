@@ -8,8 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledger_ingest::checkpoint::{Origins, Signing, SigningOptions};
-use ledger_ingest::kafka::{Ingest, KafkaOptions};
+use ledger_ingest::consume::Ingest;
+use ledger_ingest::kafka::KafkaOptions;
+use ledger_ingest::sign::{Origins, Signing, SigningOptions};
 use ledger_record::proof::note::SignerKey;
 use ledger_store::{Catalog, DataDir, Phase, Served, StoreOptions};
 use ledger_tests::kafka::{self, Cluster};

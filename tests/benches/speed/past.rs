@@ -14,7 +14,8 @@ use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::record::Coordinates;
 use ledger_store::{
-    Arrival, DataDir, FutureLimit, Known, Offer, Shard, ShardId, SourceIdentity, StoreOptions,
+    AppendResult, DataDir, FutureLimit, IncomingEvent, KnowledgeBound, Shard, ShardId, SourceIdentity,
+    StoreOptions,
 };
 
 use super::measure::quantile;
@@ -43,8 +44,8 @@ pub(crate) fn run(dir: &Path) {
 
 fn ask(ledger: &Ledger, records: u64) {
     let (client, app, now) = (client(records), app(), minute(records + 1));
-    let at = AsOf { at: Some(minute(records / 2)), known: Known::All, min_position: None };
-    let known = |seq| AsOf { at: None, known: Known::Seq(seq), min_position: None };
+    let at = AsOf { at: Some(minute(records / 2)), known: KnowledgeBound::All, min_position: None };
+    let known = |seq| AsOf { at: None, known: KnowledgeBound::Seq(seq), min_position: None };
     let state = |as_of| {
         let (client, app) = (client.clone(), app.clone());
         let question = InstallationQuery { client, app, as_of };
@@ -110,14 +111,14 @@ fn fill(shard: &mut Shard, records: u64) {
             let id = EventId::new(format!("{records}-{recorded}")).expect("an id");
             let event = Event { id, time: minute(*happened), actor: None, reason: None, body: body.clone() };
             let from = Coordinates { source: TOPIC.into(), partition: 0, offset: records * 2 + recorded };
-            let offer = batch.offer(Arrival {
+            let offer = batch.offer(IncomingEvent {
                 from,
                 source_time: minute(*recorded),
                 event,
                 time_defaulted: false,
                 future: FutureLimit::AfterRecorded,
             });
-            let Offer::Appended { .. } = offer.expect("an event") else { panic!("not appended") };
+            let AppendResult::Appended { .. } = offer.expect("an event") else { panic!("not appended") };
         }
         batch.commit().expect("a write");
     }

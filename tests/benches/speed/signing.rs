@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ledger_ingest::checkpoint::{Origins, Signing, SigningOptions};
-use ledger_ingest::kafka::{Ingest, KafkaOptions, Ticker};
+use ledger_ingest::consume::Ingest;
+use ledger_ingest::kafka::KafkaOptions;
+use ledger_ingest::publish::Ticker;
+use ledger_ingest::sign::{Origins, Signing, SigningOptions};
 use ledger_record::proof::note::SignerKey;
 use ledger_record::record::Content;
 use ledger_store::{Catalog, DataDir, Phase, Served, ShardId, StoreOptions};

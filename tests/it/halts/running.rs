@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledger_ingest::kafka::{Ingest, KafkaOptions};
+use ledger_ingest::consume::Ingest;
+use ledger_ingest::kafka::KafkaOptions;
 use ledger_store::{Catalog, DataDir, Freshness, Phase, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Broker, Cluster, Ending};
 use ledger_tests::scratch;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant as Clock};
 
 use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
-use ledger_store::Known;
+use ledger_store::KnowledgeBound;
 
 use super::Ledger;
 use super::error::QueryError;
@@ -26,7 +26,7 @@ impl Ledger {
             self.in_time()?;
             let parts = self.shards.all();
             let left = deadline.saturating_duration_since(Clock::now());
-            match self.found(&moments(&parts), client, Known::All, now) {
+            match self.found(&moments(&parts), client, KnowledgeBound::All, now) {
                 Ok(Located { moment, .. }) => {
                     halted_before(moment, position)?;
                     moment.reader.snapshot_at_least(position, left)?;
@@ -43,7 +43,7 @@ impl Ledger {
         &self,
         moments: &'a [ShardSnapshot<'a>],
         client: &ClientKey,
-        known: Known,
+        known: KnowledgeBound,
         now: Timestamp,
     ) -> Result<Located<'a>, QueryError> {
         let unknown = || self.not_found(moments, now, QueryError::UnknownTenant { client: client.clone() });

@@ -34,7 +34,9 @@ use std::time::{Duration, Instant};
 use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
-use ledger_store::{Catalog, Cut, Elsewhere, Halted, HistoryEvent, Reader, ShardId, Snapshot, TornTenants};
+use ledger_store::{
+    Catalog, Elsewhere, Halted, HistoryEvent, KnowledgeCut, Reader, ShardId, Snapshot, TornTenants,
+};
 
 pub(crate) use cache::{Cache, CacheKey, Lru};
 pub use error::QueryError;
@@ -139,7 +141,7 @@ impl Ledger {
         &self,
         snapshot: &Snapshot<'_>,
         client: &ClientKey,
-        cut: Cut,
+        cut: KnowledgeCut,
     ) -> Result<(Vec<HistoryEvent>, Reservation<'_>), QueryError> {
         self.in_time()?;
         let (mut reserved, mut unreserved) = (self.budget.reserve(), 0);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::Entry;
 use ledger_core::timeline::{AppTimeline, AppTimelines};
-use ledger_store::{Cut, HistoryEvent, ShardId, entries};
+use ledger_store::{HistoryEvent, KnowledgeCut, ShardId, entries};
 
 use super::Ledger;
 use super::budget::Reservation;
@@ -60,7 +60,7 @@ impl<'l> Reading<'l> {
         &self,
         moment: &ShardSnapshot<'_>,
         client: &ClientKey,
-        cut: Cut,
+        cut: KnowledgeCut,
     ) -> Result<LoadedHistory<'l>, QueryError> {
         let (events, reserved) = self.ledger.events(&moment.snapshot, client, cut)?;
         self.records.set(self.records.get() + events.len());
@@ -76,9 +76,9 @@ impl<'l> Reading<'l> {
         &self,
         moment: &ShardSnapshot<'_>,
         app: &AppKey,
-        cut: Cut,
+        cut: KnowledgeCut,
     ) -> Result<Arc<AppTimeline>, QueryError> {
-        if cut == Cut::Open {
+        if cut == KnowledgeCut::Open {
             let read = timeline(&self.ledger.cache, moment.id, &moment.snapshot, app);
             return read.map_err(|error| moment.unread(error));
         }

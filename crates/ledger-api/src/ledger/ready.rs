@@ -8,7 +8,7 @@ use std::fmt;
 
 use ledger_core::ids::AppKey;
 use ledger_core::time::Timestamp;
-use ledger_store::{Elsewhere, Ends, Known, List, Phase, ShardId, StopCode};
+use ledger_store::{Elsewhere, Ends, KnowledgeBound, List, Phase, ShardId, StopCode};
 
 use super::Ledger;
 use super::error::QueryError;
@@ -157,13 +157,13 @@ impl Ledger {
     /// Whether a seq that is asked for is recorded, or can only not be read yet.
     pub(crate) fn ready_for(
         &self,
-        known: Known,
+        known: KnowledgeBound,
         Located { moment, row }: &Located<'_>,
         moments: &[ShardSnapshot<'_>],
         now: Timestamp,
     ) -> Result<(), QueryError> {
         match known {
-            Known::Seq(asked) if asked > row.seq => self.ready_in(moment.id, moments, now),
+            KnowledgeBound::Seq(asked) if asked > row.seq => self.ready_in(moment.id, moments, now),
             _ => Ok(()),
         }
     }

@@ -13,7 +13,7 @@ use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimeline;
 use ledger_record::record::Stream;
 use ledger_record::rows::TenantRow;
-use ledger_store::{Cut, Known, ReadError};
+use ledger_store::{KnowledgeBound, KnowledgeCut, ReadError};
 
 use super::error::QueryError;
 use super::reading::Reading;
@@ -24,7 +24,7 @@ use super::state::State;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Viewpoint {
     pub(crate) at: Timestamp,
-    pub(crate) known: Known,
+    pub(crate) known: KnowledgeBound,
 }
 
 /// A tenant as of an viewpoint.
@@ -34,7 +34,7 @@ pub(crate) struct TenantAsOf {
     /// The highest seq that was recorded up to `known`, whatever the instant is.
     pub(crate) seq: u64,
     /// What was not known yet.
-    cut: Cut,
+    cut: KnowledgeCut,
 }
 
 impl TenantAsOf {
@@ -47,7 +47,7 @@ impl TenantAsOf {
         viewpoint: Viewpoint,
     ) -> Result<Self, QueryError> {
         let cut = cut(moment, client, &row, viewpoint.known)?;
-        if cut == Cut::Open && row_serves(&row.tenant, viewpoint.at) {
+        if cut == KnowledgeCut::Open && row_serves(&row.tenant, viewpoint.at) {
             return Ok(Self { tenant: row.tenant, seq: row.seq, cut });
         }
         let history = reading.history(moment, client, cut).map_err(|error| moment.unread(error))?;
@@ -130,22 +130,22 @@ pub(crate) fn cut(
     moment: &ShardSnapshot<'_>,
     client: &ClientKey,
     row: &TenantRow,
-    known: Known,
-) -> Result<Cut, QueryError> {
+    known: KnowledgeBound,
+) -> Result<KnowledgeCut, QueryError> {
     let is_all = match known {
-        Known::All => true,
-        Known::Recorded(_) => is_all_of(moment, known)?,
-        Known::Seq(seq) => seq == row.seq && apps_end_before(moment, row)?,
+        KnowledgeBound::All => true,
+        KnowledgeBound::Recorded(_) => is_all_of(moment, known)?,
+        KnowledgeBound::Seq(seq) => seq == row.seq && apps_end_before(moment, row)?,
     };
-    if is_all { Ok(Cut::Open) } else { Ok(moment.snapshot.cut(client, known)?) }
+    if is_all { Ok(KnowledgeCut::Open) } else { Ok(moment.snapshot.cut(client, known)?) }
 }
 
 /// Whether the knowledge is of all that the shard has.
-pub(crate) fn is_all_of(moment: &ShardSnapshot<'_>, known: Known) -> Result<bool, ReadError> {
+pub(crate) fn is_all_of(moment: &ShardSnapshot<'_>, known: KnowledgeBound) -> Result<bool, ReadError> {
     Ok(match known {
-        Known::All => true,
-        Known::Recorded(until) => moment.snapshot.head()?.recorded <= Some(until),
-        Known::Seq(_) => false,
+        KnowledgeBound::All => true,
+        KnowledgeBound::Recorded(until) => moment.snapshot.head()?.recorded <= Some(until),
+        KnowledgeBound::Seq(_) => false,
     })
 }
 

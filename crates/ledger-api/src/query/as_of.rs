@@ -2,7 +2,7 @@
 
 use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
-use ledger_store::Known;
+use ledger_store::KnowledgeBound;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Scope;
@@ -18,7 +18,7 @@ pub struct AsOf {
     pub at: Option<Timestamp>,
     /// Recorded so far: `knownAt` or `knownSeq`.
     #[serde(with = "known")]
-    pub known: Known,
+    pub known: KnowledgeBound,
     /// The answer must include the record with this position in the tenant's shard.
     pub min_position: Option<u64>,
 }
@@ -38,13 +38,13 @@ pub struct AsOfAll {
 impl Default for AsOf {
     /// Now, and everything recorded.
     fn default() -> Self {
-        Self { at: None, known: Known::All, min_position: None }
+        Self { at: None, known: KnowledgeBound::All, min_position: None }
     }
 }
 
 impl From<AsOfAll> for AsOf {
     fn from(AsOfAll { at, known_at }: AsOfAll) -> Self {
-        Self { at, known: known_at.map_or(Known::All, Known::Recorded), min_position: None }
+        Self { at, known: known_at.map_or(KnowledgeBound::All, KnowledgeBound::Recorded), min_position: None }
     }
 }
 
@@ -56,7 +56,7 @@ impl AsOf {
     /// Whether it is another moment than now, or less than is known.
     #[must_use]
     pub fn is_past(&self) -> bool {
-        self.at.is_some() || self.known != Known::All
+        self.at.is_some() || self.known != KnowledgeBound::All
     }
 
     pub(super) const fn of<'q>(&'q self, client: &'q ClientKey) -> Scope<'q> {
@@ -83,23 +83,25 @@ struct KnownParameters {
 }
 
 mod known {
-    use super::{Deserialize as _, Deserializer, Known, KnownParameters, Serialize as _, Serializer, de};
+    use super::{
+        Deserialize as _, Deserializer, KnowledgeBound, KnownParameters, Serialize as _, Serializer, de,
+    };
 
-    pub(super) fn serialize<S: Serializer>(known: &Known, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(known: &KnowledgeBound, to: S) -> Result<S::Ok, S::Error> {
         let (known_at, known_seq) = match *known {
-            Known::All => (None, None),
-            Known::Recorded(instant) => (Some(instant), None),
-            Known::Seq(seq) => (None, Some(seq)),
+            KnowledgeBound::All => (None, None),
+            KnowledgeBound::Recorded(instant) => (Some(instant), None),
+            KnowledgeBound::Seq(seq) => (None, Some(seq)),
         };
         KnownParameters { known_at, known_seq }.serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Known, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<KnowledgeBound, D::Error> {
         let KnownParameters { known_at, known_seq } = KnownParameters::deserialize(from)?;
         match (known_at, known_seq) {
-            (None, None) => Ok(Known::All),
-            (Some(instant), None) => Ok(Known::Recorded(instant)),
-            (None, Some(seq)) => Ok(Known::Seq(seq)),
+            (None, None) => Ok(KnowledgeBound::All),
+            (Some(instant), None) => Ok(KnowledgeBound::Recorded(instant)),
+            (None, Some(seq)) => Ok(KnowledgeBound::Seq(seq)),
             (Some(_), Some(_)) => {
                 Err(de::Error::custom("knownAt and knownSeq say the same thing in two ways; give one"))
             }

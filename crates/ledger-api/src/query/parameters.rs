@@ -322,7 +322,7 @@ fn reasons() -> String {
 
 #[cfg(test)]
 mod tests {
-    use ledger_store::{Known, ShardId};
+    use ledger_store::{KnowledgeBound, ShardId};
 
     use super::super::{
         AsOf, AsOfAll, Filter, InstallationsQuery, ProofQuery, ReplayQuery, TenantQuery, WindowFilter,
@@ -357,7 +357,8 @@ mod tests {
     #[test]
     fn a_question_is_a_path_with_parameters() {
         let client = ClientKey::new("a/b").unwrap();
-        let as_of = AsOf { at: Some(Timestamp::from_millis(0)), known: Known::Seq(4), min_position: None };
+        let as_of =
+            AsOf { at: Some(Timestamp::from_millis(0)), known: KnowledgeBound::Seq(4), min_position: None };
         let asked = comes_back(&TenantQuery { client, as_of }, &[("clientKey", "a/b")]);
         assert_eq!(asked.path, "/v1/tenants/a%2Fb");
         assert_eq!(given(&asked), [("at", "1970-01-01T00:00:00.000Z"), ("knownSeq", "4")]);

@@ -5,7 +5,7 @@ use ledger_core::preview::preview;
 use ledger_core::realm::Realm;
 use ledger_core::state::{Decision, Status};
 use ledger_core::time::Timestamp;
-use ledger_store::Cut;
+use ledger_store::KnowledgeCut;
 use serde::{Deserialize, Serialize};
 
 use super::parameters::text;
@@ -67,7 +67,7 @@ impl PreviewQuery {
             }
             // An app that is new to the tenant may have been published to other shards first.
             let (of_app, cut) = match (installation, cut) {
-                (None, Cut::Open | Cut::AfterInstant(_)) => {
+                (None, KnowledgeCut::Open | KnowledgeCut::AfterInstant(_)) => {
                     (shard_of_app(&moments, app)?.ok_or_else(unknown)?, cut)
                 }
                 (None, _) if moment.snapshot.app(app)?.is_none() => return Err(unknown()),

@@ -23,7 +23,7 @@ use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::json::record::RecordJson;
 use ledger_record::record::{Content, Record, Stream};
-use ledger_store::{Cut, Known, ReadError, ShardId, entries};
+use ledger_store::{KnowledgeBound, KnowledgeCut, ReadError, ShardId, entries};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::line::{self, PROGRESS_EVERY};
@@ -149,7 +149,7 @@ impl ReplayQuery {
         let parts = ledger.shards.all();
         let moments = moments(&parts);
         if let Some(client) = &self.client {
-            let Located { moment, row } = ledger.found(&moments, client, Known::All, now)?;
+            let Located { moment, row } = ledger.found(&moments, client, KnowledgeBound::All, now)?;
             if let Some(shard) = self.shard.as_ref().filter(|shard| *shard != moment.id) {
                 let unknown = QueryError::UnknownTenant { client: client.clone() };
                 return Err(ledger.not_found_in(shard, &moments, now, unknown));
@@ -220,7 +220,8 @@ impl<'a> Replaying<'a> {
     ) -> Result<Self, ReadError> {
         let apps = moment.snapshot.apps()?.map(|app| app.map(|(app, _)| app));
         let apps = apps.collect::<Result<Vec<_>, _>>()?;
-        let cut = asked.from_position.checked_sub(1).map_or(Cut::Closed, Cut::AfterPosition);
+        let cut =
+            asked.from_position.checked_sub(1).map_or(KnowledgeCut::Closed, KnowledgeCut::AfterPosition);
         let timelines = moment.snapshot.timelines_of(&apps, cut)?;
         let kept = Lru::new(REPLAYED_INSTALLATIONS_KEPT);
         Ok(Self { ledger, moment, all, asked, sink, timelines, kept, seen: 0 })
@@ -257,7 +258,7 @@ impl<'a> Replaying<'a> {
             return Ok(());
         }
         let is_first = record.seq == 1;
-        let mut folded = self.take(client, if is_first { Cut::Closed } else { before(record) })?;
+        let mut folded = self.take(client, if is_first { KnowledgeCut::Closed } else { before(record) })?;
         self.push(client, &mut folded, record, event)?;
         let sent = if wanted { self.step(client, record, event, &folded) } else { Ok(()) };
         self.keep(client, folded);
@@ -309,12 +310,12 @@ impl<'a> Replaying<'a> {
     }
 
     /// The tenant as known before a record.
-    fn take(&mut self, client: &ClientKey, before: Cut) -> Result<Folded, QueryError> {
+    fn take(&mut self, client: &ClientKey, before: KnowledgeCut) -> Result<Folded, QueryError> {
         if let Some(folded) = self.kept.take(client) {
             return Ok(folded);
         }
         let (tenant, seq) = match before {
-            Cut::Closed => (Tenant::default(), 0),
+            KnowledgeCut::Closed => (Tenant::default(), 0),
             before => self.fold(client, before)?,
         };
         let split = self.all.len() > 1 && shards_with(self.all, client)?.len() > 1;
@@ -327,7 +328,7 @@ impl<'a> Replaying<'a> {
     }
 
     /// The fold of a tenant's records up to a cut, and the seq of the last of them.
-    fn fold(&self, client: &ClientKey, cut: Cut) -> Result<(Tenant, u64), QueryError> {
+    fn fold(&self, client: &ClientKey, cut: KnowledgeCut) -> Result<(Tenant, u64), QueryError> {
         let (events, _reserved) = self.ledger.events(&self.moment.snapshot, client, cut)?;
         let seq = events.last().map_or(0, |event| event.seq);
         Ok((Tenant::from_history(&entries(&events), &self.timelines), seq))
@@ -345,7 +346,7 @@ impl<'a> Replaying<'a> {
         if folded.tenant.is_last(event) {
             folded.tenant.append(Entry { seq: record.seq, event }, &self.timelines);
         } else {
-            (folded.tenant, _) = self.fold(client, Cut::AfterPosition(record.position))?;
+            (folded.tenant, _) = self.fold(client, KnowledgeCut::AfterPosition(record.position))?;
         }
         Ok(())
     }
@@ -386,8 +387,8 @@ impl<'a> Replaying<'a> {
 }
 
 /// All that was recorded before a record.
-fn before(record: &Record) -> Cut {
-    record.position.checked_sub(1).map_or(Cut::Closed, Cut::AfterPosition)
+fn before(record: &Record) -> KnowledgeCut {
+    record.position.checked_sub(1).map_or(KnowledgeCut::Closed, KnowledgeCut::AfterPosition)
 }
 
 impl ReplayQuery {

@@ -5,7 +5,7 @@ use ledger_api::ledger::Ledger;
 use ledger_api::query::AsOf;
 use ledger_core::event::{AppFact, Body, InstallationFact, Installed};
 use ledger_core::policy::Policy;
-use ledger_store::Known;
+use ledger_store::KnowledgeBound;
 use serde_json::{Value, json};
 
 use crate::filled::Ask as _;
@@ -77,10 +77,14 @@ fn corrections_come_in_pages_and_as_they_were_known() {
     }
     let known = |known| told(&filled, 0, 10, AsOf { at: None, known, min_position: None }).0.len();
     assert_eq!(
-        [known(Known::Recorded(hour(59))), known(Known::Recorded(hour(60))), known(Known::Seq(4))],
+        [
+            known(KnowledgeBound::Recorded(hour(59))),
+            known(KnowledgeBound::Recorded(hour(60))),
+            known(KnowledgeBound::Seq(4))
+        ],
         [0, 1, 2]
     );
-    let happened = AsOf { at: Some(hour(39)), known: Known::All, min_position: None };
+    let happened = AsOf { at: Some(hour(39)), known: KnowledgeBound::All, min_position: None };
     assert_eq!(told(&filled, 0, 10, happened).0, all[..1]);
 }
 

@@ -20,8 +20,8 @@ use ledger_record::record::Coordinates;
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
 use ledger_record::rows::SourcePosition;
 use ledger_store::{
-    Arrival, Catalog, DataDir, FutureLimit, Offer, Phase, Reader, Served, Shard, ShardId, ShardStatus,
-    SignedCheckpoint, SourceIdentity, StoreOptions,
+    AppendResult, Catalog, DataDir, FutureLimit, IncomingEvent, Phase, Reader, Served, Shard, ShardId,
+    ShardStatus, SignedCheckpoint, SourceIdentity, StoreOptions,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -112,14 +112,14 @@ impl Filled {
             self.events += 1;
             let id = EventId::new(format!("e-{}", self.events)).unwrap();
             let event = Event { id, time: hour(happened), actor: None, reason: None, body };
-            let offer = batch.offer(Arrival {
+            let offer = batch.offer(IncomingEvent {
                 from: coordinates(partition, self.events),
                 source_time: hour(recorded),
                 event,
                 time_defaulted: false,
                 future: FutureLimit::AfterRecorded,
             });
-            let Offer::Appended { position, .. } = offer.unwrap() else { panic!("not appended") };
+            let AppendResult::Appended { position, .. } = offer.unwrap() else { panic!("not appended") };
             last = Some(position);
         }
         let next_offset = self.events + 1;

@@ -4,7 +4,7 @@ use ledger_api::ledger::Ledger;
 use ledger_api::query::{AsOf, PreviewQuery};
 use ledger_core::event::{AppFact, Body};
 use ledger_core::state::Status;
-use ledger_store::Known;
+use ledger_store::KnowledgeBound;
 use serde_json::json;
 
 use crate::filled::Ask as _;
@@ -30,22 +30,25 @@ fn status(ledger: &Ledger, as_of: AsOf, now: i64) -> (Status, u64) {
 #[test]
 fn the_past_is_told_as_it_is_known_today_or_as_it_was_known_then() {
     let filled = lived();
-    let at = |at: i64| AsOf { at: Some(hour(at)), known: Known::All, min_position: None };
+    let at = |at: i64| AsOf { at: Some(hour(at)), known: KnowledgeBound::All, min_position: None };
     let known = |known| AsOf { at: Some(hour(6)), known, min_position: None };
     assert_eq!(status(&filled.ledger, AsOf::default(), 30), (Status::Uninstalled, 3));
     assert_eq!(status(&filled.ledger, at(4), 30), (Status::Installed, 3));
     assert_eq!(status(&filled.ledger, at(5), 30), (Status::Uninstalled, 3));
-    assert_eq!(status(&filled.ledger, known(Known::All), 30), (Status::Uninstalled, 3));
-    assert_eq!(status(&filled.ledger, known(Known::Recorded(hour(19))), 30), (Status::Installed, 2));
-    assert_eq!(status(&filled.ledger, known(Known::Recorded(hour(20))), 30), (Status::Uninstalled, 3));
-    assert_eq!(status(&filled.ledger, known(Known::Seq(2)), 30), (Status::Installed, 2));
-    assert_eq!(status(&filled.ledger, known(Known::Seq(1)), 30), (Status::Installed, 1));
+    assert_eq!(status(&filled.ledger, known(KnowledgeBound::All), 30), (Status::Uninstalled, 3));
+    assert_eq!(status(&filled.ledger, known(KnowledgeBound::Recorded(hour(19))), 30), (Status::Installed, 2));
+    assert_eq!(
+        status(&filled.ledger, known(KnowledgeBound::Recorded(hour(20))), 30),
+        (Status::Uninstalled, 3)
+    );
+    assert_eq!(status(&filled.ledger, known(KnowledgeBound::Seq(2)), 30), (Status::Installed, 2));
+    assert_eq!(status(&filled.ledger, known(KnowledgeBound::Seq(1)), 30), (Status::Installed, 1));
 }
 
 #[test]
 fn the_state_is_the_one_of_the_interfaces() {
     let filled = lived();
-    let as_of = AsOf { at: Some(hour(9)), known: Known::Seq(2), min_position: None };
+    let as_of = AsOf { at: Some(hour(9)), known: KnowledgeBound::Seq(2), min_position: None };
     let answer = filled.ledger.installation(&client("acme"), &app("app"), as_of, hour(30)).unwrap();
     let answer = json(&answer);
     let state = &answer["installation"];
@@ -81,7 +84,7 @@ fn app_events_count_from_their_own_time_on() {
     assert_eq!(status(&filled.ledger, AsOf::default(), 30).0, Status::Uninstalled);
     filled.publish(25, "app", &["US"]);
     let state = |at| {
-        let as_of = AsOf { at: Some(hour(at)), known: Known::All, min_position: None };
+        let as_of = AsOf { at: Some(hour(at)), known: KnowledgeBound::All, min_position: None };
         let answer = filled.ledger.installation(&client("acme"), &app("app"), as_of, hour(30)).unwrap();
         json(&answer)["installation"]["baseUrl"].clone()
     };
@@ -98,12 +101,12 @@ fn nothing_is_said_of_what_is_not_there() {
     };
     assert_eq!(ask("nobody", "app", AsOf::default()), Err("not-found"));
     assert_eq!(ask("acme", "nothing", AsOf::default()), Err("not-found"));
-    let before = AsOf { at: Some(hour(0)), known: Known::All, min_position: None };
+    let before = AsOf { at: Some(hour(0)), known: KnowledgeBound::All, min_position: None };
     assert_eq!(ask("acme", "app", before), Err("not-found"));
     assert_eq!(filled.ledger.tenant(&client("acme"), before, hour(30)).unwrap().installations.len(), 0);
-    let beyond = AsOf { at: None, known: Known::Seq(4), min_position: None };
+    let beyond = AsOf { at: None, known: KnowledgeBound::Seq(4), min_position: None };
     assert_eq!(ask("acme", "app", beyond), Err("seq-not-recorded"));
-    let nothing = AsOf { at: None, known: Known::Seq(0), min_position: None };
+    let nothing = AsOf { at: None, known: KnowledgeBound::Seq(0), min_position: None };
     assert_eq!(ask("acme", "app", nothing), Err("not-found"));
 }
 
@@ -134,7 +137,7 @@ fn a_preview_needs_no_tenant_but_an_app() {
             client: client(who),
             app: app(what),
             product_realm: product.map(realm),
-            as_of: AsOf { at: Some(hour(at)), known: Known::All, min_position: None },
+            as_of: AsOf { at: Some(hour(at)), known: KnowledgeBound::All, min_position: None },
         };
         filled.ledger.put(&asked, hour(30)).map(|answer| json(&answer)["decision"].clone())
     };
@@ -159,13 +162,13 @@ fn an_explanation_rests_on_records() {
     assert!(sentences.iter().any(|sentence| sentence["seqs"] == json!([1])), "{answer}");
     assert_eq!(explain("nothing", 30).unwrap_err().code(), "not-found");
     assert_eq!(explain("app", 0).unwrap_err().code(), "not-found", "as its state is, by then");
-    let unheard = AsOf { at: None, known: Known::Seq(0), min_position: None };
+    let unheard = AsOf { at: None, known: KnowledgeBound::Seq(0), min_position: None };
     let explained = filled.ledger.explain(&client("acme"), &app("app"), unheard, hour(30));
     assert_eq!(explained.unwrap_err().code(), "not-found");
 }
 
 fn at_hour(at: i64) -> AsOf {
-    AsOf { at: Some(hour(at)), known: Known::All, min_position: None }
+    AsOf { at: Some(hour(at)), known: KnowledgeBound::All, min_position: None }
 }
 
 #[test]
@@ -179,23 +182,26 @@ fn logs_previews_and_explanations_have_what_was_known() {
     assert_eq!(seqs(AsOf::default()), (vec![1, 2, 3], None));
     assert_eq!(seqs(at_hour(6)), (vec![1, 3], None), "what had happened by then");
     assert_eq!(
-        seqs(AsOf { at: None, known: Known::Recorded(hour(19)), min_position: None }),
+        seqs(AsOf { at: None, known: KnowledgeBound::Recorded(hour(19)), min_position: None }),
         (vec![1, 2], None)
     );
-    assert_eq!(seqs(AsOf { at: None, known: Known::Seq(1), min_position: None }), (vec![1], None));
+    assert_eq!(seqs(AsOf { at: None, known: KnowledgeBound::Seq(1), min_position: None }), (vec![1], None));
     let rule = |known| {
         let as_of = AsOf { at: Some(hour(10)), known, min_position: None };
         let asked = PreviewQuery { client: acme.clone(), app: what.clone(), product_realm: None, as_of };
         json(&filled.ledger.put(&asked, hour(30)).unwrap())["decision"]["rule"].clone()
     };
-    assert_eq!(rule(Known::All), "PERSISTENCE_OFF");
-    assert_eq!(rule(Known::Seq(2)), "REFRESH");
+    assert_eq!(rule(KnowledgeBound::All), "PERSISTENCE_OFF");
+    assert_eq!(rule(KnowledgeBound::Seq(2)), "REFRESH");
     let present = |known| {
         let as_of = AsOf { at: Some(hour(10)), known, min_position: None };
         let answer = json(&filled.ledger.explain(&acme, &what, as_of, hour(30)).unwrap());
         answer["explanation"]["sentences"][0]["fact"]["status"].clone()
     };
-    assert_eq!((present(Known::All), present(Known::Seq(2))), (json!("UNINSTALLED"), json!("INSTALLED")));
+    assert_eq!(
+        (present(KnowledgeBound::All), present(KnowledgeBound::Seq(2))),
+        (json!("UNINSTALLED"), json!("INSTALLED"))
+    );
 }
 
 #[test]
@@ -244,14 +250,21 @@ fn knowing_the_last_record_is_knowing_all_unless_an_app_event_came_later() {
         (state["seq"].clone(), state["baseUrl"].clone())
     };
     let in_eu = (json!(3), json!("https://EU.app.example.com"));
-    for knowledge in [Known::All, Known::Seq(3), Known::Recorded(hour(20)), Known::Recorded(hour(99))] {
+    for knowledge in [
+        KnowledgeBound::All,
+        KnowledgeBound::Seq(3),
+        KnowledgeBound::Recorded(hour(20)),
+        KnowledgeBound::Recorded(hour(99)),
+    ] {
         assert_eq!(known(&filled, knowledge), in_eu, "{knowledge:?}");
     }
     filled.publish(25, "app", &["US"]);
-    for knowledge in [Known::Seq(3), Known::Recorded(hour(20))] {
+    for knowledge in [KnowledgeBound::Seq(3), KnowledgeBound::Recorded(hour(20))] {
         assert_eq!(known(&filled, knowledge), in_eu, "{knowledge:?}");
     }
-    for knowledge in [Known::All, Known::Recorded(hour(25)), Known::Recorded(hour(99))] {
+    for knowledge in
+        [KnowledgeBound::All, KnowledgeBound::Recorded(hour(25)), KnowledgeBound::Recorded(hour(99))]
+    {
         assert_eq!(known(&filled, knowledge), (json!(3), json!(null)), "{knowledge:?}");
     }
 }
@@ -268,7 +281,7 @@ fn a_page_of_the_log_goes_on_until_it_has_found_what_was_asked_for() {
     };
     assert_eq!(found(1, at_hour(60)), (vec![40], None), "the first that had happened by then is the last");
     assert_eq!(found(1, at_hour(61)), (vec![39], Some(40)));
-    let known = |seq| AsOf { at: None, known: Known::Seq(seq), min_position: None };
+    let known = |seq| AsOf { at: None, known: KnowledgeBound::Seq(seq), min_position: None };
     assert_eq!(found(3, known(3)), (vec![1, 2, 3], None), "nothing follows that was known");
     assert_eq!(found(2, known(3)), (vec![1, 2], Some(3)));
 }
@@ -286,7 +299,7 @@ fn an_app_that_another_shard_knows_can_be_previewed_for_any_tenant() {
     assert_eq!(preview(AsOf::default()).unwrap(), "DE");
     // What another shard had recorded by then is not told by a seq of this one.
     assert_eq!(
-        preview(AsOf { at: None, known: Known::Seq(1), min_position: None }).unwrap_err().code(),
+        preview(AsOf { at: None, known: KnowledgeBound::Seq(1), min_position: None }).unwrap_err().code(),
         "not-found"
     );
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use ledger_api::http::Options;
 use ledger_api::ledger::{Ledger, QueryError};
 use ledger_api::query::{AsOf, PreviewQuery, ProofQuery, ReplayQuery};
-use ledger_store::{Halted, Known, Phase};
+use ledger_store::{Halted, KnowledgeBound, Phase};
 
 use crate::filled::Ask as _;
 use crate::filled::{Filled, app, client, hour, installed, json, product_moved, shard};
@@ -92,8 +92,8 @@ fn nothing_is_not_there_while_a_shard_that_could_have_it_reads_or_stands_still()
 fn in_a_tenant_that_was_found_its_own_shard_decides() {
     let filled = filled();
     let ledger = &filled.ledger;
-    let before = AsOf { at: Some(hour(1)), known: Known::All, min_position: None };
-    let of_seq = AsOf { at: None, known: Known::Seq(7), min_position: None };
+    let before = AsOf { at: Some(hour(1)), known: KnowledgeBound::All, min_position: None };
+    let of_seq = AsOf { at: None, known: KnowledgeBound::Seq(7), min_position: None };
     let preview = |of: &str, what: &str| {
         let asked =
             PreviewQuery { client: client(of), app: app(what), product_realm: None, as_of: AsOf::default() };

@@ -26,7 +26,7 @@ pub(super) const DECIDING_ROWS: [(u8, Rule); 10] = [
 ];
 
 /// What the last decision rests on.
-pub(super) struct Grounds {
+pub(super) struct DecisionGrounds {
     pub(super) statements: Vec<Statement>,
     pub(super) in_force: InForce,
     /// At the uninstall that it came back from.
@@ -34,7 +34,7 @@ pub(super) struct Grounds {
 }
 
 /// The installation as the install met it, and what that state rested on.
-struct Met<'a> {
+struct DecisionEvidence<'a> {
     decision: Decision,
     state: &'a Installation,
     origins: &'a Origins,
@@ -49,7 +49,7 @@ pub(super) fn of_decision(
     app: &AppKey,
     decision: Decision,
     corrected: Option<u64>,
-) -> Option<Grounds> {
+) -> Option<DecisionGrounds> {
     let entry = entries.iter().find(|entry| Some(entry.seq) == decision.seq)?;
     let followed = Followed::until(entries, apps, app, Timestamp::MAX, |next| next.seq == entry.seq);
     let (unknown, timeline, origins) = (Installation::default(), apps.of(app), &followed.origins);
@@ -57,7 +57,13 @@ pub(super) fn of_decision(
     let in_force = InForce::of(state, origins, timeline, decision.at).with_descriptor(brought(*entry));
     let left = (state.status == Status::Uninstalled).then_some(origins.uninstalled_at).flatten();
     let at_uninstall = left.map(|at| InForce::of(state, origins, timeline, at));
-    let met = Met { decision, state, origins, in_force: &in_force, at_uninstall: at_uninstall.as_ref() };
+    let met = DecisionEvidence {
+        decision,
+        state,
+        origins,
+        in_force: &in_force,
+        at_uninstall: at_uninstall.as_ref(),
+    };
 
     let product = if entry.event.product_realm().is_some() { Some(entry.seq) } else { origins.product };
     let mut statements = vec![met.decided(product, corrected)];
@@ -67,10 +73,10 @@ pub(super) fn of_decision(
     statements.extend(
         passed_over.map(|(first_row, last_row, because)| met.passed_over(first_row, last_row, because)),
     );
-    Some(Grounds { statements, in_force, at_uninstall })
+    Some(DecisionGrounds { statements, in_force, at_uninstall })
 }
 
-impl Met<'_> {
+impl DecisionEvidence<'_> {
     /// The decision, and the records that made it this one and no other.
     fn decided(&self, product: Option<u64>, corrected: Option<u64>) -> Statement {
         let (decision, origins) = (self.decision, self.origins);

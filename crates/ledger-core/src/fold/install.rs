@@ -1,6 +1,6 @@
 //! `installed` (rules 6.1): re-sent, or a decision, and by which row of the table.
 
-use super::{Lens, Step};
+use super::{FoldMode, Step};
 use crate::descriptor::Descriptor;
 use crate::event::Installed;
 use crate::limits::{MIGRATION_GRACE_MS, STRAGGLER_MS};
@@ -162,8 +162,8 @@ impl Step<'_> {
         if is_present(self.state, self.scene.at) {
             // What-if follows expectation: nothing but an install of an absent app decides.
             let row = match self.scene.lens {
-                Lens::Actual => row_when_present(self.state, self.scene.at, observed),
-                Lens::WhatIf(_) => Row::Resent,
+                FoldMode::Actual => row_when_present(self.state, self.scene.at, observed),
+                FoldMode::WhatIf(_) => Row::Resent,
             };
             if row == Row::ImplicitReinstall {
                 self.raise(AnomalyCode::EndpointMismatch);
@@ -218,7 +218,7 @@ impl Step<'_> {
                 }
             }
             // What-if looks at no endpoint once a realm is known.
-            (Some(pin), Some(realm)) if pin.realm == realm && self.scene.lens == Lens::Actual => {
+            (Some(pin), Some(realm)) if pin.realm == realm && self.scene.lens == FoldMode::Actual => {
                 self.confirm();
             }
             (Some(_), _) => {}
@@ -230,8 +230,8 @@ impl Step<'_> {
         let expected = row.expected(self.state, self.descriptor(), self.aligned());
         let new = match (row, self.scene.lens) {
             (Row::Overridden, _) => expected.map(|realm| (realm, PinnedBy::Overridden)),
-            (_, Lens::Actual) => by_observed(observed).or(by_expected(expected)),
-            (_, Lens::WhatIf(_)) => by_expected(expected).or(by_observed(observed)),
+            (_, FoldMode::Actual) => by_observed(observed).or(by_expected(expected)),
+            (_, FoldMode::WhatIf(_)) => by_expected(expected).or(by_observed(observed)),
         };
         let mut decision = Decision {
             seq: Some(self.scene.seq),

@@ -1,7 +1,7 @@
 //! `uninstalled` (rules 6.2): the end of an installation, and the beginning of its window.
 
 use super::install::is_straggler;
-use super::{Lens, Step};
+use super::{FoldMode, Step};
 use crate::limits::HOOKS_CROSS_MS;
 use crate::realm::Realm;
 use crate::state::{AnomalyCode, PinnedBy, Status};
@@ -47,13 +47,13 @@ impl Step<'_> {
     fn is_of_another_installation(&self, given: Option<&str>) -> bool {
         // What-if skips what the actual fold found so.
         let known = self.state.installation_id.as_deref().filter(|_| self.state.installation_id_is_current);
-        self.scene.lens == Lens::Actual && given.zip(known).is_some_and(|(given, known)| given != known)
+        self.scene.lens == FoldMode::Actual && given.zip(known).is_some_and(|(given, known)| given != known)
     }
 
     /// The new region's install overtook the old region's uninstall: two clocks crossed.
     fn is_overtaken(&self, observed: Realm) -> bool {
         // What-if skips what the actual fold found overtaken, and looks at no other endpoint.
-        self.scene.lens == Lens::Actual
+        self.scene.lens == FoldMode::Actual
             && self.state.pinned_realm() != Some(observed)
             && self.state.decision.is_some_and(|decision| {
                 decision.moved
@@ -67,7 +67,7 @@ impl Step<'_> {
             self.pin(realm, PinnedBy::Observed);
             return;
         };
-        if self.scene.lens != Lens::Actual {
+        if self.scene.lens != FoldMode::Actual {
             return;
         }
         if pin.realm == realm {

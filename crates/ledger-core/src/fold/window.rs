@@ -1,6 +1,6 @@
 //! The persistence window (rules 5): computed at the uninstall, with what was in force then.
 
-use super::{Lens, Step};
+use super::{FoldMode, Step};
 use crate::descriptor::Descriptor;
 use crate::event::SubscriptionState;
 use crate::policy::Policy;
@@ -17,8 +17,8 @@ enum Extent {
 impl Step<'_> {
     pub(super) fn open_window(&mut self) {
         let policy = match self.scene.lens {
-            Lens::Actual => self.scene.timeline.policy_at(self.scene.at),
-            Lens::WhatIf(policy) => policy,
+            FoldMode::Actual => self.scene.timeline.policy_at(self.scene.at),
+            FoldMode::WhatIf(policy) => policy,
         };
         let extent = match policy {
             Policy::Descriptor => self.declared_extent(),

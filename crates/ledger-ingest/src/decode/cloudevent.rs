@@ -16,11 +16,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::draft::{Dialect, Draft, Field, MembersOf};
-use super::message::{DataType, Message, attribute_name};
-use super::refusal;
-use super::value::{Name, Value};
-use super::{protobuf, read_json};
+use crate::decode::draft::{Dialect, Draft, Field, MembersOf};
+use crate::decode::message::{DataType, Message, attribute_name};
+use crate::decode::refusal;
+use crate::decode::value::{Name, Value};
+use crate::decode::{protobuf, read_json};
 
 const NATIVE: &str = "realmledger.";
 const HOOK: &str = "com.atlassian.connect.dare-migration.";

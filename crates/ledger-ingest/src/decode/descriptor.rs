@@ -12,10 +12,10 @@ use ledger_core::limits::POLICY_MAX_DAYS;
 use ledger_core::policy::Policy;
 use ledger_core::realm::{InvalidRealm, Realm};
 
-use super::refusal;
-use super::url::is_absolute_http;
-use super::validate::{TEXT, without_secrets};
-use super::value::Value;
+use crate::decode::refusal;
+use crate::decode::url::is_absolute_http;
+use crate::decode::validate::{TEXT, without_secrets};
+use crate::decode::value::Value;
 
 const OBJECT: &str = "expected an object";
 const URL: &str = "expected an absolute http or https URL";

@@ -1,6 +1,6 @@
 //! An event as it arrived: every field the ledger knows, of whatever type, by its native name.
 //!
-//! All encodings are read into a draft, and only [`super::validate`] turns a draft into an event. So the
+//! All encodings are read into a draft, and only [`crate::decode::validate`] turns a draft into an event. So the
 //! same fault has the same reason everywhere; what differs is only how the sender calls the field, which is
 //! the draft's [`Dialect`].
 
@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::value::{Name, Value};
+use crate::decode::value::{Name, Value};
 
 macro_rules! fields {
     ($($field:ident = $name:literal,)*) => {

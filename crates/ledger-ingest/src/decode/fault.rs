@@ -8,7 +8,7 @@ use serde_json::error::Category;
 
 use ledger_record::rejection::{Reason, Rejection};
 
-use super::refusal;
+use crate::decode::refusal;
 
 mod surrogate;
 

@@ -4,7 +4,7 @@ use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
 use ledger_record::rejection::Rejection;
 
-use super::refusal;
+use crate::decode::refusal;
 
 /// A message, borrowed from its source.
 #[derive(Debug, Clone, Copy, Default)]

@@ -7,9 +7,9 @@ use prost::Message as _;
 use prost_types::Timestamp as ProtoTimestamp;
 use prost_types::value::Kind;
 
-use super::draft::{Draft, Field};
-use super::refusal;
-use super::value::Value;
+use crate::decode::draft::{Draft, Field};
+use crate::decode::refusal;
+use crate::decode::value::Value;
 use crate::proto;
 
 /// Reads a message into a draft.

@@ -7,13 +7,13 @@ use ledger_core::time::Timestamp;
 use ledger_record::rejection::Rejection;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::refusal;
-use super::validate::{EARLY, instant_of};
-use super::value::{Name, Value};
+use crate::decode::refusal;
+use crate::decode::validate::{EARLY, instant_of};
+use crate::decode::value::{Name, Value};
 
 /// The members of a line of native JSON that give its recorded time. Of equal names the last one counts.
 ///
-/// A line that is no JSON object has none of them; [`super::decode`] says what is wrong with it.
+/// A line that is no JSON object has none of them; [`crate::decode::decode`] says what is wrong with it.
 #[derive(Debug, Default)]
 pub struct Stamp<'a> {
     recorded_at: Value<'a>,

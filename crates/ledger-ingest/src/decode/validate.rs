@@ -18,11 +18,11 @@ use ledger_core::realm::{InvalidRealm, Realm};
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::{FIRST, LAST, parse_instant};
 
-use super::descriptor::{read_descriptor, read_policy};
-use super::draft::{Draft, Field};
-use super::message::{Decoded, Incoming};
-use super::refusal;
-use super::value::Value;
+use crate::decode::descriptor::{read_descriptor, read_policy};
+use crate::decode::draft::{Draft, Field};
+use crate::decode::message::{Decoded, Incoming};
+use crate::decode::refusal;
+use crate::decode::value::Value;
 use crate::redact;
 
 /// What is expected of a text field.

@@ -1,15 +1,15 @@
 //! The first lines, judged before any is written, however long they are.
 //!
-//! They are read ahead into a temporary file that has no name, judged as [`check`](super::check) judges a file, and then
+//! They are read ahead into a temporary file that has no name, judged as [`check`](crate::import::check) judges a file, and then
 //! given out as if nothing had happened. What contradicts an earlier record is found where the lines are taken.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read as _, Seek as _};
 use std::path::Path;
 
-use super::ImportError;
-use super::check::FirstLines;
-use super::refusals::JUDGED_LINES;
+use crate::import::ImportError;
+use crate::import::check::FirstLines;
+use crate::import::refusals::JUDGED_LINES;
 use crate::text::{Line, LineError};
 
 /// Lines that were read ahead, in their order.

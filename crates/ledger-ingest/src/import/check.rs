@@ -13,10 +13,10 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::refusals::{JUDGED_LINES, Refusal, Refusals, are_too_many};
-use super::{ImportError, decode_line, future_limit};
 use crate::decode::Decoded;
 use crate::encode::to_native_json;
+use crate::import::refusals::{JUDGED_LINES, Refusal, Refusals, are_too_many};
+use crate::import::{ImportError, decode_line, future_limit};
 use crate::text::{Line, LineError};
 
 /// Ids that are compared with later ones, and tenants that are told apart: about 150 MB.

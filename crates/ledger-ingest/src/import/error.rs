@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use ledger_store::{AppendError, BindError, OpenError, ReadError};
 
-use super::refusals::Refusals;
-use super::{ImportReport, PARTITIONS};
+use crate::import::refusals::Refusals;
+use crate::import::{ImportReport, PARTITIONS};
 use crate::kafka::KafkaError;
 use crate::placing::PlacingError;
 use crate::text::LineError;

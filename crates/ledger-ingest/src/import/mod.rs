@@ -42,7 +42,7 @@ use ledger_record::rows::SourcePosition;
 use ledger_store::{DataDir, FutureLimit, Partitioner, Shard, ShardId, SourceIdentity, find_torn};
 use sha2::{Digest, Sha256};
 
-use crate::apply::{Applied, Source, Taken, apply};
+use crate::apply::{ApplyCounts, DecodedMessage, Source, apply};
 use crate::decode::{self, Decoded, Message, Stamp};
 use crate::placing::Placement;
 use crate::redact;
@@ -92,7 +92,7 @@ pub struct ImportReport {
     /// Lines that an earlier import had taken.
     pub already_taken: u64,
     /// What became of the rest, each line once.
-    pub applied: Applied,
+    pub applied: ApplyCounts,
     /// Appended to more partitions: every partition has a copy of an app-level event.
     pub copies: u64,
     /// Tenants that stand in several partitions, now that the file is taken: nobody answers for them.
@@ -137,9 +137,9 @@ pub(crate) struct Target {
 
 /// A line that is to be written.
 enum Waiting {
-    Message(Box<Taken>, Rc<[u8]>),
+    Message(Box<DecodedMessage>, Rc<[u8]>),
     /// The same, while another shard has the one that counts.
-    Copy(Box<Taken>, Rc<[u8]>),
+    Copy(Box<DecodedMessage>, Rc<[u8]>),
     /// By its number.
     Blank(u64),
 }
@@ -327,11 +327,11 @@ impl<'a> Importing<'a> {
             }
             Err(_) => Some(0),
         };
-        let mut kind: fn(Box<Taken>, Rc<[u8]>) -> Waiting = Waiting::Message;
+        let mut kind: fn(Box<DecodedMessage>, Rc<[u8]>) -> Waiting = Waiting::Message;
         for target in &mut self.targets {
             if target.taken < number && only.is_none_or(|only| only == target.source.partition) {
                 self.pending_bytes += line.len();
-                let taken = Taken { offset: number, source_time, decoded: decoded.clone() };
+                let taken = DecodedMessage { offset: number, source_time, decoded: decoded.clone() };
                 target.waiting.push(kind(Box::new(taken), Rc::clone(&line)));
                 kind = Waiting::Copy;
             }

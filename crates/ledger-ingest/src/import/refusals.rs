@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger_record::rejection::{Reason, Rejection};
 use serde::Serialize;
 
-use super::ImportError;
+use crate::import::ImportError;
 
 /// Lines that are judged before they are written.
 pub(crate) const JUDGED_LINES: usize = 10_000;

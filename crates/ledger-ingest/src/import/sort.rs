@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use ledger_core::time::Timestamp;
 
-use super::Stamp;
+use crate::import::Stamp;
 use crate::text::{Line, LineError};
 
 /// Most bytes of lines that are sorted at once.

@@ -1,7 +1,7 @@
 use ledger_record::proof::line::LedgerSecret;
 use ledger_store::{Partitioner, StoreOptions, Verified, check_spread};
 
-use super::*;
+use crate::import::*;
 use crate::placing::PlacingError;
 use crate::text::Lines;
 

@@ -6,25 +6,51 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 use tracing::{debug, info, warn};
 
 const PROPERTY_OF_OTHERS: &str = "CONFWARN";
 
 /// Connections that fail, requests and sessions that time out: one fact, however many clients and brokers say it,
-/// and told in one place ([`super::contact`]). Offsets are committed as a courtesy, so that fails quietly, too.
+/// and told in one place ([`crate::consume::contact`]). Offsets are committed as a courtesy, so that fails quietly, too.
 const OF_TRANSPORT: [&str; 5] = ["FAIL", "ERROR", "REQTMOUT", "SESSTMOUT", "COMMITFAIL"];
+
+/// The context of a client without one of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct LogContext;
+
+impl ClientContext for LogContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tell(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tell_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for LogContext {}
+
+impl ProducerContext for LogContext {
+    type DeliveryOpaque = ();
+
+    /// A message that was not delivered fails its transaction.
+    fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
+}
 
 /// What the last connection failed of.
 static LAST_FAILURE: Mutex<Option<String>> = Mutex::new(None);
 
 /// What the last connection failed of, if one did: a refused connection, a certificate, a password.
-pub(super) fn last_failure() -> Option<String> {
+pub(crate) fn last_failure() -> Option<String> {
     LAST_FAILURE.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-pub(super) fn tell(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(crate) fn tell(level: RDKafkaLogLevel, facility: &str, message: &str) {
     use RDKafkaLogLevel as Level;
     match level {
         _ if facility == PROPERTY_OF_OTHERS => debug!(facility, "{message}"),
@@ -42,7 +68,7 @@ pub(super) fn tell(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-pub(super) fn tell_error(error: &KafkaError, reason: &str) {
+pub(crate) fn tell_error(error: &KafkaError, reason: &str) {
     debug!(%error, reason, "kafka client");
 }
 

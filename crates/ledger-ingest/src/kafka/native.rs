@@ -17,18 +17,26 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::continuity::Watermarks;
-use super::shard::KafkaPartition as _;
+use crate::kafka::shard::KafkaPartition as _;
+
+/// What a broker tells of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Watermarks {
+    /// Oldest offset that can still be read.
+    pub low: u64,
+    /// Offset that the next message gets.
+    pub high: u64,
+}
 
 /// Leader epoch of a message, where the broker tells one.
-pub(super) fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
+pub(crate) fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
     // SAFETY: the message is alive for the whole call.
     let epoch = unsafe { rd::rd_kafka_message_leader_epoch(message.ptr()) };
     (epoch >= 0).then_some(epoch)
 }
 
 /// Notes the leader epoch of the last message read, so that a seek lets the broker check it (KIP-320).
-pub(super) fn set_leader_epoch(list: &mut TopicPartitionList, topic: &CStr, partition: i32, epoch: i32) {
+pub(crate) fn set_leader_epoch(list: &mut TopicPartitionList, topic: &CStr, partition: i32, epoch: i32) {
     // SAFETY: the list is alive and borrowed mutably; `find` answers an element of it or null.
     unsafe {
         let element = rd::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), partition);
@@ -39,7 +47,7 @@ pub(super) fn set_leader_epoch(list: &mut TopicPartitionList, topic: &CStr, part
 }
 
 /// The metadata of a partition's committed offset. `rust-rdkafka` panics where another program committed no text.
-pub(super) fn metadata(list: &TopicPartitionList, id: &ShardId) -> Option<String> {
+pub(crate) fn metadata(list: &TopicPartitionList, id: &ShardId) -> Option<String> {
     let topic = CString::new(id.topic.as_str()).ok()?;
     // SAFETY: the list is alive; `find` answers an element of it or null, which owns as many bytes as it says.
     let bytes = unsafe {
@@ -54,7 +62,7 @@ pub(super) fn metadata(list: &TopicPartitionList, id: &ShardId) -> Option<String
 }
 
 /// The watermarks that came with the last fetch; no request is made.
-pub(super) fn cached_watermarks<C: ClientContext>(
+pub(crate) fn cached_watermarks<C: ClientContext>(
     client: &Client<C>,
     topic: &CStr,
     partition: i32,
@@ -78,7 +86,7 @@ pub(super) fn cached_watermarks<C: ClientContext>(
 
 /// Where the client is in the one partition of the list: behind what it handed out, and behind the control records
 /// that it keeps to itself. No request is made.
-pub(super) fn position<C: ClientContext>(client: &Client<C>, partition: &TopicPartitionList) -> Option<u64> {
+pub(crate) fn position<C: ClientContext>(client: &Client<C>, partition: &TopicPartitionList) -> Option<u64> {
     // SAFETY: the client and the list are alive; the list's elements are written within the call.
     let result = unsafe { rd::rd_kafka_position(client.native_ptr(), partition.ptr()) };
     if result != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
@@ -91,7 +99,7 @@ pub(super) fn position<C: ClientContext>(client: &Client<C>, partition: &TopicPa
 }
 
 /// Kafka's id of a topic, where the broker has one to tell (Apache Kafka 2.8 and later).
-pub(super) fn topic_id<C: ClientContext>(
+pub(crate) fn topic_id<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     timeout: Duration,

@@ -11,7 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
 /// How long brokers may take to do what someone waits for: make a topic, acknowledge messages.
-pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const BROKER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where the events come from, and how they are taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]

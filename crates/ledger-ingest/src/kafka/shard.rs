@@ -6,7 +6,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 /// The other spelling of a shard's id.
-pub(super) trait KafkaPartition {
+pub(crate) trait KafkaPartition {
     /// The shard of a partition that librdkafka names.
     fn of(topic: &str, partition: i32) -> Self;
 
@@ -44,7 +44,7 @@ impl KafkaPartition for ShardId {
 }
 
 /// How far a shard was read from its topic.
-pub(super) fn next_offset(shard: &Shard, id: &ShardId) -> Option<u64> {
+pub(crate) fn next_offset(shard: &Shard, id: &ShardId) -> Option<u64> {
     match shard.source_position(&id.topic) {
         Ok(Some(SourcePosition::Kafka { next_offset, .. })) => Some(next_offset),
         _ => None,
@@ -52,6 +52,6 @@ pub(super) fn next_offset(shard: &Shard, id: &ShardId) -> Option<u64> {
 }
 
 /// An offset as librdkafka wants it.
-pub(super) fn offset_of(offset: u64) -> Offset {
+pub(crate) fn offset_of(offset: u64) -> Offset {
     Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX))
 }

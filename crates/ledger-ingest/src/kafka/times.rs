@@ -20,8 +20,8 @@ use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{info, warn};
 
-use super::checkpoints::Said;
-use super::options::KafkaOptions;
+use crate::kafka::client_log::LogContext;
+use crate::kafka::options::KafkaOptions;
 
 const TYPE: &str = "message.timestamp.type";
 const AFTER_MAX: &str = "message.timestamp.after.max.ms";
@@ -57,7 +57,7 @@ pub enum TimeSource {
 
 impl TimeSource {
     /// From the settings of a topic.
-    pub(super) fn from_settings(value: impl Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn from_settings(value: impl Fn(&str) -> Option<String>) -> Self {
         match value(TYPE).as_deref() {
             Some("LogAppendTime") => return Self::Broker,
             Some(_) => {}
@@ -105,8 +105,8 @@ impl fmt::Display for TimeSource {
 type Told = BTreeMap<String, (Instant, Result<TimeSource, KafkaError>)>;
 
 /// Asks for the settings of topics, once for all their shards.
-pub(super) struct TopicTimes {
-    admin: AdminClient<Said>,
+pub(crate) struct TopicTimes {
+    admin: AdminClient<LogContext>,
     /// So long an answer is good for.
     good_for: Duration,
     told: Mutex<Told>,
@@ -119,14 +119,14 @@ impl fmt::Debug for TopicTimes {
 }
 
 impl TopicTimes {
-    pub(super) fn new(options: &KafkaOptions) -> Result<Self, KafkaError> {
-        let admin = options.base().create_with_context(Said)?;
+    pub(crate) fn new(options: &KafkaOptions) -> Result<Self, KafkaError> {
+        let admin = options.base().create_with_context(LogContext)?;
         Ok(Self { admin, good_for: options.check_interval / 2, told: Mutex::default() })
     }
 
     /// Whose word the times of a topic are; an error when the brokers cannot be reached. What is new of it is logged
     /// once. The others wait meanwhile, and hear the same.
-    pub(super) fn of(&self, topic: &str) -> Result<TimeSource, KafkaError> {
+    pub(crate) fn of(&self, topic: &str) -> Result<TimeSource, KafkaError> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let before = told.get(topic).filter(|(when, _)| when.elapsed() < self.good_for);
         if let Some((_, answer)) = before {

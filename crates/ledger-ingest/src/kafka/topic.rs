@@ -6,8 +6,18 @@ use ledger_store::SourceIdentity;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::continuity::TopicFacts;
-use super::native;
+use crate::kafka::native;
+
+/// What a broker tells of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TopicFacts {
+    /// Kafka's id of the cluster.
+    pub cluster_id: Option<String>,
+    /// Kafka's id of this very topic: another one under the same name has another id.
+    pub topic_id: Option<String>,
+    /// How many partitions it has; 0 when it does not exist.
+    pub partitions: u32,
+}
 
 impl From<SourceIdentity> for TopicFacts {
     fn from(identity: SourceIdentity) -> Self {
@@ -28,7 +38,7 @@ impl From<TopicFacts> for SourceIdentity {
 const ID_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks the broker which topic this is.
-pub(super) fn facts<C: ClientContext>(
+pub(crate) fn facts<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     timeout: Duration,
@@ -42,7 +52,7 @@ pub(super) fn facts<C: ClientContext>(
 }
 
 /// Asks the broker how many partitions a topic has.
-pub(super) fn partitions<C: ClientContext>(
+pub(crate) fn partitions<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     timeout: Duration,

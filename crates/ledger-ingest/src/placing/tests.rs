@@ -8,8 +8,8 @@ use rdkafka::client::ClientContext;
 use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
-use super::*;
 use crate::kafka::EmbeddedBroker;
+use crate::placing::*;
 
 #[test]
 fn a_partitioner_is_learnt_when_it_alone_fits_more_keys_than_chance_would() {
@@ -117,7 +117,7 @@ fn record(data: &DataDir, source: &str, position: &SourcePosition, placed: &[(St
             let decoded = crate::decode::decode(&message).unwrap();
             let event = decoded.event().unwrap().clone();
             batch
-                .offer(ledger_store::Arrival {
+                .offer(ledger_store::IncomingEvent {
                     from: ledger_record::record::Coordinates { source: source.into(), partition, offset },
                     source_time: event.time,
                     event,

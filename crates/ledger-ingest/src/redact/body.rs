@@ -7,8 +7,8 @@ use ledger_record::rejection::RefusedBody;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::known::{Member, Place, is_name_in_envelope, is_plain_name, member};
-use super::{REMOVED, is_secret_name, kept_key, quoted};
+use crate::redact::known::{Member, Place, is_name_in_envelope, is_plain_name, member};
+use crate::redact::{REMOVED, is_secret_name, kept_key, quoted};
 
 /// What is kept of a message's value.
 ///
@@ -103,7 +103,7 @@ fn key(value: Value) -> Option<Value> {
 /// What should be a text or a number. Anything else stays of its kind, so that it is refused again.
 fn scalar(value: Value) -> Value {
     match value {
-        Value::String(text) => Value::String(super::text(&text).into_owned()),
+        Value::String(text) => Value::String(crate::redact::text(&text).into_owned()),
         Value::Array(_) => Value::Array(Vec::new()),
         Value::Object(_) => Value::Object(Map::new()),
         other => other,
@@ -122,7 +122,7 @@ fn object(value: Value, place: Place) -> Value {
 /// As an event keeps it.
 fn setting(mut value: Value) -> Value {
     if let Value::String(text) = &mut value {
-        if let Cow::Owned(redacted) = super::text(text) {
+        if let Cow::Owned(redacted) = crate::redact::text(text) {
             *text = redacted;
         }
     } else {

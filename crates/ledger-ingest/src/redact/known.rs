@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use ledger_core::realm::{InvalidRealm, Realm};
 
-use super::{REMOVED, is_secret_name};
 use crate::decode::Field;
+use crate::redact::{REMOVED, is_secret_name};
 
 /// An object that the ledger reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

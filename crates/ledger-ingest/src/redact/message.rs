@@ -3,9 +3,9 @@
 use ledger_core::ids::ClientKey;
 use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 
-use super::known::{Member, attribute, header_name};
-use super::{REMOVED, body, kept_key};
 use crate::decode::{Message, attribute_name, is_content_type};
+use crate::redact::known::{Member, attribute, header_name};
+use crate::redact::{REMOVED, body, kept_key};
 
 /// What is kept of a message that was refused.
 ///
@@ -36,7 +36,7 @@ fn header((name, value): &(String, Vec<u8>)) -> Option<(String, String)> {
     let value = std::str::from_utf8(value).ok();
     let kept = match member {
         Member::Key => value.filter(|value| kept_key(value))?.to_owned(),
-        Member::Scalar => super::text(value?).into_owned(),
+        Member::Scalar => crate::redact::text(value?).into_owned(),
         Member::Object(_) | Member::Setting | Member::Unknown => REMOVED.to_owned(),
     };
     Some((header_name(name).into_owned(), kept))

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::is_secret_name;
-use super::text::plain;
+use crate::redact::is_secret_name;
+use crate::redact::text::plain;
 
 /// How deep JSON inside the text of JSON is looked into; beyond, it is treated as running text.
 const QUOTED_DEPTH_MAX: usize = 4;

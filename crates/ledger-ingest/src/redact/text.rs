@@ -6,7 +6,7 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 
-use super::{REMOVED, is_secret_name, quoted};
+use crate::redact::{REMOVED, is_secret_name, quoted};
 
 /// The text without secrets; borrowed, and so unchanged, when it holds none.
 #[must_use]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::unpack::Packing;
+use crate::text::unpack::Packing;
 
 /// A file that is no NDJSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

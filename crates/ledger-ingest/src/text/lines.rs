@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read as _};
 
-use super::BYTE_ORDER_MARK;
+use crate::text::BYTE_ORDER_MARK;
 
 /// Longest line that is read at all; one over 1 MiB is refused as `too-large`.
 const LINE_MAX_BYTES: u64 = 64 * 1024 * 1024;

@@ -7,8 +7,8 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_json::{Deserializer, Value};
 
-use super::foreign::{self, Kind, NotNdjson, SIGNATURES};
-use super::{BYTE_ORDER_MARK, LOOK_BYTES};
+use crate::text::foreign::{self, Kind, NotNdjson, SIGNATURES};
+use crate::text::{BYTE_ORDER_MARK, LOOK_BYTES};
 
 /// Members of every event; one that has none of them is none.
 const EVENT_MEMBERS: [&str; 4] = ["id", "type", "time", "specversion"];

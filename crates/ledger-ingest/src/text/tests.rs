@@ -3,7 +3,7 @@ use std::io::{BufReader, Write as _};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::*;
+use crate::text::*;
 
 const EVENT: &str =
     r#"{"id":"1","type":"enabled","time":"2026-01-01T00:00:00Z","clientKey":"c","appKey":"a"}"#;

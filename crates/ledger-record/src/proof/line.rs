@@ -138,7 +138,7 @@ pub struct SealLeaf {
 
 /// What goes with a record into its line and is not in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Beside {
+pub struct LeafContext {
     /// Leaf hash of the stream's record before; zero for the first.
     pub previous: Hash,
     /// What [`pinned_realm`] says.
@@ -224,10 +224,10 @@ pub fn coordinates(source: &Coordinates) -> String {
 
 impl RecordLeaf {
     /// The leaf of a record that is no seal ([`SealLeaf::of`]).
-    pub fn of(record: &Record, beside: Beside, secret: &LedgerSecret) -> Result<Self, TooLarge> {
+    pub fn of(record: &Record, beside: LeafContext, secret: &LedgerSecret) -> Result<Self, TooLarge> {
         check(record)?;
         let stream = stream_id(&record.stream);
-        let Said { type_name, app, time } = Said::by(record);
+        let LineFields { type_name, app, time } = LineFields::by(record);
         Ok(Self {
             stream,
             seq: record.seq,
@@ -322,13 +322,13 @@ impl RecordFields<'_> {
 }
 
 /// What a record itself puts into its line.
-struct Said<'a> {
+struct LineFields<'a> {
     type_name: &'static str,
     app: Option<&'a AppKey>,
     time: Timestamp,
 }
 
-impl<'a> Said<'a> {
+impl<'a> LineFields<'a> {
     fn by(record: &'a Record) -> Self {
         match &record.content {
             Content::Event { event, .. } => {
@@ -368,7 +368,7 @@ pub fn own_rule(event: &Event, outcome: &Outcome) -> Option<Rule> {
 
 /// Whether the numbers of a record that is no seal fit into a line.
 pub fn check(record: &Record) -> Result<(), TooLarge> {
-    let times = [Said::by(record).time, record.recorded];
+    let times = [LineFields::by(record).time, record.recorded];
     if are_exact(record.seq, times) { Ok(()) } else { Err(TooLarge) }
 }
 
@@ -425,7 +425,7 @@ impl SealLeaf {
 
 impl Leaf {
     /// The leaf of a record or a seal. Of a seal nothing stands beside it.
-    pub fn of(record: &Record, beside: Beside, secret: &LedgerSecret) -> Result<Self, TooLarge> {
+    pub fn of(record: &Record, beside: LeafContext, secret: &LedgerSecret) -> Result<Self, TooLarge> {
         match &record.content {
             Content::Seal(seal) => Ok(Self::Seal(SealLeaf::of(record, seal))),
             Content::Event { .. } | Content::Refused(_) | Content::Succession(_) => {

@@ -39,7 +39,7 @@ pub enum Refusal<E: std::error::Error + 'static> {
     Invalid(#[from] Fault),
     /// It cannot be judged.
     #[error(transparent)]
-    Undecided(#[from] Doubt),
+    Undecided(#[from] Inconclusive),
     /// A file could not be read.
     #[error(transparent)]
     Unreadable(E),
@@ -88,7 +88,7 @@ pub enum Fault {
 
 /// What is missing to judge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Doubt {
+pub enum Inconclusive {
     /// There is nothing.
     #[error("there is no checkpoint: is it the directory of a log?")]
     NoCheckpoint,
@@ -125,12 +125,12 @@ pub fn verify<E: std::error::Error>(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Verified, Refusal<E>> {
     let mut files = Files { read };
-    let note = files.read(CHECKPOINT)?.ok_or(Doubt::NoCheckpoint)?;
+    let note = files.read(CHECKPOINT)?.ok_or(Inconclusive::NoCheckpoint)?;
     let note = String::from_utf8(note).map_err(|_| Fault::Checkpoint(NoteError::Malformed))?;
     // The name of the key is that of the log.
     let origin = note.split('\n').next().unwrap_or_default();
     let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == origin).cloned().collect();
-    let checkpoint = open(&note, &keys, Fault::Checkpoint, Doubt::UnknownKey)?;
+    let checkpoint = open(&note, &keys, Fault::Checkpoint, Inconclusive::UnknownKey)?;
     let pinned = pinned.map(|note| open_pinned(note, &keys, &checkpoint)).transpose()?;
     let differs = |tree: &Frontier| {
         pinned.as_ref().is_some_and(|pinned| pinned.size == tree.size() && pinned.root != tree.root())
@@ -145,7 +145,9 @@ pub fn verify<E: std::error::Error>(
             let index = reader.tree().size();
             reader.take_in(line).map_err(|refusal| match refusal {
                 log::Refusal::Invalid(fault) => Refusal::from(Fault::Leaf { index, fault }),
-                log::Refusal::UnknownVersion(version) => Doubt::UnknownVersion { index, version }.into(),
+                log::Refusal::UnknownVersion(version) => {
+                    Inconclusive::UnknownVersion { index, version }.into()
+                }
             })?;
             let made = tiler.push(line).map_err(|_| Fault::Entries(tile.path()))?;
             files.compare(made)?;
@@ -168,7 +170,7 @@ fn open<E: std::error::Error>(
     note: &str,
     keys: &[VerifierKey],
     fault: impl Fn(NoteError) -> Fault,
-    doubt: Doubt,
+    doubt: Inconclusive,
 ) -> Result<Checkpoint, Refusal<E>> {
     Checkpoint::open(note, keys).map_err(|error| match error {
         NoteError::UnknownKey => doubt.into(),
@@ -181,12 +183,12 @@ fn open_pinned<E: std::error::Error>(
     keys: &[VerifierKey],
     checkpoint: &Checkpoint,
 ) -> Result<Checkpoint, Refusal<E>> {
-    let pinned = open(note, keys, Fault::Pinned, Doubt::PinnedUnknownKey)?;
+    let pinned = open(note, keys, Fault::Pinned, Inconclusive::PinnedUnknownKey)?;
     if pinned.origin != checkpoint.origin {
         return Err(Fault::PinnedOrigin.into());
     }
     if pinned.size > checkpoint.size {
-        return Err(Doubt::PinnedNewer { pinned: pinned.size, size: checkpoint.size }.into());
+        return Err(Inconclusive::PinnedNewer { pinned: pinned.size, size: checkpoint.size }.into());
     }
     Ok(pinned)
 }

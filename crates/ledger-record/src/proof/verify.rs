@@ -39,9 +39,9 @@ pub struct Verified {
     /// Its seal.
     pub seal: SealLeaf,
     /// All records of the tenant.
-    pub records: Vec<Shown>,
+    pub records: Vec<VerifiedRecord>,
     /// All app-level records of the apps that have a section.
-    pub apps: Vec<(AppKey, Vec<Shown>)>,
+    pub apps: Vec<(AppKey, Vec<VerifiedRecord>)>,
     /// The tenant as the rules make it of these records. Only where the decisions were checked: where all that
     /// they rest on is shown.
     pub tenant: Option<Tenant>,
@@ -57,7 +57,7 @@ impl Verified {
 
 /// A record that is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
+pub struct VerifiedRecord {
     /// Its index in the log.
     pub index: u64,
     /// Its line.
@@ -74,7 +74,7 @@ pub enum Refusal {
     Invalid(#[from] Fault),
     /// It cannot be judged.
     #[error(transparent)]
-    Undecided(#[from] Doubt),
+    Undecided(#[from] Inconclusive),
 }
 
 /// A fact that fails.
@@ -165,7 +165,7 @@ pub enum RecordFault {
 
 /// What is missing to judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Doubt {
+pub enum Inconclusive {
     /// A newer form.
     #[error("version {0} is not known: use a newer program")]
     UnknownVersion(u64),
@@ -216,10 +216,10 @@ struct Sealed {
 pub fn verify(bundle: &str, keys: &[VerifierKey], pinned: Option<&str>) -> Result<Verified, Refusal> {
     let bundle = Bundle::parse(bundle).map_err(|error| match error {
         ParseError::Malformed { line } => Refusal::from(Fault::Malformed { line }),
-        ParseError::UnknownVersion(version) => Doubt::UnknownVersion(version).into(),
+        ParseError::UnknownVersion(version) => Inconclusive::UnknownVersion(version).into(),
     })?;
     let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == bundle.origin).cloned().collect();
-    let checkpoint = open_note(&bundle.note, &keys, Fault::Checkpoint, Doubt::UnknownKey)?;
+    let checkpoint = open_note(&bundle.note, &keys, Fault::Checkpoint, Inconclusive::UnknownKey)?;
     if checkpoint.origin != bundle.origin {
         return Err(Fault::Origin.into());
     }
@@ -240,7 +240,8 @@ pub fn verify(bundle: &str, keys: &[VerifierKey], pinned: Option<&str>) -> Resul
     }
     let mut shown = streams.into_iter().zip(opened).map(|(checked, opened)| checked.finish(opened));
     let records = shown.next().unwrap_or_default();
-    let apps: Vec<(AppKey, Vec<Shown>)> = bundle.apps.iter().map(|(app, _)| app.clone()).zip(shown).collect();
+    let apps: Vec<(AppKey, Vec<VerifiedRecord>)> =
+        bundle.apps.iter().map(|(app, _)| app.clone()).zip(shown).collect();
     check_pinned(&bundle, &sealed.checkpoint, &keys, pinned)?;
     let tenant = decisions::check(&records, &apps)?;
     let Sealed { checkpoint, seal } = sealed;
@@ -251,7 +252,7 @@ fn open_note(
     note: &str,
     keys: &[VerifierKey],
     fault: impl Fn(NoteError) -> Fault,
-    doubt: Doubt,
+    doubt: Inconclusive,
 ) -> Result<Checkpoint, Refusal> {
     Checkpoint::open(note, keys).map_err(|error| match error {
         NoteError::UnknownKey => doubt.into(),
@@ -264,7 +265,7 @@ fn check_seal(bundle: &Bundle, checkpoint: &Checkpoint) -> Result<SealLeaf, Refu
     let seal = match Leaf::parse(&part.entry) {
         Ok(Leaf::Seal(seal)) => seal,
         Ok(Leaf::Record(_)) | Err(LineError::Malformed) => return Err(Fault::SealLine.into()),
-        Err(LineError::UnknownVersion(version)) => return Err(Doubt::UnknownVersion(version).into()),
+        Err(LineError::UnknownVersion(version)) => return Err(Inconclusive::UnknownVersion(version).into()),
     };
     if checkpoint.size.checked_sub(1) != Some(part.index) || seal.index != part.index {
         return Err(Fault::SealPlace.into());
@@ -282,16 +283,16 @@ fn check_pinned(
 ) -> Result<(), Refusal> {
     let Some(pinned) = pinned else {
         let unused = bundle.consistency.is_some();
-        return if unused { Err(Doubt::NoPinnedNote.into()) } else { Ok(()) };
+        return if unused { Err(Inconclusive::NoPinnedNote.into()) } else { Ok(()) };
     };
-    let pinned = open_note(pinned, keys, Fault::Pinned, Doubt::PinnedUnknownKey)?;
+    let pinned = open_note(pinned, keys, Fault::Pinned, Inconclusive::PinnedUnknownKey)?;
     if pinned.origin != checkpoint.origin {
         return Err(Fault::PinnedOrigin.into());
     }
     let proof = match &bundle.consistency {
         Some(part) if part.from == pinned.size => &part.proof[..],
         None if pinned.size == checkpoint.size => &[],
-        Some(_) | None => return Err(Doubt::NoConsistencyProof.into()),
+        Some(_) | None => return Err(Inconclusive::NoConsistencyProof.into()),
     };
     tree::verify_consistency(pinned.size, checkpoint.size, pinned.root, checkpoint.root, proof)
         .map_err(|_| Fault::Inconsistent.into())

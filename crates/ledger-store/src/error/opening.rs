@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Damaged, ReadError, StorageError};
-use crate::{ShardId, StopCause as _, StopCode};
+use crate::ShardId;
+use crate::StopCause as _;
+use crate::StopCode;
+use crate::error::{Damaged, ReadError, StorageError};
 
 /// A data directory or a shard could not be opened.
 #[derive(Debug, thiserror::Error)]

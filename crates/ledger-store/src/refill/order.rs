@@ -10,9 +10,9 @@ use ledger_record::record::{Content, Coordinates, Record, Stream};
 use ledger_record::rows::SourcePosition;
 use roaring::RoaringTreemap;
 
-use super::old::{Lane, OldShard, client_of};
-use super::target::{Item, Targets};
 use crate::error::{AppendError, ReadError};
+use crate::refill::old::{Lane, OldShard, client_of};
+use crate::refill::target::{Item, Targets};
 
 /// Picks the shard whose record comes next.
 pub(super) struct Merge {

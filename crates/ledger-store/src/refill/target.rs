@@ -11,12 +11,17 @@ use ledger_record::record::{Content, Coordinates, PriorLog, Record};
 use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 use ledger_record::rows::SourcePosition;
 
-use super::old::{Lane, OldShard};
-use super::{RefillError, RefillReport};
-use crate::batch::Batch;
+use crate::AppendResult;
+use crate::DataDir;
+use crate::FutureLimit;
+use crate::IncomingEvent;
+use crate::Shard;
+use crate::ShardId;
+use crate::check::verify::check_spread;
 use crate::error::AppendError;
-use crate::verify::check_spread;
-use crate::{Arrival, DataDir, FutureLimit, Offer, Shard, ShardId};
+use crate::refill::old::{Lane, OldShard};
+use crate::refill::{RefillError, RefillReport};
+use crate::write::batch::Batch;
 
 /// So many records wait at most.
 const RECORDS_AT_ONCE: usize = 5_000;
@@ -201,7 +206,7 @@ fn append(batch: &mut Batch<'_>, item: Item, counts: &mut Counts) -> Result<(), 
         Content::Refused(refused) => return batch.refuse_again(from, refused, recorded),
         Content::Seal(_) | Content::Succession(_) => return Ok(()),
     };
-    let arrival = Arrival {
+    let arrival = IncomingEvent {
         from: from.clone(),
         source_time: recorded,
         event: event.clone(),
@@ -209,16 +214,16 @@ fn append(batch: &mut Batch<'_>, item: Item, counts: &mut Counts) -> Result<(), 
         future: FutureLimit::Passed,
     };
     match batch.offer(arrival)? {
-        Offer::Appended { .. } => Ok(()),
-        Offer::Duplicate { .. } if is_repeat => {
+        AppendResult::Appended { .. } => Ok(()),
+        AppendResult::Duplicate { .. } if is_repeat => {
             counts.repeats += 1;
             Ok(())
         }
-        Offer::Duplicate { .. } => {
+        AppendResult::Duplicate { .. } => {
             counts.merged += 1;
             Ok(())
         }
-        Offer::Refused(rejection) => {
+        AppendResult::Refused(rejection) => {
             counts.conflicts += 1;
             batch.refuse_again(from, kept(&event, rejection, recorded), recorded)
         }

@@ -4,10 +4,10 @@ use std::io::{self, ErrorKind};
 
 use ledger_record::codec::DecodeError;
 
-use super::StopCode;
 use crate::error::{
     AppendError, BindError, Damage, Damaged, OpenError, Poison, ReadError, StorageError, WriteError,
 };
+use crate::stop::StopCode;
 
 /// An error that stops a shard.
 pub trait StopCause {

@@ -1,4 +1,4 @@
-use super::*;
+use crate::tests::*;
 use ledger_core::limits::FUTURE_MAX_MS;
 use ledger_record::record::{Content, Stream};
 
@@ -14,7 +14,7 @@ fn what_was_appended_is_there_and_survives_closing() {
     ];
     let offers = append(&mut shard, events.clone());
     assert_eq!(offers[..3], [appended(0, 1, false), appended(1, 1, false), appended(2, 2, false)]);
-    assert_eq!(offers[3], Offer::Appended { position: 3, seq: 1, late: false, new_tenant: false });
+    assert_eq!(offers[3], AppendResult::Appended { position: 3, seq: 1, late: false, new_tenant: false });
     drop(shard);
 
     let shard = ledger.shard();
@@ -43,7 +43,7 @@ fn a_repeat_is_counted_and_not_appended() {
     append(&mut shard, [first.clone()]);
     let twice = uninstalled("acme", "app", "e2", 1);
     let offers = append(&mut shard, [first.clone(), twice.clone(), twice, first]);
-    let repeat = |position, seq| Offer::Duplicate { position, seq };
+    let repeat = |position, seq| AppendResult::Duplicate { position, seq };
     assert_eq!(offers, [repeat(0, 1), appended(1, 2, false), repeat(1, 2), repeat(0, 1)]);
     assert_eq!((shard.head().next_position, shard.head().duplicates), (2, 3));
     let reader = shard.reader();
@@ -68,7 +68,7 @@ fn the_same_id_with_other_content_is_refused_and_changes_nothing() {
         policy_set("app", "p1", 1, 31),
     ];
     for conflict in conflicts {
-        let Offer::Refused(rejection) = batch.offer(arrival(3, conflict)).unwrap() else { panic!() };
+        let AppendResult::Refused(rejection) = batch.offer(arrival(3, conflict)).unwrap() else { panic!() };
         assert_eq!(rejection.reason, Reason::EventIdConflict);
     }
     // Neither another tenant nor another app is in the way.
@@ -77,7 +77,7 @@ fn the_same_id_with_other_content_is_refused_and_changes_nothing() {
         appended(3, 1, false)
     );
     let other_app = batch.offer(arrival(4, policy_set("other", "p1", 9, 1))).unwrap();
-    assert_eq!(other_app, Offer::Appended { position: 4, seq: 1, late: false, new_tenant: false });
+    assert_eq!(other_app, AppendResult::Appended { position: 4, seq: 1, late: false, new_tenant: false });
     drop(batch);
     assert_eq!(dump(&shard.reader()), before);
 }
@@ -95,17 +95,17 @@ fn an_id_is_unique_within_its_subject_only() {
     ];
     // In one batch, and stored: each is its own event, and each repeats itself alone.
     let offers = append(&mut shard, subjects.clone());
-    assert!(offers.iter().all(|offer| matches!(offer, Offer::Appended { .. })), "{offers:?}");
+    assert!(offers.iter().all(|offer| matches!(offer, AppendResult::Appended { .. })), "{offers:?}");
     let again = append(&mut shard, subjects);
-    let position = |offer: &Offer| match offer {
-        Offer::Duplicate { position, .. } => Some(*position),
-        Offer::Appended { .. } | Offer::Refused(_) => None,
+    let position = |offer: &AppendResult| match offer {
+        AppendResult::Duplicate { position, .. } => Some(*position),
+        AppendResult::Appended { .. } | AppendResult::Refused(_) => None,
     };
     let positions: Vec<Option<u64>> = again.iter().map(position).collect();
     assert_eq!(positions, [0, 1, 2, 3, 4].map(Some));
     let mut batch = shard.begin();
     for other in [installed("acme", "other", "e1", 0, "US"), product_moved("acme", "e1", 0, "US")] {
-        assert!(matches!(batch.offer(arrival(10, other)).unwrap(), Offer::Refused(_)));
+        assert!(matches!(batch.offer(arrival(10, other)).unwrap(), AppendResult::Refused(_)));
     }
     drop(batch);
     assert_whole(&shard.reader());
@@ -119,19 +119,21 @@ fn a_defaulted_time_does_not_tell_a_repeat_from_a_conflict() {
     let mut batch = shard.begin();
     let mut later = arrival(1, installed("acme", "app", "e1", 5, "EU"));
     later.time_defaulted = true;
-    assert_eq!(batch.offer(later.clone()).unwrap(), Offer::Duplicate { position: 0, seq: 1 });
+    assert_eq!(batch.offer(later.clone()).unwrap(), AppendResult::Duplicate { position: 0, seq: 1 });
     later.event = installed("acme", "app", "e1", 5, "US");
-    assert!(matches!(batch.offer(later).unwrap(), Offer::Refused(_)));
-    batch.offer(Arrival { time_defaulted: true, ..arrival(2, uninstalled("acme", "app", "e2", 6)) }).unwrap();
+    assert!(matches!(batch.offer(later).unwrap(), AppendResult::Refused(_)));
+    batch
+        .offer(IncomingEvent { time_defaulted: true, ..arrival(2, uninstalled("acme", "app", "e2", 6)) })
+        .unwrap();
     let told = arrival(3, uninstalled("acme", "app", "e2", 7));
-    assert_eq!(batch.offer(told).unwrap(), Offer::Duplicate { position: 1, seq: 2 });
+    assert_eq!(batch.offer(told).unwrap(), AppendResult::Duplicate { position: 1, seq: 2 });
 }
 
 #[test]
 fn recorded_time_never_falls_and_only_accepted_events_move_it() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
-    let at = |offset, id: &str, source_hour| Arrival {
+    let at = |offset, id: &str, source_hour| IncomingEvent {
         source_time: hour(source_hour),
         ..arrival(offset, installed("acme", "app", id, 0, "EU"))
     };
@@ -164,20 +166,20 @@ fn an_event_from_the_future_is_refused_by_the_time_it_is_recorded_with() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
-    let ahead = |offset, id: &str, hours| Arrival {
+    let ahead = |offset, id: &str, hours| IncomingEvent {
         source_time: hour(0),
         ..arrival(offset, installed("acme", "app", id, hours, "EU"))
     };
     assert_eq!(batch.offer(ahead(0, "e1", FUTURE_MAX_MS / HOUR_MS)).unwrap(), appended(0, 1, false));
-    let Offer::Refused(rejection) = batch.offer(ahead(1, "e2", 25)).unwrap() else { panic!() };
+    let AppendResult::Refused(rejection) = batch.offer(ahead(1, "e2", 25)).unwrap() else { panic!() };
     assert_eq!(rejection.reason, Reason::TimeInFuture);
     // The clock at import decides instead, where it is given.
-    let import = Arrival { future: FutureLimit::At(hour(100)), ..ahead(1, "e2", 100) };
+    let import = IncomingEvent { future: FutureLimit::At(hour(100)), ..ahead(1, "e2", 100) };
     assert_eq!(batch.offer(import).unwrap(), appended(1, 2, false));
-    let import = Arrival { future: FutureLimit::At(hour(100)), ..ahead(2, "e3", 101) };
-    assert!(matches!(batch.offer(import).unwrap(), Offer::Refused(_)));
+    let import = IncomingEvent { future: FutureLimit::At(hour(100)), ..ahead(2, "e3", 101) };
+    assert!(matches!(batch.offer(import).unwrap(), AppendResult::Refused(_)));
     // What is recorded counts, not the message's own stamp.
-    let recorded = Arrival { source_time: hour(100), ..ahead(2, "e4", 90) };
+    let recorded = IncomingEvent { source_time: hour(100), ..ahead(2, "e4", 90) };
     // A seal stands before it, as it begins another minute.
     assert_eq!(batch.offer(recorded).unwrap(), appended(3, 3, true));
     assert_eq!(batch.offer(ahead(3, "e5", 124)).unwrap(), appended(4, 4, false));
@@ -214,7 +216,7 @@ fn a_gap_waits_for_no_write_but_the_first_time() {
         batch.submit().unwrap();
         let mut next = shard.begin();
         next.gap(TOPIC, first + 1, first + 3).unwrap();
-        assert!(next.shard.in_flight.is_some(), "the batch before was waited for");
+        assert!(next.shard.pending.is_some(), "the batch before was waited for");
         next.submit().unwrap();
     }
     shard.settle().unwrap();

@@ -1,7 +1,7 @@
 //! What is stored does not depend on how messages were cut into batches (I-5), nor on caches, nor on
 //! closing in between; and it is the fold of the log (I-1).
 
-use super::*;
+use crate::tests::*;
 use ledger_core::event::{OverrideAction, SubscriptionState};
 use ledger_core::ids::MigrationId;
 use proptest::prelude::*;
@@ -118,14 +118,14 @@ fn give(batch: &mut crate::Batch<'_>, offset: u64, message: &Message) {
         Message::Gap => return batch.gap(TOPIC, offset, offset + 1).unwrap(),
         Message::Refused { source_hour } => refused(hour(*source_hour)),
         Message::Event { event, source_hour, time_defaulted } => {
-            let arrival = Arrival {
+            let arrival = IncomingEvent {
                 source_time: hour(*source_hour),
                 time_defaulted: *time_defaulted,
                 ..arrival(offset, Event::clone(event))
             };
             match batch.offer(arrival).unwrap() {
-                Offer::Appended { .. } | Offer::Duplicate { .. } => return,
-                Offer::Refused(rejection) => Refused { rejection, ..refused(hour(*source_hour)) },
+                AppendResult::Appended { .. } | AppendResult::Duplicate { .. } => return,
+                AppendResult::Refused(rejection) => Refused { rejection, ..refused(hour(*source_hour)) },
             }
         }
     };

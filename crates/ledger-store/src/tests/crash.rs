@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use super::*;
 use crate::AppendError;
+use crate::tests::*;
 
 const ROLE: &str = "LEDGER_STORE_TEST_WRITER";
 

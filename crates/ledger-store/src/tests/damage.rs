@@ -1,7 +1,11 @@
 //! Bytes that nobody wrote: errors that name the entry, no panics, no wrong answers.
 
-use super::*;
-use crate::{AppendError, Damage, Damaged, OpenError, ReadError};
+use crate::AppendError;
+use crate::Damage;
+use crate::Damaged;
+use crate::OpenError;
+use crate::ReadError;
+use crate::tests::*;
 use ledger_record::key;
 use ledger_record::record::{Content, Stream};
 use rocksdb::{WriteBatch, WriteOptions};
@@ -89,7 +93,7 @@ fn a_damaged_record_ends_every_way_of_reading_it() {
     assert_eq!(snapshot.records(&stream, 1).unwrap().filter(Result::is_err).count(), 1);
     assert_eq!(snapshot.tenant_records().unwrap().filter(Result::is_err).count(), 1);
     assert!(snapshot.records_from(0).unwrap().any(|record| record.is_err()));
-    assert!(snapshot.history(&client("acme"), crate::Known::All).is_err());
+    assert!(snapshot.history(&client("acme"), crate::KnowledgeBound::All).is_err());
     // A late event would rest on it.
     let mut batch = shard.begin();
     let late = batch.offer(arrival(2, uninstalled("acme", "app", "e3", -1)));

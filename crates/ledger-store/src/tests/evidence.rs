@@ -12,16 +12,19 @@ use ledger_record::proof::verify::verify;
 use ledger_record::proof::{Hash, payload, tree};
 use ledger_record::record::{Content, Record, Stream};
 
-use super::*;
+use crate::AppendError;
+use crate::OpenError;
+use crate::Snapshot;
+use crate::WriteError;
 use crate::error::Damage;
-use crate::{AppendError, OpenError, Snapshot, WriteError};
+use crate::tests::*;
 
 /// Every leaf, built anew from its record, is what was hashed; tree, map and seals are those of the leaves.
 pub(super) fn assert_evidence(snapshot: &Snapshot<'_>) {
     let mut heads = BTreeMap::<Hash, Head>::new();
     let mut nodes = BTreeMap::new();
     let size = snapshot.tree_size().unwrap();
-    let mut links = crate::Links::default();
+    let mut links = crate::PreviousLeaves::default();
     for linked in snapshot.linked(0..size, &mut links).unwrap() {
         let (record, beside) = linked.unwrap();
         let (index, line) = (record.position, crate::line_of(&record, beside, &secret()).unwrap());
@@ -69,10 +72,10 @@ fn seals(reader: &Reader) -> Vec<(u64, u64, u64, u64)> {
 }
 
 /// Recorded so many seconds after a minute began.
-fn recorded(offset: u64, second: i64, event: Event) -> Arrival {
+fn recorded(offset: u64, second: i64, event: Event) -> IncomingEvent {
     let past_minute_ms = hour(RECORDED_HOUR).as_millis() % 60_000;
     let source_time = hour(RECORDED_HOUR).plus_millis(1000 * second - past_minute_ms);
-    Arrival { source_time, ..arrival(offset, event) }
+    IncomingEvent { source_time, ..arrival(offset, event) }
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn only_the_leaf_right_before_is_taken_from_memory() {
     let reader = shard.reader();
     let snapshot = reader.snapshot();
     let size = snapshot.tree_size().unwrap();
-    let mut links = crate::Links::default();
+    let mut links = crate::PreviousLeaves::default();
     // With a hole, and again from the beginning.
     for range in [0..size / 4, size / 2..size, 0..size] {
         for linked in snapshot.linked(range, &mut links).unwrap() {
@@ -180,10 +183,13 @@ fn timestamps_that_no_line_can_hold_are_cut_off() {
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
     let event = || installed("acme", "app", "e1", 1, "EU");
-    let first = Arrival { source_time: Timestamp::MIN, ..arrival(0, event()) };
-    assert!(matches!(batch.offer(first).unwrap(), Offer::Refused(_)), "from the future, seen from there");
+    let first = IncomingEvent { source_time: Timestamp::MIN, ..arrival(0, event()) };
+    assert!(
+        matches!(batch.offer(first).unwrap(), AppendResult::Refused(_)),
+        "from the future, seen from there"
+    );
     batch.refuse(from_offset(0), refused(Timestamp::MIN)).unwrap();
-    batch.offer(Arrival { source_time: Timestamp::MAX, ..arrival(1, event()) }).unwrap();
+    batch.offer(IncomingEvent { source_time: Timestamp::MAX, ..arrival(1, event()) }).unwrap();
     batch.refuse(from_offset(2), refused(Timestamp::MAX)).unwrap();
     batch.commit().unwrap();
     assert_whole(&shard.reader());
@@ -275,7 +281,7 @@ fn change_row(ledger: &Ledger, family: Family, change: impl Fn(&[u8], &[u8]) -> 
             None => write.delete_cf(handle, key),
         }
     }
-    database.write(write, &crate::tuning::durable()).unwrap();
+    database.write(write, &crate::db::tuning::durable()).unwrap();
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::*;
 use crate::OpenError;
+use crate::tests::*;
 
 /// What the files below a directory take on the disk, reserved blocks included.
 fn disk_bytes(path: &Path) -> u64 {

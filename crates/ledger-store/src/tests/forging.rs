@@ -6,10 +6,10 @@ use ledger_record::proof::log;
 use ledger_record::record::{Content, Record, Stream};
 use ledger_record::rows::{AppRow, ShardHead, TenantRow};
 
-use super::verifying::{delete, eventful, fault, put, rewrite, rewrite_with_leaf, seals, verified};
-use super::*;
+use crate::check::verify::{Fault, VerifyError};
 use crate::error::ReadError;
-use crate::verify::{Fault, VerifyError};
+use crate::tests::verifying::{delete, eventful, fault, put, rewrite, rewrite_with_leaf, seals, verified};
+use crate::tests::*;
 
 /// Puts a record beside the log: under a key that no position refers to.
 fn beside(reader: &Reader, record: &Record) {

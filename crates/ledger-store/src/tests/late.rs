@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::*;
+use crate::tests::*;
 use ledger_record::record::{Content, Record};
 
 fn record(reader: &Reader, position: u64) -> Record {
@@ -60,7 +60,7 @@ fn an_app_level_event_in_time_is_a_record_and_nothing_more() {
     let tenants = dump(&shard.reader())["tenants"].clone();
     // Later than everything of its app, though not of the tenant.
     let offers = append(&mut shard, [policy_set("app", "p1", 2, 10), policy_set("nobody", "p1", 0, 1)]);
-    let in_time = |position| Offer::Appended { position, seq: 1, late: false, new_tenant: false };
+    let in_time = |position| AppendResult::Appended { position, seq: 1, late: false, new_tenant: false };
     assert_eq!(offers, [in_time(2), in_time(3)]);
     assert_eq!(dump(&shard.reader())["tenants"], tenants);
     assert_eq!(dump(&shard.reader())["corrections"], []);
@@ -87,7 +87,7 @@ fn a_late_app_level_event_corrects_every_installation_after_it() {
         let mut events: Vec<_> = fresh.into_iter().flatten().collect();
         events.extend([touched, policy_set("app", "p1", 10, 30)]);
         let offers = append(&mut shard, events);
-        let Some(Offer::Appended { position, late: true, .. }) = offers.last() else { panic!() };
+        let Some(AppendResult::Appended { position, late: true, .. }) = offers.last() else { panic!() };
 
         let reader = shard.reader();
         let snapshot = reader.snapshot();
@@ -109,8 +109,8 @@ fn a_late_app_level_event_corrects_every_installation_after_it() {
 }
 
 /// An event that arrives at some hour, and happened then unless told otherwise.
-fn arrives(offset: u64, at: i64, event: Event) -> Arrival {
-    Arrival { source_time: hour(at), ..arrival(offset, event) }
+fn arrives(offset: u64, at: i64, event: Event) -> IncomingEvent {
+    IncomingEvent { source_time: hour(at), ..arrival(offset, event) }
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_late_app_level_event_reads_the_tenants_recorded_since() {
     reader.database().write(lost, &rocksdb::WriteOptions::default()).unwrap();
 
     let mut batch = shard.begin();
-    let Offer::Appended { position, late: true, .. } =
+    let AppendResult::Appended { position, late: true, .. } =
         batch.offer(arrives(46, 42, policy_set("app", "p1", 29, 30))).unwrap()
     else {
         panic!("a late event")
@@ -184,11 +184,12 @@ fn tenants_with_events_ahead_stand_at_the_end_of_the_log() {
     let mut batch = shard.begin();
     for number in 0..50 {
         let event = installed(&format!("t{number:02}"), "app", "e", number, "EU");
-        let at = Arrival { source_time: hour(number), ..arrival(number.cast_unsigned(), event) };
+        let at = IncomingEvent { source_time: hour(number), ..arrival(number.cast_unsigned(), event) };
         batch.offer(at).unwrap();
     }
     // Recorded in hour 50, dated three hours ahead.
-    let ahead = Arrival { source_time: hour(50), ..arrival(50, installed("ahead", "app", "e", 53, "EU")) };
+    let ahead =
+        IncomingEvent { source_time: hour(50), ..arrival(50, installed("ahead", "app", "e", 53, "EU")) };
     batch.offer(ahead).unwrap();
     batch.commit().unwrap();
     let reader = shard.reader();

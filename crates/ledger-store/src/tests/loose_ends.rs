@@ -9,11 +9,11 @@ use ledger_record::proof::{Hash, log, map};
 use ledger_record::record::{Content, RULES, Record, Stream};
 use ledger_record::rows::TenantRow;
 
-use super::verifying::{delete, eventful, fault, put, rewrite_with_leaf, seals, verified};
-use super::*;
+use crate::audit::cell_of;
+use crate::check::verify::{Fault, VerifyError};
 use crate::error::{Damage, ReadError};
-use crate::evidence::cell_of;
-use crate::verify::{Fault, VerifyError};
+use crate::tests::verifying::{delete, eventful, fault, put, rewrite_with_leaf, seals, verified};
+use crate::tests::*;
 
 fn stored(reader: &Reader, family: Family, key: &[u8]) -> Vec<u8> {
     reader.database().get(family, key, &ReadOptions::default()).unwrap().unwrap().to_vec()
@@ -179,7 +179,7 @@ fn lines_of_a_file_beside_a_topic_are_accounted_for() {
     let file = "import:history";
     let line = |number, id: &str| {
         let from = Coordinates { source: file.into(), partition: 0, offset: number };
-        Arrival { from, ..arrival(0, installed("acme", "app", id, 1, "EU")) }
+        IncomingEvent { from, ..arrival(0, installed("acme", "app", id, 1, "EU")) }
     };
     let taken = |lines| SourcePosition::Import { lines, sha256: [3; 32] };
     let mut batch = shard.begin();

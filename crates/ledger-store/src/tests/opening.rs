@@ -1,8 +1,11 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::*;
-use crate::{BindError, OpenError, StopCause as _, StopCode};
+use crate::BindError;
+use crate::OpenError;
+use crate::StopCause as _;
+use crate::StopCode;
+use crate::tests::*;
 use ledger_record::rows::ShardIdentity;
 
 fn cluster(id: &str, topic_id: Option<&str>) -> SourceIdentity {

@@ -1,7 +1,12 @@
 use std::time::Duration;
 
-use super::*;
-use crate::{AlignmentClass, Cut, HistoryError, Known, List, WaitError};
+use crate::AlignmentClass;
+use crate::HistoryError;
+use crate::KnowledgeBound;
+use crate::KnowledgeCut;
+use crate::List;
+use crate::WaitError;
+use crate::tests::*;
 use ledger_core::event::SubscriptionState;
 use ledger_record::record::Stream;
 
@@ -32,7 +37,7 @@ fn a_history_is_cut_where_the_partition_stood() {
     let mut batch = shard.begin();
     for (offset, event) in (0..).zip(events) {
         let source_time = hour(100).plus_millis(event.time.millis_since(hour(0)) / 3600);
-        batch.offer(Arrival { source_time, ..arrival(offset, event) }).unwrap();
+        batch.offer(IncomingEvent { source_time, ..arrival(offset, event) }).unwrap();
     }
     batch.commit().unwrap();
     let reader = shard.reader();
@@ -46,22 +51,23 @@ fn a_history_is_cut_where_the_partition_stood() {
         assert_eq!(history.entries().len(), history.events.len());
         (history.events.len(), days)
     };
-    assert_eq!(days_at_the_end(Known::All), (2, 30));
-    assert_eq!(days_at_the_end(Known::Seq(2)), (2, 20));
-    assert_eq!(days_at_the_end(Known::Seq(1)), (1, 10));
-    assert_eq!(days_at_the_end(Known::Seq(0)), (0, 0));
-    assert_eq!(days_at_the_end(Known::Recorded(recorded(1))), (1, 10));
-    assert_eq!(days_at_the_end(Known::Recorded(recorded(2))), (1, 20));
-    assert_eq!(days_at_the_end(Known::Recorded(recorded(0))), (0, 0));
-    let Err(HistoryError::NoSuchSeq { asked: 3, last: 2 }) = snapshot.history(&acme, Known::Seq(3)) else {
+    assert_eq!(days_at_the_end(KnowledgeBound::All), (2, 30));
+    assert_eq!(days_at_the_end(KnowledgeBound::Seq(2)), (2, 20));
+    assert_eq!(days_at_the_end(KnowledgeBound::Seq(1)), (1, 10));
+    assert_eq!(days_at_the_end(KnowledgeBound::Seq(0)), (0, 0));
+    assert_eq!(days_at_the_end(KnowledgeBound::Recorded(recorded(1))), (1, 10));
+    assert_eq!(days_at_the_end(KnowledgeBound::Recorded(recorded(2))), (1, 20));
+    assert_eq!(days_at_the_end(KnowledgeBound::Recorded(recorded(0))), (0, 0));
+    let Err(HistoryError::NoSuchSeq { asked: 3, last: 2 }) = snapshot.history(&acme, KnowledgeBound::Seq(3))
+    else {
         panic!()
     };
-    let nobody = snapshot.history(&client("nobody"), Known::All).unwrap();
+    let nobody = snapshot.history(&client("nobody"), KnowledgeBound::All).unwrap();
     assert_eq!(nobody.events, []);
     let other = app("other");
     let known = |cut| snapshot.timelines_of([&other], cut).unwrap().of(&other).policy_at(Timestamp::MAX);
-    assert_eq!(known(Cut::Open), Policy::Days { days: 50 });
-    assert_eq!(known(Cut::AfterPosition(5)), Policy::Descriptor);
+    assert_eq!(known(KnowledgeCut::Open), Policy::Days { days: 50 });
+    assert_eq!(known(KnowledgeCut::AfterPosition(5)), Policy::Descriptor);
     assert_eq!(snapshot.app_timelines().unwrap(), shard.timelines);
 }
 
@@ -108,7 +114,7 @@ fn a_snapshot_does_not_see_what_comes_later() {
     assert_eq!(snapshot.head().unwrap().next_position, 1);
     assert_eq!(snapshot.tenant(&client("acme")).unwrap().unwrap().seq, 1);
     assert_eq!(snapshot.tenants(None).unwrap().count(), 1);
-    assert_eq!(snapshot.history(&client("acme"), Known::All).unwrap().events.len(), 1);
+    assert_eq!(snapshot.history(&client("acme"), KnowledgeBound::All).unwrap().events.len(), 1);
 }
 
 #[test]
@@ -228,7 +234,7 @@ fn a_sweep_gives_every_tenants_history_whole() {
     let mut histories = snapshot.histories().unwrap();
     let mut found = Vec::new();
     while let Some((client, events)) = histories.advance().unwrap() {
-        let history = snapshot.history(client, Known::All).unwrap();
+        let history = snapshot.history(client, KnowledgeBound::All).unwrap();
         assert_eq!(events, history.events, "{client}");
         found.push((client.to_string(), events.len()));
     }

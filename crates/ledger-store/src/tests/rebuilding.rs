@@ -1,6 +1,9 @@
-use super::*;
-use crate::database::family_name;
-use crate::{Difference, RebuildReport, check, rebuild};
+use crate::Difference;
+use crate::RebuildReport;
+use crate::check;
+use crate::db::database::family_name;
+use crate::rebuild;
+use crate::tests::*;
 use ledger_record::key;
 use rocksdb::{WriteBatch, WriteOptions};
 
@@ -47,7 +50,7 @@ fn what_was_right_stays_the_same() {
         // What was rebuilt is written to and read like any other.
         let mut batch = shard.begin();
         let repeat = batch.offer(arrival(46, uninstalled("tenant-07", "app", "e2", 9))).unwrap();
-        assert!(matches!(repeat, Offer::Duplicate { .. }));
+        assert!(matches!(repeat, AppendResult::Duplicate { .. }));
         drop(batch);
         drop(shard);
         assert_eq!(run(&ledger).differences, []);
@@ -117,7 +120,7 @@ fn an_unfinished_rebuild_is_dropped_on_opening() {
     let mut database = ledger.data.open_database(&shard_id(0)).unwrap();
     database.create_generation(1, ledger.data.resources()).unwrap();
     let mut batch = WriteBatch::default();
-    for family in crate::database::PROJECTIONS {
+    for family in crate::db::database::PROJECTIONS {
         for (key, value) in &good[family.as_str()] {
             batch.put_cf(database.family_in(family, 1).unwrap(), key, value);
         }

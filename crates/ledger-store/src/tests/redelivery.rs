@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::*;
+use crate::tests::*;
 
 /// Events with unique ids of few tenants and apps, in the order of their first arrival; many are late.
 fn a_history() -> impl Strategy<Value = Vec<Event>> {
@@ -61,7 +61,7 @@ proptest! {
         for part in with_repeats(&events, &repeats).chunks(batch) {
             let offers = append(&mut disturbed, part.iter().map(|(event, _)| event.clone()));
             for (offer, (_, is_repeat)) in offers.iter().zip(part) {
-                prop_assert_eq!(matches!(offer, Offer::Duplicate { .. }), *is_repeat, "{:?}", offer);
+                prop_assert_eq!(matches!(offer, AppendResult::Duplicate { .. }), *is_repeat, "{:?}", offer);
             }
         }
         prop_assert_eq!(disturbed.head().duplicates, repeats.len() as u64);

@@ -9,11 +9,18 @@ use ledger_record::key::{self, GapKey};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, PriorLog, Record, Stream};
 
-use super::verifying::{fault, put, verified};
-use super::*;
-use crate::{
-    Fault, OpenError, Refill, RefillError, RefillReport, Renamed, SpreadFault, Verified, check_spread, refill,
-};
+use crate::Fault;
+use crate::OpenError;
+use crate::Refill;
+use crate::RefillError;
+use crate::RefillReport;
+use crate::Renamed;
+use crate::SpreadFault;
+use crate::Verified;
+use crate::check_spread;
+use crate::refill;
+use crate::tests::verifying::{fault, put, verified};
+use crate::tests::*;
 
 const PARTITIONS: u32 = 3;
 
@@ -45,13 +52,14 @@ impl Feed {
         Coordinates { source: source.into(), partition: self.partition, offset }
     }
 
-    fn message(&mut self, seconds: i64, event: Event) -> Offer {
+    fn message(&mut self, seconds: i64, event: Event) -> AppendResult {
         let from = self.at(TOPIC, self.offset);
         self.offset += 1;
         let source_time = hour(RECORDED_HOUR).plus_millis(seconds * 1_000);
         let future = FutureLimit::AfterRecorded;
         let mut batch = self.shard.begin();
-        let offer = batch.offer(Arrival { from, source_time, event, time_defaulted: false, future }).unwrap();
+        let offer =
+            batch.offer(IncomingEvent { from, source_time, event, time_defaulted: false, future }).unwrap();
         batch.advance(TOPIC, kafka(self.offset));
         batch.commit().unwrap();
         offer
@@ -83,7 +91,7 @@ impl Feed {
         if let Some(event) = event {
             let source_time = event.time;
             let future = FutureLimit::At(hour(9_000));
-            batch.offer(Arrival { from, source_time, event, time_defaulted: false, future }).unwrap();
+            batch.offer(IncomingEvent { from, source_time, event, time_defaulted: false, future }).unwrap();
         }
         let lines = self.import - 1;
         batch.advance("import:old", SourcePosition::Import { lines, sha256: [4; 32] });
@@ -254,7 +262,7 @@ fn what_was_torn_is_what_it_had_been_in_one_shard() {
         let Content::Event { event, .. } = record.content else { continue };
         let from = from_offset(offset);
         let (source_time, future) = (record.recorded, FutureLimit::AfterRecorded);
-        batch.offer(Arrival { from, source_time, event, time_defaulted: false, future }).unwrap();
+        batch.offer(IncomingEvent { from, source_time, event, time_defaulted: false, future }).unwrap();
     }
     batch.commit().unwrap();
     for name in ["xa", "yb", "zc"] {
@@ -301,8 +309,11 @@ fn a_refilled_shard_reads_on_and_can_be_refilled_again() {
                 _ => None,
             },
         );
-        assert!(matches!(feed.message(7, original.unwrap()), Offer::Duplicate { .. }));
-        assert!(matches!(feed.message(1, installed(own, "app", "n1", 70, "EU")), Offer::Appended { .. }));
+        assert!(matches!(feed.message(7, original.unwrap()), AppendResult::Duplicate { .. }));
+        assert!(matches!(
+            feed.message(1, installed(own, "app", "n1", 70, "EU")),
+            AppendResult::Appended { .. }
+        ));
         feed.line(Some(uninstalled(own, "app", "n2", 80)));
         feed.tick();
     }
@@ -469,7 +480,7 @@ fn an_offset_that_no_shard_has_or_two_have_is_found() {
     let gap = GapKey { source: own.clone(), first_offset: 5 }.encode();
     {
         let shard = new.open_shard(&shard_id(0)).unwrap();
-        super::verifying::delete(&shard.reader(), Family::Gaps, &gap);
+        crate::tests::verifying::delete(&shard.reader(), Family::Gaps, &gap);
     }
     let missing = SpreadFault::Missing { source_name: format!("{TOPIC}/0"), offset: 5 };
     assert_eq!(verify_all(), Err(missing));

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
-use super::*;
-use crate::{Catalog, Served, ShardStatus};
+use crate::Catalog;
+use crate::Served;
+use crate::ShardStatus;
+use crate::tests::*;
 
 /// Shards that are open, and the catalog that lists them.
 struct Opened {

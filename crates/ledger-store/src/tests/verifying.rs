@@ -9,8 +9,8 @@ use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, Record, Stream};
 use rocksdb::{WriteBatch, WriteOptions};
 
-use super::*;
-use crate::verify::{Fault, Verified, VerifyError};
+use crate::check::verify::{Fault, Verified, VerifyError};
+use crate::tests::*;
 
 /// Several tenants and apps, late events of both kinds, a repeat, a refusal, empty offsets, seals.
 pub(super) fn eventful(ledger: &Ledger) -> Shard {

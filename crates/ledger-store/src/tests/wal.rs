@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::*;
 use crate::OpenError;
-use crate::wal::{WalError, check, check_bytes};
+use crate::db::wal::{WalError, check, check_bytes};
+use crate::tests::*;
 use crc32c::{crc32c, crc32c_append};
 use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options};
 

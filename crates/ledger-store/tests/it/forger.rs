@@ -7,7 +7,7 @@ use ledger_record::key::evidence::{LeafRow, MapCell, MapKey};
 use ledger_record::key::{self, Family, LogKey};
 use ledger_record::proof::Hash;
 use ledger_record::proof::frontier::Frontier;
-use ledger_record::proof::line::{Beside, Leaf, LedgerSecret, leaf_hash, stream_id};
+use ledger_record::proof::line::{Leaf, LeafContext, LedgerSecret, leaf_hash, stream_id};
 use ledger_record::proof::map::{self, Entry, Head, Node};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, Record, Stream};
@@ -108,7 +108,7 @@ impl Forger {
         let (record, before) = (self.record(position), self.leaf(position));
         let stream = stream_id(&record.stream);
         let previous = heads.get(&stream).map_or(Hash::ZERO, |head| head.leaf);
-        let beside = Beside { previous, pinned_realm: before.pinned_realm };
+        let beside = LeafContext { previous, pinned_realm: before.pinned_realm };
         let leaf = leaf_hash(&Leaf::of(&record, beside, &self.secret).unwrap().write().unwrap());
         self.put(Family::Leaves, &key::position(position), &LeafRow { hash: leaf, ..before }.encode());
         if record.stream != Stream::Seals {

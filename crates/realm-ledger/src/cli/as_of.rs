@@ -3,7 +3,7 @@
 use clap::Args;
 use ledger_api::query;
 use ledger_core::time::Timestamp;
-use ledger_store::Known;
+use ledger_store::KnowledgeBound;
 
 use super::parse::instant;
 
@@ -39,8 +39,8 @@ impl AsOfAll {
 impl AsOfTenant {
     /// As it is asked.
     pub fn asked(&self) -> query::AsOf {
-        let recorded = self.all.known_at.map_or(Known::All, Known::Recorded);
-        let known = self.known_seq.map_or(recorded, Known::Seq);
+        let recorded = self.all.known_at.map_or(KnowledgeBound::All, KnowledgeBound::Recorded);
+        let known = self.known_seq.map_or(recorded, KnowledgeBound::Seq);
         query::AsOf { at: self.all.at, known, min_position: None }
     }
 }

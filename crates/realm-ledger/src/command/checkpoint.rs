@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use ledger_api::query::{CheckpointJson, CheckpointsQuery, Raw};
-use ledger_ingest::checkpoint::{Identity, Kept, KeptError, SigningKeys};
+use ledger_ingest::sign::{Identity, KeptError, KeptNote, SigningKeys};
 use ledger_store::{DataDir, ShardId};
 
 use super::{Context, data_dir_flag};
@@ -63,7 +63,7 @@ fn kept(config: &Config) -> Result<Vec<CheckpointJson>, Failure> {
     let mut checkpoints = Vec::new();
     for shard in data.shards()? {
         let origin = origins.of(&shard);
-        let Some(note) = Kept::of(&keys_dir, &origin).read()? else { continue };
+        let Some(note) = KeptNote::of(&keys_dir, &origin).read()? else { continue };
         let identity = Identity::new(&origin, &keys).map_err(Failure::new)?;
         let checkpoint = identity.open(&note).map_err(Failure::new)?;
         checkpoints.push(CheckpointJson::new(&shard, checkpoint, note));

@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ledger_ingest::kafka::{
-    EmbeddedBroker, KafkaError, NOT_APPEND_TIME, PublishError, REFUSED_MESSAGES, Sender,
-};
+use ledger_ingest::consume::REFUSED_MESSAGES;
+use ledger_ingest::kafka::{EmbeddedBroker, KafkaError, NOT_APPEND_TIME};
+use ledger_ingest::publish::{PublishError, Sender};
 use ledger_store::{Catalog, Partitioner, Phase};
 use tempfile::TempDir;
 

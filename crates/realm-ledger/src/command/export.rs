@@ -8,7 +8,7 @@ use ledger_record::json::record::{QuarantineJson, RecordJson};
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::tiles::{CHECKPOINT, Tile, Tiler, TooLong};
 use ledger_record::record::Record;
-use ledger_store::{DataDir, Links, ReadError, ShardId, line_of, with_causes};
+use ledger_store::{DataDir, PreviousLeaves, ReadError, ShardId, line_of, with_causes};
 use serde::Serialize;
 
 use super::signed::{self, Signed};
@@ -89,7 +89,7 @@ fn write_log(
     let bar = context.progress(&shard.to_string());
     bar.set_length(size);
     let mut tiler = Tiler::default();
-    let mut links = Links::default();
+    let mut links = PreviousLeaves::default();
     for linked in snapshot.linked(0..size, &mut links).map_err(ExportError::Read)? {
         let (record, beside) = linked.map_err(ExportError::Read)?;
         let (index, line) = (record.position, line_of(&record, beside, secret).map_err(ExportError::Read)?);

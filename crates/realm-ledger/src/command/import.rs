@@ -3,13 +3,13 @@
 use std::io;
 use std::path::Path;
 
-use ledger_ingest::apply::Applied;
-use ledger_ingest::checkpoint::SigningKeys;
+use ledger_ingest::apply::ApplyCounts;
 use ledger_ingest::import::check::{CheckReport, check};
 use ledger_ingest::import::refusals::Refusal;
 use ledger_ingest::import::sort::{SortError, Sorted, sort};
 use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, partitions_of, source_of};
 use ledger_ingest::placing::Placement;
+use ledger_ingest::sign::SigningKeys;
 use ledger_ingest::text::{Line, LineError};
 use ledger_store::{BindError, DataDir};
 use serde::Serialize;
@@ -47,7 +47,7 @@ struct ReportJson {
 impl ReportJson {
     fn of(report: &ImportReport) -> Self {
         let ImportReport { lines, already_taken, applied, copies, torn_tenants } = *report;
-        let Applied { appended, late, duplicates: repeated, refused, raised, .. } = applied;
+        let ApplyCounts { appended, late, duplicates: repeated, refused, raised, .. } = applied;
         Self { lines, already_taken, appended, late, repeated, refused, copies, raised, torn_tenants }
     }
 }
@@ -171,7 +171,7 @@ fn say_summary(context: &mut Context<'_, '_>, report: &ImportReport, sorted: boo
             report.torn_tenants
         ));
     }
-    let Applied { raised, raised_most_ms, .. } = report.applied;
+    let ApplyCounts { raised, raised_most_ms, .. } = report.applied;
     if raised == 0 {
         return;
     }

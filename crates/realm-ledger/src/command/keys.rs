@@ -1,6 +1,6 @@
 //! `keys`: made, shown, taken away.
 
-use ledger_ingest::checkpoint::{KeysError, SigningKeys, key_id};
+use ledger_ingest::sign::{KeysError, SigningKeys, key_id};
 use ledger_record::proof::note::{KeyError, SignerKey};
 use ledger_store::{DataDir, ShardId, SourceIdentity};
 use serde::Serialize;

@@ -2,8 +2,9 @@
 
 mod missing;
 
-use ledger_ingest::kafka::{KafkaOptions, PublishError, Sender};
+use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::placing;
+use ledger_ingest::publish::{PublishError, Sender};
 use ledger_ingest::text::{Line, LineError};
 use ledger_store::{DataDir, Partitioner};
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
-use ledger_ingest::checkpoint::{OriginError, Origins};
 use ledger_ingest::placing::are_enough;
+use ledger_ingest::sign::{OriginError, Origins};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::PriorLog;
 use ledger_store::{

@@ -1,6 +1,6 @@
 //! What was signed of a log: the last checkpoint, as it is kept beside the keys.
 
-use ledger_ingest::checkpoint::{Kept, KeptError, SigningKeys};
+use ledger_ingest::sign::{KeptError, KeptNote, SigningKeys};
 use ledger_record::proof::note::{Checkpoint, KeyError, NoteError, VerifierKey};
 use ledger_store::ShardId;
 
@@ -25,7 +25,7 @@ enum SignedError {
     #[error("no origin: {0}")]
     Origin(#[from] KeyError),
     #[error(transparent)]
-    Kept(#[from] KeptError),
+    KeptNote(#[from] KeptError),
 }
 
 /// Nothing was signed yet.
@@ -37,7 +37,9 @@ pub(super) struct Unsigned(pub(super) ShardId);
 pub(super) fn last(config: &Config, shard: &ShardId) -> Result<Option<Signed>, Failure> {
     let keys_dir = config.keys_dir();
     let origin = evidence::origins(config)?.of(shard);
-    let note = Kept::of(&keys_dir, &origin).read().map_err(|error| Failure::new(SignedError::Kept(error)))?;
+    let note = KeptNote::of(&keys_dir, &origin)
+        .read()
+        .map_err(|error| Failure::new(SignedError::KeptNote(error)))?;
     let Some(note) = note else { return Ok(None) };
     let keys: Result<Vec<VerifierKey>, KeyError> =
         SigningKeys::of(&keys_dir).read()?.iter().map(|key| Ok(key.renamed(&origin)?.verifier())).collect();

@@ -1,7 +1,7 @@
 //! `topics create` and `topics check`.
 
-use ledger_ingest::kafka::topics::{TopicReport, check, create, lacks_brokers};
 use ledger_ingest::kafka::{KafkaError, KafkaOptions};
+use ledger_ingest::topics::{TopicReport, check, create, lacks_brokers};
 use ledger_store::Halted;
 use serde::Serialize;
 

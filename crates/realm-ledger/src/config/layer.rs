@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ledger_api::limits::CONCURRENT_REQUESTS_MAX;
-use ledger_ingest::checkpoint::OriginError;
+use ledger_ingest::sign::OriginError;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 

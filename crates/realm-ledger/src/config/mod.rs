@@ -27,8 +27,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ledger_ingest::checkpoint::{OriginError, Origins};
 use ledger_ingest::kafka::KafkaOptions;
+use ledger_ingest::sign::{OriginError, Origins};
 use ledger_record::proof::line::LedgerSecret;
 use ledger_store::StoreOptions;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ledger_ingest::checkpoint::{Kept, SigningKeys};
+use ledger_ingest::sign::{KeptNote, SigningKeys};
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::proof::tree::empty_root;
@@ -65,7 +65,7 @@ fn sign(world: &World, change: impl FnOnce(Checkpoint) -> Checkpoint) -> String 
     let size = snapshot.last_seal().unwrap().unwrap().position + 1;
     let root = snapshot.tree_root(size).unwrap();
     let checkpoint = change(Checkpoint { origin: ORIGIN.to_owned(), size, root });
-    Kept::of(&keys_dir, ORIGIN).replace(&checkpoint.sign(&[&signer])).unwrap();
+    KeptNote::of(&keys_dir, ORIGIN).replace(&checkpoint.sign(&[&signer])).unwrap();
     signer.verifier().to_string()
 }
 

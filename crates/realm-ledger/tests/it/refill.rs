@@ -6,7 +6,7 @@ use std::process::Command;
 use ledger_ingest::decode::{Message, decode};
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::record::Coordinates;
-use ledger_store::{Arrival, DataDir, FutureLimit, Partitioner, ShardId, StoreOptions};
+use ledger_store::{DataDir, FutureLimit, IncomingEvent, Partitioner, ShardId, StoreOptions};
 use realm_ledger::Exit;
 
 use crate::world::{Said, World, history, said};
@@ -133,7 +133,7 @@ fn proving_a_torn_tenant_names_what_makes_it_whole() {
         let from = Coordinates { source: TOPIC.into(), partition, offset: 0 };
         let (source_time, future) = (event.time, FutureLimit::AfterRecorded);
         let mut batch = shard.begin();
-        batch.offer(Arrival { from, source_time, event, time_defaulted: false, future }).unwrap();
+        batch.offer(IncomingEvent { from, source_time, event, time_defaulted: false, future }).unwrap();
         batch.commit().unwrap();
     }
     let torn = world.ask("prove torn");

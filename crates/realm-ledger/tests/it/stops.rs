@@ -13,9 +13,9 @@ fn readme_lists_every_reason_not_to_sign() {
     let readme = include_str!("../../../../README.md");
     let (_, table) = readme.split_once("| `unsigned`, `stalled` | is, and what to do |").unwrap();
     let (table, _) = table.split_once("\n\n").unwrap();
-    let signer = include_str!("../../../ledger-ingest/src/checkpoint/signer.rs");
+    let signer = include_str!("../../../ledger-ingest/src/sign/signer.rs");
     let (codes, _) = signer.split_once("Signs the log of one shard").unwrap();
-    let service = include_str!("../../../ledger-ingest/src/checkpoint/service.rs");
+    let service = include_str!("../../../ledger-ingest/src/sign/service.rs");
     let (service, _) = service.split_once("#[cfg(test)]").unwrap();
     let named = [
         codes.split("=> \"").skip(1),

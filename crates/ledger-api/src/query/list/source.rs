@@ -17,7 +17,7 @@ use std::sync::Arc;
 use ledger_core::descriptor::aligned;
 use ledger_core::ids::ClientKey;
 use ledger_record::rows::TenantRow;
-use ledger_store::{AlignmentClass, Cut, List, ReadError};
+use ledger_store::{AlignmentClass, KnowledgeCut, List, ReadError};
 
 use super::candidate::{Asked, Candidate, IndexEntries, end_of};
 use super::sorted_windows::SortedWindows;
@@ -156,7 +156,7 @@ fn drifting(asked: &Asked<'_>, moment: &ShardSnapshot<'_>) -> Result<Vec<List>, 
         if asked.filter.realm.is_some_and(|realm| realm != *pinned) {
             continue;
         }
-        let timeline = asked.reading.timeline(moment, app, Cut::Open)?;
+        let timeline = asked.reading.timeline(moment, app, KnowledgeCut::Open)?;
         let published = timeline.descriptor_at(asked.viewpoint.at).map(|(_, descriptor)| descriptor);
         if aligned(Some(*product), published).is_some_and(|aligned| aligned != *pinned) {
             lists.push(List::Alignment(class));

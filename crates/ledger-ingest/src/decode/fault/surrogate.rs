@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::string_length;
+use crate::decode::fault::string_length;
 use crate::redact;
 
 /// Longest name that is told.

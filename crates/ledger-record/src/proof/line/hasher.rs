@@ -7,8 +7,8 @@ use ledger_core::realm::Realm;
 use ledger_core::state::Rule;
 
 use super::{
-    Beside, LedgerSecret, RecordFields, Said, SealLeaf, TooLarge, VERSION, check, committed, leaf_hash, rule,
-    stream_id,
+    LeafContext, LedgerSecret, LineFields, RecordFields, SealLeaf, TooLarge, VERSION, check, committed,
+    leaf_hash, rule, stream_id,
 };
 use crate::proof::hash::Hash;
 use crate::proof::{payload, tree};
@@ -31,7 +31,7 @@ impl LeafHasher {
     }
 
     /// The leaf hash of any record.
-    pub fn leaf(&mut self, record: &Record, beside: Beside) -> Result<Hash, TooLarge> {
+    pub fn leaf(&mut self, record: &Record, beside: LeafContext) -> Result<Hash, TooLarge> {
         if let Content::Seal(seal) = &record.content {
             return SealLeaf::of(record, seal).write().map(|line| leaf_hash(&line));
         }
@@ -40,17 +40,23 @@ impl LeafHasher {
     }
 
     /// The leaf hash of a record that is no seal and [fits](super::check); `stream` is the id of its stream.
-    pub fn hash(&mut self, record: &Record, stream: Hash, beside: Beside) -> Hash {
+    pub fn hash(&mut self, record: &Record, stream: Hash, beside: LeafContext) -> Hash {
         self.hash_with(rule(record), record, stream, beside)
     }
 
     /// The same where the outcome, and so the [rule](super::own_rule), is known from elsewhere than the record.
-    pub fn hash_with(&mut self, rule: Option<Rule>, record: &Record, stream: Hash, beside: Beside) -> Hash {
+    pub fn hash_with(
+        &mut self,
+        rule: Option<Rule>,
+        record: &Record,
+        stream: Hash,
+        beside: LeafContext,
+    ) -> Hash {
         let Self { secret, payload, source, line } = self;
         payload.clear();
         payload::put(payload, record);
         source.clear();
-        let said = Said::by(record);
+        let said = LineFields::by(record);
         let fields = RecordFields {
             v: VERSION,
             k: stream,

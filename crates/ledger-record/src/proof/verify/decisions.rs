@@ -13,13 +13,16 @@ use ledger_core::state::{Installation, Rule};
 use ledger_core::tenant::Tenant;
 use ledger_core::timeline::AppTimelines;
 
-use super::{Doubt, Fault, Refusal, Shown};
+use super::{Fault, Inconclusive, Refusal, VerifiedRecord};
 use crate::proof::line::RecordLeaf;
 use crate::proof::payload::Opened;
 use crate::record::RULES;
 
 /// The tenant that follows from the records, if that could be checked; a refusal when a decision does not follow.
-pub(super) fn check(records: &[Shown], apps: &[(AppKey, Vec<Shown>)]) -> Result<Option<Tenant>, Refusal> {
+pub(super) fn check(
+    records: &[VerifiedRecord],
+    apps: &[(AppKey, Vec<VerifiedRecord>)],
+) -> Result<Option<Tenant>, Refusal> {
     let all = || records.iter().chain(apps.iter().flat_map(|(_, shown)| shown));
     let has_section = |app: &AppKey| apps.iter().any(|(shown, _)| shown == app);
     let is_whole = all().all(|shown| shown.opened.is_some())
@@ -32,7 +35,7 @@ pub(super) fn check(records: &[Shown], apps: &[(AppKey, Vec<Shown>)]) -> Result<
     let mut replay = Replay::default();
     for (leaf, opened) in ordered.into_values() {
         if opened.rules != RULES {
-            return Err(Doubt::UnknownRules(opened.rules).into());
+            return Err(Inconclusive::UnknownRules(opened.rules).into());
         }
         let expected = replay.take_in(leaf.seq, opened);
         if expected != (leaf.rule, leaf.pinned_realm) {

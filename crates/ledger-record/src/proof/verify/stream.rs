@@ -2,7 +2,7 @@
 
 use ledger_core::ids::AppKey;
 
-use super::{Doubt, Fault, RecordFault, Refusal, Sealed, Shown, StreamName};
+use super::{Fault, Inconclusive, RecordFault, Refusal, Sealed, StreamName, VerifiedRecord};
 use crate::proof::bundle::{RecordPart, StreamPart};
 use crate::proof::hash::Hash;
 use crate::proof::line::{Leaf, LineError, REJECTED, RecordLeaf, commitment, leaf_hash, stream_id};
@@ -36,7 +36,9 @@ pub(super) fn check<'a>(
             Ok(Leaf::Seal(_)) | Err(LineError::Malformed) => {
                 return Err(checked.fault(number, RecordFault::Line));
             }
-            Err(LineError::UnknownVersion(version)) => return Err(Doubt::UnknownVersion(version).into()),
+            Err(LineError::UnknownVersion(version)) => {
+                return Err(Inconclusive::UnknownVersion(version).into());
+            }
         };
         let hash = leaf_hash(&record.entry);
         checked.link(number, &leaf, record, sealed).map_err(|fault| checked.fault(number, fault))?;
@@ -130,9 +132,9 @@ impl Checked<'_> {
     }
 
     /// What is proven.
-    pub(super) fn finish(self, opened: Vec<Option<Opened>>) -> Vec<Shown> {
+    pub(super) fn finish(self, opened: Vec<Option<Opened>>) -> Vec<VerifiedRecord> {
         let records = self.part.records.iter().map(|record| record.index);
         let leaves = self.leaves.into_iter().zip(opened);
-        records.zip(leaves).map(|(index, (leaf, opened))| Shown { index, leaf, opened }).collect()
+        records.zip(leaves).map(|(index, (leaf, opened))| VerifiedRecord { index, leaf, opened }).collect()
     }
 }

@@ -7,7 +7,7 @@ use ledger_core::state::Rule;
 use ledger_record::proof::Hash;
 use ledger_record::proof::bundle::{Bundle, StreamPart};
 use ledger_record::proof::line::{Leaf, RecordLeaf};
-use ledger_record::proof::verify::{Doubt, Fault, RecordFault, Refusal, StreamName, verify};
+use ledger_record::proof::verify::{Fault, Inconclusive, RecordFault, Refusal, StreamName, verify};
 
 use super::bundle::{judge, keys};
 use super::ledger::{Ledger, Lie, app};
@@ -275,7 +275,7 @@ fn what_a_late_policy_changed_has_to_show_in_the_lines_after_it() {
 #[test]
 fn decisions_by_unknown_rules_cannot_be_judged() {
     let bundle = Ledger::by_rules(3).bundle("acme");
-    assert!(matches!(judge(&bundle), Err(Refusal::Undecided(Doubt::UnknownRules(3)))));
+    assert!(matches!(judge(&bundle), Err(Refusal::Undecided(Inconclusive::UnknownRules(3)))));
     // Where not everything is shown, nothing is said of the decisions, and the rest holds.
     let part = changed(|bundle| *bundle = Ledger::by_rules(3).bundle_of_one_app("acme", &app("app.one")));
     assert!(!judge(&part).unwrap().decisions_follow());

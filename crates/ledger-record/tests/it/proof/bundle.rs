@@ -4,7 +4,7 @@ use ledger_core::event::InstallationFact;
 use ledger_core::state::Rule;
 use ledger_record::proof::bundle::Bundle;
 use ledger_record::proof::note::VerifierKey;
-use ledger_record::proof::verify::{Doubt, Fault, Refusal, Verified, verify};
+use ledger_record::proof::verify::{Fault, Inconclusive, Refusal, Verified, verify};
 
 use super::ledger::{Ledger, app, key};
 
@@ -83,16 +83,16 @@ fn a_pinned_checkpoint_is_gone_on_from() {
     let plain = plain.write();
     assert!(verify(&from_pinned, &keys(), Some(&pinned)).is_ok());
     assert!(verify(&plain, &keys(), Some(&ledger.note())).is_ok(), "the very checkpoint");
-    let undecided = |doubt: Doubt| Err(Refusal::Undecided(doubt));
-    assert_eq!(verify(&from_pinned, &keys(), None), undecided(Doubt::NoPinnedNote));
-    assert_eq!(verify(&plain, &keys(), Some(&pinned)), undecided(Doubt::NoConsistencyProof));
+    let undecided = |doubt: Inconclusive| Err(Refusal::Undecided(doubt));
+    assert_eq!(verify(&from_pinned, &keys(), None), undecided(Inconclusive::NoPinnedNote));
+    assert_eq!(verify(&plain, &keys(), Some(&pinned)), undecided(Inconclusive::NoConsistencyProof));
     assert_eq!(
         verify(&before.bundle("acme").write(), &keys(), Some(&ledger.note())),
-        undecided(Doubt::NoConsistencyProof)
+        undecided(Inconclusive::NoConsistencyProof)
     );
-    assert_eq!(verify(&from_pinned, &[], Some(&pinned)), undecided(Doubt::UnknownKey));
+    assert_eq!(verify(&from_pinned, &[], Some(&pinned)), undecided(Inconclusive::UnknownKey));
     let foreign = before.checkpoint().sign(&[&key(2)]);
-    assert_eq!(verify(&from_pinned, &keys(), Some(&foreign)), undecided(Doubt::PinnedUnknownKey));
+    assert_eq!(verify(&from_pinned, &keys(), Some(&foreign)), undecided(Inconclusive::PinnedUnknownKey));
 
     // A log that was forked after the pinned checkpoint was given out, or before.
     let mut forked = Ledger::new();
@@ -111,5 +111,5 @@ fn a_pinned_checkpoint_is_gone_on_from() {
 fn newer_forms_are_not_judged() {
     let text = Ledger::eventful().bundle("acme").write();
     let newer = text.replacen(r#","v":1,"#, r#","v":2,"#, 1);
-    assert_eq!(verify(&newer, &keys(), None), Err(Refusal::Undecided(Doubt::UnknownVersion(2))));
+    assert_eq!(verify(&newer, &keys(), None), Err(Refusal::Undecided(Inconclusive::UnknownVersion(2))));
 }

@@ -14,7 +14,7 @@ use ledger_core::timeline::AppTimelines;
 use ledger_record::proof::Hash;
 use ledger_record::proof::bundle::{Bundle, ConsistencyPart, RecordPart, SealPart, StreamPart};
 use ledger_record::proof::line::{
-    Beside, Leaf, LedgerSecret, RecordLeaf, SealLeaf, commitment, leaf_hash, pinned_realm, stream_id,
+    Leaf, LeafContext, LedgerSecret, RecordLeaf, SealLeaf, commitment, leaf_hash, pinned_realm, stream_id,
 };
 use ledger_record::proof::map::{self, Head};
 use ledger_record::proof::note::{Checkpoint, SignerKey};
@@ -198,7 +198,7 @@ impl Ledger {
             rules: self.rules,
             content,
         };
-        let beside = Beside {
+        let beside = LeafContext {
             previous: before.map_or(Hash::ZERO, |head| head.leaf),
             pinned_realm: after.and_then(|tenant| pinned_realm(&record, tenant)),
         };

@@ -14,7 +14,7 @@ use ledger_record::proof::line::{leaf_hash, stream_id};
 use ledger_record::proof::log;
 use ledger_record::proof::map::{self, Entry, Head};
 use ledger_record::proof::note::{Checkpoint, VerifierKey};
-use ledger_record::proof::verify::{Doubt, Fault, RecordFault, Refusal, StreamName, verify};
+use ledger_record::proof::verify::{Fault, Inconclusive, RecordFault, Refusal, StreamName, verify};
 use ledger_record::proof::{Hash, tlog};
 use ledger_record::record::Stream;
 use serde::Serialize;
@@ -193,7 +193,7 @@ fn lines_and_payloads() -> Vec<Case> {
                 "unknown rule set",
                 Ledger::by_rules(3).bundle("acme").write(),
                 None,
-                Doubt::UnknownRules(3),
+                Inconclusive::UnknownRules(3),
             )
         },
     ]
@@ -226,7 +226,7 @@ fn spellings() -> Vec<Case> {
 /// A version is the first thing that is looked at, at its one place; whatever is there else is no version.
 fn versions_of_lines() -> Vec<Case> {
     let unknown = |name, version, lie: fn(&str) -> String| {
-        refused(name, lying(Lie::Line(LAST, lie)), None, Doubt::UnknownVersion(version))
+        refused(name, lying(Lie::Line(LAST, lie)), None, Inconclusive::UnknownVersion(version))
     };
     let line = |name, lie: fn(&str) -> String| {
         refused(name, lying(Lie::Line(LAST, lie)), None, record(LAST, RecordFault::Line))
@@ -264,7 +264,7 @@ fn versions_of_lines() -> Vec<Case> {
 fn versions_of_bundles() -> Vec<Case> {
     let text = acme().write();
     let (header, rest) = text.split_once('\n').unwrap();
-    let unknown = |name, text: String| refused(name, text, None, Doubt::UnknownVersion(2));
+    let unknown = |name, text: String| refused(name, text, None, Inconclusive::UnknownVersion(2));
     let malformed = |name, from: &str, to: &str| {
         let changed = header.replacen(from, to, 1);
         assert_ne!(changed, header, "{name}");

@@ -9,7 +9,7 @@ use ledger_core::tenant::Outcome;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
 use ledger_record::proof::line::{
-    Beside, EVENT_TYPES, Leaf, LeafHasher, LedgerSecret, LineError, RecordLeaf, SealLeaf, TooLarge,
+    EVENT_TYPES, Leaf, LeafContext, LeafHasher, LedgerSecret, LineError, RecordLeaf, SealLeaf, TooLarge,
     commitment, leaf_hash, pinned_realm, stream_id,
 };
 use ledger_record::proof::payload;
@@ -24,17 +24,17 @@ fn secret() -> LedgerSecret {
     LedgerSecret::from_bytes([7; 32])
 }
 
-fn beside() -> Beside {
-    Beside { previous: Hash([1; 32]), pinned_realm: Realm::parse("EU").ok() }
+fn beside() -> LeafContext {
+    LeafContext { previous: Hash([1; 32]), pinned_realm: Realm::parse("EU").ok() }
 }
 
 /// Only the lines of events of an installation show a realm.
-fn beside_of(record: &Record) -> Beside {
+fn beside_of(record: &Record) -> LeafContext {
     let shows_realm = match &record.content {
         Content::Event { event, .. } => matches!(event.body, Body::Installation { .. }),
         Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => false,
     };
-    Beside { pinned_realm: beside().pinned_realm.filter(|_| shows_realm), ..beside() }
+    LeafContext { pinned_realm: beside().pinned_realm.filter(|_| shows_realm), ..beside() }
 }
 
 fn seal() -> SealLeaf {

@@ -7,7 +7,7 @@ use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::line::{Leaf, leaf_hash};
 use ledger_record::proof::log;
 use ledger_record::proof::note::{Checkpoint, NoteError};
-use ledger_record::proof::tlog::{Doubt, Fault, Refusal, Verified, verify};
+use ledger_record::proof::tlog::{Fault, Inconclusive, Refusal, Verified, verify};
 
 use super::bundle::keys;
 use super::ledger::{Ledger, ORIGIN, key};
@@ -113,7 +113,7 @@ fn every_missing_or_shortened_file_is_found() {
         assert!(judge(&shorter, None).is_err(), "{path}");
     }
     let verdict = judge(&Files::new(), None);
-    assert!(matches!(verdict, Err(Refusal::Undecided(Doubt::NoCheckpoint))), "{verdict:?}");
+    assert!(matches!(verdict, Err(Refusal::Undecided(Inconclusive::NoCheckpoint))), "{verdict:?}");
 }
 
 #[test]
@@ -150,9 +150,9 @@ fn a_pinned_checkpoint_is_gone_on_from() {
     let verdict = judge(&files, Some(&empty.sign(&[&key(1)])));
     assert!(matches!(verdict, Err(Refusal::Invalid(Fault::Inconsistent))), "{verdict:?}");
     let foreign = judge(&files, Some(&before.checkpoint().sign(&[&key(2)])));
-    assert!(matches!(foreign, Err(Refusal::Undecided(Doubt::PinnedUnknownKey))), "{foreign:?}");
+    assert!(matches!(foreign, Err(Refusal::Undecided(Inconclusive::PinnedUnknownKey))), "{foreign:?}");
     let older = judge(&directory(before.lines()), Some(&large().note()));
-    assert!(matches!(older, Err(Refusal::Undecided(Doubt::PinnedNewer { .. }))), "{older:?}");
+    assert!(matches!(older, Err(Refusal::Undecided(Inconclusive::PinnedNewer { .. }))), "{older:?}");
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn another_key_does_not_judge() {
     let read = |path: &str| Ok::<_, Infallible>(files.get(path).cloned());
     for keys in [vec![], vec![key(2).verifier()]] {
         let verdict = verify(read, &keys, None, |_, _| {});
-        assert!(matches!(verdict, Err(Refusal::Undecided(Doubt::UnknownKey))), "{verdict:?}");
+        assert!(matches!(verdict, Err(Refusal::Undecided(Inconclusive::UnknownKey))), "{verdict:?}");
     }
     let mut forged = files.clone();
     let other = Checkpoint { size: 3, ..Ledger::eventful().checkpoint() };

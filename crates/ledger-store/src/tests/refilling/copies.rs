@@ -1,6 +1,6 @@
 //! Copies of app-level events that a refill filled in, in the refill after it.
 
-use super::*;
+use crate::tests::refilling::*;
 
 /// Seen before this: `verify` exits with 3 for ever, as an offset came before one that another shard's copy had.
 #[test]

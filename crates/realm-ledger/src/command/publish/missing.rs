@@ -1,7 +1,7 @@
 //! `publish --missing-copies`: each app-level event to the partitions that lack it. What they have by now counts once,
 //! by its id, so that it can be sent again.
 
-use ledger_ingest::kafka::Sender;
+use ledger_ingest::publish::Sender;
 use ledger_store::{AppEvents, DataDir, MissingCopies, with_causes};
 
 use crate::command::Context;

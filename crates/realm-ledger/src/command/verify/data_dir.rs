@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ledger_core::ids::ClientKey;
-use ledger_ingest::checkpoint::Origins;
+use ledger_ingest::sign::Origins;
 use ledger_record::json::time::format_instant;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::note::{Checkpoint, NoteError, VerifierKey};

@@ -1,0 +1,177 @@
+//! Whether messages are where their keys belong.
+//!
+//! Nothing is known of a topic at first: its keys are counted until they tell ([`Tally`]), over all partitions that are
+//! read here. From then on each event of a tenant is compared. One that came elsewhere stops the shard before it is
+//! recorded if imported history is there, which was placed where the key belongs; else it is told once, and counted.
+//! That no partitioner fits all keys is told too.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use ledger_core::ids::ClientKey;
+use ledger_record::rows::SourcePosition;
+use ledger_store::{Partitioner, ShardId};
+use tracing::{info, warn};
+
+use crate::consume::continuity::{Halt, right_producer};
+use crate::consume::worker::Task;
+use crate::placing::{self, Tally};
+
+/// What the workers of a topic know together.
+#[derive(Debug, Default)]
+pub(crate) struct TopicPlacing {
+    set: Option<Partitioner>,
+    tally: Mutex<Option<Tally>>,
+    /// Of misplaced messages with a key, and of those without.
+    was_told: [AtomicBool; 2],
+    /// That there is no one partitioner.
+    was_told_mixed: AtomicBool,
+}
+
+/// What one of them goes by.
+#[derive(Debug, Default)]
+pub(crate) struct Placed {
+    partitions: u32,
+    partitioner: Option<Partitioner>,
+    has_imports: bool,
+    /// A misplaced message was what came next.
+    is_noted: bool,
+    /// Since they were last counted.
+    misplaced: u64,
+}
+
+impl TopicPlacing {
+    pub(crate) fn new(set: Option<Partitioner>) -> Self {
+        Self { set, ..Self::default() }
+    }
+
+    /// One more key. Answers how keys are placed, once that is clear.
+    fn learn(&self, partitions: u32, key: &ClientKey, partition: u32) -> Option<Partitioner> {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = tally.get_or_insert_with(|| Tally::new(partitions));
+        if tally.verdict().is_none() {
+            tally.take(key.as_bytes(), partition);
+        }
+        tally.verdict()
+    }
+
+    /// What the keys showed that were looked at here.
+    fn shown(&self) -> Option<String> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Tally::to_string)
+    }
+}
+
+impl Placed {
+    /// As the shard begins to be read.
+    pub(crate) fn of(task: &Task) -> Result<Self, Halt> {
+        let topic = &task.id.topic;
+        let partitions = task.data.identity(topic).map_err(|error| Halt::store(&error))?;
+        let partitions = partitions.map_or(1, |identity| identity.partitions);
+        let known = task.data.partitioner(topic).map_err(|error| Halt::store(&error))?;
+        // What contradicts was refused at the start of the process.
+        let partitioner = placing::in_force(topic, task.placing.set, known).unwrap_or(known);
+        let sources = task.catalog.get(&task.id).map(|served| served.reader.snapshot().source_positions());
+        let sources = sources.transpose().map_err(|error| Halt::store(&error))?.unwrap_or_default();
+        let has_imports =
+            sources.iter().any(|(_, position)| !matches!(position, SourcePosition::Kafka { .. }));
+        let is_noted = task.data.misplaced(&task.id).map_err(|error| Halt::store(&error))?.is_some();
+        let mut placed = Self { partitions, has_imports, is_noted, ..Self::default() };
+        if let Some(partitioner) = partitioner {
+            placed.go_by(task, partitioner)?;
+        }
+        Ok(placed)
+    }
+
+    /// An event of a tenant came. It is to be recorded unless this stops the shard.
+    pub(crate) fn look_at(
+        &mut self,
+        task: &Task,
+        client: &ClientKey,
+        is_keyed: bool,
+        offset: u64,
+    ) -> Result<(), Halt> {
+        self.compare(task, client, is_keyed, offset)?;
+        if std::mem::take(&mut self.is_noted) {
+            task.data.note_misplaced(&task.id, None).map_err(|error| Halt::store(&error))?;
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, task: &Task, client: &ClientKey, is_keyed: bool, offset: u64) -> Result<(), Halt> {
+        let (found, partitions) = (task.id.partition, self.partitions);
+        let Some(partitioner) = self.partitioner else {
+            // A message without a key was not placed by one.
+            let learnt = (is_keyed && partitions > 1).then(|| task.placing.learn(partitions, client, found));
+            return learnt.flatten().map_or(Ok(()), |learnt| self.go_by(task, learnt));
+        };
+        match partitioner.partition(client.as_bytes(), partitions) {
+            Some(belongs) if belongs != found && self.has_imports => {
+                let fits = |by: &Partitioner| by.partition(client.as_bytes(), partitions) == Some(found);
+                let by: Vec<_> =
+                    Partitioner::COMPUTING.into_iter().filter(|by| is_keyed && fits(by)).collect();
+                task.data.note_misplaced(&task.id, Some(&by)).map_err(|error| Halt::store(&error))?;
+                let (topic, client) = (task.id.topic.clone(), client.as_str().to_owned());
+                Err(Halt::Misplaced { topic, found, offset, client, belongs, partitioner, is_keyed, by })
+            }
+            Some(belongs) if belongs != found => {
+                self.misplaced += 1;
+                tell(task, partitioner, is_keyed, offset, belongs);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts what was misplaced since it was counted last.
+    pub(crate) fn count(&mut self, shard: &ShardId) {
+        if self.misplaced > 0 {
+            crate::metric::misplaced(shard, std::mem::take(&mut self.misplaced));
+        }
+    }
+
+    fn go_by(&mut self, task: &Task, partitioner: Partitioner) -> Result<(), Halt> {
+        self.partitioner = Some(partitioner);
+        // What one partition taught is true of all.
+        for (id, served) in task.catalog.all() {
+            if id.topic == task.id.topic {
+                served.status.update(|now| now.partitioner = Some(partitioner));
+            }
+        }
+        let is_mixed = partitioner == Partitioner::Unknown && task.placing.set.is_none();
+        crate::metric::mixed_partitioners(&task.id, is_mixed);
+        if is_mixed {
+            tell_mixed(task);
+        }
+        let is_known = partitioner != Partitioner::Unknown || task.placing.set.is_none();
+        if self.partitions > 1 && is_known {
+            let remembered = task.data.remember_partitioner(&task.id.topic, partitioner);
+            remembered.map_err(|error| Halt::store(&error))?;
+            info!(shard = %task.id, %partitioner, "the producers' partitioner");
+        }
+        Ok(())
+    }
+}
+
+/// Once for a topic: how many there are says the metric.
+fn tell(task: &Task, partitioner: Partitioner, is_keyed: bool, offset: u64, belongs: u32) {
+    if !task.placing.was_told[usize::from(is_keyed)].swap(true, Ordering::Relaxed) {
+        warn!(
+            shard = %task.id, offset, belongs, %partitioner,
+            "a message is in another partition than its client key belongs in: producers differ, and a tenant of two of \
+             them is torn. {}", right_producer(is_keyed, partitioner)
+        );
+    }
+}
+
+/// Once for a topic, for as long as the metric says so.
+fn tell_mixed(task: &Task) {
+    if !task.placing.was_told_mixed.swap(true, Ordering::Relaxed) {
+        warn!(
+            topic = task.id.topic,
+            keys = task.placing.shown(),
+            "the client keys of the topic are placed by no partitioner that is known, or not all by the same: a tenant of \
+             two producers that differ is torn. Let all of them use one, then set kafka.partitioner to it; \
+             kafka.partitioner = \"unknown\" accepts it as it is"
+        );
+    }
+}

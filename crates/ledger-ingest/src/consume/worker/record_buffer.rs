@@ -1,0 +1,140 @@
+//! The messages that the reader has taken since it last handed over.
+//!
+//! What a message says is decoded out of librdkafka's buffer. Its bytes are kept beside that, for the one that
+//! is refused: which one that is, the writer knows last. Nearly all are thrown away unread, so they lie in one
+//! buffer and not each in its own.
+
+use std::ops::Range;
+
+use ledger_core::ids::ClientKey;
+use ledger_core::time::Timestamp;
+use ledger_record::rejection::{Refused, Rejection};
+
+use crate::apply::DecodedMessage;
+use crate::decode::{Message, decode};
+use crate::redact;
+
+/// Messages in order, and their bytes.
+#[derive(Default)]
+pub(crate) struct RecordBuffer {
+    taken: Vec<(DecodedMessage, Place)>,
+    kept: RawBytes,
+}
+
+/// The keys and values of messages, one after the other.
+#[derive(Default)]
+pub(crate) struct RawBytes {
+    bytes: Vec<u8>,
+    header_bytes: usize,
+}
+
+/// Where the parts of a message are.
+pub(crate) struct Place {
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl RecordBuffer {
+    pub(crate) fn len(&self) -> usize {
+        self.taken.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
+    /// Bytes held, for the bound of a batch.
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.kept.bytes.len() + self.kept.header_bytes
+    }
+
+    /// Decodes a message and keeps what it may be refused with.
+    pub(crate) fn take(
+        &mut self,
+        offset: u64,
+        source_time: Option<Timestamp>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Vec<(String, Vec<u8>)>,
+    ) {
+        let decoded = decode(&Message { key, value, headers: &headers, timestamp: source_time });
+        let place = self.kept.keep(key, value, headers);
+        self.taken.push((DecodedMessage { offset, source_time, decoded }, place));
+    }
+
+    /// Whose the last message is, if it is an event of a tenant.
+    pub(crate) fn last_client(&self) -> Option<&ClientKey> {
+        let (taken, _) = self.taken.last()?;
+        taken.decoded.as_ref().ok()?.event()?.client()
+    }
+
+    /// Forgets the last message.
+    pub(crate) fn drop_last(&mut self) {
+        self.taken.pop();
+    }
+
+    pub(crate) fn last_source_time(&self) -> Option<Timestamp> {
+        self.taken.last().and_then(|(taken, _)| taken.source_time)
+    }
+
+    pub(crate) fn into_parts(self) -> (Vec<(DecodedMessage, Place)>, RawBytes) {
+        (self.taken, self.kept)
+    }
+}
+
+impl RawBytes {
+    fn keep(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, headers: Vec<(String, Vec<u8>)>) -> Place {
+        self.header_bytes += headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        Place { key: key.map(|key| self.add(key)), value: value.map(|value| self.add(value)), headers }
+    }
+
+    fn add(&mut self, part: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(part);
+        start..self.bytes.len()
+    }
+
+    /// What may be kept of a message that is refused.
+    pub(crate) fn refused(
+        &self,
+        place: &Place,
+        timestamp: Option<Timestamp>,
+        rejection: Rejection,
+    ) -> Refused {
+        let part = |range: &Option<Range<usize>>| range.clone().and_then(|range| self.bytes.get(range));
+        let (key, value) = (part(&place.key), part(&place.value));
+        redact::refused(&Message { key, value, headers: &place.headers, timestamp }, rejection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_record::rejection::RefusedBody;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_message_is_kept_as_it_came_and_not_as_its_neighbour() {
+        let mut buffer = RecordBuffer::default();
+        let header = ("content-type".to_owned(), b"application/json".to_vec());
+        buffer.take(4, None, None, None, Vec::new());
+        buffer.take(5, None, Some(b"acme"), Some(br#"{"id":7}"#), vec![header]);
+        buffer.take(6, None, Some(b"other"), Some(b"{}"), Vec::new());
+        assert_eq!((buffer.len(), buffer.len_bytes()), (3, 4 + 8 + 28 + 5 + 2));
+        let (taken, kept) = buffer.into_parts();
+        let refused = taken.into_iter().map(|(taken, place)| {
+            let refused = kept.refused(&place, taken.source_time, taken.decoded.unwrap_err());
+            (refused.key, refused.body, refused.headers.len())
+        });
+        let json = |text: &str| RefusedBody::Json(text.to_owned());
+        assert_eq!(
+            refused.collect::<Vec<_>>(),
+            [
+                (None, RefusedBody::Absent, 0),
+                (Some("acme".to_owned()), json(r#"{"id":7}"#), 1),
+                (Some("other".to_owned()), json("{}"), 0),
+            ]
+        );
+    }
+}

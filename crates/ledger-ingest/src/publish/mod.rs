@@ -1,0 +1,11 @@
+//! How decisions, dead letters, ticks and events leave. In: the tail of the log, or events of a file. Out: messages.
+
+pub(crate) mod outbox;
+pub(crate) mod publisher;
+pub(crate) mod send;
+pub(crate) mod ticker;
+
+pub use outbox::SendError;
+pub use publisher::Publisher;
+pub use send::{PublishError, Sender};
+pub use ticker::Ticker;

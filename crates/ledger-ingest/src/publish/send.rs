@@ -1,0 +1,178 @@
+//! Sends native events to the lifecycle topic: keyed by client key and placed as its other producers place keys,
+//! app-level events and ticks to every partition.
+//!
+//! What is sent has been read and checked by the same decoder that ingestion uses, so a mistake is told to
+//! the sender and not to the dead-letter topic.
+
+use ledger_core::event::Event;
+use ledger_core::time::Timestamp;
+use ledger_record::json::time::format_instant;
+use ledger_record::rejection::Rejection;
+use ledger_store::Partitioner;
+use rdkafka::error::KafkaError;
+use serde_json::{Map, Value};
+
+use crate::decode::{self, Decoded, Incoming, Message};
+use crate::encode::to_native_json;
+use crate::kafka::options::{BROKER_TIMEOUT, KafkaOptions};
+use crate::placing::sample::sample_keys;
+use crate::placing::{PlacingError, to_place};
+use crate::publish::outbox::{Outbox, Outgoing, SendError};
+
+/// How many messages are under way before their acknowledgements are waited for.
+const UNDER_WAY: u64 = 10_000;
+
+/// A message was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// It is not an event.
+    #[error(transparent)]
+    Invalid(#[from] Rejection),
+    /// The topic cannot be found.
+    #[error("topic {topic}: {error}; create it with `topics create`, or check kafka.brokers")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// What the client said.
+        error: KafkaError,
+    },
+    /// Nobody can say which partition a client key belongs in.
+    #[error(transparent)]
+    Placing(#[from] PlacingError),
+    /// It was not acknowledged.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+/// Sends events to one topic.
+pub struct Sender {
+    outbox: Outbox,
+    topic: String,
+    partitions: u32,
+    options: KafkaOptions,
+    /// How client keys are placed, once that was needed.
+    partitioner: Option<Partitioner>,
+    under_way: u64,
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl Sender {
+    /// Connects, and asks how many partitions the first lifecycle topic has.
+    pub fn connect(options: &KafkaOptions) -> Result<Self, PublishError> {
+        let topic = options.topics.first().cloned().unwrap_or_default();
+        let of_topic = |error| PublishError::Topic { topic: topic.clone(), error };
+        let outbox = Outbox::new(options).map_err(of_topic)?;
+        let partitions = outbox.partitions(&topic, BROKER_TIMEOUT).map_err(of_topic)?;
+        let (options, partitioner) = (options.clone(), options.partitioner);
+        Ok(Self { outbox, topic, partitions, options, partitioner, under_way: 0 })
+    }
+
+    /// Checks one native JSON event and sends it, as far as the ledger reads it: nothing else is known to hold
+    /// no secret. Answers how many messages that made.
+    pub fn send(&mut self, line: &[u8]) -> Result<u32, PublishError> {
+        let message = Message { key: None, value: Some(line), headers: &[], timestamp: None };
+        match decode::decode(&message)? {
+            Decoded::Event(Incoming { event, .. }) => self.place(Some(&event), &to_native_json(&event)),
+            Decoded::Tick => self.place(None, &tick_alone(line)),
+        }
+    }
+
+    /// Sends one copy of an app-level event, to a partition that lacks it.
+    pub fn send_copy(&mut self, partition: u32, event: &Event) -> Result<(), PublishError> {
+        let key = event.app().map(ledger_core::ids::AppKey::as_str);
+        self.send_to(Some(partition), key, &to_native_json(event))
+    }
+
+    /// Sends a tick to every partition: what is unsealed there is sealed. Answers how many messages that made.
+    pub fn send_tick(&mut self, now: Timestamp) -> Result<u32, PublishError> {
+        let time = format_instant(now);
+        self.place(None, format!(r#"{{"id":"tick-{time}","type":"tick","time":"{time}"}}"#).as_bytes())
+    }
+
+    /// Sends bytes as they are, keyed as told: for messages that no decoder would take, such as the
+    /// malformed ones of the demo.
+    pub fn send_raw(&mut self, key: Option<&str>, value: &[u8]) -> Result<(), PublishError> {
+        let partition = key.map(|key| self.partition_of(key.as_bytes())).transpose()?;
+        self.send_to(partition, key, value)
+    }
+
+    /// How client keys were placed; none: there was none to place, or one partition only.
+    pub fn partitioner(&self) -> Option<Partitioner> {
+        self.partitioner
+    }
+
+    /// Waits until everything sent is acknowledged.
+    pub fn settle(&mut self) -> Result<(), PublishError> {
+        self.under_way = 0;
+        Ok(self.outbox.settle(BROKER_TIMEOUT)?)
+    }
+
+    /// Where a key belongs.
+    fn partition_of(&mut self, key: &[u8]) -> Result<u32, PublishError> {
+        let partitioner = match self.partitioner {
+            _ if self.partitions <= 1 => return Ok(0),
+            Some(partitioner) => partitioner,
+            None => *self.partitioner.insert(self.learn()?),
+        };
+        let partitioner = to_place(&self.topic, self.partitions, Some(partitioner))?;
+        Ok(partitioner.partition(key, self.partitions).unwrap_or(0))
+    }
+
+    /// From the keys of the topic. One that has too few to tell is gone on with as Java's client would.
+    fn learn(&self) -> Result<Partitioner, PublishError> {
+        let sampled = sample_keys(&self.options, &self.topic);
+        let tally = sampled.map_err(|error| PublishError::Topic { topic: self.topic.clone(), error })?;
+        match tally.verdict() {
+            Some(Partitioner::Unknown) => {
+                let (topic, shown) = (self.topic.clone(), Some(tally.to_string()));
+                Err(PlacingError::Unknown { topic, shown }.into())
+            }
+            verdict => Ok(verdict.unwrap_or(Partitioner::Murmur2)),
+        }
+    }
+
+    fn place(&mut self, event: Option<&Event>, value: &[u8]) -> Result<u32, PublishError> {
+        if let Some(client) = event.and_then(Event::client) {
+            let partition = self.partition_of(client.as_bytes())?;
+            self.send_to(Some(partition), Some(client.as_str()), value)?;
+            return Ok(1);
+        }
+        let key = event.and_then(Event::app).map(ledger_core::ids::AppKey::as_str);
+        for partition in 0..self.partitions {
+            self.send_to(Some(partition), key, value)?;
+        }
+        Ok(self.partitions)
+    }
+
+    fn send_to(
+        &mut self,
+        partition: Option<u32>,
+        key: Option<&str>,
+        value: &[u8],
+    ) -> Result<(), PublishError> {
+        self.outbox.send(&Outgoing {
+            topic: &self.topic,
+            partition,
+            key: key.map(|key| key.as_bytes().to_vec()),
+            value: value.to_vec(),
+            headers: vec![("content-type", "application/json".to_owned())],
+        })?;
+        self.under_way += 1;
+        if self.under_way >= UNDER_WAY {
+            self.settle()?;
+        }
+        Ok(())
+    }
+}
+
+/// A tick as far as the ledger reads it.
+fn tick_alone(line: &[u8]) -> Vec<u8> {
+    let mut members: Map<String, Value> = serde_json::from_slice(line).unwrap_or_default();
+    members.retain(|name, _| matches!(name.as_str(), "id" | "type" | "time"));
+    Value::Object(members).to_string().into_bytes()
+}

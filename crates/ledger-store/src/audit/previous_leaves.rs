@@ -1,0 +1,151 @@
+//! What goes with records into their lines: for leaves that are made anew, many at a time.
+
+use std::ops::Range;
+
+use foldhash::HashMap;
+use ledger_record::key::evidence::LeafRow;
+use ledger_record::key::{self, Family};
+use ledger_record::proof::Hash;
+use ledger_record::proof::line::{Leaf, LeafContext, LedgerSecret};
+use ledger_record::record::{Record, Stream};
+
+use crate::db::database::damaged;
+use crate::db::options::POSITIONS_AT_A_TIME;
+use crate::db::scan::{Entry, everything_from};
+use crate::error::{Damage, ReadError};
+use crate::read::snapshot::Snapshot;
+
+/// Streams of which the last leaf is remembered, some 4 MB; above so many, all are forgotten.
+const STREAMS_REMEMBERED: usize = if cfg!(test) { 16 } else { 32_768 };
+
+/// What the lines of records show of others, the leaf before: looked up, or remembered of the records that came by.
+#[derive(Debug, Default)]
+pub struct PreviousLeaves {
+    /// Seq and leaf of the last record of a stream.
+    last: HashMap<Stream, (u64, Hash)>,
+}
+
+impl Snapshot<'_> {
+    /// The records of a range of positions, in order, each with what goes into its line beside it. What `links`
+    /// remembers is of this log.
+    pub fn linked<'s>(
+        &'s self,
+        positions: Range<u64>,
+        links: &'s mut PreviousLeaves,
+    ) -> Result<impl Iterator<Item = Result<(Record, LeafContext), ReadError>> + use<'s>, ReadError> {
+        let wanted = usize::try_from(positions.end.saturating_sub(positions.start)).unwrap_or(usize::MAX);
+        let mut records = self.records_from(positions.start)?.take(wanted);
+        let from_there = everything_from(key::position(positions.start).to_vec());
+        let mut leaves = self.database().scan(Family::Leaves, from_there, self.options())?;
+        let mut next = move || {
+            let some = records.by_ref().take(POSITIONS_AT_A_TIME).collect::<Result<Vec<_>, _>>()?;
+            let own = some.iter().map(|record| leaf_at(record.position, leaves.step()?));
+            let own = own.collect::<Result<Vec<_>, ReadError>>()?;
+            Ok((links.of(self, &some, &own)?, some))
+        };
+        let mut linked = Vec::new().into_iter().zip(Vec::new());
+        Ok(std::iter::from_fn(move || {
+            if linked.len() == 0 {
+                match next() {
+                    Ok((beside, some)) => linked = some.into_iter().zip(beside),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            linked.next().map(Ok)
+        }))
+    }
+
+    /// The exact leaf line of a record.
+    pub fn leaf_line(&self, record: &Record, secret: &LedgerSecret) -> Result<String, ReadError> {
+        match PreviousLeaves::default().look_up(self, std::slice::from_ref(record))?[..] {
+            [beside] => line_of(record, beside, secret),
+            _ => Err(misplaced(record)),
+        }
+    }
+}
+
+/// The exact leaf line of a record with what goes into it.
+pub fn line_of(record: &Record, beside: LeafContext, secret: &LedgerSecret) -> Result<String, ReadError> {
+    let line = Leaf::of(record, beside, secret).and_then(|leaf| leaf.write());
+    line.map_err(|_| misplaced(record))
+}
+
+/// What does not fit into a line was never in the log.
+fn misplaced(record: &Record) -> ReadError {
+    damaged(Family::Positions, &key::position(record.position), Damage::Misplaced).into()
+}
+
+impl PreviousLeaves {
+    /// What goes with each of these records into its line; those of one stream are in order.
+    pub(crate) fn look_up(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        records: &[Record],
+    ) -> Result<Vec<LeafContext>, ReadError> {
+        let own = leaves(snapshot, records.iter().map(|record| record.position))?;
+        self.of(snapshot, records, &own)
+    }
+
+    /// The same where their own leaves are known.
+    fn of(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        records: &[Record],
+        own: &[LeafRow],
+    ) -> Result<Vec<LeafContext>, ReadError> {
+        if self.last.len() > STREAMS_REMEMBERED {
+            self.last.clear();
+        }
+        let mut linked = Vec::with_capacity(records.len());
+        let mut unknown = Vec::new();
+        for (place, (record, leaf)) in records.iter().zip(own).enumerate() {
+            let is_first = record.seq <= 1 || record.stream == Stream::Seals;
+            let previous = match self.last.insert(record.stream.clone(), (record.seq, leaf.hash)) {
+                _ if is_first => Hash::ZERO,
+                Some((seq, hash)) if seq + 1 == record.seq => hash,
+                Some(_) | None => {
+                    unknown.push((place, key::log::log(&record.stream, record.seq - 1)));
+                    Hash::ZERO
+                }
+            };
+            linked.push(LeafContext { previous, pinned_realm: leaf.pinned_realm });
+        }
+        let (places, keys): (Vec<usize>, Vec<Vec<u8>>) = unknown.into_iter().unzip();
+        for (place, leaf) in places.into_iter().zip(leaves_of(snapshot, &keys)?) {
+            linked[place].previous = leaf.hash;
+        }
+        Ok(linked)
+    }
+}
+
+/// The stored leaves of the records with these keys.
+fn leaves_of(snapshot: &Snapshot<'_>, keys: &[Vec<u8>]) -> Result<Vec<LeafRow>, ReadError> {
+    let values = snapshot.database().get_many(Family::Log, keys, &snapshot.options())?;
+    let positions = keys.iter().zip(values).map(|(at, value)| {
+        let value = value.ok_or_else(|| damaged(Family::Log, at, Damage::Missing))?;
+        Record::decode_position(&value).map_err(|error| damaged(Family::Log, at, error))
+    });
+    leaves(snapshot, positions.collect::<Result<Vec<u64>, _>>()?)
+}
+
+fn leaves(
+    snapshot: &Snapshot<'_>,
+    positions: impl IntoIterator<Item = u64>,
+) -> Result<Vec<LeafRow>, ReadError> {
+    let positions: Vec<u64> = positions.into_iter().collect();
+    let keys: Vec<Vec<u8>> = positions.iter().map(|position| key::position(*position).to_vec()).collect();
+    let values = snapshot.database().get_many(Family::Leaves, &keys, &snapshot.options())?;
+    let rows = positions.iter().zip(keys.iter().zip(&values));
+    rows.map(|(position, (key, value))| {
+        leaf_at(*position, value.as_ref().map(|value| (&key[..], &value[..])))
+    })
+    .collect()
+}
+
+/// The leaf in a row, which must be that of the position.
+pub(crate) fn leaf_at(position: u64, row: Option<Entry<'_>>) -> Result<LeafRow, ReadError> {
+    let at = key::position(position);
+    let row = row.filter(|(key, _)| *key == at);
+    let (_, value) = row.ok_or_else(|| damaged(Family::Leaves, &at, Damage::Missing))?;
+    Ok(LeafRow::decode(value).map_err(|error| damaged(Family::Leaves, &at, error))?)
+}

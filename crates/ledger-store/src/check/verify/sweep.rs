@@ -1,0 +1,255 @@
+//! Pass 1: every stream of the log, chunks of tenants on as many threads as there are cores.
+//!
+//! The rows of the tenants say where a chunk of the log begins and ends, and are compared on the way. What the
+//! second pass needs of a record goes into the [`Table`].
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::time::Timestamp;
+use ledger_record::key::{self, Family};
+use ledger_record::proof::line::LedgerSecret;
+use ledger_record::record::{PriorLog, Stream};
+use ledger_record::rows::AppRow;
+
+use crate::check::verify::sources::Sources;
+use crate::check::verify::table::{Named, Slot, Table};
+use crate::check::verify::tenants::{TenantLog, TenantResult, TenantVerifier};
+use crate::check::verify::{Fault, VerifyError, joined};
+use crate::db::database::damaged;
+use crate::db::decode;
+use crate::db::options::VERIFY_TENANTS_AT_A_TIME;
+use crate::db::scan::{Scan, everything};
+use crate::error::{Damage, ReadError};
+use crate::read::snapshot::Snapshot;
+
+/// What the streams say, of which no row of another stream is proof.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) tenants: u64,
+    pub(crate) refused: u64,
+    pub(crate) ahead_ms: u64,
+    /// Recorded time of the last event.
+    pub(crate) recorded: Option<Timestamp>,
+    pub(crate) corrections: u64,
+    /// The logs that this one takes the place of.
+    pub(crate) predecessors: Vec<PriorLog>,
+    /// The rows of the apps as they follow from their records and the tenants.
+    pub(crate) apps: BTreeMap<AppKey, AppRow>,
+    /// For each app-level event, by position: event time of the last event of its app's tenants before it.
+    pub(crate) latest: BTreeMap<u64, Timestamp>,
+    /// The first thing that is wrong, and the number of its stream.
+    fault: Option<(u32, Fault)>,
+}
+
+/// Tenants that stand together in the log.
+struct Chunk {
+    /// Number of the first tenant's stream.
+    first: u32,
+    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Keys of their records.
+    records: Range<Vec<u8>>,
+}
+
+/// Where the next chunk begins.
+struct Chunks<'a> {
+    rows: Scan<'a>,
+    /// Number of the next tenant's stream.
+    next: u32,
+    /// Key of the first record of the next chunk; none at the end.
+    start: Option<Vec<u8>>,
+    /// The row that was read to know where the last chunk ends.
+    ahead: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+pub(crate) struct TenantSweep<'s, 'a> {
+    judge: TenantVerifier<'s, 'a>,
+    chunks: Mutex<Chunks<'a>>,
+    table: Mutex<Table>,
+    found: Mutex<Totals>,
+    done: &'s AtomicU64,
+}
+
+/// Walks over all streams, and fills the table.
+pub(crate) fn sweep(
+    snapshot: &Snapshot<'_>,
+    secret: &LedgerSecret,
+    sources: &Sources,
+    mut table: Table,
+    done: &AtomicU64,
+) -> Result<(Table, Totals), VerifyError> {
+    let mut found = Totals::default();
+    let judge = TenantVerifier::new(snapshot, sources)?;
+    let next = judge.others(secret, &mut table, &mut found)?;
+    let rows = snapshot.database.scan(Family::Tenants, everything(), snapshot.sweeping());
+    let rows = rows.map_err(ReadError::from)?;
+    let chunks = Chunks { rows, next, start: Some(decode::all_tenants().start), ahead: None };
+    let sweep = TenantSweep {
+        judge,
+        chunks: Mutex::new(chunks),
+        table: Mutex::new(table),
+        found: Mutex::new(found),
+        done,
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..threads).map(|_| scope.spawn(|| sweep.work(TenantResult::new(secret)))).collect();
+        workers.into_iter().map(joined).collect::<Result<Vec<()>, _>>()
+    })?;
+    let apps = sweep.judge.apps(&lock(&sweep.found));
+    let mut found = sweep.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match apps {
+        // Told once the log itself was found true, as what is wrong with a tenant.
+        Err(VerifyError::Differs(fault)) => found.note(0, fault),
+        apps => apps?,
+    }
+    Ok((sweep.table.into_inner().unwrap_or_else(PoisonError::into_inner), found))
+}
+
+impl Totals {
+    /// Notes what is wrong with a stream; the one with the lowest number is told.
+    pub(crate) fn note(&mut self, stream: u32, fault: Fault) {
+        if self.fault.as_ref().is_none_or(|(first, _)| stream < *first) {
+            self.fault = Some((stream, fault));
+        }
+    }
+
+    pub(crate) fn fault(&mut self) -> Option<Fault> {
+        self.fault.take().map(|(_, fault)| fault)
+    }
+
+    fn add(&mut self, stream: u32, judged: &mut TenantResult) {
+        self.tenants += 1;
+        self.corrections += judged.corrections;
+        self.ahead_ms = self.ahead_ms.max(judged.ahead_ms);
+        self.recorded = self.recorded.max(judged.recorded);
+        for (app, latest) in judged.apps.drain(..) {
+            let row = self.apps.entry(app).or_default();
+            row.installations += 1;
+            row.latest = row.latest.max(latest);
+        }
+        for (position, latest) in judged.latest.drain(..) {
+            let known = self.latest.entry(position).or_insert(latest);
+            *known = (*known).max(latest);
+        }
+        if let Some(fault) = judged.fault.take() {
+            self.note(stream, fault);
+        }
+    }
+}
+
+impl TenantSweep<'_, '_> {
+    fn work(&self, mut judged: TenantResult) -> Result<(), VerifyError> {
+        loop {
+            let chunk = lock(&self.chunks).next()?;
+            let Some(chunk) = chunk else { return Ok(()) };
+            self.chunk(&chunk, &mut judged)?;
+        }
+    }
+
+    fn chunk(&self, chunk: &Chunk, judged: &mut TenantResult) -> Result<(), VerifyError> {
+        let snapshot = self.judge.snapshot;
+        let mut scan = snapshot
+            .database
+            .scan(Family::Log, chunk.records.clone(), snapshot.sweeping())
+            .map_err(ReadError::from)?;
+        let mut rows = (chunk.first..).zip(&chunk.rows);
+        let mut prefix = Vec::new();
+        let mut stream = Stream::Rejected;
+        let mut records = TenantLog::default();
+        while let Some((key, value)) = scan.step().map_err(ReadError::from)? {
+            if records.stream().is_none() || !is_of(key, &prefix) {
+                self.tenant(&records, &mut rows, judged)?;
+                records.clear();
+                stream = decode::log_key(key)?.stream;
+                prefix = key::log::stream_prefix(&stream);
+            }
+            records.push(&stream, key, value)?;
+        }
+        self.tenant(&records, &mut rows, judged)?;
+        match rows.next() {
+            None => Ok(()),
+            Some((_, (client, _))) => Err(without_records(client)),
+        }
+    }
+
+    /// Judges a tenant, whose row must be the next one.
+    fn tenant<'r>(
+        &self,
+        records: &TenantLog,
+        rows: &mut impl Iterator<Item = (u32, &'r (Vec<u8>, Vec<u8>))>,
+        judged: &mut TenantResult,
+    ) -> Result<(), VerifyError> {
+        let Some(stream @ Stream::Tenant(client)) = records.stream() else { return Ok(()) };
+        let Some((number, (of, row))) = rows.next() else { return Err(Fault::State(client.clone()).into()) };
+        match of.as_slice().cmp(client.as_bytes()) {
+            std::cmp::Ordering::Equal => {}
+            std::cmp::Ordering::Less => return Err(without_records(of)),
+            std::cmp::Ordering::Greater => return Err(Fault::State(client.clone()).into()),
+        }
+        let stream = Named::new(stream);
+        self.judge.tenant(client, stream.id, records, row, judged)?;
+        {
+            let mut table = lock(&self.table);
+            table.name(number, stream);
+            put_all(&mut table, number, judged)?;
+        }
+        lock(&self.found).add(number, judged);
+        self.done.fetch_add(records.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Puts the records of a stream in their places: no two may share one.
+pub(crate) fn put_all(table: &mut Table, stream: u32, judged: &mut TenantResult) -> Result<(), ReadError> {
+    for (position, slot) in judged.slots.drain(..) {
+        if !table.put(position, Slot { stream, ..slot }) {
+            return Err(damaged(Family::Positions, &key::position(position), Damage::Misplaced).into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether a key of the log is of the stream whose keys begin so.
+fn is_of(key: &[u8], prefix: &[u8]) -> bool {
+    key.len() == prefix.len() + 8 && key.starts_with(prefix)
+}
+
+fn without_records(client: &[u8]) -> VerifyError {
+    match key::parse_tenant(client) {
+        Ok(client) => Fault::State(client).into(),
+        Err(error) => ReadError::from(damaged(Family::Tenants, client, error)).into(),
+    }
+}
+
+impl Chunks<'_> {
+    fn next(&mut self) -> Result<Option<Chunk>, ReadError> {
+        let Some(start) = self.start.take() else { return Ok(None) };
+        let first = self.next;
+        let mut rows: Vec<_> = self.ahead.take().into_iter().collect();
+        let mut end = None;
+        while let Some((key, row)) = self.rows.step()? {
+            let row = (key.to_vec(), row.to_vec());
+            if rows.len() == VERIFY_TENANTS_AT_A_TIME {
+                let client = key::parse_tenant(&row.0);
+                let client: ClientKey = client.map_err(|error| damaged(Family::Tenants, &row.0, error))?;
+                end = Some(key::log::stream_prefix(&Stream::Tenant(client)));
+                self.ahead = Some(row);
+                break;
+            }
+            rows.push(row);
+        }
+        self.next += u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        self.start.clone_from(&end);
+        let end = end.unwrap_or_else(|| decode::all_tenants().end);
+        Ok(Some(Chunk { first, rows, records: start..end }))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

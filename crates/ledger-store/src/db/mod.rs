@@ -1,0 +1,10 @@
+//! RocksDB under a shard. In: keys and rows as bytes. Out: decoded items, or the damage that was found.
+
+pub(crate) mod cache;
+pub(crate) mod database;
+pub(crate) mod decode;
+pub(crate) mod items;
+pub(crate) mod options;
+pub(crate) mod scan;
+pub(crate) mod tuning;
+pub(crate) mod wal;

@@ -1,0 +1,307 @@
+//! One moment of a shard: every read goes through here, and sees nothing that was written later.
+//!
+//! Scans lend nothing out: each item is decoded as it is asked for, so a scan that is abandoned costs what
+//! was taken from it. Entries that do not decode are errors that name the entry; the scan ends there.
+
+use std::collections::BTreeSet;
+
+use ledger_core::event::Body;
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::tenant::Change;
+use ledger_core::time::Timestamp;
+use ledger_core::timeline::AppTimelines;
+use ledger_record::key::{self, CorrectionKey, DuplicateKey, Family, GapKey, LogKey, MetaKey};
+use ledger_record::record::{Record, Stream};
+use ledger_record::rows::{AppRow, PublisherCursor, ShardHead, SourcePosition, TenantRow, decode_changes};
+use rocksdb::ReadOptions;
+
+use crate::db::database::{Database, damaged};
+use crate::db::decode;
+use crate::db::items::Items;
+use crate::db::options::{POSITIONS_AT_A_TIME, SCAN_READAHEAD_BYTES};
+use crate::db::scan::{everything, everything_from, prefixed, prefixed_from};
+use crate::error::{Damage, ReadError};
+use crate::read::reader::read_head;
+
+/// Everything in the shard as of one moment.
+pub struct Snapshot<'a> {
+    pub(crate) database: &'a Database,
+    at: rocksdb::Snapshot<'a>,
+}
+
+impl std::fmt::Debug for Snapshot<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Snapshot<'a> {
+    pub(crate) fn new(database: &'a Database) -> Self {
+        Self { database, at: database.snapshot() }
+    }
+
+    pub(crate) fn database(&self) -> &'a Database {
+        self.database
+    }
+
+    pub(crate) fn options(&self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.at);
+        options
+    }
+
+    /// For what walks over the whole shard: the cache is for those who come back.
+    pub(crate) fn sweeping(&self) -> ReadOptions {
+        let mut options = self.options();
+        options.fill_cache(false);
+        options.set_readahead_size(SCAN_READAHEAD_BYTES);
+        options
+    }
+
+    /// Where the shard stands.
+    pub fn head(&self) -> Result<ShardHead, ReadError> {
+        read_head(self.database, &self.options())
+    }
+
+    /// How far each source was read, by name.
+    pub fn source_positions(&self) -> Result<Vec<(String, SourcePosition)>, ReadError> {
+        let range = prefixed(MetaKey::SOURCES.to_vec());
+        let scan = self.database.scan(Family::Meta, range, self.options())?;
+        Items::new(scan, |key, value| {
+            let MetaKey::Source(name) = MetaKey::decode(key)? else { return Err(Damage::Misplaced) };
+            Ok((name, SourcePosition::decode(value)?))
+        })
+        .collect()
+    }
+
+    /// The sources whose history begins late, by name, with the first offset that was there.
+    pub fn late_beginnings(&self) -> Result<Vec<(String, u64)>, ReadError> {
+        let scan = self.database.scan(Family::Meta, prefixed(MetaKey::BEGINS.to_vec()), self.options())?;
+        Items::new(scan, |key, value| {
+            let MetaKey::Begin(name) = MetaKey::decode(key)? else { return Err(Damage::Misplaced) };
+            Ok((name, key::parse_u64(value)?))
+        })
+        .collect()
+    }
+
+    /// Where the publisher stands: the next position to publish.
+    pub fn publisher_position(&self) -> Result<u64, ReadError> {
+        let cursor = self.database.row(
+            Family::Meta,
+            &MetaKey::Publisher.encode(),
+            &self.options(),
+            PublisherCursor::decode,
+        )?;
+        Ok(cursor.unwrap_or_default().next_position)
+    }
+
+    /// A tenant as it is folded.
+    pub fn tenant(&self, client: &ClientKey) -> Result<Option<TenantRow>, ReadError> {
+        self.database.row(Family::Tenants, key::tenant(client), &self.options(), TenantRow::decode)
+    }
+
+    /// Every tenant, by client key, from `from` on.
+    pub fn tenants(
+        &self,
+        from: Option<&ClientKey>,
+    ) -> Result<impl Iterator<Item = Result<(ClientKey, TenantRow), ReadError>> + use<'a>, ReadError> {
+        let start = from.map_or_else(Vec::new, |client| key::tenant(client).to_vec());
+        let scan = self.database.scan(Family::Tenants, everything_from(start), self.options())?;
+        Ok(Items::new(scan, |key, value| Ok((key::parse_tenant(key)?, TenantRow::decode(value)?))))
+    }
+
+    /// The client keys of every tenant, in order. Cheaper than their rows.
+    pub fn tenant_keys(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<ClientKey, ReadError>> + use<'a>, ReadError> {
+        let scan = self.database.scan(Family::Tenants, everything(), self.sweeping())?;
+        Ok(Items::new(scan, |key, _| Ok(key::parse_tenant(key)?)))
+    }
+
+    /// The tenants that may have an event after an instant; `None` when more than `most` records would have to be
+    /// looked at. No event is further ahead of the time it was recorded than the head says, so those tenants stand
+    /// at the end of the log.
+    pub fn tenants_ahead_of(
+        &self,
+        at: Timestamp,
+        most: u64,
+    ) -> Result<Option<BTreeSet<ClientKey>>, ReadError> {
+        let head = self.head()?;
+        let since = at.plus_millis(head.ahead_ms.saturating_neg());
+        let end = head.next_position;
+        let first = decode::first_recorded_since(self.database, end, since, &self.options())?;
+        if end - first > most {
+            return Ok(None);
+        }
+        let range = everything_from(key::position(first).to_vec());
+        let mut scan = self.database.scan(Family::Positions, range, self.options())?;
+        let mut clients = BTreeSet::new();
+        while let Some((key, value)) = scan.step()? {
+            let log_key = LogKey::decode(value).map_err(|error| damaged(Family::Positions, key, error))?;
+            if let Stream::Tenant(client) = log_key.stream {
+                clients.insert(client);
+            }
+        }
+        Ok(Some(clients))
+    }
+
+    /// The row of an app.
+    pub fn app(&self, app: &AppKey) -> Result<Option<AppRow>, ReadError> {
+        self.database.row(Family::Apps, key::app(app), &self.options(), AppRow::decode)
+    }
+
+    /// Every app, by key.
+    pub fn apps(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(AppKey, AppRow), ReadError>> + use<'a>, ReadError> {
+        let scan = self.database.scan(Family::Apps, everything(), self.options())?;
+        Ok(Items::new(scan, |key, value| Ok((key::parse_app(key)?, AppRow::decode(value)?))))
+    }
+
+    /// The timelines of all apps.
+    pub fn app_timelines(&self) -> Result<AppTimelines, ReadError> {
+        read_timelines(self.database, self.options())
+    }
+
+    /// The record with a position.
+    pub fn record_at(&self, position: u64) -> Result<Option<Record>, ReadError> {
+        decode::stored_record(self.database, position, &self.options())
+    }
+
+    /// All records in order of position, from `position` on.
+    pub fn records_from(
+        &self,
+        position: u64,
+    ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'_, 'a>, ReadError> {
+        let start = key::position(position).to_vec();
+        let mut references = self.database.scan(Family::Positions, everything_from(start), self.options())?;
+        let mut next = position;
+        let mut fetched = Vec::new().into_iter();
+        let mut failed = false;
+        Ok(std::iter::from_fn(move || {
+            if failed {
+                return None;
+            }
+            if fetched.as_slice().is_empty() {
+                match self.fetch(&mut references, &mut next) {
+                    Ok(records) => fetched = records.into_iter(),
+                    Err(error) => {
+                        failed = true;
+                        return Some(Err(error));
+                    }
+                }
+            }
+            fetched.next().map(Ok)
+        }))
+    }
+
+    /// The next records in order of position, many in one read.
+    fn fetch(
+        &self,
+        references: &mut crate::db::scan::Scan<'_>,
+        next: &mut u64,
+    ) -> Result<Vec<Record>, ReadError> {
+        let mut keys = Vec::with_capacity(POSITIONS_AT_A_TIME);
+        while keys.len() < POSITIONS_AT_A_TIME {
+            let Some((at, reference)) = references.step()? else { break };
+            let found = key::parse_u64(at).map_err(|error| damaged(Family::Positions, at, error))?;
+            let expected = *next + keys.len() as u64;
+            if found != expected {
+                return Err(damaged(Family::Positions, &key::position(expected), Damage::Missing).into());
+            }
+            keys.push(reference.to_vec());
+        }
+        let values = self.database.get_many(Family::Log, &keys, &self.options())?;
+        let first = *next;
+        *next += keys.len() as u64;
+        let records = (first..).zip(keys.iter().zip(values)).map(|(position, (reference, value))| {
+            let value = value.ok_or_else(|| damaged(Family::Log, reference, Damage::Missing))?;
+            decode::record_at(position, reference, &value)
+        });
+        records.collect()
+    }
+
+    /// The records of a stream in order of seq, from `from_seq` on. [`Stream::Rejected`] is the quarantine.
+    pub fn records(
+        &self,
+        stream: &Stream,
+        from_seq: u64,
+    ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'a>, ReadError> {
+        let range = prefixed_from(&key::log::stream_prefix(stream), key::log::log(stream, from_seq));
+        let scan = self.database.scan(Family::Log, range, self.options())?;
+        let stream = stream.clone();
+        Ok(Items::new(scan, move |key, value| {
+            let (_, seq) = key.split_last_chunk::<8>().ok_or(Damage::Misplaced)?;
+            Ok(Record::decode(stream.clone(), u64::from_be_bytes(*seq), value)?)
+        }))
+    }
+
+    /// All tenants' records, grouped by tenant: by client key, then by seq.
+    pub fn tenant_records(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'a>, ReadError> {
+        let scan = self.database.scan(Family::Log, decode::all_tenants(), self.sweeping())?;
+        Ok(Items::new(scan, |key, value| {
+            let LogKey { stream, seq } = LogKey::decode(key)?;
+            Ok(Record::decode(stream, seq, value)?)
+        }))
+    }
+
+    /// All app-level records, grouped by app: by app key, then by seq.
+    pub(crate) fn app_records(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'a>, ReadError> {
+        let scan = self.database.scan(Family::Log, decode::all_apps(), self.sweeping())?;
+        Ok(Items::new(scan, |key, value| {
+            let LogKey { stream, seq } = LogKey::decode(key)?;
+            Ok(Record::decode(stream, seq, value)?)
+        }))
+    }
+
+    /// What a late app-level record changed, by client key, from `from` on.
+    pub fn corrections(
+        &self,
+        position: u64,
+        from: Option<&ClientKey>,
+    ) -> Result<impl Iterator<Item = Result<(ClientKey, Vec<Change>), ReadError>> + use<'a>, ReadError> {
+        let prefix = CorrectionKey::prefix(position);
+        let start = [&prefix[..], from.map_or(&[][..], |client| client.as_bytes())].concat();
+        let scan = self.database.scan(Family::Corrections, prefixed_from(&prefix, start), self.options())?;
+        Ok(Items::new(scan, |key, value| Ok((CorrectionKey::decode(key)?.client, decode_changes(value)?))))
+    }
+
+    /// Repeats of a source, by offset from `from_offset` on: (offset, position of the original).
+    pub fn duplicates(
+        &self,
+        source: &str,
+        from_offset: u64,
+    ) -> Result<impl Iterator<Item = Result<(u64, u64), ReadError>> + use<'a>, ReadError> {
+        let start = DuplicateKey { source: source.to_owned(), offset: from_offset }.encode();
+        let range = prefixed_from(&DuplicateKey::prefix(source), start);
+        let scan = self.database.scan(Family::Duplicates, range, self.options())?;
+        Ok(Items::new(scan, |key, value| Ok((DuplicateKey::decode(key)?.offset, key::parse_u64(value)?))))
+    }
+
+    /// Offsets at which a source had no message that counts, in order: nothing at all, or ticks.
+    pub fn gaps(
+        &self,
+        source: &str,
+    ) -> Result<impl Iterator<Item = Result<(u64, u64), ReadError>> + use<'a>, ReadError> {
+        let scan = self.database.scan(Family::Gaps, prefixed(GapKey::prefix(source)), self.options())?;
+        Ok(Items::new(scan, |key, value| Ok((GapKey::decode(key)?.first_offset, key::parse_u64(value)?))))
+    }
+}
+
+/// The timelines of all apps, out of their streams.
+pub(crate) fn read_timelines(database: &Database, options: ReadOptions) -> Result<AppTimelines, ReadError> {
+    let mut timelines = AppTimelines::default();
+    let mut scan = database.scan(Family::Log, decode::all_apps(), options)?;
+    while let Some((key, value)) = scan.step()? {
+        let event = decode::logged_event(key, value)?.event;
+        let Body::App { app, fact } = &event.body else {
+            return Err(damaged(Family::Log, key, Damage::Misplaced).into());
+        };
+        timelines.insert(app, event.time, event.id, fact);
+    }
+    Ok(timelines)
+}

@@ -1,0 +1,291 @@
+//! The tenants that a batch touches: taken out of the cache or the store, changed, put back by the commit.
+
+use std::collections::hash_map::Entry as Slot;
+
+use foldhash::{HashMap, HashMapExt};
+use ledger_core::event::Event;
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::refold::Refold;
+use ledger_core::tenant::{Change, Outcome};
+use ledger_core::time::Timestamp;
+use ledger_core::timeline::AppTimelines;
+use ledger_record::key::{self, Family, Listed, listed};
+use ledger_record::record::Stream;
+use ledger_record::rows::TenantRow;
+use rocksdb::ReadOptions;
+
+use crate::db::cache::TenantCache;
+use crate::db::database::{Database, damaged};
+use crate::db::decode;
+use crate::error::{Damage, ReadError};
+use crate::read::history::{HistoryEvent, history_event};
+use crate::write::batch::Pending;
+
+/// A tenant as the batch has it so far.
+#[derive(Debug)]
+pub(crate) struct TenantEntry {
+    pub(crate) row: TenantRow,
+    /// Bytes of the stored row; 0 when nothing is stored.
+    pub(crate) stored_bytes: usize,
+    /// What the index has of it, as it is stored.
+    pub(crate) stored_listed: Vec<(AppKey, Listed)>,
+    /// Its new records.
+    pub(crate) pending: Vec<usize>,
+    /// The row has changed without a new record: a late app-level event.
+    pub(crate) corrected: bool,
+    /// All its events, once something was late; kept up to date while it is kept.
+    history: Option<Refold<Box<Event>>>,
+}
+
+impl TenantEntry {
+    pub(crate) fn of_stored(row: TenantRow, stored_bytes: usize) -> Self {
+        let stored_listed = listed(&row.tenant);
+        Self { row, stored_bytes, stored_listed, pending: Vec::new(), corrected: false, history: None }
+    }
+
+    fn unknown() -> Self {
+        Self {
+            row: TenantRow::default(),
+            stored_bytes: 0,
+            stored_listed: Vec::new(),
+            pending: Vec::new(),
+            corrected: false,
+            history: None,
+        }
+    }
+
+    pub(crate) fn is_stored(&self) -> bool {
+        self.stored_bytes > 0
+    }
+
+    pub(crate) fn is_changed(&self) -> bool {
+        self.corrected || !self.pending.is_empty()
+    }
+
+    /// Reads all events of the tenant so far, unless they are kept; `pending` are its records that are being written.
+    pub(crate) fn load_history(
+        &mut self,
+        stream: &Stream,
+        records: &[Pending],
+        database: &Database,
+        pending: &[&Pending],
+    ) -> Result<(), ReadError> {
+        if self.history.is_some() {
+            return Ok(());
+        }
+        let until = pending.first().map_or(u64::MAX, |pending| pending.seq);
+        let mut events = stored_events(stream, until, database)?;
+        let own = self.pending.iter().filter_map(|index| records.get(*index));
+        for pending in pending.iter().copied().chain(own) {
+            events.push((pending.seq, decode::event_of(stream, &pending.key, &pending.value)?.event.into()));
+        }
+        self.history = Some(events.into_iter().collect());
+        Ok(())
+    }
+
+    /// Applies a late event, once the history is loaded.
+    pub(crate) fn append_late(&mut self, seq: u64, event: &Event, apps: &AppTimelines) -> Outcome {
+        let history = self.history.get_or_insert_default();
+        history.append_late(&mut self.row.tenant, seq, Box::new(event.clone()), apps)
+    }
+
+    /// Folds anew what a late app-level event changes, once the history is loaded.
+    pub(crate) fn correct(
+        &mut self,
+        of: (&AppKey, Timestamp),
+        before: &AppTimelines,
+        after: &AppTimelines,
+    ) -> Vec<Change> {
+        let stood = self.row.tenant.clone();
+        let history = self.history.get_or_insert_default();
+        let changes = history.correct(&mut self.row.tenant, of, before, after);
+        self.corrected |= self.row.tenant != stood;
+        changes
+    }
+
+    pub(crate) fn keeps_history(&self) -> bool {
+        self.history.is_some()
+    }
+
+    pub(crate) fn forget_history(&mut self) {
+        self.history = None;
+    }
+
+    /// Keeps the history, if there is one, up to date with an event that was not late.
+    pub(crate) fn remember(&mut self, seq: u64, event: &Event) {
+        if let Some(history) = &mut self.history {
+            history.push(seq, Box::new(event.clone()), &self.row.tenant);
+        }
+    }
+
+    pub(crate) fn take_history(&mut self) -> Option<Refold<Box<Event>>> {
+        self.history.take()
+    }
+}
+
+/// Histories that a writer keeps between batches, the one that was used last behind the others: a tenant that is late
+/// once is late again.
+#[derive(Debug, Default)]
+pub(crate) struct LateHistories(Vec<(ClientKey, Refold<Box<Event>>)>);
+
+impl LateHistories {
+    fn take(&mut self, client: &ClientKey) -> Option<Refold<Box<Event>>> {
+        let index = self.0.iter().position(|(kept, _)| kept == client)?;
+        Some(self.0.remove(index).1)
+    }
+
+    /// Keeps a history; the oldest ones go beyond so many records.
+    pub(crate) fn put(&mut self, client: ClientKey, history: Refold<Box<Event>>, most_records: usize) {
+        self.0.push((client, history));
+        let mut records: usize = self.0.iter().map(|(_, history)| history.len()).sum();
+        while records > most_records && !self.0.is_empty() {
+            records -= self.0.remove(0).1.len();
+        }
+    }
+
+    /// An app-level event was late, so states that are kept may not hold any more.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The stored events below a seq.
+fn stored_events(
+    stream: &Stream,
+    until: u64,
+    database: &Database,
+) -> Result<Vec<(u64, Box<Event>)>, ReadError> {
+    let range = key::log::stream_prefix(stream)..key::log::log(stream, until);
+    let mut scan = database.scan(Family::Log, range, ReadOptions::default())?;
+    let mut events = Vec::new();
+    while let Some((key, value)) = scan.step()? {
+        let HistoryEvent { seq, event, .. } = history_event(key, decode::event_of(stream, key, value)?)?;
+        events.push((seq, Box::new(event)));
+    }
+    Ok(events)
+}
+
+/// The tenants of a batch.
+#[derive(Debug)]
+pub(crate) struct WorkingSet {
+    by_client: HashMap<ClientKey, TenantEntry>,
+    /// Events in all histories that are kept, as of the last count.
+    with_history: Vec<(ClientKey, usize)>,
+}
+
+impl WorkingSet {
+    /// For about so many.
+    pub(crate) fn with_capacity(tenants: usize) -> Self {
+        Self { by_client: HashMap::with_capacity(tenants), with_history: Vec::new() }
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.by_client.len()
+    }
+
+    /// The tenant, as the batch has it so far.
+    pub(crate) fn load(
+        &mut self,
+        client: &ClientKey,
+        cache: &mut TenantCache,
+        histories: &mut LateHistories,
+        database: &Database,
+    ) -> Result<&mut TenantEntry, ReadError> {
+        match self.by_client.entry(client.clone()) {
+            Slot::Occupied(slot) => Ok(slot.into_mut()),
+            Slot::Vacant(slot) => {
+                let known = match cache.take(client) {
+                    Some(cached) => Some(cached),
+                    None => stored_row(client, database)?,
+                };
+                let mut entry = if let Some((row, stored_bytes)) = known {
+                    TenantEntry::of_stored(row, stored_bytes)
+                } else {
+                    let stream = Stream::Tenant(client.clone());
+                    check_is_new(&stream, Family::Tenants, key::tenant(client), database)?;
+                    TenantEntry::unknown()
+                };
+                entry.history = histories.take(client);
+                Ok(slot.insert(entry))
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, client: &ClientKey) -> bool {
+        self.by_client.contains_key(client)
+    }
+
+    /// Takes a tenant out, to be changed; [`Self::insert`] brings it back.
+    pub(crate) fn remove(&mut self, client: &ClientKey) -> Option<TenantEntry> {
+        self.by_client.remove(client)
+    }
+
+    pub(crate) fn insert(&mut self, client: ClientKey, entry: TenantEntry) {
+        self.by_client.insert(client, entry);
+    }
+
+    pub(crate) fn clients(&self) -> Vec<ClientKey> {
+        self.by_client.keys().cloned().collect()
+    }
+
+    /// Keeps the memory for histories within its limit; the one of `client` was used last, and stays.
+    pub(crate) fn forget_histories(&mut self, client: &ClientKey, most_records: usize) {
+        let kept = |entry: &TenantEntry| entry.history.as_ref().map_or(0, Refold::len);
+        let Some(events) = self.by_client.get(client).map(kept).filter(|events| *events > 0) else { return };
+        self.with_history.retain(|(other, _)| other != client);
+        self.with_history.push((client.clone(), events));
+        let mut total: usize = self.with_history.iter().map(|(_, events)| events).sum();
+        while total > most_records && self.with_history.len() > 1 {
+            let (oldest, events) = self.with_history.remove(0);
+            total -= events;
+            if let Some(entry) = self.by_client.get_mut(&oldest) {
+                entry.history = None;
+            }
+        }
+    }
+
+    /// Bytes of their rows, roughly: as they were stored, and room for what is new.
+    pub(crate) fn row_bytes(&self) -> usize {
+        const NEW_BYTES: usize = 256;
+        self.by_client.values().map(|entry| entry.stored_bytes + NEW_BYTES).sum()
+    }
+
+    /// Those that have to be written, by client key.
+    pub(crate) fn changed_by_client(&mut self) -> Vec<(&ClientKey, &mut TenantEntry)> {
+        let changed = self.by_client.iter_mut().filter(|(_, entry)| entry.is_changed());
+        let mut changed: Vec<_> = changed.collect();
+        changed.sort_unstable_by_key(|(client, _)| *client);
+        changed
+    }
+
+    /// Those that are stored, once what changed is written.
+    pub(crate) fn into_stored(self) -> impl Iterator<Item = (ClientKey, TenantEntry)> {
+        self.by_client.into_iter().filter(|(_, entry)| entry.is_stored())
+    }
+}
+
+/// A stream whose row is missing must have no record: to begin it anew would write over the first one (I-6).
+pub(crate) fn check_is_new(
+    stream: &Stream,
+    family: Family,
+    row: &[u8],
+    database: &Database,
+) -> Result<(), ReadError> {
+    let first = key::log::log(stream, 1);
+    match database.get(Family::Log, &first, &ReadOptions::default())? {
+        None => Ok(()),
+        Some(_) => Err(damaged(family, row, Damage::Missing).into()),
+    }
+}
+
+/// The stored row of a tenant, with its length.
+pub(crate) fn stored_row(
+    client: &ClientKey,
+    database: &Database,
+) -> Result<Option<(TenantRow, usize)>, ReadError> {
+    let key = key::tenant(client);
+    let Some(value) = database.get(Family::Tenants, key, &ReadOptions::default())? else { return Ok(None) };
+    let row = TenantRow::decode(&value).map_err(|error| damaged(Family::Tenants, key, error))?;
+    Ok(Some((row, value.len())))
+}
