@@ -8,21 +8,27 @@
 //!
 //! Decoding is strict. All bytes are consumed, and what is taken is encoded to the same bytes again, so a value has
 //! one encoding: integers take no more bytes than they need, the keys of a map ascend, and types that not every text
-//! or list may be check what they are given. Nothing is allocated on the word of a length: elements are taken one by
-//! one, and text is borrowed before it is copied, so a damaged value costs at most its own size.
+//! or list may be check what they are given. Lengths are not trusted: elements are taken one by one, and what a length
+//! reserves for text has a bound.
 //!
 //! There is no checksum: the store has one for each block. What the audit trail hashes is the typed value in an
 //! encoding of its own, not these bytes.
 
 use bincode::BorrowDecode as _;
-use bincode::config::{Configuration, standard};
+use bincode::config::{Config, standard};
 use bincode::de::read::{BorrowReader, Reader};
 use bincode::de::{Decoder as _, DecoderImpl};
 use bincode::enc::write::Writer;
 use bincode::serde::{BorrowCompat, encode_into_writer};
 use serde::{Deserialize, Serialize};
 
-const CONFIG: Configuration = standard();
+/// bincode makes room for an owned text before it reads it, so a damaged length must end at a bound: none of the values
+/// here comes near it.
+const LIMIT_BYTES: usize = 1 << 28;
+
+const fn config() -> impl Config {
+    standard().with_limit::<LIMIT_BYTES>()
+}
 
 /// The version that is written, and the newest that can be read.
 pub const FORMAT: u8 = 2;
@@ -74,7 +80,7 @@ pub(crate) fn open(out: &mut Vec<u8>) {
 
 /// Appends a part of a value.
 pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, part: &T) {
-    let written = encode_into_writer(part, Memory(out), CONFIG);
+    let written = encode_into_writer(part, Memory(out), config());
     // Memory takes everything, and no stored type refuses to be written.
     assert!(written.is_ok(), "a stored value was not written: {written:?}");
 }
@@ -118,7 +124,7 @@ impl<'a> Input<'a> {
     /// Reads the next part.
     pub(crate) fn take<T: Deserialize<'a>>(&mut self) -> Result<T, DecodeError> {
         let malformed = |error| DecodeError::Malformed(Malformed(error));
-        let mut decoder = DecoderImpl::new(Strict { rest: self.rest, marker: None }, CONFIG, ());
+        let mut decoder = DecoderImpl::new(Strict { rest: self.rest, marker: None }, config(), ());
         let BorrowCompat(part) = BorrowCompat::<T>::borrow_decode(&mut decoder).map_err(malformed)?;
         self.rest = decoder.reader().rest;
         Ok(part)
