@@ -169,9 +169,10 @@ impl Catalog {
 }
 
 /// How far a shard is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Phase {
     /// On disk, but nothing feeds it now.
+    #[default]
     Idle,
     /// Reads what the source had before.
     CatchingUp,
@@ -198,7 +199,7 @@ impl Phase {
 }
 
 /// A moment of a shard's freshness.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Freshness {
     /// How far it is.
     pub phase: Phase,
@@ -286,43 +287,13 @@ pub struct Halted {
 }
 
 /// The freshness of one shard, written by its worker, and the bell that rings after each commit.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ShardStatus {
     now: Mutex<Freshness>,
     checkpoints: Checkpoints,
     pub(crate) published: GroupPublished,
     committed: Condvar,
     commits: Mutex<u64>,
-}
-
-impl Default for ShardStatus {
-    fn default() -> Self {
-        Self {
-            now: Mutex::new(Freshness {
-                phase: Phase::Idle,
-                is_ours: false,
-                next_offset: None,
-                end_offset: None,
-                live_from: None,
-                lag_events: None,
-                behind_since: None,
-                last_source_time: None,
-                halted: None,
-                split_tenants: 0,
-                partitioner: None,
-                mismatched_tenants: 0,
-                missing_app_events: 0,
-                missing_copies: None,
-                unsigned: None,
-                stalled: None,
-                held_up: None,
-            }),
-            checkpoints: Checkpoints::default(),
-            published: GroupPublished::default(),
-            committed: Condvar::new(),
-            commits: Mutex::new(0),
-        }
-    }
 }
 
 impl ShardStatus {

@@ -108,7 +108,7 @@ fn a_process_without_descriptors_says_so_and_goes_on_when_it_has_some() {
     std::thread::sleep(std::time::Duration::from_secs(4));
     limit(&server, open + 1_000);
     cluster.produce(&setup.topic, &events(1, 5, 5));
-    server.wait_until_ready(1);
+    wait_ready(&server, "read on", |status, told| status == 200 && told["shards"][0]["offset"] == 10);
     assert_eq!(server.get("/v1/tenants/tenant-9").0, 200);
     server.drain();
     let log = std::fs::read_to_string(scratch.path().join("log")).unwrap();

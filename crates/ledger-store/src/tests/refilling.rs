@@ -310,15 +310,12 @@ fn a_refilled_shard_reads_on_and_can_be_refilled_again() {
             },
         );
         assert!(matches!(feed.message(7, original.unwrap()), AppendResult::Duplicate { .. }));
-        assert!(matches!(
-            feed.message(1, installed(own, "app", "n1", 70, "EU")),
-            AppendResult::Appended { .. }
-        ));
+        let new_one = installed(own, "app", "n1", 70, "EU");
+        assert!(matches!(feed.message(1, new_one), AppendResult::Appended { .. }));
         feed.line(Some(uninstalled(own, "app", "n2", 80)));
         feed.tick();
     }
-    let verified = all_true(&new);
-    assert_eq!(verified.iter().map(|shard| shard.tenants).sum::<u64>(), 3);
+    assert_eq!(all_true(&new).iter().map(|shard| shard.tenants).sum::<u64>(), 3);
     // What comes next is recorded no earlier than the last event of its partition, wherever that went.
     let floors: Vec<_> =
         readers(&old).iter().map(|reader| reader.snapshot().head().unwrap().recorded).collect();
