@@ -124,7 +124,7 @@ impl<'a> Input<'a> {
     /// Reads the next part.
     pub(crate) fn take<T: Deserialize<'a>>(&mut self) -> Result<T, DecodeError> {
         let malformed = |error| DecodeError::Malformed(Malformed(error));
-        let mut decoder = DecoderImpl::new(Strict { rest: self.rest, marker: None }, config(), ());
+        let mut decoder = DecoderImpl::new(Strict { rest: self.rest, is_after_marker: false }, config(), ());
         let BorrowCompat(part) = BorrowCompat::<T>::borrow_decode(&mut decoder).map_err(malformed)?;
         self.rest = decoder.reader().rest;
         Ok(part)
@@ -142,8 +142,8 @@ impl<'a> Input<'a> {
 /// Bytes that are a value in the one way in which it is written.
 struct Strict<'a> {
     rest: &'a [u8],
-    /// The last read was this byte alone, and it can be the marker of an integer.
-    marker: Option<u8>,
+    /// The last read was one byte alone, and it can be the marker of an integer.
+    is_after_marker: bool,
 }
 
 /// The first byte that does not stand for itself as an integer.
@@ -154,17 +154,16 @@ impl Reader for Strict<'_> {
     /// bytes.
     #[inline]
     fn read(&mut self, out: &mut [u8]) -> Result<(), bincode::error::DecodeError> {
-        let marker = self.marker.take();
+        let is_announced = self.is_after_marker;
         let bytes = self.take_bytes(out.len())?;
         out.copy_from_slice(bytes);
-        match *bytes {
-            [byte] => self.marker = (byte >= FIRST_MARKER).then_some(byte),
-            [first, 0] if marker.is_some() && first < FIRST_MARKER => return Err(LONGER_THAN_NEEDED),
-            [.., _, 0, 0] if marker.is_some() && bytes.len() == 4 => return Err(LONGER_THAN_NEEDED),
-            [.., 0, 0, 0, 0] if marker.is_some() && bytes.len() == 8 => return Err(LONGER_THAN_NEEDED),
-            _ => {}
-        }
-        Ok(())
+        self.is_after_marker = matches!(*bytes, [byte] if byte >= FIRST_MARKER);
+        let is_longer = match *bytes {
+            [first, 0] => first < FIRST_MARKER,
+            [_, _, 0, 0] | [_, _, _, _, 0, 0, 0, 0] => true,
+            _ => false,
+        };
+        if is_announced && is_longer { Err(LONGER_THAN_NEEDED) } else { Ok(()) }
     }
 
     /// The way for integers of one byte, which are most.
@@ -177,7 +176,7 @@ impl Reader for Strict<'_> {
     #[inline]
     fn consume(&mut self, count: usize) {
         self.rest = self.rest.get(count..).unwrap_or_default();
-        self.marker = None;
+        self.is_after_marker = false;
     }
 }
 
@@ -187,7 +186,7 @@ impl<'a> BorrowReader<'a> for Strict<'a> {
         let Some((taken, rest)) = self.rest.split_at_checked(length) else {
             return Err(bincode::error::DecodeError::UnexpectedEnd { additional: length - self.rest.len() });
         };
-        (self.rest, self.marker) = (rest, None);
+        (self.rest, self.is_after_marker) = (rest, false);
         Ok(taken)
     }
 }

@@ -14,12 +14,9 @@ use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
 
-use crate::Partitioner;
-use crate::Reader;
-use crate::ShardId;
-use crate::TornTenants;
 use crate::audit::checkpoints::{Checkpoints, SignedCheckpoint};
 use crate::read::published::GroupPublished;
+use crate::{Partitioner, Reader, ShardId, TornTenants};
 
 /// The shards served by this process.
 #[derive(Debug, Default)]

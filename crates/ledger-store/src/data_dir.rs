@@ -33,10 +33,6 @@ use std::time::Duration;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::rows::{ShardIdentity, SourcePosition};
 
-use crate::Partitioner;
-use crate::ShardId;
-use crate::SourceIdentity;
-use crate::StoreOptions;
 use crate::db::database::{Database, rocksdb_failed};
 use crate::db::options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, READ_ONLY_PAUSE_MS, READ_ONLY_TRIES};
 use crate::db::tuning::Resources;
@@ -44,6 +40,7 @@ use crate::error::{BindError, OpenError, ReadError, StorageError, away};
 use crate::manifest::{Manifest, Renamed, check_topic, shard_path, sync_dir};
 use crate::read::reader::Reader;
 use crate::write::shard::Shard;
+use crate::{Partitioner, ShardId, SourceIdentity, StoreOptions};
 
 const REFILL_LOCK: &str = "refill.lock";
 

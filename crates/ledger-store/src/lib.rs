@@ -15,7 +15,7 @@
 //!
 //! - A shard has **one writer**, [`Shard`], on one thread; RocksDB's lock keeps other processes out. It
 //!   takes messages in the order of their source, in [`Batch`]es. A batch that is submitted is written on a
-//!   thread of the shard's own while the next one is made (`in_flight`).
+//!   thread of the shard's own while the next one is made (`write::pending_commit`).
 //! - **Readers** are many, on any thread, and never wait for the writer: a [`Snapshot`] is one moment, and
 //!   all answers from it agree with each other.
 //! - The **publisher** follows the log with a cursor of its own ([`PublisherCursor`]). That, and which tenants other
@@ -25,7 +25,7 @@
 //! # Life of a shard
 //!
 //! Made under another name and renamed when its identity is durable → opened, its identity, format and
-//! column families checked, the write-ahead log checked ([`wal`]) and replayed to its last whole batch, what an
+//! column families checked, the write-ahead log checked ([`db::wal`]) and replayed to its last whole batch, what an
 //! unfinished rebuild left dropped → batches → closed by being dropped, with or without warning. There is no clean shutdown:
 //! opening after a crash and after a normal end is the same. A failed write ends the writer ([`Poison`]):
 //! readers go on with what is durable, and opening anew finds out what that is.

@@ -26,10 +26,8 @@ use std::path::{Path, PathBuf};
 use ledger_record::proof::Hash;
 use serde::{Deserialize, Serialize};
 
-use crate::Partitioner;
-use crate::ShardId;
-use crate::SourceIdentity;
 use crate::error::{BindError, OpenError};
+use crate::{Partitioner, ShardId, SourceIdentity};
 
 /// The format that is written, and the only one that is read: format 1 had no audit trail, in format 2 the head
 /// of a shard did not tell how far its events were ahead, format 3 was of rule set 1, in format 4 values

@@ -63,12 +63,9 @@ use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, PriorLog, Stream};
 use ledger_record::rows::SourcePosition;
 
-use crate::DataDir;
-use crate::Reader;
-use crate::ShardId;
-use crate::Snapshot;
 use crate::check::verify::{SpreadFault, Verified, VerifyError, check_spread};
 use crate::error::{AppendError, BindError, OpenError, ReadError};
+use crate::{DataDir, Reader, ShardId, Snapshot};
 use old::{Lane, OldShard, lanes_of};
 use order::{Merge, Repeats};
 pub use placed::Placed;

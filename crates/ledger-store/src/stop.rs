@@ -16,8 +16,7 @@ use std::fmt;
 
 pub use cause::StopCause;
 
-use crate::Halted;
-use crate::ShardId;
+use crate::{Halted, ShardId};
 
 /// What ends a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,16 +34,10 @@ use ledger_record::rows::SourcePosition;
 use rocksdb::ReadOptions;
 use tempfile::TempDir;
 
-use crate::AppendResult;
-use crate::DataDir;
-use crate::FutureLimit;
-use crate::IncomingEvent;
-use crate::Reader;
-use crate::Shard;
-use crate::ShardId;
-use crate::SourceIdentity;
-use crate::StoreOptions;
 use crate::db::scan::everything;
+use crate::{
+    AppendResult, DataDir, FutureLimit, IncomingEvent, Reader, Shard, ShardId, SourceIdentity, StoreOptions,
+};
 
 const TOPIC: &str = "realm.lifecycle";
 const HOUR_MS: i64 = 3_600_000;

@@ -37,7 +37,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(3);
 
 /// What is known of the brokers. Whoever fails to reach them says so; the group's thread asks.
 #[derive(Debug, Default)]
-pub(crate) struct Contact(Mutex<State>);
+pub(super) struct Contact(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -59,7 +59,7 @@ struct Lost {
 
 impl Contact {
     /// Something failed, most likely because the brokers are out of reach. Answers whether that may be so.
-    pub(crate) fn failed(&self, error: &KafkaError) -> bool {
+    pub(super) fn failed(&self, error: &KafkaError) -> bool {
         let code = match error {
             KafkaError::AdminOp(code) => Some(*code),
             error => error.rdkafka_error_code(),
@@ -73,12 +73,12 @@ impl Contact {
     }
 
     /// Whether they did not answer when they were last asked.
-    pub(crate) fn is_lost(&self) -> bool {
+    pub(super) fn is_lost(&self) -> bool {
         self.lock().lost.is_some()
     }
 
     /// Asks them, if there is a reason and it is time; tells what is new.
-    pub(crate) fn look<C: ClientContext>(
+    pub(super) fn look<C: ClientContext>(
         &self,
         client: &Client<C>,
         topic: &str,
@@ -107,7 +107,7 @@ impl Contact {
     }
 
     /// Tells why a topic is not read, while nothing else is and the brokers answer; or that it is.
-    pub(crate) fn tell_unread(&self, catalog: &Catalog, why: Option<String>) {
+    pub(super) fn tell_unread(&self, catalog: &Catalog, why: Option<String>) {
         let mut state = self.lock();
         let why = why.filter(|_| state.lost.is_none() && state.joins_since.is_none());
         if state.unread != why {
@@ -120,7 +120,7 @@ impl Contact {
     }
 
     /// Asks them now. That they do not answer is told when it was so for a time.
-    pub(crate) fn ask<C: ClientContext>(
+    pub(super) fn ask<C: ClientContext>(
         &self,
         client: &Client<C>,
         topic: &str,
@@ -171,7 +171,7 @@ impl Lost {
 
 impl Membership {
     /// Asks the brokers whether they are there, if something says that they are not.
-    pub(crate) fn look_for_brokers(&self, client: &Client<Self>) {
+    pub(super) fn look_for_brokers(&self, client: &Client<Self>) {
         if let Some(topic) = self.options().topics.first() {
             let is_assigned = self.is_assigned_any();
             self.contact().look(client, topic, self.catalog(), is_assigned);
@@ -180,7 +180,7 @@ impl Membership {
     }
 
     /// The place in the group is lost. What becomes of the partitions nobody here can know.
-    pub(crate) fn tell_lost(&self, client: &Client<Self>) {
+    pub(super) fn tell_lost(&self, client: &Client<Self>) {
         if let Some(topic) = self.options().topics.first() {
             self.contact().ask(client, topic, self.catalog(), Duration::ZERO);
         }

@@ -203,7 +203,7 @@ pub enum Halt {
 }
 
 /// What to change at a producer whose messages are misplaced.
-pub(crate) fn right_producer(is_keyed: bool, partitioner: Partitioner) -> String {
+pub(super) fn right_producer(is_keyed: bool, partitioner: Partitioner) -> String {
     if is_keyed {
         format!("To place keys by {partitioner}, set {}", partitioner.at_producers())
     } else {
@@ -214,12 +214,12 @@ pub(crate) fn right_producer(is_keyed: bool, partitioner: Partitioner) -> String
 
 impl Halt {
     /// The data directory failed.
-    pub(crate) fn store<E: StopCause + std::error::Error>(error: &E) -> Self {
+    pub(super) fn store<E: StopCause + std::error::Error>(error: &E) -> Self {
         Self::Store { code: error.stop_code(), error: with_causes(error) }
     }
 
     /// The broker failed, in a way that does not pass.
-    pub(crate) fn refused(id: &ShardId, error: &KafkaError) -> Self {
+    pub(super) fn refused(id: &ShardId, error: &KafkaError) -> Self {
         Self::Refused { topic: id.topic.clone(), partition: id.partition, error: error.to_string() }
     }
 
@@ -271,7 +271,7 @@ impl Halt {
 
 /// What a shard remembers of its source.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Remembered<'a> {
+pub(super) struct Remembered<'a> {
     /// The topic.
     pub topic: &'a str,
     /// The partition.
@@ -283,7 +283,7 @@ pub(crate) struct Remembered<'a> {
 }
 
 /// Where to start reading, or why not to.
-pub(crate) fn start_at(
+pub(super) fn start_at(
     shard: Remembered<'_>,
     found: &TopicFacts,
     marks: Watermarks,

@@ -30,15 +30,15 @@ struct Metadata {
 
 /// What the last owner of a partition committed.
 #[derive(Debug, Default)]
-pub(crate) struct Committed {
+pub(super) struct Committed {
     /// The next offset that it would have read.
-    pub(crate) offset: Option<u64>,
-    pub(crate) published: PublishedOffsets,
+    pub(super) offset: Option<u64>,
+    pub(super) published: PublishedOffsets,
 }
 
 impl Committed {
     /// Asks the group's coordinator. A process that may not ask publishes everything again, rather than nothing.
-    pub(crate) fn ask(consumer: &GroupConsumer, id: &ShardId, timeout: Duration) -> KafkaResult<Self> {
+    pub(super) fn ask(consumer: &GroupConsumer, id: &ShardId, timeout: Duration) -> KafkaResult<Self> {
         let list = match consumer.committed_offsets(id.alone(), timeout) {
             Err(error) if is_denied(&error) => return Ok(Self::default()),
             asked => asked?,
@@ -55,7 +55,7 @@ impl Committed {
 impl Membership {
     /// Commits how far this process is, for lag tools, and how far it published, for the partition's next owner. As
     /// long as it has not read what the owner before it committed, it commits nothing in its place.
-    pub(crate) fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
+    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
         let mut list = TopicPartitionList::new();
         for (id, durable) in &self.lock().durable {
             let Some(offset) = durable.offset() else { continue };
@@ -73,7 +73,7 @@ impl Membership {
     }
 
     /// What the next owners of these partitions publish is not known here.
-    pub(crate) fn forget_published(&self, released: &[ShardId]) {
+    pub(super) fn forget_published(&self, released: &[ShardId]) {
         for served in released.iter().filter_map(|id| self.catalog().get(id)) {
             if !served.status.freshness().is_ours {
                 served.status.published().forget();

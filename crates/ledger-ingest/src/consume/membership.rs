@@ -35,13 +35,13 @@ use crate::kafka::shard::{KafkaPartition as _, next_offset, offset_of};
 use crate::kafka::times::TopicTimes;
 
 /// How long the first look at the cluster may take; the group goes on waiting after that.
-pub(crate) const FIRST_LOOK: Duration = Duration::from_secs(5);
+pub(super) const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// How long a shard may stay open after it was to be closed.
 const OLD_HANDLES: Duration = Duration::from_secs(5);
 
 /// What the group's callbacks need; the context of the consumer.
-pub(crate) struct Membership {
+pub(super) struct Membership {
     data: Arc<DataDir>,
     catalog: Arc<Catalog>,
     options: KafkaOptions,
@@ -55,7 +55,7 @@ pub(crate) struct Membership {
 
 /// The shards of this process, fed or not.
 #[derive(Default)]
-pub(crate) struct Held {
+pub(super) struct Held {
     /// What the group has given to this process, fed or not.
     assigned: BTreeSet<ShardId>,
     parked: BTreeMap<ShardId, Shard>,
@@ -63,7 +63,7 @@ pub(crate) struct Held {
     /// Workers that were told to stop, and needed longer.
     draining: BTreeMap<ShardId, Worker>,
     /// What is durable of each assigned partition, also while its worker is being stopped.
-    pub(crate) durable: BTreeMap<ShardId, Durable>,
+    pub(super) durable: BTreeMap<ShardId, Durable>,
     /// Topics that are not subscribed to yet, and why.
     unread: BTreeMap<String, String>,
     /// The process leaves for good: what it fed until now stays its own to publish.
@@ -142,7 +142,7 @@ fn ids(list: &TopicPartitionList) -> Vec<ShardId> {
 }
 
 impl Membership {
-    pub(crate) fn new(
+    pub(super) fn new(
         data: Arc<DataDir>,
         catalog: Arc<Catalog>,
         options: KafkaOptions,
@@ -157,7 +157,7 @@ impl Membership {
     }
 
     /// The same shards, for another consumer. Its own has none any more.
-    pub(crate) fn without_consumer(&self) -> Self {
+    pub(super) fn without_consumer(&self) -> Self {
         let (parked, draining) = {
             let mut held = self.lock();
             (std::mem::take(&mut held.parked), std::mem::take(&mut held.draining))
@@ -170,45 +170,45 @@ impl Membership {
     }
 
     /// The consumer that it is the context of; told once, right after that was made.
-    pub(crate) fn know_consumer(&self, consumer: &Arc<GroupConsumer>) {
+    pub(super) fn know_consumer(&self, consumer: &Arc<GroupConsumer>) {
         let _ = self.consumer.set(Arc::downgrade(consumer));
     }
 
-    pub(crate) fn options(&self) -> &KafkaOptions {
+    pub(super) fn options(&self) -> &KafkaOptions {
         &self.options
     }
 
     /// The cluster that the data directory was filled from.
-    pub(crate) fn recorded_cluster(&self, topic: &str) -> Result<Option<String>, OpenError> {
+    pub(super) fn recorded_cluster(&self, topic: &str) -> Result<Option<String>, OpenError> {
         Ok(self.data.identity(topic)?.and_then(|identity| identity.cluster_id))
     }
 
-    pub(crate) fn contact(&self) -> &Contact {
+    pub(super) fn contact(&self) -> &Contact {
         &self.contact
     }
 
-    pub(crate) fn catalog(&self) -> &Catalog {
+    pub(super) fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    pub(crate) fn data(&self) -> &DataDir {
+    pub(super) fn data(&self) -> &DataDir {
         &self.data
     }
 
     /// What the group has given to this process, fed or not.
-    pub(crate) fn assigned(&self) -> BTreeSet<ShardId> {
+    pub(super) fn assigned(&self) -> BTreeSet<ShardId> {
         self.lock().assigned.clone()
     }
 
-    pub(crate) fn is_assigned_any(&self) -> bool {
+    pub(super) fn is_assigned_any(&self) -> bool {
         !self.lock().assigned.is_empty()
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Held> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn assign(&self, base: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
+    pub(super) fn assign(&self, base: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
         self.lock().assigned.extend(ids(list));
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else {
             return base.incremental_assign(list);
@@ -348,12 +348,12 @@ impl Membership {
     }
 
     /// Before the group is left for good: the partitions that are revoked then are not given up.
-    pub(crate) fn begin_to_leave(&self) {
+    pub(super) fn begin_to_leave(&self) {
         self.lock().leaving = true;
     }
 
     /// Drains and stops the workers of these shards, or all: what they feed is someone else's from now on.
-    pub(crate) fn give_up(&self, of: Option<&[ShardId]>) {
+    pub(super) fn give_up(&self, of: Option<&[ShardId]>) {
         let stopped = self.stop_workers(of);
         match of {
             Some(of) => self.lock().assigned.retain(|id| !of.contains(id)),
@@ -369,7 +369,7 @@ impl Membership {
     }
 
     /// Drains and stops the workers of these shards, or all. Answers which had one.
-    pub(crate) fn stop_workers(&self, of: Option<&[ShardId]>) -> Vec<ShardId> {
+    pub(super) fn stop_workers(&self, of: Option<&[ShardId]>) -> Vec<ShardId> {
         let stopping: Vec<(ShardId, Worker)> = {
             let mut held = self.lock();
             let ids: Vec<ShardId> = match of {
@@ -393,7 +393,7 @@ impl Membership {
     }
 
     /// Stops the worker of one shard, if it has one, and waits for it. A shard that can be written still is kept.
-    pub(crate) fn end_worker(&self, id: &ShardId, deadline: Instant) {
+    pub(super) fn end_worker(&self, id: &ShardId, deadline: Instant) {
         let Some(worker) = self.lock().workers.remove(id) else { return };
         worker.stop();
         if let Some(shard) = self.wait_for(id, worker, deadline) {
@@ -407,7 +407,7 @@ impl Membership {
         }
     }
 
-    pub(crate) fn halt_stray(&self, topic: &str, partition: i32, offset: i64) {
+    pub(super) fn halt_stray(&self, topic: &str, partition: i32, offset: i64) {
         let id = ShardId::of(topic, partition);
         let (worker, served) = (self.lock().workers.remove(&id), self.catalog.get(&id));
         let found = u64::try_from(offset).unwrap_or(0);

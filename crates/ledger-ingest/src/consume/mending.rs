@@ -34,7 +34,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// When shards are tried again.
 #[derive(Debug, Default)]
-pub(crate) struct Mending(BTreeMap<ShardId, Attempt>);
+pub(super) struct Mending(BTreeMap<ShardId, Attempt>);
 
 #[derive(Debug, Clone, Copy)]
 struct Attempt {
@@ -76,7 +76,7 @@ fn is_of_disk(halted: &Halted) -> bool {
 
 impl Membership {
     /// Tries the shards again that the disk halted and whose rest is over.
-    pub(crate) fn mend(&self, base: &BaseConsumer<Self>, mending: &mut Mending) {
+    pub(super) fn mend(&self, base: &BaseConsumer<Self>, mending: &mut Mending) {
         let now = Instant::now();
         let failed: BTreeMap<ShardId, Halted> = self.catalog().failed().into_iter().collect();
         let halted = self.assigned().into_iter().filter_map(|id| {

@@ -7,7 +7,7 @@ use ledger_store::ShardId;
 
 /// Does something for each shard on threads of their own: opening one may wait for its write-ahead log or for whoever
 /// keeps it open, and a rebalance that opens many has to end before the group gives this member up.
-pub(crate) fn side_by_side<T: Send>(
+pub(super) fn side_by_side<T: Send>(
     ids: Vec<ShardId>,
     work: impl Fn(&ShardId) -> T + Sync,
 ) -> Vec<(ShardId, T)> {

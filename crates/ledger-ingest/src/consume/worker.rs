@@ -2,7 +2,7 @@
 //!
 //! Two threads a partition. The *reader* polls the partition's own librdkafka queue and decodes; the
 //! *writer* owns the shard, folds and commits. They hand over whole batches through a channel that holds
-//! one: while the writer is busy the reader goes on filling the next batch ([`sender`]), so the size of a
+//! one: while the writer is busy the reader goes on filling the next batch ([`batch_channel`]), so the size of a
 //! write follows the load by itself (group commit) and a quiet partition writes at once. The write itself is done on a third
 //! thread, the shard's own, while the writer takes in the next batch. When the channel
 //! and the batch in hand are full the reader stops polling, which is the throttle: librdkafka stops
@@ -17,13 +17,13 @@
 //! partition stays assigned and unread, and the reader goes on telling how much waits in it. One that the topic's
 //! settings gave goes when they are mended; one that the disk gave is the group's to mend, who opens the shard anew.
 
-pub(crate) mod batch_channel;
-pub(crate) mod placed;
-pub(crate) mod reader;
-pub(crate) mod record_buffer;
-pub(crate) mod refusals;
-pub(crate) mod source_health;
-pub(crate) mod writer;
+mod batch_channel;
+mod placed;
+mod reader;
+mod record_buffer;
+mod refusals;
+mod source_health;
+mod writer;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,30 +48,30 @@ use source_health::SourceHealth;
 use writer::Writer;
 
 /// The consumer of a whole process.
-pub(crate) type GroupConsumer = BaseConsumer<Membership>;
+pub(super) type GroupConsumer = BaseConsumer<Membership>;
 
 /// Everything a worker needs to know, set once.
 #[derive(Debug, Clone)]
-pub(crate) struct Task {
-    pub(crate) id: ShardId,
-    pub(crate) status: Arc<ShardStatus>,
-    pub(crate) batch_max_events: usize,
-    pub(crate) batch_max_bytes: usize,
-    pub(crate) check_interval: Duration,
-    pub(crate) accept_incomplete_history: bool,
-    pub(crate) counts_tombstones: bool,
+pub(super) struct Task {
+    pub(super) id: ShardId,
+    pub(super) status: Arc<ShardStatus>,
+    pub(super) batch_max_events: usize,
+    pub(super) batch_max_bytes: usize,
+    pub(super) check_interval: Duration,
+    pub(super) accept_incomplete_history: bool,
+    pub(super) counts_tombstones: bool,
     /// Whose word recorded times are; none: whoever's.
-    pub(crate) times: Option<Arc<TopicTimes>>,
+    pub(super) times: Option<Arc<TopicTimes>>,
     /// As an operator would name them.
-    pub(crate) brokers: String,
+    pub(super) brokers: String,
     /// Remembers which topic it was filled from.
-    pub(crate) data: Arc<DataDir>,
+    pub(super) data: Arc<DataDir>,
     /// Where a tenant may stand that belongs to one shard only.
-    pub(crate) catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     /// How the topic's producers place keys.
-    pub(crate) placing: Arc<TopicPlacing>,
+    pub(super) placing: Arc<TopicPlacing>,
     /// What was noted last beside the data.
-    pub(crate) noted: Arc<Mutex<Noted>>,
+    pub(super) noted: Arc<Mutex<Noted>>,
 }
 
 /// How soon it is noted again how far a shard that is at the end has read.
@@ -79,7 +79,7 @@ const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is noted beside the data.
 #[derive(Debug, Default)]
-pub(crate) struct Noted {
+pub(super) struct Noted {
     /// How far the shard is durable; 0 while nothing of its source is.
     durable: u64,
     /// How far it had read; none while it is not at the end.
@@ -133,7 +133,7 @@ impl Task {
 
 /// The two threads of a partition.
 #[derive(Debug)]
-pub(crate) struct Worker {
+pub(super) struct Worker {
     stop: Arc<AtomicBool>,
     durable: Durable,
     reader: JoinHandle<()>,
@@ -151,7 +151,7 @@ struct RecordBatch {
 
 impl Worker {
     /// Starts both threads. The queue must not be read by anyone else.
-    pub(crate) fn start(
+    pub(super) fn start(
         task: Task,
         shard: Shard,
         position: Option<&SourcePosition>,
@@ -202,18 +202,18 @@ impl Worker {
     }
 
     /// How far the partition is durable; outlives the worker.
-    pub(crate) fn durable(&self) -> Durable {
+    pub(super) fn durable(&self) -> Durable {
         self.durable.clone()
     }
 
     /// Asks both threads to finish what they have begun.
-    pub(crate) fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
     }
 
     /// Waits for both, at most until the deadline: a worker that needs longer is handed back. Else gives the shard
     /// back, if it can still be written; a poisoned one must be opened anew.
-    pub(crate) fn join(self, deadline: Instant) -> Result<Option<Shard>, Self> {
+    pub(super) fn join(self, deadline: Instant) -> Result<Option<Shard>, Self> {
         while !(self.reader.is_finished() && self.writer.is_finished()) {
             if Instant::now() >= deadline {
                 return Err(self);
@@ -228,12 +228,12 @@ impl Worker {
 
 /// The next offset of a partition, once anything of it is durable: what may be told to Kafka.
 #[derive(Debug, Clone)]
-pub(crate) struct Durable(Arc<AtomicU64>);
+pub(super) struct Durable(Arc<AtomicU64>);
 
 impl Durable {
     const NOTHING: u64 = u64::MAX;
 
-    pub(crate) fn offset(&self) -> Option<u64> {
+    pub(super) fn offset(&self) -> Option<u64> {
         Some(self.0.load(Ordering::Acquire)).filter(|offset| *offset != Self::NOTHING)
     }
 
@@ -273,7 +273,7 @@ impl Drop for PanicWatch {
 }
 
 /// Stops the shard in the eyes of everyone who asks.
-pub(crate) fn halt(shard: &ShardId, status: &ShardStatus, halt: &Halt) {
+pub(super) fn halt(shard: &ShardId, status: &ShardStatus, halt: &Halt) {
     let halted = halt.told(shard);
     tracing::error!(%shard, code = halted.code, reason = halted.message, "shard halted");
     crate::metric::halted(shard, halted.code);
@@ -281,7 +281,7 @@ pub(crate) fn halt(shard: &ShardId, status: &ShardStatus, halt: &Halt) {
 }
 
 /// Notes that a shard could not even be begun with.
-pub(crate) fn fail(catalog: &Catalog, shard: ShardId, halt: &Halt) {
+pub(super) fn fail(catalog: &Catalog, shard: ShardId, halt: &Halt) {
     let halted = halt.told(&shard);
     tracing::error!(%shard, code = halted.code, reason = halted.message, "shard cannot be fed");
     crate::metric::halted(&shard, halted.code);

@@ -1,5 +1,4 @@
-//! Kafka, in and out: the consumer group, its workers, the publisher, checkpoints, and what an operator does
-//! with topics.
+//! The Kafka client. In: options. Out: clients that log alike, and what brokers say of topics, partitions and times.
 
 pub(crate) mod client_log;
 pub(crate) mod embedded;

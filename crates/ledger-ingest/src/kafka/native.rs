@@ -99,7 +99,7 @@ pub(crate) fn position<C: ClientContext>(client: &Client<C>, partition: &TopicPa
 }
 
 /// Kafka's id of a topic, where the broker has one to tell (Apache Kafka 2.8 and later).
-pub(crate) fn topic_id<C: ClientContext>(
+pub(super) fn topic_id<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     timeout: Duration,

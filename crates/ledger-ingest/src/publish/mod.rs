@@ -1,9 +1,9 @@
 //! How decisions, dead letters, ticks and events leave. In: the tail of the log, or events of a file. Out: messages.
 
-pub(crate) mod outbox;
-pub(crate) mod publisher;
-pub(crate) mod send;
-pub(crate) mod ticker;
+mod outbox;
+mod publisher;
+mod send;
+mod ticker;
 
 pub use outbox::SendError;
 pub use publisher::Publisher;

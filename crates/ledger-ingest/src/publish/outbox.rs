@@ -18,13 +18,13 @@ use crate::kafka::options::{BROKER_TIMEOUT, KafkaOptions};
 
 /// A message to be sent.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Outgoing<'a> {
-    pub(crate) topic: &'a str,
+pub(super) struct Outgoing<'a> {
+    pub(super) topic: &'a str,
     /// None: by key.
-    pub(crate) partition: Option<u32>,
-    pub(crate) key: Option<Vec<u8>>,
-    pub(crate) value: Vec<u8>,
-    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(super) partition: Option<u32>,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Vec<u8>,
+    pub(super) headers: Vec<(&'static str, String)>,
 }
 
 /// Why messages were not sent.
@@ -45,7 +45,7 @@ pub enum SendError {
 
 impl SendError {
     /// A message was larger than the client, or the topic, takes.
-    pub(crate) fn is_too_large(&self) -> bool {
+    pub(super) fn is_too_large(&self) -> bool {
         let Self::Refused(KafkaError::MessageProduction(code)) = self else { return false };
         matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize)
     }
@@ -55,14 +55,14 @@ impl SendError {
 ///
 /// A producer that failed for good never sends again, and one that was waited for in vain goes on trying beside
 /// whatever is sent in place of that: both are thrown away, with what they still had.
-pub(crate) struct Outbox {
+pub(super) struct Outbox {
     config: ClientConfig,
     producer: BaseProducer<Acks>,
     sent: u64,
 }
 
 impl Outbox {
-    pub(crate) fn new(options: &KafkaOptions) -> Result<Self, KafkaError> {
+    pub(super) fn new(options: &KafkaOptions) -> Result<Self, KafkaError> {
         let config = options.producer();
         let producer = config.create_with_context(Acks::default())?;
         Ok(Self { config, producer, sent: 0 })
@@ -76,7 +76,7 @@ impl Outbox {
     }
 
     /// Hands a message to the client; waits while its queue is full, but not for ever.
-    pub(crate) fn send(&mut self, message: &Outgoing<'_>) -> Result<(), SendError> {
+    pub(super) fn send(&mut self, message: &Outgoing<'_>) -> Result<(), SendError> {
         let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
         for (key, value) in &message.headers {
             headers = headers.insert(Header { key, value: Some(value.as_str()) });
@@ -111,7 +111,7 @@ impl Outbox {
     }
 
     /// Waits until everything sent is acknowledged.
-    pub(crate) fn settle(&mut self, timeout: Duration) -> Result<(), SendError> {
+    pub(super) fn settle(&mut self, timeout: Duration) -> Result<(), SendError> {
         let started = Instant::now();
         let acks = self.producer.context();
         while acks.answered() < self.sent && started.elapsed() < timeout {
@@ -133,7 +133,7 @@ impl Outbox {
     }
 
     /// How many partitions a topic has.
-    pub(crate) fn partitions(&self, topic: &str, timeout: Duration) -> Result<u32, KafkaError> {
+    pub(super) fn partitions(&self, topic: &str, timeout: Duration) -> Result<u32, KafkaError> {
         crate::kafka::topic::partitions(self.producer.client(), topic, timeout)
     }
 }

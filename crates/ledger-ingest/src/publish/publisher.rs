@@ -305,8 +305,7 @@ impl Publishing {
         status: &Arc<ShardStatus>,
     ) -> Result<Option<Passed>, PublishError> {
         // Until the group's progress is known, what it published already would be published again.
-        let Some(published) = status.published().get() else { return Ok(None) };
-        let published = published.get(&self.topic).copied().unwrap_or(0);
+        let Some(published) = status.published().next(&self.topic) else { return Ok(None) };
         let cursor = reader.publisher_cursor();
         let from = self.progress.next(self.kind, id, &cursor)?;
         if from >= reader.next_position() {

@@ -32,15 +32,15 @@
 //! filled it up to that note and the root is the same. A process that was shut out stands by: it follows the
 //! other's notes, compares them, and takes over when none has come for [`TAKE_OVER`] although one is due.
 
-pub(crate) mod checkpoint_log;
-pub(crate) mod imported;
-pub(crate) mod kept_note;
-pub(crate) mod keys;
-pub(crate) mod origin;
-pub(crate) mod service;
-pub(crate) mod signer;
-pub(crate) mod stored;
-pub(crate) mod topic;
+mod checkpoint_log;
+mod imported;
+mod kept_note;
+mod keys;
+mod origin;
+mod service;
+mod signer;
+mod stored;
+mod topic;
 
 pub use checkpoint_log::{CheckpointLog, CheckpointLogError};
 pub use imported::sign_imported;

@@ -26,20 +26,20 @@ enum Reader<'a> {
     /// From here.
     Value(&'a Value),
     /// Its members stand beside those of others.
-    LeafContext(&'a Map<String, Value>),
+    Beside(&'a Map<String, Value>),
 }
 
 impl<'a> Reader<'a> {
     fn value(self) -> Result<&'a Value, Error> {
         match self {
             Self::Value(value) => Ok(value),
-            Self::LeafContext(_) => Err(Error::custom("a value without a name")),
+            Self::Beside(_) => Err(Error::custom("a value without a name")),
         }
     }
 
     fn members(self) -> Result<&'a Map<String, Value>, Error> {
         match self {
-            Self::Value(Value::Object(members)) | Self::LeafContext(members) => Ok(members),
+            Self::Value(Value::Object(members)) | Self::Beside(members) => Ok(members),
             Self::Value(_) => Err(Error::custom("not an object")),
         }
     }
@@ -68,7 +68,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self {
             Self::Value(Value::Null) => visitor.visit_none(),
-            Self::Value(_) | Self::LeafContext(_) => visitor.visit_some(self),
+            Self::Value(_) | Self::Beside(_) => visitor.visit_some(self),
         }
     }
 
@@ -105,7 +105,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     ) -> Result<V::Value, Error> {
         let members = self.members()?;
         let value_of = |name: &&'static str| match *name {
-            "" => Some(Reader::LeafContext(members)),
+            "" => Some(Reader::Beside(members)),
             name => members.get(name).map(Reader::Value),
         };
         let given = fields.iter().filter_map(|name| Some((*name, value_of(name)?)));
@@ -176,7 +176,7 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
-        seed.deserialize(Reader::LeafContext(self.members))
+        seed.deserialize(Reader::Beside(self.members))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Error> {
@@ -188,6 +188,6 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        Reader::LeafContext(self.members).deserialize_struct("", fields, visitor)
+        Reader::Beside(self.members).deserialize_struct("", fields, visitor)
     }
 }

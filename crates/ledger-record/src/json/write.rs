@@ -75,7 +75,7 @@ enum Place<'o> {
     /// Into a member of that name.
     Member(&'o str, &'o mut Members),
     /// Its members, beside those that are there.
-    LeafContext(&'o mut Members),
+    Beside(&'o mut Members),
 }
 
 /// What a number or a text stands for.
@@ -133,13 +133,13 @@ impl<'o, 't> Writer<'o, 't> {
         match self.place {
             Place::Value => {}
             Place::Member(name, members) => self.out.name(name, members),
-            Place::LeafContext(_) => return Err(Error::custom("only members stand beside members")),
+            Place::Beside(_) => return Err(Error::custom("only members stand beside members")),
         }
         Ok(self.out)
     }
 
     fn object(self) -> Result<Object<'o, 't>, Error> {
-        if let Place::LeafContext(members) = self.place {
+        if let Place::Beside(members) = self.place {
             return Ok(Object { out: self.out, own: None, beside: Some(members) });
         }
         let out = self.begin()?;
@@ -388,7 +388,7 @@ pub(crate) struct Object<'o, 't> {
 impl Object<'_, '_> {
     fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Written {
         let Some(members) = self.own.as_mut().or(self.beside.as_deref_mut()) else { return Ok(()) };
-        let place = if name.is_empty() { Place::LeafContext(members) } else { Place::Member(name, members) };
+        let place = if name.is_empty() { Place::Beside(members) } else { Place::Member(name, members) };
         value.serialize(Writer { out: self.out, place, form: Form::Plain })
     }
 }

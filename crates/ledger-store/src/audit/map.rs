@@ -20,7 +20,7 @@ const WIDTH: usize = 1 << DEPTH;
 const STREAMS_KEPT: usize = if cfg!(test) { 64 } else { 131_072 };
 
 /// The nodes down to depth 16: the root at 1, the children of `i` at `2i` and `2i + 1`.
-pub(crate) struct UpperLevels {
+pub(super) struct UpperLevels {
     /// Zero: nothing.
     hashes: Vec<[u8; 32]>,
     lone: Vec<bool>,
@@ -48,7 +48,7 @@ impl Default for UpperLevels {
 }
 
 impl UpperLevels {
-    pub(crate) fn root(&self) -> Hash {
+    pub(super) fn root(&self) -> Hash {
         self.hash(1)
     }
 
@@ -108,7 +108,7 @@ impl UpperLevels {
     }
 
     /// The upper half of a stored map.
-    pub(crate) fn restore(database: &Database) -> Result<Self, ReadError> {
+    pub(super) fn restore(database: &Database) -> Result<Self, ReadError> {
         let mut top = Self::default();
         let mut rows =
             database.scan(Family::Map, prefixed(MapKey::SIXTEENTHS.to_vec()), ReadOptions::default())?;
@@ -155,7 +155,7 @@ fn path_of(stream: Hash) -> [u8; 2] {
 }
 
 /// What the seals of a batch change in the map.
-pub(crate) struct Changes<'a> {
+pub(super) struct Changes<'a> {
     /// The streams as they are stored.
     stored: Scan<'a>,
     /// The streams that changed, in order of the seals.
@@ -163,7 +163,7 @@ pub(crate) struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    pub(crate) fn new(database: &'a Database, top: &mut UpperLevels) -> Result<Self, StorageError> {
+    pub(super) fn new(database: &'a Database, top: &mut UpperLevels) -> Result<Self, StorageError> {
         // Not later: what a batch puts is in the store only when the batch is.
         top.forget_streams();
         let range = prefixed(MapKey::streams(&[]));
@@ -172,7 +172,7 @@ impl<'a> Changes<'a> {
     }
 
     /// Puts streams into the map, sorted by id, each once; answers its root.
-    pub(crate) fn put(&mut self, top: &mut UpperLevels, changed: &[Entry]) -> Result<Hash, ReadError> {
+    pub(super) fn put(&mut self, top: &mut UpperLevels, changed: &[Entry]) -> Result<Hash, ReadError> {
         let mut parents = Vec::new();
         for group in changed.chunk_by(|a, b| path_of(a.stream) == path_of(b.stream)) {
             let Some(path) = group.first().map(|entry| path_of(entry.stream)) else { continue };
@@ -205,7 +205,7 @@ impl<'a> Changes<'a> {
     }
 
     /// Adds the rows that changed, in the order of their keys.
-    pub(crate) fn write(
+    pub(super) fn write(
         &mut self,
         top: &UpperLevels,
         database: &Database,

@@ -29,14 +29,14 @@
 //! several levels would save a few hashes, and write ten times as much.
 
 pub(crate) mod checkpoints;
-pub(crate) mod map;
-pub(crate) mod pass;
-pub(crate) mod pending_leaves;
-pub(crate) mod previous_leaves;
-pub(crate) mod proofs;
+mod map;
+mod pass;
+mod pending_leaves;
+mod previous_leaves;
+mod proofs;
 pub(crate) mod prove;
-pub(crate) mod recover;
-pub(crate) mod tree;
+mod recover;
+mod tree;
 
 use std::collections::VecDeque;
 

@@ -14,13 +14,13 @@ use crate::audit::Begin;
 #[derive(Debug)]
 pub(crate) struct PendingLeaves {
     end: Begin,
-    pub(crate) leaves: Vec<PendingLeaf>,
+    pub(super) leaves: Vec<PendingLeaf>,
     /// Position of the last record of the streams that have no row to tell it.
     last: BTreeMap<Stream, u64>,
 }
 
 #[derive(Debug)]
-pub(crate) enum PendingLeaf {
+pub(super) enum PendingLeaf {
     /// A record, with the realm that its line shows.
     Record(Record, Option<Realm>, Previous),
     /// A seal as it will be, but for what it says of the map.
@@ -29,7 +29,7 @@ pub(crate) enum PendingLeaf {
 
 /// The record before, in the same stream.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Previous {
+pub(super) enum Previous {
     /// There is none.
     None,
     /// It has this position.
@@ -39,7 +39,7 @@ pub(crate) enum Previous {
 }
 
 impl PendingLeaves {
-    pub(crate) fn new(begin: Begin, leaves: usize) -> Self {
+    pub(super) fn new(begin: Begin, leaves: usize) -> Self {
         Self { end: begin, leaves: Vec::with_capacity(leaves), last: BTreeMap::new() }
     }
 

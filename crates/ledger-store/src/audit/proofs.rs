@@ -80,7 +80,7 @@ impl Snapshot<'_> {
 }
 
 /// The stored leaf with an index.
-pub(crate) fn leaf(
+pub(super) fn leaf(
     database: &Database,
     position: u64,
     options: &ReadOptions,

@@ -28,7 +28,7 @@ pub(crate) fn last_seal(database: &Database, options: ReadOptions) -> Result<Opt
 }
 
 /// How many leaves are sealed, given the last seal.
-pub(crate) fn sealed_size(last: Option<&Record>) -> u64 {
+pub(super) fn sealed_size(last: Option<&Record>) -> u64 {
     last.map_or(0, |seal| seal.position + 1)
 }
 

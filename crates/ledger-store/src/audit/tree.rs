@@ -10,7 +10,7 @@ use crate::db::database::{Database, damaged};
 use crate::error::{Damage, ReadError};
 
 /// Takes in a leaf; tells of the nodes that become full and are stored.
-pub(crate) fn grow(frontier: &mut Frontier, leaf: Hash, mut store: impl FnMut(Node, Hash)) {
+pub(super) fn grow(frontier: &mut Frontier, leaf: Hash, mut store: impl FnMut(Node, Hash)) {
     frontier.grow(leaf, |node, hash| {
         if node.level.is_multiple_of(evidence::TREE_STEP) {
             store(node, hash);
@@ -19,12 +19,12 @@ pub(crate) fn grow(frontier: &mut Frontier, leaf: Hash, mut store: impl FnMut(No
 }
 
 /// The frontier of a stored tree.
-pub(crate) fn restore(database: &Database, size: u64) -> Result<Frontier, ReadError> {
+pub(super) fn restore(database: &Database, size: u64) -> Result<Frontier, ReadError> {
     Frontier::read(size, |at| node(database, at, ReadOptions::default))
 }
 
 /// A full node. What is not stored is computed from at most 128 nodes that are.
-pub(crate) fn node(
+pub(super) fn node(
     database: &Database,
     node: Node,
     options: impl Fn() -> ReadOptions,

@@ -12,10 +12,9 @@ use ledger_core::ids::{AppKey, EventId};
 use ledger_record::record::{Content, Stream};
 use sha2::{Digest, Sha256};
 
-use crate::Reader;
-use crate::ShardId;
 use crate::error::ReadError;
 use crate::read::snapshot::Snapshot;
+use crate::{Reader, ShardId};
 
 /// App-level events that a shard lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,8 +14,6 @@ use ledger_record::record::{LoggedEvent, Stream};
 use ledger_record::rows::{AppRow, TenantRow};
 use rocksdb::{ReadOptions, WriteBatch};
 
-use crate::DataDir;
-use crate::ShardId;
 use crate::audit::last_seal;
 use crate::db::database::{Database, PROJECTIONS};
 use crate::db::decode;
@@ -27,6 +25,7 @@ use crate::read::history::{HistoryEvent, history_event};
 use crate::read::reader::read_head;
 use crate::read::refold;
 use crate::read::snapshot::read_timelines;
+use crate::{DataDir, ShardId};
 
 /// What building the projections anew found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

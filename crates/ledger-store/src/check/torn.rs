@@ -22,13 +22,10 @@ use ledger_record::key::{self, Family, LogKey, MetaKey};
 use ledger_record::record::Stream;
 use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 
-use crate::Catalog;
-use crate::DataDir;
-use crate::Reader;
-use crate::ShardId;
 use crate::db::database::damaged;
 use crate::db::scan::{everything_from, prefixed};
 use crate::error::{Damage, ReadError, StorageError};
+use crate::{Catalog, DataDir, Reader, ShardId};
 
 /// How far the remembered position may be behind: what an opening looks at again.
 const REMEMBERED_EVERY: u64 = 10_000;

@@ -16,7 +16,7 @@
 //! nothing stands beside the log that was hashed.
 //!
 //! Ids and the index, which follow from the records alone, are read for their checksums; they are compared and mended
-//! by [`crate::check::rebuild()`]. Which
+//! by [`crate::rebuild()`]. Which
 //! record a repeat repeats, the source alone can tell; that it was one, and how many there were, is checked.
 
 mod leaves;

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use crate::Partitioner;
-use crate::ShardId;
 use crate::data_dir::DataDir;
 use crate::error::OpenError;
 use crate::manifest::shard_path;
+use crate::{Partitioner, ShardId};
 
 impl DataDir {
     /// Notes beside the data which partitioners put the message where it came that halts a shard; none: it is not halted

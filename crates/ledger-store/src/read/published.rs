@@ -29,13 +29,16 @@ impl GroupPublished {
         self.lock().clone()
     }
 
+    /// The next offset to publish to one topic; none as for [`get`](Self::get).
+    pub fn next(&self, topic: &str) -> Option<u64> {
+        self.lock().as_ref().map(|offsets| offsets.get(topic).copied().unwrap_or(0))
+    }
+
     /// What the group committed, as read when the partition was assigned. This process may be further.
     pub fn learn(&self, committed: PublishedOffsets) {
-        let mut known = self.lock();
-        let known = known.get_or_insert_default();
+        self.lock().get_or_insert_default();
         for (topic, offset) in committed {
-            let mine = known.entry(topic).or_default();
-            *mine = offset.max(*mine);
+            self.advance(&topic, offset);
         }
     }
 

@@ -9,11 +9,10 @@ use ledger_record::key::side::parse_carried;
 use ledger_record::record::{Content, Coordinates, PriorLog, Record, Stream};
 use ledger_record::rows::SourcePosition;
 
-use crate::Reader;
-use crate::Snapshot;
 use crate::check::verify::Verified;
 use crate::error::ReadError;
 use crate::refill::RefillError;
+use crate::{Reader, Snapshot};
 
 /// What was retried from quarantine counts its lines in each shard by itself.
 const RETRIED: &str = "import:retry:";

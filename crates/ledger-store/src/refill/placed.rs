@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use crate::DataDir;
-use crate::Partitioner;
 use crate::error::{OpenError, ReadError};
+use crate::{DataDir, Partitioner};
 use ledger_record::record::Stream;
 
 /// How many keys each partitioner puts where they came from.

@@ -11,17 +11,12 @@ use ledger_record::record::{Content, Coordinates, PriorLog, Record};
 use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 use ledger_record::rows::SourcePosition;
 
-use crate::AppendResult;
-use crate::DataDir;
-use crate::FutureLimit;
-use crate::IncomingEvent;
-use crate::Shard;
-use crate::ShardId;
 use crate::check::verify::check_spread;
 use crate::error::AppendError;
 use crate::refill::old::{Lane, OldShard};
 use crate::refill::{RefillError, RefillReport};
 use crate::write::batch::Batch;
+use crate::{AppendResult, DataDir, FutureLimit, IncomingEvent, Shard, ShardId};
 
 /// So many records wait at most.
 const RECORDS_AT_ONCE: usize = 5_000;

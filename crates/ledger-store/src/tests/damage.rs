@@ -1,11 +1,7 @@
 //! Bytes that nobody wrote: errors that name the entry, no panics, no wrong answers.
 
-use crate::AppendError;
-use crate::Damage;
-use crate::Damaged;
-use crate::OpenError;
-use crate::ReadError;
 use crate::tests::*;
+use crate::{AppendError, Damage, Damaged, OpenError, ReadError};
 use ledger_record::key;
 use ledger_record::record::{Content, Stream};
 use rocksdb::{WriteBatch, WriteOptions};

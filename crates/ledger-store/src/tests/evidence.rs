@@ -12,12 +12,9 @@ use ledger_record::proof::verify::verify;
 use ledger_record::proof::{Hash, payload, tree};
 use ledger_record::record::{Content, Record, Stream};
 
-use crate::AppendError;
-use crate::OpenError;
-use crate::Snapshot;
-use crate::WriteError;
 use crate::error::Damage;
 use crate::tests::*;
+use crate::{AppendError, OpenError, Snapshot, WriteError};
 
 /// Every leaf, built anew from its record, is what was hashed; tree, map and seals are those of the leaves.
 pub(super) fn assert_evidence(snapshot: &Snapshot<'_>) {

@@ -1,11 +1,10 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::BindError;
-use crate::OpenError;
 use crate::StopCause as _;
 use crate::StopCode;
 use crate::tests::*;
+use crate::{BindError, OpenError};
 use ledger_record::rows::ShardIdentity;
 
 fn cluster(id: &str, topic_id: Option<&str>) -> SourceIdentity {

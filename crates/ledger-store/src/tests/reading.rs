@@ -1,12 +1,7 @@
 use std::time::Duration;
 
-use crate::AlignmentClass;
-use crate::HistoryError;
-use crate::KnowledgeBound;
-use crate::KnowledgeCut;
-use crate::List;
-use crate::WaitError;
 use crate::tests::*;
+use crate::{AlignmentClass, HistoryError, KnowledgeBound, KnowledgeCut, List, WaitError};
 use ledger_core::event::SubscriptionState;
 use ledger_record::record::Stream;
 

@@ -1,9 +1,7 @@
-use crate::Difference;
-use crate::RebuildReport;
-use crate::check;
 use crate::db::database::family_name;
 use crate::rebuild;
 use crate::tests::*;
+use crate::{Difference, RebuildReport, check};
 use ledger_record::key;
 use rocksdb::{WriteBatch, WriteOptions};
 

@@ -9,18 +9,11 @@ use ledger_record::key::{self, GapKey};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, PriorLog, Record, Stream};
 
-use crate::Fault;
-use crate::OpenError;
-use crate::Refill;
-use crate::RefillError;
-use crate::RefillReport;
-use crate::Renamed;
-use crate::SpreadFault;
-use crate::Verified;
-use crate::check_spread;
-use crate::refill;
 use crate::tests::verifying::{fault, put, verified};
 use crate::tests::*;
+use crate::{
+    Fault, OpenError, Refill, RefillError, RefillReport, Renamed, SpreadFault, Verified, check_spread, refill,
+};
 
 const PARTITIONS: u32 = 3;
 

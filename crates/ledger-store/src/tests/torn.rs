@@ -1,9 +1,7 @@
 use std::sync::Arc;
 
-use crate::Catalog;
-use crate::Served;
-use crate::ShardStatus;
 use crate::tests::*;
+use crate::{Catalog, Served, ShardStatus};
 
 /// Shards that are open, and the catalog that lists them.
 struct Opened {

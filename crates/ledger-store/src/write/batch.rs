@@ -14,13 +14,13 @@
 //! An error in the middle leaves the batch useless, and the shard as it was. A write that fails, or an audit trail
 //! that cannot go on, poisons the shard: what is on the disk is known again when it is opened anew.
 
-pub(crate) mod affected;
-pub(crate) mod app;
-pub(crate) mod carried;
-pub(crate) mod ids;
-pub(crate) mod seals;
-pub(crate) mod working_set;
-pub(crate) mod write;
+mod affected;
+mod app;
+mod carried;
+mod ids;
+mod seals;
+mod working_set;
+mod write;
 
 use std::collections::{BTreeMap, btree_map};
 

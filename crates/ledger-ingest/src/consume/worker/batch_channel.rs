@@ -13,13 +13,13 @@ use crate::consume::worker::RecordBatch;
 const SOON: Duration = Duration::from_millis(1);
 
 /// The reader's end.
-pub(crate) struct BatchSender {
+pub(super) struct BatchSender {
     batches: SyncSender<RecordBatch>,
     asked: Arc<AtomicBool>,
 }
 
 /// The writer's end.
-pub(crate) struct BatchReceiver {
+pub(super) struct BatchReceiver {
     batches: Receiver<RecordBatch>,
     asked: Arc<AtomicBool>,
 }

@@ -30,7 +30,7 @@ pub(crate) struct TopicPlacing {
 
 /// What one of them goes by.
 #[derive(Debug, Default)]
-pub(crate) struct Placed {
+pub(super) struct Placed {
     partitions: u32,
     partitioner: Option<Partitioner>,
     has_imports: bool,
@@ -63,7 +63,7 @@ impl TopicPlacing {
 
 impl Placed {
     /// As the shard begins to be read.
-    pub(crate) fn of(task: &Task) -> Result<Self, Halt> {
+    pub(super) fn of(task: &Task) -> Result<Self, Halt> {
         let topic = &task.id.topic;
         let partitions = task.data.identity(topic).map_err(|error| Halt::store(&error))?;
         let partitions = partitions.map_or(1, |identity| identity.partitions);
@@ -83,7 +83,7 @@ impl Placed {
     }
 
     /// An event of a tenant came. It is to be recorded unless this stops the shard.
-    pub(crate) fn look_at(
+    pub(super) fn look_at(
         &mut self,
         task: &Task,
         client: &ClientKey,
@@ -123,7 +123,7 @@ impl Placed {
     }
 
     /// Counts what was misplaced since it was counted last.
-    pub(crate) fn count(&mut self, shard: &ShardId) {
+    pub(super) fn count(&mut self, shard: &ShardId) {
         if self.misplaced > 0 {
             crate::metric::misplaced(shard, std::mem::take(&mut self.misplaced));
         }

@@ -58,25 +58,25 @@ const SEEK_AGAIN: Duration = Duration::from_millis(20);
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The thread that polls and decodes.
-pub(crate) struct Reader {
-    pub(crate) task: Task,
-    pub(crate) next: Option<u64>,
+pub(super) struct Reader {
+    pub(super) task: Task,
+    pub(super) next: Option<u64>,
     /// What is before this offset the writer has.
-    pub(crate) handed_over: u64,
-    pub(crate) leader_epoch: Option<i32>,
-    pub(crate) consumer: Arc<GroupConsumer>,
-    pub(crate) stop: Arc<AtomicBool>,
-    pub(crate) watch: SourceHealth,
+    pub(super) handed_over: u64,
+    pub(super) leader_epoch: Option<i32>,
+    pub(super) consumer: Arc<GroupConsumer>,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) watch: SourceHealth,
     /// Whose word the times of messages are, as the topic's settings last said.
-    pub(crate) times: TimeSource,
+    pub(super) times: TimeSource,
     /// It was told that messages have their producer's time.
-    pub(crate) warned_of_time: bool,
+    pub(super) warned_of_time: bool,
     /// Where keys belong.
-    pub(crate) placed: Placed,
+    pub(super) placed: Placed,
 }
 
 impl Reader {
-    pub(crate) fn run(mut self, queue: &PartitionQueue<Membership>, sender: &BatchSender) {
+    pub(super) fn run(mut self, queue: &PartitionQueue<Membership>, sender: &BatchSender) {
         while !self.stopped() {
             match self.begin().map_err(Stop::Halt).and_then(|()| self.read(queue, sender)) {
                 Ok(()) => return,

@@ -16,41 +16,41 @@ use crate::redact;
 
 /// Messages in order, and their bytes.
 #[derive(Default)]
-pub(crate) struct RecordBuffer {
+pub(super) struct RecordBuffer {
     taken: Vec<(DecodedMessage, Place)>,
     kept: RawBytes,
 }
 
 /// The keys and values of messages, one after the other.
 #[derive(Default)]
-pub(crate) struct RawBytes {
+pub(super) struct RawBytes {
     bytes: Vec<u8>,
     header_bytes: usize,
 }
 
 /// Where the parts of a message are.
-pub(crate) struct Place {
+pub(super) struct Place {
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     headers: Vec<(String, Vec<u8>)>,
 }
 
 impl RecordBuffer {
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.taken.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.taken.is_empty()
     }
 
     /// Bytes held, for the bound of a batch.
-    pub(crate) fn len_bytes(&self) -> usize {
+    pub(super) fn len_bytes(&self) -> usize {
         self.kept.bytes.len() + self.kept.header_bytes
     }
 
     /// Decodes a message and keeps what it may be refused with.
-    pub(crate) fn take(
+    pub(super) fn take(
         &mut self,
         offset: u64,
         source_time: Option<Timestamp>,
@@ -64,21 +64,21 @@ impl RecordBuffer {
     }
 
     /// Whose the last message is, if it is an event of a tenant.
-    pub(crate) fn last_client(&self) -> Option<&ClientKey> {
+    pub(super) fn last_client(&self) -> Option<&ClientKey> {
         let (taken, _) = self.taken.last()?;
         taken.decoded.as_ref().ok()?.event()?.client()
     }
 
     /// Forgets the last message.
-    pub(crate) fn drop_last(&mut self) {
+    pub(super) fn drop_last(&mut self) {
         self.taken.pop();
     }
 
-    pub(crate) fn last_source_time(&self) -> Option<Timestamp> {
+    pub(super) fn last_source_time(&self) -> Option<Timestamp> {
         self.taken.last().and_then(|(taken, _)| taken.source_time)
     }
 
-    pub(crate) fn into_parts(self) -> (Vec<(DecodedMessage, Place)>, RawBytes) {
+    pub(super) fn into_parts(self) -> (Vec<(DecodedMessage, Place)>, RawBytes) {
         (self.taken, self.kept)
     }
 }
@@ -96,7 +96,7 @@ impl RawBytes {
     }
 
     /// What may be kept of a message that is refused.
-    pub(crate) fn refused(
+    pub(super) fn refused(
         &self,
         place: &Place,
         timestamp: Option<Timestamp>,

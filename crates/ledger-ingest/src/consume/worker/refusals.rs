@@ -21,7 +21,7 @@ const KINDS: usize = 64;
 
 /// What was refused since it was last warned of.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(BTreeMap<Kind, Noted>);
+pub(super) struct Refusals(BTreeMap<Kind, Noted>);
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
@@ -59,7 +59,7 @@ impl Kind {
 }
 
 impl Refusals {
-    pub(crate) fn note(&mut self, rejection: &Rejection, offset: u64) {
+    pub(super) fn note(&mut self, rejection: &Rejection, offset: u64) {
         let mut kind = Kind::of(rejection);
         if self.0.len() >= KINDS && !self.0.contains_key(&kind) {
             (kind.path, kind.said) = (None, String::new());
@@ -76,7 +76,7 @@ impl Refusals {
         noted.count += 1;
     }
 
-    pub(crate) fn warn_of_those_due(&mut self, shard: &ShardId, now: Instant) {
+    pub(super) fn warn_of_those_due(&mut self, shard: &ShardId, now: Instant) {
         for Due { reason, path, count, first_offset, detail } in self.due(now) {
             let (reason, path) = (reason.as_str(), path.unwrap_or_default());
             warn!(

@@ -17,7 +17,7 @@ const HELD_AFTER: u32 = 3;
 
 /// What the comparisons told.
 #[derive(Debug)]
-pub(crate) struct SourceHealth {
+pub(super) struct SourceHealth {
     /// When the source last answered.
     heard: Instant,
     /// The last comparison got no answer.
@@ -27,23 +27,23 @@ pub(crate) struct SourceHealth {
 }
 
 impl SourceHealth {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self { heard: now, silent: false, held: None }
     }
 
     /// The last comparison got no answer: the next one is due soon.
-    pub(crate) fn is_silent(&self) -> bool {
+    pub(super) fn is_silent(&self) -> bool {
         self.silent
     }
 
     /// A message came, or the end.
-    pub(crate) fn heard(&mut self, now: Instant) {
+    pub(super) fn heard(&mut self, now: Instant) {
         *self = Self::new(now);
     }
 
     /// The source answered: messages can be read up to `committed`, and there are some up to `high`. Answers what
     /// is to be told of that.
-    pub(crate) fn answered(&mut self, now: Instant, shard: &ShardId, at: Ends) -> Option<Halted> {
+    pub(super) fn answered(&mut self, now: Instant, shard: &ShardId, at: Ends) -> Option<Halted> {
         (self.heard, self.silent) = (now, false);
         let Ends { next, committed, high } = at;
         let is_held = committed == next && high > next;
@@ -59,7 +59,7 @@ impl SourceHealth {
     }
 
     /// The source gave no answer. Answers what is to be told of that.
-    pub(crate) fn unanswered(
+    pub(super) fn unanswered(
         &mut self,
         now: Instant,
         shard: &ShardId,
@@ -77,13 +77,13 @@ impl SourceHealth {
 
 /// How far a partition can be read, and how far it was.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ends {
+pub(super) struct Ends {
     /// The next offset to read.
-    pub(crate) next: u64,
+    pub(super) next: u64,
     /// The end of what is committed.
-    pub(crate) committed: u64,
+    pub(super) committed: u64,
     /// The end.
-    pub(crate) high: u64,
+    pub(super) high: u64,
 }
 
 #[cfg(test)]

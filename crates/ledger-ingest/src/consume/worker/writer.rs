@@ -22,7 +22,7 @@ use crate::consume::worker::refusals::Refusals;
 const TOLD_AT_ONCE: usize = 8;
 
 /// The thread that owns the shard.
-pub(crate) struct Writer {
+pub(super) struct Writer {
     task: Task,
     source: Source,
     shard: Shard,
@@ -44,14 +44,14 @@ struct Written {
 
 impl Writer {
     /// `position` is how far the shard was written.
-    pub(crate) fn new(task: Task, shard: Shard, position: Option<&SourcePosition>, durable: Durable) -> Self {
+    pub(super) fn new(task: Task, shard: Shard, position: Option<&SourcePosition>, durable: Durable) -> Self {
         let source = Source { name: task.id.topic.as_str().into(), partition: task.id.partition };
         let is_new = !matches!(position, Some(SourcePosition::Kafka { .. }));
         Self { task, source, shard, is_new, durable, in_flight: None, refusals: Refusals::default() }
     }
 
     /// Until the reader is gone: what it handed over is written, then the shard is given back.
-    pub(crate) fn run(mut self, batches: &BatchReceiver) -> Shard {
+    pub(super) fn run(mut self, batches: &BatchReceiver) -> Shard {
         self.look_for_torn();
         let ended = self.write_all(batches);
         // Whatever happened: who gets the shard next looks in the store how far it was written.

@@ -12,12 +12,12 @@ use crate::publish::outbox::Outgoing;
 
 /// The largest body that is sent as it is: below the million bytes that clients and brokers take by default,
 /// with room for key and headers.
-pub(crate) const BODY_MAX_BYTES: usize = 900_000;
+pub(super) const BODY_MAX_BYTES: usize = 900_000;
 
 /// The longest text of a header, in bytes.
 const TEXT_MAX_BYTES: usize = 4_096;
 
-pub(crate) fn message<'a>(
+pub(super) fn message<'a>(
     topic: &'a str,
     record: &Record,
     refused: &Refused,

@@ -11,26 +11,26 @@ use ledger_store::{PublisherCursor, ReadError, ShardId, StorageError};
 
 /// What is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(super) enum Kind {
     Decisions,
     DeadLetters,
 }
 
 /// The next position of each kind, by shard.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(super) struct Progress {
     kinds: Vec<Kind>,
     next: Mutex<BTreeMap<ShardId, BTreeMap<Kind, u64>>>,
 }
 
 impl Progress {
     /// Of the kinds that are published.
-    pub(crate) fn of(kinds: Vec<Kind>) -> Self {
+    pub(super) fn of(kinds: Vec<Kind>) -> Self {
         Self { kinds, next: Mutex::default() }
     }
 
     /// What comes next of a shard: at first, where its cursor is.
-    pub(crate) fn next(&self, kind: Kind, id: &ShardId, cursor: &PublisherCursor) -> Result<u64, ReadError> {
+    pub(super) fn next(&self, kind: Kind, id: &ShardId, cursor: &PublisherCursor) -> Result<u64, ReadError> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(next) = next.get(id).and_then(|kinds| kinds.get(&kind)) {
             return Ok(*next);
@@ -41,7 +41,7 @@ impl Progress {
     }
 
     /// Everything of this kind before this position was acknowledged: the cursor goes to where all are.
-    pub(crate) fn advance(
+    pub(super) fn advance(
         &self,
         kind: Kind,
         id: &ShardId,

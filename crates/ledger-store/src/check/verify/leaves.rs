@@ -20,7 +20,7 @@ use crate::db::scan::{Scan, everything};
 use crate::error::{Damage, ReadError};
 use crate::read::snapshot::Snapshot;
 
-pub(crate) struct Leaves<'s, 'a> {
+pub(super) struct Leaves<'s, 'a> {
     snapshot: &'s Snapshot<'a>,
     secret: &'s LedgerSecret,
     signed: &'s [Checkpoint],
@@ -30,7 +30,7 @@ pub(crate) struct Leaves<'s, 'a> {
 }
 
 impl<'s, 'a> Leaves<'s, 'a> {
-    pub(crate) fn new(
+    pub(super) fn new(
         snapshot: &'s Snapshot<'a>,
         secret: &'s LedgerSecret,
         signed: &'s [Checkpoint],
@@ -43,7 +43,7 @@ impl<'s, 'a> Leaves<'s, 'a> {
     }
 
     /// Compares what is stored with the records of the table; `done` counts them.
-    pub(crate) fn take_in(&mut self, table: &Table, done: &AtomicU64) -> Result<(), Broken> {
+    pub(super) fn take_in(&mut self, table: &Table, done: &AtomicU64) -> Result<(), Broken> {
         for position in table.window().clone() {
             self.position(position, table).map_err(|error| Broken { position, error })?;
             done.fetch_add(1, Ordering::Relaxed);
@@ -105,7 +105,7 @@ impl<'s, 'a> Leaves<'s, 'a> {
     }
 
     /// No leaf is left, and nothing longer was signed; answers the tree.
-    pub(crate) fn finish(mut self) -> Result<Frontier, VerifyError> {
+    pub(super) fn finish(mut self) -> Result<Frontier, VerifyError> {
         if let Some((at, _)) = self.rows.step().map_err(ReadError::from)? {
             return Err(ReadError::from(damaged(Family::Leaves, at, Damage::Misplaced)).into());
         }

@@ -21,20 +21,20 @@ use crate::check::verify::{VerifyError, joined};
 use crate::read::snapshot::Snapshot;
 
 /// The log so far.
-pub(crate) struct LogPass<'s, 'a> {
+pub(super) struct LogPass<'s, 'a> {
     leaves: Leaves<'s, 'a>,
     order: Order<'s, 'a>,
     map: Parts,
 }
 
 /// What is wrong, and where.
-pub(crate) struct Broken {
-    pub(crate) position: u64,
-    pub(crate) error: VerifyError,
+pub(super) struct Broken {
+    pub(super) position: u64,
+    pub(super) error: VerifyError,
 }
 
 impl<'s, 'a> LogPass<'s, 'a> {
-    pub(crate) fn new(
+    pub(super) fn new(
         snapshot: &'s Snapshot<'a>,
         secret: &'s LedgerSecret,
         signed: &'s [Checkpoint],
@@ -45,7 +45,7 @@ impl<'s, 'a> LogPass<'s, 'a> {
     }
 
     /// Takes in the records of the table; `done` counts them.
-    pub(crate) fn take_in(&mut self, table: &Table, done: &AtomicU64) -> Result<(), VerifyError> {
+    pub(super) fn take_in(&mut self, table: &Table, done: &AtomicU64) -> Result<(), VerifyError> {
         let Self { leaves, order, map } = self;
         let (says, said) = sync_channel(AHEAD);
         let ended = thread::scope(|scope| {
@@ -62,7 +62,7 @@ impl<'s, 'a> LogPass<'s, 'a> {
     }
 
     /// Closes the accounts; answers the tree, the seals, and what the accounts came to.
-    pub(crate) fn finish(self) -> Result<(Frontier, Sealing, Accounted), VerifyError> {
+    pub(super) fn finish(self) -> Result<(Frontier, Sealing, Accounted), VerifyError> {
         let tree = self.leaves.finish()?;
         let (sealing, accounted) = self.order.finish()?;
         Ok((tree, sealing, accounted))

@@ -26,19 +26,19 @@ use crate::read::snapshot::Snapshot;
 const PARTING_BITS: u16 = 2;
 
 /// How much may be said before the map has taken it in.
-pub(crate) const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 
 /// What a seal says of the map.
 #[derive(Debug)]
-pub(crate) struct SealClaim {
-    pub(crate) position: u64,
-    pub(crate) root: Hash,
+pub(super) struct SealClaim {
+    pub(super) position: u64,
+    pub(super) root: Hash,
     /// Since the seal before: sorted by id, each once.
-    pub(crate) changed: Vec<Entry>,
+    pub(super) changed: Vec<Entry>,
 }
 
 /// The map of the log so far, in parts that grow side by side.
-pub(crate) struct Parts(Vec<Whole>);
+pub(super) struct Parts(Vec<Whole>);
 
 impl Default for Parts {
     fn default() -> Self {
@@ -48,7 +48,7 @@ impl Default for Parts {
 
 impl Parts {
     /// Lets the parts grow as the seals tell, none waiting for the others, and compares what the seals say.
-    pub(crate) fn follow(&mut self, said: Receiver<Vec<SealClaim>>) -> Result<(), Broken> {
+    pub(super) fn follow(&mut self, said: Receiver<Vec<SealClaim>>) -> Result<(), Broken> {
         thread::scope(|scope| {
             let parts: Vec<_> =
                 (0..).zip(&mut self.0).map(|(number, part)| Part::start(scope, number, part)).collect();
@@ -120,7 +120,7 @@ fn compare(said: &[SealClaim], parts: &[Part]) -> Result<(), Broken> {
 /// Nodes of one depth, by their path.
 type Row = BTreeMap<u16, MapCell>;
 
-pub(crate) fn check(snapshot: &Snapshot<'_>, seal: Option<&SealLeaf>) -> Result<(), VerifyError> {
+pub(super) fn check(snapshot: &Snapshot<'_>, seal: Option<&SealLeaf>) -> Result<(), VerifyError> {
     let (sixteenths, streams) = sixteenths(snapshot)?;
     let eighths = up(&sixteenths, 8);
     let root = up(&eighths, 8).get(&0).map_or(Hash::ZERO, |cell| cell.hash);

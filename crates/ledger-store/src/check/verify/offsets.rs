@@ -19,7 +19,7 @@ use crate::read::snapshot::Snapshot;
 type Ranges<'a> = Peekable<Box<dyn Iterator<Item = Result<(u64, u64), ReadError>> + 'a>>;
 
 /// The accounts of all sources, in the order of [`Snapshot::source_positions`].
-pub(crate) struct Offsets<'a>(Vec<Account<'a>>);
+pub(super) struct Offsets<'a>(Vec<Account<'a>>);
 
 struct Account<'a> {
     name: String,
@@ -36,13 +36,13 @@ struct Account<'a> {
 }
 
 /// What all accounts came to.
-pub(crate) struct Accounted {
-    pub(crate) repeats: u64,
-    pub(crate) spread: Vec<(String, SpreadOffsets)>,
+pub(super) struct Accounted {
+    pub(super) repeats: u64,
+    pub(super) spread: Vec<(String, SpreadOffsets)>,
 }
 
 impl<'a> Offsets<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot<'_>) -> Result<Self, ReadError> {
+    pub(super) fn new(snapshot: &'a Snapshot<'_>) -> Result<Self, ReadError> {
         let mut accounts = Vec::new();
         let late: BTreeMap<_, _> = snapshot.late_beginnings()?.into_iter().collect();
         let own = snapshot.database().id().partition;
@@ -66,7 +66,7 @@ impl<'a> Offsets<'a> {
 
     /// Takes in a record; those of one source come in the order of their offsets. Of what was set for an app each
     /// shard has a copy.
-    pub(crate) fn record(&mut self, source: usize, offset: u64, is_of_app: bool) -> Result<(), VerifyError> {
+    pub(super) fn record(&mut self, source: usize, offset: u64, is_of_app: bool) -> Result<(), VerifyError> {
         let Some(account) = self.0.get_mut(source) else { return Ok(()) };
         account.take_up_to(offset)?;
         account.take_one(offset)?;
@@ -78,7 +78,7 @@ impl<'a> Offsets<'a> {
 
     /// Whether a seal that goes on at an offset of a source may say that there were so many repeats before it.
     /// Of other sources it does not tell how far they were read, so there may have been more of theirs.
-    pub(crate) fn agree(
+    pub(super) fn agree(
         &mut self,
         source: Option<usize>,
         next: u64,
@@ -92,7 +92,7 @@ impl<'a> Offsets<'a> {
     }
 
     /// Closes all accounts.
-    pub(crate) fn finish(self) -> Result<Accounted, VerifyError> {
+    pub(super) fn finish(self) -> Result<Accounted, VerifyError> {
         let mut accounted = Accounted { repeats: 0, spread: Vec::new() };
         for mut account in self.0 {
             account.take_up_to(u64::MAX)?;

@@ -21,7 +21,7 @@ use crate::db::scan::{Scan, everything};
 use crate::error::{Damage, ReadError};
 use crate::read::snapshot::Snapshot;
 
-pub(crate) struct Order<'s, 'a> {
+pub(super) struct Order<'s, 'a> {
     sources: &'s Sources,
     positions: Scan<'a>,
     seals: Seals<'a>,
@@ -38,7 +38,7 @@ pub(crate) struct Order<'s, 'a> {
 const CHANGES_AT_A_TIME: usize = if cfg!(test) { 8 } else { 512 };
 
 impl<'s, 'a> Order<'s, 'a> {
-    pub(crate) fn new(snapshot: &'s Snapshot<'a>, sources: &'s Sources) -> Result<Self, ReadError> {
+    pub(super) fn new(snapshot: &'s Snapshot<'a>, sources: &'s Sources) -> Result<Self, ReadError> {
         Ok(Self {
             sources,
             positions: snapshot.database.scan(Family::Positions, everything(), snapshot.sweeping())?,
@@ -52,7 +52,7 @@ impl<'s, 'a> Order<'s, 'a> {
     }
 
     /// Compares what is stored with the records of the table, and tells what the seals say of the map.
-    pub(crate) fn take_in(&mut self, table: &Table, map: &SyncSender<Vec<SealClaim>>) -> Result<(), Broken> {
+    pub(super) fn take_in(&mut self, table: &Table, map: &SyncSender<Vec<SealClaim>>) -> Result<(), Broken> {
         let mut positions = table.window().clone();
         let ended = positions.try_for_each(|position| {
             self.position(position, table).map_err(|error| Broken { position, error })?;
@@ -136,7 +136,7 @@ impl<'s, 'a> Order<'s, 'a> {
     }
 
     /// Closes the accounts; answers the seals, and what the accounts came to.
-    pub(crate) fn finish(mut self) -> Result<(Sealing, Accounted), VerifyError> {
+    pub(super) fn finish(mut self) -> Result<(Sealing, Accounted), VerifyError> {
         // Positions beyond the end, and seals that no position has, are of a longer log.
         if let Some((at, _)) = self.positions.step().map_err(ReadError::from)? {
             return Err(ReadError::from(damaged(Family::Positions, at, Damage::Misplaced)).into());

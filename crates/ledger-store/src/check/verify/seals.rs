@@ -10,20 +10,20 @@ use crate::error::{Damage, ReadError};
 use crate::read::snapshot::Snapshot;
 
 /// The seals that follow, and how many were read.
-pub(crate) struct Seals<'a>(Box<dyn Iterator<Item = Result<Record, ReadError>> + Send + 'a>, u64);
+pub(super) struct Seals<'a>(Box<dyn Iterator<Item = Result<Record, ReadError>> + Send + 'a>, u64);
 
-pub(crate) struct StoredSeal {
-    pub(crate) record: Record,
-    pub(crate) seal: Seal,
+pub(super) struct StoredSeal {
+    pub(super) record: Record,
+    pub(super) seal: Seal,
 }
 
 impl<'a> Seals<'a> {
-    pub(crate) fn of(snapshot: &Snapshot<'a>) -> Result<Self, ReadError> {
+    pub(super) fn of(snapshot: &Snapshot<'a>) -> Result<Self, ReadError> {
         Ok(Self(Box::new(snapshot.records(&Stream::Seals, 0)?), 0))
     }
 
     /// The next one, which must be the one at that position.
-    pub(crate) fn next(&mut self, position: u64) -> Result<StoredSeal, VerifyError> {
+    pub(super) fn next(&mut self, position: u64) -> Result<StoredSeal, VerifyError> {
         let Self(seals, count) = self;
         *count += 1;
         let expected = key::log::log(&Stream::Seals, *count);
@@ -39,7 +39,7 @@ impl<'a> Seals<'a> {
     }
 
     /// None is left.
-    pub(crate) fn finish(mut self) -> Result<(), ReadError> {
+    pub(super) fn finish(mut self) -> Result<(), ReadError> {
         let Some(record) = self.0.next().transpose()? else { return Ok(()) };
         let at = key::log::log(&record.stream, record.seq);
         Err(damaged(Family::Log, &at, Damage::Misplaced).into())
@@ -47,6 +47,6 @@ impl<'a> Seals<'a> {
 }
 
 /// Whether a position refers to a seal.
-pub(crate) fn is_seal(reference: &[u8]) -> bool {
+pub(super) fn is_seal(reference: &[u8]) -> bool {
     reference.first() == Some(&SEALS)
 }

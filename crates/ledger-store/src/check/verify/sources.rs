@@ -11,7 +11,7 @@ use crate::read::snapshot::Snapshot;
 
 /// In the order of [`Snapshot::source_positions`]; the logs before, which account for nothing, behind them.
 #[derive(Debug)]
-pub(crate) struct Sources(Vec<Source>);
+pub(super) struct Sources(Vec<Source>);
 
 #[derive(Debug)]
 struct Source {
@@ -25,7 +25,7 @@ struct Source {
 }
 
 impl Sources {
-    pub(crate) fn of(snapshot: &Snapshot<'_>) -> Result<Self, ReadError> {
+    pub(super) fn of(snapshot: &Snapshot<'_>) -> Result<Self, ReadError> {
         let own = snapshot.database().id().partition;
         let mut sources = Vec::new();
         let positions = snapshot.source_positions()?;
@@ -51,18 +51,18 @@ impl Sources {
     }
 
     /// The number of the source of these coordinates.
-    pub(crate) fn number(&self, from: &Coordinates) -> Option<usize> {
+    pub(super) fn number(&self, from: &Coordinates) -> Option<usize> {
         let is_of = |known: &Source| known.partition == from.partition && known.of == from.source;
         self.0.iter().position(|known| is_of(known) && (known.first..known.end).contains(&from.offset))
     }
 
-    pub(crate) fn name(&self, number: u16) -> &str {
+    pub(super) fn name(&self, number: u16) -> &str {
         self.0.get(usize::from(number)).map_or("", |source| &source.name)
     }
 }
 
 /// The end of what was carried over of a partition of a source: what the shard read itself begins there.
-pub(crate) fn carried_end(
+pub(super) fn carried_end(
     positions: &[(String, SourcePosition)],
     source: &str,
     partition: u32,

@@ -13,15 +13,15 @@ use crate::check::verify::Verified;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SpreadOffsets {
     /// From here on it was read.
-    pub(crate) first: u64,
+    pub(super) first: u64,
     /// Up to here, exclusive.
-    pub(crate) end: u64,
+    pub(super) end: u64,
     /// Those that are recorded, repeats among them.
-    pub(crate) recorded: RoaringTreemap,
+    pub(super) recorded: RoaringTreemap,
     /// Those of them that every shard has a copy of.
-    pub(crate) copies: RoaringTreemap,
+    pub(super) copies: RoaringTreemap,
     /// Those that are empty, in order; kept as ranges, however far these are said to go.
-    pub(crate) empty: Vec<Range<u64>>,
+    pub(super) empty: Vec<Range<u64>>,
 }
 
 impl SpreadOffsets {

@@ -28,19 +28,19 @@ use crate::read::snapshot::Snapshot;
 
 /// What the streams say, of which no row of another stream is proof.
 #[derive(Debug, Default)]
-pub(crate) struct Totals {
-    pub(crate) tenants: u64,
-    pub(crate) refused: u64,
-    pub(crate) ahead_ms: u64,
+pub(super) struct Totals {
+    pub(super) tenants: u64,
+    pub(super) refused: u64,
+    pub(super) ahead_ms: u64,
     /// Recorded time of the last event.
-    pub(crate) recorded: Option<Timestamp>,
-    pub(crate) corrections: u64,
+    pub(super) recorded: Option<Timestamp>,
+    pub(super) corrections: u64,
     /// The logs that this one takes the place of.
-    pub(crate) predecessors: Vec<PriorLog>,
+    pub(super) predecessors: Vec<PriorLog>,
     /// The rows of the apps as they follow from their records and the tenants.
-    pub(crate) apps: BTreeMap<AppKey, AppRow>,
+    pub(super) apps: BTreeMap<AppKey, AppRow>,
     /// For each app-level event, by position: event time of the last event of its app's tenants before it.
-    pub(crate) latest: BTreeMap<u64, Timestamp>,
+    pub(super) latest: BTreeMap<u64, Timestamp>,
     /// The first thing that is wrong, and the number of its stream.
     fault: Option<(u32, Fault)>,
 }
@@ -65,7 +65,7 @@ struct Chunks<'a> {
     ahead: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-pub(crate) struct TenantSweep<'s, 'a> {
+pub(super) struct TenantSweep<'s, 'a> {
     judge: TenantVerifier<'s, 'a>,
     chunks: Mutex<Chunks<'a>>,
     table: Mutex<Table>,
@@ -74,7 +74,7 @@ pub(crate) struct TenantSweep<'s, 'a> {
 }
 
 /// Walks over all streams, and fills the table.
-pub(crate) fn sweep(
+pub(super) fn sweep(
     snapshot: &Snapshot<'_>,
     secret: &LedgerSecret,
     sources: &Sources,
@@ -112,13 +112,13 @@ pub(crate) fn sweep(
 
 impl Totals {
     /// Notes what is wrong with a stream; the one with the lowest number is told.
-    pub(crate) fn note(&mut self, stream: u32, fault: Fault) {
+    pub(super) fn note(&mut self, stream: u32, fault: Fault) {
         if self.fault.as_ref().is_none_or(|(first, _)| stream < *first) {
             self.fault = Some((stream, fault));
         }
     }
 
-    pub(crate) fn fault(&mut self) -> Option<Fault> {
+    pub(super) fn fault(&mut self) -> Option<Fault> {
         self.fault.take().map(|(_, fault)| fault)
     }
 
@@ -205,7 +205,7 @@ impl TenantSweep<'_, '_> {
 }
 
 /// Puts the records of a stream in their places: no two may share one.
-pub(crate) fn put_all(table: &mut Table, stream: u32, judged: &mut TenantResult) -> Result<(), ReadError> {
+pub(super) fn put_all(table: &mut Table, stream: u32, judged: &mut TenantResult) -> Result<(), ReadError> {
     for (position, slot) in judged.slots.drain(..) {
         if !table.put(position, Slot { stream, ..slot }) {
             return Err(damaged(Family::Positions, &key::position(position), Damage::Misplaced).into());

@@ -14,20 +14,20 @@ use crate::check::verify::joined;
 
 /// What is remembered of a record.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Slot {
+pub(super) struct Slot {
     /// Number of its stream.
-    pub(crate) stream: u32,
+    pub(super) stream: u32,
     /// Number of its source.
-    pub(crate) source: u16,
+    pub(super) source: u16,
     /// Its leaf as it follows from the records.
-    pub(crate) leaf: LeafRow,
-    pub(crate) recorded: Timestamp,
-    pub(crate) offset: u64,
+    pub(super) leaf: LeafRow,
+    pub(super) recorded: Timestamp,
+    pub(super) offset: u64,
 }
 
 /// The records of a range of positions.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(super) struct Table {
     /// How many positions there are in all.
     size: u64,
     window: Range<u64>,
@@ -39,23 +39,23 @@ pub(crate) struct Table {
 
 /// A stream that has a number.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Named {
-    pub(crate) id: Hash,
+pub(super) struct Named {
+    pub(super) id: Hash,
     /// What the keys of its records begin with.
     prefix: Box<[u8]>,
 }
 
 impl Named {
-    pub(crate) fn new(stream: &Stream) -> Self {
+    pub(super) fn new(stream: &Stream) -> Self {
         Self { id: stream_id(stream), prefix: key::log::stream_prefix(stream).into() }
     }
 
-    pub(crate) fn kind(&self) -> Option<u8> {
+    pub(super) fn kind(&self) -> Option<u8> {
         self.prefix.first().copied()
     }
 
     /// Whether a key of the log is that of the stream's record with a seq.
-    pub(crate) fn is_record(&self, key: &[u8], seq: u64) -> bool {
+    pub(super) fn is_record(&self, key: &[u8], seq: u64) -> bool {
         key.split_last_chunk() == Some((&*self.prefix, &seq.to_be_bytes()))
     }
 }
@@ -64,7 +64,7 @@ impl Named {
 const PIECE: usize = 1 << if cfg!(test) { 7 } else { 20 };
 
 impl Table {
-    pub(crate) fn new(size: u64, window: Range<u64>) -> Self {
+    pub(super) fn new(size: u64, window: Range<u64>) -> Self {
         let length = usize::try_from(window.end.saturating_sub(window.start)).unwrap_or(usize::MAX);
         let slots = thread::scope(|scope| {
             let pieces = (0..length).step_by(PIECE).map(|from| PIECE.min(length - from));
@@ -74,12 +74,12 @@ impl Table {
         Self { size, window, slots, streams: Vec::new() }
     }
 
-    pub(crate) const fn window(&self) -> &Range<u64> {
+    pub(super) const fn window(&self) -> &Range<u64> {
         &self.window
     }
 
     /// Gives a stream its number.
-    pub(crate) fn name(&mut self, number: u32, stream: Named) {
+    pub(super) fn name(&mut self, number: u32, stream: Named) {
         let at = number as usize;
         if at >= self.streams.len() {
             self.streams.resize(at + 1, Named::default());
@@ -88,12 +88,12 @@ impl Table {
     }
 
     /// The stream of a record that is here.
-    pub(crate) fn stream(&self, number: u32) -> &Named {
+    pub(super) fn stream(&self, number: u32) -> &Named {
         &self.streams[number as usize]
     }
 
     /// Puts a record in its place, if it is within the range; whether there is such a place, and it was free.
-    pub(crate) fn put(&mut self, position: u64, slot: Slot) -> bool {
+    pub(super) fn put(&mut self, position: u64, slot: Slot) -> bool {
         if !self.window.contains(&position) {
             return position < self.size;
         }
@@ -101,7 +101,7 @@ impl Table {
         place.is_some_and(|place| place.replace(slot).is_none())
     }
 
-    pub(crate) fn get(&self, position: u64) -> Option<Slot> {
+    pub(super) fn get(&self, position: u64) -> Option<Slot> {
         let (piece, at) = self.place(position)?;
         *self.slots.get(piece)?.get(at)?
     }

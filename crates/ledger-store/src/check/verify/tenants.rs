@@ -29,8 +29,8 @@ use crate::error::{Damage, ReadError};
 use crate::read::snapshot::Snapshot;
 
 /// What is there to judge by.
-pub(crate) struct TenantVerifier<'s, 'a> {
-    pub(crate) snapshot: &'s Snapshot<'a>,
+pub(super) struct TenantVerifier<'s, 'a> {
+    pub(super) snapshot: &'s Snapshot<'a>,
     sources: &'s Sources,
     /// App-level records of each app.
     apps: BTreeMap<AppKey, Vec<Record>>,
@@ -38,17 +38,17 @@ pub(crate) struct TenantVerifier<'s, 'a> {
 
 /// What was found of a stream; used again for the next one.
 #[derive(Debug)]
-pub(crate) struct TenantResult {
+pub(super) struct TenantResult {
     hasher: LeafHasher,
-    pub(crate) slots: Vec<(u64, Slot)>,
-    pub(crate) fault: Option<Fault>,
-    pub(crate) corrections: u64,
-    pub(crate) ahead_ms: u64,
-    pub(crate) recorded: Option<Timestamp>,
+    pub(super) slots: Vec<(u64, Slot)>,
+    pub(super) fault: Option<Fault>,
+    pub(super) corrections: u64,
+    pub(super) ahead_ms: u64,
+    pub(super) recorded: Option<Timestamp>,
     /// The tenant's apps, and event time of the last event of each.
-    pub(crate) apps: Vec<(AppKey, Option<Timestamp>)>,
+    pub(super) apps: Vec<(AppKey, Option<Timestamp>)>,
     /// The same as it was at each app-level event, by its position.
-    pub(crate) latest: Vec<(u64, Timestamp)>,
+    pub(super) latest: Vec<(u64, Timestamp)>,
     /// The record before: seq, position, leaf.
     last: Option<(u64, u64, Hash)>,
     outcome: Vec<u8>,
@@ -57,7 +57,7 @@ pub(crate) struct TenantResult {
 
 /// The records of a tenant. Their outcomes stay as they are stored: what is derived is compared with the bytes.
 #[derive(Debug, Default)]
-pub(crate) struct TenantLog {
+pub(super) struct TenantLog {
     records: Vec<Record>,
     /// One after the other, and where each ends.
     outcomes: Vec<u8>,
@@ -72,7 +72,7 @@ enum Arrived<'r> {
 }
 
 impl<'s, 'a> TenantVerifier<'s, 'a> {
-    pub(crate) fn new(snapshot: &'s Snapshot<'a>, sources: &'s Sources) -> Result<Self, ReadError> {
+    pub(super) fn new(snapshot: &'s Snapshot<'a>, sources: &'s Sources) -> Result<Self, ReadError> {
         let mut apps: BTreeMap<AppKey, Vec<Record>> = BTreeMap::new();
         for record in snapshot.app_records()? {
             let record = record?;
@@ -84,7 +84,7 @@ impl<'s, 'a> TenantVerifier<'s, 'a> {
     }
 
     /// Judges the streams of the apps and of what was refused, which have the first numbers; answers the next.
-    pub(crate) fn others(
+    pub(super) fn others(
         &self,
         secret: &LedgerSecret,
         table: &mut Table,
@@ -132,7 +132,7 @@ impl<'s, 'a> TenantVerifier<'s, 'a> {
     }
 
     /// Judges a tenant by all of its records; `stream` is its id, `row` its stored state.
-    pub(crate) fn tenant(
+    pub(super) fn tenant(
         &self,
         client: &ClientKey,
         stream: Hash,
@@ -244,7 +244,7 @@ impl<'s, 'a> TenantVerifier<'s, 'a> {
 
     /// The outcomes of the app-level events, once it is known what the tenants had before each of them; and the
     /// rows of the apps.
-    pub(crate) fn apps(&self, found: &Totals) -> Result<(), VerifyError> {
+    pub(super) fn apps(&self, found: &Totals) -> Result<(), VerifyError> {
         for (app, records) in &self.apps {
             let mut timelines = AppTimelines::default();
             for record in records {
@@ -270,7 +270,7 @@ impl<'s, 'a> TenantVerifier<'s, 'a> {
 }
 
 impl TenantResult {
-    pub(crate) fn new(secret: &LedgerSecret) -> Self {
+    pub(super) fn new(secret: &LedgerSecret) -> Self {
         Self {
             hasher: LeafHasher::new(secret.clone()),
             slots: Vec::new(),
@@ -302,7 +302,7 @@ impl TenantResult {
 
 impl TenantLog {
     /// Adds one, as it is stored.
-    pub(crate) fn push(&mut self, stream: &Stream, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
+    pub(super) fn push(&mut self, stream: &Stream, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
         let (_, seq) = key.split_last_chunk::<8>().unwrap_or((&[], &[0; 8]));
         let read = Record::decode_without_outcome(stream.clone(), u64::from_be_bytes(*seq), value);
         let (record, outcome) = read.map_err(|error| damaged(Family::Log, key, error))?;
@@ -312,17 +312,17 @@ impl TenantLog {
         Ok(())
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.records.clear();
         self.outcomes.clear();
         self.ends.clear();
     }
 
-    pub(crate) const fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.records.len()
     }
 
-    pub(crate) fn stream(&self) -> Option<&Stream> {
+    pub(super) fn stream(&self) -> Option<&Stream> {
         self.records.first().map(|record| &record.stream)
     }
 

@@ -23,7 +23,7 @@ const COMPARATOR: u64 = 1;
 const NUMBERS: [u64; 5] = [3, 4, 9, 10, 203];
 
 /// The least number that the newest file has; 0 where nothing tells.
-pub(crate) fn noted(shard: &Path) -> u64 {
+pub(super) fn noted(shard: &Path) -> u64 {
     let current = fs::read_to_string(shard.join("CURRENT")).unwrap_or_default();
     let manifest = fs::read(shard.join(current.trim_end())).unwrap_or_default();
     changes(&manifest).iter().filter_map(|change| newest_in(change)).max().unwrap_or(0)

@@ -24,28 +24,28 @@ use crate::error::{Damage, ReadError};
 use crate::read::lists;
 
 /// A stored tenant that may be concerned.
-pub(crate) struct Candidate {
-    pub(crate) client: ClientKey,
+pub(super) struct Candidate {
+    pub(super) client: ClientKey,
     /// The record that it was found by.
     position: Option<u64>,
 }
 
 impl Candidate {
     /// Whether it is to be looked at now. One that is found by its records is looked at once, by the last.
-    pub(crate) fn is_due(&self, row: &TenantRow) -> bool {
+    pub(super) fn is_due(&self, row: &TenantRow) -> bool {
         self.position.is_none_or(|position| position == row.position)
     }
 }
 
 /// The stored tenants that may be concerned, one by one.
-pub(crate) struct Candidates<'a> {
+pub(super) struct Candidates<'a> {
     scan: Scan<'a>,
 }
 
 impl<'a> Candidates<'a> {
     /// The tenants with a record since an instant, or all `installations` of the app, whichever are fewer.
     /// The log has `end` positions.
-    pub(crate) fn find(
+    pub(super) fn find(
         database: &'a Database,
         app: &AppKey,
         installations: u64,
@@ -61,7 +61,7 @@ impl<'a> Candidates<'a> {
         Ok(Self { scan: database.scan(family, range, ReadOptions::default())? })
     }
 
-    pub(crate) fn next(&mut self) -> Result<Option<Candidate>, ReadError> {
+    pub(super) fn next(&mut self) -> Result<Option<Candidate>, ReadError> {
         let family = self.scan.family();
         while let Some((key, value)) = self.scan.step()? {
             if family == Family::Index {

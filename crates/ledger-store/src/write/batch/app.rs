@@ -36,7 +36,7 @@ struct Late<'e> {
 }
 
 impl Batch<'_> {
-    pub(crate) fn append_to_app(
+    pub(super) fn append_to_app(
         &mut self,
         app: AppKey,
         arrival: IncomingEvent,

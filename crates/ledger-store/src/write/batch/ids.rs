@@ -16,14 +16,14 @@ use crate::write::batch::FutureLimit;
 use crate::write::batch::IncomingEvent;
 
 /// The record that had the id first.
-pub(crate) struct Original {
+pub(super) struct Original {
     seq: u64,
     logged: LoggedEvent,
 }
 
 impl Batch<'_> {
     /// The record of the stream with an event id, under its key in `ids`, stored or in this batch.
-    pub(crate) fn find_original(
+    pub(super) fn find_original(
         &mut self,
         stream: &Stream,
         id_key: &[u8],
@@ -55,7 +55,7 @@ impl Batch<'_> {
     }
 
     /// Counts a repeat with the same content, refuses one with other content.
-    pub(crate) fn repeat(&mut self, arrival: &IncomingEvent, original: &Original) -> AppendResult {
+    pub(super) fn repeat(&mut self, arrival: &IncomingEvent, original: &Original) -> AppendResult {
         let Original { seq, logged } = original;
         let defaulted = arrival.time_defaulted || logged.time_defaulted;
         if !same_content(&arrival.event, &logged.event, defaulted) {

@@ -28,13 +28,13 @@ impl Batch<'_> {
     }
 
     /// Seals what is unsealed if the record that comes now begins another minute.
-    pub(crate) fn seal_before(&mut self, from: &Coordinates, recorded: Timestamp) {
+    pub(super) fn seal_before(&mut self, from: &Coordinates, recorded: Timestamp) {
         if self.evidence.is_due_before(recorded) {
             self.seal(from.clone());
         }
     }
 
-    pub(crate) fn seal(&mut self, next: Coordinates) {
+    pub(super) fn seal(&mut self, next: Coordinates) {
         let head = &mut self.next;
         let seq = self.evidence.seal(head.next_position, next, head.duplicates, head.refused);
         let key = key::log::log(&Stream::Seals, seq);
@@ -44,6 +44,6 @@ impl Batch<'_> {
 }
 
 /// The coordinates behind these.
-pub(crate) fn after(from: Coordinates) -> Coordinates {
+pub(super) fn after(from: Coordinates) -> Coordinates {
     Coordinates { offset: from.offset.saturating_add(1), ..from }
 }

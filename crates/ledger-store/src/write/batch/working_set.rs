@@ -23,22 +23,22 @@ use crate::write::batch::Pending;
 
 /// A tenant as the batch has it so far.
 #[derive(Debug)]
-pub(crate) struct TenantEntry {
-    pub(crate) row: TenantRow,
+pub(super) struct TenantEntry {
+    pub(super) row: TenantRow,
     /// Bytes of the stored row; 0 when nothing is stored.
-    pub(crate) stored_bytes: usize,
+    pub(super) stored_bytes: usize,
     /// What the index has of it, as it is stored.
-    pub(crate) stored_listed: Vec<(AppKey, Listed)>,
+    pub(super) stored_listed: Vec<(AppKey, Listed)>,
     /// Its new records.
-    pub(crate) pending: Vec<usize>,
+    pub(super) pending: Vec<usize>,
     /// The row has changed without a new record: a late app-level event.
-    pub(crate) corrected: bool,
+    pub(super) corrected: bool,
     /// All its events, once something was late; kept up to date while it is kept.
     history: Option<Refold<Box<Event>>>,
 }
 
 impl TenantEntry {
-    pub(crate) fn of_stored(row: TenantRow, stored_bytes: usize) -> Self {
+    pub(super) fn of_stored(row: TenantRow, stored_bytes: usize) -> Self {
         let stored_listed = listed(&row.tenant);
         Self { row, stored_bytes, stored_listed, pending: Vec::new(), corrected: false, history: None }
     }
@@ -54,16 +54,16 @@ impl TenantEntry {
         }
     }
 
-    pub(crate) fn is_stored(&self) -> bool {
+    pub(super) fn is_stored(&self) -> bool {
         self.stored_bytes > 0
     }
 
-    pub(crate) fn is_changed(&self) -> bool {
+    pub(super) fn is_changed(&self) -> bool {
         self.corrected || !self.pending.is_empty()
     }
 
     /// Reads all events of the tenant so far, unless they are kept; `pending` are its records that are being written.
-    pub(crate) fn load_history(
+    pub(super) fn load_history(
         &mut self,
         stream: &Stream,
         records: &[Pending],
@@ -84,13 +84,13 @@ impl TenantEntry {
     }
 
     /// Applies a late event, once the history is loaded.
-    pub(crate) fn append_late(&mut self, seq: u64, event: &Event, apps: &AppTimelines) -> Outcome {
+    pub(super) fn append_late(&mut self, seq: u64, event: &Event, apps: &AppTimelines) -> Outcome {
         let history = self.history.get_or_insert_default();
         history.append_late(&mut self.row.tenant, seq, Box::new(event.clone()), apps)
     }
 
     /// Folds anew what a late app-level event changes, once the history is loaded.
-    pub(crate) fn correct(
+    pub(super) fn correct(
         &mut self,
         of: (&AppKey, Timestamp),
         before: &AppTimelines,
@@ -103,22 +103,22 @@ impl TenantEntry {
         changes
     }
 
-    pub(crate) fn keeps_history(&self) -> bool {
+    pub(super) fn keeps_history(&self) -> bool {
         self.history.is_some()
     }
 
-    pub(crate) fn forget_history(&mut self) {
+    pub(super) fn forget_history(&mut self) {
         self.history = None;
     }
 
     /// Keeps the history, if there is one, up to date with an event that was not late.
-    pub(crate) fn remember(&mut self, seq: u64, event: &Event) {
+    pub(super) fn remember(&mut self, seq: u64, event: &Event) {
         if let Some(history) = &mut self.history {
             history.push(seq, Box::new(event.clone()), &self.row.tenant);
         }
     }
 
-    pub(crate) fn take_history(&mut self) -> Option<Refold<Box<Event>>> {
+    pub(super) fn take_history(&mut self) -> Option<Refold<Box<Event>>> {
         self.history.take()
     }
 }
@@ -135,7 +135,7 @@ impl LateHistories {
     }
 
     /// Keeps a history; the oldest ones go beyond so many records.
-    pub(crate) fn put(&mut self, client: ClientKey, history: Refold<Box<Event>>, most_records: usize) {
+    pub(super) fn put(&mut self, client: ClientKey, history: Refold<Box<Event>>, most_records: usize) {
         self.0.push((client, history));
         let mut records: usize = self.0.iter().map(|(_, history)| history.len()).sum();
         while records > most_records && !self.0.is_empty() {
@@ -144,7 +144,7 @@ impl LateHistories {
     }
 
     /// An app-level event was late, so states that are kept may not hold any more.
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 }
@@ -167,7 +167,7 @@ fn stored_events(
 
 /// The tenants of a batch.
 #[derive(Debug)]
-pub(crate) struct WorkingSet {
+pub(super) struct WorkingSet {
     by_client: HashMap<ClientKey, TenantEntry>,
     /// Events in all histories that are kept, as of the last count.
     with_history: Vec<(ClientKey, usize)>,
@@ -175,17 +175,17 @@ pub(crate) struct WorkingSet {
 
 impl WorkingSet {
     /// For about so many.
-    pub(crate) fn with_capacity(tenants: usize) -> Self {
+    pub(super) fn with_capacity(tenants: usize) -> Self {
         Self { by_client: HashMap::with_capacity(tenants), with_history: Vec::new() }
     }
 
     /// How many.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.by_client.len()
     }
 
     /// The tenant, as the batch has it so far.
-    pub(crate) fn load(
+    pub(super) fn load(
         &mut self,
         client: &ClientKey,
         cache: &mut TenantCache,
@@ -212,25 +212,25 @@ impl WorkingSet {
         }
     }
 
-    pub(crate) fn contains(&self, client: &ClientKey) -> bool {
+    pub(super) fn contains(&self, client: &ClientKey) -> bool {
         self.by_client.contains_key(client)
     }
 
     /// Takes a tenant out, to be changed; [`Self::insert`] brings it back.
-    pub(crate) fn remove(&mut self, client: &ClientKey) -> Option<TenantEntry> {
+    pub(super) fn remove(&mut self, client: &ClientKey) -> Option<TenantEntry> {
         self.by_client.remove(client)
     }
 
-    pub(crate) fn insert(&mut self, client: ClientKey, entry: TenantEntry) {
+    pub(super) fn insert(&mut self, client: ClientKey, entry: TenantEntry) {
         self.by_client.insert(client, entry);
     }
 
-    pub(crate) fn clients(&self) -> Vec<ClientKey> {
+    pub(super) fn clients(&self) -> Vec<ClientKey> {
         self.by_client.keys().cloned().collect()
     }
 
     /// Keeps the memory for histories within its limit; the one of `client` was used last, and stays.
-    pub(crate) fn forget_histories(&mut self, client: &ClientKey, most_records: usize) {
+    pub(super) fn forget_histories(&mut self, client: &ClientKey, most_records: usize) {
         let kept = |entry: &TenantEntry| entry.history.as_ref().map_or(0, Refold::len);
         let Some(events) = self.by_client.get(client).map(kept).filter(|events| *events > 0) else { return };
         self.with_history.retain(|(other, _)| other != client);
@@ -246,13 +246,13 @@ impl WorkingSet {
     }
 
     /// Bytes of their rows, roughly: as they were stored, and room for what is new.
-    pub(crate) fn row_bytes(&self) -> usize {
+    pub(super) fn row_bytes(&self) -> usize {
         const NEW_BYTES: usize = 256;
         self.by_client.values().map(|entry| entry.stored_bytes + NEW_BYTES).sum()
     }
 
     /// Those that have to be written, by client key.
-    pub(crate) fn changed_by_client(&mut self) -> Vec<(&ClientKey, &mut TenantEntry)> {
+    pub(super) fn changed_by_client(&mut self) -> Vec<(&ClientKey, &mut TenantEntry)> {
         let changed = self.by_client.iter_mut().filter(|(_, entry)| entry.is_changed());
         let mut changed: Vec<_> = changed.collect();
         changed.sort_unstable_by_key(|(client, _)| *client);
@@ -260,13 +260,13 @@ impl WorkingSet {
     }
 
     /// Those that are stored, once what changed is written.
-    pub(crate) fn into_stored(self) -> impl Iterator<Item = (ClientKey, TenantEntry)> {
+    pub(super) fn into_stored(self) -> impl Iterator<Item = (ClientKey, TenantEntry)> {
         self.by_client.into_iter().filter(|(_, entry)| entry.is_stored())
     }
 }
 
 /// A stream whose row is missing must have no record: to begin it anew would write over the first one (I-6).
-pub(crate) fn check_is_new(
+pub(super) fn check_is_new(
     stream: &Stream,
     family: Family,
     row: &[u8],
@@ -280,7 +280,7 @@ pub(crate) fn check_is_new(
 }
 
 /// The stored row of a tenant, with its length.
-pub(crate) fn stored_row(
+pub(super) fn stored_row(
     client: &ClientKey,
     database: &Database,
 ) -> Result<Option<(TenantRow, usize)>, ReadError> {

@@ -38,7 +38,7 @@ impl<'a> Batch<'a> {
         self.shard.settle()?;
         let Some(write) = write else { return Ok((self.shard, committed)) };
         let (first, next_position) = (self.shard.head.next_position, self.next.next_position);
-        let (shard, pending, draft) = self.into_in_flight();
+        let (shard, pending, draft) = self.into_pending();
         let handed = CommitRequest { write, draft, first, next_position };
         shard.write_thread.write(handed).map_err(|cause| shard.poison_at(first, cause.into()))?;
         shard.pending = Some(pending);
@@ -154,7 +154,7 @@ impl<'a> Batch<'a> {
     }
 
     /// What is written becomes what the next batch begins with; and what it may look for until it is durable.
-    fn into_in_flight(self) -> (&'a mut Shard, PendingCommit, PendingLeaves) {
+    fn into_pending(self) -> (&'a mut Shard, PendingCommit, PendingLeaves) {
         let shard = self.shard;
         let first = shard.head.next_position;
         let mut pending =

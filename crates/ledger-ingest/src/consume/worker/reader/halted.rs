@@ -74,7 +74,7 @@ impl Reader {
 
     /// Tells how much of the source is unread although it cannot be read. Of another topic than the shard was filled
     /// from nobody knows that.
-    pub(crate) fn tell_unread(&self, reason: &Halt, marks: Watermarks) {
+    pub(super) fn tell_unread(&self, reason: &Halt, marks: Watermarks) {
         let is_same = matches!(
             reason.code(),
             StopCode::RetentionGap

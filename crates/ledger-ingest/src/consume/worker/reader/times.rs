@@ -24,7 +24,7 @@ impl Reader {
     }
 
     /// Of a message that has its producer's time, or none: also one that came before the settings were what they are.
-    pub(crate) fn check_producers_time(&mut self, offset: u64, time: Option<Timestamp>) -> Result<(), Halt> {
+    pub(super) fn check_producers_time(&mut self, offset: u64, time: Option<Timestamp>) -> Result<(), Halt> {
         if !self.warned_of_time {
             self.warn_of_time(offset, time);
         }
