@@ -3,7 +3,7 @@
 use ledger_core::time::Timestamp;
 
 use super::cast::{ROADMAP, TIMESHEETS, WHITEBOARD};
-use super::{Dice, Draft, Sample, ago};
+use super::{EventDraft, Sample, SeededRandom, ago};
 
 const APPS: &[&str] = &[ROADMAP, TIMESHEETS, TIMESHEETS, WHITEBOARD];
 const REALMS: &[&str] = &["EU", "EU", "US", "US", "AU", "DE", "GLOBAL"];
@@ -14,16 +14,16 @@ const PAST_DAYS: i64 = 40;
 /// Events in the past, for each tenant.
 const EVENTS_PER_TENANT: u64 = 4;
 
-/// Tenants that live on for as long as somebody watches.
+/// Tenants that go on as long as the demo runs.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadGenerator {
-    dice: Dice,
-    tenants: Vec<Tenant>,
+    dice: SeededRandom,
+    tenants: Vec<SampleTenant>,
     count: u64,
 }
 
 #[derive(Debug, Clone)]
-struct Tenant {
+struct SampleTenant {
     client: String,
     app: &'static str,
     product: &'static str,
@@ -42,8 +42,8 @@ enum Life {
 
 impl LoadGenerator {
     pub(super) fn new(seed: u64, tenants: u32) -> Self {
-        let mut dice = Dice(seed);
-        let tenants = (0..tenants).map(|number| Tenant::new(number, &mut dice)).collect();
+        let mut dice = SeededRandom(seed);
+        let tenants = (0..tenants).map(|number| SampleTenant::new(number, &mut dice)).collect();
         Self { dice, tenants, count: 0 }
     }
 
@@ -65,8 +65,7 @@ impl LoadGenerator {
         let id = format!("crowd-{:06}", self.count);
         match self.tenants.get_mut(usize::try_from(place).unwrap_or_default()) {
             Some(tenant) => tenant.act(&id, at, &mut self.dice).sent(),
-            // Without tenants somebody moves all the same.
-            None => Draft::new(&id, "product-moved", at)
+            None => EventDraft::new(&id, "product-moved", at)
                 .with("clientKey", "nobody")
                 .with("productRealm", "EU")
                 .sent(),
@@ -74,8 +73,8 @@ impl LoadGenerator {
     }
 }
 
-impl Tenant {
-    fn new(number: u32, dice: &mut Dice) -> Self {
+impl SampleTenant {
+    fn new(number: u32, dice: &mut SeededRandom) -> Self {
         let product = dice.pick(REALMS).copied().unwrap_or("GLOBAL");
         let app = dice.pick(APPS).copied().unwrap_or(ROADMAP);
         let client = match number % 3 {
@@ -86,9 +85,9 @@ impl Tenant {
         Self { client, app, product, realm: product, life: Life::New }
     }
 
-    fn act(&mut self, id: &str, at: Timestamp, dice: &mut Dice) -> Draft {
+    fn act(&mut self, id: &str, at: Timestamp, dice: &mut SeededRandom) -> EventDraft {
         let draft = |kind: &str| {
-            Draft::new(id, kind, at).with("clientKey", self.client.as_str()).with("appKey", self.app)
+            EventDraft::new(id, kind, at).with("clientKey", self.client.as_str()).with("appKey", self.app)
         };
         match self.life {
             Life::New => {
@@ -125,7 +124,7 @@ impl Tenant {
 }
 
 /// Of the usual shape; as unique as the dice.
-fn uuid(dice: &mut Dice) -> String {
+fn uuid(dice: &mut SeededRandom) -> String {
     let (high, low) = (dice.roll(), dice.roll());
     format!(
         "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",

@@ -1,6 +1,6 @@
 //! The sample stream of `demo`: a pure function of a seed and an instant.
 //!
-//! A few tenants play what the ledger is for ([`cast`]), a few hundred others live ordinary lives around them
+//! A few tenants play what the ledger is for ([`cast`]), a few hundred others install and uninstall around them
 //! ([`load_generator`]). All of it is native JSON that goes the way of any `publish`; only what is malformed on
 //! purpose is sent as it is.
 
@@ -38,12 +38,12 @@ pub(crate) fn history(seed: u64, tenants: u32, now: Timestamp) -> (Vec<Sample>, 
 
 /// An event under construction, in the native form.
 #[derive(Debug, Clone)]
-struct Draft {
+struct EventDraft {
     time: Timestamp,
     fields: Map<String, Value>,
 }
 
-impl Draft {
+impl EventDraft {
     fn new(id: &str, kind: &str, time: Timestamp) -> Self {
         let mut fields = Map::new();
         fields.insert("id".to_owned(), id.into());
@@ -74,9 +74,9 @@ fn ago(now: Timestamp, days: i64, hours: i64) -> Timestamp {
 
 /// Small, fast, and the same everywhere (`SplitMix64`).
 #[derive(Debug, Clone)]
-struct Dice(u64);
+struct SeededRandom(u64);
 
-impl Dice {
+impl SeededRandom {
     fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
