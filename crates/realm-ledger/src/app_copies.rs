@@ -6,14 +6,15 @@
 //! shard that is not live is not compared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ledger_core::ids::{AppKey, EventId};
 use ledger_store::{AppEvents, Catalog, Freshness, Halted, MissingCopies, Phase, ShardId};
 use tracing::{error, info, warn};
+
+use crate::background::Background;
 
 /// How often shards are compared.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -24,46 +25,20 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Apps named before the rest is counted.
 const NAMED_AT_MOST: usize = 4;
 
-/// Comparisons that go on until they are stopped.
-pub(crate) struct AppCopies {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl AppCopies {
-    pub(crate) fn start(catalog: Arc<Catalog>) -> std::io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
-        let thread =
-            thread::Builder::new().name("app-copies".to_owned()).spawn(move || run(&catalog, &stopped))?;
-        Ok(Self { stop, thread })
-    }
-
-    /// Whether it ended by itself, which it never should.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// Ends with the comparison that is under way.
-    pub(crate) fn stop(self) {
-        drop(self.stop);
-        if self.thread.join().is_err() {
-            error!("the comparison of app-level events had panicked: a mistake of the program, report it");
-        }
-    }
-}
-
-fn run(catalog: &Catalog, stopped: &Receiver<()>) {
-    let mut comparison = Comparison::default();
-    while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-        comparison.compare(catalog, Instant::now(), GRACE);
-    }
+/// Compares the shards until it is stopped.
+pub(crate) fn start(catalog: Arc<Catalog>) -> io::Result<Background> {
+    let mut comparison = AppCopies::default();
+    Background::start("app-copies", INTERVAL, move || {
+        comparison.compare(&catalog, Instant::now(), GRACE);
+        INTERVAL
+    })
 }
 
 /// A copy that a shard lacks.
 type LackedCopy = (ShardId, AppKey, EventId);
 
 #[derive(Default)]
-struct Comparison {
+struct AppCopies {
     app_events: AppEvents,
     /// Copies that were seen to be lacking, and since when.
     seen: BTreeMap<LackedCopy, Instant>,
@@ -71,10 +46,10 @@ struct Comparison {
     missing: BTreeSet<LackedCopy>,
 }
 
-impl Comparison {
+impl AppCopies {
     fn compare(&mut self, catalog: &Catalog, now: Instant, grace: Duration) {
         let shards = catalog.all();
-        // Before the shards are read: they may know more than this says, never less.
+        // Before the shards are read: they may know more than this freshness, never less.
         let live = shards.iter().filter_map(|(id, served)| {
             let freshness = served.status.freshness();
             let is_compared = freshness.is_ours && freshness.phase == Phase::Live;
@@ -99,21 +74,21 @@ impl Comparison {
             }
         }
         for (id, served) in &shards {
-            let (count, told) = self.told(id);
+            let (count, missing) = self.missing_in(id);
             let before = served.status.freshness().missing_app_events;
             if count != before {
-                if let Some(Halted { message, .. }) = &told {
+                if let Some(Halted { message, .. }) = &missing {
                     warn!(shard = %id, "{message}");
                 } else {
                     info!(shard = %id, "has all app-level events of the other partitions again");
                 }
             }
-            served.status.update(|now| (now.missing_app_events, now.missing_copies) = (count, told));
+            served.status.update(|now| (now.missing_app_events, now.missing_copies) = (count, missing));
         }
     }
 
-    /// How many copies a shard lacks, and what to tell of it.
-    fn told(&self, shard: &ShardId) -> (u64, Option<Halted>) {
+    /// How many copies a shard lacks, and why that matters.
+    fn missing_in(&self, shard: &ShardId) -> (u64, Option<Halted>) {
         let of_shard = self.missing.iter().filter(|(of, _, _)| of == shard);
         let (mut count, mut apps) = (0, BTreeSet::new());
         for (_, app, _) in of_shard {
@@ -190,7 +165,7 @@ mod tests {
         let (short, long) = (of("short", &["e-1", "e-2"]), of("long", &["e-2", "e-3", "e-1"]));
         catalog.insert(shard(0), short.clone());
         catalog.insert(shard(1), long.clone());
-        let (mut comparison, begun) = (Comparison::default(), Instant::now());
+        let (mut comparison, begun) = (AppCopies::default(), Instant::now());
         let mut missing = |after_s: u64| {
             comparison.compare(&catalog, begun + Duration::from_secs(after_s), Duration::from_secs(10));
             let of = |served: &Served| served.status.freshness().missing_app_events;
@@ -204,8 +179,11 @@ mod tests {
         assert_eq!(missing(100), 0, "it is not compared while it reads");
         short.status.update(|now| (now.phase, now.lag_events) = (Phase::Live, Some(0)));
         assert_eq!((missing(101), missing(112)), (0, 1), "from when it is live");
-        let told = short.status.freshness().missing_copies.unwrap();
-        assert!(told.message.starts_with("1 app-level events of a are in other partitions"), "{told:?}");
+        let reported = short.status.freshness().missing_copies.unwrap();
+        assert!(
+            reported.message.starts_with("1 app-level events of a are in other partitions"),
+            "{reported:?}"
+        );
         let healed = of("healed", &["e-1", "e-2", "e-3"]);
         catalog.insert(shard(0), Served { status: Arc::clone(&short.status), ..healed });
         assert_eq!(missing(113), 0);

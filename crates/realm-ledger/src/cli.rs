@@ -4,31 +4,25 @@
 //! the same answer.
 #![expect(clippy::doc_markdown, reason = "comments here are the help texts, shown as they are")]
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use ledger_core::ids::{AppKey, ClientKey};
-use ledger_core::realm::Realm;
-use ledger_core::time::Timestamp;
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-mod as_of;
+mod asking;
 mod audit;
-mod examples;
-mod history;
-mod keys;
 mod parse;
 
-pub(crate) use as_of::{AsOfAll, AsOfTenant};
-pub(crate) use audit::{Export, Prove, Rebuild, Refill, Verify};
-use examples::{
-    ANOMALIES, COMPLETIONS, CONFIG_CHECK, CONFIG_SHOW, DEMO, DRIFT, EXPLAIN, IMPORT, LOG, MIGRATIONS,
-    PREVIEW, PUBLISH, QUARANTINE_LIST, QUARANTINE_RETRY, QUARANTINE_SHOW, SERVE, SPLIT_BRAIN, STATE,
-    TOPICS_CHECK, TOPICS_CREATE, WINDOWS,
+pub(crate) use asking::{
+    ExplainArgs, ListArgs, LogArgs, MigrationsArgs, PreviewArgs, QuarantineCommand, QuarantineRetry,
+    QuarantineShow, QueryTarget, ReconcileArgs, ReplayArgs, StateArgs, WhatIfArgs, WindowsArgs,
 };
-pub(crate) use history::{Reconcile, Replay, WhatIf};
-use keys::CHECKPOINT;
-pub(crate) use keys::{Checkpoint, Keys, KeysGenerate, KeysOf, KeysRetire, KeysShow};
-use parse::{app_key, client_key, instant, realm, unicode_path};
+pub(crate) use audit::{
+    CheckpointArgs, DataDirArg, Export, KeysCommand, KeysGenerate, KeysRetire, KeysShow, Prove, Rebuild,
+    RefillArgs, Verify,
+};
+use parse::unicode_path;
+pub(crate) use parse::{ItemName, QuarantineItem};
 
 /// The data-residency ledger: which realm an installation is in, since when, why, and until when.
 #[derive(Debug, Parser)]
@@ -46,6 +40,32 @@ pub struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a verification found a difference,
 4 data directory of a newer format or of another cluster.";
+
+/// How each command is used: sections that begin with `== ` and the command.
+const EXAMPLES: &str = include_str!("cli/examples.txt");
+
+impl Cli {
+    /// Reads a command line, which begins with the name of the program.
+    pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::grammar().try_get_matches_from(args)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))
+    }
+
+    /// The grammar, with the examples below the help of each command.
+    fn grammar() -> clap::Command {
+        EXAMPLES.split("\n== ").skip(1).fold(Self::command(), |grammar, section| {
+            let (command, text) = section.split_once('\n').unwrap_or_default();
+            with_examples(grammar, &command.split(' ').collect::<Vec<_>>(), text.trim_end())
+        })
+    }
+}
+
+fn with_examples(command: clap::Command, path: &[&'static str], text: &'static str) -> clap::Command {
+    match path {
+        [] => command.after_help(text),
+        [first, rest @ ..] => command.mut_subcommand(first, |below| with_examples(below, rest, text)),
+    }
+}
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
@@ -74,13 +94,10 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the ledger: Kafka to log to answers over HTTP, until SIGTERM
-    #[command(after_help = SERVE)]
     Serve(Serve),
     /// See it work: everything in one process, with a sample stream
-    #[command(after_help = DEMO)]
     Demo(Demo),
     /// Append events from a file, without Kafka
-    #[command(after_help = IMPORT)]
     Import(Import),
     /// Create or check the Kafka topics
     #[command(subcommand)]
@@ -89,82 +106,51 @@ pub enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Send events from a file to Kafka
-    #[command(after_help = PUBLISH)]
     Publish(Publish),
     /// The state of installations, now or as of an instant
-    #[command(after_help = STATE)]
-    State(State),
+    State(StateArgs),
     /// What was recorded for a tenant, and what each record changed
-    #[command(after_help = LOG)]
-    Log(Log),
+    Log(LogArgs),
     /// Why an installation is where it is, in plain sentences
-    #[command(after_help = EXPLAIN)]
-    Explain(Explain),
+    Explain(ExplainArgs),
     /// The decision that an install would get now
-    #[command(after_help = PREVIEW)]
-    Preview(Preview),
+    Preview(PreviewArgs),
     /// Installations whose realm is not where their product is
-    #[command(after_help = DRIFT)]
-    Drift(List),
+    Drift(ListArgs),
     /// Installations with an open persistence window, by its end
-    #[command(after_help = WINDOWS)]
-    Windows(Windows),
+    Windows(WindowsArgs),
     /// Installations whose data rests elsewhere than their realm
-    #[command(after_help = SPLIT_BRAIN)]
-    SplitBrain(List),
+    SplitBrain(ListArgs),
     /// Installations with anomalies
-    #[command(after_help = ANOMALIES)]
-    Anomalies(List),
+    Anomalies(ListArgs),
     /// Installations with a pending migration
-    #[command(after_help = MIGRATIONS)]
-    Migrations(Migrations),
+    Migrations(MigrationsArgs),
     /// What another policy would have meant for the reinstalls so far
-    #[command(after_help = history::WHATIF)]
-    Whatif(WhatIf),
+    Whatif(WhatIfArgs),
     /// Records once more, each with what was believed after it, for audits
-    #[command(after_help = history::REPLAY)]
-    Replay(Replay),
+    Replay(ReplayArgs),
     /// Compare a list of your own with the ledger
-    #[command(after_help = history::RECONCILE)]
-    Reconcile(Reconcile),
+    Reconcile(ReconcileArgs),
     /// Build the projections anew from the log and compare
-    #[command(after_help = audit::REBUILD)]
     Rebuild(Rebuild),
     /// A new data directory from an old one's records, each tenant whole where its producer puts it
-    #[command(after_help = audit::REFILL)]
-    Refill(Refill),
+    Refill(RefillArgs),
     /// Refused events: what, why, and once more
     #[command(subcommand)]
-    Quarantine(Quarantine),
+    Quarantine(QuarantineCommand),
     /// The last signed checkpoint of each log
-    #[command(after_help = CHECKPOINT)]
-    Checkpoint(Checkpoint),
+    Checkpoint(CheckpointArgs),
     /// The keys that sign checkpoints
     #[command(subcommand)]
-    Keys(Keys),
+    Keys(KeysCommand),
     /// Write a bundle: one tenant's whole history, to be checked by others
-    #[command(after_help = audit::PROVE)]
     Prove(Prove),
     /// Hand out everything: logs for mirrors and monitors, or records
-    #[command(after_help = audit::EXPORT)]
     Export(Export),
     /// Check a data directory, or alone and offline what was handed out
-    #[command(after_help = audit::VERIFY)]
     Verify(Verify),
     /// Completions for a shell
-    #[command(after_help = COMPLETIONS)]
     Completions(Completions),
-}
-
-/// Where a reading command looks.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Place {
-    /// Read this data directory, also beside a running server [default: data_dir of the configuration]
-    #[arg(long, value_name = "DIR", conflicts_with = "url", value_parser = unicode_path())]
-    pub data_dir: Option<PathBuf>,
-    /// Ask a running server instead
-    #[arg(long, value_name = "URL", value_parser = parse::url)]
-    pub url: Option<String>,
 }
 
 /// `serve`
@@ -227,7 +213,7 @@ pub struct Import {
     pub accept_refusals: bool,
     /// How the topic's producers place client keys
     #[command(flatten)]
-    pub placing: Placing,
+    pub placing: PartitionerArg,
     /// Where that can be learnt from the topic
     #[command(flatten)]
     pub brokers: Brokers,
@@ -235,7 +221,7 @@ pub struct Import {
 
 /// How client keys are placed.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Placing {
+pub struct PartitionerArg {
     /// How the topic's producers place client keys (kafka.partitioner): auto, murmur2 (Java), crc32 (librdkafka,
     /// confluent-kafka), fnv1a (Sarama), or a name of librdkafka
     #[arg(long, value_name = "NAME")]
@@ -246,10 +232,8 @@ pub struct Placing {
 #[derive(Debug, Subcommand)]
 pub enum Topics {
     /// Create the topics that are missing, with the settings they need
-    #[command(after_help = TOPICS_CREATE)]
     Create(TopicsCreate),
     /// Compare the topics with what they should be; exit 3 if one differs
-    #[command(after_help = TOPICS_CHECK)]
     Check(Brokers),
 }
 
@@ -279,10 +263,8 @@ pub struct Brokers {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Every value in force with its origin; secrets masked
-    #[command(after_help = CONFIG_SHOW)]
     Show,
     /// Whether the configuration can be used; exit 1 if not
-    #[command(after_help = CONFIG_CHECK)]
     Check,
 }
 
@@ -309,173 +291,7 @@ pub struct Publish {
     pub topic: Option<String>,
     /// How the topic's producers place client keys
     #[command(flatten)]
-    pub placing: Placing,
-}
-
-/// `state`
-#[derive(Debug, Args)]
-pub struct State {
-    /// Only this tenant
-    #[arg(value_parser = client_key)]
-    pub client_key: Option<ClientKey>,
-    /// Only its installation of this app
-    #[arg(value_parser = app_key)]
-    pub app_key: Option<AppKey>,
-    /// As of when
-    #[command(flatten)]
-    pub as_of: AsOfTenant,
-    /// Where to look
-    #[command(flatten)]
-    pub place: Place,
-}
-
-/// `log`
-#[derive(Debug, Args)]
-pub struct Log {
-    /// The tenant
-    #[arg(value_parser = client_key)]
-    pub client_key: ClientKey,
-    /// Begin with this record
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub from_seq: u64,
-    /// At most this many records [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub limit: Option<u64>,
-    /// What changed in our answer instead: each correction, the answer before and after, and the late event
-    #[arg(long, conflicts_with = "from_seq")]
-    pub corrections: bool,
-    /// Begin with the corrections made at this position of the shard; go on behind the last one printed
-    #[arg(long, value_name = "N", requires = "corrections", default_value_t = 0)]
-    pub from_position: u64,
-    /// As of when: what had happened, and was recorded by then
-    #[command(flatten)]
-    pub as_of: AsOfTenant,
-    /// Where to look
-    #[command(flatten)]
-    pub place: Place,
-}
-
-/// `explain`
-#[derive(Debug, Args)]
-pub struct Explain {
-    /// The tenant
-    #[arg(value_parser = client_key)]
-    pub client_key: ClientKey,
-    /// The app
-    #[arg(value_parser = app_key)]
-    pub app_key: AppKey,
-    /// As of when
-    #[command(flatten)]
-    pub as_of: AsOfTenant,
-    /// Where to look
-    #[command(flatten)]
-    pub place: Place,
-}
-
-/// `preview`
-#[derive(Debug, Args)]
-pub struct Preview {
-    /// The tenant
-    #[arg(value_parser = client_key)]
-    pub client_key: ClientKey,
-    /// The app
-    #[arg(value_parser = app_key)]
-    pub app_key: AppKey,
-    /// If the product were in this realm [default: where it is known to be]
-    #[arg(long, value_name = "REALM", value_parser = realm)]
-    pub product_realm: Option<Realm>,
-    /// If it happened then
-    #[command(flatten)]
-    pub as_of: AsOfTenant,
-    /// Where to look
-    #[command(flatten)]
-    pub place: Place,
-}
-
-/// A list over all installations, as of an instant.
-#[derive(Debug, Args)]
-pub struct List {
-    /// As of when
-    #[command(flatten)]
-    pub as_of: AsOfAll,
-    /// Where to look
-    #[command(flatten)]
-    pub place: Place,
-}
-
-/// A list of everything there is.
-#[derive(Debug, Args)]
-pub struct Everything {
-    /// Where to look
-    #[command(flatten)]
-    pub place: Place,
-}
-
-/// `windows`
-#[derive(Debug, Args)]
-pub struct Windows {
-    /// Only windows that end before this instant
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    pub closing_before: Option<Timestamp>,
-    /// As of when
-    #[command(flatten)]
-    pub as_of: AsOfAll,
-    /// Where to look
-    #[command(flatten)]
-    pub place: Place,
-}
-
-/// `migrations`
-#[derive(Debug, Args)]
-pub struct Migrations {
-    /// Only those whose commit or rollback was due and was not seen
-    #[arg(long)]
-    pub overdue: bool,
-    /// As of when
-    #[command(flatten)]
-    pub as_of: AsOfAll,
-    /// Where to look
-    #[command(flatten)]
-    pub place: Place,
-}
-
-/// `quarantine`
-#[derive(Debug, Subcommand)]
-pub enum Quarantine {
-    /// Everything that was refused
-    #[command(after_help = QUARANTINE_LIST)]
-    List(Everything),
-    /// One refused event as it was kept
-    #[command(after_help = QUARANTINE_SHOW)]
-    Show(QuarantineShow),
-    /// Feed a refused event through again, after a fix
-    #[command(after_help = QUARANTINE_RETRY)]
-    Retry(QuarantineRetry),
-}
-
-/// `quarantine show`
-#[derive(Debug, Args)]
-pub struct QuarantineShow {
-    /// Which: its item, or where it is from, as `list` prints them
-    #[arg(value_name = "ITEM")]
-    pub item: parse::ItemName,
-    /// Where to look
-    #[command(flatten)]
-    pub place: Place,
-}
-
-/// `quarantine retry`
-#[derive(Debug, Args)]
-pub struct QuarantineRetry {
-    /// Which: its item, or where it is from, as `list` prints them
-    #[arg(value_name = "ITEM")]
-    pub item: parse::ItemName,
-    /// Which cluster it is sent to
-    #[command(flatten)]
-    pub brokers: Brokers,
-    /// Where to look
-    #[command(flatten)]
-    pub place: Place,
+    pub placing: PartitionerArg,
 }
 
 /// `completions`
@@ -485,8 +301,6 @@ pub struct Completions {
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }
-
-pub(crate) use parse::{Item, ItemName};
 
 #[cfg(test)]
 mod tests;

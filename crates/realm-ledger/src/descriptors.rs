@@ -1,4 +1,4 @@
-//! File descriptors: what the process may open, and who gets how many.
+//! File descriptors: what the process may open, and how they are divided.
 //!
 //! | for | how many |
 //! | --- | --- |
@@ -29,15 +29,11 @@ const UNLIMITED: u64 = 1 << 20;
      {partitions} partitions, {connections} for HTTP",
     DESCRIPTORS_BESIDE_TABLES + OPEN_FILES_LEAST
 )]
-pub(crate) struct TooFewDescriptors {
+struct TooFewDescriptors {
     granted: u32,
     needed: u32,
     partitions: u32,
     connections: u32,
-}
-
-impl TooFewDescriptors {
-    pub(crate) const HINT: &str = "raise the hard limit: LimitNOFILE= of the systemd unit, --ulimit nofile= of the container, or ulimit -Hn";
 }
 
 /// How the descriptors of a server are divided.
@@ -48,7 +44,7 @@ struct Division {
     shards: u32,
 }
 
-/// Raises the soft limit as far as the system lets it; answers what the process may open then.
+/// Raises the soft limit as far as the system lets it; returns what the process may open then.
 pub(crate) fn raise() -> u32 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let most = maximum.or(Some(UNLIMITED));
@@ -62,8 +58,11 @@ pub(crate) fn raise() -> u32 {
 /// The configuration of a server that opens no more than it may.
 pub(crate) fn fit(config: &Config) -> Result<Config, Failure> {
     let partitions = DataDir::partitions_at(&config.data_dir)?;
-    let division = divide(raise(), config, partitions)
-        .map_err(|error| Failure::new(error).hint(TooFewDescriptors::HINT))?;
+    let division = divide(raise(), config, partitions).map_err(|error| {
+        Failure::from(error).hint(
+            "raise the hard limit: LimitNOFILE= of the systemd unit, --ulimit nofile= of the container, or ulimit -Hn",
+        )
+    })?;
     let mut config = config.clone();
     config.http.options.connections = division.connections;
     config.store.descriptors = Some(division.shards);

@@ -1,6 +1,6 @@
-//! What a run of the program finds around it: streams, terminals, environment.
+//! The streams, terminals and environment of a run.
 //!
-//! Handed in rather than looked up, so that a test sees exactly what a user would see.
+//! They are a parameter, so that a test sees exactly what a user would see.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
 pub struct Env<'a> {
     /// Environment variables, without those that are not Unicode.
     pub environment: BTreeMap<String, String>,
-    /// Names of variables of ours that are not Unicode: a setting that was made, and that nobody can read.
+    /// Names of variables of ours that are not Unicode: settings that cannot be read.
     pub not_unicode: Vec<String>,
     /// Standard input.
     pub input: Box<dyn BufRead + Send + 'a>,
@@ -55,20 +55,20 @@ impl Env<'_> {
         terminal && self.environment.get("NO_COLOR").is_none_or(String::is_empty)
     }
 
-    /// From here on a reader that goes away ends nothing: what is still found out is the exit code.
+    /// From here on a reader that goes away does not end the command: its exit code is still a verdict.
     pub(crate) fn outlive_reader(&mut self) {
         let output = std::mem::replace(&mut self.output, Box::new(io::sink()));
-        self.output = Box::new(Outliving { output, is_gone: false });
+        self.output = Box::new(OutlivingOutput { output, is_gone: false });
     }
 }
 
-/// Takes everything, also when nobody reads it any more.
-struct Outliving<'a> {
+/// Accepts output also after its reader has gone.
+struct OutlivingOutput<'a> {
     output: Box<dyn Write + Send + 'a>,
     is_gone: bool,
 }
 
-impl Outliving<'_> {
+impl OutlivingOutput<'_> {
     fn unless_gone<T>(&mut self, written: io::Result<T>, lost: T) -> io::Result<T> {
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -80,7 +80,7 @@ impl Outliving<'_> {
     }
 }
 
-impl Write for Outliving<'_> {
+impl Write for OutlivingOutput<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = if self.is_gone { Ok(bytes.len()) } else { self.output.write(bytes) };
         self.unless_gone(written, bytes.len())

@@ -3,53 +3,35 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ledger_ingest::kafka::KafkaError;
 use ledger_ingest::publish::Ticker;
-use ledger_ingest::sign::{self, KeysError, Origins, Signing, SigningKeys, SigningOptions, StartError};
-use ledger_store::{Catalog, DataDir, ShardId};
+use ledger_ingest::sign::{
+    self, Identity, KeptNote, KeysError, Origins, Signing, SigningKeys, SigningOptions,
+};
+use ledger_store::{Catalog, DataDir, ShardId, SignedCheckpoint};
 use tracing::warn;
 
 use crate::config::Config;
 use crate::{Failure, secret};
 
-/// Why the log is neither sealed nor signed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EvidenceError {
-    /// No client for ticks.
-    #[error("ticks cannot be sent")]
-    Ticks(#[source] KafkaError),
-    /// No thread.
-    #[error("checkpoints cannot be signed")]
-    Signing(#[source] StartError),
-}
-
-/// What was imported is recorded, but not signed.
-#[derive(Debug, thiserror::Error)]
-#[error("what was imported is recorded, but the log of {shard} is not signed")]
-struct NotSigned {
-    shard: ShardId,
-    source: sign::Failure,
-}
-
 /// What runs beside ingestion.
 #[derive(Debug)]
-pub(crate) struct Evidence {
+pub(crate) struct EvidenceThreads {
     ticker: Ticker,
     signing: Option<Signing>,
 }
 
-impl Evidence {
+impl EvidenceThreads {
     pub(crate) fn start(catalog: &Arc<Catalog>, config: &Config, data: &DataDir) -> Result<Self, Failure> {
         let options = signing_options(config, data)?;
         let ticker = Ticker::start(Arc::clone(catalog), &config.kafka, config.evidence.tick_interval);
-        let ticker = ticker.map_err(|error| Failure::new(EvidenceError::Ticks(error)))?;
+        let ticker = ticker.map_err(|error| Failure::caused("ticks cannot be sent", error))?;
         let mut evidence = Self { ticker, signing: None };
         let start = |options| Signing::start(Arc::clone(catalog), config.kafka.clone(), options);
         match options.map(start).transpose() {
             Ok(signing) => evidence.signing = signing,
             Err(error) => {
                 evidence.stop_by(Instant::now());
-                return Err(Failure::new(EvidenceError::Signing(error)));
+                return Err(Failure::caused("checkpoints cannot be signed", error));
             }
         }
         Ok(evidence)
@@ -75,7 +57,11 @@ pub(crate) fn sign_imported(config: &Config, data: &DataDir, topic: &str) -> Res
     let Some(options) = signing_options(config, data)? else { return Ok(()) };
     for shard in data.shards()?.into_iter().filter(|shard| shard.topic == topic) {
         let signed = sign::sign_imported(&data.read_shard(&shard)?, &options);
-        signed.map_err(|error| Failure::new(NotSigned { shard, source: error }))?;
+        let unsigned = |error| {
+            let message = format!("what was imported is recorded, but the log of {shard} is not signed");
+            Failure::caused(message, error)
+        };
+        signed.map_err(unsigned)?;
     }
     Ok(())
 }
@@ -83,7 +69,7 @@ pub(crate) fn sign_imported(config: &Config, data: &DataDir, topic: &str) -> Res
 /// The names of the logs of the data directory: those of a refilled one are others than the configured.
 pub(crate) fn origins(config: &Config) -> Result<Origins, Failure> {
     let name = log_name(config)?;
-    Origins::new(&name, config.kafka.topics.len()).map_err(Failure::new)
+    Ok(Origins::new(&name, config.kafka.topics.len())?)
 }
 
 /// What the origins begin with, before the topic is put in.
@@ -91,6 +77,26 @@ pub(crate) fn log_name(config: &Config) -> Result<String, Failure> {
     let configured = &config.evidence.origin;
     let renamed = DataDir::renamed(&config.data_dir)?.filter(|renamed| renamed.from == *configured);
     Ok(renamed.map_or_else(|| configured.clone(), |renamed| renamed.to))
+}
+
+/// The last signed checkpoint of a shard, as it is kept beside the keys, if there is one.
+pub(crate) fn last_signed(config: &Config, shard: &ShardId) -> Result<Option<SignedCheckpoint>, Failure> {
+    let (keys_dir, origin) = (config.keys_dir(), origins(config)?.of(shard));
+    let Some(note) = KeptNote::of(&keys_dir, &origin).read()? else { return Ok(None) };
+    let identity = Identity::new(&origin, &SigningKeys::of(&keys_dir).read()?)?;
+    let checkpoint = identity.open(&note).map_err(|error| {
+        let message =
+            format!("the checkpoint that is kept of {origin} was not signed by the keys that are there");
+        Failure::caused(message, error)
+    })?;
+    Ok(Some(SignedCheckpoint { checkpoint, note }))
+}
+
+/// The failure of a command that needs a signed checkpoint of a shard that has none.
+pub(crate) fn unsigned(shard: &ShardId) -> Failure {
+    Failure::new(format!("no checkpoint of {shard} is signed")).hint(
+        "`serve` signs what is sealed, and so does the end of an import; `realm-ledger keys` has the keys",
+    )
 }
 
 /// None when there is no topic for checkpoints: then nothing is signed, on purpose.

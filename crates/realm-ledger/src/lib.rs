@@ -7,7 +7,7 @@
 //!     state, log, explain … ── backend: data directory or server, same answer ──┤
 //!     import, publish, rebuild, quarantine retry ── the other crates ───────────┤
 //!                                                                               ▼
-//!                          data on stdout (output) · everything else on stderr · exit code (exit)
+//!          data on stdout (output) · everything else on stderr · exit code, error and hint (failure)
 //! ```
 //!
 //! Begin with [`run`] and `command`. What this crate is *not*: it decides nothing about realms, stores
@@ -16,7 +16,9 @@
 //! `main` is one line, so that a test can do whatever a user can ([`Env`]).
 
 mod app_copies;
+mod ask_error;
 mod backend;
+mod background;
 mod cli;
 mod command;
 pub mod config;
@@ -24,7 +26,6 @@ mod demo;
 mod descriptors;
 mod env;
 mod evidence;
-mod exit;
 mod failure;
 mod output;
 mod partner_list;
@@ -35,40 +36,36 @@ pub mod telemetry;
 
 use std::ffi::OsString;
 
-use clap::Parser as _;
-
 pub use cli::Cli;
 pub use env::Env;
-pub use exit::Exit;
-pub use failure::Failure;
+pub use failure::{Exit, Failure};
 
 /// Runs the program. `args` begin with its name.
 pub fn run(args: impl IntoIterator<Item = OsString>, env: &mut Env<'_>) -> Exit {
     // Reading a large ledger takes as many open files as serving it.
     descriptors::raise();
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::from_args(args) {
         Ok(cli) => cli,
-        Err(said) => return usage(&said, env),
+        Err(refusal) => return print_refusal(&refusal, env),
     };
     match command::run(cli, env) {
         Ok(exit) => exit,
         Err(failure) => {
             let colours = env.colours(env.messages_are_terminal);
-            failure.tell(&mut env.messages, colours);
+            failure.report(&mut env.messages, colours);
             failure.code()
         }
     }
 }
 
-/// Help and version are data; everything else that the parser says is a mistake of the caller.
-fn usage(said: &clap::Error, env: &mut Env<'_>) -> Exit {
-    let mistake = said.use_stderr();
+/// Help and version are data; everything else that the parser reports is a mistake of the caller.
+fn print_refusal(refusal: &clap::Error, env: &mut Env<'_>) -> Exit {
+    let mistake = refusal.use_stderr();
     let terminal = if mistake { env.messages_are_terminal } else { env.output_is_terminal };
-    let colours = env.colours(terminal);
-    let text = said.render();
-    let text = if colours { text.ansi().to_string() } else { text.to_string() };
+    let text = refusal.render();
+    let text = if env.colours(terminal) { text.ansi().to_string() } else { text.to_string() };
     let stream = if mistake { &mut env.messages } else { &mut env.output };
-    // Whoever closed the stream did not want to read it.
+    // A reader that closed the stream does not want the rest.
     let _ = stream.write_all(text.as_bytes());
     let _ = stream.flush();
     if mistake { Exit::Usage } else { Exit::Done }

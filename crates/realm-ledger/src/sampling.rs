@@ -10,9 +10,8 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
+use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ledger_core::ids::ClientKey;
@@ -20,6 +19,8 @@ use ledger_record::record::Stream;
 use ledger_store::{Catalog, ReadError, Reader, Served, ShardId};
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tracing::{debug, error};
+
+use crate::background::Background;
 
 const CHECKED: &str = "realm_ledger_checked_tenants_total";
 const MISMATCHED: &str = "realm_ledger_mismatched_tenants_total";
@@ -31,10 +32,10 @@ const REST: u32 = 19;
 /// Records looked at for one that is a tenant's; the others are seals, refusals and events of whole apps.
 const DRAWS: u32 = 16;
 
-/// Tenants remembered as told. Of more than that no count matters: something is wrong with all.
-const TOLD_AT_MOST: usize = 1000;
+/// Tenants remembered as reported. Beyond that no count matters: something is wrong with all.
+const REPORTED_AT_MOST: usize = 1000;
 
-/// Tells the exporter what each metric means; once, at start.
+/// Describes each metric to the exporter; once, at start.
 pub(crate) fn describe() {
     describe_counter!(CHECKED, "Tenants folded from zero beside their state, by shard.");
     describe_counter!(MISMATCHED, "Those whose state was not the fold of their log, by shard: act now.");
@@ -44,66 +45,37 @@ pub(crate) fn describe() {
     );
 }
 
-/// What compares a tenant's state with its log: handed in, so that it can be seen to fail.
+/// Compares a tenant's state with its log: a parameter, so that a test can make it fail.
 type IsFold = fn(&Reader, &ClientKey) -> Result<bool, ReadError>;
 
-/// Checks that go on until they are stopped.
-pub(crate) struct Sampling {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
+/// Checks so many tenants a minute, of whichever shards there are; none for 0.
+pub(crate) fn start(catalog: Arc<Catalog>, tenants_per_minute: u32) -> io::Result<Option<Background>> {
+    start_with(catalog, tenants_per_minute, Reader::check_tenant)
 }
 
-impl Sampling {
-    /// So many tenants a minute, of whichever shards there are; none for 0.
-    pub(crate) fn start(catalog: Arc<Catalog>, tenants_per_minute: u32) -> std::io::Result<Option<Self>> {
-        Self::start_with(catalog, tenants_per_minute, Reader::check_tenant)
-    }
-
-    fn start_with(
-        catalog: Arc<Catalog>,
-        tenants_per_minute: u32,
-        is_fold: IsFold,
-    ) -> std::io::Result<Option<Self>> {
-        let Some(pause) = Duration::from_mins(1).checked_div(tenants_per_minute) else { return Ok(None) };
-        let (stop, stopped) = mpsc::channel();
-        let thread = thread::Builder::new()
-            .name("sampling".to_owned())
-            .spawn(move || run(&catalog, pause, is_fold, &stopped))?;
-        Ok(Some(Self { stop, thread }))
-    }
-
-    /// Whether it ended by itself, which it never should.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// Ends with the check that is under way.
-    pub(crate) fn stop(self) {
-        drop(self.stop);
-        if self.thread.join().is_err() {
-            error!("the sampled checks had panicked: a mistake of the program, report it");
-        }
-    }
-}
-
-fn run(catalog: &Catalog, pause: Duration, is_fold: IsFold, stopped: &Receiver<()>) {
-    let mut checks = Checks { random: RandomState::new(), told: BTreeSet::new(), is_fold };
-    let (mut round, mut wait) = (0_usize, pause);
-    while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-        wait = pause;
+fn start_with(
+    catalog: Arc<Catalog>,
+    tenants_per_minute: u32,
+    is_fold: IsFold,
+) -> io::Result<Option<Background>> {
+    let Some(pause) = Duration::from_mins(1).checked_div(tenants_per_minute) else { return Ok(None) };
+    let mut checks = Checks { random: RandomState::new(), reported: BTreeSet::new(), is_fold };
+    let mut round = 0_usize;
+    let check = move || {
         let shards = catalog.all();
-        let Some((shard, served)) = shards.get(round % shards.len().max(1)) else { continue };
+        let Some((shard, served)) = shards.get(round % shards.len().max(1)) else { return pause };
         let begun = Instant::now();
         checks.check(shard, served, round);
-        wait = pause.max(begun.elapsed() * REST);
         round = round.wrapping_add(1);
-    }
+        pause.max(begun.elapsed() * REST)
+    };
+    Background::start("sampling", pause, check).map(Some)
 }
 
 struct Checks {
     random: RandomState,
-    /// The tenants that are counted already: one that stays wrong is no further one.
-    told: BTreeSet<(ShardId, ClientKey)>,
+    /// The tenants that are counted already: one that stays wrong counts once.
+    reported: BTreeSet<(ShardId, ClientKey)>,
     is_fold: IsFold,
 }
 
@@ -126,7 +98,7 @@ impl Checks {
                     %shard, %client,
                     "the state of this tenant is not the fold of its log: stop, run `rebuild`, and find out why"
                 );
-                self.told.len() < TOLD_AT_MOST && self.told.insert((shard.clone(), client))
+                self.reported.len() < REPORTED_AT_MOST && self.reported.insert((shard.clone(), client))
             }
             Err(failed) => {
                 error!(%shard, error = %failed, "a tenant could not be checked: see to the disk");
@@ -139,7 +111,7 @@ impl Checks {
         gauge!(MISMATCHED_NOW, "shard" => label).set(served.status.freshness().mismatched_tenants as f64);
     }
 
-    /// The tenant of a random record; none where the records that were drawn are nobody's.
+    /// The tenant of a random record; none where no drawn record is of a tenant.
     fn any_tenant(&self, reader: &Reader, round: usize) -> Result<Option<ClientKey>, ReadError> {
         let snapshot = reader.snapshot();
         let next_position = snapshot.head()?.next_position;
@@ -207,7 +179,7 @@ mod tests {
         let begun = Instant::now();
         while !is_so() {
             assert!(begun.elapsed() < Duration::from_secs(20), "not within twenty seconds");
-            thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -216,7 +188,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (_, served) = served(directory.path(), "every");
         let is_fold: IsFold = Reader::check_tenant;
-        let checks = Checks { random: RandomState::new(), told: BTreeSet::new(), is_fold };
+        let checks = Checks { random: RandomState::new(), reported: BTreeSet::new(), is_fold };
         // A tenant is missed by so many draws of fifty once in 10^15 runs.
         let seen: BTreeSet<ClientKey> =
             (0..2000).filter_map(|round| checks.any_tenant(&served.reader, round).unwrap()).collect();
@@ -230,8 +202,8 @@ mod tests {
         let (shard, served) = served(directory.path(), "right");
         let catalog = Arc::new(Catalog::default());
         catalog.insert(shard.clone(), served);
-        assert!(Sampling::start(Arc::clone(&catalog), 0).unwrap().is_none());
-        let sampling = Sampling::start(Arc::clone(&catalog), 60_000).unwrap().unwrap();
+        assert!(start(Arc::clone(&catalog), 0).unwrap().is_none());
+        let sampling = start(Arc::clone(&catalog), 60_000).unwrap().unwrap();
         wait_for(|| metric(CHECKED, &shard).is_some_and(|checked| checked > 10));
         assert!(!sampling.is_finished());
         sampling.stop();
@@ -240,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_whose_state_is_no_fold_is_told_once() {
+    fn a_tenant_whose_state_is_no_fold_is_reported_once() {
         let _metrics = telemetry::start_metrics().unwrap();
         let directory = tempfile::tempdir().unwrap();
         let (shard, served) = served(directory.path(), "wrong");
@@ -248,7 +220,7 @@ mod tests {
         catalog.insert(shard.clone(), served.clone());
         let wrong: IsFold =
             |reader, client| Ok(!client.as_str().contains("00000007") && reader.check_tenant(client)?);
-        let sampling = Sampling::start_with(Arc::clone(&catalog), 600_000, wrong).unwrap().unwrap();
+        let sampling = start_with(Arc::clone(&catalog), 600_000, wrong).unwrap().unwrap();
         wait_for(|| metric(MISMATCHED, &shard).is_some_and(|count| count > 0));
         let checked = metric(CHECKED, &shard).unwrap();
         wait_for(|| metric(CHECKED, &shard).unwrap() > checked + 300);

@@ -22,45 +22,30 @@ use crate::{Failure, evidence};
 
 const SECRET_FILE: &str = "secret";
 
-/// Why there is no secret to write with.
-#[derive(Debug, thiserror::Error)]
-enum SecretError {
-    #[error("the ledger secret of {data_dir} is not in {file}", data_dir = data_dir.display(), file = file.display())]
-    Missing { data_dir: PathBuf, file: PathBuf },
-    #[error("{path} is not 32 bytes as base64", path = path.display())]
-    Malformed { path: PathBuf },
-    #[error("{path} could not be read or written", path = path.display())]
-    Io { path: PathBuf, source: io::Error },
-    #[error("the system gives no random numbers: {0}")]
-    Random(getrandom::Error),
-}
-
-/// A data directory that is open for writing.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) data: DataDir,
-    /// Where its secret was made just now.
-    pub(crate) made: Option<PathBuf>,
-    /// What the operator has to know of a signing key that was made just now.
-    pub(crate) first_key: Option<String>,
-}
-
-/// Opens the data directory for writing, with its secret; a new one gets a new secret.
-pub(crate) fn open(config: &Config) -> Result<Opened, Failure> {
-    let (secret, made) = match config.evidence.secret.clone() {
+/// Opens the data directory for writing, with its secret. A new one gets a new secret and a signing key; what the
+/// operator has to know of them is logged and returned.
+pub(crate) fn open(config: &Config) -> Result<(DataDir, Vec<String>), Failure> {
+    let mut made = Vec::new();
+    let (secret, made_secret) = match config.evidence.secret.clone() {
         Some(secret) => (secret, None),
         None => secret_of(config)?,
     };
-    if let Some(path) = &made {
-        info!("{}", made_text(path));
-    }
+    made.extend(made_secret.map(|path| {
+        format!(
+            "made the ledger secret {}: keep a copy apart from the data, without it the ledger takes nothing \
+             more; every replica needs the same",
+            path.display()
+        )
+    }));
     warn_if_exposed(&config.keys_dir().join(SECRET_FILE));
-    let first_key = if DataDir::exists(&config.data_dir)? { None } else { evidence::first_key(config)? };
-    if let Some(told) = &first_key {
-        info!("{told}");
+    if !DataDir::exists(&config.data_dir)? {
+        made.extend(evidence::first_key(config)?);
+    }
+    for made in &made {
+        info!("{made}");
     }
     let secret = of_directory(config, secret)?;
-    Ok(Opened { data: DataDir::open(&config.data_dir, config.store.clone(), secret)?, made, first_key })
+    Ok((DataDir::open(&config.data_dir, config.store.clone(), secret)?, made))
 }
 
 /// Opens a data directory that is there for reading, and the secret that it was begun with.
@@ -79,7 +64,7 @@ fn as_kept(config: &Config) -> Result<LedgerSecret, Failure> {
     }
 }
 
-/// The secret that a refilled directory is to have: one that lies there already, else that of the old directory.
+/// The secret that a refilled directory is to have: one that is there already, else that of the old directory.
 pub(crate) fn inherited(config: &Config, old: &Config) -> Result<LedgerSecret, Failure> {
     match read(&config.keys_dir().join(SECRET_FILE))? {
         Some(secret) if config.evidence.secret.is_none() => Ok(secret),
@@ -111,7 +96,7 @@ pub(crate) fn copy_keys(from: &Path, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A secret that others on this machine may read is none. It is used all the same: how secrets are mounted is often
+/// Warns of a secret that others on this machine may read. It is used all the same: how secrets are mounted is often
 /// not the operator's choice.
 pub(crate) fn warn_if_exposed(path: &Path) {
     if is_exposed(path) {
@@ -120,17 +105,8 @@ pub(crate) fn warn_if_exposed(path: &Path) {
 }
 
 fn is_exposed(path: &Path) -> bool {
-    // One that is not there is nobody's to read.
+    // A missing file exposes nothing.
     fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
-}
-
-/// What the operator has to know of a new secret.
-pub(crate) fn made_text(path: &Path) -> String {
-    format!(
-        "made the ledger secret {}: keep a copy apart from the data, without it the ledger takes nothing \
-         more; every replica needs the same",
-        path.display()
-    )
 }
 
 fn secret_of(config: &Config) -> Result<(LedgerSecret, Option<PathBuf>), Failure> {
@@ -140,7 +116,8 @@ fn secret_of(config: &Config) -> Result<(LedgerSecret, Option<PathBuf>), Failure
         return Ok((secret, None));
     }
     if DataDir::exists(&config.data_dir)? {
-        let missing = SecretError::Missing { data_dir: config.data_dir.clone(), file: path };
+        let (data_dir, file) = (config.data_dir.display(), path.display());
+        let missing = format!("the ledger secret of {data_dir} is not in {file}");
         return Err(Failure::new(missing).hint(
             "put the file back from where it was kept, or give it as REALM_LEDGER_SECRET; if it is lost, use a \
              new data directory and fill it again",
@@ -151,29 +128,30 @@ fn secret_of(config: &Config) -> Result<(LedgerSecret, Option<PathBuf>), Failure
     Ok((secret, Some(path)))
 }
 
-fn read(path: &Path) -> Result<Option<LedgerSecret>, SecretError> {
+fn read(path: &Path) -> Result<Option<LedgerSecret>, Failure> {
     match fs::read_to_string(path) {
         Ok(text) => match parse(&text) {
             Some(secret) => Ok(Some(secret)),
-            None => Err(SecretError::Malformed { path: path.to_owned() }),
+            None => Err(Failure::new(format!("{} is not 32 bytes as base64", path.display()))),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error(path)(error)),
     }
 }
 
-/// Reads a secret as it stands in its file or variable.
+/// Reads a secret as its file or variable has it.
 pub(crate) fn parse(text: &str) -> Option<LedgerSecret> {
     let bytes = STANDARD.decode(text.trim()).ok()?;
     Some(LedgerSecret::from_bytes(bytes.try_into().ok()?))
 }
 
 /// Whole or not at all, and never in place of another.
-fn make(directory: &Path, path: &Path) -> Result<(), SecretError> {
+fn make(directory: &Path, path: &Path) -> Result<(), Failure> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o700).create(directory).map_err(io_error(directory))?;
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(SecretError::Random)?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::new(format!("the system gives no random numbers: {error}")))?;
     // Made with mode 0600.
     let mut file = NamedTempFile::new_in(directory).map_err(io_error(directory))?;
     writeln!(file, "{}", STANDARD.encode(bytes))
@@ -187,15 +165,8 @@ fn make(directory: &Path, path: &Path) -> Result<(), SecretError> {
     }
 }
 
-fn io_error(path: &Path) -> impl Fn(io::Error) -> SecretError {
-    let path = path.to_owned();
-    move |source| SecretError::Io { path: path.clone(), source }
-}
-
-impl From<SecretError> for Failure {
-    fn from(error: SecretError) -> Self {
-        Self::new(error)
-    }
+fn io_error(path: &Path) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::caused(format!("{} could not be read or written", path.display()), error)
 }
 
 #[cfg(test)]
@@ -211,18 +182,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = Config { data_dir: dir.path().join("data"), ..Config::default() };
         let secret = dir.path().join("data.keys/secret");
-        assert_eq!(open(&config).unwrap().made, Some(secret.clone()));
+        let (_, made) = open(&config).unwrap();
+        assert!(made[0].contains("data.keys/secret") && made.len() == 2, "{made:?}");
         assert_eq!((mode(&secret), mode(secret.parent().unwrap())), (0o600, 0o700));
-        assert_eq!(open(&config).unwrap().made, None);
+        assert_eq!(open(&config).unwrap().1, [""; 0]);
 
         let kept = fs::read_to_string(&secret).unwrap();
         fs::remove_file(&secret).unwrap();
-        let told = |failure: &Failure| {
-            let mut told = Vec::new();
-            failure.tell(&mut told, false);
-            String::from_utf8(told).unwrap()
+        let reported = |failure: &Failure| {
+            let mut reported = Vec::new();
+            failure.report(&mut reported, false);
+            String::from_utf8(reported).unwrap()
         };
-        let missing = told(&open(&config).unwrap_err());
+        let missing = reported(&open(&config).unwrap_err());
         assert!(missing.contains("data.keys/secret") && missing.contains("REALM_LEDGER_SECRET"), "{missing}");
         assert!(!secret.exists());
 
@@ -230,11 +202,11 @@ mod tests {
         given.evidence.secret = parse(&kept);
         assert!(open(&given).is_ok());
         given.evidence.secret = Some(LedgerSecret::from_bytes([0; 32]));
-        let other = told(&open(&given).unwrap_err());
+        let other = reported(&open(&given).unwrap_err());
         assert!(other.contains("is not the one"), "{other}");
 
         fs::write(&secret, "c2hvcnQ=\n").unwrap();
-        let malformed = told(&open(&config).unwrap_err());
+        let malformed = reported(&open(&config).unwrap_err());
         assert!(malformed.contains("is not 32 bytes as base64"), "{malformed}");
     }
 

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   start:  port ─► data directory ─► ingestion ─► publisher, signing ─► HTTP     what can be refused comes first
-//!   drain:  HTTP takes no more ─► ingestion writes what it began ─► it is told and signed ─► open answers end
+//!   drain:  HTTP takes no more ─► ingestion writes what it began ─► it is published and signed ─► open answers end
 //! ```
 //!
 //! The drain as a whole has a time limit. A stage that hangs, as brokers do not answer, is given up in time for the
-//! next one, and said to be: what it leaves is made good after the next start.
+//! next one and logged: what it leaves is made good after the next start.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -17,52 +17,27 @@ use std::time::{Duration, Instant};
 
 use ledger_api::http::{self, Api};
 use ledger_api::ledger::Ledger;
-use ledger_ingest::consume::{Ingest, StartError};
-use ledger_ingest::kafka::KafkaError;
+use ledger_ingest::consume::Ingest;
 use ledger_ingest::publish::Publisher;
-use ledger_store::{Catalog, DataDir, StopCode};
+use ledger_store::{Catalog, DataDir};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use crate::app_copies::AppCopies;
+use crate::background::Background;
 use crate::config::Config;
-use crate::descriptors;
-use crate::evidence::Evidence;
-use crate::sampling::Sampling;
-use crate::secret;
-use crate::telemetry::{self, TelemetryError};
-use crate::{Exit, Failure};
+use crate::evidence::EvidenceThreads;
+use crate::{Exit, Failure, app_copies, descriptors, sampling, secret, telemetry};
 
 /// How long what still runs after a drain may take to notice.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
-/// The part of the time to end after which ingestion has to have stopped, and what it recorded to be told and signed.
+/// The part of the time to end after which ingestion has to have stopped, and what it recorded to be published and signed.
 /// The rest is for answers that are being read.
 const INGESTION_PERCENT: u32 = 40;
 const OUTPUT_PERCENT: u32 = 90;
-
-/// Why a ledger does not run, apart from what the data directory and Kafka say.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ServeError {
-    /// The port cannot be had.
-    #[error("{listen} cannot be listened to")]
-    Listen {
-        /// As it was asked for.
-        listen: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The system gives no threads or signals.
-    #[error("the runtime cannot be started")]
-    Runtime(#[source] io::Error),
-    /// The publisher has no client.
-    #[error("the publisher cannot be started")]
-    Publisher(#[source] KafkaError),
-}
 
 /// A ledger that runs until it is drained.
 pub(crate) struct Server {
@@ -74,14 +49,13 @@ pub(crate) struct Server {
     address: SocketAddr,
 }
 
-/// What runs beside the HTTP interface. One that is dropped, as the start failed half-way, stops what had begun.
+/// What runs beside the HTTP interface. A pipeline that is dropped, as the start failed half-way, stops what had begun.
 #[derive(Default)]
 struct Pipeline {
     ingest: Option<Ingest>,
     publisher: Option<Publisher>,
-    evidence: Option<Evidence>,
-    sampling: Option<Sampling>,
-    app_copies: Option<AppCopies>,
+    evidence: Option<EvidenceThreads>,
+    background: Vec<Background>,
 }
 
 /// How long what had begun may take to stop when the start failed.
@@ -91,11 +65,12 @@ impl Pipeline {
     fn start(config: &Config, data: &Arc<DataDir>, catalog: &Arc<Catalog>) -> Result<Self, Failure> {
         let mut begun = Self::default();
         begun.ingest = Some(Ingest::start(Arc::clone(data), Arc::clone(catalog), &config.kafka)?);
-        begun.publisher = Publisher::start(catalog, &config.kafka).map_err(ServeError::Publisher)?;
-        begun.evidence = Some(Evidence::start(catalog, config, data)?);
-        begun.sampling = Sampling::start(Arc::clone(catalog), config.sampling.tenants_per_minute)
-            .map_err(ServeError::Runtime)?;
-        begun.app_copies = Some(AppCopies::start(Arc::clone(catalog)).map_err(ServeError::Runtime)?);
+        begun.publisher = Publisher::start(catalog, &config.kafka)
+            .map_err(|error| Failure::caused("the publisher cannot be started", error))?;
+        begun.evidence = Some(EvidenceThreads::start(catalog, config, data)?);
+        let sampling = sampling::start(Arc::clone(catalog), config.sampled_tenants_per_minute);
+        begun.background.extend(sampling.map_err(no_runtime)?);
+        begun.background.push(app_copies::start(Arc::clone(catalog)).map_err(no_runtime)?);
         Ok(begun)
     }
 
@@ -103,20 +78,14 @@ impl Pipeline {
     fn has_failed(&self) -> bool {
         self.ingest.as_ref().is_some_and(Ingest::is_finished)
             || self.publisher.as_ref().is_some_and(Publisher::is_finished)
-            || self.evidence.as_ref().is_some_and(Evidence::has_failed)
-            || self.sampling.as_ref().is_some_and(Sampling::is_finished)
-            || self.app_copies.as_ref().is_some_and(AppCopies::is_finished)
+            || self.evidence.as_ref().is_some_and(EvidenceThreads::has_failed)
+            || self.background.iter().any(Background::is_finished)
     }
 
-    /// Stops ingestion by the first deadline, then publishes and signs what it recorded by the second. Answers what
+    /// Stops ingestion by the first deadline, then publishes and signs what it recorded by the second. Returns what
     /// was given up.
     fn stop_by(&mut self, ingestion: Instant, output: Instant) -> Vec<&'static str> {
-        if let Some(sampling) = self.sampling.take() {
-            sampling.stop();
-        }
-        if let Some(app_copies) = self.app_copies.take() {
-            app_copies.stop();
-        }
+        self.background.drain(..).for_each(Background::stop);
         let mut given_up = Vec::new();
         if !self.ingest.take().is_none_or(|ingest| ingest.stop_by(ingestion)) {
             given_up.push("leaving the consumer group (its coordinator will notice)");
@@ -146,12 +115,12 @@ impl Drop for Pipeline {
 const BLOCKING_THREADS_BESIDE: usize = 32;
 
 impl Server {
-    /// Starts everything. Signals are heard from before the ledger says that it is ready.
+    /// Starts everything. Signals are received from before the ledger reports that it is ready.
     pub(crate) fn start(config: &Config) -> Result<(Self, Signals), Failure> {
         let config = &descriptors::fit(config)?;
         let metrics = telemetry::start_metrics()?;
         let listener = listen(&config.http.listen)?;
-        let data = Arc::new(secret::open(config)?.data);
+        let data = Arc::new(secret::open(config)?.0);
         let catalog = Arc::new(Catalog::default());
         let runtime = Builder::new_multi_thread()
             .enable_all()
@@ -159,14 +128,14 @@ impl Server {
             // A place among the requests is worth nothing without a thread to read on.
             .max_blocking_threads(config.http.options.concurrent_requests.max(1) + BLOCKING_THREADS_BESIDE)
             .build();
-        let runtime = runtime.map_err(ServeError::Runtime)?;
-        let signals = Signals::of(&runtime)?;
+        let runtime = runtime.map_err(no_runtime)?;
+        let signals = Signals::new(&runtime)?;
         let secret = data.ledger_secret().cloned();
         let ledger = Arc::new(Ledger::from_catalog(Arc::clone(&catalog)).with_secret(secret));
         let render = Arc::new(move || metrics.render());
         let api = Api::new(ledger, render, config.http.options.clone());
         let pipeline = Pipeline::start(config, &data, &catalog)?;
-        let address = listener.local_addr().map_err(ServeError::Runtime)?;
+        let address = listener.local_addr().map_err(no_runtime)?;
         let (close_http, closed) = oneshot::channel::<()>();
         let http = runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -191,8 +160,7 @@ impl Server {
         self.http.is_finished() || self.pipeline.has_failed()
     }
 
-    /// Ends in order: nothing that was begun is lost, and nothing that was recorded stays untold, as far as there is
-    /// time for it.
+    /// Ends in order: nothing that was begun is lost, and what was recorded is published, as far as there is time.
     pub(crate) fn drain(mut self, within: Duration) {
         info!(?within, "draining");
         let began = Instant::now();
@@ -225,13 +193,12 @@ impl Server {
 pub(crate) struct Signals(Receiver<()>);
 
 impl Signals {
-    /// Begins to listen for SIGTERM and SIGINT. The first is handed on, the second ends the process at once:
-    /// whoever asks twice does not want to wait.
-    fn of(runtime: &Runtime) -> Result<Self, ServeError> {
-        let (told, heard) = mpsc::channel();
+    /// Begins to listen for SIGTERM and SIGINT. The first is passed on, the second ends the process at once.
+    fn new(runtime: &Runtime) -> Result<Self, Failure> {
+        let (sender, received) = mpsc::channel();
         let _inside = runtime.enter();
-        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Runtime)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Runtime)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(no_runtime)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(no_runtime)?;
         runtime.spawn(async move {
             for count in 1.. {
                 tokio::select! {
@@ -242,11 +209,11 @@ impl Signals {
                     warn!("a second signal: ending at once; what was not written comes again from Kafka");
                     std::process::exit(i32::from(Exit::Failed.code()));
                 }
-                // Nobody waits any more when the process is about to end by itself.
-                let _ = told.send(());
+                // The receiver is gone when the process is about to end by itself.
+                let _ = sender.send(());
             }
         });
-        Ok(Self(heard))
+        Ok(Self(received))
     }
 
     /// Whether one came before the time was over.
@@ -258,39 +225,19 @@ impl Signals {
     }
 }
 
-fn listen(listen: &str) -> Result<TcpListener, ServeError> {
-    let failed = |source| ServeError::Listen { listen: listen.to_owned(), source };
+/// The system gives no threads or signals.
+fn no_runtime(error: io::Error) -> Failure {
+    Failure::caused("the runtime cannot be started", error)
+}
+
+fn listen(listen: &str) -> Result<TcpListener, Failure> {
+    let failed = |error| {
+        Failure::caused(format!("{listen} cannot be listened to"), error)
+            .hint("another process may have the port; choose one with --listen or http.listen")
+    };
     let listener = TcpListener::bind(listen).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
-}
-
-impl From<ServeError> for Failure {
-    fn from(error: ServeError) -> Self {
-        match &error {
-            ServeError::Listen { .. } => Self::new(error)
-                .hint("another process may have the port; choose one with --listen or http.listen"),
-            ServeError::Runtime(_) | ServeError::Publisher(_) => Self::new(error),
-        }
-    }
-}
-
-impl From<TelemetryError> for Failure {
-    fn from(error: TelemetryError) -> Self {
-        Self::new(error)
-    }
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Open(error) => error.into(),
-            error @ StartError::OtherCluster(_) => {
-                Self::new(error).hint(StopCode::OtherCluster.remedy()).exit(Exit::OtherLedger)
-            }
-            error => Self::new(error),
-        }
-    }
 }
 
 #[cfg(test)]

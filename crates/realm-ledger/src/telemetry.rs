@@ -1,21 +1,22 @@
 //! Logs and metrics.
 //!
-//! A level says what the operator must do: **error** act now, **warn** look soon, **info** nothing, the life
+//! A level is what the operator must do: **error** act now, **warn** look soon, **info** nothing, the life
 //! of the process (started, assigned, drained), **debug** nothing, for its developers. Logs go to stderr:
-//! text on a terminal, else JSON, one object a line. Metrics are kept in one Prometheus recorder; whoever
-//! serves `/metrics` is handed the function that renders them.
+//! text on a terminal, else JSON, one object a line. Metrics are kept in one Prometheus recorder; the server of
+//! `/metrics` gets the function that renders them.
 
-use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use metrics::{describe_gauge, gauge};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// What the process tells of itself.
+use crate::Failure;
+use crate::background::Background;
+
+/// What the process logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOptions {
     /// A level, or one per module.
@@ -30,61 +31,41 @@ impl Default for LogOptions {
     }
 }
 
-/// Telemetry could not begin.
-#[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
-    /// The level is none.
-    #[error("log.level {level:?} is no level")]
-    Level {
-        /// What was given.
-        level: String,
-    },
-    /// Something in this process logs already.
-    #[error("logging cannot begin")]
-    Logs(#[from] TryInitError),
-    /// The recorder cannot be made.
-    #[error("metrics cannot begin")]
-    Metrics(#[from] BuildError),
-    /// The system gives no thread to look after them.
-    #[error("metrics cannot be looked after")]
-    Upkeep(#[source] io::Error),
-}
+/// The Kafka client logs a member that a crashed broker fenced as an error when it is dropped. The ledger has logged that
+/// and joined anew by then, so the operator has nothing to do (the level `error`).
+const SILENCED: &str = "rdkafka::consumer::base_consumer=off";
 
-/// The client's own word on a member that a crashed broker fenced, said as an error when it is dropped. The ledger has
-/// told of that already, and joined anew: nobody has to act (the level `error`).
-const SAID_BETTER: &str = "rdkafka::consumer::base_consumer=off";
-
-/// The filter that a level stands for; none if it is no level.
+/// The filter of a level; none if it is no level.
 pub(crate) fn filter(level: &str) -> Option<EnvFilter> {
     EnvFilter::try_new(level).ok().filter(|_| !level.trim().is_empty())?;
-    EnvFilter::try_new(format!("{SAID_BETTER},{level}")).ok()
+    EnvFilter::try_new(format!("{SILENCED},{level}")).ok()
 }
 
-/// Begins to log to stderr. `verbosity` counts the `-v`: 1 is debug, 2 is trace, whatever the level says.
+/// Begins to log to stderr. `verbosity` counts the `-v`: 1 is debug, 2 is trace, whatever the level is.
 pub(crate) fn start_logs(
     options: &LogOptions,
     verbosity: u8,
     terminal: bool,
     colours: bool,
-) -> Result<(), TelemetryError> {
+) -> Result<(), Failure> {
     let level = match verbosity {
         0 => options.level.as_str(),
         1 => "debug",
         _ => "trace",
     };
-    let filter = filter(level).ok_or_else(|| TelemetryError::Level { level: level.to_owned() })?;
+    let filter = filter(level).ok_or_else(|| Failure::new(format!("log.level {level:?} is no level")))?;
     let json = match options.format.as_str() {
         "json" => true,
         "text" => false,
         _ => !terminal,
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json {
-        builder.json().flatten_event(true).with_current_span(false).finish().try_init()?;
+    let begun = if json {
+        builder.json().flatten_event(true).with_current_span(false).finish().try_init()
     } else {
-        builder.with_ansi(colours).with_target(verbosity > 0).finish().try_init()?;
-    }
-    Ok(())
+        builder.with_ansi(colours).with_target(verbosity > 0).finish().try_init()
+    };
+    begun.map_err(|error| Failure::caused("logging cannot begin", error))
 }
 
 const BUILD_INFO: &str = "realm_ledger_build_info";
@@ -93,68 +74,42 @@ const BUILD_INFO: &str = "realm_ledger_build_info";
 const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// How often samples are folded into their histograms. Only a scrape does it otherwise, and nobody need scrape.
+/// How often samples are folded into their histograms. Otherwise only a scrape does it, and there may be none.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Begins to count, once for the process; answers what renders the metrics.
-pub(crate) fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
-    static STARTED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+/// Begins to count, once for the process; returns what renders the metrics.
+pub(crate) fn start_metrics() -> Result<PrometheusHandle, Failure> {
+    static STARTED: Mutex<Option<(PrometheusHandle, Background)>> = Mutex::new(None);
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(handle) = &*started {
+    if let Some((handle, _)) = &*started {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
-        .install_recorder()?;
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| Failure::caused("metrics cannot begin", error))?;
     let samples = handle.clone();
-    every(UPKEEP, "metrics", move || samples.run_upkeep())?;
+    let upkeep = Background::start("metrics", UPKEEP, move || {
+        samples.run_upkeep();
+        UPKEEP
+    });
+    let upkeep = upkeep.map_err(|error| Failure::caused("metrics cannot be looked after", error))?;
     describe_gauge!(BUILD_INFO, "Always 1; which program this is.");
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     ledger_ingest::metric::describe();
     ledger_api::http::describe();
     crate::sampling::describe();
-    Ok(started.insert(handle).clone())
-}
-
-/// Does something again and again, as long as the process lives.
-fn every(
-    interval: Duration,
-    name: &str,
-    mut work: impl FnMut() + Send + 'static,
-) -> Result<(), TelemetryError> {
-    let forever = move || {
-        loop {
-            thread::sleep(interval);
-            work();
-        }
-    };
-    thread::Builder::new().name(name.to_owned()).spawn(forever).map_err(TelemetryError::Upkeep)?;
-    Ok(())
+    Ok(started.insert((handle, upkeep)).0.clone())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use ledger_api::http::report_freshness;
     use ledger_api::ledger::FreshnessJson;
 
     use super::*;
 
-    #[test]
-    fn what_is_done_again_and_again_is() {
-        let (done, told) = mpsc::channel();
-        let work = move || {
-            // Nobody hears the ones after the test.
-            let _ = done.send(());
-        };
-        every(Duration::from_millis(1), "often", work).unwrap();
-        for _ in 0..3 {
-            told.recv_timeout(Duration::from_secs(20)).unwrap();
-        }
-    }
-
-    /// Samples that nobody folds pile up in memory, which shows nowhere else.
+    /// Samples that are not folded pile up in memory, which shows nowhere else.
     #[cfg(target_os = "linux")]
     #[test]
     fn the_samples_are_looked_after_without_a_scrape() {
@@ -223,7 +178,7 @@ mod tests {
             ahead_seconds: 61,
         };
         report_freshness(&[shard]);
-        let told = metrics.render();
+        let reported = metrics.render();
         for line in [
             "realm_ledger_lag_events{shard=\"t/3\"} 7",
             "realm_ledger_lag_seconds{shard=\"t/3\"} NaN",
@@ -233,14 +188,14 @@ mod tests {
             "realm_ledger_shard_phase{shard=\"t/3\",phase=\"LIVE\"} 1",
             "realm_ledger_shard_phase{shard=\"t/3\",phase=\"HALTED\"} 0",
         ] {
-            assert!(told.lines().any(|told| told == line), "{line} in\n{told}");
+            assert!(reported.lines().any(|reported| reported == line), "{line} in\n{reported}");
         }
     }
 
     #[test]
     fn a_level_leaves_out_what_the_ledger_says_better_itself() {
         let all = filter("info").map(|filter| filter.to_string()).unwrap_or_default();
-        assert!(all.contains(SAID_BETTER) && all.contains("info"), "{all}");
+        assert!(all.contains(SILENCED) && all.contains("info"), "{all}");
         assert!(filter("").is_none() && filter(" ").is_none() && filter("no=such=level").is_none());
     }
 }

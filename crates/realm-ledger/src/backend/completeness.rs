@@ -4,7 +4,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::rc::Rc;
 
 use ledger_api::ledger::{FreshnessJson, HaltedJson};
@@ -15,10 +14,10 @@ const NAMED_AT_MOST: usize = 8;
 
 /// What the answers of a command lack. The backend of the command notes it here.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Completeness(Rc<RefCell<Noted>>);
+pub(crate) struct Completeness(Rc<RefCell<Lacks>>);
 
 #[derive(Debug, Default)]
-struct Noted {
+struct Lacks {
     shards: BTreeMap<(String, u32), Lack>,
     /// A list from a server that has no shard at all.
     of_nothing: bool,
@@ -42,7 +41,7 @@ enum Lack {
 }
 
 impl Lack {
-    fn of(shard: &FreshnessJson) -> Option<Self> {
+    fn from_freshness(shard: &FreshnessJson) -> Option<Self> {
         match &shard.halted {
             Some(HaltedJson { code, message }) if shard.position.is_none() && is_of_data(code) => {
                 Some(Self::Unread(format!("{message} ({code})")))
@@ -65,20 +64,20 @@ impl Completeness {
         let mut noted = self.0.borrow_mut();
         noted.of_nothing |= freshness.is_empty();
         let lacking = freshness.into_iter().filter_map(|shard| {
-            let why = Lack::of(&shard)?;
+            let why = Lack::from_freshness(&shard)?;
             Some(((shard.topic, shard.partition), why))
         });
         noted.shards.extend(lacking);
     }
 
-    /// The same of an answer from a data directory: what else there is to say was noted when it was opened.
+    /// The same of an answer from a data directory: everything else was noted when the directory was opened.
     pub(super) fn note_unread(&self, freshness: &[FreshnessJson]) {
         let mut noted = self.0.borrow_mut();
         for shard in freshness {
             let is_noted = |(known, _): &(ShardId, String)| {
                 (&known.topic, known.partition) == (&shard.topic, shard.partition)
             };
-            if let Some(why @ Lack::Unread(_)) = Lack::of(shard)
+            if let Some(why @ Lack::Unread(_)) = Lack::from_freshness(shard)
                 && !noted.unasked.iter().any(is_noted)
             {
                 noted.shards.insert((shard.topic.clone(), shard.partition), why);
@@ -117,14 +116,14 @@ impl Completeness {
         };
         let (idle, catching_up) = (of(&Lack::Idle), of(&Lack::CatchingUp));
         if !idle.is_empty() {
-            let shards = Listed(&idle);
+            let shards = names(&idle);
             lines.push(format!(
                 "this server does not feed {shards}: what is new there is not in the answer; ask the others of \
                  its group too"
             ));
         }
         if !catching_up.is_empty() {
-            let shards = Listed(&catching_up);
+            let shards = names(&catching_up);
             lines.push(format!("{shards} still reads what its topic has: the rest is not in the answer"));
         }
         lines.extend(noted.shards.iter().filter_map(|((topic, partition), why)| match why {
@@ -144,18 +143,13 @@ impl Completeness {
     }
 }
 
-struct Listed<'a>(&'a [&'a (String, u32)]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, (topic, partition)) in self.0.iter().take(NAMED_AT_MOST).enumerate() {
-            f.write_str(if place == 0 { "" } else { ", " })?;
-            write!(f, "{topic}/{partition}")?;
-        }
-        match self.0.len().saturating_sub(NAMED_AT_MOST) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
+/// The first shards by name, and how many more there are.
+fn names(shards: &[&(String, u32)]) -> String {
+    let first = shards.iter().take(NAMED_AT_MOST).map(|(topic, partition)| format!("{topic}/{partition}"));
+    let first = first.collect::<Vec<_>>().join(", ");
+    match shards.len().saturating_sub(NAMED_AT_MOST) {
+        0 => first,
+        more => format!("{first} and {more} more"),
     }
 }
 
@@ -170,19 +164,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fed_needs_no_word() {
+    fn a_fed_shard_is_not_reported() {
         assert_eq!(noted(r#"[{"topic":"t","partition":0,"phase":"LIVE","stale":false}]"#), [""; 0]);
     }
 
     #[test]
-    fn every_shard_that_is_not_fed_is_told_and_why_one_halted() {
-        let said = noted(
+    fn shards_that_are_not_fed_are_reported_and_why_one_halted() {
+        let reported = noted(
             r#"[{"topic":"t","partition":0,"stale":false},{"topic":"t","partition":2,"stale":true},
                 {"topic":"t","partition":1,"stale":true},
                 {"topic":"t","partition":3,"stale":true,"position":4,"halted":{"code":"retention-gap","message":"…"}}]"#,
         );
         assert_eq!(
-            said,
+            reported,
             [
                 "this server does not feed t/1, t/2: what is new there is not in the answer; ask the others of its \
                  group too",
@@ -208,12 +202,15 @@ mod tests {
     }
 
     #[test]
-    fn many_are_counted_and_none_at_all_is_told() {
+    fn many_shards_are_counted_and_a_server_without_any_is_reported() {
         let many: Vec<String> = (0..20)
             .map(|partition| format!(r#"{{"topic":"t","partition":{partition},"stale":true}}"#))
             .collect();
-        let said = noted(&format!("[{}]", many.join(",")));
-        assert!(said[0].contains("t/0, t/1,") && said[0].contains("t/7 and 12 more:"), "{said:?}");
+        let reported = noted(&format!("[{}]", many.join(",")));
+        assert!(
+            reported[0].contains("t/0, t/1,") && reported[0].contains("t/7 and 12 more:"),
+            "{reported:?}"
+        );
         assert!(noted("[]")[0].starts_with("this server feeds no partition"));
     }
 }

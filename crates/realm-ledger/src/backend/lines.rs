@@ -8,8 +8,9 @@ use std::thread;
 use ledger_api::query::{AnswerLine, ProblemJson, Query, Question, ReadLine};
 use ledger_record::json;
 
-use super::{AskError, Backend, Local, Remote, read};
+use super::{Backend, Local, Remote, read};
 use crate::Failure;
+use crate::ask_error::AskError;
 
 /// Lines that wait to be taken.
 const LINES_AHEAD: usize = 1024;

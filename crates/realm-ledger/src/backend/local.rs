@@ -9,7 +9,8 @@ use ledger_core::time::Timestamp;
 use ledger_record::json;
 use ledger_store::{Catalog, DataDir, Elsewhere, Halted, Phase, Served, ShardStatus, StoreOptions};
 
-use super::{AskError, Completeness};
+use super::Completeness;
+use crate::ask_error::AskError;
 
 const NEVER_FILLED: &str = "it was never filled in this directory; ask the one that has it";
 
@@ -25,7 +26,7 @@ pub(crate) struct Local {
 
 impl Local {
     /// Opens every shard for reading. One that cannot be asked is noted, and the others answer (I-9); with none of
-    /// them there is nobody to ask. `now` is the clock for the whole command.
+    /// them the opening fails. `now` is the clock for the whole command.
     ///
     /// A directory holds what it held when it was left, and that is what is asked for. It is short of that where a
     /// shard is gone, does not open, was never filled here, was left while it still read what its topic had, or has less

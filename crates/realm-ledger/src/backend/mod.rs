@@ -1,11 +1,10 @@
-//! Who answers: the data directory of this machine, or a server somewhere.
+//! Asks the data directory of this machine, or a server.
 //!
-//! Both answer the same [`Question`] with the same JSON; what is printed are its items, letter by letter. So a command
-//! cannot tell, and need not know, which of them it asked. What an answer lacks is noted ([`Completeness`]) and
-//! reported when the command is done.
+//! A [`Question`] comes in, its answer goes out: the same JSON from both, whose items are printed letter by letter. So
+//! a command does not know which of them it asked. What an answer lacks is noted ([`Completeness`]) and reported when the
+//! command is done.
 
 mod completeness;
-mod error;
 mod lines;
 mod local;
 mod remote;
@@ -16,9 +15,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use completeness::Completeness;
-pub(crate) use error::{AskError, NOT_FOUND};
 pub(crate) use local::Local;
 pub(crate) use remote::Remote;
+
+use crate::ask_error::{AskError, NOT_FOUND};
 
 /// Items asked for at a time.
 pub(crate) const PAGE: u64 = 500;
@@ -26,7 +26,7 @@ pub(crate) const PAGE: u64 = 500;
 /// The first page of a list.
 pub(crate) const FIRST_PAGE: Page = Page { cursor: None, limit: Some(PAGE) };
 
-/// Who answers.
+/// What answers.
 pub(crate) enum Backend {
     /// A data directory.
     Local(Local),
@@ -55,7 +55,7 @@ impl Backend {
         read(&text)
     }
 
-    /// Where every shard has a part of an answer, it is not whole without one of them.
+    /// Where every shard has a part of the answer, it is partial without one of them.
     fn note_scope(&self, query: &Query) {
         let completeness = match self {
             Self::Local(local) => &local.completeness,

@@ -6,12 +6,13 @@ use ledger_api::query::{ProblemJson, ProofQuery, Question, Request, request};
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-use super::{AskError, Completeness};
+use super::Completeness;
+use crate::ask_error::AskError;
 
 /// A page of the longest states stays far below this.
 const ANSWER_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Whoever does not take a connection by then is not there.
+/// A server that does not accept a connection by then is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A server ends its work by itself (`http.request_timeout`, 30 s unless it is set otherwise): this is only for
@@ -26,7 +27,6 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// What it cannot speak for is noted.
     pub(crate) fn new(url: &str, completeness: Completeness) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)

@@ -1,13 +1,14 @@
-//! The grammar of the audit trail, and of what makes the ledger compare itself with its log.
+//! The grammar of keys, checkpoints, proofs, exports and verification, and of what works on a whole data directory.
+#![expect(clippy::doc_markdown, reason = "comments here are the help texts, shown as they are")]
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, Subcommand};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_record::proof::note::VerifierKey;
-use ledger_store::Partitioner;
+use ledger_store::{Partitioner, ShardId};
 
-use super::Place;
+use super::QueryTarget;
 use super::parse::{self, unicode_path};
 
 /// `prove`
@@ -33,7 +34,7 @@ pub struct Prove {
     pub output: Option<PathBuf>,
     /// Where to look
     #[command(flatten)]
-    pub place: Place,
+    pub target: QueryTarget,
 }
 
 /// `export`
@@ -89,7 +90,7 @@ pub struct Rebuild {
 
 /// `refill`
 #[derive(Debug, Args)]
-pub struct Refill {
+pub struct RefillArgs {
     /// The old data directory; no server may run on it, and nothing in it is changed
     #[arg(long, value_name = "OLD", value_parser = unicode_path())]
     pub from: PathBuf,
@@ -104,71 +105,68 @@ pub struct Refill {
     pub origin: Option<String>,
 }
 
-pub(super) const REFILL: &str = "\
-Examples:
-  realm-ledger refill --from /var/lib/realm-ledger --data-dir /var/lib/realm-ledger-2
-  realm-ledger refill --from ledger --data-dir ledger-2 --partitioner crc32
+/// `keys`
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make the key that signs checkpoints
+    Generate(KeysGenerate),
+    /// The verifier keys that partners check with, one for each log
+    Show(KeysShow),
+    /// Take a key away; the others go on signing
+    Retire(KeysRetire),
+}
 
-The way back when tenants are torn between partitions, or when producers change their partitioner.
-Stop the server of OLD first. The command verifies OLD, then carries its records over: each keeps
-its recorded time and coordinates; states and decisions are derived again. NEW is verified too.
-`serve --data-dir NEW` reads the topic on from the offsets of OLD. After an interrupted refill no
-command opens NEW; the same refill starts over. --partitioner is needed where too few records came
-from Kafka to tell how keys are placed, or a key that another partitioner placed halts a shard.
+/// Whose keys.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DataDirArg {
+    /// Of the ledger that is kept here (data_dir); see evidence.keys_dir
+    #[arg(long, value_name = "DIR", value_parser = super::parse::unicode_path())]
+    pub data_dir: Option<PathBuf>,
+}
 
-The new logs have another origin. Their first records name the old logs with size and root, and
-`verify` shows them. Keep OLD, or its `export --tlog`, for partners with checkpoints of it. The
-keys are copied to NEW.keys, unless evidence.keys_dir is set; give partners the new verifier keys
-(`keys show`). Seals and signatures are not carried over. Published decisions are not published
-again, also those of torn tenants, which came from half a history.";
+/// `keys generate`
+#[derive(Debug, Args)]
+pub struct KeysGenerate {
+    /// Whose keys
+    #[command(flatten)]
+    pub of: DataDirArg,
+    /// Another key, which signs beside those that are there
+    #[arg(long)]
+    pub add: bool,
+}
 
-pub(super) const PROVE: &str = "\
-Examples:
-  realm-ledger prove acme.atlassian.net -o acme.bundle
-  realm-ledger prove acme.atlassian.net --app com.example.app --pinned 4097 -o acme.bundle
-  realm-ledger prove acme.atlassian.net --url http://localhost:8080 -o acme.bundle
+/// `keys show`
+#[derive(Debug, Args)]
+pub struct KeysShow {
+    /// Whose keys
+    #[command(flatten)]
+    pub of: DataDirArg,
+    /// Of this log only, whether or not it is here
+    #[arg(long, value_name = "ORIGIN", conflicts_with = "partition")]
+    pub origin: Option<String>,
+    /// Of this partition only [default: all that the data directory knows, or 0]
+    #[arg(long, value_name = "N")]
+    pub partition: Option<u32>,
+}
 
-The bundle is as of the last seal, whose signature is waited for; the same checkpoint gives the same bytes. As of
-an older checkpoint there is none: with --pinned it shows that the log goes on from that one. A server hands out
-bundles of up to 16 MiB, some 10,000 records; a data directory gives them of any length. FILE appears whole.
-Whoever has it checks it with `verify --bundle` and the verifier key (`keys show`), without this ledger. A tenant
-that no partition has is absent from each: with several, name the one that it would be in. A data directory
-needs the ledger secret.";
+/// `keys retire`
+#[derive(Debug, Args)]
+pub struct KeysRetire {
+    /// Which, as `keys show` prints it
+    #[arg(value_name = "KEY")]
+    pub key: String,
+    /// Whose keys
+    #[command(flatten)]
+    pub of: DataDirArg,
+}
 
-pub(super) const EXPORT: &str = "\
-Examples:
-  realm-ledger export --tlog mirror
-  realm-ledger export --ndjson | gzip > records.ndjson.gz
-
-Tiles hold leaf lines and hashes up to the last signed checkpoint, and no payloads: nothing personal. Tiles
-that are full never change, so a later export into the same directory adds to it. NDJSON has everything that
-is recorded, as `log` and `quarantine list` show it, with topic and partition.";
-
-pub(super) const VERIFY: &str = "\
-Examples:
-  realm-ledger verify --data-dir /var/lib/realm-ledger
-  realm-ledger verify --bundle acme.bundle --key \"$LEDGER_KEY\" --client acme.atlassian.net
-  realm-ledger verify --bundle acme.bundle --key \"$LEDGER_KEY\" --pinned checkpoint-of-last-year.txt
-  realm-ledger verify --tlog mirror/realm.lifecycle/7 --key \"$LEDGER_KEY\"
-
-A bundle or an exported log needs no ledger, no network and no trust in whoever made it, only the key: get that
-elsewhere. A data directory needs the ledger secret, and is read as of one moment, also beside a server; with
---key, what was signed last of each log that a key names must be signed by it.
-
-A valid bundle shows the whole history of the client key that it names, or that there is none, up to its
-checkpoint. Its realms are those that the rules make of the records where all that they rest on is shown
-(decisionsFollow), else those that the ledger wrote into the log. In a valid log every line is chained to
-the one before it of its stream, all maps of heads follow from the lines, and so does the root. In a valid
-data directory the log is the one that the records make and that was signed, outcomes and states follow from
-the records, and each offset is accounted for.
-
-Exit 0: valid. Exit 3: invalid; the first fact that fails is named. Exit 1: cannot be judged, as a key, the
-pinned checkpoint or a newer program is needed, or a data directory has tenants that are torn between partitions.";
-
-pub(super) const REBUILD: &str = "\
-Examples:
-  realm-ledger rebuild --data-dir /var/lib/realm-ledger
-  realm-ledger rebuild --check --data-dir /var/lib/realm-ledger
-
-Exit 0: not a byte differed. Exit 3: some did; the report says which. They were mended from the log, or with
---check left as they are.";
+/// `checkpoint`
+#[derive(Debug, Args)]
+pub struct CheckpointArgs {
+    /// Print the bare note of this log, to be kept and compared later
+    #[arg(value_name = "TOPIC/PARTITION", value_parser = parse::shard)]
+    pub shard: Option<ShardId>,
+    /// Where to look
+    #[command(flatten)]
+    pub target: QueryTarget,
+}

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use ledger_core::ids::{AppKey, ClientKey};
@@ -14,14 +13,14 @@ use ledger_store::{Partitioner, ShardId};
 
 /// A refused record: `topic/partition/seq`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub struct QuarantineItem {
     /// The shard.
     pub shard: ShardId,
     /// Its number among the refused records of the shard, from 1.
     pub seq: u64,
 }
 
-impl fmt::Display for Item {
+impl fmt::Display for QuarantineItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.shard, self.seq)
     }
@@ -31,7 +30,7 @@ impl fmt::Display for Item {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemName {
     /// `TOPIC/PARTITION/SEQ`
-    Item(Item),
+    Item(QuarantineItem),
     /// `SOURCE/PARTITION@OFFSET`
     From {
         /// The topic, or the import.
@@ -52,28 +51,23 @@ impl fmt::Display for ItemName {
     }
 }
 
-/// Names nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an item is TOPIC/PARTITION/SEQ, or SOURCE/PARTITION@OFFSET, as `quarantine list` prints them")]
-pub struct NoItem;
-
-impl FromStr for ItemName {
-    type Err = NoItem;
-
-    fn from_str(text: &str) -> Result<Self, NoItem> {
-        let (at, number) = text.rsplit_once(['/', '@']).ok_or(NoItem)?;
-        let (source, partition) =
-            at.rsplit_once('/').filter(|(source, _)| !source.is_empty()).ok_or(NoItem)?;
-        let partition = partition.parse().map_err(|_| NoItem)?;
-        let (source, number) = (source.to_owned(), number.parse().map_err(|_| NoItem)?);
-        if text.as_bytes().get(at.len()) == Some(&b'@') {
-            return Ok(Self::From { source, partition, offset: number });
-        }
-        Ok(Self::Item(Item { shard: ShardId { topic: source, partition }, seq: number }))
+pub(super) fn item_name(text: &str) -> Result<ItemName, String> {
+    let parts = text.rsplit_once(['/', '@']).and_then(|(at, number)| {
+        let (source, partition) = at.rsplit_once('/').filter(|(source, _)| !source.is_empty())?;
+        Some((at.len(), source.to_owned(), partition.parse().ok()?, number.parse().ok()?))
+    });
+    let Some((end, source, partition, number)) = parts else {
+        let expected =
+            "an item is TOPIC/PARTITION/SEQ, or SOURCE/PARTITION@OFFSET, as `quarantine list` prints them";
+        return Err(expected.to_owned());
+    };
+    if text.as_bytes().get(end) == Some(&b'@') {
+        return Ok(ItemName::From { source, partition, offset: number });
     }
+    Ok(ItemName::Item(QuarantineItem { shard: ShardId { topic: source, partition }, seq: number }))
 }
 
-/// One that computes a partition from a key.
+/// A partitioner that computes a partition from a key.
 pub(super) fn partitioner(text: &str) -> Result<Partitioner, String> {
     let named = Partitioner::parse(text).filter(|partitioner| *partitioner != Partitioner::Unknown);
     named.ok_or_else(|| "a partitioner is murmur2, crc32 or fnv1a, or what librdkafka calls them".to_owned())
@@ -98,7 +92,7 @@ pub(super) fn unicode_path() -> impl TypedValueParser<Value = PathBuf> {
     NonEmptyStringValueParser::new().map(PathBuf::from)
 }
 
-/// The address of a server: its paths are ours to know.
+/// The address of a server, without a path.
 pub(super) fn url(text: &str) -> Result<String, String> {
     let (scheme, rest) = text.split_once("://").unwrap_or_default();
     let host = rest.trim_end_matches('/');

@@ -1,56 +1,50 @@
-//! `config show` and `config check`.
+//! `config show`, `config check`, and `completions`, which prints the grammar for a shell.
 
+use clap::CommandFactory as _;
 use ledger_store::DataDir;
-use serde::Serialize;
 
-use super::Context;
-use crate::cli::ConfigCommand;
-use crate::config::{Config, Shown};
+use super::{Context, open_read_only};
+use crate::cli::{Cli, Completions, ConfigCommand};
+use crate::config::{Config, EffectiveSetting};
 use crate::output::{Column, raw};
 use crate::{Exit, Failure};
 
 const COLUMNS: &[Column] =
-    &[Column::of("setting", "/setting"), Column::of("value", "/value"), Column::of("from", "/origin")];
+    &[Column::at("setting", "/setting"), Column::at("value", "/value"), Column::at("from", "/origin")];
 
-#[derive(Serialize)]
-struct Line<'a> {
-    setting: &'a str,
-    value: &'a str,
-    origin: String,
+pub(super) fn run(context: &mut Context<'_, '_>, command: &ConfigCommand) -> Result<Exit, Failure> {
+    let loaded = context.loaded([])?;
+    match command {
+        ConfigCommand::Check => context.report("the configuration can be used"),
+        ConfigCommand::Show => {
+            let mut settings = loaded.settings();
+            settings.extend(learnt_partitioners(&loaded.config)?);
+            context.print_list(COLUMNS, settings.iter().map(raw))?;
+        }
+    }
+    Ok(Exit::Done)
 }
 
 /// How producers place client keys, as the data directory remembers of each topic.
-fn remembered(config: &Config) -> Result<Vec<(String, String, String)>, Failure> {
+fn learnt_partitioners(config: &Config) -> Result<Vec<EffectiveSetting>, Failure> {
     if !DataDir::exists(&config.data_dir)? {
         return Ok(Vec::new());
     }
-    let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
-    let mut lines = Vec::new();
+    let data = open_read_only(config)?;
+    let mut settings = Vec::new();
     for topic in &config.kafka.topics {
         if let Some(partitioner) = data.partitioner(topic)? {
+            let setting = format!("kafka.partitioner of {topic}");
             let origin = format!("remembered in {}", config.data_dir.display());
-            lines.push((format!("kafka.partitioner of {topic}"), format!("\"{partitioner}\""), origin));
+            settings.push(EffectiveSetting { setting, value: format!("\"{partitioner}\""), origin });
         }
     }
-    Ok(lines)
+    Ok(settings)
 }
 
-pub(super) fn run(context: &mut Context<'_, '_>, command: &ConfigCommand) -> Result<Exit, Failure> {
-    let loaded = context.config(&[])?;
-    match command {
-        ConfigCommand::Check => {
-            context.say("the configuration can be used");
-        }
-        ConfigCommand::Show => {
-            let mut printer = context.printer(COLUMNS);
-            for Shown { key, value, origin } in loaded.shown() {
-                printer.item(&raw(&Line { setting: &key, value: &value, origin: origin.to_string() })?)?;
-            }
-            for (setting, value, origin) in remembered(&loaded.config)? {
-                printer.item(&raw(&Line { setting: &setting, value: &value, origin })?)?;
-            }
-            printer.finish()?;
-        }
-    }
+pub(super) fn completions(context: &mut Context<'_, '_>, args: &Completions) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "realm-ledger", &mut script);
+    context.print_text(&script)?;
     Ok(Exit::Done)
 }

@@ -11,28 +11,22 @@ use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, pa
 use ledger_ingest::placing::Placement;
 use ledger_ingest::sign::SigningKeys;
 use ledger_ingest::text::{Line, LineError};
-use ledger_store::{BindError, DataDir};
+use ledger_store::DataDir;
 use serde::Serialize;
 
-use super::{Context, Input, REFILL, brokers_flag, data_dir_flag, now, partitioner_flag};
+use super::{Context, InputFile, REFILL, brokers_flag, data_dir_flag, now, partitioner_flag};
 use crate::cli::{Format, Import};
 use crate::config::{Config, Loaded, Origin};
 use crate::output::{duration, raw};
-use crate::secret::{self, Opened};
-use crate::{Exit, Failure, evidence};
+use crate::{Exit, Failure, evidence, secret};
 
-/// Refusals that an import that stops explains; `--check` tells them all.
+/// Refusals that an import that stops explains; `--check` lists them all.
 const KINDS_SHOWN: usize = 10;
-
-/// Standard input has no name of its own.
-#[derive(Debug, thiserror::Error)]
-#[error("standard input has no name; give the source one with --source NAME")]
-struct NoName;
 
 /// What an import did, for programs that ask for it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ReportJson {
+struct ImportReportJson {
     lines: u64,
     already_taken: u64,
     appended: u64,
@@ -44,43 +38,34 @@ struct ReportJson {
     torn_tenants: usize,
 }
 
-impl ReportJson {
-    fn of(report: &ImportReport) -> Self {
+impl ImportReportJson {
+    fn new(report: &ImportReport) -> Self {
         let ImportReport { lines, already_taken, applied, copies, torn_tenants } = *report;
         let ApplyCounts { appended, late, duplicates: repeated, refused, raised, .. } = applied;
         Self { lines, already_taken, appended, late, repeated, refused, copies, raised, torn_tenants }
     }
 }
 
-/// What an import would say.
-#[derive(Debug, thiserror::Error)]
-enum WouldStop {
-    #[error("too many lines are refused: an import stops before it records anything")]
-    Refused,
-    #[error("line {line} has no line end and is not complete JSON: an import does not take it")]
-    CutOff { line: u64 },
-}
-
 pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, Failure> {
     let Import { file, data_dir, source, topic, partitions, placing, brokers, check, sort, accept_refusals } =
         args;
-    let input = Input::of(file);
+    let input = InputFile::new(file);
     if check {
         return run_check(context, &input, accept_refusals);
     }
-    let source = match (&source, &input) {
-        (Some(name), _) => Some(name.clone()),
-        (None, Input::File(path)) => {
-            // Whatever has no name is a directory.
-            Some(source_of(path).ok_or_else(|| input.unreadable(io::ErrorKind::IsADirectory.into()))?)
+    let source = match (source, &input) {
+        (Some(name), _) => name,
+        // A path without a file name is a directory.
+        (None, InputFile::File(path)) => {
+            source_of(path).ok_or_else(|| input.unreadable(io::ErrorKind::IsADirectory.into()))?
         }
-        (None, Input::Standard) => None,
+        (None, InputFile::Standard) => {
+            let message = "standard input has no name; give the source one with --source NAME";
+            return Err(Failure::new(message).exit(Exit::Usage));
+        }
     };
-    let source = source.ok_or_else(|| Failure::new(NoName).exit(Exit::Usage))?;
-    let mut flags = data_dir_flag(data_dir.as_deref());
-    flags.extend(partitioner_flag(placing.partitioner));
-    flags.extend(brokers_flag(brokers.brokers));
-    let loaded = context.config(&flags)?;
+    let (partitioner, brokers) = (partitioner_flag(placing.partitioner), brokers_flag(brokers.brokers));
+    let loaded = context.loaded([data_dir_flag(data_dir), partitioner, brokers])?;
     let placing = placing_of(&loaded);
     let config = loaded.config;
     let topic = topic.or_else(|| config.kafka.topics.first().cloned()).unwrap_or_default();
@@ -94,51 +79,58 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
         options.partitions = Some(partitions);
         options.placing = Placement { set: Some(by.map_err(ImportError::Placement)?), kafka: None };
     }
-    let data = open(context, &config)?;
-    let taken = if sort {
+    let (data, made) = secret::open(&config)?;
+    for made in &made {
+        context.report(made);
+    }
+    let imported = if sort {
         let sorted = sort_lines(lines, data.path())?;
         bar.finish_and_clear();
         let bar = context.progress("sorted lines");
         bar.set_length(sorted.total());
-        let taken = import(&data, bar.wrap_iter(sorted), &options);
+        let imported = import(&data, bar.wrap_iter(sorted), &options);
         bar.finish_and_clear();
-        taken
+        imported
     } else {
         import(&data, lines, &options)
     };
     bar.finish_and_clear();
-    // What came before a line that is cut off is imported, and told as ever.
-    if let Ok(report) | Err(ImportError::CutOff { before: report, .. }) = &taken {
-        say_summary(context, report, sort);
-        if context.asks_for(Format::Json) {
-            context.print_one(&raw(&ReportJson::of(report))?)?;
+    // What came before a line that is cut off is imported, and reported as ever.
+    if let Ok(report) | Err(ImportError::CutOff { before: report, .. }) = &imported {
+        report_summary(context, report, sort);
+        if context.global.format == Some(Format::Json) {
+            context.print_one(&raw(&ImportReportJson::new(report))?)?;
         }
     }
-    taken.map_err(|error| failure(context, error, sort))?;
+    imported.map_err(|error| failure(context, error, sort))?;
     evidence::sign_imported(&config, &data, &options.topic)?;
-    say_unsigned(context, &config)
+    report_unsigned(context, &config)?;
+    Ok(Exit::Done)
 }
 
-fn run_check(context: &mut Context<'_, '_>, input: &Input, accepts_all: bool) -> Result<Exit, Failure> {
+fn run_check(context: &mut Context<'_, '_>, input: &InputFile, accepts_all: bool) -> Result<Exit, Failure> {
     let bar = context.reading_progress(input);
     let lines = context.open_lines(input, &bar)?;
     let report = check(lines, now());
     bar.finish_and_clear();
-    let report = report.map_err(Failure::new)?;
+    let report = report?;
     context.print_one(&raw(&report)?)?;
     let CheckReport { times_backwards, import_stops, cut_off_line, .. } = &report;
     if times_backwards.count > 0 {
-        context.say(&format!(
+        context.report(&format!(
             "{} events have a recorded time before that of an event above them; an import with --sort keeps them, \
              one without it raises them",
             times_backwards.count
         ));
     }
     if *import_stops && !accepts_all {
-        return Err(Failure::new(WouldStop::Refused).hint(ACCEPT));
+        let message = "too many lines are refused: an import stops before it records anything";
+        return Err(Failure::new(message).hint(ACCEPT));
     }
     match *cut_off_line {
-        Some(line) => Err(Failure::new(WouldStop::CutOff { line })),
+        Some(line) => Err(Failure::new(format!(
+            "line {line} has no line end and is not complete JSON: an import does not take it"
+        ))),
         None => Ok(Exit::Done),
     }
 }
@@ -149,9 +141,9 @@ fn sort_lines(
 ) -> Result<Sorted, Failure> {
     sort(lines, directory).map_err(|error| match error {
         error @ SortError::Temporary { .. } => {
-            Failure::new(error).hint("it needs as much room there as the file has, unpacked")
+            Failure::from(error).hint("it needs as much room there as the file has, unpacked")
         }
-        error => Failure::new(error),
+        error => error.into(),
     })
 }
 
@@ -160,13 +152,13 @@ const ACCEPT: &str = "correct the file, or import it with --accept-refusals: wha
                       `import --check` tells all that would be";
 
 /// What the import did, and what it changed.
-fn say_summary(context: &mut Context<'_, '_>, report: &ImportReport, sorted: bool) {
-    context.say(&summary(report));
+fn report_summary(context: &mut Context<'_, '_>, report: &ImportReport, sorted: bool) {
+    context.report(&summary(report));
     if report.applied.refused > 0 {
-        context.say("`realm-ledger quarantine list` says why lines were refused");
+        context.report("`realm-ledger quarantine list` says why lines were refused");
     }
     if report.torn_tenants > 0 {
-        context.say(&format!(
+        context.report(&format!(
             "{} tenants stand in several partitions now, and questions about them are refused; {REFILL}",
             report.torn_tenants
         ));
@@ -175,13 +167,13 @@ fn say_summary(context: &mut Context<'_, '_>, report: &ImportReport, sorted: boo
     if raised == 0 {
         return;
     }
-    context.say(&format!(
+    context.report(&format!(
         "{raised} events were recorded later than the file says, by up to {}: recorded time never goes back in a \
          partition, so they have the time of an event before them, and --known-at finds them from then on only",
         duration(raised_most_ms.unsigned_abs())
     ));
     if !sorted {
-        context.say(
+        context.report(
             "if the file is not in the order of its times, import it with --sort into a new data directory; what \
              is recorded stays as it is",
         );
@@ -197,12 +189,12 @@ fn failure(context: &mut Context<'_, '_>, error: ImportError, sorted: bool) -> F
             let at = path.as_deref().map(|path| format!(" at {path}")).unwrap_or_default();
             let mut lines: Vec<String> = first_lines.iter().map(u64::to_string).collect();
             lines.extend((*count > first_lines.len() as u64).then(|| "…".to_owned()));
-            context.say(&format!("{reason}{at}: {detail} (lines {})", lines.join(", ")));
+            context.report(&format!("{reason}{at}: {detail} (lines {})", lines.join(", ")));
         }
-        return Failure::new(error).hint(ACCEPT);
+        return Failure::from(error).hint(ACCEPT);
     }
     if let (ImportError::BeginningDiffers { .. } | ImportError::Shorter { .. }, true) = (&error, sorted) {
-        return Failure::new(error).hint(
+        return Failure::from(error).hint(
             "with --sort a file can grow by lines that are later than all before; import earlier ones from a \
              file of their own",
         );
@@ -210,35 +202,24 @@ fn failure(context: &mut Context<'_, '_>, error: ImportError, sorted: bool) -> F
     error.into()
 }
 
-/// How the producers of the topic place keys. Brokers that nobody named are not asked.
+/// How the producers of the topic place keys. Brokers are asked only if the operator named them.
 pub(super) fn placing_of(loaded: &Loaded) -> Placement {
     let kafka = &loaded.config.kafka;
     let is_named = *loaded.origin("kafka.brokers") != Origin::Default;
     Placement { set: kafka.partitioner, kafka: is_named.then(|| kafka.clone()) }
 }
 
-/// What was recorded without a signature: a command that ends does not show its log, and nobody else would say.
-pub(super) fn say_unsigned(context: &mut Context<'_, '_>, config: &Config) -> Result<Exit, Failure> {
+/// Reports what was recorded without a signature: a command that ends does not show its log.
+pub(super) fn report_unsigned(context: &mut Context<'_, '_>, config: &Config) -> Result<(), Failure> {
     let keys = SigningKeys::of(&config.keys_dir());
     if config.kafka.checkpoints_topic.is_some() && keys.read()?.is_empty() {
-        context.say(&format!(
+        context.report(&format!(
             "it is recorded, but not signed: {} has no key; put back the one that was lost, or make one with \
              `keys generate`",
             keys.path().display()
         ));
     }
-    Ok(Exit::Done)
-}
-
-fn open(context: &mut Context<'_, '_>, config: &Config) -> Result<DataDir, Failure> {
-    let Opened { data, made, first_key } = secret::open(config)?;
-    if let Some(path) = made {
-        context.say(&secret::made_text(&path));
-    }
-    if let Some(told) = first_key {
-        context.say(&told);
-    }
-    Ok(data)
+    Ok(())
 }
 
 fn summary(report: &ImportReport) -> String {
@@ -251,23 +232,4 @@ fn summary(report: &ImportReport) -> String {
         "{lines} lines: {already_taken} taken before, {} events appended ({} late), {} repeated, {} refused{copied}",
         applied.appended, applied.late, applied.duplicates, applied.refused
     )
-}
-
-impl From<ImportError> for Failure {
-    fn from(error: ImportError) -> Self {
-        match error {
-            ImportError::Open(error) => error.into(),
-            ImportError::Bind(error) => error.into(),
-            error => Self::new(error),
-        }
-    }
-}
-
-impl From<BindError> for Failure {
-    fn from(error: BindError) -> Self {
-        match error {
-            BindError::Open(error) => error.into(),
-            error @ BindError::Differs { .. } => Self::new(error).exit(Exit::OtherLedger),
-        }
-    }
 }

@@ -1,43 +1,25 @@
-//! Files that commands read: opened, unpacked, looked at.
+//! Files that commands read: opened, unpacked, checked for NDJSON.
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressStyle};
-use ledger_ingest::text::{Lines, NotNdjson, Text};
+use indicatif::ProgressBar;
+use ledger_ingest::text::{Lines, Text};
 
 use super::Context;
 use crate::Failure;
 
 /// A file, or standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Input {
+pub(crate) enum InputFile {
     Standard,
     File(PathBuf),
 }
 
-/// A file could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("{path} cannot be read", path = path.display())]
-pub(crate) struct Unreadable {
-    pub(crate) path: PathBuf,
-    #[source]
-    pub(crate) source: io::Error,
-}
-
-/// Nothing was read but the beginning.
-#[derive(Debug, thiserror::Error)]
-#[error("nothing was taken from {path}", path = path.display())]
-struct NotTaken {
-    path: PathBuf,
-    #[source]
-    source: NotNdjson,
-}
-
-impl Input {
-    pub(crate) fn of(argument: PathBuf) -> Self {
+impl InputFile {
+    pub(crate) fn new(argument: PathBuf) -> Self {
         if argument.as_os_str() == "-" { Self::Standard } else { Self::File(argument) }
     }
 
@@ -56,8 +38,8 @@ impl Input {
         }
     }
 
-    pub(crate) fn unreadable(&self, source: io::Error) -> Failure {
-        Failure::new(Unreadable { path: self.name().to_owned(), source })
+    pub(crate) fn unreadable(&self, error: io::Error) -> Failure {
+        Failure::unreadable(self.name(), error)
     }
 
     /// It can be read twice.
@@ -70,14 +52,24 @@ impl Input {
 }
 
 impl<'b> Context<'_, 'b> {
+    /// All bytes of a file.
+    pub(crate) fn read(&mut self, input: &InputFile) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        let read = match input {
+            InputFile::Standard => self.env.input.read_to_end(&mut bytes),
+            InputFile::File(path) => File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
+        };
+        read.map(|_| bytes).map_err(|error| input.unreadable(error))
+    }
+
     /// The text of a file, unpacked. The bar follows the bytes that are read of it.
-    pub(crate) fn open_text(&mut self, input: &Input, bar: &ProgressBar) -> Result<Text<'b>, Failure> {
+    pub(crate) fn open_text(&mut self, input: &InputFile, bar: &ProgressBar) -> Result<Text<'b>, Failure> {
         match input {
-            Input::Standard => {
+            InputFile::Standard => {
                 let standard = std::mem::replace(&mut self.env.input, Box::new(io::empty()));
                 Text::open(bar.wrap_read(standard))
             }
-            Input::File(path) => {
+            InputFile::File(path) => {
                 let open = File::open(path).and_then(|file| {
                     bar.set_length(file.metadata()?.len());
                     Ok(file)
@@ -85,40 +77,35 @@ impl<'b> Context<'_, 'b> {
                 open.and_then(|file| Text::open(BufReader::new(bar.wrap_read(file))))
             }
         }
-        .map_err(|source| input.unreadable(source))
+        .map_err(|error| input.unreadable(error))
     }
 
     /// The lines of NDJSON; anything else is refused before a line of it is taken. A compressed file is read to its
     /// end first: only there is its checksum.
     pub(crate) fn open_lines(
         &mut self,
-        input: &Input,
+        input: &InputFile,
         bar: &ProgressBar,
     ) -> Result<Lines<Text<'b>>, Failure> {
         let mut text = self.open_text(input, bar)?;
         if text.is_packed() && input.is_regular() {
-            io::copy(&mut text, &mut io::sink()).map_err(|source| input.unreadable(source))?;
+            io::copy(&mut text, &mut io::sink()).map_err(|error| input.unreadable(error))?;
             bar.reset();
             text = self.open_text(input, bar)?;
         }
-        text.lines().map_err(|source| {
-            let remedy = source.remedy(&input.in_command());
-            Failure::new(NotTaken { path: input.name().to_owned(), source }).hint(remedy)
+        text.lines().map_err(|error| {
+            let remedy = error.remedy(&input.in_command());
+            Failure::caused(format!("nothing was taken from {}", input.name().display()), error).hint(remedy)
         })
     }
 
-    /// A bar for people who wait for a file, as long as it is known to be.
-    pub(crate) fn reading_progress(&self, input: &Input) -> ProgressBar {
-        if !self.env.messages_are_terminal {
-            return ProgressBar::hidden();
-        }
-        let (bar, template) = match input {
-            Input::File(_) => {
-                (ProgressBar::new(0), "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")
+    /// A bar for a person who waits for a file, as long as it is known to be.
+    pub(crate) fn reading_progress(&self, input: &InputFile) -> ProgressBar {
+        match input {
+            InputFile::File(_) => {
+                self.bar(ProgressBar::new(0), "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")
             }
-            Input::Standard => (ProgressBar::new_spinner(), "{spinner} {bytes}, {bytes_per_sec}"),
-        };
-        let style = ProgressStyle::with_template(template);
-        bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            InputFile::Standard => self.bar(ProgressBar::new_spinner(), "{spinner} {bytes}, {bytes_per_sec}"),
+        }
     }
 }

@@ -1,76 +1,60 @@
-//! `keys`: made, shown, taken away.
+//! `keys` (made, shown, taken away) and `checkpoint` (the last signed checkpoint of each log).
 
-use ledger_ingest::sign::{KeysError, SigningKeys, key_id};
-use ledger_record::proof::note::{KeyError, SignerKey};
-use ledger_store::{DataDir, ShardId, SourceIdentity};
+use ledger_api::query::{CheckpointJson, CheckpointsQuery, Raw};
+use ledger_ingest::sign::{SigningKeys, key_id};
+use ledger_store::{ShardId, SignedCheckpoint, SourceIdentity};
 use serde::Serialize;
 
-use super::{Context, data_dir_flag};
-use crate::cli::{Keys, KeysGenerate, KeysOf, KeysRetire, KeysShow};
+use super::{Context, data_dir_flag, open_read_only};
+use crate::ask_error::AskError;
+use crate::cli::{CheckpointArgs, DataDirArg, KeysCommand, KeysGenerate, KeysRetire, KeysShow, QueryTarget};
 use crate::config::Config;
 use crate::output::{Column, raw};
 use crate::{Exit, Failure, evidence};
 
-const COLUMNS: &[Column] =
-    &[Column::of("key", "/key"), Column::of("origin", "/origin"), Column::of("verifier key", "/verifierKey")];
+const KEYS: &[Column] =
+    &[Column::at("key", "/key"), Column::at("origin", "/origin"), Column::at("verifier key", "/verifierKey")];
 
-/// A key signs for a log.
+const CHECKPOINTS: &[Column] =
+    &[Column::at("origin", "/origin"), Column::at("size", "/size"), Column::at("root hash", "/rootHash")];
+
+/// A key, and what others check its signatures under one log with.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Line {
+struct KeyOfLog<'o> {
     key: String,
-    origin: String,
+    origin: &'o str,
     verifier_key: String,
 }
 
-/// There is nothing to show.
-#[derive(Debug, thiserror::Error)]
-#[error("{path} has no signing key", path = path.display())]
-struct NoKeys {
-    path: std::path::PathBuf,
-}
-
-/// The ledger has no such log.
-#[derive(Debug, thiserror::Error)]
-#[error("{topic} has {partitions} partitions, numbered from 0, and none is {partition}")]
-struct NoLog {
-    topic: String,
-    partition: u32,
-    partitions: u32,
-}
-
-/// The origin cannot be the name of a key.
-#[derive(Debug, thiserror::Error)]
-#[error("no origin: {0}")]
-struct NoOrigin(#[from] KeyError);
-
-pub(super) fn run(context: &mut Context<'_, '_>, command: Keys) -> Result<Exit, Failure> {
+pub(super) fn run(context: &mut Context<'_, '_>, command: KeysCommand) -> Result<Exit, Failure> {
     match command {
-        Keys::Generate(KeysGenerate { of, add }) => {
-            let (_, keys) = keys_of(context, &of)?;
+        KeysCommand::Generate(KeysGenerate { of, add }) => {
+            let (_, keys) = keys_of(context, of)?;
             let made = if add { keys.add()? } else { keys.generate()? };
-            context.say(&format!("key {} is in {}; keep a copy of it", key_id(&made), keys.path().display()));
+            let path = keys.path().display();
+            context.report(&format!("key {} is in {path}; keep a copy of it", key_id(&made)));
             Ok(Exit::Done)
         }
-        Keys::Show(KeysShow { of, origin, partition }) => {
-            let (config, keys) = keys_of(context, &of)?;
+        KeysCommand::Show(KeysShow { of, origin, partition }) => {
+            let (config, keys) = keys_of(context, of)?;
             let origins = match origin {
                 Some(origin) => vec![origin],
                 None => origins(&config, partition)?,
             };
             show(context, &keys, &origins)
         }
-        Keys::Retire(KeysRetire { of, key }) => {
-            let (_, keys) = keys_of(context, &of)?;
+        KeysCommand::Retire(KeysRetire { of, key }) => {
+            let (_, keys) = keys_of(context, of)?;
             keys.retire(&key)?;
-            context.say(&format!("key {key} signs no more once `serve` is restarted"));
+            context.report(&format!("key {key} signs no more once `serve` is restarted"));
             Ok(Exit::Done)
         }
     }
 }
 
-fn keys_of(context: &Context<'_, '_>, of: &KeysOf) -> Result<(Config, SigningKeys), Failure> {
-    let config = context.config(&data_dir_flag(of.data_dir.as_deref()))?.config;
+fn keys_of(context: &Context<'_, '_>, of: DataDirArg) -> Result<(Config, SigningKeys), Failure> {
+    let config = context.config([data_dir_flag(of.data_dir)])?;
     let keys = SigningKeys::of(&config.keys_dir());
     Ok((config, keys))
 }
@@ -78,14 +62,16 @@ fn keys_of(context: &Context<'_, '_>, of: &KeysOf) -> Result<(Config, SigningKey
 /// The logs of the ledger, as far as they are known here.
 fn origins(config: &Config, partition: Option<u32>) -> Result<Vec<String>, Failure> {
     let names = evidence::origins(config)?;
-    let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone()).ok();
+    let data = open_read_only(config).ok();
     let mut origins = Vec::new();
     for topic in &config.kafka.topics {
         let known = data.as_ref().and_then(|data| data.identity(topic).ok().flatten());
         let partitions = match (partition, known) {
             (Some(partition), Some(SourceIdentity { partitions, .. })) if partition >= partitions => {
-                let no_log = NoLog { topic: topic.clone(), partition, partitions };
-                return Err(Failure::new(no_log).hint("--origin names the log of another ledger"));
+                return Err(Failure::new(format!(
+                    "{topic} has {partitions} partitions, numbered from 0, and none is {partition}"
+                ))
+                .hint("--origin names the log of another ledger"));
             }
             (Some(partition), _) => partition..partition.saturating_add(1),
             (None, known) => 0..known.map_or(1, |identity| identity.partitions),
@@ -98,32 +84,50 @@ fn origins(config: &Config, partition: Option<u32>) -> Result<Vec<String>, Failu
 fn show(context: &mut Context<'_, '_>, keys: &SigningKeys, origins: &[String]) -> Result<Exit, Failure> {
     let all = keys.read()?;
     if all.is_empty() {
-        let path = keys.path().to_owned();
-        return Err(Failure::new(NoKeys { path }).hint("`realm-ledger keys generate` makes one"));
+        return Err(Failure::new(format!("{} has no signing key", keys.path().display()))
+            .hint("`realm-ledger keys generate` makes one"));
     }
-    let mut lines = Vec::new();
+    let mut shown = Vec::new();
     for origin in origins {
         for key in &all {
-            lines.push(Line::of(key, origin).map_err(Failure::new)?);
+            let renamed = key.renamed(origin).map_err(|error| Failure::new(format!("no origin: {error}")))?;
+            shown.push(KeyOfLog { key: key_id(key), origin, verifier_key: renamed.verifier().to_string() });
         }
     }
-    let mut printer = context.printer(COLUMNS);
-    for line in lines {
-        printer.item(&raw(&line)?)?;
-    }
-    printer.finish()?;
+    context.print_list(KEYS, shown.iter().map(raw))?;
     Ok(Exit::Done)
 }
 
-impl Line {
-    fn of(key: &SignerKey, origin: &str) -> Result<Self, NoOrigin> {
-        let verifier_key = key.renamed(origin)?.verifier().to_string();
-        Ok(Self { key: key_id(key), origin: origin.to_owned(), verifier_key })
+pub(super) fn checkpoint(context: &mut Context<'_, '_>, args: CheckpointArgs) -> Result<Exit, Failure> {
+    let CheckpointArgs { shard, target } = args;
+    let checkpoints = checkpoints(context, &target)?;
+    let Some(shard) = shard else {
+        context.print_list(CHECKPOINTS, checkpoints.into_iter().map(Ok))?;
+        return Ok(Exit::Done);
+    };
+    for checkpoint in &checkpoints {
+        let found: CheckpointJson =
+            serde_json::from_str(checkpoint.get()).map_err(|source| AskError::NotAnAnswer { source })?;
+        if found.topic == shard.topic && found.partition == shard.partition {
+            context.print_text(found.note.as_bytes())?;
+            return Ok(Exit::Done);
+        }
     }
+    Err(Failure::new(format!("no checkpoint of {shard} is known"))
+        .hint("`checkpoint` without a name lists those that there are"))
 }
 
-impl From<KeysError> for Failure {
-    fn from(error: KeysError) -> Self {
-        Self::new(error)
+/// Those of a server, or those that are kept beside the keys: what this machine published or followed last.
+fn checkpoints(context: &Context<'_, '_>, target: &QueryTarget) -> Result<Vec<Raw>, Failure> {
+    if target.url.is_some() {
+        return Ok(context.backend(target)?.ask(&CheckpointsQuery {})?.checkpoints);
     }
+    let config = context.config([data_dir_flag(target.data_dir.clone())])?;
+    let mut checkpoints = Vec::new();
+    for shard in open_read_only(&config)?.shards()? {
+        if let Some(SignedCheckpoint { checkpoint, note }) = evidence::last_signed(&config, &shard)? {
+            checkpoints.push(raw(&CheckpointJson::new(&shard, checkpoint, note))?);
+        }
+    }
+    Ok(checkpoints)
 }

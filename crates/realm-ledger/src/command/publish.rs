@@ -1,63 +1,39 @@
-//! `publish`: events from a file to Kafka, and copies that a partition lacks.
-
-mod missing;
+//! `publish`: events from a file to Kafka, a tick, or the copies of app-level events that a partition lacks.
 
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::placing;
 use ledger_ingest::publish::{PublishError, Sender};
 use ledger_ingest::text::{Line, LineError};
-use ledger_store::{DataDir, Partitioner};
+use ledger_store::{AppEvents, DataDir, MissingCopies, Partitioner};
 
-use super::{Context, Input, brokers_flag, data_dir_flag, now, partitioner_flag};
+use super::export::read_all;
+use super::{Context, InputFile, brokers_flag, data_dir_flag, now, open_read_only, partitioner_flag};
 use crate::cli::Publish;
 use crate::config::Config;
 use crate::{Exit, Failure};
 
-/// Faults that are told one by one; the rest is counted.
-const FAULTS_TOLD: u64 = 20;
+/// Faults that are reported one by one; the rest is counted.
+const FAULTS_REPORTED: u64 = 20;
 
-/// Some lines were no events.
-#[derive(Debug, thiserror::Error)]
-#[error("{count} line(s) are no events and were not sent")]
-struct NotSent {
-    count: u64,
-}
-
-/// The cluster took some, and then no more.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "sending broke off at line {line}; {events} events were handed over, of which the last may not have arrived"
-)]
-struct BrokenOff {
-    line: u64,
-    events: u64,
-    #[source]
-    source: PublishError,
-}
-
-#[derive(Default)]
-struct Sent {
-    events: u64,
-    messages: u64,
-    faults: u64,
-}
+/// What becomes of those that were sent already.
+const AGAIN: &str =
+    "publish the file again from the start: what has arrived is known by its id, and counts once";
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, Failure> {
     let Publish { file, tick, missing_copies, data_dir, brokers, topic, placing } = args;
-    let mut flags = brokers_flag(brokers.brokers);
-    flags.extend(partitioner_flag(placing.partitioner));
-    flags.extend(data_dir_flag(data_dir.as_deref()));
-    let mut config = context.config(&flags)?.config;
+    let brokers = brokers_flag(brokers.brokers);
+    let mut config =
+        context.config([brokers, partitioner_flag(placing.partitioner), data_dir_flag(data_dir)])?;
     if let Some(topic) = topic {
         config.kafka.topics = vec![topic];
     }
     if missing_copies {
-        return missing::send(context, &config);
+        return send_missing(context, &config);
     }
     let mut options = config.kafka.clone();
     options.partitioner = remembered(&config, &options)?;
     let Some(file) = file.filter(|_| !tick) else { return send_tick(context, &options) };
-    let input = Input::of(file);
+    let input = InputFile::new(file);
     let bar = context.reading_progress(&input);
     let lines = context.open_lines(&input, &bar)?;
     let sent = send_all(context, lines, &options);
@@ -71,15 +47,14 @@ pub(super) fn remembered(config: &Config, options: &KafkaOptions) -> Result<Opti
     if !DataDir::exists(&config.data_dir)? {
         return Ok(options.partitioner);
     }
-    let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
-    placing::agreed(&data, topic, options.partitioner).map_err(Failure::new)
+    Ok(placing::agreed(&open_read_only(config)?, topic, options.partitioner)?)
 }
 
 fn send_tick(context: &mut Context<'_, '_>, options: &KafkaOptions) -> Result<Exit, Failure> {
     let mut sender = Sender::connect(options)?;
     let messages = sender.send_tick(now())?;
     sender.settle()?;
-    context.say(&format!("a tick sent to {}, as {messages} messages", options.topics.join(", ")));
+    context.report(&format!("a tick sent to {}, as {messages} messages", options.topics.join(", ")));
     Ok(Exit::Done)
 }
 
@@ -89,14 +64,13 @@ fn send_all(
     options: &KafkaOptions,
 ) -> Result<Exit, Failure> {
     let mut sender = Sender::connect(options)?;
-    let mut sent = Sent::default();
-    let mut stopped = None;
-    let mut last = 0;
+    let (mut events, mut messages, mut faults, mut last) = (0_u64, 0_u64, 0_u64, 0);
+    let mut unreadable = None;
     for line in lines {
         let Line { number, text, .. } = match line {
             Ok(line) => line,
             Err(error) => {
-                stopped = Some(Failure::new(error));
+                unreadable = Some(Failure::from(error).hint(AGAIN));
                 break;
             }
         };
@@ -106,48 +80,65 @@ fn send_all(
             continue;
         }
         match sender.send(text) {
-            Ok(messages) => {
-                sent.events += 1;
-                sent.messages += u64::from(messages);
+            Ok(copies) => {
+                events += 1;
+                messages += u64::from(copies);
             }
             Err(PublishError::Invalid(rejection)) => {
-                sent.faults += 1;
-                if sent.faults <= FAULTS_TOLD {
-                    context.say(&format!("line {number}: {rejection}"));
+                faults += 1;
+                if faults <= FAULTS_REPORTED {
+                    context.report(&format!("line {number}: {rejection}"));
                 }
             }
-            Err(source) => return Err(broken_off(number, &sent, source)),
+            Err(error) => return Err(broken_off(number, events, error)),
         }
     }
-    sender.settle().map_err(|source| broken_off(last, &sent, source))?;
-    let placed =
-        sender.partitioner().map(|partitioner| format!("; client keys were placed by {partitioner}"));
-    context.say(&format!(
-        "{} events sent to {}, as {} messages{}",
-        sent.events,
+    sender.settle().map_err(|error| broken_off(last, events, error))?;
+    let placed = sender.partitioner();
+    let placed = placed.map(|partitioner| format!("; client keys were placed by {partitioner}"));
+    context.report(&format!(
+        "{events} events sent to {}, as {messages} messages{}",
         options.topics.join(", "),
-        sent.messages,
         placed.unwrap_or_default()
     ));
-    if let Some(stopped) = stopped {
-        return Err(stopped.hint(AGAIN));
+    match unreadable {
+        Some(failure) => Err(failure),
+        None if faults > 0 => Err(Failure::new(format!("{faults} line(s) are no events and were not sent"))
+            .hint("correct them and publish them again")),
+        None => Ok(Exit::Done),
     }
-    if sent.faults > 0 {
-        return Err(Failure::new(NotSent { count: sent.faults }).hint("correct them and publish them again"));
+}
+
+fn broken_off(line: u64, events: u64, error: PublishError) -> Failure {
+    let message = format!(
+        "sending broke off at line {line}; {events} events were handed over, of which the last may not have arrived"
+    );
+    Failure::caused(message, error).hint(AGAIN)
+}
+
+/// Sends each app-level event to the partitions that lack it. A copy that arrived meanwhile counts once, by its id, so
+/// that it can be sent again.
+fn send_missing(context: &mut Context<'_, '_>, config: &Config) -> Result<Exit, Failure> {
+    let data = open_read_only(config)?;
+    let topic = config.kafka.topics.first().cloned().unwrap_or_default();
+    let shards = data.partitions()?.into_iter().filter(|shard| shard.topic == topic);
+    // A shard that does not open gets no copies, and the answer is partial.
+    let readers = read_all(context, &data, shards.collect());
+    let missing = AppEvents::default().missing(&readers)?;
+    let mut copies = 0_u64;
+    if !missing.is_empty() {
+        let mut sender = Sender::connect(&config.kafka)?;
+        for MissingCopies { shard, app, events } in missing {
+            for event in events {
+                sender.send_copy(shard.partition, &event)?;
+                context.report(&format!("{} of {app} sent to {shard}", event.id));
+                copies += 1;
+            }
+        }
+        sender.settle()?;
     }
+    let count = readers.len();
+    context
+        .report(&format!("{copies} copies were missing in the {count} partitions of {topic} that are here"));
     Ok(Exit::Done)
-}
-
-/// What becomes of those that were sent already.
-const AGAIN: &str =
-    "publish the file again from the start: what has arrived is known by its id, and counts once";
-
-fn broken_off(line: u64, sent: &Sent, source: PublishError) -> Failure {
-    Failure::new(BrokenOff { line, events: sent.events, source }).hint(AGAIN)
-}
-
-impl From<PublishError> for Failure {
-    fn from(error: PublishError) -> Self {
-        Self::new(error)
-    }
 }

@@ -1,9 +1,9 @@
 //! `quarantine list`, `show` and `retry`.
 //!
-//! A retry must not make one copy of a ledger differ from another (I-5), nor take an event twice (I-3). So it
-//! takes the way of any event: a ledger that Kafka feeds gets it from the lifecycle topic, keyed as `publish`
-//! keys, where every copy sees it; one that was only imported imports it, from a source of its own that is
-//! taken once. The refused record stays what it is, evidence of what came.
+//! A retry must not make one copy of a ledger differ from another (I-5), nor append an event twice (I-3). So the event
+//! takes the way of any other: a ledger that Kafka feeds gets it from the lifecycle topic, keyed as `publish` keys, where
+//! every copy sees it; one that was only imported imports it, from a source of its own that is taken once. The refused
+//! record stays, as evidence of what came.
 
 use std::ops::ControlFlow;
 
@@ -11,126 +11,56 @@ use ledger_api::query::{QuarantineItemQuery, QuarantineQuery, Raw};
 use ledger_core::event::Event;
 use ledger_ingest::decode::{Decoded, Message, decode};
 use ledger_ingest::encode::to_native_json;
-use ledger_ingest::placing::Placement;
 use ledger_ingest::publish::Sender;
-use ledger_ingest::retry::{self, Retried, Retry};
+use ledger_ingest::retry::{Retried, Retry, RetryError, retry};
 use ledger_record::json::time::parse_instant;
-use ledger_record::rejection::Rejection;
-use ledger_store::{DataDir, ShardId};
-use serde::Deserialize;
+use ledger_store::ShardId;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::import::{placing_of, say_unsigned};
+use super::import::{placing_of, report_unsigned};
 use super::publish::remembered;
-use super::{Context, brokers_flag, data_dir_flag, now};
-use crate::backend::{Backend, FIRST_PAGE, NOT_FOUND};
-use crate::cli::{Everything, Item, ItemName, Quarantine, QuarantineRetry, QuarantineShow};
-use crate::config::Config;
-use crate::output::QUARANTINE;
+use super::{Context, brokers_flag, data_dir_flag, now, open_read_only};
+use crate::ask_error::NOT_FOUND;
+use crate::backend::{Backend, FIRST_PAGE};
+use crate::cli::{ItemName, QuarantineCommand, QuarantineItem, QuarantineRetry, QuarantineShow};
+use crate::config::{Config, Loaded};
+use crate::output::{QUARANTINE, items_at, text_at};
 use crate::{Exit, Failure, evidence, secret};
 
-/// Why an item is not fed through again.
-#[derive(Debug, thiserror::Error)]
-enum RetryError {
-    #[error("of item {item} only the SHA-256 was kept, as it was no JSON")]
-    DigestOnly { item: Item },
-    #[error("item {item} had no body")]
-    NoBody { item: Item },
-    #[error("item {item} is still no event, and was not sent")]
-    StillRefused {
-        item: Item,
-        #[source]
-        rejection: Rejection,
-    },
-    #[error("item {item} is a tick, with which nothing was lost")]
-    Tick { item: Item },
-    #[error("item {item} was refused again, and is not recorded")]
-    RefusedAgain {
-        item: Item,
-        #[source]
-        rejection: Rejection,
-    },
-}
-
-/// No refused message came from there.
-#[derive(Debug, thiserror::Error)]
-#[error("no refused message is from {name}")]
-struct NotRefused {
-    name: ItemName,
-}
-
-/// As much of an item as tells it from others.
-#[derive(Deserialize)]
-struct Listed {
-    topic: String,
-    partition: u32,
-    seq: u64,
-    source: Source,
-}
-
-#[derive(Deserialize)]
-struct Source {
-    name: String,
-    partition: u32,
-    offset: u64,
-}
-
-/// As much of an item as a retry needs.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Kept {
-    source_time: Option<String>,
-    #[serde(default)]
-    headers: Vec<Header>,
-    body: Option<Body>,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    name: String,
-    value: String,
-}
-
-#[derive(Deserialize)]
-struct Body {
-    json: Option<String>,
-}
-
-pub(super) fn run(context: &mut Context<'_, '_>, command: Quarantine) -> Result<Exit, Failure> {
+pub(super) fn run(context: &mut Context<'_, '_>, command: QuarantineCommand) -> Result<Exit, Failure> {
     match command {
-        Quarantine::List(args) => list(context, &args),
-        Quarantine::Show(QuarantineShow { item, place }) => {
-            let backend = context.backend(&place)?;
+        QuarantineCommand::List(target) => {
+            let backend = context.backend(&target)?;
+            let mut printer = context.printer(QUARANTINE);
+            for_each_item(&backend, |item| {
+                printer.item(item)?;
+                Ok(ControlFlow::Continue(()))
+            })?;
+            let has_any = printer.finish()?;
+            context.end_list(has_any, "nothing is in quarantine");
+            Ok(Exit::Done)
+        }
+        QuarantineCommand::Show(QuarantineShow { item, target }) => {
+            let backend = context.backend(&target)?;
             let item = fetch(&backend, &find(&backend, item)?)?;
             context.print_one(&item)?;
             Ok(Exit::Done)
         }
-        Quarantine::Retry(args) => once_more(context, args),
+        QuarantineCommand::Retry(args) => run_retry(context, args),
     }
 }
 
-fn list(context: &mut Context<'_, '_>, args: &Everything) -> Result<Exit, Failure> {
-    let backend = context.backend(&args.place)?;
-    let mut printer = context.printer(QUARANTINE);
-    for_each(&backend, |item| {
-        printer.item(item)?;
-        Ok(ControlFlow::Continue(()))
-    })?;
-    let has_any = printer.finish()?;
-    context.end_list(has_any, "nothing is in quarantine");
-    Ok(Exit::Done)
-}
-
-/// Calls for each item, page by page, until told to stop.
-fn for_each(
+/// Calls for each item, page by page, until the call breaks.
+fn for_each_item(
     backend: &Backend,
-    mut work: impl FnMut(&RawValue) -> Result<ControlFlow<()>, Failure>,
+    mut call: impl FnMut(&RawValue) -> Result<ControlFlow<()>, Failure>,
 ) -> Result<(), Failure> {
     let mut query = QuarantineQuery { reason: None, page: FIRST_PAGE };
     loop {
         let answer = backend.ask(&query)?;
         for item in &answer.items {
-            if work(item)?.is_break() {
+            if call(item)?.is_break() {
                 return Ok(());
             }
         }
@@ -142,26 +72,29 @@ fn for_each(
 }
 
 /// The item of a name. A message that is named by where it came from is looked for among all.
-fn find(backend: &Backend, name: ItemName) -> Result<Item, Failure> {
-    let from = match &name {
-        ItemName::Item(item) => return Ok(item.clone()),
-        ItemName::From { source, partition, offset } => (source, *partition, *offset),
+fn find(backend: &Backend, name: ItemName) -> Result<QuarantineItem, Failure> {
+    let from = match name {
+        ItemName::Item(item) => return Ok(item),
+        from @ ItemName::From { .. } => from.to_string(),
     };
     let mut found = None;
-    for_each(backend, |item| {
-        let Listed { topic, partition, seq, source } =
-            serde_json::from_str(item.get()).map_err(Failure::new)?;
-        if (&source.name, source.partition, source.offset) != from {
+    for_each_item(backend, |item| {
+        let item: Value = serde_json::from_str(item.get())?;
+        let [name, partition, offset] =
+            ["/source/name", "/source/partition", "/source/offset"].map(|pointer| text_at(&item, pointer));
+        if format!("{name}/{partition}@{offset}") != from {
             return Ok(ControlFlow::Continue(()));
         }
-        found = Some(Item { shard: ShardId { topic, partition }, seq });
+        let shard =
+            ShardId { topic: text_at(&item, "/topic"), partition: text_at(&item, "/partition").parse()? };
+        found = Some(QuarantineItem { shard, seq: text_at(&item, "/seq").parse()? });
         Ok(ControlFlow::Break(()))
     })?;
-    found.ok_or_else(|| Failure::new(NotRefused { name }))
+    found.ok_or_else(|| Failure::new(format!("no refused message is from {from}")))
 }
 
-fn fetch(backend: &Backend, item: &Item) -> Result<Raw, Failure> {
-    let Item { shard: ShardId { topic, partition }, seq } = item.clone();
+fn fetch(backend: &Backend, item: &QuarantineItem) -> Result<Raw, Failure> {
+    let QuarantineItem { shard: ShardId { topic, partition }, seq } = item.clone();
     let answer = backend.ask(&QuarantineItemQuery { topic, partition, seq }).map_err(|error| {
         let is_unknown = error.code() == Some(NOT_FOUND);
         let failure = Failure::from(error);
@@ -174,99 +107,94 @@ fn fetch(backend: &Backend, item: &Item) -> Result<Raw, Failure> {
     Ok(answer.item)
 }
 
-fn once_more(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exit, Failure> {
-    let QuarantineRetry { item, brokers, place } = args;
-    let backend = context.backend(&place)?;
+fn run_retry(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exit, Failure> {
+    let QuarantineRetry { item, brokers, target } = args;
+    let backend = context.backend(&target)?;
     let item = find(&backend, item)?;
-    let kept = fetch(&backend, &item)?;
-    let event = read_again(&item, &kept)?;
-    let mut flags = data_dir_flag(place.data_dir.as_deref());
+    let event = decode_again(&item, &fetch(&backend, &item)?)?;
     let named_brokers = brokers.brokers.is_some();
-    flags.extend(brokers_flag(brokers.brokers));
-    let loaded = context.config(&flags)?;
-    let placing = placing_of(&loaded);
-    let config = loaded.config;
-    let by_kafka = named_brokers || place.url.is_some() || is_fed_by_kafka(&config, &item)?;
-    if by_kafka {
-        send(context, &config, &item, &event)
+    let loaded = context.loaded([data_dir_flag(target.data_dir), brokers_flag(brokers.brokers)])?;
+    if named_brokers || target.url.is_some() || is_fed_by_kafka(&loaded.config, &item)? {
+        send(context, &loaded.config, &item, &event)
     } else {
-        take(context, &config, &item, event, placing)
+        append(context, &loaded, &item, event)
     }
 }
 
-/// What was kept, through the decoder of today. Its key is left aside: it is keyed anew.
-fn read_again(item: &Item, kept: &RawValue) -> Result<Event, Failure> {
-    let kept: Kept = serde_json::from_str(kept.get()).map_err(Failure::new)?;
-    let text = match kept.body {
-        None => return Err(RetryError::NoBody { item: item.clone() }.into()),
-        Some(Body { json: None }) => return Err(RetryError::DigestOnly { item: item.clone() }.into()),
-        Some(Body { json: Some(text) }) => text,
+/// Decodes what was kept with the decoder of today. Its key is left aside: it is keyed anew.
+fn decode_again(item: &QuarantineItem, kept: &RawValue) -> Result<Event, Failure> {
+    const CORRECT: &str = "the source has the bytes; correct it there, then `publish` or `import` it";
+    let kept: Value = serde_json::from_str(kept.get())?;
+    if kept.get("body").is_none() {
+        return Err(Failure::new(format!("item {item} had no body")).hint(CORRECT));
+    }
+    let Some(text) = kept.pointer("/body/json").and_then(Value::as_str) else {
+        let message = format!("of item {item} only the SHA-256 was kept, as it was no JSON");
+        return Err(Failure::new(message).hint(CORRECT));
     };
+    let headers = items_at(&kept, "/headers").iter();
     let headers: Vec<(String, Vec<u8>)> =
-        kept.headers.into_iter().map(|header| (header.name, header.value.into_bytes())).collect();
-    let timestamp = kept.source_time.and_then(|text| parse_instant(&text).ok());
+        headers.map(|header| (text_at(header, "/name"), text_at(header, "/value").into_bytes())).collect();
+    let timestamp = parse_instant(&text_at(&kept, "/sourceTime")).ok();
     let message = Message { key: None, value: Some(text.as_bytes()), headers: &headers, timestamp };
     match decode(&message) {
         Ok(Decoded::Event(incoming)) => Ok(incoming.event),
-        Ok(Decoded::Tick) => Err(RetryError::Tick { item: item.clone() }.into()),
-        Err(rejection) => Err(RetryError::StillRefused { item: item.clone(), rejection }.into()),
+        Ok(Decoded::Tick) => {
+            let message = format!("item {item} is a tick, with which nothing was lost");
+            Err(Failure::new(message).hint("`publish --tick` sends another"))
+        }
+        Err(rejection) => {
+            let message = format!("item {item} is still no event, and was not sent");
+            Err(Failure::caused(message, rejection).hint("correct the event, then `publish` or `import` it"))
+        }
     }
 }
 
 /// A topic whose cluster is known has been read from Kafka.
-fn is_fed_by_kafka(config: &Config, item: &Item) -> Result<bool, Failure> {
-    let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
-    Ok(data.identity(&item.shard.topic)?.is_some_and(|identity| identity.cluster_id.is_some()))
+fn is_fed_by_kafka(config: &Config, item: &QuarantineItem) -> Result<bool, Failure> {
+    let identity = open_read_only(config)?.identity(&item.shard.topic)?;
+    Ok(identity.is_some_and(|identity| identity.cluster_id.is_some()))
 }
 
-fn send(context: &mut Context<'_, '_>, config: &Config, item: &Item, event: &Event) -> Result<Exit, Failure> {
+fn send(
+    context: &mut Context<'_, '_>,
+    config: &Config,
+    item: &QuarantineItem,
+    event: &Event,
+) -> Result<Exit, Failure> {
     let mut options = config.kafka.clone();
     options.topics = vec![item.shard.topic.clone()];
     options.partitioner = remembered(config, &options)?;
     let mut sender = Sender::connect(&options)?;
     sender.send(&to_native_json(event))?;
     sender.settle()?;
-    context.say(&format!("item {item} was sent to {} once more", item.shard.topic));
+    context.report(&format!("item {item} was sent to {} once more", item.shard.topic));
     Ok(Exit::Done)
 }
 
-fn take(
+fn append(
     context: &mut Context<'_, '_>,
-    config: &Config,
-    item: &Item,
+    loaded: &Loaded,
+    item: &QuarantineItem,
     event: Event,
-    placing: Placement,
 ) -> Result<Exit, Failure> {
-    let data = secret::open(config)?.data;
+    let config = &loaded.config;
+    let (data, _) = secret::open(config)?;
     let (source, topic) = (format!("retry:{item}"), item.shard.topic.clone());
-    let again = Retry { source, topic, placing, event, now: now() };
-    let retried = retry::retry(&data, &again).map_err(|error| match error {
-        retry::RetryError::Refused(rejection) => {
-            Failure::from(RetryError::RefusedAgain { item: item.clone(), rejection })
+    let again = Retry { source, topic, placing: placing_of(loaded), event, now: now() };
+    let retried = retry(&data, &again).map_err(|error| match error {
+        RetryError::Refused(rejection) => {
+            let message = format!("item {item} was refused again, and is not recorded");
+            Failure::caused(message, rejection)
+                .hint("retry it once the reason is gone, or correct the event and `import` it")
         }
-        retry::RetryError::Open(error) => error.into(),
-        retry::RetryError::Append(error) => Failure::new(error),
+        error => error.into(),
     })?;
     evidence::sign_imported(config, &data, &item.shard.topic)?;
-    context.say(&match retried {
+    context.report(&match retried {
         Retried::Recorded => format!("item {item} is recorded now"),
         Retried::Repeated => format!("the event of item {item} is recorded already; nothing to do"),
     });
-    say_unsigned(context, config)
-}
-
-impl From<RetryError> for Failure {
-    fn from(error: RetryError) -> Self {
-        let hint = match error {
-            RetryError::DigestOnly { .. } | RetryError::NoBody { .. } => {
-                "the source has the bytes; correct it there, then `publish` or `import` it"
-            }
-            RetryError::StillRefused { .. } => "correct the event, then `publish` or `import` it",
-            RetryError::Tick { .. } => "`publish --tick` sends another",
-            RetryError::RefusedAgain { .. } => {
-                "retry it once the reason is gone, or correct the event and `import` it"
-            }
-        };
-        Self::new(error).hint(hint)
-    }
+    report_unsigned(context, config)?;
+    Ok(Exit::Done)
 }

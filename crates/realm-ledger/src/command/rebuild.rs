@@ -1,107 +1,89 @@
 //! `rebuild`: the projections anew from the log, compared byte for byte.
 
-use ledger_store::{DataDir, Difference, RebuildError, RebuildReport, ShardId, check, rebuild};
+use ledger_store::{Difference, RebuildReport, ShardId, check, rebuild};
 use serde::Serialize;
 
-use super::{Context, data_dir_flag};
+use super::{Context, advance, data_dir_flag, open_read_only};
 use crate::cli::Rebuild;
 use crate::output::{Column, raw};
 use crate::{Exit, Failure, secret};
 
 const COLUMNS: &[Column] = &[
-    Column::of("shard", "/shard"),
-    Column::of("tenants", "/tenants"),
-    Column::of("records", "/records"),
-    Column::of("differences", "/summary"),
+    Column::at("shard", "/shard"),
+    Column::at("tenants", "/tenants"),
+    Column::at("records", "/records"),
+    Column::at("differences", "/summary"),
 ];
 
 #[derive(Serialize)]
-struct Report {
+struct RebuiltShard {
     shard: String,
     tenants: u64,
     records: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    differences: Vec<FamilyReport>,
+    differences: Vec<FamilyDifference>,
     summary: String,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct FamilyReport {
+struct FamilyDifference {
     family: &'static str,
     rows: u64,
     first_key: String,
 }
 
-pub(super) fn run(context: &mut Context<'_, '_>, args: &Rebuild) -> Result<Exit, Failure> {
-    let loaded = context.config(&data_dir_flag(args.data_dir.as_deref()))?;
-    let config = loaded.config;
+pub(super) fn run(context: &mut Context<'_, '_>, args: Rebuild) -> Result<Exit, Failure> {
+    let config = context.config([data_dir_flag(args.data_dir)])?;
     // Opening for writing would create what is not there.
-    let shards = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?.shards()?;
-    let data = secret::open(&config)?.data;
+    let shards = open_read_only(&config)?.shards()?;
+    let (data, _) = secret::open(&config)?;
     let mut reports = Vec::new();
     for shard in shards {
         let bar = context.progress(&shard.to_string());
         let build = if args.check { check } else { rebuild };
-        let report = build(&data, &shard, &mut |done, total| {
-            bar.set_length(total);
-            bar.set_position(done);
-        })?;
+        let report = build(&data, &shard, &mut advance(&bar))?;
         bar.finish_and_clear();
         reports.push((shard, report));
     }
-    tell(context, reports, args.check)
+    print(context, reports, args.check)
 }
 
-/// Prints what was found; a difference is one, mended or not.
-fn tell(
+/// Prints what was found. A difference is exit code 3, also where it was mended.
+fn print(
     context: &mut Context<'_, '_>,
     reports: Vec<(ShardId, RebuildReport)>,
     is_check: bool,
 ) -> Result<Exit, Failure> {
     let differing = reports.iter().filter(|(_, report)| !report.differences.is_empty()).count();
-    let mut printer = context.printer(COLUMNS);
-    for (shard, report) in reports {
-        printer.item(&raw(&Report::of(&shard, report))?)?;
-    }
-    printer.finish()?;
+    let rebuilt = reports.into_iter().map(|(shard, report)| raw(&RebuiltShard::new(&shard, report)));
+    context.print_list(COLUMNS, rebuilt)?;
     if differing == 0 {
-        context.say("not a byte differed");
+        context.report("not a byte differed");
         return Ok(Exit::Done);
     }
     let mended = if is_check { "were left as they are" } else { "were mended" };
-    context.say(&format!(
+    context.report(&format!(
         "{differing} shard(s) differed from the log and {mended}; find out why before you trust the disk"
     ));
     Ok(Exit::Difference)
 }
 
-impl Report {
-    fn of(shard: &ShardId, report: RebuildReport) -> Self {
+impl RebuiltShard {
+    fn new(shard: &ShardId, report: RebuildReport) -> Self {
         let RebuildReport { tenants, records, differences } = report;
-        let said: Vec<String> = differences
+        let counts: Vec<String> = differences
             .iter()
             .map(|difference| format!("{} row(s) of {}", difference.rows, difference.family.as_str()))
             .collect();
-        let summary = if said.is_empty() { "none".to_owned() } else { said.join(", ") };
-        let differences = differences
-            .into_iter()
-            .map(|Difference { family, rows, first_key }| FamilyReport {
+        let summary = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
+        let differences =
+            differences.into_iter().map(|Difference { family, rows, first_key }| FamilyDifference {
                 family: family.as_str(),
                 rows,
                 first_key: first_key.escape_ascii().to_string(),
-            })
-            .collect();
-        Self { shard: shard.to_string(), tenants, records, differences, summary }
-    }
-}
-
-impl From<RebuildError> for Failure {
-    fn from(error: RebuildError) -> Self {
-        match error {
-            RebuildError::Open(error) => error.into(),
-            error => Self::new(error),
-        }
+            });
+        Self { shard: shard.to_string(), tenants, records, differences: differences.collect(), summary }
     }
 }
 
@@ -117,8 +99,8 @@ mod tests {
     use crate::backend::Completeness;
     use crate::cli::Cli;
 
-    /// What is said of two shards, one of which differs. Nothing short of a bad disk makes one.
-    fn told(is_check: bool) -> (Exit, String, String) {
+    /// What is reported of two shards, one of which differs. Only a bad disk makes one.
+    fn reported(is_check: bool) -> (Exit, String, String) {
         let (mut output, mut messages) = (Vec::new(), Vec::new());
         let mut env = Env {
             environment: BTreeMap::new(),
@@ -138,14 +120,14 @@ mod tests {
             (shard, RebuildReport { tenants: 3, records: 9, differences })
         };
         let exit =
-            tell(&mut context, vec![report(0, vec![]), report(1, vec![difference])], is_check).unwrap();
+            print(&mut context, vec![report(0, vec![]), report(1, vec![difference])], is_check).unwrap();
         drop(env);
         (exit, String::from_utf8(output).unwrap(), String::from_utf8(messages).unwrap())
     }
 
     #[test]
     fn a_difference_is_exit_3_and_named_whether_or_not_it_was_mended() {
-        let (exit, output, messages) = told(true);
+        let (exit, output, messages) = reported(true);
         assert_eq!(exit, Exit::Difference);
         assert!(
             messages.contains("1 shard(s) differed from the log and were left as they are"),
@@ -155,7 +137,7 @@ mod tests {
             output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!((lines.len(), &lines[0]["summary"]), (2, &"none".into()));
         assert_eq!(lines[1]["differences"][0]["firstKey"], "acme\\xff");
-        let (exit, _, messages) = told(false);
+        let (exit, _, messages) = reported(false);
         assert_eq!(exit, Exit::Difference);
         assert!(messages.contains("and were mended"), "{messages}");
     }

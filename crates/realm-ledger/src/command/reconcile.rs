@@ -8,32 +8,34 @@ use ledger_api::query::{
 };
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::list::incomplete;
-use super::{Context, Explanation, Input};
-use crate::backend::{Backend, FIRST_PAGE, NOT_FOUND};
-use crate::cli::Reconcile;
-use crate::output::{Column, Printer, raw};
-use crate::partner_list::{self, AppNames, Key, LeftOut, ListError, Listed, PartnerList};
+use super::query::check_left_out;
+use super::{Context, InputFile};
+use crate::ask_error::NOT_FOUND;
+use crate::backend::{Backend, FIRST_PAGE};
+use crate::cli::ReconcileArgs;
+use crate::output::{Column, Printer, items_at, raw, text_at};
+use crate::partner_list::{self, AppNames, Key, ListedRealm, PartnerList, SkippedRows};
 use crate::{Exit, Failure};
 
 const COLUMNS: &[Column] = &[
-    Column::of("verdict", "/verdict"),
-    Column::of("client key", "/clientKey"),
-    Column::of("app key", "/appKey"),
-    Column::of("listed", "/listedRealm"),
-    Column::of("line", "/line"),
-    Column::of("pinned", "/pinnedRealm"),
-    Column::of("since", "/pinnedSince"),
-    Column::of("by", "/pinnedBy"),
-    Column::of("seqs", "/seqs"),
-    Column::of("data in", "/dataRealm"),
-    Column::of("status", "/status"),
-    Column::of("because", "/because"),
+    Column::at("verdict", "/verdict"),
+    Column::at("client key", "/clientKey"),
+    Column::at("app key", "/appKey"),
+    Column::at("listed", "/listedRealm"),
+    Column::at("line", "/line"),
+    Column::at("pinned", "/pinnedRealm"),
+    Column::at("since", "/pinnedSince"),
+    Column::at("by", "/pinnedBy"),
+    Column::at("seqs", "/seqs"),
+    Column::at("data in", "/dataRealm"),
+    Column::at("status", "/status"),
+    Column::at("because", "/because"),
 ];
 
-/// Codes of answers that do not say that something is not there, only that nobody could tell.
+/// Codes of answers that leave open whether something is there.
 const COULD_NOT_TELL: &[&str] = &["tenant-in-two-partitions", "not-ready", "shard-halted"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -43,169 +45,135 @@ enum Verdict {
     Differs,
     /// Nothing is recorded of it.
     UnknownToLedger,
-    /// It is recorded, but nothing says where it is.
+    /// It is recorded without a realm.
     RealmUnknown,
-    /// Who was asked cannot know: nothing is said of it.
+    /// The shard that could have it was not asked.
     CouldNotBeAsked,
     /// It is installed, and the list does not have it.
     UnknownToList,
 }
 
-/// A line of the answer.
+/// A line of the answer: an installation in the list beside its state in the ledger.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Item<'a> {
+struct ComparedInstallation<'a> {
     verdict: Verdict,
-    client_key: &'a str,
-    app_key: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    client_key: &'a ClientKey,
+    app_key: &'a AppKey,
     listed_realm: Option<Realm>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
-    #[serde(rename = "")]
-    held: Option<&'a Held>,
-    /// The records that the pin rests on; without one, what it is.
+    status: Option<&'a str>,
+    pinned_realm: Option<&'a str>,
+    pinned_since: Option<&'a str>,
+    pinned_by: Option<&'a str>,
+    data_realm: Option<&'a str>,
+    /// The records that the pin cites; without a pin, those that the status cites.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     seqs: Vec<u64>,
     /// The code of why it could not be asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
     because: Option<String>,
 }
 
-/// As much of a state as is compared, and told as evidence.
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Held {
-    #[serde(skip_serializing)]
-    client_key: String,
-    #[serde(skip_serializing)]
-    app_key: String,
-    status: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pinned_realm: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pinned_since: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pinned_by: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    data_realm: Option<String>,
-}
-
 /// A comparison under way.
-struct Comparison<'a> {
+struct Reconciliation<'a> {
     backend: &'a Backend,
     as_of: AsOfAll,
     /// Agreements are printed too.
     all: bool,
-    /// What was not met in the ledger so far.
-    list: BTreeMap<Key, Listed>,
+    /// What the ledger did not name so far.
+    list: BTreeMap<Key, ListedRealm>,
     counts: BTreeMap<Verdict, u64>,
     printer: Printer<'a>,
 }
 
-/// Parts of the list that nobody could be asked about.
-#[derive(Debug, thiserror::Error)]
-#[error("{count} of the list could not be asked: what is said of them says nothing about the ledger")]
-struct NotAsked {
-    count: u64,
-}
-
-pub(super) fn run(context: &mut Context<'_, '_>, args: Reconcile) -> Result<Exit, Failure> {
-    let Reconcile { file, app, app_ids, all, as_of, place } = args;
+pub(super) fn run(context: &mut Context<'_, '_>, args: ReconcileArgs) -> Result<Exit, Failure> {
+    let ReconcileArgs { file, app, app_ids, all, as_of, target } = args;
     let names = AppNames { ids: app_ids.into_iter().collect(), only: app.clone() };
-    let input = Input::of(file);
+    let input = InputFile::new(file);
     let bar = context.reading_progress(&input);
     let text = context.open_text(&input, &bar)?;
-    let PartnerList { list, taken_for, left_out } =
-        partner_list::read(text, &names).map_err(|error| match error.remedy(&input.in_command()) {
-            Some(remedy) => Failure::new(error).hint(remedy),
-            None => Failure::new(error),
-        })?;
+    let read = partner_list::read(text, &names, &input.in_command());
+    let PartnerList { list, taken_for, skipped } = read?;
     bar.finish_and_clear();
     if let Some((id, app)) = taken_for {
-        context.say(&format!("app id {id}, the only one of the list, is taken for {app}"));
+        context.report(&format!("app id {id}, the only one of the list, is taken for {app}"));
     }
-    say_left_out(context, left_out);
-    let backend = context.backend(&place)?;
+    report_skipped(context, skipped);
+    let backend = context.backend(&target)?;
     if let Some(app) = &app {
-        known(&backend, app)?;
+        check_app(&backend, app)?;
     }
-    let (as_of, counts) = (as_of.asked(), BTreeMap::new());
+    let (as_of, counts) = (as_of.to_query(), BTreeMap::new());
     let printer = context.printer(COLUMNS);
-    let mut comparison = Comparison { backend: &backend, as_of, all, list, counts, printer };
-    let refused = comparison.walk(app)?;
-    comparison.rest()?;
-    let Comparison { printer, counts, .. } = comparison;
+    let mut reconciliation = Reconciliation { backend: &backend, as_of, all, list, counts, printer };
+    let left_out = reconciliation.compare_ledger(app)?;
+    reconciliation.compare_rest()?;
+    let Reconciliation { printer, counts, .. } = reconciliation;
     printer.finish()?;
     let count = |verdict| counts.get(&verdict).copied().unwrap_or_default();
-    let (differing, not_asked) = (count(Verdict::Differs), count(Verdict::CouldNotBeAsked));
-    let counted = |verdict, what: &str| format!("{} {what}", count(verdict));
-    let mut said = vec![
-        counted(Verdict::Agrees, "agree"),
-        counted(Verdict::Differs, "differ"),
-        counted(Verdict::UnknownToLedger, "of the list unknown to the ledger"),
-        counted(Verdict::UnknownToList, "of the ledger not in the list"),
+    let summary = [
+        (Verdict::Agrees, "agree", true),
+        (Verdict::Differs, "differ", true),
+        (Verdict::UnknownToLedger, "of the list unknown to the ledger", true),
+        (Verdict::UnknownToList, "of the ledger not in the list", true),
+        // What is rare is left out where there is none.
+        (Verdict::RealmUnknown, "of unknown realm", false),
+        (Verdict::CouldNotBeAsked, "could not be asked", false),
     ];
-    // Of what is rare, nothing is said where there is none.
-    for (verdict, what) in
-        [(Verdict::RealmUnknown, "of unknown realm"), (Verdict::CouldNotBeAsked, "could not be asked")]
-    {
-        said.extend((count(verdict) > 0).then(|| counted(verdict, what)));
+    let summary = summary.into_iter().filter(|(verdict, _, always)| *always || count(*verdict) > 0);
+    let summary: Vec<String> =
+        summary.map(|(verdict, what, _)| format!("{} {what}", count(verdict))).collect();
+    context.report(&summary.join(", "));
+    let exit = check_left_out(context, left_out)?;
+    match count(Verdict::CouldNotBeAsked) {
+        0 if count(Verdict::Differs) == 0 => Ok(exit),
+        0 => Ok(Exit::Difference),
+        not_asked => Err(Failure::new(format!(
+            "{not_asked} of the list could not be asked: what is said of them says nothing about the ledger"
+        ))
+        .hint("ask the other servers of the group too, or a data directory that has every partition")),
     }
-    context.say(&said.join(", "));
-    let exit = incomplete(context, refused)?;
-    if not_asked > 0 {
-        let hint = "ask the other servers of the group too, or a data directory that has every partition";
-        return Err(Failure::new(NotAsked { count: not_asked }).hint(hint));
-    }
-    Ok(if differing == 0 { exit } else { Exit::Difference })
 }
 
-fn say_left_out(context: &mut Context<'_, '_>, left_out: LeftOut) {
-    let LeftOut { environment, no_place, other_app } = left_out;
+fn report_skipped(context: &mut Context<'_, '_>, skipped: SkippedRows) {
+    let SkippedRows { environment, no_place, other_app } = skipped;
     let reasons = [
         (environment, "of another environment than production"),
         (no_place, "that name no place"),
         (other_app, "of another app"),
     ];
-    let reasons: Vec<String> = reasons
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, reason)| format!("{count} {reason}"))
-        .collect();
+    let reasons = reasons.into_iter().filter(|(count, _)| *count > 0);
+    let reasons: Vec<String> = reasons.map(|(count, reason)| format!("{count} {reason}")).collect();
     if !reasons.is_empty() {
-        context.say(&format!("rows of the list left out: {}", reasons.join(", ")));
+        context.report(&format!("rows of the list left out: {}", reasons.join(", ")));
     }
 }
 
-impl Comparison<'_> {
-    /// Everything that the ledger has, beside the list; answers the tenants that it had to leave out.
-    fn walk(&mut self, app: Option<AppKey>) -> Result<Vec<RefusedTenant>, Failure> {
+impl Reconciliation<'_> {
+    /// Compares every installation of the ledger with the list; returns the tenants that the ledger had to leave out.
+    fn compare_ledger(&mut self, app: Option<AppKey>) -> Result<Vec<RefusedTenant>, Failure> {
         let filter = Filter { app, ..Filter::default() };
         let mut query = InstallationsQuery { filter, as_of: self.as_of, page: FIRST_PAGE };
-        let mut refused = Vec::new();
+        let mut left_out = Vec::new();
         loop {
             let answer = self.backend.ask(&query)?;
             for state in &answer.installations {
-                self.judge(&serde_json::from_str(state.get()).map_err(Failure::new)?)?;
+                self.compare(&serde_json::from_str(state.get())?)?;
             }
-            refused.extend(answer.refused);
+            left_out.extend(answer.refused);
             query.page.cursor = answer.next_cursor;
             if query.page.cursor.is_none() {
-                return Ok(refused);
+                return Ok(left_out);
             }
         }
     }
 
-    /// What an installation is beside the list, and takes it off there; nothing where neither side says where
-    /// it is.
-    fn judge(&mut self, held: &Held) -> Result<(), Failure> {
-        let client = ClientKey::new(held.client_key.as_str()).map_err(Failure::new)?;
-        let app = AppKey::new(held.app_key.as_str()).map_err(Failure::new)?;
-        let key = (client, app);
+    /// Compares one installation and takes it off the list. Without a realm on either side there is nothing to compare.
+    fn compare(&mut self, state: &Value) -> Result<(), Failure> {
+        let key = (ClientKey::new(text_at(state, "/clientKey"))?, AppKey::new(text_at(state, "/appKey"))?);
         let listed = self.list.remove(&key);
-        let pinned = held.pinned_realm.as_deref().and_then(|realm| Realm::parse(realm).ok());
-        let is_installed = held.status == "INSTALLED";
+        let pinned = Realm::parse(&text_at(state, "/pinnedRealm")).ok();
+        let is_installed = text_at(state, "/status") == "INSTALLED";
         let verdict = match (listed, pinned) {
             (Some(listed), Some(pinned)) if listed.realm == pinned => Verdict::Agrees,
             (Some(_), Some(_)) => Verdict::Differs,
@@ -214,24 +182,24 @@ impl Comparison<'_> {
             (None, _) => return Ok(()),
         };
         *self.counts.entry(verdict).or_default() += 1;
-        // A list that still has what is gone agrees about the realm only.
+        // A list that still has what is uninstalled agrees about the realm only.
         if verdict == Verdict::Agrees && is_installed && !self.all {
             return Ok(());
         }
         let seqs = evidence(self.backend, self.as_of.into(), key.clone())?;
-        self.print(verdict, &key, listed, Some(held), seqs, None)
+        self.print(verdict, &key, listed, state, seqs, None)
     }
 
-    /// What the ledger did not name: each is asked for, as who was asked may not have had every tenant.
-    fn rest(&mut self) -> Result<(), Failure> {
+    /// Asks for each installation that the ledger did not name: its list may not have had every tenant.
+    fn compare_rest(&mut self) -> Result<(), Failure> {
         for (key, listed) in std::mem::take(&mut self.list) {
             let (client, app) = key.clone();
-            let question = InstallationQuery { client, app, as_of: self.as_of.into() };
-            let because = match self.backend.ask(&question) {
+            let query = InstallationQuery { client, app, as_of: self.as_of.into() };
+            let because = match self.backend.ask(&query) {
                 // It came while the list was read.
                 Ok(answer) => {
                     self.list.insert(key, listed);
-                    self.judge(&serde_json::from_str(answer.installation.get()).map_err(Failure::new)?)?;
+                    self.compare(&serde_json::from_str(answer.installation.get())?)?;
                     continue;
                 }
                 Err(error) => match error.code() {
@@ -242,7 +210,7 @@ impl Comparison<'_> {
             };
             let verdict = if because.is_some() { Verdict::CouldNotBeAsked } else { Verdict::UnknownToLedger };
             *self.counts.entry(verdict).or_default() += 1;
-            self.print(verdict, &key, Some(listed), None, Vec::new(), because)?;
+            self.print(verdict, &key, Some(listed), &Value::Null, Vec::new(), because)?;
         }
         Ok(())
     }
@@ -250,55 +218,53 @@ impl Comparison<'_> {
     fn print(
         &mut self,
         verdict: Verdict,
-        (client, app): &Key,
-        listed: Option<Listed>,
-        held: Option<&Held>,
+        (client_key, app_key): &Key,
+        listed: Option<ListedRealm>,
+        state: &Value,
         seqs: Vec<u64>,
         because: Option<String>,
     ) -> Result<(), Failure> {
-        let item = Item {
+        let text = |name| state.get(name).and_then(Value::as_str);
+        let compared = ComparedInstallation {
             verdict,
-            client_key: client.as_str(),
-            app_key: app.as_str(),
+            client_key,
+            app_key,
             listed_realm: listed.map(|listed| listed.realm),
             line: listed.map(|listed| listed.line),
-            held,
+            status: text("status"),
+            pinned_realm: text("pinnedRealm"),
+            pinned_since: text("pinnedSince"),
+            pinned_by: text("pinnedBy"),
+            data_realm: text("dataRealm"),
             seqs,
             because,
         };
-        Ok(self.printer.item(&raw(&item)?)?)
+        Ok(self.printer.item(&raw(&compared)?)?)
     }
 }
 
-/// A mistyped app is no app of which everything in the list is unknown. It is known where it is installed, or where it
-/// can be installed, for whomever; where that cannot be told, each line of the list says so.
-fn known(backend: &Backend, app: &AppKey) -> Result<(), Failure> {
+/// Refuses a mistyped app, of which everything in the list would be unknown. An app is known where it is installed or
+/// can be installed, for any tenant; where no answer tells that, the verdict of each line does.
+fn check_app(backend: &Backend, app: &AppKey) -> Result<(), Failure> {
     let filter = Filter { app: Some(app.clone()), ..Filter::default() };
     let page = Page { cursor: None, limit: Some(1) };
     let listed = backend.ask(&InstallationsQuery { filter, as_of: AsOfAll::default(), page })?;
     if !(listed.installations.is_empty() && listed.refused.is_empty()) {
         return Ok(());
     }
-    let client = ClientKey::new("-").map_err(Failure::new)?;
-    let as_of = AsOf::default();
+    let (client, as_of) = (ClientKey::new("-")?, AsOf::default());
     match backend.ask(&PreviewQuery { client, app: app.clone(), product_realm: None, as_of }) {
-        Err(error) if error.code() == Some(NOT_FOUND) => Err(error.into()),
-        Err(error) if error.code().is_none() => Err(error.into()),
+        Err(error) if matches!(error.code(), Some(NOT_FOUND) | None) => Err(error.into()),
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-/// The records that a pin rests on; where nothing says where it is, those that say what it is.
+/// The records that a pin cites; without a pin, those of the first statement that cites any.
 fn evidence(backend: &Backend, as_of: AsOf, (client, app): Key) -> Result<Vec<u64>, Failure> {
     let answer = backend.ask(&ExplainQuery { client, app, as_of })?;
-    let Explanation { sentences } = serde_json::from_str(answer.explanation.get()).map_err(Failure::new)?;
-    let pinned = sentences.iter().find(|sentence| sentence.fact.kind == "pinned");
-    let telling = pinned.or_else(|| sentences.iter().find(|sentence| !sentence.seqs.is_empty()));
-    Ok(telling.map(|sentence| sentence.seqs.clone()).unwrap_or_default())
-}
-
-impl From<ListError> for Failure {
-    fn from(error: ListError) -> Self {
-        Self::new(error)
-    }
+    let explanation: Value = serde_json::from_str(answer.explanation.get())?;
+    let sentences = items_at(&explanation, "/sentences");
+    let pinned = sentences.iter().find(|sentence| text_at(sentence, "/fact/kind") == "pinned");
+    let cited = pinned.or_else(|| sentences.iter().find(|sentence| !items_at(sentence, "/seqs").is_empty()));
+    Ok(cited.map_or(&[][..], |cited| items_at(cited, "/seqs")).iter().filter_map(Value::as_u64).collect())
 }

@@ -1,71 +1,30 @@
 //! `refill`: a new data directory from an old one's records, each tenant whole where its producer puts it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indicatif::ProgressBar;
 use ledger_ingest::placing::are_enough;
-use ledger_ingest::sign::{OriginError, Origins};
+use ledger_ingest::sign::Origins;
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::PriorLog;
 use ledger_store::{
-    DataDir, Partitioner, Placed, ReadError, Refill, RefillError, RefillReport, RefillStage, Renamed,
-    ShardId, VerifyError, refill,
+    DataDir, Partitioner, Placed, Refill, RefillReport, RefillStage, Renamed, ShardId, refill,
 };
 
-use super::{Context, data_dir_flag, signed};
-use crate::cli;
-use crate::config::Config;
+use super::{Context, advance, data_dir_flag};
+use crate::cli::RefillArgs;
+use crate::config::{Config, resolved};
 use crate::{Exit, Failure, evidence, secret};
 
-/// The partitioner of the producers is not known.
-#[derive(Debug, thiserror::Error)]
-enum PlaceError {
-    #[error("no message of {topic} tells how its producers place keys, as none came from Kafka")]
-    NoMessages { topic: String },
-    #[error("too few keys of {topic} are known to tell how its producers place them: {shown}")]
-    TooFew { topic: String, shown: String },
-    #[error(
-        "the messages of {topic} were placed by more than one partitioner, or by none that is known: {shown}"
-    )]
-    None { topic: String, shown: String },
-    #[error(
-        "the shard {shard} is halted by a message that another partitioner placed{}, so the records do not tell how keys \
-         are placed from now on",
-        by.as_deref().map(|by| format!(" ({by})")).unwrap_or_default()
-    )]
-    Misplaced { shard: ShardId, by: Option<String> },
-}
-
-/// The new logs cannot be named so.
-#[derive(Debug, thiserror::Error)]
-enum NameError {
-    #[error("--origin is to be {0}")]
-    Name(#[from] OriginError),
-    #[error(
-        "{0} is what the old logs are named, or logs that these took the place of: two logs of one name would contradict \
-         each other"
-    )]
-    Same(String),
-}
-
-/// Nothing can be made anew here.
-#[derive(Debug, thiserror::Error)]
-enum PathError {
-    #[error("{from} has no shard, so there is nothing to refill", from = .0.display())]
-    Nothing(PathBuf),
-    #[error("{new} is inside of {from}: a new directory is to be one of its own", new = .new.display(), from = .from.display())]
-    Inside { from: PathBuf, new: PathBuf },
-}
-
-pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Exit, Failure> {
-    let cli::Refill { from, data_dir, partitioner, origin } = args;
-    let config = context.config(&data_dir_flag(Some(&data_dir)))?.config;
+pub(super) fn run(context: &mut Context<'_, '_>, args: RefillArgs) -> Result<Exit, Failure> {
+    let RefillArgs { from, data_dir, partitioner, origin } = args;
+    let config = context.config([data_dir_flag(Some(data_dir))])?;
     let old_config = Config { data_dir: from, ..config.clone() };
     let (old, old_secret) = secret::open_existing(&old_config)?;
     let (log_name, origins) = (evidence::log_name(&old_config)?, evidence::origins(&old_config)?);
     refuse_path(&old, &config.data_dir)?;
-    // Nobody writes there until the new directory is whole.
+    // No process writes there until the new directory is whole.
     let _held = old.hold_shards()?;
     let topics: BTreeSet<String> = old.partitions()?.into_iter().map(|shard| shard.topic).collect();
     let renamed = Renamed {
@@ -77,14 +36,14 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Ex
     for topic in &topics {
         let partitioner = match partitioner {
             Some(asked) => asked,
-            None => place(&old, &config, topic)?,
+            None => partitioner_of(&old, &config, topic)?,
         };
-        say_contradicted(context, &old, topic, partitioner)?;
+        report_contradicted(context, &old, topic, partitioner)?;
         places.insert(topic.clone(), partitioner);
     }
     let mut checkpoints = BTreeMap::<ShardId, Vec<Checkpoint>>::new();
     for shard in old.partitions()? {
-        let last = signed::last(&old_config, &shard)?;
+        let last = evidence::last_signed(&old_config, &shard)?;
         checkpoints.insert(shard, last.map(|signed| signed.checkpoint).into_iter().collect());
     }
 
@@ -104,10 +63,10 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Ex
                 secret: &old_secret,
                 signed: &signed,
             },
-            &mut |stage, done, total| show(&bar, topic, stage, done, total),
+            &mut |stage, done, total| show_stage(&bar, topic, stage, done, total),
         );
         bar.finish_and_clear();
-        tell(context, topic, *partitioner, &done?);
+        report_topic(context, topic, *partitioner, &done?);
         new.remember_partitioner(topic, *partitioner)?;
     }
     if config.evidence.keys_dir.is_none() {
@@ -117,7 +76,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Ex
     for topic in &topics {
         evidence::sign_imported(&config, &new, topic)?;
     }
-    context.say(&format!(
+    context.report(&format!(
         "{} is whole; its logs are named {} instead of {}. `serve --data-dir` reads on there; keep the old \
          directory for those who hold checkpoints of it, and start no server on it again",
         config.data_dir.display(),
@@ -128,25 +87,19 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Ex
 }
 
 fn refuse_path(old: &DataDir, new: &Path) -> Result<(), Failure> {
-    let usage = |error: PathError| Failure::new(error).exit(Exit::Usage);
-    let (from, asked) = (old.path().to_owned(), new.to_owned());
+    let from = old.path().display();
     if !old.shards()?.iter().any(|shard| old.has(shard)) {
-        return Err(usage(PathError::Nothing(from)));
+        let message = format!("{from} has no shard, so there is nothing to refill");
+        return Err(Failure::new(message).exit(Exit::Usage));
     }
-    // What is not there yet is where its nearest ancestor is.
-    let real = |path: &Path| {
-        std::path::absolute(path).map(|path| {
-            let there = path.ancestors().find_map(|path| path.canonicalize().ok());
-            there.unwrap_or(path)
-        })
-    };
-    match (real(&from), real(new)) {
-        // The old one itself is refused as it is not empty.
-        (Ok(old), Ok(there)) if there.starts_with(&old) && !(there == old && new.exists()) => {
-            Err(usage(PathError::Inside { from, new: asked }))
-        }
-        _ => Ok(()),
+    let (old, there) = (resolved(old.path()), resolved(new));
+    // The old one itself is refused as it is not empty.
+    if there != old && there.starts_with(&old) {
+        let message =
+            format!("{} is inside of {from}: a new directory is to be one of its own", new.display());
+        return Err(Failure::new(message).exit(Exit::Usage));
     }
+    Ok(())
 }
 
 /// What the origins of the old logs begin with, and of those that they took the place of.
@@ -159,9 +112,8 @@ fn named_before(
     for shard in old.shards()? {
         let reader = old.read_shard(&shard)?;
         // They are the first records of a log.
-        for record in reader.snapshot().records_from(0).map_err(Failure::new)? {
-            let record = record.map_err(Failure::new)?;
-            let Some(PriorLog { origin, .. }) = PriorLog::of(&record) else { break };
+        for record in reader.snapshot().records_from(0)? {
+            let Some(PriorLog { origin, .. }) = PriorLog::of(&record?) else { break };
             names.extend(origin.rsplit_once('/').map(|(name, _)| name.to_owned()));
         }
     }
@@ -176,12 +128,15 @@ fn name(
     taken: &BTreeSet<String>,
     config: &Config,
 ) -> Result<String, Failure> {
-    let usage = |error: NameError| Failure::new(error).exit(Exit::Usage);
+    let usage = |message: String| Failure::new(message).exit(Exit::Usage);
     let name = asked.unwrap_or_else(|| next_name(before));
-    let origins = Origins::new(&name, topics.len().max(config.kafka.topics.len()));
-    let origins = origins.map_err(|error| usage(error.into()))?;
+    let origins = Origins::new(&name, topics.len().max(config.kafka.topics.len()))
+        .map_err(|error| usage(format!("--origin is to be {error}")))?;
     match topics.iter().map(|topic| origins.name(topic)).find(|name| taken.contains(name)) {
-        Some(same) => Err(usage(NameError::Same(same))),
+        Some(same) => Err(usage(format!(
+            "{same} is what the old logs are named, or logs that these took the place of: two logs of one name would \
+             contradict each other"
+        ))),
         None => Ok(name),
     }
 }
@@ -202,41 +157,47 @@ fn next_name(before: &str) -> String {
 
 /// How the producers of a topic place keys: as all of its messages show, else as it is configured. What the directory
 /// remembers may be the very thing that is wrong.
-fn place(old: &DataDir, config: &Config, topic: &str) -> Result<Partitioner, Failure> {
+fn partitioner_of(old: &DataDir, config: &Config, topic: &str) -> Result<Partitioner, Failure> {
     for shard in old.shards()?.into_iter().filter(|shard| shard.topic == topic) {
-        if let Some(by) = old.misplaced(&shard)? {
-            let names: Vec<String> = by.iter().map(ToString::to_string).collect();
-            let by = Some(names.join(" or ")).filter(|by| !by.is_empty());
-            return Err(Failure::new(PlaceError::Misplaced { shard, by }).hint(NAME_ONE));
-        }
+        let Some(by) = old.misplaced(&shard)? else { continue };
+        let names: Vec<String> = by.iter().map(ToString::to_string).collect();
+        let by = if names.is_empty() { String::new() } else { format!(" ({})", names.join(" or ")) };
+        return Err(Failure::new(format!(
+            "the shard {shard} is halted by a message that another partitioner placed{by}, so the records do not tell \
+             how keys are placed from now on"
+        ))
+        .hint(NAME_ONE));
     }
     let placed = Placed::in_topic(old, topic)?;
     let partitions = old.identity(topic)?.map_or(1, |identity| identity.partitions);
-    let fits_all = |partitioner: &Partitioner| {
-        *partitioner != Partitioner::Unknown && placed.fits(*partitioner) == placed.keys()
-    };
     match placed.fitting()[..] {
         [only] if are_enough(placed.keys(), partitions) => return Ok(only),
         _ if partitions <= 1 => return Ok(Partitioner::Murmur2),
         _ => {}
     }
+    let fits_all = |partitioner: &Partitioner| {
+        *partitioner != Partitioner::Unknown && placed.fits(*partitioner) == placed.keys()
+    };
     if let Some(set) = config.kafka.partitioner.filter(fits_all) {
         return Ok(set);
     }
-    let (topic, shown) = (topic.to_owned(), placed.to_string());
-    let failure = match placed.fitting()[..] {
-        _ if placed.keys() == 0 => PlaceError::NoMessages { topic },
-        [] => PlaceError::None { topic, shown },
-        _ => PlaceError::TooFew { topic, shown },
+    let message = match placed.fitting()[..] {
+        _ if placed.keys() == 0 => {
+            format!("no message of {topic} tells how its producers place keys, as none came from Kafka")
+        }
+        [] => format!(
+            "the messages of {topic} were placed by more than one partitioner, or by none that is known: {placed}"
+        ),
+        _ => format!("too few keys of {topic} are known to tell how its producers place them: {placed}"),
     };
-    Err(Failure::new(failure).hint(NAME_ONE))
+    Err(Failure::new(message).hint(NAME_ONE))
 }
 
 const NAME_ONE: &str = "name the partitioner of the producer that sends from now on: --partitioner murmur2 (Java), crc32 \
                         (librdkafka and what is built on it) or fnv1a (Sarama)";
 
 /// Reports messages that the partitioner would have placed elsewhere.
-fn say_contradicted(
+fn report_contradicted(
     context: &mut Context<'_, '_>,
     old: &DataDir,
     topic: &str,
@@ -245,7 +206,7 @@ fn say_contradicted(
     let placed = Placed::in_topic(old, topic)?;
     let elsewhere = placed.keys() - placed.fits(partitioner);
     if elsewhere > 0 {
-        context.say(&format!(
+        context.report(&format!(
             "of {} tenants with messages from {topic}, {elsewhere} had some where {partitioner} does not put them: a \
              producer that still does so tears them again ({placed})",
             placed.keys()
@@ -254,20 +215,19 @@ fn say_contradicted(
     Ok(())
 }
 
-fn show(bar: &ProgressBar, topic: &str, stage: RefillStage, done: u64, total: u64) {
+fn show_stage(bar: &ProgressBar, topic: &str, stage: RefillStage, done: u64, total: u64) {
     let what = match stage {
         RefillStage::Checking => "checking",
         RefillStage::Carrying => "carrying",
         RefillStage::CheckingNew => "checking what was made",
     };
     bar.set_prefix(format!("{topic}: {what}"));
-    bar.set_length(total);
-    bar.set_position(done);
+    advance(bar)(done, total);
 }
 
-fn tell(context: &mut Context<'_, '_>, topic: &str, partitioner: Partitioner, report: &RefillReport) {
+fn report_topic(context: &mut Context<'_, '_>, topic: &str, partitioner: Partitioner, report: &RefillReport) {
     let RefillReport { records, torn, moved, repeats, merged, conflicts, copied, predecessors } = report;
-    context.say(&format!(
+    context.report(&format!(
         "{topic}: {records} records carried over and {repeats} repeats counted; {torn} tenants were torn and are whole, \
          {moved} lie in another partition than before (placed by {partitioner})"
     ));
@@ -280,28 +240,10 @@ fn tell(context: &mut Context<'_, '_>, topic: &str, partitioner: Partitioner, re
         (*copied, "copies of app-level events were missing in a shard and are there now"),
     ];
     for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
-        context.say(&format!("{topic}: {count} {what}"));
+        context.report(&format!("{topic}: {count} {what}"));
     }
     for before in predecessors {
-        context.say(&format!("{topic}: takes the place of {} at {} leaves", before.origin, before.size));
-    }
-}
-
-impl From<RefillError> for Failure {
-    fn from(error: RefillError) -> Self {
-        match error {
-            RefillError::Open(error) => error.into(),
-            RefillError::Bind(error) => error.into(),
-            RefillError::Spread(_)
-            | RefillError::Verify {
-                source: VerifyError::Differs(_) | VerifyError::Read(ReadError::Damaged(_)),
-                ..
-            } => Self::new(error).exit(Exit::Difference).hint("`verify` says more; restore a backup"),
-            error @ (RefillError::Made { .. } | RefillError::MadeSpread(_)) => {
-                Self::new(error).hint("it is a fault of this program: keep both directories, and report it")
-            }
-            error => Self::new(error),
-        }
+        context.report(&format!("{topic}: takes the place of {} at {} leaves", before.origin, before.size));
     }
 }
 
@@ -310,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_told_as_it_is_in_the_origins() {
+    fn a_name_is_shown_as_it_is_in_the_origins() {
         let topics = ["realm.a", "realm.b"].map(str::to_owned).into();
         assert_eq!(with_topics("{topic}~2", &topics), "realm.a~2, realm.b~2");
         assert_eq!(with_topics("ledger.example.com", &topics), "ledger.example.com");

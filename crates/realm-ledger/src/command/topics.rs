@@ -1,6 +1,6 @@
 //! `topics create` and `topics check`.
 
-use ledger_ingest::kafka::{KafkaError, KafkaOptions};
+use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::topics::{TopicReport, check, create, lacks_brokers};
 use ledger_store::Halted;
 use serde::Serialize;
@@ -11,41 +11,31 @@ use crate::output::{Column, raw};
 use crate::{Exit, Failure};
 
 const COLUMNS: &[Column] = &[
-    Column::of("topic", "/topic"),
-    Column::of("partitions", "/partitions"),
-    Column::of("result", "/result"),
+    Column::at("topic", "/topic"),
+    Column::at("partitions", "/partitions"),
+    Column::at("result", "/result"),
 ];
 
-/// The cluster could not be asked.
-#[derive(Debug, thiserror::Error)]
-#[error("the topics at {brokers} cannot be looked at or made")]
-struct NoCluster {
-    brokers: String,
-    #[source]
-    source: KafkaError,
-}
-
 #[derive(Serialize)]
-struct Line {
+struct CheckedTopic {
     topic: String,
     partitions: u32,
     created: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    differences: Vec<SettingDiffers>,
-    /// That `serve` does not read it, and what to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    halts: Option<Halts>,
+    differences: Vec<SettingDifference>,
+    /// Why `serve` does not read it, and what to do.
+    halts: Option<TopicHalt>,
     result: String,
 }
 
 #[derive(Serialize)]
-struct Halts {
+struct TopicHalt {
     code: &'static str,
     message: String,
 }
 
 #[derive(Serialize)]
-struct SettingDiffers {
+struct SettingDifference {
     setting: String,
     wanted: String,
     found: String,
@@ -58,53 +48,49 @@ pub(super) fn run(context: &mut Context<'_, '_>, command: Topics) -> Result<Exit
         }
         Topics::Check(brokers) => (brokers, None),
     };
-    let options = context.config(&brokers_flag(brokers.brokers))?.config.kafka;
+    let options = context.config([brokers_flag(brokers.brokers)])?.kafka;
     let reports = match wanted {
         Some((partitions, replication)) => create(&options, partitions, replication),
         None => check(&options),
     };
-    let reports = reports.map_err(|source| {
-        let hint = hint(&source);
-        Failure::new(NoCluster { brokers: options.brokers.clone(), source }).hint(hint)
+    let reports = reports.map_err(|error| {
+        let hint = if lacks_brokers(&error) {
+            "there are fewer brokers than copies of each partition: give --replication-factor 1 for one broker"
+        } else {
+            "check kafka.brokers, kafka.client and the rights of this client"
+        };
+        let message = format!("the topics at {} cannot be looked at or made", options.brokers);
+        Failure::caused(message, error).hint(hint)
     })?;
     let fine = reports.iter().all(TopicReport::is_fine);
-    let mut printer = context.printer(COLUMNS);
-    for report in reports {
-        printer.item(&raw(&Line::of(report, &options))?)?;
-    }
-    printer.finish()?;
+    let topics = reports.into_iter().map(|report| CheckedTopic::new(report, &options));
+    context.print_list(COLUMNS, topics.map(|topic| raw(&topic)))?;
     Ok(if fine { Exit::Done } else { Exit::Difference })
 }
 
-fn hint(error: &KafkaError) -> &'static str {
-    if lacks_brokers(error) {
-        "there are fewer brokers than copies of each partition: give --replication-factor 1 for one broker"
-    } else {
-        "check kafka.brokers, kafka.client and the rights of this client"
-    }
-}
-
-impl Line {
-    fn of(report: TopicReport, options: &KafkaOptions) -> Self {
-        let (fine, halts) = (report.is_fine(), report.halts(options));
+impl CheckedTopic {
+    fn new(report: TopicReport, options: &KafkaOptions) -> Self {
+        let fine = report.is_fine();
+        let halts = report.halts(options).map(|Halted { code, message }| TopicHalt { code, message });
         let TopicReport { name, partitions, created, differences, .. } = report;
-        let said = differences
-            .iter()
-            .map(|(setting, wanted, found)| format!("{setting} is {found}, needs {wanted}"));
-        let halts = halts.map(|Halted { code, message }| Halts { code, message });
-        let refused =
-            halts.iter().map(|Halts { code, message }| format!("`serve` halts on it ({code}): {message}"));
-        let said: Vec<String> = said.chain(refused).collect();
+        let differences: Vec<SettingDifference> = differences
+            .into_iter()
+            .map(|(setting, wanted, found)| SettingDifference { setting, wanted, found })
+            .collect();
         let result = match (partitions, created, fine) {
             (0, _, _) => "missing; `topics create` makes it".to_owned(),
             (_, true, true) => "created".to_owned(),
             (_, false, true) => "as it should be".to_owned(),
-            (_, _, false) => said.join("; "),
+            (_, _, false) => {
+                let differs = differences.iter().map(|SettingDifference { setting, wanted, found }| {
+                    format!("{setting} is {found}, needs {wanted}")
+                });
+                let halts = halts
+                    .iter()
+                    .map(|TopicHalt { code, message }| format!("`serve` halts on it ({code}): {message}"));
+                differs.chain(halts).collect::<Vec<_>>().join("; ")
+            }
         };
-        let differences = differences
-            .into_iter()
-            .map(|(setting, wanted, found)| SettingDiffers { setting, wanted, found })
-            .collect();
         Self { topic: name, partitions, created, differences, halts, result }
     }
 }

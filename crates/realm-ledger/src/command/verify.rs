@@ -1,97 +1,241 @@
-//! `verify`: what others can check alone, and what the operator can.
+//! `verify`: a bundle or an exported log, which others can check alone, and a data directory, which its operator can.
 
-mod bundle;
 mod data_dir;
-mod tlog;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
+use indicatif::ProgressBar;
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::realm::Realm;
+use ledger_core::state::Installation;
+use ledger_core::time::Timestamp;
+use ledger_record::proof::note::VerifierKey;
+use ledger_record::proof::{Hash, tlog, verify as bundle};
 use ledger_record::record::PriorLog;
 use serde::Serialize;
 
-use super::{Context, Input, Unreadable};
+use super::{Context, InputFile, advance};
 use crate::cli::Verify;
+use crate::output::raw;
 use crate::{Exit, Failure};
-
-/// A verdict that is not "valid".
-#[derive(Debug, thiserror::Error)]
-enum Verdict<E: std::error::Error + 'static> {
-    /// A fact fails.
-    #[error("{what} is not valid")]
-    Invalid {
-        what: String,
-        #[source]
-        fault: E,
-    },
-    /// Something is missing to judge.
-    #[error("{what} cannot be judged")]
-    Undecided {
-        what: String,
-        #[source]
-        doubt: E,
-    },
-}
-
-impl<E: std::error::Error + Send + Sync + 'static> From<Verdict<E>> for Failure {
-    fn from(verdict: Verdict<E>) -> Self {
-        let exit = match verdict {
-            Verdict::Invalid { .. } => Exit::Difference,
-            Verdict::Undecided { .. } => Exit::Failed,
-        };
-        Self::new(verdict).exit(exit)
-    }
-}
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Verify) -> Result<Exit, Failure> {
     let Verify { data_dir, bundle, tlog, keys, pinned, client } = args;
-    let pinned = pinned.map(|path| Input::of(path).read(context)).transpose()?;
-    // What is no text is no note either, and is told so by whoever reads it.
+    let pinned = pinned.map(|path| context.read(&InputFile::new(path))).transpose()?;
+    // What is no text is no note either, and its reader refuses it.
     let pinned = pinned.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let pinned = pinned.as_deref();
     match (bundle, tlog) {
-        (Some(file), _) => bundle::run(context, Input::of(file), &keys, pinned, client),
-        (None, Some(directory)) => tlog::run(context, &directory, &keys, pinned),
-        (None, None) => data_dir::run(context, data_dir.as_deref(), &keys, pinned),
+        (Some(file), _) => verify_bundle(context, &InputFile::new(file), &keys, pinned, client),
+        (None, Some(directory)) => verify_tlog(context, &directory, &keys, pinned),
+        (None, None) => data_dir::run(context, data_dir, &keys, pinned),
     }
+}
+
+/// A fact fails: exit code 3.
+fn invalid(what: &str, fault: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+    Failure::caused(format!("{what} is not valid"), fault).exit(Exit::Difference)
+}
+
+/// Something is missing to judge.
+fn undecided(what: &str, doubt: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+    Failure::caused(format!("{what} cannot be judged"), doubt)
+}
+
+/// What a valid bundle proves.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ValidBundle<'a> {
+    verdict: &'static str,
+    client_key: &'a ClientKey,
+    records: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    installations: Vec<ProvenInstallation<'a>>,
+    decisions_follow: bool,
+    origin: &'a str,
+    size: u64,
+    root: Hash,
+    complete_up_to: Timestamp,
+    goes_on_from_pinned: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProvenInstallation<'a> {
+    app_key: &'a AppKey,
+    pinned_realm: Option<Realm>,
+    records: u64,
+}
+
+fn verify_bundle(
+    context: &mut Context<'_, '_>,
+    input: &InputFile,
+    keys: &[VerifierKey],
+    pinned: Option<&str>,
+    client: Option<ClientKey>,
+) -> Result<Exit, Failure> {
+    const WHAT: &str = "the bundle";
+    let bytes = context.read(input)?;
+    let verdict = match std::str::from_utf8(&bytes) {
+        Ok(text) => bundle::verify(text, keys, pinned),
+        Err(error) => {
+            let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = 1 + String::from_utf8_lossy(good).matches('\n').count() as u64;
+            Err(bundle::Fault::Malformed { line }.into())
+        }
+    };
+    let verified = verdict.map_err(|refusal| match refusal {
+        bundle::Refusal::Invalid(fault) => invalid(WHAT, fault),
+        bundle::Refusal::Undecided(doubt) => undecided(WHAT, doubt),
+    })?;
+    if let Some(asked) = client.filter(|asked| *asked != verified.client) {
+        let fault = format!("it tells of client key {}, not of {asked}", verified.client);
+        return Err(invalid(WHAT, fault));
+    }
+    let bundle::Verified { client, checkpoint, seal, records, .. } = &verified;
+    let valid = ValidBundle {
+        verdict: "valid",
+        client_key: client,
+        records: records.len(),
+        installations: proven_installations(&verified),
+        decisions_follow: verified.decisions_follow(),
+        origin: &checkpoint.origin,
+        size: checkpoint.size,
+        root: checkpoint.root,
+        complete_up_to: seal.recorded,
+        goes_on_from_pinned: pinned.is_some().then_some(true),
+    };
+    context.print_one(&raw(&valid)?)?;
+    context.report(&bundle_summary(&verified));
+    Ok(Exit::Done)
+}
+
+fn proven_installations(verified: &bundle::Verified) -> Vec<ProvenInstallation<'_>> {
+    let mut apps: BTreeMap<&AppKey, ProvenInstallation<'_>> = BTreeMap::new();
+    for record in &verified.records {
+        let Some(app_key) = &record.leaf.app else { continue };
+        let installation =
+            apps.entry(app_key).or_insert(ProvenInstallation { app_key, pinned_realm: None, records: 0 });
+        installation.records += 1;
+        // The fold counts, where the history can be folded: a late record changes what a leaf has.
+        installation.pinned_realm = match &verified.tenant {
+            Some(tenant) => tenant.installations.get(app_key).and_then(Installation::pinned_realm),
+            None => record.leaf.pinned_realm,
+        };
+    }
+    apps.into_values().collect()
+}
+
+fn bundle_summary(verified: &bundle::Verified) -> String {
+    let bundle::Verified { client, checkpoint, records, .. } = verified;
+    let whole = match records.len() {
+        0 => format!("there is no record of {client}"),
+        1 => format!("the one record is the whole history of {client}"),
+        count => format!("the {count} records are the whole history of {client}"),
+    };
+    let decisions = match (records.is_empty(), verified.decisions_follow()) {
+        (true, _) => "",
+        (false, true) => "; the decisions follow from the records",
+        (false, false) => {
+            "; whether the decisions follow was not checked, as not all that they rest on is shown"
+        }
+    };
+    format!("valid: {whole} in {} up to size {}{decisions}", checkpoint.origin, checkpoint.size)
+}
+
+/// What a valid log proves.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ValidLog<'a> {
+    verdict: &'static str,
+    origin: &'a str,
+    size: u64,
+    root: Hash,
+    streams: u64,
+    seals: u64,
+    refused: u64,
+    duplicates: u64,
+    complete_up_to: Timestamp,
+    goes_on_from_pinned: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    based_on: Vec<PriorLogJson>,
+}
+
+/// A file of the log that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} cannot be read", path = path.display())]
+struct UnreadableTile {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+fn verify_tlog(
+    context: &mut Context<'_, '_>,
+    directory: &Path,
+    keys: &[VerifierKey],
+    pinned: Option<&str>,
+) -> Result<Exit, Failure> {
+    let bar = context.bar(ProgressBar::new(0), "{bar:40} {human_pos}/{human_len} leaves, {eta} left");
+    let read = |path: &str| {
+        let path = directory.join(path);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            // A part of the path that is a file is as good as no file there.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(source) => Err(UnreadableTile { path, source }),
+        }
+    };
+    let verdict = tlog::verify(read, keys, pinned, advance(&bar));
+    bar.finish_and_clear();
+    let what = format!("the log in {}", directory.display());
+    let tlog::Verified { checkpoint, seal, seals, predecessors } =
+        verdict.map_err(|refusal| match refusal {
+            tlog::Refusal::Invalid(fault) => invalid(&what, fault),
+            tlog::Refusal::Undecided(doubt) => undecided(&what, doubt),
+            tlog::Refusal::Unreadable(error) => error.into(),
+        })?;
+    let valid = ValidLog {
+        verdict: "valid",
+        origin: &checkpoint.origin,
+        size: checkpoint.size,
+        root: checkpoint.root,
+        streams: seal.streams,
+        seals,
+        refused: seal.rejected,
+        duplicates: seal.duplicates,
+        complete_up_to: seal.recorded,
+        goes_on_from_pinned: pinned.is_some().then_some(true),
+        based_on: predecessors.into_iter().map(PriorLogJson::from).collect(),
+    };
+    context.print_one(&raw(&valid)?)?;
+    context.report(&format!(
+        "valid: all {} leaves of {} are chained and make the root, and all {seals} seals are true{}",
+        checkpoint.size,
+        checkpoint.origin,
+        based_on(&valid.based_on)
+    ));
+    Ok(Exit::Done)
 }
 
 /// A log that another one takes the place of, as that one's first records name it.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LogBefore {
+struct PriorLogJson {
     origin: String,
     size: u64,
-    root: String,
+    root: Hash,
 }
 
-impl LogBefore {
-    fn of(before: &PriorLog) -> Self {
-        let PriorLog { origin, size, root } = before;
-        Self { origin: origin.clone(), size: *size, root: root.to_text() }
+impl From<PriorLog> for PriorLogJson {
+    fn from(PriorLog { origin, size, root }: PriorLog) -> Self {
+        Self { origin, size, root }
     }
 }
 
-/// What a log is based on, in words; nothing for one that takes the place of none.
-fn based_on<'a>(before: impl IntoIterator<Item = &'a LogBefore>) -> String {
-    let named: Vec<String> =
-        before.into_iter().map(|log| format!("{} at {}", log.origin, log.size)).collect();
+/// What a log is based on, in words; empty for a log that takes the place of none.
+fn based_on<'a>(prior: impl IntoIterator<Item = &'a PriorLogJson>) -> String {
+    let named: Vec<String> = prior.into_iter().map(|log| format!("{} at {}", log.origin, log.size)).collect();
     if named.is_empty() { String::new() } else { format!("; based on {}", named.join(", ")) }
-}
-
-impl Input {
-    /// All of it.
-    fn read(self, context: &mut Context<'_, '_>) -> Result<Vec<u8>, Failure> {
-        let (path, read) = match self {
-            Self::Standard => {
-                let mut bytes = Vec::new();
-                let read = context.env.input.read_to_end(&mut bytes).map(|_| bytes);
-                (PathBuf::from("standard input"), read)
-            }
-            Self::File(path) => {
-                let read = std::fs::read(&path);
-                (path, read)
-            }
-        };
-        read.map_err(|source| Failure::new(Unreadable { path, source }))
-    }
 }

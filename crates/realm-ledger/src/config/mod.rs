@@ -1,29 +1,26 @@
 //! The configuration: defaults ← TOML file ← environment ← flags.
 //!
-//! Each crate owns its options; this module only maps names to them. One table ([`setting::SETTINGS`]) knows
-//! every key: what is not in it is refused, with its place and a suggestion; `config show` and
-//! `deploy/realm-ledger.toml` are printed from the same table, so neither can lie.
+//! In come a file, the environment and flags; out goes a [`Config`] with the origin of each value, or every fault with
+//! its place. Each crate owns its options. One table ([`setting::SETTINGS`]) maps keys to them: a key that is not in
+//! the table is refused, and `config show` prints the table. `deploy/realm-ledger.toml` documents each setting; a test
+//! compares it with the table and the defaults.
 //!
 //! ```text
 //!   kafka.check_interval = "60s"                 in the file, under [kafka]
 //!   REALM_LEDGER_KAFKA__CHECK_INTERVAL=60s       in the environment: upper case, "." is "__"
 //!   REALM_LEDGER_KAFKA__CLIENT__SASL_PASSWORD=…  a librdkafka property: "_" is "."
-//!   REALM_LEDGER_CONFIG=/etc/realm-ledger.toml   which file, unless --config says so
+//!   REALM_LEDGER_CONFIG=/etc/realm-ledger.toml   which file, unless --config names one
 //! ```
 //!
-//! `REALM_LEDGER_SECRET` is the ledger secret: no setting, as it must not stand in a file with others.
-//! Lists are comma-separated in the environment. Variables that Kubernetes makes up for a service called
-//! `realm-ledger` (`REALM_LEDGER_SERVICE_…`, `REALM_LEDGER_PORT…`) are none of ours and are left alone.
+//! `REALM_LEDGER_SECRET` is the ledger secret. It is no setting, so that no file has it beside others.
+//! Lists are comma-separated in the environment. Kubernetes sets variables for a service called `realm-ledger`
+//! (`REALM_LEDGER_SERVICE_…`, `REALM_LEDGER_PORT…`); they are left alone.
 
-mod error;
-mod layer;
-mod place;
+mod layers;
+mod paths;
 mod setting;
-mod show;
 mod value;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,9 +29,10 @@ use ledger_ingest::sign::{OriginError, Origins};
 use ledger_record::proof::line::LedgerSecret;
 use ledger_store::StoreOptions;
 
-pub use error::{ConfigError, ConfigErrors};
-pub use layer::{FlagValue, PREFIX, load, settings_in};
-pub use show::{Shown, documented};
+pub(crate) use layers::PREFIX;
+pub use layers::{ConfigErrors, FlagValue, Loaded, Origin, load, settings_in};
+pub(crate) use paths::resolved;
+pub(crate) use setting::EffectiveSetting;
 
 use crate::telemetry::LogOptions;
 
@@ -43,7 +41,7 @@ use crate::telemetry::LogOptions;
 pub struct Config {
     /// Where the ledger is kept.
     pub data_dir: PathBuf,
-    /// `serve` ends when every shard of it is halted until a person has looked.
+    /// `serve` ends when every shard of it is halted until a person acts.
     pub exit_when_halted: bool,
     /// How long a server may take to end.
     pub shutdown_timeout: Duration,
@@ -53,12 +51,12 @@ pub struct Config {
     pub kafka: KafkaOptions,
     /// How the log is made evident to others.
     pub evidence: EvidenceOptions,
-    /// Where questions are answered.
+    /// Where queries are answered.
     pub http: HttpOptions,
-    /// What the server tells of itself.
+    /// What the server logs.
     pub log: LogOptions,
-    /// How often it looks whether it is right.
-    pub sampling: SamplingOptions,
+    /// Tenants that are folded from zero and compared with their state each minute; 0: none.
+    pub sampled_tenants_per_minute: u32,
 }
 
 impl Default for Config {
@@ -72,25 +70,12 @@ impl Default for Config {
             evidence: EvidenceOptions::default(),
             http: HttpOptions::default(),
             log: LogOptions::default(),
-            sampling: SamplingOptions::default(),
+            sampled_tenants_per_minute: 60,
         }
     }
 }
 
-/// Checks of states against the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SamplingOptions {
-    /// Tenants that are folded from zero and compared; 0: none.
-    pub tenants_per_minute: u32,
-}
-
-impl Default for SamplingOptions {
-    fn default() -> Self {
-        Self { tenants_per_minute: 60 }
-    }
-}
-
-/// The audit trail.
+/// Seals and signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvidenceOptions {
     /// Where the secret and the keys are kept; none: beside the data directory.
@@ -110,29 +95,12 @@ impl Default for EvidenceOptions {
     }
 }
 
-impl Config {
-    /// Where the secret and the keys are kept: outside of the data directory and its backups.
-    pub fn keys_dir(&self) -> PathBuf {
-        self.evidence.keys_dir.clone().unwrap_or_else(|| place::beside(&self.data_dir, ".keys"))
-    }
-
-    /// Whether a backup of the data would carry the keys along.
-    fn keys_are_among_the_data(&self) -> bool {
-        place::resolved(&self.keys_dir()).starts_with(place::resolved(&self.data_dir))
-    }
-
-    /// The names of the logs.
-    pub fn origins(&self) -> Result<Origins, OriginError> {
-        Origins::new(&self.evidence.origin, self.kafka.topics.len())
-    }
-}
-
 /// The HTTP interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpOptions {
     /// Address and port.
     pub listen: String,
-    /// What the interface itself wants to know.
+    /// The limits of the interface.
     pub options: ledger_api::http::Options,
 }
 
@@ -142,47 +110,20 @@ impl Default for HttpOptions {
     }
 }
 
-/// Where a value comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// It was not set.
-    Default,
-    /// A line of the file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// An environment variable.
-    Environment(String),
-    /// A flag of the command line.
-    Flag(&'static str),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Environment(name) => write!(f, "environment variable {name}"),
-            Self::Flag(name) => write!(f, "flag {name}"),
-        }
+impl Config {
+    /// Where the secret and the keys are kept: outside of the data directory and its backups.
+    pub fn keys_dir(&self) -> PathBuf {
+        self.evidence.keys_dir.clone().unwrap_or_else(|| paths::with_suffix(&self.data_dir, ".keys"))
     }
-}
 
-/// The configuration in force, and where each value that was set comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Loaded {
-    /// The values.
-    pub config: Config,
-    origins: BTreeMap<String, Origin>,
-}
+    /// Whether a backup of the data would contain the keys.
+    fn keys_are_in_data_dir(&self) -> bool {
+        resolved(&self.keys_dir()).starts_with(resolved(&self.data_dir))
+    }
 
-impl Loaded {
-    /// Where the value of a key comes from.
-    pub fn origin(&self, key: &str) -> &Origin {
-        self.origins.get(key).unwrap_or(&Origin::Default)
+    /// The names of the logs.
+    pub fn origins(&self) -> Result<Origins, OriginError> {
+        Origins::new(&self.evidence.origin, self.kafka.topics.len())
     }
 }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -22,8 +23,8 @@ fn faults(result: Result<Loaded, ConfigErrors>, file: &Path) -> String {
     result.unwrap_err().to_string().replace(&*file.to_string_lossy(), "FILE")
 }
 
-fn value_of<'a>(shown: &'a [Shown<'_>], key: &str) -> &'a Shown<'a> {
-    shown.iter().find(|shown| shown.key == key).unwrap()
+fn value_of<'a>(settings: &'a [EffectiveSetting], key: &str) -> &'a EffectiveSetting {
+    settings.iter().find(|found| found.setting == key).unwrap()
 }
 
 #[test]
@@ -57,9 +58,9 @@ fn every_fault_is_told_with_its_place_and_what_was_meant() {
     let file = file(
         "data_dri = 'x'\n[store]\nblock_cache = 256\n[kafka]\nbroker = 'b'\n[kafka.client]\n'auto.offset.reset' = 'latest'\n[cafka]\nx = 1\n",
     );
-    let told = faults(load(Some(file.path()), &BTreeMap::new(), &[]), file.path());
+    let reported = faults(load(Some(file.path()), &BTreeMap::new(), &[]), file.path());
     assert_eq!(
-        told,
+        reported,
         "the configuration cannot be used, for 5 reasons\
          \n  FILE:8: there is no setting cafka; `realm-ledger config show` lists them all\
          \n  FILE:1: there is no setting data_dri; did you mean data_dir?\
@@ -73,8 +74,8 @@ fn every_fault_is_told_with_its_place_and_what_was_meant() {
 #[test]
 fn an_unknown_variable_is_refused_with_a_suggestion_but_not_those_of_kubernetes() {
     let typo = environment(&[("REALM_LEDGER_KAFKA_BROKERS", "b:1")]);
-    let told = load(None, &typo, &[]).unwrap_err().to_string();
-    assert!(told.ends_with("did you mean REALM_LEDGER_KAFKA__BROKERS?"), "{told}");
+    let reported = load(None, &typo, &[]).unwrap_err().to_string();
+    assert!(reported.ends_with("did you mean REALM_LEDGER_KAFKA__BROKERS?"), "{reported}");
     let kubernetes = environment(&[
         ("REALM_LEDGER_SERVICE_HOST", "10.0.0.1"),
         ("REALM_LEDGER_PORT", "tcp://10.0.0.1:8080"),
@@ -86,27 +87,30 @@ fn an_unknown_variable_is_refused_with_a_suggestion_but_not_those_of_kubernetes(
 #[test]
 fn no_toml_is_told_with_its_line() {
     let file = file("data_dir = 'a'\n[kafka\n");
-    let told = faults(load(Some(file.path()), &BTreeMap::new(), &[]), file.path());
-    assert!(told.contains("FILE:2: "), "{told}");
+    let reported = faults(load(Some(file.path()), &BTreeMap::new(), &[]), file.path());
+    assert!(reported.contains("FILE:2: "), "{reported}");
     let missing = load(Some(Path::new("/nowhere/at-all.toml")), &BTreeMap::new(), &[]).unwrap_err();
     assert!(missing.to_string().contains("/nowhere/at-all.toml could not be read"), "{missing}");
 }
 
 #[test]
 fn values_that_cannot_go_together_are_refused() {
-    let told = load_text("[store]\nblock_cache = '1MiB'\nwrite_buffer = '2MiB'").unwrap_err().to_string();
-    assert!(told.contains("store.write_buffer is to be at most store.block_cache"), "{told}");
-    let told = load_text("[log]\nlevel = 'loud=very'\nformat = 'xml'").unwrap_err().to_string();
-    assert!(told.contains("log.level is to be a level"), "{told}");
-    assert!(told.contains("log.format is to be one of auto, text, json"), "{told}");
+    let reported = load_text("[store]\nblock_cache = '1MiB'\nwrite_buffer = '2MiB'").unwrap_err().to_string();
+    assert!(reported.contains("store.write_buffer is to be at most store.block_cache"), "{reported}");
+    let reported = load_text("[log]\nlevel = 'loud=very'\nformat = 'xml'").unwrap_err().to_string();
+    assert!(reported.contains("log.level is to be a level"), "{reported}");
+    assert!(reported.contains("log.format is to be one of auto, text, json"), "{reported}");
 }
 
 #[test]
 fn the_sampled_check_can_be_turned_off() {
     let sampled = |number: &str| load_text(&format!("[sampling]\ntenants_per_minute = {number}"));
-    assert_eq!(sampled("0").unwrap().config.sampling.tenants_per_minute, 0);
-    let told = sampled("-1").unwrap_err().to_string();
-    assert!(told.contains("sampling.tenants_per_minute is to be a whole number, 0 for none"), "{told}");
+    assert_eq!(sampled("0").unwrap().config.sampled_tenants_per_minute, 0);
+    let reported = sampled("-1").unwrap_err().to_string();
+    assert!(
+        reported.contains("sampling.tenants_per_minute is to be a whole number, 0 for none"),
+        "{reported}"
+    );
     assert!(load_text("[store]\nbackground_jobs = 0").is_err(), "nothing works without threads");
 }
 
@@ -118,9 +122,13 @@ fn the_keys_are_never_among_the_data() {
     assert_eq!(keys_of("data_dir = 'x/.'"), here.join("x.keys"));
     assert_eq!(keys_of("data_dir = 'x'\n[evidence]\nkeys_dir = 'xkeys'"), Path::new("xkeys"));
     for (data, keys) in [("x", "x/keys"), ("x", "x"), (".", "keys"), ("/", ""), ("x", "y/../x/deep/keys")] {
-        let told = load_text(&format!("data_dir = '{data}'\n[evidence]\nkeys_dir = '{keys}'")).unwrap_err();
-        let told = told.to_string();
-        assert!(told.contains("evidence.keys_dir is to be outside of data_dir"), "{data} {keys}: {told}");
+        let reported =
+            load_text(&format!("data_dir = '{data}'\n[evidence]\nkeys_dir = '{keys}'")).unwrap_err();
+        let reported = reported.to_string();
+        assert!(
+            reported.contains("evidence.keys_dir is to be outside of data_dir"),
+            "{data} {keys}: {reported}"
+        );
     }
 }
 
@@ -134,10 +142,10 @@ fn every_topic_has_one_purpose() {
         ("dead_letter_topic = 'realm.decisions'", "kafka.dead_letter_topic is to be another topic"),
         ("decisions_topic = 'realm.checkpoints'", "kafka.checkpoints_topic is to be another topic"),
     ] {
-        let told = load_text(&format!("[evidence]\norigin = 'x/{{topic}}'\n[kafka]\n{text}"))
+        let reported = load_text(&format!("[evidence]\norigin = 'x/{{topic}}'\n[kafka]\n{text}"))
             .unwrap_err()
             .to_string();
-        assert!(told.contains(expected), "{text}: {told}");
+        assert!(reported.contains(expected), "{text}: {reported}");
     }
     let nowhere =
         "[kafka]\ntopics = ['a', 'b']\ndecisions_topic = ''\ndead_letter_topic = ''\ncheckpoints_topic = ''";
@@ -154,7 +162,7 @@ fn secrets_are_masked_wherever_they_come_from() {
     let loaded = load(Some(file.path()), &environment, &[]).unwrap();
     assert_eq!(loaded.config.kafka.client.get("security.protocol").map(String::as_str), Some("sasl_ssl"));
     assert_eq!(loaded.config.kafka.client.len(), 6);
-    let shown = loaded.shown();
+    let shown = loaded.settings();
     assert!(shown.iter().all(|shown| !shown.value.contains("hunter2")));
     assert_eq!(value_of(&shown, "kafka.client.\"ssl.keystore.password\"").value, "\"********\"");
     assert_eq!(value_of(&shown, "kafka.client.\"security.protocol\"").value, "\"sasl_ssl\"");
@@ -163,16 +171,19 @@ fn secrets_are_masked_wherever_they_come_from() {
 #[test]
 fn what_the_kafka_client_refuses_is_told_without_its_value() {
     let text = "[kafka]\ndrain_timeout = '60s'\n[kafka.client]\nsecurity.protocol = 'hunter2'\n";
-    let told = load_text(text).unwrap_err().to_string();
-    assert!(told.contains("kafka.client.security.protocol: client property"), "{told}");
-    assert!(!told.contains("hunter2"), "{told}");
+    let reported = load_text(text).unwrap_err().to_string();
+    assert!(reported.contains("kafka.client.security.protocol: client property"), "{reported}");
+    assert!(!reported.contains("hunter2"), "{reported}");
     let typo = environment(&[("REALM_LEDGER_KAFKA__CLIENT__SASL_PASSWRD", "hunter2")]);
-    let told = load(None, &typo, &[]).unwrap_err().to_string();
-    assert!(told.contains("REALM_LEDGER_KAFKA__CLIENT__SASL_PASSWRD"), "{told}");
-    assert!(told.contains("has no property \"sasl.passwrd\""), "{told}");
-    assert!(!told.contains("hunter2"), "{told}");
-    let told = load_text("[kafka]\ndrain_timeout = '60s'").unwrap_err().to_string();
-    assert!(told.contains("kafka.drain_timeout: it must be shorter than the session timeout"), "{told}");
+    let reported = load(None, &typo, &[]).unwrap_err().to_string();
+    assert!(reported.contains("REALM_LEDGER_KAFKA__CLIENT__SASL_PASSWRD"), "{reported}");
+    assert!(reported.contains("has no property \"sasl.passwrd\""), "{reported}");
+    assert!(!reported.contains("hunter2"), "{reported}");
+    let reported = load_text("[kafka]\ndrain_timeout = '60s'").unwrap_err().to_string();
+    assert!(
+        reported.contains("kafka.drain_timeout: it must be shorter than the session timeout"),
+        "{reported}"
+    );
     let loaded = load_text("[kafka.client]\nsasl.password = 'hunter2'").unwrap();
     assert!(!format!("{loaded:?}").contains("hunter2"));
 }
@@ -182,7 +193,7 @@ fn an_empty_text_is_none_where_none_is_possible() {
     let loaded = load_text("[kafka]\ndecisions_topic = ''\ninstance = 'node-1'").unwrap();
     assert_eq!(loaded.config.kafka.decisions_topic, None);
     assert_eq!(loaded.config.kafka.instance.as_deref(), Some("node-1"));
-    let shown = loaded.shown();
+    let shown = loaded.settings();
     assert_eq!(value_of(&shown, "kafka.decisions_topic").value, "\"\"");
 }
 
@@ -193,33 +204,41 @@ fn what_is_shown_is_a_configuration_again() {
     loaded.config.kafka.check_interval = Duration::from_millis(1500);
     loaded.config.store.block_cache_bytes = 3 << 30;
     let lines: Vec<String> =
-        loaded.shown().iter().map(|shown| format!("{} = {}", shown.key, shown.value)).collect();
+        loaded.settings().iter().map(|shown| format!("{} = {}", shown.setting, shown.value)).collect();
     assert_eq!(load_text(&lines.join("\n")).unwrap().config, loaded.config);
 }
 
 #[test]
-fn the_default_file_has_every_key_with_a_comment_and_equals_the_defaults() {
+fn the_default_file_documents_every_setting_and_has_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/realm-ledger.toml");
-    let expected = documented();
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, &expected).unwrap();
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(found, expected, "write it anew with BLESS=1");
     assert_eq!(load(Some(&path), &BTreeMap::new(), &[]).unwrap().config, Config::default());
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut expected = Vec::new();
+    let mut section = "";
+    let defaults = Loaded::default().settings();
     for setting in setting::SETTINGS {
-        let name = setting.key.rsplit('.').next().unwrap();
-        let at = found
-            .lines()
-            .position(|line| line.starts_with(&format!("{name} = ")) || line == format!("[{}]", setting.key));
-        let before = found.lines().nth(at.unwrap() - 1).unwrap();
-        assert!(before.starts_with("# "), "{} has no comment", setting.key);
+        let (of, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
+        if of != section && !setting.has_properties() {
+            section = of;
+            expected.push(format!("[{section}]"));
+        }
+        let line = match defaults.iter().find(|default| default.setting == setting.key) {
+            Some(default) => format!("{name} = {}", default.value),
+            None => format!("[{}]", setting.key),
+        };
+        let at = lines.iter().position(|found| *found == line).unwrap_or_else(|| panic!("no line {line}"));
+        assert!(lines[at - 1].starts_with("# "), "{line} has no comment");
+        expected.push(line);
     }
+    let is_value = |line: &&&str| !line.is_empty() && !line.starts_with('#');
+    let found: Vec<&str> = lines.iter().filter(is_value).copied().collect();
+    assert_eq!(found, expected, "the same settings in the same order");
 }
 
 #[test]
 fn there_are_threads_for_no_more_questions_than_so_many() {
-    let told = load_text("[http]\nconcurrent_requests = 4097").unwrap_err().to_string();
-    assert!(told.contains("http.concurrent_requests is to be at most 4096"), "{told}");
+    let reported = load_text("[http]\nconcurrent_requests = 4097").unwrap_err().to_string();
+    assert!(reported.contains("http.concurrent_requests is to be at most 4096"), "{reported}");
     load_text("[http]\nconcurrent_requests = 4096").unwrap();
 }

@@ -1,16 +1,15 @@
 //! How a value is written in a file, in the environment and on the command line.
 //!
-//! Sizes and durations carry their unit: `"256MiB"`, `"60s"`. A bare number is refused, so that nobody has to
-//! guess whether it was bytes or megabytes.
+//! Sizes and durations carry their unit: `"256MiB"`, `"60s"`. A bare number is refused: it could be bytes or megabytes.
 
 use std::time::Duration;
 
 use toml::de::DeValue;
 
-/// A value as it was given, before anyone knows what it should be.
+/// A value as it was given, before its setting is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Given {
-    /// From the environment or a flag: what it is depends on who asks.
+pub(super) enum GivenValue {
+    /// From the environment or a flag: its type is that of the setting.
     Word(String),
     /// A TOML string.
     Text(String),
@@ -20,27 +19,26 @@ pub(super) enum Given {
     Switch(bool),
     /// A TOML array of strings.
     Texts(Vec<String>),
-    /// Something that no setting takes.
-    Other(&'static str),
+    /// What no setting takes.
+    Other,
 }
 
-impl Given {
-    pub(super) fn of_toml(value: &DeValue<'_>) -> Self {
+impl GivenValue {
+    pub(super) fn from_toml(value: &DeValue<'_>) -> Self {
         match value {
             DeValue::String(text) => Self::Text(text.clone().into_owned()),
-            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-                .map_or(Self::Other("an integer beyond 64 bits"), Self::Number),
+            DeValue::Integer(number) => {
+                i64::from_str_radix(number.as_str(), number.radix()).map_or(Self::Other, Self::Number)
+            }
             DeValue::Boolean(switch) => Self::Switch(*switch),
             DeValue::Array(items) => {
                 let texts = items.iter().map(|item| match item.get_ref() {
                     DeValue::String(text) => Some(text.clone().into_owned()),
                     _ => None,
                 });
-                texts.collect::<Option<_>>().map_or(Self::Other("an array of something else"), Self::Texts)
+                texts.collect::<Option<_>>().map_or(Self::Other, Self::Texts)
             }
-            DeValue::Float(_) => Self::Other("a float"),
-            DeValue::Datetime(_) => Self::Other("a date"),
-            DeValue::Table(_) => Self::Other("a table"),
+            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => Self::Other,
         }
     }
 
@@ -74,6 +72,16 @@ impl Given {
             Self::Word(text) => text.parse().ok(),
             Self::Number(number) => u64::try_from(number).ok(),
             _ => None,
+        }
+    }
+
+    /// A property of librdkafka is a text, also where TOML has a type for it.
+    pub(super) fn property(self) -> Option<String> {
+        match self {
+            Self::Word(text) | Self::Text(text) => Some(text),
+            Self::Number(number) => Some(number.to_string()),
+            Self::Switch(switch) => Some(switch.to_string()),
+            Self::Texts(_) | Self::Other => None,
         }
     }
 
@@ -126,8 +134,8 @@ fn with_unit(number: u64, units: &[(&str, u64)], zero: &str) -> String {
 mod tests {
     use super::*;
 
-    fn word(text: &str) -> Given {
-        Given::Word(text.to_owned())
+    fn word(text: &str) -> GivenValue {
+        GivenValue::Word(text.to_owned())
     }
 
     #[test]
@@ -140,7 +148,7 @@ mod tests {
             assert_eq!(word(wrong).bytes(), None, "{wrong}");
             assert_eq!(word(wrong).duration(), None, "{wrong}");
         }
-        assert_eq!(Given::Number(256).bytes(), None);
+        assert_eq!(GivenValue::Number(256).bytes(), None);
     }
 
     #[test]
@@ -161,6 +169,6 @@ mod tests {
         assert_eq!(word("true").switch(), Some(true));
         assert_eq!(word("yes").switch(), None);
         assert_eq!(word("12").number(), Some(12));
-        assert_eq!(Given::Text("12".into()).number(), None, "a file has types of its own");
+        assert_eq!(GivenValue::Text("12".into()).number(), None, "a file has types of its own");
     }
 }

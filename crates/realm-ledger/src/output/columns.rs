@@ -17,7 +17,7 @@ enum Cell {
 
 impl Column {
     /// A column with the value at a pointer.
-    pub(crate) const fn of(title: &'static str, pointer: &'static str) -> Self {
+    pub(crate) const fn at(title: &'static str, pointer: &'static str) -> Self {
         Self { title, cell: Cell::At(pointer) }
     }
 
@@ -28,7 +28,7 @@ impl Column {
 
     pub(super) fn cell(&self, item: &Value) -> String {
         match self.cell {
-            Cell::At(pointer) => at(item, pointer),
+            Cell::At(pointer) => text_at(item, pointer),
             Cell::Made(make) => make(item),
         }
     }
@@ -36,23 +36,23 @@ impl Column {
 
 /// Installations.
 pub(crate) const STATES: &[Column] = &[
-    Column::of("client key", "/clientKey"),
-    Column::of("app key", "/appKey"),
-    Column::of("status", "/status"),
-    Column::of("realm", "/pinnedRealm"),
-    Column::of("since", "/pinnedSince"),
-    Column::of("by", "/pinnedBy"),
-    Column::of("product", "/productRealm"),
+    Column::at("client key", "/clientKey"),
+    Column::at("app key", "/appKey"),
+    Column::at("status", "/status"),
+    Column::at("realm", "/pinnedRealm"),
+    Column::at("since", "/pinnedSince"),
+    Column::at("by", "/pinnedBy"),
+    Column::at("product", "/productRealm"),
     Column::made("window ends", window_end),
     Column::made("notes", notes),
 ];
 
 /// Installations with a window.
 pub(crate) const WINDOWS: &[Column] = &[
-    Column::of("client key", "/clientKey"),
-    Column::of("app key", "/appKey"),
-    Column::of("realm", "/pinnedRealm"),
-    Column::of("opened", "/window/start"),
+    Column::at("client key", "/clientKey"),
+    Column::at("app key", "/appKey"),
+    Column::at("realm", "/pinnedRealm"),
+    Column::at("opened", "/window/start"),
     Column::made("ends", window_end),
     Column::made("remaining", |state| {
         state.pointer("/window/remainingMs").and_then(Value::as_u64).map(duration).unwrap_or_default()
@@ -62,127 +62,119 @@ pub(crate) const WINDOWS: &[Column] = &[
 
 /// Installations whose data is elsewhere.
 pub(crate) const SPLIT_BRAIN: &[Column] = &[
-    Column::of("client key", "/clientKey"),
-    Column::of("app key", "/appKey"),
-    Column::of("realm", "/pinnedRealm"),
-    Column::of("since", "/pinnedSince"),
-    Column::of("data in", "/dataRealm"),
+    Column::at("client key", "/clientKey"),
+    Column::at("app key", "/appKey"),
+    Column::at("realm", "/pinnedRealm"),
+    Column::at("since", "/pinnedSince"),
+    Column::at("data in", "/dataRealm"),
 ];
 
 /// Installations with a pending migration.
 pub(crate) const MIGRATIONS: &[Column] = &[
-    Column::of("client key", "/clientKey"),
-    Column::of("app key", "/appKey"),
-    Column::of("migration", "/migration/migrationId"),
-    Column::of("from", "/pinnedRealm"),
-    Column::of("to", "/migration/targetRealm"),
-    Column::of("phase", "/migration/phase"),
-    Column::of("due by", "/migration/dueBy"),
+    Column::at("client key", "/clientKey"),
+    Column::at("app key", "/appKey"),
+    Column::at("migration", "/migration/migrationId"),
+    Column::at("from", "/pinnedRealm"),
+    Column::at("to", "/migration/targetRealm"),
+    Column::at("phase", "/migration/phase"),
+    Column::at("due by", "/migration/dueBy"),
     Column::made("overdue", |state| {
-        if at(state, "/migration/overdue") == "true" { "yes".to_owned() } else { String::new() }
+        if text_at(state, "/migration/overdue") == "true" { "yes".to_owned() } else { String::new() }
     }),
 ];
 
 /// Installations with something odd.
 pub(crate) const ANOMALIES: &[Column] = &[
-    Column::of("client key", "/clientKey"),
-    Column::of("app key", "/appKey"),
-    Column::of("count", "/anomalyCount"),
+    Column::at("client key", "/clientKey"),
+    Column::at("app key", "/appKey"),
+    Column::at("count", "/anomalyCount"),
     Column::made("the last", |state| {
-        let last = state.pointer("/anomalies").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let from = last.len().saturating_sub(3);
-        let said: Vec<String> = last[from..]
-            .iter()
-            .map(|item| format!("{} (seq {})", at(item, "/code"), at(item, "/seq")))
-            .collect();
-        said.join(", ")
+        let anomalies = items_at(state, "/anomalies");
+        let last = anomalies.iter().skip(anomalies.len().saturating_sub(3));
+        let last = last.map(|item| format!("{} (seq {})", text_at(item, "/code"), text_at(item, "/seq")));
+        last.collect::<Vec<_>>().join(", ")
     }),
 ];
 
 /// Refused messages.
 pub(crate) const QUARANTINE: &[Column] = &[
     Column::made("item", |item| {
-        format!("{}/{}/{}", at(item, "/topic"), at(item, "/partition"), at(item, "/seq"))
+        format!("{}/{}/{}", text_at(item, "/topic"), text_at(item, "/partition"), text_at(item, "/seq"))
     }),
-    Column::of("recorded", "/recordedAt"),
+    Column::at("recorded", "/recordedAt"),
     Column::made("from", |item| {
         format!(
             "{}/{}@{}",
-            at(item, "/source/name"),
-            at(item, "/source/partition"),
-            at(item, "/source/offset")
+            text_at(item, "/source/name"),
+            text_at(item, "/source/partition"),
+            text_at(item, "/source/offset")
         )
     }),
-    Column::of("key", "/key"),
-    Column::of("reason", "/reason"),
-    Column::of("field", "/path"),
-    Column::of("expected", "/detail"),
+    Column::at("key", "/key"),
+    Column::at("reason", "/reason"),
+    Column::at("field", "/path"),
+    Column::at("expected", "/detail"),
 ];
 
 /// Records of a tenant.
 pub(crate) const LOG: &[Column] = &[
-    Column::of("seq", "/seq"),
-    Column::of("time", "/event/time"),
-    Column::of("app key", "/event/appKey"),
+    Column::at("seq", "/seq"),
+    Column::at("time", "/event/time"),
+    Column::at("app key", "/event/appKey"),
     Column::made("event", |record| {
-        let late = if at(record, "/late") == "true" { " (late)" } else { "" };
-        format!("{}{late}", at(record, "/event/type"))
+        let late = if text_at(record, "/late") == "true" { " (late)" } else { "" };
+        format!("{}{late}", text_at(record, "/event/type"))
     }),
     Column::made("changed", |record| {
-        let changes = record.pointer("/changes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let several = changes.len() > 1;
-        let said: Vec<String> = changes
-            .iter()
-            .map(|change| {
-                let said = changed(change);
-                if several { format!("{}: {said}", at(change, "/appKey")) } else { said }
-            })
-            .collect();
-        if said.is_empty() { "nothing".to_owned() } else { said.join("\n") }
+        let changes = items_at(record, "/changes");
+        let lines = changes.iter().map(|change| {
+            let line = changed(change);
+            if changes.len() > 1 { format!("{}: {line}", text_at(change, "/appKey")) } else { line }
+        });
+        if changes.is_empty() { "nothing".to_owned() } else { lines.collect::<Vec<_>>().join("\n") }
     }),
 ];
 
-/// What changed in our answers.
+/// Corrections of earlier answers.
 pub(crate) const CORRECTIONS: &[Column] = &[
-    Column::of("recorded", "/recordedAt"),
-    Column::of("app key", "/appKey"),
+    Column::at("recorded", "/recordedAt"),
+    Column::at("app key", "/appKey"),
     Column::made("because of", |correction| {
-        let seq = at(correction, "/seq");
-        let which = if seq.is_empty() { at(correction, "/event/id") } else { format!("seq {seq}") };
-        format!("{} of {} ({which})", at(correction, "/event/type"), at(correction, "/event/time"))
+        let seq = text_at(correction, "/seq");
+        let which = if seq.is_empty() { text_at(correction, "/event/id") } else { format!("seq {seq}") };
+        format!("{} of {} ({which})", text_at(correction, "/event/type"), text_at(correction, "/event/time"))
     }),
-    Column::of("from seq", "/firstSeq"),
-    Column::of("outcomes", "/count"),
+    Column::at("from seq", "/firstSeq"),
+    Column::at("outcomes", "/count"),
     Column::made("before", |correction| answer(&correction["before"])),
     Column::made("after", |correction| answer(&correction["after"])),
 ];
 
 /// An answer in short: where, and by which row.
 fn answer(side: &Value) -> String {
-    let parts = [at(side, "/status"), at(side, "/pinnedRealm"), at(side, "/decision/rule")];
-    let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    if said.is_empty() { "nothing known".to_owned() } else { said.join(" ") }
+    let parts = [text_at(side, "/status"), text_at(side, "/pinnedRealm"), text_at(side, "/decision/rule")];
+    let known: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    if known.is_empty() { "nothing known".to_owned() } else { known.join(" ") }
 }
 
-/// A value as a person reads it; empty for none.
-fn of_value(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+/// The value at a pointer as a person reads it; empty for none.
+pub(crate) fn text_at(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
     }
 }
 
-fn at(value: &Value, pointer: &str) -> String {
-    value.pointer(pointer).map(of_value).unwrap_or_default()
+/// The items of the array at a pointer; none where there is no array.
+pub(crate) fn items_at<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn window_end(state: &Value) -> String {
     let Some(window) = state.get("window") else { return String::new() };
-    let end = window.get("end").map_or_else(|| "never".to_owned(), of_value);
-    let forgotten = window.get("forgotten").and_then(Value::as_bool).unwrap_or_default();
-    let closed = at(window, "/state") == "CLOSED";
-    match (forgotten, closed) {
+    let end = window.get("end").map_or_else(|| "never".to_owned(), |end| text_at(end, ""));
+    match (text_at(window, "/forgotten") == "true", text_at(window, "/state") == "CLOSED") {
         (true, _) => format!("{end} (forgotten)"),
         (false, true) => format!("{end} (over)"),
         (false, false) => end,
@@ -191,25 +183,26 @@ fn window_end(state: &Value) -> String {
 
 fn notes(state: &Value) -> String {
     let mut notes = Vec::new();
-    if at(state, "/drift") == "true" {
-        notes.push(format!("drift: aligned would be {}", at(state, "/alignedRealm")));
+    if text_at(state, "/drift") == "true" {
+        notes.push(format!("drift: aligned would be {}", text_at(state, "/alignedRealm")));
     }
-    if at(state, "/splitBrain") == "true" {
-        notes.push(format!("split brain: data in {}", at(state, "/dataRealm")));
+    if text_at(state, "/splitBrain") == "true" {
+        notes.push(format!("split brain: data in {}", text_at(state, "/dataRealm")));
     }
     if let Some(migration) = state.get("migration") {
-        let (id, to) = (at(migration, "/migrationId"), at(migration, "/targetRealm"));
-        let overdue = if at(migration, "/overdue") == "true" { ", overdue" } else { "" };
-        notes.push(format!("migration {id} to {to} {}{overdue}", at(migration, "/phase").to_lowercase()));
+        let (id, to) = (text_at(migration, "/migrationId"), text_at(migration, "/targetRealm"));
+        let overdue = if text_at(migration, "/overdue") == "true" { ", overdue" } else { "" };
+        notes
+            .push(format!("migration {id} to {to} {}{overdue}", text_at(migration, "/phase").to_lowercase()));
     }
     if let Some(old) = state.get("predecessor") {
-        notes.push(format!("goes on from {}", at(old, "/clientKey")));
+        notes.push(format!("goes on from {}", text_at(old, "/clientKey")));
     }
     if let Some(new) = state.get("successor") {
-        notes.push(format!("goes on as {}", at(new, "/clientKey")));
+        notes.push(format!("goes on as {}", text_at(new, "/clientKey")));
     }
     if state.get("override").is_some() {
-        notes.push(format!("override {}", at(state, "/override")));
+        notes.push(format!("override {}", text_at(state, "/override")));
     }
     match state.get("anomalyCount").and_then(Value::as_u64).unwrap_or_default() {
         0 => {}
@@ -221,27 +214,23 @@ fn notes(state: &Value) -> String {
 
 /// What a record did to one installation, from the short states before and after.
 fn changed(change: &Value) -> String {
-    let mut said = Vec::new();
-    if let Some(decision) = change.get("decision") {
-        said.push(decided(decision));
-    }
+    let mut parts: Vec<String> = change.get("decision").map(decided).into_iter().collect();
     for (name, pointer) in SUMMARY {
         let (before, after) =
-            (at(change, &format!("/before/{pointer}")), at(change, &format!("/after/{pointer}")));
+            (text_at(change, &format!("/before/{pointer}")), text_at(change, &format!("/after/{pointer}")));
         if before != after {
             let after = if after.is_empty() { "none".to_owned() } else { after };
-            said.push(format!("{name} {after}"));
+            parts.push(format!("{name} {after}"));
         }
     }
-    let anomalies = change.get("anomalies").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    said.extend(anomalies.iter().map(|code| format!("anomaly {}", of_value(code))));
+    parts.extend(items_at(change, "/anomalies").iter().map(|code| format!("anomaly {}", text_at(code, ""))));
     if let Some(correction) = change.get("correction") {
-        let (first, count) = (at(correction, "/firstSeq"), at(correction, "/count"));
+        let (first, count) = (text_at(correction, "/firstSeq"), text_at(correction, "/count"));
         let now = correction.get("decision").map(|decision| format!(", now {}", decided(decision)));
         let now = now.unwrap_or_default();
-        said.push(format!("corrects {count} outcome(s) from seq {first} on{now}"));
+        parts.push(format!("corrects {count} outcome(s) from seq {first} on{now}"));
     }
-    said.join(", ")
+    parts.join(", ")
 }
 
 const SUMMARY: &[(&str, &str)] = &[
@@ -257,19 +246,19 @@ const SUMMARY: &[(&str, &str)] = &[
 ];
 
 fn decided(decision: &Value) -> String {
-    let mut said = vec![format!("decided {}", at(decision, "/rule"))];
-    if at(decision, "/moved") == "true" {
-        said.push(format!("moved: data may still be in {}", at(decision, "/previousRealm")));
+    let mut parts = vec![format!("decided {}", text_at(decision, "/rule"))];
+    if text_at(decision, "/moved") == "true" {
+        parts.push(format!("moved: data may still be in {}", text_at(decision, "/previousRealm")));
     }
-    if at(decision, "/divergent") == "true" {
-        said.push(format!("divergent: expected {}", at(decision, "/expectedRealm")));
+    if text_at(decision, "/divergent") == "true" {
+        parts.push(format!("divergent: expected {}", text_at(decision, "/expectedRealm")));
     }
-    said.join(", ")
+    parts.join(", ")
 }
 
 /// A policy in short.
 pub(crate) fn policy(policy: &Value) -> String {
-    let mode = at(policy, "/mode");
+    let mode = text_at(policy, "/mode");
     match (policy.get("days"), policy.get("graceDays")) {
         (Some(days), _) => format!("{mode} {days}"),
         (None, Some(grace)) => format!("{mode} +{grace} days"),
@@ -302,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_tells_what_is_other_than_before() {
+    fn a_change_lists_what_is_other_than_before() {
         let change = json!({
             "appKey": "a",
             "before": {"status": "UNINSTALLED", "enabled": false, "pinnedRealm": "EU", "window": {"end": "T"}},

@@ -3,15 +3,16 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use super::escape_control;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use serde_json::{Error, from_str};
+
+use super::escape_control;
 
 /// Prints every value of an object.
 pub(crate) fn details(out: &mut dyn Write, item: &RawValue) -> io::Result<()> {
-    let shown: Shown = serde_json::from_str(item.get()).map_err(io::Error::other)?;
     let mut lines = Vec::new();
-    shown.flatten("", &mut lines);
+    flatten("", item, &mut lines).map_err(io::Error::other)?;
     // Names too: a server somewhere may have made them up.
     let lines: Vec<_> =
         lines.iter().map(|(name, value)| (escape_control(name), escape_control(value))).collect();
@@ -22,95 +23,75 @@ pub(crate) fn details(out: &mut dyn Write, item: &RawValue) -> io::Result<()> {
     Ok(())
 }
 
-/// JSON that remembers the order of its members.
-enum Shown {
-    Text(String),
-    Object(Vec<(String, Shown)>),
-    Array(Vec<Shown>),
-}
-
-impl Shown {
-    fn flatten(&self, name: &str, lines: &mut Vec<(String, String)>) {
-        match self {
-            Self::Object(members) => {
-                for (member, value) in members {
-                    let name = if name.is_empty() { member.clone() } else { format!("{name}.{member}") };
-                    value.flatten(&name, lines);
-                }
+fn flatten(name: &str, value: &RawValue, lines: &mut Vec<(String, String)>) -> Result<(), Error> {
+    if is_object(value) {
+        let OrderedMembers(members) = from_str(value.get())?;
+        for (member, value) in members {
+            let name = if name.is_empty() { member } else { format!("{name}.{member}") };
+            flatten(&name, &value, lines)?;
+        }
+        return Ok(());
+    }
+    if value.get().starts_with('[') {
+        let items: Vec<Box<RawValue>> = from_str(value.get())?;
+        if items.iter().any(|item| is_object(item) || item.get().starts_with('[')) {
+            for item in &items {
+                lines.push((name.to_owned(), in_line(item)?));
             }
-            Self::Array(items) if items.iter().any(|item| !matches!(item, Self::Text(_))) => {
-                lines.extend(items.iter().map(|item| (name.to_owned(), item.in_line())));
-            }
-            value => lines.push((name.to_owned(), value.in_line())),
+            return Ok(());
         }
     }
-
-    fn in_line(&self) -> String {
-        match self {
-            Self::Text(text) => text.clone(),
-            Self::Object(members) => {
-                let said: Vec<String> =
-                    members.iter().map(|(name, value)| format!("{name} {}", value.in_line())).collect();
-                said.join(", ")
-            }
-            Self::Array(items) => items.iter().map(Self::in_line).collect::<Vec<_>>().join(", "),
-        }
-    }
+    lines.push((name.to_owned(), in_line(value)?));
+    Ok(())
 }
 
-impl<'de> Deserialize<'de> for Shown {
+/// A value in one line, as a person reads it.
+fn in_line(value: &RawValue) -> Result<String, Error> {
+    let text = value.get();
+    let parts: Result<Vec<String>, Error> = match text.as_bytes().first() {
+        Some(b'{') => {
+            let OrderedMembers(members) = from_str(text)?;
+            members.iter().map(|(name, value)| Ok(format!("{name} {}", in_line(value)?))).collect()
+        }
+        Some(b'[') => {
+            let items: Vec<Box<RawValue>> = from_str(text)?;
+            items.iter().map(|item| in_line(item)).collect()
+        }
+        Some(b'"') => return from_str(text),
+        _ if text == "null" => return Ok(String::new()),
+        _ => return Ok(text.to_owned()),
+    };
+    Ok(parts?.join(", "))
+}
+
+fn is_object(value: &RawValue) -> bool {
+    value.get().starts_with('{')
+}
+
+/// The members of an object in the order of the text, which a map would sort.
+struct OrderedMembers(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for OrderedMembers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(InOrder)
+        deserializer.deserialize_map(InOrder)
     }
 }
 
 struct InOrder;
 
 impl<'de> Visitor<'de> for InOrder {
-    type Value = Shown;
+    type Value = OrderedMembers;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+        f.write_str("an object")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Shown, E> {
-        Ok(Shown::Text(value.to_string()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Shown, E> {
-        Ok(Shown::Text(value.to_string()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Shown, E> {
-        Ok(Shown::Text(value.to_string()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Shown, E> {
-        Ok(Shown::Text(value.to_string()))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Shown, E> {
-        Ok(Shown::Text(value.to_owned()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Shown, E> {
-        Ok(Shown::Text(String::new()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Shown, A::Error> {
-        let mut array = Vec::new();
-        while let Some(item) = items.next_element()? {
-            array.push(item);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OrderedMembers, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
         }
-        Ok(Shown::Array(array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Shown, A::Error> {
-        let mut object = Vec::new();
-        while let Some(member) = members.next_entry()? {
-            object.push(member);
-        }
-        Ok(Shown::Object(object))
+        Ok(OrderedMembers(members))
     }
 }
 

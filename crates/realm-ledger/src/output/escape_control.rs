@@ -1,13 +1,13 @@
 //! Texts of others on a terminal. A site URL or a header can carry escape sequences that move the cursor, write
 //! the title or turn the reading direction: shown as they are, they would make the terminal lie. So would two keys
-//! that differ in what has no width, such as a zero-width space or an accent that stands apart from its letter.
+//! that differ in what has no width, such as a zero-width space or a combining accent.
 
 use std::borrow::Cow;
 
 use unicode_width::UnicodeWidthChar as _;
 
-/// The text with every sign escaped that does something instead of being seen, and blanks around it, which nobody sees
-/// in a table.
+/// The text with every sign escaped that does something instead of being seen, and blanks around it, which are
+/// invisible in a table.
 pub(crate) fn escape_control(text: &str) -> Cow<'_, str> {
     let seen = text.trim_matches(' ');
     if seen.len() == text.len() {

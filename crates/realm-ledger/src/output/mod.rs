@@ -12,6 +12,7 @@ mod plot;
 use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use ledger_api::query::Raw;
 use ledger_record::json;
 use serde::Serialize;
 use serde_json::Value;
@@ -19,11 +20,11 @@ use serde_json::value::RawValue;
 
 pub(crate) use columns::{
     ANOMALIES, CORRECTIONS, Column, LOG, MIGRATIONS, QUARANTINE, SPLIT_BRAIN, STATES, WINDOWS, duration,
-    policy,
+    items_at, policy, text_at,
 };
 pub(crate) use details::details;
 pub(crate) use escape_control::{escape_control, escape_control_lines};
-pub(crate) use plot::{Bin, plot_svg, plot_text};
+pub(crate) use plot::{GapBin, plot_svg, plot_text};
 
 use crate::cli::Format;
 
@@ -33,11 +34,11 @@ const ROWS_PER_TABLE: usize = 500;
 /// Standard output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output cannot be written")]
-pub struct OutputError(#[from] pub io::Error);
+pub(crate) struct OutputError(#[from] pub(crate) io::Error);
 
 impl OutputError {
     /// The reader went away.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
 }
@@ -80,7 +81,7 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// Prints what is left. Answers whether there was anything at all.
+    /// Prints what is left. Returns whether there was any item at all.
     pub(crate) fn finish(mut self) -> Result<bool, OutputError> {
         if !self.rows.is_empty() {
             self.print_rows()?;
@@ -91,13 +92,13 @@ impl<'a> Printer<'a> {
 
     fn print_rows(&mut self) -> Result<(), OutputError> {
         let rows = std::mem::take(&mut self.rows);
-        // A column that is empty throughout says nothing.
+        // A column that is empty throughout is left out.
         let used: Vec<usize> = (0..self.columns.len())
             .filter(|at| rows.iter().any(|row| row.get(*at).is_some_and(|cell| !cell.is_empty())))
             .collect();
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        // A terminal that has not said yet how wide it is gives 0.
+        // A terminal of unknown width gives 0.
         if self.terminal && fits_into(table.width()) {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         } else {
@@ -118,8 +119,8 @@ fn fits_into(width: Option<u16>) -> bool {
     width.is_some_and(|width| width > 0)
 }
 
-/// What this program has to say itself, as JSON.
-pub(crate) fn raw(item: &impl Serialize) -> Result<Box<RawValue>, OutputError> {
+/// An item that this program makes itself, as JSON.
+pub(crate) fn raw(item: &impl Serialize) -> Result<Raw, OutputError> {
     let text = json::to_string(item).and_then(RawValue::from_string);
     text.map_err(|error| OutputError(error.into()))
 }

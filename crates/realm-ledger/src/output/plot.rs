@@ -3,19 +3,15 @@
 
 use std::fmt::Write as _;
 
-use serde::Deserialize;
-
 /// Gaps of about the same length, shortest first.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Bin {
-    #[serde(default)]
-    up_to_days: Option<f64>,
-    count: u64,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct GapBin {
+    pub(crate) up_to_days: Option<f64>,
+    pub(crate) count: u64,
 }
 
 /// A bin as it is drawn.
-struct Drawn {
+struct PlottedBin {
     label: String,
     count: u64,
     /// Of the longest bar, from 0 to 1.
@@ -27,13 +23,13 @@ struct Drawn {
 const BAR_WIDTH: usize = 40;
 
 /// Bars of blocks, and how many are back by then.
-pub(crate) fn plot_text(bins: &[Bin]) -> String {
+pub(crate) fn plot_text(bins: &[GapBin]) -> String {
     let drawn = drawn(bins);
     if drawn.is_empty() {
         return "no reinstalls, so nothing to draw\n".to_owned();
     }
     let mut text = format!("\n{:>9} {:<BAR_WIDTH$} {:>10} {:>9}\n", "AWAY", "", "REINSTALLS", "BACK");
-    for Drawn { label, count, height, back_by_then } in drawn {
+    for PlottedBin { label, count, height, back_by_then } in drawn {
         let bar: String =
             (0..BAR_WIDTH).map_while(|at| (height * BAR_WIDTH as f64 > at as f64).then_some('█')).collect();
         let percent = back_by_then * 100.0;
@@ -43,7 +39,7 @@ pub(crate) fn plot_text(bins: &[Bin]) -> String {
 }
 
 /// The same as a picture: a bar for each bin, and a line for how many are back by then.
-pub(crate) fn plot_svg(bins: &[Bin]) -> String {
+pub(crate) fn plot_svg(bins: &[GapBin]) -> String {
     const STEP: f64 = 44.0;
     const LEFT: f64 = 50.0;
     const TOP: f64 = 50.0;
@@ -58,7 +54,7 @@ pub(crate) fn plot_svg(bins: &[Bin]) -> String {
         bins.iter().map(|bin| bin.count).sum::<u64>(),
     );
     let mut line = String::new();
-    for (at, Drawn { label, count, height, back_by_then }) in drawn.iter().enumerate() {
+    for (at, PlottedBin { label, count, height, back_by_then }) in drawn.iter().enumerate() {
         let (x, bar) = (STEP.mul_add(at as f64, LEFT), height * HEIGHT);
         let (middle, top) = (x + STEP / 2.0, bottom - bar);
         let percent = back_by_then * 100.0;
@@ -86,7 +82,7 @@ pub(crate) fn plot_svg(bins: &[Bin]) -> String {
 }
 
 /// Without the empty bins at both ends.
-fn drawn(bins: &[Bin]) -> Vec<Drawn> {
+fn drawn(bins: &[GapBin]) -> Vec<PlottedBin> {
     let all: u64 = bins.iter().map(|bin| bin.count).sum();
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or_default();
     let first = bins.iter().position(|bin| bin.count > 0).unwrap_or(bins.len());
@@ -100,7 +96,7 @@ fn drawn(bins: &[Bin]) -> Vec<Drawn> {
             |end| format!("≤ {}", span(end)),
         );
         let (height, back_by_then) = (bin.count as f64 / most as f64, so_far as f64 / all as f64);
-        Drawn { label, count: bin.count, height, back_by_then }
+        PlottedBin { label, count: bin.count, height, back_by_then }
     });
     drawn.collect()
 }
@@ -114,12 +110,12 @@ fn span(days: f64) -> String {
 mod tests {
     use super::*;
 
-    const BINS: [Bin; 5] = [
-        Bin { up_to_days: Some(1.0 / 24.0), count: 0 },
-        Bin { up_to_days: Some(0.25), count: 4 },
-        Bin { up_to_days: Some(7.0), count: 0 },
-        Bin { up_to_days: Some(30.0), count: 1 },
-        Bin { up_to_days: None, count: 3 },
+    const BINS: [GapBin; 5] = [
+        GapBin { up_to_days: Some(1.0 / 24.0), count: 0 },
+        GapBin { up_to_days: Some(0.25), count: 4 },
+        GapBin { up_to_days: Some(7.0), count: 0 },
+        GapBin { up_to_days: Some(30.0), count: 1 },
+        GapBin { up_to_days: None, count: 3 },
     ];
 
     #[test]
@@ -144,6 +140,6 @@ mod tests {
     #[test]
     fn nothing_is_drawn_of_nothing() {
         assert_eq!(plot_text(&[]), "no reinstalls, so nothing to draw\n");
-        assert!(plot_svg(&[Bin { up_to_days: None, count: 0 }]).contains("0 reinstalls"));
+        assert!(plot_svg(&[GapBin { up_to_days: None, count: 0 }]).contains("0 reinstalls"));
     }
 }

@@ -1,4 +1,4 @@
-//! The audit log of Forge's developer console, as CSV: events, of which the last of each site and app tells.
+//! The audit log of Forge's developer console, as CSV: events, of which the last of each site and app counts.
 //!
 //! Only the production environment counts. A migration that is completed puts the app in `Target location`, any
 //! other event leaves it in `Location`, an uninstall takes it off the list.
@@ -16,10 +16,13 @@ use jiff::tz::Offset;
 use ledger_core::ids::AppKey;
 use ledger_core::realm::Realm;
 
-use super::{AppNames, Key, LeftOut, ListError, Listed, PartnerList, key, line_of, parse_realm};
+use super::{
+    AppNames, Key, ListedRealm, PartnerList, SkippedRows, invalid, key, line_of, no_csv, parse_realm,
+};
+use crate::Failure;
 
 /// Where an audit log has what.
-pub(super) struct Columns {
+pub(super) struct AuditColumns {
     site: usize,
     app: usize,
     event: usize,
@@ -29,10 +32,10 @@ pub(super) struct Columns {
     environment: Option<usize>,
 }
 
-/// A row that says where an app is.
-struct Row {
+/// A row with the place of an app.
+struct AuditRow {
     day: Date,
-    /// With the time of day, in UTC where it says so.
+    /// With the time of day, in UTC where it has an offset.
     time: Option<DateTime>,
     line: u64,
     site: String,
@@ -41,8 +44,8 @@ struct Row {
     realm: Option<Realm>,
 }
 
-impl Columns {
-    pub(super) fn of(column: impl Fn(&str) -> Option<usize>) -> Option<Self> {
+impl AuditColumns {
+    pub(super) fn from_header(column: impl Fn(&str) -> Option<usize>) -> Option<Self> {
         Some(Self {
             site: column("siteid")?,
             app: column("appid")?,
@@ -54,12 +57,12 @@ impl Columns {
         })
     }
 
-    /// The row, unless it says nothing about where the app is.
-    fn read(&self, row: &StringRecord, left_out: &mut LeftOut) -> Result<Option<Row>, ListError> {
+    /// The row; none where it has no place of the app.
+    fn read(&self, row: &StringRecord, skipped: &mut SkippedRows) -> Result<Option<AuditRow>, Failure> {
         let text = |column: usize| row.get(column).unwrap_or_default().trim();
         let line = line_of(row);
         if self.environment.is_some_and(|column| !text(column).eq_ignore_ascii_case("production")) {
-            left_out.environment += 1;
+            skipped.environment += 1;
             return Ok(None);
         }
         let event = text(self.event).to_lowercase();
@@ -68,16 +71,15 @@ impl Columns {
         let place = if moved { self.target.map(text).unwrap_or_default() } else { text(self.location) };
         let is_unknown = matches!(place.to_ascii_lowercase().as_str(), "" | "n/a" | "-");
         if is_unknown && !uninstalled {
-            left_out.no_place += 1;
+            skipped.no_place += 1;
             return Ok(None);
         }
         let date = text(self.date);
         let expected = "date such as 2026-03-01 or 2026-03-01T10:00:00Z";
-        let (day, time) =
-            parse_date(date).ok_or_else(|| ListError::Invalid { line, value: date.to_owned(), expected })?;
+        let (day, time) = parse_date(date).ok_or_else(|| invalid(line, date, expected))?;
         let realm = if uninstalled { None } else { Some(parse_realm(line, place)?) };
         let (site, app_id) = (text(self.site).to_owned(), text(self.app).to_owned());
-        Ok(Some(Row { day, time, line, site, app_id, realm }))
+        Ok(Some(AuditRow { day, time, line, site, app_id, realm }))
     }
 }
 
@@ -93,16 +95,16 @@ fn parse_date(text: &str) -> Option<(Date, Option<DateTime>)> {
 
 pub(super) fn read(
     reader: &mut csv::Reader<impl Read>,
-    columns: &Columns,
+    columns: &AuditColumns,
     names: &AppNames,
-) -> Result<PartnerList, ListError> {
-    let (mut rows, mut left_out) = (Vec::new(), LeftOut::default());
+) -> Result<PartnerList, Failure> {
+    let (mut rows, mut skipped) = (Vec::new(), SkippedRows::default());
     for row in reader.records() {
-        rows.extend(columns.read(&row?, &mut left_out)?);
+        rows.extend(columns.read(&row.map_err(no_csv)?, &mut skipped)?);
     }
     let taken_for = taken_for(&rows, names);
     let order_tells = put_oldest_first(&mut rows);
-    let mut events: BTreeMap<Key, Vec<Row>> = BTreeMap::new();
+    let mut events: BTreeMap<Key, Vec<AuditRow>> = BTreeMap::new();
     for row in rows {
         let app = names.ids.get(&row.app_id);
         let app = app.or_else(|| Some(&taken_for.as_ref().filter(|(id, _)| *id == row.app_id)?.1));
@@ -110,20 +112,20 @@ pub(super) fn read(
         if names.only.as_ref().is_none_or(|only| *only == key.1) {
             events.entry(key).or_default().push(row);
         } else {
-            left_out.other_app += 1;
+            skipped.other_app += 1;
         }
     }
     let mut list = BTreeMap::new();
     for (key, rows) in events {
-        if let Some(Row { line, realm: Some(realm), .. }) = last(&rows, order_tells)? {
-            list.insert(key, Listed { realm: *realm, line: *line });
+        if let Some(AuditRow { line, realm: Some(realm), .. }) = last(&rows, order_tells)? {
+            list.insert(key, ListedRealm { realm: *realm, line: *line });
         }
     }
-    Ok(PartnerList { list, taken_for, left_out })
+    Ok(PartnerList { list, taken_for, skipped })
 }
 
 /// With one app wanted and one in the log, they are the same, whatever the log calls it.
-fn taken_for(rows: &[Row], names: &AppNames) -> Option<(String, AppKey)> {
+fn taken_for(rows: &[AuditRow], names: &AppNames) -> Option<(String, AppKey)> {
     let ids: BTreeSet<&str> = rows.iter().map(|row| row.app_id.as_str()).collect();
     let only = names.only.as_ref().filter(|_| names.ids.is_empty() && ids.len() == 1)?;
     let id = ids.first().filter(|id| **id != only.as_str())?;
@@ -131,7 +133,7 @@ fn taken_for(rows: &[Row], names: &AppNames) -> Option<(String, AppKey)> {
 }
 
 /// Sorts by day, and within a day as the file does; answers whether that means anything.
-fn put_oldest_first(rows: &mut [Row]) -> bool {
+fn put_oldest_first(rows: &mut [AuditRow]) -> bool {
     let (rises, falls) =
         (rows.is_sorted_by_key(|row| row.day), rows.iter().rev().is_sorted_by_key(|row| row.day));
     if falls && !rises {
@@ -142,7 +144,7 @@ fn put_oldest_first(rows: &mut [Row]) -> bool {
 }
 
 /// The last of the events of one installation, which come oldest day first.
-fn last(rows: &[Row], order_tells: bool) -> Result<Option<&Row>, ListError> {
+fn last(rows: &[AuditRow], order_tells: bool) -> Result<Option<&AuditRow>, Failure> {
     let Some(day) = rows.last().map(|row| row.day) else { return Ok(None) };
     let of_day = || rows.iter().filter(|row| row.day == day);
     let times: Option<Vec<DateTime>> = of_day().map(|row| row.time).collect();
@@ -153,7 +155,10 @@ fn last(rows: &[Row], order_tells: bool) -> Result<Option<&Row>, ListError> {
     match candidates.find(|row| row.realm != last.realm) {
         Some(other) if !order_tells => {
             let (before, line) = (other.line.min(last.line), other.line.max(last.line));
-            Err(ListError::SameDay { line, before })
+            Err(Failure::new(format!(
+                "lines {before} and {line} are of one day and leave the app in different places; neither a time of day \
+                 nor the order of the file tells which came last: keep the one that did"
+            )))
         }
         _ => Ok(Some(last)),
     }
@@ -173,13 +178,13 @@ mod tests {
     }
 
     fn listed(rows: &[&str]) -> Vec<(String, String, u64)> {
-        let read = read(Text::open(log(rows).as_bytes()).unwrap(), &AppNames::default()).unwrap();
+        let read = read(Text::open(log(rows).as_bytes()).unwrap(), &AppNames::default(), "FILE").unwrap();
         let shown = read.list.into_iter();
         shown.map(|((client, _), at)| (client.to_string(), at.realm.to_string(), at.line)).collect()
     }
 
     fn refused(rows: &[&str]) -> String {
-        read(Text::open(log(rows).as_bytes()).unwrap(), &AppNames::default()).unwrap_err().to_string()
+        read(Text::open(log(rows).as_bytes()).unwrap(), &AppNames::default(), "FILE").unwrap_err().reason()
     }
 
     fn one(client: &str, realm: &str, line: u64) -> (String, String, u64) {
@@ -215,9 +220,9 @@ mod tests {
 
     #[test]
     fn a_day_that_contradicts_itself_is_refused_where_nothing_tells_the_order() {
-        let told = refused(&[ROWS[5], ROWS[6]]);
-        assert!(told.starts_with("lines 2 and 3 are of one day"), "{told}");
-        // First and last day say one thing, the days between another.
+        let reported = refused(&[ROWS[5], ROWS[6]]);
+        assert!(reported.starts_with("lines 2 and 3 are of one day"), "{reported}");
+        // The days neither rise nor fall.
         let shuffled = refused(&[ROWS[0], ROWS[7], ROWS[5], ROWS[6], ROWS[7]]);
         assert!(shuffled.starts_with("lines 4 and 5 are of one day"), "{shuffled}");
         assert_eq!(listed(&[ROWS[6], ROWS[6]]), [one("acme", "EU", 3)], "no contradiction");
@@ -232,18 +237,18 @@ mod tests {
         let rows = log(&[&ROWS[0].replace("app,A", "ari:app/1,A"), ROWS[1]]);
         let wanted = AppKey::new("com.example.app").unwrap();
         let keys = |text: &str, names: &AppNames| {
-            let read = read(Text::open(text.as_bytes()).unwrap(), names).unwrap();
+            let read = read(Text::open(text.as_bytes()).unwrap(), names, "FILE").unwrap();
             let apps: Vec<String> = read.list.keys().map(|(_, app)| app.to_string()).collect();
-            (apps, read.taken_for.is_some(), read.left_out)
+            (apps, read.taken_for.is_some(), read.skipped)
         };
-        let left_out = |other_app| LeftOut { environment: 1, no_place: 0, other_app };
+        let skipped = |other_app| SkippedRows { environment: 1, no_place: 0, other_app };
         let only = AppNames { only: Some(wanted.clone()), ..AppNames::default() };
-        assert_eq!(keys(&rows, &only), (vec!["com.example.app".to_owned()], true, left_out(0)));
+        assert_eq!(keys(&rows, &only), (vec!["com.example.app".to_owned()], true, skipped(0)));
         let ids = BTreeMap::from([("ari:app/1".to_owned(), wanted)]);
         let named = AppNames { ids, only: None };
-        assert_eq!(keys(&rows, &named), (vec!["com.example.app".to_owned()], false, left_out(0)));
-        // With two apps in it, nobody knows which is meant.
+        assert_eq!(keys(&rows, &named), (vec!["com.example.app".to_owned()], false, skipped(0)));
+        // With two apps in it, neither is taken for the wanted one.
         let two = log(&[&ROWS[0].replace("app,A", "ari:app/1,A"), ROWS[2], ROWS[1], ROWS[4]]);
-        assert_eq!(keys(&two, &only), (vec![], false, LeftOut { no_place: 1, ..left_out(2) }));
+        assert_eq!(keys(&two, &only), (vec![], false, SkippedRows { no_place: 1, ..skipped(2) }));
     }
 }

@@ -3,7 +3,7 @@
 use realm_ledger::Exit;
 use serde_json::Value;
 
-use crate::world::{ODD_KEY, Run, Server, World, history, said};
+use crate::world::{ODD_KEY, Run, Server, World, execute, history};
 
 const APP: &str = "com.example.roadmap";
 
@@ -106,7 +106,7 @@ fn corrections_tell_what_was_believed_before_and_why_no_longer() {
 #[test]
 fn explanations_are_sentences_for_people_and_json_for_programs() {
     let world = World::with(&history());
-    // Both at one instant: what an uninstall would open is told for it.
+    // Both at one instant: what an uninstall would open is reported for it.
     let question = format!("explain acme.atlassian.net {APP} --at 2027-01-01T00:00:00Z");
     let json = world.ask(&question).done();
     let sentences = lines(&json)[0]["sentences"].as_array().unwrap().clone();
@@ -156,7 +156,7 @@ fn migrations_that_never_ended_are_listed_from_a_directory_and_by_a_server() {
     assert!(explained.contains("No commit or rollback was seen"), "{explained}");
     let server = Server::over(&world.data_dir());
     for overdue in ["", "--overdue"] {
-        let remote = said(&format!("{} --url {}", asked(overdue), server.url())).done();
+        let remote = execute(&format!("{} --url {}", asked(overdue), server.url())).done();
         assert_eq!(remote, world.ask(&asked(overdue)).done(), "{overdue}");
     }
 }
@@ -209,7 +209,7 @@ fn a_directory_and_a_server_give_the_same_bytes() {
     ];
     for command in commands {
         let local = world.ask(&command).done();
-        let remote = said(&format!("{command} --url {}", server.url())).done();
+        let remote = execute(&format!("{command} --url {}", server.url())).done();
         assert!(!local.is_empty(), "{command}");
         assert_eq!(timeless(&local), timeless(&remote), "{command}");
     }
@@ -228,7 +228,7 @@ fn a_refused_message_is_shown_by_where_it_came_from() {
     let from = format!("{}/{}@{}", source["name"].as_str().unwrap(), source["partition"], source["offset"]);
     let by_item = world.ask("quarantine show realm.lifecycle/0/1").done();
     assert_eq!(world.ask(&format!("quarantine show {from}")).done(), by_item);
-    assert_eq!(said(&format!("quarantine show {from} --url {}", server.url())).done(), by_item);
+    assert_eq!(execute(&format!("quarantine show {from} --url {}", server.url())).done(), by_item);
     let nothing = world.ask("quarantine show realm.lifecycle/0@999");
     assert_eq!(nothing.exit, Exit::Failed);
     assert!(
@@ -258,16 +258,16 @@ fn what_has_no_answer_is_told_in_the_same_words_by_both() {
     ];
     for command in commands {
         let local = world.ask(command);
-        let remote = said(&format!("{command} --url {}", server.url()));
+        let remote = execute(&format!("{command} --url {}", server.url()));
         assert_eq!(local.exit, Exit::Failed, "{command}");
         assert_eq!((local.exit, local.output), (remote.exit, remote.output), "{command}");
         assert_eq!(local.messages, remote.messages, "{command}");
         assert!(local.messages.starts_with("error: "), "{command}: {}", local.messages);
     }
     for command in ["quarantine show other/0/1", "quarantine retry other/0/1"] {
-        let told = world.ask(command).messages;
-        assert!(told.contains("there is no shard other/0 here"), "{told}");
-        assert!(told.contains("hint: `realm-ledger quarantine list`"), "{told}");
+        let reported = world.ask(command).messages;
+        assert!(reported.contains("there is no shard other/0 here"), "{reported}");
+        assert!(reported.contains("hint: `realm-ledger quarantine list`"), "{reported}");
     }
 }
 
@@ -275,11 +275,11 @@ fn what_has_no_answer_is_told_in_the_same_words_by_both() {
 fn tables_are_for_terminals_and_json_for_pipes_unless_told_otherwise() {
     let world = World::with(&history());
     let line = format!("drift --data-dir {}", world.data_dir().display());
-    let terminal = Run { terminal: true, ..Run::of(&line) }.said().done();
+    let terminal = Run { terminal: true, ..Run::new(&line) }.execute().done();
     assert!(terminal.trim_start().starts_with("CLIENT KEY"), "{terminal}");
-    let forced = Run { terminal: true, ..Run::of(&format!("{line} --format json")) }.said().done();
-    assert_eq!(timeless(&forced), timeless(&said(&line).done()));
-    let table = said(&format!("{line} --format table")).done();
+    let forced = Run { terminal: true, ..Run::new(&format!("{line} --format json")) }.execute().done();
+    assert_eq!(timeless(&forced), timeless(&execute(&line).done()));
+    let table = execute(&format!("{line} --format table")).done();
     assert!(table.contains("drift: aligned would be US"), "{table}");
     assert!(!table.contains('\x1b'), "no colours in a pipe");
 }
@@ -304,17 +304,17 @@ fn a_list_of_nothing_says_so_to_people_only() {
 
 #[test]
 fn nobody_at_the_url_is_told_with_a_hint() {
-    let said = said("drift --url http://127.0.0.1:1");
-    assert_eq!(said.exit, Exit::Failed);
+    let result = execute("drift --url http://127.0.0.1:1");
+    assert_eq!(result.exit, Exit::Failed);
     assert!(
-        said.messages.starts_with("error: http://127.0.0.1:1 cannot be asked\ncaused by: "),
+        result.messages.starts_with("error: http://127.0.0.1:1 cannot be asked\ncaused by: "),
         "{}",
-        said.messages
+        result.messages
     );
     assert!(
-        said.messages.ends_with("hint: is the server running, and is this its address?\n"),
+        result.messages.ends_with("hint: is the server running, and is this its address?\n"),
         "{}",
-        said.messages
+        result.messages
     );
 }
 
@@ -334,10 +334,10 @@ fn texts_of_others_do_nothing_to_a_terminal() {
         "quarantine list",
         "quarantine show realm.lifecycle/0/1",
     ] {
-        let said = world.ask(&format!("{command} --format table"));
-        assert_eq!(said.exit, Exit::Done, "{}", said.messages);
-        let raw = said.output.chars().find(|sign| sign.is_control() && *sign != '\n');
-        assert_eq!(raw, None, "{command}: {}", said.output);
+        let result = world.ask(&format!("{command} --format table"));
+        assert_eq!(result.exit, Exit::Done, "{}", result.messages);
+        let raw = result.output.chars().find(|sign| sign.is_control() && *sign != '\n');
+        assert_eq!(raw, None, "{command}: {}", result.output);
     }
     let shown = world.ask(&format!("state evil {APP} --format table")).done();
     assert!(shown.contains(r"https://a.example/\u{1b}]0;owned\u{7}"), "{shown}");
@@ -354,8 +354,8 @@ fn what_was_not_there_then_is_no_matter_of_spelling() {
         "log acme.atlassian.net --known-at 2025-01-01T00:00:00Z",
         &format!("explain acme.atlassian.net {APP} --at 2025-01-01T00:00:00Z"),
     ] {
-        for said in [world.ask(command), said(&format!("{command} --url {}", server.url()))] {
-            assert!(!said.messages.contains("letter by letter"), "{command}: {}", said.messages);
+        for result in [world.ask(command), execute(&format!("{command} --url {}", server.url()))] {
+            assert!(!result.messages.contains("letter by letter"), "{command}: {}", result.messages);
         }
     }
     // Of a known tenant a list is empty; one installation, or its explanation, is not there.

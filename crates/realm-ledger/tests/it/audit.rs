@@ -3,7 +3,7 @@
 use realm_ledger::Exit;
 use serde_json::{Value, json};
 
-use crate::world::{Server, World, history, said};
+use crate::world::{Server, World, execute, history};
 
 const APP: &str = "com.example.roadmap";
 
@@ -55,7 +55,7 @@ fn a_tenant_is_replayed_with_what_was_believed_after_each_record() {
         let asked = format!("replay acme.atlassian.net {flags}");
         let output = world.ask(&asked).done();
         assert_eq!(lines(&output), expected, "{flags}");
-        assert_eq!(said(&format!("{asked} --url {}", server.url())).done(), output, "{flags}");
+        assert_eq!(execute(&format!("{asked} --url {}", server.url())).done(), output, "{flags}");
     }
 }
 
@@ -78,7 +78,7 @@ fn a_shard_and_an_app_are_replayed_in_order_of_position() {
     assert_eq!(short(&all[6]), json!(["e-6", [["INSTALLED", "US"]]]));
     let resumed = format!("replay --shard realm.lifecycle/0 --from-position {}", position(&all[7]));
     assert_eq!(lines(&world.ask(&resumed).done()), all[7..]);
-    assert_eq!(said(&format!("{resumed} --url {}", server.url())).done(), world.ask(&resumed).done());
+    assert_eq!(execute(&format!("{resumed} --url {}", server.url())).done(), world.ask(&resumed).done());
     // The move of the product concerns it too.
     assert_eq!(lines(&world.ask(&format!("replay --app {APP}")).done()), all[..10]);
     let missing = world.ask("replay --shard realm.lifecycle/7");
@@ -91,9 +91,9 @@ fn a_shard_and_an_app_are_replayed_in_order_of_position() {
 #[test]
 fn a_check_compares_and_leaves_everything_as_it_was() {
     let world = World::with(&history());
-    let said = world.ask("rebuild --check");
-    assert!(said.messages.contains("not a byte differed"), "{}", said.messages);
-    let report = lines(&said.done());
+    let result = world.ask("rebuild --check");
+    assert!(result.messages.contains("not a byte differed"), "{}", result.messages);
+    let report = lines(&result.done());
     assert_eq!((report[0]["tenants"].clone(), report[0]["records"].clone()), (4.into(), 10.into()));
     assert_eq!(lines(&world.ask("rebuild --check").done()), report);
 }

@@ -1,4 +1,4 @@
-//! Signing keys: who has them, what partners are told.
+//! Signing keys: who has them, what partners are reported.
 
 use ledger_record::proof::note::{Checkpoint, VerifierKey};
 use realm_ledger::Exit;
@@ -63,7 +63,7 @@ fn an_import_is_signed_and_a_shorter_one_is_not() {
         .file("history.ndjson", &[event("one"), event("two"), event("three")].map(|e| e + "\n").concat());
     world.ask(&format!("import {}", longer.display())).done();
     assert_eq!(checkpoint()["size"], 5);
-    // An older history in place of the newer one: recorded, told, and not signed.
+    // An older history in place of the newer one: recorded, reported, and not signed.
     std::fs::remove_dir_all(world.data_dir()).unwrap();
     let shorter = world.file("shorter.ndjson", &(event("one") + "\n"));
     let refused = world.ask(&format!("import {}", shorter.display()));
@@ -90,10 +90,10 @@ fn a_key_is_changed_by_adding_one_signing_anew_and_retiring_the_other() {
 
 #[test]
 fn origins_of_several_topics_differ() {
-    let mut run = Run::of("config check");
+    let mut run = Run::new("config check");
     run.environment.insert("REALM_LEDGER_KAFKA__TOPICS".to_owned(), "one,two".to_owned());
     run.environment.insert("REALM_LEDGER_EVIDENCE__ORIGIN".to_owned(), "ledger.example.com".to_owned());
-    let refused = run.said();
+    let refused = run.execute();
     assert_eq!(refused.exit, Exit::Failed);
     assert!(refused.messages.contains("{topic}"), "{}", refused.messages);
 }

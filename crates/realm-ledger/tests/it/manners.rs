@@ -5,20 +5,20 @@ use std::io::{self, Write};
 use ledger_store::{DataDir, StoreOptions};
 use realm_ledger::{Env, Exit, run};
 
-use crate::world::{Run, World, history, said};
+use crate::world::{Run, World, execute, history};
 
 #[test]
 fn wrong_usage_is_exit_2_and_told_on_stderr() {
-    let wrong = said("state --at yesterday");
+    let wrong = execute("state --at yesterday");
     assert_eq!((wrong.exit, wrong.output.as_str()), (Exit::Usage, ""));
     assert!(wrong.messages.contains("RFC 3339"), "{}", wrong.messages);
     let backwards = "--from 2026-03-02T00:00:00Z --to 2026-03-01T00:00:00Z";
     for command in ["replay", "whatif --policy {\"mode\":\"off\"}"] {
-        let wrong = said(&format!("{command} {backwards}"));
+        let wrong = execute(&format!("{command} {backwards}"));
         assert_eq!(wrong.exit, Exit::Usage, "{command}: {}", wrong.messages);
         assert!(wrong.messages.contains("before it begins"), "{}", wrong.messages);
     }
-    let unnamed = Run { input: "", ..Run::of("import -") }.said();
+    let unnamed = Run { input: "", ..Run::new("import -") }.execute();
     assert_eq!(unnamed.exit, Exit::Usage);
     assert!(unnamed.messages.contains("--source NAME"), "{}", unnamed.messages);
 }
@@ -27,9 +27,9 @@ fn wrong_usage_is_exit_2_and_told_on_stderr() {
 fn a_directory_that_holds_no_ledger_is_exit_1_and_stays_as_it_is() {
     let world = World::new();
     for command in ["drift", "rebuild", "quarantine retry realm.lifecycle/0/1"] {
-        let said = world.ask(command);
-        assert_eq!(said.exit, Exit::Failed, "{command}");
-        assert!(said.messages.contains("holds no ledger"), "{command}: {}", said.messages);
+        let result = world.ask(command);
+        assert_eq!(result.exit, Exit::Failed, "{command}");
+        assert!(result.messages.contains("holds no ledger"), "{command}: {}", result.messages);
     }
     assert!(!world.data_dir().exists());
 }
@@ -45,9 +45,9 @@ fn a_newer_format_is_exit_4_for_every_command_that_opens_it() {
     let file = world.file("more.ndjson", "");
     let import = format!("import {}", file.display());
     for command in ["drift", "log acme.atlassian.net", "rebuild", import.as_str()] {
-        let said = world.ask(command);
-        assert_eq!(said.exit, Exit::OtherLedger, "{command}: {}", said.messages);
-        assert!(said.messages.contains("use a newer realm-ledger"), "{}", said.messages);
+        let result = world.ask(command);
+        assert_eq!(result.exit, Exit::OtherLedger, "{command}: {}", result.messages);
+        assert!(result.messages.contains("use a newer realm-ledger"), "{}", result.messages);
     }
 }
 
@@ -70,9 +70,9 @@ fn a_new_ledger_tells_of_its_secret_and_writes_nothing_without_it() {
     assert!(!secret.exists());
     assert_eq!(world.ask("drift").exit, Exit::Done, "reading takes no secret");
     let by_variable = |text: &str| {
-        let mut run = Run::of(&format!("{import} --data-dir {}", world.data_dir().display()));
+        let mut run = Run::new(&format!("{import} --data-dir {}", world.data_dir().display()));
         run.environment.insert("REALM_LEDGER_SECRET".to_owned(), text.to_owned());
-        run.said()
+        run.execute()
     };
     assert_eq!(by_variable(&text).exit, Exit::Done);
     let other = by_variable("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
@@ -104,12 +104,12 @@ fn the_end_of_an_import_is_sealed_once() {
 fn an_import_that_cannot_place_its_keys_makes_nothing() {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
-    let said = world.ask(&format!("import {} --partitions 6", file.display()));
-    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
+    let result = world.ask(&format!("import {} --partitions 6", file.display()));
+    assert_eq!(result.exit, Exit::Failed, "{}", result.messages);
     assert!(
-        said.messages.contains("--partitioner") && said.messages.contains("--brokers"),
+        result.messages.contains("--partitioner") && result.messages.contains("--brokers"),
         "{}",
-        said.messages
+        result.messages
     );
     let left: Vec<_> =
         std::fs::read_dir(world.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -122,14 +122,14 @@ fn an_import_counts_each_line_once_and_tells_copies_apart() {
     let lines = history();
     let file = world.file("history.ndjson", &(lines.join("\n") + "\nno event\n"));
     let import = format!("import {} --partitions 6 --partitioner murmur2 --format json", file.display());
-    let said = world.ask(&import);
+    let result = world.ask(&import);
     let events = lines.len();
     let expected = format!(
         "{} lines: 0 taken before, {events} events appended (0 late), 0 repeated, 1 refused; 5 copies of app-level",
         events + 1
     );
-    assert!(said.messages.contains(&expected), "{}", said.messages);
-    let report: serde_json::Value = serde_json::from_str(&said.done()).unwrap();
+    assert!(result.messages.contains(&expected), "{}", result.messages);
+    let report: serde_json::Value = serde_json::from_str(&result.done()).unwrap();
     assert_eq!((&report["appended"], &report["copies"]), (&events.into(), &5.into()), "{report}");
     let again: serde_json::Value = serde_json::from_str(&world.ask(&import).done()).unwrap();
     assert_eq!((&again["alreadyTaken"], &again["copies"]), (&(events + 1).into(), &0.into()), "{again}");
@@ -139,15 +139,15 @@ fn an_import_counts_each_line_once_and_tells_copies_apart() {
 fn what_cannot_be_meant_is_told_by_its_name() {
     let world = World::new();
     for directory in ["/", ".."] {
-        let said = world.ask(&format!("import {directory}"));
-        assert_eq!(said.exit, Exit::Failed);
-        assert!(said.messages.contains("is a directory"), "{}", said.messages);
+        let result = world.ask(&format!("import {directory}"));
+        assert_eq!(result.exit, Exit::Failed);
+        assert!(result.messages.contains("is a directory"), "{}", result.messages);
     }
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
     for command in ["state".to_owned(), format!("import {}", file.display())] {
-        let said = said(&format!("{command} --data-dir {}", file.display()));
-        assert_eq!(said.exit, Exit::Failed);
-        assert!(said.messages.contains("hint: a data directory is a directory"), "{}", said.messages);
+        let result = execute(&format!("{command} --data-dir {}", file.display()));
+        assert_eq!(result.exit, Exit::Failed);
+        assert!(result.messages.contains("hint: a data directory is a directory"), "{}", result.messages);
     }
 }
 
@@ -182,16 +182,16 @@ fn a_line_that_is_cut_off_is_not_taken_and_exit_1() {
     let history = history().join("\n");
     let input = format!("{history}\n{{\"id\":\"cut\",\"ty");
     let line = format!("import - --source pipe --data-dir {}", world.data_dir().display());
-    let said = Run { input: &input, ..Run::of(&line) }.said();
-    assert_eq!(said.exit, Exit::Failed);
-    assert!(said.messages.contains("line 11"), "{}", said.messages);
-    assert!(said.messages.contains("10 lines: 0 taken before, 10 events appended"), "{}", said.messages);
+    let result = Run { input: &input, ..Run::new(&line) }.execute();
+    assert_eq!(result.exit, Exit::Failed);
+    assert!(result.messages.contains("line 11"), "{}", result.messages);
+    assert!(result.messages.contains("10 lines: 0 taken before, 10 events appended"), "{}", result.messages);
     assert_eq!(world.ask("log acme.atlassian.net").done().lines().count(), 4, "what was complete is kept");
 
     let shorter = &input[..input.len() / 2];
-    let said = Run { input: shorter, ..Run::of(&line) }.said();
-    assert_eq!(said.exit, Exit::Failed);
-    assert!(said.messages.contains("but 10 were imported before"), "{}", said.messages);
+    let result = Run { input: shorter, ..Run::new(&line) }.execute();
+    assert_eq!(result.exit, Exit::Failed);
+    assert!(result.messages.contains("but 10 were imported before"), "{}", result.messages);
 }
 
 #[test]
@@ -203,26 +203,26 @@ fn an_import_that_was_cut_off_goes_on_after_a_refill() {
     assert_eq!(world.ask(&import).exit, Exit::Failed);
     let new = world.path().join("new");
     let refill = format!("refill --from {} --data-dir {}", world.data_dir().display(), new.display());
-    let told = said(&refill);
-    assert_eq!(told.exit, Exit::Done, "{}", told.messages);
+    let reported = execute(&refill);
+    assert_eq!(reported.exit, Exit::Done, "{}", reported.messages);
     assert!(
-        told.messages.contains("its logs are named realm.lifecycle~2 instead of realm.lifecycle."),
+        reported.messages.contains("its logs are named realm.lifecycle~2 instead of realm.lifecycle."),
         "{}",
-        told.messages
+        reported.messages
     );
     world.file("history.ndjson", &(lines.join("\n") + "\n"));
-    let rest = said(&format!("{import} --data-dir {}", new.display()));
+    let rest = execute(&format!("{import} --data-dir {}", new.display()));
     assert!(rest.messages.contains("5 taken before, 5 events appended"), "{}", rest.messages);
-    said(&format!("verify --data-dir {}", new.display())).done();
+    execute(&format!("verify --data-dir {}", new.display())).done();
 }
 
 #[test]
 fn a_rebuild_of_a_sound_ledger_finds_not_a_byte() {
     let world = World::with(&history());
-    let said = world.ask("rebuild");
-    assert_eq!(said.exit, Exit::Done, "{}", said.messages);
-    assert!(said.messages.contains("not a byte differed"));
-    let report: serde_json::Value = serde_json::from_str(said.output.trim()).unwrap();
+    let result = world.ask("rebuild");
+    assert_eq!(result.exit, Exit::Done, "{}", result.messages);
+    assert!(result.messages.contains("not a byte differed"));
+    let report: serde_json::Value = serde_json::from_str(result.output.trim()).unwrap();
     assert_eq!((report["records"].clone(), report["tenants"].clone()), (10.into(), 4.into()));
 }
 
@@ -278,9 +278,9 @@ fn a_retry_takes_what_can_be_taken_now_and_only_once() {
 fn the_configuration_is_shown_with_origins_and_checked() {
     let world = World::new();
     let file = world.file("c.toml", "[kafka.client]\n'sasl.password' = 'hunter2'\n");
-    let mut run = Run::of(&format!("config show --config {}", file.display()));
+    let mut run = Run::new(&format!("config show --config {}", file.display()));
     run.environment.insert("REALM_LEDGER_KAFKA__GROUP".to_owned(), "other".to_owned());
-    let shown = run.said().done();
+    let shown = run.execute().done();
     assert!(!shown.contains("hunter2"));
     let masked = r#"{"setting":"kafka.client.\"sasl.password\"","value":"\"********\"","origin":""#;
     assert!(shown.lines().any(|line| line.starts_with(masked) && line.ends_with("c.toml:2\"}")), "{shown}");
@@ -290,9 +290,9 @@ fn the_configuration_is_shown_with_origins_and_checked() {
     assert!(
         shown.contains(r#"{"setting":"kafka.topics","value":"[\"realm.lifecycle\"]","origin":"default"}"#)
     );
-    assert_eq!(said(&format!("config check --config {}", file.display())).exit, Exit::Done);
+    assert_eq!(execute(&format!("config check --config {}", file.display())).exit, Exit::Done);
     let wrong = world.file("w.toml", "kafka.borkers = 'x'\n");
-    let checked = said(&format!("config check --config {}", wrong.display()));
+    let checked = execute(&format!("config check --config {}", wrong.display()));
     assert_eq!(checked.exit, Exit::Failed);
     assert!(
         checked.messages.contains("w.toml:1: there is no setting kafka.borkers; did you mean kafka.brokers?")
@@ -308,30 +308,32 @@ fn an_import_that_nobody_can_sign_says_so() {
     std::fs::remove_file(&key).unwrap();
     let more = r#"{"id":"m","type":"enabled","time":"2026-05-01T00:00:00Z","clientKey":"acme.atlassian.net","appKey":"a"}"#;
     let file = world.file("more.ndjson", &format!("{more}\n"));
-    let said = world.ask(&format!("import {}", file.display()));
-    assert_eq!(said.exit, Exit::Done, "{}", said.messages);
-    assert!(said.messages.contains("recorded, but not signed: "), "{}", said.messages);
-    assert!(said.messages.contains("keys generate"), "{}", said.messages);
+    let result = world.ask(&format!("import {}", file.display()));
+    assert_eq!(result.exit, Exit::Done, "{}", result.messages);
+    assert!(result.messages.contains("recorded, but not signed: "), "{}", result.messages);
+    assert!(result.messages.contains("keys generate"), "{}", result.messages);
 }
 
 #[test]
 fn colours_are_for_terminals_of_people_who_want_them() {
-    let told = |terminal: bool, no_colour: Option<&str>| {
+    let reported = |terminal: bool, no_colour: Option<&str>| {
         let environment = no_colour.map(|value| ("NO_COLOR".to_owned(), value.to_owned()));
         let environment = environment.into_iter().collect();
-        Run { messages_terminal: terminal, environment, ..Run::of("state --data-dir /nowhere/at/all") }
-            .said()
+        Run { messages_terminal: terminal, environment, ..Run::new("state --data-dir /nowhere/at/all") }
+            .execute()
             .messages
     };
-    assert!(told(true, None).starts_with("\x1b[1;31merror:\x1b[0m "), "{}", told(true, None));
-    assert!(told(true, Some("")).contains('\x1b'), "empty is as good as not there");
-    for plain in [told(true, Some("1")), told(false, None)] {
+    assert!(reported(true, None).starts_with("\x1b[1;31merror:\x1b[0m "), "{}", reported(true, None));
+    assert!(reported(true, Some("")).contains('\x1b'), "empty is as good as not there");
+    for plain in [reported(true, Some("1")), reported(false, None)] {
         assert!(plain.starts_with("error: "), "{plain}");
     }
-    // Wrong usage is told by the parser, which has colours of its own.
+    // Wrong usage is reported by the parser, which has colours of its own.
     let usage = |environment: &[(&str, &str)]| {
         let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Run { messages_terminal: true, environment: pairs.collect(), ..Run::of("nonsense") }.said().messages
+        Run { messages_terminal: true, environment: pairs.collect(), ..Run::new("nonsense") }
+            .execute()
+            .messages
     };
     assert!(usage(&[]).contains('\x1b'));
     assert!(!usage(&[("NO_COLOR", "1")]).contains('\x1b'));
@@ -361,7 +363,7 @@ fn unread(command: &str) -> (Exit, String) {
         output_is_terminal: false,
         messages_are_terminal: false,
     };
-    let exit = run(Run::of(command).arguments.into_iter().map(Into::into), &mut env);
+    let exit = run(Run::new(command).arguments.into_iter().map(Into::into), &mut env);
     drop(env);
     (exit, String::from_utf8(messages).unwrap())
 }

@@ -1,8 +1,8 @@
-//! Answers where not every shard can be asked: from the others, and what is lacking is told.
+//! Answers where not every shard can be asked: from the others, and what is lacking is reported.
 
 use realm_ledger::Exit;
 
-use crate::world::{World, history, said};
+use crate::world::{World, execute, history};
 
 const APP: &str = "com.example.roadmap";
 
@@ -24,10 +24,10 @@ fn clients(output: &str) -> Vec<String> {
 #[test]
 fn a_shard_that_does_not_open_leaves_the_others_answering() {
     let (world, shard) = damaged("acme.atlassian.net");
-    let told = format!("{shard} could not be asked, what it has is not in the answer: ");
+    let reported = format!("{shard} could not be asked, what it has is not in the answer: ");
     let all = world.ask("state");
     assert_eq!(all.exit, Exit::Failed, "{}", all.messages);
-    assert!(all.messages.contains(&told), "{}", all.messages);
+    assert!(all.messages.contains(&reported), "{}", all.messages);
     assert!(all.messages.contains("files of shard"), "{}", all.messages);
     assert!(!all.messages.contains("try again"), "{}", all.messages);
     let found = clients(&all.output);
@@ -38,7 +38,7 @@ fn a_shard_that_does_not_open_leaves_the_others_answering() {
     }
     let lost = world.ask("state acme.atlassian.net");
     assert_eq!(lost.exit, Exit::Failed);
-    assert!(lost.messages.contains(&told), "{}", lost.messages);
+    assert!(lost.messages.contains(&reported), "{}", lost.messages);
     assert!(lost.messages.contains("error: not found, but "), "not that it is not there: {}", lost.messages);
     assert_eq!(one_remedy(&lost.messages), format!("move shards/{shard} to shards/{shard}.away"));
 }
@@ -46,8 +46,8 @@ fn a_shard_that_does_not_open_leaves_the_others_answering() {
 /// What is to be done with the directory, which nothing else contradicts: no later answer, no server's page.
 fn one_remedy(messages: &str) -> String {
     assert!(!messages.contains("ask again later") && !messages.contains("/readyz"), "{messages}");
-    let told: Vec<&str> = messages.match_indices(".away").map(|(at, _)| &messages[..at]).collect();
-    let [before] = told[..] else { panic!("{messages}") };
+    let reported: Vec<&str> = messages.match_indices(".away").map(|(at, _)| &messages[..at]).collect();
+    let [before] = reported[..] else { panic!("{messages}") };
     let at = before.rfind("move ").or_else(|| before.rfind("make ")).unwrap();
     format!("{}.away", &before[at..])
 }
@@ -108,15 +108,15 @@ fn a_manifest_of_an_earlier_time_gives_no_shorter_list() {
     let manifest = world.data_dir().join("ledger.json");
     let good = std::fs::read_to_string(&manifest).unwrap();
     let fewer = good.replace("\"partitions\": 3", "\"partitions\": 2").replace(",\n        2", "");
-    let refused = |told: &str| {
+    let refused = |reported: &str| {
         for command in OF_ALL.iter().chain(&["state nosuch", "state acme.atlassian.net", &import]) {
             let answer = world.ask(command);
             assert_eq!((answer.exit, answer.output.as_str()), (Exit::Failed, ""), "{command}");
-            assert!(answer.messages.contains(told), "{command}: {}", answer.messages);
+            assert!(answer.messages.contains(reported), "{command}: {}", answer.messages);
         }
         let verified = world.ask("verify");
         assert_eq!(verified.exit, Exit::Difference, "{}", verified.messages);
-        assert!(verified.messages.contains(told), "{}", verified.messages);
+        assert!(verified.messages.contains(reported), "{}", verified.messages);
     };
     std::fs::write(&manifest, fewer).unwrap();
     refused("ledger.json does not know shard realm.lifecycle/2");
@@ -209,6 +209,6 @@ fn a_block_that_does_not_read_costs_its_shard_and_no_other() {
 fn with_no_shard_left_there_is_nobody_to_ask() {
     let world = World::with(&history());
     std::fs::write(world.data_dir().join("shards/realm.lifecycle/0/CURRENT"), "nothing\n").unwrap();
-    let said = said(&format!("state --data-dir {}", world.data_dir().display()));
-    assert_eq!((said.exit, said.output.as_str()), (Exit::Failed, ""), "{}", said.messages);
+    let result = execute(&format!("state --data-dir {}", world.data_dir().display()));
+    assert_eq!((result.exit, result.output.as_str()), (Exit::Failed, ""), "{}", result.messages);
 }

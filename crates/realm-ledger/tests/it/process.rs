@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::world::{World, history, said};
+use crate::world::{World, execute, history};
 
 fn program(arguments: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_realm-ledger"));
@@ -64,22 +64,22 @@ fn the_demo_plays_its_stream_answers_and_ends_on_a_signal() {
     let tries: Vec<&str> = tries.into_iter().filter(|line| line.contains("--url http")).collect();
     assert_eq!(tries.len(), 4, "{welcome}");
     for line in &tries {
-        assert!(!said(line).done().is_empty(), "{line}");
+        assert!(!execute(line).done().is_empty(), "{line}");
     }
     let url = tries[0].split("--url ").nth(1).unwrap();
-    let drift = said(&format!("drift --url {url}")).done();
+    let drift = execute(&format!("drift --url {url}")).done();
     assert!(drift.contains("acme.atlassian.net") && drift.contains("globex.atlassian.net"), "{drift}");
-    let split = said(&format!("split-brain --url {url}")).done();
+    let split = execute(&format!("split-brain --url {url}")).done();
     assert!(split.contains("jira:4d1a7f2e-8c55-4a0b-9d3e-6f10c2b7a981"), "{split}");
-    let late = said(&format!("log initech.atlassian.net --url {url}")).done();
+    let late = execute(&format!("log initech.atlassian.net --url {url}")).done();
     assert!(late.contains("\"late\":true") && late.contains("\"correction\""), "{late}");
-    let refused = said(&format!("quarantine list --url {url}")).done();
+    let refused = execute(&format!("quarantine list --url {url}")).done();
     assert!(refused.contains("event-id-conflict") && refused.contains("undecodable"), "{refused}");
     assert!(!refused.contains("not-for-the-ledger"));
     // README's tour forges this decision.
     let until = Instant::now() + Duration::from_mins(1);
     let bundle = loop {
-        let proved = said(&format!("prove acme.atlassian.net --url {url}"));
+        let proved = execute(&format!("prove acme.atlassian.net --url {url}"));
         if proved.exit == realm_ledger::Exit::Done || Instant::now() > until {
             break proved.done();
         }
@@ -134,8 +134,8 @@ fn what_is_not_unicode_is_refused_and_no_other_directory_taken() {
     let set = Command::new(binary).arg("config").arg("check").env("REALM_LEDGER_DATA_DIR", broken).output();
     let set = set.unwrap();
     assert_eq!(set.status.code(), Some(1), "{set:?}");
-    let told = String::from_utf8_lossy(&set.stderr);
-    assert!(told.contains("environment variable REALM_LEDGER_DATA_DIR: not Unicode"), "{told}");
+    let reported = String::from_utf8_lossy(&set.stderr);
+    assert!(reported.contains("environment variable REALM_LEDGER_DATA_DIR: not Unicode"), "{reported}");
     let other = Command::new(binary).arg("--version").env("OTHERS", broken).output().unwrap();
     assert!(other.status.success(), "what is not ours is not looked at");
 }

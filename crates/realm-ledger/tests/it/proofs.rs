@@ -10,7 +10,7 @@ use realm_ledger::Exit;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::world::{Run, Said, World};
+use crate::world::{Run, RunResult, World};
 
 const CASES: &str = include_str!("../../../../tests/fixtures/bundles/cases.ndjson");
 
@@ -26,7 +26,7 @@ struct LogCase {
 }
 
 impl LogCase {
-    fn judged(&self, world: &World) -> Said {
+    fn judged(&self, world: &World) -> RunResult {
         let directory = world.path().join("log");
         fs::create_dir_all(&directory).unwrap();
         for (path, base64) in &self.files {
@@ -37,7 +37,7 @@ impl LogCase {
         let keys: Vec<String> = self.keys.iter().map(|key| format!(" --key {key}")).collect();
         let pinned = self.pinned.as_ref().map(|note| world.file("pinned.txt", note));
         let pinned = pinned.map_or_else(String::new, |path| format!(" --pinned {}", path.display()));
-        Run::of(&format!("verify --tlog {}{}{pinned}", directory.display(), keys.concat())).said()
+        Run::new(&format!("verify --tlog {}{}{pinned}", directory.display(), keys.concat())).execute()
     }
 }
 
@@ -64,11 +64,11 @@ impl Case {
         (world.file("bundle", &self.bundle), pinned)
     }
 
-    fn judged(&self, world: &World, more: &str) -> Said {
+    fn judged(&self, world: &World, more: &str) -> RunResult {
         let (bundle, pinned) = self.files(world);
         let keys: Vec<String> = self.keys.iter().map(|key| format!(" --key {key}")).collect();
         let pinned = pinned.map_or_else(String::new, |path| format!(" --pinned {}", path.display()));
-        Run::of(&format!("verify --bundle {}{}{pinned}{more}", bundle.display(), keys.concat())).said()
+        Run::new(&format!("verify --bundle {}{}{pinned}{more}", bundle.display(), keys.concat())).execute()
     }
 }
 
@@ -76,14 +76,20 @@ impl Case {
 fn every_frozen_bundle_has_its_exit_code_and_what_fails_is_named() {
     let world = World::new();
     for case in cases() {
-        let said = case.judged(&world, "");
-        assert_eq!(said.exit.code(), case.exit, "{}: {}", case.name, said.messages);
+        let result = case.judged(&world, "");
+        assert_eq!(result.exit.code(), case.exit, "{}: {}", case.name, result.messages);
         let verdict =
             ["valid: ", "error: the bundle cannot be judged\n", "", "error: the bundle is not valid\n"]
                 [usize::from(case.exit)];
-        assert!(said.messages.starts_with(verdict), "{}: {}", case.name, said.messages);
-        assert_eq!(said.messages.contains("caused by: "), case.exit != 0, "{}: {}", case.name, said.messages);
-        assert_eq!(said.output.is_empty(), case.exit != 0, "{}: nothing was proven", case.name);
+        assert!(result.messages.starts_with(verdict), "{}: {}", case.name, result.messages);
+        assert_eq!(
+            result.messages.contains("caused by: "),
+            case.exit != 0,
+            "{}: {}",
+            case.name,
+            result.messages
+        );
+        assert_eq!(result.output.is_empty(), case.exit != 0, "{}: nothing was proven", case.name);
     }
     let dropped = case("first record dropped").judged(&world, "").messages;
     assert!(dropped.contains("caused by: record 1 of the tenant: is not the next one"), "{dropped}");
@@ -92,8 +98,8 @@ fn every_frozen_bundle_has_its_exit_code_and_what_fails_is_named() {
 #[test]
 fn a_valid_bundle_says_what_it_proves() {
     let world = World::new();
-    let said = case("whole history").judged(&world, " --client acme");
-    let proven: Value = serde_json::from_str(said.done().trim()).unwrap();
+    let result = case("whole history").judged(&world, " --client acme");
+    let proven: Value = serde_json::from_str(result.done().trim()).unwrap();
     assert_eq!(proven["verdict"], "valid");
     assert_eq!((&proven["clientKey"], &proven["records"]), (&"acme".into(), &7.into()));
     assert_eq!((&proven["origin"], &proven["size"]), (&"ledger.example.com/realm/7".into(), &15.into()));
@@ -111,16 +117,16 @@ fn a_valid_bundle_says_what_it_proves() {
 
 #[test]
 fn a_bundle_of_somebody_else_is_refused() {
-    let said = case("whole history").judged(&World::new(), " --client other");
-    assert_eq!(said.exit, Exit::Difference);
-    assert!(said.messages.contains("it tells of client key acme, not of other"), "{}", said.messages);
+    let result = case("whole history").judged(&World::new(), " --client other");
+    assert_eq!(result.exit, Exit::Difference);
+    assert!(result.messages.contains("it tells of client key acme, not of other"), "{}", result.messages);
 }
 
 #[test]
 fn a_bundle_is_taken_from_standard_input_too() {
     let case = case("whole history");
-    let run = Run { input: &case.bundle, ..Run::of(&format!("verify --bundle - --key {}", case.keys[0])) };
-    assert!(run.said().done().contains(r#""records":7"#));
+    let run = Run { input: &case.bundle, ..Run::new(&format!("verify --bundle - --key {}", case.keys[0])) };
+    assert!(run.execute().done().contains(r#""records":7"#));
 }
 
 #[test]
@@ -128,19 +134,19 @@ fn what_is_no_text_is_malformed_and_what_is_not_there_is_told() {
     let world = World::new();
     let path = world.path().join("bundle");
     fs::write(&path, b"{}\n\xff\n").unwrap();
-    let said = Run::of(&format!("verify --bundle {}", path.display())).said();
-    assert_eq!(said.exit, Exit::Difference);
-    assert!(said.messages.contains("malformed: line 2"), "{}", said.messages);
-    let said = Run::of("verify --bundle /nowhere").said();
-    assert_eq!(said.exit, Exit::Failed);
-    assert!(said.messages.starts_with("error: /nowhere cannot be read"), "{}", said.messages);
+    let result = Run::new(&format!("verify --bundle {}", path.display())).execute();
+    assert_eq!(result.exit, Exit::Difference);
+    assert!(result.messages.contains("malformed: line 2"), "{}", result.messages);
+    let result = Run::new("verify --bundle /nowhere").execute();
+    assert_eq!(result.exit, Exit::Failed);
+    assert!(result.messages.starts_with("error: /nowhere cannot be read"), "{}", result.messages);
     for line in [
         "verify --data-dir d --bundle b",
         "verify --bundle b --key mistyped",
         "verify --bundle b --tlog d",
         "verify --tlog d --client c",
     ] {
-        assert_eq!(Run::of(line).said().exit, Exit::Usage, "{line}");
+        assert_eq!(Run::new(line).execute().exit, Exit::Usage, "{line}");
     }
 }
 
@@ -148,14 +154,20 @@ fn what_is_no_text_is_malformed_and_what_is_not_there_is_told() {
 fn every_frozen_log_has_its_exit_code_and_what_fails_is_named() {
     for line in LOGS.lines() {
         let case: LogCase = serde_json::from_str(line).unwrap();
-        let said = case.judged(&World::new());
-        assert_eq!(said.exit.code(), case.exit, "{}: {}", case.name, said.messages);
-        assert_eq!(said.messages.contains("caused by: "), case.exit != 0, "{}: {}", case.name, said.messages);
+        let result = case.judged(&World::new());
+        assert_eq!(result.exit.code(), case.exit, "{}: {}", case.name, result.messages);
+        assert_eq!(
+            result.messages.contains("caused by: "),
+            case.exit != 0,
+            "{}: {}",
+            case.name,
+            result.messages
+        );
         if case.name == "map with stale heads" {
-            assert!(said.messages.contains("is not valid\ncaused by: leaf 14\ncaused by: the map"));
+            assert!(result.messages.contains("is not valid\ncaused by: leaf 14\ncaused by: the map"));
         }
         if case.name == "goes on from a pinned checkpoint" {
-            let proven: Value = serde_json::from_str(said.done().trim()).unwrap();
+            let proven: Value = serde_json::from_str(result.done().trim()).unwrap();
             assert_eq!((&proven["verdict"], &proven["goesOnFromPinned"]), (&"valid".into(), &true.into()));
             assert_eq!((&proven["refused"], &proven["streams"]), (&1.into(), &95.into()), "{proven}");
         }

@@ -14,7 +14,7 @@ use ledger_store::{DataDir, ShardId, StoreOptions};
 use realm_ledger::Exit;
 use serde_json::Value;
 
-use crate::world::{Run, Said, World, history, said};
+use crate::world::{Run, RunResult, World, execute, history};
 
 const ORIGIN: &str = "realm.lifecycle/0";
 
@@ -46,8 +46,8 @@ impl Signed {
         bundle
     }
 
-    fn judged(&self, bundle: &std::path::Path, more: &str) -> Said {
-        said(&format!("verify --bundle {} --key {} {more}", bundle.display(), self.key))
+    fn judged(&self, bundle: &std::path::Path, more: &str) -> RunResult {
+        execute(&format!("verify --bundle {} --key {} {more}", bundle.display(), self.key))
     }
 }
 
@@ -69,8 +69,8 @@ fn sign(world: &World, change: impl FnOnce(Checkpoint) -> Checkpoint) -> String 
     signer.verifier().to_string()
 }
 
-fn proven(said: Said) -> Value {
-    serde_json::from_str(said.done().trim()).unwrap()
+fn proven(result: RunResult) -> Value {
+    serde_json::from_str(result.done().trim()).unwrap()
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_bundle_of_a_ledger_is_valid_and_the_same_each_time() {
     let state = ledger.world.ask("state acme.atlassian.net").done();
     let state: Value = serde_json::from_str(state.trim()).unwrap();
     assert_eq!(found["installations"][0]["pinnedRealm"], state["pinnedRealm"], "{found}");
-    let other_key = said(&format!("verify --bundle {}", bundle.display()));
+    let other_key = execute(&format!("verify --bundle {}", bundle.display()));
     assert_eq!(other_key.exit, Exit::Failed, "{}", other_key.messages);
 }
 
@@ -155,10 +155,10 @@ fn what_a_server_answers_is_no_bundle_until_it_is_whole_and_reads_as_one() {
         "HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\nconnection: close\r\n\r\nhello\n",
     ] {
         let (url, served) = answering(answer);
-        let told = said(&format!("prove acme --url {url} -o {}", bundle.display()));
+        let reported = execute(&format!("prove acme --url {url} -o {}", bundle.display()));
         served.join().unwrap();
-        assert_eq!((told.exit, told.output.as_str()), (Exit::Failed, ""), "{answer}");
-        assert!(told.messages.starts_with("error: "), "{}", told.messages);
+        assert_eq!((reported.exit, reported.output.as_str()), (Exit::Failed, ""), "{answer}");
+        assert!(reported.messages.starts_with("error: "), "{}", reported.messages);
         assert_eq!(std::fs::read_to_string(&bundle).unwrap(), "what was there", "{answer}");
     }
 }
@@ -178,23 +178,23 @@ fn behind() -> (Signed, PathBuf, String) {
 #[test]
 fn a_signature_that_is_missing_is_told_with_what_to_do() {
     let (ledger, ..) = behind();
-    let said = ledger.world.ask("prove acme.atlassian.net");
-    assert_eq!((said.exit, said.output.as_str()), (Exit::Failed, ""));
-    let told = "and is not signed, the last signed checkpoint has ";
+    let result = ledger.world.ask("prove acme.atlassian.net");
+    assert_eq!((result.exit, result.output.as_str()), (Exit::Failed, ""));
+    let reported = "and is not signed, the last signed checkpoint has ";
     assert!(
-        said.messages.contains(told) && said.messages.contains("\nhint: a running `serve`"),
+        result.messages.contains(reported) && result.messages.contains("\nhint: a running `serve`"),
         "{}",
-        said.messages
+        result.messages
     );
     // An older checkpoint to go on from does not make one that can be proven at.
-    let said = ledger.world.ask("prove acme.atlassian.net --pinned 3");
-    assert!(said.messages.contains(told), "{}", said.messages);
+    let result = ledger.world.ask("prove acme.atlassian.net --pinned 3");
+    assert!(result.messages.contains(reported), "{}", result.messages);
 }
 
 #[test]
 fn a_signature_is_waited_for() {
     let (ledger, kept, last) = behind();
-    let said = std::thread::scope(|scope| {
+    let result = std::thread::scope(|scope| {
         scope.spawn(|| {
             // The command has looked once by then, or else has less to wait for.
             std::thread::sleep(std::time::Duration::from_millis(300));
@@ -204,8 +204,8 @@ fn a_signature_is_waited_for() {
         });
         ledger.world.ask("prove acme.atlassian.net")
     });
-    assert!(said.messages.contains("5 records of acme.atlassian.net"), "{}", said.messages);
-    said.done();
+    assert!(result.messages.contains("5 records of acme.atlassian.net"), "{}", result.messages);
+    result.done();
 }
 
 #[test]
@@ -216,13 +216,14 @@ fn a_copy_that_is_behind_its_checkpoint_and_a_checkpoint_of_the_future_are_told(
         size.set(checkpoint.size);
         Checkpoint { size: checkpoint.size + 7, ..checkpoint }
     });
-    let said = ledger.world.ask("prove acme.atlassian.net");
-    assert_eq!(said.exit, Exit::Failed);
-    let told = format!("has {} sealed leaves, and a checkpoint of {} is signed", size.get(), size.get() + 7);
+    let result = ledger.world.ask("prove acme.atlassian.net");
+    assert_eq!(result.exit, Exit::Failed);
+    let reported =
+        format!("has {} sealed leaves, and a checkpoint of {} is signed", size.get(), size.get() + 7);
     assert!(
-        said.messages.contains(&told) && said.messages.contains("\nhint: let `serve`"),
+        result.messages.contains(&reported) && result.messages.contains("\nhint: let `serve`"),
         "{}",
-        said.messages
+        result.messages
     );
     sign(&ledger.world, |checkpoint| checkpoint);
     let newer = ledger.world.ask(&format!("prove acme.atlassian.net --pinned {}", size.get() + 1));
@@ -239,7 +240,7 @@ fn an_exported_log_is_valid() {
     let directory = ledger.world.path().join("mirror");
     ledger.world.ask(&format!("export --tlog {}", directory.display())).done();
     let log = directory.join("realm.lifecycle/0");
-    let found = proven(said(&format!("verify --tlog {} --key {}", log.display(), ledger.key)));
+    let found = proven(execute(&format!("verify --tlog {} --key {}", log.display(), ledger.key)));
     // Four tenants and an app.
     assert_eq!((&found["streams"], &found["refused"]), (&5.into(), &0.into()), "{found}");
     let lines = log.join(format!("tile/entries/000.p/{}", found["size"]));
@@ -282,9 +283,13 @@ fn a_true_data_directory_is_valid_and_another_log_than_was_signed_is_not() {
         differs.messages
     );
     for command in ["prove acme.atlassian.net", "export --tlog x"] {
-        let said = ledger.world.ask(command);
-        assert_eq!(said.exit, Exit::Difference, "{command}");
-        assert!(said.messages.contains("is not the one whose checkpoint was signed"), "{}", said.messages);
+        let result = ledger.world.ask(command);
+        assert_eq!(result.exit, Exit::Difference, "{command}");
+        assert!(
+            result.messages.contains("is not the one whose checkpoint was signed"),
+            "{}",
+            result.messages
+        );
     }
 }
 
@@ -359,16 +364,16 @@ fn a_pinned_checkpoint_is_judged_by_the_key_of_its_log_and_counts_as_signed() {
         ledger.world.ask(&format!("verify --pinned {} --key {key}", note.display()))
     };
     std::fs::remove_file(&kept).unwrap();
-    let said = verify(&pinned, &ledger.key);
-    assert!(!said.messages.contains("could be compared"), "{}", said.messages);
-    let found = proven(said);
+    let result = verify(&pinned, &ledger.key);
+    assert!(!result.messages.contains("could be compared"), "{}", result.messages);
+    let found = proven(result);
     assert_eq!((&found["goesOnFromPinned"], &found["signedSize"]), (&true.into(), &Value::Null), "{found}");
     // A key that is trusted for another log says nothing about this one, although it did sign.
     let other = keys.read().unwrap()[0].renamed("elsewhere/0").unwrap();
     let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size: 3, root: empty_root() };
     let foreign = ledger.world.file("foreign", &checkpoint.sign(&[&other]));
-    let said = verify(&foreign, &other.verifier().to_string());
-    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
+    let result = verify(&foreign, &other.verifier().to_string());
+    assert_eq!(result.exit, Exit::Failed, "{}", result.messages);
 }
 
 #[test]
@@ -380,32 +385,32 @@ fn a_key_that_never_signed_the_log_judges_nothing() {
     foreign.generate().unwrap();
     let foreign = foreign.read().unwrap();
     let of = |origin: &str| foreign[0].renamed(origin).unwrap().verifier().to_string();
-    let said = by(&of(ORIGIN));
-    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
-    assert!(said.messages.contains("cannot be judged by --key"), "{}", said.messages);
-    assert!(said.output.contains(r#""verdict":"undecided""#), "{}", said.output);
-    let said = by(&of("realm.lifecycle/7"));
-    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
+    let result = by(&of(ORIGIN));
+    assert_eq!(result.exit, Exit::Failed, "{}", result.messages);
+    assert!(result.messages.contains("cannot be judged by --key"), "{}", result.messages);
+    assert!(result.output.contains(r#""verdict":"undecided""#), "{}", result.output);
+    let result = by(&of("realm.lifecycle/7"));
+    assert_eq!(result.exit, Exit::Failed, "{}", result.messages);
     assert!(
-        said.messages.contains("no log of this directory is named realm.lifecycle/7"),
+        result.messages.contains("no log of this directory is named realm.lifecycle/7"),
         "{}",
-        said.messages
+        result.messages
     );
     // One of several that are trusted is enough.
     by(&format!("{} --key {}", of(ORIGIN), ledger.key)).done();
     std::fs::remove_dir_all(ledger.world.path().join("ledger.keys/checkpoints")).unwrap();
-    let said = by(&ledger.key);
-    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
-    assert!(said.messages.contains("nothing signed of it is kept"), "{}", said.messages);
+    let result = by(&ledger.key);
+    assert_eq!(result.exit, Exit::Failed, "{}", result.messages);
+    assert!(result.messages.contains("nothing signed of it is kept"), "{}", result.messages);
 }
 
 #[test]
 fn another_secret_is_told_apart_from_a_difference() {
     let ledger = Signed::new();
     let line = format!("verify --data-dir {}", ledger.world.data_dir().display());
-    let mut run = Run::of(&line);
+    let mut run = Run::new(&line);
     run.environment.insert("REALM_LEDGER_SECRET".to_owned(), format!("{}=", "A".repeat(43)));
-    let said = run.said();
-    assert_ne!(said.exit, Exit::Done);
-    assert_ne!(said.exit, Exit::Difference, "{}", said.messages);
+    let result = run.execute();
+    assert_ne!(result.exit, Exit::Done);
+    assert_ne!(result.exit, Exit::Difference, "{}", result.messages);
 }

@@ -3,7 +3,7 @@
 use realm_ledger::Exit;
 use serde_json::{Value, json};
 
-use crate::world::{ODD_KEY, Run, Said, Server, World, history};
+use crate::world::{ODD_KEY, Run, RunResult, Server, World, history};
 
 const APP: &str = "com.example.roadmap";
 
@@ -22,9 +22,9 @@ fn one(verdict: &str, client: &str, member: Value) -> (String, String, Value) {
     (verdict.to_owned(), client.to_owned(), member)
 }
 
-fn reconcile(world: &World, list: &str, flags: &str) -> Said {
+fn reconcile(world: &World, list: &str, flags: &str) -> RunResult {
     let line = format!("reconcile - --data-dir {} {flags}", world.data_dir().display());
-    Run { input: list, ..Run::of(&line) }.said()
+    Run { input: list, ..Run::new(&line) }.execute()
 }
 
 #[test]
@@ -32,14 +32,14 @@ fn a_list_of_ones_own_is_compared_with_evidence() {
     let world = World::with(&history());
     let list =
         format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},us\n{ODD_KEY},{APP},US\nnobody,{APP},EU\n");
-    let said = reconcile(&world, &list, "");
-    assert_eq!(said.exit, Exit::Difference, "{}", said.messages);
+    let result = reconcile(&world, &list, "");
+    assert_eq!(result.exit, Exit::Difference, "{}", result.messages);
     assert!(
-        said.messages.contains("1 agree, 1 differ, 1 of the list unknown to the ledger, 0 of"),
+        result.messages.contains("1 agree, 1 differ, 1 of the list unknown to the ledger, 0 of"),
         "{}",
-        said.messages
+        result.messages
     );
-    let found = lines(&said.output);
+    let found = lines(&result.output);
     assert_eq!(
         found[0],
         json!({"verdict": "DIFFERS", "clientKey": "acme.atlassian.net", "appKey": APP, "listedRealm": "US", "line": 2,
@@ -56,18 +56,22 @@ fn a_list_of_ones_own_is_compared_with_evidence() {
         &format!("{{\"clientKey\":\"acme.atlassian.net\",\"appKey\":\"{APP}\",\"realm\":\"EU\"}}\n"),
     );
     let asked = format!("reconcile {} --all --url {}", file.display(), server.url());
-    let said = crate::world::said(&asked);
-    let verdicts: Vec<_> = lines(&said.output).iter().map(|found| found["verdict"].clone()).collect();
-    assert_eq!((said.exit, verdicts), (Exit::Done, vec!["AGREES".into(), "UNKNOWN_TO_LIST".into()]));
+    let result = crate::world::execute(&asked);
+    let verdicts: Vec<_> = lines(&result.output).iter().map(|found| found["verdict"].clone()).collect();
+    assert_eq!((result.exit, verdicts), (Exit::Done, vec!["AGREES".into(), "UNKNOWN_TO_LIST".into()]));
 }
 
 #[test]
 fn an_app_that_is_mistyped_is_no_verdict_on_the_list() {
     let world = World::with(&history());
     let list = "clientKey,appKey,realm\nacme.atlassian.net,com.example.roadmpa,EU\n";
-    let said = reconcile(&world, list, "--app com.example.roadmpa");
-    assert_eq!((said.exit, said.output.as_str()), (Exit::Failed, ""), "{}", said.messages);
-    assert!(said.messages.contains("nothing is recorded of app com.example.roadmpa"), "{}", said.messages);
+    let result = reconcile(&world, list, "--app com.example.roadmpa");
+    assert_eq!((result.exit, result.output.as_str()), (Exit::Failed, ""), "{}", result.messages);
+    assert!(
+        result.messages.contains("nothing is recorded of app com.example.roadmpa"),
+        "{}",
+        result.messages
+    );
     let then = reconcile(&world, list, &format!("--app {APP} --at 2025-01-01T00:00:00Z"));
     assert_eq!(then.exit, Exit::Done, "known, and not installed then: {}", then.messages);
 }
@@ -80,9 +84,9 @@ fn a_forge_audit_log_is_a_list_too_and_the_past_can_be_compared() {
          {APP},Roadmap,acme.atlassian.net,Jira,production,2,Migration completed,2026-02-20,EU,US\n\
          {APP},Roadmap,acme.atlassian.net,Jira,production,2,App installed,2026-01-02,EU,N/A\n"
     );
-    let said = reconcile(&world, &log, "--app com.example.roadmap");
-    assert_eq!(said.exit, Exit::Difference);
-    assert_eq!(lines(&said.output)[0]["listedRealm"], "US");
+    let result = reconcile(&world, &log, "--app com.example.roadmap");
+    assert_eq!(result.exit, Exit::Difference);
+    assert_eq!(lines(&result.output)[0]["listedRealm"], "US");
     let before = reconcile(&world, &log, "--at 2025-12-31T00:00:00Z");
     assert_eq!(before.exit, Exit::Done);
     assert_eq!(lines(&before.output)[0]["verdict"], "UNKNOWN_TO_LEDGER");
@@ -97,17 +101,17 @@ fn everything_that_is_printed_comes_with_its_status_and_evidence() {
     let list = format!(
         "clientKey,appKey,realm\nacme.atlassian.net,{APP},EU\nopen.atlassian.net,{APP},EU\nodd.atlassian.net,{APP},EU\n"
     );
-    let said = reconcile(&world, &list, "");
-    assert_eq!(said.exit, Exit::Done, "{}", said.messages);
+    let result = reconcile(&world, &list, "");
+    assert_eq!(result.exit, Exit::Done, "{}", result.messages);
     // An agreement about what is installed is no news; one about what is gone is.
     let expected = [
         one("UNKNOWN_TO_LIST", ODD_KEY, json!([1])),
         one("AGREES", "odd.atlassian.net", json!([1])),
         one("AGREES", "open.atlassian.net", json!([1])),
     ];
-    assert_eq!(short(&said.output, "seqs"), expected);
-    assert_eq!(lines(&said.output)[2]["status"], "UNINSTALLED");
-    assert!(said.messages.contains("3 agree, 0 differ"), "{}", said.messages);
+    assert_eq!(short(&result.output, "seqs"), expected);
+    assert_eq!(lines(&result.output)[2]["status"], "UNINSTALLED");
+    assert!(result.messages.contains("3 agree, 0 differ"), "{}", result.messages);
 }
 
 #[test]
@@ -118,11 +122,11 @@ fn a_realm_that_nothing_tells_is_not_a_tenant_that_was_never_seen() {
     ));
     let world = World::with(&history);
     let list = format!("clientKey,appKey,realm\nunknown,{APP},EU\nnobody,{APP},EU\n");
-    let said = reconcile(&world, &list, "");
-    let found = short(&said.output, "seqs");
+    let result = reconcile(&world, &list, "");
+    let found = short(&result.output, "seqs");
     assert!(found.contains(&one("REALM_UNKNOWN", "unknown", json!([1]))), "{found:?}");
     assert!(found.contains(&one("UNKNOWN_TO_LEDGER", "nobody", Value::Null)), "{found:?}");
-    assert!(said.messages.contains("1 of unknown realm"), "{}", said.messages);
+    assert!(result.messages.contains("1 of unknown realm"), "{}", result.messages);
 }
 
 #[test]
@@ -130,12 +134,12 @@ fn what_was_known_at_an_instant_is_compared_too() {
     let world = World::with(&history());
     let list = format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},EU\nopen.atlassian.net,{APP},EU\n");
     // Imported, so recorded when it happened.
-    let said = reconcile(&world, &list, "--all --known-at 2026-01-02T12:00:00Z");
+    let result = reconcile(&world, &list, "--all --known-at 2026-01-02T12:00:00Z");
     let expected = [
         one("AGREES", "acme.atlassian.net", json!([1])),
         one("UNKNOWN_TO_LEDGER", "open.atlassian.net", Value::Null),
     ];
-    assert_eq!(short(&said.output, "seqs"), expected);
+    assert_eq!(short(&result.output, "seqs"), expected);
 }
 
 #[test]
@@ -147,9 +151,9 @@ fn what_is_in_two_partitions_could_not_be_asked() {
     let file = world.file("again.ndjson", &again);
     world.ask(&format!("import {} --topic other --partitions 1", file.display())).done();
     let list = format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},EU\nnobody,{APP},EU\n");
-    let said = reconcile(&world, &list, "");
-    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
-    let found = short(&said.output, "because");
+    let result = reconcile(&world, &list, "");
+    assert_eq!(result.exit, Exit::Failed, "{}", result.messages);
+    let found = short(&result.output, "because");
     assert!(
         found.contains(&one("COULD_NOT_BE_ASKED", "acme.atlassian.net", json!("tenant-in-two-partitions"))),
         "{found:?}"
@@ -168,14 +172,14 @@ fn a_server_that_feeds_some_partitions_knows_nothing_of_the_others() {
     let list =
         world.file("ours.csv", &format!("clientKey,appKey,realm\n{here},{APP},US\n{elsewhere},{APP},EU\n"));
     let server = Server::of_one_shard(&world.data_dir(), &shard);
-    let said = crate::world::said(&format!("reconcile {} --url {}", list.display(), server.url()));
-    let found = short(&said.output, "because");
+    let result = crate::world::execute(&format!("reconcile {} --url {}", list.display(), server.url()));
+    let found = short(&result.output, "because");
     assert!(found.contains(&one("DIFFERS", here, Value::Null)), "{found:?}");
     assert!(found.contains(&one("COULD_NOT_BE_ASKED", elsewhere, json!("not-ready"))), "{found:?}");
-    assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
-    assert!(said.messages.contains("1 of the list could not be asked"), "{}", said.messages);
+    assert_eq!(result.exit, Exit::Failed, "{}", result.messages);
+    assert!(result.messages.contains("1 of the list could not be asked"), "{}", result.messages);
     // All of them at hand: an answer.
-    let whole = crate::world::said(&format!(
+    let whole = crate::world::execute(&format!(
         "reconcile {} --data-dir {}",
         list.display(),
         world.data_dir().display()
@@ -193,11 +197,11 @@ fn an_audit_log_meets_the_app_key_and_tells_what_it_left_out() {
     let agrees = [one("AGREES", "acme.atlassian.net", Value::Null)];
     let by_app = reconcile(&world, log, &format!("--all --app {APP} --known-at 2026-01-02T12:00:00Z"));
     assert_eq!(short(&by_app.output, "because"), agrees);
-    for told in [
+    for reported in [
         format!("app id ari:app/1, the only one of the list, is taken for {APP}"),
         "left out: 1 of another environment than production, 1 that name no place".to_owned(),
     ] {
-        assert!(by_app.messages.contains(&told), "{}", by_app.messages);
+        assert!(by_app.messages.contains(&reported), "{}", by_app.messages);
     }
     let by_id =
         reconcile(&world, log, &format!("--all --app-id ari:app/1={APP} --known-at 2026-01-02T12:00:00Z"));

@@ -9,7 +9,7 @@ use ledger_record::record::Coordinates;
 use ledger_store::{DataDir, FutureLimit, IncomingEvent, Partitioner, ShardId, StoreOptions};
 use realm_ledger::Exit;
 
-use crate::world::{Said, World, history, said};
+use crate::world::{RunResult, World, execute, history};
 
 const TOPIC: &str = "realm.lifecycle";
 
@@ -31,18 +31,18 @@ fn ledger(partitions: u32) -> World {
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
     let (file, data) = (file.display(), world.data_dir());
     let more = format!("--partitions {partitions} --partitioner murmur2");
-    said(&format!("import {file} --data-dir {} {more}", data.display())).done();
+    execute(&format!("import {file} --data-dir {} {more}", data.display())).done();
     world
 }
 
-fn refill(world: &World, from: &str, to: &str, more: &str) -> Said {
+fn refill(world: &World, from: &str, to: &str, more: &str) -> RunResult {
     let [from, to] = [from, to].map(|name| world.path().join(name));
-    said(&format!("refill --from {} --data-dir {} {more}", from.display(), to.display()))
+    execute(&format!("refill --from {} --data-dir {} {more}", from.display(), to.display()))
 }
 
-fn refused(said: &Said, exit: Exit, text: &str) {
-    assert_eq!(said.exit, exit, "{}", said.messages);
-    assert!(said.messages.contains(text), "{}", said.messages);
+fn refused(result: &RunResult, exit: Exit, text: &str) {
+    assert_eq!(result.exit, exit, "{}", result.messages);
+    assert!(result.messages.contains(text), "{}", result.messages);
 }
 
 #[test]
@@ -75,9 +75,9 @@ fn a_directory_that_is_written_to_is_not_refilled() {
         command.arg("--data-dir").arg(world.path().join("new")).output().unwrap()
     };
     let refused = refill_elsewhere();
-    let told = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(1), "{told}");
-    assert!(told.contains("realm.lifecycle/0 is open for writing elsewhere"), "{told}");
+    let reported = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{reported}");
+    assert!(reported.contains("realm.lifecycle/0 is open for writing elsewhere"), "{reported}");
     assert!(!world.path().join("new").exists(), "before anything is made");
     drop(shard);
     let done = refill_elsewhere();
@@ -94,7 +94,7 @@ fn what_has_no_shard_is_neither_refilled_nor_valid_and_nothing_is_made_inside_th
     drop(DataDir::open(&world.path().join("empty"), StoreOptions::default(), secret()).unwrap());
     std::fs::rename(world.path().join("ledger.keys"), world.path().join("empty.keys")).unwrap();
     refused(&refill(&world, "empty", "new", ""), Exit::Usage, "there is nothing to refill");
-    let verified = said(&format!("verify --data-dir {}", world.path().join("empty").display()));
+    let verified = execute(&format!("verify --data-dir {}", world.path().join("empty").display()));
     refused(&verified, Exit::Failed, "there is nothing to verify");
 }
 

@@ -3,7 +3,7 @@
 use realm_ledger::Exit;
 use serde_json::Value;
 
-use crate::world::{Run, Said, Server, World, said};
+use crate::world::{Run, RunResult, Server, World, execute};
 
 const APP: &str = "com.example.roadmap";
 const OFF: &str = r#"{"mode":"off"}"#;
@@ -33,10 +33,10 @@ fn world() -> World {
     ])
 }
 
-fn run(arguments: &[&str], place: [&str; 2]) -> Said {
-    let mut run = Run::of("whatif");
+fn run(arguments: &[&str], place: [&str; 2]) -> RunResult {
+    let mut run = Run::new("whatif");
     run.arguments.extend(arguments.iter().chain(&place).map(|argument| (*argument).to_owned()));
-    run.said()
+    run.execute()
 }
 
 fn lines(output: &str) -> Vec<Value> {
@@ -83,14 +83,14 @@ fn differences_name_the_record_where_the_ways_part() {
     let (data_dir, server) = (world.data_dir(), Server::over(&world.data_dir()));
     let asked = ["--policy", OFF, "--policy", MONTH, "--policy", ALWAYS, "--differences", "-"];
     for place in [["--data-dir", data_dir.to_str().unwrap()], ["--url", &server.url()]] {
-        let said = run(&asked, place);
+        let result = run(&asked, place);
         assert!(
-            said.messages.contains("days 30") && said.messages.contains("1 (50 %)")
-                || said.messages.contains("1 (50.0 %)"),
+            result.messages.contains("days 30") && result.messages.contains("1 (50 %)")
+                || result.messages.contains("1 (50.0 %)"),
             "{}",
-            said.messages
+            result.messages
         );
-        let differences = lines(&said.done());
+        let differences = lines(&result.done());
         let of = |aspect: &str| {
             let has = |found: &&Value| found["differs"].as_array().unwrap().iter().any(|one| one == aspect);
             differences.iter().filter(has).count()
@@ -141,8 +141,8 @@ fn gaps_are_drawn_for_terminals_and_as_pictures() {
 #[test]
 fn what_is_no_policy_is_wrong_usage() {
     for policy in ["{}", r#"{"mode":"days","days":0}"#, r#"{"mode":"forever"}"#] {
-        let said = run(&["--policy", policy], ["--data-dir", "nowhere"]);
-        assert_eq!(said.exit, Exit::Usage, "{policy}");
+        let result = run(&["--policy", policy], ["--data-dir", "nowhere"]);
+        assert_eq!(result.exit, Exit::Usage, "{policy}");
     }
-    assert_eq!(said("whatif").exit, Exit::Usage);
+    assert_eq!(execute("whatif").exit, Exit::Usage);
 }

@@ -13,14 +13,14 @@ use realm_ledger::{Env, Exit, run};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// What a run said.
-pub(crate) struct Said {
+/// What a run reported.
+pub(crate) struct RunResult {
     pub(crate) exit: Exit,
     pub(crate) output: String,
     pub(crate) messages: String,
 }
 
-impl Said {
+impl RunResult {
     /// The output of a run that did what was asked.
     pub(crate) fn done(self) -> String {
         assert_eq!(self.exit, Exit::Done, "{}", self.messages);
@@ -38,7 +38,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    pub(crate) fn of(line: &str) -> Self {
+    pub(crate) fn new(line: &str) -> Self {
         let arguments = std::iter::once("realm-ledger").chain(line.split_whitespace());
         Self {
             arguments: arguments.map(str::to_owned).collect(),
@@ -49,7 +49,7 @@ impl Run<'_> {
         }
     }
 
-    pub(crate) fn said(self) -> Said {
+    pub(crate) fn execute(self) -> RunResult {
         let (mut output, mut messages) = (Vec::new(), Vec::new());
         let mut env = Env {
             environment: self.environment,
@@ -63,12 +63,12 @@ impl Run<'_> {
         let exit = run(self.arguments.into_iter().map(Into::into), &mut env);
         drop(env);
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Said { exit, output: text(output), messages: text(messages) }
+        RunResult { exit, output: text(output), messages: text(messages) }
     }
 }
 
-pub(crate) fn said(line: &str) -> Said {
-    Run::of(line).said()
+pub(crate) fn execute(line: &str) -> RunResult {
+    Run::new(line).execute()
 }
 
 /// A directory with a history file and, once imported, a ledger.
@@ -85,7 +85,7 @@ impl World {
     pub(crate) fn with(lines: &[String]) -> Self {
         let world = Self::new();
         let file = world.file("history.ndjson", &(lines.join("\n") + "\n"));
-        said(&format!("import {} --data-dir {}", file.display(), world.data_dir().display())).done();
+        execute(&format!("import {} --data-dir {}", file.display(), world.data_dir().display())).done();
         world
     }
 
@@ -111,8 +111,8 @@ impl World {
     }
 
     /// What the command says about this ledger.
-    pub(crate) fn ask(&self, command: &str) -> Said {
-        said(&format!("{command} --data-dir {}", self.data_dir().display()))
+    pub(crate) fn ask(&self, command: &str) -> RunResult {
+        execute(&format!("{command} --data-dir {}", self.data_dir().display()))
     }
 }
 
@@ -149,10 +149,10 @@ impl Server {
             let reader = data.read_shard(&shard).unwrap();
             catalog.insert(shard, Served { reader, status });
         }
-        Self::of(Ledger::from_catalog(Arc::new(catalog)))
+        Self::new(Ledger::from_catalog(Arc::new(catalog)))
     }
 
-    fn of(ledger: Ledger) -> Self {
+    fn new(ledger: Ledger) -> Self {
         let api = Api::new(Arc::new(ledger), Arc::new(String::new), http::Options::default());
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -1,19 +1,19 @@
-//! Where a path leads: `.` and `x/.` have no name that could be extended, and a link hides what is below what.
+//! Paths without links, `.` and `..`: `x/.` has no name that a suffix could extend, and a link hides its target.
 
 use std::path::{Component, Path, PathBuf};
 
-/// The path with something behind its name, in the same directory.
-pub(super) fn beside(path: &Path, behind: &str) -> PathBuf {
+/// The path with a suffix behind its name, in the same directory.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let whole = absolute(path);
-    // A link keeps its own name. What ends in `..` has none: only there it matters where it leads.
+    // A link keeps its own name. A path that ends in `..` has none, so only its target can be named.
     let named = if whole.file_name().is_some() { whole } else { resolved(path) };
-    let mut beside = named.into_os_string();
-    beside.push(behind);
-    beside.into()
+    let mut path = named.into_os_string();
+    path.push(suffix);
+    path.into()
 }
 
 /// The path without links, `.` and `..`, as far as it exists.
-pub(super) fn resolved(path: &Path) -> PathBuf {
+pub(crate) fn resolved(path: &Path) -> PathBuf {
     let whole = absolute(path);
     let existing = whole.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
     let (mut resolved, rest) = match existing {
@@ -43,24 +43,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_beside_is_never_inside() {
+    fn a_path_with_a_suffix_is_never_inside() {
         let here = std::env::current_dir().unwrap();
         let keys = PathBuf::from(format!("{}.keys", here.display()));
-        assert_eq!(beside(Path::new("."), ".keys"), keys);
-        assert_eq!(beside(Path::new("./"), ".keys"), keys);
+        assert_eq!(with_suffix(Path::new("."), ".keys"), keys);
+        assert_eq!(with_suffix(Path::new("./"), ".keys"), keys);
         for path in ["x", "x/", "x/.", "./x/./"] {
-            assert_eq!(beside(Path::new(path), ".keys"), here.join("x.keys"), "{path}");
+            assert_eq!(with_suffix(Path::new(path), ".keys"), here.join("x.keys"), "{path}");
         }
         let parent = here.canonicalize().unwrap().parent().unwrap().display().to_string();
-        assert_eq!(beside(Path::new(".."), ".keys"), PathBuf::from(format!("{parent}.keys")));
+        assert_eq!(with_suffix(Path::new(".."), ".keys"), PathBuf::from(format!("{parent}.keys")));
         assert_eq!(
-            beside(Path::new("x/.."), ".keys"),
+            with_suffix(Path::new("x/.."), ".keys"),
             PathBuf::from(format!("{}.keys", here.canonicalize().unwrap().display()))
         );
     }
 
     #[test]
-    fn what_is_below_is_seen_through_links_and_before_it_exists() {
+    fn links_are_followed_and_missing_paths_resolved() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().canonicalize().unwrap();
         std::fs::create_dir(root.join("data")).unwrap();

@@ -1,11 +1,15 @@
-//! Why there is no answer.
+//! Why a query has no answer, from a data directory or from a server.
 
 use ledger_api::ledger::QueryError;
 use ledger_api::problem::ProblemKind;
 use ledger_store::OpenError;
 
-/// The code of what is not there, although everyone was asked.
+/// The code of what is not there, although every shard was asked.
 pub(crate) const NOT_FOUND: &str = ProblemKind::NotFound.code();
+
+/// What answers that are not signed yet wait for.
+pub(crate) const SIGNED_BY_SERVE: &str = "a running `serve` signs within seconds, or its /readyz says why it does not; \
+                                          without kafka.checkpoints_topic it signs nothing";
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +20,7 @@ pub(crate) enum AskError {
     /// The question has no answer there.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The server says no, in the words of the same query.
+    /// The server refuses, with the text and the code that the data directory would give.
     #[error("{detail}")]
     Problem {
         /// What is wrong.
@@ -33,15 +37,15 @@ pub(crate) enum AskError {
     /// Something answered, but no ledger.
     #[error("{url} answered {status}, and not in the way of a ledger")]
     NoLedger {
-        /// Who was asked.
+        /// The server.
         url: String,
         /// What it answered.
         status: u16,
     },
-    /// Nobody answered.
+    /// The server does not answer.
     #[error("{url} cannot be asked")]
     Unreachable {
-        /// Who was asked.
+        /// The server.
         url: String,
         /// Why.
         #[source]
@@ -50,7 +54,7 @@ pub(crate) enum AskError {
     /// The answer ended in the middle.
     #[error("{url} broke off in the middle of the answer; is the server still running?")]
     CutOff {
-        /// Who was asked.
+        /// The server.
         url: String,
     },
     /// The answer is of another shape.
@@ -70,6 +74,22 @@ impl AskError {
             Self::Problem { code, .. } => Some(code),
             Self::NotThen { .. } => Some(NOT_FOUND),
             _ => None,
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable { .. } => Some("is the server running, and is this its address?"),
+            Self::NotThen { .. } => Some(
+                "that is as of the instant and the knowledge that were asked for; leave them out for now",
+            ),
+            error => match error.code()? {
+                NOT_FOUND => Some("keys are compared letter by letter; `realm-ledger state` lists them all"),
+                "not-signed" => Some(SIGNED_BY_SERVE),
+                "shard-halted" => Some("the server's log and /readyz say why"),
+                _ => None,
+            },
         }
     }
 }
