@@ -1,4 +1,4 @@
-//! The table of all reasons to stop, as README shows it.
+//! The tables of all reasons to stop and not to sign, as `proto/OPERATION.md` shows them, and keys in documents.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,9 +9,9 @@ use ledger_store::{Ends, StopCode};
 const HEAD: &str = "| code | is | what to do | goes on |\n| --- | --- | --- | --- |\n";
 
 #[test]
-fn readme_lists_every_reason_not_to_sign() {
-    let readme = include_str!("../../../../README.md");
-    let (_, table) = readme.split_once("| `unsigned`, `stalled` | is, and what to do |").unwrap();
+fn operation_lists_every_reason_not_to_sign() {
+    let operation = include_str!("../../../../proto/OPERATION.md");
+    let (_, table) = operation.split_once("| `unsigned`, `stalled` | is, and what to do |").unwrap();
     let (table, _) = table.split_once("\n\n").unwrap();
     let signer = include_str!("../../../ledger-ingest/src/sign/signer.rs");
     let (codes, _) = signer.split_once("Signs the log of one shard").unwrap();
@@ -24,13 +24,13 @@ fn readme_lists_every_reason_not_to_sign() {
     ];
     let mut found = 0;
     for code in named.into_iter().flatten().filter_map(|rest| rest.split('"').next()) {
-        assert!(table.contains(&format!("| `{code}` |")), "{code} is not in README's table");
+        assert!(table.contains(&format!("| `{code}` |")), "{code} is not in the table");
         found += 1;
     }
     assert!(found >= 13, "{found}");
 }
 
-/// One that is mistyped says of every bundle that it cannot be judged.
+/// With a mistyped key no bundle can be judged.
 #[test]
 fn keys_in_readme_are_keys() {
     let readme = include_str!("../../../../README.md");
@@ -43,7 +43,7 @@ fn keys_in_readme_are_keys() {
 }
 
 #[test]
-fn readme_lists_every_reason_to_stop_and_what_to_do() {
+fn operation_lists_every_reason_to_stop_and_what_to_do() {
     let mut table = HEAD.to_owned();
     for code in StopCode::ALL {
         let ends = match code.ends() {
@@ -52,10 +52,10 @@ fn readme_lists_every_reason_to_stop_and_what_to_do() {
         };
         writeln!(table, "| `{code}` | {} | {} | {ends} |", code.is(), code.remedy()).unwrap();
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let readme = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = readme.split_once(HEAD).expect("README has the head of the table");
-    let (_, after) = rest.split_once("\n\n").expect("README goes on behind the table");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/OPERATION.md");
+    let document = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = document.split_once(HEAD).expect("the document has the head of the table");
+    let (_, after) = rest.split_once("\n\n").expect("the document goes on behind the table");
     let expected = format!("{before}{table}\n{after}");
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(&path, &expected).unwrap();
