@@ -35,9 +35,9 @@ use serde_json::value::RawValue;
 
 pub use as_of::{AsOf, AsOfAll};
 pub use checkpoints::{CheckpointJson, CheckpointList, CheckpointsQuery};
-pub use corrections::{Correction, CorrectionsPage, CorrectionsQuery};
+pub use corrections::{CorrectedAnswer, CorrectionsPage, CorrectionsQuery};
 pub use cursor::{Cursor, InvalidCursor, Page};
-pub use explain::{ExplainQuery, Explained, ExplanationAnswer};
+pub use explain::{ExplainQuery, ExplanationAnswer};
 pub use filter::{Filter, MigrationFilter, WindowFilter};
 pub use line::{AnswerLine, LedgerLine, LineSink, Progress, ReadLine};
 pub use list::{InstallationList, InstallationsQuery, MigrationsQuery};

@@ -17,9 +17,8 @@ use std::sync::Arc;
 use ledger_core::event::Event;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::state::Decision;
-use ledger_core::tenant::Change;
+use ledger_core::tenant::{Change, Summary};
 use ledger_core::time::Timestamp;
-use ledger_record::json::corrected::{Corrected, CorrectedJson};
 use ledger_record::record::{Content, Record, Stream};
 use ledger_store::ReadError;
 use serde::{Deserialize, Serialize, Serializer};
@@ -53,7 +52,7 @@ pub struct CorrectionsQuery {
 /// Corrections of a tenant, in order of the records that corrected.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CorrectionsPage<T = Correction> {
+pub struct CorrectionsPage<T = CorrectedAnswer> {
     /// Each with the answer before and after.
     pub corrections: Vec<T>,
     /// Where to go on; absent when nothing follows.
@@ -63,41 +62,39 @@ pub struct CorrectionsPage<T = Correction> {
     pub freshness: Vec<FreshnessJson>,
 }
 
-/// A correction, as it stands in the log. Serialises with the event that caused it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Correction {
-    cause: Cause,
-    change: Change,
-    before: Option<Decision>,
-}
-
-/// The record that corrected. Its corrections share the event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Cause {
+/// A correction of an installation's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CorrectedAnswer {
+    /// Position of the record that corrected.
     position: u64,
-    /// None for an app-level event.
+    /// Its seq in the tenant's log; absent for an app-level event.
     seq: Option<u64>,
-    recorded: Timestamp,
+    /// When it was recorded: from then on the answer was another one.
+    recorded_at: Timestamp,
+    app_key: AppKey,
+    /// The first record whose outcome changed.
+    first_seq: u64,
+    /// How many records' outcomes changed.
+    count: u64,
+    before: ShortAnswer,
+    after: ShortAnswer,
+    /// The event that was late, or the first observation of what had only been expected. Corrections by one record
+    /// share it.
+    #[serde(serialize_with = "shared")]
     event: Arc<Event>,
 }
 
-impl Serialize for Correction {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { cause, change, before } = self;
-        let Some(correction) = change.correction else {
-            return Err(serde::ser::Error::custom("a change that corrects nothing"));
-        };
-        CorrectedJson::of(Corrected {
-            position: cause.position,
-            seq: cause.seq,
-            recorded: cause.recorded,
-            event: &cause.event,
-            change,
-            correction,
-            before: *before,
-        })
-        .serialize(serializer)
-    }
+/// The short state, absent where nothing was known of the installation, and the last decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct ShortAnswer {
+    #[serde(rename = "")]
+    state: Option<Summary>,
+    decision: Option<Decision>,
+}
+
+fn shared<S: Serializer>(event: &Arc<Event>, to: S) -> Result<S::Ok, S::Error> {
+    Event::serialize(event, to)
 }
 
 impl CorrectionsQuery {
@@ -167,7 +164,7 @@ struct Walk {
     from_position: u64,
     at: Option<Timestamp>,
     so_far: SoFar,
-    found: Vec<Correction>,
+    found: Vec<CorrectedAnswer>,
     bytes: PageBytes,
 }
 
@@ -187,15 +184,23 @@ impl Walk {
             (false, false) => return Ok(()),
         };
         let is_asked_for = position >= self.from_position && self.at.is_none_or(|at| event.time <= at);
-        let seq = of_tenant.then_some(seq);
-        let cause = Cause { position, seq, recorded, event: Arc::new(event) };
+        let event = Arc::new(event);
         for change in changes {
             let before = self.follow(&change);
-            if change.correction.is_some() && is_asked_for {
-                let correction = Correction { cause: cause.clone(), change, before };
-                self.bytes.add(&correction);
-                self.found.push(correction);
-            }
+            let Some(correction) = change.correction.filter(|_| is_asked_for) else { continue };
+            let corrected = CorrectedAnswer {
+                position,
+                seq: of_tenant.then_some(seq),
+                recorded_at: recorded,
+                app_key: change.app,
+                first_seq: correction.first_seq,
+                count: correction.count,
+                before: ShortAnswer { state: change.before, decision: before },
+                after: ShortAnswer { state: Some(change.after), decision: correction.decision },
+                event: Arc::clone(&event),
+            };
+            self.bytes.add(&corrected);
+            self.found.push(corrected);
         }
         Ok(())
     }

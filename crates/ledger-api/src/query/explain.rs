@@ -3,8 +3,8 @@
 use ledger_core::explain::{Explanation, explain};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
-use ledger_record::json::explanation::ExplanationJson;
-use serde::{Deserialize, Serialize, Serializer};
+use ledger_record::json::time::format_instant;
+use serde::{Deserialize, Serialize};
 
 use super::parameters::text;
 use super::{AsOf, LineSink};
@@ -27,21 +27,11 @@ pub struct ExplainQuery {
 
 /// Why an installation is where it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ExplanationAnswer<T = Explained> {
+pub struct ExplanationAnswer<T = Explanation> {
     /// In sentences and as data, each with the records it rests on.
     pub explanation: T,
     /// Of the shard that has the tenant.
     pub freshness: Vec<FreshnessJson>,
-}
-
-/// An explanation. Serialises as sentences and facts, each with the records it rests on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explained(pub Explanation);
-
-impl Serialize for Explained {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        ExplanationJson::of(&self.0).serialize(serializer)
-    }
 }
 
 impl ExplainQuery {
@@ -64,10 +54,7 @@ impl ExplainQuery {
             return Err(ledger.not_found_in(moment.id, &moments, now, error));
         }
         let history = reading.history(moment, client, cut)?;
-        let explanation = explain(&history.entries(), &history.apps, app, viewpoint.at);
-        Ok(ExplanationAnswer {
-            explanation: Explained(explanation),
-            freshness: vec![freshness_of(moment, now)?],
-        })
+        let explanation = explain(&history.entries(), &history.apps, app, viewpoint.at, &format_instant);
+        Ok(ExplanationAnswer { explanation, freshness: vec![freshness_of(moment, now)?] })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use ledger_record::json::whatif::{DifferenceJson, WhatIfReportJson};
+use ledger_core::whatif::{PolicyDifference, PolicyReport};
 use serde::{Deserialize, Serialize};
 
 use super::Raw;
@@ -31,7 +31,7 @@ pub enum AnswerLine<Difference, Step, Report> {
 }
 
 /// A line as the ledger reports it.
-pub type LedgerLine<'a> = AnswerLine<DifferenceJson<'a>, Step<'a>, &'a WhatIfReportJson>;
+pub type LedgerLine<'a> = AnswerLine<&'a PolicyDifference<'a>, Step<'a>, &'a PolicyReport>;
 
 /// A line as a client reads it.
 pub type ReadLine = AnswerLine<Raw, Raw, Raw>;

@@ -4,18 +4,21 @@
 //! Only the gaps are kept, eight bytes for each reinstall. What is found on the way is sent as it is found, by the
 //! thread that found it; the sink can end the question.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-use ledger_core::ids::ClientKey;
+use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::policy::Policy;
 use ledger_core::time::Timestamp;
-use ledger_core::whatif::{Scope as Counted, WhatIf};
-use ledger_record::json::whatif::{DifferenceJson, InvalidWhatIf, WhatIfReportJson, WhatIfRequestJson};
+use ledger_core::whatif::{PolicyReport, WhatIf, WhatIfScope};
+use ledger_core::words::read_text;
+use ledger_record::json::policy::{GivenPolicy, InvalidPolicyDays};
+use ledger_record::json::time::parse_instant;
 use ledger_store::{ReadError, TornTenant, entries};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::line::{self, PROGRESS_EVERY};
 use super::{AnswerLine, LineSink, Progress};
@@ -23,36 +26,70 @@ use crate::ledger::{FreshnessJson, Ledger, QueryError, RefusedTenant, ShardSnaps
 use crate::limits::POLICIES_MAX;
 
 /// Policies to be tried, and on what.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "WhatIfRequestJson")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "GivenWhatIf")]
 pub struct WhatIfQuery {
     /// Side by side.
     pub policies: Vec<Policy>,
     /// What counts.
-    pub scope: Counted,
+    #[serde(rename = "")]
+    pub scope: WhatIfScope,
     /// Send every installation that would be elsewhere.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub differences: bool,
 }
 
-impl Serialize for WhatIfQuery {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        WhatIfRequestJson::of(&self.policies, &self.scope, self.differences).serialize(serializer)
+/// The body of the request, read strictly: a member with a typing error would be ignored otherwise.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GivenWhatIf<'a> {
+    policies: Vec<GivenPolicy>,
+    app_key: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "instant")]
+    from: Option<Timestamp>,
+    #[serde(default, deserialize_with = "instant")]
+    to: Option<Timestamp>,
+    #[serde(default)]
+    differences: bool,
+}
+
+/// Why a question cannot be asked so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum InvalidWhatIf {
+    #[error(transparent)]
+    Days(#[from] InvalidPolicyDays),
+    #[error("an app key is 1 to 255 bytes of UTF-8 without control characters")]
+    AppKey,
+}
+
+impl TryFrom<GivenWhatIf<'_>> for WhatIfQuery {
+    type Error = InvalidWhatIf;
+
+    fn try_from(given: GivenWhatIf<'_>) -> Result<Self, InvalidWhatIf> {
+        let GivenWhatIf { policies, app_key, from, to, differences } = given;
+        let policies = policies.into_iter().map(Policy::try_from).collect::<Result<_, _>>()?;
+        let app = app_key.as_deref().map(AppKey::new).transpose().map_err(|_| InvalidWhatIf::AppKey)?;
+        Ok(Self { policies, scope: WhatIfScope { app, from, to }, differences })
     }
 }
 
-impl TryFrom<WhatIfRequestJson<'_>> for WhatIfQuery {
-    type Error = InvalidWhatIf;
+fn instant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    struct Instant(Timestamp);
 
-    fn try_from(read: WhatIfRequestJson<'_>) -> Result<Self, InvalidWhatIf> {
-        Ok(Self { policies: read.policies()?, scope: read.scope()?, differences: read.differences })
+    impl<'de> Deserialize<'de> for Instant {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            read_text(from, parse_instant).map(Self)
+        }
     }
+
+    Ok(Option::<Instant>::deserialize(from)?.map(|instant| instant.0))
 }
 
 /// What the policies would have meant.
 #[derive(Debug, Clone, Serialize)]
 pub struct WhatIfAnswer {
     /// One for each policy.
-    pub reports: Vec<WhatIfReportJson>,
+    pub reports: Vec<PolicyReport>,
     /// Tenants that were folded.
     pub tenants: u64,
     /// Records that were folded.
@@ -94,7 +131,7 @@ impl WhatIfQuery {
         let threads = threads(ledger).min(moments.len());
         let scan = FullScan { asked: self, torn: &torn, sink, total, done: AtomicU64::new(0), threads };
         let Scanned { whatif, tenants, records } = scan.all(&moments)?;
-        let reports = whatif.reports().iter().map(WhatIfReportJson::of).collect();
+        let reports = whatif.reports();
         let refused = torn.values().map(RefusedTenant::from).collect();
         let freshness = ledger.freshness_of(&moments, now);
         Ok(WhatIfAnswer { reports, tenants, records, refused, freshness })
@@ -178,13 +215,13 @@ impl FullScan<'_> {
             scanned.tenants += 1;
             scanned.records += events.len() as u64;
             if !self.asked.differences {
-                scanned.whatif.take(&entries(events), &apps);
+                scanned.whatif.apply(&entries(events), &apps);
                 continue;
             }
             let mut sent = Ok(());
-            scanned.whatif.take_comparing(&entries(events), &apps, &mut |found| {
+            scanned.whatif.apply_comparing(&entries(events), &apps, &mut |found| {
                 if sent.is_ok() {
-                    sent = line::send(self.sink, &AnswerLine::Difference(DifferenceJson::of(client, &found)));
+                    sent = line::send(self.sink, &AnswerLine::Difference(&found));
                 }
             });
             sent?;
@@ -205,4 +242,26 @@ fn records_of_tenants(moment: &ShardSnapshot<'_>) -> Result<u64, ReadError> {
         others += app?.1.seq;
     }
     Ok(head.next_position.saturating_sub(others))
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_record::json;
+
+    use super::*;
+
+    #[test]
+    fn a_question_comes_back_as_it_was_asked() {
+        let policies = vec![Policy::Days { days: 30 }, Policy::Subscription { grace_days: 0 }];
+        let app = Some(AppKey::new("com.example.app").unwrap());
+        let scope = WhatIfScope { app, from: Some(Timestamp::from_millis(0)), to: None };
+        let asked = WhatIfQuery { policies, scope, differences: true };
+        let text = json::to_string(&asked).unwrap();
+        assert_eq!(
+            text,
+            r#"{"policies":[{"mode":"days","days":30},{"mode":"subscription","graceDays":0}],"appKey":"com.example.app","from":"1970-01-01T00:00:00.000Z","differences":true}"#
+        );
+        assert_eq!(serde_json::from_str::<WhatIfQuery>(&text).unwrap(), asked);
+        assert!(serde_json::from_str::<WhatIfQuery>(r#"{"policies":[],"apKey":"a"}"#).is_err());
+    }
 }

@@ -12,7 +12,7 @@ use ledger_api::query::{
     QuarantineQuery, Question, ReplayQuery, TenantQuery, WhatIfQuery,
 };
 use ledger_core::policy::Policy;
-use ledger_core::whatif::Scope;
+use ledger_core::whatif::WhatIfScope;
 use ledger_record::json::notice;
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::proof::tree::empty_root;
@@ -156,8 +156,8 @@ fn every_answer_is_its_message() {
     met.meet("PreviewResponse", &ledger.put(&asked, now).unwrap());
     met.meet("ListCheckpointsResponse", &ledger.checkpoints(now));
     let policies = vec![Policy::Off, Policy::Days { days: 1 }];
-    let supposed = WhatIfQuery { policies, scope: Scope::default(), differences: false };
-    let scope = Scope { app: Some(app("app")), from: Some(hour(0)), to: Some(hour(9)) };
+    let supposed = WhatIfQuery { policies, scope: WhatIfScope::default(), differences: false };
+    let scope = WhatIfScope { app: Some(app("app")), from: Some(hour(0)), to: Some(hour(9)) };
     met.meet("WhatIfRequest", &WhatIfQuery { scope, ..supposed.clone() });
     met.meet("WhatIfResponse", &ledger.ask(&supposed, now, &|_| ControlFlow::Continue(())).unwrap());
     met.meet("ListQuarantineResponse", &ledger.quarantine(None, None, 9, now).unwrap());

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use ledger_api::query::{AnswerLine, Raw, WhatIfQuery};
-use ledger_core::whatif::{GAP_DAYS, Scope};
+use ledger_core::whatif::{GAP_DAYS, WhatIfScope};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -49,7 +49,8 @@ struct Gaps {
 pub(super) fn run(context: &mut Context<'_, '_>, args: WhatIf) -> Result<Exit, Failure> {
     let WhatIf { policies, app, from, to, differences, plot, svg, place } = args;
     check_span(from, to)?;
-    let asked = WhatIfQuery { policies, scope: Scope { app, from, to }, differences: differences.is_some() };
+    let asked =
+        WhatIfQuery { policies, scope: WhatIfScope { app, from, to }, differences: differences.is_some() };
     let mut differences = Differences::open(differences)?;
     let backend = context.backend(&place)?;
     let bar = context.progress("what if");
