@@ -1,7 +1,7 @@
 //! Closed sets of words, and values that are read from text: how they are written is said here, once.
 //!
 //! A format for people writes a word as it is, one for machines its number, which is its place in the set: a new word
-//! stands last. TextVisitor that not every value may have is checked wherever it comes from.
+//! stands last. Text that not every value may have is checked wherever it comes from.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};

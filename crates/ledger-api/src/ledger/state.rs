@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 /// An installation as it looked at an instant. Serialises as the state of the interfaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub struct InstallationState {
     /// The tenant.
     pub client: ClientKey,
     /// The app.
@@ -29,7 +29,7 @@ pub struct State {
     pub as_of: Timestamp,
 }
 
-impl State {
+impl InstallationState {
     /// What is derived for the instant.
     #[must_use]
     pub fn view(&self) -> View<'_> {
@@ -48,7 +48,7 @@ struct StateJson<'a> {
     as_of: Timestamp,
 }
 
-impl Serialize for State {
+impl Serialize for InstallationState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { client, app, seq, as_of, .. } = self;
         StateJson { client_key: client, app_key: app, view: self.view(), seq: *seq, as_of: *as_of }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_state_is_its_keys_its_view_and_what_it_is_as_of() {
-        let state = State {
+        let state = InstallationState {
             client: ClientKey::new("acme").unwrap(),
             app: AppKey::new("app").unwrap(),
             installation: Installation::default(),

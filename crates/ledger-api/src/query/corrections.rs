@@ -27,8 +27,7 @@ use super::cursor::page_limit;
 use super::parameters::{or_zero, text};
 use super::{AsOf, LineSink};
 use crate::ledger::{
-    CacheKey, FreshnessJson, Ledger, Located, PageBytes, QueryError, Seqs, ShardSnapshot, freshness_of,
-    moments, records_of,
+    CacheKey, FreshnessJson, Located, PageBytes, QueryError, Reading, Seqs, ShardSnapshot, records_of,
 };
 use crate::limits::{LOG_DEFAULT, LOG_MAX};
 
@@ -56,7 +55,6 @@ pub struct CorrectionsPage<T = CorrectedAnswer> {
     /// Each with the answer before and after.
     pub corrections: Vec<T>,
     /// Where to go on; absent when nothing follows.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_position: Option<u64>,
     /// Of the shard that has the tenant.
     pub freshness: Vec<FreshnessJson>,
@@ -100,23 +98,21 @@ fn shared<S: Serializer>(event: &Arc<Event>, to: S) -> Result<S::Ok, S::Error> {
 impl CorrectionsQuery {
     pub(super) fn answer(
         &self,
-        ledger: &Ledger,
-        now: Timestamp,
+        reading: &Reading<'_>,
         _: LineSink<'_>,
     ) -> Result<CorrectionsPage, QueryError> {
         let Self { client, from_position, limit, as_of } = self;
         let (from_position, limit) = (*from_position, page_limit(*limit, LOG_DEFAULT, LOG_MAX)?);
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        let Located { moment, row } = ledger.found(&moments, client, as_of.known, now)?;
-        let cut = moment.snapshot.cut(client, as_of.known)?;
+        let Located { shard, row } = reading.found(client, as_of.known)?;
+        let cut = shard.snapshot.cut(client, as_of.known)?;
         let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
-        let resume = |position| CacheKey::Corrections(moment.id.clone(), client.clone(), position);
-        let begun = ledger.cache.get::<SoFar>(&resume(from_position)).as_deref().cloned().unwrap_or_default();
-        let bytes = PageBytes::new(ledger.page_bytes);
+        let resume = |position| CacheKey::Corrections(shard.id.clone(), client.clone(), position);
+        let begun =
+            reading.ledger.cache.get::<SoFar>(&resume(from_position)).as_deref().cloned().unwrap_or_default();
+        let bytes = PageBytes::new(reading.ledger.page_bytes);
         let mut walk = Walk { from_position, at: as_of.at, so_far: begun, found: Vec::new(), bytes };
         let mut next_position = None;
-        for record in records_of(moment, client, &apps, &walk.so_far.seqs)? {
+        for record in records_of(shard, client, &apps, &walk.so_far.seqs)? {
             let record = record?;
             if !cut.knows(record.position, record.recorded) {
                 break;
@@ -125,21 +121,21 @@ impl CorrectionsQuery {
                 next_position = Some(record.position);
                 break;
             }
-            ledger.in_time()?;
+            reading.ledger.in_time()?;
             walk.so_far.seqs.insert(record.stream.clone(), record.seq + 1);
-            walk.take(moment, client, record)?;
+            walk.take(shard, client, record)?;
         }
         if let Some(next) = next_position {
             let so_far = Arc::new(walk.so_far);
-            ledger.cache.put(resume(next), Arc::clone(&so_far), so_far.bytes());
+            reading.ledger.cache.put(resume(next), Arc::clone(&so_far), so_far.bytes());
         }
         if walk.found.is_empty() && next_position.is_none() && from_position == 0 {
-            ledger.ready_in(moment.id, &moments, now)?;
+            reading.ready_in(shard.id)?;
         }
         Ok(CorrectionsPage {
             corrections: walk.found,
             next_position,
-            freshness: vec![freshness_of(moment, now)?],
+            freshness: vec![reading.freshness_of(shard)?],
         })
     }
 }
@@ -171,7 +167,7 @@ struct Walk {
 impl Walk {
     fn take(
         &mut self,
-        moment: &ShardSnapshot<'_>,
+        shard: &ShardSnapshot<'_>,
         client: &ClientKey,
         record: Record,
     ) -> Result<(), ReadError> {
@@ -180,7 +176,7 @@ impl Walk {
         let of_tenant = matches!(stream, Stream::Tenant(_));
         let changes = match (of_tenant, outcome.late) {
             (true, _) => outcome.changes,
-            (false, true) => beside(moment, client, position)?,
+            (false, true) => beside(shard, client, position)?,
             (false, false) => return Ok(()),
         };
         let is_asked_for = position >= self.from_position && self.at.is_none_or(|at| event.time <= at);
@@ -225,7 +221,7 @@ impl Walk {
 }
 
 /// What a late event of an app changed for the tenant.
-fn beside(moment: &ShardSnapshot<'_>, client: &ClientKey, position: u64) -> Result<Vec<Change>, ReadError> {
-    let first = moment.snapshot.corrections(position, Some(client))?.next().transpose()?;
+fn beside(shard: &ShardSnapshot<'_>, client: &ClientKey, position: u64) -> Result<Vec<Change>, ReadError> {
+    let first = shard.snapshot.corrections(position, Some(client))?.next().transpose()?;
     Ok(first.filter(|(of, _)| of == client).map(|(_, changes)| changes).unwrap_or_default())
 }

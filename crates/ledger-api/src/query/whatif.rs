@@ -21,8 +21,8 @@ use ledger_store::{ReadError, TornTenant, entries};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::line::{self, PROGRESS_EVERY};
-use super::{AnswerLine, LineSink, Progress};
-use crate::ledger::{FreshnessJson, Ledger, QueryError, RefusedTenant, ShardSnapshot, Shards, moments, span};
+use super::{AnswerLine, LineSink, ScanProgress};
+use crate::ledger::{FreshnessJson, Ledger, QueryError, Reading, RefusedTenant, ShardSnapshot, Shards, span};
 use crate::limits::POLICIES_MAX;
 
 /// Policies to be tried, and on what.
@@ -104,8 +104,7 @@ pub struct WhatIfAnswer {
 impl WhatIfQuery {
     pub(super) fn answer(
         &self,
-        ledger: &Ledger,
-        now: Timestamp,
+        reading: &Reading<'_>,
         sink: LineSink<'_>,
     ) -> Result<WhatIfAnswer, QueryError> {
         let given = self.policies.len();
@@ -113,27 +112,26 @@ impl WhatIfQuery {
             return Err(QueryError::Policies { given, most: POLICIES_MAX });
         }
         span(self.scope.from, self.scope.to)?;
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        ledger.known_app(self.scope.app.as_ref(), &moments, now)?;
+        reading.known_app(self.scope.app.as_ref())?;
         let mut total = 0;
-        for moment in &moments {
-            total += records_of_tenants(moment)?;
+        for shard in &reading.shards {
+            total += records_of_tenants(shard)?;
         }
-        line::send(sink, &AnswerLine::Progress(Progress { records: 0, total }))?;
-        let torn: BTreeMap<_, _> = ledger
+        line::send(sink, &AnswerLine::Progress(ScanProgress { records: 0, total }))?;
+        let torn: BTreeMap<_, _> = reading
+            .ledger
             .shards
             .torn()?
             .page(None, usize::MAX)
             .into_iter()
             .map(|torn| (torn.client.clone(), torn))
             .collect();
-        let threads = threads(ledger).min(moments.len());
+        let threads = threads(reading.ledger).min(reading.shards.len());
         let scan = FullScan { asked: self, torn: &torn, sink, total, done: AtomicU64::new(0), threads };
-        let Scanned { whatif, tenants, records } = scan.all(&moments)?;
+        let Scanned { whatif, tenants, records } = scan.all(&reading.shards)?;
         let reports = whatif.reports();
         let refused = torn.values().map(RefusedTenant::from).collect();
-        let freshness = ledger.freshness_of(&moments, now);
+        let freshness = reading.freshness();
         Ok(WhatIfAnswer { reports, tenants, records, refused, freshness })
     }
 }
@@ -164,12 +162,12 @@ struct Scanned {
 
 impl FullScan<'_> {
     /// Every shard, as many at a time as there are threads for it.
-    fn all(&self, moments: &[ShardSnapshot<'_>]) -> Result<Scanned, QueryError> {
+    fn all(&self, shards: &[ShardSnapshot<'_>]) -> Result<Scanned, QueryError> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut scanned = self.nothing();
-            while let Some(moment) = moments.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.one(moment, &mut scanned)?;
+            while let Some(shard) = shards.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.one(shard, &mut scanned)?;
             }
             Ok::<_, QueryError>(scanned)
         };
@@ -196,9 +194,9 @@ impl FullScan<'_> {
         Scanned { whatif, tenants: 0, records: 0 }
     }
 
-    fn one(&self, moment: &ShardSnapshot<'_>, scanned: &mut Scanned) -> Result<(), QueryError> {
-        let apps = moment.snapshot.app_timelines()?;
-        let mut histories = moment.snapshot.histories()?;
+    fn one(&self, shard: &ShardSnapshot<'_>, scanned: &mut Scanned) -> Result<(), QueryError> {
+        let apps = shard.snapshot.app_timelines()?;
+        let mut histories = shard.snapshot.histories()?;
         let mut uncounted = 0;
         while let Some((client, events)) = histories.advance()? {
             uncounted += events.len() as u64;
@@ -230,15 +228,15 @@ impl FullScan<'_> {
     }
 
     fn progress(&self, records: u64) -> Result<(), QueryError> {
-        line::send(self.sink, &AnswerLine::Progress(Progress { records, total: self.total }))
+        line::send(self.sink, &AnswerLine::Progress(ScanProgress { records, total: self.total }))
     }
 }
 
 /// How many records a scan of the tenants comes upon: all but refusals, seals and those of apps.
-fn records_of_tenants(moment: &ShardSnapshot<'_>) -> Result<u64, ReadError> {
-    let head = moment.snapshot.head()?;
-    let mut others = head.refused + moment.snapshot.last_seal()?.map_or(0, |seal| seal.seq);
-    for app in moment.snapshot.apps()? {
+fn records_of_tenants(shard: &ShardSnapshot<'_>) -> Result<u64, ReadError> {
+    let head = shard.snapshot.head()?;
+    let mut others = head.refused + shard.snapshot.last_seal()?.map_or(0, |seal| seal.seq);
+    for app in shard.snapshot.apps()? {
         others += app?.1.seq;
     }
     Ok(head.next_position.saturating_sub(others))

@@ -191,7 +191,7 @@ fn a_published_notice_is_its_message() {
     for record in snapshot.records(&Stream::Tenant(acme.clone()), 1).unwrap() {
         let record = record.unwrap();
         let Content::Event { event, outcome, .. } = &record.content else { panic!("a refusal") };
-        let shard = notice::Shard { topic: TOPIC, partition: 0 };
+        let shard = notice::PublishingShard { topic: TOPIC, partition: 0 };
         for change in &outcome.changes {
             for notice in notice::notices(shard, &record, event, &acme, change) {
                 met.meet("DecisionNotice", &notice.data);

@@ -214,7 +214,7 @@ impl Step<'_> {
         }
     }
 
-    /// TableRow 1.
+    /// Row 1.
     fn refresh_in_place(&mut self, observed: Option<Realm>) {
         match (self.state.pin, observed) {
             (None, Some(realm)) => self.pin(realm, PinnedBy::Observed),

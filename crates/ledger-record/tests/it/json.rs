@@ -11,7 +11,7 @@ use ledger_core::tenant::{Change, Correction, Outcome, Summary};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimeline;
 use ledger_record::json;
-use ledger_record::json::notice::{Shard, notices};
+use ledger_record::json::notice::{PublishingShard, notices};
 use ledger_record::json::policy::GivenPolicy;
 use ledger_record::json::record::{QuarantineJson, RecordJson};
 use ledger_record::json::time::parse_instant;
@@ -363,7 +363,7 @@ fn a_record_is_an_event_or_a_refusal() {
     }
 }
 
-const SHARD: Shard<'static> = Shard { topic: "realm.lifecycle", partition: 7 };
+const SHARD: PublishingShard<'static> = PublishingShard { topic: "realm.lifecycle", partition: 7 };
 
 fn published_of(record: &Record, client: &ClientKey, change: &Change) -> Vec<String> {
     let Content::Event { event, .. } = &record.content else {
