@@ -35,11 +35,11 @@ use serde_json::value::RawValue;
 
 pub use as_of::{AsOf, AsOfAll};
 pub use checkpoints::{CheckpointJson, CheckpointList, CheckpointsQuery};
-pub use corrections::{Correction, CorrectionsPage, CorrectionsQuery};
+pub use corrections::{CorrectedAnswer, CorrectionsPage, CorrectionsQuery};
 pub use cursor::{Cursor, InvalidCursor, Page};
-pub use explain::{ExplainQuery, Explained, ExplanationAnswer};
+pub use explain::{ExplainQuery, ExplanationAnswer};
 pub use filter::{Filter, MigrationFilter, WindowFilter};
-pub use line::{AnswerLine, LedgerLine, LineSink, Progress, ReadLine};
+pub use line::{AnswerLine, LedgerLine, LineSink, ReadLine, ScanProgress};
 pub use list::{InstallationList, InstallationsQuery, MigrationsQuery};
 pub use log::{LogPage, LogQuery, Logged};
 pub(crate) use parameters::read;
@@ -51,11 +51,11 @@ pub use proof::ProofQuery;
 pub use quarantine::{
     QuarantineAnswer, QuarantineItemQuery, QuarantinePage, QuarantineQuery, QuarantinedItem,
 };
-pub use replay::{ReplayAnswer, ReplayQuery, Step};
+pub use replay::{ReplayAnswer, ReplayQuery, ReplayedRecord};
 pub use tenant::{InstallationAnswer, InstallationQuery, TenantAnswer, TenantQuery};
 pub use whatif::{WhatIfAnswer, WhatIfQuery};
 
-use crate::ledger::{Ledger, QueryError};
+use crate::ledger::{Ledger, QueryError, Reading};
 use crate::limits::POSITION_WAIT;
 
 /// An item of an answer, as it was written.
@@ -89,7 +89,7 @@ pub enum Scope<'q> {
     Tenant(&'q ClientKey, &'q AsOf),
     /// Every shard has a part of the answer.
     All {
-        /// Another moment than now, or less than is known.
+        /// Another instant than now, or less than is known.
         is_past: bool,
     },
     /// Something that is named.
@@ -163,7 +163,8 @@ macro_rules! questions {
                 }
 
                 fn ask(&self, ledger: &Ledger, now: Timestamp, sink: LineSink<'_>) -> Result<$answer, QueryError> {
-                    self.answer(ledger, now, sink)
+                    let handles = ledger.shards.all();
+                    self.answer(&Reading::new(ledger, &handles, now), sink)
                 }
             }
 
@@ -251,7 +252,7 @@ impl Ledger {
 }
 
 impl Query {
-    /// Whether it asks for another moment than now, or for less than is known.
+    /// Whether it asks for another instant than now, or for less than is known.
     #[must_use]
     pub fn is_past(&self) -> bool {
         match self.scope() {

@@ -1,21 +1,26 @@
 //! Why an installation is where it is: which realm, since when, by which rule and not by another, until
 //! when, what is pending, and what would change it.
 //!
-//! An explanation is a list of statements. Each is a [`Fact`] with the values it is about, and the records
-//! it rests on: seqs of the tenant, and ids of app-level events, which have no seq there. [`Statement`]s
-//! turn into plain English with [`Statement::sentence`]; how an instant is written is the caller's choice.
+//! An explanation is a list of [`Statement`]s. Each is a [`Fact`] with the values it is about, its sentence in plain
+//! English, and the records that show it. How an instant is written is the caller's choice. The types are the JSON of
+//! the answer: they derive it.
+//!
+//! - `origins`: which record last changed each part of an installation, and what was in force when.
+//! - `decision`: the row of rules 6.1 that applied, and why those above it did not.
+//! - `sentence`: the text of each fact.
 //!
 //! Nothing here decides anything: the state comes from the fold, the rows from the same function that the
 //! fold asks.
 
-mod grounds;
-mod in_force;
+mod decision;
 mod origins;
 mod sentence;
 
-pub use in_force::InForce;
+pub use origins::InForce;
 
 use std::collections::BTreeSet;
+
+use serde::Serialize;
 
 use crate::event::{InstallationFact, SubscriptionState};
 use crate::fold::{self, FoldMode, StepContext};
@@ -30,35 +35,75 @@ use crate::tenant::Entry;
 use crate::time::Timestamp;
 use crate::timeline::{AppTimeline, AppTimelines};
 use crate::view::MigrationView;
-use origins::{Followed, Origins};
+use crate::words::if_any;
+use origins::{Followed, RecordOrigins};
+
+/// Writes an instant as text.
+pub type InstantText<'a> = &'a dyn Fn(Timestamp) -> String;
 
 /// Why an installation is where it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Explanation {
     /// In the order in which they are best read.
+    #[serde(rename = "sentences")]
     pub statements: Vec<Statement>,
-    /// The policy and the descriptor in force at the moment of asking: what an uninstall or an install then
+    /// The row of the table that decided; absent without a decision.
+    pub rule: Option<Rule>,
+    /// Its number in the table.
+    pub row: Option<u8>,
+    /// The policy and the descriptor in force at the instant that is asked for: what an uninstall or an install then
     /// would go by.
     pub in_force: InForce,
     /// The same at the last decision.
-    pub at_decision: Option<InForce>,
+    pub in_force_at_decision: Option<InForce>,
     /// The same at the last uninstall, by which its window was computed (rules 5).
-    pub at_uninstall: Option<InForce>,
+    pub in_force_at_uninstall: Option<InForce>,
+    /// Every record of the tenant that the statements cite, ascending.
+    pub evidence: BTreeSet<u64>,
+    /// Every app-level event that the statements cite.
+    #[serde(serialize_with = "if_any")]
+    pub app_evidence: Vec<EventId>,
 }
 
-/// One fact, and what it rests on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One fact as a sentence and as data, with the records that show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Statement {
-    /// What holds.
-    pub fact: Fact,
+    /// For people.
+    pub text: String,
     /// The tenant's records that show it, ascending.
-    pub seqs: Vec<u64>,
-    /// The app-level events that show it.
+    pub seqs: BTreeSet<u64>,
+    /// The app-level events that show it: they have no seq of the tenant.
+    #[serde(serialize_with = "if_any")]
     pub app_events: Vec<EventId>,
+    /// What part of the answer it is.
+    pub role: Role,
+    /// For programs.
+    pub fact: Fact,
 }
 
-/// What can be said of an installation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What part of the answer a statement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Whether it is there, and where.
+    Answer,
+    /// The decision it rests on.
+    Decision,
+    /// Rows of the table that did not apply, and why.
+    Alternative,
+    /// What else there is.
+    Surroundings,
+    /// Until when.
+    Until,
+    /// What would change it.
+    Outlook,
+}
+
+/// What can hold of an installation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Fact {
     /// No event of its own was recorded until then.
     NeverSeen,
@@ -72,7 +117,14 @@ pub enum Fact {
         implied: bool,
     },
     /// It is pinned.
-    Pinned(Pin),
+    Pinned {
+        /// Where.
+        realm: Realm,
+        /// Since when.
+        since: Timestamp,
+        /// How that is known.
+        by: PinnedBy,
+    },
     /// Nothing says where it is.
     RealmUnknown,
     /// The last install that was more than a refresh.
@@ -88,12 +140,13 @@ pub enum Fact {
     },
     /// Earlier rows of the table of rules 6.1 that did not apply at the last decision.
     PassedOver {
-        /// The first of them, 1 to 14.
-        first_row: u8,
-        /// The last of them.
-        last_row: u8,
+        /// The first and the last of them, 1 to 14.
+        rows: [u8; 2],
         /// Why not.
         because: WhyNot,
+        /// The same for people, with the values it is about.
+        #[serde(skip)]
+        reason: String,
     },
     /// Where the product is, and where that would put the app.
     Product {
@@ -144,6 +197,7 @@ pub enum Fact {
     /// A migration is pending.
     MigrationPending {
         /// Which.
+        #[serde(rename = "migrationId")]
         id: MigrationId,
         /// Where to.
         target: Option<Realm>,
@@ -155,11 +209,14 @@ pub enum Fact {
         overdue: bool,
     },
     /// It goes on from another installation.
-    Continues(Predecessor),
+    Continues {
+        /// Which, and where that was.
+        predecessor: Predecessor,
+    },
     /// Another installation goes on where it was.
     Superseded {
         /// Which.
-        by: InstallationKey,
+        successor: InstallationKey,
     },
     /// An operator's pin is in force.
     OverrideStands {
@@ -183,17 +240,13 @@ pub enum Fact {
 }
 
 /// Why a row of the table did not apply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum WhyNot {
     /// Rows 1 to 6: the app was not installed.
     NotInstalled,
     /// Row 1: the hook came from elsewhere than the pinned realm.
-    CalledElsewhere {
-        /// Where it was pinned.
-        pinned: Realm,
-        /// Where the hook came from.
-        observed: Realm,
-    },
+    CalledElsewhere,
     /// Rows 2 and 7: no override was set.
     NoOverride,
     /// Row 3: no migration to the observed realm was pending.
@@ -201,54 +254,83 @@ pub enum WhyNot {
     /// Row 4: no migration had left the observed realm within 24 hours.
     NotLeftLately,
     /// Row 5: the pinned realm was more than an expectation.
-    PinWasSeen(PinnedBy),
+    PinWasSeen,
     /// Row 8: it had been uninstalled before.
     KnownBefore,
     /// Row 9: the realm before was known.
-    RealmWasKnown(Realm),
-    /// Row 10: nobody had ended the window.
+    RealmWasKnown,
+    /// Row 10: no operator had ended the window.
     NotForgotten,
     /// Row 11: there was a window.
-    HadWindow(Window),
+    HadWindow,
     /// Row 12: the window was still open.
-    WindowWasOpen {
-        /// Its end; none is without end.
-        end: Option<Timestamp>,
-    },
+    WindowWasOpen,
     /// Row 13: the app still served the realm, or nothing said that it did not.
-    StillServed(Realm),
+    StillServed,
 }
 
 /// Explains an installation at an instant, from its tenant's records and the timelines of the apps.
 #[must_use]
-pub fn explain(entries: &[Entry<'_>], apps: &AppTimelines, app: &AppKey, at: Timestamp) -> Explanation {
+pub fn explain(
+    entries: &[Entry<'_>],
+    apps: &AppTimelines,
+    app: &AppKey,
+    at: Timestamp,
+    instant: InstantText<'_>,
+) -> Explanation {
     let Followed { tenant, origins } = Followed::until(entries, apps, app, at, |_| false);
-    let timeline = apps.of(app);
-    let mut writer = Writer { statements: Vec::new(), origins };
-    let Some(state) = tenant.installations.get(app) else {
-        writer.say(Fact::NeverSeen, []);
-        let in_force = InForce::of(&Installation::default(), &writer.origins, timeline, at);
-        let statements = writer.statements;
-        return Explanation { statements, in_force, at_decision: None, at_uninstall: None };
-    };
-    let in_force = InForce::of(state, &writer.origins, timeline, at);
-    let left = (state.status == Status::Uninstalled).then_some(writer.origins.uninstalled_at).flatten();
-    let mut at_uninstall = left.map(|at| InForce::of(state, &writer.origins, timeline, at));
-    let moment = ExplainContext { state, product: tenant.product_realm, timeline, at, in_force: &in_force };
-    writer.realm(&moment);
-    let met = state
-        .decision
-        .and_then(|decision| grounds::of_decision(entries, apps, app, decision, writer.origins.correction));
+    let (timeline, known) = (apps.of(app), tenant.installations.get(app));
+    let unknown = Installation::default();
+    let state = known.unwrap_or(&unknown);
+    let in_force = InForce::new(state, &origins, timeline, at);
+    let left = (state.status == Status::Uninstalled).then_some(origins.uninstalled_at).flatten();
+    let mut at_uninstall = left.map(|at| InForce::new(state, &origins, timeline, at));
     let mut at_decision = None;
-    if let Some(met) = met {
-        writer.statements.extend(met.statements);
-        at_decision = Some(met.in_force);
-        at_uninstall = at_uninstall.or(met.at_uninstall);
+    let mut writer = StatementWriter { statements: Vec::new(), role: Role::Answer, origins, instant };
+    if known.is_none() {
+        writer.add(Fact::NeverSeen, []);
+    } else {
+        let context =
+            ExplainContext { state, product: tenant.product_realm, timeline, at, in_force: &in_force };
+        writer.realm(&context);
+        let corrected = writer.origins.correction;
+        let of_decision = |decision| decision::of(entries, apps, app, decision, corrected, instant);
+        if let Some(grounds) = state.decision.and_then(of_decision) {
+            writer.statements.extend(grounds.statements);
+            at_decision = Some(grounds.in_force);
+            at_uninstall = at_uninstall.or(grounds.at_uninstall);
+        }
+        writer.surroundings(&context);
+        writer.until(&context, at_uninstall.as_ref());
+        writer.outlook(&context);
     }
-    writer.surroundings(&moment);
-    writer.until(&moment, at_uninstall.as_ref());
-    writer.outlook(&moment);
-    Explanation { statements: writer.statements, in_force, at_decision, at_uninstall }
+    Explanation::new(writer.statements, in_force, at_decision, at_uninstall)
+}
+
+impl Explanation {
+    fn new(
+        statements: Vec<Statement>,
+        in_force: InForce,
+        in_force_at_decision: Option<InForce>,
+        in_force_at_uninstall: Option<InForce>,
+    ) -> Self {
+        let rule = statements.iter().find_map(|statement| match statement.fact {
+            Fact::Decided(decision) => Some(decision.rule),
+            _ => None,
+        });
+        let app_evidence: BTreeSet<_> =
+            statements.iter().flat_map(|statement| &statement.app_events).cloned().collect();
+        Self {
+            rule,
+            row: rule.and_then(Rule::row),
+            evidence: statements.iter().flat_map(|statement| &statement.seqs).copied().collect(),
+            app_evidence: app_evidence.into_iter().collect(),
+            statements,
+            in_force,
+            in_force_at_decision,
+            in_force_at_uninstall,
+        }
+    }
 }
 
 /// What is explained.
@@ -260,108 +342,112 @@ struct ExplainContext<'a> {
     in_force: &'a InForce,
 }
 
-struct Writer {
+struct StatementWriter<'a> {
     statements: Vec<Statement>,
-    origins: Origins,
+    /// Of the part that is written.
+    role: Role,
+    origins: RecordOrigins,
+    instant: InstantText<'a>,
 }
 
-impl Writer {
-    fn say<const N: usize>(&mut self, fact: Fact, seqs: [Option<u64>; N]) {
-        self.say_with(fact, seqs, [None]);
+impl StatementWriter<'_> {
+    fn add<const N: usize>(&mut self, fact: Fact, seqs: [Option<u64>; N]) {
+        self.add_with(fact, seqs, [None]);
     }
 
-    /// What rests on nothing else, as nothing was ever said of it, rests on the first that was seen at all.
-    fn say_with<const N: usize, const M: usize>(
+    /// A statement without sources cites the installation's first event.
+    fn add_with<const N: usize, const M: usize>(
         &mut self,
         fact: Fact,
         seqs: [Option<u64>; N],
         app_events: [Option<EventId>; M],
     ) {
-        let statement = Statement::resting_on(fact, seqs, app_events);
-        self.statements.push(statement.or_on(self.origins.seen));
+        let statement = Statement::new(self.role, fact, seqs, app_events, self.instant);
+        self.statements.push(statement.or_citing(self.origins.seen));
     }
 
     /// Whether it is there, and where.
-    fn realm(&mut self, moment: &ExplainContext<'_>) {
-        let (state, origins) = (moment.state, self.origins.clone());
+    fn realm(&mut self, context: &ExplainContext<'_>) {
+        let (state, origins) = (context.state, self.origins.clone());
         let present = Fact::Present {
             status: state.status,
             enabled: state.enabled,
             implied: state.implied_at.is_some(),
         };
-        self.say(present, [origins.status, origins.enabled]);
+        self.add(present, [origins.status, origins.enabled]);
         match state.pin {
-            Some(pin) => self.say(Fact::Pinned(pin), [origins.realm, origins.pin]),
-            None => self.say(Fact::RealmUnknown, [origins.pin]),
+            Some(Pin { realm, since, by }) => {
+                self.add(Fact::Pinned { realm, since, by }, [origins.realm, origins.pin]);
+            }
+            None => self.add(Fact::RealmUnknown, [origins.pin]),
         }
     }
 
     /// What else there is: other installations, product, data, migration, override.
-    fn surroundings(&mut self, moment: &ExplainContext<'_>) {
-        let (state, origins) = (moment.state, self.origins.clone());
-        let view = state.view(moment.product, moment.timeline, moment.at);
+    fn surroundings(&mut self, context: &ExplainContext<'_>) {
+        self.role = Role::Surroundings;
+        let (state, origins) = (context.state, self.origins.clone());
+        let view = state.view(context.product, context.timeline, context.at);
         if let Some(predecessor) = &state.predecessor {
-            self.say(Fact::Continues(predecessor.clone()), [origins.predecessor]);
+            self.add(Fact::Continues { predecessor: predecessor.clone() }, [origins.predecessor]);
         }
-        if let Some(by) = state.successor.clone() {
-            self.say(Fact::Superseded { by }, [origins.successor]);
+        if let Some(successor) = state.successor.clone() {
+            self.add(Fact::Superseded { successor }, [origins.successor]);
         }
-        if let Some(realm) = moment.product {
+        if let Some(realm) = context.product {
             let fact = Fact::Product { realm, aligned: view.aligned_realm, drift: view.drift };
-            let InForce { descriptor_seq, descriptor_event, .. } = moment.in_force.clone();
-            self.say_with(fact, [origins.product, descriptor_seq], [descriptor_event]);
+            let InForce { descriptor_seq, descriptor_event, .. } = context.in_force.clone();
+            self.add_with(fact, [origins.product, descriptor_seq], [descriptor_event]);
         }
         if let Some(realm) = state.data_realm {
-            self.say(Fact::Data { realm, split_brain: view.split_brain }, [origins.data]);
+            self.add(Fact::Data { realm, split_brain: view.split_brain }, [origins.data]);
         }
-        if let Some((pending, MigrationView { due_by, overdue })) =
-            state.migration.as_ref().zip(view.migration)
-        {
-            let (id, target, phase) = (pending.id.clone(), pending.target, pending.phase);
-            let fact = Fact::MigrationPending { id, target, phase, due_by, overdue };
-            self.say(fact, [origins.migration]);
+        if let Some(MigrationView { id, target, phase, due_by, overdue, .. }) = view.migration {
+            let fact = Fact::MigrationPending { id: id.clone(), target, phase, due_by, overdue };
+            self.add(fact, [origins.migration]);
         }
         if let Some(realm) = state.override_realm {
-            self.say(Fact::OverrideStands { realm }, [origins.override_realm]);
+            self.add(Fact::OverrideStands { realm }, [origins.override_realm]);
         }
     }
 
     /// Until when.
-    fn until(&mut self, moment: &ExplainContext<'_>, at_uninstall: Option<&InForce>) {
-        let (state, origins) = (moment.state, self.origins.clone());
+    fn until(&mut self, context: &ExplainContext<'_>, at_uninstall: Option<&InForce>) {
+        self.role = Role::Until;
+        let (state, origins) = (context.state, self.origins.clone());
         match (state.status, state.window, at_uninstall) {
             (Status::Installed, ..) => {
                 if state.pin.is_some() {
-                    self.say(Fact::StaysWhileInstalled, [origins.status]);
+                    self.add(Fact::StaysWhileInstalled, [origins.status]);
                 }
-                self.uninstall_would_open(moment);
+                self.uninstall_would_open(context);
             }
             (Status::Uninstalled, Some(window), Some(then)) => {
-                let open = window.is_open_at(moment.at);
+                let open = window.is_open_at(context.at);
                 let (own, events) = then.of_window();
-                self.say_with(Fact::WindowSet { window, open }, [origins.window, own], events);
+                self.add_with(Fact::WindowSet { window, open }, [origins.window, own], events);
                 self.subscription(state, window, open);
             }
             (Status::Uninstalled, None, Some(then)) => {
                 let (own, events) = then.of_window();
-                self.say_with(Fact::NoWindow { policy: then.policy }, [origins.status, own], events);
+                self.add_with(Fact::NoWindow { policy: then.policy }, [origins.status, own], events);
             }
             (Status::Uninstalled, _, None) | (Status::None, ..) => {}
         }
     }
 
     /// "Until when" of an app that is installed: the fold itself is asked, with nothing observed.
-    fn uninstall_would_open(&mut self, moment: &ExplainContext<'_>) {
-        let ExplainContext { state, product, timeline, at, in_force } = *moment;
+    fn uninstall_would_open(&mut self, context: &ExplainContext<'_>) {
+        let ExplainContext { state, product, timeline, at, in_force } = *context;
         let mut left = state.clone();
-        let scene = StepContext { seq: 0, at, product, timeline, lens: FoldMode::Actual };
+        let context = StepContext { seq: 0, at, product, timeline, mode: FoldMode::Actual };
         let uninstalled = InstallationFact::Uninstalled { endpoint_realm: None, installation_id: None };
-        fold::apply(&mut left, &uninstalled, scene);
+        fold::apply(&mut left, &uninstalled, context);
         let fact = Fact::UninstallWouldOpen { at, policy: in_force.policy, window: left.window };
         let (own, events) = in_force.of_window();
         let by_subscription = matches!(in_force.policy, Policy::Subscription { .. });
         let subscription = self.origins.subscription.filter(|_| by_subscription);
-        self.say_with(fact, [self.origins.status, own, subscription], events);
+        self.add_with(fact, [self.origins.status, own, subscription], events);
     }
 
     /// What the subscription means for a window that it decides about.
@@ -373,67 +459,75 @@ impl Writer {
         let counts = open || subscription.state == SubscriptionState::Inactive;
         if counts && !window.forgotten {
             let fact = Fact::Subscribed { state: subscription.state, since: subscription.since };
-            self.say(fact, [self.origins.subscription]);
+            self.add(fact, [self.origins.subscription]);
         }
     }
 
     /// What would change it.
-    fn outlook(&mut self, moment: &ExplainContext<'_>) {
-        let state = moment.state;
+    fn outlook(&mut self, context: &ExplainContext<'_>) {
+        self.role = Role::Outlook;
+        let state = context.state;
         if state.status != Status::Installed {
-            let install_at = |at| preview(Some(state), moment.product, moment.timeline, at);
-            let now = install_at(moment.at);
-            self.would_install(moment, now);
-            let end = state.window.and_then(|window| window.end).filter(|end| *end > moment.at);
+            let install_at = |at| preview(Some(state), context.product, context.timeline, at);
+            let now = install_at(context.at);
+            self.would_install(context, now);
+            let end = state.window.and_then(|window| window.end).filter(|end| *end > context.at);
             if let Some(later) = end.map(install_at).filter(|later| later.rule != now.rule) {
-                self.would_install(moment, later);
+                self.would_install(context, later);
             }
             return;
         }
         if let Some(pending) = &state.migration {
-            self.say(Fact::CommitWouldMove { target: pending.target }, [self.origins.migration]);
+            self.add(Fact::CommitWouldMove { target: pending.target }, [self.origins.migration]);
         }
         match state.pin {
             Some(_) if state.override_realm.is_some() => {}
             Some(pin) if pin.is_unseen() => {
-                self.say(Fact::HookWouldCorrect, [self.origins.pin]);
+                self.add(Fact::HookWouldCorrect, [self.origins.pin]);
             }
             Some(pin) => {
                 let target = state.migration.as_ref().and_then(|pending| pending.target);
                 let arrival = target.filter(|target| *target != pin.realm);
                 let migration = arrival.and(self.origins.migration);
-                self.say(Fact::HookWouldReinstall { arrival }, [self.origins.pin, migration]);
+                self.add(Fact::HookWouldReinstall { arrival }, [self.origins.pin, migration]);
             }
-            None => self.say(Fact::HookWouldCorrect, [self.origins.status]),
+            None => self.add(Fact::HookWouldCorrect, [self.origins.status]),
         }
     }
 
-    fn would_install(&mut self, moment: &ExplainContext<'_>, decision: Decision) {
+    fn would_install(&mut self, context: &ExplainContext<'_>, decision: Decision) {
         let origins = self.origins.clone();
         // An override is followed without a look at the descriptor; every other row looks there.
         let (own, published) = match decision.rule {
             Rule::Overridden => (None, None),
-            _ => origins.descriptor_in_force(moment.state, moment.timeline, decision.at),
+            _ => origins.descriptor_in_force(context.state, context.timeline, decision.at),
         };
         let seqs =
             [origins.status, origins.window, origins.pin, origins.product, origins.override_realm, own];
-        self.say_with(Fact::WouldInstall(decision), seqs, [published]);
+        self.add_with(Fact::WouldInstall(decision), seqs, [published]);
     }
 }
 
 impl Statement {
-    fn resting_on(
+    fn new(
+        role: Role,
         fact: Fact,
         seqs: impl IntoIterator<Item = Option<u64>>,
         app_events: impl IntoIterator<Item = Option<EventId>>,
+        instant: InstantText<'_>,
     ) -> Self {
-        let seqs: BTreeSet<u64> = seqs.into_iter().flatten().collect();
         let app_events: BTreeSet<EventId> = app_events.into_iter().flatten().collect();
-        Self { fact, seqs: seqs.into_iter().collect(), app_events: app_events.into_iter().collect() }
+        Self {
+            text: fact.text(instant),
+            seqs: seqs.into_iter().flatten().collect(),
+            app_events: app_events.into_iter().collect(),
+            role,
+            fact,
+        }
     }
 
-    /// Resting on this record, if on nothing else.
-    fn or_on(mut self, seq: Option<u64>) -> Self {
+    /// Cites this record, if nothing else.
+    fn or_citing(mut self, seq: Option<u64>) -> Self {
         if self.seqs.is_empty() && self.app_events.is_empty() {
             self.seqs.extend(seq);
         }
@@ -445,7 +539,7 @@ impl Rule {
     /// Its row in the table of rules 6.1; a refresh has several.
     #[must_use]
     pub fn row(self) -> Option<u8> {
-        grounds::DECIDING_ROWS.iter().find(|(_, rule)| *rule == self).map(|(row, _)| *row)
+        decision::DECIDING_ROWS.iter().find(|(_, rule)| *rule == self).map(|(row, _)| *row)
     }
 }
 

@@ -4,17 +4,13 @@
 //! state so far, the event's time and seq, the product realm, and the app's timeline, in which descriptor
 //! and policy in force are looked up. The product realm is taken before the step (rules 3).
 //!
-//! One module per section: [`install`] 6.1, [`uninstall`] 6.2, [`presence`] 6.3, [`migration`] 6.4,
-//! [`operator`] and the rest of 6.5, [`link`] 6.6, [`window`] 5, [`pin`] what "pin", "confirm" and "correct" mean.
+//! By section: [`install`] 6.1, [`uninstall`] 6.2 and windows (5), [`migration`] 6.4, [`pin`] the rest and what "pin",
+//! "confirm" and "correct" mean.
 
 pub(crate) mod install;
-mod link;
 mod migration;
-mod operator;
 mod pin;
-mod presence;
 mod uninstall;
-mod window;
 
 use crate::descriptor::{Descriptor, aligned};
 use crate::event::InstallationFact;
@@ -40,7 +36,7 @@ pub(crate) struct StepContext<'a> {
     pub(crate) at: Timestamp,
     pub(crate) product: Option<Realm>,
     pub(crate) timeline: &'a AppTimeline,
-    pub(crate) lens: FoldMode,
+    pub(crate) mode: FoldMode,
 }
 
 /// What a step did, besides changing the state.
@@ -57,15 +53,15 @@ pub(crate) struct Effects {
 /// One event at one installation.
 pub(crate) struct Step<'a> {
     state: &'a mut Installation,
-    scene: StepContext<'a>,
+    context: StepContext<'a>,
     effects: Effects,
 }
 
 /// Applies one event to one installation.
-pub(crate) fn apply(state: &mut Installation, fact: &InstallationFact, scene: StepContext<'_>) -> Effects {
-    let mut step = Step { state, scene, effects: Effects::default() };
+pub(crate) fn apply(state: &mut Installation, fact: &InstallationFact, context: StepContext<'_>) -> Effects {
+    let mut step = Step { state, context, effects: Effects::default() };
     step.run(fact);
-    step.state.latest = Some(step.scene.at);
+    step.state.latest = Some(step.context.at);
     step.effects
 }
 
@@ -93,7 +89,7 @@ impl Step<'_> {
 
     fn raise(&mut self, code: AnomalyCode) {
         self.effects.anomalies.push(code);
-        self.state.anomalies.push(Anomaly { seq: self.scene.seq, code });
+        self.state.anomalies.push(Anomaly { seq: self.context.seq, code });
     }
 
     /// The platform can only call URLs that a descriptor has.
@@ -105,10 +101,10 @@ impl Step<'_> {
     }
 
     fn descriptor(&self) -> Option<&Descriptor> {
-        self.state.descriptor_at(self.scene.timeline, self.scene.at)
+        self.state.descriptor_at(self.context.timeline, self.context.at)
     }
 
     fn aligned(&self) -> Option<Realm> {
-        aligned(self.scene.product, self.descriptor())
+        aligned(self.context.product, self.descriptor())
     }
 }

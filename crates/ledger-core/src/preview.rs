@@ -1,7 +1,7 @@
 //! "If it were installed now, nothing observed" (rules 6.7): the decision of rules 6.1, nothing recorded.
 
 use crate::descriptor::aligned;
-use crate::fold::install::{Row, are_different, expected_afresh, is_present, row_when_absent};
+use crate::fold::install::{TableRow, are_different, expected_afresh, is_present, row_when_absent};
 use crate::realm::Realm;
 use crate::state::{Decision, Installation, Rule};
 use crate::time::Timestamp;
@@ -24,7 +24,7 @@ pub fn preview(
         let realm = pinned.or_else(|| expected_afresh(state, descriptor, aligned));
         return decision(at, Rule::Refresh, product, [realm, pinned]);
     }
-    let row: Row = row_when_absent(state, at, descriptor);
+    let row: TableRow = row_when_absent(state, at, descriptor);
     let expected = row.expected(state, descriptor, aligned);
     let decision = decision(at, row.rule(), product, [expected, state.last_known_realm]);
     Decision { moved: are_different(decision.previous_realm, decision.pinned_realm), ..decision }

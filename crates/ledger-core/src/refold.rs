@@ -184,12 +184,12 @@ fn keep(states: &mut Vec<(Place, Tenant)>, number: usize, at: Place, state: &Ten
 struct BeforeAfter {
     without: Tenant,
     with: Tenant,
-    corrections: BTreeMap<AppKey, Corrected>,
+    corrections: BTreeMap<AppKey, CorrectionSpan>,
 }
 
 /// The outcomes that differ so far.
 #[derive(Clone, Copy)]
-struct Corrected {
+struct CorrectionSpan {
     first_seq: u64,
     count: u64,
 }
@@ -202,8 +202,10 @@ impl BeforeAfter {
         let gained =
             with.iter().filter(|new| without.iter().all(|old| old.app != new.app)).map(|new| &new.app);
         for app in lost.chain(gained) {
-            let corrected =
-                self.corrections.entry(app.clone()).or_insert(Corrected { first_seq: entry.seq, count: 0 });
+            let corrected = self
+                .corrections
+                .entry(app.clone())
+                .or_insert(CorrectionSpan { first_seq: entry.seq, count: 0 });
             corrected.count += 1;
         }
     }
@@ -232,8 +234,8 @@ impl BeforeAfter {
                 || known.is_none_or(|known| known.differs_from(installation));
             changed.then(|| Change {
                 app: app.clone(),
-                before: known.map(|known| Summary::of(known, self.without.product_realm)),
-                after: Summary::of(installation, self.with.product_realm),
+                before: known.map(|known| Summary::new(known, self.without.product_realm)),
+                after: Summary::new(installation, self.with.product_realm),
                 decision,
                 anomalies,
                 correction,
@@ -244,11 +246,11 @@ impl BeforeAfter {
 }
 
 /// The decision that the record itself corrected comes before all that follow it.
-fn merge(own: Option<Correction>, following: Option<Corrected>) -> Option<Corrected> {
-    let own = own.map(|own| Corrected { first_seq: own.first_seq, count: own.count });
+fn merge(own: Option<Correction>, following: Option<CorrectionSpan>) -> Option<CorrectionSpan> {
+    let own = own.map(|own| CorrectionSpan { first_seq: own.first_seq, count: own.count });
     match (own, following) {
         (Some(own), Some(following)) => {
-            Some(Corrected { first_seq: own.first_seq, count: own.count + following.count })
+            Some(CorrectionSpan { first_seq: own.first_seq, count: own.count + following.count })
         }
         (own, following) => own.or(following),
     }
@@ -264,24 +266,24 @@ mod tests {
     use crate::realm::Realm;
 
     /// Numbers that look random and are the same every time.
-    struct Dice(u64);
+    struct TestDice(u64);
 
-    impl Dice {
+    impl TestDice {
         fn throw(&mut self, sides: u64) -> u64 {
             self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (self.0 >> 33) % sides
         }
     }
 
-    fn realm(dice: &mut Dice) -> Realm {
+    fn realm(dice: &mut TestDice) -> Realm {
         Realm::parse(["EU", "US", "DE"][usize::try_from(dice.throw(3)).unwrap()]).unwrap()
     }
 
-    fn app(dice: &mut Dice) -> AppKey {
+    fn app(dice: &mut TestDice) -> AppKey {
         AppKey::new(if dice.throw(2) == 0 { "a" } else { "b" }).unwrap()
     }
 
-    fn event(dice: &mut Dice, number: u64) -> Event {
+    fn event(dice: &mut TestDice, number: u64) -> Event {
         let client = ClientKey::new("acme").unwrap();
         let minutes = i64::try_from(number * 10 + dice.throw(4) * dice.throw(200)).unwrap();
         let body = match dice.throw(12) {
@@ -336,7 +338,7 @@ mod tests {
     fn folding_from_a_kept_state_gives_what_folding_everything_gives() {
         let (mut late_records, mut corrected) = (0, 0);
         for seed in 0..60 {
-            let mut dice = Dice(seed);
+            let mut dice = TestDice(seed);
             let (mut tenant, mut refold) = (Tenant::default(), Refold::default());
             let (mut apps, mut records) = (AppTimelines::default(), Vec::new());
             for number in 1..=80 {

@@ -132,7 +132,7 @@ impl Entry<'_> {
 }
 
 impl MigrationSummary {
-    fn of(pending: &PendingMigration) -> Self {
+    fn new(pending: &PendingMigration) -> Self {
         Self { id: pending.id.clone(), target: pending.target, phase: pending.phase }
     }
 }
@@ -140,7 +140,7 @@ impl MigrationSummary {
 impl Summary {
     /// The short state of an installation of a tenant whose product is in that realm.
     #[must_use]
-    pub fn of(installation: &Installation, product_realm: Option<Realm>) -> Self {
+    pub fn new(installation: &Installation, product_realm: Option<Realm>) -> Self {
         let migration = installation.migration.as_ref();
         Self {
             status: installation.status,
@@ -149,7 +149,7 @@ impl Summary {
             product_realm,
             data_realm: installation.data_realm,
             window: installation.window,
-            migration: migration.map(MigrationSummary::of),
+            migration: migration.map(MigrationSummary::new),
             override_realm: installation.override_realm,
         }
     }
@@ -211,7 +211,7 @@ impl Tenant {
         let own = entry.event.app();
         let before = own
             .and_then(|app| self.installations.get(app))
-            .map(|installation| Summary::of(installation, product_before));
+            .map(|installation| Summary::new(installation, product_before));
         let effects = self.apply(entry, apps, FoldMode::Actual);
         if product_before == self.product_realm {
             let change = own.zip(effects).and_then(|(app, effects)| self.own_change(app, before, effects));
@@ -222,8 +222,8 @@ impl Tenant {
         let others = self.installations.iter().map(|(app, installation)| {
             own_change.take_if(|change| change.app == *app).unwrap_or_else(|| Change {
                 app: app.clone(),
-                before: Some(Summary::of(installation, product_before)),
-                after: Summary::of(installation, self.product_realm),
+                before: Some(Summary::new(installation, product_before)),
+                after: Summary::new(installation, self.product_realm),
                 decision: None,
                 anomalies: Vec::new(),
                 correction: None,
@@ -233,7 +233,7 @@ impl Tenant {
     }
 
     fn own_change(&self, app: &AppKey, before: Option<Summary>, effects: Effects) -> Option<Change> {
-        let after = Summary::of(self.installations.get(app)?, self.product_realm);
+        let after = Summary::new(self.installations.get(app)?, self.product_realm);
         let changed = effects.touched
             || effects.decision.is_some()
             || effects.corrected.is_some()
@@ -253,7 +253,7 @@ impl Tenant {
     }
 
     /// The step of the fold: the product realm is taken first, then the event by its installation.
-    pub(crate) fn apply(&mut self, entry: Entry<'_>, apps: &AppTimelines, lens: FoldMode) -> Option<Effects> {
+    pub(crate) fn apply(&mut self, entry: Entry<'_>, apps: &AppTimelines, mode: FoldMode) -> Option<Effects> {
         let event = entry.event;
         if let Some(product_realm) = event.product_realm() {
             self.product_realm = Some(product_realm);
@@ -262,17 +262,17 @@ impl Tenant {
         let Body::Installation { app, fact, .. } = &event.body else {
             return None;
         };
-        let scene = StepContext {
+        let context = StepContext {
             seq: entry.seq,
             at: event.time,
             product: self.product_realm,
             timeline: apps.of(app),
-            lens,
+            mode,
         };
         // An own `get_mut` first: the key is only cloned for a new installation.
         Some(match self.installations.get_mut(app) {
-            Some(installation) => fold::apply(installation, fact, scene),
-            None => fold::apply(self.installations.get_or_default(app.clone()), fact, scene),
+            Some(installation) => fold::apply(installation, fact, context),
+            None => fold::apply(self.installations.get_or_default(app.clone()), fact, context),
         })
     }
 }

@@ -1,20 +1,25 @@
 //! "What if another policy had been in force?" (rules 8): the same fold with that policy for every
 //! installation, following expectation, beside the actual one.
 //!
-//! Tenants are taken in one by one, in any order; only the gaps between uninstall and reinstall are kept,
+//! Tenants are applied one by one, in any order; only the gaps between uninstall and reinstall are kept,
 //! as the percentiles need them all. They are those of the actual fold: whether an app is installed does not
 //! depend on the policy, only where it goes does.
 //!
-//! Beside the counts, [`WhatIf::take_comparing`] names each installation of which another answer would be given
+//! Beside the counts, [`WhatIf::apply_comparing`] names each installation of which another answer would be given
 //! than is, at the first record where the two folds part: in the realm, in the rule of the last decision, in the
 //! end of the window.
+//!
+//! Spans are milliseconds here, and days in the JSON that the types derive.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Serialize, Serializer};
+
+use crate::event::Body;
 use crate::fold::FoldMode;
 use crate::fold::install::are_different;
 use crate::history::in_order;
-use crate::ids::AppKey;
+use crate::ids::{AppKey, ClientKey};
 use crate::limits::{DAY_MS, HOUR_MS};
 use crate::policy::Policy;
 use crate::realm::Realm;
@@ -22,6 +27,7 @@ use crate::state::{AnomalyCode, Decision, Installation, Rule, Status, Window};
 use crate::tenant::{Entry, Tenant};
 use crate::time::Timestamp;
 use crate::timeline::AppTimelines;
+use crate::words;
 
 /// An uninstall that raised one of these changed nothing.
 const IGNORED_UNINSTALLS: [AnomalyCode; 2] =
@@ -37,16 +43,17 @@ const BIN_HOURS: [i64; 17] =
 /// Policies tried on tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WhatIf {
-    scope: Scope,
-    tallies: Vec<Tally>,
+    scope: WhatIfScope,
+    tallies: Vec<PolicyTally>,
     gaps_ms: Vec<i64>,
 }
 
 /// What counts. The whole history is folded in any case: an uninstall before the span opens a gap that a
 /// reinstall within it closes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Scope {
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct WhatIfScope {
     /// Only installations of this app.
+    #[serde(rename = "appKey")]
     pub app: Option<AppKey>,
     /// Only what happened at this instant or later.
     pub from: Option<Timestamp>,
@@ -55,39 +62,45 @@ pub struct Scope {
 }
 
 /// An installation of which something would be otherwise under a policy, at the first record where it would.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference<'a> {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyDifference<'a> {
     /// The policy.
     pub policy: Policy,
-    /// Whose installation.
+    /// The tenant.
+    #[serde(rename = "clientKey")]
+    pub client: &'a ClientKey,
+    /// The app.
+    #[serde(rename = "appKey")]
     pub app: &'a AppKey,
     /// The record.
     pub seq: u64,
     /// When it happened.
     pub at: Timestamp,
     /// What it is, after the record.
-    pub actual: Outcome,
+    pub actual: PolicyOutcome,
     /// What it would be.
-    pub supposed: Outcome,
+    pub supposed: PolicyOutcome,
     /// What differs here for the first time, in the order of [`Aspect`].
     pub differs: Vec<Aspect>,
 }
 
-/// What of an installation is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Aspect {
-    /// Where it is pinned.
-    Pin,
-    /// By which rule it was last decided.
-    Rule,
-    /// Whether an uninstall opened a window, and its end.
-    Window,
+words! {
+    /// What of an installation is compared.
+    pub enum Aspect {
+        /// Where it is pinned.
+        Pin = "pin",
+        /// By which rule it was last decided.
+        Rule = "rule",
+        /// Whether an uninstall opened a window, and its end.
+        Window = "window",
+    }
 }
 
 /// What a record left an installation with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// Where it is pinned; unknown otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PolicyOutcome {
+    /// Where it is pinned; absent when unknown.
+    #[serde(rename = "pinnedRealm")]
     pub pinned: Option<Realm>,
     /// The rule of the last decision.
     pub rule: Option<Rule>,
@@ -99,15 +112,15 @@ pub struct Outcome {
 
 /// What one policy made of the reinstalls so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tally {
+struct PolicyTally {
     policy: Policy,
     persisted: u64,
     moved: u64,
 }
 
 /// What one policy would have done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PolicyReport {
     /// The policy.
     pub policy: Policy,
     /// Installs of what had been uninstalled.
@@ -117,47 +130,50 @@ pub struct Report {
     /// Those expected in another realm than the one known before.
     pub moved: u64,
     /// From the uninstall to the reinstall; none without reinstalls.
-    pub gaps: Option<Gaps>,
+    pub gaps: Option<ReinstallGaps>,
 }
 
 /// The gaps between uninstall and reinstall.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gaps {
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReinstallGaps {
     /// Half of them are no longer.
+    #[serde(rename = "p50Days", serialize_with = "in_days")]
     pub p50_ms: i64,
     /// Nine in ten are no longer.
+    #[serde(rename = "p90Days", serialize_with = "in_days")]
     pub p90_ms: i64,
     /// All but one in a hundred are no longer.
+    #[serde(rename = "p99Days", serialize_with = "in_days")]
     pub p99_ms: i64,
     /// The longest.
+    #[serde(rename = "maxDays", serialize_with = "in_days")]
     pub max_ms: i64,
     /// How many are no longer than each of [`GAP_DAYS`].
-    pub within: [Within; GAP_DAYS.len()],
+    pub shares: [GapShare; GAP_DAYS.len()],
     /// All of them by length, shortest first.
-    pub bins: [Bin; BIN_HOURS.len() + 1],
+    pub bins: [GapBin; BIN_HOURS.len() + 1],
 }
 
 /// The gaps longer than the bin before, and no longer than this one's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bin {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct GapBin {
     /// The end; none for the last.
+    #[serde(rename = "upToDays", serialize_with = "in_days_if_any")]
     pub up_to_ms: Option<i64>,
     /// How many.
     pub count: u64,
 }
 
 /// How many gaps are no longer than some days.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Within {
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct GapShare {
     /// The days.
     pub days: u32,
-    /// So many gaps.
-    pub count: u64,
-    /// Of so many.
-    pub of: u64,
+    /// From 0 to 1.
+    pub share: f64,
 }
 
-impl Scope {
+impl WhatIfScope {
     fn has(&self, app: &AppKey, at: Timestamp) -> bool {
         self.has_app(app) && self.from.is_none_or(|from| from <= at) && self.to.is_none_or(|to| at < to)
     }
@@ -173,36 +189,40 @@ impl WhatIf {
     /// Nothing tried yet, and everything counts.
     #[must_use]
     pub fn new(policies: &[Policy]) -> Self {
-        let tally = |policy: &Policy| Tally { policy: *policy, persisted: 0, moved: 0 };
-        Self { scope: Scope::default(), tallies: policies.iter().map(tally).collect(), gaps_ms: Vec::new() }
+        let tally = |policy: &Policy| PolicyTally { policy: *policy, persisted: 0, moved: 0 };
+        Self {
+            scope: WhatIfScope::default(),
+            tallies: policies.iter().map(tally).collect(),
+            gaps_ms: Vec::new(),
+        }
     }
 
     /// The same, and only this counts.
     #[must_use]
-    pub fn limited_to(self, scope: Scope) -> Self {
+    pub fn limited_to(self, scope: WhatIfScope) -> Self {
         Self { scope, ..self }
     }
 
     /// Tries the policies on a tenant, from its records in any order.
-    pub fn take(&mut self, entries: &[Entry<'_>], apps: &AppTimelines) {
+    pub fn apply(&mut self, entries: &[Entry<'_>], apps: &AppTimelines) {
         self.try_on(entries, apps, None);
     }
 
-    /// As [`Self::take`], and tells the differences: for each policy at most one of an installation and aspect.
-    pub fn take_comparing(
+    /// As [`Self::apply`], and reports the differences: for each policy at most one of an installation and aspect.
+    pub fn apply_comparing(
         &mut self,
         entries: &[Entry<'_>],
         apps: &AppTimelines,
-        tell: &mut dyn FnMut(Difference<'_>),
+        report: &mut dyn FnMut(PolicyDifference<'_>),
     ) {
-        self.try_on(entries, apps, Some(Comparison { tell, told: BTreeSet::new() }));
+        self.try_on(entries, apps, Some(DifferenceFinder { report, reported: BTreeSet::new() }));
     }
 
     fn try_on<'a>(
         &mut self,
         entries: &[Entry<'a>],
         apps: &AppTimelines,
-        mut comparison: Option<Comparison<'a, '_>>,
+        mut differences: Option<DifferenceFinder<'a, '_>>,
     ) {
         let mut actual = Tenant::default();
         let mut supposed = vec![Tenant::default(); self.tallies.len()];
@@ -225,13 +245,21 @@ impl WhatIf {
                 if let Some(decision) = decision.filter(|_| reinstalled) {
                     tally.count(&decision);
                 }
-                if let Some(comparison) = &mut comparison
-                    && let Some(app) = entry.event.app()
+                if let Some(differences) = &mut differences
+                    && let Body::Installation { client, app, .. } = &entry.event.body
                     && self.scope.has(app, entry.event.time)
                 {
-                    let actual = Outcome::of(&actual, app, decided);
-                    let supposed = Outcome::of(tenant, app, decision);
-                    comparison.compare(place, tally.policy, entry, app, [actual, supposed]);
+                    let found = PolicyDifference {
+                        policy: tally.policy,
+                        client,
+                        app,
+                        seq: entry.seq,
+                        at: entry.event.time,
+                        actual: PolicyOutcome::new(&actual, app, decided),
+                        supposed: PolicyOutcome::new(tenant, app, decision),
+                        differs: Vec::new(),
+                    };
+                    differences.compare(place, found);
                 }
             }
         }
@@ -266,11 +294,11 @@ impl WhatIf {
 
     /// One report per policy, in the order they were given.
     #[must_use]
-    pub fn reports(mut self) -> Vec<Report> {
+    pub fn reports(mut self) -> Vec<PolicyReport> {
         self.gaps_ms.sort_unstable();
         let gaps = gaps(&self.gaps_ms);
         let reinstalls = self.gaps_ms.len() as u64;
-        let report = |tally: &Tally| Report {
+        let report = |tally: &PolicyTally| PolicyReport {
             policy: tally.policy,
             reinstalls,
             persisted: tally.persisted,
@@ -281,38 +309,31 @@ impl WhatIf {
     }
 }
 
-/// Tells the first difference of each installation, for each policy.
-struct Comparison<'a, 't> {
-    tell: &'t mut dyn FnMut(Difference<'_>),
-    told: BTreeSet<(usize, &'a AppKey, Aspect)>,
+/// Reports the first difference of each installation, for each policy.
+struct DifferenceFinder<'a, 'r> {
+    report: &'r mut dyn FnMut(PolicyDifference<'_>),
+    reported: BTreeSet<(usize, &'a AppKey, Aspect)>,
 }
 
-impl<'a> Comparison<'a, '_> {
-    fn compare(
-        &mut self,
-        place: usize,
-        policy: Policy,
-        entry: Entry<'a>,
-        app: &'a AppKey,
-        [actual, supposed]: [Outcome; 2],
-    ) {
-        let end = |outcome: &Outcome| outcome.window.map(|window| window.end);
+impl<'a> DifferenceFinder<'a, '_> {
+    fn compare(&mut self, policy: usize, mut found: PolicyDifference<'a>) {
+        let PolicyDifference { actual, supposed, app, .. } = found;
+        let end = |outcome: &PolicyOutcome| outcome.window.map(|window| window.end);
         let differs = [
             (Aspect::Pin, actual.pinned != supposed.pinned),
             (Aspect::Rule, actual.rule != supposed.rule),
             (Aspect::Window, end(&actual) != end(&supposed)),
         ];
         let differing = differs.into_iter().filter(|(_, differs)| *differs).map(|(aspect, _)| aspect);
-        let differs: Vec<_> = differing.filter(|aspect| self.told.insert((place, app, *aspect))).collect();
-        if !differs.is_empty() {
-            let (seq, at) = (entry.seq, entry.event.time);
-            (self.tell)(Difference { policy, app, seq, at, actual, supposed, differs });
+        found.differs.extend(differing.filter(|aspect| self.reported.insert((policy, app, *aspect))));
+        if !found.differs.is_empty() {
+            (self.report)(found);
         }
     }
 }
 
-impl Outcome {
-    fn of(tenant: &Tenant, app: &AppKey, decision: Option<Decision>) -> Self {
+impl PolicyOutcome {
+    fn new(tenant: &Tenant, app: &AppKey, decision: Option<Decision>) -> Self {
         let state = tenant.installations.get(app);
         Self {
             pinned: state.and_then(Installation::pinned_realm),
@@ -323,31 +344,10 @@ impl Outcome {
     }
 }
 
-impl Tally {
+impl PolicyTally {
     fn count(&mut self, decision: &Decision) {
         self.persisted += u64::from(decision.rule == Rule::Persisted);
         self.moved += u64::from(are_different(decision.expected_realm, decision.previous_realm));
-    }
-}
-
-impl Aspect {
-    /// The word used everywhere outside.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pin => "pin",
-            Self::Rule => "rule",
-            Self::Window => "window",
-        }
-    }
-}
-
-impl Within {
-    /// The share, from 0 to 1.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts of reinstalls are far below 2^52")]
-    pub fn share(self) -> f64 {
-        self.count as f64 / self.of as f64
     }
 }
 
@@ -355,17 +355,37 @@ fn is_uninstalled(tenant: &Tenant, app: &AppKey) -> bool {
     tenant.installations.get(app).is_some_and(|state| state.status == Status::Uninstalled)
 }
 
-fn gaps(sorted_ms: &[i64]) -> Option<Gaps> {
+fn gaps(sorted_ms: &[i64]) -> Option<ReinstallGaps> {
     let max_ms = *sorted_ms.last()?;
-    let within = GAP_DAYS.map(|days| {
+    let shares = GAP_DAYS.map(|days| {
         let count = sorted_ms.partition_point(|gap_ms| *gap_ms <= i64::from(days) * DAY_MS);
-        Within { days, count: count as u64, of: sorted_ms.len() as u64 }
+        GapShare { days, share: share(count, sorted_ms.len()) }
     });
     let [p50_ms, p90_ms, p99_ms] = [50, 90, 99].map(|percent| nearest_rank(sorted_ms, percent));
-    Some(Gaps { p50_ms, p90_ms, p99_ms, max_ms, within, bins: bins(sorted_ms) })
+    Some(ReinstallGaps { p50_ms, p90_ms, p99_ms, max_ms, shares, bins: bins(sorted_ms) })
 }
 
-fn bins(sorted_ms: &[i64]) -> [Bin; BIN_HOURS.len() + 1] {
+#[expect(clippy::cast_precision_loss, reason = "counts of reinstalls are far below 2^52")]
+fn share(count: usize, of: usize) -> f64 {
+    count as f64 / of as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a span of event times is far below 2^52 milliseconds")]
+fn days(span_ms: i64) -> f64 {
+    span_ms as f64 / DAY_MS as f64
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn in_days<S: Serializer>(span_ms: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    days(*span_ms).serialize(serializer)
+}
+
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
+fn in_days_if_any<S: Serializer>(span_ms: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    span_ms.map(days).serialize(serializer)
+}
+
+fn bins(sorted_ms: &[i64]) -> [GapBin; BIN_HOURS.len() + 1] {
     let mut before = 0;
     std::array::from_fn(|at| {
         let up_to_ms = BIN_HOURS.get(at).map(|hours| hours * HOUR_MS);
@@ -373,7 +393,7 @@ fn bins(sorted_ms: &[i64]) -> [Bin; BIN_HOURS.len() + 1] {
             .map_or(sorted_ms.len(), |up_to_ms| sorted_ms.partition_point(|gap_ms| *gap_ms <= up_to_ms));
         let count = (end - before) as u64;
         before = end;
-        Bin { up_to_ms, count }
+        GapBin { up_to_ms, count }
     })
 }
 

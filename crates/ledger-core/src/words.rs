@@ -38,9 +38,9 @@ pub fn read_text<'de, D: Deserializer<'de>, T, E: Display>(
     deserializer: D,
     new: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<T, D::Error> {
-    struct Text<F, T>(F, PhantomData<T>);
+    struct TextVisitor<F, T>(F, PhantomData<T>);
 
-    impl<F: FnOnce(&str) -> Result<T, E>, T, E: Display> Visitor<'_> for Text<F, T> {
+    impl<F: FnOnce(&str) -> Result<T, E>, T, E: Display> Visitor<'_> for TextVisitor<F, T> {
         type Value = T;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,7 +52,7 @@ pub fn read_text<'de, D: Deserializer<'de>, T, E: Display>(
         }
     }
 
-    deserializer.deserialize_str(Text(new, PhantomData))
+    deserializer.deserialize_str(TextVisitor(new, PhantomData))
 }
 
 /// Reads a map: no key twice. People may write the keys in any order and `null` for a value that is not there; a

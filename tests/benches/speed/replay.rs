@@ -7,7 +7,7 @@ use ledger_api::query::{WhatIfQuery, no_lines};
 use ledger_core::policy::Policy;
 use ledger_core::tenant::{Entry, Tenant};
 use ledger_core::time::Timestamp;
-use ledger_core::whatif::Scope;
+use ledger_core::whatif::WhatIfScope;
 use ledger_record::record::{Content, Record, Stream};
 use ledger_store::{DataDir, Reader, ShardId, StoreOptions, rebuild};
 
@@ -59,7 +59,8 @@ const POLICIES: [Policy; 3] = [Policy::Days { days: 30 }, Policy::Off, Policy::I
 
 /// As the command and the route ask it; one shard is one thread.
 fn what_if(ledger: &Ledger, policies: &[Policy], expected: usize) -> Took {
-    let asked = WhatIfQuery { policies: policies.to_vec(), scope: Scope::default(), differences: false };
+    let asked =
+        WhatIfQuery { policies: policies.to_vec(), scope: WhatIfScope::default(), differences: false };
     let watch = Watch::start();
     let answer = ledger.ask(&asked, Timestamp::MAX, &no_lines);
     let answer = answer.expect("an answer");

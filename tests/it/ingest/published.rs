@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_ingest::kafka::KafkaOptions;
-use ledger_record::json::notice::{Shard, notices};
+use ledger_record::json::notice::{PublishingShard, notices};
 use ledger_record::record::{Content, Record};
 use ledger_store::Reader;
 use ledger_tests::kafka::{Cluster, Isolation, Received};
@@ -51,7 +51,7 @@ pub(crate) fn decisions_are_complete_and_in_order(
 ) {
     let mut wanted: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (partition, reader) in readers {
-        let shard = Shard { topic: &options.topics[0], partition: *partition };
+        let shard = PublishingShard { topic: &options.topics[0], partition: *partition };
         let snapshot = reader.snapshot();
         for record in snapshot.records_from(0).unwrap() {
             let record = record.unwrap();
@@ -79,7 +79,7 @@ pub(crate) fn decisions_are_complete_and_in_order(
 
 fn expect_notices(
     wanted: &mut BTreeMap<String, Vec<Value>>,
-    shard: Shard<'_>,
+    shard: PublishingShard<'_>,
     record: &Record,
     snapshot: &ledger_store::Snapshot<'_>,
 ) {

@@ -18,7 +18,7 @@ use crate::problem::ProblemKind;
 use crate::query::{Answer, LedgerLine, Problem, Query};
 
 /// Media type and body.
-type Written = (&'static str, Vec<u8>);
+type WrittenAnswer = (&'static str, Vec<u8>);
 
 impl Api {
     /// Answers a question at once.
@@ -39,7 +39,7 @@ impl Api {
     async fn answer(
         &self,
         cost: Cost,
-        question: impl FnOnce(&Ledger, Timestamp) -> Result<Written, Problem> + Send + 'static,
+        question: impl FnOnce(&Ledger, Timestamp) -> Result<WrittenAnswer, Problem> + Send + 'static,
     ) -> Result<Response, Problem> {
         let place = self.places.take(cost)?;
         let limit = self.options.request_timeout;
@@ -76,7 +76,7 @@ impl Api {
     }
 }
 
-fn written(answer: Answer) -> Result<Written, Problem> {
+fn written(answer: Answer) -> Result<WrittenAnswer, Problem> {
     match answer {
         Answer::Proof(bundle) => Ok((LINES, bundle.into_bytes())),
         answer => Ok(("application/json", json::to_vec(&answer).map_err(|error| unwritable(&error))?)),

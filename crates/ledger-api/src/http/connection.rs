@@ -20,13 +20,13 @@ use crate::limits::{MAKES_ROOM_AFTER, ROOM_RETRY};
 /// What one connection does, as its socket, the bodies on it and the listener report it.
 #[derive(Debug)]
 pub(super) struct Activity {
-    now: Mutex<Now>,
+    now: Mutex<ConnectionState>,
     is_closing: AtomicBool,
     closing: Notify,
 }
 
 #[derive(Debug)]
-struct Now {
+struct ConnectionState {
     /// Requests whose answer is not handed over.
     requests: usize,
     /// Since when the client keeps the server waiting.
@@ -43,7 +43,7 @@ pub(super) struct OpenRequest(Arc<Activity>);
 
 /// What the client of a connection without requests is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Awaited {
+pub(super) enum AwaitedInput {
     /// Its next request.
     Request,
     /// The rest of a head.
@@ -52,11 +52,16 @@ pub(super) enum Awaited {
 
 impl Activity {
     pub(super) fn new() -> Self {
-        let now = Now { requests: 0, waits_since: Some(Instant::now()), has_begun: false, reader: None };
+        let now = ConnectionState {
+            requests: 0,
+            waits_since: Some(Instant::now()),
+            has_begun: false,
+            reader: None,
+        };
         Self { now: Mutex::new(now), is_closing: AtomicBool::new(false), closing: Notify::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Now> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionState> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -91,7 +96,7 @@ impl Activity {
 
     /// What is waited for, and since when; none while a request is open. Then whoever reads is woken at its end: hyper
     /// does not read again by itself once a read was in vain.
-    pub(super) fn awaited(&self, reader: &Waker) -> Option<(Awaited, Instant)> {
+    pub(super) fn awaited(&self, reader: &Waker) -> Option<(AwaitedInput, Instant)> {
         let mut now = self.lock();
         if now.requests > 0 {
             if now.reader.as_ref().is_none_or(|before| !before.will_wake(reader)) {
@@ -99,7 +104,7 @@ impl Activity {
             }
             return None;
         }
-        let awaited = if now.has_begun { Awaited::Head } else { Awaited::Request };
+        let awaited = if now.has_begun { AwaitedInput::Head } else { AwaitedInput::Request };
         now.waits_since.map(|since| (awaited, since))
     }
 
@@ -141,7 +146,7 @@ struct Open {
 
 /// A connection's place among the others.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     connections: Arc<Connections>,
     number: u64,
     pub(super) activity: Arc<Activity>,
@@ -158,7 +163,7 @@ impl Connections {
     }
 
     /// A place for a connection that has come; another one may have to make room for it.
-    pub(super) async fn admit(self: &Arc<Self>) -> Option<Place> {
+    pub(super) async fn admit(self: &Arc<Self>) -> Option<ConnectionPlace> {
         let mut permit = Arc::clone(&self.places).try_acquire_owned().ok();
         while permit.is_none() {
             self.make_room();
@@ -172,7 +177,7 @@ impl Connections {
         open.next += 1;
         open.all.insert(number, Arc::clone(&activity));
         metric::set_connections(open.all.len());
-        Some(Place { connections: Arc::clone(self), number, activity, _permit: permit? })
+        Some(ConnectionPlace { connections: Arc::clone(self), number, activity, _permit: permit? })
     }
 
     /// Closes the connection that has waited longest for its client.
@@ -190,7 +195,7 @@ impl Connections {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         open.all.remove(&self.number);
@@ -206,9 +211,9 @@ mod tests {
     fn a_connection_waits_for_its_client_except_while_a_question_is_answered() {
         let activity = Arc::new(Activity::new());
         let awaited = |activity: &Activity| activity.awaited(Waker::noop()).map(|(awaited, _)| awaited);
-        assert_eq!(awaited(&activity), Some(Awaited::Request));
+        assert_eq!(awaited(&activity), Some(AwaitedInput::Request));
         activity.heard();
-        assert_eq!(awaited(&activity), Some(Awaited::Head));
+        assert_eq!(awaited(&activity), Some(AwaitedInput::Head));
         let request = activity.begin_request();
         activity.heard();
         assert_eq!((awaited(&activity), activity.lock().waits_since), (None, None));
@@ -217,6 +222,6 @@ mod tests {
         activity.end_wait();
         assert!(activity.lock().waits_since.is_none(), "it came");
         drop(request);
-        assert_eq!(awaited(&activity), Some(Awaited::Request));
+        assert_eq!(awaited(&activity), Some(AwaitedInput::Request));
     }
 }

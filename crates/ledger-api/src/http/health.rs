@@ -8,17 +8,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ledger_core::time::Timestamp;
+use ledger_record::json;
 use ledger_store::Phase;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::Api;
-use super::ask::panicked;
+use super::ask::{panicked, unwritable};
 use crate::ledger::{FreshnessJson, HaltedJson, Ledger};
 use crate::problem::ProblemKind;
 use crate::query::Problem;
@@ -44,7 +44,6 @@ impl Default for ReadyBounds {
 struct Readiness {
     ready: bool,
     /// Why the brokers give this process nothing, whatever is assigned to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     away: Option<HaltedJson>,
     shards: Vec<ShardReadiness>,
 }
@@ -58,9 +57,8 @@ struct ShardReadiness {
     /// Has seen the end of its source.
     caught_up: bool,
     /// How the topic's producers place client keys; absent: not known yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
     partitioner: Option<&'static str>,
-    #[serde(flatten)]
+    #[serde(rename = "")]
     freshness: FreshnessJson,
 }
 
@@ -120,8 +118,12 @@ impl ReadyBounds {
     }
 }
 
-pub(super) async fn livez() -> Json<serde_json::Value> {
-    Json(serde_json::json!({"status": "ok"}))
+pub(super) async fn livez() -> Response {
+    json_answer(r#"{"status":"ok"}"#)
+}
+
+fn json_answer(text: impl IntoResponse) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
 }
 
 pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> {
@@ -129,7 +131,8 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> 
     let read = spawn_blocking(move || Readiness::of(&ledger, now, bounds)).await;
     let readiness = read.map_err(|_| panicked())?;
     if readiness.ready {
-        return Ok(Json(readiness).into_response());
+        let text = json::to_vec(&readiness).map_err(|error| unwritable(&error))?;
+        return Ok(json_answer(text));
     }
     let problem = Problem::new(ProblemKind::NotReady, readiness.why_not());
     Ok(problem.response_with(readiness))

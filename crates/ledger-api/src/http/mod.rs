@@ -94,7 +94,7 @@ use crate::query::{
     ReplayQuery, TenantQuery, WhatIfQuery,
 };
 use places::Places;
-use readers::Readers;
+use readers::ReaderThreads;
 
 /// What the owner of the server decides. The other bounds are in [`crate::limits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,8 +131,8 @@ pub struct Api {
     metrics: RenderMetrics,
     clock: fn() -> Timestamp,
     places: Places,
-    readers: Readers,
-    pages: Readers,
+    readers: ReaderThreads,
+    pages: ReaderThreads,
     options: Arc<Options>,
     deadlines: Deadlines,
 }
@@ -141,8 +141,8 @@ impl Api {
     /// Questions go to this ledger.
     pub fn new(ledger: Arc<Ledger>, metrics: RenderMetrics, options: Options) -> Self {
         let places = Places::new(options.concurrent_requests);
-        let readers = Readers::start("stream", STREAM_READS_AT_A_TIME);
-        let pages = Readers::start("page", PAGES_AT_A_TIME);
+        let readers = ReaderThreads::start("stream", STREAM_READS_AT_A_TIME);
+        let pages = ReaderThreads::start("page", PAGES_AT_A_TIME);
         let (options, deadlines) = (Arc::new(options), Deadlines::default());
         Self { ledger, metrics, clock: system_clock, places, readers, pages, options, deadlines }
     }

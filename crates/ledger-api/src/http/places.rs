@@ -46,7 +46,7 @@ impl Cost {
 
 /// A question's place, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct RequestPlace {
     _permits: [Option<OwnedSemaphorePermit>; 3],
 }
 
@@ -73,7 +73,7 @@ impl Places {
     }
 
     /// A place, if there is one.
-    pub(super) fn take(&self, cost: Cost) -> Result<Place, Problem> {
+    pub(super) fn take(&self, cost: Cost) -> Result<RequestPlace, Problem> {
         let everything = match cost {
             Cost::Everything => {
                 Some(permit(&self.everything, SWEEPS_AT_A_TIME, "questions about the whole log")?)
@@ -87,7 +87,7 @@ impl Places {
             Cost::Little => None,
         };
         let any = permit(&self.all, self.most, "requests")?;
-        Ok(Place { _permits: [everything, much, Some(any)] })
+        Ok(RequestPlace { _permits: [everything, much, Some(any)] })
     }
 
     /// Room for an answer of so many bytes, until it is sent.

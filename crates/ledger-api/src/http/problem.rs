@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use ledger_record::json;
 use serde::Serialize;
 
 use crate::limits::{HEAD_MAX_BYTES, HEADERS_MAX, URI_MAX_BYTES};
@@ -33,9 +34,9 @@ impl Problem {
     pub(super) fn response_with(self, more: impl Serialize) -> Response {
         #[derive(Serialize)]
         struct Extended<M> {
-            #[serde(flatten)]
+            #[serde(rename = "")]
             problem: ProblemJson,
-            #[serde(flatten)]
+            #[serde(rename = "")]
             more: M,
         }
         let (kind, passes) = (self.kind, self.passes);
@@ -71,5 +72,5 @@ fn respond(kind: ProblemKind, passes: bool, body: Vec<u8>) -> Response {
 
 /// Only text and numbers: this does not fail.
 fn written(body: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(body).unwrap_or_default()
+    json::to_vec(body).unwrap_or_default()
 }

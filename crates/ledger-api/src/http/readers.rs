@@ -13,9 +13,9 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads, until the last copy of this is dropped.
 #[derive(Debug, Clone)]
-pub(super) struct Readers(Sender<Job>);
+pub(super) struct ReaderThreads(Sender<Job>);
 
-impl Readers {
+impl ReaderThreads {
     pub(super) fn start(name: &str, threads: usize) -> Self {
         let (jobs, queue) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
@@ -58,7 +58,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_that_panics_ends_alone() {
-        let readers = Readers::start("test", 4);
+        let readers = ReaderThreads::start("test", 4);
         for _ in 0..8 {
             assert_eq!(readers.read(|| -> u32 { panic!("on purpose") }).await, None);
         }

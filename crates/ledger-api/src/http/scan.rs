@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::Api;
 use super::places::{Cost, Places};
-use super::stream::Lines;
+use super::stream::JsonLines;
 use crate::limits::{PROGRESS_INTERVAL, STREAM_CHUNK_BYTES, STREAM_CHUNKS_AHEAD, STREAM_STALL};
 use crate::query::{LedgerLine, Problem, Query};
 
@@ -25,7 +25,7 @@ impl Api {
         let place = self.places.take(Cost::of(&query))?;
         let (ledger, now) = (Arc::clone(&self.ledger), (self.clock)());
         let (queue, lines) = mpsc::channel(STREAM_CHUNKS_AHEAD);
-        let sender = Sender {
+        let sender = LineSender {
             queue,
             runtime: Handle::current(),
             places: self.places.clone(),
@@ -45,7 +45,7 @@ impl Api {
 
 /// Where lines go, from several threads. What is written is sent once it makes a chunk, or when progress is due: a few
 /// chunks are all a client that does not read costs.
-struct Sender {
+struct LineSender {
     queue: mpsc::Sender<Result<Bytes, Problem>>,
     runtime: Handle,
     places: Places,
@@ -56,7 +56,7 @@ struct Sender {
 struct Unsent {
     /// When something was sent last; none before the first line.
     sent: Option<Instant>,
-    lines: Lines,
+    lines: JsonLines,
     /// The client is gone, or stalled for too long.
     is_over: bool,
 }
@@ -67,7 +67,7 @@ impl Unsent {
     }
 }
 
-impl Sender {
+impl LineSender {
     fn lock(&self) -> MutexGuard<'_, Unsent> {
         self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
     }

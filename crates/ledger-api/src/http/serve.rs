@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::Api;
 use super::body::{AnswerBody, TimedBody};
-use super::connection::{Connections, Place};
+use super::connection::{ConnectionPlace, Connections};
 use super::socket::Socket;
 use crate::limits::{DRAIN, Deadlines, HEAD_MAX_BYTES, UNREAD_KEPT_BY_SYSTEM_BYTES};
 
@@ -60,7 +60,7 @@ async fn take(
     listener: &TcpListener,
     connections: &Arc<Connections>,
     failing: &mut Failing,
-) -> Option<(TcpStream, Place)> {
+) -> Option<(TcpStream, ConnectionPlace)> {
     match listener.accept().await {
         Ok((stream, _)) => {
             if let Some(times) = failing.ends() {
@@ -95,7 +95,13 @@ impl Failing {
     }
 }
 
-fn converse(stream: TcpStream, place: Place, router: Router, deadlines: Deadlines, open: &GracefulShutdown) {
+fn converse(
+    stream: TcpStream,
+    place: ConnectionPlace,
+    router: Router,
+    deadlines: Deadlines,
+    open: &GracefulShutdown,
+) {
     if let Err(error) = prepare(&stream) {
         tracing::debug!(%error, "a connection is gone already");
         return;

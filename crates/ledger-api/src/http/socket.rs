@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::connection::{Activity, Awaited};
+use super::connection::{Activity, AwaitedInput};
 use super::metric::{self, Why};
 use crate::limits::{Deadlines, LINGER, READ_MIN_BYTES_PER_SECOND};
 use crate::problem::ProblemKind;
@@ -73,13 +73,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     fn has_waited_too_long(&mut self, context: &mut Context<'_>) -> bool {
         let Some((awaited, since)) = self.activity.awaited(context.waker()) else { return false };
         let limit = match awaited {
-            Awaited::Request => self.deadlines.idle,
-            Awaited::Head => self.deadlines.head,
+            AwaitedInput::Request => self.deadlines.idle,
+            AwaitedInput::Head => self.deadlines.head,
         };
         if poll_until(&mut self.reading, Instant::from_std(since) + limit, context).is_pending() {
             return false;
         }
-        if awaited == Awaited::Head {
+        if awaited == AwaitedInput::Head {
             metric::closed(Why::Head);
             let detail = format!("the head of the request was not there within {limit:?}");
             let problem = Problem::new(ProblemKind::RequestTimeout, detail);

@@ -44,17 +44,17 @@ fn limit_of(query: &mut Query) -> Option<&mut Option<u64>> {
 }
 
 /// What was written of a list.
-struct Written {
+struct SentPage {
     lines: usize,
     is_last: bool,
     freshness: Vec<FreshnessJson>,
 }
 
-/// Lines of JSON.
+/// JSON, a line each.
 #[derive(Debug, Default)]
-pub(super) struct Lines(pub(super) Vec<u8>);
+pub(super) struct JsonLines(pub(super) Vec<u8>);
 
-impl Lines {
+impl JsonLines {
     pub(super) fn push(&mut self, line: &impl Serialize) -> Result<(), Problem> {
         json::append(&mut self.0, line).map_err(|error| unwritable(&error))?;
         self.0.push(b'\n');
@@ -62,23 +62,23 @@ impl Lines {
     }
 
     /// Writes a page of a list. The question then asks for the next.
-    fn page(&mut self, query: &mut Query, answer: Answer) -> Result<Written, Problem> {
+    fn page(&mut self, query: &mut Query, answer: Answer) -> Result<SentPage, Problem> {
         let (list, page) = match (answer, query) {
             (Answer::Installations(list), Query::Installations(query)) => (list, &mut query.page),
             (Answer::Migrations(list), Query::Migrations(query)) => (list, &mut query.page),
             (Answer::Log(LogPage { records, next_seq, freshness }), Query::Log(query)) => {
                 records.iter().try_for_each(|record| self.push(record))?;
                 query.from_seq = next_seq;
-                return Ok(Written { lines: records.len(), is_last: next_seq.is_none(), freshness });
+                return Ok(SentPage { lines: records.len(), is_last: next_seq.is_none(), freshness });
             }
-            _ => return Ok(Written { lines: 0, is_last: true, freshness: Vec::new() }),
+            _ => return Ok(SentPage { lines: 0, is_last: true, freshness: Vec::new() }),
         };
         let InstallationList { installations, refused, next_cursor, freshness } = list;
         let lines = installations.len() + refused.len();
         installations.iter().try_for_each(|state| self.push(state))?;
         refused.into_iter().try_for_each(|tenant| self.push(&LedgerLine::Refused(tenant)))?;
         page.cursor = next_cursor;
-        Ok(Written { lines, is_last: page.cursor.is_none(), freshness })
+        Ok(SentPage { lines, is_last: page.cursor.is_none(), freshness })
     }
 }
 
@@ -103,7 +103,7 @@ impl Api {
         let limit = self.options.request_timeout;
         let timed_out = |_| Problem::new(ProblemKind::Timeout, format!("no line within {limit:?}"));
         let first = tokio::time::timeout(limit, chunks.recv()).await.map_err(timed_out)?;
-        let body = Body::from_stream(Chunks { first: Some(first.ok_or_else(panicked)??), rest: chunks });
+        let body = Body::from_stream(ChunkStream { first: Some(first.ok_or_else(panicked)??), rest: chunks });
         Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(LINES))], body).into_response())
     }
 
@@ -129,7 +129,7 @@ impl Api {
 
     /// The next chunk, and whether another one follows. Once lines were sent a problem is a line too.
     fn chunk(&self, list: &mut Query, begun: bool) -> (Result<Bytes, Problem>, bool) {
-        let mut lines = Lines::default();
+        let mut lines = JsonLines::default();
         match self.next_page(list, &mut lines) {
             Ok(more) => (Ok(lines.0.into()), more),
             Err(problem) if !begun => (Err(problem), false),
@@ -140,12 +140,12 @@ impl Api {
         }
     }
 
-    fn next_page(&self, list: &mut Query, lines: &mut Lines) -> Result<bool, Problem> {
+    fn next_page(&self, list: &mut Query, lines: &mut JsonLines) -> Result<bool, Problem> {
         let ledger = self.ledger.within(self.options.request_timeout).in_pages_of(STREAM_CHUNK_BYTES);
         let left = limit_of(list).and_then(|limit| *limit);
         set_limit(list, Some(left.unwrap_or(STREAM_PAGE).min(STREAM_PAGE)));
         let page = ledger.answer(list, (self.clock)(), &no_lines)?;
-        let Written { lines: sent, is_last, freshness } = lines.page(list, page)?;
+        let SentPage { lines: sent, is_last, freshness } = lines.page(list, page)?;
         let left = left.map(|left| left.saturating_sub(sent as u64));
         set_limit(list, left);
         if is_last || left == Some(0) {
@@ -165,12 +165,12 @@ fn set_limit(list: &mut Query, limit: Option<u64>) {
 type ChunkReceiver = mpsc::Receiver<Result<Bytes, Problem>>;
 
 /// What the reader sends, as a body.
-struct Chunks {
+struct ChunkStream {
     first: Option<Bytes>,
     rest: ChunkReceiver,
 }
 
-impl Stream for Chunks {
+impl Stream for ChunkStream {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -12,12 +12,12 @@ use std::time::Instant;
 /// Bytes for all histories together.
 #[derive(Debug)]
 pub(crate) struct HistoryBudget {
-    state: Mutex<State>,
+    state: Mutex<BudgetState>,
     freed: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
+struct BudgetState {
     /// Below zero while the oldest reservation is larger than all.
     free: i64,
     /// The reservations that are held, in the order they began.
@@ -35,7 +35,7 @@ pub(crate) struct Reservation<'b> {
 
 impl HistoryBudget {
     pub(crate) fn new(bytes: u32) -> Self {
-        let state = State { free: i64::from(bytes), held: BTreeSet::new(), next: 0 };
+        let state = BudgetState { free: i64::from(bytes), held: BTreeSet::new(), next: 0 };
         Self { state: Mutex::new(state), freed: Condvar::new() }
     }
 
@@ -48,7 +48,7 @@ impl HistoryBudget {
         Reservation { budget: self, number, bytes: 0 }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BudgetState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,7 +22,6 @@ pub struct FreshnessJson {
     /// `IDLE`, `CATCHING_UP`, `LIVE` or `HALTED`.
     pub phase: Cow<'static, str>,
     /// The next offset of the topic that the answer has not seen.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
     /// Nothing new arrives here any more: the shard is idle or halted. Of an idle one another process of the
     /// group may know more.
@@ -31,17 +30,13 @@ pub struct FreshnessJson {
     #[serde(skip)]
     pub assigned: bool,
     /// Messages behind the end of the partition; absent when unknown.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<u64>,
     /// The same in time: how old the last message read is, but no more than messages have been waiting; 0 when
     /// caught up, absent when unknown.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_seconds: Option<u64>,
     /// The last position that the answer includes; absent when there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
     /// Why nothing new arrives any more.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub halted: Option<HaltedJson>,
     /// How the topic's producers place client keys, once that is known. Reported by `/readyz`.
     #[serde(skip)]
@@ -55,17 +50,13 @@ pub struct FreshnessJson {
     #[serde(skip_serializing_if = "is_zero")]
     pub missing_app_events: u64,
     /// Which, and what sends them.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub missing_copies: Option<HaltedJson>,
     /// Why no checkpoint of what is new is signed, although it is recorded.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub unsigned: Option<HaltedJson>,
     /// Nothing comes from the topic although it is read, or something has not been sealed for longer than it should
     /// take: the code says which.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub stalled: Option<HaltedJson>,
     /// The last recorded time is more than a minute ahead of this machine's clock: a clock is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub ahead: Option<HaltedJson>,
     /// So many seconds, if it is ahead at all. Reported as a metric.
     #[serde(skip)]
@@ -107,16 +98,16 @@ const fn is_zero(count: &u64) -> bool {
 }
 
 /// Of one shard at the moment of the answer. A shard that takes nothing more still answers, as halted.
-pub(crate) fn of(moment: &ShardSnapshot<'_>, now: Timestamp) -> Result<FreshnessJson, ReadError> {
-    let head = moment.snapshot.head()?;
-    let sources = moment.snapshot.source_positions()?;
+pub(crate) fn of(shard: &ShardSnapshot<'_>, now: Timestamp) -> Result<FreshnessJson, ReadError> {
+    let head = shard.snapshot.head()?;
+    let sources = shard.snapshot.source_positions()?;
     let offset = sources.iter().find_map(|(source, position)| match position {
-        SourcePosition::Kafka { next_offset, .. } if *source == moment.id.topic => Some(*next_offset),
+        SourcePosition::Kafka { next_offset, .. } if *source == shard.id.topic => Some(*next_offset),
         SourcePosition::Kafka { .. } | SourcePosition::Import { .. } | SourcePosition::Carried { .. } => None,
     });
-    let status = moment.freshness.as_ref();
+    let status = shard.freshness.as_ref();
     // A write that failed is known here a moment before its worker has halted the shard for it.
-    let poison = || moment.reader.poisoned().map(|poison| Halted::of_error(moment.id, &*poison));
+    let poison = || shard.reader.poisoned().map(|poison| Halted::of_error(shard.id, &*poison));
     let halted = status.and_then(|status| status.halted.clone()).or_else(poison);
     let halted = halted.as_ref().map(HaltedJson::of);
     let phase = match (&halted, status) {
@@ -125,8 +116,8 @@ pub(crate) fn of(moment: &ShardSnapshot<'_>, now: Timestamp) -> Result<Freshness
         (None, None) => Phase::Idle,
     };
     Ok(FreshnessJson {
-        topic: moment.id.topic.clone(),
-        partition: moment.id.partition,
+        topic: shard.id.topic.clone(),
+        partition: shard.id.partition,
         phase: phase.as_str().into(),
         stale: matches!(phase, Phase::Idle | Phase::Halted),
         assigned: status.is_some_and(|status| status.is_ours),
@@ -161,14 +152,14 @@ pub(crate) fn of_absent(id: &ShardId) -> FreshnessJson {
 }
 
 /// Of a shard that does not read, and is no part of the answer.
-pub(crate) fn of_unread(moment: &ShardSnapshot<'_>, halted: HaltedJson) -> FreshnessJson {
-    let status = moment.freshness.as_ref();
+pub(crate) fn of_unread(shard: &ShardSnapshot<'_>, halted: HaltedJson) -> FreshnessJson {
+    let status = shard.freshness.as_ref();
     FreshnessJson {
         assigned: status.is_some_and(|status| status.is_ours),
         lag: status.and_then(|status| status.lag_events),
         split_tenants: status.map_or(0, |status| status.split_tenants),
         mismatched_tenants: status.map_or(0, |status| status.mismatched_tenants),
-        ..silent(moment.id, Some(halted))
+        ..silent(shard.id, Some(halted))
     }
 }
 

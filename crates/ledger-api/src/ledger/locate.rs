@@ -8,7 +8,8 @@ use ledger_store::KnowledgeBound;
 
 use super::Ledger;
 use super::error::QueryError;
-use super::shards::{Located, ShardSnapshot, locate, moments};
+use super::reading::Reading;
+use super::shards::{Located, ShardSnapshot, locate};
 use crate::limits::POSITION_RETRY;
 
 impl Ledger {
@@ -24,12 +25,12 @@ impl Ledger {
         let deadline = Clock::now() + timeout;
         loop {
             self.in_time()?;
-            let parts = self.shards.all();
+            let handles = self.shards.all();
             let left = deadline.saturating_duration_since(Clock::now());
-            match self.found(&moments(&parts), client, KnowledgeBound::All, now) {
-                Ok(Located { moment, .. }) => {
-                    halted_before(moment, position)?;
-                    moment.reader.snapshot_at_least(position, left)?;
+            match Reading::new(self, &handles, now).found(client, KnowledgeBound::All) {
+                Ok(Located { shard, .. }) => {
+                    halted_before(shard, position)?;
+                    shard.reader.snapshot_at_least(position, left)?;
                     return Ok(());
                 }
                 Err(error) if !may_come(&error) || left.is_zero() => return Err(error),
@@ -37,18 +38,14 @@ impl Ledger {
             }
         }
     }
+}
 
+impl Reading<'_> {
     /// The tenant where it is, or why there is no answer.
-    pub(crate) fn found<'a>(
-        &self,
-        moments: &'a [ShardSnapshot<'a>],
-        client: &ClientKey,
-        known: KnowledgeBound,
-        now: Timestamp,
-    ) -> Result<Located<'a>, QueryError> {
-        let unknown = || self.not_found(moments, now, QueryError::UnknownTenant { client: client.clone() });
-        let located = locate(moments, client)?.ok_or_else(unknown)?;
-        self.ready_for(known, &located, moments, now)?;
+    pub(crate) fn found(&self, client: &ClientKey, known: KnowledgeBound) -> Result<Located<'_>, QueryError> {
+        let unknown = || self.not_found(QueryError::UnknownTenant { client: client.clone() });
+        let located = locate(&self.shards, client)?.ok_or_else(unknown)?;
+        self.ready_for(known, &located)?;
         Ok(located)
     }
 }
@@ -63,10 +60,10 @@ fn may_come(error: &QueryError) -> bool {
 }
 
 /// Waiting, and asking again, helps only with a shard that still takes something in.
-fn halted_before(moment: &ShardSnapshot<'_>, position: u64) -> Result<(), QueryError> {
-    match moment.freshness.as_ref().and_then(|freshness| freshness.halted.as_ref()) {
-        Some(halted) if moment.reader.next_position() <= position => Err(QueryError::ShardHalted {
-            shard: moment.id.clone(),
+fn halted_before(shard: &ShardSnapshot<'_>, position: u64) -> Result<(), QueryError> {
+    match shard.freshness.as_ref().and_then(|freshness| freshness.halted.as_ref()) {
+        Some(halted) if shard.reader.next_position() <= position => Err(QueryError::ShardHalted {
+            shard: shard.id.clone(),
             position,
             message: halted.message.clone(),
         }),

@@ -14,7 +14,7 @@ pub(crate) type Seqs = BTreeMap<Stream, u64>;
 
 /// A tenant's records and those of some apps, one of each in memory.
 pub(crate) fn records_of<'m>(
-    moment: &'m ShardSnapshot<'m>,
+    shard: &'m ShardSnapshot<'m>,
     client: &ClientKey,
     apps: &[AppKey],
     from: &Seqs,
@@ -23,7 +23,7 @@ pub(crate) fn records_of<'m>(
     let mut streams = Vec::new();
     for stream in of_tenant.chain(apps.iter().cloned().map(Stream::App)) {
         let from = from.get(&stream).copied().unwrap_or(1);
-        streams.push(moment.snapshot.records(&stream, from)?.peekable());
+        streams.push(shard.snapshot.records(&stream, from)?.peekable());
     }
     Ok(std::iter::from_fn(move || first(&mut streams)))
 }

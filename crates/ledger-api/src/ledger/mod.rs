@@ -41,16 +41,16 @@ use ledger_store::{
 pub(crate) use cache::{Cache, CacheKey, Lru};
 pub use error::QueryError;
 pub(crate) use error::span;
+pub(crate) use freshness::of_unread;
 pub use freshness::{FreshnessJson, HaltedJson, RefusedTenant};
-pub(crate) use freshness::{of as freshness_of, of_unread};
 #[cfg(test)]
 pub(crate) use freshness::{of_absent, of_failed};
 pub(crate) use merged::{Seqs, records_of};
 pub(crate) use page_bytes::PageBytes;
 pub(crate) use reading::Reading;
 pub use ready::NotReady;
-pub(crate) use shards::{Located, ShardHandle, ShardSnapshot, Shards, locate, moments, shards_with};
-pub use state::State;
+pub(crate) use shards::{Located, ShardHandle, ShardSnapshot, Shards, locate, shards_with};
+pub use state::InstallationState;
 pub(crate) use tenant_as_of::{TenantAsOf, Viewpoint, cut, is_all_of};
 
 use crate::limits::{CACHE_BYTES, HISTORIES_BYTES, HISTORY_RESERVED_AT_A_TIME_BYTES, PAGE_FULL_BYTES};
@@ -159,8 +159,8 @@ impl Ledger {
 
     /// How fresh every shard is that is here, in order, those that could not be opened included.
     pub fn freshness(&self, now: Timestamp) -> Vec<FreshnessJson> {
-        let parts = self.shards.all();
-        self.here(&shards::moments(&parts), now)
+        let handles = self.shards.all();
+        self.here(&handles.iter().map(ShardHandle::snapshot).collect::<Vec<_>>(), now)
     }
 
     /// Why the brokers give this process nothing, if so.
@@ -182,24 +182,13 @@ impl Ledger {
         topics.into_iter().map(|topic| (topic, code)).collect()
     }
 
-    /// Of these shards and of those that could not be asked: what a list rests on, and what it lacks.
-    pub(crate) fn freshness_of(&self, moments: &[ShardSnapshot<'_>], now: Timestamp) -> Vec<FreshnessJson> {
-        let mut all = self.here(moments, now);
-        let absent = self.shards.elsewhere().into_iter().filter_map(|part| match part {
-            Elsewhere::Shard(id) if moments.iter().all(|moment| *moment.id != id) => Some(id),
-            Elsewhere::Shard(_) | Elsewhere::Topic(_) => None,
-        });
-        all.extend(absent.map(|id| freshness::of_absent(&id)));
-        in_order(all)
-    }
-
-    fn here(&self, moments: &[ShardSnapshot<'_>], now: Timestamp) -> Vec<FreshnessJson> {
-        let of = |moment| {
-            freshness::of(moment, now).unwrap_or_else(|error| {
-                freshness::of_unread(moment, HaltedJson::of(&Halted::of_error(moment.id, &error)))
+    fn here(&self, shards: &[ShardSnapshot<'_>], now: Timestamp) -> Vec<FreshnessJson> {
+        let of = |shard| {
+            freshness::of(shard, now).unwrap_or_else(|error| {
+                freshness::of_unread(shard, HaltedJson::of(&Halted::of_error(shard.id, &error)))
             })
         };
-        let mut here: Vec<_> = moments.iter().map(of).collect();
+        let mut here: Vec<_> = shards.iter().map(of).collect();
         here.extend(self.shards.failed().iter().map(|(id, halted)| freshness::of_failed(id, halted)));
         in_order(here)
     }

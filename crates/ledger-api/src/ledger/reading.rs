@@ -1,5 +1,5 @@
-//! What one question reads of the past: histories, within their budget, and the timelines of
-//! apps as they were known, each of them once.
+//! One question while it is answered: a snapshot of each shard, the caller's clock, and what it reads of the past:
+//! histories, within their budget, and the timelines of apps as they were known, each of them once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,19 +7,26 @@ use std::sync::Arc;
 
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::Entry;
+use ledger_core::time::Timestamp;
 use ledger_core::timeline::{AppTimeline, AppTimelines};
-use ledger_store::{HistoryEvent, KnowledgeCut, ShardId, entries};
+use ledger_store::{Elsewhere, HistoryEvent, KnowledgeCut, ReadError, ShardId, entries};
 
 use super::Ledger;
 use super::budget::Reservation;
 use super::error::QueryError;
-use super::shards::ShardSnapshot;
+use super::freshness::{self, FreshnessJson};
+use super::in_order;
+use super::shards::{ShardHandle, ShardSnapshot};
 use super::timelines::timeline;
 
 /// One question while it is answered.
 #[derive(Debug)]
 pub(crate) struct Reading<'l> {
     pub(crate) ledger: &'l Ledger,
+    /// In order.
+    pub(crate) shards: Vec<ShardSnapshot<'l>>,
+    /// By the caller's clock.
+    pub(crate) now: Timestamp,
     /// Of what was known then. What is known now is kept with the ledger.
     timelines: RefCell<BTreeMap<(ShardId, AppKey), Arc<AppTimeline>>>,
     records: Cell<usize>,
@@ -46,8 +53,26 @@ impl LoadedHistory<'_> {
 }
 
 impl<'l> Reading<'l> {
-    pub(crate) fn new(ledger: &'l Ledger) -> Self {
-        Self { ledger, timelines: RefCell::default(), records: Cell::new(0) }
+    /// Takes a snapshot of each shard.
+    pub(crate) fn new(ledger: &'l Ledger, handles: &'l [ShardHandle], now: Timestamp) -> Self {
+        let shards = handles.iter().map(ShardHandle::snapshot).collect();
+        Self { ledger, shards, now, timelines: RefCell::default(), records: Cell::new(0) }
+    }
+
+    /// How fresh a shard's part of the answer is.
+    pub(crate) fn freshness_of(&self, shard: &ShardSnapshot<'_>) -> Result<FreshnessJson, ReadError> {
+        freshness::of(shard, self.now)
+    }
+
+    /// Of every shard, those included that could not be asked: what a list rests on, and what it lacks.
+    pub(crate) fn freshness(&self) -> Vec<FreshnessJson> {
+        let mut all = self.ledger.here(&self.shards, self.now);
+        let absent = self.ledger.shards.elsewhere().into_iter().filter_map(|part| match part {
+            Elsewhere::Shard(id) if self.shards.iter().all(|shard| *shard.id != id) => Some(id),
+            Elsewhere::Shard(_) | Elsewhere::Topic(_) => None,
+        });
+        all.extend(absent.map(|id| freshness::of_absent(&id)));
+        in_order(all)
     }
 
     /// Records of histories that were read so far: what the question has cost.
@@ -58,15 +83,15 @@ impl<'l> Reading<'l> {
     /// A tenant's history up to a cut. A question keeps to one cut.
     pub(crate) fn history(
         &self,
-        moment: &ShardSnapshot<'_>,
+        shard: &ShardSnapshot<'_>,
         client: &ClientKey,
         cut: KnowledgeCut,
     ) -> Result<LoadedHistory<'l>, QueryError> {
-        let (events, reserved) = self.ledger.events(&moment.snapshot, client, cut)?;
+        let (events, reserved) = self.ledger.events(&shard.snapshot, client, cut)?;
         self.records.set(self.records.get() + events.len());
         let mut apps = AppTimelines::default();
         for app in events.iter().filter_map(|event| event.event.app()).collect::<BTreeSet<_>>() {
-            apps.share(app.clone(), self.timeline(moment, app, cut)?);
+            apps.share(app.clone(), self.timeline(shard, app, cut)?);
         }
         Ok(LoadedHistory { events, apps, _reserved: reserved })
     }
@@ -74,19 +99,19 @@ impl<'l> Reading<'l> {
     /// The timeline of an app up to a cut.
     pub(crate) fn timeline(
         &self,
-        moment: &ShardSnapshot<'_>,
+        shard: &ShardSnapshot<'_>,
         app: &AppKey,
         cut: KnowledgeCut,
     ) -> Result<Arc<AppTimeline>, QueryError> {
         if cut == KnowledgeCut::Open {
-            let read = timeline(&self.ledger.cache, moment.id, &moment.snapshot, app);
-            return read.map_err(|error| moment.unread(error));
+            let read = timeline(&self.ledger.cache, shard.id, &shard.snapshot, app);
+            return read.map_err(|error| shard.unread(error));
         }
-        let key = (moment.id.clone(), app.clone());
+        let key = (shard.id.clone(), app.clone());
         if let Some(read) = self.timelines.borrow().get(&key) {
             return Ok(Arc::clone(read));
         }
-        let timelines = moment.snapshot.timelines_of([app], cut).map_err(|error| moment.unread(error))?;
+        let timelines = shard.snapshot.timelines_of([app], cut).map_err(|error| shard.unread(error))?;
         let read = timelines.shared(app);
         self.timelines.borrow_mut().insert(key, Arc::clone(&read));
         Ok(read)

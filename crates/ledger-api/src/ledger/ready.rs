@@ -7,12 +7,11 @@
 use std::fmt;
 
 use ledger_core::ids::AppKey;
-use ledger_core::time::Timestamp;
 use ledger_store::{Elsewhere, Ends, KnowledgeBound, List, Phase, ShardId, StopCode};
 
-use super::Ledger;
 use super::error::QueryError;
 use super::freshness::{FreshnessJson, HaltedJson};
+use super::reading::Reading;
 use super::shards::{Located, ShardSnapshot, Shards};
 
 /// Shards named before the rest is counted: a topic can have a thousand partitions.
@@ -71,78 +70,51 @@ impl FreshnessJson {
     }
 }
 
-impl Ledger {
+impl Reading<'_> {
     /// The error, if every shard is read to its end.
-    pub(crate) fn not_found(
-        &self,
-        moments: &[ShardSnapshot<'_>],
-        now: Timestamp,
-        error: QueryError,
-    ) -> QueryError {
-        self.ready(moments, now).err().unwrap_or(error)
+    pub(crate) fn not_found(&self, error: QueryError) -> QueryError {
+        self.ready().err().unwrap_or(error)
     }
 
     /// The error for an app that nothing is recorded of: a mistyped key would be answered with nothing, which looks like
     /// an answer. Where a shard that could have it was not read to its end, the answer tells that instead.
-    pub(crate) fn known_app(
-        &self,
-        app: Option<&AppKey>,
-        moments: &[ShardSnapshot<'_>],
-        now: Timestamp,
-    ) -> Result<(), QueryError> {
+    pub(crate) fn known_app(&self, app: Option<&AppKey>) -> Result<(), QueryError> {
         let Some(app) = app else { return Ok(()) };
-        for ShardSnapshot { snapshot, .. } in moments {
+        for ShardSnapshot { snapshot, .. } in &self.shards {
             let has_installations = || snapshot.list(&List::App(app.clone()), None, 1);
             if snapshot.app(app)?.is_some() || !has_installations()?.installations.is_empty() {
                 return Ok(());
             }
         }
-        match self.ready(moments, now) {
+        match self.ready() {
             Ok(()) => Err(QueryError::UnknownApp { app: app.clone() }),
             Err(_) => Ok(()),
         }
     }
 
     /// The error, if this shard is read to its end: no other one can have what is asked for.
-    pub(crate) fn not_found_in(
-        &self,
-        shard: &ShardId,
-        moments: &[ShardSnapshot<'_>],
-        now: Timestamp,
-        error: QueryError,
-    ) -> QueryError {
-        self.ready_in(shard, moments, now).err().unwrap_or(error)
+    pub(crate) fn not_found_in(&self, shard: &ShardId, error: QueryError) -> QueryError {
+        self.ready_in(shard).err().unwrap_or(error)
     }
 
     /// Whether every shard is read to its end.
-    pub(crate) fn ready(&self, moments: &[ShardSnapshot<'_>], now: Timestamp) -> Result<(), QueryError> {
-        self.ready_where(|_, _| true, moments, now)
+    pub(crate) fn ready(&self) -> Result<(), QueryError> {
+        self.ready_where(|_, _| true)
     }
 
     /// Whether a shard is read to its end.
-    pub(crate) fn ready_in(
-        &self,
-        shard: &ShardId,
-        moments: &[ShardSnapshot<'_>],
-        now: Timestamp,
-    ) -> Result<(), QueryError> {
-        let is_it = |topic: &str, partition: Option<u32>| {
+    pub(crate) fn ready_in(&self, shard: &ShardId) -> Result<(), QueryError> {
+        self.ready_where(|topic, partition| {
             topic == shard.topic && partition.is_none_or(|partition| partition == shard.partition)
-        };
-        self.ready_where(is_it, moments, now)
+        })
     }
 
-    fn ready_where(
-        &self,
-        concerns: impl Fn(&str, Option<u32>) -> bool,
-        moments: &[ShardSnapshot<'_>],
-        now: Timestamp,
-    ) -> Result<(), QueryError> {
-        if matches!(*self.shards, Shards::Opened(..)) {
+    fn ready_where(&self, concerns: impl Fn(&str, Option<u32>) -> bool) -> Result<(), QueryError> {
+        if matches!(*self.ledger.shards, Shards::Opened(..)) {
             return Ok(());
         }
-        let freshness = self.freshness_of(moments, now);
-        let unknown = self.shards.elsewhere().into_iter().filter_map(|part| match part {
+        let freshness = self.freshness();
+        let unknown = self.ledger.shards.elsewhere().into_iter().filter_map(|part| match part {
             Elsewhere::Topic(topic) => concerns(&topic, None).then_some(topic),
             Elsewhere::Shard(_) => None,
         });
@@ -158,12 +130,10 @@ impl Ledger {
     pub(crate) fn ready_for(
         &self,
         known: KnowledgeBound,
-        Located { moment, row }: &Located<'_>,
-        moments: &[ShardSnapshot<'_>],
-        now: Timestamp,
+        Located { shard, row }: &Located<'_>,
     ) -> Result<(), QueryError> {
         match known {
-            KnowledgeBound::Seq(asked) if asked > row.seq => self.ready_in(moment.id, moments, now),
+            KnowledgeBound::Seq(asked) if asked > row.seq => self.ready_in(shard.id),
             _ => Ok(()),
         }
     }

@@ -14,7 +14,7 @@ use super::error::QueryError;
 /// The shards of a ledger.
 #[derive(Debug)]
 pub(crate) enum Shards {
-    /// As served by this process at the moment of asking.
+    /// As served by this process when the question comes.
     Served(Arc<Catalog>),
     /// Opened for reading, and the tenants that several of them have.
     Opened(Vec<(ShardId, Reader)>, TornTenants),
@@ -29,11 +29,12 @@ pub(crate) struct ShardHandle {
     pub(crate) status: Option<Arc<ShardStatus>>,
 }
 
-/// One shard at one moment.
+/// One shard in one snapshot.
 #[derive(Debug)]
 pub(crate) struct ShardSnapshot<'a> {
     pub(crate) id: &'a ShardId,
     pub(crate) reader: &'a Reader,
+    pub(crate) status: Option<&'a ShardStatus>,
     /// Taken before the snapshot: an answer may know more than it says, never less.
     pub(crate) freshness: Option<Freshness>,
     pub(crate) snapshot: Snapshot<'a>,
@@ -42,7 +43,7 @@ pub(crate) struct ShardSnapshot<'a> {
 /// A tenant's row, and the shard that has it.
 #[derive(Debug)]
 pub(crate) struct Located<'a> {
-    pub(crate) moment: &'a ShardSnapshot<'a>,
+    pub(crate) shard: &'a ShardSnapshot<'a>,
     pub(crate) row: TenantRow,
 }
 
@@ -112,9 +113,11 @@ impl Shards {
 }
 
 impl ShardHandle {
-    pub(crate) fn moment(&self) -> ShardSnapshot<'_> {
-        let freshness = self.status.as_ref().map(|status| status.freshness());
-        ShardSnapshot { id: &self.id, reader: &self.reader, freshness, snapshot: self.reader.snapshot() }
+    pub(crate) fn snapshot(&self) -> ShardSnapshot<'_> {
+        let Self { id, reader, status } = self;
+        let status = status.as_deref();
+        let freshness = status.map(ShardStatus::freshness);
+        ShardSnapshot { id, reader, status, freshness, snapshot: reader.snapshot() }
     }
 }
 
@@ -125,42 +128,37 @@ impl ShardSnapshot<'_> {
     }
 }
 
-/// Every shard at one moment each.
-pub(crate) fn moments(parts: &[ShardHandle]) -> Vec<ShardSnapshot<'_>> {
-    parts.iter().map(ShardHandle::moment).collect()
-}
-
 /// The shard that has the tenant. Nothing computes it from the key, so every shard is asked; a tenant that
 /// two have is refused.
 pub(crate) fn locate<'a>(
-    moments: &'a [ShardSnapshot<'a>],
+    shards: &'a [ShardSnapshot<'a>],
     client: &ClientKey,
 ) -> Result<Option<Located<'a>>, QueryError> {
     let mut found: Option<Located<'a>> = None;
-    for (place, moment) in moments.iter().enumerate() {
-        let Some(row) = moment.snapshot.tenant(client).map_err(|error| moment.unread(error))? else {
+    for (place, shard) in shards.iter().enumerate() {
+        let Some(row) = shard.snapshot.tenant(client).map_err(|error| shard.unread(error))? else {
             continue;
         };
         if let Some(first) = &found {
-            let mut shards = vec![first.moment.id.clone(), moment.id.clone()];
-            shards.extend(shards_with(&moments[place + 1..], client)?);
-            return Err(QueryError::TenantInTwoPartitions { client: client.clone(), shards });
+            let mut with_it = vec![first.shard.id.clone(), shard.id.clone()];
+            with_it.extend(shards_with(&shards[place + 1..], client)?);
+            return Err(QueryError::TenantInTwoPartitions { client: client.clone(), shards: with_it });
         }
-        found = Some(Located { moment, row });
+        found = Some(Located { shard, row });
     }
     Ok(found)
 }
 
 /// Which shards have the tenant.
 pub(crate) fn shards_with(
-    moments: &[ShardSnapshot<'_>],
+    shards: &[ShardSnapshot<'_>],
     client: &ClientKey,
 ) -> Result<Vec<ShardId>, ReadError> {
-    let mut shards = Vec::new();
-    for moment in moments {
-        if moment.snapshot.tenant(client)?.is_some() {
-            shards.push(moment.id.clone());
+    let mut with_it = Vec::new();
+    for shard in shards {
+        if shard.snapshot.tenant(client)?.is_some() {
+            with_it.push(shard.id.clone());
         }
     }
-    Ok(shards)
+    Ok(with_it)
 }

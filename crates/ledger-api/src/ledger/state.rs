@@ -8,12 +8,11 @@ use ledger_core::state::Installation;
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimeline;
 use ledger_core::view::View;
-use ledger_record::json::state::{Shown, StateJson};
 use serde::{Serialize, Serializer};
 
 /// An installation as it looked at an instant. Serialises as the state of the interfaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub struct InstallationState {
     /// The tenant.
     pub client: ClientKey,
     /// The app.
@@ -30,7 +29,7 @@ pub struct State {
     pub as_of: Timestamp,
 }
 
-impl State {
+impl InstallationState {
     /// What is derived for the instant.
     #[must_use]
     pub fn view(&self) -> View<'_> {
@@ -38,18 +37,46 @@ impl State {
     }
 }
 
-impl Serialize for State {
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StateJson<'a> {
+    client_key: &'a ClientKey,
+    app_key: &'a AppKey,
+    #[serde(rename = "")]
+    view: View<'a>,
+    seq: u64,
+    as_of: Timestamp,
+}
+
+impl Serialize for InstallationState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let view = self.view();
-        let shown = Shown {
-            client: &self.client,
-            app: &self.app,
-            installation: &self.installation,
-            product_realm: self.product_realm,
-            view: &view,
-            seq: self.seq,
-            as_of: self.as_of,
+        let Self { client, app, seq, as_of, .. } = self;
+        StateJson { client_key: client, app_key: app, view: self.view(), seq: *seq, as_of: *as_of }
+            .serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_record::json;
+
+    use super::*;
+
+    #[test]
+    fn a_state_is_its_keys_its_view_and_what_it_is_as_of() {
+        let state = InstallationState {
+            client: ClientKey::new("acme").unwrap(),
+            app: AppKey::new("app").unwrap(),
+            installation: Installation::default(),
+            product_realm: None,
+            timeline: Arc::default(),
+            seq: 5,
+            as_of: Timestamp::from_millis(0),
         };
-        StateJson::of(shown).serialize(serializer)
+        let expected = concat!(
+            r#"{"clientKey":"acme","appKey":"app","status":"NONE","enabled":false,"drift":false,"#,
+            r#""splitBrain":false,"anomalyCount":0,"seq":5,"asOf":"1970-01-01T00:00:00.000Z"}"#,
+        );
+        assert_eq!(json::to_string(&state).unwrap(), expected);
     }
 }

@@ -18,7 +18,7 @@ use ledger_store::{KnowledgeBound, KnowledgeCut, ReadError};
 use super::error::QueryError;
 use super::reading::Reading;
 use super::shards::ShardSnapshot;
-use super::state::State;
+use super::state::InstallationState;
 
 /// What was true at an instant, as far as it was known then.
 #[derive(Debug, Clone, Copy)]
@@ -41,16 +41,16 @@ impl TenantAsOf {
     /// The tenant as of the instant; `row` is what the snapshot has of it.
     pub(crate) fn new(
         reading: &Reading<'_>,
-        moment: &ShardSnapshot<'_>,
+        shard: &ShardSnapshot<'_>,
         client: &ClientKey,
         row: TenantRow,
         viewpoint: Viewpoint,
     ) -> Result<Self, QueryError> {
-        let cut = cut(moment, client, &row, viewpoint.known)?;
+        let cut = cut(shard, client, &row, viewpoint.known)?;
         if cut == KnowledgeCut::Open && row_serves(&row.tenant, viewpoint.at) {
             return Ok(Self { tenant: row.tenant, seq: row.seq, cut });
         }
-        let history = reading.history(moment, client, cut).map_err(|error| moment.unread(error))?;
+        let history = reading.history(shard, client, cut).map_err(|error| shard.unread(error))?;
         let tenant = Tenant::as_of(&history.entries(), &history.apps, viewpoint.at);
         Ok(Self { tenant, seq: history.seq(), cut })
     }
@@ -59,25 +59,25 @@ impl TenantAsOf {
     pub(crate) fn timeline(
         &self,
         reading: &Reading<'_>,
-        moment: &ShardSnapshot<'_>,
+        shard: &ShardSnapshot<'_>,
         app: &AppKey,
     ) -> Result<Arc<AppTimeline>, QueryError> {
-        reading.timeline(moment, app, self.cut)
+        reading.timeline(shard, app, self.cut)
     }
 
     /// The installation of an app, if there is one, with all that is derived for the viewpoint.
     pub(crate) fn state(
         mut self,
         reading: &Reading<'_>,
-        moment: &ShardSnapshot<'_>,
+        shard: &ShardSnapshot<'_>,
         client: &ClientKey,
         app: &AppKey,
         at: Timestamp,
-    ) -> Result<Option<State>, QueryError> {
+    ) -> Result<Option<InstallationState>, QueryError> {
         let Some(installation) = self.tenant.installations.remove(app) else {
             return Ok(None);
         };
-        let timeline = self.timeline(reading, moment, app)?;
+        let timeline = self.timeline(reading, shard, app)?;
         Ok(Some(self.shown(client, app.clone(), installation, timeline, at)))
     }
 
@@ -85,13 +85,13 @@ impl TenantAsOf {
     pub(crate) fn states(
         mut self,
         reading: &Reading<'_>,
-        moment: &ShardSnapshot<'_>,
+        shard: &ShardSnapshot<'_>,
         client: &ClientKey,
         at: Timestamp,
-    ) -> Result<Vec<State>, QueryError> {
+    ) -> Result<Vec<InstallationState>, QueryError> {
         let installations = std::mem::take(&mut self.tenant.installations);
         let states = installations.into_iter().map(|(app, installation)| {
-            let timeline = self.timeline(reading, moment, &app)?;
+            let timeline = self.timeline(reading, shard, &app)?;
             Ok(self.shown(client, app, installation, timeline, at))
         });
         states.collect()
@@ -105,8 +105,8 @@ impl TenantAsOf {
         installation: Installation,
         timeline: Arc<AppTimeline>,
         as_of: Timestamp,
-    ) -> State {
-        State {
+    ) -> InstallationState {
+        InstallationState {
             client: client.clone(),
             app,
             installation,
@@ -127,33 +127,33 @@ fn row_serves(tenant: &Tenant, at: Timestamp) -> bool {
 
 /// What was not known of a tenant; nothing, where the knowledge is of all that is recorded.
 pub(crate) fn cut(
-    moment: &ShardSnapshot<'_>,
+    shard: &ShardSnapshot<'_>,
     client: &ClientKey,
     row: &TenantRow,
     known: KnowledgeBound,
 ) -> Result<KnowledgeCut, QueryError> {
     let is_all = match known {
         KnowledgeBound::All => true,
-        KnowledgeBound::Recorded(_) => is_all_of(moment, known)?,
-        KnowledgeBound::Seq(seq) => seq == row.seq && apps_end_before(moment, row)?,
+        KnowledgeBound::Recorded(_) => is_all_of(shard, known)?,
+        KnowledgeBound::Seq(seq) => seq == row.seq && apps_end_before(shard, row)?,
     };
-    if is_all { Ok(KnowledgeCut::Open) } else { Ok(moment.snapshot.cut(client, known)?) }
+    if is_all { Ok(KnowledgeCut::Open) } else { Ok(shard.snapshot.cut(client, known)?) }
 }
 
 /// Whether the knowledge is of all that the shard has.
-pub(crate) fn is_all_of(moment: &ShardSnapshot<'_>, known: KnowledgeBound) -> Result<bool, ReadError> {
+pub(crate) fn is_all_of(shard: &ShardSnapshot<'_>, known: KnowledgeBound) -> Result<bool, ReadError> {
     Ok(match known {
         KnowledgeBound::All => true,
-        KnowledgeBound::Recorded(until) => moment.snapshot.head()?.recorded <= Some(until),
+        KnowledgeBound::Recorded(until) => shard.snapshot.head()?.recorded <= Some(until),
         KnowledgeBound::Seq(_) => false,
     })
 }
 
 /// Whether nothing was recorded of the tenant's apps after its own last record.
-fn apps_end_before(moment: &ShardSnapshot<'_>, row: &TenantRow) -> Result<bool, ReadError> {
+fn apps_end_before(shard: &ShardSnapshot<'_>, row: &TenantRow) -> Result<bool, ReadError> {
     for app in row.tenant.installations.keys() {
-        let Some(seq) = moment.snapshot.app(app)?.map(|row| row.seq).filter(|seq| *seq > 0) else { continue };
-        let last = moment.snapshot.records(&Stream::App(app.clone()), seq)?.next().transpose()?;
+        let Some(seq) = shard.snapshot.app(app)?.map(|row| row.seq).filter(|seq| *seq > 0) else { continue };
+        let last = shard.snapshot.records(&Stream::App(app.clone()), seq)?.next().transpose()?;
         if last.is_some_and(|last| last.position > row.position) {
             return Ok(false);
         }

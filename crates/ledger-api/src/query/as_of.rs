@@ -53,7 +53,7 @@ impl AsOf {
         Viewpoint { at: self.at.unwrap_or(now), known: self.known }
     }
 
-    /// Whether it is another moment than now, or less than is known.
+    /// Whether it is another instant than now, or less than is known.
     #[must_use]
     pub fn is_past(&self) -> bool {
         self.at.is_some() || self.known != KnowledgeBound::All

@@ -1,13 +1,12 @@
 //! The last signed checkpoint of each log, as its signer or follower has reported it.
 
-use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
 use ledger_record::proof::note::Checkpoint;
 use ledger_store::ShardId;
 use serde::{Deserialize, Serialize};
 
 use super::LineSink;
-use crate::ledger::{FreshnessJson, Ledger, QueryError, moments};
+use crate::ledger::{FreshnessJson, QueryError, Reading};
 
 /// The last signed checkpoint of every log. Shards that are only opened for reading know of none: those are kept
 /// beside the keys.
@@ -45,17 +44,14 @@ impl CheckpointsQuery {
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "every question is answered like this")]
     pub(super) fn answer(
         &self,
-        ledger: &Ledger,
-        now: Timestamp,
+        reading: &Reading<'_>,
         _: LineSink<'_>,
     ) -> Result<CheckpointList, QueryError> {
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        let known = parts.iter().filter_map(|part| {
-            let signed = part.status.as_ref()?.checkpoint()?;
-            Some(CheckpointJson::new(&part.id, signed.checkpoint.clone(), signed.note.clone()))
+        let known = reading.shards.iter().filter_map(|shard| {
+            let signed = shard.status?.checkpoint()?;
+            Some(CheckpointJson::new(shard.id, signed.checkpoint.clone(), signed.note.clone()))
         });
-        Ok(CheckpointList { checkpoints: known.collect(), freshness: ledger.freshness_of(&moments, now) })
+        Ok(CheckpointList { checkpoints: known.collect(), freshness: reading.freshness() })
     }
 }
 

@@ -17,9 +17,8 @@ use std::sync::Arc;
 use ledger_core::event::Event;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::state::Decision;
-use ledger_core::tenant::Change;
+use ledger_core::tenant::{Change, Summary};
 use ledger_core::time::Timestamp;
-use ledger_record::json::corrected::{Corrected, CorrectedJson};
 use ledger_record::record::{Content, Record, Stream};
 use ledger_store::ReadError;
 use serde::{Deserialize, Serialize, Serializer};
@@ -28,8 +27,7 @@ use super::cursor::page_limit;
 use super::parameters::{or_zero, text};
 use super::{AsOf, LineSink};
 use crate::ledger::{
-    CacheKey, FreshnessJson, Ledger, Located, PageBytes, QueryError, Seqs, ShardSnapshot, freshness_of,
-    moments, records_of,
+    CacheKey, FreshnessJson, Located, PageBytes, QueryError, Reading, Seqs, ShardSnapshot, records_of,
 };
 use crate::limits::{LOG_DEFAULT, LOG_MAX};
 
@@ -53,73 +51,68 @@ pub struct CorrectionsQuery {
 /// Corrections of a tenant, in order of the records that corrected.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CorrectionsPage<T = Correction> {
+pub struct CorrectionsPage<T = CorrectedAnswer> {
     /// Each with the answer before and after.
     pub corrections: Vec<T>,
     /// Where to go on; absent when nothing follows.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_position: Option<u64>,
     /// Of the shard that has the tenant.
     pub freshness: Vec<FreshnessJson>,
 }
 
-/// A correction, as it stands in the log. Serialises with the event that caused it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Correction {
-    cause: Cause,
-    change: Change,
-    before: Option<Decision>,
-}
-
-/// The record that corrected. Its corrections share the event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Cause {
+/// A correction of an installation's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CorrectedAnswer {
+    /// Position of the record that corrected.
     position: u64,
-    /// None for an app-level event.
+    /// Its seq in the tenant's log; absent for an app-level event.
     seq: Option<u64>,
-    recorded: Timestamp,
+    /// When it was recorded: from then on the answer was another one.
+    recorded_at: Timestamp,
+    app_key: AppKey,
+    /// The first record whose outcome changed.
+    first_seq: u64,
+    /// How many records' outcomes changed.
+    count: u64,
+    before: ShortAnswer,
+    after: ShortAnswer,
+    /// The event that was late, or the first observation of what had only been expected. Corrections by one record
+    /// share it.
+    #[serde(serialize_with = "shared")]
     event: Arc<Event>,
 }
 
-impl Serialize for Correction {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { cause, change, before } = self;
-        let Some(correction) = change.correction else {
-            return Err(serde::ser::Error::custom("a change that corrects nothing"));
-        };
-        CorrectedJson::of(Corrected {
-            position: cause.position,
-            seq: cause.seq,
-            recorded: cause.recorded,
-            event: &cause.event,
-            change,
-            correction,
-            before: *before,
-        })
-        .serialize(serializer)
-    }
+/// The short state, absent where nothing was known of the installation, and the last decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct ShortAnswer {
+    #[serde(rename = "")]
+    state: Option<Summary>,
+    decision: Option<Decision>,
+}
+
+fn shared<S: Serializer>(event: &Arc<Event>, to: S) -> Result<S::Ok, S::Error> {
+    Event::serialize(event, to)
 }
 
 impl CorrectionsQuery {
     pub(super) fn answer(
         &self,
-        ledger: &Ledger,
-        now: Timestamp,
+        reading: &Reading<'_>,
         _: LineSink<'_>,
     ) -> Result<CorrectionsPage, QueryError> {
         let Self { client, from_position, limit, as_of } = self;
         let (from_position, limit) = (*from_position, page_limit(*limit, LOG_DEFAULT, LOG_MAX)?);
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        let Located { moment, row } = ledger.found(&moments, client, as_of.known, now)?;
-        let cut = moment.snapshot.cut(client, as_of.known)?;
+        let Located { shard, row } = reading.found(client, as_of.known)?;
+        let cut = shard.snapshot.cut(client, as_of.known)?;
         let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
-        let resume = |position| CacheKey::Corrections(moment.id.clone(), client.clone(), position);
-        let begun = ledger.cache.get::<SoFar>(&resume(from_position)).as_deref().cloned().unwrap_or_default();
-        let bytes = PageBytes::new(ledger.page_bytes);
+        let resume = |position| CacheKey::Corrections(shard.id.clone(), client.clone(), position);
+        let begun =
+            reading.ledger.cache.get::<SoFar>(&resume(from_position)).as_deref().cloned().unwrap_or_default();
+        let bytes = PageBytes::new(reading.ledger.page_bytes);
         let mut walk = Walk { from_position, at: as_of.at, so_far: begun, found: Vec::new(), bytes };
         let mut next_position = None;
-        for record in records_of(moment, client, &apps, &walk.so_far.seqs)? {
+        for record in records_of(shard, client, &apps, &walk.so_far.seqs)? {
             let record = record?;
             if !cut.knows(record.position, record.recorded) {
                 break;
@@ -128,21 +121,21 @@ impl CorrectionsQuery {
                 next_position = Some(record.position);
                 break;
             }
-            ledger.in_time()?;
+            reading.ledger.in_time()?;
             walk.so_far.seqs.insert(record.stream.clone(), record.seq + 1);
-            walk.take(moment, client, record)?;
+            walk.take(shard, client, record)?;
         }
         if let Some(next) = next_position {
             let so_far = Arc::new(walk.so_far);
-            ledger.cache.put(resume(next), Arc::clone(&so_far), so_far.bytes());
+            reading.ledger.cache.put(resume(next), Arc::clone(&so_far), so_far.bytes());
         }
         if walk.found.is_empty() && next_position.is_none() && from_position == 0 {
-            ledger.ready_in(moment.id, &moments, now)?;
+            reading.ready_in(shard.id)?;
         }
         Ok(CorrectionsPage {
             corrections: walk.found,
             next_position,
-            freshness: vec![freshness_of(moment, now)?],
+            freshness: vec![reading.freshness_of(shard)?],
         })
     }
 }
@@ -167,14 +160,14 @@ struct Walk {
     from_position: u64,
     at: Option<Timestamp>,
     so_far: SoFar,
-    found: Vec<Correction>,
+    found: Vec<CorrectedAnswer>,
     bytes: PageBytes,
 }
 
 impl Walk {
     fn take(
         &mut self,
-        moment: &ShardSnapshot<'_>,
+        shard: &ShardSnapshot<'_>,
         client: &ClientKey,
         record: Record,
     ) -> Result<(), ReadError> {
@@ -183,19 +176,27 @@ impl Walk {
         let of_tenant = matches!(stream, Stream::Tenant(_));
         let changes = match (of_tenant, outcome.late) {
             (true, _) => outcome.changes,
-            (false, true) => beside(moment, client, position)?,
+            (false, true) => beside(shard, client, position)?,
             (false, false) => return Ok(()),
         };
         let is_asked_for = position >= self.from_position && self.at.is_none_or(|at| event.time <= at);
-        let seq = of_tenant.then_some(seq);
-        let cause = Cause { position, seq, recorded, event: Arc::new(event) };
+        let event = Arc::new(event);
         for change in changes {
             let before = self.follow(&change);
-            if change.correction.is_some() && is_asked_for {
-                let correction = Correction { cause: cause.clone(), change, before };
-                self.bytes.add(&correction);
-                self.found.push(correction);
-            }
+            let Some(correction) = change.correction.filter(|_| is_asked_for) else { continue };
+            let corrected = CorrectedAnswer {
+                position,
+                seq: of_tenant.then_some(seq),
+                recorded_at: recorded,
+                app_key: change.app,
+                first_seq: correction.first_seq,
+                count: correction.count,
+                before: ShortAnswer { state: change.before, decision: before },
+                after: ShortAnswer { state: Some(change.after), decision: correction.decision },
+                event: Arc::clone(&event),
+            };
+            self.bytes.add(&corrected);
+            self.found.push(corrected);
         }
         Ok(())
     }
@@ -220,7 +221,7 @@ impl Walk {
 }
 
 /// What a late event of an app changed for the tenant.
-fn beside(moment: &ShardSnapshot<'_>, client: &ClientKey, position: u64) -> Result<Vec<Change>, ReadError> {
-    let first = moment.snapshot.corrections(position, Some(client))?.next().transpose()?;
+fn beside(shard: &ShardSnapshot<'_>, client: &ClientKey, position: u64) -> Result<Vec<Change>, ReadError> {
+    let first = shard.snapshot.corrections(position, Some(client))?.next().transpose()?;
     Ok(first.filter(|(of, _)| of == client).map(|(_, changes)| changes).unwrap_or_default())
 }

@@ -20,7 +20,7 @@ use crate::ledger::QueryError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     pub(super) list: u64,
-    pub(super) after: Place,
+    pub(super) after: CursorPlace,
 }
 
 /// Where a list goes on, and how far.
@@ -41,7 +41,7 @@ pub(super) fn page_limit(given: Option<u64>, otherwise: usize, most: usize) -> R
 
 /// A place in the order of a list; places of one list compare as the list is ordered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(super) enum CursorPlace {
     /// Torn tenants come before everything else.
     Torn(ClientKey),
     /// By client key, then app key.
@@ -59,7 +59,7 @@ pub struct InvalidCursor;
 
 /// What is written.
 #[derive(Serialize, Deserialize)]
-enum Written {
+enum CursorText {
     #[serde(rename = "t")]
     Torn(u64, String),
     #[serde(rename = "k")]
@@ -78,13 +78,13 @@ impl FromStr for Cursor {
         let client = |text: String| ClientKey::new(text).map_err(|_| InvalidCursor);
         let app = |text: String| AppKey::new(text).map_err(|_| InvalidCursor);
         let (list, after) = match serde_json::from_slice(&bytes).map_err(|_| InvalidCursor)? {
-            Written::Torn(list, of) => (list, Place::Torn(client(of)?)),
-            Written::Key(list, of, what) => (list, Place::Key(client(of)?, app(what)?)),
-            Written::Window(list, end, of, what) => {
-                (list, Place::Window(Timestamp::from_millis(end), client(of)?, app(what)?))
+            CursorText::Torn(list, of) => (list, CursorPlace::Torn(client(of)?)),
+            CursorText::Key(list, of, what) => (list, CursorPlace::Key(client(of)?, app(what)?)),
+            CursorText::Window(list, end, of, what) => {
+                (list, CursorPlace::Window(Timestamp::from_millis(end), client(of)?, app(what)?))
             }
-            Written::Item(list, topic, partition, seq) => {
-                (list, Place::Item(ShardId { topic, partition }, seq))
+            CursorText::Item(list, topic, partition, seq) => {
+                (list, CursorPlace::Item(ShardId { topic, partition }, seq))
             }
         };
         Ok(Self { list, after })
@@ -92,19 +92,25 @@ impl FromStr for Cursor {
 }
 
 impl fmt::Display for Cursor {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a cursor is no answer: its text is read by `serde_json` again"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let written = match &self.after {
-            Place::Torn(client) => Written::Torn(self.list, client.as_str().to_owned()),
-            Place::Key(client, app) => {
-                Written::Key(self.list, client.as_str().to_owned(), app.as_str().to_owned())
+            CursorPlace::Torn(client) => CursorText::Torn(self.list, client.as_str().to_owned()),
+            CursorPlace::Key(client, app) => {
+                CursorText::Key(self.list, client.as_str().to_owned(), app.as_str().to_owned())
             }
-            Place::Window(end, client, app) => Written::Window(
+            CursorPlace::Window(end, client, app) => CursorText::Window(
                 self.list,
                 end.as_millis(),
                 client.as_str().to_owned(),
                 app.as_str().to_owned(),
             ),
-            Place::Item(shard, seq) => Written::Item(self.list, shard.topic.clone(), shard.partition, *seq),
+            CursorPlace::Item(shard, seq) => {
+                CursorText::Item(self.list, shard.topic.clone(), shard.partition, *seq)
+            }
         };
         let json = serde_json::to_vec(&written).map_err(|_| fmt::Error)?;
         f.write_str(&URL_SAFE_NO_PAD.encode(json))
@@ -132,11 +138,11 @@ mod tests {
         let client = ClientKey::new("jira:größe/1").unwrap();
         let app = AppKey::new("com.example \"app\"").unwrap();
         for after in [
-            Place::Torn(client.clone()),
-            Place::Key(client.clone(), app.clone()),
-            Place::Window(Timestamp::MAX, client.clone(), app.clone()),
-            Place::Window(Timestamp::from_millis(-1), client, app),
-            Place::Item(ShardId { topic: "realm.lifecycle".to_owned(), partition: 7 }, u64::MAX),
+            CursorPlace::Torn(client.clone()),
+            CursorPlace::Key(client.clone(), app.clone()),
+            CursorPlace::Window(Timestamp::MAX, client.clone(), app.clone()),
+            CursorPlace::Window(Timestamp::from_millis(-1), client, app),
+            CursorPlace::Item(ShardId { topic: "realm.lifecycle".to_owned(), partition: 7 }, u64::MAX),
         ] {
             let cursor = Cursor { list: u64::MAX, after };
             let text = cursor.to_string();

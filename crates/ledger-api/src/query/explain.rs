@@ -2,15 +2,12 @@
 
 use ledger_core::explain::{Explanation, explain};
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_core::time::Timestamp;
-use ledger_record::json::explanation::ExplanationJson;
-use serde::{Deserialize, Serialize, Serializer};
+use ledger_record::json::time::format_instant;
+use serde::{Deserialize, Serialize};
 
 use super::parameters::text;
 use super::{AsOf, LineSink};
-use crate::ledger::{
-    FreshnessJson, Ledger, Located, QueryError, Reading, TenantAsOf, cut, freshness_of, moments,
-};
+use crate::ledger::{FreshnessJson, Located, QueryError, Reading, TenantAsOf, cut};
 
 /// Why an installation is where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,47 +24,31 @@ pub struct ExplainQuery {
 
 /// Why an installation is where it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ExplanationAnswer<T = Explained> {
+pub struct ExplanationAnswer<T = Explanation> {
     /// In sentences and as data, each with the records it rests on.
     pub explanation: T,
     /// Of the shard that has the tenant.
     pub freshness: Vec<FreshnessJson>,
 }
 
-/// An explanation. Serialises as sentences and facts, each with the records it rests on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explained(pub Explanation);
-
-impl Serialize for Explained {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        ExplanationJson::of(&self.0).serialize(serializer)
-    }
-}
-
 impl ExplainQuery {
     /// Before its first event there is none, here as in a question for its state.
     pub(super) fn answer(
         &self,
-        ledger: &Ledger,
-        now: Timestamp,
+        reading: &Reading<'_>,
         _: LineSink<'_>,
     ) -> Result<ExplanationAnswer, QueryError> {
         let Self { client, app, as_of } = self;
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        let Located { moment, row } = ledger.found(&moments, client, as_of.known, now)?;
-        let (viewpoint, reading) = (as_of.viewpoint(now), Reading::new(ledger));
-        let cut = cut(moment, client, &row, viewpoint.known)?;
-        let past = TenantAsOf::new(&reading, moment, client, row, viewpoint)?;
+        let Located { shard, row } = reading.found(client, as_of.known)?;
+        let viewpoint = as_of.viewpoint(reading.now);
+        let cut = cut(shard, client, &row, viewpoint.known)?;
+        let past = TenantAsOf::new(reading, shard, client, row, viewpoint)?;
         if !past.tenant.installations.contains_key(app) {
             let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
-            return Err(ledger.not_found_in(moment.id, &moments, now, error));
+            return Err(reading.not_found_in(shard.id, error));
         }
-        let history = reading.history(moment, client, cut)?;
-        let explanation = explain(&history.entries(), &history.apps, app, viewpoint.at);
-        Ok(ExplanationAnswer {
-            explanation: Explained(explanation),
-            freshness: vec![freshness_of(moment, now)?],
-        })
+        let history = reading.history(shard, client, cut)?;
+        let explanation = explain(&history.entries(), &history.apps, app, viewpoint.at, &format_instant);
+        Ok(ExplanationAnswer { explanation, freshness: vec![reading.freshness_of(shard)?] })
     }
 }

@@ -95,7 +95,7 @@ impl Filter {
 }
 
 impl MigrationFilter {
-    fn takes(self, pending: MigrationView) -> bool {
+    fn takes(self, pending: MigrationView<'_>) -> bool {
         self.overdue.is_none_or(|overdue| overdue == pending.overdue)
     }
 }

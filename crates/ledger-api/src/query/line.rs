@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use ledger_record::json::whatif::{DifferenceJson, WhatIfReportJson};
+use ledger_core::whatif::{PolicyDifference, PolicyReport};
 use serde::{Deserialize, Serialize};
 
 use super::Raw;
 use super::problem::ProblemJson;
-use super::replay::Step;
+use super::replay::ReplayedRecord;
 use crate::ledger::{FreshnessJson, QueryError, RefusedTenant};
 
 /// A line of an answer, with items of the ledger, or as a client reads them.
@@ -15,7 +15,7 @@ use crate::ledger::{FreshnessJson, QueryError, RefusedTenant};
 #[serde(rename_all = "camelCase")]
 pub enum AnswerLine<Difference, Step, Report> {
     /// How far it is.
-    Progress(Progress),
+    Progress(ScanProgress),
     /// An installation that would be elsewhere.
     Difference(Difference),
     /// A record, and what was believed after it.
@@ -31,14 +31,14 @@ pub enum AnswerLine<Difference, Step, Report> {
 }
 
 /// A line as the ledger reports it.
-pub type LedgerLine<'a> = AnswerLine<DifferenceJson<'a>, Step<'a>, &'a WhatIfReportJson>;
+pub type LedgerLine<'a> = AnswerLine<&'a PolicyDifference<'a>, ReplayedRecord<'a>, &'a PolicyReport>;
 
 /// A line as a client reads it.
 pub type ReadLine = AnswerLine<Raw, Raw, Raw>;
 
 /// How far a question about the whole log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct ScanProgress {
     /// Records done.
     pub records: u64,
     /// Of so many.

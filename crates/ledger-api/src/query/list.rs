@@ -19,22 +19,20 @@ mod sorted_windows;
 mod source;
 
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_core::time::Timestamp;
 use ledger_store::{TornTenant, TornTenants};
 use serde::{Deserialize, Serialize};
 
-use super::cursor::{Cursor, Page, Place, page_limit};
+use super::cursor::{Cursor, CursorPlace, Page, page_limit};
 use super::filter::{Filter, MigrationFilter};
 use super::parameters::{flag_alone, text};
 use super::{AsOfAll, LineSink};
 use crate::ledger::{
-    FreshnessJson, Ledger, PageBytes, QueryError, Reading, RefusedTenant, ShardSnapshot, State, TenantAsOf,
-    moments,
+    FreshnessJson, InstallationState, PageBytes, QueryError, Reading, RefusedTenant, TenantAsOf,
 };
 use crate::limits::{LIST_DEFAULT, LIST_MAX, LOOKED_AT_PER_PAGE};
-use candidate::{Asked, Candidate};
-use left_out::LeftOut;
-use merge::Merge;
+use candidate::{Asked, ListCandidate};
+use left_out::UnreadShards;
+use merge::CandidateMerge;
 
 /// Installations that match a filter.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -65,7 +63,7 @@ pub struct MigrationsQuery {
 /// A page of installations. A page can be short, or empty, and not the last: go on while there is a cursor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct InstallationList<T = State> {
+pub struct InstallationList<T = InstallationState> {
     /// Their states, by client key then app key; with a window filter by end of the window.
     pub installations: Vec<T>,
     /// Torn tenants, whatever the filter: half a history does not show what of theirs would be here. They come first,
@@ -73,7 +71,6 @@ pub struct InstallationList<T = State> {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedTenant>,
     /// Where the next page begins; absent on the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<Cursor>,
     /// Of every shard.
     pub freshness: Vec<FreshnessJson>,
@@ -82,87 +79,83 @@ pub struct InstallationList<T = State> {
 impl InstallationsQuery {
     pub(super) fn answer(
         &self,
-        ledger: &Ledger,
-        now: Timestamp,
+        reading: &Reading<'_>,
         _: LineSink<'_>,
     ) -> Result<InstallationList, QueryError> {
-        list(ledger, &self.filter, self.as_of, &self.page, now)
+        list(reading, &self.filter, self.as_of, &self.page)
     }
 }
 
 impl MigrationsQuery {
     pub(super) fn answer(
         &self,
-        ledger: &Ledger,
-        now: Timestamp,
+        reading: &Reading<'_>,
         _: LineSink<'_>,
     ) -> Result<InstallationList, QueryError> {
         let migration = Some(MigrationFilter { overdue: self.overdue });
         let filter = Filter { app: self.app.clone(), migration, ..Filter::default() };
-        list(ledger, &filter, self.as_of, &self.page, now)
+        list(reading, &filter, self.as_of, &self.page)
     }
 }
 
 /// A page that is being filled.
 #[derive(Debug)]
 struct FilledPage {
-    states: Vec<State>,
+    states: Vec<InstallationState>,
     refused: Vec<RefusedTenant>,
     bytes: PageBytes,
     /// The last tenant that was folded: its other installations come next.
     folded: Option<(usize, ClientKey, TenantAsOf)>,
 }
 
-/// A page of installations.
+/// A page of installations. A shard that does not read is left out, and the page begins anew without it.
 fn list(
-    ledger: &Ledger,
+    first: &Reading<'_>,
     filter: &Filter,
     as_of: AsOfAll,
     page: &Page,
-    now: Timestamp,
 ) -> Result<InstallationList, QueryError> {
     let list = filter.fingerprint(as_of.at, as_of.known_at);
     let after = page.cursor.as_ref().map(|cursor| place_in(cursor, list, filter)).transpose()?;
-    let (viewpoint, limit) = (as_of.viewpoint(now), page_limit(page.limit, LIST_DEFAULT, LIST_MAX)?);
-    let reading = Reading::new(ledger);
-    let asked = Asked { reading: &reading, filter, viewpoint, after, list };
-    let mut parts = ledger.shards.all();
+    let limit = page_limit(page.limit, LIST_DEFAULT, LIST_MAX)?;
+    let (ledger, viewpoint) = (first.ledger, as_of.viewpoint(first.now));
     let (torn, unread) = ledger.shards.torn_of_those_that_read();
-    let mut left_out = LeftOut::default();
+    let mut left_out = UnreadShards::default();
+    let mut handles = Vec::new();
     for (shard, error) in unread {
-        left_out.leave_out(&mut parts, QueryError::Read(error).in_shard(&shard))?;
+        left_out.leave_out(ledger, &mut handles, QueryError::Read(error).in_shard(&shard))?;
     }
     loop {
         let error = {
-            let moments = moments(&parts);
-            match fill(&asked, torn, limit, &moments) {
+            let again = (!left_out.is_empty()).then(|| Reading::new(ledger, &handles, first.now));
+            let reading = again.as_ref().unwrap_or(first);
+            let asked = Asked { reading, filter, viewpoint, after, list };
+            match fill(&asked, torn, limit) {
                 Ok((page, next_cursor)) => {
-                    let freshness = left_out.among(ledger.freshness_of(&moments, now));
-                    return Ok(page.answer(next_cursor, freshness));
+                    return Ok(page.answer(next_cursor, left_out.among(reading.freshness())));
                 }
                 Err(error) => error,
             }
         };
-        left_out.leave_out(&mut parts, error)?;
+        left_out.leave_out(ledger, &mut handles, error)?;
     }
 }
 
-/// A page out of these shards, and where the next one begins.
+/// A page, and where the next one begins.
 fn fill(
     asked: &Asked<'_>,
     torn: &TornTenants,
     limit: usize,
-    moments: &[ShardSnapshot<'_>],
 ) -> Result<(FilledPage, Option<Cursor>), QueryError> {
     let (list, reading) = (asked.list, asked.reading);
     let mut page = FilledPage::new(reading.ledger.page_bytes);
     if let Some(next_cursor) = page.name_torn(torn, asked, limit) {
         return Ok((page, Some(next_cursor)));
     }
-    let mut candidates = Merge::new(source::sources(asked, moments)?, moments)?;
+    let mut candidates = CandidateMerge::new(source::sources(asked)?, &reading.shards)?;
     // Work to find the start of the page does not count against its budget.
     let (mut looked_at, before) = (0, reading.records());
-    let mut reached: Option<Place> = None;
+    let mut reached: Option<CursorPlace> = None;
     let next_cursor = loop {
         let Some(candidate) = candidates.next()? else {
             break reached.filter(|_| candidates.is_cut_off()).map(|after| Cursor { list, after });
@@ -177,8 +170,8 @@ fn fill(
         reading.ledger.in_time()?;
         looked_at += 1;
         reached = Some(candidate.place.clone());
-        let moment = &moments[candidate.shard];
-        page.look_at(asked, torn, moments, candidate).map_err(|error| moment.unread(error))?;
+        let shard = &reading.shards[candidate.index];
+        page.look_at(asked, torn, candidate).map_err(|error| shard.unread(error))?;
     };
     Ok((page, next_cursor))
 }
@@ -192,13 +185,13 @@ impl FilledPage {
     fn name_torn(&mut self, torn: &TornTenants, asked: &Asked<'_>, limit: usize) -> Option<Cursor> {
         let after = match asked.after {
             None => None,
-            Some(Place::Torn(client)) => Some(client),
+            Some(CursorPlace::Torn(client)) => Some(client),
             Some(_) => return None,
         };
         let found = torn.page(after, limit);
         self.refused.extend(found.iter().map(RefusedTenant::from));
         let last = found.last().filter(|_| found.len() == limit)?;
-        Some(Cursor { list: asked.list, after: Place::Torn(last.client.clone()) })
+        Some(Cursor { list: asked.list, after: CursorPlace::Torn(last.client.clone()) })
     }
 
     fn answer(self, next_cursor: Option<Cursor>, freshness: Vec<FreshnessJson>) -> InstallationList {
@@ -214,22 +207,21 @@ impl FilledPage {
         &mut self,
         asked: &Asked<'_>,
         torn: &TornTenants,
-        moments: &[ShardSnapshot<'_>],
-        candidate: Candidate,
+        candidate: ListCandidate,
     ) -> Result<(), QueryError> {
-        let Candidate { client, app, shard, row, .. } = candidate;
-        let moment = &moments[shard];
-        let known = self.folded.take().filter(|(place, of, _)| *place == shard && *of == client);
+        let ListCandidate { client, app, index, row, .. } = candidate;
+        let shard = &asked.reading.shards[index];
+        let known = self.folded.take().filter(|(place, of, _)| *place == index && *of == client);
         let tenant = match (known, row) {
             (Some((_, _, tenant)), _) => tenant,
-            (None, Some(row)) => TenantAsOf::new(asked.reading, moment, &client, row, asked.viewpoint)?,
-            (None, None) => match moment.snapshot.tenant(&client)? {
-                Some(row) => TenantAsOf::new(asked.reading, moment, &client, row, asked.viewpoint)?,
+            (None, Some(row)) => TenantAsOf::new(asked.reading, shard, &client, row, asked.viewpoint)?,
+            (None, None) => match shard.snapshot.tenant(&client)? {
+                Some(row) => TenantAsOf::new(asked.reading, shard, &client, row, asked.viewpoint)?,
                 None => return Ok(()),
             },
         };
         if let Some(installation) = tenant.tenant.installations.get(&app) {
-            let timeline = tenant.timeline(asked.reading, moment, &app)?;
+            let timeline = tenant.timeline(asked.reading, shard, &app)?;
             let (product, at) = (tenant.tenant.product_realm, asked.viewpoint.at);
             if asked.filter.takes(&app, installation, product, &timeline, at) {
                 if let Some(shards) = torn.shards_of(&client) {
@@ -242,7 +234,7 @@ impl FilledPage {
                 }
             }
         }
-        self.folded = Some((shard, client, tenant));
+        self.folded = Some((index, client, tenant));
         Ok(())
     }
 
@@ -255,12 +247,12 @@ impl FilledPage {
 }
 
 /// The place of a cursor, if it is one of this list.
-fn place_in<'a>(cursor: &'a Cursor, list: u64, filter: &Filter) -> Result<&'a Place, QueryError> {
+fn place_in<'a>(cursor: &'a Cursor, list: u64, filter: &Filter) -> Result<&'a CursorPlace, QueryError> {
     let fits = match &cursor.after {
-        Place::Key(..) => filter.window.is_none(),
-        Place::Window(..) => filter.window.is_some(),
-        Place::Torn(_) => true,
-        Place::Item(..) => false,
+        CursorPlace::Key(..) => filter.window.is_none(),
+        CursorPlace::Window(..) => filter.window.is_some(),
+        CursorPlace::Torn(_) => true,
+        CursorPlace::Item(..) => false,
     };
     if fits && cursor.list == list { Ok(&cursor.after) } else { Err(QueryError::ForeignCursor) }
 }

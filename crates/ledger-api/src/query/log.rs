@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::cursor::page_limit;
 use super::parameters::text;
 use super::{AsOf, LineSink};
-use crate::ledger::{FreshnessJson, Ledger, Located, PageBytes, QueryError, freshness_of, moments};
+use crate::ledger::{FreshnessJson, Located, PageBytes, QueryError, Reading};
 use crate::limits::{LOG_DEFAULT, LOG_MAX};
 
 /// Records of a tenant, in order of arrival. With an instant, those that had happened by then; with knowledge, those
@@ -36,7 +36,6 @@ pub struct LogPage<T = Logged> {
     /// The records.
     pub records: Vec<T>,
     /// Where to go on; absent when nothing follows.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_seq: Option<u64>,
     /// Of the shard that has the tenant.
     pub freshness: Vec<FreshnessJson>,
@@ -47,28 +46,21 @@ pub struct LogPage<T = Logged> {
 pub struct Logged(pub Record);
 
 impl LogQuery {
-    pub(super) fn answer(
-        &self,
-        ledger: &Ledger,
-        now: Timestamp,
-        _: LineSink<'_>,
-    ) -> Result<LogPage, QueryError> {
+    pub(super) fn answer(&self, reading: &Reading<'_>, _: LineSink<'_>) -> Result<LogPage, QueryError> {
         let Self { client, from_seq, limit, as_of } = self;
         let from_seq = from_seq.unwrap_or(1);
         if from_seq == 0 {
             return Err(QueryError::OutOfRange { parameter: "fromSeq", least: 1, most: None });
         }
         let limit = page_limit(*limit, LOG_DEFAULT, LOG_MAX)?;
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        let Located { moment, .. } = ledger.found(&moments, client, as_of.known, now)?;
-        let cut = moment.snapshot.cut(client, as_of.known)?;
+        let Located { shard, .. } = reading.found(client, as_of.known)?;
+        let cut = shard.snapshot.cut(client, as_of.known)?;
         let stream = Stream::Tenant(client.clone());
         let (mut records, mut next_seq) = (Vec::new(), None);
-        let mut bytes = PageBytes::new(ledger.page_bytes);
-        for (looked_at, record) in moment.snapshot.records(&stream, from_seq)?.enumerate() {
-            ledger.in_time()?;
-            let record = record.map_err(|error| moment.unread(error))?;
+        let mut bytes = PageBytes::new(reading.ledger.page_bytes);
+        for (looked_at, record) in shard.snapshot.records(&stream, from_seq)?.enumerate() {
+            reading.ledger.in_time()?;
+            let record = record.map_err(|error| shard.unread(error))?;
             if !cut.knows(record.position, record.recorded) {
                 break;
             }
@@ -85,9 +77,9 @@ impl LogQuery {
         }
         // Behind the last record there is nothing yet, and a client that pages on asks again.
         if records.is_empty() && next_seq.is_none() && from_seq <= 1 {
-            ledger.ready_in(moment.id, &moments, now)?;
+            reading.ready_in(shard.id)?;
         }
-        Ok(LogPage { records, next_seq, freshness: vec![freshness_of(moment, now)?] })
+        Ok(LogPage { records, next_seq, freshness: vec![reading.freshness_of(shard)?] })
     }
 }
 

@@ -42,8 +42,8 @@ pub(crate) fn read<Q: Question>(path: Vec<(String, String)>, query: &str) -> Res
         }
         left.insert(name, value);
     }
-    let given = Given { left: RefCell::new(left), known: RefCell::default() };
-    let question = Q::deserialize(Value { given: &given, name: "" }).map_err(|error| {
+    let given = GivenParameters { left: RefCell::new(left), known: RefCell::default() };
+    let question = Q::deserialize(ParameterValue { given: &given, name: "" }).map_err(|error| {
         let Invalid { parameter, detail } = error;
         let kind = match &parameter {
             Some("cursor") => ProblemKind::InvalidCursor,
@@ -76,7 +76,7 @@ pub fn request(question: &impl Question) -> Request {
         let body = Some(json::to_string(question).unwrap_or_default());
         return Request { path: route.to_owned(), parameters: Vec::new(), body };
     }
-    let fields = serde_json::to_value(question).unwrap_or_default();
+    let fields = serde_json::from_slice(&json::to_vec(question).unwrap_or_default()).unwrap_or_default();
     let mut parameters = BTreeMap::new();
     flatten(String::new(), fields, &mut parameters);
     let mut path = String::new();
@@ -91,7 +91,6 @@ pub fn request(question: &impl Question) -> Request {
 
 fn flatten(name: String, value: Json, into: &mut BTreeMap<String, String>) {
     let text = match value {
-        Json::Null => return,
         Json::Object(fields) => {
             return fields.into_iter().for_each(|(name, value)| flatten(name, value, into));
         }
@@ -115,15 +114,15 @@ fn encode_into(path: &mut String, text: &str) {
 }
 
 /// What was given, without what was read so far, and the names that were looked for.
-struct Given {
+struct GivenParameters {
     left: RefCell<BTreeMap<String, String>>,
     known: RefCell<Vec<&'static str>>,
 }
 
 /// The parameter of a name, or all of them as a struct.
 #[derive(Clone, Copy)]
-struct Value<'g> {
-    given: &'g Given,
+struct ParameterValue<'g> {
+    given: &'g GivenParameters,
     name: &'static str,
 }
 
@@ -148,7 +147,7 @@ impl de::Error for Invalid {
     }
 }
 
-impl Value<'_> {
+impl ParameterValue<'_> {
     fn text(self) -> Result<String, Invalid> {
         self.given.known.borrow_mut().push(self.name);
         self.given.left.borrow_mut().remove(self.name).ok_or_else(|| de::Error::missing_field(self.name))
@@ -161,7 +160,7 @@ impl Value<'_> {
 
 const NUMBER: &str = "a whole number";
 
-impl<'de> Deserializer<'de> for Value<'_> {
+impl<'de> Deserializer<'de> for ParameterValue<'_> {
     type Error = Invalid;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Invalid> {
@@ -214,7 +213,7 @@ impl<'de> Deserializer<'de> for Value<'_> {
 
 /// The fields of a struct, each of them, given or not.
 struct Fields<'g> {
-    given: &'g Given,
+    given: &'g GivenParameters,
     rest: &'static [&'static str],
     name: &'static str,
 }
@@ -230,7 +229,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Invalid> {
-        let value = Value { given: self.given, name: self.name };
+        let value = ParameterValue { given: self.given, name: self.name };
         // Of a struct that is wrong as a whole, the field that was read last.
         seed.deserialize(value).map_err(|error| {
             let last = self.given.known.borrow().last().copied();

@@ -4,16 +4,12 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::preview::preview;
 use ledger_core::realm::Realm;
 use ledger_core::state::{Decision, Status};
-use ledger_core::time::Timestamp;
 use ledger_store::KnowledgeCut;
 use serde::{Deserialize, Serialize};
 
 use super::parameters::text;
 use super::{AsOf, LineSink};
-use crate::ledger::{
-    FreshnessJson, Ledger, Located, QueryError, Reading, ShardSnapshot, TenantAsOf, cut, freshness_of,
-    locate, moments,
-};
+use crate::ledger::{FreshnessJson, Located, QueryError, Reading, ShardSnapshot, TenantAsOf, cut, locate};
 
 /// "If it were installed now."
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,60 +40,52 @@ pub struct PreviewAnswer<T = Decision> {
 impl PreviewQuery {
     /// Nothing needs to be known of the tenant; of the app something. That it was never installed, every shard must
     /// have said that could know of it.
-    pub(super) fn answer(
-        &self,
-        ledger: &Ledger,
-        now: Timestamp,
-        _: LineSink<'_>,
-    ) -> Result<PreviewAnswer, QueryError> {
+    pub(super) fn answer(&self, reading: &Reading<'_>, _: LineSink<'_>) -> Result<PreviewAnswer, QueryError> {
         let Self { client, app, product_realm, as_of } = self;
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        let viewpoint = as_of.viewpoint(now);
-        let unknown = || ledger.not_found(&moments, now, QueryError::UnknownApp { app: app.clone() });
-        let reading = Reading::new(ledger);
-        let (moment, decision) = if let Some(located) = locate(&moments, client)? {
-            ledger.ready_for(viewpoint.known, &located, &moments, now)?;
-            let Located { moment, row } = located;
-            let cut = cut(moment, client, &row, viewpoint.known)?;
-            let tenant = TenantAsOf::new(&reading, moment, client, row, viewpoint)?;
+        let viewpoint = as_of.viewpoint(reading.now);
+        let unknown = || reading.not_found(QueryError::UnknownApp { app: app.clone() });
+        let (shard, decision) = if let Some(located) = locate(&reading.shards, client)? {
+            reading.ready_for(viewpoint.known, &located)?;
+            let Located { shard, row } = located;
+            let cut = cut(shard, client, &row, viewpoint.known)?;
+            let tenant = TenantAsOf::new(reading, shard, client, row, viewpoint)?;
             let installation = tenant.tenant.installations.get(app);
             if installation.is_none_or(|installation| installation.status == Status::None) {
-                ledger.ready_in(moment.id, &moments, now)?;
+                reading.ready_in(shard.id)?;
             }
             // An app that is new to the tenant may have been published to other shards first.
             let (of_app, cut) = match (installation, cut) {
                 (None, KnowledgeCut::Open | KnowledgeCut::AfterInstant(_)) => {
-                    (shard_of_app(&moments, app)?.ok_or_else(unknown)?, cut)
+                    (shard_of_app(&reading.shards, app)?.ok_or_else(unknown)?, cut)
                 }
-                (None, _) if moment.snapshot.app(app)?.is_none() => return Err(unknown()),
-                _ => (moment, cut),
+                (None, _) if shard.snapshot.app(app)?.is_none() => return Err(unknown()),
+                _ => (shard, cut),
             };
             let timeline = reading.timeline(of_app, app, cut)?;
             let product = product_realm.or(tenant.tenant.product_realm);
-            (moment, preview(installation, product, &timeline, viewpoint.at))
+            (shard, preview(installation, product, &timeline, viewpoint.at))
         } else {
-            ledger.ready(&moments, now)?;
-            let moment = shard_of_app(&moments, app)?.ok_or_else(unknown)?;
-            let timeline = reading.timeline(moment, app, moment.snapshot.cut(client, viewpoint.known)?)?;
-            (moment, preview(None, *product_realm, &timeline, viewpoint.at))
+            reading.ready()?;
+            let shard = shard_of_app(&reading.shards, app)?.ok_or_else(unknown)?;
+            let timeline = reading.timeline(shard, app, shard.snapshot.cut(client, viewpoint.known)?)?;
+            (shard, preview(None, *product_realm, &timeline, viewpoint.at))
         };
-        let freshness = vec![freshness_of(moment, now)?];
+        let freshness = vec![reading.freshness_of(shard)?];
         Ok(PreviewAnswer { decision, freshness })
     }
 }
 
 /// Every partition has a copy of all app-level events; the one that has read most of them answers.
 fn shard_of_app<'a>(
-    moments: &'a [ShardSnapshot<'a>],
+    shards: &'a [ShardSnapshot<'a>],
     app: &AppKey,
 ) -> Result<Option<&'a ShardSnapshot<'a>>, QueryError> {
     let mut best = None;
-    for moment in moments {
-        let Some(row) = moment.snapshot.app(app)? else { continue };
+    for shard in shards {
+        let Some(row) = shard.snapshot.app(app)? else { continue };
         if best.is_none_or(|(seq, _)| row.seq > seq) {
-            best = Some((row.seq, moment));
+            best = Some((row.seq, shard));
         }
     }
-    Ok(best.map(|(_, moment)| moment))
+    Ok(best.map(|(_, shard)| shard))
 }

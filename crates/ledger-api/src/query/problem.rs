@@ -37,7 +37,7 @@ pub struct ProblemJson {
     #[serde(default)]
     pub code: Cow<'static, str>,
     /// The parameter that is to blame.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub parameter: Option<String>,
     /// Of every shard, where one of them keeps the question from being answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

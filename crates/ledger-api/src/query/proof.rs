@@ -1,6 +1,6 @@
 //! A bundle: one tenant's whole history, for a reader who does not trust the ledger.
 //!
-//! It rests on the last seal of one moment and on the checkpoint signed there. Between the two lies a second or
+//! It rests on the last seal of a snapshot and on the checkpoint signed there. Between the two lies a second or
 //! so: the question says which seal it holds, so that the signer stops there, and begins anew only if the signer
 //! was past it already.
 
@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_core::time::Timestamp;
-use ledger_store::{ProveError, Proven, Proving, SignedCheckpoint, Snapshot};
+use ledger_store::{ProveError, Proven, Proving, ShardStatus, SignedCheckpoint, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use super::LineSink;
 use super::parameters::text;
-use crate::ledger::{Ledger, QueryError, ShardHandle, ShardSnapshot, locate, moments};
+use crate::ledger::{Ledger, QueryError, Reading, ShardSnapshot, locate};
 use crate::limits::BUNDLE_MAX_BYTES;
 
 /// How long the signature of a seal is waited for.
@@ -43,63 +42,50 @@ impl ProofQuery {
     ///
     /// That nothing is there is proven for one log as of its checkpoint, and handed out only when the log is read to
     /// its end: a reader takes it for what is true now.
-    pub(super) fn answer(
-        &self,
-        ledger: &Ledger,
-        now: Timestamp,
-        _: LineSink<'_>,
-    ) -> Result<String, QueryError> {
-        let secret = ledger.secret.as_ref().ok_or(QueryError::NoSecret)?;
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        let shard = self.shard_of(ledger, &parts, &moments, now)?;
+    pub(super) fn answer(&self, reading: &Reading<'_>, _: LineSink<'_>) -> Result<String, QueryError> {
+        let secret = reading.ledger.secret.as_ref().ok_or(QueryError::NoSecret)?;
+        let shard = self.shard_of(reading)?;
         let until = Instant::now() + WAIT;
         loop {
             let snapshot = shard.reader.snapshot();
             let Self { client, app, pinned, .. } = self;
             let proving = Proving { client, app: app.as_ref(), pinned: *pinned };
-            let Some(signed) = signature(shard, &snapshot, until)? else { continue };
+            let Some(signed) = signature(shard.status, &snapshot, until)? else { continue };
             return match snapshot.prove(proving, &signed.checkpoint, &signed.note, secret) {
                 Ok(proven) => {
                     if proven.records() == 0 {
-                        ledger.ready_in(&shard.id, &moments, now)?;
+                        reading.ready_in(shard.id)?;
                     }
-                    bundle(ledger, client, &proven)
+                    bundle(reading.ledger, client, &proven)
                 }
                 Err(ProveError::Read(error)) => Err(error.into()),
                 Err(error) => Err(QueryError::NotProven(error)),
             };
         }
     }
-}
 
-impl ProofQuery {
     /// Nothing computes the partition of a key, so an absence is proven for the partition that is named.
-    fn shard_of<'p>(
-        &self,
-        ledger: &Ledger,
-        parts: &'p [ShardHandle],
-        moments: &[ShardSnapshot<'_>],
-        now: Timestamp,
-    ) -> Result<&'p ShardHandle, QueryError> {
+    fn shard_of<'r>(&self, reading: &'r Reading<'_>) -> Result<&'r ShardSnapshot<'r>, QueryError> {
         let Some(partition) = self.partition else {
-            let located = locate(moments, &self.client)?.map(|located| located.moment.id.clone());
-            if located.is_none() {
-                ledger.ready(moments, now)?;
+            if let Some(located) = locate(&reading.shards, &self.client)? {
+                return Ok(located.shard);
             }
-            let has_it = |part: &&ShardHandle| located.as_ref().map_or(parts.len() == 1, |id| part.id == *id);
-            let absent = || QueryError::AbsentFromEach { client: self.client.clone() };
-            return parts.iter().find(has_it).ok_or_else(absent);
+            reading.ready()?;
+            return match &reading.shards[..] {
+                [only] => Ok(only),
+                _ => Err(QueryError::AbsentFromEach { client: self.client.clone() }),
+            };
         };
-        let is_named = |part: &&ShardHandle| {
-            part.id.partition == partition && self.topic.as_ref().is_none_or(|topic| *topic == part.id.topic)
+        let is_named = |shard: &&ShardSnapshot<'_>| {
+            shard.id.partition == partition
+                && self.topic.as_ref().is_none_or(|topic| *topic == shard.id.topic)
         };
-        let named: Vec<_> = parts.iter().filter(is_named).collect();
+        let named: Vec<_> = reading.shards.iter().filter(is_named).collect();
         match named[..] {
-            [] => Err(ledger.not_found(moments, now, QueryError::UnknownPartition { partition })),
-            [part] => Ok(part),
+            [] => Err(reading.not_found(QueryError::UnknownPartition { partition })),
+            [shard] => Ok(shard),
             _ => {
-                let shards = named.iter().map(|part| part.id.clone()).collect();
+                let shards = named.iter().map(|shard| shard.id.clone()).collect();
                 Err(QueryError::PartitionOfSeveral { shards })
             }
         }
@@ -123,11 +109,11 @@ fn bundle(ledger: &Ledger, client: &ClientKey, proven: &Proven<'_>) -> Result<St
 
 /// The checkpoint of the snapshot's last seal, as soon as it is signed; none when a later one was signed first.
 fn signature(
-    shard: &ShardHandle,
+    status: Option<&ShardStatus>,
     snapshot: &Snapshot<'_>,
     until: Instant,
 ) -> Result<Option<Arc<SignedCheckpoint>>, QueryError> {
-    let status = shard.status.as_ref().ok_or(QueryError::NothingSigned)?;
+    let status = status.ok_or(QueryError::NothingSigned)?;
     let seal = snapshot.last_seal()?.ok_or(QueryError::NotProven(ProveError::Unsealed))?;
     let sealed = seal.position + 1;
     let signed = status.checkpoints().wait_for(sealed, until);

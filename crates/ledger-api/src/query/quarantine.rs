@@ -3,7 +3,6 @@
 //! A page ends when it has as many items as were asked for, when it has enough bytes, or when enough was looked at
 //! for a reason that is rare.
 
-use ledger_core::time::Timestamp;
 use ledger_record::json::record::QuarantineJson;
 use ledger_record::record::{Content, Record, Stream};
 use ledger_record::rejection::Reason;
@@ -12,9 +11,9 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::LineSink;
-use super::cursor::{Cursor, Page, Place, page_limit};
+use super::cursor::{Cursor, CursorPlace, Page, page_limit};
 use super::parameters::text;
-use crate::ledger::{FreshnessJson, Ledger, PageBytes, QueryError, freshness_of, moments};
+use crate::ledger::{FreshnessJson, PageBytes, QueryError, Reading};
 use crate::limits::{LOOKED_AT_PER_PAGE, QUARANTINE_DEFAULT, QUARANTINE_MAX};
 
 /// Of the cursors of the whole quarantine.
@@ -48,7 +47,6 @@ pub struct QuarantinePage<T = QuarantinedItem> {
     /// The items.
     pub items: Vec<T>,
     /// Where the next page begins; absent on the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<Cursor>,
     /// Of every shard.
     pub freshness: Vec<FreshnessJson>,
@@ -83,8 +81,7 @@ struct ItemJson<'a> {
 impl QuarantineQuery {
     pub(super) fn answer(
         &self,
-        ledger: &Ledger,
-        now: Timestamp,
+        reading: &Reading<'_>,
         _: LineSink<'_>,
     ) -> Result<QuarantinePage, QueryError> {
         let Self { reason, page: Page { cursor, limit } } = self;
@@ -92,64 +89,59 @@ impl QuarantineQuery {
         let list = reason.map_or(ALL, |reason| 1 + place_of(reason));
         let after = match cursor.as_ref() {
             None => None,
-            Some(Cursor { list: of, after: Place::Item(shard, seq) }) if *of == list => Some((shard, *seq)),
+            Some(Cursor { list: of, after: CursorPlace::Item(shard, seq) }) if *of == list => {
+                Some((shard, *seq))
+            }
             Some(_) => return Err(QueryError::ForeignCursor),
         };
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        let (mut items, mut bytes, mut looked_at) = (Vec::new(), PageBytes::new(ledger.page_bytes), 0);
+        let (mut items, mut bytes, mut looked_at) =
+            (Vec::new(), PageBytes::new(reading.ledger.page_bytes), 0);
         let mut reached = None;
         let mut next_cursor = None;
-        'shards: for moment in
-            moments.iter().filter(|moment| after.is_none_or(|(shard, _)| moment.id >= shard))
+        'shards: for shard in reading.shards.iter().filter(|shard| after.is_none_or(|(id, _)| shard.id >= id))
         {
             let from_seq =
-                after.filter(|(shard, _)| *shard == moment.id).map_or(1, |(_, seq)| seq.saturating_add(1));
-            for record in moment.snapshot.records(&Stream::Rejected, from_seq)? {
+                after.filter(|(id, _)| *id == shard.id).map_or(1, |(_, seq)| seq.saturating_add(1));
+            for record in shard.snapshot.records(&Stream::Rejected, from_seq)? {
                 if items.len() >= limit || bytes.is_full() || looked_at == LOOKED_AT_PER_PAGE {
                     next_cursor = reached.map(|after| Cursor { list, after });
                     break 'shards;
                 }
-                ledger.in_time()?;
-                let record = record.map_err(|error| moment.unread(error))?;
+                reading.ledger.in_time()?;
+                let record = record.map_err(|error| shard.unread(error))?;
                 looked_at += 1;
-                reached = Some(Place::Item(moment.id.clone(), record.seq));
+                reached = Some(CursorPlace::Item(shard.id.clone(), record.seq));
                 if reason.is_none_or(|reason| is_refused_for(&record, reason)) {
-                    let item = QuarantinedItem { shard: moment.id.clone(), record };
+                    let item = QuarantinedItem { shard: shard.id.clone(), record };
                     bytes.add(&item);
                     items.push(item);
                 }
             }
         }
-        Ok(QuarantinePage { items, next_cursor, freshness: ledger.freshness_of(&moments, now) })
+        Ok(QuarantinePage { items, next_cursor, freshness: reading.freshness() })
     }
 }
 
 impl QuarantineItemQuery {
     pub(super) fn answer(
         &self,
-        ledger: &Ledger,
-        now: Timestamp,
+        reading: &Reading<'_>,
         _: LineSink<'_>,
     ) -> Result<QuarantineAnswer, QueryError> {
         let Self { topic, partition, seq } = self;
-        let (shard, seq) = (&ShardId { topic: topic.clone(), partition: *partition }, *seq);
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        let unknown = || {
-            let error = if moments.iter().any(|moment| moment.id == shard) {
-                QueryError::UnknownItem { shard: shard.clone(), seq }
-            } else {
-                QueryError::UnknownShard { shard: shard.clone() }
-            };
-            ledger.not_found_in(shard, &moments, now, error)
-        };
-        let moment = moments.iter().find(|moment| moment.id == shard).ok_or_else(unknown)?;
-        let record = moment.snapshot.records(&Stream::Rejected, seq)?.next().transpose()?;
-        let record = record.filter(|record| record.seq == seq).ok_or_else(unknown)?;
+        let (id, seq) = (&ShardId { topic: topic.clone(), partition: *partition }, *seq);
+        let shard = reading
+            .shards
+            .iter()
+            .find(|shard| shard.id == id)
+            .ok_or_else(|| reading.not_found_in(id, QueryError::UnknownShard { shard: id.clone() }))?;
+        let record = shard.snapshot.records(&Stream::Rejected, seq)?.next().transpose()?;
+        let record = record
+            .filter(|record| record.seq == seq)
+            .ok_or_else(|| reading.not_found_in(id, QueryError::UnknownItem { shard: id.clone(), seq }))?;
         Ok(QuarantineAnswer {
-            item: QuarantinedItem { shard: shard.clone(), record },
-            freshness: vec![freshness_of(moment, now)?],
+            item: QuarantinedItem { shard: id.clone(), record },
+            freshness: vec![reading.freshness_of(shard)?],
         })
     }
 }

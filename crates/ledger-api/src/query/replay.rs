@@ -28,10 +28,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::line::{self, PROGRESS_EVERY};
 use super::parameters::{or_zero, text};
-use super::{AnswerLine, LineSink, Progress, Scope};
+use super::{AnswerLine, LineSink, ScanProgress, Scope};
 use crate::ledger::{
-    FreshnessJson, Ledger, Located, Lru, QueryError, Seqs, ShardSnapshot, State, freshness_of, moments,
-    records_of, shards_with, span,
+    FreshnessJson, InstallationState, Located, Lru, QueryError, Reading, Seqs, ShardSnapshot, records_of,
+    shards_with, span,
 };
 use crate::limits::REPLAYED_INSTALLATIONS_KEPT;
 use crate::problem::ProblemKind;
@@ -96,31 +96,30 @@ pub struct ReplayAnswer {
 
 /// A record, and what was believed after it. Serialises with the record as the log shows it.
 #[derive(Debug)]
-pub struct Step<'a> {
+pub struct ReplayedRecord<'a> {
     shard: &'a ShardId,
     record: &'a Record,
-    states: Vec<State>,
+    states: Vec<InstallationState>,
     /// The tenant has records in another shard too, so its states are left out.
     split: bool,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct StepJson<'a> {
+struct ReplayedRecordJson<'a> {
     topic: &'a str,
     partition: u32,
     position: u64,
     record: RecordJson<'a>,
-    states: &'a [State],
-    #[serde(skip_serializing_if = "Option::is_none")]
+    states: &'a [InstallationState],
     refused: Option<&'static str>,
 }
 
-impl Serialize for Step<'_> {
+impl Serialize for ReplayedRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { shard, record, states, split } = self;
         let shown = RecordJson::of(record);
-        StepJson {
+        ReplayedRecordJson {
             topic: &shard.topic,
             partition: shard.partition,
             position: record.position,
@@ -141,49 +140,47 @@ impl ReplayQuery {
     /// Replays records, shard after shard.
     pub(super) fn answer(
         &self,
-        ledger: &Ledger,
-        now: Timestamp,
+        reading: &Reading<'_>,
         sink: LineSink<'_>,
     ) -> Result<ReplayAnswer, QueryError> {
         span(self.from, self.to)?;
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
         if let Some(client) = &self.client {
-            let Located { moment, row } = ledger.found(&moments, client, KnowledgeBound::All, now)?;
-            if let Some(shard) = self.shard.as_ref().filter(|shard| *shard != moment.id) {
+            let Located { shard, row } = reading.found(client, KnowledgeBound::All)?;
+            if let Some(other) = self.shard.as_ref().filter(|named| *named != shard.id) {
                 let unknown = QueryError::UnknownTenant { client: client.clone() };
-                return Err(ledger.not_found_in(shard, &moments, now, unknown));
+                return Err(reading.not_found_in(other, unknown));
             }
             if let Some(app) = self.app.as_ref().filter(|app| !row.tenant.installations.contains_key(app)) {
                 let unknown = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
-                return Err(ledger.not_found_in(moment.id, &moments, now, unknown));
+                return Err(reading.not_found_in(shard.id, unknown));
             }
             let apps: Vec<AppKey> = row.tenant.installations.keys().cloned().collect();
             let before = |record: &Result<Record, ReadError>| {
                 record.as_ref().is_ok_and(|record| record.position < self.from_position)
             };
-            let records = records_of(moment, client, &apps, &Seqs::new())?.skip_while(before);
-            Replaying::new(ledger, moment, &moments, self, sink)?.all(records)?;
-            return Ok(ReplayAnswer { freshness: vec![freshness_of(moment, now)?] });
+            let records = records_of(shard, client, &apps, &Seqs::new())?.skip_while(before);
+            Replaying::new(reading, shard, self, sink)?.all(records)?;
+            return Ok(ReplayAnswer { freshness: vec![reading.freshness_of(shard)?] });
         }
-        ledger.known_app(self.app.as_ref(), &moments, now)?;
-        let chosen: Vec<&ShardSnapshot<'_>> = moments
+        reading.known_app(self.app.as_ref())?;
+        let chosen: Vec<&ShardSnapshot<'_>> = reading
+            .shards
             .iter()
-            .filter(|moment| self.shard.as_ref().is_none_or(|shard| shard == moment.id))
+            .filter(|shard| self.shard.as_ref().is_none_or(|named| named == shard.id))
             .collect();
         match (&chosen[..], &self.shard) {
             ([], Some(shard)) => {
                 let unknown = QueryError::UnknownShard { shard: shard.clone() };
-                return Err(ledger.not_found_in(shard, &moments, now, unknown));
+                return Err(reading.not_found_in(shard, unknown));
             }
             ([_, _, ..], _) if self.from_position > 0 => return Err(QueryError::PositionOfNoShard),
             _ => {}
         }
-        for moment in chosen {
-            let records = moment.snapshot.records_from(self.from_position)?;
-            Replaying::new(ledger, moment, &moments, self, sink)?.all(records)?;
+        for shard in chosen {
+            let records = shard.snapshot.records_from(self.from_position)?;
+            Replaying::new(reading, shard, self, sink)?.all(records)?;
         }
-        Ok(ReplayAnswer { freshness: ledger.freshness_of(&moments, now) })
+        Ok(ReplayAnswer { freshness: reading.freshness() })
     }
 }
 
@@ -199,9 +196,8 @@ struct Folded {
 
 /// One shard that is replayed.
 struct Replaying<'a> {
-    ledger: &'a Ledger,
-    moment: &'a ShardSnapshot<'a>,
-    all: &'a [ShardSnapshot<'a>],
+    reading: &'a Reading<'a>,
+    shard: &'a ShardSnapshot<'a>,
     asked: &'a ReplayQuery,
     sink: LineSink<'a>,
     /// As known before the next record.
@@ -212,19 +208,18 @@ struct Replaying<'a> {
 
 impl<'a> Replaying<'a> {
     fn new(
-        ledger: &'a Ledger,
-        moment: &'a ShardSnapshot<'a>,
-        all: &'a [ShardSnapshot<'a>],
+        reading: &'a Reading<'a>,
+        shard: &'a ShardSnapshot<'a>,
         asked: &'a ReplayQuery,
         sink: LineSink<'a>,
     ) -> Result<Self, ReadError> {
-        let apps = moment.snapshot.apps()?.map(|app| app.map(|(app, _)| app));
+        let apps = shard.snapshot.apps()?.map(|app| app.map(|(app, _)| app));
         let apps = apps.collect::<Result<Vec<_>, _>>()?;
         let cut =
             asked.from_position.checked_sub(1).map_or(KnowledgeCut::Closed, KnowledgeCut::AfterPosition);
-        let timelines = moment.snapshot.timelines_of(&apps, cut)?;
+        let timelines = shard.snapshot.timelines_of(&apps, cut)?;
         let kept = Lru::new(REPLAYED_INSTALLATIONS_KEPT);
-        Ok(Self { ledger, moment, all, asked, sink, timelines, kept, seen: 0 })
+        Ok(Self { reading, shard, asked, sink, timelines, kept, seen: 0 })
     }
 
     fn all(mut self, records: impl Iterator<Item = Result<Record, ReadError>>) -> Result<(), QueryError> {
@@ -232,8 +227,8 @@ impl<'a> Replaying<'a> {
             let record = record?;
             self.seen += 1;
             if self.seen.is_multiple_of(PROGRESS_EVERY) {
-                let total = self.moment.snapshot.head()?.next_position;
-                let progress = Progress { records: record.position, total };
+                let total = self.shard.snapshot.head()?.next_position;
+                let progress = ScanProgress { records: record.position, total };
                 line::send(self.sink, &AnswerLine::Progress(progress))?;
             }
             let Content::Event { event, outcome, .. } = &record.content else { continue };
@@ -275,7 +270,7 @@ impl<'a> Replaying<'a> {
         if event.product_realm().is_none() {
             return Ok(false);
         }
-        let row = self.moment.snapshot.tenant(client)?;
+        let row = self.shard.snapshot.tenant(client)?;
         Ok(row.is_some_and(|row| row.tenant.installations.contains_key(only)))
     }
 
@@ -297,7 +292,7 @@ impl<'a> Replaying<'a> {
             return Ok(());
         }
         let Some(client) = &self.asked.client else {
-            let step = Step { shard: self.moment.id, record, states: Vec::new(), split: false };
+            let step = ReplayedRecord { shard: self.shard.id, record, states: Vec::new(), split: false };
             return line::send(self.sink, &AnswerLine::Step(step));
         };
         // Of one tenant it is a step of its own: a late one rewrites its state, any one what is in force for it.
@@ -318,7 +313,7 @@ impl<'a> Replaying<'a> {
             KnowledgeCut::Closed => (Tenant::default(), 0),
             before => self.fold(client, before)?,
         };
-        let split = self.all.len() > 1 && shards_with(self.all, client)?.len() > 1;
+        let split = self.reading.shards.len() > 1 && shards_with(&self.reading.shards, client)?.len() > 1;
         Ok(Folded { tenant, seq, split })
     }
 
@@ -329,7 +324,7 @@ impl<'a> Replaying<'a> {
 
     /// The fold of a tenant's records up to a cut, and the seq of the last of them.
     fn fold(&self, client: &ClientKey, cut: KnowledgeCut) -> Result<(Tenant, u64), QueryError> {
-        let (events, _reserved) = self.ledger.events(&self.moment.snapshot, client, cut)?;
+        let (events, _reserved) = self.reading.ledger.events(&self.shard.snapshot, client, cut)?;
         let seq = events.last().map_or(0, |event| event.seq);
         Ok((Tenant::from_history(&entries(&events), &self.timelines), seq))
     }
@@ -366,7 +361,7 @@ impl<'a> Replaying<'a> {
         let installations = folded.tenant.installations.iter();
         let states = installations.filter(|(app, _)| !folded.split && wanted(app));
         let states: Vec<_> = states
-            .map(|(app, state)| State {
+            .map(|(app, state)| InstallationState {
                 client: client.clone(),
                 app: app.clone(),
                 installation: state.clone(),
@@ -381,7 +376,7 @@ impl<'a> Replaying<'a> {
             // The tenant gets the app only later.
             return Ok(());
         }
-        let step = Step { shard: self.moment.id, record, states, split: folded.split };
+        let step = ReplayedRecord { shard: self.shard.id, record, states, split: folded.split };
         line::send(self.sink, &AnswerLine::Step(step))
     }
 }

@@ -1,14 +1,11 @@
 //! The installations of one tenant.
 
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::parameters::text;
 use super::{AsOf, LineSink};
-use crate::ledger::{
-    FreshnessJson, Ledger, Located, QueryError, Reading, State, TenantAsOf, freshness_of, moments,
-};
+use crate::ledger::{FreshnessJson, InstallationState, Located, QueryError, Reading, TenantAsOf};
 
 /// One installation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +32,7 @@ pub struct TenantQuery {
 
 /// One installation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct InstallationAnswer<T = State> {
+pub struct InstallationAnswer<T = InstallationState> {
     /// Its state.
     pub installation: T,
     /// Of the shard that has the tenant.
@@ -44,7 +41,7 @@ pub struct InstallationAnswer<T = State> {
 
 /// All installations of a tenant, by app key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TenantAnswer<T = State> {
+pub struct TenantAnswer<T = InstallationState> {
     /// Their states.
     pub installations: Vec<T>,
     /// Of the shard that has the tenant.
@@ -54,44 +51,34 @@ pub struct TenantAnswer<T = State> {
 impl InstallationQuery {
     pub(super) fn answer(
         &self,
-        ledger: &Ledger,
-        now: Timestamp,
+        reading: &Reading<'_>,
         _: LineSink<'_>,
     ) -> Result<InstallationAnswer, QueryError> {
         let Self { client, app, as_of } = self;
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        let Located { moment, row } = ledger.found(&moments, client, as_of.known, now)?;
-        let (viewpoint, reading) = (as_of.viewpoint(now), Reading::new(ledger));
-        let tenant = TenantAsOf::new(&reading, moment, client, row, viewpoint)?;
+        let Located { shard, row } = reading.found(client, as_of.known)?;
+        let viewpoint = as_of.viewpoint(reading.now);
+        let tenant = TenantAsOf::new(reading, shard, client, row, viewpoint)?;
         let unknown = || {
             let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
-            ledger.not_found_in(moment.id, &moments, now, error)
+            reading.not_found_in(shard.id, error)
         };
-        let state = tenant.state(&reading, moment, client, app, viewpoint.at)?;
+        let state = tenant.state(reading, shard, client, app, viewpoint.at)?;
         let installation = state.ok_or_else(unknown)?;
-        Ok(InstallationAnswer { installation, freshness: vec![freshness_of(moment, now)?] })
+        Ok(InstallationAnswer { installation, freshness: vec![reading.freshness_of(shard)?] })
     }
 }
 
 impl TenantQuery {
     /// A tenant that is known and had none then has an empty answer.
-    pub(super) fn answer(
-        &self,
-        ledger: &Ledger,
-        now: Timestamp,
-        _: LineSink<'_>,
-    ) -> Result<TenantAnswer, QueryError> {
+    pub(super) fn answer(&self, reading: &Reading<'_>, _: LineSink<'_>) -> Result<TenantAnswer, QueryError> {
         let Self { client, as_of } = self;
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        let Located { moment, row } = ledger.found(&moments, client, as_of.known, now)?;
-        let (viewpoint, reading) = (as_of.viewpoint(now), Reading::new(ledger));
-        let tenant = TenantAsOf::new(&reading, moment, client, row, viewpoint)?;
-        let installations = tenant.states(&reading, moment, client, viewpoint.at)?;
+        let Located { shard, row } = reading.found(client, as_of.known)?;
+        let viewpoint = as_of.viewpoint(reading.now);
+        let tenant = TenantAsOf::new(reading, shard, client, row, viewpoint)?;
+        let installations = tenant.states(reading, shard, client, viewpoint.at)?;
         if installations.is_empty() {
-            ledger.ready_in(moment.id, &moments, now)?;
+            reading.ready_in(shard.id)?;
         }
-        Ok(TenantAnswer { installations, freshness: vec![freshness_of(moment, now)?] })
+        Ok(TenantAnswer { installations, freshness: vec![reading.freshness_of(shard)?] })
     }
 }

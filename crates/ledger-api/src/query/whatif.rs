@@ -4,55 +4,92 @@
 //! Only the gaps are kept, eight bytes for each reinstall. What is found on the way is sent as it is found, by the
 //! thread that found it; the sink can end the question.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-use ledger_core::ids::ClientKey;
+use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::policy::Policy;
 use ledger_core::time::Timestamp;
-use ledger_core::whatif::{Scope as Counted, WhatIf};
-use ledger_record::json::whatif::{DifferenceJson, InvalidWhatIf, WhatIfReportJson, WhatIfRequestJson};
+use ledger_core::whatif::{PolicyReport, WhatIf, WhatIfScope};
+use ledger_core::words::read_text;
+use ledger_record::json::policy::{GivenPolicy, InvalidPolicyDays};
+use ledger_record::json::time::parse_instant;
 use ledger_store::{ReadError, TornTenant, entries};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::line::{self, PROGRESS_EVERY};
-use super::{AnswerLine, LineSink, Progress};
-use crate::ledger::{FreshnessJson, Ledger, QueryError, RefusedTenant, ShardSnapshot, Shards, moments, span};
+use super::{AnswerLine, LineSink, ScanProgress};
+use crate::ledger::{FreshnessJson, Ledger, QueryError, Reading, RefusedTenant, ShardSnapshot, Shards, span};
 use crate::limits::POLICIES_MAX;
 
 /// Policies to be tried, and on what.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "WhatIfRequestJson")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "GivenWhatIf")]
 pub struct WhatIfQuery {
     /// Side by side.
     pub policies: Vec<Policy>,
     /// What counts.
-    pub scope: Counted,
+    #[serde(rename = "")]
+    pub scope: WhatIfScope,
     /// Send every installation that would be elsewhere.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub differences: bool,
 }
 
-impl Serialize for WhatIfQuery {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        WhatIfRequestJson::of(&self.policies, &self.scope, self.differences).serialize(serializer)
+/// The body of the request, read strictly: a member with a typing error would be ignored otherwise.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GivenWhatIf<'a> {
+    policies: Vec<GivenPolicy>,
+    app_key: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "instant")]
+    from: Option<Timestamp>,
+    #[serde(default, deserialize_with = "instant")]
+    to: Option<Timestamp>,
+    #[serde(default)]
+    differences: bool,
+}
+
+/// Why a question cannot be asked so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum InvalidWhatIf {
+    #[error(transparent)]
+    Days(#[from] InvalidPolicyDays),
+    #[error("an app key is 1 to 255 bytes of UTF-8 without control characters")]
+    AppKey,
+}
+
+impl TryFrom<GivenWhatIf<'_>> for WhatIfQuery {
+    type Error = InvalidWhatIf;
+
+    fn try_from(given: GivenWhatIf<'_>) -> Result<Self, InvalidWhatIf> {
+        let GivenWhatIf { policies, app_key, from, to, differences } = given;
+        let policies = policies.into_iter().map(Policy::try_from).collect::<Result<_, _>>()?;
+        let app = app_key.as_deref().map(AppKey::new).transpose().map_err(|_| InvalidWhatIf::AppKey)?;
+        Ok(Self { policies, scope: WhatIfScope { app, from, to }, differences })
     }
 }
 
-impl TryFrom<WhatIfRequestJson<'_>> for WhatIfQuery {
-    type Error = InvalidWhatIf;
+fn instant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    struct Instant(Timestamp);
 
-    fn try_from(read: WhatIfRequestJson<'_>) -> Result<Self, InvalidWhatIf> {
-        Ok(Self { policies: read.policies()?, scope: read.scope()?, differences: read.differences })
+    impl<'de> Deserialize<'de> for Instant {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            read_text(from, parse_instant).map(Self)
+        }
     }
+
+    Ok(Option::<Instant>::deserialize(from)?.map(|instant| instant.0))
 }
 
 /// What the policies would have meant.
 #[derive(Debug, Clone, Serialize)]
 pub struct WhatIfAnswer {
     /// One for each policy.
-    pub reports: Vec<WhatIfReportJson>,
+    pub reports: Vec<PolicyReport>,
     /// Tenants that were folded.
     pub tenants: u64,
     /// Records that were folded.
@@ -67,8 +104,7 @@ pub struct WhatIfAnswer {
 impl WhatIfQuery {
     pub(super) fn answer(
         &self,
-        ledger: &Ledger,
-        now: Timestamp,
+        reading: &Reading<'_>,
         sink: LineSink<'_>,
     ) -> Result<WhatIfAnswer, QueryError> {
         let given = self.policies.len();
@@ -76,27 +112,26 @@ impl WhatIfQuery {
             return Err(QueryError::Policies { given, most: POLICIES_MAX });
         }
         span(self.scope.from, self.scope.to)?;
-        let parts = ledger.shards.all();
-        let moments = moments(&parts);
-        ledger.known_app(self.scope.app.as_ref(), &moments, now)?;
+        reading.known_app(self.scope.app.as_ref())?;
         let mut total = 0;
-        for moment in &moments {
-            total += records_of_tenants(moment)?;
+        for shard in &reading.shards {
+            total += records_of_tenants(shard)?;
         }
-        line::send(sink, &AnswerLine::Progress(Progress { records: 0, total }))?;
-        let torn: BTreeMap<_, _> = ledger
+        line::send(sink, &AnswerLine::Progress(ScanProgress { records: 0, total }))?;
+        let torn: BTreeMap<_, _> = reading
+            .ledger
             .shards
             .torn()?
             .page(None, usize::MAX)
             .into_iter()
             .map(|torn| (torn.client.clone(), torn))
             .collect();
-        let threads = threads(ledger).min(moments.len());
+        let threads = threads(reading.ledger).min(reading.shards.len());
         let scan = FullScan { asked: self, torn: &torn, sink, total, done: AtomicU64::new(0), threads };
-        let Scanned { whatif, tenants, records } = scan.all(&moments)?;
-        let reports = whatif.reports().iter().map(WhatIfReportJson::of).collect();
+        let Scanned { whatif, tenants, records } = scan.all(&reading.shards)?;
+        let reports = whatif.reports();
         let refused = torn.values().map(RefusedTenant::from).collect();
-        let freshness = ledger.freshness_of(&moments, now);
+        let freshness = reading.freshness();
         Ok(WhatIfAnswer { reports, tenants, records, refused, freshness })
     }
 }
@@ -127,12 +162,12 @@ struct Scanned {
 
 impl FullScan<'_> {
     /// Every shard, as many at a time as there are threads for it.
-    fn all(&self, moments: &[ShardSnapshot<'_>]) -> Result<Scanned, QueryError> {
+    fn all(&self, shards: &[ShardSnapshot<'_>]) -> Result<Scanned, QueryError> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut scanned = self.nothing();
-            while let Some(moment) = moments.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.one(moment, &mut scanned)?;
+            while let Some(shard) = shards.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.one(shard, &mut scanned)?;
             }
             Ok::<_, QueryError>(scanned)
         };
@@ -159,9 +194,9 @@ impl FullScan<'_> {
         Scanned { whatif, tenants: 0, records: 0 }
     }
 
-    fn one(&self, moment: &ShardSnapshot<'_>, scanned: &mut Scanned) -> Result<(), QueryError> {
-        let apps = moment.snapshot.app_timelines()?;
-        let mut histories = moment.snapshot.histories()?;
+    fn one(&self, shard: &ShardSnapshot<'_>, scanned: &mut Scanned) -> Result<(), QueryError> {
+        let apps = shard.snapshot.app_timelines()?;
+        let mut histories = shard.snapshot.histories()?;
         let mut uncounted = 0;
         while let Some((client, events)) = histories.advance()? {
             uncounted += events.len() as u64;
@@ -178,13 +213,13 @@ impl FullScan<'_> {
             scanned.tenants += 1;
             scanned.records += events.len() as u64;
             if !self.asked.differences {
-                scanned.whatif.take(&entries(events), &apps);
+                scanned.whatif.apply(&entries(events), &apps);
                 continue;
             }
             let mut sent = Ok(());
-            scanned.whatif.take_comparing(&entries(events), &apps, &mut |found| {
+            scanned.whatif.apply_comparing(&entries(events), &apps, &mut |found| {
                 if sent.is_ok() {
-                    sent = line::send(self.sink, &AnswerLine::Difference(DifferenceJson::of(client, &found)));
+                    sent = line::send(self.sink, &AnswerLine::Difference(&found));
                 }
             });
             sent?;
@@ -193,16 +228,38 @@ impl FullScan<'_> {
     }
 
     fn progress(&self, records: u64) -> Result<(), QueryError> {
-        line::send(self.sink, &AnswerLine::Progress(Progress { records, total: self.total }))
+        line::send(self.sink, &AnswerLine::Progress(ScanProgress { records, total: self.total }))
     }
 }
 
 /// How many records a scan of the tenants comes upon: all but refusals, seals and those of apps.
-fn records_of_tenants(moment: &ShardSnapshot<'_>) -> Result<u64, ReadError> {
-    let head = moment.snapshot.head()?;
-    let mut others = head.refused + moment.snapshot.last_seal()?.map_or(0, |seal| seal.seq);
-    for app in moment.snapshot.apps()? {
+fn records_of_tenants(shard: &ShardSnapshot<'_>) -> Result<u64, ReadError> {
+    let head = shard.snapshot.head()?;
+    let mut others = head.refused + shard.snapshot.last_seal()?.map_or(0, |seal| seal.seq);
+    for app in shard.snapshot.apps()? {
         others += app?.1.seq;
     }
     Ok(head.next_position.saturating_sub(others))
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_record::json;
+
+    use super::*;
+
+    #[test]
+    fn a_question_comes_back_as_it_was_asked() {
+        let policies = vec![Policy::Days { days: 30 }, Policy::Subscription { grace_days: 0 }];
+        let app = Some(AppKey::new("com.example.app").unwrap());
+        let scope = WhatIfScope { app, from: Some(Timestamp::from_millis(0)), to: None };
+        let asked = WhatIfQuery { policies, scope, differences: true };
+        let text = json::to_string(&asked).unwrap();
+        assert_eq!(
+            text,
+            r#"{"policies":[{"mode":"days","days":30},{"mode":"subscription","graceDays":0}],"appKey":"com.example.app","from":"1970-01-01T00:00:00.000Z","differences":true}"#
+        );
+        assert_eq!(serde_json::from_str::<WhatIfQuery>(&text).unwrap(), asked);
+        assert!(serde_json::from_str::<WhatIfQuery>(r#"{"policies":[],"apKey":"a"}"#).is_err());
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ledger_api::ledger::{Ledger, State};
+use ledger_api::ledger::{InstallationState, Ledger};
 use ledger_api::query::{AsOf, AsOfAll, Cursor, Filter, MigrationFilter, WindowFilter};
 use ledger_core::event::{AppFact, Body, InstallationFact};
 use ledger_core::ids::MigrationId;
@@ -114,7 +114,7 @@ fn filters(at: Timestamp) -> Vec<Filter> {
 }
 
 /// What holds for a state, out of the words it is shown with.
-fn belongs(filter: &Filter, state: &State) -> bool {
+fn belongs(filter: &Filter, state: &InstallationState) -> bool {
     let shown = crate::filled::json(state);
     let flag = |name: &str| shown[name].as_bool().unwrap();
     let window = &state.installation.window;
@@ -140,7 +140,7 @@ fn belongs(filter: &Filter, state: &State) -> bool {
 }
 
 /// The list, one installation after the other.
-fn expected(ledger: &Ledger, filter: &Filter, as_of: AsOfAll, now: Timestamp) -> Vec<State> {
+fn expected(ledger: &Ledger, filter: &Filter, as_of: AsOfAll, now: Timestamp) -> Vec<InstallationState> {
     let mut states = Vec::new();
     for number in 0..TENANTS {
         match ledger.tenant(&client(&format!("t-{number}")), as_of.into(), now) {
@@ -157,7 +157,13 @@ fn expected(ledger: &Ledger, filter: &Filter, as_of: AsOfAll, now: Timestamp) ->
     states
 }
 
-fn listed(ledger: &Ledger, filter: &Filter, limit: u64, as_of: AsOfAll, now: Timestamp) -> Vec<State> {
+fn listed(
+    ledger: &Ledger,
+    filter: &Filter,
+    limit: u64,
+    as_of: AsOfAll,
+    now: Timestamp,
+) -> Vec<InstallationState> {
     let (mut cursor, mut states) = (None::<Cursor>, Vec::new());
     loop {
         let page = ledger.installations(filter, cursor.as_ref(), limit, as_of, now).unwrap();
@@ -212,7 +218,7 @@ fn what_is_appended_between_pages_neither_repeats_nor_skips_an_entry() {
         let mut filled = busy();
         let now = hour(100);
         let before = listed(&filled.ledger, &filter, 1000, AsOfAll::default(), now);
-        let key = |state: &State| (state.client.clone(), state.app.clone());
+        let key = |state: &InstallationState| (state.client.clone(), state.app.clone());
         let (mut cursor, mut states, mut pages) = (None::<Cursor>, Vec::new(), 0);
         loop {
             let page =

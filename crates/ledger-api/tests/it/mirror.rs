@@ -4,15 +4,16 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Mutex;
 
 use ledger_api::http::Options;
 use ledger_api::query::{
     AsOf, AsOfAll, CheckpointsQuery, CorrectionsQuery, ExplainQuery, Filter, InstallationQuery,
-    InstallationsQuery, LogQuery, MigrationsQuery, PreviewQuery, ProofQuery, QuarantineItemQuery,
+    InstallationsQuery, LedgerLine, LogQuery, MigrationsQuery, PreviewQuery, ProofQuery, QuarantineItemQuery,
     QuarantineQuery, Question, ReplayQuery, TenantQuery, WhatIfQuery,
 };
 use ledger_core::policy::Policy;
-use ledger_core::whatif::Scope;
+use ledger_core::whatif::WhatIfScope;
 use ledger_record::json::notice;
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::proof::tree::empty_root;
@@ -128,10 +129,12 @@ fn filled() -> Filled {
         now.lag_events = Some(5);
         now.last_source_time = Some(hour(1));
         now.mismatched_tenants = 1;
+        now.missing_app_events = 1;
     });
     let odd = |code| Some(Halted { code, message: "the log says why".to_owned() });
     filled.statuses[0].update(|now| {
         (now.unsigned, now.stalled) = (odd("log-behind-checkpoint"), odd("no-ticks"));
+        now.missing_copies = odd("app-events-missing");
     });
     let checkpoint = Checkpoint { origin: TOPIC.to_owned(), size: 0, root: empty_root() };
     filled.statuses[0].set_checkpoint(SignedCheckpoint { checkpoint, note: "a note".to_owned() });
@@ -156,10 +159,15 @@ fn every_answer_is_its_message() {
     met.meet("PreviewResponse", &ledger.put(&asked, now).unwrap());
     met.meet("ListCheckpointsResponse", &ledger.checkpoints(now));
     let policies = vec![Policy::Off, Policy::Days { days: 1 }];
-    let supposed = WhatIfQuery { policies, scope: Scope::default(), differences: false };
-    let scope = Scope { app: Some(app("app")), from: Some(hour(0)), to: Some(hour(9)) };
-    met.meet("WhatIfRequest", &WhatIfQuery { scope, ..supposed.clone() });
+    let supposed = WhatIfQuery { policies, scope: WhatIfScope::default(), differences: false };
+    let scope = WhatIfScope { app: Some(app("app")), from: Some(hour(0)), to: Some(hour(9)) };
+    met.meet("WhatIfRequest", &WhatIfQuery { scope, differences: true, ..supposed.clone() });
     met.meet("WhatIfResponse", &ledger.ask(&supposed, now, &|_| ControlFlow::Continue(())).unwrap());
+    for limit in [1, 9] {
+        met.meet("ListCorrectionsResponse", &ledger.corrections(&acme, 0, limit, as_of, now).unwrap());
+    }
+    let shard = ledger_store::ShardId { topic: TOPIC.to_owned(), partition: 1 };
+    met.meet("GetQuarantineItemResponse", &ledger.quarantine_item(&shard, 1, now).unwrap());
     met.meet("ListQuarantineResponse", &ledger.quarantine(None, None, 9, now).unwrap());
     // By a clock that is behind what was recorded.
     met.meet("ListQuarantineResponse", &ledger.quarantine(None, None, 9, hour(-9)).unwrap());
@@ -176,7 +184,31 @@ fn every_answer_is_its_message() {
     ] {
         met.all_of(name);
     }
+    for name in ["ListCorrectionsResponse", "GetQuarantineItemResponse"] {
+        met.all_of(name);
+    }
     for name in ["QuarantineItem", "QuarantineItem.Header", "QuarantineItem.Body"] {
+        met.all_of(name);
+    }
+}
+
+#[test]
+fn every_line_of_a_long_answer_is_its_message() {
+    let filled = filled();
+    let met = Mutex::new(Met::default());
+    let meet = |line: &LedgerLine<'_>| {
+        met.lock().unwrap().meet("AnswerLine", line);
+        ControlFlow::Continue(())
+    };
+    let policies = vec![Policy::Off, Policy::Indefinite];
+    let supposed = WhatIfQuery { policies, scope: WhatIfScope::default(), differences: true };
+    for query in [supposed.into(), ReplayQuery::default().into()] {
+        filled.ledger.answer_lines(&query, hour(9), &meet).unwrap();
+    }
+    let met = met.into_inner().unwrap();
+    for name in
+        ["AnswerLine.Progress", "PolicyDifference", "PolicyOutcome", "ReplayedRecord", "RefusedTenant"]
+    {
         met.all_of(name);
     }
 }
@@ -191,7 +223,7 @@ fn a_published_notice_is_its_message() {
     for record in snapshot.records(&Stream::Tenant(acme.clone()), 1).unwrap() {
         let record = record.unwrap();
         let Content::Event { event, outcome, .. } = &record.content else { panic!("a refusal") };
-        let shard = notice::Shard { topic: TOPIC, partition: 0 };
+        let shard = notice::PublishingShard { topic: TOPIC, partition: 0 };
         for change in &outcome.changes {
             for notice in notice::notices(shard, &record, event, &acme, change) {
                 met.meet("DecisionNotice", &notice.data);
@@ -245,31 +277,29 @@ fn every_field_of_a_question_is_in_the_table_and_a_field_of_its_request() {
     let filled = filled();
     let server = Server::of(&filled.ledger, Options::default());
     let questions = [
-        question::<InstallationQuery>(&server, Some("GetInstallationRequest")),
-        question::<TenantQuery>(&server, Some("GetTenantRequest")),
-        question::<InstallationsQuery>(&server, Some("ListInstallationsRequest")),
-        question::<MigrationsQuery>(&server, Some("ListMigrationsRequest")),
-        question::<LogQuery>(&server, Some("ReadLogRequest")),
-        question::<CorrectionsQuery>(&server, None),
-        question::<ExplainQuery>(&server, Some("ExplainRequest")),
-        question::<PreviewQuery>(&server, Some("PreviewRequest")),
-        question::<QuarantineQuery>(&server, Some("ListQuarantineRequest")),
-        question::<QuarantineItemQuery>(&server, None),
-        question::<CheckpointsQuery>(&server, Some("ListCheckpointsRequest")),
-        question::<ProofQuery>(&server, Some("GetProofRequest")),
-        question::<ReplayQuery>(&server, None),
+        question::<InstallationQuery>(&server, "GetInstallationRequest"),
+        question::<TenantQuery>(&server, "GetTenantRequest"),
+        question::<InstallationsQuery>(&server, "ListInstallationsRequest"),
+        question::<MigrationsQuery>(&server, "ListMigrationsRequest"),
+        question::<LogQuery>(&server, "ReadLogRequest"),
+        question::<CorrectionsQuery>(&server, "ListCorrectionsRequest"),
+        question::<ExplainQuery>(&server, "ExplainRequest"),
+        question::<PreviewQuery>(&server, "PreviewRequest"),
+        question::<QuarantineQuery>(&server, "ListQuarantineRequest"),
+        question::<QuarantineItemQuery>(&server, "GetQuarantineItemRequest"),
+        question::<CheckpointsQuery>(&server, "ListCheckpointsRequest"),
+        question::<ProofQuery>(&server, "GetProofRequest"),
+        question::<ReplayQuery>(&server, "ReplayRequest"),
     ];
     for (route, taken, request) in questions {
         assert_eq!(taken, in_table(route), "{route}");
-        if let Some(request) = request {
-            let fields = message(request).fields().map(|field| field.json_name().to_owned()).collect();
-            assert_eq!(taken, fields, "{route}");
-        }
+        let fields = message(request).fields().map(|field| field.json_name().to_owned()).collect();
+        assert_eq!(taken, fields, "{route}");
     }
 }
 
-type Taken<'n> = (&'static str, BTreeSet<String>, Option<&'n str>);
+type Taken<'n> = (&'static str, BTreeSet<String>, &'n str);
 
-fn question<'n, Q: Question>(server: &Server, request: Option<&'n str>) -> Taken<'n> {
+fn question<'n, Q: Question>(server: &Server, request: &'n str) -> Taken<'n> {
     (Q::ROUTE, taken::<Q>(server), request)
 }

@@ -7,7 +7,7 @@ use ledger_api::http::Options;
 use ledger_api::ledger::QueryError;
 use ledger_api::query::{LedgerLine, WhatIfQuery};
 use ledger_core::policy::Policy;
-use ledger_core::whatif::Scope;
+use ledger_core::whatif::WhatIfScope;
 use serde_json::{Value, json};
 
 use crate::filled::{Filled, app, hour, installed, uninstalled};
@@ -32,7 +32,7 @@ fn filled() -> Filled {
 
 fn asked(differences: bool) -> WhatIfQuery {
     let policies = vec![Policy::Off, Policy::Indefinite];
-    WhatIfQuery { policies, scope: Scope::default(), differences }
+    WhatIfQuery { policies, scope: WhatIfScope::default(), differences }
 }
 
 #[test]
@@ -127,8 +127,8 @@ fn the_same_questions_are_refused_at_every_door() {
     let policies = vec![Policy::Off; 33];
     assert_eq!(refused(&WhatIfQuery { policies, ..asked(false) }), "invalid-body");
     assert_eq!(refused(&WhatIfQuery { policies: Vec::new(), ..asked(false) }), "invalid-body");
-    let scope = Scope { app: Some(app("ap")), ..Scope::default() };
+    let scope = WhatIfScope { app: Some(app("ap")), ..WhatIfScope::default() };
     assert_eq!(refused(&WhatIfQuery { scope, ..asked(false) }), "not-found", "a key that is mistyped");
-    let scope = Scope { from: Some(hour(2)), to: Some(hour(1)), ..Scope::default() };
+    let scope = WhatIfScope { from: Some(hour(2)), to: Some(hour(1)), ..WhatIfScope::default() };
     assert_eq!(refused(&WhatIfQuery { scope, ..asked(false) }), "invalid-parameter");
 }

@@ -1,8 +1,13 @@
-//! Which record last changed what: the fold is followed record by record, and what each changed is noted.
+//! Which record last changed what: the fold is followed record by record, and what each changed is noted. And what was
+//! in force at an instant: what an install or an uninstall then went by, or would go by.
 
+use serde::Serialize;
+
+use crate::descriptor::Descriptor;
 use crate::event::{Body, InstallationFact};
 use crate::history::in_order;
 use crate::ids::{AppKey, EventId, InstallationKey};
+use crate::policy::Policy;
 use crate::state::{Installation, PendingMigration, Predecessor, Status, Subscription};
 use crate::tenant::{Change, Entry, Summary, Tenant};
 use crate::time::Timestamp;
@@ -10,7 +15,7 @@ use crate::timeline::{AppTimeline, AppTimelines};
 
 /// Seqs of the records that last changed each part of an installation.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Origins {
+pub(super) struct RecordOrigins {
     /// Its first record of its own, whatever it was.
     pub(super) seen: Option<u64>,
     pub(super) status: Option<u64>,
@@ -37,7 +42,7 @@ pub(super) struct Origins {
 /// A tenant as far as it was followed.
 pub(super) struct Followed {
     pub(super) tenant: Tenant,
-    pub(super) origins: Origins,
+    pub(super) origins: RecordOrigins,
 }
 
 /// What the short state does not show, or not in full.
@@ -50,7 +55,7 @@ struct BeyondSummary {
 }
 
 impl BeyondSummary {
-    fn of(state: &Installation) -> Self {
+    fn new(state: &Installation) -> Self {
         let Installation { subscription, predecessor, successor, migration, .. } = state;
         Self {
             subscription: *subscription,
@@ -70,7 +75,7 @@ impl Followed {
         at: Timestamp,
         stop: impl Fn(&Entry<'_>) -> bool,
     ) -> Self {
-        let mut followed = Self { tenant: Tenant::default(), origins: Origins::default() };
+        let mut followed = Self { tenant: Tenant::default(), origins: RecordOrigins::default() };
         for entry in in_order(entries, at) {
             if stop(&entry) {
                 break;
@@ -82,12 +87,12 @@ impl Followed {
 
     fn take(&mut self, entry: Entry<'_>, apps: &AppTimelines, app: &AppKey) {
         let product_before = self.tenant.product_realm;
-        let before = self.tenant.installations.get(app).map(BeyondSummary::of);
+        let before = self.tenant.installations.get(app).map(BeyondSummary::new);
         let changes = self.tenant.advance(entry, apps);
         if product_before != self.tenant.product_realm {
             self.origins.product = Some(entry.seq);
         }
-        if let Some(after) = self.tenant.installations.get(app).map(BeyondSummary::of) {
+        if let Some(after) = self.tenant.installations.get(app).map(BeyondSummary::new) {
             self.origins.note_beyond_summary(entry.seq, &before.unwrap_or_default(), &after);
         }
         if entry.event.app() == Some(app) {
@@ -102,7 +107,7 @@ impl Followed {
     }
 }
 
-impl Origins {
+impl RecordOrigins {
     fn note_beyond_summary(&mut self, seq: u64, before: &BeyondSummary, after: &BeyondSummary) {
         for (origin, changed) in [
             (&mut self.subscription, before.subscription != after.subscription),
@@ -122,7 +127,7 @@ impl Origins {
         } else if change.correction.is_some() {
             self.correction = Some(entry.seq);
         }
-        let nothing = || Summary::of(&Installation::default(), None);
+        let nothing = || Summary::new(&Installation::default(), None);
         let (before, after) = (change.before.unwrap_or_else(nothing), change.after);
         if before.status != after.status && after.status == Status::Uninstalled {
             self.uninstalled_at = Some(entry.event.time);
@@ -156,6 +161,62 @@ impl Origins {
             }
             _ => (self.descriptor, None),
         }
+    }
+}
+
+/// The policy and the descriptor in force at an instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InForce {
+    /// The instant.
+    pub at: Timestamp,
+    /// The policy.
+    pub policy: Policy,
+    /// The event that set it; none for the default.
+    pub policy_event: Option<EventId>,
+    /// The descriptor; none as long as none is known.
+    pub descriptor: Option<Descriptor>,
+    /// The tenant's record that brought the descriptor.
+    pub descriptor_seq: Option<u64>,
+    /// Or the event that published it.
+    pub descriptor_event: Option<EventId>,
+}
+
+impl InForce {
+    pub(super) fn new(
+        state: &Installation,
+        origins: &RecordOrigins,
+        timeline: &AppTimeline,
+        at: Timestamp,
+    ) -> Self {
+        let (descriptor_seq, descriptor_event) = origins.descriptor_in_force(state, timeline, at);
+        Self {
+            at,
+            policy: timeline.policy_at(at),
+            policy_event: timeline.policy_event_at(at).cloned(),
+            descriptor: state.descriptor_at(timeline, at).cloned(),
+            descriptor_seq,
+            descriptor_event,
+        }
+    }
+
+    /// The same, where a record of that instant brings its own descriptor.
+    pub(super) fn with_descriptor(self, brought: Option<(u64, &Descriptor)>) -> Self {
+        let Some((seq, descriptor)) = brought else { return self };
+        Self {
+            descriptor: Some(descriptor.clone()),
+            descriptor_seq: Some(seq),
+            descriptor_event: None,
+            ..self
+        }
+    }
+
+    /// What a window opened then rests on, or that there is none: the policy and, where that one looks at it,
+    /// the descriptor.
+    pub(super) fn of_window(&self) -> (Option<u64>, [Option<EventId>; 2]) {
+        let declared = self.policy == Policy::Descriptor;
+        let published = self.descriptor_event.clone().filter(|_| declared);
+        (self.descriptor_seq.filter(|_| declared), [self.policy_event.clone(), published])
     }
 }
 

@@ -1,36 +1,30 @@
 //! Statements in plain English. How an instant is written comes from outside.
 
-use super::{Fact, Statement, WhyNot};
+use super::{Fact, InstantText};
 use crate::event::SubscriptionState;
 use crate::ids::InstallationKey;
 use crate::policy::Policy;
 use crate::realm::Realm;
-use crate::state::{Decision, MigrationPhase, Pin, PinnedBy, Predecessor, Rule, Status, Window};
+use crate::state::{Decision, MigrationPhase, PinnedBy, Predecessor, Rule, Status, Window};
 use crate::time::Timestamp;
 
-/// Writes an instant.
-type Instant<'a> = &'a dyn Fn(Timestamp) -> String;
-
-impl Statement {
-    /// The statement as a sentence.
-    #[must_use]
-    pub fn sentence(&self, instant: &dyn Fn(Timestamp) -> String) -> String {
-        match &self.fact {
+impl Fact {
+    /// The fact as a sentence.
+    pub(super) fn text(&self, instant: InstantText<'_>) -> String {
+        match self {
             Fact::NeverSeen => "Nothing of this installation is recorded up to that instant.".to_owned(),
             Fact::Present { status, enabled, implied } => present(*status, *enabled, *implied),
-            Fact::Pinned(pin) => pinned(*pin, instant),
+            Fact::Pinned { realm, since, by } => pinned(*realm, &instant(*since), *by),
             Fact::RealmUnknown => "Its realm is not known: no hook told where it was called, and product \
                                    realm or descriptor were missing for an expectation."
                 .to_owned(),
             Fact::Decided(decision) => decided(decision, instant),
             Fact::WindowMet { policy, window, open } => window_met(*policy, window.as_ref(), *open, instant),
-            Fact::PassedOver { first_row, last_row, because } => {
-                let rows = if first_row == last_row {
-                    format!("Row {first_row} of the rules did")
-                } else {
-                    format!("Rows {first_row} to {last_row} of the rules did")
-                };
-                format!("{rows} not apply: {}.", why_not(*because, instant))
+            Fact::PassedOver { rows: [first, last], reason, .. } if first == last => {
+                format!("Row {first} of the rules did not apply: {reason}.")
+            }
+            Fact::PassedOver { rows: [first, last], reason, .. } => {
+                format!("Rows {first} to {last} of the rules did not apply: {reason}.")
             }
             Fact::Product { realm, aligned, drift } => product(*realm, *aligned, *drift),
             Fact::Data { realm, split_brain: false } => format!("Its data rests in {realm}."),
@@ -55,9 +49,9 @@ impl Statement {
                 };
                 format!("Migration {id} to {} is {}. {due}", or_unknown(*target), phase_name(*phase))
             }
-            Fact::Continues(predecessor) => continues(predecessor),
-            Fact::Superseded { by } => {
-                format!("App {} of {} goes on where it was.", by.app, by.client)
+            Fact::Continues { predecessor } => continues(predecessor),
+            Fact::Superseded { successor } => {
+                format!("App {} of {} goes on where it was.", successor.app, successor.client)
             }
             Fact::OverrideStands { realm } => {
                 format!("An operator pinned it to {realm}; that stands until it is released.")
@@ -104,17 +98,17 @@ fn present(status: Status, enabled: bool, implied: bool) -> String {
     format!("{status}{implied}.")
 }
 
-fn pinned(pin: Pin, instant: Instant<'_>) -> String {
-    let known = match pin.by {
+fn pinned(realm: Realm, since: &str, by: PinnedBy) -> String {
+    let known = match by {
         PinnedBy::Observed => "a hook was received there",
         PinnedBy::Expected => "the rules put it there, no hook has told yet",
         PinnedBy::Migrated => "a migration ended there",
         PinnedBy::Overridden => "an operator put it there",
     };
-    format!("It is pinned to {} since {}: {known}.", pin.realm, instant(pin.since))
+    format!("It is pinned to {realm} since {since}: {known}.")
 }
 
-fn decided(decision: &Decision, instant: Instant<'_>) -> String {
+fn decided(decision: &Decision, instant: InstantText<'_>) -> String {
     let (at, rule) = (instant(decision.at), decision.rule);
     let by_product = !matches!(rule, Rule::Overridden | Rule::Persisted | Rule::Continued);
     let expected = match (decision.expected_realm, decision.product_realm.filter(|_| by_product)) {
@@ -125,7 +119,7 @@ fn decided(decision: &Decision, instant: Instant<'_>) -> String {
         (None, _) => None,
     };
     let parts = [
-        Some(format!("The install of {at} was decided by {}: {}.", rule.as_str(), meaning(rule))),
+        Some(format!("The install of {at} was decided by {}: {}.", rule.as_str(), meaning(rule)[0])),
         expected,
         decision.observed_realm.map(|observed| format!("The platform called {observed}.")),
         decision.divergent.then(|| "The platform did not do what the rules say.".to_owned()),
@@ -134,42 +128,37 @@ fn decided(decision: &Decision, instant: Instant<'_>) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-fn meaning(rule: Rule) -> &'static str {
+/// What a rule means, of an install that was and of one that would be.
+fn meaning(rule: Rule) -> [&'static str; 2] {
     match rule {
-        Rule::Refresh => "it was re-sent and changed nothing",
-        Rule::ImplicitReinstall => "it came from another realm, so an uninstall went unseen",
-        Rule::Overridden => "an operator had pinned the realm",
-        Rule::Continued => "it had never been installed before, and goes on where another installation was",
-        Rule::Fresh => "it had never been installed before",
-        Rule::PriorUnknown => "the realm before was not known",
-        Rule::WindowForgotten => "an operator had ended the persistence window",
-        Rule::PersistenceOff => "the uninstall had opened no persistence window",
-        Rule::WindowExpired => "the persistence window had ended",
-        Rule::RealmWithdrawn => "the app no longer served the realm it was pinned to",
-        Rule::Persisted => "the persistence window was open, so it came back to its realm",
-    }
-}
-
-fn why_not(because: WhyNot, instant: Instant<'_>) -> String {
-    match because {
-        WhyNot::NotInstalled => "it was not installed, so this was no refresh".to_owned(),
-        WhyNot::CalledElsewhere { pinned, observed } => {
-            format!("it was pinned to {pinned}, but {observed} was called")
+        Rule::Refresh => ["it was re-sent and changed nothing", "it would change nothing"],
+        Rule::ImplicitReinstall => {
+            ["it came from another realm, so an uninstall went unseen", "an uninstall would have gone unseen"]
         }
-        WhyNot::NoOverride => "no override was set".to_owned(),
-        WhyNot::NoMigrationThere => "no migration to that realm was pending".to_owned(),
-        WhyNot::NotLeftLately => "no migration had left that realm within the last 24 hours".to_owned(),
-        WhyNot::PinWasSeen(PinnedBy::Migrated) => "a migration had put it where it was pinned".to_owned(),
-        WhyNot::PinWasSeen(_) => "where it was pinned had been observed".to_owned(),
-        WhyNot::KnownBefore => "it had been uninstalled before".to_owned(),
-        WhyNot::RealmWasKnown(realm) => format!("the realm before was known, {realm}"),
-        WhyNot::NotForgotten => "no operator had ended the window".to_owned(),
-        WhyNot::HadWindow(window) => {
-            format!("the uninstall of {} had opened a window", instant(window.start))
+        Rule::Overridden => ["an operator had pinned the realm", "an operator has pinned the realm"],
+        Rule::Continued => [
+            "it had never been installed before, and goes on where another installation was",
+            "it was never installed before, and goes on where another installation was",
+        ],
+        Rule::Fresh => ["it had never been installed before", "it was never installed before"],
+        Rule::PriorUnknown => ["the realm before was not known", "the realm before is not known"],
+        Rule::WindowForgotten => {
+            ["an operator had ended the persistence window", "an operator has ended the persistence window"]
         }
-        WhyNot::WindowWasOpen { end: Some(end) } => format!("the window was open until {}", instant(end)),
-        WhyNot::WindowWasOpen { end: None } => "the window had no end".to_owned(),
-        WhyNot::StillServed(realm) => format!("nothing said that the app no longer served {realm}"),
+        Rule::PersistenceOff => {
+            ["the uninstall had opened no persistence window", "there is no persistence window"]
+        }
+        Rule::WindowExpired => {
+            ["the persistence window had ended", "the persistence window has ended by then"]
+        }
+        Rule::RealmWithdrawn => [
+            "the app no longer served the realm it was pinned to",
+            "the app no longer serves the realm it is pinned to",
+        ],
+        Rule::Persisted => [
+            "the persistence window was open, so it came back to its realm",
+            "the persistence window is open",
+        ],
     }
 }
 
@@ -186,7 +175,7 @@ fn product(realm: Realm, aligned: Option<Realm>, drift: bool) -> String {
     }
 }
 
-fn window_set(window: &Window, open: bool, instant: Instant<'_>) -> String {
+fn window_set(window: &Window, open: bool, instant: InstantText<'_>) -> String {
     let opened = format!("The uninstall of {} opened a window", instant(window.start));
     let policy = policy_name(window.policy);
     match (window.end, open) {
@@ -201,7 +190,7 @@ fn window_set(window: &Window, open: bool, instant: Instant<'_>) -> String {
     }
 }
 
-fn window_met(policy: Policy, window: Option<&Window>, open: bool, instant: Instant<'_>) -> String {
+fn window_met(policy: Policy, window: Option<&Window>, open: bool, instant: InstantText<'_>) -> String {
     let name = policy_name(policy);
     let Some(window) = window else {
         return format!("The uninstall before had opened no persistence window; the policy was {name}.");
@@ -221,7 +210,7 @@ fn uninstall_would_open(
     at: Timestamp,
     policy: Policy,
     window: Option<&Window>,
-    instant: Instant<'_>,
+    instant: InstantText<'_>,
 ) -> String {
     let (at, policy) = (instant(at), policy_name(policy));
     match window.map(|window| window.end) {
@@ -255,7 +244,7 @@ fn hook_would_reinstall(arrival: Option<Realm>) -> String {
     }
 }
 
-fn would_install(decision: &Decision, instant: Instant<'_>) -> String {
+fn would_install(decision: &Decision, instant: InstantText<'_>) -> String {
     let at = instant(decision.at);
     if decision.is_refresh() {
         return format!("An install at {at} would be a refresh.");
@@ -264,24 +253,8 @@ fn would_install(decision: &Decision, instant: Instant<'_>) -> String {
         "An install at {at} would go to {} by {}: {}.",
         or_unknown(decision.pinned_realm),
         decision.rule.as_str(),
-        conditional(decision.rule)
+        meaning(decision.rule)[1]
     )
-}
-
-fn conditional(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Refresh => "it would change nothing",
-        Rule::ImplicitReinstall => "an uninstall would have gone unseen",
-        Rule::Overridden => "an operator has pinned the realm",
-        Rule::Continued => "it was never installed before, and goes on where another installation was",
-        Rule::Fresh => "it was never installed before",
-        Rule::PriorUnknown => "the realm before is not known",
-        Rule::WindowForgotten => "an operator has ended the persistence window",
-        Rule::PersistenceOff => "there is no persistence window",
-        Rule::WindowExpired => "the persistence window has ended by then",
-        Rule::RealmWithdrawn => "the app no longer serves the realm it is pinned to",
-        Rule::Persisted => "the persistence window is open",
-    }
 }
 
 fn policy_name(policy: Policy) -> String {

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 /// The rows of the table, in its order: the first that applies decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Row {
+pub(crate) enum TableRow {
     /// 1: nothing new about the realm.
     Resent,
     /// 2: an override stands until released.
@@ -45,7 +45,7 @@ pub(crate) enum Row {
     Persisted,
 }
 
-impl Row {
+impl TableRow {
     pub(crate) fn rule(self) -> Rule {
         match self {
             Self::Resent
@@ -100,42 +100,48 @@ pub(crate) fn is_present(state: &Installation, at: Timestamp) -> bool {
 }
 
 /// Rows 1 to 6, for an app that is there.
-pub(crate) fn row_when_present(state: &Installation, at: Timestamp, observed: Option<Realm>) -> Row {
+pub(crate) fn row_when_present(state: &Installation, at: Timestamp, observed: Option<Realm>) -> TableRow {
     let (Some(observed), Some(pin)) = (observed, state.pin) else {
-        return Row::Resent;
+        return TableRow::Resent;
     };
     if observed == pin.realm {
-        Row::Resent
+        TableRow::Resent
     } else if state.override_realm.is_some() {
-        Row::OverrideStands
+        TableRow::OverrideStands
     } else if state.migration.as_ref().and_then(|pending| pending.target) == Some(observed) {
-        Row::TargetCalled
+        TableRow::TargetCalled
     } else if is_straggler(state, at, observed) {
-        Row::Straggler
+        TableRow::Straggler
     } else if pin.is_unseen() {
-        Row::ExpectationCorrected
+        TableRow::ExpectationCorrected
     } else {
-        Row::ImplicitReinstall
+        TableRow::ImplicitReinstall
     }
 }
 
 /// Rows 7 to 14, for an app that is not there.
-pub(crate) fn row_when_absent(state: &Installation, at: Timestamp, descriptor: Option<&Descriptor>) -> Row {
+pub(crate) fn row_when_absent(
+    state: &Installation,
+    at: Timestamp,
+    descriptor: Option<&Descriptor>,
+) -> TableRow {
     if state.override_realm.is_some() {
-        return Row::Overridden;
+        return TableRow::Overridden;
     }
     if state.status != Status::Uninstalled {
-        return if state.predecessor_realm().is_some() { Row::Continued } else { Row::Fresh };
+        return if state.predecessor_realm().is_some() { TableRow::Continued } else { TableRow::Fresh };
     }
     let Some(pin) = state.pin else {
-        return Row::PriorUnknown;
+        return TableRow::PriorUnknown;
     };
     match &state.window {
-        Some(window) if window.forgotten => Row::WindowForgotten,
-        None => Row::PersistenceOff,
-        Some(window) if window.end.is_some_and(|end| at >= end) => Row::WindowExpired,
-        Some(_) if descriptor.is_some_and(|known| known.url_of(pin.realm).is_none()) => Row::RealmWithdrawn,
-        Some(_) => Row::Persisted,
+        Some(window) if window.forgotten => TableRow::WindowForgotten,
+        None => TableRow::PersistenceOff,
+        Some(window) if window.end.is_some_and(|end| at >= end) => TableRow::WindowExpired,
+        Some(_) if descriptor.is_some_and(|known| known.url_of(pin.realm).is_none()) => {
+            TableRow::RealmWithdrawn
+        }
+        Some(_) => TableRow::Persisted,
     }
 }
 
@@ -159,13 +165,13 @@ impl Step<'_> {
         }
         let observed = installed.endpoint_realm;
         self.check_endpoint(observed);
-        if is_present(self.state, self.scene.at) {
+        if is_present(self.state, self.context.at) {
             // What-if follows expectation: nothing but an install of an absent app decides.
-            let row = match self.scene.lens {
-                FoldMode::Actual => row_when_present(self.state, self.scene.at, observed),
-                FoldMode::WhatIf(_) => Row::Resent,
+            let row = match self.context.mode {
+                FoldMode::Actual => row_when_present(self.state, self.context.at, observed),
+                FoldMode::WhatIf(_) => TableRow::Resent,
             };
-            if row == Row::ImplicitReinstall {
+            if row == TableRow::ImplicitReinstall {
                 self.raise(AnomalyCode::EndpointMismatch);
                 self.decide(row, observed);
             } else {
@@ -173,14 +179,14 @@ impl Step<'_> {
                 self.compare_installation_id(installed);
             }
         } else {
-            let row = row_when_absent(self.state, self.scene.at, self.descriptor());
+            let row = row_when_absent(self.state, self.context.at, self.descriptor());
             self.decide(row, observed);
         }
         self.take_identity(installed);
     }
 
     fn take_descriptor(&mut self, descriptor: &Descriptor) {
-        let time = self.scene.at;
+        let time = self.context.at;
         self.effects.touched |= self.descriptor() != Some(descriptor);
         match &mut self.state.own_descriptor {
             Some(own) if own.descriptor == *descriptor => own.time = time,
@@ -189,13 +195,13 @@ impl Step<'_> {
     }
 
     /// A refresh is not a reinstall: it makes no decision.
-    fn refresh(&mut self, row: Row, observed: Option<Realm>) {
+    fn refresh(&mut self, row: TableRow, observed: Option<Realm>) {
         match (row, observed) {
-            (Row::OverrideStands, _) => self.raise(AnomalyCode::EndpointMismatch),
-            (Row::Straggler, _) => self.raise(AnomalyCode::StaleEndpoint),
-            (Row::TargetCalled, Some(target)) => {
+            (TableRow::OverrideStands, _) => self.raise(AnomalyCode::EndpointMismatch),
+            (TableRow::Straggler, _) => self.raise(AnomalyCode::StaleEndpoint),
+            (TableRow::TargetCalled, Some(target)) => {
                 let due_by = self.state.migration.as_ref().map(PendingMigration::due_by);
-                if due_by.is_some_and(|due_by| self.scene.at.millis_since(due_by) > MIGRATION_GRACE_MS) {
+                if due_by.is_some_and(|due_by| self.context.at.millis_since(due_by) > MIGRATION_GRACE_MS) {
                     self.raise(AnomalyCode::MigrationOverdue);
                 }
                 self.pin(target, PinnedBy::Observed);
@@ -203,7 +209,7 @@ impl Step<'_> {
                     pending.arrived = true;
                 }
             }
-            (Row::ExpectationCorrected, Some(realm)) => self.correct_to(realm),
+            (TableRow::ExpectationCorrected, Some(realm)) => self.correct_to(realm),
             (_, observed) => self.refresh_in_place(observed),
         }
     }
@@ -218,7 +224,7 @@ impl Step<'_> {
                 }
             }
             // What-if looks at no endpoint once a realm is known.
-            (Some(pin), Some(realm)) if pin.realm == realm && self.scene.lens == FoldMode::Actual => {
+            (Some(pin), Some(realm)) if pin.realm == realm && self.context.mode == FoldMode::Actual => {
                 self.confirm();
             }
             (Some(_), _) => {}
@@ -226,32 +232,32 @@ impl Step<'_> {
     }
 
     /// Rows 6 to 14.
-    fn decide(&mut self, row: Row, observed: Option<Realm>) {
+    fn decide(&mut self, row: TableRow, observed: Option<Realm>) {
         let expected = row.expected(self.state, self.descriptor(), self.aligned());
-        let new = match (row, self.scene.lens) {
-            (Row::Overridden, _) => expected.map(|realm| (realm, PinnedBy::Overridden)),
+        let new = match (row, self.context.mode) {
+            (TableRow::Overridden, _) => expected.map(|realm| (realm, PinnedBy::Overridden)),
             (_, FoldMode::Actual) => by_observed(observed).or(by_expected(expected)),
             (_, FoldMode::WhatIf(_)) => by_expected(expected).or(by_observed(observed)),
         };
         let mut decision = Decision {
-            seq: Some(self.scene.seq),
-            at: self.scene.at,
+            seq: Some(self.context.seq),
+            at: self.context.at,
             rule: row.rule(),
             expected_realm: expected,
             observed_realm: observed,
             pinned_realm: new.map(|(realm, _)| realm),
             previous_realm: self.state.last_known_realm,
-            product_realm: self.scene.product,
+            product_realm: self.context.product,
             moved: false,
             divergent: false,
         };
         decision.compare_realms();
         self.state.links.previous = self.state.links.last_known;
-        if row == Row::ImplicitReinstall && self.state.migration.take().is_some() {
+        if row == TableRow::ImplicitReinstall && self.state.migration.take().is_some() {
             self.raise(AnomalyCode::MigrationAbandoned);
         }
         match new {
-            Some((realm, by)) => self.pin_since(realm, by, self.scene.at),
+            Some((realm, by)) => self.pin_since(realm, by, self.context.at),
             None => self.state.pin = None,
         }
         self.state.status = Status::Installed;

@@ -36,7 +36,7 @@ impl Step<'_> {
                     phase: MigrationPhase::Scheduled,
                     start_time: *start_time,
                     end_time: *end_time,
-                    phase_since: self.scene.at,
+                    phase_since: self.context.at,
                     source: self.state.pinned_realm(),
                     arrived: false,
                 });
@@ -61,7 +61,7 @@ impl Step<'_> {
 
     /// The first three rows: the id is already over. Whether nothing else is to be done.
     fn finished_before(&mut self, id: &MigrationId, ending: Option<Ending>) -> bool {
-        let Some(finished) = self.state.finished.of(id) else {
+        let Some(finished) = self.state.finished.by_id(id) else {
             return false;
         };
         let is_rollback = ending.is_some_and(|ending| ending.outcome == MigrationOutcome::RolledBack);
@@ -95,7 +95,7 @@ impl Step<'_> {
         }
         self.finish(FinishedMigration {
             outcome: MigrationOutcome::RolledBack,
-            at: self.scene.at,
+            at: self.context.at,
             data_realm_before: None,
             ..commit
         });
@@ -127,7 +127,7 @@ impl Step<'_> {
         if let Some(pending) = self.state.migration.as_mut().filter(|pending| pending.id == *id) {
             if pending.phase == MigrationPhase::Scheduled {
                 pending.phase = MigrationPhase::Started;
-                pending.phase_since = self.scene.at;
+                pending.phase_since = self.context.at;
             }
             pending.retarget(target, self.state.pin.map(|pin| pin.realm));
             return;
@@ -139,7 +139,7 @@ impl Step<'_> {
             phase: MigrationPhase::Started,
             start_time: None,
             end_time: None,
-            phase_since: self.scene.at,
+            phase_since: self.context.at,
             source: self.state.pinned_realm(),
             arrived: false,
         });
@@ -172,7 +172,7 @@ impl Step<'_> {
             outcome: MigrationOutcome::Committed,
             source,
             target,
-            at: self.scene.at,
+            at: self.context.at,
             data_realm_before,
         });
     }
@@ -189,7 +189,7 @@ impl Step<'_> {
             outcome: MigrationOutcome::RolledBack,
             source: pending.as_ref().and_then(|pending| pending.source),
             target: pending.as_ref().and_then(|pending| pending.target),
-            at: self.scene.at,
+            at: self.context.at,
             data_realm_before: None,
         });
     }

@@ -92,9 +92,9 @@ pub struct FinishedMigrations {
 }
 
 impl FinishedMigrations {
-    /// The one of that id.
+    /// The migration of an id.
     #[must_use]
-    pub fn of(&self, id: &MigrationId) -> Option<&FinishedMigration> {
+    pub fn by_id(&self, id: &MigrationId) -> Option<&FinishedMigration> {
         self.by_id.get(id).map(|place| &self.entries[*place])
     }
 

@@ -104,6 +104,7 @@ fn is_denied(error: &KafkaError) -> bool {
 }
 
 /// Empty as long as nothing was published.
+#[expect(clippy::disallowed_methods, reason = "offsets that only this module reads again")]
 fn to_metadata(published: PublishedOffsets) -> String {
     if published.is_empty() {
         return String::new();

@@ -378,7 +378,7 @@ impl Publishing {
         client: &ClientKey,
         changes: &[Change],
     ) -> Result<u64, SendError> {
-        let shard = notice::Shard { topic: &id.topic, partition: id.partition };
+        let shard = notice::PublishingShard { topic: &id.topic, partition: id.partition };
         let mut told = 0;
         for notice in changes.iter().flat_map(|change| notice::notices(shard, record, event, client, change))
         {

@@ -133,7 +133,7 @@ fn what_is_no_ndjson_is_named_with_what_converts_it() {
         (
             "JSON inside JSON strings",
             "jq -c fromjson x",
-            format!("{}\n", serde_json::to_string(EVENT).unwrap()).into(),
+            format!("{}\n", serde_json::Value::from(EVENT)).into(),
         ),
         ("JSON text sequence", "tr -d '\\036' < x | jq -c .", format!("\u{1e}{EVENT}\n").into()),
         ("server-sent events", "sed -n", format!("data: {EVENT}\n\n").into()),

@@ -20,7 +20,7 @@ use crate::record::{Coordinates, Record};
 
 /// The shard that publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard<'a> {
+pub struct PublishingShard<'a> {
     /// Its topic.
     pub topic: &'a str,
     /// Its partition.
@@ -90,15 +90,15 @@ const CORRECTION: &str = "correction";
 
 /// The notices of one change: by a record of the tenant, or a correction by a late app-level one.
 pub fn notices<'a>(
-    shard: Shard<'_>,
+    shard: PublishingShard<'_>,
     record: &'a Record,
     event: &'a Event,
     client: &'a ClientKey,
     change: &'a Change,
 ) -> impl Iterator<Item = DecisionEventJson<'a>> {
-    let place = Place { record, event, client, change };
-    let decision = (event.client().is_some() && is_own(change)).then(|| place.decision(shard));
-    let correction = place.correction(shard);
+    let context = NoticeContext { record, event, client, change };
+    let decision = (event.client().is_some() && is_own(change)).then(|| context.decision(shard));
+    let correction = context.correction(shard);
     decision.into_iter().chain(correction)
 }
 
@@ -111,21 +111,21 @@ fn is_own(change: &Change) -> bool {
 }
 
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct NoticeContext<'a> {
     record: &'a Record,
     event: &'a Event,
     client: &'a ClientKey,
     change: &'a Change,
 }
 
-impl<'a> Place<'a> {
-    fn decision(self, shard: Shard<'_>) -> DecisionEventJson<'a> {
+impl<'a> NoticeContext<'a> {
+    fn decision(self, shard: PublishingShard<'_>) -> DecisionEventJson<'a> {
         let change = self.change;
         let data = NoticeJson { decision: change.decision, anomalies: &change.anomalies, ..self.data() };
         self.notice(shard, DECISION, "realmledger.decision", data)
     }
 
-    fn correction(self, shard: Shard<'_>) -> Option<DecisionEventJson<'a>> {
+    fn correction(self, shard: PublishingShard<'_>) -> Option<DecisionEventJson<'a>> {
         let correction = self.change.correction?;
         let data = NoticeJson {
             decision: correction.decision,
@@ -138,12 +138,12 @@ impl<'a> Place<'a> {
 
     fn notice(
         self,
-        shard: Shard<'_>,
+        shard: PublishingShard<'_>,
         kind: &str,
         type_name: &'static str,
         data: NoticeJson<'a>,
     ) -> DecisionEventJson<'a> {
-        let Shard { topic, partition } = shard;
+        let PublishingShard { topic, partition } = shard;
         DecisionEventJson {
             specversion: "1.0",
             // Of a tenant's record all changes have one client, of an app's all have one app, so no two of

@@ -9,8 +9,6 @@ use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use ledger_core::limits::DAY_MS;
 use ledger_core::time::Timestamp;
-use ledger_core::words::read_text;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The first instant that has a text: `0000-01-01T00:00:00.000Z`.
 pub const FIRST: Timestamp = Timestamp::from_millis(-62_167_219_200_000);
@@ -53,22 +51,6 @@ pub(super) fn put_instant(out: &mut Vec<u8>, instant: Timestamp) {
             out.push(b'0' + u8::try_from(number / 10_i16.pow(place) % 10).unwrap_or_default());
         }
         out.push(sign);
-    }
-}
-
-/// An instant that another reader than the ledger's own takes out of JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Instant(pub Timestamp);
-
-impl Serialize for Instant {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format_instant(self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Instant {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        read_text(deserializer, parse_instant).map(Self)
     }
 }
 

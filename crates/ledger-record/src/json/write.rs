@@ -50,10 +50,10 @@ pub(crate) fn append_canonical<T: Serialize + ?Sized>(text: &mut Vec<u8>, value:
 }
 
 fn write<T: Serialize + ?Sized>(out: &mut Out<'_>, value: &T) -> Result<(), Error> {
-    value.serialize(Writer { out, place: Place::Value, form: Form::Plain })
+    value.serialize(ValueWriter { out, place: Destination::Value, form: Form::Plain })
 }
 
-type Written = Result<(), Error>;
+type WriteResult = Result<(), Error>;
 
 struct Out<'t> {
     text: &'t mut Vec<u8>,
@@ -62,20 +62,20 @@ struct Out<'t> {
 
 /// The members of an object so far.
 #[derive(Default)]
-struct Members {
+struct MembersSoFar {
     are_some: bool,
     /// Where each begins, if they are to be sorted.
     starts: Vec<usize>,
 }
 
 /// Where a value goes.
-enum Place<'o> {
+enum Destination<'o> {
     /// Here.
     Value,
     /// Into a member of that name.
-    Member(&'o str, &'o mut Members),
+    Member(&'o str, &'o mut MembersSoFar),
     /// Its members, beside those that are there.
-    Beside(&'o mut Members),
+    Beside(&'o mut MembersSoFar),
 }
 
 /// What a number or a text stands for.
@@ -88,9 +88,9 @@ enum Form {
     IfAny,
 }
 
-struct Writer<'o, 't> {
+struct ValueWriter<'o, 't> {
     out: &'o mut Out<'t>,
-    place: Place<'o>,
+    place: Destination<'o>,
     form: Form,
 }
 
@@ -99,7 +99,7 @@ impl Out<'_> {
         put_string(self.text, text);
     }
 
-    fn name(&mut self, name: &str, members: &mut Members) {
+    fn name(&mut self, name: &str, members: &mut MembersSoFar) {
         if std::mem::replace(&mut members.are_some, true) {
             self.text.push(b',');
         }
@@ -111,7 +111,7 @@ impl Out<'_> {
     }
 
     /// Puts the members in order that were written since.
-    fn sort(&mut self, members: &Members) {
+    fn sort(&mut self, members: &MembersSoFar) {
         let from = members.starts.first().copied().unwrap_or_default();
         let ends = members.starts.iter().skip(1).map(|next| next - 1).chain([self.text.len()]);
         let mut sorted: Vec<&[u8]> =
@@ -127,30 +127,30 @@ impl Out<'_> {
     }
 }
 
-impl<'o, 't> Writer<'o, 't> {
+impl<'o, 't> ValueWriter<'o, 't> {
     /// Goes to where the value stands.
     fn begin(self) -> Result<&'o mut Out<'t>, Error> {
         match self.place {
-            Place::Value => {}
-            Place::Member(name, members) => self.out.name(name, members),
-            Place::Beside(_) => return Err(Error::custom("only members stand beside members")),
+            Destination::Value => {}
+            Destination::Member(name, members) => self.out.name(name, members),
+            Destination::Beside(_) => return Err(Error::custom("only members stand beside members")),
         }
         Ok(self.out)
     }
 
     fn object(self) -> Result<Object<'o, 't>, Error> {
-        if let Place::Beside(members) = self.place {
+        if let Destination::Beside(members) = self.place {
             return Ok(Object { out: self.out, own: None, beside: Some(members) });
         }
         let out = self.begin()?;
         out.text.push(b'{');
-        Ok(Object { out, own: Some(Members::default()), beside: None })
+        Ok(Object { out, own: Some(MembersSoFar::default()), beside: None })
     }
 
-    fn list(self) -> Result<List<'o, 't>, Error> {
+    fn list(self) -> Result<ListWriter<'o, 't>, Error> {
         let out = self.begin()?;
         out.text.push(b'[');
-        Ok(List { out: Some(out), is_empty: true })
+        Ok(ListWriter { out: Some(out), is_empty: true })
     }
 
     /// The object of a variant: a member named as the enum tells which, unless the enum has no name.
@@ -162,7 +162,7 @@ impl<'o, 't> Writer<'o, 't> {
         Ok(object)
     }
 
-    fn display(self, number: impl itoa::Integer) -> Written {
+    fn display(self, number: impl itoa::Integer) -> WriteResult {
         self.begin()?.text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         Ok(())
     }
@@ -173,35 +173,35 @@ pub(super) fn is_tag(name: &str) -> bool {
     name.bytes().next().is_none_or(|first| first.is_ascii_lowercase())
 }
 
-impl<'o, 't> Serializer for Writer<'o, 't> {
+impl<'o, 't> Serializer for ValueWriter<'o, 't> {
     type Ok = ();
     type Error = Error;
-    type SerializeSeq = List<'o, 't>;
-    type SerializeTuple = List<'o, 't>;
-    type SerializeTupleStruct = List<'o, 't>;
+    type SerializeSeq = ListWriter<'o, 't>;
+    type SerializeTuple = ListWriter<'o, 't>;
+    type SerializeTupleStruct = ListWriter<'o, 't>;
     type SerializeTupleVariant = Impossible<(), Error>;
-    type SerializeMap = Map<'o, 't>;
+    type SerializeMap = MapWriter<'o, 't>;
     type SerializeStruct = Object<'o, 't>;
     type SerializeStructVariant = Object<'o, 't>;
 
-    fn serialize_bool(self, flag: bool) -> Written {
+    fn serialize_bool(self, flag: bool) -> WriteResult {
         self.begin()?.text.extend_from_slice(if flag { b"true" } else { b"false" });
         Ok(())
     }
 
-    fn serialize_i8(self, number: i8) -> Written {
+    fn serialize_i8(self, number: i8) -> WriteResult {
         self.display(number)
     }
 
-    fn serialize_i16(self, number: i16) -> Written {
+    fn serialize_i16(self, number: i16) -> WriteResult {
         self.display(number)
     }
 
-    fn serialize_i32(self, number: i32) -> Written {
+    fn serialize_i32(self, number: i32) -> WriteResult {
         self.display(number)
     }
 
-    fn serialize_i64(self, number: i64) -> Written {
+    fn serialize_i64(self, number: i64) -> WriteResult {
         if self.form == Form::Instant {
             let text = &mut *self.begin()?.text;
             text.push(b'"');
@@ -212,35 +212,36 @@ impl<'o, 't> Serializer for Writer<'o, 't> {
         self.display(number)
     }
 
-    fn serialize_u8(self, number: u8) -> Written {
+    fn serialize_u8(self, number: u8) -> WriteResult {
         self.display(number)
     }
 
-    fn serialize_u16(self, number: u16) -> Written {
+    fn serialize_u16(self, number: u16) -> WriteResult {
         self.display(number)
     }
 
-    fn serialize_u32(self, number: u32) -> Written {
+    fn serialize_u32(self, number: u32) -> WriteResult {
         self.display(number)
     }
 
-    fn serialize_u64(self, number: u64) -> Written {
+    fn serialize_u64(self, number: u64) -> WriteResult {
         self.display(number)
     }
 
-    fn serialize_f32(self, number: f32) -> Written {
+    fn serialize_f32(self, number: f32) -> WriteResult {
         self.serialize_f64(number.into())
     }
 
-    fn serialize_f64(self, number: f64) -> Written {
+    #[expect(clippy::disallowed_methods, reason = "a number alone has no form of its own here")]
+    fn serialize_f64(self, number: f64) -> WriteResult {
         serde_json::to_writer(&mut *self.begin()?.text, &number)
     }
 
-    fn serialize_char(self, letter: char) -> Written {
+    fn serialize_char(self, letter: char) -> WriteResult {
         self.serialize_str(letter.encode_utf8(&mut [0; 4]))
     }
 
-    fn serialize_str(self, text: &str) -> Written {
+    fn serialize_str(self, text: &str) -> WriteResult {
         if self.form == Form::Json {
             return self.json(text);
         }
@@ -248,30 +249,30 @@ impl<'o, 't> Serializer for Writer<'o, 't> {
         Ok(())
     }
 
-    fn serialize_bytes(self, _: &[u8]) -> Written {
+    fn serialize_bytes(self, _: &[u8]) -> WriteResult {
         Err(Error::custom("bytes are no JSON"))
     }
 
-    fn serialize_none(self) -> Written {
+    fn serialize_none(self) -> WriteResult {
         self.serialize_unit()
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Written {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> WriteResult {
         value.serialize(self)
     }
 
-    fn serialize_unit(self) -> Written {
-        if let Place::Value = self.place {
+    fn serialize_unit(self) -> WriteResult {
+        if let Destination::Value = self.place {
             self.out.text.extend_from_slice(b"null");
         }
         Ok(())
     }
 
-    fn serialize_unit_struct(self, _: &'static str) -> Written {
+    fn serialize_unit_struct(self, _: &'static str) -> WriteResult {
         self.serialize_unit()
     }
 
-    fn serialize_unit_variant(self, name: &'static str, _: u32, variant: &'static str) -> Written {
+    fn serialize_unit_variant(self, name: &'static str, _: u32, variant: &'static str) -> WriteResult {
         if is_tag(name) {
             return SerializeStruct::end(self.variant(name, variant)?);
         }
@@ -279,7 +280,7 @@ impl<'o, 't> Serializer for Writer<'o, 't> {
         Ok(())
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Written {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> WriteResult {
         let form = match name {
             "Timestamp" => Form::Instant,
             "Setting" => Form::Json,
@@ -295,7 +296,7 @@ impl<'o, 't> Serializer for Writer<'o, 't> {
         _: u32,
         variant: &'static str,
         value: &T,
-    ) -> Written {
+    ) -> WriteResult {
         if is_tag(name) {
             let mut object = self.variant(name, variant)?;
             object.member("", value)?;
@@ -306,18 +307,18 @@ impl<'o, 't> Serializer for Writer<'o, 't> {
         SerializeStruct::end(object)
     }
 
-    fn serialize_seq(self, length: Option<usize>) -> Result<List<'o, 't>, Error> {
+    fn serialize_seq(self, length: Option<usize>) -> Result<ListWriter<'o, 't>, Error> {
         if self.form == Form::IfAny && length == Some(0) {
-            return Ok(List { out: None, is_empty: true });
+            return Ok(ListWriter { out: None, is_empty: true });
         }
         self.list()
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<List<'o, 't>, Error> {
+    fn serialize_tuple(self, _: usize) -> Result<ListWriter<'o, 't>, Error> {
         self.list()
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<List<'o, 't>, Error> {
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<ListWriter<'o, 't>, Error> {
         self.list()
     }
 
@@ -331,12 +332,12 @@ impl<'o, 't> Serializer for Writer<'o, 't> {
         Err(Error::custom("the fields of a variant have names"))
     }
 
-    fn serialize_map(self, length: Option<usize>) -> Result<Map<'o, 't>, Error> {
+    fn serialize_map(self, length: Option<usize>) -> Result<MapWriter<'o, 't>, Error> {
         let object = match self.place {
-            Place::Member(..) if length == Some(0) => None,
+            Destination::Member(..) if length == Some(0) => None,
             _ => Some(self.object()?),
         };
-        Ok(Map { object, key: String::new() })
+        Ok(MapWriter { object, key: String::new() })
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Object<'o, 't>, Error> {
@@ -354,14 +355,14 @@ impl<'o, 't> Serializer for Writer<'o, 't> {
     }
 }
 
-impl Writer<'_, '_> {
+impl ValueWriter<'_, '_> {
     /// The value that a setting holds; empty text for none.
-    fn json(self, text: &str) -> Written {
+    fn json(self, text: &str) -> WriteResult {
         if text.is_empty() {
             return self.serialize_unit();
         }
         if self.out.canonical && !is_plain(&Setting::from_json(text)) {
-            let mut object = Writer { form: Form::Plain, ..self }.object()?;
+            let mut object = ValueWriter { form: Form::Plain, ..self }.object()?;
             object.member("json", text)?;
             return SerializeStruct::end(object);
         }
@@ -381,15 +382,16 @@ fn is_plain(setting: &Setting) -> bool {
 
 pub(crate) struct Object<'o, 't> {
     out: &'o mut Out<'t>,
-    own: Option<Members>,
-    beside: Option<&'o mut Members>,
+    own: Option<MembersSoFar>,
+    beside: Option<&'o mut MembersSoFar>,
 }
 
 impl Object<'_, '_> {
-    fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Written {
+    fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> WriteResult {
         let Some(members) = self.own.as_mut().or(self.beside.as_deref_mut()) else { return Ok(()) };
-        let place = if name.is_empty() { Place::Beside(members) } else { Place::Member(name, members) };
-        value.serialize(Writer { out: self.out, place, form: Form::Plain })
+        let place =
+            if name.is_empty() { Destination::Beside(members) } else { Destination::Member(name, members) };
+        value.serialize(ValueWriter { out: self.out, place, form: Form::Plain })
     }
 }
 
@@ -397,11 +399,11 @@ impl SerializeStruct for Object<'_, '_> {
     type Ok = ();
     type Error = Error;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Written {
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> WriteResult {
         self.member(name, value)
     }
 
-    fn end(self) -> Written {
+    fn end(self) -> WriteResult {
         if let Some(members) = self.own {
             if self.out.canonical {
                 self.out.sort(&members);
@@ -416,67 +418,67 @@ impl SerializeStructVariant for Object<'_, '_> {
     type Ok = ();
     type Error = Error;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Written {
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> WriteResult {
         self.member(name, value)
     }
 
-    fn end(self) -> Written {
+    fn end(self) -> WriteResult {
         SerializeStruct::end(self)
     }
 }
 
 /// An object whose names come with its values; none if it is left out.
-pub(crate) struct Map<'o, 't> {
+pub(crate) struct MapWriter<'o, 't> {
     object: Option<Object<'o, 't>>,
     key: String,
 }
 
-impl SerializeMap for Map<'_, '_> {
+impl SerializeMap for MapWriter<'_, '_> {
     type Ok = ();
     type Error = Error;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Written {
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> WriteResult {
         let text = to_vec(key)?;
         self.key = serde_json::from_slice(&text)?;
         Ok(())
     }
 
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> WriteResult {
         self.object.as_mut().map_or(Ok(()), |object| object.member(&self.key, value))
     }
 
-    fn end(self) -> Written {
+    fn end(self) -> WriteResult {
         self.object.map_or(Ok(()), SerializeStruct::end)
     }
 }
 
 /// A list; none if it is left out.
-pub(crate) struct List<'o, 't> {
+pub(crate) struct ListWriter<'o, 't> {
     out: Option<&'o mut Out<'t>>,
     is_empty: bool,
 }
 
-impl List<'_, '_> {
-    fn item<T: Serialize + ?Sized>(&mut self, item: &T) -> Written {
+impl ListWriter<'_, '_> {
+    fn item<T: Serialize + ?Sized>(&mut self, item: &T) -> WriteResult {
         let Some(out) = self.out.as_deref_mut() else { return Ok(()) };
         if !std::mem::replace(&mut self.is_empty, false) {
             out.text.push(b',');
         }
-        item.serialize(Writer { out, place: Place::Value, form: Form::Plain })
+        item.serialize(ValueWriter { out, place: Destination::Value, form: Form::Plain })
     }
 }
 
 macro_rules! lists {
     ($($how:ident::$add:ident)+) => {$(
-        impl $how for List<'_, '_> {
+        impl $how for ListWriter<'_, '_> {
             type Ok = ();
             type Error = Error;
 
-            fn $add<T: Serialize + ?Sized>(&mut self, item: &T) -> Written {
+            fn $add<T: Serialize + ?Sized>(&mut self, item: &T) -> WriteResult {
                 self.item(item)
             }
 
-            fn end(self) -> Written {
+            fn end(self) -> WriteResult {
                 self.out.map_or(Ok(()), |out| {
                     out.text.push(b']');
                     Ok(())

@@ -11,11 +11,10 @@ use ledger_core::tenant::{Change, Correction, Outcome, Summary};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimeline;
 use ledger_record::json;
-use ledger_record::json::notice::{Shard, notices};
+use ledger_record::json::notice::{PublishingShard, notices};
+use ledger_record::json::policy::GivenPolicy;
 use ledger_record::json::record::{QuarantineJson, RecordJson};
-use ledger_record::json::state::{Shown, StateJson};
 use ledger_record::json::time::parse_instant;
-use ledger_record::json::whatif::PolicyJson;
 use ledger_record::record::{Content, Record, Stream};
 use serde::Serialize;
 
@@ -94,21 +93,10 @@ fn published() -> AppTimeline {
 
 #[test]
 fn a_state_is_shown_as_documented() {
-    let (client, app, installation, timeline) = (client(), app(), uninstalled(), published());
-    let as_of = at("2026-04-07T23:00:00Z");
-    let product_realm = Some(realm("US"));
-    let view = installation.view(product_realm, &timeline, as_of);
-    let shown = Shown {
-        client: &client,
-        app: &app,
-        installation: &installation,
-        product_realm,
-        view: &view,
-        seq: 5,
-        as_of,
-    };
+    let (installation, timeline) = (uninstalled(), published());
+    let view = installation.view(Some(realm("US")), &timeline, at("2026-04-07T23:00:00Z"));
     let expected = concat!(
-        r#"{"clientKey":"acme.atlassian.net","appKey":"com.example.app","status":"UNINSTALLED","enabled":false,"#,
+        r#"{"status":"UNINSTALLED","enabled":false,"#,
         r#""pinnedRealm":"EU","pinnedSince":"2026-03-01T10:00:00.000Z","pinnedBy":"OBSERVED","#,
         r#""baseUrl":"https://eu.app.example.com","productRealm":"US","alignedRealm":"US","drift":false,"#,
         r#""dataRealm":"EU","splitBrain":false,"#,
@@ -124,33 +112,20 @@ fn a_state_is_shown_as_documented() {
         r#""decision":{"seq":1,"at":"2026-03-01T10:00:00.000Z","rule":"FRESH","expectedRealm":"EU","#,
         r#""observedRealm":"EU","pinnedRealm":"EU","previousRealm":"US","productRealm":"EU","#,
         r#""moved":false,"divergent":false},"#,
-        r#""anomalies":[{"seq":4,"code":"uninstall-repeated"}],"anomalyCount":1,"#,
-        r#""seq":5,"asOf":"2026-04-07T23:00:00.000Z"}"#
+        r#""anomalies":[{"seq":4,"code":"uninstall-repeated"}],"anomalyCount":1}"#,
     );
-    let state = StateJson::of(shown);
-    assert_eq!(text(&state), expected);
+    assert_eq!(text(&view), expected);
 }
 
 #[test]
 fn what_is_unknown_is_left_out() {
-    let (client, app, installation) = (client(), app(), Installation::default());
-    let (timeline, as_of) = (AppTimeline::default(), at("2026-04-07T23:00:00Z"));
-    let view = installation.view(None, &timeline, as_of);
-    let shown = Shown {
-        client: &client,
-        app: &app,
-        installation: &installation,
-        product_realm: None,
-        view: &view,
-        seq: 1,
-        as_of,
-    };
+    let (installation, timeline) = (Installation::default(), AppTimeline::default());
+    let view = installation.view(None, &timeline, at("2026-04-07T23:00:00Z"));
     let expected = concat!(
-        r#"{"clientKey":"acme.atlassian.net","appKey":"com.example.app","status":"NONE","enabled":false,"#,
-        r#""drift":false,"splitBrain":false,"anomalyCount":0,"seq":1,"asOf":"2026-04-07T23:00:00.000Z"}"#
+        r#"{"status":"NONE","enabled":false,"#,
+        r#""drift":false,"splitBrain":false,"anomalyCount":0}"#
     );
-    let state = StateJson::of(shown);
-    assert_eq!(text(&state), expected);
+    assert_eq!(text(&view), expected);
 }
 
 #[test]
@@ -171,7 +146,8 @@ fn policies_read_as_they_are_written() {
     ];
     for (policy, expected) in samples::POLICIES.into_iter().zip(expected) {
         assert_eq!(text(&policy), expected);
-        assert_eq!(serde_json::from_str::<PolicyJson>(expected).unwrap().policy(), Ok(policy));
+        let given: GivenPolicy = serde_json::from_str(expected).unwrap();
+        assert_eq!(Policy::try_from(given), Ok(policy));
     }
 }
 
@@ -387,7 +363,7 @@ fn a_record_is_an_event_or_a_refusal() {
     }
 }
 
-const SHARD: Shard<'static> = Shard { topic: "realm.lifecycle", partition: 7 };
+const SHARD: PublishingShard<'static> = PublishingShard { topic: "realm.lifecycle", partition: 7 };
 
 fn published_of(record: &Record, client: &ClientKey, change: &Change) -> Vec<String> {
     let Content::Event { event, .. } = &record.content else {

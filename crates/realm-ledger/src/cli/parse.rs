@@ -8,7 +8,7 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
-use ledger_record::json::whatif::PolicyJson;
+use ledger_record::json::policy::GivenPolicy;
 use ledger_store::{Partitioner, ShardId};
 
 /// A refused record: `topic/partition/seq`.
@@ -114,10 +114,10 @@ pub(super) fn realm(text: &str) -> Result<Realm, String> {
 }
 
 pub(super) fn policy(text: &str) -> Result<Policy, String> {
-    let read: PolicyJson = serde_json::from_str(text).map_err(|error| {
+    let given: GivenPolicy = serde_json::from_str(text).map_err(|error| {
         format!("{error}; expected {{\"mode\": …}} with descriptor, off, days, indefinite or subscription")
     })?;
-    read.policy().map_err(|error| error.to_string())
+    Policy::try_from(given).map_err(|error| error.to_string())
 }
 
 pub(super) fn client_key(text: &str) -> Result<ClientKey, String> {

@@ -10,7 +10,7 @@ use ledger_record::rows::TenantRow;
 use ledger_store::{AlignmentClass, List};
 
 use crate::ledger::{QueryError, Reading, ShardSnapshot, Viewpoint};
-use crate::query::cursor::Place;
+use crate::query::cursor::CursorPlace;
 use crate::query::filter::Filter;
 
 /// What a page is made from.
@@ -19,27 +19,27 @@ pub(super) struct Asked<'a> {
     pub(super) reading: &'a Reading<'a>,
     pub(super) filter: &'a Filter,
     pub(super) viewpoint: Viewpoint,
-    pub(super) after: Option<&'a Place>,
+    pub(super) after: Option<&'a CursorPlace>,
     /// Which list, as cursors have it.
     pub(super) list: u64,
 }
 
 /// An installation that may belong on the list.
 #[derive(Debug)]
-pub(super) struct Candidate {
-    pub(super) place: Place,
+pub(super) struct ListCandidate {
+    pub(super) place: CursorPlace,
     pub(super) client: ClientKey,
     pub(super) app: AppKey,
     /// Which of the shards.
-    pub(super) shard: usize,
+    pub(super) index: usize,
     /// The tenant, where it was read already.
     pub(super) row: Option<TenantRow>,
 }
 
 /// Entries of one list of the index, some at a time.
 pub(super) struct IndexEntries<'m> {
-    moment: &'m ShardSnapshot<'m>,
-    pub(super) shard: usize,
+    shard: &'m ShardSnapshot<'m>,
+    pub(super) index: usize,
     list: List,
     /// Tenants that another source has.
     but: Arc<BTreeSet<ClientKey>>,
@@ -57,14 +57,14 @@ enum Next {
 
 impl<'m> IndexEntries<'m> {
     pub(super) fn new(
-        moment: &'m ShardSnapshot<'m>,
-        shard: usize,
+        shard: &'m ShardSnapshot<'m>,
+        index: usize,
         list: List,
-        after: Option<&Place>,
+        after: Option<&CursorPlace>,
         at_a_time: usize,
     ) -> Self {
         let next = Next::First(after.and_then(|after| key_after(&list, after)));
-        Self { moment, shard, list, but: Arc::default(), at_a_time, fetched: Vec::new().into_iter(), next }
+        Self { shard, index, list, but: Arc::default(), at_a_time, fetched: Vec::new().into_iter(), next }
     }
 
     /// Without tenants that another source has.
@@ -72,7 +72,7 @@ impl<'m> IndexEntries<'m> {
         Self { but, ..self }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
+    pub(super) fn next(&mut self) -> Result<Option<ListCandidate>, QueryError> {
         self.entry()?.map(|(client, app)| self.candidate(client, app)).transpose()
     }
 
@@ -86,24 +86,25 @@ impl<'m> IndexEntries<'m> {
                 Next::At(start) => Some(start),
                 Next::Nothing => return Ok(None),
             };
-            let page = self.moment.snapshot.list(&self.list, start.as_deref(), self.at_a_time)?;
+            let page = self.shard.snapshot.list(&self.list, start.as_deref(), self.at_a_time)?;
             self.fetched = page.installations.into_iter();
             self.next = page.next.map_or(Next::Nothing, Next::At);
         }
     }
 
-    fn candidate(&self, client: ClientKey, app: AppKey) -> Result<Candidate, QueryError> {
-        let shard = self.shard;
+    fn candidate(&self, client: ClientKey, app: AppKey) -> Result<ListCandidate, QueryError> {
+        let index = self.index;
         let List::Windows { .. } = self.list else {
-            let place = Place::Key(client.clone(), app.clone());
-            return Ok(Candidate { place, client, app, shard, row: None });
+            let place = CursorPlace::Key(client.clone(), app.clone());
+            return Ok(ListCandidate { place, client, app, index, row: None });
         };
         // The entry is ordered by the end, which only the tenant has. An index that contradicts it puts
         // the candidate at the end of all; it is not listed then.
-        let row = self.moment.snapshot.tenant(&client)?;
+        let row = self.shard.snapshot.tenant(&client)?;
         let installation = row.as_ref().and_then(|row| row.tenant.installations.get(&app));
-        let place = Place::Window(installation.map_or(Timestamp::MAX, end_of), client.clone(), app.clone());
-        Ok(Candidate { place, client, app, shard, row: None })
+        let place =
+            CursorPlace::Window(installation.map_or(Timestamp::MAX, end_of), client.clone(), app.clone());
+        Ok(ListCandidate { place, client, app, index, row: None })
     }
 }
 
@@ -112,11 +113,11 @@ pub(super) fn end_of(installation: &Installation) -> Timestamp {
 }
 
 /// The first key of the index, within the list, that comes after a place.
-fn key_after(list: &List, after: &Place) -> Option<Vec<u8>> {
+fn key_after(list: &List, after: &CursorPlace) -> Option<Vec<u8>> {
     use ledger_record::key::IndexEntry as Entry;
     let (client, app) = match after {
-        Place::Key(client, app) | Place::Window(_, client, app) => (client.clone(), app.clone()),
-        Place::Item(..) | Place::Torn(_) => return None,
+        CursorPlace::Key(client, app) | CursorPlace::Window(_, client, app) => (client.clone(), app.clone()),
+        CursorPlace::Item(..) | CursorPlace::Torn(_) => return None,
     };
     // These are ordered by client alone: the place is before the client's entry when its app is.
     let (of, entry) = match (list, after) {
@@ -130,7 +131,7 @@ fn key_after(list: &List, after: &Place) -> Option<Vec<u8>> {
         (List::Anomalous, _) => (None, Entry::Anomalous { client, app: app.clone() }),
         (List::OwnDrift, _) => (None, Entry::OwnDrift { client, app: app.clone() }),
         (List::Migrations, _) => (None, Entry::Migration { client, app: app.clone() }),
-        (List::Windows { .. }, Place::Window(end, ..)) => {
+        (List::Windows { .. }, CursorPlace::Window(end, ..)) => {
             (None, Entry::WindowEnd { end: *end, client, app: app.clone() })
         }
         (List::Windows { .. }, _) => return None,

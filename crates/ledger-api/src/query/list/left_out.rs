@@ -5,24 +5,34 @@ use std::sync::{Mutex, PoisonError};
 
 use ledger_store::ShardId;
 
-use crate::ledger::{FreshnessJson, HaltedJson, QueryError, ShardHandle, in_order, of_unread};
+use crate::ledger::{FreshnessJson, HaltedJson, Ledger, QueryError, ShardHandle, in_order, of_unread};
 
 /// The shards that a list is answered without.
 #[derive(Debug, Default)]
-pub(super) struct LeftOut(Vec<FreshnessJson>);
+pub(super) struct UnreadShards(Vec<FreshnessJson>);
 
 /// Of which shards that was logged.
 static LOGGED: Mutex<BTreeSet<ShardId>> = Mutex::new(BTreeSet::new());
 
-impl LeftOut {
-    /// Leaves out the shard that an error is of. With no other shard there is nobody to ask.
+impl UnreadShards {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Leaves out the shard that an error is of. With no other shard there is nothing to list. `handles` are those that
+    /// are left; the first that is left out fills them.
     pub(super) fn leave_out(
         &mut self,
-        parts: &mut Vec<ShardHandle>,
+        ledger: &Ledger,
+        handles: &mut Vec<ShardHandle>,
         error: QueryError,
     ) -> Result<(), QueryError> {
+        if self.is_empty() {
+            *handles = ledger.shards.all();
+        }
         let QueryError::ShardUnread { shard, kind, message } = &error else { return Err(error) };
-        let Some(place) = parts.iter().position(|part| part.id == *shard).filter(|_| parts.len() > 1) else {
+        let Some(place) = handles.iter().position(|handle| handle.id == *shard).filter(|_| handles.len() > 1)
+        else {
             return Err(error);
         };
         let code = kind.code();
@@ -31,8 +41,8 @@ impl LeftOut {
             tracing::error!(%shard, code, reason = message, "lists go on without a shard that does not read");
         }
         let halted = HaltedJson { code: code.into(), message: message.clone() };
-        self.0.push(of_unread(&parts[place].moment(), halted));
-        parts.remove(place);
+        self.0.push(of_unread(&handles[place].snapshot(), halted));
+        handles.remove(place);
         Ok(())
     }
 

@@ -3,32 +3,32 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use super::candidate::Candidate;
-use super::source::Source;
+use super::candidate::ListCandidate;
+use super::source::CandidateSource;
 use crate::ledger::{QueryError, ShardSnapshot};
-use crate::query::cursor::Place;
+use crate::query::cursor::CursorPlace;
 
 /// The candidates of all sources. An installation that several sources of a shard have comes once.
-pub(super) struct Merge<'m> {
-    moments: &'m [ShardSnapshot<'m>],
-    sources: Vec<Source<'m>>,
-    heads: BinaryHeap<Reverse<ByPlace<Head>>>,
-    last: Option<(Place, usize)>,
+pub(super) struct CandidateMerge<'m> {
+    shards: &'m [ShardSnapshot<'m>],
+    sources: Vec<CandidateSource<'m>>,
+    heads: BinaryHeap<Reverse<ByPlace<SourceHead>>>,
+    last: Option<(CursorPlace, usize)>,
     /// A source has more than it holds now: what follows is for the next page.
     cut_off: bool,
 }
 
-struct Head {
-    candidate: Candidate,
+struct SourceHead {
+    candidate: ListCandidate,
     source: usize,
 }
 
-impl<'m> Merge<'m> {
+impl<'m> CandidateMerge<'m> {
     pub(super) fn new(
-        sources: Vec<Source<'m>>,
-        moments: &'m [ShardSnapshot<'m>],
+        sources: Vec<CandidateSource<'m>>,
+        shards: &'m [ShardSnapshot<'m>],
     ) -> Result<Self, QueryError> {
-        let mut merge = Self { moments, sources, heads: BinaryHeap::new(), last: None, cut_off: false };
+        let mut merge = Self { shards, sources, heads: BinaryHeap::new(), last: None, cut_off: false };
         for source in 0..merge.sources.len() {
             merge.refill(source)?;
         }
@@ -39,12 +39,12 @@ impl<'m> Merge<'m> {
         self.cut_off
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
+    pub(super) fn next(&mut self) -> Result<Option<ListCandidate>, QueryError> {
         while !self.cut_off
-            && let Some(Reverse(ByPlace(Head { candidate, source }))) = self.heads.pop()
+            && let Some(Reverse(ByPlace(SourceHead { candidate, source }))) = self.heads.pop()
         {
             self.refill(source)?;
-            let place = (candidate.place.clone(), candidate.shard);
+            let place = (candidate.place.clone(), candidate.index);
             if self.last.as_ref() != Some(&place) {
                 self.last = Some(place);
                 return Ok(Some(candidate));
@@ -55,14 +55,14 @@ impl<'m> Merge<'m> {
 
     fn refill(&mut self, source: usize) -> Result<(), QueryError> {
         let candidate = self.sources[source].next();
-        let shard = self.sources[source].shard();
-        let candidate = candidate.map_err(|error| match shard {
-            Some(shard) => self.moments[shard].unread(error),
+        let index = self.sources[source].index();
+        let candidate = candidate.map_err(|error| match index {
+            Some(index) => self.shards[index].unread(error),
             None => error,
         })?;
         if let Some(candidate) = candidate {
-            self.heads.push(Reverse(ByPlace(Head { candidate, source })));
-        } else if let Source::Sorted(windows) = &self.sources[source] {
+            self.heads.push(Reverse(ByPlace(SourceHead { candidate, source })));
+        } else if let CandidateSource::Sorted(windows) = &self.sources[source] {
             self.cut_off |= windows.is_cut_off();
         }
         Ok(())
@@ -73,17 +73,17 @@ impl<'m> Merge<'m> {
 struct ByPlace<T>(T);
 
 trait Placed {
-    fn place(&self) -> (&Place, usize);
+    fn place(&self) -> (&CursorPlace, usize);
 }
 
-impl Placed for Candidate {
-    fn place(&self) -> (&Place, usize) {
-        (&self.place, self.shard)
+impl Placed for ListCandidate {
+    fn place(&self) -> (&CursorPlace, usize) {
+        (&self.place, self.index)
     }
 }
 
-impl Placed for Head {
-    fn place(&self) -> (&Place, usize) {
+impl Placed for SourceHead {
+    fn place(&self) -> (&CursorPlace, usize) {
         self.candidate.place()
     }
 }

@@ -11,16 +11,16 @@ use ledger_core::ids::ClientKey;
 use ledger_record::rows::TenantRow;
 use ledger_store::List;
 
-use super::candidate::{Asked, Candidate, IndexEntries, end_of};
+use super::candidate::{Asked, IndexEntries, ListCandidate, end_of};
 use crate::ledger::{CacheKey, QueryError, ShardSnapshot, TenantAsOf};
 use crate::limits::{INDEX_ENTRIES_AT_A_TIME, WINDOWS_SORTED_AT_A_TIME};
-use crate::query::cursor::Place;
+use crate::query::cursor::CursorPlace;
 
 /// The windows of one list and shard that come after a place.
 #[derive(Debug)]
-struct Run {
-    after: Option<Place>,
-    places: Vec<Place>,
+struct SortedRun {
+    after: Option<CursorPlace>,
+    places: Vec<CursorPlace>,
     /// There are more behind them.
     cut: bool,
 }
@@ -28,37 +28,38 @@ struct Run {
 /// What is left of a run.
 #[derive(Debug)]
 pub(super) struct SortedWindows {
-    shard: usize,
-    run: Arc<Run>,
+    index: usize,
+    run: Arc<SortedRun>,
     next: usize,
 }
 
 impl SortedWindows {
     pub(super) fn new(
         asked: &Asked<'_>,
-        shard: usize,
-        moment: &ShardSnapshot<'_>,
+        index: usize,
+        shard: &ShardSnapshot<'_>,
     ) -> Result<Self, QueryError> {
         let cache = &asked.reading.ledger.cache;
-        let key = CacheKey::Windows(moment.id.clone(), asked.list);
-        let kept =
-            asked.after.and_then(|after| cache.get::<Run>(&key).filter(|run| run.goes_on_beyond(after)));
+        let key = CacheKey::Windows(shard.id.clone(), asked.list);
+        let kept = asked
+            .after
+            .and_then(|after| cache.get::<SortedRun>(&key).filter(|run| run.goes_on_beyond(after)));
         let run = if let Some(run) = kept {
             run
         } else {
-            let run = Arc::new(sort(asked, moment)?);
+            let run = Arc::new(sort(asked, shard)?);
             cache.put(key, Arc::clone(&run), run.bytes());
             run
         };
         let next = asked.after.map_or(0, |after| run.places.partition_point(|place| place <= after));
-        Ok(Self { shard, run, next })
+        Ok(Self { index, run, next })
     }
 
-    pub(super) fn next(&mut self) -> Option<Candidate> {
+    pub(super) fn next(&mut self) -> Option<ListCandidate> {
         let place = self.run.places.get(self.next)?.clone();
         self.next += 1;
-        let Place::Window(_, client, app) = &place else { return None };
-        Some(Candidate { client: client.clone(), app: app.clone(), place, shard: self.shard, row: None })
+        let CursorPlace::Window(_, client, app) = &place else { return None };
+        Some(ListCandidate { client: client.clone(), app: app.clone(), place, index: self.index, row: None })
     }
 
     /// All was taken, and more is there: the page ends, as what the other shards have may come behind that.
@@ -67,9 +68,9 @@ impl SortedWindows {
     }
 }
 
-impl Run {
+impl SortedRun {
     /// Whether it goes on beyond a place, and that place is within it.
-    fn goes_on_beyond(&self, after: &Place) -> bool {
+    fn goes_on_beyond(&self, after: &CursorPlace) -> bool {
         let has_more = !self.cut || self.places.last().is_some_and(|last| last > after);
         self.after.as_ref() <= Some(after) && has_more
     }
@@ -81,33 +82,33 @@ impl Run {
 }
 
 /// Looks at all there are.
-fn sort(asked: &Asked<'_>, moment: &ShardSnapshot<'_>) -> Result<Run, QueryError> {
-    let mut first = First { asked, moment, places: BinaryHeap::new(), cut: false };
+fn sort(asked: &Asked<'_>, shard: &ShardSnapshot<'_>) -> Result<SortedRun, QueryError> {
+    let mut first = First { asked, shard, places: BinaryHeap::new(), cut: false };
     match &asked.filter.app {
         Some(app) => {
             let of_app = List::App(app.clone());
-            let mut listed = IndexEntries::new(moment, 0, of_app, None, INDEX_ENTRIES_AT_A_TIME);
+            let mut listed = IndexEntries::new(shard, 0, of_app, None, INDEX_ENTRIES_AT_A_TIME);
             while let Some((client, _)) = listed.entry()? {
-                if let Some(row) = moment.snapshot.tenant(&client)? {
+                if let Some(row) = shard.snapshot.tenant(&client)? {
                     first.take(&client, row)?;
                 }
             }
         }
         None => {
-            for row in moment.snapshot.tenants(None)? {
+            for row in shard.snapshot.tenants(None)? {
                 let (client, row) = row?;
                 first.take(&client, row)?;
             }
         }
     }
-    Ok(Run { after: asked.after.cloned(), cut: first.cut, places: first.places.into_sorted_vec() })
+    Ok(SortedRun { after: asked.after.cloned(), cut: first.cut, places: first.places.into_sorted_vec() })
 }
 
 /// The first windows, while all are looked at.
 struct First<'g> {
     asked: &'g Asked<'g>,
-    moment: &'g ShardSnapshot<'g>,
-    places: BinaryHeap<Place>,
+    shard: &'g ShardSnapshot<'g>,
+    places: BinaryHeap<CursorPlace>,
     cut: bool,
 }
 
@@ -115,13 +116,13 @@ impl First<'_> {
     fn take(&mut self, client: &ClientKey, row: TenantRow) -> Result<(), QueryError> {
         let Asked { reading, filter, viewpoint, after, .. } = *self.asked;
         reading.ledger.in_time()?;
-        let tenant = TenantAsOf::new(reading, self.moment, client, row, viewpoint)?;
+        let tenant = TenantAsOf::new(reading, self.shard, client, row, viewpoint)?;
         for (app, installation) in &tenant.tenant.installations {
-            let timeline = tenant.timeline(reading, self.moment, app)?;
+            let timeline = tenant.timeline(reading, self.shard, app)?;
             if !filter.takes(app, installation, tenant.tenant.product_realm, &timeline, viewpoint.at) {
                 continue;
             }
-            let place = Place::Window(end_of(installation), client.clone(), app.clone());
+            let place = CursorPlace::Window(end_of(installation), client.clone(), app.clone());
             if after.is_none_or(|after| place > *after) {
                 self.places.push(place);
             }
@@ -141,13 +142,13 @@ mod tests {
 
     use super::*;
 
-    fn place(end: i64) -> Place {
+    fn place(end: i64) -> CursorPlace {
         let (client, app) = (ClientKey::new("t").unwrap(), AppKey::new("a").unwrap());
-        Place::Window(Timestamp::from_millis(end), client, app)
+        CursorPlace::Window(Timestamp::from_millis(end), client, app)
     }
 
-    fn run(after: Option<i64>, ends: &[i64], cut: bool) -> Run {
-        Run { after: after.map(place), places: ends.iter().map(|end| place(*end)).collect(), cut }
+    fn run(after: Option<i64>, ends: &[i64], cut: bool) -> SortedRun {
+        SortedRun { after: after.map(place), places: ends.iter().map(|end| place(*end)).collect(), cut }
     }
 
     #[test]
@@ -161,11 +162,11 @@ mod tests {
 
     #[test]
     fn a_run_that_is_cut_off_ends_the_page() {
-        let mut windows = SortedWindows { shard: 0, run: Arc::new(run(None, &[3, 5], true)), next: 1 };
+        let mut windows = SortedWindows { index: 0, run: Arc::new(run(None, &[3, 5], true)), next: 1 };
         assert!(!windows.is_cut_off());
         assert_eq!(windows.next().map(|candidate| candidate.place), Some(place(5)));
         assert!(windows.is_cut_off() && windows.next().is_none());
-        let whole = SortedWindows { shard: 0, run: Arc::new(run(None, &[3], false)), next: 1 };
+        let whole = SortedWindows { index: 0, run: Arc::new(run(None, &[3], false)), next: 1 };
         assert!(!whole.is_cut_off());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The index is kept for the fold of everything recorded. It answers for an instant where no event of the tenant
 //! lies after it. A producer whose clock is a moment ahead must not turn the index off, so the tenants at the end
-//! of the log that may have such an event are candidates by name ([`Named`]) and left out of the lists. Where those
+//! of the log that may have such an event are candidates by name ([`NamedTenants`]) and left out of the lists. Where those
 //! are too many, and where knowledge is cut, every tenant is a candidate, or with an app every tenant that ever had
 //! it; that is the price of a question about the tenant. A page pays for what it looks at, so it is short then, but
 //! never late.
@@ -19,19 +19,19 @@ use ledger_core::ids::ClientKey;
 use ledger_record::rows::TenantRow;
 use ledger_store::{AlignmentClass, KnowledgeCut, List, ReadError};
 
-use super::candidate::{Asked, Candidate, IndexEntries, end_of};
+use super::candidate::{Asked, IndexEntries, ListCandidate, end_of};
 use super::sorted_windows::SortedWindows;
 use crate::ledger::{QueryError, ShardSnapshot, TenantAsOf, is_all_of};
 use crate::limits::{AHEAD_LOOKED_AT, INDEX_ENTRIES_AT_A_TIME};
-use crate::query::cursor::Place;
+use crate::query::cursor::CursorPlace;
 use crate::query::filter::WindowFilter;
 
 /// Candidates of one shard, in the order of the list.
-pub(super) enum Source<'m> {
+pub(super) enum CandidateSource<'m> {
     /// Out of the index.
     List(IndexEntries<'m>),
     /// Of tenants that are known by name.
-    Named(Named),
+    NamedTenants(NamedTenants),
     /// All installations of all tenants.
     Tenants(Tenants<'m>),
     /// Windows of the tenant.
@@ -41,65 +41,63 @@ pub(super) enum Source<'m> {
 /// All tenants of a shard. Every installation they ever had is a candidate: whether they had it then follows from the
 /// fold, and the page pays for that.
 pub(super) struct Tenants<'m> {
-    shard: usize,
-    after: Option<Place>,
+    index: usize,
+    after: Option<CursorPlace>,
     rows: Box<dyn Iterator<Item = Result<(ClientKey, TenantRow), ReadError>> + 'm>,
-    of_tenant: std::vec::IntoIter<Candidate>,
+    of_tenant: std::vec::IntoIter<ListCandidate>,
 }
 
 /// Fewest entries of a list that are fetched at a time.
 const FEWEST_AT_A_TIME: usize = 8;
 
 /// The candidates of every shard.
-pub(super) fn sources<'m>(
-    asked: &Asked<'_>,
-    moments: &'m [ShardSnapshot<'m>],
-) -> Result<Vec<Source<'m>>, QueryError> {
+pub(super) fn sources<'m>(asked: &Asked<'m>) -> Result<Vec<CandidateSource<'m>>, QueryError> {
+    let shards = &asked.reading.shards;
     let mut sources = Vec::new();
     let mut lists = Vec::new();
-    for (shard, moment) in moments.iter().enumerate() {
-        let unread = |error: QueryError| moment.unread(error);
-        let ahead = ahead_of(asked, moment).map_err(unread)?;
-        match lists_of(asked, moment, ahead.is_some()).map_err(unread)? {
+    for (index, shard) in shards.iter().enumerate() {
+        let unread = |error: QueryError| shard.unread(error);
+        let ahead = ahead_of(asked, shard).map_err(unread)?;
+        match lists_of(asked, shard, ahead.is_some()).map_err(unread)? {
             Some(found) => {
                 let ahead = Arc::new(ahead.unwrap_or_default());
                 if !ahead.is_empty() {
-                    sources.push(Source::Named(Named::new(asked, shard, moment, &ahead).map_err(unread)?));
+                    sources.push(CandidateSource::NamedTenants(
+                        NamedTenants::new(asked, index, shard, &ahead).map_err(unread)?,
+                    ));
                 }
-                lists.extend(found.into_iter().map(|list| (shard, list, Arc::clone(&ahead))));
+                lists.extend(found.into_iter().map(|list| (index, list, Arc::clone(&ahead))));
             }
             None if asked.filter.window.is_some() => {
-                sources.push(Source::Sorted(SortedWindows::new(asked, shard, moment).map_err(unread)?));
+                sources
+                    .push(CandidateSource::Sorted(SortedWindows::new(asked, index, shard).map_err(unread)?));
             }
-            None => sources.push(Source::tenants(asked, shard, moment).map_err(unread)?),
+            None => sources.push(CandidateSource::tenants(asked, index, shard).map_err(unread)?),
         }
     }
     let at_a_time =
         (16 * INDEX_ENTRIES_AT_A_TIME / lists.len().max(1)).clamp(FEWEST_AT_A_TIME, INDEX_ENTRIES_AT_A_TIME);
-    for (shard, list, but) in lists {
-        sources.push(Source::list(&moments[shard], shard, list, but, asked.after, at_a_time));
+    for (index, list, but) in lists {
+        sources.push(CandidateSource::list(&shards[index], index, list, but, asked.after, at_a_time));
     }
     Ok(sources)
 }
 
 /// The tenants for which the index does not answer; none: that may be any tenant.
-fn ahead_of(
-    asked: &Asked<'_>,
-    moment: &ShardSnapshot<'_>,
-) -> Result<Option<BTreeSet<ClientKey>>, QueryError> {
-    if !is_all_of(moment, asked.viewpoint.known)? {
+fn ahead_of(asked: &Asked<'_>, shard: &ShardSnapshot<'_>) -> Result<Option<BTreeSet<ClientKey>>, QueryError> {
+    if !is_all_of(shard, asked.viewpoint.known)? {
         return Ok(None);
     }
-    if !lies_ahead(asked, moment)? {
+    if !lies_ahead(asked, shard)? {
         return Ok(Some(BTreeSet::new()));
     }
-    Ok(moment.snapshot.tenants_ahead_of(asked.viewpoint.at, AHEAD_LOOKED_AT)?)
+    Ok(shard.snapshot.tenants_ahead_of(asked.viewpoint.at, AHEAD_LOOKED_AT)?)
 }
 
 /// The lists that have every candidate of the shard; none when only all its tenants will do.
 fn lists_of(
     asked: &Asked<'_>,
-    moment: &ShardSnapshot<'_>,
+    shard: &ShardSnapshot<'_>,
     index_answers: bool,
 ) -> Result<Option<Vec<List>>, QueryError> {
     let filter = asked.filter;
@@ -117,7 +115,7 @@ fn lists_of(
         return Ok(Some(vec![List::Windows { from, before }]));
     }
     if filter.drift == Some(true) {
-        return drifting(asked, moment).map(Some);
+        return drifting(asked, shard).map(Some);
     }
     let one = if filter.migration.is_some() {
         List::Migrations
@@ -136,12 +134,12 @@ fn lists_of(
 }
 
 /// Whether an event lies after the instant, so that the index may not know how it looks there.
-fn lies_ahead(asked: &Asked<'_>, moment: &ShardSnapshot<'_>) -> Result<bool, QueryError> {
+fn lies_ahead(asked: &Asked<'_>, shard: &ShardSnapshot<'_>) -> Result<bool, QueryError> {
     let at = Some(asked.viewpoint.at);
     if let Some(app) = &asked.filter.app {
-        return Ok(moment.snapshot.app(app)?.is_some_and(|row| row.latest > at));
+        return Ok(shard.snapshot.app(app)?.is_some_and(|row| row.latest > at));
     }
-    for app in moment.snapshot.apps()? {
+    for app in shard.snapshot.apps()? {
         if app?.1.latest > at {
             return Ok(true);
         }
@@ -149,14 +147,14 @@ fn lies_ahead(asked: &Asked<'_>, moment: &ShardSnapshot<'_>) -> Result<bool, Que
     Ok(false)
 }
 
-fn drifting(asked: &Asked<'_>, moment: &ShardSnapshot<'_>) -> Result<Vec<List>, QueryError> {
+fn drifting(asked: &Asked<'_>, shard: &ShardSnapshot<'_>) -> Result<Vec<List>, QueryError> {
     let mut lists = vec![List::OwnDrift];
-    for class in moment.snapshot.alignment_classes(asked.filter.app.as_ref())? {
+    for class in shard.snapshot.alignment_classes(asked.filter.app.as_ref())? {
         let AlignmentClass { app, pinned, product } = &class;
         if asked.filter.realm.is_some_and(|realm| realm != *pinned) {
             continue;
         }
-        let timeline = asked.reading.timeline(moment, app, KnowledgeCut::Open)?;
+        let timeline = asked.reading.timeline(shard, app, KnowledgeCut::Open)?;
         let published = timeline.descriptor_at(asked.viewpoint.at).map(|(_, descriptor)| descriptor);
         if aligned(Some(*product), published).is_some_and(|aligned| aligned != *pinned) {
             lists.push(List::Alignment(class));
@@ -165,48 +163,48 @@ fn drifting(asked: &Asked<'_>, moment: &ShardSnapshot<'_>) -> Result<Vec<List>, 
     Ok(lists)
 }
 
-impl<'m> Source<'m> {
+impl<'m> CandidateSource<'m> {
     pub(super) fn list(
-        moment: &'m ShardSnapshot<'m>,
-        shard: usize,
+        shard: &'m ShardSnapshot<'m>,
+        index: usize,
         list: List,
         but: Arc<BTreeSet<ClientKey>>,
-        after: Option<&Place>,
+        after: Option<&CursorPlace>,
         at_a_time: usize,
     ) -> Self {
-        Self::List(IndexEntries::new(moment, shard, list, after, at_a_time).without(but))
+        Self::List(IndexEntries::new(shard, index, list, after, at_a_time).without(but))
     }
 
     pub(super) fn tenants(
         asked: &Asked<'_>,
-        shard: usize,
-        moment: &'m ShardSnapshot<'m>,
+        index: usize,
+        shard: &'m ShardSnapshot<'m>,
     ) -> Result<Self, QueryError> {
         let from = asked.after.and_then(|after| match after {
-            Place::Key(client, _) => Some(client),
-            Place::Window(..) | Place::Item(..) | Place::Torn(_) => None,
+            CursorPlace::Key(client, _) => Some(client),
+            CursorPlace::Window(..) | CursorPlace::Item(..) | CursorPlace::Torn(_) => None,
         });
         Ok(Self::Tenants(Tenants {
-            shard,
+            index,
             after: asked.after.cloned(),
-            rows: Box::new(moment.snapshot.tenants(from)?),
+            rows: Box::new(shard.snapshot.tenants(from)?),
             of_tenant: Vec::new().into_iter(),
         }))
     }
 
     /// Which of the shards it reads on in; none: it was read already.
-    pub(super) const fn shard(&self) -> Option<usize> {
+    pub(super) const fn index(&self) -> Option<usize> {
         match self {
-            Self::List(listed) => Some(listed.shard),
-            Self::Tenants(tenants) => Some(tenants.shard),
-            Self::Named(_) | Self::Sorted(_) => None,
+            Self::List(listed) => Some(listed.index),
+            Self::Tenants(tenants) => Some(tenants.index),
+            Self::NamedTenants(_) | Self::Sorted(_) => None,
         }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
+    pub(super) fn next(&mut self) -> Result<Option<ListCandidate>, QueryError> {
         match self {
             Self::List(listed) => listed.next(),
-            Self::Named(named) => Ok(named.0.next()),
+            Self::NamedTenants(named) => Ok(named.0.next()),
             Self::Tenants(tenants) => tenants.next(),
             Self::Sorted(windows) => Ok(windows.next()),
         }
@@ -214,28 +212,28 @@ impl<'m> Source<'m> {
 }
 
 /// Installations of tenants that are known by name, in the order of the list.
-pub(super) struct Named(std::vec::IntoIter<Candidate>);
+pub(super) struct NamedTenants(std::vec::IntoIter<ListCandidate>);
 
-impl Named {
+impl NamedTenants {
     fn new(
         asked: &Asked<'_>,
-        shard: usize,
-        moment: &ShardSnapshot<'_>,
+        index: usize,
+        shard: &ShardSnapshot<'_>,
         clients: &BTreeSet<ClientKey>,
     ) -> Result<Self, QueryError> {
         let mut candidates = Vec::new();
         for client in clients {
             asked.reading.ledger.in_time()?;
-            let Some(row) = moment.snapshot.tenant(client)? else { continue };
-            let tenant = TenantAsOf::new(asked.reading, moment, client, row, asked.viewpoint)?;
+            let Some(row) = shard.snapshot.tenant(client)? else { continue };
+            let tenant = TenantAsOf::new(asked.reading, shard, client, row, asked.viewpoint)?;
             for (app, installation) in &tenant.tenant.installations {
                 let (client, app) = (client.clone(), app.clone());
                 let place = match asked.filter.window {
-                    None => Place::Key(client.clone(), app.clone()),
-                    Some(_) => Place::Window(end_of(installation), client.clone(), app.clone()),
+                    None => CursorPlace::Key(client.clone(), app.clone()),
+                    Some(_) => CursorPlace::Window(end_of(installation), client.clone(), app.clone()),
                 };
                 if asked.after.is_none_or(|after| place > *after) {
-                    candidates.push(Candidate { place, client, app, shard, row: None });
+                    candidates.push(ListCandidate { place, client, app, index, row: None });
                 }
             }
         }
@@ -245,7 +243,7 @@ impl Named {
 }
 
 impl Tenants<'_> {
-    fn next(&mut self) -> Result<Option<Candidate>, QueryError> {
+    fn next(&mut self) -> Result<Option<ListCandidate>, QueryError> {
         loop {
             if let Some(candidate) = self.of_tenant.next() {
                 return Ok(Some(candidate));
@@ -256,11 +254,11 @@ impl Tenants<'_> {
                 .tenant
                 .installations
                 .keys()
-                .map(|app| Candidate {
-                    place: Place::Key(client.clone(), app.clone()),
+                .map(|app| ListCandidate {
+                    place: CursorPlace::Key(client.clone(), app.clone()),
                     client: client.clone(),
                     app: app.clone(),
-                    shard: self.shard,
+                    index: self.index,
                     row: None,
                 })
                 .filter(|candidate| self.after.as_ref().is_none_or(|after| candidate.place > *after))

@@ -2,6 +2,7 @@
 
 use ledger_core::explain::{Fact, explain};
 use ledger_core::ids::AppKey;
+use ledger_core::state::Pin;
 use ledger_core::time::Timestamp;
 
 use super::{ledger, short, time};
@@ -11,14 +12,14 @@ fn explained(history: &str, at: &str) -> Vec<String> {
     let ledger = ledger(history);
     let kept = ledger.tenants.values().next().unwrap();
     let at = Timestamp::from_millis(time(at));
-    let explanation = explain(&kept.entries(), &ledger.apps, &AppKey::new("a").unwrap(), at);
+    let explanation = explain(&kept.entries(), &ledger.apps, &AppKey::new("a").unwrap(), at, &short);
     let statements = explanation.statements.iter();
     statements
         .map(|statement| {
             let seqs = statement.seqs.iter().map(u64::to_string);
             let ids = statement.app_events.iter().map(ToString::to_string);
             let grounds: Vec<_> = seqs.chain(ids).collect();
-            format!("[{}] {}", grounds.join(" "), statement.sentence(&short))
+            format!("[{}] {}", grounds.join(" "), statement.text)
         })
         .collect()
 }
@@ -204,10 +205,11 @@ fn what_the_explanation_says_is_what_the_state_says() {
     let ledger = ledger("1d installed product=EU\n2d installed on=US");
     let kept = ledger.tenants.values().next().unwrap();
     let app = AppKey::new("a").unwrap();
-    let explanation = explain(&kept.entries(), &ledger.apps, &app, Timestamp::MAX);
+    let explanation = explain(&kept.entries(), &ledger.apps, &app, Timestamp::MAX, &short);
     let state = &kept.tenant.installations[&app];
     let facts: Vec<_> = explanation.statements.into_iter().map(|statement| statement.fact).collect();
-    assert!(facts.contains(&Fact::Pinned(state.pin.unwrap())));
+    let Pin { realm, since, by } = state.pin.unwrap();
+    assert!(facts.contains(&Fact::Pinned { realm, since, by }));
     assert!(facts.contains(&Fact::Decided(state.decision.unwrap())), "as it was corrected");
 }
 
@@ -349,13 +351,14 @@ fn what_was_in_force_is_told_for_the_decision_and_for_the_uninstall() {
     );
     let kept = ledger.tenants.values().next().unwrap();
     let at = Timestamp::from_millis(time("7d"));
-    let explanation = explain(&kept.entries(), &ledger.apps, &AppKey::new("a").unwrap(), at);
+    let explanation = explain(&kept.entries(), &ledger.apps, &AppKey::new("a").unwrap(), at, &short);
     let told =
-        [explanation.at_uninstall, explanation.at_decision, Some(explanation.in_force)].map(|in_force| {
-            let in_force = in_force.unwrap();
-            let event = |id: Option<ledger_core::ids::EventId>| id.map(|id| id.to_string()).unwrap();
-            (short(in_force.at), event(in_force.policy_event), event(in_force.descriptor_event))
-        });
+        [explanation.in_force_at_uninstall, explanation.in_force_at_decision, Some(explanation.in_force)]
+            .map(|in_force| {
+                let in_force = in_force.unwrap();
+                let event = |id: Option<ledger_core::ids::EventId>| id.map(|id| id.to_string()).unwrap();
+                (short(in_force.at), event(in_force.policy_event), event(in_force.descriptor_event))
+            });
     let expected = [("2d", "e-2", "e-1"), ("5d", "e-5", "e-6"), ("7d", "e-8", "e-6")];
     assert_eq!(told, expected.map(|(at, policy, descriptor)| (at.into(), policy.into(), descriptor.into())));
 }

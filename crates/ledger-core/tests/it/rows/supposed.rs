@@ -4,16 +4,16 @@ use ledger_core::ids::AppKey;
 use ledger_core::limits::DAY_MS;
 use ledger_core::policy::Policy;
 use ledger_core::time::Timestamp;
-use ledger_core::whatif::{Report, Scope, WhatIf};
+use ledger_core::whatif::{PolicyReport, WhatIf, WhatIfScope};
 
 use super::ledger;
 
-fn reports(policies: &[Policy], histories: &[&str]) -> Vec<Report> {
+fn reports(policies: &[Policy], histories: &[&str]) -> Vec<PolicyReport> {
     let mut whatif = WhatIf::new(policies);
     for history in histories {
         let ledger = ledger(history);
         let mut one = WhatIf::new(policies);
-        ledger.tenants.values().for_each(|kept| one.take(&kept.entries(), &ledger.apps));
+        ledger.tenants.values().for_each(|kept| one.apply(&kept.entries(), &ledger.apps));
         whatif.merge(&one);
     }
     whatif.reports()
@@ -114,9 +114,8 @@ fn gaps_are_measured_from_the_first_uninstall() {
     let gaps = found.gaps.unwrap();
     assert_eq!([gaps.p50_ms, gaps.p90_ms, gaps.p99_ms], [7 * DAY_MS + 1_000, 10 * DAY_MS, 10 * DAY_MS]);
     assert_eq!(gaps.max_ms, 10 * DAY_MS);
-    let within: Vec<_> = gaps.within.iter().map(|within| (within.days, within.count)).collect();
-    assert_eq!(within, [(1, 1), (7, 1), (14, 3), (30, 3), (60, 3), (90, 3), (365, 3)]);
-    assert!((gaps.within[0].share() - 1.0 / 3.0).abs() < f64::EPSILON);
+    let shares: Vec<_> = gaps.shares.iter().map(|share| (share.days, share.share * 3.0)).collect();
+    assert_eq!(shares, [(1, 1.0), (7, 1.0), (14, 3.0), (30, 3.0), (60, 3.0), (90, 3.0), (365, 3.0)]);
     assert_eq!(reports(&policy, &["1d installed"]).remove(0).gaps, None);
 }
 
@@ -124,31 +123,31 @@ fn gaps_are_measured_from_the_first_uninstall() {
 fn only_what_is_in_the_scope_counts() {
     let history =
         ledger("1d installed on=EU\n2d uninstalled\n5d installed on=EU\n6d uninstalled\n20d installed on=EU");
-    let gaps = |scope: Scope| {
+    let gaps = |scope: WhatIfScope| {
         let mut whatif = WhatIf::new(&[Policy::Indefinite]).limited_to(scope);
-        history.tenants.values().for_each(|kept| whatif.take(&kept.entries(), &history.apps));
+        history.tenants.values().for_each(|kept| whatif.apply(&kept.entries(), &history.apps));
         let report = whatif.reports().remove(0);
         (report.reinstalls, report.persisted, report.gaps.map(|gaps| gaps.max_ms / DAY_MS))
     };
     let reinstalls = history.tenants.values().next().unwrap().entries();
     let (first, second) = (reinstalls[2].event.time, reinstalls[4].event.time);
-    let everything = Scope::default();
+    let everything = WhatIfScope::default();
     assert_eq!(gaps(everything.clone()), (2, 2, Some(14)));
     // The uninstall before the span opens the gap; the end is not in the span.
-    assert_eq!(gaps(Scope { from: Some(second), ..everything.clone() }), (1, 1, Some(14)));
-    assert_eq!(gaps(Scope { to: Some(second), ..everything.clone() }), (1, 1, Some(3)));
-    assert_eq!(gaps(Scope { from: Some(first), to: Some(first), ..everything.clone() }), (0, 0, None));
-    assert_eq!(gaps(Scope { app: Some(AppKey::new("other").unwrap()), ..everything }), (0, 0, None));
+    assert_eq!(gaps(WhatIfScope { from: Some(second), ..everything.clone() }), (1, 1, Some(14)));
+    assert_eq!(gaps(WhatIfScope { to: Some(second), ..everything.clone() }), (1, 1, Some(3)));
+    assert_eq!(gaps(WhatIfScope { from: Some(first), to: Some(first), ..everything.clone() }), (0, 0, None));
+    assert_eq!(gaps(WhatIfScope { app: Some(AppKey::new("other").unwrap()), ..everything }), (0, 0, None));
 }
 
 #[test]
 fn an_installation_that_would_be_elsewhere_is_told_once_at_the_first_record() {
-    let told = |policies: &[Policy], scope: Scope| {
+    let told = |policies: &[Policy], scope: WhatIfScope| {
         let ledger = ledger(TEN_DAYS_AWAY);
         let mut whatif = WhatIf::new(policies).limited_to(scope);
         let mut told = Vec::new();
         for kept in ledger.tenants.values() {
-            whatif.take_comparing(&kept.entries(), &ledger.apps, &mut |found| {
+            whatif.apply_comparing(&kept.entries(), &ledger.apps, &mut |found| {
                 let realm = |realm: Option<ledger_core::realm::Realm>| realm.map(|realm| realm.to_string());
                 let rules = [found.actual.decision, found.supposed.decision]
                     .map(|decision| decision.map(|decision| decision.rule.as_str()));
@@ -160,7 +159,7 @@ fn an_installation_that_would_be_elsewhere_is_told_once_at_the_first_record() {
         told
     };
     let (off, days) = (Policy::Off, Policy::Days { days: 30 });
-    let differs = told(&[off, days], Scope::default());
+    let differs = told(&[off, days], WhatIfScope::default());
     let realms = |one: &str, other: &str| [one.to_owned(), other.to_owned()];
     let rules = [Some("PERSISTENCE_OFF"), Some("PERSISTED")];
     let expected = [
@@ -168,7 +167,10 @@ fn an_installation_that_would_be_elsewhere_is_told_once_at_the_first_record() {
         (days, 4, realms("EU", "US"), rules, vec!["pin", "rule"]),
     ];
     assert_eq!(differs, expected);
-    assert_eq!(told(&[days], Scope { to: Some(Timestamp::from_millis(0)), ..Scope::default() }), []);
+    assert_eq!(
+        told(&[days], WhatIfScope { to: Some(Timestamp::from_millis(0)), ..WhatIfScope::default() }),
+        []
+    );
 }
 
 #[test]
