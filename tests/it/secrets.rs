@@ -14,11 +14,10 @@ use ledger_core::event::{Body, Event, InstallationFact, Installed};
 use ledger_core::ids::{AppKey, ClientKey, EventId, MigrationId};
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
-use ledger_ingest::encode::to_protobuf;
 use ledger_tests::kafka::{self, Cluster, Isolation, Message, Received};
 use ledger_tests::scratch;
 use ledger_tests::server::{Server, Setup};
-use ledger_tests::workload::{Mix, Sent, stream};
+use ledger_tests::workload::{Mix, Sent, stream, to_protobuf};
 use serde_json::{Value, json};
 
 /// Stands in every secret of this test, and nowhere else.

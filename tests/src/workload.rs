@@ -17,6 +17,7 @@ use ledger_core::tenant::{Entry, Tenant};
 use ledger_core::timeline::AppTimelines;
 
 use crate::kafka::Message;
+pub use encoding::to_protobuf;
 pub use random::Random as Chance;
 use random::Random;
 

@@ -12,7 +12,7 @@ use crate::policy::Policy;
 use crate::realm::Realm;
 use crate::time::Timestamp;
 use crate::words;
-use crate::words::read_text;
+use crate::words::read_named;
 
 /// A lifecycle event. Absent, `null` and ignored fields are gone; realms are upper-cased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,17 +115,26 @@ impl<'de> Visitor<'de> for ByType {
             #[serde(rename = "")]
             fact: AppFact,
         }
-        let (type_name, rest) = event.variant::<String>()?;
-        match type_name.as_str() {
-            "product-moved" => {
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "kebab-case")]
+        enum Type {
+            ProductMoved,
+            DescriptorPublished,
+            PolicySet,
+            #[serde(other)]
+            OfInstallation,
+        }
+        let (of, rest) = event.variant()?;
+        match of {
+            Type::ProductMoved => {
                 let OfTenant { client_key: client, fact } = rest.newtype_variant()?;
                 Ok(Body::Tenant { client, fact })
             }
-            "descriptor-published" | "policy-set" => {
+            Type::DescriptorPublished | Type::PolicySet => {
                 let OfApp { app_key: app, fact } = rest.newtype_variant()?;
                 Ok(Body::App { app, fact })
             }
-            _ => {
+            Type::OfInstallation => {
                 let OfInstallation { client_key: client, app_key: app, fact } = rest.newtype_variant()?;
                 Ok(Body::Installation { client, app, fact })
             }
@@ -257,7 +266,7 @@ pub struct Evidence(String);
 
 impl<'de> Deserialize<'de> for Evidence {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        read_text(deserializer, |text| Self::new(text))
+        read_named(deserializer, "Evidence", |text| Self::new(text))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::KEY_MAX_BYTES;
-use crate::words::read_text;
+use crate::words::read_named;
 
 /// The text cannot be a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +51,7 @@ macro_rules! opaque_key {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                read_text(deserializer, |text| Self::new(text))
+                read_named(deserializer, stringify!($name), |text| Self::new(text))
             }
         }
 

@@ -6,7 +6,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::REALM_MAX_BYTES;
-use crate::words::read_text;
+use crate::words::read_named;
 
 /// A realm key, `[A-Z][A-Z0-9-]{1,15}`; ASCII lower case is upper-cased on input.
 ///
@@ -87,8 +87,9 @@ impl<'de> Deserialize<'de> for Realm {
     /// People write realms as they like; machines have one text for each.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let by_people = deserializer.is_human_readable();
-        let (realm, is_as_written) =
-            read_text(deserializer, |text| Self::parse(text).map(|realm| (realm, realm.as_str() == text)))?;
+        let (realm, is_as_written) = read_named(deserializer, "Realm", |text| {
+            Self::parse(text).map(|realm| (realm, realm.as_str() == text))
+        })?;
         if by_people || is_as_written { Ok(realm) } else { Err(D::Error::custom(InvalidRealm::NotAKey)) }
     }
 }

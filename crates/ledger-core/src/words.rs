@@ -38,21 +38,35 @@ pub fn read_text<'de, D: Deserializer<'de>, T, E: Display>(
     deserializer: D,
     new: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<T, D::Error> {
-    struct TextVisitor<F, T>(F, PhantomData<T>);
+    deserializer.deserialize_str(TextVisitor(new, PhantomData))
+}
 
-    impl<F: FnOnce(&str) -> Result<T, E>, T, E: Display> Visitor<'_> for TextVisitor<F, T> {
-        type Value = T;
+/// As [`read_text`], for a type whose name a format may want to know, such as one that checks more than the
+/// type does.
+pub(crate) fn read_named<'de, D: Deserializer<'de>, T, E: Display>(
+    deserializer: D,
+    name: &'static str,
+    new: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_newtype_struct(name, TextVisitor(new, PhantomData))
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("text")
-        }
+struct TextVisitor<F, T>(F, PhantomData<T>);
 
-        fn visit_str<X: Error>(self, text: &str) -> Result<T, X> {
-            (self.0)(text).map_err(X::custom)
-        }
+impl<'de, F: FnOnce(&str) -> Result<T, E>, T, E: Display> Visitor<'de> for TextVisitor<F, T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text")
     }
 
-    deserializer.deserialize_str(TextVisitor(new, PhantomData))
+    fn visit_str<X: Error>(self, text: &str) -> Result<T, X> {
+        (self.0)(text).map_err(X::custom)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, text: D) -> Result<T, D::Error> {
+        text.deserialize_str(self)
+    }
 }
 
 /// Reads a map: no key twice. People may write the keys in any order and `null` for a value that is not there; a

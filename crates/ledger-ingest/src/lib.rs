@@ -30,7 +30,6 @@
 pub mod apply;
 pub mod consume;
 pub mod decode;
-pub mod encode;
 mod episode;
 pub mod import;
 pub mod kafka;

@@ -14,8 +14,8 @@ use ledger_record::rows::SourcePosition;
 use ledger_store::{AppendError, AppendResult, DataDir, FutureLimit, IncomingEvent};
 use sha2::{Digest, Sha256};
 
-use crate::encode::to_native_json;
-use crate::import::{ImportError, Target, open_targets};
+use crate::decode::to_native_json;
+use crate::import::{ImportError, ImportTarget, open_targets};
 use crate::placing::Placement;
 
 /// What is tried again.
@@ -66,7 +66,7 @@ pub fn retry(data: &DataDir, again: &Retry) -> Result<Retried, RetryError> {
     let sha256: [u8; 32] = Sha256::digest(to_native_json(event)).into();
 
     let mut batches = Vec::new();
-    for Target { shard, taken, source, .. } in &mut targets {
+    for ImportTarget { shard, taken, source, .. } in &mut targets {
         if only.is_some_and(|only| only != source.partition) {
             continue;
         }

@@ -1,7 +1,11 @@
 //! One event, many ways to write it; and messages that are none.
 
+use std::path::Path;
+use std::sync::LazyLock;
+
 use ledger_core::event::{Body, Event, InstallationFact};
-use ledger_ingest::encode;
+use prost_reflect::prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::{Value, json};
 
 use super::random::Random;
@@ -23,8 +27,22 @@ pub(super) fn native(event: &Event) -> Message {
     Message::new(key(event), to_json(event).to_string())
 }
 
+/// The event as a message of `event.proto`: its native JSON is the JSON form of one.
+#[must_use]
+pub fn to_protobuf(event: &Event) -> Vec<u8> {
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto");
+        let files = protox::compile([root.join("realmledger/v1/event.proto")], [root]);
+        let pool = DescriptorPool::from_file_descriptor_set(files.expect("the proto files are right"));
+        pool.expect("descriptors fit together")
+    });
+    let descriptor = POOL.get_message_by_name("realmledger.v1.LifecycleEvent").expect("it is in event.proto");
+    let message = DynamicMessage::deserialize(descriptor, to_json(event));
+    message.expect("an event is a message").encode_to_vec()
+}
+
 fn protobuf(event: &Event) -> Message {
-    Message::new(key(event), encode::to_protobuf(event)).header("content-type", "application/x-protobuf")
+    Message::new(key(event), to_protobuf(event)).header("content-type", "application/x-protobuf")
 }
 
 fn cloud_event_attributes(event: &Event) -> (Value, Value) {

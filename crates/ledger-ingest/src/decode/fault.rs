@@ -1,25 +1,29 @@
 //! A second, slow reading of a message that was refused: where it is at fault, and what its bytes look like.
 //!
-//! Nearly every message decodes, so the first reading looks for nothing but the event. What is said here is fixed text,
+//! Nearly every message decodes, so the first reading looks for nothing but the event. A rejection holds fixed text,
 //! a place, and names of fields: never a value of the message.
 
+use std::fmt::Write as _;
+
+use ledger_record::rejection::{Reason, Rejection};
 use serde_json::Value;
 use serde_json::error::Category;
 
-use ledger_record::rejection::{Reason, Rejection};
-
 use crate::decode::refusal;
-
-mod surrogate;
+use crate::redact;
 
 /// JSON that does not parse, or is no object. The words of `serde_json` about syntax hold no value.
 pub(super) fn not_json(value: &[u8], error: &serde_json::Error) -> Rejection {
     match error.classify() {
-        Category::Syntax | Category::Eof => match surrogate::at(value, error) {
+        Category::Syntax | Category::Eof => match lone_surrogate(value, error) {
             Some(place) => refusal::described(format!("not JSON: a lone surrogate stands in {place}")),
             None => refusal::described(format!("not JSON: {error}")),
         },
-        Category::Data | Category::Io => refusal::undecodable("not a JSON object"),
+        // What was read only in part.
+        Category::Data | Category::Io => match serde_json::from_slice::<Value>(value) {
+            Err(whole) if !whole.is_data() => not_json(value, &whole),
+            _ => refusal::undecodable("not a JSON object"),
+        },
     }
 }
 
@@ -78,7 +82,7 @@ fn is_object(text: &str) -> bool {
     matches!(serde_json::from_str(text), Ok(Value::Object(_)))
 }
 
-/// Whether a value is a JSON object with `specversion`, and so a structured `CloudEvent`, whatever it is said to be.
+/// Whether a value is a JSON object with `specversion`, and so a structured `CloudEvent`, whatever its content type.
 pub(super) fn is_cloud_event(value: &[u8]) -> bool {
     matches!(serde_json::from_slice(value), Ok(Value::Object(members)) if members.get("specversion").is_some_and(|version| !version.is_null()))
 }
@@ -115,7 +119,7 @@ pub(super) fn with_finite_numbers(value: &[u8]) -> Option<String> {
 }
 
 /// The length of the string that a text begins with.
-pub(super) fn string_length(text: &str) -> usize {
+fn string_length(text: &str) -> usize {
     let mut escaped = true;
     for (index, byte) in text.bytes().enumerate() {
         match byte {
@@ -126,6 +130,77 @@ pub(super) fn string_length(text: &str) -> usize {
         }
     }
     text.len()
+}
+
+/// Longest name that is reported.
+const NAME_MAX_SIGNS: usize = 48;
+
+/// Where the parser met a lone surrogate, in words; none if it met something else. That is an escape for half of a sign,
+/// without the other half: no text in UTF-8 has it, so the parser refuses it, with an error text that does not name it. Of a name
+/// and of a field the name is reported, as it is written.
+fn lone_surrogate(value: &[u8], error: &serde_json::Error) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?;
+    let met = offset(text, error.line(), error.column());
+    let (mut at, mut field) = (0, None);
+    while at < text.len() {
+        let rest = &text[at..];
+        let quote = rest.find('"')?;
+        let token = &rest[quote..][..string_length(&rest[quote..])];
+        let (begin, end) = (at + quote, at + quote + token.len());
+        let is_name = text[end..].trim_start().starts_with(':');
+        let inner = token.trim_matches('"');
+        if (begin..=end + 1).contains(&met) && has_lone(inner) {
+            return Some(place(is_name.then_some(inner), field, error));
+        }
+        if is_name {
+            field = Some(inner);
+        }
+        at = end;
+    }
+    None
+}
+
+fn place(name: Option<&str>, field: Option<&str>, error: &serde_json::Error) -> String {
+    let mut place = match (name, field) {
+        (Some(name), _) => format!("the name {}", shown(name)),
+        (None, Some(field)) => format!("the field {}", shown(field)),
+        (None, None) => "a text".to_owned(),
+    };
+    // Writing to a string cannot fail.
+    let _ = write!(place, " at line {} column {}", error.line(), error.column());
+    place
+}
+
+fn shown(name: &str) -> String {
+    redact::text(name).chars().take(NAME_MAX_SIGNS).collect()
+}
+
+/// Of a line and column as the parser counts them: from 1, and in bytes.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    before + column
+}
+
+/// Whether the escapes of a string, as they are written, have a half without the other.
+fn has_lone(escaped: &str) -> bool {
+    let (mut rest, mut open) = (escaped, false);
+    loop {
+        let unit = rest.strip_prefix("\\u").and_then(|hex| u16::from_str_radix(hex.get(..4)?, 16).ok());
+        match (open, unit) {
+            (true, Some(0xdc00..=0xdfff)) => open = false,
+            (true, _) | (false, Some(0xdc00..=0xdfff)) => return true,
+            (false, Some(0xd800..=0xdbff)) => open = true,
+            (false, _) => {}
+        }
+        let skipped = match (unit, rest.chars().next()) {
+            (Some(_), _) => 6,
+            // The sign behind it, too.
+            (None, Some('\\')) => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+            (None, Some(sign)) => sign.len_utf8(),
+            (None, None) => return open,
+        };
+        rest = &rest[skipped..];
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +215,16 @@ mod tests {
         assert_eq!(finite(all).as_deref(), Some(expected));
         for untouched in ["{}", "", r#"{"a":1e308,"b":"1e400"}"#, r#"{"a":"1e400"#, "inf", "infinity"] {
             assert_eq!(finite(untouched), None, "{untouched}");
+        }
+    }
+
+    #[test]
+    fn halves_are_told_from_wholes() {
+        for lone in [r"\ud800", r"a\ud83dz", r"\udc00", r"\ud83d\ud83d\ude00", r"\uD83D\n", r"\\\ud800"] {
+            assert!(has_lone(lone), "{lone}");
+        }
+        for whole in ["", "a", r"\ud83d\ude00", r"\u00fc\n", r"\\ud800", r"\u12"] {
+            assert!(!has_lone(whole), "{whole}");
         }
     }
 }

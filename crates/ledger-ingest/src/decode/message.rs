@@ -15,11 +15,11 @@ pub struct Message<'a> {
     pub value: Option<&'a [u8]>,
     /// The headers, in their order. Names are read without regard to case; of equal ones the last counts.
     pub headers: &'a [(String, Vec<u8>)],
-    /// The record timestamp, if there is one: the time of a `CloudEvent` that says none.
+    /// The record timestamp, if there is one: the time of a `CloudEvent` without one.
     pub timestamp: Option<Timestamp>,
 }
 
-/// What a message says.
+/// A decoded message.
 #[expect(clippy::large_enum_variant, reason = "nearly every message is an event")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
@@ -45,7 +45,7 @@ impl Decoded {
 pub struct Incoming {
     /// What happened.
     pub event: Event,
-    /// The event said no time and has that of the record, which therefore is no part of its content.
+    /// The event came without a time and has that of the record, which therefore is no part of its content.
     pub time_defaulted: bool,
 }
 
@@ -84,7 +84,7 @@ impl<'a> Message<'a> {
             return Ok(Encoding::CloudEventStructured);
         }
         if self.headers.iter().any(|(name, _)| is_required_attribute(name)) {
-            return DataType::of(stated).map(Encoding::CloudEventBinary).ok_or_else(|| {
+            return DataType::from_content_type(stated).map(Encoding::CloudEventBinary).ok_or_else(|| {
                 refusal::undecodable("the content type of the data is neither JSON nor protobuf")
             });
         }
@@ -111,7 +111,7 @@ impl<'a> Message<'a> {
 
 impl DataType {
     /// JSON unless stated; a type that ends in `+json` is JSON too.
-    pub(super) fn of(stated: Option<&str>) -> Option<Self> {
+    pub(super) fn from_content_type(stated: Option<&str>) -> Option<Self> {
         let Some(stated) = stated else {
             return Some(Self::Json);
         };

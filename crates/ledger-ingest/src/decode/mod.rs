@@ -3,20 +3,22 @@
 //! ```text
 //!   Message ── encoding? ──┬─ native JSON ───────────────────┐
 //!   (key, value,           ├─ protobuf ──────────────────────┤
-//!    headers, timestamp)   ├─ CloudEvents, structured ─┐     ├──► Draft ── validate ──► Decoded
-//!                          └─ CloudEvents, binary ─────┼─────┘                    └───► Rejection
+//!    headers, timestamp)   ├─ CloudEvents, structured ─┐     ├──► Fields ── reader ──► Decoded
+//!                          └─ CloudEvents, binary ─────┼─────┘                   └───► Rejection
 //!                                                      └─ native fields · Connect payload · migration hook
 //! ```
 //!
-//! Every encoding is read into one loosely typed draft and judged by one validator, so a fault has the same
-//! reason and, where the sender's names do not differ, the same path in each.
+//! Every encoding is read into the same fields, and one reader makes an event of them, so a fault has the same
+//! reason and, where the sender's names do not differ, the same path in each. Which fields there are is written in
+//! `event.proto`, which of them a type has in the domain type; a field of a known kind needs nothing more here but its
+//! line in `protobuf`.
 //!
 //! # Fields
 //!
 //! Every event has `id`, `type` and `time`, may have `actor` and `reason`, and has by level `clientKey`,
 //! `appKey` or both. `?` marks what may be absent; `null` counts as absent, except inside `dataResidency`.
 //!
-//! | type | says | carries |
+//! | type | means | carries |
 //! | --- | --- | --- |
 //! | **about an installation** | | `clientKey`, `appKey` |
 //! | `installed` | the app was installed, or the platform sent the hook again | `endpointRealm?` `productRealm?` `descriptor?` `installationId?` `entitlementId?` `siteUrl?` |
@@ -28,7 +30,7 @@
 //! | `migration-rolled-back` | the source is the realm again | `migrationId` |
 //! | `migrated` | a whole move at once | `targetRealm` `sourceRealm?` `migrationId?` |
 //! | `override` | an operator's order; `actor` and `reason` are required | `action` (`PIN`, `RELEASE`, `FORGET`), `realm` for `PIN` |
-//! | `data-located` | where the partner says the data rests | `realm` |
+//! | `data-located` | where the data is, by the partner's word | `realm` |
 //! | `subscription-observed` | whether the tenant pays | `state` (`ACTIVE`, `INACTIVE`) |
 //! | `continued` | it goes on where another installation was; with the evidence `operator`, `actor` and `reason` are required | `fromClientKey` `fromAppKey?` `fromRealm?` `evidence` |
 //! | `superseded` | another installation goes on where it was; `actor` and `reason` likewise | `toClientKey` `toAppKey?` `evidence` |
@@ -42,7 +44,7 @@
 //!
 //! | field | is |
 //! | --- | --- |
-//! | `id`, `clientKey`, `appKey`, `migrationId`, `fromClientKey`, `fromAppKey`, `toClientKey`, `toAppKey` | text of 1 to 255 bytes without control characters, and no token; `migrationId` may be a whole number, which is its digits |
+//! | `id`, `clientKey`, `appKey`, `migrationId`, `fromClientKey`, `fromAppKey`, `toClientKey`, `toAppKey` | text of 1 to 255 bytes without control characters, and no token; `migrationId` may be a whole number, which is its digits: as many as a key may have where it is written as digits alone, below 2^53 in another form |
 //! | `time`, `startTime`, `endTime` | RFC 3339 with any offset, from 2010 to 9999; cut off to milliseconds |
 //! | `endpointRealm`, `productRealm`, `targetRealm`, `sourceRealm`, `fromRealm`, `realm` | `GLOBAL`, also called `default`, or a region key: a letter, then 1 to 15 letters, digits or hyphens; lower case is read as upper case; not a word that programs write for nothing, such as `UNDEFINED` |
 //! | `evidence` | text of 1 to 64 bytes, and no token |
@@ -62,38 +64,40 @@
 //! - The content type is read without regard to case, without quotes around it and without its parameters; one that
 //!   is not listed is undecodable. With `specversion`, `id`, `source` or `type` as a `ce_` or `ce-` header the message is a
 //!   `CloudEvent` in binary mode. A JSON object with a `specversion` is a structured one, whatever the content type and
-//!   `ce_` headers say. A header that is null is absent, and so is a `specversion`.
+//!   the `ce_` headers are. A header that is null is absent, and so is a `specversion`.
 //! - Paths are those of native JSON (`descriptor.baseUrl`), also for protobuf and for native data in a
 //!   `CloudEvent`; attributes of a `CloudEvent` go by their names (`subject`, `appkey`, `specversion`); fields
 //!   of a Connect payload or a hook by theirs (`data.key`, `data.location`).
-//! - What a rejection says never holds a value of the message; it says where the fault is (line and column, or byte)
+//! - A rejection never holds a value of the message; it names where the fault is (line and column, or byte)
 //!   and, where the bytes look like something else than an event, what that is.
 //! - Free text is stripped of secrets here (see [`crate::redact`]), before anyone can store or log it.
 
 mod cloudevent;
-mod descriptor;
-mod draft;
+mod event;
 mod fault;
+mod fields;
 mod message;
 mod protobuf;
+mod reader;
 mod refusal;
 mod stamp;
 mod url;
-mod validate;
 mod value;
 
+use ledger_core::event::Event;
 use ledger_core::limits::MESSAGE_MAX_BYTES;
 use ledger_record::rejection::{Reason, Rejection};
-use serde::de::Deserialize;
+use serde::de::{Deserialize, DeserializeSeed};
 
-pub(crate) use draft::Field;
+pub(crate) use fields::known_field;
 pub use message::{Decoded, Incoming, Message};
 pub(crate) use message::{attribute_name, is_content_type, is_required_attribute};
 pub use stamp::Stamp;
 
-use draft::{Dialect, Draft};
+use event::read_event;
+use fields::{Fields, KnownMembers, are_cloud_event};
 use message::Encoding;
-use validate::validate;
+use value::Members;
 
 /// Decodes and validates one message. One that is refused is read a second time, slowly: see [`fault`].
 pub fn decode(message: &Message<'_>) -> Result<Decoded, Rejection> {
@@ -103,32 +107,38 @@ pub fn decode(message: &Message<'_>) -> Result<Decoded, Rejection> {
     read(message).or_else(|rejection| read_again(message, rejection))
 }
 
+/// The event in native JSON. It decodes to the same event.
+#[must_use]
+pub fn to_native_json(event: &Event) -> Vec<u8> {
+    // Neither writing to memory nor any part of an event can fail.
+    ledger_record::json::to_vec(event).unwrap_or_default()
+}
+
 fn read(message: &Message<'_>) -> Result<Decoded, Rejection> {
     match message.encoding()? {
         Encoding::Json => {
             let value = value_of(message)?;
-            let draft = read_native(value)?;
-            if draft.is_cloud_event {
+            let members = read_native(value)?;
+            if are_cloud_event(&members) {
                 read_structured(message, value)
             } else {
-                validate(draft, None, message.key)
+                read_event(Fields::native(members), None, message.key)
             }
         }
         Encoding::Protobuf => {
-            let mut draft = Draft::new(Dialect::Native);
-            protobuf::read(value_of(message)?, &mut draft)?;
-            validate(draft, None, message.key)
+            let members = protobuf::read(value_of(message)?)?;
+            read_event(Fields::native(members), None, message.key)
         }
         Encoding::CloudEventStructured => read_structured(message, value_of(message)?),
         Encoding::CloudEventBinary(data_type) => match cloudevent::read_binary(message, data_type)? {
-            Some(draft) => validate(draft, message.timestamp, message.key),
+            Some(fields) => read_event(fields, message.timestamp, message.key),
             None => read_structured(message, value_of(message)?),
         },
     }
 }
 
 fn read_structured(message: &Message<'_>, value: &[u8]) -> Result<Decoded, Rejection> {
-    cloudevent::read_structured(value, |draft| validate(draft, message.timestamp, message.key))
+    cloudevent::read_structured(value, |fields| read_event(fields, message.timestamp, message.key))
 }
 
 fn read_again(message: &Message<'_>, rejection: Rejection) -> Result<Decoded, Rejection> {
@@ -152,11 +162,10 @@ fn value_of<'a>(message: &Message<'a>) -> Result<&'a [u8], Rejection> {
     message.value.ok_or_else(|| refusal::undecodable("the value is null"))
 }
 
-fn read_native(value: &[u8]) -> Result<Draft<'_>, Rejection> {
-    let mut draft = Draft::new(Dialect::Native);
+fn read_native(value: &[u8]) -> Result<Members<'_>, Rejection> {
     let mut json = serde_json::Deserializer::from_str(utf8(value)?);
-    draft.read(&mut json).and_then(|()| json.end()).map_err(|error| fault::not_json(value, &error))?;
-    Ok(draft)
+    let members = KnownMembers(known_field).deserialize(&mut json);
+    members.and_then(|members| json.end().map(|()| members)).map_err(|error| fault::not_json(value, &error))
 }
 
 fn read_json<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, Rejection> {

@@ -1,9 +1,13 @@
-//! The rejections that decoding hands out.
+//! The rejections of decoding.
 //!
-//! What they say is fixed text: a rejection is logged and published, so nothing of the message may be in it
-//! but the name of a field, and a place.
+//! Their text is fixed: a rejection is logged and published, so nothing of the message may be in it but the name of a
+//! field, and a place.
+
+use std::fmt::{self, Display};
 
 use ledger_record::rejection::{Reason, Rejection};
+
+const ABSENT: &str = "required, and absent";
 
 /// The message as a whole is at fault.
 pub(super) fn whole(reason: Reason, detail: &'static str) -> Rejection {
@@ -27,7 +31,7 @@ pub(super) fn unsupported(path: &str, detail: &'static str) -> Rejection {
 
 /// A required field is absent.
 pub(super) fn missing(path: &str) -> Rejection {
-    at(Reason::MissingField, path.to_owned(), "required, and absent")
+    at(Reason::MissingField, path.to_owned(), ABSENT)
 }
 
 /// A field is not what is expected there.
@@ -37,4 +41,52 @@ pub(super) fn invalid(path: impl Into<String>, expected: &'static str) -> Reject
 
 fn at(reason: Reason, path: String, detail: &'static str) -> Rejection {
     Rejection { reason, path: Some(path), detail: detail.to_owned() }
+}
+
+/// What is wrong with a field. The path begins where the reader of the field is.
+#[derive(Debug)]
+pub(super) struct FieldFault(Rejection);
+
+impl FieldFault {
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self(Rejection { reason, path: None, detail: detail.into() })
+    }
+
+    pub(super) fn missing() -> Self {
+        Self::new(Reason::MissingField, ABSENT)
+    }
+
+    pub(super) fn invalid(expected: impl Into<String>) -> Self {
+        Self::new(Reason::InvalidField, expected)
+    }
+
+    pub(super) fn into_rejection(self) -> Rejection {
+        self.0
+    }
+
+    /// The same, for the object whose field of that name is at fault. What has no name is part of its object.
+    pub(super) fn under(self, name: &str) -> Self {
+        let Self(Rejection { reason, path, detail }) = self;
+        let path = match path {
+            path if name.is_empty() => path,
+            Some(path) => Some(format!("{name}.{path}")),
+            None => Some(name.to_owned()),
+        };
+        Self(Rejection { reason, path, detail })
+    }
+}
+
+impl Display for FieldFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for FieldFault {}
+
+impl serde::de::Error for FieldFault {
+    /// The text of serde may hold a value of the message.
+    fn custom<T: Display>(_: T) -> Self {
+        Self::invalid("not what is expected there")
+    }
 }

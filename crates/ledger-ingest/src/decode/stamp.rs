@@ -1,36 +1,34 @@
 //! When the first source of an imported line recorded it: a member of the line that is no part of the event.
 
-use std::fmt;
-
 use ledger_core::limits::EARLIEST_MS;
 use ledger_core::time::Timestamp;
 use ledger_record::rejection::Rejection;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::DeserializeSeed;
 
+use crate::decode::fields::KnownMembers;
+use crate::decode::reader::{EARLY, instant_of};
 use crate::decode::refusal;
-use crate::decode::validate::{EARLY, instant_of};
-use crate::decode::value::{Name, Value};
+use crate::decode::value::{FieldValue, Members, last};
 
 /// The members of a line of native JSON that give its recorded time. Of equal names the last one counts.
 ///
-/// A line that is no JSON object has none of them; [`crate::decode::decode`] says what is wrong with it.
-#[derive(Debug, Default)]
-pub struct Stamp<'a> {
-    recorded_at: Value<'a>,
-    time: Value<'a>,
-}
+/// A line that is no JSON object has none of them; [`crate::decode::decode`] reports what is wrong with it.
+#[derive(Debug)]
+pub struct Stamp<'a>(Members<'a>);
 
 impl<'a> Stamp<'a> {
-    /// Those of a line.
     #[must_use]
-    pub fn of(line: &'a [u8]) -> Self {
-        serde_json::from_slice(line).unwrap_or_default()
+    pub fn from_line(line: &'a [u8]) -> Self {
+        let known = |name: &str| ["recordedAt", "time"].into_iter().find(|known| *known == name);
+        let mut json = serde_json::Deserializer::from_slice(line);
+        let members = KnownMembers(known).deserialize(&mut json);
+        Self(members.and_then(|members| json.end().map(|()| members)).unwrap_or_default())
     }
 
     /// The `recordedAt`, if there is one. One before 2010 was never set, as it is with the `time`.
-    pub fn recorded_at(self) -> Result<Option<Timestamp>, Rejection> {
+    pub fn recorded_at(&self) -> Result<Option<Timestamp>, Rejection> {
         let invalid = |expected| refusal::invalid("recordedAt", expected);
-        match instant_of(self.recorded_at).map_err(invalid)? {
+        match self.member("recordedAt").map_err(invalid)? {
             Some(at) if at.as_millis() < EARLIEST_MS => Err(invalid(EARLY)),
             recorded_at => Ok(recorded_at),
         }
@@ -38,40 +36,13 @@ impl<'a> Stamp<'a> {
 
     /// The `recordedAt`, else the `time`, if one of them is an instant.
     #[must_use]
-    pub fn instant(self) -> Option<Timestamp> {
-        let instant = |value| instant_of(value).ok().flatten();
-        instant(self.recorded_at).or_else(|| instant(self.time))
-    }
-}
-
-impl<'de> Deserialize<'de> for Stamp<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Members)
-    }
-}
-
-/// Only an object: a derived reader would take the items of an array for members.
-struct Members;
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Stamp<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
+    pub fn instant(&self) -> Option<Timestamp> {
+        let instant = |name| self.member(name).ok().flatten();
+        instant("recordedAt").or_else(|| instant("time"))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut stamp = Stamp::default();
-        while let Some(Name(name)) = members.next_key()? {
-            match &*name {
-                "recordedAt" => stamp.recorded_at = members.next_value()?,
-                "time" => stamp.time = members.next_value()?,
-                _ => {
-                    members.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(stamp)
+    fn member(&self, name: &str) -> Result<Option<Timestamp>, &'static str> {
+        instant_of(last(&self.0, name).unwrap_or(&FieldValue::Absent))
     }
 }
 
@@ -83,8 +54,8 @@ mod tests {
     fn only_an_object_has_a_recorded_time() {
         let at = Timestamp::from_millis(1_767_225_600_000);
         let is = |line: &str, recorded_at: Result<Option<Timestamp>, ()>, instant: Option<Timestamp>| {
-            assert_eq!(Stamp::of(line.as_bytes()).recorded_at().map_err(drop), recorded_at, "{line}");
-            assert_eq!(Stamp::of(line.as_bytes()).instant(), instant, "{line}");
+            assert_eq!(Stamp::from_line(line.as_bytes()).recorded_at().map_err(drop), recorded_at, "{line}");
+            assert_eq!(Stamp::from_line(line.as_bytes()).instant(), instant, "{line}");
         };
         is(r#"{"recordedAt":"2026-01-01T00:00:00Z","time":"2025-01-01T00:00:00Z"}"#, Ok(Some(at)), Some(at));
         is(r#"{"time":"2026-01-01T00:00:00Z"}"#, Ok(None), Some(at));

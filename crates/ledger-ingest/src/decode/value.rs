@@ -1,19 +1,19 @@
-//! A value as it arrived, before anyone knows whether it belongs there.
+//! A value as it arrived, before it is known whether it belongs there.
 //!
-//! Every encoding is read into these, so that one validator judges them all. Text borrows from the message
+//! Every encoding is read into these, so that one reader judges them all. Text borrows from the message
 //! where the encoding allows it; numbers keep their value and forget their spelling.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-use ledger_core::descriptor::Setting;
+use ledger_core::time::Timestamp;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::redact;
 
-/// A JSON-like value, or what a protobuf message can say beyond it.
+/// A JSON-like value, or one that only protobuf has.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) enum Value<'a> {
+pub(crate) enum FieldValue<'a> {
     /// Not there.
     #[default]
     Absent,
@@ -21,25 +21,44 @@ pub(crate) enum Value<'a> {
     Bool(bool),
     /// A whole number that fits.
     Whole(i64),
-    /// Every other number, as the nearest double: not whole, or beyond ±2^53 and so perhaps not exact.
+    /// Every other number, as the nearest double: not whole, or from ±2^53 on and so perhaps another.
     Number(f64),
     /// A whole number beyond `i64`, exactly.
     Large(u64),
     Text(Cow<'a, str>),
-    List(Vec<Value<'a>>),
-    /// Members in order of arrival. Of equal names the last one counts.
-    Object(Vec<(Cow<'a, str>, Value<'a>)>),
+    List(Vec<FieldValue<'a>>),
+    Object(Members<'a>),
     /// A protobuf timestamp.
-    Instant {
-        seconds: i64,
-        nanos: i32,
-    },
-    /// A protobuf value that no type has: an enum number without a word.
+    Instant(Timestamp),
+    /// A protobuf value that no type has: an enum number without a word, a timestamp beyond the years.
     Unknown,
 }
 
-/// Above this a double no longer tells neighbouring whole numbers apart.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+/// The members of an object in order of arrival. Of equal names the last one counts.
+pub(crate) type Members<'a> = Vec<(Cow<'a, str>, FieldValue<'a>)>;
+
+/// The member of that name.
+pub(crate) fn last<'m, 'a>(members: &'m Members<'a>, name: &str) -> Option<&'m FieldValue<'a>> {
+    members.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+/// The member of that name.
+pub(crate) fn last_mut<'m, 'a>(members: &'m mut Members<'a>, name: &str) -> Option<&'m mut FieldValue<'a>> {
+    members.iter_mut().rev().find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+/// Takes the member of that name.
+pub(crate) fn take_last<'a>(members: &mut Members<'a>, name: &str) -> FieldValue<'a> {
+    last_mut(members, name).map(std::mem::take).unwrap_or_default()
+}
+
+/// Whether there is no member of that name, or `null`.
+pub(crate) fn is_absent(members: &Members<'_>, name: &str) -> bool {
+    last(members, name).is_none_or(FieldValue::is_absent)
+}
+
+/// From here on neighbouring whole numbers are one double.
+const INEXACT_MIN: f64 = 9_007_199_254_740_992.0;
 
 const TWO_POW_63: f64 = 9_223_372_036_854_775_808.0;
 const TWO_POW_64: f64 = 18_446_744_073_709_551_616.0;
@@ -52,10 +71,10 @@ fn fits_u64(number: f64) -> bool {
     number.fract() == 0.0 && (0.0..TWO_POW_64).contains(&number)
 }
 
-impl<'a> Value<'a> {
+impl FieldValue<'_> {
     /// A double by its value: `14.0` is the whole number 14.
     pub(crate) fn from_double(number: f64) -> Self {
-        if number.fract() == 0.0 && number.abs() <= EXACT_MAX {
+        if number.fract() == 0.0 && number.abs() < INEXACT_MIN {
             #[expect(clippy::cast_possible_truncation, reason = "whole and within ±2^53")]
             return Self::Whole(number as i64);
         }
@@ -67,52 +86,34 @@ impl<'a> Value<'a> {
         matches!(self, Self::Absent | Self::Null)
     }
 
-    /// Takes a member out of an object; absent from anything else.
-    pub(crate) fn take_member(&mut self, name: &str) -> Value<'a> {
-        let Self::Object(members) = self else {
-            return Value::Absent;
-        };
-        members
-            .iter_mut()
-            .rev()
-            .find(|(key, _)| key == name)
-            .map_or(Value::Absent, |(_, value)| std::mem::take(value))
-    }
-
-    /// The value as a setting that people write in many ways.
-    pub(crate) fn into_setting(self) -> Setting {
+    /// The value as canonical JSON without secrets.
+    pub(crate) fn to_canonical(&self) -> String {
+        let mut text = String::new();
+        write_canonical(&mut text, self);
         match self {
-            Self::Absent => Setting::Absent,
-            Self::Null => Setting::Null,
-            Self::Bool(flag) => Setting::Bool(flag),
-            Self::Whole(number) => Setting::Whole(number),
-            Self::Number(number) if fits_i64(number) =>
-            {
-                #[expect(clippy::cast_possible_truncation, reason = "whole and in range")]
-                Setting::Whole(number as i64)
+            Self::Text(_) | Self::List(_) | Self::Object(_) => {
+                redact::json_text(&text).map(Cow::into_owned).unwrap_or(text)
             }
-            other => {
-                let mut text = String::new();
-                write_canonical(&mut text, &other);
-                Setting::Other(redact::json_text(&text).map(Cow::into_owned).unwrap_or(text))
-            }
+            _ => text,
         }
     }
 }
 
 /// Canonical JSON: members sorted by name, the last of equal names, numbers by value. Secrets in a lone text
-/// are removed; those that lists and objects hold are told apart only when all of it is there.
-fn write_canonical(out: &mut String, value: &Value<'_>) {
+/// are removed; those that lists and objects hold are recognised only when all of it is there.
+fn write_canonical(out: &mut String, value: &FieldValue<'_>) {
     match value {
-        Value::Absent | Value::Null | Value::Unknown | Value::Instant { .. } => out.push_str("null"),
-        Value::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-        Value::Whole(number) => push_display(out, number),
-        Value::Large(number) => push_display(out, number),
-        Value::Number(number) if fits_i64(*number) => {
+        FieldValue::Absent | FieldValue::Null | FieldValue::Unknown | FieldValue::Instant(_) => {
+            out.push_str("null");
+        }
+        FieldValue::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
+        FieldValue::Whole(number) => push_display(out, number),
+        FieldValue::Large(number) => push_display(out, number),
+        FieldValue::Number(number) if fits_i64(*number) => {
             #[expect(clippy::cast_possible_truncation, reason = "whole and in range")]
             push_display(out, &(*number as i64));
         }
-        Value::Number(number) if fits_u64(*number) => {
+        FieldValue::Number(number) if fits_u64(*number) => {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -120,9 +121,9 @@ fn write_canonical(out: &mut String, value: &Value<'_>) {
             )]
             push_display(out, &(*number as u64));
         }
-        Value::Number(number) => push_json(out, number),
-        Value::Text(text) => push_json(out, &redact::text(text)),
-        Value::List(items) => {
+        FieldValue::Number(number) => push_json(out, number),
+        FieldValue::Text(text) => push_json(out, &redact::text(text)),
+        FieldValue::List(items) => {
             out.push('[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
@@ -132,12 +133,12 @@ fn write_canonical(out: &mut String, value: &Value<'_>) {
             }
             out.push(']');
         }
-        Value::Object(members) => write_canonical_object(out, members),
+        FieldValue::Object(members) => write_canonical_object(out, members),
     }
 }
 
-fn write_canonical_object(out: &mut String, members: &[(Cow<'_, str>, Value<'_>)]) {
-    let last: std::collections::BTreeMap<&str, &Value<'_>> =
+fn write_canonical_object(out: &mut String, members: &Members<'_>) {
+    let last: std::collections::BTreeMap<&str, &FieldValue<'_>> =
         members.iter().map(|(name, value)| (name.as_ref(), value)).collect();
     out.push('{');
     for (index, (name, value)) in last.into_iter().enumerate() {
@@ -162,7 +163,7 @@ fn push_json(out: &mut String, value: &impl serde::Serialize) {
     out.push_str(&serde_json::to_string(value).unwrap_or_default());
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for FieldValue<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ValueVisitor)
     }
@@ -171,54 +172,54 @@ impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
 struct ValueVisitor;
 
 impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value<'de>;
+    type Value = FieldValue<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Value<'de>, E> {
-        Ok(Value::Null)
+    fn visit_unit<E: Error>(self) -> Result<FieldValue<'de>, E> {
+        Ok(FieldValue::Null)
     }
 
-    fn visit_bool<E: Error>(self, flag: bool) -> Result<Value<'de>, E> {
-        Ok(Value::Bool(flag))
+    fn visit_bool<E: Error>(self, flag: bool) -> Result<FieldValue<'de>, E> {
+        Ok(FieldValue::Bool(flag))
     }
 
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Value<'de>, E> {
-        Ok(Value::Whole(number))
+    fn visit_i64<E: Error>(self, number: i64) -> Result<FieldValue<'de>, E> {
+        Ok(FieldValue::Whole(number))
     }
 
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Value<'de>, E> {
-        Ok(i64::try_from(number).map_or(Value::Large(number), Value::Whole))
+    fn visit_u64<E: Error>(self, number: u64) -> Result<FieldValue<'de>, E> {
+        Ok(i64::try_from(number).map_or(FieldValue::Large(number), FieldValue::Whole))
     }
 
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Value<'de>, E> {
-        Ok(Value::from_double(number))
+    fn visit_f64<E: Error>(self, number: f64) -> Result<FieldValue<'de>, E> {
+        Ok(FieldValue::from_double(number))
     }
 
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Value<'de>, E> {
-        Ok(Value::Text(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<FieldValue<'de>, E> {
+        Ok(FieldValue::Text(Cow::Borrowed(text)))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Value<'de>, E> {
-        Ok(Value::Text(Cow::Owned(text.to_owned())))
+    fn visit_str<E: Error>(self, text: &str) -> Result<FieldValue<'de>, E> {
+        Ok(FieldValue::Text(Cow::Owned(text.to_owned())))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value<'de>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<FieldValue<'de>, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        Ok(Value::List(list))
+        Ok(FieldValue::List(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<FieldValue<'de>, A::Error> {
         let mut members = Vec::with_capacity(4);
         while let Some(Name(name)) = entries.next_key()? {
             members.push((name, entries.next_value()?));
         }
-        Ok(Value::Object(members))
+        Ok(FieldValue::Object(members))
     }
 }
 
@@ -251,10 +252,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
 
 #[cfg(test)]
 mod tests {
+    use ledger_core::descriptor::Setting;
+
     use super::*;
 
     fn setting(json: &str) -> Setting {
-        serde_json::from_str::<Value<'_>>(json).unwrap().into_setting()
+        Setting::from_json(&serde_json::from_str::<FieldValue<'_>>(json).unwrap().to_canonical())
     }
 
     #[test]
@@ -290,7 +293,9 @@ mod tests {
 
     #[test]
     fn the_last_of_equal_names_counts() {
-        let mut value: Value<'_> = serde_json::from_str(r#"{"a":1,"b":2,"a":3}"#).unwrap();
-        assert_eq!(value.take_member("a"), Value::Whole(3));
+        let FieldValue::Object(mut members) = serde_json::from_str(r#"{"a":1,"b":2,"a":3}"#).unwrap() else {
+            unreachable!("an object")
+        };
+        assert_eq!(take_last(&mut members, "a"), FieldValue::Whole(3));
     }
 }

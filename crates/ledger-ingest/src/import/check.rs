@@ -13,13 +13,12 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::decode::Decoded;
-use crate::encode::to_native_json;
-use crate::import::refusals::{JUDGED_LINES, Refusal, Refusals, are_too_many};
+use crate::decode::{Decoded, to_native_json};
+use crate::import::refusals::{JUDGED_LINES, RefusedKind, RefusedLines, are_too_many};
 use crate::import::{ImportError, decode_line, future_limit};
 use crate::text::{Line, LineError};
 
-/// Ids that are compared with later ones, and tenants that are told apart: about 150 MB.
+/// Ids that are compared with later ones, and tenants that are counted: about 150 MB.
 const REMEMBERED: usize = 2_000_000;
 
 /// Apps and realms that are named.
@@ -34,7 +33,7 @@ const LINES_NAMED: usize = 5;
 pub struct CheckReport {
     /// All lines.
     pub lines: u64,
-    /// Lines that say nothing.
+    /// Lines without a message.
     pub blank_lines: u64,
     /// Lines that would be recorded as events.
     pub events: u64,
@@ -43,13 +42,13 @@ pub struct CheckReport {
     /// Lines that would be refused.
     pub refused: u64,
     /// Why.
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<RefusedKind>,
     /// Events by type.
     pub types: BTreeMap<String, u64>,
     /// Events by app.
-    pub apps: Tally,
+    pub apps: NameCounts,
     /// Events by each realm that they name.
-    pub realms: Tally,
+    pub realms: NameCounts,
     /// Tenants; at least so many, if `compared` is there.
     pub tenants: u64,
     /// Events whose ids were compared with those of later ones; absent: all.
@@ -73,11 +72,11 @@ pub struct CheckReport {
 /// How often each name occurs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Tally {
+pub struct NameCounts {
     counts: BTreeMap<String, u64>,
 }
 
-impl Tally {
+impl NameCounts {
     fn add(&mut self, name: &str) {
         let is_full = self.counts.len() >= NAMED && !self.counts.contains_key(name);
         *self.counts.entry(if is_full { "others" } else { name }.to_owned()).or_default() += 1;
@@ -140,12 +139,12 @@ impl FirstLines {
     }
 }
 
-/// Enough of a SHA-256 to tell things apart.
+/// As much of a SHA-256 as makes a collision unlikely.
 type Key = [u8; 16];
 
 struct Checking {
     report: CheckReport,
-    refusals: Refusals,
+    refusals: RefusedLines,
     future: FutureLimit,
     /// Content of events by subject and id.
     ids: HashMap<Key, Key>,
@@ -158,7 +157,7 @@ impl Checking {
     fn new() -> Self {
         Self {
             report: CheckReport::default(),
-            refusals: Refusals::default(),
+            refusals: RefusedLines::default(),
             future: FutureLimit::AfterRecorded,
             ids: HashMap::new(),
             tenants: HashSet::new(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ledger_store::{AppendError, BindError, OpenError, ReadError};
 
-use crate::import::refusals::Refusals;
+use crate::import::refusals::RefusedLines;
 use crate::import::{ImportReport, PARTITIONS};
 use crate::kafka::KafkaError;
 use crate::placing::PlacingError;
@@ -36,7 +36,7 @@ pub enum ImportError {
         /// How many it has now.
         found: u64,
     },
-    /// The last line has no end and is no complete JSON: someone is still writing, or was cut off.
+    /// The last line has no end and is no complete JSON: its producer is still writing, or it was cut off.
     #[error(
         "line {line} has no line end and is not complete JSON; it was not taken, import again when it is complete"
     )]
@@ -63,17 +63,17 @@ pub enum ImportError {
     OtherTopic {
         /// The topic.
         topic: String,
-        /// As the brokers tell.
+        /// As the brokers report.
         found: u32,
         /// As asked for.
         asked: u32,
     },
-    /// Nobody says how many partitions there are.
+    /// The number of partitions is neither given nor known to a broker.
     #[error("cannot learn how many partitions {topic} has: {error}; give --partitions, or name no brokers")]
     Uncounted {
         /// The topic.
         topic: String,
-        /// What the client said.
+        /// The error of the client.
         error: KafkaError,
     },
     /// More shards than one process writes to.
@@ -101,9 +101,9 @@ pub enum ImportError {
         /// How many lines were looked at.
         lines: u64,
         /// Which of them would be refused.
-        refusals: Refusals,
+        refusals: RefusedLines,
     },
-    /// Nobody can say which partition a client key belongs in.
+    /// The partitioner of the topic's producers is not known.
     #[error(transparent)]
     Placement(#[from] PlacingError),
     /// The file cannot be read.

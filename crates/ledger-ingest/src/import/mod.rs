@@ -17,10 +17,10 @@
 //! import that sorts is the import of the sorted file: made again it appends nothing, and lines that were added go
 //! on where all of them sort behind those taken before; else the beginning differs, and the file is refused.
 //!
-//! The log is for ever, so the first lines are written only when it is known that few of them are refused, however long
+//! The log is append-only, so the first lines are written only when it is known that few of them are refused, however long
 //! they are (see [`refusals`] and [`ahead`]).
 //!
-//! Blank lines count and say nothing: partition 0 notes that nothing is there. A line that cannot be keyed is refused
+//! Blank lines count and hold no message: partition 0 records a gap for each. A line that cannot be keyed is refused
 //! in partition 0.
 
 mod ahead;
@@ -95,7 +95,7 @@ pub struct ImportReport {
     pub applied: ApplyCounts,
     /// Appended to more partitions: every partition has a copy of an app-level event.
     pub copies: u64,
-    /// Tenants that stand in several partitions, now that the file is taken: nobody answers for them.
+    /// Tenants that are in several partitions, now that the file is taken: queries about them are refused.
     pub torn_tenants: usize,
 }
 
@@ -127,7 +127,7 @@ pub fn import(
 }
 
 /// A shard, and how far it had taken the file before.
-pub(crate) struct Target {
+pub(crate) struct ImportTarget {
     pub(crate) shard: Shard,
     pub(crate) taken: u64,
     sha256: [u8; 32],
@@ -151,7 +151,7 @@ pub(crate) fn open_targets(
     partitions: Option<u32>,
     placing: &Placement,
     name: &Arc<str>,
-) -> Result<(Vec<Target>, Partitioner), ImportError> {
+) -> Result<(Vec<ImportTarget>, Partitioner), ImportError> {
     let recorded = data.identity(topic)?.map(|identity| identity.partitions);
     let partitions = match (recorded, partitions) {
         (Some(recorded), Some(asked)) if recorded != asked => {
@@ -172,7 +172,7 @@ pub(crate) fn open_targets(
             }
         };
         let source = Source { name: Arc::clone(name), partition };
-        targets.push(Target { shard, taken, sha256, source, waiting: Vec::new() });
+        targets.push(ImportTarget { shard, taken, sha256, source, waiting: Vec::new() });
     }
     if partitions > 1 {
         // What comes from the topic later must fit what is placed by it.
@@ -203,7 +203,7 @@ pub fn partitions_of(topic: &str, asked: Option<u32>, placing: &Placement) -> Re
 struct Importing<'a> {
     data: &'a DataDir,
     options: &'a ImportOptions,
-    targets: Vec<Target>,
+    targets: Vec<ImportTarget>,
     partitioner: Partitioner,
     sha256: Sha256,
     report: ImportReport,
@@ -383,7 +383,7 @@ impl<'a> Importing<'a> {
     /// The end of the file seals what is unsealed, as a tick would.
     fn seal(&mut self) -> Result<(), ImportError> {
         let offset = self.report.lines + 1;
-        for Target { shard, source, .. } in &mut self.targets {
+        for ImportTarget { shard, source, .. } in &mut self.targets {
             let next = Coordinates { source: Arc::clone(&source.name), partition: source.partition, offset };
             let mut batch = shard.begin();
             batch.seal_unsealed(next)?;
@@ -392,7 +392,7 @@ impl<'a> Importing<'a> {
         Ok(())
     }
 
-    /// Nothing can fill in again what was imported: no more of it than of a table file rests on one copy of a log.
+    /// No source can deliver again what was imported, so it is not left to the write-ahead log alone.
     fn flush(&mut self) -> Result<(), ImportError> {
         Ok(self.targets.iter_mut().try_for_each(|target| target.shard.flush())?)
     }
@@ -420,7 +420,7 @@ impl<'a> Importing<'a> {
 /// A line's recorded time is its `recordedAt`, else its `time`. One that is wrong would be the floor of all that
 /// come after it, in every tenant of the shard.
 fn decode_line(line: &[u8], future: FutureLimit) -> (Option<Timestamp>, Result<Decoded, Rejection>) {
-    let recorded_at = match Stamp::of(line).recorded_at() {
+    let recorded_at = match Stamp::from_line(line).recorded_at() {
         Ok(Some(at)) if future.is_before(at) => return (None, Err(future.rejection("recordedAt"))),
         Ok(recorded_at) => recorded_at,
         Err(rejection) => return (None, Err(rejection)),

@@ -1,6 +1,6 @@
 //! Which lines are refused, and whether they are too many to begin with.
 //!
-//! What is refused is recorded too, for ever. A file of which more than one line in a hundred is refused was made by
+//! What is refused is recorded too. A file of which more than one line in a hundred is refused was made by
 //! a wrong export more often than not, so its first [`JUDGED_LINES`] lines (or all, of a shorter one) are judged
 //! before any of them is written. In a small file one line is soon one in a hundred, so up to [`ALWAYS_ACCEPTED`]
 //! refused lines stop no import.
@@ -24,20 +24,20 @@ const ONE_IN: u64 = 100;
 /// Lines that are named of each kind of refusal.
 const LINES_NAMED: usize = 5;
 
-/// Kinds of refusals that are told apart: their paths may have names out of the file.
+/// Most kinds of refusals that are counted one by one: their paths may have names out of the file.
 const KINDS: usize = 200;
 
 /// Refused lines by reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Refusals {
+pub struct RefusedLines {
     lines: u64,
-    kinds: BTreeMap<(Reason, Option<String>), Refusal>,
+    kinds: BTreeMap<(Reason, Option<String>), RefusedKind>,
 }
 
 /// Lines that are refused for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Refusal {
+pub struct RefusedKind {
     /// The reason.
     pub reason: &'static str,
     /// Path of the field, where one is to blame.
@@ -51,7 +51,7 @@ pub struct Refusal {
     pub first_lines: Vec<u64>,
 }
 
-impl Refusals {
+impl RefusedLines {
     /// How many lines are refused.
     #[must_use]
     pub fn lines(&self) -> u64 {
@@ -60,7 +60,7 @@ impl Refusals {
 
     /// The kinds, the most frequent first.
     #[must_use]
-    pub fn kinds(&self) -> Vec<&Refusal> {
+    pub fn kinds(&self) -> Vec<&RefusedKind> {
         let mut kinds: Vec<_> = self.kinds.values().collect();
         kinds.sort_by_key(|kind| std::cmp::Reverse(kind.count));
         kinds
@@ -72,7 +72,7 @@ impl Refusals {
         if self.kinds.len() >= KINDS && !self.kinds.contains_key(&kind) {
             kind.1 = None;
         }
-        let refusal = self.kinds.entry(kind).or_insert_with_key(|(reason, path)| Refusal {
+        let refusal = self.kinds.entry(kind).or_insert_with_key(|(reason, path)| RefusedKind {
             reason: reason.as_str(),
             path: path.clone(),
             detail: rejection.detail.clone(),
@@ -99,20 +99,20 @@ pub(super) struct Judge {
     lines: u64,
     /// A line that is for several shards is refused in each.
     refused: BTreeSet<u64>,
-    refusals: Refusals,
+    refusals: RefusedLines,
 }
 
 impl Judge {
     pub(super) fn new(accepts_all: bool) -> Self {
         let refused = BTreeSet::new();
-        Self { is_done: accepts_all, lines: 0, refused, refusals: Refusals::default() }
+        Self { is_done: accepts_all, lines: 0, refused, refusals: RefusedLines::default() }
     }
 
     pub(super) fn is_done(&self) -> bool {
         self.is_done
     }
 
-    /// A line that is to be written, and says something.
+    /// A line that is to be written, and is not blank.
     pub(super) fn look_at(&mut self, line: u64) {
         self.lines += u64::from(self.is_judged(line));
     }
@@ -127,7 +127,7 @@ impl Judge {
         !self.is_done && line <= JUDGED_LINES as u64
     }
 
-    /// Decides before the first write; after that it has nothing to say.
+    /// Decides before the first write; after that it does nothing.
     pub(super) fn decide(&mut self) -> Result<(), ImportError> {
         if self.is_done {
             return Ok(());

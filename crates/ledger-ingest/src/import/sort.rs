@@ -1,7 +1,7 @@
 //! Lines by recorded time: an external merge sort in bounded memory.
 //!
 //! A dump is often sorted by tenant. Recorded time never goes back in a shard, so all tenants behind the first would
-//! get the last time of the first. Sorted by recorded time, each event is recorded when the file says it was.
+//! get the last time of the first. Sorted by recorded time, each event gets the recorded time of the file.
 //!
 //! The order is that of the lines' `recordedAt`, else `time`, and at equal times that of the file. A line that has
 //! neither (a refused one, a blank one) stays behind the line that it followed. No clock has a part in it, so the same
@@ -15,7 +15,7 @@
 //!   entry:   time (i64) ⧺ number in the file (u64) ⧺ length (u32) ⧺ text, all little-endian
 //! ```
 //!
-//! All runs are in one temporary file that has no name, in the directory it is told: however the process ends, nothing
+//! All runs are in one temporary file that has no name, in the directory that is given: however the process ends, nothing
 //! is left of it. It takes as much as the lines, unpacked.
 
 use std::cmp::Reverse;
@@ -34,7 +34,7 @@ use crate::text::{Line, LineError};
 const RUN_BYTES: usize = 48 * 1024 * 1024;
 
 /// What an entry takes beside its text, in memory (with the room that a growing list keeps).
-const ENTRY_BYTES: usize = 2 * size_of::<Entry>();
+const ENTRY_BYTES: usize = 2 * size_of::<RunEntry>();
 
 /// Bytes that all runs together read ahead.
 const MERGE_BYTES: usize = 32 * 1024 * 1024;
@@ -91,7 +91,7 @@ fn sort_in_runs(
         if line.is_cut_off() {
             return Err(SortError::CutOff { line: line.number });
         }
-        time = Stamp::of(&line.text).instant().map_or(time, Timestamp::as_millis);
+        time = Stamp::from_line(&line.text).instant().map_or(time, Timestamp::as_millis);
         buffer.push(time, &line);
         if buffer.bytes() >= run_bytes {
             runs.write(&mut buffer).map_err(temporary)?;
@@ -104,7 +104,7 @@ fn sort_in_runs(
 
 /// A line in memory.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct RunEntry {
     time: i64,
     number: u64,
     start: usize,
@@ -115,14 +115,14 @@ struct Entry {
 #[derive(Debug, Default)]
 struct Buffer {
     text: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<RunEntry>,
 }
 
 impl Buffer {
     fn push(&mut self, time: i64, line: &Line) {
         // No line is longer than 64 MiB.
         let length = u32::try_from(line.text.len()).unwrap_or(u32::MAX);
-        self.entries.push(Entry { time, number: line.number, start: self.text.len(), length });
+        self.entries.push(RunEntry { time, number: line.number, start: self.text.len(), length });
         self.text.extend_from_slice(&line.text);
     }
 
@@ -158,7 +158,7 @@ impl Runs {
         entries.sort_unstable_by_key(|entry| (entry.time, entry.number));
         let start = self.end;
         self.lines += entries.len() as u64;
-        for Entry { time, number, start, length } in entries.drain(..) {
+        for RunEntry { time, number, start, length } in entries.drain(..) {
             let text = &text[start..start + length as usize];
             for part in [&time.to_le_bytes()[..], &number.to_le_bytes(), &length.to_le_bytes(), text] {
                 self.file.write_all(part)?;
@@ -178,7 +178,7 @@ impl Runs {
         let (runs, next) = (Vec::new(), BinaryHeap::new());
         let mut sorted = Sorted { file, ahead, runs, next, number: 0, total: self.lines };
         for (index, Span { start, end }) in self.spans.into_iter().enumerate() {
-            sorted.runs.push(Run { at: start, end, buffer: Vec::new(), read: 0 });
+            sorted.runs.push(SortedRun { at: start, end, buffer: Vec::new(), read: 0 });
             sorted.advance(index)?;
         }
         Ok(sorted)
@@ -187,7 +187,7 @@ impl Runs {
 
 /// A run that is read.
 #[derive(Debug)]
-struct Run {
+struct SortedRun {
     /// What comes next of the file.
     at: u64,
     end: u64,
@@ -196,7 +196,7 @@ struct Run {
     read: usize,
 }
 
-impl Run {
+impl SortedRun {
     /// The next bytes of it; fewer at its end.
     fn ahead(&mut self, file: &File, length: usize, ahead: usize) -> io::Result<&[u8]> {
         if self.buffer.len() - self.read < length {
@@ -219,7 +219,7 @@ impl Run {
 pub struct Sorted {
     file: File,
     ahead: usize,
-    runs: Vec<Run>,
+    runs: Vec<SortedRun>,
     /// The next line of each run: time, number, length of the text, index of the run.
     next: BinaryHeap<Reverse<(i64, u64, u32, usize)>>,
     number: u64,

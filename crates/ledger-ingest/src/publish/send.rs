@@ -12,8 +12,7 @@ use ledger_store::Partitioner;
 use rdkafka::error::KafkaError;
 use serde_json::{Map, Value};
 
-use crate::decode::{self, Decoded, Incoming, Message};
-use crate::encode::to_native_json;
+use crate::decode::{self, Decoded, Incoming, Message, to_native_json};
 use crate::kafka::options::{BROKER_TIMEOUT, KafkaOptions};
 use crate::placing::sample::sample_keys;
 use crate::placing::{PlacingError, to_place};

@@ -1,19 +1,58 @@
-//! What quarantine and the dead-letter topic keep of a value.
+//! What quarantine and the dead-letter topic keep of a message and its value.
 
 use std::borrow::Cow;
 
+use ledger_core::ids::ClientKey;
 use ledger_core::limits::MESSAGE_MAX_BYTES;
-use ledger_record::rejection::RefusedBody;
+use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::redact::known::{Member, Place, is_name_in_envelope, is_plain_name, member};
+use crate::decode::{Message, attribute_name, is_content_type};
+use crate::redact::known::{
+    KnownObject, MemberKind, attribute, header_name, is_name_in_envelope, is_plain_name, member,
+};
 use crate::redact::{REMOVED, is_secret_name, kept_key, quoted};
+
+/// What is kept of a message that was refused.
+///
+/// Of the headers those that determine how the value is read, as a second try needs them; of the others the names.
+/// The key if it could be a client or app key.
+#[must_use]
+pub fn refused(message: &Message<'_>, rejection: Rejection) -> Refused {
+    Refused {
+        rejection,
+        key: message.key.and_then(record_key),
+        headers: message.headers.iter().filter_map(header).collect(),
+        source_time: message.timestamp,
+        body: message.value.map_or(RefusedBody::Absent, body),
+    }
+}
+
+fn record_key(key: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(key).ok()?;
+    (ClientKey::new(text).is_ok() && kept_key(text)).then(|| text.to_owned())
+}
+
+fn header((name, value): &(String, Vec<u8>)) -> Option<(String, String)> {
+    let member = if is_content_type(name) {
+        MemberKind::Scalar
+    } else {
+        attribute_name(name).map_or(MemberKind::Unknown, |name| attribute(&name.to_ascii_lowercase()))
+    };
+    let value = std::str::from_utf8(value).ok();
+    let kept = match member {
+        MemberKind::Key => value.filter(|value| kept_key(value))?.to_owned(),
+        MemberKind::Scalar => crate::redact::text(value?).into_owned(),
+        MemberKind::Object(_) | MemberKind::Setting | MemberKind::Unknown => REMOVED.to_owned(),
+    };
+    Some((header_name(name).into_owned(), kept))
+}
 
 /// What is kept of a message's value.
 ///
 /// Of JSON objects, and lists of them, the members that the ledger reads, each as far as an event would keep
-/// it; what else there was is only told. Everything else is kept as a digest, also a JSON text or number on
+/// it; of the rest only its presence is kept. Everything else is kept as a digest, also a JSON text or number on
 /// its own, JSON that is nested too deep to be looked through, and what is larger than any message the
 /// ledger takes.
 #[must_use]
@@ -29,36 +68,36 @@ fn redacted_json(value: &[u8]) -> Option<String> {
         return None;
     }
     let kept = match serde_json::from_slice(value).ok()? {
-        Value::Object(members) => kept_members(members, Place::Message),
+        Value::Object(members) => kept_members(members, KnownObject::Message),
         Value::Array(items) => Value::Array(items.into_iter().map(kept_item).collect()),
         _ => return None,
     };
     Some(kept.to_string())
 }
 
-/// The ledger reads no lists of events, but this is what someone sends who thinks it does.
+/// The ledger reads no lists of events, but producers send them.
 fn kept_item(item: Value) -> Value {
     match item {
-        Value::Object(members) => kept_members(members, Place::Message),
+        Value::Object(members) => kept_members(members, KnownObject::Message),
         _ => removed(),
     }
 }
 
-fn kept_members(members: Map<String, Value>, place: Place) -> Value {
+fn kept_members(members: Map<String, Value>, place: KnownObject) -> Value {
     let mut kept = Map::new();
     for (name, value) in members {
         if is_secret_name(&name) {
             continue;
         }
         let value = match member(place, &name) {
-            Member::Key => match key(value) {
+            MemberKind::Key => match key(value) {
                 Some(key) => key,
                 None => continue,
             },
-            Member::Scalar => scalar(value),
-            Member::Object(place) => object(value, place),
-            Member::Setting => setting(value),
-            Member::Unknown => {
+            MemberKind::Scalar => scalar(value),
+            MemberKind::Object(place) => object(value, place),
+            MemberKind::Setting => setting(value),
+            MemberKind::Unknown => {
                 let (name, value) = told(name, value, NAMES_DOWN);
                 kept.insert(name, value);
                 continue;
@@ -69,7 +108,7 @@ fn kept_members(members: Map<String, Value>, place: Place) -> Value {
     Value::Object(kept)
 }
 
-/// How far below a member that the ledger does not know names are kept: what an envelope holds tells which one it is.
+/// How far below a member that the ledger does not know names are kept: the names in an envelope identify its kind.
 const NAMES_DOWN: usize = 2;
 
 /// A member that the ledger does not know: its name, and of its value the names that an event or an envelope has. Other
@@ -111,7 +150,7 @@ fn scalar(value: Value) -> Value {
 }
 
 /// What should be an object. Anything else stays of its kind, too.
-fn object(value: Value, place: Place) -> Value {
+fn object(value: Value, place: KnownObject) -> Value {
     match value {
         Value::Object(members) => kept_members(members, place),
         Value::String(_) => removed(),
@@ -134,6 +173,7 @@ fn setting(mut value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ledger_record::rejection::Reason;
 
     fn json(value: &str) -> String {
         match body(value.as_bytes()) {
@@ -209,6 +249,53 @@ mod tests {
                     length_bytes: value.len() as u64
                 }
             );
+        }
+    }
+
+    #[test]
+    fn quarantine_keeps_what_a_second_try_needs() {
+        let headers = [
+            ("content-type", "application/json"),
+            ("Authorization", "JWT canary"),
+            ("traceparent", "canary"),
+            ("ce_type", "x"),
+            ("ce_jwt", "canary"),
+            ("ce_subject", "Bearer canary"),
+            ("ce_id", "token=canary"),
+            ("ce_note", "canary"),
+            ("CE_Source", "Bearer canary"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let message = Message {
+            key: Some(b"acme"),
+            value: Some(br#"{"id":1,"sharedSecret":"canary"}"#),
+            headers: &headers,
+            timestamp: None,
+        };
+        let rejection =
+            Rejection { reason: Reason::InvalidField, path: Some("id".into()), detail: String::new() };
+        let kept = refused(&message, rejection);
+        assert_eq!(kept.key.as_deref(), Some("acme"));
+        assert_eq!(kept.body, RefusedBody::Json(r#"{"id":1}"#.into()));
+        let kept: Vec<_> = kept.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(
+            kept,
+            [
+                ("content-type", "application/json"),
+                ("Authorization", "***"),
+                ("traceparent", "***"),
+                ("ce_type", "x"),
+                ("ce_jwt", "***"),
+                ("ce_note", "***"),
+                ("CE_Source", "Bearer ***")
+            ]
+        );
+    }
+
+    #[test]
+    fn keys_that_are_none_are_not_kept() {
+        for key in [&b""[..], b"\xff", b"a\nb", b"eyJ0.eyJpc3Mi.c2ln", b"Authorization: Basic x"] {
+            assert_eq!(record_key(key), None);
         }
     }
 }

@@ -1,15 +1,15 @@
-//! What the ledger knows of a message, by where it stands: all that quarantine keeps.
+//! The members that the ledger knows, by the object that they are in: all that quarantine keeps.
 
 use std::borrow::Cow;
 
 use ledger_core::realm::{InvalidRealm, Realm};
 
-use crate::decode::Field;
+use crate::decode::known_field;
 use crate::redact::{REMOVED, is_secret_name};
 
 /// An object that the ledger reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum KnownObject {
     /// The whole value: a native event, a `CloudEvent`, or the data of one in binary mode.
     Message,
     /// The data of a structured `CloudEvent`.
@@ -22,12 +22,12 @@ pub(super) enum Place {
 
 /// What a member is to the decoder, and so what may be kept of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Member {
+pub(super) enum MemberKind {
     /// Names something: as it is or not at all, since another key would be another event.
     Key,
     /// A text or number.
     Scalar,
-    Object(Place),
+    Object(KnownObject),
     /// Anything at all, of which events keep everything but the secrets.
     Setting,
     /// Nothing that the ledger reads.
@@ -35,58 +35,54 @@ pub(super) enum Member {
 }
 
 /// What the member of this name is.
-pub(super) fn member(place: Place, name: &str) -> Member {
+pub(super) fn member(place: KnownObject, name: &str) -> MemberKind {
     match (place, name) {
-        (Place::Message, "data") => Member::Object(Place::Data),
-        (Place::Message, _) => match attribute(name) {
-            Member::Unknown => field(name),
+        (KnownObject::Message, "data") => MemberKind::Object(KnownObject::Data),
+        (KnownObject::Message, _) => match attribute(name) {
+            MemberKind::Unknown => field(name),
             attribute => attribute,
         },
-        (Place::Data, _) => field(name),
-        (Place::Descriptor, "version" | "baseUrl") | (Place::Policy, "mode" | "days" | "graceDays") => {
-            Member::Scalar
+        (KnownObject::Data, _) => field(name),
+        (KnownObject::Descriptor, "version" | "baseUrl")
+        | (KnownObject::Policy, "mode" | "days" | "graceDays") => MemberKind::Scalar,
+        (KnownObject::Descriptor, "regionBaseUrls") => MemberKind::Object(KnownObject::Regions),
+        (KnownObject::Descriptor, "dataResidency") => MemberKind::Object(KnownObject::Residency),
+        (KnownObject::Residency, "realmPersistence" | "realmPersistenceDays") => MemberKind::Setting,
+        (KnownObject::Regions, region) if Realm::parse(region) != Err(InvalidRealm::NotAKey) => {
+            MemberKind::Scalar
         }
-        (Place::Descriptor, "regionBaseUrls") => Member::Object(Place::Regions),
-        (Place::Descriptor, "dataResidency") => Member::Object(Place::Residency),
-        (Place::Residency, "realmPersistence" | "realmPersistenceDays") => Member::Setting,
-        (Place::Regions, region) if Realm::parse(region) != Err(InvalidRealm::NotAKey) => Member::Scalar,
-        (Place::Descriptor | Place::Regions | Place::Residency | Place::Policy, _) => Member::Unknown,
+        (
+            KnownObject::Descriptor | KnownObject::Regions | KnownObject::Residency | KnownObject::Policy,
+            _,
+        ) => MemberKind::Unknown,
     }
 }
 
 /// What the attribute of a `CloudEvent` is.
-pub(super) fn attribute(name: &str) -> Member {
+pub(super) fn attribute(name: &str) -> MemberKind {
     match name {
-        "id" | "subject" | "appkey" => Member::Key,
+        "id" | "subject" | "appkey" => MemberKind::Key,
         "specversion" | "type" | "source" | "time" | "endpointrealm" | "productrealm" | "datacontenttype" => {
-            Member::Scalar
+            MemberKind::Scalar
         }
-        _ => Member::Unknown,
+        _ => MemberKind::Unknown,
     }
 }
 
-fn field(name: &str) -> Member {
-    use Field::{
-        Action, Actor, AppKey, ClientKey, ConnectBaseUrl, ConnectKey, Descriptor, EndTime, EndpointRealm,
-        EntitlementId, Evidence, FromAppKey, FromClientKey, FromRealm, HookLocation, Id, InstallationId,
-        MigrationId, Policy, ProductRealm, Realm, Reason, SiteUrl, SourceRealm, StartTime, State,
-        TargetRealm, Time, ToAppKey, ToClientKey, Type,
-    };
-    match Field::from_name(name) {
-        Some(
-            Id | ClientKey | AppKey | MigrationId | ConnectKey | FromClientKey | FromAppKey | ToClientKey
-            | ToAppKey,
-        ) => Member::Key,
-        Some(Descriptor) => Member::Object(Place::Descriptor),
-        Some(Policy) => Member::Object(Place::Policy),
-        Some(
-            Type | Time | Actor | Reason | EndpointRealm | ProductRealm | TargetRealm | SourceRealm | Realm
-            | FromRealm | StartTime | EndTime | Action | State | Evidence | InstallationId | EntitlementId
-            | SiteUrl | ConnectBaseUrl | HookLocation,
-        ) => Member::Scalar,
+fn field(name: &str) -> MemberKind {
+    match name {
+        "id" | "migrationId" | "key" => MemberKind::Key,
+        "descriptor" => MemberKind::Object(KnownObject::Descriptor),
+        "policy" => MemberKind::Object(KnownObject::Policy),
+        // Not a field, and of no message as a whole.
+        "specversion" => MemberKind::Unknown,
         // Of lines that are imported.
-        None if name == "recordedAt" => Member::Scalar,
-        None => Member::Unknown,
+        "recordedAt" => MemberKind::Scalar,
+        name => match known_field(name) {
+            Some(name) if name.ends_with("Key") => MemberKind::Key,
+            Some(_) => MemberKind::Scalar,
+            None => MemberKind::Unknown,
+        },
     }
 }
 
@@ -108,13 +104,13 @@ pub(super) fn is_plain_name(name: &str) -> bool {
 /// Names in the envelopes of Kafka Connect and Debezium, beside those of an event.
 const OF_ENVELOPES: [&str; 8] = ["schema", "payload", "fields", "before", "after", "op", "source", "ts_ms"];
 
-/// Whether a name below a member that the ledger does not know tells what kind of envelope that is.
+/// Whether a name below a member that the ledger does not know identifies the kind of envelope.
 pub(super) fn is_name_in_envelope(name: &str) -> bool {
-    OF_ENVELOPES.contains(&name) || !matches!(member(Place::Message, name), Member::Unknown)
+    OF_ENVELOPES.contains(&name) || !matches!(member(KnownObject::Message, name), MemberKind::Unknown)
 }
 
-/// The name of a header, for the same purpose: with what is not seen escaped, also one that says that its value is a
-/// secret; `***` for one that may be a secret itself.
+/// The name of a header, for the same purpose: with what is not seen escaped, also one of a secret's
+/// header; `***` for one that may be a secret itself.
 pub(super) fn header_name(name: &str) -> Cow<'_, str> {
     let is_unseen = |sign: char| sign.is_control() || !sign.is_ascii();
     let is_of_token =
@@ -171,11 +167,11 @@ mod tests {
 
     #[test]
     fn a_place_knows_its_own_members_only() {
-        assert_eq!(member(Place::Message, "data"), Member::Object(Place::Data));
-        assert_eq!(member(Place::Data, "data"), Member::Unknown);
-        assert_eq!(member(Place::Data, "specversion"), Member::Unknown);
-        assert_eq!(member(Place::Policy, "id"), Member::Unknown);
-        assert_eq!(member(Place::Regions, "eu"), Member::Scalar);
-        assert_eq!(member(Place::Regions, "e u"), Member::Unknown);
+        assert_eq!(member(KnownObject::Message, "data"), MemberKind::Object(KnownObject::Data));
+        assert_eq!(member(KnownObject::Data, "data"), MemberKind::Unknown);
+        assert_eq!(member(KnownObject::Data, "specversion"), MemberKind::Unknown);
+        assert_eq!(member(KnownObject::Policy, "id"), MemberKind::Unknown);
+        assert_eq!(member(KnownObject::Regions, "eu"), MemberKind::Scalar);
+        assert_eq!(member(KnownObject::Regions, "e u"), MemberKind::Unknown);
     }
 }

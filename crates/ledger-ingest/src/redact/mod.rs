@@ -1,5 +1,5 @@
-//! Secrets never reach disk, logs, metrics, answers or the dead-letter topic. This module is what stands
-//! before all of them.
+//! Secrets never reach disk, logs, metrics, answers or the dead-letter topic. This module removes them
+//! before anything is kept.
 //!
 //! Two uses:
 //!
@@ -7,8 +7,8 @@
 //!   URLs, the names given by Atlassian, and the text of an oddly written setting. Keys (event id, client
 //!   key, app key, migration id) are never altered, as that would be another key: one that holds a token is
 //!   refused instead;
-//! - **in quarantine**, where anything may stand anywhere, only what the decoder reads is kept, each member as
-//!   far as an event would keep it ([`refused`], [`body()`]). Of all else it is told that there was something:
+//! - **in quarantine**, where anything may be anywhere, only what the decoder reads is kept, each member as
+//!   far as an event would keep it ([`refused`], [`body()`]). Of all else its presence is kept:
 //!   a name that is a word of a program stays, of a header, of a member or of one up to two levels below it, with `***` for
 //!   a value; everything else becomes `"***": "***"`. A key that may hold a secret is left out, so that a second try cannot make another
 //!   event of the message; a value of the wrong kind stays of that kind, emptied.
@@ -20,12 +20,12 @@
 //!    `secret`, `token`, `jwt`, `bearer`, `authorization`, `password`, `passwd`, `passphrase`, `apikey`,
 //!    `accesskey`, `privatekey`, `publickey`, `credential`, `cookie`, `forgeoauth`, `signature`. A JSON member
 //!    is removed with its name; of a header, and in running text, the value becomes `***`.
-//!    In JSON of any shape, a list or object in which such a name stands alone as a text (`["Cookie", …]`,
+//!    In JSON of any shape, a list or object in which such a name is a text of its own (`["Cookie", …]`,
 //!    `{"name": "Cookie", "value": …}`) is emptied.
 //! 2. What follows the words `Bearer` or `JWT` in running text, and `Basic` if it is base 64 with a colon
 //!    inside.
 //!    What follows `Authorization:` is a secret also in a key.
-//! 3. Anything of the shape of a JSON web token (`eyJ….….…`), wherever it stands.
+//! 3. Anything of the shape of a JSON web token (`eyJ….….…`), wherever it is.
 //! 4. The user part of a URL (`https://user:password@host`).
 //! 5. A PEM block (`-----BEGIN …`).
 //!
@@ -39,12 +39,10 @@ use std::borrow::Cow;
 
 mod body;
 mod known;
-mod message;
 mod quoted;
 mod text;
 
-pub use body::body;
-pub use message::refused;
+pub use body::{body, refused};
 pub(crate) use quoted::json_text;
 pub(crate) use text::is_tainted_key;
 pub use text::text;
@@ -52,7 +50,7 @@ pub use text::text;
 /// What a removed value leaves behind in running text. Legal in every part of a URL.
 pub(crate) const REMOVED: &str = "***";
 
-/// Whether a key of a refused message may be kept. What stands there need not be a key, so names count too.
+/// Whether a key of a refused message may be kept. The text there need not be a key, so names count too.
 fn kept_key(key: &str) -> bool {
     !is_tainted_key(key) && matches!(text::plain(key), Cow::Borrowed(_))
 }

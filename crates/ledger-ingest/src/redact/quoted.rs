@@ -42,7 +42,7 @@ fn redact(json: &mut Value, depth_left: usize) -> bool {
             *text = redacted;
             true
         }
-        // `["Authorization", "…"]`: whatever stands beside the name of a secret may be its value.
+        // `["Authorization", "…"]`: any item beside the name of a secret may be its value.
         Value::Array(items) if items.iter().any(names_a_secret) => {
             items.clear();
             true

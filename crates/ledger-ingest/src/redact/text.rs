@@ -19,7 +19,7 @@ pub fn text(text: &str) -> Cow<'_, str> {
     plain(text)
 }
 
-/// How often text is looked through again because something was removed: what stood on both sides of a
+/// How often text is looked through again because something was removed: the text on both sides of a
 /// secret can look like another one.
 const PASSES_MAX: usize = 8;
 

@@ -15,10 +15,10 @@ pub struct NotNdjson {
 
 /// A kind of file: what it is, and a sentence in which `FILE` is its path.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Kind(pub(super) &'static str, pub(super) &'static str);
+pub(super) struct FileKind(pub(super) &'static str, pub(super) &'static str);
 
-impl From<Kind> for NotNdjson {
-    fn from(Kind(what, remedy): Kind) -> Self {
+impl From<FileKind> for NotNdjson {
+    fn from(FileKind(what, remedy): FileKind) -> Self {
         Self { what, remedy: remedy.into(), packing: None }
     }
 }
@@ -76,85 +76,90 @@ fn quoted(path: &str) -> Cow<'_, str> {
     format!("'{}'", path.replace('\'', r"'\''")).into()
 }
 
-pub(super) const ARRAY: Kind = Kind("a JSON array", "`jq -c '.[]' FILE` makes NDJSON of it");
-pub(super) const PRETTY: Kind =
-    Kind("JSON whose values span several lines", "`jq -c . FILE` makes NDJSON of it");
-pub(super) const SEVERAL_A_LINE: Kind =
-    Kind("JSON with several values on a line", "`jq -c . FILE` makes NDJSON of it");
-pub(super) const COMMAS: Kind =
-    Kind("JSON objects with commas between them", r"`sed 's/,[[:space:]]*$//' FILE` makes NDJSON of it");
-pub(super) const CARRIAGE_RETURNS: Kind =
-    Kind("text whose lines end with carriage returns", r"`tr '\r' '\n' < FILE` makes lines of it");
-pub(super) const STRINGS: Kind =
-    Kind("JSON inside JSON strings", "`jq -c fromjson FILE` takes it out of them");
-pub(super) const SEQUENCE: Kind =
-    Kind("a JSON text sequence (RFC 7464)", r"`tr -d '\036' < FILE | jq -c .` makes NDJSON of it");
-pub(super) const EVENT_STREAM: Kind =
-    Kind("server-sent events", "`sed -n 's/^data: *//p' FILE` takes the data out of it");
-pub(super) const PREFIXED: Kind =
-    Kind("lines with something before the JSON", "`sed 's/^[^{]*//' FILE` takes it away");
-pub(super) const PYTHON: Kind = Kind(
+pub(super) const ARRAY: FileKind = FileKind("a JSON array", "`jq -c '.[]' FILE` makes NDJSON of it");
+pub(super) const PRETTY: FileKind =
+    FileKind("JSON whose values span several lines", "`jq -c . FILE` makes NDJSON of it");
+pub(super) const SEVERAL_A_LINE: FileKind =
+    FileKind("JSON with several values on a line", "`jq -c . FILE` makes NDJSON of it");
+pub(super) const COMMAS: FileKind =
+    FileKind("JSON objects with commas between them", r"`sed 's/,[[:space:]]*$//' FILE` makes NDJSON of it");
+pub(super) const CARRIAGE_RETURNS: FileKind =
+    FileKind("text whose lines end with carriage returns", r"`tr '\r' '\n' < FILE` makes lines of it");
+pub(super) const STRINGS: FileKind =
+    FileKind("JSON inside JSON strings", "`jq -c fromjson FILE` takes it out of them");
+pub(super) const SEQUENCE: FileKind =
+    FileKind("a JSON text sequence (RFC 7464)", r"`tr -d '\036' < FILE | jq -c .` makes NDJSON of it");
+pub(super) const EVENT_STREAM: FileKind =
+    FileKind("server-sent events", "`sed -n 's/^data: *//p' FILE` takes the data out of it");
+pub(super) const PREFIXED: FileKind =
+    FileKind("lines with something before the JSON", "`sed 's/^[^{]*//' FILE` takes it away");
+pub(super) const PYTHON: FileKind = FileKind(
     "Python objects, not JSON",
     "`python3 -c 'import ast, json, sys; [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]' \
      < FILE` makes NDJSON of it",
 );
-pub(super) const YAML: Kind = Kind("YAML", "`yq -o=json -I=0 '.[]' FILE` makes NDJSON of it");
-pub(super) const SQL: Kind =
-    Kind("an SQL dump", "export the table's rows as JSON instead, one object a line");
-pub(super) const HTML: Kind =
-    Kind("an HTML page", "it may be a login or an error page: open it, and download the file again");
-pub(super) const XML: Kind = Kind("XML", "export the events as JSON instead, one object a line");
-pub(super) const ZEROS: Kind = Kind(
+pub(super) const YAML: FileKind = FileKind("YAML", "`yq -o=json -I=0 '.[]' FILE` makes NDJSON of it");
+pub(super) const SQL: FileKind =
+    FileKind("an SQL dump", "export the table's rows as JSON instead, one object a line");
+pub(super) const HTML: FileKind =
+    FileKind("an HTML page", "it may be a login or an error page: open it, and download the file again");
+pub(super) const XML: FileKind = FileKind("XML", "export the events as JSON instead, one object a line");
+pub(super) const ZEROS: FileKind = FileKind(
     "binary data, or text with zero bytes in it",
     r"if a crash or a sparse copy left zeros in a text, `tr -d '\000' < FILE` takes them away",
 );
-pub(super) const BINARY: Kind = Kind("binary data", "export the events as JSON instead, one object a line");
-pub(super) const TEXT: Kind = Kind("other text", "export the events as JSON instead, one object a line");
-pub(super) const XLSX: Kind = Kind(
+pub(super) const BINARY: FileKind =
+    FileKind("binary data", "export the events as JSON instead, one object a line");
+pub(super) const TEXT: FileKind =
+    FileKind("other text", "export the events as JSON instead, one object a line");
+pub(super) const XLSX: FileKind = FileKind(
     "a spreadsheet (xlsx)",
     "save it as CSV in UTF-8, and try that: the message says how it is converted",
 );
-pub(super) const UTF_16_LE: Kind =
-    Kind("text in UTF-16 (little-endian)", "`iconv -f UTF-16LE -t UTF-8 FILE` converts it");
-pub(super) const UTF_16_BE: Kind =
-    Kind("text in UTF-16 (big-endian)", "`iconv -f UTF-16BE -t UTF-8 FILE` converts it");
-pub(super) const UTF_32_LE: Kind =
-    Kind("text in UTF-32 (little-endian)", "`iconv -f UTF-32LE -t UTF-8 FILE` converts it");
-pub(super) const UTF_32_BE: Kind =
-    Kind("text in UTF-32 (big-endian)", "`iconv -f UTF-32BE -t UTF-8 FILE` converts it");
-pub(super) const TAR: Kind = Kind("a tar archive", "`tar -xOf FILE` unpacks it");
+pub(super) const UTF_16_LE: FileKind =
+    FileKind("text in UTF-16 (little-endian)", "`iconv -f UTF-16LE -t UTF-8 FILE` converts it");
+pub(super) const UTF_16_BE: FileKind =
+    FileKind("text in UTF-16 (big-endian)", "`iconv -f UTF-16BE -t UTF-8 FILE` converts it");
+pub(super) const UTF_32_LE: FileKind =
+    FileKind("text in UTF-32 (little-endian)", "`iconv -f UTF-32LE -t UTF-8 FILE` converts it");
+pub(super) const UTF_32_BE: FileKind =
+    FileKind("text in UTF-32 (big-endian)", "`iconv -f UTF-32BE -t UTF-8 FILE` converts it");
+pub(super) const TAR: FileKind = FileKind("a tar archive", "`tar -xOf FILE` unpacks it");
 
 /// Files that begin with bytes of their own.
-pub(super) const SIGNATURES: &[(&[u8], Kind)] = &[
+pub(super) const SIGNATURES: &[(&[u8], FileKind)] = &[
     (
         b"PAR1",
-        Kind(
+        FileKind(
             "Parquet",
             "`duckdb -c \"COPY (FROM 'FILE') TO '/dev/stdout' (FORMAT json)\"` makes NDJSON of it",
         ),
     ),
-    (b"PK\x03\x04", Kind("a zip archive", "`unzip -p FILE` unpacks it")),
-    (b"PK\x05\x06", Kind("an empty zip archive", "there is nothing in it to import")),
-    (b"BZh", Kind("bzip2", "`bzip2 -dc FILE` unpacks it")),
-    (b"\xfd7zXZ\0", Kind("xz", "`xz -dc FILE` unpacks it")),
-    (b"\x04\x22\x4d\x18", Kind("lz4", "`lz4 -dc FILE` unpacks it")),
-    (b"\xff\x06\0\0sNaPpY", Kind("snappy", "unpack it first")),
-    (b"7z\xbc\xaf\x27\x1c", Kind("a 7z archive", "`7z x -so FILE` unpacks it")),
-    (b"\x1f\x9d", Kind("compress (.Z)", "`uncompress -c FILE` unpacks it")),
+    (b"PK\x03\x04", FileKind("a zip archive", "`unzip -p FILE` unpacks it")),
+    (b"PK\x05\x06", FileKind("an empty zip archive", "there is nothing in it to import")),
+    (b"BZh", FileKind("bzip2", "`bzip2 -dc FILE` unpacks it")),
+    (b"\xfd7zXZ\0", FileKind("xz", "`xz -dc FILE` unpacks it")),
+    (b"\x04\x22\x4d\x18", FileKind("lz4", "`lz4 -dc FILE` unpacks it")),
+    (b"\xff\x06\0\0sNaPpY", FileKind("snappy", "unpack it first")),
+    (b"7z\xbc\xaf\x27\x1c", FileKind("a 7z archive", "`7z x -so FILE` unpacks it")),
+    (b"\x1f\x9d", FileKind("compress (.Z)", "`uncompress -c FILE` unpacks it")),
     // What is inside of gzip or zstd: the outer one is unpacked already.
-    (b"\x1f\x8b", Kind("gzip inside of gzip or zstd", "`gzip -dc FILE` unpacks one of them")),
-    (b"\x28\xb5\x2f\xfd", Kind("zstd inside of gzip or zstd", "`zstd -dc FILE` unpacks one of them")),
-    (b"Obj\x01", Kind("Avro", "`avro-tools tojson FILE` makes NDJSON of it")),
-    (b"ORC", Kind("ORC", "`orc-contents FILE` makes NDJSON of it")),
+    (b"\x1f\x8b", FileKind("gzip inside of gzip or zstd", "`gzip -dc FILE` unpacks one of them")),
+    (b"\x28\xb5\x2f\xfd", FileKind("zstd inside of gzip or zstd", "`zstd -dc FILE` unpacks one of them")),
+    (b"Obj\x01", FileKind("Avro", "`avro-tools tojson FILE` makes NDJSON of it")),
+    (b"ORC", FileKind("ORC", "`orc-contents FILE` makes NDJSON of it")),
     (
         b"SQLite format 3\0",
-        Kind("an SQLite database", "`sqlite3 -json FILE 'SELECT …' | jq -c '.[]'` makes NDJSON of it"),
+        FileKind("an SQLite database", "`sqlite3 -json FILE 'SELECT …' | jq -c '.[]'` makes NDJSON of it"),
     ),
-    (b"PGDMP", Kind("a dump of PostgreSQL", "export the table's rows as JSON instead, one object a line")),
-    (b"%PDF", Kind("PDF", "export the events as JSON instead, one object a line")),
-    (b"\xd0\xcf\x11\xe0", Kind("an old Office file (xls)", "save it as CSV in UTF-8, and try that")),
-    (b"-----BEGIN PGP", Kind("an encrypted or signed file (PGP)", "`gpg -d FILE` decrypts it")),
-    (b"age-encryption.org", Kind("an encrypted file (age)", "`age -d FILE` decrypts it")),
+    (
+        b"PGDMP",
+        FileKind("a dump of PostgreSQL", "export the table's rows as JSON instead, one object a line"),
+    ),
+    (b"%PDF", FileKind("PDF", "export the events as JSON instead, one object a line")),
+    (b"\xd0\xcf\x11\xe0", FileKind("an old Office file (xls)", "save it as CSV in UTF-8, and try that")),
+    (b"-----BEGIN PGP", FileKind("an encrypted or signed file (PGP)", "`gpg -d FILE` decrypts it")),
+    (b"age-encryption.org", FileKind("an encrypted file (age)", "`age -d FILE` decrypts it")),
 ];
 
 #[cfg(test)]

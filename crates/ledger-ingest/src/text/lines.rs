@@ -19,13 +19,12 @@ pub struct Line {
 }
 
 impl Line {
-    /// Someone is still writing it, or it was cut off.
+    /// Its producer is still writing it, or it was cut off.
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
         !self.ended && serde_json::from_slice::<serde::de::IgnoredAny>(&self.text).is_err()
     }
 
-    /// It says nothing.
     #[must_use]
     pub fn is_blank(&self) -> bool {
         self.text.trim_ascii().is_empty()

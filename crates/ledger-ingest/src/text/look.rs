@@ -1,13 +1,13 @@
 //! What the first bytes of a file look like.
 //!
-//! A first line that is a JSON object decides: this is NDJSON, and what is wrong with a line is said of the line.
+//! A first line that is a JSON object decides: this is NDJSON, and faults are reported by line.
 //! Else all that was read is looked at, and where at least half of the lines are objects, it is NDJSON still.
 
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_json::{Deserializer, Value};
 
-use crate::text::foreign::{self, Kind, NotNdjson, SIGNATURES};
+use crate::text::foreign::{self, FileKind, NotNdjson, SIGNATURES};
 use crate::text::{BYTE_ORDER_MARK, LOOK_BYTES};
 
 /// Members of every event; one that has none of them is none.
@@ -24,8 +24,8 @@ pub enum Looks {
     Other(NotNdjson),
 }
 
-impl From<Kind> for Looks {
-    fn from(kind: Kind) -> Self {
+impl From<FileKind> for Looks {
+    fn from(kind: FileKind) -> Self {
         Self::Other(kind.into())
     }
 }
@@ -38,7 +38,7 @@ pub(super) struct FirstLine<'a> {
     pub(super) ended: bool,
 }
 
-/// What was read, without what may stand before a text.
+/// What was read, without a byte order mark and blanks before the text.
 fn without_lead(head: &[u8]) -> &[u8] {
     head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start()
 }
@@ -51,13 +51,13 @@ pub(super) fn first_line(head: &[u8]) -> Option<FirstLine<'_>> {
 
 /// The first line is an event, or might be one: no more has to be looked at.
 pub(super) fn begins_with_event(head: &[u8]) -> bool {
-    first_line(head).is_some_and(|line| Shape::of(line.text) == Shape::Object)
+    first_line(head).is_some_and(|line| Shape::from_line(line.text) == Shape::Object)
 }
 
 /// Looks at the first bytes; fewer than [`LOOK_BYTES`] are the whole file, or end with its first line.
 pub(super) fn look(head: &[u8]) -> Looks {
     let Some(first) = first_line(head) else { return Looks::Ndjson };
-    match Shape::of(first.text) {
+    match Shape::from_line(first.text) {
         // Without a line end it is a long line, or one that is cut off.
         Shape::Begun if first.ended => {}
         Shape::Object | Shape::Begun => {
@@ -86,7 +86,7 @@ pub(super) fn look(head: &[u8]) -> Looks {
 }
 
 /// Text of two or four bytes a character, with a byte order mark or without one.
-fn wide(head: &[u8]) -> Option<Kind> {
+fn wide(head: &[u8]) -> Option<FileKind> {
     match head {
         [0xff, 0xfe, 0, 0, ..] | [1..=255, 0, 0, 0, ..] => Some(foreign::UTF_32_LE),
         [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, 1..=255, ..] => Some(foreign::UTF_32_BE),
@@ -97,7 +97,7 @@ fn wide(head: &[u8]) -> Option<Kind> {
 }
 
 /// Text in whose middle events may be, one a line.
-fn document(head: &[u8]) -> Option<Kind> {
+fn document(head: &[u8]) -> Option<FileKind> {
     let lower = lower(head);
     let begins = |words: &[&str]| words.iter().any(|word| lower.starts_with(word));
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
@@ -124,7 +124,7 @@ fn are_mostly_objects(head: &[u8]) -> bool {
         let is_whole = line.ends_with(b"\n") || head.len() < LOOK_BYTES;
         if is_whole && !line.trim_ascii().is_empty() {
             lines += 1;
-            objects += u32::from(Shape::of(line) == Shape::Object);
+            objects += u32::from(Shape::from_line(line) == Shape::Object);
         }
     }
     objects > 0 && objects * 2 >= lines
@@ -155,7 +155,7 @@ fn text(head: &[u8], first: FirstLine<'_>) -> Looks {
 }
 
 /// Text that begins with a brace, whose first line is no object.
-fn objects(text: &[u8], first: FirstLine<'_>) -> Kind {
+fn objects(text: &[u8], first: FirstLine<'_>) -> FileKind {
     let mut values = Deserializer::from_slice(text).into_iter::<IgnoredAny>();
     match values.next() {
         Some(Ok(_)) if values.byte_offset() > first.text.len() => foreign::PRETTY,
@@ -173,7 +173,7 @@ fn objects(text: &[u8], first: FirstLine<'_>) -> Kind {
 /// A log line, or a key that a consumer printed before the value.
 fn has_object_behind(line: &[u8]) -> bool {
     let brace = line.iter().position(|byte| *byte == b'{');
-    brace.is_some_and(|brace| matches!(Shape::of(&line[brace..]), Shape::Object))
+    brace.is_some_and(|brace| matches!(Shape::from_line(&line[brace..]), Shape::Object))
 }
 
 /// What is between the columns of a line: the most frequent of what may be, outside of quotes where it is there.
@@ -204,7 +204,7 @@ enum Shape {
 }
 
 impl Shape {
-    fn of(line: &[u8]) -> Self {
+    fn from_line(line: &[u8]) -> Self {
         if !line.trim_ascii_start().starts_with(b"{") {
             return Self::Other;
         }
@@ -227,7 +227,7 @@ fn envelope(line: FirstLine<'_>) -> Option<String> {
             members.into_iter().find(|(_, value)| holds_objects(value)).map(|(name, _)| name)
         };
     }
-    // The end of a long line was not read: the first array of objects counts, and what stands before it.
+    // The end of a long line was not read: the first array of objects counts, and the text before it.
     let text = std::str::from_utf8(line.text.get(..LOOK_BYTES / 2)?).ok()?;
     let (before, _) = text.split_once('[').filter(|(_, items)| items.trim_start().starts_with('{'))?;
     let (before, name) =

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   bytes ──► gzip or zstd? unpacked ──► Text ── what do the first bytes look like? ──► Lines ──► import, publish
-//!             (by magic number)                  NDJSON, or a `NotNdjson` that says      bounded
+//!             (by magic number)                  NDJSON, or a `NotNdjson` that names     bounded
 //!                                                what else, and which command converts it
 //! ```
 //!
-//! The log is for ever, so a file that is something else is refused as a whole before its first line is taken.
-//! What is wrong with single lines of NDJSON is said by [`crate::decode`], line by line.
+//! The log is append-only, so a file that is something else is refused as a whole before its first line is taken.
+//! [`crate::decode`] reports what is wrong with single lines of NDJSON.
 //!
 //! A compressed file gives the lines of the file that was compressed, and a byte order mark at the beginning of a
 //! line belongs to no line: the same content has the same lines in every wrapping.
@@ -16,7 +16,6 @@ mod foreign;
 mod lines;
 mod look;
 mod unpack;
-mod zstd;
 
 use std::io::{self, BufRead, Cursor, Read};
 

@@ -1,11 +1,11 @@
 //! What real producers send: read as what it is, or refused with where it is at fault and what it looks like.
 
 use ledger_core::descriptor::Setting;
-use ledger_core::event::{AppFact, Body};
+use ledger_core::event::{AppFact, Body, InstallationFact};
 use ledger_record::rejection::Reason::{self, *};
 use serde_json::{Value, json};
 
-use super::encodings::{Encoding, Sent};
+use super::encodings::{Encoding, Sent, base64};
 use super::samples::full_event;
 
 fn native() -> Value {
@@ -183,5 +183,70 @@ fn a_number_beyond_a_double_is_judged_as_one_that_is_too_large() {
         let mut event = native();
         event["unknown"] = json!("NUMBER");
         assert_eq!(sent(with(event)).decode().unwrap().event, Sent::json(&native()).decode().unwrap().event);
+    }
+}
+
+/// A rollback with this as its `migrationId`, in every encoding that has JSON.
+fn rollbacks(migration_id: &str) -> [Sent; 4] {
+    const PLACE: &str = "\"in place of a number\"";
+    let mut event = full_event("migration-rolled-back");
+    event["migrationId"] = serde_json::from_str(PLACE).unwrap();
+    let with_number = |mut sent: Sent| {
+        let text = String::from_utf8(sent.value.unwrap()).unwrap();
+        assert!(text.contains(PLACE), "{text}");
+        sent.value = Some(text.replace(PLACE, migration_id).into_bytes());
+        sent
+    };
+    let [native, structured, binary] = [Encoding::Native, Encoding::Structured, Encoding::BinaryJson]
+        .map(|encoding| encoding.encode(&event).unwrap());
+    let mut in_base64: Value = serde_json::from_slice(structured.value.as_deref().unwrap()).unwrap();
+    let data = in_base64.as_object_mut().unwrap().remove("data").unwrap().to_string();
+    in_base64["data_base64"] = base64(data.replace(PLACE, migration_id).as_bytes()).into();
+    let in_base64 = Sent::json(&in_base64).with_header("content-type", "application/cloudevents+json");
+    [with_number(native), with_number(structured), with_number(binary), in_base64]
+}
+
+#[test]
+fn a_migration_id_that_is_a_whole_number_is_its_digits() {
+    let long = "9".repeat(255);
+    for (number, id) in [
+        ("57500", "57500"),
+        ("-7", "-7"),
+        ("-0", "0"),
+        ("14.0", "14"),
+        ("1e3", "1000"),
+        ("9007199254740991.0", "9007199254740991"),
+        ("9007199254740993", "9007199254740993"),
+        ("18446744073709551615", "18446744073709551615"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"),
+        (&long, &long),
+    ] {
+        for sent in rollbacks(number) {
+            let event = sent.decode().unwrap().event;
+            let Body::Installation { fact: InstallationFact::MigrationRolledBack { migration }, .. } =
+                event.body
+            else {
+                panic!("another event")
+            };
+            assert_eq!(migration.as_str(), id, "{number}");
+        }
+    }
+    let too_long = "9".repeat(256);
+    let inexact = ["9007199254740992.0", "9007199254740993.0", "1e16", "-9007199254740992.0", "1.5", "1e400"];
+    for number in inexact.into_iter().chain([&*too_long]) {
+        for sent in rollbacks(number).into_iter().take(3) {
+            let rejection = sent.decode().unwrap_err();
+            let found = (rejection.reason, rejection.path.as_deref());
+            assert_eq!(found, (InvalidField, Some("migrationId")), "{number}");
+        }
+    }
+}
+
+#[test]
+fn a_lone_surrogate_in_a_migration_id_is_no_json() {
+    for sent in rollbacks(r#""\ud800""#).into_iter().take(3) {
+        let rejection = sent.decode().unwrap_err();
+        assert_eq!(rejection.reason, Undecodable);
+        assert!(rejection.detail.contains("lone surrogate stands in the field migrationId"), "{rejection}");
     }
 }

@@ -1,13 +1,12 @@
 //! What holds for any input.
 
 use ledger_core::event::Event;
-use ledger_ingest::decode::{Message, Stamp, decode};
-use ledger_ingest::encode::{to_native_json, to_protobuf};
+use ledger_ingest::decode::{Message, Stamp, decode, to_native_json};
 use ledger_ingest::redact::refused;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::encodings::{ENCODINGS, Encoding, Sent};
+use super::encodings::{ENCODINGS, Encoding, Sent, protobuf};
 use super::samples::full_events;
 
 const CONTENT_TYPES: &[&str] = &[
@@ -90,9 +89,11 @@ fn mangled_event() -> impl Strategy<Value = Value> {
 }
 
 fn round_trip(event: &Event) {
-    let native = Sent { value: Some(to_native_json(event)), ..Sent::default() };
+    let json = to_native_json(event);
+    let value = protobuf(&serde_json::from_slice(&json).unwrap());
+    let native = Sent { value: Some(json), ..Sent::default() };
     assert_eq!(&native.decode().unwrap().event, event);
-    let protobuf = Sent { value: Some(to_protobuf(event)), ..Sent::default() };
+    let protobuf = Sent { value, ..Sent::default() };
     let protobuf = protobuf.with_header("content-type", "application/protobuf").decode().unwrap();
     let again =
         serde_json::from_slice::<Value>(&ledger_record::json::to_vec(&protobuf.event).unwrap()).unwrap();
@@ -122,7 +123,7 @@ proptest! {
         headers.extend(content_type.map(|name| ("content-type".to_owned(), name.as_bytes().to_vec())));
         headers.extend(attribute);
         let message = Message { key: None, value: Some(&value), headers: &headers, timestamp: None };
-        let _ = Stamp::of(&value).recorded_at();
+        let _ = Stamp::from_line(&value).recorded_at();
         if let Err(rejection) = decode(&message) {
             let _ = refused(&message, rejection);
         }
@@ -164,13 +165,13 @@ fn a_line_may_say_when_it_was_recorded() {
     use ledger_core::time::Timestamp;
     use ledger_record::rejection::Reason;
     let at = Ok(Some(Timestamp::from_millis(1_262_304_000_000)));
-    assert_eq!(Stamp::of(br#"{"id":1,"recordedAt":"2010-01-01T00:00:00Z"}"#).recorded_at(), at);
+    assert_eq!(Stamp::from_line(br#"{"id":1,"recordedAt":"2010-01-01T00:00:00Z"}"#).recorded_at(), at);
     for none in [&b"{}"[..], br#"{"recordedAt":null}"#, b"[", b"7", b"\xff"] {
-        assert_eq!(Stamp::of(none).recorded_at(), Ok(None));
+        assert_eq!(Stamp::from_line(none).recorded_at(), Ok(None));
     }
     let never_set = br#"{"recordedAt":"1970-01-01T00:00:00Z"}"#;
     for bad in [&br#"{"recordedAt":1}"#[..], br#"{"recordedAt":"yesterday"}"#, never_set] {
-        let rejection = Stamp::of(bad).recorded_at().unwrap_err();
+        let rejection = Stamp::from_line(bad).recorded_at().unwrap_err();
         assert_eq!((rejection.reason, rejection.path.as_deref()), (Reason::InvalidField, Some("recordedAt")));
     }
 }

@@ -1,7 +1,7 @@
 //! JSON into any type that derives serde, by the rules that [`super::write`] writes it by.
 //!
 //! The names of the fields come from the type, so only those are looked up; what else there is, is left alone. `null`
-//! and a member that is not there are absent. Whoever must not take anything else reads, writes again and compares.
+//! and a member that is not there are absent. A caller that must refuse anything else reads, writes again and compares.
 
 use serde::de::value::{I64Deserializer, MapDeserializer, SeqDeserializer, StrDeserializer};
 use serde::de::{
@@ -17,19 +17,19 @@ use super::write::is_tag;
 /// Reads a value.
 pub(crate) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     let value: Value = serde_json::from_str(text)?;
-    T::deserialize(Reader::Value(&value))
+    T::deserialize(JsonReader::Value(&value))
 }
 
 /// Where a value comes from.
 #[derive(Clone, Copy)]
-enum Reader<'a> {
-    /// From here.
+enum JsonReader<'a> {
+    /// This value.
     Value(&'a Value),
-    /// Its members stand beside those of others.
+    /// Its members are beside those of others.
     Beside(&'a Map<String, Value>),
 }
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     fn value(self) -> Result<&'a Value, Error> {
         match self {
             Self::Value(value) => Ok(value),
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Hands what `serde_json` reads alike to it.
+/// Leaves to `serde_json` what it reads alike.
 macro_rules! as_json {
     ($($method:ident)+) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -58,7 +58,7 @@ macro_rules! as_json {
     )+};
 }
 
-impl<'de> Deserializer<'de> for Reader<'de> {
+impl<'de> Deserializer<'de> for JsonReader<'de> {
     type Error = Error;
 
     as_json! {
@@ -89,11 +89,11 @@ impl<'de> Deserializer<'de> for Reader<'de> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let items = self.value()?.as_array().ok_or_else(|| Error::custom("not a list"))?;
-        visitor.visit_seq(SeqDeserializer::new(items.iter().map(Reader::Value)))
+        visitor.visit_seq(SeqDeserializer::new(items.iter().map(JsonReader::Value)))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let entries = self.members()?.iter().map(|(name, value)| (name.as_str(), Reader::Value(value)));
+        let entries = self.members()?.iter().map(|(name, value)| (name.as_str(), JsonReader::Value(value)));
         visitor.visit_map(MapDeserializer::new(entries))
     }
 
@@ -105,8 +105,8 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     ) -> Result<V::Value, Error> {
         let members = self.members()?;
         let value_of = |name: &&'static str| match *name {
-            "" => Some(Reader::Beside(members)),
-            name => members.get(name).map(Reader::Value),
+            "" => Some(JsonReader::Beside(members)),
+            name => members.get(name).map(JsonReader::Value),
         };
         let given = fields.iter().filter_map(|name| Some((*name, value_of(name)?)));
         visitor.visit_map(MapDeserializer::new(given))
@@ -123,7 +123,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         }
         let members = self.members()?;
         let variant = members.get(name).ok_or_else(|| Error::missing_field(name))?;
-        visitor.visit_enum(Variant { variant: Reader::Value(variant).text()?, members })
+        visitor.visit_enum(Variant { variant: JsonReader::Value(variant).text()?, members })
     }
 
     forward_to_deserialize_any! {
@@ -132,7 +132,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Error> for Reader<'de> {
+impl<'de> IntoDeserializer<'de, Error> for JsonReader<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -140,7 +140,7 @@ impl<'de> IntoDeserializer<'de, Error> for Reader<'de> {
     }
 }
 
-impl Reader<'_> {
+impl JsonReader<'_> {
     /// The canonical text of a setting.
     fn setting(self) -> Result<String, Error> {
         match self.value()? {
@@ -176,7 +176,7 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
-        seed.deserialize(Reader::Beside(self.members))
+        seed.deserialize(JsonReader::Beside(self.members))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Error> {
@@ -188,6 +188,6 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        Reader::Beside(self.members).deserialize_struct("", fields, visitor)
+        JsonReader::Beside(self.members).deserialize_struct("", fields, visitor)
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ledger_ingest::apply::ApplyCounts;
 use ledger_ingest::import::check::{CheckReport, check};
-use ledger_ingest::import::refusals::Refusal;
+use ledger_ingest::import::refusals::RefusedKind;
 use ledger_ingest::import::sort::{SortError, Sorted, sort};
 use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, partitions_of, source_of};
 use ledger_ingest::placing::Placement;
@@ -183,7 +183,7 @@ fn report_summary(context: &mut Context<'_, '_>, report: &ImportReport, sorted: 
 /// An import that did not reach the end, with what to do.
 fn failure(context: &mut Context<'_, '_>, error: ImportError, sorted: bool) -> Failure {
     if let ImportError::TooManyRefused { refusals, .. } = &error {
-        for Refusal { reason, path, detail, count, first_lines } in
+        for RefusedKind { reason, path, detail, count, first_lines } in
             refusals.kinds().into_iter().take(KINDS_SHOWN)
         {
             let at = path.as_deref().map(|path| format!(" at {path}")).unwrap_or_default();

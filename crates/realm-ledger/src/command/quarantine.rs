@@ -9,8 +9,7 @@ use std::ops::ControlFlow;
 
 use ledger_api::query::{QuarantineItemQuery, QuarantineQuery, Raw};
 use ledger_core::event::Event;
-use ledger_ingest::decode::{Decoded, Message, decode};
-use ledger_ingest::encode::to_native_json;
+use ledger_ingest::decode::{Decoded, Message, decode, to_native_json};
 use ledger_ingest::publish::Sender;
 use ledger_ingest::retry::{Retried, Retry, RetryError, retry};
 use ledger_record::json::time::parse_instant;

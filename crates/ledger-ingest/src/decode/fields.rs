@@ -1,0 +1,148 @@
+//! The fields of an event as they arrived, by their native names.
+//!
+//! All encodings are read into [`Fields`], and only [`crate::decode::event`] makes an event of them. So the same fault has
+//! the same reason everywhere; what differs is only how the sender calls the field, which is the [`Dialect`].
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::decode::value::{FieldValue, Members, Name, is_absent, take_last};
+
+// Whether a name is that of a field of `event.proto`, as JSON has it.
+include!(concat!(env!("OUT_DIR"), "/event_field.rs"));
+
+/// Members of Connect payloads and hooks that no event has.
+const FOREIGN_FIELDS: [&str; 3] = ["key", "baseUrl", "location"];
+
+const SPEC_VERSION: &str = "specversion";
+
+/// How the sender calls the fields, and where it has them.
+#[derive(Debug)]
+pub(crate) struct Dialect {
+    /// The fields that a `CloudEvent` has elsewhere or calls otherwise, by their native names.
+    pub(crate) origins: &'static [(&'static str, Origin)],
+    /// It has all others in its data, by their native names.
+    pub(crate) has_others: bool,
+}
+
+/// Where a `CloudEvent` has a field.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Origin {
+    /// In the attribute of this name.
+    Attribute(&'static str),
+    /// In the member of this name of its data.
+    Data(&'static str),
+}
+
+impl Dialect {
+    /// That of native JSON and of protobuf.
+    pub(crate) const NATIVE: &Self = &Self { origins: &[], has_others: true };
+
+    /// The path of a field as the sender knows it, if it is not the native one.
+    pub(crate) fn path_of(&self, native: &str) -> Option<String> {
+        let (_, origin) = self.origins.iter().find(|(name, _)| *name == native)?;
+        Some(match origin {
+            Origin::Attribute(name) => (*name).to_owned(),
+            Origin::Data(name) => format!("data.{name}"),
+        })
+    }
+}
+
+/// The known fields of one message.
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    pub(crate) dialect: &'static Dialect,
+    pub(crate) members: Members<'a>,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn native(members: Members<'a>) -> Self {
+        Self { dialect: Dialect::NATIVE, members }
+    }
+
+    /// Takes the fields out of the attributes and the data of a `CloudEvent`.
+    pub(crate) fn join(
+        dialect: &'static Dialect,
+        attributes: &mut Members<'a>,
+        mut data: Members<'a>,
+    ) -> Self {
+        let mut members = Vec::with_capacity(12);
+        for (native, origin) in dialect.origins {
+            let value = match origin {
+                Origin::Attribute(name) => take_last(attributes, name),
+                Origin::Data(name) => take_last(&mut data, name),
+            };
+            members.push((Cow::Borrowed(*native), value));
+        }
+        if dialect.has_others {
+            // The last of equal names counts.
+            data.append(&mut members);
+            return Self { dialect, members: data };
+        }
+        Self { dialect, members }
+    }
+}
+
+/// Whether the members of an object make it a structured `CloudEvent`.
+pub(crate) fn are_cloud_event(members: &Members<'_>) -> bool {
+    !is_absent(members, SPEC_VERSION)
+}
+
+/// The name of a field of an event or of a foreign payload, or of what makes a `CloudEvent` of an object.
+pub(crate) fn known_field(name: &str) -> Option<&'static str> {
+    event_field(name)
+        .or_else(|| FOREIGN_FIELDS.into_iter().chain([SPEC_VERSION]).find(|known| *known == name))
+}
+
+/// Reads the members of an object that have a known name, in their order; others are skipped.
+#[derive(Clone, Copy)]
+pub(crate) struct KnownMembers(pub(crate) fn(&str) -> Option<&'static str>);
+
+impl<'de> DeserializeSeed<'de> for KnownMembers {
+    type Value = Members<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for KnownMembers {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::with_capacity(12);
+        while let Some(Name(name)) = object.next_key()? {
+            match self.0(&name) {
+                Some("migrationId") => {
+                    let value = read_migration_id(object.next_value()?).map_err(A::Error::custom)?;
+                    members.push((Cow::Borrowed("migrationId"), value));
+                }
+                Some(name) => members.push((Cow::Borrowed(name), object.next_value()?)),
+                None => {
+                    object.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// The id of a migration: a whole number is its digits. A double would lose the last of many, and be another id.
+fn read_migration_id(json: &RawValue) -> Result<FieldValue<'_>, serde_json::Error> {
+    let text = json.get();
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if text != "-0" && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(FieldValue::Text(Cow::Borrowed(text)));
+    }
+    Ok(match serde_json::from_str(text)? {
+        FieldValue::Whole(number) => FieldValue::Text(Cow::Owned(number.to_string())),
+        other => other,
+    })
+}
