@@ -20,7 +20,6 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{debug, info, warn};
 
-use crate::consume::membership::Membership;
 use crate::kafka::client_log;
 
 /// How often the brokers are asked while it is not known whether they answer.
@@ -106,8 +105,22 @@ impl Contact {
         }
     }
 
-    /// Tells why a topic is not read, while nothing else is and the brokers answer; or that it is.
-    pub(super) fn tell_unread(&self, catalog: &Catalog, why: Option<String>) {
+    /// The place in the group is lost. What becomes of the partitions cannot be known here.
+    pub(super) fn report_lost<C: ClientContext>(&self, client: &Client<C>, topic: &str, catalog: &Catalog) {
+        self.ask(client, topic, catalog, Duration::ZERO);
+        if self.is_lost() {
+            info!(
+                "without an answer of the brokers this process has lost its place in the group; it joins again then"
+            );
+        } else {
+            warn!(
+                "this process has lost its place in the group, which may give its partitions to another; it joins again"
+            );
+        }
+    }
+
+    /// Reports why a topic is not read, while nothing else is and the brokers answer; or that it is.
+    pub(super) fn report_unread(&self, catalog: &Catalog, why: Option<String>) {
         let mut state = self.lock();
         let why = why.filter(|_| state.lost.is_none() && state.joins_since.is_none());
         if state.unread != why {
@@ -166,33 +179,6 @@ impl Lost {
         let facts =
             format!("the brokers have not answered for {} s: {error}", self.since.elapsed().as_secs());
         set_away(catalog, Some(facts));
-    }
-}
-
-impl Membership {
-    /// Asks the brokers whether they are there, if something says that they are not.
-    pub(super) fn look_for_brokers(&self, client: &Client<Self>) {
-        if let Some(topic) = self.options().topics.first() {
-            let is_assigned = self.is_assigned_any();
-            self.contact().look(client, topic, self.catalog(), is_assigned);
-            self.contact().tell_unread(self.catalog(), self.unread().filter(|_| !is_assigned));
-        }
-    }
-
-    /// The place in the group is lost. What becomes of the partitions nobody here can know.
-    pub(super) fn tell_lost(&self, client: &Client<Self>) {
-        if let Some(topic) = self.options().topics.first() {
-            self.contact().ask(client, topic, self.catalog(), Duration::ZERO);
-        }
-        if self.contact().is_lost() {
-            info!(
-                "without an answer of the brokers this process has lost its place in the group; it joins again then"
-            );
-        } else {
-            warn!(
-                "this process has lost its place in the group, which may give its partitions to another; it joins again"
-            );
-        }
     }
 }
 
@@ -269,17 +255,17 @@ mod tests {
         assert!(!contact.is_lost());
         let joins = catalog.away().unwrap();
         assert!(joins.message.contains("joins the group again"), "{joins:?}");
-        contact.tell_unread(&catalog, None);
+        contact.report_unread(&catalog, None);
         assert_eq!(catalog.away(), Some(joins));
         contact.look(answering.client(), "t", &catalog, true);
         assert_eq!(catalog.away(), None);
 
         // A topic that is not there.
-        contact.tell_unread(&catalog, Some("u is not read: the brokers do not tell of it".to_owned()));
+        contact.report_unread(&catalog, Some("u is not read: the brokers do not tell of it".to_owned()));
         let away = catalog.away().unwrap();
         assert_eq!(away.code, "source-unreachable");
         assert!(away.message.contains("u is not read") && away.message.contains("that the topic is there"));
-        contact.tell_unread(&catalog, None);
+        contact.report_unread(&catalog, None);
         assert_eq!(catalog.away(), None);
     }
 

@@ -32,11 +32,11 @@ use std::time::{Duration, Instant};
 
 use ledger_record::rows::SourcePosition;
 use ledger_store::{Catalog, DataDir, Phase, Shard, ShardId, ShardStatus, with_causes};
-use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 
+use crate::consume::callbacks::{GroupCallbacks, GroupConsumer};
+use crate::consume::contact::Contact;
 use crate::consume::continuity::Halt;
-use crate::consume::membership::Membership;
 use crate::kafka::times::{TimeSource, TopicTimes};
 use batch_channel::sender;
 use placed::Placed;
@@ -46,9 +46,6 @@ use record_buffer::RecordBuffer;
 pub use refusals::REFUSED_MESSAGES;
 use source_health::SourceHealth;
 use writer::Writer;
-
-/// The consumer of a whole process.
-pub(super) type GroupConsumer = BaseConsumer<Membership>;
 
 /// Everything a worker needs to know, set once.
 #[derive(Debug, Clone)]
@@ -70,6 +67,8 @@ pub(super) struct Task {
     pub(super) catalog: Arc<Catalog>,
     /// How the topic's producers place keys.
     pub(super) placing: Arc<TopicPlacing>,
+    /// Whether the brokers answer.
+    pub(super) contact: Arc<Contact>,
     /// What was noted last beside the data.
     pub(super) noted: Arc<Mutex<Noted>>,
 }
@@ -155,7 +154,7 @@ impl Worker {
         task: Task,
         shard: Shard,
         position: Option<&SourcePosition>,
-        queue: PartitionQueue<Membership>,
+        queue: PartitionQueue<GroupCallbacks>,
         consumer: Arc<GroupConsumer>,
     ) -> std::io::Result<Self> {
         task.note_behind();
@@ -211,18 +210,16 @@ impl Worker {
         self.stop.store(true, Ordering::Release);
     }
 
-    /// Waits for both, at most until the deadline: a worker that needs longer is handed back. Else gives the shard
-    /// back, if it can still be written; a poisoned one must be opened anew.
-    pub(super) fn join(self, deadline: Instant) -> Result<Option<Shard>, Self> {
-        while !(self.reader.is_finished() && self.writer.is_finished()) {
-            if Instant::now() >= deadline {
-                return Err(self);
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        // A thread that panicked has said so, and the reader's end is no fault of the writer's shard.
+    /// Whether both threads have ended.
+    pub(super) fn is_finished(&self) -> bool {
+        self.reader.is_finished() && self.writer.is_finished()
+    }
+
+    /// Waits for both. Returns the shard, if it can still be written; a poisoned one must be opened anew.
+    pub(super) fn join(self) -> Option<Shard> {
+        // A panicked thread has halted the shard, and the reader's end is no fault of the writer's shard.
         let _ = self.reader.join();
-        Ok(self.writer.join().ok().filter(|shard| shard.reader().poisoned().is_none()))
+        self.writer.join().ok().filter(|shard| shard.reader().poisoned().is_none())
     }
 }
 
@@ -318,9 +315,9 @@ mod tests {
             shard
         });
         let slow = worker(thread::spawn(|| panic!("on purpose")), writer);
-        let slow = slow.join(Instant::now()).unwrap_err();
+        assert!(!slow.is_finished());
         finish.send(()).unwrap();
-        assert!(matches!(slow.join(Instant::now() + Duration::from_secs(10)), Ok(Some(_))));
+        assert!(slow.join().is_some());
     }
 
     #[test]

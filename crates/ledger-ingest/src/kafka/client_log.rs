@@ -25,11 +25,11 @@ pub(crate) struct LogContext;
 
 impl ClientContext for LogContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tell(level, facility, message);
+        log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tell_error(&error, reason);
+        log_error(&error, reason);
     }
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn last_failure() -> Option<String> {
     LAST_FAILURE.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-pub(crate) fn tell(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     use RDKafkaLogLevel as Level;
     match level {
         _ if facility == PROPERTY_OF_OTHERS => debug!(facility, "{message}"),
@@ -68,7 +68,7 @@ pub(crate) fn tell(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-pub(crate) fn tell_error(error: &KafkaError, reason: &str) {
+pub(crate) fn log_error(error: &KafkaError, reason: &str) {
     debug!(%error, reason, "kafka client");
 }
 

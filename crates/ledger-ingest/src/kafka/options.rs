@@ -202,9 +202,18 @@ impl KafkaOptions {
         for (name, value) in self.client.iter() {
             check_property(name, value)?;
         }
-        let session = self.client.get("session.timeout.ms").and_then(|millis| millis.trim().parse().ok());
-        let session = session.map_or(SESSION_TIMEOUT, Duration::from_millis);
+        let session = self.session_timeout();
         if self.drain_timeout >= session { Err(OptionsError::DrainTooLong { session }) } else { Ok(()) }
+    }
+
+    fn session_timeout(&self) -> Duration {
+        let session = self.client.get("session.timeout.ms").and_then(|millis| millis.trim().parse().ok());
+        session.map_or(SESSION_TIMEOUT, Duration::from_millis)
+    }
+
+    /// How long a revocation waits for its partitions to be drained and committed: less than the session lasts.
+    pub(crate) fn release_timeout(&self) -> Duration {
+        self.drain_timeout + self.session_timeout().saturating_sub(self.drain_timeout) / 2
     }
 
     /// Settings of the consumer.
@@ -321,6 +330,8 @@ mod tests {
         let session = Duration::from_secs(6);
         let short = with(&[("session.timeout.ms", "6000")]);
         assert_eq!(short.check(), Err(OptionsError::DrainTooLong { session }));
+        let release = KafkaOptions::default().release_timeout();
+        assert!(KafkaOptions::default().drain_timeout < release && release < SESSION_TIMEOUT, "{release:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rdkafka::{Offset, TopicPartitionList};
 /// The other spelling of a shard's id.
 pub(crate) trait KafkaPartition {
     /// The shard of a partition that librdkafka names.
-    fn of(topic: &str, partition: i32) -> Self;
+    fn from_kafka(topic: &str, partition: i32) -> Self;
 
     /// Its number, signed.
     fn kafka_partition(&self) -> i32;
@@ -21,7 +21,7 @@ pub(crate) trait KafkaPartition {
 }
 
 impl KafkaPartition for ShardId {
-    fn of(topic: &str, partition: i32) -> Self {
+    fn from_kafka(topic: &str, partition: i32) -> Self {
         // Negative numbers mean no partition, and come with no message.
         Self { topic: topic.to_owned(), partition: u32::try_from(partition).unwrap_or(0) }
     }

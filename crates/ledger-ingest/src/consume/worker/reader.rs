@@ -18,10 +18,9 @@ use rdkafka::message::{BorrowedMessage, Message as _, Timestamp as BrokerTime};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use tracing::{debug, info, warn};
 
+use crate::consume::callbacks::{GroupCallbacks, GroupConsumer};
 use crate::consume::continuity::{Halt, Remembered, start_at};
-use crate::consume::group_progress::Committed;
-use crate::consume::membership::Membership;
-use crate::consume::worker::GroupConsumer;
+use crate::consume::group_progress::GroupProgress;
 use crate::consume::worker::RecordBatch;
 use crate::consume::worker::Task;
 use crate::consume::worker::batch_channel::BatchSender;
@@ -76,7 +75,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn run(mut self, queue: &PartitionQueue<Membership>, sender: &BatchSender) {
+    pub(super) fn run(mut self, queue: &PartitionQueue<GroupCallbacks>, sender: &BatchSender) {
         while !self.stopped() {
             match self.begin().map_err(Stop::Halt).and_then(|()| self.read(queue, sender)) {
                 Ok(()) => return,
@@ -122,7 +121,7 @@ impl Reader {
         Ok(None)
     }
 
-    fn read(&mut self, queue: &PartitionQueue<Membership>, sender: &BatchSender) -> Result<(), Stop> {
+    fn read(&mut self, queue: &PartitionQueue<GroupCallbacks>, sender: &BatchSender) -> Result<(), Stop> {
         let mut buffer = RecordBuffer::default();
         let (mut checked, mut looked) = (Instant::now(), Instant::now());
         let mut nothing_waits = false;
@@ -281,7 +280,7 @@ impl Reader {
         if code(&before) != code(&why) {
             if let Some(Halted { code, message }) = &why {
                 // That no broker answers is told once, and not for each shard.
-                if self.consumer.client().context().contact().is_lost() {
+                if self.task.contact.is_lost() {
                     info!(%shard, code, reason = message, "nothing comes from the source");
                 } else {
                     warn!(%shard, code, reason = message, "nothing comes from the source");
@@ -319,7 +318,7 @@ impl Reader {
                 | Code::BadMessage
         ) || matches!(error, KafkaError::MessageConsumptionFatal(_));
         if !about_data {
-            self.consumer.client().context().contact().failed(error);
+            self.task.contact.failed(error);
             debug!(shard = %self.task.id, %error, "the source is unreachable, waiting for it");
             return Ok(());
         }
@@ -356,7 +355,7 @@ impl Reader {
                 told
             }
             Err(Check::Unreachable(error)) => {
-                self.consumer.client().context().contact().failed(error);
+                self.task.contact.failed(error);
                 self.watch.unanswered(now, id, self.task.check_interval, error)
             }
             // A reason to stop is told by whoever stops for it.
@@ -402,12 +401,12 @@ impl Reader {
     /// that halts. A committed offset ahead of ours means that this directory is older than something once durable.
     fn ask_group(&mut self) {
         let (id, consumer, stop) = (self.task.id.clone(), Arc::clone(&self.consumer), Arc::clone(&self.stop));
-        let ask = || Committed::ask(&consumer, &id, ASK_TIMEOUT);
+        let ask = || GroupProgress::ask(&consumer, &id, ASK_TIMEOUT);
         let unanswered = |error: &KafkaError| {
-            consumer.client().context().contact().failed(error);
+            self.task.contact.failed(error);
             self.unanswered(error);
         };
-        let Some(Committed { offset, published }) = until_done(&stop, ASK_AGAIN, ask, unanswered) else {
+        let Some(GroupProgress { offset, published }) = until_done(&stop, ASK_AGAIN, ask, unanswered) else {
             return;
         };
         let next = self.next.unwrap_or(0);
