@@ -28,10 +28,10 @@
 //! what would pass over a message unseen stops the shard (I-4).
 
 pub mod apply;
+mod attempts;
 pub mod consume;
 pub mod decode;
 pub mod encode;
-mod episode;
 pub mod import;
 pub mod kafka;
 pub mod metric;

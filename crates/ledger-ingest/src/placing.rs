@@ -6,7 +6,7 @@
 //!
 //! **Learning.** Keys that stand in a topic tell how they were placed: a partitioner fits when it gives each of them the
 //! partition that it is in. One that fits by chance does so for one key in as many as there are partitions, so a few
-//! keys are enough ([`Tally`]). Whoever can look at all partitions does so before deciding: the first keys may be those
+//! keys are enough ([`KeyTally`]). Whoever can look at all partitions does so before deciding: the first keys may be those
 //! of one producer among several. Only events of tenants tell anything: those of apps, and ticks, are sent to every
 //! partition.
 //!
@@ -30,7 +30,7 @@ use crate::kafka::KafkaOptions;
 const BY_CHANCE: f64 = 1e6;
 
 /// Keys that are told apart while they are counted.
-const TOLD_APART: usize = 20_000;
+const DISTINCT_KEYS: usize = 20_000;
 
 /// Most tenants of a shard that are looked at to learn how they were placed.
 const TENANTS_LOOKED_AT: usize = 1_000;
@@ -127,12 +127,12 @@ impl Placement {
         &self,
         topic: &str,
         partitions: u32,
-        learnt: Option<&Tally>,
+        learnt: Option<&KeyTally>,
     ) -> Result<Partitioner, PlacingError> {
-        let known = learnt.and_then(Tally::verdict);
+        let known = learnt.and_then(KeyTally::verdict);
         to_place(topic, partitions, in_force(topic, self.set, known)?).map_err(|error| match error {
             PlacingError::Unknown { topic, .. } => {
-                PlacingError::Unknown { topic, shown: learnt.map(Tally::to_string) }
+                PlacingError::Unknown { topic, shown: learnt.map(KeyTally::to_string) }
             }
             error => error,
         })
@@ -143,8 +143,8 @@ impl Placement {
         self.kafka.as_ref().map_or(Ok(None), |options| count_partitions(options, topic))
     }
 
-    fn learn(&self, data: &DataDir, topic: &str, partitions: u32) -> Result<Option<Tally>, PlacingError> {
-        let mut tally = Tally::new(partitions);
+    fn learn(&self, data: &DataDir, topic: &str, partitions: u32) -> Result<Option<KeyTally>, PlacingError> {
+        let mut tally = KeyTally::new(partitions);
         for shard in data.shards()?.into_iter().filter(|shard| shard.topic == topic) {
             tally_recorded(&mut tally, &data.read_shard(&shard)?)?;
         }
@@ -154,7 +154,7 @@ impl Placement {
         }
     }
 
-    fn sample(&self, topic: &str) -> Result<Option<Tally>, PlacingError> {
+    fn sample(&self, topic: &str) -> Result<Option<KeyTally>, PlacingError> {
         let Some(options) = &self.kafka else { return Ok(None) };
         match sample_keys(options, topic) {
             Ok(tally) => Ok(Some(tally)),
@@ -232,7 +232,7 @@ pub fn to_place(
 
 /// Keys and where they are.
 #[derive(Debug, Clone)]
-pub struct Tally {
+pub struct KeyTally {
     partitions: u32,
     /// Those that were counted, and where they were, as far as they are told apart.
     seen: BTreeSet<(Vec<u8>, u32)>,
@@ -241,7 +241,7 @@ pub struct Tally {
     fits: [(Partitioner, u64); Partitioner::COMPUTING.len()],
 }
 
-impl Tally {
+impl KeyTally {
     /// Of a topic with so many partitions.
     #[must_use]
     pub fn new(partitions: u32) -> Self {
@@ -251,7 +251,7 @@ impl Tally {
 
     /// A key is in a partition.
     pub fn take(&mut self, key: &[u8], partition: u32) {
-        if self.seen.len() < TOLD_APART && !self.seen.insert((key.to_vec(), partition)) {
+        if self.seen.len() < DISTINCT_KEYS && !self.seen.insert((key.to_vec(), partition)) {
             return;
         }
         self.keys += 1;
@@ -272,7 +272,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for KeyTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.fits.map(|(partitioner, fits)| format!("{partitioner} {fits} of {}", self.keys));
         f.write_str(&shown.join(", "))
@@ -287,7 +287,7 @@ pub fn are_enough(keys: u64, partitions: u32) -> bool {
 }
 
 /// Counts the tenants of a shard whose first record came from its topic.
-fn tally_recorded(tally: &mut Tally, shard: &Reader) -> Result<(), ReadError> {
+fn tally_recorded(tally: &mut KeyTally, shard: &Reader) -> Result<(), ReadError> {
     let (id, snapshot) = (shard.shard(), shard.snapshot());
     let clients: Vec<ClientKey> =
         snapshot.tenant_keys()?.take(TENANTS_LOOKED_AT).collect::<Result<_, ReadError>>()?;

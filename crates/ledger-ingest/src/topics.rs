@@ -59,7 +59,7 @@ impl TopicReport {
         let times = self.times.as_ref().filter(|times| matches!(times, TimeSource::Producers { .. }))?;
         let shard = ShardId { topic: self.name.clone(), partition: 0 };
         let halt = Halt::producer_times(&shard, times.to_string(), &options.brokers);
-        (!options.accept_producer_times).then(|| halt.told(&shard))
+        (!options.accept_producer_times).then(|| halt.halted(&shard))
     }
 }
 

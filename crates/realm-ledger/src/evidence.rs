@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ledger_ingest::kafka::KafkaError;
 use ledger_ingest::publish::Ticker;
-use ledger_ingest::sign::{self, KeysError, Origins, Signing, SigningKeys, SigningOptions, StartError};
+use ledger_ingest::sign::{self, KeysError, Origins, Signing, SigningKeys, SigningOptions};
 use ledger_store::{Catalog, DataDir, ShardId};
 use tracing::warn;
 
@@ -19,8 +19,8 @@ pub(crate) enum EvidenceError {
     #[error("ticks cannot be sent")]
     Ticks(#[source] KafkaError),
     /// No thread.
-    #[error("checkpoints cannot be signed")]
-    Signing(#[source] StartError),
+    #[error("checkpoints cannot be signed: cannot start a thread")]
+    Signing(#[source] std::io::Error),
 }
 
 /// What was imported is recorded, but not signed.
@@ -28,7 +28,7 @@ pub(crate) enum EvidenceError {
 #[error("what was imported is recorded, but the log of {shard} is not signed")]
 struct NotSigned {
     shard: ShardId,
-    source: sign::Failure,
+    source: sign::SigningFailure,
 }
 
 /// What runs beside ingestion.
@@ -99,7 +99,7 @@ fn signing_options(config: &Config, data: &DataDir) -> Result<Option<SigningOpti
         return Ok(None);
     };
     let keys_dir = config.keys_dir();
-    let signing_keys = SigningKeys::of(&keys_dir);
+    let signing_keys = SigningKeys::new(&keys_dir);
     let keys = signing_keys.read()?;
     secret::warn_if_exposed(signing_keys.path());
     if keys.is_empty() {
@@ -116,7 +116,7 @@ fn signing_options(config: &Config, data: &DataDir) -> Result<Option<SigningOpti
 /// Makes the signing key of a new ledger. A ledger that is not new never gets one by itself: others know its
 /// checkpoints by the key that it had.
 pub(crate) fn first_key(config: &Config) -> Result<Option<String>, Failure> {
-    let keys = SigningKeys::of(&config.keys_dir());
+    let keys = SigningKeys::new(&config.keys_dir());
     match keys.generate() {
         Ok(_) => Ok(Some(format!(
             "made the signing key {}: keep a copy apart from the data; `keys show` prints what partners check with",

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use ledger_api::http::{self, Api};
 use ledger_api::ledger::Ledger;
-use ledger_ingest::consume::{Ingest, StartError};
+use ledger_ingest::consume::{Ingest, IngestError};
 use ledger_ingest::kafka::KafkaError;
 use ledger_ingest::publish::Publisher;
 use ledger_store::{Catalog, DataDir, StopCode};
@@ -281,11 +281,11 @@ impl From<TelemetryError> for Failure {
     }
 }
 
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
+impl From<IngestError> for Failure {
+    fn from(error: IngestError) -> Self {
         match error {
-            StartError::Open(error) => error.into(),
-            error @ StartError::OtherCluster(_) => {
+            IngestError::Open(error) => error.into(),
+            error @ IngestError::OtherCluster(_) => {
                 Self::new(error).hint(StopCode::OtherCluster.remedy()).exit(Exit::OtherLedger)
             }
             error => Self::new(error),

@@ -26,7 +26,7 @@ use tracing::{debug, error, warn};
 
 use crate::consume::contact::Contact;
 use crate::kafka::client_log;
-use crate::kafka::shard::KafkaPartition as _;
+use crate::kafka::partition::KafkaPartition as _;
 
 /// The consumer of a whole process.
 pub(super) type GroupConsumer = BaseConsumer<GroupCallbacks>;

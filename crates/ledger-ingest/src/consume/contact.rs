@@ -36,10 +36,10 @@ const TOLD_AFTER: Duration = Duration::from_secs(3);
 
 /// What is known of the brokers. Whoever fails to reach them says so; the group's thread asks.
 #[derive(Debug, Default)]
-pub(super) struct Contact(Mutex<State>);
+pub(super) struct Contact(Mutex<ContactState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct ContactState {
     lost: Option<Lost>,
     asked: Option<Instant>,
     /// They answer again since, and nothing is assigned yet.
@@ -156,19 +156,19 @@ impl Contact {
                 let lost = Lost { since: began, error: error.to_string(), told: false };
                 let lost = state.lost.get_or_insert(lost);
                 if lost.since.elapsed() >= told_after {
-                    lost.tell(catalog);
+                    lost.report(catalog);
                 }
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ContactState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Lost {
-    fn tell(&mut self, catalog: &Catalog) {
+    fn report(&mut self, catalog: &Catalog) {
         let error = client_log::last_failure().unwrap_or_else(|| self.error.clone());
         if !std::mem::replace(&mut self.told, true) {
             warn!(

@@ -250,7 +250,7 @@ impl Halt {
     }
 
     /// As everyone is told of this shard.
-    pub fn told(&self, shard: &ShardId) -> Halted {
+    pub fn halted(&self, shard: &ShardId) -> Halted {
         let told = Halted::new(self.code(), shard, self);
         match self {
             Self::ProducerTimes { brokers, .. } => {
@@ -367,7 +367,7 @@ mod tests {
     fn a_disk_that_fails_is_told_with_what_it_said_and_what_to_do() {
         let (path, source) = ("/data/CURRENT".into(), std::io::Error::from_raw_os_error(28));
         let id = ShardId { topic: "t".to_owned(), partition: 3 };
-        let told = Halt::store(&ledger_store::OpenError::Io { path, source }).told(&id);
+        let told = Halt::store(&ledger_store::OpenError::Io { path, source }).halted(&id);
         assert_eq!(told.code, "disk-full");
         assert!(
             told.message.contains("/data/CURRENT could not be read or written: No space left"),
@@ -383,7 +383,7 @@ mod tests {
             let (topic, client, by) = ("t".to_owned(), "YOURS".to_owned(), by.to_vec());
             let halt =
                 Halt::Misplaced { topic, found: 3, offset: 7, client, belongs: 1, partitioner, is_keyed, by };
-            halt.told(&id).message
+            halt.halted(&id).message
         };
         let java = "default of Java";
         for (ours, theirs) in [
@@ -410,7 +410,7 @@ mod tests {
         let shard = Remembered { topic: "t", partition: 3, next: Some(7), facts: &recorded };
         let halt = start_at(shard, &facts("id", 6), Watermarks { low: 12, high: 20 }, false);
         let id = ShardId { topic: "t".to_owned(), partition: 3 };
-        let message = halt.map_err(|halt| halt.told(&id).message);
+        let message = halt.map_err(|halt| halt.halted(&id).message);
         assert!(
             matches!(&message, Err(text) if text.contains("offsets 7 to 12 (exclusive) of t/3")),
             "{message:?}"

@@ -31,11 +31,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use tracing::{debug, error, warn};
 
+use crate::attempts::Backoff;
 use crate::consume::callbacks::GroupConsumer;
 use crate::consume::continuity::Halt;
 use crate::consume::opening::{FIRST_LOOK, Ingestion, park_local_shards};
 use crate::consume::owner::OwnerHandle;
-use crate::consume::subscription::Subscription;
+use crate::consume::subscription::TopicSubscription;
 use crate::kafka::options::{KafkaOptions, OptionsError};
 use crate::kafka::times::TopicTimes;
 use crate::kafka::topic;
@@ -49,7 +50,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why ingestion cannot begin.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum IngestError {
     /// The options cannot be used.
     #[error(transparent)]
     Options(#[from] OptionsError),
@@ -83,7 +84,7 @@ impl Ingest {
         data: Arc<DataDir>,
         catalog: Arc<Catalog>,
         options: &KafkaOptions,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, IngestError> {
         options.check()?;
         for topic in &options.topics {
             placing::set_right(&data, topic, options.partitioner)?;
@@ -93,7 +94,7 @@ impl Ingest {
             (!options.accept_producer_times).then(|| TopicTimes::new(options)).transpose()?.map(Arc::new);
         let ingestion = Arc::new(Ingestion::new(data, catalog, options.clone(), times));
         let owner = OwnerHandle::start(Arc::clone(&ingestion), parked)?;
-        let mut member = Member::new(owner, ingestion)?;
+        let mut member = GroupMember::new(owner, ingestion)?;
         member.refuse_other_cluster()?;
         member.subscribe()?;
         let asked = options.clone();
@@ -131,14 +132,14 @@ impl Ingest {
 }
 
 /// The group thread: one client after the other, until it is to stop or no new client helps.
-fn run(mut member: Member, stop: &AtomicBool) {
+fn run(mut member: GroupMember, stop: &AtomicBool) {
     let mut rejoining = Rejoining::default();
     loop {
         let joined = Instant::now();
         let failed = match member.serve(stop) {
-            End::Stopped => return member.leave(),
-            End::OwnerGone => return,
-            End::Fatal(failed) => failed,
+            ServeEnd::Stopped => return member.leave(),
+            ServeEnd::OwnerGone => return,
+            ServeEnd::Fatal(failed) => failed,
         };
         let Some(rest) = rejoining.rest_before_next(failed.code, joined.elapsed()) else {
             error!(code = %failed.code, reason = failed.reason, "{}", failed.advice());
@@ -148,7 +149,7 @@ fn run(mut member: Member, stop: &AtomicBool) {
         metrics::counter!(crate::metric::REJOINED).increment(1);
         let (owner, ingestion) = member.dissolve();
         sleep_unless_stopped(rest, stop);
-        member = match Member::new(owner, ingestion).and_then(Member::subscribed) {
+        member = match GroupMember::new(owner, ingestion).and_then(GroupMember::subscribed) {
             Ok(member) => member,
             Err(failed) => return error!(error = %failed, "no new kafka client; restart the process"),
         };
@@ -156,7 +157,7 @@ fn run(mut member: Member, stop: &AtomicBool) {
 }
 
 /// Why the client is not served any more.
-enum End {
+enum ServeEnd {
     Stopped,
     Fatal(Fatal),
     /// A fault of this program, which has been logged.
@@ -181,13 +182,21 @@ impl Fatal {
 }
 
 /// How a fenced member comes back: soon, later each time it is fenced again, and at last not any more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Rejoining {
-    in_a_row: u32,
+    left: u32,
+    backoff: Backoff,
+}
+
+impl Default for Rejoining {
+    fn default() -> Self {
+        Self { left: Self::MOST_IN_A_ROW, backoff: Backoff::new(Self::FIRST_REST, Self::LONGEST_REST) }
+    }
 }
 
 impl Rejoining {
     const FIRST_REST: Duration = Duration::from_millis(500);
+    const LONGEST_REST: Duration = Duration::from_secs(16);
     const MOST_IN_A_ROW: u32 = 6;
     /// A member that was one for so long had a place in the group.
     const STEADY: Duration = Duration::from_mins(1);
@@ -197,25 +206,28 @@ impl Rejoining {
         if code != RDKafkaErrorCode::FencedInstanceId {
             return None;
         }
-        self.in_a_row = if lived >= Self::STEADY { 1 } else { self.in_a_row + 1 };
-        (self.in_a_row <= Self::MOST_IN_A_ROW).then(|| Self::FIRST_REST * 2_u32.pow(self.in_a_row - 1))
+        if lived >= Self::STEADY {
+            *self = Self::default();
+        }
+        self.left = self.left.checked_sub(1)?;
+        Some(self.backoff.rest())
     }
 }
 
 /// A client of the group. The owner of the partitions outlives it, and ends before the last one is closed.
-struct Member {
+struct GroupMember {
     owner: OwnerHandle,
     consumer: Arc<GroupConsumer>,
     ingestion: Arc<Ingestion>,
-    subscription: Subscription,
+    subscription: TopicSubscription,
 }
 
-impl Member {
+impl GroupMember {
     fn new(owner: OwnerHandle, ingestion: Arc<Ingestion>) -> Result<Self, KafkaError> {
         let config = ingestion.options.consumer();
         let consumer: Arc<GroupConsumer> = Arc::new(config.create_with_context(owner.callbacks())?);
         owner.join(&consumer);
-        Ok(Self { owner, consumer, ingestion, subscription: Subscription::default() })
+        Ok(Self { owner, consumer, ingestion, subscription: TopicSubscription::default() })
     }
 
     fn subscribed(mut self) -> Result<Self, KafkaError> {
@@ -227,7 +239,7 @@ impl Member {
         self.subscription.extend(&self.consumer, &self.ingestion)
     }
 
-    fn refuse_other_cluster(&self) -> Result<(), StartError> {
+    fn refuse_other_cluster(&self) -> Result<(), IngestError> {
         for name in &self.ingestion.options.topics {
             let identity = self.ingestion.data.identity(name)?;
             let Some(recorded) = identity.and_then(|identity| identity.cluster_id) else { continue };
@@ -238,7 +250,7 @@ impl Member {
             };
             if recorded != found {
                 let halt = Halt::OtherCluster { topic: name.clone(), recorded, found };
-                return Err(StartError::OtherCluster(halt));
+                return Err(IngestError::OtherCluster(halt));
             }
         }
         Ok(())
@@ -246,7 +258,7 @@ impl Member {
 
     /// Serves rebalances and errors, until stopped or until the client has ended; the messages come out of
     /// the partitions' own queues.
-    fn serve(&mut self, stop: &AtomicBool) -> End {
+    fn serve(&mut self, stop: &AtomicBool) -> ServeEnd {
         let mut asked = Instant::now();
         while !stop.load(Ordering::Acquire) {
             match self.consumer.poll(Duration::from_millis(100)) {
@@ -256,13 +268,13 @@ impl Member {
                     // What comes out of the queue says that there was a fatal error, and not which.
                     let (code, reason) =
                         self.consumer.client().fatal_error().unwrap_or((code, String::new()));
-                    return End::Fatal(Fatal { code, reason });
+                    return ServeEnd::Fatal(Fatal { code, reason });
                 }
                 Some(Err(error)) if self.ingestion.contact.failed(&error) => debug!(%error, "kafka"),
                 Some(Err(error)) => warn!(%error, "kafka"),
             }
             if self.owner.is_finished() {
-                return End::OwnerGone;
+                return ServeEnd::OwnerGone;
             }
             self.look_for_brokers();
             if self.subscription.is_partial(&self.ingestion) && asked.elapsed() >= ASK_AGAIN {
@@ -272,7 +284,7 @@ impl Member {
                 asked = Instant::now();
             }
         }
-        End::Stopped
+        ServeEnd::Stopped
     }
 
     /// Asks the brokers whether they are there, if something says that they are not.
@@ -331,7 +343,8 @@ mod tests {
         let catalog = Arc::new(Catalog::default());
         let ingestion = Arc::new(Ingestion::new(Arc::clone(&data), Arc::clone(&catalog), options, None));
         let owner = OwnerHandle::start(Arc::clone(&ingestion), std::collections::BTreeMap::new()).unwrap();
-        let member = Member::new(owner, Arc::clone(&ingestion)).and_then(Member::subscribed).unwrap();
+        let member =
+            GroupMember::new(owner, Arc::clone(&ingestion)).and_then(GroupMember::subscribed).unwrap();
         assert!(member.subscription.is_partial(&ingestion));
         let unread = member.subscription.unread().unwrap();
         assert!(unread.contains("the topic missing is not read") && !unread.contains("there is"), "{unread}");
@@ -351,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_member_that_had_its_place_begins_anew() {
-        let mut rejoining = Rejoining { in_a_row: Rejoining::MOST_IN_A_ROW };
+        let mut rejoining = Rejoining { left: 0, ..Rejoining::default() };
         let rest = rejoining.rest_before_next(RDKafkaErrorCode::FencedInstanceId, Rejoining::STEADY);
         assert_eq!(rest, Some(Rejoining::FIRST_REST));
     }

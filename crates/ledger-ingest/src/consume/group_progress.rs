@@ -20,7 +20,7 @@ use tracing::debug;
 
 use crate::consume::callbacks::GroupConsumer;
 use crate::kafka::native;
-use crate::kafka::shard::{KafkaPartition as _, offset_of};
+use crate::kafka::partition::{KafkaPartition as _, offset_of};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Metadata {

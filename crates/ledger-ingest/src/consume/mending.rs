@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use ledger_store::{Halted, ShardId, StopCode};
 
+use crate::attempts::Backoff;
+
 /// How soon a shard is tried again for the first time.
 const FIRST_REST: Duration = Duration::from_secs(1);
 
@@ -29,22 +31,30 @@ pub(super) struct Mending(BTreeMap<ShardId, Attempt>);
 
 #[derive(Debug, Clone, Copy)]
 struct Attempt {
+    backoff: Backoff,
     rest: Duration,
     due: Instant,
+}
+
+impl Attempt {
+    fn first(now: Instant) -> Self {
+        let mut backoff = Backoff::new(FIRST_REST, LONGEST_REST);
+        let rest = backoff.rest();
+        Self { backoff, rest, due: now + rest }
+    }
 }
 
 impl Mending {
     /// Whether a shard that is halted is to be tried now; the next time is later.
     pub(super) fn is_due(&mut self, id: &ShardId, now: Instant) -> bool {
-        let first = Attempt { rest: FIRST_REST, due: now + FIRST_REST };
-        let attempt = self.0.entry(id.clone()).or_insert(first);
+        let attempt = self.0.entry(id.clone()).or_insert_with(|| Attempt::first(now));
         // It ran for a while since, so this is another failure.
         if now.saturating_duration_since(attempt.due) > attempt.rest * STEADY {
-            *attempt = first;
+            *attempt = Attempt::first(now);
         }
         let is_due = now >= attempt.due;
         if is_due {
-            attempt.rest = (attempt.rest * 2).min(LONGEST_REST);
+            attempt.rest = attempt.backoff.rest();
             attempt.due = now + attempt.rest;
         }
         is_due

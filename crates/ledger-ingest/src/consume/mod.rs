@@ -20,10 +20,9 @@ mod mending;
 mod opening;
 mod owner;
 mod partitions;
-mod side_by_side;
 mod subscription;
 mod worker;
 
 pub use continuity::Halt;
-pub use group::{Ingest, StartError};
+pub use group::{Ingest, IngestError};
 pub use worker::REFUSED_MESSAGES;

@@ -2,7 +2,7 @@
 //! the topic each goes on.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,9 @@ use tracing::warn;
 use crate::consume::callbacks::GroupConsumer;
 use crate::consume::contact::Contact;
 use crate::consume::partitions::OLD_HANDLES;
-use crate::consume::side_by_side::side_by_side;
 use crate::consume::worker::{Task, TopicPlacing};
 use crate::kafka::options::KafkaOptions;
-use crate::kafka::shard::{KafkaPartition as _, next_offset};
+use crate::kafka::partition::{KafkaPartition as _, next_offset};
 use crate::kafka::times::TopicTimes;
 
 /// How long the first look at the cluster may take; the group goes on waiting after that.
@@ -67,7 +66,7 @@ impl Ingestion {
 }
 
 /// An open shard that is served.
-pub(super) struct OpenShard {
+pub(super) struct OpenedShard {
     pub(super) shard: Shard,
     pub(super) status: Arc<ShardStatus>,
     /// The offset to assign its partition at.
@@ -80,7 +79,7 @@ pub(super) fn open(
     consumer: Option<&GroupConsumer>,
     id: &ShardId,
     parked: Option<Shard>,
-) -> Result<OpenShard, OpenError> {
+) -> Result<OpenedShard, OpenError> {
     let shard = match parked {
         Some(shard) => shard,
         None => open_anew(&ingestion.data, id)?,
@@ -89,7 +88,7 @@ pub(super) fn open(
     let status = catalog.get(id).map_or_else(Arc::default, |served| served.status);
     catalog.insert(id.clone(), Served { reader: shard.reader(), status: Arc::clone(&status) });
     let start = first_offset(&ingestion.options, consumer, &shard, id);
-    Ok(OpenShard { shard, status, start })
+    Ok(OpenedShard { shard, status, start })
 }
 
 /// A question that is being answered may keep the shard open for a moment longer.
@@ -172,6 +171,28 @@ fn is_of_one_shard(error: &OpenError) -> bool {
                 | OpenError::Locked { .. }
                 | OpenError::WrongShard { .. }
         )
+}
+
+/// Does each job on one of a few threads, and returns the results in the order of the jobs. Opening a shard may wait for
+/// its write-ahead log, or for a process that keeps it open.
+pub(super) fn side_by_side<J: Send, T: Send>(jobs: Vec<J>, work: impl Fn(J) -> T + Sync) -> Vec<T> {
+    const AT_A_TIME: usize = 16;
+    let threads = AT_A_TIME.min(jobs.len());
+    let (left, done) = (Mutex::new(jobs.into_iter().enumerate()), Mutex::new(Vec::new()));
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((index, job)) = next() {
+                    let result = work(job);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]

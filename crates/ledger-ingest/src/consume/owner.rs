@@ -29,11 +29,10 @@ use crate::consume::callbacks::{GroupCallbacks, GroupConsumer, Rebalance};
 use crate::consume::continuity::Halt;
 use crate::consume::group_progress;
 use crate::consume::mending::{Mending, is_of_disk};
-use crate::consume::opening::{Ingestion, OpenShard, open};
-use crate::consume::partitions::{Command, Input, Partitions, Ticket};
-use crate::consume::side_by_side::side_by_side;
+use crate::consume::opening::{Ingestion, OpenedShard, open, side_by_side};
+use crate::consume::partitions::{PartitionCommand, PartitionInput, Partitions, Ticket};
 use crate::consume::worker::{Durable, Worker, fail, halt};
-use crate::kafka::shard::KafkaPartition as _;
+use crate::kafka::partition::KafkaPartition as _;
 
 /// How often the courtesy commit is sent.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
@@ -48,9 +47,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What the owner is told.
-enum Message {
+enum OwnerMessage {
     Rebalance(Rebalance),
-    Opened(ShardId, Result<OpenShard, OpenError>),
+    Opened(ShardId, Result<Box<OpenedShard>, OpenError>),
     /// A new client, which has no partitions yet.
     Joined(Arc<GroupConsumer>),
     /// A message of a partition came out of the consumer itself.
@@ -63,7 +62,7 @@ enum Message {
 
 /// The owner, as the group's thread knows it. Dropping it ends the owner's thread.
 pub(super) struct OwnerHandle {
-    messages: Sender<Message>,
+    messages: Sender<OwnerMessage>,
     thread: Option<JoinHandle<()>>,
     is_any_assigned: Arc<AtomicBool>,
     ingestion: Arc<Ingestion>,
@@ -77,7 +76,7 @@ impl OwnerHandle {
     ) -> std::io::Result<Self> {
         let (messages, received) = channel();
         let is_any_assigned = Arc::new(AtomicBool::new(false));
-        let owner = Owner {
+        let owner = PartitionOwner {
             ingestion: Arc::clone(&ingestion),
             messages: messages.clone(),
             consumer: None,
@@ -101,29 +100,29 @@ impl OwnerHandle {
     pub(super) fn callbacks(&self) -> GroupCallbacks {
         let messages = self.messages.clone();
         // An owner that has ended releases at once: the sender of the release is dropped with the message.
-        let report = move |rebalance| drop(messages.send(Message::Rebalance(rebalance)));
+        let report = move |rebalance| drop(messages.send(OwnerMessage::Rebalance(rebalance)));
         let Ingestion { contact, options, .. } = &*self.ingestion;
         GroupCallbacks::new(report, Arc::clone(contact), options.release_timeout())
     }
 
     pub(super) fn join(&self, consumer: &Arc<GroupConsumer>) {
-        self.send(Message::Joined(Arc::clone(consumer)));
+        self.send(OwnerMessage::Joined(Arc::clone(consumer)));
     }
 
     /// Halts the shard of a message that its own queue did not deliver.
     pub(super) fn halt_stray(&self, topic: &str, partition: i32, offset: i64) {
         let found = u64::try_from(offset).unwrap_or(0);
-        self.send(Message::Stray(ShardId::from_kafka(topic, partition), found));
+        self.send(OwnerMessage::Stray(ShardId::from_kafka(topic, partition), found));
     }
 
     /// Gives everything up, as another client is to be assigned it.
     pub(super) fn dissolve(&self) {
-        self.wait_for(Message::Dissolve);
+        self.wait_for(OwnerMessage::Dissolve);
     }
 
     /// Drains everything for good. What is recorded by now stays this process's to publish.
     pub(super) fn leave(&self) {
-        self.wait_for(Message::Leave);
+        self.wait_for(OwnerMessage::Leave);
     }
 
     pub(super) fn is_any_assigned(&self) -> bool {
@@ -135,36 +134,36 @@ impl OwnerHandle {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    fn wait_for(&self, message: impl FnOnce(SyncSender<()>) -> Message) {
+    fn wait_for(&self, message: impl FnOnce(SyncSender<()>) -> OwnerMessage) {
         let (done, is_done) = sync_channel(1);
         self.send(message(done));
         let _ = is_done.recv_timeout(self.ingestion.options.release_timeout());
     }
 
     /// An owner that has ended does nothing more; that is noticed by [`OwnerHandle::is_finished`].
-    fn send(&self, message: Message) {
+    fn send(&self, message: OwnerMessage) {
         let _ = self.messages.send(message);
     }
 }
 
 impl Drop for OwnerHandle {
     fn drop(&mut self) {
-        self.send(Message::End);
+        self.send(OwnerMessage::End);
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             error!("the owner of the partitions panicked; what it had begun comes again from Kafka");
         }
     }
 }
 
-struct Owner {
+struct PartitionOwner {
     ingestion: Arc<Ingestion>,
-    messages: Sender<Message>,
+    messages: Sender<OwnerMessage>,
     consumer: Option<Arc<GroupConsumer>>,
     partitions: Partitions,
     /// Open, without a worker.
     parked: BTreeMap<ShardId, Shard>,
     /// Open, and about to be started.
-    opened: BTreeMap<ShardId, OpenShard>,
+    opened: BTreeMap<ShardId, Box<OpenedShard>>,
     workers: BTreeMap<ShardId, Worker>,
     /// Those that were asked to stop.
     draining: BTreeMap<ShardId, Worker>,
@@ -177,22 +176,22 @@ struct Owner {
     is_any_assigned: Arc<AtomicBool>,
 }
 
-impl Owner {
-    fn run(mut self, received: &Receiver<Message>) {
+impl PartitionOwner {
+    fn run(mut self, received: &Receiver<OwnerMessage>) {
         let (mut committed, mut mended) = (Instant::now(), Instant::now());
         let mut mending = Mending::default();
         loop {
             let patience = if self.draining.is_empty() { LOOK_INTERVAL } else { DRAIN_LOOK_INTERVAL };
             match received.recv_timeout(patience) {
-                Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(OwnerMessage::End) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(message) => self.receive(message),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.join_drained();
-            self.apply(Input::Tick);
+            self.apply(PartitionInput::Tick);
             if committed.elapsed() >= COMMIT_INTERVAL {
                 committed = Instant::now();
-                self.apply(Input::CommitDue);
+                self.apply(PartitionInput::CommitDue);
             }
             if mended.elapsed() >= MEND_INTERVAL {
                 mended = Instant::now();
@@ -204,45 +203,45 @@ impl Owner {
         }
     }
 
-    fn receive(&mut self, message: Message) {
+    fn receive(&mut self, message: OwnerMessage) {
         match message {
-            Message::Rebalance(Rebalance::Assigned(ids)) => self.apply(Input::Assigned(ids)),
-            Message::Rebalance(Rebalance::Revoked(ids, release)) => {
+            OwnerMessage::Rebalance(Rebalance::Assigned(ids)) => self.apply(PartitionInput::Assigned(ids)),
+            OwnerMessage::Rebalance(Rebalance::Revoked(ids, release)) => {
                 let (ticket, deadline) = self.ticket(release);
-                self.apply(Input::Revoked { ids, ticket, deadline });
+                self.apply(PartitionInput::Revoked { ids, ticket, deadline });
             }
-            Message::Rebalance(Rebalance::Lost(ids, release)) => {
+            OwnerMessage::Rebalance(Rebalance::Lost(ids, release)) => {
                 let (ticket, deadline) = self.ticket(release);
-                self.apply(Input::Lost { ids, ticket, deadline });
+                self.apply(PartitionInput::Lost { ids, ticket, deadline });
                 let Ingestion { contact, options, catalog, .. } = &*self.ingestion;
                 if let (Some(consumer), Some(topic)) = (&self.consumer, options.topics.first()) {
                     contact.report_lost(consumer.client(), topic, catalog);
                 }
             }
-            Message::Opened(id, Ok(open)) => {
+            OwnerMessage::Opened(id, Ok(open)) => {
                 self.reopening.remove(&id);
                 self.opened.insert(id.clone(), open);
-                self.apply(Input::Opened(id));
+                self.apply(PartitionInput::Opened(id));
             }
-            Message::Opened(id, Err(error)) => {
+            OwnerMessage::Opened(id, Err(error)) => {
                 if self.partitions.is_assigned(&id) {
                     fail(&self.ingestion.catalog, id.clone(), &Halt::store(&error));
                 }
                 self.serve_as_it_is(&id);
-                self.apply(Input::Failed(id));
+                self.apply(PartitionInput::Failed(id));
             }
-            Message::Joined(consumer) => self.consumer = Some(consumer),
-            Message::Stray(id, found) => self.halt_stray(&id, found),
-            Message::Dissolve(done) => {
+            OwnerMessage::Joined(consumer) => self.consumer = Some(consumer),
+            OwnerMessage::Stray(id, found) => self.halt_stray(&id, found),
+            OwnerMessage::Dissolve(done) => {
                 let (ticket, deadline) = self.ticket(done);
-                self.apply(Input::Lost { ids: self.partitions.assigned(), ticket, deadline });
+                self.apply(PartitionInput::Lost { ids: self.partitions.assigned(), ticket, deadline });
                 self.consumer = None;
             }
-            Message::Leave(done) => {
+            OwnerMessage::Leave(done) => {
                 let (ticket, deadline) = self.ticket(done);
-                self.apply(Input::Leave { ticket, deadline });
+                self.apply(PartitionInput::Leave { ticket, deadline });
             }
-            Message::End => {}
+            OwnerMessage::End => {}
         }
     }
 
@@ -252,30 +251,30 @@ impl Owner {
         (self.last_ticket, Instant::now() + self.ingestion.options.drain_timeout)
     }
 
-    fn apply(&mut self, input: Input) {
+    fn apply(&mut self, input: PartitionInput) {
         let mut to_open = Vec::new();
         for command in self.partitions.apply(input, Instant::now()) {
             match command {
-                Command::Open(id) => to_open.push(id),
-                Command::Start(id) => self.start(id),
-                Command::Drain(id) => {
+                PartitionCommand::Open(id) => to_open.push(id),
+                PartitionCommand::Start(id) => self.start(id),
+                PartitionCommand::Drain(id) => {
                     if let Some(worker) = self.workers.remove(&id) {
                         worker.stop();
                         self.draining.insert(id, worker);
                     }
                 }
-                Command::Park(id) => {
+                PartitionCommand::Park(id) => {
                     if let Some(open) = self.opened.remove(&id) {
                         self.parked.insert(id.clone(), open.shard);
                     }
                     self.set_idle(&id);
                 }
-                Command::ReportHeld(id) => {
+                PartitionCommand::ReportHeld(id) => {
                     let error = "the worker that had the shard before has not ended yet".to_owned();
                     fail(&self.ingestion.catalog, id, &Halt::Store { code: StopCode::ShardLocked, error });
                 }
-                Command::Commit(ids) => self.commit(&ids, CommitMode::Async),
-                Command::Release { ticket, ids, commits, gives_up } => {
+                PartitionCommand::Commit(ids) => self.commit(&ids, CommitMode::Async),
+                PartitionCommand::Release { ticket, ids, commits, gives_up } => {
                     self.release(&ids, &commits, gives_up);
                     if let Some(release) = self.releases.remove(&ticket) {
                         let _ = release.send(());
@@ -304,8 +303,8 @@ impl Owner {
         let messages = self.messages.clone();
         let work = move || {
             side_by_side(jobs, |(id, parked)| {
-                let opened = open(&ingestion, consumer.as_deref(), &id, parked);
-                let _ = messages.send(Message::Opened(id, opened));
+                let opened = open(&ingestion, consumer.as_deref(), &id, parked).map(Box::new);
+                let _ = messages.send(OwnerMessage::Opened(id, opened));
             });
         };
         if let Err(failed) = thread::Builder::new().name("open".to_owned()).spawn(work) {
@@ -313,14 +312,14 @@ impl Owner {
                 let error = format!("no thread can be started: {failed}");
                 let halt = Halt::Store { code: StopCode::StoreFailed, error };
                 fail(&self.ingestion.catalog, id.clone(), &halt);
-                self.apply(Input::Failed(id));
+                self.apply(PartitionInput::Failed(id));
             }
         }
     }
 
     fn start(&mut self, id: ShardId) {
         let (Some(open), Some(consumer)) = (self.opened.remove(&id), self.consumer.clone()) else { return };
-        let OpenShard { shard, status, start } = open;
+        let OpenedShard { shard, status, start } = *open;
         status.update(|now| now.is_ours = true);
         let added = add(&consumer, &id, start);
         let position = shard.source_position(&id.topic).map_err(|error| Halt::store(&error));
@@ -329,7 +328,7 @@ impl Owner {
             Err(failed) => {
                 halt(&id, &status, &failed);
                 self.parked.insert(id.clone(), shard);
-                return self.apply(Input::Failed(id));
+                return self.apply(PartitionInput::Failed(id));
             }
         };
         info!(shard = %id, "assigned");
@@ -342,7 +341,7 @@ impl Owner {
             Err(failed) => {
                 let error = format!("no thread can be started: {failed}");
                 halt(&id, &status, &Halt::Store { code: StopCode::StoreFailed, error });
-                self.apply(Input::Failed(id));
+                self.apply(PartitionInput::Failed(id));
             }
         }
     }
@@ -360,7 +359,7 @@ impl Owner {
                 }
                 None => self.ingestion.catalog.remove(&id),
             }
-            self.apply(Input::Drained(id));
+            self.apply(PartitionInput::Drained(id));
         }
     }
 
@@ -410,7 +409,7 @@ impl Owner {
             let (topic, partition) = (id.topic.clone(), id.partition);
             halt(id, &served.status, &Halt::OutOfOrder { topic, partition, next, found });
         }
-        self.apply(Input::Halted(id.clone()));
+        self.apply(PartitionInput::Halted(id.clone()));
     }
 
     /// Tries the shards again that the disk halted and whose rest is over.
@@ -436,7 +435,7 @@ impl Owner {
             info!(shard = %id, code = halted.code, "the shard that the disk halted is opened anew");
             self.ingestion.catalog.fail(id.clone(), halted.clone());
             self.reopening.insert(id.clone(), (halted, status));
-            self.apply(Input::Reopen(id));
+            self.apply(PartitionInput::Reopen(id));
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) type Ticket = u64;
 
 /// What happened.
 #[derive(Debug, Clone)]
-pub(super) enum Input {
+pub(super) enum PartitionInput {
     /// The group gives these partitions to this process.
     Assigned(Vec<ShardId>),
     /// The group takes them, and waits for their release until the deadline.
@@ -57,7 +57,7 @@ pub(super) enum Input {
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum PartitionCommand {
     /// Open the shard, then answer `Opened` or `Failed`.
     Open(ShardId),
     /// Start the worker of the open shard, or answer `Failed`.
@@ -76,7 +76,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-enum State {
+enum PartitionState {
     /// No worker. The shard is closed, or open and answers.
     #[default]
     Parked,
@@ -89,7 +89,7 @@ enum State {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 struct Partition {
-    state: State,
+    state: PartitionState,
     /// What the group said last.
     is_assigned: bool,
     /// While it drains: it is opened after that.
@@ -102,7 +102,7 @@ struct Partition {
 
 impl Partition {
     fn is_settled(&self) -> bool {
-        matches!(self.state, State::Parked | State::Failed)
+        matches!(self.state, PartitionState::Parked | PartitionState::Failed)
     }
 }
 
@@ -118,7 +118,7 @@ struct Release {
 /// All partitions of this process.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Partitions {
-    partitions: BTreeMap<ShardId, Partition>,
+    by_id: BTreeMap<ShardId, Partition>,
     releases: Vec<Release>,
     is_leaving: bool,
 }
@@ -132,18 +132,19 @@ impl Partitions {
     /// Those that can be opened anew: they are read, or nothing is done for them.
     pub(super) fn reopenable(&self) -> Vec<ShardId> {
         self.ids(|partition| {
-            partition.is_assigned && matches!(partition.state, State::Running | State::Failed)
+            partition.is_assigned
+                && matches!(partition.state, PartitionState::Running | PartitionState::Failed)
         })
     }
 
     pub(super) fn is_assigned(&self, id: &ShardId) -> bool {
-        self.partitions.get(id).is_some_and(|partition| partition.is_assigned)
+        self.by_id.get(id).is_some_and(|partition| partition.is_assigned)
     }
 
-    pub(super) fn apply(&mut self, input: Input, now: Instant) -> Vec<Command> {
+    pub(super) fn apply(&mut self, input: PartitionInput, now: Instant) -> Vec<PartitionCommand> {
         let mut commands = Vec::new();
         match input {
-            Input::Assigned(ids) => {
+            PartitionInput::Assigned(ids) => {
                 // The group gives nothing before it has taken: the sender of a revocation does not wait any more.
                 for release in &mut self.releases {
                     if release.ids.iter().any(|id| ids.contains(id)) {
@@ -155,18 +156,18 @@ impl Partitions {
                     self.assign(&id, now, &mut commands);
                 }
             }
-            Input::Revoked { ids, ticket, deadline } => {
+            PartitionInput::Revoked { ids, ticket, deadline } => {
                 self.take_back(&ids, &mut commands);
                 self.releases.push(Release { ticket, ids, deadline, gives_up: true });
             }
-            Input::Lost { ids, ticket, deadline } => {
+            PartitionInput::Lost { ids, ticket, deadline } => {
                 self.take_back(&ids, &mut commands);
                 for id in &ids {
                     self.partition(id).commits = false;
                 }
                 self.releases.push(Release { ticket, ids, deadline, gives_up: true });
             }
-            Input::Leave { ticket, deadline } => {
+            PartitionInput::Leave { ticket, deadline } => {
                 self.is_leaving = true;
                 let ids = self.ids(|partition| !partition.is_settled());
                 for id in &ids {
@@ -174,28 +175,29 @@ impl Partitions {
                 }
                 self.releases.push(Release { ticket, ids, deadline, gives_up: false });
             }
-            Input::Opened(id) => self.start(id, &mut commands),
-            Input::Failed(id) => {
+            PartitionInput::Opened(id) => self.start(id, &mut commands),
+            PartitionInput::Failed(id) => {
                 let partition = self.partition(&id);
-                if matches!(partition.state, State::Opening | State::Running) {
-                    partition.state = if partition.is_assigned { State::Failed } else { State::Parked };
+                if matches!(partition.state, PartitionState::Opening | PartitionState::Running) {
+                    partition.state =
+                        if partition.is_assigned { PartitionState::Failed } else { PartitionState::Parked };
                     partition.commits = false;
                 }
             }
-            Input::Drained(id) => self.park(id, &mut commands),
-            Input::Halted(id) => self.drain(&id, false, &mut commands),
-            Input::Reopen(id) if self.is_assigned(&id) && !self.is_leaving => {
-                if self.partition(&id).state == State::Failed {
+            PartitionInput::Drained(id) => self.park(id, &mut commands),
+            PartitionInput::Halted(id) => self.drain(&id, false, &mut commands),
+            PartitionInput::Reopen(id) if self.is_assigned(&id) && !self.is_leaving => {
+                if self.partition(&id).state == PartitionState::Failed {
                     self.open(id, &mut commands);
                 } else {
                     self.drain(&id, true, &mut commands);
                 }
             }
-            Input::CommitDue => {
+            PartitionInput::CommitDue => {
                 let ids = self.ids(|partition| partition.commits);
-                commands.extend((!ids.is_empty()).then_some(Command::Commit(ids)));
+                commands.extend((!ids.is_empty()).then_some(PartitionCommand::Commit(ids)));
             }
-            Input::Reopen(_) | Input::Tick => {}
+            PartitionInput::Reopen(_) | PartitionInput::Tick => {}
         }
         self.report_held(now, &mut commands);
         self.release(now, &mut commands);
@@ -203,35 +205,35 @@ impl Partitions {
     }
 
     fn ids(&self, of: impl Fn(&Partition) -> bool) -> Vec<ShardId> {
-        let matching = self.partitions.iter().filter(|(_, partition)| of(partition));
+        let matching = self.by_id.iter().filter(|(_, partition)| of(partition));
         matching.map(|(id, _)| id.clone()).collect()
     }
 
     fn partition(&mut self, id: &ShardId) -> &mut Partition {
-        self.partitions.entry(id.clone()).or_default()
+        self.by_id.entry(id.clone()).or_default()
     }
 
-    fn assign(&mut self, id: &ShardId, now: Instant, commands: &mut Vec<Command>) {
+    fn assign(&mut self, id: &ShardId, now: Instant, commands: &mut Vec<PartitionCommand>) {
         let is_leaving = self.is_leaving;
         let partition = self.partition(id);
         partition.is_assigned = true;
         match partition.state {
             _ if is_leaving => {}
-            State::Parked | State::Failed => self.open(id.clone(), commands),
-            State::Draining => {
+            PartitionState::Parked | PartitionState::Failed => self.open(id.clone(), commands),
+            PartitionState::Draining => {
                 (partition.opens_again, partition.held_until) = (true, Some(now + OLD_HANDLES));
             }
-            State::Opening | State::Running => {}
+            PartitionState::Opening | PartitionState::Running => {}
         }
     }
 
-    fn open(&mut self, id: ShardId, commands: &mut Vec<Command>) {
-        self.partition(&id).state = State::Opening;
-        commands.push(Command::Open(id));
+    fn open(&mut self, id: ShardId, commands: &mut Vec<PartitionCommand>) {
+        self.partition(&id).state = PartitionState::Opening;
+        commands.push(PartitionCommand::Open(id));
     }
 
     /// The group has said that these are not this process's any more.
-    fn take_back(&mut self, ids: &[ShardId], commands: &mut Vec<Command>) {
+    fn take_back(&mut self, ids: &[ShardId], commands: &mut Vec<PartitionCommand>) {
         for id in ids {
             self.partition(id).is_assigned = false;
             self.drain(id, false, commands);
@@ -239,74 +241,79 @@ impl Partitions {
     }
 
     /// Ends the worker, if there is one. One that ends already opens again or not as it was said last.
-    fn drain(&mut self, id: &ShardId, opens_again: bool, commands: &mut Vec<Command>) {
+    fn drain(&mut self, id: &ShardId, opens_again: bool, commands: &mut Vec<PartitionCommand>) {
         let partition = self.partition(id);
-        if partition.state == State::Running {
-            partition.state = State::Draining;
-            commands.push(Command::Drain(id.clone()));
+        if partition.state == PartitionState::Running {
+            partition.state = PartitionState::Draining;
+            commands.push(PartitionCommand::Drain(id.clone()));
         }
-        if partition.state == State::Draining {
+        if partition.state == PartitionState::Draining {
             (partition.opens_again, partition.held_until) = (opens_again, None);
         }
     }
 
-    fn start(&mut self, id: ShardId, commands: &mut Vec<Command>) {
+    fn start(&mut self, id: ShardId, commands: &mut Vec<PartitionCommand>) {
         let is_leaving = self.is_leaving;
         let partition = self.partition(&id);
-        if partition.state != State::Opening {
+        if partition.state != PartitionState::Opening {
             return;
         }
         if partition.is_assigned && !is_leaving {
-            (partition.state, partition.commits) = (State::Running, true);
-            commands.push(Command::Start(id));
+            (partition.state, partition.commits) = (PartitionState::Running, true);
+            commands.push(PartitionCommand::Start(id));
         } else {
-            partition.state = State::Parked;
-            commands.push(Command::Park(id));
+            partition.state = PartitionState::Parked;
+            commands.push(PartitionCommand::Park(id));
         }
     }
 
-    fn park(&mut self, id: ShardId, commands: &mut Vec<Command>) {
+    fn park(&mut self, id: ShardId, commands: &mut Vec<PartitionCommand>) {
         let is_leaving = self.is_leaving;
         let partition = self.partition(&id);
-        if partition.state != State::Draining {
+        if partition.state != PartitionState::Draining {
             return;
         }
         let opens_again = std::mem::take(&mut partition.opens_again) && !is_leaving;
         partition.held_until = None;
-        partition.state = if partition.is_assigned { State::Failed } else { State::Parked };
-        commands.push(Command::Park(id.clone()));
+        partition.state = if partition.is_assigned { PartitionState::Failed } else { PartitionState::Parked };
+        commands.push(PartitionCommand::Park(id.clone()));
         if opens_again {
             self.open(id, commands);
         }
     }
 
-    fn report_held(&mut self, now: Instant, commands: &mut Vec<Command>) {
-        for (id, partition) in &mut self.partitions {
+    fn report_held(&mut self, now: Instant, commands: &mut Vec<PartitionCommand>) {
+        for (id, partition) in &mut self.by_id {
             if partition.held_until.take_if(|until| *until <= now).is_some() {
-                commands.push(Command::ReportHeld(id.clone()));
+                commands.push(PartitionCommand::ReportHeld(id.clone()));
             }
         }
     }
 
-    fn release(&mut self, now: Instant, commands: &mut Vec<Command>) {
-        let Self { partitions, releases, is_leaving } = self;
+    fn release(&mut self, now: Instant, commands: &mut Vec<PartitionCommand>) {
+        let Self { by_id, releases, is_leaving } = self;
         releases.retain(|release| {
-            let is_settled = |id: &ShardId| partitions.get(id).is_none_or(Partition::is_settled);
+            let is_settled = |id: &ShardId| by_id.get(id).is_none_or(Partition::is_settled);
             if now < release.deadline && !release.ids.iter().all(is_settled) {
                 return true;
             }
             let mut commits = Vec::new();
             for id in &release.ids {
-                let Some(partition) = partitions.get_mut(id) else { continue };
+                let Some(partition) = by_id.get_mut(id) else { continue };
                 if std::mem::take(&mut partition.commits) {
                     commits.push(id.clone());
                 }
-                if !partition.is_assigned && partition.state == State::Failed {
-                    partition.state = State::Parked;
+                if !partition.is_assigned && partition.state == PartitionState::Failed {
+                    partition.state = PartitionState::Parked;
                 }
             }
             let Release { ticket, ids, gives_up, .. } = release.clone();
-            commands.push(Command::Release { ticket, ids, commits, gives_up: gives_up && !*is_leaving });
+            commands.push(PartitionCommand::Release {
+                ticket,
+                ids,
+                commits,
+                gives_up: gives_up && !*is_leaving,
+            });
             false
         });
     }

@@ -25,14 +25,14 @@ enum NotKnown {
 
 /// The topics of this process.
 #[derive(Debug, Default)]
-pub(super) struct Subscription {
+pub(super) struct TopicSubscription {
     /// How many topics the client is subscribed to.
     known: usize,
     /// Topics that it is not subscribed to yet, and why.
     unread: BTreeMap<String, String>,
 }
 
-impl Subscription {
+impl TopicSubscription {
     /// Whether topics are missing.
     pub(super) fn is_partial(&self, ingestion: &Ingestion) -> bool {
         self.known < ingestion.options.topics.len()

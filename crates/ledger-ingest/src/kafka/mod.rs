@@ -2,10 +2,9 @@
 
 pub(crate) mod client_log;
 pub(crate) mod embedded;
-pub(crate) mod message;
 pub(crate) mod native;
 pub(crate) mod options;
-pub(crate) mod shard;
+pub(crate) mod partition;
 pub(crate) mod times;
 pub(crate) mod topic;
 

@@ -17,7 +17,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::kafka::shard::KafkaPartition as _;
+use crate::kafka::partition::KafkaPartition as _;
 
 /// What a broker tells of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use ledger_store::{Catalog, Halted, Phase, Served, ShardId};
 use rdkafka::error::KafkaError;
 use tracing::{error, info, warn};
 
-use crate::episode::Episode;
+use crate::attempts::Episode;
 use crate::kafka::options::KafkaOptions;
 use crate::metric;
 use crate::publish::outbox::{Outbox, Outgoing, SendError};

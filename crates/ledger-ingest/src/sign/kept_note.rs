@@ -29,7 +29,7 @@ pub struct KeptError {
 
 impl KeptNote {
     /// The file of an origin, in this directory of keys.
-    pub fn of(keys: &Path, origin: &str) -> Self {
+    pub fn new(keys: &Path, origin: &str) -> Self {
         Self { path: keys.join(DIRECTORY).join(file_name(origin)) }
     }
 
@@ -153,7 +153,7 @@ mod tests {
     fn the_last_note_is_kept_by_origin() {
         let keys = std::env::temp_dir().join(format!("realm-ledger-kept-{}", std::process::id()));
         let (one, other) =
-            (KeptNote::of(&keys, "example.com/realm/1"), KeptNote::of(&keys, "example.com/realm/2"));
+            (KeptNote::new(&keys, "example.com/realm/1"), KeptNote::new(&keys, "example.com/realm/2"));
         assert_eq!(one.read().unwrap(), None);
         one.replace("first\n").unwrap();
         one.replace("second\n").unwrap();
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn who_is_alone_shuts_others_out() {
         let keys = std::env::temp_dir().join(format!("realm-ledger-alone-{}", std::process::id()));
-        let kept = KeptNote::of(&keys, "realm/0");
+        let kept = KeptNote::new(&keys, "realm/0");
         let (mut one, mut other) = (FileCheckpointLog::new(kept.clone()), FileCheckpointLog::new(kept));
         assert!(matches!(one.publish("note"), Err(CheckpointLogError::ShutOut)));
         assert_eq!(one.claim().unwrap(), None);

@@ -58,12 +58,12 @@ fn checkpoints(context: &Context<'_, '_>, place: &Place) -> Result<Vec<Raw>, Fai
 /// Those that are kept beside the keys: what this machine published or followed last.
 fn kept(config: &Config) -> Result<Vec<CheckpointJson>, Failure> {
     let keys_dir = config.keys_dir();
-    let (origins, keys) = (evidence::origins(config)?, SigningKeys::of(&keys_dir).read()?);
+    let (origins, keys) = (evidence::origins(config)?, SigningKeys::new(&keys_dir).read()?);
     let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
     let mut checkpoints = Vec::new();
     for shard in data.shards()? {
-        let origin = origins.of(&shard);
-        let Some(note) = KeptNote::of(&keys_dir, &origin).read()? else { continue };
+        let origin = origins.origin(&shard);
+        let Some(note) = KeptNote::new(&keys_dir, &origin).read()? else { continue };
         let identity = Identity::new(&origin, &keys).map_err(Failure::new)?;
         let checkpoint = identity.open(&note).map_err(Failure::new)?;
         checkpoints.push(CheckpointJson::new(&shard, checkpoint, note));

@@ -219,7 +219,7 @@ pub(super) fn placing_of(loaded: &Loaded) -> Placement {
 
 /// What was recorded without a signature: a command that ends does not show its log, and nobody else would say.
 pub(super) fn say_unsigned(context: &mut Context<'_, '_>, config: &Config) -> Result<Exit, Failure> {
-    let keys = SigningKeys::of(&config.keys_dir());
+    let keys = SigningKeys::new(&config.keys_dir());
     if config.kafka.checkpoints_topic.is_some() && keys.read()?.is_empty() {
         context.say(&format!(
             "it is recorded, but not signed: {} has no key; put back the one that was lost, or make one with \

@@ -36,13 +36,13 @@ pub(super) struct Unsigned(pub(super) ShardId);
 /// The last one of a shard, if there is one.
 pub(super) fn last(config: &Config, shard: &ShardId) -> Result<Option<Signed>, Failure> {
     let keys_dir = config.keys_dir();
-    let origin = evidence::origins(config)?.of(shard);
-    let note = KeptNote::of(&keys_dir, &origin)
+    let origin = evidence::origins(config)?.origin(shard);
+    let note = KeptNote::new(&keys_dir, &origin)
         .read()
         .map_err(|error| Failure::new(SignedError::KeptNote(error)))?;
     let Some(note) = note else { return Ok(None) };
     let keys: Result<Vec<VerifierKey>, KeyError> =
-        SigningKeys::of(&keys_dir).read()?.iter().map(|key| Ok(key.renamed(&origin)?.verifier())).collect();
+        SigningKeys::new(&keys_dir).read()?.iter().map(|key| Ok(key.renamed(&origin)?.verifier())).collect();
     let keys = keys.map_err(|error| Failure::new(SignedError::Origin(error)))?;
     let checkpoint = Checkpoint::open(&note, &keys)
         .map_err(|source| Failure::new(SignedError::Note { origin: origin.clone(), source }))?;

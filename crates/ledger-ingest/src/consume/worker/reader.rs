@@ -1,45 +1,32 @@
 //! The thread that polls a partition's queue and decodes.
 
 mod halted;
-mod times;
+mod source;
 
 use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
 use ledger_store::{BindError, Halted, Phase, StopCode, with_causes};
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _, Timestamp as BrokerTime};
-use rdkafka::topic_partition_list::TopicPartitionListElem;
 use tracing::{debug, info, warn};
 
 use crate::consume::callbacks::{GroupCallbacks, GroupConsumer};
-use crate::consume::continuity::{Halt, Remembered, start_at};
-use crate::consume::group_progress::GroupProgress;
-use crate::consume::worker::RecordBatch;
-use crate::consume::worker::Task;
-use crate::consume::worker::batch_channel::BatchSender;
-use crate::consume::worker::lag;
-use crate::consume::worker::placed::Placed;
+use crate::consume::continuity::Halt;
+use crate::consume::worker::batch_channel::{BatchSender, RecordBatch};
+use crate::consume::worker::placed::PlacementCheck;
 use crate::consume::worker::record_buffer::RecordBuffer;
-use crate::consume::worker::source_health::{Ends, SourceHealth};
+use crate::consume::worker::source_health::SourceHealth;
+use crate::consume::worker::task::{Task, lag};
 use crate::decode::is_required_attribute;
-use crate::kafka::message::headers;
 use crate::kafka::native;
-use crate::kafka::native::Watermarks;
-use crate::kafka::shard::KafkaPartition as _;
+use crate::kafka::partition::{KafkaPartition as _, headers};
 use crate::kafka::times::TimeSource;
-use crate::kafka::topic;
-use crate::kafka::topic::TopicFacts;
-use crate::stopping::until_done;
-
-/// How long a broker may take to answer a question about the source.
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the reader waits for a message before it looks around.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -50,14 +37,11 @@ const POLL_BRIEFLY: Duration = Duration::from_millis(1);
 /// How soon brokers that did not answer are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How soon a partition that could not be sought in is sought in again.
-const SEEK_AGAIN: Duration = Duration::from_millis(20);
-
 /// How often it tells how much is waiting.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The thread that polls and decodes.
-pub(super) struct Reader {
+pub(super) struct PartitionReader {
     pub(super) task: Task,
     pub(super) next: Option<u64>,
     /// What is before this offset the writer has.
@@ -71,10 +55,10 @@ pub(super) struct Reader {
     /// It was told that messages have their producer's time.
     pub(super) warned_of_time: bool,
     /// Where keys belong.
-    pub(super) placed: Placed,
+    pub(super) placed: PlacementCheck,
 }
 
-impl Reader {
+impl PartitionReader {
     pub(super) fn run(mut self, queue: &PartitionQueue<GroupCallbacks>, sender: &BatchSender) {
         while !self.stopped() {
             match self.begin().map_err(Stop::Halt).and_then(|()| self.read(queue, sender)) {
@@ -88,7 +72,7 @@ impl Reader {
     fn begin(&mut self) -> Result<(), Halt> {
         self.ask_group();
         let Some(start) = self.compare()? else { return Ok(()) };
-        self.placed = Placed::of(&self.task)?;
+        self.placed = PlacementCheck::new(&self.task)?;
         self.next = Some(start);
         self.handed_over = start;
         self.task.status.update(|now| {
@@ -99,26 +83,6 @@ impl Reader {
         });
         info!(shard = %self.task.id, offset = start, "reading");
         self.seek_and_resume(start)
-    }
-
-    /// Compares shard and source, however long it takes the brokers to answer. Answers where to go on; none
-    /// when the worker is to stop.
-    fn compare(&mut self) -> Result<Option<u64>, Halt> {
-        while !self.stopped() {
-            match self.check() {
-                Ok(start) => return Ok(Some(start)),
-                Err(Check::Halt(halt)) => return Err(halt),
-                Err(Check::Unreachable(error)) => {
-                    debug!(shard = %self.task.id, %error, "cannot compare shard and source yet, trying again");
-                    thread::sleep(Duration::from_millis(500));
-                }
-                Err(Check::NoDescriptor(error)) => {
-                    warn!(shard = %self.task.id, error, "cannot compare shard and source yet, trying again");
-                    thread::sleep(Duration::from_millis(500));
-                }
-            }
-        }
-        Ok(None)
     }
 
     fn read(&mut self, queue: &PartitionQueue<GroupCallbacks>, sender: &BatchSender) -> Result<(), Stop> {
@@ -154,14 +118,14 @@ impl Reader {
                 checked = now;
                 match self.check() {
                     Ok(_) => {}
-                    Err(Check::Halt(halt)) => {
+                    Err(CheckError::Halt(halt)) => {
                         self.deliver(&mut buffer, sender)?;
                         return Err(Stop::Halt(halt));
                     }
-                    Err(Check::Unreachable(error)) => {
+                    Err(CheckError::Unreachable(error)) => {
                         debug!(shard = %self.task.id, %error, "cannot compare shard and source");
                     }
-                    Err(Check::NoDescriptor(error)) => {
+                    Err(CheckError::NoDescriptor(error)) => {
                         warn!(shard = %self.task.id, error, "cannot compare shard and source, trying again");
                     }
                 }
@@ -216,7 +180,7 @@ impl Reader {
             return Ok(());
         }
         self.watch.heard(Instant::now());
-        self.tell_held_up(None);
+        self.report_blocked(None);
         let filled = self.filled(buffer);
         self.handed_over = filled.next_offset;
         self.placed.count(&self.task.id);
@@ -238,7 +202,7 @@ impl Reader {
         self.next = self.next.max(native::position(self.consumer.client(), &self.task.id.alone()));
         self.deliver(buffer, sender)?;
         self.watch.heard(Instant::now());
-        self.tell_held_up(None);
+        self.report_blocked(None);
         let next = self.next;
         self.task.status.update(|now| {
             now.come_to_end(next);
@@ -254,10 +218,10 @@ impl Reader {
     /// be at the end until the next comparison. What brokers said that answer no more is not repeated.
     fn look_at_end(&self) {
         let Some(high) = self.cached_high().filter(|_| !self.watch.is_silent()) else { return };
-        self.tell_end(high);
+        self.report_end(high);
     }
 
-    fn tell_end(&self, high: u64) {
+    fn report_end(&self, high: u64) {
         // What waits here, and not for the writer: the end is seen once, and the writer may come to it later.
         let unread = lag(self.next, Some(high));
         let is_far = unread > Some(u64::try_from(self.task.batch_max_events).unwrap_or(u64::MAX));
@@ -274,7 +238,7 @@ impl Reader {
     }
 
     /// Tells why nothing comes, or that something does again.
-    fn tell_held_up(&self, why: Option<Halted>) {
+    fn report_blocked(&self, why: Option<Halted>) {
         let (shard, before) = (&self.task.id, self.task.status.freshness().held_up);
         let code = |told: &Option<Halted>| told.as_ref().map(|told| told.code);
         if code(&before) != code(&why) {
@@ -341,106 +305,6 @@ impl Reader {
         }
     }
 
-    /// Compares shard and source, and tells when the source gives no answer, or not what it has.
-    fn check(&mut self) -> Result<u64, Check> {
-        let checked = self.compare_now();
-        let (id, now) = (&self.task.id, Instant::now());
-        let told = match &checked {
-            Ok((start, marks)) => {
-                // Read committed: the broker tells the end of what is, and a fetch the end of all.
-                let high = self.cached_high().map_or(marks.high, |high| high.max(marks.high));
-                let next = self.next.unwrap_or(*start);
-                let told = self.watch.answered(now, id, Ends { next, committed: marks.high, high });
-                self.tell_end(high);
-                told
-            }
-            Err(Check::Unreachable(error)) => {
-                self.task.contact.failed(error);
-                self.watch.unanswered(now, id, self.task.check_interval, error)
-            }
-            // A reason to stop is told by whoever stops for it.
-            Err(Check::Halt(_) | Check::NoDescriptor(_)) => None,
-        };
-        self.tell_held_up(told);
-        checked.map(|(start, _)| start)
-    }
-
-    fn unanswered(&mut self, error: &KafkaError) {
-        let told = self.watch.unanswered(Instant::now(), &self.task.id, self.task.check_interval, error);
-        self.tell_held_up(told);
-    }
-
-    fn compare_now(&mut self) -> Result<(u64, Watermarks), Check> {
-        let id = &self.task.id.clone();
-        let facts =
-            topic::facts(self.consumer.client(), &id.topic, ASK_TIMEOUT).map_err(Check::Unreachable)?;
-        let marks = self.consumer.fetch_watermarks(&id.topic, id.kafka_partition(), ASK_TIMEOUT);
-        let (low, high) = marks.map_err(Check::Unreachable)?;
-        let at_least_zero = |offset: i64| u64::try_from(offset).unwrap_or(0);
-        let marks = Watermarks { low: at_least_zero(low), high: at_least_zero(high) };
-        let recorded = self.task.data.identity(&id.topic);
-        let recorded = recorded.map_err(|error| Check::of_store(&error.into()))?;
-        let recorded = recorded.map_or_else(|| facts.clone(), TopicFacts::from);
-        let shard =
-            Remembered { topic: &id.topic, partition: id.partition, next: self.next, facts: &recorded };
-        let start = start_at(shard, &facts, marks, self.task.accept_incomplete_history);
-        let start = match start {
-            Ok(start) => self.ask_whose_times().map(|()| start),
-            Err(halt) => Err(Check::Halt(halt)),
-        };
-        if let Err(Check::Halt(halt)) = &start {
-            self.tell_unread(halt, marks);
-        }
-        let start = start?;
-        let bound = self.task.data.bind(&id.topic, &facts.into());
-        bound.map_err(|error| Check::of_store(&error))?;
-        Ok((start, marks))
-    }
-
-    /// Learns how far the group published the partition: nothing more of it is published before, not even of a shard
-    /// that halts. A committed offset ahead of ours means that this directory is older than something once durable.
-    fn ask_group(&mut self) {
-        let (id, consumer, stop) = (self.task.id.clone(), Arc::clone(&self.consumer), Arc::clone(&self.stop));
-        let ask = || GroupProgress::ask(&consumer, &id, ASK_TIMEOUT);
-        let unanswered = |error: &KafkaError| {
-            self.task.contact.failed(error);
-            self.unanswered(error);
-        };
-        let Some(GroupProgress { offset, published }) = until_done(&stop, ASK_AGAIN, ask, unanswered) else {
-            return;
-        };
-        let next = self.next.unwrap_or(0);
-        self.task.status.published().learn(published);
-        if let Some(committed) = offset.filter(|committed| *committed > next) {
-            warn!(
-                shard = %self.task.id, committed, next,
-                "the group has read further than this data directory: it is new here or a backup, and replays"
-            );
-            metrics::counter!(crate::metric::OLDER_THAN_COMMITTED).increment(1);
-        }
-    }
-
-    /// Seeks with the leader epoch of the last message, so that the broker compares histories, then resumes. A
-    /// partition that was assigned this moment is not ready to be sought in, and brokers may be away: it is tried
-    /// until it is done, or until the shard is given up and where to read is the next owner's question.
-    fn seek_and_resume(&mut self, start: u64) -> Result<(), Halt> {
-        let (id, consumer) = (self.task.id.clone(), Arc::clone(&self.consumer));
-        let refused = |error: KafkaError| Halt::refused(&id, &error);
-        let mut list = id.alone_at(start).map_err(refused)?;
-        if let (Some(epoch), Ok(topic)) = (self.leader_epoch, CString::new(id.topic.as_str())) {
-            native::set_leader_epoch(&mut list, &topic, id.kafka_partition(), epoch);
-        }
-        let seek = || {
-            let sought = consumer.seek_partitions(list.clone(), ASK_TIMEOUT)?;
-            sought.elements().first().map_or(Ok(()), TopicPartitionListElem::error)
-        };
-        let stop = Arc::clone(&self.stop);
-        match until_done(&stop, SEEK_AGAIN, seek, |error| self.unanswered(error)) {
-            Some(()) => consumer.resume(&list).map_err(refused),
-            None => Ok(()),
-        }
-    }
-
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
@@ -463,14 +327,14 @@ enum Stop {
 }
 
 /// What a comparison of shard and source can end in, besides a place to start.
-enum Check {
+enum CheckError {
     Halt(Halt),
     Unreachable(KafkaError),
     /// The process has too many files open: nothing is known to be wrong with the shard.
     NoDescriptor(String),
 }
 
-impl Check {
+impl CheckError {
     fn of_store(error: &BindError) -> Self {
         if error.is_out_of_descriptors() {
             Self::NoDescriptor(with_causes(error))

@@ -43,9 +43,9 @@ impl SourceHealth {
 
     /// The source answered: messages can be read up to `committed`, and there are some up to `high`. Answers what
     /// is to be told of that.
-    pub(super) fn answered(&mut self, now: Instant, shard: &ShardId, at: Ends) -> Option<Halted> {
+    pub(super) fn answered(&mut self, now: Instant, shard: &ShardId, at: SourceEnds) -> Option<Halted> {
         (self.heard, self.silent) = (now, false);
-        let Ends { next, committed, high } = at;
+        let SourceEnds { next, committed, high } = at;
         let is_held = committed == next && high > next;
         let before = self.held.filter(|(place, _)| *place == next).map_or(0, |(_, times)| times);
         self.held = is_held.then_some((next, before + 1));
@@ -77,7 +77,7 @@ impl SourceHealth {
 
 /// How far a partition can be read, and how far it was.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ends {
+pub(super) struct SourceEnds {
     /// The next offset to read.
     pub(super) next: u64,
     /// The end of what is committed.
@@ -123,7 +123,7 @@ mod tests {
         let told = |ends: &[(u64, u64, u64)]| {
             let mut watch = SourceHealth::new(now);
             let told = ends.iter().map(|&(next, committed, high)| {
-                watch.answered(now, &shard(), Ends { next, committed, high }).map(|told| told.code)
+                watch.answered(now, &shard(), SourceEnds { next, committed, high }).map(|told| told.code)
             });
             told.collect::<Vec<_>>()
         };

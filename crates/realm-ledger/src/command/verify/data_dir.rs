@@ -145,7 +145,7 @@ pub(super) fn run(
         let of_topic = topics.entry(shard.topic.clone()).or_default();
         // In this order: beside a server the log may be longer than what is signed, but not shorter.
         let last = signed::last(&config, &shard)?;
-        let origin = origins.of(&shard);
+        let origin = origins.origin(&shard);
         let kept = pinned.take_if(|checkpoint| checkpoint.origin == origin);
         let by_key = judge_by_key(keys, &shard, &origin, last.as_ref(), kept.is_some());
         let signed_size = last.as_ref().map(|signed| signed.checkpoint.size);
@@ -287,7 +287,7 @@ fn judge_by_key(
 
 /// A key that names no log of the directory judges nothing here.
 fn refuse_other_keys(data: &DataDir, origins: &Origins, keys: &[VerifierKey]) -> Result<(), Failure> {
-    let names: BTreeSet<String> = data.partitions()?.iter().map(|shard| origins.of(shard)).collect();
+    let names: BTreeSet<String> = data.partitions()?.iter().map(|shard| origins.origin(shard)).collect();
     let Some(other) = keys.iter().find(|key| !names.contains(key.name())) else { return Ok(()) };
     let (what, doubt) = ("the data directory".to_owned(), KeyDoubt::OtherLog(other.name().to_owned()));
     Err(Verdict::Undecided { what, doubt }.into())
