@@ -53,12 +53,7 @@ pub enum PlacingError {
          kafka.partitioner (--partitioner) to what they use: murmur2 (Java and most others), crc32 (librdkafka: \
          confluent-kafka, node-rdkafka) or fnv1a (Sarama), or give --brokers to learn it from the topic"
     )]
-    Unset {
-        /// The topic.
-        topic: String,
-        /// How many it has.
-        partitions: u32,
-    },
+    Unset { topic: String, partitions: u32 },
     /// It is known that none of the partitioners fits, or it is set so.
     #[error(
         "no partition can be computed for the client keys of {topic}: its producers place them by no partitioner that \
@@ -66,19 +61,13 @@ pub enum PlacingError {
         shown.as_deref().map(|shown| format!(" (where the keys are fits {shown})")).unwrap_or_default()
     )]
     Unknown {
-        /// The topic.
         topic: String,
         /// How many keys each of them places where they are, if they were looked at.
         shown: Option<String>,
     },
     /// The topic cannot be looked at.
     #[error("cannot learn from {topic} how its producers place client keys: {error}; set kafka.partitioner")]
-    Sample {
-        /// The topic.
-        topic: String,
-        /// What the client said.
-        error: KafkaError,
-    },
+    Sample { topic: String, error: KafkaError },
     /// The data directory cannot be read or written.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -91,7 +80,6 @@ pub enum PlacingError {
          producers have changed, make a directory that fits them: `realm-ledger refill --from OLD --data-dir NEW`"
     )]
     Conflict {
-        /// The topic.
         topic: String,
         /// As configured.
         set: Partitioner,

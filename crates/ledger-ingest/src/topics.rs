@@ -25,7 +25,6 @@ use crate::kafka::topic;
 /// A topic as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedTopic {
-    /// Its name.
     pub name: String,
     /// How many partitions it gets, if that is not the operator's to say.
     pub partitions: Option<u32>,
@@ -36,7 +35,6 @@ pub struct WantedTopic {
 /// What became of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicReport {
-    /// Its name.
     pub name: String,
     /// How many partitions it has; 0: it is not there.
     pub partitions: u32,

@@ -406,8 +406,7 @@ impl PartitionOwner {
     fn halt_stray(&mut self, id: &ShardId, found: u64) {
         if let Some(served) = self.ingestion.catalog.get(id) {
             let next = served.status.freshness().next_offset.unwrap_or(0);
-            let (topic, partition) = (id.topic.clone(), id.partition);
-            halt(id, &served.status, &Halt::OutOfOrder { topic, partition, next, found });
+            halt(id, &served.status, &Halt::OutOfOrder { shard: id.clone(), next, found });
         }
         self.apply(PartitionInput::Halted(id.clone()));
     }
@@ -472,11 +471,8 @@ fn add(
 
 /// Without a queue of its own a partition would be assigned and not read.
 fn own_queue<Q>(id: &ShardId, queue: Option<Q>) -> Result<Q, Halt> {
-    queue.ok_or_else(|| Halt::Refused {
-        topic: id.topic.clone(),
-        partition: id.partition,
-        error: "the Kafka client has no queue for it".to_owned(),
-    })
+    let error = || "the Kafka client has no queue for it".to_owned();
+    queue.ok_or_else(|| Halt::Refused { shard: id.clone(), error: error() })
 }
 
 #[cfg(test)]

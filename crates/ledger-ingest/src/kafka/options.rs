@@ -108,22 +108,13 @@ impl Default for KafkaOptions {
 pub enum OptionsError {
     /// A property that an operator may not set.
     #[error("client property {name:?} is fixed by the ledger: exactly-once ingestion rests on it; remove it")]
-    Fixed {
-        /// Its name.
-        name: String,
-    },
+    Fixed { name: String },
     /// A property that does not exist.
     #[error("the Kafka client has no property {name:?}")]
-    Unknown {
-        /// Its name.
-        name: String,
-    },
+    Unknown { name: String },
     /// A value that the property does not take, or a property of what the client was built without.
     #[error("client property {name:?} does not take this value, or this build has no support for it")]
-    Refused {
-        /// Its name.
-        name: String,
-    },
+    Refused { name: String },
     /// The group would go on without a process that is still at work.
     #[error("it must be shorter than the session timeout of the client, which is {session:?}")]
     DrainTooLong {

@@ -30,12 +30,7 @@ pub enum PublishError {
     Invalid(#[from] Rejection),
     /// The topic cannot be found.
     #[error("topic {topic}: {error}; create it with `topics create`, or check kafka.brokers")]
-    Topic {
-        /// The topic.
-        topic: String,
-        /// What the client said.
-        error: KafkaError,
-    },
+    Topic { topic: String, error: KafkaError },
     /// Nobody can say which partition a client key belongs in.
     #[error(transparent)]
     Placing(#[from] PlacingError),

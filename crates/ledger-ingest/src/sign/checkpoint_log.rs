@@ -26,34 +26,22 @@ pub enum CheckpointLogError {
     ShutOut,
     /// The client or the broker refused.
     #[error("topic {topic}: {error}; create it with `topics create`, or check the access rights")]
-    Kafka {
-        /// The topic.
-        topic: String,
-        /// What the client said.
-        error: KafkaError,
-    },
+    Kafka { topic: String, error: KafkaError },
     /// Shut out, but not by someone else.
     #[error(
         "the broker ended a transaction of topic {topic} that took too long, or came late to an earlier claim of this \
          process; trying again"
     )]
-    Interrupted {
-        /// The topic.
-        topic: String,
-    },
+    Interrupted { topic: String },
     /// The brokers do not give what is there.
     #[error("topic {topic} could not be read to its end in time; trying again")]
-    NotRead {
-        /// The topic.
-        topic: String,
-    },
+    NotRead { topic: String },
     /// Somebody's transaction stays open.
     #[error(
         "topic {topic} has a note of this origin behind a transaction that does not end, which keeps {seen} and all \
          after it back; find its producer, or end it with `kafka-transactions.sh abort`; trying again"
     )]
     Hidden {
-        /// The topic.
         topic: String,
         /// The end of what can be read.
         seen: i64,

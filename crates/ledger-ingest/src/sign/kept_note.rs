@@ -20,9 +20,7 @@ pub struct KeptNote {
 #[derive(Debug, thiserror::Error)]
 #[error("the last checkpoint cannot be kept in {path}: {source}; it must be writable", path = path.display())]
 pub struct KeptError {
-    /// Which file.
     pub path: PathBuf,
-    /// Why.
     #[source]
     pub source: io::Error,
 }

@@ -33,32 +33,24 @@ pub enum KeysError {
     /// The file cannot be read or written.
     #[error("{path} cannot be used", path = path.display())]
     Io {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// A line is no key.
     #[error("line {line} of {path} is no signing key: {source}", path = path.display())]
     NotAKey {
-        /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// Why.
         source: KeyError,
     },
     /// There is one already.
     #[error("{path} has a key already; another one beside it is made with --add", path = path.display())]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
+    Exists { path: PathBuf },
     /// No such key.
     #[error("{path} has no key {id}; `keys show` lists them", path = path.display())]
     Unknown {
-        /// The file.
         path: PathBuf,
         /// The id that was asked for.
         id: String,

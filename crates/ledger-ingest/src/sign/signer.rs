@@ -87,7 +87,6 @@ pub enum SigningHalt {
          a restored backup or new; nothing is signed until the source has filled it up again"
     )]
     Behind {
-        /// The log.
         origin: String,
         /// Its size up to the last seal.
         sealed: u64,
@@ -102,7 +101,6 @@ pub enum SigningHalt {
          messages of the topic: the log has them in the order in which they came"
     )]
     Forked {
-        /// The log.
         origin: String,
         /// The size that was published.
         size: u64,
@@ -117,7 +115,6 @@ pub enum SigningHalt {
          on disk or in memory; nothing is signed. Run `verify`, look at the disk, restore or build anew"
     )]
     Damaged {
-        /// The log.
         origin: String,
         /// The size that was to be signed.
         size: u64,
@@ -132,7 +129,6 @@ pub enum SigningHalt {
          that signed it, or another evidence.origin"
     )]
     NotOurs {
-        /// The log.
         origin: String,
         /// What is wrong with it.
         reason: String,
@@ -142,10 +138,7 @@ pub enum SigningHalt {
         "another process publishes the checkpoints of {origin}; this one stands by and compares. If there should be \
          no other, find it: two ledgers must not share keys and origin"
     )]
-    SignedElsewhere {
-        /// The log.
-        origin: String,
-    },
+    SignedElsewhere { origin: String },
 }
 
 impl SigningHalt {
@@ -170,7 +163,6 @@ pub enum SigningFailure {
     /// Kafka, or the lock.
     #[error(transparent)]
     CheckpointLog(#[from] CheckpointLogError),
-    /// The file.
     #[error(transparent)]
     KeptNote(#[from] KeptError),
     /// The shard.

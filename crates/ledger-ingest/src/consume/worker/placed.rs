@@ -110,8 +110,8 @@ impl PlacementCheck {
                 let by: Vec<_> =
                     Partitioner::COMPUTING.into_iter().filter(|by| is_keyed && fits(by)).collect();
                 task.data.note_misplaced(&task.id, Some(&by)).map_err(|error| Halt::store(&error))?;
-                let (topic, client) = (task.id.topic.clone(), client.as_str().to_owned());
-                Err(Halt::Misplaced { topic, found, offset, client, belongs, partitioner, is_keyed, by })
+                let (shard, client) = (task.id.clone(), client.as_str().to_owned());
+                Err(Halt::Misplaced { shard, offset, client, belongs, partitioner, is_keyed, by })
             }
             Some(belongs) if belongs != found => {
                 self.misplaced += 1;

@@ -144,8 +144,7 @@ impl PartitionReader {
         let next = self.next.unwrap_or(0);
         let offset = u64::try_from(message.offset()).unwrap_or(0);
         if offset < next {
-            let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
-            return Err(Halt::OutOfOrder { topic, partition, next, found: offset });
+            return Err(Halt::OutOfOrder { shard: self.task.id.clone(), next, found: offset });
         }
         let source_time = message.timestamp().to_millis().map(Timestamp::from_millis);
         if !matches!(message.timestamp(), BrokerTime::LogAppendTime(_)) {
@@ -290,11 +289,10 @@ impl PartitionReader {
         if self.compare()?.is_none() {
             return Ok(());
         }
-        let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
         match code {
             Code::AutoOffsetReset | Code::LogTruncation => {
                 // The client fetches no more of it by itself, and takes no seek either.
-                Err(Halt::Diverged { topic, partition, next: self.next.unwrap_or(0) })
+                Err(Halt::Diverged { shard: self.task.id.clone(), next: self.next.unwrap_or(0) })
             }
             // The brokers know it now: one that was asked before it knew, or a new leader.
             Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => {

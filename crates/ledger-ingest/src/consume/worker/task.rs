@@ -134,8 +134,7 @@ impl PanicWatch {
 impl Drop for PanicWatch {
     fn drop(&mut self) {
         if thread::panicking() {
-            let (topic, partition) = (self.id.topic.clone(), self.id.partition);
-            halt(&self.id, &self.status, &Halt::Panicked { topic, partition });
+            halt(&self.id, &self.status, &Halt::Panicked { shard: self.id.clone() });
             // Until the reader looks again, if it is the one that is left.
             self.status.update(|now| (now.end_offset, now.lag_events) = (None, None));
         }

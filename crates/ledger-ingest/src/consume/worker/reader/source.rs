@@ -96,9 +96,8 @@ impl PartitionReader {
         let recorded = self.task.data.identity(&id.topic);
         let recorded = recorded.map_err(|error| CheckError::of_store(&error.into()))?;
         let recorded = recorded.map_or_else(|| facts.clone(), TopicFacts::from);
-        let shard =
-            Remembered { topic: &id.topic, partition: id.partition, next: self.next, facts: &recorded };
-        let start = start_at(shard, &facts, marks, self.task.accept_incomplete_history);
+        let remembered = Remembered { shard: id, next: self.next, facts: &recorded };
+        let start = start_at(remembered, &facts, marks, self.task.accept_incomplete_history);
         let start = match start {
             Ok(start) => self.ask_whose_times().map(|()| start),
             Err(halt) => Err(CheckError::Halt(halt)),
@@ -181,8 +180,7 @@ impl PartitionReader {
         }
         let ahead_ms = time.millis_since(system_clock());
         if ahead_ms > FUTURE_MAX_MS {
-            let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
-            return Err(Halt::TimeAhead { topic, partition, offset, time });
+            return Err(Halt::TimeAhead { shard: self.task.id.clone(), offset, time });
         }
         Ok(())
     }
