@@ -23,13 +23,12 @@ use ledger_record::record::Stream;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{DataDir, OpenError, Partitioner, ReadError, Reader};
 
-use crate::kafka::KafkaError;
-use crate::kafka::KafkaOptions;
+use crate::kafka::{KafkaError, KafkaOptions};
 
 /// One in so many sets of keys fits a partitioner by chance when that is believed.
 const BY_CHANCE: f64 = 1e6;
 
-/// Keys that are told apart while they are counted.
+/// Most keys that are counted as distinct.
 const DISTINCT_KEYS: usize = 20_000;
 
 /// Most tenants of a shard that are looked at to learn how they were placed.
@@ -44,10 +43,10 @@ pub struct Placement {
     pub kafka: Option<KafkaOptions>,
 }
 
-/// Why nobody can say where a key belongs.
+/// Why the partition of a key cannot be computed.
 #[derive(Debug, thiserror::Error)]
 pub enum PlacingError {
-    /// Nothing tells.
+    /// Nothing is set or learnt.
     #[error(
         "{topic} has {partitions} partitions, and nothing tells yet how its producers place client keys; set \
          kafka.partitioner (--partitioner) to what they use: murmur2 (Java and most others), crc32 (librdkafka: \
@@ -126,7 +125,7 @@ impl Placement {
         })
     }
 
-    /// How many partitions the topic has; none: nobody named its brokers, or it is not there.
+    /// How many partitions the topic has; none: its brokers are not named, or it is not there.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, KafkaError> {
         self.kafka.as_ref().map_or(Ok(None), |options| count_partitions(options, topic))
     }
@@ -203,7 +202,7 @@ fn has_placed(data: &DataDir, topic: &str) -> Result<bool, PlacingError> {
     Ok(false)
 }
 
-/// One that computes, for whoever has to place keys.
+/// A partitioner that computes, for placing keys.
 pub fn to_place(
     topic: &str,
     partitions: u32,
@@ -222,7 +221,7 @@ pub fn to_place(
 #[derive(Debug, Clone)]
 pub struct KeyTally {
     partitions: u32,
-    /// Those that were counted, and where they were, as far as they are told apart.
+    /// Those that were counted, and where they were, as far as they are counted as distinct.
     seen: BTreeSet<(Vec<u8>, u32)>,
     keys: u64,
     /// How many of them each places where they are.

@@ -1,4 +1,4 @@
-//! Threads that end when they are told to, and those that wait for them.
+//! Threads that end when they are asked to, and waiting for them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -18,7 +18,7 @@ pub(crate) fn join_until<T>(thread: JoinHandle<T>, deadline: Instant) -> Option<
     Some(thread.join())
 }
 
-/// Sleeps, but no longer than until it is told to stop.
+/// Sleeps, but no longer than until it is to stop.
 pub(crate) fn sleep_unless_stopped(time: Duration, stop: &AtomicBool) {
     let until = Instant::now() + time;
     while Instant::now() < until && !stop.load(Ordering::Acquire) {

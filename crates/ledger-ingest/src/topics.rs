@@ -26,7 +26,7 @@ use crate::kafka::topic;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedTopic {
     pub name: String,
-    /// How many partitions it gets, if that is not the operator's to say.
+    /// How many partitions it gets, if that is not the operator's choice.
     pub partitions: Option<u32>,
     /// Settings that matter, with the values they need.
     pub settings: Vec<(&'static str, &'static str)>,
@@ -52,7 +52,7 @@ impl TopicReport {
         self.partitions > 0 && self.differences.is_empty()
     }
 
-    /// Why `serve` does not read a lifecycle topic, as it would tell it of the first partition.
+    /// Why `serve` does not read a lifecycle topic, as it would report it for the first partition.
     pub fn halts(&self, options: &KafkaOptions) -> Option<Halted> {
         let times = self.times.as_ref().filter(|times| matches!(times, TimeSource::Producers { .. }))?;
         let shard = ShardId { topic: self.name.clone(), partition: 0 };
@@ -84,7 +84,7 @@ fn wanted_topic(
     WantedTopic { name: name.to_owned(), partitions, settings: settings.to_vec() }
 }
 
-/// How many partitions a topic gets when nobody says it.
+/// How many partitions a topic gets by default.
 pub const PARTITIONS: u32 = 12;
 
 /// Creates the topics that are missing, and compares those that are there, also with how many partitions were asked for.

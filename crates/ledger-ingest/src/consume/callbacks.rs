@@ -6,8 +6,8 @@
 //!   revoked, lost ─► reported ─► waits for the owner, at most until a deadline ─► partitions given back
 //! ```
 //!
-//! librdkafka tells the coordinator that partitions are given back when they leave the client's assignment, so a callback
-//! must not return before their workers have stopped. It returns without the owner's answer at a deadline below the
+//! librdkafka reports to the coordinator that partitions are given back when they leave the client's assignment, so a
+//! callback must not return before their workers have stopped. It returns without the owner's answer at a deadline below the
 //! session timeout, and at once when there is no owner any more: a client is closed by polling it.
 
 use std::sync::Arc;

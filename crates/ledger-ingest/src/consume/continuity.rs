@@ -1,6 +1,6 @@
 //! Whether a source can go on where its shard stopped (invariant I-4).
 //!
-//! A pure decision over what the shard remembers and what the broker tells. Anything that would pass over
+//! A pure decision over what the shard remembers and what the broker answers. Anything that would pass over
 //! a message unseen stops the shard with the range that is affected; nothing is reset by itself.
 
 use crate::kafka::native::Watermarks;
@@ -10,7 +10,7 @@ use ledger_record::json::time::format_instant;
 use ledger_store::{Halted, Partitioner, ShardId, StopCause, StopCode, with_causes};
 use rdkafka::error::KafkaError;
 
-/// Why a shard stops: the facts. What to do about each is said by its [`StopCode`].
+/// Why a shard stops: the facts. Its [`StopCode`] has what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Halt {
     /// The source removed messages before they were read.
@@ -115,7 +115,7 @@ impl Halt {
         Self::Refused { shard: id.clone(), error: error.to_string() }
     }
 
-    /// Recorded times would be the producers'; the facts say what is known of that.
+    /// Recorded times would be the producers'; the facts are what is known of that.
     pub(crate) fn producer_times(id: &ShardId, facts: String, brokers: &str) -> Self {
         Self::ProducerTimes { shard: id.clone(), facts, brokers: brokers.to_owned() }
     }
@@ -140,7 +140,7 @@ impl Halt {
         }
     }
 
-    /// As everyone is told of this shard.
+    /// The reason with its code and remedy, as readiness and answers show it.
     pub fn halted(&self, shard: &ShardId) -> Halted {
         let told = Halted::new(self.code(), shard, self);
         match self {

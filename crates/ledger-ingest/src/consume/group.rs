@@ -2,7 +2,7 @@
 //!
 //! Kafka is the distributed engine: the group assigns partitions (cooperative-sticky, so that only what
 //! moves stands still), each partition is a shard with its own worker. The offset to start at comes from
-//! the shard, never from the group; what is committed to Kafka is a courtesy for lag tools and tells only
+//! the shard, never from the group; what is committed to Kafka is a courtesy for lag tools and names only
 //! what is durable here (I-2).
 //!
 //! ```text
@@ -98,7 +98,7 @@ impl Ingest {
         member.refuse_other_cluster()?;
         member.subscribe()?;
         let asked = options.clone();
-        // Beside everything else: a broker that does not answer keeps nobody waiting.
+        // On a thread of its own: a broker that does not answer delays nothing.
         thread::Builder::new().name("topics".to_owned()).spawn(move || warn_of_differences(&asked))?;
         let stop = Arc::new(AtomicBool::new(false));
         let group = {
@@ -265,7 +265,7 @@ impl GroupMember {
                 None | Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Ok(stray)) => self.owner.halt_stray(stray.topic(), stray.partition(), stray.offset()),
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    // What comes out of the queue says that there was a fatal error, and not which.
+                    // The queue delivers that there was a fatal error, and not which.
                     let (code, reason) =
                         self.consumer.client().fatal_error().unwrap_or((code, String::new()));
                     return ServeEnd::Fatal(Fatal { code, reason });
@@ -287,7 +287,7 @@ impl GroupMember {
         ServeEnd::Stopped
     }
 
-    /// Asks the brokers whether they are there, if something says that they are not.
+    /// Asks the brokers whether they are there, if something failed.
     fn look_for_brokers(&self) {
         let Ingestion { contact, options, catalog, .. } = &*self.ingestion;
         if let Some(topic) = options.topics.first() {

@@ -26,7 +26,7 @@ pub(super) struct Ingestion {
     pub(super) data: Arc<DataDir>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) options: KafkaOptions,
-    /// Whose word recorded times are; none: whoever's.
+    /// Whose clock recorded times come from; none: any clock is accepted.
     times: Option<Arc<TopicTimes>>,
     placing: BTreeMap<String, Arc<TopicPlacing>>,
     pub(super) contact: Arc<Contact>,
@@ -123,8 +123,8 @@ fn first_offset(
     }
 }
 
-/// Shards on disk answer from the first moment; they are fed once the group assigns them. One that does not open
-/// is another process's until then, and is opened again: an error now is no reason to say that this one failed.
+/// Opens the shards on disk, so that they answer at once; the group assigns them later. A shard that does not open may be
+/// another process's, and is opened again when it is assigned, so it is not reported as failed here.
 pub(super) fn park_local_shards(
     data: &DataDir,
     catalog: &Catalog,
@@ -160,8 +160,8 @@ pub(super) fn park_local_shards(
     }
 }
 
-/// Damage, a disk error, another one's hands on it: the other shards have nothing to do with that (I-9). All else
-/// says that this is not the directory or the program to go on with.
+/// Damage, a disk error or a lock concerns one shard, and the others go on (I-9). Any other error concerns the directory or
+/// the program.
 fn is_of_one_shard(error: &OpenError) -> bool {
     error.is_damage()
         || matches!(

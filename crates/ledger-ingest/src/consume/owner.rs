@@ -1,4 +1,4 @@
-//! The owner of the partitions: one thread that opens, starts, drains and parks shards, and nobody else does.
+//! The owner of the partitions: the only thread that opens, starts, drains and parks shards.
 //!
 //! In: rebalances from the callbacks, shards that were opened, and the group's thread. Out: workers, the catalog, commits
 //! to the group. What is to be done is decided by [`Partitions`]; here it is carried out.
@@ -37,7 +37,7 @@ use crate::kafka::partition::KafkaPartition as _;
 /// How often the courtesy commit is sent.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often it is looked for shards that the disk halted.
+/// How often the owner looks for shards that the disk halted.
 const MEND_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long the owner waits for a message before it looks around.
@@ -46,7 +46,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// The same while a worker drains.
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What the owner is told.
+/// What the owner's thread receives.
 enum OwnerMessage {
     Rebalance(Rebalance),
     Opened(ShardId, Result<Box<OpenedShard>, OpenError>),
@@ -294,7 +294,7 @@ impl PartitionOwner {
         for id in &ids {
             crate::metric::assigned(id);
             if self.reopening.contains_key(id) {
-                // What is asked meanwhile is refused with the reason: the shard is not there, and not empty.
+                // A question meanwhile is refused with the reason: the shard is not there, which is not the same as empty.
                 self.ingestion.catalog.remove(id);
             }
             jobs.push((id.clone(), self.parked.remove(id)));
@@ -318,7 +318,9 @@ impl PartitionOwner {
     }
 
     fn start(&mut self, id: ShardId) {
-        let (Some(open), Some(consumer)) = (self.opened.remove(&id), self.consumer.clone()) else { return };
+        let (Some(open), Some(consumer)) = (self.opened.remove(&id), self.consumer.clone()) else {
+            return self.apply(PartitionInput::Failed(id));
+        };
         let OpenedShard { shard, status, start } = *open;
         status.update(|now| now.is_ours = true);
         let added = add(&consumer, &id, start);

@@ -70,8 +70,8 @@ pub(super) enum PartitionCommand {
     ReportHeld(ShardId),
     /// Commit how far these partitions are durable, and go on.
     Commit(Vec<ShardId>),
-    /// Give the partitions up, if they are another process's now, commit how far some of them are durable, then tell
-    /// the sender of the revocation.
+    /// Give the partitions up, if they are another process's now, commit how far some of them are durable, then
+    /// answer the sender of the revocation.
     Release { ticket: Ticket, ids: Vec<ShardId>, commits: Vec<ShardId>, gives_up: bool },
 }
 
@@ -90,7 +90,7 @@ enum PartitionState {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 struct Partition {
     state: PartitionState,
-    /// What the group said last.
+    /// What the group reported last.
     is_assigned: bool,
     /// While it drains: it is opened after that.
     opens_again: bool,
@@ -232,7 +232,7 @@ impl Partitions {
         commands.push(PartitionCommand::Open(id));
     }
 
-    /// The group has said that these are not this process's any more.
+    /// The group has taken these from this process.
     fn take_back(&mut self, ids: &[ShardId], commands: &mut Vec<PartitionCommand>) {
         for id in ids {
             self.partition(id).is_assigned = false;
@@ -240,7 +240,7 @@ impl Partitions {
         }
     }
 
-    /// Ends the worker, if there is one. One that ends already opens again or not as it was said last.
+    /// Ends the worker, if there is one. For a worker that ends already, the last word on opening again counts.
     fn drain(&mut self, id: &ShardId, opens_again: bool, commands: &mut Vec<PartitionCommand>) {
         let partition = self.partition(id);
         if partition.state == PartitionState::Running {

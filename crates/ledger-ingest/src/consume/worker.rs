@@ -1,7 +1,7 @@
 //! One partition: its queue, its decoder, its writer.
 //!
 //! Two threads a partition. The *reader* polls the partition's own librdkafka queue and decodes; the
-//! *writer* owns the shard, folds and commits. They hand over whole batches through a channel that holds
+//! *writer* owns the shard, folds and commits. Whole batches go through a channel that holds
 //! one: while the writer is busy the reader goes on filling the next batch ([`batch_channel`]), so the size of a
 //! write follows the load by itself (group commit) and a quiet partition writes at once. The write itself is done on a third
 //! thread, the shard's own, while the writer takes in the next batch. When the channel
@@ -9,13 +9,13 @@
 //! fetching when its own bounded queue is full (I-8).
 //!
 //! ```text
-//!   partition queue ──► reader: poll, decode ──[1 batch]──► writer: offer ──[1 batch]──► synced ──► status, bell
+//!   partition queue ──► reader: poll, decode ──[1 batch]──► writer: offer ──[1 batch]──► synced ──► status, commit notice
 //! ```
 //!
-//! Before the first message the reader compares what the shard remembers with what the broker tells
+//! Before the first message the reader compares what the shard remembers with what the broker answers
 //! ([`crate::consume::continuity`]), and again every `check_interval`. A reason to stop halts this shard only (I-9); its
-//! partition stays assigned and unread, and the reader goes on telling how much waits in it. One that the topic's
-//! settings gave goes when they are mended; one that the disk gave is the group's to mend, who opens the shard anew.
+//! partition stays assigned and unread, and the reader goes on reporting how much waits in it. One that the topic's
+//! settings gave goes when they are mended; one that the disk gave is the owner's to mend, which opens the shard anew.
 
 mod batch_channel;
 mod placed;
@@ -90,7 +90,7 @@ impl Worker {
             let reader = PartitionReader {
                 task,
                 next,
-                // A worker that is stopped before it has compared anything has nothing to hand over.
+                // A worker that is stopped before it has compared anything has nothing to send.
                 handed_over: next.unwrap_or(0),
                 leader_epoch,
                 consumer,

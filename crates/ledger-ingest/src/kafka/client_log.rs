@@ -1,4 +1,4 @@
-//! What librdkafka says, at the levels that mean something to an operator.
+//! librdkafka's log, at the levels that mean something to an operator.
 //!
 //! It calls a broker that is away an error; here an error is what a person must act on now, and brokers come
 //! back. That a property is meant for the other kind of client is no news either: one set of properties
@@ -15,8 +15,8 @@ use tracing::{debug, info, warn};
 
 const PROPERTY_OF_OTHERS: &str = "CONFWARN";
 
-/// Connections that fail, requests and sessions that time out: one fact, however many clients and brokers say it,
-/// and told in one place ([`crate::consume::contact`]). Offsets are committed as a courtesy, so that fails quietly, too.
+/// Connections that fail, requests and sessions that time out: one fact, however many clients and brokers log it,
+/// and reported in one place ([`crate::consume::contact`]). Offsets are committed as a courtesy, so that fails quietly, too.
 const OF_TRANSPORT: [&str; 5] = ["FAIL", "ERROR", "REQTMOUT", "SESSTMOUT", "COMMITFAIL"];
 
 /// The context of a client without one of its own.

@@ -1,4 +1,4 @@
-//! The Kafka client. In: options. Out: clients that log alike, and what brokers say of topics, partitions and times.
+//! The Kafka client. In: options. Out: clients that log alike, and what brokers answer about topics, partitions and times.
 
 pub(crate) mod client_log;
 pub(crate) mod embedded;

@@ -103,7 +103,7 @@ impl Default for KafkaOptions {
     }
 }
 
-/// Options that cannot be used. A value is never told: it may be a secret.
+/// Options that cannot be used. The text never has the value, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
     /// A property that an operator may not set.
@@ -136,7 +136,7 @@ impl OptionsError {
     }
 }
 
-/// What librdkafka takes for `session.timeout.ms` unless told otherwise.
+/// What librdkafka takes for `session.timeout.ms` by default.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Settings of the consumer that the invariants rest on.
@@ -249,7 +249,7 @@ impl KafkaOptions {
     }
 }
 
-/// Asks the client itself. What it says is not passed on, as it repeats the value.
+/// Asks the client itself. Its error is not passed on, as it repeats the value.
 fn check_property(name: &str, value: &str) -> Result<(), OptionsError> {
     let name = name.to_owned();
     match ClientConfig::new().set(&name, value).create_native_config() {

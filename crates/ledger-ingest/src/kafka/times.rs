@@ -27,7 +27,7 @@ const TYPE: &str = "message.timestamp.type";
 const AFTER_MAX: &str = "message.timestamp.after.max.ms";
 const DIFFERENCE_MAX: &str = "message.timestamp.difference.max.ms";
 
-/// What a setting says that bounds nothing.
+/// The value of a setting that bounds nothing.
 const NO_BOUND: i64 = i64::MAX;
 
 /// How long the brokers may take to describe a topic.
@@ -50,7 +50,7 @@ pub enum TimeSource {
     },
     /// The brokers do not tell.
     NotTold {
-        /// What they say instead.
+        /// What they answer instead.
         error: String,
     },
 }
@@ -70,7 +70,7 @@ impl TimeSource {
         }
     }
 
-    /// Whether `serve` reads such a topic without being told to.
+    /// Whether `serve` reads such a topic by default.
     pub const fn is_taken(&self) -> bool {
         matches!(self, Self::Broker | Self::BoundedProducers { .. })
     }
@@ -101,7 +101,7 @@ impl fmt::Display for TimeSource {
     }
 }
 
-/// What the brokers last said, and when.
+/// The last answers of the brokers, and when they came.
 type Answers = BTreeMap<String, (Instant, Result<TimeSource, KafkaError>)>;
 
 /// Asks for the settings of topics, once for all their shards.

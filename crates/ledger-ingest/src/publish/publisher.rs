@@ -3,7 +3,7 @@
 //! The publisher reads the log behind the writer, in order of position, and remembers in the shard how far
 //! it got ([`progress`]). The cursor moves only behind what the brokers acknowledged, so every message comes at
 //! least once and in log order; after a crash the last ones come again with the same ids. What is published is a
-//! function of the log alone: it never tells anything that is not durable (I-7).
+//! function of the log alone: nothing is published that is not durable (I-7).
 //!
 //! The cursor belongs to a data directory. How far the group is, from whichever directory, is committed beside its
 //! offsets ([`crate::consume::group_progress`]), so that a partition that moves is not published from its beginning again.
@@ -247,7 +247,7 @@ impl Publishing {
         }
     }
 
-    /// Once, as it is tried again. That no broker answers is told already.
+    /// Warns once, as it is tried again, and not while the consumer reports that no broker answers.
     fn report_failed(&mut self, failed: &SendError) {
         let is_new = self.failing.fails();
         if is_new && self.catalog.away().is_none() {
@@ -257,7 +257,7 @@ impl Publishing {
         }
     }
 
-    /// One step of every shard that is this process's. Answers how many records it passed.
+    /// One step of every shard that is this process's. Returns how many records it passed.
     fn round(&mut self) -> Result<usize, SendError> {
         let mut passed = Vec::new();
         self.resting.retain(|_, until| *until > Instant::now());
@@ -321,7 +321,7 @@ impl Publishing {
         Ok(Some(ShardStep { id: id.clone(), status: Arc::clone(status), cursor, from, sent }))
     }
 
-    /// A shard that cannot be read is left alone for a moment; the others go on (I-9). That is told once.
+    /// A shard that cannot be read is left alone for a moment; the others go on (I-9). It is logged once.
     fn rest(&mut self, id: ShardId, failed: &StepError) {
         metrics::counter!(crate::metric::PUBLISH_FAILED).increment(1);
         let error = with_causes(failed);
@@ -371,7 +371,7 @@ impl Publishing {
         Ok(sent)
     }
 
-    /// Answers how many messages that made.
+    /// Returns how many messages that made.
     fn publish_changes(
         &mut self,
         id: &ShardId,

@@ -13,8 +13,7 @@ use std::path::{Path, PathBuf};
 
 use ledger_record::proof::note::{Checkpoint, KeyError, SignerKey, VerifierKey};
 
-use crate::sign::KeptError;
-use crate::sign::KeptNote;
+use crate::sign::{KeptError, KeptNote};
 
 const FILE: &str = "signing-keys";
 

@@ -33,7 +33,6 @@
 //! other's notes, compares them, and takes over when none has come for [`TAKE_OVER`] although one is due.
 
 mod checkpoint_log;
-mod kept_note;
 mod keys;
 mod origin;
 mod service;
@@ -41,15 +40,14 @@ mod signer;
 mod stored;
 mod topic;
 
-pub use checkpoint_log::{CheckpointLog, CheckpointLogError};
-pub use kept_note::{FileCheckpointLog, KeptError, KeptNote};
+pub use checkpoint_log::{CheckpointLog, CheckpointLogError, FileCheckpointLog, KeptError, KeptNote};
 pub use keys::{KeysError, SigningKeys, key_id};
 pub use origin::{OriginError, Origins};
 pub use service::{Signing, SigningOptions};
 pub use signer::{Identity, SealedLog, Signer, SigningFailure, SigningHalt, TAKE_OVER};
 pub use stored::{StoredLog, sign_imported};
 
+pub use topic::CheckpointTopic;
+
 #[cfg(test)]
 mod tests;
-
-pub use topic::CheckpointTopic;

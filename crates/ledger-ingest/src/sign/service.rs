@@ -19,18 +19,11 @@ use tracing::{debug, error, info, warn};
 
 use crate::kafka::KafkaOptions;
 use crate::metric;
-use crate::sign::CheckpointTopic;
-use crate::sign::Identity;
-use crate::sign::KeptNote;
-use crate::sign::Origins;
-use crate::sign::SealedLog as _;
-use crate::sign::Signer;
-use crate::sign::SigningFailure;
-use crate::sign::SigningHalt;
-use crate::sign::StoredLog;
-use crate::stopping::STOP_TIMEOUT;
-use crate::stopping::join_until;
-use crate::stopping::sleep_unless_stopped;
+use crate::sign::{
+    CheckpointTopic, Identity, KeptNote, Origins, SealedLog as _, Signer, SigningFailure, SigningHalt,
+    StoredLog,
+};
+use crate::stopping::{STOP_TIMEOUT, join_until, sleep_unless_stopped};
 
 /// How long a thread waits for a commit before it looks around.
 const LOOK: Duration = Duration::from_millis(500);
@@ -210,7 +203,7 @@ fn panicked(catalog: &Catalog, id: &ShardId) {
 enum StepResult {
     /// All that is sealed is signed.
     Wholly,
-    /// Up to a seal that somebody waits for; more is to be signed.
+    /// Up to a seal that a proof waits for; more is to be signed.
     Partly,
     Failed,
 }
@@ -265,13 +258,13 @@ impl ShardSigning {
     /// Shows what was published last before Kafka is asked for it, which may take its time.
     fn recall(&mut self, Served { reader, status }: &Served) {
         let (began, snapshot) = (Instant::now(), reader.snapshot());
-        // The first step comes to the same, and says so.
+        // The first step meets the same failure, and reports it.
         let (secret, links) = (&self.secret, &self.links);
         let _ = self.signer.recall(&StoredLog { snapshot: &snapshot, secret, links, awaited: None });
         self.show(status, began);
     }
 
-    /// Shows the last note to whoever asks.
+    /// Shows the last note in answers.
     fn show(&self, status: &ShardStatus, began: Instant) {
         let Some((checkpoint, note)) = self.signer.note() else { return };
         // Compared with what is shown, as a shard that was opened anew shows nothing.
@@ -331,7 +324,7 @@ impl ShardSigning {
         if matches!(failure, SigningFailure::Halt(halt) if !passes(halt)) {
             error!(shard = %self.id, code, reason = %failure, "not signed");
         } else if self.catalog.away().is_some() {
-            // Told already, and once.
+            // The consumer has reported that.
             info!(shard = %self.id, code, reason = %failure, "not signed yet");
         } else {
             warn!(shard = %self.id, code, reason = %failure, "not signed yet");

@@ -9,10 +9,7 @@ use ledger_record::proof::tree::Node;
 use ledger_store::ReadError;
 use tracing::warn;
 
-use crate::sign::CheckpointLog;
-use crate::sign::CheckpointLogError;
-use crate::sign::KeptError;
-use crate::sign::KeptNote;
+use crate::sign::{CheckpointLog, CheckpointLogError, KeptError, KeptNote};
 
 /// How long a process that was shut out waits for the other's next note before it takes over.
 pub const TAKE_OVER: Duration = Duration::from_secs(30);
@@ -78,7 +75,7 @@ impl Identity {
     }
 }
 
-/// Why nothing is signed. The shard goes on, and says so.
+/// Why nothing is signed. The shard goes on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SigningHalt {
     /// The log is shorter than what was published.
@@ -263,7 +260,7 @@ impl<J: CheckpointLog> Signer<J> {
     }
 
     /// Not claimed: looks what there is, and claims only when there is something to add to it. That is made
-    /// before claiming: who has nothing fit to be signed shuts nobody out.
+    /// before claiming: a process without anything to sign must not fence another.
     fn begin(&mut self, log: &impl SealedLog, now: Instant) -> Result<(), SigningFailure> {
         if self.is_compared && self.fenced.is_none() && self.is_done(log)? {
             return Ok(());

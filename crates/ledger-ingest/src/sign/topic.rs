@@ -25,8 +25,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::client_log::LogContext;
 use crate::kafka::options::KafkaOptions;
-use crate::sign::CheckpointLog;
-use crate::sign::CheckpointLogError;
+use crate::sign::{CheckpointLog, CheckpointLogError};
 
 const PARTITION: i32 = 0;
 

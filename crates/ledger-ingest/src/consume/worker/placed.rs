@@ -1,9 +1,9 @@
 //! Whether messages are where their keys belong.
 //!
-//! Nothing is known of a topic at first: its keys are counted until they tell ([`KeyTally`]), over all partitions that are
+//! Nothing is known of a topic at first: its keys are counted until they show it ([`KeyTally`]), over all partitions that are
 //! read here. From then on each event of a tenant is compared. One that came elsewhere stops the shard before it is
-//! recorded if imported history is there, which was placed where the key belongs; else it is told once, and counted.
-//! That no partitioner fits all keys is told too.
+//! recorded if imported history is there, which was placed where the key belongs; else it is logged once, and counted.
+//! Keys that no partitioner fits are logged too.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -45,7 +45,7 @@ impl TopicPlacing {
         Self { set, ..Self::default() }
     }
 
-    /// One more key. Answers how keys are placed, once that is clear.
+    /// Counts one more key. Returns how keys are placed, once that is clear.
     fn learn(&self, partitions: u32, key: &ClientKey, partition: u32) -> Option<Partitioner> {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         let tally = tally.get_or_insert_with(|| KeyTally::new(partitions));
@@ -152,7 +152,7 @@ impl PlacementCheck {
     }
 }
 
-/// Once for a topic: how many there are says the metric.
+/// Logs once for a topic; the metric has the count.
 fn warn_of_misplaced(task: &Task, partitioner: Partitioner, is_keyed: bool, offset: u64, belongs: u32) {
     if !task.placing.has_warned[usize::from(is_keyed)].swap(true, Ordering::Relaxed) {
         warn!(
@@ -163,7 +163,7 @@ fn warn_of_misplaced(task: &Task, partitioner: Partitioner, is_keyed: bool, offs
     }
 }
 
-/// Once for a topic, for as long as the metric says so.
+/// Logs once for a topic; the metric shows how long it lasts.
 fn warn_of_mixed(task: &Task) {
     if !task.placing.has_warned_of_mixed.swap(true, Ordering::Relaxed) {
         warn!(

@@ -31,13 +31,13 @@ use crate::kafka::times::TimeSource;
 /// How long the reader waits for a message before it looks around.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long it waits while it has some to hand over, and the writer is busy.
+/// How long it waits while it has messages and the writer is busy.
 const POLL_BRIEFLY: Duration = Duration::from_millis(1);
 
 /// How soon brokers that did not answer are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How often it tells how much is waiting.
+/// How often the reader reports how much is waiting.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The thread that polls and decodes.
@@ -50,9 +50,9 @@ pub(super) struct PartitionReader {
     pub(super) consumer: Arc<GroupConsumer>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) watch: SourceHealth,
-    /// Whose word the times of messages are, as the topic's settings last said.
+    /// Whose clock the times of messages come from, by the topic's settings when they were last read.
     pub(super) times: TimeSource,
-    /// It was told that messages have their producer's time.
+    /// The warning that messages have their producer's time was logged.
     pub(super) warned_of_time: bool,
     /// Where keys belong.
     pub(super) placed: PlacementCheck,
@@ -173,7 +173,7 @@ impl PartitionReader {
         buffer.len() >= self.task.batch_max_events || buffer.len_bytes() >= self.task.batch_max_bytes
     }
 
-    /// Hands over what there is, waiting for the writer. A writer that is gone has said why.
+    /// Sends the buffer to the writer, and waits until the writer takes it. A writer that has ended has halted the shard.
     fn deliver(&mut self, buffer: &mut RecordBuffer, sender: &BatchSender) -> Result<(), Stop> {
         if buffer.is_empty() && self.next.is_none_or(|next| next == self.handed_over) {
             return Ok(());
@@ -213,8 +213,8 @@ impl PartitionReader {
         Ok(())
     }
 
-    /// Tells how much is waiting, as the last fetch said: without it a shard that falls behind would seem to
-    /// be at the end until the next comparison. What brokers said that answer no more is not repeated.
+    /// Reports how much is waiting by the last fetch: without that a shard that falls behind would seem to be at the end
+    /// until the next comparison. The last answer of brokers that do not answer any more is not repeated.
     fn look_at_end(&self) {
         let Some(high) = self.cached_high().filter(|_| !self.watch.is_silent()) else { return };
         self.report_end(high);
@@ -236,13 +236,13 @@ impl PartitionReader {
         }
     }
 
-    /// Tells why nothing comes, or that something does again.
+    /// Reports why no message comes, or that messages come again.
     fn report_blocked(&self, why: Option<Halted>) {
         let (shard, before) = (&self.task.id, self.task.status.freshness().held_up);
         let code = |told: &Option<Halted>| told.as_ref().map(|told| told.code);
         if code(&before) != code(&why) {
             if let Some(Halted { code, message }) = &why {
-                // That no broker answers is told once, and not for each shard.
+                // Brokers that do not answer are reported once, and not for each shard.
                 if self.task.contact.is_lost() {
                     info!(%shard, code, reason = message, "nothing comes from the source");
                 } else {
@@ -285,7 +285,7 @@ impl PartitionReader {
             debug!(shard = %self.task.id, %error, "the source is unreachable, waiting for it");
             return Ok(());
         }
-        // Without the broker's word a gap cannot be told from a history that has changed.
+        // Without the broker's answer a gap looks like a history that has changed.
         if self.compare()?.is_none() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The messages that the reader has taken since it last handed over.
+//! The messages that the reader has taken since it last sent a batch.
 //!
 //! What a message says is decoded out of librdkafka's buffer. Its bytes are kept beside that, for the one that
 //! is refused: which one that is, the writer knows last. Nearly all are thrown away unread, so they lie in one

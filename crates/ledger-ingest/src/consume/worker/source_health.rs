@@ -15,7 +15,7 @@ const SILENT_AFTER: u32 = 2;
 /// So many comparisons in a row with the same open transaction before everything else are too many.
 const HELD_AFTER: u32 = 3;
 
-/// What the comparisons told.
+/// The results of the comparisons so far.
 #[derive(Debug)]
 pub(super) struct SourceHealth {
     /// When the source last answered.
@@ -41,8 +41,8 @@ impl SourceHealth {
         *self = Self::new(now);
     }
 
-    /// The source answered: messages can be read up to `committed`, and there are some up to `high`. Answers what
-    /// is to be told of that.
+    /// The source answered: messages can be read up to `committed`, and there are some up to `high`. Returns what
+    /// is to be reported of that.
     pub(super) fn answered(&mut self, now: Instant, shard: &ShardId, at: SourceEnds) -> Option<Halted> {
         (self.heard, self.silent) = (now, false);
         let SourceEnds { next, committed, high } = at;
@@ -58,7 +58,7 @@ impl SourceHealth {
         })
     }
 
-    /// The source gave no answer. Answers what is to be told of that.
+    /// The source gave no answer. Returns what is to be reported of that.
     pub(super) fn unanswered(
         &mut self,
         now: Instant,

@@ -23,13 +23,13 @@ pub(in crate::consume) struct Task {
     pub(in crate::consume) check_interval: Duration,
     pub(in crate::consume) accept_incomplete_history: bool,
     pub(in crate::consume) counts_tombstones: bool,
-    /// Whose word recorded times are; none: whoever's.
+    /// Whose clock recorded times come from; none: any clock is accepted.
     pub(in crate::consume) times: Option<Arc<TopicTimes>>,
     /// As an operator would name them.
     pub(in crate::consume) brokers: String,
     /// Remembers which topic it was filled from.
     pub(in crate::consume) data: Arc<DataDir>,
-    /// Where a tenant may stand that belongs to one shard only.
+    /// The other shards, which may have a tenant of this one.
     pub(in crate::consume) catalog: Arc<Catalog>,
     /// How the topic's producers place keys.
     pub(in crate::consume) placing: Arc<TopicPlacing>,
@@ -96,7 +96,7 @@ impl Task {
     }
 }
 
-/// The next offset of a partition, once anything of it is durable: what may be told to Kafka.
+/// The next offset of a partition, once anything of it is durable: what may be committed to Kafka.
 #[derive(Debug, Clone)]
 pub(in crate::consume) struct Durable(Arc<AtomicU64>);
 

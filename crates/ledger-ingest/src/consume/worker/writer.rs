@@ -8,7 +8,7 @@ use ledger_store::{AppendError, FutureLimit, Shard, TornTenant, with_causes};
 
 use tracing::{error, warn};
 
-use crate::apply::{ApplyCounts, Source, apply};
+use crate::apply::{ApplyCounts, SourcePartition, apply};
 use crate::consume::continuity::Halt;
 use crate::consume::worker::batch_channel::{BatchReceiver, RecordBatch};
 use crate::consume::worker::refusals::RefusalWarnings;
@@ -20,7 +20,7 @@ const REPORTED_AT_ONCE: usize = 8;
 /// The thread that owns the shard.
 pub(super) struct ShardWriter {
     task: Task,
-    source: Source,
+    source: SourcePartition,
     shard: Shard,
     /// Nothing of the source is in the shard yet.
     is_new: bool,
@@ -30,7 +30,7 @@ pub(super) struct ShardWriter {
     refusals: RefusalWarnings,
 }
 
-/// What there is to tell of a batch once it is durable.
+/// What is reported of a batch once it is durable.
 struct BatchInFlight {
     counts: ApplyCounts,
     next_offset: u64,
@@ -41,12 +41,12 @@ struct BatchInFlight {
 impl ShardWriter {
     /// `position` is how far the shard was written.
     pub(super) fn new(task: Task, shard: Shard, position: Option<&SourcePosition>, durable: Durable) -> Self {
-        let source = Source { name: task.id.topic.as_str().into(), partition: task.id.partition };
+        let source = SourcePartition { name: task.id.topic.as_str().into(), partition: task.id.partition };
         let is_new = !matches!(position, Some(SourcePosition::Kafka { .. }));
         Self { task, source, shard, is_new, durable, in_flight: None, refusals: RefusalWarnings::default() }
     }
 
-    /// Until the reader is gone: what it handed over is written, then the shard is given back.
+    /// Writes every batch until the reader has ended, then returns the shard.
     pub(super) fn run(mut self, batches: &BatchReceiver) -> Shard {
         self.look_for_torn();
         let ended = self.write_all(batches);
@@ -60,7 +60,7 @@ impl ShardWriter {
     }
 
     /// A batch is taken in while the one before is being written. When nothing waits to be taken in, that one is
-    /// waited for, so that what comes now and then is told as soon as it is durable.
+    /// waited for, so that a single message is reported as soon as it is durable.
     fn write_all(&mut self, batches: &BatchReceiver) -> Result<(), AppendError> {
         loop {
             let waiting = self.in_flight.as_ref().and_then(|_| batches.soon());
@@ -106,7 +106,7 @@ impl ShardWriter {
         Ok(())
     }
 
-    /// Tells of the batch that was in flight, which is durable now (I-7).
+    /// Reports the batch that was in flight, which is durable now (I-7).
     fn report(&mut self) {
         let Some(BatchInFlight { counts, next_offset, last_source_time, began }) = self.in_flight.take()
         else {
@@ -131,7 +131,7 @@ impl ShardWriter {
     }
 
     /// A tenant that another shard has too was torn apart before it came here: by a producer that places keys otherwise,
-    /// or by new partitions. No fold can heal that, so it is told, beside what is written.
+    /// or by new partitions. No fold can heal that, so it is reported, and the batch is written all the same.
     fn look_for_torn(&self) {
         let catalog = &self.task.catalog;
         let found = catalog.torn_now().and_then(|torn| {
@@ -140,7 +140,7 @@ impl ShardWriter {
         });
         let found = match found {
             Ok(found) => found,
-            // What cannot be read or written is that shard's own trouble as well, and told there.
+            // A shard that cannot be read or written is halted by its own writer.
             Err(error) => {
                 return warn!(shard = %self.task.id, error = with_causes(&error), "tenants not compared");
             }

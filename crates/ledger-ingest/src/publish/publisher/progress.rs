@@ -1,8 +1,8 @@
 //! How far each output topic is.
 //!
-//! Decisions and dead letters do not wait for each other, and a shard has one cursor for both: it stands where
-//! both are. The one that is ahead says so in memory only; after a restart it tells again what it told since, with
-//! the same ids.
+//! Decisions and dead letters do not wait for each other, and a shard has one cursor for both: it is where
+//! both are. The position of the one that is ahead is kept in memory only; after a restart it publishes again what it
+//! published since, with the same ids.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

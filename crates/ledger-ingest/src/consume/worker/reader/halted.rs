@@ -1,4 +1,4 @@
-//! A shard that is halted: nothing of it is read, and how much waits in its source is told all the same.
+//! A halted shard: nothing of it is read, and how much waits in its source is still reported.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How often it asks how much waits, of brokers that answer.
 const ASK: Duration = Duration::from_secs(5);
 
-/// Brokers that do not answer keep whoever asks them waiting, also when the shard is to be given up.
+/// A question to brokers that do not answer blocks the reader, which then notices late that the shard is given up.
 fn until_next_look(check_interval: Duration, is_unreachable: bool) -> Duration {
     if is_unreachable { check_interval } else { ASK.min(check_interval) }
 }
@@ -72,8 +72,8 @@ impl PartitionReader {
             }
     }
 
-    /// Tells how much of the source is unread although it cannot be read. Of another topic than the shard was filled
-    /// from nobody knows that.
+    /// Reports how much of the source is unread although it cannot be read. For another topic than the shard was filled
+    /// from that is unknown.
     pub(super) fn report_unread(&self, reason: &Halt, marks: Watermarks) {
         let is_same = matches!(
             reason.code(),

@@ -1,6 +1,6 @@
 //! What the reader asks: the group how far its last owner was, the brokers what the topic has, the topic's settings whose
-//! word the time of a message is. Asked at each comparison of shard and source; a message that has not the broker's time is
-//! checked by itself, and is not recorded if its time is not taken.
+//! clock the time of a message comes from. All are asked at each comparison of shard and source. A message without the
+//! broker's time is checked by itself, and is not recorded if its time is not accepted.
 
 use std::ffi::CString;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const SEEK_AGAIN: Duration = Duration::from_millis(20);
 const COMPARE_AGAIN: Duration = Duration::from_millis(500);
 
 impl PartitionReader {
-    /// Compares shard and source, however long it takes the brokers to answer. Answers where to go on; none
+    /// Compares shard and source, however long it takes the brokers to answer. Returns where to go on; none
     /// when the worker is to stop.
     pub(super) fn compare(&mut self) -> Result<Option<u64>, Halt> {
         while !self.stopped() {
@@ -56,33 +56,33 @@ impl PartitionReader {
         Ok(None)
     }
 
-    /// Compares shard and source, and tells when the source gives no answer, or not what it has.
+    /// Compares shard and source, and reports when the source gives no answer, or not all that it has.
     pub(super) fn check(&mut self) -> Result<u64, CheckError> {
         let checked = self.compare_now();
         let (id, now) = (&self.task.id, Instant::now());
-        let told = match &checked {
+        let reason = match &checked {
             Ok((start, marks)) => {
-                // Read committed: the broker tells the end of what is, and a fetch the end of all.
+                // For a read_committed reader the watermark is the end of what is committed; a fetch has the end of all.
                 let high = self.cached_high().map_or(marks.high, |high| high.max(marks.high));
                 let next = self.next.unwrap_or(*start);
-                let told = self.watch.answered(now, id, SourceEnds { next, committed: marks.high, high });
+                let reason = self.watch.answered(now, id, SourceEnds { next, committed: marks.high, high });
                 self.report_end(high);
-                told
+                reason
             }
             Err(CheckError::Unreachable(error)) => {
                 self.task.contact.failed(error);
                 self.watch.unanswered(now, id, self.task.check_interval, error)
             }
-            // A reason to stop is told by whoever stops for it.
+            // The reader reports a reason to stop when it stops.
             Err(CheckError::Halt(_) | CheckError::NoDescriptor(_)) => None,
         };
-        self.report_blocked(told);
+        self.report_blocked(reason);
         checked.map(|(start, _)| start)
     }
 
     pub(super) fn unanswered(&mut self, error: &KafkaError) {
-        let told = self.watch.unanswered(Instant::now(), &self.task.id, self.task.check_interval, error);
-        self.report_blocked(told);
+        let reason = self.watch.unanswered(Instant::now(), &self.task.id, self.task.check_interval, error);
+        self.report_blocked(reason);
     }
 
     pub(super) fn compare_now(&mut self) -> Result<(u64, Watermarks), CheckError> {
