@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::sign::CheckpointTopic;
-use ledger_ingest::sign::{CheckpointLog, CheckpointLogError, Failure};
+use ledger_ingest::sign::{CheckpointLog, CheckpointLogError, SigningFailure};
 use ledger_tests::kafka::{self, Broker, Cluster, Message};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -72,7 +72,7 @@ fn a_transaction_of_others_hides_nothing_from_who_claims() {
     journal.publish("behind the open one").unwrap();
     let hidden = journal.claim().unwrap_err();
     assert!(matches!(hidden, CheckpointLogError::Hidden { seen: 2, .. }), "{hidden}");
-    assert_eq!(Failure::from(hidden).code(), "transaction-hanging");
+    assert_eq!(SigningFailure::from(hidden).code(), "transaction-hanging");
     open.abort_transaction(Duration::from_secs(30)).unwrap();
     assert_eq!(journal.claim().unwrap().as_deref(), Some("behind the open one"));
 }

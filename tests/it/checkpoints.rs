@@ -73,7 +73,7 @@ fn tick(partition: i32, number: i64) -> Message {
 /// Copies of one ledger have the same key.
 pub(crate) fn write_key(keys_dir: &Path) {
     std::fs::create_dir_all(keys_dir).unwrap();
-    let keys = SigningKeys::of(keys_dir);
+    let keys = SigningKeys::new(keys_dir);
     std::fs::write(keys.path(), key().to_secret_text() + "\n").unwrap();
 }
 

@@ -40,7 +40,7 @@ impl Audited<'_> {
         let keys_dir = scratch.path().join("data.keys");
         std::fs::create_dir_all(&keys_dir).unwrap();
         let signer = SignerKey::from_seed("test", [3; 32]).unwrap();
-        std::fs::write(SigningKeys::of(&keys_dir).path(), signer.to_secret_text() + "\n").unwrap();
+        std::fs::write(SigningKeys::new(&keys_dir).path(), signer.to_secret_text() + "\n").unwrap();
         let key = signer.renamed(&format!("{topic}/0")).unwrap().verifier();
         let server = Server::start(&setup, &scratch.path().join("log"));
         Audited { cluster, topic, server, key, scratch }

@@ -19,13 +19,13 @@ pub struct DecodedMessage {
     pub offset: u64,
     /// The source's own timestamp.
     pub source_time: Option<Timestamp>,
-    /// What it says, or what is wrong with it.
+    /// What was decoded, or what is wrong with it.
     pub decoded: Result<Decoded, Rejection>,
 }
 
 /// Where messages come from.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct SourcePartition {
     /// Topic, or `import:<NAME>`.
     pub name: Arc<str>,
     /// Its partition.
@@ -66,10 +66,11 @@ impl AddAssign for ApplyCounts {
     }
 }
 
-/// Brings one message into a batch. One without a timestamp is recorded at the time of the record before it. What may be kept of one that is refused is asked for only then.
+/// Brings one message into a batch. One without a timestamp is recorded at the time of the record before it. `to_keep` is
+/// called only for a message that is refused.
 pub fn apply(
     batch: &mut Batch<'_>,
-    source: &Source,
+    source: &SourcePartition,
     taken: DecodedMessage,
     future: FutureLimit,
     to_keep: impl FnOnce(Rejection) -> Refused,
@@ -113,7 +114,7 @@ pub fn apply(
     Ok(ApplyCounts { refused: 1, ..ApplyCounts::default() })
 }
 
-/// Nothing tells when it was recorded: neither the message nor a record before it.
+/// Neither the message nor a record before it has a time.
 fn without_time() -> Rejection {
     Rejection {
         reason: Reason::MissingField,

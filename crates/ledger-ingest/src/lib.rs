@@ -11,8 +11,8 @@
 //! - [`decode`]: what a message says, or what is wrong with it: the reference of every field.
 //! - [`redact`]: secrets go before anything is kept.
 //! - [`apply`]: the one place where input meets the log.
-//! - [`kafka`]: the client: options, topics, what brokers say.
-//! - [`consume`]: the consumer group, and the two threads of each partition.
+//! - [`kafka`]: the client: options, topics, what brokers answer.
+//! - [`consume`]: the consumer group, the owner of its partitions, and the two threads of each.
 //! - [`publish`]: decisions, dead letters, ticks, and events of a file.
 //! - [`sign`]: what is signed of a log, so that it never forks.
 //! - [`topics`]: the topics with the settings they need.
@@ -21,16 +21,16 @@
 //! - [`placing`]: which partition a key belongs in.
 //! - [`retry`]: one event of a refused message, once more.
 //!
-//! A room imports only rooms below it: `consume`, `publish`, `sign` and `topics` stand on `kafka`, and none of them on
+//! A room imports only rooms below it: `consume`, `publish`, `sign` and `topics` use `kafka`, and none of them uses
 //! another.
 //!
 //! Progress is remembered with the data and nowhere else (I-2), so what happens twice is recorded once (I-3);
 //! what would pass over a message unseen stops the shard (I-4).
 
 pub mod apply;
+mod attempts;
 pub mod consume;
 pub mod decode;
-mod episode;
 pub mod import;
 pub mod kafka;
 pub mod metric;

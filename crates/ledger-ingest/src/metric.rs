@@ -30,7 +30,7 @@ const STALLED: &str = "realm_ledger_stalled";
 const HELD_UP: &str = "realm_ledger_held_up";
 pub(crate) const TICK_FAILED: &str = "realm_ledger_tick_failures_total";
 
-/// Tells the exporter what each metric means; once, at start.
+/// Describes each metric to the exporter; once, at start.
 pub fn describe() {
     describe_counter!(EVENTS, "Source messages taken, by shard and result (appended, duplicate, refused).");
     describe_counter!(LATE, "Appended events that sorted before others: outcomes were derived anew.");

@@ -6,7 +6,7 @@
 //!
 //! **Learning.** Keys that stand in a topic tell how they were placed: a partitioner fits when it gives each of them the
 //! partition that it is in. One that fits by chance does so for one key in as many as there are partitions, so a few
-//! keys are enough ([`Tally`]). Whoever can look at all partitions does so before deciding: the first keys may be those
+//! keys are enough ([`KeyTally`]). Whoever can look at all partitions does so before deciding: the first keys may be those
 //! of one producer among several. Only events of tenants tell anything: those of apps, and ticks, are sent to every
 //! partition.
 //!
@@ -23,14 +23,13 @@ use ledger_record::record::Stream;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{DataDir, OpenError, Partitioner, ReadError, Reader};
 
-use crate::kafka::KafkaError;
-use crate::kafka::KafkaOptions;
+use crate::kafka::{KafkaError, KafkaOptions};
 
 /// One in so many sets of keys fits a partitioner by chance when that is believed.
 const BY_CHANCE: f64 = 1e6;
 
-/// Keys that are told apart while they are counted.
-const TOLD_APART: usize = 20_000;
+/// Most keys that are counted as distinct.
+const DISTINCT_KEYS: usize = 20_000;
 
 /// Most tenants of a shard that are looked at to learn how they were placed.
 const TENANTS_LOOKED_AT: usize = 1_000;
@@ -44,21 +43,16 @@ pub struct Placement {
     pub kafka: Option<KafkaOptions>,
 }
 
-/// Why nobody can say where a key belongs.
+/// Why the partition of a key cannot be computed.
 #[derive(Debug, thiserror::Error)]
 pub enum PlacingError {
-    /// Nothing tells.
+    /// Nothing is set or learnt.
     #[error(
         "{topic} has {partitions} partitions, and nothing tells yet how its producers place client keys; set \
          kafka.partitioner (--partitioner) to what they use: murmur2 (Java and most others), crc32 (librdkafka: \
          confluent-kafka, node-rdkafka) or fnv1a (Sarama), or give --brokers to learn it from the topic"
     )]
-    Unset {
-        /// The topic.
-        topic: String,
-        /// How many it has.
-        partitions: u32,
-    },
+    Unset { topic: String, partitions: u32 },
     /// It is known that none of the partitioners fits, or it is set so.
     #[error(
         "no partition can be computed for the client keys of {topic}: its producers place them by no partitioner that \
@@ -66,19 +60,13 @@ pub enum PlacingError {
         shown.as_deref().map(|shown| format!(" (where the keys are fits {shown})")).unwrap_or_default()
     )]
     Unknown {
-        /// The topic.
         topic: String,
         /// How many keys each of them places where they are, if they were looked at.
         shown: Option<String>,
     },
     /// The topic cannot be looked at.
     #[error("cannot learn from {topic} how its producers place client keys: {error}; set kafka.partitioner")]
-    Sample {
-        /// The topic.
-        topic: String,
-        /// What the client said.
-        error: KafkaError,
-    },
+    Sample { topic: String, error: KafkaError },
     /// The data directory cannot be read or written.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -91,7 +79,6 @@ pub enum PlacingError {
          producers have changed, make a directory that fits them: `realm-ledger refill --from OLD --data-dir NEW`"
     )]
     Conflict {
-        /// The topic.
         topic: String,
         /// As configured.
         set: Partitioner,
@@ -127,24 +114,24 @@ impl Placement {
         &self,
         topic: &str,
         partitions: u32,
-        learnt: Option<&Tally>,
+        learnt: Option<&KeyTally>,
     ) -> Result<Partitioner, PlacingError> {
-        let known = learnt.and_then(Tally::verdict);
+        let known = learnt.and_then(KeyTally::verdict);
         to_place(topic, partitions, in_force(topic, self.set, known)?).map_err(|error| match error {
             PlacingError::Unknown { topic, .. } => {
-                PlacingError::Unknown { topic, shown: learnt.map(Tally::to_string) }
+                PlacingError::Unknown { topic, shown: learnt.map(KeyTally::to_string) }
             }
             error => error,
         })
     }
 
-    /// How many partitions the topic has; none: nobody named its brokers, or it is not there.
+    /// How many partitions the topic has; none: its brokers are not named, or it is not there.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, KafkaError> {
         self.kafka.as_ref().map_or(Ok(None), |options| count_partitions(options, topic))
     }
 
-    fn learn(&self, data: &DataDir, topic: &str, partitions: u32) -> Result<Option<Tally>, PlacingError> {
-        let mut tally = Tally::new(partitions);
+    fn learn(&self, data: &DataDir, topic: &str, partitions: u32) -> Result<Option<KeyTally>, PlacingError> {
+        let mut tally = KeyTally::new(partitions);
         for shard in data.shards()?.into_iter().filter(|shard| shard.topic == topic) {
             tally_recorded(&mut tally, &data.read_shard(&shard)?)?;
         }
@@ -154,7 +141,7 @@ impl Placement {
         }
     }
 
-    fn sample(&self, topic: &str) -> Result<Option<Tally>, PlacingError> {
+    fn sample(&self, topic: &str) -> Result<Option<KeyTally>, PlacingError> {
         let Some(options) = &self.kafka else { return Ok(None) };
         match sample_keys(options, topic) {
             Ok(tally) => Ok(Some(tally)),
@@ -215,7 +202,7 @@ fn has_placed(data: &DataDir, topic: &str) -> Result<bool, PlacingError> {
     Ok(false)
 }
 
-/// One that computes, for whoever has to place keys.
+/// A partitioner that computes, for placing keys.
 pub fn to_place(
     topic: &str,
     partitions: u32,
@@ -232,16 +219,16 @@ pub fn to_place(
 
 /// Keys and where they are.
 #[derive(Debug, Clone)]
-pub struct Tally {
+pub struct KeyTally {
     partitions: u32,
-    /// Those that were counted, and where they were, as far as they are told apart.
+    /// Those that were counted, and where they were, as far as they are counted as distinct.
     seen: BTreeSet<(Vec<u8>, u32)>,
     keys: u64,
     /// How many of them each places where they are.
     fits: [(Partitioner, u64); Partitioner::COMPUTING.len()],
 }
 
-impl Tally {
+impl KeyTally {
     /// Of a topic with so many partitions.
     #[must_use]
     pub fn new(partitions: u32) -> Self {
@@ -251,7 +238,7 @@ impl Tally {
 
     /// A key is in a partition.
     pub fn take(&mut self, key: &[u8], partition: u32) {
-        if self.seen.len() < TOLD_APART && !self.seen.insert((key.to_vec(), partition)) {
+        if self.seen.len() < DISTINCT_KEYS && !self.seen.insert((key.to_vec(), partition)) {
             return;
         }
         self.keys += 1;
@@ -272,7 +259,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for KeyTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.fits.map(|(partitioner, fits)| format!("{partitioner} {fits} of {}", self.keys));
         f.write_str(&shown.join(", "))
@@ -287,7 +274,7 @@ pub fn are_enough(keys: u64, partitions: u32) -> bool {
 }
 
 /// Counts the tenants of a shard whose first record came from its topic.
-fn tally_recorded(tally: &mut Tally, shard: &Reader) -> Result<(), ReadError> {
+fn tally_recorded(tally: &mut KeyTally, shard: &Reader) -> Result<(), ReadError> {
     let (id, snapshot) = (shard.shard(), shard.snapshot());
     let clients: Vec<ClientKey> =
         snapshot.tenant_keys()?.take(TENANTS_LOOKED_AT).collect::<Result<_, ReadError>>()?;

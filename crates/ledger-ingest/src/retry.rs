@@ -1,7 +1,7 @@
 //! One event, once more, without Kafka: recorded in every shard that it is for, or in none.
 //!
 //! Unlike an import, nothing is noted of an event that is refused again: its message is in quarantine already,
-//! and the next try must be as good as this one. An event that is recorded is told by its id.
+//! and the next try must be as good as this one. An event that is recorded is recognized by its id.
 
 use std::sync::Arc;
 

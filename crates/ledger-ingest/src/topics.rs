@@ -25,9 +25,8 @@ use crate::kafka::topic;
 /// A topic as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedTopic {
-    /// Its name.
     pub name: String,
-    /// How many partitions it gets, if that is not the operator's to say.
+    /// How many partitions it gets, if that is not the operator's choice.
     pub partitions: Option<u32>,
     /// Settings that matter, with the values they need.
     pub settings: Vec<(&'static str, &'static str)>,
@@ -36,7 +35,6 @@ pub struct WantedTopic {
 /// What became of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicReport {
-    /// Its name.
     pub name: String,
     /// How many partitions it has; 0: it is not there.
     pub partitions: u32,
@@ -54,12 +52,12 @@ impl TopicReport {
         self.partitions > 0 && self.differences.is_empty()
     }
 
-    /// Why `serve` does not read a lifecycle topic, as it would tell it of the first partition.
+    /// Why `serve` does not read a lifecycle topic, as it would report it for the first partition.
     pub fn halts(&self, options: &KafkaOptions) -> Option<Halted> {
         let times = self.times.as_ref().filter(|times| matches!(times, TimeSource::Producers { .. }))?;
         let shard = ShardId { topic: self.name.clone(), partition: 0 };
         let halt = Halt::producer_times(&shard, times.to_string(), &options.brokers);
-        (!options.accept_producer_times).then(|| halt.told(&shard))
+        (!options.accept_producer_times).then(|| halt.halted(&shard))
     }
 }
 
@@ -86,7 +84,7 @@ fn wanted_topic(
     WantedTopic { name: name.to_owned(), partitions, settings: settings.to_vec() }
 }
 
-/// How many partitions a topic gets when nobody says it.
+/// How many partitions a topic gets by default.
 pub const PARTITIONS: u32 = 12;
 
 /// Creates the topics that are missing, and compares those that are there, also with how many partitions were asked for.

@@ -81,9 +81,9 @@ pub(crate) fn log_name(config: &Config) -> Result<String, Failure> {
 
 /// The last signed checkpoint of a shard, as it is kept beside the keys, if there is one.
 pub(crate) fn last_signed(config: &Config, shard: &ShardId) -> Result<Option<SignedCheckpoint>, Failure> {
-    let (keys_dir, origin) = (config.keys_dir(), origins(config)?.of(shard));
-    let Some(note) = KeptNote::of(&keys_dir, &origin).read()? else { return Ok(None) };
-    let identity = Identity::new(&origin, &SigningKeys::of(&keys_dir).read()?)?;
+    let (keys_dir, origin) = (config.keys_dir(), origins(config)?.origin(shard));
+    let Some(note) = KeptNote::new(&keys_dir, &origin).read()? else { return Ok(None) };
+    let identity = Identity::new(&origin, &SigningKeys::new(&keys_dir).read()?)?;
     let checkpoint = identity.open(&note).map_err(|error| {
         let message =
             format!("the checkpoint that is kept of {origin} was not signed by the keys that are there");
@@ -105,7 +105,7 @@ fn signing_options(config: &Config, data: &DataDir) -> Result<Option<SigningOpti
         return Ok(None);
     };
     let keys_dir = config.keys_dir();
-    let signing_keys = SigningKeys::of(&keys_dir);
+    let signing_keys = SigningKeys::new(&keys_dir);
     let keys = signing_keys.read()?;
     secret::warn_if_exposed(signing_keys.path());
     if keys.is_empty() {
@@ -122,7 +122,7 @@ fn signing_options(config: &Config, data: &DataDir) -> Result<Option<SigningOpti
 /// Makes the signing key of a new ledger. A ledger that is not new never gets one by itself: others know its
 /// checkpoints by the key that it had.
 pub(crate) fn first_key(config: &Config) -> Result<Option<String>, Failure> {
-    let keys = SigningKeys::of(&config.keys_dir());
+    let keys = SigningKeys::new(&config.keys_dir());
     match keys.generate() {
         Ok(_) => Ok(Some(format!(
             "made the signing key {}: keep a copy apart from the data; `keys show` prints what partners check with",

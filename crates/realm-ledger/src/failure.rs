@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use ledger_ingest::consume::StartError;
+use ledger_ingest::consume::IngestError;
 use ledger_ingest::import::ImportError;
 use ledger_ingest::retry::RetryError;
 use ledger_store::{
@@ -170,8 +170,8 @@ fn advice(error: &(dyn Error + 'static)) -> (Exit, Option<String>) {
         return advice(error);
     }
     match error.downcast_ref() {
-        Some(StartError::Open(error)) => return of_opening(error),
-        Some(StartError::OtherCluster(_)) => {
+        Some(IngestError::Open(error)) => return of_opening(error),
+        Some(IngestError::OtherCluster(_)) => {
             return (Exit::OtherLedger, Some(StopCode::OtherCluster.remedy().to_owned()));
         }
         _ => {}

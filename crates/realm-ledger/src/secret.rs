@@ -84,7 +84,7 @@ fn of_directory(config: &Config, secret: LedgerSecret) -> Result<LedgerSecret, F
 pub(crate) fn copy_keys(from: &Path, to: &Path) -> Result<(), Failure> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o700).create(to).map_err(io_error(to))?;
-    for file in [from.join(SECRET_FILE), SigningKeys::of(from).path().to_owned()] {
+    for file in [from.join(SECRET_FILE), SigningKeys::new(from).path().to_owned()] {
         let Some(copy) = file.file_name().map(|name| to.join(name)).filter(|copy| !copy.exists()) else {
             continue;
         };

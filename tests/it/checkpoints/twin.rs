@@ -97,7 +97,7 @@ fn a_twin_with_another_history_signs_nothing() {
     let last = published.last().unwrap();
     assert_eq!(reader.snapshot().tree_root(last.size).unwrap(), last.root);
     // Nor does it keep anything that it might show.
-    let kept = KeptNote::of(&scratch.path().join("other.keys"), &origin).read().unwrap();
+    let kept = KeptNote::new(&scratch.path().join("other.keys"), &origin).read().unwrap();
     let kept = kept.map(|note| note.lines().nth(2).unwrap().to_owned());
     let is_published = |root: &String| published.iter().any(|note| note.text().lines().nth(2) == Some(root));
     assert!(kept.as_ref().is_none_or(is_published), "{kept:?}");

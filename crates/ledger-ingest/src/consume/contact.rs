@@ -2,14 +2,15 @@
 //! long as it lasts.
 //!
 //! Without brokers everything fails at once: fetches, offsets, ticks, decisions, checkpoints, and after the session
-//! timeout the place in the group. Each of these is one fact, and it is told here ([`Catalog::away`]); who fails
-//! meanwhile keeps quiet.
+//! timeout the place in the group. All of these are one fact, which is reported here ([`Catalog::away`]); what
+//! fails meanwhile is not logged as a warning.
 //!
 //! Nor does anything come where the brokers answer and a topic is not there, or the place in the group is not found again
-//! yet: with nothing assigned the reason is told all the same.
+//! yet: with nothing assigned the reason is reported too.
 //!
 //! ```text
-//!   something fails, or nothing is assigned ─► asked every two seconds ─► no answer for three ─► told ─► an answer ─► told
+//!   something fails, or nothing is assigned ─► asked every two seconds ─► no answer for three ─► reported
+//!                                                                     └─► an answer ─► reported
 //! ```
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,7 +21,6 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{debug, info, warn};
 
-use crate::consume::membership::Membership;
 use crate::kafka::client_log;
 
 /// How often the brokers are asked while it is not known whether they answer.
@@ -33,32 +33,32 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 const JOINS_WITHIN: Duration = Duration::from_mins(2);
 
 /// A broker that only restarts is no news.
-const TOLD_AFTER: Duration = Duration::from_secs(3);
+const REPORT_AFTER: Duration = Duration::from_secs(3);
 
-/// What is known of the brokers. Whoever fails to reach them says so; the group's thread asks.
+/// What is known of the brokers. Every thread that fails to reach them reports it here; the group's thread asks.
 #[derive(Debug, Default)]
-pub(super) struct Contact(Mutex<State>);
+pub(super) struct Contact(Mutex<ContactState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct ContactState {
     lost: Option<Lost>,
     asked: Option<Instant>,
     /// They answer again since, and nothing is assigned yet.
     joins_since: Option<Instant>,
-    /// Why a topic is not read, as told.
+    /// Why a topic is not read, as reported.
     unread: Option<String>,
 }
 
-/// They did not answer somebody.
+/// A request to the brokers failed.
 #[derive(Debug)]
 struct Lost {
     since: Instant,
     error: String,
-    told: bool,
+    reported: bool,
 }
 
 impl Contact {
-    /// Something failed, most likely because the brokers are out of reach. Answers whether that may be so.
+    /// A request failed. Returns whether that may be because the brokers are out of reach.
     pub(super) fn failed(&self, error: &KafkaError) -> bool {
         let code = match error {
             KafkaError::AdminOp(code) => Some(*code),
@@ -66,7 +66,7 @@ impl Contact {
         };
         let is_away = code.is_some_and(is_of_transport);
         if is_away {
-            let lost = || Lost { since: Instant::now(), error: error.to_string(), told: false };
+            let lost = || Lost { since: Instant::now(), error: error.to_string(), reported: false };
             self.lock().lost.get_or_insert_with(lost);
         }
         is_away
@@ -77,7 +77,7 @@ impl Contact {
         self.lock().lost.is_some()
     }
 
-    /// Asks them, if there is a reason and it is time; tells what is new.
+    /// Asks them, if there is a reason and it is time; reports what is new.
     pub(super) fn look<C: ClientContext>(
         &self,
         client: &Client<C>,
@@ -86,7 +86,7 @@ impl Contact {
         is_assigned: bool,
     ) {
         let now = Instant::now();
-        let was_told = {
+        let was_reported = {
             let mut state = self.lock();
             let is_over = |since: &Instant| is_assigned || now.duration_since(*since) >= JOINS_WITHIN;
             if state.joins_since.take_if(|since| is_over(since)).is_some() {
@@ -96,22 +96,36 @@ impl Contact {
             if !is_time || is_assigned && state.lost.is_none() {
                 return;
             }
-            state.lost.as_ref().is_some_and(|lost| lost.told)
+            state.lost.as_ref().is_some_and(|lost| lost.reported)
         };
-        self.ask(client, topic, catalog, TOLD_AFTER);
-        if was_told && !self.is_lost() && !is_assigned {
+        self.ask(client, topic, catalog, REPORT_AFTER);
+        if was_reported && !self.is_lost() && !is_assigned {
             self.lock().joins_since = Some(now);
             let facts = "the brokers answer again, and this process joins the group again: nothing is assigned to it yet";
             set_away(catalog, Some(facts.to_owned()));
         }
     }
 
-    /// Tells why a topic is not read, while nothing else is and the brokers answer; or that it is.
-    pub(super) fn tell_unread(&self, catalog: &Catalog, why: Option<String>) {
+    /// The place in the group is lost. What becomes of the partitions cannot be known here.
+    pub(super) fn report_lost<C: ClientContext>(&self, client: &Client<C>, topic: &str, catalog: &Catalog) {
+        self.ask(client, topic, catalog, Duration::ZERO);
+        if self.is_lost() {
+            info!(
+                "without an answer of the brokers this process has lost its place in the group; it joins again then"
+            );
+        } else {
+            warn!(
+                "this process has lost its place in the group, which may give its partitions to another; it joins again"
+            );
+        }
+    }
+
+    /// Reports why a topic is not read, while nothing else is and the brokers answer; or that it is.
+    pub(super) fn report_unread(&self, catalog: &Catalog, why: Option<String>) {
         let mut state = self.lock();
         let why = why.filter(|_| state.lost.is_none() && state.joins_since.is_none());
         if state.unread != why {
-            // Whoever lost the brokers meanwhile has said so.
+            // The thread that lost the brokers meanwhile has reported that.
             if why.is_some() || state.lost.is_none() && state.joins_since.is_none() {
                 set_away(catalog, why.clone());
             }
@@ -119,13 +133,13 @@ impl Contact {
         }
     }
 
-    /// Asks them now. That they do not answer is told when it was so for a time.
+    /// Asks them now. Brokers that have not answered for a time are reported.
     pub(super) fn ask<C: ClientContext>(
         &self,
         client: &Client<C>,
         topic: &str,
         catalog: &Catalog,
-        told_after: Duration,
+        report_after: Duration,
     ) {
         let began = Instant::now();
         let answer = client.fetch_metadata(Some(topic), ASK_TIMEOUT);
@@ -133,31 +147,31 @@ impl Contact {
         state.asked = Some(Instant::now());
         match answer {
             Ok(_) => {
-                if let Some(lost) = state.lost.take().filter(|lost| lost.told) {
+                if let Some(lost) = state.lost.take().filter(|lost| lost.reported) {
                     info!(after = ?lost.since.elapsed(), "the brokers answer again");
                     set_away(catalog, None);
                 }
             }
             Err(error) => {
                 debug!(%error, "the brokers do not answer");
-                let lost = Lost { since: began, error: error.to_string(), told: false };
+                let lost = Lost { since: began, error: error.to_string(), reported: false };
                 let lost = state.lost.get_or_insert(lost);
-                if lost.since.elapsed() >= told_after {
-                    lost.tell(catalog);
+                if lost.since.elapsed() >= report_after {
+                    lost.report(catalog);
                 }
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ContactState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Lost {
-    fn tell(&mut self, catalog: &Catalog) {
+    fn report(&mut self, catalog: &Catalog) {
         let error = client_log::last_failure().unwrap_or_else(|| self.error.clone());
-        if !std::mem::replace(&mut self.told, true) {
+        if !std::mem::replace(&mut self.reported, true) {
             warn!(
                 code = %StopCode::SourceUnreachable, error,
                 "the brokers do not answer: nothing is recorded until they do; {}", StopCode::SourceUnreachable.remedy()
@@ -169,42 +183,15 @@ impl Lost {
     }
 }
 
-impl Membership {
-    /// Asks the brokers whether they are there, if something says that they are not.
-    pub(super) fn look_for_brokers(&self, client: &Client<Self>) {
-        if let Some(topic) = self.options().topics.first() {
-            let is_assigned = self.is_assigned_any();
-            self.contact().look(client, topic, self.catalog(), is_assigned);
-            self.contact().tell_unread(self.catalog(), self.unread().filter(|_| !is_assigned));
-        }
-    }
-
-    /// The place in the group is lost. What becomes of the partitions nobody here can know.
-    pub(super) fn tell_lost(&self, client: &Client<Self>) {
-        if let Some(topic) = self.options().topics.first() {
-            self.contact().ask(client, topic, self.catalog(), Duration::ZERO);
-        }
-        if self.contact().is_lost() {
-            info!(
-                "without an answer of the brokers this process has lost its place in the group; it joins again then"
-            );
-        } else {
-            warn!(
-                "this process has lost its place in the group, which may give its partitions to another; it joins again"
-            );
-        }
-    }
-}
-
-/// Of the process, and of the shards that it had to give up for it: a shard that is read says so itself.
+/// Sets the reason for the process, and for the shards that it has given up; the reader of a shard sets its own.
 fn set_away(catalog: &Catalog, facts: Option<String>) {
     let code = StopCode::SourceUnreachable;
-    let told = |shard: &ShardId| facts.as_ref().map(|facts| Halted::new(code, shard, facts));
+    let reported = |shard: &ShardId| facts.as_ref().map(|facts| Halted::new(code, shard, facts));
     for (shard, served) in catalog.all() {
         let now = served.status.freshness();
-        let is_told = now.held_up.as_ref().is_some_and(|told| told.code == code.as_str());
-        if !now.is_ours && (facts.is_some() || is_told) {
-            served.status.hold_up(told(&shard), facts.is_none());
+        let is_reported = now.held_up.as_ref().is_some_and(|reported| reported.code == code.as_str());
+        if !now.is_ours && (facts.is_some() || is_reported) {
+            served.status.hold_up(reported(&shard), facts.is_none());
             crate::metric::held_up(&shard, facts.as_ref().map(|_| code.as_str()));
         }
     }
@@ -269,17 +256,17 @@ mod tests {
         assert!(!contact.is_lost());
         let joins = catalog.away().unwrap();
         assert!(joins.message.contains("joins the group again"), "{joins:?}");
-        contact.tell_unread(&catalog, None);
+        contact.report_unread(&catalog, None);
         assert_eq!(catalog.away(), Some(joins));
         contact.look(answering.client(), "t", &catalog, true);
         assert_eq!(catalog.away(), None);
 
         // A topic that is not there.
-        contact.tell_unread(&catalog, Some("u is not read: the brokers do not tell of it".to_owned()));
+        contact.report_unread(&catalog, Some("u is not read: the brokers do not tell of it".to_owned()));
         let away = catalog.away().unwrap();
         assert_eq!(away.code, "source-unreachable");
         assert!(away.message.contains("u is not read") && away.message.contains("that the topic is there"));
-        contact.tell_unread(&catalog, None);
+        contact.report_unread(&catalog, None);
         assert_eq!(catalog.away(), None);
     }
 

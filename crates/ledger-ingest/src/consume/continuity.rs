@@ -1,6 +1,6 @@
 //! Whether a source can go on where its shard stopped (invariant I-4).
 //!
-//! A pure decision over what the shard remembers and what the broker tells. Anything that would pass over
+//! A pure decision over what the shard remembers and what the broker answers. Anything that would pass over
 //! a message unseen stops the shard with the range that is affected; nothing is reset by itself.
 
 use crate::kafka::native::Watermarks;
@@ -10,182 +10,79 @@ use ledger_record::json::time::format_instant;
 use ledger_store::{Halted, Partitioner, ShardId, StopCause, StopCode, with_causes};
 use rdkafka::error::KafkaError;
 
-/// Why a shard stops: the facts. What to do about each is said by its [`StopCode`].
+/// Why a shard stops: the facts. Its [`StopCode`] has what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Halt {
     /// The source removed messages before they were read.
-    #[error(
-        "retention removed offsets {from} to {until} (exclusive) of {topic}/{partition} before they were read"
-    )]
-    RetentionGap {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: u32,
-        /// First lost offset.
-        from: u64,
-        /// First offset that can still be read.
-        until: u64,
-    },
+    #[error("retention removed offsets {from} to {until} (exclusive) of {shard} before they were read")]
+    RetentionGap { shard: ShardId, from: u64, until: u64 },
     /// A new shard, but the oldest messages are gone already.
-    #[error("{topic}/{partition} begins at offset {low}: offsets 0 to {low} (exclusive) are gone")]
-    HistoryIncomplete {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: u32,
-        /// First offset that can still be read.
-        low: u64,
-    },
+    #[error("{shard} begins at offset {low}: offsets 0 to {low} (exclusive) are gone")]
+    HistoryIncomplete { shard: ShardId, low: u64 },
     /// The source ends before what was already read.
     #[error(
-        "{topic}/{partition} ends at offset {high}, but offsets up to {next} (exclusive) were read: the topic \
+        "{shard} ends at offset {high}, but offsets up to {next} (exclusive) were read: the topic \
          was truncated or recreated; offsets {high} to {next} of the ledger have no source any more"
     )]
-    Truncated {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: u32,
-        /// The next offset that the shard expects.
-        next: u64,
-        /// The end of the source.
-        high: u64,
-    },
+    Truncated { shard: ShardId, next: u64, high: u64 },
     /// The source was truncated and has grown again: the leader epoch of what was read is gone.
     #[error(
-        "{topic}/{partition} was truncated below offset {next} and has grown again since: what was read \
+        "{shard} was truncated below offset {next} and has grown again since: what was read \
          before {next} is not what the topic holds now"
     )]
-    Diverged {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: u32,
-        /// The next offset that the shard expects.
-        next: u64,
-    },
+    Diverged { shard: ShardId, next: u64 },
     /// Another cluster than the one the data directory was filled from.
     #[error(
         "{topic} is served by cluster {found}, but this data directory was filled from cluster {recorded}"
     )]
-    OtherCluster {
-        /// The topic.
-        topic: String,
-        /// The cluster that the data directory remembers.
-        recorded: String,
-        /// The cluster that answers.
-        found: String,
-    },
+    OtherCluster { topic: String, recorded: String, found: String },
     /// Another topic under the same name.
     #[error(
-        "topic {topic} was recreated: its id was {recorded} and is {found}; offsets before {next} of \
-         partition {partition} belong to the old one"
+        "topic {} was recreated: its id was {recorded} and is {found}; offsets before {next} of \
+         partition {} belong to the old one", shard.topic, shard.partition
     )]
-    TopicRecreated {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: u32,
-        /// The next offset that the shard expects.
-        next: u64,
-        /// The id that the data directory remembers.
-        recorded: String,
-        /// The id that the broker tells.
-        found: String,
-    },
+    TopicRecreated { shard: ShardId, next: u64, recorded: String, found: String },
     /// Another number of partitions: keys are spread anew, tenants would be torn apart.
     #[error(
-        "topic {topic} has {found} partitions and had {recorded}: client keys land elsewhere from some \
-         offset ≥ {next} of partition {partition} on"
+        "topic {} has {found} partitions and had {recorded}: client keys land elsewhere from some \
+         offset ≥ {next} of partition {} on", shard.topic, shard.partition
     )]
-    Repartitioned {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: u32,
-        /// The next offset that the shard expects.
-        next: u64,
-        /// The number that the data directory remembers.
-        recorded: u32,
-        /// The number that the broker tells.
-        found: u32,
-    },
+    Repartitioned { shard: ShardId, next: u64, recorded: u32, found: u32 },
     /// A message came that the shard has already passed, or not yet reached by its own queue.
-    #[error("{topic}/{partition} delivered offset {found} where {next} was next")]
-    OutOfOrder {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: u32,
-        /// The next offset that the shard expects.
-        next: u64,
-        /// The offset that came.
-        found: u64,
-    },
+    #[error("{shard} delivered offset {found} where {next} was next")]
+    OutOfOrder { shard: ShardId, next: u64, found: u64 },
     /// The broker refuses to serve the partition.
-    #[error("{topic}/{partition} cannot be read: {error}")]
-    Refused {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: u32,
-        /// What the broker said.
-        error: String,
-    },
+    #[error("{shard} cannot be read: {error}")]
+    Refused { shard: ShardId, error: String },
     /// The producers' clocks rule the recorded times, without a bound that is short enough.
-    #[error("{topic}/{partition} is not read: {facts}")]
+    #[error("{shard} is not read: {facts}")]
     ProducerTimes {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: u32,
-        /// What its settings say, or do not say.
+        shard: ShardId,
         facts: String,
         /// Where the settings can be changed.
         brokers: String,
     },
     /// A producer's clock is far ahead of this machine's.
     #[error(
-        "offset {offset} of {topic}/{partition} has its producer's time {}, more than 24 hours ahead of this \
+        "offset {offset} of {shard} has its producer's time {}, more than 24 hours ahead of this \
          machine's clock", format_instant(*time)
     )]
-    TimeAhead {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: u32,
-        /// Where the message is.
-        offset: u64,
-        /// What it says.
-        time: Timestamp,
-    },
+    TimeAhead { shard: ShardId, offset: u64, time: Timestamp },
     /// A thread of the shard ended in the middle: a fault of this program.
-    #[error("a thread of {topic}/{partition} panicked")]
-    Panicked {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: u32,
-    },
+    #[error("a thread of {shard} panicked")]
+    Panicked { shard: ShardId },
     /// A message is not where its key belongs, and imported history is where it does.
     #[error(
-        "the message at offset {offset} of {topic}/{found} is of {client}, whose place is {topic}/{belongs} by \
+        "the message at offset {offset} of {shard} is of {client}, whose place is {}/{belongs} by \
          {partitioner}, as imported history was placed: recorded here it would tear the tenant apart, so it was not \
-         recorded. {}", right_producer(*is_keyed, *partitioner)
+         recorded. {}", shard.topic, right_producer(*is_keyed, *partitioner)
     )]
     Misplaced {
-        /// The topic.
-        topic: String,
-        /// The partition that it came in.
-        found: u32,
-        /// Where it is.
+        shard: ShardId,
         offset: u64,
-        /// Whose it is.
         client: String,
-        /// The partition that it belongs in.
+        /// The partition that its key belongs in.
         belongs: u32,
-        /// Who says so.
         partitioner: Partitioner,
         /// The message has the client key as its key.
         is_keyed: bool,
@@ -194,12 +91,7 @@ pub enum Halt {
     },
     /// The data directory cannot be written or read.
     #[error("the shard cannot go on: {error}")]
-    Store {
-        /// What kind of failure it is.
-        code: StopCode,
-        /// What the store said.
-        error: String,
-    },
+    Store { code: StopCode, error: String },
 }
 
 /// What to change at a producer whose messages are misplaced.
@@ -220,13 +112,12 @@ impl Halt {
 
     /// The broker failed, in a way that does not pass.
     pub(super) fn refused(id: &ShardId, error: &KafkaError) -> Self {
-        Self::Refused { topic: id.topic.clone(), partition: id.partition, error: error.to_string() }
+        Self::Refused { shard: id.clone(), error: error.to_string() }
     }
 
-    /// Recorded times would be the producers'; the facts say what is known of that.
+    /// Recorded times would be the producers'; the facts are what is known of that.
     pub(crate) fn producer_times(id: &ShardId, facts: String, brokers: &str) -> Self {
-        let ShardId { topic, partition } = id.clone();
-        Self::ProducerTimes { topic, partition, facts, brokers: brokers.to_owned() }
+        Self::ProducerTimes { shard: id.clone(), facts, brokers: brokers.to_owned() }
     }
 
     /// What kind of stop it is.
@@ -249,8 +140,8 @@ impl Halt {
         }
     }
 
-    /// As everyone is told of this shard.
-    pub fn told(&self, shard: &ShardId) -> Halted {
+    /// The reason with its code and remedy, as readiness and answers show it.
+    pub fn halted(&self, shard: &ShardId) -> Halted {
         let told = Halted::new(self.code(), shard, self);
         match self {
             Self::ProducerTimes { brokers, .. } => {
@@ -272,10 +163,7 @@ impl Halt {
 /// What a shard remembers of its source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remembered<'a> {
-    /// The topic.
-    pub topic: &'a str,
-    /// The partition.
-    pub partition: u32,
+    pub shard: &'a ShardId,
     /// The next offset to read; none before the first message.
     pub next: Option<u64>,
     /// The topic's id and number of partitions when it was first read.
@@ -284,36 +172,34 @@ pub(super) struct Remembered<'a> {
 
 /// Where to start reading, or why not to.
 pub(super) fn start_at(
-    shard: Remembered<'_>,
+    remembered: Remembered<'_>,
     found: &TopicFacts,
     marks: Watermarks,
     accept_incomplete_history: bool,
 ) -> Result<u64, Halt> {
-    let (topic, partition) = (shard.topic.to_owned(), shard.partition);
-    let next = shard.next.unwrap_or(0);
-    if let (Some(recorded), Some(found)) = (&shard.facts.cluster_id, &found.cluster_id)
+    let Remembered { shard, next, facts } = remembered;
+    let (shard, expected) = (shard.clone(), next.unwrap_or(0));
+    if let (Some(recorded), Some(found)) = (&facts.cluster_id, &found.cluster_id)
         && recorded != found
     {
         let (recorded, found) = (recorded.clone(), found.clone());
-        return Err(Halt::OtherCluster { topic, recorded, found });
+        return Err(Halt::OtherCluster { topic: shard.topic, recorded, found });
     }
-    if let (Some(recorded), Some(found)) = (&shard.facts.topic_id, &found.topic_id)
+    if let (Some(recorded), Some(found)) = (&facts.topic_id, &found.topic_id)
         && recorded != found
     {
         let (recorded, found) = (recorded.clone(), found.clone());
-        return Err(Halt::TopicRecreated { topic, partition, next, recorded, found });
+        return Err(Halt::TopicRecreated { shard, next: expected, recorded, found });
     }
-    if shard.facts.partitions != found.partitions {
-        let (recorded, found) = (shard.facts.partitions, found.partitions);
-        return Err(Halt::Repartitioned { topic, partition, next, recorded, found });
+    if facts.partitions != found.partitions {
+        let (recorded, found) = (facts.partitions, found.partitions);
+        return Err(Halt::Repartitioned { shard, next: expected, recorded, found });
     }
-    match shard.next {
+    match next {
         None if marks.low == 0 || accept_incomplete_history => Ok(marks.low),
-        None => Err(Halt::HistoryIncomplete { topic, partition, low: marks.low }),
-        Some(next) if next < marks.low => {
-            Err(Halt::RetentionGap { topic, partition, from: next, until: marks.low })
-        }
-        Some(next) if next > marks.high => Err(Halt::Truncated { topic, partition, next, high: marks.high }),
+        None => Err(Halt::HistoryIncomplete { shard, low: marks.low }),
+        Some(next) if next < marks.low => Err(Halt::RetentionGap { shard, from: next, until: marks.low }),
+        Some(next) if next > marks.high => Err(Halt::Truncated { shard, next, high: marks.high }),
         Some(next) => Ok(next),
     }
 }
@@ -326,10 +212,15 @@ mod tests {
         TopicFacts { cluster_id: Some("c".to_owned()), topic_id: Some(id.to_owned()), partitions }
     }
 
+    fn shard() -> ShardId {
+        ShardId { topic: "t".to_owned(), partition: 3 }
+    }
+
     fn start(next: Option<u64>, found: &TopicFacts, low: u64, high: u64) -> Result<u64, &'static str> {
         let recorded = facts("id", 6);
-        let shard = Remembered { topic: "t", partition: 3, next, facts: &recorded };
-        start_at(shard, found, Watermarks { low, high }, false).map_err(|halt| halt.code().as_str())
+        let id = shard();
+        let remembered = Remembered { shard: &id, next, facts: &recorded };
+        start_at(remembered, found, Watermarks { low, high }, false).map_err(|halt| halt.code().as_str())
     }
 
     #[test]
@@ -359,15 +250,16 @@ mod tests {
     #[test]
     fn an_operator_may_accept_a_history_that_begins_late() {
         let recorded = facts("id", 6);
-        let shard = Remembered { topic: "t", partition: 0, next: None, facts: &recorded };
-        assert_eq!(start_at(shard, &facts("id", 6), Watermarks { low: 5, high: 9 }, true), Ok(5));
+        let id = shard();
+        let remembered = Remembered { shard: &id, next: None, facts: &recorded };
+        assert_eq!(start_at(remembered, &facts("id", 6), Watermarks { low: 5, high: 9 }, true), Ok(5));
     }
 
     #[test]
     fn a_disk_that_fails_is_told_with_what_it_said_and_what_to_do() {
         let (path, source) = ("/data/CURRENT".into(), std::io::Error::from_raw_os_error(28));
-        let id = ShardId { topic: "t".to_owned(), partition: 3 };
-        let told = Halt::store(&ledger_store::OpenError::Io { path, source }).told(&id);
+        let id = shard();
+        let told = Halt::store(&ledger_store::OpenError::Io { path, source }).halted(&id);
         assert_eq!(told.code, "disk-full");
         assert!(
             told.message.contains("/data/CURRENT could not be read or written: No space left"),
@@ -378,12 +270,11 @@ mod tests {
 
     #[test]
     fn a_misplaced_message_is_told_with_what_helps_for_its_partitioner() {
-        let id = ShardId { topic: "t".to_owned(), partition: 3 };
+        let id = shard();
         let told = |partitioner, is_keyed, by: &[Partitioner]| {
-            let (topic, client, by) = ("t".to_owned(), "YOURS".to_owned(), by.to_vec());
-            let halt =
-                Halt::Misplaced { topic, found: 3, offset: 7, client, belongs: 1, partitioner, is_keyed, by };
-            halt.told(&id).message
+            let (shard, client, by) = (id.clone(), "YOURS".to_owned(), by.to_vec());
+            let halt = Halt::Misplaced { shard, offset: 7, client, belongs: 1, partitioner, is_keyed, by };
+            halt.halted(&id).message
         };
         let java = "default of Java";
         for (ours, theirs) in [
@@ -407,10 +298,10 @@ mod tests {
     #[test]
     fn the_message_names_the_range() {
         let recorded = facts("id", 6);
-        let shard = Remembered { topic: "t", partition: 3, next: Some(7), facts: &recorded };
-        let halt = start_at(shard, &facts("id", 6), Watermarks { low: 12, high: 20 }, false);
-        let id = ShardId { topic: "t".to_owned(), partition: 3 };
-        let message = halt.map_err(|halt| halt.told(&id).message);
+        let id = shard();
+        let remembered = Remembered { shard: &id, next: Some(7), facts: &recorded };
+        let halt = start_at(remembered, &facts("id", 6), Watermarks { low: 12, high: 20 }, false);
+        let message = halt.map_err(|halt| halt.halted(&id).message);
         assert!(
             matches!(&message, Err(text) if text.contains("offsets 7 to 12 (exclusive) of t/3")),
             "{message:?}"

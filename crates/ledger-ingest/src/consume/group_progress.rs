@@ -10,18 +10,17 @@
 
 use std::time::Duration;
 
-use ledger_store::{PublishedOffsets, ShardId};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use ledger_store::{Catalog, PublishedOffsets, ShardId};
+use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
-use crate::consume::membership::Membership;
-use crate::consume::worker::GroupConsumer;
+use crate::consume::callbacks::GroupConsumer;
 use crate::kafka::native;
-use crate::kafka::shard::{KafkaPartition as _, offset_of};
+use crate::kafka::partition::{KafkaPartition as _, offset_of};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Metadata {
@@ -30,13 +29,13 @@ struct Metadata {
 
 /// What the last owner of a partition committed.
 #[derive(Debug, Default)]
-pub(super) struct Committed {
+pub(super) struct GroupProgress {
     /// The next offset that it would have read.
     pub(super) offset: Option<u64>,
     pub(super) published: PublishedOffsets,
 }
 
-impl Committed {
+impl GroupProgress {
     /// Asks the group's coordinator. A process that may not ask publishes everything again, rather than nothing.
     pub(super) fn ask(consumer: &GroupConsumer, id: &ShardId, timeout: Duration) -> KafkaResult<Self> {
         let list = match consumer.committed_offsets(id.alone(), timeout) {
@@ -52,33 +51,26 @@ impl Committed {
     }
 }
 
-impl Membership {
-    /// Commits how far this process is, for lag tools, and how far it published, for the partition's next owner. As
-    /// long as it has not read what the owner before it committed, it commits nothing in its place.
-    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
-        let mut list = TopicPartitionList::new();
-        for (id, durable) in &self.lock().durable {
-            let Some(offset) = durable.offset() else { continue };
-            let published = self.catalog().get(id).and_then(|served| served.status.published().get());
-            let Some(published) = published else { continue };
-            if let Err(error) = add(&mut list, id, offset, published) {
-                debug!(%error, shard = %id, "offset not committed");
-            }
-        }
-        if list.count() > 0
-            && let Err(error) = consumer.commit(&list, mode)
-        {
-            debug!(%error, "offsets for lag tools were not committed");
+/// Commits how far this process is, for lag tools, and how far it published, for the partitions' next owners. As long
+/// as it has not read what the owner before it committed, it commits nothing in its place.
+pub(super) fn commit(
+    consumer: &GroupConsumer,
+    catalog: &Catalog,
+    durable: impl Iterator<Item = (ShardId, u64)>,
+    mode: CommitMode,
+) {
+    let mut list = TopicPartitionList::new();
+    for (id, offset) in durable {
+        let published = catalog.get(&id).and_then(|served| served.status.published().get());
+        let Some(published) = published else { continue };
+        if let Err(error) = add(&mut list, &id, offset, published) {
+            debug!(%error, shard = %id, "offset not committed");
         }
     }
-
-    /// What the next owners of these partitions publish is not known here.
-    pub(super) fn forget_published(&self, released: &[ShardId]) {
-        for served in released.iter().filter_map(|id| self.catalog().get(id)) {
-            if !served.status.freshness().is_ours {
-                served.status.published().forget();
-            }
-        }
+    if list.count() > 0
+        && let Err(error) = consumer.commit(&list, mode)
+    {
+        debug!(%error, "offsets for lag tools were not committed");
     }
 }
 

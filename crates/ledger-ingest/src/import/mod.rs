@@ -42,7 +42,7 @@ use ledger_record::rows::SourcePosition;
 use ledger_store::{DataDir, FutureLimit, Partitioner, Shard, ShardId, SourceIdentity, find_torn};
 use sha2::{Digest, Sha256};
 
-use crate::apply::{ApplyCounts, DecodedMessage, Source, apply};
+use crate::apply::{ApplyCounts, DecodedMessage, SourcePartition, apply};
 use crate::decode::{self, Decoded, Message, Stamp};
 use crate::placing::Placement;
 use crate::redact;
@@ -131,7 +131,7 @@ pub(crate) struct ImportTarget {
     pub(crate) shard: Shard,
     pub(crate) taken: u64,
     sha256: [u8; 32],
-    pub(crate) source: Source,
+    pub(crate) source: SourcePartition,
     waiting: Vec<Waiting>,
 }
 
@@ -171,7 +171,7 @@ pub(crate) fn open_targets(
                 (0, Sha256::digest([]).into())
             }
         };
-        let source = Source { name: Arc::clone(name), partition };
+        let source = SourcePartition { name: Arc::clone(name), partition };
         targets.push(ImportTarget { shard, taken, sha256, source, waiting: Vec::new() });
     }
     if partitions > 1 {

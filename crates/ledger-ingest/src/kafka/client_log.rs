@@ -1,4 +1,4 @@
-//! What librdkafka says, at the levels that mean something to an operator.
+//! librdkafka's log, at the levels that mean something to an operator.
 //!
 //! It calls a broker that is away an error; here an error is what a person must act on now, and brokers come
 //! back. That a property is meant for the other kind of client is no news either: one set of properties
@@ -15,8 +15,8 @@ use tracing::{debug, info, warn};
 
 const PROPERTY_OF_OTHERS: &str = "CONFWARN";
 
-/// Connections that fail, requests and sessions that time out: one fact, however many clients and brokers say it,
-/// and told in one place ([`crate::consume::contact`]). Offsets are committed as a courtesy, so that fails quietly, too.
+/// Connections that fail, requests and sessions that time out: one fact, however many clients and brokers log it,
+/// and reported in one place ([`crate::consume::contact`]). Offsets are committed as a courtesy, so that fails quietly, too.
 const OF_TRANSPORT: [&str; 5] = ["FAIL", "ERROR", "REQTMOUT", "SESSTMOUT", "COMMITFAIL"];
 
 /// The context of a client without one of its own.
@@ -25,11 +25,11 @@ pub(crate) struct LogContext;
 
 impl ClientContext for LogContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tell(level, facility, message);
+        log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tell_error(&error, reason);
+        log_error(&error, reason);
     }
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn last_failure() -> Option<String> {
     LAST_FAILURE.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-pub(crate) fn tell(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     use RDKafkaLogLevel as Level;
     match level {
         _ if facility == PROPERTY_OF_OTHERS => debug!(facility, "{message}"),
@@ -68,7 +68,7 @@ pub(crate) fn tell(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-pub(crate) fn tell_error(error: &KafkaError, reason: &str) {
+pub(crate) fn log_error(error: &KafkaError, reason: &str) {
     debug!(%error, reason, "kafka client");
 }
 

@@ -1,11 +1,10 @@
-//! The Kafka client. In: options. Out: clients that log alike, and what brokers say of topics, partitions and times.
+//! The Kafka client. In: options. Out: clients that log alike, and what brokers answer about topics, partitions and times.
 
 pub(crate) mod client_log;
 pub(crate) mod embedded;
-pub(crate) mod message;
 pub(crate) mod native;
 pub(crate) mod options;
-pub(crate) mod shard;
+pub(crate) mod partition;
 pub(crate) mod times;
 pub(crate) mod topic;
 

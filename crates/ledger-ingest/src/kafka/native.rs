@@ -17,9 +17,9 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::kafka::shard::KafkaPartition as _;
+use crate::kafka::partition::KafkaPartition as _;
 
-/// What a broker tells of one partition.
+/// The offsets between which a partition can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Watermarks {
     /// Oldest offset that can still be read.
@@ -28,7 +28,7 @@ pub(crate) struct Watermarks {
     pub high: u64,
 }
 
-/// Leader epoch of a message, where the broker tells one.
+/// Leader epoch of a message, where the broker sends one.
 pub(crate) fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
     // SAFETY: the message is alive for the whole call.
     let epoch = unsafe { rd::rd_kafka_message_leader_epoch(message.ptr()) };

@@ -103,27 +103,18 @@ impl Default for KafkaOptions {
     }
 }
 
-/// Options that cannot be used. A value is never told: it may be a secret.
+/// Options that cannot be used. The text never has the value, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
     /// A property that an operator may not set.
     #[error("client property {name:?} is fixed by the ledger: exactly-once ingestion rests on it; remove it")]
-    Fixed {
-        /// Its name.
-        name: String,
-    },
+    Fixed { name: String },
     /// A property that does not exist.
     #[error("the Kafka client has no property {name:?}")]
-    Unknown {
-        /// Its name.
-        name: String,
-    },
+    Unknown { name: String },
     /// A value that the property does not take, or a property of what the client was built without.
     #[error("client property {name:?} does not take this value, or this build has no support for it")]
-    Refused {
-        /// Its name.
-        name: String,
-    },
+    Refused { name: String },
     /// The group would go on without a process that is still at work.
     #[error("it must be shorter than the session timeout of the client, which is {session:?}")]
     DrainTooLong {
@@ -145,7 +136,7 @@ impl OptionsError {
     }
 }
 
-/// What librdkafka takes for `session.timeout.ms` unless told otherwise.
+/// What librdkafka takes for `session.timeout.ms` by default.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Settings of the consumer that the invariants rest on.
@@ -202,9 +193,18 @@ impl KafkaOptions {
         for (name, value) in self.client.iter() {
             check_property(name, value)?;
         }
-        let session = self.client.get("session.timeout.ms").and_then(|millis| millis.trim().parse().ok());
-        let session = session.map_or(SESSION_TIMEOUT, Duration::from_millis);
+        let session = self.session_timeout();
         if self.drain_timeout >= session { Err(OptionsError::DrainTooLong { session }) } else { Ok(()) }
+    }
+
+    fn session_timeout(&self) -> Duration {
+        let session = self.client.get("session.timeout.ms").and_then(|millis| millis.trim().parse().ok());
+        session.map_or(SESSION_TIMEOUT, Duration::from_millis)
+    }
+
+    /// How long a revocation waits for its partitions to be drained and committed: less than the session lasts.
+    pub(crate) fn release_timeout(&self) -> Duration {
+        self.drain_timeout + self.session_timeout().saturating_sub(self.drain_timeout) / 2
     }
 
     /// Settings of the consumer.
@@ -249,7 +249,7 @@ impl KafkaOptions {
     }
 }
 
-/// Asks the client itself. What it says is not passed on, as it repeats the value.
+/// Asks the client itself. Its error is not passed on, as it repeats the value.
 fn check_property(name: &str, value: &str) -> Result<(), OptionsError> {
     let name = name.to_owned();
     match ClientConfig::new().set(&name, value).create_native_config() {
@@ -321,6 +321,8 @@ mod tests {
         let session = Duration::from_secs(6);
         let short = with(&[("session.timeout.ms", "6000")]);
         assert_eq!(short.check(), Err(OptionsError::DrainTooLong { session }));
+        let release = KafkaOptions::default().release_timeout();
+        assert!(KafkaOptions::default().drain_timeout < release && release < SESSION_TIMEOUT, "{release:?}");
     }
 
     #[test]

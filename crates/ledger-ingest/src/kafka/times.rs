@@ -27,7 +27,7 @@ const TYPE: &str = "message.timestamp.type";
 const AFTER_MAX: &str = "message.timestamp.after.max.ms";
 const DIFFERENCE_MAX: &str = "message.timestamp.difference.max.ms";
 
-/// What a setting says that bounds nothing.
+/// The value of a setting that bounds nothing.
 const NO_BOUND: i64 = i64::MAX;
 
 /// How long the brokers may take to describe a topic.
@@ -50,7 +50,7 @@ pub enum TimeSource {
     },
     /// The brokers do not tell.
     NotTold {
-        /// What they say instead.
+        /// What they answer instead.
         error: String,
     },
 }
@@ -70,7 +70,7 @@ impl TimeSource {
         }
     }
 
-    /// Whether `serve` reads such a topic without being told to.
+    /// Whether `serve` reads such a topic by default.
     pub const fn is_taken(&self) -> bool {
         matches!(self, Self::Broker | Self::BoundedProducers { .. })
     }
@@ -101,15 +101,15 @@ impl fmt::Display for TimeSource {
     }
 }
 
-/// What the brokers last said, and when.
-type Told = BTreeMap<String, (Instant, Result<TimeSource, KafkaError>)>;
+/// The last answers of the brokers, and when they came.
+type Answers = BTreeMap<String, (Instant, Result<TimeSource, KafkaError>)>;
 
 /// Asks for the settings of topics, once for all their shards.
 pub(crate) struct TopicTimes {
     admin: AdminClient<LogContext>,
     /// So long an answer is good for.
     good_for: Duration,
-    told: Mutex<Told>,
+    answers: Mutex<Answers>,
 }
 
 impl fmt::Debug for TopicTimes {
@@ -121,19 +121,19 @@ impl fmt::Debug for TopicTimes {
 impl TopicTimes {
     pub(crate) fn new(options: &KafkaOptions) -> Result<Self, KafkaError> {
         let admin = options.base().create_with_context(LogContext)?;
-        Ok(Self { admin, good_for: options.check_interval / 2, told: Mutex::default() })
+        Ok(Self { admin, good_for: options.check_interval / 2, answers: Mutex::default() })
     }
 
     /// Whose word the times of a topic are; an error when the brokers cannot be reached. What is new of it is logged
     /// once. The others wait meanwhile, and hear the same.
-    pub(crate) fn of(&self, topic: &str) -> Result<TimeSource, KafkaError> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = told.get(topic).filter(|(when, _)| when.elapsed() < self.good_for);
+    pub(crate) fn time_source(&self, topic: &str) -> Result<TimeSource, KafkaError> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = answers.get(topic).filter(|(when, _)| when.elapsed() < self.good_for);
         if let Some((_, answer)) = before {
             return answer.clone();
         }
         let answer = self.ask(topic);
-        let before = told.insert(topic.to_owned(), (Instant::now(), answer.clone()));
+        let before = answers.insert(topic.to_owned(), (Instant::now(), answer.clone()));
         if let Ok(now) = &answer
             && before.and_then(|(_, answer)| answer.ok()).as_ref() != Some(now)
         {

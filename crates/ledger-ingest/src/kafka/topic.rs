@@ -1,4 +1,4 @@
-//! Topics: what a broker tells of them, and the settings that the ledger needs.
+//! What a broker answers about a topic.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::kafka::native;
 
-/// What a broker tells of a topic.
+/// The identity of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TopicFacts {
     /// Kafka's id of the cluster.

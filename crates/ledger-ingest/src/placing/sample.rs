@@ -12,10 +12,10 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::decode::{self, Decoded, Message};
 use crate::kafka::client_log::LogContext;
-use crate::kafka::message::headers;
 use crate::kafka::options::KafkaOptions;
+use crate::kafka::partition::headers;
 use crate::kafka::topic;
-use crate::placing::Tally;
+use crate::placing::KeyTally;
 
 /// Messages of each partition that are looked at.
 const MESSAGES_OF_EACH: i64 = 500;
@@ -39,10 +39,10 @@ pub(crate) fn count_partitions(options: &KafkaOptions, topic: &str) -> Result<Op
 }
 
 /// Where the newest keys of a topic are, of all its partitions.
-pub fn sample_keys(options: &KafkaOptions, topic: &str) -> Result<Tally, KafkaError> {
+pub fn sample_keys(options: &KafkaOptions, topic: &str) -> Result<KeyTally, KafkaError> {
     let consumer = looking(options)?;
     let partitions = topic::partitions(consumer.client(), topic, ASK)?;
-    let mut tally = Tally::new(partitions);
+    let mut tally = KeyTally::new(partitions);
     let mut start = TopicPartitionList::new();
     // By partition, where its sample ends: others may go on sending.
     let mut open = BTreeMap::new();

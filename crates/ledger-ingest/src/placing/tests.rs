@@ -15,7 +15,7 @@ use crate::placing::*;
 fn a_partitioner_is_learnt_when_it_alone_fits_more_keys_than_chance_would() {
     for partitions in [2, 4, 12, 1_000] {
         for partitioner in Partitioner::COMPUTING {
-            let mut tally = Tally::new(partitions);
+            let mut tally = KeyTally::new(partitions);
             let (mut taken, mut verdict) = (0, None);
             for key in keys() {
                 let partition = partitioner.partition(key.as_bytes(), partitions).unwrap();
@@ -36,7 +36,7 @@ fn a_partitioner_is_learnt_when_it_alone_fits_more_keys_than_chance_would() {
 
 #[test]
 fn keys_of_two_partitioners_fit_none() {
-    let mut tally = Tally::new(4);
+    let mut tally = KeyTally::new(4);
     for (number, key) in keys().iter().enumerate() {
         let partitioner = Partitioner::COMPUTING[number % 2];
         tally.take(key.as_bytes(), partitioner.partition(key.as_bytes(), 4).unwrap());
@@ -47,7 +47,7 @@ fn keys_of_two_partitioners_fit_none() {
         shown.starts_with("murmur2 ") && shown.contains(&format!(" of {}, crc32 ", keys().len())),
         "{shown}"
     );
-    assert_eq!(Tally::new(4).verdict(), None);
+    assert_eq!(KeyTally::new(4).verdict(), None);
 }
 
 /// Keys of one producer, and behind them as many of another one, in every partition.

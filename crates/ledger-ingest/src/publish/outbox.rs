@@ -157,11 +157,11 @@ impl Acks {
 
 impl ClientContext for Acks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client_log::tell(level, facility, message);
+        client_log::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        client_log::tell_error(&error, reason);
+        client_log::log_error(&error, reason);
     }
 }
 

@@ -3,7 +3,7 @@
 //! The publisher reads the log behind the writer, in order of position, and remembers in the shard how far
 //! it got ([`progress`]). The cursor moves only behind what the brokers acknowledged, so every message comes at
 //! least once and in log order; after a crash the last ones come again with the same ids. What is published is a
-//! function of the log alone: it never tells anything that is not durable (I-7).
+//! function of the log alone: nothing is published that is not durable (I-7).
 //!
 //! The cursor belongs to a data directory. How far the group is, from whichever directory, is committed beside its
 //! offsets ([`crate::consume::group_progress`]), so that a partition that moves is not published from its beginning again.
@@ -37,11 +37,11 @@ use ledger_store::{
 use rdkafka::error::KafkaError;
 use tracing::{debug, error, info, warn};
 
-use crate::episode::Episode;
+use crate::attempts::Episode;
 use crate::kafka::options::{BROKER_TIMEOUT, KafkaOptions};
 use crate::publish::outbox::{Outbox, Outgoing, SendError};
 use crate::stopping::{STOP_TIMEOUT, join_until};
-use progress::{Kind, Progress};
+use progress::{OutputKind, OutputProgress};
 
 /// Most records of a shard between two acknowledgements.
 const RECORDS_AT_ONCE: usize = 1_000;
@@ -66,7 +66,7 @@ pub struct Publisher {
 
 /// Why a step of publishing ended early; the next one begins where this one began.
 #[derive(Debug, thiserror::Error)]
-enum PublishError {
+enum StepError {
     /// Concerns all shards.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -79,17 +79,17 @@ enum PublishError {
 }
 
 /// What was sent of a shard, and how far that goes once it is acknowledged.
-struct Passed {
+struct ShardStep {
     id: ShardId,
     status: Arc<ShardStatus>,
     cursor: PublisherCursor,
     from: u64,
-    sent: Sent,
+    sent: SentRecords,
 }
 
 /// What was sent.
 #[derive(Default)]
-struct Sent {
+struct SentRecords {
     messages: u64,
     /// The position after it.
     next: u64,
@@ -99,7 +99,7 @@ struct Sent {
     next_offset: Option<u64>,
 }
 
-impl Sent {
+impl SentRecords {
     /// Notes the record's offset, if it is one of the partition's own. Whether the group published it already, from
     /// another data directory.
     fn passes(&mut self, id: &ShardId, record: &Record, published: u64) -> bool {
@@ -117,11 +117,13 @@ impl Sent {
 impl Publisher {
     /// Starts a thread for each topic to publish to; none when there is no such topic.
     pub fn start(catalog: &Arc<Catalog>, options: &KafkaOptions) -> Result<Option<Self>, KafkaError> {
-        let topics =
-            [(Kind::Decisions, &options.decisions_topic), (Kind::DeadLetters, &options.dead_letter_topic)];
+        let topics = [
+            (OutputKind::Decisions, &options.decisions_topic),
+            (OutputKind::DeadLetters, &options.dead_letter_topic),
+        ];
         let topics = topics.into_iter().filter_map(|(kind, topic)| Some((kind, topic.clone()?)));
         let topics: Vec<_> = topics.collect();
-        let progress = Arc::new(Progress::of(topics.iter().map(|(kind, _)| *kind).collect()));
+        let progress = Arc::new(OutputProgress::new(topics.iter().map(|(kind, _)| *kind).collect()));
         let mut publisher = Self { stop: Arc::default(), threads: Vec::new() };
         for (kind, topic) in topics {
             match Self::start_thread(kind, topic, catalog, options, &progress, &publisher.stop) {
@@ -136,11 +138,11 @@ impl Publisher {
     }
 
     fn start_thread(
-        kind: Kind,
+        kind: OutputKind,
         topic: String,
         catalog: &Arc<Catalog>,
         options: &KafkaOptions,
-        progress: &Arc<Progress>,
+        progress: &Arc<OutputProgress>,
         stop: &Arc<OnceLock<Instant>>,
     ) -> Result<JoinHandle<bool>, KafkaError> {
         let publishing = Publishing {
@@ -157,8 +159,8 @@ impl Publisher {
             failing: Episode::default(),
         };
         let name = match kind {
-            Kind::Decisions => "publish",
-            Kind::DeadLetters => "dead-letter",
+            OutputKind::Decisions => "publish",
+            OutputKind::DeadLetters => "dead-letter",
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || publishing.run());
         thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))
@@ -196,10 +198,10 @@ impl Publisher {
 
 /// What goes to one topic.
 struct Publishing {
-    kind: Kind,
+    kind: OutputKind,
     topic: String,
     catalog: Arc<Catalog>,
-    progress: Arc<Progress>,
+    progress: Arc<OutputProgress>,
     outbox: Outbox,
     stop: Arc<OnceLock<Instant>>,
     /// Shards that failed, until when they are left alone.
@@ -235,7 +237,7 @@ impl Publishing {
                     if failed.is_too_large() && self.can_send_less() {
                         continue;
                     }
-                    self.tell_failed(&failed);
+                    self.report_failed(&failed);
                     if last.is_some() {
                         return false;
                     }
@@ -245,8 +247,8 @@ impl Publishing {
         }
     }
 
-    /// Once, as it is tried again. That no broker answers is told already.
-    fn tell_failed(&mut self, failed: &SendError) {
+    /// Warns once, as it is tried again, and not while the consumer reports that no broker answers.
+    fn report_failed(&mut self, failed: &SendError) {
         let is_new = self.failing.fails();
         if is_new && self.catalog.away().is_none() {
             warn!(topic = self.topic, error = %failed, "publishing failed, trying again");
@@ -255,7 +257,7 @@ impl Publishing {
         }
     }
 
-    /// One step of every shard that is this process's. Answers how many records it passed.
+    /// One step of every shard that is this process's. Returns how many records it passed.
     fn round(&mut self) -> Result<usize, SendError> {
         let mut passed = Vec::new();
         self.resting.retain(|_, until| *until > Instant::now());
@@ -266,7 +268,7 @@ impl Publishing {
             }
             match self.step(&id, &reader, &status) {
                 Ok(step) => passed.extend(step),
-                Err(PublishError::Send(failed)) => return Err(failed),
+                Err(StepError::Send(failed)) => return Err(failed),
                 Err(failed) => self.rest(id, &failed),
             }
         }
@@ -275,7 +277,7 @@ impl Publishing {
         }
         self.outbox.settle(BROKER_TIMEOUT)?;
         let (mut records, mut messages) = (0, 0);
-        for Passed { id, status, cursor, from, sent } in passed {
+        for ShardStep { id, status, cursor, from, sent } in passed {
             messages += sent.messages;
             if let Some(next) = sent.next_offset {
                 status.published().advance(&self.topic, next);
@@ -303,7 +305,7 @@ impl Publishing {
         id: &ShardId,
         reader: &Reader,
         status: &Arc<ShardStatus>,
-    ) -> Result<Option<Passed>, PublishError> {
+    ) -> Result<Option<ShardStep>, StepError> {
         // Until the group's progress is known, what it published already would be published again.
         let Some(published) = status.published().next(&self.topic) else { return Ok(None) };
         let cursor = reader.publisher_cursor();
@@ -313,14 +315,14 @@ impl Publishing {
         }
         let snapshot = reader.snapshot();
         let sent = match self.kind {
-            Kind::Decisions => self.send_decisions(id, &snapshot, from, published)?,
-            Kind::DeadLetters => self.send_dead_letters(id, &snapshot, from, published)?,
+            OutputKind::Decisions => self.send_decisions(id, &snapshot, from, published)?,
+            OutputKind::DeadLetters => self.send_dead_letters(id, &snapshot, from, published)?,
         };
-        Ok(Some(Passed { id: id.clone(), status: Arc::clone(status), cursor, from, sent }))
+        Ok(Some(ShardStep { id: id.clone(), status: Arc::clone(status), cursor, from, sent }))
     }
 
-    /// A shard that cannot be read is left alone for a moment; the others go on (I-9). That is told once.
-    fn rest(&mut self, id: ShardId, failed: &PublishError) {
+    /// A shard that cannot be read is left alone for a moment; the others go on (I-9). It is logged once.
+    fn rest(&mut self, id: ShardId, failed: &StepError) {
         metrics::counter!(crate::metric::PUBLISH_FAILED).increment(1);
         let error = with_causes(failed);
         if self.failing_shards.entry(id.clone()).or_default().fails() {
@@ -348,8 +350,8 @@ impl Publishing {
         snapshot: &Snapshot<'_>,
         from: u64,
         published: u64,
-    ) -> Result<Sent, PublishError> {
-        let mut sent = Sent { next: from, ..Sent::default() };
+    ) -> Result<SentRecords, StepError> {
+        let mut sent = SentRecords { next: from, ..SentRecords::default() };
         for record in snapshot.records_from(from)?.take(RECORDS_AT_ONCE) {
             let record = record?;
             sent.next = record.position + 1;
@@ -358,19 +360,19 @@ impl Publishing {
             }
             let Content::Event { event, outcome, .. } = &record.content else { continue };
             if let Some(client) = event.client() {
-                sent.messages += self.tell(id, &record, event, client, &outcome.changes)?;
+                sent.messages += self.publish_changes(id, &record, event, client, &outcome.changes)?;
                 continue;
             }
             for correction in snapshot.corrections(record.position, None)? {
                 let (client, changes) = correction?;
-                sent.messages += self.tell(id, &record, event, &client, &changes)?;
+                sent.messages += self.publish_changes(id, &record, event, &client, &changes)?;
             }
         }
         Ok(sent)
     }
 
-    /// Answers how many messages that made.
-    fn tell(
+    /// Returns how many messages that made.
+    fn publish_changes(
         &mut self,
         id: &ShardId,
         record: &Record,
@@ -398,10 +400,11 @@ impl Publishing {
         snapshot: &Snapshot<'_>,
         from: u64,
         published: u64,
-    ) -> Result<Sent, PublishError> {
+    ) -> Result<SentRecords, StepError> {
         let head = snapshot.head()?;
         let first = self.next_refused.get(id).copied().unwrap_or(1);
-        let mut sent = Sent { next: head.next_position, next_refused: first, ..Sent::default() };
+        let mut sent =
+            SentRecords { next: head.next_position, next_refused: first, ..SentRecords::default() };
         for record in snapshot.records(&Stream::Rejected, first)? {
             let record = record?;
             if sent.messages >= RECORDS_AT_ONCE as u64 {

@@ -1,8 +1,8 @@
 //! Sends native events to the lifecycle topic: keyed by client key and placed as its other producers place keys,
 //! app-level events and ticks to every partition.
 //!
-//! What is sent has been read and checked by the same decoder that ingestion uses, so a mistake is told to
-//! the sender and not to the dead-letter topic.
+//! What is sent has been read and checked by the same decoder that ingestion uses, so a mistake is reported to
+//! the sender and does not become a dead letter.
 
 use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
@@ -29,13 +29,8 @@ pub enum PublishError {
     Invalid(#[from] Rejection),
     /// The topic cannot be found.
     #[error("topic {topic}: {error}; create it with `topics create`, or check kafka.brokers")]
-    Topic {
-        /// The topic.
-        topic: String,
-        /// What the client said.
-        error: KafkaError,
-    },
-    /// Nobody can say which partition a client key belongs in.
+    Topic { topic: String, error: KafkaError },
+    /// The partition of a client key cannot be computed.
     #[error(transparent)]
     Placing(#[from] PlacingError),
     /// It was not acknowledged.
@@ -72,7 +67,7 @@ impl Sender {
     }
 
     /// Checks one native JSON event and sends it, as far as the ledger reads it: nothing else is known to hold
-    /// no secret. Answers how many messages that made.
+    /// no secret. Returns how many messages that made.
     pub fn send(&mut self, line: &[u8]) -> Result<u32, PublishError> {
         let message = Message { key: None, value: Some(line), headers: &[], timestamp: None };
         match decode::decode(&message)? {
@@ -87,13 +82,13 @@ impl Sender {
         self.send_to(Some(partition), key, &to_native_json(event))
     }
 
-    /// Sends a tick to every partition: what is unsealed there is sealed. Answers how many messages that made.
+    /// Sends a tick to every partition: what is unsealed there is sealed. Returns how many messages that made.
     pub fn send_tick(&mut self, now: Timestamp) -> Result<u32, PublishError> {
         let time = format_instant(now);
         self.place(None, format!(r#"{{"id":"tick-{time}","type":"tick","time":"{time}"}}"#).as_bytes())
     }
 
-    /// Sends bytes as they are, keyed as told: for messages that no decoder would take, such as the
+    /// Sends bytes as they are, with this key: for messages that no decoder would take, such as the
     /// malformed ones of the demo.
     pub fn send_raw(&mut self, key: Option<&str>, value: &[u8]) -> Result<(), PublishError> {
         let partition = key.map(|key| self.partition_of(key.as_bytes())).transpose()?;
@@ -122,7 +117,7 @@ impl Sender {
         Ok(partitioner.partition(key, self.partitions).unwrap_or(0))
     }
 
-    /// From the keys of the topic. One that has too few to tell is gone on with as Java's client would.
+    /// From the keys of the topic. With too few of them keys are placed as Java's client does.
     fn learn(&self) -> Result<Partitioner, PublishError> {
         let sampled = sample_keys(&self.options, &self.topic);
         let tally = sampled.map_err(|error| PublishError::Topic { topic: self.topic.clone(), error })?;

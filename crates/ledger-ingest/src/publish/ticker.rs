@@ -1,4 +1,4 @@
-//! Ticks: what arrives is sealed in time, and what is not is told.
+//! Ticks: what arrives is sealed in time, and a partition where that fails is reported.
 //!
 //! A tick in a partition seals what comes before it, in every copy of the ledger at the same place. One is sent
 //! into a partition of ours when something has been unsealed for an interval and the end of the partition is
@@ -17,7 +17,7 @@ use ledger_store::{Catalog, Halted, Phase, Served, ShardId};
 use rdkafka::error::KafkaError;
 use tracing::{error, info, warn};
 
-use crate::episode::Episode;
+use crate::attempts::Episode;
 use crate::kafka::options::KafkaOptions;
 use crate::metric;
 use crate::publish::outbox::{Outbox, Outgoing, SendError};
@@ -86,7 +86,7 @@ struct Ticking {
     watched: BTreeMap<ShardId, Unsealed>,
     /// Ticks are not sent.
     failing: Episode,
-    /// The last ticks were not acknowledged: the brokers may be away, which is told elsewhere, and once.
+    /// The last ticks were not acknowledged: the brokers may be away, which the consumer reports.
     is_unanswered: bool,
 }
 
@@ -142,7 +142,7 @@ impl Ticking {
                 Err(error) => {
                     metrics::counter!(metric::TICK_FAILED).increment(1);
                     self.is_unanswered = matches!(error, SendError::TimedOut { .. });
-                    // What follows from it is told of each shard as stalled.
+                    // Each shard that is not sealed for it is reported as stalled.
                     if self.failing.fails() {
                         info!(%error, "ticks are not sent: nothing is sealed before the minute is over");
                     }
@@ -152,12 +152,12 @@ impl Ticking {
         }
     }
 
-    /// Answers the shard if a tick is due in it.
+    /// Returns the shard if a tick is due in it.
     fn look(&mut self, id: ShardId, served: &Served) -> Option<ShardId> {
         let freshness = served.status.freshness();
         let is_away = freshness.held_up.is_some() || self.catalog.away().is_some();
         if !freshness.is_ours || freshness.phase != Phase::Live || is_away {
-            // Nobody knows what becomes of it; that it was sealed is not said.
+            // What becomes of it is unknown here, so it is not reported as sealed.
             self.stop_watching(&id, served);
             return None;
         }
@@ -199,7 +199,7 @@ impl Ticking {
         }
     }
 
-    /// Answers whether it had stalled.
+    /// Returns whether it had stalled.
     fn stop_watching(&mut self, id: &ShardId, served: &Served) -> bool {
         let had_stalled = self.watched.remove(id).is_some_and(|watched| watched.stalled);
         if had_stalled {

@@ -13,8 +13,7 @@ use std::path::{Path, PathBuf};
 
 use ledger_record::proof::note::{Checkpoint, KeyError, SignerKey, VerifierKey};
 
-use crate::sign::KeptError;
-use crate::sign::KeptNote;
+use crate::sign::{KeptError, KeptNote};
 
 const FILE: &str = "signing-keys";
 
@@ -33,32 +32,24 @@ pub enum KeysError {
     /// The file cannot be read or written.
     #[error("{path} cannot be used", path = path.display())]
     Io {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// A line is no key.
     #[error("line {line} of {path} is no signing key: {source}", path = path.display())]
     NotAKey {
-        /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// Why.
         source: KeyError,
     },
     /// There is one already.
     #[error("{path} has a key already; another one beside it is made with --add", path = path.display())]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
+    Exists { path: PathBuf },
     /// No such key.
     #[error("{path} has no key {id}; `keys show` lists them", path = path.display())]
     Unknown {
-        /// The file.
         path: PathBuf,
         /// The id that was asked for.
         id: String,
@@ -104,7 +95,7 @@ fn is_signed(note: &str, keys: &[&SignerKey]) -> bool {
 
 /// How a file that is written takes its place.
 #[derive(Debug, Clone, Copy)]
-enum Placing {
+enum KeyFileMode {
     /// Only where there is none.
     New,
     /// Instead of the one that is there.
@@ -120,7 +111,7 @@ fn gone(file: &Path) -> io::Result<()> {
 
 impl SigningKeys {
     /// The keys in this directory.
-    pub fn of(directory: &Path) -> Self {
+    pub fn new(directory: &Path) -> Self {
         Self { path: directory.join(FILE) }
     }
 
@@ -151,7 +142,7 @@ impl SigningKeys {
             return Err(KeysError::Exists { path: self.path.clone() });
         }
         let key = self.made()?;
-        self.write(&[&key], Placing::New).map_err(|error| match error {
+        self.write(&[&key], KeyFileMode::New).map_err(|error| match error {
             // Another process was first.
             KeysError::Io { path, source } if source.kind() == io::ErrorKind::AlreadyExists => {
                 KeysError::Exists { path }
@@ -164,7 +155,7 @@ impl SigningKeys {
     /// Makes another key, which signs beside those that are there.
     pub fn add(&self) -> Result<SignerKey, KeysError> {
         let (keys, key) = (self.read()?, self.made()?);
-        self.write(&keys.iter().chain([&key]).collect::<Vec<_>>(), Placing::Instead)?;
+        self.write(&keys.iter().chain([&key]).collect::<Vec<_>>(), KeyFileMode::Instead)?;
         Ok(key)
     }
 
@@ -184,7 +175,7 @@ impl SigningKeys {
                 return Err(KeysError::SignedAlone { path: kept.path().to_owned(), id: id.to_owned() });
             }
         }
-        self.write(&left, Placing::Instead)
+        self.write(&left, KeyFileMode::Instead)
     }
 
     fn directory(&self) -> &Path {
@@ -198,12 +189,12 @@ impl SigningKeys {
         SignerKey::from_seed(NAME, seed).map_err(not_a_key)
     }
 
-    fn write(&self, keys: &[&SignerKey], placing: Placing) -> Result<(), KeysError> {
+    fn write(&self, keys: &[&SignerKey], mode: KeyFileMode) -> Result<(), KeysError> {
         let text: String = keys.iter().map(|key| key.to_secret_text() + "\n").collect();
-        self.place(&text, placing).map_err(|source| self.io(source))
+        self.place(&text, mode).map_err(|source| self.io(source))
     }
 
-    fn place(&self, text: &str, placing: Placing) -> io::Result<()> {
+    fn place(&self, text: &str, mode: KeyFileMode) -> io::Result<()> {
         let directory = self.directory();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let new = self.path.with_extension(format!("{}.new", std::process::id()));
@@ -212,9 +203,9 @@ impl SigningKeys {
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        let placed = match placing {
-            Placing::New => fs::hard_link(&new, &self.path),
-            Placing::Instead => fs::rename(&new, &self.path),
+        let placed = match mode {
+            KeyFileMode::New => fs::hard_link(&new, &self.path),
+            KeyFileMode::Instead => fs::rename(&new, &self.path),
         };
         gone(&new)?;
         placed?;
@@ -235,7 +226,7 @@ mod tests {
     #[test]
     fn keys_are_made_added_and_retired_and_nobody_else_reads_them() {
         let directory = tempfile::tempdir().unwrap();
-        let keys = SigningKeys::of(&directory.path().join("keys"));
+        let keys = SigningKeys::new(&directory.path().join("keys"));
         assert!(keys.read().unwrap().is_empty());
         let first = keys.generate().unwrap();
         assert!(matches!(keys.generate(), Err(KeysError::Exists { .. })));
@@ -253,12 +244,12 @@ mod tests {
     #[test]
     fn a_key_on_which_a_last_checkpoint_rests_alone_is_not_retired() {
         let directory = tempfile::tempdir().unwrap();
-        let keys = SigningKeys::of(directory.path());
+        let keys = SigningKeys::new(directory.path());
         let (old, new) = (keys.generate().unwrap(), keys.add().unwrap());
         let root = ledger_record::proof::tree::empty_root();
         let checkpoint = Checkpoint { origin: "ledger/0".to_owned(), size: 9, root };
         let [old_signer, new_signer] = [&old, &new].map(|key| key.renamed("ledger/0").unwrap());
-        let kept = KeptNote::of(directory.path(), "ledger/0");
+        let kept = KeptNote::new(directory.path(), "ledger/0");
         kept.replace(&checkpoint.sign(&[&old_signer])).unwrap();
         let refused = keys.retire(&key_id(&old));
         assert!(
@@ -272,7 +263,7 @@ mod tests {
     #[test]
     fn a_line_that_is_no_key_is_told_and_never_replaced() {
         let directory = tempfile::tempdir().unwrap();
-        let keys = SigningKeys::of(directory.path());
+        let keys = SigningKeys::new(directory.path());
         fs::write(keys.path(), "\nPRIVATE+KEY+realm-ledger+00000000+AAAA\n").unwrap();
         for result in [keys.generate(), keys.add()] {
             assert!(matches!(result, Err(KeysError::NotAKey { line: 2, .. })), "{result:?}");

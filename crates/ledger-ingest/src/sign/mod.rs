@@ -27,14 +27,12 @@
 //! checkpoints: on the way to the last seal the signer stops where a proof waits
 //! ([`ledger_store::Checkpoints`]).
 //!
-//! Where the log does not go on from the last note, signing halts, and says why ([`Halt`]); the shard goes on
+//! Where the log does not go on from the last note, signing halts, and says why ([`SigningHalt`]); the shard goes on
 //! reading and answering. A log that is merely behind, as after a restore, is signed again when Kafka has
 //! filled it up to that note and the root is the same. A process that was shut out stands by: it follows the
 //! other's notes, compares them, and takes over when none has come for [`TAKE_OVER`] although one is due.
 
 mod checkpoint_log;
-mod imported;
-mod kept_note;
 mod keys;
 mod origin;
 mod service;
@@ -42,16 +40,14 @@ mod signer;
 mod stored;
 mod topic;
 
-pub use checkpoint_log::{CheckpointLog, CheckpointLogError};
-pub use imported::sign_imported;
-pub use kept_note::{FileCheckpointLog, KeptError, KeptNote};
+pub use checkpoint_log::{CheckpointLog, CheckpointLogError, FileCheckpointLog, KeptError, KeptNote};
 pub use keys::{KeysError, SigningKeys, key_id};
 pub use origin::{OriginError, Origins};
-pub use service::{Signing, SigningOptions, StartError};
-pub use signer::{Failure, Halt, Identity, SealedLog, Signer, TAKE_OVER};
-pub use stored::StoredLog;
+pub use service::{Signing, SigningOptions};
+pub use signer::{Identity, SealedLog, Signer, SigningFailure, SigningHalt, TAKE_OVER};
+pub use stored::{StoredLog, sign_imported};
+
+pub use topic::CheckpointTopic;
 
 #[cfg(test)]
 mod tests;
-
-pub use topic::CheckpointTopic;

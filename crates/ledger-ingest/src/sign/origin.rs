@@ -47,7 +47,7 @@ impl Origins {
     }
 
     /// The origin of a shard's log.
-    pub fn of(&self, shard: &ShardId) -> String {
+    pub fn origin(&self, shard: &ShardId) -> String {
         format!("{}/{}", self.name(&shard.topic), shard.partition)
     }
 }
@@ -59,12 +59,12 @@ mod tests {
     #[test]
     fn every_log_has_a_name_of_its_own() {
         let shard = |topic: &str, partition| ShardId { topic: topic.to_owned(), partition };
-        assert_eq!(Origins::default().of(&shard("realm.lifecycle", 7)), "realm.lifecycle/7");
+        assert_eq!(Origins::default().origin(&shard("realm.lifecycle", 7)), "realm.lifecycle/7");
         let one = Origins::new("ledger.example.com/realm", 1).unwrap();
-        assert_eq!(one.of(&shard("realm.lifecycle", 7)), "ledger.example.com/realm/7");
+        assert_eq!(one.origin(&shard("realm.lifecycle", 7)), "ledger.example.com/realm/7");
         assert_eq!(Origins::new("ledger.example.com/realm", 2), Err(OriginError::Ambiguous));
         let several = Origins::new("ledger.example.com/{topic}", 2).unwrap();
-        assert_eq!(several.of(&shard("a", 0)), "ledger.example.com/a/0");
+        assert_eq!(several.origin(&shard("a", 0)), "ledger.example.com/a/0");
         for wrong in ["", "a b", "a+b", "a\tb"] {
             assert_eq!(Origins::new(wrong, 1), Err(OriginError::Name), "{wrong:?}");
         }

@@ -2,7 +2,7 @@
 //!
 //! A shard is signed by the process that feeds it, from the first moment to the last; given up, it is left to
 //! whoever gets it. A thread waits for commits, so a seal is signed as soon as it is durable. One that panicked is
-//! told, and begun anew: nothing that it knew is needed, what was published is read again.
+//! reported, and begun anew: nothing that it knew is needed, what was published is read again.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,18 +19,11 @@ use tracing::{debug, error, info, warn};
 
 use crate::kafka::KafkaOptions;
 use crate::metric;
-use crate::sign::CheckpointTopic;
-use crate::sign::Failure;
-use crate::sign::Halt;
-use crate::sign::Identity;
-use crate::sign::KeptNote;
-use crate::sign::Origins;
-use crate::sign::SealedLog as _;
-use crate::sign::Signer;
-use crate::sign::StoredLog;
-use crate::stopping::STOP_TIMEOUT;
-use crate::stopping::join_until;
-use crate::stopping::sleep_unless_stopped;
+use crate::sign::{
+    CheckpointTopic, Identity, KeptNote, Origins, SealedLog as _, Signer, SigningFailure, SigningHalt,
+    StoredLog,
+};
+use crate::stopping::{STOP_TIMEOUT, join_until, sleep_unless_stopped};
 
 /// How long a thread waits for a commit before it looks around.
 const LOOK: Duration = Duration::from_millis(500);
@@ -51,14 +44,6 @@ pub struct SigningOptions {
     pub secret: LedgerSecret,
 }
 
-/// Signing cannot begin.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// No such thread.
-    #[error("cannot start a thread: {0}")]
-    Thread(#[from] std::io::Error),
-}
-
 /// Signs what the catalog's shards seal, until stopped.
 #[derive(Debug)]
 pub struct Signing {
@@ -72,7 +57,7 @@ impl Signing {
         catalog: Arc<Catalog>,
         kafka: KafkaOptions,
         options: SigningOptions,
-    ) -> Result<Self, StartError> {
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let watching = Watching::new(catalog, kafka, options, Arc::clone(&stop));
         let watch = thread::Builder::new().name("sign".to_owned()).spawn(move || watching.run())?;
@@ -170,7 +155,7 @@ impl Watching {
             signer,
             links: RefCell::default(),
             stop: Arc::clone(&self.stop),
-            told: served.status.freshness().unsigned.map(|before| before.code),
+            reported: served.status.freshness().unsigned.map(|before| before.code),
         };
         match thread::Builder::new().name(name).spawn(move || signing.run()) {
             Ok(thread) => {
@@ -187,7 +172,7 @@ impl Watching {
 
     fn signer(&self, id: &ShardId) -> Result<Signer<CheckpointTopic>, Halted> {
         let unsigned = |code, message: String| Halted { code, message };
-        let origin = self.options.origins.of(id);
+        let origin = self.options.origins.origin(id);
         let Some(topic) = &self.kafka.checkpoints_topic else {
             return Err(unsigned("no-checkpoints-topic", "there is no topic for checkpoints".to_owned()));
         };
@@ -198,7 +183,7 @@ impl Watching {
         let identity = Identity::new(&origin, &self.options.keys)
             .map_err(|error| unsigned("no-origin", format!("{error}; change evidence.origin")))?;
         let journal = CheckpointTopic::new(&self.kafka, topic, &origin);
-        Ok(Signer::new(identity, journal, Some(KeptNote::of(&self.options.keys_dir, &origin))))
+        Ok(Signer::new(identity, journal, Some(KeptNote::new(&self.options.keys_dir, &origin))))
     }
 }
 
@@ -218,7 +203,7 @@ fn panicked(catalog: &Catalog, id: &ShardId) {
 enum StepResult {
     /// All that is sealed is signed.
     Wholly,
-    /// Up to a seal that somebody waits for; more is to be signed.
+    /// Up to a seal that a proof waits for; more is to be signed.
     Partly,
     Failed,
 }
@@ -231,8 +216,8 @@ struct ShardSigning {
     signer: Signer<CheckpointTopic>,
     links: RefCell<PreviousLeaves>,
     stop: Arc<AtomicBool>,
-    /// The failure that was told last: each is told once.
-    told: Option<&'static str>,
+    /// The failure that was reported last: each is reported once.
+    reported: Option<&'static str>,
 }
 
 impl ShardSigning {
@@ -244,7 +229,7 @@ impl ShardSigning {
         loop {
             // Read before the step: what was sealed before the stop is signed by the last one.
             let is_last = self.stop.load(Ordering::Acquire);
-            if is_last && self.told.is_some() {
+            if is_last && self.reported.is_some() {
                 return;
             }
             let served = self.served();
@@ -273,13 +258,13 @@ impl ShardSigning {
     /// Shows what was published last before Kafka is asked for it, which may take its time.
     fn recall(&mut self, Served { reader, status }: &Served) {
         let (began, snapshot) = (Instant::now(), reader.snapshot());
-        // The first step comes to the same, and says so.
+        // The first step meets the same failure, and reports it.
         let (secret, links) = (&self.secret, &self.links);
         let _ = self.signer.recall(&StoredLog { snapshot: &snapshot, secret, links, awaited: None });
         self.show(status, began);
     }
 
-    /// Shows the last note to whoever asks.
+    /// Shows the last note in answers.
     fn show(&self, status: &ShardStatus, began: Instant) {
         let Some((checkpoint, note)) = self.signer.note() else { return };
         // Compared with what is shown, as a shard that was opened anew shows nothing.
@@ -304,7 +289,7 @@ impl ShardSigning {
         self.show(status, began);
         match result {
             Ok(sealed) => {
-                if self.told.take().is_some() {
+                if self.reported.take().is_some() {
                     info!(shard = %self.id, "signed again");
                     metric::unsigned(&self.id, None);
                     status.update(|now| now.unsigned = None);
@@ -317,7 +302,7 @@ impl ShardSigning {
                 StepResult::Failed
             }
             Err(failure) => {
-                self.tell(&failure);
+                self.report(&failure);
                 let halted = Halted { code: failure.code(), message: failure.to_string() };
                 status.update(|now| now.unsigned = Some(halted));
                 StepResult::Failed
@@ -325,19 +310,21 @@ impl ShardSigning {
         }
     }
 
-    fn tell(&mut self, failure: &Failure) {
+    fn report(&mut self, failure: &SigningFailure) {
         let code = failure.code();
-        if self.told.replace(code) == Some(code) {
+        if self.reported.replace(code) == Some(code) {
             return;
         }
         metric::unsigned(&self.id, Some(code));
         // What is behind catches up, what could not be reached comes back, and the neighbour that took a partition over
         // signs before this process hears of it. If it lasts, the alert on the metric says so.
-        let passes = |halt: &Halt| matches!(halt, Halt::Behind { .. } | Halt::SignedElsewhere { .. });
-        if matches!(failure, Failure::Halt(halt) if !passes(halt)) {
+        let passes = |halt: &SigningHalt| {
+            matches!(halt, SigningHalt::Behind { .. } | SigningHalt::SignedElsewhere { .. })
+        };
+        if matches!(failure, SigningFailure::Halt(halt) if !passes(halt)) {
             error!(shard = %self.id, code, reason = %failure, "not signed");
         } else if self.catalog.away().is_some() {
-            // Told already, and once.
+            // The consumer has reported that.
             info!(shard = %self.id, code, reason = %failure, "not signed yet");
         } else {
             warn!(shard = %self.id, code, reason = %failure, "not signed yet");

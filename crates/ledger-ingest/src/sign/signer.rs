@@ -9,10 +9,7 @@ use ledger_record::proof::tree::Node;
 use ledger_store::ReadError;
 use tracing::warn;
 
-use crate::sign::CheckpointLog;
-use crate::sign::CheckpointLogError;
-use crate::sign::KeptError;
-use crate::sign::KeptNote;
+use crate::sign::{CheckpointLog, CheckpointLogError, KeptError, KeptNote};
 
 /// How long a process that was shut out waits for the other's next note before it takes over.
 pub const TAKE_OVER: Duration = Duration::from_secs(30);
@@ -66,9 +63,9 @@ impl Identity {
     }
 
     /// Reads a note of this log that one of the keys signed.
-    pub fn open(&self, note: &str) -> Result<Checkpoint, Halt> {
+    pub fn open(&self, note: &str) -> Result<Checkpoint, SigningHalt> {
         let keys: Vec<VerifierKey> = self.keys.iter().map(SignerKey::verifier).collect();
-        let strange = |reason: String| Halt::NotOurs { origin: self.origin.clone(), reason };
+        let strange = |reason: String| SigningHalt::NotOurs { origin: self.origin.clone(), reason };
         let checkpoint = Checkpoint::open(note, &keys).map_err(|error| strange(error.to_string()))?;
         if checkpoint.origin == self.origin {
             Ok(checkpoint)
@@ -78,16 +75,15 @@ impl Identity {
     }
 }
 
-/// Why nothing is signed. The shard goes on, and says so.
+/// Why nothing is signed. The shard goes on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Halt {
+pub enum SigningHalt {
     /// The log is shorter than what was published.
     #[error(
         "the log of {origin} is sealed up to {sealed} leaves, but {published} were published: the data directory is \
          a restored backup or new; nothing is signed until the source has filled it up again"
     )]
     Behind {
-        /// The log.
         origin: String,
         /// Its size up to the last seal.
         sealed: u64,
@@ -102,7 +98,6 @@ pub enum Halt {
          messages of the topic: the log has them in the order in which they came"
     )]
     Forked {
-        /// The log.
         origin: String,
         /// The size that was published.
         size: u64,
@@ -117,7 +112,6 @@ pub enum Halt {
          on disk or in memory; nothing is signed. Run `verify`, look at the disk, restore or build anew"
     )]
     Damaged {
-        /// The log.
         origin: String,
         /// The size that was to be signed.
         size: u64,
@@ -132,7 +126,6 @@ pub enum Halt {
          that signed it, or another evidence.origin"
     )]
     NotOurs {
-        /// The log.
         origin: String,
         /// What is wrong with it.
         reason: String,
@@ -142,13 +135,10 @@ pub enum Halt {
         "another process publishes the checkpoints of {origin}; this one stands by and compares. If there should be \
          no other, find it: two ledgers must not share keys and origin"
     )]
-    SignedElsewhere {
-        /// The log.
-        origin: String,
-    },
+    SignedElsewhere { origin: String },
 }
 
-impl Halt {
+impl SigningHalt {
     /// Stable, for alerts.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -163,14 +153,13 @@ impl Halt {
 
 /// Why a step did not end in a checkpoint.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum SigningFailure {
     /// On purpose.
     #[error(transparent)]
-    Halt(#[from] Halt),
+    Halt(#[from] SigningHalt),
     /// Kafka, or the lock.
     #[error(transparent)]
     CheckpointLog(#[from] CheckpointLogError),
-    /// The file.
     #[error(transparent)]
     KeptNote(#[from] KeptError),
     /// The shard.
@@ -181,7 +170,7 @@ pub enum Failure {
     Origin(#[from] KeyError),
 }
 
-impl Failure {
+impl SigningFailure {
     /// Stable, for alerts.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -209,22 +198,22 @@ struct VerifiedCheckpoint {
 #[derive(Debug)]
 pub struct Signer<J> {
     identity: Identity,
-    journal: J,
-    /// Where the last note is found if the journal has lost it.
+    checkpoints: J,
+    /// Where the last note is found if the topic has lost it.
     copy: Option<KeptNote>,
     agreed: Option<VerifiedCheckpoint>,
-    /// The log was compared with the last note since it was begun with, or given up.
-    knows: bool,
-    /// Nobody else can publish, as far as is known.
-    holds: bool,
-    /// Shut out since then, or since the other's last note, which had this size.
+    /// The log was compared with the last note since the signer began, or gave up.
+    is_compared: bool,
+    /// This process has the claim, as far as it knows.
+    is_leader: bool,
+    /// Another process has the claim since then, or since its last note, which had this size.
     fenced: Option<(u64, Instant)>,
 }
 
 impl<J: CheckpointLog> Signer<J> {
-    /// Knows nothing yet and holds nothing.
-    pub fn new(identity: Identity, journal: J, copy: Option<KeptNote>) -> Self {
-        Self { identity, journal, copy, agreed: None, knows: false, holds: false, fenced: None }
+    /// A signer that has compared nothing and claimed nothing yet.
+    pub fn new(identity: Identity, checkpoints: J, copy: Option<KeptNote>) -> Self {
+        Self { identity, checkpoints, copy, agreed: None, is_compared: false, is_leader: false, fenced: None }
     }
 
     /// The name of the log.
@@ -237,9 +226,9 @@ impl<J: CheckpointLog> Signer<J> {
         self.agreed.as_ref().map(|agreed| (&agreed.checkpoint, agreed.note.as_str()))
     }
 
-    /// Agrees with the note that is kept beside the keys, which was published: it can be shown while the journal is
-    /// asked. Nothing is signed for that: the first step asks the journal all the same.
-    pub fn recall(&mut self, log: &impl SealedLog) -> Result<(), Failure> {
+    /// Agrees with the note that is kept beside the keys, which was published: it can be shown while the topic is
+    /// asked. Nothing is signed for that: the first step asks the topic all the same.
+    pub fn recall(&mut self, log: &impl SealedLog) -> Result<(), SigningFailure> {
         self.agree(None, log)
     }
 
@@ -250,16 +239,16 @@ impl<J: CheckpointLog> Signer<J> {
     }
 
     fn release(&mut self) {
-        self.journal.release();
-        (self.knows, self.holds) = (false, false);
+        self.checkpoints.release();
+        (self.is_compared, self.is_leader) = (false, false);
     }
 
     /// Signs up to the last seal, or to the next stop on the way there, if that is not done. To be called
     /// whenever something was committed, and now and then.
-    pub fn step(&mut self, log: &impl SealedLog, now: Instant) -> Result<(), Failure> {
-        let stepped = if self.holds { self.go_on(log) } else { self.begin(log, now) };
+    pub fn step(&mut self, log: &impl SealedLog, now: Instant) -> Result<(), SigningFailure> {
+        let stepped = if self.is_leader { self.go_on(log) } else { self.begin(log, now) };
         if let Err(failed) = &stepped {
-            if matches!(failed, Failure::CheckpointLog(CheckpointLogError::ShutOut)) {
+            if matches!(failed, SigningFailure::CheckpointLog(CheckpointLogError::ShutOut)) {
                 self.fenced = Some((self.published(), now));
                 self.release();
                 return Err(self.signed_elsewhere());
@@ -271,14 +260,14 @@ impl<J: CheckpointLog> Signer<J> {
     }
 
     /// Not claimed: looks what there is, and claims only when there is something to add to it. That is made
-    /// before claiming: who has nothing fit to be signed shuts nobody out.
-    fn begin(&mut self, log: &impl SealedLog, now: Instant) -> Result<(), Failure> {
-        if self.knows && self.fenced.is_none() && self.is_done(log)? {
+    /// before claiming: a process without anything to sign must not fence another.
+    fn begin(&mut self, log: &impl SealedLog, now: Instant) -> Result<(), SigningFailure> {
+        if self.is_compared && self.fenced.is_none() && self.is_done(log)? {
             return Ok(());
         }
-        let last = self.journal.last()?;
+        let last = self.checkpoints.last()?;
         self.agree(last, log)?;
-        self.knows = true;
+        self.is_compared = true;
         if self.is_done(log)? {
             return if self.fenced.is_some() { Err(self.signed_elsewhere()) } else { Ok(()) };
         }
@@ -286,15 +275,15 @@ impl<J: CheckpointLog> Signer<J> {
             return Err(self.signed_elsewhere());
         }
         let (grown_from, next) = (self.last_note(), self.next(log)?);
-        let last = self.journal.claim()?;
+        let last = self.checkpoints.claim()?;
         self.agree(last, log)?;
-        self.holds = true;
+        self.is_leader = true;
         self.fenced = None;
         if self.last_note() == grown_from { self.publish(next) } else { self.go_on(log) }
     }
 
     /// Claimed: what was published last is known, and nobody can have published since.
-    fn go_on(&mut self, log: &impl SealedLog) -> Result<(), Failure> {
+    fn go_on(&mut self, log: &impl SealedLog) -> Result<(), SigningFailure> {
         if self.is_done(log)? {
             return Ok(());
         }
@@ -310,7 +299,7 @@ impl<J: CheckpointLog> Signer<J> {
     }
 
     /// What is to be published next.
-    fn next(&self, log: &impl SealedLog) -> Result<VerifiedCheckpoint, Failure> {
+    fn next(&self, log: &impl SealedLog) -> Result<VerifiedCheckpoint, SigningFailure> {
         let (sealed, published) = (log.sealed()?, self.published());
         if sealed < published {
             return Err(self.behind(sealed, published).into());
@@ -321,14 +310,14 @@ impl<J: CheckpointLog> Signer<J> {
         let (root, stored) = (frontier.root(), Frontier::read(sealed, |node| log.node(node))?.root());
         if root != stored || frontier.size() != sealed {
             let origin = self.identity.origin.clone();
-            return Err(Halt::Damaged { origin, size: sealed, stored, found: root }.into());
+            return Err(SigningHalt::Damaged { origin, size: sealed, stored, found: root }.into());
         }
         let (checkpoint, note) = self.identity.sign(sealed, root);
         Ok(VerifiedCheckpoint { note, checkpoint, frontier, by_all: true })
     }
 
-    fn publish(&mut self, next: VerifiedCheckpoint) -> Result<(), Failure> {
-        self.journal.publish(&next.note)?;
+    fn publish(&mut self, next: VerifiedCheckpoint) -> Result<(), SigningFailure> {
+        self.checkpoints.publish(&next.note)?;
         self.keep(&next.note);
         self.agreed = Some(next);
         Ok(())
@@ -338,10 +327,10 @@ impl<J: CheckpointLog> Signer<J> {
         self.agreed.as_ref().map(|agreed| agreed.note.clone())
     }
 
-    /// Compares the log with the last notes that were published: the journal's, and the one beside the keys, in
-    /// case the journal has lost it. Both, since two notes of one size may have different roots, and a larger note
+    /// Compares the log with the last notes that were published: the topic's, and the one beside the keys, in
+    /// case the topic has lost it. Both, since two notes of one size may have different roots, and a larger note
     /// says nothing of a smaller one. The log goes on from the largest.
-    fn agree(&mut self, last: Option<String>, log: &impl SealedLog) -> Result<(), Failure> {
+    fn agree(&mut self, last: Option<String>, log: &impl SealedLog) -> Result<(), SigningFailure> {
         let copy = self.copy.as_ref().map(KeptNote::read).transpose()?.flatten();
         let mut newest: Option<VerifiedCheckpoint> = None;
         for note in [last, copy].into_iter().flatten() {
@@ -366,7 +355,7 @@ impl<J: CheckpointLog> Signer<J> {
         Ok(())
     }
 
-    /// The journal has the note; a directory of keys that cannot be written, as secrets often are mounted, must
+    /// The topic has the note; a directory of keys that cannot be written, as secrets often are mounted, must
     /// not keep the log from being signed.
     fn keep(&mut self, note: &str) {
         if let Some(Err(error)) = self.copy.as_ref().map(|copy| copy.replace(note)) {
@@ -375,7 +364,7 @@ impl<J: CheckpointLog> Signer<J> {
         }
     }
 
-    fn compare(&self, published: &Checkpoint, log: &impl SealedLog) -> Result<Frontier, Failure> {
+    fn compare(&self, published: &Checkpoint, log: &impl SealedLog) -> Result<Frontier, SigningFailure> {
         let sealed = log.sealed()?;
         if sealed < published.size {
             return Err(self.behind(sealed, published.size).into());
@@ -385,7 +374,7 @@ impl<J: CheckpointLog> Signer<J> {
             return Ok(frontier);
         }
         let (origin, size) = (self.identity.origin.clone(), published.size);
-        Err(Halt::Forked { origin, size, published: published.root, found: frontier.root() }.into())
+        Err(SigningHalt::Forked { origin, size, published: published.root, found: frontier.root() }.into())
     }
 
     /// Whether the process that shut this one out is still given time.
@@ -402,11 +391,11 @@ impl<J: CheckpointLog> Signer<J> {
         self.agreed.as_ref().map_or(0, |agreed| agreed.checkpoint.size)
     }
 
-    fn behind(&self, sealed: u64, published: u64) -> Halt {
-        Halt::Behind { origin: self.identity.origin.clone(), sealed, published }
+    fn behind(&self, sealed: u64, published: u64) -> SigningHalt {
+        SigningHalt::Behind { origin: self.identity.origin.clone(), sealed, published }
     }
 
-    fn signed_elsewhere(&self) -> Failure {
-        Halt::SignedElsewhere { origin: self.identity.origin.clone() }.into()
+    fn signed_elsewhere(&self) -> SigningFailure {
+        SigningHalt::SignedElsewhere { origin: self.identity.origin.clone() }.into()
     }
 }

@@ -1,14 +1,16 @@
-//! The log of a shard, as it reads back from its records.
+//! The log of a shard, as it reads back from its records; and signing it without Kafka, at the end of an import.
 
 use std::cell::RefCell;
+use std::time::Instant;
 
 use ledger_record::proof::Hash;
 use ledger_record::proof::line::{LeafHasher, LedgerSecret};
 use ledger_record::proof::tree::Node;
 use ledger_record::record::Content;
-use ledger_store::{Checkpoints, PreviousLeaves, ReadError, Snapshot};
+use ledger_record::rows::SourcePosition;
+use ledger_store::{Checkpoints, PreviousLeaves, ReadError, Reader, Snapshot};
 
-use crate::sign::SealedLog;
+use crate::sign::{FileCheckpointLog, Identity, KeptNote, SealedLog, Signer, SigningFailure, SigningOptions};
 
 /// One moment of a shard, and the secret that its commitments are made with.
 #[derive(Debug)]
@@ -50,4 +52,31 @@ impl SealedLog for StoredLog<'_> {
         }
         Ok(())
     }
+}
+
+/// Signs the log of a shard that was only ever imported into, and answers the size that is signed; none when
+/// there is nothing to sign, or no key, or the shard is fed by Kafka: then its checkpoints are published there,
+/// and only who reads them may add to them.
+pub fn sign_imported(reader: &Reader, options: &SigningOptions) -> Result<Option<u64>, SigningFailure> {
+    let snapshot = reader.snapshot();
+    let mut sources = snapshot.source_positions()?.into_iter();
+    if options.keys.is_empty()
+        || sources.any(|(_, position)| matches!(position, SourcePosition::Kafka { .. }))
+    {
+        return Ok(None);
+    }
+    let origin = options.origins.origin(reader.shard());
+    let identity = Identity::new(&origin, &options.keys)?;
+    let journal = FileCheckpointLog::new(KeptNote::new(&options.keys_dir, &origin));
+    let mut signer = Signer::new(identity, journal, None);
+    signer.step(
+        &StoredLog {
+            snapshot: &snapshot,
+            secret: &options.secret,
+            links: &RefCell::default(),
+            awaited: None,
+        },
+        Instant::now(),
+    )?;
+    Ok(signer.note().map(|(checkpoint, _)| checkpoint.size))
 }

@@ -181,7 +181,7 @@ impl Process {
     fn step(&mut self, now: Instant) -> Result<u64, &'static str> {
         match self.signer.step(&self.log, now) {
             Ok(()) => Ok(self.signer.note().map_or(0, |(checkpoint, _)| checkpoint.size)),
-            Err(Failure::Halt(halt)) => Err(halt.code()),
+            Err(SigningFailure::Halt(halt)) => Err(halt.code()),
             Err(_) => Err("cut"),
         }
     }
@@ -195,7 +195,7 @@ fn signer(
 ) -> Signer<Simulated> {
     let journal = Simulated { topic: Rc::clone(topic), cut: Rc::clone(cut), epoch: None };
     let identity = Identity::new(ORIGIN, with).unwrap();
-    Signer::new(identity, journal, Some(KeptNote::of(keys.path(), ORIGIN)))
+    Signer::new(identity, journal, Some(KeptNote::new(keys.path(), ORIGIN)))
 }
 
 fn published(topic: &Rc<RefCell<Topic>>) -> Vec<Checkpoint> {
@@ -362,7 +362,7 @@ fn every_note_that_is_found_is_compared() {
     // Of another log, of the same size or smaller: that it was said is as bad as if it were the last word.
     for size in [10, 5] {
         let strange = note(size, Hash::of(&[b"another"]));
-        KeptNote::of(process.keys.path(), ORIGIN).replace(&strange).unwrap();
+        KeptNote::new(process.keys.path(), ORIGIN).replace(&strange).unwrap();
         process.restart();
         assert_eq!(process.step(now), Err("log-differs-from-checkpoint"), "size {size}");
     }

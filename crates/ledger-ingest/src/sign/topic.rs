@@ -25,8 +25,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::client_log::LogContext;
 use crate::kafka::options::KafkaOptions;
-use crate::sign::CheckpointLog;
-use crate::sign::CheckpointLogError;
+use crate::sign::{CheckpointLog, CheckpointLogError};
 
 const PARTITION: i32 = 0;
 
@@ -59,7 +58,7 @@ pub struct CheckpointTopic {
     topic: String,
     origin: String,
     producer: Option<BaseProducer<LogContext>>,
-    readers: OnceCell<Readers>,
+    readers: OnceCell<NoteReaders>,
     /// A claim was given up without an answer: the broker may still come to it, and shut out the one after it.
     unanswered: bool,
 }
@@ -72,7 +71,7 @@ impl std::fmt::Debug for CheckpointTopic {
 }
 
 /// One client for what is committed, one for where the end is.
-struct Readers {
+struct NoteReaders {
     committed: BaseConsumer<LogContext>,
     all: BaseConsumer<LogContext>,
 }
@@ -119,11 +118,11 @@ impl CheckpointTopic {
         producer.commit_transaction(DECIDE)
     }
 
-    fn readers(&self) -> Result<&Readers, CheckpointLogError> {
+    fn readers(&self) -> Result<&NoteReaders, CheckpointLogError> {
         if let Some(readers) = self.readers.get() {
             return Ok(readers);
         }
-        let readers = Readers::new(&self.options).map_err(|error| self.failed(error))?;
+        let readers = NoteReaders::new(&self.options).map_err(|error| self.failed(error))?;
         Ok(self.readers.get_or_init(|| readers))
     }
 
@@ -233,7 +232,7 @@ impl CheckpointLog for CheckpointTopic {
     }
 }
 
-impl Readers {
+impl NoteReaders {
     fn new(options: &KafkaOptions) -> Result<Self, KafkaError> {
         let made = |isolation: &str| {
             let mut config: ClientConfig = options.base();

@@ -211,7 +211,7 @@ pub(super) fn placing_of(loaded: &Loaded) -> Placement {
 
 /// Reports what was recorded without a signature: a command that ends does not show its log.
 pub(super) fn report_unsigned(context: &mut Context<'_, '_>, config: &Config) -> Result<(), Failure> {
-    let keys = SigningKeys::of(&config.keys_dir());
+    let keys = SigningKeys::new(&config.keys_dir());
     if config.kafka.checkpoints_topic.is_some() && keys.read()?.is_empty() {
         context.report(&format!(
             "it is recorded, but not signed: {} has no key; put back the one that was lost, or make one with \

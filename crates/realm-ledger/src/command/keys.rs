@@ -55,7 +55,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, command: KeysCommand) -> Result
 
 fn keys_of(context: &Context<'_, '_>, of: DataDirArg) -> Result<(Config, SigningKeys), Failure> {
     let config = context.config([data_dir_flag(of.data_dir)])?;
-    let keys = SigningKeys::of(&config.keys_dir());
+    let keys = SigningKeys::new(&config.keys_dir());
     Ok((config, keys))
 }
 
@@ -76,7 +76,8 @@ fn origins(config: &Config, partition: Option<u32>) -> Result<Vec<String>, Failu
             (Some(partition), _) => partition..partition.saturating_add(1),
             (None, known) => 0..known.map_or(1, |identity| identity.partitions),
         };
-        origins.extend(partitions.map(|partition| names.of(&ShardId { topic: topic.clone(), partition })));
+        origins
+            .extend(partitions.map(|partition| names.origin(&ShardId { topic: topic.clone(), partition })));
     }
     Ok(origins)
 }

@@ -54,7 +54,7 @@ impl Signed {
 /// Signs what is sealed, as the ledger itself does when it may, and keeps the note where it is looked for.
 fn sign(world: &World, change: impl FnOnce(Checkpoint) -> Checkpoint) -> String {
     let keys_dir = world.path().join("ledger.keys");
-    let keys = SigningKeys::of(&keys_dir);
+    let keys = SigningKeys::new(&keys_dir);
     if keys.read().unwrap().is_empty() {
         keys.generate().unwrap();
     }
@@ -65,7 +65,7 @@ fn sign(world: &World, change: impl FnOnce(Checkpoint) -> Checkpoint) -> String 
     let size = snapshot.last_seal().unwrap().unwrap().position + 1;
     let root = snapshot.tree_root(size).unwrap();
     let checkpoint = change(Checkpoint { origin: ORIGIN.to_owned(), size, root });
-    KeptNote::of(&keys_dir, ORIGIN).replace(&checkpoint.sign(&[&signer])).unwrap();
+    KeptNote::new(&keys_dir, ORIGIN).replace(&checkpoint.sign(&[&signer])).unwrap();
     signer.verifier().to_string()
 }
 
@@ -357,7 +357,7 @@ fn a_partition_that_nothing_is_sealed_of_is_left_out_of_an_export() {
 #[test]
 fn a_pinned_checkpoint_is_judged_by_the_key_of_its_log_and_counts_as_signed() {
     let ledger = Signed::new();
-    let keys = SigningKeys::of(&ledger.world.path().join("ledger.keys"));
+    let keys = SigningKeys::new(&ledger.world.path().join("ledger.keys"));
     let kept = ledger.world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F0.note");
     let pinned = ledger.world.file("pinned", &std::fs::read_to_string(&kept).unwrap());
     let verify = |note: &std::path::Path, key: &str| {
@@ -381,7 +381,7 @@ fn a_key_that_never_signed_the_log_judges_nothing() {
     let ledger = Signed::new();
     let by = |key: &str| ledger.world.ask(&format!("verify --key {key}"));
     by(&ledger.key).done();
-    let foreign = SigningKeys::of(&ledger.world.path().join("foreign"));
+    let foreign = SigningKeys::new(&ledger.world.path().join("foreign"));
     foreign.generate().unwrap();
     let foreign = foreign.read().unwrap();
     let of = |origin: &str| foreign[0].renamed(origin).unwrap().verifier().to_string();

@@ -7,7 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use crate::consume::worker::RecordBatch;
+use crate::consume::worker::record_buffer::RecordBuffer;
+
+/// What the reader hands to the writer.
+pub(super) struct RecordBatch {
+    pub(super) messages: RecordBuffer,
+    /// What was read is `[from_offset, next_offset)`: where it holds no message, the source has none.
+    pub(super) from_offset: u64,
+    pub(super) next_offset: u64,
+    pub(super) leader_epoch: Option<i32>,
+}
 
 /// How long the writer waits for a batch while another one is being written: less than a write takes.
 const SOON: Duration = Duration::from_millis(1);
@@ -68,7 +77,6 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::consume::worker::record_buffer::RecordBuffer;
 
     fn filled(next_offset: u64) -> RecordBatch {
         RecordBatch { messages: RecordBuffer::default(), from_offset: 0, next_offset, leader_epoch: None }

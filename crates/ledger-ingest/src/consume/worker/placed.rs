@@ -1,9 +1,9 @@
 //! Whether messages are where their keys belong.
 //!
-//! Nothing is known of a topic at first: its keys are counted until they tell ([`Tally`]), over all partitions that are
+//! Nothing is known of a topic at first: its keys are counted until they show it ([`KeyTally`]), over all partitions that are
 //! read here. From then on each event of a tenant is compared. One that came elsewhere stops the shard before it is
-//! recorded if imported history is there, which was placed where the key belongs; else it is told once, and counted.
-//! That no partitioner fits all keys is told too.
+//! recorded if imported history is there, which was placed where the key belongs; else it is logged once, and counted.
+//! Keys that no partitioner fits are logged too.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,23 +14,23 @@ use ledger_store::{Partitioner, ShardId};
 use tracing::{info, warn};
 
 use crate::consume::continuity::{Halt, right_producer};
-use crate::consume::worker::Task;
-use crate::placing::{self, Tally};
+use crate::consume::worker::task::Task;
+use crate::placing::{self, KeyTally};
 
 /// What the workers of a topic know together.
 #[derive(Debug, Default)]
 pub(crate) struct TopicPlacing {
     set: Option<Partitioner>,
-    tally: Mutex<Option<Tally>>,
+    tally: Mutex<Option<KeyTally>>,
     /// Of misplaced messages with a key, and of those without.
-    was_told: [AtomicBool; 2],
+    has_warned: [AtomicBool; 2],
     /// That there is no one partitioner.
-    was_told_mixed: AtomicBool,
+    has_warned_of_mixed: AtomicBool,
 }
 
 /// What one of them goes by.
 #[derive(Debug, Default)]
-pub(super) struct Placed {
+pub(super) struct PlacementCheck {
     partitions: u32,
     partitioner: Option<Partitioner>,
     has_imports: bool,
@@ -45,10 +45,10 @@ impl TopicPlacing {
         Self { set, ..Self::default() }
     }
 
-    /// One more key. Answers how keys are placed, once that is clear.
+    /// Counts one more key. Returns how keys are placed, once that is clear.
     fn learn(&self, partitions: u32, key: &ClientKey, partition: u32) -> Option<Partitioner> {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let tally = tally.get_or_insert_with(|| Tally::new(partitions));
+        let tally = tally.get_or_insert_with(|| KeyTally::new(partitions));
         if tally.verdict().is_none() {
             tally.take(key.as_bytes(), partition);
         }
@@ -57,13 +57,13 @@ impl TopicPlacing {
 
     /// What the keys showed that were looked at here.
     fn shown(&self) -> Option<String> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Tally::to_string)
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(KeyTally::to_string)
     }
 }
 
-impl Placed {
+impl PlacementCheck {
     /// As the shard begins to be read.
-    pub(super) fn of(task: &Task) -> Result<Self, Halt> {
+    pub(super) fn new(task: &Task) -> Result<Self, Halt> {
         let topic = &task.id.topic;
         let partitions = task.data.identity(topic).map_err(|error| Halt::store(&error))?;
         let partitions = partitions.map_or(1, |identity| identity.partitions);
@@ -110,12 +110,12 @@ impl Placed {
                 let by: Vec<_> =
                     Partitioner::COMPUTING.into_iter().filter(|by| is_keyed && fits(by)).collect();
                 task.data.note_misplaced(&task.id, Some(&by)).map_err(|error| Halt::store(&error))?;
-                let (topic, client) = (task.id.topic.clone(), client.as_str().to_owned());
-                Err(Halt::Misplaced { topic, found, offset, client, belongs, partitioner, is_keyed, by })
+                let (shard, client) = (task.id.clone(), client.as_str().to_owned());
+                Err(Halt::Misplaced { shard, offset, client, belongs, partitioner, is_keyed, by })
             }
             Some(belongs) if belongs != found => {
                 self.misplaced += 1;
-                tell(task, partitioner, is_keyed, offset, belongs);
+                warn_of_misplaced(task, partitioner, is_keyed, offset, belongs);
                 Ok(())
             }
             _ => Ok(()),
@@ -140,7 +140,7 @@ impl Placed {
         let is_mixed = partitioner == Partitioner::Unknown && task.placing.set.is_none();
         crate::metric::mixed_partitioners(&task.id, is_mixed);
         if is_mixed {
-            tell_mixed(task);
+            warn_of_mixed(task);
         }
         let is_known = partitioner != Partitioner::Unknown || task.placing.set.is_none();
         if self.partitions > 1 && is_known {
@@ -152,9 +152,9 @@ impl Placed {
     }
 }
 
-/// Once for a topic: how many there are says the metric.
-fn tell(task: &Task, partitioner: Partitioner, is_keyed: bool, offset: u64, belongs: u32) {
-    if !task.placing.was_told[usize::from(is_keyed)].swap(true, Ordering::Relaxed) {
+/// Logs once for a topic; the metric has the count.
+fn warn_of_misplaced(task: &Task, partitioner: Partitioner, is_keyed: bool, offset: u64, belongs: u32) {
+    if !task.placing.has_warned[usize::from(is_keyed)].swap(true, Ordering::Relaxed) {
         warn!(
             shard = %task.id, offset, belongs, %partitioner,
             "a message is in another partition than its client key belongs in: producers differ, and a tenant of two of \
@@ -163,9 +163,9 @@ fn tell(task: &Task, partitioner: Partitioner, is_keyed: bool, offset: u64, belo
     }
 }
 
-/// Once for a topic, for as long as the metric says so.
-fn tell_mixed(task: &Task) {
-    if !task.placing.was_told_mixed.swap(true, Ordering::Relaxed) {
+/// Logs once for a topic; the metric shows how long it lasts.
+fn warn_of_mixed(task: &Task) {
+    if !task.placing.has_warned_of_mixed.swap(true, Ordering::Relaxed) {
         warn!(
             topic = task.id.topic,
             keys = task.placing.shown(),

@@ -1,64 +1,47 @@
 //! The thread that polls a partition's queue and decodes.
 
 mod halted;
-mod times;
+mod source;
 
 use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
 use ledger_store::{BindError, Halted, Phase, StopCode, with_causes};
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _, Timestamp as BrokerTime};
-use rdkafka::topic_partition_list::TopicPartitionListElem;
 use tracing::{debug, info, warn};
 
-use crate::consume::continuity::{Halt, Remembered, start_at};
-use crate::consume::group_progress::Committed;
-use crate::consume::membership::Membership;
-use crate::consume::worker::GroupConsumer;
-use crate::consume::worker::RecordBatch;
-use crate::consume::worker::Task;
-use crate::consume::worker::batch_channel::BatchSender;
-use crate::consume::worker::lag;
-use crate::consume::worker::placed::Placed;
+use crate::consume::callbacks::{GroupCallbacks, GroupConsumer};
+use crate::consume::continuity::Halt;
+use crate::consume::worker::batch_channel::{BatchSender, RecordBatch};
+use crate::consume::worker::placed::PlacementCheck;
 use crate::consume::worker::record_buffer::RecordBuffer;
-use crate::consume::worker::source_health::{Ends, SourceHealth};
+use crate::consume::worker::source_health::SourceHealth;
+use crate::consume::worker::task::{Task, lag};
 use crate::decode::is_required_attribute;
-use crate::kafka::message::headers;
 use crate::kafka::native;
-use crate::kafka::native::Watermarks;
-use crate::kafka::shard::KafkaPartition as _;
+use crate::kafka::partition::{KafkaPartition as _, headers};
 use crate::kafka::times::TimeSource;
-use crate::kafka::topic;
-use crate::kafka::topic::TopicFacts;
-use crate::stopping::until_done;
-
-/// How long a broker may take to answer a question about the source.
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the reader waits for a message before it looks around.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long it waits while it has some to hand over, and the writer is busy.
+/// How long it waits while it has messages and the writer is busy.
 const POLL_BRIEFLY: Duration = Duration::from_millis(1);
 
 /// How soon brokers that did not answer are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How soon a partition that could not be sought in is sought in again.
-const SEEK_AGAIN: Duration = Duration::from_millis(20);
-
-/// How often it tells how much is waiting.
+/// How often the reader reports how much is waiting.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The thread that polls and decodes.
-pub(super) struct Reader {
+pub(super) struct PartitionReader {
     pub(super) task: Task,
     pub(super) next: Option<u64>,
     /// What is before this offset the writer has.
@@ -67,16 +50,16 @@ pub(super) struct Reader {
     pub(super) consumer: Arc<GroupConsumer>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) watch: SourceHealth,
-    /// Whose word the times of messages are, as the topic's settings last said.
+    /// Whose clock the times of messages come from, by the topic's settings when they were last read.
     pub(super) times: TimeSource,
-    /// It was told that messages have their producer's time.
+    /// The warning that messages have their producer's time was logged.
     pub(super) warned_of_time: bool,
     /// Where keys belong.
-    pub(super) placed: Placed,
+    pub(super) placed: PlacementCheck,
 }
 
-impl Reader {
-    pub(super) fn run(mut self, queue: &PartitionQueue<Membership>, sender: &BatchSender) {
+impl PartitionReader {
+    pub(super) fn run(mut self, queue: &PartitionQueue<GroupCallbacks>, sender: &BatchSender) {
         while !self.stopped() {
             match self.begin().map_err(Stop::Halt).and_then(|()| self.read(queue, sender)) {
                 Ok(()) => return,
@@ -89,7 +72,7 @@ impl Reader {
     fn begin(&mut self) -> Result<(), Halt> {
         self.ask_group();
         let Some(start) = self.compare()? else { return Ok(()) };
-        self.placed = Placed::of(&self.task)?;
+        self.placed = PlacementCheck::new(&self.task)?;
         self.next = Some(start);
         self.handed_over = start;
         self.task.status.update(|now| {
@@ -102,27 +85,7 @@ impl Reader {
         self.seek_and_resume(start)
     }
 
-    /// Compares shard and source, however long it takes the brokers to answer. Answers where to go on; none
-    /// when the worker is to stop.
-    fn compare(&mut self) -> Result<Option<u64>, Halt> {
-        while !self.stopped() {
-            match self.check() {
-                Ok(start) => return Ok(Some(start)),
-                Err(Check::Halt(halt)) => return Err(halt),
-                Err(Check::Unreachable(error)) => {
-                    debug!(shard = %self.task.id, %error, "cannot compare shard and source yet, trying again");
-                    thread::sleep(Duration::from_millis(500));
-                }
-                Err(Check::NoDescriptor(error)) => {
-                    warn!(shard = %self.task.id, error, "cannot compare shard and source yet, trying again");
-                    thread::sleep(Duration::from_millis(500));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn read(&mut self, queue: &PartitionQueue<Membership>, sender: &BatchSender) -> Result<(), Stop> {
+    fn read(&mut self, queue: &PartitionQueue<GroupCallbacks>, sender: &BatchSender) -> Result<(), Stop> {
         let mut buffer = RecordBuffer::default();
         let (mut checked, mut looked) = (Instant::now(), Instant::now());
         let mut nothing_waits = false;
@@ -155,14 +118,14 @@ impl Reader {
                 checked = now;
                 match self.check() {
                     Ok(_) => {}
-                    Err(Check::Halt(halt)) => {
+                    Err(CheckError::Halt(halt)) => {
                         self.deliver(&mut buffer, sender)?;
                         return Err(Stop::Halt(halt));
                     }
-                    Err(Check::Unreachable(error)) => {
+                    Err(CheckError::Unreachable(error)) => {
                         debug!(shard = %self.task.id, %error, "cannot compare shard and source");
                     }
-                    Err(Check::NoDescriptor(error)) => {
+                    Err(CheckError::NoDescriptor(error)) => {
                         warn!(shard = %self.task.id, error, "cannot compare shard and source, trying again");
                     }
                 }
@@ -181,8 +144,7 @@ impl Reader {
         let next = self.next.unwrap_or(0);
         let offset = u64::try_from(message.offset()).unwrap_or(0);
         if offset < next {
-            let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
-            return Err(Halt::OutOfOrder { topic, partition, next, found: offset });
+            return Err(Halt::OutOfOrder { shard: self.task.id.clone(), next, found: offset });
         }
         let source_time = message.timestamp().to_millis().map(Timestamp::from_millis);
         if !matches!(message.timestamp(), BrokerTime::LogAppendTime(_)) {
@@ -211,13 +173,13 @@ impl Reader {
         buffer.len() >= self.task.batch_max_events || buffer.len_bytes() >= self.task.batch_max_bytes
     }
 
-    /// Hands over what there is, waiting for the writer. A writer that is gone has said why.
+    /// Sends the buffer to the writer, and waits until the writer takes it. A writer that has ended has halted the shard.
     fn deliver(&mut self, buffer: &mut RecordBuffer, sender: &BatchSender) -> Result<(), Stop> {
         if buffer.is_empty() && self.next.is_none_or(|next| next == self.handed_over) {
             return Ok(());
         }
         self.watch.heard(Instant::now());
-        self.tell_held_up(None);
+        self.report_blocked(None);
         let filled = self.filled(buffer);
         self.handed_over = filled.next_offset;
         self.placed.count(&self.task.id);
@@ -239,7 +201,7 @@ impl Reader {
         self.next = self.next.max(native::position(self.consumer.client(), &self.task.id.alone()));
         self.deliver(buffer, sender)?;
         self.watch.heard(Instant::now());
-        self.tell_held_up(None);
+        self.report_blocked(None);
         let next = self.next;
         self.task.status.update(|now| {
             now.come_to_end(next);
@@ -251,14 +213,14 @@ impl Reader {
         Ok(())
     }
 
-    /// Tells how much is waiting, as the last fetch said: without it a shard that falls behind would seem to
-    /// be at the end until the next comparison. What brokers said that answer no more is not repeated.
+    /// Reports how much is waiting by the last fetch: without that a shard that falls behind would seem to be at the end
+    /// until the next comparison. The last answer of brokers that do not answer any more is not repeated.
     fn look_at_end(&self) {
         let Some(high) = self.cached_high().filter(|_| !self.watch.is_silent()) else { return };
-        self.tell_end(high);
+        self.report_end(high);
     }
 
-    fn tell_end(&self, high: u64) {
+    fn report_end(&self, high: u64) {
         // What waits here, and not for the writer: the end is seen once, and the writer may come to it later.
         let unread = lag(self.next, Some(high));
         let is_far = unread > Some(u64::try_from(self.task.batch_max_events).unwrap_or(u64::MAX));
@@ -274,14 +236,14 @@ impl Reader {
         }
     }
 
-    /// Tells why nothing comes, or that something does again.
-    fn tell_held_up(&self, why: Option<Halted>) {
+    /// Reports why no message comes, or that messages come again.
+    fn report_blocked(&self, why: Option<Halted>) {
         let (shard, before) = (&self.task.id, self.task.status.freshness().held_up);
         let code = |told: &Option<Halted>| told.as_ref().map(|told| told.code);
         if code(&before) != code(&why) {
             if let Some(Halted { code, message }) = &why {
-                // That no broker answers is told once, and not for each shard.
-                if self.consumer.client().context().contact().is_lost() {
+                // Brokers that do not answer are reported once, and not for each shard.
+                if self.task.contact.is_lost() {
                     info!(%shard, code, reason = message, "nothing comes from the source");
                 } else {
                     warn!(%shard, code, reason = message, "nothing comes from the source");
@@ -319,19 +281,18 @@ impl Reader {
                 | Code::BadMessage
         ) || matches!(error, KafkaError::MessageConsumptionFatal(_));
         if !about_data {
-            self.consumer.client().context().contact().failed(error);
+            self.task.contact.failed(error);
             debug!(shard = %self.task.id, %error, "the source is unreachable, waiting for it");
             return Ok(());
         }
-        // Without the broker's word a gap cannot be told from a history that has changed.
+        // Without the broker's answer a gap looks like a history that has changed.
         if self.compare()?.is_none() {
             return Ok(());
         }
-        let (topic, partition) = (self.task.id.topic.clone(), self.task.id.partition);
         match code {
             Code::AutoOffsetReset | Code::LogTruncation => {
                 // The client fetches no more of it by itself, and takes no seek either.
-                Err(Halt::Diverged { topic, partition, next: self.next.unwrap_or(0) })
+                Err(Halt::Diverged { shard: self.task.id.clone(), next: self.next.unwrap_or(0) })
             }
             // The brokers know it now: one that was asked before it knew, or a new leader.
             Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => {
@@ -339,106 +300,6 @@ impl Reader {
                 Ok(())
             }
             _ => Err(Halt::refused(&self.task.id, error)),
-        }
-    }
-
-    /// Compares shard and source, and tells when the source gives no answer, or not what it has.
-    fn check(&mut self) -> Result<u64, Check> {
-        let checked = self.compare_now();
-        let (id, now) = (&self.task.id, Instant::now());
-        let told = match &checked {
-            Ok((start, marks)) => {
-                // Read committed: the broker tells the end of what is, and a fetch the end of all.
-                let high = self.cached_high().map_or(marks.high, |high| high.max(marks.high));
-                let next = self.next.unwrap_or(*start);
-                let told = self.watch.answered(now, id, Ends { next, committed: marks.high, high });
-                self.tell_end(high);
-                told
-            }
-            Err(Check::Unreachable(error)) => {
-                self.consumer.client().context().contact().failed(error);
-                self.watch.unanswered(now, id, self.task.check_interval, error)
-            }
-            // A reason to stop is told by whoever stops for it.
-            Err(Check::Halt(_) | Check::NoDescriptor(_)) => None,
-        };
-        self.tell_held_up(told);
-        checked.map(|(start, _)| start)
-    }
-
-    fn unanswered(&mut self, error: &KafkaError) {
-        let told = self.watch.unanswered(Instant::now(), &self.task.id, self.task.check_interval, error);
-        self.tell_held_up(told);
-    }
-
-    fn compare_now(&mut self) -> Result<(u64, Watermarks), Check> {
-        let id = &self.task.id.clone();
-        let facts =
-            topic::facts(self.consumer.client(), &id.topic, ASK_TIMEOUT).map_err(Check::Unreachable)?;
-        let marks = self.consumer.fetch_watermarks(&id.topic, id.kafka_partition(), ASK_TIMEOUT);
-        let (low, high) = marks.map_err(Check::Unreachable)?;
-        let at_least_zero = |offset: i64| u64::try_from(offset).unwrap_or(0);
-        let marks = Watermarks { low: at_least_zero(low), high: at_least_zero(high) };
-        let recorded = self.task.data.identity(&id.topic);
-        let recorded = recorded.map_err(|error| Check::of_store(&error.into()))?;
-        let recorded = recorded.map_or_else(|| facts.clone(), TopicFacts::from);
-        let shard =
-            Remembered { topic: &id.topic, partition: id.partition, next: self.next, facts: &recorded };
-        let start = start_at(shard, &facts, marks, self.task.accept_incomplete_history);
-        let start = match start {
-            Ok(start) => self.ask_whose_times().map(|()| start),
-            Err(halt) => Err(Check::Halt(halt)),
-        };
-        if let Err(Check::Halt(halt)) = &start {
-            self.tell_unread(halt, marks);
-        }
-        let start = start?;
-        let bound = self.task.data.bind(&id.topic, &facts.into());
-        bound.map_err(|error| Check::of_store(&error))?;
-        Ok((start, marks))
-    }
-
-    /// Learns how far the group published the partition: nothing more of it is published before, not even of a shard
-    /// that halts. A committed offset ahead of ours means that this directory is older than something once durable.
-    fn ask_group(&mut self) {
-        let (id, consumer, stop) = (self.task.id.clone(), Arc::clone(&self.consumer), Arc::clone(&self.stop));
-        let ask = || Committed::ask(&consumer, &id, ASK_TIMEOUT);
-        let unanswered = |error: &KafkaError| {
-            consumer.client().context().contact().failed(error);
-            self.unanswered(error);
-        };
-        let Some(Committed { offset, published }) = until_done(&stop, ASK_AGAIN, ask, unanswered) else {
-            return;
-        };
-        let next = self.next.unwrap_or(0);
-        self.task.status.published().learn(published);
-        if let Some(committed) = offset.filter(|committed| *committed > next) {
-            warn!(
-                shard = %self.task.id, committed, next,
-                "the group has read further than this data directory: it is new here or a backup, and replays"
-            );
-            metrics::counter!(crate::metric::OLDER_THAN_COMMITTED).increment(1);
-        }
-    }
-
-    /// Seeks with the leader epoch of the last message, so that the broker compares histories, then resumes. A
-    /// partition that was assigned this moment is not ready to be sought in, and brokers may be away: it is tried
-    /// until it is done, or until the shard is given up and where to read is the next owner's question.
-    fn seek_and_resume(&mut self, start: u64) -> Result<(), Halt> {
-        let (id, consumer) = (self.task.id.clone(), Arc::clone(&self.consumer));
-        let refused = |error: KafkaError| Halt::refused(&id, &error);
-        let mut list = id.alone_at(start).map_err(refused)?;
-        if let (Some(epoch), Ok(topic)) = (self.leader_epoch, CString::new(id.topic.as_str())) {
-            native::set_leader_epoch(&mut list, &topic, id.kafka_partition(), epoch);
-        }
-        let seek = || {
-            let sought = consumer.seek_partitions(list.clone(), ASK_TIMEOUT)?;
-            sought.elements().first().map_or(Ok(()), TopicPartitionListElem::error)
-        };
-        let stop = Arc::clone(&self.stop);
-        match until_done(&stop, SEEK_AGAIN, seek, |error| self.unanswered(error)) {
-            Some(()) => consumer.resume(&list).map_err(refused),
-            None => Ok(()),
         }
     }
 
@@ -464,14 +325,14 @@ enum Stop {
 }
 
 /// What a comparison of shard and source can end in, besides a place to start.
-enum Check {
+enum CheckError {
     Halt(Halt),
     Unreachable(KafkaError),
     /// The process has too many files open: nothing is known to be wrong with the shard.
     NoDescriptor(String),
 }
 
-impl Check {
+impl CheckError {
     fn of_store(error: &BindError) -> Self {
         if error.is_out_of_descriptors() {
             Self::NoDescriptor(with_causes(error))

@@ -1,4 +1,4 @@
-//! The messages that the reader has taken since it last handed over.
+//! The messages that the reader has taken since it last sent a batch.
 //!
 //! What a message says is decoded out of librdkafka's buffer. Its bytes are kept beside that, for the one that
 //! is refused: which one that is, the writer knows last. Nearly all are thrown away unread, so they lie in one
@@ -17,7 +17,7 @@ use crate::redact;
 /// Messages in order, and their bytes.
 #[derive(Default)]
 pub(super) struct RecordBuffer {
-    taken: Vec<(DecodedMessage, Place)>,
+    taken: Vec<(DecodedMessage, MessageParts)>,
     kept: RawBytes,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct RawBytes {
 }
 
 /// Where the parts of a message are.
-pub(super) struct Place {
+pub(super) struct MessageParts {
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     headers: Vec<(String, Vec<u8>)>,
@@ -78,15 +78,20 @@ impl RecordBuffer {
         self.taken.last().and_then(|(taken, _)| taken.source_time)
     }
 
-    pub(super) fn into_parts(self) -> (Vec<(DecodedMessage, Place)>, RawBytes) {
+    pub(super) fn into_parts(self) -> (Vec<(DecodedMessage, MessageParts)>, RawBytes) {
         (self.taken, self.kept)
     }
 }
 
 impl RawBytes {
-    fn keep(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, headers: Vec<(String, Vec<u8>)>) -> Place {
+    fn keep(
+        &mut self,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Vec<(String, Vec<u8>)>,
+    ) -> MessageParts {
         self.header_bytes += headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        Place { key: key.map(|key| self.add(key)), value: value.map(|value| self.add(value)), headers }
+        MessageParts { key: key.map(|key| self.add(key)), value: value.map(|value| self.add(value)), headers }
     }
 
     fn add(&mut self, part: &[u8]) -> Range<usize> {
@@ -98,7 +103,7 @@ impl RawBytes {
     /// What may be kept of a message that is refused.
     pub(super) fn refused(
         &self,
-        place: &Place,
+        place: &MessageParts,
         timestamp: Option<Timestamp>,
         rejection: Rejection,
     ) -> Refused {

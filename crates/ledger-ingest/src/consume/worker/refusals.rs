@@ -21,10 +21,10 @@ const KINDS: usize = 64;
 
 /// What was refused since it was last warned of.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(BTreeMap<Kind, Noted>);
+pub(super) struct RefusalWarnings(BTreeMap<RefusalKind, RefusalCount>);
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Kind {
+struct RefusalKind {
     reason: Reason,
     path: Option<String>,
     /// Without its numbers.
@@ -32,7 +32,7 @@ struct Kind {
 }
 
 #[derive(Debug)]
-struct Noted {
+struct RefusalCount {
     warned: Option<Instant>,
     count: u64,
     /// Of those that are counted.
@@ -50,21 +50,21 @@ struct Due {
     detail: String,
 }
 
-impl Kind {
-    fn of(rejection: &Rejection) -> Self {
+impl RefusalKind {
+    fn new(rejection: &Rejection) -> Self {
         let Rejection { reason, path, detail } = rejection;
         let said = detail.chars().filter(|sign| !sign.is_ascii_digit()).collect();
         Self { reason: *reason, path: path.clone(), said }
     }
 }
 
-impl Refusals {
+impl RefusalWarnings {
     pub(super) fn note(&mut self, rejection: &Rejection, offset: u64) {
-        let mut kind = Kind::of(rejection);
+        let mut kind = RefusalKind::new(rejection);
         if self.0.len() >= KINDS && !self.0.contains_key(&kind) {
             (kind.path, kind.said) = (None, String::new());
         }
-        let noted = self.0.entry(kind).or_insert_with(|| Noted {
+        let noted = self.0.entry(kind).or_insert_with(|| RefusalCount {
             warned: None,
             count: 0,
             first_offset: offset,
@@ -88,7 +88,7 @@ impl Refusals {
 
     fn due(&mut self, now: Instant) -> Vec<Due> {
         let mut due = Vec::new();
-        for (Kind { reason, path, .. }, noted) in &mut self.0 {
+        for (RefusalKind { reason, path, .. }, noted) in &mut self.0 {
             if noted.count == 0 || noted.warned.is_some_and(|warned| now.duration_since(warned) < QUIET) {
                 continue;
             }
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn repeats_of_a_kind_are_one_warning_a_minute_with_their_count() {
-        let mut refusals = Refusals::default();
+        let mut refusals = RefusalWarnings::default();
         let begun = Instant::now();
         refusals.note(&rejection("time"), 4);
         assert_eq!(counts(&refusals.due(begun)), [("time", 1, 4)]);
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn different_faults_of_one_reason_are_warned_of_each_in_its_words() {
-        let mut refusals = Refusals::default();
+        let mut refusals = RefusalWarnings::default();
         let undecodable =
             |detail: &str| Rejection { reason: Reason::Undecodable, path: None, detail: detail.to_owned() };
         let faults =

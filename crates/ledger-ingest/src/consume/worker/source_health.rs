@@ -15,7 +15,7 @@ const SILENT_AFTER: u32 = 2;
 /// So many comparisons in a row with the same open transaction before everything else are too many.
 const HELD_AFTER: u32 = 3;
 
-/// What the comparisons told.
+/// The results of the comparisons so far.
 #[derive(Debug)]
 pub(super) struct SourceHealth {
     /// When the source last answered.
@@ -41,11 +41,11 @@ impl SourceHealth {
         *self = Self::new(now);
     }
 
-    /// The source answered: messages can be read up to `committed`, and there are some up to `high`. Answers what
-    /// is to be told of that.
-    pub(super) fn answered(&mut self, now: Instant, shard: &ShardId, at: Ends) -> Option<Halted> {
+    /// The source answered: messages can be read up to `committed`, and there are some up to `high`. Returns what
+    /// is to be reported of that.
+    pub(super) fn answered(&mut self, now: Instant, shard: &ShardId, at: SourceEnds) -> Option<Halted> {
         (self.heard, self.silent) = (now, false);
-        let Ends { next, committed, high } = at;
+        let SourceEnds { next, committed, high } = at;
         let is_held = committed == next && high > next;
         let before = self.held.filter(|(place, _)| *place == next).map_or(0, |(_, times)| times);
         self.held = is_held.then_some((next, before + 1));
@@ -58,7 +58,7 @@ impl SourceHealth {
         })
     }
 
-    /// The source gave no answer. Answers what is to be told of that.
+    /// The source gave no answer. Returns what is to be reported of that.
     pub(super) fn unanswered(
         &mut self,
         now: Instant,
@@ -77,7 +77,7 @@ impl SourceHealth {
 
 /// How far a partition can be read, and how far it was.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ends {
+pub(super) struct SourceEnds {
     /// The next offset to read.
     pub(super) next: u64,
     /// The end of what is committed.
@@ -123,7 +123,7 @@ mod tests {
         let told = |ends: &[(u64, u64, u64)]| {
             let mut watch = SourceHealth::new(now);
             let told = ends.iter().map(|&(next, committed, high)| {
-                watch.answered(now, &shard(), Ends { next, committed, high }).map(|told| told.code)
+                watch.answered(now, &shard(), SourceEnds { next, committed, high }).map(|told| told.code)
             });
             told.collect::<Vec<_>>()
         };

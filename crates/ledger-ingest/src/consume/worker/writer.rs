@@ -8,49 +8,45 @@ use ledger_store::{AppendError, FutureLimit, Shard, TornTenant, with_causes};
 
 use tracing::{error, warn};
 
-use crate::apply::{ApplyCounts, Source, apply};
+use crate::apply::{ApplyCounts, SourcePartition, apply};
 use crate::consume::continuity::Halt;
-use crate::consume::worker::Durable;
-use crate::consume::worker::RecordBatch;
-use crate::consume::worker::Task;
-use crate::consume::worker::batch_channel::BatchReceiver;
-use crate::consume::worker::halt;
-use crate::consume::worker::lag;
-use crate::consume::worker::refusals::Refusals;
+use crate::consume::worker::batch_channel::{BatchReceiver, RecordBatch};
+use crate::consume::worker::refusals::RefusalWarnings;
+use crate::consume::worker::task::{Durable, Task, halt, lag};
 
 /// Torn tenants that are named at a time.
-const TOLD_AT_ONCE: usize = 8;
+const REPORTED_AT_ONCE: usize = 8;
 
 /// The thread that owns the shard.
-pub(super) struct Writer {
+pub(super) struct ShardWriter {
     task: Task,
-    source: Source,
+    source: SourcePartition,
     shard: Shard,
     /// Nothing of the source is in the shard yet.
     is_new: bool,
     durable: Durable,
     /// The batch that is being written.
-    in_flight: Option<Written>,
-    refusals: Refusals,
+    in_flight: Option<BatchInFlight>,
+    refusals: RefusalWarnings,
 }
 
-/// What there is to tell of a batch once it is durable.
-struct Written {
+/// What is reported of a batch once it is durable.
+struct BatchInFlight {
     counts: ApplyCounts,
     next_offset: u64,
     last_source_time: Option<Timestamp>,
     began: Instant,
 }
 
-impl Writer {
+impl ShardWriter {
     /// `position` is how far the shard was written.
     pub(super) fn new(task: Task, shard: Shard, position: Option<&SourcePosition>, durable: Durable) -> Self {
-        let source = Source { name: task.id.topic.as_str().into(), partition: task.id.partition };
+        let source = SourcePartition { name: task.id.topic.as_str().into(), partition: task.id.partition };
         let is_new = !matches!(position, Some(SourcePosition::Kafka { .. }));
-        Self { task, source, shard, is_new, durable, in_flight: None, refusals: Refusals::default() }
+        Self { task, source, shard, is_new, durable, in_flight: None, refusals: RefusalWarnings::default() }
     }
 
-    /// Until the reader is gone: what it handed over is written, then the shard is given back.
+    /// Writes every batch until the reader has ended, then returns the shard.
     pub(super) fn run(mut self, batches: &BatchReceiver) -> Shard {
         self.look_for_torn();
         let ended = self.write_all(batches);
@@ -64,13 +60,13 @@ impl Writer {
     }
 
     /// A batch is taken in while the one before is being written. When nothing waits to be taken in, that one is
-    /// waited for, so that what comes now and then is told as soon as it is durable.
+    /// waited for, so that a single message is reported as soon as it is durable.
     fn write_all(&mut self, batches: &BatchReceiver) -> Result<(), AppendError> {
         loop {
             let waiting = self.in_flight.as_ref().and_then(|_| batches.soon());
             if waiting.is_none() {
                 self.shard.settle()?;
-                self.tell();
+                self.report();
             }
             let Some(filled) = waiting.or_else(|| batches.next()) else { return Ok(()) };
             self.write(filled)?;
@@ -105,14 +101,15 @@ impl Writer {
         batch.submit()?;
         self.is_new = false;
         // The batch before is durable now.
-        self.tell();
-        self.in_flight = Some(Written { counts, next_offset, last_source_time, began });
+        self.report();
+        self.in_flight = Some(BatchInFlight { counts, next_offset, last_source_time, began });
         Ok(())
     }
 
-    /// Tells of the batch that was in flight, which is durable now (I-7).
-    fn tell(&mut self) {
-        let Some(Written { counts, next_offset, last_source_time, began }) = self.in_flight.take() else {
+    /// Reports the batch that was in flight, which is durable now (I-7).
+    fn report(&mut self) {
+        let Some(BatchInFlight { counts, next_offset, last_source_time, began }) = self.in_flight.take()
+        else {
             return;
         };
         crate::metric::committed(&self.task.id, counts, began.elapsed());
@@ -134,7 +131,7 @@ impl Writer {
     }
 
     /// A tenant that another shard has too was torn apart before it came here: by a producer that places keys otherwise,
-    /// or by new partitions. No fold can heal that, so it is told, beside what is written.
+    /// or by new partitions. No fold can heal that, so it is reported, and the batch is written all the same.
     fn look_for_torn(&self) {
         let catalog = &self.task.catalog;
         let found = catalog.torn_now().and_then(|torn| {
@@ -143,13 +140,13 @@ impl Writer {
         });
         let found = match found {
             Ok(found) => found,
-            // What cannot be read or written is that shard's own trouble as well, and told there.
+            // A shard that cannot be read or written is halted by its own writer.
             Err(error) => {
                 return warn!(shard = %self.task.id, error = with_causes(&error), "tenants not compared");
             }
         };
         metrics::counter!(crate::metric::SPLIT_TENANTS).increment(found.len() as u64);
-        for TornTenant { client, shards } in found.iter().take(TOLD_AT_ONCE) {
+        for TornTenant { client, shards } in found.iter().take(REPORTED_AT_ONCE) {
             let shards: Vec<String> = shards.iter().map(ToString::to_string).collect();
             error!(
                 %client, shards = shards.join(", "),
@@ -157,7 +154,7 @@ impl Writer {
                  --from OLD --data-dir NEW` makes it whole"
             );
         }
-        if let more @ 1.. = found.len().saturating_sub(TOLD_AT_ONCE) {
+        if let more @ 1.. = found.len().saturating_sub(REPORTED_AT_ONCE) {
             error!(more, "more tenants stand in several partitions; `verify` names them");
         }
     }

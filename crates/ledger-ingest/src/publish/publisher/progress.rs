@@ -1,8 +1,8 @@
 //! How far each output topic is.
 //!
-//! Decisions and dead letters do not wait for each other, and a shard has one cursor for both: it stands where
-//! both are. The one that is ahead says so in memory only; after a restart it tells again what it told since, with
-//! the same ids.
+//! Decisions and dead letters do not wait for each other, and a shard has one cursor for both: it is where
+//! both are. The position of the one that is ahead is kept in memory only; after a restart it publishes again what it
+//! published since, with the same ids.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,26 +11,31 @@ use ledger_store::{PublisherCursor, ReadError, ShardId, StorageError};
 
 /// What is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum OutputKind {
     Decisions,
     DeadLetters,
 }
 
 /// The next position of each kind, by shard.
 #[derive(Debug)]
-pub(super) struct Progress {
-    kinds: Vec<Kind>,
-    next: Mutex<BTreeMap<ShardId, BTreeMap<Kind, u64>>>,
+pub(super) struct OutputProgress {
+    kinds: Vec<OutputKind>,
+    next: Mutex<BTreeMap<ShardId, BTreeMap<OutputKind, u64>>>,
 }
 
-impl Progress {
+impl OutputProgress {
     /// Of the kinds that are published.
-    pub(super) fn of(kinds: Vec<Kind>) -> Self {
+    pub(super) fn new(kinds: Vec<OutputKind>) -> Self {
         Self { kinds, next: Mutex::default() }
     }
 
     /// What comes next of a shard: at first, where its cursor is.
-    pub(super) fn next(&self, kind: Kind, id: &ShardId, cursor: &PublisherCursor) -> Result<u64, ReadError> {
+    pub(super) fn next(
+        &self,
+        kind: OutputKind,
+        id: &ShardId,
+        cursor: &PublisherCursor,
+    ) -> Result<u64, ReadError> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(next) = next.get(id).and_then(|kinds| kinds.get(&kind)) {
             return Ok(*next);
@@ -43,7 +48,7 @@ impl Progress {
     /// Everything of this kind before this position was acknowledged: the cursor goes to where all are.
     pub(super) fn advance(
         &self,
-        kind: Kind,
+        kind: OutputKind,
         id: &ShardId,
         position: u64,
         cursor: &PublisherCursor,
@@ -73,17 +78,23 @@ mod tests {
         let id = ShardId { topic: "t".to_owned(), partition: 0 };
         let shard = data.open_shard(&id).unwrap();
         let cursor = shard.reader().publisher_cursor();
-        let progress = Progress::of(vec![Kind::Decisions, Kind::DeadLetters]);
+        let progress = OutputProgress::new(vec![OutputKind::Decisions, OutputKind::DeadLetters]);
         let next = |kind| progress.next(kind, &id, &cursor).unwrap();
         let mut stands = Vec::new();
-        for (kind, position) in [(Kind::Decisions, 7), (Kind::DeadLetters, 4), (Kind::DeadLetters, 9)] {
+        for (kind, position) in
+            [(OutputKind::Decisions, 7), (OutputKind::DeadLetters, 4), (OutputKind::DeadLetters, 9)]
+        {
             assert!(next(kind) < position);
             progress.advance(kind, &id, position, &cursor).unwrap();
             assert_eq!(next(kind), position);
             stands.push(cursor.get().unwrap());
         }
         assert_eq!(stands, [0, 4, 7]);
-        let again = Progress::of(vec![Kind::DeadLetters]);
-        assert_eq!(again.next(Kind::DeadLetters, &id, &cursor).unwrap(), 7, "told again after a restart");
+        let again = OutputProgress::new(vec![OutputKind::DeadLetters]);
+        assert_eq!(
+            again.next(OutputKind::DeadLetters, &id, &cursor).unwrap(),
+            7,
+            "told again after a restart"
+        );
     }
 }

@@ -123,7 +123,7 @@ impl DataDirCheck<'_> {
     ) -> Result<Option<Verified>, Failure> {
         // In this order: beside a server the log may be longer than what is signed, but not shorter.
         let last = evidence::last_signed(&self.config, shard)?;
-        let origin = self.origins.of(shard);
+        let origin = self.origins.origin(shard);
         let kept = self.pinned.take_if(|checkpoint| checkpoint.origin == origin);
         let by_key = self.judge_by_key(shard, &origin, last.as_ref(), kept.is_some());
         let (signed_size, is_pinned) = (last.as_ref().map(|last| last.checkpoint.size), kept.is_some());
@@ -242,7 +242,7 @@ impl DataDirCheck<'_> {
     /// A key that names no log of the directory judges nothing here.
     fn refuse_other_keys(&self) -> Result<(), Failure> {
         let partitions = self.data.partitions()?;
-        let names: BTreeSet<String> = partitions.iter().map(|shard| self.origins.of(shard)).collect();
+        let names: BTreeSet<String> = partitions.iter().map(|shard| self.origins.origin(shard)).collect();
         let Some(other) = self.keys.iter().find(|key| !names.contains(key.name())) else { return Ok(()) };
         let doubt = format!("no log of this directory is named {}, as the key of --key is", other.name());
         Err(undecided(DATA_DIR, doubt))

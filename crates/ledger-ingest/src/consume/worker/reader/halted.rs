@@ -1,4 +1,4 @@
-//! A shard that is halted: nothing of it is read, and how much waits in its source is told all the same.
+//! A halted shard: nothing of it is read, and how much waits in its source is still reported.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,11 +8,10 @@ use rdkafka::consumer::Consumer as _;
 use tracing::{debug, info, warn};
 
 use crate::consume::continuity::Halt;
-use crate::consume::worker::halt;
-use crate::consume::worker::lag;
-use crate::consume::worker::reader::{Check, Reader, Stop};
+use crate::consume::worker::reader::{CheckError, PartitionReader, Stop};
+use crate::consume::worker::task::{halt, lag};
 use crate::kafka::native::Watermarks;
-use crate::kafka::shard::KafkaPartition as _;
+use crate::kafka::partition::KafkaPartition as _;
 
 /// How often it looks whether the shard is given up.
 const LOOK: Duration = Duration::from_millis(100);
@@ -20,12 +19,12 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How often it asks how much waits, of brokers that answer.
 const ASK: Duration = Duration::from_secs(5);
 
-/// Brokers that do not answer keep whoever asks them waiting, also when the shard is to be given up.
+/// A question to brokers that do not answer blocks the reader, which then notices late that the shard is given up.
 fn until_next_look(check_interval: Duration, is_unreachable: bool) -> Duration {
     if is_unreachable { check_interval } else { ASK.min(check_interval) }
 }
 
-impl Reader {
+impl PartitionReader {
     /// Halts, and returns when the shard is given up, or when the reason is gone and it can be read on.
     pub(super) fn stand_halted(&mut self, stop: &Stop) {
         self.task.note_behind();
@@ -46,13 +45,14 @@ impl Reader {
             }
             let checked = self.check();
             looked = Instant::now();
-            rest = until_next_look(self.task.check_interval, matches!(checked, Err(Check::Unreachable(_))));
+            rest =
+                until_next_look(self.task.check_interval, matches!(checked, Err(CheckError::Unreachable(_))));
             match (checked, stop) {
                 (Ok(_), Stop::Halt(reason)) if self.is_mended(reason) => {
                     info!(%shard, code = %reason.code(), "what halted the shard is mended, it goes on");
                     return;
                 }
-                (Err(Check::Unreachable(error)), _) => {
+                (Err(CheckError::Unreachable(error)), _) => {
                     debug!(%shard, %error, "the halted shard's source is silent");
                 }
                 _ => {}
@@ -72,9 +72,9 @@ impl Reader {
             }
     }
 
-    /// Tells how much of the source is unread although it cannot be read. Of another topic than the shard was filled
-    /// from nobody knows that.
-    pub(super) fn tell_unread(&self, reason: &Halt, marks: Watermarks) {
+    /// Reports how much of the source is unread although it cannot be read. For another topic than the shard was filled
+    /// from that is unknown.
+    pub(super) fn report_unread(&self, reason: &Halt, marks: Watermarks) {
         let is_same = matches!(
             reason.code(),
             StopCode::RetentionGap

@@ -1,14 +1,15 @@
-//! A shard as librdkafka knows it: a topic's name and a signed partition.
+//! Partitions and messages as librdkafka has them: a topic's name, a signed partition, borrowed headers.
 
 use ledger_record::rows::SourcePosition;
 use ledger_store::{Shard, ShardId};
 use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 /// The other spelling of a shard's id.
 pub(crate) trait KafkaPartition {
     /// The shard of a partition that librdkafka names.
-    fn of(topic: &str, partition: i32) -> Self;
+    fn from_kafka(topic: &str, partition: i32) -> Self;
 
     /// Its number, signed.
     fn kafka_partition(&self) -> i32;
@@ -21,7 +22,7 @@ pub(crate) trait KafkaPartition {
 }
 
 impl KafkaPartition for ShardId {
-    fn of(topic: &str, partition: i32) -> Self {
+    fn from_kafka(topic: &str, partition: i32) -> Self {
         // Negative numbers mean no partition, and come with no message.
         Self { topic: topic.to_owned(), partition: u32::try_from(partition).unwrap_or(0) }
     }
@@ -54,4 +55,11 @@ pub(crate) fn next_offset(shard: &Shard, id: &ShardId) -> Option<u64> {
 /// An offset as librdkafka wants it.
 pub(crate) fn offset_of(offset: u64) -> Offset {
     Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX))
+}
+
+/// A header without value is absent.
+pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Vec<u8>)> {
+    let owned =
+        |header: rdkafka::message::Header<'_, &[u8]>| Some((header.key.to_owned(), header.value?.to_vec()));
+    message.headers().map_or_else(Vec::new, |headers| headers.iter().filter_map(owned).collect())
 }
