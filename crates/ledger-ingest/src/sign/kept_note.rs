@@ -1,8 +1,10 @@
 //! The last note of an origin in a file beside the keys, outside the data directory.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use ledger_store::replace_file;
 
 use crate::sign::CheckpointLog;
 use crate::sign::CheckpointLogError;
@@ -70,12 +72,7 @@ impl KeptNote {
     fn write(&self, note: &str) -> io::Result<()> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(directory)?;
-        let new = self.path.with_extension(format!("{}.new", std::process::id()));
-        let mut file = File::create(&new)?;
-        file.write_all(note.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        File::open(directory)?.sync_all()
+        replace_file(&self.path, 0o666, |out| out.write_all(note.as_bytes()))
     }
 
     fn failed(&self, source: io::Error) -> KeptError {

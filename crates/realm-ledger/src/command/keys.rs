@@ -1,7 +1,7 @@
 //! `keys`: made, shown, taken away.
 
 use ledger_ingest::sign::{KeysError, SigningKeys, key_id};
-use ledger_record::proof::note::{KeyError, SignerKey};
+use ledger_record::proof::note::{NoteKeyError, SignerKey};
 use ledger_store::{DataDir, ShardId, SourceIdentity};
 use serde::Serialize;
 
@@ -42,7 +42,7 @@ struct NoLog {
 /// The origin cannot be the name of a key.
 #[derive(Debug, thiserror::Error)]
 #[error("no origin: {0}")]
-struct NoOrigin(#[from] KeyError);
+struct NoOrigin(#[from] NoteKeyError);
 
 pub(super) fn run(context: &mut Context<'_, '_>, command: Keys) -> Result<Exit, Failure> {
     match command {

@@ -1,6 +1,6 @@
 //! `rebuild`: the projections anew from the log, compared byte for byte.
 
-use ledger_store::{DataDir, Difference, RebuildError, RebuildReport, ShardId, check, rebuild};
+use ledger_store::{DataDir, FamilyDifference, RebuildError, RebuildReport, ShardId, check, rebuild};
 use serde::Serialize;
 
 use super::{Context, data_dir_flag};
@@ -86,7 +86,7 @@ impl Report {
         let summary = if said.is_empty() { "none".to_owned() } else { said.join(", ") };
         let differences = differences
             .into_iter()
-            .map(|Difference { family, rows, first_key }| FamilyReport {
+            .map(|FamilyDifference { family, rows, first_key }| FamilyReport {
                 family: family.as_str(),
                 rows,
                 first_key: first_key.escape_ascii().to_string(),
@@ -132,7 +132,8 @@ mod tests {
         let cli = Cli::try_parse_from(["realm-ledger", "rebuild"]).unwrap();
         let mut context =
             Context { global: &cli.global, env: &mut env, completeness: Completeness::default() };
-        let difference = Difference { family: Family::Tenants, rows: 2, first_key: b"acme\xff".to_vec() };
+        let difference =
+            FamilyDifference { family: Family::Tenants, rows: 2, first_key: b"acme\xff".to_vec() };
         let report = |partition, differences| {
             let shard = ShardId { topic: "t".to_owned(), partition };
             (shard, RebuildReport { tenants: 3, records: 9, differences })

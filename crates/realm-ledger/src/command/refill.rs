@@ -9,7 +9,7 @@ use ledger_ingest::sign::{OriginError, Origins};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::PriorLog;
 use ledger_store::{
-    DataDir, Partitioner, Placed, ReadError, Refill, RefillError, RefillReport, RefillStage, Renamed,
+    DataDir, Partitioner, PlacedKeys, ReadError, RefillError, RefillPlan, RefillReport, RefillStage, Renamed,
     ShardId, VerifyError, refill,
 };
 
@@ -97,7 +97,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::Refill) -> Result<Ex
         let done = refill(
             &old,
             &new,
-            &Refill {
+            &RefillPlan {
                 topic,
                 log_name: &origins.name(topic),
                 place: &|client| partitioner.partition(client.as_bytes(), partitions).unwrap_or(0),
@@ -161,7 +161,7 @@ fn named_before(
         // They are the first records of a log.
         for record in reader.snapshot().records_from(0).map_err(Failure::new)? {
             let record = record.map_err(Failure::new)?;
-            let Some(PriorLog { origin, .. }) = PriorLog::of(&record) else { break };
+            let Some(PriorLog { origin, .. }) = PriorLog::from_record(&record) else { break };
             names.extend(origin.rsplit_once('/').map(|(name, _)| name.to_owned()));
         }
     }
@@ -210,7 +210,7 @@ fn place(old: &DataDir, config: &Config, topic: &str) -> Result<Partitioner, Fai
             return Err(Failure::new(PlaceError::Misplaced { shard, by }).hint(NAME_ONE));
         }
     }
-    let placed = Placed::in_topic(old, topic)?;
+    let placed = PlacedKeys::in_topic(old, topic)?;
     let partitions = old.identity(topic)?.map_or(1, |identity| identity.partitions);
     let fits_all = |partitioner: &Partitioner| {
         *partitioner != Partitioner::Unknown && placed.fits(*partitioner) == placed.keys()
@@ -242,7 +242,7 @@ fn say_contradicted(
     topic: &str,
     partitioner: Partitioner,
 ) -> Result<(), Failure> {
-    let placed = Placed::in_topic(old, topic)?;
+    let placed = PlacedKeys::in_topic(old, topic)?;
     let elsewhere = placed.keys() - placed.fits(partitioner);
     if elsewhere > 0 {
         context.say(&format!(

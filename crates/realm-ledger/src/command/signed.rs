@@ -1,7 +1,7 @@
 //! What was signed of a log: the last checkpoint, as it is kept beside the keys.
 
 use ledger_ingest::sign::{KeptError, KeptNote, SigningKeys};
-use ledger_record::proof::note::{Checkpoint, KeyError, NoteError, VerifierKey};
+use ledger_record::proof::note::{Checkpoint, NoteError, NoteKeyError, VerifierKey};
 use ledger_store::ShardId;
 
 use crate::config::Config;
@@ -23,7 +23,7 @@ enum SignedError {
         source: NoteError,
     },
     #[error("no origin: {0}")]
-    Origin(#[from] KeyError),
+    Origin(#[from] NoteKeyError),
     #[error(transparent)]
     KeptNote(#[from] KeptError),
 }
@@ -41,7 +41,7 @@ pub(super) fn last(config: &Config, shard: &ShardId) -> Result<Option<Signed>, F
         .read()
         .map_err(|error| Failure::new(SignedError::KeptNote(error)))?;
     let Some(note) = note else { return Ok(None) };
-    let keys: Result<Vec<VerifierKey>, KeyError> =
+    let keys: Result<Vec<VerifierKey>, NoteKeyError> =
         SigningKeys::of(&keys_dir).read()?.iter().map(|key| Ok(key.renamed(&origin)?.verifier())).collect();
     let keys = keys.map_err(|error| Failure::new(SignedError::Origin(error)))?;
     let checkpoint = Checkpoint::open(&note, &keys)

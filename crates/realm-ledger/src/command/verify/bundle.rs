@@ -6,7 +6,7 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::state::Installation;
 use ledger_record::json::time::format_instant;
 use ledger_record::proof::note::VerifierKey;
-use ledger_record::proof::verify::{Fault, Refusal, Verified, verify};
+use ledger_record::proof::verify::{BundleFault, BundleRefusal, VerifiedBundle, verify};
 use serde::Serialize;
 
 use super::Verdict;
@@ -70,25 +70,25 @@ pub(super) fn run(
 
 const WHAT: &str = "the bundle";
 
-fn judge(bytes: &[u8], keys: &[VerifierKey], pinned: Option<&str>) -> Result<Verified, Failure> {
+fn judge(bytes: &[u8], keys: &[VerifierKey], pinned: Option<&str>) -> Result<VerifiedBundle, Failure> {
     let verdict = match std::str::from_utf8(bytes) {
         Ok(text) => verify(text, keys, pinned),
         Err(error) => {
             let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let line = 1 + String::from_utf8_lossy(good).matches('\n').count() as u64;
-            Err(Fault::Malformed { line }.into())
+            Err(BundleFault::Malformed { line }.into())
         }
     };
     let what = WHAT.to_owned();
     verdict.map_err(|refusal| match refusal {
-        Refusal::Invalid(fault) => Verdict::Invalid { what, fault }.into(),
-        Refusal::Undecided(doubt) => Verdict::Undecided { what, doubt }.into(),
+        BundleRefusal::Invalid(fault) => Verdict::Invalid { what, fault }.into(),
+        BundleRefusal::Undecided(doubt) => Verdict::Undecided { what, doubt }.into(),
     })
 }
 
 impl Report {
-    fn of(verified: &Verified, pinned: bool) -> Self {
-        let Verified { client, checkpoint, seal, records, tenant, .. } = verified;
+    fn of(verified: &VerifiedBundle, pinned: bool) -> Self {
+        let VerifiedBundle { client, checkpoint, seal, records, tenant, .. } = verified;
         let mut apps: BTreeMap<&AppKey, Installed> = BTreeMap::new();
         for shown in records {
             let Some(app) = &shown.leaf.app else { continue };
@@ -120,8 +120,8 @@ impl Report {
     }
 }
 
-fn summary(verified: &Verified) -> String {
-    let Verified { client, checkpoint, records, .. } = verified;
+fn summary(verified: &VerifiedBundle) -> String {
+    let VerifiedBundle { client, checkpoint, records, .. } = verified;
     let whole = match records.len() {
         0 => format!("there is no record of {client}"),
         1 => format!("the one record is the whole history of {client}"),

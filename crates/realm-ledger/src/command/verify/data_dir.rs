@@ -9,8 +9,8 @@ use ledger_record::json::time::format_instant;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::note::{Checkpoint, NoteError, VerifierKey};
 use ledger_store::{
-    DataDir, OpenError, ReadError, Reader, ShardId, StopCode, TornTenant, TornTenants, Verified, VerifyError,
-    check_spread,
+    DataDir, OpenError, ReadError, Reader, ShardId, StopCode, TornTenant, TornTenants, VerifiedShard,
+    VerifyError, check_spread,
 };
 use serde::Serialize;
 
@@ -140,7 +140,7 @@ pub(super) fn run(
     let begun = data.shards()?;
     let origins = evidence::origins(&config)?;
     let (mut readers, mut reports, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-    let mut topics = BTreeMap::<String, Vec<Option<Verified>>>::new();
+    let mut topics = BTreeMap::<String, Vec<Option<VerifiedShard>>>::new();
     for shard in data.partitions()? {
         let of_topic = topics.entry(shard.topic.clone()).or_default();
         // In this order: beside a server the log may be longer than what is signed, but not shorter.
@@ -198,7 +198,7 @@ fn verify_with_progress(
     shard: &ShardId,
     reader: &Reader,
     (secret, signed): (&LedgerSecret, &[Checkpoint]),
-) -> Result<Verified, VerifyError> {
+) -> Result<VerifiedShard, VerifyError> {
     let bar = context.progress(&shard.to_string());
     let verdict = reader.snapshot().verify(secret, signed, &mut |done, of| {
         bar.set_length(of);
@@ -251,8 +251,8 @@ fn worst(context: &mut Context<'_, '_>, mut failed: Vec<(ShardId, Failure)>) -> 
 
 /// A line of an imported file is in one shard of the topic or another, and so is what a refill carried over; both open
 /// them all.
-fn look_for_lines(shards: Vec<Option<Verified>>) -> Result<(), Failure> {
-    let all: Option<Vec<Verified>> = shards.into_iter().collect();
+fn look_for_lines(shards: Vec<Option<VerifiedShard>>) -> Result<(), Failure> {
+    let all: Option<Vec<VerifiedShard>> = shards.into_iter().collect();
     let what = "the data directory".to_owned();
     let spread = all.map_or(Ok(()), |shards| check_spread(&shards));
     spread.map_err(|fault| Verdict::Invalid { what, fault }.into())
@@ -418,7 +418,7 @@ impl Report {
         }
     }
 
-    fn of(shard: &ShardId, verified: &Verified, signed_size: Option<u64>) -> Self {
+    fn of(shard: &ShardId, verified: &VerifiedShard, signed_size: Option<u64>) -> Self {
         Self {
             shard: shard.to_string(),
             verdict: "valid",

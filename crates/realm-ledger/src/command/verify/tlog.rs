@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use ledger_record::json::time::format_instant;
 use ledger_record::proof::note::VerifierKey;
-use ledger_record::proof::tlog::{Refusal, Verified, verify};
+use ledger_record::proof::tlog::{TilesRefusal, VerifiedTiles, verify};
 use serde::Serialize;
 
 use super::{LogBefore, Verdict, based_on};
@@ -55,13 +55,13 @@ pub(super) fn run(
     bar.finish_and_clear();
     let what = format!("the log in {}", directory.display());
     let verified = verdict.map_err(|refusal| match refusal {
-        Refusal::Invalid(fault) => Failure::from(Verdict::Invalid { what, fault }),
-        Refusal::Undecided(doubt) => Verdict::Undecided { what, doubt }.into(),
-        Refusal::Unreadable(error) => Failure::new(error),
+        TilesRefusal::Invalid(fault) => Failure::from(Verdict::Invalid { what, fault }),
+        TilesRefusal::Undecided(doubt) => Verdict::Undecided { what, doubt }.into(),
+        TilesRefusal::Unreadable(error) => Failure::new(error),
     })?;
     let report = Report::of(&verified, pinned.is_some());
     context.print_one(&raw(&report)?)?;
-    let Verified { checkpoint, seals, .. } = verified;
+    let VerifiedTiles { checkpoint, seals, .. } = verified;
     context.say(&format!(
         "valid: all {} leaves of {} are chained and make the root, and all {seals} seals are true{}",
         checkpoint.size,
@@ -85,8 +85,8 @@ fn progress(terminal: bool) -> ProgressBar {
 }
 
 impl Report {
-    fn of(verified: &Verified, pinned: bool) -> Self {
-        let Verified { checkpoint, seal, seals, predecessors } = verified;
+    fn of(verified: &VerifiedTiles, pinned: bool) -> Self {
+        let VerifiedTiles { checkpoint, seal, seals, predecessors } = verified;
         Self {
             verdict: "valid",
             origin: checkpoint.origin.clone(),
