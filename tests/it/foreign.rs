@@ -7,7 +7,7 @@ mod handed_out;
 use std::fs;
 
 use ledger_record::proof::note::VerifierKey;
-use ledger_record::proof::verify::{Refusal, verify};
+use ledger_record::proof::verify::{BundleRefusal, verify};
 use ledger_tests::{python, scratch};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -35,8 +35,8 @@ impl Case {
         let keys: Vec<VerifierKey> = self.keys.iter().map(|key| VerifierKey::parse(key).unwrap()).collect();
         match verify(&self.bundle, &keys, self.pinned.as_deref()) {
             Ok(_) => 0,
-            Err(Refusal::Invalid(_)) => 3,
-            Err(Refusal::Undecided(_)) => 1,
+            Err(BundleRefusal::Invalid(_)) => 3,
+            Err(BundleRefusal::Undecided(_)) => 1,
         }
     }
 }

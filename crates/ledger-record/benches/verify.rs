@@ -6,7 +6,7 @@ use std::hint::black_box;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ledger_record::proof::log::Reader;
+use ledger_record::proof::log::LogReader;
 use ledger_record::proof::note::VerifierKey;
 use ledger_record::proof::tiles;
 use ledger_record::proof::verify::verify;
@@ -51,9 +51,9 @@ fn log(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(lines.len() as u64));
     group.bench_function("lines", |bencher| {
         bencher.iter(|| {
-            let mut reader = Reader::default();
+            let mut reader = LogReader::default();
             for line in &lines {
-                assert!(reader.take_in(black_box(line)).is_ok());
+                assert!(reader.append(black_box(line)).is_ok());
             }
             reader.tree().root()
         });

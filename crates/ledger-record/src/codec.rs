@@ -97,11 +97,11 @@ impl Writer for Memory<'_> {
 
 /// A value that is being read, part by part.
 #[derive(Debug)]
-pub(crate) struct Input<'a> {
+pub(crate) struct ValueReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Input<'a> {
+impl<'a> ValueReader<'a> {
     /// Reads the version.
     pub(crate) fn open(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         match bytes.split_first() {

@@ -60,4 +60,5 @@ pub mod key;
 pub mod proof;
 pub mod record;
 pub mod rejection;
+pub mod replay;
 pub mod rows;

@@ -10,7 +10,7 @@ use ledger_core::time::Timestamp;
 use ledger_core::words::read_text;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::codec::{self, DecodeError, Input};
+use crate::codec::{self, DecodeError, ValueReader};
 use crate::proof::Hash;
 use crate::rejection::Refused;
 
@@ -35,7 +35,7 @@ pub enum Stream {
 impl Stream {
     /// Whose log an event belongs to.
     #[must_use]
-    pub fn of(event: &Event) -> Self {
+    pub fn from_event(event: &Event) -> Self {
         match &event.body {
             Body::Installation { client, .. } | Body::Tenant { client, .. } => Self::Tenant(client.clone()),
             Body::App { app, .. } => Self::App(app.clone()),
@@ -146,7 +146,7 @@ impl PriorLog {
 
     /// The predecessor that a record names; none when it is no succession.
     #[must_use]
-    pub fn of(record: &Record) -> Option<Self> {
+    pub fn from_record(record: &Record) -> Option<Self> {
         let Content::Succession(root) = record.content else { return None };
         let Coordinates { source, partition, offset } = &record.source;
         let name = source.strip_prefix(Self::PREFIX).unwrap_or(source);
@@ -205,7 +205,7 @@ impl Record {
         seq: u64,
         bytes: &[u8],
     ) -> Result<(Self, &[u8]), DecodeError> {
-        let mut input = Input::open(bytes)?;
+        let mut input = ValueReader::open(bytes)?;
         let (position, recorded, source, rules) = input.take()?;
         let content = match &stream {
             Stream::Tenant(_) | Stream::App(_) => {
@@ -225,7 +225,7 @@ impl Record {
 
     /// Reads only the position of a stored record.
     pub fn decode_position(bytes: &[u8]) -> Result<u64, DecodeError> {
-        Input::open(bytes)?.take()
+        ValueReader::open(bytes)?.take()
     }
 
     /// Reads only what the fold needs of a stored record. The outcome, at its end, is not looked at: use
@@ -234,7 +234,7 @@ impl Record {
         if matches!(stream, Stream::Rejected | Stream::Seals | Stream::Succession) {
             return Err(DecodeError::OtherStream);
         }
-        let mut input = Input::open(bytes)?;
+        let mut input = ValueReader::open(bytes)?;
         let (position, recorded, _, _): (u64, Timestamp, (&str, u32, u64), u16) = input.take()?;
         let (event, time_defaulted) = take_event(&mut input, stream)?;
         Ok(LoggedEvent { position, recorded, time_defaulted, event })
@@ -242,7 +242,7 @@ impl Record {
 }
 
 /// Reads an event, and whether its time was defaulted.
-fn take_event(input: &mut Input<'_>, stream: &Stream) -> Result<(Event, bool), DecodeError> {
+fn take_event(input: &mut ValueReader<'_>, stream: &Stream) -> Result<(Event, bool), DecodeError> {
     let (time_defaulted, event) = input.take()?;
     if holds(stream, &event) { Ok((event, time_defaulted)) } else { Err(DecodeError::OtherStream) }
 }
@@ -254,7 +254,7 @@ pub fn encode_outcome(outcome: &Outcome, out: &mut Vec<u8>) {
 
 /// Reads the outcome that is stored in the record of an event.
 pub fn decode_outcome(stored: &[u8]) -> Result<Outcome, DecodeError> {
-    let mut input = Input::part(stored);
+    let mut input = ValueReader::part(stored);
     let outcome = input.take()?;
     input.close()?;
     Ok(outcome)

@@ -6,7 +6,7 @@ use ledger_core::tenant::{Change, Tenant};
 use ledger_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{self, DecodeError, Input};
+use crate::codec::{self, DecodeError, ValueReader};
 use crate::proof::hash::raw;
 
 /// A tenant as the fold left it, and the head of its stream. Projection.
@@ -93,7 +93,7 @@ pub struct ShardIdentity {
 
 /// How far decisions and dead letters were published: what lies before was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct PublisherCursor {
+pub struct PublisherRow {
     /// Position of the next record to publish.
     pub next_position: u64,
 }
@@ -124,7 +124,7 @@ macro_rules! stored {
 
             /// Reads a stored row.
             pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-                let mut input = Input::open(bytes)?;
+                let mut input = ValueReader::open(bytes)?;
                 let row = input.take()?;
                 input.close()?;
                 Ok(row)
@@ -133,7 +133,7 @@ macro_rules! stored {
     )+};
 }
 
-stored! { TenantRow AppRow ShardIdentity ShardHead SourcePosition PublisherCursor Generation }
+stored! { TenantRow AppRow ShardIdentity ShardHead SourcePosition PublisherRow Generation }
 
 /// The changes of a late app-level event to one tenant, as they are stored in `corrections`.
 #[must_use]
@@ -146,7 +146,7 @@ pub fn encode_changes(changes: &[Change]) -> Vec<u8> {
 
 /// Reads a value of `corrections`.
 pub fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
-    let mut input = Input::open(bytes)?;
+    let mut input = ValueReader::open(bytes)?;
     let changes = input.take()?;
     input.close()?;
     Ok(changes)

@@ -7,16 +7,20 @@
 //! The processes of a group share the partitions of a topic. What the topics are is told with
 //! [`Catalog::expect`], so that a process knows which part of the ledger it has no word in.
 
+pub(crate) mod checkpoints;
+pub(crate) mod status;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-use ledger_core::time::Timestamp;
-
-use crate::audit::checkpoints::{Checkpoints, SignedCheckpoint};
-use crate::read::published::GroupPublished;
-use crate::{Partitioner, Reader, ShardId, TornTenants};
+use crate::catalog::status::ShardStatus;
+use crate::check::torn::{TornTenants, Unread, are_all};
+use crate::data_dir::DataDir;
+use crate::error::stop::Halted;
+use crate::error::{ReadError, StorageError};
+use crate::read::reader::Reader;
+use crate::source::ShardId;
 
 /// The shards served by this process.
 #[derive(Debug, Default)]
@@ -160,229 +164,57 @@ impl Catalog {
         }
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<ShardId, Served>> {
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<ShardId, Served>> {
         self.shards.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How far a shard is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Phase {
-    /// On disk, but nothing feeds it now.
-    #[default]
-    Idle,
-    /// Reads what the source had before.
-    CatchingUp,
-    /// Has recorded everything up to an end of its source.
-    Live,
-    /// Stopped on purpose; needs a person.
-    Halted,
-}
-
-impl Phase {
-    /// Every phase.
-    pub const ALL: [Self; 4] = [Self::Idle, Self::CatchingUp, Self::Live, Self::Halted];
-
-    /// The word used everywhere outside.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Idle => "IDLE",
-            Self::CatchingUp => "CATCHING_UP",
-            Self::Live => "LIVE",
-            Self::Halted => "HALTED",
+impl Catalog {
+    /// The torn tenants of the shards that are served, as of now.
+    pub fn torn_now(&self) -> Result<&TornTenants, ReadError> {
+        if self.torn().catch_up(&self.readers())? {
+            self.show_torn();
         }
+        Ok(self.torn())
     }
-}
 
-/// A moment of a shard's freshness.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Freshness {
-    /// How far it is.
-    pub phase: Phase,
-    /// This process feeds it, or fed it when it stopped: what is recorded is its to publish.
-    pub is_ours: bool,
-    /// The next offset to read from the source.
-    pub next_offset: Option<u64>,
-    /// The end of the source, as last told.
-    pub end_offset: Option<u64>,
-    /// Where the end of the source was when it was first come to, while not all before it is recorded.
-    pub live_from: Option<u64>,
-    /// Source messages not yet read, as far as known.
-    pub lag_events: Option<u64>,
-    /// Since when messages wait, once it has been at the end of its source.
-    pub behind_since: Option<Instant>,
-    /// Recorded time of the last message read, to tell the lag in seconds.
-    pub last_source_time: Option<Timestamp>,
-    /// Why it stopped: a stable code, and what the operator can do.
-    pub halted: Option<Halted>,
-    /// Tenants of this shard that another shard has too.
-    pub split_tenants: u64,
-    /// How the producers of its topic place keys, once that is known.
-    pub partitioner: Option<Partitioner>,
-    /// Tenants that were looked at and whose row was not the fold of their log.
-    pub mismatched_tenants: u64,
-    /// App-level events of other shards of the topic that this one lacks.
-    pub missing_app_events: u64,
-    /// Which, and what sends them.
-    pub missing_copies: Option<Halted>,
-    /// Why nothing more of its log is signed, although it goes on.
-    pub unsigned: Option<Halted>,
-    /// That something has not been sealed for longer than it should take.
-    pub stalled: Option<Halted>,
-    /// Why nothing comes from its source, although it is read: out of reach, or behind a transaction.
-    pub held_up: Option<Halted>,
-}
+    /// The same, without the shards that do not read, and which those are.
+    pub fn torn_of_those_that_read(&self) -> (&TornTenants, Unread) {
+        let (is_news, unread) = self.torn().catch_up_each(&self.readers());
+        if is_news {
+            self.show_torn();
+        }
+        (self.torn(), unread)
+    }
 
-impl Freshness {
-    /// The reader has come to the end of the source. The writer may still have some of what is before it in hand.
-    pub fn come_to_end(&mut self, end: Option<u64>) {
-        if self.phase == Phase::CatchingUp {
-            self.live_from = self.live_from.or(end);
-            self.go_live();
+    /// Writes what was found out into the shards of a data directory that is served.
+    pub fn remember_torn(&self, data: &DataDir) -> Result<(), StorageError> {
+        let readers = self.readers();
+        self.torn().remember(&readers, || are_all(data, &readers))
+    }
+
+    /// Every shard says how many of its tenants are torn.
+    pub(crate) fn show_torn(&self) {
+        for (id, served) in self.all() {
+            let count = self.torn().count(&id);
+            served.status.update(|now| now.split_tenants = count);
         }
     }
 
-    /// Ends catching up once everything before the end is recorded.
-    pub fn go_live(&mut self) {
-        if self.phase == Phase::CatchingUp && self.live_from.is_some_and(|end| self.next_offset >= Some(end))
-        {
-            (self.phase, self.live_from) = (Phase::Live, None);
-        }
-    }
-
-    /// Seconds between the last message read and `now`, but no more than messages have been waiting: after a
-    /// quiet day the first message is not a day late. 0 when nothing is waiting.
-    #[must_use]
-    pub fn lag_seconds(&self, now: Timestamp) -> Option<u64> {
-        if self.lag_events? == 0 {
-            return Some(0);
-        }
-        let age = self.last_source_time.map(|last| now.millis_since(last).max(0) / 1000);
-        let age = age.and_then(|seconds| u64::try_from(seconds).ok());
-        let waiting = self.behind_since.map(|since| since.elapsed().as_secs());
-        [age, waiting].into_iter().flatten().min()
-    }
-
-    /// Keeps `behind_since` in step with a change of the lag.
-    fn note_lag(&mut self, before: Option<u64>) {
-        match (before, self.lag_events) {
-            (Some(0), Some(1..)) => self.behind_since = Some(Instant::now()),
-            (_, Some(0) | None) => self.behind_since = None,
-            (_, Some(1..)) => {}
-        }
-    }
-}
-
-/// Why a shard stopped, or does not do all it should.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Halted {
-    /// Stable, for alerts: a [`crate::StopCode`], or why nothing is signed.
-    pub code: &'static str,
-    /// What happened, and what the operator can do.
-    pub message: String,
-}
-
-/// The freshness of one shard, written by its worker, and the bell that rings after each commit.
-#[derive(Debug, Default)]
-pub struct ShardStatus {
-    now: Mutex<Freshness>,
-    checkpoints: Checkpoints,
-    pub(crate) published: GroupPublished,
-    committed: Condvar,
-    commits: Mutex<u64>,
-}
-
-impl ShardStatus {
-    /// The freshness at this moment.
-    pub fn freshness(&self) -> Freshness {
-        self.lock().clone()
-    }
-
-    /// Changes the freshness.
-    pub fn update(&self, change: impl FnOnce(&mut Freshness)) {
-        let mut now = self.lock();
-        let lag = now.lag_events;
-        change(&mut now);
-        now.note_lag(lag);
-    }
-
-    /// Nothing feeds the shard any more, so nobody tells how far behind it is. A reason to halt stands.
-    pub fn rest(&self) {
-        self.update(|now| {
-            if now.phase != Phase::Halted {
-                now.phase = Phase::Idle;
-            }
-            (now.end_offset, now.lag_events, now.held_up) = (None, None, None);
-        });
-    }
-
-    /// Tells why nothing comes from the source, or that something does again. How much waits in a source that is
-    /// out of reach nobody knows.
-    pub fn hold_up(&self, why: Option<Halted>, is_lag_known: bool) {
-        self.update(|now| {
-            if !is_lag_known {
-                (now.end_offset, now.lag_events) = (None, None);
-            }
-            now.held_up = why;
-        });
-    }
-
-    /// The last signed checkpoint that is known and that the log agrees with.
-    pub fn checkpoint(&self) -> Option<Arc<SignedCheckpoint>> {
-        self.checkpoints.last()
-    }
-
-    /// Another one instead.
-    pub fn set_checkpoint(&self, checkpoint: SignedCheckpoint) {
-        self.checkpoints.set(checkpoint);
-    }
-
-    /// Those that are signed, and those that are waited for.
-    pub const fn checkpoints(&self) -> &Checkpoints {
-        &self.checkpoints
-    }
-
-    /// Stops the shard in the eyes of everyone who asks. The first reason stands.
-    pub fn halt(&self, halted: Halted) {
-        self.update(|now| {
-            now.phase = Phase::Halted;
-            now.halted.get_or_insert(halted);
-            now.held_up = None;
-        });
-        self.notify_commit();
-    }
-
-    /// Halts it for another reason than before, if it had one.
-    pub fn halt_for(&self, halted: Halted) {
-        self.update(|now| now.halted = None);
-        self.halt(halted);
-    }
-
-    /// Tells everyone who waits that something was committed.
-    pub fn notify_commit(&self) {
-        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
-        *commits = commits.wrapping_add(1);
-        self.committed.notify_all();
-    }
-
-    /// Waits until something was committed since the count `seen`, or until the time is over. Answers the
-    /// new count.
-    pub fn wait_commit(&self, seen: u64, timeout: Duration) -> u64 {
-        let commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.committed.wait_timeout_while(commits, timeout, |count| *count == seen);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Freshness> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn readers(&self) -> Vec<Reader> {
+        self.all().into_iter().map(|(_, served)| served.reader).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::StopCode;
+    use std::time::{Duration, Instant};
+
+    use ledger_core::time::Timestamp;
+
+    use crate::catalog::status::Phase;
+    use crate::error::stop::StopCode;
 
     #[test]
     fn the_first_reason_to_halt_stands() {

@@ -1,7 +1,7 @@
 //! A data directory: which sources it was filled from, and its shards.
 //!
 //! ```text
-//! <dir>/ledger.json                       format, secret, topics with their identity  crate::manifest
+//! <dir>/ledger.json                       format, secret, topics with their identity  manifest
 //! <dir>/ledger.lock                       held while any of this is changed
 //! <dir>/probe                             there for a moment while a full disk is looked at
 //! <dir>/refill.lock                       held while it is refilled
@@ -21,6 +21,7 @@
 //! lock inside its RocksDB ensures.
 
 mod beside;
+mod manifest;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -33,14 +34,19 @@ use std::time::Duration;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::rows::{ShardIdentity, SourcePosition};
 
+use crate::data_dir::manifest::{Manifest, check_topic, shard_path};
 use crate::db::database::{Database, rocksdb_failed};
-use crate::db::options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, READ_ONLY_PAUSE_MS, READ_ONLY_TRIES};
+use crate::db::options::{
+    DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, READ_ONLY_PAUSE_MS, READ_ONLY_TRIES, StoreOptions,
+};
 use crate::db::tuning::Resources;
 use crate::error::{BindError, OpenError, ReadError, StorageError, away};
-use crate::manifest::{Manifest, Renamed, check_topic, shard_path, sync_dir};
+use crate::files::sync_dir;
 use crate::read::reader::Reader;
+use crate::source::{Partitioner, ShardId, SourceIdentity};
 use crate::write::shard::Shard;
-use crate::{Partitioner, ShardId, SourceIdentity, StoreOptions};
+
+pub use manifest::Renamed;
 
 const REFILL_LOCK: &str = "refill.lock";
 
@@ -325,7 +331,7 @@ impl DataDir {
             tries += 1;
             let files = files_of(&path);
             match Database::open_read_only(&path, id, &identity, &self.resources) {
-                Ok(database) => return Reader::of_read_only(database),
+                Ok(database) => return Reader::read_only(database),
                 // The writer may delete a file between its being listed and its being opened.
                 Err(error) if may_be_passing(&error) && before.as_ref() != Some(&files) => {
                     if tries == READ_ONLY_TRIES {
@@ -451,9 +457,11 @@ fn behind(path: &Path) -> PathBuf {
 fn is_empty(path: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
-        let is_ours =
-            ["ledger.lock", "ledger.json.new", REFILL_LOCK, "lost+found"].iter().any(|ours| name == *ours);
-        if !is_ours {
+        let is_ours = ["ledger.lock", REFILL_LOCK, "lost+found"].iter().any(|ours| name == *ours);
+        let is_unfinished = name.to_str().is_some_and(|name| {
+            name.starts_with("ledger.json.") && Path::new(name).extension() == Some("new".as_ref())
+        });
+        if !is_ours && !is_unfinished {
             return Ok(false);
         }
     }

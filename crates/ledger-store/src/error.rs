@@ -1,6 +1,7 @@
 //! What can go wrong, one enum per operation.
 
 mod opening;
+pub(crate) mod stop;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use ledger_record::proof::line::TooLarge;
 pub(crate) use opening::away;
 pub use opening::{BindError, OpenError};
 
-use crate::ShardId;
+use crate::source::ShardId;
 
 /// An error in one line with all its causes, for whoever tells it as text: what the disk said is in the last.
 #[must_use]

@@ -22,10 +22,15 @@
 //!   shards have too ([`TornTenants`]), is all that is written beside the batches.
 //! - A **rebuild** ([`rebuild()`]) has the shard for itself.
 //!
+//! # Rooms
+//!
+//! Each imports only those before it: `source`, `files`, `error` (with the reasons to stop) ← `db` ← `read` ← `audit` ←
+//! `write` ← `data_dir` ← `check` ← `catalog` (what a process serves), `refill`.
+//!
 //! # Life of a shard
 //!
 //! Made under another name and renamed when its identity is durable → opened, its identity, format and
-//! column families checked, the write-ahead log checked ([`db::wal`]) and replayed to its last whole batch, what an
+//! column families checked, the write-ahead log checked (`db::wal`) and replayed to its last whole batch, what an
 //! unfinished rebuild left dropped → batches → closed by being dropped, with or without warning. There is no clean shutdown:
 //! opening after a crash and after a normal end is the same. A failed write ends the writer ([`Poison`]):
 //! readers go on with what is durable, and opening anew finds out what that is.
@@ -87,83 +92,45 @@
 //! five events each in a day, single runs on shared cores). It costs by what was recorded since, at most by all
 //! tenants of the app.
 
-use std::fmt;
-
 mod audit;
-pub mod catalog;
+mod catalog;
 mod check;
 mod data_dir;
 mod db;
 mod error;
-mod manifest;
-mod partitioner;
+mod files;
 mod read;
 mod refill;
-mod stop;
+mod source;
 #[cfg(test)]
 mod tests;
 mod write;
 
-pub use crate::audit::checkpoints::{Checkpoints, SignedCheckpoint};
-pub use crate::audit::prove::{ProveError, Proven, Proving};
+pub use crate::audit::bundle::{ProveError, Proven, Proving};
 pub use crate::audit::{PreviousLeaves, StoredLeaf, line_of};
+pub use crate::catalog::checkpoints::{Checkpoints, SignedCheckpoint};
+pub use crate::catalog::status::{Freshness, GroupPublished, Phase, PublishedOffsets, ShardStatus};
+pub use crate::catalog::{Catalog, Elsewhere, Served};
 pub use crate::check::app_events::{AppEvents, MissingCopies};
 pub use crate::check::digest::FamilyDigest;
-pub use crate::check::rebuild::{Difference, RebuildReport, check, rebuild};
+pub use crate::check::rebuild::{FamilyDifference, RebuildReport, check, rebuild};
 pub use crate::check::torn::{TornTenant, TornTenants, Unread, find_torn};
-pub use crate::check::verify::{Fault, SpreadFault, SpreadOffsets, Verified, VerifyError, check_spread};
+pub use crate::check::verify::{
+    ShardFault, SpreadFault, SpreadOffsets, VerifiedShard, VerifyError, check_spread,
+};
+pub use crate::data_dir::{DataDir, Renamed};
 pub use crate::db::options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, StoreOptions};
-pub use crate::read::histories::Histories;
-pub use crate::read::history::{History, HistoryEvent, KnowledgeBound, KnowledgeCut, entries};
-pub use crate::read::lists::{AlignmentClass, List, Page};
-pub use crate::read::published::{GroupPublished, PublishedOffsets};
-pub use crate::read::publisher::PublisherCursor;
-pub use crate::read::reader::Reader;
-pub use crate::read::snapshot::Snapshot;
-pub use crate::write::batch::{AppendResult, Batch, Committed, FutureLimit, IncomingEvent};
-pub use crate::write::shard::Shard;
-pub use catalog::{Catalog, Elsewhere, Freshness, Halted, Phase, Served, ShardStatus};
-pub use data_dir::DataDir;
-pub use error::{
+pub use crate::error::stop::{Ends, Halted, StopCause, StopCode};
+pub use crate::error::{
     AppendError, BindError, Damage, Damaged, HistoryError, OpenError, Poison, ReadError, RebuildError,
     StorageError, WaitError, WriteError, with_causes,
 };
-pub use manifest::Renamed;
-pub use partitioner::Partitioner;
-pub use refill::{Placed, Refill, RefillError, RefillReport, RefillStage, refill};
-pub use stop::{Ends, StopCause, StopCode};
-
-/// Names a shard: one partition of one topic. Imports name the topic they stand in for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ShardId {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: u32,
-}
-
-impl ShardId {
-    /// Reads `topic/partition`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (topic, partition) = text.rsplit_once('/')?;
-        Some(Self { topic: topic.to_owned(), partition: partition.parse().ok()? })
-    }
-}
-
-impl fmt::Display for ShardId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.topic, self.partition)
-    }
-}
-
-/// Where the messages of a topic come from. An import knows the number of partitions only.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceIdentity {
-    /// The Kafka cluster.
-    pub cluster_id: Option<String>,
-    /// The topic, beyond its name: a topic that is deleted and made again gets another one.
-    pub topic_id: Option<String>,
-    /// How many partitions it has.
-    pub partitions: u32,
-}
+pub use crate::files::{create_file, replace_file};
+pub use crate::read::history::{Histories, History, HistoryEvent, KnowledgeBound, KnowledgeCut, entries};
+pub use crate::read::lists::{AlignmentClass, InstallationPage, List};
+pub use crate::read::reader::{PublisherCursor, Reader};
+pub use crate::read::snapshot::Snapshot;
+pub use crate::refill::{PlacedKeys, RefillError, RefillPlan, RefillReport, RefillStage, refill};
+pub use crate::source::{Partitioner, ShardId, SourceIdentity};
+pub use crate::write::batch::{AppendResult, Batch, Committed, FutureLimit, IncomingEvent};
+pub use crate::write::shard::Shard;

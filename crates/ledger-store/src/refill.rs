@@ -62,18 +62,22 @@ use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, PriorLog, Stream};
 use ledger_record::rows::SourcePosition;
-
-use crate::check::verify::{SpreadFault, Verified, VerifyError, check_spread};
-use crate::error::{AppendError, BindError, OpenError, ReadError};
-use crate::{DataDir, Reader, ShardId, Snapshot};
 use old::{Lane, OldShard, lanes_of};
-use order::{Merge, Repeats};
-pub use placed::Placed;
+use order::{RecordMerge, Repeats};
 use target::Targets;
+
+use crate::check::verify::{SpreadFault, VerifiedShard, VerifyError, check_spread};
+use crate::data_dir::DataDir;
+use crate::error::{AppendError, BindError, OpenError, ReadError};
+use crate::read::reader::Reader;
+use crate::read::snapshot::Snapshot;
+use crate::source::ShardId;
+
+pub use placed::PlacedKeys;
 
 /// A topic whose shards are made anew.
 #[derive(Clone, Copy)]
-pub struct Refill<'a> {
+pub struct RefillPlan<'a> {
     /// The topic.
     pub topic: &'a str,
     /// What the origins of the old logs begin with.
@@ -86,10 +90,10 @@ pub struct Refill<'a> {
     pub signed: &'a dyn Fn(&ShardId) -> Vec<Checkpoint>,
 }
 
-impl std::fmt::Debug for Refill<'_> {
+impl std::fmt::Debug for RefillPlan<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { topic, log_name, .. } = self;
-        f.debug_struct("Refill").field("topic", topic).field("log_name", log_name).finish_non_exhaustive()
+        f.debug_struct("RefillPlan").field("topic", topic).field("log_name", log_name).finish_non_exhaustive()
     }
 }
 
@@ -208,7 +212,7 @@ pub enum RefillError {
 pub fn refill(
     old: &DataDir,
     new: &DataDir,
-    refill: &Refill<'_>,
+    refill: &RefillPlan<'_>,
     progress: &mut dyn FnMut(RefillStage, u64, u64),
 ) -> Result<RefillReport, RefillError> {
     let topic = refill.topic.to_owned();
@@ -251,19 +255,13 @@ pub fn refill(
 fn verify(
     readers: &[Reader],
     snapshots: &[Snapshot<'_>],
-    refill: &Refill<'_>,
+    refill: &RefillPlan<'_>,
     missing: &[ShardId],
     progress: &mut dyn FnMut(RefillStage, u64, u64),
-) -> Result<Vec<Verified>, RefillError> {
-    let mut all = Vec::new();
-    for (reader, snapshot) in readers.iter().zip(snapshots) {
-        let shard = reader.shard().clone();
-        let signed = (refill.signed)(&shard);
-        let verified = snapshot.verify(refill.secret, &signed, &mut |done, total| {
-            progress(RefillStage::Checking, done, total);
-        });
-        all.push(verified.map_err(|source| RefillError::Verify { shard, source })?);
-    }
+) -> Result<Vec<VerifiedShard>, RefillError> {
+    let mut report = |done, total| progress(RefillStage::Checking, done, total);
+    let wrong = |shard, source| RefillError::Verify { shard, source };
+    let all = verify_each(readers, snapshots, refill.secret, refill.signed, wrong, &mut report)?;
     if missing.is_empty() {
         check_spread(&all)?;
     }
@@ -276,37 +274,53 @@ fn verify(
     }
 }
 
+/// Verifies shards, the old ones or the new.
+fn verify_each(
+    readers: &[Reader],
+    snapshots: &[Snapshot<'_>],
+    secret: &LedgerSecret,
+    signed: &dyn Fn(&ShardId) -> Vec<Checkpoint>,
+    wrong: impl Fn(ShardId, VerifyError) -> RefillError,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Vec<VerifiedShard>, RefillError> {
+    let shards = readers.iter().map(Reader::shard).zip(snapshots);
+    let verified = shards.map(|(shard, snapshot)| {
+        snapshot.verify(secret, &signed(shard), progress).map_err(|source| wrong(shard.clone(), source))
+    });
+    verified.collect()
+}
+
 /// All records, in order, each to its shard.
 fn carry(
     shards: &mut [OldShard<'_>],
     lanes: &BTreeMap<Lane, SourcePosition>,
     targets: &mut Targets,
-    refill: &Refill<'_>,
+    refill: &RefillPlan<'_>,
     report: &mut RefillReport,
     progress: &mut dyn FnMut(RefillStage, u64, u64),
 ) -> Result<(), RefillError> {
     let total = shards.iter().map(OldShard::size).sum();
     let copies = order::missing_copies(shards, targets.count())?;
-    let mut repeats = Repeats::of(shards)?;
-    let mut merge = Merge::of(shards, lanes)?;
+    let mut repeats = Repeats::new(shards)?;
+    let mut merge = RecordMerge::new(shards, lanes)?;
     let mut done = 0;
     while let Some(index) = merge.next(shards) {
         let Some(record) = shards[index].take()? else { break };
         let (own, is_published) = (shards[index].partition(), shards[index].is_published(record.position));
-        let lane = Lane::of(&record.source);
+        let lane = Lane::from_coordinates(&record.source);
         repeats.before(&lane, record.source.offset, shards, refill.place, targets)?;
         match (&record.content, &record.stream) {
             (Content::Event { .. }, Stream::Tenant(client)) => {
-                targets.push((refill.place)(client), target::Item::of(record, is_published));
+                targets.push((refill.place)(client), target::CarriedRecord::new(record, is_published));
             }
             (Content::Event { .. }, Stream::App(_)) => {
                 for lacking in copies.get(&(index, record.position)).into_iter().flatten() {
-                    targets.push(*lacking, target::Item::of(record.clone(), is_published));
+                    targets.push(*lacking, target::CarriedRecord::new(record.clone(), is_published));
                     report.copied += 1;
                 }
-                targets.push(own, target::Item::of(record, is_published));
+                targets.push(own, target::CarriedRecord::new(record, is_published));
             }
-            _ => targets.push(own, target::Item::of(record, is_published)),
+            _ => targets.push(own, target::CarriedRecord::new(record, is_published)),
         }
         report.records += 1;
         targets.write_if_full()?;

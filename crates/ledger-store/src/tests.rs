@@ -34,10 +34,13 @@ use ledger_record::rows::SourcePosition;
 use rocksdb::ReadOptions;
 use tempfile::TempDir;
 
+use crate::data_dir::DataDir;
+use crate::db::options::StoreOptions;
 use crate::db::scan::everything;
-use crate::{
-    AppendResult, DataDir, FutureLimit, IncomingEvent, Reader, Shard, ShardId, SourceIdentity, StoreOptions,
-};
+use crate::read::reader::Reader;
+use crate::source::{ShardId, SourceIdentity};
+use crate::write::batch::{AppendResult, FutureLimit, IncomingEvent};
+use crate::write::shard::Shard;
 
 const TOPIC: &str = "realm.lifecycle";
 const HOUR_MS: i64 = 3_600_000;

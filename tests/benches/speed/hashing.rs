@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use ledger_record::proof::line::{LeafContext, LedgerSecret, RecordLeaf, commitment, leaf_hash, stream_id};
-use ledger_record::proof::map::{self, Entry, Head, Node, Path};
+use ledger_record::proof::map::{self, MapEntry, NodeStore, StreamHead, WholeMap, WholeNode};
 use ledger_record::proof::{Hash, payload, tree};
 use ledger_record::record::{Content, Record};
 use ledger_store::Reader;
@@ -22,12 +22,12 @@ pub(crate) fn hash_what_is_verified(reader: &Reader, secret: &LedgerSecret) -> T
     let snapshot = reader.snapshot();
     let mut took = Took { wall: Duration::ZERO, cpu: Duration::ZERO };
     let (mut lines, mut unsealed) = (Vec::new(), HashMap::new());
-    let mut nodes = Nodes::new();
+    let mut map = CountingMap::default();
     for record in snapshot.records_from(0).expect("the log") {
         let record = record.expect("a record");
         if matches!(record.content, Content::Seal(_)) {
-            let heads: Vec<(Hash, Head)> = unsealed.drain().collect();
-            let written = put(&mut nodes, &heads);
+            let heads: Vec<(Hash, StreamHead)> = unsealed.drain().collect();
+            let written = map.put(&heads);
             add(&mut took, || {
                 for (_, head) in &heads {
                     black_box(head.commitment());
@@ -39,7 +39,7 @@ pub(crate) fn hash_what_is_verified(reader: &Reader, secret: &LedgerSecret) -> T
             continue;
         }
         let stream = stream_id(&record.stream);
-        let head = Head { seq: record.seq, index: record.position, leaf: stream };
+        let head = StreamHead { seq: record.seq, index: record.position, leaf: stream };
         unsealed.insert(stream, head);
         lines.push(line(&record, secret));
         if lines.len() == AT_A_TIME {
@@ -51,8 +51,6 @@ pub(crate) fn hash_what_is_verified(reader: &Reader, secret: &LedgerSecret) -> T
     took
 }
 
-type Nodes = HashMap<(u16, Hash), Node>;
-
 struct Line {
     stream: Hash,
     seq: u64,
@@ -62,7 +60,7 @@ struct Line {
 
 fn line(record: &Record, secret: &LedgerSecret) -> Line {
     let beside = LeafContext { previous: Hash::ZERO, pinned_realm: None };
-    let leaf = RecordLeaf::of(record, beside, secret).expect("a line");
+    let leaf = RecordLeaf::from_record(record, beside, secret).expect("a line");
     Line { stream: leaf.stream, seq: leaf.seq, payload: payload::of(record), text: leaf.write() }
 }
 
@@ -78,18 +76,51 @@ fn hash_lines(took: &mut Took, lines: &[Line], secret: &LedgerSecret) {
     });
 }
 
-/// Puts streams into the map; answers how many nodes that hashed.
-fn put(nodes: &mut Nodes, heads: &[(Hash, Head)]) -> usize {
-    let mut changed: Vec<Entry> =
-        heads.iter().map(|(stream, head)| Entry { stream: *stream, commitment: head.commitment() }).collect();
-    changed.sort_unstable();
-    let lookup = |Path { depth, bits }| {
-        Ok::<_, Infallible>(nodes.get(&(depth, bits)).copied().unwrap_or(Node::Missing))
-    };
-    let Ok((_, written)) = map::update(&changed, lookup);
-    let count = written.len();
-    nodes.extend(written.into_iter().map(|(Path { depth, bits }, node)| ((depth, bits), node)));
-    count
+/// A map that counts the nodes that it hashes.
+#[derive(Default)]
+struct CountingMap {
+    map: WholeMap,
+    root: WholeNode,
+    hashed: usize,
+}
+
+impl CountingMap {
+    /// Puts streams into the map; returns how many nodes that hashed.
+    fn put(&mut self, heads: &[(Hash, StreamHead)]) -> usize {
+        let entry =
+            |(stream, head): &(Hash, StreamHead)| MapEntry { stream: *stream, commitment: head.commitment() };
+        let mut changed: Vec<MapEntry> = heads.iter().map(entry).collect();
+        changed.sort_unstable();
+        self.hashed = 0;
+        let Ok(root) = map::update(self, self.root, 0, &changed);
+        self.root = root;
+        self.hashed
+    }
+}
+
+impl NodeStore for CountingMap {
+    type At = WholeNode;
+    type Error = Infallible;
+
+    fn put_streams(
+        &mut self,
+        at: WholeNode,
+        depth: u16,
+        changed: &[MapEntry],
+    ) -> Result<Option<WholeNode>, Infallible> {
+        let put = self.map.put_streams(at, depth, changed)?;
+        self.hashed += usize::from(put.is_some());
+        Ok(put)
+    }
+
+    fn children(&self, at: WholeNode, depth: u16) -> [WholeNode; 2] {
+        self.map.children(at, depth)
+    }
+
+    fn join(&mut self, at: WholeNode, children: [WholeNode; 2]) -> WholeNode {
+        self.hashed += 1;
+        self.map.join(at, children)
+    }
 }
 
 fn add(took: &mut Took, work: impl FnOnce()) {

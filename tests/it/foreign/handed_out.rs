@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
+use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::line::leaf_hash;
 use ledger_record::proof::{Hash, tree};
 use ledger_tests::workload::{Mix, native_lines};
@@ -247,11 +248,10 @@ fn pymerkle_makes_the_signed_roots_of_the_exported_lines_and_accepts_the_proofs(
     let lines: Vec<String> =
         HANDED_OUT.lines().into_iter().map(|line| String::from_utf8(line).unwrap()).collect();
     let [earlier, last] = HANDED_OUT.checkpoints();
-    let mut nodes = BTreeMap::new();
+    let (mut grown, mut nodes) = (Frontier::default(), BTreeMap::new());
     for (index, line) in (0..).zip(&lines) {
-        let stored = |node| Ok::<_, Infallible>(nodes[&node]);
-        let made = tree::append(index, leaf_hash(line), stored).unwrap();
-        nodes.extend(made);
+        nodes.insert(tree::Node { level: 0, index }, leaf_hash(line));
+        grown.grow(leaf_hash(line), |node, hash| assert_eq!(nodes.insert(node, hash), None));
     }
     // Sizes that nobody signed, too: what tiles and proofs are made of.
     let stored = |node| Ok::<Hash, Infallible>(nodes[&node]);

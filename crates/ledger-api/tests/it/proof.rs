@@ -2,7 +2,7 @@
 
 use ledger_api::http::Options;
 use ledger_record::proof::note::SignerKey;
-use ledger_record::proof::verify::{Verified, verify};
+use ledger_record::proof::verify::{VerifiedBundle, verify};
 
 use ledger_core::event::{InstallationFact, Installed};
 
@@ -14,7 +14,7 @@ pub(crate) fn key(partition: usize) -> SignerKey {
 }
 
 #[track_caller]
-fn proven(answer: &Answer, partition: usize) -> Verified {
+fn proven(answer: &Answer, partition: usize) -> VerifiedBundle {
     assert_eq!(
         (answer.status, answer.content_type.as_str()),
         (200, "application/x-ndjson"),

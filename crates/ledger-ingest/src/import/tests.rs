@@ -1,5 +1,5 @@
 use ledger_record::proof::line::LedgerSecret;
-use ledger_store::{Partitioner, StoreOptions, Verified, check_spread};
+use ledger_store::{Partitioner, StoreOptions, VerifiedShard, check_spread};
 
 use crate::import::*;
 use crate::placing::PlacingError;
@@ -27,7 +27,7 @@ fn every_line_is_in_one_shard_or_another_or_blank() {
     // A file that has grown goes on, and the blank lines after the last one with it.
     for lines in [6, 27] {
         import(&data, Lines::new(text.as_bytes()), &options).unwrap();
-        let shards: Vec<Verified> = (0..3)
+        let shards: Vec<VerifiedShard> = (0..3)
             .map(|partition| {
                 let reader = data.read_shard(&ShardId { topic: "t".to_owned(), partition }).unwrap();
                 let found: Vec<_> =

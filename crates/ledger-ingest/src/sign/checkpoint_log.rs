@@ -5,6 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use ledger_store::replace_file;
 use rdkafka::error::KafkaError;
 
 /// The directory of the notes, in the directory of the keys.
@@ -68,12 +69,7 @@ impl KeptNote {
     fn write(&self, note: &str) -> io::Result<()> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(directory)?;
-        let new = self.path.with_extension(format!("{}.new", std::process::id()));
-        let mut file = File::create(&new)?;
-        file.write_all(note.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        File::open(directory)?.sync_all()
+        replace_file(&self.path, 0o666, |out| out.write_all(note.as_bytes()))
     }
 
     fn failed(&self, source: io::Error) -> KeptError {

@@ -6,12 +6,13 @@
 //! Nothing replaces a key by itself. A ledger whose keys are lost cannot go on under its origin, since nobody
 //! could tell its checkpoints from a stranger's; it takes new keys and another `evidence.origin`.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use ledger_record::proof::note::{Checkpoint, KeyError, SignerKey, VerifierKey};
+use ledger_record::proof::note::{Checkpoint, NoteKeyError, SignerKey, VerifierKey};
+use ledger_store::{create_file, replace_file};
 
 use crate::sign::{KeptError, KeptNote};
 
@@ -42,7 +43,8 @@ pub enum KeysError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        source: KeyError,
+        /// Why.
+        source: NoteKeyError,
     },
     /// There is one already.
     #[error("{path} has a key already; another one beside it is made with --add", path = path.display())]
@@ -93,22 +95,6 @@ fn is_signed(note: &str, keys: &[&SignerKey]) -> bool {
     Checkpoint::open(note, &keys.collect::<Vec<VerifierKey>>()).is_ok()
 }
 
-/// How a file that is written takes its place.
-#[derive(Debug, Clone, Copy)]
-enum KeyFileMode {
-    /// Only where there is none.
-    New,
-    /// Instead of the one that is there.
-    Instead,
-}
-
-fn gone(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 impl SigningKeys {
     /// The keys in this directory.
     pub fn new(directory: &Path) -> Self {
@@ -142,20 +128,21 @@ impl SigningKeys {
             return Err(KeysError::Exists { path: self.path.clone() });
         }
         let key = self.made()?;
-        self.write(&[&key], KeyFileMode::New).map_err(|error| match error {
+        let text = self.text_of(&[&key])?;
+        match create_file(&self.path, 0o600, |out| out.write_all(text.as_bytes())) {
+            Ok(()) => Ok(key),
             // Another process was first.
-            KeysError::Io { path, source } if source.kind() == io::ErrorKind::AlreadyExists => {
-                KeysError::Exists { path }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(KeysError::Exists { path: self.path.clone() })
             }
-            error => error,
-        })?;
-        Ok(key)
+            Err(source) => Err(self.io(source)),
+        }
     }
 
     /// Makes another key, which signs beside those that are there.
     pub fn add(&self) -> Result<SignerKey, KeysError> {
         let (keys, key) = (self.read()?, self.made()?);
-        self.write(&keys.iter().chain([&key]).collect::<Vec<_>>(), KeyFileMode::Instead)?;
+        self.replace(&keys.iter().chain([&key]).collect::<Vec<_>>())?;
         Ok(key)
     }
 
@@ -175,7 +162,7 @@ impl SigningKeys {
                 return Err(KeysError::SignedAlone { path: kept.path().to_owned(), id: id.to_owned() });
             }
         }
-        self.write(&left, KeyFileMode::Instead)
+        self.replace(&left)
     }
 
     fn directory(&self) -> &Path {
@@ -189,27 +176,17 @@ impl SigningKeys {
         SignerKey::from_seed(NAME, seed).map_err(not_a_key)
     }
 
-    fn write(&self, keys: &[&SignerKey], mode: KeyFileMode) -> Result<(), KeysError> {
-        let text: String = keys.iter().map(|key| key.to_secret_text() + "\n").collect();
-        self.place(&text, mode).map_err(|source| self.io(source))
+    /// Makes the directory; what the file is to hold.
+    fn text_of(&self, keys: &[&SignerKey]) -> Result<String, KeysError> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(self.directory()).map_err(|source| self.io(source))?;
+        Ok(keys.iter().map(|key| key.to_secret_text() + "\n").collect())
     }
 
-    fn place(&self, text: &str, mode: KeyFileMode) -> io::Result<()> {
-        let directory = self.directory();
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let new = self.path.with_extension(format!("{}.new", std::process::id()));
-        // One that a crash left may have other rights.
-        gone(&new)?;
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        let placed = match mode {
-            KeyFileMode::New => fs::hard_link(&new, &self.path),
-            KeyFileMode::Instead => fs::rename(&new, &self.path),
-        };
-        gone(&new)?;
-        placed?;
-        File::open(directory)?.sync_all()
+    fn replace(&self, keys: &[&SignerKey]) -> Result<(), KeysError> {
+        let text = self.text_of(keys)?;
+        let replaced = replace_file(&self.path, 0o600, |out| out.write_all(text.as_bytes()));
+        replaced.map_err(|source| self.io(source))
     }
 
     fn io(&self, source: io::Error) -> KeysError {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ledger_record::proof::Hash;
 use ledger_record::proof::frontier::Frontier;
-use ledger_record::proof::note::{Checkpoint, KeyError, SignerKey, VerifierKey};
+use ledger_record::proof::note::{Checkpoint, NoteKeyError, SignerKey, VerifierKey};
 use ledger_record::proof::tree::Node;
 use ledger_store::ReadError;
 use tracing::warn;
@@ -41,7 +41,7 @@ pub struct Identity {
 
 impl Identity {
     /// The keys sign for this origin, whatever name they have.
-    pub fn new(origin: &str, keys: &[SignerKey]) -> Result<Self, KeyError> {
+    pub fn new(origin: &str, keys: &[SignerKey]) -> Result<Self, NoteKeyError> {
         let keys = keys.iter().map(|key| key.renamed(origin)).collect::<Result<_, _>>()?;
         Ok(Self { origin: origin.to_owned(), keys })
     }
@@ -167,7 +167,7 @@ pub enum SigningFailure {
     Read(#[from] ReadError),
     /// The name of the log cannot be the name of a key.
     #[error("{0}; change evidence.origin")]
-    Origin(#[from] KeyError),
+    Origin(#[from] NoteKeyError),
 }
 
 impl SigningFailure {

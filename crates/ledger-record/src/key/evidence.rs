@@ -15,6 +15,7 @@ use ledger_core::realm::Realm;
 
 use super::{KeyError, text};
 use crate::proof::Hash;
+use crate::proof::map::MapNode;
 use crate::proof::tree::Node;
 
 /// Every so many levels the nodes of the tree are stored.
@@ -26,12 +27,6 @@ pub fn tree_node(node: Node) -> [u8; 9] {
     let mut key = [node.level; 9];
     key[1..].copy_from_slice(&node.index.to_be_bytes());
     key
-}
-
-/// Reads a key of `tree`.
-pub fn parse_tree_node(key: &[u8]) -> Result<Node, KeyError> {
-    let (&level, index) = key.split_first().ok_or(KeyError::Truncated { length: 0 })?;
-    Ok(Node { level, index: super::parse_u64(index)? })
 }
 
 /// A value of `leaves`.
@@ -115,16 +110,8 @@ impl MapKey {
     }
 }
 
-/// What is stored at a path of the map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MapCell {
-    /// It is the leaf of the only stream below.
-    pub is_lone: bool,
-    /// The node's hash.
-    pub hash: Hash,
-}
-
-impl MapCell {
+/// The value of a stored node of the map.
+impl MapNode {
     /// The value as bytes.
     #[must_use]
     pub fn encode(&self) -> [u8; 33] {
@@ -161,16 +148,14 @@ mod tests {
         assert_eq!(MapKey::Eighth(7).encode(), b"\x01\x07");
         assert_eq!(MapKey::Sixteenth([7, 8]).encode(), b"\x02\x07\x08");
         assert_eq!(MapKey::Stream(Hash([9; 32])).encode(), [&[32][..], &[9; 32]].concat());
-        assert_eq!(MapCell { is_lone: true, hash: Hash([9; 32]) }.encode()[..2], [1, 9]);
-        assert_eq!(MapCell { is_lone: false, hash: Hash([9; 32]) }.encode()[..2], [2, 9]);
+        assert_eq!(MapNode { is_lone: true, hash: Hash([9; 32]) }.encode()[..2], [1, 9]);
+        assert_eq!(MapNode { is_lone: false, hash: Hash([9; 32]) }.encode()[..2], [2, 9]);
         let leaf = LeafRow { hash: Hash([9; 32]), pinned_realm: Realm::parse("EU").ok() };
         assert_eq!(leaf.encode(), [&[9; 32][..], b"EU"].concat());
     }
 
     #[test]
     fn comes_back_as_it_was() {
-        let node = Node { level: 8, index: u64::MAX };
-        assert_eq!(parse_tree_node(&tree_node(node)), Ok(node));
         for key in [MapKey::Eighth(0), MapKey::Sixteenth([255, 0]), MapKey::Stream(Hash([1; 32]))] {
             assert_eq!(MapKey::decode(&key.encode()), Ok(key));
         }
@@ -178,8 +163,8 @@ mod tests {
             let row = LeafRow { hash: Hash([3; 32]), pinned_realm };
             assert_eq!(LeafRow::decode(&row.encode()), Ok(row));
         }
-        let cell = MapCell { is_lone: false, hash: Hash([4; 32]) };
-        assert_eq!(MapCell::decode(&cell.encode()), Ok(cell));
+        let cell = MapNode { is_lone: false, hash: Hash([4; 32]) };
+        assert_eq!(MapNode::decode(&cell.encode()), Ok(cell));
     }
 
     #[test]
@@ -187,10 +172,9 @@ mod tests {
         for key in [&b""[..], b"\x01", b"\x01ab", b"\x02a", b"\x20a", b"\x03a"] {
             assert!(MapKey::decode(key).is_err(), "{key:?}");
         }
-        assert!(MapCell::decode(&[3; 33]).is_err());
-        assert!(MapCell::decode(&[1; 32]).is_err());
+        assert!(MapNode::decode(&[3; 33]).is_err());
+        assert!(MapNode::decode(&[1; 32]).is_err());
         assert!(LeafRow::decode(&[0; 31]).is_err());
         assert!(LeafRow::decode(&[&[0; 32][..], b"eu"].concat()).is_err());
-        assert!(parse_tree_node(&[8; 8]).is_err());
     }
 }

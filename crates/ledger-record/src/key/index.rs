@@ -237,7 +237,7 @@ pub fn app_prefix(app: &AppKey) -> Vec<u8> {
 /// stays the same, so do they; told without making a key.
 #[expect(clippy::struct_excessive_bools, reason = "one for each list that an installation is on or not")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listed {
+pub struct IndexedInstallation {
     pinned: Option<Realm>,
     /// Where the product is, of one that is installed and pinned.
     product: Option<Realm>,
@@ -248,7 +248,7 @@ pub struct Listed {
     migrating: bool,
 }
 
-impl Listed {
+impl IndexedInstallation {
     /// Of an installation of a tenant whose product is in that realm.
     #[must_use]
     pub fn of(installation: &Installation, product: Option<Realm>) -> Self {
@@ -299,9 +299,9 @@ impl Listed {
 
 /// What the index has of a tenant, by app.
 #[must_use]
-pub fn listed(tenant: &Tenant) -> Vec<(AppKey, Listed)> {
+pub fn listed(tenant: &Tenant) -> Vec<(AppKey, IndexedInstallation)> {
     let listed = |(app, installation): (&AppKey, &Installation)| {
-        (app.clone(), Listed::of(installation, tenant.product_realm))
+        (app.clone(), IndexedInstallation::of(installation, tenant.product_realm))
     };
     tenant.installations.iter().map(listed).collect()
 }
@@ -309,7 +309,7 @@ pub fn listed(tenant: &Tenant) -> Vec<(AppKey, Listed)> {
 /// All index keys of a tenant, in byte order: what must be in `index`, and nothing else, as long as the
 /// tenant is as it is. The difference between two states of a tenant is what a write has to change.
 #[must_use]
-pub fn index_keys(client: &ClientKey, listed: &[(AppKey, Listed)]) -> Vec<Vec<u8>> {
+pub fn index_keys(client: &ClientKey, listed: &[(AppKey, IndexedInstallation)]) -> Vec<Vec<u8>> {
     let mut keys = Vec::with_capacity(listed.len() * 3);
     for (app, listed) in listed {
         listed.push_keys(client, app, &mut keys);

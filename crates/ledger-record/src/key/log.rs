@@ -174,7 +174,7 @@ mod tests {
             let id_of = EventId::new("e-1").unwrap();
             let event = Event { id: id_of, time: Timestamp::from_millis(0), actor: None, reason: None, body };
             assert_eq!(id(&event), bytes);
-            assert!(bytes.starts_with(&stream_prefix(&Stream::of(&event))));
+            assert!(bytes.starts_with(&stream_prefix(&Stream::from_event(&event))));
         }
     }
 

@@ -23,15 +23,13 @@
 //!
 //! The same parts give the same bytes: bundles of one checkpoint can be compared.
 
-pub mod lines;
-
 use ledger_core::ids::{AppKey, ClientKey};
 use serde::{Deserialize, Serialize};
 
 use super::canonical;
 use super::hash::Hash;
 use super::line::newer_version;
-use super::map::{End, Entry, Proof};
+use super::map::{End, MapEntry, Proof};
 
 /// The version of the bundles that are written.
 pub const VERSION: u64 = 1;
@@ -74,7 +72,7 @@ pub struct StreamPart {
     /// The siblings of its way through the map.
     pub siblings: Vec<Hash>,
     /// The other stream at whose leaf the way ends.
-    pub other: Option<Entry>,
+    pub other: Option<MapEntry>,
     /// The records.
     pub records: Vec<RecordPart>,
 }
@@ -117,7 +115,7 @@ pub enum ParseError {
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-enum Line {
+enum BundleLine {
     #[serde(rename = "realm-ledger-bundle")]
     Header {
         v: u64,
@@ -167,6 +165,40 @@ struct Other {
     c: Hash,
 }
 
+impl BundleLine {
+    fn written(&self) -> String {
+        canonical::write(self) + "\n"
+    }
+}
+
+impl SealPart {
+    /// Its line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Self { index, entry, proof } = self.clone();
+        BundleLine::Seal { index, entry, proof }.written()
+    }
+}
+
+impl RecordPart {
+    /// Its line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Self { index, entry, opening, proof } = self.clone();
+        let (salt, payload) = opening.unzip();
+        BundleLine::Record { index, entry, salt, payload, proof }.written()
+    }
+}
+
+impl ConsistencyPart {
+    /// Its line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Self { from, proof } = self.clone();
+        BundleLine::Consistency { from, proof }.written()
+    }
+}
+
 impl StreamPart {
     /// The part of a stream whose way through the map is proven so.
     #[must_use]
@@ -179,49 +211,78 @@ impl StreamPart {
         Self { count, siblings: proof.siblings, other, records }
     }
 
+    /// The line of the tenant's way through the map. Its records follow.
+    #[must_use]
+    pub fn head_line(&self) -> String {
+        let (siblings, other) = (self.siblings.clone(), self.other_line());
+        BundleLine::Head { n: self.count, siblings, other }.written()
+    }
+
+    /// The line of the way of an app. Its records follow.
+    #[must_use]
+    pub fn app_line(&self, app: &AppKey) -> String {
+        let (siblings, other) = (self.siblings.clone(), self.other_line());
+        BundleLine::App { app_key: app.as_str().to_owned(), n: self.count, siblings, other }.written()
+    }
+
     fn other_line(&self) -> Option<Other> {
         self.other.map(|entry| Other { k: entry.stream, c: entry.commitment })
     }
 }
 
 impl Bundle {
+    /// The first line, with its end: for a bundle that is written while it is made, as all lines here.
+    #[must_use]
+    pub fn header(client: &ClientKey, origin: &str) -> String {
+        let (client_key, origin) = (client.as_str().to_owned(), origin.to_owned());
+        BundleLine::Header { v: VERSION, client_key, origin }.written()
+    }
+
+    /// The line of the signed note.
+    #[must_use]
+    pub fn checkpoint(note: &str) -> String {
+        BundleLine::Checkpoint { note: note.to_owned() }.written()
+    }
+
     /// The file.
     #[must_use]
     pub fn write(&self) -> String {
         let beginning = [
-            lines::header(&self.client, &self.origin),
-            lines::checkpoint(&self.note),
-            lines::seal(&self.seal),
-            lines::head(&self.history),
+            Self::header(&self.client, &self.origin),
+            Self::checkpoint(&self.note),
+            self.seal.line(),
+            self.history.head_line(),
         ];
         let mut out = beginning.concat();
-        out.extend(self.history.records.iter().map(lines::record));
+        out.extend(self.history.records.iter().map(RecordPart::line));
         for (app, part) in &self.apps {
-            out.push_str(&lines::app(app, part));
-            out.extend(part.records.iter().map(lines::record));
+            out.push_str(&part.app_line(app));
+            out.extend(part.records.iter().map(RecordPart::line));
         }
-        out.extend(self.consistency.iter().map(lines::consistency));
+        out.extend(self.consistency.iter().map(ConsistencyPart::line));
         out
     }
 
     /// Reads a file. Refused unless writing it again gives the same bytes.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let mut lines = Lines { rest: text, number: 0, next: None };
+        let mut lines = BundleLines { rest: text, number: 0, next: None };
         let first = text.split('\n').next().unwrap_or_default();
         if let Some(version) = newer_version(first, r#"{"type":"realm-ledger-bundle","v":"#) {
             return Err(ParseError::UnknownVersion(version));
         }
-        let Line::Header { v: _, client_key, origin } = lines.take()? else { return Err(lines.misplaced()) };
+        let BundleLine::Header { v: _, client_key, origin } = lines.take()? else {
+            return Err(lines.misplaced());
+        };
         let client = ClientKey::new(client_key).map_err(|_| lines.misplaced())?;
-        let Line::Checkpoint { note } = lines.take()? else { return Err(lines.misplaced()) };
-        let Line::Seal { index, entry, proof } = lines.take()? else { return Err(lines.misplaced()) };
+        let BundleLine::Checkpoint { note } = lines.take()? else { return Err(lines.misplaced()) };
+        let BundleLine::Seal { index, entry, proof } = lines.take()? else { return Err(lines.misplaced()) };
         let seal = SealPart { index, entry, proof };
-        let Line::Head { n, siblings, other } = lines.take()? else { return Err(lines.misplaced()) };
+        let BundleLine::Head { n, siblings, other } = lines.take()? else { return Err(lines.misplaced()) };
         let history = lines.stream(n, siblings, other)?;
         let (mut apps, mut consistency) = (Vec::<(AppKey, StreamPart)>::new(), None);
         while !lines.is_done() {
             match lines.take()? {
-                Line::App { app_key, n, siblings, other } => {
+                BundleLine::App { app_key, n, siblings, other } => {
                     let app = AppKey::new(app_key).map_err(|_| lines.misplaced())?;
                     if apps.last().is_some_and(|(last, _)| *last >= app) {
                         return Err(lines.misplaced());
@@ -229,7 +290,7 @@ impl Bundle {
                     let part = lines.stream(n, siblings, other)?;
                     apps.push((app, part));
                 }
-                Line::Consistency { from, proof } if lines.is_done() => {
+                BundleLine::Consistency { from, proof } if lines.is_done() => {
                     consistency = Some(ConsistencyPart { from, proof });
                 }
                 _ => return Err(lines.misplaced()),
@@ -240,13 +301,13 @@ impl Bundle {
 }
 
 /// The lines of a file that are left, of which one can be looked at before it is taken.
-struct Lines<'a> {
+struct BundleLines<'a> {
     rest: &'a str,
     number: u64,
-    next: Option<Line>,
+    next: Option<BundleLine>,
 }
 
-impl Lines<'_> {
+impl BundleLines<'_> {
     const fn misplaced(&self) -> ParseError {
         ParseError::Malformed { line: self.number }
     }
@@ -255,7 +316,7 @@ impl Lines<'_> {
         self.rest.is_empty() && self.next.is_none()
     }
 
-    fn take(&mut self) -> Result<Line, ParseError> {
+    fn take(&mut self) -> Result<BundleLine, ParseError> {
         if let Some(line) = self.next.take() {
             return Ok(line);
         }
@@ -275,7 +336,7 @@ impl Lines<'_> {
         let mut records = Vec::new();
         while !self.is_done() {
             match self.take()? {
-                Line::Record { index, entry, salt, payload, proof } => {
+                BundleLine::Record { index, entry, salt, payload, proof } => {
                     if salt.is_some() != payload.is_some() {
                         return Err(self.misplaced());
                     }
@@ -287,7 +348,7 @@ impl Lines<'_> {
                 }
             }
         }
-        let other = other.map(|other| Entry { stream: other.k, commitment: other.c });
+        let other = other.map(|other| MapEntry { stream: other.k, commitment: other.c });
         Ok(StreamPart { count, siblings, other, records })
     }
 }

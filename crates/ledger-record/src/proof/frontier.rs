@@ -81,8 +81,12 @@ mod tests {
         assert_eq!(growing.root(), tree::empty_root());
         for size in 0..200_u64 {
             let leaf = tree::leaf_hash(&size.to_be_bytes());
-            let made = tree::append(size, leaf, |node| Ok::<_, Infallible>(nodes[&node]));
-            nodes.extend(made.unwrap_or_default());
+            nodes.insert(Node { level: 0, index: size }, leaf);
+            for level in (1..8).take_while(|level| (size + 1).is_multiple_of(1 << level)) {
+                let index = size >> level;
+                let child = |index| nodes[&Node { level: level - 1, index }];
+                nodes.insert(Node { level, index }, tree::parent(child(2 * index), child(2 * index + 1)));
+            }
             growing.push(leaf);
             let lookup = |node: Node| Ok::<_, Infallible>(nodes[&node]);
             assert_eq!(Ok(growing.root()), tree::root(size + 1, lookup));

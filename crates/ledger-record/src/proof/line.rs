@@ -170,7 +170,7 @@ pub struct TooLarge;
 
 /// The text is no leaf line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LineError {
+pub enum LeafLineError {
     /// Written by a newer program.
     #[error("the leaf has version {0}, but this program reads {VERSION}: use a newer program")]
     UnknownVersion(u64),
@@ -179,7 +179,7 @@ pub enum LineError {
     Malformed,
 }
 
-impl From<NotCanonical> for LineError {
+impl From<NotCanonical> for LeafLineError {
     fn from(NotCanonical: NotCanonical) -> Self {
         Self::Malformed
     }
@@ -223,21 +223,25 @@ pub fn coordinates(source: &Coordinates) -> String {
 }
 
 impl RecordLeaf {
-    /// The leaf of a record that is no seal ([`SealLeaf::of`]).
-    pub fn of(record: &Record, beside: LeafContext, secret: &LedgerSecret) -> Result<Self, TooLarge> {
+    /// The leaf of a record that is no seal ([`SealLeaf::from_record`]).
+    pub fn from_record(
+        record: &Record,
+        context: LeafContext,
+        secret: &LedgerSecret,
+    ) -> Result<Self, TooLarge> {
         check(record)?;
         let stream = stream_id(&record.stream);
-        let LineFields { type_name, app, time } = LineFields::by(record);
+        let LineFields { type_name, app, time } = LineFields::from_record(record);
         Ok(Self {
             stream,
             seq: record.seq,
-            previous: beside.previous,
+            previous: context.previous,
             type_name,
             app: app.cloned(),
             time,
             recorded: record.recorded,
             source: coordinates(&record.source),
-            pinned_realm: beside.pinned_realm,
+            pinned_realm: context.pinned_realm,
             rule: rule(record),
             commitment: committed(record, stream, payload::of(record).as_bytes(), secret),
         })
@@ -329,7 +333,7 @@ struct LineFields<'a> {
 }
 
 impl<'a> LineFields<'a> {
-    fn by(record: &'a Record) -> Self {
+    fn from_record(record: &'a Record) -> Self {
         match &record.content {
             Content::Event { event, .. } => {
                 Self { type_name: event.type_name(), app: event.app(), time: event.time }
@@ -368,7 +372,7 @@ pub fn own_rule(event: &Event, outcome: &Outcome) -> Option<Rule> {
 
 /// Whether the numbers of a record that is no seal fit into a line.
 pub fn check(record: &Record) -> Result<(), TooLarge> {
-    let times = [LineFields::by(record).time, record.recorded];
+    let times = [LineFields::from_record(record).time, record.recorded];
     if are_exact(record.seq, times) { Ok(()) } else { Err(TooLarge) }
 }
 
@@ -386,7 +390,7 @@ fn absent_if_empty<'a, T>(text: &'a str, read: impl Fn(&'a str) -> Option<T>) ->
 impl SealLeaf {
     /// The leaf of a seal; `record` is what it is stored as.
     #[must_use]
-    pub fn of(record: &Record, seal: &Seal) -> Self {
+    pub fn from_record(record: &Record, seal: &Seal) -> Self {
         Self {
             index: record.position,
             map_root: seal.map_root,
@@ -425,11 +429,15 @@ impl SealLeaf {
 
 impl Leaf {
     /// The leaf of a record or a seal. Of a seal nothing stands beside it.
-    pub fn of(record: &Record, beside: LeafContext, secret: &LedgerSecret) -> Result<Self, TooLarge> {
+    pub fn from_record(
+        record: &Record,
+        context: LeafContext,
+        secret: &LedgerSecret,
+    ) -> Result<Self, TooLarge> {
         match &record.content {
-            Content::Seal(seal) => Ok(Self::Seal(SealLeaf::of(record, seal))),
+            Content::Seal(seal) => Ok(Self::Seal(SealLeaf::from_record(record, seal))),
             Content::Event { .. } | Content::Refused(_) | Content::Succession(_) => {
-                RecordLeaf::of(record, beside, secret).map(Self::Record)
+                RecordLeaf::from_record(record, context, secret).map(Self::Record)
             }
         }
     }
@@ -443,9 +451,9 @@ impl Leaf {
     }
 
     /// Reads a line. Refused unless writing it again gives the same bytes.
-    pub fn parse(line: &str) -> Result<Self, LineError> {
+    pub fn parse(line: &str) -> Result<Self, LeafLineError> {
         if let Some(version) = newer_version(line, r#"{"v":"#) {
-            return Err(LineError::UnknownVersion(version));
+            return Err(LeafLineError::UnknownVersion(version));
         }
         if line.starts_with(r#"{"v":1,"y":"seal","#) {
             let fields: SealFields = canonical::read(line)?;
@@ -458,14 +466,14 @@ impl Leaf {
                 rejected: fields.rej,
                 recorded: Timestamp::from_millis(fields.t),
             };
-            return if seal.is_exact() { Ok(Self::Seal(seal)) } else { Err(LineError::Malformed) };
+            return if seal.is_exact() { Ok(Self::Seal(seal)) } else { Err(LeafLineError::Malformed) };
         }
-        let leaf = RecordLeaf::restore(canonical::read(line)?).ok_or(LineError::Malformed)?;
+        let leaf = RecordLeaf::restore(canonical::read(line)?).ok_or(LeafLineError::Malformed)?;
         // A realm in lower case, or `default`, is read, but never written.
         if leaf.is_exact() && leaf.write() == line {
             Ok(Self::Record(leaf))
         } else {
-            Err(LineError::Malformed)
+            Err(LeafLineError::Malformed)
         }
     }
 }

@@ -13,25 +13,23 @@
 //!
 //! It needs memory for the head of every stream and for the map over them.
 
-mod sealing;
-
 use std::collections::BTreeMap;
 
-use sealing::split;
-pub use sealing::{Passed, Sealing};
+use ledger_core::time::Timestamp;
 
 use super::frontier::Frontier;
 use super::hash::Hash;
-use super::line::{Leaf, LineError, REJECTED, RecordLeaf, SUCCESSION, SealLeaf, leaf_hash, stream_id};
-use super::map::{Head, Whole};
+use super::line::{Leaf, LeafLineError, REJECTED, RecordLeaf, SUCCESSION, SealLeaf, leaf_hash, stream_id};
+use super::map::{MapEntry, MapNode, StreamHead, WholeMap};
+use super::seal::SealPlacement;
 use crate::record::{PriorLog, Stream};
 
 /// A log that is checked as it is read.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct LogReader {
     tree: Frontier,
-    heads: BTreeMap<Hash, Head>,
-    map: Whole,
+    heads: BTreeMap<Hash, StreamHead>,
+    map: WholeMap,
     sealing: Sealing,
     /// The logs that this one takes the place of.
     predecessors: Vec<PriorLog>,
@@ -39,7 +37,7 @@ pub struct Reader {
 
 /// What is wrong with a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum LogFault {
     /// Not one.
     #[error("not a leaf line as it is written")]
     Line,
@@ -107,56 +105,56 @@ pub enum Fault {
 
 /// Why a line is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum LineRefusal {
     /// It is not true.
     #[error(transparent)]
-    Invalid(#[from] Fault),
+    Invalid(#[from] LogFault),
     /// Written by a newer program.
     #[error("the line has version {0}: use a newer program")]
     UnknownVersion(u64),
 }
 
-impl Reader {
+impl LogReader {
     /// Takes in the next line.
-    pub fn take_in(&mut self, line: &str) -> Result<Leaf, Refusal> {
+    pub fn append(&mut self, line: &str) -> Result<Leaf, LineRefusal> {
         let leaf = Leaf::parse(line).map_err(|error| match error {
-            LineError::Malformed => Fault::Line.into(),
-            LineError::UnknownVersion(version) => Refusal::UnknownVersion(version),
+            LeafLineError::Malformed => LogFault::Line.into(),
+            LeafLineError::UnknownVersion(version) => LineRefusal::UnknownVersion(version),
         })?;
-        self.take_in_leaf(&leaf, leaf_hash(line))?;
+        self.check_leaf(&leaf, leaf_hash(line))?;
         Ok(leaf)
     }
 
-    fn take_in_leaf(&mut self, leaf: &Leaf, hash: Hash) -> Result<(), Fault> {
+    fn check_leaf(&mut self, leaf: &Leaf, hash: Hash) -> Result<(), LogFault> {
         match leaf {
             Leaf::Record(record) => self.record(record, hash)?,
-            Leaf::Seal(seal) => self.sealing.seal(seal, self.tree.size(), |changed| {
-                self.map.update(&changed).map_or(Hash::ZERO, |root| root.hash)
-            })?,
+            Leaf::Seal(seal) => self
+                .sealing
+                .seal(seal, self.tree.size(), |changed| MapNode::hash_of(self.map.update(&changed)))?,
         }
         self.tree.push(hash);
         Ok(())
     }
 
-    fn record(&mut self, leaf: &RecordLeaf, hash: Hash) -> Result<(), Fault> {
+    fn record(&mut self, leaf: &RecordLeaf, hash: Hash) -> Result<(), LogFault> {
         if !may_be_of(leaf) {
-            return Err(Fault::Stream);
+            return Err(LogFault::Stream);
         }
         let before = self.heads.get(&leaf.stream);
         let count = before.map_or(0, |head| head.seq);
         if leaf.seq != count + 1 {
-            return Err(Fault::Number { found: leaf.seq, before: count });
+            return Err(LogFault::Number { found: leaf.seq, before: count });
         }
         if leaf.previous != before.map_or(Hash::ZERO, |head| head.leaf) {
-            return Err(Fault::Previous);
+            return Err(LogFault::Previous);
         }
-        let (source, offset) = split(&leaf.source).ok_or_else(|| Fault::Source(leaf.source.clone()))?;
+        let (source, offset) = split(&leaf.source).ok_or_else(|| LogFault::Source(leaf.source.clone()))?;
         let is_succession = leaf.type_name == SUCCESSION;
         if is_succession || source.starts_with(PriorLog::PREFIX) {
-            self.predecessors.push(self.predecessor(leaf, source, offset).ok_or(Fault::Succession)?);
+            self.predecessors.push(self.predecessor(leaf, source, offset).ok_or(LogFault::Succession)?);
         }
-        let head = Head { seq: leaf.seq, index: self.tree.size(), leaf: hash };
-        self.sealing.record(&Passed {
+        let head = StreamHead { seq: leaf.seq, index: self.tree.size(), leaf: hash };
+        self.sealing.record(&PassedRecord {
             stream: leaf.stream,
             head,
             recorded: leaf.recorded,
@@ -219,4 +217,150 @@ fn may_be_of(leaf: &RecordLeaf) -> bool {
             !others.iter().any(is)
         }
     }
+}
+
+/// The seals of a log, checked as it is read: out of its lines, or out of the records they are made of.
+#[derive(Debug, Default)]
+pub struct Sealing {
+    /// Heads of the streams that changed since the last seal; of a stream the last one counts.
+    unsealed: Vec<(Hash, StreamHead)>,
+    placement: SealPlacement,
+    seal_is_due: bool,
+    /// When the last event was recorded: what was refused, and the logs before, move no other record's time.
+    floor: Option<Timestamp>,
+    streams: u64,
+    rejected: u64,
+    seals: u64,
+    /// What each source gives next at the earliest.
+    next: BTreeMap<String, u64>,
+    seal: Option<SealLeaf>,
+}
+
+/// What seals have to do with a record.
+#[derive(Debug, Clone, Copy)]
+pub struct PassedRecord<'a> {
+    /// Its stream.
+    pub stream: Hash,
+    /// The stream's head with it.
+    pub head: StreamHead,
+    /// When it was recorded.
+    pub recorded: Timestamp,
+    /// Where it came from: `source/partition`.
+    pub source: &'a str,
+    /// And at which offset.
+    pub offset: u64,
+    /// It was refused.
+    pub is_rejected: bool,
+    /// It names a log before.
+    pub is_succession: bool,
+}
+
+impl Sealing {
+    /// Takes in the next record.
+    pub fn record(&mut self, record: &PassedRecord<'_>) -> Result<(), LogFault> {
+        let PassedRecord { stream, head, recorded, source, offset, is_rejected, is_succession } = *record;
+        if self.seal_is_due || self.placement.is_due_before(recorded) {
+            return Err(LogFault::SealMissing);
+        }
+        if self.floor.is_some_and(|floor| recorded < floor) {
+            return Err(LogFault::Recorded);
+        }
+        self.read_from(source, offset)?;
+        if !is_rejected && !is_succession {
+            self.floor = Some(recorded);
+        }
+        self.unsealed.push((stream, head));
+        self.streams += u64::from(head.seq == 1);
+        self.rejected += u64::from(is_rejected);
+        self.seal_is_due = self.placement.record(recorded);
+        Ok(())
+    }
+
+    /// Refused when those coordinates were read before.
+    fn read_from(&mut self, source: &str, offset: u64) -> Result<(), LogFault> {
+        let after = offset.saturating_add(1);
+        match self.next.get_mut(source) {
+            Some(next) if offset >= *next => *next = after,
+            Some(_) => return Err(LogFault::Source(format!("{source}/{offset}"))),
+            None => {
+                self.next.insert(source.to_owned(), after);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a seal, at an index. `update` puts what changed since the last one into the map, streams sorted by
+    /// id, each once, and answers the map's root.
+    pub fn seal(
+        &mut self,
+        seal: &SealLeaf,
+        index: u64,
+        update: impl FnOnce(Vec<MapEntry>) -> Hash,
+    ) -> Result<(), LogFault> {
+        if !self.placement.is_due_at_tick() {
+            return Err(LogFault::SealRepeated);
+        }
+        if seal.index != index {
+            return Err(LogFault::SealIndex(seal.index));
+        }
+        if seal.map_root != update(self.changed()) {
+            return Err(LogFault::Map);
+        }
+        if seal.streams != self.streams {
+            return Err(LogFault::Streams { found: seal.streams, streams: self.streams });
+        }
+        if seal.rejected != self.rejected {
+            return Err(LogFault::Rejected { found: seal.rejected, rejected: self.rejected });
+        }
+        if self.seal.as_ref().is_some_and(|last| seal.duplicates < last.duplicates) {
+            return Err(LogFault::Duplicates);
+        }
+        if Some(seal.recorded) != self.placement.last() {
+            return Err(LogFault::SealRecorded);
+        }
+        self.goes_on_at(&seal.next).ok_or_else(|| LogFault::Next(seal.next.clone()))?;
+        self.placement.sealed();
+        self.seal_is_due = false;
+        self.seals += 1;
+        self.seal = Some(seal.clone());
+        Ok(())
+    }
+
+    /// Nothing when those are no coordinates, or were read before.
+    fn goes_on_at(&mut self, coordinates: &str) -> Option<()> {
+        let (source, offset) = split(coordinates)?;
+        let next = self.next.entry(source.to_owned()).or_default();
+        (offset >= *next).then(|| *next = offset)
+    }
+
+    /// What changed in the map since the last seal.
+    fn changed(&mut self) -> Vec<MapEntry> {
+        // Stable: of a stream's heads the last one stays behind.
+        self.unsealed.sort_by_key(|(stream, _)| *stream);
+        let heads = self.unsealed.chunk_by(|a, b| a.0 == b.0).filter_map(<[_]>::last);
+        let entry =
+            |(stream, head): &(Hash, StreamHead)| MapEntry { stream: *stream, commitment: head.commitment() };
+        let changed = heads.map(entry).collect();
+        self.unsealed.clear();
+        changed
+    }
+
+    /// The last seal.
+    #[must_use]
+    pub const fn last(&self) -> Option<&SealLeaf> {
+        self.seal.as_ref()
+    }
+
+    /// How many seals there were.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.seals
+    }
+}
+
+/// Source and offset, whose number is written in one way.
+fn split(coordinates: &str) -> Option<(&str, u64)> {
+    let (source, digits) = coordinates.rsplit_once('/')?;
+    let offset: u64 = digits.parse().ok()?;
+    (offset.to_string() == digits).then_some((source, offset))
 }

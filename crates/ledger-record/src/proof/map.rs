@@ -7,24 +7,22 @@
 //! missing child: 32 zero bytes
 //! ```
 //!
-//! A stream's leaf lies on the path that the bits of its id tell, from the most significant one: 0 is left, 1
+//! A stream's leaf lies on the path that the bits of its id give, from the most significant one: 0 is left, 1
 //! is right; and as far up as it is alone there. So a set of streams has one map, and a stream has one place
 //! in it: where its path ends at another's leaf or at nothing, it is not in the map. The map without streams
-//! has the missing child for its root.
+//! has the missing child for its root. Nothing is ever taken out.
 //!
-//! Nodes are stored by their path. The functions ask for them and say which ones changed: only those on the
-//! paths of the streams that changed. Nothing is ever taken out.
+//! [`update`] changes a map and [`prove`] proves a stream, whatever keeps the nodes: rows of a store with the upper
+//! levels in memory (the writer), or memory alone ([`WholeMap`]: whoever checks a log from its first line).
 
-mod whole;
-
-pub use whole::Whole;
+use std::convert::Infallible;
 
 use super::hash::Hash;
 use super::tree::InvalidProof;
 
 /// The last record of a stream: how many there are, and which leaf is the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
+pub struct StreamHead {
     /// Seq of the last record.
     pub seq: u64,
     /// Its index in the log.
@@ -33,7 +31,7 @@ pub struct Head {
     pub leaf: Hash,
 }
 
-impl Head {
+impl StreamHead {
     /// What the map holds of it.
     #[must_use]
     pub fn commitment(self) -> Hash {
@@ -44,72 +42,14 @@ impl Head {
 
 /// A stream in the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct MapEntry {
     /// The stream's id.
     pub stream: Hash,
-    /// [`Head::commitment`]
+    /// [`StreamHead::commitment`]
     pub commitment: Hash,
 }
 
-/// Where a node is: the first `depth` bits of the ids below it; the others are zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Path {
-    /// 0 for the root, up to 256.
-    pub depth: u16,
-    /// The bits.
-    pub bits: Hash,
-}
-
-/// What is stored at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Node {
-    /// Nothing: what a lookup answers where nothing is stored. Never written.
-    Missing,
-    /// The only stream below the path.
-    Leaf(Entry),
-    /// The hash over both children.
-    Inner(Hash),
-}
-
-/// Where the path of a stream that is not in the map ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// At the stream's own leaf.
-    Own(Hash),
-    /// At nothing.
-    Missing,
-    /// At the leaf of another stream.
-    Other(Entry),
-}
-
-/// The way of a stream through the map.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proof {
-    /// Where it ends; of the own leaf the commitment.
-    pub end: End,
-    /// The siblings from there up to the root.
-    pub siblings: Vec<Hash>,
-}
-
-impl Path {
-    /// The root.
-    pub const ROOT: Self = Self { depth: 0, bits: Hash::ZERO };
-
-    fn child(self, right: bool) -> Self {
-        let mut bits = self.bits;
-        if right {
-            bits.0[usize::from(self.depth / 8)] |= 0x80 >> (self.depth % 8);
-        }
-        Self { depth: self.depth + 1, bits }
-    }
-}
-
-/// Which way the path of a stream goes at a depth.
-fn goes_right(stream: Hash, depth: u16) -> bool {
-    stream.0[usize::from(depth / 8)] & (0x80 >> (depth % 8)) != 0
-}
-
-impl Entry {
+impl MapEntry {
     fn hash(self) -> Hash {
         Hash::of(&[&[2], &self.stream.0, &self.commitment.0])
     }
@@ -121,116 +61,278 @@ pub fn parent(left: Hash, right: Hash) -> Hash {
     Hash::of(&[&[3], &left.0, &right.0])
 }
 
-impl Node {
-    /// The hash that stands for the node in its parent, and at the root of the map.
+/// A node with at least one stream below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MapNode {
+    /// It is the leaf of the only stream below.
+    pub is_lone: bool,
+    /// The node's hash.
+    pub hash: Hash,
+}
+
+impl MapNode {
+    /// The leaf of a stream that is alone.
     #[must_use]
-    pub fn hash(self) -> Hash {
-        match self {
-            Self::Missing => Hash::ZERO,
-            Self::Leaf(entry) => entry.hash(),
-            Self::Inner(hash) => hash,
+    pub fn lone(entry: MapEntry) -> Self {
+        Self { is_lone: true, hash: entry.hash() }
+    }
+
+    /// The node over two children; a lone stream's leaf lies as far up as it is alone.
+    #[must_use]
+    pub fn over(left: Option<Self>, right: Option<Self>) -> Option<Self> {
+        match (left, right) {
+            (None, None) => None,
+            (Some(node), None) | (None, Some(node)) if node.is_lone => Some(node),
+            (left, right) => {
+                Some(Self { is_lone: false, hash: parent(Self::hash_of(left), Self::hash_of(right)) })
+            }
         }
+    }
+
+    /// The node over these streams, sorted by id, each once, which share the first `depth` bits.
+    #[must_use]
+    pub fn over_streams(depth: u16, sorted: &[MapEntry]) -> Option<Self> {
+        match sorted {
+            [] => None,
+            [entry] => Some(Self::lone(*entry)),
+            _ => {
+                let (left, right) = divide(sorted, depth);
+                Self::over(Self::over_streams(depth + 1, left), Self::over_streams(depth + 1, right))
+            }
+        }
+    }
+
+    /// The hash that stands for a node in its parent, and at the root of the map.
+    #[must_use]
+    pub fn hash_of(node: Option<Self>) -> Hash {
+        node.map_or(Hash::ZERO, |node| node.hash)
     }
 }
 
 /// The root of the map of these streams, sorted by id, each once.
 #[must_use]
-pub fn root(sorted: &[Entry]) -> Hash {
-    build(Path::ROOT, sorted, &mut |_, _| {}).hash()
+pub fn root(sorted: &[MapEntry]) -> Hash {
+    MapNode::hash_of(MapNode::over_streams(0, sorted))
 }
 
-/// The node over these streams, sorted by id, each once, which share the first `depth` bits: a part of the
-/// map, where the rest of it is known.
-#[must_use]
-pub fn below(depth: u16, sorted: &[Entry]) -> Node {
-    build(Path { depth, bits: Hash::ZERO }, sorted, &mut |_, _| {})
+/// Which way the path of a stream goes at a depth.
+fn goes_right(stream: Hash, depth: u16) -> bool {
+    stream.0[usize::from(depth / 8)] & (0x80 >> (depth % 8)) != 0
 }
 
-/// Puts streams into the map, sorted by id, each once; one that is there gets its new head. Answers the new
-/// root and the nodes to store, children first.
-pub fn update<E>(
-    changed: &[Entry],
-    mut lookup: impl FnMut(Path) -> Result<Node, E>,
-) -> Result<(Hash, Vec<(Path, Node)>), E> {
-    let mut written = Vec::new();
-    let before = lookup(Path::ROOT)?;
-    let after = merge(Path::ROOT, before, changed, &mut lookup, &mut written)?;
-    Ok((after.hash(), written))
-}
-
-fn merge<E>(
-    path: Path,
-    node: Node,
-    changed: &[Entry],
-    lookup: &mut impl FnMut(Path) -> Result<Node, E>,
-    written: &mut Vec<(Path, Node)>,
-) -> Result<Node, E> {
-    if changed.is_empty() {
-        return Ok(node);
-    }
-    let mut write = |path, node| written.push((path, node));
-    match node {
-        Node::Missing => Ok(build(path, changed, &mut write)),
-        Node::Leaf(entry) => match changed.binary_search_by_key(&entry.stream, |change| change.stream) {
-            Ok(_) => Ok(build(path, changed, &mut write)),
-            Err(place) => {
-                let all = [&changed[..place], &[entry], &changed[place..]].concat();
-                Ok(build(path, &all, &mut write))
-            }
-        },
-        Node::Inner(_) => {
-            let (left, right) = divide(changed, path.depth);
-            let mut child = |right_side, changed| {
-                let at = path.child(right_side);
-                let before = lookup(at)?;
-                merge(at, before, changed, lookup, written)
-            };
-            let (left, right) = (child(false, left)?, child(true, right)?);
-            let inner = Node::Inner(parent(left.hash(), right.hash()));
-            written.push((path, inner));
-            Ok(inner)
-        }
-    }
-}
-
-/// The part of the map that holds these streams and no others.
-fn build(path: Path, sorted: &[Entry], write: &mut impl FnMut(Path, Node)) -> Node {
-    let node = match sorted {
-        [] => return Node::Missing,
-        [entry] => Node::Leaf(*entry),
-        _ => {
-            let (left, right) = divide(sorted, path.depth);
-            let left = build(path.child(false), left, write);
-            let right = build(path.child(true), right, write);
-            Node::Inner(parent(left.hash(), right.hash()))
-        }
-    };
-    write(path, node);
-    node
-}
-
-fn divide(sorted: &[Entry], depth: u16) -> (&[Entry], &[Entry]) {
+fn divide(sorted: &[MapEntry], depth: u16) -> (&[MapEntry], &[MapEntry]) {
     sorted.split_at(sorted.partition_point(|entry| !goes_right(entry.stream, depth)))
 }
 
-/// The proof that a stream is in the map, with its head, or is not.
-pub fn prove<E>(stream: Hash, mut lookup: impl FnMut(Path) -> Result<Node, E>) -> Result<Proof, E> {
-    let (mut path, mut siblings) = (Path::ROOT, Vec::new());
-    loop {
-        let end = match lookup(path)? {
-            Node::Missing => End::Missing,
-            Node::Leaf(entry) if entry.stream == stream => End::Own(entry.commitment),
-            Node::Leaf(entry) => End::Other(entry),
-            Node::Inner(_) => {
-                let right = goes_right(stream, path.depth);
-                siblings.push(lookup(path.child(!right))?.hash());
-                path = path.child(right);
-                continue;
-            }
-        };
-        siblings.reverse();
-        return Ok(Proof { end, siblings });
+/// Keeps the nodes of a map that changes.
+pub trait NodeStore {
+    /// Names a node, as far as the store tells nodes apart.
+    type At: Copy;
+    /// Why the store fails.
+    type Error;
+
+    /// Puts streams below a node that has no children in this store; none: it has children. `changed` is not empty.
+    fn put_streams(
+        &mut self,
+        at: Self::At,
+        depth: u16,
+        changed: &[MapEntry],
+    ) -> Result<Option<Self::At>, Self::Error>;
+
+    /// The children of a node at a depth.
+    fn children(&self, at: Self::At, depth: u16) -> [Self::At; 2];
+
+    /// Puts a node over its children, which have changed.
+    fn join(&mut self, at: Self::At, children: [Self::At; 2]) -> Self::At;
+}
+
+/// Puts streams below a node of a map, sorted by id, each once; one that is there gets its new head. A node above many
+/// changed streams is hashed once.
+pub fn update<S: NodeStore>(
+    store: &mut S,
+    at: S::At,
+    depth: u16,
+    changed: &[MapEntry],
+) -> Result<S::At, S::Error> {
+    if changed.is_empty() {
+        return Ok(at);
     }
+    if let Some(put) = store.put_streams(at, depth, changed)? {
+        return Ok(put);
+    }
+    let [left, right] = store.children(at, depth);
+    let (to_left, to_right) = divide(changed, depth);
+    let left = update(store, left, depth + 1, to_left)?;
+    let right = update(store, right, depth + 1, to_right)?;
+    Ok(store.join(at, [left, right]))
+}
+
+/// A whole map in memory, or a part of it, while it grows.
+///
+/// The hash of a node stands in the one above it, beside its sibling's, so that nothing else is looked up on the way.
+/// A stream takes some 130 bytes.
+#[derive(Debug, Default)]
+pub struct WholeMap {
+    depth: u16,
+    root: WholeNode,
+    inner: Vec<[WholeNode; 2]>,
+    streams: Vec<Hash>,
+}
+
+/// A node as the one above it keeps it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WholeNode {
+    hash: Hash,
+    below: Below,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Below {
+    #[default]
+    Nothing,
+    /// A stream alone, by its place in the list.
+    Stream(usize),
+    /// Children, by their place in the list.
+    Children(usize),
+}
+
+impl WholeMap {
+    /// The part of a map that holds the streams which share so many first bits.
+    #[must_use]
+    pub fn below(depth: u16) -> Self {
+        Self { depth, ..Self::default() }
+    }
+
+    /// Puts streams into it, sorted by id, each once. Returns its root.
+    pub fn update(&mut self, changed: &[MapEntry]) -> Option<MapNode> {
+        self.fetch(changed);
+        let Ok(root) = update(self, self.root, self.depth, changed);
+        self.root = root;
+        let WholeNode { hash, below } = root;
+        match below {
+            Below::Nothing => None,
+            Below::Stream(_) => Some(MapNode { is_lone: true, hash }),
+            Below::Children(_) => Some(MapNode { is_lone: false, hash }),
+        }
+    }
+
+    /// Looks at every node above what changes, a level at a time. A large map does not fit into the caches of a
+    /// processor: here the nodes of a level are waited for together, in [`update`] each would be for itself.
+    fn fetch(&self, changed: &[MapEntry]) {
+        let (mut level, mut depth) = (vec![(self.root.below, changed)], self.depth);
+        while !level.is_empty() {
+            let mut next = Vec::with_capacity(2 * level.len());
+            for (below, changed) in level {
+                let (Below::Children(place), false) = (below, changed.is_empty()) else { continue };
+                let [left, right] = &self.inner[place];
+                let (to_left, to_right) = divide(changed, depth);
+                next.extend([(left.below, to_left), (right.below, to_right)]);
+            }
+            (level, depth) = (next, depth + 1);
+        }
+    }
+}
+
+impl NodeStore for WholeMap {
+    type At = WholeNode;
+    type Error = Infallible;
+
+    fn put_streams(
+        &mut self,
+        at: WholeNode,
+        _depth: u16,
+        changed: &[MapEntry],
+    ) -> Result<Option<WholeNode>, Infallible> {
+        Ok(match (at.below, changed) {
+            (Below::Nothing, [entry]) => {
+                self.streams.push(entry.stream);
+                Some(WholeNode { hash: entry.hash(), below: Below::Stream(self.streams.len() - 1) })
+            }
+            (Below::Stream(place), [entry]) if self.streams[place] == entry.stream => {
+                Some(WholeNode { hash: entry.hash(), ..at })
+            }
+            _ => None,
+        })
+    }
+
+    fn children(&self, at: WholeNode, depth: u16) -> [WholeNode; 2] {
+        match at.below {
+            Below::Nothing => [WholeNode::default(); 2],
+            Below::Stream(place) if goes_right(self.streams[place], depth) => [WholeNode::default(), at],
+            Below::Stream(_) => [at, WholeNode::default()],
+            Below::Children(place) => self.inner[place],
+        }
+    }
+
+    fn join(&mut self, at: WholeNode, children: [WholeNode; 2]) -> WholeNode {
+        let place = if let Below::Children(place) = at.below {
+            self.inner[place] = children;
+            place
+        } else {
+            self.inner.push(children);
+            self.inner.len() - 1
+        };
+        WholeNode { hash: parent(children[0].hash, children[1].hash), below: Below::Children(place) }
+    }
+}
+
+/// Where the path of a stream ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// At the stream's own leaf.
+    Own(Hash),
+    /// At nothing.
+    Missing,
+    /// At the leaf of another stream.
+    Other(MapEntry),
+}
+
+/// The way of a stream through the map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Where it ends; of the own leaf the commitment.
+    pub end: End,
+    /// The siblings from there up to the root.
+    pub siblings: Vec<Hash>,
+}
+
+/// The proof that a stream is in the map, with its head, or is not. `node` reads the node at a depth on the stream's own
+/// path (`false`) or beside it (`true`), down to `kept`; `streams` reads the streams that share so many first bits with
+/// it, sorted by id: below the first lone node, or below `kept`.
+pub fn prove<E>(
+    stream: Hash,
+    kept: u16,
+    mut node: impl FnMut(u16, bool) -> Result<Option<MapNode>, E>,
+    streams: impl FnOnce(u16) -> Result<Vec<MapEntry>, E>,
+) -> Result<Proof, E> {
+    let (mut depth, mut siblings) = (0, Vec::new());
+    let below = loop {
+        match node(depth, false)? {
+            None => break Vec::new(),
+            Some(found) if found.is_lone || depth == kept => break streams(depth)?,
+            Some(_) => {
+                depth += 1;
+                siblings.push(MapNode::hash_of(node(depth, true)?));
+            }
+        }
+    };
+    let mut below = &below[..];
+    let end = loop {
+        match below {
+            [] => break End::Missing,
+            [entry] if entry.stream == stream => break End::Own(entry.commitment),
+            [entry] => break End::Other(*entry),
+            _ => {
+                let (left, right) = divide(below, depth);
+                let (own, other) = if goes_right(stream, depth) { (right, left) } else { (left, right) };
+                depth += 1;
+                siblings.push(MapNode::hash_of(MapNode::over_streams(depth, other)));
+                below = own;
+            }
+        }
+    };
+    siblings.reverse();
+    Ok(Proof { end, siblings })
 }
 
 /// Checks that the way of a stream through the map of that root is as the proof says.
@@ -240,7 +342,7 @@ pub fn verify(stream: Hash, proof: &Proof, root: Hash) -> Result<(), InvalidProo
         return Err(InvalidProof);
     }
     let end = match proof.end {
-        End::Own(commitment) => Entry { stream, commitment }.hash(),
+        End::Own(commitment) => MapEntry { stream, commitment }.hash(),
         End::Missing => Hash::ZERO,
         End::Other(entry) => {
             let shares_path = (0..depth).all(|at| goes_right(entry.stream, at) == goes_right(stream, at));
@@ -258,4 +360,34 @@ pub fn verify(stream: Hash, proof: &Proof, root: Hash) -> Result<(), InvalidProo
         if goes_right(stream, at) { parent(*sibling, hash) } else { parent(hash, *sibling) }
     });
     if climbed == root { Ok(()) } else { Err(InvalidProof) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_the_root_of_the_same_map_whatever_it_was_put_together_from() {
+        // Ids that share long beginnings, and others.
+        let stream = |number: u64| match number % 3 {
+            0 => Hash([0; 32]),
+            _ => Hash::of(&[&(number % 40).to_be_bytes()]),
+        };
+        let entry = |number: u64| {
+            let mut stream = stream(number);
+            stream.0[31] = u8::try_from(number % 11).unwrap();
+            MapEntry { stream, commitment: Hash::of(&[&number.to_le_bytes()]) }
+        };
+        let mut whole = WholeMap::default();
+        let mut all = std::collections::BTreeMap::new();
+        assert_eq!(whole.update(&[]), None);
+        for seal in 0..60 {
+            let changed: std::collections::BTreeMap<Hash, MapEntry> =
+                (7 * seal..8 * seal + 3).map(entry).map(|entry| (entry.stream, entry)).collect();
+            all.extend(changed.clone());
+            let [changed, all] = [&changed, &all].map(|map| map.values().copied().collect::<Vec<_>>());
+            assert_eq!(whole.update(&changed).unwrap().hash, root(&all), "seal {seal}");
+        }
+        assert!(all.len() > 100);
+    }
 }

@@ -58,7 +58,7 @@ pub struct VerifierKey {
 
 /// The text is no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
+pub enum NoteKeyError {
     /// Not in the form of a key.
     #[error("not a key, expected name+id+base64 as C2SP signed-note has it")]
     Malformed,
@@ -184,22 +184,22 @@ fn key_id(name: &str, public: &[u8; 32]) -> u32 {
 }
 
 /// Name, id and the 32 bytes of a key's text.
-fn read_key(text: &str) -> Result<(&str, u32, [u8; 32]), KeyError> {
+fn read_key(text: &str) -> Result<(&str, u32, [u8; 32]), NoteKeyError> {
     let mut parts = text.splitn(3, '+');
     let (Some(name), Some(id), Some(encoded)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(KeyError::Malformed);
+        return Err(NoteKeyError::Malformed);
     };
     if !is_name(name) {
-        return Err(KeyError::Name);
+        return Err(NoteKeyError::Name);
     }
     let is_id = id.len() == 8 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let number = u32::from_str_radix(id, 16).ok().filter(|_| is_id).ok_or(KeyError::Malformed)?;
-    let bytes = STANDARD.decode(encoded).map_err(|_| KeyError::Malformed)?;
-    let (kind, bytes) = bytes.split_first().ok_or(KeyError::Malformed)?;
+    let number = u32::from_str_radix(id, 16).ok().filter(|_| is_id).ok_or(NoteKeyError::Malformed)?;
+    let bytes = STANDARD.decode(encoded).map_err(|_| NoteKeyError::Malformed)?;
+    let (kind, bytes) = bytes.split_first().ok_or(NoteKeyError::Malformed)?;
     if *kind != ED25519 {
-        return Err(KeyError::Kind(*kind));
+        return Err(NoteKeyError::Kind(*kind));
     }
-    Ok((name, number, bytes.try_into().map_err(|_| KeyError::Malformed)?))
+    Ok((name, number, bytes.try_into().map_err(|_| NoteKeyError::Malformed)?))
 }
 
 fn write_key(name: &str, id: u32, bytes: &[u8; 32]) -> String {
@@ -208,22 +208,22 @@ fn write_key(name: &str, id: u32, bytes: &[u8; 32]) -> String {
 
 impl SignerKey {
     /// A key of a name, from 32 random bytes.
-    pub fn from_seed(name: &str, seed: [u8; 32]) -> Result<Self, KeyError> {
+    pub fn from_seed(name: &str, seed: [u8; 32]) -> Result<Self, NoteKeyError> {
         if !is_name(name) {
-            return Err(KeyError::Name);
+            return Err(NoteKeyError::Name);
         }
         Ok(Self { name: name.to_owned(), key: SigningKey::from_bytes(&seed) })
     }
 
     /// Reads a signer key.
-    pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let (name, id, seed) = read_key(text.strip_prefix("PRIVATE+KEY+").ok_or(KeyError::Malformed)?)?;
+    pub fn parse(text: &str) -> Result<Self, NoteKeyError> {
+        let (name, id, seed) = read_key(text.strip_prefix("PRIVATE+KEY+").ok_or(NoteKeyError::Malformed)?)?;
         let key = Self::from_seed(name, seed)?;
-        if key.verifier().id() == id { Ok(key) } else { Err(KeyError::Id) }
+        if key.verifier().id() == id { Ok(key) } else { Err(NoteKeyError::Id) }
     }
 
     /// The same key under another name: one key signs the logs of many origins.
-    pub fn renamed(&self, name: &str) -> Result<Self, KeyError> {
+    pub fn renamed(&self, name: &str) -> Result<Self, NoteKeyError> {
         Self::from_seed(name, self.key.to_bytes())
     }
 
@@ -260,11 +260,11 @@ impl fmt::Debug for SignerKey {
 
 impl VerifierKey {
     /// Reads a verifier key.
-    pub fn parse(text: &str) -> Result<Self, KeyError> {
+    pub fn parse(text: &str) -> Result<Self, NoteKeyError> {
         let (name, id, public) = read_key(text)?;
-        let key = VerifyingKey::from_bytes(&public).map_err(|_| KeyError::Malformed)?;
+        let key = VerifyingKey::from_bytes(&public).map_err(|_| NoteKeyError::Malformed)?;
         let key = Self { name: name.to_owned(), key };
-        if key.id() == id { Ok(key) } else { Err(KeyError::Id) }
+        if key.id() == id { Ok(key) } else { Err(NoteKeyError::Id) }
     }
 
     /// The name, which is the origin of the logs it signs.

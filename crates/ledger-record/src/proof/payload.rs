@@ -25,7 +25,7 @@ use crate::rejection::{Reason, Refused};
 
 /// An event as it was committed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opened {
+pub struct OpenedPayload {
     /// The rule set that the line's realm and rule were derived by.
     pub rules: u16,
     /// What happened.
@@ -107,7 +107,7 @@ pub fn open(
     type_name: &str,
     app: Option<&AppKey>,
     time: Timestamp,
-) -> Result<Opened, NotCanonical> {
+) -> Result<OpenedPayload, NotCanonical> {
     let payload: OfEvent<Event> = read::from_str(text).map_err(|_| NotCanonical)?;
     // Other members, realms in lower case and the like are read, but never written.
     let mut again = Vec::with_capacity(text.len());
@@ -115,7 +115,7 @@ pub fn open(
     let OfEvent { event, rules, time_defaulted } = payload;
     let is_of_line = (event.type_name(), event.app(), event.time) == (type_name, app, time);
     if again == text.as_bytes() && is_of_line {
-        Ok(Opened { rules, event, time_defaulted })
+        Ok(OpenedPayload { rules, event, time_defaulted })
     } else {
         Err(NotCanonical)
     }

@@ -16,12 +16,12 @@ const MINUTE_MS: i64 = 60_000;
 
 /// How far the log is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Placement {
+pub struct SealPlacement {
     unsealed: u64,
     last: Option<Timestamp>,
 }
 
-impl Placement {
+impl SealPlacement {
     /// Goes on with a log that has so many leaves after its last seal, the last recorded at that time.
     #[must_use]
     pub const fn resume(unsealed: u64, last: Option<Timestamp>) -> Self {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn nothing_unsealed_is_never_sealed() {
-        let mut placement = Placement::default();
+        let mut placement = SealPlacement::default();
         assert!(!placement.is_due_at_tick() && !placement.is_due_before(at(i64::MAX)));
         assert!(!placement.record(at(0)));
         assert!(placement.is_due_at_tick());
@@ -90,18 +90,18 @@ mod tests {
 
     #[test]
     fn a_later_minute_seals_the_one_before() {
-        let mut placement = Placement::default();
+        let mut placement = SealPlacement::default();
         placement.record(at(59_999));
         assert!(!placement.is_due_before(at(59_999)));
         assert!(placement.is_due_before(at(60_000)));
         // Before the epoch too, minutes begin where they begin.
-        let placement = Placement::resume(1, Some(at(-1)));
+        let placement = SealPlacement::resume(1, Some(at(-1)));
         assert!(placement.is_due_before(at(0)) && !placement.is_due_before(at(-1)));
     }
 
     #[test]
     fn so_many_leaves_make_a_seal_due() {
-        let mut placement = Placement::default();
+        let mut placement = SealPlacement::default();
         let due: Vec<u64> = (1..=2 * LEAVES)
             .filter(|_| {
                 let due = placement.record(at(0));
@@ -117,10 +117,10 @@ mod tests {
 
     #[test]
     fn a_log_that_goes_on_is_sealed_where_it_would_have_been() {
-        let mut through = Placement::default();
+        let mut through = SealPlacement::default();
         for number in 0..5000 {
             let recorded = at(number * 7);
-            let mut resumed = Placement::resume(through.unsealed, through.last);
+            let mut resumed = SealPlacement::resume(through.unsealed, through.last);
             assert_eq!(resumed.is_due_before(recorded), through.is_due_before(recorded));
             assert_eq!(resumed.record(recorded), through.record(recorded));
             if through.unsealed() >= LEAVES {

@@ -21,7 +21,7 @@ pub const CHECKPOINT: &str = "checkpoint";
 
 /// What a tile holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum TileKind {
     /// Leaf lines.
     Entries,
     /// Hashes of full subtrees of 256 to the power of the level.
@@ -35,7 +35,7 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tile {
     /// What it holds.
-    pub kind: Kind,
+    pub kind: TileKind,
     /// From 0, from the left.
     pub index: u64,
     /// How much of it there is, 1 to [`WIDTH`].
@@ -57,8 +57,8 @@ impl Tile {
     #[must_use]
     pub fn path(self) -> String {
         let kind = match self.kind {
-            Kind::Entries => "entries".to_owned(),
-            Kind::Hashes { level } => level.to_string(),
+            TileKind::Entries => "entries".to_owned(),
+            TileKind::Hashes { level } => level.to_string(),
         };
         let mut groups = vec![format!("{:03}", self.index % 1000)];
         let mut rest = self.index / 1000;
@@ -83,7 +83,7 @@ pub fn entries(size: u64) -> impl Iterator<Item = Tile> {
     let full = u64::from(WIDTH);
     (0..size.div_ceil(full)).map(move |index| {
         let width = u16::try_from(size - index * full).unwrap_or(WIDTH).min(WIDTH);
-        Tile { kind: Kind::Entries, index, width }
+        Tile { kind: TileKind::Entries, index, width }
     })
 }
 
@@ -119,7 +119,7 @@ impl Tiler {
         self.size += 1;
         let mut made = Vec::new();
         if self.size.is_multiple_of(u64::from(WIDTH)) {
-            let tile = Tile { kind: Kind::Entries, index: self.full_tiles(0) - 1, width: WIDTH };
+            let tile = Tile { kind: TileKind::Entries, index: self.full_tiles(0) - 1, width: WIDTH };
             made.push((tile, std::mem::take(&mut self.entries)));
         }
         let mut hash = leaf_hash(line.as_bytes());
@@ -160,8 +160,8 @@ impl Tiler {
     }
 }
 
-fn hashes_of(level: usize) -> Kind {
-    Kind::Hashes { level: u8::try_from(level).unwrap_or(u8::MAX) }
+fn hashes_of(level: usize) -> TileKind {
+    TileKind::Hashes { level: u8::try_from(level).unwrap_or(u8::MAX) }
 }
 
 fn bytes(hashes: &[Hash]) -> Vec<u8> {

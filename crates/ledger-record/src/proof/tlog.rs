@@ -13,14 +13,14 @@ use std::cmp::Ordering;
 
 use super::frontier::Frontier;
 use super::line::SealLeaf;
-use super::log::{self, Reader};
+use super::log::{self, LogReader};
 use super::note::{Checkpoint, NoteError, VerifierKey};
-use super::tiles::{self, CHECKPOINT, Kind, Tile, Tiler};
+use super::tiles::{self, CHECKPOINT, Tile, TileKind, Tiler};
 use crate::record::PriorLog;
 
 /// What a valid log proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifiedTiles {
     /// What bears it.
     pub checkpoint: Checkpoint,
     /// Its last seal: how many streams there are, what was refused, up to when it is complete.
@@ -33,13 +33,13 @@ pub struct Verified {
 
 /// Why a log is not valid.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal<E: std::error::Error + 'static> {
+pub enum TilesRefusal<E: std::error::Error + 'static> {
     /// It is not what it claims.
     #[error(transparent)]
-    Invalid(#[from] Fault),
+    Invalid(#[from] TilesFault),
     /// It cannot be judged.
     #[error(transparent)]
-    Undecided(#[from] Inconclusive),
+    Undecided(#[from] InconclusiveTiles),
     /// A file could not be read.
     #[error(transparent)]
     Unreadable(E),
@@ -47,7 +47,7 @@ pub enum Refusal<E: std::error::Error + 'static> {
 
 /// A fact that fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum TilesFault {
     /// Step 1.
     #[error("the checkpoint is refused")]
     Checkpoint(#[source] NoteError),
@@ -64,7 +64,7 @@ pub enum Fault {
         index: u64,
         /// What is wrong with it.
         #[source]
-        fault: log::Fault,
+        fault: log::LogFault,
     },
     /// Step 3.
     #[error("{0} does not hold the hashes of the leaves")]
@@ -88,7 +88,7 @@ pub enum Fault {
 
 /// What is missing to judge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Inconclusive {
+pub enum InconclusiveTiles {
     /// There is nothing.
     #[error("there is no checkpoint: is it the directory of a log?")]
     NoCheckpoint,
@@ -123,55 +123,55 @@ pub fn verify<E: std::error::Error>(
     keys: &[VerifierKey],
     pinned: Option<&str>,
     mut progress: impl FnMut(u64, u64),
-) -> Result<Verified, Refusal<E>> {
+) -> Result<VerifiedTiles, TilesRefusal<E>> {
     let mut files = Files { read };
-    let note = files.read(CHECKPOINT)?.ok_or(Inconclusive::NoCheckpoint)?;
-    let note = String::from_utf8(note).map_err(|_| Fault::Checkpoint(NoteError::Malformed))?;
+    let note = files.read(CHECKPOINT)?.ok_or(InconclusiveTiles::NoCheckpoint)?;
+    let note = String::from_utf8(note).map_err(|_| TilesFault::Checkpoint(NoteError::Malformed))?;
     // The name of the key is that of the log.
     let origin = note.split('\n').next().unwrap_or_default();
     let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == origin).cloned().collect();
-    let checkpoint = open(&note, &keys, Fault::Checkpoint, Inconclusive::UnknownKey)?;
+    let checkpoint = open(&note, &keys, TilesFault::Checkpoint, InconclusiveTiles::UnknownKey)?;
     let pinned = pinned.map(|note| open_pinned(note, &keys, &checkpoint)).transpose()?;
     let differs = |tree: &Frontier| {
         pinned.as_ref().is_some_and(|pinned| pinned.size == tree.size() && pinned.root != tree.root())
     };
-    let (mut reader, mut tiler) = (Reader::default(), Tiler::default());
+    let (mut reader, mut tiler) = (LogReader::default(), Tiler::default());
     if differs(reader.tree()) {
-        return Err(Fault::Inconsistent.into());
+        return Err(TilesFault::Inconsistent.into());
     }
     for tile in tiles::entries(checkpoint.size) {
         let bytes = files.tile(tile)?;
         for line in lines(tile, &bytes)? {
             let index = reader.tree().size();
-            reader.take_in(line).map_err(|refusal| match refusal {
-                log::Refusal::Invalid(fault) => Refusal::from(Fault::Leaf { index, fault }),
-                log::Refusal::UnknownVersion(version) => {
-                    Inconclusive::UnknownVersion { index, version }.into()
+            reader.append(line).map_err(|refusal| match refusal {
+                log::LineRefusal::Invalid(fault) => TilesRefusal::from(TilesFault::Leaf { index, fault }),
+                log::LineRefusal::UnknownVersion(version) => {
+                    InconclusiveTiles::UnknownVersion { index, version }.into()
                 }
             })?;
-            let made = tiler.push(line).map_err(|_| Fault::Entries(tile.path()))?;
+            let made = tiler.push(line).map_err(|_| TilesFault::Entries(tile.path()))?;
             files.compare(made)?;
             if differs(reader.tree()) {
-                return Err(Fault::Inconsistent.into());
+                return Err(TilesFault::Inconsistent.into());
             }
         }
         progress(reader.tree().size(), checkpoint.size);
     }
     files.compare(tiler.partial())?;
     if reader.tree().root() != checkpoint.root {
-        return Err(Fault::Root.into());
+        return Err(TilesFault::Root.into());
     }
-    let seal = reader.sealed().cloned().ok_or(Fault::Unsealed)?;
+    let seal = reader.sealed().cloned().ok_or(TilesFault::Unsealed)?;
     let predecessors = reader.predecessors().to_vec();
-    Ok(Verified { checkpoint, seal, seals: reader.seals(), predecessors })
+    Ok(VerifiedTiles { checkpoint, seal, seals: reader.seals(), predecessors })
 }
 
 fn open<E: std::error::Error>(
     note: &str,
     keys: &[VerifierKey],
-    fault: impl Fn(NoteError) -> Fault,
-    doubt: Inconclusive,
-) -> Result<Checkpoint, Refusal<E>> {
+    fault: impl Fn(NoteError) -> TilesFault,
+    doubt: InconclusiveTiles,
+) -> Result<Checkpoint, TilesRefusal<E>> {
     Checkpoint::open(note, keys).map_err(|error| match error {
         NoteError::UnknownKey => doubt.into(),
         error => fault(error).into(),
@@ -182,13 +182,13 @@ fn open_pinned<E: std::error::Error>(
     note: &str,
     keys: &[VerifierKey],
     checkpoint: &Checkpoint,
-) -> Result<Checkpoint, Refusal<E>> {
-    let pinned = open(note, keys, Fault::Pinned, Inconclusive::PinnedUnknownKey)?;
+) -> Result<Checkpoint, TilesRefusal<E>> {
+    let pinned = open(note, keys, TilesFault::Pinned, InconclusiveTiles::PinnedUnknownKey)?;
     if pinned.origin != checkpoint.origin {
-        return Err(Fault::PinnedOrigin.into());
+        return Err(TilesFault::PinnedOrigin.into());
     }
     if pinned.size > checkpoint.size {
-        return Err(Inconclusive::PinnedNewer { pinned: pinned.size, size: checkpoint.size }.into());
+        return Err(InconclusiveTiles::PinnedNewer { pinned: pinned.size, size: checkpoint.size }.into());
     }
     Ok(pinned)
 }
@@ -202,22 +202,22 @@ where
     R: FnMut(&str) -> Result<Option<Vec<u8>>, E>,
     E: std::error::Error,
 {
-    fn read(&mut self, path: &str) -> Result<Option<Vec<u8>>, Refusal<E>> {
-        (self.read)(path).map_err(Refusal::Unreadable)
+    fn read(&mut self, path: &str) -> Result<Option<Vec<u8>>, TilesRefusal<E>> {
+        (self.read)(path).map_err(TilesRefusal::Unreadable)
     }
 
     /// A tile, or the full one that took its place.
-    fn tile(&mut self, tile: Tile) -> Result<Vec<u8>, Refusal<E>> {
+    fn tile(&mut self, tile: Tile) -> Result<Vec<u8>, TilesRefusal<E>> {
         if let Some(bytes) = self.read(&tile.path())? {
             return Ok(bytes);
         }
         let full = if tile.width < tiles::WIDTH { self.read(&tile.full().path())? } else { None };
-        let missing = || Fault::Missing(tile.path());
+        let missing = || TilesFault::Missing(tile.path());
         let full = full.ok_or_else(missing)?;
         let length = match tile.kind {
-            Kind::Hashes { .. } => 32 * usize::from(tile.width),
-            Kind::Entries => {
-                let lines = tiles::lines(&full).map_err(|_| Fault::Entries(tile.full().path()))?;
+            TileKind::Hashes { .. } => 32 * usize::from(tile.width),
+            TileKind::Entries => {
+                let lines = tiles::lines(&full).map_err(|_| TilesFault::Entries(tile.full().path()))?;
                 let first = lines.get(..usize::from(tile.width)).ok_or_else(missing)?;
                 first.iter().map(|line| 2 + line.len()).sum()
             }
@@ -226,10 +226,10 @@ where
     }
 
     /// What the lines make is what is there. The lines themselves were read from there.
-    fn compare(&mut self, made: Vec<(Tile, Vec<u8>)>) -> Result<(), Refusal<E>> {
-        for (tile, bytes) in made.into_iter().filter(|(tile, _)| tile.kind != Kind::Entries) {
+    fn compare(&mut self, made: Vec<(Tile, Vec<u8>)>) -> Result<(), TilesRefusal<E>> {
+        for (tile, bytes) in made.into_iter().filter(|(tile, _)| tile.kind != TileKind::Entries) {
             if self.tile(tile)? != bytes {
-                return Err(Fault::Hashes(tile.path()).into());
+                return Err(TilesFault::Hashes(tile.path()).into());
             }
         }
         Ok(())
@@ -237,11 +237,11 @@ where
 }
 
 /// The lines of a tile, as many as it must have.
-fn lines(tile: Tile, bytes: &[u8]) -> Result<Vec<&str>, Fault> {
-    let lines = tiles::lines(bytes).map_err(|_| Fault::Entries(tile.path()))?;
+fn lines(tile: Tile, bytes: &[u8]) -> Result<Vec<&str>, TilesFault> {
+    let lines = tiles::lines(bytes).map_err(|_| TilesFault::Entries(tile.path()))?;
     match lines.len().cmp(&usize::from(tile.width)) {
-        Ordering::Less => Err(Fault::Missing(tile.path())),
+        Ordering::Less => Err(TilesFault::Missing(tile.path())),
         Ordering::Equal => Ok(lines),
-        Ordering::Greater => Err(Fault::Entries(tile.path())),
+        Ordering::Greater => Err(TilesFault::Entries(tile.path())),
     }
 }

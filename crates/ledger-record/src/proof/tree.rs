@@ -6,8 +6,8 @@
 //!
 //! What is kept of a tree are the roots of its full subtrees, which never change once they are full: node
 //! (level, index) covers the leaves from `index · 2^level`, `2^level` of them. The functions here ask for
-//! them, and [`append`] says which ones a new leaf makes. Everything else is computed from at most one full
-//! subtree for each level.
+//! them, and [`Frontier`](super::frontier::Frontier) reports which ones a new leaf makes. Everything else is
+//! computed from at most one full subtree for each level.
 //!
 //! Checking a proof needs no nodes. It is strict: an index beyond the size, a proof too short or too long is
 //! refused, so a proof has one form.
@@ -44,24 +44,6 @@ pub fn leaf_hash(line: &[u8]) -> Hash {
 #[must_use]
 pub fn parent(left: Hash, right: Hash) -> Hash {
     Hash::of(&[&[1], &left.0, &right.0])
-}
-
-/// The nodes that become full when a leaf is appended to a tree of a size, the leaf itself first.
-pub fn append<E>(
-    size: u64,
-    leaf: Hash,
-    mut lookup: impl FnMut(Node) -> Result<Hash, E>,
-) -> Result<Vec<(Node, Hash)>, E> {
-    let mut node = Node { level: 0, index: size };
-    let mut hash = leaf;
-    let mut made = vec![(node, hash)];
-    while node.index % 2 == 1 {
-        let left = lookup(Node { level: node.level, index: node.index - 1 })?;
-        hash = parent(left, hash);
-        node = Node { level: node.level + 1, index: node.index / 2 };
-        made.push((node, hash));
-    }
-    Ok(made)
 }
 
 /// The root of the tree of a size.

@@ -11,26 +11,29 @@
 //! 7. The pinned checkpoint is the beginning of this one.
 //! 8. The decisions and realms in the lines follow from the records, where all that they rest on is shown.
 //!
-//! A verdict has three forms: [`Verified`], [`Refusal::Invalid`], and [`Refusal::Undecided`], where what is
+//! A verdict has three forms: [`VerifiedBundle`], [`BundleRefusal::Invalid`], and [`BundleRefusal::Undecided`], where what is
 //! needed to judge is missing. Nothing is believed that the checkpoint does not bear.
 
-mod decisions;
 mod stream;
 
+use std::collections::BTreeMap;
+
+use ledger_core::event::Body;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::Tenant;
 
 use super::bundle::{Bundle, ParseError};
-use super::line::{Leaf, LineError, SealLeaf, leaf_hash};
+use super::line::{Leaf, LeafLineError, SealLeaf, leaf_hash};
 use super::note::{Checkpoint, NoteError, VerifierKey};
-use super::payload::Opened;
+use super::payload::OpenedPayload;
 use super::tree;
-use crate::proof::line::RecordLeaf;
-use crate::record::Stream;
+use crate::proof::line::{RecordLeaf, own_rule, pinned_realm_after};
+use crate::record::{RULES, Stream};
+use crate::replay::Replay;
 
 /// What a valid bundle proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifiedBundle {
     /// Whose history it is. To be compared with the one that was asked for: a bundle proves what it says
     /// about the key that it names.
     pub client: ClientKey,
@@ -47,7 +50,7 @@ pub struct Verified {
     pub tenant: Option<Tenant>,
 }
 
-impl Verified {
+impl VerifiedBundle {
     /// Whether it was checked that the decisions follow from the records.
     #[must_use]
     pub const fn decisions_follow(&self) -> bool {
@@ -63,23 +66,23 @@ pub struct VerifiedRecord {
     /// Its line.
     pub leaf: RecordLeaf,
     /// What happened, where the payload is shown.
-    pub opened: Option<Opened>,
+    pub opened: Option<OpenedPayload>,
 }
 
 /// Why a bundle is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum BundleRefusal {
     /// It is not what it claims.
     #[error(transparent)]
-    Invalid(#[from] Fault),
+    Invalid(#[from] BundleFault),
     /// It cannot be judged.
     #[error(transparent)]
-    Undecided(#[from] Inconclusive),
+    Undecided(#[from] InconclusiveBundle),
 }
 
 /// A fact that fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum BundleFault {
     /// Step 1.
     #[error("the bundle is malformed: line {line}")]
     Malformed {
@@ -165,7 +168,7 @@ pub enum RecordFault {
 
 /// What is missing to judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Inconclusive {
+pub enum InconclusiveBundle {
     /// A newer form.
     #[error("version {0} is not known: use a newer program")]
     UnknownVersion(u64),
@@ -213,15 +216,19 @@ struct Sealed {
 }
 
 /// Judges a bundle by the keys that are trusted and the checkpoint that was kept.
-pub fn verify(bundle: &str, keys: &[VerifierKey], pinned: Option<&str>) -> Result<Verified, Refusal> {
+pub fn verify(
+    bundle: &str,
+    keys: &[VerifierKey],
+    pinned: Option<&str>,
+) -> Result<VerifiedBundle, BundleRefusal> {
     let bundle = Bundle::parse(bundle).map_err(|error| match error {
-        ParseError::Malformed { line } => Refusal::from(Fault::Malformed { line }),
-        ParseError::UnknownVersion(version) => Inconclusive::UnknownVersion(version).into(),
+        ParseError::Malformed { line } => BundleRefusal::from(BundleFault::Malformed { line }),
+        ParseError::UnknownVersion(version) => InconclusiveBundle::UnknownVersion(version).into(),
     })?;
     let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == bundle.origin).cloned().collect();
-    let checkpoint = open_note(&bundle.note, &keys, Fault::Checkpoint, Inconclusive::UnknownKey)?;
+    let checkpoint = open_note(&bundle.note, &keys, BundleFault::Checkpoint, InconclusiveBundle::UnknownKey)?;
     if checkpoint.origin != bundle.origin {
-        return Err(Fault::Origin.into());
+        return Err(BundleFault::Origin.into());
     }
     let seal = check_seal(&bundle, &checkpoint)?;
     let sealed = Sealed { checkpoint, seal };
@@ -236,42 +243,44 @@ pub fn verify(bundle: &str, keys: &[VerifierKey], pinned: Option<&str>) -> Resul
         checked.check_head(&sealed)?;
     }
     if let Some((app, _)) = bundle.apps.iter().find(|(app, _)| !streams[0].names(app)) {
-        return Err(Fault::ForeignApp(app.clone()).into());
+        return Err(BundleFault::ForeignApp(app.clone()).into());
     }
     let mut shown = streams.into_iter().zip(opened).map(|(checked, opened)| checked.finish(opened));
     let records = shown.next().unwrap_or_default();
     let apps: Vec<(AppKey, Vec<VerifiedRecord>)> =
         bundle.apps.iter().map(|(app, _)| app.clone()).zip(shown).collect();
     check_pinned(&bundle, &sealed.checkpoint, &keys, pinned)?;
-    let tenant = decisions::check(&records, &apps)?;
+    let tenant = check_decisions(&records, &apps)?;
     let Sealed { checkpoint, seal } = sealed;
-    Ok(Verified { client: bundle.client, checkpoint, seal, records, apps, tenant })
+    Ok(VerifiedBundle { client: bundle.client, checkpoint, seal, records, apps, tenant })
 }
 
 fn open_note(
     note: &str,
     keys: &[VerifierKey],
-    fault: impl Fn(NoteError) -> Fault,
-    doubt: Inconclusive,
-) -> Result<Checkpoint, Refusal> {
+    fault: impl Fn(NoteError) -> BundleFault,
+    doubt: InconclusiveBundle,
+) -> Result<Checkpoint, BundleRefusal> {
     Checkpoint::open(note, keys).map_err(|error| match error {
         NoteError::UnknownKey => doubt.into(),
         error => fault(error).into(),
     })
 }
 
-fn check_seal(bundle: &Bundle, checkpoint: &Checkpoint) -> Result<SealLeaf, Refusal> {
+fn check_seal(bundle: &Bundle, checkpoint: &Checkpoint) -> Result<SealLeaf, BundleRefusal> {
     let part = &bundle.seal;
     let seal = match Leaf::parse(&part.entry) {
         Ok(Leaf::Seal(seal)) => seal,
-        Ok(Leaf::Record(_)) | Err(LineError::Malformed) => return Err(Fault::SealLine.into()),
-        Err(LineError::UnknownVersion(version)) => return Err(Inconclusive::UnknownVersion(version).into()),
+        Ok(Leaf::Record(_)) | Err(LeafLineError::Malformed) => return Err(BundleFault::SealLine.into()),
+        Err(LeafLineError::UnknownVersion(version)) => {
+            return Err(InconclusiveBundle::UnknownVersion(version).into());
+        }
     };
     if checkpoint.size.checked_sub(1) != Some(part.index) || seal.index != part.index {
-        return Err(Fault::SealPlace.into());
+        return Err(BundleFault::SealPlace.into());
     }
     tree::verify_inclusion(leaf_hash(&part.entry), part.index, checkpoint.size, &part.proof, checkpoint.root)
-        .map_err(|_| Fault::SealNotIncluded)?;
+        .map_err(|_| BundleFault::SealNotIncluded)?;
     Ok(seal)
 }
 
@@ -280,20 +289,54 @@ fn check_pinned(
     checkpoint: &Checkpoint,
     keys: &[VerifierKey],
     pinned: Option<&str>,
-) -> Result<(), Refusal> {
+) -> Result<(), BundleRefusal> {
     let Some(pinned) = pinned else {
         let unused = bundle.consistency.is_some();
-        return if unused { Err(Inconclusive::NoPinnedNote.into()) } else { Ok(()) };
+        return if unused { Err(InconclusiveBundle::NoPinnedNote.into()) } else { Ok(()) };
     };
-    let pinned = open_note(pinned, keys, Fault::Pinned, Inconclusive::PinnedUnknownKey)?;
+    let pinned = open_note(pinned, keys, BundleFault::Pinned, InconclusiveBundle::PinnedUnknownKey)?;
     if pinned.origin != checkpoint.origin {
-        return Err(Fault::PinnedOrigin.into());
+        return Err(BundleFault::PinnedOrigin.into());
     }
     let proof = match &bundle.consistency {
         Some(part) if part.from == pinned.size => &part.proof[..],
         None if pinned.size == checkpoint.size => &[],
-        Some(_) | None => return Err(Inconclusive::NoConsistencyProof.into()),
+        Some(_) | None => return Err(InconclusiveBundle::NoConsistencyProof.into()),
     };
     tree::verify_consistency(pinned.size, checkpoint.size, pinned.root, checkpoint.root, proof)
-        .map_err(|_| Fault::Inconsistent.into())
+        .map_err(|_| BundleFault::Inconsistent.into())
+}
+
+/// Step 8: the tenant that follows from the records, if that could be checked. A line shows what the ledger derived when
+/// it appended the record, so the records are taken in again in the order of the log, those of the apps among them.
+fn check_decisions(
+    records: &[VerifiedRecord],
+    apps: &[(AppKey, Vec<VerifiedRecord>)],
+) -> Result<Option<Tenant>, BundleRefusal> {
+    let all = || records.iter().chain(apps.iter().flat_map(|(_, shown)| shown));
+    let has_section = |app: &AppKey| apps.iter().any(|(shown, _)| shown == app);
+    let is_whole = all().all(|shown| shown.opened.is_some())
+        && records.iter().filter_map(|shown| shown.leaf.app.as_ref()).all(has_section);
+    if !is_whole {
+        return Ok(None);
+    }
+    let ordered: BTreeMap<u64, (&RecordLeaf, &OpenedPayload)> =
+        all().filter_map(|shown| Some((shown.index, (&shown.leaf, shown.opened.as_ref()?)))).collect();
+    let mut replay = Replay::default();
+    for (leaf, OpenedPayload { event, rules, .. }) in ordered.into_values() {
+        if *rules != RULES {
+            return Err(InconclusiveBundle::UnknownRules(*rules).into());
+        }
+        let expected = if let Body::App { app, .. } = &event.body {
+            replay.append_to_app(app, event);
+            (None, None)
+        } else {
+            let outcome = replay.append(leaf.seq, event);
+            (own_rule(event, &outcome), pinned_realm_after(event, replay.tenant()))
+        };
+        if expected != (leaf.rule, leaf.pinned_realm) {
+            return Err(BundleFault::Decision { seq: leaf.seq }.into());
+        }
+    }
+    Ok(Some(replay.into_tenant()))
 }

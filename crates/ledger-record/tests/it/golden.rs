@@ -11,7 +11,7 @@ use ledger_core::tenant::Tenant;
 use ledger_record::codec::DecodeError;
 use ledger_record::record::Record;
 use ledger_record::rows::{
-    AppRow, Generation, PublisherCursor, ShardHead, ShardIdentity, SourcePosition, TenantRow, decode_changes,
+    AppRow, Generation, PublisherRow, ShardHead, ShardIdentity, SourcePosition, TenantRow, decode_changes,
     encode_changes,
 };
 
@@ -112,8 +112,8 @@ fn the_format_is_written_and_read_as_ever() {
             "source-kafka" => SourcePosition::Kafka { next_offset: 5, leader_epoch: Some(-1) },
             "source-import" => SourcePosition::Import { lines: 6, sha256: [7; 32] },
             "source-carried" => SourcePosition::Carried { first: 1, end: 9, recorded: Some(at(3)) },
-        PublisherCursor:
-            "publisher-cursor" => PublisherCursor { next_position: 8 },
+        PublisherRow:
+            "publisher-cursor" => PublisherRow { next_position: 8 },
         Generation:
             "generation" => Generation { live: 9 },
     }

@@ -11,6 +11,7 @@ mod map;
 mod note;
 mod published;
 mod size;
+mod stored_map;
 mod tiles;
 mod tlog;
 mod tree;

@@ -322,7 +322,7 @@ pub(crate) fn record(stream: Stream, content: Content) -> Record {
 }
 
 pub(crate) fn event_record(event: Event, outcome: Outcome) -> Record {
-    record(Stream::of(&event), Content::Event { event, time_defaulted: false, outcome })
+    record(Stream::from_event(&event), Content::Event { event, time_defaulted: false, outcome })
 }
 
 /// A record of every kind, by name.

@@ -273,7 +273,7 @@ fn content() -> impl Strategy<Value = (Stream, Content)> {
             if let (true, Some(change), Some(app)) = (own, changes.first_mut(), event.app()) {
                 change.app = app.clone();
             }
-            let stream = Stream::of(&event);
+            let stream = Stream::from_event(&event);
             (stream, Content::Event { event, time_defaulted, outcome: Outcome { late, changes } })
         },
     );

@@ -1,16 +1,19 @@
-//! The map while it changes: its upper half in memory, its streams in the store, and those read last in memory.
+//! The map as rows: changed by the writer with its upper levels in memory, read for proofs, and checked as a whole.
 
 use ledger_record::key::Family;
-use ledger_record::key::evidence::{self, MapCell, MapKey};
+use ledger_record::key::evidence::{self, MapKey};
 use ledger_record::proof::Hash;
-use ledger_record::proof::map::{self, Entry, Node};
+use ledger_record::proof::line::stream_id;
+use ledger_record::proof::map::{self, MapEntry, MapNode, NodeStore, Proof};
+use ledger_record::record::Stream;
 use rocksdb::{ReadOptions, WriteBatch};
 
 use crate::db::database::{Database, damaged};
 use crate::db::scan::{Scan, prefixed};
 use crate::error::{Damage, ReadError, StorageError};
+use crate::read::snapshot::Snapshot;
 
-/// Depth to which the map is kept in memory, and below which it is computed from its streams.
+/// Depth to which the writer keeps the map in memory, and below which it is computed from its streams.
 const DEPTH: u16 = 16;
 
 /// How many nodes that depth has.
@@ -19,58 +22,88 @@ const WIDTH: usize = 1 << DEPTH;
 /// Above so many, what was read of the streams is forgotten between two batches: 8 MiB.
 const STREAMS_KEPT: usize = if cfg!(test) { 64 } else { 131_072 };
 
-/// The nodes down to depth 16: the root at 1, the children of `i` at `2i` and `2i + 1`.
+/// The nodes of a map, or below one node of it, down to a depth: the first at 1, the children of `i` at `2i` and
+/// `2i + 1`.
+#[derive(PartialEq, Eq)]
+struct Levels(Vec<Option<MapNode>>);
+
+impl Levels {
+    fn new(depth: u16) -> Self {
+        Self(vec![None; 2 << depth])
+    }
+
+    /// The stored nodes whose keys are this prefix and so many bits, and those above them.
+    fn read(
+        database: &Database,
+        prefix: Vec<u8>,
+        depth: u16,
+        options: ReadOptions,
+    ) -> Result<Self, ReadError> {
+        let mut levels = Self::new(depth);
+        let mut rows = database.scan(Family::Map, prefixed(prefix), options)?;
+        while let Some((key, value)) = rows.step()? {
+            let bad = |error| damaged(Family::Map, key, error);
+            let at = match MapKey::decode(key).map_err(bad)? {
+                MapKey::Eighth(byte) => usize::from(byte),
+                MapKey::Sixteenth(path) => sixteenth(path),
+                MapKey::Stream(_) => return Err(damaged(Family::Map, key, Damage::Misplaced).into()),
+            };
+            let first = 1 << depth;
+            levels.set(first + at % first, Some(MapNode::decode(value).map_err(bad)?));
+        }
+        levels.join_all();
+        Ok(levels)
+    }
+
+    fn node(&self, at: usize) -> Option<MapNode> {
+        self.0.get(at).copied().flatten()
+    }
+
+    fn set(&mut self, at: usize, node: Option<MapNode>) {
+        if let Some(slot) = self.0.get_mut(at) {
+            *slot = node;
+        }
+    }
+
+    fn join(&mut self, at: usize) {
+        self.set(at, MapNode::over(self.node(2 * at), self.node(2 * at + 1)));
+    }
+
+    fn join_all(&mut self) {
+        for at in (1..self.0.len() / 2).rev() {
+            self.join(at);
+        }
+    }
+
+    fn root(&self) -> Hash {
+        MapNode::hash_of(self.node(1))
+    }
+}
+
+/// What the writer keeps of the map between two batches.
 pub(super) struct UpperLevels {
-    /// Zero: nothing.
-    hashes: Vec<[u8; 32]>,
-    lone: Vec<bool>,
+    levels: Levels,
     /// All streams below each node at depth 16, sorted by id; none: nothing is there, or it is not known.
-    below: Vec<Vec<Entry>>,
+    below: Vec<Vec<MapEntry>>,
     /// How many streams `below` holds.
     kept: usize,
 }
 
 impl std::fmt::Debug for UpperLevels {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Top").field("root", &self.root()).finish_non_exhaustive()
-    }
-}
-
-impl Default for UpperLevels {
-    fn default() -> Self {
-        Self {
-            hashes: vec![[0; 32]; 2 * WIDTH],
-            lone: vec![false; 2 * WIDTH],
-            below: vec![Vec::new(); WIDTH],
-            kept: 0,
-        }
+        f.debug_struct("UpperLevels").field("root", &self.root()).finish_non_exhaustive()
     }
 }
 
 impl UpperLevels {
+    /// The upper half of a stored map.
+    pub(super) fn restore(database: &Database) -> Result<Self, ReadError> {
+        let levels = Levels::read(database, MapKey::SIXTEENTHS.to_vec(), DEPTH, ReadOptions::default())?;
+        Ok(Self { levels, below: vec![Vec::new(); WIDTH], kept: 0 })
+    }
+
     pub(super) fn root(&self) -> Hash {
-        self.hash(1)
-    }
-
-    fn hash(&self, at: usize) -> Hash {
-        self.hashes.get(at).copied().map_or(Hash::ZERO, Hash)
-    }
-
-    fn cell(&self, at: usize) -> Option<MapCell> {
-        let hash = self.hash(at);
-        (hash != Hash::ZERO).then(|| MapCell { is_lone: self.lone.get(at).copied().unwrap_or(false), hash })
-    }
-
-    fn set(&mut self, at: usize, cell: Option<MapCell>) {
-        if let (Some(hash), Some(lone)) = (self.hashes.get_mut(at), self.lone.get_mut(at)) {
-            *hash = cell.map_or([0; 32], |cell| cell.hash.0);
-            *lone = cell.is_some_and(|cell| cell.is_lone);
-        }
-    }
-
-    fn join(&mut self, at: usize) {
-        let joined = join(self.cell(2 * at), self.cell(2 * at + 1));
-        self.set(at, joined);
+        self.levels.root()
     }
 
     fn forget_streams(&mut self) {
@@ -81,7 +114,7 @@ impl UpperLevels {
     }
 
     /// Puts streams below one node, with what is stored there unless it is known; sorted by id, each once.
-    fn put_below(&mut self, path: usize, stored: Vec<Entry>, changed: &[Entry]) {
+    fn put_below(&mut self, path: usize, stored: Vec<MapEntry>, changed: &[MapEntry]) {
         let Some(below) = self.below.get_mut(path) else { return };
         self.kept -= below.len();
         if below.is_empty() {
@@ -98,51 +131,13 @@ impl UpperLevels {
             }
         }
         self.kept += below.len();
-        let node = cell_of(map::below(DEPTH, below));
-        self.set(WIDTH + path, node);
+        self.levels.set(WIDTH + path, MapNode::over_streams(DEPTH, below));
     }
 
     fn knows_below(&self, path: usize) -> bool {
         // Where nothing was, nothing is stored either.
-        self.cell(WIDTH + path).is_none() || self.below.get(path).is_some_and(|known| !known.is_empty())
-    }
-
-    /// The upper half of a stored map.
-    pub(super) fn restore(database: &Database) -> Result<Self, ReadError> {
-        let mut top = Self::default();
-        let mut rows =
-            database.scan(Family::Map, prefixed(MapKey::SIXTEENTHS.to_vec()), ReadOptions::default())?;
-        while let Some((key, value)) = rows.step()? {
-            let bad = |error| damaged(Family::Map, key, error);
-            let MapKey::Sixteenth(path) = MapKey::decode(key).map_err(bad)? else {
-                return Err(damaged(Family::Map, key, Damage::Misplaced).into());
-            };
-            top.set(WIDTH + sixteenth(path), Some(MapCell::decode(value).map_err(bad)?));
-        }
-        for at in (1..WIDTH).rev() {
-            top.join(at);
-        }
-        Ok(top)
-    }
-}
-
-/// The node over two children; a lone stream's leaf lies as far up as it is alone.
-pub(crate) fn join(left: Option<MapCell>, right: Option<MapCell>) -> Option<MapCell> {
-    match (left, right) {
-        (None, None) => None,
-        (Some(cell), None) | (None, Some(cell)) if cell.is_lone => Some(cell),
-        (left, right) => {
-            let hash = |cell: Option<MapCell>| cell.map_or(Hash::ZERO, |cell| cell.hash);
-            Some(MapCell { is_lone: false, hash: map::parent(hash(left), hash(right)) })
-        }
-    }
-}
-
-pub(crate) fn cell_of(node: Node) -> Option<MapCell> {
-    match node {
-        Node::Missing => None,
-        Node::Leaf(_) => Some(MapCell { is_lone: true, hash: node.hash() }),
-        Node::Inner(hash) => Some(MapCell { is_lone: false, hash }),
+        self.levels.node(WIDTH + path).is_none()
+            || self.below.get(path).is_some_and(|known| !known.is_empty())
     }
 }
 
@@ -159,7 +154,47 @@ pub(super) struct Changes<'a> {
     /// The streams as they are stored.
     stored: Scan<'a>,
     /// The streams that changed, in order of the seals.
-    changed: Vec<Entry>,
+    changed: Vec<MapEntry>,
+}
+
+/// The stored map, with its upper levels in memory.
+struct StoredMap<'m, 'a> {
+    top: &'m mut UpperLevels,
+    stored: &'m mut Scan<'a>,
+}
+
+impl NodeStore for StoredMap<'_, '_> {
+    type At = usize;
+    type Error = ReadError;
+
+    fn put_streams(
+        &mut self,
+        at: usize,
+        depth: u16,
+        changed: &[MapEntry],
+    ) -> Result<Option<usize>, ReadError> {
+        let Some(first) = changed.first().filter(|_| depth == DEPTH) else { return Ok(None) };
+        let (path, mut stored) = (path_of(first.stream), Vec::new());
+        if !self.top.knows_below(sixteenth(path)) {
+            let prefix = MapKey::streams(&path);
+            let mut row = self.stored.skip_to(&prefix)?;
+            while let Some((key, value)) = row.filter(|(key, _)| key.starts_with(&prefix)) {
+                stored.push(entry(key, value)?);
+                row = self.stored.step()?;
+            }
+        }
+        self.top.put_below(sixteenth(path), stored, changed);
+        Ok(Some(at))
+    }
+
+    fn children(&self, at: usize, _depth: u16) -> [usize; 2] {
+        [2 * at, 2 * at + 1]
+    }
+
+    fn join(&mut self, at: usize, _children: [usize; 2]) -> usize {
+        self.top.levels.join(at);
+        at
+    }
 }
 
 impl<'a> Changes<'a> {
@@ -171,37 +206,11 @@ impl<'a> Changes<'a> {
         Ok(Self { stored, changed: Vec::new() })
     }
 
-    /// Puts streams into the map, sorted by id, each once; answers its root.
-    pub(super) fn put(&mut self, top: &mut UpperLevels, changed: &[Entry]) -> Result<Hash, ReadError> {
-        let mut parents = Vec::new();
-        for group in changed.chunk_by(|a, b| path_of(a.stream) == path_of(b.stream)) {
-            let Some(path) = group.first().map(|entry| path_of(entry.stream)) else { continue };
-            let at = sixteenth(path);
-            let stored = if top.knows_below(at) { Vec::new() } else { self.stored_below(path)? };
-            top.put_below(at, stored, group);
-            let node = WIDTH + at;
-            parents.push(node / 2);
-        }
-        while let Some(true) = parents.first().map(|at| *at > 0) {
-            parents.dedup();
-            for at in &mut parents {
-                top.join(*at);
-                *at /= 2;
-            }
-        }
+    /// Puts streams into the map, sorted by id, each once. Returns its root.
+    pub(super) fn put(&mut self, top: &mut UpperLevels, changed: &[MapEntry]) -> Result<Hash, ReadError> {
+        map::update(&mut StoredMap { top: &mut *top, stored: &mut self.stored }, 1, 0, changed)?;
         self.changed.extend_from_slice(changed);
         Ok(top.root())
-    }
-
-    fn stored_below(&mut self, path: [u8; 2]) -> Result<Vec<Entry>, ReadError> {
-        let start = MapKey::streams(&path);
-        let mut below = Vec::new();
-        let mut row = self.stored.skip_to(&start)?;
-        while let Some((key, value)) = row.filter(|(key, _)| key.starts_with(&start)) {
-            below.push(entry(key, value)?);
-            row = self.stored.step()?;
-        }
-        Ok(below)
     }
 
     /// Adds the rows that changed, in the order of their keys.
@@ -218,17 +227,17 @@ impl<'a> Changes<'a> {
         paths.dedup();
         for paths in paths.chunk_by(|a, b| a[0] == b[0]) {
             let Some([byte, _]) = paths.first().copied() else { continue };
-            if let Some(cell) = top.cell((1 << 8) + usize::from(byte)) {
-                write.put_cf(family, MapKey::Eighth(byte).encode(), cell.encode());
+            if let Some(node) = top.levels.node((1 << 8) + usize::from(byte)) {
+                write.put_cf(family, MapKey::Eighth(byte).encode(), node.encode());
             }
         }
         for path in paths {
-            if let Some(cell) = top.cell(WIDTH + sixteenth(path)) {
-                write.put_cf(family, MapKey::Sixteenth(path).encode(), cell.encode());
+            if let Some(node) = top.levels.node(WIDTH + sixteenth(path)) {
+                write.put_cf(family, MapKey::Sixteenth(path).encode(), node.encode());
             }
         }
         for states in self.changed.chunk_by(|a, b| a.stream == b.stream) {
-            if let Some(Entry { stream, commitment }) = states.last() {
+            if let Some(MapEntry { stream, commitment }) = states.last() {
                 write.put_cf(family, MapKey::Stream(*stream).encode(), commitment.0);
             }
         }
@@ -237,10 +246,76 @@ impl<'a> Changes<'a> {
 }
 
 /// A stored stream.
-pub(crate) fn entry(key: &[u8], value: &[u8]) -> Result<Entry, ReadError> {
+fn entry(key: &[u8], value: &[u8]) -> Result<MapEntry, ReadError> {
     let bad = |error| damaged(Family::Map, key, error);
     let MapKey::Stream(stream) = MapKey::decode(key).map_err(bad)? else {
         return Err(damaged(Family::Map, key, Damage::Misplaced).into());
     };
-    Ok(Entry { stream, commitment: evidence::hash(value).map_err(bad)? })
+    Ok(MapEntry { stream, commitment: evidence::hash(value).map_err(bad)? })
+}
+
+impl Snapshot<'_> {
+    /// The way of a stream through the map of the last seal.
+    pub fn prove_stream(&self, stream: &Stream) -> Result<Proof, ReadError> {
+        let id = stream_id(stream);
+        let [first, second, ..] = id.0;
+        let below_first = [&MapKey::SIXTEENTHS[..], &[first]].concat();
+        let upper = Levels::read(self.database(), MapKey::EIGHTHS.to_vec(), 8, self.options())?;
+        let lower = Levels::read(self.database(), below_first, 8, self.options())?;
+        let node = |depth: u16, is_beside: bool| {
+            let (levels, byte, depth) =
+                if depth <= 8 { (&upper, first, depth) } else { (&lower, second, depth - 8) };
+            let own = (1 << depth) + (usize::from(byte) >> (8 - depth));
+            Ok(levels.node(own ^ usize::from(is_beside)))
+        };
+        map::prove(id, DEPTH, node, |depth| self.streams_beside(id, depth))
+    }
+
+    /// The stored streams that share so many first bits with one, sorted by id.
+    fn streams_beside(&self, stream: Hash, depth: u16) -> Result<Vec<MapEntry>, ReadError> {
+        let whole_bytes = usize::from(depth / 8);
+        let range = prefixed(MapKey::streams(stream.0.get(..whole_bytes).unwrap_or_default()));
+        let mut rows = self.database().scan(Family::Map, range, self.options())?;
+        let mut entries = Vec::new();
+        while let Some((key, value)) = rows.step()? {
+            entries.push(entry(key, value)?);
+        }
+        entries.retain(|entry| shared_bits(entry.stream, stream) >= usize::from(depth));
+        Ok(entries)
+    }
+
+    /// Whether the stored map has this root and so many streams, and each stored node is the one over its streams.
+    pub(crate) fn map_is(&self, root: Hash, streams: u64) -> Result<bool, ReadError> {
+        let read =
+            |prefix: [u8; 1], depth| Levels::read(self.database(), prefix.to_vec(), depth, self.sweeping());
+        let (eighths, sixteenths) = (read(MapKey::EIGHTHS, 8)?, read(MapKey::SIXTEENTHS, DEPTH)?);
+        let (mut made, mut found, mut group) = (Levels::new(DEPTH), 0, Vec::<MapEntry>::new());
+        let mut close = |group: &mut Vec<MapEntry>| {
+            if let Some(first) = group.first() {
+                made.set(WIDTH + sixteenth(path_of(first.stream)), MapNode::over_streams(DEPTH, group));
+            }
+            group.clear();
+        };
+        let range = prefixed(MapKey::streams(&[]));
+        let mut rows = self.database().scan(Family::Map, range, self.sweeping())?;
+        while let Some((key, value)) = rows.step()? {
+            let entry = entry(key, value)?;
+            if group.last().is_some_and(|last| path_of(last.stream) != path_of(entry.stream)) {
+                close(&mut group);
+            }
+            group.push(entry);
+            found += 1;
+        }
+        close(&mut group);
+        made.join_all();
+        let is_stored = sixteenths == made && made.0.starts_with(&eighths.0);
+        Ok(is_stored && made.root() == root && found == streams)
+    }
+}
+
+/// How many first bits two ids have in common.
+fn shared_bits(one: Hash, other: Hash) -> usize {
+    let mut bytes = one.0.iter().zip(other.0).enumerate();
+    let differing = bytes.find(|(_, (one, other))| *one != other);
+    differing.map_or(256, |(at, (one, other))| 8 * at + (one ^ other).leading_zeros() as usize)
 }

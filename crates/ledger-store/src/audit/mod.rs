@@ -1,15 +1,15 @@
 //! The audit trail in the write path: leaves, tree, map and seals, in the same write as the records.
 //!
 //! ```text
-//! offer, refuse ─→ Draft: the records              ┐ write: one pass in order of position
+//! offer, refuse ─→ PendingLeaves: the records      ┐ write: one pass in order of position
 //! tick, minute, 4096 leaves, end ─→ a seal's place ┘   p ─→ line ─→ leaf hash ─→ frontier ─→ nodes of the tree
 //!                                                        └─→ unsealed heads ─→ at a seal: map ─→ its line
 //! ```
 //!
-//! While a batch takes messages it only keeps its records and notes where seals go. Hashing rests on the leaf
-//! before, and is done by the thread that writes ([`crate::write::pending_commit`]): what it looks up is in the store by then,
-//! and the next batch is made meanwhile. When the pass fails, nothing was written, and the shard is poisoned: the
-//! [`AuditWriter`] is between two batches then, and opening the shard anew reads it from the store.
+//! While a batch takes messages it only keeps its records and notes where seals go. A leaf names the one before it, so
+//! the thread that writes hashes them: what it looks up is in the store by then, and the writer makes the next batch
+//! meanwhile. When the pass fails, nothing was written, and the shard is poisoned: the [`AuditWriter`] is between two
+//! batches then, and opening the shard anew reads it from the store.
 //!
 //! # What is kept in memory
 //!
@@ -28,43 +28,47 @@
 //! seal the reading of its neighbours, unless they are kept, some 35 hashes and 64 bytes written; pages of
 //! several levels would save a few hashes, and write ten times as much.
 
-pub(crate) mod checkpoints;
+pub(crate) mod bundle;
+mod leaf_pass;
 mod map;
-mod pass;
-mod pending_leaves;
 mod previous_leaves;
 mod proofs;
-pub(crate) mod prove;
-mod recover;
-mod tree;
 
 use std::collections::VecDeque;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashMapExt};
+use ledger_record::key::evidence::LeafRow;
+use ledger_record::key::{self, Family, LogKey, MapKey};
 use ledger_record::proof::Hash;
 use ledger_record::proof::frontier::Frontier;
-use ledger_record::proof::line::LeafHasher;
-use ledger_record::proof::map::Head;
-use ledger_record::proof::seal::Placement;
+use ledger_record::proof::line::{LeafHasher, LedgerSecret, stream_id};
+use ledger_record::proof::map::StreamHead;
+use ledger_record::proof::seal::SealPlacement;
+use ledger_record::record::{Content, Record, Stream};
+use rocksdb::ReadOptions;
 
-pub(crate) use map::{cell_of, entry, join};
-pub(crate) use pending_leaves::PendingLeaves;
+use crate::audit::map::UpperLevels;
+use crate::db::database::{Database, damaged};
+use crate::db::decode;
+use crate::db::scan::prefixed;
+use crate::error::{Damage, ReadError};
+
+pub(crate) use leaf_pass::PendingLeaves;
 pub(crate) use previous_leaves::leaf_at;
 pub use previous_leaves::{PreviousLeaves, line_of};
 pub use proofs::StoredLeaf;
-pub(crate) use recover::{last_seal, recover};
 
 /// What batches begin with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Begin {
-    placement: Placement,
+    placement: SealPlacement,
     /// Seals so far: the seq of the last one.
     seals: u64,
 }
 
 impl Begin {
     /// For a batch of about so many leaves.
-    pub(crate) fn draft(self, leaves: usize) -> PendingLeaves {
+    pub(crate) fn pending_leaves(self, leaves: usize) -> PendingLeaves {
         PendingLeaves::new(self, leaves)
     }
 }
@@ -77,7 +81,7 @@ pub(crate) struct AuditWriter {
     recent: Recent,
     top: map::UpperLevels,
     /// Heads of the streams that changed since the last seal, by id.
-    unsealed: HashMap<Hash, Head>,
+    unsealed: HashMap<Hash, StreamHead>,
     /// Streams with a record.
     streams: u64,
 }
@@ -114,6 +118,87 @@ impl Recent {
     fn get(&self, position: u64) -> Option<Hash> {
         let back = usize::try_from(self.size.checked_sub(position)?).ok()?;
         self.hashes.get(self.hashes.len().checked_sub(back)?).copied()
+    }
+}
+
+/// The last seal.
+pub(crate) fn last_seal(database: &Database, options: ReadOptions) -> Result<Option<Record>, ReadError> {
+    let range = prefixed(key::log::stream_prefix(&Stream::Seals));
+    let mut seals = database.scan(Family::Log, range, options)?;
+    seals.last()?.map(|(key, value)| decode::record(key, value)).transpose()
+}
+
+/// How many leaves are sealed, given the last seal.
+fn sealed_size(last: Option<&Record>) -> u64 {
+    last.map_or(0, |seal| seal.position + 1)
+}
+
+/// Where seals go from here on.
+fn placement(database: &Database, last: Option<&Record>, size: u64) -> Result<SealPlacement, ReadError> {
+    let unsealed = size.saturating_sub(sealed_size(last));
+    let Some(position) = size.checked_sub(1) else { return Ok(SealPlacement::default()) };
+    let record = decode::stored_record(database, position, &ReadOptions::default())?
+        .ok_or_else(|| damaged(Family::Positions, &key::position(position), Damage::Missing))?;
+    Ok(SealPlacement::resume(unsealed, Some(record.recorded)))
+}
+
+/// The audit trail of a log of that size.
+pub(crate) fn recover(
+    secret: LedgerSecret,
+    database: &Database,
+    size: u64,
+) -> Result<(Begin, AuditWriter), ReadError> {
+    let last = last_seal(database, ReadOptions::default())?;
+    let placement = placement(database, last.as_ref(), size)?;
+    let seals = last.as_ref().map_or(0, |seal| seal.seq);
+    Ok((Begin { placement, seals }, AuditWriter::recover(secret, database, last.as_ref(), size)?))
+}
+
+impl AuditWriter {
+    /// The running values of a log of that size, whose last seal is given.
+    fn recover(
+        secret: LedgerSecret,
+        database: &Database,
+        last: Option<&Record>,
+        size: u64,
+    ) -> Result<Self, ReadError> {
+        let top = UpperLevels::restore(database)?;
+        let sealed = match last.map(|seal| &seal.content) {
+            Some(Content::Seal(seal)) => Some(*seal),
+            _ => None,
+        };
+        if sealed.map_or(Hash::ZERO, |seal| seal.map_root) != top.root() {
+            return Err(damaged(Family::Map, &MapKey::SIXTEENTHS, Damage::Contradicted).into());
+        }
+        let mut trail = Self {
+            hasher: LeafHasher::new(secret),
+            frontier: proofs::restore(database, size)?,
+            recent: Recent::after(size),
+            top,
+            unsealed: HashMap::new(),
+            streams: sealed.map_or(0, |seal| seal.streams),
+        };
+        trail.read_unsealed(database, sealed_size(last), size)?;
+        Ok(trail)
+    }
+
+    fn read_unsealed(&mut self, database: &Database, from: u64, size: u64) -> Result<(), ReadError> {
+        let range = key::position(from).to_vec()..key::position(size).to_vec();
+        let mut positions = database.scan(Family::Positions, range.clone(), ReadOptions::default())?;
+        let mut leaves = database.scan(Family::Leaves, range, ReadOptions::default())?;
+        for index in from..size {
+            let at = key::position(index);
+            let missing = |family| damaged(family, &at, Damage::Missing);
+            let (_, reference) =
+                positions.step()?.filter(|(key, _)| *key == at).ok_or_else(|| missing(Family::Positions))?;
+            let LogKey { stream, seq } = decode::log_key(reference)?;
+            let (_, value) =
+                leaves.step()?.filter(|(key, _)| *key == at).ok_or_else(|| missing(Family::Leaves))?;
+            let row = LeafRow::decode(value).map_err(|error| damaged(Family::Leaves, &at, error))?;
+            self.unsealed.insert(stream_id(&stream), StreamHead { seq, index, leaf: row.hash });
+            self.streams += u64::from(seq == 1);
+        }
+        Ok(())
     }
 }
 

@@ -8,8 +8,9 @@ use ledger_record::key::{self, Family};
 use ledger_record::proof::Hash;
 use ledger_record::proof::line::{Leaf, LeafContext, LedgerSecret};
 use ledger_record::record::{Record, Stream};
+use rocksdb::ReadOptions;
 
-use crate::db::database::damaged;
+use crate::db::database::{Database, damaged};
 use crate::db::options::POSITIONS_AT_A_TIME;
 use crate::db::scan::{Entry, everything_from};
 use crate::error::{Damage, ReadError};
@@ -41,13 +42,13 @@ impl Snapshot<'_> {
             let some = records.by_ref().take(POSITIONS_AT_A_TIME).collect::<Result<Vec<_>, _>>()?;
             let own = some.iter().map(|record| leaf_at(record.position, leaves.step()?));
             let own = own.collect::<Result<Vec<_>, ReadError>>()?;
-            Ok((links.of(self, &some, &own)?, some))
+            Ok((links.link(self, &some, &own)?, some))
         };
         let mut linked = Vec::new().into_iter().zip(Vec::new());
         Ok(std::iter::from_fn(move || {
             if linked.len() == 0 {
                 match next() {
-                    Ok((beside, some)) => linked = some.into_iter().zip(beside),
+                    Ok((contexts, some)) => linked = some.into_iter().zip(contexts),
                     Err(error) => return Some(Err(error)),
                 }
             }
@@ -58,15 +59,15 @@ impl Snapshot<'_> {
     /// The exact leaf line of a record.
     pub fn leaf_line(&self, record: &Record, secret: &LedgerSecret) -> Result<String, ReadError> {
         match PreviousLeaves::default().look_up(self, std::slice::from_ref(record))?[..] {
-            [beside] => line_of(record, beside, secret),
+            [context] => line_of(record, context, secret),
             _ => Err(misplaced(record)),
         }
     }
 }
 
 /// The exact leaf line of a record with what goes into it.
-pub fn line_of(record: &Record, beside: LeafContext, secret: &LedgerSecret) -> Result<String, ReadError> {
-    let line = Leaf::of(record, beside, secret).and_then(|leaf| leaf.write());
+pub fn line_of(record: &Record, context: LeafContext, secret: &LedgerSecret) -> Result<String, ReadError> {
+    let line = Leaf::from_record(record, context, secret).and_then(|leaf| leaf.write());
     line.map_err(|_| misplaced(record))
 }
 
@@ -82,12 +83,13 @@ impl PreviousLeaves {
         snapshot: &Snapshot<'_>,
         records: &[Record],
     ) -> Result<Vec<LeafContext>, ReadError> {
-        let own = leaves(snapshot, records.iter().map(|record| record.position))?;
-        self.of(snapshot, records, &own)
+        let positions: Vec<u64> = records.iter().map(|record| record.position).collect();
+        let own = leaves(snapshot.database(), &positions, &snapshot.options())?;
+        self.link(snapshot, records, &own)
     }
 
     /// The same where their own leaves are known.
-    fn of(
+    fn link(
         &mut self,
         snapshot: &Snapshot<'_>,
         records: &[Record],
@@ -125,16 +127,17 @@ fn leaves_of(snapshot: &Snapshot<'_>, keys: &[Vec<u8>]) -> Result<Vec<LeafRow>, 
         let value = value.ok_or_else(|| damaged(Family::Log, at, Damage::Missing))?;
         Record::decode_position(&value).map_err(|error| damaged(Family::Log, at, error))
     });
-    leaves(snapshot, positions.collect::<Result<Vec<u64>, _>>()?)
+    leaves(snapshot.database(), &positions.collect::<Result<Vec<u64>, _>>()?, &snapshot.options())
 }
 
-fn leaves(
-    snapshot: &Snapshot<'_>,
-    positions: impl IntoIterator<Item = u64>,
+/// The stored leaves with these indices.
+pub(super) fn leaves(
+    database: &Database,
+    positions: &[u64],
+    options: &ReadOptions,
 ) -> Result<Vec<LeafRow>, ReadError> {
-    let positions: Vec<u64> = positions.into_iter().collect();
     let keys: Vec<Vec<u8>> = positions.iter().map(|position| key::position(*position).to_vec()).collect();
-    let values = snapshot.database().get_many(Family::Leaves, &keys, &snapshot.options())?;
+    let values = database.get_many(Family::Leaves, &keys, options)?;
     let rows = positions.iter().zip(keys.iter().zip(&values));
     rows.map(|(position, (key, value))| {
         leaf_at(*position, value.as_ref().map(|value| (&key[..], &value[..])))

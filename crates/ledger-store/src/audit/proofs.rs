@@ -11,19 +11,16 @@
 //! seals     last_seal()       sealed_size()      records(&Stream::Seals, from_seq)
 //! ```
 
-use ledger_record::key::evidence::{LeafRow, MapCell, MapKey};
-use ledger_record::key::{self, Family};
+use ledger_record::key::evidence::LeafRow;
+use ledger_record::key::{self, Family, evidence};
 use ledger_record::proof::Hash;
-use ledger_record::proof::line::stream_id;
-use ledger_record::proof::map::{self, Entry, Path, Proof};
-use ledger_record::proof::tree::{self, Node};
-use ledger_record::record::{Record, Stream};
+use ledger_record::proof::frontier::Frontier;
+use ledger_record::proof::tree::{self, Node, parent};
+use ledger_record::record::Record;
 use rocksdb::ReadOptions;
 
-use crate::audit::map::{entry, join};
-use crate::audit::recover;
+use crate::audit;
 use crate::db::database::{Database, damaged};
-use crate::db::scan::prefixed;
 use crate::error::{Damage, ReadError};
 use crate::read::snapshot::Snapshot;
 
@@ -43,7 +40,7 @@ impl Snapshot<'_> {
 
     /// A full node of the tree, for [`tree::root`] and the other functions there.
     pub fn tree_node(&self, node: Node) -> Result<Hash, ReadError> {
-        crate::audit::tree::node(self.database(), node, || self.options())
+        full_node(self.database(), node, || self.options())
     }
 
     /// The root of the tree at a size, which must be at most [`Self::tree_size`].
@@ -63,19 +60,12 @@ impl Snapshot<'_> {
 
     /// The last seal, as it is stored. All of them: [`Self::records`] of [`Stream::Seals`].
     pub fn last_seal(&self) -> Result<Option<Record>, ReadError> {
-        recover::last_seal(self.database(), self.options())
+        audit::last_seal(self.database(), self.options())
     }
 
     /// How many leaves there are up to the last seal and with it; 0 without a seal.
     pub fn sealed_size(&self) -> Result<u64, ReadError> {
-        Ok(recover::sealed_size(self.last_seal()?.as_ref()))
-    }
-
-    /// The way of a stream through the map of the last seal.
-    pub fn prove_stream(&self, stream: &Stream) -> Result<Proof, ReadError> {
-        let id = stream_id(stream);
-        let ways = ProofPath::read(self, id)?;
-        map::prove(id, |path| ways.node(path))
+        Ok(audit::sealed_size(self.last_seal()?.as_ref()))
     }
 }
 
@@ -90,92 +80,77 @@ pub(super) fn leaf(
     Ok(Some(LeafRow::decode(&value).map_err(|error| damaged(Family::Leaves, &at, error))?))
 }
 
-/// Everything of the map that the way of one stream touches.
-struct ProofPath<'s> {
-    snapshot: &'s Snapshot<'s>,
-    /// Depth 0 to 8, and, below the stream's first byte, 8 to 16: children of `i` at `2i` and `2i + 1`.
-    upper: Vec<Option<MapCell>>,
-    lower: Vec<Option<MapCell>>,
-    /// The streams that share its first two bytes.
-    entries: Vec<Entry>,
+/// Takes in a leaf; tells of the nodes that become full and are stored.
+pub(super) fn grow(frontier: &mut Frontier, leaf: Hash, mut store: impl FnMut(Node, Hash)) {
+    frontier.grow(leaf, |node, hash| {
+        if node.level.is_multiple_of(evidence::TREE_STEP) {
+            store(node, hash);
+        }
+    });
 }
 
-impl<'s> ProofPath<'s> {
-    fn read(snapshot: &'s Snapshot<'s>, stream: Hash) -> Result<Self, ReadError> {
-        let [first, second, ..] = stream.0;
-        let upper = cells(snapshot, MapKey::EIGHTHS.to_vec())?;
-        let lower = cells(snapshot, [&MapKey::SIXTEENTHS[..], &[first]].concat())?;
-        let entries = entries(snapshot, &[first, second])?;
-        Ok(Self { snapshot, upper, lower, entries })
-    }
+/// The frontier of a stored tree.
+pub(super) fn restore(database: &Database, size: u64) -> Result<Frontier, ReadError> {
+    Frontier::read(size, |at| full_node(database, at, ReadOptions::default))
+}
 
-    /// The node at a path that the stream's own path passes, or passes by.
-    fn node(&self, path: Path) -> Result<map::Node, ReadError> {
-        let depth = usize::from(path.depth);
-        let bits = usize::from(u16::from_be_bytes([path.bits.0[0], path.bits.0[1]]));
-        let cell = match depth {
-            0..=8 => self.upper.get((1 << depth) + (bits >> (16 - depth))),
-            9..=16 => self.lower.get((1 << (depth - 8)) + ((bits & 0xff) >> (16 - depth))),
-            _ => {
-                let begins = |entry: &&Entry| shares(entry.stream, path);
-                let below: Vec<Entry> = self.entries.iter().filter(begins).copied().collect();
-                return Ok(map::below(path.depth, &below));
-            }
+/// A full node. What is not stored is computed from at most 128 nodes that are.
+fn full_node(database: &Database, node: Node, options: impl Fn() -> ReadOptions) -> Result<Hash, ReadError> {
+    let up = u32::from(node.level % evidence::TREE_STEP);
+    let stored = Node { level: node.level - node.level % evidence::TREE_STEP, index: node.index << up };
+    let mut hashes = stored_nodes(database, stored, 1 << up, options())?;
+    while hashes.len() > 1 {
+        hashes =
+            hashes.chunks(2).map(|pair| pair.iter().copied().reduce(parent).unwrap_or_default()).collect();
+    }
+    Ok(hashes.pop().unwrap_or_default())
+}
+
+/// So many stored nodes of one level, in order.
+fn stored_nodes(
+    database: &Database,
+    first: Node,
+    count: u64,
+    options: ReadOptions,
+) -> Result<Vec<Hash>, ReadError> {
+    let family = if first.level == 0 { Family::Leaves } else { Family::Tree };
+    let key_of = |index| match first.level {
+        0 => key::position(index).to_vec(),
+        _ => evidence::tree_node(Node { index, ..first }).to_vec(),
+    };
+    let end = first.index.saturating_add(count);
+    let mut rows = database.scan(family, key_of(first.index)..key_of(end), options)?;
+    let mut hashes = Vec::new();
+    for index in first.index..end {
+        let at = key_of(index);
+        let row = rows.step()?.filter(|(key, _)| *key == at);
+        let (_, value) = row.ok_or_else(|| damaged(family, &at, Damage::Missing))?;
+        let hash = match first.level {
+            0 => evidence::LeafRow::decode(value).map(|row| row.hash),
+            _ => evidence::hash(value),
         };
-        match cell.copied().flatten() {
-            None => Ok(map::Node::Missing),
-            Some(MapCell { is_lone: false, hash }) => Ok(map::Node::Inner(hash)),
-            Some(MapCell { is_lone: true, .. }) => self.lone(path),
-        }
+        hashes.push(hash.map_err(|error| damaged(family, &at, error))?);
     }
-
-    /// The leaf of the only stream below a path.
-    fn lone(&self, path: Path) -> Result<map::Node, ReadError> {
-        let whole = usize::from(path.depth / 8);
-        let below = entries(self.snapshot, path.bits.0.get(..whole).unwrap_or_default())?;
-        let mut found = below.into_iter().filter(|entry| shares(entry.stream, path));
-        let entry = found
-            .next()
-            .ok_or_else(|| damaged(Family::Map, &MapKey::Stream(path.bits).encode(), Damage::Missing))?;
-        Ok(map::Node::Leaf(entry))
-    }
+    Ok(hashes)
 }
 
-fn shares(stream: Hash, path: Path) -> bool {
-    let differing = stream.0.iter().zip(path.bits.0).map(|(a, b)| a ^ b);
-    let mut shared = 0;
-    for byte in differing {
-        shared += byte.leading_zeros();
-        if byte != 0 {
-            break;
-        }
-    }
-    shared >= u32::from(path.depth)
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
 
-/// The nodes with a prefix of keys and one more byte, and those above them.
-fn cells(snapshot: &Snapshot<'_>, prefix: Vec<u8>) -> Result<Vec<Option<MapCell>>, ReadError> {
-    let mut cells = vec![None; 512];
-    let mut rows = snapshot.database().scan(Family::Map, prefixed(prefix), snapshot.options())?;
-    while let Some((key, value)) = rows.step()? {
-        let cell = MapCell::decode(value).map_err(|error| damaged(Family::Map, key, error))?;
-        let last = key.last().copied().map_or(0, usize::from);
-        if let Some(slot) = cells.get_mut(256 + last) {
-            *slot = Some(cell);
-        }
-    }
-    for at in (1..256).rev() {
-        cells[at] = join(cells[2 * at], cells[2 * at + 1]);
-    }
-    Ok(cells)
-}
+    use super::*;
 
-fn entries(snapshot: &Snapshot<'_>, prefix: &[u8]) -> Result<Vec<Entry>, ReadError> {
-    let range = prefixed(MapKey::streams(prefix));
-    let mut rows = snapshot.database().scan(Family::Map, range, snapshot.options())?;
-    let mut entries = Vec::new();
-    while let Some((key, value)) = rows.step()? {
-        entries.push(entry(key, value)?);
+    #[test]
+    fn stores_every_eighth_level_as_it_becomes_full() {
+        let leaf = |number: u64| Hash::of(&[&number.to_be_bytes()]);
+        let (mut frontier, mut stored) = (Frontier::default(), BTreeMap::new());
+        let (mut whole, mut nodes) = (Frontier::default(), BTreeMap::new());
+        for size in 0..70_000 {
+            grow(&mut frontier, leaf(size), |node, hash| assert_eq!(stored.insert(node, hash), None));
+            whole.grow(leaf(size), |node, hash| assert_eq!(nodes.insert(node, hash), None));
+        }
+        let expected = nodes.into_iter().filter(|(node, _)| node.level % 8 == 0);
+        assert_eq!(stored, expected.collect());
+        assert_eq!(stored.len(), 70_000 / 256 + 1);
     }
-    Ok(entries)
 }

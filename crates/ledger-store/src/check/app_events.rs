@@ -13,8 +13,9 @@ use ledger_record::record::{Content, Stream};
 use sha2::{Digest, Sha256};
 
 use crate::error::ReadError;
+use crate::read::reader::Reader;
 use crate::read::snapshot::Snapshot;
-use crate::{Reader, ShardId};
+use crate::source::ShardId;
 
 /// App-level events that a shard lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]

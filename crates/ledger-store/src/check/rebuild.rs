@@ -6,26 +6,26 @@
 
 use std::collections::BTreeMap;
 
+use ledger_core::event::Event;
 use ledger_core::ids::AppKey;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::index::{index_keys, listed};
 use ledger_record::key::{self, Family, LogKey};
-use ledger_record::record::{LoggedEvent, Stream};
+use ledger_record::record::Stream;
 use ledger_record::rows::{AppRow, TenantRow};
 use rocksdb::{ReadOptions, WriteBatch};
 
 use crate::audit::last_seal;
+use crate::data_dir::DataDir;
 use crate::db::database::{Database, PROJECTIONS};
-use crate::db::decode;
-use crate::db::options::{REBUILD_WRITE_BYTES, SCAN_READAHEAD_BYTES};
-use crate::db::scan::everything;
-use crate::db::tuning;
+use crate::db::options::REBUILD_WRITE_BYTES;
+use crate::db::scan::{everything, sweeping};
+use crate::db::{decode, tuning};
 use crate::error::{ReadError, RebuildError, StorageError};
-use crate::read::history::{HistoryEvent, history_event};
+use crate::read::history::{Histories, HistoryEvent, row_of};
 use crate::read::reader::read_head;
-use crate::read::refold;
 use crate::read::snapshot::read_timelines;
-use crate::{DataDir, ShardId};
+use crate::source::ShardId;
 
 /// What building the projections anew found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,12 +35,12 @@ pub struct RebuildReport {
     /// Records read.
     pub records: u64,
     /// Families whose rows differed from what was live, with how many and where first. Empty: not a byte.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<FamilyDifference>,
 }
 
 /// Rows of one family that differed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub struct FamilyDifference {
     /// Which family.
     pub family: Family,
     /// How many rows: missing, too many, or other.
@@ -135,36 +135,19 @@ impl<'a> Builder<'a> {
     }
 
     fn fold_tenants(&mut self) -> Result<(), ReadError> {
-        let database = self.database;
-        let mut scan = database.scan(Family::Log, decode::all_tenants(), sweeping())?;
-        let mut stream: Option<(Vec<u8>, Stream)> = None;
-        let mut events = Vec::new();
-        while let Some((key, value)) = scan.step()? {
-            let same = stream.as_ref().filter(|(prefix, _)| key.starts_with(prefix));
-            if same.is_none() {
-                self.fold(stream.take().map(|(_, stream)| stream), &mut events)?;
-                let LogKey { stream: new, .. } = decode::log_key(key)?;
-                stream = Some((key::log::stream_prefix(&new), new));
+        let mut histories = Histories::new(self.database, sweeping(ReadOptions::default()))?;
+        while let Some((client, events)) = histories.advance()? {
+            for HistoryEvent { seq, event, .. } in events {
+                self.note(event, *seq)?;
             }
-            let Some((_, of)) = &stream else { continue };
-            let logged = decode::event_of(of, key, value)?;
-            self.note(&logged, key)?;
-            events.push(history_event(key, logged)?);
+            let Some(row) = row_of(events, &self.timelines) else { continue };
+            self.note_installations(&row);
+            self.put(Family::Tenants, key::tenant(client).to_vec(), row.encode())?;
+            for index_key in index_keys(client, &listed(&row.tenant)) {
+                self.put(Family::Index, index_key, Vec::new())?;
+            }
+            self.report.tenants += 1;
         }
-        self.fold(stream.map(|(_, stream)| stream), &mut events)
-    }
-
-    /// Folds one tenant and empties `events` for the next.
-    fn fold(&mut self, stream: Option<Stream>, events: &mut Vec<HistoryEvent>) -> Result<(), ReadError> {
-        let row = refold::row_of(events, &self.timelines);
-        events.clear();
-        let (Some(Stream::Tenant(client)), Some(row)) = (stream, row) else { return Ok(()) };
-        self.note_installations(&row);
-        self.put(Family::Tenants, key::tenant(&client).to_vec(), row.encode())?;
-        for index_key in index_keys(&client, &listed(&row.tenant)) {
-            self.put(Family::Index, index_key, Vec::new())?;
-        }
-        self.report.tenants += 1;
         Ok(())
     }
 
@@ -179,11 +162,11 @@ impl<'a> Builder<'a> {
 
     fn count_app_events(&mut self) -> Result<(), ReadError> {
         let database = self.database;
-        let mut scan = database.scan(Family::Log, decode::all_apps(), sweeping())?;
+        let mut scan = database.scan(Family::Log, decode::all_apps(), sweeping(ReadOptions::default()))?;
         while let Some((key, value)) = scan.step()? {
             let LogKey { stream, seq } = decode::log_key(key)?;
             let logged = decode::event_of(&stream, key, value)?;
-            self.note(&logged, key)?;
+            self.note(&logged.event, seq)?;
             if let Stream::App(app) = stream {
                 self.apps.entry(app).or_default().seq = seq;
             }
@@ -192,10 +175,8 @@ impl<'a> Builder<'a> {
     }
 
     /// What every record has: an id, and a part in the progress.
-    fn note(&mut self, logged: &LoggedEvent, key: &[u8]) -> Result<(), ReadError> {
-        let LogKey { seq, .. } = decode::log_key(key)?;
-        let id_key = key::log::id(&logged.event);
-        self.put(Family::Ids, id_key, key::reference(seq).to_vec())?;
+    fn note(&mut self, event: &Event, seq: u64) -> Result<(), StorageError> {
+        self.put(Family::Ids, key::log::id(event), key::reference(seq).to_vec())?;
         self.report.records += 1;
         if self.report.records.is_multiple_of(PROGRESS_EVERY) {
             (self.progress)(self.report.records, self.total);
@@ -222,23 +203,16 @@ impl<'a> Builder<'a> {
 
 const PROGRESS_EVERY: u64 = 4096;
 
-fn sweeping() -> ReadOptions {
-    let mut options = ReadOptions::default();
-    options.fill_cache(false);
-    options.set_readahead_size(SCAN_READAHEAD_BYTES);
-    options
-}
-
 /// Walks over both generations of a family in step.
 fn compare(
     database: &Database,
     family: Family,
     live: u64,
     next: u64,
-) -> Result<Option<Difference>, StorageError> {
-    let mut old = database.scan_in(family, live, everything(), sweeping())?;
-    let mut new = database.scan_in(family, next, everything(), sweeping())?;
-    let mut difference = None::<Difference>;
+) -> Result<Option<FamilyDifference>, StorageError> {
+    let mut old = database.scan_in(family, live, everything(), sweeping(ReadOptions::default()))?;
+    let mut new = database.scan_in(family, next, everything(), sweeping(ReadOptions::default()))?;
+    let mut difference = None::<FamilyDifference>;
     let (mut a, mut b) = (old.step()?, new.step()?);
     loop {
         let (order, differs, key) = match (a, b) {
@@ -248,7 +222,7 @@ fn compare(
             (Some(old), Some(new)) => (old.0.cmp(new.0), old != new, old.0.min(new.0)),
         };
         if differs {
-            let first = || Difference { family, rows: 0, first_key: key.to_vec() };
+            let first = || FamilyDifference { family, rows: 0, first_key: key.to_vec() };
             difference.get_or_insert_with(first).rows += 1;
         }
         if order.is_le() {

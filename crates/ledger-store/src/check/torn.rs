@@ -22,10 +22,12 @@ use ledger_record::key::{self, Family, LogKey, MetaKey};
 use ledger_record::record::Stream;
 use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 
+use crate::data_dir::DataDir;
 use crate::db::database::damaged;
 use crate::db::scan::{everything_from, prefixed};
 use crate::error::{Damage, ReadError, StorageError};
-use crate::{Catalog, DataDir, Reader, ShardId};
+use crate::read::reader::Reader;
+use crate::source::ShardId;
 
 /// How far the remembered position may be behind: what an opening looks at again.
 const REMEMBERED_EVERY: u64 = 10_000;
@@ -44,11 +46,11 @@ pub type Unread = BTreeMap<ShardId, ReadError>;
 
 /// The torn tenants among some shards.
 #[derive(Debug, Default)]
-pub struct TornTenants(Mutex<State>);
+pub struct TornTenants(Mutex<KnownTorn>);
 
 #[derive(Debug, Default)]
-struct State {
-    shards: BTreeMap<ShardId, Progress>,
+struct KnownTorn {
+    shards: BTreeMap<ShardId, ComparedUpTo>,
     torn: BTreeMap<ClientKey, BTreeSet<ShardId>>,
     /// How many of each shard, those included that are not open.
     counts: BTreeMap<ShardId, u64>,
@@ -58,7 +60,7 @@ struct State {
 
 /// How far the tenants of a shard were compared with those of all the others here.
 #[derive(Debug, Default)]
-struct Progress {
+struct ComparedUpTo {
     compared: u64,
     /// As written in the shard.
     remembered: u64,
@@ -135,13 +137,13 @@ impl TornTenants {
         page.map(|(client, _)| state.torn_tenant(client.clone())).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, KnownTorn> {
         // What a panic leaves half done is looked at again.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl KnownTorn {
     fn load(&mut self, reader: &Reader) -> Result<(), ReadError> {
         if self.shards.contains_key(reader.shard()) {
             return Ok(());
@@ -153,7 +155,7 @@ impl State {
                 progress.compared = progress.compared.min(progress.remembered);
             }
         }
-        let progress = Progress { compared: remembered, remembered, ..Progress::default() };
+        let progress = ComparedUpTo { compared: remembered, remembered, ..ComparedUpTo::default() };
         self.shards.insert(reader.shard().clone(), progress);
         for (client, other) in torn {
             self.note(&client, [reader.shard(), &other]);
@@ -226,7 +228,7 @@ impl State {
     }
 }
 
-impl Progress {
+impl ComparedUpTo {
     fn is_due(&self) -> bool {
         !self.unwritten.is_empty() || self.compared >= self.remembered.saturating_add(REMEMBERED_EVERY)
     }
@@ -250,46 +252,9 @@ pub fn find_torn(data: &DataDir, shards: &[Reader]) -> Result<Vec<TornTenant>, R
 }
 
 /// Whether a directory has no shards but these.
-fn are_all(data: &DataDir, shards: &[Reader]) -> bool {
+pub(crate) fn are_all(data: &DataDir, shards: &[Reader]) -> bool {
     let is_here = |id: &ShardId| shards.iter().any(|reader| reader.shard() == id);
     data.shards().is_ok_and(|all| all.iter().all(is_here))
-}
-
-impl Catalog {
-    /// The torn tenants of the shards that are served, as of now.
-    pub fn torn_now(&self) -> Result<&TornTenants, ReadError> {
-        if self.torn().catch_up(&self.readers())? {
-            self.show_torn();
-        }
-        Ok(self.torn())
-    }
-
-    /// The same, without the shards that do not read, and which those are.
-    pub fn torn_of_those_that_read(&self) -> (&TornTenants, Unread) {
-        let (is_news, unread) = self.torn().catch_up_each(&self.readers());
-        if is_news {
-            self.show_torn();
-        }
-        (self.torn(), unread)
-    }
-
-    /// Writes what was found out into the shards of a data directory that is served.
-    pub fn remember_torn(&self, data: &DataDir) -> Result<(), StorageError> {
-        let readers = self.readers();
-        self.torn().remember(&readers, || are_all(data, &readers))
-    }
-
-    /// Every shard says how many of its tenants are torn.
-    pub(crate) fn show_torn(&self) {
-        for (id, served) in self.all() {
-            let count = self.torn().count(&id);
-            served.status.update(|now| now.split_tenants = count);
-        }
-    }
-
-    fn readers(&self) -> Vec<Reader> {
-        self.all().into_iter().map(|(_, served)| served.reader).collect()
-    }
 }
 
 impl Reader {

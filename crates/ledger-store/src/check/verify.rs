@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The log lies by stream, and that is how it is read: once, in chunks, on all cores. What the second pass needs of a
-//! record is kept by position ([`table`]), 72 bytes each; beyond 16 million records the two passes take turns, and the
+//! record is kept by position ([`sweep`]), 72 bytes each; beyond 16 million records the two passes take turns, and the
 //! log is read once for each 16 million. Every record has a position of its own and every position its record, so
 //! nothing stands beside the log that was hashed.
 //!
@@ -19,16 +19,11 @@
 //! by [`crate::rebuild()`]. Which
 //! record a repeat repeats, the source alone can tell; that it was one, and how many there were, is checked.
 
-mod leaves;
 mod log;
 mod map;
 mod offsets;
-mod order;
-mod seals;
-mod sources;
 mod spread;
 mod sweep;
-mod table;
 mod tenants;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -44,25 +39,26 @@ use ledger_record::proof::{Hash, log as whole};
 use ledger_record::record::{PriorLog, RULES, Record};
 use ledger_record::rows::SourcePosition;
 
-use self::log::LogPass;
-use self::offsets::Accounted;
-pub use self::spread::{SpreadFault, SpreadOffsets, check_spread};
-use crate::ShardId;
+use crate::check::verify::log::LogPass;
+use crate::check::verify::offsets::{Accounted, Sources};
+use crate::check::verify::sweep::{Table, sweep};
 use crate::db::database::damaged;
 use crate::db::options::VERIFY_RECORDS_AT_A_TIME;
 use crate::db::scan::everything;
 use crate::error::ReadError;
 use crate::read::snapshot::Snapshot;
-use sources::Sources;
-use sweep::sweep;
-use table::Table;
+use crate::source::ShardId;
+
+pub use self::spread::SpreadFault;
+pub use self::spread::SpreadOffsets;
+pub use self::spread::check_spread;
 
 /// How often progress is told while the first pass is waited for.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What was found true.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Verified {
+pub struct VerifiedShard {
     /// How many leaves the log has, and their root.
     pub size: u64,
     /// The root.
@@ -88,7 +84,7 @@ pub struct Verified {
 
 /// The first thing that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum ShardFault {
     /// A record was changed after it was hashed, or its leaf.
     #[error("the record at position {position} is not the one that was hashed into the log")]
     Leaf {
@@ -102,7 +98,7 @@ pub enum Fault {
         position: u64,
         /// In what.
         #[source]
-        fault: whole::Fault,
+        fault: whole::LogFault,
     },
     /// A stored hash of the tree.
     #[error("the stored node {index} of level {level} is not the hash over the leaves below it")]
@@ -213,7 +209,7 @@ pub enum Fault {
 pub enum VerifyError {
     /// Something is not as it must be.
     #[error(transparent)]
-    Differs(#[from] Fault),
+    Differs(#[from] ShardFault),
     /// Something cannot be read; where it is damaged, that is a difference too.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -246,7 +242,7 @@ impl Snapshot<'_> {
         secret: &LedgerSecret,
         signed: &[Checkpoint],
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Verified, VerifyError> {
+    ) -> Result<VerifiedShard, VerifyError> {
         let size = self.size()?;
         let windows = size.div_ceil(VERIFY_RECORDS_AT_A_TIME).max(1);
         let (done, total) = (AtomicU64::new(0), windows.saturating_add(1).saturating_mul(size));
@@ -274,17 +270,17 @@ impl Snapshot<'_> {
         secret: &LedgerSecret,
         signed: &[Checkpoint],
         done: &AtomicU64,
-    ) -> Result<Verified, VerifyError> {
+    ) -> Result<VerifiedShard, VerifyError> {
         let (head, size) = (self.head()?, self.size()?);
         count("records", size, head.next_position)?;
-        let sources = Sources::of(self)?;
+        let sources = Sources::read(self)?;
         let mut pass = LogPass::new(self, secret, signed, &sources)?;
         let mut first = 0;
         let mut found = loop {
             let window = first..size.min(first + VERIFY_RECORDS_AT_A_TIME);
             first = window.end;
             let (table, found) = sweep(self, secret, &sources, Table::new(size, window), done)?;
-            pass.take_in(&table, done)?;
+            pass.check(&table, done)?;
             if first >= size {
                 break found;
             }
@@ -294,9 +290,13 @@ impl Snapshot<'_> {
         count("repeats", duplicates, head.duplicates)?;
         count("milliseconds an event was ahead", found.ahead_ms, head.ahead_ms.unsigned_abs())?;
         if found.recorded.max(self.carried_floor()?) != head.recorded {
-            return Err(Fault::LastRecorded.into());
+            return Err(ShardFault::LastRecorded.into());
         }
-        map::check(self, sealing.last())?;
+        let (map_root, streams) =
+            sealing.last().map_or((Hash::ZERO, 0), |seal| (seal.map_root, seal.streams));
+        if !self.map_is(map_root, streams)? {
+            return Err(ShardFault::Map.into());
+        }
         // What is wrong with the log is told first, then what is wrong with a tenant.
         found.fault().map_or(Ok(()), Err)?;
         count("corrections by app-level events", self.count_rows(Family::Corrections)?, found.corrections)?;
@@ -304,7 +304,7 @@ impl Snapshot<'_> {
         for family in [Family::Ids, Family::Index] {
             self.count_rows(family)?;
         }
-        Ok(Verified {
+        Ok(VerifiedShard {
             size: tree.size(),
             root: tree.root(),
             seal: sealing.last().cloned(),
@@ -351,8 +351,8 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn count(what: &'static str, found: u64, counted: u64) -> Result<(), Fault> {
-    if found == counted { Ok(()) } else { Err(Fault::Count { what, found, counted }) }
+fn count(what: &'static str, found: u64, counted: u64) -> Result<(), ShardFault> {
+    if found == counted { Ok(()) } else { Err(ShardFault::Count { what, found, counted }) }
 }
 
 /// What other rules derived cannot be derived here.

@@ -8,9 +8,9 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use crate::data_dir::DataDir;
+use crate::data_dir::manifest::shard_path;
 use crate::error::OpenError;
-use crate::manifest::shard_path;
-use crate::{Partitioner, ShardId};
+use crate::source::{Partitioner, ShardId};
 
 impl DataDir {
     /// Notes beside the data which partitioners put the message where it came that halts a shard; none: it is not halted

@@ -22,13 +22,13 @@ use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
-use crate::ShardId;
 use crate::db::options::OPEN_FILES_LEAST;
 use crate::db::scan::Scan;
 use crate::db::tuning::{self, Resources};
 use crate::db::wal::{self, WalError};
+use crate::error::stop::{StopCause as _, StopCode};
 use crate::error::{Damage, Damaged, OpenError, ReadError, StorageError};
-use crate::stop::{StopCause as _, StopCode};
+use crate::source::ShardId;
 
 /// An open shard.
 pub(crate) struct Database {
@@ -359,7 +359,7 @@ fn family_names(path: &Path, id: &ShardId) -> Result<BTreeSet<String>, OpenError
 fn check_wal(path: &Path, id: &ShardId) -> Result<(), OpenError> {
     wal::check(path).map_err(|error| match error {
         WalError::Lost => OpenError::LostLog { shard: id.clone(), path: path.to_owned() },
-        WalError::Damaged(wal::Damage { file, offset }) => {
+        WalError::Damaged(wal::WalDamage { file, offset }) => {
             OpenError::DamagedLog { file, offset, shard: id.clone() }
         }
         WalError::Io { path, source } => OpenError::Io { path, source },

@@ -3,7 +3,6 @@
 pub(crate) mod cache;
 pub(crate) mod database;
 pub(crate) mod decode;
-pub(crate) mod items;
 pub(crate) mod options;
 pub(crate) mod scan;
 pub(crate) mod tuning;

@@ -5,8 +5,9 @@ use std::ops::Range;
 use ledger_record::key::Family;
 use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions};
 
-use crate::db::database::rocksdb_failed;
-use crate::error::StorageError;
+use crate::db::database::{damaged, rocksdb_failed};
+use crate::db::options::SCAN_READAHEAD_BYTES;
+use crate::error::{Damage, ReadError, StorageError};
 
 /// The entries of a family within bounds, in order. Entries are lent until the next step.
 pub(crate) struct Scan<'a> {
@@ -73,6 +74,13 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// For what walks over the whole shard: the cache is for those who come back.
+pub(crate) fn sweeping(mut options: ReadOptions) -> ReadOptions {
+    options.fill_cache(false);
+    options.set_readahead_size(SCAN_READAHEAD_BYTES);
+    options
+}
+
 /// All keys with a prefix.
 pub(crate) fn prefixed(prefix: Vec<u8>) -> Range<Vec<u8>> {
     let end = after_prefix(&prefix);
@@ -104,6 +112,42 @@ pub(crate) fn after_prefix(prefix: &[u8]) -> Vec<u8> {
         }
     }
     vec![0xff; 9]
+}
+
+/// Decodes each entry of a scan; ends after the first that fails.
+pub(crate) struct Items<'a, D> {
+    scan: Scan<'a>,
+    decode: D,
+    failed: bool,
+}
+
+impl<'a, D> Items<'a, D> {
+    pub(crate) fn new<T>(scan: Scan<'a>, decode: D) -> Self
+    where
+        D: FnMut(&[u8], &[u8]) -> Result<T, Damage>,
+    {
+        Self { scan, decode, failed: false }
+    }
+}
+
+impl<T, D: FnMut(&[u8], &[u8]) -> Result<T, Damage>> Iterator for Items<'_, D> {
+    type Item = Result<T, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let family = self.scan.family();
+        let item = match self.scan.step() {
+            Ok(None) => return None,
+            Ok(Some((key, value))) => {
+                (self.decode)(key, value).map_err(|cause| ReadError::from(damaged(family, key, cause)))
+            }
+            Err(error) => Err(error.into()),
+        };
+        self.failed = item.is_err();
+        Some(item)
+    }
 }
 
 #[cfg(test)]

@@ -37,8 +37,17 @@
 //! was. RocksDB knows the sizes of the files before it; for the rest the shard is as it was a moment before, as a whole,
 //! and both the offset that was committed to Kafka and the one noted beside the data
 //! ([`DataDir::note_read_to`](crate::DataDir::note_read_to)) are ahead of it.
-
-mod newest;
+//!
+//! Which file of the log is the newest at least, RocksDB's manifest notes:
+//!
+//! ```text
+//! CURRENT            the name of the manifest
+//! MANIFEST-<number>  in fragments like the log; a record is a change: fields of tag and value, all varints
+//! field              log number (tag 2): nothing older is needed by a column family
+//!                    log synced (tag 8199): a file that ended, and its size; so another one was begun
+//! ```
+//!
+//! What does not read says nothing here: RocksDB checks the manifest itself.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -66,7 +75,7 @@ const LAST: u8 = 4;
 
 /// Where something that was durable does not read any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Damage {
+pub(crate) struct WalDamage {
     pub(crate) file: PathBuf,
     /// Of the first byte that does not read, within a fragment.
     pub(crate) offset: u64,
@@ -77,7 +86,7 @@ pub(crate) struct Damage {
 pub(crate) enum WalError {
     /// The newest file is gone.
     Lost,
-    Damaged(Damage),
+    Damaged(WalDamage),
     Io {
         path: PathBuf,
         source: io::Error,
@@ -87,9 +96,9 @@ pub(crate) enum WalError {
 /// Reads the write-ahead log of a shard.
 pub(crate) fn check(shard: &Path) -> Result<(), WalError> {
     let failed = |path: &Path, source| WalError::Io { path: path.to_owned(), source };
-    let mut check = Check::default();
+    let mut check = WalCheck::default();
     // In this order: a file is begun before it is noted.
-    let newest = newest::noted(shard);
+    let newest = newest_noted(shard);
     let files = files(shard).map_err(|source| failed(shard, source))?;
     if files.last().is_none_or(|(number, _)| *number < newest) {
         return Err(WalError::Lost);
@@ -120,7 +129,7 @@ fn files(shard: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 
 /// What was read so far, of all files.
 #[derive(Debug, Default)]
-struct Check {
+struct WalCheck {
     /// That is being read.
     file: PathBuf,
     /// Of the block that is read next.
@@ -132,13 +141,13 @@ struct Check {
     sequence: Option<u64>,
     /// The sequence that the next record has.
     next: Option<u64>,
-    unfinished: Option<Unfinished>,
+    unfinished: Option<UnfinishedRecord>,
 }
 
 /// A write that seems not to have ended.
 #[derive(Debug)]
-struct Unfinished {
-    at: Damage,
+struct UnfinishedRecord {
+    at: WalDamage,
     /// The sequence that it has, if that is known.
     sequence: Option<u64>,
 }
@@ -150,7 +159,7 @@ struct Fragment<'b> {
     length: usize,
 }
 
-impl Check {
+impl WalCheck {
     /// Reads the next file.
     fn file(&mut self, path: PathBuf, file: &mut impl Read) -> Result<(), WalError> {
         (self.file, self.offset, self.is_in_record) = (path, 0, false);
@@ -170,7 +179,7 @@ impl Check {
         Ok(())
     }
 
-    fn block(&mut self, block: &[u8]) -> Result<(), Damage> {
+    fn block(&mut self, block: &[u8]) -> Result<(), WalDamage> {
         let mut at = 0;
         while at < block.len() {
             let rest = &block[at..];
@@ -189,7 +198,7 @@ impl Check {
         Ok(())
     }
 
-    fn take(&mut self, fragment: &Fragment<'_>, at: usize) -> Result<(), Damage> {
+    fn take(&mut self, fragment: &Fragment<'_>, at: usize) -> Result<(), WalDamage> {
         let begins = matches!(fragment.kind, WHOLE | FIRST);
         if begins == self.is_in_record {
             // The end of a write that seems not to have ended; else a record within another one, or the end of none.
@@ -210,7 +219,7 @@ impl Check {
         Ok(())
     }
 
-    fn begin_record(&mut self, sequence: u64, entries: u32) -> Result<(), Damage> {
+    fn begin_record(&mut self, sequence: u64, entries: u32) -> Result<(), WalDamage> {
         self.sequence = Some(sequence);
         if let Some(unfinished) = &self.unfinished {
             let is_next = unfinished.sequence.is_none_or(|expected| expected == sequence);
@@ -225,7 +234,7 @@ impl Check {
     }
 
     /// Of a fragment that does not read: whether it was ever durable.
-    fn refuse_damage(&mut self, block: &[u8], at: usize) -> Result<(), Damage> {
+    fn refuse_damage(&mut self, block: &[u8], at: usize) -> Result<(), WalDamage> {
         let (rest, place) = (&block[at..], self.offset + at as u64);
         let is_cut_off = block.len() < BLOCK_BYTES && is_cut_off(rest);
         if !is_cut_off && !has_hole(rest, at) {
@@ -244,12 +253,12 @@ impl Check {
         let sequence = if self.is_in_record { self.sequence.or(self.next) } else { self.next };
         self.is_in_record = false;
         if self.unfinished.is_none() {
-            self.unfinished = Some(Unfinished { at: self.damage(place), sequence });
+            self.unfinished = Some(UnfinishedRecord { at: self.damage(place), sequence });
         }
     }
 
-    fn damage(&self, offset: u64) -> Damage {
-        Damage { file: self.file.clone(), offset }
+    fn damage(&self, offset: u64) -> WalDamage {
+        WalDamage { file: self.file.clone(), offset }
     }
 }
 
@@ -312,5 +321,83 @@ fn has_hole(bytes: &[u8], at: usize) -> bool {
 
 #[cfg(test)]
 pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), WalError> {
-    Check::default().file(PathBuf::new(), &mut &*bytes)
+    WalCheck::default().file(PathBuf::new(), &mut &*bytes)
+}
+
+const LOG_NUMBER: u64 = 2;
+/// Tags with this bit have a value that tells its length.
+const WITH_LENGTH: u64 = 1 << 13;
+const LOG_SYNCED: u64 = WITH_LENGTH + 7;
+const COMPARATOR: u64 = 1;
+/// Next file, last sequence, previous log, least log to keep, most column families: one number each.
+const NUMBERS: [u64; 5] = [3, 4, 9, 10, 203];
+
+/// The least number that the newest file has; 0 where nothing tells.
+fn newest_noted(shard: &Path) -> u64 {
+    let current = fs::read_to_string(shard.join("CURRENT")).unwrap_or_default();
+    let manifest = fs::read(shard.join(current.trim_end())).unwrap_or_default();
+    changes(&manifest).iter().filter_map(|change| newest_in(change)).max().unwrap_or(0)
+}
+
+/// The records of a manifest, as far as they read.
+fn changes(manifest: &[u8]) -> Vec<Vec<u8>> {
+    let (mut changes, mut begun) = (Vec::new(), Vec::new());
+    for mut block in manifest.chunks(BLOCK_BYTES) {
+        while let Some(fragment) = Fragment::read(block) {
+            if matches!(fragment.kind, WHOLE | FIRST) {
+                begun.clear();
+            }
+            begun.extend_from_slice(fragment.payload);
+            match fragment.kind {
+                WHOLE | LAST => changes.push(std::mem::take(&mut begun)),
+                FIRST | MIDDLE => {}
+                _ => return changes,
+            }
+            block = &block[fragment.length..];
+        }
+        if block.len() >= HEADER_BYTES {
+            break;
+        }
+    }
+    changes
+}
+
+/// The numbers come first in a change, or stand in one of their own: behind what is not known here there is none.
+fn newest_in(mut change: &[u8]) -> Option<u64> {
+    let mut newest = None;
+    while let Some(tag) = number(&mut change) {
+        match tag {
+            LOG_NUMBER => newest = newest.max(number(&mut change)),
+            _ if NUMBERS.contains(&tag) => drop(number(&mut change)),
+            _ if tag == COMPARATOR || tag & WITH_LENGTH != 0 => {
+                let Some(mut value) = with_length(&mut change) else { break };
+                if tag == LOG_SYNCED {
+                    newest = newest.max(number(&mut value).map(|ended| ended + 1));
+                }
+            }
+            _ => break,
+        }
+    }
+    newest
+}
+
+/// A varint.
+fn number(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn with_length<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
+    let length = usize::try_from(number(bytes)?).ok()?;
+    let (value, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(value)
 }

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::ShardId;
-use crate::StopCause as _;
-use crate::StopCode;
+use crate::error::stop::{StopCause as _, StopCode};
 use crate::error::{Damaged, ReadError, StorageError};
+use crate::source::ShardId;
 
 /// A data directory or a shard could not be opened.
 #[derive(Debug, thiserror::Error)]

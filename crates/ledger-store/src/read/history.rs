@@ -5,16 +5,18 @@ use std::collections::BTreeSet;
 
 use ledger_core::event::{Body, Event};
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_core::tenant::Entry;
+use ledger_core::tenant::{Entry, Tenant};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
-use ledger_record::key::{self, Family};
+use ledger_record::key::{self, Family, LogKey};
 use ledger_record::record::{LoggedEvent, Stream};
+use ledger_record::rows::TenantRow;
+use rocksdb::ReadOptions;
 
-use crate::db::database::damaged;
+use crate::db::database::{Database, damaged};
 use crate::db::decode;
-use crate::db::scan::prefixed;
-use crate::error::{Damage, HistoryError, ReadError};
+use crate::db::scan::{Scan, prefixed};
+use crate::error::{Damage, HistoryError, ReadError, StorageError};
 use crate::read::snapshot::Snapshot;
 
 /// Up to which recording something is known (rules 2.4).
@@ -182,4 +184,94 @@ pub(crate) fn history_event(key: &[u8], logged: LoggedEvent) -> Result<HistoryEv
         recorded: logged.recorded,
         event: logged.event,
     })
+}
+
+/// A sweep over the log, tenant by tenant: what a question about the whole log folds.
+///
+/// The log lies by tenant, so one sweep gives each history whole. One tenant's events are in memory at a time, and lent
+/// until the next one is asked for; of a record only what the fold needs is decoded.
+pub struct Histories<'a> {
+    scan: Scan<'a>,
+    /// The tenant that is being read, and the keys of its records.
+    tenant: Option<TenantStream>,
+    events: Vec<HistoryEvent>,
+    /// The first event of the tenant after it.
+    ahead: Option<(TenantStream, HistoryEvent)>,
+}
+
+struct TenantStream {
+    client: ClientKey,
+    stream: Stream,
+    prefix: Vec<u8>,
+}
+
+impl std::fmt::Debug for Histories<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Histories").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Snapshot<'a> {
+    /// The histories of all tenants, by client key.
+    pub fn histories(&self) -> Result<Histories<'a>, ReadError> {
+        Ok(Histories::new(self.database, self.sweeping())?)
+    }
+}
+
+impl<'a> Histories<'a> {
+    pub(crate) fn new(database: &'a Database, options: ReadOptions) -> Result<Self, StorageError> {
+        let scan = database.scan(Family::Log, decode::all_tenants(), options)?;
+        Ok(Self { scan, tenant: None, events: Vec::new(), ahead: None })
+    }
+
+    /// The next tenant and its events in order of arrival; none at the end.
+    pub fn advance(&mut self) -> Result<Option<(&ClientKey, &[HistoryEvent])>, ReadError> {
+        self.events.clear();
+        self.tenant = None;
+        if let Some((tenant, event)) = self.ahead.take() {
+            self.tenant = Some(tenant);
+            self.events.push(event);
+        }
+        while let Some((key, value)) = self.scan.step()? {
+            if let Some(tenant) = self.tenant.as_ref().filter(|tenant| key.starts_with(&tenant.prefix)) {
+                let logged = decode::event_of(&tenant.stream, key, value)?;
+                self.events.push(history_event(key, logged)?);
+                continue;
+            }
+            let tenant = TenantStream::from_key(key)?;
+            let event = history_event(key, decode::event_of(&tenant.stream, key, value)?)?;
+            if self.tenant.is_some() {
+                self.ahead = Some((tenant, event));
+                break;
+            }
+            self.tenant = Some(tenant);
+            self.events.push(event);
+        }
+        Ok(self.tenant.as_ref().map(|tenant| (&tenant.client, &self.events[..])))
+    }
+}
+
+impl TenantStream {
+    fn from_key(key: &[u8]) -> Result<Self, ReadError> {
+        let LogKey { stream, .. } = decode::log_key(key)?;
+        let Stream::Tenant(client) = &stream else {
+            return Err(damaged(Family::Log, key, Damage::Misplaced).into());
+        };
+        Ok(Self { client: client.clone(), prefix: key::log::stream_prefix(&stream), stream })
+    }
+}
+
+/// The row of a tenant with these events; none without events.
+pub(crate) fn row_of(events: &[HistoryEvent], apps: &AppTimelines) -> Option<TenantRow> {
+    let last = events.last()?;
+    let tenant = Tenant::from_history(&entries(events), apps);
+    Some(TenantRow { seq: last.seq, position: last.position, tenant })
+}
+
+/// Whether a tenant's stored row is the fold of its log, byte for byte.
+pub(crate) fn row_is_fold(snapshot: &Snapshot<'_>, client: &ClientKey) -> Result<bool, ReadError> {
+    let history = snapshot.history_until(client, KnowledgeCut::Open)?;
+    let folded = row_of(&history.events, &history.apps).map(|row| row.encode());
+    let stored = snapshot.database().get(Family::Tenants, key::tenant(client), &snapshot.options())?;
+    Ok(folded.as_deref() == stored.as_deref())
 }

@@ -53,7 +53,7 @@ pub struct AlignmentClass {
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
+pub struct InstallationPage {
     /// Whose installations.
     pub installations: Vec<(ClientKey, AppKey)>,
     /// Where the next page begins; none: this was the last one.
@@ -87,12 +87,17 @@ impl AlignmentClass {
 impl Snapshot<'_> {
     /// A page of a list. `cursor` is the `next` of the page before; entries that appear or go between two
     /// pages are seen or not, all others exactly once.
-    pub fn list(&self, list: &List, cursor: Option<&[u8]>, limit: usize) -> Result<Page, ReadError> {
+    pub fn list(
+        &self,
+        list: &List,
+        cursor: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<InstallationPage, ReadError> {
         let mut range = list.range();
         if let Some(cursor) = cursor {
             range.start = range.start.max(cursor.to_vec());
         }
-        let mut page = Page { installations: Vec::new(), next: None };
+        let mut page = InstallationPage { installations: Vec::new(), next: None };
         let mut scan = self.database().scan(Family::Index, range, self.options())?;
         while let Some((key, _)) = scan.step()? {
             if page.installations.len() == limit {

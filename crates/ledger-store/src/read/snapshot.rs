@@ -4,6 +4,7 @@
 //! was taken from it. Entries that do not decode are errors that name the entry; the scan ends there.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use ledger_core::event::Body;
 use ledger_core::ids::{AppKey, ClientKey};
@@ -12,14 +13,13 @@ use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::{self, CorrectionKey, DuplicateKey, Family, GapKey, LogKey, MetaKey};
 use ledger_record::record::{Record, Stream};
-use ledger_record::rows::{AppRow, PublisherCursor, ShardHead, SourcePosition, TenantRow, decode_changes};
+use ledger_record::rows::{AppRow, PublisherRow, ShardHead, SourcePosition, TenantRow, decode_changes};
 use rocksdb::ReadOptions;
 
 use crate::db::database::{Database, damaged};
 use crate::db::decode;
-use crate::db::items::Items;
-use crate::db::options::{POSITIONS_AT_A_TIME, SCAN_READAHEAD_BYTES};
-use crate::db::scan::{everything, everything_from, prefixed, prefixed_from};
+use crate::db::options::POSITIONS_AT_A_TIME;
+use crate::db::scan::{Items, everything, everything_from, prefixed, prefixed_from, sweeping};
 use crate::error::{Damage, ReadError};
 use crate::read::reader::read_head;
 
@@ -50,12 +50,9 @@ impl<'a> Snapshot<'a> {
         options
     }
 
-    /// For what walks over the whole shard: the cache is for those who come back.
+    /// For what walks over the whole shard.
     pub(crate) fn sweeping(&self) -> ReadOptions {
-        let mut options = self.options();
-        options.fill_cache(false);
-        options.set_readahead_size(SCAN_READAHEAD_BYTES);
-        options
+        sweeping(self.options())
     }
 
     /// Where the shard stands.
@@ -90,7 +87,7 @@ impl<'a> Snapshot<'a> {
             Family::Meta,
             &MetaKey::Publisher.encode(),
             &self.options(),
-            PublisherCursor::decode,
+            PublisherRow::decode,
         )?;
         Ok(cursor.unwrap_or_default().next_position)
     }
@@ -240,18 +237,21 @@ impl<'a> Snapshot<'a> {
     pub fn tenant_records(
         &self,
     ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'a>, ReadError> {
-        let scan = self.database.scan(Family::Log, decode::all_tenants(), self.sweeping())?;
-        Ok(Items::new(scan, |key, value| {
-            let LogKey { stream, seq } = LogKey::decode(key)?;
-            Ok(Record::decode(stream, seq, value)?)
-        }))
+        self.records_in(decode::all_tenants())
     }
 
     /// All app-level records, grouped by app: by app key, then by seq.
     pub(crate) fn app_records(
         &self,
     ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'a>, ReadError> {
-        let scan = self.database.scan(Family::Log, decode::all_apps(), self.sweeping())?;
+        self.records_in(decode::all_apps())
+    }
+
+    fn records_in(
+        &self,
+        range: Range<Vec<u8>>,
+    ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'a>, ReadError> {
+        let scan = self.database.scan(Family::Log, range, self.sweeping())?;
         Ok(Items::new(scan, |key, value| {
             let LogKey { stream, seq } = LogKey::decode(key)?;
             Ok(Record::decode(stream, seq, value)?)

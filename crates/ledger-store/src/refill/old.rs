@@ -9,10 +9,11 @@ use ledger_record::key::side::parse_carried;
 use ledger_record::record::{Content, Coordinates, PriorLog, Record, Stream};
 use ledger_record::rows::SourcePosition;
 
-use crate::check::verify::Verified;
+use crate::check::verify::VerifiedShard;
 use crate::error::ReadError;
+use crate::read::reader::Reader;
+use crate::read::snapshot::Snapshot;
 use crate::refill::RefillError;
-use crate::{Reader, Snapshot};
 
 /// What was retried from quarantine counts its lines in each shard by itself.
 const RETRIED: &str = "import:retry:";
@@ -25,7 +26,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn of(from: &Coordinates) -> Self {
+    pub(super) fn from_coordinates(from: &Coordinates) -> Self {
         Self { source: Arc::clone(&from.source), partition: from.partition }
     }
 }
@@ -36,7 +37,7 @@ type Records<'a> = Box<dyn Iterator<Item = Result<Record, ReadError>> + 'a>;
 pub(super) struct OldShard<'a> {
     pub(super) reader: &'a Reader,
     pub(super) snapshot: &'a Snapshot<'a>,
-    pub(super) verified: &'a Verified,
+    pub(super) verified: &'a VerifiedShard,
     records: Records<'a>,
     head: Option<Record>,
     /// Recorded time of the last event before the head.
@@ -48,7 +49,7 @@ impl<'a> OldShard<'a> {
     pub(super) fn open(
         reader: &'a Reader,
         snapshot: &'a Snapshot<'a>,
-        verified: &'a Verified,
+        verified: &'a VerifiedShard,
     ) -> Result<Self, ReadError> {
         let records = Box::new(snapshot.records_from(0)?);
         let published = snapshot.publisher_position()?;

@@ -12,17 +12,17 @@ use roaring::RoaringTreemap;
 
 use crate::error::{AppendError, ReadError};
 use crate::refill::old::{Lane, OldShard, client_of};
-use crate::refill::target::{Item, Targets};
+use crate::refill::target::{CarriedRecord, Targets};
 
 /// Picks the shard whose record comes next.
-pub(super) struct Merge {
+pub(super) struct RecordMerge {
     /// Offsets not yet carried over, by lane and shard: a later offset must overtake none of them. After a refill that
     /// filled in copies several shards have the same offset, and it waits until each of them is carried over.
     waiting: BTreeMap<Lane, Vec<RoaringTreemap>>,
 }
 
-impl Merge {
-    pub(super) fn of(
+impl RecordMerge {
+    pub(super) fn new(
         shards: &[OldShard<'_>],
         lanes: &BTreeMap<Lane, SourcePosition>,
     ) -> Result<Self, ReadError> {
@@ -55,8 +55,10 @@ impl Merge {
         // A verified directory always has a head that waits for no other.
         let free = heads().filter(|(_, _, record)| self.is_free(record)).min_by_key(|(_, key, _)| *key);
         let (index, _, record) = free.or_else(|| heads().min_by_key(|(_, key, _)| *key))?;
-        if let Some(own) =
-            self.waiting.get_mut(&Lane::of(&record.source)).and_then(|waiting| waiting.get_mut(index))
+        if let Some(own) = self
+            .waiting
+            .get_mut(&Lane::from_coordinates(&record.source))
+            .and_then(|waiting| waiting.get_mut(index))
         {
             own.remove(record.source.offset);
         }
@@ -67,7 +69,7 @@ impl Merge {
         if self.waiting.is_empty() {
             return true;
         }
-        let waiting = self.waiting.get(&Lane::of(&record.source)).into_iter().flatten();
+        let waiting = self.waiting.get(&Lane::from_coordinates(&record.source)).into_iter().flatten();
         waiting.filter_map(RoaringTreemap::min).all(|first| record.source.offset <= first)
     }
 }
@@ -104,7 +106,7 @@ type Offsets<'a> = Peekable<Box<dyn Iterator<Item = Result<(u64, u64), ReadError
 pub(super) struct Repeats<'a>(BTreeMap<Lane, Vec<(usize, Offsets<'a>)>>);
 
 impl<'a> Repeats<'a> {
-    pub(super) fn of(shards: &[OldShard<'a>]) -> Result<Self, ReadError> {
+    pub(super) fn new(shards: &[OldShard<'a>]) -> Result<Self, ReadError> {
         let mut repeats = BTreeMap::<Lane, Vec<_>>::new();
         for (index, shard) in shards.iter().enumerate() {
             for (name, lane, _) in shard.sources()? {
@@ -169,6 +171,6 @@ fn carry_one(
     let Some(record) = shard.snapshot.record_at(original)? else { return Ok(()) };
     let to = client_of(&record).map_or(shard.partition(), place);
     let source = Coordinates { source: lane.source.clone(), partition: lane.partition, offset };
-    targets.push(to, Item::of(Record { source, ..record }, true).into_repeat());
+    targets.push(to, CarriedRecord::new(Record { source, ..record }, true).into_repeat());
     targets.write_if_full()
 }

@@ -2,18 +2,20 @@
 
 use std::fmt;
 
-use crate::error::{OpenError, ReadError};
-use crate::{DataDir, Partitioner};
 use ledger_record::record::Stream;
+
+use crate::data_dir::DataDir;
+use crate::error::{OpenError, ReadError};
+use crate::source::Partitioner;
 
 /// How many keys each partitioner puts where they came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed {
+pub struct PlacedKeys {
     keys: u64,
     fits: [(Partitioner, u64); Partitioner::COMPUTING.len()],
 }
 
-impl Placed {
+impl PlacedKeys {
     /// Looks at every tenant's records that came from the topic, in every shard.
     pub fn in_topic(data: &DataDir, topic: &str) -> Result<Self, OpenError> {
         let mut placed = Self { keys: 0, fits: Partitioner::COMPUTING.map(|partitioner| (partitioner, 0)) };
@@ -71,7 +73,7 @@ impl Placed {
     }
 }
 
-impl fmt::Display for Placed {
+impl fmt::Display for PlacedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, (partitioner, fits)) in self.fits.iter().enumerate() {
             let comma = if number > 0 { ", " } else { "" };
@@ -88,12 +90,12 @@ mod tests {
     #[test]
     fn one_partitioner_fits_the_keys_that_it_placed_and_none_fits_two() {
         let keys: Vec<String> = (0..40).map(|n| format!("customer-{n}.atlassian.net")).collect();
-        let by = |partitioner: Partitioner, placed: &mut Placed| {
+        let by = |partitioner: Partitioner, placed: &mut PlacedKeys| {
             for key in &keys {
                 placed.add(key.as_bytes(), partitioner.partition(key.as_bytes(), 4).unwrap(), 4);
             }
         };
-        let none = Placed { keys: 0, fits: Partitioner::COMPUTING.map(|partitioner| (partitioner, 0)) };
+        let none = PlacedKeys { keys: 0, fits: Partitioner::COMPUTING.map(|partitioner| (partitioner, 0)) };
         assert_eq!(none.fitting().len(), 3);
         let mut placed = none.clone();
         by(Partitioner::Crc32, &mut placed);

@@ -12,24 +12,28 @@ use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 use ledger_record::rows::SourcePosition;
 
 use crate::check::verify::check_spread;
+use crate::data_dir::DataDir;
 use crate::error::AppendError;
+use crate::read::reader::Reader;
+use crate::read::snapshot::Snapshot;
 use crate::refill::old::{Lane, OldShard};
-use crate::refill::{RefillError, RefillReport};
-use crate::write::batch::Batch;
-use crate::{AppendResult, DataDir, FutureLimit, IncomingEvent, Shard, ShardId};
+use crate::refill::{RefillError, RefillReport, verify_each};
+use crate::source::ShardId;
+use crate::write::batch::{AppendResult, Batch, FutureLimit, IncomingEvent};
+use crate::write::shard::Shard;
 
 /// So many records wait at most.
 const RECORDS_AT_ONCE: usize = 5_000;
 
 /// What is to be appended.
-pub(super) struct Item {
+pub(super) struct CarriedRecord {
     record: Record,
     is_published: bool,
     is_repeat: bool,
 }
 
-impl Item {
-    pub(super) fn of(record: Record, is_published: bool) -> Self {
+impl CarriedRecord {
+    pub(super) fn new(record: Record, is_published: bool) -> Self {
         Self { record, is_published, is_repeat: false }
     }
 
@@ -45,16 +49,16 @@ struct Counts {
     conflicts: u64,
 }
 
-struct Target {
+struct NewShard {
     shard: Shard,
-    waiting: Vec<Item>,
+    waiting: Vec<CarriedRecord>,
     /// Position of the first record that was not published.
     to_publish: Option<u64>,
 }
 
 /// The shards of a topic, by partition.
 pub(super) struct Targets {
-    shards: Vec<Target>,
+    shards: Vec<NewShard>,
     waiting: usize,
     counts: Counts,
 }
@@ -80,7 +84,7 @@ impl Targets {
                 batch.succeed(PriorLog::coordinates(name, partition, *size), *root, recorded)?;
             }
             batch.commit()?;
-            targets.push(Target { shard, waiting: Vec::new(), to_publish: None });
+            targets.push(NewShard { shard, waiting: Vec::new(), to_publish: None });
         }
         Ok(Self { shards: targets, waiting: 0, counts: Counts::default() })
     }
@@ -89,7 +93,7 @@ impl Targets {
         u32::try_from(self.shards.len()).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn push(&mut self, partition: u32, item: Item) {
+    pub(super) fn push(&mut self, partition: u32, item: CarriedRecord) {
         if let Some(target) = self.shards.get_mut(partition as usize) {
             target.waiting.push(item);
             self.waiting += 1;
@@ -155,12 +159,10 @@ impl Targets {
         secret: &LedgerSecret,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), RefillError> {
-        let mut all = Vec::new();
-        for Target { shard, .. } in &self.shards {
-            let reader = shard.reader();
-            let verified = reader.snapshot().verify(secret, &[], progress);
-            all.push(verified.map_err(|source| RefillError::Made { shard: shard.id().clone(), source })?);
-        }
+        let readers: Vec<Reader> = self.shards.iter().map(|target| target.shard.reader()).collect();
+        let snapshots: Vec<Snapshot<'_>> = readers.iter().map(Reader::snapshot).collect();
+        let wrong = |shard, source| RefillError::Made { shard, source };
+        let all = verify_each(&readers, &snapshots, secret, &|_| Vec::new(), wrong, progress)?;
         check_spread(&all).map_err(RefillError::MadeSpread)
     }
 
@@ -193,8 +195,8 @@ fn account(batch: &mut Batch<'_>, old: &OldShard<'_>) -> Result<Option<Coordinat
     Ok(message.or(line))
 }
 
-fn append(batch: &mut Batch<'_>, item: Item, counts: &mut Counts) -> Result<(), AppendError> {
-    let Item { record, is_repeat, .. } = item;
+fn append(batch: &mut Batch<'_>, item: CarriedRecord, counts: &mut Counts) -> Result<(), AppendError> {
+    let CarriedRecord { record, is_repeat, .. } = item;
     let Record { source: from, recorded, content, .. } = record;
     let (event, time_defaulted) = match content {
         Content::Event { event, time_defaulted, .. } => (event, time_defaulted),

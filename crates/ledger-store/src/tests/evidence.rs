@@ -4,8 +4,9 @@ use std::convert::Infallible;
 
 use ledger_record::key;
 use ledger_record::proof::bundle::{Bundle, RecordPart, SealPart, StreamPart};
+use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::line::{Leaf, SealLeaf, leaf_hash, stream_id};
-use ledger_record::proof::map::{self, Entry, Head};
+use ledger_record::proof::map::{self, MapEntry, StreamHead};
 use ledger_record::proof::note::{Checkpoint, SignerKey};
 use ledger_record::proof::seal::LEAVES;
 use ledger_record::proof::verify::verify;
@@ -13,13 +14,14 @@ use ledger_record::proof::{Hash, payload, tree};
 use ledger_record::record::{Content, Record, Stream};
 
 use crate::error::Damage;
+use crate::read::snapshot::Snapshot;
 use crate::tests::*;
-use crate::{AppendError, OpenError, Snapshot, WriteError};
+use crate::{AppendError, OpenError, WriteError};
 
 /// Every leaf, built anew from its record, is what was hashed; tree, map and seals are those of the leaves.
 pub(super) fn assert_evidence(snapshot: &Snapshot<'_>) {
-    let mut heads = BTreeMap::<Hash, Head>::new();
-    let mut nodes = BTreeMap::new();
+    let mut heads = BTreeMap::<Hash, StreamHead>::new();
+    let (mut grown, mut nodes) = (Frontier::default(), BTreeMap::new());
     let size = snapshot.tree_size().unwrap();
     let mut links = crate::PreviousLeaves::default();
     for linked in snapshot.linked(0..size, &mut links).unwrap() {
@@ -27,8 +29,8 @@ pub(super) fn assert_evidence(snapshot: &Snapshot<'_>) {
         let (index, line) = (record.position, crate::line_of(&record, beside, &secret()).unwrap());
         let leaf = leaf_hash(&line);
         assert_eq!(snapshot.leaf(index).unwrap().unwrap().hash, leaf, "{line}");
-        let lookup = |node| Ok::<_, Infallible>(nodes[&node]);
-        nodes.extend(tree::append(index, leaf, lookup).unwrap());
+        nodes.insert(tree::Node { level: 0, index }, leaf);
+        grown.grow(leaf, |node, hash| assert_eq!(nodes.insert(node, hash), None));
         match Leaf::parse(&line).unwrap() {
             Leaf::Seal(seal) => {
                 assert_eq!(seal.index, index);
@@ -37,7 +39,7 @@ pub(super) fn assert_evidence(snapshot: &Snapshot<'_>) {
                 assert!(index > 0 && !is_seal(snapshot, index - 1), "an empty seal at {index}");
             }
             Leaf::Record(record) => {
-                let before = heads.insert(record.stream, Head { seq: record.seq, index, leaf });
+                let before = heads.insert(record.stream, StreamHead { seq: record.seq, index, leaf });
                 assert_eq!(record.previous, before.map_or(Hash::ZERO, |head| head.leaf));
                 assert_eq!(record.seq, before.map_or(0, |head| head.seq) + 1);
             }
@@ -53,8 +55,9 @@ fn is_seal(snapshot: &Snapshot<'_>, index: u64) -> bool {
     snapshot.record_at(index).unwrap().unwrap().stream == Stream::Seals
 }
 
-fn map_root(heads: &BTreeMap<Hash, Head>) -> Hash {
-    let entries = heads.iter().map(|(stream, head)| Entry { stream: *stream, commitment: head.commitment() });
+fn map_root(heads: &BTreeMap<Hash, StreamHead>) -> Hash {
+    let entries =
+        heads.iter().map(|(stream, head)| MapEntry { stream: *stream, commitment: head.commitment() });
     map::root(&entries.collect::<Vec<_>>())
 }
 
@@ -256,7 +259,7 @@ fn a_bundle_out_of_the_store_is_valid_and_so_is_the_proof_of_absence() {
     }
     let seal = snapshot.last_seal().unwrap().unwrap();
     let Content::Seal(says) = &seal.content else { panic!() };
-    assert_eq!(verified.seal, SealLeaf::of(&seal, says));
+    assert_eq!(verified.seal, SealLeaf::from_record(&seal, says));
     let consistency = snapshot.consistency(300, seal.position + 1).unwrap();
     let roots = [300, seal.position + 1].map(|size| snapshot.tree_root(size).unwrap());
     tree::verify_consistency(300, seal.position + 1, roots[0], roots[1], &consistency).unwrap();

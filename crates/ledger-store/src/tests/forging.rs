@@ -6,7 +6,7 @@ use ledger_record::proof::log;
 use ledger_record::record::{Content, Record, Stream};
 use ledger_record::rows::{AppRow, ShardHead, TenantRow};
 
-use crate::check::verify::{Fault, VerifyError};
+use crate::check::verify::{ShardFault, VerifyError};
 use crate::error::ReadError;
 use crate::tests::verifying::{delete, eventful, fault, put, rewrite, rewrite_with_leaf, seals, verified};
 use crate::tests::*;
@@ -95,7 +95,7 @@ fn a_rewritten_outcome_of_an_app_level_event_is_found() {
                     lie(outcome);
                 }
             });
-            assert_eq!(fault(&reader), Fault::AppOutcome { app: app.clone(), seq });
+            assert_eq!(fault(&reader), ShardFault::AppOutcome { app: app.clone(), seq });
             beside(&reader, &good);
         }
     }
@@ -115,13 +115,13 @@ fn a_row_of_an_app_that_does_not_follow_is_found() {
         AppRow { latest: good.latest.map(|latest| latest.plus_millis(1)), ..good },
     ] {
         put(&reader, Family::Apps, b"app", &row.encode());
-        assert_eq!(fault(&reader), Fault::App(app.clone()));
+        assert_eq!(fault(&reader), ShardFault::App(app.clone()));
     }
     delete(&reader, Family::Apps, b"app");
     assert_refused(&reader);
     put(&reader, Family::Apps, b"app", &good.encode());
     put(&reader, Family::Apps, b"zzz", &good.encode());
-    assert_eq!(fault(&reader), Fault::App(AppKey::new("zzz").unwrap()));
+    assert_eq!(fault(&reader), ShardFault::App(AppKey::new("zzz").unwrap()));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_repeat_that_is_made_into_nothing_is_found_by_the_seals() {
     );
     let lying = ShardHead { duplicates: 0, ..head };
     put(&reader, Family::Meta, &MetaKey::Head.encode(), &lying.encode());
-    assert_eq!(fault(&reader), Fault::Repeats { position: seals(&reader)[1] });
+    assert_eq!(fault(&reader), ShardFault::Repeats { position: seals(&reader)[1] });
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_head_that_says_another_time_is_found() {
     let head = reader.snapshot().head().unwrap();
     let later = ShardHead { recorded: head.recorded.map(|time| time.plus_millis(1)), ..head };
     put(&reader, Family::Meta, &MetaKey::Head.encode(), &later.encode());
-    assert_eq!(fault(&reader), Fault::LastRecorded);
+    assert_eq!(fault(&reader), ShardFault::LastRecorded);
 }
 
 #[test]
@@ -173,6 +173,6 @@ fn records_that_change_places_are_found() {
     let missing = record(&reader, &Stream::Tenant(client("acme")), 2);
     delete(&reader, Family::Log, &key::log::log(&missing.stream, 2));
     let position = record(&reader, &missing.stream, 3).position;
-    let number = log::Fault::Number { found: 3, before: 1 };
-    assert_eq!(fault(&reader), Fault::Log { position, fault: number });
+    let number = log::LogFault::Number { found: 3, before: 1 };
+    assert_eq!(fault(&reader), ShardFault::Log { position, fault: number });
 }

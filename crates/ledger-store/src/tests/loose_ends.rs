@@ -2,15 +2,15 @@
 
 use ledger_core::tenant::{Entry, Tenant};
 use ledger_core::timeline::AppTimelines;
-use ledger_record::key::evidence::{MapCell, MapKey};
+use ledger_record::key::evidence::MapKey;
 use ledger_record::key::{self, DuplicateKey, GapKey};
 use ledger_record::proof::line::stream_id;
-use ledger_record::proof::{Hash, log, map};
+use ledger_record::proof::map::{MapEntry, MapNode};
+use ledger_record::proof::{Hash, log};
 use ledger_record::record::{Content, RULES, Record, Stream};
 use ledger_record::rows::TenantRow;
 
-use crate::audit::cell_of;
-use crate::check::verify::{Fault, VerifyError};
+use crate::check::verify::{ShardFault, VerifyError};
 use crate::error::{Damage, ReadError};
 use crate::tests::verifying::{delete, eventful, fault, put, rewrite_with_leaf, seals, verified};
 use crate::tests::*;
@@ -79,14 +79,14 @@ fn rows_of_tenants_and_apps_without_records_and_records_without_rows_are_found()
     // Before all others, between them, after them.
     for name in ["aaron", "boris", "dune"] {
         put(&reader, Family::Tenants, name.as_bytes(), &row);
-        assert_eq!(fault(&reader), Fault::State(client(name)));
+        assert_eq!(fault(&reader), ShardFault::State(client(name)));
         delete(&reader, Family::Tenants, name.as_bytes());
     }
     delete(&reader, Family::Tenants, b"cedar");
-    assert_eq!(fault(&reader), Fault::State(client("cedar")), "the last one");
+    assert_eq!(fault(&reader), ShardFault::State(client("cedar")), "the last one");
     put(&reader, Family::Tenants, b"cedar", &row);
     delete(&reader, Family::Apps, b"other");
-    assert_eq!(fault(&reader), Fault::App(app("other")), "the last one");
+    assert_eq!(fault(&reader), ShardFault::App(app("other")), "the last one");
 }
 
 /// Puts a tenant beside the log as one who forgets nothing: its state follows, and no app has to do with it.
@@ -130,7 +130,7 @@ fn a_record_of_a_source_that_was_never_read_is_found() {
     let shard = eventful(&ledger);
     let reader = shard.reader();
     let last = last_of(&reader, "birch");
-    let twice = |source: &str, offset| Fault::OffsetTwice { source_name: source.to_owned(), offset };
+    let twice = |source: &str, offset| ShardFault::OffsetTwice { source_name: source.to_owned(), offset };
     for (source, partition) in [(TOPIC, 1), ("realm.other", 0)] {
         rewrite_with_leaf(&reader, last.position, |record| {
             record.source = Coordinates { source: source.into(), partition, ..record.source.clone() };
@@ -162,7 +162,7 @@ fn repeats_and_holes_after_the_last_record_are_taken_in() {
     assert_eq!(verified(&reader).unwrap().duplicates, 2);
     let beyond = GapKey { source: TOPIC.to_owned(), first_offset: 100 }.encode();
     put(&reader, Family::Gaps, &beyond, &key::reference(101));
-    let missing = Fault::OffsetsMissing { source_name: TOPIC.to_owned(), from: 6, until: 100 };
+    let missing = ShardFault::OffsetsMissing { source_name: TOPIC.to_owned(), from: 6, until: 100 };
     assert_eq!(fault(&reader), missing);
     delete(&reader, Family::Gaps, &beyond);
     put(&reader, Family::Duplicates, &DuplicateKey { source: TOPIC.to_owned(), offset: 3 }.encode(), b"x");
@@ -196,7 +196,7 @@ fn lines_of_a_file_beside_a_topic_are_accounted_for() {
     let reader = shard.reader();
     assert_eq!(verified(&reader).unwrap().duplicates, 1);
     put(&reader, Family::Meta, &MetaKey::Source(file.to_owned()).encode(), &taken(4).encode());
-    assert_eq!(fault(&reader), Fault::OffsetTwice { source_name: file.to_owned(), offset: 5 });
+    assert_eq!(fault(&reader), ShardFault::OffsetTwice { source_name: file.to_owned(), offset: 5 });
     put(&reader, Family::Meta, &MetaKey::Source(file.to_owned()).encode(), &taken(7).encode());
     let position = seals(&reader)[0];
     rewrite_with_leaf(&reader, position, |record| {
@@ -204,7 +204,7 @@ fn lines_of_a_file_beside_a_topic_are_accounted_for() {
             seal.duplicates = 0;
         }
     });
-    assert_eq!(fault(&reader), Fault::Repeats { position });
+    assert_eq!(fault(&reader), ShardFault::Repeats { position });
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_lie_in_any_of_many_seals_is_found() {
                 good = std::mem::replace(&mut seal.map_root, Hash::of(&[b"a lie"]));
             }
         });
-        assert_eq!(fault(&reader), Fault::Log { position, fault: log::Fault::Map });
+        assert_eq!(fault(&reader), ShardFault::Log { position, fault: log::LogFault::Map });
         rewrite_with_leaf(&reader, position, |record| {
             if let Content::Seal(seal) = &mut record.content {
                 seal.map_root = good;
@@ -248,16 +248,16 @@ fn a_stored_map_that_fits_itself_but_not_the_last_seal_is_found() {
     let stream = stream_id(&Stream::Tenant(client("acme")));
     let [first, second, ..] = stream.0;
     let nodes = [MapKey::Eighth(first), MapKey::Sixteenth([first, second])].map(|node| node.encode());
-    let cell = |commitment| cell_of(map::below(16, &[map::Entry { stream, commitment }])).unwrap();
+    let cell = |commitment| MapNode::lone(MapEntry { stream, commitment });
     let at = MapKey::Stream(stream).encode();
     let good = cell(Hash(stored(&reader, Family::Map, &at).try_into().unwrap()));
     let stale = Hash::of(&[b"a stale head"]);
     put(&reader, Family::Map, &at, &stale.0);
     for node in &nodes {
-        assert_eq!(MapCell::decode(&stored(&reader, Family::Map, node)), Ok(good), "alone below it");
+        assert_eq!(MapNode::decode(&stored(&reader, Family::Map, node)), Ok(good), "alone below it");
         put(&reader, Family::Map, node, &cell(stale).encode());
     }
-    assert_eq!(fault(&reader), Fault::Map);
+    assert_eq!(fault(&reader), ShardFault::Map);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::StopCause as _;
-use crate::StopCode;
+use crate::error::stop::StopCause as _;
+use crate::error::stop::StopCode;
 use crate::tests::*;
 use crate::{BindError, OpenError};
 use ledger_record::rows::ShardIdentity;

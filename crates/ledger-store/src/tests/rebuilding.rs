@@ -1,7 +1,7 @@
 use crate::db::database::family_name;
 use crate::rebuild;
 use crate::tests::*;
-use crate::{Difference, RebuildReport, check};
+use crate::{FamilyDifference, RebuildReport, check};
 use ledger_record::key;
 use rocksdb::{WriteBatch, WriteOptions};
 
@@ -80,7 +80,8 @@ fn what_was_wrong_is_told_and_mended() {
     batch.delete_cf(family(Family::Index), &lost);
     database.write(batch, &WriteOptions::default()).unwrap();
     drop(shard);
-    let difference = |family, rows, first: &[u8]| Difference { family, rows, first_key: first.to_vec() };
+    let difference =
+        |family, rows, first: &[u8]| FamilyDifference { family, rows, first_key: first.to_vec() };
     let expected = [
         difference(Family::Tenants, 3, b"tenant-03"),
         difference(Family::Apps, 1, b"zz"),

@@ -12,7 +12,8 @@ use ledger_record::record::{Content, PriorLog, Record, Stream};
 use crate::tests::verifying::{fault, put, verified};
 use crate::tests::*;
 use crate::{
-    Fault, OpenError, Refill, RefillError, RefillReport, Renamed, SpreadFault, Verified, check_spread, refill,
+    OpenError, RefillError, RefillPlan, RefillReport, Renamed, ShardFault, SpreadFault, VerifiedShard,
+    check_spread, refill,
 };
 
 const PARTITIONS: u32 = 3;
@@ -139,7 +140,7 @@ fn run(
     new: &DataDir,
     signed: &dyn Fn(&ShardId) -> Vec<Checkpoint>,
 ) -> Result<RefillReport, RefillError> {
-    let how = Refill { topic: TOPIC, log_name: TOPIC, place: &place, secret: &secret(), signed };
+    let how = RefillPlan { topic: TOPIC, log_name: TOPIC, place: &place, secret: &secret(), signed };
     refill(old, new, &how, &mut |_, _, _| {})
 }
 
@@ -157,8 +158,8 @@ fn records(reader: &Reader) -> Vec<Record> {
     reader.snapshot().records_from(0).unwrap().map(Result::unwrap).collect()
 }
 
-fn all_true(data: &DataDir) -> Vec<Verified> {
-    let all: Vec<Verified> = readers(data).iter().map(|reader| verified(reader).unwrap()).collect();
+fn all_true(data: &DataDir) -> Vec<VerifiedShard> {
+    let all: Vec<VerifiedShard> = readers(data).iter().map(|reader| verified(reader).unwrap()).collect();
     assert_eq!(check_spread(&all), Ok(()));
     readers(data).iter().for_each(assert_whole);
     all
@@ -322,7 +323,7 @@ fn a_refilled_shard_reads_on_and_can_be_refilled_again() {
     // Back, and there again: nothing is lost on the way.
     let third = begin(&scratch.path().join("third")).unwrap();
     let elsewhere = |client: &ClientKey| (place(client) + 1) % PARTITIONS;
-    let how = Refill {
+    let how = RefillPlan {
         topic: TOPIC,
         log_name: "t~2",
         place: &elsewhere,
@@ -446,8 +447,13 @@ fn a_server_that_still_writes_to_the_old_directory_is_noticed() {
     let offsets = torn(&old);
     let new = begin(&scratch.path().join("new")).unwrap();
     let mut feed = Some(Feed { offset: offsets[1], ..Feed::of(&old, 1) });
-    let how =
-        Refill { topic: TOPIC, log_name: TOPIC, place: &place, secret: &secret(), signed: &|_| Vec::new() };
+    let how = RefillPlan {
+        topic: TOPIC,
+        log_name: TOPIC,
+        place: &place,
+        secret: &secret(),
+        signed: &|_| Vec::new(),
+    };
     let grown = refill(&old, &new, &how, &mut |_, _, _| {
         if let Some(mut feed) = feed.take() {
             feed.message(20, installed("yb", "app", "e9", 90, "EU"));
@@ -463,7 +469,7 @@ fn an_offset_that_no_shard_has_or_two_have_is_found() {
     torn(&old);
     let (new, _) = refilled(&old, &scratch.path().join("new"));
     let verify_all = || {
-        let all: Vec<Verified> = readers(&new).iter().map(|reader| verified(reader).unwrap()).collect();
+        let all: Vec<VerifiedShard> = readers(&new).iter().map(|reader| verified(reader).unwrap()).collect();
         check_spread(&all)
     };
     let own = carried(TOPIC, 0);
@@ -481,6 +487,6 @@ fn an_offset_that_no_shard_has_or_two_have_is_found() {
         // One more than was read.
         let beyond = GapKey { source: own, first_offset: 70 }.encode();
         put(&shard.reader(), Family::Gaps, &beyond, &key::reference(71));
-        assert!(matches!(fault(&shard.reader()), Fault::OffsetTwice { offset: 70, .. }));
+        assert!(matches!(fault(&shard.reader()), ShardFault::OffsetTwice { offset: 70, .. }));
     }
 }

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
+use crate::Served;
+use crate::catalog::Catalog;
+use crate::catalog::status::ShardStatus;
 use crate::tests::*;
-use crate::{Catalog, Served, ShardStatus};
 
 /// Shards that are open, and the catalog that lists them.
 struct Opened {

@@ -9,7 +9,7 @@ use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, Record, Stream};
 use rocksdb::{WriteBatch, WriteOptions};
 
-use crate::check::verify::{Fault, Verified, VerifyError};
+use crate::check::verify::{ShardFault, VerifiedShard, VerifyError};
 use crate::tests::*;
 
 /// Several tenants and apps, late events of both kinds, a repeat, a refusal, empty offsets, seals.
@@ -37,12 +37,12 @@ pub(super) fn eventful(ledger: &Ledger) -> Shard {
     shard
 }
 
-pub(super) fn verified(reader: &Reader) -> Result<Verified, VerifyError> {
+pub(super) fn verified(reader: &Reader) -> Result<VerifiedShard, VerifyError> {
     reader.snapshot().verify(&secret(), &[], &mut |_, _| {})
 }
 
 #[track_caller]
-pub(super) fn fault(reader: &Reader) -> Fault {
+pub(super) fn fault(reader: &Reader) -> ShardFault {
     match verified(reader) {
         Err(VerifyError::Differs(fault)) => fault,
         other => panic!("not found: {other:?}"),
@@ -115,7 +115,7 @@ fn a_large_shard_is_found_true_and_every_stored_node_counts() {
     assert_eq!(verified(&reader).unwrap().tenants, 90);
     let node = ledger_record::proof::tree::Node { level: 8, index: 1 };
     put(&reader, Family::Tree, &ledger_record::key::evidence::tree_node(node), &[1; 32]);
-    assert_eq!(fault(&reader), Fault::Node { level: 8, index: 1 });
+    assert_eq!(fault(&reader), ShardFault::Node { level: 8, index: 1 });
 }
 
 #[test]
@@ -130,13 +130,13 @@ fn what_was_signed_is_compared() {
     assert!(snapshot.verify(&secret(), std::slice::from_ref(&signed), &mut |_, _| {}).is_ok());
     let other = Checkpoint { root: snapshot.tree_root(size - 1).unwrap(), ..signed.clone() };
     let found = snapshot.verify(&secret(), &[other], &mut |_, _| {});
-    assert!(matches!(found, Err(VerifyError::Differs(Fault::Signed { .. }))), "{found:?}");
+    assert!(matches!(found, Err(VerifyError::Differs(ShardFault::Signed { .. }))), "{found:?}");
     let empty = Checkpoint { size: 0, ..signed.clone() };
     let found = snapshot.verify(&secret(), &[empty], &mut |_, _| {});
-    assert!(matches!(found, Err(VerifyError::Differs(Fault::Signed { size: 0 }))), "{found:?}");
+    assert!(matches!(found, Err(VerifyError::Differs(ShardFault::Signed { size: 0 }))), "{found:?}");
     let later = Checkpoint { size: 1000, ..signed.clone() };
     let found = snapshot.verify(&secret(), &[later], &mut |_, _| {});
-    assert!(matches!(found, Err(VerifyError::Differs(Fault::Shorter { .. }))), "{found:?}");
+    assert!(matches!(found, Err(VerifyError::Differs(ShardFault::Shorter { .. }))), "{found:?}");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_rewritten_record_is_found() {
         let record = reader.snapshot().record_at(position).unwrap().unwrap();
         let at = key::log::log(&record.stream, record.seq);
         rewrite(&reader, position, |record| record.recorded = record.recorded.plus_millis(1));
-        assert_eq!(fault(&reader), Fault::Leaf { position });
+        assert_eq!(fault(&reader), ShardFault::Leaf { position });
         put(&reader, Family::Log, &at, &record.encode());
     }
     assert!(verified(&reader).is_ok());
@@ -197,7 +197,7 @@ fn a_record_that_is_left_out_of_the_map_is_found() {
         while let Some((key, value)) = scan.step().unwrap() {
             if let Ok(MapKey::Stream(stream)) = MapKey::decode(key) {
                 let commitment = ledger_record::key::evidence::hash(value).unwrap();
-                entries.push(ledger_record::proof::map::Entry { stream, commitment });
+                entries.push(ledger_record::proof::map::MapEntry { stream, commitment });
             }
         }
         let hidden = stream_id(&Stream::Tenant(client(without)));
@@ -211,7 +211,7 @@ fn a_record_that_is_left_out_of_the_map_is_found() {
             seal.streams -= 1;
         }
     });
-    assert_eq!(fault(&reader), Fault::Log { position, fault: log::Fault::Map });
+    assert_eq!(fault(&reader), ShardFault::Log { position, fault: log::LogFault::Map });
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn a_stale_head_is_found_in_the_seal_and_in_the_stored_map() {
     let at = MapKey::Stream(stream_id(&Stream::Tenant(client("acme")))).encode();
     let good = reader.database().get(Family::Map, &at, &ReadOptions::default()).unwrap().unwrap().to_vec();
     put(&reader, Family::Map, &at, &[3; 32]);
-    assert_eq!(fault(&reader), Fault::Map);
+    assert_eq!(fault(&reader), ShardFault::Map);
     put(&reader, Family::Map, &at, &good);
     let [first, second, _] = seals(&reader)[..] else { panic!("three seals") };
     let Content::Seal(before) = reader.snapshot().record_at(first).unwrap().unwrap().content else {
@@ -233,7 +233,7 @@ fn a_stale_head_is_found_in_the_seal_and_in_the_stored_map() {
             seal.map_root = before.map_root;
         }
     });
-    assert_eq!(fault(&reader), Fault::Log { position: second, fault: log::Fault::Map });
+    assert_eq!(fault(&reader), ShardFault::Log { position: second, fault: log::LogFault::Map });
 }
 
 #[test]
@@ -244,9 +244,9 @@ fn a_rewritten_state_is_found() {
     let mut row = reader.snapshot().tenant(&client("acme")).unwrap().unwrap();
     row.tenant.product_realm = Some(realm("AU"));
     put(&reader, Family::Tenants, b"acme", &row.encode());
-    assert_eq!(fault(&reader), Fault::State(client("acme")));
+    assert_eq!(fault(&reader), ShardFault::State(client("acme")));
     delete(&reader, Family::Tenants, b"acme");
-    assert_eq!(fault(&reader), Fault::State(client("acme")));
+    assert_eq!(fault(&reader), ShardFault::State(client("acme")));
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn a_rewritten_outcome_is_found_even_if_its_leaf_fits() {
             outcome.late = !outcome.late;
         }
     });
-    assert_eq!(fault(&reader), Fault::Outcome { client: client("birch"), seq: 2 });
+    assert_eq!(fault(&reader), ShardFault::Outcome { client: client("birch"), seq: 2 });
     put(&reader, Family::Log, &key::log::log(&last.stream, last.seq), &last.encode());
     // What it shows is found by the chain and the seals, as soon as anything rests on it.
     rewrite_with_leaf(&reader, 1, |record| {
@@ -272,7 +272,10 @@ fn a_rewritten_outcome_is_found_even_if_its_leaf_fits() {
             decision.rule = Rule::ALL.iter().copied().find(|rule| *rule != decision.rule).unwrap();
         }
     });
-    assert!(matches!(fault(&reader), Fault::Log { fault: log::Fault::Map | log::Fault::Previous, .. }));
+    assert!(matches!(
+        fault(&reader),
+        ShardFault::Log { fault: log::LogFault::Map | log::LogFault::Previous, .. }
+    ));
 }
 
 #[test]
@@ -290,7 +293,7 @@ fn a_realm_that_does_not_follow_is_found() {
     let row = LeafRow { hash: leaf_hash(&leaf.write().unwrap()), pinned_realm: Some(realm("AU")) };
     assert_ne!(row.pinned_realm, stored.pinned_realm);
     put(&reader, Family::Leaves, &key::position(last.position), &row.encode());
-    assert_eq!(fault(&reader), Fault::Realm { client: client("birch"), seq: 2 });
+    assert_eq!(fault(&reader), ShardFault::Realm { client: client("birch"), seq: 2 });
 }
 
 #[test]
@@ -298,7 +301,7 @@ fn offsets_that_are_left_out_or_told_twice_are_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
-    let missing = |from, until| Fault::OffsetsMissing { source_name: TOPIC.to_owned(), from, until };
+    let missing = |from, until| ShardFault::OffsetsMissing { source_name: TOPIC.to_owned(), from, until };
     let gap = |first_offset| GapKey { source: TOPIC.to_owned(), first_offset }.encode();
     let good =
         reader.database().get(Family::Gaps, &gap(7), &ReadOptions::default()).unwrap().unwrap().to_vec();
@@ -317,7 +320,7 @@ fn offsets_that_are_left_out_or_told_twice_are_found() {
     put(&reader, Family::Duplicates, &repeat, &good);
     let twice = DuplicateKey { source: TOPIC.to_owned(), offset: 5 }.encode();
     put(&reader, Family::Duplicates, &twice, &good);
-    assert!(matches!(fault(&reader), Fault::OffsetTwice { offset: 5, .. }));
+    assert!(matches!(fault(&reader), ShardFault::OffsetTwice { offset: 5, .. }));
     delete(&reader, Family::Duplicates, &twice);
     put(&reader, Family::Meta, &MetaKey::Source(TOPIC.to_owned()).encode(), &kafka(20).encode());
     assert_eq!(fault(&reader), missing(16, 20));
@@ -341,7 +344,7 @@ fn a_history_that_begins_late_does_so_only_where_that_was_noted() {
             other => panic!("{other:?}"),
         })
     };
-    let missing = |from, until| Fault::OffsetsMissing { source_name: TOPIC.to_owned(), from, until };
+    let missing = |from, until| ShardFault::OffsetsMissing { source_name: TOPIC.to_owned(), from, until };
     assert_eq!(late(None), Err(missing(0, 4)));
     assert_eq!(late(Some(3)), Err(missing(3, 4)));
     assert_eq!(late(Some(4)), Ok(vec![(TOPIC.to_owned(), 4)]));
@@ -366,7 +369,7 @@ fn corrections_that_do_not_follow_are_found() {
             .unwrap()
             .to_vec();
         delete(&reader, Family::Corrections, at);
-        assert!(matches!(fault(&reader), Fault::Corrections { .. }));
+        assert!(matches!(fault(&reader), ShardFault::Corrections { .. }));
         put(&reader, Family::Corrections, at, &good);
     }
     let (at, good) = &rows[0];
@@ -374,7 +377,7 @@ fn corrections_that_do_not_follow_are_found() {
     // As many, and the same, but of another tenant.
     delete(&reader, Family::Corrections, at);
     put(&reader, Family::Corrections, &other, good);
-    assert!(matches!(fault(&reader), Fault::Corrections { .. }));
+    assert!(matches!(fault(&reader), ShardFault::Corrections { .. }));
     put(&reader, Family::Corrections, at, good);
-    assert!(matches!(fault(&reader), Fault::Count { .. }));
+    assert!(matches!(fault(&reader), ShardFault::Count { .. }));
 }

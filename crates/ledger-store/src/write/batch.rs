@@ -14,27 +14,21 @@
 //! An error in the middle leaves the batch useless, and the shard as it was. A write that fails, or an audit trail
 //! that cannot go on, poisons the shard: what is on the disk is known again when it is opened anew.
 
-mod affected;
 mod app;
-mod carried;
-mod ids;
-mod seals;
+mod append;
+mod commit;
 mod working_set;
-mod write;
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 
 use foldhash::{HashMap, HashMapExt};
-use ledger_core::event::{Body, Event};
-use ledger_core::ids::{AppKey, ClientKey};
-use ledger_core::limits::FUTURE_MAX_MS;
-use ledger_core::realm::Realm;
-use ledger_core::tenant::Entry;
+use ledger_core::event::Event;
+use ledger_core::ids::AppKey;
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::{self, CorrectionKey, DuplicateKey, Family, GapKey};
-use ledger_record::proof::line::pinned_realm_after;
-use ledger_record::record::{Content, Coordinates, RULES, Record, Stream};
+use ledger_record::proof::Hash;
+use ledger_record::record::{Content, Coordinates, Stream};
 use ledger_record::rejection::{Reason, Refused, Rejection};
 use ledger_record::rows::{AppRow, ShardHead, SourcePosition};
 use rocksdb::ReadOptions;
@@ -43,10 +37,10 @@ use crate::audit::PendingLeaves;
 use crate::db::database::Database;
 use crate::db::scan::prefixed;
 use crate::error::{AppendError, ReadError};
+use crate::write::batch::working_set::WorkingSet;
 use crate::write::shard::Shard;
-use seals::after;
+
 pub(crate) use working_set::LateHistories;
-use working_set::{TenantEntry, WorkingSet};
 
 /// A message that decoded.
 #[derive(Debug, Clone)]
@@ -178,7 +172,7 @@ impl<'a> Batch<'a> {
     pub(crate) fn new(shard: &'a mut Shard) -> Self {
         let next = shard.head;
         let BatchSize { records, tenants } = shard.last_batch;
-        let evidence = shard.evidence.draft(records);
+        let evidence = shard.evidence.pending_leaves(records);
         Self {
             shard,
             next,
@@ -289,146 +283,6 @@ impl Batch<'_> {
         }
     }
 
-    fn try_offer(&mut self, arrival: IncomingEvent) -> Result<AppendResult, AppendError> {
-        let source_time = within_lines(arrival.source_time);
-        let recorded = self.next.recorded.map_or(source_time, |last| last.max(source_time));
-        let limit = match arrival.future {
-            FutureLimit::AfterRecorded => Some(recorded.plus_millis(FUTURE_MAX_MS)),
-            FutureLimit::At(instant) => Some(instant),
-            FutureLimit::Passed => None,
-        };
-        if limit.is_some_and(|limit| arrival.event.time > limit) {
-            return Ok(AppendResult::Refused(arrival.future.rejection("time")));
-        }
-        let stream = Stream::of(&arrival.event);
-        let id_key = key::log::id(&arrival.event);
-        if let Some(original) = self.find_original(&stream, &id_key)? {
-            return Ok(self.repeat(&arrival, &original));
-        }
-        self.seal_before(&arrival.from, recorded);
-        let index = self.records.len();
-        let offer = match &arrival.event.body {
-            Body::Installation { client, .. } | Body::Tenant { client, .. } => {
-                self.append_to_tenant(client.clone(), arrival, recorded)?
-            }
-            Body::App { app, .. } => self.append_to_app(app.clone(), arrival, recorded)?,
-        };
-        self.ids.insert(id_key, index);
-        Ok(offer)
-    }
-
-    fn append_to_tenant(
-        &mut self,
-        client: ClientKey,
-        arrival: IncomingEvent,
-        recorded: Timestamp,
-    ) -> Result<AppendResult, AppendError> {
-        let IncomingEvent { from, event, time_defaulted, .. } = arrival;
-        let timelines = self.timelines.as_ref().unwrap_or(&self.shard.timelines);
-        let database = &self.shard.open.database;
-        let (tenants, histories) = (&mut self.shard.tenants, &mut self.shard.histories);
-        let entry = self.tenants.load(&client, tenants, histories, database)?;
-        let position = self.next.next_position;
-        let seq = entry.row.seq + 1;
-        let known_app = event.app().is_none_or(|app| entry.row.tenant.installations.contains_key(app));
-        let outcome = if entry.row.tenant.is_last(&event) {
-            let outcome = entry.row.tenant.append(Entry { seq, event: &event }, timelines);
-            entry.remember(seq, &event);
-            outcome
-        } else {
-            let stream = Stream::Tenant(client.clone());
-            let pending: Vec<&Pending> =
-                self.shard.pending.iter().flat_map(|batch| batch.records_of(&client)).collect();
-            entry.load_history(&stream, &self.records, database, &pending)?;
-            entry.append_late(seq, &event, timelines)
-        };
-        let previous = (seq > 1).then_some(entry.row.position);
-        let pinned = pinned_realm_after(&event, &entry.row.tenant);
-        entry.row.seq = seq;
-        entry.row.position = position;
-        entry.pending.push(self.records.len());
-        let raised = raised_apps(entry, &event);
-        if entry.keeps_history() {
-            self.tenants.forget_histories(&client, self.shard.tenants.budget().late_records());
-        }
-        for (app, latest) in raised {
-            let is_new = !known_app && event.app() == Some(&app);
-            let row = self.app_row(&app)?;
-            row.latest = row.latest.max(latest);
-            row.installations += u64::from(is_new);
-        }
-        self.next.recorded = Some(recorded);
-        self.next.ahead_ms = self.next.ahead_ms.max(event.time.millis_since(recorded));
-        let late = outcome.late;
-        let content = Content::Event { event, time_defaulted, outcome };
-        self.push(Stream::Tenant(client), seq, from, recorded, content, pinned, previous)?;
-        Ok(AppendResult::Appended { position, seq, late, new_tenant: seq == 1 })
-    }
-
-    /// Adds a record to the batch, with the realm that its line shows and the position of its tenant's record
-    /// before; answers its position.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a record, each once")]
-    fn push(
-        &mut self,
-        stream: Stream,
-        seq: u64,
-        source: Coordinates,
-        recorded: Timestamp,
-        content: Content,
-        pinned_realm: Option<Realm>,
-        previous: Option<u64>,
-    ) -> Result<u64, AppendError> {
-        let position = self.next.next_position;
-        let key = key::log::log(&stream, seq);
-        let record = Record { position, stream, seq, source, recorded, rules: RULES, content };
-        let value = record.encode();
-        let source = record.source.clone();
-        let is_full = self.evidence.record(record, pinned_realm, previous)?;
-        self.record_bytes += key.len() + value.len();
-        self.records.push(Pending { key, value, seq });
-        self.next.next_position += 1;
-        self.taken += 1;
-        if is_full {
-            self.seal(after(source));
-        }
-        Ok(position)
-    }
-
-    /// The row of an app, as this batch has it so far.
-    fn app_row(&mut self, app: &AppKey) -> Result<&mut AppRow, AppendError> {
-        if self.shard.pending.is_some()
-            && !self.apps.contains_key(app)
-            && !self.shard.app_rows.contains_key(app)
-        {
-            self.shard.settle()?;
-        }
-        let slot = match self.apps.entry(app.clone()) {
-            btree_map::Entry::Occupied(slot) => return Ok(slot.into_mut()),
-            btree_map::Entry::Vacant(slot) => slot,
-        };
-        let row = match self.shard.app_rows.get(app) {
-            Some(row) => *row,
-            None => self
-                .shard
-                .open
-                .database
-                .row(Family::Apps, key::app(app), &ReadOptions::default(), AppRow::decode)?
-                .unwrap_or_default(),
-        };
-        Ok(slot.insert(row))
-    }
-
-    /// Waits for what is in flight before the row of a tenant is read from the store that may be part of it: its
-    /// row may have fallen out of the writer's cache already.
-    fn settle_for(&mut self, client: &ClientKey) -> Result<(), AppendError> {
-        let is_in_flight =
-            self.shard.pending.as_ref().is_some_and(|batch| batch.tenants.contains_key(client));
-        if is_in_flight && !self.tenants.contains(client) && self.shard.tenants.peek(client).is_none() {
-            self.shard.settle()?;
-        }
-        Ok(())
-    }
-
     /// The last gap of a source, from its first offset up to its end. A shard looks for it in the store once for each
     /// source, so that a source with a hole behind every transaction waits for no write.
     fn last_gap(&mut self, source: &str) -> Result<Option<(u64, u64)>, AppendError> {
@@ -453,18 +307,82 @@ fn stored_last_gap(source: &str, database: &Database) -> Result<Option<(u64, u64
     Ok(Some((first, key::parse_u64(value).map_err(damaged)?)))
 }
 
-/// The apps whose row the event may raise, with the latest event time of the tenant's installation.
-fn raised_apps(entry: &TenantEntry, event: &Event) -> Vec<(AppKey, Option<Timestamp>)> {
-    let tenant = &entry.row.tenant;
-    let raised = |app: &AppKey| (app.clone(), tenant.latest_of(app));
-    if event.product_realm().is_some() {
-        return tenant.installations.keys().map(raised).collect();
-    }
-    event.app().map(raised).into_iter().collect()
-}
-
 /// Kafka takes any number for a timestamp; the lines of the audit trail do not.
 fn within_lines(time: Timestamp) -> Timestamp {
     const MAX_MS: i64 = (1 << 53) - 1;
     Timestamp::from_millis(time.as_millis().clamp(-MAX_MS, MAX_MS))
+}
+
+impl Batch<'_> {
+    /// Takes a tick: seals what is unsealed. The tick itself leaves nothing but its offset, as a gap.
+    pub fn tick(&mut self, at: Coordinates) -> Result<(), AppendError> {
+        self.gap(&at.source, at.offset, at.offset + 1)?;
+        self.seal_unsealed(after(at))
+    }
+
+    /// Seals what is unsealed, if anything is, as at the end of an import; `next` is what is read next.
+    pub fn seal_unsealed(&mut self, next: Coordinates) -> Result<(), AppendError> {
+        self.check_usable()?;
+        if self.evidence.is_due() {
+            self.seal(next);
+        }
+        Ok(())
+    }
+
+    /// Seals what is unsealed if the record that comes now begins another minute.
+    pub(super) fn seal_before(&mut self, from: &Coordinates, recorded: Timestamp) {
+        if self.evidence.is_due_before(recorded) {
+            self.seal(from.clone());
+        }
+    }
+
+    pub(super) fn seal(&mut self, next: Coordinates) {
+        let head = &mut self.next;
+        let seq = self.evidence.seal(head.next_position, next, head.duplicates, head.refused);
+        let key = key::log::log(&Stream::Seals, seq);
+        self.records.push(Pending { key, value: Vec::new(), seq });
+        head.next_position += 1;
+    }
+}
+
+/// The coordinates behind these.
+pub(super) fn after(from: Coordinates) -> Coordinates {
+    Coordinates { offset: from.offset.saturating_add(1), ..from }
+}
+
+/// What only a refill appends ([`crate::refill()`]): names of the old logs, and refused messages with their old times.
+impl Batch<'_> {
+    /// Names a log before. These are the first records of a shard, and all have the same recorded time: so no seal
+    /// comes between them.
+    pub(crate) fn succeed(
+        &mut self,
+        before: Coordinates,
+        root: Hash,
+        recorded: Timestamp,
+    ) -> Result<(), AppendError> {
+        self.check_usable()?;
+        let seq = self.next.next_position + 1;
+        let content = Content::Succession(root);
+        let pushed = self.push(Stream::Succession, seq, before, recorded, content, None, None);
+        self.failed = pushed.is_err();
+        pushed.map(|_| ())
+    }
+
+    /// Puts a refused message in quarantine with the recorded time that it had. Only a repeat of an event that is now
+    /// refused can be later than that.
+    pub(crate) fn refuse_again(
+        &mut self,
+        from: Coordinates,
+        refused: Refused,
+        recorded: Timestamp,
+    ) -> Result<(), AppendError> {
+        self.check_usable()?;
+        let recorded = self.next.recorded.map_or(recorded, |last| last.max(recorded));
+        self.refuse_at(from, refused, recorded).map(|_| ())
+    }
+
+    /// The next event is recorded at this instant at the earliest.
+    pub(crate) fn keep_floor(&mut self, recorded: Option<Timestamp>) {
+        self.next.recorded = self.next.recorded.max(recorded);
+    }
 }

@@ -27,8 +27,7 @@ use foldhash::{HashMap, HashMapExt};
 use ledger_core::ids::ClientKey;
 use rocksdb::WriteBatch;
 
-use crate::audit::AuditWriter;
-use crate::audit::PendingLeaves;
+use crate::audit::{AuditWriter, PendingLeaves};
 use crate::db::tuning;
 use crate::error::{StorageError, WriteError};
 use crate::read::reader::OpenShard;
@@ -64,11 +63,11 @@ impl PendingCommit {
     }
 }
 
-/// A batch that is handed over.
+/// A batch that is request over.
 pub(crate) struct CommitRequest {
     /// All of it but the audit trail.
     pub(crate) write: WriteBatch,
-    pub(crate) draft: PendingLeaves,
+    pub(crate) leaves: PendingLeaves,
     /// Position of its first record.
     pub(crate) first: u64,
     /// Where the next batch begins.
@@ -89,8 +88,8 @@ impl WriteThread {
         let (done, written) = sync_channel(1);
         let open = Arc::clone(open);
         let work = move || {
-            for handed in waiting {
-                let result = write(&open, &mut trail, handed);
+            for request in waiting {
+                let result = write(&open, &mut trail, request);
                 // After a failure the trail is between two batches.
                 let failed = result.is_err();
                 if done.send(result).is_err() || failed {
@@ -104,27 +103,27 @@ impl WriteThread {
     }
 
     /// Hands a batch over; the one before has been waited for.
-    pub(crate) fn write(&self, handed: CommitRequest) -> Result<(), StorageError> {
-        let sent = self.writes.as_ref().map(|writes| writes.send(handed));
+    pub(crate) fn write(&self, request: CommitRequest) -> Result<(), StorageError> {
+        let sent = self.writes.as_ref().map(|writes| writes.send(request));
         sent.and_then(Result::ok).ok_or(StorageError::NoThread)
     }
 
-    /// Waits for what was handed over.
+    /// Waits for what was request over.
     pub(crate) fn wait(&self) -> Result<(), WriteError> {
         self.written.recv().unwrap_or(Err(WriteError::Storage(StorageError::NoThread)))
     }
 }
 
-fn write(open: &OpenShard, trail: &mut AuditWriter, handed: CommitRequest) -> Result<(), WriteError> {
-    let CommitRequest { mut write, draft, first, next_position } = handed;
-    trail.take_in(draft, first, &open.database, &mut write)?;
+fn write(open: &OpenShard, trail: &mut AuditWriter, request: CommitRequest) -> Result<(), WriteError> {
+    let CommitRequest { mut write, leaves, first, next_position } = request;
+    trail.append(leaves, first, &open.database, &mut write)?;
     open.database.write(write, &tuning::durable())?;
     open.progress.advance(next_position);
     Ok(())
 }
 
 impl Drop for WriteThread {
-    /// What was handed over is still written: the shard may be opened again the next moment.
+    /// What was request over is still written: the shard may be opened again the next moment.
     fn drop(&mut self) {
         self.writes = None;
         if let Some(thread) = self.thread.take() {

@@ -14,19 +14,15 @@ use ledger_record::proof::line::LedgerSecret;
 use ledger_record::rows::{AppRow, ShardHead, SourcePosition};
 use rocksdb::ReadOptions;
 
-use crate::ShardId;
-use crate::audit::Begin;
-use crate::audit::recover;
+use crate::audit::{Begin, recover};
 use crate::db::cache::TenantCache;
 use crate::db::database::Database;
 use crate::db::tuning::Resources;
 use crate::error::{AppendError, OpenError, Poison, ReadError, WriteError};
-use crate::read::progress::Progress;
-use crate::read::reader::{OpenShard, Reader, read_head};
+use crate::read::reader::{OpenShard, Reader, WriterProgress, read_head};
 use crate::read::snapshot::read_timelines;
-use crate::write::batch::Batch;
-use crate::write::batch::BatchSize;
-use crate::write::batch::LateHistories;
+use crate::source::ShardId;
+use crate::write::batch::{Batch, BatchSize, LateHistories};
 use crate::write::pending_commit::{PendingCommit, WriteThread};
 
 /// The one writer of a shard. Dropping it closes the shard once the last [`Reader`] is gone too.
@@ -57,7 +53,7 @@ impl Shard {
         let head = read_head(&database, &options)?;
         let timelines = read_timelines(&database, options)?;
         let (evidence, trail) = recover(secret, &database, head.next_position)?;
-        let progress = Progress::new(head.next_position, false);
+        let progress = WriterProgress::new(head.next_position, false);
         let open = Arc::new(OpenShard { database, progress });
         Ok(Self {
             write_thread: WriteThread::start(&open, trail)?,

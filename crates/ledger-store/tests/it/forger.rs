@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ledger_record::key::evidence::{LeafRow, MapCell, MapKey};
+use ledger_record::key::evidence::{LeafRow, MapKey};
 use ledger_record::key::{self, Family, LogKey};
 use ledger_record::proof::Hash;
 use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::line::{Leaf, LeafContext, LedgerSecret, leaf_hash, stream_id};
-use ledger_record::proof::map::{self, Entry, Head, Node};
+use ledger_record::proof::map::{self, MapEntry, MapNode, StreamHead};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, Record, Stream};
 use rocksdb::{DB, IteratorMode, Options};
@@ -17,7 +17,7 @@ use rocksdb::{DB, IteratorMode, Options};
 const NODES_STORED_AT: u64 = 256;
 
 /// The last records of all streams, by stream.
-pub(crate) type Heads = BTreeMap<Hash, Head>;
+pub(crate) type Heads = BTreeMap<Hash, StreamHead>;
 
 /// A shard, open behind the back of the program.
 pub(crate) struct Forger {
@@ -70,10 +70,10 @@ impl Forger {
     }
 
     /// A stream as it stood when it had so many records.
-    pub(crate) fn head(&self, stream: &Stream, seq: u64) -> Head {
+    pub(crate) fn head(&self, stream: &Stream, seq: u64) -> StreamHead {
         let record = Record::decode(stream.clone(), seq, &self.get(Family::Log, &key::log::log(stream, seq)));
         let index = record.unwrap().position;
-        Head { seq, index, leaf: self.leaf(index).hash }
+        StreamHead { seq, index, leaf: self.leaf(index).hash }
     }
 
     fn leaf(&self, position: u64) -> LeafRow {
@@ -90,7 +90,7 @@ impl Forger {
             frontier.push(self.leaf_anew(position, &mut heads));
         }
         told(&mut heads);
-        let streams: Vec<Entry> = entries(&heads);
+        let streams: Vec<MapEntry> = entries(&heads);
         frontier.push(self.leaf_anew(size - 1, &mut heads));
         assert!(matches!(self.record(size - 1).content, Content::Seal(_)), "the last leaf is a seal");
         self.write_map(&streams);
@@ -109,15 +109,15 @@ impl Forger {
         let stream = stream_id(&record.stream);
         let previous = heads.get(&stream).map_or(Hash::ZERO, |head| head.leaf);
         let beside = LeafContext { previous, pinned_realm: before.pinned_realm };
-        let leaf = leaf_hash(&Leaf::of(&record, beside, &self.secret).unwrap().write().unwrap());
+        let leaf = leaf_hash(&Leaf::from_record(&record, beside, &self.secret).unwrap().write().unwrap());
         self.put(Family::Leaves, &key::position(position), &LeafRow { hash: leaf, ..before }.encode());
         if record.stream != Stream::Seals {
-            heads.insert(stream, Head { seq: record.seq, index: position, leaf });
+            heads.insert(stream, StreamHead { seq: record.seq, index: position, leaf });
         }
         leaf
     }
 
-    fn write_map(&self, streams: &[Entry]) {
+    fn write_map(&self, streams: &[MapEntry]) {
         for key in self.keys(Family::Map) {
             self.delete(Family::Map, &key);
         }
@@ -126,11 +126,10 @@ impl Forger {
             let [first, second, ..] = entry.stream.0;
             let cell = |depth: u16, key: MapKey| {
                 let prefix = &entry.stream.0[..usize::from(depth / 8)];
-                let below: Vec<Entry> =
+                let below: Vec<MapEntry> =
                     streams.iter().filter(|other| other.stream.0.starts_with(prefix)).copied().collect();
-                let node = map::below(depth, &below);
-                let cell = MapCell { is_lone: matches!(node, Node::Leaf(_)), hash: node.hash() };
-                self.put(Family::Map, &key.encode(), &cell.encode());
+                let node = MapNode::over_streams(depth, &below).unwrap();
+                self.put(Family::Map, &key.encode(), &node.encode());
             };
             cell(8, MapKey::Eighth(first));
             cell(16, MapKey::Sixteenth([first, second]));
@@ -138,6 +137,6 @@ impl Forger {
     }
 }
 
-fn entries(heads: &Heads) -> Vec<Entry> {
-    heads.iter().map(|(stream, head)| Entry { stream: *stream, commitment: head.commitment() }).collect()
+fn entries(heads: &Heads) -> Vec<MapEntry> {
+    heads.iter().map(|(stream, head)| MapEntry { stream: *stream, commitment: head.commitment() }).collect()
 }

@@ -1,8 +1,7 @@
 //! `prove`: a bundle for others.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use ledger_api::query::ProofQuery;
 use ledger_core::ids::ClientKey;
 use ledger_record::proof::bundle::Bundle;
-use ledger_store::{DataDir, ProveError, Proven, Proving, ReadError, ShardId};
+use ledger_store::{DataDir, ProveError, Proven, Proving, ReadError, ShardId, replace_file};
 
 use super::{Context, REFILL, data_dir_flag};
 use crate::backend::Remote;
@@ -143,17 +142,7 @@ fn write_file(
     }
     // A link stays one.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let beside = tempfile::Builder::new()
-        .prefix(".realm-ledger-prove-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(directory.unwrap_or_else(|| Path::new(".")))
-        .map_err(unwritable)?;
-    let mut out = BufWriter::new(beside);
-    write(&mut out).map_err(|error| error.into_failure(unwritable))?;
-    let beside = out.into_inner().map_err(|error| unwritable(error.into_error()))?;
-    beside.persist(&target).map_err(|error| unwritable(error.error))?;
-    Ok(())
+    replace_file(&target, 0o666, write).map_err(|error| error.into_failure(unwritable))
 }
 
 impl BundleWriteError {

@@ -1,6 +1,6 @@
 //! `rebuild`: the projections anew from the log, compared byte for byte.
 
-use ledger_store::{Difference, RebuildReport, ShardId, check, rebuild};
+use ledger_store::{FamilyDifference, RebuildReport, ShardId, check, rebuild};
 use serde::Serialize;
 
 use super::{Context, advance, data_dir_flag, open_read_only};
@@ -21,13 +21,13 @@ struct RebuiltShard {
     tenants: u64,
     records: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    differences: Vec<FamilyDifference>,
+    differences: Vec<RebuiltFamily>,
     summary: String,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct FamilyDifference {
+struct RebuiltFamily {
     family: &'static str,
     rows: u64,
     first_key: String,
@@ -78,7 +78,7 @@ impl RebuiltShard {
             .collect();
         let summary = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
         let differences =
-            differences.into_iter().map(|Difference { family, rows, first_key }| FamilyDifference {
+            differences.into_iter().map(|FamilyDifference { family, rows, first_key }| RebuiltFamily {
                 family: family.as_str(),
                 rows,
                 first_key: first_key.escape_ascii().to_string(),
@@ -114,7 +114,8 @@ mod tests {
         let cli = Cli::try_parse_from(["realm-ledger", "rebuild"]).unwrap();
         let mut context =
             Context { global: &cli.global, env: &mut env, completeness: Completeness::default() };
-        let difference = Difference { family: Family::Tenants, rows: 2, first_key: b"acme\xff".to_vec() };
+        let difference =
+            FamilyDifference { family: Family::Tenants, rows: 2, first_key: b"acme\xff".to_vec() };
         let report = |partition, differences| {
             let shard = ShardId { topic: "t".to_owned(), partition };
             (shard, RebuildReport { tenants: 3, records: 9, differences })

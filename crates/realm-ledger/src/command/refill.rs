@@ -9,7 +9,7 @@ use ledger_ingest::sign::Origins;
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::PriorLog;
 use ledger_store::{
-    DataDir, Partitioner, Placed, Refill, RefillReport, RefillStage, Renamed, ShardId, refill,
+    DataDir, Partitioner, PlacedKeys, RefillPlan, RefillReport, RefillStage, Renamed, ShardId, refill,
 };
 
 use super::{Context, advance, data_dir_flag};
@@ -56,7 +56,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: RefillArgs) -> Result<Exi
         let done = refill(
             &old,
             &new,
-            &Refill {
+            &RefillPlan {
                 topic,
                 log_name: &origins.name(topic),
                 place: &|client| partitioner.partition(client.as_bytes(), partitions).unwrap_or(0),
@@ -113,7 +113,7 @@ fn named_before(
         let reader = old.read_shard(&shard)?;
         // They are the first records of a log.
         for record in reader.snapshot().records_from(0)? {
-            let Some(PriorLog { origin, .. }) = PriorLog::of(&record?) else { break };
+            let Some(PriorLog { origin, .. }) = PriorLog::from_record(&record?) else { break };
             names.extend(origin.rsplit_once('/').map(|(name, _)| name.to_owned()));
         }
     }
@@ -168,7 +168,7 @@ fn partitioner_of(old: &DataDir, config: &Config, topic: &str) -> Result<Partiti
         ))
         .hint(NAME_ONE));
     }
-    let placed = Placed::in_topic(old, topic)?;
+    let placed = PlacedKeys::in_topic(old, topic)?;
     let partitions = old.identity(topic)?.map_or(1, |identity| identity.partitions);
     match placed.fitting()[..] {
         [only] if are_enough(placed.keys(), partitions) => return Ok(only),
@@ -203,7 +203,7 @@ fn report_contradicted(
     topic: &str,
     partitioner: Partitioner,
 ) -> Result<(), Failure> {
-    let placed = Placed::in_topic(old, topic)?;
+    let placed = PlacedKeys::in_topic(old, topic)?;
     let elsewhere = placed.keys() - placed.fits(partitioner);
     if elsewhere > 0 {
         context.report(&format!(

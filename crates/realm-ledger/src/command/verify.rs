@@ -84,18 +84,18 @@ fn verify_bundle(
         Err(error) => {
             let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let line = 1 + String::from_utf8_lossy(good).matches('\n').count() as u64;
-            Err(bundle::Fault::Malformed { line }.into())
+            Err(bundle::BundleFault::Malformed { line }.into())
         }
     };
     let verified = verdict.map_err(|refusal| match refusal {
-        bundle::Refusal::Invalid(fault) => invalid(WHAT, fault),
-        bundle::Refusal::Undecided(doubt) => undecided(WHAT, doubt),
+        bundle::BundleRefusal::Invalid(fault) => invalid(WHAT, fault),
+        bundle::BundleRefusal::Undecided(doubt) => undecided(WHAT, doubt),
     })?;
     if let Some(asked) = client.filter(|asked| *asked != verified.client) {
         let fault = format!("it tells of client key {}, not of {asked}", verified.client);
         return Err(invalid(WHAT, fault));
     }
-    let bundle::Verified { client, checkpoint, seal, records, .. } = &verified;
+    let bundle::VerifiedBundle { client, checkpoint, seal, records, .. } = &verified;
     let valid = ValidBundle {
         verdict: "valid",
         client_key: client,
@@ -113,7 +113,7 @@ fn verify_bundle(
     Ok(Exit::Done)
 }
 
-fn proven_installations(verified: &bundle::Verified) -> Vec<ProvenInstallation<'_>> {
+fn proven_installations(verified: &bundle::VerifiedBundle) -> Vec<ProvenInstallation<'_>> {
     let mut apps: BTreeMap<&AppKey, ProvenInstallation<'_>> = BTreeMap::new();
     for record in &verified.records {
         let Some(app_key) = &record.leaf.app else { continue };
@@ -129,8 +129,8 @@ fn proven_installations(verified: &bundle::Verified) -> Vec<ProvenInstallation<'
     apps.into_values().collect()
 }
 
-fn bundle_summary(verified: &bundle::Verified) -> String {
-    let bundle::Verified { client, checkpoint, records, .. } = verified;
+fn bundle_summary(verified: &bundle::VerifiedBundle) -> String {
+    let bundle::VerifiedBundle { client, checkpoint, records, .. } = verified;
     let whole = match records.len() {
         0 => format!("there is no record of {client}"),
         1 => format!("the one record is the whole history of {client}"),
@@ -191,11 +191,11 @@ fn verify_tlog(
     let verdict = tlog::verify(read, keys, pinned, advance(&bar));
     bar.finish_and_clear();
     let what = format!("the log in {}", directory.display());
-    let tlog::Verified { checkpoint, seal, seals, predecessors } =
+    let tlog::VerifiedTiles { checkpoint, seal, seals, predecessors } =
         verdict.map_err(|refusal| match refusal {
-            tlog::Refusal::Invalid(fault) => invalid(&what, fault),
-            tlog::Refusal::Undecided(doubt) => undecided(&what, doubt),
-            tlog::Refusal::Unreadable(error) => error.into(),
+            tlog::TilesRefusal::Invalid(fault) => invalid(&what, fault),
+            tlog::TilesRefusal::Undecided(doubt) => undecided(&what, doubt),
+            tlog::TilesRefusal::Unreadable(error) => error.into(),
         })?;
     let valid = ValidLog {
         verdict: "valid",

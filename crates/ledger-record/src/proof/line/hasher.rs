@@ -31,17 +31,17 @@ impl LeafHasher {
     }
 
     /// The leaf hash of any record.
-    pub fn leaf(&mut self, record: &Record, beside: LeafContext) -> Result<Hash, TooLarge> {
+    pub fn leaf(&mut self, record: &Record, context: LeafContext) -> Result<Hash, TooLarge> {
         if let Content::Seal(seal) = &record.content {
-            return SealLeaf::of(record, seal).write().map(|line| leaf_hash(&line));
+            return SealLeaf::from_record(record, seal).write().map(|line| leaf_hash(&line));
         }
         check(record)?;
-        Ok(self.hash(record, stream_id(&record.stream), beside))
+        Ok(self.hash(record, stream_id(&record.stream), context))
     }
 
     /// The leaf hash of a record that is no seal and [fits](super::check); `stream` is the id of its stream.
-    pub fn hash(&mut self, record: &Record, stream: Hash, beside: LeafContext) -> Hash {
-        self.hash_with(rule(record), record, stream, beside)
+    pub fn hash(&mut self, record: &Record, stream: Hash, context: LeafContext) -> Hash {
+        self.hash_with(rule(record), record, stream, context)
     }
 
     /// The same where the outcome, and so the [rule](super::own_rule), is known from elsewhere than the record.
@@ -50,24 +50,24 @@ impl LeafHasher {
         rule: Option<Rule>,
         record: &Record,
         stream: Hash,
-        beside: LeafContext,
+        context: LeafContext,
     ) -> Hash {
         let Self { secret, payload, source, line } = self;
         payload.clear();
         payload::put(payload, record);
         source.clear();
-        let said = LineFields::by(record);
+        let own = LineFields::from_record(record);
         let fields = RecordFields {
             v: VERSION,
             k: stream,
             n: record.seq,
-            p: beside.previous,
-            y: said.type_name.into(),
-            a: said.app.map_or("", AppKey::as_str).into(),
-            t: said.time.as_millis(),
+            p: context.previous,
+            y: own.type_name.into(),
+            a: own.app.map_or("", AppKey::as_str).into(),
+            t: own.time.as_millis(),
             q: record.recorded.as_millis(),
             o: written(&record.source, source).into(),
-            r: beside.pinned_realm.as_ref().map_or("", Realm::as_str).into(),
+            r: context.pinned_realm.as_ref().map_or("", Realm::as_str).into(),
             u: rule.map_or("", Rule::as_str).into(),
             d: committed(record, stream, payload, secret),
         };

@@ -2,12 +2,14 @@
 
 use ledger_core::ids::AppKey;
 
-use super::{Fault, Inconclusive, RecordFault, Refusal, Sealed, StreamName, VerifiedRecord};
+use super::{
+    BundleFault, BundleRefusal, InconclusiveBundle, RecordFault, Sealed, StreamName, VerifiedRecord,
+};
 use crate::proof::bundle::{RecordPart, StreamPart};
 use crate::proof::hash::Hash;
-use crate::proof::line::{Leaf, LineError, REJECTED, RecordLeaf, commitment, leaf_hash, stream_id};
-use crate::proof::map::{self, End, Head, Proof};
-use crate::proof::payload::{self, Opened};
+use crate::proof::line::{Leaf, LeafLineError, REJECTED, RecordLeaf, commitment, leaf_hash, stream_id};
+use crate::proof::map::{self, End, Proof, StreamHead};
+use crate::proof::payload::{self, OpenedPayload};
 use crate::proof::tree;
 use crate::record::Stream;
 
@@ -18,7 +20,7 @@ pub(super) struct Checked<'a> {
     id: Hash,
     part: &'a StreamPart,
     leaves: Vec<RecordLeaf>,
-    head: Option<Head>,
+    head: Option<StreamHead>,
 }
 
 /// Step 4.
@@ -27,17 +29,17 @@ pub(super) fn check<'a>(
     stream: &'a Stream,
     part: &'a StreamPart,
     sealed: &Sealed,
-) -> Result<Checked<'a>, Refusal> {
+) -> Result<Checked<'a>, BundleRefusal> {
     let id = stream_id(stream);
     let mut checked = Checked { name, stream, id, part, leaves: Vec::new(), head: None };
     for (number, record) in (1..).zip(&part.records) {
         let leaf = match Leaf::parse(&record.entry) {
             Ok(Leaf::Record(leaf)) => leaf,
-            Ok(Leaf::Seal(_)) | Err(LineError::Malformed) => {
+            Ok(Leaf::Seal(_)) | Err(LeafLineError::Malformed) => {
                 return Err(checked.fault(number, RecordFault::Line));
             }
-            Err(LineError::UnknownVersion(version)) => {
-                return Err(Inconclusive::UnknownVersion(version).into());
+            Err(LeafLineError::UnknownVersion(version)) => {
+                return Err(InconclusiveBundle::UnknownVersion(version).into());
             }
         };
         let hash = leaf_hash(&record.entry);
@@ -50,15 +52,15 @@ pub(super) fn check<'a>(
             sealed.checkpoint.root,
         );
         is_included.map_err(|_| checked.fault(number, RecordFault::NotIncluded))?;
-        checked.head = Some(Head { seq: number, index: record.index, leaf: hash });
+        checked.head = Some(StreamHead { seq: number, index: record.index, leaf: hash });
         checked.leaves.push(leaf);
     }
     Ok(checked)
 }
 
 impl Checked<'_> {
-    fn fault(&self, number: u64, fault: RecordFault) -> Refusal {
-        Fault::Record { number, stream: self.name.clone(), fault }.into()
+    fn fault(&self, number: u64, fault: RecordFault) -> BundleRefusal {
+        BundleFault::Record { number, stream: self.name.clone(), fault }.into()
     }
 
     fn link(
@@ -94,7 +96,7 @@ impl Checked<'_> {
         }
     }
 
-    fn opened(&self) -> impl Iterator<Item = Result<Option<Opened>, RecordFault>> {
+    fn opened(&self) -> impl Iterator<Item = Result<Option<OpenedPayload>, RecordFault>> {
         self.leaves.iter().zip(&self.part.records).map(|(leaf, record)| {
             let Some((salt, text)) = &record.opening else { return Ok(None) };
             if commitment(&salt.0, text.as_bytes()) != leaf.commitment {
@@ -112,27 +114,27 @@ impl Checked<'_> {
     }
 
     /// Step 5.
-    pub(super) fn open(&self) -> Result<Vec<Option<Opened>>, Refusal> {
+    pub(super) fn open(&self) -> Result<Vec<Option<OpenedPayload>>, BundleRefusal> {
         let numbered = (1..).zip(self.opened());
         numbered.map(|(number, opened)| opened.map_err(|fault| self.fault(number, fault))).collect()
     }
 
     /// Step 6.
-    pub(super) fn check_head(&self, sealed: &Sealed) -> Result<(), Refusal> {
+    pub(super) fn check_head(&self, sealed: &Sealed) -> Result<(), BundleRefusal> {
         let end = match (self.head, self.part.other) {
             (Some(head), None) => End::Own(head.commitment()),
             (None, Some(other)) => End::Other(other),
             (None, None) => End::Missing,
-            (Some(_), Some(_)) => return Err(Fault::Incomplete(self.name.clone()).into()),
+            (Some(_), Some(_)) => return Err(BundleFault::Incomplete(self.name.clone()).into()),
         };
         let proof = Proof { end, siblings: self.part.siblings.clone() };
         let is_whole = self.head.map_or(0, |head| head.seq) == self.part.count
             && map::verify(self.id, &proof, sealed.seal.map_root).is_ok();
-        if is_whole { Ok(()) } else { Err(Fault::Incomplete(self.name.clone()).into()) }
+        if is_whole { Ok(()) } else { Err(BundleFault::Incomplete(self.name.clone()).into()) }
     }
 
     /// What is proven.
-    pub(super) fn finish(self, opened: Vec<Option<Opened>>) -> Vec<VerifiedRecord> {
+    pub(super) fn finish(self, opened: Vec<Option<OpenedPayload>>) -> Vec<VerifiedRecord> {
         let records = self.part.records.iter().map(|record| record.index);
         let leaves = self.leaves.into_iter().zip(opened);
         records.zip(leaves).map(|(index, (leaf, opened))| VerifiedRecord { index, leaf, opened }).collect()

@@ -7,21 +7,23 @@ use ledger_core::state::Rule;
 use ledger_record::proof::Hash;
 use ledger_record::proof::bundle::{Bundle, StreamPart};
 use ledger_record::proof::line::{Leaf, RecordLeaf};
-use ledger_record::proof::verify::{Fault, Inconclusive, RecordFault, Refusal, StreamName, verify};
+use ledger_record::proof::verify::{
+    BundleFault, BundleRefusal, InconclusiveBundle, RecordFault, StreamName, verify,
+};
 
 use super::bundle::{judge, keys};
 use super::ledger::{Ledger, Lie, app};
 use crate::samples;
 
-fn fault(bundle: &Bundle) -> Fault {
+fn fault(bundle: &Bundle) -> BundleFault {
     match judge(bundle) {
-        Err(Refusal::Invalid(fault)) => fault,
+        Err(BundleRefusal::Invalid(fault)) => fault,
         other => panic!("not noticed: {other:?}"),
     }
 }
 
-fn record(number: u64, fault: RecordFault) -> Fault {
-    Fault::Record { number, stream: StreamName::Tenant, fault }
+fn record(number: u64, fault: RecordFault) -> BundleFault {
+    BundleFault::Record { number, stream: StreamName::Tenant, fault }
 }
 
 fn changed(change: impl FnOnce(&mut Bundle)) -> Bundle {
@@ -111,14 +113,14 @@ fn dropped_swapped_and_repeated_records_are_noticed() {
         history.records.pop();
         recount(history);
     });
-    assert_eq!(fault(&truncated), Fault::Incomplete(StreamName::Tenant));
+    assert_eq!(fault(&truncated), BundleFault::Incomplete(StreamName::Tenant));
     let emptied = with_history(|history| {
         history.records.clear();
         recount(history);
     });
-    assert_eq!(fault(&emptied), Fault::Incomplete(StreamName::Tenant));
+    assert_eq!(fault(&emptied), BundleFault::Incomplete(StreamName::Tenant));
     let miscounted = with_history(|history| history.count += 1);
-    assert_eq!(fault(&miscounted), Fault::Incomplete(StreamName::Tenant));
+    assert_eq!(fault(&miscounted), BundleFault::Incomplete(StreamName::Tenant));
 }
 
 #[test]
@@ -135,7 +137,7 @@ fn another_streams_record_is_noticed() {
     for name in 0..20 {
         let nobody = ledger.bundle(&format!("nobody-{name}"));
         let denied = Bundle { client: own.client.clone(), ..nobody };
-        assert_eq!(fault(&denied), Fault::Incomplete(StreamName::Tenant));
+        assert_eq!(fault(&denied), BundleFault::Incomplete(StreamName::Tenant));
     }
     let seal = with_history(|history| history.records[0].entry = own.seal.entry.clone());
     assert_eq!(fault(&seal), record(1, RecordFault::Line));
@@ -184,15 +186,15 @@ fn an_older_seal_with_a_newer_note_is_noticed() {
     newer.fact("acme", "app.one", 9, InstallationFact::Enabled);
     newer.tick();
     let mixed = Bundle { note: newer.note(), ..older.bundle("acme") };
-    assert_eq!(fault(&mixed), Fault::SealPlace);
+    assert_eq!(fault(&mixed), BundleFault::SealPlace);
     // With the note's own index, the older seal does not say what it should.
     let mut moved = mixed.clone();
     moved.seal.index = newer.size() - 1;
-    assert_eq!(fault(&moved), Fault::SealPlace);
+    assert_eq!(fault(&moved), BundleFault::SealPlace);
     let history = Bundle { history: older.bundle("acme").history, ..newer.bundle("acme") };
-    assert!(matches!(fault(&history), Fault::Record { fault: RecordFault::NotIncluded, .. }));
+    assert!(matches!(fault(&history), BundleFault::Record { fault: RecordFault::NotIncluded, .. }));
     let other_seal = Bundle { seal: newer.bundle("acme").seal, ..older.bundle("acme") };
-    assert_eq!(fault(&other_seal), Fault::SealPlace);
+    assert_eq!(fault(&other_seal), BundleFault::SealPlace);
 }
 
 #[test]
@@ -201,9 +203,9 @@ fn an_unsealed_size_is_not_believed_even_if_signed() {
     ledger.fact("acme", "app.one", 9, InstallationFact::Enabled);
     // The note is genuine, but its last leaf is a record.
     let unsealed = ledger.bundle("acme");
-    assert_eq!(fault(&unsealed), Fault::SealLine);
+    assert_eq!(fault(&unsealed), BundleFault::SealLine);
     let sealed_before = Bundle { seal: Ledger::eventful().bundle("acme").seal, ..unsealed };
-    assert_eq!(fault(&sealed_before), Fault::SealPlace);
+    assert_eq!(fault(&sealed_before), BundleFault::SealPlace);
 }
 
 #[test]
@@ -213,11 +215,11 @@ fn what_was_set_for_an_app_cannot_be_left_out() {
         part.records.pop();
         part.count -= 1;
     });
-    assert!(matches!(fault(&hidden), Fault::Incomplete(StreamName::App(_))));
+    assert!(matches!(fault(&hidden), BundleFault::Incomplete(StreamName::App(_))));
     // A section that is true, but has nothing to do with the tenant.
     let ledger = Ledger::eventful();
     let foreign = Bundle { apps: ledger.bundle("acme").apps, ..ledger.bundle("third") };
-    assert_eq!(fault(&foreign), Fault::ForeignApp(app("app.one")));
+    assert_eq!(fault(&foreign), BundleFault::ForeignApp(app("app.one")));
     let without = changed(|bundle| drop(bundle.apps.pop()));
     assert!(!judge(&without).unwrap().decisions_follow(), "less is shown, so less is claimed");
 }
@@ -227,7 +229,7 @@ fn a_decision_that_does_not_follow_is_noticed() {
     // An operator who appends a record with a rule of his own, in a log that is consistent in itself.
     for (seq, lie) in [(1, Rule::Persisted), (5, Rule::Fresh)] {
         let bundle = Ledger::lying(Lie::Rule(seq, lie)).bundle("acme");
-        assert_eq!(fault(&bundle), Fault::Decision { seq });
+        assert_eq!(fault(&bundle), BundleFault::Decision { seq });
     }
 }
 
@@ -239,7 +241,7 @@ fn a_realm_that_does_not_follow_is_noticed() {
         for lie in [None, Realm::parse("EU").ok(), Some(Realm::GLOBAL)] {
             if lie != leaf.pinned_realm {
                 let bundle = Ledger::lying(Lie::Realm(seq, lie)).bundle("acme");
-                assert_eq!(fault(&bundle), Fault::Decision { seq }, "{lie:?} in seq {seq}");
+                assert_eq!(fault(&bundle), BundleFault::Decision { seq }, "{lie:?} in seq {seq}");
             }
         }
     }
@@ -275,7 +277,7 @@ fn what_a_late_policy_changed_has_to_show_in_the_lines_after_it() {
 #[test]
 fn decisions_by_unknown_rules_cannot_be_judged() {
     let bundle = Ledger::by_rules(3).bundle("acme");
-    assert!(matches!(judge(&bundle), Err(Refusal::Undecided(Inconclusive::UnknownRules(3)))));
+    assert!(matches!(judge(&bundle), Err(BundleRefusal::Undecided(InconclusiveBundle::UnknownRules(3)))));
     // Where not everything is shown, nothing is said of the decisions, and the rest holds.
     let part = changed(|bundle| *bundle = Ledger::by_rules(3).bundle_of_one_app("acme", &app("app.one")));
     assert!(!judge(&part).unwrap().decisions_follow());

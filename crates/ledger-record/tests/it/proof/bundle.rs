@@ -4,7 +4,7 @@ use ledger_core::event::InstallationFact;
 use ledger_core::state::Rule;
 use ledger_record::proof::bundle::Bundle;
 use ledger_record::proof::note::VerifierKey;
-use ledger_record::proof::verify::{Fault, Inconclusive, Refusal, Verified, verify};
+use ledger_record::proof::verify::{BundleFault, BundleRefusal, InconclusiveBundle, VerifiedBundle, verify};
 
 use super::ledger::{Ledger, app, key};
 
@@ -12,7 +12,7 @@ pub(crate) fn keys() -> Vec<VerifierKey> {
     vec![key(1).verifier()]
 }
 
-pub(crate) fn judge(bundle: &Bundle) -> Result<Verified, Refusal> {
+pub(crate) fn judge(bundle: &Bundle) -> Result<VerifiedBundle, BundleRefusal> {
     verify(&bundle.write(), &keys(), None)
 }
 
@@ -83,16 +83,19 @@ fn a_pinned_checkpoint_is_gone_on_from() {
     let plain = plain.write();
     assert!(verify(&from_pinned, &keys(), Some(&pinned)).is_ok());
     assert!(verify(&plain, &keys(), Some(&ledger.note())).is_ok(), "the very checkpoint");
-    let undecided = |doubt: Inconclusive| Err(Refusal::Undecided(doubt));
-    assert_eq!(verify(&from_pinned, &keys(), None), undecided(Inconclusive::NoPinnedNote));
-    assert_eq!(verify(&plain, &keys(), Some(&pinned)), undecided(Inconclusive::NoConsistencyProof));
+    let undecided = |doubt: InconclusiveBundle| Err(BundleRefusal::Undecided(doubt));
+    assert_eq!(verify(&from_pinned, &keys(), None), undecided(InconclusiveBundle::NoPinnedNote));
+    assert_eq!(verify(&plain, &keys(), Some(&pinned)), undecided(InconclusiveBundle::NoConsistencyProof));
     assert_eq!(
         verify(&before.bundle("acme").write(), &keys(), Some(&ledger.note())),
-        undecided(Inconclusive::NoConsistencyProof)
+        undecided(InconclusiveBundle::NoConsistencyProof)
     );
-    assert_eq!(verify(&from_pinned, &[], Some(&pinned)), undecided(Inconclusive::UnknownKey));
+    assert_eq!(verify(&from_pinned, &[], Some(&pinned)), undecided(InconclusiveBundle::UnknownKey));
     let foreign = before.checkpoint().sign(&[&key(2)]);
-    assert_eq!(verify(&from_pinned, &keys(), Some(&foreign)), undecided(Inconclusive::PinnedUnknownKey));
+    assert_eq!(
+        verify(&from_pinned, &keys(), Some(&foreign)),
+        undecided(InconclusiveBundle::PinnedUnknownKey)
+    );
 
     // A log that was forked after the pinned checkpoint was given out, or before.
     let mut forked = Ledger::new();
@@ -103,7 +106,7 @@ fn a_pinned_checkpoint_is_gone_on_from() {
     forked.tick();
     assert_eq!(
         verify(&from_pinned, &keys(), Some(&forked.note())),
-        Err(Refusal::Invalid(Fault::Inconsistent))
+        Err(BundleRefusal::Invalid(BundleFault::Inconsistent))
     );
 }
 
@@ -111,5 +114,8 @@ fn a_pinned_checkpoint_is_gone_on_from() {
 fn newer_forms_are_not_judged() {
     let text = Ledger::eventful().bundle("acme").write();
     let newer = text.replacen(r#","v":1,"#, r#","v":2,"#, 1);
-    assert_eq!(verify(&newer, &keys(), None), Err(Refusal::Undecided(Inconclusive::UnknownVersion(2))));
+    assert_eq!(
+        verify(&newer, &keys(), None),
+        Err(BundleRefusal::Undecided(InconclusiveBundle::UnknownVersion(2)))
+    );
 }

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ledger_record::proof::note::VerifierKey;
 use ledger_record::proof::tlog;
-use ledger_record::proof::verify::{Refusal, verify};
+use ledger_record::proof::verify::{BundleRefusal, verify};
 use serde::Deserialize;
 
 use super::ledger::Ledger;
@@ -56,8 +56,8 @@ fn every_frozen_bundle_is_judged_as_ever() {
         let verdict = verify(&case.bundle, &keys, case.pinned.as_deref());
         let exit = match &verdict {
             Ok(_) => 0,
-            Err(Refusal::Invalid(_)) => 3,
-            Err(Refusal::Undecided(_)) => 1,
+            Err(BundleRefusal::Invalid(_)) => 3,
+            Err(BundleRefusal::Undecided(_)) => 1,
         };
         assert_eq!(exit, case.exit, "{}: {verdict:?}", case.name);
     }
@@ -86,8 +86,8 @@ fn every_frozen_log_is_judged_as_ever() {
         let verdict = tlog::verify(read, &keys, case.pinned.as_deref(), |_, _| {});
         let exit = match &verdict {
             Ok(_) => 0,
-            Err(tlog::Refusal::Invalid(_)) => 3,
-            Err(tlog::Refusal::Undecided(_) | tlog::Refusal::Unreadable(_)) => 1,
+            Err(tlog::TilesRefusal::Invalid(_)) => 3,
+            Err(tlog::TilesRefusal::Undecided(_) | tlog::TilesRefusal::Unreadable(_)) => 1,
         };
         assert_eq!(exit, case.exit, "{}: {verdict:?}", case.name);
     }

@@ -16,13 +16,15 @@ use ledger_record::proof::bundle::{Bundle, ConsistencyPart, RecordPart, SealPart
 use ledger_record::proof::line::{
     Leaf, LeafContext, LedgerSecret, RecordLeaf, SealLeaf, commitment, leaf_hash, pinned_realm, stream_id,
 };
-use ledger_record::proof::map::{self, Head};
+use ledger_record::proof::map::{self, StreamHead};
 use ledger_record::proof::note::{Checkpoint, SignerKey};
-use ledger_record::proof::seal::Placement;
+use ledger_record::proof::seal::SealPlacement;
 use ledger_record::proof::{payload, tree};
 use ledger_record::record::{Content, Coordinates, RULES, Record, Stream};
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
 
+use super::stored_map::StoredMap;
+use super::tree::append;
 use crate::samples::{descriptor, realm};
 
 pub(crate) const ORIGIN: &str = "ledger.example.com/realm/7";
@@ -45,13 +47,13 @@ pub(crate) fn key(seed: u8) -> SignerKey {
 pub(crate) struct Ledger {
     lines: Vec<String>,
     nodes: BTreeMap<tree::Node, Hash>,
-    map: BTreeMap<map::Path, map::Node>,
-    heads: BTreeMap<Hash, Head>,
-    unsealed: BTreeMap<Hash, map::Entry>,
+    map: BTreeMap<Hash, map::MapEntry>,
+    heads: BTreeMap<Hash, StreamHead>,
+    unsealed: BTreeMap<Hash, map::MapEntry>,
     records: Vec<Record>,
     tenants: BTreeMap<ClientKey, (Tenant, Vec<(u64, Event)>)>,
     apps: AppTimelines,
-    placement: Placement,
+    placement: SealPlacement,
     rejected: u64,
     recorded: i64,
     secret: LedgerSecret,
@@ -88,7 +90,7 @@ impl Ledger {
             records: Vec::new(),
             tenants: BTreeMap::new(),
             apps: AppTimelines::default(),
-            placement: Placement::default(),
+            placement: SealPlacement::default(),
             rejected: 0,
             recorded: START,
             secret: LedgerSecret::from_bytes([9; 32]),
@@ -175,7 +177,7 @@ impl Ledger {
     fn push(&mut self, line: String) -> Hash {
         let hash = leaf_hash(&line);
         let lookup = |node| Ok::<_, Infallible>(self.nodes[&node]);
-        let made = tree::append(self.size(), hash, lookup).unwrap();
+        let made = append(self.size(), hash, lookup).unwrap();
         self.nodes.extend(made);
         self.lines.push(line);
         hash
@@ -202,7 +204,7 @@ impl Ledger {
             previous: before.map_or(Hash::ZERO, |head| head.leaf),
             pinned_realm: after.and_then(|tenant| pinned_realm(&record, tenant)),
         };
-        let mut leaf = RecordLeaf::of(&record, beside, &self.secret).unwrap();
+        let mut leaf = RecordLeaf::from_record(&record, beside, &self.secret).unwrap();
         leaf.commitment = commitment(&self.secret.salt(id, record.seq), self.payload(&record).as_bytes());
         let mut line = leaf.write();
         match self.lie.filter(|_| matches!(record.stream, Stream::Tenant(_))) {
@@ -218,9 +220,9 @@ impl Ledger {
             Some(_) | None => {}
         }
         let leaf = self.push(line);
-        let head = Head { seq: record.seq, index: record.position, leaf };
+        let head = StreamHead { seq: record.seq, index: record.position, leaf };
         self.heads.insert(id, head);
-        self.unsealed.insert(id, map::Entry { stream: id, commitment: head.commitment() });
+        self.unsealed.insert(id, map::MapEntry { stream: id, commitment: head.commitment() });
         self.records.push(record);
         if self.placement.record(recorded) {
             self.seal();
@@ -241,11 +243,13 @@ impl Ledger {
         }
     }
 
+    fn entries(&self) -> Vec<map::MapEntry> {
+        self.map.values().copied().collect()
+    }
+
     fn seal(&mut self) {
-        let changed: Vec<map::Entry> = std::mem::take(&mut self.unsealed).into_values().collect();
-        let lookup = |path| Ok::<_, Infallible>(self.map.get(&path).copied().unwrap_or(map::Node::Missing));
-        let (map_root, written) = map::update(&changed, lookup).unwrap();
-        self.map.extend(written);
+        self.map.append(&mut self.unsealed);
+        let map_root = map::root(&self.entries());
         let seal = SealLeaf {
             index: self.size(),
             map_root,
@@ -340,8 +344,7 @@ impl Ledger {
     }
 
     fn stream(&self, stream: &Stream, sees: impl Fn(&Record) -> bool) -> StreamPart {
-        let lookup = |path| Ok::<_, Infallible>(self.map.get(&path).copied().unwrap_or(map::Node::Missing));
-        let proof = map::prove(stream_id(stream), lookup).unwrap();
+        let proof = StoredMap::new(self.entries()).prove(stream_id(stream));
         let own = self.records.iter().filter(|record| record.stream == *stream);
         let part = |record: &Record| RecordPart {
             index: record.position,

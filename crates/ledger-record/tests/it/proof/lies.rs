@@ -12,9 +12,11 @@ use ledger_core::event::InstallationFact;
 use ledger_record::proof::bundle::{Bundle, StreamPart};
 use ledger_record::proof::line::{leaf_hash, stream_id};
 use ledger_record::proof::log;
-use ledger_record::proof::map::{self, Entry, Head};
+use ledger_record::proof::map::{self, MapEntry, StreamHead};
 use ledger_record::proof::note::{Checkpoint, VerifierKey};
-use ledger_record::proof::verify::{Fault, Inconclusive, RecordFault, Refusal, StreamName, verify};
+use ledger_record::proof::verify::{
+    BundleFault, BundleRefusal, InconclusiveBundle, RecordFault, StreamName, verify,
+};
 use ledger_record::proof::{Hash, tlog};
 use ledger_record::record::Stream;
 use serde::Serialize;
@@ -47,15 +49,20 @@ fn case(name: &'static str, exit: u8) -> Case {
 
 /// A bundle that is refused for this.
 #[track_caller]
-fn refused(name: &'static str, bundle: String, pinned: Option<String>, refusal: impl Into<Refusal>) -> Case {
+fn refused(
+    name: &'static str,
+    bundle: String,
+    pinned: Option<String>,
+    refusal: impl Into<BundleRefusal>,
+) -> Case {
     let refusal = refusal.into();
     assert_eq!(verify(&bundle, &keys(), pinned.as_deref()).err().as_ref(), Some(&refusal), "{name}");
-    let exit = if matches!(refusal, Refusal::Invalid(_)) { 3 } else { 1 };
+    let exit = if matches!(refusal, BundleRefusal::Invalid(_)) { 3 } else { 1 };
     Case { bundle: Some(bundle), pinned, ..case(name, exit) }
 }
 
-fn record(number: u64, fault: RecordFault) -> Fault {
-    Fault::Record { number, stream: StreamName::Tenant, fault }
+fn record(number: u64, fault: RecordFault) -> BundleFault {
+    BundleFault::Record { number, stream: StreamName::Tenant, fault }
 }
 
 fn acme() -> Bundle {
@@ -104,25 +111,25 @@ fn around_the_records() -> Vec<Case> {
         bundle.write()
     };
     vec![
-        refused("checkpoint of another log", signed, None, Fault::Origin),
+        refused("checkpoint of another log", signed, None, BundleFault::Origin),
         refused(
             "pinned checkpoint of another log",
             acme().write(),
             Some(of_another_log().sign(&[&key(1)])),
-            Fault::PinnedOrigin,
+            BundleFault::PinnedOrigin,
         ),
-        refused("seal is not in the log", unsealed.write(), None, Fault::SealNotIncluded),
-        refused("consistency proof too long", longer, note.clone(), Fault::Inconsistent),
-        refused("consistency proof too short", shorter, note.clone(), Fault::Inconsistent),
-        refused("consistency proof between the same size", itself, note, Fault::Inconsistent),
+        refused("seal is not in the log", unsealed.write(), None, BundleFault::SealNotIncluded),
+        refused("consistency proof too long", longer, note.clone(), BundleFault::Inconsistent),
+        refused("consistency proof too short", shorter, note.clone(), BundleFault::Inconsistent),
+        refused("consistency proof between the same size", itself, note, BundleFault::Inconsistent),
     ]
 }
 
 fn ways_through_the_map() -> Vec<Case> {
     let stream = stream_id(&Stream::Tenant(client("acme")));
     let last = acme().history.records.pop().unwrap();
-    let head = Head { seq: LAST, index: last.index, leaf: leaf_hash(&last.entry) };
-    let own = Entry { stream, commitment: head.commitment() };
+    let head = StreamHead { seq: LAST, index: last.index, leaf: leaf_hash(&last.entry) };
+    let own = MapEntry { stream, commitment: head.commitment() };
     let denied = with_history(|history| {
         history.records.clear();
         (history.count, history.other) = (0, Some(own));
@@ -138,7 +145,7 @@ fn ways_through_the_map() -> Vec<Case> {
     let mut deeper = Ledger::eventful().with_map_root(root).bundle("acme");
     deeper.history.siblings = siblings;
     deeper.apps.clear();
-    let incomplete = || Fault::Incomplete(StreamName::Tenant);
+    let incomplete = || BundleFault::Incomplete(StreamName::Tenant);
     vec![
         refused("history denied by its own leaf", denied, None, incomplete()),
         refused("nothing beside the end of a way", deeper.write(), None, incomplete()),
@@ -150,7 +157,7 @@ fn lines_and_payloads() -> Vec<Case> {
         refused(name, lying(Lie::Line(LAST, lie)), None, record(LAST, RecordFault::Line))
     };
     let seal =
-        |name, lie: fn(&str) -> String| refused(name, lying(Lie::Seal(14, lie)), None, Fault::SealLine);
+        |name, lie: fn(&str) -> String| refused(name, lying(Lie::Seal(14, lie)), None, BundleFault::SealLine);
     let payload = |name, lie: fn(&str) -> String| {
         let fault = record(LAST, RecordFault::Payload);
         refused(name, lying(Lie::Payload(LAST, lie)), None, fault)
@@ -193,7 +200,7 @@ fn lines_and_payloads() -> Vec<Case> {
                 "unknown rule set",
                 Ledger::by_rules(3).bundle("acme").write(),
                 None,
-                Inconclusive::UnknownRules(3),
+                InconclusiveBundle::UnknownRules(3),
             )
         },
     ]
@@ -204,13 +211,13 @@ fn spellings() -> Vec<Case> {
     let malformed = |name, line, from: &str, to: &str| {
         let changed = text.replacen(from, to, 1);
         assert_ne!(changed, text, "{name}");
-        refused(name, changed, None, Fault::Malformed { line })
+        refused(name, changed, None, BundleFault::Malformed { line })
     };
     let note = |name, key_name: &str| {
         let line = format!("\u{2014} {key_name} {}\n", STANDARD.encode([7; 68]));
         let bundle = Bundle { note: acme().note + &line, ..acme() }.write();
         let fault = ledger_record::proof::note::NoteError::Malformed;
-        refused(name, bundle, None, Fault::Checkpoint(fault))
+        refused(name, bundle, None, BundleFault::Checkpoint(fault))
     };
     vec![
         malformed("bundle of version -1", 1, r#""v":1"#, r#""v":-1"#),
@@ -226,7 +233,7 @@ fn spellings() -> Vec<Case> {
 /// A version is the first thing that is looked at, at its one place; whatever is there else is no version.
 fn versions_of_lines() -> Vec<Case> {
     let unknown = |name, version, lie: fn(&str) -> String| {
-        refused(name, lying(Lie::Line(LAST, lie)), None, Inconclusive::UnknownVersion(version))
+        refused(name, lying(Lie::Line(LAST, lie)), None, InconclusiveBundle::UnknownVersion(version))
     };
     let line = |name, lie: fn(&str) -> String| {
         refused(name, lying(Lie::Line(LAST, lie)), None, record(LAST, RecordFault::Line))
@@ -256,7 +263,7 @@ fn versions_of_lines() -> Vec<Case> {
             "seal that is a version in a list",
             lying(Lie::Seal(14, |_| "[2]".to_owned())),
             None,
-            Fault::SealLine,
+            BundleFault::SealLine,
         ),
     ]
 }
@@ -264,11 +271,11 @@ fn versions_of_lines() -> Vec<Case> {
 fn versions_of_bundles() -> Vec<Case> {
     let text = acme().write();
     let (header, rest) = text.split_once('\n').unwrap();
-    let unknown = |name, text: String| refused(name, text, None, Inconclusive::UnknownVersion(2));
+    let unknown = |name, text: String| refused(name, text, None, InconclusiveBundle::UnknownVersion(2));
     let malformed = |name, from: &str, to: &str| {
         let changed = header.replacen(from, to, 1);
         assert_ne!(changed, header, "{name}");
-        refused(name, format!("{changed}\n{rest}"), None, Fault::Malformed { line: 1 })
+        refused(name, format!("{changed}\n{rest}"), None, BundleFault::Malformed { line: 1 })
     };
     let newer = header.replacen(r#""v":1"#, r#""v":2"#, 1);
     vec![
@@ -290,11 +297,13 @@ fn versions_of_bundles() -> Vec<Case> {
 
 /// A log that is not taken because of this line.
 #[track_caller]
-fn log_refused(name: &'static str, ledger: &Ledger, index: u64, fault: log::Fault) -> Case {
+fn log_refused(name: &'static str, ledger: &Ledger, index: u64, fault: log::LogFault) -> Case {
     let files: Files = directory(ledger.lines());
     let read = |path: &str| Ok::<_, std::convert::Infallible>(files.get(path).cloned());
     match tlog::verify(read, &keys(), None, |_, _| {}) {
-        Err(tlog::Refusal::Invalid(found)) => assert_eq!(found, tlog::Fault::Leaf { index, fault }, "{name}"),
+        Err(tlog::TilesRefusal::Invalid(found)) => {
+            assert_eq!(found, tlog::TilesFault::Leaf { index, fault }, "{name}");
+        }
         other => panic!("{name}: {other:?}"),
     }
     let files = files.into_iter().map(|(path, bytes)| (path, STANDARD.encode(bytes))).collect();
@@ -318,56 +327,56 @@ fn logs() -> Vec<Case> {
             "recorded before the record before it",
             &lying(Lie::Line(6, earlier)),
             11,
-            log::Fault::Recorded,
+            log::LogFault::Recorded,
         ),
         log_refused(
             "read from before what was read",
             &lying(Lie::Line(6, |line| line.replacen("lifecycle/7/11", "lifecycle/7/1", 1))),
             11,
-            log::Fault::Source("realm.lifecycle/7/1".to_owned()),
+            log::LogFault::Source("realm.lifecycle/7/1".to_owned()),
         ),
         log_refused(
             "tenant's record of a type without app",
             &lying(Lie::Line(6, |line| line.replacen("disabled", "product-moved", 1))),
             11,
-            log::Fault::Stream,
+            log::LogFault::Stream,
         ),
         log_refused(
             "tenant's record of an app's type",
             &lying(Lie::Line(6, |line| line.replacen("disabled", "policy-set", 1))),
             11,
-            log::Fault::Stream,
+            log::LogFault::Stream,
         ),
-        log_refused("no seal before a later minute", &minute, 16, log::Fault::SealMissing),
+        log_refused("no seal before a later minute", &minute, 16, log::LogFault::SealMissing),
         log_refused(
             "duplicates fall",
             &lying(Lie::Seal(4, |line| line.replacen(r#""dup":0"#, r#""dup":1"#, 1))),
             9,
-            log::Fault::Duplicates,
+            log::LogFault::Duplicates,
         ),
         log_refused(
             "seal of another time than the last record",
             &lying(Lie::Seal(9, |line| line.replacen(r#""t":17723592"#, r#""t":17723593"#, 1))),
             9,
-            log::Fault::SealRecorded,
+            log::LogFault::SealRecorded,
         ),
         log_refused(
             "seal says that what was read is read next",
             &lying(Lie::Seal(9, |line| line.replacen("lifecycle/7/9", "lifecycle/7/8", 1))),
             9,
-            log::Fault::Next("realm.lifecycle/7/8".to_owned()),
+            log::LogFault::Next("realm.lifecycle/7/8".to_owned()),
         ),
         log_refused(
             "what a seal says is read next is not where it goes on",
             &lying(Lie::Seal(9, |line| line.replacen("lifecycle/7/9", "lifecycle/7/99", 1))),
             10,
-            log::Fault::Source("realm.lifecycle/7/10".to_owned()),
+            log::LogFault::Source("realm.lifecycle/7/10".to_owned()),
         ),
         log_refused(
             "line that is a version in a list",
             &lying(Lie::Line(LAST, |_| "[2]".to_owned())),
             13,
-            log::Fault::Line,
+            log::LogFault::Line,
         ),
     ]
 }

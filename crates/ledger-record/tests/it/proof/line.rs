@@ -9,7 +9,7 @@ use ledger_core::tenant::Outcome;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
 use ledger_record::proof::line::{
-    EVENT_TYPES, Leaf, LeafContext, LeafHasher, LedgerSecret, LineError, RecordLeaf, SealLeaf, TooLarge,
+    EVENT_TYPES, Leaf, LeafContext, LeafHasher, LeafLineError, LedgerSecret, RecordLeaf, SealLeaf, TooLarge,
     commitment, leaf_hash, pinned_realm, stream_id,
 };
 use ledger_record::proof::payload;
@@ -56,7 +56,7 @@ fn lines_and_payloads_are_written_as_ever() {
     let mut hasher = LeafHasher::new(secret());
     let succession = ("record-succession".to_owned(), samples::succession());
     for (name, record) in samples::records().into_iter().chain([succession]) {
-        let leaf = RecordLeaf::of(&record, beside_of(&record), &secret()).unwrap();
+        let leaf = RecordLeaf::from_record(&record, beside_of(&record), &secret()).unwrap();
         let leaf_of_it = hasher.hash(&record, leaf.stream, beside_of(&record));
         assert_eq!(leaf_of_it, leaf_hash(&leaf.write()), "{name}");
         written.push(format!("{name}\t{}\t{}", leaf.write(), payload::of(&record)));
@@ -89,7 +89,7 @@ fn every_event_type_has_a_line() {
 #[test]
 fn lines_are_read_back() {
     for (name, record) in samples::records() {
-        let leaf = RecordLeaf::of(&record, beside(), &secret()).unwrap();
+        let leaf = RecordLeaf::from_record(&record, beside(), &secret()).unwrap();
         assert_eq!(Leaf::parse(&leaf.write()), Ok(Leaf::Record(leaf)), "{name}");
     }
     assert_eq!(Leaf::parse(&seal().write().unwrap()), Ok(Leaf::Seal(seal())));
@@ -98,7 +98,7 @@ fn lines_are_read_back() {
 #[test]
 fn any_other_line_is_refused() {
     let (_, record) = samples::records().swap_remove(0);
-    let line = RecordLeaf::of(&record, beside(), &secret()).unwrap().write();
+    let line = RecordLeaf::from_record(&record, beside(), &secret()).unwrap().write();
     for (from, to) in [
         (r#""n":7"#, r#""n":07"#),
         (r#""n":7"#, r#""n":7.0"#),
@@ -118,20 +118,20 @@ fn any_other_line_is_refused() {
     ] {
         let changed = line.replacen(from, to, 1);
         assert_ne!(changed, line, "{from}");
-        assert_eq!(Leaf::parse(&changed), Err(LineError::Malformed), "{to}");
+        assert_eq!(Leaf::parse(&changed), Err(LeafLineError::Malformed), "{to}");
     }
     let newer = line.replacen(r#"{"v":1,"#, r#"{"v":2,"#, 1);
-    assert_eq!(Leaf::parse(&newer), Err(LineError::UnknownVersion(2)));
-    assert_eq!(Leaf::parse(""), Err(LineError::Malformed));
+    assert_eq!(Leaf::parse(&newer), Err(LeafLineError::UnknownVersion(2)));
+    assert_eq!(Leaf::parse(""), Err(LeafLineError::Malformed));
 }
 
 #[test]
 fn what_is_too_large_for_every_reader_has_no_line() {
     let (_, record) = samples::records().swap_remove(0);
     let large = Record { seq: 1 << 53, ..record.clone() };
-    assert_eq!(RecordLeaf::of(&large, beside(), &secret()), Err(TooLarge));
+    assert_eq!(RecordLeaf::from_record(&large, beside(), &secret()), Err(TooLarge));
     let early = Record { recorded: Timestamp::MIN, ..record };
-    assert_eq!(RecordLeaf::of(&early, beside(), &secret()), Err(TooLarge));
+    assert_eq!(RecordLeaf::from_record(&early, beside(), &secret()), Err(TooLarge));
     assert_eq!(SealLeaf { duplicates: 1 << 53, ..seal() }.write(), Err(TooLarge));
 }
 
@@ -158,7 +158,7 @@ fn the_rule_and_the_realm_are_those_of_the_events_own_installation() {
     let tenant = samples::tenant();
     let expected = tenant.installations.get(&samples::app()).unwrap().pin.unwrap().realm;
     let record = samples::event_record(event, Outcome { late: false, changes: changes[..1].to_vec() });
-    let leaf = RecordLeaf::of(&record, beside(), &secret()).unwrap();
+    let leaf = RecordLeaf::from_record(&record, beside(), &secret()).unwrap();
     assert_eq!(leaf.rule, None, "another installation's change");
     assert_eq!(pinned_realm(&record, &tenant), Some(expected));
     for (name, record) in samples::records() {
@@ -179,7 +179,7 @@ fn a_stored_seal_has_the_line_of_what_it_says() {
         rejected: 1,
         recorded: record.recorded,
     };
-    assert_eq!(Leaf::of(&record, beside(), &secret()), Ok(Leaf::Seal(leaf.clone())));
+    assert_eq!(Leaf::from_record(&record, beside(), &secret()), Ok(Leaf::Seal(leaf.clone())));
     assert_eq!(Leaf::Seal(leaf.clone()).write(), leaf.write());
     assert_eq!(payload::of(&record), "");
 }
@@ -206,7 +206,7 @@ proptest! {
 
     #[test]
     fn a_line_is_read_back_or_was_never_written(record in strategies::record()) {
-        let leaf = Leaf::of(&record, beside(), &secret());
+        let leaf = Leaf::from_record(&record, beside(), &secret());
         if let Ok((leaf, line)) = leaf.and_then(|leaf| Ok((leaf.clone(), leaf.write()?))) {
             prop_assert_eq!(Leaf::parse(&line), Ok(leaf));
         }

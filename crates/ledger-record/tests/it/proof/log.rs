@@ -4,16 +4,16 @@ use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
 use ledger_record::proof::line::{Leaf, RecordLeaf, SUCCESSION, SealLeaf, leaf_hash, stream_id};
-use ledger_record::proof::log::{Fault, Reader, Refusal};
+use ledger_record::proof::log::{LineRefusal, LogFault, LogReader};
 use ledger_record::proof::seal::LEAVES;
 use ledger_record::record::Stream;
 
 use super::ledger::{Ledger, app};
 
-fn read(lines: &[String]) -> Result<Reader, (u64, Refusal)> {
-    let mut reader = Reader::default();
+fn read(lines: &[String]) -> Result<LogReader, (u64, LineRefusal)> {
+    let mut reader = LogReader::default();
     for (index, line) in (0..).zip(lines) {
-        reader.take_in(line).map_err(|refusal| (index, refusal))?;
+        reader.append(line).map_err(|refusal| (index, refusal))?;
     }
     Ok(reader)
 }
@@ -45,8 +45,8 @@ fn with_seal(index: usize, change: impl FnOnce(&mut SealLeaf)) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_fault(lines: &[String], index: usize, fault: Fault) {
-    assert_eq!(read(lines).unwrap_err(), (u64::try_from(index).unwrap(), Refusal::Invalid(fault)));
+fn assert_fault(lines: &[String], index: usize, fault: LogFault) {
+    assert_eq!(read(lines).unwrap_err(), (u64::try_from(index).unwrap(), LineRefusal::Invalid(fault)));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn seals_by_number_and_by_the_minute_are_expected() {
     let first = ledger.lines().iter().position(|line| line.contains(r#""y":"seal""#)).unwrap();
     let mut without = ledger.lines().to_vec();
     without.remove(first);
-    assert_fault(&without, first, Fault::SealMissing);
+    assert_fault(&without, first, LogFault::SealMissing);
 }
 
 #[test]
@@ -86,19 +86,19 @@ fn a_lie_in_a_record_is_found_at_its_line() {
             let Leaf::Record(leaf) = Leaf::parse(&lines[index]).unwrap() else { panic!("a seal") };
             leaf.seq - 2
         };
-        let number = Fault::Number { found: before(&later) + 2, before: before(&later) };
+        let number = LogFault::Number { found: before(&later) + 2, before: before(&later) };
         assert_fault(&later, index, number);
-        assert_fault(&with_record(index, |leaf| leaf.previous.0[31] ^= 1), index, Fault::Previous);
+        assert_fault(&with_record(index, |leaf| leaf.previous.0[31] ^= 1), index, LogFault::Previous);
         let no_source = with_record(index, |leaf| leaf.source = "nowhere".to_owned());
-        assert_fault(&no_source, index, Fault::Source("nowhere".to_owned()));
+        assert_fault(&no_source, index, LogFault::Source("nowhere".to_owned()));
     }
     let last = *records.last().unwrap();
     let early = with_record(last, |leaf| leaf.recorded = Timestamp::from_millis(0));
-    assert_fault(&early, last, Fault::Recorded);
+    assert_fault(&early, last, LogFault::Recorded);
     let spelled = with_record(last, |leaf| leaf.source = leaf.source.replace("/7/", "/7/0"));
-    assert!(matches!(read(&spelled), Err((_, Refusal::Invalid(Fault::Source(_))))));
+    assert!(matches!(read(&spelled), Err((_, LineRefusal::Invalid(LogFault::Source(_))))));
     let again = with_record(last, |leaf| leaf.source = "realm.lifecycle/7/0".to_owned());
-    assert_fault(&again, last, Fault::Source("realm.lifecycle/7/0".to_owned()));
+    assert_fault(&again, last, LogFault::Source("realm.lifecycle/7/0".to_owned()));
 }
 
 /// What the leaf hash of a record bears is only found by the next record of its stream, or by the seal.
@@ -112,7 +112,7 @@ fn a_rewritten_line_is_found_by_what_rests_on_it() {
         }
         let (found, refusal) = read(&rewritten).unwrap_err();
         assert!(found > u64::try_from(index).unwrap());
-        assert!(matches!(refusal, Refusal::Invalid(Fault::Previous | Fault::Map)), "{refusal:?}");
+        assert!(matches!(refusal, LineRefusal::Invalid(LogFault::Previous | LogFault::Map)), "{refusal:?}");
     }
 }
 
@@ -120,19 +120,19 @@ fn a_rewritten_line_is_found_by_what_rests_on_it() {
 fn a_record_in_a_stream_that_cannot_be_its_own_is_found() {
     let of_app = indices(|leaf| matches!(leaf, Leaf::Record(leaf) if leaf.type_name == "policy-set"))[0];
     let elsewhere = with_record(of_app, |leaf| leaf.app = Some(app("app.two")));
-    assert_fault(&elsewhere, of_app, Fault::Stream);
+    assert_fault(&elsewhere, of_app, LogFault::Stream);
     let as_tenant = with_record(of_app, |leaf| leaf.type_name = "enabled");
-    assert_fault(&as_tenant, of_app, Fault::Stream);
+    assert_fault(&as_tenant, of_app, LogFault::Stream);
     let refused = indices(|leaf| matches!(leaf, Leaf::Record(leaf) if leaf.type_name == "rejected"))[0];
     let hidden = with_record(refused, |leaf| leaf.type_name = "product-moved");
-    assert_fault(&hidden, refused, Fault::Stream);
+    assert_fault(&hidden, refused, LogFault::Stream);
     let of_tenant = indices(|leaf| matches!(leaf, Leaf::Record(leaf) if leaf.type_name == "disabled"))[0];
     for type_name in ["rejected", "policy-set", "product-moved"] {
         let moved = with_record(of_tenant, |leaf| leaf.type_name = type_name);
-        assert_fault(&moved, of_tenant, Fault::Stream);
+        assert_fault(&moved, of_tenant, LogFault::Stream);
     }
     let without = with_record(of_tenant, |leaf| leaf.app = None);
-    assert_fault(&without, of_tenant, Fault::Stream);
+    assert_fault(&without, of_tenant, LogFault::Stream);
 }
 
 /// The line that names a log before.
@@ -163,17 +163,17 @@ fn the_logs_before_are_named_before_everything_else() {
     assert_eq!(reader.predecessors()[1].root, Hash::of(&[b"realm/1"]));
 
     let late = [lines(), vec![first.clone()]].concat();
-    assert_fault(&late, late.len() - 1, Fault::Succession);
+    assert_fault(&late, late.len() - 1, LogFault::Succession);
     let dated = succession(1, "", "realm/0");
     let dated = RecordLeaf { time: Timestamp::from_millis(8_000), ..dated };
-    assert_fault(&[dated.write()], 0, Fault::Succession);
+    assert_fault(&[dated.write()], 0, LogFault::Succession);
     let elsewhere = RecordLeaf { stream: stream_id(&Stream::Rejected), ..succession(1, "", "realm/0") };
-    assert_fault(&[elsewhere.write()], 0, Fault::Stream);
+    assert_fault(&[elsewhere.write()], 0, LogFault::Stream);
     let unnamed = RecordLeaf { source: "realm/0/100".to_owned(), ..succession(1, "", "realm/0") };
-    assert_fault(&[unnamed.write()], 0, Fault::Succession);
+    assert_fault(&[unnamed.write()], 0, LogFault::Succession);
     // No message comes from a log.
     let message = with_record(0, |leaf| leaf.source = "log:realm/0/100".to_owned());
-    assert_fault(&message, 0, Fault::Succession);
+    assert_fault(&message, 0, LogFault::Succession);
 }
 
 #[test]
@@ -200,37 +200,41 @@ fn a_lie_in_a_seal_is_found_at_its_line() {
     let seals = indices(|leaf| matches!(leaf, Leaf::Seal(_)));
     let Leaf::Seal(first) = Leaf::parse(&lines()[seals[0]]).unwrap() else { panic!("a record") };
     for index in seals {
-        assert_fault(&with_seal(index, |seal| seal.map_root.0[0] ^= 1), index, Fault::Map);
+        assert_fault(&with_seal(index, |seal| seal.map_root.0[0] ^= 1), index, LogFault::Map);
         let wrong = u64::try_from(index).unwrap() + 1;
-        assert_fault(&with_seal(index, |seal| seal.index = wrong), index, Fault::SealIndex(wrong));
+        assert_fault(&with_seal(index, |seal| seal.index = wrong), index, LogFault::SealIndex(wrong));
         let miscounted = with_seal(index, |seal| seal.streams += 1);
-        assert!(matches!(read(&miscounted), Err((_, Refusal::Invalid(Fault::Streams { .. })))));
+        assert!(matches!(read(&miscounted), Err((_, LineRefusal::Invalid(LogFault::Streams { .. })))));
         let denied = with_seal(index, |seal| seal.rejected = 0);
-        assert_fault(&denied, index, Fault::Rejected { found: 0, rejected: 1 });
+        assert_fault(&denied, index, LogFault::Rejected { found: 0, rejected: 1 });
         let dated = with_seal(index, |seal| seal.recorded = Timestamp::from_millis(1));
-        assert_fault(&dated, index, Fault::SealRecorded);
+        assert_fault(&dated, index, LogFault::SealRecorded);
         let next = "realm.lifecycle/7/1".to_owned();
-        assert_fault(&with_seal(index, |seal| seal.next.clone_from(&next)), index, Fault::Next(next));
+        assert_fault(&with_seal(index, |seal| seal.next.clone_from(&next)), index, LogFault::Next(next));
         let nowhere = "nowhere".to_owned();
-        assert_fault(&with_seal(index, |seal| seal.next.clone_from(&nowhere)), index, Fault::Next(nowhere));
+        assert_fault(
+            &with_seal(index, |seal| seal.next.clone_from(&nowhere)),
+            index,
+            LogFault::Next(nowhere),
+        );
     }
     // A map that was true once: the heads since then are stale.
     let seals = indices(|leaf| matches!(leaf, Leaf::Seal(_)));
-    assert_fault(&with_seal(seals[1], |seal| seal.map_root = first.map_root), seals[1], Fault::Map);
-    assert_fault(&with_seal(seals[0], |seal| seal.map_root = Hash::ZERO), seals[0], Fault::Map);
+    assert_fault(&with_seal(seals[1], |seal| seal.map_root = first.map_root), seals[1], LogFault::Map);
+    assert_fault(&with_seal(seals[0], |seal| seal.map_root = Hash::ZERO), seals[0], LogFault::Map);
     let fewer = with_seal(seals[0], |seal| seal.duplicates = 9);
-    assert_fault(&fewer, seals[1], Fault::Duplicates);
+    assert_fault(&fewer, seals[1], LogFault::Duplicates);
     // What a seal says is read next is not followed by what is before it.
     let skipped = with_seal(seals[0], |seal| seal.next = "realm.lifecycle/7/999999".to_owned());
-    assert!(matches!(read(&skipped), Err((_, Refusal::Invalid(Fault::Source(_))))));
+    assert!(matches!(read(&skipped), Err((_, LineRefusal::Invalid(LogFault::Source(_))))));
 }
 
 #[test]
 fn what_is_no_line_is_not_taken_and_what_is_newer_not_judged() {
     let mut broken = lines();
     broken[3].push(' ');
-    assert_fault(&broken, 3, Fault::Line);
+    assert_fault(&broken, 3, LogFault::Line);
     let mut newer = lines();
     newer[3] = newer[3].replacen(r#""v":1"#, r#""v":2"#, 1);
-    assert_eq!(read(&newer).unwrap_err(), (3, Refusal::UnknownVersion(2)));
+    assert_eq!(read(&newer).unwrap_err(), (3, LineRefusal::UnknownVersion(2)));
 }

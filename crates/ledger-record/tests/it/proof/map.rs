@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use ledger_record::proof::Hash;
-use ledger_record::proof::map::{End, Entry, Head, Node, Path, Proof, below, prove, root, update, verify};
+use ledger_record::proof::map::{
+    self, End, MapEntry, MapNode, NodeStore, Proof, StreamHead, WholeMap, WholeNode, root, verify,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-fn entry(stream: Hash, seq: u64) -> Entry {
-    Entry { stream, commitment: Head { seq, index: seq * 3, leaf: stream }.commitment() }
+use super::stored_map::StoredMap;
+
+fn entry(stream: Hash, seq: u64) -> MapEntry {
+    MapEntry { stream, commitment: StreamHead { seq, index: seq * 3, leaf: stream }.commitment() }
 }
 
 fn stream(number: u64) -> Hash {
@@ -18,40 +22,67 @@ fn stream(number: u64) -> Hash {
 
 #[derive(Default)]
 struct Stored {
-    nodes: BTreeMap<Path, Node>,
-    entries: BTreeMap<Hash, Entry>,
+    map: WholeMap,
+    entries: BTreeMap<Hash, MapEntry>,
 }
 
 impl Stored {
-    fn update(&mut self, mut changed: Vec<Entry>) -> Hash {
+    fn update(&mut self, mut changed: Vec<MapEntry>) -> Hash {
         changed.sort_unstable();
-        let (root, written) = update(&changed, self.lookup()).unwrap();
-        self.nodes.extend(written);
+        let root = self.map.update(&changed);
         self.entries.extend(changed.into_iter().map(|entry| (entry.stream, entry)));
-        root
+        MapNode::hash_of(root)
     }
 
-    fn lookup(&self) -> impl FnMut(Path) -> Result<Node, Infallible> {
-        |path| Ok(self.nodes.get(&path).copied().unwrap_or(Node::Missing))
-    }
-
-    fn sorted(&self) -> Vec<Entry> {
+    fn sorted(&self) -> Vec<MapEntry> {
         self.entries.values().copied().collect()
     }
 
     fn prove(&self, stream: Hash) -> Proof {
-        prove(stream, self.lookup()).unwrap()
+        StoredMap::new(self.sorted()).prove(stream)
+    }
+}
+
+/// Counts the nodes that an update hashes.
+#[derive(Default)]
+struct Counting {
+    map: WholeMap,
+    hashed: usize,
+}
+
+impl NodeStore for Counting {
+    type At = WholeNode;
+    type Error = Infallible;
+
+    fn put_streams(
+        &mut self,
+        at: WholeNode,
+        depth: u16,
+        changed: &[MapEntry],
+    ) -> Result<Option<WholeNode>, Infallible> {
+        let put = self.map.put_streams(at, depth, changed)?;
+        self.hashed += usize::from(put.is_some());
+        Ok(put)
+    }
+
+    fn children(&self, at: WholeNode, depth: u16) -> [WholeNode; 2] {
+        self.map.children(at, depth)
+    }
+
+    fn join(&mut self, at: WholeNode, children: [WholeNode; 2]) -> WholeNode {
+        self.hashed += 1;
+        self.map.join(at, children)
     }
 }
 
 /// The definition, bit by bit.
-fn naive(entries: &[Entry], depth: usize) -> Hash {
+fn naive(entries: &[MapEntry], depth: usize) -> Hash {
     match entries {
         [] => Hash::ZERO,
         [entry] => Hash::of(&[&[2], &entry.stream.0, &entry.commitment.0]),
         _ => {
-            let is_left = |entry: &&Entry| entry.stream.0[depth / 8] >> (7 - depth % 8) & 1 == 0;
-            let (left, right): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(is_left);
+            let is_left = |entry: &&MapEntry| entry.stream.0[depth / 8] >> (7 - depth % 8) & 1 == 0;
+            let (left, right): (Vec<&MapEntry>, Vec<&MapEntry>) = entries.iter().partition(is_left);
             let [left, right] = [left, right].map(|side| side.into_iter().copied().collect::<Vec<_>>());
             Hash::of(&[&[3], &naive(&left, depth + 1).0, &naive(&right, depth + 1).0])
         }
@@ -120,27 +151,25 @@ fn streams_that_share_a_long_way_are_told_apart() {
 
 #[test]
 fn an_update_touches_the_way_of_what_changed_only() {
-    let mut stored = Stored::default();
-    stored.update((0..1000).map(|number| entry(stream(number), 1)).collect());
-    let way = stored.prove(stream(7)).siblings.len();
-    let (_, written) = update(&[entry(stream(7), 2)], stored.lookup()).unwrap();
-    assert_eq!(written.len(), way + 1);
+    let mut entries: Vec<MapEntry> = (0..1000).map(|number| entry(stream(number), 1)).collect();
+    entries.sort_unstable();
+    let mut counting = Counting::default();
+    let Ok(top) = map::update(&mut counting, WholeNode::default(), 0, &entries);
+    counting.hashed = 0;
+    let Ok(_) = map::update(&mut counting, top, 0, &[entry(stream(7), 2)]);
+    let way = StoredMap::new(entries).prove(stream(7)).siblings.len();
+    assert_eq!(counting.hashed, way + 1);
 }
 
 /// The text of a proof of completeness besides its records, with a million streams: the bar is 2.5 KB, of
 /// which a checkpoint, a seal and its way of 24 hashes take about 1,500 bytes.
 #[test]
 fn a_million_streams_still_have_short_proofs() {
-    let mut entries: Vec<Entry> = (0..1_000_000).map(|number| entry(stream(number), 1)).collect();
-    entries.sort_unstable();
-    let mut nodes = BTreeMap::new();
-    let (top, written) = update(&entries, |_| Ok::<_, Infallible>(Node::Missing)).unwrap();
-    assert_eq!(top, root(&entries));
-    nodes.extend(written);
-    let lookup = |path| Ok::<_, Infallible>(nodes.get(&path).copied().unwrap_or(Node::Missing));
+    let stored = StoredMap::new((0..1_000_000).map(|number| entry(stream(number), 1)).collect());
+    let top = root(&stored.sorted);
     let lengths: Vec<usize> = (0..1000)
         .map(|number| {
-            let proof = prove(stream(number * 999), lookup).unwrap();
+            let proof = stored.prove(stream(number * 999));
             assert_eq!(verify(stream(number * 999), &proof, top), Ok(()));
             proof.siblings.len() * (Hash::ZERO.to_text().len() + 3)
         })
@@ -151,19 +180,14 @@ fn a_million_streams_still_have_short_proofs() {
 
 #[test]
 fn a_part_of_the_map_is_what_lies_at_its_path() {
-    let mut entries: Vec<_> = (0..400).map(|number| entry(stream(number), 1)).collect();
-    entries.sort_unstable();
-    let mut stored = Stored::default();
-    stored.update(entries.clone());
-    for (path, node) in &stored.nodes {
-        let begins = |entry: &&Entry| {
-            let bit = |hash: Hash, at: u16| hash.0[usize::from(at / 8)] >> (7 - at % 8) & 1;
-            (0..path.depth).all(|at| bit(entry.stream, at) == bit(path.bits, at))
-        };
-        let part: Vec<Entry> = entries.iter().filter(begins).copied().collect();
-        assert_eq!(below(path.depth, &part), *node, "{path:?}");
+    let stored = StoredMap::new((0..400).map(|number| entry(stream(number), 1)).collect());
+    for (at, node) in &stored.nodes {
+        let depth = u16::try_from(at.ilog2()).unwrap();
+        let part = stored.below(depth, at - (1 << depth));
+        assert_eq!(MapNode::over_streams(depth, part), Some(*node), "{at}");
+        assert_eq!(node.hash, naive(part, usize::from(depth)), "{at}");
     }
-    assert_eq!(below(7, &[]), Node::Missing);
+    assert_eq!(MapNode::over_streams(7, &[]), None);
 }
 
 proptest! {

@@ -1,7 +1,9 @@
 //! Notes against the public vectors and a foreign implementation.
 
 use ledger_record::proof::Hash;
-use ledger_record::proof::note::{Checkpoint, KeyError, NoteError, SignerKey, VerifierKey, verify_ed25519};
+use ledger_record::proof::note::{
+    Checkpoint, NoteError, NoteKeyError, SignerKey, VerifierKey, verify_ed25519,
+};
 use serde_json::Value;
 use signed_note::{Note, StandardSigner, StandardVerifier, VerifierList};
 
@@ -111,10 +113,10 @@ fn keys_are_read_as_they_are_written() {
     let vkey = key.verifier().to_string();
     assert_eq!(VerifierKey::parse(&vkey), Ok(key.verifier()));
     assert_eq!(SignerKey::parse(&key.to_secret_text()).unwrap().verifier(), key.verifier());
-    assert_eq!(VerifierKey::parse(&vkey.replacen("realm/7", "realm/8", 1)), Err(KeyError::Id));
-    assert_eq!(VerifierKey::parse("name"), Err(KeyError::Malformed));
-    assert_eq!(VerifierKey::parse(&vkey.replacen(ORIGIN, "a name", 1)), Err(KeyError::Name));
-    assert_eq!(VerifierKey::parse("a+00000000+Ag=="), Err(KeyError::Kind(2)));
+    assert_eq!(VerifierKey::parse(&vkey.replacen("realm/7", "realm/8", 1)), Err(NoteKeyError::Id));
+    assert_eq!(VerifierKey::parse("name"), Err(NoteKeyError::Malformed));
+    assert_eq!(VerifierKey::parse(&vkey.replacen(ORIGIN, "a name", 1)), Err(NoteKeyError::Name));
+    assert_eq!(VerifierKey::parse("a+00000000+Ag=="), Err(NoteKeyError::Kind(2)));
     assert!(SignerKey::parse(&vkey).is_err());
     assert!(!format!("{key:?}").contains(&hex::encode([1; 32])));
 }

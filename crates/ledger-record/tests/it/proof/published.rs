@@ -13,7 +13,7 @@ use ledger_record::proof::bundle::{Bundle, StreamPart};
 use ledger_record::proof::line::Leaf;
 use ledger_record::proof::note::{Checkpoint, VerifierKey};
 use ledger_record::proof::tlog;
-use ledger_record::proof::verify::{Refusal, verify};
+use ledger_record::proof::verify::{BundleRefusal, verify};
 
 use super::ledger::{Ledger, Lie, app, client, key};
 use super::lies::Case;
@@ -32,8 +32,8 @@ fn bundle_case(
 ) -> Case {
     let found = match verify(&text, keys, pinned.as_deref()) {
         Ok(_) => 0,
-        Err(Refusal::Invalid(_)) => 3,
-        Err(Refusal::Undecided(_)) => 1,
+        Err(BundleRefusal::Invalid(_)) => 3,
+        Err(BundleRefusal::Undecided(_)) => 1,
     };
     assert_eq!(found, exit, "{name}");
     let keys = keys.iter().map(VerifierKey::to_string).collect();
@@ -290,8 +290,8 @@ fn log_case(
     let read = |path: &str| Ok::<_, Infallible>(files.get(path).cloned());
     let found = match tlog::verify(read, keys, pinned.as_deref(), |_, _| {}) {
         Ok(_) => 0,
-        Err(tlog::Refusal::Invalid(_)) => 3,
-        Err(tlog::Refusal::Undecided(_) | tlog::Refusal::Unreadable(_)) => 1,
+        Err(tlog::TilesRefusal::Invalid(_)) => 3,
+        Err(tlog::TilesRefusal::Undecided(_) | tlog::TilesRefusal::Unreadable(_)) => 1,
     };
     assert_eq!(found, exit, "{name}");
     let files: BTreeMap<_, _> =

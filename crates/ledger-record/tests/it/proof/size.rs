@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use ledger_record::proof::Hash;
 use ledger_record::proof::bundle::{Bundle, SealPart, StreamPart};
 use ledger_record::proof::line::{SealLeaf, stream_id};
-use ledger_record::proof::map::{self, Entry, Head};
+use ledger_record::proof::map::{self, MapEntry, StreamHead};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::proof::tree;
 use ledger_record::proof::verify::verify;
@@ -14,6 +14,8 @@ use ledger_record::record::Stream;
 
 use super::bundle::keys;
 use super::ledger::{ORIGIN, client, key};
+use super::stored_map::StoredMap;
+use super::tree::append;
 
 const TENANTS: u64 = 1_000_000;
 const LEAVES: u64 = 10_000_000;
@@ -24,7 +26,7 @@ struct Edge(BTreeMap<tree::Node, Hash>);
 
 impl Edge {
     fn push(&mut self, index: u64, leaf: Hash) {
-        let made = tree::append(index, leaf, self.lookup()).unwrap();
+        let made = append(index, leaf, self.lookup()).unwrap();
         for (node, hash) in made {
             if let Some(level) = node.level.checked_sub(1) {
                 for child in [2 * node.index, 2 * node.index + 1] {
@@ -45,21 +47,22 @@ fn tenant(number: u64) -> Stream {
 }
 
 /// The heads of all tenants: the last ten leaves of each lie at the end of the log.
-fn map_of_all() -> (Hash, BTreeMap<map::Path, map::Node>) {
-    let head =
-        |number: u64| Head { seq: 10, index: LEAVES - 2 - number, leaf: Hash::of(&[&number.to_be_bytes()]) };
-    let mut entries: Vec<Entry> = (0..TENANTS)
-        .map(|number| Entry { stream: stream_id(&tenant(number)), commitment: head(number).commitment() })
-        .collect();
-    entries.sort_unstable();
-    let (root, written) = map::update(&entries, |_| Ok::<_, Infallible>(map::Node::Missing)).unwrap();
-    (root, written.into_iter().collect())
+fn map_of_all() -> StoredMap {
+    let head = |number: u64| StreamHead {
+        seq: 10,
+        index: LEAVES - 2 - number,
+        leaf: Hash::of(&[&number.to_be_bytes()]),
+    };
+    let entry =
+        |number| MapEntry { stream: stream_id(&tenant(number)), commitment: head(number).commitment() };
+    StoredMap::new((0..TENANTS).map(entry).collect())
 }
 
 /// The bar: 2.5 KB.
 #[test]
 fn a_proof_of_completeness_is_short_in_a_large_log() {
-    let (map_root, nodes) = map_of_all();
+    let map = map_of_all();
+    let map_root = map::root(&map.sorted);
     let seal = SealLeaf {
         index: LEAVES - 1,
         map_root,
@@ -82,8 +85,7 @@ fn a_proof_of_completeness_is_short_in_a_large_log() {
     let mut lengths = Vec::new();
     for number in 0..500 {
         let nobody = client(&format!("nobody-{number}.example.net"));
-        let stored = |path| Ok::<_, Infallible>(nodes.get(&path).copied().unwrap_or(map::Node::Missing));
-        let way = map::prove(stream_id(&Stream::Tenant(nobody.clone())), stored).unwrap();
+        let way = map.prove(stream_id(&Stream::Tenant(nobody.clone())));
         let bundle = Bundle {
             client: nobody,
             origin: ORIGIN.to_owned(),

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use ledger_record::proof::Hash;
-use ledger_record::proof::tiles::{Kind, NotEntries, Tile, Tiler, TooLong, WIDTH, entries, lines};
-use ledger_record::proof::tree::{Node, append, leaf_hash, root};
+use ledger_record::proof::tiles::{NotEntries, Tile, TileKind, Tiler, TooLong, WIDTH, entries, lines};
+use ledger_record::proof::tree::{Node, leaf_hash, root};
 use tlog_tiles::{HashReader as _, TileHashReader, TileReader};
+
+use super::tree::append;
 
 fn line(index: u64) -> String {
     format!("line {index}")
@@ -35,12 +37,12 @@ fn nodes(size: u64) -> BTreeMap<Node, Hash> {
 #[test]
 fn paths_are_those_of_the_specification() {
     let tile = |kind, index, width| Tile { kind, index, width }.path();
-    let hashes = |level| Kind::Hashes { level };
+    let hashes = |level| TileKind::Hashes { level };
     assert_eq!(tile(hashes(0), 0, WIDTH), "tile/0/000");
     assert_eq!(tile(hashes(1), 7, 3), "tile/1/007.p/3");
     assert_eq!(tile(hashes(3), 1_234_067, WIDTH), "tile/3/x001/x234/067");
-    assert_eq!(tile(Kind::Entries, 1_000, 255), "tile/entries/x001/000.p/255");
-    assert_eq!(tile(Kind::Entries, 999_000, WIDTH), "tile/entries/x999/000");
+    assert_eq!(tile(TileKind::Entries, 1_000, 255), "tile/entries/x001/000.p/255");
+    assert_eq!(tile(TileKind::Entries, 999_000, WIDTH), "tile/entries/x999/000");
 }
 
 #[test]
@@ -62,7 +64,7 @@ fn tiles_hold_the_lines_and_the_nodes_of_the_tree() {
             let mut found = Vec::new();
             for index in 0..count.div_ceil(256) {
                 let width = u16::try_from(count - index * 256).unwrap_or(WIDTH).min(WIDTH);
-                let tile = Tile { kind: Kind::Hashes { level }, index, width };
+                let tile = Tile { kind: TileKind::Hashes { level }, index, width };
                 found.extend(tiles.remove(&tile.path()).unwrap());
             }
             assert!(found == expected, "level {level} of {size}");

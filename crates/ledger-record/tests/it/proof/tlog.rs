@@ -7,7 +7,7 @@ use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::line::{Leaf, leaf_hash};
 use ledger_record::proof::log;
 use ledger_record::proof::note::{Checkpoint, NoteError};
-use ledger_record::proof::tlog::{Fault, Inconclusive, Refusal, Verified, verify};
+use ledger_record::proof::tlog::{InconclusiveTiles, TilesFault, TilesRefusal, VerifiedTiles, verify};
 
 use super::bundle::keys;
 use super::ledger::{Ledger, ORIGIN, key};
@@ -15,7 +15,7 @@ use super::tiles::tiles_of;
 
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-fn judge(files: &Files, pinned: Option<&str>) -> Result<Verified, Refusal<Infallible>> {
+fn judge(files: &Files, pinned: Option<&str>) -> Result<VerifiedTiles, TilesRefusal<Infallible>> {
     verify(|path| Ok(files.get(path).cloned()), &keys(), pinned, |_, _| {})
 }
 
@@ -40,9 +40,9 @@ pub(crate) fn large() -> Ledger {
     ledger
 }
 
-fn fault(files: &Files) -> Fault {
+fn fault(files: &Files) -> TilesFault {
     match judge(files, None) {
-        Err(Refusal::Invalid(fault)) => fault,
+        Err(TilesRefusal::Invalid(fault)) => fault,
         other => panic!("not found: {other:?}"),
     }
 }
@@ -93,7 +93,7 @@ fn a_bit_of_every_hash_of_a_large_log_is_found() {
         for at in (0..bytes.len()).step_by(32) {
             let mut changed = files.clone();
             changed.get_mut(path).unwrap()[at + at / 32 % 32] ^= 1;
-            assert_eq!(fault(&changed), Fault::Hashes(path.clone()));
+            assert_eq!(fault(&changed), TilesFault::Hashes(path.clone()));
             tried += 1;
         }
     }
@@ -106,14 +106,14 @@ fn every_missing_or_shortened_file_is_found() {
     for path in files.keys().filter(|path| *path != "checkpoint") {
         let mut without = files.clone();
         without.remove(path);
-        assert_eq!(fault(&without), Fault::Missing(path.clone()));
+        assert_eq!(fault(&without), TilesFault::Missing(path.clone()));
         let mut shorter = files.clone();
         let bytes = shorter.get_mut(path).unwrap();
         bytes.truncate(bytes.len() - 32);
         assert!(judge(&shorter, None).is_err(), "{path}");
     }
     let verdict = judge(&Files::new(), None);
-    assert!(matches!(verdict, Err(Refusal::Undecided(Inconclusive::NoCheckpoint))), "{verdict:?}");
+    assert!(matches!(verdict, Err(TilesRefusal::Undecided(InconclusiveTiles::NoCheckpoint))), "{verdict:?}");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_log_that_has_grown_has_its_older_checkpoints_still() {
     assert_eq!(judge(&files, None).unwrap().checkpoint, ledger.checkpoint());
     let mut changed = files.clone();
     changed.get_mut("tile/0/002").unwrap()[5] ^= 1;
-    assert!(matches!(fault(&changed), Fault::Hashes(_)));
+    assert!(matches!(fault(&changed), TilesFault::Hashes(_)));
 }
 
 #[test]
@@ -145,14 +145,20 @@ fn a_pinned_checkpoint_is_gone_on_from() {
     let mut forked = before.checkpoint();
     forked.root.0[0] ^= 1;
     let verdict = judge(&files, Some(&forked.sign(&[&key(1)])));
-    assert!(matches!(verdict, Err(Refusal::Invalid(Fault::Inconsistent))), "{verdict:?}");
+    assert!(matches!(verdict, Err(TilesRefusal::Invalid(TilesFault::Inconsistent))), "{verdict:?}");
     let empty = Checkpoint { size: 0, ..forked };
     let verdict = judge(&files, Some(&empty.sign(&[&key(1)])));
-    assert!(matches!(verdict, Err(Refusal::Invalid(Fault::Inconsistent))), "{verdict:?}");
+    assert!(matches!(verdict, Err(TilesRefusal::Invalid(TilesFault::Inconsistent))), "{verdict:?}");
     let foreign = judge(&files, Some(&before.checkpoint().sign(&[&key(2)])));
-    assert!(matches!(foreign, Err(Refusal::Undecided(Inconclusive::PinnedUnknownKey))), "{foreign:?}");
+    assert!(
+        matches!(foreign, Err(TilesRefusal::Undecided(InconclusiveTiles::PinnedUnknownKey))),
+        "{foreign:?}"
+    );
     let older = judge(&directory(before.lines()), Some(&large().note()));
-    assert!(matches!(older, Err(Refusal::Undecided(Inconclusive::PinnedNewer { .. }))), "{older:?}");
+    assert!(
+        matches!(older, Err(TilesRefusal::Undecided(InconclusiveTiles::PinnedNewer { .. }))),
+        "{older:?}"
+    );
 }
 
 #[test]
@@ -168,9 +174,9 @@ fn an_operator_who_signs_a_lie_is_found() {
     let mut lying = lines.clone();
     lying[last] = seal.write().unwrap();
     let index = u64::try_from(last).unwrap();
-    assert_eq!(fault(&directory(&lying)), Fault::Leaf { index, fault: log::Fault::Map });
+    assert_eq!(fault(&directory(&lying)), TilesFault::Leaf { index, fault: log::LogFault::Map });
     let unsealed = directory(&lines[..last]);
-    assert_eq!(fault(&unsealed), Fault::Unsealed);
+    assert_eq!(fault(&unsealed), TilesFault::Unsealed);
     let mut short = directory(&lines);
     short.insert("checkpoint".to_owned(), directory(&lines[..last]).remove("checkpoint").unwrap());
     assert!(judge(&short, None).is_err());
@@ -182,11 +188,14 @@ fn another_key_does_not_judge() {
     let read = |path: &str| Ok::<_, Infallible>(files.get(path).cloned());
     for keys in [vec![], vec![key(2).verifier()]] {
         let verdict = verify(read, &keys, None, |_, _| {});
-        assert!(matches!(verdict, Err(Refusal::Undecided(Inconclusive::UnknownKey))), "{verdict:?}");
+        assert!(
+            matches!(verdict, Err(TilesRefusal::Undecided(InconclusiveTiles::UnknownKey))),
+            "{verdict:?}"
+        );
     }
     let mut forged = files.clone();
     let other = Checkpoint { size: 3, ..Ledger::eventful().checkpoint() };
     let text = other.sign(&[&key(1)]).replacen("\n3\n", "\n15\n", 1);
     forged.insert("checkpoint".to_owned(), text.into_bytes());
-    assert_eq!(fault(&forged), Fault::Checkpoint(NoteError::Signature));
+    assert_eq!(fault(&forged), TilesFault::Checkpoint(NoteError::Signature));
 }

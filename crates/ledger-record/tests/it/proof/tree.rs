@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use ledger_record::proof::Hash;
 use ledger_record::proof::tree::{
-    self, Node, append, consistency, inclusion, leaf_hash, root, verify_consistency, verify_inclusion,
+    self, Node, consistency, inclusion, leaf_hash, root, verify_consistency, verify_inclusion,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -81,6 +81,24 @@ fn the_public_consistency_vectors_hold() {
         count += 1;
     }
     assert_eq!(count, 97);
+}
+
+/// The nodes that become full when a leaf is appended to a tree of a size, the leaf itself first.
+pub(crate) fn append<E>(
+    size: u64,
+    leaf: Hash,
+    mut lookup: impl FnMut(Node) -> Result<Hash, E>,
+) -> Result<Vec<(Node, Hash)>, E> {
+    let mut node = Node { level: 0, index: size };
+    let mut hash = leaf;
+    let mut made = vec![(node, hash)];
+    while node.index % 2 == 1 {
+        let left = lookup(Node { level: node.level, index: node.index - 1 })?;
+        hash = tree::parent(left, hash);
+        node = Node { level: node.level + 1, index: node.index / 2 };
+        made.push((node, hash));
+    }
+    Ok(made)
 }
 
 /// The leaves of a log, and the nodes that appending them made.

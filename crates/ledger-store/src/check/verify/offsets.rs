@@ -7,12 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
+use std::sync::Arc;
 
+use ledger_record::key::side::parse_carried;
+use ledger_record::record::{Coordinates, Stream};
 use ledger_record::rows::SourcePosition;
 
-use crate::check::verify::sources::carried_end;
 use crate::check::verify::spread::SpreadOffsets;
-use crate::check::verify::{Fault, VerifyError};
+use crate::check::verify::{ShardFault, VerifyError};
 use crate::error::ReadError;
 use crate::read::snapshot::Snapshot;
 
@@ -136,7 +138,7 @@ impl Account<'_> {
     }
 
     /// Takes in a message.
-    fn take_one(&mut self, offset: u64) -> Result<(), Fault> {
+    fn take_one(&mut self, offset: u64) -> Result<(), ShardFault> {
         self.take(offset, offset.saturating_add(1))?;
         if !self.is_dense() {
             self.spread.recorded.insert(offset);
@@ -144,14 +146,18 @@ impl Account<'_> {
         Ok(())
     }
 
-    fn take(&mut self, from: u64, to: u64) -> Result<(), Fault> {
+    fn take(&mut self, from: u64, to: u64) -> Result<(), ShardFault> {
         let source_name = || self.name.clone();
         if let Some(next) = self.next {
             if from < next {
-                return Err(Fault::OffsetTwice { source_name: source_name(), offset: from });
+                return Err(ShardFault::OffsetTwice { source_name: source_name(), offset: from });
             }
             if from > next && self.is_dense() {
-                return Err(Fault::OffsetsMissing { source_name: source_name(), from: next, until: from });
+                return Err(ShardFault::OffsetsMissing {
+                    source_name: source_name(),
+                    from: next,
+                    until: from,
+                });
             }
         }
         self.next = Some(to);
@@ -163,7 +169,7 @@ impl Account<'_> {
     }
 
     /// What was accounted for is what was read.
-    fn close(&self) -> Result<(), Fault> {
+    fn close(&self) -> Result<(), ShardFault> {
         let read_to = match &self.position {
             SourcePosition::Kafka { next_offset, .. } => *next_offset,
             SourcePosition::Import { lines, .. } => lines.saturating_add(1),
@@ -171,10 +177,10 @@ impl Account<'_> {
         };
         match self.next {
             Some(next) if next > read_to => {
-                Err(Fault::OffsetTwice { source_name: self.name.clone(), offset: next - 1 })
+                Err(ShardFault::OffsetTwice { source_name: self.name.clone(), offset: next - 1 })
             }
             Some(next) if next < read_to && self.is_dense() => {
-                Err(Fault::OffsetsMissing { source_name: self.name.clone(), from: next, until: read_to })
+                Err(ShardFault::OffsetsMissing { source_name: self.name.clone(), from: next, until: read_to })
             }
             Some(_) | None => Ok(()),
         }
@@ -186,4 +192,74 @@ fn peek(ranges: &mut Ranges<'_>) -> Result<Option<(u64, u64)>, ReadError> {
         Some(Err(error)) => Err(error),
         Some(Ok(_)) | None => Ok(ranges.peek().and_then(|range| range.as_ref().ok()).copied()),
     }
+}
+
+/// In the order of [`Snapshot::source_positions`]; the logs before, which account for nothing, behind them.
+#[derive(Debug)]
+pub(super) struct Sources(Vec<KnownSource>);
+
+#[derive(Debug)]
+struct KnownSource {
+    /// As coordinates name it: with the partition.
+    name: String,
+    of: Arc<str>,
+    partition: u32,
+    /// Those from here on, below `end`.
+    first: u64,
+    end: u64,
+}
+
+impl Sources {
+    pub(super) fn read(snapshot: &Snapshot<'_>) -> Result<Self, ReadError> {
+        let own = snapshot.database().id().partition;
+        let mut sources = Vec::new();
+        let positions = snapshot.source_positions()?;
+        for (name, position) in &positions {
+            let (of, partition) = parse_carried(name).unwrap_or((name, own));
+            let (first, end) = match position {
+                SourcePosition::Carried { end, .. } => (0, *end),
+                _ => (carried_end(&positions, of, partition).unwrap_or(0), u64::MAX),
+            };
+            sources.push(KnownSource {
+                name: format!("{of}/{partition}"),
+                of: of.into(),
+                partition,
+                first,
+                end,
+            });
+        }
+        for record in snapshot.records(&Stream::Succession, 0)? {
+            let Coordinates { source: of, partition, .. } = record?.source;
+            sources.push(KnownSource {
+                name: format!("{of}/{partition}"),
+                of,
+                partition,
+                first: 0,
+                end: u64::MAX,
+            });
+        }
+        Ok(Self(sources))
+    }
+
+    /// The number of the source of these coordinates.
+    pub(super) fn number(&self, from: &Coordinates) -> Option<usize> {
+        let is_of = |known: &KnownSource| known.partition == from.partition && known.of == from.source;
+        self.0.iter().position(|known| is_of(known) && (known.first..known.end).contains(&from.offset))
+    }
+
+    pub(super) fn name(&self, number: u16) -> &str {
+        self.0.get(usize::from(number)).map_or("", |source| &source.name)
+    }
+}
+
+/// The end of what was carried over of a partition of a source: what the shard read itself begins there.
+pub(super) fn carried_end(
+    positions: &[(String, SourcePosition)],
+    source: &str,
+    partition: u32,
+) -> Option<u64> {
+    positions.iter().find_map(|(name, position)| match position {
+        SourcePosition::Carried { end, .. } if parse_carried(name) == Some((source, partition)) => Some(*end),
+        _ => None,
+    })
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use ledger_record::key::side::parse_carried;
 use roaring::RoaringTreemap;
 
-use crate::check::verify::Verified;
+use crate::check::verify::VerifiedShard;
 
 /// What a shard has of an imported file, or of what was carried over of a partition of a source.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -62,7 +62,7 @@ pub enum SpreadFault {
 
 /// Checks that each offset is in one shard. `shards` are all those of a topic, as an offset that one of them has not
 /// read yet may belong there.
-pub fn check_spread(shards: &[Verified]) -> Result<(), SpreadFault> {
+pub fn check_spread(shards: &[VerifiedShard]) -> Result<(), SpreadFault> {
     let mut by_name = BTreeMap::<&str, Vec<&SpreadOffsets>>::new();
     for (name, offsets) in shards.iter().flat_map(|shard| &shard.spread) {
         by_name.entry(name).or_default().push(offsets);

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger_core::event::{Body, Event};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
-use ledger_core::refold::Refold;
 use ledger_core::state::Rule;
-use ledger_core::tenant::{Outcome, Tenant};
+use ledger_core::tenant::Outcome;
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::evidence::LeafRow;
@@ -17,18 +16,18 @@ use ledger_record::key::{self, Family};
 use ledger_record::proof::line::{self, LeafContext, LeafHasher, LedgerSecret, own_rule, pinned_realm_after};
 use ledger_record::proof::{Hash, log as whole};
 use ledger_record::record::{Content, PriorLog, Record, Stream, decode_outcome, encode_outcome};
+use ledger_record::replay::Replay;
 use ledger_record::rows::TenantRow;
 
-use crate::check::verify::sources::Sources;
-use crate::check::verify::sweep::{Totals, put_all};
-use crate::check::verify::table::{Named, Slot, Table};
-use crate::check::verify::{Fault, VerifyError, check_rules};
+use crate::check::verify::offsets::Sources;
+use crate::check::verify::sweep::{NamedStream, Slot, Table, Totals, put_all};
+use crate::check::verify::{ShardFault, VerifyError, check_rules};
 use crate::db::database::damaged;
 use crate::db::scan::everything_from;
 use crate::error::{Damage, ReadError};
 use crate::read::snapshot::Snapshot;
 
-/// What is there to judge by.
+/// What is there to verifier by.
 pub(super) struct TenantVerifier<'s, 'a> {
     pub(super) snapshot: &'s Snapshot<'a>,
     sources: &'s Sources,
@@ -41,7 +40,7 @@ pub(super) struct TenantVerifier<'s, 'a> {
 pub(super) struct TenantResult {
     hasher: LeafHasher,
     pub(super) slots: Vec<(u64, Slot)>,
-    pub(super) fault: Option<Fault>,
+    pub(super) fault: Option<ShardFault>,
     pub(super) corrections: u64,
     pub(super) ahead_ms: u64,
     pub(super) recorded: Option<Timestamp>,
@@ -91,30 +90,30 @@ impl<'s, 'a> TenantVerifier<'s, 'a> {
         found: &mut Totals,
     ) -> Result<u32, VerifyError> {
         self.nothing_else()?;
-        let mut judged = TenantResult::new(secret);
+        let mut result = TenantResult::new(secret);
         let mut number = 0;
         for (app, records) in &self.apps {
-            let stream = Named::new(&Stream::App(app.clone()));
+            let stream = NamedStream::new(&Stream::App(app.clone()));
             for record in records {
                 found.recorded = found.recorded.max(Some(record.recorded));
                 found.apps.entry(app.clone()).or_default().seq = record.seq;
-                self.link(record, stream.id, (None, None), &mut judged)?;
-                put_all(table, number, &mut judged)?;
+                self.link(record, stream.id, (None, None), &mut result)?;
+                put_all(table, number, &mut result)?;
             }
             table.name(number, stream);
-            (number, judged.last) = (number + 1, None);
+            (number, result.last) = (number + 1, None);
         }
         for stream in [Stream::Rejected, Stream::Succession] {
-            let named = Named::new(&stream);
+            let named = NamedStream::new(&stream);
             for record in self.snapshot.records(&stream, 0)? {
                 let record = record?;
-                self.link(&record, named.id, (None, None), &mut judged)?;
-                put_all(table, number, &mut judged)?;
-                found.predecessors.extend(PriorLog::of(&record));
+                self.link(&record, named.id, (None, None), &mut result)?;
+                put_all(table, number, &mut result)?;
+                found.predecessors.extend(PriorLog::from_record(&record));
                 found.refused += u64::from(stream == Stream::Rejected);
             }
             table.name(number, named);
-            (number, judged.last) = (number + 1, None);
+            (number, result.last) = (number + 1, None);
         }
         Ok(number)
     }
@@ -138,46 +137,46 @@ impl<'s, 'a> TenantVerifier<'s, 'a> {
         stream: Hash,
         records: &TenantLog,
         row: &[u8],
-        judged: &mut TenantResult,
+        result: &mut TenantResult,
     ) -> Result<(), VerifyError> {
-        (judged.last, judged.corrections) = (None, 0);
+        (result.last, result.corrections) = (None, 0);
         let mut replay = Replay::default();
         for (position, arrived) in self.arrivals(records) {
             match arrived {
                 Arrived::OwnRecord { record, event, stored } => {
                     let seq = record.seq;
                     let mut outcome = replay.append(seq, event);
-                    if !judged.is_stored_as(&outcome, stored) {
+                    if !result.is_stored_as(&outcome, stored) {
                         outcome = stored_outcome(record, stored)?;
                         let client = client.clone();
-                        judged.fault.get_or_insert(Fault::Outcome { client, seq });
+                        result.fault.get_or_insert(ShardFault::Outcome { client, seq });
                     }
-                    judged.note(record, event);
-                    let beside = (own_rule(event, &outcome), pinned_realm_after(event, &replay.tenant));
-                    self.link(record, stream, beside, judged)?;
+                    result.note(record, event);
+                    let shown = (own_rule(event, &outcome), pinned_realm_after(event, replay.tenant()));
+                    self.link(record, stream, shown, result)?;
                 }
                 Arrived::OfApp { app, event } => {
-                    judged.latest.extend(replay.tenant.latest_of(app).map(|latest| (position, latest)));
-                    let changes = replay.take_in_of_app(app, event);
+                    result.latest.extend(replay.tenant().latest_of(app).map(|latest| (position, latest)));
+                    let changes = replay.append_to_app(app, event);
                     if changes.is_empty() {
                         continue;
                     }
-                    judged.corrections += 1;
+                    result.corrections += 1;
                     let stored = self.snapshot.corrections(position, Some(client))?.next().transpose()?;
                     if stored.as_ref().is_none_or(|(of, stored)| of != client || *stored != changes) {
                         let client = client.clone();
-                        judged.fault.get_or_insert(Fault::Corrections { position, client });
+                        result.fault.get_or_insert(ShardFault::Corrections { position, client });
                     }
                 }
             }
         }
-        let tenant = replay.tenant;
-        judged.apps.extend(tenant.installations.keys().map(|app| (app.clone(), tenant.latest_of(app))));
-        let (seq, position, _) = judged.last.unwrap_or_default();
-        judged.row.clear();
-        TenantRow { seq, position, tenant }.encode_into(&mut judged.row);
-        if judged.row != row {
-            judged.fault.get_or_insert_with(|| Fault::State(client.clone()));
+        let tenant = replay.into_tenant();
+        result.apps.extend(tenant.installations.keys().map(|app| (app.clone(), tenant.latest_of(app))));
+        let (seq, position, _) = result.last.unwrap_or_default();
+        result.row.clear();
+        TenantRow { seq, position, tenant }.encode_into(&mut result.row);
+        if result.row != row {
+            result.fault.get_or_insert_with(|| ShardFault::State(client.clone()));
         }
         Ok(())
     }
@@ -188,33 +187,33 @@ impl<'s, 'a> TenantVerifier<'s, 'a> {
         record: &Record,
         stream: Hash,
         (rule, pinned_realm): (Option<Rule>, Option<Realm>),
-        judged: &mut TenantResult,
+        result: &mut TenantResult,
     ) -> Result<(), VerifyError> {
         check_rules(record)?;
         let position = record.position;
-        let (before, above, previous) = judged.last.unwrap_or_default();
+        let (before, above, previous) = result.last.unwrap_or_default();
         if record.seq != before + 1 {
-            let fault = whole::Fault::Number { found: record.seq, before };
-            return Err(Fault::Log { position, fault }.into());
+            let fault = whole::LogFault::Number { found: record.seq, before };
+            return Err(ShardFault::Log { position, fault }.into());
         }
-        if judged.last.is_some() && position <= above || line::check(record).is_err() {
+        if result.last.is_some() && position <= above || line::check(record).is_err() {
             let at = key::position(position);
             return Err(ReadError::from(damaged(Family::Positions, &at, Damage::Misplaced)).into());
         }
-        let hash = judged.hasher.hash_with(rule, record, stream, LeafContext { previous, pinned_realm });
+        let hash = result.hasher.hash_with(rule, record, stream, LeafContext { previous, pinned_realm });
         let leaf = LeafRow { hash, pinned_realm };
         let (recorded, offset) = (record.recorded, record.source.offset);
         let slot = Slot { stream: 0, source: self.source_of(record)?, leaf, recorded, offset };
-        judged.slots.push((position, slot));
-        judged.last = Some((record.seq, position, hash));
+        result.slots.push((position, slot));
+        result.last = Some((record.seq, position, hash));
         Ok(())
     }
 
     /// The number of the source that a record came from.
-    fn source_of(&self, record: &Record) -> Result<u16, Fault> {
+    fn source_of(&self, record: &Record) -> Result<u16, ShardFault> {
         let from = &record.source;
         let number = self.sources.number(from).and_then(|number| u16::try_from(number).ok());
-        number.ok_or_else(|| Fault::OffsetTwice {
+        number.ok_or_else(|| ShardFault::OffsetTwice {
             source_name: format!("{}/{}", from.source, from.partition),
             offset: from.offset,
         })
@@ -253,7 +252,7 @@ impl<'s, 'a> TenantVerifier<'s, 'a> {
                 let latest = found.latest.get(&record.position).copied();
                 let late = timelines.of(app).event_is_late(event.time, &event.id, latest);
                 if *outcome != (Outcome { late, changes: Vec::new() }) {
-                    return Err(Fault::AppOutcome { app: app.clone(), seq: record.seq }.into());
+                    return Err(ShardFault::AppOutcome { app: app.clone(), seq: record.seq }.into());
                 }
                 timelines.insert(app, event.time, event.id.clone(), fact);
             }
@@ -262,10 +261,10 @@ impl<'s, 'a> TenantVerifier<'s, 'a> {
         for stored in self.snapshot.apps()? {
             let (app, row) = stored?;
             if rows.next() != Some((&app, &row)) {
-                return Err(Fault::App(app).into());
+                return Err(ShardFault::App(app).into());
             }
         }
-        rows.next().map_or(Ok(()), |(app, _)| Err(Fault::App(app.clone()).into()))
+        rows.next().map_or(Ok(()), |(app, _)| Err(ShardFault::App(app.clone()).into()))
     }
 }
 
@@ -338,28 +337,4 @@ impl TenantLog {
 fn stored_outcome(record: &Record, stored: &[u8]) -> Result<Outcome, ReadError> {
     let key = key::log::log(&record.stream, record.seq);
     Ok(decode_outcome(stored).map_err(|error| damaged(Family::Log, &key, error))?)
-}
-
-#[derive(Default)]
-struct Replay<'r> {
-    tenant: Tenant,
-    apps: AppTimelines,
-    history: Refold<&'r Event>,
-}
-
-impl<'r> Replay<'r> {
-    fn append(&mut self, seq: u64, event: &'r Event) -> Outcome {
-        self.history.append(&mut self.tenant, seq, event, &self.apps)
-    }
-
-    fn take_in_of_app(&mut self, app: &AppKey, event: &Event) -> Vec<ledger_core::tenant::Change> {
-        let Body::App { fact, .. } = &event.body else { return Vec::new() };
-        if !self.tenant.looked_up_since(app, event.time) {
-            self.apps.insert(app, event.time, event.id.clone(), fact);
-            return Vec::new();
-        }
-        let before = self.apps.clone();
-        self.apps.insert(app, event.time, event.id.clone(), fact);
-        self.history.correct(&mut self.tenant, (app, event.time), &before, &self.apps)
-    }
 }

@@ -24,7 +24,7 @@ fn copies_that_a_refill_filled_in_are_overtaken_by_nothing_in_the_next() {
         let moved = |client: &ClientKey| (place(client) + turn) % PARTITIONS;
         let path = scratch.path().join(format!("moved-{turn}"));
         let next = begin(&path).unwrap();
-        let how = Refill {
+        let how = RefillPlan {
             topic: TOPIC,
             log_name: "t~2",
             place: &moved,

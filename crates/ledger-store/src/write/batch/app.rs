@@ -1,6 +1,6 @@
 //! App-level events. One that is in time is a record and nothing more: descriptors and policies are looked
 //! up when an installation's own events come. One that is late changes what was looked up before, so every
-//! installation of the app with an event of its own after it is folded anew ([`crate::write::batch::affected`] finds them).
+//! installation of the app with an event of its own after it is folded anew ([`AffectedTenants`] finds them).
 //!
 //! What it corrects stands beside the record, by tenant: it may be very many. The tenants that change stay
 //! in memory until the commit, as everything goes into one write.
@@ -12,17 +12,19 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::Outcome;
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
-use ledger_record::key::{self, CorrectionKey, Family};
+use ledger_record::key::index::{IndexEntry, app_prefix};
+use ledger_record::key::{self, CorrectionKey, Family, LogKey};
 use ledger_record::record::{Content, Stream};
 use ledger_record::rows::{TenantRow, encode_changes};
+use rocksdb::ReadOptions;
 
-use crate::db::database::damaged;
+use crate::db::database::{Database, damaged};
+use crate::db::decode;
+use crate::db::scan::{Scan, everything_from, prefixed};
 use crate::error::{AppendError, Damage, ReadError};
-use crate::write::batch::AppendResult;
-use crate::write::batch::Batch;
-use crate::write::batch::IncomingEvent;
-use crate::write::batch::affected::{Candidate, Candidates};
+use crate::read::lists;
 use crate::write::batch::working_set::{TenantEntry, check_is_new, stored_row};
+use crate::write::batch::{AppendResult, Batch, IncomingEvent};
 
 /// A late app-level event, and the timelines without and with it.
 struct Late<'e> {
@@ -81,7 +83,7 @@ impl Batch<'_> {
         // What was recorded before that instant also happened before the late event.
         let since = late.time.plus_millis(self.next.ahead_ms.saturating_neg());
         let end = self.shard.head.next_position;
-        let mut candidates = Candidates::find(&open.database, late.app, late.installations, end, since)?;
+        let mut candidates = AffectedTenants::find(&open.database, late.app, late.installations, end, since)?;
         while let Some(candidate) = candidates.next()? {
             if !self.tenants.contains(&candidate.client) {
                 self.correct_stored(candidate, late)?;
@@ -95,7 +97,7 @@ impl Batch<'_> {
     }
 
     /// A tenant that this batch has not touched stays untouched unless it changes.
-    fn correct_stored(&mut self, candidate: Candidate, late: &Late<'_>) -> Result<(), ReadError> {
+    fn correct_stored(&mut self, candidate: AffectedTenant, late: &Late<'_>) -> Result<(), ReadError> {
         let database = &self.shard.open.database;
         let concerned =
             |row: &TenantRow| candidate.is_due(row) && row.tenant.looked_up_since(late.app, late.time);
@@ -109,7 +111,7 @@ impl Batch<'_> {
             return Ok(());
         }
         let client = candidate.client;
-        let mut entry = TenantEntry::of_stored(row, stored_bytes);
+        let mut entry = TenantEntry::from_stored(row, stored_bytes);
         self.refold(&client, &mut entry, late)?;
         entry.forget_history();
         if entry.is_changed() {
@@ -145,5 +147,70 @@ impl Batch<'_> {
             self.corrections.push((key, value));
         }
         Ok(())
+    }
+}
+
+/// A stored tenant that may be affected.
+pub(super) struct AffectedTenant {
+    pub(super) client: ClientKey,
+    /// The record that it was found by.
+    position: Option<u64>,
+}
+
+impl AffectedTenant {
+    /// Whether it is to be looked at now. One that is found by its records is looked at once, by the last.
+    pub(super) fn is_due(&self, row: &TenantRow) -> bool {
+        self.position.is_none_or(|position| position == row.position)
+    }
+}
+
+/// The stored tenants that a late app-level event may affect, one by one, without reading all tenants of the app.
+///
+/// It changes those only that have an event at its time or after it. None of their events is further ahead of the time
+/// it was recorded than the head says, so what they have was recorded since the time of the late event, less that. Those
+/// records are the end of the log, which is short as a rule: an app-level event that is a minute late meets the tenants
+/// of a minute. When there are more of them than the app has installations, the index names the tenants instead.
+///
+/// Both ways find more than is affected, in another order: which tenants change, and how, does not depend on the way
+/// (I-5).
+pub(super) struct AffectedTenants<'a> {
+    scan: Scan<'a>,
+}
+
+impl<'a> AffectedTenants<'a> {
+    /// The tenants with a record since an instant, or all `installations` of the app, whichever are fewer.
+    /// The log has `end` positions.
+    pub(super) fn find(
+        database: &'a Database,
+        app: &AppKey,
+        installations: u64,
+        end: u64,
+        since: Timestamp,
+    ) -> Result<Self, ReadError> {
+        let first = decode::first_recorded_since(database, end, since, &ReadOptions::default())?;
+        let (family, range) = if end - first < installations {
+            (Family::Positions, everything_from(key::position(first).to_vec()))
+        } else {
+            (Family::Index, prefixed(app_prefix(app)))
+        };
+        Ok(Self { scan: database.scan(family, range, ReadOptions::default())? })
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<AffectedTenant>, ReadError> {
+        let family = self.scan.family();
+        while let Some((key, value)) = self.scan.step()? {
+            if family == Family::Index {
+                let IndexEntry::App { client, .. } = lists::decode(key)? else {
+                    return Err(damaged(Family::Index, key, Damage::Misplaced).into());
+                };
+                return Ok(Some(AffectedTenant { client, position: None }));
+            }
+            let damaged = |error| damaged(Family::Positions, key, error);
+            if let Stream::Tenant(client) = LogKey::decode(value).map_err(damaged)?.stream {
+                let position = Some(key::parse_u64(key).map_err(damaged)?);
+                return Ok(Some(AffectedTenant { client, position }));
+            }
+        }
+        Ok(None)
     }
 }

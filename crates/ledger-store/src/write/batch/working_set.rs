@@ -9,7 +9,7 @@ use ledger_core::refold::Refold;
 use ledger_core::tenant::{Change, Outcome};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
-use ledger_record::key::{self, Family, Listed, listed};
+use ledger_record::key::{self, Family, IndexedInstallation, listed};
 use ledger_record::record::Stream;
 use ledger_record::rows::TenantRow;
 use rocksdb::ReadOptions;
@@ -28,7 +28,7 @@ pub(super) struct TenantEntry {
     /// Bytes of the stored row; 0 when nothing is stored.
     pub(super) stored_bytes: usize,
     /// What the index has of it, as it is stored.
-    pub(super) stored_listed: Vec<(AppKey, Listed)>,
+    pub(super) stored_listed: Vec<(AppKey, IndexedInstallation)>,
     /// Its new records.
     pub(super) pending: Vec<usize>,
     /// The row has changed without a new record: a late app-level event.
@@ -38,7 +38,7 @@ pub(super) struct TenantEntry {
 }
 
 impl TenantEntry {
-    pub(super) fn of_stored(row: TenantRow, stored_bytes: usize) -> Self {
+    pub(super) fn from_stored(row: TenantRow, stored_bytes: usize) -> Self {
         let stored_listed = listed(&row.tenant);
         Self { row, stored_bytes, stored_listed, pending: Vec::new(), corrected: false, history: None }
     }
@@ -200,7 +200,7 @@ impl WorkingSet {
                     None => stored_row(client, database)?,
                 };
                 let mut entry = if let Some((row, stored_bytes)) = known {
-                    TenantEntry::of_stored(row, stored_bytes)
+                    TenantEntry::from_stored(row, stored_bytes)
                 } else {
                     let stream = Stream::Tenant(client.clone());
                     check_is_new(&stream, Family::Tenants, key::tenant(client), database)?;

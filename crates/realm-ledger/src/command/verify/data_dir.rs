@@ -10,7 +10,7 @@ use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::note::{Checkpoint, VerifierKey};
 use ledger_store::{
     DataDir, OpenError, ReadError, Reader, ShardId, SignedCheckpoint, StopCode, TornTenant, TornTenants,
-    Verified, check_spread, with_causes,
+    VerifiedShard, check_spread, with_causes,
 };
 use serde::Serialize;
 
@@ -100,7 +100,7 @@ pub(super) fn run(
     let mut check = DataDirCheck { data, secret, config, origins, keys, pinned, readers, valid, failed };
     // A shard that is gone is among them.
     let begun = check.data.shards()?;
-    let mut topics = BTreeMap::<String, Vec<Option<Verified>>>::new();
+    let mut topics = BTreeMap::<String, Vec<Option<VerifiedShard>>>::new();
     for shard in check.data.partitions()? {
         let verified = check.check_shard(context, &shard, begun.contains(&shard))?;
         topics.entry(shard.topic).or_default().push(verified);
@@ -120,7 +120,7 @@ impl DataDirCheck<'_> {
         context: &Context<'_, '_>,
         shard: &ShardId,
         is_begun: bool,
-    ) -> Result<Option<Verified>, Failure> {
+    ) -> Result<Option<VerifiedShard>, Failure> {
         // In this order: beside a server the log may be longer than what is signed, but not shorter.
         let last = evidence::last_signed(&self.config, shard)?;
         let origin = self.origins.origin(shard);
@@ -154,7 +154,7 @@ impl DataDirCheck<'_> {
         context: &Context<'_, '_>,
         shard: &ShardId,
         signed: &[Checkpoint],
-    ) -> Result<Verified, Failure> {
+    ) -> Result<VerifiedShard, Failure> {
         let what = format!("the shard {shard}");
         let reader = self.data.read_shard(shard).map_err(|error| {
             if !error.is_damage() {
@@ -264,7 +264,7 @@ impl DataDirCheck<'_> {
 }
 
 impl ValidShard {
-    fn new(shard: &ShardId, verified: &Verified, signed_size: Option<u64>, is_pinned: bool) -> Self {
+    fn new(shard: &ShardId, verified: &VerifiedShard, signed_size: Option<u64>, is_pinned: bool) -> Self {
         let missing = verified.late_beginnings.iter().map(|(source, first)| MissingOffsets {
             source: source.clone(),
             from: 0,
@@ -290,8 +290,8 @@ impl ValidShard {
 
 /// An imported line, or a record that a refill carried over, is in one shard of the topic or another, so all of them
 /// have to be open.
-fn check_topic(shards: Vec<Option<Verified>>) -> Result<(), Failure> {
-    let all: Option<Vec<Verified>> = shards.into_iter().collect();
+fn check_topic(shards: Vec<Option<VerifiedShard>>) -> Result<(), Failure> {
+    let all: Option<Vec<VerifiedShard>> = shards.into_iter().collect();
     let spread = all.map_or(Ok(()), |shards| check_spread(&shards));
     spread.map_err(|fault| invalid(DATA_DIR, fault))
 }

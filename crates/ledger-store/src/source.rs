@@ -1,4 +1,4 @@
-//! Which partition a producer gives a key.
+//! Where messages come from: the shard of a partition, the identity of a topic, and which partition a producer gives a key.
 //!
 //! Kafka's brokers do not decide that, the clients do, and they differ. What hashes a key is taken from each client
 //! as it is, with its sign handling:
@@ -14,6 +14,41 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+/// Names a shard: one partition of one topic. Imports name the topic they stand in for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+}
+
+impl ShardId {
+    /// Reads `topic/partition`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (topic, partition) = text.rsplit_once('/')?;
+        Some(Self { topic: topic.to_owned(), partition: partition.parse().ok()? })
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// Where the messages of a topic come from. An import knows the number of partitions only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceIdentity {
+    /// The Kafka cluster.
+    pub cluster_id: Option<String>,
+    /// The topic, beyond its name: a topic that is deleted and made again gets another one.
+    pub topic_id: Option<String>,
+    /// How many partitions it has.
+    pub partitions: u32,
+}
 
 /// How the producers of a topic place a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

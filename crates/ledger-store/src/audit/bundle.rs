@@ -10,15 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_record::proof::bundle::{ConsistencyPart, RecordPart, SealPart, StreamPart, lines};
+use ledger_record::proof::bundle::{Bundle, ConsistencyPart, RecordPart, SealPart, StreamPart};
 use ledger_record::proof::line::{LedgerSecret, stream_id};
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::proof::tree::{self, Node};
 use ledger_record::proof::{Hash, payload};
 use ledger_record::record::{Content, Record, Stream};
 
-use crate::audit::PreviousLeaves;
-use crate::audit::line_of;
+use crate::audit::{PreviousLeaves, line_of};
 use crate::db::options::POSITIONS_AT_A_TIME;
 use crate::error::ReadError;
 use crate::read::snapshot::Snapshot;
@@ -185,23 +184,20 @@ impl Proven<'_> {
     pub fn write<E: From<ReadError>>(&self, mut write: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
         let Self { snapshot, seal, .. } = self;
         let size = self.checkpoint.size;
-        write(&lines::header(self.asked.client, &self.checkpoint.origin))?;
-        write(&lines::checkpoint(self.note))?;
+        write(&Bundle::header(self.asked.client, &self.checkpoint.origin))?;
+        write(&Bundle::checkpoint(self.note))?;
         let proof = snapshot.inclusion(seal.position, size)?;
-        write(&lines::seal(&SealPart {
-            index: seal.position,
-            entry: snapshot.leaf_line(seal, self.secret)?,
-            proof,
-        }))?;
-        write(&lines::head(&self.way(&self.tenant)?))?;
+        let seal = SealPart { index: seal.position, entry: snapshot.leaf_line(seal, self.secret)?, proof };
+        write(&seal.line())?;
+        write(&self.way(&self.tenant)?.head_line())?;
         self.write_records(&self.tenant, &mut write)?;
         for (app, section) in &self.apps {
-            write(&lines::app(app, &self.way(section)?))?;
+            write(&self.way(section)?.app_line(app))?;
             self.write_records(section, &mut write)?;
         }
         if let Some(from) = self.asked.pinned {
             let proof = snapshot.consistency(from, size)?;
-            write(&lines::consistency(&ConsistencyPart { from, proof }))?;
+            write(&ConsistencyPart { from, proof }.line())?;
         }
         Ok(())
     }
@@ -226,15 +222,16 @@ impl Proven<'_> {
             if some.is_empty() {
                 return Ok(());
             }
-            for (record, beside) in some.iter().zip(links.look_up(self.snapshot, &some)?) {
+            for (record, context) in some.iter().zip(links.look_up(self.snapshot, &some)?) {
                 let is_seen = app_of(record).is_none_or(|app| sees(self.asked, app));
                 let salt = || Hash(self.secret.salt(id, record.seq));
-                write(&lines::record(&RecordPart {
+                let record = RecordPart {
                     index: record.position,
-                    entry: line_of(record, beside, self.secret)?,
+                    entry: line_of(record, context, self.secret)?,
                     opening: is_seen.then(|| (salt(), payload::of(record))),
                     proof: tree::inclusion(record.position, size, |node| nodes.get(node))?,
-                }))?;
+                };
+                write(&record.line())?;
             }
         }
     }

@@ -9,9 +9,7 @@ use rocksdb::WriteBatch;
 use crate::audit::PendingLeaves;
 use crate::db::options::APP_ROWS_KEPT;
 use crate::error::{AppendError, StorageError};
-use crate::write::batch::Batch;
-use crate::write::batch::BatchSize;
-use crate::write::batch::Committed;
+use crate::write::batch::{Batch, BatchSize, Committed};
 use crate::write::pending_commit::{CommitRequest, PendingCommit};
 use crate::write::shard::Shard;
 
@@ -38,9 +36,9 @@ impl<'a> Batch<'a> {
         self.shard.settle()?;
         let Some(write) = write else { return Ok((self.shard, committed)) };
         let (first, next_position) = (self.shard.head.next_position, self.next.next_position);
-        let (shard, pending, draft) = self.into_pending();
-        let handed = CommitRequest { write, draft, first, next_position };
-        shard.write_thread.write(handed).map_err(|cause| shard.poison_at(first, cause.into()))?;
+        let (shard, pending, leaves) = self.into_pending();
+        let request = CommitRequest { write, leaves, first, next_position };
+        shard.write_thread.write(request).map_err(|cause| shard.poison_at(first, cause.into()))?;
         shard.pending = Some(pending);
         Ok((shard, committed))
     }

@@ -30,12 +30,12 @@ pub struct Checkpoints {
 #[derive(Debug, Default)]
 struct Known {
     last: Option<Arc<SignedCheckpoint>>,
-    awaited: BTreeMap<u64, Awaited>,
+    awaited: BTreeMap<u64, AwaitedSize>,
 }
 
 /// A size that somebody waits for.
 #[derive(Debug, Default)]
-struct Awaited {
+struct AwaitedSize {
     waiting: usize,
     signed: Option<Arc<SignedCheckpoint>>,
 }

@@ -19,15 +19,15 @@
 //! format is looked at before anything else in it, so that a newer directory is refused whatever it holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use ledger_record::proof::Hash;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BindError, OpenError};
-use crate::{Partitioner, ShardId, SourceIdentity};
+use crate::files::replace_file;
+use crate::source::{Partitioner, ShardId, SourceIdentity};
 
 /// The format that is written, and the only one that is read: format 1 had no audit trail, in format 2 the head
 /// of a shard did not tell how far its events were ahead, format 3 was of rule set 1, in format 4 values
@@ -43,12 +43,12 @@ pub(crate) struct Manifest {
     secret_fingerprint: Hash,
     topics: BTreeMap<String, Topic>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    refill: Option<Refill>,
+    refill: Option<RefillMark>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Refill {
+struct RefillMark {
     #[serde(skip_serializing_if = "is_false", default)]
     unfinished: bool,
     renamed: Renamed,
@@ -95,7 +95,7 @@ impl Manifest {
 
     /// That of a directory that is being refilled.
     pub(crate) fn unfinished(secret_fingerprint: Hash, renamed: Renamed) -> Self {
-        Self { refill: Some(Refill { unfinished: true, renamed }), ..Self::new(secret_fingerprint) }
+        Self { refill: Some(RefillMark { unfinished: true, renamed }), ..Self::new(secret_fingerprint) }
     }
 
     pub(crate) fn is_unfinished(&self) -> bool {
@@ -160,17 +160,10 @@ impl Manifest {
     /// Replaces the file of a data directory.
     pub(crate) fn write(&self, dir: &Path) -> Result<(), OpenError> {
         let path = file_in(dir);
-        let next = dir.join("ledger.json.new");
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|source| OpenError::Manifest { path: path.clone(), source })?;
         text.push(b'\n');
-        let replaced = File::create(&next)
-            .and_then(|mut file| {
-                file.write_all(&text)?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&next, &path))
-            .and_then(|()| sync_dir(dir));
+        let replaced = replace_file(&path, 0o666, |file| file.write_all(&text));
         replaced.map_err(|source| OpenError::Io { path, source })
     }
 
@@ -294,11 +287,6 @@ fn dirs_in(dir: &Path) -> Result<Vec<String>, OpenError> {
 
 fn file_in(dir: &Path) -> PathBuf {
     dir.join(FILE)
-}
-
-/// Makes created, renamed and removed names in a directory durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// A topic's name names a directory, so it must be one that Kafka would take.

@@ -1,23 +1,21 @@
 //! The pass over a batch's leaves when it is written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ledger_core::realm::Realm;
+use ledger_core::time::Timestamp;
 use ledger_record::key::evidence::LeafRow;
 use ledger_record::key::{self, Family, evidence};
 use ledger_record::proof::Hash;
-use ledger_record::proof::line::{LeafContext, SealLeaf, leaf_hash, stream_id};
-use ledger_record::proof::map::{Entry, Head};
+use ledger_record::proof::line::{self, LeafContext, SealLeaf, TooLarge, leaf_hash, stream_id};
+use ledger_record::proof::map::{MapEntry, StreamHead};
 use ledger_record::proof::tree::Node;
-use ledger_record::record::{Content, Record, Seal};
+use ledger_record::record::{Content, Coordinates, RULES, Record, Seal, Stream};
 use rocksdb::{ReadOptions, WriteBatch};
 
-use crate::audit::AuditWriter;
-use crate::audit::Recent;
 use crate::audit::map::Changes;
-use crate::audit::pending_leaves::{PendingLeaf, PendingLeaves, Previous};
-use crate::audit::proofs;
-use crate::audit::tree;
+use crate::audit::previous_leaves::leaves;
+use crate::audit::{AuditWriter, Begin, Recent, proofs};
 use crate::db::database::{Database, damaged};
 use crate::db::decode;
 use crate::error::{Damage, ReadError, WriteError};
@@ -38,20 +36,20 @@ struct LeafPass<'a> {
 
 impl AuditWriter {
     /// Hashes the leaves of a batch that begins at `first`, and adds their rows and the seals to its write.
-    pub(crate) fn take_in(
+    pub(crate) fn append(
         &mut self,
-        draft: PendingLeaves,
+        pending: PendingLeaves,
         first: u64,
         database: &Database,
         write: &mut WriteBatch,
     ) -> Result<(), WriteError> {
-        if draft.leaves.is_empty() {
+        if pending.leaves.is_empty() {
             return Ok(());
         }
-        let fetched = fetch(database, &self.recent, &draft.leaves, first)?;
-        let (leaves, nodes, seals) = (Vec::with_capacity(draft.leaves.len()), Vec::new(), Vec::new());
+        let fetched = fetch(database, &self.recent, &pending.leaves, first)?;
+        let (leaves, nodes, seals) = (Vec::with_capacity(pending.leaves.len()), Vec::new(), Vec::new());
         let mut pass = LeafPass { database, trail: self, first, leaves, nodes, map: None, fetched, seals };
-        for leaf in draft.leaves {
+        for leaf in pending.leaves {
             match leaf {
                 PendingLeaf::Record(record, pinned_realm, previous) => {
                     pass.record(&record, pinned_realm, previous)?;
@@ -81,17 +79,17 @@ impl LeafPass<'_> {
             Previous::Stored => self.last_of(record, stream)?,
         };
         let hash = self.trail.hasher.hash(record, stream, LeafContext { previous, pinned_realm });
-        let head = Head { seq: record.seq, index: self.position(), leaf: hash };
+        let head = StreamHead { seq: record.seq, index: self.position(), leaf: hash };
         self.trail.unsealed.insert(stream, head);
         self.trail.streams += u64::from(record.seq == 1);
-        self.take_in(LeafRow { hash, pinned_realm });
+        self.push(LeafRow { hash, pinned_realm });
         Ok(())
     }
 
     fn seal(&mut self, mut record: Record, seal: Seal) -> Result<(), WriteError> {
         let unsealed = self.trail.unsealed.drain();
-        let mut changed: Vec<Entry> =
-            unsealed.map(|(stream, head)| Entry { stream, commitment: head.commitment() }).collect();
+        let mut changed: Vec<MapEntry> =
+            unsealed.map(|(stream, head)| MapEntry { stream, commitment: head.commitment() }).collect();
         changed.sort_unstable();
         let mut map = match self.map.take() {
             Some(map) => map,
@@ -101,15 +99,15 @@ impl LeafPass<'_> {
         self.map = Some(map);
         let seal = Seal { map_root, streams: self.trail.streams, ..seal };
         record.content = Content::Seal(seal);
-        let line = SealLeaf::of(&record, &seal).write()?;
+        let line = SealLeaf::from_record(&record, &seal).write()?;
         self.seals.push(record);
-        self.take_in(LeafRow { hash: leaf_hash(&line), pinned_realm: None });
+        self.push(LeafRow { hash: leaf_hash(&line), pinned_realm: None });
         Ok(())
     }
 
-    fn take_in(&mut self, leaf: LeafRow) {
+    fn push(&mut self, leaf: LeafRow) {
         let nodes = &mut self.nodes;
-        tree::grow(&mut self.trail.frontier, leaf.hash, |node, hash| nodes.push((node, hash)));
+        proofs::grow(&mut self.trail.frontier, leaf.hash, |node, hash| nodes.push((node, hash)));
         self.trail.recent.push(leaf.hash);
         self.leaves.push(leaf);
     }
@@ -177,13 +175,96 @@ fn fetch(
     let mut positions: Vec<u64> = previous.filter(is_stored).collect();
     positions.sort_unstable();
     positions.dedup();
-    let keys: Vec<Vec<u8>> = positions.iter().map(|position| key::position(*position).to_vec()).collect();
-    let values = database.get_many(Family::Leaves, &keys, &ReadOptions::default())?;
-    let mut fetched = HashMap::with_capacity(positions.len());
-    for (position, value) in positions.into_iter().zip(values) {
-        let Some(value) = value else { continue };
-        let bad = |error| damaged(Family::Leaves, &key::position(position), error);
-        fetched.insert(position, LeafRow::decode(&value).map_err(bad)?.hash);
+    let rows = leaves(database, &positions, &ReadOptions::default())?;
+    Ok(positions.into_iter().zip(rows).map(|(position, row)| (position, row.hash)).collect())
+}
+
+/// The leaves of a batch, by position.
+#[derive(Debug)]
+pub(crate) struct PendingLeaves {
+    end: Begin,
+    pub(super) leaves: Vec<PendingLeaf>,
+    /// Position of the last record of the streams that have no row to tell it.
+    last: BTreeMap<Stream, u64>,
+}
+
+#[derive(Debug)]
+pub(super) enum PendingLeaf {
+    /// A record, with the realm that its line shows.
+    Record(Record, Option<Realm>, Previous),
+    /// A seal as it will be, but for what it says of the map.
+    Seal(Record, Seal),
+}
+
+/// The record before, in the same stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Previous {
+    /// There is none.
+    None,
+    /// It has this position.
+    At(u64),
+    /// It is in the store.
+    Stored,
+}
+
+impl PendingLeaves {
+    pub(super) fn new(begin: Begin, leaves: usize) -> Self {
+        Self { end: begin, leaves: Vec::with_capacity(leaves), last: BTreeMap::new() }
     }
-    Ok(fetched)
+
+    /// What the next batch begins with.
+    pub(crate) const fn end(&self) -> Begin {
+        self.end
+    }
+
+    /// Whether a seal goes in before a record of that recorded time.
+    pub(crate) fn is_due_before(&self, recorded: Timestamp) -> bool {
+        self.end.placement.is_due_before(recorded)
+    }
+
+    /// Whether anything is unsealed.
+    pub(crate) fn is_due(&self) -> bool {
+        self.end.placement.is_due_at_tick()
+    }
+
+    /// Notes a record, with the position of its tenant's record before. Answers whether a seal goes in
+    /// after it.
+    pub(crate) fn record(
+        &mut self,
+        record: Record,
+        pinned_realm: Option<Realm>,
+        previous: Option<u64>,
+    ) -> Result<bool, TooLarge> {
+        line::check(&record)?;
+        let stream = &record.stream;
+        let previous = match (record.seq, previous.or_else(|| self.last.get(stream).copied())) {
+            (1, _) => Previous::None,
+            (_, Some(position)) => Previous::At(position),
+            (_, None) => Previous::Stored,
+        };
+        if !matches!(stream, Stream::Tenant(_)) {
+            self.last.insert(stream.clone(), record.position);
+        }
+        let is_full = self.end.placement.record(record.recorded);
+        self.leaves.push(PendingLeaf::Record(record, pinned_realm, previous));
+        Ok(is_full)
+    }
+
+    /// Notes a seal; answers its seq.
+    pub(crate) fn seal(&mut self, position: u64, next: Coordinates, duplicates: u64, refused: u64) -> u64 {
+        self.end.seals += 1;
+        let seal = Seal { map_root: Hash::ZERO, streams: 0, duplicates, refused };
+        let record = Record {
+            position,
+            stream: Stream::Seals,
+            seq: self.end.seals,
+            source: next,
+            recorded: self.end.placement.last().unwrap_or(Timestamp::from_millis(0)),
+            rules: RULES,
+            content: Content::Seal(seal),
+        };
+        self.leaves.push(PendingLeaf::Seal(record, seal));
+        self.end.placement.sealed();
+        self.end.seals
+    }
 }

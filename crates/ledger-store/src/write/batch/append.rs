@@ -1,0 +1,248 @@
+//! Events on their way into a batch: a repeat (rules 2.3), or a record of its tenant or app.
+
+use std::collections::btree_map;
+
+use ledger_core::event::{Body, Event};
+use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::limits::FUTURE_MAX_MS;
+use ledger_core::realm::Realm;
+use ledger_core::tenant::Entry;
+use ledger_core::time::Timestamp;
+use ledger_record::key::side::carried;
+use ledger_record::key::{self, DuplicateKey, Family};
+use ledger_record::proof::line::pinned_realm_after;
+use ledger_record::record::{Content, Coordinates, LoggedEvent, RULES, Record, Stream};
+use ledger_record::rejection::{Reason, Rejection};
+use ledger_record::rows::AppRow;
+use rocksdb::ReadOptions;
+
+use crate::db::database::damaged;
+use crate::db::decode;
+use crate::error::{AppendError, Damage};
+use crate::write::batch::working_set::TenantEntry;
+use crate::write::batch::{AppendResult, Batch, FutureLimit, IncomingEvent, Pending, after, within_lines};
+
+impl Batch<'_> {
+    pub(super) fn try_offer(&mut self, arrival: IncomingEvent) -> Result<AppendResult, AppendError> {
+        let source_time = within_lines(arrival.source_time);
+        let recorded = self.next.recorded.map_or(source_time, |last| last.max(source_time));
+        let limit = match arrival.future {
+            FutureLimit::AfterRecorded => Some(recorded.plus_millis(FUTURE_MAX_MS)),
+            FutureLimit::At(instant) => Some(instant),
+            FutureLimit::Passed => None,
+        };
+        if limit.is_some_and(|limit| arrival.event.time > limit) {
+            return Ok(AppendResult::Refused(arrival.future.rejection("time")));
+        }
+        let stream = Stream::from_event(&arrival.event);
+        let id_key = key::log::id(&arrival.event);
+        if let Some(original) = self.find_original(&stream, &id_key)? {
+            return Ok(self.repeat(&arrival, &original));
+        }
+        self.seal_before(&arrival.from, recorded);
+        let index = self.records.len();
+        let offer = match &arrival.event.body {
+            Body::Installation { client, .. } | Body::Tenant { client, .. } => {
+                self.append_to_tenant(client.clone(), arrival, recorded)?
+            }
+            Body::App { app, .. } => self.append_to_app(app.clone(), arrival, recorded)?,
+        };
+        self.ids.insert(id_key, index);
+        Ok(offer)
+    }
+
+    fn append_to_tenant(
+        &mut self,
+        client: ClientKey,
+        arrival: IncomingEvent,
+        recorded: Timestamp,
+    ) -> Result<AppendResult, AppendError> {
+        let IncomingEvent { from, event, time_defaulted, .. } = arrival;
+        let timelines = self.timelines.as_ref().unwrap_or(&self.shard.timelines);
+        let database = &self.shard.open.database;
+        let (tenants, histories) = (&mut self.shard.tenants, &mut self.shard.histories);
+        let entry = self.tenants.load(&client, tenants, histories, database)?;
+        let position = self.next.next_position;
+        let seq = entry.row.seq + 1;
+        let known_app = event.app().is_none_or(|app| entry.row.tenant.installations.contains_key(app));
+        let outcome = if entry.row.tenant.is_last(&event) {
+            let outcome = entry.row.tenant.append(Entry { seq, event: &event }, timelines);
+            entry.remember(seq, &event);
+            outcome
+        } else {
+            let stream = Stream::Tenant(client.clone());
+            let pending: Vec<&Pending> =
+                self.shard.pending.iter().flat_map(|batch| batch.records_of(&client)).collect();
+            entry.load_history(&stream, &self.records, database, &pending)?;
+            entry.append_late(seq, &event, timelines)
+        };
+        let previous = (seq > 1).then_some(entry.row.position);
+        let pinned = pinned_realm_after(&event, &entry.row.tenant);
+        entry.row.seq = seq;
+        entry.row.position = position;
+        entry.pending.push(self.records.len());
+        let raised = raised_apps(entry, &event);
+        if entry.keeps_history() {
+            self.tenants.forget_histories(&client, self.shard.tenants.budget().late_records());
+        }
+        for (app, latest) in raised {
+            let is_new = !known_app && event.app() == Some(&app);
+            let row = self.app_row(&app)?;
+            row.latest = row.latest.max(latest);
+            row.installations += u64::from(is_new);
+        }
+        self.next.recorded = Some(recorded);
+        self.next.ahead_ms = self.next.ahead_ms.max(event.time.millis_since(recorded));
+        let late = outcome.late;
+        let content = Content::Event { event, time_defaulted, outcome };
+        self.push(Stream::Tenant(client), seq, from, recorded, content, pinned, previous)?;
+        Ok(AppendResult::Appended { position, seq, late, new_tenant: seq == 1 })
+    }
+
+    /// Adds a record to the batch, with the realm that its line shows and the position of its tenant's record
+    /// before; answers its position.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a record, each once")]
+    pub(super) fn push(
+        &mut self,
+        stream: Stream,
+        seq: u64,
+        source: Coordinates,
+        recorded: Timestamp,
+        content: Content,
+        pinned_realm: Option<Realm>,
+        previous: Option<u64>,
+    ) -> Result<u64, AppendError> {
+        let position = self.next.next_position;
+        let key = key::log::log(&stream, seq);
+        let record = Record { position, stream, seq, source, recorded, rules: RULES, content };
+        let value = record.encode();
+        let source = record.source.clone();
+        let is_full = self.evidence.record(record, pinned_realm, previous)?;
+        self.record_bytes += key.len() + value.len();
+        self.records.push(Pending { key, value, seq });
+        self.next.next_position += 1;
+        self.taken += 1;
+        if is_full {
+            self.seal(after(source));
+        }
+        Ok(position)
+    }
+
+    /// The row of an app, as this batch has it so far.
+    pub(super) fn app_row(&mut self, app: &AppKey) -> Result<&mut AppRow, AppendError> {
+        if self.shard.pending.is_some()
+            && !self.apps.contains_key(app)
+            && !self.shard.app_rows.contains_key(app)
+        {
+            self.shard.settle()?;
+        }
+        let slot = match self.apps.entry(app.clone()) {
+            btree_map::Entry::Occupied(slot) => return Ok(slot.into_mut()),
+            btree_map::Entry::Vacant(slot) => slot,
+        };
+        let row = match self.shard.app_rows.get(app) {
+            Some(row) => *row,
+            None => self
+                .shard
+                .open
+                .database
+                .row(Family::Apps, key::app(app), &ReadOptions::default(), AppRow::decode)?
+                .unwrap_or_default(),
+        };
+        Ok(slot.insert(row))
+    }
+
+    /// Waits for what is in flight before the row of a tenant is read from the store that may be part of it: its
+    /// row may have fallen out of the writer's cache already.
+    fn settle_for(&mut self, client: &ClientKey) -> Result<(), AppendError> {
+        let is_in_flight =
+            self.shard.pending.as_ref().is_some_and(|batch| batch.tenants.contains_key(client));
+        if is_in_flight && !self.tenants.contains(client) && self.shard.tenants.peek(client).is_none() {
+            self.shard.settle()?;
+        }
+        Ok(())
+    }
+}
+
+/// The apps whose row the event may raise, with the latest event time of the tenant's installation.
+fn raised_apps(entry: &TenantEntry, event: &Event) -> Vec<(AppKey, Option<Timestamp>)> {
+    let tenant = &entry.row.tenant;
+    let raised = |app: &AppKey| (app.clone(), tenant.latest_of(app));
+    if event.product_realm().is_some() {
+        return tenant.installations.keys().map(raised).collect();
+    }
+    event.app().map(raised).into_iter().collect()
+}
+
+/// The record that had the id first.
+pub(super) struct Original {
+    seq: u64,
+    logged: LoggedEvent,
+}
+
+impl Batch<'_> {
+    /// The record of the stream with an event id, under its key in `ids`, stored or in this batch.
+    pub(super) fn find_original(
+        &mut self,
+        stream: &Stream,
+        id_key: &[u8],
+    ) -> Result<Option<Original>, AppendError> {
+        let here = self.ids.get(id_key).and_then(|index| self.records.get(*index));
+        let pending = || self.shard.pending.as_ref().and_then(|batch| batch.record_with(id_key));
+        if let Some(pending) = here.or_else(pending) {
+            let logged = decode::event_of(stream, &pending.key, &pending.value)?;
+            return Ok(Some(Original { seq: pending.seq, logged }));
+        }
+        if let Stream::Tenant(client) = stream {
+            self.settle_for(client)?;
+            let database = &self.shard.open.database;
+            // A new tenant has no ids: its row, which is needed anyway, says so.
+            let (cache, histories) = (&mut self.shard.tenants, &mut self.shard.histories);
+            if !self.tenants.load(client, cache, histories, database)?.is_stored() {
+                return Ok(None);
+            }
+        }
+        let database = &self.shard.open.database;
+        let options = ReadOptions::default();
+        let Some(reference) = database.get(Family::Ids, id_key, &options)? else { return Ok(None) };
+        let seq = key::parse_u64(&reference).map_err(|error| damaged(Family::Ids, id_key, error))?;
+        let at = key::log::log(stream, seq);
+        let value = database
+            .get(Family::Log, &at, &options)?
+            .ok_or_else(|| damaged(Family::Log, &at, Damage::Missing))?;
+        Ok(Some(Original { seq, logged: decode::event_of(stream, &at, &value)? }))
+    }
+
+    /// Counts a repeat with the same content, refuses one with other content.
+    pub(super) fn repeat(&mut self, arrival: &IncomingEvent, original: &Original) -> AppendResult {
+        let Original { seq, logged } = original;
+        let defaulted = arrival.time_defaulted || logged.time_defaulted;
+        if !same_content(&arrival.event, &logged.event, defaulted) {
+            return AppendResult::Refused(Rejection {
+                reason: Reason::EventIdConflict,
+                path: Some("id".to_owned()),
+                detail: format!("expected the content that was recorded with this id as seq {seq}"),
+            });
+        }
+        let from = &arrival.from;
+        let source = match arrival.future {
+            FutureLimit::Passed => carried(&from.source, from.partition),
+            FutureLimit::AfterRecorded | FutureLimit::At(_) => from.source.to_string(),
+        };
+        let repeat = DuplicateKey { source, offset: from.offset };
+        self.duplicates.push((repeat, logged.position));
+        self.next.duplicates += 1;
+        self.taken += 1;
+        AppendResult::Duplicate { position: logged.position, seq: *seq }
+    }
+}
+
+/// A time that was taken from the source's record, of either, does not count.
+fn same_content(repeat: &Event, original: &Event, time_defaulted: bool) -> bool {
+    let Event { id, time, actor, reason, body } = repeat;
+    *id == original.id
+        && (time_defaulted || *time == original.time)
+        && *actor == original.actor
+        && *reason == original.reason
+        && *body == original.body
+}
