@@ -2,7 +2,7 @@
 //! data directory. The topic ([`crate::sign::CheckpointTopic`]) is one place, the file alone the other.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ledger_store::replace_file;

@@ -77,12 +77,9 @@ impl RebuiltShard {
             .map(|difference| format!("{} row(s) of {}", difference.rows, difference.family.as_str()))
             .collect();
         let summary = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
-        let differences =
-            differences.into_iter().map(|FamilyDifference { family, rows, first_key }| RebuiltFamily {
-                family: family.as_str(),
-                rows,
-                first_key: first_key.escape_ascii().to_string(),
-            });
+        let differences = differences.into_iter().map(|FamilyDifference { family, rows, first_key }| {
+            RebuiltFamily { family: family.as_str(), rows, first_key: first_key.escape_ascii().to_string() }
+        });
         Self { shard: shard.to_string(), tenants, records, differences: differences.collect(), summary }
     }
 }
