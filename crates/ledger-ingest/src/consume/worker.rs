@@ -39,12 +39,11 @@ use crate::consume::callbacks::{GroupCallbacks, GroupConsumer};
 use crate::kafka::times::TimeSource;
 use batch_channel::sender;
 use placed::PlacementCheck;
-pub(crate) use placed::TopicPlacing;
 use reader::PartitionReader;
 pub use refusals::REFUSED_MESSAGES;
 use source_health::SourceHealth;
 use task::PanicWatch;
-pub(super) use task::{Durable, Task, fail, halt};
+pub(super) use task::{Durable, Task, TopicPlacing, fail, halt};
 use writer::ShardWriter;
 
 /// The two threads of a partition.

@@ -1,12 +1,11 @@
 //! Whether messages are where their keys belong.
 //!
-//! Nothing is known of a topic at first: its keys are counted until they show it ([`KeyTally`]), over all partitions that are
-//! read here. From then on each event of a tenant is compared. One that came elsewhere stops the shard before it is
+//! Nothing is known of a topic at first: its keys are counted until they show it ([`crate::placing::KeyTally`]), over all
+//! partitions that are read here. From then on each event of a tenant is compared. One that came elsewhere stops the shard before it is
 //! recorded if imported history is there, which was placed where the key belongs; else it is logged once, and counted.
 //! Keys that no partitioner fits are logged too.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering;
 
 use ledger_core::ids::ClientKey;
 use ledger_record::rows::SourcePosition;
@@ -15,18 +14,7 @@ use tracing::{info, warn};
 
 use crate::consume::continuity::{Halt, right_producer};
 use crate::consume::worker::task::Task;
-use crate::placing::{self, KeyTally};
-
-/// What the workers of a topic know together.
-#[derive(Debug, Default)]
-pub(crate) struct TopicPlacing {
-    set: Option<Partitioner>,
-    tally: Mutex<Option<KeyTally>>,
-    /// Of misplaced messages with a key, and of those without.
-    has_warned: [AtomicBool; 2],
-    /// That there is no one partitioner.
-    has_warned_of_mixed: AtomicBool,
-}
+use crate::placing;
 
 /// What one of them goes by.
 #[derive(Debug, Default)]
@@ -38,27 +26,6 @@ pub(super) struct PlacementCheck {
     is_noted: bool,
     /// Since they were last counted.
     misplaced: u64,
-}
-
-impl TopicPlacing {
-    pub(crate) fn new(set: Option<Partitioner>) -> Self {
-        Self { set, ..Self::default() }
-    }
-
-    /// Counts one more key. Returns how keys are placed, once that is clear.
-    fn learn(&self, partitions: u32, key: &ClientKey, partition: u32) -> Option<Partitioner> {
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let tally = tally.get_or_insert_with(|| KeyTally::new(partitions));
-        if tally.verdict().is_none() {
-            tally.take(key.as_bytes(), partition);
-        }
-        tally.verdict()
-    }
-
-    /// What the keys showed that were looked at here.
-    fn shown(&self) -> Option<String> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(KeyTally::to_string)
-    }
 }
 
 impl PlacementCheck {

@@ -1,42 +1,75 @@
 //! What both threads of a worker share: what they were started with, what is noted beside the data, how far the partition
 //! is durable, and how its shard is halted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ledger_store::{Catalog, DataDir, Phase, ShardId, ShardStatus, with_causes};
+use ledger_core::ids::ClientKey;
+use ledger_store::{Catalog, DataDir, Partitioner, Phase, ShardId, ShardStatus, with_causes};
 
 use crate::consume::contact::Contact;
 use crate::consume::continuity::Halt;
-use crate::consume::worker::placed::TopicPlacing;
 use crate::kafka::times::TopicTimes;
+use crate::placing::KeyTally;
 
 /// Everything a worker needs to know, set once.
 #[derive(Debug, Clone)]
-pub(in crate::consume) struct Task {
-    pub(in crate::consume) id: ShardId,
-    pub(in crate::consume) status: Arc<ShardStatus>,
-    pub(in crate::consume) batch_max_events: usize,
-    pub(in crate::consume) batch_max_bytes: usize,
-    pub(in crate::consume) check_interval: Duration,
-    pub(in crate::consume) accept_incomplete_history: bool,
-    pub(in crate::consume) counts_tombstones: bool,
+pub(crate) struct Task {
+    pub(crate) id: ShardId,
+    pub(crate) status: Arc<ShardStatus>,
+    pub(crate) batch_max_events: usize,
+    pub(crate) batch_max_bytes: usize,
+    pub(crate) check_interval: Duration,
+    pub(crate) accept_incomplete_history: bool,
+    pub(crate) counts_tombstones: bool,
     /// Whose clock recorded times come from; none: any clock is accepted.
-    pub(in crate::consume) times: Option<Arc<TopicTimes>>,
+    pub(crate) times: Option<Arc<TopicTimes>>,
     /// As an operator would name them.
-    pub(in crate::consume) brokers: String,
+    pub(crate) brokers: String,
     /// Remembers which topic it was filled from.
-    pub(in crate::consume) data: Arc<DataDir>,
+    pub(crate) data: Arc<DataDir>,
     /// The other shards, which may have a tenant of this one.
-    pub(in crate::consume) catalog: Arc<Catalog>,
+    pub(crate) catalog: Arc<Catalog>,
     /// How the topic's producers place keys.
-    pub(in crate::consume) placing: Arc<TopicPlacing>,
+    pub(crate) placing: Arc<TopicPlacing>,
     /// Whether the brokers answer.
-    pub(in crate::consume) contact: Arc<Contact>,
+    pub(crate) contact: Arc<Contact>,
     /// What was noted last beside the data.
-    pub(in crate::consume) noted: Arc<Mutex<ReadToNote>>,
+    pub(crate) noted: Arc<Mutex<ReadToNote>>,
+}
+
+/// What the workers of a topic know together.
+#[derive(Debug, Default)]
+pub(crate) struct TopicPlacing {
+    pub(super) set: Option<Partitioner>,
+    tally: Mutex<Option<KeyTally>>,
+    /// Of misplaced messages with a key, and of those without.
+    pub(super) has_warned: [AtomicBool; 2],
+    /// That there is no one partitioner.
+    pub(super) has_warned_of_mixed: AtomicBool,
+}
+
+impl TopicPlacing {
+    pub(crate) fn new(set: Option<Partitioner>) -> Self {
+        Self { set, ..Self::default() }
+    }
+
+    /// Counts one more key. Returns how keys are placed, once that is clear.
+    pub(super) fn learn(&self, partitions: u32, key: &ClientKey, partition: u32) -> Option<Partitioner> {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = tally.get_or_insert_with(|| KeyTally::new(partitions));
+        if tally.verdict().is_none() {
+            tally.take(key.as_bytes(), partition);
+        }
+        tally.verdict()
+    }
+
+    /// What the keys showed that were looked at here.
+    pub(super) fn shown(&self) -> Option<String> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(KeyTally::to_string)
+    }
 }
 
 /// How soon it is noted again how far a shard that is at the end has read.
@@ -44,7 +77,7 @@ const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is noted beside the data.
 #[derive(Debug, Default)]
-pub(in crate::consume) struct ReadToNote {
+pub(crate) struct ReadToNote {
     /// How far the shard is durable; 0 while nothing of its source is.
     durable: u64,
     /// How far it had read; none while it is not at the end.
@@ -98,12 +131,12 @@ impl Task {
 
 /// The next offset of a partition, once anything of it is durable: what may be committed to Kafka.
 #[derive(Debug, Clone)]
-pub(in crate::consume) struct Durable(Arc<AtomicU64>);
+pub(crate) struct Durable(Arc<AtomicU64>);
 
 impl Durable {
     const NOTHING: u64 = u64::MAX;
 
-    pub(in crate::consume) fn offset(&self) -> Option<u64> {
+    pub(crate) fn offset(&self) -> Option<u64> {
         Some(self.0.load(Ordering::Acquire)).filter(|offset| *offset != Self::NOTHING)
     }
 
@@ -142,7 +175,7 @@ impl Drop for PanicWatch {
 }
 
 /// Stops the shard in the eyes of everyone who asks.
-pub(in crate::consume) fn halt(shard: &ShardId, status: &ShardStatus, halt: &Halt) {
+pub(crate) fn halt(shard: &ShardId, status: &ShardStatus, halt: &Halt) {
     let halted = halt.halted(shard);
     tracing::error!(%shard, code = halted.code, reason = halted.message, "shard halted");
     crate::metric::halted(shard, halted.code);
@@ -150,7 +183,7 @@ pub(in crate::consume) fn halt(shard: &ShardId, status: &ShardStatus, halt: &Hal
 }
 
 /// Notes that a shard could not even be begun with.
-pub(in crate::consume) fn fail(catalog: &Catalog, shard: ShardId, halt: &Halt) {
+pub(crate) fn fail(catalog: &Catalog, shard: ShardId, halt: &Halt) {
     let halted = halt.halted(&shard);
     tracing::error!(%shard, code = halted.code, reason = halted.message, "shard cannot be fed");
     crate::metric::halted(&shard, halted.code);
