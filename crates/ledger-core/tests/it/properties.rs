@@ -21,7 +21,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn record_by_record_is_the_fold_from_zero(events in history(40)) {
+    fn incremental_state_equals_the_fold_from_zero(events in history(40)) {
         let mut ledger = Ledger::default();
         for event in events {
             ledger.take(event);
@@ -30,7 +30,7 @@ proptest! {
     }
 
     #[test]
-    fn any_arrival_gives_the_same_states(
+    fn arrival_order_does_not_change_the_states(
         (events, shuffled) in history_without_ties(40)
             .prop_flat_map(|events| (Just(events.clone()), Just(events).prop_shuffle()))
     ) {
@@ -61,7 +61,7 @@ proptest! {
     }
 
     #[test]
-    fn as_of_is_the_fold_of_what_had_happened(events in history(40), day in 0..13_i64) {
+    fn state_as_of_an_instant_is_the_fold_of_earlier_events(events in history(40), day in 0..13_i64) {
         let at = Timestamp::from_millis(day * ledger_core::limits::DAY_MS);
         let then = Ledger::of(events.iter().filter(|event| event.time <= at).cloned());
         let now = Ledger::of(events);
@@ -74,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn finished_migrations_come_back_from_their_stored_parts(events in history(40)) {
+    fn finished_migrations_equal_those_collected_from_their_parts(events in history(40)) {
         let ledger = Ledger::of(events);
         for state in ledger.tenants.values().flat_map(|kept| kept.tenant.installations.values()) {
             let again: FinishedMigrations = state.finished.iter().cloned().collect();
@@ -83,13 +83,13 @@ proptest! {
     }
 
     #[test]
-    fn nothing_panics_at_the_ends_of_time(events in extreme_history(30)) {
+    fn extreme_times_fold_without_panic(events in extreme_history(30)) {
         let ledger = Ledger::of(events);
         prop_assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX));
     }
 
     #[test]
-    fn late_is_what_sorts_before_a_record_of_an_installation(events in history(25)) {
+    fn late_means_sorting_before_a_record_of_an_installation(events in history(25)) {
         let mut ledger = Ledger::default();
         let mut recorded: Vec<Event> = Vec::new();
         for event in events {
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn changes_name_what_differs_and_corrections_what_no_longer_holds(events in history(25)) {
+    fn changes_and_corrections_match_the_refolded_outcomes(events in history(25)) {
         let mut ledger = Ledger::default();
         for event in events {
             let (before, apps_before) = (snapshot(&ledger), ledger.apps.clone());

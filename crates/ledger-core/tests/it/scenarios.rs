@@ -52,7 +52,7 @@ fn shown_at(ledger: &Ledger, at: Timestamp) -> Value {
 }
 
 #[test]
-fn every_state_is_as_expected() {
+fn every_scenario_gives_its_expected_states() {
     for scenario in scenarios() {
         let ledger = play(&scenario);
         for expect in scenario["expect"].as_array().unwrap() {
@@ -70,7 +70,7 @@ fn every_state_is_as_expected() {
 }
 
 #[test]
-fn record_by_record_is_the_fold_from_zero() {
+fn incremental_state_equals_the_fold_from_zero() {
     for scenario in scenarios() {
         let ledger = play(&scenario);
         assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX), "{}", scenario["name"]);
@@ -78,7 +78,7 @@ fn record_by_record_is_the_fold_from_zero() {
 }
 
 #[test]
-fn arrival_backwards_is_the_fold_from_zero_too() {
+fn reversed_arrival_equals_the_fold_from_zero() {
     for scenario in scenarios() {
         let mut events: Vec<_> = scenario["events"].as_array().unwrap().iter().map(reader::event).collect();
         events.reverse();

@@ -29,12 +29,12 @@ fn check(history: &str, at: &str, expected: &[&str]) {
 }
 
 #[test]
-fn nothing_is_said_of_what_was_never_seen() {
+fn installation_never_seen_has_one_statement() {
     check("2d installed on=EU", "1d", &["[] Nothing of this installation is recorded up to that instant."]);
 }
 
 #[test]
-fn a_persisted_reinstall() {
+fn persisted_reinstall_is_explained_row_by_row() {
     check(
         "1d installed on=US product=US\n2d uninstalled\n3d product-moved product=EU\n4d installed on=US",
         "5d",
@@ -63,7 +63,7 @@ fn a_persisted_reinstall() {
 }
 
 #[test]
-fn an_open_window() {
+fn open_window_is_explained() {
     check(
         "0d policy-set policy=days:30\n1d installed on=US product=EU\n2d uninstalled",
         "3d",
@@ -84,7 +84,7 @@ fn an_open_window() {
 }
 
 #[test]
-fn an_implicit_reinstall_with_a_migration_pending() {
+fn implicit_reinstall_with_a_pending_migration_is_explained() {
     check(
         "bare\n1d installed on=EU\n2d data-located realm=EU\n3d installed on=US
          4d migration-scheduled id=7 to=DE",
@@ -112,7 +112,7 @@ fn an_implicit_reinstall_with_a_migration_pending() {
 }
 
 #[test]
-fn overrides_and_subscriptions() {
+fn override_and_subscription_are_explained() {
     check(
         "0d policy-set policy=subscription:5\n1d override action=PIN realm=US\n2d subscription-observed state=ACTIVE
          3d enabled\n4d uninstalled",
@@ -137,7 +137,7 @@ fn check_end(history: &str, at: &str, expected: &[&str]) {
 }
 
 #[test]
-fn a_window_rests_on_what_was_in_force_at_the_uninstall() {
+fn window_cites_what_was_in_force_at_the_uninstall() {
     check_end(
         "0d policy-set policy=off\n1d installed on=EU\n2d uninstalled\n3d policy-set policy=days:30",
         "4d",
@@ -162,7 +162,7 @@ fn a_window_rests_on_what_was_in_force_at_the_uninstall() {
 }
 
 #[test]
-fn a_subscription_says_nothing_about_a_window_that_has_ended() {
+fn ended_window_does_not_cite_the_subscription() {
     let until_uninstalled = "0d policy-set policy=subscription:1\n1d installed on=EU
         1d subscription-observed state=ACTIVE\n2d uninstalled";
     check_end(
@@ -190,7 +190,7 @@ fn a_subscription_says_nothing_about_a_window_that_has_ended() {
 }
 
 #[test]
-fn a_corrected_decision_rests_on_what_corrected_it() {
+fn corrected_decision_cites_the_correcting_record() {
     let all = explained("1d installed product=EU\n2d installed on=US", "3d");
     assert_eq!(
         all[2],
@@ -200,7 +200,7 @@ fn a_corrected_decision_rests_on_what_corrected_it() {
 }
 
 #[test]
-fn what_the_explanation_says_is_what_the_state_says() {
+fn explanation_has_the_pin_and_decision_of_the_state() {
     let ledger = ledger("1d installed product=EU\n2d installed on=US");
     let kept = ledger.tenants.values().next().unwrap();
     let app = AppKey::new("a").unwrap();
@@ -222,7 +222,7 @@ fn check_decision(history: &str, at: &str, decided: &str, window: Option<&str>) 
 }
 
 #[test]
-fn every_rule_names_the_record_that_made_it_apply() {
+fn decision_of_every_rule_cites_the_records_it_applied_by() {
     check_decision(
         "bare\n1d installed on=EU\n2d enabled\n3d installed on=US",
         "4d",
@@ -277,7 +277,7 @@ fn every_rule_names_the_record_that_made_it_apply() {
 }
 
 #[test]
-fn no_window_rests_on_policy_and_descriptor_at_the_uninstall() {
+fn missing_window_cites_policy_and_descriptor_at_the_uninstall() {
     check_decision(
         "0d policy-set policy=off\n1d installed on=EU\n2d uninstalled\n3d policy-set policy=days:30
          4d installed on=EU",
@@ -298,7 +298,7 @@ fn no_window_rests_on_policy_and_descriptor_at_the_uninstall() {
 }
 
 #[test]
-fn nothing_is_said_without_a_record() {
+fn every_statement_cites_a_record() {
     for history in [
         "1d installed on=EU",
         "bare\n1d installed",
@@ -315,7 +315,7 @@ fn nothing_is_said_without_a_record() {
 }
 
 #[test]
-fn until_when_of_an_installed_app_is_the_window_that_an_uninstall_would_open() {
+fn installed_app_is_explained_with_the_window_of_an_uninstall() {
     for (history, expected) in [
         (
             "1d installed on=EU",
@@ -342,7 +342,7 @@ fn until_when_of_an_installed_app_is_the_window_that_an_uninstall_would_open() {
 }
 
 #[test]
-fn what_was_in_force_is_told_for_the_decision_and_for_the_uninstall() {
+fn explanation_has_what_was_in_force_at_decision_and_uninstall() {
     let ledger = ledger(
         "0d policy-set policy=days:30\n1d installed on=EU\n2d uninstalled\n3d policy-set policy=off
          4d descriptor-published descriptor=US\n5d installed on=EU\n6d policy-set policy=indefinite",
@@ -361,7 +361,7 @@ fn what_was_in_force_is_told_for_the_decision_and_for_the_uninstall() {
 }
 
 #[test]
-fn a_hook_from_the_target_of_a_pending_migration_is_no_reinstall() {
+fn hook_from_the_migration_target_is_explained_as_arrival() {
     let pending = "bare\n1d installed on=EU\n2d migration-scheduled id=7 to=DE";
     let said = explained(pending, "3d").pop().unwrap();
     assert!(said.starts_with("[1 2] An install hook from DE would be taken as the arrival"), "{said}");
@@ -370,7 +370,7 @@ fn a_hook_from_the_target_of_a_pending_migration_is_no_reinstall() {
 }
 
 #[test]
-fn an_overdue_migration_is_told_with_what_was_not_seen() {
+fn overdue_migration_is_explained() {
     let said =
         explained("1d installed on=US\n2d migration-scheduled id=7 to=EU\n3d migration-started id=7", "5d");
     let pending = "[3] Migration 7 to EU is under way. No commit or rollback was seen, which was due by 4d: it is overdue.";
@@ -382,7 +382,7 @@ fn an_overdue_migration_is_told_with_what_was_not_seen() {
 }
 
 #[test]
-fn links_are_told_with_the_records_that_told_them() {
+fn links_cite_the_records_that_reported_them() {
     let continued = "1d continued fromClientKey=old fromRealm=EU\n2d installed on=US";
     let said = explained(continued, "3d");
     for sentence in [
