@@ -76,7 +76,7 @@ macro_rules! check_rows {
 }
 
 #[test]
-fn the_format_is_written_and_read_as_ever() {
+fn golden_bytes_are_written_and_read_unchanged() {
     let mut golden = Golden::new();
     let seal = ("record-seal".to_owned(), samples::seal());
     let succession = ("record-succession".to_owned(), samples::succession());

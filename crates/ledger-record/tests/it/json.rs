@@ -93,7 +93,7 @@ fn published() -> AppTimeline {
 }
 
 #[test]
-fn a_state_is_shown_as_documented() {
+fn state_json_matches_the_documentation() {
     let (client, app, installation, timeline) = (client(), app(), uninstalled(), published());
     let as_of = at("2026-04-07T23:00:00Z");
     let product_realm = Some(realm("US"));
@@ -132,7 +132,7 @@ fn a_state_is_shown_as_documented() {
 }
 
 #[test]
-fn what_is_unknown_is_left_out() {
+fn absent_fields_are_omitted() {
     let (client, app, installation) = (client(), app(), Installation::default());
     let (timeline, as_of) = (AppTimeline::default(), at("2026-04-07T23:00:00Z"));
     let view = installation.view(None, &timeline, as_of);
@@ -154,14 +154,14 @@ fn what_is_unknown_is_left_out() {
 }
 
 #[test]
-fn a_preview_has_no_seq() {
+fn preview_decision_has_no_seq() {
     let decision = Decision { seq: None, ..samples::decision(Rule::Persisted) };
     let shown = text(&decision);
     assert!(shown.starts_with(r#"{"at":"2026-03-01T10:00:00.000Z","rule":"PERSISTED","#), "{shown}");
 }
 
 #[test]
-fn policies_read_as_they_are_written() {
+fn policies_round_trip_through_json() {
     let expected = [
         r#"{"mode":"descriptor"}"#,
         r#"{"mode":"off"}"#,
@@ -266,7 +266,7 @@ fn forms_of_tenants_and_apps() -> Vec<Form> {
 
 /// What stands in the native form after id, type and time, of every sample.
 #[test]
-fn events_are_shown_in_their_native_form() {
+fn events_are_written_in_native_form() {
     let expected = [forms_of_installations(), forms_of_tenants_and_apps()].concat();
     let events = samples::events();
     assert_eq!(events.len(), expected.len());
@@ -323,7 +323,7 @@ fn corrected() -> Change {
 }
 
 #[test]
-fn a_log_line_shows_the_record_and_what_it_changed() {
+fn log_json_has_the_record_and_its_changes() {
     let changes = vec![Change { after: samples::summary(Status::Uninstalled), ..own_change() }, corrected()];
     let record = samples::event_record(enabled(app()), Outcome { late: true, changes });
     let decision = text(&samples::decision(Rule::Fresh));
@@ -351,7 +351,7 @@ fn a_log_line_shows_the_record_and_what_it_changed() {
 }
 
 #[test]
-fn a_refusal_shows_what_may_be_kept() {
+fn quarantine_json_has_the_kept_parts() {
     let records = samples::records();
     let of = |name: &str| {
         let (_, record) = records.iter().find(|(found, _)| found == name).unwrap();
@@ -379,7 +379,7 @@ fn a_refusal_shows_what_may_be_kept() {
 }
 
 #[test]
-fn a_record_is_an_event_or_a_refusal() {
+fn record_json_is_either_an_event_or_a_refusal() {
     for (name, record) in samples::records() {
         let refused = matches!(record.content, Content::Refused(_));
         assert_eq!(RecordJson::of(&record).is_none(), refused, "{name}");
@@ -397,7 +397,7 @@ fn published_of(record: &Record, client: &ClientKey, change: &Change) -> Vec<Str
 }
 
 #[test]
-fn a_decision_is_published_as_a_cloud_event() {
+fn decision_is_published_as_a_cloud_event() {
     let change = Change { decision: Some(samples::decision(Rule::Persisted)), ..own_change() };
     let record =
         samples::event_record(enabled(app()), Outcome { late: false, changes: vec![change.clone()] });
@@ -418,7 +418,7 @@ fn a_decision_is_published_as_a_cloud_event() {
 }
 
 #[test]
-fn a_correction_is_published_besides_what_the_record_itself_did() {
+fn correction_is_published_in_addition_to_the_decision() {
     let of_tenant = samples::event_record(enabled(app()), Outcome::default());
     let kinds = |record: &Record, change: &Change| -> Vec<&'static str> {
         let published = published_of(record, &client(), change);

@@ -35,7 +35,7 @@ fn with_history(change: impl FnOnce(&mut StreamPart)) -> Bundle {
 }
 
 #[test]
-fn every_flipped_bit_is_noticed() {
+fn every_flipped_bit_is_refused() {
     let mut ledger = Ledger::new();
     ledger.installed("acme", "app.one", 0, Some("EU"));
     ledger.tick();
@@ -62,7 +62,7 @@ fn every_flipped_bit_is_noticed() {
 }
 
 #[test]
-fn a_bit_of_every_byte_of_a_long_bundle_is_noticed() {
+fn one_flipped_bit_per_byte_of_a_long_bundle_is_refused() {
     let text = Ledger::eventful().bundle("acme").write();
     for at in 0..text.len() {
         let mut bytes = text.clone().into_bytes();
@@ -73,7 +73,7 @@ fn a_bit_of_every_byte_of_a_long_bundle_is_noticed() {
 }
 
 #[test]
-fn a_truncated_file_is_noticed_at_every_length() {
+fn truncated_bundle_is_refused_at_every_length() {
     let text = Ledger::eventful().bundle("acme").write();
     for end in 0..text.len() {
         let Ok(verified) = verify(&text[..end], &keys(), None) else { continue };
@@ -84,7 +84,7 @@ fn a_truncated_file_is_noticed_at_every_length() {
 }
 
 #[test]
-fn dropped_swapped_and_repeated_records_are_noticed() {
+fn dropped_swapped_and_repeated_records_are_refused() {
     use RecordFault::Number;
     let count = 7;
     let recount = |history: &mut StreamPart| history.count = u64::try_from(history.records.len()).unwrap();
@@ -122,7 +122,7 @@ fn dropped_swapped_and_repeated_records_are_noticed() {
 }
 
 #[test]
-fn another_streams_record_is_noticed() {
+fn record_of_another_stream_is_refused() {
     let ledger = Ledger::eventful();
     let (foreign, own) = (ledger.bundle("größe"), ledger.bundle("acme"));
     let spliced = with_history(|history| history.records[0] = foreign.history.records[0].clone());
@@ -142,7 +142,7 @@ fn another_streams_record_is_noticed() {
 }
 
 #[test]
-fn a_rewritten_line_is_noticed() {
+fn rewritten_leaf_is_refused() {
     let rewritten = |number: usize, change: fn(&mut RecordLeaf)| {
         with_history(|history| {
             let Ok(Leaf::Record(mut leaf)) = Leaf::parse(&history.records[number].entry) else { panic!() };
@@ -163,7 +163,7 @@ fn a_rewritten_line_is_noticed() {
 }
 
 #[test]
-fn another_payload_is_noticed() {
+fn exchanged_payload_is_refused() {
     let salted = with_history(|history| {
         if let Some((salt, _)) = &mut history.records[0].opening {
             salt.0[0] ^= 1;
@@ -178,7 +178,7 @@ fn another_payload_is_noticed() {
 }
 
 #[test]
-fn an_older_seal_with_a_newer_note_is_noticed() {
+fn older_seal_with_a_newer_note_is_refused() {
     let older = Ledger::eventful();
     let mut newer = older.clone();
     newer.fact("acme", "app.one", 9, InstallationFact::Enabled);
@@ -196,7 +196,7 @@ fn an_older_seal_with_a_newer_note_is_noticed() {
 }
 
 #[test]
-fn an_unsealed_size_is_not_believed_even_if_signed() {
+fn signed_but_unsealed_size_is_refused() {
     let mut ledger = Ledger::eventful();
     ledger.fact("acme", "app.one", 9, InstallationFact::Enabled);
     // The note is genuine, but its last leaf is a record.
@@ -207,7 +207,7 @@ fn an_unsealed_size_is_not_believed_even_if_signed() {
 }
 
 #[test]
-fn what_was_set_for_an_app_cannot_be_left_out() {
+fn omitted_app_record_is_refused() {
     let hidden = changed(|bundle| {
         let (_, part) = &mut bundle.apps[0];
         part.records.pop();
@@ -223,7 +223,7 @@ fn what_was_set_for_an_app_cannot_be_left_out() {
 }
 
 #[test]
-fn a_decision_that_does_not_follow_is_noticed() {
+fn decision_that_does_not_follow_is_refused() {
     // An operator who appends a record with a rule of his own, in a log that is consistent in itself.
     for (seq, lie) in [(1, Rule::Persisted), (5, Rule::Fresh)] {
         let bundle = Ledger::lying(Lie::Rule(seq, lie)).bundle("acme");
@@ -232,7 +232,7 @@ fn a_decision_that_does_not_follow_is_noticed() {
 }
 
 #[test]
-fn a_realm_that_does_not_follow_is_noticed() {
+fn realm_that_does_not_follow_is_refused() {
     let honest = Ledger::eventful().bundle("acme");
     for (seq, record) in (1..).zip(&honest.history.records) {
         let Ok(Leaf::Record(leaf)) = Leaf::parse(&record.entry) else { panic!("{}", record.entry) };
@@ -247,7 +247,7 @@ fn a_realm_that_does_not_follow_is_noticed() {
 
 /// Folded anew, the window that the late policy does not grant is gone, and the reinstall has another rule.
 #[test]
-fn what_a_late_policy_changed_has_to_show_in_the_lines_after_it() {
+fn late_policy_must_change_the_later_leaves() {
     let ledger = |late: bool| {
         let mut ledger = Ledger::new();
         ledger.app_level("app.one", -2, AppFact::DescriptorPublished { descriptor: samples::descriptor() });
@@ -273,7 +273,7 @@ fn what_a_late_policy_changed_has_to_show_in_the_lines_after_it() {
 }
 
 #[test]
-fn decisions_by_unknown_rules_cannot_be_judged() {
+fn decisions_by_unknown_rules_are_inconclusive() {
     let bundle = Ledger::by_rules(3).bundle("acme");
     assert!(matches!(judge(&bundle), Err(Refusal::Undecided(Inconclusive::UnknownRules(3)))));
     // Where not everything is shown, nothing is said of the decisions, and the rest holds.

@@ -385,7 +385,7 @@ fn publish(file: &str, cases: &[Case]) {
 }
 
 #[test]
-fn every_lie_about_a_history_is_refused_for_what_it_is_and_published() {
+fn signed_bundle_lies_match_the_published_cases() {
     let cases = [
         published::bundles(),
         around_the_records(),
@@ -399,6 +399,6 @@ fn every_lie_about_a_history_is_refused_for_what_it_is_and_published() {
 }
 
 #[test]
-fn every_lie_about_a_log_is_refused_for_what_it_is_and_published() {
+fn signed_log_lies_match_the_published_cases() {
     publish("tlogs/cases.ndjson", &published::logs().into_iter().chain(logs()).collect::<Vec<_>>());
 }

@@ -50,7 +50,7 @@ fn assert_fault(lines: &[String], index: usize, fault: Fault) {
 }
 
 #[test]
-fn a_true_log_is_taken() {
+fn true_log_is_accepted() {
     let ledger = Ledger::eventful();
     let reader = read(ledger.lines()).unwrap();
     assert_eq!((reader.tree().size(), reader.tree().root()), (ledger.size(), ledger.checkpoint().root));
@@ -62,7 +62,7 @@ fn a_true_log_is_taken() {
 }
 
 #[test]
-fn seals_by_number_and_by_the_minute_are_expected() {
+fn missing_seal_by_count_or_minute_is_found() {
     let mut ledger = Ledger::new();
     for number in 0..LEAVES + 300 {
         ledger.installed(&format!("tenant-{}", number % 700), "app.one", 0, None);
@@ -78,7 +78,7 @@ fn seals_by_number_and_by_the_minute_are_expected() {
 }
 
 #[test]
-fn a_lie_in_a_record_is_found_at_its_line() {
+fn lie_in_a_record_is_found_at_its_leaf() {
     let records = indices(|leaf| matches!(leaf, Leaf::Record(_)));
     for index in records.iter().copied() {
         let later = with_record(index, |leaf| leaf.seq += 1);
@@ -103,7 +103,7 @@ fn a_lie_in_a_record_is_found_at_its_line() {
 
 /// What the leaf hash of a record bears is only found by the next record of its stream, or by the seal.
 #[test]
-fn a_rewritten_line_is_found_by_what_rests_on_it() {
+fn rewritten_leaf_is_found_by_a_later_leaf() {
     let records = indices(|leaf| matches!(leaf, Leaf::Record(_)));
     for index in records {
         let rewritten = with_record(index, |leaf| leaf.pinned_realm = Some(Realm::GLOBAL));
@@ -117,7 +117,7 @@ fn a_rewritten_line_is_found_by_what_rests_on_it() {
 }
 
 #[test]
-fn a_record_in_a_stream_that_cannot_be_its_own_is_found() {
+fn record_in_a_wrong_stream_is_found() {
     let of_app = indices(|leaf| matches!(leaf, Leaf::Record(leaf) if leaf.type_name == "policy-set"))[0];
     let elsewhere = with_record(of_app, |leaf| leaf.app = Some(app("app.two")));
     assert_fault(&elsewhere, of_app, Fault::Stream);
@@ -153,7 +153,7 @@ fn succession(number: u64, previous: &str, origin: &str) -> RecordLeaf {
 }
 
 #[test]
-fn the_logs_before_are_named_before_everything_else() {
+fn predecessor_logs_are_named_first() {
     let first = succession(1, "", "realm/0").write();
     let second = succession(2, &first, "realm/1").write();
     let reader = read(&[first.clone(), second.clone()]).unwrap();
@@ -177,7 +177,7 @@ fn the_logs_before_are_named_before_everything_else() {
 }
 
 #[test]
-fn a_record_that_is_dropped_moved_or_repeated_is_found() {
+fn dropped_moved_or_repeated_record_is_found() {
     let count = lines().len();
     for index in 0..count {
         let mut dropped = lines();
@@ -196,7 +196,7 @@ fn a_record_that_is_dropped_moved_or_repeated_is_found() {
 }
 
 #[test]
-fn a_lie_in_a_seal_is_found_at_its_line() {
+fn lie_in_a_seal_is_found_at_its_leaf() {
     let seals = indices(|leaf| matches!(leaf, Leaf::Seal(_)));
     let Leaf::Seal(first) = Leaf::parse(&lines()[seals[0]]).unwrap() else { panic!("a record") };
     for index in seals {
@@ -226,7 +226,7 @@ fn a_lie_in_a_seal_is_found_at_its_line() {
 }
 
 #[test]
-fn what_is_no_line_is_not_taken_and_what_is_newer_not_judged() {
+fn malformed_leaf_is_refused_and_newer_is_inconclusive() {
     let mut broken = lines();
     broken[3].push(' ');
     assert_fault(&broken, 3, Fault::Line);

@@ -59,7 +59,7 @@ fn naive(entries: &[Entry], depth: usize) -> Hash {
 }
 
 #[test]
-fn a_proof_says_which_head_or_none() {
+fn proof_shows_the_head_or_its_absence() {
     let mut stored = Stored::default();
     assert_eq!(verify(stream(1), &stored.prove(stream(1)), Hash::ZERO), Ok(()));
     let top = stored.update((0..50).map(|number| entry(stream(number), 1)).collect());
@@ -78,7 +78,7 @@ fn a_proof_says_which_head_or_none() {
 }
 
 #[test]
-fn no_other_proof_holds() {
+fn altered_proof_is_refused() {
     let mut stored = Stored::default();
     let top = stored.update((0..50).map(|number| entry(stream(number), 2)).collect());
     for number in 0..100 {
@@ -106,7 +106,7 @@ fn no_other_proof_holds() {
 }
 
 #[test]
-fn streams_that_share_a_long_way_are_told_apart() {
+fn streams_with_a_long_common_prefix_are_distinguished() {
     let mut near = stream(1);
     near.0[31] ^= 1;
     let mut stored = Stored::default();
@@ -119,7 +119,7 @@ fn streams_that_share_a_long_way_are_told_apart() {
 }
 
 #[test]
-fn an_update_touches_the_way_of_what_changed_only() {
+fn update_writes_only_the_changed_path() {
     let mut stored = Stored::default();
     stored.update((0..1000).map(|number| entry(stream(number), 1)).collect());
     let way = stored.prove(stream(7)).siblings.len();
@@ -130,7 +130,7 @@ fn an_update_touches_the_way_of_what_changed_only() {
 /// The text of a proof of completeness besides its records, with a million streams: the bar is 2.5 KB, of
 /// which a checkpoint, a seal and its way of 24 hashes take about 1,500 bytes.
 #[test]
-fn a_million_streams_still_have_short_proofs() {
+fn proofs_stay_short_with_a_million_streams() {
     let mut entries: Vec<Entry> = (0..1_000_000).map(|number| entry(stream(number), 1)).collect();
     entries.sort_unstable();
     let mut nodes = BTreeMap::new();
@@ -150,7 +150,7 @@ fn a_million_streams_still_have_short_proofs() {
 }
 
 #[test]
-fn a_part_of_the_map_is_what_lies_at_its_path() {
+fn part_of_the_map_equals_the_node_at_its_path() {
     let mut entries: Vec<_> = (0..400).map(|number| entry(stream(number), 1)).collect();
     entries.sort_unstable();
     let mut stored = Stored::default();
@@ -168,7 +168,7 @@ fn a_part_of_the_map_is_what_lies_at_its_path() {
 
 proptest! {
     #[test]
-    fn however_it_was_filled_it_is_the_same_map(batches in vec(vec((0..60_u64, 1..9_u64), 0..20), 1..8)) {
+    fn update_order_does_not_change_the_map(batches in vec(vec((0..60_u64, 1..9_u64), 0..20), 1..8)) {
         let mut stored = Stored::default();
         for batch in batches {
             let changed: BTreeMap<u64, u64> = batch.into_iter().collect();

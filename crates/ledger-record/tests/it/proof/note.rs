@@ -23,7 +23,7 @@ fn bytes(value: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn the_signatures_of_wycheproof_are_judged_as_it_says() {
+fn wycheproof_verdicts_are_matched() {
     let suite: Value = serde_json::from_str(WYCHEPROOF).unwrap();
     let mut count = 0;
     for group in suite["testGroups"].as_array().unwrap() {
@@ -38,7 +38,7 @@ fn the_signatures_of_wycheproof_are_judged_as_it_says() {
 }
 
 #[test]
-fn no_signature_with_an_edge_point_is_accepted() {
+fn signature_with_an_edge_point_is_refused() {
     let vectors: Vec<Value> = serde_json::from_str(EDGES).unwrap();
     let mut accepted = 0;
     for vector in &vectors {
@@ -59,7 +59,7 @@ fn no_signature_with_an_edge_point_is_accepted() {
 const ACCEPTED_EDGES: usize = 43;
 
 #[test]
-fn a_note_is_opened_by_the_key_that_signed_it() {
+fn note_opens_with_the_signing_key_only() {
     let note = checkpoint().sign(&[&signer(1)]);
     assert_eq!(Checkpoint::open(&note, &[signer(1).verifier()]), Ok(checkpoint()));
     assert_eq!(Checkpoint::open(&note, &[signer(2).verifier()]), Err(NoteError::UnknownKey));
@@ -81,7 +81,7 @@ fn a_note_is_opened_by_the_key_that_signed_it() {
 }
 
 #[test]
-fn every_flipped_bit_of_a_note_is_noticed() {
+fn every_flipped_bit_of_a_note_is_refused() {
     let note = checkpoint().sign(&[&signer(1)]);
     for at in 0..note.len() {
         for bit in 0..8 {
@@ -94,7 +94,7 @@ fn every_flipped_bit_of_a_note_is_noticed() {
 }
 
 #[test]
-fn a_checkpoint_has_one_form() {
+fn other_checkpoint_spellings_are_refused() {
     let text = checkpoint().text();
     assert_eq!(Checkpoint::parse(&text), Ok(checkpoint()));
     for (from, to) in
@@ -106,7 +106,7 @@ fn a_checkpoint_has_one_form() {
 }
 
 #[test]
-fn keys_are_read_as_they_are_written() {
+fn keys_round_trip_through_text() {
     let key = signer(1);
     let vkey = key.verifier().to_string();
     assert_eq!(VerifierKey::parse(&vkey), Ok(key.verifier()));
@@ -120,7 +120,7 @@ fn keys_are_read_as_they_are_written() {
 }
 
 #[test]
-fn signed_note_reads_ours_and_we_read_its() {
+fn notes_are_interchangeable_with_signed_note() {
     let key = signer(1);
     let verifier = StandardVerifier::new(&key.verifier().to_string()).unwrap();
     let known = VerifierList::new(vec![Box::new(verifier)]);

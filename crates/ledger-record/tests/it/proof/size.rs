@@ -58,7 +58,7 @@ fn map_of_all() -> (Hash, BTreeMap<map::Path, map::Node>) {
 
 /// The bar: 2.5 KB.
 #[test]
-fn a_proof_of_completeness_is_short_in_a_large_log() {
+fn completeness_proof_is_short_in_a_large_log() {
     let (map_root, nodes) = map_of_all();
     let seal = SealLeaf {
         index: LEAVES - 1,

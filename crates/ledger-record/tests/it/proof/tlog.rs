@@ -48,7 +48,7 @@ fn fault(files: &Files) -> Fault {
 }
 
 #[test]
-fn a_whole_log_is_valid() {
+fn whole_log_is_valid() {
     for ledger in [Ledger::eventful(), large()] {
         let verified = judge(&directory(ledger.lines()), None).unwrap();
         assert_eq!(verified.checkpoint, ledger.checkpoint());
@@ -58,7 +58,7 @@ fn a_whole_log_is_valid() {
 }
 
 #[test]
-fn progress_is_told() {
+fn progress_is_reported() {
     let files = directory(large().lines());
     let mut told = Vec::new();
     let read = |path: &str| Ok::<_, Infallible>(files.get(path).cloned());
@@ -85,7 +85,7 @@ fn every_flipped_bit_of_every_file_is_found() {
 }
 
 #[test]
-fn a_bit_of_every_hash_of_a_large_log_is_found() {
+fn flipped_bit_in_any_hash_of_a_large_log_is_found() {
     let files = directory(large().lines());
     let hashes = files.iter().filter(|(path, _)| !path.contains("entries") && *path != "checkpoint");
     let mut tried = 0;
@@ -101,7 +101,7 @@ fn a_bit_of_every_hash_of_a_large_log_is_found() {
 }
 
 #[test]
-fn every_missing_or_shortened_file_is_found() {
+fn missing_or_shortened_file_is_found() {
     let files = directory(large().lines());
     for path in files.keys().filter(|path| *path != "checkpoint") {
         let mut without = files.clone();
@@ -117,7 +117,7 @@ fn every_missing_or_shortened_file_is_found() {
 }
 
 #[test]
-fn a_log_that_has_grown_has_its_older_checkpoints_still() {
+fn grown_log_still_proves_older_checkpoints() {
     let ledger = large();
     let mut grown = ledger.clone();
     for number in 0..300 {
@@ -137,7 +137,7 @@ fn a_log_that_has_grown_has_its_older_checkpoints_still() {
 }
 
 #[test]
-fn a_pinned_checkpoint_is_gone_on_from() {
+fn pinned_checkpoint_is_extended() {
     let before = Ledger::eventful();
     let files = directory(large().lines());
     assert!(judge(&files, Some(&before.note())).is_ok());
@@ -156,7 +156,7 @@ fn a_pinned_checkpoint_is_gone_on_from() {
 }
 
 #[test]
-fn an_operator_who_signs_a_lie_is_found() {
+fn signed_lie_is_found() {
     let lines = large().lines().to_vec();
     let last = lines.len() - 1;
     // The map of the seal before: every tenant that did something since has a stale head.
@@ -177,7 +177,7 @@ fn an_operator_who_signs_a_lie_is_found() {
 }
 
 #[test]
-fn another_key_does_not_judge() {
+fn unknown_key_is_inconclusive() {
     let files = directory(Ledger::eventful().lines());
     let read = |path: &str| Ok::<_, Infallible>(files.get(path).cloned());
     for keys in [vec![], vec![key(2).verifier()]] {

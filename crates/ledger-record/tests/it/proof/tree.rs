@@ -53,7 +53,7 @@ fn hashes(texts: &[String]) -> Option<Vec<Hash>> {
 }
 
 #[test]
-fn the_public_inclusion_vectors_hold() {
+fn public_inclusion_vectors_hold() {
     let mut count = 0;
     for line in INCLUSION.lines() {
         let vector: InclusionVector = serde_json::from_str(line).unwrap();
@@ -68,7 +68,7 @@ fn the_public_inclusion_vectors_hold() {
 }
 
 #[test]
-fn the_public_consistency_vectors_hold() {
+fn public_consistency_vectors_hold() {
     let mut count = 0;
     for line in CONSISTENCY.lines() {
         let vector: ConsistencyVector = serde_json::from_str(line).unwrap();
@@ -128,7 +128,7 @@ fn naive(leaves: &[Vec<u8>]) -> Hash {
 }
 
 #[test]
-fn every_proof_of_every_small_tree_holds_and_no_other() {
+fn small_tree_proofs_hold_for_their_place_only() {
     const SIZE: u64 = 40;
     let log = Log::of(SIZE);
     for size in 0..=SIZE {
@@ -201,7 +201,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn large_trees_prove_themselves(size in 1..3000_u64, at in any::<u64>(), from in any::<u64>()) {
+    fn large_tree_proofs_hold(size in 1..3000_u64, at in any::<u64>(), from in any::<u64>()) {
         let log = Log::of(size);
         let (index, from) = (at % size, from % (size + 1));
         let top = root(size, log.lookup()).unwrap();
