@@ -136,7 +136,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn cutting_the_same_messages_otherwise_gives_the_same_bytes(
+    fn batch_boundaries_do_not_change_the_bytes(
         messages in proptest::collection::vec(a_message(), 1..60),
         cuts in proptest::collection::vec(proptest::bool::weighted(0.2), 60),
         reopens in 0..9_usize,

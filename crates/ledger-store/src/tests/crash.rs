@@ -45,7 +45,7 @@ fn batch_of(number: u64) -> Vec<Event> {
 }
 
 #[test]
-fn a_writer_that_is_killed_leaves_whole_batches() {
+fn killed_writer_leaves_whole_batches() {
     if let Some(dir) = role() {
         let mut shard = open(&dir, StoreOptions::default()).open_shard(&shard_id(0)).unwrap();
         for number in 0.. {
@@ -55,7 +55,7 @@ fn a_writer_that_is_killed_leaves_whole_batches() {
         }
     }
     let dir = tempfile::tempdir().unwrap();
-    let itself = "tests::crash::a_writer_that_is_killed_leaves_whole_batches";
+    let itself = "tests::crash::killed_writer_leaves_whole_batches";
     for kill_after in [1, 2, 5] {
         let stopped = tempfile::tempdir_in(dir.path()).unwrap();
         let mut child = writer(itself, stopped.path(), "");
@@ -79,7 +79,7 @@ fn a_writer_that_is_killed_leaves_whole_batches() {
 }
 
 #[test]
-fn a_copy_of_a_running_shard_has_everything_committed_and_nothing_else() {
+fn copy_of_a_running_shard_has_exactly_the_committed_data() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, batch_of(0));
@@ -98,20 +98,20 @@ fn a_copy_of_a_running_shard_has_everything_committed_and_nothing_else() {
 }
 
 #[test]
-fn a_write_that_fails_poisons_the_shard_until_it_is_opened_anew() {
+fn failed_write_poisons_the_shard_until_reopened() {
     match role() {
         Some(dir) => write_until_the_disk_refuses(&dir),
-        None => goes_on_after("tests::crash::a_write_that_fails_poisons_the_shard_until_it_is_opened_anew"),
+        None => goes_on_after("tests::crash::failed_write_poisons_the_shard_until_reopened"),
     }
 }
 
 #[test]
-fn a_write_that_fails_in_flight_takes_with_it_what_was_taken_meanwhile() {
+fn failed_write_in_flight_drops_the_batch_begun_meanwhile() {
     match role() {
         Some(dir) => submit_until_the_disk_refuses(&dir),
         None => {
             goes_on_after(
-                "tests::crash::a_write_that_fails_in_flight_takes_with_it_what_was_taken_meanwhile",
+                "tests::crash::failed_write_in_flight_drops_the_batch_begun_meanwhile",
             );
         }
     }

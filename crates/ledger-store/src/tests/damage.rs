@@ -20,7 +20,7 @@ fn damage_of(error: ReadError) -> Damaged {
 }
 
 #[test]
-fn a_damaged_tenant_is_an_error_for_that_tenant_only() {
+fn damaged_tenant_row_fails_that_tenant_only() {
     let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU"), installed("birch", "app", "e1", 0, "EU")]);
@@ -48,7 +48,7 @@ fn a_damaged_tenant_is_an_error_for_that_tenant_only() {
 
 /// A row that is gone looks like a stream that never was; beginning it anew would write over its records.
 #[test]
-fn a_lost_row_never_lets_a_record_be_overwritten() {
+fn lost_row_does_not_overwrite_a_record() {
     let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU"), policy_set("app", "p1", 0, 3)]);
@@ -74,7 +74,7 @@ fn a_lost_row_never_lets_a_record_be_overwritten() {
 }
 
 #[test]
-fn a_damaged_record_ends_every_way_of_reading_it() {
+fn damaged_record_fails_every_read_of_it() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU"), uninstalled("acme", "app", "e2", 1)]);
@@ -104,7 +104,7 @@ fn a_damaged_record_ends_every_way_of_reading_it() {
 }
 
 #[test]
-fn a_position_without_its_record_is_missed() {
+fn position_without_record_is_damage() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, (0..3).map(|hour| installed("acme", "app", &format!("e{hour}"), hour, "EU")));
@@ -121,7 +121,7 @@ fn a_position_without_its_record_is_missed() {
 }
 
 #[test]
-fn a_head_that_is_gone_is_missed() {
+fn missing_head_is_damage() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU")]);
@@ -135,7 +135,7 @@ fn a_head_that_is_gone_is_missed() {
 
 /// Whatever of a table file is read when a shard is opened and verified: a flipped bit in it is told, with the file.
 #[test]
-fn a_flipped_bit_in_a_table_file_is_told_with_the_file() {
+fn flipped_bit_in_a_table_file_names_the_file() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, (0..200).map(|hour| installed(&format!("t{hour}"), "app", "e", hour, "EU")));

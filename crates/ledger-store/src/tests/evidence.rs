@@ -76,7 +76,7 @@ fn recorded(offset: u64, second: i64, event: Event) -> IncomingEvent {
 }
 
 #[test]
-fn seals_stand_at_ticks_and_before_another_minute_and_never_twice() {
+fn seals_follow_ticks_and_minutes_and_never_repeat() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
@@ -103,7 +103,7 @@ fn seals_stand_at_ticks_and_before_another_minute_and_never_twice() {
 }
 
 #[test]
-fn seals_stand_after_so_many_leaves_wherever_batches_end() {
+fn seals_follow_leaf_counts_regardless_of_batches() {
     let (ledger, cut) = (Ledger::new(), Ledger::new());
     let count = 2 * LEAVES + 10;
     let event = |number: u64| installed(&format!("t{}", number % 700), "app", &format!("e{number}"), 1, "EU");
@@ -128,7 +128,7 @@ fn seals_stand_after_so_many_leaves_wherever_batches_end() {
 }
 
 #[test]
-fn a_stream_goes_on_whether_its_last_leaf_is_recent_or_was_forgotten_meanwhile() {
+fn stream_continues_after_its_last_leaf_left_the_cache() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     for batch in 0..8 {
@@ -140,7 +140,7 @@ fn a_stream_goes_on_whether_its_last_leaf_is_recent_or_was_forgotten_meanwhile()
 }
 
 #[test]
-fn only_the_leaf_right_before_is_taken_from_memory() {
+fn linked_leaves_are_right_after_a_hole_in_the_range() {
     let ledger = Ledger::new();
     let shard = verifying::eventful(&ledger);
     let reader = shard.reader();
@@ -159,7 +159,7 @@ fn only_the_leaf_right_before_is_taken_from_memory() {
 }
 
 #[test]
-fn the_end_of_an_import_seals_once() {
+fn end_of_import_seals_once() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let end = |shard: &mut Shard| {
@@ -175,7 +175,7 @@ fn the_end_of_an_import_seals_once() {
 }
 
 #[test]
-fn timestamps_that_no_line_can_hold_are_cut_off() {
+fn timestamps_beyond_a_leaf_are_clamped() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
@@ -224,7 +224,7 @@ fn bundle(snapshot: &Snapshot<'_>, of: &str, apps: &[&str], key: &SignerKey) -> 
 }
 
 #[test]
-fn a_bundle_out_of_the_store_is_valid_and_so_is_the_proof_of_absence() {
+fn stored_bundle_and_absence_proof_are_valid() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, [policy_set("app", "p1", 0, 10), installed("acme", "app", "e1", 3, "EU")]);
@@ -282,7 +282,7 @@ fn change_row(ledger: &Ledger, family: Family, change: impl Fn(&[u8], &[u8]) -> 
 }
 
 #[test]
-fn a_map_that_the_last_seal_does_not_know_is_not_gone_on_with() {
+fn map_differing_from_the_last_seal_refuses_to_open() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, (0..50).map(|number| installed(&format!("t{number}"), "app", "e1", 1, "EU")));
@@ -306,7 +306,7 @@ fn a_map_that_the_last_seal_does_not_know_is_not_gone_on_with() {
 }
 
 #[test]
-fn a_commit_that_misses_a_leaf_writes_nothing_and_is_the_last_one() {
+fn commit_missing_a_leaf_writes_nothing_and_poisons() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, (0..300).map(|number| installed(&format!("t{number}"), "app", "e1", 1, "EU")));

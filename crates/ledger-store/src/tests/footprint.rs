@@ -19,7 +19,7 @@ fn disk_bytes(path: &Path) -> u64 {
 }
 
 #[test]
-fn a_small_shard_takes_little_of_the_disk_while_it_is_open() {
+fn small_open_shard_takes_little_disk() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let name = |number: i32| (format!("tenant-{}", number % 50), format!("e-{number}"));
@@ -30,7 +30,7 @@ fn a_small_shard_takes_little_of_the_disk_while_it_is_open() {
 }
 
 #[test]
-fn the_descriptors_of_a_process_are_divided_among_its_partitions() {
+fn descriptors_are_divided_among_the_partitions() {
     let files = |descriptors, partitions| {
         let options = StoreOptions { descriptors, ..StoreOptions::default() };
         options.open_files(partitions)

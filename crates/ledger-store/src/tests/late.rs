@@ -8,7 +8,7 @@ fn record(reader: &Reader, position: u64) -> Record {
 }
 
 #[test]
-fn a_late_event_corrects_what_came_after_it() {
+fn late_event_corrects_later_outcomes() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     // The policy keeps the pin 30 days: with the late uninstall seen, the second install is a reinstall.
@@ -31,7 +31,7 @@ fn a_late_event_corrects_what_came_after_it() {
 }
 
 #[test]
-fn lateness_reads_what_is_stored_and_what_this_batch_added() {
+fn lateness_counts_stored_and_batched_events() {
     let events = [
         installed("acme", "app", "e1", 1, "EU"),
         uninstalled("acme", "app", "e2", 90),
@@ -53,7 +53,7 @@ fn lateness_reads_what_is_stored_and_what_this_batch_added() {
 }
 
 #[test]
-fn an_app_level_event_in_time_is_a_record_and_nothing_more() {
+fn app_event_in_time_corrects_nothing() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 1, "EU"), installed("acme", "other", "e2", 50, "EU")]);
@@ -68,7 +68,7 @@ fn an_app_level_event_in_time_is_a_record_and_nothing_more() {
 }
 
 #[test]
-fn a_late_app_level_event_corrects_every_installation_after_it() {
+fn late_app_event_corrects_every_later_installation() {
     const TENANTS: usize = 300;
     let name = |number: usize| format!("tenant-{number:03}");
     let [cold, warm] = [0, 64 << 20].map(|tenant_cache_bytes| {
@@ -114,7 +114,7 @@ fn arrives(offset: u64, at: i64, event: Event) -> IncomingEvent {
 }
 
 #[test]
-fn a_late_app_level_event_reads_the_tenants_recorded_since() {
+fn late_app_event_reads_only_tenants_recorded_since() {
     let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
@@ -153,7 +153,7 @@ fn a_late_app_level_event_reads_the_tenants_recorded_since() {
 }
 
 #[test]
-fn a_history_that_is_kept_between_batches_gives_what_reading_it_anew_gives() {
+fn cached_history_gives_the_same_as_rereading() {
     // Every third event is late, by more and more; app-level events come late in between.
     let events = (0..600_i64).map(|number| {
         let hours = if number % 3 == 0 { number - number % 40 } else { number };
@@ -178,7 +178,7 @@ fn a_history_that_is_kept_between_batches_gives_what_reading_it_anew_gives() {
 }
 
 #[test]
-fn tenants_with_events_ahead_stand_at_the_end_of_the_log() {
+fn tenants_ahead_are_found_at_the_end_of_the_log() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();

@@ -33,7 +33,7 @@ fn last_of(reader: &Reader, name: &str) -> Record {
 }
 
 #[test]
-fn a_row_under_another_key_is_found() {
+fn row_under_another_key_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -60,7 +60,7 @@ fn a_row_under_another_key_is_found() {
 }
 
 #[test]
-fn a_leaf_that_no_record_has_is_found() {
+fn leaf_without_record_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -71,7 +71,7 @@ fn a_leaf_that_no_record_has_is_found() {
 }
 
 #[test]
-fn rows_of_tenants_and_apps_without_records_and_records_without_rows_are_found() {
+fn rows_without_records_and_records_without_rows_are_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -102,7 +102,7 @@ fn forge_tenant(reader: &Reader, name: &str, position: u64, like: &Record) {
 }
 
 #[test]
-fn a_tenant_whose_record_has_no_position_of_its_own_is_found() {
+fn tenant_record_without_its_own_position_is_found() {
     let (small, large) = (Ledger::new(), Ledger::new());
     let mut shard = large.shard();
     append(&mut shard, (0..300).map(|n| installed("cedar", "app", &format!("e{n}"), n, "EU")));
@@ -125,7 +125,7 @@ fn a_tenant_whose_record_has_no_position_of_its_own_is_found() {
 }
 
 #[test]
-fn a_record_of_a_source_that_was_never_read_is_found() {
+fn record_of_an_unread_source_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -145,7 +145,7 @@ fn a_record_of_a_source_that_was_never_read_is_found() {
 }
 
 #[test]
-fn repeats_and_holes_after_the_last_record_are_taken_in() {
+fn duplicates_and_gaps_after_the_last_record_are_counted() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
@@ -173,7 +173,7 @@ fn repeats_and_holes_after_the_last_record_are_taken_in() {
 }
 
 #[test]
-fn lines_of_a_file_beside_a_topic_are_accounted_for() {
+fn imported_lines_beside_a_topic_are_accounted_for() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let file = "import:history";
@@ -208,7 +208,7 @@ fn lines_of_a_file_beside_a_topic_are_accounted_for() {
 }
 
 #[test]
-fn a_lie_in_any_of_many_seals_is_found() {
+fn lie_in_any_of_many_seals_is_found() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
@@ -241,7 +241,7 @@ fn a_lie_in_any_of_many_seals_is_found() {
 }
 
 #[test]
-fn a_stored_map_that_fits_itself_but_not_the_last_seal_is_found() {
+fn consistent_map_differing_from_the_last_seal_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -261,7 +261,7 @@ fn a_stored_map_that_fits_itself_but_not_the_last_seal_is_found() {
 }
 
 #[test]
-fn what_other_rules_derived_is_not_judged() {
+fn records_of_unknown_rules_are_inconclusive() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();

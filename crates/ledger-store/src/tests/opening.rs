@@ -12,7 +12,7 @@ fn cluster(id: &str, topic_id: Option<&str>) -> SourceIdentity {
 }
 
 #[test]
-fn a_directory_remembers_its_sources_and_refuses_others() {
+fn directory_refuses_another_source() {
     let ledger = Ledger::new();
     let data = &ledger.data;
     assert_eq!(data.identity(TOPIC).unwrap(), Some(partitions(4)));
@@ -40,7 +40,7 @@ fn a_directory_remembers_its_sources_and_refuses_others() {
 }
 
 #[test]
-fn only_topics_and_partitions_that_exist_have_shards() {
+fn shard_of_an_invalid_topic_or_partition_is_refused() {
     let ledger = Ledger::new();
     for name in ["..", ".", "a/b", "", "größe"] {
         let bound = ledger.data.bind(name, &partitions(1));
@@ -53,7 +53,7 @@ fn only_topics_and_partitions_that_exist_have_shards() {
 }
 
 #[test]
-fn a_directory_from_before_the_audit_trail_is_refused_with_a_word_on_what_to_do() {
+fn older_format_is_refused_with_a_remedy() {
     let ledger = Ledger::new();
     fs::write(ledger.dir.path().join("ledger.json"), r#"{"format":1,"topics":{}}"#).unwrap();
     for opened in [
@@ -67,7 +67,7 @@ fn a_directory_from_before_the_audit_trail_is_refused_with_a_word_on_what_to_do(
 }
 
 #[test]
-fn another_secret_is_refused_and_only_a_fingerprint_is_kept() {
+fn another_secret_is_refused_by_its_fingerprint() {
     let ledger = Ledger::new();
     let path = ledger.dir.path();
     let other = LedgerSecret::from_bytes([8; 32]);
@@ -81,7 +81,7 @@ fn another_secret_is_refused_and_only_a_fingerprint_is_kept() {
 }
 
 #[test]
-fn a_newer_directory_is_refused_whatever_is_in_it() {
+fn newer_directory_format_is_refused() {
     let ledger = Ledger::new();
     let file = ledger.dir.path().join("ledger.json");
     for (text, is_newer) in [
@@ -104,7 +104,7 @@ fn a_newer_directory_is_refused_whatever_is_in_it() {
 }
 
 #[test]
-fn a_newer_shard_is_refused() {
+fn newer_shard_format_is_refused() {
     let ledger = Ledger::new();
     let shard = ledger.shard();
     let mut newer =
@@ -120,7 +120,7 @@ fn a_newer_shard_is_refused() {
 }
 
 #[test]
-fn nothing_is_made_where_a_ledger_was_expected() {
+fn missing_ledger_is_refused_and_not_created() {
     let dir = tempfile::tempdir().unwrap();
     let opened = DataDir::open_existing_read_only(dir.path(), StoreOptions::default());
     assert!(matches!(opened, Err(OpenError::NotALedger { .. })));
@@ -143,7 +143,7 @@ fn refused_for_its_manifest(path: &std::path::Path, told: &str) {
 }
 
 #[test]
-fn a_manifest_that_does_not_know_a_shard_is_refused() {
+fn manifest_missing_a_shard_is_refused() {
     let ledger = Ledger::new();
     for partition in [0, 3] {
         drop(ledger.data.open_shard(&shard_id(partition)).unwrap());
@@ -170,7 +170,7 @@ fn a_manifest_that_does_not_know_a_shard_is_refused() {
 }
 
 #[test]
-fn a_shard_in_the_place_of_another_is_refused() {
+fn shard_in_another_shards_directory_is_refused() {
     let ledger = Ledger::new();
     ledger.data.bind(TOPIC, &cluster("c1", None)).unwrap();
     drop(ledger.shard());
@@ -191,7 +191,7 @@ fn a_shard_in_the_place_of_another_is_refused() {
 }
 
 #[test]
-fn a_shard_that_was_not_finished_is_made_anew_and_one_that_lost_a_family_is_refused() {
+fn unfinished_shard_is_remade_and_missing_family_refused() {
     let ledger = Ledger::new();
     let unfinished = ledger.dir.path().join("shards").join(TOPIC).join("0.new");
     fs::create_dir_all(&unfinished).unwrap();
@@ -223,7 +223,7 @@ fn a_shard_that_was_not_finished_is_made_anew_and_one_that_lost_a_family_is_refu
 }
 
 #[test]
-fn there_is_one_writer_and_readers_go_on_beside_it() {
+fn second_writer_is_refused_and_readers_continue() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     assert!(matches!(ledger.data.open_shard(&shard_id(0)), Err(OpenError::Locked { .. })));
@@ -241,7 +241,7 @@ fn there_is_one_writer_and_readers_go_on_beside_it() {
 }
 
 #[test]
-fn a_reader_opens_while_the_writer_flushes_and_compacts() {
+fn reader_opens_during_flush_and_compaction() {
     let small =
         StoreOptions { write_buffer_bytes: 1 << 20, wal_bytes_per_shard: 1 << 18, ..StoreOptions::default() };
     let ledger = Ledger::with(small.clone());

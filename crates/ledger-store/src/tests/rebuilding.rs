@@ -32,7 +32,7 @@ fn run(ledger: &Ledger) -> RebuildReport {
 }
 
 #[test]
-fn what_was_right_stays_the_same() {
+fn rebuild_of_a_sound_shard_changes_nothing() {
     let ledger = filled();
     let before = dump(&ledger.shard().reader());
     let mut told = Vec::new();
@@ -63,7 +63,7 @@ fn family_names(ledger: &Ledger) -> Vec<String> {
 }
 
 #[test]
-fn what_was_wrong_is_told_and_mended() {
+fn rebuild_reports_and_repairs_differences() {
     let ledger = filled();
     let shard = ledger.shard();
     let good = dump(&shard.reader());
@@ -99,7 +99,7 @@ fn what_was_wrong_is_told_and_mended() {
 }
 
 #[test]
-fn an_unfinished_rebuild_is_dropped_on_opening() {
+fn unfinished_rebuild_is_dropped_on_opening() {
     let ledger = filled();
     let good = dump(&ledger.shard().reader());
     let mut database = ledger.data.open_database(&shard_id(0)).unwrap();

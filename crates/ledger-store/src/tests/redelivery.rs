@@ -49,7 +49,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_sent_again_changes_nothing(
+    fn redelivery_changes_nothing(
         events in a_history(),
         repeats in proptest::collection::vec(any::<(Index, Index)>(), 1..20),
         batch in 1..9_usize,

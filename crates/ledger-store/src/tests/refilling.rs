@@ -180,7 +180,7 @@ fn events(data: &DataDir) -> Vec<(u32, String, String, String, Timestamp)> {
 }
 
 #[test]
-fn torn_tenants_are_whole_and_every_offset_is_accounted_for_once() {
+fn refill_makes_torn_tenants_whole_and_counts_each_offset() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     let offsets = torn(&old);
@@ -240,7 +240,7 @@ fn torn_tenants_are_whole_and_every_offset_is_accounted_for_once() {
 }
 
 #[test]
-fn what_was_torn_is_what_it_had_been_in_one_shard() {
+fn refilled_tenant_equals_one_recorded_in_one_shard() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     torn(&old);
@@ -268,7 +268,7 @@ fn what_was_torn_is_what_it_had_been_in_one_shard() {
 }
 
 #[test]
-fn two_replicas_make_the_same_and_the_old_one_is_not_changed() {
+fn refill_is_deterministic_and_leaves_the_source_unchanged() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     torn(&old);
@@ -281,7 +281,7 @@ fn two_replicas_make_the_same_and_the_old_one_is_not_changed() {
 }
 
 #[test]
-fn a_refilled_shard_reads_on_and_can_be_refilled_again() {
+fn refilled_shard_continues_and_can_be_refilled_again() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     let offsets = torn(&old);
@@ -353,7 +353,7 @@ fn a_refilled_shard_reads_on_and_can_be_refilled_again() {
 }
 
 #[test]
-fn what_was_published_is_not_published_again_and_the_rest_is() {
+fn refill_publishes_only_unpublished_records() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     torn(&old);
@@ -386,7 +386,7 @@ fn what_was_published_is_not_published_again_and_the_rest_is() {
 }
 
 #[test]
-fn what_is_not_whole_is_opened_by_nobody_and_begun_anew_by_another_refill() {
+fn unfinished_refill_is_refused_and_can_be_restarted() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     torn(&old);
@@ -411,7 +411,7 @@ fn what_is_not_whole_is_opened_by_nobody_and_begun_anew_by_another_refill() {
 }
 
 #[test]
-fn nothing_false_and_nothing_half_imported_is_carried_over() {
+fn refill_refuses_invalid_and_half_imported_sources() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     torn(&old);
@@ -440,7 +440,7 @@ fn nothing_false_and_nothing_half_imported_is_carried_over() {
 }
 
 #[test]
-fn a_server_that_still_writes_to_the_old_directory_is_noticed() {
+fn refill_refuses_a_source_that_grows() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     let offsets = torn(&old);
@@ -457,7 +457,7 @@ fn a_server_that_still_writes_to_the_old_directory_is_noticed() {
 }
 
 #[test]
-fn an_offset_that_no_shard_has_or_two_have_is_found() {
+fn missing_or_doubled_offset_after_refill_is_found() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     torn(&old);

@@ -43,7 +43,7 @@ impl Opened {
 }
 
 #[test]
-fn torn_tenants_are_remembered_with_the_data() {
+fn torn_tenants_are_stored_with_the_data() {
     let ledger = Ledger::new();
     {
         let mut opened = Opened::of(&ledger.data, &[0, 1, 2]);
@@ -68,7 +68,7 @@ fn torn_tenants_are_remembered_with_the_data() {
 }
 
 #[test]
-fn what_was_not_remembered_before_a_crash_is_found_again() {
+fn torn_tenant_lost_in_a_crash_is_found_again() {
     let ledger = Ledger::new();
     {
         let mut opened = Opened::of(&ledger.data, &[0, 1]);
@@ -84,7 +84,7 @@ fn what_was_not_remembered_before_a_crash_is_found_again() {
 
 /// One that does not open, or is opened later, may have what the others have.
 #[test]
-fn a_shard_that_was_away_is_compared_when_it_is_back() {
+fn reopened_shard_is_checked_for_torn_tenants() {
     let ledger = Ledger::new();
     let mut opened = Opened::of(&ledger.data, &[0, 1]);
     opened.take(1, &["acme", "birch"]);

@@ -85,7 +85,7 @@ pub(super) fn seals(reader: &Reader) -> Vec<u64> {
 }
 
 #[test]
-fn a_true_shard_is_found_true() {
+fn true_shard_verifies() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -100,7 +100,7 @@ fn a_true_shard_is_found_true() {
 }
 
 #[test]
-fn a_large_shard_is_found_true_and_every_stored_node_counts() {
+fn large_shard_verifies_with_every_stored_node() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(
@@ -119,7 +119,7 @@ fn a_large_shard_is_found_true_and_every_stored_node_counts() {
 }
 
 #[test]
-fn what_was_signed_is_compared() {
+fn signed_checkpoint_is_compared() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -140,7 +140,7 @@ fn what_was_signed_is_compared() {
 }
 
 #[test]
-fn a_rewritten_record_is_found() {
+fn rewritten_record_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -156,7 +156,7 @@ fn a_rewritten_record_is_found() {
 }
 
 #[test]
-fn every_flipped_bit_of_what_is_stored_is_found() {
+fn every_flipped_stored_bit_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -186,7 +186,7 @@ fn every_flipped_bit_of_what_is_stored_is_found() {
 }
 
 #[test]
-fn a_record_that_is_left_out_of_the_map_is_found() {
+fn stream_left_out_of_the_map_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -215,7 +215,7 @@ fn a_record_that_is_left_out_of_the_map_is_found() {
 }
 
 #[test]
-fn a_stale_head_is_found_in_the_seal_and_in_the_stored_map() {
+fn stale_head_is_found_in_seal_and_stored_map() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -237,7 +237,7 @@ fn a_stale_head_is_found_in_the_seal_and_in_the_stored_map() {
 }
 
 #[test]
-fn a_rewritten_state_is_found() {
+fn rewritten_state_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -250,7 +250,7 @@ fn a_rewritten_state_is_found() {
 }
 
 #[test]
-fn a_rewritten_outcome_is_found_even_if_its_leaf_fits() {
+fn rewritten_outcome_with_matching_leaf_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -276,7 +276,7 @@ fn a_rewritten_outcome_is_found_even_if_its_leaf_fits() {
 }
 
 #[test]
-fn a_realm_that_does_not_follow_is_found() {
+fn wrong_realm_in_a_leaf_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -294,7 +294,7 @@ fn a_realm_that_does_not_follow_is_found() {
 }
 
 #[test]
-fn offsets_that_are_left_out_or_told_twice_are_found() {
+fn missing_or_repeated_offsets_are_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -324,7 +324,7 @@ fn offsets_that_are_left_out_or_told_twice_are_found() {
 }
 
 #[test]
-fn a_history_that_begins_late_does_so_only_where_that_was_noted() {
+fn late_beginning_is_accepted_only_where_noted() {
     let late = |note: Option<u64>| {
         let ledger = Ledger::new();
         let mut shard = ledger.shard();
@@ -348,7 +348,7 @@ fn a_history_that_begins_late_does_so_only_where_that_was_noted() {
 }
 
 #[test]
-fn corrections_that_do_not_follow_are_found() {
+fn wrong_corrections_are_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();

@@ -107,7 +107,7 @@ fn checked(bytes: &[u8]) -> Result<(), u64> {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_in_the_log_refuses_the_shard() {
+fn flipped_bit_in_the_wal_refuses_the_shard() {
     let logged = Logged::new();
     let blocks = logged.bytes.len() / (32 * 1024);
     let last_block = &logged.bytes[blocks * 32 * 1024..];
@@ -129,7 +129,7 @@ fn a_flipped_bit_anywhere_in_the_log_refuses_the_shard() {
 }
 
 #[test]
-fn the_refusal_names_the_file_and_the_way_back() {
+fn damaged_wal_error_names_the_file_and_remedy() {
     let logged = Logged::new();
     let middle = logged.bytes.len() * 4;
     let error = logged.opened(&logged.flipped(middle)).unwrap_err();
@@ -149,7 +149,7 @@ fn the_refusal_names_the_file_and_the_way_back() {
 }
 
 #[test]
-fn a_write_that_was_cut_off_opens_with_the_batches_before_it() {
+fn truncated_write_opens_with_the_batches_before_it() {
     let logged = Logged::new();
     let end = logged.bytes.len();
     let last_batches = logged.batch(10).start..end;
@@ -164,7 +164,7 @@ fn a_write_that_was_cut_off_opens_with_the_batches_before_it() {
 
 /// A machine that fell, and whose newest log was lost with it: the shard would open without what was recorded last.
 #[test]
-fn a_log_whose_newest_file_is_gone_refuses_the_shard() {
+fn missing_newest_wal_file_refuses_the_shard() {
     let logged = Logged::new();
     let refused = |copy: &TempDir| {
         let data = open(copy.path(), StoreOptions::default());
@@ -196,7 +196,7 @@ fn a_log_whose_newest_file_is_gone_refuses_the_shard() {
 
 /// Of a log that is shorter than it was nothing tells in itself.
 #[test]
-fn a_shard_that_has_less_than_it_had_at_the_end_of_its_topic_is_behind() {
+fn shard_shorter_than_its_noted_end_is_behind() {
     let logged = Logged::new();
     let copy = logged.copy(&logged.bytes);
     let data = open(copy.path(), StoreOptions::default());
@@ -227,7 +227,7 @@ fn a_shard_that_has_less_than_it_had_at_the_end_of_its_topic_is_behind() {
 
 /// A power cut: some sectors of the last write came to the disk, in whatever order.
 #[test]
-fn a_hole_in_the_last_batch_is_an_unfinished_write_and_any_other_is_damage() {
+fn hole_is_unfinished_in_the_last_batch_and_damage_before() {
     let logged = Logged::new();
     let is_last = |sector: &Range<usize>| sector.start >= logged.batch(11).start;
     let sectors =
@@ -252,7 +252,7 @@ fn a_hole_in_the_last_batch_is_an_unfinished_write_and_any_other_is_damage() {
 }
 
 #[test]
-fn cursors_that_nobody_waited_for_prove_nothing_about_what_is_before_them() {
+fn unsynced_cursors_do_not_turn_a_hole_into_damage() {
     let logged = Logged::new();
     let copy = logged.copy(&logged.bytes);
     let data = open(copy.path(), StoreOptions::default());
@@ -273,7 +273,7 @@ fn cursors_that_nobody_waited_for_prove_nothing_about_what_is_before_them() {
 
 /// A process that is killed right after it opened a shard leaves the log that it replayed beside its own.
 #[test]
-fn a_log_that_was_replayed_up_to_an_unfinished_write_does_no_harm() {
+fn replayed_wal_left_by_a_kill_is_accepted() {
     let logged = Logged::new();
     let torn = &logged.bytes[..logged.bytes.len() - 100];
     let copy = logged.copy(torn);
@@ -294,7 +294,7 @@ fn a_log_that_was_replayed_up_to_an_unfinished_write_does_no_harm() {
 
 /// What the header of `wal` says of RocksDB's own modes: why there is a check.
 #[test]
-fn no_recovery_mode_tells_damage_from_a_write_that_never_ended() {
+fn no_rocksdb_recovery_mode_distinguishes_damage() {
     use DBRecoveryMode::{AbsoluteConsistency, PointInTime, TolerateCorruptedTailRecords};
     let logged = Logged::new();
     let records = |mode, bytes: &[u8]| {
@@ -337,7 +337,7 @@ fn no_recovery_mode_tells_damage_from_a_write_that_never_ended() {
 }
 
 #[test]
-fn what_was_flushed_does_not_rest_on_the_log() {
+fn flushed_data_does_not_need_the_wal() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     for number in 0..BATCHES {
@@ -357,7 +357,7 @@ fn what_was_flushed_does_not_rest_on_the_log() {
 }
 
 #[test]
-fn the_check_value_of_the_catalogue() {
+fn crc32c_matches_the_catalogue_check_value() {
     assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
     let text = b"in pieces of any length it is the same";

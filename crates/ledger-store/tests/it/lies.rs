@@ -136,7 +136,7 @@ const STALE_OR_MISSING: &str =
 
 /// Or it would not be the lie that is found in the other tests.
 #[test]
-fn who_makes_everything_fit_and_does_not_lie_is_found_true() {
+fn rehashed_honest_log_verifies() {
     let ledger = Ledger::new();
     let before = std::fs::read(ledger.note()).unwrap();
     ledger.tell(|forger| forger.rehash(|_| {}));
@@ -146,7 +146,7 @@ fn who_makes_everything_fit_and_does_not_lie_is_found_true() {
 }
 
 #[test]
-fn a_tenant_that_is_dropped_from_the_map_is_found() {
+fn tenant_dropped_from_the_map_is_found() {
     let ledger = Ledger::new();
     ledger.tell(|forger| {
         forger.rehash(|heads| {
@@ -158,7 +158,7 @@ fn a_tenant_that_is_dropped_from_the_map_is_found() {
 }
 
 #[test]
-fn a_stale_head_that_is_sealed_is_found() {
+fn sealed_stale_head_is_found() {
     let ledger = Ledger::new();
     ledger.tell(|forger| {
         let stale = forger.head(&tenant("acme"), 2);
@@ -172,7 +172,7 @@ fn a_stale_head_that_is_sealed_is_found() {
 
 /// Alone the shard is as it must be, as it need not have every line.
 #[test]
-fn a_line_of_an_import_that_vanishes_from_its_shard_is_found() {
+fn vanished_import_line_is_found() {
     let ledger = Ledger::in_shards("2");
     ledger.tell(|forger| {
         let position = forger.head(&tenant("acme"), 3).index;
@@ -187,7 +187,7 @@ fn a_line_of_an_import_that_vanishes_from_its_shard_is_found() {
 }
 
 #[test]
-fn a_rewritten_state_is_found() {
+fn rewritten_state_is_found() {
     let ledger = Ledger::new();
     ledger.tell(|forger| {
         let mut row = TenantRow::decode(&forger.get(Family::Tenants, b"acme")).unwrap();
@@ -199,7 +199,7 @@ fn a_rewritten_state_is_found() {
 }
 
 #[test]
-fn a_rewritten_outcome_is_found() {
+fn rewritten_outcome_is_found() {
     let ledger = Ledger::new();
     ledger.tell(|forger| {
         let position = forger.head(&tenant("acme"), 3).index;

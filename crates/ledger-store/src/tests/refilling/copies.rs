@@ -4,7 +4,7 @@ use crate::tests::refilling::*;
 
 /// Seen before this: `verify` exits with 3 for ever, as an offset came before one that another shard's copy had.
 #[test]
-fn copies_that_a_refill_filled_in_are_overtaken_by_nothing_in_the_next() {
+fn second_refill_keeps_the_order_of_filled_in_copies() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     {
