@@ -6,7 +6,7 @@ use crate::placing::PlacingError;
 use crate::text::Lines;
 
 #[test]
-fn every_line_is_in_one_shard_or_another_or_blank() {
+fn every_line_is_in_a_shard_or_blank() {
     let scratch = tempfile::tempdir().unwrap();
     let secret = LedgerSecret::from_bytes([7; 32]);
     let data = DataDir::open(scratch.path(), StoreOptions::default(), secret.clone()).unwrap();
@@ -44,7 +44,7 @@ fn every_line_is_in_one_shard_or_another_or_blank() {
 }
 
 #[test]
-fn what_waits_is_bounded_in_bytes() {
+fn waiting_lines_are_bounded_in_bytes() {
     let scratch = tempfile::tempdir().unwrap();
     let data =
         DataDir::open(scratch.path(), StoreOptions::default(), LedgerSecret::from_bytes([7; 32])).unwrap();
@@ -81,7 +81,7 @@ fn what_waits_is_bounded_in_bytes() {
 }
 
 #[test]
-fn an_import_that_recorded_nothing_binds_nothing() {
+fn import_without_records_binds_nothing() {
     let scratch = tempfile::tempdir().unwrap();
     let data =
         DataDir::open(scratch.path(), StoreOptions::default(), LedgerSecret::from_bytes([7; 32])).unwrap();
@@ -125,7 +125,7 @@ fn options(source: &str, placing: Placement) -> ImportOptions {
 
 /// Seen before this: the first lines were judged up to 32 MiB only, and then 5,000 bad lines were taken.
 #[test]
-fn the_first_lines_are_judged_however_long_they_are() {
+fn first_lines_are_judged_regardless_of_length() {
     let scratch = tempfile::tempdir().unwrap();
     let data = data(&scratch);
     let filler = "x".repeat(300_000);
@@ -153,7 +153,7 @@ fn the_first_lines_are_judged_however_long_they_are() {
 }
 
 #[test]
-fn an_import_takes_the_partitions_that_its_topic_has() {
+fn import_uses_the_partitions_of_its_topic() {
     let broker = crate::kafka::EmbeddedBroker::start(&[("t", 4)]).unwrap();
     let placing = |brokers: String, set| {
         let kafka = crate::kafka::KafkaOptions { brokers, ..Default::default() };
@@ -186,7 +186,7 @@ fn an_import_takes_the_partitions_that_its_topic_has() {
 }
 
 #[test]
-fn a_recorded_time_that_was_never_set_is_refused() {
+fn unset_recorded_time_is_refused() {
     let scratch = tempfile::tempdir().unwrap();
     let data = data(&scratch);
     let line = |recorded_at: &str| {

@@ -12,7 +12,7 @@ use crate::kafka::EmbeddedBroker;
 use crate::placing::*;
 
 #[test]
-fn a_partitioner_is_learnt_when_it_alone_fits_more_keys_than_chance_would() {
+fn partitioner_is_learnt_when_it_alone_fits_beyond_chance() {
     for partitions in [2, 4, 12, 1_000] {
         for partitioner in Partitioner::COMPUTING {
             let mut tally = Tally::new(partitions);
@@ -35,7 +35,7 @@ fn a_partitioner_is_learnt_when_it_alone_fits_more_keys_than_chance_would() {
 }
 
 #[test]
-fn keys_of_two_partitioners_fit_none() {
+fn keys_of_two_partitioners_give_unknown() {
     let mut tally = Tally::new(4);
     for (number, key) in keys().iter().enumerate() {
         let partitioner = Partitioner::COMPUTING[number % 2];
@@ -63,7 +63,7 @@ fn mixed() -> Vec<(String, u32)> {
 
 /// Seen before this: the first ten keys of one partition decided.
 #[test]
-fn a_topic_of_two_producers_is_seen_whole_before_it_is_decided() {
+fn all_partitions_are_sampled_before_deciding() {
     let broker = EmbeddedBroker::start(&[("t", 4)]).unwrap();
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", broker.address());
@@ -143,7 +143,7 @@ fn recorded_tenants_of_all_partitions_are_counted() {
 
 /// Seen before this: what was learnt from a few keys stood for ever.
 #[test]
-fn what_is_set_takes_the_place_of_what_was_learnt_unless_records_were_placed_by_that() {
+fn set_partitioner_replaces_the_learnt_unless_records_used_it() {
     let (_scratch, data) = directory();
     record(&data, "t", &FROM_KAFKA, &mixed()[..3]);
     data.remember_partitioner("t", Partitioner::Murmur2).unwrap();
@@ -163,7 +163,7 @@ fn what_is_set_takes_the_place_of_what_was_learnt_unless_records_were_placed_by_
 }
 
 #[test]
-fn what_is_set_against_what_is_known_is_refused_unless_it_sets_nothing() {
+fn conflicting_partitioner_is_refused_unless_unknown() {
     use Partitioner::{Crc32, Murmur2, Unknown};
     let at = |set, known| in_force("t", set, known);
     assert_eq!(at(None, Some(Crc32)).unwrap(), Some(Crc32));
@@ -202,7 +202,7 @@ fn keys() -> Vec<String> {
 }
 
 #[test]
-fn every_partition_is_the_one_that_librdkafka_takes() {
+fn partitions_match_those_of_librdkafka() {
     let names = ["murmur2", "murmur2_random", "consistent", "consistent_random", "fnv1a", "fnv1a_random"];
     for partitions in [2, 4, 7, 12] {
         let broker = EmbeddedBroker::start(&[("t", partitions)]).unwrap();

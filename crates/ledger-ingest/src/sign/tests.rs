@@ -212,7 +212,7 @@ fn topic() -> Rc<RefCell<Topic>> {
 }
 
 #[test]
-fn only_sealed_sizes_are_signed_and_each_once() {
+fn sealed_sizes_are_signed_once() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::default());
     for size in 1..=23 {
@@ -225,7 +225,7 @@ fn only_sealed_sizes_are_signed_and_each_once() {
 }
 
 #[test]
-fn a_seal_that_a_proof_waits_for_is_signed_on_the_way() {
+fn seal_awaited_by_a_proof_is_signed_first() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(40));
     process.log.awaited.extend([10, 25]);
@@ -239,7 +239,7 @@ fn a_seal_that_a_proof_waits_for_is_signed_on_the_way() {
 }
 
 #[test]
-fn a_restored_backup_halts_and_resumes_when_it_has_caught_up() {
+fn restored_backup_halts_until_it_has_caught_up() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(40));
     assert_eq!(process.step(now), Ok(40));
@@ -254,7 +254,7 @@ fn a_restored_backup_halts_and_resumes_when_it_has_caught_up() {
 }
 
 #[test]
-fn a_backup_that_goes_on_differently_is_never_signed() {
+fn diverged_backup_is_never_signed() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(40));
     process.step(now).unwrap();
@@ -270,7 +270,7 @@ fn a_backup_that_goes_on_differently_is_never_signed() {
 }
 
 #[test]
-fn a_flipped_bit_is_never_signed() {
+fn damaged_leaf_is_never_signed() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(40));
     process.log.flipped.insert(17, Hash::of(&[b"flipped"]));
@@ -281,7 +281,7 @@ fn a_flipped_bit_is_never_signed() {
 }
 
 #[test]
-fn who_is_shut_out_stands_by_and_takes_over_in_the_end() {
+fn fenced_signer_follows_and_takes_over_after_a_time() {
     let (topic, mut now) = (topic(), Instant::now());
     let mut one = Process::start(&topic, Log::of(5));
     let mut other = Process::start(&topic, Log::of(5));
@@ -306,7 +306,7 @@ fn who_is_shut_out_stands_by_and_takes_over_in_the_end() {
 }
 
 #[test]
-fn a_note_of_an_unknown_key_halts_and_a_key_can_be_changed_in_between() {
+fn note_of_unknown_key_halts_and_overlapping_keys_resume() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(5));
     process.step(now).unwrap();
@@ -322,7 +322,7 @@ fn a_note_of_an_unknown_key_halts_and_a_key_can_be_changed_in_between() {
 }
 
 #[test]
-fn a_log_that_does_not_grow_is_signed_anew_when_a_key_is_added() {
+fn added_key_signs_an_unchanged_log_again() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(5));
     process.step(now).unwrap();
@@ -340,7 +340,7 @@ fn a_log_that_does_not_grow_is_signed_anew_when_a_key_is_added() {
 }
 
 #[test]
-fn who_has_nothing_fit_to_be_signed_shuts_nobody_out() {
+fn damaged_signer_does_not_fence_a_healthy_one() {
     let (topic, now) = (topic(), Instant::now());
     let mut healthy = Process::start(&topic, Log::of(5));
     healthy.step(now).unwrap();
@@ -355,7 +355,7 @@ fn who_has_nothing_fit_to_be_signed_shuts_nobody_out() {
 }
 
 #[test]
-fn every_note_that_is_found_is_compared() {
+fn every_kept_note_is_compared() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(10));
     process.step(now).unwrap();
@@ -369,7 +369,7 @@ fn every_note_that_is_found_is_compared() {
 }
 
 #[test]
-fn what_is_published_right_before_the_claim_is_gone_on_from() {
+fn note_published_before_the_claim_is_extended() {
     let (now, log) = (Instant::now(), Log::of(10));
     let another = Hash::of(&[b"another"]);
     for (root, said) in [(log.root(10), Ok(10)), (another, Err("log-differs-from-checkpoint"))] {
@@ -387,7 +387,7 @@ fn what_is_published_right_before_the_claim_is_gone_on_from() {
 }
 
 #[test]
-fn what_became_of_a_note_is_found_out_before_another_is_said() {
+fn uncertain_note_is_resolved_before_the_next() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(5));
     *process.cut.borrow_mut() = Cut::AfterPublishing;
@@ -455,7 +455,7 @@ fn play(seed: u64, steps: usize) -> usize {
 }
 
 #[test]
-fn nothing_makes_two_notes_of_one_size() {
+fn no_interruption_signs_two_roots_of_one_size() {
     let notes: usize = (0..40).map(|seed| play(seed, 150)).sum();
     assert!(notes > 150, "{notes} notes are too few to say anything");
 }

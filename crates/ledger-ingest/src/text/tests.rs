@@ -36,7 +36,7 @@ impl Read for Trickle<'_> {
 }
 
 #[test]
-fn the_same_lines_come_out_of_every_wrapping() {
+fn every_packing_gives_the_same_lines() {
     let line = |number| format!("{{\"id\":\"{number}\"}}\n");
     let text: String = (0..5_000).map(line).collect();
     let (first, rest) = text.as_bytes().split_at(33_333);
@@ -61,7 +61,7 @@ fn the_same_lines_come_out_of_every_wrapping() {
 }
 
 #[test]
-fn only_the_first_line_is_waited_for() {
+fn opening_reads_only_the_first_line() {
     struct Endless(Vec<u8>);
     impl Read for Endless {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -77,7 +77,7 @@ fn only_the_first_line_is_waited_for() {
 }
 
 #[test]
-fn packed_data_that_is_cut_off_or_damaged_is_said_to_be() {
+fn truncated_or_damaged_packing_is_reported() {
     let line = |number| format!("{EVENT} {number}\n");
     let text: String = (0..20_000).map(line).collect();
     for (packing, packed) in [("gzip", gzip(text.as_bytes())), ("zstd", zstd(text.as_bytes()))] {
@@ -109,7 +109,7 @@ fn wide(text: &str, unit: impl Fn(u16) -> Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_ndjson_is_named_with_what_converts_it() {
+fn foreign_format_is_named_with_its_conversion() {
     let pretty = EVENT.replace(',', ",\n  ");
     let two = format!("{EVENT}\n{EVENT}\n");
     let long = format!("{{\"events\":[{}]}}", vec![EVENT; 2_000].join(","));
@@ -181,7 +181,7 @@ fn what_is_no_ndjson_is_named_with_what_converts_it() {
 }
 
 #[test]
-fn ndjson_with_faults_in_it_is_ndjson() {
+fn faulty_ndjson_is_still_ndjson() {
     let wrong_first = format!("\"time\":\"2026\"}}\n{EVENT}\n{EVENT}\n");
     let array_first = format!("[{EVENT}]\n{EVENT}\n");
     let long = format!("{{\"id\":\"1\",\"tags\":[{{}}],\"x\":\"{}\"}}\n", "x".repeat(100_000));

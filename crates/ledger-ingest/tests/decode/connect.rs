@@ -82,7 +82,7 @@ fn lifecycle_payloads_become_events() {
 }
 
 #[test]
-fn what_a_payload_says_about_itself_elsewhere_is_ignored() {
+fn other_payload_fields_are_ignored() {
     let mut odd = payload("uninstalled");
     for (field, value) in [
         ("id", json!(1)),
@@ -124,7 +124,7 @@ fn migration_hooks_become_events() {
 }
 
 #[test]
-fn faults_go_by_the_names_the_sender_knows() {
+fn faults_name_the_payload_field() {
     let without = |field: &str| {
         let mut payload = payload("installed");
         payload.as_object_mut().unwrap().remove(field);
@@ -190,7 +190,7 @@ fn faults_go_by_the_names_the_sender_knows() {
 }
 
 #[test]
-fn other_types_are_unsupported() {
+fn other_hook_types_are_unsupported() {
     for name in ["upgraded", "dare-migration.status", "dare-migration.", "", "Installed"] {
         assert_eq!(
             decode(name, &[], &payload("installed")),

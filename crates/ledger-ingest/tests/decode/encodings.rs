@@ -194,7 +194,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_tick_is_one_in_every_encoding_whatever_its_key() {
+fn tick_decodes_in_every_encoding_with_any_key() {
     let tick = serde_json::json!({"id": "t-1", "type": "tick", "time": "2026-03-01T10:00:00.000Z"});
     for encoding in ENCODINGS {
         let mut sent = encoding.encode(&tick).unwrap();

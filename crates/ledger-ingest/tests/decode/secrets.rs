@@ -58,7 +58,7 @@ fn with_each_text(event: &Value, text: &str) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn token_shaped_text_gets_nowhere_from_any_field() {
+fn token_shaped_text_never_leaves_any_field() {
     for text in [
         "Bearer canary",
         "JWT canary.canary.canary",
@@ -78,7 +78,7 @@ fn token_shaped_text_gets_nowhere_from_any_field() {
 }
 
 #[test]
-fn named_secrets_get_nowhere_from_any_free_text() {
+fn named_secrets_never_leave_free_text() {
     for text in [
         "https://acme.atlassian.net/?jwt=canary&x=1",
         "sharedSecret: canary",
@@ -101,7 +101,7 @@ fn named_secrets_get_nowhere_from_any_free_text() {
 }
 
 #[test]
-fn secrets_in_a_descriptor_get_nowhere() {
+fn secrets_in_a_descriptor_never_leave() {
     for block in [
         json!({"version": "token=canary"}),
         json!({"baseUrl": "https://canary:canary@app.example.com"}),
@@ -128,7 +128,7 @@ fn secrets_in_a_descriptor_get_nowhere() {
 }
 
 #[test]
-fn connect_payloads_leave_their_secrets_behind() {
+fn secrets_of_connect_payloads_never_leave() {
     for name in ["installed", "uninstalled", "enabled", "disabled"] {
         let attributes = json!({"specversion": "1.0", "source": "/x", "id": "h-1",
             "type": format!("com.atlassian.connect.{name}"), "time": "2026-03-01T10:00:00Z",
@@ -147,7 +147,7 @@ fn connect_payloads_leave_their_secrets_behind() {
 }
 
 #[test]
-fn an_event_keeps_nothing_of_a_payload_but_what_it_names() {
+fn event_keeps_only_named_payload_fields() {
     let attributes = json!({"specversion": "1.0", "source": "/x", "id": "h-1", "type": "com.atlassian.connect.installed",
         "time": "2026-03-01T10:00:00Z"});
     let event = super::connect::structured(attributes, payload("installed")).decode().unwrap();
@@ -155,7 +155,7 @@ fn an_event_keeps_nothing_of_a_payload_but_what_it_names() {
 }
 
 #[test]
-fn secrets_in_headers_and_keys_get_nowhere() {
+fn secrets_in_headers_and_keys_never_leave() {
     let sent = Sent { key: Some(b"Bearer canary".to_vec()), ..Sent::json(&json!({})) }
         .with_header("Authorization", "canary")
         .with_header("x-other", "canary")
@@ -164,7 +164,7 @@ fn secrets_in_headers_and_keys_get_nowhere() {
 }
 
 #[test]
-fn bodies_that_are_not_json_are_kept_as_a_digest() {
+fn non_json_body_is_kept_as_a_digest() {
     let mut cut = payload("installed").to_string();
     cut.pop();
     for body in [cut.as_bytes(), b"sharedSecret=canary", b"\"canary\"", b"\x0a\x06canary"] {
