@@ -45,7 +45,7 @@ fn short(correction: &Value) -> Value {
 }
 
 #[test]
-fn every_correction_tells_the_answer_before_and_after_and_its_cause() {
+fn correction_has_before_after_and_cause() {
     let filled = corrected();
     let (found, next) = told(&filled, 0, 10, AsOf::default());
     let expected = [
@@ -60,7 +60,7 @@ fn every_correction_tells_the_answer_before_and_after_and_its_cause() {
 }
 
 #[test]
-fn corrections_come_in_pages_and_as_they_were_known() {
+fn corrections_page_and_respect_the_knowledge_bound() {
     let filled = corrected();
     let (all, _) = told(&filled, 0, 10, AsOf::default());
     let (first, next) = told(&filled, 0, 1, AsOf::default());
@@ -89,7 +89,7 @@ fn corrections_come_in_pages_and_as_they_were_known() {
 }
 
 #[test]
-fn the_route_answers_the_same() {
+fn corrections_route_gives_the_same_answers() {
     let filled = corrected();
     let server = Server::of(&filled.ledger, Options::default());
     let get = |path: &str| -> Value { serde_json::from_str(&server.get(path).body).unwrap() };
@@ -103,7 +103,7 @@ fn the_route_answers_the_same() {
 }
 
 #[test]
-fn a_decision_that_no_longer_stands_is_not_the_answer_before() {
+fn withdrawn_decision_is_not_shown_as_before() {
     let mut filled = Filled::with(1);
     filled.take(0, 5, installed("acme", "app", "EU", ""));
     // It was there before, so the install was a refresh; then again it was gone in between.
@@ -121,7 +121,7 @@ fn a_decision_that_no_longer_stands_is_not_the_answer_before() {
 }
 
 #[test]
-fn a_page_ends_when_it_weighs_enough() {
+fn corrections_page_ends_at_its_byte_budget() {
     let mut filled = Filled::with(1);
     filled.take(0, 1, installed("acme", "app", "EU", ""));
     filled.take(0, 50, installed("acme", "app", "US", ""));

@@ -22,7 +22,7 @@ fn drifting(filled: &Filled, now: i64) -> Vec<String> {
 }
 
 #[test]
-fn by_the_published_descriptor_or_by_an_own_one() {
+fn drift_follows_the_published_or_own_descriptor() {
     let mut filled = Filled::with(2);
     filled.publish(0, "app", &["EU", "US"]);
     // Pinned where the product is: aligned, by the published descriptor.

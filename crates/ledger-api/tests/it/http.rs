@@ -153,7 +153,7 @@ fn every_route_answers() {
 }
 
 #[test]
-fn keys_go_through_paths_and_back() {
+fn encoded_keys_in_paths_are_decoded() {
     let filled = small();
     let server = Server::of(&filled.ledger, Options::default());
     let key = "jira%3Agr%C3%B6%C3%9Fe%2F1%20%3F%252F";
@@ -166,7 +166,7 @@ fn keys_go_through_paths_and_back() {
 }
 
 #[test]
-fn the_past_is_asked_for_by_parameters() {
+fn as_of_parameters_select_the_past() {
     let filled = small();
     let server = Server::of(&filled.ledger, Options::default());
     let status = |query: &str| {
@@ -184,7 +184,7 @@ fn the_past_is_asked_for_by_parameters() {
 }
 
 #[test]
-fn a_process_is_ready_when_every_shard_is_nearly_live() {
+fn process_is_ready_when_every_shard_is_nearly_live() {
     let filled = small();
     let server = Server::of(&filled.ledger, Options::default());
     let ready = || {
@@ -239,7 +239,7 @@ fn a_process_is_ready_when_every_shard_is_nearly_live() {
 }
 
 #[test]
-fn a_shard_that_was_given_up_does_not_count_and_its_answers_are_stale() {
+fn released_shard_is_not_counted_and_answers_stale() {
     let filled = small();
     let server = Server::of(&filled.ledger, Options::default());
     for status in &filled.statuses {
@@ -265,7 +265,7 @@ fn a_shard_that_was_given_up_does_not_count_and_its_answers_are_stale() {
 }
 
 #[test]
-fn a_process_without_shards_or_with_a_failed_one_is_not_ready() {
+fn process_without_or_with_failed_shards_is_not_ready() {
     let filled = Filled::with(1);
     let server = Server::of(&filled.ledger, Options::default());
     filled.statuses[0].update(|now| {
@@ -286,7 +286,7 @@ fn a_process_without_shards_or_with_a_failed_one_is_not_ready() {
 }
 
 #[test]
-fn pending_migrations_are_listed_with_what_is_overdue() {
+fn pending_migrations_are_listed_with_overdue() {
     let mut filled = Filled::with(2);
     let scheduled = |hours: i64| InstallationFact::MigrationScheduled {
         migration: MigrationId::new("57500").unwrap(),

@@ -169,7 +169,7 @@ fn listed(ledger: &Ledger, filter: &Filter, limit: u64, as_of: AsOfAll, now: Tim
 }
 
 #[test]
-fn a_list_holds_what_belongs_on_it_at_every_instant_and_page_size() {
+fn list_is_right_at_every_instant_and_page_size() {
     let filled = busy();
     let mut found = BTreeSet::new();
     // In the midst of it, with events ahead, and after everything, when the index answers alone.
@@ -190,7 +190,7 @@ fn a_list_holds_what_belongs_on_it_at_every_instant_and_page_size() {
 }
 
 #[test]
-fn a_list_can_be_as_known_at_an_instant() {
+fn list_respects_the_knowledge_bound() {
     let filled = busy();
     let now = hour(100);
     for known in [5, 30, 59] {
@@ -203,7 +203,7 @@ fn a_list_can_be_as_known_at_an_instant() {
 }
 
 #[test]
-fn what_is_appended_between_pages_neither_repeats_nor_skips_an_entry() {
+fn appends_between_pages_neither_repeat_nor_skip_entries() {
     for filter in [
         Filter::default(),
         Filter { app: Some(app("a")), ..Filter::default() },
@@ -231,7 +231,7 @@ fn what_is_appended_between_pages_neither_repeats_nor_skips_an_entry() {
 }
 
 #[test]
-fn a_cursor_belongs_to_one_list() {
+fn cursor_of_another_filter_is_refused() {
     let filled = busy();
     let ask = |filter: &Filter, cursor: Option<&Cursor>, as_of| {
         filled.ledger.installations(filter, cursor, 1, as_of, hour(100))
@@ -267,7 +267,7 @@ fn long_lived() -> Filled {
 }
 
 #[test]
-fn a_page_of_the_past_ends_when_enough_was_folded_for_it() {
+fn page_of_the_past_ends_at_its_fold_budget() {
     let filled = long_lived();
     let as_of = AsOfAll { at: Some(hour(2)), known_at: None };
     for app in [None, Some(app("app"))] {
@@ -283,7 +283,7 @@ fn a_page_of_the_past_ends_when_enough_was_folded_for_it() {
 }
 
 #[test]
-fn windows_of_the_past_cost_a_look_at_all_and_a_page_is_full_all_the_same() {
+fn pages_of_past_windows_are_full_and_resume_cached() {
     let mut filled = long_lived();
     let as_of = AsOfAll { at: Some(hour(4)), known_at: None };
     for app in [None, Some(app("app"))] {
@@ -306,7 +306,7 @@ fn windows_of_the_past_cost_a_look_at_all_and_a_page_is_full_all_the_same() {
 }
 
 #[test]
-fn a_question_ends_when_nobody_waits_for_it_any_more() {
+fn query_past_its_deadline_times_out() {
     let filled = busy();
     let as_of = AsOfAll { at: Some(hour(40)), known_at: None };
     let impatient = filled.ledger.within(Duration::ZERO);

@@ -59,7 +59,7 @@ fn problem(answer: &str, status: u16, code: &str) {
 }
 
 #[test]
-fn what_is_no_request_is_answered_with_a_problem() {
+fn malformed_request_gets_a_problem() {
     let filled = Filled::with(1);
     let server = Server::of(&filled.ledger, Options::default());
     for malformed in [
@@ -105,7 +105,7 @@ fn what_is_no_request_is_answered_with_a_problem() {
 }
 
 #[test]
-fn a_body_that_is_too_large_is_answered_with_a_problem() {
+fn oversized_body_gets_a_problem() {
     let filled = Filled::with(1);
     let server = Server::of(&filled.ledger, Options::default());
     let body = "x".repeat(4 * BODY_MAX_BYTES);
@@ -118,7 +118,7 @@ fn a_body_that_is_too_large_is_answered_with_a_problem() {
 }
 
 #[test]
-fn a_client_that_sends_nothing_is_waited_for_so_long_only() {
+fn silent_client_times_out() {
     let filled = Filled::with(1);
     let deadlines = Deadlines { idle: SOON, head: SOON, body: SOON, ..Deadlines::default() };
     let server = Server::patient(&filled.ledger, Options::default(), deadlines);
@@ -146,7 +146,7 @@ fn a_client_that_sends_nothing_is_waited_for_so_long_only() {
 }
 
 #[test]
-fn connections_that_wait_for_their_clients_make_room_for_those_that_come() {
+fn stuck_connections_make_room_for_new_ones() {
     const CONNECTIONS: usize = 8;
     let filled = long();
     let options = Options { connections: CONNECTIONS, ..Options::default() };
@@ -163,7 +163,7 @@ fn connections_that_wait_for_their_clients_make_room_for_those_that_come() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_given_up() {
+fn client_that_does_not_read_is_dropped() {
     let filled = long();
     let options = Options { concurrent_requests: 2, ..Options::default() };
     let deadlines = Deadlines { unread: SOON, ..Deadlines::default() };
@@ -186,7 +186,7 @@ fn a_client_that_does_not_read_is_given_up() {
 }
 
 #[test]
-fn questions_that_read_much_leave_places_for_the_others() {
+fn expensive_queries_leave_slots_for_others() {
     let filled = long();
     let options = Options { concurrent_requests: 4, ..Options::default() };
     let server = Server::of(&filled.ledger, options);
@@ -205,7 +205,7 @@ fn questions_that_read_much_leave_places_for_the_others() {
 }
 
 #[test]
-fn a_stream_ends_with_a_reason_when_the_server_stops() {
+fn stream_ends_with_a_problem_when_the_server_stops() {
     let filled = long();
     for path in ["/v1/tenants/acme/log", "/v1/replay?clientKey=acme"] {
         let mut server = Server::of(&filled.ledger, Options::default());
@@ -223,7 +223,7 @@ fn a_stream_ends_with_a_reason_when_the_server_stops() {
 }
 
 #[test]
-fn a_stream_comes_in_small_pieces() {
+fn stream_is_sent_in_small_chunks() {
     let filled = long();
     let server = Server::of(&filled.ledger, Options::default());
     let told = rest(&mut sending(&server, &LOG.replace("host: x", "host: x\r\nconnection: close")));

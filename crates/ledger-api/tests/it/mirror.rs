@@ -140,7 +140,7 @@ fn filled() -> Filled {
 }
 
 #[test]
-fn every_answer_is_its_message() {
+fn every_answer_matches_its_message() {
     let filled = filled();
     let (ledger, acme, as_of, now) = (&filled.ledger, client("acme"), AsOf::default(), hour(9));
     let asked = PreviewQuery { client: acme.clone(), app: app("app"), product_realm: None, as_of };
@@ -182,7 +182,7 @@ fn every_answer_is_its_message() {
 }
 
 #[test]
-fn a_published_notice_is_its_message() {
+fn published_notice_matches_its_message() {
     let filled = filled();
     let mut met = Met::default();
     let (_, reader) = &filled.readers()[0];
@@ -241,7 +241,7 @@ fn in_table(route: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_field_of_a_question_is_in_the_table_and_a_field_of_its_request() {
+fn query_parameters_match_the_route_table_and_request() {
     let filled = filled();
     let server = Server::of(&filled.ledger, Options::default());
     let questions = [

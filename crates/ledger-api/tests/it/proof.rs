@@ -25,7 +25,7 @@ fn proven(answer: &Answer, partition: usize) -> Verified {
 }
 
 #[test]
-fn a_tenants_history_and_an_absence_are_proven() {
+fn history_and_absence_bundles_verify() {
     let mut filled = Filled::with(2);
     filled.take(0, 1, installed("acme", "app", "EU", "EU"));
     filled.take(1, 2, installed("größe", "app", "US", "US"));
@@ -58,7 +58,7 @@ fn a_tenants_history_and_an_absence_are_proven() {
 }
 
 #[test]
-fn a_seal_that_is_not_signed_is_waited_for_and_then_told() {
+fn unsigned_seal_is_reported_after_a_wait() {
     let mut filled = Filled::with(1);
     filled.take(0, 1, installed("acme", "app", "EU", "EU"));
     filled.sign(0, &key(0));
@@ -72,7 +72,7 @@ fn a_seal_that_is_not_signed_is_waited_for_and_then_told() {
 }
 
 #[test]
-fn a_bundle_that_is_too_long_to_be_held_is_refused_with_what_to_do() {
+fn oversized_bundle_is_refused_with_a_remedy() {
     let mut filled = Filled::with(1);
     let long = |hour| {
         let fact = Installed { site_url: Some("x".repeat(100_000)), ..Installed::default() };

@@ -51,7 +51,7 @@ fn filled() -> Filled {
 }
 
 #[test]
-fn nothing_is_not_there_while_a_shard_that_could_have_it_reads_or_stands_still() {
+fn absence_is_not_ready_while_a_shard_is_behind_or_halted() {
     let filled = filled();
     let ledger = &filled.ledger;
     let absent =
@@ -89,7 +89,7 @@ fn nothing_is_not_there_while_a_shard_that_could_have_it_reads_or_stands_still()
 }
 
 #[test]
-fn in_a_tenant_that_was_found_its_own_shard_decides() {
+fn shard_of_a_found_tenant_decides_absence() {
     let filled = filled();
     let ledger = &filled.ledger;
     let before = AsOf { at: Some(hour(1)), known: KnowledgeBound::All, min_position: None };
@@ -124,7 +124,7 @@ fn in_a_tenant_that_was_found_its_own_shard_decides() {
 }
 
 #[test]
-fn an_absence_is_proven_by_a_log_that_was_read_to_its_end() {
+fn absence_proof_needs_a_shard_read_to_its_end() {
     let filled = filled();
     let of = |who: &str| ProofQuery {
         client: client(who),

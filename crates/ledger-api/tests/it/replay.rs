@@ -53,7 +53,7 @@ fn lived() -> Filled {
 }
 
 #[test]
-fn a_tenants_replay_has_every_record_that_changed_its_states() {
+fn tenant_replay_has_every_changing_record() {
     let filled = lived();
     let asked = ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() };
     let expected = [
@@ -69,7 +69,7 @@ fn a_tenants_replay_has_every_record_that_changed_its_states() {
 }
 
 #[test]
-fn an_apps_replay_has_what_other_apps_tell_of_the_product() {
+fn app_replay_includes_product_moves_by_other_apps() {
     let filled = lived();
     let asked = ReplayQuery { client: Some(client("acme")), app: Some(app("a")), ..ReplayQuery::default() };
     let types: Vec<_> = shorts(&filled.ledger, &asked).iter().map(|step| step[0].clone()).collect();
@@ -83,7 +83,7 @@ fn an_apps_replay_has_what_other_apps_tell_of_the_product() {
 }
 
 #[test]
-fn beginning_in_the_middle_gives_the_same_steps() {
+fn replay_from_a_position_gives_the_same_steps() {
     let filled = lived();
     for asked in [
         ReplayQuery { shard: Some(shard(1)), ..ReplayQuery::default() },
@@ -112,7 +112,7 @@ fn beginning_in_the_middle_gives_the_same_steps() {
 }
 
 #[test]
-fn late_records_have_the_tenant_folded_anew() {
+fn late_record_refolds_the_replayed_tenant() {
     let mut filled = lived();
     filled.take_late(1, 2, 8, uninstalled("acme", "b"));
     let asked = ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() };
@@ -122,7 +122,7 @@ fn late_records_have_the_tenant_folded_anew() {
 }
 
 #[test]
-fn what_cannot_be_replayed_is_refused() {
+fn invalid_replay_is_refused() {
     let filled = lived();
     let code = |asked: ReplayQuery| told(&filled.ledger, &asked).unwrap_err().code();
     let acme = || ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() };

@@ -20,7 +20,7 @@ fn split() -> Filled {
 }
 
 #[test]
-fn a_tenant_in_two_shards_is_refused_by_name() {
+fn tenant_in_two_shards_is_refused() {
     let filled = split();
     let who = client("split");
     let ledger = &filled.ledger;
@@ -43,7 +43,7 @@ fn a_tenant_in_two_shards_is_refused_by_name() {
 }
 
 #[test]
-fn a_list_leaves_it_out_and_says_so() {
+fn list_omits_torn_tenants_and_names_them() {
     let filled = split();
     let nobody = app("nobody");
     for filter in [
@@ -68,7 +68,7 @@ fn a_list_leaves_it_out_and_says_so() {
 
 /// Before the first installation, as many as a page takes.
 #[test]
-fn torn_tenants_are_named_page_by_page_before_everything_else() {
+fn torn_tenants_come_first_page_by_page() {
     let mut filled = Filled::with(2);
     for torn in ["birch", "cedar", "dune"] {
         filled.take(0, 1, installed(torn, "app", "EU", "EU"));
@@ -96,7 +96,7 @@ fn torn_tenants_are_named_page_by_page_before_everything_else() {
 }
 
 #[test]
-fn a_shard_that_cannot_be_asked_is_not_a_shard_without_the_tenant() {
+fn failed_shard_makes_absence_not_ready() {
     let filled = split();
     let halted = Halted { code: "open", message: "the disk is gone".to_owned() };
     filled.catalog.fail(shard(7), halted);
@@ -113,7 +113,7 @@ fn a_shard_that_cannot_be_asked_is_not_a_shard_without_the_tenant() {
 }
 
 #[test]
-fn what_another_process_may_have_is_not_reported_as_not_there() {
+fn unassigned_shard_makes_absence_not_ready() {
     let filled = split();
     let ledger = &filled.ledger;
     let asked = |who: &str| {
@@ -166,7 +166,7 @@ fn what_another_process_may_have_is_not_reported_as_not_there() {
 }
 
 #[test]
-fn a_ledger_of_readers_gives_the_same_answers() {
+fn ledger_of_readers_gives_the_same_answers() {
     let filled = split();
     let mut readers = filled.readers();
     readers.reverse();
@@ -182,7 +182,7 @@ fn a_ledger_of_readers_gives_the_same_answers() {
 }
 
 #[test]
-fn a_position_is_waited_for() {
+fn min_position_is_awaited() {
     let mut filled = split();
     let wait = |filled: &Filled, who: &str, position, ms| {
         let timeout = Duration::from_millis(ms);

@@ -36,7 +36,7 @@ fn asked(differences: bool) -> WhatIfQuery {
 }
 
 #[test]
-fn every_shard_counts_and_a_tenant_in_two_is_left_out() {
+fn whatif_counts_every_shard_and_omits_torn_tenants() {
     let filled = filled();
     let told = Mutex::new(Vec::new());
     let answer = filled.ledger.ask(&asked(true), hour(9), &|line| {
@@ -64,7 +64,7 @@ fn every_shard_counts_and_a_tenant_in_two_is_left_out() {
 }
 
 #[test]
-fn whoever_hears_it_can_end_it() {
+fn line_callback_can_end_the_whatif() {
     let filled = filled();
     let hears = |line: &LedgerLine<'_>| match line {
         LedgerLine::Difference(_) => ControlFlow::Break(()),
@@ -76,7 +76,7 @@ fn whoever_hears_it_can_end_it() {
 }
 
 #[test]
-fn the_route_takes_a_body_and_answers_at_once_or_line_by_line() {
+fn whatif_route_answers_as_json_or_ndjson() {
     let filled = filled();
     let server = Server::of(&filled.ledger, Options::default());
     let body = r#"{"policies":[{"mode":"off"},{"mode":"days","days":30}],"appKey":"app"}"#;
@@ -94,7 +94,7 @@ fn the_route_takes_a_body_and_answers_at_once_or_line_by_line() {
 }
 
 #[test]
-fn a_body_that_is_no_question_is_a_problem() {
+fn invalid_whatif_body_gets_a_problem() {
     let filled = filled();
     let server = Server::of(&filled.ledger, Options::default());
     for body in [
@@ -119,7 +119,7 @@ fn a_body_that_is_no_question_is_a_problem() {
 }
 
 #[test]
-fn the_same_questions_are_refused_at_every_door() {
+fn invalid_whatif_query_is_refused() {
     let filled = filled();
     let refused = |asked: &WhatIfQuery| {
         filled.ledger.ask(asked, hour(9), &|_| ControlFlow::Continue(())).unwrap_err().code()
