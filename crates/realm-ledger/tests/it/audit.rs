@@ -23,7 +23,7 @@ fn position(step: &Value) -> u64 {
 }
 
 #[test]
-fn a_tenant_is_replayed_with_what_was_believed_after_each_record() {
+fn replay_shows_the_state_after_each_record() {
     let mut history = history();
     // Recorded long after: until then nobody knew that the window had been forgotten.
     history.push(format!(
@@ -60,7 +60,7 @@ fn a_tenant_is_replayed_with_what_was_believed_after_each_record() {
 }
 
 #[test]
-fn a_shard_and_an_app_are_replayed_in_order_of_position() {
+fn shard_and_app_replay_in_position_order() {
     let mut history = history();
     history.push(r#"{"id":"no","type":"instaled"}"#.to_owned());
     history.push(
@@ -89,7 +89,7 @@ fn a_shard_and_an_app_are_replayed_in_order_of_position() {
 }
 
 #[test]
-fn a_check_compares_and_leaves_everything_as_it_was() {
+fn rebuild_check_changes_nothing() {
     let world = World::with(&history());
     let said = world.ask("rebuild --check");
     assert!(said.messages.contains("not a byte differed"), "{}", said.messages);

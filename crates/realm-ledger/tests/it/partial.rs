@@ -22,7 +22,7 @@ fn clients(output: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_shard_that_does_not_open_leaves_the_others_answering() {
+fn damaged_shard_leaves_the_others_answering() {
     let (world, shard) = damaged("acme.atlassian.net");
     let told = format!("{shard} could not be asked, what it has is not in the answer: ");
     let all = world.ask("state");
@@ -66,7 +66,7 @@ const OF_ALL: &[&str] = &[
 ];
 
 #[test]
-fn no_list_is_whole_without_a_shard_that_is_damaged_or_gone() {
+fn lists_fail_beside_a_damaged_or_missing_shard() {
     let (world, shard) = damaged("acme.atlassian.net");
     let directory = world.data_dir().join("shards").join(&shard);
     for command in OF_ALL {
@@ -100,7 +100,7 @@ fn no_list_is_whole_without_a_shard_that_is_damaged_or_gone() {
 
 /// An older backup of `ledger.json`, as someone puts it back: what it does not know would be left out in silence.
 #[test]
-fn a_manifest_of_an_earlier_time_gives_no_shorter_list() {
+fn older_manifest_gives_no_shorter_list() {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
     let import = format!("import {} --partitions 3 --partitioner murmur2", file.display());
@@ -127,7 +127,7 @@ fn a_manifest_of_an_earlier_time_gives_no_shorter_list() {
 }
 
 #[test]
-fn a_directory_that_was_left_while_it_read_denies_nothing() {
+fn directory_left_behind_reports_no_absence() {
     let world = World::with(&history());
     assert_eq!(world.ask("state").exit, Exit::Done);
     std::fs::write(world.data_dir().join("shards/realm.lifecycle/0.behind"), "").unwrap();
@@ -144,7 +144,7 @@ fn a_directory_that_was_left_while_it_read_denies_nothing() {
 }
 
 #[test]
-fn a_flipped_bit_is_told_by_verify_with_the_file() {
+fn verify_names_the_file_of_a_flipped_bit() {
     let world = World::with(&history());
     let shard = world.data_dir().join("shards/realm.lifecycle/0");
     let files = || std::fs::read_dir(&shard).unwrap().map(|entry| entry.unwrap().path());
@@ -168,7 +168,7 @@ fn a_flipped_bit_is_told_by_verify_with_the_file() {
 
 /// One bad block: the shard opens, and the list meets it somewhere on its way.
 #[test]
-fn a_block_that_does_not_read_costs_its_shard_and_no_other() {
+fn unreadable_block_fails_its_shard_only() {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
     world.ask(&format!("import {} --partitions 3 --partitioner murmur2", file.display())).done();
@@ -206,7 +206,7 @@ fn a_block_that_does_not_read_costs_its_shard_and_no_other() {
 }
 
 #[test]
-fn with_no_shard_left_there_is_nobody_to_ask() {
+fn no_readable_shard_fails_the_command() {
     let world = World::with(&history());
     std::fs::write(world.data_dir().join("shards/realm.lifecycle/0/CURRENT"), "nothing\n").unwrap();
     let said = said(&format!("state --data-dir {}", world.data_dir().display()));

@@ -52,7 +52,7 @@ fn wait_for_message(child: &mut Child, text: &str) {
 }
 
 #[test]
-fn the_demo_plays_its_stream_answers_and_ends_on_a_signal() {
+fn demo_plays_answers_and_ends_on_a_signal() {
     let mut child = program(&["demo", "--listen", "127.0.0.1:0", "--tenants", "40"]);
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut welcome = String::new();
@@ -111,7 +111,7 @@ fn the_demo_plays_its_stream_answers_and_ends_on_a_signal() {
 }
 
 #[test]
-fn the_demo_adds_nothing_to_a_ledger_and_takes_no_configuration() {
+fn demo_refuses_an_existing_ledger_and_a_configuration() {
     let world = World::with(&history());
     let before = world.ask("log acme.atlassian.net").done();
     let directory = world.data_dir();
@@ -126,7 +126,7 @@ fn the_demo_adds_nothing_to_a_ledger_and_takes_no_configuration() {
 }
 
 #[test]
-fn what_is_not_unicode_is_refused_and_no_other_directory_taken() {
+fn non_unicode_arguments_and_variables_are_refused() {
     let broken = std::ffi::OsStr::from_bytes(b"ledger-\xff");
     let binary = env!("CARGO_BIN_EXE_realm-ledger");
     let named = Command::new(binary).args(["state", "--data-dir"]).arg(broken).output().unwrap();
@@ -141,7 +141,7 @@ fn what_is_not_unicode_is_refused_and_no_other_directory_taken() {
 }
 
 #[test]
-fn a_server_without_a_broker_waits_for_it_and_drains_on_sigterm() {
+fn server_without_broker_waits_and_drains_on_sigterm() {
     let world = World::new();
     let directory = world.data_dir();
     let directory = directory.to_string_lossy();
@@ -155,7 +155,7 @@ fn a_server_without_a_broker_waits_for_it_and_drains_on_sigterm() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_before_anything_is_touched() {
+fn taken_port_is_reported_before_anything_is_created() {
     let world = World::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -74,7 +74,7 @@ fn proven(said: Said) -> Value {
 }
 
 #[test]
-fn a_bundle_of_a_ledger_is_valid_and_the_same_each_time() {
+fn proved_bundle_is_valid_and_reproducible() {
     let ledger = Signed::new();
     let bundle = ledger.prove("acme.atlassian.net");
     let text = std::fs::read_to_string(&bundle).unwrap();
@@ -89,7 +89,7 @@ fn a_bundle_of_a_ledger_is_valid_and_the_same_each_time() {
 }
 
 #[test]
-fn an_absence_one_app_and_an_earlier_checkpoint_are_proven() {
+fn absence_one_app_and_pinned_checkpoint_are_proven() {
     let ledger = Signed::new();
     let absent = ledger.prove("nobody.atlassian.net");
     assert_eq!(proven(ledger.judged(&absent, ""))["records"], 0);
@@ -108,7 +108,7 @@ fn an_absence_one_app_and_an_earlier_checkpoint_are_proven() {
 }
 
 #[test]
-fn a_bundle_appears_whole_or_what_was_there_stays() {
+fn bundle_file_is_replaced_whole_or_not_at_all() {
     let ledger = Signed::new();
     let directory = ledger.world.path().join("bundles");
     std::fs::create_dir(&directory).unwrap();
@@ -146,7 +146,7 @@ fn answering(answer: &'static str) -> (String, std::thread::JoinHandle<()>) {
 }
 
 #[test]
-fn what_a_server_answers_is_no_bundle_until_it_is_whole_and_reads_as_one() {
+fn incomplete_or_malformed_server_answer_is_no_bundle() {
     let world = World::new();
     let bundle = world.file("bundle", "what was there");
     for answer in [
@@ -176,7 +176,7 @@ fn behind() -> (Signed, PathBuf, String) {
 }
 
 #[test]
-fn a_signature_that_is_missing_is_told_with_what_to_do() {
+fn missing_signature_is_reported_with_a_remedy() {
     let (ledger, ..) = behind();
     let said = ledger.world.ask("prove acme.atlassian.net");
     assert_eq!((said.exit, said.output.as_str()), (Exit::Failed, ""));
@@ -192,7 +192,7 @@ fn a_signature_that_is_missing_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_signature_is_waited_for() {
+fn prove_waits_for_the_signature() {
     let (ledger, kept, last) = behind();
     let said = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -209,7 +209,7 @@ fn a_signature_is_waited_for() {
 }
 
 #[test]
-fn a_copy_that_is_behind_its_checkpoint_and_a_checkpoint_of_the_future_are_told() {
+fn log_behind_its_checkpoint_and_future_pin_are_reported() {
     let ledger = Signed::new();
     let size = std::cell::Cell::new(0);
     sign(&ledger.world, |checkpoint| {
@@ -234,7 +234,7 @@ fn a_copy_that_is_behind_its_checkpoint_and_a_checkpoint_of_the_future_are_told(
 }
 
 #[test]
-fn an_exported_log_is_valid() {
+fn exported_log_is_valid() {
     let ledger = Signed::new();
     let directory = ledger.world.path().join("mirror");
     ledger.world.ask(&format!("export --tlog {}", directory.display())).done();
@@ -248,7 +248,7 @@ fn an_exported_log_is_valid() {
 }
 
 #[test]
-fn exported_records_are_those_of_the_logs() {
+fn exported_records_equal_those_of_log() {
     let mut lines = history();
     lines.push("no json".to_owned());
     let world = World::with(&lines);
@@ -265,7 +265,7 @@ fn exported_records_are_those_of_the_logs() {
 }
 
 #[test]
-fn a_true_data_directory_is_valid_and_another_log_than_was_signed_is_not() {
+fn directory_differing_from_its_checkpoint_is_invalid() {
     let ledger = Signed::new();
     let found = proven(ledger.world.ask("verify"));
     assert_eq!((&found["verdict"], &found["tenants"]), (&"valid".into(), &4.into()));
@@ -301,7 +301,7 @@ fn of_two_partitions() -> (World, String) {
 }
 
 #[test]
-fn a_shard_that_was_deleted_is_missed() {
+fn verify_reports_a_deleted_shard() {
     let (world, keys) = of_two_partitions();
     proven_all(&world.ask("verify").done());
     let note = world.ask("checkpoint realm.lifecycle/1").done();
@@ -328,7 +328,7 @@ fn proven_all(output: &str) {
 }
 
 #[test]
-fn a_partition_that_nothing_is_sealed_of_is_left_out_of_an_export() {
+fn export_omits_an_unsealed_partition() {
     let (world, _) = of_two_partitions();
     std::fs::remove_file(world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F1.note")).unwrap();
     let target = world.path().join("mirror");
@@ -350,7 +350,7 @@ fn a_partition_that_nothing_is_sealed_of_is_left_out_of_an_export() {
 }
 
 #[test]
-fn a_pinned_checkpoint_is_judged_by_the_key_of_its_log_and_counts_as_signed() {
+fn pinned_checkpoint_needs_its_logs_key_and_counts_as_signed() {
     let ledger = Signed::new();
     let keys = SigningKeys::of(&ledger.world.path().join("ledger.keys"));
     let kept = ledger.world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F0.note");
@@ -372,7 +372,7 @@ fn a_pinned_checkpoint_is_judged_by_the_key_of_its_log_and_counts_as_signed() {
 }
 
 #[test]
-fn a_key_that_never_signed_the_log_judges_nothing() {
+fn key_that_never_signed_is_undecided() {
     let ledger = Signed::new();
     let by = |key: &str| ledger.world.ask(&format!("verify --key {key}"));
     by(&ledger.key).done();
@@ -400,7 +400,7 @@ fn a_key_that_never_signed_the_log_judges_nothing() {
 }
 
 #[test]
-fn another_secret_is_told_apart_from_a_difference() {
+fn another_secret_is_no_difference() {
     let ledger = Signed::new();
     let line = format!("verify --data-dir {}", ledger.world.data_dir().display());
     let mut run = Run::of(&line);

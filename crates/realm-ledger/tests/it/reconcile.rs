@@ -28,7 +28,7 @@ fn reconcile(world: &World, list: &str, flags: &str) -> Said {
 }
 
 #[test]
-fn a_list_of_ones_own_is_compared_with_evidence() {
+fn list_is_compared_with_evidence() {
     let world = World::with(&history());
     let list =
         format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},us\n{ODD_KEY},{APP},US\nnobody,{APP},EU\n");
@@ -62,7 +62,7 @@ fn a_list_of_ones_own_is_compared_with_evidence() {
 }
 
 #[test]
-fn an_app_that_is_mistyped_is_no_verdict_on_the_list() {
+fn unknown_app_fails_without_a_verdict() {
     let world = World::with(&history());
     let list = "clientKey,appKey,realm\nacme.atlassian.net,com.example.roadmpa,EU\n";
     let said = reconcile(&world, list, "--app com.example.roadmpa");
@@ -73,7 +73,7 @@ fn an_app_that_is_mistyped_is_no_verdict_on_the_list() {
 }
 
 #[test]
-fn a_forge_audit_log_is_a_list_too_and_the_past_can_be_compared() {
+fn forge_audit_log_and_past_instants_are_compared() {
     let world = World::with(&history());
     let log = format!(
         "App ID,App name,Site ID,Atlassian app,Environment,Installed version,Event,Event date,Location,Target location\n\
@@ -92,7 +92,7 @@ fn a_forge_audit_log_is_a_list_too_and_the_past_can_be_compared() {
 }
 
 #[test]
-fn everything_that_is_printed_comes_with_its_status_and_evidence() {
+fn printed_lines_have_status_and_evidence() {
     let world = World::with(&history());
     let list = format!(
         "clientKey,appKey,realm\nacme.atlassian.net,{APP},EU\nopen.atlassian.net,{APP},EU\nodd.atlassian.net,{APP},EU\n"
@@ -111,7 +111,7 @@ fn everything_that_is_printed_comes_with_its_status_and_evidence() {
 }
 
 #[test]
-fn a_realm_that_nothing_tells_is_not_a_tenant_that_was_never_seen() {
+fn unknown_realm_differs_from_an_unknown_tenant() {
     let mut history = history();
     history.push(format!(
         r#"{{"id":"u","type":"enabled","time":"2026-01-08T00:00:00Z","clientKey":"unknown","appKey":"{APP}"}}"#
@@ -126,7 +126,7 @@ fn a_realm_that_nothing_tells_is_not_a_tenant_that_was_never_seen() {
 }
 
 #[test]
-fn what_was_known_at_an_instant_is_compared_too() {
+fn knowledge_bound_is_compared() {
     let world = World::with(&history());
     let list = format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},EU\nopen.atlassian.net,{APP},EU\n");
     // Imported, so recorded when it happened.
@@ -139,7 +139,7 @@ fn what_was_known_at_an_instant_is_compared_too() {
 }
 
 #[test]
-fn what_is_in_two_partitions_could_not_be_asked() {
+fn torn_tenant_could_not_be_asked() {
     let world = World::with(&history());
     let again = format!(
         "{{\"id\":\"a\",\"type\":\"installed\",\"time\":\"2026-01-02T00:00:00Z\",\"clientKey\":\"acme.atlassian.net\",\"appKey\":\"{APP}\",\"endpointRealm\":\"US\"}}\n"
@@ -158,7 +158,7 @@ fn what_is_in_two_partitions_could_not_be_asked() {
 }
 
 #[test]
-fn a_server_that_feeds_some_partitions_knows_nothing_of_the_others() {
+fn tenant_of_an_unassigned_shard_could_not_be_asked() {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
     world.ask(&format!("import {} --partitions 3 --partitioner murmur2", file.display())).done();
@@ -184,7 +184,7 @@ fn a_server_that_feeds_some_partitions_knows_nothing_of_the_others() {
 }
 
 #[test]
-fn an_audit_log_meets_the_app_key_and_tells_what_it_left_out() {
+fn audit_log_maps_the_app_id_and_counts_omissions() {
     let world = World::with(&history());
     let log = "App ID,Site ID,Environment,Event,Event date,Location\n\
                ari:app/1,acme.atlassian.net,production,App installed,2026-01-02,EU\n\

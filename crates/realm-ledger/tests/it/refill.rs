@@ -46,7 +46,7 @@ fn refused(said: &Said, exit: Exit, text: &str) {
 }
 
 #[test]
-fn the_new_logs_have_the_name_of_no_log_before_however_it_is_written() {
+fn refill_refuses_the_name_of_an_earlier_log() {
     let world = ledger(1);
     for name in ["{topic}", TOPIC] {
         let same = refill(&world, "ledger", "same", &format!("--origin {name}"));
@@ -63,7 +63,7 @@ fn the_new_logs_have_the_name_of_no_log_before_however_it_is_written() {
 }
 
 #[test]
-fn a_directory_that_is_written_to_is_not_refilled() {
+fn directory_open_for_writing_is_not_refilled() {
     let world = ledger(1);
     let data = writable(&world.data_dir());
     let id = ShardId { topic: TOPIC.to_owned(), partition: 0 };
@@ -85,7 +85,7 @@ fn a_directory_that_is_written_to_is_not_refilled() {
 }
 
 #[test]
-fn what_has_no_shard_is_neither_refilled_nor_valid_and_nothing_is_made_inside_the_old_one() {
+fn refill_refuses_an_empty_source_and_a_nested_target() {
     let world = ledger(1);
     for inside in ["ledger/new", "ledger/a/b/new"] {
         refused(&refill(&world, "ledger", inside, ""), Exit::Usage, "is inside of");
@@ -100,7 +100,7 @@ fn what_has_no_shard_is_neither_refilled_nor_valid_and_nothing_is_made_inside_th
 
 /// Seen before this: it found the partitioner again that the halt contradicts.
 #[test]
-fn after_a_halt_for_a_misplaced_key_the_partitioner_has_to_be_named() {
+fn misplaced_halt_requires_a_named_partitioner() {
     let world = ledger(2);
     // Imported records do not tell how the producers of the topic place keys.
     let unknown = refill(&world, "ledger", "new", "");
@@ -121,7 +121,7 @@ fn after_a_halt_for_a_misplaced_key_the_partitioner_has_to_be_named() {
 }
 
 #[test]
-fn proving_a_torn_tenant_names_what_makes_it_whole() {
+fn prove_of_a_torn_tenant_names_refill() {
     let world = ledger(2);
     for partition in 0..2 {
         let line = br#"{"id":"torn","type":"enabled","time":"2026-03-01T10:00:00Z","clientKey":"torn","appKey":"a"}"#;

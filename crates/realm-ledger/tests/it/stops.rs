@@ -32,7 +32,7 @@ fn readme_lists_every_reason_not_to_sign() {
 
 /// One that is mistyped says of every bundle that it cannot be judged.
 #[test]
-fn keys_in_readme_are_keys() {
+fn keys_in_readme_parse() {
     let readme = include_str!("../../../../README.md");
     let keys: Vec<&str> =
         readme.split('"').filter(|text| text.starts_with("realm.lifecycle/") && text.contains('+')).collect();
@@ -43,7 +43,7 @@ fn keys_in_readme_are_keys() {
 }
 
 #[test]
-fn readme_lists_every_reason_to_stop_and_what_to_do() {
+fn readme_lists_every_stop_code_and_remedy() {
     let mut table = HEAD.to_owned();
     for code in StopCode::ALL {
         let ends = match code.ends() {
