@@ -25,7 +25,7 @@ fn journal(cluster: &Cluster, topic: &str, origin: &str) -> CheckpointTopic {
 }
 
 #[test]
-fn who_claims_knows_the_last_note_and_shuts_out_who_was_before() {
+fn claim_returns_the_last_note_and_fences_the_previous() {
     let cluster = kafka::shared();
     let topic = topic(cluster);
     let (mut one, mut other) = (journal(cluster, &topic, ORIGIN), journal(cluster, &topic, ORIGIN));
@@ -48,7 +48,7 @@ fn who_claims_knows_the_last_note_and_shuts_out_who_was_before() {
 }
 
 #[test]
-fn the_last_note_is_found_far_before_the_end() {
+fn last_note_is_found_far_before_the_end() {
     let cluster = kafka::shared();
     let topic = topic(cluster);
     let mut journal = journal(cluster, &topic, ORIGIN);
@@ -62,7 +62,7 @@ fn the_last_note_is_found_far_before_the_end() {
 
 /// A reader of committed messages stops before the first open transaction, and our note is behind it.
 #[test]
-fn a_transaction_of_others_hides_nothing_from_who_claims() {
+fn note_behind_an_open_foreign_transaction_fails_the_claim() {
     let cluster = kafka::shared();
     let topic = topic(cluster);
     let mut journal = journal(cluster, &topic, ORIGIN);
@@ -79,7 +79,7 @@ fn a_transaction_of_others_hides_nothing_from_who_claims() {
 
 /// Nothing of ours is behind it, so it is nothing to wait for.
 #[test]
-fn a_transaction_of_others_keeps_nobody_waiting() {
+fn open_foreign_transaction_after_our_note_does_not_block() {
     let cluster = kafka::shared();
     let topic = topic(cluster);
     let mut journal = journal(cluster, &topic, ORIGIN);
@@ -94,7 +94,7 @@ fn a_transaction_of_others_keeps_nobody_waiting() {
 
 /// Killed in the middle of a transaction, a ledger ends it by claiming, and comes to that at once.
 #[test]
-fn who_was_killed_does_not_wait_for_itself() {
+fn killed_claimant_does_not_wait_for_its_own_transaction() {
     let cluster = kafka::shared();
     let topic = topic(cluster);
     let origin = format!("{ORIGIN}@{topic}");
@@ -110,7 +110,7 @@ fn who_was_killed_does_not_wait_for_itself() {
 
 /// The broker may come to it when the next claim stands already, and takes it for a newer one.
 #[test]
-fn a_claim_that_got_no_answer_is_not_taken_for_another_process() {
+fn unanswered_claim_is_not_taken_for_another_process() {
     let mut broker = Broker::start();
     let topic = topic(broker.cluster());
     let mut journal = journal(broker.cluster(), &topic, ORIGIN);

@@ -58,7 +58,7 @@ fn trickle(cluster: &Cluster, topic: &str, sent: &[Sent], stop: &AtomicBool) {
 }
 
 #[test]
-fn fifty_kills_leave_no_trace() {
+fn fifty_kills_leave_the_log_of_an_undisturbed_run() {
     let mut broker = Broker::start();
     let cluster = broker.cluster().clone();
     let scratch = scratch::directory();

@@ -54,7 +54,7 @@ fn namesake(options: &KafkaOptions) -> BaseConsumer {
 }
 
 #[test]
-fn a_fenced_member_joins_anew_and_reads_on() {
+fn fenced_member_rejoins_and_continues() {
     ledger_tests::show_logs();
     let cluster = kafka::shared();
     let options = KafkaOptions {

@@ -42,7 +42,7 @@ impl Case {
 }
 
 #[test]
-fn the_independent_verifier_agrees_on_every_frozen_bundle() {
+fn python_verifier_agrees_on_every_published_bundle() {
     let directory = scratch::directory();
     let (bundle, pinned) = (directory.path().join("bundle"), directory.path().join("pinned"));
     for case in cases() {
@@ -71,7 +71,7 @@ fn the_independent_verifier_agrees_on_every_frozen_bundle() {
 
 /// A key that is mistyped says nothing about a bundle.
 #[test]
-fn the_independent_verifier_does_not_judge_by_a_key_that_is_none() {
+fn python_verifier_refuses_a_malformed_key() {
     let directory = scratch::directory();
     let bundle = directory.path().join("bundle");
     let whole = cases().into_iter().find(|case| case.name == "whole history").unwrap();
@@ -101,7 +101,7 @@ fn the_independent_verifier_does_not_judge_by_a_key_that_is_none() {
 
 /// Bundles with one bit flipped, of every case, at places all over it: both verifiers judge each the same.
 #[test]
-fn the_independent_verifier_agrees_on_what_is_flipped() {
+fn python_verifier_agrees_on_flipped_bundles() {
     const PLACES: usize = 60;
     let mut changed = Vec::new();
     let is_judged_alike = |case: &Case| !case.bundle.is_empty() && case.exit_without_rules.is_none();

@@ -91,7 +91,7 @@ fn list(server: &Server) -> (Vec<String>, String) {
 }
 
 #[test]
-fn a_process_answers_for_its_partitions_and_takes_over_those_of_one_that_leaves() {
+fn process_takes_over_partitions_of_a_leaving_one() {
     let cluster = kafka::shared();
     let topic = kafka::unique_name("group-of-two");
     cluster.create_topic(&topic, 2, &[("message.timestamp.type", "LogAppendTime")]);

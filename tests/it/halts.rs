@@ -101,7 +101,7 @@ fn reason(found: &[(ShardId, ledger_store::Freshness)], partition: u32) -> (&'st
 }
 
 #[test]
-fn retention_that_overtook_the_ledger_stops_the_shard_and_no_other() {
+fn retention_gap_halts_that_shard_only() {
     let cluster = kafka::shared();
     let options = options(cluster, "retention");
     let topic = &options.topics[0];
@@ -121,7 +121,7 @@ fn retention_that_overtook_the_ledger_stops_the_shard_and_no_other() {
 }
 
 #[test]
-fn a_shard_that_cannot_be_opened_does_not_stop_the_others() {
+fn unopenable_shard_does_not_stop_the_others() {
     let cluster = kafka::shared();
     let options = options(cluster, "damaged");
     let topic = &options.topics[0];
@@ -147,7 +147,7 @@ fn a_shard_that_cannot_be_opened_does_not_stop_the_others() {
 }
 
 #[test]
-fn a_topic_that_begins_late_is_read_only_on_purpose() {
+fn topic_beginning_late_is_read_only_when_accepted() {
     let cluster = kafka::shared();
     let options = options(cluster, "begins-late");
     let topic = &options.topics[0];
@@ -168,7 +168,7 @@ fn a_topic_that_begins_late_is_read_only_on_purpose() {
 }
 
 #[test]
-fn what_is_empty_before_the_first_message_is_a_gap() {
+fn empty_offsets_before_the_first_message_are_a_gap() {
     let cluster = kafka::shared();
     let options = options(cluster, "aborted-first");
     let topic = &options.topics[0];
@@ -183,7 +183,7 @@ fn what_is_empty_before_the_first_message_is_a_gap() {
 }
 
 #[test]
-fn a_recreated_topic_stops_the_shard_even_if_its_log_is_longer() {
+fn recreated_longer_topic_halts_the_shard() {
     let cluster = kafka::shared();
     let options = options(cluster, "recreated");
     let topic = &options.topics[0];
@@ -200,7 +200,7 @@ fn a_recreated_topic_stops_the_shard_even_if_its_log_is_longer() {
 }
 
 #[test]
-fn a_topic_with_more_partitions_stops_its_shards() {
+fn repartitioned_topic_halts_its_shards() {
     let cluster = kafka::shared();
     let options = options(cluster, "repartitioned");
     let topic = &options.topics[0];
@@ -215,7 +215,7 @@ fn a_topic_with_more_partitions_stops_its_shards() {
 }
 
 #[test]
-fn an_aborted_transaction_is_never_read_and_its_offsets_are_gaps() {
+fn aborted_transaction_is_skipped_as_a_gap() {
     let cluster = kafka::shared();
     let options = options(cluster, "transactions");
     let topic = &options.topics[0];
@@ -241,7 +241,7 @@ fn an_aborted_transaction_is_never_read_and_its_offsets_are_gaps() {
 
 /// A tombstone, and a header without value beside an event.
 #[test]
-fn tombstones_are_refused_or_counted_as_told_and_a_null_header_is_absent() {
+fn tombstones_follow_the_setting_and_null_headers_are_absent() {
     let cluster = kafka::shared();
     let options = options(cluster, "tombstones");
     let topic = &options.topics[0];
@@ -277,7 +277,7 @@ fn tombstones_are_refused_or_counted_as_told_and_a_null_header_is_absent() {
 
 /// A producer of transactions leaves a commit marker behind its last message: read, although no message.
 #[test]
-fn retention_may_take_a_marker_that_nothing_follows() {
+fn retention_of_a_trailing_marker_is_no_gap() {
     let cluster = kafka::shared();
     let options = options(cluster, "markers");
     let topic = &options.topics[0];
@@ -299,7 +299,7 @@ fn retention_may_take_a_marker_that_nothing_follows() {
 }
 
 #[test]
-fn a_tenant_in_two_partitions_is_told() {
+fn tenant_in_two_partitions_is_reported() {
     let cluster = kafka::shared();
     let options = options(cluster, "torn");
     let topic = &options.topics[0];

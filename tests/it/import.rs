@@ -128,7 +128,7 @@ fn mix() -> Mix {
 }
 
 #[test]
-fn the_same_lines_through_import_and_through_kafka_give_the_same_tenants() {
+fn import_and_kafka_give_the_same_tenants() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = Setup::new(cluster, kafka::unique_name("same"), scratch.path().join("kafka"));
@@ -157,7 +157,7 @@ fn the_same_lines_through_import_and_through_kafka_give_the_same_tenants() {
 }
 
 #[test]
-fn an_import_is_taken_once_and_goes_on_after_any_line() {
+fn import_is_idempotent_and_resumes_after_any_cut() {
     let scratch = scratch::directory();
     let (topic, file) = ("realm.lifecycle", scratch.path().join("history.ndjson"));
     let text = lines();
@@ -187,7 +187,7 @@ fn an_import_is_taken_once_and_goes_on_after_any_line() {
 }
 
 #[test]
-fn an_import_goes_on_after_each_line_of_a_file() {
+fn import_resumes_after_each_line() {
     let scratch = scratch::directory();
     let (topic, file) = ("realm.lifecycle", scratch.path().join("history.ndjson"));
     let text: Vec<String> = lines().lines().take(50).map(|line| format!("{line}\n")).collect();
@@ -230,7 +230,7 @@ fn recorded_in_order(text: &str) -> String {
 
 /// The lines in their order, packed or marked; and by tenant, to be sorted.
 #[test]
-fn an_import_that_is_killed_goes_on_where_it_was_durable_whatever_it_is_wrapped_in() {
+fn killed_import_resumes_in_every_packing() {
     let scratch = scratch::directory();
     let topic = "realm.lifecycle";
     // More than are judged before the first write.

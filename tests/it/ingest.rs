@@ -86,7 +86,7 @@ fn send(cluster: &Cluster, topic: &str, sent: &[Sent]) {
 
 /// The bar of the specification: 200,000 events of 5,000 tenants, with late, repeated and malformed ones.
 #[test]
-fn what_is_sent_is_what_is_kept() {
+fn sent_events_are_exactly_the_kept_ones() {
     let cluster = kafka::shared();
     let options = topics(cluster, "volume");
     let sent = stream(Mix {

@@ -56,7 +56,7 @@ fn ways(client: &str) -> [String; 5] {
 }
 
 #[test]
-fn a_fresh_replica_denies_nothing_before_it_has_read_everything() {
+fn fresh_replica_reports_no_absence_before_reading_all() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = Setup::new(cluster, kafka::unique_name("replica"), scratch.path().join("data"));
@@ -101,7 +101,7 @@ fn a_fresh_replica_denies_nothing_before_it_has_read_everything() {
 }
 
 #[test]
-fn beside_a_halted_shard_nothing_is_denied_and_no_list_is_whole() {
+fn halted_shard_makes_absence_and_lists_incomplete() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = Setup::new(cluster, kafka::unique_name("halted"), scratch.path().join("data"));
@@ -188,7 +188,7 @@ fn fill(cluster: &Cluster, topic: &str) {
 }
 
 #[test]
-fn an_app_level_event_in_one_partition_is_told_and_sent_to_the_others() {
+fn app_event_in_one_partition_is_reported_and_copied() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = Setup::new(cluster, kafka::unique_name("copies"), scratch.path().join("data"));

@@ -77,7 +77,7 @@ fn more_connections_than_open_files_halt_no_shard() {
 }
 
 #[test]
-fn a_process_that_may_open_too_few_files_refuses_to_start_with_the_numbers() {
+fn too_few_open_files_refuse_the_start_with_numbers() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
     let setup = Setup { open_files: Some((256, 256)), ..setup(cluster, "few", scratch.path(), 2) };
     let log = scratch.path().join("log");
@@ -89,7 +89,7 @@ fn a_process_that_may_open_too_few_files_refuses_to_start_with_the_numbers() {
 }
 
 #[test]
-fn bodies_that_never_come_do_not_silence_health() {
+fn missing_bodies_do_not_block_health() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
     let setup = setup(cluster, "stuck", scratch.path(), 1);
     let server = Server::start(&setup, &scratch.path().join("log"));
@@ -116,7 +116,7 @@ fn livez(server: &Server) -> Duration {
 }
 
 #[test]
-fn clients_that_do_not_read_a_log_cost_little_memory() {
+fn unread_log_streams_cost_little_memory() {
     const CLIENTS: usize = 200;
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
     let setup = Setup {
@@ -153,7 +153,7 @@ fn resident_mib(server: &Server) -> u64 {
 }
 
 #[test]
-fn brokers_that_do_not_answer_do_not_keep_a_process_from_its_end() {
+fn frozen_brokers_do_not_delay_shutdown() {
     const WITHIN: Duration = Duration::from_secs(8);
     let (mut broker, scratch) = (Broker::start(), scratch::directory());
     let log = scratch.path().join("log");

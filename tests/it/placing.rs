@@ -137,7 +137,7 @@ fn ask(data_dir: &Path, arguments: &[&str]) -> Output {
 
 /// Seen before this: 9 of 12 tenants torn, `/readyz` 200.
 #[test]
-fn events_of_another_partitioner_halt_their_shards_before_they_are_recorded() {
+fn misplaced_events_halt_their_shard_before_recording() {
     let field = Field::new();
     let imported = field.import("data", &["--partitioner", "murmur2"]);
     assert!(imported.status.success(), "{}", said(&imported));
@@ -238,7 +238,7 @@ fn torn_tenants_are_named_everywhere(field: &Field) {
 }
 
 #[test]
-fn events_of_java_go_on_from_history_that_was_placed_as_java_does() {
+fn java_events_continue_history_placed_by_murmur2() {
     let field = Field::new();
     assert!(field.import("data", &["--partitioner", "murmur2_random"]).status.success());
     field.go_on(Client::Java);
@@ -249,7 +249,7 @@ fn events_of_java_go_on_from_history_that_was_placed_as_java_does() {
 }
 
 #[test]
-fn an_import_learns_how_the_producers_of_its_topic_place_keys() {
+fn import_learns_the_partitioner_of_its_topic() {
     let field = Field::new();
     let asked = field.import("alone", &[]);
     assert_eq!(asked.status.code(), Some(1));

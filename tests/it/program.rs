@@ -46,7 +46,7 @@ fn ids_of(server: &Server, client: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_second_signal_does_not_wait_for_the_brokers() {
+fn second_signal_ends_without_waiting_for_brokers() {
     let mut broker = Broker::start();
     let scratch = scratch::directory();
     let log = scratch.path().join("log");
@@ -67,7 +67,7 @@ fn a_second_signal_does_not_wait_for_the_brokers() {
 }
 
 #[test]
-fn a_data_directory_of_another_cluster_is_not_served() {
+fn data_directory_of_another_cluster_is_refused() {
     let scratch = scratch::directory();
     let log = scratch.path().join("log");
     let first = setup(kafka::shared(), &kafka::unique_name("moved"), scratch.path());
@@ -85,7 +85,7 @@ fn a_data_directory_of_another_cluster_is_not_served() {
 }
 
 #[test]
-fn a_refused_event_is_retried_through_kafka() {
+fn refused_event_is_retried_through_kafka() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = setup(cluster, &kafka::unique_name("retry"), scratch.path());

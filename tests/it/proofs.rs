@@ -146,7 +146,7 @@ impl Bundle<'_> {
 }
 
 #[test]
-fn a_bundle_of_a_running_server_goes_on_from_a_checkpoint_that_was_kept() {
+fn server_bundle_extends_a_kept_checkpoint() {
     let ledger = Audited::start(kafka::shared());
     ledger.send("acme", 0..3);
     let (note, kept) = ledger.note_beyond(3);
@@ -166,7 +166,7 @@ fn a_bundle_of_a_running_server_goes_on_from_a_checkpoint_that_was_kept() {
 }
 
 #[test]
-fn bundles_are_answered_while_records_keep_coming() {
+fn bundles_are_served_under_load() {
     let ledger = Audited::start(kafka::shared());
     ledger.send("acme", 0..3);
     ledger.checkpoint_beyond(3);
@@ -196,7 +196,7 @@ fn bundles_are_answered_while_records_keep_coming() {
 }
 
 #[test]
-fn prove_gives_the_same_bytes_from_a_server_and_beside_it() {
+fn prove_gives_the_same_bytes_locally_and_remotely() {
     let ledger = Audited::start(kafka::shared());
     ledger.send("acme", 0..3);
     let (note, kept) = ledger.note_beyond(3);
@@ -216,7 +216,7 @@ fn prove_gives_the_same_bytes_from_a_server_and_beside_it() {
 }
 
 #[test]
-fn prove_says_why_a_server_gives_no_bundle() {
+fn prove_reports_why_a_server_gives_no_bundle() {
     let cluster = kafka::shared();
     let topic = kafka::unique_name("unsigned");
     cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);

@@ -11,7 +11,7 @@ use ledger_tests::server::{Server, Setup};
 const SOON: Duration = Duration::from_mins(1);
 
 #[test]
-fn a_dead_letter_that_the_topic_does_not_take_is_told_by_its_digest() {
+fn oversized_dead_letter_is_published_as_a_digest() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let topic = kafka::unique_name("large");
@@ -58,7 +58,7 @@ fn a_dead_letter_that_the_topic_does_not_take_is_told_by_its_digest() {
 
 /// Each topic is published to for itself: what is decided is told, once, while refused messages have nowhere to go.
 #[test]
-fn dead_letters_that_nobody_takes_hold_up_no_decision() {
+fn missing_dead_letter_topic_does_not_block_decisions() {
     const TENANTS: usize = 2_500;
     let cluster = kafka::shared();
     let scratch = scratch::directory();
@@ -97,7 +97,7 @@ fn dead_letters_that_nobody_takes_hold_up_no_decision() {
 /// The partition moves to a process on another disk, and back: what the group published is not published again, and
 /// nothing is left out.
 #[test]
-fn a_partition_that_moves_is_not_published_again() {
+fn moved_partition_is_not_published_again() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let topic = kafka::unique_name("moves");

@@ -195,7 +195,7 @@ fn refused_and_repeats(data_dir: &Path, topic: &str) -> (u64, u64) {
 }
 
 #[test]
-fn torn_tenants_come_back_whole_while_the_topic_goes_on() {
+fn refill_makes_torn_tenants_whole_on_a_live_topic() {
     static STOP: AtomicBool = AtomicBool::new(false);
     let cluster = kafka::shared();
     let [topic, checkpoints] = ["refill", "refill-checkpoints"].map(kafka::unique_name);
@@ -333,7 +333,7 @@ fn many(events: usize) -> String {
 }
 
 #[test]
-fn a_refill_that_is_killed_leaves_nothing_that_anyone_takes_for_a_ledger() {
+fn killed_refill_leaves_no_usable_ledger() {
     let dir = scratch::directory();
     let [old, new, whole, file] = ["old", "new", "whole", "history"].map(|name| dir.path().join(name));
     std::fs::write(&file, many(40_000)).unwrap();

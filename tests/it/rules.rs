@@ -27,7 +27,7 @@ fn compare(program: &Path, seeds: &str, histories: &str) -> (Output, String) {
 }
 
 #[test]
-fn random_histories_have_the_answers_of_the_rules() {
+fn random_histories_match_the_reference_rules() {
     let seeds = env::var("REALM_LEDGER_TEST_SEEDS");
     let (output, report) = compare(&program(), seeds.as_deref().unwrap_or(SEEDS), "60");
     println!("{report}");
@@ -39,7 +39,7 @@ fn random_histories_have_the_answers_of_the_rules() {
 
 /// Otherwise the test above could pass without comparing anything.
 #[test]
-fn a_program_with_a_wrong_rule_is_found_out() {
+fn program_with_a_wrong_rule_is_found() {
     let scratch = scratch::directory();
     let wrong = scratch.path().join("wrong");
     let script = format!("#!/bin/sh\n{} \"$@\" | sed s/PERSISTENCE_OFF/PERSISTED/\n", program().display());
@@ -51,7 +51,7 @@ fn a_program_with_a_wrong_rule_is_found_out() {
 }
 
 #[test]
-fn the_reference_agrees_with_every_worked_history() {
+fn reference_agrees_with_every_scenario() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios");
     let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     let scenarios = files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "json"));

@@ -49,7 +49,7 @@ fn play(scenario: &Value, scratch: &Path) {
 }
 
 #[test]
-fn every_worked_history_has_the_states_it_says() {
+fn every_scenario_has_its_expected_states() {
     let scratch = scratch::directory();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios");
     let mut played = 0;

@@ -252,7 +252,7 @@ fn published(cluster: &Cluster, decisions: &str, dead_letters: &str, refused: us
 }
 
 #[test]
-fn no_secret_is_kept_logged_told_or_answered() {
+fn no_secret_is_stored_logged_published_or_answered() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = Setup {

@@ -56,7 +56,7 @@ fn are_all(told: &Value, is_so: impl Fn(&Value) -> bool) -> bool {
 
 /// A lone shard that is damaged: `exit_when_halted` decides whether the process stays to answer.
 #[test]
-fn a_process_whose_shards_all_need_a_person_stays_or_ends_as_it_was_told() {
+fn halted_process_stays_or_exits_as_configured() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
     let mut setup = setup(cluster, "all-halted", 1, &scratch.path().join("data"));
     let log = scratch.path().join("log");
@@ -100,7 +100,7 @@ fn a_process_whose_shards_all_need_a_person_stays_or_ends_as_it_was_told() {
 
 /// What it read before stays the end of what it read: it has not compared anything yet, and so has nothing to record.
 #[test]
-fn a_start_that_is_stopped_at_once_records_nothing() {
+fn start_stopped_at_once_records_nothing() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = setup(cluster, "at-once", 4, &scratch.path().join("data"));

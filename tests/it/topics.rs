@@ -31,7 +31,7 @@ fn told(output: &Output) -> String {
 }
 
 #[test]
-fn topics_are_made_as_they_must_be_and_compared_with_that() {
+fn topics_are_created_and_checked_with_required_settings() {
     let cluster = kafka::shared();
     let name = kafka::unique_name("made");
     let missing = topics(cluster, "check", &name);
@@ -64,7 +64,7 @@ fn topics_are_made_as_they_must_be_and_compared_with_that() {
 
 /// What `serve` would halt for is told before it does, with the same words.
 #[test]
-fn a_topic_whose_producers_may_state_any_time_is_told_as_one_that_halts() {
+fn unbounded_topic_is_reported_as_halting() {
     let cluster = kafka::shared();
     let (bounded, unbounded) = (kafka::unique_name("bounded"), kafka::unique_name("unbounded"));
     let create_time = ("message.timestamp.type", "CreateTime");
@@ -85,7 +85,7 @@ fn a_topic_whose_producers_may_state_any_time_is_told_as_one_that_halts() {
 
 /// Rules 1: recorded times that are not the broker's are warned about; so is retention, before it bites.
 #[test]
-fn a_server_warns_of_a_topic_that_is_not_as_it_should_be() {
+fn server_warns_of_wrong_topic_settings() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = Setup::new(cluster, kafka::unique_name("careless-served"), scratch.path().join("data"));

@@ -126,13 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_process_is_dead() {
+    fn dropped_process_is_killed() {
         let pid = sleeper().id();
         assert!(!exists(pid));
     }
 
     #[test]
-    fn a_process_outlives_the_thread_that_asked_for_it() {
+    fn process_outlives_the_thread_that_started_it() {
         let mut process = thread::spawn(sleeper).join().unwrap();
         thread::sleep(Duration::from_millis(200));
         assert_eq!(process.ended(), None);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_told_to_kill_it_with_its_parent() {
+    fn process_dies_with_its_parent() {
         // A process that starts a grandchild through the same mechanism, says its id, and is killed.
         let mut parent = Command::new("sh")
             .args(["-c", "setpriv --pdeathsig KILL -- sleep 600 & echo $!; wait"])

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_belongs_to_a_dead_process_is_swept() {
+    fn only_directories_of_dead_processes_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         // Process ids on Linux end at 2^22.
         let [dead, alive, foreign] =

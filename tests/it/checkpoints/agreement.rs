@@ -103,7 +103,7 @@ fn digests(dir: &Path, id: &ShardId) -> Vec<FamilyDigest> {
 }
 
 #[test]
-fn ledgers_of_one_topic_have_one_log_whatever_their_batches_caches_and_restarts() {
+fn ledgers_of_one_topic_sign_the_same_log() {
     let cluster = kafka::shared();
     let options = options(cluster, "agreement", i32::try_from(PARTITIONS).unwrap());
     let scratch = scratch::directory();

@@ -50,7 +50,7 @@ fn live(setup: &Setup, scratch: &Path, chance: &mut Chance) {
 }
 
 #[test]
-fn kills_backups_and_a_second_writer_never_make_two_notes_of_one_size() {
+fn kills_and_backups_never_sign_two_roots_of_one_size() {
     let cluster = kafka::shared();
     let options = options(cluster, "fork", PARTITIONS);
     let topic = options.topics[0].clone();

@@ -13,7 +13,7 @@ use super::{events, options, tick, write_key};
 const PASSED_OVER: u64 = 4;
 
 #[test]
-fn a_range_of_offsets_that_is_left_out_is_found() {
+fn verify_finds_omitted_offsets() {
     let cluster = kafka::shared();
     let options = options(cluster, "passed-over", 1);
     let scratch = scratch::directory();

@@ -23,7 +23,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_restored_backup_signs_nothing_until_it_has_caught_up() {
+fn restored_backup_signs_nothing_until_caught_up() {
     let cluster = kafka::shared();
     let options = options(cluster, "restored", 1);
     let topic = &options.topics[0];

@@ -49,7 +49,7 @@ fn wait_until_halted(server: &Server) {
 }
 
 #[test]
-fn a_twin_with_another_history_signs_nothing() {
+fn ledger_with_another_history_signs_nothing() {
     let cluster = kafka::shared();
     let options = options(cluster, "twin", 1);
     let topic = &options.topics[0];

@@ -176,7 +176,7 @@ fn hashes(part: &Value) -> Vec<[u8; 32]> {
 }
 
 #[test]
-fn the_history_has_every_kind_of_leaf_and_more_than_one_tile() {
+fn exported_history_has_every_leaf_kind_and_several_tiles() {
     let lines = HANDED_OUT.lines();
     let types: BTreeSet<String> = lines
         .iter()
@@ -193,7 +193,7 @@ fn the_history_has_every_kind_of_leaf_and_more_than_one_tile() {
 }
 
 #[test]
-fn tlog_tiles_reads_the_exported_directory_and_proves_from_it() {
+fn tlog_tiles_reads_and_proves_from_the_export() {
     let [earlier, last] = HANDED_OUT.checkpoints();
     let (size, top) = (last.size(), *last.hash());
     let directory = Directory(HANDED_OUT.log());
@@ -220,7 +220,7 @@ fn tlog_tiles_reads_the_exported_directory_and_proves_from_it() {
 }
 
 #[test]
-fn ct_merkle_makes_the_signed_roots_of_the_exported_lines_and_the_proofs_of_bundles() {
+fn ct_merkle_reproduces_signed_roots_and_bundle_proofs() {
     let [earlier, last] = HANDED_OUT.checkpoints();
     let mut theirs: MemoryBackedTree<Sha256, Vec<u8>> = MemoryBackedTree::new();
     for line in HANDED_OUT.lines() {
@@ -243,7 +243,7 @@ fn ct_merkle_makes_the_signed_roots_of_the_exported_lines_and_the_proofs_of_bund
 }
 
 #[test]
-fn pymerkle_makes_the_signed_roots_of_the_exported_lines_and_accepts_the_proofs() {
+fn pymerkle_reproduces_signed_roots_and_accepts_proofs() {
     let lines: Vec<String> =
         HANDED_OUT.lines().into_iter().map(|line| String::from_utf8(line).unwrap()).collect();
     let [earlier, last] = HANDED_OUT.checkpoints();
@@ -283,7 +283,7 @@ fn pymerkle_makes_the_signed_roots_of_the_exported_lines_and_accepts_the_proofs(
 }
 
 #[test]
-fn the_independent_verifier_finds_every_bundle_of_the_program_valid() {
+fn python_verifier_accepts_every_proved_bundle() {
     let clients = HANDED_OUT.tenants.iter().map(String::as_str).step_by(4).chain([NOBODY]);
     let bundles: Vec<String> = clients.map(|client| HANDED_OUT.bundle(client).text).collect();
     let input = bundles.iter().map(|bundle| {

@@ -38,7 +38,7 @@ fn recorded(reader: &Reader) -> Vec<(u64, i64)> {
 }
 
 #[test]
-fn unbounded_producers_halt_the_shard_before_its_first_record_until_the_topic_is_set_right() {
+fn unbounded_producer_times_halt_before_the_first_record() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = unbounded(cluster, "unbounded");
     cluster.produce(&options.topics[0], &events(0, 0, 3));
@@ -66,7 +66,7 @@ fn unbounded_producers_halt_the_shard_before_its_first_record_until_the_topic_is
 }
 
 #[test]
-fn producers_that_are_bounded_to_a_day_are_read_and_to_more_are_not() {
+fn producer_times_bounded_to_a_day_are_accepted() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     for (bound, is_read) in [("3600000", true), ("86400000", true), ("86400001", false)] {
         let options = options(cluster, &format!("bounded-{bound}"));
@@ -83,7 +83,7 @@ fn producers_that_are_bounded_to_a_day_are_read_and_to_more_are_not() {
 }
 
 #[test]
-fn settings_that_change_under_a_live_shard_halt_it() {
+fn loosened_topic_settings_halt_a_live_shard() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = options(cluster, "loosened");
     create(cluster, &options.topics[0], 1);
@@ -100,7 +100,7 @@ fn settings_that_change_under_a_live_shard_halt_it() {
 
 /// The message came while anything went; then the topic was set right.
 #[test]
-fn a_message_in_microseconds_is_not_recorded_and_what_was_before_it_is() {
+fn message_in_microseconds_halts_after_earlier_records() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = unbounded(cluster, "microseconds");
     let topic = &options.topics[0];
@@ -129,7 +129,7 @@ fn a_message_in_microseconds_is_not_recorded_and_what_was_before_it_is() {
 }
 
 #[test]
-fn messages_without_a_time_are_recorded_at_that_of_the_one_before() {
+fn messages_without_time_take_the_previous_recorded_time() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = options(cluster, "timeless");
     let topic = &options.topics[0];
@@ -154,7 +154,7 @@ fn messages_without_a_time_are_recorded_at_that_of_the_one_before() {
 
 /// A broker that does not describe its topics, as one does where this client may not ask: what is not known is not taken.
 #[test]
-fn a_broker_that_does_not_tell_halts_the_first_message_with_its_producer_s_time() {
+fn undescribed_topic_halts_on_the_first_producer_time() {
     let (broker, dir) = (EmbeddedBroker::start(&[("untold", 1)]).unwrap(), scratch::directory());
     let cluster = Cluster::at(broker.address());
     let options = KafkaOptions { topics: vec!["untold".to_owned()], ..options(&cluster, "untold") };
@@ -172,7 +172,7 @@ fn a_broker_that_does_not_tell_halts_the_first_message_with_its_producer_s_time(
 
 /// What a producer of librdkafka says when nobody tells it a time is its own clock.
 #[test]
-fn an_ordinary_producer_is_read_on_a_topic_with_the_defaults_of_kafka() {
+fn ordinary_producer_is_read_with_default_topic_settings() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = options(cluster, "defaults");
     cluster.create_topic(&options.topics[0], 1, &[]);

@@ -77,7 +77,7 @@ pub(super) fn live(cluster: &Cluster, stem: &str, dir: &Path) -> Running {
 }
 
 #[test]
-fn a_topic_that_goes_is_told_and_another_of_its_name_stops_the_shard() {
+fn deleted_topic_blocks_and_recreated_topic_halts() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let running = live(cluster, "goes", dir.path());
     cluster.delete_topic(&running.topic);
@@ -89,7 +89,7 @@ fn a_topic_that_goes_is_told_and_another_of_its_name_stops_the_shard() {
 }
 
 #[test]
-fn new_partitions_stop_a_live_shard() {
+fn added_partitions_halt_a_live_shard() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let running = live(cluster, "grows", dir.path());
     cluster.add_partitions(&running.topic, 2);
@@ -99,7 +99,7 @@ fn new_partitions_stop_a_live_shard() {
 
 /// It reads slower than messages go: one at a time, of which little is fetched ahead.
 #[test]
-fn retention_that_overtakes_a_live_shard_stops_it() {
+fn retention_gap_halts_a_live_shard() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let mut options = KafkaOptions { batch_max_events: 1, ..options(cluster, "overtaken") };
     for (name, value) in [("queued.max.messages.kbytes", "1"), ("fetch.message.max.bytes", "1000")] {
@@ -117,7 +117,7 @@ fn retention_that_overtakes_a_live_shard_stops_it() {
 }
 
 #[test]
-fn a_transaction_that_nobody_ends_is_told_until_it_is_ended() {
+fn hanging_transaction_blocks_until_it_ends() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let running = live(cluster, "hangs", dir.path());
     cluster.produce_in_transaction(&running.topic, &events(0, 10, 3), Ending::Commit);
@@ -132,7 +132,7 @@ fn a_transaction_that_nobody_ends_is_told_until_it_is_ended() {
 }
 
 #[test]
-fn brokers_that_are_away_are_told_and_what_comes_afterwards_is_read() {
+fn unreachable_brokers_block_and_reading_resumes() {
     let (mut broker, dir) = (Broker::start(), scratch::directory());
     let running = live(broker.cluster(), "away", dir.path());
     broker.kill();
@@ -147,7 +147,7 @@ fn brokers_that_are_away_are_told_and_what_comes_afterwards_is_read() {
 
 /// A broker that came back from an old copy of its disk. A client that runs on does not believe it.
 #[test]
-fn a_topic_that_lost_its_end_stops_the_shard() {
+fn truncated_topic_halts_the_shard() {
     let (mut broker, dir) = (Broker::start(), scratch::directory());
     let options = options(broker.cluster(), "shrinks");
     create(broker.cluster(), &options.topics[0], 1);
@@ -168,7 +168,7 @@ fn a_topic_that_lost_its_end_stops_the_shard() {
 }
 
 #[test]
-fn a_topic_that_is_made_after_the_start_is_read() {
+fn topic_created_after_the_start_is_read() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = options(cluster, "later");
     let running = Running::begin(&options, dir.path());
@@ -180,7 +180,7 @@ fn a_topic_that_is_made_after_the_start_is_read() {
 
 /// More than one write takes waits for it: that is no longer the end of its source.
 #[test]
-fn a_shard_that_falls_far_behind_is_catching_up_again() {
+fn shard_far_behind_is_catching_up_again() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = KafkaOptions { batch_max_events: 1, ..options(cluster, "behind") };
     create(cluster, &options.topics[0], 1);

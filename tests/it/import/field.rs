@@ -56,7 +56,7 @@ fn json(args: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn what_is_no_ndjson_is_refused_before_anything_is_written() {
+fn foreign_formats_are_refused_before_writing() {
     let scratch = scratch::directory();
     let data_dir = scratch.path().join("ledger");
     for (name, what, command) in [
@@ -101,7 +101,7 @@ fn what_is_no_ndjson_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn the_same_lines_in_another_wrapping_are_the_same_import() {
+fn packed_file_is_the_same_import() {
     let scratch = scratch::directory();
     let plain = scratch.path().join("plain");
     imported(&fixture("history.ndjson"), &plain, &[]);
@@ -155,7 +155,7 @@ fn the_same_lines_in_another_wrapping_are_the_same_import() {
 }
 
 #[test]
-fn a_packed_file_that_is_cut_off_is_refused_before_anything_is_recorded() {
+fn truncated_packed_file_is_refused_before_recording() {
     let scratch = scratch::directory();
     for name in ["history.ndjson.gz", "history.ndjson.zst"] {
         let whole = std::fs::read(fixture(name)).unwrap();
@@ -170,7 +170,7 @@ fn a_packed_file_that_is_cut_off_is_refused_before_anything_is_recorded() {
 }
 
 #[test]
-fn too_many_refused_lines_stop_an_import_before_it_records_them() {
+fn too_many_refused_lines_stop_an_import_before_recording() {
     let scratch = scratch::directory();
     let (file, data_dir) = (scratch.path().join("events.ndjson"), scratch.path().join("ledger"));
     let event = |number: u32, kind: &str| {
@@ -216,7 +216,7 @@ fn too_many_refused_lines_stop_an_import_before_it_records_them() {
 }
 
 #[test]
-fn one_wrong_clock_is_refused_and_does_not_rule_the_partition() {
+fn wrong_clock_line_is_refused_without_moving_recorded_time() {
     let scratch = scratch::directory();
     let data_dir = scratch.path().join("ledger");
     imported(&fixture("one-wrong-clock.ndjson"), &data_dir, &[]);
@@ -239,7 +239,7 @@ fn one_wrong_clock_is_refused_and_does_not_rule_the_partition() {
 }
 
 #[test]
-fn an_array_on_a_line_is_refused_as_what_it_is() {
+fn array_on_a_line_is_refused() {
     let scratch = scratch::directory();
     let (file, data_dir) = (scratch.path().join("events.ndjson"), scratch.path().join("ledger"));
     let text = std::fs::read_to_string(fixture("history.ndjson")).unwrap();
@@ -253,7 +253,7 @@ fn an_array_on_a_line_is_refused_as_what_it_is() {
 }
 
 #[test]
-fn a_dump_that_is_sorted_by_tenant_is_explained_and_can_be_sorted() {
+fn dump_sorted_by_tenant_is_explained_and_sortable() {
     let scratch = scratch::directory();
     let [dump, sorted, plain] = ["dump", "sorted", "plain"].map(|name| scratch.path().join(name));
     let told = imported(&fixture("by-tenant.ndjson"), &dump, &[]);
@@ -294,7 +294,7 @@ fn a_dump_that_is_sorted_by_tenant_is_explained_and_can_be_sorted() {
 }
 
 #[test]
-fn a_check_tells_what_is_in_a_file_and_writes_nothing() {
+fn import_check_reports_and_writes_nothing() {
     let scratch = scratch::directory();
     let (file, data_dir) = (scratch.path().join("events.ndjson"), scratch.path().join("ledger"));
     let mut text = std::fs::read_to_string(fixture("by-tenant.ndjson")).unwrap();

@@ -99,11 +99,11 @@ fn brokers_that_go(stop: impl Fn(&mut Broker), come_back: impl Fn(&mut Broker)) 
 }
 
 #[test]
-fn brokers_that_are_gone_are_the_reason_as_long_as_they_are() {
+fn killed_brokers_are_the_reason_until_they_return() {
     brokers_that_go(Broker::kill, Broker::restart);
 }
 
 #[test]
-fn brokers_that_hang_are_the_reason_as_long_as_they_do() {
+fn frozen_brokers_are_the_reason_until_they_return() {
     brokers_that_go(ledger_tests::kafka::Broker::freeze, ledger_tests::kafka::Broker::thaw);
 }

@@ -15,7 +15,7 @@ const TWO: i32 = 2;
 /// Every shard halts, says so, how much waits and what to do, and answers on; when there is room, all go on, and nothing
 /// is lost or doubled.
 #[test]
-fn shards_that_a_full_disk_halted_go_on_when_there_is_room() {
+fn shards_halted_by_a_full_disk_resume_when_freed() {
     let (cluster, disk, scratch) = (kafka::shared(), SmallDisk::mount(48), scratch::directory());
     let setup = setup(cluster, "full", TWO, &disk.path().join("data"));
     let server = Server::start(&setup, &scratch.path().join("log"));
@@ -73,7 +73,7 @@ fn shards_that_a_full_disk_halted_go_on_when_there_is_room() {
 
 /// The start of the program finds the disk full: nothing is served at first.
 #[test]
-fn a_start_on_a_full_disk_goes_on_when_there_is_room() {
+fn start_on_a_full_disk_resumes_when_freed() {
     let (cluster, disk, scratch) = (kafka::shared(), SmallDisk::mount(48), scratch::directory());
     let setup = setup(cluster, "full-at-start", TWO, &disk.path().join("data"));
     let log = scratch.path().join("log");
@@ -95,7 +95,7 @@ fn a_start_on_a_full_disk_goes_on_when_there_is_room() {
 
 /// No descriptor is left: that is not the disk, and no damage.
 #[test]
-fn a_process_without_descriptors_says_so_and_goes_on_when_it_has_some() {
+fn process_without_descriptors_resumes_when_it_has_some() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
     let setup = setup(cluster, "descriptors", 1, &scratch.path().join("data"));
     let server = Server::start(&setup, &scratch.path().join("log"));

@@ -30,7 +30,7 @@ fn strangers(top_level: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn the_top_level_is_small() {
+fn top_level_has_only_listed_entries() {
     assert_tidy(&strangers(&tree::top_level()));
     let names = [".clippy.toml", "Cargo.toml", "notes.txt"].map(str::to_owned);
     assert_eq!(strangers(&names), ["notes.txt: the top level has a fixed list of entries"]);
@@ -61,7 +61,7 @@ fn places_elsewhere(files: &[File]) -> Vec<String> {
 }
 
 #[test]
-fn nothing_names_a_machine_or_a_registry() {
+fn no_file_names_a_machine_or_a_registry() {
     assert_tidy(&places_elsewhere(repository()));
     for forbidden in MACHINE_PATHS.into_iter().chain(REGISTRIES) {
         let text = format!("fine\ncp \"{forbidden}/x\" .\n");

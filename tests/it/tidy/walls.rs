@@ -131,7 +131,7 @@ fn breaches(packages: &[Package]) -> Vec<String> {
 }
 
 #[test]
-fn crates_keep_their_places() {
+fn crate_dependencies_follow_the_walls() {
     let packages = packages();
     assert_tidy(&breaches(&packages));
     let mut names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
@@ -142,7 +142,7 @@ fn crates_keep_their_places() {
 }
 
 #[test]
-fn a_breach_of_the_walls_is_seen() {
+fn breach_of_the_walls_is_found() {
     let package = |name: &str, dependency: &str, kind| {
         vec![Package { name: name.to_owned(), dependencies: vec![(dependency.to_owned(), kind)] }]
     };
@@ -181,7 +181,7 @@ fn a_breach_of_the_walls_is_seen() {
 }
 
 #[test]
-fn cargo_says_what_the_manifests_say() {
+fn cargo_metadata_has_the_known_dependencies() {
     let packages = packages();
     let find = |wanted: &str| packages.iter().find(|package| package.name == wanted).unwrap();
     let uses = |name: &str, dependency: &str, kind: Kind| {
@@ -192,7 +192,7 @@ fn cargo_says_what_the_manifests_say() {
 }
 
 #[test]
-fn every_crate_obeys_the_lints_of_the_workspace() {
+fn every_crate_inherits_the_workspace_lints() {
     for file in tree::repository().iter().filter(|file| file.path.ends_with("/Cargo.toml")) {
         assert!(
             file.text.contains("[lints]\nworkspace = true"),
