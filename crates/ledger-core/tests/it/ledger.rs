@@ -1,4 +1,4 @@
-//! A ledger in memory that takes records as they arrive: the incremental path, in a few lines.
+//! A ledger in memory that appends records in arrival order: the incremental path in a few lines.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ pub(crate) struct Ledger {
     app_events: Vec<Event>,
 }
 
-/// A tenant's log, and its state as it was brought along.
+/// A tenant's log and its incrementally folded state.
 #[derive(Default)]
 pub(crate) struct Kept {
     pub(crate) log: Vec<Event>,
     pub(crate) tenant: Tenant,
     history: Refold<Event>,
     pub(crate) outcomes: Vec<Outcome>,
-    /// What the last app-level event corrected.
+    /// The corrections of the last app-level event.
     pub(crate) app_event_changes: Vec<Change>,
 }
 

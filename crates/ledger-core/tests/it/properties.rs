@@ -1,5 +1,5 @@
-//! What holds for every history (I-1): the incremental path is the fold from zero, arrival does not matter,
-//! nothing panics, and the evidence that a record leaves is complete.
+//! Properties of every history (I-1): the incremental state equals the fold from zero, arrival order does not matter,
+//! nothing panics, and the changes of a record are complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::generated::{extreme_history, history, history_without_ties};
 use crate::ledger::{Kept, Ledger, Taken};
 
 proptest! {
-    // What fails is made a case of `rows` by hand, with a name.
+    // A failing case becomes a named test in `rows`.
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
@@ -47,7 +47,7 @@ proptest! {
         for (which, place) in &repeats {
             let event = which.get(&events);
             let first = sent.iter().position(|known| known.id == event.id).unwrap();
-            // Anywhere behind where it was first, or it would be that one.
+            // After its first occurrence, so that it is the duplicate.
             sent.insert(first + 1 + place.index(sent.len() - first), event.clone());
         }
         let (once, mut again) = (Ledger::of(events), Ledger::default());
@@ -162,7 +162,7 @@ fn check_changes(
         let descriptor_moved = was.is_some_and(|was| was.own_descriptor != now.own_descriptor);
         let product_moved = before.product_realm != after.product_realm;
         prop_assert!(change.is_some() || !(seen || product_moved), "{app} changed unnoticed");
-        // A late record can have decided or corrected something that later records made bygone.
+        // A late record can have decided or corrected an outcome that later records replaced.
         let told = change.is_some_and(|change| change.correction.is_some() || change.decision.is_some());
         let reason = seen || product_moved || descriptor_moved || told;
         prop_assert!(change.is_none() || reason, "{app} did not change");
@@ -176,13 +176,13 @@ fn check_changes(
     Ok(())
 }
 
-/// A state without what only says when an event was last seen.
+/// A state without the fields that only record when an event was last seen.
 fn bare(state: &Installation) -> Installation {
     Installation { latest: None, own_descriptor: None, ..state.clone() }
 }
 
-/// Holds the corrections against all outcomes, folded without and with the record; an app-level event has no
-/// seq of the tenant, and nothing but corrections.
+/// Compares the corrections with all outcomes, folded without and with the record; an app-level event has no seq of
+/// the tenant, only corrections.
 fn check_corrections(
     without: &Outcomes,
     with: &Outcomes,
@@ -215,7 +215,7 @@ fn check_corrections(
     Ok(())
 }
 
-/// The definition, word by word: in the effective order of some installation, something sorts after it.
+/// The definition of late: in the effective order of some installation, a record sorts after the event.
 fn is_late(recorded: &[Event], event: &Event) -> bool {
     let own = |event: &Event| match &event.body {
         Body::Installation { app, .. } => Some(app.clone()),
@@ -244,7 +244,7 @@ fn is_late(recorded: &[Event], event: &Event) -> bool {
     shared || concerned.iter().any(precedes)
 }
 
-/// The states with event ids where seqs were.
+/// The states with event ids in place of seqs.
 fn without_seqs(ledger: &Ledger) -> Vec<(Tenant, Vec<Option<EventId>>)> {
     let tenants = ledger.tenants.values();
     tenants

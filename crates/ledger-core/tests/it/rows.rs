@@ -1,8 +1,8 @@
-//! Every row of the rules' tables, one short history each, that tells what the last line left behind.
+//! Every row of the rules' tables, each with a short history and the state after it.
 //!
 //! A history is lines of `<time> <type> <field>=<value>…`; times are sums like `1d+5m`. The app publishes a
 //! descriptor at `0d` with URLs for `US` and `EU` and 7 days of persistence, unless the history begins
-//! with `bare`. The state is told in words, absent ones left out:
+//! with `bare`. The state is written as text, absent fields left out:
 //! `<status> <realm>/<by>@<since> data= override= pending= window= rule= …`, anomalies as `!<seq>:<code>`.
 
 mod endings;
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use crate::ledger::Ledger;
 use crate::reader;
 
-/// What a history leaves of the app `a`.
+/// The state of the app `a` after a history, as text.
 fn told(history: &str) -> String {
     let ledger = ledger(history);
     let tenant = &ledger.tenants.values().next().unwrap().tenant;
@@ -76,7 +76,7 @@ fn native(line: &str, number: u32) -> Value {
     event
 }
 
-/// `US,EU:7`: regions, and days of persistence unless there is none.
+/// `US,EU:7`: regions, and days of persistence, if any.
 fn descriptor(text: &str) -> Value {
     let (regions, days) = text.split_once(':').unwrap_or((text, ""));
     let urls: serde_json::Map<_, _> = regions

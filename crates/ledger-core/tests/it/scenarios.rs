@@ -1,4 +1,4 @@
-//! The worked histories: what they expect, from zero and record by record.
+//! The scenarios: their expected states, folded from zero and record by record.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ fn scenarios() -> Vec<Value> {
     paths.iter().map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).collect()
 }
 
-/// Plays a scenario, and compares what was refused with what it says. Lines that the decoder refuses never come to the
+/// Plays a scenario and compares the conflicts with those it lists. Lines that the decoder refuses do not reach the
 /// fold.
 fn play(scenario: &Value) -> Ledger {
     let mut ledger = Ledger::default();

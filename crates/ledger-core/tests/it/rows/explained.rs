@@ -1,4 +1,4 @@
-//! What an explanation says, and which records it names.
+//! Explanations: facts, sentences, and the records they cite.
 
 use ledger_core::explain::{Fact, explain};
 use ledger_core::ids::AppKey;
@@ -211,7 +211,7 @@ fn explanation_has_the_pin_and_decision_of_the_state() {
     assert!(facts.contains(&Fact::Decided(state.decision.unwrap())), "as it was corrected");
 }
 
-/// The records behind the decision, and behind the window that it met, if it says one.
+/// Checks the records that the decision cites, and the window statement, if there is one.
 #[track_caller]
 fn check_decision(history: &str, at: &str, decided: &str, window: Option<&str>) {
     let all = explained(history, at);
@@ -365,7 +365,7 @@ fn hook_from_the_migration_target_is_explained_as_arrival() {
     let pending = "bare\n1d installed on=EU\n2d migration-scheduled id=7 to=DE";
     let said = explained(pending, "3d").pop().unwrap();
     assert!(said.starts_with("[1 2] An install hook from DE would be taken as the arrival"), "{said}");
-    // And so it is.
+    // The fold decides the same.
     assert!(super::told(&format!("{pending}\n3d installed on=DE")).contains("rule=FRESH"));
 }
 

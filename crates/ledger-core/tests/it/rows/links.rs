@@ -1,4 +1,4 @@
-//! Rules 6.6: one installation goes on as another.
+//! Rules 6.6: one installation continues another.
 
 use ledger_core::tenant::Change;
 

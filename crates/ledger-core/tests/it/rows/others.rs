@@ -1,4 +1,4 @@
-//! Rules 6.5, and what the tenant shares.
+//! Rules 6.5, and facts that the apps of a tenant share.
 
 use super::{check, ledger, tell};
 use ledger_core::ids::AppKey;

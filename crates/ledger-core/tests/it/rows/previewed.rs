@@ -1,4 +1,4 @@
-//! Rules 6.7: what an install would get, held against the install itself.
+//! Rules 6.7: the preview of an install equals the install.
 
 use ledger_core::ids::AppKey;
 use ledger_core::preview::preview;
@@ -16,7 +16,7 @@ fn previewed(history: &str, at: &str) -> Decision {
     preview(tenant.installations.get(&app), tenant.product_realm, ledger.apps.of(&app), at)
 }
 
-/// What the install makes of it when it comes.
+/// The decision of the install itself.
 fn decided(history: &str, at: &str) -> Decision {
     let ledger = ledger(&format!("{history}\n{at} installed"));
     let tenant = &ledger.tenants.values().next().unwrap().tenant;

@@ -64,11 +64,11 @@ fn only_installs_after_an_uninstall_count_as_reinstalls() {
 
 #[test]
 fn expected_realm_is_followed_instead_of_the_observed_one() {
-    // The platform moved it to EU at the first reinstall; the rules would have kept it in US, so the second
-    // one comes back to US.
+    // The platform moved it to EU at the first reinstall; the rules would have kept it in US, so the second reinstall
+    // counts as returning to US.
     let history = "1d installed on=US product=EU\n2d uninstalled\n3d installed on=EU\n4d uninstalled on=EU\n5d installed on=EU";
     assert_eq!(counts(Policy::Days { days: 30 }, history), (2, 2, 0));
-    // The first install is expected in EU, whatever was called, and stays there without any window.
+    // The first install is expected in EU, whichever realm was called, and keeps it without any window.
     assert_eq!(counts(Policy::Off, history), (2, 0, 0));
 }
 
@@ -197,7 +197,7 @@ fn install_after_its_implying_hook_is_no_reinstall() {
 
 #[test]
 fn late_app_event_counts_from_its_event_time() {
-    // The descriptor that stopped serving US was told last.
+    // The descriptor without US arrives last.
     let late = "1d installed on=US product=US\n2d uninstalled\n4d installed on=US\n3d descriptor-published descriptor=EU";
     assert_eq!(counts(Policy::Indefinite, late), (1, 0, 1), "withdrawn before it came back");
     let later = "1d installed on=US product=US\n2d uninstalled\n4d installed on=US\n5d descriptor-published descriptor=EU";
