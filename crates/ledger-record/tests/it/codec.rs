@@ -1,4 +1,4 @@
-//! What is written is read as it was; what was not written is refused, without a panic or a waste of memory.
+//! Stored values round-trip; other bytes are refused without a panic or a large allocation.
 
 use std::fmt::Debug;
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::{samples, strategies};
 
-/// Reads a value as what its sample is, and writes it again.
+/// Decodes a value as the type of its sample, and encodes it again.
 type Again = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, DecodeError>>;
 
 /// The bytes of every sample.
@@ -95,7 +95,7 @@ fn damaged_byte_is_refused_or_encodes_back_the_same() {
 
 #[test]
 fn damaged_length_is_refused_without_allocating() {
-    // Where a list begins and where a text begins: a length of four billion, and one of 2^64 - 1.
+    // At the start of a list and of a text: a length of four billion, and one of 2^64 - 1.
     let huge = [&b"\xff\xff\xff\xff\x0f"[..], b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"];
     for bytes in huge.map(|length| [&[FORMAT][..], length].concat()) {
         let bytes = &bytes[..];
@@ -109,7 +109,7 @@ fn damaged_length_is_refused_without_allocating() {
 
 #[test]
 fn overlong_integer_is_refused() {
-    // One encoding for each value: a list of none is one byte.
+    // Each value has one encoding: an empty list is one byte.
     assert_eq!(decode_changes(&[FORMAT, 0]).unwrap(), []);
     for long in [&[0x80, 0][..], &[0x80, 0x80, 0]] {
         let bytes = [&[FORMAT][..], long].concat();
@@ -122,7 +122,7 @@ fn map_entries_out_of_order_are_refused() {
     let mut row = TenantRow { seq: 1, position: 2, tenant: samples::tenant() }.encode();
     let regions = row.windows(3).position(|part| part == b"\x02EU").unwrap();
     assert!(TenantRow::decode(&row).is_ok());
-    // The second region of the own descriptor becomes the first once more.
+    // The second region of the own descriptor becomes a duplicate of the first.
     let second = row.windows(11).rposition(|part| part == b"\x02US\x1ahttps:/").unwrap();
     assert!(second > regions);
     row[second + 1..second + 3].copy_from_slice(b"EU");
@@ -218,7 +218,7 @@ proptest! {
     #[test]
     fn decoded_keys_encode_back_the_same(bytes in proptest::collection::vec(0..7_u8, 0..14)) {
         use ledger_record::key::{CorrectionKey, DuplicateKey, GapKey, MetaKey};
-        // Few values, so that ends and kinds fall where they must now and then.
+        // Few distinct values, so that separators and kinds often fall where they must.
         let bytes: Vec<u8> = bytes.into_iter().map(|byte| if byte > 4 { b'A' + byte } else { byte }).collect();
         let written = [
             LogKey::decode(&bytes).map(|key| key.encode()),

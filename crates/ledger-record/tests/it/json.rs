@@ -1,4 +1,4 @@
-//! The JSON that is promised, text by text: fields, their order, their form.
+//! The promised JSON, text by text: fields, their order, their form.
 
 use ledger_core::event::{AppFact, Body, Event, InstallationFact};
 use ledger_core::ids::{AppKey, ClientKey, EventId, InstallationKey, MigrationId};
@@ -33,7 +33,7 @@ fn of_client(key: &str) -> InstallationKey {
     InstallationKey { client: ClientKey::new(key).unwrap(), app: app() }
 }
 
-/// The state that the documentation shows.
+/// The state in the documentation.
 fn uninstalled() -> Installation {
     let mut anomalies = Anomalies::default();
     anomalies.push(Anomaly { seq: 4, code: AnomalyCode::UninstallRepeated });
@@ -180,7 +180,7 @@ const OF_APP: &str = r#","appKey":"com.example.app""#;
 
 type Form = (&'static str, &'static str, String);
 
-/// Type, keys and fields of each sample about an installation, but for the last.
+/// Type, keys and fields of each sample about an installation, except the last one.
 fn forms_of_installations() -> Vec<Form> {
     let descriptor = concat!(
         r#","descriptor":{"version":"1.4.2","baseUrl":"https://app.example.com","#,
@@ -236,7 +236,7 @@ fn forms_of_installations() -> Vec<Form> {
     ]
 }
 
-/// Those of the samples behind them.
+/// The same for the samples after them.
 fn forms_of_tenants_and_apps() -> Vec<Form> {
     let bare = |setting: &str| {
         format!(
@@ -264,7 +264,7 @@ fn forms_of_tenants_and_apps() -> Vec<Form> {
     ]
 }
 
-/// What stands in the native form after id, type and time, of every sample.
+/// The fields after id, type and time in the native form of every sample.
 #[test]
 fn events_are_written_in_native_form() {
     let expected = [forms_of_installations(), forms_of_tenants_and_apps()].concat();

@@ -1,4 +1,4 @@
-//! What a dishonest operator, or a bad disk, does to a bundle: all of it is noticed.
+//! Changes of a bundle by a dishonest operator or a bad disk are all refused.
 
 use ledger_core::event::{AppFact, InstallationFact};
 use ledger_core::policy::Policy;
@@ -51,7 +51,7 @@ fn every_flipped_bit_is_refused() {
         for bit in 0..8 {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1 << bit;
-            // What is no UTF-8 is no text to begin with.
+            // Text that is not UTF-8 is no bundle.
             let Ok(flipped) = String::from_utf8(bytes) else { continue };
             let verdict = verify(&flipped, &keys(), Some(&pinned));
             assert!(verdict.is_err(), "bit {bit} of byte {at}: {flipped}");
@@ -77,7 +77,7 @@ fn truncated_bundle_is_refused_at_every_length() {
     let text = Ledger::eventful().bundle("acme").write();
     for end in 0..text.len() {
         let Ok(verified) = verify(&text[..end], &keys(), None) else { continue };
-        // The app sections are optional: without them less is claimed.
+        // The app sections are optional; without them the bundle claims less.
         assert!(!verified.decisions_follow() && verified.records.len() == 7, "{end}");
         assert!(text[end..].starts_with(r#"{"type":"app","#), "{end}");
     }
@@ -129,7 +129,7 @@ fn record_of_another_stream_is_refused() {
     assert_eq!(fault(&spliced), record(1, RecordFault::Stream));
     let appended = with_history(|history| history.records.push(foreign.history.records[0].clone()));
     assert_eq!(fault(&appended), record(8, RecordFault::Stream));
-    // The whole history of another tenant under this tenant's name, and an absence borrowed from another.
+    // The whole history of another tenant under this tenant's name, and an absence copied from another tenant.
     let renamed = Bundle { client: own.client.clone(), ..foreign };
     assert_eq!(fault(&renamed), record(1, RecordFault::Stream));
     for name in 0..20 {
@@ -185,7 +185,7 @@ fn older_seal_with_a_newer_note_is_refused() {
     newer.tick();
     let mixed = Bundle { note: newer.note(), ..older.bundle("acme") };
     assert_eq!(fault(&mixed), Fault::SealPlace);
-    // With the note's own index, the older seal does not say what it should.
+    // With the note's own index, the older seal does not match its place.
     let mut moved = mixed.clone();
     moved.seal.index = newer.size() - 1;
     assert_eq!(fault(&moved), Fault::SealPlace);
@@ -214,7 +214,7 @@ fn omitted_app_record_is_refused() {
         part.count -= 1;
     });
     assert!(matches!(fault(&hidden), Fault::Incomplete(StreamName::App(_))));
-    // A section that is true, but has nothing to do with the tenant.
+    // A true section of an app that the tenant does not have.
     let ledger = Ledger::eventful();
     let foreign = Bundle { apps: ledger.bundle("acme").apps, ..ledger.bundle("third") };
     assert_eq!(fault(&foreign), Fault::ForeignApp(app("app.one")));
@@ -224,7 +224,7 @@ fn omitted_app_record_is_refused() {
 
 #[test]
 fn decision_that_does_not_follow_is_refused() {
-    // An operator who appends a record with a rule of his own, in a log that is consistent in itself.
+    // The operator appends a record with a wrong rule to an otherwise consistent log.
     for (seq, lie) in [(1, Rule::Persisted), (5, Rule::Fresh)] {
         let bundle = Ledger::lying(Lie::Rule(seq, lie)).bundle("acme");
         assert_eq!(fault(&bundle), Fault::Decision { seq });
@@ -245,7 +245,7 @@ fn realm_that_does_not_follow_is_refused() {
     }
 }
 
-/// Folded anew, the window that the late policy does not grant is gone, and the reinstall has another rule.
+/// Refolded with the late policy there is no window, and the reinstall has another rule.
 #[test]
 fn late_policy_must_change_the_later_leaves() {
     let ledger = |late: bool| {
@@ -276,7 +276,7 @@ fn late_policy_must_change_the_later_leaves() {
 fn decisions_by_unknown_rules_are_inconclusive() {
     let bundle = Ledger::by_rules(3).bundle("acme");
     assert!(matches!(judge(&bundle), Err(Refusal::Undecided(Inconclusive::UnknownRules(3)))));
-    // Where not everything is shown, nothing is said of the decisions, and the rest holds.
+    // A partial bundle claims nothing about decisions, and the rest is valid.
     let part = changed(|bundle| *bundle = Ledger::by_rules(3).bundle_of_one_app("acme", &app("app.one")));
     assert!(!judge(&part).unwrap().decisions_follow());
 }

@@ -1,4 +1,4 @@
-//! Bundles that hold: a whole history, an absence, one app's view, an earlier checkpoint kept.
+//! Valid bundles: a whole history, an absence, one app's view, an earlier checkpoint.
 
 use ledger_core::event::InstallationFact;
 use ledger_core::state::Rule;
@@ -94,7 +94,7 @@ fn pinned_checkpoint_is_extended() {
     let foreign = before.checkpoint().sign(&[&key(2)]);
     assert_eq!(verify(&from_pinned, &keys(), Some(&foreign)), undecided(Inconclusive::PinnedUnknownKey));
 
-    // A log that was forked after the pinned checkpoint was given out, or before.
+    // A log forked after or before the pinned checkpoint.
     let mut forked = Ledger::new();
     forked.installed("acme", "app.one", 0, None);
     while forked.size() + 1 < before.size() {

@@ -1,9 +1,9 @@
-//! Frozen bundles and logs with their verdicts, which every later release and every other verifier must share.
+//! Published bundles and logs with their verdicts, which every later release and every other verifier must give.
 //!
-//! `cases.ndjson` has for each case its name, the bundle, the verifier keys, the pinned note if there is one,
-//! and the exit code of `verify`: 0 valid, 3 invalid, 1 cannot be judged. Where a verifier without the rules,
-//! which stops before the decisions, comes to another verdict, `exitWithoutRules` has it. The `cases.ndjson` of
-//! logs have the files of a directory, by path, in base64.
+//! `cases.ndjson` has for each case its name, the bundle, the verifier keys, the pinned note if there is one, and the
+//! exit code of `verify`: 0 valid, 3 invalid, 1 inconclusive. A verifier without the rules stops before the
+//! decisions; `exitWithoutRules` has its exit code where it differs. The `cases.ndjson` of logs have the files of a
+//! directory, by path, in base64.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

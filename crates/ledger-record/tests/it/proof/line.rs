@@ -1,6 +1,6 @@
-//! Leaf lines and payloads: frozen bytes, read back strictly.
+//! Leaf lines and payloads: frozen bytes, decoded strictly.
 //!
-//! `golden/leaf-v1.txt` holds a name, the line and the payload of each kind of record, between tabs. Lines are
+//! `golden/leaf-v1.txt` has a name, the line and the payload of each kind of record, separated by tabs. Lines are
 //! added, never changed.
 
 use ledger_core::event::Body;
@@ -139,7 +139,7 @@ fn numbers_beyond_json_precision_have_no_leaf() {
 fn stream_ids_and_salts_are_distinct() {
     let (client, app) = (samples::client(), samples::app());
     let ids = [Stream::Tenant(client), Stream::App(app), Stream::Rejected].map(|s| stream_id(&s));
-    // SHA-256 of the context, 03, 0000: what `printf` and `sha256sum` say.
+    // SHA-256 of the context, 03, 0000, as `printf` and `sha256sum` compute it.
     assert_eq!(ids[2], Hash::of(&[b"realm-ledger/key/v1\0\x03\0\0"]));
     assert!(ids[0] != ids[1] && ids[1] != ids[2]);
     let salts = [(ids[0], 1), (ids[0], 2), (ids[1], 1)].map(|(stream, n)| secret().salt(stream, n));

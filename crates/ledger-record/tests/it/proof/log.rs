@@ -1,4 +1,4 @@
-//! A whole log, line by line: a true one is taken, and every lie is found at the line that tells it.
+//! A whole log, leaf by leaf: a true one is accepted, and every lie is found at its leaf.
 
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
@@ -22,7 +22,7 @@ fn lines() -> Vec<String> {
     Ledger::eventful().lines().to_vec()
 }
 
-/// The lines of the log's seals, and of its records.
+/// The indices of the leaves that match.
 fn indices(wanted: impl Fn(&Leaf) -> bool) -> Vec<usize> {
     let is_wanted = |line: &String| wanted(&Leaf::parse(line).unwrap());
     lines().iter().enumerate().filter(|(_, line)| is_wanted(line)).map(|(index, _)| index).collect()
@@ -101,7 +101,7 @@ fn lie_in_a_record_is_found_at_its_leaf() {
     assert_fault(&again, last, Fault::Source("realm.lifecycle/7/0".to_owned()));
 }
 
-/// What the leaf hash of a record bears is only found by the next record of its stream, or by the seal.
+/// A change inside a leaf is found only by the next record of its stream or by the seal.
 #[test]
 fn rewritten_leaf_is_found_by_a_later_leaf() {
     let records = indices(|leaf| matches!(leaf, Leaf::Record(_)));
@@ -135,7 +135,7 @@ fn record_in_a_wrong_stream_is_found() {
     assert_fault(&without, of_tenant, Fault::Stream);
 }
 
-/// The line that names a log before.
+/// The leaf that names a predecessor log.
 fn succession(number: u64, previous: &str, origin: &str) -> RecordLeaf {
     RecordLeaf {
         stream: stream_id(&Stream::Succession),
@@ -171,7 +171,7 @@ fn predecessor_logs_are_named_first() {
     assert_fault(&[elsewhere.write()], 0, Fault::Stream);
     let unnamed = RecordLeaf { source: "realm/0/100".to_owned(), ..succession(1, "", "realm/0") };
     assert_fault(&[unnamed.write()], 0, Fault::Succession);
-    // No message comes from a log.
+    // A succession has no source message.
     let message = with_record(0, |leaf| leaf.source = "log:realm/0/100".to_owned());
     assert_fault(&message, 0, Fault::Succession);
 }
@@ -182,7 +182,7 @@ fn dropped_moved_or_repeated_record_is_found() {
     for index in 0..count {
         let mut dropped = lines();
         dropped.remove(index);
-        // Without the last seal the log is shorter, which its checkpoint tells.
+        // Without the last seal the log is only shorter; its checkpoint shows that.
         assert!(read(&dropped).is_err() || index == count - 1, "{index}");
         let mut repeated = lines();
         repeated.insert(index, repeated[index].clone());
@@ -214,13 +214,13 @@ fn lie_in_a_seal_is_found_at_its_leaf() {
         let nowhere = "nowhere".to_owned();
         assert_fault(&with_seal(index, |seal| seal.next.clone_from(&nowhere)), index, Fault::Next(nowhere));
     }
-    // A map that was true once: the heads since then are stale.
+    // An older map, whose heads are stale.
     let seals = indices(|leaf| matches!(leaf, Leaf::Seal(_)));
     assert_fault(&with_seal(seals[1], |seal| seal.map_root = first.map_root), seals[1], Fault::Map);
     assert_fault(&with_seal(seals[0], |seal| seal.map_root = Hash::ZERO), seals[0], Fault::Map);
     let fewer = with_seal(seals[0], |seal| seal.duplicates = 9);
     assert_fault(&fewer, seals[1], Fault::Duplicates);
-    // What a seal says is read next is not followed by what is before it.
+    // No record after a seal has an offset before the seal's next offset.
     let skipped = with_seal(seals[0], |seal| seal.next = "realm.lifecycle/7/999999".to_owned());
     assert!(matches!(read(&skipped), Err((_, Refusal::Invalid(Fault::Source(_))))));
 }

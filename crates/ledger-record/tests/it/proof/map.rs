@@ -44,7 +44,7 @@ impl Stored {
     }
 }
 
-/// The definition, bit by bit.
+/// The definition of the root, bit by bit.
 fn naive(entries: &[Entry], depth: usize) -> Hash {
     match entries {
         [] => Hash::ZERO,
@@ -127,8 +127,8 @@ fn update_writes_only_the_changed_path() {
     assert_eq!(written.len(), way + 1);
 }
 
-/// The text of a proof of completeness besides its records, with a million streams: the bar is 2.5 KB, of
-/// which a checkpoint, a seal and its way of 24 hashes take about 1,500 bytes.
+/// The size of a completeness proof without its records, with a million streams: at most 2.5 KB, of which a
+/// checkpoint, a seal and its 24 hashes take about 1,500 bytes.
 #[test]
 fn proofs_stay_short_with_a_million_streams() {
     let mut entries: Vec<Entry> = (0..1_000_000).map(|number| entry(stream(number), 1)).collect();

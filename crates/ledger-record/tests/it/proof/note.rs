@@ -1,4 +1,4 @@
-//! Notes against the public vectors and a foreign implementation.
+//! Notes against public vectors and a foreign implementation.
 
 use ledger_record::proof::Hash;
 use ledger_record::proof::note::{Checkpoint, KeyError, NoteError, SignerKey, VerifierKey, verify_ed25519};
@@ -64,7 +64,7 @@ fn note_opens_with_the_signing_key_only() {
     assert_eq!(Checkpoint::open(&note, &[signer(1).verifier()]), Ok(checkpoint()));
     assert_eq!(Checkpoint::open(&note, &[signer(2).verifier()]), Err(NoteError::UnknownKey));
     assert_eq!(Checkpoint::open(&note, &[]), Err(NoteError::UnknownKey));
-    // During a change of keys either will do, but none may be wrong.
+    // During a key change either key is enough, but no signature may be wrong.
     let both = checkpoint().sign(&[&signer(1), &signer(2)]);
     for known in [1, 2] {
         assert_eq!(Checkpoint::open(&both, &[signer(known).verifier()]), Ok(checkpoint()));

@@ -1,4 +1,4 @@
-//! How long a proof is where the log is large: the tree and the map are really built.
+//! The size of a proof in a large log; the tree and the map are really built.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ use super::ledger::{ORIGIN, client, key};
 const TENANTS: u64 = 1_000_000;
 const LEAVES: u64 = 10_000_000;
 
-/// Of a tree that only grows, as much as its next leaf needs.
+/// The part of a growing tree that its next leaf needs.
 #[derive(Default)]
 struct Edge(BTreeMap<tree::Node, Hash>);
 
@@ -44,7 +44,7 @@ fn tenant(number: u64) -> Stream {
     Stream::Tenant(client(&format!("tenant-{number}.example.net")))
 }
 
-/// The heads of all tenants: the last ten leaves of each lie at the end of the log.
+/// The heads of all tenants: the last ten leaves of each are at the end of the log.
 fn map_of_all() -> (Hash, BTreeMap<map::Path, map::Node>) {
     let head =
         |number: u64| Head { seq: 10, index: LEAVES - 2 - number, leaf: Hash::of(&[&number.to_be_bytes()]) };
@@ -56,7 +56,7 @@ fn map_of_all() -> (Hash, BTreeMap<map::Path, map::Node>) {
     (root, written.into_iter().collect())
 }
 
-/// The bar: 2.5 KB.
+/// At most 2.5 KB.
 #[test]
 fn completeness_proof_is_short_in_a_large_log() {
     let (map_root, nodes) = map_of_all();

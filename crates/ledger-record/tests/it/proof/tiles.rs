@@ -83,7 +83,7 @@ fn malformed_entry_tiles_are_refused() {
     assert!(Tiler::default().push(&long[1..]).is_ok());
 }
 
-/// Our tiles, as the foreign implementation asks for them: by paths that begin with the height of tiles.
+/// Our tiles under the paths of the foreign implementation, which begin with the tile height.
 struct Directory(BTreeMap<String, Vec<u8>>);
 
 impl TileReader for Directory {
@@ -107,7 +107,7 @@ fn tlog_tiles_reads_and_proves_from_our_tiles() {
         let directory = Directory(tiles_of(all.iter().map(String::as_str)));
         let top = root(size, |node| Ok::<_, Infallible>(nodes[&node])).unwrap();
         let top = tlog_tiles::Hash(top.0);
-        // It refuses every tile that does not lead to this root.
+        // The reader refuses every tile that does not lead to this root.
         let reader = TileHashReader::new(size, top, &directory);
         assert_eq!(tlog_tiles::tree_hash(size, &reader).unwrap().0, top.0);
         for index in [0, size / 2, size - 1] {

@@ -1,4 +1,4 @@
-//! A directory of tiles: a true one is valid, and whatever is changed in it is found.
+//! A directory of tiles: a true one is valid, and every change in it is found.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ fn judge(files: &Files, pinned: Option<&str>) -> Result<Verified, Refusal<Infall
     verify(|path| Ok(files.get(path).cloned()), &keys(), pinned, |_, _| {})
 }
 
-/// The directory of these lines, signed by the ledger: what it says is its own responsibility.
+/// The directory of these leaf lines, signed by the ledger, true or not.
 pub(crate) fn directory(lines: &[String]) -> Files {
     let mut tree = Frontier::default();
     for line in lines {
@@ -127,7 +127,7 @@ fn grown_log_still_proves_older_checkpoints() {
     let note = ledger.note().into_bytes();
     let mut files = directory(grown.lines());
     files.insert("checkpoint".to_owned(), note.clone());
-    // The full tiles begin with the partial ones, of which not all are kept.
+    // The full tiles begin with the partial ones, some of which are gone.
     let level_1 = directory(ledger.lines()).remove("tile/1/000.p/2").unwrap();
     files.insert("tile/1/000.p/2".to_owned(), level_1);
     assert_eq!(judge(&files, None).unwrap().checkpoint, ledger.checkpoint());
@@ -159,7 +159,7 @@ fn pinned_checkpoint_is_extended() {
 fn signed_lie_is_found() {
     let lines = large().lines().to_vec();
     let last = lines.len() - 1;
-    // The map of the seal before: every tenant that did something since has a stale head.
+    // The map of the previous seal: every tenant with records since has a stale head.
     let seals: Vec<usize> =
         (0..lines.len()).filter(|index| lines[*index].contains(r#""y":"seal""#)).collect();
     let Leaf::Seal(before) = Leaf::parse(&lines[seals[seals.len() - 2]]).unwrap() else { panic!("a record") };

@@ -17,7 +17,7 @@ use sha2::Sha256;
 const INCLUSION: &str = include_str!("../../../../../tests/fixtures/vectors/rfc6962/inclusion.ndjson");
 const CONSISTENCY: &str = include_str!("../../../../../tests/fixtures/vectors/rfc6962/consistency.ndjson");
 
-/// "Roots" of 12 bytes, which are compared and found equal, or not looked at. Ours cannot hold them.
+/// "Roots" of 12 bytes that the vectors accept or ignore. Our hash type cannot represent them.
 const NOT_EVEN_HASHES: [&str; 3] = ["additional/2", "additional/3", "additional/4"];
 
 #[derive(Deserialize)]
@@ -83,7 +83,7 @@ fn public_consistency_vectors_hold() {
     assert_eq!(count, 97);
 }
 
-/// The leaves of a log, and the nodes that appending them made.
+/// The leaves of a log and the nodes made by appending them.
 struct Log {
     leaves: Vec<Vec<u8>>,
     nodes: BTreeMap<Node, Hash>,
@@ -107,7 +107,7 @@ impl Log {
         |node| Ok(self.nodes[&node])
     }
 
-    /// As RFC 6962 defines it.
+    /// The root by the definition of RFC 6962.
     fn naive_root(&self, size: u64) -> Hash {
         naive(&self.leaves[..usize::try_from(size).unwrap()])
     }
@@ -139,7 +139,7 @@ fn small_tree_proofs_hold_for_their_place_only() {
             let proof = inclusion(index, size, log.lookup()).unwrap();
             for other_index in 0..=size {
                 for other_size in 0..=SIZE {
-                    // The same way through both trees is the same proof; the root tells them apart.
+                    // An equal path in both trees is the same proof; the root distinguishes them.
                     let other_root = root(other_size, log.lookup()).unwrap();
                     let holds = verify_inclusion(leaf, other_index, other_size, &proof, other_root).is_ok();
                     assert_eq!(holds, (other_index, other_size) == (index, size));
