@@ -71,7 +71,7 @@ fn conflicting_id_is_refused_and_changes_nothing() {
         let AppendResult::Refused(rejection) = batch.offer(arrival(3, conflict)).unwrap() else { panic!() };
         assert_eq!(rejection.reason, Reason::EventIdConflict);
     }
-    // Neither another tenant nor another app is in the way.
+    // Another tenant or app with the same id is no conflict.
     assert_eq!(
         batch.offer(arrival(3, installed("birch", "app", "e1", 1, "US"))).unwrap(),
         appended(3, 1, false)
@@ -93,7 +93,7 @@ fn ids_are_unique_per_subject() {
         policy_set("acme", "e1", 0, 30),
         policy_set("app", "e1", 0, 30),
     ];
-    // In one batch, and stored: each is its own event, and each repeats itself alone.
+    // In one batch and stored: each is its own event and a duplicate only of itself.
     let offers = append(&mut shard, subjects.clone());
     assert!(offers.iter().all(|offer| matches!(offer, AppendResult::Appended { .. })), "{offers:?}");
     let again = append(&mut shard, subjects);
@@ -173,14 +173,14 @@ fn event_too_far_after_its_recorded_time_is_refused() {
     assert_eq!(batch.offer(ahead(0, "e1", FUTURE_MAX_MS / HOUR_MS)).unwrap(), appended(0, 1, false));
     let AppendResult::Refused(rejection) = batch.offer(ahead(1, "e2", 25)).unwrap() else { panic!() };
     assert_eq!(rejection.reason, Reason::TimeInFuture);
-    // The clock at import decides instead, where it is given.
+    // The clock of an import replaces the recorded time as the limit.
     let import = IncomingEvent { future: FutureLimit::At(hour(100)), ..ahead(1, "e2", 100) };
     assert_eq!(batch.offer(import).unwrap(), appended(1, 2, false));
     let import = IncomingEvent { future: FutureLimit::At(hour(100)), ..ahead(2, "e3", 101) };
     assert!(matches!(batch.offer(import).unwrap(), AppendResult::Refused(_)));
-    // What is recorded counts, not the message's own stamp.
+    // The recorded time is the limit, not the message's own timestamp.
     let recorded = IncomingEvent { source_time: hour(100), ..ahead(2, "e4", 90) };
-    // A seal stands before it, as it begins another minute.
+    // The record begins another minute, so a seal precedes it.
     assert_eq!(batch.offer(recorded).unwrap(), appended(3, 3, true));
     assert_eq!(batch.offer(ahead(3, "e5", 124)).unwrap(), appended(4, 4, false));
 }

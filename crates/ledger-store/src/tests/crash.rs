@@ -1,5 +1,5 @@
-//! What is left when the process or the disk gives up. Writers that die are processes of their own: the
-//! test program runs itself again, for one test, with a role in its environment.
+//! The state after the process or the disk fails. A writer that dies is its own process: the test program starts
+//! itself again for one test, with a role in its environment.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -120,7 +120,7 @@ fn failed_write_in_flight_drops_the_batch_begun_meanwhile() {
 /// Runs a test by itself until the disk refuses a write, and opens what that left.
 fn goes_on_after(itself: &str) {
     let dir = tempfile::tempdir().unwrap();
-    // No file may grow beyond this; the signal that would kill the writer is ignored, so writes fail.
+    // The file size limit makes writes fail; the signal that would kill the writer is ignored.
     let child = writer(itself, dir.path(), "trap '' XFSZ; ulimit -f 256;");
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -128,7 +128,7 @@ fn goes_on_after(itself: &str) {
     let durable: u64 =
         text.split("durable ").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
 
-    // Opened anew it goes on where it stood: the refused batch is there as a whole or not at all.
+    // A reopened shard continues: the refused batch is there as a whole or not at all.
     let mut shard = open(dir.path(), StoreOptions::default()).open_shard(&shard_id(0)).unwrap();
     let next = shard.head().next_position;
     assert!(next == durable || next == durable + 20, "{next} after {durable}");
@@ -145,7 +145,7 @@ fn submit_until_the_disk_refuses(dir: &Path) {
             batch.offer(arrival(offset, event)).unwrap();
         }
         batch.advance(TOPIC, kafka((number + 1) * 20));
-        // It tells of the batch before.
+        // The error is about the previous batch.
         let Err(error) = batch.submit() else { continue };
         let AppendError::Poisoned(poison) = error else { panic!("{error}") };
         assert_eq!(poison.next_position, (number - 1) * 20);
@@ -173,7 +173,7 @@ fn write_until_the_disk_refuses(dir: &Path) {
         assert_eq!(poison.next_position, head.next_position);
         assert!(Arc::ptr_eq(&poison, &reader.poisoned().unwrap()));
         assert!(Arc::ptr_eq(&poison, &shard.poisoned().unwrap()));
-        // It takes nothing more, still answers from what is durable, and does not let anyone wait.
+        // The shard appends nothing more, answers from durable data, and waits end at once.
         let again = shard.begin().offer(arrival(0, policy_set("app", "late", 0, 1)));
         assert!(matches!(again, Err(AppendError::Poisoned(_))));
         assert_eq!(reader.snapshot().head().unwrap(), head);

@@ -1,4 +1,4 @@
-//! Bytes that nobody wrote: errors that name the entry, no panics, no wrong answers.
+//! Damaged bytes give errors that name the entry, no panics and no wrong answers.
 
 use crate::tests::*;
 use crate::{AppendError, Damage, Damaged, OpenError, ReadError};
@@ -46,7 +46,7 @@ fn damaged_tenant_row_fails_that_tenant_only() {
     assert_eq!(append(&mut shard, [uninstalled("birch", "app", "e2", 1)]), [appended(2, 2, false)]);
 }
 
-/// A row that is gone looks like a stream that never was; beginning it anew would write over its records.
+/// A lost row looks like a new stream; starting it again would overwrite its records.
 #[test]
 fn lost_row_does_not_overwrite_a_record() {
     let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
@@ -90,13 +90,13 @@ fn damaged_record_fails_every_read_of_it() {
     assert_eq!(snapshot.tenant_records().unwrap().filter(Result::is_err).count(), 1);
     assert!(snapshot.records_from(0).unwrap().any(|record| record.is_err()));
     assert!(snapshot.history(&client("acme"), crate::KnowledgeBound::All).is_err());
-    // A late event would rest on it.
+    // A late event would read it.
     let mut batch = shard.begin();
     let late = batch.offer(arrival(2, uninstalled("acme", "app", "e3", -1)));
     assert!(matches!(late, Err(AppendError::Damaged(_))));
     drop(batch);
 
-    // A record in the place of another one is no better.
+    // A record under another record's key is damage too.
     overwrite(&reader, Family::Log, &record, &good);
     overwrite(&reader, Family::Positions, &key::position(0), &record);
     let damaged = damage_of(reader.snapshot().record_at(0).unwrap_err());
@@ -133,7 +133,7 @@ fn missing_head_is_damage() {
     assert!(matches!(ledger.data.open_shard(&shard_id(0)), Err(OpenError::Damaged(_))));
 }
 
-/// Whatever of a table file is read when a shard is opened and verified: a flipped bit in it is told, with the file.
+/// A flipped bit in any part of a table file that opening and verifying read is reported with the file.
 #[test]
 fn flipped_bit_in_a_table_file_names_the_file() {
     let ledger = Ledger::new();
@@ -147,7 +147,7 @@ fn flipped_bit_in_a_table_file_names_the_file() {
     let mut flipped = 0;
     for table in tables {
         let whole = std::fs::read(&table).unwrap();
-        // Data blocks come first; behind them are the parts that are read when the file is opened.
+        // Data blocks are first; the parts read at opening follow.
         for at in (0..whole.len()).step_by(whole.len() / 7 + 1) {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;

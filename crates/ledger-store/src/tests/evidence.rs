@@ -1,4 +1,4 @@
-//! The audit trail is what the pure functions say of the log's lines, however the log came about.
+//! The stored evidence equals what the pure functions compute from the log's leaves.
 
 use std::convert::Infallible;
 
@@ -16,7 +16,7 @@ use crate::error::Damage;
 use crate::tests::*;
 use crate::{AppendError, OpenError, Snapshot, WriteError};
 
-/// Every leaf, built anew from its record, is what was hashed; tree, map and seals are those of the leaves.
+/// Every leaf recomputed from its record has the stored hash; tree, map and seals match the leaves.
 pub(super) fn assert_evidence(snapshot: &Snapshot<'_>) {
     let mut heads = BTreeMap::<Hash, Head>::new();
     let mut nodes = BTreeMap::new();
@@ -58,7 +58,7 @@ fn map_root(heads: &BTreeMap<Hash, Head>) -> Hash {
     map::root(&entries.collect::<Vec<_>>())
 }
 
-/// Position, offset read next, repeats and refusals so far of every seal.
+/// Position, next offset, duplicates and refusals so far of every seal.
 fn seals(reader: &Reader) -> Vec<(u64, u64, u64, u64)> {
     let snapshot = reader.snapshot();
     let seals = snapshot.records(&Stream::Seals, 1).unwrap().map(Result::unwrap).map(|seal| {
@@ -68,7 +68,7 @@ fn seals(reader: &Reader) -> Vec<(u64, u64, u64, u64)> {
     seals.collect()
 }
 
-/// Recorded so many seconds after a minute began.
+/// Recorded this number of seconds after the start of a minute.
 fn recorded(offset: u64, second: i64, event: Event) -> IncomingEvent {
     let past_minute_ms = hour(RECORDED_HOUR).as_millis() % 60_000;
     let source_time = hour(RECORDED_HOUR).plus_millis(1000 * second - past_minute_ms);
@@ -86,11 +86,11 @@ fn seals_follow_ticks_and_minutes_and_never_repeat() {
     batch.offer(recorded(3, 59, installed("birch", "app", "e1", 1, "EU"))).unwrap();
     batch.tick(from_offset(4)).unwrap();
     batch.tick(from_offset(5)).unwrap();
-    // Another minute: what is sealed by now is not sealed again.
+    // Another minute: sealed leaves are not sealed again.
     batch.offer(recorded(6, 60, uninstalled("acme", "app", "e2", 2))).unwrap();
     batch.refuse(from_offset(7), refused(hour(RECORDED_HOUR))).unwrap();
     batch.offer(recorded(8, 120, uninstalled("birch", "app", "e2", 2))).unwrap();
-    // A repeat is no record, so it begins no minute.
+    // A duplicate is no record, so it begins no minute.
     batch.offer(recorded(9, 600, uninstalled("birch", "app", "e2", 2))).unwrap();
     batch.commit().unwrap();
     let reader = shard.reader();
@@ -147,7 +147,7 @@ fn linked_leaves_are_right_after_a_hole_in_the_range() {
     let snapshot = reader.snapshot();
     let size = snapshot.tree_size().unwrap();
     let mut links = crate::PreviousLeaves::default();
-    // With a hole, and again from the beginning.
+    // With a hole in the range, and again from the beginning.
     for range in [0..size / 4, size / 2..size, 0..size] {
         for linked in snapshot.linked(range, &mut links).unwrap() {
             let (record, beside) = linked.unwrap();

@@ -1,4 +1,4 @@
-//! What a shard takes of the machine besides its data.
+//! The disk space and descriptors of a shard.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,11 +7,11 @@ use std::path::Path;
 use crate::OpenError;
 use crate::tests::*;
 
-/// What the files below a directory take on the disk, reserved blocks included.
+/// The disk space of the files below a directory, reserved blocks included.
 fn disk_bytes(path: &Path) -> u64 {
     let entries = fs::read_dir(path).unwrap().map(Result::unwrap);
     let bytes = |entry: fs::DirEntry| match entry.metadata().unwrap() {
-        // In units of 512 bytes, whatever the file system has.
+        // `st_blocks` counts 512 bytes on every file system.
         metadata if metadata.is_file() => metadata.blocks() * 512,
         _ => disk_bytes(&entry.path()),
     };

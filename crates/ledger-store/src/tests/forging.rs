@@ -1,4 +1,4 @@
-//! What was never recorded, and what is said of what was: each forgery is found, and named.
+//! Forged records and false statements about true ones: each is found and named.
 
 use ledger_core::tenant::Outcome;
 use ledger_record::key::{self, DuplicateKey, GapKey};
@@ -11,7 +11,7 @@ use crate::error::ReadError;
 use crate::tests::verifying::{delete, eventful, fault, put, rewrite, rewrite_with_leaf, seals, verified};
 use crate::tests::*;
 
-/// Puts a record beside the log: under a key that no position refers to.
+/// Writes a record under a key that no position refers to.
 fn beside(reader: &Reader, record: &Record) {
     put(reader, Family::Log, &key::log::log(&record.stream, record.seq), &record.encode());
 }
@@ -40,7 +40,7 @@ fn record_without_position_is_found_in_every_stream() {
     let app = Stream::App(AppKey::new("app").unwrap());
     for stream in [Stream::Tenant(client("cedar")), app, Stream::Rejected, Stream::Seals] {
         let original = last(stream.clone());
-        // With the position of another record, with one of its own, with one beyond the end.
+        // With the position of another record, a new one, and one beyond the end.
         for position in [0, original.position + 1, 1000] {
             let forged = Record { seq: original.seq + 1, position, ..original.clone() };
             beside(&reader, &forged);
@@ -70,7 +70,7 @@ fn forged_tenant_with_matching_state_is_found() {
     assert_refused(&reader);
 }
 
-/// What the record says, of another tenant.
+/// The content of the record, for another tenant.
 fn installed_content(name: &str, like: &Record) -> Content {
     let Content::Event { event, outcome, .. } = &like.content else { panic!("an event") };
     let event = installed(name, "other", event.id.as_str(), 5, "EU");

@@ -58,7 +58,7 @@ fn app_event_in_time_corrects_nothing() {
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 1, "EU"), installed("acme", "other", "e2", 50, "EU")]);
     let tenants = dump(&shard.reader())["tenants"].clone();
-    // Later than everything of its app, though not of the tenant.
+    // After everything of its app, though not of the tenant.
     let offers = append(&mut shard, [policy_set("app", "p1", 2, 10), policy_set("nobody", "p1", 0, 1)]);
     let in_time = |position| AppendResult::Appended { position, seq: 1, late: false, new_tenant: false };
     assert_eq!(offers, [in_time(2), in_time(3)]);
@@ -108,7 +108,7 @@ fn late_app_event_corrects_every_later_installation() {
     assert_eq!(cold, warm);
 }
 
-/// An event that arrives at some hour, and happened then unless told otherwise.
+/// An event recorded at an hour.
 fn arrives(offset: u64, at: i64, event: Event) -> IncomingEvent {
     IncomingEvent { source_time: hour(at), ..arrival(offset, event) }
 }
@@ -122,7 +122,7 @@ fn late_app_event_reads_only_tenants_recorded_since() {
         let old = installed(&format!("old-{number}"), "app", "i", 10, "EU");
         batch.offer(arrives(number, 10, old)).unwrap();
     }
-    // Its clock goes wrong: what it does at hour 30 is recorded at hour 12.
+    // Its clock is wrong: its event of hour 30 is recorded at hour 12.
     batch.offer(arrives(40, 11, installed("ahead", "app", "i", 11, "EU"))).unwrap();
     batch.offer(arrives(41, 12, uninstalled("ahead", "app", "u", 30))).unwrap();
     batch.offer(arrives(42, 40, installed("recent", "app", "i", 13, "EU"))).unwrap();
@@ -131,7 +131,7 @@ fn late_app_event_reads_only_tenants_recorded_since() {
     batch.offer(arrives(45, 41, installed("recent", "other", "i", 41, "EU"))).unwrap();
     batch.commit().unwrap();
     assert_eq!(shard.head().ahead_ms, 18 * HOUR_MS);
-    // Whoever reads one of these rows fails.
+    // Reading one of these rows fails.
     let reader = shard.reader();
     let mut lost = rocksdb::WriteBatch::default();
     for number in 0..40 {
@@ -154,7 +154,7 @@ fn late_app_event_reads_only_tenants_recorded_since() {
 
 #[test]
 fn cached_history_gives_the_same_as_rereading() {
-    // Every third event is late, by more and more; app-level events come late in between.
+    // Every third event is late, by more and more, with late app-level events in between.
     let events = (0..600_i64).map(|number| {
         let hours = if number % 3 == 0 { number - number % 40 } else { number };
         let id = format!("e{number}");

@@ -16,7 +16,7 @@ fn directory_refuses_another_source() {
     let ledger = Ledger::new();
     let data = &ledger.data;
     assert_eq!(data.identity(TOPIC).unwrap(), Some(partitions(4)));
-    // An import bound the partitions; Kafka fills in the rest, once.
+    // An import bound the partitions; Kafka adds the ids, once.
     data.bind(TOPIC, &cluster("c1", None)).unwrap();
     data.bind(TOPIC, &cluster("c1", Some("t1"))).unwrap();
     data.bind(TOPIC, &partitions(4)).unwrap();
@@ -75,7 +75,7 @@ fn another_secret_is_refused_by_its_fingerprint() {
     assert!(matches!(refused, OpenError::OtherSecret { .. }), "{refused}");
     let manifest = fs::read_to_string(path.join("ledger.json")).unwrap();
     assert!(manifest.contains(&secret().fingerprint().to_text()), "{manifest}");
-    // Reading takes none.
+    // Reading needs no secret.
     assert!(DataDir::open_existing_read_only(path, StoreOptions::default()).is_ok());
     assert!(DataDir::open(path, StoreOptions::default(), secret()).is_ok());
 }
@@ -155,14 +155,14 @@ fn manifest_missing_a_shard_is_refused() {
     assert_ne!(fewer, good);
     fs::write(&file, fewer).unwrap();
     refused_for_its_manifest(path, "does not know shard realm.lifecycle/3");
-    // So does one that is open already.
+    // An open directory notices it too.
     assert!(matches!(ledger.data.shards(), Err(OpenError::ManifestOutdated { .. })));
-    // A file of before the first topic: all lists would be empty, and look whole.
+    // A file from before the first topic: all lists would be empty and look complete.
     let mut none: serde_json::Value = serde_json::from_str(&good).unwrap();
     none["topics"] = serde_json::json!({});
     fs::write(&file, none.to_string()).unwrap();
     refused_for_its_manifest(path, "does not know shard realm.lifecycle/0");
-    // What the operator moved away, and what is no shard's name, is nobody's.
+    // Shards moved away by the operator and other file names are ignored.
     let topic = path.join("shards").join(TOPIC);
     fs::rename(topic.join("0"), topic.join("0.away")).unwrap();
     fs::rename(topic.join("3"), topic.join("03")).unwrap();
@@ -180,7 +180,7 @@ fn shard_in_another_shards_directory_is_refused() {
     assert!(matches!(error, OpenError::WrongShard { .. }));
     assert!(error.to_string().contains("realm.lifecycle/0"), "{error}");
 
-    // The shard itself knows its cluster, wherever it is carried.
+    // The shard stores its cluster id, so a move to another directory is found.
     let elsewhere = Ledger::new();
     elsewhere.data.bind(TOPIC, &cluster("c2", None)).unwrap();
     let place = elsewhere.dir.path().join("shards").join(TOPIC);

@@ -219,7 +219,7 @@ fn full_scan_gives_whole_histories() {
             installed("acme", "app", "e1", 2, "EU"),
             policy_set("app", "p1", 0, 10),
             uninstalled("birch", "app", "e2", 3),
-            // Late, and last all the same: arrival order.
+            // Late, and still last: arrival order.
             uninstalled("acme", "app", "e2", 1),
             installed("acme.b", "app", "e1", 5, "EU"),
         ],

@@ -45,7 +45,7 @@ fn rebuild_of_a_sound_shard_changes_nothing() {
         assert_eq!(dump(&shard.reader()), before);
         let names = family_names(&ledger);
         assert_eq!(names.len(), 1 + Family::ALL.len(), "{names:?}");
-        // What was rebuilt is written to and read like any other.
+        // A rebuilt shard is written and read like any other.
         let mut batch = shard.begin();
         let repeat = batch.offer(arrival(46, uninstalled("tenant-07", "app", "e2", 9))).unwrap();
         assert!(matches!(repeat, AppendResult::Duplicate { .. }));
@@ -88,7 +88,7 @@ fn rebuild_reports_and_repairs_differences() {
         difference(Family::Index, 1, &lost),
     ];
     let families = family_names(&ledger);
-    // A check finds the same and mends nothing, however often.
+    // A check finds the same and repairs nothing, however often.
     for _ in 0..2 {
         let found = check(&ledger.data, &shard_id(0), &mut |_, _| {}).unwrap();
         assert_eq!((found.differences, family_names(&ledger)), (expected.to_vec(), families.clone()));
@@ -109,12 +109,12 @@ fn unfinished_rebuild_is_dropped_on_opening() {
     database.write(batch, &WriteOptions::default()).unwrap();
     drop(database);
     assert!(family_names(&ledger).contains(&family_name(Family::Tenants, 1)));
-    // Readers look past it, the next writer takes it away.
+    // Readers ignore it, the next writer removes it.
     assert_eq!(dump(&ledger.data.read_shard(&shard_id(0)).unwrap()), good);
     assert_eq!(dump(&ledger.shard().reader()), good);
     assert!(!family_names(&ledger).contains(&family_name(Family::Tenants, 1)));
 
-    // Switched, but the old generation not dropped yet.
+    // Switched to the new generation, but the old one is not dropped yet.
     let mut database = ledger.data.open_database(&shard_id(0)).unwrap();
     database.create_generation(1, ledger.data.resources()).unwrap();
     let mut batch = WriteBatch::default();

@@ -30,7 +30,7 @@ impl Opened {
         append(&mut self.shards[shard], events);
     }
 
-    /// What is found now, by name.
+    /// The torn tenants that a search finds now.
     fn find(&self) -> Vec<String> {
         let found = self.catalog.torn_now().unwrap().take_news();
         found.into_iter().map(|torn| torn.client.as_str().to_owned()).collect()
@@ -82,7 +82,7 @@ fn torn_tenant_lost_in_a_crash_is_found_again() {
     assert_eq!(opened.counts(), [1, 1]);
 }
 
-/// One that does not open, or is opened later, may have what the others have.
+/// A shard that does not open or opens later may have tenants of the others.
 #[test]
 fn reopened_shard_is_checked_for_torn_tenants() {
     let ledger = Ledger::new();

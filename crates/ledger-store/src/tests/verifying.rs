@@ -1,4 +1,4 @@
-//! A true shard is found true, and each lie of whoever can write to the disk is found, and named.
+//! A true shard verifies, and each lie written to the disk is found and named.
 
 use ledger_core::state::Rule;
 use ledger_record::key::evidence::{LeafRow, MapKey};
@@ -61,7 +61,7 @@ pub(super) fn delete(reader: &Reader, family: Family, key: &[u8]) {
     reader.database().write(batch, &WriteOptions::default()).unwrap();
 }
 
-/// Changes a record as someone would who knows the formats.
+/// Changes a record as an attacker with knowledge of the formats would.
 pub(super) fn rewrite(reader: &Reader, position: u64, change: impl FnOnce(&mut Record)) -> Record {
     let mut record = reader.snapshot().record_at(position).unwrap().unwrap();
     change(&mut record);
@@ -69,7 +69,7 @@ pub(super) fn rewrite(reader: &Reader, position: u64, change: impl FnOnce(&mut R
     record
 }
 
-/// The same by someone who has the secret too, and makes the leaf fit.
+/// The same by an attacker with the secret, who adjusts the leaf.
 pub(super) fn rewrite_with_leaf(reader: &Reader, position: u64, change: impl FnOnce(&mut Record)) {
     let record = rewrite(reader, position, change);
     let snapshot = reader.snapshot();
@@ -160,8 +160,8 @@ fn every_flipped_stored_bit_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
-    // Ids and the index are compared by a rebuild; which record was repeated, only the source can tell; what is a
-    // machine's own business is nobody's evidence.
+    // A rebuild compares ids and the index; only the source knows which record was duplicated; local rows are no
+    // evidence.
     let others = [Family::Ids, Family::Index, Family::Duplicates];
     let is_own = |key: &[u8]| MetaKey::is_own(key) || key == MetaKey::Identity.encode();
     for family in Family::ALL.iter().copied().filter(|family| !others.contains(family)) {
@@ -257,7 +257,7 @@ fn rewritten_outcome_with_matching_leaf_is_found() {
     let snapshot = reader.snapshot();
     let last = snapshot.records(&Stream::Tenant(client("birch")), 2).unwrap().next().unwrap().unwrap();
     drop(snapshot);
-    // What the line does not show is found by what follows from the records.
+    // Parts outside the leaf are found by refolding the records.
     rewrite_with_leaf(&reader, last.position, |record| {
         if let Content::Event { outcome, .. } = &mut record.content {
             outcome.late = !outcome.late;
@@ -265,7 +265,7 @@ fn rewritten_outcome_with_matching_leaf_is_found() {
     });
     assert_eq!(fault(&reader), Fault::Outcome { client: client("birch"), seq: 2 });
     put(&reader, Family::Log, &key::log::log(&last.stream, last.seq), &last.encode());
-    // What it shows is found by the chain and the seals, as soon as anything rests on it.
+    // Parts inside the leaf are found by the chain and the seals, once a later leaf depends on it.
     rewrite_with_leaf(&reader, 1, |record| {
         if let Content::Event { outcome, .. } = &mut record.content {
             let decision = outcome.changes[0].decision.as_mut().unwrap();
@@ -371,7 +371,7 @@ fn wrong_corrections_are_found() {
     }
     let (at, good) = &rows[0];
     let other = [&at[..], b"x"].concat();
-    // As many, and the same, but of another tenant.
+    // The same number of corrections, but of another tenant.
     delete(&reader, Family::Corrections, at);
     put(&reader, Family::Corrections, &other, good);
     assert!(matches!(fault(&reader), Fault::Corrections { .. }));

@@ -1,6 +1,5 @@
-//! Lies of an operator, told well and signed: `verify --data-dir` ends with 3 and names the first fact that
-//! differs. What of it can be seen in a `--tlog` export, is seen there by those who have nothing else. (Offsets of a
-//! topic that were passed over need a topic: see `tests/it`.)
+//! Consistent and signed lies of an operator: `verify --data-dir` exits with 3 and names the first difference. Lies
+//! visible in a `--tlog` export are found there too. (Omitted offsets need a topic: see `tests/it`.)
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,10 +18,10 @@ use crate::forger::Forger;
 
 const ORIGIN: &str = "realm.lifecycle/0";
 
-/// The ledger secret, and the same as the environment gives it.
+/// The ledger secret, as bytes and as the environment gives it.
 const SECRET: ([u8; 32], &str) = ([7; 32], "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
 
-/// Three tenants, repeats, a refusal, and a minute or more between most of them, so that each is sealed.
+/// Three tenants, duplicates, a refusal, and a minute or more between most events, so that each is sealed.
 const HISTORY: &str = r#"{"id":"d1","type":"descriptor-published","time":"2024-03-01T00:00:00Z","appKey":"app","descriptor":{"baseUrl":"https://a.example","regionBaseUrls":{"EU":"https://eu.a.example"},"dataResidency":{"realmPersistence":true,"realmPersistenceDays":14}}}
 {"id":"e1","type":"installed","time":"2024-03-01T00:00:00Z","clientKey":"acme","appKey":"app","endpointRealm":"EU"}
 {"id":"e2","type":"uninstalled","time":"2024-03-02T00:00:00Z","clientKey":"acme","appKey":"app"}
@@ -35,7 +34,7 @@ const HISTORY: &str = r#"{"id":"d1","type":"descriptor-published","time":"2024-0
 {"id":"e1","type":"installed","time":"2024-03-05T00:00:00Z","clientKey":"cedar","appKey":"app","endpointRealm":"EU"}
 "#;
 
-/// What the program said.
+/// Output and exit code of a run.
 struct Said {
     code: Option<i32>,
     messages: String,
@@ -47,7 +46,7 @@ impl Said {
     }
 }
 
-/// A ledger that the program made of [`HISTORY`].
+/// A ledger that the program imported from [`HISTORY`].
 struct Ledger {
     directory: TempDir,
 }
@@ -79,7 +78,7 @@ impl Ledger {
         self.directory.path().join(name)
     }
 
-    /// The program about this ledger. It lies beside the test binaries, as for all tests that start it.
+    /// Runs the program on this ledger. The binary is beside the test binaries.
     fn run(&self, arguments: &[&str]) -> Said {
         let program = std::env::current_exe().unwrap().parent().unwrap().join("../realm-ledger");
         assert!(program.exists(), "build the program first: cargo build --release -p realm-ledger");
@@ -94,7 +93,7 @@ impl Ledger {
         self.run(&["verify", "--data-dir", &self.path("data").display().to_string()])
     }
 
-    /// Exports the log and has it checked by somebody who knows the key.
+    /// Exports the log and verifies it with the public key alone.
     fn verify_export(&self) -> Said {
         let (directory, key) = (self.path("tlog"), self.key().verifier().to_string());
         self.run(&["export", "--tlog", &directory.display().to_string()]).done();
@@ -106,14 +105,14 @@ impl Ledger {
         SignerKey::parse(text.trim()).unwrap().renamed(ORIGIN).unwrap()
     }
 
-    /// Lies, then signs what it has come to.
+    /// Applies a lie and signs the resulting log.
     fn tell(&self, lie: impl FnOnce(&Forger) -> Checkpoint) {
         let shard = self.path("data/shards").join(ORIGIN);
         let told = lie(&Forger::open(&shard, ORIGIN, LedgerSecret::from_bytes(SECRET.0)));
         std::fs::write(self.note(), told.sign(&[&self.key()])).unwrap();
     }
 
-    /// Where the program keeps the last note.
+    /// The file in which the program keeps the last note.
     fn note(&self) -> PathBuf {
         let note = self.path("data.keys/checkpoints").join(format!("{}.note", ORIGIN.replace('/', "%2F")));
         assert!(note.exists(), "{}", note.display());
@@ -134,7 +133,7 @@ fn assert_named(said: &Said, fact: &str) {
 const STALE_OR_MISSING: &str =
     "the map of the seal is not the one that follows from the records: a head is stale, or missing";
 
-/// Or it would not be the lie that is found in the other tests.
+/// Otherwise the other tests could find the rewriting instead of the lie.
 #[test]
 fn rehashed_honest_log_verifies() {
     let ledger = Ledger::new();
@@ -170,7 +169,7 @@ fn sealed_stale_head_is_found() {
     assert_named(&ledger.verify_export(), STALE_OR_MISSING);
 }
 
-/// Alone the shard is as it must be, as it need not have every line.
+/// The shard alone is valid, as it need not have every line.
 #[test]
 fn vanished_import_line_is_found() {
     let ledger = Ledger::in_shards("2");
@@ -178,7 +177,7 @@ fn vanished_import_line_is_found() {
         let position = forger.head(&tenant("acme"), 3).index;
         forger.rewrite(position, |record| {
             assert_eq!(record.source.offset, 9);
-            // A line that the other shard has too.
+            // A line number that the other shard has too.
             record.source.offset = 10;
         });
         forger.rehash(|_| {})
