@@ -24,7 +24,7 @@ fn every_line_is_in_a_shard_or_blank() {
     };
     let mut text = format!("\n  \n{}\n\r\nno event\n\n", event(3));
     let mut gaps = vec![(1, 3), (4, 5), (6, 7)];
-    // A file that has grown goes on, and the blank lines after the last one with it.
+    // A grown file is continued, including its trailing blank lines.
     for lines in [6, 27] {
         import(&data, Lines::new(text.as_bytes()), &options).unwrap();
         let shards: Vec<Verified> = (0..3)
@@ -101,7 +101,7 @@ fn import_without_records_binds_nothing() {
     let good = format!("{event}\n");
     import(&data, Lines::new(good.as_bytes()), &into(6, Partitioner::Crc32)).unwrap();
     assert_eq!(data.partitioner("t").unwrap(), Some(Partitioner::Crc32));
-    // What is recorded stays, whatever becomes of the next import.
+    // Recorded events stay after a failed later import.
     let named = ImportOptions { source: "other".to_owned(), ..into(6, Partitioner::Crc32) };
     import(&data, Lines::new(refused.as_bytes()), &named).unwrap_err();
     assert_eq!(data.identity("t").unwrap().map(|topic| topic.partitions), Some(6));
@@ -123,7 +123,7 @@ fn options(source: &str, placing: Placement) -> ImportOptions {
     }
 }
 
-/// Seen before this: the first lines were judged up to 32 MiB only, and then 5,000 bad lines were taken.
+/// Regression: only the first 32 MiB were judged, and 5,000 bad lines were accepted.
 #[test]
 fn first_lines_are_judged_regardless_of_length() {
     let scratch = tempfile::tempdir().unwrap();
@@ -143,7 +143,7 @@ fn first_lines_are_judged_regardless_of_length() {
     assert_eq!((refusals.lines(), refusals.kinds()[0].first_lines[0]), (200, 131));
     assert_eq!(data.identity("t").unwrap(), None, "nothing was recorded");
 
-    // What an import took is not judged again, and the lines are those of the file.
+    // An accepted import is not judged again, and line numbers are those of the file.
     let accepted = ImportOptions { accept_refusals: true, ..options.clone() };
     assert_eq!(import(&data, Lines::new(bad.as_bytes()), &accepted).unwrap().applied.refused, 200);
     let grown = bad + &long(500) + "{\"cut off";

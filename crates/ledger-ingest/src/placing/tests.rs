@@ -1,4 +1,4 @@
-//! How keys are placed, learnt, and set right.
+//! How partitioners are learnt, agreed and set.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -61,7 +61,7 @@ fn mixed() -> Vec<(String, u32)> {
     [by(Partitioner::Crc32, first), by(Partitioner::Murmur2, rest)].concat()
 }
 
-/// Seen before this: the first ten keys of one partition decided.
+/// Regression: the first ten keys of one partition decided.
 #[test]
 fn all_partitions_are_sampled_before_deciding() {
     let broker = EmbeddedBroker::start(&[("t", 4)]).unwrap();
@@ -141,7 +141,7 @@ fn recorded_tenants_of_all_partitions_are_counted() {
     assert!(matches!(told, PlacingError::Unknown { shown: Some(_), .. }), "{told:?}");
 }
 
-/// Seen before this: what was learnt from a few keys stood for ever.
+/// Regression: a partitioner learnt from a few keys could not be replaced.
 #[test]
 fn set_partitioner_replaces_the_learnt_unless_records_used_it() {
     let (_scratch, data) = directory();
@@ -178,7 +178,7 @@ fn conflicting_partitioner_is_refused_unless_unknown() {
     assert_eq!(to_place("t", 1, None).unwrap(), Murmur2);
 }
 
-/// Where librdkafka put each key.
+/// The partition that librdkafka chose for each key.
 #[derive(Default)]
 struct Places(Mutex<Vec<(Vec<u8>, i32)>>);
 
@@ -193,7 +193,7 @@ impl ProducerContext for Places {
     }
 }
 
-/// Client keys as they are met in the field, and every length, so that all tails of the hashes are taken.
+/// Client keys of every kind and length, so that all tails of the hashes are covered.
 fn keys() -> Vec<String> {
     let sites = (0..150).map(|n| format!("customer-{n}.atlassian.net"));
     let uuids = (0..50u64).map(|n| format!("jira:{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));

@@ -1,4 +1,4 @@
-//! Whatever is killed, restored or started twice: one root for a size, and what is published only grows.
+//! However signers are killed, restored or duplicated, a size has one signed root, and published sizes only grow.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use crate::sign::*;
 
 const ORIGIN: &str = "example.com/realm/3";
 
-/// Where a process is killed, or its connection cut, on the way to a published note.
+/// The point at which a process is killed or its connection cut while publishing a note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     Nowhere,
@@ -22,7 +22,7 @@ enum Cut {
     BeforeClaiming,
     AfterClaiming,
     BeforePublishing,
-    /// The note is there, but who sent it does not know.
+    /// The note is published, but the sender gets no answer.
     AfterPublishing,
 }
 
@@ -35,12 +35,12 @@ const CUTS: [Cut; 6] = [
     Cut::AfterPublishing,
 ];
 
-/// The topic: notes, and who may add one.
+/// The topic: its notes, and the process that may publish.
 #[derive(Debug, Default)]
 struct Topic {
     notes: Vec<String>,
     epoch: u64,
-    /// What another publishes right before the next one claims.
+    /// A note that another process publishes right before the next claim.
     meanwhile: Option<String>,
 }
 
@@ -97,7 +97,7 @@ impl CheckpointLog for Simulated {
 #[derive(Debug, Clone, Default)]
 struct Log {
     leaves: Vec<Hash>,
-    /// What the disk says of these instead.
+    /// Hashes that the disk returns in place of the true ones.
     flipped: BTreeMap<u64, Hash>,
     /// Seals that proofs wait for.
     awaited: BTreeSet<u64>,
@@ -169,7 +169,7 @@ impl Process {
         Self { log, cut, signer, topic: Rc::clone(topic), keys }
     }
 
-    /// Killed: what it knew is gone, but for what lies on disk.
+    /// A killed process keeps only its files.
     fn restart(&mut self) {
         self.restart_with(&[key(1)]);
     }
@@ -262,7 +262,7 @@ fn diverged_backup_is_never_signed() {
     (0..40).for_each(|_| process.log.grow(1));
     process.restart();
     assert_eq!(process.step(now), Err("log-differs-from-checkpoint"));
-    // Nor when the topic is lost: what was said is kept beside the keys too.
+    // Nor when the topic is lost: the last note is kept beside the keys too.
     topic.borrow_mut().notes.clear();
     process.restart();
     assert_eq!(process.step(now), Err("log-differs-from-checkpoint"));
@@ -359,7 +359,7 @@ fn every_kept_note_is_compared() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(10));
     process.step(now).unwrap();
-    // Of another log, of the same size or smaller: that it was said is as bad as if it were the last word.
+    // A note of another log, of the same size or smaller: a signed smaller note is as bad as the last one.
     for size in [10, 5] {
         let strange = note(size, Hash::of(&[b"another"]));
         KeptNote::of(process.keys.path(), ORIGIN).replace(&strange).unwrap();
@@ -410,11 +410,11 @@ impl Dice {
     }
 }
 
-/// Three processes on one origin; each is cut off anywhere, killed, restored from older copies, filled with
-/// something else, given another key beside its own, or deprived of what it kept.
+/// Three processes on one origin; each is cut off at any point, killed, restored from older copies, filled with other
+/// records, given another key, or deprived of its kept note.
 fn play(seed: u64, steps: usize) -> usize {
     let (topic, mut now, mut dice) = (topic(), Instant::now(), Dice(seed));
-    // The leaves that each note was signed over.
+    // The leaves under each signed note.
     let mut signed: Vec<Vec<Hash>> = Vec::new();
     let mut processes: Vec<Process> = (0..3).map(|_| Process::start(&topic, Log::default())).collect();
     for _ in 0..steps {
@@ -447,7 +447,7 @@ fn play(seed: u64, steps: usize) -> usize {
         assert_eq!(log.root(note.size), note.root, "seed {seed}, size {}", note.size);
     }
     for (notes, logs) in found.windows(2).zip(signed.windows(2)) {
-        // One that is said again has more signatures.
+        // A note published again has more signatures.
         let grows = notes[0].size < notes[1].size || notes[0] == notes[1];
         assert!(grows && logs[1].starts_with(&logs[0]), "seed {seed}: {notes:?}");
     }

@@ -26,7 +26,7 @@ fn lines_of(bytes: &[u8]) -> Vec<String> {
     lines.map(|line| String::from_utf8(line.unwrap().text).unwrap()).collect()
 }
 
-/// A reader that gives a byte at a time, as a slow pipe does.
+/// A reader that returns one byte at a time, like a slow pipe.
 struct Trickle<'a>(&'a [u8]);
 
 impl Read for Trickle<'_> {
@@ -96,7 +96,7 @@ fn truncated_or_damaged_packing_is_reported() {
     }
 }
 
-/// What it looks like, and the remedy for the file `x`.
+/// The detected format, and the remedy for the file `x`.
 fn told(bytes: &[u8]) -> (String, String) {
     let error = Text::open(bytes).unwrap().lines().unwrap_err();
     let text = error.to_string();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::encodings::Sent;
 
-/// A lifecycle payload with everything that was ever seen in one; secrets hold the word `canary`.
+/// A lifecycle payload with every known field; secrets contain the word `canary`.
 pub(crate) fn payload(event_type: &str) -> Value {
     json!({
         "key": "com.example.app", "clientKey": "jira:3f2f5e8a", "eventType": event_type,
@@ -20,7 +20,7 @@ pub(crate) fn payload(event_type: &str) -> Value {
     })
 }
 
-/// What whoever puts a hook on Kafka stamps on it.
+/// The attributes that the producer of a hook stamps on it.
 fn attributes(name: &str) -> Value {
     json!({
         "specversion": "1.0", "source": "/hooks/eu", "id": "h-1", "type": format!("com.atlassian.connect.{name}"),

@@ -1,4 +1,4 @@
-//! Every kind of bad input, in every encoding that can say it: same reason, same path.
+//! Every kind of bad input, in every encoding that can express it, gives the same reason and path.
 
 use ledger_record::rejection::Reason::{self, *};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::encodings::{ENCODINGS, Encoding, Sent};
 use super::samples::{full_event, policy, remove, set};
 
-/// What is done to the sample of a type, and what must be said about it.
+/// The change of a type's sample, and the expected reason and path.
 type Fault = (&'static str, &'static str, Option<Value>, Reason, &'static str);
 
 fn check((name, pointer, value, reason, path): Fault) -> usize {
@@ -238,7 +238,7 @@ fn invalid_links_are_refused() {
         for value in [json!(""), json!("x".repeat(65)), json!("ü".repeat(33))] {
             assert_eq!(check((name, "/evidence", Some(value), InvalidField, "evidence")), ENCODINGS.len());
         }
-        // Its own installation, with the app key said or left out.
+        // Its own installation, with the app key given or left out.
         let mut own = full_event(name);
         own[client] = own["clientKey"].clone();
         for app_key in [json!("com.example.app"), Value::Null] {
@@ -251,12 +251,12 @@ fn invalid_links_are_refused() {
         }
         // Another app of the same tenant is another installation.
         own[app] = json!("com.example.other");
-        // Only an operator has to sign.
+        // Only overrides need an actor.
         let mut unsigned = full_event(name);
         unsigned["evidence"] = json!("x".repeat(64));
         remove(&mut unsigned, "/actor");
         remove(&mut unsigned, "/reason");
-        // The app key is the event's own unless it is given.
+        // The app key defaults to the event's own.
         let (mut short, mut long) = (full_event(name), full_event(name));
         remove(&mut short, format!("/{app}").leak());
         long[app] = json!("com.example.app");

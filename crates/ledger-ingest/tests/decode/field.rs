@@ -1,4 +1,4 @@
-//! What real producers send: read as what it is, or refused with where it is at fault and what it looks like.
+//! Messages of real producers: decoded, or refused with the place of the fault and the apparent format.
 
 use ledger_core::descriptor::Setting;
 use ledger_core::event::{AppFact, Body};
@@ -64,7 +64,7 @@ fn spec_version_makes_a_cloud_event_of_any_content_type() {
     let expected = Sent::json(&native()).decode().unwrap().event;
     assert_eq!(Sent::json(&null).decode().unwrap().event, expected);
     assert_eq!(Sent::json(&null).with_header("content-type", "text/plain").decode().unwrap_err().path, None);
-    // Without it, it is a native event, and an unknown content type stays one.
+    // Without `specversion` it is a native event, and an unknown content type is refused.
     assert_eq!(
         Sent::json(&native()).with_header("content-type", "text/plain").decode().unwrap_err().reason,
         Undecodable
@@ -74,7 +74,7 @@ fn spec_version_makes_a_cloud_event_of_any_content_type() {
     assert_eq!(Sent::json(&other).decode().unwrap_err().path.as_deref(), Some("specversion"));
 }
 
-/// A bridge that puts the attributes beside what is a whole `CloudEvent` already: read as data it would have none.
+/// A bridge may add attribute headers to a structured `CloudEvent`; read as binary it would have no data.
 #[test]
 fn structured_event_ignores_binary_headers() {
     let expected = structured().decode().unwrap();
@@ -87,7 +87,7 @@ fn structured_event_ignores_binary_headers() {
     }
     let some = Sent { headers: Vec::new(), ..structured() }.with_header("ce-id", "another");
     assert_eq!(some.decode().unwrap().event, expected.event);
-    // Attributes that no `CloudEvent` needs do not make one of a native event.
+    // Optional attribute headers do not turn a native event into a `CloudEvent`.
     let native_event = Sent::json(&native()).decode().unwrap().event;
     let traced =
         Sent::json(&native()).with_header("ce-traceparent", "00-1").with_header("ce_correlationid", "7");

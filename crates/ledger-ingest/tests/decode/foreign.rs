@@ -1,4 +1,4 @@
-//! What the envelope of a `CloudEvent` may and may not be.
+//! Valid and invalid envelopes of a `CloudEvent`.
 
 use ledger_core::time::Timestamp;
 use ledger_record::rejection::Reason::*;

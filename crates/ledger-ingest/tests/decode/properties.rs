@@ -1,4 +1,4 @@
-//! What holds for any input.
+//! Properties of any input.
 
 use ledger_core::event::Event;
 use ledger_ingest::decode::{Message, Stamp, decode};

@@ -1,4 +1,4 @@
-//! The proto files are complete and say what the interface description lists.
+//! The proto files have every query and field of the interface description.
 
 use prost_reflect::DescriptorPool;
 

@@ -1,4 +1,4 @@
-//! One event of every type with all it can carry, and what the encodings make of it.
+//! One event of every type with every field, in every encoding.
 
 use std::fs;
 use std::path::Path;
@@ -273,7 +273,7 @@ fn scenarios_decode() {
     assert!(events > 150, "only {events} events found");
 }
 
-/// Sets a member, making the objects on the way to it.
+/// Sets a member, creating the objects on its path.
 pub(crate) fn set(event: &mut Value, pointer: &str, value: Value) {
     let mut at = event;
     for name in pointer.split('/').skip(1) {

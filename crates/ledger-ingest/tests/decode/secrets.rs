@@ -1,4 +1,4 @@
-//! No secret gets through: not into an event, not into quarantine, not into what is said about a message.
+//! No secret reaches an event, the quarantine or the text of a rejection.
 
 use ledger_ingest::encode::to_protobuf;
 use ledger_ingest::redact::refused;
@@ -9,7 +9,7 @@ use super::connect::payload;
 use super::encodings::{ENCODINGS, Sent, base64};
 use super::samples::full_events;
 
-/// Looks for the canary in everything that can leave a message.
+/// Searches everything that can leave a message for the canary.
 fn assert_clean(sent: &Sent, about: &str) {
     match sent.decode() {
         Ok(incoming) => {
@@ -34,7 +34,7 @@ fn assert_clean(sent: &Sent, about: &str) {
     }
 }
 
-/// The event with every text in it, in turn, replaced.
+/// The event with each of its texts replaced in turn.
 fn with_each_text(event: &Value, text: &str) -> Vec<(String, Value)> {
     fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
         match value {
