@@ -1,4 +1,4 @@
-//! Signed checkpoints at the door, and what is said where there are none.
+//! Signed checkpoints over HTTP, and the reason where a shard has none.
 
 use ledger_api::http::Options;
 use ledger_record::proof::note::{Checkpoint, SignerKey};

@@ -1,4 +1,4 @@
-//! What changed in our answer, and what caused it.
+//! Corrections: which answers changed, and by which record.
 
 use ledger_api::http::Options;
 use ledger_api::ledger::Ledger;
@@ -12,8 +12,8 @@ use crate::filled::Ask as _;
 use crate::filled::{Filled, about, app, client, hour, installed, json, realm, uninstalled};
 use crate::http::Server;
 
-/// Uninstalled at 2, back at 50 in US. Recorded late: at 60, that the window was indefinite from 0 on; at 61
-/// that it had been installed again, in DE, at 40, and uninstalled at 45.
+/// Uninstalled at 2, reinstalled at 50 in US. Recorded late: at 60 a policy without end from 0 on; at 61 an install
+/// in DE at 40 and its uninstall at 45.
 fn corrected() -> Filled {
     let mut filled = Filled::with(1);
     filled.publish(0, "app", &["EU", "US", "DE"]);
@@ -106,7 +106,8 @@ fn corrections_route_gives_the_same_answers() {
 fn withdrawn_decision_is_not_shown_as_before() {
     let mut filled = Filled::with(1);
     filled.take(0, 5, installed("acme", "app", "EU", ""));
-    // It was there before, so the install was a refresh; then again it was gone in between.
+    // The late enabled implies an earlier installation, so the install was a refresh; the late uninstall makes it a
+    // reinstall.
     filled.take_late(0, 2, 6, about("acme", "app", InstallationFact::Enabled));
     filled.take_late(0, 3, 7, uninstalled("acme", "app"));
     let (found, _) = told(&filled, 0, 10, AsOf::default());

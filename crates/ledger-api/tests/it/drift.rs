@@ -36,11 +36,11 @@ fn drift_follows_the_published_or_own_descriptor() {
     // Elsewhere by the published descriptor, but its own one serves no region.
     filled.take(1, 6, installed("own-calm", "app", "GLOBAL", "US"));
     filled.take(1, 7, installed_with("own-calm", "app", "GLOBAL", &[]));
-    // Nowhere known, so nowhere else.
+    // Its realm is unknown, so there is no drift.
     filled.take(1, 8, installed("unknown", "app", "EU", ""));
     assert_eq!(drifting(&filled, 9), ["moved", "own-drift"]);
 
-    // What is published later than an own descriptor is in force again.
+    // A later publication replaces the own descriptor.
     filled.publish(10, "app", &["EU", "US"]);
     assert_eq!(drifting(&filled, 9), ["moved", "own-drift"]);
     assert_eq!(drifting(&filled, 10), ["moved", "own-calm"]);

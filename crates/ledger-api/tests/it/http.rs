@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::filled::{Filled, about, hour, installed, realm, shard, uninstalled};
 
-/// A server, as long as it is held.
+/// A server; it stops when dropped.
 pub(crate) struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -41,7 +41,7 @@ impl Server {
         Self::patient(ledger, options, Deadlines::default())
     }
 
-    /// One that waits for its clients no longer than that.
+    /// A server with these deadlines for its clients.
     pub(crate) fn patient(ledger: &Arc<Ledger>, options: Options, deadlines: Deadlines) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -58,7 +58,7 @@ impl Server {
         Self { address, stop: Some(stop), runtime, agent }
     }
 
-    /// Tells the server to stop.
+    /// Signals the server to stop.
     pub(crate) fn stop(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());

@@ -1,4 +1,4 @@
-//! Lists: whatever the index says, a list is what one finds by asking for every installation alone.
+//! Lists: each list equals what a query for every single installation gives.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const TENANTS: u64 = 60;
 const APPS: [&str; 3] = ["a", "a.b", "z"];
 const REALMS: [&str; 4] = ["EU", "US", "DE", "GLOBAL"];
 
-/// Numbers that look random and are the same every time.
+/// A pseudo-random sequence with a fixed seed.
 struct Dice(u64);
 
 impl Dice {
@@ -113,7 +113,7 @@ fn filters(at: Timestamp) -> Vec<Filter> {
     ]
 }
 
-/// What holds for a state, out of the words it is shown with.
+/// Whether a state matches the filter, judged by its shown fields.
 fn belongs(filter: &Filter, state: &State) -> bool {
     let shown = crate::filled::json(state);
     let flag = |name: &str| shown[name].as_bool().unwrap();
@@ -172,7 +172,7 @@ fn listed(ledger: &Ledger, filter: &Filter, limit: u64, as_of: AsOfAll, now: Tim
 fn list_is_right_at_every_instant_and_page_size() {
     let filled = busy();
     let mut found = BTreeSet::new();
-    // In the midst of it, with events ahead, and after everything, when the index answers alone.
+    // During the history, with events ahead, and after it, when the index alone answers.
     for now in [10, 31, 60, 100] {
         for (place, filter) in filters(hour(now)).iter().enumerate() {
             let as_of = AsOfAll::default();
@@ -245,7 +245,7 @@ fn cursor_of_another_filter_is_refused() {
     assert_eq!(ask(&filter, Some(&cursor), earlier).unwrap_err().code(), "invalid-cursor");
 }
 
-/// Every tenant enabled and disabled so often that the records of all are more than a page looks at.
+/// Tenants with so many records that all of them exceed the budget of one page.
 fn long_lived() -> Filled {
     let mut filled = Filled::with(2);
     filled.publish(0, "app", &["EU"]);
@@ -290,7 +290,7 @@ fn pages_of_past_windows_are_full_and_resume_cached() {
         let filter = Filter { app, window: Some(WindowFilter::Open), ..Filter::default() };
         let page = filled.ledger.installations(&filter, None, 50, as_of, hour(9)).unwrap();
         assert_eq!((page.installations.len(), page.next_cursor.is_some()), (50, true));
-        // The page after it takes what was gathered for the first, whatever came since.
+        // The next page uses the cached result of the first, although records were appended since.
         let next = page.next_cursor.unwrap();
         let second = |filled: &Filled| {
             let page = filled.ledger.installations(&filter, Some(&next), 50, as_of, hour(9)).unwrap();

@@ -1,4 +1,4 @@
-//! Clients that keep the server waiting, and more questions than it answers at a time.
+//! Slow clients, and more queries than the server answers at a time.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const STUCK_BODY: &str = "POST /v1/whatif HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n";
 const LOG: &str = "GET /v1/tenants/acme/log HTTP/1.1\r\nhost: x\r\naccept: application/x-ndjson\r\n\r\n";
 
-/// A tenant whose log is longer than what the system keeps of an answer that is not read.
+/// A tenant whose log exceeds the socket buffers of an unread answer.
 fn long() -> Filled {
     let mut filled = Filled::with(1);
     for _ in 0..10 {
@@ -40,7 +40,7 @@ fn sending(server: &Server, text: &str) -> TcpStream {
     stream
 }
 
-/// What comes until the server closes the connection.
+/// Everything the server sends until it closes the connection.
 fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
@@ -78,7 +78,7 @@ fn malformed_request_gets_a_problem() {
     let long = "a".repeat(2 * HEAD_MAX_BYTES);
     let large = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: {long}\r\n\r\n");
     problem(&rest(&mut sending(&server, &large)), 431, "head-too-large");
-    // Where the library has room for more, the limit holds all the same.
+    // The limit of the options applies although the HTTP library allows more.
     for (bytes, status) in [(HEAD_MAX_BYTES - 200, 200), (HEAD_MAX_BYTES + 1, 431), (40_000, 431)] {
         let head =
             format!("GET /livez HTTP/1.1\r\nconnection: close\r\nx-long: {}\r\n\r\n", "a".repeat(bytes));
@@ -93,7 +93,7 @@ fn malformed_request_gets_a_problem() {
         let answer = server.get(target);
         assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some(code)), "{target}");
     }
-    // What came before on the same connection is answered as ever.
+    // An earlier request on the same connection is answered normally.
     let mut stream = sending(&server, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\nwhat is this\r\n\r\n");
     let both = rest(&mut stream);
     let second = both.find("HTTP/1.1 400").unwrap();
@@ -128,17 +128,17 @@ fn silent_client_times_out() {
     problem(&rest(&mut sending(&server, STUCK_BODY)), 408, "request-timeout");
     let after_an_answer = rest(&mut sending(&server, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"));
     assert!(after_an_answer.ends_with(r#"{"status":"ok"}"#), "{after_an_answer}");
-    // Now and then a byte does not help.
+    // A byte now and then does not extend the deadline.
     for (whole, at) in [("GET /livez HTTP/1.1\r\n", 0), (STUCK_BODY, STUCK_BODY.len())] {
         let mut stream = sending(&server, &whole[..at]);
         for byte in whole[at..].bytes().chain(std::iter::repeat_n(b'x', 60)) {
-            // The server may have closed it.
+            // The server may have closed the connection.
             let _ = stream.write_all(&[byte]);
             std::thread::sleep(Duration::from_millis(20));
         }
         let answered = Instant::now();
         let mut answer = Vec::new();
-        // Bytes that were sent after the end make it a reset.
+        // Bytes sent after the server closed turn the end into a reset.
         let _ = stream.read_to_end(&mut answer);
         assert!(answered.elapsed() < SOON, "it was answered long ago");
     }
@@ -168,7 +168,7 @@ fn client_that_does_not_read_is_dropped() {
     let options = Options { concurrent_requests: 2, ..Options::default() };
     let deadlines = Deadlines { unread: SOON, ..Deadlines::default() };
     let server = Server::patient(&filled.ledger, options, deadlines);
-    // Of two places one is for those that read much.
+    // One of the two slots is for expensive queries.
     let mut unread = sending(&server, LOG);
     let mut first = [0; 16];
     unread.read_exact(&mut first).unwrap();
@@ -232,6 +232,6 @@ fn stream_is_sent_in_small_chunks() {
     let lengths = body.split("\r\n").filter(|line| !line.starts_with('{') && !line.is_empty());
     let lengths: Vec<_> = lengths.filter_map(|line| usize::from_str_radix(line, 16).ok()).collect();
     assert!(lengths.len() > 20, "{}", lengths.len());
-    // A chunk ends with the line that makes it full.
+    // A chunk ends with the line that exceeds its size.
     assert!(lengths.iter().all(|length| *length < STREAM_CHUNK_BYTES + 4096), "{lengths:?}");
 }

@@ -1,5 +1,5 @@
-//! The messages of `proto/` and the JSON of the answers say the same: every member is a field by its name and of
-//! its kind, and no field of the messages about records is missing from the JSON.
+//! The messages of `proto/` and the JSON of the answers agree: every member is a field of the same name and kind, and
+//! the JSON has every field of the messages about records.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -27,7 +27,7 @@ use crate::filled::Ask as _;
 use crate::filled::{Filled, TOPIC, app, client, hour, installed, json, uninstalled};
 use crate::http::Server;
 
-/// The fields that were met, as `Message.field`.
+/// The fields seen in an answer, as `Message.field`.
 #[derive(Default)]
 struct Met(BTreeSet<String>);
 
@@ -71,7 +71,7 @@ impl Met {
             Kind::Message(of) if of.full_name() == "google.protobuf.Timestamp" => {
                 value.as_str().is_some_and(|text| text.len() == "2026-03-01T10:00:00.000Z".len())
             }
-            // Whatever JSON it is.
+            // Every other well-known type takes any JSON.
             Kind::Message(of) if of.full_name().starts_with("google.protobuf.") => true,
             Kind::Message(of) => {
                 self.object(&of, value);
@@ -85,7 +85,7 @@ impl Met {
         assert!(fits, "{} as {value}", field.full_name());
     }
 
-    /// Every field of the message has a place in the JSON.
+    /// Every field of the message occurs in the JSON.
     fn all_of(&self, name: &str) {
         let fields =
             message(name).fields().map(|field| field.full_name().to_owned()).collect::<BTreeSet<_>>();
@@ -100,12 +100,12 @@ fn filled() -> Filled {
     filled.take(0, 1, installed("acme", "app", "EU", "US"));
     filled.take(0, 5, uninstalled("acme", "app"));
     filled.take(0, 6, installed("acme", "app", "US", "US"));
-    // Late, so that what came after it is corrected.
+    // Late, so that it corrects a later outcome.
     filled.take_late(0, 3, 7, uninstalled("acme", "app"));
     for partition in [0, 1] {
         filled.take(partition, 7, installed("split", "app", "EU", "EU"));
     }
-    // The second of two is odd.
+    // The second one causes an anomaly.
     filled.take(0, 8, uninstalled("acme", "app"));
     filled.take(0, 8, uninstalled("acme", "app"));
     let rejection = |reason| Rejection {
@@ -161,7 +161,7 @@ fn every_answer_matches_its_message() {
     met.meet("WhatIfRequest", &WhatIfQuery { scope, ..supposed.clone() });
     met.meet("WhatIfResponse", &ledger.ask(&supposed, now, &|_| ControlFlow::Continue(())).unwrap());
     met.meet("ListQuarantineResponse", &ledger.quarantine(None, None, 9, now).unwrap());
-    // By a clock that is behind what was recorded.
+    // The clock is behind the recorded times.
     met.meet("ListQuarantineResponse", &ledger.quarantine(None, None, 9, hour(-9)).unwrap());
     for name in ["Record", "Source", "Change", "Freshness", "Freshness.Halted"] {
         met.all_of(name);
@@ -198,7 +198,7 @@ fn published_notice_matches_its_message() {
             }
         }
     }
-    // The envelope tells the first three.
+    // The Kafka envelope carries the first three.
     let told_elsewhere = ["cursor", "type", "id"];
     met.0.extend(told_elsewhere.map(|field| format!("realmledger.v1.DecisionNotice.{field}")));
     met.all_of("DecisionNotice");
@@ -210,7 +210,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// What a question takes, in its path and as parameters, as the server itself says it.
+/// The path and query parameters of a query, as the server's error lists them.
 fn taken<Q: Question>(server: &Server) -> BTreeSet<String> {
     let in_path = Q::ROUTE.split(['{', '}']).skip(1).step_by(2);
     let path =
@@ -225,7 +225,7 @@ fn taken<Q: Question>(server: &Server) -> BTreeSet<String> {
         .collect()
 }
 
-/// The row of a route in the table that is read by people.
+/// The parameters in the row of a route in the table of the header of `http`.
 fn in_table(route: &str) -> BTreeSet<String> {
     let table = include_str!("../../src/http/mod.rs");
     let row = format!("//! | `GET {route}` |");

@@ -1,4 +1,4 @@
-//! As of an instant, as known at another.
+//! Queries as of an instant and with a knowledge bound.
 
 use ledger_api::ledger::Ledger;
 use ledger_api::query::{AsOf, PreviewQuery};
@@ -70,7 +70,7 @@ fn event_dated_ahead_has_not_happened_yet() {
     assert_eq!(status(&filled.ledger, AsOf::default(), 31), (Status::Uninstalled, 4));
     assert_eq!(status(&filled.ledger, AsOf::default(), 39), (Status::Uninstalled, 4));
     assert_eq!(status(&filled.ledger, AsOf::default(), 40), (Status::Installed, 4));
-    // What is ahead for another app of the tenant is ahead for its product realm too.
+    // An event dated ahead for another app does not change the product realm yet either.
     filled.take_late(1, 50, 41, installed("acme", "other", "DE", "DE"));
     let answer = filled.ledger.tenant(&client("acme"), AsOf::default(), hour(45)).unwrap();
     assert_eq!(answer.installations.len(), 1);
@@ -80,7 +80,7 @@ fn event_dated_ahead_has_not_happened_yet() {
 #[test]
 fn app_events_count_from_their_event_time() {
     let mut filled = lived();
-    // Kept by the first answer, and brought up by the second.
+    // The first answer fills the cache, the second updates it.
     assert_eq!(status(&filled.ledger, AsOf::default(), 30).0, Status::Uninstalled);
     filled.publish(25, "app", &["US"]);
     let state = |at| {
@@ -297,7 +297,7 @@ fn app_known_to_another_shard_can_be_previewed() {
         filled.ledger.put(&asked, hour(30)).map(|answer| json(&answer)["decision"]["pinnedRealm"].clone())
     };
     assert_eq!(preview(AsOf::default()).unwrap(), "DE");
-    // What another shard had recorded by then is not told by a seq of this one.
+    // A seq of this shard does not bound the knowledge of another shard.
     assert_eq!(
         preview(AsOf { at: None, known: KnowledgeBound::Seq(1), min_position: None }).unwrap_err().code(),
         "not-found"

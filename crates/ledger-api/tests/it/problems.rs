@@ -1,4 +1,4 @@
-//! Every way to ask wrongly, and what is said to it.
+//! Every invalid request and its problem.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! Bundles at the door: what is answered is valid for whoever has the key.
+//! Bundles over HTTP verify with the public key alone.
 
 use ledger_api::http::Options;
 use ledger_record::proof::note::SignerKey;
@@ -41,7 +41,7 @@ fn history_and_absence_bundles_verify() {
     let found = proven(&server.get("/v1/tenants/gr%C3%B6%C3%9Fe/proof?appKey=other"), 1);
     assert_eq!(found.records.len(), 2);
     assert!(!found.decisions_follow(), "another app's payloads are not shown");
-    // Nobody computes a partition: an absence is proven for the one that is named.
+    // An absence is proven for the partition that the request names; the server computes none.
     let nowhere = server.get("/v1/tenants/nobody/proof");
     assert_eq!((nowhere.status, nowhere.json()["parameter"].as_str()), (400, Some("partition")));
     let found = proven(&server.get("/v1/tenants/nobody/proof?partition=1"), 1);
@@ -90,7 +90,7 @@ fn oversized_bundle_is_refused_with_a_remedy() {
     assert_eq!((refused.status, refused.json()["code"].as_str()), (422, Some("bundle-too-long")));
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("big has 180 records") && detail.contains("--data-dir"), "{detail}");
-    // Of the records of another app the payloads are not shown.
+    // The payloads of other apps are left out.
     assert_eq!(proven(&server.get("/v1/tenants/big/proof?appKey=other"), 0).records.len(), 180);
     assert_eq!(proven(&server.get("/v1/tenants/small/proof"), 0).records.len(), 1);
 }

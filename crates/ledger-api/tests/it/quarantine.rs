@@ -1,4 +1,4 @@
-//! What was refused.
+//! Quarantine lists and items, and the byte budget of pages.
 
 use ledger_api::query::{AsOf, AsOfAll, Filter};
 

@@ -1,4 +1,4 @@
-//! Replays: every record that changed what is shown, each with what was believed after it.
+//! Replays: every record that changed a state, with the state after it.
 
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -24,7 +24,7 @@ fn told(ledger: &Ledger, asked: &ReplayQuery) -> Result<Vec<Value>, QueryError> 
     Ok(lines.into_inner().unwrap())
 }
 
-/// Type of the event, and of each state: app, status, product realm, whether it has a window.
+/// The type of the event, and of each state: app, status, product realm, whether it has a window.
 fn short(step: &Value) -> Value {
     let states = step["states"].as_array().unwrap().iter().map(|state| {
         json!([state["appKey"], state["status"], state["productRealm"], state.get("window").is_some()])
@@ -36,7 +36,7 @@ fn shorts(ledger: &Ledger, asked: &ReplayQuery) -> Vec<Value> {
     told(ledger, asked).unwrap().iter().map(short).collect()
 }
 
-/// Two apps of one tenant, one of them uninstalled; late, that its policy was without end then.
+/// Two apps of one tenant, one uninstalled; a late policy without end covers its uninstall.
 fn lived() -> Filled {
     let mut filled = Filled::with(2);
     filled.publish(0, "a", &["EU", "US"]);
@@ -58,7 +58,7 @@ fn tenant_replay_has_every_changing_record() {
     let asked = ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() };
     let expected = [
         json!(["installed", [["a", "INSTALLED", "EU", false]]]),
-        // The product realm is the tenant's: the other app's state changed too.
+        // The product realm belongs to the tenant, so the other app's state changed too.
         json!(["installed", [["a", "INSTALLED", "US", false], ["b", "INSTALLED", "US", false]]]),
         json!(["uninstalled", [["a", "UNINSTALLED", "US", false]]]),
         json!(["policy-set", [["a", "UNINSTALLED", "US", true]]]),
@@ -74,7 +74,7 @@ fn app_replay_includes_product_moves_by_other_apps() {
     let asked = ReplayQuery { client: Some(client("acme")), app: Some(app("a")), ..ReplayQuery::default() };
     let types: Vec<_> = shorts(&filled.ledger, &asked).iter().map(|step| step[0].clone()).collect();
     assert_eq!(types, ["installed", "installed", "uninstalled", "policy-set", "product-moved"]);
-    // Over all shards too, beside the app's own events; tenants that never had it are left out.
+    // A replay of all shards adds the app's own events and leaves out tenants without it.
     let asked = ReplayQuery { app: Some(app("a")), ..ReplayQuery::default() };
     let types: Vec<_> = shorts(&filled.ledger, &asked).iter().map(|step| step[0].clone()).collect();
     let published = "descriptor-published";
@@ -134,7 +134,7 @@ fn invalid_replay_is_refused() {
     assert_eq!(code(ReplayQuery { app: mistyped(), ..acme() }), "not-found");
     let backwards = ReplayQuery { from: Some(hour(2)), to: Some(hour(1)), ..acme() };
     assert_eq!(code(backwards), "invalid-parameter", "nothing happened then, whatever happened");
-    // A shard that reads on could have it, and what is lacking is told with the answer.
+    // A shard that is catching up could have the app; the answer reports it as incomplete.
     filled.statuses[0].update(|now| now.phase = Phase::CatchingUp);
     assert!(
         told(&filled.ledger, &ReplayQuery { app: mistyped(), ..ReplayQuery::default() }).unwrap().is_empty()

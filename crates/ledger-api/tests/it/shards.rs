@@ -1,4 +1,4 @@
-//! Many shards as one ledger: where a tenant is, and what cannot be said.
+//! Many shards as one ledger: which shard has a tenant, and which queries are refused.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn list_omits_torn_tenants_and_names_them() {
     }
 }
 
-/// Before the first installation, as many as a page takes.
+/// Torn tenants fill the pages before the first installation.
 #[test]
 fn torn_tenants_come_first_page_by_page() {
     let mut filled = Filled::with(2);
@@ -188,11 +188,11 @@ fn min_position_is_awaited() {
         let timeout = Duration::from_millis(ms);
         filled.ledger.await_position(&client(who), position, timeout, hour(9)).map_err(|error| error.code())
     };
-    // Before each record but the first stands a seal, as it is of another minute.
+    // Each record but the first begins another minute, so a seal precedes it.
     assert_eq!(wait(&filled, "zeta", 2, 0), Ok(()));
     assert_eq!(wait(&filled, "zeta", 3, 10), Err("position-not-reached"));
     assert_eq!(wait(&filled, "nobody", 0, 10), Err("not-found"));
-    // What a halted shard does not have does not come: waiting, and asking again, is in vain.
+    // A halted shard gets no new records, so waiting for a position is refused.
     let halted = Halted { code: "retention-gap", message: "offsets 5 to 9 are gone".to_owned() };
     filled.statuses[1].halt(halted);
     let before = std::time::Instant::now();

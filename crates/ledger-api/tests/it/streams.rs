@@ -1,4 +1,4 @@
-//! Long lists as lines, and the end of a server.
+//! Lists as NDJSON streams, and shutdown of the server.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -102,7 +102,7 @@ fn stopping_server_answers_open_requests() {
         };
         (address, tokio::spawn(serve(listener, api, shutdown)))
     });
-    // Waits for a position that comes after the server was told to stop.
+    // The request waits for a position that is recorded after the server was signalled to stop.
     let mut open = TcpStream::connect(address).unwrap();
     let request = "GET /v1/tenants/t-0001?minPosition=603 HTTP/1.1\r\nhost: x\r\n\r\n";
     open.write_all(request.as_bytes()).unwrap();

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::filled::{Filled, app, hour, installed, uninstalled};
 use crate::http::{Answer, Server};
 
-/// In each of three shards a tenant that came back after so many hours as the shard's number and one; one
-/// tenant is in two of them.
+/// Each of three shards has a tenant that returned after its shard number plus one hours; one tenant is in two
+/// shards.
 fn filled() -> Filled {
     let mut filled = Filled::with(3);
     filled.publish(0, "app", &["EU", "US"]);
@@ -55,7 +55,7 @@ fn whatif_counts_every_shard_and_omits_torn_tenants() {
     let mut differ: Vec<_> =
         told.iter().filter_map(|line| line.pointer("/difference/clientKey")?.as_str()).collect();
     differ.sort_unstable();
-    // The window at the uninstall, and the realm at the install.
+    // One difference is the window at the uninstall, one the realm at the install.
     assert_eq!(differ, ["t-0", "t-0", "t-1", "t-1", "t-2", "t-2"]);
     let progress = |line: &Value| line.pointer("/progress/total").and_then(Value::as_u64);
     assert!(told.iter().filter_map(progress).all(|total| total == 11), "no seal and no record of an app");
@@ -111,7 +111,7 @@ fn invalid_whatif_body_gets_a_problem() {
         let problem: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((status, problem["code"].clone()), (400, "invalid-body".into()), "{text}");
     }
-    // They come line by line, or not at all.
+    // Differences are sent as NDJSON only.
     let differences = r#"{"policies":[{"mode":"off"}],"differences":true}"#;
     assert_eq!(server.posting("/v1/whatif", "application/json", differences).status, 400);
     assert_eq!(server.posting("/v1/whatif", "application/x-ndjson", differences).status, 200);
