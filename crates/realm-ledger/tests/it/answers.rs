@@ -1,4 +1,4 @@
-//! What the reading commands answer, from a directory and from a server.
+//! The reading commands, on a directory and on a server.
 
 use realm_ledger::Exit;
 use serde_json::Value;
@@ -15,7 +15,7 @@ fn clients(output: &str) -> Vec<String> {
     lines(output).iter().map(|line| line["clientKey"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Without what depends on the moment of asking.
+/// The output without the parts that depend on the current time.
 fn timeless(output: &str) -> String {
     let mut text = output.to_owned();
     for name in ["\"asOf\":", "\"remainingMs\":"] {
@@ -65,7 +65,7 @@ fn past_and_knowledge_bound_can_be_queried() {
     let long_ago = "--at 2026-02-05T00:00:00Z";
     assert_eq!(clients(&world.ask(&format!("drift {long_ago}")).done()), [""; 0]);
     assert_eq!(clients(&world.ask(&format!("windows {long_ago}")).done()), ["acme.atlassian.net"]);
-    // Imported, so recorded when it happened.
+    // An import records each event at its event time.
     let before = "--known-at 2026-01-03T12:00:00Z";
     assert_eq!(clients(&world.ask(&format!("split-brain {before}")).done()), [""; 0]);
     assert_eq!(clients(&world.ask(&format!("anomalies {before}")).done()), [""; 0]);
@@ -92,7 +92,7 @@ fn corrections_show_before_after_and_cause() {
     assert_eq!(found[0]["before"]["decision"]["rule"], "PERSISTED");
     assert_eq!(found[0]["after"]["decision"]["rule"], "PERSISTENCE_OFF");
     assert_eq!(found[0]["event"]["type"], "policy-set");
-    // To go on later: from the position behind the last one.
+    // To continue later: from the position after the last one.
     let position = found[0]["position"].as_u64().unwrap();
     let from = |position: u64| {
         let asked = format!("log acme.atlassian.net --corrections --from-position {position}");
@@ -106,7 +106,7 @@ fn corrections_show_before_after_and_cause() {
 #[test]
 fn explain_prints_sentences_or_json() {
     let world = World::with(&history());
-    // Both at one instant: what an uninstall would open is told for it.
+    // Both at one instant, as the statement about an uninstall has it.
     let question = format!("explain acme.atlassian.net {APP} --at 2027-01-01T00:00:00Z");
     let json = world.ask(&question).done();
     let sentences = lines(&json)[0]["sentences"].as_array().unwrap().clone();
@@ -358,7 +358,7 @@ fn absence_in_the_past_gives_no_spelling_hint() {
             assert!(!said.messages.contains("letter by letter"), "{command}: {}", said.messages);
         }
     }
-    // Of a known tenant a list is empty; one installation, or its explanation, is not there.
+    // A list of a known tenant is empty; a single installation or its explanation is not found.
     let early = "--at 2025-01-01T00:00:00Z";
     assert_eq!(world.ask(&format!("state acme.atlassian.net {early}")).done(), "");
     for question in ["state", "explain"] {

@@ -1,4 +1,4 @@
-//! The help texts, as documents can quote them.
+//! The help texts as a document.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Signing keys: who has them, what partners are told.
+//! Signing keys: generating, showing, replacing and retiring them.
 
 use ledger_record::proof::note::{Checkpoint, VerifierKey};
 use realm_ledger::Exit;
@@ -63,7 +63,7 @@ fn import_is_signed_and_a_shorter_one_is_not() {
         .file("history.ndjson", &[event("one"), event("two"), event("three")].map(|e| e + "\n").concat());
     world.ask(&format!("import {}", longer.display())).done();
     assert_eq!(checkpoint()["size"], 5);
-    // An older history in place of the newer one: recorded, told, and not signed.
+    // An older history in place of the newer one is recorded and reported, but not signed.
     std::fs::remove_dir_all(world.data_dir()).unwrap();
     let shorter = world.file("shorter.ndjson", &(event("one") + "\n"));
     let refused = world.ask(&format!("import {}", shorter.display()));
@@ -80,7 +80,7 @@ fn key_is_retired_after_its_successor_signed() {
     let early = world.ask(&format!("keys retire {old}"));
     assert_eq!(early.exit, Exit::Failed);
     assert!(early.messages.contains(&format!("was signed by {old} and by no key that would be left")));
-    // Nothing new is recorded, but it is signed once more.
+    // Nothing new is recorded, but the log is signed again.
     world.ask(&format!("import {}", world.path().join("history.ndjson").display())).done();
     world.ask(&format!("keys retire {old}")).done();
     for command in ["checkpoint", "verify", "prove acme"] {

@@ -229,7 +229,7 @@ fn rebuild_of_a_sound_ledger_finds_no_difference() {
 #[test]
 fn quarantine_retry_appends_acceptable_events_once() {
     let world = World::new();
-    // An hour too early stays too early; ten seconds do not.
+    // The limit is 24 hours ahead: an event an hour beyond stays refused, one ten seconds beyond is accepted soon.
     let in_hours = |hours| jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
     let soon = in_hours(24) + jiff::SignedDuration::from_secs(10);
     let event = |id: &str, time: jiff::Timestamp| {
@@ -328,7 +328,7 @@ fn colours_follow_the_terminal_and_no_color() {
     for plain in [told(true, Some("1")), told(false, None)] {
         assert!(plain.starts_with("error: "), "{plain}");
     }
-    // Wrong usage is told by the parser, which has colours of its own.
+    // The parser reports wrong usage, with colours of its own.
     let usage = |environment: &[(&str, &str)]| {
         let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Run { messages_terminal: true, environment: pairs.collect(), ..Run::of("nonsense") }.said().messages
@@ -349,7 +349,7 @@ impl Write for Closed {
     }
 }
 
-/// What a run says to whoever closed its output at once.
+/// The result of a run whose output is closed at once.
 fn unread(command: &str) -> (Exit, String) {
     let mut messages = Vec::new();
     let mut env = Env {

@@ -1,4 +1,4 @@
-//! Answers where not every shard can be asked: from the others, and what is lacking is told.
+//! Answers with a damaged or missing shard: those of the others, and a report of the missing part.
 
 use realm_ledger::Exit;
 
@@ -43,7 +43,7 @@ fn damaged_shard_leaves_the_others_answering() {
     assert_eq!(one_remedy(&lost.messages), format!("move shards/{shard} to shards/{shard}.away"));
 }
 
-/// What is to be done with the directory, which nothing else contradicts: no later answer, no server's page.
+/// The remedy in the messages, which must be the only one.
 fn one_remedy(messages: &str) -> String {
     assert!(!messages.contains("ask again later") && !messages.contains("/readyz"), "{messages}");
     let told: Vec<&str> = messages.match_indices(".away").map(|(at, _)| &messages[..at]).collect();
@@ -52,7 +52,7 @@ fn one_remedy(messages: &str) -> String {
     format!("{}.away", &before[at..])
 }
 
-/// Every command that has a part of each shard in its answer.
+/// Every command that reads all shards.
 const OF_ALL: &[&str] = &[
     "state",
     "drift",
@@ -78,7 +78,7 @@ fn lists_fail_beside_a_damaged_or_missing_shard() {
             answer.messages
         );
     }
-    // A compliance list of a directory that lost a shard would be shorter, and look whole.
+    // A compliance list of a directory without one shard would be shorter and look complete.
     std::fs::rename(&directory, world.path().join("elsewhere")).unwrap();
     for command in OF_ALL {
         let answer = world.ask(command);
@@ -98,7 +98,7 @@ fn lists_fail_beside_a_damaged_or_missing_shard() {
     assert!(import.messages.contains("which is gone"), "{}", import.messages);
 }
 
-/// An older backup of `ledger.json`, as someone puts it back: what it does not know would be left out in silence.
+/// An older backup of `ledger.json`: shards missing in it would be left out silently.
 #[test]
 fn older_manifest_gives_no_shorter_list() {
     let world = World::new();
@@ -148,7 +148,7 @@ fn verify_names_the_file_of_a_flipped_bit() {
     let world = World::with(&history());
     let shard = world.data_dir().join("shards/realm.lifecycle/0");
     let files = || std::fs::read_dir(&shard).unwrap().map(|entry| entry.unwrap().path());
-    // An import that ended rests on no log.
+    // A finished import does not need the write-ahead log.
     for log in files().filter(|path| path.extension() == Some("log".as_ref())) {
         std::fs::write(log, "").unwrap();
     }
@@ -166,7 +166,7 @@ fn verify_names_the_file_of_a_flipped_bit() {
     assert!(verified.messages.contains(&name), "{name}: {}", verified.messages);
 }
 
-/// One bad block: the shard opens, and the list meets it somewhere on its way.
+/// One bad block: the shard opens, and the list reads the block later.
 #[test]
 fn unreadable_block_fails_its_shard_only() {
     let world = World::new();

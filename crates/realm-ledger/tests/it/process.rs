@@ -22,7 +22,7 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
-/// Exit code and stderr, once it ends; it is given a minute.
+/// Exit code and stderr of a child that must end within a minute.
 fn ended(mut child: Child) -> (Option<i32>, String) {
     let until = Instant::now() + Duration::from_mins(1);
     while child.try_wait().unwrap().is_none() {
@@ -37,7 +37,7 @@ fn ended(mut child: Child) -> (Option<i32>, String) {
     (child.wait().unwrap().code(), messages)
 }
 
-/// Reads stderr until a line says this; gives the pipe back to the child.
+/// Reads stderr until a line contains the text; gives the pipe back to the child.
 fn wait_for_message(child: &mut Child, text: &str) {
     let mut reader = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
@@ -76,7 +76,7 @@ fn demo_plays_answers_and_ends_on_a_signal() {
     let refused = said(&format!("quarantine list --url {url}")).done();
     assert!(refused.contains("event-id-conflict") && refused.contains("undecodable"), "{refused}");
     assert!(!refused.contains("not-for-the-ledger"));
-    // README's tour forges this decision.
+    // The tour in README forges this decision.
     let until = Instant::now() + Duration::from_mins(1);
     let bundle = loop {
         let proved = said(&format!("prove acme.atlassian.net --url {url}"));
@@ -94,7 +94,7 @@ fn demo_plays_answers_and_ends_on_a_signal() {
     ] {
         assert!(metrics.lines().any(|line| line == format!("{counter} 0")), "{counter}: {metrics}");
     }
-    // Publishing learns from the ends of the partitions how keys are placed, and has nothing to say of them.
+    // Publishing learns the partitioner from the partition ends and reports nothing.
     let brokers = welcome.lines().find_map(|line| line.trim().strip_prefix("Kafka")).unwrap().trim();
     let file = World::new();
     let file = file.file(

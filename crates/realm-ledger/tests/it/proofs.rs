@@ -1,4 +1,4 @@
-//! `verify`, as whoever was handed a proof uses it.
+//! `verify --bundle` and `verify --tlog`, as a partner uses them.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! `prove`, `export` and `verify` on a ledger: what is handed out is found valid by who has nothing but the key.
+//! `prove`, `export` and `verify` on a ledger: their results verify with the public key alone.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ use crate::world::{Run, Said, World, history, said};
 
 const ORIGIN: &str = "realm.lifecycle/0";
 
-/// A ledger whose last seal is signed, and the key that checks it.
+/// A ledger whose last seal is signed, and the key to verify it.
 struct Signed {
     world: World,
     key: String,
@@ -31,7 +31,7 @@ impl Signed {
         Self { world, key }
     }
 
-    /// One more record of acme, which the import seals and signs.
+    /// Imports one more record of acme, which seals and signs the log.
     fn grow(&self) {
         let file = self.world.path().join("history.ndjson");
         let event = r#"{"id":"x","type":"product-moved","time":"2026-03-03T00:00:00Z","clientKey":"acme.atlassian.net","productRealm":"EU"}"#;
@@ -51,7 +51,7 @@ impl Signed {
     }
 }
 
-/// Signs what is sealed, as the ledger itself does when it may, and keeps the note where it is looked for.
+/// Signs the last seal as the ledger itself does, and keeps the note at its place.
 fn sign(world: &World, change: impl FnOnce(Checkpoint) -> Checkpoint) -> String {
     let keys_dir = world.path().join("ledger.keys");
     let keys = SigningKeys::of(&keys_dir);
@@ -128,7 +128,7 @@ fn bundle_file_is_replaced_whole_or_not_at_all() {
     assert!(nowhere.messages.starts_with("error: /nowhere/bundle cannot be written"), "{}", nowhere.messages);
 }
 
-/// Answers one request with this, whatever is asked.
+/// Serves this answer to one request.
 fn answering(answer: &'static str) -> (String, std::thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -163,7 +163,7 @@ fn incomplete_or_malformed_server_answer_is_no_bundle() {
     }
 }
 
-/// A ledger whose last seal is not signed, and where the note of the one before and the last note are.
+/// A ledger whose last seal is not signed, the path of the kept note, and the last note.
 fn behind() -> (Signed, PathBuf, String) {
     let ledger = Signed::new();
     let kept = ledger.world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F0.note");
@@ -186,7 +186,7 @@ fn missing_signature_is_reported_with_a_remedy() {
         "{}",
         said.messages
     );
-    // An older checkpoint to go on from does not make one that can be proven at.
+    // A pinned older checkpoint does not replace the missing signature.
     let said = ledger.world.ask("prove acme.atlassian.net --pinned 3");
     assert!(said.messages.contains(told), "{}", said.messages);
 }
@@ -196,7 +196,7 @@ fn prove_waits_for_the_signature() {
     let (ledger, kept, last) = behind();
     let said = std::thread::scope(|scope| {
         scope.spawn(|| {
-            // The command has looked once by then, or else has less to wait for.
+            // The command has looked once by then, or the note is already there.
             std::thread::sleep(std::time::Duration::from_millis(300));
             let part = kept.with_extension("part");
             std::fs::write(&part, last).unwrap();
@@ -288,7 +288,7 @@ fn directory_differing_from_its_checkpoint_is_invalid() {
     }
 }
 
-/// A ledger of two partitions, of which one has messages and the other is empty.
+/// A ledger of two partitions, of which one is empty.
 fn of_two_partitions() -> (World, String) {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
@@ -310,8 +310,8 @@ fn verify_reports_a_deleted_shard() {
     let gone = world.ask("verify");
     assert_eq!(gone.exit, Exit::Difference, "{}", gone.messages);
     assert!(gone.messages.contains("the shard realm.lifecycle/1 is gone"), "{}", gone.messages);
-    // What the directory's own keys remember may be gone with it; that the shard was begun is not, until the operator
-    // says that it may be begun anew, nor what somebody else kept.
+    // The notes beside the keys may be lost as well; the manifest still knows the shard until the operator moves it
+    // away, and so does a pinned note.
     std::fs::remove_dir_all(world.path().join("ledger.keys/checkpoints")).unwrap();
     let gone = world.ask("verify");
     assert_eq!(gone.exit, Exit::Difference, "{}", gone.messages);
@@ -363,7 +363,7 @@ fn pinned_checkpoint_needs_its_logs_key_and_counts_as_signed() {
     assert!(!said.messages.contains("could be compared"), "{}", said.messages);
     let found = proven(said);
     assert_eq!((&found["goesOnFromPinned"], &found["signedSize"]), (&true.into(), &Value::Null), "{found}");
-    // A key that is trusted for another log says nothing about this one, although it did sign.
+    // A key trusted for another log proves nothing about this one, although it signed the note.
     let other = keys.read().unwrap()[0].renamed("elsewhere/0").unwrap();
     let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size: 3, root: empty_root() };
     let foreign = ledger.world.file("foreign", &checkpoint.sign(&[&other]));
@@ -391,7 +391,7 @@ fn key_that_never_signed_is_undecided() {
         "{}",
         said.messages
     );
-    // One of several that are trusted is enough.
+    // One of several trusted keys is enough.
     by(&format!("{} --key {}", of(ORIGIN), ledger.key)).done();
     std::fs::remove_dir_all(ledger.world.path().join("ledger.keys/checkpoints")).unwrap();
     let said = by(&ledger.key);

@@ -1,4 +1,4 @@
-//! `reconcile`: a list of one's own beside the ledger.
+//! `reconcile`: a partner's list compared with the ledger.
 
 use realm_ledger::Exit;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn lines(output: &str) -> Vec<Value> {
     output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Verdict, client key, and what else is asked for.
+/// Verdict, client key, and one more member.
 fn short(output: &str, member: &str) -> Vec<(String, String, Value)> {
     let text = |found: &Value, name: &str| found[name].as_str().unwrap().to_owned();
     let of = |found: &Value| (text(found, "verdict"), text(found, "clientKey"), found[member].clone());
@@ -99,7 +99,7 @@ fn printed_lines_have_status_and_evidence() {
     );
     let said = reconcile(&world, &list, "");
     assert_eq!(said.exit, Exit::Done, "{}", said.messages);
-    // An agreement about what is installed is no news; one about what is gone is.
+    // An agreement about an installed app is not printed; one about an uninstalled app is.
     let expected = [
         one("UNKNOWN_TO_LIST", ODD_KEY, json!([1])),
         one("AGREES", "odd.atlassian.net", json!([1])),
@@ -129,7 +129,7 @@ fn unknown_realm_differs_from_an_unknown_tenant() {
 fn knowledge_bound_is_compared() {
     let world = World::with(&history());
     let list = format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},EU\nopen.atlassian.net,{APP},EU\n");
-    // Imported, so recorded when it happened.
+    // An import records each event at its event time.
     let said = reconcile(&world, &list, "--all --known-at 2026-01-02T12:00:00Z");
     let expected = [
         one("AGREES", "acme.atlassian.net", json!([1])),
@@ -174,7 +174,7 @@ fn tenant_of_an_unassigned_shard_could_not_be_asked() {
     assert!(found.contains(&one("COULD_NOT_BE_ASKED", elsewhere, json!("not-ready"))), "{found:?}");
     assert_eq!(said.exit, Exit::Failed, "{}", said.messages);
     assert!(said.messages.contains("1 of the list could not be asked"), "{}", said.messages);
-    // All of them at hand: an answer.
+    // With all shards at hand the list is compared.
     let whole = crate::world::said(&format!(
         "reconcile {} --data-dir {}",
         list.display(),

@@ -1,4 +1,4 @@
-//! What `refill` refuses, and what the commands say of torn tenants.
+//! Refusals of `refill`, and commands on torn tenants.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::world::{Said, World, history, said};
 
 const TOPIC: &str = "realm.lifecycle";
 
-/// The settings of others are not those of the test; a file of its own has nobody else's secret.
+/// The tests ignore the settings of the environment; the secret is in a file of its own.
 fn secret() -> LedgerSecret {
     LedgerSecret::from_bytes([7; 32])
 }
@@ -22,7 +22,7 @@ fn writable(path: &Path) -> DataDir {
     DataDir::open(path, StoreOptions::default(), secret()).unwrap()
 }
 
-/// A ledger of the tests' secret with this history, in so many partitions.
+/// A ledger with the tests' secret and this history, in this number of partitions.
 fn ledger(partitions: u32) -> World {
     let world = World::new();
     std::fs::create_dir(world.path().join("ledger.keys")).unwrap();
@@ -68,7 +68,7 @@ fn directory_open_for_writing_is_not_refilled() {
     let data = writable(&world.data_dir());
     let id = ShardId { topic: TOPIC.to_owned(), partition: 0 };
     let shard = data.open_shard(&id).unwrap();
-    // Of what its own process has open the lock says nothing.
+    // The lock does not refuse its own process, so the refill is another one.
     let refill_elsewhere = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_realm-ledger"));
         command.arg("refill").arg("--from").arg(world.data_dir());
@@ -98,11 +98,11 @@ fn refill_refuses_an_empty_source_and_a_nested_target() {
     refused(&verified, Exit::Failed, "there is nothing to verify");
 }
 
-/// Seen before this: it found the partitioner again that the halt contradicts.
+/// Regression: refill learnt the partitioner that the halt contradicts.
 #[test]
 fn misplaced_halt_requires_a_named_partitioner() {
     let world = ledger(2);
-    // Imported records do not tell how the producers of the topic place keys.
+    // Imported records do not show the partitioner of the topic's producers.
     let unknown = refill(&world, "ledger", "new", "");
     refused(&unknown, Exit::Failed, "--partitioner murmur2 (Java), crc32");
     let id = ShardId { topic: TOPIC.to_owned(), partition: 1 };

@@ -1,4 +1,4 @@
-//! The table of all reasons to stop, as README shows it.
+//! The table of all stop codes in README.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn readme_lists_every_reason_not_to_sign() {
     assert!(found >= 13, "{found}");
 }
 
-/// One that is mistyped says of every bundle that it cannot be judged.
+/// A mistyped key would make every bundle inconclusive.
 #[test]
 fn keys_in_readme_parse() {
     let readme = include_str!("../../../../README.md");

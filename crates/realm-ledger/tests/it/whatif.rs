@@ -10,7 +10,7 @@ const OFF: &str = r#"{"mode":"off"}"#;
 const MONTH: &str = r#"{"mode":"days","days":30}"#;
 const ALWAYS: &str = r#"{"mode":"indefinite"}"#;
 
-/// Two tenants who went away for ten days and for two months, while their product moved.
+/// Two tenants that were uninstalled for ten days and for two months while their product moved.
 fn world() -> World {
     let event = |id: &str, client: &str, kind: &str, time: &str, fields: &str| {
         format!(
