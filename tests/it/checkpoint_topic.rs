@@ -1,4 +1,4 @@
-//! Checkpoints on a real broker: the last note is always found, and one process at a time adds to it.
+//! Checkpoints on a real broker: the last note is always found, and one process at a time publishes.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn topic(cluster: &Cluster) -> String {
 fn journal(cluster: &Cluster, topic: &str, origin: &str) -> CheckpointTopic {
     ledger_tests::show_logs();
     let options = KafkaOptions { brokers: cluster.bootstrap().to_owned(), ..KafkaOptions::default() };
-    // Transactions are known by the origin, whatever the topic: tests must not shut each other out.
+    // The transactional id is the origin, whatever the topic: tests must not fence each other.
     CheckpointTopic::new(&options, topic, &format!("{origin}@{topic}"))
 }
 
@@ -60,7 +60,7 @@ fn last_note_is_found_far_before_the_end() {
     assert_eq!(journal.last().unwrap().as_deref(), Some("long ago"));
 }
 
-/// A reader of committed messages stops before the first open transaction, and our note is behind it.
+/// A reader of committed messages stops before the first open transaction, and our note is after it.
 #[test]
 fn note_behind_an_open_foreign_transaction_fails_the_claim() {
     let cluster = kafka::shared();
@@ -77,7 +77,7 @@ fn note_behind_an_open_foreign_transaction_fails_the_claim() {
     assert_eq!(journal.claim().unwrap().as_deref(), Some("behind the open one"));
 }
 
-/// Nothing of ours is behind it, so it is nothing to wait for.
+/// No note of ours is after it, so the claim need not wait.
 #[test]
 fn open_foreign_transaction_after_our_note_does_not_block() {
     let cluster = kafka::shared();
@@ -92,7 +92,7 @@ fn open_foreign_transaction_after_our_note_does_not_block() {
     open.abort_transaction(Duration::from_secs(30)).unwrap();
 }
 
-/// Killed in the middle of a transaction, a ledger ends it by claiming, and comes to that at once.
+/// A ledger killed inside a transaction aborts it by claiming, and continues at once.
 #[test]
 fn killed_claimant_does_not_wait_for_its_own_transaction() {
     let cluster = kafka::shared();
@@ -108,7 +108,7 @@ fn killed_claimant_does_not_wait_for_its_own_transaction() {
     assert_eq!(journal.last().unwrap().as_deref(), Some("after"));
 }
 
-/// The broker may come to it when the next claim stands already, and takes it for a newer one.
+/// The broker may handle the first claim after the next one and take it for a newer process.
 #[test]
 fn unanswered_claim_is_not_taken_for_another_process() {
     let mut broker = Broker::start();
@@ -124,7 +124,7 @@ fn unanswered_claim_is_not_taken_for_another_process() {
     assert!(matches!(interrupted, CheckpointLogError::Interrupted { .. }), "{interrupted}");
     assert_eq!(journal.claim().unwrap(), None);
     journal.publish("first").unwrap();
-    // Once: the next time it is another process.
+    // Only once: the next fencing is by another process.
     assert_eq!(same.claim().unwrap().as_deref(), Some("first"));
     assert!(matches!(journal.publish("too late"), Err(CheckpointLogError::ShutOut)));
 }

@@ -1,5 +1,5 @@
-//! Signed checkpoints of real ledgers over a real broker: whatever is killed, restored from older copies or
-//! started twice, no log is ever signed in two ways; and ledgers that read the same sign the same.
+//! Signed checkpoints of real ledgers over a real broker: however ledgers are killed, restored from older copies or
+//! started twice, no log is signed in two ways; and ledgers with the same input sign the same.
 
 mod agreement;
 mod fork;
@@ -63,14 +63,14 @@ fn events(partition: i32, from: i64, count: i64) -> Vec<Message> {
     (from..from + count).map(event).collect()
 }
 
-/// Seals what came before it in a partition.
+/// A tick; it seals the records before it in the partition.
 fn tick(partition: i32, number: i64) -> Message {
     let value =
         format!(r#"{{"id":"tick-{partition}-{number}","type":"tick","time":"2024-03-01T00:00:00Z"}}"#);
     Message::new("tick", value).to_partition(partition).at(START_MS + number * STEP_MS)
 }
 
-/// Copies of one ledger have the same key.
+/// Writes the key; copies of one ledger have the same.
 pub(crate) fn write_key(keys_dir: &Path) {
     std::fs::create_dir_all(keys_dir).unwrap();
     let keys = SigningKeys::of(keys_dir);
@@ -88,7 +88,7 @@ fn open(dir: &Path, store: StoreOptions) -> Arc<DataDir> {
     Arc::new(DataDir::open(dir, store, secret()).unwrap())
 }
 
-/// Reads and signs in this process until `done` says so, then ends in order.
+/// Reads and signs in this process until `done` holds, then stops in order.
 fn run_until(options: &KafkaOptions, dir: &Path, done: impl Fn(&Catalog) -> bool) {
     let catalog = Arc::new(Catalog::default());
     let ingest = Ingest::start(open(dir, StoreOptions::default()), Arc::clone(&catalog), options).unwrap();
@@ -112,14 +112,13 @@ fn signed(catalog: &Catalog, topic: &str, partition: u32) -> u64 {
     served.and_then(|served| served.status.checkpoint()).map_or(0, |signed| signed.checkpoint.size)
 }
 
-/// Every checkpoint of a partition that was ever published, in order.
+/// Every published checkpoint of a partition, in order.
 fn published(cluster: &Cluster, options: &KafkaOptions, partition: u32) -> Vec<Checkpoint> {
     let origin = format!("{}/{partition}", options.topics[0]);
     notes(cluster, options, &origin, Isolation::ReadCommitted)
 }
 
-/// Every note of an origin. One that was sent in a transaction that failed was signed all the same: whoever reads
-/// what is not committed has it.
+/// Every note of an origin, including those of aborted transactions: a reader of uncommitted messages has them.
 pub(crate) fn notes(
     cluster: &Cluster,
     options: &KafkaOptions,
@@ -136,8 +135,8 @@ pub(crate) fn notes(
     ours.map(|note| open(note.value)).collect()
 }
 
-/// What a partner would say who has kept all of these: of one size there is one root, and the log of each is the
-/// beginning of the log of each later one. The proofs are this ledger's; what they must lead to was published.
+/// Checks all notes as a partner would: one root for a size, and each log is a prefix of each later one. The proofs
+/// are this ledger's, the roots were published.
 fn assert_one_log(snapshot: &Snapshot<'_>, notes: &[Checkpoint]) {
     let mut roots = BTreeMap::new();
     for Checkpoint { origin, size, root } in notes {

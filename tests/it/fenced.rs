@@ -1,5 +1,4 @@
-//! A static member that the coordinator has fenced joins anew by itself (I-9): the client ends, the process
-//! does not.
+//! A fenced static member rejoins by itself (I-9): the client ends, the process does not.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +38,7 @@ fn has_read(catalog: &Catalog, offset: u64) -> bool {
     })
 }
 
-/// Another member of the group under the same name, which the coordinator therefore takes for the newer one.
+/// Another member of the group with the same instance id, which fences the first one.
 fn namesake(options: &KafkaOptions) -> BaseConsumer {
     let mut config = ClientConfig::new();
     config

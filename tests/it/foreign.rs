@@ -1,6 +1,6 @@
-//! What was written without our code comes to the same verdicts: here the verifier in Python, made from
-//! `proto/AUDIT.md` alone, on what is frozen; in [`handed_out`] it and trees, tiles and notes by others on what
-//! the program hands out. (On trees of every size, and on other lines, the tests of `ledger-record` ask them.)
+//! Verifiers that do not share our code give the same verdicts: here the Python verifier, written from
+//! `proto/AUDIT.md` alone, on the published cases; in [`handed_out`] it and foreign implementations of trees, tiles
+//! and notes on what the program exports. (The tests of `ledger-record` cover trees of every size and other lines.)
 
 mod handed_out;
 
@@ -30,7 +30,7 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// What the ledger's own verifier says of it.
+    /// The exit code of the ledger's own verifier.
     fn judged(&self) -> i32 {
         let keys: Vec<VerifierKey> = self.keys.iter().map(|key| VerifierKey::parse(key).unwrap()).collect();
         match verify(&self.bundle, &keys, self.pinned.as_deref()) {
@@ -69,7 +69,7 @@ fn python_verifier_agrees_on_every_published_bundle() {
     }
 }
 
-/// A key that is mistyped says nothing about a bundle.
+/// A malformed key decides nothing about a bundle.
 #[test]
 fn python_verifier_refuses_a_malformed_key() {
     let directory = scratch::directory();
@@ -99,7 +99,7 @@ fn python_verifier_refuses_a_malformed_key() {
     assert_eq!((output.status.code(), &output.stderr[..]), (Some(1), &[][..]));
 }
 
-/// Bundles with one bit flipped, of every case, at places all over it: both verifiers judge each the same.
+/// Bundles of every case with one bit flipped, at many places: both verifiers give the same verdict.
 #[test]
 fn python_verifier_agrees_on_flipped_bundles() {
     const PLACES: usize = 60;
@@ -110,7 +110,7 @@ fn python_verifier_agrees_on_flipped_bundles() {
             let at = (place * case.bundle.len() + place * 37) / PLACES % case.bundle.len();
             let mut bytes = case.bundle.clone().into_bytes();
             bytes[at] ^= 1 << (place % 7);
-            // What is no text is told apart before anything is judged.
+            // Bytes that are no text are refused before the verdict.
             let Ok(bundle) = String::from_utf8(bytes) else { continue };
             changed.push(Case { bundle, ..case.clone() });
         }

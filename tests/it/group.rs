@@ -1,5 +1,5 @@
-//! Two programs in one consumer group share the partitions of a topic: each answers for its own, says what it
-//! does not feed, and takes over what the other leaves behind.
+//! Two programs in one consumer group share the partitions of a topic: each answers for its own, reports unassigned
+//! ones, and takes over those of the other.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ fn wait(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// The partitions that the group has given to a program, and that it reads to their end.
+/// The partitions that are assigned to a program and read to their end.
 fn fed(server: &Server) -> Vec<u64> {
     let (_, said) = server.get("/readyz");
     let shards = said["shards"].as_array().cloned().unwrap_or_default();
@@ -52,7 +52,7 @@ fn fed(server: &Server) -> Vec<u64> {
     fed.map(|shard| shard["partition"].as_u64().unwrap()).collect()
 }
 
-/// Waits until each of the two has one partition; answers whose is whose.
+/// Waits until each of the two has one partition; returns them in partition order.
 fn shared<'s>(one: &'s Server, other: &'s Server) -> [&'s Server; 2] {
     let mut owners = [one, other];
     wait("each has a partition", || match (&fed(one)[..], &fed(other)[..]) {
@@ -77,7 +77,7 @@ fn answers(server: &Server, client: &str) {
     });
 }
 
-/// What `state` prints of everything, and what it says beside. It ends with 1 where it has something to say.
+/// The output of `state` for all tenants, and its messages. It exits with 1 where the answer is incomplete.
 fn list(server: &Server) -> (Vec<String>, String) {
     let output = server::command().args(["state", "--url", &server.url]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -108,7 +108,7 @@ fn process_takes_over_partitions_of_a_leaving_one() {
         let (status, said) = ask(owner, &tenant(foreign, "early"));
         assert_eq!((status, &said["code"]), (503, &Value::from("not-ready")), "{said}");
         assert!(said["detail"].as_str().unwrap().contains(&format!("{topic}/{foreign}")), "{said}");
-        // And a tenant that nobody has may be the other's too, as far as this one knows.
+        // A tenant without records may be in the other's partition, as far as this one knows.
         assert_eq!(ask(owner, "nobody").1["code"], "not-ready");
         let (clients, said) = list(owner);
         assert_eq!(clients, [tenant(partition, "early")]);
@@ -123,7 +123,7 @@ fn process_takes_over_partitions_of_a_leaving_one() {
     assert_eq!(ask(&first, "nobody").1["code"], "not-found");
     assert_eq!(list(&first), (vec![tenant(0, "early"), tenant(1, "early")], String::new()));
 
-    // Given back, the partition is still here as it was, and every answer says that it is only that.
+    // The released partition is kept unchanged, and every answer is marked as stale.
     let second = Server::start(&two, &log("two"));
     let owners = shared(&first, &second);
     send(cluster, &topic, "later");

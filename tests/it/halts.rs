@@ -1,5 +1,5 @@
-//! Nothing passes unseen (I-4): a source that lost, changed or took back messages stops the shard with the
-//! range, the other shards go on, and messages of aborted transactions are never read.
+//! Nothing passes unseen (I-4): a source that lost, changed or took back messages halts the shard with the range, the
+//! other shards continue, and messages of aborted transactions are never read.
 
 mod clocks;
 mod running;
@@ -44,7 +44,7 @@ fn events(partition: i32, from: usize, count: usize) -> Vec<Message> {
     (from..from + count).map(event).collect()
 }
 
-/// Runs ingestion until `done` says so; answers what it made of the shards.
+/// Runs ingestion until `done` holds; returns the freshness of the shards.
 fn ingest_until(
     options: &KafkaOptions,
     dir: &std::path::Path,
@@ -78,7 +78,7 @@ fn halted(catalog: &Catalog, partition: u32) -> bool {
         .any(|(id, served)| id.partition == partition && served.status.freshness().phase == Phase::Halted)
 }
 
-/// The shard of the first partition, as it lies on disk.
+/// The shard of the first partition, read from disk.
 fn reader(dir: &std::path::Path, topic: &str) -> Reader {
     let data = DataDir::open_existing_read_only(dir, StoreOptions::default()).unwrap();
     data.read_shard(&ShardId { topic: topic.to_owned(), partition: 0 }).unwrap()
@@ -88,7 +88,7 @@ fn gaps(reader: &Reader, topic: &str) -> Vec<(u64, u64)> {
     reader.snapshot().gaps(topic).unwrap().map(Result::unwrap).collect()
 }
 
-/// What `verify` says is missing before the first message, once it found everything else true.
+/// The late beginnings that `verify` reports, with everything else true.
 fn late_beginnings(reader: &Reader) -> Vec<(String, u64)> {
     let verified = reader.snapshot().verify(&ledger_tests::secret(), &[], &mut |_, _| {});
     verified.unwrap().late_beginnings
@@ -239,7 +239,7 @@ fn aborted_transaction_is_skipped_as_a_gap() {
     assert!(matches!(&positions[..], [(_, SourcePosition::Kafka { next_offset: 13, .. })]), "{positions:?}");
 }
 
-/// A tombstone, and a header without value beside an event.
+/// A tombstone, and an event with a null header.
 #[test]
 fn tombstones_follow_the_setting_and_null_headers_are_absent() {
     let cluster = kafka::shared();
@@ -275,7 +275,7 @@ fn tombstones_follow_the_setting_and_null_headers_are_absent() {
     assert_eq!(late_beginnings(&reader), []);
 }
 
-/// A producer of transactions leaves a commit marker behind its last message: read, although no message.
+/// A transactional producer leaves a commit marker after its last message: an offset without a message.
 #[test]
 fn retention_of_a_trailing_marker_is_no_gap() {
     let cluster = kafka::shared();

@@ -1,4 +1,4 @@
-//! The real broker does what the other tests rely on.
+//! Behaviour of the real broker that the other tests depend on.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ fn aborted_transaction_is_stored_but_not_read_committed() {
         let messages = cluster.read_all(&topic, isolation).into_iter();
         messages.map(|message| (message.offset, message.value.unwrap())).collect()
     };
-    // Each transaction ends with a marker that takes an offset.
+    // Each transaction ends with a marker that has an offset.
     assert_eq!(values(Isolation::ReadCommitted), [(0, b"committed".to_vec()), (4, b"plain".to_vec())]);
     assert_eq!(
         values(Isolation::ReadUncommitted),

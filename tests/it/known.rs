@@ -1,5 +1,5 @@
-//! An answer that is not known is not given: on a replica that still reads, beside a shard that halted, and where an
-//! app-level event came to one partition only.
+//! An unknown answer is not given: on a replica that is catching up, beside a halted shard, and with an app-level
+//! event in one partition only.
 
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What can be asked about a tenant, over HTTP.
+/// The queries about a tenant over HTTP.
 fn ways(client: &str) -> [String; 5] {
     let of_tenant = format!("/v1/tenants/{client}");
     [
@@ -82,7 +82,7 @@ fn fresh_replica_reports_no_absence_before_reading_all() {
                 _ => panic!("{status}: {answer}"),
             }
         }
-        // Nor is anything known of a tenant that is nowhere.
+        // Absence of an unknown tenant is not reported either.
         let (status, answer) = server.get("/v1/tenants/nobody");
         assert!(status == 503 || server.get("/readyz").1["shards"][0]["caughtUp"] == true, "{answer}");
         answers.iter().all(|(status, _)| *status == 200)
@@ -95,7 +95,7 @@ fn fresh_replica_reports_no_absence_before_reading_all() {
     }
     assert_eq!((preview.0, &preview.1["decision"]["rule"]), (200, &Value::from("FRESH")), "{}", preview.1);
     server.drain();
-    // What was left at the end is whole, for whoever reads the directory.
+    // The final directory is complete for local readers.
     let list = run(&["state", "--data-dir", setup.data_dir.to_str().unwrap()]);
     assert_eq!(list.status.code(), Some(0), "{}", said(&list));
 }
@@ -196,7 +196,7 @@ fn app_event_in_one_partition_is_reported_and_copied() {
     fill(cluster, &setup.topic);
     let server = Server::start(&setup, &scratch.path().join("log"));
     server.wait_until_ready(3);
-    // An ordinary producer: one message, in the partition of its key.
+    // An ordinary producer sends one message to the partition of its key.
     cluster.produce(&setup.topic, &[policy("in-one", 7, 1)]);
     wait("the copies are missed", || missing(&server) == [1, 0, 1]);
     let ends =

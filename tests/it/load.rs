@@ -1,5 +1,5 @@
-//! Load that must neither halt nor starve a running ledger: more connections than it may open files, clients that do
-//! not send or do not read, and brokers that do not answer when it is to end.
+//! Load that must neither halt nor starve a running ledger: more connections than open files, clients that do not
+//! send or read, and brokers that do not answer at shutdown.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use ledger_tests::kafka::{self, Broker, Cluster, Message};
 use ledger_tests::scratch;
 use ledger_tests::server::{Server, Setup};
 
-/// Longer than anything here takes on a machine that does much else.
+/// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn setup(cluster: &Cluster, stem: &str, scratch: &Path, partitions: i32) -> Setup {
@@ -35,7 +35,7 @@ fn connect(server: &Server, request: &str) -> TcpStream {
     stream
 }
 
-/// The last seq of the tenant, once it is this one.
+/// Waits until this is the last seq of the tenant.
 fn wait_for_seq(server: &Server, seq: u64) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -48,7 +48,8 @@ fn wait_for_seq(server: &Server, seq: u64) {
     }
 }
 
-/// The usual limit is 1,024: the process raises it, or takes so many connections only that its shards can go on.
+/// The usual limit is 1,024: the process raises it, or accepts only as many connections as leave files for its
+/// shards.
 #[test]
 fn more_connections_than_open_files_halt_no_shard() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
@@ -105,7 +106,7 @@ fn missing_bodies_do_not_block_health() {
     server.drain();
 }
 
-/// How long the answer took, on a connection of its own.
+/// The time of the answer, on a connection of its own.
 fn livez(server: &Server) -> Duration {
     let began = Instant::now();
     let mut stream = connect(server, "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -171,7 +172,7 @@ fn frozen_brokers_do_not_delay_shutdown() {
     let events: Vec<_> = (1..=5_000).map(|number| enabled(number, "")).collect();
     broker.cluster().produce(&setup.topic, &events);
     let mut server = Server::start(&setup, &log);
-    // Some of it is recorded, and most likely not published.
+    // Some events are recorded and probably not published yet.
     let deadline = Instant::now() + PATIENCE;
     while server.get("/v1/tenants/acme").0 != 200 {
         assert!(Instant::now() < deadline, "{}", server.get("/readyz").1);

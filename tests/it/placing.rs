@@ -1,5 +1,4 @@
-//! A tenant stands in one partition: producers of every kind beside imported history, and the tenants that were torn
-//! all the same.
+//! A tenant is in one partition: producers of every kind beside imported history, and torn tenants.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -17,7 +16,7 @@ const PARTITIONS: u32 = 4;
 const TENANTS: usize = 12;
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// A topic, and a data directory for it.
+/// A topic and its data directories.
 struct Field {
     cluster: &'static Cluster,
     topic: String,
@@ -79,12 +78,12 @@ fn event(tenant: usize, kind: &str) -> String {
     )
 }
 
-/// Where a partitioner puts a tenant.
+/// The partition of a tenant by a partitioner.
 fn place(partitioner: Partitioner, tenant: usize) -> u32 {
     partitioner.partition(name(tenant).as_bytes(), PARTITIONS).unwrap()
 }
 
-/// The partitions in which a tenant of murmur2 comes by CRC32, and somebody else's history is.
+/// The partitions where CRC32 puts a tenant that murmur2 puts elsewhere.
 fn contradicted() -> Vec<u32> {
     let moved = (0..TENANTS).filter(|t| place(Partitioner::Crc32, *t) != place(Partitioner::Murmur2, *t));
     let mut partitions: Vec<u32> = moved.map(|tenant| place(Partitioner::Crc32, tenant)).collect();
@@ -97,7 +96,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Waits until every shard is halted or has read everything; answers `/readyz`.
+/// Waits until every shard is halted or read to its end; returns `/readyz`.
 fn settled(server: &Server) -> (u16, Vec<Value>) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -113,7 +112,7 @@ fn settled(server: &Server) -> (u16, Vec<Value>) {
     }
 }
 
-/// How the first question about each tenant is answered, and how many records it has.
+/// The status of the first query about each tenant, and its number of records.
 fn answers(server: &Server) -> Vec<(u16, usize)> {
     let ask = |tenant| {
         let (status, body) = server.get(&format!("/v1/tenants/{}/log", name(tenant)));
@@ -135,7 +134,7 @@ fn ask(data_dir: &Path, arguments: &[&str]) -> Output {
     command.args(arguments).arg("--data-dir").arg(data_dir).output().unwrap()
 }
 
-/// Seen before this: 9 of 12 tenants torn, `/readyz` 200.
+/// Regression: 9 of 12 tenants torn, `/readyz` 200.
 #[test]
 fn misplaced_events_halt_their_shard_before_recording() {
     let field = Field::new();
@@ -172,7 +171,8 @@ fn misplaced_events_halt_their_shard_before_recording() {
     torn_tenants_are_named_everywhere(&field);
 }
 
-/// The operator reads on all the same: what is torn is named by every list, counted after a restart, and no difference.
+/// The operator continues with `unknown`: every list names the torn tenants, a restart still counts them, and
+/// `verify` finds no difference.
 fn torn_tenants_are_named_everywhere(field: &Field) {
     let unknown = [("KAFKA__PARTITIONER", "unknown")];
     let server = field.serve("data", &unknown);
@@ -203,7 +203,7 @@ fn torn_tenants_are_named_everywhere(field: &Field) {
     #[expect(clippy::cast_precision_loss, reason = "a handful")]
     let in_two_shards = 2.0 * torn.len() as f64;
     assert!((torn_by_metrics(&server) - in_two_shards).abs() < 0.5);
-    // No goodbye: what is remembered is with the data.
+    // Killed: the torn tenants are stored with the data.
     drop(server);
     let server = field.serve("data", &unknown);
     assert!((torn_by_metrics(&server) - in_two_shards).abs() < 0.5, "right after the restart");

@@ -1,5 +1,5 @@
-//! The program as its operator meets it: how it ends when it is hurried, what it refuses to serve, and how a
-//! refused event is brought in again beside a running server.
+//! The program as its operator uses it: ending in a hurry, refusing another cluster, and retrying a refused event
+//! beside a running server.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use ledger_tests::kafka::{self, Broker, Cluster, Message};
 use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
 
-/// Longer than anything here takes, and shorter than what is not waited for.
+/// Longer than anything here takes, and shorter than the waits that must be skipped.
 const SOON: Duration = Duration::from_secs(15);
 
 fn setup(cluster: &Cluster, topic: &str, scratch: &Path) -> Setup {
@@ -31,7 +31,7 @@ fn enabled(id: &str, key: &str) -> Message {
     Message::new(key, value)
 }
 
-/// The events of a tenant, once it has any.
+/// Waits for events of a tenant; returns their ids.
 fn ids_of(server: &Server, client: &str) -> Vec<String> {
     let deadline = Instant::now() + SOON;
     loop {
@@ -54,7 +54,7 @@ fn second_signal_ends_without_waiting_for_brokers() {
     broker.cluster().produce(&setup.topic, &[enabled("e-1", "acme")]);
     let mut server = Server::start(&setup, &log);
     server.wait_until_ready(1);
-    // It does not answer any more, and is not gone either: leaving the group waits for it.
+    // The broker does not answer and is not gone: leaving the group waits for it.
     broker.freeze();
     server.process.signal("TERM");
     std::thread::sleep(Duration::from_secs(2));
@@ -104,13 +104,13 @@ fn refused_event_is_retried_through_kafka() {
     let (code, said) = retry(&item(1));
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("was sent to"), "{said}");
-    // Kafka has it once more, keyed as it should have been, and the ledger takes it from there.
+    // Kafka has the event again under the right key, and the ledger appends it from there.
     let sent = cluster.read_all(&setup.topic, kafka::Isolation::ReadCommitted);
     assert_eq!(sent.len(), 3);
     assert_eq!(sent[2].key.as_deref(), Some(&b"acme"[..]));
     assert_eq!(ids_of(&server, "acme"), ["e-1"]);
 
-    // What was no JSON was not kept, and what does not exist cannot be sent.
+    // A message that is no JSON was not kept, and an unknown one cannot be sent.
     let (code, said) = retry(&item(2));
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("only the SHA-256 was kept"), "{said}");

@@ -1,5 +1,4 @@
-//! What a partner asks a running server for, and checks alone: bundles over HTTP, out of a ledger that Kafka
-//! feeds while it is asked.
+//! Bundles that a partner fetches from a running server and verifies alone, while Kafka feeds the ledger.
 
 use std::path::Path;
 use std::process::Output;
@@ -16,7 +15,7 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A server whose only partition is sealed by its own ticks and signed.
+/// A server with one partition, sealed by its own ticks and signed.
 struct Audited<'c> {
     cluster: &'c Cluster,
     topic: String,
@@ -56,7 +55,7 @@ impl Audited<'_> {
         self.cluster.produce(&self.topic, &ids.map(event).collect::<Vec<_>>());
     }
 
-    /// The last note, once it covers more leaves than that.
+    /// Waits for a note with more leaves; returns its checkpoint.
     fn checkpoint_beyond(&self, size: u64) -> Checkpoint {
         self.note_beyond(size).1
     }
@@ -76,14 +75,14 @@ impl Audited<'_> {
         }
     }
 
-    /// A run of the program beside the server, to which the ledger's secret is known.
+    /// Runs the program beside the server, with the ledger's secret.
     fn run(&self, arguments: &[&str]) -> Output {
         let mut command = server::command();
         command.current_dir(self.scratch.path()).env("REALM_LEDGER_SECRET", ledger_tests::SECRET);
         command.args(arguments).output().unwrap()
     }
 
-    /// The bundle that the server and the one that the data directory gives, of one checkpoint.
+    /// The bundles of the server and of the data directory for one checkpoint.
     fn both_bundles(&self, client: &str, pinned: u64) -> [String; 2] {
         let pinned = pinned.to_string();
         let deadline = Instant::now() + PATIENCE;
@@ -95,7 +94,7 @@ impl Audited<'_> {
                 assert!(said(&output).contains(&format!(" records of {client} in {}", self.topic)));
                 String::from_utf8(output.stdout).unwrap()
             });
-            // Between the two another seal may be signed.
+            // Another seal may be signed between the two.
             if bundles[0].lines().nth(1) == bundles[1].lines().nth(1) {
                 return bundles;
             }
@@ -103,11 +102,11 @@ impl Audited<'_> {
         }
     }
 
-    /// A bundle, in a file as it was answered.
+    /// Fetches a bundle into a file.
     fn bundle(&self, asked: &str) -> Bundle<'_> {
         let (status, said) = self.server.get(&format!("/v1/tenants/{asked}"));
         assert_eq!(status, 200, "{said}");
-        // Several lines are no JSON; problems are.
+        // A bundle has several lines and is no JSON; a problem is.
         let text = said.as_str().unwrap();
         let path = self.scratch.path().join("bundle");
         std::fs::write(&path, text).unwrap();
@@ -125,7 +124,7 @@ struct Bundle<'a> {
 }
 
 impl Bundle<'_> {
-    /// What both verifiers say of it, who know the key and perhaps an earlier note.
+    /// Checks the bundle with both verifiers, the key and perhaps an earlier note; returns the report.
     fn judged(&self, pinned: Option<&Path>) -> Value {
         let mut ours = server::command();
         ours.args(["verify", "--format", "json", "--bundle"]).arg(&self.path);
@@ -173,7 +172,7 @@ fn bundles_are_served_under_load() {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            // Every 4096 leaves are sealed: many seals between two notes.
+            // A seal follows 4096 leaves: many seals between two notes.
             let mut sent = 0;
             while !stop.load(Ordering::Acquire) {
                 ledger.send("busy", sent..sent + 5_000);
@@ -183,7 +182,7 @@ fn bundles_are_served_under_load() {
         let mut sizes = Vec::new();
         let deadline = Instant::now() + Duration::from_mins(1);
         let is_under_load = |sizes: &[u64]| sizes.last() > sizes.first().map(|first| first + 4_096).as_ref();
-        // A machine that is busy proves faster than it takes in.
+        // A busy machine may prove faster than it ingests.
         while sizes.len() < 12 || (!is_under_load(&sizes) && Instant::now() < deadline) {
             let proven = ledger.bundle("acme/proof").judged(None);
             assert_eq!(proven["records"], 3, "{proven}");
@@ -233,12 +232,12 @@ fn prove_reports_why_a_server_gives_no_bundle() {
         assert!(!bundle.exists(), "there is nothing to be handed on");
         said(&output)
     };
-    // Without a topic for checkpoints nothing is signed.
+    // Without a checkpoints topic nothing is signed.
     let unsigned = prove(&server.url, &[]);
     assert!(unsigned.starts_with("error: ") && unsigned.contains("hint: a running `serve`"), "{unsigned}");
     let elsewhere = prove(&server.url, &["--partition", "7"]);
     assert!(elsewhere.starts_with("error: there is no partition 7 here"), "{elsewhere}");
-    // Ports below 1024 are given by name: nobody listens at the first.
+    // Port 1 has no listener.
     let nobody = prove("http://127.0.0.1:1", &[]);
     assert!(nobody.starts_with("error: http://127.0.0.1:1 cannot be asked"), "{nobody}");
     assert!(nobody.contains("hint: is the server running"), "{nobody}");

@@ -1,5 +1,4 @@
-//! What is published when the output topics are not as generous as the input: nothing that was refused may
-//! hold up what was decided.
+//! Publishing with narrower output topics: a refused message must not block decisions.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +6,7 @@ use ledger_tests::kafka::{self, Isolation, Message};
 use ledger_tests::scratch;
 use ledger_tests::server::{Server, Setup};
 
-/// Longer than the failures on the way take together.
+/// Longer than all failures on the way together.
 const SOON: Duration = Duration::from_mins(1);
 
 #[test]
@@ -40,7 +39,7 @@ fn oversized_dead_letter_is_published_as_a_digest() {
 
     let deadline = Instant::now() + SOON;
     let read = |topic: &str| cluster.read_all(topic, Isolation::ReadCommitted);
-    // What was sent before the first refusal comes again: the last of each offset counts.
+    // Messages before the first refusal are sent again: the last of each offset counts.
     let form_of = |offset: &str| {
         let letters = read(&setup.dead_letter_topic);
         let is_of = |letter: &&kafka::Received| letter.header("realm-ledger-offset") == Some(offset);
@@ -56,7 +55,7 @@ fn oversized_dead_letter_is_published_as_a_digest() {
     server.drain();
 }
 
-/// Each topic is published to for itself: what is decided is told, once, while refused messages have nowhere to go.
+/// Each topic has its own publisher: decisions are published once while the dead-letter topic is missing.
 #[test]
 fn missing_dead_letter_topic_does_not_block_decisions() {
     const TENANTS: usize = 2_500;
@@ -94,8 +93,8 @@ fn missing_dead_letter_topic_does_not_block_decisions() {
     assert!(missing.is_some_and(|line| line.contains(&setup.dead_letter_topic)), "{told}");
 }
 
-/// The partition moves to a process on another disk, and back: what the group published is not published again, and
-/// nothing is left out.
+/// The partition moves to a process on another disk and back: published messages are not repeated, and none is left
+/// out.
 #[test]
 fn moved_partition_is_not_published_again() {
     let cluster = kafka::shared();

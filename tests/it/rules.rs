@@ -1,8 +1,8 @@
-//! The program against an independent reading of the rules: `tests/rules/reference.py` was written from the text of
-//! rule set 2 alone. Random histories go through both, and every answer is compared: states at many instants and as
-//! they were known, previews, what-if reports, refusals. A difference is printed as a shrunk scenario.
+//! The program against an independent implementation of the rules: `tests/rules/reference.py` was written from the
+//! text of rule set 2 alone. Both run random histories, and every answer is compared: states at many instants and
+//! with knowledge bounds, previews, what-if reports, refusals. A difference is printed as a shrunk scenario.
 //!
-//! `REALM_LEDGER_TEST_SEEDS=1000+300` takes 300 seeds from 1000 on instead of the fixed ones (about ten seconds each):
+//! `REALM_LEDGER_TEST_SEEDS=1000+300` runs 300 seeds from 1000 on instead of the fixed ones (about ten seconds each):
 //! `REALM_LEDGER_TEST_SEEDS=1000+300 cargo test --release -p ledger-tests --test it -- --nocapture rules::random`.
 
 use std::env;
@@ -37,7 +37,7 @@ fn random_histories_match_the_reference_rules() {
     );
 }
 
-/// Otherwise the test above could pass without comparing anything.
+/// Shows that the comparison above can fail.
 #[test]
 fn program_with_a_wrong_rule_is_found() {
     let scratch = scratch::directory();

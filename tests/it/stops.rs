@@ -1,5 +1,5 @@
-//! The program when it cannot go on: it says why as long as it lasts, loses nothing, and goes on by itself where nothing
-//! but the cause is to be mended.
+//! The program when it cannot continue: it reports the reason as long as it lasts, loses nothing, and resumes by
+//! itself where only the cause needs repair.
 
 mod away;
 mod disk;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// One event each of so many tenants, from a number on, in turn over the partitions.
+/// One event for each tenant from a number on, over the partitions in turn.
 fn events(partitions: i32, from: usize, count: usize) -> Vec<Message> {
     let event = |number: usize| {
         let client = format!("tenant-{number}");
@@ -32,12 +32,12 @@ fn setup(cluster: &Cluster, stem: &str, partitions: i32, data_dir: &Path) -> Set
     let mut setup = Setup::new(cluster, kafka::unique_name(stem), data_dir.to_owned());
     cluster.create_topic(&setup.topic, partitions, &[("message.timestamp.type", "LogAppendTime")]);
     setup.more.push(("KAFKA__CHECK_INTERVAL", "1s".to_owned()));
-    // Ticks are messages, too: a test that counts has none.
+    // Ticks are messages too, so a test that counts offsets has none.
     setup.more.push(("EVIDENCE__TICK_INTERVAL", "1h".to_owned()));
     setup
 }
 
-/// What `/readyz` says, once it is as wanted.
+/// Waits for a wanted answer of `/readyz`; returns it.
 fn wait_ready(server: &Server, what: &str, is_so: impl Fn(u16, &Value) -> bool) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -54,7 +54,7 @@ fn are_all(told: &Value, is_so: impl Fn(&Value) -> bool) -> bool {
     told["shards"].as_array().is_some_and(|shards| !shards.is_empty() && shards.iter().all(is_so))
 }
 
-/// A lone shard that is damaged: `exit_when_halted` decides whether the process stays to answer.
+/// A single damaged shard: `exit_when_halted` decides whether the process continues to answer.
 #[test]
 fn halted_process_stays_or_exits_as_configured() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
@@ -89,7 +89,7 @@ fn halted_process_stays_or_exits_as_configured() {
         "{said}"
     );
 
-    // And what it says to do is all there is to do.
+    // Following the reported remedy is enough.
     std::fs::rename(&shard, shard.with_extension("away")).unwrap();
     let server = Server::start(&setup, &log);
     server.wait_until_ready(1);
@@ -98,7 +98,7 @@ fn halted_process_stays_or_exits_as_configured() {
     server::verified(&setup.data_dir, &[]);
 }
 
-/// What it read before stays the end of what it read: it has not compared anything yet, and so has nothing to record.
+/// A start without a comparison has nothing to record, so the noted end stays.
 #[test]
 fn start_stopped_at_once_records_nothing() {
     let cluster = kafka::shared();

@@ -1,5 +1,5 @@
-//! What an operator does with topics, against a real broker: made with the settings that matter, compared,
-//! and told when they differ.
+//! Topic administration against a real broker: topics are created with the required settings, checked, and
+//! differences reported.
 
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ fn topics_are_created_and_checked_with_required_settings() {
         assert_eq!(again.status.code(), Some(0), "{verb}: {}", told(&again));
     }
 
-    // Partitions that are asked for are not there because the topic is.
+    // The topic exists, but without the requested partitions.
     let other = topics_with(cluster, "create", &name, &["--replication-factor", "1", "--partitions", "6"]);
     assert_eq!(other.status.code(), Some(3), "{}", told(&other));
     assert!(told(&other).contains("partitions is 12, needs 6"), "{}", told(&other));
@@ -62,7 +62,7 @@ fn topics_are_created_and_checked_with_required_settings() {
     }
 }
 
-/// What `serve` would halt for is told before it does, with the same words.
+/// `topics check` reports in the same words what `serve` would halt for.
 #[test]
 fn unbounded_topic_is_reported_as_halting() {
     let cluster = kafka::shared();
@@ -83,7 +83,7 @@ fn unbounded_topic_is_reported_as_halting() {
     }
 }
 
-/// Rules 1: recorded times that are not the broker's are warned about; so is retention, before it bites.
+/// Rules 1: recorded times by producers are warned about, and so is retention.
 #[test]
 fn server_warns_of_wrong_topic_settings() {
     let cluster = kafka::shared();

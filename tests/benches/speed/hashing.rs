@@ -78,7 +78,7 @@ fn hash_lines(took: &mut Took, lines: &[Line], secret: &LedgerSecret) {
     });
 }
 
-/// Puts streams into the map; answers how many nodes that hashed.
+/// Puts streams into the map; returns the number of hashed nodes.
 fn put(nodes: &mut Nodes, heads: &[(Hash, Head)]) -> usize {
     let mut changed: Vec<Entry> =
         heads.iter().map(|(stream, head)| Entry { stream: *stream, commitment: head.commitment() }).collect();

@@ -29,7 +29,7 @@ pub(crate) struct Source<'a> {
 
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Takes turns; leaves the last ledger in `dir/ledger`.
+/// Runs in turns; leaves the last ledger in `dir/ledger`.
 pub(crate) fn run(source: &Source<'_>, dir: &Path, pairs: usize) {
     let ledger = dir.join("ledger");
     let (mut ingested, mut discarded, mut signed) = (Vec::new(), Vec::new(), Vec::new());

@@ -22,7 +22,7 @@ use super::measure::quantile;
 
 const TOPIC: &str = "past";
 const SIZES: [u64; 2] = [10, 100_000];
-/// One in so many records is late: each corrects what came after it.
+/// One in this number of records is late and corrects later outcomes.
 const LATE_ONE_IN: u64 = 10_000;
 
 pub(crate) fn run(dir: &Path) {

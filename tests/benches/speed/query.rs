@@ -38,7 +38,7 @@ pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
     let mut chance = Chance::new(3);
     println!("\nquestions about one of {} installations at random", known.len());
     for _ in 0..2 {
-        // The first round warms the caches, and is told all the same.
+        // The first round warms the caches and is printed too.
         let mut took: Vec<f64> = (0..QUESTIONS).map(|_| ask(&ledger, any(&known, &mut chance))).collect();
         tell("in this process", &mut took);
     }

@@ -57,7 +57,7 @@ pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
 
 const POLICIES: [Policy; 3] = [Policy::Days { days: 30 }, Policy::Off, Policy::Indefinite];
 
-/// As the command and the route ask it; one shard is one thread.
+/// As the command and the route run it; one shard is one thread.
 fn what_if(ledger: &Ledger, policies: &[Policy], expected: usize) -> Took {
     let asked = WhatIfQuery { policies: policies.to_vec(), scope: Scope::default(), differences: false };
     let watch = Watch::start();

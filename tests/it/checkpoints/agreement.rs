@@ -1,5 +1,5 @@
-//! Ledgers of the same topic agree: whatever comes, and however they are started, killed and sized, their logs are
-//! one. A ledger that is lost is filled again from Kafka and signs what was signed before.
+//! Ledgers of the same topic agree: whatever arrives, and however they are started, killed and sized, they have one
+//! log. A lost ledger is filled again from Kafka and signs the same checkpoints.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,14 +16,14 @@ use super::{notes, options, tick, wait, write_key};
 
 const PARTITIONS: u32 = 2;
 const PHASES: usize = 5;
-/// So many messages between two ticks: more often than a minute is over.
+/// Messages between two ticks: more often than once a minute.
 const TICK_EVERY: i64 = 40;
-/// 1 January 2026: after all that the workload tells of, and long ago.
+/// 1 January 2026: after all event times of the workload, and in the past.
 const RECORDED_MS: i64 = 1_767_225_600_000;
-/// So far apart, a minute and with it a seal comes every few messages.
+/// At this distance a minute, and with it a seal, ends every few messages.
 const APART_MS: i64 = 7_000;
 
-/// Everything that can arrive, with ticks in between; the last of each partition is a tick.
+/// Every kind of message, with ticks in between; the last of each partition is a tick.
 fn messages() -> Vec<Vec<Message>> {
     let mix = Mix {
         seed: 4,
@@ -54,8 +54,8 @@ fn messages() -> Vec<Vec<Message>> {
     phases
 }
 
-/// A ledger with an origin, a group and a place of its own. The topic of checkpoints they share: who is killed in the
-/// middle of a transaction keeps no other waiting.
+/// A ledger with its own origin, group and directory. All share the checkpoints topic: a ledger killed inside a
+/// transaction must not block another.
 fn ledger(cluster: &Cluster, options: &KafkaOptions, scratch: &Path, name: &str) -> Setup {
     write_key(&scratch.join(format!("{name}.keys")));
     Setup {
@@ -77,7 +77,7 @@ fn sizes(server: &Server) -> BTreeMap<u64, u64> {
     checkpoints.map(|one| (one["partition"].as_u64().unwrap(), one["size"].as_u64().unwrap())).collect()
 }
 
-/// Waits until all of the topic is read and signed: until everybody has signed the same, and more than before.
+/// Waits until the whole topic is read and signed: until all have signed the same, and more than before.
 fn wait_until_signed(servers: &[&Server], before: &mut BTreeMap<u64, u64>) {
     for server in servers {
         server.wait_until_ready(PARTITIONS as usize);
@@ -134,7 +134,7 @@ fn ledgers_of_one_topic_sign_the_same_log() {
     start(&again).process.kill();
     let third = start(&again);
     third.wait_until_ready(PARTITIONS as usize);
-    // Up to where the others had.
+    // Up to the size of the others.
     wait(|| sizes(&third) == signed, || third.get("/v1/checkpoints").1.to_string());
     third.drain();
     compare(cluster, &options, [&large, &small, &again]);

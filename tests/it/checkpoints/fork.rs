@@ -1,5 +1,5 @@
-//! Two programs on the same partitions with the same keys, killed again and again at any moment, their data
-//! directories put back to older copies: all notes of the topic, those too whose transactions failed, are of one log.
+//! Two programs on the same partitions with the same keys are killed again and again and restored from older copies:
+//! all notes of the topic, also those of aborted transactions, are of one log.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use super::{PATIENCE, assert_one_log, events, notes, options, published, write_k
 const PARTITIONS: i32 = 2;
 const ROUNDS: u64 = 16;
 
-/// Sends to both partitions until told to stop; answers how many events each got.
+/// Sends to both partitions until stopped; returns the number of events of each.
 fn trickle(cluster: &Cluster, topic: &str, stop: &AtomicBool) -> i64 {
     let mut sent = 0;
     while !stop.load(Ordering::Acquire) {
@@ -36,7 +36,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.success());
 }
 
-/// One life of a program: begun, perhaps from an older copy, and killed at any moment.
+/// One run of a program: started, perhaps from an older copy, and killed at a random moment.
 fn live(setup: &Setup, scratch: &Path, chance: &mut Chance) {
     let backup = scratch.join(format!("{}.backup", setup.instance));
     match chance.below(4) {
@@ -95,7 +95,7 @@ fn kills_and_backups_never_sign_two_roots_of_one_size() {
     server::verified(&one.data_dir, &[]);
 }
 
-/// Lets one of them read to the end, and sign it; the other may just have shut it out.
+/// Lets one of them read to the end and sign it, although the other may just have fenced it.
 fn finish(setup: &Setup, scratch: &Path, sent: u64) {
     let server = Server::start(setup, &scratch.join("last.log"));
     server.wait_until_ready(usize::try_from(PARTITIONS).unwrap());
@@ -103,7 +103,7 @@ fn finish(setup: &Setup, scratch: &Path, sent: u64) {
     loop {
         let (_, answer) = server.get("/v1/checkpoints");
         let checkpoints = answer["checkpoints"].as_array().unwrap().clone();
-        // The last minute is not sealed: nothing later has come.
+        // The last minute is not sealed, as no later message arrived.
         let is_signed = |checkpoint: &serde_json::Value| checkpoint["size"].as_u64() > Some(sent);
         if checkpoints.len() == 2 && checkpoints.iter().all(is_signed) {
             break;

@@ -1,4 +1,4 @@
-//! A restored backup is told from a fork.
+//! A restored backup is distinguished from a fork.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ fn restored_backup_signs_nothing_until_caught_up() {
     std::fs::remove_dir_all(&dir).unwrap();
     copy(&backup, &dir);
 
-    // Served, but not fed yet.
+    // Served, but not assigned yet.
     let catalog = Arc::new(Catalog::default());
     let id = ShardId { topic: topic.clone(), partition: 0 };
     let status = Arc::new(ShardStatus::default());

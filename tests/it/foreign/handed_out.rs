@@ -1,5 +1,5 @@
-//! What the program itself hands out, taken by others: the directory of `export --tlog` with its signed note, and
-//! bundles of `prove`. Lines, hashes, proofs and signatures are read from the files by foreign code alone.
+//! Exports of the program read by others: the directory of `export --tlog` with its signed note, and bundles of
+//! `prove`. Only foreign code reads lines, hashes, proofs and signatures from the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use signed_note::{Note, StandardVerifier, VerifierList};
 use tempfile::TempDir;
 use tlog_tiles::{Checkpoint, HashReader as _, Tile, TileHashReader, TileReader};
 
-/// A third is imported and signed, then all of it.
+/// One third is imported and signed, then all of it.
 const MIX: Mix = Mix {
     seed: 20,
     tenants: 60,
@@ -33,7 +33,7 @@ const MIX: Mix = Mix {
     late_app_events: true,
 };
 
-/// Nobody has such a tenant.
+/// A tenant without records.
 const NOBODY: &str = "nobody.example.com";
 
 static HANDED_OUT: LazyLock<HandedOut> = LazyLock::new(HandedOut::made);
@@ -41,7 +41,7 @@ static HANDED_OUT: LazyLock<HandedOut> = LazyLock::new(HandedOut::made);
 struct HandedOut {
     scratch: TempDir,
     key: String,
-    /// Note of the log when it was shorter, as it was kept.
+    /// The note of the log when it was shorter.
     earlier: String,
     /// Note in the exported directory.
     last: String,
@@ -79,7 +79,7 @@ impl HandedOut {
         self.run(&["import", "history.ndjson", "--accept-refusals"]);
     }
 
-    /// What the program says, run where everything lies.
+    /// Output of the program, run in the directory.
     fn run(&self, arguments: &[&str]) -> String {
         let mut command = server::command();
         command.current_dir(self.scratch.path()).env("REALM_LEDGER_DATA_DIR", "ledger").args(arguments);
@@ -92,7 +92,7 @@ impl HandedOut {
         self.scratch.path().join("mirror/realm.lifecycle/0")
     }
 
-    /// A note, its signature checked by foreign code and its text read by foreign code.
+    /// A note, verified and parsed by foreign code.
     fn opened(&self, note: &str) -> Checkpoint {
         let verifier = StandardVerifier::new(&self.key).unwrap();
         let known = VerifierList::new(vec![Box::new(verifier)]);
@@ -157,7 +157,7 @@ struct Bundle {
 }
 
 impl Bundle {
-    /// Index, line and proof of everything in it that is in the log.
+    /// Index, line and proof of every leaf in the bundle.
     fn included(&self) -> impl Iterator<Item = (u64, &[u8], Vec<[u8; 32]>)> {
         let with_line = self.parts.iter().filter_map(|part| Some((part, part["entry"].as_str()?)));
         with_line.map(|(part, line)| (part["index"].as_u64().unwrap(), line.as_bytes(), hashes(part)))
@@ -197,7 +197,7 @@ fn tlog_tiles_reads_and_proves_from_the_export() {
     let [earlier, last] = HANDED_OUT.checkpoints();
     let (size, top) = (last.size(), *last.hash());
     let directory = Directory(HANDED_OUT.log());
-    // It refuses every tile that does not lead to the signed root.
+    // The reader refuses every tile that does not lead to the signed root.
     let reader = TileHashReader::new(size, top, &directory);
     for (index, line) in (0..).zip(HANDED_OUT.lines()) {
         let leaf = tlog_tiles::record_hash(&line);
@@ -253,7 +253,7 @@ fn pymerkle_reproduces_signed_roots_and_accepts_proofs() {
         let made = tree::append(index, leaf_hash(line), stored).unwrap();
         nodes.extend(made);
     }
-    // Sizes that nobody signed, too: what tiles and proofs are made of.
+    // Unsigned sizes too: tiles and proofs are made of them.
     let stored = |node| Ok::<Hash, Infallible>(nodes[&node]);
     let sizes: Vec<u64> = (1..last.size()).filter(|size| size % 97 == 1).chain([2, 255, 256, 257]).collect();
     let mut roots: Vec<(u64, String)> =

@@ -1,5 +1,5 @@
-//! Whose clock rules the recorded times (rules 1): the broker's, or the producers' as far as the broker bounds them. No
-//! other topic is read before it was set right, and no message far ahead of the clock is recorded.
+//! The clock of recorded times (rules 1): the broker's, or the producers' within the broker's bound. A topic with
+//! other settings is not read, and no message far ahead of the clock is recorded.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,14 +22,14 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap()
 }
 
-/// A topic whose producers say when something was recorded, however far ahead.
+/// A topic with producer timestamps without a bound.
 fn unbounded(cluster: &Cluster, stem: &str) -> KafkaOptions {
     let options = options(cluster, stem);
     cluster.create_topic(&options.topics[0], 1, &[(TYPE, "CreateTime"), (AFTER_MAX, NO_BOUND)]);
     options
 }
 
-/// Recorded times of what came in, by offset.
+/// Recorded times of the records, by offset.
 fn recorded(reader: &Reader) -> Vec<(u64, i64)> {
     let snapshot = reader.snapshot();
     let records = snapshot.records_from(0).unwrap().map(Result::unwrap);
@@ -98,7 +98,7 @@ fn loosened_topic_settings_halt_a_live_shard() {
     assert_eq!(recorded(&reader(dir.path(), &options.topics[0])).len(), 3);
 }
 
-/// The message came while anything went; then the topic was set right.
+/// The message arrived before the topic settings were corrected.
 #[test]
 fn message_in_microseconds_halts_after_earlier_records() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
@@ -117,7 +117,7 @@ fn message_in_microseconds_halts_after_earlier_records() {
     let halted = running.wait("written what was before", |now| now.next_offset == Some(2));
     assert_eq!((halted.phase, halted.lag_events), (Phase::Halted, Some(2)));
     running.ingest.stop();
-    // What it serves keeps the shard open.
+    // The catalog keeps the shard open.
     drop(running.catalog);
     assert_eq!(recorded(&reader(dir.path(), topic)).len(), 2);
 
@@ -152,7 +152,7 @@ fn messages_without_time_take_the_previous_recorded_time() {
     assert_eq!(why, ("missing-field", Some("timestamp")));
 }
 
-/// A broker that does not describe its topics, as one does where this client may not ask: what is not known is not taken.
+/// A broker that does not describe its topics, as without permission: an unknown time source is not accepted.
 #[test]
 fn undescribed_topic_halts_on_the_first_producer_time() {
     let (broker, dir) = (EmbeddedBroker::start(&[("untold", 1)]).unwrap(), scratch::directory());
@@ -170,7 +170,7 @@ fn undescribed_topic_halts_on_the_first_producer_time() {
     ingest_until(&accepting, dir.path(), |catalog| read_to(catalog, 0, 3));
 }
 
-/// What a producer of librdkafka says when nobody tells it a time is its own clock.
+/// A librdkafka producer states its own clock by default.
 #[test]
 fn ordinary_producer_is_read_with_default_topic_settings() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());

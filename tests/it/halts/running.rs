@@ -1,5 +1,5 @@
-//! The same while the ledger runs: a source that changes under a shard that is live stops it without a restart,
-//! and one that gives nothing is told as such and never taken for caught up.
+//! The same while the ledger runs: a source that changes under a live shard halts it without a restart, and a silent
+//! source is reported and never taken for caught up.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use ledger_tests::scratch;
 
 use super::{create, events, halted, ingest_until, options, read_to, reason};
 
-/// Ingestion that goes on while the test does something to the topic.
+/// Ingestion that runs while the test changes the topic.
 pub(super) struct Running {
     pub(super) ingest: Ingest,
     pub(super) catalog: Arc<Catalog>,
@@ -36,7 +36,7 @@ impl Running {
         Self { ingest, catalog, topic: options.topics[0].clone() }
     }
 
-    /// Of the first partition.
+    /// Waits for a freshness of the first partition.
     pub(super) fn wait(&self, what: &str, done: impl Fn(&Freshness) -> bool) -> Freshness {
         let deadline = Instant::now() + Duration::from_mins(1);
         let id = ShardId { topic: self.topic.clone(), partition: 0 };
@@ -50,7 +50,7 @@ impl Running {
         }
     }
 
-    /// Answers what is told of it.
+    /// Returns the message of the halt.
     pub(super) fn wait_until_halted(&self, code: &str) -> String {
         let halted = self.wait(code, |now| now.phase == Phase::Halted).halted.unwrap();
         assert_eq!(halted.code, code, "{}", halted.message);
@@ -97,7 +97,7 @@ fn added_partitions_halt_a_live_shard() {
     running.ingest.stop();
 }
 
-/// It reads slower than messages go: one at a time, of which little is fetched ahead.
+/// It reads slower than retention deletes: one message at a time, with little fetched ahead.
 #[test]
 fn retention_gap_halts_a_live_shard() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
@@ -126,7 +126,7 @@ fn hanging_transaction_blocks_until_it_ends() {
     let told = running.wait_until_held_up("transaction-hanging");
     assert_eq!((told.next_offset, told.lag_events), (Some(14), Some(5)));
     cluster.produce(&running.topic, &events(0, 18, 2));
-    // The broker aborts it at last: five messages that never were, a marker, two messages.
+    // The broker aborts it in the end: five aborted messages, a marker, two messages.
     running.wait("read on", |now| now.next_offset == Some(22) && is_live(now));
     running.ingest.stop();
 }
@@ -145,7 +145,7 @@ fn unreachable_brokers_block_and_reading_resumes() {
     running.ingest.stop();
 }
 
-/// A broker that came back from an old copy of its disk. A client that runs on does not believe it.
+/// A broker restored from an old copy of its disk. A running client does not notice.
 #[test]
 fn truncated_topic_halts_the_shard() {
     let (mut broker, dir) = (Broker::start(), scratch::directory());
@@ -178,7 +178,7 @@ fn topic_created_after_the_start_is_read() {
     running.ingest.stop();
 }
 
-/// More than one write takes waits for it: that is no longer the end of its source.
+/// More messages wait than one write takes, so the shard is not at the end.
 #[test]
 fn shard_far_behind_is_catching_up_again() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());

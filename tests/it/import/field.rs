@@ -1,4 +1,4 @@
-//! Files as partners really have them: packed, marked, in the wrong format, in the wrong order, with a wrong clock.
+//! Files as partners have them: packed, with a mark, in the wrong format or order, with a wrong clock.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -111,7 +111,7 @@ fn packed_file_is_the_same_import() {
         let data_dir = scratch.path().join(name);
         imported(&fixture(name), &data_dir, &[]);
         assert_eq!(digests(&data_dir), expected, "{name}");
-        // In every order: nothing more is taken.
+        // In every order: nothing more is appended.
         for other in wrappings.into_iter().chain(["history.ndjson"]) {
             let said = imported(&fixture(other), &data_dir, &[]);
             assert!(said.contains("12 lines: 12 taken before, 0 events appended"), "{name}, {other}: {said}");
@@ -132,7 +132,7 @@ fn packed_file_is_the_same_import() {
         assert!(child.wait().unwrap().success());
         assert_eq!(digests(&data_dir), expected, "{name} from standard input");
     }
-    // A packed file has the name of what is packed.
+    // The source name of a packed file is that of its content.
     let data_dir = scratch.path().join("named");
     for (name, taken_before) in [("history.ndjson", 0), ("history.ndjson.gz", 12), ("history.ndjson.zst", 12)]
     {
@@ -209,7 +209,7 @@ fn too_many_refused_lines_stop_an_import_before_recording() {
         assert!(told.contains(&format!("{refused} refused")), "{told}");
         assert_eq!(heads(&data_dir, TOPIC).iter().sum::<u64>(), u64::from(lines));
     }
-    // A file that has grown by one line that is refused is the file that was begun.
+    // A file grown by one refused line is still the same file.
     std::fs::write(&file, text(4, 50) + &event(50, "enabbled")).unwrap();
     let told = imported(&file, &scratch.path().join("4-of-50"), &[]);
     assert!(told.contains("50 taken before, 0 events appended (0 late), 0 repeated, 1 refused"), "{told}");
@@ -266,14 +266,14 @@ fn dump_sorted_by_tenant_is_explained_and_sortable() {
     assert_eq!(digests(&sorted), digests(&plain), "not the import of the sorted file");
     assert_eq!(std::fs::read_dir(&sorted).unwrap().count(), std::fs::read_dir(&plain).unwrap().count());
 
-    // The sorted file is the same file, the unsorted one is not.
+    // The sorted file is the same import, the unsorted one is not.
     let told = imported(&fixture("by-tenant.ndjson"), &sorted, &["--sort"]);
     assert!(told.contains("12 taken before, 0 events appended"), "{told}");
     imported(&fixture("history.ndjson"), &sorted, &[]);
     let output = import_with(&fixture("by-tenant.ndjson"), &sorted, &[]);
     assert!(said(&output).contains("are not those imported before"), "{}", said(&output));
 
-    // It grows by later lines, and by no others.
+    // It can grow by later lines only.
     let line = |id: &str, day: u32| {
         format!(
             "{{\"id\":\"{id}\",\"type\":\"enabled\",\"time\":\"2026-01-{day:02}T00:00:00Z\",\

@@ -1,5 +1,5 @@
-//! Brokers that are gone for longer than the session timeout, so that the place in the group is lost as well: the reason
-//! stays, the log says it once, and nothing that nobody knows.
+//! Brokers that are gone longer than the session timeout, so that the group assignment is lost too: the reason stays,
+//! and the log reports it once.
 
 use std::path::Path;
 use std::thread;
@@ -14,10 +14,10 @@ use super::{are_all, events, setup, wait_ready};
 
 const THREE: i32 = 3;
 
-/// How long brokers are away: the session of the tests lasts six seconds.
+/// How long brokers are away; the session timeout of the tests is six seconds.
 const AWAY: Duration = Duration::from_secs(20);
 
-/// Everything that talks to brokers is at work: group, publisher, signer, ticks.
+/// Everything that uses brokers runs: group, publisher, signer, ticks.
 fn all_at_work(broker: &Broker, data_dir: &Path) -> Setup {
     let cluster = broker.cluster();
     let mut setup = setup(cluster, "away", THREE, data_dir);
@@ -42,7 +42,7 @@ fn of_level<'a>(lines: &'a [Value], levels: &[&str]) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["level"].as_str().is_some_and(|level| levels.contains(&level))).collect()
 }
 
-/// Looks at `/readyz` all the time; once it has given the reason it must go on to do so.
+/// Polls `/readyz`; once it reports the reason it must continue to.
 fn watch(server: &Server, until: Instant) {
     let names_it =
         |told: &Value| told["detail"].as_str().is_some_and(|detail| detail.contains("source-unreachable"));
@@ -70,10 +70,10 @@ fn brokers_that_go(stop: impl Fn(&mut Broker), come_back: impl Fn(&mut Broker)) 
     let server = Server::start(&setup, &log);
     broker.cluster().produce(&setup.topic, &events(THREE, 0, 30));
     server.wait_until_ready(3);
-    // Until what was recorded is signed and published.
+    // Until all records are signed and published.
     thread::sleep(Duration::from_secs(3));
     let begin = std::fs::metadata(&log).unwrap().len();
-    // Something that has no seal yet when they go.
+    // A record without a seal when the brokers stop.
     broker.cluster().produce(&setup.topic, &events(THREE, 30, 3));
     stop(&mut broker);
     watch(&server, Instant::now() + AWAY);

@@ -1,4 +1,4 @@
-//! A disk that is full, and then is not.
+//! A full disk that gets room again.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,8 +12,8 @@ use super::{are_all, events, setup, wait_ready};
 
 const TWO: i32 = 2;
 
-/// Every shard halts, says so, how much waits and what to do, and answers on; when there is room, all go on, and nothing
-/// is lost or doubled.
+/// Every shard halts, reports the reason, its lag and the remedy, and still answers; with room again all continue,
+/// and nothing is lost or doubled.
 #[test]
 fn shards_halted_by_a_full_disk_resume_when_freed() {
     let (cluster, disk, scratch) = (kafka::shared(), SmallDisk::mount(48), scratch::directory());
@@ -24,7 +24,7 @@ fn shards_halted_by_a_full_disk_resume_when_freed() {
     disk.fill();
     let mut sent = 100;
     let told = loop {
-        // Until what the write-ahead logs had of the disk before is used up.
+        // Until the space that the write-ahead logs had reserved is used up.
         cluster.produce(&setup.topic, &events(TWO, sent, 200));
         sent += 200;
         let told = wait_ready(&server, "read or halted", |_, told| {
@@ -71,7 +71,7 @@ fn shards_halted_by_a_full_disk_resume_when_freed() {
     assert_eq!(shards.len(), 2, "{shards:?}");
 }
 
-/// The start of the program finds the disk full: nothing is served at first.
+/// The program starts on a full disk: at first it serves nothing.
 #[test]
 fn start_on_a_full_disk_resumes_when_freed() {
     let (cluster, disk, scratch) = (kafka::shared(), SmallDisk::mount(48), scratch::directory());
@@ -93,7 +93,7 @@ fn start_on_a_full_disk_resumes_when_freed() {
     server.drain();
 }
 
-/// No descriptor is left: that is not the disk, and no damage.
+/// No descriptor is left: neither a disk failure nor damage.
 #[test]
 fn process_without_descriptors_resumes_when_it_has_some() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());

@@ -1,4 +1,4 @@
-//! What a Rust file looks like.
+//! The form of a Rust file.
 
 use super::{File, assert_tidy, repository, samples};
 
@@ -35,7 +35,7 @@ fn files_are_short() {
     assert!(violations[0].starts_with("crates/a/src/long.rs: "), "{violations:?}");
 }
 
-/// Counts by rustfmt's indentation: a function ends at the first brace that stands where it began.
+/// Counts by rustfmt's indentation: a function ends at the first brace with the indentation of its declaration.
 fn long_functions(files: &[File]) -> Vec<String> {
     let mut violations = Vec::new();
     for file in rust(files) {

@@ -1,5 +1,5 @@
-//! Who may depend on whom: `core ← record ← store ← {ingest, api} ← realm-ledger ← tests`, never sideways, and
-//! each native or outward library behind one crate. Read from the manifests as cargo understands them.
+//! Allowed dependencies: `core ← record ← store ← {ingest, api} ← realm-ledger ← tests`, never sideways, and each
+//! native or outward library in one crate. Read from the manifests as cargo parses them.
 
 use std::process::Command;
 use std::{env, fs};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{assert_tidy, tree};
 
-/// All that a crate may use of the workspace.
+/// The workspace crates that a crate may use.
 const MAY_USE: [(&str, &[&str]); 7] = [
     ("ledger-core", &[]),
     ("ledger-record", &["ledger-core"]),
@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 7] = [
     ),
 ];
 
-/// All that the pure crates are built from. An auditor reads these too.
+/// The dependencies of the pure crates. An auditor reads these too.
 const PURE: [(&str, &[&str]); 2] = [
     ("ledger-core", &["serde", "thiserror"]),
     (
@@ -43,7 +43,7 @@ const PURE: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// Libraries behind one door.
+/// Libraries that only one crate may use.
 const ONLY_USED_BY: [(&str, &[&str]); 17] = [
     ("axum", &["ledger-api"]),
     ("bincode", &["ledger-record"]),
@@ -102,7 +102,7 @@ fn package(metadata: &Value) -> Package {
     }
 }
 
-/// The rule of `name` in a table that must have one for every crate of the workspace.
+/// The entry of `name` in a table that must have every crate of the workspace.
 fn listed<'a>(table: &[(&str, &'a [&'a str])], name: &str) -> Option<&'a [&'a str]> {
     table.iter().find(|(listed, _)| *listed == name).map(|(_, rule)| *rule)
 }

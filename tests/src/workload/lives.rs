@@ -1,4 +1,4 @@
-//! What happens to tenants and apps.
+//! Events of tenants and apps.
 
 use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
 use ledger_core::event::{
@@ -50,7 +50,7 @@ pub(super) fn app_events() -> Vec<Event> {
     events
 }
 
-/// A descriptor and a policy for every app that are older than what has happened when they come.
+/// A late descriptor and policy for every app.
 pub(super) fn late_app_events() -> Vec<Event> {
     let mut events = Vec::new();
     for (number, key) in APPS.into_iter().enumerate() {
@@ -83,7 +83,7 @@ fn published(days: i64, regions: &[&str]) -> AppFact {
     }
 }
 
-/// The lives of all tenants, woven into one stream; some events stand behind their place.
+/// The events of all tenants, merged into one stream; some are late.
 pub(super) fn tenant_events(mix: Mix, random: &mut Random) -> Vec<Event> {
     let mut hours = vec![0_i64; mix.tenants];
     let mut events: Vec<Event> = Vec::with_capacity(mix.events);
