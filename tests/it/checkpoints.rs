@@ -10,7 +10,6 @@ mod twin;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::kafka::KafkaOptions;
@@ -19,9 +18,7 @@ use ledger_record::proof::note::{Checkpoint, SignerKey};
 use ledger_record::proof::tree::verify_consistency;
 use ledger_store::{Catalog, DataDir, ShardId, Snapshot, StoreOptions};
 use ledger_tests::kafka::{self, Cluster, Isolation, Message};
-use ledger_tests::secret;
-
-const PATIENCE: Duration = Duration::from_mins(2);
+use ledger_tests::{secret, wait};
 
 /// Event times rise by this much, so that every few events seal the minute before.
 const STEP_MS: i64 = 12_000;
@@ -93,17 +90,9 @@ fn run_until(options: &KafkaOptions, dir: &Path, done: impl Fn(&Catalog) -> bool
     let catalog = Arc::new(Catalog::default());
     let ingest = Ingest::start(open(dir, StoreOptions::default()), Arc::clone(&catalog), options).unwrap();
     let signing = signing(&catalog, options, dir.with_extension("keys"));
-    wait(|| done(&catalog), || format!("{:?}", catalog.all()));
+    wait::until_or(|| done(&catalog), || format!("{:?}", catalog.all()));
     ingest.stop();
     signing.stop();
-}
-
-fn wait(done: impl Fn() -> bool, told: impl Fn() -> String) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "never came to it: {}", told());
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// The size of the last checkpoint that a partition has here.

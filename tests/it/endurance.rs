@@ -105,8 +105,8 @@ fn fifty_kills_leave_the_log_of_an_undisturbed_run() {
     }
     what_was_signed_is_the_log(&cluster, &first);
     for log in ["first.log", "second.log", "last.log"] {
-        let told = std::fs::read_to_string(scratch.path().join(log)).unwrap();
-        let errors: Vec<_> = told.lines().filter(|line| line.contains("\"level\":\"ERROR\"")).collect();
+        let reported = std::fs::read_to_string(scratch.path().join(log)).unwrap();
+        let errors: Vec<_> = reported.lines().filter(|line| line.contains("\"level\":\"ERROR\"")).collect();
         assert!(errors.is_empty(), "{log}: {errors:#?}");
     }
 }

@@ -59,11 +59,11 @@ fn python_verifier_agrees_on_every_published_bundle() {
         let output = command.output().unwrap();
         let expected = case.exit_without_rules.unwrap_or(case.exit);
         assert_eq!((output.status.code(), &output.stderr[..]), (Some(expected), &[][..]), "{}", case.name);
-        let said = String::from_utf8(output.stdout).unwrap();
+        let reported = String::from_utf8(output.stdout).unwrap();
         assert_eq!(
-            said.contains("whether decisions follow: not checked"),
+            reported.contains("whether decisions follow: not checked"),
             expected == 0,
-            "{}: {said}",
+            "{}: {reported}",
             case.name
         );
     }
@@ -91,9 +91,9 @@ fn python_verifier_refuses_a_malformed_key() {
         assert!(VerifierKey::parse(key).is_err(), "{key:?}");
         let output =
             python::script("realm_ledger_verify.py").arg(&bundle).args(["--key", key]).output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert_eq!((output.status.code(), &output.stderr[..]), (Some(1), &[][..]), "{key:?}: {said}");
-        assert!(said.contains("is it mistyped?"), "{key:?}: {said}");
+        let reported = String::from_utf8(output.stdout).unwrap();
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(1), &[][..]), "{key:?}: {reported}");
+        assert!(reported.contains("is it mistyped?"), "{key:?}: {reported}");
     }
     let output = python::script("realm_ledger_verify.py").arg("/nowhere").output().unwrap();
     assert_eq!((output.status.code(), &output.stderr[..]), (Some(1), &[][..]));

@@ -5,7 +5,7 @@ mod clocks;
 mod running;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::kafka::KafkaOptions;
@@ -13,7 +13,7 @@ use ledger_record::record::Stream;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{Catalog, DataDir, Phase, Reader, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Cluster, Ending, Message};
-use ledger_tests::scratch;
+use ledger_tests::{scratch, wait};
 
 const TWO: i32 = 2;
 
@@ -31,6 +31,13 @@ fn options(cluster: &Cluster, stem: &str) -> KafkaOptions {
 
 fn create(cluster: &Cluster, topic: &str, partitions: i32) {
     cluster.create_topic(topic, partitions, &[("message.timestamp.type", "LogAppendTime")]);
+}
+
+/// The options of a ledger whose topic has been created.
+fn created(cluster: &Cluster, stem: &str, partitions: i32) -> KafkaOptions {
+    let options = options(cluster, stem);
+    create(cluster, &options.topics[0], partitions);
+    options
 }
 
 fn events(partition: i32, from: usize, count: usize) -> Vec<Message> {
@@ -54,11 +61,7 @@ fn ingest_until(
     let data = Arc::new(DataDir::open(dir, StoreOptions::default(), ledger_tests::secret()).unwrap());
     let catalog = Arc::new(Catalog::default());
     let ingest = Ingest::start(Arc::clone(&data), Arc::clone(&catalog), options).unwrap();
-    let deadline = Instant::now() + Duration::from_mins(2);
-    while !done(&catalog) {
-        assert!(Instant::now() < deadline, "never came to it: {:?}", catalog.all());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait::until_or(|| done(&catalog), || format!("{:?}", catalog.all()));
     let found = catalog.all().into_iter().map(|(id, served)| (id, served.status.freshness())).collect();
     ingest.stop();
     found
@@ -103,9 +106,8 @@ fn reason(found: &[(ShardId, ledger_store::Freshness)], partition: u32) -> (&'st
 #[test]
 fn retention_gap_halts_that_shard_only() {
     let cluster = kafka::shared();
-    let options = options(cluster, "retention");
+    let options = created(cluster, "retention", TWO);
     let topic = &options.topics[0];
-    create(cluster, topic, TWO);
     cluster.produce(topic, &events(0, 0, 10));
     cluster.produce(topic, &events(1, 0, 10));
     let dir = scratch::directory();
@@ -123,9 +125,8 @@ fn retention_gap_halts_that_shard_only() {
 #[test]
 fn unopenable_shard_does_not_stop_the_others() {
     let cluster = kafka::shared();
-    let options = options(cluster, "damaged");
+    let options = created(cluster, "damaged", TWO);
     let topic = &options.topics[0];
-    create(cluster, topic, TWO);
     let dir = scratch::directory();
     for partition in 0..TWO {
         cluster.produce(topic, &events(partition, 0, 10));
@@ -149,9 +150,8 @@ fn unopenable_shard_does_not_stop_the_others() {
 #[test]
 fn topic_beginning_late_is_read_only_when_accepted() {
     let cluster = kafka::shared();
-    let options = options(cluster, "begins-late");
+    let options = created(cluster, "begins-late", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     cluster.produce(topic, &events(0, 0, 10));
     cluster.delete_records_before(topic, 0, 4);
     let dir = scratch::directory();
@@ -170,9 +170,8 @@ fn topic_beginning_late_is_read_only_when_accepted() {
 #[test]
 fn empty_offsets_before_the_first_message_are_a_gap() {
     let cluster = kafka::shared();
-    let options = options(cluster, "aborted-first");
+    let options = created(cluster, "aborted-first", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     cluster.produce_in_transaction(topic, &events(0, 0, 5), Ending::Abort);
     cluster.produce(topic, &events(0, 5, 2));
     let dir = scratch::directory();
@@ -185,9 +184,8 @@ fn empty_offsets_before_the_first_message_are_a_gap() {
 #[test]
 fn recreated_longer_topic_halts_the_shard() {
     let cluster = kafka::shared();
-    let options = options(cluster, "recreated");
+    let options = created(cluster, "recreated", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     cluster.produce(topic, &events(0, 0, 10));
     let dir = scratch::directory();
     ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 10));
@@ -202,9 +200,8 @@ fn recreated_longer_topic_halts_the_shard() {
 #[test]
 fn repartitioned_topic_halts_its_shards() {
     let cluster = kafka::shared();
-    let options = options(cluster, "repartitioned");
+    let options = created(cluster, "repartitioned", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     cluster.produce(topic, &events(0, 0, 10));
     let dir = scratch::directory();
     ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 10));
@@ -217,9 +214,8 @@ fn repartitioned_topic_halts_its_shards() {
 #[test]
 fn aborted_transaction_is_skipped_as_a_gap() {
     let cluster = kafka::shared();
-    let options = options(cluster, "transactions");
+    let options = created(cluster, "transactions", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     cluster.produce_in_transaction(topic, &events(0, 0, 5), Ending::Commit);
     cluster.produce_in_transaction(topic, &events(0, 5, 5), Ending::Abort);
     cluster.produce(topic, &events(0, 10, 1));
@@ -243,9 +239,8 @@ fn aborted_transaction_is_skipped_as_a_gap() {
 #[test]
 fn tombstones_follow_the_setting_and_null_headers_are_absent() {
     let cluster = kafka::shared();
-    let options = options(cluster, "tombstones");
+    let options = created(cluster, "tombstones", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     let tombstone = Message { key: Some(b"tenant-0".to_vec()), ..Message::default() };
     let mut null_header = events(0, 1, 1).remove(0);
     null_header.headers.push(("ce_specversion".to_owned(), None));
@@ -279,9 +274,8 @@ fn tombstones_follow_the_setting_and_null_headers_are_absent() {
 #[test]
 fn retention_of_a_trailing_marker_is_no_gap() {
     let cluster = kafka::shared();
-    let options = options(cluster, "markers");
+    let options = created(cluster, "markers", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     cluster.produce_in_transaction(topic, &events(0, 0, 5), Ending::Commit);
     let dir = scratch::directory();
     ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 6));
@@ -301,9 +295,8 @@ fn retention_of_a_trailing_marker_is_no_gap() {
 #[test]
 fn tenant_in_two_partitions_is_reported() {
     let cluster = kafka::shared();
-    let options = options(cluster, "torn");
+    let options = created(cluster, "torn", TWO);
     let topic = &options.topics[0];
-    create(cluster, topic, TWO);
     let torn =
         events(0, 0, 1).into_iter().chain(events(0, 1, 1).into_iter().map(|event| event.to_partition(1)));
     cluster.produce(topic, &torn.chain(events(1, 2, 1)).collect::<Vec<_>>());

@@ -77,13 +77,13 @@ fn apps(data_dir: &Path, topic: &str) -> Vec<Vec<String>> {
     let of = |partition: u32| {
         let reader = data.read_shard(&ShardId { topic: topic.to_owned(), partition }).unwrap();
         let records = reader.snapshot().records_from(0).unwrap().map(Result::unwrap).collect::<Vec<_>>();
-        let told = records.into_iter().filter_map(|record| match (&record.stream, &record.content) {
+        let reported = records.into_iter().filter_map(|record| match (&record.stream, &record.content) {
             (Stream::App(app), Content::Event { event, outcome, .. }) => {
                 Some(format!("{app} {} {event:?} {outcome:?}", record.seq))
             }
             _ => None,
         });
-        told.collect()
+        reported.collect()
     };
     (0..u32::try_from(TOPIC_PARTITIONS).unwrap()).map(of).collect()
 }
@@ -150,7 +150,7 @@ fn import_and_kafka_give_the_same_tenants() {
     assert!(by_file.len() > 250, "{}", by_file.len());
     assert_eq!(by_file, by_kafka);
     let of_apps = apps(&imported, &setup.topic);
-    assert!(of_apps.iter().all(|told| told.len() == 20), "{of_apps:?}");
+    assert!(of_apps.iter().all(|reported| reported.len() == 20), "{of_apps:?}");
     assert_eq!(of_apps, apps(&setup.data_dir, &setup.topic));
     assert_verified(&[&imported]);
     server::verified(&setup.data_dir, &[]);

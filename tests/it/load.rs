@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_tests::kafka::{self, Broker, Cluster, Message};
-use ledger_tests::scratch;
 use ledger_tests::server::{Server, Setup};
+use ledger_tests::{scratch, wait};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -37,15 +37,8 @@ fn connect(server: &Server, request: &str) -> TcpStream {
 
 /// Waits until this is the last seq of the tenant.
 fn wait_for_seq(server: &Server, seq: u64) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let (status, answer) = server.get("/v1/tenants/acme");
-        if answer["installations"][0]["seq"] == seq {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{status}: {answer}; {}", server.get("/readyz").1);
-        thread::sleep(Duration::from_millis(50));
-    }
+    let has_seq = || server.get("/v1/tenants/acme").1["installations"][0]["seq"] == seq;
+    wait::until_or(has_seq, || format!("{:?}; {}", server.get("/v1/tenants/acme"), server.get("/readyz").1));
 }
 
 /// The usual limit is 1,024: the process raises it, or accepts only as many connections as leave files for its

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ledger_store::Partitioner;
 use ledger_tests::kafka::{self, Client, Cluster, Message};
-use ledger_tests::scratch;
-use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::server::{self, Server, Setup, stderr};
+use ledger_tests::{scratch, wait};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -92,24 +91,18 @@ fn contradicted() -> Vec<u32> {
     partitions
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 /// Waits until every shard is halted or read to its end; returns `/readyz`.
 fn settled(server: &Server) -> (u16, Vec<Value>) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    wait::for_value(|| {
         let (status, body) = server.get("/readyz");
         let shards = body["shards"].as_array().cloned().unwrap_or_default();
         let is_settled =
             |shard: &Value| shard["phase"] == "HALTED" || shard["caughtUp"] == true && shard["lag"] == 0;
         if shards.len() == PARTITIONS as usize && shards.iter().all(is_settled) {
-            return (status, shards);
+            return Ok((status, shards));
         }
-        assert!(Instant::now() < deadline, "never settled: {body}");
-        thread::sleep(Duration::from_millis(100));
-    }
+        Err(body)
+    })
 }
 
 /// The status of the first query about each tenant, and its number of records.
@@ -139,7 +132,7 @@ fn ask(data_dir: &Path, arguments: &[&str]) -> Output {
 fn misplaced_events_halt_their_shard_before_recording() {
     let field = Field::new();
     let imported = field.import("data", &["--partitioner", "murmur2"]);
-    assert!(imported.status.success(), "{}", said(&imported));
+    assert!(imported.status.success(), "{}", stderr(&imported));
     assert_eq!(field.remembered("data"), "murmur2");
     field.go_on(Client::Confluent);
     let server = field.serve("data", &[]);
@@ -218,17 +211,17 @@ fn torn_tenants_are_named_everywhere(field: &Field) {
         &["state"],
     ] {
         let listed = ask(&data_dir, list);
-        let said = said(&listed);
-        assert_eq!(listed.status.code(), Some(1), "{list:?}: {said}");
+        let reported = stderr(&listed);
+        assert_eq!(listed.status.code(), Some(1), "{list:?}: {reported}");
         assert!(
-            torn.iter().all(|tenant| said.contains(tenant)) && said.contains("refill"),
-            "{list:?}: {said}"
+            torn.iter().all(|tenant| reported.contains(tenant)) && reported.contains("refill"),
+            "{list:?}: {reported}"
         );
     }
     let verified = server::verify(&data_dir, &[]);
-    let said = said(&verified);
-    assert_eq!(verified.status.code(), Some(1), "{said}");
-    assert!(torn.iter().all(|tenant| said.contains(tenant)) && said.contains("refill"), "{said}");
+    let reported = stderr(&verified);
+    assert_eq!(verified.status.code(), Some(1), "{reported}");
+    assert!(torn.iter().all(|tenant| reported.contains(tenant)) && reported.contains("refill"), "{reported}");
     let verdicts = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert_eq!(
         verdicts.lines().filter(|line| line.contains(r#""verdict":"valid""#)).count(),
@@ -253,7 +246,7 @@ fn import_learns_the_partitioner_of_its_topic() {
     let field = Field::new();
     let asked = field.import("alone", &[]);
     assert_eq!(asked.status.code(), Some(1));
-    assert!(said(&asked).contains("set kafka.partitioner"), "{}", said(&asked));
+    assert!(stderr(&asked).contains("set kafka.partitioner"), "{}", stderr(&asked));
     assert!(!field.path("alone").join("shards").exists(), "before anything is made");
     let brokers = ["--brokers", field.cluster.bootstrap()];
     let empty = field.import("empty", &brokers);
@@ -261,12 +254,12 @@ fn import_learns_the_partitioner_of_its_topic() {
 
     field.go_on(Client::Confluent);
     let learnt = field.import("brokers", &brokers);
-    assert!(learnt.status.success(), "{}", said(&learnt));
+    assert!(learnt.status.success(), "{}", stderr(&learnt));
     assert_eq!(field.remembered("brokers"), "crc32");
     let against =
         field.import("against", &["--brokers", field.cluster.bootstrap(), "--partitioner", "murmur2"]);
     assert_eq!(against.status.code(), Some(1));
-    assert!(said(&against).contains("placed by crc32"), "{}", said(&against));
+    assert!(stderr(&against).contains("placed by crc32"), "{}", stderr(&against));
 
     let server = field.serve("served", &[]);
     let (_, shards) = settled(&server);

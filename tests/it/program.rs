@@ -2,11 +2,11 @@
 //! beside a running server.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ledger_tests::kafka::{self, Broker, Cluster, Message};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::{scratch, wait};
 
 /// Longer than anything here takes, and shorter than the waits that must be skipped.
 const SOON: Duration = Duration::from_secs(15);
@@ -33,16 +33,12 @@ fn enabled(id: &str, key: &str) -> Message {
 
 /// Waits for events of a tenant; returns their ids.
 fn ids_of(server: &Server, client: &str) -> Vec<String> {
-    let deadline = Instant::now() + SOON;
-    loop {
+    let log = wait::for_value(|| {
         let (status, log) = server.get(&format!("/v1/tenants/{client}/log"));
-        if status == 200 {
-            let records = log["records"].as_array().unwrap();
-            return records.iter().map(|record| record["event"]["id"].as_str().unwrap().to_owned()).collect();
-        }
-        assert!(Instant::now() < deadline, "{log}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        if status == 200 { Ok(log) } else { Err(log) }
+    });
+    let records = log["records"].as_array().unwrap();
+    records.iter().map(|record| record["event"]["id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -101,9 +97,9 @@ fn refused_event_is_retried_through_kafka() {
     };
     let item = |seq: u64| format!("{}/0/{seq}", setup.topic);
 
-    let (code, said) = retry(&item(1));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("was sent to"), "{said}");
+    let (code, reported) = retry(&item(1));
+    assert_eq!(code, Some(0), "{reported}");
+    assert!(reported.contains("was sent to"), "{reported}");
     // Kafka has the event again under the right key, and the ledger appends it from there.
     let sent = cluster.read_all(&setup.topic, kafka::Isolation::ReadCommitted);
     assert_eq!(sent.len(), 3);
@@ -111,10 +107,10 @@ fn refused_event_is_retried_through_kafka() {
     assert_eq!(ids_of(&server, "acme"), ["e-1"]);
 
     // A message that is no JSON was not kept, and an unknown one cannot be sent.
-    let (code, said) = retry(&item(2));
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("only the SHA-256 was kept"), "{said}");
-    let (code, said) = retry(&item(3));
-    assert_eq!(code, Some(1), "{said}");
+    let (code, reported) = retry(&item(2));
+    assert_eq!(code, Some(1), "{reported}");
+    assert!(reported.contains("only the SHA-256 was kept"), "{reported}");
+    let (code, reported) = retry(&item(3));
+    assert_eq!(code, Some(1), "{reported}");
     server.drain();
 }

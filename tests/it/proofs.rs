@@ -1,6 +1,6 @@
 //! Bundles that a partner fetches from a running server and verifies alone, while Kafka feeds the ledger.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,11 +9,9 @@ use std::time::{Duration, Instant};
 use ledger_ingest::sign::SigningKeys;
 use ledger_record::proof::note::{Checkpoint, SignerKey, VerifierKey};
 use ledger_tests::kafka::{self, Cluster, Message};
-use ledger_tests::server::{self, Server, Setup};
-use ledger_tests::{python, scratch};
+use ledger_tests::server::{self, Server, Setup, stderr};
+use ledger_tests::{python, scratch, wait};
 use serde_json::Value;
-
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server with one partition, sealed by its own ticks and signed.
 struct Audited<'c> {
@@ -61,18 +59,26 @@ impl Audited<'_> {
     }
 
     fn note_beyond(&self, size: u64) -> (String, Checkpoint) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let (_, said) = self.server.get("/v1/checkpoints");
-            if let Some(note) = said["checkpoints"][0]["note"].as_str() {
+        wait::for_value(|| {
+            let (_, reported) = self.server.get("/v1/checkpoints");
+            if let Some(note) = reported["checkpoints"][0]["note"].as_str() {
                 let checkpoint = Checkpoint::open(note, std::slice::from_ref(&self.key)).unwrap();
                 if checkpoint.size > size {
-                    return (note.to_owned(), checkpoint);
+                    return Ok((note.to_owned(), checkpoint));
                 }
             }
-            assert!(Instant::now() < deadline, "nothing is signed beyond {size}: {said}");
-            thread::sleep(Duration::from_millis(50));
-        }
+            Err(format!("nothing is signed beyond {size}: {reported}"))
+        })
+    }
+
+    /// Sends three events of acme, keeps the note that covers them in a file, and sends two more.
+    fn pin_between(&self) -> (PathBuf, Checkpoint) {
+        self.send("acme", 0..3);
+        let (note, kept) = self.note_beyond(3);
+        let pinned = self.scratch.path().join("pinned");
+        std::fs::write(&pinned, note).unwrap();
+        self.send("acme", 3..5);
+        (pinned, kept)
     }
 
     /// Runs the program beside the server, with the ledger's secret.
@@ -85,37 +91,32 @@ impl Audited<'_> {
     /// The bundles of the server and of the data directory for one checkpoint.
     fn both_bundles(&self, client: &str, pinned: u64) -> [String; 2] {
         let pinned = pinned.to_string();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        wait::for_value(|| {
             let bundles = [["--url", &self.server.url], ["--data-dir", "data"]].map(|[flag, place]| {
                 let output =
                     self.run(&["prove", client, "--pinned", &pinned, "--partition", "0", flag, place]);
-                assert!(output.status.success(), "{flag}: {}", said(&output));
-                assert!(said(&output).contains(&format!(" records of {client} in {}", self.topic)));
+                assert!(output.status.success(), "{flag}: {}", stderr(&output));
+                assert!(stderr(&output).contains(&format!(" records of {client} in {}", self.topic)));
                 String::from_utf8(output.stdout).unwrap()
             });
             // Another seal may be signed between the two.
             if bundles[0].lines().nth(1) == bundles[1].lines().nth(1) {
-                return bundles;
+                return Ok(bundles);
             }
-            assert!(Instant::now() < deadline, "never the same checkpoint: {bundles:?}");
-        }
+            Err(format!("never the same checkpoint: {bundles:?}"))
+        })
     }
 
     /// Fetches a bundle into a file.
     fn bundle(&self, asked: &str) -> Bundle<'_> {
-        let (status, said) = self.server.get(&format!("/v1/tenants/{asked}"));
-        assert_eq!(status, 200, "{said}");
+        let (status, reported) = self.server.get(&format!("/v1/tenants/{asked}"));
+        assert_eq!(status, 200, "{reported}");
         // A bundle has several lines and is no JSON; a problem is.
-        let text = said.as_str().unwrap();
+        let text = reported.as_str().unwrap();
         let path = self.scratch.path().join("bundle");
         std::fs::write(&path, text).unwrap();
         Bundle { path, key: &self.key }
     }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 struct Bundle<'a> {
@@ -147,11 +148,7 @@ impl Bundle<'_> {
 #[test]
 fn server_bundle_extends_a_kept_checkpoint() {
     let ledger = Audited::start(kafka::shared());
-    ledger.send("acme", 0..3);
-    let (note, kept) = ledger.note_beyond(3);
-    let pinned = ledger.scratch.path().join("pinned");
-    std::fs::write(&pinned, note).unwrap();
-    ledger.send("acme", 3..5);
+    let (pinned, kept) = ledger.pin_between();
     ledger.send("other", 0..1);
     ledger.checkpoint_beyond(kept.size + 3);
 
@@ -197,11 +194,7 @@ fn bundles_are_served_under_load() {
 #[test]
 fn prove_gives_the_same_bytes_locally_and_remotely() {
     let ledger = Audited::start(kafka::shared());
-    ledger.send("acme", 0..3);
-    let (note, kept) = ledger.note_beyond(3);
-    let pinned = ledger.scratch.path().join("pinned");
-    std::fs::write(&pinned, note).unwrap();
-    ledger.send("acme", 3..5);
+    let (pinned, kept) = ledger.pin_between();
     ledger.checkpoint_beyond(kept.size + 2);
     for (client, records) in [("acme", 5), ("nobody", 0)] {
         let [served, local] = ledger.both_bundles(client, kept.size);
@@ -228,9 +221,9 @@ fn prove_reports_why_a_server_gives_no_bundle() {
         let mut command = server::command();
         command.args(["prove", "nobody", "--url", url, "-o"]).arg(&bundle).args(more);
         let output = command.output().unwrap();
-        assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &[][..]), "{}", said(&output));
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &[][..]), "{}", stderr(&output));
         assert!(!bundle.exists(), "there is nothing to be handed on");
-        said(&output)
+        stderr(&output)
     };
     // Without a checkpoints topic nothing is signed.
     let unsigned = prove(&server.url, &[]);

@@ -1,13 +1,8 @@
 //! Publishing with narrower output topics: a refused message must not block decisions.
 
-use std::time::{Duration, Instant};
-
 use ledger_tests::kafka::{self, Isolation, Message};
-use ledger_tests::scratch;
 use ledger_tests::server::{Server, Setup};
-
-/// Longer than all failures on the way together.
-const SOON: Duration = Duration::from_mins(1);
+use ledger_tests::{scratch, wait};
 
 #[test]
 fn oversized_dead_letter_is_published_as_a_digest() {
@@ -37,7 +32,6 @@ fn oversized_dead_letter_is_published_as_a_digest() {
     let server = Server::start(&setup, &scratch.path().join("log"));
     server.wait_until_ready(1);
 
-    let deadline = Instant::now() + SOON;
     let read = |topic: &str| cluster.read_all(topic, Isolation::ReadCommitted);
     // Messages before the first refusal are sent again: the last of each offset counts.
     let form_of = |offset: &str| {
@@ -46,12 +40,11 @@ fn oversized_dead_letter_is_published_as_a_digest() {
         letters.iter().rfind(is_of).and_then(|letter| letter.header("realm-ledger-body")).map(str::to_owned)
     };
     let expected = ["redacted-json-digest", "redacted-json-digest", "redacted-json"];
-    while ["0", "1", "3"].map(form_of) != expected.map(|form| Some(form.to_owned()))
-        || read(&setup.decisions_topic).is_empty()
-    {
-        assert!(Instant::now() < deadline, "{:?}", read(&setup.dead_letter_topic));
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    let is_published = || {
+        ["0", "1", "3"].map(form_of) == expected.map(|form| Some(form.to_owned()))
+            && !read(&setup.decisions_topic).is_empty()
+    };
+    wait::until_or(is_published, || format!("{:?}", read(&setup.dead_letter_topic)));
     server.drain();
 }
 
@@ -80,17 +73,13 @@ fn missing_dead_letter_topic_does_not_block_decisions() {
     let log = scratch.path().join("log");
     let server = Server::start(&setup, &log);
 
-    let deadline = Instant::now() + SOON;
     let decided = || cluster.read_all(&setup.decisions_topic, Isolation::ReadCommitted).len();
-    while decided() < TENANTS {
-        assert!(Instant::now() < deadline, "{} of {TENANTS} decisions", decided());
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    wait::until_or(|| decided() >= TENANTS, || format!("{} of {TENANTS} decisions", decided()));
     server.drain();
     assert_eq!(decided(), TENANTS, "none is told twice while the letters are tried again");
-    let told = std::fs::read_to_string(log).unwrap();
-    let missing = told.lines().find(|line| line.contains("the topic is not there"));
-    assert!(missing.is_some_and(|line| line.contains(&setup.dead_letter_topic)), "{told}");
+    let reported = std::fs::read_to_string(log).unwrap();
+    let missing = reported.lines().find(|line| line.contains("the topic is not there"));
+    assert!(missing.is_some_and(|line| line.contains(&setup.dead_letter_topic)), "{reported}");
 }
 
 /// The partition moves to a process on another disk and back: published messages are not repeated, and none is left
@@ -126,11 +115,8 @@ fn moved_partition_is_not_published_again() {
         cluster.produce(&topic, &messages);
         let server = Server::start(&setup(directory), &scratch.path().join(format!("log-{visit}")));
         server.wait_until_ready(1);
-        let deadline = Instant::now() + SOON;
-        while published() < (20 * visit, visit) || published().1 < visit {
-            assert!(Instant::now() < deadline, "visit {visit}: {:?}", published());
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let is_published = || published() >= (20 * visit, visit) && published().1 >= visit;
+        wait::until_or(is_published, || format!("visit {visit}: {:?}", published()));
         server.drain();
         assert_eq!(published(), (20 * visit, visit), "visit {visit}, {directory}");
     }

@@ -175,8 +175,8 @@ fn next_offsets(data_dir: &Path, topic: &str) -> Vec<u64> {
 }
 
 /// The number of app-level copies that a refill reports.
-fn copied(said: &str) -> u64 {
-    let copies = said.split(" copies of app-level events").next().filter(|before| *before != said);
+fn copied(messages: &str) -> u64 {
+    let copies = messages.split(" copies of app-level events").next().filter(|before| *before != messages);
     copies.and_then(|before| before.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
 }
 
@@ -230,10 +230,10 @@ fn refill_makes_torn_tenants_whole_on_a_live_topic() {
     let next = |data_dir: &Path| next_offsets(data_dir, &topic);
     let stood = next(&old);
 
-    let said = done(&refill(&old, &new, &topic, &[]));
+    let messages = done(&refill(&old, &new, &topic, &[]));
     assert!(
-        said.contains(&format!("{torn} tenants were torn")) && said.contains("placed by crc32"),
-        "{said}"
+        messages.contains(&format!("{torn} tenants were torn")) && messages.contains("placed by crc32"),
+        "{messages}"
     );
     assert_eq!(next(&new), stood, "it goes on where the old one stood");
     assert_eq!(tenants(&old, &topic), before, "the old one is as it was");
@@ -258,7 +258,7 @@ fn refill_makes_torn_tenants_whole_on_a_live_topic() {
     assert_whole(&tenants(&new, &topic), &tenants(&right, &topic));
     let (refused, repeats) = refused_and_repeats(&right, &topic);
     // App events that only one shard had read were copied, and arrived again.
-    let expected = (refused, repeats + copied(&said));
+    let expected = (refused, repeats + copied(&messages));
     assert_eq!(refused_and_repeats(&new, &topic), expected, "each message is recorded, repeated or refused");
 
     assert_based_on_the_old_logs(&new, &topic, dir.path());
@@ -267,8 +267,8 @@ fn refill_makes_torn_tenants_whole_on_a_live_topic() {
 
 fn assert_torn_and_nothing_else(data_dir: &Path, topic: &str) {
     let judged = server::verify(data_dir, &[("KAFKA__TOPICS", topic.to_owned())]);
-    let told = String::from_utf8_lossy(&judged.stderr);
-    assert!(judged.status.code() == Some(1) && told.contains("every shard is valid by itself"), "{told}");
+    let shown = String::from_utf8_lossy(&judged.stderr);
+    assert!(judged.status.code() == Some(1) && shown.contains("every shard is valid by itself"), "{shown}");
 }
 
 /// Checks that everything verifies, is signed, and names the old logs.
@@ -280,9 +280,9 @@ fn assert_based_on_the_old_logs(new: &Path, topic: &str, scratch: &Path) {
         // The last records may be after the last tick.
         assert!(report["signedSize"].as_u64() > Some(0), "{report}");
     }
-    let told = run(&[("KAFKA__TOPICS", topic)], &["checkpoint", "--data-dir", new.to_str().unwrap()]);
-    done(&told);
-    let origins: Vec<String> = String::from_utf8_lossy(&told.stdout)
+    let shown = run(&[("KAFKA__TOPICS", topic)], &["checkpoint", "--data-dir", new.to_str().unwrap()]);
+    done(&shown);
+    let origins: Vec<String> = String::from_utf8_lossy(&shown.stdout)
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["origin"].as_str().unwrap().to_owned())
         .collect();
@@ -312,8 +312,8 @@ fn assert_both_verifiers_accept(data_dir: &Path, topic: &str, scratch: &Path) {
             .into_iter()
             .chain(keys.iter().map(String::as_str))
             .collect();
-        let said = done(&run(&[], &args));
-        assert!(said.contains("the decisions follow from the records"), "{said}");
+        let messages = done(&run(&[], &args));
+        assert!(messages.contains("the decisions follow from the records"), "{messages}");
         let judged = python::script("realm_ledger_verify.py").arg(bundle).args(&keys).output().unwrap();
         done(&judged);
     }
@@ -364,8 +364,8 @@ fn killed_refill_leaves_no_usable_ledger() {
             continue;
         }
         killed += 1;
-        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(said.contains("is not whole") && said.contains("refill"), "{said}");
+        let messages = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(messages.contains("is not whole") && messages.contains("refill"), "{messages}");
         let args = ["serve", "--data-dir", new.to_str().unwrap()];
         let served = run(&[("KAFKA__TOPICS", "t"), ("HTTP__LISTEN", "127.0.0.1:0")], &args);
         assert_eq!(served.status.code(), Some(1), "{}", String::from_utf8_lossy(&served.stderr));

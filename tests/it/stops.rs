@@ -5,12 +5,11 @@ mod away;
 mod disk;
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ledger_tests::kafka::{self, Cluster, Message};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::{scratch, wait};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -39,19 +38,14 @@ fn setup(cluster: &Cluster, stem: &str, partitions: i32, data_dir: &Path) -> Set
 
 /// Waits for a wanted answer of `/readyz`; returns it.
 fn wait_ready(server: &Server, what: &str, is_so: impl Fn(u16, &Value) -> bool) -> Value {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let (status, told) = server.get("/readyz");
-        if is_so(status, &told) {
-            return told;
-        }
-        assert!(Instant::now() < deadline, "not {what}: {told:#}");
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait::for_value(|| {
+        let (status, shown) = server.get("/readyz");
+        if is_so(status, &shown) { Ok(shown) } else { Err(format!("not {what}: {shown:#}")) }
+    })
 }
 
-fn are_all(told: &Value, is_so: impl Fn(&Value) -> bool) -> bool {
-    told["shards"].as_array().is_some_and(|shards| !shards.is_empty() && shards.iter().all(is_so))
+fn are_all(shown: &Value, is_so: impl Fn(&Value) -> bool) -> bool {
+    shown["shards"].as_array().is_some_and(|shards| !shards.is_empty() && shards.iter().all(is_so))
 }
 
 /// A single damaged shard: `exit_when_halted` decides whether the process continues to answer.
@@ -68,9 +62,9 @@ fn halted_process_stays_or_exits_as_configured() {
     std::fs::write(shard.join("CURRENT"), "no such manifest\n").unwrap();
 
     let server = Server::start(&setup, &log);
-    let told =
-        wait_ready(&server, "halted", |_, told| told["shards"][0]["halted"]["code"] == "shard-damaged");
-    let message = told["shards"][0]["halted"]["message"].as_str().unwrap();
+    let shown =
+        wait_ready(&server, "halted", |_, shown| shown["shards"][0]["halted"]["code"] == "shard-damaged");
+    let message = shown["shards"][0]["halted"]["message"].as_str().unwrap();
     assert!(message.contains(&format!("to shards/{}/0.away and restart", setup.topic)), "{message}");
     assert_eq!(server.get("/livez").0, 200);
     let (_, metrics) = server.get("/metrics");
@@ -83,10 +77,11 @@ fn halted_process_stays_or_exits_as_configured() {
     setup.more.push(("EXIT_WHEN_HALTED", "true".to_owned()));
     let mut ended = Server::launch(&setup, &log);
     assert_eq!(ended.process.wait(PATIENCE).code(), Some(1));
-    let said = std::fs::read_to_string(&log).unwrap();
+    let messages = std::fs::read_to_string(&log).unwrap();
     assert!(
-        said.contains(&format!("every shard of this process is halted: {}/0 (shard-damaged)", setup.topic)),
-        "{said}"
+        messages
+            .contains(&format!("every shard of this process is halted: {}/0 (shard-damaged)", setup.topic)),
+        "{messages}"
     );
 
     // Following the reported remedy is enough.

@@ -4,6 +4,7 @@
 //! - [`python`]: scripts of `tests/verifier` and `tests/rules`, which check the same things without any of our code.
 //! - [`process`]: child processes that cannot outlive the test process.
 //! - [`scratch`]: directories that are gone afterwards, whatever happened.
+//! - [`wait`]: polling for a condition.
 //!
 //! The tests are one binary, `tests/it/main.rs`; their data is in `tests/fixtures`. The product uses nothing of this
 //! crate. There are no errors to handle: a failure here fails the calling test with a message that says what to do.
@@ -22,6 +23,7 @@ pub mod process;
 pub mod python;
 pub mod scratch;
 pub mod server;
+pub mod wait;
 pub mod workload;
 
 /// The ledger secret of all ledgers that tests fill through the program, in the form of the environment.

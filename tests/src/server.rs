@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::kafka::{self, Cluster};
 use crate::process::{Process, forget_settings};
+use crate::wait;
 
 /// How long the program may take to become ready or to drain on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -75,6 +76,11 @@ pub fn command() -> Command {
     command
 }
 
+/// What a run wrote to stderr.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 /// `verify` of a whole data directory and of the notes beside its keys, under further settings as in [`Setup`].
 pub fn verify(data_dir: &Path, more: &[(&str, String)]) -> Output {
     let mut command = command();
@@ -136,20 +142,15 @@ impl Server {
 
     /// Waits until every partition has been read to its end.
     pub fn wait_until_ready(&self, shards: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        wait::for_value(|| {
             let (status, body) = self.get("/readyz");
             // A server is also ready when it is only nearly live.
             let is_read = |shard: &Value| shard["caughtUp"] == true && shard["lag"] == 0;
             let read = body["shards"]
                 .as_array()
                 .is_some_and(|listed| listed.len() == shards && listed.iter().all(is_read));
-            if status == 200 && read {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not ready: {body}");
-            thread::sleep(Duration::from_millis(100));
-        }
+            if status == 200 && read { Ok(()) } else { Err(body) }
+        });
     }
 
     /// The answer to a question: status and JSON.

@@ -36,7 +36,7 @@ fn process_cpu() -> Duration {
 }
 
 /// Prints the median of several runs over this number of events.
-pub(crate) fn tell(what: &str, events: usize, runs: &[Took]) {
+pub(crate) fn report(what: &str, events: usize, runs: &[Took]) {
     let millions = events as f64 / 1e6;
     let rate = median(runs.iter().map(|took| events as f64 / took.wall.as_secs_f64()));
     let cpu = median(runs.iter().map(|took| took.cpu.as_secs_f64() / millions));

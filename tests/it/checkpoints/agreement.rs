@@ -8,11 +8,11 @@ use ledger_ingest::kafka::KafkaOptions;
 use ledger_record::proof::note::Checkpoint;
 use ledger_store::{DataDir, FamilyDigest, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Cluster, Isolation, Message};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
 use ledger_tests::workload::{Mix, stream};
+use ledger_tests::{scratch, wait};
 
-use super::{notes, options, tick, wait, write_key};
+use super::{notes, options, tick, write_key};
 
 const PARTITIONS: u32 = 2;
 const PHASES: usize = 5;
@@ -83,12 +83,12 @@ fn wait_until_signed(servers: &[&Server], before: &mut BTreeMap<u64, u64>) {
         server.wait_until_ready(PARTITIONS as usize);
     }
     let found = || servers.iter().map(|server| sizes(server)).collect::<Vec<_>>();
-    let told = || servers.iter().map(|server| server.get("/v1/checkpoints").1.to_string()).collect();
+    let reported = || servers.iter().map(|server| server.get("/v1/checkpoints").1.to_string()).collect();
     let has_grown = |sizes: &BTreeMap<u64, u64>| {
         sizes.len() == PARTITIONS as usize
             && sizes.iter().all(|(partition, size)| before.get(partition).is_none_or(|old| old < size))
     };
-    wait(|| found().iter().all(|sizes| *sizes == found()[0] && has_grown(sizes)), told);
+    wait::until_or(|| found().iter().all(|sizes| *sizes == found()[0] && has_grown(sizes)), reported);
     *before = sizes(servers[0]);
 }
 
@@ -135,7 +135,7 @@ fn ledgers_of_one_topic_sign_the_same_log() {
     let third = start(&again);
     third.wait_until_ready(PARTITIONS as usize);
     // Up to the size of the others.
-    wait(|| sizes(&third) == signed, || third.get("/v1/checkpoints").1.to_string());
+    wait::until_or(|| sizes(&third) == signed, || third.get("/v1/checkpoints").1.to_string());
     third.drain();
     compare(cluster, &options, [&large, &small, &again]);
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use ledger_store::{DataDir, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Cluster, Isolation};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
 use ledger_tests::workload::Chance;
+use ledger_tests::{scratch, wait};
 
-use super::{PATIENCE, assert_one_log, events, notes, options, published, write_key};
+use super::{assert_one_log, events, notes, options, published, write_key};
 
 const PARTITIONS: i32 = 2;
 const ROUNDS: u64 = 16;
@@ -99,17 +99,13 @@ fn kills_and_backups_never_sign_two_roots_of_one_size() {
 fn finish(setup: &Setup, scratch: &Path, sent: u64) {
     let server = Server::start(setup, &scratch.join("last.log"));
     server.wait_until_ready(usize::try_from(PARTITIONS).unwrap());
-    let deadline = std::time::Instant::now() + PATIENCE;
-    loop {
+    let is_signed = || {
         let (_, answer) = server.get("/v1/checkpoints");
-        let checkpoints = answer["checkpoints"].as_array().unwrap().clone();
+        let checkpoints = answer["checkpoints"].as_array().unwrap();
         // The last minute is not sealed, as no later message arrived.
         let is_signed = |checkpoint: &serde_json::Value| checkpoint["size"].as_u64() > Some(sent);
-        if checkpoints.len() == 2 && checkpoints.iter().all(is_signed) {
-            break;
-        }
-        assert!(std::time::Instant::now() < deadline, "not signed: {answer}");
-        thread::sleep(Duration::from_millis(200));
-    }
+        checkpoints.len() == 2 && checkpoints.iter().all(is_signed)
+    };
+    wait::until_or(is_signed, || server.get("/v1/checkpoints").1.to_string());
     server.drain();
 }

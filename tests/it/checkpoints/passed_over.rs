@@ -36,14 +36,14 @@ fn verify_finds_omitted_offsets() {
     let from = pass_over(&setup);
     read_on(10);
     let found = server::verify(&setup.data_dir, &[]);
-    let told = String::from_utf8(found.stderr).unwrap();
+    let reported = String::from_utf8(found.stderr).unwrap();
     let fact = format!(
         "offsets {from} to {} (exclusive) of {} are neither recorded, repeated nor empty",
         from + PASSED_OVER,
         setup.topic
     );
-    assert!(told.contains(&fact), "{told}");
-    assert_eq!(found.status.code(), Some(3), "{told}");
+    assert!(reported.contains(&fact), "{reported}");
+    assert_eq!(found.status.code(), Some(3), "{reported}");
 }
 
 /// Records offsets as read without their messages; returns the first.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use ledger_store::{Catalog, DataDir, Served, ShardId, ShardStatus, StoreOptions};
 use ledger_tests::kafka;
-use ledger_tests::scratch;
+use ledger_tests::{scratch, wait};
 
-use super::{events, options, published, run_until, signed, signing, wait};
+use super::{events, options, published, run_until, signed, signing};
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -47,7 +47,7 @@ fn restored_backup_signs_nothing_until_caught_up() {
     let reader = data.read_shard(&id).unwrap();
     catalog.insert(id, Served { reader, status: Arc::clone(&status) });
     let running = signing(&catalog, &options, dir.with_extension("keys"));
-    wait(|| status.freshness().unsigned.is_some(), || format!("{:?}", status.freshness()));
+    wait::until_or(|| status.freshness().unsigned.is_some(), || format!("{:?}", status.freshness()));
     running.stop();
     assert_eq!(status.freshness().unsigned.map(|halted| halted.code), Some("log-behind-checkpoint"));
     assert_eq!(published(cluster, &options, 0), before);

@@ -6,11 +6,11 @@ use std::path::Path;
 use ledger_ingest::sign::KeptNote;
 use ledger_store::{DataDir, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Cluster, Isolation};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::{scratch, wait};
 use serde_json::Value;
 
-use super::{assert_one_log, events, notes, options, tick, wait, write_key};
+use super::{assert_one_log, events, notes, options, tick, write_key};
 
 const HALTED: &str = "log-differs-from-checkpoint";
 
@@ -43,7 +43,7 @@ fn send(cluster: &Cluster, topic: &str, from: i64) {
 
 fn wait_until_halted(server: &Server) {
     server.wait_until_ready(1);
-    wait(|| shard(server)["unsigned"]["code"] == HALTED, || shard(server).to_string());
+    wait::until_or(|| shard(server)["unsigned"]["code"] == HALTED, || shard(server).to_string());
     let message = shard(server)["unsigned"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("it is not the same log; nothing is signed"), "{message}");
 }
@@ -64,7 +64,7 @@ fn ledger_with_another_history_signs_nothing() {
     let (first, other) = (setup("first"), setup("other"));
     let start = |setup: &Setup, name: &str| Server::start(setup, &scratch.path().join(format!("{name}.log")));
     let signed = |server: &Server, at_least: u64| {
-        wait(|| size(server) > Some(at_least), || server.get("/v1/checkpoints").1.to_string());
+        wait::until_or(|| size(server) > Some(at_least), || server.get("/v1/checkpoints").1.to_string());
     };
     send(cluster, topic, 0);
     let one = start(&first, "first");

@@ -43,18 +43,18 @@ fn unbounded_producer_times_halt_before_the_first_record() {
     let options = unbounded(cluster, "unbounded");
     cluster.produce(&options.topics[0], &events(0, 0, 3));
     let running = Running::begin(&options, dir.path());
-    let told = running.wait_until_halted("producer-times");
+    let reported = running.wait_until_halted("producer-times");
     let command = format!(
         "kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {} --add-config \
          {TYPE}=LogAppendTime",
         cluster.bootstrap(),
         running.topic
     );
-    assert!(told.contains(&command), "{told}");
-    let halted = running.wait("told how much waits", |now| now.lag_events == Some(3));
+    assert!(reported.contains(&command), "{reported}");
+    let halted = running.wait("its lag", |now| now.lag_events == Some(3));
     assert_eq!(halted.next_offset, None, "nothing is recorded");
     cluster.produce(&running.topic, &events(0, 3, 2));
-    running.wait("told how much waits by now", |now| now.lag_events == Some(5));
+    running.wait("a lag of five", |now| now.lag_events == Some(5));
 
     cluster.configure_topic(&running.topic, &[(TYPE, "LogAppendTime")]);
     running.wait("read on", |now| now.next_offset == Some(5) && is_live(now));
@@ -93,7 +93,7 @@ fn loosened_topic_settings_halt_a_live_shard() {
     cluster.configure_topic(&running.topic, &[(TYPE, "CreateTime"), (AFTER_MAX, NO_BOUND)]);
     running.wait_until_halted("producer-times");
     cluster.produce(&running.topic, &[events(0, 3, 1).remove(0).at(now_ms() * 1000)]);
-    running.wait("told how much waits", |now| now.lag_events == Some(1));
+    running.wait("its lag", |now| now.lag_events == Some(1));
     running.ingest.stop();
     assert_eq!(recorded(&reader(dir.path(), &options.topics[0])).len(), 3);
 }
@@ -109,10 +109,10 @@ fn message_in_microseconds_halts_after_earlier_records() {
     cluster.produce(topic, &messages);
     cluster.configure_topic(topic, &[(TYPE, "LogAppendTime")]);
     let running = Running::begin(&options, dir.path());
-    let told = running.wait_until_halted("time-ahead");
+    let reported = running.wait_until_halted("time-ahead");
     assert!(
-        told.contains(&format!("offset 2 of {topic}/0")) && told.contains("accept_producer_times"),
-        "{told}"
+        reported.contains(&format!("offset 2 of {topic}/0")) && reported.contains("accept_producer_times"),
+        "{reported}"
     );
     let halted = running.wait("written what was before", |now| now.next_offset == Some(2));
     assert_eq!((halted.phase, halted.lag_events), (Phase::Halted, Some(2)));
@@ -161,9 +161,12 @@ fn undescribed_topic_halts_on_the_first_producer_time() {
     let running = Running::begin(&options, dir.path());
     running.wait("read, as nothing is in it", is_live);
     cluster.produce("untold", &events(0, 0, 3));
-    let told = running.wait_until_halted("producer-times");
-    assert!(told.contains("offset 0 has its producer's time") && told.contains("do not tell"), "{told}");
-    running.wait("told how much waits", |now| now.lag_events == Some(3));
+    let reported = running.wait_until_halted("producer-times");
+    assert!(
+        reported.contains("offset 0 has its producer's time") && reported.contains("do not tell"),
+        "{reported}"
+    );
+    running.wait("its lag", |now| now.lag_events == Some(3));
     running.ingest.stop();
     drop(running.catalog);
     let accepting = KafkaOptions { accept_producer_times: true, ..options.clone() };

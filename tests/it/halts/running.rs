@@ -3,13 +3,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_store::{Catalog, DataDir, Freshness, Phase, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Broker, Cluster, Ending};
-use ledger_tests::scratch;
+use ledger_tests::{scratch, wait};
 
 use super::{create, events, halted, ingest_until, options, read_to, reason};
 
@@ -38,16 +37,11 @@ impl Running {
 
     /// Waits for a freshness of the first partition.
     pub(super) fn wait(&self, what: &str, done: impl Fn(&Freshness) -> bool) -> Freshness {
-        let deadline = Instant::now() + Duration::from_mins(1);
         let id = ShardId { topic: self.topic.clone(), partition: 0 };
-        loop {
-            let now = self.catalog.get(&id).map(|served| served.status.freshness());
-            if let Some(now) = now.as_ref().filter(|now| done(now)) {
-                return now.clone();
-            }
-            assert!(Instant::now() < deadline, "not {what}: {now:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::for_value(|| match self.catalog.get(&id).map(|served| served.status.freshness()) {
+            Some(now) if done(&now) => Ok(now),
+            now => Err(format!("not {what}: {now:?}")),
+        })
     }
 
     /// Returns the message of the halt.
@@ -58,7 +52,7 @@ impl Running {
     }
 
     pub(super) fn wait_until_held_up(&self, code: &str) -> Freshness {
-        self.wait(code, |now| now.held_up.as_ref().is_some_and(|told| told.code == code))
+        self.wait(code, |now| now.held_up.as_ref().is_some_and(|reported| reported.code == code))
     }
 }
 
@@ -81,8 +75,8 @@ fn deleted_topic_blocks_and_recreated_topic_halts() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let running = live(cluster, "goes", dir.path());
     cluster.delete_topic(&running.topic);
-    let told = running.wait_until_held_up("source-unreachable");
-    assert_eq!((told.phase, told.lag_events), (Phase::Live, None), "nobody knows what waits in it");
+    let reported = running.wait_until_held_up("source-unreachable");
+    assert_eq!((reported.phase, reported.lag_events), (Phase::Live, None), "nobody knows what waits in it");
     create(cluster, &running.topic, 1);
     running.wait_until_halted("topic-recreated");
     running.ingest.stop();
@@ -123,8 +117,8 @@ fn hanging_transaction_blocks_until_it_ends() {
     cluster.produce_in_transaction(&running.topic, &events(0, 10, 3), Ending::Commit);
     running.wait("read on", |now| now.next_offset == Some(14) && is_live(now));
     cluster.produce_in_transaction(&running.topic, &events(0, 13, 5), Ending::Never);
-    let told = running.wait_until_held_up("transaction-hanging");
-    assert_eq!((told.next_offset, told.lag_events), (Some(14), Some(5)));
+    let reported = running.wait_until_held_up("transaction-hanging");
+    assert_eq!((reported.next_offset, reported.lag_events), (Some(14), Some(5)));
     cluster.produce(&running.topic, &events(0, 18, 2));
     // The broker aborts it in the end: five aborted messages, a marker, two messages.
     running.wait("read on", |now| now.next_offset == Some(22) && is_live(now));
@@ -136,8 +130,8 @@ fn unreachable_brokers_block_and_reading_resumes() {
     let (mut broker, dir) = (Broker::start(), scratch::directory());
     let running = live(broker.cluster(), "away", dir.path());
     broker.kill();
-    let told = running.wait_until_held_up("source-unreachable");
-    assert_eq!(told.lag_events, None);
+    let reported = running.wait_until_held_up("source-unreachable");
+    assert_eq!(reported.lag_events, None);
     broker.restart();
     running.wait("back", is_live);
     broker.cluster().produce(&running.topic, &events(0, 10, 5));

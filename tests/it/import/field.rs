@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use ledger_store::{DataDir, FamilyDigest, ShardId, StoreOptions};
+use ledger_tests::server::stderr;
 use serde_json::Value;
 
 use super::*;
@@ -27,10 +28,6 @@ pub(super) fn digests(data_dir: &Path) -> Vec<Vec<FamilyDigest>> {
     (0..u32::try_from(TOPIC_PARTITIONS).unwrap()).map(of).collect()
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 pub(super) fn import_with(file: &Path, data_dir: &Path, flags: &[&str]) -> Output {
     program(&["import", "--partitions", "3", "--partitioner", "murmur2", "--source", "history"])
         .args(["--topic", TOPIC])
@@ -44,13 +41,13 @@ pub(super) fn import_with(file: &Path, data_dir: &Path, flags: &[&str]) -> Outpu
 
 fn imported(file: &Path, data_dir: &Path, flags: &[&str]) -> String {
     let output = import_with(file, data_dir, flags);
-    assert!(output.status.success(), "{}: {}", file.display(), said(&output));
-    said(&output)
+    assert!(output.status.success(), "{}: {}", file.display(), stderr(&output));
+    stderr(&output)
 }
 
 fn json(args: &[&str]) -> Vec<Value> {
     let output = run(args);
-    assert!(output.status.success(), "{args:?}: {}", said(&output));
+    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -85,17 +82,20 @@ fn foreign_formats_are_refused_before_writing() {
         for output in
             [import_with(&file, &data_dir, &[]), import_with(&file, &data_dir, &["--check"]), run(&publish)]
         {
-            let said = said(&output);
-            assert_eq!(output.status.code(), Some(1), "{name}: {said}");
-            assert!(said.contains(&format!("it looks like {what}")) || said.contains(what), "{name}: {said}");
-            assert!(said.contains(command), "{name}: {said}");
+            let messages = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "{name}: {messages}");
+            assert!(
+                messages.contains(&format!("it looks like {what}")) || messages.contains(what),
+                "{name}: {messages}"
+            );
+            assert!(messages.contains(command), "{name}: {messages}");
             assert!(!data_dir.exists(), "{name}: something was written");
         }
         if name != "history.csv" {
             let output =
                 run(&["reconcile", file.to_str().unwrap(), "--data-dir", data_dir.to_str().unwrap()]);
             assert_eq!(output.status.code(), Some(1), "{name}");
-            assert!(said(&output).contains(what), "{name}: {}", said(&output));
+            assert!(stderr(&output).contains(what), "{name}: {}", stderr(&output));
         }
     }
 }
@@ -113,8 +113,11 @@ fn packed_file_is_the_same_import() {
         assert_eq!(digests(&data_dir), expected, "{name}");
         // In every order: nothing more is appended.
         for other in wrappings.into_iter().chain(["history.ndjson"]) {
-            let said = imported(&fixture(other), &data_dir, &[]);
-            assert!(said.contains("12 lines: 12 taken before, 0 events appended"), "{name}, {other}: {said}");
+            let messages = imported(&fixture(other), &data_dir, &[]);
+            assert!(
+                messages.contains("12 lines: 12 taken before, 0 events appended"),
+                "{name}, {other}: {messages}"
+            );
         }
         assert_eq!(digests(&data_dir), expected, "{name}");
     }
@@ -147,9 +150,9 @@ fn packed_file_is_the_same_import() {
             "murmur2",
         ]);
         assert!(
-            said(&output).contains(&format!("12 lines: {taken_before} taken before")),
+            stderr(&output).contains(&format!("12 lines: {taken_before} taken before")),
             "{}",
-            said(&output)
+            stderr(&output)
         );
     }
 }
@@ -164,7 +167,7 @@ fn truncated_packed_file_is_refused_before_recording() {
         let data_dir = scratch.path().join("ledger");
         let output = import_with(&file, &data_dir, &[]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(said(&output).contains("data is cut off"), "{}", said(&output));
+        assert!(stderr(&output).contains("data is cut off"), "{}", stderr(&output));
         assert!(!data_dir.exists(), "{name}: something was written");
     }
 }
@@ -191,28 +194,28 @@ fn too_many_refused_lines_stop_an_import_before_recording() {
         let expected =
             format!("{refused} of the first {looked_at} lines would be refused; nothing was recorded");
         assert_eq!(output.status.code(), Some(1));
-        assert!(said(&output).contains(&expected), "{}", said(&output));
-        assert!(said(&output).contains("unsupported-type at type"), "{}", said(&output));
-        assert!(said(&output).contains("--accept-refusals"), "{}", said(&output));
+        assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
+        assert!(stderr(&output).contains("unsupported-type at type"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("--accept-refusals"), "{}", stderr(&output));
         let data = DataDir::open_existing_read_only(&data_dir, StoreOptions::default()).unwrap();
         assert_eq!(data.shards().unwrap(), [], "{refused} of {lines}: something was recorded");
         let output = import_with(&file, &data_dir, &["--check"]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(said(&output).contains("an import stops before"), "{}", said(&output));
+        assert!(stderr(&output).contains("an import stops before"), "{}", stderr(&output));
     }
     for (refused, lines, flags) in
         [(4, 50, &[][..]), (5, 500, &[]), (100, 10_001, &[]), (101, 10_000, &["--accept-refusals"])]
     {
         std::fs::write(&file, text(refused, lines)).unwrap();
         let data_dir = scratch.path().join(format!("{refused}-of-{lines}"));
-        let told = imported(&file, &data_dir, flags);
-        assert!(told.contains(&format!("{refused} refused")), "{told}");
+        let shown = imported(&file, &data_dir, flags);
+        assert!(shown.contains(&format!("{refused} refused")), "{shown}");
         assert_eq!(heads(&data_dir, TOPIC).iter().sum::<u64>(), u64::from(lines));
     }
     // A file grown by one refused line is still the same file.
     std::fs::write(&file, text(4, 50) + &event(50, "enabbled")).unwrap();
-    let told = imported(&file, &scratch.path().join("4-of-50"), &[]);
-    assert!(told.contains("50 taken before, 0 events appended (0 late), 0 repeated, 1 refused"), "{told}");
+    let shown = imported(&file, &scratch.path().join("4-of-50"), &[]);
+    assert!(shown.contains("50 taken before, 0 events appended (0 late), 0 repeated, 1 refused"), "{shown}");
 }
 
 #[test]
@@ -256,22 +259,22 @@ fn array_on_a_line_is_refused() {
 fn dump_sorted_by_tenant_is_explained_and_sortable() {
     let scratch = scratch::directory();
     let [dump, sorted, plain] = ["dump", "sorted", "plain"].map(|name| scratch.path().join(name));
-    let told = imported(&fixture("by-tenant.ndjson"), &dump, &[]);
-    assert!(told.contains("events were recorded later than the file says, by up to"), "{told}");
-    assert!(told.contains("--sort"), "{told}");
+    let shown = imported(&fixture("by-tenant.ndjson"), &dump, &[]);
+    assert!(shown.contains("events were recorded later than the file says, by up to"), "{shown}");
+    assert!(shown.contains("--sort"), "{shown}");
 
-    let told = imported(&fixture("by-tenant.ndjson"), &sorted, &["--sort"]);
-    assert!(!told.contains("later than the file says"), "{told}");
+    let shown = imported(&fixture("by-tenant.ndjson"), &sorted, &["--sort"]);
+    assert!(!shown.contains("later than the file says"), "{shown}");
     imported(&fixture("history.ndjson"), &plain, &[]);
     assert_eq!(digests(&sorted), digests(&plain), "not the import of the sorted file");
     assert_eq!(std::fs::read_dir(&sorted).unwrap().count(), std::fs::read_dir(&plain).unwrap().count());
 
     // The sorted file is the same import, the unsorted one is not.
-    let told = imported(&fixture("by-tenant.ndjson"), &sorted, &["--sort"]);
-    assert!(told.contains("12 taken before, 0 events appended"), "{told}");
+    let shown = imported(&fixture("by-tenant.ndjson"), &sorted, &["--sort"]);
+    assert!(shown.contains("12 taken before, 0 events appended"), "{shown}");
     imported(&fixture("history.ndjson"), &sorted, &[]);
     let output = import_with(&fixture("by-tenant.ndjson"), &sorted, &[]);
-    assert!(said(&output).contains("are not those imported before"), "{}", said(&output));
+    assert!(stderr(&output).contains("are not those imported before"), "{}", stderr(&output));
 
     // It can grow by later lines only.
     let line = |id: &str, day: u32| {
@@ -283,13 +286,13 @@ fn dump_sorted_by_tenant_is_explained_and_sortable() {
     let grown = scratch.path().join("grown.ndjson");
     let by_tenant = std::fs::read_to_string(fixture("by-tenant.ndjson")).unwrap();
     std::fs::write(&grown, format!("{}{by_tenant}{}", line("later-2", 21), line("later-1", 20))).unwrap();
-    let told = imported(&grown, &sorted, &["--sort"]);
-    assert!(told.contains("14 lines: 12 taken before, 2 events appended (0 late)"), "{told}");
+    let shown = imported(&grown, &sorted, &["--sort"]);
+    assert!(shown.contains("14 lines: 12 taken before, 2 events appended (0 late)"), "{shown}");
     std::fs::write(&grown, format!("{by_tenant}{}{}", line("earlier", 1), line("x", 20))).unwrap();
     let before = digests(&sorted);
     let output = import_with(&grown, &sorted, &["--sort"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("grow by lines that are later"), "{}", said(&output));
+    assert!(stderr(&output).contains("grow by lines that are later"), "{}", stderr(&output));
     assert_eq!(digests(&sorted), before, "a file whose beginning differs was taken");
 }
 
@@ -305,8 +308,8 @@ fn import_check_reports_and_writes_nothing() {
     std::fs::write(&file, &text).unwrap();
     let check = |flags: &[&str]| import_with(&file, &data_dir, &[flags, &["--check"]].concat());
     let output = check(&["--format", "json"]);
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("--sort"), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--sort"), "{}", stderr(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let expected = serde_json::json!({
         "lines": 17, "blankLines": 1, "events": 12, "repeated": 1, "refused": 3,

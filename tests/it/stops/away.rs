@@ -44,21 +44,22 @@ fn of_level<'a>(lines: &'a [Value], levels: &[&str]) -> Vec<&'a Value> {
 
 /// Polls `/readyz`; once it reports the reason it must continue to.
 fn watch(server: &Server, until: Instant) {
-    let names_it =
-        |told: &Value| told["detail"].as_str().is_some_and(|detail| detail.contains("source-unreachable"));
-    let told = wait_ready(server, "told", |status, told| status == 503 && names_it(told));
-    assert!(!told["shards"].as_array().unwrap().is_empty());
+    let names_it = |reported: &Value| {
+        reported["detail"].as_str().is_some_and(|detail| detail.contains("source-unreachable"))
+    };
+    let reported = wait_ready(server, "told", |status, reported| status == 503 && names_it(reported));
+    assert!(!reported["shards"].as_array().unwrap().is_empty());
     let mut was_out = false;
     while Instant::now() < until {
-        let (status, told) = server.get("/readyz");
-        assert!(status == 503 && names_it(&told), "the reason is gone: {told:#}");
+        let (status, reported) = server.get("/readyz");
+        assert!(status == 503 && names_it(&reported), "the reason is gone: {reported:#}");
         assert_eq!(server.get("/livez").0, 200);
-        was_out |= are_all(&told, |shard| shard["assigned"] == false);
+        was_out |= are_all(&reported, |shard| shard["assigned"] == false);
         thread::sleep(Duration::from_millis(100));
     }
     assert!(was_out, "the session did not end, so this test shows nothing");
-    let (_, told) = server.get("/readyz");
-    assert!(are_all(&told, |shard| shard["stalled"]["code"] == "source-unreachable"), "{told:#}");
+    let (_, reported) = server.get("/readyz");
+    assert!(are_all(&reported, |shard| shard["stalled"]["code"] == "source-unreachable"), "{reported:#}");
     let (_, answer) = server.get("/v1/tenants/tenant-1");
     assert_eq!(answer["freshness"][0]["stale"], true);
 }
@@ -85,9 +86,10 @@ fn brokers_that_go(stop: impl Fn(&mut Broker), come_back: impl Fn(&mut Broker)) 
     come_back(&mut broker);
     server.wait_until_ready(3);
     broker.cluster().produce(&setup.topic, &events(THREE, 33, 3));
-    wait_ready(&server, "read on", |status, told| {
-        let offsets = told["shards"].as_array().unwrap().iter().filter_map(|shard| shard["offset"].as_u64());
-        status == 200 && offsets.sum::<u64>() >= 36 && told["away"].is_null()
+    wait_ready(&server, "read on", |status, reported| {
+        let offsets =
+            reported["shards"].as_array().unwrap().iter().filter_map(|shard| shard["offset"].as_u64());
+        status == 200 && offsets.sum::<u64>() >= 36 && reported["away"].is_null()
     });
     server.drain();
     let lines = lines_since(&log, usize::try_from(begin).unwrap());

@@ -119,9 +119,9 @@ fn event(number: usize, client: ClientKey, at_ms: i64, random: &mut Random) -> E
     }
     let fact = fact(number, random);
     let ordered = matches!(fact, InstallationFact::Override(_));
-    let said = |text: &str| ordered.then(|| text.to_owned());
+    let reported = |text: &str| ordered.then(|| text.to_owned());
     let body = Body::Installation { client, app: app(APPS[random.index(APPS.len())]), fact };
-    Event { id, time, actor: said("support"), reason: said("DEVHELP-7"), body }
+    Event { id, time, actor: reported("support"), reason: reported("DEVHELP-7"), body }
 }
 
 fn any_realm(random: &mut Random) -> Realm {
