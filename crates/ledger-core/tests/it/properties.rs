@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::generated::{extreme_history, history, history_without_ties};
-use crate::ledger::{Kept, Ledger, Taken};
+use crate::ledger::{Arrival, Ledger, TenantLog};
 
 proptest! {
     // A failing case becomes a named test in `rows`.
@@ -24,7 +24,7 @@ proptest! {
     fn incremental_state_equals_the_fold_from_zero(events in history(40)) {
         let mut ledger = Ledger::default();
         for event in events {
-            ledger.take(event);
+            ledger.append(event);
             prop_assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX));
         }
     }
@@ -34,7 +34,7 @@ proptest! {
         (events, shuffled) in history_without_ties(40)
             .prop_flat_map(|events| (Just(events.clone()), Just(events).prop_shuffle()))
     ) {
-        let (one, other) = (Ledger::of(events), Ledger::of(shuffled));
+        let (one, other) = (Ledger::from_events(events), Ledger::from_events(shuffled));
         prop_assert_eq!(without_seqs(&one), without_seqs(&other));
     }
 
@@ -50,9 +50,9 @@ proptest! {
             // After its first occurrence, so that it is the duplicate.
             sent.insert(first + 1 + place.index(sent.len() - first), event.clone());
         }
-        let (once, mut again) = (Ledger::of(events), Ledger::default());
-        let taken: Vec<Taken> = sent.into_iter().map(|event| again.take(event)).collect();
-        let repeated = taken.iter().filter(|taken| **taken == Taken::Duplicate).count();
+        let (once, mut again) = (Ledger::from_events(events), Ledger::default());
+        let arrivals: Vec<Arrival> = sent.into_iter().map(|event| again.append(event)).collect();
+        let repeated = arrivals.iter().filter(|arrival| **arrival == Arrival::Duplicate).count();
         prop_assert_eq!(repeated, repeats.len());
         prop_assert_eq!(again.incremental(), once.incremental());
         for (client, kept) in &once.tenants {
@@ -63,8 +63,8 @@ proptest! {
     #[test]
     fn state_as_of_an_instant_is_the_fold_of_earlier_events(events in history(40), day in 0..13_i64) {
         let at = Timestamp::from_millis(day * ledger_core::limits::DAY_MS);
-        let then = Ledger::of(events.iter().filter(|event| event.time <= at).cloned());
-        let now = Ledger::of(events);
+        let then = Ledger::from_events(events.iter().filter(|event| event.time <= at).cloned());
+        let now = Ledger::from_events(events);
         let at_least_one = |(_, tenant): &(ClientKey, Tenant)| *tenant != Tenant::default();
         let looked_back: BTreeMap<_, _> = now.folded_anew(at).into_iter().filter(at_least_one).collect();
         let apps: BTreeSet<_> = looked_back.values().flat_map(|tenant| tenant.installations.keys()).collect();
@@ -75,7 +75,7 @@ proptest! {
 
     #[test]
     fn finished_migrations_equal_those_collected_from_their_parts(events in history(40)) {
-        let ledger = Ledger::of(events);
+        let ledger = Ledger::from_events(events);
         for state in ledger.tenants.values().flat_map(|kept| kept.tenant.installations.values()) {
             let again: FinishedMigrations = state.finished.iter().cloned().collect();
             prop_assert_eq!(&again, &state.finished);
@@ -84,7 +84,7 @@ proptest! {
 
     #[test]
     fn extreme_times_fold_without_panic(events in extreme_history(30)) {
-        let ledger = Ledger::of(events);
+        let ledger = Ledger::from_events(events);
         prop_assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX));
     }
 
@@ -102,7 +102,7 @@ proptest! {
                 prop_assert_eq!(late, is_late(&recorded, &event), "{:?}", event);
             }
             recorded.push(event.clone());
-            ledger.take(event);
+            ledger.append(event);
         }
     }
 
@@ -112,7 +112,7 @@ proptest! {
         for event in events {
             let (before, apps_before) = (snapshot(&ledger), ledger.apps.clone());
             let client = event.client().cloned();
-            ledger.take(event.clone());
+            ledger.append(event.clone());
             for (key, kept) in &ledger.tenants {
                 let (tenant_before, traced_before) = before.get(key).cloned().unwrap_or_default();
                 let (changes, own_seq) = match &client {
@@ -163,8 +163,8 @@ fn check_changes(
         let product_moved = before.product_realm != after.product_realm;
         prop_assert!(change.is_some() || !(seen || product_moved), "{app} changed unnoticed");
         // A late record can have decided or corrected an outcome that later records replaced.
-        let told = change.is_some_and(|change| change.correction.is_some() || change.decision.is_some());
-        let reason = seen || product_moved || descriptor_moved || told;
+        let decided = change.is_some_and(|change| change.correction.is_some() || change.decision.is_some());
+        let reason = seen || product_moved || descriptor_moved || decided;
         prop_assert!(change.is_none() || reason, "{app} did not change");
         let in_force = |state: &Installation| state.descriptor_at(apps.of(app), at).cloned();
         if was.is_some_and(|was| in_force(was) != in_force(now)) {
@@ -188,7 +188,7 @@ fn check_corrections(
     with: &Outcomes,
     own_seq: Option<u64>,
     changes: &[Change],
-    kept: &Kept,
+    kept: &TenantLog,
 ) -> Result<(), TestCaseError> {
     let entries = kept.entries();
     let place = |seq: &u64| entries.iter().find(|e| e.seq == *seq).map(|e| (e.event.time, e.seq));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ledger_core::time::Timestamp;
 use serde_json::Value;
 
-use crate::ledger::{Ledger, Taken};
+use crate::ledger::{Arrival, Ledger};
 use crate::{reader, shown};
 
 const COUNT: usize = 30;
@@ -38,7 +38,7 @@ fn play(scenario: &Value) -> Ledger {
         if undecoded.iter().any(|refused| refused["line"] == line) {
             continue;
         }
-        if ledger.take(reader::event(event)) == Taken::Conflict {
+        if ledger.append(reader::event(event)) == Arrival::Conflict {
             conflicts.push(serde_json::json!({"line": line, "reason": "event-id-conflict"}));
         }
     }
@@ -82,7 +82,7 @@ fn reversed_arrival_equals_the_fold_from_zero() {
     for scenario in scenarios() {
         let mut events: Vec<_> = scenario["events"].as_array().unwrap().iter().map(reader::event).collect();
         events.reverse();
-        let ledger = Ledger::of(events);
+        let ledger = Ledger::from_events(events);
         assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX), "{}", scenario["name"]);
     }
 }

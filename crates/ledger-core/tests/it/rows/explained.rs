@@ -190,16 +190,6 @@ fn ended_window_does_not_cite_the_subscription() {
 }
 
 #[test]
-fn corrected_decision_cites_the_correcting_record() {
-    let all = explained("1d installed product=EU\n2d installed on=US", "3d");
-    assert_eq!(
-        all[2],
-        "[1 2 e-1] The install of 1d was decided by FRESH: it had never been installed before. With the product \
-         in EU, EU was expected. The platform called US. The platform did not do what the rules say."
-    );
-}
-
-#[test]
 fn explanation_has_the_pin_and_decision_of_the_state() {
     let ledger = ledger("1d installed product=EU\n2d installed on=US");
     let kept = ledger.tenants.values().next().unwrap();
@@ -315,33 +305,6 @@ fn every_statement_cites_a_record() {
 }
 
 #[test]
-fn installed_app_is_explained_with_the_window_of_an_uninstall() {
-    for (history, expected) in [
-        (
-            "1d installed on=EU",
-            "[1 e-1] An uninstall at 2d would open a window by the descriptor's own persistence, until 9d.",
-        ),
-        (
-            "0d policy-set policy=off\n1d installed on=EU",
-            "[1 e-2] An uninstall at 2d would open no persistence window; the policy is no persistence.",
-        ),
-        (
-            "0d policy-set policy=subscription:5\n1d installed on=EU\n1d+1h subscription-observed state=ACTIVE",
-            "[1 2 e-2] An uninstall at 2d would open a window by persistence with the subscription and 5 days of \
-             grace, for now without end.",
-        ),
-        (
-            "0d policy-set policy=subscription:5\n1d installed on=EU\n1d+1h subscription-observed state=INACTIVE",
-            "[1 2 e-2] An uninstall at 2d would open a window by persistence with the subscription and 5 days of \
-             grace, until 6d+1h.",
-        ),
-    ] {
-        let all = explained(history, "2d");
-        assert!(all.iter().any(|said| said == expected), "{all:#?}");
-    }
-}
-
-#[test]
 fn explanation_has_what_was_in_force_at_decision_and_uninstall() {
     let ledger = ledger(
         "0d policy-set policy=days:30\n1d installed on=EU\n2d uninstalled\n3d policy-set policy=off
@@ -350,14 +313,17 @@ fn explanation_has_what_was_in_force_at_decision_and_uninstall() {
     let kept = ledger.tenants.values().next().unwrap();
     let at = Timestamp::from_millis(time("7d"));
     let explanation = explain(&kept.entries(), &ledger.apps, &AppKey::new("a").unwrap(), at);
-    let told =
+    let reported =
         [explanation.at_uninstall, explanation.at_decision, Some(explanation.in_force)].map(|in_force| {
             let in_force = in_force.unwrap();
             let event = |id: Option<ledger_core::ids::EventId>| id.map(|id| id.to_string()).unwrap();
             (short(in_force.at), event(in_force.policy_event), event(in_force.descriptor_event))
         });
     let expected = [("2d", "e-2", "e-1"), ("5d", "e-5", "e-6"), ("7d", "e-8", "e-6")];
-    assert_eq!(told, expected.map(|(at, policy, descriptor)| (at.into(), policy.into(), descriptor.into())));
+    assert_eq!(
+        reported,
+        expected.map(|(at, policy, descriptor)| (at.into(), policy.into(), descriptor.into()))
+    );
 }
 
 #[test]
@@ -366,33 +332,60 @@ fn hook_from_the_migration_target_is_explained_as_arrival() {
     let said = explained(pending, "3d").pop().unwrap();
     assert!(said.starts_with("[1 2] An install hook from DE would be taken as the arrival"), "{said}");
     // The fold decides the same.
-    assert!(super::told(&format!("{pending}\n3d installed on=DE")).contains("rule=FRESH"));
+    assert!(super::state_after(&format!("{pending}\n3d installed on=DE")).contains("rule=FRESH"));
 }
 
+/// Sentences of single facts, each with the records that it cites.
 #[test]
-fn overdue_migration_is_explained() {
-    let said =
-        explained("1d installed on=US\n2d migration-scheduled id=7 to=EU\n3d migration-started id=7", "5d");
-    let pending = "[3] Migration 7 to EU is under way. No commit or rollback was seen, which was due by 4d: it is overdue.";
-    assert!(said.iter().any(|sentence| sentence == pending), "{said:?}");
-    let before = "[3] Migration 7 to EU is under way. A commit or rollback is due by 4d.";
-    let said =
-        explained("1d installed on=US\n2d migration-scheduled id=7 to=EU\n3d migration-started id=7", "4d");
-    assert!(said.iter().any(|sentence| sentence == before), "{said:?}");
-}
-
-#[test]
-fn links_cite_the_records_that_reported_them() {
+fn single_facts_have_their_sentences_and_sources() {
     let continued = "1d continued fromClientKey=old fromRealm=EU\n2d installed on=US";
-    let said = explained(continued, "3d");
-    for sentence in [
-        "[1] It goes on where app a of old was, in EU.",
-        "[1 2 e-1] The install of 2d was decided by CONTINUED: it had never been installed before, and goes on where \
-         another installation was. EU was expected. The platform called US. The platform did not do what the rules \
-         say. Before, it was in EU; its data may still be there.",
+    let migrating = "1d installed on=US\n2d migration-scheduled id=7 to=EU\n3d migration-started id=7";
+    for (history, at, expected) in [
+        (
+            "1d installed product=EU\n2d installed on=US",
+            "3d",
+            "[1 2 e-1] The install of 1d was decided by FRESH: it had never been installed before. With the product \
+             in EU, EU was expected. The platform called US. The platform did not do what the rules say.",
+        ),
+        (
+            "1d installed on=EU",
+            "2d",
+            "[1 e-1] An uninstall at 2d would open a window by the descriptor's own persistence, until 9d.",
+        ),
+        (
+            "0d policy-set policy=off\n1d installed on=EU",
+            "2d",
+            "[1 e-2] An uninstall at 2d would open no persistence window; the policy is no persistence.",
+        ),
+        (
+            "0d policy-set policy=subscription:5\n1d installed on=EU\n1d+1h subscription-observed state=ACTIVE",
+            "2d",
+            "[1 2 e-2] An uninstall at 2d would open a window by persistence with the subscription and 5 days of \
+             grace, for now without end.",
+        ),
+        (
+            "0d policy-set policy=subscription:5\n1d installed on=EU\n1d+1h subscription-observed state=INACTIVE",
+            "2d",
+            "[1 2 e-2] An uninstall at 2d would open a window by persistence with the subscription and 5 days of \
+             grace, until 6d+1h.",
+        ),
+        (
+            migrating,
+            "5d",
+            "[3] Migration 7 to EU is under way. No commit or rollback was seen, which was due by 4d: it is overdue.",
+        ),
+        (migrating, "4d", "[3] Migration 7 to EU is under way. A commit or rollback is due by 4d."),
+        (continued, "3d", "[1] It goes on where app a of old was, in EU."),
+        (
+            continued,
+            "3d",
+            "[1 2 e-1] The install of 2d was decided by CONTINUED: it had never been installed before, and goes on \
+             where another installation was. EU was expected. The platform called US. The platform did not do what \
+             the rules say. Before, it was in EU; its data may still be there.",
+        ),
+        ("1d installed on=US\n2d superseded toClientKey=new", "3d", "[2] App a of new goes on where it was."),
     ] {
-        assert!(said.iter().any(|found| found == sentence), "{sentence}: {said:#?}");
+        let found = explained(history, at);
+        assert!(found.iter().any(|sentence| sentence == expected), "{expected}: {found:#?}");
     }
-    let said = explained("1d installed on=US\n2d superseded toClientKey=new", "3d");
-    assert!(said.iter().any(|found| found == "[2] App a of new goes on where it was."), "{said:#?}");
 }

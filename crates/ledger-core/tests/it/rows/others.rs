@@ -1,6 +1,6 @@
 //! Rules 6.5, and facts that the apps of a tenant share.
 
-use super::{check, ledger, tell};
+use super::{check, ledger, state_text};
 use ledger_core::ids::AppKey;
 
 const FRESH_EU: &str = "rule=FRESH@1 observed=EU pinned=EU";
@@ -66,7 +66,10 @@ fn product_realm_is_shared_by_the_apps_of_a_tenant() {
     let ledger = ledger("1d installed on=EU\n2d product-moved product=US\n3d installed app=b on=EU");
     let tenant = &ledger.tenants.values().next().unwrap().tenant;
     let other = &tenant.installations[&AppKey::new("b").unwrap()];
-    assert_eq!(tell(tenant, other), "installed EU/observed@3d product=US rule=FRESH@3 observed=EU pinned=EU");
+    assert_eq!(
+        state_text(tenant, other),
+        "installed EU/observed@3d product=US rule=FRESH@3 observed=EU pinned=EU"
+    );
     let outcomes = &ledger.tenants.values().next().unwrap().outcomes;
     assert_eq!(outcomes[1].changes.len(), 1, "a product that moved changes every installation");
     assert_eq!(outcomes[2].changes.len(), 1, "an install changes only its own");
