@@ -82,10 +82,10 @@ fn all_partitions_are_sampled_before_deciding() {
     assert_eq!(placing.partitions("t").unwrap(), Some(4));
     assert_eq!(placing.partitions("none").unwrap(), None);
     let (_scratch, data) = directory();
-    let told = placing.partitioner(&data, "t", 4).unwrap_err();
+    let reported = placing.partitioner(&data, "t", 4).unwrap_err();
     let keys = keys().len();
-    assert!(told.to_string().contains(&format!(" of {keys}, crc32 ")), "{told}");
-    assert!(matches!(told, PlacingError::Unknown { shown: Some(_), .. }), "{told:?}");
+    assert!(reported.to_string().contains(&format!(" of {keys}, crc32 ")), "{reported}");
+    assert!(matches!(reported, PlacingError::Unknown { shown: Some(_), .. }), "{reported:?}");
 }
 
 fn directory() -> (tempfile::TempDir, DataDir) {
@@ -137,8 +137,8 @@ const FROM_KAFKA: SourcePosition = SourcePosition::Kafka { next_offset: 500, lea
 fn recorded_tenants_of_all_partitions_are_counted() {
     let (_scratch, data) = directory();
     record(&data, "t", &FROM_KAFKA, &mixed());
-    let told = Placement::default().partitioner(&data, "t", 4).unwrap_err();
-    assert!(matches!(told, PlacingError::Unknown { shown: Some(_), .. }), "{told:?}");
+    let reported = Placement::default().partitioner(&data, "t", 4).unwrap_err();
+    assert!(matches!(reported, PlacingError::Unknown { shown: Some(_), .. }), "{reported:?}");
 }
 
 /// Regression: a partitioner learnt from a few keys could not be replaced.

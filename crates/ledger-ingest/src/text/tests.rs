@@ -97,7 +97,7 @@ fn truncated_or_damaged_packing_is_reported() {
 }
 
 /// The detected format, and the remedy for the file `x`.
-fn told(bytes: &[u8]) -> (String, String) {
+fn detected(bytes: &[u8]) -> (String, String) {
     let error = Text::open(bytes).unwrap().lines().unwrap_err();
     let text = error.to_string();
     let what = text.strip_prefix("this is no NDJSON, one JSON object a line: it looks like ").unwrap();
@@ -173,7 +173,7 @@ fn foreign_format_is_named_with_its_conversion() {
         ("other text", "as JSON instead", b"hello\nworld\n".to_vec()),
     ];
     for (what, command, bytes) in cases {
-        let (said, remedy) = told(bytes);
+        let (said, remedy) = detected(bytes);
         let sample = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]);
         assert!(said.contains(what), "{said:?}, not {what:?}: {sample:?}");
         assert!(remedy.contains(command), "{remedy:?}, not {command:?}: {sample:?}");

@@ -192,7 +192,13 @@ fn time_from_2010_on_is_accepted() {
         let mut event = full_event(name);
         event[field] = json!("2010-01-01T00:00:00.000Z");
         for encoding in ENCODINGS {
-            encoding.encode(&event).unwrap().decode().unwrap();
+            let decoded = encoding.encode(&event).unwrap().decode().unwrap().event;
+            let native = ledger_record::json::to_vec(&decoded).unwrap();
+            assert_eq!(
+                serde_json::from_slice::<Value>(&native).unwrap()[field],
+                event[field],
+                "{encoding:?} {name}"
+            );
         }
     }
 }
@@ -443,7 +449,8 @@ fn unknown_content_type_or_null_value_is_undecodable() {
 fn deeply_nested_unknown_field_is_accepted() {
     let deep = format!("{{\"unknown\":{}{},", "[".repeat(100_000), "]".repeat(100_000));
     let line = full_event("installed").to_string().replacen('{', &deep, 1);
-    Sent { value: Some(line.into_bytes()), ..Sent::default() }.decode().unwrap();
+    let decoded = Sent { value: Some(line.into_bytes()), ..Sent::default() }.decode().unwrap();
+    assert_eq!(decoded, Sent::json(&full_event("installed")).decode().unwrap());
 }
 
 #[test]
