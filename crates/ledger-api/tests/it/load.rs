@@ -180,9 +180,9 @@ fn client_that_does_not_read_is_dropped() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(refused > 0, "the place was taken at first");
-    let mut told = Vec::new();
-    let _ = unread.read_to_end(&mut told);
-    assert!(!String::from_utf8_lossy(&told).contains("freshness"), "it was cut off");
+    let mut reported = Vec::new();
+    let _ = unread.read_to_end(&mut reported);
+    assert!(!String::from_utf8_lossy(&reported).contains("freshness"), "it was cut off");
 }
 
 #[test]
@@ -215,8 +215,8 @@ fn stream_ends_with_a_problem_when_the_server_stops() {
         server.stop();
         // The server notices that it is to stop beside this.
         std::thread::sleep(Duration::from_millis(200));
-        let told = rest(&mut stream);
-        let last = told.lines().rfind(|line| line.starts_with('{')).unwrap();
+        let reported = rest(&mut stream);
+        let last = reported.lines().rfind(|line| line.starts_with('{')).unwrap();
         let last: Value = serde_json::from_str(last).unwrap();
         assert_eq!(last["problem"]["code"], "stopping", "{path}");
     }
@@ -226,8 +226,8 @@ fn stream_ends_with_a_problem_when_the_server_stops() {
 fn stream_is_sent_in_small_chunks() {
     let filled = long();
     let server = Server::of(&filled.ledger, Options::default());
-    let told = rest(&mut sending(&server, &LOG.replace("host: x", "host: x\r\nconnection: close")));
-    let (_, body) = told.split_once("\r\n\r\n").unwrap();
+    let reported = rest(&mut sending(&server, &LOG.replace("host: x", "host: x\r\nconnection: close")));
+    let (_, body) = reported.split_once("\r\n\r\n").unwrap();
     // Each chunk begins with its length, alone in a line.
     let lengths = body.split("\r\n").filter(|line| !line.starts_with('{') && !line.is_empty());
     let lengths: Vec<_> = lengths.filter_map(|line| usize::from_str_radix(line, 16).ok()).collect();

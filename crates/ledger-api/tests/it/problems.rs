@@ -98,8 +98,8 @@ fn absent_and_torn_subjects_get_their_problem_codes() {
         ("/", 404, "no-such-route"),
     ];
     for (path, status, code) in cases {
-        let (found, told, _) = problem(&server, path);
-        assert_eq!((found, told.as_str()), (status, code), "{path}");
+        let (found, reported, _) = problem(&server, path);
+        assert_eq!((found, reported.as_str()), (status, code), "{path}");
     }
     let target = format!("/v1/installations?appKey={}", "a".repeat(9000));
     let (status, code, _) = problem(&server, &target);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::filled::Ask as _;
 use crate::filled::{Filled, about, app, client, hour, installed, product_moved, shard, uninstalled};
 
-fn told(ledger: &Ledger, asked: &ReplayQuery) -> Result<Vec<Value>, QueryError> {
+fn replayed(ledger: &Ledger, asked: &ReplayQuery) -> Result<Vec<Value>, QueryError> {
     let lines = Mutex::new(Vec::new());
     ledger.answer_lines(&asked.clone().into(), hour(99), &|line| {
         if let LedgerLine::Step(step) = line {
@@ -33,7 +33,7 @@ fn short(step: &Value) -> Value {
 }
 
 fn shorts(ledger: &Ledger, asked: &ReplayQuery) -> Vec<Value> {
-    told(ledger, asked).unwrap().iter().map(short).collect()
+    replayed(ledger, asked).unwrap().iter().map(short).collect()
 }
 
 /// Two apps of one tenant, one uninstalled; a late policy without end covers its uninstall.
@@ -90,15 +90,15 @@ fn replay_from_a_position_gives_the_same_steps() {
         ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() },
         ReplayQuery { client: Some(client("acme")), app: Some(app("a")), ..ReplayQuery::default() },
     ] {
-        let all = told(&filled.ledger, &asked).unwrap();
+        let all = replayed(&filled.ledger, &asked).unwrap();
         for from_position in 0..20 {
-            let rest = told(&filled.ledger, &ReplayQuery { from_position, ..asked.clone() }).unwrap();
+            let rest = replayed(&filled.ledger, &ReplayQuery { from_position, ..asked.clone() }).unwrap();
             let expected: Vec<_> =
                 all.iter().filter(|step| step["position"].as_u64() >= Some(from_position)).cloned().collect();
             assert_eq!(rest, expected, "{asked:?} from {from_position}");
         }
         let (from, to) = (Some(hour(3)), Some(hour(6)));
-        let span = told(&filled.ledger, &ReplayQuery { from, to, ..asked.clone() }).unwrap();
+        let span = replayed(&filled.ledger, &ReplayQuery { from, to, ..asked.clone() }).unwrap();
         let expected: Vec<_> = all
             .iter()
             .filter(|step| {
@@ -116,7 +116,7 @@ fn late_record_refolds_the_replayed_tenant() {
     let mut filled = lived();
     filled.take_late(1, 2, 8, uninstalled("acme", "b"));
     let asked = ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() };
-    let last = told(&filled.ledger, &asked).unwrap().pop().unwrap();
+    let last = replayed(&filled.ledger, &asked).unwrap().pop().unwrap();
     let state = filled.ledger.installation(&client("acme"), &app("b"), AsOf::default(), hour(8)).unwrap();
     assert_eq!(last["states"], crate::filled::json(&[state.installation]));
 }
@@ -124,7 +124,7 @@ fn late_record_refolds_the_replayed_tenant() {
 #[test]
 fn invalid_replay_is_refused() {
     let filled = lived();
-    let code = |asked: ReplayQuery| told(&filled.ledger, &asked).unwrap_err().code();
+    let code = |asked: ReplayQuery| replayed(&filled.ledger, &asked).unwrap_err().code();
     let acme = || ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() };
     assert_eq!(code(ReplayQuery { shard: Some(shard(0)), ..acme() }), "not-found", "it is in the other one");
     assert_eq!(code(ReplayQuery { shard: Some(shard(7)), ..ReplayQuery::default() }), "not-found");
@@ -137,6 +137,8 @@ fn invalid_replay_is_refused() {
     // A shard that is catching up could have the app; the answer reports it as incomplete.
     filled.statuses[0].update(|now| now.phase = Phase::CatchingUp);
     assert!(
-        told(&filled.ledger, &ReplayQuery { app: mistyped(), ..ReplayQuery::default() }).unwrap().is_empty()
+        replayed(&filled.ledger, &ReplayQuery { app: mistyped(), ..ReplayQuery::default() })
+            .unwrap()
+            .is_empty()
     );
 }

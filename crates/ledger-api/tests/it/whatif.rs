@@ -38,9 +38,9 @@ fn asked(differences: bool) -> WhatIfQuery {
 #[test]
 fn whatif_counts_every_shard_and_omits_torn_tenants() {
     let filled = filled();
-    let told = Mutex::new(Vec::new());
+    let reported = Mutex::new(Vec::new());
     let answer = filled.ledger.ask(&asked(true), hour(9), &|line| {
-        told.lock().unwrap().push(crate::filled::json(line));
+        reported.lock().unwrap().push(crate::filled::json(line));
         ControlFlow::Continue(())
     });
     let answer = crate::filled::json(&answer.unwrap());
@@ -51,15 +51,15 @@ fn whatif_counts_every_shard_and_omits_torn_tenants() {
     assert_eq!((answer["tenants"].clone(), answer["records"].clone()), (3.into(), 9.into()));
     assert_eq!(answer["refused"][0]["clientKey"], "split");
     assert_eq!(answer["refused"][0]["shards"], json!(["realm.lifecycle/0", "realm.lifecycle/2"]));
-    let told = told.into_inner().unwrap();
+    let reported = reported.into_inner().unwrap();
     let mut differ: Vec<_> =
-        told.iter().filter_map(|line| line.pointer("/difference/clientKey")?.as_str()).collect();
+        reported.iter().filter_map(|line| line.pointer("/difference/clientKey")?.as_str()).collect();
     differ.sort_unstable();
     // One difference is the window at the uninstall, one the realm at the install.
     assert_eq!(differ, ["t-0", "t-0", "t-1", "t-1", "t-2", "t-2"]);
     let progress = |line: &Value| line.pointer("/progress/total").and_then(Value::as_u64);
-    assert!(told.iter().filter_map(progress).all(|total| total == 11), "no seal and no record of an app");
-    let last = told.iter().rfind(|line| line.get("progress").is_some()).unwrap();
+    assert!(reported.iter().filter_map(progress).all(|total| total == 11), "no seal and no record of an app");
+    let last = reported.iter().rfind(|line| line.get("progress").is_some()).unwrap();
     assert_eq!(last["progress"]["records"], last["progress"]["total"]);
 }
 

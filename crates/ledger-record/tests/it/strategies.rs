@@ -63,7 +63,7 @@ fn instant() -> impl Strategy<Value = Timestamp> {
 }
 
 /// An instant that has a text, as those of events do.
-fn told() -> impl Strategy<Value = Timestamp> {
+fn textual_instant() -> impl Strategy<Value = Timestamp> {
     (FIRST.as_millis()..=LAST.as_millis()).prop_map(Timestamp::from_millis)
 }
 
@@ -141,7 +141,7 @@ fn installation_fact() -> impl Strategy<Value = InstallationFact> {
         }),
         Just(Fact::Enabled),
         Just(Fact::Disabled),
-        (migration_id(), realm(), of(told()), of(told())).prop_map(
+        (migration_id(), realm(), of(textual_instant()), of(textual_instant())).prop_map(
             |(migration, target, start_time, end_time)| Fact::MigrationScheduled {
                 migration,
                 target,
@@ -183,13 +183,8 @@ fn body() -> impl Strategy<Value = Body> {
 }
 
 pub(crate) fn event() -> impl Strategy<Value = Event> {
-    (event_id(), told(), of(text()), of(text()), body()).prop_map(|(id, time, actor, reason, body)| Event {
-        id,
-        time,
-        actor,
-        reason,
-        body,
-    })
+    (event_id(), textual_instant(), of(text()), of(text()), body())
+        .prop_map(|(id, time, actor, reason, body)| Event { id, time, actor, reason, body })
 }
 
 fn decision() -> impl Strategy<Value = Decision> {

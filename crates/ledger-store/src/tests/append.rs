@@ -125,8 +125,8 @@ fn defaulted_time_is_not_compared_for_duplicates() {
     batch
         .offer(IncomingEvent { time_defaulted: true, ..arrival(2, uninstalled("acme", "app", "e2", 6)) })
         .unwrap();
-    let told = arrival(3, uninstalled("acme", "app", "e2", 7));
-    assert_eq!(batch.offer(told).unwrap(), AppendResult::Duplicate { position: 1, seq: 2 });
+    let reported = arrival(3, uninstalled("acme", "app", "e2", 7));
+    assert_eq!(batch.offer(reported).unwrap(), AppendResult::Duplicate { position: 1, seq: 2 });
 }
 
 #[test]

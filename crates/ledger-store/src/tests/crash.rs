@@ -60,8 +60,8 @@ fn killed_writer_leaves_whole_batches() {
         let stopped = tempfile::tempdir_in(dir.path()).unwrap();
         let mut child = writer(itself, stopped.path(), "");
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let told = lines.filter_map(|line| line.split("durable ").nth(1)?.trim().parse::<u64>().ok());
-        let durable = told.take(kill_after).last().unwrap();
+        let reported = lines.filter_map(|line| line.split("durable ").nth(1)?.trim().parse::<u64>().ok());
+        let durable = reported.take(kill_after).last().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
 
@@ -110,9 +110,7 @@ fn failed_write_in_flight_drops_the_batch_begun_meanwhile() {
     match role() {
         Some(dir) => submit_until_the_disk_refuses(&dir),
         None => {
-            goes_on_after(
-                "tests::crash::failed_write_in_flight_drops_the_batch_begun_meanwhile",
-            );
+            goes_on_after("tests::crash::failed_write_in_flight_drops_the_batch_begun_meanwhile");
         }
     }
 }

@@ -1,16 +1,11 @@
 //! Damaged bytes give errors that name the entry, no panics and no wrong answers.
 
+use crate::tests::verifying::put;
 use crate::tests::*;
 use crate::{AppendError, Damage, Damaged, OpenError, ReadError};
 use ledger_record::key;
 use ledger_record::record::{Content, Stream};
 use rocksdb::{WriteBatch, WriteOptions};
-
-fn overwrite(reader: &Reader, family: Family, key: &[u8], value: &[u8]) {
-    let mut batch = WriteBatch::default();
-    batch.put_cf(reader.database().family(family).unwrap(), key, value);
-    reader.database().write(batch, &WriteOptions::default()).unwrap();
-}
 
 fn damage_of(error: ReadError) -> Damaged {
     match error {
@@ -27,7 +22,7 @@ fn damaged_tenant_row_fails_that_tenant_only() {
     let reader = shard.reader();
     let good = reader.snapshot().tenant(&client("acme")).unwrap().unwrap().encode();
     for cut in 0..good.len() {
-        overwrite(&reader, Family::Tenants, b"acme", &good[..cut]);
+        put(&reader, Family::Tenants, b"acme", &good[..cut]);
         let damaged = damage_of(reader.snapshot().tenant(&client("acme")).unwrap_err());
         assert_eq!((damaged.family, damaged.key.as_slice()), (Family::Tenants, &b"acme"[..]));
     }
@@ -83,7 +78,7 @@ fn damaged_record_fails_every_read_of_it() {
     let record = key::log::log(&stream, 2);
     let good =
         reader.database().get(Family::Log, &record, &ReadOptions::default()).unwrap().unwrap().to_vec();
-    overwrite(&reader, Family::Log, &record, b"\x01junk");
+    put(&reader, Family::Log, &record, b"\x01junk");
     let snapshot = reader.snapshot();
     assert_eq!(damage_of(snapshot.record_at(1).unwrap_err()).key, record);
     assert_eq!(snapshot.records(&stream, 1).unwrap().filter(Result::is_err).count(), 1);
@@ -97,8 +92,8 @@ fn damaged_record_fails_every_read_of_it() {
     drop(batch);
 
     // A record under another record's key is damage too.
-    overwrite(&reader, Family::Log, &record, &good);
-    overwrite(&reader, Family::Positions, &key::position(0), &record);
+    put(&reader, Family::Log, &record, &good);
+    put(&reader, Family::Positions, &key::position(0), &record);
     let damaged = damage_of(reader.snapshot().record_at(0).unwrap_err());
     assert!(matches!(damaged.cause, Damage::Misplaced), "{damaged}");
 }
@@ -152,7 +147,7 @@ fn flipped_bit_in_a_table_file_names_the_file() {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             std::fs::write(&table, damaged).unwrap();
-            let told = match ledger.data.read_shard(&shard_id(0)) {
+            let reported = match ledger.data.read_shard(&shard_id(0)) {
                 Err(error) => error.is_damage().then(|| crate::with_causes(&error)),
                 Ok(reader) => verifying::verified(&reader).err().map(|error| {
                     assert!(error.is_damage(), "{error}");
@@ -160,8 +155,8 @@ fn flipped_bit_in_a_table_file_names_the_file() {
                 }),
             };
             let name = table.file_name().unwrap().to_string_lossy();
-            println!("{name} {at}/{}: {told:?}", whole.len());
-            flipped += u32::from(told.is_some_and(|told| told.contains(&*name)));
+            println!("{name} {at}/{}: {reported:?}", whole.len());
+            flipped += u32::from(reported.is_some_and(|reported| reported.contains(&*name)));
         }
         std::fs::write(&table, whole).unwrap();
     }

@@ -26,10 +26,10 @@ fn directory_refuses_another_source() {
         (cluster("c1", Some("t2")), "topic id t1, now it is t2"),
         (partitions(5), "partitions 4, now it is 5"),
     ];
-    for (other, told) in refusals {
+    for (other, reported) in refusals {
         let error = data.bind(TOPIC, &other).unwrap_err();
         assert!(matches!(error, BindError::Differs { .. }));
-        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.to_string().contains(reported), "{error}");
     }
     data.bind("another.topic", &partitions(1)).unwrap();
     let again = DataDir::open(ledger.dir.path(), StoreOptions::default(), secret()).unwrap();
@@ -130,14 +130,14 @@ fn missing_ledger_is_refused_and_not_created() {
     refused_for_its_manifest(dir.path(), "is missing");
 }
 
-fn refused_for_its_manifest(path: &std::path::Path, told: &str) {
+fn refused_for_its_manifest(path: &std::path::Path, reported: &str) {
     for error in [
         DataDir::open(path, StoreOptions::default(), secret()).unwrap_err(),
         DataDir::open_existing_read_only(path, StoreOptions::default()).unwrap_err(),
         DataDir::exists(path).unwrap_err(),
         DataDir::partitions_at(path).unwrap_err(),
     ] {
-        assert!(error.is_of_manifest() && error.to_string().contains(told), "{error}");
+        assert!(error.is_of_manifest() && error.to_string().contains(reported), "{error}");
         assert_eq!(error.stop_code(), StopCode::ManifestDamaged);
     }
 }

@@ -35,10 +35,11 @@ fn run(ledger: &Ledger) -> RebuildReport {
 fn rebuild_of_a_sound_shard_changes_nothing() {
     let ledger = filled();
     let before = dump(&ledger.shard().reader());
-    let mut told = Vec::new();
-    let report = rebuild(&ledger.data, &shard_id(0), &mut |done, total| told.push((done, total))).unwrap();
+    let mut reported = Vec::new();
+    let report =
+        rebuild(&ledger.data, &shard_id(0), &mut |done, total| reported.push((done, total))).unwrap();
     assert_eq!(report, RebuildReport { tenants: 40, records: 45, differences: Vec::new() });
-    assert_eq!(told.last(), Some(&(45, 45)));
+    assert_eq!(reported.last(), Some(&(45, 45)));
     for generation in 1..3 {
         let mut shard = ledger.shard();
         assert_eq!(shard.open.database.generation(), generation);

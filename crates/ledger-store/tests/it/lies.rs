@@ -35,12 +35,12 @@ const HISTORY: &str = r#"{"id":"d1","type":"descriptor-published","time":"2024-0
 "#;
 
 /// Output and exit code of a run.
-struct Said {
+struct RunResult {
     code: Option<i32>,
     messages: String,
 }
 
-impl Said {
+impl RunResult {
     fn done(&self) {
         assert_eq!(self.code, Some(0), "{}", self.messages);
     }
@@ -79,22 +79,22 @@ impl Ledger {
     }
 
     /// Runs the program on this ledger. The binary is beside the test binaries.
-    fn run(&self, arguments: &[&str]) -> Said {
+    fn run(&self, arguments: &[&str]) -> RunResult {
         let program = std::env::current_exe().unwrap().parent().unwrap().join("../realm-ledger");
         assert!(program.exists(), "build the program first: cargo build --release -p realm-ledger");
         let mut command = Command::new(program);
         command.env_clear().env("REALM_LEDGER_SECRET", SECRET.1);
         command.env("REALM_LEDGER_DATA_DIR", self.path("data")).args(arguments);
         let output = command.output().unwrap();
-        Said { code: output.status.code(), messages: String::from_utf8(output.stderr).unwrap() }
+        RunResult { code: output.status.code(), messages: String::from_utf8(output.stderr).unwrap() }
     }
 
-    fn verify(&self) -> Said {
+    fn verify(&self) -> RunResult {
         self.run(&["verify", "--data-dir", &self.path("data").display().to_string()])
     }
 
     /// Exports the log and verifies it with the public key alone.
-    fn verify_export(&self) -> Said {
+    fn verify_export(&self) -> RunResult {
         let (directory, key) = (self.path("tlog"), self.key().verifier().to_string());
         self.run(&["export", "--tlog", &directory.display().to_string()]).done();
         self.run(&["verify", "--tlog", &directory.join(ORIGIN).display().to_string(), "--key", &key])
@@ -106,10 +106,10 @@ impl Ledger {
     }
 
     /// Applies a lie and signs the resulting log.
-    fn tell(&self, lie: impl FnOnce(&Forger) -> Checkpoint) {
+    fn forge(&self, lie: impl FnOnce(&Forger) -> Checkpoint) {
         let shard = self.path("data/shards").join(ORIGIN);
-        let told = lie(&Forger::open(&shard, ORIGIN, LedgerSecret::from_bytes(SECRET.0)));
-        std::fs::write(self.note(), told.sign(&[&self.key()])).unwrap();
+        let reported = lie(&Forger::open(&shard, ORIGIN, LedgerSecret::from_bytes(SECRET.0)));
+        std::fs::write(self.note(), reported.sign(&[&self.key()])).unwrap();
     }
 
     /// The file in which the program keeps the last note.
@@ -125,7 +125,7 @@ fn tenant(client: &str) -> Stream {
 }
 
 #[track_caller]
-fn assert_named(said: &Said, fact: &str) {
+fn assert_named(said: &RunResult, fact: &str) {
     assert!(said.messages.contains(fact), "{:?}: {}", said.code, said.messages);
     assert_eq!(said.code, Some(3), "{}", said.messages);
 }
@@ -138,7 +138,7 @@ const STALE_OR_MISSING: &str =
 fn rehashed_honest_log_verifies() {
     let ledger = Ledger::new();
     let before = std::fs::read(ledger.note()).unwrap();
-    ledger.tell(|forger| forger.rehash(|_| {}));
+    ledger.forge(|forger| forger.rehash(|_| {}));
     assert_eq!(std::fs::read(ledger.note()).unwrap(), before, "the same log, and the same signature");
     ledger.verify().done();
     ledger.verify_export().done();
@@ -147,7 +147,7 @@ fn rehashed_honest_log_verifies() {
 #[test]
 fn tenant_dropped_from_the_map_is_found() {
     let ledger = Ledger::new();
-    ledger.tell(|forger| {
+    ledger.forge(|forger| {
         forger.rehash(|heads| {
             heads.remove(&stream_id(&tenant("birch"))).unwrap();
         })
@@ -159,7 +159,7 @@ fn tenant_dropped_from_the_map_is_found() {
 #[test]
 fn sealed_stale_head_is_found() {
     let ledger = Ledger::new();
-    ledger.tell(|forger| {
+    ledger.forge(|forger| {
         let stale = forger.head(&tenant("acme"), 2);
         forger.rehash(|heads| {
             heads.insert(stream_id(&tenant("acme")), stale).unwrap();
@@ -173,7 +173,7 @@ fn sealed_stale_head_is_found() {
 #[test]
 fn vanished_import_line_is_found() {
     let ledger = Ledger::in_shards("2");
-    ledger.tell(|forger| {
+    ledger.forge(|forger| {
         let position = forger.head(&tenant("acme"), 3).index;
         forger.rewrite(position, |record| {
             assert_eq!(record.source.offset, 9);
@@ -188,7 +188,7 @@ fn vanished_import_line_is_found() {
 #[test]
 fn rewritten_state_is_found() {
     let ledger = Ledger::new();
-    ledger.tell(|forger| {
+    ledger.forge(|forger| {
         let mut row = TenantRow::decode(&forger.get(Family::Tenants, b"acme")).unwrap();
         row.tenant.product_realm = Realm::parse("AU").ok();
         forger.put(Family::Tenants, b"acme", &row.encode());
@@ -200,7 +200,7 @@ fn rewritten_state_is_found() {
 #[test]
 fn rewritten_outcome_is_found() {
     let ledger = Ledger::new();
-    ledger.tell(|forger| {
+    ledger.forge(|forger| {
         let position = forger.head(&tenant("acme"), 3).index;
         forger.rewrite(position, |record| {
             let Content::Event { outcome, .. } = &mut record.content else { return };

@@ -60,11 +60,11 @@ fn whole_log_is_valid() {
 #[test]
 fn progress_is_reported() {
     let files = directory(large().lines());
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let read = |path: &str| Ok::<_, Infallible>(files.get(path).cloned());
-    verify(read, &keys(), None, |done, of| told.push((done, of))).unwrap();
+    verify(read, &keys(), None, |done, of| reported.push((done, of))).unwrap();
     let size = large().size();
-    assert_eq!(told, [(256, size), (512, size), (size, size)]);
+    assert_eq!(reported, [(256, size), (512, size), (size, size)]);
 }
 
 #[test]
