@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_beside_is_never_inside() {
+    fn sibling_path_is_outside_the_directory() {
         let here = std::env::current_dir().unwrap();
         let keys = PathBuf::from(format!("{}.keys", here.display()));
         assert_eq!(beside(Path::new("."), ".keys"), keys);
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_is_seen_through_links_and_before_it_exists() {
+    fn path_resolves_links_and_missing_parts() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().canonicalize().unwrap();
         std::fs::create_dir(root.join("data")).unwrap();
