@@ -15,12 +15,10 @@ pub fn until(what: &str, done: impl FnMut() -> bool) {
 }
 
 /// Waits until `done` holds; `state` describes the failure.
-pub fn until_or(mut done: impl FnMut() -> bool, state: impl FnOnce() -> String) {
+pub fn until_or(mut done: impl FnMut() -> bool, state: impl Fn() -> String) {
     let deadline = Instant::now() + PATIENCE;
     while !done() {
-        if Instant::now() > deadline {
-            panic!("not within {PATIENCE:?}: {}", state());
-        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {}", state());
         thread::sleep(POLL_INTERVAL);
     }
 }
