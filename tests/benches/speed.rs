@@ -6,7 +6,7 @@
 //! cargo bench -p ledger-tests --bench speed -- ledger=DIR [pairs=3]
 //! ```
 //!
-//! Without a part all run. Each part takes turns with what it is measured against, `pairs` times, and tells
+//! Without a part all run. Each part takes turns with what it is measured against, `pairs` times, and prints
 //! the medians; CPU is that of this process (the broker is another) from `/proc/self/stat`, in seconds for a
 //! million events. A program to be run by hand: no test has an opinion on time.
 //!
@@ -18,7 +18,7 @@
 //! - `past`: a tenant of 10 and one of 100,000 records, in the past and explained; alone it needs no broker.
 //! - `signing`: from an event to the signed checkpoint that has it.
 //!
-//! What the writes alone cost is told by `cargo bench -p ledger-store --bench append`.
+//! `cargo bench -p ledger-store --bench append` measures the writes alone.
 #![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 #![expect(clippy::expect_used, clippy::panic, reason = "what cannot be measured ends the program")]
@@ -43,7 +43,7 @@ use speed::{ingest, measure, past, query, replay, signing};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What was asked for.
+/// The command line of the benchmark.
 struct Plan {
     parts: Vec<String>,
     events: usize,
@@ -89,7 +89,7 @@ fn main() {
     if plan.wants("signing") {
         signing::run(broker.cluster(), dir.path());
     }
-    // Replay and queries use what the last run with one partition leaves.
+    // Replay and queries use the ledger of the last run with one partition.
     for partitions in [6, 1] {
         let wanted = ["ingest", "replay", "query"].into_iter().any(|part| plan.wants(part));
         if !wanted || partitions > 1 && !plan.wants("ingest") {
@@ -114,7 +114,7 @@ fn main() {
     println!("\n{}", measure::machine());
 }
 
-/// Fills a topic, and answers how many messages that took.
+/// Fills a topic; returns the number of messages.
 fn produce(broker: &Broker, topic: &str, events: usize, partitions: i32) -> usize {
     let settings = [("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "4194304")];
     broker.cluster().create_topic(topic, partitions, &settings);

@@ -1,4 +1,4 @@
-//! Checkpoints on a real broker: the last note is always found, and one process at a time adds to it.
+//! Checkpoints on a real broker: the last note is always found, and one process at a time publishes.
 
 use std::time::Duration;
 
@@ -17,19 +17,28 @@ fn topic(cluster: &Cluster) -> String {
     name
 }
 
-fn journal(cluster: &Cluster, topic: &str, origin: &str) -> CheckpointTopic {
+fn log_of(cluster: &Cluster, topic: &str, origin: &str) -> CheckpointTopic {
     ledger_tests::show_logs();
     let options = KafkaOptions { brokers: cluster.bootstrap().to_owned(), ..KafkaOptions::default() };
-    // Transactions are known by the origin, whatever the topic: tests must not shut each other out.
+    // The transactional id is the origin, whatever the topic: tests must not fence each other.
     CheckpointTopic::new(&options, topic, &format!("{origin}@{topic}"))
 }
 
+/// A topic and its claimed log with one note.
+fn claimed(cluster: &Cluster, note: &str) -> (String, CheckpointTopic) {
+    let topic = topic(cluster);
+    let mut log = log_of(cluster, &topic, ORIGIN);
+    log.claim().unwrap();
+    log.publish(note).unwrap();
+    (topic, log)
+}
+
 #[test]
-fn who_claims_knows_the_last_note_and_shuts_out_who_was_before() {
+fn claim_returns_the_last_note_and_fences_the_previous() {
     let cluster = kafka::shared();
     let topic = topic(cluster);
-    let (mut one, mut other) = (journal(cluster, &topic, ORIGIN), journal(cluster, &topic, ORIGIN));
-    let mut stranger = journal(cluster, &topic, "another");
+    let (mut one, mut other) = (log_of(cluster, &topic, ORIGIN), log_of(cluster, &topic, ORIGIN));
+    let mut stranger = log_of(cluster, &topic, "another");
     assert_eq!(one.last().unwrap(), None);
     assert!(matches!(one.publish("unclaimed"), Err(CheckpointLogError::ShutOut)));
     assert_eq!(one.claim().unwrap(), None);
@@ -48,85 +57,73 @@ fn who_claims_knows_the_last_note_and_shuts_out_who_was_before() {
 }
 
 #[test]
-fn the_last_note_is_found_far_before_the_end() {
+fn last_note_is_found_far_before_the_end() {
     let cluster = kafka::shared();
-    let topic = topic(cluster);
-    let mut journal = journal(cluster, &topic, ORIGIN);
-    journal.claim().unwrap();
-    journal.publish("long ago").unwrap();
+    let (topic, mut log) = claimed(cluster, "long ago");
     let others: Vec<_> =
         (0..5_000).map(|number| Message::new(format!("origin-{}", number % 7), "note")).collect();
     cluster.produce(&topic, &others);
-    assert_eq!(journal.last().unwrap().as_deref(), Some("long ago"));
+    assert_eq!(log.last().unwrap().as_deref(), Some("long ago"));
 }
 
-/// A reader of committed messages stops before the first open transaction, and our note is behind it.
+/// A reader of committed messages stops before the first open transaction, and our note is after it.
 #[test]
-fn a_transaction_of_others_hides_nothing_from_who_claims() {
+fn note_behind_an_open_foreign_transaction_fails_the_claim() {
     let cluster = kafka::shared();
-    let topic = topic(cluster);
-    let mut journal = journal(cluster, &topic, ORIGIN);
-    journal.claim().unwrap();
-    journal.publish("before").unwrap();
+    let (topic, mut log) = claimed(cluster, "before");
     let open = open_transaction(cluster, &topic, &kafka::unique_name("open"), "other");
-    journal.publish("behind the open one").unwrap();
-    let hidden = journal.claim().unwrap_err();
+    log.publish("behind the open one").unwrap();
+    let hidden = log.claim().unwrap_err();
     assert!(matches!(hidden, CheckpointLogError::Hidden { seen: 2, .. }), "{hidden}");
     assert_eq!(SigningFailure::from(hidden).code(), "transaction-hanging");
     open.abort_transaction(Duration::from_secs(30)).unwrap();
-    assert_eq!(journal.claim().unwrap().as_deref(), Some("behind the open one"));
+    assert_eq!(log.claim().unwrap().as_deref(), Some("behind the open one"));
 }
 
-/// Nothing of ours is behind it, so it is nothing to wait for.
+/// No note of ours is after it, so the claim need not wait.
 #[test]
-fn a_transaction_of_others_keeps_nobody_waiting() {
+fn open_foreign_transaction_after_our_note_does_not_block() {
     let cluster = kafka::shared();
-    let topic = topic(cluster);
-    let mut journal = journal(cluster, &topic, ORIGIN);
-    journal.claim().unwrap();
-    journal.publish("before").unwrap();
+    let (topic, mut log) = claimed(cluster, "before");
     let open = open_transaction(cluster, &topic, &kafka::unique_name("open"), "other");
-    assert_eq!(journal.last().unwrap().as_deref(), Some("before"));
-    assert_eq!(journal.claim().unwrap().as_deref(), Some("before"));
-    journal.publish("behind the open one").unwrap();
+    assert_eq!(log.last().unwrap().as_deref(), Some("before"));
+    assert_eq!(log.claim().unwrap().as_deref(), Some("before"));
+    log.publish("behind the open one").unwrap();
     open.abort_transaction(Duration::from_secs(30)).unwrap();
 }
 
-/// Killed in the middle of a transaction, a ledger ends it by claiming, and comes to that at once.
+/// A ledger killed inside a transaction aborts it by claiming, and continues at once.
 #[test]
-fn who_was_killed_does_not_wait_for_itself() {
+fn killed_claimant_does_not_wait_for_its_own_transaction() {
     let cluster = kafka::shared();
-    let topic = topic(cluster);
+    let (topic, mut log) = claimed(cluster, "before");
     let origin = format!("{ORIGIN}@{topic}");
-    let mut journal = journal(cluster, &topic, ORIGIN);
-    journal.claim().unwrap();
-    journal.publish("before").unwrap();
     let _killed = open_transaction(cluster, &topic, &format!("realm-ledger-checkpoints {origin}"), &origin);
-    assert_eq!(journal.last().unwrap().as_deref(), Some("before"));
-    assert_eq!(journal.claim().unwrap().as_deref(), Some("before"));
-    journal.publish("after").unwrap();
-    assert_eq!(journal.last().unwrap().as_deref(), Some("after"));
+    assert_eq!(log.last().unwrap().as_deref(), Some("before"));
+    assert_eq!(log.claim().unwrap().as_deref(), Some("before"));
+    log.publish("after").unwrap();
+    assert_eq!(log.last().unwrap().as_deref(), Some("after"));
 }
 
-/// The broker may come to it when the next claim stands already, and takes it for a newer one.
+/// The broker may handle the first claim after the next one and take it for a newer process.
 #[test]
-fn a_claim_that_got_no_answer_is_not_taken_for_another_process() {
+fn unanswered_claim_is_not_taken_for_another_process() {
     let mut broker = Broker::start();
     let topic = topic(broker.cluster());
-    let mut journal = journal(broker.cluster(), &topic, ORIGIN);
+    let mut log = log_of(broker.cluster(), &topic, ORIGIN);
     broker.freeze();
-    journal.claim().unwrap_err();
+    log.claim().unwrap_err();
     broker.thaw();
-    assert!((0..10).any(|_| journal.claim().is_ok()), "the broker answers again");
-    let mut same = self::journal(broker.cluster(), &topic, ORIGIN);
+    assert!((0..10).any(|_| log.claim().is_ok()), "the broker answers again");
+    let mut same = log_of(broker.cluster(), &topic, ORIGIN);
     same.claim().unwrap();
-    let interrupted = journal.publish("shut out").unwrap_err();
+    let interrupted = log.publish("shut out").unwrap_err();
     assert!(matches!(interrupted, CheckpointLogError::Interrupted { .. }), "{interrupted}");
-    assert_eq!(journal.claim().unwrap(), None);
-    journal.publish("first").unwrap();
-    // Once: the next time it is another process.
+    assert_eq!(log.claim().unwrap(), None);
+    log.publish("first").unwrap();
+    // Only once: the next fencing is by another process.
     assert_eq!(same.claim().unwrap().as_deref(), Some("first"));
-    assert!(matches!(journal.publish("too late"), Err(CheckpointLogError::ShutOut)));
+    assert!(matches!(log.publish("too late"), Err(CheckpointLogError::ShutOut)));
 }
 
 fn open_transaction(cluster: &Cluster, topic: &str, id: &str, key: &str) -> BaseProducer {

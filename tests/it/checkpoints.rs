@@ -1,5 +1,5 @@
-//! Signed checkpoints of real ledgers over a real broker: whatever is killed, restored from older copies or
-//! started twice, no log is ever signed in two ways; and ledgers that read the same sign the same.
+//! Signed checkpoints of real ledgers over a real broker: however ledgers are killed, restored from older copies or
+//! started twice, no log is signed in two ways; and ledgers with the same input sign the same.
 
 mod agreement;
 mod fork;
@@ -10,7 +10,6 @@ mod twin;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::kafka::KafkaOptions;
@@ -19,9 +18,7 @@ use ledger_record::proof::note::{Checkpoint, SignerKey};
 use ledger_record::proof::tree::verify_consistency;
 use ledger_store::{Catalog, DataDir, ShardId, Snapshot, StoreOptions};
 use ledger_tests::kafka::{self, Cluster, Isolation, Message};
-use ledger_tests::secret;
-
-const PATIENCE: Duration = Duration::from_mins(2);
+use ledger_tests::{secret, wait};
 
 /// Event times rise by this much, so that every few events seal the minute before.
 const STEP_MS: i64 = 12_000;
@@ -63,14 +60,14 @@ fn events(partition: i32, from: i64, count: i64) -> Vec<Message> {
     (from..from + count).map(event).collect()
 }
 
-/// Seals what came before it in a partition.
+/// A tick; it seals the records before it in the partition.
 fn tick(partition: i32, number: i64) -> Message {
     let value =
         format!(r#"{{"id":"tick-{partition}-{number}","type":"tick","time":"2024-03-01T00:00:00Z"}}"#);
     Message::new("tick", value).to_partition(partition).at(START_MS + number * STEP_MS)
 }
 
-/// Copies of one ledger have the same key.
+/// Writes the key; copies of one ledger have the same.
 pub(crate) fn write_key(keys_dir: &Path) {
     std::fs::create_dir_all(keys_dir).unwrap();
     let keys = SigningKeys::new(keys_dir);
@@ -88,22 +85,14 @@ fn open(dir: &Path, store: StoreOptions) -> Arc<DataDir> {
     Arc::new(DataDir::open(dir, store, secret()).unwrap())
 }
 
-/// Reads and signs in this process until `done` says so, then ends in order.
+/// Reads and signs in this process until `done` holds, then stops in order.
 fn run_until(options: &KafkaOptions, dir: &Path, done: impl Fn(&Catalog) -> bool) {
     let catalog = Arc::new(Catalog::default());
     let ingest = Ingest::start(open(dir, StoreOptions::default()), Arc::clone(&catalog), options).unwrap();
     let signing = signing(&catalog, options, dir.with_extension("keys"));
-    wait(|| done(&catalog), || format!("{:?}", catalog.all()));
+    wait::until_or(|| done(&catalog), || format!("{:?}", catalog.all()));
     ingest.stop();
     signing.stop();
-}
-
-fn wait(done: impl Fn() -> bool, told: impl Fn() -> String) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "never came to it: {}", told());
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// The size of the last checkpoint that a partition has here.
@@ -112,14 +101,13 @@ fn signed(catalog: &Catalog, topic: &str, partition: u32) -> u64 {
     served.and_then(|served| served.status.checkpoint()).map_or(0, |signed| signed.checkpoint.size)
 }
 
-/// Every checkpoint of a partition that was ever published, in order.
+/// Every published checkpoint of a partition, in order.
 fn published(cluster: &Cluster, options: &KafkaOptions, partition: u32) -> Vec<Checkpoint> {
     let origin = format!("{}/{partition}", options.topics[0]);
     notes(cluster, options, &origin, Isolation::ReadCommitted)
 }
 
-/// Every note of an origin. One that was sent in a transaction that failed was signed all the same: whoever reads
-/// what is not committed has it.
+/// Every note of an origin, including those of aborted transactions: a reader of uncommitted messages has them.
 pub(crate) fn notes(
     cluster: &Cluster,
     options: &KafkaOptions,
@@ -136,8 +124,8 @@ pub(crate) fn notes(
     ours.map(|note| open(note.value)).collect()
 }
 
-/// What a partner would say who has kept all of these: of one size there is one root, and the log of each is the
-/// beginning of the log of each later one. The proofs are this ledger's; what they must lead to was published.
+/// Checks all notes as a partner would: one root for a size, and each log is a prefix of each later one. The proofs
+/// are this ledger's, the roots were published.
 fn assert_one_log(snapshot: &Snapshot<'_>, notes: &[Checkpoint]) {
     let mut roots = BTreeMap::new();
     for Checkpoint { origin, size, root } in notes {

@@ -1,5 +1,5 @@
-//! The program is killed, its brokers go and come back, a second process takes partitions and gives them
-//! back: afterwards the log is what an undisturbed run writes, byte for byte (I-2, I-3, I-5).
+//! The program is killed, its brokers stop and return, a second process takes partitions and releases them:
+//! afterwards the log equals that of an undisturbed run, byte for byte (I-2, I-3, I-5).
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use crate::ingest::{published, readers};
 
 const PARTITIONS: i32 = 6;
 const KILLS: usize = 50;
-/// So many of them at least must have hit a process that had written since it was started.
+/// At least this number of kills must hit a process that had written since its start.
 const KILLS_AT_WORK: usize = KILLS / 2;
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -44,8 +44,8 @@ fn digests(data_dir: &Path, topic: &str) -> Vec<Vec<FamilyDigest>> {
     (0..PARTITIONS).map(digests).collect()
 }
 
-/// Sends the stream bit by bit, so that there is something to read at every moment. A broker that is away
-/// gets what it missed when it is back.
+/// Sends the stream in small parts, so that there is always something to read. A stopped broker gets the missed part
+/// after its return.
 fn trickle(cluster: &Cluster, topic: &str, sent: &[Sent], stop: &AtomicBool) {
     let at_once = sent.len().div_ceil(KILLS * 8);
     for chunk in sent.chunks(at_once) {
@@ -58,7 +58,7 @@ fn trickle(cluster: &Cluster, topic: &str, sent: &[Sent], stop: &AtomicBool) {
 }
 
 #[test]
-fn fifty_kills_leave_no_trace() {
+fn fifty_kills_leave_the_log_of_an_undisturbed_run() {
     let mut broker = Broker::start();
     let cluster = broker.cluster().clone();
     let scratch = scratch::directory();
@@ -96,7 +96,7 @@ fn fifty_kills_leave_no_trace() {
     finish(&calm, &scratch.path().join("calm.log"));
     let undisturbed = digests(&calm.data_dir, &calm.topic);
     assert_eq!(digests(&first.data_dir, &first.topic), undisturbed);
-    // What the second one took over and gave back, it goes on with from where it stood.
+    // Partitions that the second process took and released continue from their old position.
     let second = Setup { group: kafka::unique_name("alone"), ..setup(&cluster, "second", scratch.path()) };
     finish(&second, &scratch.path().join("second.log"));
     assert_eq!(digests(&second.data_dir, &second.topic), undisturbed);
@@ -105,13 +105,13 @@ fn fifty_kills_leave_no_trace() {
     }
     what_was_signed_is_the_log(&cluster, &first);
     for log in ["first.log", "second.log", "last.log"] {
-        let told = std::fs::read_to_string(scratch.path().join(log)).unwrap();
-        let errors: Vec<_> = told.lines().filter(|line| line.contains("\"level\":\"ERROR\"")).collect();
+        let reported = std::fs::read_to_string(scratch.path().join(log)).unwrap();
+        let errors: Vec<_> = reported.lines().filter(|line| line.contains("\"level\":\"ERROR\"")).collect();
         assert!(errors.is_empty(), "{log}: {errors:#?}");
     }
 }
 
-/// Whoever published it, and however often.
+/// Every change is published at least once, by whichever process.
 fn what_was_told_is_complete(cluster: &Cluster, setup: &Setup, sent: &[Sent]) {
     let options = KafkaOptions {
         topics: vec![setup.topic.clone()],
@@ -124,7 +124,7 @@ fn what_was_told_is_complete(cluster: &Cluster, setup: &Setup, sent: &[Sent]) {
     published::decisions_are_complete_and_in_order(cluster, &options, &readers);
 }
 
-/// Whoever signed it, and whether or not it came to be committed.
+/// Every note is of this log, by whichever process, committed or not.
 fn what_was_signed_is_the_log(cluster: &Cluster, setup: &Setup) {
     let options =
         KafkaOptions { checkpoints_topic: Some(setup.checkpoints_topic.clone()), ..KafkaOptions::default() };
@@ -140,7 +140,7 @@ fn what_was_signed_is_the_log(cluster: &Cluster, setup: &Setup) {
     assert!(signed > 0, "nothing was signed");
 }
 
-/// How many offsets of all partitions a data directory is past.
+/// The number of offsets that a data directory has read in all partitions.
 fn read_so_far(data_dir: &Path) -> u64 {
     let Ok(data) = DataDir::open_existing_read_only(data_dir, StoreOptions::default()) else { return 0 };
     let next = |id: ShardId| {
@@ -153,8 +153,8 @@ fn read_so_far(data_dir: &Path) -> u64 {
     data.shards().unwrap().into_iter().filter_map(next).sum()
 }
 
-/// Kills at random moments; in between a second process comes and goes in good order, and the broker twice.
-/// Answers how many kills hit a process that had written something since it was started.
+/// Kills at random moments; in between a second process joins and leaves in order, and the broker stops twice.
+/// Returns the number of kills that hit a process that had written since its start.
 fn disturb(broker: &mut Broker, first: &Setup, scratch: &Path) -> usize {
     let mut chance = Chance::new(1);
     let second = Setup { instance: "second".to_owned(), data_dir: scratch.join("second"), ..first.clone() };
@@ -181,7 +181,7 @@ fn disturb(broker: &mut Broker, first: &Setup, scratch: &Path) -> usize {
     at_work
 }
 
-/// It has drained, whatever happened to its broker and its neighbour meanwhile.
+/// Checks that it drained despite its broker and the other process.
 fn end_in_order(mut server: Server, log: &Path) {
     let ended_before = server.process.ended();
     let status = ended_before.unwrap_or_else(|| server.process.terminate(PATIENCE));

@@ -1,18 +1,15 @@
-//! A static member that the coordinator has fenced joins anew by itself (I-9): the client ends, the process
-//! does not.
+//! A fenced static member rejoins by itself (I-9): the client ends, the process does not.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_store::{Catalog, DataDir, Phase, StoreOptions};
 use ledger_tests::kafka::{self, Message};
-use ledger_tests::scratch;
+use ledger_tests::{scratch, wait};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-
-const PATIENCE: Duration = Duration::from_mins(1);
 
 fn events(from: usize, count: usize) -> Vec<Message> {
     let event = |number: usize| {
@@ -24,14 +21,6 @@ fn events(from: usize, count: usize) -> Vec<Message> {
     (from..from + count).map(event).collect()
 }
 
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn has_read(catalog: &Catalog, offset: u64) -> bool {
     catalog.all().iter().any(|(_, served)| {
         let now = served.status.freshness();
@@ -39,7 +28,7 @@ fn has_read(catalog: &Catalog, offset: u64) -> bool {
     })
 }
 
-/// Another member of the group under the same name, which the coordinator therefore takes for the newer one.
+/// Another member of the group with the same instance id, which fences the first one.
 fn namesake(options: &KafkaOptions) -> BaseConsumer {
     let mut config = ClientConfig::new();
     config
@@ -54,7 +43,7 @@ fn namesake(options: &KafkaOptions) -> BaseConsumer {
 }
 
 #[test]
-fn a_fenced_member_joins_anew_and_reads_on() {
+fn fenced_member_rejoins_and_continues() {
     ledger_tests::show_logs();
     let cluster = kafka::shared();
     let options = KafkaOptions {
@@ -74,20 +63,20 @@ fn a_fenced_member_joins_anew_and_reads_on() {
     let data = Arc::new(DataDir::open(dir.path(), StoreOptions::default(), ledger_tests::secret()).unwrap());
     let catalog = Arc::new(Catalog::default());
     let ingest = Ingest::start(data, Arc::clone(&catalog), &options).unwrap();
-    wait("reading", || has_read(&catalog, 10));
+    wait::until("reading", || has_read(&catalog, 10));
 
     let intruder = namesake(&options);
-    wait("the namesake has the partition", || {
+    wait::until("the namesake has the partition", || {
         let _ = intruder.poll(Duration::from_millis(20));
         intruder.assignment().unwrap().count() == 1
     });
-    wait("the fenced shard is given up", || {
+    wait::until("the fenced shard is given up", || {
         catalog.all().iter().all(|(_, served)| !served.status.freshness().is_ours)
     });
     drop(intruder);
     cluster.produce(topic, &events(10, 10));
 
-    wait("reading on", || has_read(&catalog, 20));
+    wait::until("reading on", || has_read(&catalog, 20));
     assert!(catalog.all().iter().all(|(_, served)| served.status.freshness().is_ours));
     assert!(!ingest.is_finished());
     ingest.stop();

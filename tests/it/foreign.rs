@@ -1,6 +1,6 @@
-//! What was written without our code comes to the same verdicts: here the verifier in Python, made from
-//! `proto/AUDIT.md` alone, on what is frozen; in [`handed_out`] it and trees, tiles and notes by others on what
-//! the program hands out. (On trees of every size, and on other lines, the tests of `ledger-record` ask them.)
+//! Verifiers that do not share our code give the same verdicts: here the Python verifier, written from
+//! `proto/AUDIT.md` alone, on the published cases; in [`handed_out`] it and foreign implementations of trees, tiles
+//! and notes on what the program exports. (The tests of `ledger-record` cover trees of every size and other lines.)
 
 mod handed_out;
 
@@ -30,7 +30,7 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// What the ledger's own verifier says of it.
+    /// The exit code of the ledger's own verifier.
     fn judged(&self) -> i32 {
         let keys: Vec<VerifierKey> = self.keys.iter().map(|key| VerifierKey::parse(key).unwrap()).collect();
         match verify(&self.bundle, &keys, self.pinned.as_deref()) {
@@ -42,7 +42,7 @@ impl Case {
 }
 
 #[test]
-fn the_independent_verifier_agrees_on_every_frozen_bundle() {
+fn python_verifier_agrees_on_every_published_bundle() {
     let directory = scratch::directory();
     let (bundle, pinned) = (directory.path().join("bundle"), directory.path().join("pinned"));
     for case in cases() {
@@ -59,19 +59,19 @@ fn the_independent_verifier_agrees_on_every_frozen_bundle() {
         let output = command.output().unwrap();
         let expected = case.exit_without_rules.unwrap_or(case.exit);
         assert_eq!((output.status.code(), &output.stderr[..]), (Some(expected), &[][..]), "{}", case.name);
-        let said = String::from_utf8(output.stdout).unwrap();
+        let reported = String::from_utf8(output.stdout).unwrap();
         assert_eq!(
-            said.contains("whether decisions follow: not checked"),
+            reported.contains("whether decisions follow: not checked"),
             expected == 0,
-            "{}: {said}",
+            "{}: {reported}",
             case.name
         );
     }
 }
 
-/// A key that is mistyped says nothing about a bundle.
+/// A malformed key decides nothing about a bundle.
 #[test]
-fn the_independent_verifier_does_not_judge_by_a_key_that_is_none() {
+fn python_verifier_refuses_a_malformed_key() {
     let directory = scratch::directory();
     let bundle = directory.path().join("bundle");
     let whole = cases().into_iter().find(|case| case.name == "whole history").unwrap();
@@ -91,17 +91,17 @@ fn the_independent_verifier_does_not_judge_by_a_key_that_is_none() {
         assert!(VerifierKey::parse(key).is_err(), "{key:?}");
         let output =
             python::script("realm_ledger_verify.py").arg(&bundle).args(["--key", key]).output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert_eq!((output.status.code(), &output.stderr[..]), (Some(1), &[][..]), "{key:?}: {said}");
-        assert!(said.contains("is it mistyped?"), "{key:?}: {said}");
+        let reported = String::from_utf8(output.stdout).unwrap();
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(1), &[][..]), "{key:?}: {reported}");
+        assert!(reported.contains("is it mistyped?"), "{key:?}: {reported}");
     }
     let output = python::script("realm_ledger_verify.py").arg("/nowhere").output().unwrap();
     assert_eq!((output.status.code(), &output.stderr[..]), (Some(1), &[][..]));
 }
 
-/// Bundles with one bit flipped, of every case, at places all over it: both verifiers judge each the same.
+/// Bundles of every case with one bit flipped, at many places: both verifiers give the same verdict.
 #[test]
-fn the_independent_verifier_agrees_on_what_is_flipped() {
+fn python_verifier_agrees_on_flipped_bundles() {
     const PLACES: usize = 60;
     let mut changed = Vec::new();
     let is_judged_alike = |case: &Case| !case.bundle.is_empty() && case.exit_without_rules.is_none();
@@ -110,7 +110,7 @@ fn the_independent_verifier_agrees_on_what_is_flipped() {
             let at = (place * case.bundle.len() + place * 37) / PLACES % case.bundle.len();
             let mut bytes = case.bundle.clone().into_bytes();
             bytes[at] ^= 1 << (place % 7);
-            // What is no text is told apart before anything is judged.
+            // Bytes that are no text are refused before the verdict.
             let Ok(bundle) = String::from_utf8(bytes) else { continue };
             changed.push(Case { bundle, ..case.clone() });
         }

@@ -1,15 +1,13 @@
-//! Two programs in one consumer group share the partitions of a topic: each answers for its own, says what it
-//! does not feed, and takes over what the other leaves behind.
+//! Two programs in one consumer group share the partitions of a topic: each answers for its own, reports unassigned
+//! ones, and takes over those of the other.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use ledger_tests::kafka::{self, Cluster, Message};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::{scratch, wait};
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_mins(1);
 const APP: &str = "app";
 
 fn setup(cluster: &Cluster, topic: &str, name: &str, scratch: &Path) -> Setup {
@@ -36,26 +34,18 @@ fn send(cluster: &Cluster, topic: &str, name: &str) {
     cluster.produce(topic, &[event(0), event(1)]);
 }
 
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// The partitions that the group has given to a program, and that it reads to their end.
+/// The partitions that are assigned to a program and read to their end.
 fn fed(server: &Server) -> Vec<u64> {
-    let (_, said) = server.get("/readyz");
-    let shards = said["shards"].as_array().cloned().unwrap_or_default();
+    let (_, reported) = server.get("/readyz");
+    let shards = reported["shards"].as_array().cloned().unwrap_or_default();
     let fed = shards.iter().filter(|shard| shard["assigned"] == true && shard["caughtUp"] == true);
     fed.map(|shard| shard["partition"].as_u64().unwrap()).collect()
 }
 
-/// Waits until each of the two has one partition; answers whose is whose.
+/// Waits until each of the two has one partition; returns them in partition order.
 fn shared<'s>(one: &'s Server, other: &'s Server) -> [&'s Server; 2] {
     let mut owners = [one, other];
-    wait("each has a partition", || match (&fed(one)[..], &fed(other)[..]) {
+    wait::until("each has a partition", || match (&fed(one)[..], &fed(other)[..]) {
         ([0], [1]) => true,
         ([1], [0]) => {
             owners = [other, one];
@@ -71,27 +61,27 @@ fn ask(server: &Server, client: &str) -> (u16, Value) {
 }
 
 fn answers(server: &Server, client: &str) {
-    wait(&format!("an answer about {client}"), || {
-        let (status, said) = ask(server, client);
-        status == 200 && said["freshness"][0]["stale"] == false
+    wait::until(&format!("an answer about {client}"), || {
+        let (status, reported) = ask(server, client);
+        status == 200 && reported["freshness"][0]["stale"] == false
     });
 }
 
-/// What `state` prints of everything, and what it says beside. It ends with 1 where it has something to say.
+/// The output of `state` for all tenants, and its messages. It exits with 1 where the answer is incomplete.
 fn list(server: &Server) -> (Vec<String>, String) {
     let output = server::command().args(["state", "--url", &server.url]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(i32::from(!said.is_empty())), "{said}");
+    let reported = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(i32::from(!reported.is_empty())), "{reported}");
     let lines = String::from_utf8(output.stdout).unwrap();
     let clients = lines.lines().map(|line| {
         let state: Value = serde_json::from_str(line).unwrap();
         state["clientKey"].as_str().unwrap().to_owned()
     });
-    (clients.collect(), said)
+    (clients.collect(), reported)
 }
 
 #[test]
-fn a_process_answers_for_its_partitions_and_takes_over_those_of_one_that_leaves() {
+fn process_takes_over_partitions_of_a_leaving_one() {
     let cluster = kafka::shared();
     let topic = kafka::unique_name("group-of-two");
     cluster.create_topic(&topic, 2, &[("message.timestamp.type", "LogAppendTime")]);
@@ -105,25 +95,25 @@ fn a_process_answers_for_its_partitions_and_takes_over_those_of_one_that_leaves(
     for (partition, owner) in (0..).zip(owners) {
         answers(owner, &tenant(partition, "early"));
         let foreign = 1 - partition;
-        let (status, said) = ask(owner, &tenant(foreign, "early"));
-        assert_eq!((status, &said["code"]), (503, &Value::from("not-ready")), "{said}");
-        assert!(said["detail"].as_str().unwrap().contains(&format!("{topic}/{foreign}")), "{said}");
-        // And a tenant that nobody has may be the other's too, as far as this one knows.
+        let (status, reported) = ask(owner, &tenant(foreign, "early"));
+        assert_eq!((status, &reported["code"]), (503, &Value::from("not-ready")), "{reported}");
+        assert!(reported["detail"].as_str().unwrap().contains(&format!("{topic}/{foreign}")), "{reported}");
+        // A tenant without records may be in the other's partition, as far as this one knows.
         assert_eq!(ask(owner, "nobody").1["code"], "not-ready");
-        let (clients, said) = list(owner);
+        let (clients, reported) = list(owner);
         assert_eq!(clients, [tenant(partition, "early")]);
-        assert!(said.contains(&format!("does not feed {topic}/{foreign}:")), "{said}");
+        assert!(reported.contains(&format!("does not feed {topic}/{foreign}:")), "{reported}");
     }
 
     second.drain();
-    wait("the first has taken over", || fed(&first) == [0, 1]);
+    wait::until("the first has taken over", || fed(&first) == [0, 1]);
     for partition in 0..2 {
         answers(&first, &tenant(partition, "early"));
     }
     assert_eq!(ask(&first, "nobody").1["code"], "not-found");
     assert_eq!(list(&first), (vec![tenant(0, "early"), tenant(1, "early")], String::new()));
 
-    // Given back, the partition is still here as it was, and every answer says that it is only that.
+    // The released partition is kept unchanged, and every answer is marked as stale.
     let second = Server::start(&two, &log("two"));
     let owners = shared(&first, &second);
     send(cluster, &topic, "later");
@@ -131,8 +121,8 @@ fn a_process_answers_for_its_partitions_and_takes_over_those_of_one_that_leaves(
         answers(owner, &tenant(partition, "later"));
     }
     let foreign = u32::from(std::ptr::eq(owners[0], &raw const first));
-    let (status, said) = ask(&first, &tenant(foreign, "early"));
-    assert_eq!((status, &said["freshness"][0]["stale"]), (200, &Value::Bool(true)), "{said}");
+    let (status, reported) = ask(&first, &tenant(foreign, "early"));
+    assert_eq!((status, &reported["freshness"][0]["stale"]), (200, &Value::Bool(true)), "{reported}");
     assert_eq!(ask(&first, &tenant(foreign, "later")).1["code"], "not-ready");
     first.drain();
     second.drain();

@@ -1,11 +1,11 @@
-//! Nothing passes unseen (I-4): a source that lost, changed or took back messages stops the shard with the
-//! range, the other shards go on, and messages of aborted transactions are never read.
+//! Nothing passes unseen (I-4): a source that lost, changed or took back messages halts the shard with the range, the
+//! other shards continue, and messages of aborted transactions are never read.
 
 mod clocks;
 mod running;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::kafka::KafkaOptions;
@@ -13,7 +13,7 @@ use ledger_record::record::Stream;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{Catalog, DataDir, Phase, Reader, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Cluster, Ending, Message};
-use ledger_tests::scratch;
+use ledger_tests::{scratch, wait};
 
 const TWO: i32 = 2;
 
@@ -33,6 +33,13 @@ fn create(cluster: &Cluster, topic: &str, partitions: i32) {
     cluster.create_topic(topic, partitions, &[("message.timestamp.type", "LogAppendTime")]);
 }
 
+/// The options of a ledger whose topic has been created.
+fn created(cluster: &Cluster, stem: &str, partitions: i32) -> KafkaOptions {
+    let options = options(cluster, stem);
+    create(cluster, &options.topics[0], partitions);
+    options
+}
+
 fn events(partition: i32, from: usize, count: usize) -> Vec<Message> {
     let event = |number: usize| {
         let client = format!("tenant-{partition}");
@@ -44,7 +51,7 @@ fn events(partition: i32, from: usize, count: usize) -> Vec<Message> {
     (from..from + count).map(event).collect()
 }
 
-/// Runs ingestion until `done` says so; answers what it made of the shards.
+/// Runs ingestion until `done` holds; returns the freshness of the shards.
 fn ingest_until(
     options: &KafkaOptions,
     dir: &std::path::Path,
@@ -54,11 +61,7 @@ fn ingest_until(
     let data = Arc::new(DataDir::open(dir, StoreOptions::default(), ledger_tests::secret()).unwrap());
     let catalog = Arc::new(Catalog::default());
     let ingest = Ingest::start(Arc::clone(&data), Arc::clone(&catalog), options).unwrap();
-    let deadline = Instant::now() + Duration::from_mins(2);
-    while !done(&catalog) {
-        assert!(Instant::now() < deadline, "never came to it: {:?}", catalog.all());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait::until_or(|| done(&catalog), || format!("{:?}", catalog.all()));
     let found = catalog.all().into_iter().map(|(id, served)| (id, served.status.freshness())).collect();
     ingest.stop();
     found
@@ -78,7 +81,7 @@ fn halted(catalog: &Catalog, partition: u32) -> bool {
         .any(|(id, served)| id.partition == partition && served.status.freshness().phase == Phase::Halted)
 }
 
-/// The shard of the first partition, as it lies on disk.
+/// The shard of the first partition, read from disk.
 fn reader(dir: &std::path::Path, topic: &str) -> Reader {
     let data = DataDir::open_existing_read_only(dir, StoreOptions::default()).unwrap();
     data.read_shard(&ShardId { topic: topic.to_owned(), partition: 0 }).unwrap()
@@ -88,7 +91,7 @@ fn gaps(reader: &Reader, topic: &str) -> Vec<(u64, u64)> {
     reader.snapshot().gaps(topic).unwrap().map(Result::unwrap).collect()
 }
 
-/// What `verify` says is missing before the first message, once it found everything else true.
+/// The late beginnings that `verify` reports, with everything else true.
 fn late_beginnings(reader: &Reader) -> Vec<(String, u64)> {
     let verified = reader.snapshot().verify(&ledger_tests::secret(), &[], &mut |_, _| {});
     verified.unwrap().late_beginnings
@@ -101,11 +104,10 @@ fn reason(found: &[(ShardId, ledger_store::Freshness)], partition: u32) -> (&'st
 }
 
 #[test]
-fn retention_that_overtook_the_ledger_stops_the_shard_and_no_other() {
+fn retention_gap_halts_that_shard_only() {
     let cluster = kafka::shared();
-    let options = options(cluster, "retention");
+    let options = created(cluster, "retention", TWO);
     let topic = &options.topics[0];
-    create(cluster, topic, TWO);
     cluster.produce(topic, &events(0, 0, 10));
     cluster.produce(topic, &events(1, 0, 10));
     let dir = scratch::directory();
@@ -121,11 +123,10 @@ fn retention_that_overtook_the_ledger_stops_the_shard_and_no_other() {
 }
 
 #[test]
-fn a_shard_that_cannot_be_opened_does_not_stop_the_others() {
+fn unopenable_shard_does_not_stop_the_others() {
     let cluster = kafka::shared();
-    let options = options(cluster, "damaged");
+    let options = created(cluster, "damaged", TWO);
     let topic = &options.topics[0];
-    create(cluster, topic, TWO);
     let dir = scratch::directory();
     for partition in 0..TWO {
         cluster.produce(topic, &events(partition, 0, 10));
@@ -147,11 +148,10 @@ fn a_shard_that_cannot_be_opened_does_not_stop_the_others() {
 }
 
 #[test]
-fn a_topic_that_begins_late_is_read_only_on_purpose() {
+fn topic_beginning_late_is_read_only_when_accepted() {
     let cluster = kafka::shared();
-    let options = options(cluster, "begins-late");
+    let options = created(cluster, "begins-late", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     cluster.produce(topic, &events(0, 0, 10));
     cluster.delete_records_before(topic, 0, 4);
     let dir = scratch::directory();
@@ -168,11 +168,10 @@ fn a_topic_that_begins_late_is_read_only_on_purpose() {
 }
 
 #[test]
-fn what_is_empty_before_the_first_message_is_a_gap() {
+fn empty_offsets_before_the_first_message_are_a_gap() {
     let cluster = kafka::shared();
-    let options = options(cluster, "aborted-first");
+    let options = created(cluster, "aborted-first", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     cluster.produce_in_transaction(topic, &events(0, 0, 5), Ending::Abort);
     cluster.produce(topic, &events(0, 5, 2));
     let dir = scratch::directory();
@@ -183,11 +182,10 @@ fn what_is_empty_before_the_first_message_is_a_gap() {
 }
 
 #[test]
-fn a_recreated_topic_stops_the_shard_even_if_its_log_is_longer() {
+fn recreated_longer_topic_halts_the_shard() {
     let cluster = kafka::shared();
-    let options = options(cluster, "recreated");
+    let options = created(cluster, "recreated", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     cluster.produce(topic, &events(0, 0, 10));
     let dir = scratch::directory();
     ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 10));
@@ -200,11 +198,10 @@ fn a_recreated_topic_stops_the_shard_even_if_its_log_is_longer() {
 }
 
 #[test]
-fn a_topic_with_more_partitions_stops_its_shards() {
+fn repartitioned_topic_halts_its_shards() {
     let cluster = kafka::shared();
-    let options = options(cluster, "repartitioned");
+    let options = created(cluster, "repartitioned", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     cluster.produce(topic, &events(0, 0, 10));
     let dir = scratch::directory();
     ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 10));
@@ -215,11 +212,10 @@ fn a_topic_with_more_partitions_stops_its_shards() {
 }
 
 #[test]
-fn an_aborted_transaction_is_never_read_and_its_offsets_are_gaps() {
+fn aborted_transaction_is_skipped_as_a_gap() {
     let cluster = kafka::shared();
-    let options = options(cluster, "transactions");
+    let options = created(cluster, "transactions", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     cluster.produce_in_transaction(topic, &events(0, 0, 5), Ending::Commit);
     cluster.produce_in_transaction(topic, &events(0, 5, 5), Ending::Abort);
     cluster.produce(topic, &events(0, 10, 1));
@@ -239,13 +235,12 @@ fn an_aborted_transaction_is_never_read_and_its_offsets_are_gaps() {
     assert!(matches!(&positions[..], [(_, SourcePosition::Kafka { next_offset: 13, .. })]), "{positions:?}");
 }
 
-/// A tombstone, and a header without value beside an event.
+/// A tombstone, and an event with a null header.
 #[test]
-fn tombstones_are_refused_or_counted_as_told_and_a_null_header_is_absent() {
+fn tombstones_follow_the_setting_and_null_headers_are_absent() {
     let cluster = kafka::shared();
-    let options = options(cluster, "tombstones");
+    let options = created(cluster, "tombstones", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     let tombstone = Message { key: Some(b"tenant-0".to_vec()), ..Message::default() };
     let mut null_header = events(0, 1, 1).remove(0);
     null_header.headers.push(("ce_specversion".to_owned(), None));
@@ -275,13 +270,12 @@ fn tombstones_are_refused_or_counted_as_told_and_a_null_header_is_absent() {
     assert_eq!(late_beginnings(&reader), []);
 }
 
-/// A producer of transactions leaves a commit marker behind its last message: read, although no message.
+/// A transactional producer leaves a commit marker after its last message: an offset without a message.
 #[test]
-fn retention_may_take_a_marker_that_nothing_follows() {
+fn retention_of_a_trailing_marker_is_no_gap() {
     let cluster = kafka::shared();
-    let options = options(cluster, "markers");
+    let options = created(cluster, "markers", 1);
     let topic = &options.topics[0];
-    create(cluster, topic, 1);
     cluster.produce_in_transaction(topic, &events(0, 0, 5), Ending::Commit);
     let dir = scratch::directory();
     ingest_until(&options, dir.path(), |catalog| read_to(catalog, 0, 6));
@@ -299,11 +293,10 @@ fn retention_may_take_a_marker_that_nothing_follows() {
 }
 
 #[test]
-fn a_tenant_in_two_partitions_is_told() {
+fn tenant_in_two_partitions_is_reported() {
     let cluster = kafka::shared();
-    let options = options(cluster, "torn");
+    let options = created(cluster, "torn", TWO);
     let topic = &options.topics[0];
-    create(cluster, topic, TWO);
     let torn =
         events(0, 0, 1).into_iter().chain(events(0, 1, 1).into_iter().map(|event| event.to_partition(1)));
     cluster.produce(topic, &torn.chain(events(1, 2, 1)).collect::<Vec<_>>());

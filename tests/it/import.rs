@@ -1,4 +1,4 @@
-//! History from a file is the same history: what `import` makes of NDJSON is what Kafka brings of it.
+//! History from a file is the same history: `import` of NDJSON gives the same as Kafka.
 
 mod field;
 
@@ -19,7 +19,7 @@ use serde_json::Value;
 
 const TOPIC_PARTITIONS: i32 = 3;
 
-/// The program with the secret that the tests know, and so does whoever verifies.
+/// The program with the tests' secret.
 fn program(args: &[&str]) -> Command {
     let mut command = server::command();
     command.env("REALM_LEDGER_SECRET", ledger_tests::SECRET).args(args);
@@ -30,7 +30,7 @@ fn run(args: &[&str]) -> Output {
     program(args).output().unwrap()
 }
 
-/// All is true, and everything that is there was signed at the end of the last import.
+/// Checks that everything verifies and was signed at the end of the last import.
 fn assert_verified(data_dirs: &[&Path]) {
     for data_dir in data_dirs {
         let reports = server::verified(data_dir, &[]);
@@ -50,7 +50,7 @@ fn import(file: &Path, data_dir: &Path, topic: &str) -> Output {
     importing(file, data_dir).args(["--topic", topic]).output().unwrap()
 }
 
-/// Every tenant's log and folded state: seqs, recorded events, outcomes; without where they came from.
+/// Every tenant's log and folded state: seqs, recorded events, outcomes, without their source.
 fn tenants(data_dir: &Path, topic: &str) -> BTreeMap<String, (Vec<String>, String)> {
     let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
     let mut tenants = BTreeMap::new();
@@ -71,19 +71,19 @@ fn tenants(data_dir: &Path, topic: &str) -> BTreeMap<String, (Vec<String>, Strin
     tenants
 }
 
-/// What each shard has of apps, which all have alike.
+/// The app records of each shard, which are the same in all.
 fn apps(data_dir: &Path, topic: &str) -> Vec<Vec<String>> {
     let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
     let of = |partition: u32| {
         let reader = data.read_shard(&ShardId { topic: topic.to_owned(), partition }).unwrap();
         let records = reader.snapshot().records_from(0).unwrap().map(Result::unwrap).collect::<Vec<_>>();
-        let told = records.into_iter().filter_map(|record| match (&record.stream, &record.content) {
+        let reported = records.into_iter().filter_map(|record| match (&record.stream, &record.content) {
             (Stream::App(app), Content::Event { event, outcome, .. }) => {
                 Some(format!("{app} {} {event:?} {outcome:?}", record.seq))
             }
             _ => None,
         });
-        told.collect()
+        reported.collect()
     };
     (0..u32::try_from(TOPIC_PARTITIONS).unwrap()).map(of).collect()
 }
@@ -97,7 +97,7 @@ fn positions(data_dir: &Path, topic: &str) -> Vec<u64> {
     (0..u32::try_from(TOPIC_PARTITIONS).unwrap()).map(next).collect()
 }
 
-/// How many records each shard has; seals are as many as there were imports.
+/// The number of records of each shard without seals, whose number depends on the imports.
 fn heads(data_dir: &Path, topic: &str) -> Vec<u64> {
     let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
     let next = |partition: i32| {
@@ -128,7 +128,7 @@ fn mix() -> Mix {
 }
 
 #[test]
-fn the_same_lines_through_import_and_through_kafka_give_the_same_tenants() {
+fn import_and_kafka_give_the_same_tenants() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = Setup::new(cluster, kafka::unique_name("same"), scratch.path().join("kafka"));
@@ -150,14 +150,14 @@ fn the_same_lines_through_import_and_through_kafka_give_the_same_tenants() {
     assert!(by_file.len() > 250, "{}", by_file.len());
     assert_eq!(by_file, by_kafka);
     let of_apps = apps(&imported, &setup.topic);
-    assert!(of_apps.iter().all(|told| told.len() == 20), "{of_apps:?}");
+    assert!(of_apps.iter().all(|reported| reported.len() == 20), "{of_apps:?}");
     assert_eq!(of_apps, apps(&setup.data_dir, &setup.topic));
     assert_verified(&[&imported]);
     server::verified(&setup.data_dir, &[]);
 }
 
 #[test]
-fn an_import_is_taken_once_and_goes_on_after_any_line() {
+fn import_is_idempotent_and_resumes_after_any_cut() {
     let scratch = scratch::directory();
     let (topic, file) = ("realm.lifecycle", scratch.path().join("history.ndjson"));
     let text = lines();
@@ -187,7 +187,7 @@ fn an_import_is_taken_once_and_goes_on_after_any_line() {
 }
 
 #[test]
-fn an_import_goes_on_after_each_line_of_a_file() {
+fn import_resumes_after_each_line() {
     let scratch = scratch::directory();
     let (topic, file) = ("realm.lifecycle", scratch.path().join("history.ndjson"));
     let text: Vec<String> = lines().lines().take(50).map(|line| format!("{line}\n")).collect();
@@ -203,7 +203,7 @@ fn an_import_goes_on_after_each_line_of_a_file() {
     assert_verified(&[&whole, &line_by_line]);
 }
 
-/// Imports until it is killed in the middle several times, at any point, and then to the end.
+/// Imports with several kills at any point, and then to the end.
 fn import_with_kills(file: &Path, data_dir: &Path, flags: &[&str], took: Duration) {
     const ROUNDS: u32 = 12;
     let mut kills = 0;
@@ -218,7 +218,7 @@ fn import_with_kills(file: &Path, data_dir: &Path, flags: &[&str], took: Duratio
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The lines with recorded times in their order, a millisecond apart.
+/// The lines with ascending recorded times, a millisecond apart.
 fn recorded_in_order(text: &str) -> String {
     let begin = 1_770_000_000_000_i64;
     let line = |(number, line): (i64, &str)| {
@@ -228,12 +228,12 @@ fn recorded_in_order(text: &str) -> String {
     (0..).zip(text.lines()).map(line).collect()
 }
 
-/// The lines in their order, packed or marked; and by tenant, to be sorted.
+/// The lines in their order, packed or with a mark; and sorted by tenant.
 #[test]
-fn an_import_that_is_killed_goes_on_where_it_was_durable_whatever_it_is_wrapped_in() {
+fn killed_import_resumes_in_every_packing() {
     let scratch = scratch::directory();
     let topic = "realm.lifecycle";
-    // More than are judged before the first write.
+    // More lines than are judged before the first write.
     let text = recorded_in_order(&native_lines(Mix { events: 24_000, ..mix() }));
     let file = |name: &str, text: &str| {
         let path = scratch.path().join(name);

@@ -1,4 +1,4 @@
-//! Ingestion from a real broker: what is sent is what is kept, told and refused, and nothing else.
+//! Ingestion from a real broker: sent messages are exactly those that are recorded, published and refused.
 
 mod accounts;
 pub(crate) mod published;
@@ -35,7 +35,7 @@ fn topics(cluster: &Cluster, stem: &str) -> KafkaOptions {
     options
 }
 
-/// Ingests until every shard has read to the end of its partition, then stops in good order.
+/// Ingests until every shard has read to the end of its partition, then stops in order.
 fn ingest_all(cluster: &Cluster, options: &KafkaOptions, dir: &Path) {
     ledger_tests::show_logs();
     let data = Arc::new(DataDir::open(dir, StoreOptions::default(), ledger_tests::secret()).unwrap());
@@ -69,7 +69,7 @@ fn wait_until_read(cluster: &Cluster, catalog: &Catalog, topic: &str) {
     }
 }
 
-/// Every shard of a data directory, as it lies on disk.
+/// Every shard of a data directory, read from disk.
 pub(crate) fn readers(dir: &Path, topic: &str) -> BTreeMap<u32, Reader> {
     let data = DataDir::open_existing_read_only(dir, StoreOptions::default()).unwrap();
     let open = |partition: u32| {
@@ -84,9 +84,9 @@ fn send(cluster: &Cluster, topic: &str, sent: &[Sent]) {
     cluster.produce(topic, &messages);
 }
 
-/// The bar of the specification: 200,000 events of 5,000 tenants, with late, repeated and malformed ones.
+/// The volume of the specification: 200,000 events of 5,000 tenants, with late, duplicate and malformed ones.
 #[test]
-fn what_is_sent_is_what_is_kept() {
+fn sent_events_are_exactly_the_kept_ones() {
     let cluster = kafka::shared();
     let options = topics(cluster, "volume");
     let sent = stream(Mix {

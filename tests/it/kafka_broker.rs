@@ -1,4 +1,4 @@
-//! The real broker does what the other tests rely on.
+//! Behaviour of the real broker that the other tests depend on.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn read(cluster: &Cluster, topic: &str) -> Vec<Received> {
 }
 
 #[test]
-fn what_was_acknowledged_is_there_in_order_and_survives_a_kill() {
+fn acknowledged_messages_survive_a_kill_in_order() {
     let mut broker = Broker::start();
     let topic = kafka::unique_name("smoke");
     broker.cluster().create_topic(&topic, PARTITIONS, &[]);
@@ -54,7 +54,7 @@ fn what_was_acknowledged_is_there_in_order_and_survives_a_kill() {
 }
 
 #[test]
-fn an_aborted_transaction_is_in_the_log_and_unseen() {
+fn aborted_transaction_is_stored_but_not_read_committed() {
     let cluster = kafka::shared();
     let topic = kafka::unique_name("transactions");
     cluster.create_topic(&topic, 1, &[]);
@@ -66,7 +66,7 @@ fn an_aborted_transaction_is_in_the_log_and_unseen() {
         let messages = cluster.read_all(&topic, isolation).into_iter();
         messages.map(|message| (message.offset, message.value.unwrap())).collect()
     };
-    // Each transaction ends with a marker that takes an offset.
+    // Each transaction ends with a marker that has an offset.
     assert_eq!(values(Isolation::ReadCommitted), [(0, b"committed".to_vec()), (4, b"plain".to_vec())]);
     assert_eq!(
         values(Isolation::ReadUncommitted),
@@ -87,7 +87,7 @@ fn records_can_be_deleted_from_below() {
 }
 
 #[test]
-fn a_topic_can_be_deleted_and_made_again_under_its_name() {
+fn topic_can_be_deleted_and_recreated() {
     let cluster = kafka::shared();
     let topic = kafka::unique_name("recreated");
     cluster.create_topic(&topic, 1, &[]);

@@ -1,15 +1,13 @@
-//! An answer that is not known is not given: on a replica that still reads, beside a shard that halted, and where an
-//! app-level event came to one partition only.
+//! An unknown answer is not given: on a replica that is catching up, beside a halted shard, and with an app-level
+//! event in one partition only.
 
 use std::process::Output;
-use std::time::{Duration, Instant};
 
 use ledger_tests::kafka::{self, Cluster, Message};
-use ledger_tests::scratch;
-use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::server::{self, Server, Setup, stderr};
+use ledger_tests::{scratch, wait};
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_mins(2);
 const APP: &str = "com.example.app";
 const APPEND_TIME: [(&str, &str); 1] = [("message.timestamp.type", "LogAppendTime")];
 
@@ -27,23 +25,11 @@ fn policy(id: &str, days: u32, partition: i32) -> Message {
     Message::new(APP, value).to_partition(partition)
 }
 
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn run(arguments: &[&str]) -> Output {
     server::command().args(arguments).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// What can be asked about a tenant, over HTTP.
+/// The queries about a tenant over HTTP.
 fn ways(client: &str) -> [String; 5] {
     let of_tenant = format!("/v1/tenants/{client}");
     [
@@ -56,7 +42,7 @@ fn ways(client: &str) -> [String; 5] {
 }
 
 #[test]
-fn a_fresh_replica_denies_nothing_before_it_has_read_everything() {
+fn fresh_replica_reports_no_absence_before_reading_all() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = Setup::new(cluster, kafka::unique_name("replica"), scratch.path().join("data"));
@@ -70,7 +56,7 @@ fn a_fresh_replica_denies_nothing_before_it_has_read_everything() {
     let server = Server::start(&setup, &scratch.path().join("log"));
 
     let mut not_ready = 0;
-    wait("the tenant is answered", || {
+    wait::until("the tenant is answered", || {
         let answers = ways("late-comer").map(|way| server.get(&way));
         for (status, answer) in &answers {
             match status {
@@ -82,7 +68,7 @@ fn a_fresh_replica_denies_nothing_before_it_has_read_everything() {
                 _ => panic!("{status}: {answer}"),
             }
         }
-        // Nor is anything known of a tenant that is nowhere.
+        // Absence of an unknown tenant is not reported either.
         let (status, answer) = server.get("/v1/tenants/nobody");
         assert!(status == 503 || server.get("/readyz").1["shards"][0]["caughtUp"] == true, "{answer}");
         answers.iter().all(|(status, _)| *status == 200)
@@ -95,13 +81,13 @@ fn a_fresh_replica_denies_nothing_before_it_has_read_everything() {
     }
     assert_eq!((preview.0, &preview.1["decision"]["rule"]), (200, &Value::from("FRESH")), "{}", preview.1);
     server.drain();
-    // What was left at the end is whole, for whoever reads the directory.
+    // The final directory is complete for local readers.
     let list = run(&["state", "--data-dir", setup.data_dir.to_str().unwrap()]);
-    assert_eq!(list.status.code(), Some(0), "{}", said(&list));
+    assert_eq!(list.status.code(), Some(0), "{}", stderr(&list));
 }
 
 #[test]
-fn beside_a_halted_shard_nothing_is_denied_and_no_list_is_whole() {
+fn halted_shard_makes_absence_and_lists_incomplete() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = Setup::new(cluster, kafka::unique_name("halted"), scratch.path().join("data"));
@@ -116,7 +102,7 @@ fn beside_a_halted_shard_nothing_is_denied_and_no_list_is_whole() {
     cluster.delete_records_before(&setup.topic, 0, 1);
     let server = Server::start(&setup, &scratch.path().join("log"));
     let shard = |partition: usize| server.get("/readyz").1["shards"][partition].clone();
-    wait("one shard halts, one is read", || {
+    wait::until("one shard halts, one is read", || {
         shard(0)["halted"]["code"] == "history-incomplete" && shard(1)["caughtUp"] == true
     });
 
@@ -134,17 +120,17 @@ fn beside_a_halted_shard_nothing_is_denied_and_no_list_is_whole() {
     let halted = format!("{}/0 has halted (history-incomplete)", setup.topic);
     let denied = run(&["preview", "nobody", APP, "--url", &server.url]);
     assert_eq!(denied.status.code(), Some(1));
-    assert!(said(&denied).contains(&halted), "{}", said(&denied));
+    assert!(stderr(&denied).contains(&halted), "{}", stderr(&denied));
     let list = run(&["state", "--url", &server.url]);
-    assert_eq!(list.status.code(), Some(1), "{}", said(&list));
-    assert!(said(&list).contains(&halted), "{}", said(&list));
+    assert_eq!(list.status.code(), Some(1), "{}", stderr(&list));
+    assert!(stderr(&list).contains(&halted), "{}", stderr(&list));
     assert!(String::from_utf8_lossy(&list.stdout).contains("\"here\""), "what is known is printed");
 
     let directory = setup.data_dir.to_str().unwrap();
     for command in [&["state", "nobody"][..], &["preview", "nobody", APP], &["drift"], &["state"]] {
         let output = run(&[command, &["--data-dir", directory]].concat());
-        assert_eq!(output.status.code(), Some(1), "{command:?}: {}", said(&output));
-        assert!(said(&output).contains(&format!("{}/0", setup.topic)), "{command:?}: {}", said(&output));
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(&format!("{}/0", setup.topic)), "{command:?}: {}", stderr(&output));
     }
     server.drain();
 }
@@ -157,8 +143,8 @@ fn gauge(server: &Server, topic: &str, partition: u32) -> Option<f64> {
 }
 
 fn missing(server: &Server) -> Vec<u64> {
-    let (_, said) = server.get("/readyz");
-    let shards = said["shards"].as_array().cloned().unwrap_or_default();
+    let (_, messages) = server.get("/readyz");
+    let shards = messages["shards"].as_array().cloned().unwrap_or_default();
     shards.iter().map(|shard| shard["missingAppEvents"].as_u64().unwrap_or(0)).collect()
 }
 
@@ -188,7 +174,7 @@ fn fill(cluster: &Cluster, topic: &str) {
 }
 
 #[test]
-fn an_app_level_event_in_one_partition_is_told_and_sent_to_the_others() {
+fn app_event_in_one_partition_is_reported_and_copied() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = Setup::new(cluster, kafka::unique_name("copies"), scratch.path().join("data"));
@@ -196,15 +182,18 @@ fn an_app_level_event_in_one_partition_is_told_and_sent_to_the_others() {
     fill(cluster, &setup.topic);
     let server = Server::start(&setup, &scratch.path().join("log"));
     server.wait_until_ready(3);
-    // An ordinary producer: one message, in the partition of its key.
+    // An ordinary producer sends one message to the partition of its key.
     cluster.produce(&setup.topic, &[policy("in-one", 7, 1)]);
-    wait("the copies are missed", || missing(&server) == [1, 0, 1]);
+    wait::until("the copies are missed", || missing(&server) == [1, 0, 1]);
     let ends =
         |server: &Server| [0, 1, 2].map(|partition| window_end(server, &format!("tenant-{partition}")));
     assert_eq!(ends(&server), ["2024-05-01", "2024-04-08", "2024-05-01"], "that is why it matters");
-    let told = server.get("/readyz").1["shards"][0]["missingCopies"].clone();
-    assert_eq!(told["code"], "app-events-missing");
-    assert!(told["message"].as_str().unwrap().contains("`realm-ledger publish --missing-copies`"), "{told}");
+    let shown = server.get("/readyz").1["shards"][0]["missingCopies"].clone();
+    assert_eq!(shown["code"], "app-events-missing");
+    assert!(
+        shown["message"].as_str().unwrap().contains("`realm-ledger publish --missing-copies`"),
+        "{shown}"
+    );
     assert_eq!(
         [0, 1, 2].map(|partition| gauge(&server, &setup.topic, partition)),
         [Some(1.0), Some(0.0), Some(1.0)]
@@ -222,11 +211,13 @@ fn an_app_level_event_in_one_partition_is_told_and_sent_to_the_others() {
         &setup.topic,
     ];
     let sent = run(&repair);
-    assert_eq!(sent.status.code(), Some(0), "{}", said(&sent));
-    assert!(said(&sent).contains("2 copies were missing in the 3 partitions"), "{}", said(&sent));
-    wait("every partition has it", || missing(&server) == [0, 0, 0] && ends(&server) == ["2024-04-08"; 3]);
+    assert_eq!(sent.status.code(), Some(0), "{}", stderr(&sent));
+    assert!(stderr(&sent).contains("2 copies were missing in the 3 partitions"), "{}", stderr(&sent));
+    wait::until("every partition has it", || {
+        missing(&server) == [0, 0, 0] && ends(&server) == ["2024-04-08"; 3]
+    });
     let again = run(&repair);
-    assert!(said(&again).contains("0 copies were missing"), "{}", said(&again));
+    assert!(stderr(&again).contains("0 copies were missing"), "{}", stderr(&again));
     assert_eq!(gauge(&server, &setup.topic, 0), Some(0.0));
     server.drain();
 }

@@ -1,5 +1,5 @@
-//! Load that must neither halt nor starve a running ledger: more connections than it may open files, clients that do
-//! not send or do not read, and brokers that do not answer when it is to end.
+//! Load that must neither halt nor starve a running ledger: more connections than open files, clients that do not
+//! send or read, and brokers that do not answer at shutdown.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_tests::kafka::{self, Broker, Cluster, Message};
-use ledger_tests::scratch;
 use ledger_tests::server::{Server, Setup};
+use ledger_tests::{scratch, wait};
 
-/// Longer than anything here takes on a machine that does much else.
+/// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn setup(cluster: &Cluster, stem: &str, scratch: &Path, partitions: i32) -> Setup {
@@ -35,20 +35,14 @@ fn connect(server: &Server, request: &str) -> TcpStream {
     stream
 }
 
-/// The last seq of the tenant, once it is this one.
+/// Waits until this is the last seq of the tenant.
 fn wait_for_seq(server: &Server, seq: u64) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let (status, answer) = server.get("/v1/tenants/acme");
-        if answer["installations"][0]["seq"] == seq {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{status}: {answer}; {}", server.get("/readyz").1);
-        thread::sleep(Duration::from_millis(50));
-    }
+    let has_seq = || server.get("/v1/tenants/acme").1["installations"][0]["seq"] == seq;
+    wait::until_or(has_seq, || format!("{:?}; {}", server.get("/v1/tenants/acme"), server.get("/readyz").1));
 }
 
-/// The usual limit is 1,024: the process raises it, or takes so many connections only that its shards can go on.
+/// The usual limit is 1,024: the process raises it, or accepts only as many connections as leave files for its
+/// shards.
 #[test]
 fn more_connections_than_open_files_halt_no_shard() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
@@ -77,7 +71,7 @@ fn more_connections_than_open_files_halt_no_shard() {
 }
 
 #[test]
-fn a_process_that_may_open_too_few_files_refuses_to_start_with_the_numbers() {
+fn too_few_open_files_refuse_the_start_with_numbers() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
     let setup = Setup { open_files: Some((256, 256)), ..setup(cluster, "few", scratch.path(), 2) };
     let log = scratch.path().join("log");
@@ -89,7 +83,7 @@ fn a_process_that_may_open_too_few_files_refuses_to_start_with_the_numbers() {
 }
 
 #[test]
-fn bodies_that_never_come_do_not_silence_health() {
+fn missing_bodies_do_not_block_health() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
     let setup = setup(cluster, "stuck", scratch.path(), 1);
     let server = Server::start(&setup, &scratch.path().join("log"));
@@ -105,7 +99,7 @@ fn bodies_that_never_come_do_not_silence_health() {
     server.drain();
 }
 
-/// How long the answer took, on a connection of its own.
+/// The time of the answer, on a connection of its own.
 fn livez(server: &Server) -> Duration {
     let began = Instant::now();
     let mut stream = connect(server, "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -116,7 +110,7 @@ fn livez(server: &Server) -> Duration {
 }
 
 #[test]
-fn clients_that_do_not_read_a_log_cost_little_memory() {
+fn unread_log_streams_cost_little_memory() {
     const CLIENTS: usize = 200;
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
     let setup = Setup {
@@ -153,7 +147,7 @@ fn resident_mib(server: &Server) -> u64 {
 }
 
 #[test]
-fn brokers_that_do_not_answer_do_not_keep_a_process_from_its_end() {
+fn frozen_brokers_do_not_delay_shutdown() {
     const WITHIN: Duration = Duration::from_secs(8);
     let (mut broker, scratch) = (Broker::start(), scratch::directory());
     let log = scratch.path().join("log");
@@ -171,7 +165,7 @@ fn brokers_that_do_not_answer_do_not_keep_a_process_from_its_end() {
     let events: Vec<_> = (1..=5_000).map(|number| enabled(number, "")).collect();
     broker.cluster().produce(&setup.topic, &events);
     let mut server = Server::start(&setup, &log);
-    // Some of it is recorded, and most likely not published.
+    // Some events are recorded and probably not published yet.
     let deadline = Instant::now() + PATIENCE;
     while server.get("/v1/tenants/acme").0 != 200 {
         assert!(Instant::now() < deadline, "{}", server.get("/readyz").1);

@@ -1,5 +1,5 @@
-//! All integration tests: one binary, so that everything is linked once and one Kafka broker serves them all.
-//! A file here that is no module of it fails `tidy::sources::every_source_file_is_a_module`.
+//! All integration tests: one binary, so that everything is linked once and one Kafka broker serves them all. A file
+//! here that is not a module of it fails `tidy::sources::every_source_file_is_a_module`.
 #![expect(
     clippy::unwrap_used,
     reason = "what a test sets up may fail it, inside a function marked as a test or beside it"

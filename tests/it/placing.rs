@@ -1,15 +1,13 @@
-//! A tenant stands in one partition: producers of every kind beside imported history, and the tenants that were torn
-//! all the same.
+//! A tenant is in one partition: producers of every kind beside imported history, and torn tenants.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ledger_store::Partitioner;
 use ledger_tests::kafka::{self, Client, Cluster, Message};
-use ledger_tests::scratch;
-use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::server::{self, Server, Setup, stderr};
+use ledger_tests::{scratch, wait};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,7 +15,7 @@ const PARTITIONS: u32 = 4;
 const TENANTS: usize = 12;
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// A topic, and a data directory for it.
+/// A topic and its data directories.
 struct Field {
     cluster: &'static Cluster,
     topic: String,
@@ -79,12 +77,12 @@ fn event(tenant: usize, kind: &str) -> String {
     )
 }
 
-/// Where a partitioner puts a tenant.
+/// The partition of a tenant by a partitioner.
 fn place(partitioner: Partitioner, tenant: usize) -> u32 {
     partitioner.partition(name(tenant).as_bytes(), PARTITIONS).unwrap()
 }
 
-/// The partitions in which a tenant of murmur2 comes by CRC32, and somebody else's history is.
+/// The partitions where CRC32 puts a tenant that murmur2 puts elsewhere.
 fn contradicted() -> Vec<u32> {
     let moved = (0..TENANTS).filter(|t| place(Partitioner::Crc32, *t) != place(Partitioner::Murmur2, *t));
     let mut partitions: Vec<u32> = moved.map(|tenant| place(Partitioner::Crc32, tenant)).collect();
@@ -93,27 +91,21 @@ fn contradicted() -> Vec<u32> {
     partitions
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Waits until every shard is halted or has read everything; answers `/readyz`.
+/// Waits until every shard is halted or read to its end; returns `/readyz`.
 fn settled(server: &Server) -> (u16, Vec<Value>) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    wait::for_value(|| {
         let (status, body) = server.get("/readyz");
         let shards = body["shards"].as_array().cloned().unwrap_or_default();
         let is_settled =
             |shard: &Value| shard["phase"] == "HALTED" || shard["caughtUp"] == true && shard["lag"] == 0;
         if shards.len() == PARTITIONS as usize && shards.iter().all(is_settled) {
-            return (status, shards);
+            return Ok((status, shards));
         }
-        assert!(Instant::now() < deadline, "never settled: {body}");
-        thread::sleep(Duration::from_millis(100));
-    }
+        Err(body)
+    })
 }
 
-/// How the first question about each tenant is answered, and how many records it has.
+/// The status of the first query about each tenant, and its number of records.
 fn answers(server: &Server) -> Vec<(u16, usize)> {
     let ask = |tenant| {
         let (status, body) = server.get(&format!("/v1/tenants/{}/log", name(tenant)));
@@ -135,12 +127,12 @@ fn ask(data_dir: &Path, arguments: &[&str]) -> Output {
     command.args(arguments).arg("--data-dir").arg(data_dir).output().unwrap()
 }
 
-/// Seen before this: 9 of 12 tenants torn, `/readyz` 200.
+/// Regression: 9 of 12 tenants torn, `/readyz` 200.
 #[test]
-fn events_of_another_partitioner_halt_their_shards_before_they_are_recorded() {
+fn misplaced_events_halt_their_shard_before_recording() {
     let field = Field::new();
     let imported = field.import("data", &["--partitioner", "murmur2"]);
-    assert!(imported.status.success(), "{}", said(&imported));
+    assert!(imported.status.success(), "{}", stderr(&imported));
     assert_eq!(field.remembered("data"), "murmur2");
     field.go_on(Client::Confluent);
     let server = field.serve("data", &[]);
@@ -172,7 +164,8 @@ fn events_of_another_partitioner_halt_their_shards_before_they_are_recorded() {
     torn_tenants_are_named_everywhere(&field);
 }
 
-/// The operator reads on all the same: what is torn is named by every list, counted after a restart, and no difference.
+/// The operator continues with `unknown`: every list names the torn tenants, a restart still counts them, and
+/// `verify` finds no difference.
 fn torn_tenants_are_named_everywhere(field: &Field) {
     let unknown = [("KAFKA__PARTITIONER", "unknown")];
     let server = field.serve("data", &unknown);
@@ -203,7 +196,7 @@ fn torn_tenants_are_named_everywhere(field: &Field) {
     #[expect(clippy::cast_precision_loss, reason = "a handful")]
     let in_two_shards = 2.0 * torn.len() as f64;
     assert!((torn_by_metrics(&server) - in_two_shards).abs() < 0.5);
-    // No goodbye: what is remembered is with the data.
+    // Killed: the torn tenants are stored with the data.
     drop(server);
     let server = field.serve("data", &unknown);
     assert!((torn_by_metrics(&server) - in_two_shards).abs() < 0.5, "right after the restart");
@@ -218,17 +211,17 @@ fn torn_tenants_are_named_everywhere(field: &Field) {
         &["state"],
     ] {
         let listed = ask(&data_dir, list);
-        let said = said(&listed);
-        assert_eq!(listed.status.code(), Some(1), "{list:?}: {said}");
+        let reported = stderr(&listed);
+        assert_eq!(listed.status.code(), Some(1), "{list:?}: {reported}");
         assert!(
-            torn.iter().all(|tenant| said.contains(tenant)) && said.contains("refill"),
-            "{list:?}: {said}"
+            torn.iter().all(|tenant| reported.contains(tenant)) && reported.contains("refill"),
+            "{list:?}: {reported}"
         );
     }
     let verified = server::verify(&data_dir, &[]);
-    let said = said(&verified);
-    assert_eq!(verified.status.code(), Some(1), "{said}");
-    assert!(torn.iter().all(|tenant| said.contains(tenant)) && said.contains("refill"), "{said}");
+    let reported = stderr(&verified);
+    assert_eq!(verified.status.code(), Some(1), "{reported}");
+    assert!(torn.iter().all(|tenant| reported.contains(tenant)) && reported.contains("refill"), "{reported}");
     let verdicts = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert_eq!(
         verdicts.lines().filter(|line| line.contains(r#""verdict":"valid""#)).count(),
@@ -238,7 +231,7 @@ fn torn_tenants_are_named_everywhere(field: &Field) {
 }
 
 #[test]
-fn events_of_java_go_on_from_history_that_was_placed_as_java_does() {
+fn java_events_continue_history_placed_by_murmur2() {
     let field = Field::new();
     assert!(field.import("data", &["--partitioner", "murmur2_random"]).status.success());
     field.go_on(Client::Java);
@@ -249,11 +242,11 @@ fn events_of_java_go_on_from_history_that_was_placed_as_java_does() {
 }
 
 #[test]
-fn an_import_learns_how_the_producers_of_its_topic_place_keys() {
+fn import_learns_the_partitioner_of_its_topic() {
     let field = Field::new();
     let asked = field.import("alone", &[]);
     assert_eq!(asked.status.code(), Some(1));
-    assert!(said(&asked).contains("set kafka.partitioner"), "{}", said(&asked));
+    assert!(stderr(&asked).contains("set kafka.partitioner"), "{}", stderr(&asked));
     assert!(!field.path("alone").join("shards").exists(), "before anything is made");
     let brokers = ["--brokers", field.cluster.bootstrap()];
     let empty = field.import("empty", &brokers);
@@ -261,12 +254,12 @@ fn an_import_learns_how_the_producers_of_its_topic_place_keys() {
 
     field.go_on(Client::Confluent);
     let learnt = field.import("brokers", &brokers);
-    assert!(learnt.status.success(), "{}", said(&learnt));
+    assert!(learnt.status.success(), "{}", stderr(&learnt));
     assert_eq!(field.remembered("brokers"), "crc32");
     let against =
         field.import("against", &["--brokers", field.cluster.bootstrap(), "--partitioner", "murmur2"]);
     assert_eq!(against.status.code(), Some(1));
-    assert!(said(&against).contains("placed by crc32"), "{}", said(&against));
+    assert!(stderr(&against).contains("placed by crc32"), "{}", stderr(&against));
 
     let server = field.serve("served", &[]);
     let (_, shards) = settled(&server);

@@ -1,14 +1,14 @@
-//! The program as its operator meets it: how it ends when it is hurried, what it refuses to serve, and how a
-//! refused event is brought in again beside a running server.
+//! The program as its operator uses it: ending in a hurry, refusing another cluster, and retrying a refused event
+//! beside a running server.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ledger_tests::kafka::{self, Broker, Cluster, Message};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::{scratch, wait};
 
-/// Longer than anything here takes, and shorter than what is not waited for.
+/// Longer than anything here takes, and shorter than the waits that must be skipped.
 const SOON: Duration = Duration::from_secs(15);
 
 fn setup(cluster: &Cluster, topic: &str, scratch: &Path) -> Setup {
@@ -31,22 +31,18 @@ fn enabled(id: &str, key: &str) -> Message {
     Message::new(key, value)
 }
 
-/// The events of a tenant, once it has any.
+/// Waits for events of a tenant; returns their ids.
 fn ids_of(server: &Server, client: &str) -> Vec<String> {
-    let deadline = Instant::now() + SOON;
-    loop {
+    let log = wait::for_value(|| {
         let (status, log) = server.get(&format!("/v1/tenants/{client}/log"));
-        if status == 200 {
-            let records = log["records"].as_array().unwrap();
-            return records.iter().map(|record| record["event"]["id"].as_str().unwrap().to_owned()).collect();
-        }
-        assert!(Instant::now() < deadline, "{log}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        if status == 200 { Ok(log) } else { Err(log) }
+    });
+    let records = log["records"].as_array().unwrap();
+    records.iter().map(|record| record["event"]["id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn a_second_signal_does_not_wait_for_the_brokers() {
+fn second_signal_ends_without_waiting_for_brokers() {
     let mut broker = Broker::start();
     let scratch = scratch::directory();
     let log = scratch.path().join("log");
@@ -54,7 +50,7 @@ fn a_second_signal_does_not_wait_for_the_brokers() {
     broker.cluster().produce(&setup.topic, &[enabled("e-1", "acme")]);
     let mut server = Server::start(&setup, &log);
     server.wait_until_ready(1);
-    // It does not answer any more, and is not gone either: leaving the group waits for it.
+    // The broker does not answer and is not gone: leaving the group waits for it.
     broker.freeze();
     server.process.signal("TERM");
     std::thread::sleep(Duration::from_secs(2));
@@ -67,7 +63,7 @@ fn a_second_signal_does_not_wait_for_the_brokers() {
 }
 
 #[test]
-fn a_data_directory_of_another_cluster_is_not_served() {
+fn data_directory_of_another_cluster_is_refused() {
     let scratch = scratch::directory();
     let log = scratch.path().join("log");
     let first = setup(kafka::shared(), &kafka::unique_name("moved"), scratch.path());
@@ -85,7 +81,7 @@ fn a_data_directory_of_another_cluster_is_not_served() {
 }
 
 #[test]
-fn a_refused_event_is_retried_through_kafka() {
+fn refused_event_is_retried_through_kafka() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = setup(cluster, &kafka::unique_name("retry"), scratch.path());
@@ -101,20 +97,20 @@ fn a_refused_event_is_retried_through_kafka() {
     };
     let item = |seq: u64| format!("{}/0/{seq}", setup.topic);
 
-    let (code, said) = retry(&item(1));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("was sent to"), "{said}");
-    // Kafka has it once more, keyed as it should have been, and the ledger takes it from there.
+    let (code, reported) = retry(&item(1));
+    assert_eq!(code, Some(0), "{reported}");
+    assert!(reported.contains("was sent to"), "{reported}");
+    // Kafka has the event again under the right key, and the ledger appends it from there.
     let sent = cluster.read_all(&setup.topic, kafka::Isolation::ReadCommitted);
     assert_eq!(sent.len(), 3);
     assert_eq!(sent[2].key.as_deref(), Some(&b"acme"[..]));
     assert_eq!(ids_of(&server, "acme"), ["e-1"]);
 
-    // What was no JSON was not kept, and what does not exist cannot be sent.
-    let (code, said) = retry(&item(2));
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("only the SHA-256 was kept"), "{said}");
-    let (code, said) = retry(&item(3));
-    assert_eq!(code, Some(1), "{said}");
+    // A message that is no JSON was not kept, and an unknown one cannot be sent.
+    let (code, reported) = retry(&item(2));
+    assert_eq!(code, Some(1), "{reported}");
+    assert!(reported.contains("only the SHA-256 was kept"), "{reported}");
+    let (code, reported) = retry(&item(3));
+    assert_eq!(code, Some(1), "{reported}");
     server.drain();
 }

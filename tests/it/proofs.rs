@@ -1,7 +1,6 @@
-//! What a partner asks a running server for, and checks alone: bundles over HTTP, out of a ledger that Kafka
-//! feeds while it is asked.
+//! Bundles that a partner fetches from a running server and verifies alone, while Kafka feeds the ledger.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,13 +9,11 @@ use std::time::{Duration, Instant};
 use ledger_ingest::sign::SigningKeys;
 use ledger_record::proof::note::{Checkpoint, SignerKey, VerifierKey};
 use ledger_tests::kafka::{self, Cluster, Message};
-use ledger_tests::server::{self, Server, Setup};
-use ledger_tests::{python, scratch};
+use ledger_tests::server::{self, Server, Setup, stderr};
+use ledger_tests::{python, scratch, wait};
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// A server whose only partition is sealed by its own ticks and signed.
+/// A server with one partition, sealed by its own ticks and signed.
 struct Audited<'c> {
     cluster: &'c Cluster,
     topic: String,
@@ -56,67 +53,70 @@ impl Audited<'_> {
         self.cluster.produce(&self.topic, &ids.map(event).collect::<Vec<_>>());
     }
 
-    /// The last note, once it covers more leaves than that.
+    /// Waits for a note with more leaves; returns its checkpoint.
     fn checkpoint_beyond(&self, size: u64) -> Checkpoint {
         self.note_beyond(size).1
     }
 
     fn note_beyond(&self, size: u64) -> (String, Checkpoint) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let (_, said) = self.server.get("/v1/checkpoints");
-            if let Some(note) = said["checkpoints"][0]["note"].as_str() {
+        wait::for_value(|| {
+            let (_, reported) = self.server.get("/v1/checkpoints");
+            if let Some(note) = reported["checkpoints"][0]["note"].as_str() {
                 let checkpoint = Checkpoint::open(note, std::slice::from_ref(&self.key)).unwrap();
                 if checkpoint.size > size {
-                    return (note.to_owned(), checkpoint);
+                    return Ok((note.to_owned(), checkpoint));
                 }
             }
-            assert!(Instant::now() < deadline, "nothing is signed beyond {size}: {said}");
-            thread::sleep(Duration::from_millis(50));
-        }
+            Err(format!("nothing is signed beyond {size}: {reported}"))
+        })
     }
 
-    /// A run of the program beside the server, to which the ledger's secret is known.
+    /// Sends three events of acme, keeps the note that covers them in a file, and sends two more.
+    fn pin_between(&self) -> (PathBuf, Checkpoint) {
+        self.send("acme", 0..3);
+        let (note, kept) = self.note_beyond(3);
+        let pinned = self.scratch.path().join("pinned");
+        std::fs::write(&pinned, note).unwrap();
+        self.send("acme", 3..5);
+        (pinned, kept)
+    }
+
+    /// Runs the program beside the server, with the ledger's secret.
     fn run(&self, arguments: &[&str]) -> Output {
         let mut command = server::command();
         command.current_dir(self.scratch.path()).env("REALM_LEDGER_SECRET", ledger_tests::SECRET);
         command.args(arguments).output().unwrap()
     }
 
-    /// The bundle that the server and the one that the data directory gives, of one checkpoint.
+    /// The bundles of the server and of the data directory for one checkpoint.
     fn both_bundles(&self, client: &str, pinned: u64) -> [String; 2] {
         let pinned = pinned.to_string();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        wait::for_value(|| {
             let bundles = [["--url", &self.server.url], ["--data-dir", "data"]].map(|[flag, place]| {
                 let output =
                     self.run(&["prove", client, "--pinned", &pinned, "--partition", "0", flag, place]);
-                assert!(output.status.success(), "{flag}: {}", said(&output));
-                assert!(said(&output).contains(&format!(" records of {client} in {}", self.topic)));
+                assert!(output.status.success(), "{flag}: {}", stderr(&output));
+                assert!(stderr(&output).contains(&format!(" records of {client} in {}", self.topic)));
                 String::from_utf8(output.stdout).unwrap()
             });
-            // Between the two another seal may be signed.
+            // Another seal may be signed between the two.
             if bundles[0].lines().nth(1) == bundles[1].lines().nth(1) {
-                return bundles;
+                return Ok(bundles);
             }
-            assert!(Instant::now() < deadline, "never the same checkpoint: {bundles:?}");
-        }
+            Err(format!("never the same checkpoint: {bundles:?}"))
+        })
     }
 
-    /// A bundle, in a file as it was answered.
+    /// Fetches a bundle into a file.
     fn bundle(&self, asked: &str) -> Bundle<'_> {
-        let (status, said) = self.server.get(&format!("/v1/tenants/{asked}"));
-        assert_eq!(status, 200, "{said}");
-        // Several lines are no JSON; problems are.
-        let text = said.as_str().unwrap();
+        let (status, reported) = self.server.get(&format!("/v1/tenants/{asked}"));
+        assert_eq!(status, 200, "{reported}");
+        // A bundle has several lines and is no JSON; a problem is.
+        let text = reported.as_str().unwrap();
         let path = self.scratch.path().join("bundle");
         std::fs::write(&path, text).unwrap();
         Bundle { path, key: &self.key }
     }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 struct Bundle<'a> {
@@ -125,7 +125,7 @@ struct Bundle<'a> {
 }
 
 impl Bundle<'_> {
-    /// What both verifiers say of it, who know the key and perhaps an earlier note.
+    /// Checks the bundle with both verifiers, the key and perhaps an earlier note; returns the report.
     fn judged(&self, pinned: Option<&Path>) -> Value {
         let mut ours = server::command();
         ours.args(["verify", "--format", "json", "--bundle"]).arg(&self.path);
@@ -146,13 +146,9 @@ impl Bundle<'_> {
 }
 
 #[test]
-fn a_bundle_of_a_running_server_goes_on_from_a_checkpoint_that_was_kept() {
+fn server_bundle_extends_a_kept_checkpoint() {
     let ledger = Audited::start(kafka::shared());
-    ledger.send("acme", 0..3);
-    let (note, kept) = ledger.note_beyond(3);
-    let pinned = ledger.scratch.path().join("pinned");
-    std::fs::write(&pinned, note).unwrap();
-    ledger.send("acme", 3..5);
+    let (pinned, kept) = ledger.pin_between();
     ledger.send("other", 0..1);
     ledger.checkpoint_beyond(kept.size + 3);
 
@@ -166,14 +162,14 @@ fn a_bundle_of_a_running_server_goes_on_from_a_checkpoint_that_was_kept() {
 }
 
 #[test]
-fn bundles_are_answered_while_records_keep_coming() {
+fn bundles_are_served_under_load() {
     let ledger = Audited::start(kafka::shared());
     ledger.send("acme", 0..3);
     ledger.checkpoint_beyond(3);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            // Every 4096 leaves are sealed: many seals between two notes.
+            // A seal follows 4096 leaves: many seals between two notes.
             let mut sent = 0;
             while !stop.load(Ordering::Acquire) {
                 ledger.send("busy", sent..sent + 5_000);
@@ -183,7 +179,7 @@ fn bundles_are_answered_while_records_keep_coming() {
         let mut sizes = Vec::new();
         let deadline = Instant::now() + Duration::from_mins(1);
         let is_under_load = |sizes: &[u64]| sizes.last() > sizes.first().map(|first| first + 4_096).as_ref();
-        // A machine that is busy proves faster than it takes in.
+        // A busy machine may prove faster than it ingests.
         while sizes.len() < 12 || (!is_under_load(&sizes) && Instant::now() < deadline) {
             let proven = ledger.bundle("acme/proof").judged(None);
             assert_eq!(proven["records"], 3, "{proven}");
@@ -196,13 +192,9 @@ fn bundles_are_answered_while_records_keep_coming() {
 }
 
 #[test]
-fn prove_gives_the_same_bytes_from_a_server_and_beside_it() {
+fn prove_gives_the_same_bytes_locally_and_remotely() {
     let ledger = Audited::start(kafka::shared());
-    ledger.send("acme", 0..3);
-    let (note, kept) = ledger.note_beyond(3);
-    let pinned = ledger.scratch.path().join("pinned");
-    std::fs::write(&pinned, note).unwrap();
-    ledger.send("acme", 3..5);
+    let (pinned, kept) = ledger.pin_between();
     ledger.checkpoint_beyond(kept.size + 2);
     for (client, records) in [("acme", 5), ("nobody", 0)] {
         let [served, local] = ledger.both_bundles(client, kept.size);
@@ -216,7 +208,7 @@ fn prove_gives_the_same_bytes_from_a_server_and_beside_it() {
 }
 
 #[test]
-fn prove_says_why_a_server_gives_no_bundle() {
+fn prove_reports_why_a_server_gives_no_bundle() {
     let cluster = kafka::shared();
     let topic = kafka::unique_name("unsigned");
     cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
@@ -229,16 +221,16 @@ fn prove_says_why_a_server_gives_no_bundle() {
         let mut command = server::command();
         command.args(["prove", "nobody", "--url", url, "-o"]).arg(&bundle).args(more);
         let output = command.output().unwrap();
-        assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &[][..]), "{}", said(&output));
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &[][..]), "{}", stderr(&output));
         assert!(!bundle.exists(), "there is nothing to be handed on");
-        said(&output)
+        stderr(&output)
     };
-    // Without a topic for checkpoints nothing is signed.
+    // Without a checkpoints topic nothing is signed.
     let unsigned = prove(&server.url, &[]);
     assert!(unsigned.starts_with("error: ") && unsigned.contains("hint: a running `serve`"), "{unsigned}");
     let elsewhere = prove(&server.url, &["--partition", "7"]);
     assert!(elsewhere.starts_with("error: there is no partition 7 here"), "{elsewhere}");
-    // Ports below 1024 are given by name: nobody listens at the first.
+    // Port 1 has no listener.
     let nobody = prove("http://127.0.0.1:1", &[]);
     assert!(nobody.starts_with("error: http://127.0.0.1:1 cannot be asked"), "{nobody}");
     assert!(nobody.contains("hint: is the server running"), "{nobody}");

@@ -1,4 +1,4 @@
-//! `refill`: a ledger whose tenants are torn between partitions, put together anew while its topic goes on.
+//! `refill` of a ledger with tenants torn between partitions, while its topic continues.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +19,7 @@ use serde_json::Value;
 const PARTITIONS: i32 = 4;
 const TENANTS: usize = 12;
 
-/// What librdkafka does unless it is told otherwise.
+/// The default partitioner of librdkafka.
 const LIBRDKAFKA: &str = "consistent_random";
 
 fn run(more: &[(&str, &str)], args: &[&str]) -> Output {
@@ -61,7 +61,7 @@ fn history() -> String {
     lines.join("\n") + "\n"
 }
 
-/// A live event; some are installs elsewhere, some are dated back.
+/// A live event; some are installs in another realm, some are dated back.
 fn live(number: usize) -> Message {
     let kind = match number % 5 {
         0 => r#""type":"uninstalled""#,
@@ -78,7 +78,7 @@ fn live(number: usize) -> Message {
     Message::new(tenant(number), text)
 }
 
-/// For every partition.
+/// A policy for every partition.
 fn policy(number: usize) -> Vec<Message> {
     let text = format!(
         r#"{{"id":"p{number}","type":"policy-set","time":"2026-02-01T0{}:00:00Z","appKey":"app","policy":{{"mode":"days","days":{}}}}}"#,
@@ -111,7 +111,7 @@ fn readers(data_dir: &Path, topic: &str) -> Vec<Reader> {
     ids.map(|id| data.read_shard(&id).unwrap()).collect()
 }
 
-/// Of every tenant: the partitions that have it, its events with their outcomes, its state.
+/// For every tenant: its partitions, its events with their outcomes, its state.
 type Tenants = BTreeMap<String, (Vec<u32>, Vec<String>, String)>;
 
 fn tenants(data_dir: &Path, topic: &str) -> Tenants {
@@ -138,7 +138,7 @@ fn placed(client: &str) -> u32 {
     Partitioner::Crc32.partition(client.as_bytes(), u32::try_from(PARTITIONS).unwrap()).unwrap()
 }
 
-/// Sends live events one by one, each tenth once more, until it is stopped; answers how many.
+/// Sends live events one by one, each tenth twice, until stopped; returns their number.
 fn keep_sending(
     cluster: &'static Cluster,
     topic: String,
@@ -162,7 +162,7 @@ fn keep_sending(
     })
 }
 
-/// Where each shard goes on in the topic.
+/// The next offset of each shard in the topic.
 fn next_offsets(data_dir: &Path, topic: &str) -> Vec<u64> {
     let positions = readers(data_dir, topic).into_iter().map(|reader| {
         let positions = reader.snapshot().source_positions().unwrap();
@@ -174,9 +174,9 @@ fn next_offsets(data_dir: &Path, topic: &str) -> Vec<u64> {
     positions.map(Option::unwrap).collect()
 }
 
-/// How many copies of app-level events a refill says that it made.
-fn copied(said: &str) -> u64 {
-    let copies = said.split(" copies of app-level events").next().filter(|before| *before != said);
+/// The number of app-level copies that a refill reports.
+fn copied(messages: &str) -> u64 {
+    let copies = messages.split(" copies of app-level events").next().filter(|before| *before != messages);
     copies.and_then(|before| before.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
 }
 
@@ -188,14 +188,14 @@ fn assert_whole(found: &Tenants, expected: &Tenants) {
     }
 }
 
-/// How much each log refused, and how many repeats it counted.
+/// The numbers of refusals and duplicates.
 fn refused_and_repeats(data_dir: &Path, topic: &str) -> (u64, u64) {
     let heads = readers(data_dir, topic).into_iter().map(|reader| reader.snapshot().head().unwrap());
     heads.fold((0, 0), |(refused, repeats), head| (refused + head.refused, repeats + head.duplicates))
 }
 
 #[test]
-fn torn_tenants_come_back_whole_while_the_topic_goes_on() {
+fn refill_makes_torn_tenants_whole_on_a_live_topic() {
     static STOP: AtomicBool = AtomicBool::new(false);
     let cluster = kafka::shared();
     let [topic, checkpoints] = ["refill", "refill-checkpoints"].map(kafka::unique_name);
@@ -206,9 +206,9 @@ fn torn_tenants_come_back_whole_while_the_topic_goes_on() {
     std::fs::write(&file, history()).unwrap();
     import(&file, &old, &topic, "murmur2");
 
-    // Torn: what is live comes into other partitions than what was imported.
+    // Torn: live events arrive in other partitions than the imported ones.
     let tick = ("EVIDENCE__TICK_INTERVAL", "1s".to_owned());
-    // Else the shards halt before a tenant is torn.
+    // Otherwise the shards halt before a tenant is torn.
     let more = vec![tick.clone(), ("KAFKA__PARTITIONER", "unknown".to_owned())];
     let setup = Setup {
         checkpoints_topic: checkpoints.clone(),
@@ -230,10 +230,10 @@ fn torn_tenants_come_back_whole_while_the_topic_goes_on() {
     let next = |data_dir: &Path| next_offsets(data_dir, &topic);
     let stood = next(&old);
 
-    let said = done(&refill(&old, &new, &topic, &[]));
+    let messages = done(&refill(&old, &new, &topic, &[]));
     assert!(
-        said.contains(&format!("{torn} tenants were torn")) && said.contains("placed by crc32"),
-        "{said}"
+        messages.contains(&format!("{torn} tenants were torn")) && messages.contains("placed by crc32"),
+        "{messages}"
     );
     assert_eq!(next(&new), stood, "it goes on where the old one stood");
     assert_eq!(tenants(&old, &topic), before, "the old one is as it was");
@@ -249,7 +249,7 @@ fn torn_tenants_come_back_whole_while_the_topic_goes_on() {
     server.drain();
     assert!(next(&new).iter().zip(&stood).any(|(now, then)| now > then), "{sent} were sent");
 
-    // What it had been if all had been placed rightly from the beginning.
+    // The ledger that right placement from the start would have given.
     import(&file, &right, &topic, "crc32");
     let reference = Setup::new(cluster, topic.clone(), right.clone());
     let server = Server::start(&reference, &log);
@@ -257,8 +257,8 @@ fn torn_tenants_come_back_whole_while_the_topic_goes_on() {
     server.drain();
     assert_whole(&tenants(&new, &topic), &tenants(&right, &topic));
     let (refused, repeats) = refused_and_repeats(&right, &topic);
-    // What one shard had read of an app and another had not was copied, and came again.
-    let expected = (refused, repeats + copied(&said));
+    // App events that only one shard had read were copied, and arrived again.
+    let expected = (refused, repeats + copied(&messages));
     assert_eq!(refused_and_repeats(&new, &topic), expected, "each message is recorded, repeated or refused");
 
     assert_based_on_the_old_logs(&new, &topic, dir.path());
@@ -267,22 +267,22 @@ fn torn_tenants_come_back_whole_while_the_topic_goes_on() {
 
 fn assert_torn_and_nothing_else(data_dir: &Path, topic: &str) {
     let judged = server::verify(data_dir, &[("KAFKA__TOPICS", topic.to_owned())]);
-    let told = String::from_utf8_lossy(&judged.stderr);
-    assert!(judged.status.code() == Some(1) && told.contains("every shard is valid by itself"), "{told}");
+    let shown = String::from_utf8_lossy(&judged.stderr);
+    assert!(judged.status.code() == Some(1) && shown.contains("every shard is valid by itself"), "{shown}");
 }
 
-/// All is true and signed, and says what it is based on.
+/// Checks that everything verifies, is signed, and names the old logs.
 fn assert_based_on_the_old_logs(new: &Path, topic: &str, scratch: &Path) {
     let reports = server::verified(new, &[("KAFKA__TOPICS", topic.to_owned())]);
     assert_eq!(reports.len(), 4);
     for report in &reports {
         assert_eq!(report["basedOn"].as_array().map(Vec::len), Some(4), "{report}");
-        // The last records may have come after the last tick.
+        // The last records may be after the last tick.
         assert!(report["signedSize"].as_u64() > Some(0), "{report}");
     }
-    let told = run(&[("KAFKA__TOPICS", topic)], &["checkpoint", "--data-dir", new.to_str().unwrap()]);
-    done(&told);
-    let origins: Vec<String> = String::from_utf8_lossy(&told.stdout)
+    let shown = run(&[("KAFKA__TOPICS", topic)], &["checkpoint", "--data-dir", new.to_str().unwrap()]);
+    done(&shown);
+    let origins: Vec<String> = String::from_utf8_lossy(&shown.stdout)
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["origin"].as_str().unwrap().to_owned())
         .collect();
@@ -290,7 +290,7 @@ fn assert_based_on_the_old_logs(new: &Path, topic: &str, scratch: &Path) {
     assert_both_verifiers_accept(new, topic, scratch);
 }
 
-/// A bundle of the new log is as good as any: to the program, and to the verifier that knows the formats alone.
+/// Both verifiers accept a bundle of the new log.
 fn assert_both_verifiers_accept(data_dir: &Path, topic: &str, scratch: &Path) {
     let (data_dir, bundle) = (data_dir.to_str().unwrap(), scratch.join("bundle"));
     let bundle = bundle.to_str().unwrap();
@@ -312,8 +312,8 @@ fn assert_both_verifiers_accept(data_dir: &Path, topic: &str, scratch: &Path) {
             .into_iter()
             .chain(keys.iter().map(String::as_str))
             .collect();
-        let said = done(&run(&[], &args));
-        assert!(said.contains("the decisions follow from the records"), "{said}");
+        let messages = done(&run(&[], &args));
+        assert!(messages.contains("the decisions follow from the records"), "{messages}");
         let judged = python::script("realm_ledger_verify.py").arg(bundle).args(&keys).output().unwrap();
         done(&judged);
     }
@@ -333,7 +333,7 @@ fn many(events: usize) -> String {
 }
 
 #[test]
-fn a_refill_that_is_killed_leaves_nothing_that_anyone_takes_for_a_ledger() {
+fn killed_refill_leaves_no_usable_ledger() {
     let dir = scratch::directory();
     let [old, new, whole, file] = ["old", "new", "whole", "history"].map(|name| dir.path().join(name));
     std::fs::write(&file, many(40_000)).unwrap();
@@ -359,13 +359,13 @@ fn a_refill_that_is_killed_leaves_nothing_that_anyone_takes_for_a_ledger() {
         }
         let refused = run(&[("KAFKA__TOPICS", "t")], &["state", "--data-dir", new.to_str().unwrap()]);
         if refused.status.code() == Some(0) {
-            // It had come to its end.
+            // The refill had finished.
             std::fs::remove_dir_all(&new).unwrap();
             continue;
         }
         killed += 1;
-        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(said.contains("is not whole") && said.contains("refill"), "{said}");
+        let messages = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(messages.contains("is not whole") && messages.contains("refill"), "{messages}");
         let args = ["serve", "--data-dir", new.to_str().unwrap()];
         let served = run(&[("KAFKA__TOPICS", "t"), ("HTTP__LISTEN", "127.0.0.1:0")], &args);
         assert_eq!(served.status.code(), Some(1), "{}", String::from_utf8_lossy(&served.stderr));
@@ -383,7 +383,7 @@ fn a_refill_that_is_killed_leaves_nothing_that_anyone_takes_for_a_ledger() {
     let records: usize = tenants.values().map(|(_, events, _)| events.len()).sum();
     assert_eq!(records, 40_000 + 5 * TENANTS);
 
-    // The file that was imported into the old one has grown: the new one goes on in it.
+    // The imported file has grown: an import into the new directory continues it.
     std::fs::write(&file, many(40_100)).unwrap();
     import(&file, &new, "t", "crc32");
     server::verified(&new, &[("KAFKA__TOPICS", "t".to_owned())]);

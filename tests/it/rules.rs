@@ -1,8 +1,8 @@
-//! The program against an independent reading of the rules: `tests/rules/reference.py` was written from the text of
-//! rule set 2 alone. Random histories go through both, and every answer is compared: states at many instants and as
-//! they were known, previews, what-if reports, refusals. A difference is printed as a shrunk scenario.
+//! The program against an independent implementation of the rules: `tests/rules/reference.py` was written from the
+//! text of rule set 2 alone. Both run random histories, and every answer is compared: states at many instants and
+//! with knowledge bounds, previews, what-if reports, refusals. A difference is printed as a shrunk scenario.
 //!
-//! `REALM_LEDGER_TEST_SEEDS=1000+300` takes 300 seeds from 1000 on instead of the fixed ones (about ten seconds each):
+//! `REALM_LEDGER_TEST_SEEDS=1000+300` runs 300 seeds from 1000 on instead of the fixed ones (about ten seconds each):
 //! `REALM_LEDGER_TEST_SEEDS=1000+300 cargo test --release -p ledger-tests --test it -- --nocapture rules::random`.
 
 use std::env;
@@ -27,7 +27,7 @@ fn compare(program: &Path, seeds: &str, histories: &str) -> (Output, String) {
 }
 
 #[test]
-fn random_histories_have_the_answers_of_the_rules() {
+fn random_histories_match_the_reference_rules() {
     let seeds = env::var("REALM_LEDGER_TEST_SEEDS");
     let (output, report) = compare(&program(), seeds.as_deref().unwrap_or(SEEDS), "60");
     println!("{report}");
@@ -37,9 +37,9 @@ fn random_histories_have_the_answers_of_the_rules() {
     );
 }
 
-/// Otherwise the test above could pass without comparing anything.
+/// Shows that the comparison above can fail.
 #[test]
-fn a_program_with_a_wrong_rule_is_found_out() {
+fn program_with_a_wrong_rule_is_found() {
     let scratch = scratch::directory();
     let wrong = scratch.path().join("wrong");
     let script = format!("#!/bin/sh\n{} \"$@\" | sed s/PERSISTENCE_OFF/PERSISTED/\n", program().display());
@@ -51,7 +51,7 @@ fn a_program_with_a_wrong_rule_is_found_out() {
 }
 
 #[test]
-fn the_reference_agrees_with_every_worked_history() {
+fn reference_agrees_with_every_scenario() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios");
     let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     let scenarios = files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "json"));

@@ -1,4 +1,4 @@
-//! Every worked history, through the program as a user drives it: `import`, then `state --at`.
+//! Every scenario, through the program as a user calls it: `import`, then `state --at`.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ fn run(args: &[&str]) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What a scenario does not say: it depends on the arrival of others, or is the question itself.
+/// The state without the fields that no scenario has: they depend on arrival or on the query.
 fn without_the_asking(mut state: Value) -> Value {
     let fields = state.as_object_mut().unwrap();
     fields.remove("seq");
@@ -49,7 +49,7 @@ fn play(scenario: &Value, scratch: &Path) {
 }
 
 #[test]
-fn every_worked_history_has_the_states_it_says() {
+fn every_scenario_has_its_expected_states() {
     let scratch = scratch::directory();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios");
     let mut played = 0;

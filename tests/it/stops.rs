@@ -1,21 +1,20 @@
-//! The program when it cannot go on: it says why as long as it lasts, loses nothing, and goes on by itself where nothing
-//! but the cause is to be mended.
+//! The program when it cannot continue: it reports the reason as long as it lasts, loses nothing, and resumes by
+//! itself where only the cause needs repair.
 
 mod away;
 mod disk;
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ledger_tests::kafka::{self, Cluster, Message};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::{scratch, wait};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// One event each of so many tenants, from a number on, in turn over the partitions.
+/// One event for each tenant from a number on, over the partitions in turn.
 fn events(partitions: i32, from: usize, count: usize) -> Vec<Message> {
     let event = |number: usize| {
         let client = format!("tenant-{number}");
@@ -32,31 +31,26 @@ fn setup(cluster: &Cluster, stem: &str, partitions: i32, data_dir: &Path) -> Set
     let mut setup = Setup::new(cluster, kafka::unique_name(stem), data_dir.to_owned());
     cluster.create_topic(&setup.topic, partitions, &[("message.timestamp.type", "LogAppendTime")]);
     setup.more.push(("KAFKA__CHECK_INTERVAL", "1s".to_owned()));
-    // Ticks are messages, too: a test that counts has none.
+    // Ticks are messages too, so a test that counts offsets has none.
     setup.more.push(("EVIDENCE__TICK_INTERVAL", "1h".to_owned()));
     setup
 }
 
-/// What `/readyz` says, once it is as wanted.
+/// Waits for a wanted answer of `/readyz`; returns it.
 fn wait_ready(server: &Server, what: &str, is_so: impl Fn(u16, &Value) -> bool) -> Value {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let (status, told) = server.get("/readyz");
-        if is_so(status, &told) {
-            return told;
-        }
-        assert!(Instant::now() < deadline, "not {what}: {told:#}");
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait::for_value(|| {
+        let (status, shown) = server.get("/readyz");
+        if is_so(status, &shown) { Ok(shown) } else { Err(format!("not {what}: {shown:#}")) }
+    })
 }
 
-fn are_all(told: &Value, is_so: impl Fn(&Value) -> bool) -> bool {
-    told["shards"].as_array().is_some_and(|shards| !shards.is_empty() && shards.iter().all(is_so))
+fn are_all(shown: &Value, is_so: impl Fn(&Value) -> bool) -> bool {
+    shown["shards"].as_array().is_some_and(|shards| !shards.is_empty() && shards.iter().all(is_so))
 }
 
-/// A lone shard that is damaged: `exit_when_halted` decides whether the process stays to answer.
+/// A single damaged shard: `exit_when_halted` decides whether the process continues to answer.
 #[test]
-fn a_process_whose_shards_all_need_a_person_stays_or_ends_as_it_was_told() {
+fn halted_process_stays_or_exits_as_configured() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
     let mut setup = setup(cluster, "all-halted", 1, &scratch.path().join("data"));
     let log = scratch.path().join("log");
@@ -68,9 +62,9 @@ fn a_process_whose_shards_all_need_a_person_stays_or_ends_as_it_was_told() {
     std::fs::write(shard.join("CURRENT"), "no such manifest\n").unwrap();
 
     let server = Server::start(&setup, &log);
-    let told =
-        wait_ready(&server, "halted", |_, told| told["shards"][0]["halted"]["code"] == "shard-damaged");
-    let message = told["shards"][0]["halted"]["message"].as_str().unwrap();
+    let shown =
+        wait_ready(&server, "halted", |_, shown| shown["shards"][0]["halted"]["code"] == "shard-damaged");
+    let message = shown["shards"][0]["halted"]["message"].as_str().unwrap();
     assert!(message.contains(&format!("to shards/{}/0.away and restart", setup.topic)), "{message}");
     assert_eq!(server.get("/livez").0, 200);
     let (_, metrics) = server.get("/metrics");
@@ -83,13 +77,14 @@ fn a_process_whose_shards_all_need_a_person_stays_or_ends_as_it_was_told() {
     setup.more.push(("EXIT_WHEN_HALTED", "true".to_owned()));
     let mut ended = Server::launch(&setup, &log);
     assert_eq!(ended.process.wait(PATIENCE).code(), Some(1));
-    let said = std::fs::read_to_string(&log).unwrap();
+    let messages = std::fs::read_to_string(&log).unwrap();
     assert!(
-        said.contains(&format!("every shard of this process is halted: {}/0 (shard-damaged)", setup.topic)),
-        "{said}"
+        messages
+            .contains(&format!("every shard of this process is halted: {}/0 (shard-damaged)", setup.topic)),
+        "{messages}"
     );
 
-    // And what it says to do is all there is to do.
+    // Following the reported remedy is enough.
     std::fs::rename(&shard, shard.with_extension("away")).unwrap();
     let server = Server::start(&setup, &log);
     server.wait_until_ready(1);
@@ -98,9 +93,9 @@ fn a_process_whose_shards_all_need_a_person_stays_or_ends_as_it_was_told() {
     server::verified(&setup.data_dir, &[]);
 }
 
-/// What it read before stays the end of what it read: it has not compared anything yet, and so has nothing to record.
+/// A start without a comparison has nothing to record, so the noted end stays.
 #[test]
-fn a_start_that_is_stopped_at_once_records_nothing() {
+fn start_stopped_at_once_records_nothing() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = setup(cluster, "at-once", 4, &scratch.path().join("data"));

@@ -1,8 +1,8 @@
-//! The house rules that no compiler checks, as tests.
+//! House rules that no compiler checks, as tests.
 //!
-//! A check is a function from the files of the repository ([`tree`]) or from its packages ([`walls`]) to a
-//! list of violations. Each is run on the repository, where it must find nothing, and on a sample that
-//! violates it, where it must find just that: a check that cannot fail is worth nothing.
+//! A check is a function from the files of the repository ([`tree`]) or from its packages ([`walls`]) to a list of
+//! violations. Each runs on the repository, where it must find nothing, and on a sample that violates it, where it
+//! must find exactly that.
 
 mod places;
 mod sources;

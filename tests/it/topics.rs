@@ -1,12 +1,11 @@
-//! What an operator does with topics, against a real broker: made with the settings that matter, compared,
-//! and told when they differ.
+//! Topic administration against a real broker: topics are created with the required settings, checked, and
+//! differences reported.
 
 use std::process::Output;
-use std::time::{Duration, Instant};
 
 use ledger_tests::kafka::{self, Cluster, Message};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::{scratch, wait};
 
 fn topics(cluster: &Cluster, verb: &str, lifecycle: &str) -> Output {
     topics_with(cluster, verb, lifecycle, if verb == "create" { &["--replication-factor", "1"] } else { &[] })
@@ -26,45 +25,45 @@ fn topics_with(cluster: &Cluster, verb: &str, lifecycle: &str, more: &[&str]) ->
     command.output().unwrap()
 }
 
-fn told(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
 }
 
 #[test]
-fn topics_are_made_as_they_must_be_and_compared_with_that() {
+fn topics_are_created_and_checked_with_required_settings() {
     let cluster = kafka::shared();
     let name = kafka::unique_name("made");
     let missing = topics(cluster, "check", &name);
-    assert_eq!(missing.status.code(), Some(3), "{}", told(&missing));
+    assert_eq!(missing.status.code(), Some(3), "{}", output_text(&missing));
     let made = topics(cluster, "create", &name);
-    assert_eq!(made.status.code(), Some(0), "{}", told(&made));
+    assert_eq!(made.status.code(), Some(0), "{}", output_text(&made));
     for verb in ["check", "create"] {
         let again = topics(cluster, verb, &name);
-        assert_eq!(again.status.code(), Some(0), "{verb}: {}", told(&again));
+        assert_eq!(again.status.code(), Some(0), "{verb}: {}", output_text(&again));
     }
 
-    // Partitions that are asked for are not there because the topic is.
+    // The topic exists, but without the requested partitions.
     let other = topics_with(cluster, "create", &name, &["--replication-factor", "1", "--partitions", "6"]);
-    assert_eq!(other.status.code(), Some(3), "{}", told(&other));
-    assert!(told(&other).contains("partitions is 12, needs 6"), "{}", told(&other));
+    assert_eq!(other.status.code(), Some(3), "{}", output_text(&other));
+    assert!(output_text(&other).contains("partitions is 12, needs 6"), "{}", output_text(&other));
     let fresh = kafka::unique_name("copies");
     let copies = topics_with(cluster, "create", &fresh, &[]);
-    assert_eq!(copies.status.code(), Some(1), "{}", told(&copies));
-    assert!(told(&copies).contains("--replication-factor 1"), "{}", told(&copies));
+    assert_eq!(copies.status.code(), Some(1), "{}", output_text(&copies));
+    assert!(output_text(&copies).contains("--replication-factor 1"), "{}", output_text(&copies));
 
     let careless = kafka::unique_name("careless");
     cluster.create_topic(&careless, 1, &[("retention.ms", "1000"), ("retention.bytes", "100000")]);
     let different = topics(cluster, "check", &careless);
     assert_eq!(different.status.code(), Some(3));
-    let text = told(&different);
+    let text = output_text(&different);
     for setting in ["retention.ms", "retention.bytes", "message.timestamp.type", "LogAppendTime"] {
-        assert!(text.contains(setting), "{setting} is not told: {text}");
+        assert!(text.contains(setting), "{setting} is not reported: {text}");
     }
 }
 
-/// What `serve` would halt for is told before it does, with the same words.
+/// `topics check` reports in the same words what `serve` would halt for.
 #[test]
-fn a_topic_whose_producers_may_state_any_time_is_told_as_one_that_halts() {
+fn unbounded_topic_is_reported_as_halting() {
     let cluster = kafka::shared();
     let (bounded, unbounded) = (kafka::unique_name("bounded"), kafka::unique_name("unbounded"));
     let create_time = ("message.timestamp.type", "CreateTime");
@@ -74,18 +73,18 @@ fn a_topic_whose_producers_may_state_any_time_is_told_as_one_that_halts() {
         1,
         &[create_time, ("message.timestamp.after.max.ms", "9223372036854775807")],
     );
-    let text = told(&topics(cluster, "check", &bounded));
+    let text = output_text(&topics(cluster, "check", &bounded));
     assert!(text.contains("LogAppendTime") && !text.contains("producer-times"), "{text}");
-    let text = told(&topics(cluster, "check", &unbounded));
+    let text = output_text(&topics(cluster, "check", &unbounded));
     let command = format!("kafka-configs.sh --bootstrap-server {}", cluster.bootstrap());
     for word in ["`serve` halts on it (producer-times)", &command, &format!("--entity-name {unbounded} ")] {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
 
-/// Rules 1: recorded times that are not the broker's are warned about; so is retention, before it bites.
+/// Rules 1: recorded times by producers are warned about, and so is retention.
 #[test]
-fn a_server_warns_of_a_topic_that_is_not_as_it_should_be() {
+fn server_warns_of_wrong_topic_settings() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = Setup::new(cluster, kafka::unique_name("careless-served"), scratch.path().join("data"));
@@ -98,17 +97,10 @@ fn a_server_warns_of_a_topic_that_is_not_as_it_should_be() {
     let (_, metrics) = server.get("/metrics");
     let counted = format!("realm_ledger_producers_time_total{{shard=\"{}/0\"}} 1", setup.topic);
     assert!(metrics.as_str().unwrap().contains(&counted), "{metrics}");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let told = std::fs::read_to_string(&log).unwrap();
-        if ["the producers', not the broker's", "CreateTime", "retention.ms"]
-            .iter()
-            .all(|word| told.contains(word))
-        {
-            break;
-        }
-        assert!(Instant::now() < deadline, "no warning: {told}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait::for_value(|| {
+        let text = std::fs::read_to_string(&log).unwrap();
+        let words = ["the producers', not the broker's", "CreateTime", "retention.ms"];
+        if words.iter().all(|word| text.contains(word)) { Ok(()) } else { Err(text) }
+    });
     server.drain();
 }

@@ -1,4 +1,4 @@
-//! A disk of its own that a test can fill: a small tmpfs, which takes the rights of root to mount.
+//! A disk that a test can fill: a small tmpfs; mounting it needs root.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
@@ -13,12 +13,12 @@ use crate::scratch;
 #[derive(Debug)]
 pub struct SmallDisk {
     path: PathBuf,
-    // Dropped last: the directory that it is mounted in.
+    // Dropped last: the mount point.
     _directory: TempDir,
 }
 
 impl SmallDisk {
-    /// Mounts a file system of so many mebibytes.
+    /// Mounts a file system of this size.
     pub fn mount(mebibytes: u32) -> Self {
         let directory = scratch::directory();
         let path = directory.path().join("disk");
@@ -39,11 +39,11 @@ impl SmallDisk {
         &self.path
     }
 
-    /// Takes all the room that is left.
+    /// Fills the remaining space.
     pub fn fill(&self) {
         let mut file =
             File::options().create(true).append(true).open(self.filler()).expect("a file on the disk");
-        // Large pieces first, so that nothing is left for small ones.
+        // Large pieces first, then small ones, so that nothing is left.
         for bytes in [1 << 20, 1 << 12, 1] {
             let piece = vec![0xa5; bytes];
             loop {
@@ -56,7 +56,7 @@ impl SmallDisk {
         }
     }
 
-    /// Gives the room back.
+    /// Frees the space.
     pub fn free(&self) {
         fs::remove_file(self.filler()).expect("remove what filled the disk");
     }
@@ -72,7 +72,7 @@ fn is_full(error: &io::Error) -> bool {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a process that the test still runs may have files on it.
+        // Unmounted lazily: a running process of the test may have files open.
         let _ = Command::new("umount").arg("-l").arg(&self.path).status();
     }
 }

@@ -1,13 +1,13 @@
-//! The harness of the integration tests: what they need of the outside world.
+//! The harness of the integration tests: their access to the outside world.
 //!
 //! - [`kafka`]: the real Kafka broker as a child process, and everything a test does to it.
 //! - [`python`]: scripts of `tests/verifier` and `tests/rules`, which check the same things without any of our code.
 //! - [`process`]: child processes that cannot outlive the test process.
 //! - [`scratch`]: directories that are gone afterwards, whatever happened.
+//! - [`wait`]: polling for a condition.
 //!
-//! The tests themselves are one binary, `tests/it/main.rs`; what they read lies in `tests/fixtures`. Nothing
-//! here is used by the product. There are no errors to handle: what fails here fails the test that asked for
-//! it, with a message that says what to do.
+//! The tests are one binary, `tests/it/main.rs`; their data is in `tests/fixtures`. The product uses nothing of this
+//! crate. There are no errors to handle: a failure here fails the calling test with a message that says what to do.
 #![expect(
     clippy::expect_used,
     clippy::missing_panics_doc,
@@ -23,9 +23,10 @@ pub mod process;
 pub mod python;
 pub mod scratch;
 pub mod server;
+pub mod wait;
 pub mod workload;
 
-/// The ledger secret of all ledgers that tests fill through the program, as the environment gives it.
+/// The ledger secret of all ledgers that tests fill through the program, in the form of the environment.
 pub const SECRET: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 
 /// The same secret.
@@ -36,6 +37,6 @@ pub fn secret() -> LedgerSecret {
 /// Shows the program's own logs with the output of the test, as loud as `RUST_LOG` says.
 pub fn show_logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    // Another test of this process may have been first.
+    // Another test of this process may have installed it already.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
 }

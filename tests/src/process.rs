@@ -1,7 +1,8 @@
 //! Child processes that cannot outlive the test process.
 //!
-//! A dropped [`Process`] is killed. When the test process itself is killed, nobody drops anything; so every
-//! child asks the kernel (`setpriv --pdeathsig`) to be killed with its parent. The kernel means the parent
+//! A dropped [`Process`] is killed. A killed test process drops nothing, so every child asks the kernel (`setpriv
+//! --pdeathsig`) to be killed with its parent. The kernel means the parent *thread*, and a test's thread ends with
+//! the test: one thread that lives as long as the process therefore forks all children.
 //! *thread*, and a test's thread ends with the test: all children are therefore forked by one thread that
 //! lives as long as the process.
 
@@ -13,10 +14,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, io};
 
-/// How the names of the product's settings begin in the environment.
+/// The prefix of the product's settings in the environment.
 const SETTINGS: &[u8] = b"REALM_LEDGER_";
 
-/// Keeps the product's settings in the environment of the tests from the program.
+/// Removes the product's settings of the test environment.
 pub(crate) fn forget_settings(command: &mut Command) {
     for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(SETTINGS)) {
         command.env_remove(name);
@@ -47,7 +48,7 @@ impl Process {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("the state of a child process")
     }
@@ -58,7 +59,7 @@ impl Process {
         self.wait(within)
     }
 
-    /// How it ends; a process that does not in time fails the test.
+    /// Waits for the exit status; a process that does not end in time fails the test.
     pub fn wait(&mut self, within: Duration) -> ExitStatus {
         let deadline = Instant::now() + within;
         loop {
@@ -70,9 +71,9 @@ impl Process {
         }
     }
 
-    /// SIGKILL: no destructor, no flush, no goodbye.
+    /// SIGKILL: no destructor, no flush.
     pub fn kill(&mut self) {
-        // An error means that it has ended by itself.
+        // An error means that it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -100,7 +101,7 @@ fn fork(command: Command) -> io::Result<Child> {
         let (orders, inbox) = mpsc::channel::<Order>();
         thread::spawn(move || {
             for mut order in inbox {
-                // The asker waits for the answer; if it is gone, dropping a `Child` leaves it to the kernel.
+                // The caller waits for the answer; if it is gone, dropping a `Child` leaves it to the kernel.
                 let _ = order.reply.send(order.command.spawn());
             }
         });
@@ -126,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_process_is_dead() {
+    fn dropped_process_is_killed() {
         let pid = sleeper().id();
         assert!(!exists(pid));
     }
 
     #[test]
-    fn a_process_outlives_the_thread_that_asked_for_it() {
+    fn process_outlives_the_thread_that_started_it() {
         let mut process = thread::spawn(sleeper).join().unwrap();
         thread::sleep(Duration::from_millis(200));
         assert_eq!(process.ended(), None);
@@ -140,8 +141,8 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_told_to_kill_it_with_its_parent() {
-        // A process that starts a grandchild through the same mechanism, says its id, and is killed.
+    fn process_dies_with_its_parent() {
+        // A process that starts a grandchild in the same way, prints its id, and is killed.
         let mut parent = Command::new("sh")
             .args(["-c", "setpriv --pdeathsig KILL -- sleep 600 & echo $!; wait"])
             .stdout(std::process::Stdio::piped())
@@ -161,7 +162,7 @@ mod tests {
         }
     }
 
-    /// Nobody may be there to reap an orphan, and a zombie runs no more.
+    /// An orphan may stay a zombie, which does not run.
     fn is_running(pid: u32) -> bool {
         std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
     }

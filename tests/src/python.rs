@@ -1,4 +1,4 @@
-//! Scripts in Python, run with the packages that `tests/run` keeps for them.
+//! Python scripts, run with the packages that `tests/run` installs.
 //!
 //! It installs them into `<cache>/python-<hash of tests/verifier/requirements.txt>`, a virtual environment.
 
@@ -34,19 +34,19 @@ fn in_folder(folder: &str, name: &str) -> Command {
     );
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
     let mut command = Command::new(python);
-    // No compiled files beside the sources, and nothing of the user's own installation.
+    // No compiled files beside the sources, and no packages of the user.
     command.args(["-I", "-B"]).arg(script);
     forget_settings(&mut command);
     command
 }
 
-/// What a script says to this input.
+/// The output of a script for this input.
 pub fn answer(mut command: Command, input: &str) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("start Python");
     let mut stdin = child.stdin.take().expect("a pipe");
     thread::scope(|scope| {
-        // A script that ends early closes its end; its exit code says why.
+        // A script that ends early closes the pipe; its exit code is checked.
         scope.spawn(move || stdin.write_all(input.as_bytes()));
         child.wait_with_output().expect("wait for Python")
     })

@@ -1,7 +1,7 @@
 //! Directories for one test run, and the one that outlives them all.
 //!
-//! A directory is removed when its handle is dropped. One that a killed process or a `static` left behind is
-//! removed by the next run: the name carries the process id, and what belongs to no living process goes.
+//! A directory is removed when its handle is dropped. One left by a killed process or a `static` is removed by the
+//! next run: its name has the process id, and directories of dead processes are removed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -21,8 +21,7 @@ pub fn directory() -> TempDir {
         .expect("a temporary directory: is there room, and may this user write there?")
 }
 
-/// Where `tests/run` puts what it fetches, for every checkout: `$XDG_CACHE_HOME/realm-ledger`, else
-/// `~/.cache/realm-ledger`.
+/// The cache of `tests/run` for every checkout: `$XDG_CACHE_HOME/realm-ledger`, else `~/.cache/realm-ledger`.
 pub fn cache() -> PathBuf {
     env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
@@ -35,7 +34,7 @@ fn remove_orphans(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         if entry.file_name().to_str().and_then(owner).is_some_and(|pid| !is_alive(pid)) {
-            // Another run may be sweeping too: whoever is first removes it.
+            // Another run may remove the same directories at the same time.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -54,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_belongs_to_a_dead_process_is_swept() {
+    fn only_directories_of_dead_processes_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         // Process ids on Linux end at 2^22.
         let [dead, alive, foreign] =

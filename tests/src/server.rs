@@ -1,4 +1,4 @@
-//! The program itself as a child process: `realm-ledger serve`, as a user starts it.
+//! The program as a child process: `realm-ledger serve`, as a user starts it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,12 @@ use serde_json::Value;
 
 use crate::kafka::{self, Cluster};
 use crate::process::{Process, forget_settings};
+use crate::wait;
 
-/// How long the program may take to say that it is ready, or to drain, on a machine that does much else.
+/// How long the program may take to become ready or to drain on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// What a server is started with.
+/// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub brokers: String,
@@ -26,14 +27,14 @@ pub struct Setup {
     /// Empty: nothing is signed.
     pub checkpoints_topic: String,
     pub data_dir: PathBuf,
-    /// Further settings, as in the environment behind `REALM_LEDGER_`; they win.
+    /// Further settings, as in the environment after `REALM_LEDGER_`; they override the others.
     pub more: Vec<(&'static str, String)>,
     /// Soft and hard limit of open files; none: those of the tests.
     pub open_files: Option<(u32, u32)>,
 }
 
 impl Setup {
-    /// A process of a group of its own, without a name in it, that publishes and signs nothing.
+    /// A process in its own group without an instance id, which publishes and signs nothing.
     pub fn new(cluster: &Cluster, topic: String, data_dir: PathBuf) -> Self {
         Self {
             brokers: cluster.bootstrap().to_owned(),
@@ -68,11 +69,16 @@ pub fn program() -> PathBuf {
     path
 }
 
-/// The program, to be run to its end. Nothing is set but what the test sets.
+/// The program as a command, with only the settings of the test.
 pub fn command() -> Command {
     let mut command = Command::new(program());
     forget_settings(&mut command);
     command
+}
+
+/// What a run wrote to stderr.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// `verify` of a whole data directory and of the notes beside its keys, under further settings as in [`Setup`].
@@ -83,7 +89,7 @@ pub fn verify(data_dir: &Path, more: &[(&str, String)]) -> Output {
     command.output().expect("run the program")
 }
 
-/// What `verify` reports of the shards of a directory that it finds true.
+/// The reports of `verify` on the shards of a true directory.
 pub fn verified(data_dir: &Path, more: &[(&str, String)]) -> Vec<Value> {
     let output = verify(data_dir, more);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -100,7 +106,7 @@ impl Server {
         server
     }
 
-    /// Starts the program and does not wait for anything.
+    /// Starts the program without waiting.
     pub fn launch(setup: &Setup, log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).expect("a log file");
         let process = match setup.open_files {
@@ -136,20 +142,15 @@ impl Server {
 
     /// Waits until every partition has been read to its end.
     pub fn wait_until_ready(&self, shards: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        wait::for_value(|| {
             let (status, body) = self.get("/readyz");
-            // Ready is a server also when it is only nearly there.
+            // A server is also ready when it is only nearly live.
             let is_read = |shard: &Value| shard["caughtUp"] == true && shard["lag"] == 0;
             let read = body["shards"]
                 .as_array()
                 .is_some_and(|listed| listed.len() == shards && listed.iter().all(is_read));
-            if status == 200 && read {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not ready: {body}");
-            thread::sleep(Duration::from_millis(100));
-        }
+            if status == 200 && read { Ok(()) } else { Err(body) }
+        });
     }
 
     /// The answer to a question: status and JSON.
@@ -182,7 +183,7 @@ fn configure(command: &mut Command, setup: &Setup, log: File) {
         ("KAFKA__DRAIN_TIMEOUT", "5s".to_owned()),
         ("HTTP__LISTEN", "127.0.0.1:0".to_owned()),
         ("LOG__FORMAT", "json".to_owned()),
-        // Replicas have the same, or their logs would differ.
+        // Replicas have the same secret, or their logs would differ.
         ("SECRET", crate::SECRET.to_owned()),
     ];
     for (name, value) in settings.iter().chain(&setup.more) {

@@ -1,9 +1,8 @@
-//! A stream of lifecycle events as partners see it, and what a ledger must make of it.
+//! A stream of lifecycle events as partners send it, and the ledger's expected result.
 //!
-//! A pure function of a seed: tenants live through installs, migrations, overrides and uninstalls; some
-//! events arrive late, some twice, some twice with other content, some are no events at all; every encoding
-//! is used. Beside each message stands what must become of it, so a test can fold from zero what was sent
-//! and compare.
+//! A pure function of a seed: tenants go through installs, migrations, overrides and uninstalls; some events are
+//! late, some duplicates, some conflicts, some malformed; every encoding is used. Each message has its expected fate,
+//! so a test can fold the sent events from zero and compare.
 
 mod encoding;
 mod lives;
@@ -21,7 +20,7 @@ pub use encoding::to_protobuf;
 pub use random::Random as Chance;
 use random::Random;
 
-/// How much of what.
+/// The proportions of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
     pub seed: u64,
@@ -36,18 +35,18 @@ pub struct Mix {
     pub conflicts_per_mille: u64,
     /// In a thousand: messages that are no events.
     pub malformed_per_mille: u64,
-    /// In the middle, a descriptor and a policy of every app that are older than most of what came before.
+    /// Adds in the middle a descriptor and a policy of every app that are older than most earlier events.
     pub late_app_events: bool,
 }
 
-/// A message, and what must become of it.
+/// A message and its expected fate.
 #[derive(Clone, Debug)]
 pub struct Sent {
     pub message: Message,
     pub fate: Fate,
 }
 
-/// What must become of a message.
+/// The expected fate of a message.
 #[derive(Clone, Debug)]
 pub enum Fate {
     /// Recorded.
@@ -58,7 +57,7 @@ pub enum Fate {
     Refused(&'static str, Option<&'static str>),
 }
 
-/// The whole stream in sending order; what goes to one partition arrives there in this order.
+/// The whole stream in sending order, which is the arrival order of each partition.
 pub fn stream(mix: Mix) -> Vec<Sent> {
     let mut random = Random::new(mix.seed);
     let mut sent = Vec::with_capacity(mix.events + mix.events / 10);
@@ -103,7 +102,7 @@ fn place(message: Message, event: &Event, partitions: i32) -> Message {
     message.to_partition(partition_of(client, partitions))
 }
 
-/// Where this stream puts a tenant. Any placement that keeps a tenant together will do.
+/// The partition of a tenant in this stream. Any placement that keeps a tenant together will do.
 pub fn partition_of(client: &ClientKey, partitions: i32) -> i32 {
     let sum: i32 = client.as_bytes().iter().map(|byte| i32::from(*byte)).sum();
     sum % partitions

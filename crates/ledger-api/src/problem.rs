@@ -113,13 +113,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_code_of_its_own() {
+    fn every_problem_kind_has_its_own_code() {
         let codes: BTreeSet<_> = ProblemKind::ALL.iter().map(|kind| kind.code()).collect();
         assert_eq!(codes.len(), ProblemKind::ALL.len());
     }
 
     #[test]
-    fn only_what_the_server_lacks_now_passes() {
+    fn only_503_problems_are_temporary() {
         for kind in ProblemKind::ALL {
             assert!(!kind.passes() || kind.status() == 503, "{kind:?}");
         }

@@ -177,7 +177,7 @@ mod tests {
 
     /// The vectors of Apache Kafka's own `UtilsTest.testMurmur2`.
     #[test]
-    fn murmur2_is_that_of_the_java_client() {
+    fn murmur2_matches_the_java_client() {
         let vectors: [(&str, i32); 6] = [
             ("21", -973_932_308),
             ("foobar", -790_332_482),
@@ -193,7 +193,7 @@ mod tests {
 
     /// The check value that every description of CRC-32 gives, and those that Go's FNV-1a gives, made positive.
     #[test]
-    fn crc32_and_fnv1a_are_what_they_are_elsewhere() {
+    fn crc32_and_fnv1a_match_published_values() {
         assert_eq!(crc32fast::hash(b"123456789"), 0xcbf4_3926);
         assert_eq!(crc32fast::hash(b""), 0);
         for (key, hash) in [("kafka", 0x0d33_c4e1), ("giberish123456789", 0x77a5_8295), ("1234", 0x023b_dd03)]
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_partition_takes_everything() {
+    fn single_partition_takes_every_key() {
         for partitioner in [Partitioner::Murmur2, Partitioner::Unknown] {
             assert_eq!(partitioner.partition(b"acme.atlassian.net", 1), Some(0));
         }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_read_back_and_so_are_those_of_librdkafka() {
+    fn partitioner_names_and_librdkafka_aliases_are_parsed() {
         for partitioner in Partitioner::COMPUTING.into_iter().chain([Partitioner::Unknown]) {
             assert_eq!(Partitioner::parse(partitioner.as_str()), Some(partitioner));
             assert_eq!(Partitioner::parse(partitioner.librdkafka()), Some(partitioner));

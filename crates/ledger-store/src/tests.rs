@@ -1,4 +1,4 @@
-//! The store on real directories. Events are made here; what they mean is tested where the rules are.
+//! The store on real directories. Events are made here; the rules are tested in `ledger-core`.
 
 mod append;
 mod batching;
@@ -98,7 +98,7 @@ fn realm(name: &str) -> Realm {
     Realm::parse(name).unwrap()
 }
 
-/// An instant so many hours after the beginning of the test's world.
+/// An instant this number of hours after the start of the test history.
 fn hour(hours: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + hours * HOUR_MS)
 }
@@ -149,7 +149,7 @@ fn from_offset(offset: u64) -> Coordinates {
     Coordinates { source: TOPIC.into(), partition: 0, offset }
 }
 
-/// A message as Kafka would hand it over. All are recorded in one minute, so that no seal stands between them.
+/// A message as from Kafka. All are recorded in one minute, so that no seal is between them.
 fn arrival(offset: u64, event: Event) -> IncomingEvent {
     IncomingEvent {
         from: from_offset(offset),
@@ -210,7 +210,7 @@ fn dump(reader: &Reader) -> Dump {
     dumped.collect()
 }
 
-/// Every projection is the fold of the log, every position has its record, and the audit trail is theirs.
+/// Checks that every projection is the fold of the log, every position has its record, and the audit leaves match.
 fn assert_whole(reader: &Reader) {
     let snapshot = reader.snapshot();
     for tenant in snapshot.tenants(None).unwrap() {
@@ -223,7 +223,7 @@ fn assert_whole(reader: &Reader) {
     evidence::assert_evidence(&snapshot);
 }
 
-/// Besides, every offset is accounted for: what `verify` finds true.
+/// Checks the same and that `verify` accounts for every offset.
 fn assert_true(reader: &Reader) {
     assert_whole(reader);
     verifying::verified(reader).unwrap();

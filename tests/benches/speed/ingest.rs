@@ -17,7 +17,7 @@ use ledger_tests::kafka::{self, Cluster};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::measure::{Took, Watch, tell, tell_ratio};
+use super::measure::{Took, Watch, report, tell_ratio};
 
 /// A topic that is filled.
 pub(crate) struct Source<'a> {
@@ -29,7 +29,7 @@ pub(crate) struct Source<'a> {
 
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Takes turns; leaves the last ledger in `dir/ledger`.
+/// Runs in turns; leaves the last ledger in `dir/ledger`.
 pub(crate) fn run(source: &Source<'_>, dir: &Path, pairs: usize) {
     let ledger = dir.join("ledger");
     let (mut ingested, mut discarded, mut signed) = (Vec::new(), Vec::new(), Vec::new());
@@ -38,9 +38,9 @@ pub(crate) fn run(source: &Source<'_>, dir: &Path, pairs: usize) {
         signed.push(ingest(source, &ledger, true));
         ingested.push(ingest(source, &ledger, false));
     }
-    tell("ingest, Kafka to synced", source.messages, &ingested);
-    tell("ingest, Kafka to signed", source.messages, &signed);
-    tell("the consumer that discards", source.messages, &discarded);
+    report("ingest, Kafka to synced", source.messages, &ingested);
+    report("ingest, Kafka to signed", source.messages, &signed);
+    report("the consumer that discards", source.messages, &discarded);
     tell_ratio("ingest / discard", &ingested, &discarded);
     tell_ratio("to signed / to synced", &signed, &ingested);
 }

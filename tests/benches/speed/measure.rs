@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// What something took.
+/// Wall time and CPU time of a run.
 #[derive(Clone, Copy)]
 pub(crate) struct Took {
     pub(crate) wall: Duration,
@@ -35,8 +35,8 @@ fn process_cpu() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// Prints the median of several runs over so many events.
-pub(crate) fn tell(what: &str, events: usize, runs: &[Took]) {
+/// Prints the median of several runs over this number of events.
+pub(crate) fn report(what: &str, events: usize, runs: &[Took]) {
     let millions = events as f64 / 1e6;
     let rate = median(runs.iter().map(|took| events as f64 / took.wall.as_secs_f64()));
     let cpu = median(runs.iter().map(|took| took.cpu.as_secs_f64() / millions));

@@ -22,7 +22,7 @@ use super::measure::quantile;
 
 const TOPIC: &str = "past";
 const SIZES: [u64; 2] = [10, 100_000];
-/// One in so many records is late: each corrects what came after it.
+/// One in this number of records is late and corrects later outcomes.
 const LATE_ONE_IN: u64 = 10_000;
 
 pub(crate) fn run(dir: &Path) {
@@ -51,19 +51,19 @@ fn ask(ledger: &Ledger, records: u64) {
         let question = InstallationQuery { client, app, as_of };
         move || drop(ledger.ask(&question, now, &no_lines).expect("an installation"))
     };
-    tell(records, "state", state(AsOf::default()));
-    tell(records, "state --at the middle", state(at));
-    tell(records, "state --known-seq of the middle", state(known(records / 2)));
-    tell(records, "state --known-seq of the last", state(known(records)));
+    report(records, "state", state(AsOf::default()));
+    report(records, "state --at the middle", state(at));
+    report(records, "state --known-seq of the middle", state(known(records / 2)));
+    report(records, "state --known-seq of the last", state(known(records)));
     let explain = |as_of| {
         let (client, app) = (client.clone(), app.clone());
         let question = ExplainQuery { client, app, as_of };
         move || drop(ledger.ask(&question, now, &no_lines).expect("an explanation"))
     };
-    tell(records, "explain", explain(AsOf::default()));
-    tell(records, "explain --at the middle", explain(at));
+    report(records, "explain", explain(AsOf::default()));
+    report(records, "explain --at the middle", explain(at));
     let as_of = AsOf::default();
-    tell(records, "log --corrections, all", || {
+    report(records, "log --corrections, all", || {
         let (client, limit) = (client.clone(), Some(1000));
         let mut question = CorrectionsQuery { client, from_position: 0, limit, as_of };
         while let Some(next) = ledger.ask(&question, now, &no_lines).expect("corrections").next_position {
@@ -71,10 +71,10 @@ fn ask(ledger: &Ledger, records: u64) {
         }
     });
     let last = LogQuery { client: client.clone(), from_seq: Some(records - 9), limit: Some(10), as_of };
-    tell(records, "log, the last 10", || drop(ledger.ask(&last, now, &no_lines).expect("records")));
+    report(records, "log, the last 10", || drop(ledger.ask(&last, now, &no_lines).expect("records")));
 }
 
-fn tell(records: u64, what: &str, question: impl Fn()) {
+fn report(records: u64, what: &str, question: impl Fn()) {
     let times = if records > 1000 { 15 } else { 2000 };
     question();
     let mut took: Vec<f64> = (0..times)

@@ -38,9 +38,9 @@ pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
     let mut chance = Chance::new(3);
     println!("\nquestions about one of {} installations at random", known.len());
     for _ in 0..2 {
-        // The first round warms the caches, and is told all the same.
+        // The first round warms the caches and is printed too.
         let mut took: Vec<f64> = (0..QUESTIONS).map(|_| ask(&ledger, any(&known, &mut chance))).collect();
-        tell("in this process", &mut took);
+        report("in this process", &mut took);
     }
     over_http(&ledger, &known, &mut chance, pairs);
 }
@@ -86,13 +86,13 @@ fn over_http(ledger: &Arc<Ledger>, known: &[Asked], chance: &mut Chance, pairs: 
             trivial.push(get("/livez"));
         }
         ratios.push(quantile(&mut trivial, 0.5) / quantile(&mut asked, 0.5));
-        tell("over HTTP", &mut asked);
-        tell("over HTTP, /livez", &mut trivial);
+        report("over HTTP", &mut asked);
+        report("over HTTP, /livez", &mut trivial);
     }
     println!("  {:<44} {:>10.2}", "/livez / installation, medians", median(ratios.into_iter()));
     runtime.shutdown_background();
 }
 
-fn tell(what: &str, took: &mut [f64]) {
+fn report(what: &str, took: &mut [f64]) {
     println!("  {what:<44} p50 {:>8.1} µs   p99 {:>8.1} µs", quantile(took, 0.5), quantile(took, 0.99));
 }

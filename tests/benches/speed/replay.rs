@@ -12,7 +12,7 @@ use ledger_record::record::{Content, Record, Stream};
 use ledger_store::{DataDir, Reader, ShardId, StoreOptions, rebuild};
 
 use super::hashing::hash_what_is_verified;
-use super::measure::{Took, Watch, tell, tell_ratio};
+use super::measure::{Took, Watch, report, tell_ratio};
 
 /// Takes turns: decode only, decode and fold, what-if with one policy and with three, the whole of `rebuild`,
 /// which writes and compares as well, and `verify` against reading and hashing all that is stored, and against the
@@ -39,14 +39,14 @@ pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
         rebuilt.push(rebuild_all(dir, &id));
     }
     println!("\nreplay of {records} records");
-    tell("decode, tenant by tenant", records, &decoded);
-    tell("decode and fold", records, &folded);
-    tell("what-if, one policy", records, &supposed);
-    tell("what-if, three policies", records, &supposed_thrice);
-    tell("rebuild: fold, write, compare, switch", records, &rebuilt);
-    tell("all rows read and hashed", records, &hashed);
-    tell("SHA-256 of what verify hashes, one thread", records, &hashed_needed);
-    tell("verify", records, &verified);
+    report("decode, tenant by tenant", records, &decoded);
+    report("decode and fold", records, &folded);
+    report("what-if, one policy", records, &supposed);
+    report("what-if, three policies", records, &supposed_thrice);
+    report("rebuild: fold, write, compare, switch", records, &rebuilt);
+    report("all rows read and hashed", records, &hashed);
+    report("SHA-256 of what verify hashes, one thread", records, &hashed_needed);
+    report("verify", records, &verified);
     tell_ratio("decode and fold / decode", &folded, &decoded);
     tell_ratio("what-if, one policy / decode", &supposed, &decoded);
     tell_ratio("what-if, three policies / decode", &supposed_thrice, &decoded);
@@ -57,7 +57,7 @@ pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
 
 const POLICIES: [Policy; 3] = [Policy::Days { days: 30 }, Policy::Off, Policy::Indefinite];
 
-/// As the command and the route ask it; one shard is one thread.
+/// As the command and the route run it; one shard is one thread.
 fn what_if(ledger: &Ledger, policies: &[Policy], expected: usize) -> Took {
     let asked =
         WhatIfQuery { policies: policies.to_vec(), scope: WhatIfScope::default(), differences: false };

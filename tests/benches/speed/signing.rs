@@ -65,7 +65,7 @@ fn await_live(catalog: &Catalog, topic: &str) -> Served {
     }
 }
 
-/// Milliseconds of each event, from when the broker took it until a checkpoint that has it is known.
+/// Milliseconds of each event, from its acknowledgement by the broker until a checkpoint covers it.
 fn watch(cluster: &Cluster, topic: &str, served: &Served) -> Vec<f64> {
     std::thread::scope(|scope| {
         scope.spawn(|| {

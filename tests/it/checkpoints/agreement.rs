@@ -1,5 +1,5 @@
-//! Ledgers of the same topic agree: whatever comes, and however they are started, killed and sized, their logs are
-//! one. A ledger that is lost is filled again from Kafka and signs what was signed before.
+//! Ledgers of the same topic agree: whatever arrives, and however they are started, killed and sized, they have one
+//! log. A lost ledger is filled again from Kafka and signs the same checkpoints.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,22 +8,22 @@ use ledger_ingest::kafka::KafkaOptions;
 use ledger_record::proof::note::Checkpoint;
 use ledger_store::{DataDir, FamilyDigest, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Cluster, Isolation, Message};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
 use ledger_tests::workload::{Mix, stream};
+use ledger_tests::{scratch, wait};
 
-use super::{notes, options, tick, wait, write_key};
+use super::{notes, options, tick, write_key};
 
 const PARTITIONS: u32 = 2;
 const PHASES: usize = 5;
-/// So many messages between two ticks: more often than a minute is over.
+/// Messages between two ticks: more often than once a minute.
 const TICK_EVERY: i64 = 40;
-/// 1 January 2026: after all that the workload tells of, and long ago.
+/// 1 January 2026: after all event times of the workload, and in the past.
 const RECORDED_MS: i64 = 1_767_225_600_000;
-/// So far apart, a minute and with it a seal comes every few messages.
+/// At this distance a minute, and with it a seal, ends every few messages.
 const APART_MS: i64 = 7_000;
 
-/// Everything that can arrive, with ticks in between; the last of each partition is a tick.
+/// Every kind of message, with ticks in between; the last of each partition is a tick.
 fn messages() -> Vec<Vec<Message>> {
     let mix = Mix {
         seed: 4,
@@ -54,8 +54,8 @@ fn messages() -> Vec<Vec<Message>> {
     phases
 }
 
-/// A ledger with an origin, a group and a place of its own. The topic of checkpoints they share: who is killed in the
-/// middle of a transaction keeps no other waiting.
+/// A ledger with its own origin, group and directory. All share the checkpoints topic: a ledger killed inside a
+/// transaction must not block another.
 fn ledger(cluster: &Cluster, options: &KafkaOptions, scratch: &Path, name: &str) -> Setup {
     write_key(&scratch.join(format!("{name}.keys")));
     Setup {
@@ -77,18 +77,18 @@ fn sizes(server: &Server) -> BTreeMap<u64, u64> {
     checkpoints.map(|one| (one["partition"].as_u64().unwrap(), one["size"].as_u64().unwrap())).collect()
 }
 
-/// Waits until all of the topic is read and signed: until everybody has signed the same, and more than before.
+/// Waits until the whole topic is read and signed: until all have signed the same, and more than before.
 fn wait_until_signed(servers: &[&Server], before: &mut BTreeMap<u64, u64>) {
     for server in servers {
         server.wait_until_ready(PARTITIONS as usize);
     }
     let found = || servers.iter().map(|server| sizes(server)).collect::<Vec<_>>();
-    let told = || servers.iter().map(|server| server.get("/v1/checkpoints").1.to_string()).collect();
+    let reported = || servers.iter().map(|server| server.get("/v1/checkpoints").1.to_string()).collect();
     let has_grown = |sizes: &BTreeMap<u64, u64>| {
         sizes.len() == PARTITIONS as usize
             && sizes.iter().all(|(partition, size)| before.get(partition).is_none_or(|old| old < size))
     };
-    wait(|| found().iter().all(|sizes| *sizes == found()[0] && has_grown(sizes)), told);
+    wait::until_or(|| found().iter().all(|sizes| *sizes == found()[0] && has_grown(sizes)), reported);
     *before = sizes(servers[0]);
 }
 
@@ -103,7 +103,7 @@ fn digests(dir: &Path, id: &ShardId) -> Vec<FamilyDigest> {
 }
 
 #[test]
-fn ledgers_of_one_topic_have_one_log_whatever_their_batches_caches_and_restarts() {
+fn ledgers_of_one_topic_sign_the_same_log() {
     let cluster = kafka::shared();
     let options = options(cluster, "agreement", i32::try_from(PARTITIONS).unwrap());
     let scratch = scratch::directory();
@@ -134,8 +134,8 @@ fn ledgers_of_one_topic_have_one_log_whatever_their_batches_caches_and_restarts(
     start(&again).process.kill();
     let third = start(&again);
     third.wait_until_ready(PARTITIONS as usize);
-    // Up to where the others had.
-    wait(|| sizes(&third) == signed, || third.get("/v1/checkpoints").1.to_string());
+    // Up to the size of the others.
+    wait::until_or(|| sizes(&third) == signed, || third.get("/v1/checkpoints").1.to_string());
     third.drain();
     compare(cluster, &options, [&large, &small, &again]);
 }

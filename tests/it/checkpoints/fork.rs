@@ -1,5 +1,5 @@
-//! Two programs on the same partitions with the same keys, killed again and again at any moment, their data
-//! directories put back to older copies: all notes of the topic, those too whose transactions failed, are of one log.
+//! Two programs on the same partitions with the same keys are killed again and again and restored from older copies:
+//! all notes of the topic, also those of aborted transactions, are of one log.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use ledger_store::{DataDir, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Cluster, Isolation};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
 use ledger_tests::workload::Chance;
+use ledger_tests::{scratch, wait};
 
-use super::{PATIENCE, assert_one_log, events, notes, options, published, write_key};
+use super::{assert_one_log, events, notes, options, published, write_key};
 
 const PARTITIONS: i32 = 2;
 const ROUNDS: u64 = 16;
 
-/// Sends to both partitions until told to stop; answers how many events each got.
+/// Sends to both partitions until stopped; returns the number of events of each.
 fn trickle(cluster: &Cluster, topic: &str, stop: &AtomicBool) -> i64 {
     let mut sent = 0;
     while !stop.load(Ordering::Acquire) {
@@ -36,7 +36,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.success());
 }
 
-/// One life of a program: begun, perhaps from an older copy, and killed at any moment.
+/// One run of a program: started, perhaps from an older copy, and killed at a random moment.
 fn live(setup: &Setup, scratch: &Path, chance: &mut Chance) {
     let backup = scratch.join(format!("{}.backup", setup.instance));
     match chance.below(4) {
@@ -50,7 +50,7 @@ fn live(setup: &Setup, scratch: &Path, chance: &mut Chance) {
 }
 
 #[test]
-fn kills_backups_and_a_second_writer_never_make_two_notes_of_one_size() {
+fn kills_and_backups_never_sign_two_roots_of_one_size() {
     let cluster = kafka::shared();
     let options = options(cluster, "fork", PARTITIONS);
     let topic = options.topics[0].clone();
@@ -95,21 +95,17 @@ fn kills_backups_and_a_second_writer_never_make_two_notes_of_one_size() {
     server::verified(&one.data_dir, &[]);
 }
 
-/// Lets one of them read to the end, and sign it; the other may just have shut it out.
+/// Lets one of them read to the end and sign it, although the other may just have fenced it.
 fn finish(setup: &Setup, scratch: &Path, sent: u64) {
     let server = Server::start(setup, &scratch.join("last.log"));
     server.wait_until_ready(usize::try_from(PARTITIONS).unwrap());
-    let deadline = std::time::Instant::now() + PATIENCE;
-    loop {
+    let is_signed = || {
         let (_, answer) = server.get("/v1/checkpoints");
-        let checkpoints = answer["checkpoints"].as_array().unwrap().clone();
-        // The last minute is not sealed: nothing later has come.
+        let checkpoints = answer["checkpoints"].as_array().unwrap();
+        // The last minute is not sealed, as no later message arrived.
         let is_signed = |checkpoint: &serde_json::Value| checkpoint["size"].as_u64() > Some(sent);
-        if checkpoints.len() == 2 && checkpoints.iter().all(is_signed) {
-            break;
-        }
-        assert!(std::time::Instant::now() < deadline, "not signed: {answer}");
-        thread::sleep(Duration::from_millis(200));
-    }
+        checkpoints.len() == 2 && checkpoints.iter().all(is_signed)
+    };
+    wait::until_or(is_signed, || server.get("/v1/checkpoints").1.to_string());
     server.drain();
 }

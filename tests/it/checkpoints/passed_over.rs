@@ -1,5 +1,5 @@
-//! A ledger that passes over messages of its topic and goes on as if nothing had been: each hash fits, everything is
-//! signed, and `verify` asks where the offsets are.
+//! A ledger that skips messages of its topic: each hash fits, everything is signed, and `verify` reports the missing
+//! offsets.
 
 use ledger_record::rows::SourcePosition;
 use ledger_store::{DataDir, ShardId, StoreOptions};
@@ -13,7 +13,7 @@ use super::{events, options, tick, write_key};
 const PASSED_OVER: u64 = 4;
 
 #[test]
-fn a_range_of_offsets_that_is_left_out_is_found() {
+fn verify_finds_omitted_offsets() {
     let cluster = kafka::shared();
     let options = options(cluster, "passed-over", 1);
     let scratch = scratch::directory();
@@ -22,7 +22,7 @@ fn a_range_of_offsets_that_is_left_out_is_found() {
         ..Setup::new(cluster, options.topics[0].clone(), scratch.path().join("ledger"))
     };
     write_key(&scratch.path().join("ledger.keys"));
-    // Reads all there is, and signs it: the last message is a tick.
+    // Reads and signs everything: the last message is a tick.
     let read_on = |from: i64| {
         cluster.produce(&setup.topic, &[events(0, from, 10), vec![tick(0, from + 10)]].concat());
         let server = Server::start(&setup, &scratch.path().join("log"));
@@ -36,17 +36,17 @@ fn a_range_of_offsets_that_is_left_out_is_found() {
     let from = pass_over(&setup);
     read_on(10);
     let found = server::verify(&setup.data_dir, &[]);
-    let told = String::from_utf8(found.stderr).unwrap();
+    let reported = String::from_utf8(found.stderr).unwrap();
     let fact = format!(
         "offsets {from} to {} (exclusive) of {} are neither recorded, repeated nor empty",
         from + PASSED_OVER,
         setup.topic
     );
-    assert!(told.contains(&fact), "{told}");
-    assert_eq!(found.status.code(), Some(3), "{told}");
+    assert!(reported.contains(&fact), "{reported}");
+    assert_eq!(found.status.code(), Some(3), "{reported}");
 }
 
-/// Takes note of offsets as read, and of nothing that is there; answers the first.
+/// Records offsets as read without their messages; returns the first.
 fn pass_over(setup: &Setup) -> u64 {
     let data = DataDir::open(&setup.data_dir, StoreOptions::default(), secret()).unwrap();
     let mut shard = data.open_shard(&ShardId { topic: setup.topic.clone(), partition: 0 }).unwrap();

@@ -1,13 +1,13 @@
-//! A restored backup is told from a fork.
+//! A restored backup is distinguished from a fork.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use ledger_store::{Catalog, DataDir, Served, ShardId, ShardStatus, StoreOptions};
 use ledger_tests::kafka;
-use ledger_tests::scratch;
+use ledger_tests::{scratch, wait};
 
-use super::{events, options, published, run_until, signed, signing, wait};
+use super::{events, options, published, run_until, signed, signing};
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -23,7 +23,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_restored_backup_signs_nothing_until_it_has_caught_up() {
+fn restored_backup_signs_nothing_until_caught_up() {
     let cluster = kafka::shared();
     let options = options(cluster, "restored", 1);
     let topic = &options.topics[0];
@@ -38,7 +38,7 @@ fn a_restored_backup_signs_nothing_until_it_has_caught_up() {
     std::fs::remove_dir_all(&dir).unwrap();
     copy(&backup, &dir);
 
-    // Served, but not fed yet.
+    // Served, but not assigned yet.
     let catalog = Arc::new(Catalog::default());
     let id = ShardId { topic: topic.clone(), partition: 0 };
     let status = Arc::new(ShardStatus::default());
@@ -47,7 +47,7 @@ fn a_restored_backup_signs_nothing_until_it_has_caught_up() {
     let reader = data.read_shard(&id).unwrap();
     catalog.insert(id, Served { reader, status: Arc::clone(&status) });
     let running = signing(&catalog, &options, dir.with_extension("keys"));
-    wait(|| status.freshness().unsigned.is_some(), || format!("{:?}", status.freshness()));
+    wait::until_or(|| status.freshness().unsigned.is_some(), || format!("{:?}", status.freshness()));
     running.stop();
     assert_eq!(status.freshness().unsigned.map(|halted| halted.code), Some("log-behind-checkpoint"));
     assert_eq!(published(cluster, &options, 0), before);

@@ -1,20 +1,20 @@
-//! Two ledgers with the same keys on the same partition, one of which has something before it that the other has not:
-//! what was published stands, and the other signs nothing, whoever else is there.
+//! Two ledgers with the same keys on the same partition, of which one has an earlier imported record: the published
+//! log stays, and the other ledger signs nothing, with or without the first.
 
 use std::path::Path;
 
 use ledger_ingest::sign::KeptNote;
 use ledger_store::{DataDir, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Cluster, Isolation};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::{scratch, wait};
 use serde_json::Value;
 
-use super::{assert_one_log, events, notes, options, tick, wait, write_key};
+use super::{assert_one_log, events, notes, options, tick, write_key};
 
 const HALTED: &str = "log-differs-from-checkpoint";
 
-/// Imports a line before anything comes from Kafka.
+/// Imports a line before the first message from Kafka.
 fn import(setup: &Setup, scratch: &Path) {
     let file = scratch.join("history.ndjson");
     let line =
@@ -27,12 +27,12 @@ fn import(setup: &Setup, scratch: &Path) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What the server says of its only partition.
+/// The freshness of the server's only partition.
 fn shard(server: &Server) -> Value {
     server.get("/v1/checkpoints").1["freshness"][0].clone()
 }
 
-/// The size of the last checkpoint that the server knows.
+/// The size of the last checkpoint that a partition has here.
 fn size(server: &Server) -> Option<u64> {
     server.get("/v1/checkpoints").1["checkpoints"][0]["size"].as_u64()
 }
@@ -43,13 +43,13 @@ fn send(cluster: &Cluster, topic: &str, from: i64) {
 
 fn wait_until_halted(server: &Server) {
     server.wait_until_ready(1);
-    wait(|| shard(server)["unsigned"]["code"] == HALTED, || shard(server).to_string());
+    wait::until_or(|| shard(server)["unsigned"]["code"] == HALTED, || shard(server).to_string());
     let message = shard(server)["unsigned"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("it is not the same log; nothing is signed"), "{message}");
 }
 
 #[test]
-fn a_twin_with_another_history_signs_nothing() {
+fn ledger_with_another_history_signs_nothing() {
     let cluster = kafka::shared();
     let options = options(cluster, "twin", 1);
     let topic = &options.topics[0];
@@ -64,7 +64,7 @@ fn a_twin_with_another_history_signs_nothing() {
     let (first, other) = (setup("first"), setup("other"));
     let start = |setup: &Setup, name: &str| Server::start(setup, &scratch.path().join(format!("{name}.log")));
     let signed = |server: &Server, at_least: u64| {
-        wait(|| size(server) > Some(at_least), || server.get("/v1/checkpoints").1.to_string());
+        wait::until_or(|| size(server) > Some(at_least), || server.get("/v1/checkpoints").1.to_string());
     };
     send(cluster, topic, 0);
     let one = start(&first, "first");
@@ -73,7 +73,7 @@ fn a_twin_with_another_history_signs_nothing() {
     let twin = start(&other, "other");
     wait_until_halted(&twin);
 
-    // Beside it the first one goes on; without it the other would have to.
+    // The first one continues beside it; without it the other would have to sign.
     send(cluster, topic, 50);
     signed(&one, 110);
     one.drain();
@@ -96,7 +96,7 @@ fn a_twin_with_another_history_signs_nothing() {
     assert_one_log(&reader.snapshot(), &published);
     let last = published.last().unwrap();
     assert_eq!(reader.snapshot().tree_root(last.size).unwrap(), last.root);
-    // Nor does it keep anything that it might show.
+    // It keeps no note that it could show.
     let kept = KeptNote::new(&scratch.path().join("other.keys"), &origin).read().unwrap();
     let kept = kept.map(|note| note.lines().nth(2).unwrap().to_owned());
     let is_published = |root: &String| published.iter().any(|note| note.text().lines().nth(2) == Some(root));

@@ -1,5 +1,5 @@
-//! What the program itself hands out, taken by others: the directory of `export --tlog` with its signed note, and
-//! bundles of `prove`. Lines, hashes, proofs and signatures are read from the files by foreign code alone.
+//! Exports of the program read by others: the directory of `export --tlog` with its signed note, and bundles of
+//! `prove`. Only foreign code reads lines, hashes, proofs and signatures from the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use signed_note::{Note, StandardVerifier, VerifierList};
 use tempfile::TempDir;
 use tlog_tiles::{Checkpoint, HashReader as _, Tile, TileHashReader, TileReader};
 
-/// A third is imported and signed, then all of it.
+/// One third is imported and signed, then all of it.
 const MIX: Mix = Mix {
     seed: 20,
     tenants: 60,
@@ -34,7 +34,7 @@ const MIX: Mix = Mix {
     late_app_events: true,
 };
 
-/// Nobody has such a tenant.
+/// A tenant without records.
 const NOBODY: &str = "nobody.example.com";
 
 static HANDED_OUT: LazyLock<HandedOut> = LazyLock::new(HandedOut::made);
@@ -42,7 +42,7 @@ static HANDED_OUT: LazyLock<HandedOut> = LazyLock::new(HandedOut::made);
 struct HandedOut {
     scratch: TempDir,
     key: String,
-    /// Note of the log when it was shorter, as it was kept.
+    /// The note of the log when it was shorter.
     earlier: String,
     /// Note in the exported directory.
     last: String,
@@ -80,7 +80,7 @@ impl HandedOut {
         self.run(&["import", "history.ndjson", "--accept-refusals"]);
     }
 
-    /// What the program says, run where everything lies.
+    /// Output of the program, run in the directory.
     fn run(&self, arguments: &[&str]) -> String {
         let mut command = server::command();
         command.current_dir(self.scratch.path()).env("REALM_LEDGER_DATA_DIR", "ledger").args(arguments);
@@ -93,7 +93,7 @@ impl HandedOut {
         self.scratch.path().join("mirror/realm.lifecycle/0")
     }
 
-    /// A note, its signature checked by foreign code and its text read by foreign code.
+    /// A note, verified and parsed by foreign code.
     fn opened(&self, note: &str) -> Checkpoint {
         let verifier = StandardVerifier::new(&self.key).unwrap();
         let known = VerifierList::new(vec![Box::new(verifier)]);
@@ -158,7 +158,7 @@ struct Bundle {
 }
 
 impl Bundle {
-    /// Index, line and proof of everything in it that is in the log.
+    /// Index, line and proof of every leaf in the bundle.
     fn included(&self) -> impl Iterator<Item = (u64, &[u8], Vec<[u8; 32]>)> {
         let with_line = self.parts.iter().filter_map(|part| Some((part, part["entry"].as_str()?)));
         with_line.map(|(part, line)| (part["index"].as_u64().unwrap(), line.as_bytes(), hashes(part)))
@@ -177,7 +177,7 @@ fn hashes(part: &Value) -> Vec<[u8; 32]> {
 }
 
 #[test]
-fn the_history_has_every_kind_of_leaf_and_more_than_one_tile() {
+fn exported_history_has_every_leaf_kind_and_several_tiles() {
     let lines = HANDED_OUT.lines();
     let types: BTreeSet<String> = lines
         .iter()
@@ -194,11 +194,11 @@ fn the_history_has_every_kind_of_leaf_and_more_than_one_tile() {
 }
 
 #[test]
-fn tlog_tiles_reads_the_exported_directory_and_proves_from_it() {
+fn tlog_tiles_reads_and_proves_from_the_export() {
     let [earlier, last] = HANDED_OUT.checkpoints();
     let (size, top) = (last.size(), *last.hash());
     let directory = Directory(HANDED_OUT.log());
-    // It refuses every tile that does not lead to the signed root.
+    // The reader refuses every tile that does not lead to the signed root.
     let reader = TileHashReader::new(size, top, &directory);
     for (index, line) in (0..).zip(HANDED_OUT.lines()) {
         let leaf = tlog_tiles::record_hash(&line);
@@ -221,7 +221,7 @@ fn tlog_tiles_reads_the_exported_directory_and_proves_from_it() {
 }
 
 #[test]
-fn ct_merkle_makes_the_signed_roots_of_the_exported_lines_and_the_proofs_of_bundles() {
+fn ct_merkle_reproduces_signed_roots_and_bundle_proofs() {
     let [earlier, last] = HANDED_OUT.checkpoints();
     let mut theirs: MemoryBackedTree<Sha256, Vec<u8>> = MemoryBackedTree::new();
     for line in HANDED_OUT.lines() {
@@ -244,7 +244,7 @@ fn ct_merkle_makes_the_signed_roots_of_the_exported_lines_and_the_proofs_of_bund
 }
 
 #[test]
-fn pymerkle_makes_the_signed_roots_of_the_exported_lines_and_accepts_the_proofs() {
+fn pymerkle_reproduces_signed_roots_and_accepts_proofs() {
     let lines: Vec<String> =
         HANDED_OUT.lines().into_iter().map(|line| String::from_utf8(line).unwrap()).collect();
     let [earlier, last] = HANDED_OUT.checkpoints();
@@ -253,7 +253,7 @@ fn pymerkle_makes_the_signed_roots_of_the_exported_lines_and_accepts_the_proofs(
         nodes.insert(tree::Node { level: 0, index }, leaf_hash(line));
         grown.grow(leaf_hash(line), |node, hash| assert_eq!(nodes.insert(node, hash), None));
     }
-    // Sizes that nobody signed, too: what tiles and proofs are made of.
+    // Unsigned sizes too: tiles and proofs are made of them.
     let stored = |node| Ok::<Hash, Infallible>(nodes[&node]);
     let sizes: Vec<u64> = (1..last.size()).filter(|size| size % 97 == 1).chain([2, 255, 256, 257]).collect();
     let mut roots: Vec<(u64, String)> =
@@ -283,7 +283,7 @@ fn pymerkle_makes_the_signed_roots_of_the_exported_lines_and_accepts_the_proofs(
 }
 
 #[test]
-fn the_independent_verifier_finds_every_bundle_of_the_program_valid() {
+fn python_verifier_accepts_every_proved_bundle() {
     let clients = HANDED_OUT.tenants.iter().map(String::as_str).step_by(4).chain([NOBODY]);
     let bundles: Vec<String> = clients.map(|client| HANDED_OUT.bundle(client).text).collect();
     let input = bundles.iter().map(|bundle| {

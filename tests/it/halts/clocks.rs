@@ -1,5 +1,5 @@
-//! Whose clock rules the recorded times (rules 1): the broker's, or the producers' as far as the broker bounds them. No
-//! other topic is read before it was set right, and no message far ahead of the clock is recorded.
+//! The clock of recorded times (rules 1): the broker's, or the producers' within the broker's bound. A topic with
+//! other settings is not read, and no message far ahead of the clock is recorded.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,14 +22,14 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap()
 }
 
-/// A topic whose producers say when something was recorded, however far ahead.
+/// A topic with producer timestamps without a bound.
 fn unbounded(cluster: &Cluster, stem: &str) -> KafkaOptions {
     let options = options(cluster, stem);
     cluster.create_topic(&options.topics[0], 1, &[(TYPE, "CreateTime"), (AFTER_MAX, NO_BOUND)]);
     options
 }
 
-/// Recorded times of what came in, by offset.
+/// Recorded times of the records, by offset.
 fn recorded(reader: &Reader) -> Vec<(u64, i64)> {
     let snapshot = reader.snapshot();
     let records = snapshot.records_from(0).unwrap().map(Result::unwrap);
@@ -38,23 +38,23 @@ fn recorded(reader: &Reader) -> Vec<(u64, i64)> {
 }
 
 #[test]
-fn unbounded_producers_halt_the_shard_before_its_first_record_until_the_topic_is_set_right() {
+fn unbounded_producer_times_halt_before_the_first_record() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = unbounded(cluster, "unbounded");
     cluster.produce(&options.topics[0], &events(0, 0, 3));
     let running = Running::begin(&options, dir.path());
-    let told = running.wait_until_halted("producer-times");
+    let reported = running.wait_until_halted("producer-times");
     let command = format!(
         "kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {} --add-config \
          {TYPE}=LogAppendTime",
         cluster.bootstrap(),
         running.topic
     );
-    assert!(told.contains(&command), "{told}");
-    let halted = running.wait("told how much waits", |now| now.lag_events == Some(3));
+    assert!(reported.contains(&command), "{reported}");
+    let halted = running.wait("its lag", |now| now.lag_events == Some(3));
     assert_eq!(halted.next_offset, None, "nothing is recorded");
     cluster.produce(&running.topic, &events(0, 3, 2));
-    running.wait("told how much waits by now", |now| now.lag_events == Some(5));
+    running.wait("a lag of five", |now| now.lag_events == Some(5));
 
     cluster.configure_topic(&running.topic, &[(TYPE, "LogAppendTime")]);
     running.wait("read on", |now| now.next_offset == Some(5) && is_live(now));
@@ -66,7 +66,7 @@ fn unbounded_producers_halt_the_shard_before_its_first_record_until_the_topic_is
 }
 
 #[test]
-fn producers_that_are_bounded_to_a_day_are_read_and_to_more_are_not() {
+fn producer_times_bounded_to_a_day_are_accepted() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     for (bound, is_read) in [("3600000", true), ("86400000", true), ("86400001", false)] {
         let options = options(cluster, &format!("bounded-{bound}"));
@@ -83,7 +83,7 @@ fn producers_that_are_bounded_to_a_day_are_read_and_to_more_are_not() {
 }
 
 #[test]
-fn settings_that_change_under_a_live_shard_halt_it() {
+fn loosened_topic_settings_halt_a_live_shard() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = options(cluster, "loosened");
     create(cluster, &options.topics[0], 1);
@@ -93,14 +93,14 @@ fn settings_that_change_under_a_live_shard_halt_it() {
     cluster.configure_topic(&running.topic, &[(TYPE, "CreateTime"), (AFTER_MAX, NO_BOUND)]);
     running.wait_until_halted("producer-times");
     cluster.produce(&running.topic, &[events(0, 3, 1).remove(0).at(now_ms() * 1000)]);
-    running.wait("told how much waits", |now| now.lag_events == Some(1));
+    running.wait("its lag", |now| now.lag_events == Some(1));
     running.ingest.stop();
     assert_eq!(recorded(&reader(dir.path(), &options.topics[0])).len(), 3);
 }
 
-/// The message came while anything went; then the topic was set right.
+/// The message arrived before the topic settings were corrected.
 #[test]
-fn a_message_in_microseconds_is_not_recorded_and_what_was_before_it_is() {
+fn message_in_microseconds_halts_after_earlier_records() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = unbounded(cluster, "microseconds");
     let topic = &options.topics[0];
@@ -109,15 +109,15 @@ fn a_message_in_microseconds_is_not_recorded_and_what_was_before_it_is() {
     cluster.produce(topic, &messages);
     cluster.configure_topic(topic, &[(TYPE, "LogAppendTime")]);
     let running = Running::begin(&options, dir.path());
-    let told = running.wait_until_halted("time-ahead");
+    let reported = running.wait_until_halted("time-ahead");
     assert!(
-        told.contains(&format!("offset 2 of {topic}/0")) && told.contains("accept_producer_times"),
-        "{told}"
+        reported.contains(&format!("offset 2 of {topic}/0")) && reported.contains("accept_producer_times"),
+        "{reported}"
     );
     let halted = running.wait("written what was before", |now| now.next_offset == Some(2));
     assert_eq!((halted.phase, halted.lag_events), (Phase::Halted, Some(2)));
     running.ingest.stop();
-    // What it serves keeps the shard open.
+    // The catalog keeps the shard open.
     drop(running.catalog);
     assert_eq!(recorded(&reader(dir.path(), topic)).len(), 2);
 
@@ -129,7 +129,7 @@ fn a_message_in_microseconds_is_not_recorded_and_what_was_before_it_is() {
 }
 
 #[test]
-fn messages_without_a_time_are_recorded_at_that_of_the_one_before() {
+fn messages_without_time_take_the_previous_recorded_time() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = options(cluster, "timeless");
     let topic = &options.topics[0];
@@ -152,27 +152,30 @@ fn messages_without_a_time_are_recorded_at_that_of_the_one_before() {
     assert_eq!(why, ("missing-field", Some("timestamp")));
 }
 
-/// A broker that does not describe its topics, as one does where this client may not ask: what is not known is not taken.
+/// A broker that does not describe its topics, as without permission: an unknown time source is not accepted.
 #[test]
-fn a_broker_that_does_not_tell_halts_the_first_message_with_its_producer_s_time() {
+fn undescribed_topic_halts_on_the_first_producer_time() {
     let (broker, dir) = (EmbeddedBroker::start(&[("untold", 1)]).unwrap(), scratch::directory());
     let cluster = Cluster::at(broker.address());
     let options = KafkaOptions { topics: vec!["untold".to_owned()], ..options(&cluster, "untold") };
     let running = Running::begin(&options, dir.path());
     running.wait("read, as nothing is in it", is_live);
     cluster.produce("untold", &events(0, 0, 3));
-    let told = running.wait_until_halted("producer-times");
-    assert!(told.contains("offset 0 has its producer's time") && told.contains("do not tell"), "{told}");
-    running.wait("told how much waits", |now| now.lag_events == Some(3));
+    let reported = running.wait_until_halted("producer-times");
+    assert!(
+        reported.contains("offset 0 has its producer's time") && reported.contains("do not tell"),
+        "{reported}"
+    );
+    running.wait("its lag", |now| now.lag_events == Some(3));
     running.ingest.stop();
     drop(running.catalog);
     let accepting = KafkaOptions { accept_producer_times: true, ..options.clone() };
     ingest_until(&accepting, dir.path(), |catalog| read_to(catalog, 0, 3));
 }
 
-/// What a producer of librdkafka says when nobody tells it a time is its own clock.
+/// A librdkafka producer states its own clock by default.
 #[test]
-fn an_ordinary_producer_is_read_on_a_topic_with_the_defaults_of_kafka() {
+fn ordinary_producer_is_read_with_default_topic_settings() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = options(cluster, "defaults");
     cluster.create_topic(&options.topics[0], 1, &[]);

@@ -1,19 +1,18 @@
-//! The same while the ledger runs: a source that changes under a shard that is live stops it without a restart,
-//! and one that gives nothing is told as such and never taken for caught up.
+//! The same while the ledger runs: a source that changes under a live shard halts it without a restart, and a silent
+//! source is reported and never taken for caught up.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_store::{Catalog, DataDir, Freshness, Phase, ShardId, StoreOptions};
 use ledger_tests::kafka::{self, Broker, Cluster, Ending};
-use ledger_tests::scratch;
+use ledger_tests::{scratch, wait};
 
 use super::{create, events, halted, ingest_until, options, read_to, reason};
 
-/// Ingestion that goes on while the test does something to the topic.
+/// Ingestion that runs while the test changes the topic.
 pub(super) struct Running {
     pub(super) ingest: Ingest,
     pub(super) catalog: Arc<Catalog>,
@@ -36,21 +35,16 @@ impl Running {
         Self { ingest, catalog, topic: options.topics[0].clone() }
     }
 
-    /// Of the first partition.
+    /// Waits for a freshness of the first partition.
     pub(super) fn wait(&self, what: &str, done: impl Fn(&Freshness) -> bool) -> Freshness {
-        let deadline = Instant::now() + Duration::from_mins(1);
         let id = ShardId { topic: self.topic.clone(), partition: 0 };
-        loop {
-            let now = self.catalog.get(&id).map(|served| served.status.freshness());
-            if let Some(now) = now.as_ref().filter(|now| done(now)) {
-                return now.clone();
-            }
-            assert!(Instant::now() < deadline, "not {what}: {now:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::for_value(|| match self.catalog.get(&id).map(|served| served.status.freshness()) {
+            Some(now) if done(&now) => Ok(now),
+            now => Err(format!("not {what}: {now:?}")),
+        })
     }
 
-    /// Answers what is told of it.
+    /// Returns the message of the halt.
     pub(super) fn wait_until_halted(&self, code: &str) -> String {
         let halted = self.wait(code, |now| now.phase == Phase::Halted).halted.unwrap();
         assert_eq!(halted.code, code, "{}", halted.message);
@@ -58,7 +52,7 @@ impl Running {
     }
 
     pub(super) fn wait_until_held_up(&self, code: &str) -> Freshness {
-        self.wait(code, |now| now.held_up.as_ref().is_some_and(|told| told.code == code))
+        self.wait(code, |now| now.held_up.as_ref().is_some_and(|reported| reported.code == code))
     }
 }
 
@@ -77,19 +71,19 @@ pub(super) fn live(cluster: &Cluster, stem: &str, dir: &Path) -> Running {
 }
 
 #[test]
-fn a_topic_that_goes_is_told_and_another_of_its_name_stops_the_shard() {
+fn deleted_topic_blocks_and_recreated_topic_halts() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let running = live(cluster, "goes", dir.path());
     cluster.delete_topic(&running.topic);
-    let told = running.wait_until_held_up("source-unreachable");
-    assert_eq!((told.phase, told.lag_events), (Phase::Live, None), "nobody knows what waits in it");
+    let reported = running.wait_until_held_up("source-unreachable");
+    assert_eq!((reported.phase, reported.lag_events), (Phase::Live, None), "nobody knows what waits in it");
     create(cluster, &running.topic, 1);
     running.wait_until_halted("topic-recreated");
     running.ingest.stop();
 }
 
 #[test]
-fn new_partitions_stop_a_live_shard() {
+fn added_partitions_halt_a_live_shard() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let running = live(cluster, "grows", dir.path());
     cluster.add_partitions(&running.topic, 2);
@@ -97,9 +91,9 @@ fn new_partitions_stop_a_live_shard() {
     running.ingest.stop();
 }
 
-/// It reads slower than messages go: one at a time, of which little is fetched ahead.
+/// It reads slower than retention deletes: one message at a time, with little fetched ahead.
 #[test]
-fn retention_that_overtakes_a_live_shard_stops_it() {
+fn retention_gap_halts_a_live_shard() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let mut options = KafkaOptions { batch_max_events: 1, ..options(cluster, "overtaken") };
     for (name, value) in [("queued.max.messages.kbytes", "1"), ("fetch.message.max.bytes", "1000")] {
@@ -117,27 +111,27 @@ fn retention_that_overtakes_a_live_shard_stops_it() {
 }
 
 #[test]
-fn a_transaction_that_nobody_ends_is_told_until_it_is_ended() {
+fn hanging_transaction_blocks_until_it_ends() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let running = live(cluster, "hangs", dir.path());
     cluster.produce_in_transaction(&running.topic, &events(0, 10, 3), Ending::Commit);
     running.wait("read on", |now| now.next_offset == Some(14) && is_live(now));
     cluster.produce_in_transaction(&running.topic, &events(0, 13, 5), Ending::Never);
-    let told = running.wait_until_held_up("transaction-hanging");
-    assert_eq!((told.next_offset, told.lag_events), (Some(14), Some(5)));
+    let reported = running.wait_until_held_up("transaction-hanging");
+    assert_eq!((reported.next_offset, reported.lag_events), (Some(14), Some(5)));
     cluster.produce(&running.topic, &events(0, 18, 2));
-    // The broker aborts it at last: five messages that never were, a marker, two messages.
+    // The broker aborts it in the end: five aborted messages, a marker, two messages.
     running.wait("read on", |now| now.next_offset == Some(22) && is_live(now));
     running.ingest.stop();
 }
 
 #[test]
-fn brokers_that_are_away_are_told_and_what_comes_afterwards_is_read() {
+fn unreachable_brokers_block_and_reading_resumes() {
     let (mut broker, dir) = (Broker::start(), scratch::directory());
     let running = live(broker.cluster(), "away", dir.path());
     broker.kill();
-    let told = running.wait_until_held_up("source-unreachable");
-    assert_eq!(told.lag_events, None);
+    let reported = running.wait_until_held_up("source-unreachable");
+    assert_eq!(reported.lag_events, None);
     broker.restart();
     running.wait("back", is_live);
     broker.cluster().produce(&running.topic, &events(0, 10, 5));
@@ -145,9 +139,9 @@ fn brokers_that_are_away_are_told_and_what_comes_afterwards_is_read() {
     running.ingest.stop();
 }
 
-/// A broker that came back from an old copy of its disk. A client that runs on does not believe it.
+/// A broker restored from an old copy of its disk. A running client does not notice.
 #[test]
-fn a_topic_that_lost_its_end_stops_the_shard() {
+fn truncated_topic_halts_the_shard() {
     let (mut broker, dir) = (Broker::start(), scratch::directory());
     let options = options(broker.cluster(), "shrinks");
     create(broker.cluster(), &options.topics[0], 1);
@@ -168,7 +162,7 @@ fn a_topic_that_lost_its_end_stops_the_shard() {
 }
 
 #[test]
-fn a_topic_that_is_made_after_the_start_is_read() {
+fn topic_created_after_the_start_is_read() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = options(cluster, "later");
     let running = Running::begin(&options, dir.path());
@@ -178,9 +172,9 @@ fn a_topic_that_is_made_after_the_start_is_read() {
     running.ingest.stop();
 }
 
-/// More than one write takes waits for it: that is no longer the end of its source.
+/// More messages wait than one write takes, so the shard is not at the end.
 #[test]
-fn a_shard_that_falls_far_behind_is_catching_up_again() {
+fn shard_far_behind_is_catching_up_again() {
     let (cluster, dir) = (kafka::shared(), scratch::directory());
     let options = KafkaOptions { batch_max_events: 1, ..options(cluster, "behind") };
     create(cluster, &options.topics[0], 1);

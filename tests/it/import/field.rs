@@ -1,10 +1,11 @@
-//! Files as partners really have them: packed, marked, in the wrong format, in the wrong order, with a wrong clock.
+//! Files as partners have them: packed, with a mark, in the wrong format or order, with a wrong clock.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use ledger_store::{DataDir, FamilyDigest, ShardId, StoreOptions};
+use ledger_tests::server::stderr;
 use serde_json::Value;
 
 use super::*;
@@ -27,10 +28,6 @@ pub(super) fn digests(data_dir: &Path) -> Vec<Vec<FamilyDigest>> {
     (0..u32::try_from(TOPIC_PARTITIONS).unwrap()).map(of).collect()
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 pub(super) fn import_with(file: &Path, data_dir: &Path, flags: &[&str]) -> Output {
     program(&["import", "--partitions", "3", "--partitioner", "murmur2", "--source", "history"])
         .args(["--topic", TOPIC])
@@ -44,19 +41,19 @@ pub(super) fn import_with(file: &Path, data_dir: &Path, flags: &[&str]) -> Outpu
 
 fn imported(file: &Path, data_dir: &Path, flags: &[&str]) -> String {
     let output = import_with(file, data_dir, flags);
-    assert!(output.status.success(), "{}: {}", file.display(), said(&output));
-    said(&output)
+    assert!(output.status.success(), "{}: {}", file.display(), stderr(&output));
+    stderr(&output)
 }
 
 fn json(args: &[&str]) -> Vec<Value> {
     let output = run(args);
-    assert!(output.status.success(), "{args:?}: {}", said(&output));
+    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
-fn what_is_no_ndjson_is_refused_before_anything_is_written() {
+fn foreign_formats_are_refused_before_writing() {
     let scratch = scratch::directory();
     let data_dir = scratch.path().join("ledger");
     for (name, what, command) in [
@@ -85,23 +82,26 @@ fn what_is_no_ndjson_is_refused_before_anything_is_written() {
         for output in
             [import_with(&file, &data_dir, &[]), import_with(&file, &data_dir, &["--check"]), run(&publish)]
         {
-            let said = said(&output);
-            assert_eq!(output.status.code(), Some(1), "{name}: {said}");
-            assert!(said.contains(&format!("it looks like {what}")) || said.contains(what), "{name}: {said}");
-            assert!(said.contains(command), "{name}: {said}");
+            let messages = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "{name}: {messages}");
+            assert!(
+                messages.contains(&format!("it looks like {what}")) || messages.contains(what),
+                "{name}: {messages}"
+            );
+            assert!(messages.contains(command), "{name}: {messages}");
             assert!(!data_dir.exists(), "{name}: something was written");
         }
         if name != "history.csv" {
             let output =
                 run(&["reconcile", file.to_str().unwrap(), "--data-dir", data_dir.to_str().unwrap()]);
             assert_eq!(output.status.code(), Some(1), "{name}");
-            assert!(said(&output).contains(what), "{name}: {}", said(&output));
+            assert!(stderr(&output).contains(what), "{name}: {}", stderr(&output));
         }
     }
 }
 
 #[test]
-fn the_same_lines_in_another_wrapping_are_the_same_import() {
+fn packed_file_is_the_same_import() {
     let scratch = scratch::directory();
     let plain = scratch.path().join("plain");
     imported(&fixture("history.ndjson"), &plain, &[]);
@@ -111,10 +111,13 @@ fn the_same_lines_in_another_wrapping_are_the_same_import() {
         let data_dir = scratch.path().join(name);
         imported(&fixture(name), &data_dir, &[]);
         assert_eq!(digests(&data_dir), expected, "{name}");
-        // In every order: nothing more is taken.
+        // In every order: nothing more is appended.
         for other in wrappings.into_iter().chain(["history.ndjson"]) {
-            let said = imported(&fixture(other), &data_dir, &[]);
-            assert!(said.contains("12 lines: 12 taken before, 0 events appended"), "{name}, {other}: {said}");
+            let messages = imported(&fixture(other), &data_dir, &[]);
+            assert!(
+                messages.contains("12 lines: 12 taken before, 0 events appended"),
+                "{name}, {other}: {messages}"
+            );
         }
         assert_eq!(digests(&data_dir), expected, "{name}");
     }
@@ -132,7 +135,7 @@ fn the_same_lines_in_another_wrapping_are_the_same_import() {
         assert!(child.wait().unwrap().success());
         assert_eq!(digests(&data_dir), expected, "{name} from standard input");
     }
-    // A packed file has the name of what is packed.
+    // The source name of a packed file is that of its content.
     let data_dir = scratch.path().join("named");
     for (name, taken_before) in [("history.ndjson", 0), ("history.ndjson.gz", 12), ("history.ndjson.zst", 12)]
     {
@@ -147,15 +150,15 @@ fn the_same_lines_in_another_wrapping_are_the_same_import() {
             "murmur2",
         ]);
         assert!(
-            said(&output).contains(&format!("12 lines: {taken_before} taken before")),
+            stderr(&output).contains(&format!("12 lines: {taken_before} taken before")),
             "{}",
-            said(&output)
+            stderr(&output)
         );
     }
 }
 
 #[test]
-fn a_packed_file_that_is_cut_off_is_refused_before_anything_is_recorded() {
+fn truncated_packed_file_is_refused_before_recording() {
     let scratch = scratch::directory();
     for name in ["history.ndjson.gz", "history.ndjson.zst"] {
         let whole = std::fs::read(fixture(name)).unwrap();
@@ -164,13 +167,13 @@ fn a_packed_file_that_is_cut_off_is_refused_before_anything_is_recorded() {
         let data_dir = scratch.path().join("ledger");
         let output = import_with(&file, &data_dir, &[]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(said(&output).contains("data is cut off"), "{}", said(&output));
+        assert!(stderr(&output).contains("data is cut off"), "{}", stderr(&output));
         assert!(!data_dir.exists(), "{name}: something was written");
     }
 }
 
 #[test]
-fn too_many_refused_lines_stop_an_import_before_it_records_them() {
+fn too_many_refused_lines_stop_an_import_before_recording() {
     let scratch = scratch::directory();
     let (file, data_dir) = (scratch.path().join("events.ndjson"), scratch.path().join("ledger"));
     let event = |number: u32, kind: &str| {
@@ -191,32 +194,32 @@ fn too_many_refused_lines_stop_an_import_before_it_records_them() {
         let expected =
             format!("{refused} of the first {looked_at} lines would be refused; nothing was recorded");
         assert_eq!(output.status.code(), Some(1));
-        assert!(said(&output).contains(&expected), "{}", said(&output));
-        assert!(said(&output).contains("unsupported-type at type"), "{}", said(&output));
-        assert!(said(&output).contains("--accept-refusals"), "{}", said(&output));
+        assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
+        assert!(stderr(&output).contains("unsupported-type at type"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("--accept-refusals"), "{}", stderr(&output));
         let data = DataDir::open_existing_read_only(&data_dir, StoreOptions::default()).unwrap();
         assert_eq!(data.shards().unwrap(), [], "{refused} of {lines}: something was recorded");
         let output = import_with(&file, &data_dir, &["--check"]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(said(&output).contains("an import stops before"), "{}", said(&output));
+        assert!(stderr(&output).contains("an import stops before"), "{}", stderr(&output));
     }
     for (refused, lines, flags) in
         [(4, 50, &[][..]), (5, 500, &[]), (100, 10_001, &[]), (101, 10_000, &["--accept-refusals"])]
     {
         std::fs::write(&file, text(refused, lines)).unwrap();
         let data_dir = scratch.path().join(format!("{refused}-of-{lines}"));
-        let told = imported(&file, &data_dir, flags);
-        assert!(told.contains(&format!("{refused} refused")), "{told}");
+        let shown = imported(&file, &data_dir, flags);
+        assert!(shown.contains(&format!("{refused} refused")), "{shown}");
         assert_eq!(heads(&data_dir, TOPIC).iter().sum::<u64>(), u64::from(lines));
     }
-    // A file that has grown by one line that is refused is the file that was begun.
+    // A file grown by one refused line is still the same file.
     std::fs::write(&file, text(4, 50) + &event(50, "enabbled")).unwrap();
-    let told = imported(&file, &scratch.path().join("4-of-50"), &[]);
-    assert!(told.contains("50 taken before, 0 events appended (0 late), 0 repeated, 1 refused"), "{told}");
+    let shown = imported(&file, &scratch.path().join("4-of-50"), &[]);
+    assert!(shown.contains("50 taken before, 0 events appended (0 late), 0 repeated, 1 refused"), "{shown}");
 }
 
 #[test]
-fn one_wrong_clock_is_refused_and_does_not_rule_the_partition() {
+fn wrong_clock_line_is_refused_without_moving_recorded_time() {
     let scratch = scratch::directory();
     let data_dir = scratch.path().join("ledger");
     imported(&fixture("one-wrong-clock.ndjson"), &data_dir, &[]);
@@ -239,7 +242,7 @@ fn one_wrong_clock_is_refused_and_does_not_rule_the_partition() {
 }
 
 #[test]
-fn an_array_on_a_line_is_refused_as_what_it_is() {
+fn array_on_a_line_is_refused() {
     let scratch = scratch::directory();
     let (file, data_dir) = (scratch.path().join("events.ndjson"), scratch.path().join("ledger"));
     let text = std::fs::read_to_string(fixture("history.ndjson")).unwrap();
@@ -253,27 +256,27 @@ fn an_array_on_a_line_is_refused_as_what_it_is() {
 }
 
 #[test]
-fn a_dump_that_is_sorted_by_tenant_is_explained_and_can_be_sorted() {
+fn dump_sorted_by_tenant_is_explained_and_sortable() {
     let scratch = scratch::directory();
     let [dump, sorted, plain] = ["dump", "sorted", "plain"].map(|name| scratch.path().join(name));
-    let told = imported(&fixture("by-tenant.ndjson"), &dump, &[]);
-    assert!(told.contains("events were recorded later than the file says, by up to"), "{told}");
-    assert!(told.contains("--sort"), "{told}");
+    let shown = imported(&fixture("by-tenant.ndjson"), &dump, &[]);
+    assert!(shown.contains("events were recorded later than the file says, by up to"), "{shown}");
+    assert!(shown.contains("--sort"), "{shown}");
 
-    let told = imported(&fixture("by-tenant.ndjson"), &sorted, &["--sort"]);
-    assert!(!told.contains("later than the file says"), "{told}");
+    let shown = imported(&fixture("by-tenant.ndjson"), &sorted, &["--sort"]);
+    assert!(!shown.contains("later than the file says"), "{shown}");
     imported(&fixture("history.ndjson"), &plain, &[]);
     assert_eq!(digests(&sorted), digests(&plain), "not the import of the sorted file");
     assert_eq!(std::fs::read_dir(&sorted).unwrap().count(), std::fs::read_dir(&plain).unwrap().count());
 
-    // The sorted file is the same file, the unsorted one is not.
-    let told = imported(&fixture("by-tenant.ndjson"), &sorted, &["--sort"]);
-    assert!(told.contains("12 taken before, 0 events appended"), "{told}");
+    // The sorted file is the same import, the unsorted one is not.
+    let shown = imported(&fixture("by-tenant.ndjson"), &sorted, &["--sort"]);
+    assert!(shown.contains("12 taken before, 0 events appended"), "{shown}");
     imported(&fixture("history.ndjson"), &sorted, &[]);
     let output = import_with(&fixture("by-tenant.ndjson"), &sorted, &[]);
-    assert!(said(&output).contains("are not those imported before"), "{}", said(&output));
+    assert!(stderr(&output).contains("are not those imported before"), "{}", stderr(&output));
 
-    // It grows by later lines, and by no others.
+    // It can grow by later lines only.
     let line = |id: &str, day: u32| {
         format!(
             "{{\"id\":\"{id}\",\"type\":\"enabled\",\"time\":\"2026-01-{day:02}T00:00:00Z\",\
@@ -283,18 +286,18 @@ fn a_dump_that_is_sorted_by_tenant_is_explained_and_can_be_sorted() {
     let grown = scratch.path().join("grown.ndjson");
     let by_tenant = std::fs::read_to_string(fixture("by-tenant.ndjson")).unwrap();
     std::fs::write(&grown, format!("{}{by_tenant}{}", line("later-2", 21), line("later-1", 20))).unwrap();
-    let told = imported(&grown, &sorted, &["--sort"]);
-    assert!(told.contains("14 lines: 12 taken before, 2 events appended (0 late)"), "{told}");
+    let shown = imported(&grown, &sorted, &["--sort"]);
+    assert!(shown.contains("14 lines: 12 taken before, 2 events appended (0 late)"), "{shown}");
     std::fs::write(&grown, format!("{by_tenant}{}{}", line("earlier", 1), line("x", 20))).unwrap();
     let before = digests(&sorted);
     let output = import_with(&grown, &sorted, &["--sort"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("grow by lines that are later"), "{}", said(&output));
+    assert!(stderr(&output).contains("grow by lines that are later"), "{}", stderr(&output));
     assert_eq!(digests(&sorted), before, "a file whose beginning differs was taken");
 }
 
 #[test]
-fn a_check_tells_what_is_in_a_file_and_writes_nothing() {
+fn import_check_reports_and_writes_nothing() {
     let scratch = scratch::directory();
     let (file, data_dir) = (scratch.path().join("events.ndjson"), scratch.path().join("ledger"));
     let mut text = std::fs::read_to_string(fixture("by-tenant.ndjson")).unwrap();
@@ -305,8 +308,8 @@ fn a_check_tells_what_is_in_a_file_and_writes_nothing() {
     std::fs::write(&file, &text).unwrap();
     let check = |flags: &[&str]| import_with(&file, &data_dir, &[flags, &["--check"]].concat());
     let output = check(&["--format", "json"]);
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("--sort"), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--sort"), "{}", stderr(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let expected = serde_json::json!({
         "lines": 17, "blankLines": 1, "events": 12, "repeated": 1, "refused": 3,

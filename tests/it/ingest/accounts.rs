@@ -1,4 +1,4 @@
-//! What the data directory holds, against what was sent.
+//! The data directory compared with the sent messages.
 
 use std::collections::BTreeMap;
 
@@ -74,7 +74,7 @@ pub(super) fn every_offset_is_accounted_for(
     assert_eq!(totals, wanted, "appended, refused, duplicates");
 }
 
-/// What `verify` says of the same: the audit trail too is that of the records.
+/// `verify` finds the records and their evidence true.
 pub(super) fn everything_is_found_true(readers: &BTreeMap<u32, Reader>) {
     for (partition, reader) in readers {
         let snapshot = reader.snapshot();

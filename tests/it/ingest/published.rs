@@ -1,4 +1,4 @@
-//! What came out on the output topics, against what was sent and what is kept.
+//! The output topics compared with the sent messages and the records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ pub(crate) fn dead_letters_are_complete(cluster: &Cluster, options: &KafkaOption
         assert_eq!(letter.header("realm-ledger-topic"), Some(options.topics[0].as_str()));
         let place =
             ["realm-ledger-partition", "realm-ledger-offset"].map(|name| letter.header(name).unwrap());
-        // At least once: only the first of a place counts.
+        // At least once: only the first of each position counts.
         if places.insert(place) {
             let kind = (letter.header("realm-ledger-reason").unwrap(), letter.header("realm-ledger-path"));
             *found.entry(kind).or_default() += 1;
@@ -43,7 +43,7 @@ fn no_canary(message: &Received) {
     }
 }
 
-/// Every change in the logs is told, in the order of the tenant's log; repeats have the ids of the originals.
+/// Every change in the logs is published, in the order of the tenant's log; duplicates have the ids of the originals.
 pub(crate) fn decisions_are_complete_and_in_order(
     cluster: &Cluster,
     options: &KafkaOptions,

@@ -1,5 +1,5 @@
-//! Brokers that are gone for longer than the session timeout, so that the place in the group is lost as well: the reason
-//! stays, the log says it once, and nothing that nobody knows.
+//! Brokers that are gone longer than the session timeout, so that the group assignment is lost too: the reason stays,
+//! and the log reports it once.
 
 use std::path::Path;
 use std::thread;
@@ -14,10 +14,10 @@ use super::{are_all, events, setup, wait_ready};
 
 const THREE: i32 = 3;
 
-/// How long brokers are away: the session of the tests lasts six seconds.
+/// How long brokers are away; the session timeout of the tests is six seconds.
 const AWAY: Duration = Duration::from_secs(20);
 
-/// Everything that talks to brokers is at work: group, publisher, signer, ticks.
+/// Everything that uses brokers runs: group, publisher, signer, ticks.
 fn all_at_work(broker: &Broker, data_dir: &Path) -> Setup {
     let cluster = broker.cluster();
     let mut setup = setup(cluster, "away", THREE, data_dir);
@@ -42,23 +42,24 @@ fn of_level<'a>(lines: &'a [Value], levels: &[&str]) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["level"].as_str().is_some_and(|level| levels.contains(&level))).collect()
 }
 
-/// Looks at `/readyz` all the time; once it has given the reason it must go on to do so.
+/// Polls `/readyz`; once it reports the reason it must continue to.
 fn watch(server: &Server, until: Instant) {
-    let names_it =
-        |told: &Value| told["detail"].as_str().is_some_and(|detail| detail.contains("source-unreachable"));
-    let told = wait_ready(server, "told", |status, told| status == 503 && names_it(told));
-    assert!(!told["shards"].as_array().unwrap().is_empty());
+    let names_it = |reported: &Value| {
+        reported["detail"].as_str().is_some_and(|detail| detail.contains("source-unreachable"))
+    };
+    let reported = wait_ready(server, "told", |status, reported| status == 503 && names_it(reported));
+    assert!(!reported["shards"].as_array().unwrap().is_empty());
     let mut was_out = false;
     while Instant::now() < until {
-        let (status, told) = server.get("/readyz");
-        assert!(status == 503 && names_it(&told), "the reason is gone: {told:#}");
+        let (status, reported) = server.get("/readyz");
+        assert!(status == 503 && names_it(&reported), "the reason is gone: {reported:#}");
         assert_eq!(server.get("/livez").0, 200);
-        was_out |= are_all(&told, |shard| shard["assigned"] == false);
+        was_out |= are_all(&reported, |shard| shard["assigned"] == false);
         thread::sleep(Duration::from_millis(100));
     }
     assert!(was_out, "the session did not end, so this test shows nothing");
-    let (_, told) = server.get("/readyz");
-    assert!(are_all(&told, |shard| shard["stalled"]["code"] == "source-unreachable"), "{told:#}");
+    let (_, reported) = server.get("/readyz");
+    assert!(are_all(&reported, |shard| shard["stalled"]["code"] == "source-unreachable"), "{reported:#}");
     let (_, answer) = server.get("/v1/tenants/tenant-1");
     assert_eq!(answer["freshness"][0]["stale"], true);
 }
@@ -70,10 +71,10 @@ fn brokers_that_go(stop: impl Fn(&mut Broker), come_back: impl Fn(&mut Broker)) 
     let server = Server::start(&setup, &log);
     broker.cluster().produce(&setup.topic, &events(THREE, 0, 30));
     server.wait_until_ready(3);
-    // Until what was recorded is signed and published.
+    // Until all records are signed and published.
     thread::sleep(Duration::from_secs(3));
     let begin = std::fs::metadata(&log).unwrap().len();
-    // Something that has no seal yet when they go.
+    // A record without a seal when the brokers stop.
     broker.cluster().produce(&setup.topic, &events(THREE, 30, 3));
     stop(&mut broker);
     watch(&server, Instant::now() + AWAY);
@@ -85,9 +86,10 @@ fn brokers_that_go(stop: impl Fn(&mut Broker), come_back: impl Fn(&mut Broker)) 
     come_back(&mut broker);
     server.wait_until_ready(3);
     broker.cluster().produce(&setup.topic, &events(THREE, 33, 3));
-    wait_ready(&server, "read on", |status, told| {
-        let offsets = told["shards"].as_array().unwrap().iter().filter_map(|shard| shard["offset"].as_u64());
-        status == 200 && offsets.sum::<u64>() >= 36 && told["away"].is_null()
+    wait_ready(&server, "read on", |status, reported| {
+        let offsets =
+            reported["shards"].as_array().unwrap().iter().filter_map(|shard| shard["offset"].as_u64());
+        status == 200 && offsets.sum::<u64>() >= 36 && reported["away"].is_null()
     });
     server.drain();
     let lines = lines_since(&log, usize::try_from(begin).unwrap());
@@ -99,11 +101,11 @@ fn brokers_that_go(stop: impl Fn(&mut Broker), come_back: impl Fn(&mut Broker)) 
 }
 
 #[test]
-fn brokers_that_are_gone_are_the_reason_as_long_as_they_are() {
+fn killed_brokers_are_the_reason_until_they_return() {
     brokers_that_go(Broker::kill, Broker::restart);
 }
 
 #[test]
-fn brokers_that_hang_are_the_reason_as_long_as_they_do() {
+fn frozen_brokers_are_the_reason_until_they_return() {
     brokers_that_go(ledger_tests::kafka::Broker::freeze, ledger_tests::kafka::Broker::thaw);
 }

@@ -1,4 +1,4 @@
-//! A disk that is full, and then is not.
+//! A full disk that gets room again.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,10 +12,10 @@ use super::{are_all, events, setup, wait_ready};
 
 const TWO: i32 = 2;
 
-/// Every shard halts, says so, how much waits and what to do, and answers on; when there is room, all go on, and nothing
-/// is lost or doubled.
+/// Every shard halts, reports the reason, its lag and the remedy, and still answers; with room again all continue,
+/// and nothing is lost or doubled.
 #[test]
-fn shards_that_a_full_disk_halted_go_on_when_there_is_room() {
+fn shards_halted_by_a_full_disk_resume_when_freed() {
     let (cluster, disk, scratch) = (kafka::shared(), SmallDisk::mount(48), scratch::directory());
     let setup = setup(cluster, "full", TWO, &disk.path().join("data"));
     let server = Server::start(&setup, &scratch.path().join("log"));
@@ -23,20 +23,20 @@ fn shards_that_a_full_disk_halted_go_on_when_there_is_room() {
     server.wait_until_ready(2);
     disk.fill();
     let mut sent = 100;
-    let told = loop {
-        // Until what the write-ahead logs had of the disk before is used up.
+    let reported = loop {
+        // Until the space that the write-ahead logs had reserved is used up.
         cluster.produce(&setup.topic, &events(TWO, sent, 200));
         sent += 200;
-        let told = wait_ready(&server, "read or halted", |_, told| {
-            are_all(told, |shard| shard["phase"] == "HALTED" || shard["lag"] == 0)
+        let reported = wait_ready(&server, "read or halted", |_, reported| {
+            are_all(reported, |shard| shard["phase"] == "HALTED" || shard["lag"] == 0)
         });
-        if are_all(&told, |shard| shard["phase"] == "HALTED") {
-            break told;
+        if are_all(&reported, |shard| shard["phase"] == "HALTED") {
+            break reported;
         }
-        assert!(sent < 1_000_000, "the disk is not full: {told:#}");
+        assert!(sent < 1_000_000, "the disk is not full: {reported:#}");
     };
-    for shard in told["shards"].as_array().unwrap() {
-        assert_eq!(shard["halted"]["code"], "disk-full", "{told:#}");
+    for shard in reported["shards"].as_array().unwrap() {
+        assert_eq!(shard["halted"]["code"], "disk-full", "{reported:#}");
         let message = shard["halted"]["message"].as_str().unwrap();
         assert!(message.contains("make room on the disk") && message.contains("by itself"), "{message}");
     }
@@ -44,24 +44,24 @@ fn shards_that_a_full_disk_halted_go_on_when_there_is_room() {
     assert_eq!(server.get("/v1/tenants/tenant-7").0, 200, "what is recorded is answered");
     cluster.produce(&setup.topic, &events(TWO, sent, 50));
     sent += 50;
-    let unread = |told: &serde_json::Value| {
-        let shards = told["shards"].as_array().unwrap().iter();
+    let unread = |reported: &serde_json::Value| {
+        let shards = reported["shards"].as_array().unwrap().iter();
         shards.map(|shard| shard["lag"].as_u64().unwrap_or(0)).sum::<u64>()
     };
-    let offsets = |told: &serde_json::Value| {
-        let shards = told["shards"].as_array().unwrap().iter();
+    let offsets = |reported: &serde_json::Value| {
+        let shards = reported["shards"].as_array().unwrap().iter();
         shards.map(|shard| shard["offset"].as_u64().unwrap_or(0)).sum::<u64>()
     };
     let sent_in_all = u64::try_from(sent).unwrap();
-    wait_ready(&server, "told how much waits", |status, told| {
-        status == 503 && unread(told) >= 50 && offsets(told) + unread(told) == sent_in_all
+    wait_ready(&server, "told how much waits", |status, reported| {
+        status == 503 && unread(reported) >= 50 && offsets(reported) + unread(reported) == sent_in_all
     });
 
     disk.free();
     server.wait_until_ready(2);
-    let (status, told) = server.get("/readyz");
-    assert_eq!((status, offsets(&told)), (200, sent_in_all), "{told:#}");
-    assert!(are_all(&told, |shard| shard["halted"].is_null()), "{told:#}");
+    let (status, reported) = server.get("/readyz");
+    assert_eq!((status, offsets(&reported)), (200, sent_in_all), "{reported:#}");
+    assert!(are_all(&reported, |shard| shard["halted"].is_null()), "{reported:#}");
     for number in [0, sent / 2, sent - 1] {
         let (_, log) = server.get(&format!("/v1/tenants/tenant-{number}/log"));
         assert_eq!(log["records"].as_array().map(Vec::len), Some(1), "{log:#}");
@@ -71,9 +71,9 @@ fn shards_that_a_full_disk_halted_go_on_when_there_is_room() {
     assert_eq!(shards.len(), 2, "{shards:?}");
 }
 
-/// The start of the program finds the disk full: nothing is served at first.
+/// The program starts on a full disk: at first it serves nothing.
 #[test]
-fn a_start_on_a_full_disk_goes_on_when_there_is_room() {
+fn start_on_a_full_disk_resumes_when_freed() {
     let (cluster, disk, scratch) = (kafka::shared(), SmallDisk::mount(48), scratch::directory());
     let setup = setup(cluster, "full-at-start", TWO, &disk.path().join("data"));
     let log = scratch.path().join("log");
@@ -84,8 +84,8 @@ fn a_start_on_a_full_disk_goes_on_when_there_is_room() {
     disk.fill();
     cluster.produce(&setup.topic, &events(TWO, 10, 10));
     let server = Server::start(&setup, &log);
-    wait_ready(&server, "halted by the disk", |status, told| {
-        status == 503 && are_all(told, |shard| shard["halted"]["code"] == "disk-full")
+    wait_ready(&server, "halted by the disk", |status, reported| {
+        status == 503 && are_all(reported, |shard| shard["halted"]["code"] == "disk-full")
     });
     disk.free();
     server.wait_until_ready(2);
@@ -93,9 +93,9 @@ fn a_start_on_a_full_disk_goes_on_when_there_is_room() {
     server.drain();
 }
 
-/// No descriptor is left: that is not the disk, and no damage.
+/// No descriptor is left: neither a disk failure nor damage.
 #[test]
-fn a_process_without_descriptors_says_so_and_goes_on_when_it_has_some() {
+fn process_without_descriptors_resumes_when_it_has_some() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
     let setup = setup(cluster, "descriptors", 1, &scratch.path().join("data"));
     let server = Server::start(&setup, &scratch.path().join("log"));
@@ -108,7 +108,7 @@ fn a_process_without_descriptors_says_so_and_goes_on_when_it_has_some() {
     std::thread::sleep(std::time::Duration::from_secs(4));
     limit(&server, open + 1_000);
     cluster.produce(&setup.topic, &events(1, 5, 5));
-    wait_ready(&server, "read on", |status, told| status == 200 && told["shards"][0]["offset"] == 10);
+    wait_ready(&server, "read on", |status, reported| status == 200 && reported["shards"][0]["offset"] == 10);
     assert_eq!(server.get("/v1/tenants/tenant-9").0, 200);
     server.drain();
     let log = std::fs::read_to_string(scratch.path().join("log")).unwrap();

@@ -1,14 +1,14 @@
-//! What lies where, and what no file may name.
+//! The top level, and words that no file may contain.
 
 use super::{File, assert_tidy, repository, sample, samples, tree};
 
 const TOP_LEVEL: [&str; 8] =
     ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "crates", "deploy", "proto", "tests"];
 
-/// Paths of some machine. In pieces, or this file would violate its own rule.
+/// Paths of a machine. In pieces, or this file would violate its own rule.
 const MACHINE_PATHS: [&str; 4] =
     [concat!("/", "work"), concat!("/", "root"), concat!("../", "shared"), concat!("/", "home")];
-/// Where packages come from is the business of each machine's package managers, not of a script.
+/// Each machine's package managers configure registries, not a script.
 const REGISTRIES: [&str; 11] = [
     concat!("crates", ".io-index"),
     concat!("index.crates", ".io"),
@@ -30,13 +30,13 @@ fn strangers(top_level: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn the_top_level_is_small() {
+fn top_level_has_only_listed_entries() {
     assert_tidy(&strangers(&tree::top_level()));
     let names = [".clippy.toml", "Cargo.toml", "notes.txt"].map(str::to_owned);
     assert_eq!(strangers(&names), ["notes.txt: the top level has a fixed list of entries"]);
 }
 
-/// Whether the line holds the path by itself, and not as the end or the beginning of a longer word.
+/// Whether the line has the path as a whole word.
 fn names_path(line: &str, path: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '}' | '*');
     line.match_indices(path).any(|(at, _)| {
@@ -61,7 +61,7 @@ fn places_elsewhere(files: &[File]) -> Vec<String> {
 }
 
 #[test]
-fn nothing_names_a_machine_or_a_registry() {
+fn no_file_names_a_machine_or_a_registry() {
     assert_tidy(&places_elsewhere(repository()));
     for forbidden in MACHINE_PATHS.into_iter().chain(REGISTRIES) {
         let text = format!("fine\ncp \"{forbidden}/x\" .\n");
@@ -74,7 +74,7 @@ fn nothing_names_a_machine_or_a_registry() {
     assert_tidy(&places_elsewhere(&[sample("README.md", &innocent)]));
 }
 
-/// A fixture is used when some Rust file names it, or a directory it is in, by its path from `tests`.
+/// A fixture is used when a Rust file names it or its directory by the path from `tests`.
 fn unused_fixtures(fixtures: &[&str], files: &[File]) -> Vec<String> {
     let is_named = |part: &str| files.iter().any(|file| file.is_rust() && file.text.contains(part));
     let is_used = |path: &str| {

@@ -1,4 +1,4 @@
-//! What a Rust file looks like.
+//! The form of a Rust file.
 
 use super::{File, assert_tidy, repository, samples};
 
@@ -35,7 +35,7 @@ fn files_are_short() {
     assert!(violations[0].starts_with("crates/a/src/long.rs: "), "{violations:?}");
 }
 
-/// Counts by rustfmt's indentation: a function ends at the first brace that stands where it began.
+/// Counts by rustfmt's indentation: a function ends at the first brace with the indentation of its declaration.
 fn long_functions(files: &[File]) -> Vec<String> {
     let mut violations = Vec::new();
     for file in rust(files) {
@@ -93,7 +93,7 @@ fn empty_names(files: &[File]) -> Vec<String> {
 }
 
 #[test]
-fn names_say_what_is_in_them() {
+fn no_file_has_a_meaningless_name() {
     assert_tidy(&empty_names(repository()));
     let violations = empty_names(&samples([
         ("crates/a/src/util.rs", ""),
@@ -115,7 +115,7 @@ fn marks(files: &[File]) -> Vec<String> {
 }
 
 #[test]
-fn nothing_is_left_undone_or_ignored() {
+fn no_file_has_a_mark_of_unfinished_work() {
     assert_tidy(&marks(repository()));
     for mark in MARKS {
         assert_eq!(
@@ -138,7 +138,7 @@ fn rootless(files: &[File]) -> Vec<String> {
 }
 
 #[test]
-fn every_crate_says_what_it_is() {
+fn every_crate_root_has_a_header() {
     assert_tidy(&rootless(repository()));
     let violations = rootless(&samples([
         ("crates/a/src/lib.rs", "\n//! What is true.\n"),

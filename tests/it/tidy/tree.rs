@@ -28,7 +28,7 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// What is built, and what belongs to version control itself.
+/// Build output and files of version control.
 fn is_foreign(name: &str) -> bool {
     matches!(name, ".git" | "target")
 }

@@ -1,5 +1,5 @@
-//! Who may depend on whom: `core ← record ← store ← {ingest, api} ← realm-ledger ← tests`, never sideways, and
-//! each native or outward library behind one crate. Read from the manifests as cargo understands them.
+//! Allowed dependencies: `core ← record ← store ← {ingest, api} ← realm-ledger ← tests`, never sideways, and each
+//! native or outward library in one crate. Read from the manifests as cargo parses them.
 
 use std::process::Command;
 use std::{env, fs};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{assert_tidy, tree};
 
-/// All that a crate may use of the workspace.
+/// The workspace crates that a crate may use.
 const MAY_USE: [(&str, &[&str]); 7] = [
     ("ledger-core", &[]),
     ("ledger-record", &["ledger-core"]),
@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 7] = [
     ),
 ];
 
-/// All that the pure crates are built from. An auditor reads these too.
+/// The dependencies of the pure crates. An auditor reads these too.
 const PURE: [(&str, &[&str]); 2] = [
     ("ledger-core", &["serde", "thiserror"]),
     (
@@ -43,7 +43,7 @@ const PURE: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// Libraries behind one door.
+/// Libraries that only one crate may use.
 const ONLY_USED_BY: [(&str, &[&str]); 17] = [
     ("axum", &["ledger-api"]),
     ("bincode", &["ledger-record"]),
@@ -102,7 +102,7 @@ fn package(metadata: &Value) -> Package {
     }
 }
 
-/// The rule of `name` in a table that must have one for every crate of the workspace.
+/// The entry of `name` in a table that must have every crate of the workspace.
 fn listed<'a>(table: &[(&str, &'a [&'a str])], name: &str) -> Option<&'a [&'a str]> {
     table.iter().find(|(listed, _)| *listed == name).map(|(_, rule)| *rule)
 }
@@ -131,7 +131,7 @@ fn breaches(packages: &[Package]) -> Vec<String> {
 }
 
 #[test]
-fn crates_keep_their_places() {
+fn crate_dependencies_follow_the_walls() {
     let packages = packages();
     assert_tidy(&breaches(&packages));
     let mut names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
@@ -142,7 +142,7 @@ fn crates_keep_their_places() {
 }
 
 #[test]
-fn a_breach_of_the_walls_is_seen() {
+fn breach_of_the_walls_is_found() {
     let package = |name: &str, dependency: &str, kind| {
         vec![Package { name: name.to_owned(), dependencies: vec![(dependency.to_owned(), kind)] }]
     };
@@ -181,7 +181,7 @@ fn a_breach_of_the_walls_is_seen() {
 }
 
 #[test]
-fn cargo_says_what_the_manifests_say() {
+fn cargo_metadata_has_the_known_dependencies() {
     let packages = packages();
     let find = |wanted: &str| packages.iter().find(|package| package.name == wanted).unwrap();
     let uses = |name: &str, dependency: &str, kind: Kind| {
@@ -192,7 +192,7 @@ fn cargo_says_what_the_manifests_say() {
 }
 
 #[test]
-fn every_crate_obeys_the_lints_of_the_workspace() {
+fn every_crate_inherits_the_workspace_lints() {
     for file in tree::repository().iter().filter(|file| file.path.ends_with("/Cargo.toml")) {
         assert!(
             file.text.contains("[lints]\nworkspace = true"),

@@ -20,10 +20,10 @@ use crate::scratch;
 const LOGGING: &str = include_str!("../../kafka/log4j2.properties");
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
-/// A port can be taken between the look and the use.
+/// Another process can take a port between the check and the use.
 const PORT_ATTEMPTS: u32 = 3;
 
-/// A broker of one's own. Dropped, it is killed and its data are gone.
+/// A broker for one test. Dropping it kills the process and removes its data.
 #[derive(Debug)]
 pub struct Broker {
     // Dropped in this order: the process before its directory.
@@ -35,7 +35,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A new broker with nothing in it, ready to serve.
+    /// A new, empty broker, ready to serve.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
@@ -71,23 +71,23 @@ impl Broker {
         &self.cluster
     }
 
-    /// Orderly: the broker flushes and says goodbye.
+    /// Stops in order: the broker flushes and leaves.
     pub fn stop(&mut self) {
         let mut process = self.process.take().expect("the broker runs");
         process.terminate(STOP_TIMEOUT);
     }
 
-    /// `kill -9`: what it had not written is gone.
+    /// `kill -9`: unwritten data is lost.
     pub fn kill(&mut self) {
         self.process.take().expect("the broker runs").kill();
     }
 
-    /// Stops in the middle of everything: connections stay, answers do not come. Dropped, it is killed.
+    /// Suspends the process: connections stay open, answers do not arrive. Dropping it kills it.
     pub fn freeze(&mut self) {
         self.process.as_ref().expect("the broker runs").signal("STOP");
     }
 
-    /// Goes on after [`Broker::freeze`].
+    /// Continues after [`Broker::freeze`].
     pub fn thaw(&mut self) {
         self.process.as_ref().expect("the broker runs").signal("CONT");
     }
@@ -107,7 +107,7 @@ impl Broker {
         copy_all(&self.file("logs"), copy);
     }
 
-    /// Puts a copy in the place of the data, as after a disk was lost.
+    /// Replaces the data by a copy, as after the loss of a disk.
     pub fn bring_back(&self, copy: &Path) {
         let logs = self.file("logs");
         fs::remove_dir_all(&logs).expect("throw the broker's data away");
@@ -115,7 +115,7 @@ impl Broker {
         copy_all(copy, &logs);
     }
 
-    /// Whether it came up and is ready; otherwise it has ended by itself.
+    /// Whether it became ready; otherwise it has ended.
     fn launch(&mut self) -> bool {
         let output = File::options().create(true).append(true).open(self.file("output.log"));
         let output = output.expect("open the broker's output file");
@@ -142,7 +142,7 @@ impl Broker {
         true
     }
 
-    /// Asked first, because a client that finds nobody waits longer and longer between its attempts.
+    /// Checked first, because a client without a broker retries at growing intervals.
     fn accepts_connections(&self) -> bool {
         TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
     }
@@ -164,8 +164,7 @@ fn copy_all(from: &Path, to: &Path) {
     assert!(copied.is_ok_and(|status| status.success()), "cannot copy {}", from.display());
 }
 
-/// A port nobody listens on, below the range from which the kernel takes ports for outgoing connections: a
-/// broker that is down for a moment must find its own free when it comes back.
+/// A free port below the range of outgoing connections: a stopped broker must find its own port free when it returns.
 fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;

@@ -1,4 +1,4 @@
-//! What a test does to a running broker. Every call waits until the broker has done it, or fails the test.
+//! Operations of a test on a running broker. Every call waits until the broker has done it, or fails the test.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,14 +19,14 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A broker by its address.
 ///
-/// Every call makes a client of its own: one that lives longer remembers leaders of a topic that was deleted
-/// and made again meanwhile, and asks them for half a minute.
+/// Every call makes its own client: a longer-lived one remembers leaders of a deleted and recreated topic and asks
+/// them for half a minute.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     bootstrap: String,
 }
 
-/// What a reader sees of transactions.
+/// The isolation level of a reader.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Isolation {
     ReadCommitted,
@@ -56,7 +56,7 @@ impl Cluster {
         }
     }
 
-    /// Gives the topic these settings, and the defaults for all others, as an operator does; waits until it has them.
+    /// Sets these settings and the defaults for all others, as an operator does; waits until they apply.
     pub fn configure_topic(&self, topic: &str, settings: &[(&str, &str)]) {
         let wanted = AlterConfig::new(ResourceSpecifier::Topic(topic));
         let wanted = settings.iter().fold(wanted, |wanted, (name, value)| wanted.set(name, value));
@@ -85,7 +85,7 @@ impl Cluster {
         });
     }
 
-    /// Gives the topic more partitions, as an operator must not.
+    /// Adds partitions, as an operator must not.
     pub fn add_partitions(&self, topic: &str, partitions: usize) {
         let wanted = NewPartitions::new(topic, partitions);
         let results =
@@ -106,8 +106,7 @@ impl Cluster {
         }
     }
 
-    /// The first offset there is, and the one the next message will get. Patient with a partition whose leader
-    /// is still to come, as after the creation of a topic or a restart.
+    /// The first offset and the next offset. Waits for a partition without a leader, as after creation or a restart.
     pub fn watermarks(&self, topic: &str, partition: i32) -> (i64, i64) {
         self.until("the partition answers", || {
             self.admin().inner().fetch_watermarks(topic, partition, ATTEMPT_TIMEOUT).ok()
@@ -141,7 +140,7 @@ impl Cluster {
         received
     }
 
-    /// Whether the broker answers and knows itself as ready.
+    /// Whether the broker answers and reports itself as ready.
     pub(super) fn is_ready(&self) -> bool {
         let answer = self.admin().inner().fetch_metadata(None, ATTEMPT_TIMEOUT);
         answer.is_ok_and(|metadata| !metadata.brokers().is_empty())
@@ -151,7 +150,7 @@ impl Cluster {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.bootstrap)
-            // A broker under test goes and comes back; the default waits up to ten seconds before it looks.
+            // A broker under test stops and returns; the default retries after up to ten seconds.
             .set("reconnect.backoff.max.ms", "100")
             .set("reconnect.backoff.ms", "20");
         config

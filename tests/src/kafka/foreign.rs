@@ -1,4 +1,4 @@
-//! Producers that are not ours, as they are unless told otherwise: what they do with a key is theirs.
+//! Foreign producers with their default settings and partitioners.
 
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -44,14 +44,14 @@ impl Cluster {
             .expect("start java");
         let mut stdin = child.stdin.take().expect("a pipe");
         thread::scope(|scope| {
-            // One that ends early closes its end; its exit code says why.
+            // A process that ends early closes the pipe; its exit code is checked.
             scope.spawn(move || stdin.write_all(lines.as_bytes()));
             child.wait_with_output().expect("wait for java")
         })
     }
 }
 
-/// Key, tab, value, as both read it.
+/// Key, tab, value, the input of both producers.
 fn line(message: &Message) -> String {
     let text = |part: &Option<Vec<u8>>| {
         String::from_utf8(part.clone().expect("a keyed message of text")).expect("a text")

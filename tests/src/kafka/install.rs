@@ -16,7 +16,7 @@ use crate::scratch::{self, cache};
 
 const POM: &[u8] = include_bytes!("../../kafka/pom.xml");
 
-/// What stands in the formatted directory for the cluster id.
+/// The placeholder for the cluster id in the formatted directory.
 const CLUSTER_ID_OF_THE_FORMAT: &str = "AAAAAAAAQACAAAAAAAAAAQ";
 
 pub(super) struct Installation {
@@ -40,7 +40,7 @@ impl Installation {
         format!("{}/*", self.directory.display())
     }
 
-    /// Makes `target` the log directory of a new cluster.
+    /// Creates `target` as the log directory of a new cluster.
     pub(super) fn format(&self, target: &Path, cluster_id: &str) {
         copy_tree(&self.formatted(), target);
         let identity = target.join("meta.properties");
@@ -57,7 +57,7 @@ impl Installation {
             let fresh = self.directory.join(format!("formatted-{}", super::unique_name("new")));
             copy_tree(&scratch.path().join("logs"), &fresh);
             if fs::rename(&fresh, &kept).is_err() {
-                // Another test process was first; both made the same.
+                // Another test process was first; both results are equal.
                 fs::remove_dir_all(&fresh).expect("remove a formatted directory made twice");
             }
         }
@@ -78,8 +78,8 @@ impl Installation {
     }
 }
 
-/// The settings of one node that is broker and controller; later `extra` ones win. A killed broker is let in
-/// again only when the session of its former self has ended, hence the short one.
+/// The settings of one node that is broker and controller; `extra` overrides them. A killed broker may rejoin only
+/// after its old session ends, hence the short one.
 pub(super) fn server_properties(
     logs: &Path,
     port: u16,

@@ -1,8 +1,8 @@
-//! What goes to Kafka and what comes back.
+//! Messages to and from Kafka.
 
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, OwnedMessage};
 
-/// A message to produce. Without a partition it goes where its key says, as a Java producer would send it.
+/// A message to produce. Without a partition the key decides, as with a Java producer.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Message {
     pub key: Option<Vec<u8>>,
@@ -24,7 +24,7 @@ impl Message {
         self
     }
 
-    /// The time the producer states; a topic with `LogAppendTime` replaces it.
+    /// The producer's timestamp; a topic with `LogAppendTime` replaces it.
     #[must_use]
     pub fn at(mut self, timestamp_ms: i64) -> Self {
         self.timestamp_ms = Some(timestamp_ms);
@@ -46,7 +46,7 @@ impl Message {
     }
 }
 
-/// A message as it lies in the topic.
+/// A message read from the topic.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Received {
     pub partition: i32,

@@ -1,4 +1,4 @@
-//! Producing with the broker's word on every message, inside a transaction or not.
+//! Producing with an acknowledgement for every message, inside a transaction or not.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ pub enum Ending {
     Commit,
     /// The messages are in the log, and a `read_committed` reader never sees them.
     Abort,
-    /// The producer is gone, and the transaction open until the broker ends it, some seconds later.
+    /// The producer is gone, and the transaction stays open until the broker aborts it some seconds later.
     Never,
 }
 
@@ -33,7 +33,7 @@ impl Cluster {
         self.produce_by(JAVA, topic, messages)
     }
 
-    /// The same by a producer with this partitioner, as librdkafka calls it.
+    /// The same with this partitioner, by its librdkafka name.
     pub fn produce_by(&self, partitioner: &str, topic: &str, messages: &[Message]) -> Vec<Place> {
         let mut config = self.client_config();
         config.set("acks", "all").set("enable.idempotence", "true");
@@ -41,11 +41,11 @@ impl Cluster {
         producer.send_all(topic, messages)
     }
 
-    /// Produces the messages in one transaction of its own and ends it as told.
+    /// Produces the messages in one transaction and ends it as `ending` says.
     pub fn produce_in_transaction(&self, topic: &str, messages: &[Message], ending: Ending) -> Vec<Place> {
         let mut config = self.client_config();
         config.set("transactional.id", unique_name("transaction"));
-        // The broker looks every ten seconds for those that are over.
+        // The broker aborts expired transactions every ten seconds.
         config.set("transaction.timeout.ms", "10000");
         let sender = Sender::new(&config, JAVA);
         sender.producer.init_transactions(TIMEOUT).expect("a transactional producer");

@@ -1,4 +1,4 @@
-//! One event, many ways to write it; and messages that are none.
+//! One event in many encodings, and messages that are no events.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -130,7 +130,7 @@ pub(super) fn any(event: &Event, random: &mut Random) -> Message {
     }
 }
 
-/// Something that is no event, why, and which field is to blame.
+/// A message that is no event, with the expected reason and path.
 pub(super) fn malformed(number: usize, random: &mut Random) -> (Message, &'static str, Option<&'static str>) {
     let client = format!("bad-{number}");
     let native = |change: &dyn Fn(&mut Value)| {

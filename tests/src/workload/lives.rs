@@ -1,4 +1,4 @@
-//! What happens to tenants and apps.
+//! Events of tenants and apps.
 
 use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
 use ledger_core::event::{
@@ -50,7 +50,7 @@ pub(super) fn app_events() -> Vec<Event> {
     events
 }
 
-/// A descriptor and a policy for every app that are older than what has happened when they come.
+/// A late descriptor and policy for every app.
 pub(super) fn late_app_events() -> Vec<Event> {
     let mut events = Vec::new();
     for (number, key) in APPS.into_iter().enumerate() {
@@ -83,7 +83,7 @@ fn published(days: i64, regions: &[&str]) -> AppFact {
     }
 }
 
-/// The lives of all tenants, woven into one stream; some events stand behind their place.
+/// The events of all tenants, merged into one stream; some are late.
 pub(super) fn tenant_events(mix: Mix, random: &mut Random) -> Vec<Event> {
     let mut hours = vec![0_i64; mix.tenants];
     let mut events: Vec<Event> = Vec::with_capacity(mix.events);
@@ -119,9 +119,9 @@ fn event(number: usize, client: ClientKey, at_ms: i64, random: &mut Random) -> E
     }
     let fact = fact(number, random);
     let ordered = matches!(fact, InstallationFact::Override(_));
-    let said = |text: &str| ordered.then(|| text.to_owned());
+    let reported = |text: &str| ordered.then(|| text.to_owned());
     let body = Body::Installation { client, app: app(APPS[random.index(APPS.len())]), fact };
-    Event { id, time, actor: said("support"), reason: said("DEVHELP-7"), body }
+    Event { id, time, actor: reported("support"), reason: reported("DEVHELP-7"), body }
 }
 
 fn any_realm(random: &mut Random) -> Realm {

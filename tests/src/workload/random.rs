@@ -1,4 +1,4 @@
-//! Chance that is the same every time (`splitmix64`).
+//! A deterministic random sequence (`splitmix64`).
 
 #[derive(Clone, Debug)]
 pub struct Random(u64);

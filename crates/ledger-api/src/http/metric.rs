@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_went_away_is_not_told_as_it_was() {
+    fn gauges_of_a_removed_shard_are_reset() {
         let gauges = Gauges::default();
         let shard_id = ledger_store::ShardId { topic: "t".to_owned(), partition: 3 };
         let shard = FreshnessJson {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_told_what_to_do_while_a_shard_is_stopped_and_whether_any_goes_on() {
+    fn halt_gauges_have_the_remedy_and_whether_all_halted() {
         let halted = |partition, code: StopCode| {
             let id = ledger_store::ShardId { topic: "u".to_owned(), partition };
             let halted = ledger_store::Halted::new(code, &id, "it is so");

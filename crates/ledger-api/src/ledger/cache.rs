@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_recently_used_is_let_go_first() {
+    fn least_recently_used_value_is_evicted() {
         let mut kept = Lru::new(6);
         for name in ["one", "two", "three"] {
             kept.put(name, name.len(), 2);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_found_by_its_key_and_type() {
+    fn value_is_found_by_key_and_type() {
         let cache = Cache::new(10);
         let shard = ShardId { topic: "t".to_owned(), partition: 0 };
         let key = CacheKey::Windows(shard.clone(), 7);

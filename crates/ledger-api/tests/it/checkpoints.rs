@@ -1,4 +1,4 @@
-//! Signed checkpoints at the door, and what is said where there are none.
+//! Signed checkpoints over HTTP, and the reason where a shard has none.
 
 use ledger_api::http::Options;
 use ledger_record::proof::note::{Checkpoint, SignerKey};
@@ -10,7 +10,7 @@ use crate::filled::Filled;
 use crate::http::Server;
 
 #[test]
-fn the_last_note_of_each_log_is_served_and_what_is_not_signed_is_told() {
+fn last_notes_and_unsigned_reasons_are_served() {
     let filled = Filled::with(2);
     let server = Server::of(&filled.ledger, Options::default());
     assert_eq!(server.get("/v1/checkpoints").json()["checkpoints"], json!([]));

@@ -1,4 +1,4 @@
-//! What changed in our answer, and what caused it.
+//! Corrections: which answers changed, and by which record.
 
 use ledger_api::http::Options;
 use ledger_api::ledger::Ledger;
@@ -12,8 +12,8 @@ use crate::filled::Ask as _;
 use crate::filled::{Filled, about, app, client, hour, installed, json, realm, uninstalled};
 use crate::http::Server;
 
-/// Uninstalled at 2, back at 50 in US. Recorded late: at 60, that the window was indefinite from 0 on; at 61
-/// that it had been installed again, in DE, at 40, and uninstalled at 45.
+/// Uninstalled at 2, reinstalled at 50 in US. Recorded late: at 60 a policy without end from 0 on; at 61 an install
+/// in DE at 40 and its uninstall at 45.
 fn corrected() -> Filled {
     let mut filled = Filled::with(1);
     filled.publish(0, "app", &["EU", "US", "DE"]);
@@ -28,7 +28,7 @@ fn corrected() -> Filled {
     filled
 }
 
-fn told(filled: &Filled, from: u64, limit: u64, as_of: AsOf) -> (Vec<Value>, Option<u64>) {
+fn corrections(filled: &Filled, from: u64, limit: u64, as_of: AsOf) -> (Vec<Value>, Option<u64>) {
     let answer = filled.ledger.corrections(&client("acme"), from, limit, as_of, hour(99)).unwrap();
     (answer.corrections.iter().map(json).collect(), answer.next_position)
 }
@@ -45,9 +45,9 @@ fn short(correction: &Value) -> Value {
 }
 
 #[test]
-fn every_correction_tells_the_answer_before_and_after_and_its_cause() {
+fn correction_has_before_after_and_cause() {
     let filled = corrected();
-    let (found, next) = told(&filled, 0, 10, AsOf::default());
+    let (found, next) = corrections(&filled, 0, 10, AsOf::default());
     let expected = [
         json!([null, "policy-set", ["PERSISTENCE_OFF", "EU"], ["PERSISTED", "EU"]]),
         json!([4, "installed", ["PERSISTED", "EU"], ["IMPLICIT_REINSTALL", "DE"]]),
@@ -60,11 +60,11 @@ fn every_correction_tells_the_answer_before_and_after_and_its_cause() {
 }
 
 #[test]
-fn corrections_come_in_pages_and_as_they_were_known() {
+fn corrections_page_and_respect_the_knowledge_bound() {
     let filled = corrected();
-    let (all, _) = told(&filled, 0, 10, AsOf::default());
-    let (first, next) = told(&filled, 0, 1, AsOf::default());
-    let (rest, end) = told(&filled, next.unwrap(), 10, AsOf::default());
+    let (all, _) = corrections(&filled, 0, 10, AsOf::default());
+    let (first, next) = corrections(&filled, 0, 1, AsOf::default());
+    let (rest, end) = corrections(&filled, next.unwrap(), 10, AsOf::default());
     assert_eq!(([first, rest].concat(), end), (all.clone(), None));
     // From where no page ended, and by a ledger that has answered nothing yet: the same.
     let readers = filled.readers();
@@ -72,10 +72,10 @@ fn corrections_come_in_pages_and_as_they_were_known() {
         let anew = Ledger::from_readers(readers.clone());
         let found = anew.corrections(&client("acme"), from, 10, AsOf::default(), hour(99)).unwrap();
         let found: Vec<Value> = found.corrections.iter().map(json).collect();
-        assert_eq!(found, told(&filled, from, 10, AsOf::default()).0, "from {from}");
+        assert_eq!(found, corrections(&filled, from, 10, AsOf::default()).0, "from {from}");
         assert_eq!(found[..], all[all.len() - found.len()..]);
     }
-    let known = |known| told(&filled, 0, 10, AsOf { at: None, known, min_position: None }).0.len();
+    let known = |known| corrections(&filled, 0, 10, AsOf { at: None, known, min_position: None }).0.len();
     assert_eq!(
         [
             known(KnowledgeBound::Recorded(hour(59))),
@@ -85,15 +85,15 @@ fn corrections_come_in_pages_and_as_they_were_known() {
         [0, 1, 2]
     );
     let happened = AsOf { at: Some(hour(39)), known: KnowledgeBound::All, min_position: None };
-    assert_eq!(told(&filled, 0, 10, happened).0, all[..1]);
+    assert_eq!(corrections(&filled, 0, 10, happened).0, all[..1]);
 }
 
 #[test]
-fn the_route_answers_the_same() {
+fn corrections_route_gives_the_same_answers() {
     let filled = corrected();
     let server = Server::of(&filled.ledger, Options::default());
     let get = |path: &str| -> Value { serde_json::from_str(&server.get(path).body).unwrap() };
-    let (all, _) = told(&filled, 0, 10, AsOf::default());
+    let (all, _) = corrections(&filled, 0, 10, AsOf::default());
     assert_eq!(get("/v1/tenants/acme/corrections")["corrections"], Value::from(all.clone()));
     let from = &all[1]["position"];
     let page = get(&format!("/v1/tenants/acme/corrections?limit=1&fromPosition={from}"));
@@ -103,13 +103,14 @@ fn the_route_answers_the_same() {
 }
 
 #[test]
-fn a_decision_that_no_longer_stands_is_not_the_answer_before() {
+fn withdrawn_decision_is_not_shown_as_before() {
     let mut filled = Filled::with(1);
     filled.take(0, 5, installed("acme", "app", "EU", ""));
-    // It was there before, so the install was a refresh; then again it was gone in between.
+    // The late enabled implies an earlier installation, so the install was a refresh; the late uninstall makes it a
+    // reinstall.
     filled.take_late(0, 2, 6, about("acme", "app", InstallationFact::Enabled));
     filled.take_late(0, 3, 7, uninstalled("acme", "app"));
-    let (found, _) = told(&filled, 0, 10, AsOf::default());
+    let (found, _) = corrections(&filled, 0, 10, AsOf::default());
     let rules: Vec<_> = found
         .iter()
         .map(|found| {
@@ -121,7 +122,7 @@ fn a_decision_that_no_longer_stands_is_not_the_answer_before() {
 }
 
 #[test]
-fn a_page_ends_when_it_weighs_enough() {
+fn corrections_page_ends_at_its_byte_budget() {
     let mut filled = Filled::with(1);
     filled.take(0, 1, installed("acme", "app", "EU", ""));
     filled.take(0, 50, installed("acme", "app", "US", ""));
@@ -136,7 +137,7 @@ fn a_page_ends_when_it_weighs_enough() {
     }
     let (mut from, mut found) = (Some(0), 0);
     while let Some(next) = from {
-        let (page, after) = told(&filled, next, 100, AsOf::default());
+        let (page, after) = corrections(&filled, next, 100, AsOf::default());
         assert!((1..4).contains(&page.len()), "{}", page.len());
         (from, found) = (after, found + page.len());
     }

@@ -22,7 +22,7 @@ fn drifting(filled: &Filled, now: i64) -> Vec<String> {
 }
 
 #[test]
-fn by_the_published_descriptor_or_by_an_own_one() {
+fn drift_follows_the_published_or_own_descriptor() {
     let mut filled = Filled::with(2);
     filled.publish(0, "app", &["EU", "US"]);
     // Pinned where the product is: aligned, by the published descriptor.
@@ -36,11 +36,11 @@ fn by_the_published_descriptor_or_by_an_own_one() {
     // Elsewhere by the published descriptor, but its own one serves no region.
     filled.take(1, 6, installed("own-calm", "app", "GLOBAL", "US"));
     filled.take(1, 7, installed_with("own-calm", "app", "GLOBAL", &[]));
-    // Nowhere known, so nowhere else.
+    // Its realm is unknown, so there is no drift.
     filled.take(1, 8, installed("unknown", "app", "EU", ""));
     assert_eq!(drifting(&filled, 9), ["moved", "own-drift"]);
 
-    // What is published later than an own descriptor is in force again.
+    // A later publication replaces the own descriptor.
     filled.publish(10, "app", &["EU", "US"]);
     assert_eq!(drifting(&filled, 9), ["moved", "own-drift"]);
     assert_eq!(drifting(&filled, 10), ["moved", "own-calm"]);

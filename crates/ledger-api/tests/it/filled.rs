@@ -38,7 +38,7 @@ pub(crate) struct Filled {
 }
 
 impl Filled {
-    /// An empty ledger with so many shards.
+    /// An empty ledger with this number of shards.
     pub(crate) fn with(partitions: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mib = 1024 * 1024;
@@ -89,18 +89,17 @@ impl Filled {
         self.shards.iter().map(|shard| (shard.id().clone(), shard.reader())).collect()
     }
 
-    /// Takes an event that happened and was recorded at an hour.
+    /// Appends an event with one hour as event time and recorded time.
     pub(crate) fn take(&mut self, partition: usize, hour: i64, body: Body) -> u64 {
         self.take_late(partition, hour, hour, body)
     }
 
-    /// Takes an event that happened at one hour and was recorded at another; answers its position.
+    /// Appends an event with its own recorded time; returns its position.
     pub(crate) fn take_late(&mut self, partition: usize, happened: i64, recorded: i64, body: Body) -> u64 {
         self.take_all(partition, [(happened, recorded, body)])
     }
 
-    /// Takes events in one batch, each with when it happened and when it was recorded; answers the position
-    /// of the last.
+    /// Appends events in one batch, each with event time and recorded time; returns the last position.
     pub(crate) fn take_all(
         &mut self,
         partition: usize,

@@ -14,7 +14,7 @@ fn of_acme(filled: &Filled, now: i64) -> FreshnessJson {
 }
 
 #[test]
-fn an_answer_says_how_far_its_shard_is() {
+fn answer_has_the_freshness_of_its_shard() {
     let mut filled = Filled::with(2);
     filled.take(1, 1, installed("acme", "app", "EU", "EU"));
     filled.statuses[1].update(|now| {
@@ -31,7 +31,7 @@ fn an_answer_says_how_far_its_shard_is() {
 }
 
 #[test]
-fn a_halted_shard_answers_and_says_so() {
+fn halted_shard_answers_with_its_halt() {
     let mut filled = Filled::with(2);
     filled.take(1, 1, installed("acme", "app", "EU", "EU"));
     filled.statuses[1].halt(Halted { code: "retention-gap", message: "offsets 5 to 9 are gone".to_owned() });
@@ -43,7 +43,7 @@ fn a_halted_shard_answers_and_says_so() {
 }
 
 #[test]
-fn a_shard_that_is_not_sealed_any_more_says_so_unless_its_source_is_out_of_reach() {
+fn unreachable_source_replaces_the_not_sealed_reason() {
     let mut filled = Filled::with(2);
     filled.take(1, 1, installed("acme", "app", "EU", "EU"));
     let stalled = || of_acme(&filled, 2).stalled.map(|stalled| stalled.code);

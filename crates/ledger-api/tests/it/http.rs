@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::filled::{Filled, about, hour, installed, realm, shard, uninstalled};
 
-/// A server, as long as it is held.
+/// A server; it stops when dropped.
 pub(crate) struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -41,7 +41,7 @@ impl Server {
         Self::patient(ledger, options, Deadlines::default())
     }
 
-    /// One that waits for its clients no longer than that.
+    /// A server with these deadlines for its clients.
     pub(crate) fn patient(ledger: &Arc<Ledger>, options: Options, deadlines: Deadlines) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -58,7 +58,7 @@ impl Server {
         Self { address, stop: Some(stop), runtime, agent }
     }
 
-    /// Tells the server to stop.
+    /// Signals the server to stop.
     pub(crate) fn stop(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
@@ -153,7 +153,7 @@ fn every_route_answers() {
 }
 
 #[test]
-fn keys_go_through_paths_and_back() {
+fn encoded_keys_in_paths_are_decoded() {
     let filled = small();
     let server = Server::of(&filled.ledger, Options::default());
     let key = "jira%3Agr%C3%B6%C3%9Fe%2F1%20%3F%252F";
@@ -166,7 +166,7 @@ fn keys_go_through_paths_and_back() {
 }
 
 #[test]
-fn the_past_is_asked_for_by_parameters() {
+fn as_of_parameters_select_the_past() {
     let filled = small();
     let server = Server::of(&filled.ledger, Options::default());
     let status = |query: &str| {
@@ -184,7 +184,7 @@ fn the_past_is_asked_for_by_parameters() {
 }
 
 #[test]
-fn a_process_is_ready_when_every_shard_is_nearly_live() {
+fn process_is_ready_when_every_shard_is_nearly_live() {
     let filled = small();
     let server = Server::of(&filled.ledger, Options::default());
     let ready = || {
@@ -200,24 +200,28 @@ fn a_process_is_ready_when_every_shard_is_nearly_live() {
     };
     phase(0, Phase::Idle, None);
     phase(1, Phase::Idle, None);
-    let (status, told) = ready();
-    assert_eq!((status, &told["code"], &told["ready"]), (503, &json!("not-ready"), &json!(false)));
-    assert_eq!(told["detail"], "realm.lifecycle/0 is IDLE, realm.lifecycle/1 is IDLE");
+    let (status, reported) = ready();
+    assert_eq!((status, &reported["code"], &reported["ready"]), (503, &json!("not-ready"), &json!(false)));
+    assert_eq!(reported["detail"], "realm.lifecycle/0 is IDLE, realm.lifecycle/1 is IDLE");
     phase(0, Phase::Live, Some(0));
     phase(1, Phase::CatchingUp, Some(1_000_000));
     assert_eq!(ready().0, 503);
     phase(1, Phase::CatchingUp, Some(10));
-    let (status, told) = ready();
-    assert_eq!((status, &told["ready"]), (200, &json!(true)));
+    let (status, reported) = ready();
+    assert_eq!((status, &reported["ready"]), (200, &json!(true)));
     assert_eq!(
-        (&told["shards"][0]["caughtUp"], &told["shards"][1]["caughtUp"]),
+        (&reported["shards"][0]["caughtUp"], &reported["shards"][1]["caughtUp"]),
         (&json!(true), &json!(false))
     );
-    assert_eq!(told["shards"][1]["lag"], 10);
+    assert_eq!(reported["shards"][1]["lag"], 10);
     phase(0, Phase::Live, Some(20_000));
-    let (status, told) = ready();
-    assert_eq!((status, &told["shards"][0]["caughtUp"]), (503, &json!(true)), "live, and far behind again");
-    assert_eq!(told["detail"], "realm.lifecycle/0 is LIVE (20000 messages and 0 s behind)");
+    let (status, reported) = ready();
+    assert_eq!(
+        (status, &reported["shards"][0]["caughtUp"]),
+        (503, &json!(true)),
+        "live, and far behind again"
+    );
+    assert_eq!(reported["detail"], "realm.lifecycle/0 is LIVE (20000 messages and 0 s behind)");
     phase(0, Phase::Live, None);
     assert_eq!(ready().0, 503, "a lag that nobody knows is not near");
     let away = Halted { code: "source-unreachable", message: "nothing was heard".to_owned() };
@@ -233,13 +237,13 @@ fn a_process_is_ready_when_every_shard_is_nearly_live() {
     filled.statuses[0].update(|now| now.split_tenants = 3);
     assert_eq!(ready().1["shards"][0]["splitTenants"], 3);
     filled.statuses[0].halt(Halted { code: "topic-recreated", message: "use a new directory".to_owned() });
-    let (status, told) = ready();
-    assert_eq!((status, &told["shards"][0]["halted"]["code"]), (503, &json!("topic-recreated")));
-    assert_eq!(told["detail"], "realm.lifecycle/0 is HALTED (topic-recreated)");
+    let (status, reported) = ready();
+    assert_eq!((status, &reported["shards"][0]["halted"]["code"]), (503, &json!("topic-recreated")));
+    assert_eq!(reported["detail"], "realm.lifecycle/0 is HALTED (topic-recreated)");
 }
 
 #[test]
-fn a_shard_that_was_given_up_does_not_count_and_its_answers_are_stale() {
+fn released_shard_is_not_counted_and_answers_stale() {
     let filled = small();
     let server = Server::of(&filled.ledger, Options::default());
     for status in &filled.statuses {
@@ -249,9 +253,9 @@ fn a_shard_that_was_given_up_does_not_count_and_its_answers_are_stale() {
     assert_eq!(fresh["freshness"][0]["stale"], false);
     filled.statuses[0].rest();
     filled.catalog.give_up(&shard(0));
-    let told = server.get("/readyz");
-    assert_eq!(told.status, 200, "{}", told.body);
-    let of = |partition: usize, member: &str| told.json()["shards"][partition][member].clone();
+    let reported = server.get("/readyz");
+    assert_eq!(reported.status, 200, "{}", reported.body);
+    let of = |partition: usize, member: &str| reported.json()["shards"][partition][member].clone();
     assert_eq!(
         (of(0, "assigned"), of(0, "stale"), of(0, "ready")),
         (json!(false), json!(true), json!(false))
@@ -265,7 +269,7 @@ fn a_shard_that_was_given_up_does_not_count_and_its_answers_are_stale() {
 }
 
 #[test]
-fn a_process_without_shards_or_with_a_failed_one_is_not_ready() {
+fn process_without_or_with_failed_shards_is_not_ready() {
     let filled = Filled::with(1);
     let server = Server::of(&filled.ledger, Options::default());
     filled.statuses[0].update(|now| {
@@ -274,19 +278,22 @@ fn a_process_without_shards_or_with_a_failed_one_is_not_ready() {
     });
     assert_eq!(server.get("/readyz").status, 200);
     filled.catalog.fail(shard(3), Halted { code: "open", message: "no such disk".to_owned() });
-    let told = server.get("/readyz");
-    assert_eq!((told.status, &told.json()["shards"][1]["partition"]), (503, &json!(3)));
+    let reported = server.get("/readyz");
+    assert_eq!((reported.status, &reported.json()["shards"][1]["partition"]), (503, &json!(3)));
     drop(server);
     let empty = Filled::with(0);
     let server = Server::of(&empty.ledger, Options::default());
-    let told = server.get("/readyz");
-    assert_eq!((told.status, &told.json()["detail"]), (503, &json!("no shard is assigned to this process")));
+    let reported = server.get("/readyz");
+    assert_eq!(
+        (reported.status, &reported.json()["detail"]),
+        (503, &json!("no shard is assigned to this process"))
+    );
     assert_eq!(server.get("/livez").status, 200);
     assert_eq!(server.get("/metrics").body, "up 1\n");
 }
 
 #[test]
-fn pending_migrations_are_listed_with_what_is_overdue() {
+fn pending_migrations_are_listed_with_overdue() {
     let mut filled = Filled::with(2);
     let scheduled = |hours: i64| InstallationFact::MigrationScheduled {
         migration: MigrationId::new("57500").unwrap(),

@@ -1,4 +1,4 @@
-//! Lists: whatever the index says, a list is what one finds by asking for every installation alone.
+//! Lists: each list equals what a query for every single installation gives.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const TENANTS: u64 = 60;
 const APPS: [&str; 3] = ["a", "a.b", "z"];
 const REALMS: [&str; 4] = ["EU", "US", "DE", "GLOBAL"];
 
-/// Numbers that look random and are the same every time.
+/// A pseudo-random sequence with a fixed seed.
 struct Dice(u64);
 
 impl Dice {
@@ -113,7 +113,7 @@ fn filters(at: Timestamp) -> Vec<Filter> {
     ]
 }
 
-/// What holds for a state, out of the words it is shown with.
+/// Whether a state matches the filter, judged by its shown fields.
 fn belongs(filter: &Filter, state: &InstallationState) -> bool {
     let shown = crate::filled::json(state);
     let flag = |name: &str| shown[name].as_bool().unwrap();
@@ -175,10 +175,10 @@ fn listed(
 }
 
 #[test]
-fn a_list_holds_what_belongs_on_it_at_every_instant_and_page_size() {
+fn list_is_right_at_every_instant_and_page_size() {
     let filled = busy();
     let mut found = BTreeSet::new();
-    // In the midst of it, with events ahead, and after everything, when the index answers alone.
+    // During the history, with events ahead, and after it, when the index alone answers.
     for now in [10, 31, 60, 100] {
         for (place, filter) in filters(hour(now)).iter().enumerate() {
             let as_of = AsOfAll::default();
@@ -196,7 +196,7 @@ fn a_list_holds_what_belongs_on_it_at_every_instant_and_page_size() {
 }
 
 #[test]
-fn a_list_can_be_as_known_at_an_instant() {
+fn list_respects_the_knowledge_bound() {
     let filled = busy();
     let now = hour(100);
     for known in [5, 30, 59] {
@@ -209,7 +209,7 @@ fn a_list_can_be_as_known_at_an_instant() {
 }
 
 #[test]
-fn what_is_appended_between_pages_neither_repeats_nor_skips_an_entry() {
+fn appends_between_pages_neither_repeat_nor_skip_entries() {
     for filter in [
         Filter::default(),
         Filter { app: Some(app("a")), ..Filter::default() },
@@ -237,7 +237,7 @@ fn what_is_appended_between_pages_neither_repeats_nor_skips_an_entry() {
 }
 
 #[test]
-fn a_cursor_belongs_to_one_list() {
+fn cursor_of_another_filter_is_refused() {
     let filled = busy();
     let ask = |filter: &Filter, cursor: Option<&Cursor>, as_of| {
         filled.ledger.installations(filter, cursor, 1, as_of, hour(100))
@@ -251,7 +251,7 @@ fn a_cursor_belongs_to_one_list() {
     assert_eq!(ask(&filter, Some(&cursor), earlier).unwrap_err().code(), "invalid-cursor");
 }
 
-/// Every tenant enabled and disabled so often that the records of all are more than a page looks at.
+/// Tenants with so many records that all of them exceed the budget of one page.
 fn long_lived() -> Filled {
     let mut filled = Filled::with(2);
     filled.publish(0, "app", &["EU"]);
@@ -273,7 +273,7 @@ fn long_lived() -> Filled {
 }
 
 #[test]
-fn a_page_of_the_past_ends_when_enough_was_folded_for_it() {
+fn page_of_the_past_ends_at_its_fold_budget() {
     let filled = long_lived();
     let as_of = AsOfAll { at: Some(hour(2)), known_at: None };
     for app in [None, Some(app("app"))] {
@@ -289,14 +289,14 @@ fn a_page_of_the_past_ends_when_enough_was_folded_for_it() {
 }
 
 #[test]
-fn windows_of_the_past_cost_a_look_at_all_and_a_page_is_full_all_the_same() {
+fn pages_of_past_windows_are_full_and_resume_cached() {
     let mut filled = long_lived();
     let as_of = AsOfAll { at: Some(hour(4)), known_at: None };
     for app in [None, Some(app("app"))] {
         let filter = Filter { app, window: Some(WindowFilter::Open), ..Filter::default() };
         let page = filled.ledger.installations(&filter, None, 50, as_of, hour(9)).unwrap();
         assert_eq!((page.installations.len(), page.next_cursor.is_some()), (50, true));
-        // The page after it takes what was gathered for the first, whatever came since.
+        // The next page uses the cached result of the first, although records were appended since.
         let next = page.next_cursor.unwrap();
         let second = |filled: &Filled| {
             let page = filled.ledger.installations(&filter, Some(&next), 50, as_of, hour(9)).unwrap();
@@ -312,7 +312,7 @@ fn windows_of_the_past_cost_a_look_at_all_and_a_page_is_full_all_the_same() {
 }
 
 #[test]
-fn a_question_ends_when_nobody_waits_for_it_any_more() {
+fn query_past_its_deadline_times_out() {
     let filled = busy();
     let as_of = AsOfAll { at: Some(hour(40)), known_at: None };
     let impatient = filled.ledger.within(Duration::ZERO);

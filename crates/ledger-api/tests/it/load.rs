@@ -1,4 +1,4 @@
-//! Clients that keep the server waiting, and more questions than it answers at a time.
+//! Slow clients, and more queries than the server answers at a time.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const STUCK_BODY: &str = "POST /v1/whatif HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n";
 const LOG: &str = "GET /v1/tenants/acme/log HTTP/1.1\r\nhost: x\r\naccept: application/x-ndjson\r\n\r\n";
 
-/// A tenant whose log is longer than what the system keeps of an answer that is not read.
+/// A tenant whose log exceeds the socket buffers of an unread answer.
 fn long() -> Filled {
     let mut filled = Filled::with(1);
     for _ in 0..10 {
@@ -40,7 +40,7 @@ fn sending(server: &Server, text: &str) -> TcpStream {
     stream
 }
 
-/// What comes until the server closes the connection.
+/// Everything the server sends until it closes the connection.
 fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
@@ -59,7 +59,7 @@ fn problem(answer: &str, status: u16, code: &str) {
 }
 
 #[test]
-fn what_is_no_request_is_answered_with_a_problem() {
+fn malformed_request_gets_a_problem() {
     let filled = Filled::with(1);
     let server = Server::of(&filled.ledger, Options::default());
     for malformed in [
@@ -78,7 +78,7 @@ fn what_is_no_request_is_answered_with_a_problem() {
     let long = "a".repeat(2 * HEAD_MAX_BYTES);
     let large = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: {long}\r\n\r\n");
     problem(&rest(&mut sending(&server, &large)), 431, "head-too-large");
-    // Where the library has room for more, the limit holds all the same.
+    // The limit of the options applies although the HTTP library allows more.
     for (bytes, status) in [(HEAD_MAX_BYTES - 200, 200), (HEAD_MAX_BYTES + 1, 431), (40_000, 431)] {
         let head =
             format!("GET /livez HTTP/1.1\r\nconnection: close\r\nx-long: {}\r\n\r\n", "a".repeat(bytes));
@@ -93,7 +93,7 @@ fn what_is_no_request_is_answered_with_a_problem() {
         let answer = server.get(target);
         assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some(code)), "{target}");
     }
-    // What came before on the same connection is answered as ever.
+    // An earlier request on the same connection is answered normally.
     let mut stream = sending(&server, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\nwhat is this\r\n\r\n");
     let both = rest(&mut stream);
     let second = both.find("HTTP/1.1 400").unwrap();
@@ -105,7 +105,7 @@ fn what_is_no_request_is_answered_with_a_problem() {
 }
 
 #[test]
-fn a_body_that_is_too_large_is_answered_with_a_problem() {
+fn oversized_body_gets_a_problem() {
     let filled = Filled::with(1);
     let server = Server::of(&filled.ledger, Options::default());
     let body = "x".repeat(4 * BODY_MAX_BYTES);
@@ -118,7 +118,7 @@ fn a_body_that_is_too_large_is_answered_with_a_problem() {
 }
 
 #[test]
-fn a_client_that_sends_nothing_is_waited_for_so_long_only() {
+fn silent_client_times_out() {
     let filled = Filled::with(1);
     let deadlines = Deadlines { idle: SOON, head: SOON, body: SOON, ..Deadlines::default() };
     let server = Server::patient(&filled.ledger, Options::default(), deadlines);
@@ -128,17 +128,17 @@ fn a_client_that_sends_nothing_is_waited_for_so_long_only() {
     problem(&rest(&mut sending(&server, STUCK_BODY)), 408, "request-timeout");
     let after_an_answer = rest(&mut sending(&server, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"));
     assert!(after_an_answer.ends_with(r#"{"status":"ok"}"#), "{after_an_answer}");
-    // Now and then a byte does not help.
+    // A byte now and then does not extend the deadline.
     for (whole, at) in [("GET /livez HTTP/1.1\r\n", 0), (STUCK_BODY, STUCK_BODY.len())] {
         let mut stream = sending(&server, &whole[..at]);
         for byte in whole[at..].bytes().chain(std::iter::repeat_n(b'x', 60)) {
-            // The server may have closed it.
+            // The server may have closed the connection.
             let _ = stream.write_all(&[byte]);
             std::thread::sleep(Duration::from_millis(20));
         }
         let answered = Instant::now();
         let mut answer = Vec::new();
-        // Bytes that were sent after the end make it a reset.
+        // Bytes sent after the server closed turn the end into a reset.
         let _ = stream.read_to_end(&mut answer);
         assert!(answered.elapsed() < SOON, "it was answered long ago");
     }
@@ -146,7 +146,7 @@ fn a_client_that_sends_nothing_is_waited_for_so_long_only() {
 }
 
 #[test]
-fn connections_that_wait_for_their_clients_make_room_for_those_that_come() {
+fn stuck_connections_make_room_for_new_ones() {
     const CONNECTIONS: usize = 8;
     let filled = long();
     let options = Options { connections: CONNECTIONS, ..Options::default() };
@@ -163,12 +163,12 @@ fn connections_that_wait_for_their_clients_make_room_for_those_that_come() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_given_up() {
+fn client_that_does_not_read_is_dropped() {
     let filled = long();
     let options = Options { concurrent_requests: 2, ..Options::default() };
     let deadlines = Deadlines { unread: SOON, ..Deadlines::default() };
     let server = Server::patient(&filled.ledger, options, deadlines);
-    // Of two places one is for those that read much.
+    // One of the two slots is for expensive queries.
     let mut unread = sending(&server, LOG);
     let mut first = [0; 16];
     unread.read_exact(&mut first).unwrap();
@@ -180,13 +180,13 @@ fn a_client_that_does_not_read_is_given_up() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(refused > 0, "the place was taken at first");
-    let mut told = Vec::new();
-    let _ = unread.read_to_end(&mut told);
-    assert!(!String::from_utf8_lossy(&told).contains("freshness"), "it was cut off");
+    let mut reported = Vec::new();
+    let _ = unread.read_to_end(&mut reported);
+    assert!(!String::from_utf8_lossy(&reported).contains("freshness"), "it was cut off");
 }
 
 #[test]
-fn questions_that_read_much_leave_places_for_the_others() {
+fn expensive_queries_leave_slots_for_others() {
     let filled = long();
     let options = Options { concurrent_requests: 4, ..Options::default() };
     let server = Server::of(&filled.ledger, options);
@@ -205,7 +205,7 @@ fn questions_that_read_much_leave_places_for_the_others() {
 }
 
 #[test]
-fn a_stream_ends_with_a_reason_when_the_server_stops() {
+fn stream_ends_with_a_problem_when_the_server_stops() {
     let filled = long();
     for path in ["/v1/tenants/acme/log", "/v1/replay?clientKey=acme"] {
         let mut server = Server::of(&filled.ledger, Options::default());
@@ -215,23 +215,23 @@ fn a_stream_ends_with_a_reason_when_the_server_stops() {
         server.stop();
         // The server notices that it is to stop beside this.
         std::thread::sleep(Duration::from_millis(200));
-        let told = rest(&mut stream);
-        let last = told.lines().rfind(|line| line.starts_with('{')).unwrap();
+        let reported = rest(&mut stream);
+        let last = reported.lines().rfind(|line| line.starts_with('{')).unwrap();
         let last: Value = serde_json::from_str(last).unwrap();
         assert_eq!(last["problem"]["code"], "stopping", "{path}");
     }
 }
 
 #[test]
-fn a_stream_comes_in_small_pieces() {
+fn stream_is_sent_in_small_chunks() {
     let filled = long();
     let server = Server::of(&filled.ledger, Options::default());
-    let told = rest(&mut sending(&server, &LOG.replace("host: x", "host: x\r\nconnection: close")));
-    let (_, body) = told.split_once("\r\n\r\n").unwrap();
+    let reported = rest(&mut sending(&server, &LOG.replace("host: x", "host: x\r\nconnection: close")));
+    let (_, body) = reported.split_once("\r\n\r\n").unwrap();
     // Each chunk begins with its length, alone in a line.
     let lengths = body.split("\r\n").filter(|line| !line.starts_with('{') && !line.is_empty());
     let lengths: Vec<_> = lengths.filter_map(|line| usize::from_str_radix(line, 16).ok()).collect();
     assert!(lengths.len() > 20, "{}", lengths.len());
-    // A chunk ends with the line that makes it full.
+    // A chunk ends with the line that exceeds its size.
     assert!(lengths.iter().all(|length| *length < STREAM_CHUNK_BYTES + 4096), "{lengths:?}");
 }

@@ -1,5 +1,5 @@
-//! The messages of `proto/` and the JSON of the answers say the same: every member is a field by its name and of
-//! its kind, and no field of the messages about records is missing from the JSON.
+//! The messages of `proto/` and the JSON of the answers agree: every member is a field of the same name and kind, and
+//! the JSON has every field of the messages about records.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -28,7 +28,7 @@ use crate::filled::Ask as _;
 use crate::filled::{Filled, TOPIC, app, client, hour, installed, json, uninstalled};
 use crate::http::Server;
 
-/// The fields that were met, as `Message.field`.
+/// The fields seen in an answer, as `Message.field`.
 #[derive(Default)]
 struct Met(BTreeSet<String>);
 
@@ -72,7 +72,7 @@ impl Met {
             Kind::Message(of) if of.full_name() == "google.protobuf.Timestamp" => {
                 value.as_str().is_some_and(|text| text.len() == "2026-03-01T10:00:00.000Z".len())
             }
-            // Whatever JSON it is.
+            // Every other well-known type takes any JSON.
             Kind::Message(of) if of.full_name().starts_with("google.protobuf.") => true,
             Kind::Message(of) => {
                 self.object(&of, value);
@@ -86,7 +86,7 @@ impl Met {
         assert!(fits, "{} as {value}", field.full_name());
     }
 
-    /// Every field of the message has a place in the JSON.
+    /// Every field of the message occurs in the JSON.
     fn all_of(&self, name: &str) {
         let fields =
             message(name).fields().map(|field| field.full_name().to_owned()).collect::<BTreeSet<_>>();
@@ -101,12 +101,12 @@ fn filled() -> Filled {
     filled.take(0, 1, installed("acme", "app", "EU", "US"));
     filled.take(0, 5, uninstalled("acme", "app"));
     filled.take(0, 6, installed("acme", "app", "US", "US"));
-    // Late, so that what came after it is corrected.
+    // Late, so that it corrects a later outcome.
     filled.take_late(0, 3, 7, uninstalled("acme", "app"));
     for partition in [0, 1] {
         filled.take(partition, 7, installed("split", "app", "EU", "EU"));
     }
-    // The second of two is odd.
+    // The second one causes an anomaly.
     filled.take(0, 8, uninstalled("acme", "app"));
     filled.take(0, 8, uninstalled("acme", "app"));
     let rejection = |reason| Rejection {
@@ -143,7 +143,7 @@ fn filled() -> Filled {
 }
 
 #[test]
-fn every_answer_is_its_message() {
+fn every_answer_matches_its_message() {
     let filled = filled();
     let (ledger, acme, as_of, now) = (&filled.ledger, client("acme"), AsOf::default(), hour(9));
     let asked = PreviewQuery { client: acme.clone(), app: app("app"), product_realm: None, as_of };
@@ -169,7 +169,7 @@ fn every_answer_is_its_message() {
     let shard = ledger_store::ShardId { topic: TOPIC.to_owned(), partition: 1 };
     met.meet("GetQuarantineItemResponse", &ledger.quarantine_item(&shard, 1, now).unwrap());
     met.meet("ListQuarantineResponse", &ledger.quarantine(None, None, 9, now).unwrap());
-    // By a clock that is behind what was recorded.
+    // The clock is behind the recorded times.
     met.meet("ListQuarantineResponse", &ledger.quarantine(None, None, 9, hour(-9)).unwrap());
     for name in ["Record", "Source", "Change", "Freshness", "Freshness.Halted"] {
         met.all_of(name);
@@ -214,7 +214,7 @@ fn every_line_of_a_long_answer_is_its_message() {
 }
 
 #[test]
-fn a_published_notice_is_its_message() {
+fn published_notice_matches_its_message() {
     let filled = filled();
     let mut met = Met::default();
     let (_, reader) = &filled.readers()[0];
@@ -230,7 +230,7 @@ fn a_published_notice_is_its_message() {
             }
         }
     }
-    // The envelope tells the first three.
+    // The Kafka envelope carries the first three.
     let told_elsewhere = ["cursor", "type", "id"];
     met.0.extend(told_elsewhere.map(|field| format!("realmledger.v1.DecisionNotice.{field}")));
     met.all_of("DecisionNotice");
@@ -242,7 +242,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// What a question takes, in its path and as parameters, as the server itself says it.
+/// The path and query parameters of a query, as the server's error lists them.
 fn taken<Q: Question>(server: &Server) -> BTreeSet<String> {
     let in_path = Q::ROUTE.split(['{', '}']).skip(1).step_by(2);
     let path =
@@ -257,7 +257,7 @@ fn taken<Q: Question>(server: &Server) -> BTreeSet<String> {
         .collect()
 }
 
-/// The row of a route in the table that is read by people.
+/// The parameters in the row of a route in the table of the header of `http`.
 fn in_table(route: &str) -> BTreeSet<String> {
     let table = include_str!("../../src/http/mod.rs");
     let row = format!("//! | `GET {route}` |");
@@ -273,7 +273,7 @@ fn in_table(route: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_field_of_a_question_is_in_the_table_and_a_field_of_its_request() {
+fn query_parameters_match_the_route_table_and_request() {
     let filled = filled();
     let server = Server::of(&filled.ledger, Options::default());
     let questions = [

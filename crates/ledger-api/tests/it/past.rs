@@ -1,4 +1,4 @@
-//! As of an instant, as known at another.
+//! Queries as of an instant and with a knowledge bound.
 
 use ledger_api::ledger::Ledger;
 use ledger_api::query::{AsOf, PreviewQuery};
@@ -28,7 +28,7 @@ fn status(ledger: &Ledger, as_of: AsOf, now: i64) -> (Status, u64) {
 }
 
 #[test]
-fn the_past_is_told_as_it_is_known_today_or_as_it_was_known_then() {
+fn past_state_respects_instant_and_knowledge_bound() {
     let filled = lived();
     let at = |at: i64| AsOf { at: Some(hour(at)), known: KnowledgeBound::All, min_position: None };
     let known = |known| AsOf { at: Some(hour(6)), known, min_position: None };
@@ -46,7 +46,7 @@ fn the_past_is_told_as_it_is_known_today_or_as_it_was_known_then() {
 }
 
 #[test]
-fn the_state_is_the_one_of_the_interfaces() {
+fn state_answer_has_the_documented_fields() {
     let filled = lived();
     let as_of = AsOf { at: Some(hour(9)), known: KnowledgeBound::Seq(2), min_position: None };
     let answer = filled.ledger.installation(&client("acme"), &app("app"), as_of, hour(30)).unwrap();
@@ -64,13 +64,13 @@ fn the_state_is_the_one_of_the_interfaces() {
 }
 
 #[test]
-fn what_is_dated_ahead_has_not_happened_yet() {
+fn event_dated_ahead_has_not_happened_yet() {
     let mut filled = lived();
     filled.take_late(1, 40, 30, installed("acme", "app", "US", ""));
     assert_eq!(status(&filled.ledger, AsOf::default(), 31), (Status::Uninstalled, 4));
     assert_eq!(status(&filled.ledger, AsOf::default(), 39), (Status::Uninstalled, 4));
     assert_eq!(status(&filled.ledger, AsOf::default(), 40), (Status::Installed, 4));
-    // What is ahead for another app of the tenant is ahead for its product realm too.
+    // An event dated ahead for another app does not change the product realm yet either.
     filled.take_late(1, 50, 41, installed("acme", "other", "DE", "DE"));
     let answer = filled.ledger.tenant(&client("acme"), AsOf::default(), hour(45)).unwrap();
     assert_eq!(answer.installations.len(), 1);
@@ -78,9 +78,9 @@ fn what_is_dated_ahead_has_not_happened_yet() {
 }
 
 #[test]
-fn app_events_count_from_their_own_time_on() {
+fn app_events_count_from_their_event_time() {
     let mut filled = lived();
-    // Kept by the first answer, and brought up by the second.
+    // The first answer fills the cache, the second updates it.
     assert_eq!(status(&filled.ledger, AsOf::default(), 30).0, Status::Uninstalled);
     filled.publish(25, "app", &["US"]);
     let state = |at| {
@@ -93,7 +93,7 @@ fn app_events_count_from_their_own_time_on() {
 }
 
 #[test]
-fn nothing_is_said_of_what_is_not_there() {
+fn absent_tenant_app_or_seq_is_not_found() {
     let filled = lived();
     let ask = |who: &str, what: &str, as_of| {
         let answer = filled.ledger.installation(&client(who), &app(what), as_of, hour(30));
@@ -111,7 +111,7 @@ fn nothing_is_said_of_what_is_not_there() {
 }
 
 #[test]
-fn a_log_is_read_in_pages() {
+fn log_is_read_in_pages() {
     let filled = lived();
     let seqs = |from, limit| {
         let answer =
@@ -130,7 +130,7 @@ fn a_log_is_read_in_pages() {
 }
 
 #[test]
-fn a_preview_needs_no_tenant_but_an_app() {
+fn preview_needs_a_known_app_but_no_tenant() {
     let filled = lived();
     let preview = |who: &str, what: &str, product: Option<&str>, at| {
         let asked = PreviewQuery {
@@ -152,7 +152,7 @@ fn a_preview_needs_no_tenant_but_an_app() {
 }
 
 #[test]
-fn an_explanation_rests_on_records() {
+fn explanation_cites_records() {
     let filled = lived();
     let explain =
         |what: &str, at: i64| filled.ledger.explain(&client("acme"), &app(what), at_hour(at), hour(30));
@@ -172,7 +172,7 @@ fn at_hour(at: i64) -> AsOf {
 }
 
 #[test]
-fn logs_previews_and_explanations_have_what_was_known() {
+fn log_preview_and_explanation_respect_the_knowledge_bound() {
     let filled = lived();
     let (acme, what) = (client("acme"), app("app"));
     let seqs = |as_of| {
@@ -205,7 +205,7 @@ fn logs_previews_and_explanations_have_what_was_known() {
 }
 
 #[test]
-fn an_explanation_is_data_too() {
+fn explanation_has_rule_policy_and_evidence() {
     let mut filled = lived();
     filled.publish(21, "app", &["EU"]);
     filled.take(1, 22, installed("acme", "app", "GLOBAL", ""));
@@ -241,7 +241,7 @@ fn an_explanation_is_data_too() {
 }
 
 #[test]
-fn knowing_the_last_record_is_knowing_all_unless_an_app_event_came_later() {
+fn bound_at_the_last_seq_excludes_later_app_events() {
     let mut filled = lived();
     let known = |filled: &Filled, known| {
         let as_of = AsOf { at: Some(hour(30)), known, min_position: None };
@@ -270,7 +270,7 @@ fn knowing_the_last_record_is_knowing_all_unless_an_app_event_came_later() {
 }
 
 #[test]
-fn a_page_of_the_log_goes_on_until_it_has_found_what_was_asked_for() {
+fn log_page_continues_until_it_is_full() {
     let mut filled = Filled::with(1);
     for recorded in 1..=40 {
         filled.take_late(0, 100 - recorded, recorded + 90, uninstalled("acme", "app"));
@@ -287,7 +287,7 @@ fn a_page_of_the_log_goes_on_until_it_has_found_what_was_asked_for() {
 }
 
 #[test]
-fn an_app_that_another_shard_knows_can_be_previewed_for_any_tenant() {
+fn app_known_to_another_shard_can_be_previewed() {
     let mut filled = lived();
     let fact = AppFact::DescriptorPublished { descriptor: descriptor(&["DE"]) };
     filled.take(0, 2, Body::App { app: app("elsewhere"), fact });
@@ -297,7 +297,7 @@ fn an_app_that_another_shard_knows_can_be_previewed_for_any_tenant() {
         filled.ledger.put(&asked, hour(30)).map(|answer| json(&answer)["decision"]["pinnedRealm"].clone())
     };
     assert_eq!(preview(AsOf::default()).unwrap(), "DE");
-    // What another shard had recorded by then is not told by a seq of this one.
+    // A seq of this shard does not bound the knowledge of another shard.
     assert_eq!(
         preview(AsOf { at: None, known: KnowledgeBound::Seq(1), min_position: None }).unwrap_err().code(),
         "not-found"

@@ -1,4 +1,4 @@
-//! Every way to ask wrongly, and what is said to it.
+//! Every invalid request and its problem.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -33,7 +33,7 @@ fn problem(server: &Server, path: &str) -> (u16, String, Value) {
 }
 
 #[test]
-fn a_bad_parameter_is_refused_by_name() {
+fn bad_parameter_is_refused_by_name() {
     let (_filled, server) = served(Options::default());
     let lists = [
         ("realms=EU", "unknown-parameter", "realms"),
@@ -83,7 +83,7 @@ fn a_bad_parameter_is_refused_by_name() {
 }
 
 #[test]
-fn what_is_not_there_and_what_must_not_be_answered() {
+fn absent_and_torn_subjects_get_their_problem_codes() {
     let (_filled, server) = served(Options::default());
     let cases = [
         ("/v1/tenants/nobody", 404, "not-found"),
@@ -98,8 +98,8 @@ fn what_is_not_there_and_what_must_not_be_answered() {
         ("/", 404, "no-such-route"),
     ];
     for (path, status, code) in cases {
-        let (found, told, _) = problem(&server, path);
-        assert_eq!((found, told.as_str()), (status, code), "{path}");
+        let (found, reported, _) = problem(&server, path);
+        assert_eq!((found, reported.as_str()), (status, code), "{path}");
     }
     let target = format!("/v1/installations?appKey={}", "a".repeat(9000));
     let (status, code, _) = problem(&server, &target);
@@ -107,7 +107,7 @@ fn what_is_not_there_and_what_must_not_be_answered() {
 }
 
 #[test]
-fn only_get_is_taken() {
+fn other_methods_are_not_allowed() {
     let (_filled, server) = served(Options::default());
     let mut stream = TcpStream::connect(server.address()).unwrap();
     let request = "DELETE /v1/tenants/acme HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
@@ -119,7 +119,7 @@ fn only_get_is_taken() {
 }
 
 #[test]
-fn beyond_the_limit_there_is_a_refusal_and_health_still_answers() {
+fn overload_is_refused_and_health_still_answers() {
     let options = Options { concurrent_requests: 0, ..Options::default() };
     let (_filled, server) = served(options);
     let (status, code, _) = problem(&server, "/v1/tenants/acme");
@@ -131,7 +131,7 @@ fn beyond_the_limit_there_is_a_refusal_and_health_still_answers() {
 }
 
 #[test]
-fn a_question_may_take_so_long() {
+fn slow_query_times_out() {
     let options = Options { request_timeout: Duration::from_millis(50), ..Options::default() };
     let (_filled, server) = served(options);
     let (status, code, _) = problem(&server, "/v1/tenants/acme?minPosition=99");
@@ -140,7 +140,7 @@ fn a_question_may_take_so_long() {
 }
 
 #[test]
-fn a_long_head_is_refused() {
+fn long_head_is_refused() {
     let (_filled, server) = served(Options::default());
     let mut stream = TcpStream::connect(server.address()).unwrap();
     let request = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "a".repeat(64 * 1024));

@@ -1,4 +1,4 @@
-//! Bundles at the door: what is answered is valid for whoever has the key.
+//! Bundles over HTTP verify with the public key alone.
 
 use ledger_api::http::Options;
 use ledger_record::proof::note::SignerKey;
@@ -25,7 +25,7 @@ fn proven(answer: &Answer, partition: usize) -> VerifiedBundle {
 }
 
 #[test]
-fn a_tenants_history_and_an_absence_are_proven() {
+fn history_and_absence_bundles_verify() {
     let mut filled = Filled::with(2);
     filled.take(0, 1, installed("acme", "app", "EU", "EU"));
     filled.take(1, 2, installed("größe", "app", "US", "US"));
@@ -41,7 +41,7 @@ fn a_tenants_history_and_an_absence_are_proven() {
     let found = proven(&server.get("/v1/tenants/gr%C3%B6%C3%9Fe/proof?appKey=other"), 1);
     assert_eq!(found.records.len(), 2);
     assert!(!found.decisions_follow(), "another app's payloads are not shown");
-    // Nobody computes a partition: an absence is proven for the one that is named.
+    // An absence is proven for the partition that the request names; the server computes none.
     let nowhere = server.get("/v1/tenants/nobody/proof");
     assert_eq!((nowhere.status, nowhere.json()["parameter"].as_str()), (400, Some("partition")));
     let found = proven(&server.get("/v1/tenants/nobody/proof?partition=1"), 1);
@@ -58,7 +58,7 @@ fn a_tenants_history_and_an_absence_are_proven() {
 }
 
 #[test]
-fn a_seal_that_is_not_signed_is_waited_for_and_then_told() {
+fn unsigned_seal_is_reported_after_a_wait() {
     let mut filled = Filled::with(1);
     filled.take(0, 1, installed("acme", "app", "EU", "EU"));
     filled.sign(0, &key(0));
@@ -72,7 +72,7 @@ fn a_seal_that_is_not_signed_is_waited_for_and_then_told() {
 }
 
 #[test]
-fn a_bundle_that_is_too_long_to_be_held_is_refused_with_what_to_do() {
+fn oversized_bundle_is_refused_with_a_remedy() {
     let mut filled = Filled::with(1);
     let long = |hour| {
         let fact = Installed { site_url: Some("x".repeat(100_000)), ..Installed::default() };
@@ -90,7 +90,7 @@ fn a_bundle_that_is_too_long_to_be_held_is_refused_with_what_to_do() {
     assert_eq!((refused.status, refused.json()["code"].as_str()), (422, Some("bundle-too-long")));
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("big has 180 records") && detail.contains("--data-dir"), "{detail}");
-    // Of the records of another app the payloads are not shown.
+    // The payloads of other apps are left out.
     assert_eq!(proven(&server.get("/v1/tenants/big/proof?appKey=other"), 0).records.len(), 180);
     assert_eq!(proven(&server.get("/v1/tenants/small/proof"), 0).records.len(), 1);
 }

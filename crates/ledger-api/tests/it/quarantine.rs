@@ -1,4 +1,4 @@
-//! What was refused.
+//! Quarantine lists and items, and the byte budget of pages.
 
 use ledger_api::query::{AsOf, AsOfAll, Filter};
 
@@ -37,7 +37,7 @@ fn every_page_size_gives_the_same_items() {
 }
 
 #[test]
-fn an_item_is_named_by_its_shard_and_number() {
+fn item_is_found_by_shard_and_seq() {
     let filled = refused();
     let item = json(&filled.ledger.quarantine_item(&shard(2), 2, hour(9)).unwrap());
     assert_eq!(item["item"]["topic"], "realm.lifecycle");
@@ -52,7 +52,7 @@ fn an_item_is_named_by_its_shard_and_number() {
 }
 
 #[test]
-fn a_cursor_of_another_list_is_refused() {
+fn quarantine_cursor_is_refused_by_another_list() {
     let filled = refused();
     let page = filled.ledger.quarantine(None, None, 1, hour(9)).unwrap();
     let cursor = page.next_cursor.unwrap();
@@ -68,7 +68,7 @@ fn large(bytes: usize) -> Refused {
 }
 
 #[test]
-fn a_page_weighs_a_megabyte_however_many_items_are_asked_for() {
+fn quarantine_page_ends_at_a_megabyte() {
     let mut filled = Filled::with(2);
     for partition in [0, 1] {
         for _ in 0..10 {
@@ -96,7 +96,7 @@ fn long_install(of: &str) -> Body {
 }
 
 #[test]
-fn a_page_of_a_log_weighs_a_megabyte_too() {
+fn log_page_ends_at_a_megabyte() {
     let mut filled = Filled::with(1);
     for _ in 0..20 {
         filled.take(0, 1, long_install("app"));
@@ -112,7 +112,7 @@ fn a_page_of_a_log_weighs_a_megabyte_too() {
 }
 
 #[test]
-fn a_page_of_a_list_does_too() {
+fn list_page_ends_at_a_megabyte() {
     let mut filled = Filled::with(1);
     for number in 10..31 {
         filled.take(0, 1, long_install(&format!("app-{number}")));
@@ -131,7 +131,7 @@ fn a_page_of_a_list_does_too() {
 }
 
 #[test]
-fn one_reason_can_be_asked_for() {
+fn items_are_filtered_by_reason() {
     let mut filled = refused();
     filled.refuse_as(1, large(10));
     filled.refuse_as(2, large(10));

@@ -1,4 +1,4 @@
-//! What is not there is reported once every shard that could have it is read to its end, and not before.
+//! Absence is reported only after every shard that could have the tenant is read to its end.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ use crate::proof::key;
 
 type Change<'a> = &'a dyn Fn(&mut ledger_store::Freshness);
 
-/// Every question that can end in nothing, about a tenant; and what became of each.
+/// The outcome of every query that can report absence of a tenant.
 fn asked(ledger: &Ledger, who: &str, what: &str) -> [&'static str; 7] {
     let (who, what, now, as_of) = (client(who), app(what), hour(9), AsOf::default());
     let preview = PreviewQuery { client: who.clone(), app: what.clone(), product_realm: None, as_of };
@@ -51,7 +51,7 @@ fn filled() -> Filled {
 }
 
 #[test]
-fn nothing_is_not_there_while_a_shard_that_could_have_it_reads_or_stands_still() {
+fn absence_is_not_ready_while_a_shard_is_behind_or_halted() {
     let filled = filled();
     let ledger = &filled.ledger;
     let absent =
@@ -77,19 +77,19 @@ fn nothing_is_not_there_while_a_shard_that_could_have_it_reads_or_stands_still()
         let problem = server.get("/v1/tenants/nobody").json();
         let waits = problem["detail"].as_str().unwrap().contains("ask again later");
         assert_eq!(waits, !why.contains("halted"), "only a person ends it: {problem}");
-        // What was found is answered, with its freshness.
+        // A tenant that is found is answered with its freshness.
         let of_zeta = ledger.installation(&client("zeta"), &app("app"), AsOf::default(), hour(9)).unwrap();
         assert_eq!(of_zeta.freshness[0].phase, filled.statuses[1].freshness().phase.as_str());
         let found = asked(ledger, "zeta", "app");
         assert_eq!(found, ["answered"; 7], "{why}");
-        // What no other shard can have is not asked of any.
+        // Only shards that could have the tenant matter.
         let of_acme = asked(ledger, "acme", "other");
         assert_eq!((of_acme[1], of_acme[3]), ("not-found", "not-found"), "{why}");
     }
 }
 
 #[test]
-fn in_a_tenant_that_was_found_its_own_shard_decides() {
+fn shard_of_a_found_tenant_decides_absence() {
     let filled = filled();
     let ledger = &filled.ledger;
     let before = AsOf { at: Some(hour(1)), known: KnowledgeBound::All, min_position: None };
@@ -124,7 +124,7 @@ fn in_a_tenant_that_was_found_its_own_shard_decides() {
 }
 
 #[test]
-fn an_absence_is_proven_by_a_log_that_was_read_to_its_end() {
+fn absence_proof_needs_a_shard_read_to_its_end() {
     let filled = filled();
     let of = |who: &str| ProofQuery {
         client: client(who),

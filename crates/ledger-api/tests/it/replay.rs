@@ -1,4 +1,4 @@
-//! Replays: every record that changed what is shown, each with what was believed after it.
+//! Replays: every record that changed a state, with the state after it.
 
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::filled::Ask as _;
 use crate::filled::{Filled, about, app, client, hour, installed, product_moved, shard, uninstalled};
 
-fn told(ledger: &Ledger, asked: &ReplayQuery) -> Result<Vec<Value>, QueryError> {
+fn replayed(ledger: &Ledger, asked: &ReplayQuery) -> Result<Vec<Value>, QueryError> {
     let lines = Mutex::new(Vec::new());
     ledger.answer_lines(&asked.clone().into(), hour(99), &|line| {
         if let LedgerLine::Step(step) = line {
@@ -24,7 +24,7 @@ fn told(ledger: &Ledger, asked: &ReplayQuery) -> Result<Vec<Value>, QueryError> 
     Ok(lines.into_inner().unwrap())
 }
 
-/// Type of the event, and of each state: app, status, product realm, whether it has a window.
+/// The type of the event, and of each state: app, status, product realm, whether it has a window.
 fn short(step: &Value) -> Value {
     let states = step["states"].as_array().unwrap().iter().map(|state| {
         json!([state["appKey"], state["status"], state["productRealm"], state.get("window").is_some()])
@@ -33,10 +33,10 @@ fn short(step: &Value) -> Value {
 }
 
 fn shorts(ledger: &Ledger, asked: &ReplayQuery) -> Vec<Value> {
-    told(ledger, asked).unwrap().iter().map(short).collect()
+    replayed(ledger, asked).unwrap().iter().map(short).collect()
 }
 
-/// Two apps of one tenant, one of them uninstalled; late, that its policy was without end then.
+/// Two apps of one tenant, one uninstalled; a late policy without end covers its uninstall.
 fn lived() -> Filled {
     let mut filled = Filled::with(2);
     filled.publish(0, "a", &["EU", "US"]);
@@ -53,12 +53,12 @@ fn lived() -> Filled {
 }
 
 #[test]
-fn a_tenants_replay_has_every_record_that_changed_its_states() {
+fn tenant_replay_has_every_changing_record() {
     let filled = lived();
     let asked = ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() };
     let expected = [
         json!(["installed", [["a", "INSTALLED", "EU", false]]]),
-        // The product realm is the tenant's: the other app's state changed too.
+        // The product realm belongs to the tenant, so the other app's state changed too.
         json!(["installed", [["a", "INSTALLED", "US", false], ["b", "INSTALLED", "US", false]]]),
         json!(["uninstalled", [["a", "UNINSTALLED", "US", false]]]),
         json!(["policy-set", [["a", "UNINSTALLED", "US", true]]]),
@@ -69,12 +69,12 @@ fn a_tenants_replay_has_every_record_that_changed_its_states() {
 }
 
 #[test]
-fn an_apps_replay_has_what_other_apps_tell_of_the_product() {
+fn app_replay_includes_product_moves_by_other_apps() {
     let filled = lived();
     let asked = ReplayQuery { client: Some(client("acme")), app: Some(app("a")), ..ReplayQuery::default() };
     let types: Vec<_> = shorts(&filled.ledger, &asked).iter().map(|step| step[0].clone()).collect();
     assert_eq!(types, ["installed", "installed", "uninstalled", "policy-set", "product-moved"]);
-    // Over all shards too, beside the app's own events; tenants that never had it are left out.
+    // A replay of all shards adds the app's own events and leaves out tenants without it.
     let asked = ReplayQuery { app: Some(app("a")), ..ReplayQuery::default() };
     let types: Vec<_> = shorts(&filled.ledger, &asked).iter().map(|step| step[0].clone()).collect();
     let published = "descriptor-published";
@@ -83,22 +83,22 @@ fn an_apps_replay_has_what_other_apps_tell_of_the_product() {
 }
 
 #[test]
-fn beginning_in_the_middle_gives_the_same_steps() {
+fn replay_from_a_position_gives_the_same_steps() {
     let filled = lived();
     for asked in [
         ReplayQuery { shard: Some(shard(1)), ..ReplayQuery::default() },
         ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() },
         ReplayQuery { client: Some(client("acme")), app: Some(app("a")), ..ReplayQuery::default() },
     ] {
-        let all = told(&filled.ledger, &asked).unwrap();
+        let all = replayed(&filled.ledger, &asked).unwrap();
         for from_position in 0..20 {
-            let rest = told(&filled.ledger, &ReplayQuery { from_position, ..asked.clone() }).unwrap();
+            let rest = replayed(&filled.ledger, &ReplayQuery { from_position, ..asked.clone() }).unwrap();
             let expected: Vec<_> =
                 all.iter().filter(|step| step["position"].as_u64() >= Some(from_position)).cloned().collect();
             assert_eq!(rest, expected, "{asked:?} from {from_position}");
         }
         let (from, to) = (Some(hour(3)), Some(hour(6)));
-        let span = told(&filled.ledger, &ReplayQuery { from, to, ..asked.clone() }).unwrap();
+        let span = replayed(&filled.ledger, &ReplayQuery { from, to, ..asked.clone() }).unwrap();
         let expected: Vec<_> = all
             .iter()
             .filter(|step| {
@@ -112,19 +112,19 @@ fn beginning_in_the_middle_gives_the_same_steps() {
 }
 
 #[test]
-fn late_records_have_the_tenant_folded_anew() {
+fn late_record_refolds_the_replayed_tenant() {
     let mut filled = lived();
     filled.take_late(1, 2, 8, uninstalled("acme", "b"));
     let asked = ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() };
-    let last = told(&filled.ledger, &asked).unwrap().pop().unwrap();
+    let last = replayed(&filled.ledger, &asked).unwrap().pop().unwrap();
     let state = filled.ledger.installation(&client("acme"), &app("b"), AsOf::default(), hour(8)).unwrap();
     assert_eq!(last["states"], crate::filled::json(&[state.installation]));
 }
 
 #[test]
-fn what_cannot_be_replayed_is_refused() {
+fn invalid_replay_is_refused() {
     let filled = lived();
-    let code = |asked: ReplayQuery| told(&filled.ledger, &asked).unwrap_err().code();
+    let code = |asked: ReplayQuery| replayed(&filled.ledger, &asked).unwrap_err().code();
     let acme = || ReplayQuery { client: Some(client("acme")), ..ReplayQuery::default() };
     assert_eq!(code(ReplayQuery { shard: Some(shard(0)), ..acme() }), "not-found", "it is in the other one");
     assert_eq!(code(ReplayQuery { shard: Some(shard(7)), ..ReplayQuery::default() }), "not-found");
@@ -134,9 +134,11 @@ fn what_cannot_be_replayed_is_refused() {
     assert_eq!(code(ReplayQuery { app: mistyped(), ..acme() }), "not-found");
     let backwards = ReplayQuery { from: Some(hour(2)), to: Some(hour(1)), ..acme() };
     assert_eq!(code(backwards), "invalid-parameter", "nothing happened then, whatever happened");
-    // A shard that reads on could have it, and what is lacking is told with the answer.
+    // A shard that is catching up could have the app; the answer reports it as incomplete.
     filled.statuses[0].update(|now| now.phase = Phase::CatchingUp);
     assert!(
-        told(&filled.ledger, &ReplayQuery { app: mistyped(), ..ReplayQuery::default() }).unwrap().is_empty()
+        replayed(&filled.ledger, &ReplayQuery { app: mistyped(), ..ReplayQuery::default() })
+            .unwrap()
+            .is_empty()
     );
 }

@@ -1,4 +1,4 @@
-//! Many shards as one ledger: where a tenant is, and what cannot be said.
+//! Many shards as one ledger: which shard has a tenant, and which queries are refused.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn split() -> Filled {
 }
 
 #[test]
-fn a_tenant_in_two_shards_is_refused_by_name() {
+fn tenant_in_two_shards_is_refused() {
     let filled = split();
     let who = client("split");
     let ledger = &filled.ledger;
@@ -43,7 +43,7 @@ fn a_tenant_in_two_shards_is_refused_by_name() {
 }
 
 #[test]
-fn a_list_leaves_it_out_and_says_so() {
+fn list_omits_torn_tenants_and_names_them() {
     let filled = split();
     let nobody = app("nobody");
     for filter in [
@@ -66,9 +66,9 @@ fn a_list_leaves_it_out_and_says_so() {
     }
 }
 
-/// Before the first installation, as many as a page takes.
+/// Torn tenants fill the pages before the first installation.
 #[test]
-fn torn_tenants_are_named_page_by_page_before_everything_else() {
+fn torn_tenants_come_first_page_by_page() {
     let mut filled = Filled::with(2);
     for torn in ["birch", "cedar", "dune"] {
         filled.take(0, 1, installed(torn, "app", "EU", "EU"));
@@ -96,7 +96,7 @@ fn torn_tenants_are_named_page_by_page_before_everything_else() {
 }
 
 #[test]
-fn a_shard_that_cannot_be_asked_is_not_a_shard_without_the_tenant() {
+fn failed_shard_makes_absence_not_ready() {
     let filled = split();
     let halted = Halted { code: "open", message: "the disk is gone".to_owned() };
     filled.catalog.fail(shard(7), halted);
@@ -113,7 +113,7 @@ fn a_shard_that_cannot_be_asked_is_not_a_shard_without_the_tenant() {
 }
 
 #[test]
-fn what_another_process_may_have_is_not_reported_as_not_there() {
+fn unassigned_shard_makes_absence_not_ready() {
     let filled = split();
     let ledger = &filled.ledger;
     let asked = |who: &str| {
@@ -166,7 +166,7 @@ fn what_another_process_may_have_is_not_reported_as_not_there() {
 }
 
 #[test]
-fn a_ledger_of_readers_gives_the_same_answers() {
+fn ledger_of_readers_gives_the_same_answers() {
     let filled = split();
     let mut readers = filled.readers();
     readers.reverse();
@@ -182,17 +182,17 @@ fn a_ledger_of_readers_gives_the_same_answers() {
 }
 
 #[test]
-fn a_position_is_waited_for() {
+fn min_position_is_awaited() {
     let mut filled = split();
     let wait = |filled: &Filled, who: &str, position, ms| {
         let timeout = Duration::from_millis(ms);
         filled.ledger.await_position(&client(who), position, timeout, hour(9)).map_err(|error| error.code())
     };
-    // Before each record but the first stands a seal, as it is of another minute.
+    // Each record but the first begins another minute, so a seal precedes it.
     assert_eq!(wait(&filled, "zeta", 2, 0), Ok(()));
     assert_eq!(wait(&filled, "zeta", 3, 10), Err("position-not-reached"));
     assert_eq!(wait(&filled, "nobody", 0, 10), Err("not-found"));
-    // What a halted shard does not have does not come: waiting, and asking again, is in vain.
+    // A halted shard gets no new records, so waiting for a position is refused.
     let halted = Halted { code: "retention-gap", message: "offsets 5 to 9 are gone".to_owned() };
     filled.statuses[1].halt(halted);
     let before = std::time::Instant::now();

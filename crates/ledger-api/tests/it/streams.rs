@@ -1,4 +1,4 @@
-//! Long lists as lines, and the end of a server.
+//! Lists as NDJSON streams, and shutdown of the server.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -32,7 +32,7 @@ fn lines(body: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_list_is_streamed_to_its_end() {
+fn list_is_streamed_to_its_end() {
     let filled = many();
     let server = Server::of(&filled.ledger, Options::default());
     let answer = server.accepting("/v1/installations", "text/html;q=0.1, application/x-ndjson; q=0.9");
@@ -48,7 +48,7 @@ fn a_list_is_streamed_to_its_end() {
 }
 
 #[test]
-fn a_stream_can_be_cut_by_a_limit() {
+fn limit_ends_a_stream() {
     let filled = many();
     let server = Server::of(&filled.ledger, Options::default());
     for limit in [1, 500, 501, 2000] {
@@ -58,7 +58,7 @@ fn a_stream_can_be_cut_by_a_limit() {
 }
 
 #[test]
-fn a_log_is_streamed_and_a_problem_before_the_first_line_is_one() {
+fn log_is_streamed_and_early_errors_are_problems() {
     let mut filled = Filled::with(1);
     filled.take_all(0, (0..1100).map(|_| (1, 1, installed("acme", "app", "EU", "EU"))));
     let server = Server::of(&filled.ledger, Options::default());
@@ -71,7 +71,7 @@ fn a_log_is_streamed_and_a_problem_before_the_first_line_is_one() {
 }
 
 #[test]
-fn a_client_that_goes_away_gives_its_place_back() {
+fn disconnected_client_frees_its_slot() {
     let filled = many();
     let options = Options { concurrent_requests: 1, ..Options::default() };
     let server = Server::of(&filled.ledger, options);
@@ -89,7 +89,7 @@ fn a_client_that_goes_away_gives_its_place_back() {
 }
 
 #[test]
-fn a_server_that_is_told_to_stop_answers_what_is_open_and_returns() {
+fn stopping_server_answers_open_requests() {
     let filled = many();
     let server = Server::of(&filled.ledger, Options::default());
     let api = Api::new(Arc::clone(&filled.ledger), Arc::new(String::new), Options::default());
@@ -102,7 +102,7 @@ fn a_server_that_is_told_to_stop_answers_what_is_open_and_returns() {
         };
         (address, tokio::spawn(serve(listener, api, shutdown)))
     });
-    // Waits for a position that comes after the server was told to stop.
+    // The request waits for a position that is recorded after the server was signalled to stop.
     let mut open = TcpStream::connect(address).unwrap();
     let request = "GET /v1/tenants/t-0001?minPosition=603 HTTP/1.1\r\nhost: x\r\n\r\n";
     open.write_all(request.as_bytes()).unwrap();

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::filled::{Filled, app, hour, installed, uninstalled};
 use crate::http::{Answer, Server};
 
-/// In each of three shards a tenant that came back after so many hours as the shard's number and one; one
-/// tenant is in two of them.
+/// Each of three shards has a tenant that returned after its shard number plus one hours; one tenant is in two
+/// shards.
 fn filled() -> Filled {
     let mut filled = Filled::with(3);
     filled.publish(0, "app", &["EU", "US"]);
@@ -36,11 +36,11 @@ fn asked(differences: bool) -> WhatIfQuery {
 }
 
 #[test]
-fn every_shard_counts_and_a_tenant_in_two_is_left_out() {
+fn whatif_counts_every_shard_and_omits_torn_tenants() {
     let filled = filled();
-    let told = Mutex::new(Vec::new());
+    let reported = Mutex::new(Vec::new());
     let answer = filled.ledger.ask(&asked(true), hour(9), &|line| {
-        told.lock().unwrap().push(crate::filled::json(line));
+        reported.lock().unwrap().push(crate::filled::json(line));
         ControlFlow::Continue(())
     });
     let answer = crate::filled::json(&answer.unwrap());
@@ -51,20 +51,20 @@ fn every_shard_counts_and_a_tenant_in_two_is_left_out() {
     assert_eq!((answer["tenants"].clone(), answer["records"].clone()), (3.into(), 9.into()));
     assert_eq!(answer["refused"][0]["clientKey"], "split");
     assert_eq!(answer["refused"][0]["shards"], json!(["realm.lifecycle/0", "realm.lifecycle/2"]));
-    let told = told.into_inner().unwrap();
+    let reported = reported.into_inner().unwrap();
     let mut differ: Vec<_> =
-        told.iter().filter_map(|line| line.pointer("/difference/clientKey")?.as_str()).collect();
+        reported.iter().filter_map(|line| line.pointer("/difference/clientKey")?.as_str()).collect();
     differ.sort_unstable();
-    // The window at the uninstall, and the realm at the install.
+    // One difference is the window at the uninstall, one the realm at the install.
     assert_eq!(differ, ["t-0", "t-0", "t-1", "t-1", "t-2", "t-2"]);
     let progress = |line: &Value| line.pointer("/progress/total").and_then(Value::as_u64);
-    assert!(told.iter().filter_map(progress).all(|total| total == 11), "no seal and no record of an app");
-    let last = told.iter().rfind(|line| line.get("progress").is_some()).unwrap();
+    assert!(reported.iter().filter_map(progress).all(|total| total == 11), "no seal and no record of an app");
+    let last = reported.iter().rfind(|line| line.get("progress").is_some()).unwrap();
     assert_eq!(last["progress"]["records"], last["progress"]["total"]);
 }
 
 #[test]
-fn whoever_hears_it_can_end_it() {
+fn line_callback_can_end_the_whatif() {
     let filled = filled();
     let hears = |line: &LedgerLine<'_>| match line {
         LedgerLine::Difference(_) => ControlFlow::Break(()),
@@ -76,7 +76,7 @@ fn whoever_hears_it_can_end_it() {
 }
 
 #[test]
-fn the_route_takes_a_body_and_answers_at_once_or_line_by_line() {
+fn whatif_route_answers_as_json_or_ndjson() {
     let filled = filled();
     let server = Server::of(&filled.ledger, Options::default());
     let body = r#"{"policies":[{"mode":"off"},{"mode":"days","days":30}],"appKey":"app"}"#;
@@ -94,7 +94,7 @@ fn the_route_takes_a_body_and_answers_at_once_or_line_by_line() {
 }
 
 #[test]
-fn a_body_that_is_no_question_is_a_problem() {
+fn invalid_whatif_body_gets_a_problem() {
     let filled = filled();
     let server = Server::of(&filled.ledger, Options::default());
     for body in [
@@ -111,7 +111,7 @@ fn a_body_that_is_no_question_is_a_problem() {
         let problem: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((status, problem["code"].clone()), (400, "invalid-body".into()), "{text}");
     }
-    // They come line by line, or not at all.
+    // Differences are sent as NDJSON only.
     let differences = r#"{"policies":[{"mode":"off"}],"differences":true}"#;
     assert_eq!(server.posting("/v1/whatif", "application/json", differences).status, 400);
     assert_eq!(server.posting("/v1/whatif", "application/x-ndjson", differences).status, 200);
@@ -119,7 +119,7 @@ fn a_body_that_is_no_question_is_a_problem() {
 }
 
 #[test]
-fn the_same_questions_are_refused_at_every_door() {
+fn invalid_whatif_query_is_refused() {
     let filled = filled();
     let refused = |asked: &WhatIfQuery| {
         filled.ledger.ask(asked, hour(9), &|_| ControlFlow::Continue(())).unwrap_err().code()

@@ -1,4 +1,4 @@
-//! Generated histories: few apps, ids and realms and clustered times, so that everything meets everything.
+//! Generated histories: few apps, ids and realms and clustered times, so that events interact.
 
 use ledger_core::descriptor::{DataResidency, Descriptor, Setting};
 use ledger_core::event::{
@@ -32,7 +32,7 @@ pub(crate) fn history_without_ties(max: usize) -> impl Strategy<Value = Vec<Even
     })
 }
 
-/// As [`history`], at the ends of time.
+/// As [`history`], with extreme timestamps.
 pub(crate) fn extreme_history(max: usize) -> impl Strategy<Value = Vec<Event>> {
     let time = select(vec![i64::MIN, i64::MIN + 1, 0, i64::MAX - 1, i64::MAX]);
     proptest::collection::vec((time.prop_map(Timestamp::from_millis), body()), 1..max).prop_map(|drawn| {

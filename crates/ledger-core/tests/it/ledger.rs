@@ -1,4 +1,4 @@
-//! A ledger in memory that takes records as they arrive: the incremental path, in a few lines.
+//! A ledger in memory that appends records in arrival order: the incremental path in a few lines.
 
 use std::collections::BTreeMap;
 
@@ -11,52 +11,52 @@ use ledger_core::timeline::AppTimelines;
 
 #[derive(Default)]
 pub(crate) struct Ledger {
-    pub(crate) tenants: BTreeMap<ClientKey, Kept>,
+    pub(crate) tenants: BTreeMap<ClientKey, TenantLog>,
     pub(crate) apps: AppTimelines,
     app_events: Vec<Event>,
 }
 
-/// A tenant's log, and its state as it was brought along.
+/// A tenant's log and its incrementally folded state.
 #[derive(Default)]
-pub(crate) struct Kept {
+pub(crate) struct TenantLog {
     pub(crate) log: Vec<Event>,
     pub(crate) tenant: Tenant,
     history: Refold<Event>,
     pub(crate) outcomes: Vec<Outcome>,
-    /// What the last app-level event corrected.
+    /// The corrections of the last app-level event.
     pub(crate) app_event_changes: Vec<Change>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum Arrival {
     Appended,
     Duplicate,
     Conflict,
 }
 
-impl Kept {
+impl TenantLog {
     pub(crate) fn entries(&self) -> Vec<Entry<'_>> {
         self.log.iter().zip(1..).map(|(event, seq)| Entry { seq, event }).collect()
     }
 }
 
 impl Ledger {
-    pub(crate) fn of(events: impl IntoIterator<Item = Event>) -> Self {
+    pub(crate) fn from_events(events: impl IntoIterator<Item = Event>) -> Self {
         let mut ledger = Self::default();
         for event in events {
-            ledger.take(event);
+            ledger.append(event);
         }
         ledger
     }
 
-    pub(crate) fn take(&mut self, event: Event) -> Taken {
+    pub(crate) fn append(&mut self, event: Event) -> Arrival {
         match event.client().cloned() {
-            Some(client) => self.take_for_tenant(client, event),
-            None => self.take_for_app(event),
+            Some(client) => self.append_for_tenant(client, event),
+            None => self.append_for_app(event),
         }
     }
 
-    fn take_for_tenant(&mut self, client: ClientKey, event: Event) -> Taken {
+    fn append_for_tenant(&mut self, client: ClientKey, event: Event) -> Arrival {
         let kept = self.tenants.entry(client).or_default();
         if let Some(repeat) = repeats(&kept.log, &event) {
             return repeat;
@@ -67,10 +67,10 @@ impl Ledger {
         assert_eq!(outcome.late, is_late);
         kept.outcomes.push(outcome);
         kept.log.push(event);
-        Taken::Appended
+        Arrival::Appended
     }
 
-    fn take_for_app(&mut self, event: Event) -> Taken {
+    fn append_for_app(&mut self, event: Event) -> Arrival {
         let Body::App { app, fact } = &event.body else {
             unreachable!("only app-level events have no tenant")
         };
@@ -90,12 +90,12 @@ impl Ledger {
         }
         self.apps = after;
         self.app_events.push(event);
-        Taken::Appended
+        Arrival::Appended
     }
 
     /// Every tenant folded from zero.
     pub(crate) fn folded_anew(&self, at: Timestamp) -> BTreeMap<ClientKey, Tenant> {
-        let folded = |(client, kept): (&ClientKey, &Kept)| {
+        let folded = |(client, kept): (&ClientKey, &TenantLog)| {
             (client.clone(), Tenant::as_of(&kept.entries(), &self.apps, at))
         };
         self.tenants.iter().map(folded).collect()
@@ -106,7 +106,7 @@ impl Ledger {
     }
 }
 
-fn repeats(log: &[Event], event: &Event) -> Option<Taken> {
+fn repeats(log: &[Event], event: &Event) -> Option<Arrival> {
     let known = log.iter().find(|known| known.id == event.id && known.app() == event.app())?;
-    Some(if known == event { Taken::Duplicate } else { Taken::Conflict })
+    Some(if known == event { Arrival::Duplicate } else { Arrival::Conflict })
 }

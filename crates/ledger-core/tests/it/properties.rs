@@ -1,5 +1,5 @@
-//! What holds for every history (I-1): the incremental path is the fold from zero, arrival does not matter,
-//! nothing panics, and the evidence that a record leaves is complete.
+//! Properties of every history (I-1): the incremental state equals the fold from zero, arrival order does not matter,
+//! nothing panics, and the changes of a record are complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,27 +14,27 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::generated::{extreme_history, history, history_without_ties};
-use crate::ledger::{Kept, Ledger, Taken};
+use crate::ledger::{Arrival, Ledger, TenantLog};
 
 proptest! {
-    // What fails is made a case of `rows` by hand, with a name.
+    // A failing case becomes a named test in `rows`.
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn record_by_record_is_the_fold_from_zero(events in history(40)) {
+    fn incremental_state_equals_the_fold_from_zero(events in history(40)) {
         let mut ledger = Ledger::default();
         for event in events {
-            ledger.take(event);
+            ledger.append(event);
             prop_assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX));
         }
     }
 
     #[test]
-    fn any_arrival_gives_the_same_states(
+    fn arrival_order_does_not_change_the_states(
         (events, shuffled) in history_without_ties(40)
             .prop_flat_map(|events| (Just(events.clone()), Just(events).prop_shuffle()))
     ) {
-        let (one, other) = (Ledger::of(events), Ledger::of(shuffled));
+        let (one, other) = (Ledger::from_events(events), Ledger::from_events(shuffled));
         prop_assert_eq!(without_seqs(&one), without_seqs(&other));
     }
 
@@ -47,12 +47,12 @@ proptest! {
         for (which, place) in &repeats {
             let event = which.get(&events);
             let first = sent.iter().position(|known| known.id == event.id).unwrap();
-            // Anywhere behind where it was first, or it would be that one.
+            // After its first occurrence, so that it is the duplicate.
             sent.insert(first + 1 + place.index(sent.len() - first), event.clone());
         }
-        let (once, mut again) = (Ledger::of(events), Ledger::default());
-        let taken: Vec<Taken> = sent.into_iter().map(|event| again.take(event)).collect();
-        let repeated = taken.iter().filter(|taken| **taken == Taken::Duplicate).count();
+        let (once, mut again) = (Ledger::from_events(events), Ledger::default());
+        let arrivals: Vec<Arrival> = sent.into_iter().map(|event| again.append(event)).collect();
+        let repeated = arrivals.iter().filter(|arrival| **arrival == Arrival::Duplicate).count();
         prop_assert_eq!(repeated, repeats.len());
         prop_assert_eq!(again.incremental(), once.incremental());
         for (client, kept) in &once.tenants {
@@ -61,10 +61,10 @@ proptest! {
     }
 
     #[test]
-    fn as_of_is_the_fold_of_what_had_happened(events in history(40), day in 0..13_i64) {
+    fn state_as_of_an_instant_is_the_fold_of_earlier_events(events in history(40), day in 0..13_i64) {
         let at = Timestamp::from_millis(day * ledger_core::limits::DAY_MS);
-        let then = Ledger::of(events.iter().filter(|event| event.time <= at).cloned());
-        let now = Ledger::of(events);
+        let then = Ledger::from_events(events.iter().filter(|event| event.time <= at).cloned());
+        let now = Ledger::from_events(events);
         let at_least_one = |(_, tenant): &(ClientKey, Tenant)| *tenant != Tenant::default();
         let looked_back: BTreeMap<_, _> = now.folded_anew(at).into_iter().filter(at_least_one).collect();
         let apps: BTreeSet<_> = looked_back.values().flat_map(|tenant| tenant.installations.keys()).collect();
@@ -74,8 +74,8 @@ proptest! {
     }
 
     #[test]
-    fn finished_migrations_come_back_from_their_stored_parts(events in history(40)) {
-        let ledger = Ledger::of(events);
+    fn finished_migrations_equal_those_collected_from_their_parts(events in history(40)) {
+        let ledger = Ledger::from_events(events);
         for state in ledger.tenants.values().flat_map(|kept| kept.tenant.installations.values()) {
             let again: FinishedMigrations = state.finished.iter().cloned().collect();
             prop_assert_eq!(&again, &state.finished);
@@ -83,13 +83,13 @@ proptest! {
     }
 
     #[test]
-    fn nothing_panics_at_the_ends_of_time(events in extreme_history(30)) {
-        let ledger = Ledger::of(events);
+    fn extreme_times_fold_without_panic(events in extreme_history(30)) {
+        let ledger = Ledger::from_events(events);
         prop_assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX));
     }
 
     #[test]
-    fn late_is_what_sorts_before_a_record_of_an_installation(events in history(25)) {
+    fn late_means_sorting_before_a_record_of_an_installation(events in history(25)) {
         let mut ledger = Ledger::default();
         let mut recorded: Vec<Event> = Vec::new();
         for event in events {
@@ -102,17 +102,17 @@ proptest! {
                 prop_assert_eq!(late, is_late(&recorded, &event), "{:?}", event);
             }
             recorded.push(event.clone());
-            ledger.take(event);
+            ledger.append(event);
         }
     }
 
     #[test]
-    fn changes_name_what_differs_and_corrections_what_no_longer_holds(events in history(25)) {
+    fn changes_and_corrections_match_the_refolded_outcomes(events in history(25)) {
         let mut ledger = Ledger::default();
         for event in events {
             let (before, apps_before) = (snapshot(&ledger), ledger.apps.clone());
             let client = event.client().cloned();
-            ledger.take(event.clone());
+            ledger.append(event.clone());
             for (key, kept) in &ledger.tenants {
                 let (tenant_before, traced_before) = before.get(key).cloned().unwrap_or_default();
                 let (changes, own_seq) = match &client {
@@ -162,9 +162,9 @@ fn check_changes(
         let descriptor_moved = was.is_some_and(|was| was.own_descriptor != now.own_descriptor);
         let product_moved = before.product_realm != after.product_realm;
         prop_assert!(change.is_some() || !(seen || product_moved), "{app} changed unnoticed");
-        // A late record can have decided or corrected something that later records made bygone.
-        let told = change.is_some_and(|change| change.correction.is_some() || change.decision.is_some());
-        let reason = seen || product_moved || descriptor_moved || told;
+        // A late record can have decided or corrected an outcome that later records replaced.
+        let decided = change.is_some_and(|change| change.correction.is_some() || change.decision.is_some());
+        let reason = seen || product_moved || descriptor_moved || decided;
         prop_assert!(change.is_none() || reason, "{app} did not change");
         let in_force = |state: &Installation| state.descriptor_at(apps.of(app), at).cloned();
         if was.is_some_and(|was| in_force(was) != in_force(now)) {
@@ -176,19 +176,19 @@ fn check_changes(
     Ok(())
 }
 
-/// A state without what only says when an event was last seen.
+/// A state without the fields that only record when an event was last seen.
 fn bare(state: &Installation) -> Installation {
     Installation { latest: None, own_descriptor: None, ..state.clone() }
 }
 
-/// Holds the corrections against all outcomes, folded without and with the record; an app-level event has no
-/// seq of the tenant, and nothing but corrections.
+/// Compares the corrections with all outcomes, folded without and with the record; an app-level event has no seq of
+/// the tenant, only corrections.
 fn check_corrections(
     without: &Outcomes,
     with: &Outcomes,
     own_seq: Option<u64>,
     changes: &[Change],
-    kept: &Kept,
+    kept: &TenantLog,
 ) -> Result<(), TestCaseError> {
     let entries = kept.entries();
     let place = |seq: &u64| entries.iter().find(|e| e.seq == *seq).map(|e| (e.event.time, e.seq));
@@ -215,7 +215,7 @@ fn check_corrections(
     Ok(())
 }
 
-/// The definition, word by word: in the effective order of some installation, something sorts after it.
+/// The definition of late: in the effective order of some installation, a record sorts after the event.
 fn is_late(recorded: &[Event], event: &Event) -> bool {
     let own = |event: &Event| match &event.body {
         Body::Installation { app, .. } => Some(app.clone()),
@@ -244,7 +244,7 @@ fn is_late(recorded: &[Event], event: &Event) -> bool {
     shared || concerned.iter().any(precedes)
 }
 
-/// The states with event ids where seqs were.
+/// The states with event ids in place of seqs.
 fn without_seqs(ledger: &Ledger) -> Vec<(Tenant, Vec<Option<EventId>>)> {
     let tenants = ledger.tenants.values();
     tenants

@@ -1,4 +1,4 @@
-//! Reads native JSON events for tests: trusting and short. The real decoder is `ledger-ingest`'s.
+//! Reads native JSON events for tests without validation. The real decoder is in `ledger-ingest`.
 
 use jiff::Timestamp as Instant;
 use ledger_core::descriptor::{DataResidency, Descriptor, Setting};

@@ -1,8 +1,8 @@
-//! Every row of the rules' tables, one short history each, that tells what the last line left behind.
+//! Every row of the rules' tables, each with a short history and the state after it.
 //!
 //! A history is lines of `<time> <type> <field>=<value>…`; times are sums like `1d+5m`. The app publishes a
 //! descriptor at `0d` with URLs for `US` and `EU` and 7 days of persistence, unless the history begins
-//! with `bare`. The state is told in words, absent ones left out:
+//! with `bare`. The state is written as text, absent fields left out:
 //! `<status> <realm>/<by>@<since> data= override= pending= window= rule= …`, anomalies as `!<seq>:<code>`.
 
 mod endings;
@@ -26,16 +26,16 @@ use serde_json::{Value, json};
 use crate::ledger::Ledger;
 use crate::reader;
 
-/// What a history leaves of the app `a`.
-fn told(history: &str) -> String {
+/// The state of the app `a` after a history, as text.
+fn state_after(history: &str) -> String {
     let ledger = ledger(history);
     let tenant = &ledger.tenants.values().next().unwrap().tenant;
-    tell(tenant, &tenant.installations[&AppKey::new("a").unwrap()])
+    state_text(tenant, &tenant.installations[&AppKey::new("a").unwrap()])
 }
 
 #[track_caller]
 fn check(row: &str, history: &str, expected: &str) {
-    assert_eq!(told(history), expected, "{row}");
+    assert_eq!(state_after(history), expected, "{row}");
 }
 
 fn ledger(history: &str) -> Ledger {
@@ -45,7 +45,7 @@ fn ledger(history: &str) -> Ledger {
         None => format!("{described}\n{history}"),
     };
     let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
-    Ledger::of(lines.zip(1..).map(|(line, number)| reader::event(&native(line, number))))
+    Ledger::from_events(lines.zip(1..).map(|(line, number)| reader::event(&native(line, number))))
 }
 
 fn native(line: &str, number: u32) -> Value {
@@ -76,7 +76,7 @@ fn native(line: &str, number: u32) -> Value {
     event
 }
 
-/// `US,EU:7`: regions, and days of persistence unless there is none.
+/// `US,EU:7`: regions, and days of persistence, if any.
 fn descriptor(text: &str) -> Value {
     let (regions, days) = text.split_once(':').unwrap_or((text, ""));
     let urls: serde_json::Map<_, _> = regions
@@ -128,20 +128,20 @@ fn short(at: Timestamp) -> String {
     parts.join("+")
 }
 
-fn tell(tenant: &Tenant, state: &Installation) -> String {
-    let mut told = state.status.as_str().to_lowercase();
-    if !state.enabled && told == "installed" {
-        told += " disabled";
+fn state_text(tenant: &Tenant, state: &Installation) -> String {
+    let mut text = state.status.as_str().to_lowercase();
+    if !state.enabled && text == "installed" {
+        text += " disabled";
     }
     match state.pin {
         Some(pin) => {
-            let _ = write!(told, " {}/{}@{}", pin.realm, pin.by.as_str().to_lowercase(), short(pin.since));
+            let _ = write!(text, " {}/{}@{}", pin.realm, pin.by.as_str().to_lowercase(), short(pin.since));
         }
-        None => told += " nowhere",
+        None => text += " nowhere",
     }
     let mut word = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            let _ = write!(told, " {name}={value}");
+            let _ = write!(text, " {name}={value}");
         }
     };
     let realm = |realm: Option<ledger_core::realm::Realm>| realm.map(|realm| realm.to_string());
@@ -181,7 +181,7 @@ fn tell(tenant: &Tenant, state: &Installation) -> String {
         word("divergent", decision.divergent.then(|| "yes".to_owned()));
     }
     for odd in state.anomalies.recent() {
-        let _ = write!(told, " !{}:{}", odd.seq, odd.code.as_str());
+        let _ = write!(text, " !{}:{}", odd.seq, odd.code.as_str());
     }
-    told
+    text
 }

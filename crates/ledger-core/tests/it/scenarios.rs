@@ -1,4 +1,4 @@
-//! The worked histories: what they expect, from zero and record by record.
+//! The scenarios: their expected states, folded from zero and record by record.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ledger_core::time::Timestamp;
 use serde_json::Value;
 
-use crate::ledger::{Ledger, Taken};
+use crate::ledger::{Arrival, Ledger};
 use crate::{reader, shown};
 
 const COUNT: usize = 30;
@@ -26,7 +26,7 @@ fn scenarios() -> Vec<Value> {
     paths.iter().map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).collect()
 }
 
-/// Plays a scenario, and compares what was refused with what it says. Lines that the decoder refuses never come to the
+/// Plays a scenario and compares the conflicts with those it lists. Lines that the decoder refuses do not reach the
 /// fold.
 fn play(scenario: &Value) -> Ledger {
     let mut ledger = Ledger::default();
@@ -38,7 +38,7 @@ fn play(scenario: &Value) -> Ledger {
         if undecoded.iter().any(|refused| refused["line"] == line) {
             continue;
         }
-        if ledger.take(reader::event(event)) == Taken::Conflict {
+        if ledger.append(reader::event(event)) == Arrival::Conflict {
             conflicts.push(serde_json::json!({"line": line, "reason": "event-id-conflict"}));
         }
     }
@@ -52,7 +52,7 @@ fn shown_at(ledger: &Ledger, at: Timestamp) -> Value {
 }
 
 #[test]
-fn every_state_is_as_expected() {
+fn every_scenario_gives_its_expected_states() {
     for scenario in scenarios() {
         let ledger = play(&scenario);
         for expect in scenario["expect"].as_array().unwrap() {
@@ -70,7 +70,7 @@ fn every_state_is_as_expected() {
 }
 
 #[test]
-fn record_by_record_is_the_fold_from_zero() {
+fn incremental_state_equals_the_fold_from_zero() {
     for scenario in scenarios() {
         let ledger = play(&scenario);
         assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX), "{}", scenario["name"]);
@@ -78,11 +78,11 @@ fn record_by_record_is_the_fold_from_zero() {
 }
 
 #[test]
-fn arrival_backwards_is_the_fold_from_zero_too() {
+fn reversed_arrival_equals_the_fold_from_zero() {
     for scenario in scenarios() {
         let mut events: Vec<_> = scenario["events"].as_array().unwrap().iter().map(reader::event).collect();
         events.reverse();
-        let ledger = Ledger::of(events);
+        let ledger = Ledger::from_events(events);
         assert_eq!(ledger.incremental(), ledger.folded_anew(Timestamp::MAX), "{}", scenario["name"]);
     }
 }

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_what_can_be_called() {
+    fn callable_urls_are_accepted() {
         for url in [
             "https://app.example.com",
             "HTTP://app.example.com:8080/a/b?x=1#y",
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot() {
+    fn uncallable_urls_are_refused() {
         for url in [
             "",
             "app.example.com",

@@ -6,7 +6,7 @@ use crate::placing::PlacingError;
 use crate::text::Lines;
 
 #[test]
-fn every_line_is_in_one_shard_or_another_or_blank() {
+fn every_line_is_in_a_shard_or_blank() {
     let scratch = tempfile::tempdir().unwrap();
     let secret = LedgerSecret::from_bytes([7; 32]);
     let data = DataDir::open(scratch.path(), StoreOptions::default(), secret.clone()).unwrap();
@@ -24,7 +24,7 @@ fn every_line_is_in_one_shard_or_another_or_blank() {
     };
     let mut text = format!("\n  \n{}\n\r\nno event\n\n", event(3));
     let mut gaps = vec![(1, 3), (4, 5), (6, 7)];
-    // A file that has grown goes on, and the blank lines after the last one with it.
+    // A grown file is continued, including its trailing blank lines.
     for lines in [6, 27] {
         import(&data, Lines::new(text.as_bytes()), &options).unwrap();
         let shards: Vec<VerifiedShard> = (0..3)
@@ -44,7 +44,7 @@ fn every_line_is_in_one_shard_or_another_or_blank() {
 }
 
 #[test]
-fn what_waits_is_bounded_in_bytes() {
+fn waiting_lines_are_bounded_in_bytes() {
     let scratch = tempfile::tempdir().unwrap();
     let data =
         DataDir::open(scratch.path(), StoreOptions::default(), LedgerSecret::from_bytes([7; 32])).unwrap();
@@ -81,7 +81,7 @@ fn what_waits_is_bounded_in_bytes() {
 }
 
 #[test]
-fn an_import_that_recorded_nothing_binds_nothing() {
+fn import_without_records_binds_nothing() {
     let scratch = tempfile::tempdir().unwrap();
     let data =
         DataDir::open(scratch.path(), StoreOptions::default(), LedgerSecret::from_bytes([7; 32])).unwrap();
@@ -101,7 +101,7 @@ fn an_import_that_recorded_nothing_binds_nothing() {
     let good = format!("{event}\n");
     import(&data, Lines::new(good.as_bytes()), &into(6, Partitioner::Crc32)).unwrap();
     assert_eq!(data.partitioner("t").unwrap(), Some(Partitioner::Crc32));
-    // What is recorded stays, whatever becomes of the next import.
+    // Recorded events stay after a failed later import.
     let named = ImportOptions { source: "other".to_owned(), ..into(6, Partitioner::Crc32) };
     import(&data, Lines::new(refused.as_bytes()), &named).unwrap_err();
     assert_eq!(data.identity("t").unwrap().map(|topic| topic.partitions), Some(6));
@@ -123,9 +123,9 @@ fn options(source: &str, placing: Placement) -> ImportOptions {
     }
 }
 
-/// Seen before this: the first lines were judged up to 32 MiB only, and then 5,000 bad lines were taken.
+/// Regression: only the first 32 MiB were judged, and 5,000 bad lines were accepted.
 #[test]
-fn the_first_lines_are_judged_however_long_they_are() {
+fn first_lines_are_judged_regardless_of_length() {
     let scratch = tempfile::tempdir().unwrap();
     let data = data(&scratch);
     let filler = "x".repeat(300_000);
@@ -143,7 +143,7 @@ fn the_first_lines_are_judged_however_long_they_are() {
     assert_eq!((refusals.lines(), refusals.kinds()[0].first_lines[0]), (200, 131));
     assert_eq!(data.identity("t").unwrap(), None, "nothing was recorded");
 
-    // What an import took is not judged again, and the lines are those of the file.
+    // An accepted import is not judged again, and line numbers are those of the file.
     let accepted = ImportOptions { accept_refusals: true, ..options.clone() };
     assert_eq!(import(&data, Lines::new(bad.as_bytes()), &accepted).unwrap().applied.refused, 200);
     let grown = bad + &long(500) + "{\"cut off";
@@ -153,7 +153,7 @@ fn the_first_lines_are_judged_however_long_they_are() {
 }
 
 #[test]
-fn an_import_takes_the_partitions_that_its_topic_has() {
+fn import_uses_the_partitions_of_its_topic() {
     let broker = crate::kafka::EmbeddedBroker::start(&[("t", 4)]).unwrap();
     let placing = |brokers: String, set| {
         let kafka = crate::kafka::KafkaOptions { brokers, ..Default::default() };
@@ -186,7 +186,7 @@ fn an_import_takes_the_partitions_that_its_topic_has() {
 }
 
 #[test]
-fn a_recorded_time_that_was_never_set_is_refused() {
+fn unset_recorded_time_is_refused() {
     let scratch = tempfile::tempdir().unwrap();
     let data = data(&scratch);
     let line = |recorded_at: &str| {

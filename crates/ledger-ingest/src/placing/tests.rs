@@ -1,4 +1,4 @@
-//! How keys are placed, learnt, and set right.
+//! How partitioners are learnt, agreed and set.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::kafka::EmbeddedBroker;
 use crate::placing::*;
 
 #[test]
-fn a_partitioner_is_learnt_when_it_alone_fits_more_keys_than_chance_would() {
+fn partitioner_is_learnt_when_it_alone_fits_beyond_chance() {
     for partitions in [2, 4, 12, 1_000] {
         for partitioner in Partitioner::COMPUTING {
             let mut tally = KeyTally::new(partitions);
@@ -35,7 +35,7 @@ fn a_partitioner_is_learnt_when_it_alone_fits_more_keys_than_chance_would() {
 }
 
 #[test]
-fn keys_of_two_partitioners_fit_none() {
+fn keys_of_two_partitioners_give_unknown() {
     let mut tally = KeyTally::new(4);
     for (number, key) in keys().iter().enumerate() {
         let partitioner = Partitioner::COMPUTING[number % 2];
@@ -61,9 +61,9 @@ fn mixed() -> Vec<(String, u32)> {
     [by(Partitioner::Crc32, first), by(Partitioner::Murmur2, rest)].concat()
 }
 
-/// Seen before this: the first ten keys of one partition decided.
+/// Regression: the first ten keys of one partition decided.
 #[test]
-fn a_topic_of_two_producers_is_seen_whole_before_it_is_decided() {
+fn all_partitions_are_sampled_before_deciding() {
     let broker = EmbeddedBroker::start(&[("t", 4)]).unwrap();
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", broker.address());
@@ -82,10 +82,10 @@ fn a_topic_of_two_producers_is_seen_whole_before_it_is_decided() {
     assert_eq!(placing.partitions("t").unwrap(), Some(4));
     assert_eq!(placing.partitions("none").unwrap(), None);
     let (_scratch, data) = directory();
-    let told = placing.partitioner(&data, "t", 4).unwrap_err();
+    let reported = placing.partitioner(&data, "t", 4).unwrap_err();
     let keys = keys().len();
-    assert!(told.to_string().contains(&format!(" of {keys}, crc32 ")), "{told}");
-    assert!(matches!(told, PlacingError::Unknown { shown: Some(_), .. }), "{told:?}");
+    assert!(reported.to_string().contains(&format!(" of {keys}, crc32 ")), "{reported}");
+    assert!(matches!(reported, PlacingError::Unknown { shown: Some(_), .. }), "{reported:?}");
 }
 
 fn directory() -> (tempfile::TempDir, DataDir) {
@@ -137,13 +137,13 @@ const FROM_KAFKA: SourcePosition = SourcePosition::Kafka { next_offset: 500, lea
 fn recorded_tenants_of_all_partitions_are_counted() {
     let (_scratch, data) = directory();
     record(&data, "t", &FROM_KAFKA, &mixed());
-    let told = Placement::default().partitioner(&data, "t", 4).unwrap_err();
-    assert!(matches!(told, PlacingError::Unknown { shown: Some(_), .. }), "{told:?}");
+    let reported = Placement::default().partitioner(&data, "t", 4).unwrap_err();
+    assert!(matches!(reported, PlacingError::Unknown { shown: Some(_), .. }), "{reported:?}");
 }
 
-/// Seen before this: what was learnt from a few keys stood for ever.
+/// Regression: a partitioner learnt from a few keys could not be replaced.
 #[test]
-fn what_is_set_takes_the_place_of_what_was_learnt_unless_records_were_placed_by_that() {
+fn set_partitioner_replaces_the_learnt_unless_records_used_it() {
     let (_scratch, data) = directory();
     record(&data, "t", &FROM_KAFKA, &mixed()[..3]);
     data.remember_partitioner("t", Partitioner::Murmur2).unwrap();
@@ -163,7 +163,7 @@ fn what_is_set_takes_the_place_of_what_was_learnt_unless_records_were_placed_by_
 }
 
 #[test]
-fn what_is_set_against_what_is_known_is_refused_unless_it_sets_nothing() {
+fn conflicting_partitioner_is_refused_unless_unknown() {
     use Partitioner::{Crc32, Murmur2, Unknown};
     let at = |set, known| in_force("t", set, known);
     assert_eq!(at(None, Some(Crc32)).unwrap(), Some(Crc32));
@@ -178,7 +178,7 @@ fn what_is_set_against_what_is_known_is_refused_unless_it_sets_nothing() {
     assert_eq!(to_place("t", 1, None).unwrap(), Murmur2);
 }
 
-/// Where librdkafka put each key.
+/// The partition that librdkafka chose for each key.
 #[derive(Default)]
 struct Places(Mutex<Vec<(Vec<u8>, i32)>>);
 
@@ -193,7 +193,7 @@ impl ProducerContext for Places {
     }
 }
 
-/// Client keys as they are met in the field, and every length, so that all tails of the hashes are taken.
+/// Client keys of every kind and length, so that all tails of the hashes are covered.
 fn keys() -> Vec<String> {
     let sites = (0..150).map(|n| format!("customer-{n}.atlassian.net"));
     let uuids = (0..50u64).map(|n| format!("jira:{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
@@ -202,7 +202,7 @@ fn keys() -> Vec<String> {
 }
 
 #[test]
-fn every_partition_is_the_one_that_librdkafka_takes() {
+fn partitions_match_those_of_librdkafka() {
     let names = ["murmur2", "murmur2_random", "consistent", "consistent_random", "fnv1a", "fnv1a_random"];
     for partitions in [2, 4, 7, 12] {
         let broker = EmbeddedBroker::start(&[("t", partitions)]).unwrap();

@@ -1,4 +1,4 @@
-//! Whatever is killed, restored or started twice: one root for a size, and what is published only grows.
+//! However signers are killed, restored or duplicated, a size has one signed root, and published sizes only grow.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use crate::sign::*;
 
 const ORIGIN: &str = "example.com/realm/3";
 
-/// Where a process is killed, or its connection cut, on the way to a published note.
+/// The point at which a process is killed or its connection cut while publishing a note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     Nowhere,
@@ -22,7 +22,7 @@ enum Cut {
     BeforeClaiming,
     AfterClaiming,
     BeforePublishing,
-    /// The note is there, but who sent it does not know.
+    /// The note is published, but the sender gets no answer.
     AfterPublishing,
 }
 
@@ -35,12 +35,12 @@ const CUTS: [Cut; 6] = [
     Cut::AfterPublishing,
 ];
 
-/// The topic: notes, and who may add one.
+/// The topic: its notes, and the process that may publish.
 #[derive(Debug, Default)]
 struct Topic {
     notes: Vec<String>,
     epoch: u64,
-    /// What another publishes right before the next one claims.
+    /// A note that another process publishes right before the next claim.
     meanwhile: Option<String>,
 }
 
@@ -97,7 +97,7 @@ impl CheckpointLog for Simulated {
 #[derive(Debug, Clone, Default)]
 struct Log {
     leaves: Vec<Hash>,
-    /// What the disk says of these instead.
+    /// Hashes that the disk returns in place of the true ones.
     flipped: BTreeMap<u64, Hash>,
     /// Seals that proofs wait for.
     awaited: BTreeSet<u64>,
@@ -169,7 +169,7 @@ impl Process {
         Self { log, cut, signer, topic: Rc::clone(topic), keys }
     }
 
-    /// Killed: what it knew is gone, but for what lies on disk.
+    /// A killed process keeps only its files.
     fn restart(&mut self) {
         self.restart_with(&[key(1)]);
     }
@@ -212,7 +212,7 @@ fn topic() -> Rc<RefCell<Topic>> {
 }
 
 #[test]
-fn only_sealed_sizes_are_signed_and_each_once() {
+fn sealed_sizes_are_signed_once() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::default());
     for size in 1..=23 {
@@ -225,7 +225,7 @@ fn only_sealed_sizes_are_signed_and_each_once() {
 }
 
 #[test]
-fn a_seal_that_a_proof_waits_for_is_signed_on_the_way() {
+fn seal_awaited_by_a_proof_is_signed_first() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(40));
     process.log.awaited.extend([10, 25]);
@@ -239,7 +239,7 @@ fn a_seal_that_a_proof_waits_for_is_signed_on_the_way() {
 }
 
 #[test]
-fn a_restored_backup_halts_and_resumes_when_it_has_caught_up() {
+fn restored_backup_halts_until_it_has_caught_up() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(40));
     assert_eq!(process.step(now), Ok(40));
@@ -254,7 +254,7 @@ fn a_restored_backup_halts_and_resumes_when_it_has_caught_up() {
 }
 
 #[test]
-fn a_backup_that_goes_on_differently_is_never_signed() {
+fn diverged_backup_is_never_signed() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(40));
     process.step(now).unwrap();
@@ -262,7 +262,7 @@ fn a_backup_that_goes_on_differently_is_never_signed() {
     (0..40).for_each(|_| process.log.grow(1));
     process.restart();
     assert_eq!(process.step(now), Err("log-differs-from-checkpoint"));
-    // Nor when the topic is lost: what was said is kept beside the keys too.
+    // Nor when the topic is lost: the last note is kept beside the keys too.
     topic.borrow_mut().notes.clear();
     process.restart();
     assert_eq!(process.step(now), Err("log-differs-from-checkpoint"));
@@ -270,7 +270,7 @@ fn a_backup_that_goes_on_differently_is_never_signed() {
 }
 
 #[test]
-fn a_flipped_bit_is_never_signed() {
+fn damaged_leaf_is_never_signed() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(40));
     process.log.flipped.insert(17, Hash::of(&[b"flipped"]));
@@ -281,7 +281,7 @@ fn a_flipped_bit_is_never_signed() {
 }
 
 #[test]
-fn who_is_shut_out_stands_by_and_takes_over_in_the_end() {
+fn fenced_signer_follows_and_takes_over_after_a_time() {
     let (topic, mut now) = (topic(), Instant::now());
     let mut one = Process::start(&topic, Log::of(5));
     let mut other = Process::start(&topic, Log::of(5));
@@ -306,7 +306,7 @@ fn who_is_shut_out_stands_by_and_takes_over_in_the_end() {
 }
 
 #[test]
-fn a_note_of_an_unknown_key_halts_and_a_key_can_be_changed_in_between() {
+fn note_of_unknown_key_halts_and_overlapping_keys_resume() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(5));
     process.step(now).unwrap();
@@ -322,7 +322,7 @@ fn a_note_of_an_unknown_key_halts_and_a_key_can_be_changed_in_between() {
 }
 
 #[test]
-fn a_log_that_does_not_grow_is_signed_anew_when_a_key_is_added() {
+fn added_key_signs_an_unchanged_log_again() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(5));
     process.step(now).unwrap();
@@ -340,7 +340,7 @@ fn a_log_that_does_not_grow_is_signed_anew_when_a_key_is_added() {
 }
 
 #[test]
-fn who_has_nothing_fit_to_be_signed_shuts_nobody_out() {
+fn damaged_signer_does_not_fence_a_healthy_one() {
     let (topic, now) = (topic(), Instant::now());
     let mut healthy = Process::start(&topic, Log::of(5));
     healthy.step(now).unwrap();
@@ -355,11 +355,11 @@ fn who_has_nothing_fit_to_be_signed_shuts_nobody_out() {
 }
 
 #[test]
-fn every_note_that_is_found_is_compared() {
+fn every_kept_note_is_compared() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(10));
     process.step(now).unwrap();
-    // Of another log, of the same size or smaller: that it was said is as bad as if it were the last word.
+    // A note of another log, of the same size or smaller: a signed smaller note is as bad as the last one.
     for size in [10, 5] {
         let strange = note(size, Hash::of(&[b"another"]));
         KeptNote::new(process.keys.path(), ORIGIN).replace(&strange).unwrap();
@@ -369,7 +369,7 @@ fn every_note_that_is_found_is_compared() {
 }
 
 #[test]
-fn what_is_published_right_before_the_claim_is_gone_on_from() {
+fn note_published_before_the_claim_is_extended() {
     let (now, log) = (Instant::now(), Log::of(10));
     let another = Hash::of(&[b"another"]);
     for (root, said) in [(log.root(10), Ok(10)), (another, Err("log-differs-from-checkpoint"))] {
@@ -387,7 +387,7 @@ fn what_is_published_right_before_the_claim_is_gone_on_from() {
 }
 
 #[test]
-fn what_became_of_a_note_is_found_out_before_another_is_said() {
+fn uncertain_note_is_resolved_before_the_next() {
     let (topic, now) = (topic(), Instant::now());
     let mut process = Process::start(&topic, Log::of(5));
     *process.cut.borrow_mut() = Cut::AfterPublishing;
@@ -410,11 +410,11 @@ impl Dice {
     }
 }
 
-/// Three processes on one origin; each is cut off anywhere, killed, restored from older copies, filled with
-/// something else, given another key beside its own, or deprived of what it kept.
+/// Three processes on one origin; each is cut off at any point, killed, restored from older copies, filled with other
+/// records, given another key, or deprived of its kept note.
 fn play(seed: u64, steps: usize) -> usize {
     let (topic, mut now, mut dice) = (topic(), Instant::now(), Dice(seed));
-    // The leaves that each note was signed over.
+    // The leaves under each signed note.
     let mut signed: Vec<Vec<Hash>> = Vec::new();
     let mut processes: Vec<Process> = (0..3).map(|_| Process::start(&topic, Log::default())).collect();
     for _ in 0..steps {
@@ -447,7 +447,7 @@ fn play(seed: u64, steps: usize) -> usize {
         assert_eq!(log.root(note.size), note.root, "seed {seed}, size {}", note.size);
     }
     for (notes, logs) in found.windows(2).zip(signed.windows(2)) {
-        // One that is said again has more signatures.
+        // A note published again has more signatures.
         let grows = notes[0].size < notes[1].size || notes[0] == notes[1];
         assert!(grows && logs[1].starts_with(&logs[0]), "seed {seed}: {notes:?}");
     }
@@ -455,7 +455,7 @@ fn play(seed: u64, steps: usize) -> usize {
 }
 
 #[test]
-fn nothing_makes_two_notes_of_one_size() {
+fn no_interruption_signs_two_roots_of_one_size() {
     let notes: usize = (0..40).map(|seed| play(seed, 150)).sum();
     assert!(notes > 150, "{notes} notes are too few to say anything");
 }

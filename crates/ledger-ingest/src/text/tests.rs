@@ -26,7 +26,7 @@ fn lines_of(bytes: &[u8]) -> Vec<String> {
     lines.map(|line| String::from_utf8(line.unwrap().text).unwrap()).collect()
 }
 
-/// A reader that gives a byte at a time, as a slow pipe does.
+/// A reader that returns one byte at a time, like a slow pipe.
 struct Trickle<'a>(&'a [u8]);
 
 impl Read for Trickle<'_> {
@@ -36,7 +36,7 @@ impl Read for Trickle<'_> {
 }
 
 #[test]
-fn the_same_lines_come_out_of_every_wrapping() {
+fn every_packing_gives_the_same_lines() {
     let line = |number| format!("{{\"id\":\"{number}\"}}\n");
     let text: String = (0..5_000).map(line).collect();
     let (first, rest) = text.as_bytes().split_at(33_333);
@@ -61,7 +61,7 @@ fn the_same_lines_come_out_of_every_wrapping() {
 }
 
 #[test]
-fn only_the_first_line_is_waited_for() {
+fn opening_reads_only_the_first_line() {
     struct Endless(Vec<u8>);
     impl Read for Endless {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -77,7 +77,7 @@ fn only_the_first_line_is_waited_for() {
 }
 
 #[test]
-fn packed_data_that_is_cut_off_or_damaged_is_said_to_be() {
+fn truncated_or_damaged_packing_is_reported() {
     let line = |number| format!("{EVENT} {number}\n");
     let text: String = (0..20_000).map(line).collect();
     for (packing, packed) in [("gzip", gzip(text.as_bytes())), ("zstd", zstd(text.as_bytes()))] {
@@ -96,8 +96,8 @@ fn packed_data_that_is_cut_off_or_damaged_is_said_to_be() {
     }
 }
 
-/// What it looks like, and the remedy for the file `x`.
-fn told(bytes: &[u8]) -> (String, String) {
+/// The detected format, and the remedy for the file `x`.
+fn detected(bytes: &[u8]) -> (String, String) {
     let error = Text::open(bytes).unwrap().lines().unwrap_err();
     let text = error.to_string();
     let what = text.strip_prefix("this is no NDJSON, one JSON object a line: it looks like ").unwrap();
@@ -109,7 +109,7 @@ fn wide(text: &str, unit: impl Fn(u16) -> Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_ndjson_is_named_with_what_converts_it() {
+fn foreign_format_is_named_with_its_conversion() {
     let pretty = EVENT.replace(',', ",\n  ");
     let two = format!("{EVENT}\n{EVENT}\n");
     let long = format!("{{\"events\":[{}]}}", vec![EVENT; 2_000].join(","));
@@ -173,7 +173,7 @@ fn what_is_no_ndjson_is_named_with_what_converts_it() {
         ("other text", "as JSON instead", b"hello\nworld\n".to_vec()),
     ];
     for (what, command, bytes) in cases {
-        let (said, remedy) = told(bytes);
+        let (said, remedy) = detected(bytes);
         let sample = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]);
         assert!(said.contains(what), "{said:?}, not {what:?}: {sample:?}");
         assert!(remedy.contains(command), "{remedy:?}, not {command:?}: {sample:?}");
@@ -181,7 +181,7 @@ fn what_is_no_ndjson_is_named_with_what_converts_it() {
 }
 
 #[test]
-fn ndjson_with_faults_in_it_is_ndjson() {
+fn faulty_ndjson_is_still_ndjson() {
     let wrong_first = format!("\"time\":\"2026\"}}\n{EVENT}\n{EVENT}\n");
     let array_first = format!("[{EVENT}]\n{EVENT}\n");
     let long = format!("{{\"id\":\"1\",\"tags\":[{{}}],\"x\":\"{}\"}}\n", "x".repeat(100_000));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::encodings::Sent;
 
-/// A lifecycle payload with everything that was ever seen in one; secrets hold the word `canary`.
+/// A lifecycle payload with every known field; secrets contain the word `canary`.
 pub(crate) fn payload(event_type: &str) -> Value {
     json!({
         "key": "com.example.app", "clientKey": "jira:3f2f5e8a", "eventType": event_type,
@@ -20,7 +20,7 @@ pub(crate) fn payload(event_type: &str) -> Value {
     })
 }
 
-/// What whoever puts a hook on Kafka stamps on it.
+/// The attributes that the producer of a hook stamps on it.
 fn attributes(name: &str) -> Value {
     json!({
         "specversion": "1.0", "source": "/hooks/eu", "id": "h-1", "type": format!("com.atlassian.connect.{name}"),
@@ -82,7 +82,7 @@ fn lifecycle_payloads_become_events() {
 }
 
 #[test]
-fn what_a_payload_says_about_itself_elsewhere_is_ignored() {
+fn other_payload_fields_are_ignored() {
     let mut odd = payload("uninstalled");
     for (field, value) in [
         ("id", json!(1)),
@@ -124,7 +124,7 @@ fn migration_hooks_become_events() {
 }
 
 #[test]
-fn faults_go_by_the_names_the_sender_knows() {
+fn faults_name_the_payload_field() {
     let without = |field: &str| {
         let mut payload = payload("installed");
         payload.as_object_mut().unwrap().remove(field);
@@ -190,7 +190,7 @@ fn faults_go_by_the_names_the_sender_knows() {
 }
 
 #[test]
-fn other_types_are_unsupported() {
+fn other_hook_types_are_unsupported() {
     for name in ["upgraded", "dare-migration.status", "dare-migration.", "", "Installed"] {
         assert_eq!(
             decode(name, &[], &payload("installed")),

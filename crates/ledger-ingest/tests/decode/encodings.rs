@@ -1,4 +1,4 @@
-//! One native event in every encoding that can say it, made without the code under test.
+//! One native event in every encoding that can express it, made without the code under test.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use prost_reflect::prost::Message as _;
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage};
 use serde_json::{Map, Value, json};
 
-/// A message that owns what it holds.
+/// A message that owns its parts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sent {
     pub(crate) key: Option<Vec<u8>>,
@@ -70,7 +70,7 @@ const ATTRIBUTES: &[(&str, &str)] =
     &[("id", "id"), ("type", "type"), ("time", "time"), ("clientKey", "subject"), ("appKey", "appkey")];
 
 impl Encoding {
-    /// The event in this encoding, unless it cannot say that.
+    /// The event in this encoding, if the encoding can express it.
     pub(crate) fn encode(self, event: &Value) -> Option<Sent> {
         match self {
             Self::Native => Some(Sent::json(event)),
@@ -101,7 +101,7 @@ impl Encoding {
         }
     }
 
-    /// How a native path is called in this encoding.
+    /// The native path as this encoding names it.
     pub(crate) fn path(self, native: &str) -> String {
         let is_native = matches!(self, Self::Native | Self::Protobuf);
         let attribute = ATTRIBUTES.iter().find(|(name, _)| *name == native && !is_native);
@@ -151,7 +151,7 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::from_file_descriptor_set(files).unwrap()
 });
 
-/// The message that the event's JSON is the JSON form of, if it is of one.
+/// The protobuf message of the event's JSON, if there is one.
 pub(crate) fn protobuf(event: &Value) -> Option<Vec<u8>> {
     if !is_sayable(event) {
         return None;
@@ -162,8 +162,8 @@ pub(crate) fn protobuf(event: &Value) -> Option<Vec<u8>> {
     Some(message.encode_to_vec())
 }
 
-/// The JSON form of protobuf is kinder than the native one: it takes text for numbers and numbers for enums,
-/// and drops the words of enums that it does not know.
+/// The JSON form of protobuf is more lenient than the native one: it accepts text for numbers and numbers for enums,
+/// and drops unknown enum words.
 fn is_sayable(event: &Value) -> bool {
     let is_word = |value: &Value, words: &[&str]| match value {
         Value::String(word) => words.contains(&word.as_str()),
@@ -194,7 +194,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_tick_is_one_in_every_encoding_whatever_its_key() {
+fn tick_decodes_in_every_encoding_with_any_key() {
     let tick = serde_json::json!({"id": "t-1", "type": "tick", "time": "2026-03-01T10:00:00.000Z"});
     for encoding in ENCODINGS {
         let mut sent = encoding.encode(&tick).unwrap();

@@ -1,4 +1,4 @@
-//! Every kind of bad input, in every encoding that can say it: same reason, same path.
+//! Every kind of bad input, in every encoding that can express it, gives the same reason and path.
 
 use ledger_record::rejection::Reason::{self, *};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::encodings::{ENCODINGS, Encoding, Sent};
 use super::samples::{full_event, policy, remove, set};
 
-/// What is done to the sample of a type, and what must be said about it.
+/// The change of a type's sample, and the expected reason and path.
 type Fault = (&'static str, &'static str, Option<Value>, Reason, &'static str);
 
 fn check((name, pointer, value, reason, path): Fault) -> usize {
@@ -28,7 +28,7 @@ fn check((name, pointer, value, reason, path): Fault) -> usize {
 }
 
 #[test]
-fn what_is_required_is_missed() {
+fn missing_required_field_is_refused() {
     for (name, field) in [
         ("installed", "id"),
         ("installed", "type"),
@@ -76,7 +76,7 @@ fn what_is_required_is_missed() {
 }
 
 #[test]
-fn the_wrong_type_is_invalid() {
+fn wrong_type_is_invalid() {
     let texts = [
         "id",
         "type",
@@ -134,7 +134,7 @@ fn the_wrong_type_is_invalid() {
 }
 
 #[test]
-fn the_wrong_value_is_invalid() {
+fn wrong_value_is_invalid() {
     for (name, field) in [("installed", "id"), ("installed", "clientKey"), ("installed", "appKey")] {
         let pointer: &'static str = format!("/{field}").leak();
         for value in [json!(""), json!("a\nb"), json!("a\u{85}"), json!("x".repeat(256))] {
@@ -185,20 +185,26 @@ fn the_wrong_value_is_invalid() {
 }
 
 #[test]
-fn a_time_since_2010_is_taken() {
+fn time_from_2010_on_is_accepted() {
     for (name, field) in
         [("enabled", "time"), ("migration-scheduled", "startTime"), ("migration-scheduled", "endTime")]
     {
         let mut event = full_event(name);
         event[field] = json!("2010-01-01T00:00:00.000Z");
         for encoding in ENCODINGS {
-            encoding.encode(&event).unwrap().decode().unwrap();
+            let decoded = encoding.encode(&event).unwrap().decode().unwrap().event;
+            let native = ledger_record::json::to_vec(&decoded).unwrap();
+            assert_eq!(
+                serde_json::from_slice::<Value>(&native).unwrap()[field],
+                event[field],
+                "{encoding:?} {name}"
+            );
         }
     }
 }
 
 #[test]
-fn a_time_that_is_left_to_the_record_is_not_before_2010_either() {
+fn defaulted_time_before_2010_is_invalid() {
     use ledger_core::time::Timestamp;
     let mut event = full_event("enabled");
     remove(&mut event, "/time");
@@ -231,14 +237,14 @@ fn default_is_global_in_every_realm_field() {
 }
 
 #[test]
-fn links_are_checked() {
+fn invalid_links_are_refused() {
     for (name, client, app) in
         [("continued", "fromClientKey", "fromAppKey"), ("superseded", "toClientKey", "toAppKey")]
     {
         for value in [json!(""), json!("x".repeat(65)), json!("ü".repeat(33))] {
             assert_eq!(check((name, "/evidence", Some(value), InvalidField, "evidence")), ENCODINGS.len());
         }
-        // Its own installation, with the app key said or left out.
+        // Its own installation, with the app key given or left out.
         let mut own = full_event(name);
         own[client] = own["clientKey"].clone();
         for app_key in [json!("com.example.app"), Value::Null] {
@@ -251,12 +257,12 @@ fn links_are_checked() {
         }
         // Another app of the same tenant is another installation.
         own[app] = json!("com.example.other");
-        // Only an operator has to sign.
+        // Only overrides need an actor.
         let mut unsigned = full_event(name);
         unsigned["evidence"] = json!("x".repeat(64));
         remove(&mut unsigned, "/actor");
         remove(&mut unsigned, "/reason");
-        // The app key is the event's own unless it is given.
+        // The app key defaults to the event's own.
         let (mut short, mut long) = (full_event(name), full_event(name));
         remove(&mut short, format!("/{app}").leak());
         long[app] = json!("com.example.app");
@@ -270,7 +276,7 @@ fn links_are_checked() {
 }
 
 #[test]
-fn descriptors_are_checked() {
+fn invalid_descriptors_are_refused() {
     let base = "descriptor.baseUrl";
     for value in ["", "app.example.com", "ftp://app.example.com", "https://", "/x", "https://a b"] {
         assert_eq!(
@@ -310,7 +316,7 @@ fn descriptors_are_checked() {
 }
 
 #[test]
-fn policies_are_checked() {
+fn invalid_policies_are_refused() {
     for value in [json!(0), json!(-1), json!(36_501), json!(1.5), json!("30"), json!(true), json!(1e40)] {
         let event: &'static str = policy(&json!({"mode": "days", "days": 1})).to_string().leak();
         check((event, "/policy/days", Some(value), InvalidField, "policy.days"));
@@ -327,7 +333,7 @@ fn policies_are_checked() {
 }
 
 #[test]
-fn a_type_that_nobody_knows_is_unsupported() {
+fn unknown_type_is_unsupported() {
     for name in ["", "Installed", "uninstall", "com.atlassian.connect.installed"] {
         assert_eq!(
             check(("installed", "/type", Some(json!(name)), UnsupportedType, "type")),
@@ -337,7 +343,7 @@ fn a_type_that_nobody_knows_is_unsupported() {
 }
 
 #[test]
-fn the_kafka_key_is_the_client_key_or_the_app_key() {
+fn mismatched_kafka_key_is_refused() {
     for event in super::samples::full_events() {
         let is_app = event.get("clientKey").is_none();
         let right = event[if is_app { "appKey" } else { "clientKey" }].as_str().unwrap();
@@ -360,7 +366,7 @@ fn the_kafka_key_is_the_client_key_or_the_app_key() {
 }
 
 #[test]
-fn only_a_cloud_event_may_leave_its_time_to_the_record() {
+fn only_cloud_events_default_to_the_record_time() {
     use ledger_core::time::Timestamp;
     let mut event = full_event("enabled");
     remove(&mut event, "/time");
@@ -383,7 +389,7 @@ fn only_a_cloud_event_may_leave_its_time_to_the_record() {
 }
 
 #[test]
-fn what_is_not_json_is_undecodable() {
+fn malformed_json_is_undecodable() {
     let event = full_event("installed").to_string();
     let cut = &event[..event.len() - 1];
     let trailing = format!("{event} x");
@@ -419,7 +425,7 @@ fn what_is_not_json_is_undecodable() {
 }
 
 #[test]
-fn what_is_not_protobuf_is_undecodable() {
+fn malformed_protobuf_is_undecodable() {
     let event = full_event("installed").to_string();
     for body in [&b"\x0a\x05ab"[..], b"\x0a\x01\xff", event.as_bytes(), b"\x0a"] {
         let sent = Sent { value: Some(body.to_vec()), ..Sent::default() };
@@ -429,7 +435,7 @@ fn what_is_not_protobuf_is_undecodable() {
 }
 
 #[test]
-fn what_is_neither_is_undecodable() {
+fn unknown_content_type_or_null_value_is_undecodable() {
     for content_type in ["text/plain", "application/avro", "application/cloudevents-batch+json", "\u{ff}"] {
         let sent = Sent::json(&full_event("installed")).with_header("content-type", content_type);
         assert_eq!(sent.decode().unwrap_err().reason, Undecodable, "{content_type}");
@@ -440,14 +446,15 @@ fn what_is_neither_is_undecodable() {
 }
 
 #[test]
-fn an_unknown_field_may_be_nested_as_deep_as_it_likes() {
+fn deeply_nested_unknown_field_is_accepted() {
     let deep = format!("{{\"unknown\":{}{},", "[".repeat(100_000), "]".repeat(100_000));
     let line = full_event("installed").to_string().replacen('{', &deep, 1);
-    Sent { value: Some(line.into_bytes()), ..Sent::default() }.decode().unwrap();
+    let decoded = Sent { value: Some(line.into_bytes()), ..Sent::default() }.decode().unwrap();
+    assert_eq!(decoded, Sent::json(&full_event("installed")).decode().unwrap());
 }
 
 #[test]
-fn more_than_a_mebibyte_is_too_large() {
+fn message_over_a_mebibyte_is_too_large() {
     let mut event = full_event("enabled");
     event["reason"] = json!("");
     let room = (1 << 20) - event.to_string().len();
@@ -459,7 +466,7 @@ fn more_than_a_mebibyte_is_too_large() {
 }
 
 #[test]
-fn the_first_fault_in_the_documented_order_is_reported() {
+fn first_fault_in_the_documented_order_is_reported() {
     let order = [
         "id",
         "type",

@@ -1,4 +1,4 @@
-//! What real producers send: read as what it is, or refused with where it is at fault and what it looks like.
+//! Messages of real producers: decoded, or refused with the place of the fault and the apparent format.
 
 use ledger_core::descriptor::Setting;
 use ledger_core::event::{AppFact, Body, InstallationFact};
@@ -45,7 +45,7 @@ fn headers_of_bridges_and_frameworks_are_read() {
 }
 
 #[test]
-fn an_object_with_a_spec_version_is_a_cloud_event_whatever_its_content_type_says() {
+fn spec_version_makes_a_cloud_event_of_any_content_type() {
     let expected = structured().decode().unwrap();
     let bare = Sent { headers: Vec::new(), ..structured() };
     for sent in [
@@ -64,7 +64,7 @@ fn an_object_with_a_spec_version_is_a_cloud_event_whatever_its_content_type_says
     let expected = Sent::json(&native()).decode().unwrap().event;
     assert_eq!(Sent::json(&null).decode().unwrap().event, expected);
     assert_eq!(Sent::json(&null).with_header("content-type", "text/plain").decode().unwrap_err().path, None);
-    // Without it, it is a native event, and an unknown content type stays one.
+    // Without `specversion` it is a native event, and an unknown content type is refused.
     assert_eq!(
         Sent::json(&native()).with_header("content-type", "text/plain").decode().unwrap_err().reason,
         Undecodable
@@ -74,9 +74,9 @@ fn an_object_with_a_spec_version_is_a_cloud_event_whatever_its_content_type_says
     assert_eq!(Sent::json(&other).decode().unwrap_err().path.as_deref(), Some("specversion"));
 }
 
-/// A bridge that puts the attributes beside what is a whole `CloudEvent` already: read as data it would have none.
+/// A bridge may add attribute headers to a structured `CloudEvent`; read as binary it would have no data.
 #[test]
-fn a_structured_event_is_one_whatever_headers_stand_beside_it() {
+fn structured_event_ignores_binary_headers() {
     let expected = structured().decode().unwrap();
     let binary = Encoding::BinaryJson.encode(&native()).unwrap();
     for content_type in ["application/json", "application/cloudevents+json"] {
@@ -87,7 +87,7 @@ fn a_structured_event_is_one_whatever_headers_stand_beside_it() {
     }
     let some = Sent { headers: Vec::new(), ..structured() }.with_header("ce-id", "another");
     assert_eq!(some.decode().unwrap().event, expected.event);
-    // Attributes that no `CloudEvent` needs do not make one of a native event.
+    // Optional attribute headers do not turn a native event into a `CloudEvent`.
     let native_event = Sent::json(&native()).decode().unwrap().event;
     let traced =
         Sent::json(&native()).with_header("ce-traceparent", "00-1").with_header("ce_correlationid", "7");
@@ -95,7 +95,7 @@ fn a_structured_event_is_one_whatever_headers_stand_beside_it() {
 }
 
 #[test]
-fn a_rejection_says_where_and_what_the_bytes_look_like() {
+fn rejection_names_the_place_and_the_apparent_format() {
     let event = native().to_string();
     let utf16: Vec<u8> = event.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let framed = |schema: u32| [&[0][..], &schema.to_be_bytes(), event.as_bytes()].concat();
@@ -158,7 +158,7 @@ fn a_rejection_says_where_and_what_the_bytes_look_like() {
 }
 
 #[test]
-fn a_number_beyond_a_double_is_judged_as_one_that_is_too_large() {
+fn number_beyond_a_double_is_treated_as_too_large() {
     for number in ["1e400", "-1e400", "1E+999"] {
         let with = |event: Value| event.to_string().replace("\"NUMBER\"", number);
         let mut event = full_event("descriptor-published");

@@ -1,4 +1,4 @@
-//! What the envelope of a `CloudEvent` may and may not be.
+//! Valid and invalid envelopes of a `CloudEvent`.
 
 use ledger_core::time::Timestamp;
 use ledger_record::rejection::Reason::*;
@@ -19,7 +19,7 @@ fn fault(sent: &Sent) -> (ledger_record::rejection::Reason, Option<String>) {
 }
 
 #[test]
-fn data_may_be_absent_where_nothing_is_required() {
+fn absent_data_is_accepted_where_nothing_is_required() {
     let attributes = envelope("enabled");
     let mut sent = binary(&attributes, &json!({}));
     let expected = sent.decode().unwrap();
@@ -33,7 +33,7 @@ fn data_may_be_absent_where_nothing_is_required() {
 }
 
 #[test]
-fn the_attributes_are_the_events_and_data_cannot_contradict_them() {
+fn attributes_win_over_data() {
     let data = json!({"id": "other", "type": 1, "time": "x", "clientKey": "other", "appKey": [], "endpointRealm": "EU"});
     let clean = json!({"endpointRealm": "EU"});
     let expected = structured(envelope("uninstalled"), clean).decode().unwrap();
@@ -45,7 +45,7 @@ fn the_attributes_are_the_events_and_data_cannot_contradict_them() {
 }
 
 #[test]
-fn the_version_comes_first() {
+fn spec_version_is_checked_first() {
     for (version, reason) in
         [(None, MissingField), (Some(json!("0.3")), InvalidField), (Some(json!(1.0)), InvalidField)]
     {
@@ -60,7 +60,7 @@ fn the_version_comes_first() {
 }
 
 #[test]
-fn data_in_base_64_is_read_as_stated() {
+fn base64_data_is_decoded() {
     let data = json!({"endpointRealm": "EU"});
     let expected = structured(envelope("uninstalled"), data.clone()).decode().unwrap();
     let mut attributes = envelope("uninstalled");
@@ -85,14 +85,18 @@ fn data_in_base_64_is_read_as_stated() {
 }
 
 #[test]
-fn members_may_come_in_any_order() {
-    let late = br#"{"data":{"endpointRealm":"EU"},"appkey":"a","subject":"c","time":"2026-03-01T10:00:00Z","type":"realmledger.uninstalled","id":"e","specversion":"1.0"}"#;
-    let sent = Sent { value: Some(late.to_vec()), ..Sent::default() };
-    sent.with_header("content-type", "application/cloudevents+json").decode().unwrap();
+fn member_order_does_not_matter() {
+    let decoded = |text: &[u8]| {
+        let sent = Sent { value: Some(text.to_vec()), ..Sent::default() };
+        sent.with_header("content-type", "application/cloudevents+json").decode().unwrap()
+    };
+    let data_first = br#"{"data":{"endpointRealm":"EU"},"appkey":"a","subject":"c","time":"2026-03-01T10:00:00Z","type":"realmledger.uninstalled","id":"e","specversion":"1.0"}"#;
+    let data_last = br#"{"specversion":"1.0","id":"e","type":"realmledger.uninstalled","time":"2026-03-01T10:00:00Z","subject":"c","appkey":"a","data":{"endpointRealm":"EU"}}"#;
+    assert_eq!(decoded(data_first), decoded(data_last));
 }
 
 #[test]
-fn an_escaped_type_is_the_same_type() {
+fn escaped_type_is_the_same_type() {
     let text = envelope("enabled").to_string().replace("realmledger", "\\u0072ealmledger");
     let sent = Sent { value: Some(text.into_bytes()), ..Sent::default() };
     let sent = sent.with_header("content-type", "application/cloudevents+json");
@@ -100,7 +104,7 @@ fn an_escaped_type_is_the_same_type() {
 }
 
 #[test]
-fn attributes_that_are_not_utf_8_are_undecodable() {
+fn non_utf8_attribute_is_undecodable() {
     let sent = binary(&envelope("enabled"), &json!({})).with_header("ce_subject", vec![0xff]);
     assert_eq!(fault(&sent), (Undecodable, None));
     let ignored = binary(&envelope("enabled"), &json!({})).with_header("ce_traceparent", vec![0xff]);
@@ -108,13 +112,13 @@ fn attributes_that_are_not_utf_8_are_undecodable() {
 }
 
 #[test]
-fn the_last_of_equal_headers_counts() {
+fn last_of_equal_headers_wins() {
     let sent = binary(&envelope("enabled"), &json!({})).with_header("CE_Subject", "other");
     assert_eq!(sent.decode().unwrap().event.client().unwrap().as_str(), "other");
 }
 
 #[test]
-fn a_stated_time_is_not_defaulted() {
+fn stated_time_is_not_defaulted() {
     let mut sent = structured(envelope("enabled"), json!({}));
     sent.timestamp = Some(Timestamp::from_millis(1));
     assert!(!sent.decode().unwrap().time_defaulted);

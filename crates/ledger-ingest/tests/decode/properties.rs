@@ -1,4 +1,4 @@
-//! What holds for any input.
+//! Properties of any input.
 
 use ledger_core::event::Event;
 use ledger_ingest::decode::{Message, Stamp, decode, to_native_json};
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn every_encoding_judges_alike(event in mangled_event()) {
+    fn every_encoding_gives_the_same_verdict(event in mangled_event()) {
         let native = Encoding::Native.encode(&event).unwrap().decode();
         if let Ok(incoming) = &native {
             round_trip(&incoming.event);
@@ -161,7 +161,7 @@ proptest! {
 }
 
 #[test]
-fn a_line_may_say_when_it_was_recorded() {
+fn recorded_at_of_a_line_is_read() {
     use ledger_core::time::Timestamp;
     use ledger_record::rejection::Reason;
     let at = Ok(Some(Timestamp::from_millis(1_262_304_000_000)));

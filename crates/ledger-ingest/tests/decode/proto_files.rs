@@ -1,4 +1,4 @@
-//! The proto files are complete and say what the interface description lists.
+//! The proto files have every query and field of the interface description.
 
 use prost_reflect::DescriptorPool;
 
@@ -12,7 +12,7 @@ fn pool() -> DescriptorPool {
 }
 
 #[test]
-fn the_service_has_every_query() {
+fn service_has_every_query() {
     let pool = pool();
     let service = pool.get_service_by_name("realmledger.v1.LedgerService").unwrap();
     let methods: Vec<_> = service.methods().map(|method| method.name().to_owned()).collect();
@@ -36,7 +36,7 @@ fn the_service_has_every_query() {
 }
 
 #[test]
-fn an_event_has_every_native_field_by_its_name() {
+fn event_message_has_every_native_field() {
     let event = pool().get_message_by_name("realmledger.v1.LifecycleEvent").unwrap();
     for sample in full_events() {
         for name in sample.as_object().unwrap().keys() {

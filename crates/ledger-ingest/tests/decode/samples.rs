@@ -1,4 +1,4 @@
-//! One event of every type with all it can carry, and what the encodings make of it.
+//! One event of every type with every field, in every encoding.
 
 use std::fs;
 use std::path::Path;
@@ -92,7 +92,7 @@ fn with_setting(setting: &Value) -> Value {
 }
 
 #[test]
-fn every_type_is_the_same_event_in_every_encoding() {
+fn every_type_decodes_alike_in_every_encoding() {
     for event in full_events() {
         let native = decoded(&event);
         assert_eq!(
@@ -109,7 +109,7 @@ fn every_type_is_the_same_event_in_every_encoding() {
 }
 
 #[test]
-fn every_odd_setting_is_the_same_in_every_encoding() {
+fn odd_settings_decode_alike_in_every_encoding() {
     for setting in [
         json!("true"),
         json!(1),
@@ -130,7 +130,7 @@ fn every_odd_setting_is_the_same_in_every_encoding() {
 }
 
 #[test]
-fn the_sample_of_the_interface_description_decodes() {
+fn documented_sample_decodes() {
     let line = br#"{"id":"01JD","type":"installed","time":"2026-03-01T10:00:00.000Z","clientKey":"acme.atlassian.net","appKey":"com.example.app","endpointRealm":"EU","productRealm":"EU"}"#;
     let event = Sent { value: Some(line.to_vec()), ..Sent::default() }.decode().unwrap().event;
     assert_eq!(event.time, Timestamp::from_millis(1_772_359_200_000));
@@ -143,7 +143,7 @@ fn the_sample_of_the_interface_description_decodes() {
 }
 
 #[test]
-fn what_counts_as_the_same_is_the_same() {
+fn equivalent_spellings_decode_to_the_same_event() {
     let base = full_event("installed");
     let expected = decoded(&base);
     let same: &[(&str, Value)] = &[
@@ -172,7 +172,7 @@ fn what_counts_as_the_same_is_the_same() {
 }
 
 #[test]
-fn null_and_where_said_the_empty_text_count_as_absent() {
+fn null_and_empty_text_count_as_absent() {
     for absent in [json!(null), json!("")] {
         for field in ["installationId", "entitlementId", "siteUrl"] {
             let mut event = full_event("installed");
@@ -197,7 +197,7 @@ fn null_and_where_said_the_empty_text_count_as_absent() {
 }
 
 #[test]
-fn an_empty_region_table_or_residency_counts_as_absent() {
+fn empty_region_table_or_residency_counts_as_absent() {
     let bare = json!({"baseUrl": "https://app.example.com"});
     let mut event = full_event("descriptor-published");
     event["descriptor"] = bare.clone();
@@ -224,7 +224,7 @@ fn an_empty_region_table_or_residency_counts_as_absent() {
 }
 
 #[test]
-fn a_migration_id_that_is_a_whole_number_is_its_digits() {
+fn numeric_migration_id_becomes_its_digits() {
     let expected = decoded(&full_event("migration-started"));
     for id in ["57500", "57500.0", "5.75e4", "\"57500\""] {
         let line = full_event("migration-started").to_string().replace("\"57500\"", id);
@@ -234,14 +234,14 @@ fn a_migration_id_that_is_a_whole_number_is_its_digits() {
 }
 
 #[test]
-fn the_last_of_equal_members_counts() {
+fn last_of_equal_members_wins() {
     let line = full_event("enabled").to_string().replacen('{', "{\"id\":\"other\",", 1);
     let sent = Sent { value: Some(line.into_bytes()), ..Sent::default() };
     assert_eq!(sent.decode().unwrap().event.id.as_str(), "e-1");
 }
 
 #[test]
-fn the_worked_histories_decode() {
+fn scenarios_decode() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/scenarios"));
     let mut events = 0;
     for file in fs::read_dir(folder).unwrap() {
@@ -273,7 +273,7 @@ fn the_worked_histories_decode() {
     assert!(events > 150, "only {events} events found");
 }
 
-/// Sets a member, making the objects on the way to it.
+/// Sets a member, creating the objects on its path.
 pub(crate) fn set(event: &mut Value, pointer: &str, value: Value) {
     let mut at = event;
     for name in pointer.split('/').skip(1) {

@@ -1,4 +1,4 @@
-//! No secret gets through: not into an event, not into quarantine, not into what is said about a message.
+//! No secret reaches an event, the quarantine or the text of a rejection.
 
 use ledger_ingest::redact::refused;
 use ledger_record::rejection::RefusedBody;
@@ -8,7 +8,7 @@ use super::connect::payload;
 use super::encodings::{ENCODINGS, Sent, base64};
 use super::samples::full_events;
 
-/// Looks for the canary in everything that can leave a message.
+/// Searches everything that can leave a message for the canary.
 fn assert_clean(sent: &Sent, about: &str) {
     match sent.decode() {
         Ok(incoming) => {
@@ -31,7 +31,7 @@ fn assert_clean(sent: &Sent, about: &str) {
     }
 }
 
-/// The event with every text in it, in turn, replaced.
+/// The event with each of its texts replaced in turn.
 fn with_each_text(event: &Value, text: &str) -> Vec<(String, Value)> {
     fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
         match value {
@@ -55,7 +55,7 @@ fn with_each_text(event: &Value, text: &str) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn token_shaped_text_gets_nowhere_from_any_field() {
+fn token_shaped_text_never_leaves_any_field() {
     for text in [
         "Bearer canary",
         "JWT canary.canary.canary",
@@ -75,7 +75,7 @@ fn token_shaped_text_gets_nowhere_from_any_field() {
 }
 
 #[test]
-fn named_secrets_get_nowhere_from_any_free_text() {
+fn named_secrets_never_leave_free_text() {
     for text in [
         "https://acme.atlassian.net/?jwt=canary&x=1",
         "sharedSecret: canary",
@@ -98,7 +98,7 @@ fn named_secrets_get_nowhere_from_any_free_text() {
 }
 
 #[test]
-fn secrets_in_a_descriptor_get_nowhere() {
+fn secrets_in_a_descriptor_never_leave() {
     for block in [
         json!({"version": "token=canary"}),
         json!({"baseUrl": "https://canary:canary@app.example.com"}),
@@ -125,7 +125,7 @@ fn secrets_in_a_descriptor_get_nowhere() {
 }
 
 #[test]
-fn connect_payloads_leave_their_secrets_behind() {
+fn secrets_of_connect_payloads_never_leave() {
     for name in ["installed", "uninstalled", "enabled", "disabled"] {
         let attributes = json!({"specversion": "1.0", "source": "/x", "id": "h-1",
             "type": format!("com.atlassian.connect.{name}"), "time": "2026-03-01T10:00:00Z",
@@ -144,7 +144,7 @@ fn connect_payloads_leave_their_secrets_behind() {
 }
 
 #[test]
-fn an_event_keeps_nothing_of_a_payload_but_what_it_names() {
+fn event_keeps_only_named_payload_fields() {
     let attributes = json!({"specversion": "1.0", "source": "/x", "id": "h-1", "type": "com.atlassian.connect.installed",
         "time": "2026-03-01T10:00:00Z"});
     let event = super::connect::structured(attributes, payload("installed")).decode().unwrap();
@@ -152,7 +152,7 @@ fn an_event_keeps_nothing_of_a_payload_but_what_it_names() {
 }
 
 #[test]
-fn secrets_in_headers_and_keys_get_nowhere() {
+fn secrets_in_headers_and_keys_never_leave() {
     let sent = Sent { key: Some(b"Bearer canary".to_vec()), ..Sent::json(&json!({})) }
         .with_header("Authorization", "canary")
         .with_header("x-other", "canary")
@@ -161,7 +161,7 @@ fn secrets_in_headers_and_keys_get_nowhere() {
 }
 
 #[test]
-fn bodies_that_are_not_json_are_kept_as_a_digest() {
+fn non_json_body_is_kept_as_a_digest() {
     let mut cut = payload("installed").to_string();
     cut.pop();
     for body in [cut.as_bytes(), b"sharedSecret=canary", b"\"canary\"", b"\x0a\x06canary"] {

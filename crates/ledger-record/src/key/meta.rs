@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_are_frozen() {
+    fn key_bytes_are_frozen() {
         let torn = MetaKey::Torn { client: ClientKey::new("acme").unwrap(), other: "t/3".to_owned() };
         let frozen: [(MetaKey, &[u8]); 8] = [
             (MetaKey::Identity, b"\x01"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_key() {
+    fn malformed_key_is_refused() {
         for key in [
             &b""[..],
             b"\x00",

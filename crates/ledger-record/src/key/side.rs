@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_are_frozen() {
+    fn key_bytes_are_frozen() {
         let correction = CorrectionKey { position: 258, client: ClientKey::new("acme").unwrap() };
         assert_eq!(correction.encode(), b"\0\0\0\0\0\0\x01\x02acme");
         let duplicate = DuplicateKey { source: "realm.lifecycle".to_owned(), offset: 7 };
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn comes_back_as_it_was() {
+    fn key_round_trips() {
         let correction = CorrectionKey { position: u64::MAX, client: ClientKey::new("ü").unwrap() };
         assert_eq!(CorrectionKey::decode(&correction.encode()), Ok(correction));
         for offset in [0, 1, u64::MAX] {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_carried_over_has_a_name_that_no_source_has() {
+    fn carried_source_names_are_distinct_from_sources() {
         assert_eq!(parse_carried(&carried("import:a/3", 7)), Some(("import:a/3", 7)));
         for source in ["realm.lifecycle", "import:7:a", "7", ""] {
             assert_eq!(parse_carried(source), None, "{source}");
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_key() {
+    fn malformed_key_is_refused() {
         assert!(CorrectionKey::decode(&[0; 7]).is_err());
         assert!(CorrectionKey::decode(&[0; 8]).is_err());
         assert!(DuplicateKey::decode(&[0; 8]).is_err());

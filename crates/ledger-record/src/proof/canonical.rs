@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_spelling_is_refused() {
+    fn other_string_spellings_are_refused() {
         for text in [
             "\"\\u0041\"",
             "\"\\/\"",

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_keyed_hash_is_that_of_rfc_4231() {
+    fn keyed_hash_matches_rfc_4231() {
         // Test case 6 has a longer key; this is case 1, whose 20 bytes are filled up with zeros.
         let mut key = [0; 32];
         key[..20].fill(0x0b);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn has_one_spelling() {
+    fn hash_text_has_one_spelling() {
         let hash = Hash::of(&[b"abc"]);
         let text = hash.to_text();
         assert_eq!(Hash::from_text(&text), Some(hash));

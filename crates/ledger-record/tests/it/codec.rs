@@ -1,4 +1,4 @@
-//! What is written is read as it was; what was not written is refused, without a panic or a waste of memory.
+//! Stored values round-trip; other bytes are refused without a panic or a large allocation.
 
 use std::fmt::Debug;
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::{samples, strategies};
 
-/// Reads a value as what its sample is, and writes it again.
+/// Decodes a value as the type of its sample, and encodes it again.
 type Again = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, DecodeError>>;
 
 /// The bytes of every sample.
@@ -41,7 +41,7 @@ fn refused<T: Debug>(result: Result<T, DecodeError>) -> DecodeError {
 }
 
 #[test]
-fn refuses_every_beginning() {
+fn truncated_values_are_refused() {
     for (name, bytes, again) in values() {
         for length in 0..bytes.len() {
             let error = refused(again(&bytes[..length]));
@@ -55,7 +55,7 @@ fn refuses_every_beginning() {
 }
 
 #[test]
-fn refuses_what_follows() {
+fn trailing_bytes_are_refused() {
     for (name, mut bytes, again) in values() {
         bytes.push(0);
         let error = refused(again(&bytes));
@@ -64,7 +64,7 @@ fn refuses_what_follows() {
 }
 
 #[test]
-fn tells_a_newer_format_from_damage() {
+fn newer_format_is_not_reported_as_damage() {
     for (name, mut bytes, again) in values() {
         for version in FORMAT + 1..=u8::MAX {
             bytes[0] = version;
@@ -79,7 +79,7 @@ fn tells_a_newer_format_from_damage() {
 }
 
 #[test]
-fn a_damaged_byte_is_refused_or_read_as_the_value_it_spells() {
+fn damaged_byte_is_refused_or_encodes_back_the_same() {
     for (name, bytes, again) in values() {
         for place in 1..bytes.len() {
             for damage in [0x00, 0x01, 0x7f, 0x80, 0xfe, 0xff] {
@@ -94,8 +94,8 @@ fn a_damaged_byte_is_refused_or_read_as_the_value_it_spells() {
 }
 
 #[test]
-fn a_damaged_length_costs_nothing() {
-    // Where a list begins and where a text begins: a length of four billion, and one of 2^64 - 1.
+fn damaged_length_is_refused_without_allocating() {
+    // At the start of a list and of a text: a length of four billion, and one of 2^64 - 1.
     let huge = [&b"\xff\xff\xff\xff\x0f"[..], b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"];
     for bytes in huge.map(|length| [&[FORMAT][..], length].concat()) {
         let bytes = &bytes[..];
@@ -108,8 +108,8 @@ fn a_damaged_length_costs_nothing() {
 }
 
 #[test]
-fn an_integer_longer_than_it_need_be_is_refused() {
-    // One encoding for each value: a list of none is one byte.
+fn overlong_integer_is_refused() {
+    // Each value has one encoding: an empty list is one byte.
     assert_eq!(decode_changes(&[FORMAT, 0]).unwrap(), []);
     for long in [&[0x80, 0][..], &[0x80, 0x80, 0]] {
         let bytes = [&[FORMAT][..], long].concat();
@@ -118,11 +118,11 @@ fn an_integer_longer_than_it_need_be_is_refused() {
 }
 
 #[test]
-fn entries_out_of_order_are_refused() {
+fn map_entries_out_of_order_are_refused() {
     let mut row = TenantRow { seq: 1, position: 2, tenant: samples::tenant() }.encode();
     let regions = row.windows(3).position(|part| part == b"\x02EU").unwrap();
     assert!(TenantRow::decode(&row).is_ok());
-    // The second region of the own descriptor becomes the first once more.
+    // The second region of the own descriptor becomes a duplicate of the first.
     let second = row.windows(11).rposition(|part| part == b"\x02US\x1ahttps:/").unwrap();
     assert!(second > regions);
     row[second + 1..second + 3].copy_from_slice(b"EU");
@@ -135,7 +135,7 @@ fn streams() -> [Stream; 5] {
 }
 
 #[test]
-fn a_record_is_not_read_as_one_of_another_kind() {
+fn record_of_another_stream_kind_is_refused() {
     let seal = ("seal".to_owned(), samples::seal());
     let succession = ("succession".to_owned(), samples::succession());
     for (name, record) in samples::records().into_iter().chain([seal, succession]) {
@@ -152,7 +152,7 @@ fn a_record_is_not_read_as_one_of_another_kind() {
 
 #[test]
 #[should_panic(expected = "a record in the wrong stream")]
-fn a_record_is_not_written_under_another_tenant() {
+fn writing_a_record_under_another_tenant_panics() {
     let (_, record) = samples::records().swap_remove(0);
     let stream = Stream::Tenant(ClientKey::new("someone.else").unwrap());
     let _ = Record { stream, ..record }.encode();
@@ -162,7 +162,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn records_come_back(record in strategies::record()) {
+    fn records_round_trip(record in strategies::record()) {
         let bytes = record.encode();
         let mut reused = vec![0xee; 3];
         record.encode_into(&mut reused);
@@ -179,12 +179,12 @@ proptest! {
     }
 
     #[test]
-    fn changes_come_back(changes in strategies::changes()) {
+    fn changes_round_trip(changes in strategies::changes()) {
         prop_assert_eq!(decode_changes(&encode_changes(&changes)).unwrap(), changes);
     }
 
     #[test]
-    fn tenants_come_back(seq: u64, position: u64, (client, tenant) in strategies::tenant()) {
+    fn tenants_round_trip(seq: u64, position: u64, (client, tenant) in strategies::tenant()) {
         for key in index_keys(&client, &listed(&tenant)) {
             let entry = IndexEntry::decode(&key).unwrap();
             prop_assert_eq!(entry.encode(), key);
@@ -194,7 +194,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_are_refused_or_are_a_value(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_are_refused_or_encode_back_the_same(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         for forced in [false, true] {
             if let (true, Some(version)) = (forced, bytes.first_mut()) {
                 *version = FORMAT;
@@ -216,9 +216,9 @@ proptest! {
     }
 
     #[test]
-    fn keys_that_are_read_are_written_alike(bytes in proptest::collection::vec(0..7_u8, 0..14)) {
+    fn decoded_keys_encode_back_the_same(bytes in proptest::collection::vec(0..7_u8, 0..14)) {
         use ledger_record::key::{CorrectionKey, DuplicateKey, GapKey, MetaKey};
-        // Few values, so that ends and kinds fall where they must now and then.
+        // Few distinct values, so that separators and kinds often fall where they must.
         let bytes: Vec<u8> = bytes.into_iter().map(|byte| if byte > 4 { b'A' + byte } else { byte }).collect();
         let written = [
             LogKey::decode(&bytes).map(|key| key.encode()),

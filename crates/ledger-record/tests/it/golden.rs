@@ -1,8 +1,7 @@
-//! The bytes of the format: every kind of value and every variant in them is written as it was written first, and what
-//! was written first is read as what it was.
+//! The bytes of the format: every kind of value and every variant keeps its first encoding and decodes from it.
 //!
-//! `golden/v2.txt` holds a name and the bytes of each value, in hexadecimal. A change of a line is a change of the
-//! format, and of its number in the data directory; then the file is made anew with `BLESS=1`.
+//! `golden/v2.txt` has a name and the bytes of each value, in hexadecimal. A changed line is a changed format and
+//! needs a new number in the data directory; `BLESS=1` then writes the file again.
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write as _};
@@ -76,7 +75,7 @@ macro_rules! check_rows {
 }
 
 #[test]
-fn the_format_is_written_and_read_as_ever() {
+fn golden_bytes_are_written_and_read_unchanged() {
     let mut golden = Golden::new();
     let seal = ("record-seal".to_owned(), samples::seal());
     let succession = ("record-succession".to_owned(), samples::succession());

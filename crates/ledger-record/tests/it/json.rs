@@ -1,4 +1,4 @@
-//! The JSON that is promised, text by text: fields, their order, their form.
+//! The promised JSON, text by text: fields, their order, their form.
 
 use ledger_core::event::{AppFact, Body, Event, InstallationFact};
 use ledger_core::ids::{AppKey, ClientKey, EventId, InstallationKey, MigrationId};
@@ -32,7 +32,7 @@ fn of_client(key: &str) -> InstallationKey {
     InstallationKey { client: ClientKey::new(key).unwrap(), app: app() }
 }
 
-/// The state that the documentation shows.
+/// The state in the documentation.
 fn uninstalled() -> Installation {
     let mut anomalies = Anomalies::default();
     anomalies.push(Anomaly { seq: 4, code: AnomalyCode::UninstallRepeated });
@@ -92,7 +92,7 @@ fn published() -> AppTimeline {
 }
 
 #[test]
-fn a_state_is_shown_as_documented() {
+fn state_json_matches_the_documentation() {
     let (installation, timeline) = (uninstalled(), published());
     let view = installation.view(Some(realm("US")), &timeline, at("2026-04-07T23:00:00Z"));
     let expected = concat!(
@@ -118,7 +118,7 @@ fn a_state_is_shown_as_documented() {
 }
 
 #[test]
-fn what_is_unknown_is_left_out() {
+fn absent_fields_are_omitted() {
     let (installation, timeline) = (Installation::default(), AppTimeline::default());
     let view = installation.view(None, &timeline, at("2026-04-07T23:00:00Z"));
     let expected = concat!(
@@ -129,14 +129,14 @@ fn what_is_unknown_is_left_out() {
 }
 
 #[test]
-fn a_preview_has_no_seq() {
+fn preview_decision_has_no_seq() {
     let decision = Decision { seq: None, ..samples::decision(Rule::Persisted) };
     let shown = text(&decision);
     assert!(shown.starts_with(r#"{"at":"2026-03-01T10:00:00.000Z","rule":"PERSISTED","#), "{shown}");
 }
 
 #[test]
-fn policies_read_as_they_are_written() {
+fn policies_round_trip_through_json() {
     let expected = [
         r#"{"mode":"descriptor"}"#,
         r#"{"mode":"off"}"#,
@@ -156,7 +156,7 @@ const OF_APP: &str = r#","appKey":"com.example.app""#;
 
 type Form = (&'static str, &'static str, String);
 
-/// Type, keys and fields of each sample about an installation, but for the last.
+/// Type, keys and fields of each sample about an installation, except the last one.
 fn forms_of_installations() -> Vec<Form> {
     let descriptor = concat!(
         r#","descriptor":{"version":"1.4.2","baseUrl":"https://app.example.com","#,
@@ -212,7 +212,7 @@ fn forms_of_installations() -> Vec<Form> {
     ]
 }
 
-/// Those of the samples behind them.
+/// The same for the samples after them.
 fn forms_of_tenants_and_apps() -> Vec<Form> {
     let bare = |setting: &str| {
         format!(
@@ -240,9 +240,9 @@ fn forms_of_tenants_and_apps() -> Vec<Form> {
     ]
 }
 
-/// What stands in the native form after id, type and time, of every sample.
+/// The fields after id, type and time in the native form of every sample.
 #[test]
-fn events_are_shown_in_their_native_form() {
+fn events_are_written_in_native_form() {
     let expected = [forms_of_installations(), forms_of_tenants_and_apps()].concat();
     let events = samples::events();
     assert_eq!(events.len(), expected.len());
@@ -299,7 +299,7 @@ fn corrected() -> Change {
 }
 
 #[test]
-fn a_log_line_shows_the_record_and_what_it_changed() {
+fn log_json_has_the_record_and_its_changes() {
     let changes = vec![Change { after: samples::summary(Status::Uninstalled), ..own_change() }, corrected()];
     let record = samples::event_record(enabled(app()), Outcome { late: true, changes });
     let decision = text(&samples::decision(Rule::Fresh));
@@ -327,7 +327,7 @@ fn a_log_line_shows_the_record_and_what_it_changed() {
 }
 
 #[test]
-fn a_refusal_shows_what_may_be_kept() {
+fn quarantine_json_has_the_kept_parts() {
     let records = samples::records();
     let of = |name: &str| {
         let (_, record) = records.iter().find(|(found, _)| found == name).unwrap();
@@ -355,7 +355,7 @@ fn a_refusal_shows_what_may_be_kept() {
 }
 
 #[test]
-fn a_record_is_an_event_or_a_refusal() {
+fn record_json_is_either_an_event_or_a_refusal() {
     for (name, record) in samples::records() {
         let refused = matches!(record.content, Content::Refused(_));
         assert_eq!(RecordJson::of(&record).is_none(), refused, "{name}");
@@ -373,7 +373,7 @@ fn published_of(record: &Record, client: &ClientKey, change: &Change) -> Vec<Str
 }
 
 #[test]
-fn a_decision_is_published_as_a_cloud_event() {
+fn decision_is_published_as_a_cloud_event() {
     let change = Change { decision: Some(samples::decision(Rule::Persisted)), ..own_change() };
     let record =
         samples::event_record(enabled(app()), Outcome { late: false, changes: vec![change.clone()] });
@@ -394,7 +394,7 @@ fn a_decision_is_published_as_a_cloud_event() {
 }
 
 #[test]
-fn a_correction_is_published_besides_what_the_record_itself_did() {
+fn correction_is_published_in_addition_to_the_decision() {
     let of_tenant = samples::event_record(enabled(app()), Outcome::default());
     let kinds = |record: &Record, change: &Change| -> Vec<&'static str> {
         let published = published_of(record, &client(), change);

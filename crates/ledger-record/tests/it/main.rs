@@ -1,4 +1,4 @@
-//! Tests of what the crate promises to those who read its bytes.
+//! Tests of the bytes and texts that the crate promises.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test: what fails is the finding")]
 

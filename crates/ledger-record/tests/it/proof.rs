@@ -1,4 +1,4 @@
-//! Tests of what others check alone.
+//! Tests of evidence that others check alone.
 
 mod attacks;
 mod bundle;

@@ -104,7 +104,7 @@ pub(crate) fn installed() -> Installed {
     }
 }
 
-/// Every kind of fact about an installation, with and without what it may carry.
+/// Every kind of fact about an installation, with and without its optional parts.
 fn facts() -> Vec<(&'static str, InstallationFact)> {
     let (target, source) = (realm("DE"), realm("EU"));
     vec![
@@ -269,7 +269,7 @@ fn bare_summary() -> Summary {
     }
 }
 
-/// Changes with every word that can stand in one.
+/// Changes with every code that can occur in one.
 pub(crate) fn changes() -> Vec<Change> {
     let bare = Change {
         app: app(),

@@ -27,7 +27,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Keys of every length, and few enough short ones that they meet.
+/// Keys of every length, and few short ones, so that they collide.
 fn key() -> impl Strategy<Value = String> {
     prop_oneof!["[a-c]", "[a-z.:-]{1,40}", "[\\PC&&[^\\p{Cc}]]{1,60}", "x{250,255}"]
 }
@@ -48,7 +48,7 @@ fn migration_id() -> impl Strategy<Value = MigrationId> {
     key().prop_filter_map("a key", |text| MigrationId::new(text).ok())
 }
 
-/// Text around the lengths where its own length is written in another way.
+/// Text around the lengths at which the encoding of its length changes.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof!["\\PC{0,30}", "[a-z]{253,257}", "ü{400}"]
 }
@@ -63,7 +63,7 @@ fn instant() -> impl Strategy<Value = Timestamp> {
 }
 
 /// An instant that has a text, as those of events do.
-fn told() -> impl Strategy<Value = Timestamp> {
+fn textual_instant() -> impl Strategy<Value = Timestamp> {
     (FIRST.as_millis()..=LAST.as_millis()).prop_map(Timestamp::from_millis)
 }
 
@@ -141,7 +141,7 @@ fn installation_fact() -> impl Strategy<Value = InstallationFact> {
         }),
         Just(Fact::Enabled),
         Just(Fact::Disabled),
-        (migration_id(), realm(), of(told()), of(told())).prop_map(
+        (migration_id(), realm(), of(textual_instant()), of(textual_instant())).prop_map(
             |(migration, target, start_time, end_time)| Fact::MigrationScheduled {
                 migration,
                 target,
@@ -183,13 +183,8 @@ fn body() -> impl Strategy<Value = Body> {
 }
 
 pub(crate) fn event() -> impl Strategy<Value = Event> {
-    (event_id(), told(), of(text()), of(text()), body()).prop_map(|(id, time, actor, reason, body)| Event {
-        id,
-        time,
-        actor,
-        reason,
-        body,
-    })
+    (event_id(), textual_instant(), of(text()), of(text()), body())
+        .prop_map(|(id, time, actor, reason, body)| Event { id, time, actor, reason, body })
 }
 
 fn decision() -> impl Strategy<Value = Decision> {
@@ -269,7 +264,7 @@ pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
 fn content() -> impl Strategy<Value = (Stream, Content)> {
     let logged = (event(), any::<bool>(), any::<bool>(), changes(), any::<bool>()).prop_map(
         |(event, time_defaulted, late, mut changes, own)| {
-            // The event's own app is stored in another way than others.
+            // The event's own app has its own encoding in a change.
             if let (true, Some(change), Some(app)) = (own, changes.first_mut(), event.app()) {
                 change.app = app.clone();
             }
@@ -346,7 +341,7 @@ fn finished() -> impl Strategy<Value = FinishedMigration> {
     )
 }
 
-/// What is finished is finished once: the fold makes nothing else.
+/// The fold finishes a migration once, so ids are unique.
 fn is_first_of_its_id() -> impl FnMut(&FinishedMigration) -> bool {
     let mut seen = BTreeSet::new();
     move |migration| migration.id.clone().is_none_or(|id| seen.insert(id))

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_gets_the_size_it_holds_although_a_larger_one_follows_at_once() {
+    fn waiter_gets_its_size_although_a_larger_one_follows() {
         let checkpoints = Checkpoints::default();
         checkpoints.set(of_size(3));
         let late = Instant::now() + Duration::from_secs(20);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_passed_over_or_does_not_come_is_not_waited_for() {
+    fn passed_or_late_size_is_not_awaited() {
         let checkpoints = Checkpoints::default();
         checkpoints.set(of_size(7));
         let late = Instant::now() + Duration::from_secs(20);

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn forgets_the_least_recently_used_beyond_its_bytes() {
+    fn least_recently_used_rows_are_evicted() {
         let mut cache = TenantCache::new(budget(3 * cost(&row(0), 100)));
         for (seq, name) in ["a", "b", "c"].into_iter().enumerate() {
             cache.put(client(name), row(seq as u64), 100);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn remembers_about_as_many_uses_as_it_has_rows() {
+    fn use_queue_stays_near_the_row_count() {
         let mut cache = TenantCache::new(budget(1 << 20));
         for _ in 0..1000 {
             for name in ["a", "b"] {

@@ -233,7 +233,7 @@ mod tests {
     const KEYS: u64 = 200_000;
 
     #[test]
-    fn a_lookup_reads_little_however_large_the_file_and_small_the_cache() {
+    fn lookup_reads_little_with_a_large_file_and_small_cache() {
         let dir = tempfile::tempdir().unwrap();
         let limits = StoreOptions { block_cache_bytes: MIB / 8, ..StoreOptions::default() };
         let resources = Resources::new(limits).unwrap();

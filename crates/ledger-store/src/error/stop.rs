@@ -377,7 +377,7 @@ mod tests {
     use crate::source::ShardId;
 
     #[test]
-    fn every_code_is_one_word_and_says_what_to_do() {
+    fn every_stop_code_is_unique_and_has_a_remedy() {
         let mut codes: Vec<_> = StopCode::ALL.iter().map(|code| code.as_str()).collect();
         for code in StopCode::ALL {
             assert_eq!(StopCode::parse(code.as_str()), Some(*code));
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_has_the_facts_and_the_remedy_for_this_shard() {
+    fn halt_message_has_the_facts_and_the_shards_remedy() {
         let shard = ShardId { topic: "t".to_owned(), partition: 3 };
         let damaged = Halted::new(StopCode::ShardDamaged, &shard, "a block does not fit its checksum");
         assert!(

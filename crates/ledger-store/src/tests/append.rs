@@ -3,7 +3,7 @@ use ledger_core::limits::FUTURE_MAX_MS;
 use ledger_record::record::{Content, Stream};
 
 #[test]
-fn what_was_appended_is_there_and_survives_closing() {
+fn appended_records_survive_closing() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let events = [
@@ -36,7 +36,7 @@ fn what_was_appended_is_there_and_survives_closing() {
 }
 
 #[test]
-fn a_repeat_is_counted_and_not_appended() {
+fn duplicate_is_counted_and_not_appended() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let first = installed("acme", "app", "e1", 0, "EU");
@@ -52,7 +52,7 @@ fn a_repeat_is_counted_and_not_appended() {
 }
 
 #[test]
-fn the_same_id_with_other_content_is_refused_and_changes_nothing() {
+fn conflicting_id_is_refused_and_changes_nothing() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let app_event = policy_set("app", "p1", 1, 30);
@@ -71,7 +71,7 @@ fn the_same_id_with_other_content_is_refused_and_changes_nothing() {
         let AppendResult::Refused(rejection) = batch.offer(arrival(3, conflict)).unwrap() else { panic!() };
         assert_eq!(rejection.reason, Reason::EventIdConflict);
     }
-    // Neither another tenant nor another app is in the way.
+    // Another tenant or app with the same id is no conflict.
     assert_eq!(
         batch.offer(arrival(3, installed("birch", "app", "e1", 1, "US"))).unwrap(),
         appended(3, 1, false)
@@ -83,7 +83,7 @@ fn the_same_id_with_other_content_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn an_id_is_unique_within_its_subject_only() {
+fn ids_are_unique_per_subject() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let subjects = [
@@ -93,7 +93,7 @@ fn an_id_is_unique_within_its_subject_only() {
         policy_set("acme", "e1", 0, 30),
         policy_set("app", "e1", 0, 30),
     ];
-    // In one batch, and stored: each is its own event, and each repeats itself alone.
+    // In one batch and stored: each is its own event and a duplicate only of itself.
     let offers = append(&mut shard, subjects.clone());
     assert!(offers.iter().all(|offer| matches!(offer, AppendResult::Appended { .. })), "{offers:?}");
     let again = append(&mut shard, subjects);
@@ -112,7 +112,7 @@ fn an_id_is_unique_within_its_subject_only() {
 }
 
 #[test]
-fn a_defaulted_time_does_not_tell_a_repeat_from_a_conflict() {
+fn defaulted_time_is_not_compared_for_duplicates() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU")]);
@@ -125,12 +125,12 @@ fn a_defaulted_time_does_not_tell_a_repeat_from_a_conflict() {
     batch
         .offer(IncomingEvent { time_defaulted: true, ..arrival(2, uninstalled("acme", "app", "e2", 6)) })
         .unwrap();
-    let told = arrival(3, uninstalled("acme", "app", "e2", 7));
-    assert_eq!(batch.offer(told).unwrap(), AppendResult::Duplicate { position: 1, seq: 2 });
+    let reported = arrival(3, uninstalled("acme", "app", "e2", 7));
+    assert_eq!(batch.offer(reported).unwrap(), AppendResult::Duplicate { position: 1, seq: 2 });
 }
 
 #[test]
-fn recorded_time_never_falls_and_only_accepted_events_move_it() {
+fn recorded_time_never_falls_and_follows_accepted_events() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let at = |offset, id: &str, source_hour| IncomingEvent {
@@ -162,7 +162,7 @@ fn recorded_time_never_falls_and_only_accepted_events_move_it() {
 }
 
 #[test]
-fn an_event_from_the_future_is_refused_by_the_time_it_is_recorded_with() {
+fn event_too_far_after_its_recorded_time_is_refused() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
@@ -173,20 +173,20 @@ fn an_event_from_the_future_is_refused_by_the_time_it_is_recorded_with() {
     assert_eq!(batch.offer(ahead(0, "e1", FUTURE_MAX_MS / HOUR_MS)).unwrap(), appended(0, 1, false));
     let AppendResult::Refused(rejection) = batch.offer(ahead(1, "e2", 25)).unwrap() else { panic!() };
     assert_eq!(rejection.reason, Reason::TimeInFuture);
-    // The clock at import decides instead, where it is given.
+    // The clock of an import replaces the recorded time as the limit.
     let import = IncomingEvent { future: FutureLimit::At(hour(100)), ..ahead(1, "e2", 100) };
     assert_eq!(batch.offer(import).unwrap(), appended(1, 2, false));
     let import = IncomingEvent { future: FutureLimit::At(hour(100)), ..ahead(2, "e3", 101) };
     assert!(matches!(batch.offer(import).unwrap(), AppendResult::Refused(_)));
-    // What is recorded counts, not the message's own stamp.
+    // The recorded time is the limit, not the message's own timestamp.
     let recorded = IncomingEvent { source_time: hour(100), ..ahead(2, "e4", 90) };
-    // A seal stands before it, as it begins another minute.
+    // The record begins another minute, so a seal precedes it.
     assert_eq!(batch.offer(recorded).unwrap(), appended(3, 3, true));
     assert_eq!(batch.offer(ahead(3, "e5", 124)).unwrap(), appended(4, 4, false));
 }
 
 #[test]
-fn neighbouring_gaps_become_one() {
+fn adjacent_gaps_are_merged() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
@@ -207,7 +207,7 @@ fn neighbouring_gaps_become_one() {
 }
 
 #[test]
-fn a_gap_waits_for_no_write_but_the_first_time() {
+fn adjacent_gap_does_not_wait_for_the_pending_write() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     for first in [0, 10, 20] {
@@ -225,7 +225,7 @@ fn a_gap_waits_for_no_write_but_the_first_time() {
 }
 
 #[test]
-fn positions_of_sources_stand_beside_each_other() {
+fn each_source_keeps_its_own_position() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let import = SourcePosition::Import { lines: 7, sha256: [3; 32] };

@@ -1,12 +1,11 @@
-//! What is stored does not depend on how messages were cut into batches (I-5), nor on caches, nor on
-//! closing in between; and it is the fold of the log (I-1).
+//! Stored bytes do not depend on batch boundaries (I-5), caches or reopening, and are the fold of the log (I-1).
 
 use crate::tests::*;
 use ledger_core::event::{OverrideAction, SubscriptionState};
 use ledger_core::ids::MigrationId;
 use proptest::prelude::*;
 
-/// Something the consumer tells the store.
+/// An input of the store.
 #[derive(Debug, Clone)]
 enum Message {
     Event { event: Box<Event>, source_hour: i64, time_defaulted: bool },
@@ -76,7 +75,7 @@ fn a_message() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// Feeds messages to a shard as the consumer does; a batch ends, or the shard is closed, where told.
+/// Feeds messages to a shard as the consumer does; `cuts` ends batches, `reopens` closes the shard.
 fn play(ledger: &Ledger, messages: &[Message], cuts: impl Fn(usize) -> bool, reopens: usize) -> Dump {
     play_with(ledger, messages, cuts, reopens, |batch| batch.commit().map(drop))
 }
@@ -136,7 +135,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn cutting_the_same_messages_otherwise_gives_the_same_bytes(
+    fn batch_boundaries_do_not_change_the_bytes(
         messages in proptest::collection::vec(a_message(), 1..60),
         cuts in proptest::collection::vec(proptest::bool::weighted(0.2), 60),
         reopens in 0..9_usize,
@@ -148,7 +147,7 @@ proptest! {
         let ledger = Ledger::new();
         let single = play(&ledger, &messages, |_| true, 0);
         prop_assert_eq!(&whole, &single);
-        // Each batch is begun while the one before is being written.
+        // Each batch begins while the previous one is being written.
         let tenant_cache_bytes = [0, 4096, 64 << 20][reopens % 3];
         let small = Ledger::with(StoreOptions { tenant_cache_bytes, ..StoreOptions::default() });
         let overlapping =

@@ -1,5 +1,5 @@
-//! What is left when the process or the disk gives up. Writers that die are processes of their own: the
-//! test program runs itself again, for one test, with a role in its environment.
+//! The state after the process or the disk fails. A writer that dies is its own process: the test program starts
+//! itself again for one test, with a role in its environment.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -45,7 +45,7 @@ fn batch_of(number: u64) -> Vec<Event> {
 }
 
 #[test]
-fn a_writer_that_is_killed_leaves_whole_batches() {
+fn killed_writer_leaves_whole_batches() {
     if let Some(dir) = role() {
         let mut shard = open(&dir, StoreOptions::default()).open_shard(&shard_id(0)).unwrap();
         for number in 0.. {
@@ -55,13 +55,13 @@ fn a_writer_that_is_killed_leaves_whole_batches() {
         }
     }
     let dir = tempfile::tempdir().unwrap();
-    let itself = "tests::crash::a_writer_that_is_killed_leaves_whole_batches";
+    let itself = "tests::crash::killed_writer_leaves_whole_batches";
     for kill_after in [1, 2, 5] {
         let stopped = tempfile::tempdir_in(dir.path()).unwrap();
         let mut child = writer(itself, stopped.path(), "");
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let told = lines.filter_map(|line| line.split("durable ").nth(1)?.trim().parse::<u64>().ok());
-        let durable = told.take(kill_after).last().unwrap();
+        let reported = lines.filter_map(|line| line.split("durable ").nth(1)?.trim().parse::<u64>().ok());
+        let durable = reported.take(kill_after).last().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
 
@@ -79,7 +79,7 @@ fn a_writer_that_is_killed_leaves_whole_batches() {
 }
 
 #[test]
-fn a_copy_of_a_running_shard_has_everything_committed_and_nothing_else() {
+fn copy_of_a_running_shard_has_exactly_the_committed_data() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, batch_of(0));
@@ -98,21 +98,19 @@ fn a_copy_of_a_running_shard_has_everything_committed_and_nothing_else() {
 }
 
 #[test]
-fn a_write_that_fails_poisons_the_shard_until_it_is_opened_anew() {
+fn failed_write_poisons_the_shard_until_reopened() {
     match role() {
         Some(dir) => write_until_the_disk_refuses(&dir),
-        None => goes_on_after("tests::crash::a_write_that_fails_poisons_the_shard_until_it_is_opened_anew"),
+        None => goes_on_after("tests::crash::failed_write_poisons_the_shard_until_reopened"),
     }
 }
 
 #[test]
-fn a_write_that_fails_in_flight_takes_with_it_what_was_taken_meanwhile() {
+fn failed_write_in_flight_drops_the_batch_begun_meanwhile() {
     match role() {
         Some(dir) => submit_until_the_disk_refuses(&dir),
         None => {
-            goes_on_after(
-                "tests::crash::a_write_that_fails_in_flight_takes_with_it_what_was_taken_meanwhile",
-            );
+            goes_on_after("tests::crash::failed_write_in_flight_drops_the_batch_begun_meanwhile");
         }
     }
 }
@@ -120,7 +118,7 @@ fn a_write_that_fails_in_flight_takes_with_it_what_was_taken_meanwhile() {
 /// Runs a test by itself until the disk refuses a write, and opens what that left.
 fn goes_on_after(itself: &str) {
     let dir = tempfile::tempdir().unwrap();
-    // No file may grow beyond this; the signal that would kill the writer is ignored, so writes fail.
+    // The file size limit makes writes fail; the signal that would kill the writer is ignored.
     let child = writer(itself, dir.path(), "trap '' XFSZ; ulimit -f 256;");
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -128,7 +126,7 @@ fn goes_on_after(itself: &str) {
     let durable: u64 =
         text.split("durable ").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
 
-    // Opened anew it goes on where it stood: the refused batch is there as a whole or not at all.
+    // A reopened shard continues: the refused batch is there as a whole or not at all.
     let mut shard = open(dir.path(), StoreOptions::default()).open_shard(&shard_id(0)).unwrap();
     let next = shard.head().next_position;
     assert!(next == durable || next == durable + 20, "{next} after {durable}");
@@ -145,7 +143,7 @@ fn submit_until_the_disk_refuses(dir: &Path) {
             batch.offer(arrival(offset, event)).unwrap();
         }
         batch.advance(TOPIC, kafka((number + 1) * 20));
-        // It tells of the batch before.
+        // The error is about the previous batch.
         let Err(error) = batch.submit() else { continue };
         let AppendError::Poisoned(poison) = error else { panic!("{error}") };
         assert_eq!(poison.next_position, (number - 1) * 20);
@@ -173,7 +171,7 @@ fn write_until_the_disk_refuses(dir: &Path) {
         assert_eq!(poison.next_position, head.next_position);
         assert!(Arc::ptr_eq(&poison, &reader.poisoned().unwrap()));
         assert!(Arc::ptr_eq(&poison, &shard.poisoned().unwrap()));
-        // It takes nothing more, still answers from what is durable, and does not let anyone wait.
+        // The shard appends nothing more, answers from durable data, and waits end at once.
         let again = shard.begin().offer(arrival(0, policy_set("app", "late", 0, 1)));
         assert!(matches!(again, Err(AppendError::Poisoned(_))));
         assert_eq!(reader.snapshot().head().unwrap(), head);

@@ -1,16 +1,11 @@
-//! Bytes that nobody wrote: errors that name the entry, no panics, no wrong answers.
+//! Damaged bytes give errors that name the entry, no panics and no wrong answers.
 
+use crate::tests::verifying::put;
 use crate::tests::*;
 use crate::{AppendError, Damage, Damaged, OpenError, ReadError};
 use ledger_record::key;
 use ledger_record::record::{Content, Stream};
 use rocksdb::{WriteBatch, WriteOptions};
-
-fn overwrite(reader: &Reader, family: Family, key: &[u8], value: &[u8]) {
-    let mut batch = WriteBatch::default();
-    batch.put_cf(reader.database().family(family).unwrap(), key, value);
-    reader.database().write(batch, &WriteOptions::default()).unwrap();
-}
 
 fn damage_of(error: ReadError) -> Damaged {
     match error {
@@ -20,14 +15,14 @@ fn damage_of(error: ReadError) -> Damaged {
 }
 
 #[test]
-fn a_damaged_tenant_is_an_error_for_that_tenant_only() {
+fn damaged_tenant_row_fails_that_tenant_only() {
     let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU"), installed("birch", "app", "e1", 0, "EU")]);
     let reader = shard.reader();
     let good = reader.snapshot().tenant(&client("acme")).unwrap().unwrap().encode();
     for cut in 0..good.len() {
-        overwrite(&reader, Family::Tenants, b"acme", &good[..cut]);
+        put(&reader, Family::Tenants, b"acme", &good[..cut]);
         let damaged = damage_of(reader.snapshot().tenant(&client("acme")).unwrap_err());
         assert_eq!((damaged.family, damaged.key.as_slice()), (Family::Tenants, &b"acme"[..]));
     }
@@ -46,9 +41,9 @@ fn a_damaged_tenant_is_an_error_for_that_tenant_only() {
     assert_eq!(append(&mut shard, [uninstalled("birch", "app", "e2", 1)]), [appended(2, 2, false)]);
 }
 
-/// A row that is gone looks like a stream that never was; beginning it anew would write over its records.
+/// A lost row looks like a new stream; starting it again would overwrite its records.
 #[test]
-fn a_lost_row_never_lets_a_record_be_overwritten() {
+fn lost_row_does_not_overwrite_a_record() {
     let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU"), policy_set("app", "p1", 0, 3)]);
@@ -74,7 +69,7 @@ fn a_lost_row_never_lets_a_record_be_overwritten() {
 }
 
 #[test]
-fn a_damaged_record_ends_every_way_of_reading_it() {
+fn damaged_record_fails_every_read_of_it() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU"), uninstalled("acme", "app", "e2", 1)]);
@@ -83,28 +78,28 @@ fn a_damaged_record_ends_every_way_of_reading_it() {
     let record = key::log::log(&stream, 2);
     let good =
         reader.database().get(Family::Log, &record, &ReadOptions::default()).unwrap().unwrap().to_vec();
-    overwrite(&reader, Family::Log, &record, b"\x01junk");
+    put(&reader, Family::Log, &record, b"\x01junk");
     let snapshot = reader.snapshot();
     assert_eq!(damage_of(snapshot.record_at(1).unwrap_err()).key, record);
     assert_eq!(snapshot.records(&stream, 1).unwrap().filter(Result::is_err).count(), 1);
     assert_eq!(snapshot.tenant_records().unwrap().filter(Result::is_err).count(), 1);
     assert!(snapshot.records_from(0).unwrap().any(|record| record.is_err()));
     assert!(snapshot.history(&client("acme"), crate::KnowledgeBound::All).is_err());
-    // A late event would rest on it.
+    // A late event would read it.
     let mut batch = shard.begin();
     let late = batch.offer(arrival(2, uninstalled("acme", "app", "e3", -1)));
     assert!(matches!(late, Err(AppendError::Damaged(_))));
     drop(batch);
 
-    // A record in the place of another one is no better.
-    overwrite(&reader, Family::Log, &record, &good);
-    overwrite(&reader, Family::Positions, &key::position(0), &record);
+    // A record under another record's key is damage too.
+    put(&reader, Family::Log, &record, &good);
+    put(&reader, Family::Positions, &key::position(0), &record);
     let damaged = damage_of(reader.snapshot().record_at(0).unwrap_err());
     assert!(matches!(damaged.cause, Damage::Misplaced), "{damaged}");
 }
 
 #[test]
-fn a_position_without_its_record_is_missed() {
+fn position_without_record_is_damage() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, (0..3).map(|hour| installed("acme", "app", &format!("e{hour}"), hour, "EU")));
@@ -121,7 +116,7 @@ fn a_position_without_its_record_is_missed() {
 }
 
 #[test]
-fn a_head_that_is_gone_is_missed() {
+fn missing_head_is_damage() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU")]);
@@ -133,9 +128,9 @@ fn a_head_that_is_gone_is_missed() {
     assert!(matches!(ledger.data.open_shard(&shard_id(0)), Err(OpenError::Damaged(_))));
 }
 
-/// Whatever of a table file is read when a shard is opened and verified: a flipped bit in it is told, with the file.
+/// A flipped bit in any part of a table file that opening and verifying read is reported with the file.
 #[test]
-fn a_flipped_bit_in_a_table_file_is_told_with_the_file() {
+fn flipped_bit_in_a_table_file_names_the_file() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, (0..200).map(|hour| installed(&format!("t{hour}"), "app", "e", hour, "EU")));
@@ -147,12 +142,12 @@ fn a_flipped_bit_in_a_table_file_is_told_with_the_file() {
     let mut flipped = 0;
     for table in tables {
         let whole = std::fs::read(&table).unwrap();
-        // Data blocks come first; behind them are the parts that are read when the file is opened.
+        // Data blocks are first; the parts read at opening follow.
         for at in (0..whole.len()).step_by(whole.len() / 7 + 1) {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             std::fs::write(&table, damaged).unwrap();
-            let told = match ledger.data.read_shard(&shard_id(0)) {
+            let reported = match ledger.data.read_shard(&shard_id(0)) {
                 Err(error) => error.is_damage().then(|| crate::with_causes(&error)),
                 Ok(reader) => verifying::verified(&reader).err().map(|error| {
                     assert!(error.is_damage(), "{error}");
@@ -160,8 +155,8 @@ fn a_flipped_bit_in_a_table_file_is_told_with_the_file() {
                 }),
             };
             let name = table.file_name().unwrap().to_string_lossy();
-            println!("{name} {at}/{}: {told:?}", whole.len());
-            flipped += u32::from(told.is_some_and(|told| told.contains(&*name)));
+            println!("{name} {at}/{}: {reported:?}", whole.len());
+            flipped += u32::from(reported.is_some_and(|reported| reported.contains(&*name)));
         }
         std::fs::write(&table, whole).unwrap();
     }

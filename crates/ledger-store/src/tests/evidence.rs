@@ -1,4 +1,4 @@
-//! The audit trail is what the pure functions say of the log's lines, however the log came about.
+//! The stored evidence equals what the pure functions compute from the log's leaves.
 
 use std::convert::Infallible;
 
@@ -18,7 +18,7 @@ use crate::read::snapshot::Snapshot;
 use crate::tests::*;
 use crate::{AppendError, OpenError, WriteError};
 
-/// Every leaf, built anew from its record, is what was hashed; tree, map and seals are those of the leaves.
+/// Every leaf recomputed from its record has the stored hash; tree, map and seals match the leaves.
 pub(super) fn assert_evidence(snapshot: &Snapshot<'_>) {
     let mut heads = BTreeMap::<Hash, StreamHead>::new();
     let (mut grown, mut nodes) = (Frontier::default(), BTreeMap::new());
@@ -61,7 +61,7 @@ fn map_root(heads: &BTreeMap<Hash, StreamHead>) -> Hash {
     map::root(&entries.collect::<Vec<_>>())
 }
 
-/// Position, offset read next, repeats and refusals so far of every seal.
+/// Position, next offset, duplicates and refusals so far of every seal.
 fn seals(reader: &Reader) -> Vec<(u64, u64, u64, u64)> {
     let snapshot = reader.snapshot();
     let seals = snapshot.records(&Stream::Seals, 1).unwrap().map(Result::unwrap).map(|seal| {
@@ -71,7 +71,7 @@ fn seals(reader: &Reader) -> Vec<(u64, u64, u64, u64)> {
     seals.collect()
 }
 
-/// Recorded so many seconds after a minute began.
+/// Recorded this number of seconds after the start of a minute.
 fn recorded(offset: u64, second: i64, event: Event) -> IncomingEvent {
     let past_minute_ms = hour(RECORDED_HOUR).as_millis() % 60_000;
     let source_time = hour(RECORDED_HOUR).plus_millis(1000 * second - past_minute_ms);
@@ -79,7 +79,7 @@ fn recorded(offset: u64, second: i64, event: Event) -> IncomingEvent {
 }
 
 #[test]
-fn seals_stand_at_ticks_and_before_another_minute_and_never_twice() {
+fn seals_follow_ticks_and_minutes_and_never_repeat() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
@@ -89,11 +89,11 @@ fn seals_stand_at_ticks_and_before_another_minute_and_never_twice() {
     batch.offer(recorded(3, 59, installed("birch", "app", "e1", 1, "EU"))).unwrap();
     batch.tick(from_offset(4)).unwrap();
     batch.tick(from_offset(5)).unwrap();
-    // Another minute: what is sealed by now is not sealed again.
+    // Another minute: sealed leaves are not sealed again.
     batch.offer(recorded(6, 60, uninstalled("acme", "app", "e2", 2))).unwrap();
     batch.refuse(from_offset(7), refused(hour(RECORDED_HOUR))).unwrap();
     batch.offer(recorded(8, 120, uninstalled("birch", "app", "e2", 2))).unwrap();
-    // A repeat is no record, so it begins no minute.
+    // A duplicate is no record, so it begins no minute.
     batch.offer(recorded(9, 600, uninstalled("birch", "app", "e2", 2))).unwrap();
     batch.commit().unwrap();
     let reader = shard.reader();
@@ -106,7 +106,7 @@ fn seals_stand_at_ticks_and_before_another_minute_and_never_twice() {
 }
 
 #[test]
-fn seals_stand_after_so_many_leaves_wherever_batches_end() {
+fn seals_follow_leaf_counts_regardless_of_batches() {
     let (ledger, cut) = (Ledger::new(), Ledger::new());
     let count = 2 * LEAVES + 10;
     let event = |number: u64| installed(&format!("t{}", number % 700), "app", &format!("e{number}"), 1, "EU");
@@ -131,7 +131,7 @@ fn seals_stand_after_so_many_leaves_wherever_batches_end() {
 }
 
 #[test]
-fn a_stream_goes_on_whether_its_last_leaf_is_recent_or_was_forgotten_meanwhile() {
+fn stream_continues_after_its_last_leaf_left_the_cache() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     for batch in 0..8 {
@@ -143,14 +143,14 @@ fn a_stream_goes_on_whether_its_last_leaf_is_recent_or_was_forgotten_meanwhile()
 }
 
 #[test]
-fn only_the_leaf_right_before_is_taken_from_memory() {
+fn linked_leaves_are_right_after_a_hole_in_the_range() {
     let ledger = Ledger::new();
     let shard = verifying::eventful(&ledger);
     let reader = shard.reader();
     let snapshot = reader.snapshot();
     let size = snapshot.tree_size().unwrap();
     let mut links = crate::PreviousLeaves::default();
-    // With a hole, and again from the beginning.
+    // With a hole in the range, and again from the beginning.
     for range in [0..size / 4, size / 2..size, 0..size] {
         for linked in snapshot.linked(range, &mut links).unwrap() {
             let (record, beside) = linked.unwrap();
@@ -162,7 +162,7 @@ fn only_the_leaf_right_before_is_taken_from_memory() {
 }
 
 #[test]
-fn the_end_of_an_import_seals_once() {
+fn end_of_import_seals_once() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let end = |shard: &mut Shard| {
@@ -178,7 +178,7 @@ fn the_end_of_an_import_seals_once() {
 }
 
 #[test]
-fn timestamps_that_no_line_can_hold_are_cut_off() {
+fn timestamps_beyond_a_leaf_are_clamped() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
@@ -227,7 +227,7 @@ fn bundle(snapshot: &Snapshot<'_>, of: &str, apps: &[&str], key: &SignerKey) -> 
 }
 
 #[test]
-fn a_bundle_out_of_the_store_is_valid_and_so_is_the_proof_of_absence() {
+fn stored_bundle_and_absence_proof_are_valid() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, [policy_set("app", "p1", 0, 10), installed("acme", "app", "e1", 3, "EU")]);
@@ -285,7 +285,7 @@ fn change_row(ledger: &Ledger, family: Family, change: impl Fn(&[u8], &[u8]) -> 
 }
 
 #[test]
-fn a_map_that_the_last_seal_does_not_know_is_not_gone_on_with() {
+fn map_differing_from_the_last_seal_refuses_to_open() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, (0..50).map(|number| installed(&format!("t{number}"), "app", "e1", 1, "EU")));
@@ -309,7 +309,7 @@ fn a_map_that_the_last_seal_does_not_know_is_not_gone_on_with() {
 }
 
 #[test]
-fn a_commit_that_misses_a_leaf_writes_nothing_and_is_the_last_one() {
+fn commit_missing_a_leaf_writes_nothing_and_poisons() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, (0..300).map(|number| installed(&format!("t{number}"), "app", "e1", 1, "EU")));

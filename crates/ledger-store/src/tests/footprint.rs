@@ -1,4 +1,4 @@
-//! What a shard takes of the machine besides its data.
+//! The disk space and descriptors of a shard.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,11 +7,11 @@ use std::path::Path;
 use crate::OpenError;
 use crate::tests::*;
 
-/// What the files below a directory take on the disk, reserved blocks included.
+/// The disk space of the files below a directory, reserved blocks included.
 fn disk_bytes(path: &Path) -> u64 {
     let entries = fs::read_dir(path).unwrap().map(Result::unwrap);
     let bytes = |entry: fs::DirEntry| match entry.metadata().unwrap() {
-        // In units of 512 bytes, whatever the file system has.
+        // `st_blocks` counts 512 bytes on every file system.
         metadata if metadata.is_file() => metadata.blocks() * 512,
         _ => disk_bytes(&entry.path()),
     };
@@ -19,7 +19,7 @@ fn disk_bytes(path: &Path) -> u64 {
 }
 
 #[test]
-fn a_small_shard_takes_little_of_the_disk_while_it_is_open() {
+fn small_open_shard_takes_little_disk() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let name = |number: i32| (format!("tenant-{}", number % 50), format!("e-{number}"));
@@ -30,7 +30,7 @@ fn a_small_shard_takes_little_of_the_disk_while_it_is_open() {
 }
 
 #[test]
-fn the_descriptors_of_a_process_are_divided_among_its_partitions() {
+fn descriptors_are_divided_among_the_partitions() {
     let files = |descriptors, partitions| {
         let options = StoreOptions { descriptors, ..StoreOptions::default() };
         options.open_files(partitions)

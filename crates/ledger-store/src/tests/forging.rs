@@ -1,4 +1,4 @@
-//! What was never recorded, and what is said of what was: each forgery is found, and named.
+//! Forged records and false statements about true ones: each is found and named.
 
 use ledger_core::tenant::Outcome;
 use ledger_record::key::{self, DuplicateKey, GapKey};
@@ -11,7 +11,7 @@ use crate::error::ReadError;
 use crate::tests::verifying::{delete, eventful, fault, put, rewrite, rewrite_with_leaf, seals, verified};
 use crate::tests::*;
 
-/// Puts a record beside the log: under a key that no position refers to.
+/// Writes a record under a key that no position refers to.
 fn beside(reader: &Reader, record: &Record) {
     put(reader, Family::Log, &key::log::log(&record.stream, record.seq), &record.encode());
 }
@@ -29,7 +29,7 @@ fn assert_refused(reader: &Reader) {
 }
 
 #[test]
-fn a_record_that_no_position_has_is_found_in_every_stream() {
+fn record_without_position_is_found_in_every_stream() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -40,7 +40,7 @@ fn a_record_that_no_position_has_is_found_in_every_stream() {
     let app = Stream::App(AppKey::new("app").unwrap());
     for stream in [Stream::Tenant(client("cedar")), app, Stream::Rejected, Stream::Seals] {
         let original = last(stream.clone());
-        // With the position of another record, with one of its own, with one beyond the end.
+        // With the position of another record, a new one, and one beyond the end.
         for position in [0, original.position + 1, 1000] {
             let forged = Record { seq: original.seq + 1, position, ..original.clone() };
             beside(&reader, &forged);
@@ -54,7 +54,7 @@ fn a_record_that_no_position_has_is_found_in_every_stream() {
 }
 
 #[test]
-fn a_tenant_of_forged_records_is_found_although_its_state_fits() {
+fn forged_tenant_with_matching_state_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -70,7 +70,7 @@ fn a_tenant_of_forged_records_is_found_although_its_state_fits() {
     assert_refused(&reader);
 }
 
-/// What the record says, of another tenant.
+/// The content of the record, for another tenant.
 fn installed_content(name: &str, like: &Record) -> Content {
     let Content::Event { event, outcome, .. } = &like.content else { panic!("an event") };
     let event = installed(name, "other", event.id.as_str(), 5, "EU");
@@ -78,7 +78,7 @@ fn installed_content(name: &str, like: &Record) -> Content {
 }
 
 #[test]
-fn a_rewritten_outcome_of_an_app_level_event_is_found() {
+fn rewritten_outcome_of_an_app_event_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -103,7 +103,7 @@ fn a_rewritten_outcome_of_an_app_level_event_is_found() {
 }
 
 #[test]
-fn a_row_of_an_app_that_does_not_follow_is_found() {
+fn wrong_app_row_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -125,7 +125,7 @@ fn a_row_of_an_app_that_does_not_follow_is_found() {
 }
 
 #[test]
-fn a_repeat_that_is_made_into_nothing_is_found_by_the_seals() {
+fn duplicate_turned_into_a_gap_is_found_by_the_seals() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -143,7 +143,7 @@ fn a_repeat_that_is_made_into_nothing_is_found_by_the_seals() {
 }
 
 #[test]
-fn a_head_that_says_another_time_is_found() {
+fn head_with_another_recorded_time_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -154,7 +154,7 @@ fn a_head_that_says_another_time_is_found() {
 }
 
 #[test]
-fn records_that_change_places_are_found() {
+fn swapped_positions_are_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();

@@ -8,7 +8,7 @@ fn record(reader: &Reader, position: u64) -> Record {
 }
 
 #[test]
-fn a_late_event_corrects_what_came_after_it() {
+fn late_event_corrects_later_outcomes() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     // The policy keeps the pin 30 days: with the late uninstall seen, the second install is a reinstall.
@@ -31,7 +31,7 @@ fn a_late_event_corrects_what_came_after_it() {
 }
 
 #[test]
-fn lateness_reads_what_is_stored_and_what_this_batch_added() {
+fn lateness_counts_stored_and_batched_events() {
     let events = [
         installed("acme", "app", "e1", 1, "EU"),
         uninstalled("acme", "app", "e2", 90),
@@ -53,12 +53,12 @@ fn lateness_reads_what_is_stored_and_what_this_batch_added() {
 }
 
 #[test]
-fn an_app_level_event_in_time_is_a_record_and_nothing_more() {
+fn app_event_in_time_corrects_nothing() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 1, "EU"), installed("acme", "other", "e2", 50, "EU")]);
     let tenants = dump(&shard.reader())["tenants"].clone();
-    // Later than everything of its app, though not of the tenant.
+    // After everything of its app, though not of the tenant.
     let offers = append(&mut shard, [policy_set("app", "p1", 2, 10), policy_set("nobody", "p1", 0, 1)]);
     let in_time = |position| AppendResult::Appended { position, seq: 1, late: false, new_tenant: false };
     assert_eq!(offers, [in_time(2), in_time(3)]);
@@ -68,7 +68,7 @@ fn an_app_level_event_in_time_is_a_record_and_nothing_more() {
 }
 
 #[test]
-fn a_late_app_level_event_corrects_every_installation_after_it() {
+fn late_app_event_corrects_every_later_installation() {
     const TENANTS: usize = 300;
     let name = |number: usize| format!("tenant-{number:03}");
     let [cold, warm] = [0, 64 << 20].map(|tenant_cache_bytes| {
@@ -108,13 +108,13 @@ fn a_late_app_level_event_corrects_every_installation_after_it() {
     assert_eq!(cold, warm);
 }
 
-/// An event that arrives at some hour, and happened then unless told otherwise.
+/// An event recorded at an hour.
 fn arrives(offset: u64, at: i64, event: Event) -> IncomingEvent {
     IncomingEvent { source_time: hour(at), ..arrival(offset, event) }
 }
 
 #[test]
-fn a_late_app_level_event_reads_the_tenants_recorded_since() {
+fn late_app_event_reads_only_tenants_recorded_since() {
     let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
@@ -122,7 +122,7 @@ fn a_late_app_level_event_reads_the_tenants_recorded_since() {
         let old = installed(&format!("old-{number}"), "app", "i", 10, "EU");
         batch.offer(arrives(number, 10, old)).unwrap();
     }
-    // Its clock goes wrong: what it does at hour 30 is recorded at hour 12.
+    // Its clock is wrong: its event of hour 30 is recorded at hour 12.
     batch.offer(arrives(40, 11, installed("ahead", "app", "i", 11, "EU"))).unwrap();
     batch.offer(arrives(41, 12, uninstalled("ahead", "app", "u", 30))).unwrap();
     batch.offer(arrives(42, 40, installed("recent", "app", "i", 13, "EU"))).unwrap();
@@ -131,7 +131,7 @@ fn a_late_app_level_event_reads_the_tenants_recorded_since() {
     batch.offer(arrives(45, 41, installed("recent", "other", "i", 41, "EU"))).unwrap();
     batch.commit().unwrap();
     assert_eq!(shard.head().ahead_ms, 18 * HOUR_MS);
-    // Whoever reads one of these rows fails.
+    // Reading one of these rows fails.
     let reader = shard.reader();
     let mut lost = rocksdb::WriteBatch::default();
     for number in 0..40 {
@@ -153,8 +153,8 @@ fn a_late_app_level_event_reads_the_tenants_recorded_since() {
 }
 
 #[test]
-fn a_history_that_is_kept_between_batches_gives_what_reading_it_anew_gives() {
-    // Every third event is late, by more and more; app-level events come late in between.
+fn cached_history_gives_the_same_as_rereading() {
+    // Every third event is late, by more and more, with late app-level events in between.
     let events = (0..600_i64).map(|number| {
         let hours = if number % 3 == 0 { number - number % 40 } else { number };
         let id = format!("e{number}");
@@ -178,7 +178,7 @@ fn a_history_that_is_kept_between_batches_gives_what_reading_it_anew_gives() {
 }
 
 #[test]
-fn tenants_with_events_ahead_stand_at_the_end_of_the_log() {
+fn tenants_ahead_are_found_at_the_end_of_the_log() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();

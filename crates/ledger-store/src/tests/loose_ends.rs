@@ -1,4 +1,4 @@
-//! Lies that one comparison alone finds: each of these tests fails when that one is taken out.
+//! Lies that a single comparison finds: each test fails without its comparison.
 
 use ledger_core::tenant::{Entry, Tenant};
 use ledger_core::timeline::AppTimelines;
@@ -19,7 +19,7 @@ fn stored(reader: &Reader, family: Family, key: &[u8]) -> Vec<u8> {
     reader.database().get(family, key, &ReadOptions::default()).unwrap().unwrap().to_vec()
 }
 
-/// The family of what cannot be read as it stands, and why it cannot.
+/// The family of the unreadable row and the reason.
 #[track_caller]
 fn damaged(reader: &Reader) -> (Family, String) {
     match verified(reader) {
@@ -33,11 +33,11 @@ fn last_of(reader: &Reader, name: &str) -> Record {
 }
 
 #[test]
-fn a_row_under_another_key_is_found() {
+fn row_under_another_key_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
-    // Sorted where it was, so nothing but the key tells.
+    // The row keeps its place in the order, so only the key differs.
     let longer = |key: &[u8]| [key, &[0]].concat();
     let at = key::position(3);
     for family in [Family::Positions, Family::Leaves] {
@@ -60,7 +60,7 @@ fn a_row_under_another_key_is_found() {
 }
 
 #[test]
-fn a_leaf_that_no_record_has_is_found() {
+fn leaf_without_record_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -71,7 +71,7 @@ fn a_leaf_that_no_record_has_is_found() {
 }
 
 #[test]
-fn rows_of_tenants_and_apps_without_records_and_records_without_rows_are_found() {
+fn rows_without_records_and_records_without_rows_are_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -89,7 +89,7 @@ fn rows_of_tenants_and_apps_without_records_and_records_without_rows_are_found()
     assert_eq!(fault(&reader), ShardFault::App(app("other")), "the last one");
 }
 
-/// Puts a tenant beside the log as one who forgets nothing: its state follows, and no app has to do with it.
+/// Adds a forged tenant with a matching state and without any app.
 fn forge_tenant(reader: &Reader, name: &str, position: u64, like: &Record) {
     let event = product_moved(name, "forged", 5, "EU");
     let mut tenant = Tenant::default();
@@ -102,14 +102,14 @@ fn forge_tenant(reader: &Reader, name: &str, position: u64, like: &Record) {
 }
 
 #[test]
-fn a_tenant_whose_record_has_no_position_of_its_own_is_found() {
+fn tenant_record_without_its_own_position_is_found() {
     let (small, large) = (Ledger::new(), Ledger::new());
     let mut shard = large.shard();
     append(&mut shard, (0..300).map(|n| installed("cedar", "app", &format!("e{n}"), n, "EU")));
-    // Of the large one, the table holds a part at a time.
+    // The verifier's table covers the large shard in parts.
     for reader in [eventful(&small).reader(), shard.reader()] {
         let like = last_of(&reader, "cedar");
-        // The one that stands there comes after the forged one, or before it; or there is no such place.
+        // The record at that position sorts after the forged one or before it, or the position does not exist.
         for (name, position) in [("aaron", like.position), ("dune", like.position), ("dune", 1000)] {
             forge_tenant(&reader, name, position, &like);
             assert_eq!(
@@ -125,7 +125,7 @@ fn a_tenant_whose_record_has_no_position_of_its_own_is_found() {
 }
 
 #[test]
-fn a_record_of_a_source_that_was_never_read_is_found() {
+fn record_of_an_unread_source_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -139,19 +139,19 @@ fn a_record_of_a_source_that_was_never_read_is_found() {
     }
     rewrite_with_leaf(&reader, last.position, |record| record.source = last.source.clone());
     assert!(verified(&reader).is_ok());
-    // Without its row a source has no account: nothing would be missing.
+    // Without its row a source is not accounted for: nothing would be missing.
     delete(&reader, Family::Meta, &MetaKey::Source(TOPIC.to_owned()).encode());
     assert_eq!(fault(&reader), twice(&format!("{TOPIC}/0"), 0));
 }
 
 #[test]
-fn repeats_and_holes_after_the_last_record_are_taken_in() {
+fn duplicates_and_gaps_after_the_last_record_are_counted() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
     let event = || installed("acme", "app", "e1", 1, "EU");
     batch.offer(arrival(0, event())).unwrap();
-    // Right before a seal, which counts it; and at the end.
+    // One right before a seal, which counts it; one at the end.
     batch.offer(arrival(1, event())).unwrap();
     batch.tick(from_offset(2)).unwrap();
     batch.offer(arrival(3, event())).unwrap();
@@ -173,7 +173,7 @@ fn repeats_and_holes_after_the_last_record_are_taken_in() {
 }
 
 #[test]
-fn lines_of_a_file_beside_a_topic_are_accounted_for() {
+fn imported_lines_beside_a_topic_are_accounted_for() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let file = "import:history";
@@ -184,7 +184,7 @@ fn lines_of_a_file_beside_a_topic_are_accounted_for() {
     let taken = |lines| SourcePosition::Import { lines, sha256: [3; 32] };
     let mut batch = shard.begin();
     batch.offer(line(1, "e1")).unwrap();
-    // The lines between are of other shards.
+    // The lines between belong to other shards.
     batch.offer(line(5, "e5")).unwrap();
     batch.advance(file, taken(7));
     for offset in [0, 1] {
@@ -208,7 +208,7 @@ fn lines_of_a_file_beside_a_topic_are_accounted_for() {
 }
 
 #[test]
-fn a_lie_in_any_of_many_seals_is_found() {
+fn lie_in_any_of_many_seals_is_found() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
@@ -241,7 +241,7 @@ fn a_lie_in_any_of_many_seals_is_found() {
 }
 
 #[test]
-fn a_stored_map_that_fits_itself_but_not_the_last_seal_is_found() {
+fn consistent_map_differing_from_the_last_seal_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -261,12 +261,12 @@ fn a_stored_map_that_fits_itself_but_not_the_last_seal_is_found() {
 }
 
 #[test]
-fn what_other_rules_derived_is_not_judged() {
+fn records_of_unknown_rules_are_inconclusive() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
     let rules = RULES + 1;
-    // Of an app, of a tenant, refused, a seal.
+    // An app record, a tenant record, a refusal, a seal.
     for position in [0, last_of(&reader, "birch").position, 3, seals(&reader)[1]] {
         rewrite_with_leaf(&reader, position, |record| record.rules = rules);
         let found = verified(&reader);

@@ -12,11 +12,11 @@ fn cluster(id: &str, topic_id: Option<&str>) -> SourceIdentity {
 }
 
 #[test]
-fn a_directory_remembers_its_sources_and_refuses_others() {
+fn directory_refuses_another_source() {
     let ledger = Ledger::new();
     let data = &ledger.data;
     assert_eq!(data.identity(TOPIC).unwrap(), Some(partitions(4)));
-    // An import bound the partitions; Kafka fills in the rest, once.
+    // An import bound the partitions; Kafka adds the ids, once.
     data.bind(TOPIC, &cluster("c1", None)).unwrap();
     data.bind(TOPIC, &cluster("c1", Some("t1"))).unwrap();
     data.bind(TOPIC, &partitions(4)).unwrap();
@@ -26,10 +26,10 @@ fn a_directory_remembers_its_sources_and_refuses_others() {
         (cluster("c1", Some("t2")), "topic id t1, now it is t2"),
         (partitions(5), "partitions 4, now it is 5"),
     ];
-    for (other, told) in refusals {
+    for (other, reported) in refusals {
         let error = data.bind(TOPIC, &other).unwrap_err();
         assert!(matches!(error, BindError::Differs { .. }));
-        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.to_string().contains(reported), "{error}");
     }
     data.bind("another.topic", &partitions(1)).unwrap();
     let again = DataDir::open(ledger.dir.path(), StoreOptions::default(), secret()).unwrap();
@@ -40,7 +40,7 @@ fn a_directory_remembers_its_sources_and_refuses_others() {
 }
 
 #[test]
-fn only_topics_and_partitions_that_exist_have_shards() {
+fn shard_of_an_invalid_topic_or_partition_is_refused() {
     let ledger = Ledger::new();
     for name in ["..", ".", "a/b", "", "größe"] {
         let bound = ledger.data.bind(name, &partitions(1));
@@ -53,7 +53,7 @@ fn only_topics_and_partitions_that_exist_have_shards() {
 }
 
 #[test]
-fn a_directory_from_before_the_audit_trail_is_refused_with_a_word_on_what_to_do() {
+fn older_format_is_refused_with_a_remedy() {
     let ledger = Ledger::new();
     fs::write(ledger.dir.path().join("ledger.json"), r#"{"format":1,"topics":{}}"#).unwrap();
     for opened in [
@@ -67,7 +67,7 @@ fn a_directory_from_before_the_audit_trail_is_refused_with_a_word_on_what_to_do(
 }
 
 #[test]
-fn another_secret_is_refused_and_only_a_fingerprint_is_kept() {
+fn another_secret_is_refused_by_its_fingerprint() {
     let ledger = Ledger::new();
     let path = ledger.dir.path();
     let other = LedgerSecret::from_bytes([8; 32]);
@@ -75,13 +75,13 @@ fn another_secret_is_refused_and_only_a_fingerprint_is_kept() {
     assert!(matches!(refused, OpenError::OtherSecret { .. }), "{refused}");
     let manifest = fs::read_to_string(path.join("ledger.json")).unwrap();
     assert!(manifest.contains(&secret().fingerprint().to_text()), "{manifest}");
-    // Reading takes none.
+    // Reading needs no secret.
     assert!(DataDir::open_existing_read_only(path, StoreOptions::default()).is_ok());
     assert!(DataDir::open(path, StoreOptions::default(), secret()).is_ok());
 }
 
 #[test]
-fn a_newer_directory_is_refused_whatever_is_in_it() {
+fn newer_directory_format_is_refused() {
     let ledger = Ledger::new();
     let file = ledger.dir.path().join("ledger.json");
     for (text, is_newer) in [
@@ -104,7 +104,7 @@ fn a_newer_directory_is_refused_whatever_is_in_it() {
 }
 
 #[test]
-fn a_newer_shard_is_refused() {
+fn newer_shard_format_is_refused() {
     let ledger = Ledger::new();
     let shard = ledger.shard();
     let mut newer =
@@ -120,7 +120,7 @@ fn a_newer_shard_is_refused() {
 }
 
 #[test]
-fn nothing_is_made_where_a_ledger_was_expected() {
+fn missing_ledger_is_refused_and_not_created() {
     let dir = tempfile::tempdir().unwrap();
     let opened = DataDir::open_existing_read_only(dir.path(), StoreOptions::default());
     assert!(matches!(opened, Err(OpenError::NotALedger { .. })));
@@ -130,20 +130,20 @@ fn nothing_is_made_where_a_ledger_was_expected() {
     refused_for_its_manifest(dir.path(), "is missing");
 }
 
-fn refused_for_its_manifest(path: &std::path::Path, told: &str) {
+fn refused_for_its_manifest(path: &std::path::Path, reported: &str) {
     for error in [
         DataDir::open(path, StoreOptions::default(), secret()).unwrap_err(),
         DataDir::open_existing_read_only(path, StoreOptions::default()).unwrap_err(),
         DataDir::exists(path).unwrap_err(),
         DataDir::partitions_at(path).unwrap_err(),
     ] {
-        assert!(error.is_of_manifest() && error.to_string().contains(told), "{error}");
+        assert!(error.is_of_manifest() && error.to_string().contains(reported), "{error}");
         assert_eq!(error.stop_code(), StopCode::ManifestDamaged);
     }
 }
 
 #[test]
-fn a_manifest_that_does_not_know_a_shard_is_refused() {
+fn manifest_missing_a_shard_is_refused() {
     let ledger = Ledger::new();
     for partition in [0, 3] {
         drop(ledger.data.open_shard(&shard_id(partition)).unwrap());
@@ -155,14 +155,14 @@ fn a_manifest_that_does_not_know_a_shard_is_refused() {
     assert_ne!(fewer, good);
     fs::write(&file, fewer).unwrap();
     refused_for_its_manifest(path, "does not know shard realm.lifecycle/3");
-    // So does one that is open already.
+    // An open directory notices it too.
     assert!(matches!(ledger.data.shards(), Err(OpenError::ManifestOutdated { .. })));
-    // A file of before the first topic: all lists would be empty, and look whole.
+    // A file from before the first topic: all lists would be empty and look complete.
     let mut none: serde_json::Value = serde_json::from_str(&good).unwrap();
     none["topics"] = serde_json::json!({});
     fs::write(&file, none.to_string()).unwrap();
     refused_for_its_manifest(path, "does not know shard realm.lifecycle/0");
-    // What the operator moved away, and what is no shard's name, is nobody's.
+    // Shards moved away by the operator and other file names are ignored.
     let topic = path.join("shards").join(TOPIC);
     fs::rename(topic.join("0"), topic.join("0.away")).unwrap();
     fs::rename(topic.join("3"), topic.join("03")).unwrap();
@@ -170,7 +170,7 @@ fn a_manifest_that_does_not_know_a_shard_is_refused() {
 }
 
 #[test]
-fn a_shard_in_the_place_of_another_is_refused() {
+fn shard_in_another_shards_directory_is_refused() {
     let ledger = Ledger::new();
     ledger.data.bind(TOPIC, &cluster("c1", None)).unwrap();
     drop(ledger.shard());
@@ -180,7 +180,7 @@ fn a_shard_in_the_place_of_another_is_refused() {
     assert!(matches!(error, OpenError::WrongShard { .. }));
     assert!(error.to_string().contains("realm.lifecycle/0"), "{error}");
 
-    // The shard itself knows its cluster, wherever it is carried.
+    // The shard stores its cluster id, so a move to another directory is found.
     let elsewhere = Ledger::new();
     elsewhere.data.bind(TOPIC, &cluster("c2", None)).unwrap();
     let place = elsewhere.dir.path().join("shards").join(TOPIC);
@@ -191,7 +191,7 @@ fn a_shard_in_the_place_of_another_is_refused() {
 }
 
 #[test]
-fn a_shard_that_was_not_finished_is_made_anew_and_one_that_lost_a_family_is_refused() {
+fn unfinished_shard_is_remade_and_missing_family_refused() {
     let ledger = Ledger::new();
     let unfinished = ledger.dir.path().join("shards").join(TOPIC).join("0.new");
     fs::create_dir_all(&unfinished).unwrap();
@@ -223,7 +223,7 @@ fn a_shard_that_was_not_finished_is_made_anew_and_one_that_lost_a_family_is_refu
 }
 
 #[test]
-fn there_is_one_writer_and_readers_go_on_beside_it() {
+fn second_writer_is_refused_and_readers_continue() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     assert!(matches!(ledger.data.open_shard(&shard_id(0)), Err(OpenError::Locked { .. })));
@@ -241,7 +241,7 @@ fn there_is_one_writer_and_readers_go_on_beside_it() {
 }
 
 #[test]
-fn a_reader_opens_while_the_writer_flushes_and_compacts() {
+fn reader_opens_during_flush_and_compaction() {
     let small =
         StoreOptions { write_buffer_bytes: 1 << 20, wal_bytes_per_shard: 1 << 18, ..StoreOptions::default() };
     let ledger = Ledger::with(small.clone());

@@ -15,7 +15,7 @@ fn with_product(of: &str, app_key: &str, id: &str, hours: i64, at: &str, product
 }
 
 #[test]
-fn a_history_is_cut_where_the_partition_stood() {
+fn history_ends_at_the_knowledge_bound() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     // Recorded in one minute, a second for each hour.
@@ -67,7 +67,7 @@ fn a_history_is_cut_where_the_partition_stood() {
 }
 
 #[test]
-fn scans_begin_where_they_are_told() {
+fn scans_start_at_the_given_position() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     for round in 0..3 {
@@ -96,7 +96,7 @@ fn scans_begin_where_they_are_told() {
 }
 
 #[test]
-fn a_snapshot_does_not_see_what_comes_later() {
+fn snapshot_excludes_later_commits() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU")]);
@@ -113,7 +113,7 @@ fn a_snapshot_does_not_see_what_comes_later() {
 }
 
 #[test]
-fn one_can_wait_for_a_position() {
+fn snapshot_waits_for_a_position() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU")]);
@@ -137,7 +137,7 @@ fn one_can_wait_for_a_position() {
 }
 
 #[test]
-fn the_publisher_keeps_its_own_place() {
+fn publisher_cursor_is_stored_apart_from_the_log() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU")]);
@@ -153,7 +153,7 @@ fn the_publisher_keeps_its_own_place() {
 }
 
 #[test]
-fn lists_answer_in_pages_and_follow_every_change() {
+fn list_pages_follow_every_change() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     let names: Vec<_> = (0..5).map(|number| format!("tenant-{number}")).collect();
@@ -209,7 +209,7 @@ fn lists_answer_in_pages_and_follow_every_change() {
 }
 
 #[test]
-fn a_sweep_gives_every_tenants_history_whole() {
+fn full_scan_gives_whole_histories() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(
@@ -219,7 +219,7 @@ fn a_sweep_gives_every_tenants_history_whole() {
             installed("acme", "app", "e1", 2, "EU"),
             policy_set("app", "p1", 0, 10),
             uninstalled("birch", "app", "e2", 3),
-            // Late, and last all the same: arrival order.
+            // Late, and still last: arrival order.
             uninstalled("acme", "app", "e2", 1),
             installed("acme.b", "app", "e1", 5, "EU"),
         ],

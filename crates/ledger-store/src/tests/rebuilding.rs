@@ -32,20 +32,21 @@ fn run(ledger: &Ledger) -> RebuildReport {
 }
 
 #[test]
-fn what_was_right_stays_the_same() {
+fn rebuild_of_a_sound_shard_changes_nothing() {
     let ledger = filled();
     let before = dump(&ledger.shard().reader());
-    let mut told = Vec::new();
-    let report = rebuild(&ledger.data, &shard_id(0), &mut |done, total| told.push((done, total))).unwrap();
+    let mut reported = Vec::new();
+    let report =
+        rebuild(&ledger.data, &shard_id(0), &mut |done, total| reported.push((done, total))).unwrap();
     assert_eq!(report, RebuildReport { tenants: 40, records: 45, differences: Vec::new() });
-    assert_eq!(told.last(), Some(&(45, 45)));
+    assert_eq!(reported.last(), Some(&(45, 45)));
     for generation in 1..3 {
         let mut shard = ledger.shard();
         assert_eq!(shard.open.database.generation(), generation);
         assert_eq!(dump(&shard.reader()), before);
         let names = family_names(&ledger);
         assert_eq!(names.len(), 1 + Family::ALL.len(), "{names:?}");
-        // What was rebuilt is written to and read like any other.
+        // A rebuilt shard is written and read like any other.
         let mut batch = shard.begin();
         let repeat = batch.offer(arrival(46, uninstalled("tenant-07", "app", "e2", 9))).unwrap();
         assert!(matches!(repeat, AppendResult::Duplicate { .. }));
@@ -63,7 +64,7 @@ fn family_names(ledger: &Ledger) -> Vec<String> {
 }
 
 #[test]
-fn what_was_wrong_is_told_and_mended() {
+fn rebuild_reports_and_repairs_differences() {
     let ledger = filled();
     let shard = ledger.shard();
     let good = dump(&shard.reader());
@@ -89,7 +90,7 @@ fn what_was_wrong_is_told_and_mended() {
         difference(Family::Index, 1, &lost),
     ];
     let families = family_names(&ledger);
-    // A check finds the same and mends nothing, however often.
+    // A check finds the same and repairs nothing, however often.
     for _ in 0..2 {
         let found = check(&ledger.data, &shard_id(0), &mut |_, _| {}).unwrap();
         assert_eq!((found.differences, family_names(&ledger)), (expected.to_vec(), families.clone()));
@@ -100,7 +101,7 @@ fn what_was_wrong_is_told_and_mended() {
 }
 
 #[test]
-fn an_unfinished_rebuild_is_dropped_on_opening() {
+fn unfinished_rebuild_is_dropped_on_opening() {
     let ledger = filled();
     let good = dump(&ledger.shard().reader());
     let mut database = ledger.data.open_database(&shard_id(0)).unwrap();
@@ -110,12 +111,12 @@ fn an_unfinished_rebuild_is_dropped_on_opening() {
     database.write(batch, &WriteOptions::default()).unwrap();
     drop(database);
     assert!(family_names(&ledger).contains(&family_name(Family::Tenants, 1)));
-    // Readers look past it, the next writer takes it away.
+    // Readers ignore it, the next writer removes it.
     assert_eq!(dump(&ledger.data.read_shard(&shard_id(0)).unwrap()), good);
     assert_eq!(dump(&ledger.shard().reader()), good);
     assert!(!family_names(&ledger).contains(&family_name(Family::Tenants, 1)));
 
-    // Switched, but the old generation not dropped yet.
+    // Switched to the new generation, but the old one is not dropped yet.
     let mut database = ledger.data.open_database(&shard_id(0)).unwrap();
     database.create_generation(1, ledger.data.resources()).unwrap();
     let mut batch = WriteBatch::default();

@@ -5,7 +5,7 @@ use proptest::sample::Index;
 
 use crate::tests::*;
 
-/// Events with unique ids of few tenants and apps, in the order of their first arrival; many are late.
+/// Events with unique ids of few tenants and apps, in order of first arrival; many are late.
 fn a_history() -> impl Strategy<Value = Vec<Event>> {
     let clients = || prop_oneof![Just("acme"), Just("birch")];
     let realms = || prop_oneof![Just("EU"), Just("US")];
@@ -22,7 +22,7 @@ fn a_history() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
-/// The same with some events once more, anywhere behind where they were first, which is marked.
+/// The same events with some repeated after their first occurrence, marked as duplicates.
 fn with_repeats(events: &[Event], repeats: &[(Index, Index)]) -> Vec<(Event, bool)> {
     let mut sent: Vec<_> = events.iter().cloned().map(|event| (event, false)).collect();
     for (which, place) in repeats {
@@ -34,7 +34,7 @@ fn with_repeats(events: &[Event], repeats: &[(Index, Index)]) -> Vec<(Event, boo
     sent
 }
 
-/// Everything that is recorded and believed, apart from the offsets that it came from.
+/// All records and states, without the offsets they came from.
 fn recorded(shard: &Shard) -> (Vec<impl PartialEq + std::fmt::Debug>, Vec<impl PartialEq + std::fmt::Debug>) {
     let reader = shard.reader();
     assert_whole(&reader);
@@ -49,7 +49,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_sent_again_changes_nothing(
+    fn redelivery_changes_nothing(
         events in a_history(),
         repeats in proptest::collection::vec(any::<(Index, Index)>(), 1..20),
         batch in 1..9_usize,

@@ -1,4 +1,4 @@
-//! A directory whose tenants are torn between shards, made anew: each tenant whole, every offset accounted for once.
+//! A directory with tenants torn between shards is refilled: each tenant whole, every offset accounted for once.
 
 mod copies;
 
@@ -29,7 +29,7 @@ fn directory(path: &Path) -> DataDir {
     data
 }
 
-/// Messages of one partition, in the order of their offsets, each recorded so many seconds after the first.
+/// Messages of one partition in offset order, each recorded this number of seconds after the first.
 struct Feed {
     shard: Shard,
     partition: u32,
@@ -77,7 +77,7 @@ impl Feed {
         batch.commit().unwrap();
     }
 
-    /// The next line of the file, if it is this shard's; all shards pass it.
+    /// The next line of the file, if it belongs to this shard; every shard advances past it.
     fn line(&mut self, event: Option<Event>) {
         let from = self.at("import:old", self.import);
         self.import += 1;
@@ -93,7 +93,7 @@ impl Feed {
     }
 }
 
-/// `xa` and `yb` were imported into a shard that is not theirs; live events came into theirs.
+/// `xa` and `yb` were imported into the wrong shard; live events arrived in the right one.
 fn torn(data: &DataDir) -> Vec<u64> {
     let mut shards: Vec<Feed> = (0..PARTITIONS).map(|partition| Feed::of(data, partition)).collect();
     let lines = [
@@ -112,11 +112,11 @@ fn torn(data: &DataDir) -> Vec<u64> {
     for shard in &mut shards {
         shard.message(0, policy_set("app", "p1", 20, 3));
     }
-    // Live, and in the same millisecond in two partitions.
+    // Live events, in the same millisecond in two partitions.
     shards[0].message(1, installed("xa", "app", "e1", 40, "US"));
     shards[1].message(1, uninstalled("yb", "app", "e2", 30));
     shards[0].bad_message(9);
-    // Sent again: known in this half, known in the other half, and with other content.
+    // Duplicates: known in this half, known in the other half, and with other content.
     shards[0].message(2, installed("xa", "app", "e1", 40, "US"));
     shards[0].message(2, installed("xa", "app", "i1", 1, "EU"));
     shards[1].message(3, installed("yb", "app", "i2", 1, "EU"));
@@ -165,7 +165,7 @@ fn all_true(data: &DataDir) -> Vec<VerifiedShard> {
     all
 }
 
-/// Where each event is: partition, client or app, id, coordinates, recorded time.
+/// The place of each event: partition, client or app, id, coordinates, recorded time.
 fn events(data: &DataDir) -> Vec<(u32, String, String, String, Timestamp)> {
     let mut found = Vec::new();
     for reader in readers(data) {
@@ -181,13 +181,13 @@ fn events(data: &DataDir) -> Vec<(u32, String, String, String, Timestamp)> {
 }
 
 #[test]
-fn torn_tenants_are_whole_and_every_offset_is_accounted_for_once() {
+fn refill_makes_torn_tenants_whole_and_counts_each_offset() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     let offsets = torn(&old);
     let (new, report) = refilled(&old, &scratch.path().join("new"));
     let counts = (report.torn, report.moved, report.repeats, report.merged, report.conflicts, report.copied);
-    // Of the conflict the second one is refused: that with the time after the import.
+    // Of the conflicting events the second is refused: the one recorded after the import.
     assert_eq!(counts, (2, 2, 1, 1, 1, 2));
 
     let verified = all_true(&new);
@@ -231,7 +231,7 @@ fn torn_tenants_are_whole_and_every_offset_is_accounted_for_once() {
     assert!(now.contains(&kept[0]), "{now:?}");
     assert!(now.iter().any(|(_, reason, _)| *reason == Reason::EventIdConflict), "{now:?}");
 
-    // Read on from the old positions.
+    // Reading continues from the old positions.
     for (partition, offset) in (0..).zip(offsets) {
         let shard = new.open_shard(&shard_id(partition)).unwrap();
         assert_eq!(shard.source_position(TOPIC).unwrap(), Some(kafka(offset)));
@@ -241,7 +241,7 @@ fn torn_tenants_are_whole_and_every_offset_is_accounted_for_once() {
 }
 
 #[test]
-fn what_was_torn_is_what_it_had_been_in_one_shard() {
+fn refilled_tenant_equals_one_recorded_in_one_shard() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     torn(&old);
@@ -269,7 +269,7 @@ fn what_was_torn_is_what_it_had_been_in_one_shard() {
 }
 
 #[test]
-fn two_replicas_make_the_same_and_the_old_one_is_not_changed() {
+fn refill_is_deterministic_and_leaves_the_source_unchanged() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     torn(&old);
@@ -282,7 +282,7 @@ fn two_replicas_make_the_same_and_the_old_one_is_not_changed() {
 }
 
 #[test]
-fn a_refilled_shard_reads_on_and_can_be_refilled_again() {
+fn refilled_shard_continues_and_can_be_refilled_again() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     let offsets = torn(&old);
@@ -290,7 +290,7 @@ fn a_refilled_shard_reads_on_and_can_be_refilled_again() {
     for (partition, offset) in (0..).zip(offsets) {
         let mut feed = Feed { offset, import: 6, ..Feed::of(&new, partition) };
         let own = ["xa", "yb", "zc"][partition as usize];
-        // A repeat of an imported event and of a live one, something new, and a time before the last one's.
+        // A duplicate of an imported event and of a live one, a new event, and one recorded before the last.
         let id = ["i1", "e2", "i3"][partition as usize];
         let again = events(&new).into_iter().find(|event| event.1 == own && event.2 == id).unwrap();
         let original = records(&new.read_shard(&shard_id(partition)).unwrap()).into_iter().find_map(
@@ -310,7 +310,7 @@ fn a_refilled_shard_reads_on_and_can_be_refilled_again() {
         feed.tick();
     }
     assert_eq!(all_true(&new).iter().map(|shard| shard.tenants).sum::<u64>(), 3);
-    // What comes next is recorded no earlier than the last event of its partition, wherever that went.
+    // The next event is recorded no earlier than the last one of its partition, in whichever shard that is.
     let floors: Vec<_> =
         readers(&old).iter().map(|reader| reader.snapshot().head().unwrap().recorded).collect();
     for (reader, floor) in readers(&new).iter().zip(floors) {
@@ -320,7 +320,7 @@ fn a_refilled_shard_reads_on_and_can_be_refilled_again() {
         assert!(Some(next.unwrap().recorded) >= floor);
     }
 
-    // Back, and there again: nothing is lost on the way.
+    // Refilled back and forth: no event is lost.
     let third = begin(&scratch.path().join("third")).unwrap();
     let elsewhere = |client: &ClientKey| (place(client) + 1) % PARTITIONS;
     let how = RefillPlan {
@@ -354,7 +354,7 @@ fn a_refilled_shard_reads_on_and_can_be_refilled_again() {
 }
 
 #[test]
-fn what_was_published_is_not_published_again_and_the_rest_is() {
+fn refill_publishes_only_unpublished_records() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     torn(&old);
@@ -387,7 +387,7 @@ fn what_was_published_is_not_published_again_and_the_rest_is() {
 }
 
 #[test]
-fn what_is_not_whole_is_opened_by_nobody_and_begun_anew_by_another_refill() {
+fn unfinished_refill_is_refused_and_can_be_restarted() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     torn(&old);
@@ -412,7 +412,7 @@ fn what_is_not_whole_is_opened_by_nobody_and_begun_anew_by_another_refill() {
 }
 
 #[test]
-fn nothing_false_and_nothing_half_imported_is_carried_over() {
+fn refill_refuses_invalid_and_half_imported_sources() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     torn(&old);
@@ -441,7 +441,7 @@ fn nothing_false_and_nothing_half_imported_is_carried_over() {
 }
 
 #[test]
-fn a_server_that_still_writes_to_the_old_directory_is_noticed() {
+fn refill_refuses_a_source_that_grows() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     let offsets = torn(&old);
@@ -463,7 +463,7 @@ fn a_server_that_still_writes_to_the_old_directory_is_noticed() {
 }
 
 #[test]
-fn an_offset_that_no_shard_has_or_two_have_is_found() {
+fn missing_or_doubled_offset_after_refill_is_found() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     torn(&old);
@@ -484,7 +484,7 @@ fn an_offset_that_no_shard_has_or_two_have_is_found() {
         let shard = new.open_shard(&shard_id(0)).unwrap();
         put(&shard.reader(), Family::Gaps, &gap, &key::reference(6));
         assert_eq!(verify_all(), Ok(()));
-        // One more than was read.
+        // One more offset than was read.
         let beyond = GapKey { source: own, first_offset: 70 }.encode();
         put(&shard.reader(), Family::Gaps, &beyond, &key::reference(71));
         assert!(matches!(fault(&shard.reader()), ShardFault::OffsetTwice { offset: 70, .. }));

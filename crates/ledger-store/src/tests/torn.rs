@@ -32,7 +32,7 @@ impl Opened {
         append(&mut self.shards[shard], events);
     }
 
-    /// What is found now, by name.
+    /// The torn tenants that a search finds now.
     fn find(&self) -> Vec<String> {
         let found = self.catalog.torn_now().unwrap().take_news();
         found.into_iter().map(|torn| torn.client.as_str().to_owned()).collect()
@@ -45,7 +45,7 @@ impl Opened {
 }
 
 #[test]
-fn torn_tenants_are_remembered_with_the_data() {
+fn torn_tenants_are_stored_with_the_data() {
     let ledger = Ledger::new();
     {
         let mut opened = Opened::of(&ledger.data, &[0, 1, 2]);
@@ -70,7 +70,7 @@ fn torn_tenants_are_remembered_with_the_data() {
 }
 
 #[test]
-fn what_was_not_remembered_before_a_crash_is_found_again() {
+fn torn_tenant_lost_in_a_crash_is_found_again() {
     let ledger = Ledger::new();
     {
         let mut opened = Opened::of(&ledger.data, &[0, 1]);
@@ -84,9 +84,9 @@ fn what_was_not_remembered_before_a_crash_is_found_again() {
     assert_eq!(opened.counts(), [1, 1]);
 }
 
-/// One that does not open, or is opened later, may have what the others have.
+/// A shard that does not open or opens later may have tenants of the others.
 #[test]
-fn a_shard_that_was_away_is_compared_when_it_is_back() {
+fn reopened_shard_is_checked_for_torn_tenants() {
     let ledger = Ledger::new();
     let mut opened = Opened::of(&ledger.data, &[0, 1]);
     opened.take(1, &["acme", "birch"]);

@@ -1,4 +1,4 @@
-//! A true shard is found true, and each lie of whoever can write to the disk is found, and named.
+//! A true shard verifies, and each lie written to the disk is found and named.
 
 use ledger_core::state::Rule;
 use ledger_record::key::evidence::{LeafRow, MapKey};
@@ -61,7 +61,7 @@ pub(super) fn delete(reader: &Reader, family: Family, key: &[u8]) {
     reader.database().write(batch, &WriteOptions::default()).unwrap();
 }
 
-/// Changes a record as someone would who knows the formats.
+/// Changes a record as an attacker with knowledge of the formats would.
 pub(super) fn rewrite(reader: &Reader, position: u64, change: impl FnOnce(&mut Record)) -> Record {
     let mut record = reader.snapshot().record_at(position).unwrap().unwrap();
     change(&mut record);
@@ -69,7 +69,7 @@ pub(super) fn rewrite(reader: &Reader, position: u64, change: impl FnOnce(&mut R
     record
 }
 
-/// The same by someone who has the secret too, and makes the leaf fit.
+/// The same by an attacker with the secret, who adjusts the leaf.
 pub(super) fn rewrite_with_leaf(reader: &Reader, position: u64, change: impl FnOnce(&mut Record)) {
     let record = rewrite(reader, position, change);
     let snapshot = reader.snapshot();
@@ -85,7 +85,7 @@ pub(super) fn seals(reader: &Reader) -> Vec<u64> {
 }
 
 #[test]
-fn a_true_shard_is_found_true() {
+fn true_shard_verifies() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -100,7 +100,7 @@ fn a_true_shard_is_found_true() {
 }
 
 #[test]
-fn a_large_shard_is_found_true_and_every_stored_node_counts() {
+fn large_shard_verifies_with_every_stored_node() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     append(
@@ -119,7 +119,7 @@ fn a_large_shard_is_found_true_and_every_stored_node_counts() {
 }
 
 #[test]
-fn what_was_signed_is_compared() {
+fn signed_checkpoint_is_compared() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -140,7 +140,7 @@ fn what_was_signed_is_compared() {
 }
 
 #[test]
-fn a_rewritten_record_is_found() {
+fn rewritten_record_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -156,12 +156,12 @@ fn a_rewritten_record_is_found() {
 }
 
 #[test]
-fn every_flipped_bit_of_what_is_stored_is_found() {
+fn every_flipped_stored_bit_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
-    // Ids and the index are compared by a rebuild; which record was repeated, only the source can tell; what is a
-    // machine's own business is nobody's evidence.
+    // A rebuild compares ids and the index; only the source knows which record was duplicated; local rows are no
+    // evidence.
     let others = [Family::Ids, Family::Index, Family::Duplicates];
     let is_own = |key: &[u8]| MetaKey::is_own(key) || key == MetaKey::Identity.encode();
     for family in Family::ALL.iter().copied().filter(|family| !others.contains(family)) {
@@ -186,7 +186,7 @@ fn every_flipped_bit_of_what_is_stored_is_found() {
 }
 
 #[test]
-fn a_record_that_is_left_out_of_the_map_is_found() {
+fn stream_left_out_of_the_map_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -215,7 +215,7 @@ fn a_record_that_is_left_out_of_the_map_is_found() {
 }
 
 #[test]
-fn a_stale_head_is_found_in_the_seal_and_in_the_stored_map() {
+fn stale_head_is_found_in_seal_and_stored_map() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -237,7 +237,7 @@ fn a_stale_head_is_found_in_the_seal_and_in_the_stored_map() {
 }
 
 #[test]
-fn a_rewritten_state_is_found() {
+fn rewritten_state_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -250,14 +250,14 @@ fn a_rewritten_state_is_found() {
 }
 
 #[test]
-fn a_rewritten_outcome_is_found_even_if_its_leaf_fits() {
+fn rewritten_outcome_with_matching_leaf_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
     let snapshot = reader.snapshot();
     let last = snapshot.records(&Stream::Tenant(client("birch")), 2).unwrap().next().unwrap().unwrap();
     drop(snapshot);
-    // What the line does not show is found by what follows from the records.
+    // Parts outside the leaf are found by refolding the records.
     rewrite_with_leaf(&reader, last.position, |record| {
         if let Content::Event { outcome, .. } = &mut record.content {
             outcome.late = !outcome.late;
@@ -265,7 +265,7 @@ fn a_rewritten_outcome_is_found_even_if_its_leaf_fits() {
     });
     assert_eq!(fault(&reader), ShardFault::Outcome { client: client("birch"), seq: 2 });
     put(&reader, Family::Log, &key::log::log(&last.stream, last.seq), &last.encode());
-    // What it shows is found by the chain and the seals, as soon as anything rests on it.
+    // Parts inside the leaf are found by the chain and the seals, once a later leaf depends on it.
     rewrite_with_leaf(&reader, 1, |record| {
         if let Content::Event { outcome, .. } = &mut record.content {
             let decision = outcome.changes[0].decision.as_mut().unwrap();
@@ -279,7 +279,7 @@ fn a_rewritten_outcome_is_found_even_if_its_leaf_fits() {
 }
 
 #[test]
-fn a_realm_that_does_not_follow_is_found() {
+fn wrong_realm_in_a_leaf_is_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -297,7 +297,7 @@ fn a_realm_that_does_not_follow_is_found() {
 }
 
 #[test]
-fn offsets_that_are_left_out_or_told_twice_are_found() {
+fn missing_or_repeated_offsets_are_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -327,7 +327,7 @@ fn offsets_that_are_left_out_or_told_twice_are_found() {
 }
 
 #[test]
-fn a_history_that_begins_late_does_so_only_where_that_was_noted() {
+fn late_beginning_is_accepted_only_where_noted() {
     let late = |note: Option<u64>| {
         let ledger = Ledger::new();
         let mut shard = ledger.shard();
@@ -351,7 +351,7 @@ fn a_history_that_begins_late_does_so_only_where_that_was_noted() {
 }
 
 #[test]
-fn corrections_that_do_not_follow_are_found() {
+fn wrong_corrections_are_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
@@ -374,7 +374,7 @@ fn corrections_that_do_not_follow_are_found() {
     }
     let (at, good) = &rows[0];
     let other = [&at[..], b"x"].concat();
-    // As many, and the same, but of another tenant.
+    // The same number of corrections, but of another tenant.
     delete(&reader, Family::Corrections, at);
     put(&reader, Family::Corrections, &other, good);
     assert!(matches!(fault(&reader), ShardFault::Corrections { .. }));

@@ -1,4 +1,4 @@
-//! A write-ahead log that was damaged, and one whose last write never ended: real files, changed byte by byte.
+//! A damaged write-ahead log and one with an unfinished last write: real files, changed byte by byte.
 
 use std::fs::{self, File};
 use std::ops::Range;
@@ -13,7 +13,7 @@ use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options};
 const BATCHES: u64 = 12;
 const EVENTS: u64 = 40;
 
-/// A shard whose records all are in its write-ahead log, and where the batches end in it.
+/// A shard with all records in its write-ahead log, and the ends of the batches in it.
 struct Logged {
     dir: TempDir,
     log: PathBuf,
@@ -25,7 +25,7 @@ fn shard_dir(data: &Path) -> PathBuf {
     data.join("shards").join(TOPIC).join("0")
 }
 
-/// The newest one: an opening leaves older ones for a moment.
+/// The newest file: opening leaves older ones for a moment.
 fn log_in(data: &Path) -> PathBuf {
     let files = fs::read_dir(shard_dir(data)).unwrap().map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "log")).max().unwrap()
@@ -59,7 +59,7 @@ impl Logged {
         self.ends[number]..self.ends[number + 1]
     }
 
-    /// How many records a shard with this log opens with, each time anew.
+    /// The number of records that a shard opens with, given this log.
     fn opened(&self, bytes: &[u8]) -> Result<u64, OpenError> {
         let copy = self.copy(bytes);
         let data = open(copy.path(), StoreOptions::default());
@@ -98,7 +98,7 @@ impl Logged {
     }
 }
 
-/// Where it is damaged.
+/// The offset of the damage.
 fn checked(bytes: &[u8]) -> Result<(), u64> {
     check_bytes(bytes).map_err(|error| match error {
         WalError::Damaged(damage) => damage.offset,
@@ -107,12 +107,12 @@ fn checked(bytes: &[u8]) -> Result<(), u64> {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_in_the_log_refuses_the_shard() {
+fn flipped_bit_in_the_wal_refuses_the_shard() {
     let logged = Logged::new();
     let blocks = logged.bytes.len() / (32 * 1024);
     let last_block = &logged.bytes[blocks * 32 * 1024..];
     let mut damaged = last_block.to_vec();
-    // The end of a file at every length, among them those of whole records: where a bit could pass for a cut.
+    // The file cut at every length, including those at record ends, where a flipped bit could pass for a cut.
     let in_last_block = logged.ends.iter().filter_map(|end| end.checked_sub(blocks * 32 * 1024));
     for end in in_last_block.filter(|end| *end > 0) {
         for bit in (0..end * 8).step_by(3) {
@@ -129,7 +129,7 @@ fn a_flipped_bit_anywhere_in_the_log_refuses_the_shard() {
 }
 
 #[test]
-fn the_refusal_names_the_file_and_the_way_back() {
+fn damaged_wal_error_names_the_file_and_remedy() {
     let logged = Logged::new();
     let middle = logged.bytes.len() * 4;
     let error = logged.opened(&logged.flipped(middle)).unwrap_err();
@@ -140,7 +140,7 @@ fn the_refusal_names_the_file_and_the_way_back() {
     let last = logged.opened(&logged.flipped(logged.bytes.len() * 8 - 1));
     assert!(matches!(last, Err(OpenError::DamagedLog { .. })), "{last:?}");
 
-    // As the remedy says: what was moved away is begun anew.
+    // As the remedy says: a shard moved away starts again.
     let copy = logged.copy(&logged.flipped(middle));
     let shard = shard_dir(copy.path());
     fs::rename(&shard, shard.with_extension("away")).unwrap();
@@ -149,7 +149,7 @@ fn the_refusal_names_the_file_and_the_way_back() {
 }
 
 #[test]
-fn a_write_that_was_cut_off_opens_with_the_batches_before_it() {
+fn truncated_write_opens_with_the_batches_before_it() {
     let logged = Logged::new();
     let end = logged.bytes.len();
     let last_batches = logged.batch(10).start..end;
@@ -162,9 +162,9 @@ fn a_write_that_was_cut_off_opens_with_the_batches_before_it() {
     }
 }
 
-/// A machine that fell, and whose newest log was lost with it: the shard would open without what was recorded last.
+/// A machine crashed and lost its newest log: the shard would open without the last records.
 #[test]
-fn a_log_whose_newest_file_is_gone_refuses_the_shard() {
+fn missing_newest_wal_file_refuses_the_shard() {
     let logged = Logged::new();
     let refused = |copy: &TempDir| {
         let data = open(copy.path(), StoreOptions::default());
@@ -179,11 +179,11 @@ fn a_log_whose_newest_file_is_gone_refuses_the_shard() {
     let copy = logged.copy(&logged.bytes);
     fs::remove_file(log_in(copy.path())).unwrap();
     refused(&copy);
-    // An older file does not stand for it.
+    // An older file does not replace it.
     let copy = logged.copy(&logged.bytes);
     fs::rename(log_in(copy.path()), shard_dir(copy.path()).join("000001.log")).unwrap();
     refused(&copy);
-    // What is in table files needs no log, but the file is there all the same.
+    // Data in table files needs no log, but the file must exist.
     let copy = logged.copy(&logged.bytes);
     let data = open(copy.path(), StoreOptions::default());
     for _ in 0..3 {
@@ -194,9 +194,9 @@ fn a_log_whose_newest_file_is_gone_refuses_the_shard() {
     refused(&copy);
 }
 
-/// Of a log that is shorter than it was nothing tells in itself.
+/// A shorter log shows no damage in itself.
 #[test]
-fn a_shard_that_has_less_than_it_had_at_the_end_of_its_topic_is_behind() {
+fn shard_shorter_than_its_noted_end_is_behind() {
     let logged = Logged::new();
     let copy = logged.copy(&logged.bytes);
     let data = open(copy.path(), StoreOptions::default());
@@ -225,9 +225,9 @@ fn a_shard_that_has_less_than_it_had_at_the_end_of_its_topic_is_behind() {
     assert!(is_behind(), "it fell back to 20");
 }
 
-/// A power cut: some sectors of the last write came to the disk, in whatever order.
+/// A power cut: only some sectors of the last write reached the disk.
 #[test]
-fn a_hole_in_the_last_batch_is_an_unfinished_write_and_any_other_is_damage() {
+fn hole_is_unfinished_in_the_last_batch_and_damage_before() {
     let logged = Logged::new();
     let is_last = |sector: &Range<usize>| sector.start >= logged.batch(11).start;
     let sectors =
@@ -244,15 +244,15 @@ fn a_hole_in_the_last_batch_is_an_unfinished_write_and_any_other_is_damage() {
             assert!(found.is_err(), "{sector:?}");
         }
     }
-    // The file had grown, and nothing of the write was there.
+    // The file had grown, and none of the write reached it.
     let grown: Vec<u8> = logged.bytes.iter().copied().chain([0; 5000]).collect();
     assert_eq!(logged.opened(&grown).unwrap(), BATCHES * EVENTS);
-    // Half a write of anything but zeros is none.
+    // A partial write of other bytes than zeros is damage.
     assert!(checked(&logged.with(logged.batch(11).start + 600..logged.bytes.len(), 0xff)).is_err());
 }
 
 #[test]
-fn cursors_that_nobody_waited_for_prove_nothing_about_what_is_before_them() {
+fn unsynced_cursors_do_not_turn_a_hole_into_damage() {
     let logged = Logged::new();
     let copy = logged.copy(&logged.bytes);
     let data = open(copy.path(), StoreOptions::default());
@@ -271,9 +271,9 @@ fn cursors_that_nobody_waited_for_prove_nothing_about_what_is_before_them() {
     assert_eq!(data.open_shard(&shard_id(0)).unwrap().head().next_position, BATCHES * EVENTS);
 }
 
-/// A process that is killed right after it opened a shard leaves the log that it replayed beside its own.
+/// A process killed right after opening a shard leaves the replayed log beside its own.
 #[test]
-fn a_log_that_was_replayed_up_to_an_unfinished_write_does_no_harm() {
+fn replayed_wal_left_by_a_kill_is_accepted() {
     let logged = Logged::new();
     let torn = &logged.bytes[..logged.bytes.len() - 100];
     let copy = logged.copy(torn);
@@ -284,7 +284,7 @@ fn a_log_that_was_replayed_up_to_an_unfinished_write_does_no_harm() {
     append(&mut shard, batch_of(11));
     drop(shard);
     assert_ne!(log_in(copy.path()), replayed);
-    // Where a batch is missing in between, it does.
+    // A missing batch in between is damage.
     fs::write(&replayed, &logged.bytes[..logged.batch(10).start + 100]).unwrap();
     assert!(matches!(check(&shard_dir(copy.path())), Err(WalError::Damaged(_))));
     fs::write(&replayed, torn).unwrap();
@@ -292,9 +292,9 @@ fn a_log_that_was_replayed_up_to_an_unfinished_write_does_no_harm() {
     assert_eq!(data.open_shard(&shard_id(0)).unwrap().head().next_position, BATCHES * EVENTS);
 }
 
-/// What the header of `wal` says of RocksDB's own modes: why there is a check.
+/// RocksDB's own recovery modes, as the header of `wal` describes them: the reason for the check.
 #[test]
-fn no_recovery_mode_tells_damage_from_a_write_that_never_ended() {
+fn no_rocksdb_recovery_mode_distinguishes_damage() {
     use DBRecoveryMode::{AbsoluteConsistency, PointInTime, TolerateCorruptedTailRecords};
     let logged = Logged::new();
     let records = |mode, bytes: &[u8]| {
@@ -312,11 +312,11 @@ fn no_recovery_mode_tells_damage_from_a_write_that_never_ended() {
     let all = BATCHES * EVENTS;
     let cut = &logged.bytes[..logged.bytes.len() - 100];
     let flipped = &logged.flipped((logged.batch(3).start + 50) * 8);
-    // The length of the last fragment, whose header is the last one of the file.
+    // The length field of the last fragment, whose header is the last one of the file.
     let last_block = logged.bytes.len() / (32 * 1024) * 32 * 1024;
     let last_header = last_block.max(logged.batch(11).start);
     let longer = &logged.flipped((last_header + 5) * 8 + 6);
-    // Before the last batch, so that one is behind it.
+    // Before the last batch, so that a batch follows.
     let after_hole = logged.batch(11).start / (32 * 1024) * 32 * 1024;
     let hole = &logged.with(after_hole - 32 * 1024..after_hole, 0);
     let of_all = |bytes: &[u8]| {
@@ -337,7 +337,7 @@ fn no_recovery_mode_tells_damage_from_a_write_that_never_ended() {
 }
 
 #[test]
-fn what_was_flushed_does_not_rest_on_the_log() {
+fn flushed_data_does_not_need_the_wal() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
     for number in 0..BATCHES {
@@ -357,7 +357,7 @@ fn what_was_flushed_does_not_rest_on_the_log() {
 }
 
 #[test]
-fn the_check_value_of_the_catalogue() {
+fn crc32c_matches_the_catalogue_check_value() {
     assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
     let text = b"in pieces of any length it is the same";

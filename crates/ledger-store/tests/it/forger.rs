@@ -1,4 +1,4 @@
-//! An operator who lies well: has the disk, the ledger secret and the signing key, and makes every hash fit again.
+//! An attacker with the disk, the ledger secret and the signing key, who makes every hash match again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,13 +13,13 @@ use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, Record, Stream};
 use rocksdb::{DB, IteratorMode, Options};
 
-/// From so many leaves on inner nodes of the tree are stored, which this operator leaves as they are.
+/// From this number of leaves on, inner nodes of the tree are stored; the forger does not change them.
 const NODES_STORED_AT: u64 = 256;
 
 /// The last records of all streams, by stream.
 pub(crate) type Heads = BTreeMap<Hash, StreamHead>;
 
-/// A shard, open behind the back of the program.
+/// A shard, opened without the program.
 pub(crate) struct Forger {
     db: DB,
     secret: LedgerSecret,
@@ -62,14 +62,14 @@ impl Forger {
         Record::decode(stream, seq, &self.get(Family::Log, &at)).unwrap()
     }
 
-    /// Writes another record in its place.
+    /// Replaces the record.
     pub(crate) fn rewrite(&self, position: u64, change: impl FnOnce(&mut Record)) {
         let mut record = self.record(position);
         change(&mut record);
         self.put(Family::Log, &key::log::log(&record.stream, record.seq), &record.encode());
     }
 
-    /// A stream as it stood when it had so many records.
+    /// The head of a stream at this number of records.
     pub(crate) fn head(&self, stream: &Stream, seq: u64) -> StreamHead {
         let record = Record::decode(stream.clone(), seq, &self.get(Family::Log, &key::log::log(stream, seq)));
         let index = record.unwrap().position;
@@ -80,8 +80,8 @@ impl Forger {
         LeafRow::decode(&self.get(Family::Leaves, &key::position(position))).unwrap()
     }
 
-    /// Makes leaves, chains, seals and the map anew from the records, as an honest ledger would, save that the last
-    /// seal is made of the heads that `told` leaves.
+    /// Rewrites leaves, chains, seals and the map from the records, as an honest ledger would, except that the last
+    /// seal has the heads that `told` leaves.
     pub(crate) fn rehash(&self, told: impl FnOnce(&mut Heads)) -> Checkpoint {
         let size = self.size();
         assert!(size < NODES_STORED_AT, "{size} leaves");
@@ -97,7 +97,7 @@ impl Forger {
         Checkpoint { origin: self.origin.clone(), size, root: frontier.root() }
     }
 
-    /// The hash of the leaf, which is written; `heads` are those before it, and after it.
+    /// Writes the leaf and returns its hash; moves `heads` past it.
     fn leaf_anew(&self, position: u64, heads: &mut Heads) -> Hash {
         self.rewrite(position, |record| {
             if let Content::Seal(seal) = &mut record.content {

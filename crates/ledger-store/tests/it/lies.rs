@@ -1,6 +1,5 @@
-//! Lies of an operator, told well and signed: `verify --data-dir` ends with 3 and names the first fact that
-//! differs. What of it can be seen in a `--tlog` export, is seen there by those who have nothing else. (Offsets of a
-//! topic that were passed over need a topic: see `tests/it`.)
+//! Consistent and signed lies of an operator: `verify --data-dir` exits with 3 and names the first difference. Lies
+//! visible in a `--tlog` export are found there too. (Omitted offsets need a topic: see `tests/it`.)
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,10 +18,10 @@ use crate::forger::Forger;
 
 const ORIGIN: &str = "realm.lifecycle/0";
 
-/// The ledger secret, and the same as the environment gives it.
+/// The ledger secret, as bytes and as the environment gives it.
 const SECRET: ([u8; 32], &str) = ([7; 32], "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
 
-/// Three tenants, repeats, a refusal, and a minute or more between most of them, so that each is sealed.
+/// Three tenants, duplicates, a refusal, and a minute or more between most events, so that each is sealed.
 const HISTORY: &str = r#"{"id":"d1","type":"descriptor-published","time":"2024-03-01T00:00:00Z","appKey":"app","descriptor":{"baseUrl":"https://a.example","regionBaseUrls":{"EU":"https://eu.a.example"},"dataResidency":{"realmPersistence":true,"realmPersistenceDays":14}}}
 {"id":"e1","type":"installed","time":"2024-03-01T00:00:00Z","clientKey":"acme","appKey":"app","endpointRealm":"EU"}
 {"id":"e2","type":"uninstalled","time":"2024-03-02T00:00:00Z","clientKey":"acme","appKey":"app"}
@@ -35,19 +34,19 @@ const HISTORY: &str = r#"{"id":"d1","type":"descriptor-published","time":"2024-0
 {"id":"e1","type":"installed","time":"2024-03-05T00:00:00Z","clientKey":"cedar","appKey":"app","endpointRealm":"EU"}
 "#;
 
-/// What the program said.
-struct Said {
+/// Output and exit code of a run.
+struct RunResult {
     code: Option<i32>,
     messages: String,
 }
 
-impl Said {
+impl RunResult {
     fn done(&self) {
         assert_eq!(self.code, Some(0), "{}", self.messages);
     }
 }
 
-/// A ledger that the program made of [`HISTORY`].
+/// A ledger that the program imported from [`HISTORY`].
 struct Ledger {
     directory: TempDir,
 }
@@ -79,23 +78,23 @@ impl Ledger {
         self.directory.path().join(name)
     }
 
-    /// The program about this ledger. It lies beside the test binaries, as for all tests that start it.
-    fn run(&self, arguments: &[&str]) -> Said {
+    /// Runs the program on this ledger. The binary is beside the test binaries.
+    fn run(&self, arguments: &[&str]) -> RunResult {
         let program = std::env::current_exe().unwrap().parent().unwrap().join("../realm-ledger");
         assert!(program.exists(), "build the program first: cargo build --release -p realm-ledger");
         let mut command = Command::new(program);
         command.env_clear().env("REALM_LEDGER_SECRET", SECRET.1);
         command.env("REALM_LEDGER_DATA_DIR", self.path("data")).args(arguments);
         let output = command.output().unwrap();
-        Said { code: output.status.code(), messages: String::from_utf8(output.stderr).unwrap() }
+        RunResult { code: output.status.code(), messages: String::from_utf8(output.stderr).unwrap() }
     }
 
-    fn verify(&self) -> Said {
+    fn verify(&self) -> RunResult {
         self.run(&["verify", "--data-dir", &self.path("data").display().to_string()])
     }
 
-    /// Exports the log and has it checked by somebody who knows the key.
-    fn verify_export(&self) -> Said {
+    /// Exports the log and verifies it with the public key alone.
+    fn verify_export(&self) -> RunResult {
         let (directory, key) = (self.path("tlog"), self.key().verifier().to_string());
         self.run(&["export", "--tlog", &directory.display().to_string()]).done();
         self.run(&["verify", "--tlog", &directory.join(ORIGIN).display().to_string(), "--key", &key])
@@ -106,14 +105,14 @@ impl Ledger {
         SignerKey::parse(text.trim()).unwrap().renamed(ORIGIN).unwrap()
     }
 
-    /// Lies, then signs what it has come to.
-    fn tell(&self, lie: impl FnOnce(&Forger) -> Checkpoint) {
+    /// Applies a lie and signs the resulting log.
+    fn forge(&self, lie: impl FnOnce(&Forger) -> Checkpoint) {
         let shard = self.path("data/shards").join(ORIGIN);
-        let told = lie(&Forger::open(&shard, ORIGIN, LedgerSecret::from_bytes(SECRET.0)));
-        std::fs::write(self.note(), told.sign(&[&self.key()])).unwrap();
+        let reported = lie(&Forger::open(&shard, ORIGIN, LedgerSecret::from_bytes(SECRET.0)));
+        std::fs::write(self.note(), reported.sign(&[&self.key()])).unwrap();
     }
 
-    /// Where the program keeps the last note.
+    /// The file in which the program keeps the last note.
     fn note(&self) -> PathBuf {
         let note = self.path("data.keys/checkpoints").join(format!("{}.note", ORIGIN.replace('/', "%2F")));
         assert!(note.exists(), "{}", note.display());
@@ -126,7 +125,7 @@ fn tenant(client: &str) -> Stream {
 }
 
 #[track_caller]
-fn assert_named(said: &Said, fact: &str) {
+fn assert_named(said: &RunResult, fact: &str) {
     assert!(said.messages.contains(fact), "{:?}: {}", said.code, said.messages);
     assert_eq!(said.code, Some(3), "{}", said.messages);
 }
@@ -134,21 +133,21 @@ fn assert_named(said: &Said, fact: &str) {
 const STALE_OR_MISSING: &str =
     "the map of the seal is not the one that follows from the records: a head is stale, or missing";
 
-/// Or it would not be the lie that is found in the other tests.
+/// Otherwise the other tests could find the rewriting instead of the lie.
 #[test]
-fn who_makes_everything_fit_and_does_not_lie_is_found_true() {
+fn rehashed_honest_log_verifies() {
     let ledger = Ledger::new();
     let before = std::fs::read(ledger.note()).unwrap();
-    ledger.tell(|forger| forger.rehash(|_| {}));
+    ledger.forge(|forger| forger.rehash(|_| {}));
     assert_eq!(std::fs::read(ledger.note()).unwrap(), before, "the same log, and the same signature");
     ledger.verify().done();
     ledger.verify_export().done();
 }
 
 #[test]
-fn a_tenant_that_is_dropped_from_the_map_is_found() {
+fn tenant_dropped_from_the_map_is_found() {
     let ledger = Ledger::new();
-    ledger.tell(|forger| {
+    ledger.forge(|forger| {
         forger.rehash(|heads| {
             heads.remove(&stream_id(&tenant("birch"))).unwrap();
         })
@@ -158,9 +157,9 @@ fn a_tenant_that_is_dropped_from_the_map_is_found() {
 }
 
 #[test]
-fn a_stale_head_that_is_sealed_is_found() {
+fn sealed_stale_head_is_found() {
     let ledger = Ledger::new();
-    ledger.tell(|forger| {
+    ledger.forge(|forger| {
         let stale = forger.head(&tenant("acme"), 2);
         forger.rehash(|heads| {
             heads.insert(stream_id(&tenant("acme")), stale).unwrap();
@@ -170,15 +169,15 @@ fn a_stale_head_that_is_sealed_is_found() {
     assert_named(&ledger.verify_export(), STALE_OR_MISSING);
 }
 
-/// Alone the shard is as it must be, as it need not have every line.
+/// The shard alone is valid, as it need not have every line.
 #[test]
-fn a_line_of_an_import_that_vanishes_from_its_shard_is_found() {
+fn vanished_import_line_is_found() {
     let ledger = Ledger::in_shards("2");
-    ledger.tell(|forger| {
+    ledger.forge(|forger| {
         let position = forger.head(&tenant("acme"), 3).index;
         forger.rewrite(position, |record| {
             assert_eq!(record.source.offset, 9);
-            // A line that the other shard has too.
+            // A line number that the other shard has too.
             record.source.offset = 10;
         });
         forger.rehash(|_| {})
@@ -187,9 +186,9 @@ fn a_line_of_an_import_that_vanishes_from_its_shard_is_found() {
 }
 
 #[test]
-fn a_rewritten_state_is_found() {
+fn rewritten_state_is_found() {
     let ledger = Ledger::new();
-    ledger.tell(|forger| {
+    ledger.forge(|forger| {
         let mut row = TenantRow::decode(&forger.get(Family::Tenants, b"acme")).unwrap();
         row.tenant.product_realm = Realm::parse("AU").ok();
         forger.put(Family::Tenants, b"acme", &row.encode());
@@ -199,9 +198,9 @@ fn a_rewritten_state_is_found() {
 }
 
 #[test]
-fn a_rewritten_outcome_is_found() {
+fn rewritten_outcome_is_found() {
     let ledger = Ledger::new();
-    ledger.tell(|forger| {
+    ledger.forge(|forger| {
         let position = forger.head(&tenant("acme"), 3).index;
         forger.rewrite(position, |record| {
             let Content::Event { outcome, .. } = &mut record.content else { return };

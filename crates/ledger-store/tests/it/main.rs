@@ -1,5 +1,5 @@
-//! What the whole program makes of a data directory that somebody has changed on disk. It stands here, because
-//! no other crate may write into a shard behind the store's back.
+//! The whole program on a data directory that was changed on disk. The tests are here, because no other crate may
+//! write into a shard without the store.
 
 #![expect(clippy::unwrap_used, reason = "a test: what fails is the finding")]
 

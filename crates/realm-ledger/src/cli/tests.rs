@@ -9,12 +9,12 @@ fn refused(line: &str) -> bool {
 }
 
 #[test]
-fn the_grammar_is_consistent() {
+fn command_definition_is_consistent() {
     Cli::grammar().debug_assert();
 }
 
 #[test]
-fn every_command_that_reads_takes_a_directory_or_a_url_but_not_both() {
+fn reading_commands_take_a_directory_or_a_url() {
     let reading = [
         "state",
         "log t",
@@ -64,7 +64,7 @@ fn wrong_usage_is_refused() {
 }
 
 #[test]
-fn values_are_read_as_the_rules_say() {
+fn argument_values_are_parsed() {
     let cli = parse("realm-ledger preview t a --product-realm eu --at 2026-03-01T01:00:00+01:00").unwrap();
     let Command::Preview(args) = cli.command else { panic!("another command") };
     assert_eq!(args.product_realm.unwrap().as_str(), "EU");
@@ -76,14 +76,14 @@ fn values_are_read_as_the_rules_say() {
 }
 
 #[test]
-fn keys_that_begin_with_a_dash_can_be_given_after_two() {
+fn keys_beginning_with_a_dash_follow_a_double_dash() {
     let cli = parse("realm-ledger log -- -odd-").unwrap();
     let Command::Log(args) = cli.command else { panic!("another command") };
     assert_eq!(args.client_key.as_str(), "-odd-");
 }
 
 #[test]
-fn every_command_says_what_it_does_and_every_flag_what_it_is_for() {
+fn every_command_and_flag_has_help() {
     fn check(command: &clap::Command) {
         let name = command.get_name();
         assert!(command.get_about().is_some(), "{name} does not say what it does");
@@ -100,7 +100,7 @@ fn every_command_says_what_it_does_and_every_flag_what_it_is_for() {
 }
 
 #[test]
-fn every_command_shows_how_it_is_used() {
+fn every_command_has_an_example() {
     fn check(path: &str, command: &clap::Command) {
         let path = format!("{path} {}", command.get_name()).trim_start().to_owned();
         command.get_subcommands().for_each(|below| check(&path, below));

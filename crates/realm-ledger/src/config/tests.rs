@@ -28,7 +28,7 @@ fn value_of<'a>(settings: &'a [EffectiveSetting], key: &str) -> &'a EffectiveSet
 }
 
 #[test]
-fn flags_come_before_the_environment_before_the_file_before_the_defaults() {
+fn flags_override_environment_file_and_defaults() {
     let file = file("data_dir = 'a'\n[kafka]\nbrokers = 'file:1'\ngroup = 'file'\ncheck_interval = '5s'\n");
     let environment =
         environment(&[("REALM_LEDGER_KAFKA__BROKERS", "env:1"), ("REALM_LEDGER_KAFKA__GROUP", "env")]);
@@ -46,7 +46,7 @@ fn flags_come_before_the_environment_before_the_file_before_the_defaults() {
 }
 
 #[test]
-fn the_file_is_named_by_the_environment_unless_a_flag_names_it() {
+fn flag_overrides_the_file_named_by_the_environment() {
     let (one, other) = (file("data_dir = 'one'"), file("data_dir = 'other'"));
     let environment = environment(&[("REALM_LEDGER_CONFIG", &one.path().to_string_lossy())]);
     assert_eq!(load(None, &environment, &[]).unwrap().config.data_dir, Path::new("one"));
@@ -54,7 +54,7 @@ fn the_file_is_named_by_the_environment_unless_a_flag_names_it() {
 }
 
 #[test]
-fn every_fault_is_told_with_its_place_and_what_was_meant() {
+fn every_fault_has_its_place_and_a_suggestion() {
     let file = file(
         "data_dri = 'x'\n[store]\nblock_cache = 256\n[kafka]\nbroker = 'b'\n[kafka.client]\n'auto.offset.reset' = 'latest'\n[cafka]\nx = 1\n",
     );
@@ -72,7 +72,7 @@ fn every_fault_is_told_with_its_place_and_what_was_meant() {
 }
 
 #[test]
-fn an_unknown_variable_is_refused_with_a_suggestion_but_not_those_of_kubernetes() {
+fn unknown_variable_is_refused_except_those_of_kubernetes() {
     let typo = environment(&[("REALM_LEDGER_KAFKA_BROKERS", "b:1")]);
     let reported = load(None, &typo, &[]).unwrap_err().to_string();
     assert!(reported.ends_with("did you mean REALM_LEDGER_KAFKA__BROKERS?"), "{reported}");
@@ -85,7 +85,7 @@ fn an_unknown_variable_is_refused_with_a_suggestion_but_not_those_of_kubernetes(
 }
 
 #[test]
-fn no_toml_is_told_with_its_line() {
+fn malformed_toml_names_the_line() {
     let file = file("data_dir = 'a'\n[kafka\n");
     let reported = faults(load(Some(file.path()), &BTreeMap::new(), &[]), file.path());
     assert!(reported.contains("FILE:2: "), "{reported}");
@@ -94,7 +94,7 @@ fn no_toml_is_told_with_its_line() {
 }
 
 #[test]
-fn values_that_cannot_go_together_are_refused() {
+fn conflicting_values_are_refused() {
     let reported = load_text("[store]\nblock_cache = '1MiB'\nwrite_buffer = '2MiB'").unwrap_err().to_string();
     assert!(reported.contains("store.write_buffer is to be at most store.block_cache"), "{reported}");
     let reported = load_text("[log]\nlevel = 'loud=very'\nformat = 'xml'").unwrap_err().to_string();
@@ -103,7 +103,7 @@ fn values_that_cannot_go_together_are_refused() {
 }
 
 #[test]
-fn the_sampled_check_can_be_turned_off() {
+fn sampling_can_be_turned_off() {
     let sampled = |number: &str| load_text(&format!("[sampling]\ntenants_per_minute = {number}"));
     assert_eq!(sampled("0").unwrap().config.sampled_tenants_per_minute, 0);
     let reported = sampled("-1").unwrap_err().to_string();
@@ -115,7 +115,7 @@ fn the_sampled_check_can_be_turned_off() {
 }
 
 #[test]
-fn the_keys_are_never_among_the_data() {
+fn keys_directory_inside_the_data_is_refused() {
     let here = std::env::current_dir().unwrap();
     let keys_of = |text: &str| load_text(text).unwrap().config.keys_dir();
     assert_eq!(keys_of("data_dir = '.'"), Path::new(&format!("{}.keys", here.display())));
@@ -133,7 +133,7 @@ fn the_keys_are_never_among_the_data() {
 }
 
 #[test]
-fn every_topic_has_one_purpose() {
+fn topic_with_two_purposes_is_refused() {
     for (text, expected) in [
         ("topics = ['a', 'b', 'a']", "kafka.topics is to be topics of which none is given twice"),
         ("topics = ['realm.dead-letter']", "kafka.dead_letter_topic is to be none of kafka.topics"),
@@ -153,7 +153,7 @@ fn every_topic_has_one_purpose() {
 }
 
 #[test]
-fn secrets_are_masked_wherever_they_come_from() {
+fn secrets_are_masked_from_every_source() {
     let file = file(
         "[kafka.client]\n\"sasl.password\" = 'hunter2'\nsecurity.protocol = 'sasl_ssl'\n\
          \"sasl.oauthbearer.config\" = 'hunter2'\n\"ssl.key.pem\" = 'hunter2'\n\"ssl.key.password\" = 'hunter2'\n",
@@ -169,7 +169,7 @@ fn secrets_are_masked_wherever_they_come_from() {
 }
 
 #[test]
-fn what_the_kafka_client_refuses_is_told_without_its_value() {
+fn refused_client_property_hides_its_value() {
     let text = "[kafka]\ndrain_timeout = '60s'\n[kafka.client]\nsecurity.protocol = 'hunter2'\n";
     let reported = load_text(text).unwrap_err().to_string();
     assert!(reported.contains("kafka.client.security.protocol: client property"), "{reported}");
@@ -189,7 +189,7 @@ fn what_the_kafka_client_refuses_is_told_without_its_value() {
 }
 
 #[test]
-fn an_empty_text_is_none_where_none_is_possible() {
+fn empty_text_is_none_for_optional_settings() {
     let loaded = load_text("[kafka]\ndecisions_topic = ''\ninstance = 'node-1'").unwrap();
     assert_eq!(loaded.config.kafka.decisions_topic, None);
     assert_eq!(loaded.config.kafka.instance.as_deref(), Some("node-1"));
@@ -198,7 +198,7 @@ fn an_empty_text_is_none_where_none_is_possible() {
 }
 
 #[test]
-fn what_is_shown_is_a_configuration_again() {
+fn shown_configuration_loads_again() {
     let mut loaded = Loaded::default();
     loaded.config.kafka.topics = vec!["a".to_owned(), "b\"c".to_owned()];
     loaded.config.kafka.check_interval = Duration::from_millis(1500);
@@ -237,7 +237,7 @@ fn the_default_file_documents_every_setting_and_has_the_defaults() {
 }
 
 #[test]
-fn there_are_threads_for_no_more_questions_than_so_many() {
+fn concurrent_requests_above_the_limit_are_refused() {
     let reported = load_text("[http]\nconcurrent_requests = 4097").unwrap_err().to_string();
     assert!(reported.contains("http.concurrent_requests is to be at most 4096"), "{reported}");
     load_text("[http]\nconcurrent_requests = 4096").unwrap();

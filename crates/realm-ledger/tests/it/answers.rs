@@ -1,4 +1,4 @@
-//! What the reading commands answer, from a directory and from a server.
+//! The reading commands, on a directory and on a server.
 
 use realm_ledger::Exit;
 use serde_json::Value;
@@ -15,7 +15,7 @@ fn clients(output: &str) -> Vec<String> {
     lines(output).iter().map(|line| line["clientKey"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Without what depends on the moment of asking.
+/// The output without the parts that depend on the current time.
 fn timeless(output: &str) -> String {
     let mut text = output.to_owned();
     for name in ["\"asOf\":", "\"remainingMs\":"] {
@@ -28,7 +28,7 @@ fn timeless(output: &str) -> String {
 }
 
 #[test]
-fn states_are_told_for_all_for_a_tenant_and_for_one() {
+fn state_lists_all_one_tenant_or_one_installation() {
     let world = World::with(&history());
     let all = world.ask("state").done();
     assert_eq!(clients(&all), ["acme.atlassian.net", ODD_KEY, "odd.atlassian.net", "open.atlassian.net"]);
@@ -48,7 +48,7 @@ fn states_are_told_for_all_for_a_tenant_and_for_one() {
 }
 
 #[test]
-fn the_log_tells_what_each_record_changed_and_can_be_cut() {
+fn log_shows_changes_and_can_be_limited() {
     let world = World::with(&history());
     let log = lines(&world.ask("log acme.atlassian.net").done());
     assert_eq!(log.len(), 4);
@@ -60,12 +60,12 @@ fn the_log_tells_what_each_record_changed_and_can_be_cut() {
 }
 
 #[test]
-fn the_past_and_what_was_believed_then_can_be_asked_for() {
+fn past_and_knowledge_bound_can_be_queried() {
     let world = World::with(&history());
     let long_ago = "--at 2026-02-05T00:00:00Z";
     assert_eq!(clients(&world.ask(&format!("drift {long_ago}")).done()), [""; 0]);
     assert_eq!(clients(&world.ask(&format!("windows {long_ago}")).done()), ["acme.atlassian.net"]);
-    // Imported, so recorded when it happened.
+    // An import records each event at its event time.
     let before = "--known-at 2026-01-03T12:00:00Z";
     assert_eq!(clients(&world.ask(&format!("split-brain {before}")).done()), [""; 0]);
     assert_eq!(clients(&world.ask(&format!("anomalies {before}")).done()), [""; 0]);
@@ -78,7 +78,7 @@ fn the_past_and_what_was_believed_then_can_be_asked_for() {
 }
 
 #[test]
-fn corrections_tell_what_was_believed_before_and_why_no_longer() {
+fn corrections_show_before_after_and_cause() {
     let mut history = history();
     let app_event = |time: &str| {
         format!(
@@ -92,7 +92,7 @@ fn corrections_tell_what_was_believed_before_and_why_no_longer() {
     assert_eq!(found[0]["before"]["decision"]["rule"], "PERSISTED");
     assert_eq!(found[0]["after"]["decision"]["rule"], "PERSISTENCE_OFF");
     assert_eq!(found[0]["event"]["type"], "policy-set");
-    // To go on later: from the position behind the last one.
+    // To continue later: from the position after the last one.
     let position = found[0]["position"].as_u64().unwrap();
     let from = |position: u64| {
         let asked = format!("log acme.atlassian.net --corrections --from-position {position}");
@@ -104,7 +104,7 @@ fn corrections_tell_what_was_believed_before_and_why_no_longer() {
 }
 
 #[test]
-fn explanations_are_sentences_for_people_and_json_for_programs() {
+fn explain_prints_sentences_or_json() {
     let world = World::with(&history());
     // Both at one instant: what an uninstall would open is reported for it.
     let question = format!("explain acme.atlassian.net {APP} --at 2027-01-01T00:00:00Z");
@@ -119,7 +119,7 @@ fn explanations_are_sentences_for_people_and_json_for_programs() {
 }
 
 #[test]
-fn lists_have_those_that_belong_there() {
+fn lists_contain_matching_installations() {
     let world = World::with(&history());
     assert_eq!(clients(&world.ask("drift").done()), ["acme.atlassian.net"]);
     assert_eq!(clients(&world.ask("split-brain").done()), [ODD_KEY]);
@@ -134,7 +134,7 @@ fn lists_have_those_that_belong_there() {
 }
 
 #[test]
-fn migrations_that_never_ended_are_listed_from_a_directory_and_by_a_server() {
+fn overdue_migrations_are_listed_locally_and_remotely() {
     let scheduled = |client: &str, end: &str| {
         format!(
             r#"{{"id":"m","type":"migration-scheduled","time":"2026-02-01T00:00:00Z","clientKey":"{client}","appKey":"{APP}","migrationId":57500,"targetRealm":"EU","endTime":"{end}T00:00:00Z"}}"#
@@ -162,7 +162,7 @@ fn migrations_that_never_ended_are_listed_from_a_directory_and_by_a_server() {
 }
 
 #[test]
-fn a_directory_and_a_server_give_the_same_bytes() {
+fn directory_and_server_give_the_same_bytes() {
     let mut history = history();
     history.push(r#"{"id":"x","type":"instaled"}"#.to_owned());
     // More than a page of everything.
@@ -218,7 +218,7 @@ fn a_directory_and_a_server_give_the_same_bytes() {
 }
 
 #[test]
-fn a_refused_message_is_shown_by_where_it_came_from() {
+fn refused_message_is_found_by_its_source_offset() {
     let mut history = history();
     history.push(r#"{"id":"odd","type":"reinstalled"}"#.to_owned());
     let world = World::with(&history);
@@ -240,7 +240,7 @@ fn a_refused_message_is_shown_by_where_it_came_from() {
 }
 
 #[test]
-fn what_has_no_answer_is_told_in_the_same_words_by_both() {
+fn directory_and_server_give_the_same_errors() {
     let world = World::with(&history());
     let server = Server::over(&world.data_dir());
     let commands = [
@@ -272,7 +272,7 @@ fn what_has_no_answer_is_told_in_the_same_words_by_both() {
 }
 
 #[test]
-fn tables_are_for_terminals_and_json_for_pipes_unless_told_otherwise() {
+fn format_defaults_to_table_on_a_terminal_and_json_in_a_pipe() {
     let world = World::with(&history());
     let line = format!("drift --data-dir {}", world.data_dir().display());
     let terminal = Run { terminal: true, ..Run::new(&line) }.execute().done();
@@ -285,7 +285,7 @@ fn tables_are_for_terminals_and_json_for_pipes_unless_told_otherwise() {
 }
 
 #[test]
-fn a_list_of_nothing_says_so_to_people_only() {
+fn empty_list_prints_a_message_only_with_tables() {
     let world = World::with(&history());
     for command in [
         "migrations",
@@ -303,7 +303,7 @@ fn a_list_of_nothing_says_so_to_people_only() {
 }
 
 #[test]
-fn nobody_at_the_url_is_told_with_a_hint() {
+fn unreachable_url_is_reported_with_a_hint() {
     let result = execute("drift --url http://127.0.0.1:1");
     assert_eq!(result.exit, Exit::Failed);
     assert!(
@@ -319,7 +319,7 @@ fn nobody_at_the_url_is_told_with_a_hint() {
 }
 
 #[test]
-fn texts_of_others_do_nothing_to_a_terminal() {
+fn control_characters_are_escaped_for_a_terminal() {
     let mut history = history();
     history.push(format!(
         r#"{{"id":"t","type":"installed","time":"2026-04-01T00:00:00Z","clientKey":"evil","appKey":"{APP}","siteUrl":"https://a.example/\u001b]0;owned\u0007","reason":"\u001b[2J"}}"#
@@ -346,7 +346,7 @@ fn texts_of_others_do_nothing_to_a_terminal() {
 }
 
 #[test]
-fn what_was_not_there_then_is_no_matter_of_spelling() {
+fn absence_in_the_past_gives_no_spelling_hint() {
     let world = World::with(&history());
     let server = Server::over(&world.data_dir());
     for command in [
@@ -358,7 +358,7 @@ fn what_was_not_there_then_is_no_matter_of_spelling() {
             assert!(!result.messages.contains("letter by letter"), "{command}: {}", result.messages);
         }
     }
-    // Of a known tenant a list is empty; one installation, or its explanation, is not there.
+    // A list of a known tenant is empty; a single installation or its explanation is not found.
     let early = "--at 2025-01-01T00:00:00Z";
     assert_eq!(world.ask(&format!("state acme.atlassian.net {early}")).done(), "");
     for question in ["state", "explain"] {

@@ -1,4 +1,4 @@
-//! `replay` and `rebuild --check`: what auditors ask.
+//! `replay` and `rebuild --check`: the commands of auditors.
 
 use realm_ledger::Exit;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn lines(output: &str) -> Vec<Value> {
     output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The event, and where each state is.
+/// The event id, and status and realm of each state.
 fn short(step: &Value) -> Value {
     let states = step["states"].as_array().unwrap().iter();
     let states: Vec<_> = states.map(|state| json!([state["status"], state["pinnedRealm"]])).collect();
@@ -23,9 +23,9 @@ fn position(step: &Value) -> u64 {
 }
 
 #[test]
-fn a_tenant_is_replayed_with_what_was_believed_after_each_record() {
+fn replay_shows_the_state_after_each_record() {
     let mut history = history();
-    // Recorded long after: until then nobody knew that the window had been forgotten.
+    // Recorded much later: the forgotten window was unknown until then.
     history.push(format!(
         r#"{{"id":"late","type":"override","action":"FORGET","actor":"me","reason":"asked","time":"2026-02-20T00:00:00Z","recordedAt":"2026-06-01T00:00:00Z","clientKey":"acme.atlassian.net","appKey":"{APP}"}}"#
     ));
@@ -42,7 +42,7 @@ fn a_tenant_is_replayed_with_what_was_believed_after_each_record() {
     assert_eq!(steps.iter().map(short).collect::<Vec<_>>(), expected);
     let rule = |at: usize| steps[at]["states"][0]["decision"]["rule"].clone();
     assert_eq!((rule(3), rule(4)), ("PERSISTED".into(), "WINDOW_FORGOTTEN".into()));
-    // Resumed, cut, from a server: the same steps.
+    // Resumed, limited, or from a server: the same steps.
     for (flags, expected) in [
         (String::new(), &steps[..]),
         (format!("--from-position {}", position(&steps[1]) + 1), &steps[2..]),
@@ -60,7 +60,7 @@ fn a_tenant_is_replayed_with_what_was_believed_after_each_record() {
 }
 
 #[test]
-fn a_shard_and_an_app_are_replayed_in_order_of_position() {
+fn shard_and_app_replay_in_position_order() {
     let mut history = history();
     history.push(r#"{"id":"no","type":"instaled"}"#.to_owned());
     history.push(
@@ -70,7 +70,7 @@ fn a_shard_and_an_app_are_replayed_in_order_of_position() {
     let world = World::with(&history);
     let server = Server::over(&world.data_dir());
     let all = lines(&world.ask("replay").done());
-    // All but the refused one, and nothing that is no event.
+    // All events except the refused one, and no seals.
     let ids: Vec<_> = all.iter().map(|step| step["record"]["event"]["id"].clone()).collect();
     assert_eq!(ids, ["d-1", "e-1", "e-2", "e-3", "e-4", "e-5", "e-6", "e-7", "e-8", "e-9", "o"]);
     assert!(all.is_sorted_by_key(position));
@@ -79,7 +79,7 @@ fn a_shard_and_an_app_are_replayed_in_order_of_position() {
     let resumed = format!("replay --shard realm.lifecycle/0 --from-position {}", position(&all[7]));
     assert_eq!(lines(&world.ask(&resumed).done()), all[7..]);
     assert_eq!(execute(&format!("{resumed} --url {}", server.url())).done(), world.ask(&resumed).done());
-    // The move of the product concerns it too.
+    // The product move affects it too.
     assert_eq!(lines(&world.ask(&format!("replay --app {APP}")).done()), all[..10]);
     let missing = world.ask("replay --shard realm.lifecycle/7");
     assert_eq!(missing.exit, Exit::Failed);
@@ -89,7 +89,7 @@ fn a_shard_and_an_app_are_replayed_in_order_of_position() {
 }
 
 #[test]
-fn a_check_compares_and_leaves_everything_as_it_was() {
+fn rebuild_check_changes_nothing() {
     let world = World::with(&history());
     let result = world.ask("rebuild --check");
     assert!(result.messages.contains("not a byte differed"), "{}", result.messages);

@@ -1,4 +1,4 @@
-//! The help texts, as documents can quote them.
+//! The help texts as a document.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ fn commands() -> Vec<String> {
 }
 
 #[test]
-fn the_document_with_all_help_texts_is_what_the_program_says() {
+fn help_document_matches_the_program() {
     let mut expected =
         String::from("# Command line\n\nWhat `realm-ledger … --help` says; made by a test, so it is true.\n");
     for command in commands() {
@@ -44,7 +44,7 @@ fn the_document_with_all_help_texts_is_what_the_program_says() {
 }
 
 #[test]
-fn completions_are_made_for_the_usual_shells() {
+fn completions_are_generated_for_the_usual_shells() {
     for shell in ["bash", "zsh", "fish"] {
         let script = execute(&format!("completions {shell}")).done();
         assert!(script.contains("realm-ledger") && script.contains("split-brain"), "{shell}");
@@ -52,6 +52,6 @@ fn completions_are_made_for_the_usual_shells() {
 }
 
 #[test]
-fn the_version_is_data() {
+fn version_is_printed_to_stdout() {
     assert_eq!(execute("--version").done(), format!("realm-ledger {}\n", env!("CARGO_PKG_VERSION")));
 }

@@ -12,7 +12,7 @@ fn shown(world: &World, flags: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_key_is_made_once_shown_for_every_log_and_changed_by_adding_another() {
+fn keys_are_generated_once_shown_per_log_and_replaced() {
     let world = World::new();
     let missing = world.ask("keys show");
     assert_eq!(missing.exit, Exit::Failed);
@@ -42,7 +42,7 @@ fn event(id: &str) -> String {
 }
 
 #[test]
-fn an_import_is_signed_and_a_shorter_one_is_not() {
+fn import_is_signed_and_a_shorter_one_is_not() {
     let world = World::with(&[event("one"), event("two")]);
     let elsewhere = world.ask("keys show --partition 3");
     assert_eq!(elsewhere.exit, Exit::Failed);
@@ -73,14 +73,14 @@ fn an_import_is_signed_and_a_shorter_one_is_not() {
 }
 
 #[test]
-fn a_key_is_changed_by_adding_one_signing_anew_and_retiring_the_other() {
+fn key_is_retired_after_its_successor_signed() {
     let world = World::with(&[event("one"), event("two")]);
     let old = shown(&world, "")[0]["key"].as_str().unwrap().to_owned();
     world.ask("keys generate --add").done();
     let early = world.ask(&format!("keys retire {old}"));
     assert_eq!(early.exit, Exit::Failed);
     assert!(early.messages.contains(&format!("was signed by {old} and by no key that would be left")));
-    // Nothing new is recorded, but it is signed once more.
+    // Nothing new is recorded, but the log is signed again.
     world.ask(&format!("import {}", world.path().join("history.ndjson").display())).done();
     world.ask(&format!("keys retire {old}")).done();
     for command in ["checkpoint", "verify", "prove acme"] {
@@ -89,7 +89,7 @@ fn a_key_is_changed_by_adding_one_signing_anew_and_retiring_the_other() {
 }
 
 #[test]
-fn origins_of_several_topics_differ() {
+fn origin_without_topic_is_refused_for_several_topics() {
     let mut run = Run::new("config check");
     run.environment.insert("REALM_LEDGER_KAFKA__TOPICS".to_owned(), "one,two".to_owned());
     run.environment.insert("REALM_LEDGER_EVIDENCE__ORIGIN".to_owned(), "ledger.example.com".to_owned());

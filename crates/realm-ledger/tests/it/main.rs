@@ -1,4 +1,4 @@
-//! The program as a user meets it: arguments in; output, messages and exit code out.
+//! The program as a user calls it: arguments in; output, messages and exit code out.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where something is not as it should be")]
 
 mod answers;

@@ -8,7 +8,7 @@ use realm_ledger::{Env, Exit, run};
 use crate::world::{Run, World, execute, history};
 
 #[test]
-fn wrong_usage_is_exit_2_and_told_on_stderr() {
+fn wrong_usage_exits_2_with_stderr_only() {
     let wrong = execute("state --at yesterday");
     assert_eq!((wrong.exit, wrong.output.as_str()), (Exit::Usage, ""));
     assert!(wrong.messages.contains("RFC 3339"), "{}", wrong.messages);
@@ -24,7 +24,7 @@ fn wrong_usage_is_exit_2_and_told_on_stderr() {
 }
 
 #[test]
-fn a_directory_that_holds_no_ledger_is_exit_1_and_stays_as_it_is() {
+fn directory_without_ledger_exits_1_unchanged() {
     let world = World::new();
     for command in ["drift", "rebuild", "quarantine retry realm.lifecycle/0/1"] {
         let result = world.ask(command);
@@ -35,7 +35,7 @@ fn a_directory_that_holds_no_ledger_is_exit_1_and_stays_as_it_is() {
 }
 
 #[test]
-fn a_newer_format_is_exit_4_for_every_command_that_opens_it() {
+fn newer_format_exits_4_for_every_command() {
     let world = World::with(&history());
     let manifest = world.data_dir().join("ledger.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
@@ -52,7 +52,7 @@ fn a_newer_format_is_exit_4_for_every_command_that_opens_it() {
 }
 
 #[test]
-fn a_new_ledger_tells_of_its_secret_and_writes_nothing_without_it() {
+fn new_ledger_reports_its_secret_and_needs_it_later() {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
     let import = format!("import {}", file.display());
@@ -84,7 +84,7 @@ fn a_new_ledger_tells_of_its_secret_and_writes_nothing_without_it() {
 }
 
 #[test]
-fn the_end_of_an_import_is_sealed_once() {
+fn end_of_import_is_sealed_once() {
     let world = World::with(&history());
     let seals = || {
         let data = DataDir::open_existing_read_only(&world.data_dir(), StoreOptions::default()).unwrap();
@@ -101,7 +101,7 @@ fn the_end_of_an_import_is_sealed_once() {
 }
 
 #[test]
-fn an_import_that_cannot_place_its_keys_makes_nothing() {
+fn import_without_a_partitioner_creates_nothing() {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
     let result = world.ask(&format!("import {} --partitions 6", file.display()));
@@ -117,7 +117,7 @@ fn an_import_that_cannot_place_its_keys_makes_nothing() {
 }
 
 #[test]
-fn an_import_counts_each_line_once_and_tells_copies_apart() {
+fn import_counts_lines_once_and_copies_apart() {
     let world = World::new();
     let lines = history();
     let file = world.file("history.ndjson", &(lines.join("\n") + "\nno event\n"));
@@ -136,7 +136,7 @@ fn an_import_counts_each_line_once_and_tells_copies_apart() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_told_by_its_name() {
+fn wrong_path_kind_is_reported_by_name() {
     let world = World::new();
     for directory in ["/", ".."] {
         let result = world.ask(&format!("import {directory}"));
@@ -152,7 +152,7 @@ fn what_cannot_be_meant_is_told_by_its_name() {
 }
 
 #[test]
-fn a_second_import_appends_nothing_and_a_file_that_has_grown_goes_on() {
+fn second_import_appends_nothing_and_a_grown_file_continues() {
     let world = World::with(&history());
     let file = world.path().join("history.ndjson");
     let import = format!("import {}", file.display());
@@ -177,7 +177,7 @@ fn a_second_import_appends_nothing_and_a_file_that_has_grown_goes_on() {
 }
 
 #[test]
-fn a_line_that_is_cut_off_is_not_taken_and_exit_1() {
+fn truncated_line_is_not_imported_and_exits_1() {
     let world = World::new();
     let history = history().join("\n");
     let input = format!("{history}\n{{\"id\":\"cut\",\"ty");
@@ -195,7 +195,7 @@ fn a_line_that_is_cut_off_is_not_taken_and_exit_1() {
 }
 
 #[test]
-fn an_import_that_was_cut_off_goes_on_after_a_refill() {
+fn truncated_import_continues_after_a_refill() {
     let world = World::new();
     let lines = history();
     let cut_off = world.file("history.ndjson", &(lines[..5].join("\n") + "\n{\"id\":"));
@@ -217,7 +217,7 @@ fn an_import_that_was_cut_off_goes_on_after_a_refill() {
 }
 
 #[test]
-fn a_rebuild_of_a_sound_ledger_finds_not_a_byte() {
+fn rebuild_of_a_sound_ledger_finds_no_difference() {
     let world = World::with(&history());
     let result = world.ask("rebuild");
     assert_eq!(result.exit, Exit::Done, "{}", result.messages);
@@ -227,9 +227,9 @@ fn a_rebuild_of_a_sound_ledger_finds_not_a_byte() {
 }
 
 #[test]
-fn a_retry_takes_what_can_be_taken_now_and_only_once() {
+fn quarantine_retry_appends_acceptable_events_once() {
     let world = World::new();
-    // An hour too early stays too early; ten seconds do not.
+    // The limit is 24 hours ahead: an event an hour beyond stays refused, one ten seconds beyond is accepted soon.
     let in_hours = |hours| jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
     let soon = in_hours(24) + jiff::SignedDuration::from_secs(10);
     let event = |id: &str, time: jiff::Timestamp| {
@@ -275,7 +275,7 @@ fn a_retry_takes_what_can_be_taken_now_and_only_once() {
 }
 
 #[test]
-fn the_configuration_is_shown_with_origins_and_checked() {
+fn configuration_is_shown_with_origins_and_checked() {
     let world = World::new();
     let file = world.file("c.toml", "[kafka.client]\n'sasl.password' = 'hunter2'\n");
     let mut run = Run::new(&format!("config show --config {}", file.display()));
@@ -300,7 +300,7 @@ fn the_configuration_is_shown_with_origins_and_checked() {
 }
 
 #[test]
-fn an_import_that_nobody_can_sign_says_so() {
+fn import_without_a_key_is_recorded_unsigned() {
     let world = World::with(&history());
     let keys = world.path().join("ledger.keys");
     let key = std::fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().path());
@@ -315,7 +315,7 @@ fn an_import_that_nobody_can_sign_says_so() {
 }
 
 #[test]
-fn colours_are_for_terminals_of_people_who_want_them() {
+fn colours_follow_the_terminal_and_no_color() {
     let reported = |terminal: bool, no_colour: Option<&str>| {
         let environment = no_colour.map(|value| ("NO_COLOR".to_owned(), value.to_owned()));
         let environment = environment.into_iter().collect();
@@ -351,7 +351,7 @@ impl Write for Closed {
     }
 }
 
-/// What a run says to whoever closed its output at once.
+/// The result of a run whose output is closed at once.
 fn unread(command: &str) -> (Exit, String) {
     let mut messages = Vec::new();
     let mut env = Env {
@@ -369,7 +369,7 @@ fn unread(command: &str) -> (Exit, String) {
 }
 
 #[test]
-fn a_closed_output_ends_quietly() {
+fn closed_output_ends_quietly() {
     let world = World::with(&history());
     let of = format!("--data-dir {}", world.data_dir().display());
     let asked = ["state", "log acme.atlassian.net", "replay", "export --ndjson"];
@@ -380,7 +380,7 @@ fn a_closed_output_ends_quietly() {
 }
 
 #[test]
-fn a_closed_output_hides_no_verdict() {
+fn closed_output_keeps_the_exit_code() {
     let world = World::with(&history());
     let of = format!("--data-dir {}", world.data_dir().display());
     let list = world.file("list.csv", "clientKey,appKey,realm\nacme.atlassian.net,com.example.roadmap,US\n");

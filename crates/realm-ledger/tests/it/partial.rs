@@ -22,7 +22,7 @@ fn clients(output: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_shard_that_does_not_open_leaves_the_others_answering() {
+fn damaged_shard_leaves_the_others_answering() {
     let (world, shard) = damaged("acme.atlassian.net");
     let reported = format!("{shard} could not be asked, what it has is not in the answer: ");
     let all = world.ask("state");
@@ -43,7 +43,7 @@ fn a_shard_that_does_not_open_leaves_the_others_answering() {
     assert_eq!(one_remedy(&lost.messages), format!("move shards/{shard} to shards/{shard}.away"));
 }
 
-/// What is to be done with the directory, which nothing else contradicts: no later answer, no server's page.
+/// The remedy in the messages, which must be the only one.
 fn one_remedy(messages: &str) -> String {
     assert!(!messages.contains("ask again later") && !messages.contains("/readyz"), "{messages}");
     let reported: Vec<&str> = messages.match_indices(".away").map(|(at, _)| &messages[..at]).collect();
@@ -52,7 +52,7 @@ fn one_remedy(messages: &str) -> String {
     format!("{}.away", &before[at..])
 }
 
-/// Every command that has a part of each shard in its answer.
+/// Every command that reads all shards.
 const OF_ALL: &[&str] = &[
     "state",
     "drift",
@@ -66,7 +66,7 @@ const OF_ALL: &[&str] = &[
 ];
 
 #[test]
-fn no_list_is_whole_without_a_shard_that_is_damaged_or_gone() {
+fn lists_fail_beside_a_damaged_or_missing_shard() {
     let (world, shard) = damaged("acme.atlassian.net");
     let directory = world.data_dir().join("shards").join(&shard);
     for command in OF_ALL {
@@ -78,7 +78,7 @@ fn no_list_is_whole_without_a_shard_that_is_damaged_or_gone() {
             answer.messages
         );
     }
-    // A compliance list of a directory that lost a shard would be shorter, and look whole.
+    // A compliance list of a directory without one shard would be shorter and look complete.
     std::fs::rename(&directory, world.path().join("elsewhere")).unwrap();
     for command in OF_ALL {
         let answer = world.ask(command);
@@ -98,9 +98,9 @@ fn no_list_is_whole_without_a_shard_that_is_damaged_or_gone() {
     assert!(import.messages.contains("which is gone"), "{}", import.messages);
 }
 
-/// An older backup of `ledger.json`, as someone puts it back: what it does not know would be left out in silence.
+/// An older backup of `ledger.json`: shards missing in it would be left out silently.
 #[test]
-fn a_manifest_of_an_earlier_time_gives_no_shorter_list() {
+fn older_manifest_gives_no_shorter_list() {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
     let import = format!("import {} --partitions 3 --partitioner murmur2", file.display());
@@ -127,7 +127,7 @@ fn a_manifest_of_an_earlier_time_gives_no_shorter_list() {
 }
 
 #[test]
-fn a_directory_that_was_left_while_it_read_denies_nothing() {
+fn directory_left_behind_reports_no_absence() {
     let world = World::with(&history());
     assert_eq!(world.ask("state").exit, Exit::Done);
     std::fs::write(world.data_dir().join("shards/realm.lifecycle/0.behind"), "").unwrap();
@@ -144,11 +144,11 @@ fn a_directory_that_was_left_while_it_read_denies_nothing() {
 }
 
 #[test]
-fn a_flipped_bit_is_told_by_verify_with_the_file() {
+fn verify_names_the_file_of_a_flipped_bit() {
     let world = World::with(&history());
     let shard = world.data_dir().join("shards/realm.lifecycle/0");
     let files = || std::fs::read_dir(&shard).unwrap().map(|entry| entry.unwrap().path());
-    // An import that ended rests on no log.
+    // A finished import does not need the write-ahead log.
     for log in files().filter(|path| path.extension() == Some("log".as_ref())) {
         std::fs::write(log, "").unwrap();
     }
@@ -166,9 +166,9 @@ fn a_flipped_bit_is_told_by_verify_with_the_file() {
     assert!(verified.messages.contains(&name), "{name}: {}", verified.messages);
 }
 
-/// One bad block: the shard opens, and the list meets it somewhere on its way.
+/// One bad block: the shard opens, and the list reads the block later.
 #[test]
-fn a_block_that_does_not_read_costs_its_shard_and_no_other() {
+fn unreadable_block_fails_its_shard_only() {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
     world.ask(&format!("import {} --partitions 3 --partitioner murmur2", file.display())).done();
@@ -206,7 +206,7 @@ fn a_block_that_does_not_read_costs_its_shard_and_no_other() {
 }
 
 #[test]
-fn with_no_shard_left_there_is_nobody_to_ask() {
+fn no_readable_shard_fails_the_command() {
     let world = World::with(&history());
     std::fs::write(world.data_dir().join("shards/realm.lifecycle/0/CURRENT"), "nothing\n").unwrap();
     let result = execute(&format!("state --data-dir {}", world.data_dir().display()));

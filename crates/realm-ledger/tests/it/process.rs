@@ -22,7 +22,7 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
-/// Exit code and stderr, once it ends; it is given a minute.
+/// Exit code and stderr of a child that must end within a minute.
 fn ended(mut child: Child) -> (Option<i32>, String) {
     let until = Instant::now() + Duration::from_mins(1);
     while child.try_wait().unwrap().is_none() {
@@ -37,7 +37,7 @@ fn ended(mut child: Child) -> (Option<i32>, String) {
     (child.wait().unwrap().code(), messages)
 }
 
-/// Reads stderr until a line says this; gives the pipe back to the child.
+/// Reads stderr until a line contains the text; gives the pipe back to the child.
 fn wait_for_message(child: &mut Child, text: &str) {
     let mut reader = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
@@ -52,7 +52,7 @@ fn wait_for_message(child: &mut Child, text: &str) {
 }
 
 #[test]
-fn the_demo_plays_its_stream_answers_and_ends_on_a_signal() {
+fn demo_plays_answers_and_ends_on_a_signal() {
     let mut child = program(&["demo", "--listen", "127.0.0.1:0", "--tenants", "40"]);
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut welcome = String::new();
@@ -76,7 +76,7 @@ fn the_demo_plays_its_stream_answers_and_ends_on_a_signal() {
     let refused = execute(&format!("quarantine list --url {url}")).done();
     assert!(refused.contains("event-id-conflict") && refused.contains("undecodable"), "{refused}");
     assert!(!refused.contains("not-for-the-ledger"));
-    // README's tour forges this decision.
+    // The tour in README forges this decision.
     let until = Instant::now() + Duration::from_mins(1);
     let bundle = loop {
         let proved = execute(&format!("prove acme.atlassian.net --url {url}"));
@@ -94,7 +94,7 @@ fn the_demo_plays_its_stream_answers_and_ends_on_a_signal() {
     ] {
         assert!(metrics.lines().any(|line| line == format!("{counter} 0")), "{counter}: {metrics}");
     }
-    // Publishing learns from the ends of the partitions how keys are placed, and has nothing to say of them.
+    // Publishing learns the partitioner from the partition ends and reports nothing.
     let brokers = welcome.lines().find_map(|line| line.trim().strip_prefix("Kafka")).unwrap().trim();
     let file = World::new();
     let file = file.file(
@@ -111,7 +111,7 @@ fn the_demo_plays_its_stream_answers_and_ends_on_a_signal() {
 }
 
 #[test]
-fn the_demo_adds_nothing_to_a_ledger_and_takes_no_configuration() {
+fn demo_refuses_an_existing_ledger_and_a_configuration() {
     let world = World::with(&history());
     let before = world.ask("log acme.atlassian.net").done();
     let directory = world.data_dir();
@@ -126,7 +126,7 @@ fn the_demo_adds_nothing_to_a_ledger_and_takes_no_configuration() {
 }
 
 #[test]
-fn what_is_not_unicode_is_refused_and_no_other_directory_taken() {
+fn non_unicode_arguments_and_variables_are_refused() {
     let broken = std::ffi::OsStr::from_bytes(b"ledger-\xff");
     let binary = env!("CARGO_BIN_EXE_realm-ledger");
     let named = Command::new(binary).args(["state", "--data-dir"]).arg(broken).output().unwrap();
@@ -141,7 +141,7 @@ fn what_is_not_unicode_is_refused_and_no_other_directory_taken() {
 }
 
 #[test]
-fn a_server_without_a_broker_waits_for_it_and_drains_on_sigterm() {
+fn server_without_broker_waits_and_drains_on_sigterm() {
     let world = World::new();
     let directory = world.data_dir();
     let directory = directory.to_string_lossy();
@@ -155,7 +155,7 @@ fn a_server_without_a_broker_waits_for_it_and_drains_on_sigterm() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_before_anything_is_touched() {
+fn taken_port_is_reported_before_anything_is_created() {
     let world = World::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

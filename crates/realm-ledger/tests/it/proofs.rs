@@ -1,4 +1,4 @@
-//! `verify`, as whoever was handed a proof uses it.
+//! `verify --bundle` and `verify --tlog`, as a partner uses them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -73,7 +73,7 @@ impl Case {
 }
 
 #[test]
-fn every_frozen_bundle_has_its_exit_code_and_what_fails_is_named() {
+fn published_bundles_have_their_exit_codes_and_messages() {
     let world = World::new();
     for case in cases() {
         let result = case.judged(&world, "");
@@ -96,7 +96,7 @@ fn every_frozen_bundle_has_its_exit_code_and_what_fails_is_named() {
 }
 
 #[test]
-fn a_valid_bundle_says_what_it_proves() {
+fn valid_bundle_reports_what_it_proves() {
     let world = World::new();
     let result = case("whole history").judged(&world, " --client acme");
     let proven: Value = serde_json::from_str(result.done().trim()).unwrap();
@@ -116,21 +116,21 @@ fn a_valid_bundle_says_what_it_proves() {
 }
 
 #[test]
-fn a_bundle_of_somebody_else_is_refused() {
+fn bundle_of_another_client_is_refused() {
     let result = case("whole history").judged(&World::new(), " --client other");
     assert_eq!(result.exit, Exit::Difference);
     assert!(result.messages.contains("it tells of client key acme, not of other"), "{}", result.messages);
 }
 
 #[test]
-fn a_bundle_is_taken_from_standard_input_too() {
+fn bundle_is_read_from_standard_input() {
     let case = case("whole history");
     let run = Run { input: &case.bundle, ..Run::new(&format!("verify --bundle - --key {}", case.keys[0])) };
     assert!(run.execute().done().contains(r#""records":7"#));
 }
 
 #[test]
-fn what_is_no_text_is_malformed_and_what_is_not_there_is_told() {
+fn non_text_bundle_is_malformed_and_missing_file_fails() {
     let world = World::new();
     let path = world.path().join("bundle");
     fs::write(&path, b"{}\n\xff\n").unwrap();
@@ -151,7 +151,7 @@ fn what_is_no_text_is_malformed_and_what_is_not_there_is_told() {
 }
 
 #[test]
-fn every_frozen_log_has_its_exit_code_and_what_fails_is_named() {
+fn published_logs_have_their_exit_codes_and_messages() {
     for line in LOGS.lines() {
         let case: LogCase = serde_json::from_str(line).unwrap();
         let result = case.judged(&World::new());

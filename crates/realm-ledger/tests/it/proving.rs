@@ -1,4 +1,4 @@
-//! `prove`, `export` and `verify` on a ledger: what is handed out is found valid by who has nothing but the key.
+//! `prove`, `export` and `verify` on a ledger: their results verify with the public key alone.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ use crate::world::{Run, RunResult, World, execute, history};
 
 const ORIGIN: &str = "realm.lifecycle/0";
 
-/// A ledger whose last seal is signed, and the key that checks it.
+/// A ledger whose last seal is signed, and the key to verify it.
 struct Signed {
     world: World,
     key: String,
@@ -31,7 +31,7 @@ impl Signed {
         Self { world, key }
     }
 
-    /// One more record of acme, which the import seals and signs.
+    /// Imports one more record of acme, which seals and signs the log.
     fn grow(&self) {
         let file = self.world.path().join("history.ndjson");
         let event = r#"{"id":"x","type":"product-moved","time":"2026-03-03T00:00:00Z","clientKey":"acme.atlassian.net","productRealm":"EU"}"#;
@@ -51,7 +51,7 @@ impl Signed {
     }
 }
 
-/// Signs what is sealed, as the ledger itself does when it may, and keeps the note where it is looked for.
+/// Signs the last seal as the ledger itself does, and keeps the note at its place.
 fn sign(world: &World, change: impl FnOnce(Checkpoint) -> Checkpoint) -> String {
     let keys_dir = world.path().join("ledger.keys");
     let keys = SigningKeys::new(&keys_dir);
@@ -74,7 +74,7 @@ fn proven(result: RunResult) -> Value {
 }
 
 #[test]
-fn a_bundle_of_a_ledger_is_valid_and_the_same_each_time() {
+fn proved_bundle_is_valid_and_reproducible() {
     let ledger = Signed::new();
     let bundle = ledger.prove("acme.atlassian.net");
     let text = std::fs::read_to_string(&bundle).unwrap();
@@ -89,7 +89,7 @@ fn a_bundle_of_a_ledger_is_valid_and_the_same_each_time() {
 }
 
 #[test]
-fn an_absence_one_app_and_an_earlier_checkpoint_are_proven() {
+fn absence_one_app_and_pinned_checkpoint_are_proven() {
     let ledger = Signed::new();
     let absent = ledger.prove("nobody.atlassian.net");
     assert_eq!(proven(ledger.judged(&absent, ""))["records"], 0);
@@ -108,7 +108,7 @@ fn an_absence_one_app_and_an_earlier_checkpoint_are_proven() {
 }
 
 #[test]
-fn a_bundle_appears_whole_or_what_was_there_stays() {
+fn bundle_file_is_replaced_whole_or_not_at_all() {
     let ledger = Signed::new();
     let directory = ledger.world.path().join("bundles");
     std::fs::create_dir(&directory).unwrap();
@@ -128,7 +128,7 @@ fn a_bundle_appears_whole_or_what_was_there_stays() {
     assert!(nowhere.messages.starts_with("error: /nowhere/bundle cannot be written"), "{}", nowhere.messages);
 }
 
-/// Answers one request with this, whatever is asked.
+/// Serves this answer to one request.
 fn answering(answer: &'static str) -> (String, std::thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -146,7 +146,7 @@ fn answering(answer: &'static str) -> (String, std::thread::JoinHandle<()>) {
 }
 
 #[test]
-fn what_a_server_answers_is_no_bundle_until_it_is_whole_and_reads_as_one() {
+fn incomplete_or_malformed_server_answer_is_no_bundle() {
     let world = World::new();
     let bundle = world.file("bundle", "what was there");
     for answer in [
@@ -163,7 +163,7 @@ fn what_a_server_answers_is_no_bundle_until_it_is_whole_and_reads_as_one() {
     }
 }
 
-/// A ledger whose last seal is not signed, and where the note of the one before and the last note are.
+/// A ledger whose last seal is not signed, the path of the kept note, and the last note.
 fn behind() -> (Signed, PathBuf, String) {
     let ledger = Signed::new();
     let kept = ledger.world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F0.note");
@@ -176,7 +176,7 @@ fn behind() -> (Signed, PathBuf, String) {
 }
 
 #[test]
-fn a_signature_that_is_missing_is_told_with_what_to_do() {
+fn missing_signature_is_reported_with_a_remedy() {
     let (ledger, ..) = behind();
     let result = ledger.world.ask("prove acme.atlassian.net");
     assert_eq!((result.exit, result.output.as_str()), (Exit::Failed, ""));
@@ -186,17 +186,17 @@ fn a_signature_that_is_missing_is_told_with_what_to_do() {
         "{}",
         result.messages
     );
-    // An older checkpoint to go on from does not make one that can be proven at.
+    // A pinned older checkpoint does not replace the missing signature.
     let result = ledger.world.ask("prove acme.atlassian.net --pinned 3");
     assert!(result.messages.contains(reported), "{}", result.messages);
 }
 
 #[test]
-fn a_signature_is_waited_for() {
+fn prove_waits_for_the_signature() {
     let (ledger, kept, last) = behind();
     let result = std::thread::scope(|scope| {
         scope.spawn(|| {
-            // The command has looked once by then, or else has less to wait for.
+            // The command has looked once by then, or the note is already there.
             std::thread::sleep(std::time::Duration::from_millis(300));
             let part = kept.with_extension("part");
             std::fs::write(&part, last).unwrap();
@@ -209,7 +209,7 @@ fn a_signature_is_waited_for() {
 }
 
 #[test]
-fn a_copy_that_is_behind_its_checkpoint_and_a_checkpoint_of_the_future_are_told() {
+fn log_behind_its_checkpoint_and_future_pin_are_reported() {
     let ledger = Signed::new();
     let size = std::cell::Cell::new(0);
     sign(&ledger.world, |checkpoint| {
@@ -235,7 +235,7 @@ fn a_copy_that_is_behind_its_checkpoint_and_a_checkpoint_of_the_future_are_told(
 }
 
 #[test]
-fn an_exported_log_is_valid() {
+fn exported_log_is_valid() {
     let ledger = Signed::new();
     let directory = ledger.world.path().join("mirror");
     ledger.world.ask(&format!("export --tlog {}", directory.display())).done();
@@ -249,7 +249,7 @@ fn an_exported_log_is_valid() {
 }
 
 #[test]
-fn exported_records_are_those_of_the_logs() {
+fn exported_records_equal_those_of_log() {
     let mut lines = history();
     lines.push("no json".to_owned());
     let world = World::with(&lines);
@@ -266,7 +266,7 @@ fn exported_records_are_those_of_the_logs() {
 }
 
 #[test]
-fn a_true_data_directory_is_valid_and_another_log_than_was_signed_is_not() {
+fn directory_differing_from_its_checkpoint_is_invalid() {
     let ledger = Signed::new();
     let found = proven(ledger.world.ask("verify"));
     assert_eq!((&found["verdict"], &found["tenants"]), (&"valid".into(), &4.into()));
@@ -293,7 +293,7 @@ fn a_true_data_directory_is_valid_and_another_log_than_was_signed_is_not() {
     }
 }
 
-/// A ledger of two partitions, of which one has messages and the other is empty.
+/// A ledger of two partitions, of which one is empty.
 fn of_two_partitions() -> (World, String) {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
@@ -306,7 +306,7 @@ fn of_two_partitions() -> (World, String) {
 }
 
 #[test]
-fn a_shard_that_was_deleted_is_missed() {
+fn verify_reports_a_deleted_shard() {
     let (world, keys) = of_two_partitions();
     proven_all(&world.ask("verify").done());
     let note = world.ask("checkpoint realm.lifecycle/1").done();
@@ -315,8 +315,8 @@ fn a_shard_that_was_deleted_is_missed() {
     let gone = world.ask("verify");
     assert_eq!(gone.exit, Exit::Difference, "{}", gone.messages);
     assert!(gone.messages.contains("the shard realm.lifecycle/1 is gone"), "{}", gone.messages);
-    // What the directory's own keys remember may be gone with it; that the shard was begun is not, until the operator
-    // says that it may be begun anew, nor what somebody else kept.
+    // The notes beside the keys may be lost as well; the manifest still knows the shard until the operator moves it
+    // away, and so does a pinned note.
     std::fs::remove_dir_all(world.path().join("ledger.keys/checkpoints")).unwrap();
     let gone = world.ask("verify");
     assert_eq!(gone.exit, Exit::Difference, "{}", gone.messages);
@@ -333,7 +333,7 @@ fn proven_all(output: &str) {
 }
 
 #[test]
-fn a_partition_that_nothing_is_sealed_of_is_left_out_of_an_export() {
+fn export_omits_an_unsealed_partition() {
     let (world, _) = of_two_partitions();
     std::fs::remove_file(world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F1.note")).unwrap();
     let target = world.path().join("mirror");
@@ -355,7 +355,7 @@ fn a_partition_that_nothing_is_sealed_of_is_left_out_of_an_export() {
 }
 
 #[test]
-fn a_pinned_checkpoint_is_judged_by_the_key_of_its_log_and_counts_as_signed() {
+fn pinned_checkpoint_needs_its_logs_key_and_counts_as_signed() {
     let ledger = Signed::new();
     let keys = SigningKeys::new(&ledger.world.path().join("ledger.keys"));
     let kept = ledger.world.path().join("ledger.keys/checkpoints/realm.lifecycle%2F0.note");
@@ -368,7 +368,7 @@ fn a_pinned_checkpoint_is_judged_by_the_key_of_its_log_and_counts_as_signed() {
     assert!(!result.messages.contains("could be compared"), "{}", result.messages);
     let found = proven(result);
     assert_eq!((&found["goesOnFromPinned"], &found["signedSize"]), (&true.into(), &Value::Null), "{found}");
-    // A key that is trusted for another log says nothing about this one, although it did sign.
+    // A key trusted for another log proves nothing about this one, although it signed the note.
     let other = keys.read().unwrap()[0].renamed("elsewhere/0").unwrap();
     let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size: 3, root: empty_root() };
     let foreign = ledger.world.file("foreign", &checkpoint.sign(&[&other]));
@@ -377,7 +377,7 @@ fn a_pinned_checkpoint_is_judged_by_the_key_of_its_log_and_counts_as_signed() {
 }
 
 #[test]
-fn a_key_that_never_signed_the_log_judges_nothing() {
+fn key_that_never_signed_is_undecided() {
     let ledger = Signed::new();
     let by = |key: &str| ledger.world.ask(&format!("verify --key {key}"));
     by(&ledger.key).done();
@@ -396,7 +396,7 @@ fn a_key_that_never_signed_the_log_judges_nothing() {
         "{}",
         result.messages
     );
-    // One of several that are trusted is enough.
+    // One of several trusted keys is enough.
     by(&format!("{} --key {}", of(ORIGIN), ledger.key)).done();
     std::fs::remove_dir_all(ledger.world.path().join("ledger.keys/checkpoints")).unwrap();
     let result = by(&ledger.key);
@@ -405,7 +405,7 @@ fn a_key_that_never_signed_the_log_judges_nothing() {
 }
 
 #[test]
-fn another_secret_is_told_apart_from_a_difference() {
+fn another_secret_is_no_difference() {
     let ledger = Signed::new();
     let line = format!("verify --data-dir {}", ledger.world.data_dir().display());
     let mut run = Run::new(&line);

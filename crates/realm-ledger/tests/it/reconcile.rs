@@ -1,4 +1,4 @@
-//! `reconcile`: a list of one's own beside the ledger.
+//! `reconcile`: a partner's list compared with the ledger.
 
 use realm_ledger::Exit;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn lines(output: &str) -> Vec<Value> {
     output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Verdict, client key, and what else is asked for.
+/// Verdict, client key, and one more member.
 fn short(output: &str, member: &str) -> Vec<(String, String, Value)> {
     let text = |found: &Value, name: &str| found[name].as_str().unwrap().to_owned();
     let of = |found: &Value| (text(found, "verdict"), text(found, "clientKey"), found[member].clone());
@@ -28,7 +28,7 @@ fn reconcile(world: &World, list: &str, flags: &str) -> RunResult {
 }
 
 #[test]
-fn a_list_of_ones_own_is_compared_with_evidence() {
+fn list_is_compared_with_evidence() {
     let world = World::with(&history());
     let list =
         format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},us\n{ODD_KEY},{APP},US\nnobody,{APP},EU\n");
@@ -62,7 +62,7 @@ fn a_list_of_ones_own_is_compared_with_evidence() {
 }
 
 #[test]
-fn an_app_that_is_mistyped_is_no_verdict_on_the_list() {
+fn unknown_app_fails_without_a_verdict() {
     let world = World::with(&history());
     let list = "clientKey,appKey,realm\nacme.atlassian.net,com.example.roadmpa,EU\n";
     let result = reconcile(&world, list, "--app com.example.roadmpa");
@@ -77,7 +77,7 @@ fn an_app_that_is_mistyped_is_no_verdict_on_the_list() {
 }
 
 #[test]
-fn a_forge_audit_log_is_a_list_too_and_the_past_can_be_compared() {
+fn forge_audit_log_and_past_instants_are_compared() {
     let world = World::with(&history());
     let log = format!(
         "App ID,App name,Site ID,Atlassian app,Environment,Installed version,Event,Event date,Location,Target location\n\
@@ -96,14 +96,14 @@ fn a_forge_audit_log_is_a_list_too_and_the_past_can_be_compared() {
 }
 
 #[test]
-fn everything_that_is_printed_comes_with_its_status_and_evidence() {
+fn printed_lines_have_status_and_evidence() {
     let world = World::with(&history());
     let list = format!(
         "clientKey,appKey,realm\nacme.atlassian.net,{APP},EU\nopen.atlassian.net,{APP},EU\nodd.atlassian.net,{APP},EU\n"
     );
     let result = reconcile(&world, &list, "");
     assert_eq!(result.exit, Exit::Done, "{}", result.messages);
-    // An agreement about what is installed is no news; one about what is gone is.
+    // An agreement about an installed app is not printed; one about an uninstalled app is.
     let expected = [
         one("UNKNOWN_TO_LIST", ODD_KEY, json!([1])),
         one("AGREES", "odd.atlassian.net", json!([1])),
@@ -115,7 +115,7 @@ fn everything_that_is_printed_comes_with_its_status_and_evidence() {
 }
 
 #[test]
-fn a_realm_that_nothing_tells_is_not_a_tenant_that_was_never_seen() {
+fn unknown_realm_differs_from_an_unknown_tenant() {
     let mut history = history();
     history.push(format!(
         r#"{{"id":"u","type":"enabled","time":"2026-01-08T00:00:00Z","clientKey":"unknown","appKey":"{APP}"}}"#
@@ -130,10 +130,10 @@ fn a_realm_that_nothing_tells_is_not_a_tenant_that_was_never_seen() {
 }
 
 #[test]
-fn what_was_known_at_an_instant_is_compared_too() {
+fn knowledge_bound_is_compared() {
     let world = World::with(&history());
     let list = format!("clientKey,appKey,realm\nacme.atlassian.net,{APP},EU\nopen.atlassian.net,{APP},EU\n");
-    // Imported, so recorded when it happened.
+    // An import records each event at its event time.
     let result = reconcile(&world, &list, "--all --known-at 2026-01-02T12:00:00Z");
     let expected = [
         one("AGREES", "acme.atlassian.net", json!([1])),
@@ -143,7 +143,7 @@ fn what_was_known_at_an_instant_is_compared_too() {
 }
 
 #[test]
-fn what_is_in_two_partitions_could_not_be_asked() {
+fn torn_tenant_could_not_be_asked() {
     let world = World::with(&history());
     let again = format!(
         "{{\"id\":\"a\",\"type\":\"installed\",\"time\":\"2026-01-02T00:00:00Z\",\"clientKey\":\"acme.atlassian.net\",\"appKey\":\"{APP}\",\"endpointRealm\":\"US\"}}\n"
@@ -162,7 +162,7 @@ fn what_is_in_two_partitions_could_not_be_asked() {
 }
 
 #[test]
-fn a_server_that_feeds_some_partitions_knows_nothing_of_the_others() {
+fn tenant_of_an_unassigned_shard_could_not_be_asked() {
     let world = World::new();
     let file = world.file("history.ndjson", &(history().join("\n") + "\n"));
     world.ask(&format!("import {} --partitions 3 --partitioner murmur2", file.display())).done();
@@ -178,7 +178,7 @@ fn a_server_that_feeds_some_partitions_knows_nothing_of_the_others() {
     assert!(found.contains(&one("COULD_NOT_BE_ASKED", elsewhere, json!("not-ready"))), "{found:?}");
     assert_eq!(result.exit, Exit::Failed, "{}", result.messages);
     assert!(result.messages.contains("1 of the list could not be asked"), "{}", result.messages);
-    // All of them at hand: an answer.
+    // With all shards at hand the list is compared.
     let whole = crate::world::execute(&format!(
         "reconcile {} --data-dir {}",
         list.display(),
@@ -188,7 +188,7 @@ fn a_server_that_feeds_some_partitions_knows_nothing_of_the_others() {
 }
 
 #[test]
-fn an_audit_log_meets_the_app_key_and_tells_what_it_left_out() {
+fn audit_log_maps_the_app_id_and_counts_omissions() {
     let world = World::with(&history());
     let log = "App ID,Site ID,Environment,Event,Event date,Location\n\
                ari:app/1,acme.atlassian.net,production,App installed,2026-01-02,EU\n\

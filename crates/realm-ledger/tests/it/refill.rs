@@ -1,4 +1,4 @@
-//! What `refill` refuses, and what the commands say of torn tenants.
+//! Refusals of `refill`, and commands on torn tenants.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::world::{RunResult, World, execute, history};
 
 const TOPIC: &str = "realm.lifecycle";
 
-/// The settings of others are not those of the test; a file of its own has nobody else's secret.
+/// The tests ignore the settings of the environment; the secret is in a file of its own.
 fn secret() -> LedgerSecret {
     LedgerSecret::from_bytes([7; 32])
 }
@@ -22,7 +22,7 @@ fn writable(path: &Path) -> DataDir {
     DataDir::open(path, StoreOptions::default(), secret()).unwrap()
 }
 
-/// A ledger of the tests' secret with this history, in so many partitions.
+/// A ledger with the tests' secret and this history, in this number of partitions.
 fn ledger(partitions: u32) -> World {
     let world = World::new();
     std::fs::create_dir(world.path().join("ledger.keys")).unwrap();
@@ -46,7 +46,7 @@ fn refused(result: &RunResult, exit: Exit, text: &str) {
 }
 
 #[test]
-fn the_new_logs_have_the_name_of_no_log_before_however_it_is_written() {
+fn refill_refuses_the_name_of_an_earlier_log() {
     let world = ledger(1);
     for name in ["{topic}", TOPIC] {
         let same = refill(&world, "ledger", "same", &format!("--origin {name}"));
@@ -63,12 +63,12 @@ fn the_new_logs_have_the_name_of_no_log_before_however_it_is_written() {
 }
 
 #[test]
-fn a_directory_that_is_written_to_is_not_refilled() {
+fn directory_open_for_writing_is_not_refilled() {
     let world = ledger(1);
     let data = writable(&world.data_dir());
     let id = ShardId { topic: TOPIC.to_owned(), partition: 0 };
     let shard = data.open_shard(&id).unwrap();
-    // Of what its own process has open the lock says nothing.
+    // The lock does not refuse its own process, so the refill is another one.
     let refill_elsewhere = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_realm-ledger"));
         command.arg("refill").arg("--from").arg(world.data_dir());
@@ -85,7 +85,7 @@ fn a_directory_that_is_written_to_is_not_refilled() {
 }
 
 #[test]
-fn what_has_no_shard_is_neither_refilled_nor_valid_and_nothing_is_made_inside_the_old_one() {
+fn refill_refuses_an_empty_source_and_a_nested_target() {
     let world = ledger(1);
     for inside in ["ledger/new", "ledger/a/b/new"] {
         refused(&refill(&world, "ledger", inside, ""), Exit::Usage, "is inside of");
@@ -98,11 +98,11 @@ fn what_has_no_shard_is_neither_refilled_nor_valid_and_nothing_is_made_inside_th
     refused(&verified, Exit::Failed, "there is nothing to verify");
 }
 
-/// Seen before this: it found the partitioner again that the halt contradicts.
+/// Regression: refill learnt the partitioner that the halt contradicts.
 #[test]
-fn after_a_halt_for_a_misplaced_key_the_partitioner_has_to_be_named() {
+fn misplaced_halt_requires_a_named_partitioner() {
     let world = ledger(2);
-    // Imported records do not tell how the producers of the topic place keys.
+    // Imported records do not show the partitioner of the topic's producers.
     let unknown = refill(&world, "ledger", "new", "");
     refused(&unknown, Exit::Failed, "--partitioner murmur2 (Java), crc32");
     let id = ShardId { topic: TOPIC.to_owned(), partition: 1 };
@@ -121,7 +121,7 @@ fn after_a_halt_for_a_misplaced_key_the_partitioner_has_to_be_named() {
 }
 
 #[test]
-fn proving_a_torn_tenant_names_what_makes_it_whole() {
+fn prove_of_a_torn_tenant_names_refill() {
     let world = ledger(2);
     for partition in 0..2 {
         let line = br#"{"id":"torn","type":"enabled","time":"2026-03-01T10:00:00Z","clientKey":"torn","appKey":"a"}"#;

@@ -32,7 +32,7 @@ fn operation_lists_every_reason_not_to_sign() {
 
 /// With a mistyped key no bundle can be judged.
 #[test]
-fn keys_in_readme_are_keys() {
+fn keys_in_readme_parse() {
     let readme = include_str!("../../../../README.md");
     let keys: Vec<&str> =
         readme.split('"').filter(|text| text.starts_with("realm.lifecycle/") && text.contains('+')).collect();

@@ -10,7 +10,7 @@ const OFF: &str = r#"{"mode":"off"}"#;
 const MONTH: &str = r#"{"mode":"days","days":30}"#;
 const ALWAYS: &str = r#"{"mode":"indefinite"}"#;
 
-/// Two tenants who went away for ten days and for two months, while their product moved.
+/// Two tenants that were uninstalled for ten days and for two months while their product moved.
 fn world() -> World {
     let event = |id: &str, client: &str, kind: &str, time: &str, fields: &str| {
         format!(
@@ -44,7 +44,7 @@ fn lines(output: &str) -> Vec<Value> {
 }
 
 #[test]
-fn policies_stand_side_by_side_and_both_doors_say_the_same() {
+fn whatif_gives_the_same_reports_locally_and_remotely() {
     let world = world();
     let (data_dir, server) = (world.data_dir(), Server::over(&world.data_dir()));
     let (local, remote) = (["--data-dir", data_dir.to_str().unwrap()], ["--url", &server.url()]);
@@ -78,7 +78,7 @@ fn policies_stand_side_by_side_and_both_doors_say_the_same() {
 }
 
 #[test]
-fn differences_name_the_record_where_the_ways_part() {
+fn differences_name_the_first_differing_record() {
     let world = world();
     let (data_dir, server) = (world.data_dir(), Server::over(&world.data_dir()));
     let asked = ["--policy", OFF, "--policy", MONTH, "--policy", ALWAYS, "--differences", "-"];
@@ -123,7 +123,7 @@ fn differences_name_the_record_where_the_ways_part() {
 }
 
 #[test]
-fn gaps_are_drawn_for_terminals_and_as_pictures() {
+fn gaps_are_drawn_as_text_and_svg() {
     let world = world();
     let data_dir = world.data_dir();
     let picture = world.path().join("gaps.svg");
@@ -139,7 +139,7 @@ fn gaps_are_drawn_for_terminals_and_as_pictures() {
 }
 
 #[test]
-fn what_is_no_policy_is_wrong_usage() {
+fn invalid_policy_is_wrong_usage() {
     for policy in ["{}", r#"{"mode":"days","days":0}"#, r#"{"mode":"forever"}"#] {
         let result = run(&["--policy", policy], ["--data-dir", "nowhere"]);
         assert_eq!(result.exit, Exit::Usage, "{policy}");

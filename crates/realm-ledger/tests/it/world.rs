@@ -21,14 +21,14 @@ pub(crate) struct RunResult {
 }
 
 impl RunResult {
-    /// The output of a run that did what was asked.
+    /// The output of a run that must succeed.
     pub(crate) fn done(self) -> String {
         assert_eq!(self.exit, Exit::Done, "{}", self.messages);
         self.output
     }
 }
 
-/// A run with everything that can be around it.
+/// A run with its input, terminals and environment.
 pub(crate) struct Run<'a> {
     pub(crate) arguments: Vec<String>,
     pub(crate) input: &'a str,
@@ -81,7 +81,7 @@ impl World {
         Self { directory: tempfile::tempdir().unwrap() }
     }
 
-    /// With this history imported.
+    /// A directory with this history imported.
     pub(crate) fn with(lines: &[String]) -> Self {
         let world = Self::new();
         let file = world.file("history.ndjson", &(lines.join("\n") + "\n"));
@@ -110,7 +110,7 @@ impl World {
         format!("{}/{}", step["topic"].as_str().unwrap(), step["partition"])
     }
 
-    /// What the command says about this ledger.
+    /// Runs a command on this ledger.
     pub(crate) fn ask(&self, command: &str) -> RunResult {
         execute(&format!("{command} --data-dir {}", self.data_dir().display()))
     }
@@ -127,12 +127,12 @@ impl Server {
         Self::feeding(data_dir, |_| true)
     }
 
-    /// One process of a group, which feeds only this one of the partitions.
+    /// One process of a group, which has only this partition assigned.
     pub(crate) fn of_one_shard(data_dir: &Path, only: &str) -> Self {
         Self::feeding(data_dir, |shard| shard.to_string() == only)
     }
 
-    /// A process that feeds some of the partitions, and is at their end.
+    /// A process that has some of the partitions assigned and has read them to their end.
     fn feeding(data_dir: &Path, feeds: impl Fn(&ShardId) -> bool) -> Self {
         let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
         let shards = data.shards().unwrap();
@@ -166,7 +166,7 @@ impl Server {
     }
 }
 
-/// RFC 3339, so many hours before now.
+/// RFC 3339, this number of hours before now.
 pub(crate) fn hours_ago(hours: i64) -> String {
     let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
     format!("{at:.3}")
@@ -201,13 +201,13 @@ pub(crate) fn history() -> Vec<String> {
     // Split brain: in US, data in EU. Its key has everything that a path must encode.
     lines.push(event(ODD_KEY, "installed", "2026-01-03T00:00:00Z", us));
     lines.push(event(ODD_KEY, "data-located", "2026-01-04T00:00:00Z", r#""realm":"EU""#));
-    // A window that is open today.
+    // A window that is open now.
     lines.push(event("open.atlassian.net", "installed", "2026-01-05T00:00:00Z", &installed_eu));
     lines.push(event("open.atlassian.net", "uninstalled", &hours_ago(24), eu));
-    // Something odd.
+    // An anomaly.
     lines.push(event("odd.atlassian.net", "uninstalled", "2026-01-06T00:00:00Z", eu));
     lines
 }
 
-/// A key with everything that has to be encoded in a path, except blanks: test lines are split at them.
+/// A key with every character that a path must encode, except blanks: test lines are split at them.
 pub(crate) const ODD_KEY: &str = "jira:a/b?c#d%ü";

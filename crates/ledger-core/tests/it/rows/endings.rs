@@ -5,7 +5,7 @@ use super::check;
 const FRESH_EU: &str = "rule=FRESH@1 observed=EU pinned=EU";
 
 #[test]
-fn overtaken_uninstalls_leave_the_installation() {
+fn overtaken_uninstall_leaves_the_app_installed() {
     let moved = "1d installed on=EU\n2d uninstalled\n3d installed on=US";
     let stands = "rule=PERSISTED@3 expected=EU observed=US pinned=US previous=EU moved=yes divergent=yes";
     check(
@@ -28,7 +28,7 @@ fn overtaken_uninstalls_leave_the_installation() {
 }
 
 #[test]
-fn an_uninstall_is_an_observation() {
+fn endpoint_of_an_uninstall_updates_the_pin() {
     check(
         "pinned unknown",
         "1d enabled\n2d uninstalled on=EU",
@@ -77,7 +77,7 @@ fn an_uninstall_is_an_observation() {
 }
 
 #[test]
-fn uninstalls_of_what_is_not_installed() {
+fn uninstall_while_not_installed_is_an_anomaly() {
     check(
         "never installed",
         "1d uninstalled",
@@ -101,7 +101,7 @@ fn uninstalls_of_what_is_not_installed() {
 }
 
 #[test]
-fn windows_follow_the_policy_at_the_uninstall() {
+fn window_follows_the_policy_at_the_uninstall() {
     let with =
         |policy: &str, rest: &str| format!("0d policy-set policy={policy}\n1d installed on=EU\n{rest}");
     check(
@@ -132,7 +132,7 @@ fn windows_follow_the_policy_at_the_uninstall() {
 }
 
 #[test]
-fn subscriptions_move_the_end() {
+fn subscription_changes_move_the_window_end() {
     let with = |rest: &str| format!("0d policy-set policy=subscription:5\n1d installed on=EU\n{rest}");
     let left = |window: &str| format!("uninstalled EU/observed@1d window={window} {FRESH_EU}");
     let active = "1d subscription-observed state=ACTIVE\n";
@@ -215,7 +215,7 @@ fn uninstall_of_another_installation_is_ignored() {
 }
 
 #[test]
-fn an_endpoint_without_url_is_told_first_and_counts_all_the_same() {
+fn endpoint_without_url_is_the_first_anomaly_and_still_counts() {
     check(
         "installed",
         "1d installed on=DE product=US",

@@ -1,4 +1,4 @@
-//! What an explanation says, and which records it names.
+//! Explanations: facts, sentences, and the records they cite.
 
 use ledger_core::explain::{Fact, explain};
 use ledger_core::ids::AppKey;
@@ -30,12 +30,12 @@ fn check(history: &str, at: &str, expected: &[&str]) {
 }
 
 #[test]
-fn nothing_is_said_of_what_was_never_seen() {
+fn installation_never_seen_has_one_statement() {
     check("2d installed on=EU", "1d", &["[] Nothing of this installation is recorded up to that instant."]);
 }
 
 #[test]
-fn a_persisted_reinstall() {
+fn persisted_reinstall_is_explained_row_by_row() {
     check(
         "1d installed on=US product=US\n2d uninstalled\n3d product-moved product=EU\n4d installed on=US",
         "5d",
@@ -64,7 +64,7 @@ fn a_persisted_reinstall() {
 }
 
 #[test]
-fn an_open_window() {
+fn open_window_is_explained() {
     check(
         "0d policy-set policy=days:30\n1d installed on=US product=EU\n2d uninstalled",
         "3d",
@@ -85,7 +85,7 @@ fn an_open_window() {
 }
 
 #[test]
-fn an_implicit_reinstall_with_a_migration_pending() {
+fn implicit_reinstall_with_a_pending_migration_is_explained() {
     check(
         "bare\n1d installed on=EU\n2d data-located realm=EU\n3d installed on=US
          4d migration-scheduled id=7 to=DE",
@@ -113,7 +113,7 @@ fn an_implicit_reinstall_with_a_migration_pending() {
 }
 
 #[test]
-fn overrides_and_subscriptions() {
+fn override_and_subscription_are_explained() {
     check(
         "0d policy-set policy=subscription:5\n1d override action=PIN realm=US\n2d subscription-observed state=ACTIVE
          3d enabled\n4d uninstalled",
@@ -138,7 +138,7 @@ fn check_end(history: &str, at: &str, expected: &[&str]) {
 }
 
 #[test]
-fn a_window_rests_on_what_was_in_force_at_the_uninstall() {
+fn window_cites_what_was_in_force_at_the_uninstall() {
     check_end(
         "0d policy-set policy=off\n1d installed on=EU\n2d uninstalled\n3d policy-set policy=days:30",
         "4d",
@@ -163,7 +163,7 @@ fn a_window_rests_on_what_was_in_force_at_the_uninstall() {
 }
 
 #[test]
-fn a_subscription_says_nothing_about_a_window_that_has_ended() {
+fn ended_window_does_not_cite_the_subscription() {
     let until_uninstalled = "0d policy-set policy=subscription:1\n1d installed on=EU
         1d subscription-observed state=ACTIVE\n2d uninstalled";
     check_end(
@@ -191,17 +191,7 @@ fn a_subscription_says_nothing_about_a_window_that_has_ended() {
 }
 
 #[test]
-fn a_corrected_decision_rests_on_what_corrected_it() {
-    let all = explained("1d installed product=EU\n2d installed on=US", "3d");
-    assert_eq!(
-        all[2],
-        "[1 2 e-1] The install of 1d was decided by FRESH: it had never been installed before. With the product \
-         in EU, EU was expected. The platform called US. The platform did not do what the rules say."
-    );
-}
-
-#[test]
-fn what_the_explanation_says_is_what_the_state_says() {
+fn explanation_has_the_pin_and_decision_of_the_state() {
     let ledger = ledger("1d installed product=EU\n2d installed on=US");
     let kept = ledger.tenants.values().next().unwrap();
     let app = AppKey::new("a").unwrap();
@@ -213,7 +203,7 @@ fn what_the_explanation_says_is_what_the_state_says() {
     assert!(facts.contains(&Fact::Decided(state.decision.unwrap())), "as it was corrected");
 }
 
-/// The records behind the decision, and behind the window that it met, if it says one.
+/// Checks the records that the decision cites, and the window statement, if there is one.
 #[track_caller]
 fn check_decision(history: &str, at: &str, decided: &str, window: Option<&str>) {
     let all = explained(history, at);
@@ -224,7 +214,7 @@ fn check_decision(history: &str, at: &str, decided: &str, window: Option<&str>) 
 }
 
 #[test]
-fn every_rule_names_the_record_that_made_it_apply() {
+fn decision_of_every_rule_cites_the_records_it_applied_by() {
     check_decision(
         "bare\n1d installed on=EU\n2d enabled\n3d installed on=US",
         "4d",
@@ -279,7 +269,7 @@ fn every_rule_names_the_record_that_made_it_apply() {
 }
 
 #[test]
-fn no_window_rests_on_policy_and_descriptor_at_the_uninstall() {
+fn missing_window_cites_policy_and_descriptor_at_the_uninstall() {
     check_decision(
         "0d policy-set policy=off\n1d installed on=EU\n2d uninstalled\n3d policy-set policy=days:30
          4d installed on=EU",
@@ -300,7 +290,7 @@ fn no_window_rests_on_policy_and_descriptor_at_the_uninstall() {
 }
 
 #[test]
-fn nothing_is_said_without_a_record() {
+fn every_statement_cites_a_record() {
     for history in [
         "1d installed on=EU",
         "bare\n1d installed",
@@ -317,34 +307,7 @@ fn nothing_is_said_without_a_record() {
 }
 
 #[test]
-fn until_when_of_an_installed_app_is_the_window_that_an_uninstall_would_open() {
-    for (history, expected) in [
-        (
-            "1d installed on=EU",
-            "[1 e-1] An uninstall at 2d would open a window by the descriptor's own persistence, until 9d.",
-        ),
-        (
-            "0d policy-set policy=off\n1d installed on=EU",
-            "[1 e-2] An uninstall at 2d would open no persistence window; the policy is no persistence.",
-        ),
-        (
-            "0d policy-set policy=subscription:5\n1d installed on=EU\n1d+1h subscription-observed state=ACTIVE",
-            "[1 2 e-2] An uninstall at 2d would open a window by persistence with the subscription and 5 days of \
-             grace, for now without end.",
-        ),
-        (
-            "0d policy-set policy=subscription:5\n1d installed on=EU\n1d+1h subscription-observed state=INACTIVE",
-            "[1 2 e-2] An uninstall at 2d would open a window by persistence with the subscription and 5 days of \
-             grace, until 6d+1h.",
-        ),
-    ] {
-        let all = explained(history, "2d");
-        assert!(all.iter().any(|said| said == expected), "{all:#?}");
-    }
-}
-
-#[test]
-fn what_was_in_force_is_told_for_the_decision_and_for_the_uninstall() {
+fn explanation_has_what_was_in_force_at_decision_and_uninstall() {
     let ledger = ledger(
         "0d policy-set policy=days:30\n1d installed on=EU\n2d uninstalled\n3d policy-set policy=off
          4d descriptor-published descriptor=US\n5d installed on=EU\n6d policy-set policy=indefinite",
@@ -352,7 +315,7 @@ fn what_was_in_force_is_told_for_the_decision_and_for_the_uninstall() {
     let kept = ledger.tenants.values().next().unwrap();
     let at = Timestamp::from_millis(time("7d"));
     let explanation = explain(&kept.entries(), &ledger.apps, &AppKey::new("a").unwrap(), at, &short);
-    let told =
+    let reported =
         [explanation.in_force_at_uninstall, explanation.in_force_at_decision, Some(explanation.in_force)]
             .map(|in_force| {
                 let in_force = in_force.unwrap();
@@ -360,42 +323,72 @@ fn what_was_in_force_is_told_for_the_decision_and_for_the_uninstall() {
                 (short(in_force.at), event(in_force.policy_event), event(in_force.descriptor_event))
             });
     let expected = [("2d", "e-2", "e-1"), ("5d", "e-5", "e-6"), ("7d", "e-8", "e-6")];
-    assert_eq!(told, expected.map(|(at, policy, descriptor)| (at.into(), policy.into(), descriptor.into())));
+    assert_eq!(
+        reported,
+        expected.map(|(at, policy, descriptor)| (at.into(), policy.into(), descriptor.into()))
+    );
 }
 
 #[test]
-fn a_hook_from_the_target_of_a_pending_migration_is_no_reinstall() {
+fn hook_from_the_migration_target_is_explained_as_arrival() {
     let pending = "bare\n1d installed on=EU\n2d migration-scheduled id=7 to=DE";
     let said = explained(pending, "3d").pop().unwrap();
     assert!(said.starts_with("[1 2] An install hook from DE would be taken as the arrival"), "{said}");
-    // And so it is.
-    assert!(super::told(&format!("{pending}\n3d installed on=DE")).contains("rule=FRESH"));
+    // The fold decides the same.
+    assert!(super::state_after(&format!("{pending}\n3d installed on=DE")).contains("rule=FRESH"));
 }
 
+/// Sentences of single facts, each with the records that it cites.
 #[test]
-fn an_overdue_migration_is_told_with_what_was_not_seen() {
-    let said =
-        explained("1d installed on=US\n2d migration-scheduled id=7 to=EU\n3d migration-started id=7", "5d");
-    let pending = "[3] Migration 7 to EU is under way. No commit or rollback was seen, which was due by 4d: it is overdue.";
-    assert!(said.iter().any(|sentence| sentence == pending), "{said:?}");
-    let before = "[3] Migration 7 to EU is under way. A commit or rollback is due by 4d.";
-    let said =
-        explained("1d installed on=US\n2d migration-scheduled id=7 to=EU\n3d migration-started id=7", "4d");
-    assert!(said.iter().any(|sentence| sentence == before), "{said:?}");
-}
-
-#[test]
-fn links_are_told_with_the_records_that_told_them() {
+fn single_facts_have_their_sentences_and_sources() {
     let continued = "1d continued fromClientKey=old fromRealm=EU\n2d installed on=US";
-    let said = explained(continued, "3d");
-    for sentence in [
-        "[1] It goes on where app a of old was, in EU.",
-        "[1 2 e-1] The install of 2d was decided by CONTINUED: it had never been installed before, and goes on where \
-         another installation was. EU was expected. The platform called US. The platform did not do what the rules \
-         say. Before, it was in EU; its data may still be there.",
+    let migrating = "1d installed on=US\n2d migration-scheduled id=7 to=EU\n3d migration-started id=7";
+    for (history, at, expected) in [
+        (
+            "1d installed product=EU\n2d installed on=US",
+            "3d",
+            "[1 2 e-1] The install of 1d was decided by FRESH: it had never been installed before. With the product \
+             in EU, EU was expected. The platform called US. The platform did not do what the rules say.",
+        ),
+        (
+            "1d installed on=EU",
+            "2d",
+            "[1 e-1] An uninstall at 2d would open a window by the descriptor's own persistence, until 9d.",
+        ),
+        (
+            "0d policy-set policy=off\n1d installed on=EU",
+            "2d",
+            "[1 e-2] An uninstall at 2d would open no persistence window; the policy is no persistence.",
+        ),
+        (
+            "0d policy-set policy=subscription:5\n1d installed on=EU\n1d+1h subscription-observed state=ACTIVE",
+            "2d",
+            "[1 2 e-2] An uninstall at 2d would open a window by persistence with the subscription and 5 days of \
+             grace, for now without end.",
+        ),
+        (
+            "0d policy-set policy=subscription:5\n1d installed on=EU\n1d+1h subscription-observed state=INACTIVE",
+            "2d",
+            "[1 2 e-2] An uninstall at 2d would open a window by persistence with the subscription and 5 days of \
+             grace, until 6d+1h.",
+        ),
+        (
+            migrating,
+            "5d",
+            "[3] Migration 7 to EU is under way. No commit or rollback was seen, which was due by 4d: it is overdue.",
+        ),
+        (migrating, "4d", "[3] Migration 7 to EU is under way. A commit or rollback is due by 4d."),
+        (continued, "3d", "[1] It goes on where app a of old was, in EU."),
+        (
+            continued,
+            "3d",
+            "[1 2 e-1] The install of 2d was decided by CONTINUED: it had never been installed before, and goes on \
+             where another installation was. EU was expected. The platform called US. The platform did not do what \
+             the rules say. Before, it was in EU; its data may still be there.",
+        ),
+        ("1d installed on=US\n2d superseded toClientKey=new", "3d", "[2] App a of new goes on where it was."),
     ] {
-        assert!(said.iter().any(|found| found == sentence), "{sentence}: {said:#?}");
+        let found = explained(history, at);
+        assert!(found.iter().any(|sentence| sentence == expected), "{expected}: {found:#?}");
     }
-    let said = explained("1d installed on=US\n2d superseded toClientKey=new", "3d");
-    assert!(said.iter().any(|found| found == "[2] App a of new goes on where it was."), "{said:#?}");
 }

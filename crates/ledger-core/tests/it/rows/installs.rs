@@ -3,7 +3,7 @@
 use super::check;
 
 #[test]
-fn rows_1_to_5_refresh() {
+fn rows_1_to_3_keep_the_install_decision() {
     check(
         "1, observed absent",
         "1d installed on=EU\n2d installed",
@@ -59,7 +59,7 @@ fn rows_1_to_5_refresh() {
 }
 
 #[test]
-fn row_4_knows_stragglers() {
+fn row_4_ignores_stragglers_of_a_migration() {
     check(
         "source of a pending migration that has arrived",
         "1d installed on=EU\n2d migration-scheduled id=1 to=US\n3d installed on=US\n4d installed on=EU",
@@ -120,7 +120,7 @@ fn row_4_knows_stragglers() {
 }
 
 #[test]
-fn rows_5_and_6() {
+fn row_5_corrects_an_expectation_and_row_6_reinstalls() {
     check(
         "5, expected: the decision is set right, the time stays",
         "1d installed product=EU\n2d installed on=US",
@@ -146,7 +146,7 @@ fn rows_5_and_6() {
 }
 
 #[test]
-fn rows_7_to_9() {
+fn rows_7_to_9_decide_override_fresh_and_prior_unknown() {
     check(
         "7, on the first install",
         "1d override action=PIN realm=US\n2d installed on=EU product=EU",
@@ -194,7 +194,7 @@ fn rows_7_to_9() {
 }
 
 #[test]
-fn rows_10_to_14() {
+fn rows_10_to_14_decide_by_the_persistence_window() {
     check(
         "10",
         "1d installed on=US product=EU\n2d uninstalled\n3d override action=FORGET\n4d installed",
@@ -229,7 +229,7 @@ fn rows_10_to_14() {
 }
 
 #[test]
-fn identity_is_taken_and_compared() {
+fn changed_installation_id_is_an_anomaly_except_on_reinstall() {
     check(
         "a known installation id that changes is odd, after the row's own anomaly",
         "1d installed on=EU installationId=one\n2d override action=PIN realm=US\n3d installed on=EU installationId=two",

@@ -1,4 +1,4 @@
-//! Rules 6.6: one installation goes on as another.
+//! Rules 6.6: one installation continues another.
 
 use ledger_core::tenant::Change;
 
@@ -7,7 +7,7 @@ use super::{check, ledger};
 const FROM_EU: &str = "continued fromClientKey=old fromRealm=EU";
 
 #[test]
-fn row_8a_goes_where_the_predecessor_was() {
+fn row_8a_expects_the_realm_of_the_predecessor() {
     check(
         "nothing observed",
         &format!("1d {FROM_EU}\n2d installed product=US"),
@@ -40,7 +40,7 @@ fn row_8a_goes_where_the_predecessor_was() {
 }
 
 #[test]
-fn a_predecessor_without_a_realm_is_row_8b() {
+fn predecessor_without_a_realm_falls_to_row_8b() {
     check(
         "8b",
         "1d continued fromClientKey=old\n2d installed product=US",
@@ -49,7 +49,7 @@ fn a_predecessor_without_a_realm_is_row_8b() {
 }
 
 #[test]
-fn an_implied_installation_continues_when_the_install_comes() {
+fn implied_installation_continues_at_its_install() {
     check(
         "within 5 minutes",
         &format!("1d {FROM_EU}\n2d enabled\n2d+1m installed product=US"),
@@ -69,7 +69,7 @@ fn an_implied_installation_continues_when_the_install_comes() {
 }
 
 #[test]
-fn an_install_that_was_decided_before_it_was_known_is_corrected() {
+fn continuation_after_the_install_corrects_its_decision() {
     check(
         "pinned already",
         &format!("1d installed on=US\n2d {FROM_EU}"),
@@ -88,7 +88,7 @@ fn an_install_that_was_decided_before_it_was_known_is_corrected() {
 }
 
 #[test]
-fn a_later_word_replaces_an_earlier_one() {
+fn later_continuation_replaces_the_earlier_realm() {
     check(
         "the decision, the pin and the last known realm",
         &format!(
@@ -112,7 +112,7 @@ fn a_later_word_replaces_an_earlier_one() {
 }
 
 #[test]
-fn the_same_word_changes_nothing() {
+fn repeated_continuation_changes_nothing() {
     for again in
         ["continued fromClientKey=old", FROM_EU, "continued fromClientKey=old fromAppKey=a fromRealm=eu"]
     {
@@ -126,7 +126,7 @@ fn the_same_word_changes_nothing() {
 }
 
 #[test]
-fn another_predecessor_is_told() {
+fn another_predecessor_is_an_anomaly() {
     check(
         "another client key",
         &format!("1d {FROM_EU}\n2d continued fromClientKey=older"),
@@ -156,7 +156,7 @@ fn superseded_ends_an_installation() {
 }
 
 #[test]
-fn the_uninstall_after_a_superseded_is_the_expected_end() {
+fn first_uninstall_after_superseded_is_no_anomaly() {
     let superseded = "1d installed on=US\n2d superseded toClientKey=new\n3d uninstalled";
     let left = "uninstalled US/observed@1d successor=new/a window=2d..9d rule=FRESH@1 observed=US pinned=US";
     check("the first", superseded, left);
@@ -174,7 +174,7 @@ fn the_uninstall_after_a_superseded_is_the_expected_end() {
 }
 
 #[test]
-fn an_install_clears_the_successor() {
+fn install_clears_the_successor() {
     check(
         "a decision",
         "1d installed on=US\n2d superseded toClientKey=new\n3d installed on=US",
@@ -200,7 +200,7 @@ fn changes(history: &str) -> Vec<Vec<Change>> {
 }
 
 #[test]
-fn a_correction_of_the_decision_is_published() {
+fn continuation_publishes_the_corrected_decision() {
     let changes = changes(&format!("1d installed on=US\n2d {FROM_EU}\n3d {FROM_EU}"));
     let correction = changes[1][0].correction.unwrap();
     assert_eq!((correction.first_seq, correction.count), (1, 1));
@@ -209,7 +209,7 @@ fn a_correction_of_the_decision_is_published() {
 }
 
 #[test]
-fn links_are_published_although_the_short_state_does_not_show_them() {
+fn links_are_changes_although_the_summary_is_equal() {
     let changes = changes("1d uninstalled\n2d superseded toClientKey=new\n3d continued fromClientKey=old");
     assert_eq!((changes[1].len(), changes[2].len()), (1, 1));
 }

@@ -14,7 +14,7 @@ fn check_from_eu(row: &str, rest: &str, expected: &str) {
 }
 
 #[test]
-fn finished_ids_stay_finished() {
+fn finished_migration_ids_stay_finished() {
     let committed = "2d data-located realm=EU\n3d migrated id=1 to=US";
     check_from_eu(
         "a commit is reverted, and its data with it",
@@ -77,7 +77,7 @@ fn finished_ids_stay_finished() {
 }
 
 #[test]
-fn pending_migrations() {
+fn pending_migration_is_replaced_or_superseded() {
     check_from_eu(
         "scheduled again: target and given times replaced",
         "2d migration-scheduled id=1 to=US\n3d migration-scheduled id=1 to=DE",
@@ -116,7 +116,7 @@ fn pending_migrations() {
 }
 
 #[test]
-fn commits() {
+fn commit_pins_the_target_realm() {
     check_from_eu(
         "target of the event before that of the pending one; data that is known moves; the override goes",
         "2d data-located realm=EU\n3d override action=PIN realm=EU\n4d migration-scheduled id=1 to=US
@@ -158,7 +158,7 @@ fn commits() {
 }
 
 #[test]
-fn rollbacks() {
+fn rollback_returns_to_the_source_realm() {
     check_from_eu(
         "before it arrived",
         "2d migration-scheduled id=1 to=US\n3d migration-rolled-back id=1",
@@ -187,7 +187,7 @@ fn rollbacks() {
 }
 
 #[test]
-fn the_source_is_learnt() {
+fn source_is_the_first_other_realm_pinned_while_pending() {
     check(
         "the first other realm that is pinned while it is pending, and it stays",
         "1d migration-scheduled id=1 to=US\n2d installed on=EU\n3d override action=PIN realm=GLOBAL
@@ -208,7 +208,7 @@ fn the_source_is_learnt() {
 }
 
 #[test]
-fn hooks_presuppose_an_installation() {
+fn hook_without_install_implies_an_installation() {
     check("enabled", "1d enabled", "installed nowhere !1:install-not-seen");
     check("disabled", "1d disabled", "installed disabled nowhere !1:install-not-seen");
     check(
@@ -242,7 +242,7 @@ fn due(history: &str) -> (String, bool, bool) {
 }
 
 #[test]
-fn a_migration_is_due_by_its_end_or_24_hours_after_its_phase_began() {
+fn migration_is_due_at_its_end_or_24_hours_after_its_phase() {
     for (history, due_by) in [
         ("1d migration-scheduled id=1 to=EU start=3d end=4d", "4d"),
         ("1d migration-scheduled id=1 to=EU start=3d end=4d\n3d migration-started id=1", "4d"),
@@ -259,7 +259,7 @@ fn a_migration_is_due_by_its_end_or_24_hours_after_its_phase_began() {
 }
 
 #[test]
-fn a_hook_from_the_target_long_after_it_was_due_is_told() {
+fn arrival_over_24_hours_after_due_is_an_anomaly() {
     let scheduled = "1d installed on=US\n2d migration-scheduled id=1 to=EU end=3d";
     let arrived = |at: &str| {
         format!("installed EU/observed@{at} pending=1→EU:scheduled rule=FRESH@1 observed=US pinned=US")

@@ -1,12 +1,12 @@
-//! Rules 6.5, and what the tenant shares.
+//! Rules 6.5, and facts that the apps of a tenant share.
 
-use super::{check, ledger, tell};
+use super::{check, ledger, state_text};
 use ledger_core::ids::AppKey;
 
 const FRESH_EU: &str = "rule=FRESH@1 observed=EU pinned=EU";
 
 #[test]
-fn overrides() {
+fn override_pins_releases_and_forgets() {
     check("before any install", "1d override action=PIN realm=US", "none nowhere override=US");
     check(
         "to a region without a URL",
@@ -46,13 +46,13 @@ fn overrides() {
 }
 
 #[test]
-fn what_is_known_before_any_install() {
+fn data_and_subscription_are_kept_before_any_install() {
     check("located", "1d data-located realm=EU", "none nowhere data=EU");
     check("subscribed", "1d subscription-observed state=ACTIVE", "none nowhere");
 }
 
 #[test]
-fn the_product_realm_is_shared_and_taken_first() {
+fn product_realm_is_shared_by_the_apps_of_a_tenant() {
     check(
         "of another app's install, by event time and not by arrival",
         "3d installed app=b product=US\n1d installed app=b product=EU\n2d installed",
@@ -66,7 +66,10 @@ fn the_product_realm_is_shared_and_taken_first() {
     let ledger = ledger("1d installed on=EU\n2d product-moved product=US\n3d installed app=b on=EU");
     let tenant = &ledger.tenants.values().next().unwrap().tenant;
     let other = &tenant.installations[&AppKey::new("b").unwrap()];
-    assert_eq!(tell(tenant, other), "installed EU/observed@3d product=US rule=FRESH@3 observed=EU pinned=EU");
+    assert_eq!(
+        state_text(tenant, other),
+        "installed EU/observed@3d product=US rule=FRESH@3 observed=EU pinned=EU"
+    );
     let outcomes = &ledger.tenants.values().next().unwrap().outcomes;
     assert_eq!(outcomes[1].changes.len(), 1, "a product that moved changes every installation");
     assert_eq!(outcomes[2].changes.len(), 1, "an install changes only its own");

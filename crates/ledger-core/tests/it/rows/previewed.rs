@@ -1,4 +1,4 @@
-//! Rules 6.7: what an install would get, held against the install itself.
+//! Rules 6.7: the preview of an install equals the install.
 
 use ledger_core::ids::AppKey;
 use ledger_core::preview::preview;
@@ -16,7 +16,7 @@ fn previewed(history: &str, at: &str) -> Decision {
     preview(tenant.installations.get(&app), tenant.product_realm, ledger.apps.of(&app), at)
 }
 
-/// What the install makes of it when it comes.
+/// The decision of the install itself.
 fn decided(history: &str, at: &str) -> Decision {
     let ledger = ledger(&format!("{history}\n{at} installed"));
     let tenant = &ledger.tenants.values().next().unwrap().tenant;
@@ -24,7 +24,7 @@ fn decided(history: &str, at: &str) -> Decision {
 }
 
 #[test]
-fn it_is_the_decision_that_the_install_gets() {
+fn preview_equals_the_decision_of_the_install() {
     let installed = "1d installed on=US product=EU";
     for (history, at, rule) in [
         ("1d product-moved product=EU".to_owned(), "2d", Rule::Fresh),
@@ -54,7 +54,7 @@ fn it_is_the_decision_that_the_install_gets() {
 }
 
 #[test]
-fn a_refresh_keeps_its_realm() {
+fn preview_of_a_refresh_keeps_the_realm() {
     let refresh = previewed("1d installed on=US product=EU", "2d");
     let realm = refresh.pinned_realm.map(|realm| realm.to_string());
     assert_eq!((refresh.rule, realm.as_deref()), (Rule::Refresh, Some("US")));
@@ -64,7 +64,7 @@ fn a_refresh_keeps_its_realm() {
 }
 
 #[test]
-fn a_refresh_of_an_unknown_realm_goes_where_the_product_is() {
+fn preview_of_an_unknown_realm_follows_the_product() {
     let refresh = previewed("1d enabled\n1d product-moved product=EU", "2d");
     let realm = refresh.pinned_realm.map(|realm| realm.to_string());
     assert_eq!((refresh.rule, realm.as_deref()), (Rule::Refresh, Some("EU")));
@@ -72,7 +72,7 @@ fn a_refresh_of_an_unknown_realm_goes_where_the_product_is() {
 }
 
 #[test]
-fn a_refresh_of_an_unknown_realm_goes_where_the_predecessor_was() {
+fn preview_of_an_unknown_realm_follows_the_predecessor() {
     let refresh = previewed(
         "1d enabled\n1d continued fromClientKey=old fromRealm=EU\n1d product-moved product=US",
         "2d",

@@ -28,7 +28,7 @@ fn counts(policy: Policy, history: &str) -> (u64, u64, u64) {
 const TEN_DAYS_AWAY: &str = "0d policy-set policy=off\n1d installed product=US\n2d uninstalled\n3d product-moved product=EU\n12d installed";
 
 #[test]
-fn policies_side_by_side() {
+fn each_policy_counts_persisted_and_moved_reinstalls() {
     let policies = [Policy::Off, Policy::Descriptor, Policy::Days { days: 30 }, Policy::Indefinite];
     let found = reports(&policies, &[TEN_DAYS_AWAY]);
     let outcomes: Vec<_> = found.iter().map(|r| (r.policy, r.reinstalls, r.persisted, r.moved)).collect();
@@ -38,7 +38,7 @@ fn policies_side_by_side() {
 }
 
 #[test]
-fn a_subscription_holds_it() {
+fn subscription_grace_keeps_the_realm() {
     let lapsed = "1d installed product=US\n1d subscription-observed state=ACTIVE\n2d uninstalled
                   3d subscription-observed state=INACTIVE\n5d product-moved product=EU\n6d installed";
     assert_eq!(counts(Policy::Subscription { grace_days: 2 }, lapsed), (1, 0, 1));
@@ -46,7 +46,7 @@ fn a_subscription_holds_it() {
 }
 
 #[test]
-fn only_reinstalls_of_the_uninstalled_count() {
+fn only_installs_after_an_uninstall_count_as_reinstalls() {
     let days = Policy::Days { days: 30 };
     assert_eq!(counts(days, "1d installed on=EU\n2d installed on=US"), (0, 0, 0), "a refresh here");
     assert_eq!(
@@ -63,23 +63,23 @@ fn only_reinstalls_of_the_uninstalled_count() {
 }
 
 #[test]
-fn expectation_is_followed_not_the_platform() {
-    // The platform moved it to EU at the first reinstall; the rules would have kept it in US, so the second
-    // one comes back to US.
+fn expected_realm_is_followed_instead_of_the_observed_one() {
+    // The platform moved it to EU at the first reinstall; the rules would have kept it in US, so the second reinstall
+    // counts as returning to US.
     let history = "1d installed on=US product=EU\n2d uninstalled\n3d installed on=EU\n4d uninstalled on=EU\n5d installed on=EU";
     assert_eq!(counts(Policy::Days { days: 30 }, history), (2, 2, 0));
-    // The first install is expected in EU, whatever was called, and stays there without any window.
+    // The first install is expected in EU, whichever realm was called, and keeps it without any window.
     assert_eq!(counts(Policy::Off, history), (2, 0, 0));
 }
 
 #[test]
-fn what_was_overtaken_is_skipped() {
+fn overtaken_uninstall_is_skipped() {
     let history = "1d installed on=EU\n2d uninstalled on=EU\n3d installed on=US\n3d+1m uninstalled on=EU\n4d installed on=US";
     assert_eq!(counts(Policy::Indefinite, history), (1, 1, 0));
 }
 
 #[test]
-fn what_was_of_another_installation_is_skipped() {
+fn uninstall_of_another_installation_is_skipped() {
     let history =
         "1d installed on=EU installationId=one\n2d uninstalled\n3d installed on=EU installationId=two
                    4d uninstalled installationId=one\n5d installed on=EU installationId=two";
@@ -87,7 +87,7 @@ fn what_was_of_another_installation_is_skipped() {
 }
 
 #[test]
-fn a_previous_realm_that_was_told_later_does_not_count_as_moved() {
+fn continuation_after_the_decision_does_not_count_as_moved() {
     let told = "continued fromClientKey=old fromRealm=EU";
     let reinstalled = "1d uninstalled\n3d installed product=US";
     assert_eq!(
@@ -99,7 +99,7 @@ fn a_previous_realm_that_was_told_later_does_not_count_as_moved() {
 }
 
 #[test]
-fn a_superseded_opens_the_gap() {
+fn superseded_opens_the_gap() {
     let history = "1d installed on=EU\n2d superseded toClientKey=new\n5d installed on=EU";
     assert_eq!(counts(Policy::Days { days: 7 }, history), (1, 1, 0));
     assert_eq!(counts(Policy::Days { days: 1 }, history), (1, 0, 0));
@@ -120,7 +120,7 @@ fn gaps_are_measured_from_the_first_uninstall() {
 }
 
 #[test]
-fn only_what_is_in_the_scope_counts() {
+fn reinstalls_outside_the_scope_are_not_counted() {
     let history =
         ledger("1d installed on=EU\n2d uninstalled\n5d installed on=EU\n6d uninstalled\n20d installed on=EU");
     let gaps = |scope: WhatIfScope| {
@@ -141,7 +141,7 @@ fn only_what_is_in_the_scope_counts() {
 }
 
 #[test]
-fn an_installation_that_would_be_elsewhere_is_told_once_at_the_first_record() {
+fn differences_are_reported_at_the_first_differing_record() {
     let told = |policies: &[Policy], scope: WhatIfScope| {
         let ledger = ledger(TEN_DAYS_AWAY);
         let mut whatif = WhatIf::new(policies).limited_to(scope);
@@ -174,7 +174,7 @@ fn an_installation_that_would_be_elsewhere_is_told_once_at_the_first_record() {
 }
 
 #[test]
-fn migrations_and_overrides_are_followed_as_they_happened() {
+fn recorded_migrations_and_overrides_are_followed() {
     let days = Policy::Days { days: 30 };
     let migrated =
         "1d installed on=US product=US\n2d migration-scheduled id=7 to=EU\n3d migration-committed id=7
@@ -189,7 +189,7 @@ fn migrations_and_overrides_are_followed_as_they_happened() {
 }
 
 #[test]
-fn an_install_that_was_overtaken_by_its_hook_is_no_reinstall() {
+fn install_after_its_implying_hook_is_no_reinstall() {
     let history = "1d installed on=EU product=EU\n2d uninstalled\n3d installed on=EU";
     assert_eq!(counts(Policy::Off, history), (1, 0, 0));
     let implied = "1d enabled\n1d+4m installed on=EU product=EU\n2d uninstalled\n3d installed on=EU";
@@ -198,8 +198,8 @@ fn an_install_that_was_overtaken_by_its_hook_is_no_reinstall() {
 }
 
 #[test]
-fn a_late_event_of_the_app_counts_from_its_own_time_on() {
-    // The descriptor that stopped serving US was told last.
+fn late_app_event_counts_from_its_event_time() {
+    // The descriptor without US arrives last.
     let late = "1d installed on=US product=US\n2d uninstalled\n4d installed on=US\n3d descriptor-published descriptor=EU";
     assert_eq!(counts(Policy::Indefinite, late), (1, 0, 1), "withdrawn before it came back");
     let later = "1d installed on=US product=US\n2d uninstalled\n4d installed on=US\n5d descriptor-published descriptor=EU";

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_that_is_too_large_is_told_by_its_digest() {
+    fn oversized_body_becomes_a_digest() {
         let json = RefusedBody::Json("[1,2]".to_owned());
         assert_eq!(body(&json, 5), ("redacted-json", b"[1,2]".to_vec()));
         let (form, value) = body(&json, 4);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_cut_between_characters() {
+    fn long_texts_are_truncated_between_characters() {
         assert_eq!(cut("path"), "path");
         let long = format!("a{}", "é".repeat(TEXT_MAX_BYTES));
         let shown = cut(&long);

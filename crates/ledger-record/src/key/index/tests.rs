@@ -52,7 +52,7 @@ fn every_entry() -> Vec<(IndexEntry, &'static [u8])> {
 }
 
 #[test]
-fn the_bytes_are_frozen() {
+fn key_bytes_are_frozen() {
     for (entry, bytes) in every_entry() {
         assert_eq!(entry.encode(), bytes, "{entry:?}");
         assert_eq!(IndexEntry::decode(bytes), Ok(entry));
@@ -60,7 +60,7 @@ fn the_bytes_are_frozen() {
 }
 
 #[test]
-fn refuses_what_is_no_entry() {
+fn malformed_index_keys_are_refused() {
     let refused: [&[u8]; 11] = [
         b"",
         b"\x00acme\0app",
@@ -80,7 +80,7 @@ fn refuses_what_is_no_entry() {
 }
 
 #[test]
-fn windows_stand_in_order_of_their_end() {
+fn window_keys_sort_by_end() {
     let at = |ms| {
         let end = Timestamp::from_millis(ms);
         IndexEntry::WindowEnd { end, client: client(), app: app() }.encode()
@@ -93,7 +93,7 @@ fn windows_stand_in_order_of_their_end() {
 }
 
 #[test]
-fn prefixes_belong_to_one_list() {
+fn each_prefix_selects_one_list() {
     let keys: Vec<_> = every_entry().into_iter().map(|(entry, _)| entry.encode()).collect();
     let prefixes = [
         realm_prefix(realm("EU")),
@@ -134,7 +134,7 @@ fn anomalies() -> Anomalies {
 }
 
 #[test]
-fn an_installation_is_listed_under_all_that_holds_for_it() {
+fn installation_is_in_every_list_that_applies() {
     let by_app = IndexEntry::App { app: app(), client: client() };
     let by_realm = IndexEntry::Realm { realm: realm("EU"), client: client(), app: app() };
     assert_eq!(entries_of(Some(realm("US")), Installation::default()), std::slice::from_ref(&by_app));
@@ -169,7 +169,7 @@ fn an_installation_is_listed_under_all_that_holds_for_it() {
 }
 
 #[test]
-fn a_pending_migration_is_listed() {
+fn pending_migration_is_listed() {
     let pending = PendingMigration {
         id: MigrationId::new("57500").unwrap(),
         target: None,
@@ -187,7 +187,7 @@ fn a_pending_migration_is_listed() {
 }
 
 #[test]
-fn an_own_descriptor_is_listed_where_it_means_drift() {
+fn own_descriptor_is_listed_when_it_causes_drift() {
     let own = |region: &str| OwnDescriptor {
         time: Timestamp::from_millis(1),
         descriptor: Descriptor {

@@ -1,4 +1,4 @@
-//! What a dishonest operator, or a bad disk, does to a bundle: all of it is noticed.
+//! Changes of a bundle by a dishonest operator or a bad disk are all refused.
 
 use ledger_core::event::{AppFact, InstallationFact};
 use ledger_core::policy::Policy;
@@ -37,7 +37,7 @@ fn with_history(change: impl FnOnce(&mut StreamPart)) -> Bundle {
 }
 
 #[test]
-fn every_flipped_bit_is_noticed() {
+fn every_flipped_bit_is_refused() {
     let mut ledger = Ledger::new();
     ledger.installed("acme", "app.one", 0, Some("EU"));
     ledger.tick();
@@ -53,7 +53,7 @@ fn every_flipped_bit_is_noticed() {
         for bit in 0..8 {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1 << bit;
-            // What is no UTF-8 is no text to begin with.
+            // Text that is not UTF-8 is no bundle.
             let Ok(flipped) = String::from_utf8(bytes) else { continue };
             let verdict = verify(&flipped, &keys(), Some(&pinned));
             assert!(verdict.is_err(), "bit {bit} of byte {at}: {flipped}");
@@ -64,7 +64,7 @@ fn every_flipped_bit_is_noticed() {
 }
 
 #[test]
-fn a_bit_of_every_byte_of_a_long_bundle_is_noticed() {
+fn one_flipped_bit_per_byte_of_a_long_bundle_is_refused() {
     let text = Ledger::eventful().bundle("acme").write();
     for at in 0..text.len() {
         let mut bytes = text.clone().into_bytes();
@@ -75,18 +75,18 @@ fn a_bit_of_every_byte_of_a_long_bundle_is_noticed() {
 }
 
 #[test]
-fn a_truncated_file_is_noticed_at_every_length() {
+fn truncated_bundle_is_refused_at_every_length() {
     let text = Ledger::eventful().bundle("acme").write();
     for end in 0..text.len() {
         let Ok(verified) = verify(&text[..end], &keys(), None) else { continue };
-        // The app sections are optional: without them less is claimed.
+        // The app sections are optional; without them the bundle claims less.
         assert!(!verified.decisions_follow() && verified.records.len() == 7, "{end}");
         assert!(text[end..].starts_with(r#"{"type":"app","#), "{end}");
     }
 }
 
 #[test]
-fn dropped_swapped_and_repeated_records_are_noticed() {
+fn dropped_swapped_and_repeated_records_are_refused() {
     use RecordFault::Number;
     let count = 7;
     let recount = |history: &mut StreamPart| history.count = u64::try_from(history.records.len()).unwrap();
@@ -124,14 +124,14 @@ fn dropped_swapped_and_repeated_records_are_noticed() {
 }
 
 #[test]
-fn another_streams_record_is_noticed() {
+fn record_of_another_stream_is_refused() {
     let ledger = Ledger::eventful();
     let (foreign, own) = (ledger.bundle("größe"), ledger.bundle("acme"));
     let spliced = with_history(|history| history.records[0] = foreign.history.records[0].clone());
     assert_eq!(fault(&spliced), record(1, RecordFault::Stream));
     let appended = with_history(|history| history.records.push(foreign.history.records[0].clone()));
     assert_eq!(fault(&appended), record(8, RecordFault::Stream));
-    // The whole history of another tenant under this tenant's name, and an absence borrowed from another.
+    // The whole history of another tenant under this tenant's name, and an absence copied from another tenant.
     let renamed = Bundle { client: own.client.clone(), ..foreign };
     assert_eq!(fault(&renamed), record(1, RecordFault::Stream));
     for name in 0..20 {
@@ -144,7 +144,7 @@ fn another_streams_record_is_noticed() {
 }
 
 #[test]
-fn a_rewritten_line_is_noticed() {
+fn rewritten_leaf_is_refused() {
     let rewritten = |number: usize, change: fn(&mut RecordLeaf)| {
         with_history(|history| {
             let Ok(Leaf::Record(mut leaf)) = Leaf::parse(&history.records[number].entry) else { panic!() };
@@ -165,7 +165,7 @@ fn a_rewritten_line_is_noticed() {
 }
 
 #[test]
-fn another_payload_is_noticed() {
+fn exchanged_payload_is_refused() {
     let salted = with_history(|history| {
         if let Some((salt, _)) = &mut history.records[0].opening {
             salt.0[0] ^= 1;
@@ -180,14 +180,14 @@ fn another_payload_is_noticed() {
 }
 
 #[test]
-fn an_older_seal_with_a_newer_note_is_noticed() {
+fn older_seal_with_a_newer_note_is_refused() {
     let older = Ledger::eventful();
     let mut newer = older.clone();
     newer.fact("acme", "app.one", 9, InstallationFact::Enabled);
     newer.tick();
     let mixed = Bundle { note: newer.note(), ..older.bundle("acme") };
     assert_eq!(fault(&mixed), BundleFault::SealPlace);
-    // With the note's own index, the older seal does not say what it should.
+    // With the note's own index, the older seal does not match its place.
     let mut moved = mixed.clone();
     moved.seal.index = newer.size() - 1;
     assert_eq!(fault(&moved), BundleFault::SealPlace);
@@ -198,7 +198,7 @@ fn an_older_seal_with_a_newer_note_is_noticed() {
 }
 
 #[test]
-fn an_unsealed_size_is_not_believed_even_if_signed() {
+fn signed_but_unsealed_size_is_refused() {
     let mut ledger = Ledger::eventful();
     ledger.fact("acme", "app.one", 9, InstallationFact::Enabled);
     // The note is genuine, but its last leaf is a record.
@@ -209,14 +209,14 @@ fn an_unsealed_size_is_not_believed_even_if_signed() {
 }
 
 #[test]
-fn what_was_set_for_an_app_cannot_be_left_out() {
+fn omitted_app_record_is_refused() {
     let hidden = changed(|bundle| {
         let (_, part) = &mut bundle.apps[0];
         part.records.pop();
         part.count -= 1;
     });
     assert!(matches!(fault(&hidden), BundleFault::Incomplete(StreamName::App(_))));
-    // A section that is true, but has nothing to do with the tenant.
+    // A true section of an app that the tenant does not have.
     let ledger = Ledger::eventful();
     let foreign = Bundle { apps: ledger.bundle("acme").apps, ..ledger.bundle("third") };
     assert_eq!(fault(&foreign), BundleFault::ForeignApp(app("app.one")));
@@ -225,8 +225,8 @@ fn what_was_set_for_an_app_cannot_be_left_out() {
 }
 
 #[test]
-fn a_decision_that_does_not_follow_is_noticed() {
-    // An operator who appends a record with a rule of his own, in a log that is consistent in itself.
+fn decision_that_does_not_follow_is_refused() {
+    // The operator appends a record with a wrong rule to an otherwise consistent log.
     for (seq, lie) in [(1, Rule::Persisted), (5, Rule::Fresh)] {
         let bundle = Ledger::lying(Lie::Rule(seq, lie)).bundle("acme");
         assert_eq!(fault(&bundle), BundleFault::Decision { seq });
@@ -234,7 +234,7 @@ fn a_decision_that_does_not_follow_is_noticed() {
 }
 
 #[test]
-fn a_realm_that_does_not_follow_is_noticed() {
+fn realm_that_does_not_follow_is_refused() {
     let honest = Ledger::eventful().bundle("acme");
     for (seq, record) in (1..).zip(&honest.history.records) {
         let Ok(Leaf::Record(leaf)) = Leaf::parse(&record.entry) else { panic!("{}", record.entry) };
@@ -247,9 +247,9 @@ fn a_realm_that_does_not_follow_is_noticed() {
     }
 }
 
-/// Folded anew, the window that the late policy does not grant is gone, and the reinstall has another rule.
+/// Refolded with the late policy there is no window, and the reinstall has another rule.
 #[test]
-fn what_a_late_policy_changed_has_to_show_in_the_lines_after_it() {
+fn late_policy_must_change_the_later_leaves() {
     let ledger = |late: bool| {
         let mut ledger = Ledger::new();
         ledger.app_level("app.one", -2, AppFact::DescriptorPublished { descriptor: samples::descriptor() });
@@ -275,10 +275,10 @@ fn what_a_late_policy_changed_has_to_show_in_the_lines_after_it() {
 }
 
 #[test]
-fn decisions_by_unknown_rules_cannot_be_judged() {
+fn decisions_by_unknown_rules_are_inconclusive() {
     let bundle = Ledger::by_rules(3).bundle("acme");
     assert!(matches!(judge(&bundle), Err(BundleRefusal::Undecided(InconclusiveBundle::UnknownRules(3)))));
-    // Where not everything is shown, nothing is said of the decisions, and the rest holds.
+    // A partial bundle claims nothing about decisions, and the rest is valid.
     let part = changed(|bundle| *bundle = Ledger::by_rules(3).bundle_of_one_app("acme", &app("app.one")));
     assert!(!judge(&part).unwrap().decisions_follow());
 }

@@ -1,4 +1,4 @@
-//! Bundles that hold: a whole history, an absence, one app's view, an earlier checkpoint kept.
+//! Valid bundles: a whole history, an absence, one app's view, an earlier checkpoint.
 
 use ledger_core::event::InstallationFact;
 use ledger_core::state::Rule;
@@ -17,7 +17,7 @@ pub(crate) fn judge(bundle: &Bundle) -> Result<VerifiedBundle, BundleRefusal> {
 }
 
 #[test]
-fn a_bundle_is_read_as_it_is_written() {
+fn bundle_round_trips() {
     let ledger = Ledger::eventful();
     for of in ["acme", "größe", "third", "nobody"] {
         let bundle = ledger.bundle(of);
@@ -26,7 +26,7 @@ fn a_bundle_is_read_as_it_is_written() {
 }
 
 #[test]
-fn a_whole_history_is_proven_and_its_decisions_follow() {
+fn whole_history_verifies_with_its_decisions() {
     let ledger = Ledger::eventful();
     let verified = judge(&ledger.bundle("acme")).unwrap();
     assert_eq!(verified.records.len(), 7);
@@ -45,7 +45,7 @@ fn a_whole_history_is_proven_and_its_decisions_follow() {
 }
 
 #[test]
-fn an_absence_is_proven() {
+fn absence_verifies() {
     let mut ledger = Ledger::eventful();
     for number in 0..40 {
         ledger.installed(&format!("somebody-{number}"), "app.one", 9, None);
@@ -61,7 +61,7 @@ fn an_absence_is_proven() {
 }
 
 #[test]
-fn one_apps_view_hides_the_others_payloads() {
+fn bundle_of_one_app_omits_other_payloads() {
     let ledger = Ledger::eventful();
     let bundle = ledger.bundle_of_one_app("acme", &app("app.one"));
     let verified = judge(&bundle).unwrap();
@@ -71,7 +71,7 @@ fn one_apps_view_hides_the_others_payloads() {
 }
 
 #[test]
-fn a_pinned_checkpoint_is_gone_on_from() {
+fn pinned_checkpoint_is_extended() {
     let before = Ledger::eventful();
     let mut ledger = before.clone();
     ledger.fact("third", "app.two", 9, InstallationFact::Disabled);
@@ -97,7 +97,7 @@ fn a_pinned_checkpoint_is_gone_on_from() {
         undecided(InconclusiveBundle::PinnedUnknownKey)
     );
 
-    // A log that was forked after the pinned checkpoint was given out, or before.
+    // A log forked after or before the pinned checkpoint.
     let mut forked = Ledger::new();
     forked.installed("acme", "app.one", 0, None);
     while forked.size() + 1 < before.size() {
@@ -111,7 +111,7 @@ fn a_pinned_checkpoint_is_gone_on_from() {
 }
 
 #[test]
-fn newer_forms_are_not_judged() {
+fn newer_bundle_version_is_inconclusive() {
     let text = Ledger::eventful().bundle("acme").write();
     let newer = text.replacen(r#","v":1,"#, r#","v":2,"#, 1);
     assert_eq!(

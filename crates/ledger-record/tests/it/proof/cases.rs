@@ -1,9 +1,9 @@
-//! Frozen bundles and logs with their verdicts, which every later release and every other verifier must share.
+//! Published bundles and logs with their verdicts, which every later release and every other verifier must give.
 //!
-//! `cases.ndjson` has for each case its name, the bundle, the verifier keys, the pinned note if there is one,
-//! and the exit code of `verify`: 0 valid, 3 invalid, 1 cannot be judged. Where a verifier without the rules,
-//! which stops before the decisions, comes to another verdict, `exitWithoutRules` has it. The `cases.ndjson` of
-//! logs have the files of a directory, by path, in base64.
+//! `cases.ndjson` has for each case its name, the bundle, the verifier keys, the pinned note if there is one, and the
+//! exit code of `verify`: 0 valid, 3 invalid, 1 inconclusive. A verifier without the rules stops before the
+//! decisions; `exitWithoutRules` has its exit code where it differs. The `cases.ndjson` of logs have the files of a
+//! directory, by path, in base64.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -46,7 +46,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[test]
-fn every_frozen_bundle_is_judged_as_ever() {
+fn published_bundles_keep_their_verdicts() {
     let cases = cases();
     for exit in [0, 1, 3] {
         assert!(cases.iter().filter(|case| case.exit == exit).count() > 1, "exit {exit} has cases");
@@ -64,20 +64,20 @@ fn every_frozen_bundle_is_judged_as_ever() {
 }
 
 #[test]
-fn the_frozen_bundle_is_still_the_one_that_is_written() {
+fn published_bundle_is_written_unchanged() {
     let whole = cases().into_iter().find(|case| case.name == "whole history").unwrap();
     assert_eq!(Ledger::eventful().bundle("acme").write(), whole.bundle);
 }
 
 #[test]
-fn text_of_every_kind_is_written_as_in_the_frozen_bundle() {
+fn odd_text_is_written_as_in_the_published_bundle() {
     let ledger = published::text_of_every_kind();
     let odd = cases().into_iter().find(|case| case.name == "text of every kind").map(|case| case.bundle);
     assert_eq!(Some(ledger.bundle("acme").write()), odd);
 }
 
 #[test]
-fn every_frozen_log_is_judged_as_ever() {
+fn published_logs_keep_their_verdicts() {
     for line in LOGS.lines() {
         let case: LogCase = serde_json::from_str(line).unwrap();
         let keys: Vec<VerifierKey> = case.keys.iter().map(|key| VerifierKey::parse(key).unwrap()).collect();

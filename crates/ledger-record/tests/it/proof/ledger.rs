@@ -1,4 +1,4 @@
-//! A ledger in memory that makes real logs: records folded as they arrive, leaves, map, seals, checkpoints.
+//! A ledger in memory that builds real logs: records folded in arrival order, leaves, map, seals, checkpoints.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -61,13 +61,12 @@ pub(crate) struct Ledger {
     lie: Option<Lie>,
 }
 
-/// What an operator writes into the log, which is true in itself all the same: the tree, the chains and the maps
-/// are those of his lines.
+/// A lie of the operator; tree, chains and maps are consistent with the false leaves.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Lie {
-    /// A rule of his own, in the record of this number of each tenant.
+    /// A wrong rule, in the record with this number of each tenant.
     Rule(u64, Rule),
-    /// A realm of his own.
+    /// A wrong realm.
     Realm(u64, Option<Realm>),
     /// Another payload.
     Payload(u64, fn(&str) -> String),
@@ -106,7 +105,7 @@ impl Ledger {
         ledger
     }
 
-    /// The same log by a lying operator.
+    /// The same log written with a lie.
     pub(crate) fn lying(lie: Lie) -> Self {
         let mut ledger = Self { lie: Some(lie), ..Self::new() };
         ledger.live();
@@ -134,7 +133,7 @@ impl Ledger {
         ledger
     }
 
-    /// Nothing is recorded for so many milliseconds.
+    /// Nothing is recorded for this number of milliseconds.
     pub(crate) fn wait(&mut self, ms: i64) {
         self.recorded += ms;
     }
@@ -160,7 +159,7 @@ impl Ledger {
         ledger.installed(acme, "app.one", 4, None);
         ledger.fact(acme, "app.one", 5, InstallationFact::Disabled);
         ledger.app_level("app.one", 2, AppFact::PolicySet { policy: ledger_core::policy::Policy::Off });
-        // Late: it belongs before the reinstall.
+        // Late: its event time is before the reinstall.
         ledger.fact(acme, "app.one", 3, InstallationFact::DataLocated { realm: realm("EU") });
         ledger.tick();
     }
@@ -358,7 +357,7 @@ impl Ledger {
         StreamPart::new(proof, own.map(part).collect())
     }
 
-    /// The bundle of a tenant, with all that its decisions rest on.
+    /// The bundle of a tenant with everything its decisions depend on.
     pub(crate) fn bundle(&self, of: &str) -> Bundle {
         let stream = Stream::Tenant(client(of));
         let history = self.stream(&stream, |_| true);
@@ -387,7 +386,7 @@ impl Ledger {
         }
     }
 
-    /// The bundle for a partner who may see one app only.
+    /// The bundle for a partner with access to one app only.
     pub(crate) fn bundle_of_one_app(&self, of: &str, sees: &AppKey) -> Bundle {
         let is_seen = |record: &Record| match &record.content {
             Content::Event { event, .. } => event.app().is_none_or(|app| app == sees),

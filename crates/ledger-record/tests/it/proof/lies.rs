@@ -1,7 +1,7 @@
-//! Lies that their operator signed, and spellings that two readers could take in two ways: each is refused for what it
-//! is, and published, so that every other verifier is held to it.
+//! Signed lies and ambiguous spellings: each is refused for its own reason and published as a case for every other
+//! verifier.
 //!
-//! They are the cases of `cases.ndjson` behind those of [`super::published`]; made anew with `BLESS=1`.
+//! They are the cases of `cases.ndjson` after those of [`super::published`]; `BLESS=1` writes them again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,7 +47,7 @@ fn case(name: &'static str, exit: u8) -> Case {
     Case { name, exit, exit_without_rules: None, keys, pinned: None, bundle: None, files: None }
 }
 
-/// A bundle that is refused for this.
+/// A bundle and the reason of its refusal.
 #[track_caller]
 fn refused(
     name: &'static str,
@@ -79,7 +79,7 @@ fn lying(lie: Lie) -> String {
     Ledger::lying(lie).bundle("acme").write()
 }
 
-/// The last record of acme: nothing in its stream rests on it.
+/// The last record of acme: no later record of its stream depends on it.
 const LAST: u64 = 7;
 
 fn of_another_log() -> Checkpoint {
@@ -134,7 +134,7 @@ fn ways_through_the_map() -> Vec<Case> {
         history.records.clear();
         (history.count, history.other) = (0, Some(own));
     });
-    // A map in which the leaf lies deeper than where it is alone: nothing is beside it.
+    // A map with the lone leaf deeper than necessary, without siblings.
     let depth = acme().history.siblings.len();
     let sides = (0..=depth).rev().map(|at| stream.0[at / 8] >> (7 - at % 8) & 1 == 1);
     let siblings: Vec<Hash> = [Hash::ZERO].into_iter().chain(acme().history.siblings).collect();
@@ -230,7 +230,7 @@ fn spellings() -> Vec<Case> {
     ]
 }
 
-/// A version is the first thing that is looked at, at its one place; whatever is there else is no version.
+/// The verifier reads the version first, at its one place; a version elsewhere is ignored.
 fn versions_of_lines() -> Vec<Case> {
     let unknown = |name, version, lie: fn(&str) -> String| {
         refused(name, lying(Lie::Line(LAST, lie)), None, InconclusiveBundle::UnknownVersion(version))
@@ -295,7 +295,7 @@ fn versions_of_bundles() -> Vec<Case> {
     ]
 }
 
-/// A log that is not taken because of this line.
+/// A log that is refused because of this leaf.
 #[track_caller]
 fn log_refused(name: &'static str, ledger: &Ledger, index: u64, fault: log::LogFault) -> Case {
     let files: Files = directory(ledger.lines());
@@ -394,7 +394,7 @@ fn publish(file: &str, cases: &[Case]) {
 }
 
 #[test]
-fn every_lie_about_a_history_is_refused_for_what_it_is_and_published() {
+fn signed_bundle_lies_match_the_published_cases() {
     let cases = [
         published::bundles(),
         around_the_records(),
@@ -408,6 +408,6 @@ fn every_lie_about_a_history_is_refused_for_what_it_is_and_published() {
 }
 
 #[test]
-fn every_lie_about_a_log_is_refused_for_what_it_is_and_published() {
+fn signed_log_lies_match_the_published_cases() {
     publish("tlogs/cases.ndjson", &published::logs().into_iter().chain(logs()).collect::<Vec<_>>());
 }

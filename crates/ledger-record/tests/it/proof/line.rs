@@ -1,6 +1,6 @@
-//! Leaf lines and payloads: frozen bytes, read back strictly.
+//! Leaf lines and payloads: frozen bytes, decoded strictly.
 //!
-//! `golden/leaf-v1.txt` holds a name, the line and the payload of each kind of record, between tabs. Lines are
+//! `golden/leaf-v1.txt` has a name, the line and the payload of each kind of record, separated by tabs. Lines are
 //! added, never changed.
 
 use ledger_core::event::Body;
@@ -51,7 +51,7 @@ fn seal() -> SealLeaf {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the file is made by the test that checks it")]
-fn lines_and_payloads_are_written_as_ever() {
+fn golden_leaves_and_payloads_are_unchanged() {
     let mut written = Vec::new();
     let mut hasher = LeafHasher::new(secret());
     let succession = ("record-succession".to_owned(), samples::succession());
@@ -77,7 +77,7 @@ fn lines_and_payloads_are_written_as_ever() {
 }
 
 #[test]
-fn every_event_type_has_a_line() {
+fn every_event_type_has_a_leaf() {
     let mut names: Vec<&str> = samples::events().iter().map(|(_, event)| event.type_name()).collect();
     names.sort_unstable();
     names.dedup();
@@ -87,7 +87,7 @@ fn every_event_type_has_a_line() {
 }
 
 #[test]
-fn lines_are_read_back() {
+fn leaves_round_trip() {
     for (name, record) in samples::records() {
         let leaf = RecordLeaf::from_record(&record, beside(), &secret()).unwrap();
         assert_eq!(Leaf::parse(&leaf.write()), Ok(Leaf::Record(leaf)), "{name}");
@@ -96,7 +96,7 @@ fn lines_are_read_back() {
 }
 
 #[test]
-fn any_other_line_is_refused() {
+fn misspelled_leaves_are_refused() {
     let (_, record) = samples::records().swap_remove(0);
     let line = RecordLeaf::from_record(&record, beside(), &secret()).unwrap().write();
     for (from, to) in [
@@ -126,7 +126,7 @@ fn any_other_line_is_refused() {
 }
 
 #[test]
-fn what_is_too_large_for_every_reader_has_no_line() {
+fn numbers_beyond_json_precision_have_no_leaf() {
     let (_, record) = samples::records().swap_remove(0);
     let large = Record { seq: 1 << 53, ..record.clone() };
     assert_eq!(RecordLeaf::from_record(&large, beside(), &secret()), Err(TooLarge));
@@ -136,10 +136,10 @@ fn what_is_too_large_for_every_reader_has_no_line() {
 }
 
 #[test]
-fn streams_and_salts_do_not_meet() {
+fn stream_ids_and_salts_are_distinct() {
     let (client, app) = (samples::client(), samples::app());
     let ids = [Stream::Tenant(client), Stream::App(app), Stream::Rejected].map(|s| stream_id(&s));
-    // SHA-256 of the context, 03, 0000: what `printf` and `sha256sum` say.
+    // SHA-256 of the context, 03, 0000, as `printf` and `sha256sum` compute it.
     assert_eq!(ids[2], Hash::of(&[b"realm-ledger/key/v1\0\x03\0\0"]));
     assert!(ids[0] != ids[1] && ids[1] != ids[2]);
     let salts = [(ids[0], 1), (ids[0], 2), (ids[1], 1)].map(|(stream, n)| secret().salt(stream, n));
@@ -150,7 +150,7 @@ fn streams_and_salts_do_not_meet() {
 }
 
 #[test]
-fn the_rule_and_the_realm_are_those_of_the_events_own_installation() {
+fn leaf_has_the_rule_and_realm_of_the_events_installation() {
     let (_, event) = samples::events().swap_remove(0);
     let mut changes = samples::changes();
     let other = changes.iter().position(|change| change.app != samples::app()).unwrap();
@@ -168,7 +168,7 @@ fn the_rule_and_the_realm_are_those_of_the_events_own_installation() {
 }
 
 #[test]
-fn a_stored_seal_has_the_line_of_what_it_says() {
+fn stored_seal_becomes_a_seal_leaf() {
     let record = samples::seal();
     let leaf = SealLeaf {
         index: 0x0102_0304,
@@ -185,14 +185,14 @@ fn a_stored_seal_has_the_line_of_what_it_says() {
 }
 
 #[test]
-fn a_secret_is_told_from_another_by_its_fingerprint() {
+fn secrets_differ_by_fingerprint() {
     assert_eq!(secret().fingerprint(), secret().fingerprint());
     assert_ne!(secret().fingerprint(), LedgerSecret::from_bytes([8; 32]).fingerprint());
 }
 
 proptest! {
     #[test]
-    fn an_event_comes_back_out_of_its_line_and_payload(record in strategies::record()) {
+    fn event_round_trips_through_leaf_and_payload(record in strategies::record()) {
         let Content::Event { event, time_defaulted, .. } = &record.content else { return Ok(()) };
         let text = payload::of(&record);
         let opened = payload::open(&text, event.type_name(), event.app(), event.time);
@@ -205,7 +205,7 @@ proptest! {
     }
 
     #[test]
-    fn a_line_is_read_back_or_was_never_written(record in strategies::record()) {
+    fn every_written_leaf_is_read_back(record in strategies::record()) {
         let leaf = Leaf::from_record(&record, beside(), &secret());
         if let Ok((leaf, line)) = leaf.and_then(|leaf| Ok((leaf.clone(), leaf.write()?))) {
             prop_assert_eq!(Leaf::parse(&line), Ok(leaf));

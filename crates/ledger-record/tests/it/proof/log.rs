@@ -1,4 +1,4 @@
-//! A whole log, line by line: a true one is taken, and every lie is found at the line that tells it.
+//! A whole log, leaf by leaf: a true one is accepted, and every lie is found at its leaf.
 
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
@@ -22,7 +22,7 @@ fn lines() -> Vec<String> {
     Ledger::eventful().lines().to_vec()
 }
 
-/// The lines of the log's seals, and of its records.
+/// The indices of the leaves that match.
 fn indices(wanted: impl Fn(&Leaf) -> bool) -> Vec<usize> {
     let is_wanted = |line: &String| wanted(&Leaf::parse(line).unwrap());
     lines().iter().enumerate().filter(|(_, line)| is_wanted(line)).map(|(index, _)| index).collect()
@@ -50,7 +50,7 @@ fn assert_fault(lines: &[String], index: usize, fault: LogFault) {
 }
 
 #[test]
-fn a_true_log_is_taken() {
+fn true_log_is_accepted() {
     let ledger = Ledger::eventful();
     let reader = read(ledger.lines()).unwrap();
     assert_eq!((reader.tree().size(), reader.tree().root()), (ledger.size(), ledger.checkpoint().root));
@@ -62,7 +62,7 @@ fn a_true_log_is_taken() {
 }
 
 #[test]
-fn seals_by_number_and_by_the_minute_are_expected() {
+fn missing_seal_by_count_or_minute_is_found() {
     let mut ledger = Ledger::new();
     for number in 0..LEAVES + 300 {
         ledger.installed(&format!("tenant-{}", number % 700), "app.one", 0, None);
@@ -78,7 +78,7 @@ fn seals_by_number_and_by_the_minute_are_expected() {
 }
 
 #[test]
-fn a_lie_in_a_record_is_found_at_its_line() {
+fn lie_in_a_record_is_found_at_its_leaf() {
     let records = indices(|leaf| matches!(leaf, Leaf::Record(_)));
     for index in records.iter().copied() {
         let later = with_record(index, |leaf| leaf.seq += 1);
@@ -101,9 +101,9 @@ fn a_lie_in_a_record_is_found_at_its_line() {
     assert_fault(&again, last, LogFault::Source("realm.lifecycle/7/0".to_owned()));
 }
 
-/// What the leaf hash of a record bears is only found by the next record of its stream, or by the seal.
+/// A change inside a leaf is found only by the next record of its stream or by the seal.
 #[test]
-fn a_rewritten_line_is_found_by_what_rests_on_it() {
+fn rewritten_leaf_is_found_by_a_later_leaf() {
     let records = indices(|leaf| matches!(leaf, Leaf::Record(_)));
     for index in records {
         let rewritten = with_record(index, |leaf| leaf.pinned_realm = Some(Realm::GLOBAL));
@@ -117,7 +117,7 @@ fn a_rewritten_line_is_found_by_what_rests_on_it() {
 }
 
 #[test]
-fn a_record_in_a_stream_that_cannot_be_its_own_is_found() {
+fn record_in_a_wrong_stream_is_found() {
     let of_app = indices(|leaf| matches!(leaf, Leaf::Record(leaf) if leaf.type_name == "policy-set"))[0];
     let elsewhere = with_record(of_app, |leaf| leaf.app = Some(app("app.two")));
     assert_fault(&elsewhere, of_app, LogFault::Stream);
@@ -135,7 +135,7 @@ fn a_record_in_a_stream_that_cannot_be_its_own_is_found() {
     assert_fault(&without, of_tenant, LogFault::Stream);
 }
 
-/// The line that names a log before.
+/// The leaf that names a predecessor log.
 fn succession(number: u64, previous: &str, origin: &str) -> RecordLeaf {
     RecordLeaf {
         stream: stream_id(&Stream::Succession),
@@ -153,7 +153,7 @@ fn succession(number: u64, previous: &str, origin: &str) -> RecordLeaf {
 }
 
 #[test]
-fn the_logs_before_are_named_before_everything_else() {
+fn predecessor_logs_are_named_first() {
     let first = succession(1, "", "realm/0").write();
     let second = succession(2, &first, "realm/1").write();
     let reader = read(&[first.clone(), second.clone()]).unwrap();
@@ -171,18 +171,18 @@ fn the_logs_before_are_named_before_everything_else() {
     assert_fault(&[elsewhere.write()], 0, LogFault::Stream);
     let unnamed = RecordLeaf { source: "realm/0/100".to_owned(), ..succession(1, "", "realm/0") };
     assert_fault(&[unnamed.write()], 0, LogFault::Succession);
-    // No message comes from a log.
+    // A succession has no source message.
     let message = with_record(0, |leaf| leaf.source = "log:realm/0/100".to_owned());
     assert_fault(&message, 0, LogFault::Succession);
 }
 
 #[test]
-fn a_record_that_is_dropped_moved_or_repeated_is_found() {
+fn dropped_moved_or_repeated_record_is_found() {
     let count = lines().len();
     for index in 0..count {
         let mut dropped = lines();
         dropped.remove(index);
-        // Without the last seal the log is shorter, which its checkpoint tells.
+        // Without the last seal the log is only shorter; its checkpoint shows that.
         assert!(read(&dropped).is_err() || index == count - 1, "{index}");
         let mut repeated = lines();
         repeated.insert(index, repeated[index].clone());
@@ -196,7 +196,7 @@ fn a_record_that_is_dropped_moved_or_repeated_is_found() {
 }
 
 #[test]
-fn a_lie_in_a_seal_is_found_at_its_line() {
+fn lie_in_a_seal_is_found_at_its_leaf() {
     let seals = indices(|leaf| matches!(leaf, Leaf::Seal(_)));
     let Leaf::Seal(first) = Leaf::parse(&lines()[seals[0]]).unwrap() else { panic!("a record") };
     for index in seals {
@@ -218,19 +218,19 @@ fn a_lie_in_a_seal_is_found_at_its_line() {
             LogFault::Next(nowhere),
         );
     }
-    // A map that was true once: the heads since then are stale.
+    // An older map, whose heads are stale.
     let seals = indices(|leaf| matches!(leaf, Leaf::Seal(_)));
     assert_fault(&with_seal(seals[1], |seal| seal.map_root = first.map_root), seals[1], LogFault::Map);
     assert_fault(&with_seal(seals[0], |seal| seal.map_root = Hash::ZERO), seals[0], LogFault::Map);
     let fewer = with_seal(seals[0], |seal| seal.duplicates = 9);
     assert_fault(&fewer, seals[1], LogFault::Duplicates);
-    // What a seal says is read next is not followed by what is before it.
+    // No record after a seal has an offset before the seal's next offset.
     let skipped = with_seal(seals[0], |seal| seal.next = "realm.lifecycle/7/999999".to_owned());
     assert!(matches!(read(&skipped), Err((_, LineRefusal::Invalid(LogFault::Source(_))))));
 }
 
 #[test]
-fn what_is_no_line_is_not_taken_and_what_is_newer_not_judged() {
+fn malformed_leaf_is_refused_and_newer_is_inconclusive() {
     let mut broken = lines();
     broken[3].push(' ');
     assert_fault(&broken, 3, LogFault::Line);

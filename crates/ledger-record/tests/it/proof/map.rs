@@ -75,7 +75,7 @@ impl NodeStore for Counting {
     }
 }
 
-/// The definition, bit by bit.
+/// The definition of the root, bit by bit.
 fn naive(entries: &[MapEntry], depth: usize) -> Hash {
     match entries {
         [] => Hash::ZERO,
@@ -90,7 +90,7 @@ fn naive(entries: &[MapEntry], depth: usize) -> Hash {
 }
 
 #[test]
-fn a_proof_says_which_head_or_none() {
+fn proof_shows_the_head_or_its_absence() {
     let mut stored = Stored::default();
     assert_eq!(verify(stream(1), &stored.prove(stream(1)), Hash::ZERO), Ok(()));
     let top = stored.update((0..50).map(|number| entry(stream(number), 1)).collect());
@@ -109,7 +109,7 @@ fn a_proof_says_which_head_or_none() {
 }
 
 #[test]
-fn no_other_proof_holds() {
+fn altered_proof_is_refused() {
     let mut stored = Stored::default();
     let top = stored.update((0..50).map(|number| entry(stream(number), 2)).collect());
     for number in 0..100 {
@@ -137,7 +137,7 @@ fn no_other_proof_holds() {
 }
 
 #[test]
-fn streams_that_share_a_long_way_are_told_apart() {
+fn streams_with_a_long_common_prefix_are_distinguished() {
     let mut near = stream(1);
     near.0[31] ^= 1;
     let mut stored = Stored::default();
@@ -150,7 +150,7 @@ fn streams_that_share_a_long_way_are_told_apart() {
 }
 
 #[test]
-fn an_update_touches_the_way_of_what_changed_only() {
+fn update_writes_only_the_changed_path() {
     let mut entries: Vec<MapEntry> = (0..1000).map(|number| entry(stream(number), 1)).collect();
     entries.sort_unstable();
     let mut counting = Counting::default();
@@ -161,10 +161,10 @@ fn an_update_touches_the_way_of_what_changed_only() {
     assert_eq!(counting.hashed, way + 1);
 }
 
-/// The text of a proof of completeness besides its records, with a million streams: the bar is 2.5 KB, of
-/// which a checkpoint, a seal and its way of 24 hashes take about 1,500 bytes.
+/// The size of a completeness proof without its records, with a million streams: at most 2.5 KB, of which a
+/// checkpoint, a seal and its 24 hashes take about 1,500 bytes.
 #[test]
-fn a_million_streams_still_have_short_proofs() {
+fn proofs_stay_short_with_a_million_streams() {
     let stored = StoredMap::new((0..1_000_000).map(|number| entry(stream(number), 1)).collect());
     let top = root(&stored.sorted);
     let lengths: Vec<usize> = (0..1000)
@@ -179,7 +179,7 @@ fn a_million_streams_still_have_short_proofs() {
 }
 
 #[test]
-fn a_part_of_the_map_is_what_lies_at_its_path() {
+fn part_of_the_map_equals_the_node_at_its_path() {
     let stored = StoredMap::new((0..400).map(|number| entry(stream(number), 1)).collect());
     for (at, node) in &stored.nodes {
         let depth = u16::try_from(at.ilog2()).unwrap();
@@ -192,7 +192,7 @@ fn a_part_of_the_map_is_what_lies_at_its_path() {
 
 proptest! {
     #[test]
-    fn however_it_was_filled_it_is_the_same_map(batches in vec(vec((0..60_u64, 1..9_u64), 0..20), 1..8)) {
+    fn update_order_does_not_change_the_map(batches in vec(vec((0..60_u64, 1..9_u64), 0..20), 1..8)) {
         let mut stored = Stored::default();
         for batch in batches {
             let changed: BTreeMap<u64, u64> = batch.into_iter().collect();

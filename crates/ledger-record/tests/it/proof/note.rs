@@ -1,4 +1,4 @@
-//! Notes against the public vectors and a foreign implementation.
+//! Notes against public vectors and a foreign implementation.
 
 use ledger_record::proof::Hash;
 use ledger_record::proof::note::{
@@ -25,7 +25,7 @@ fn bytes(value: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn the_signatures_of_wycheproof_are_judged_as_it_says() {
+fn wycheproof_verdicts_are_matched() {
     let suite: Value = serde_json::from_str(WYCHEPROOF).unwrap();
     let mut count = 0;
     for group in suite["testGroups"].as_array().unwrap() {
@@ -40,7 +40,7 @@ fn the_signatures_of_wycheproof_are_judged_as_it_says() {
 }
 
 #[test]
-fn no_signature_with_an_edge_point_is_accepted() {
+fn signature_with_an_edge_point_is_refused() {
     let vectors: Vec<Value> = serde_json::from_str(EDGES).unwrap();
     let mut accepted = 0;
     for vector in &vectors {
@@ -61,12 +61,12 @@ fn no_signature_with_an_edge_point_is_accepted() {
 const ACCEPTED_EDGES: usize = 43;
 
 #[test]
-fn a_note_is_opened_by_the_key_that_signed_it() {
+fn note_opens_with_the_signing_key_only() {
     let note = checkpoint().sign(&[&signer(1)]);
     assert_eq!(Checkpoint::open(&note, &[signer(1).verifier()]), Ok(checkpoint()));
     assert_eq!(Checkpoint::open(&note, &[signer(2).verifier()]), Err(NoteError::UnknownKey));
     assert_eq!(Checkpoint::open(&note, &[]), Err(NoteError::UnknownKey));
-    // During a change of keys either will do, but none may be wrong.
+    // During a key change either key is enough, but no signature may be wrong.
     let both = checkpoint().sign(&[&signer(1), &signer(2)]);
     for known in [1, 2] {
         assert_eq!(Checkpoint::open(&both, &[signer(known).verifier()]), Ok(checkpoint()));
@@ -83,7 +83,7 @@ fn a_note_is_opened_by_the_key_that_signed_it() {
 }
 
 #[test]
-fn every_flipped_bit_of_a_note_is_noticed() {
+fn every_flipped_bit_of_a_note_is_refused() {
     let note = checkpoint().sign(&[&signer(1)]);
     for at in 0..note.len() {
         for bit in 0..8 {
@@ -96,7 +96,7 @@ fn every_flipped_bit_of_a_note_is_noticed() {
 }
 
 #[test]
-fn a_checkpoint_has_one_form() {
+fn other_checkpoint_spellings_are_refused() {
     let text = checkpoint().text();
     assert_eq!(Checkpoint::parse(&text), Ok(checkpoint()));
     for (from, to) in
@@ -108,7 +108,7 @@ fn a_checkpoint_has_one_form() {
 }
 
 #[test]
-fn keys_are_read_as_they_are_written() {
+fn keys_round_trip_through_text() {
     let key = signer(1);
     let vkey = key.verifier().to_string();
     assert_eq!(VerifierKey::parse(&vkey), Ok(key.verifier()));
@@ -122,7 +122,7 @@ fn keys_are_read_as_they_are_written() {
 }
 
 #[test]
-fn signed_note_reads_ours_and_we_read_its() {
+fn notes_are_interchangeable_with_signed_note() {
     let key = signer(1);
     let verifier = StandardVerifier::new(&key.verifier().to_string()).unwrap();
     let known = VerifierList::new(vec![Box::new(verifier)]);

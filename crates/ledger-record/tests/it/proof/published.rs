@@ -1,5 +1,5 @@
-//! The published cases of `cases.ndjson` before those of [`super::lies`]: true bundles and logs, and what happens to
-//! them on their way. Made anew with `BLESS=1`, like the others.
+//! The published cases of `cases.ndjson` before those of [`super::lies`]: true bundles and logs, and their changes in
+//! transit. `BLESS=1` writes them again.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -71,7 +71,7 @@ fn grown_from_pinned(of: &str) -> String {
     Bundle { consistency, ..grown().bundle(of) }.write()
 }
 
-/// As long as the eventful one, and another log.
+/// Another log of the same size as the eventful one.
 fn forked() -> Ledger {
     let mut ledger = Ledger::new();
     while ledger.size() + 1 < Ledger::eventful().size() {
@@ -105,8 +105,7 @@ fn busy() -> Ledger {
     ledger
 }
 
-/// The payload is someone's free text; where control characters and others lie close to ASCII's ends, two
-/// writers of JSON easily differ.
+/// The payload is free text; writers of JSON easily differ in control characters and those near the ends of ASCII.
 pub(super) fn text_of_every_kind() -> Ledger {
     let mut ledger = Ledger::new();
     let actor = "\u{1}\t\"\\\\u007f /~\u{7f}\u{80}\u{9f}\u{2028}\u{fffd}\u{10ffff}".to_owned();
@@ -254,7 +253,7 @@ fn parts_exchanged() -> Vec<Case> {
 fn other_spellings() -> Vec<Case> {
     let whole = || acme().write();
     let seal_proof = URL_SAFE_NO_PAD.encode(acme().seal.proof[0].0);
-    // The last letter has two bits that say nothing.
+    // The last letter has two unused bits.
     let lenient = format!("{}{}", &seal_proof[..42], next_letter(&seal_proof[42..]));
     let lying = Ledger::lying(Lie::Rule(1, Rule::Persisted)).bundle("acme").write();
     let letters = Ledger::eventful().bundle("größe").write();
@@ -304,7 +303,7 @@ fn whole_log() -> Files {
     directory(Ledger::eventful().lines())
 }
 
-/// What an operator signs who changes the lines.
+/// A log that the operator signs after changing its lines.
 fn signed(name: &'static str, change: impl FnOnce(&mut Vec<String>)) -> Case {
     let mut lines = Ledger::eventful().lines().to_vec();
     change(&mut lines);

@@ -1,4 +1,4 @@
-//! How long a proof is where the log is large: the tree and the map are really built.
+//! The size of a proof in a large log; the tree and the map are really built.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use super::tree::append;
 const TENANTS: u64 = 1_000_000;
 const LEAVES: u64 = 10_000_000;
 
-/// Of a tree that only grows, as much as its next leaf needs.
+/// The part of a growing tree that its next leaf needs.
 #[derive(Default)]
 struct Edge(BTreeMap<tree::Node, Hash>);
 
@@ -46,7 +46,7 @@ fn tenant(number: u64) -> Stream {
     Stream::Tenant(client(&format!("tenant-{number}.example.net")))
 }
 
-/// The heads of all tenants: the last ten leaves of each lie at the end of the log.
+/// The heads of all tenants: the last ten leaves of each are at the end of the log.
 fn map_of_all() -> StoredMap {
     let head = |number: u64| StreamHead {
         seq: 10,
@@ -58,9 +58,9 @@ fn map_of_all() -> StoredMap {
     StoredMap::new((0..TENANTS).map(entry).collect())
 }
 
-/// The bar: 2.5 KB.
+/// At most 2.5 KB.
 #[test]
-fn a_proof_of_completeness_is_short_in_a_large_log() {
+fn completeness_proof_is_short_in_a_large_log() {
     let map = map_of_all();
     let map_root = map::root(&map.sorted);
     let seal = SealLeaf {

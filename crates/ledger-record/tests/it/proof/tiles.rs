@@ -35,7 +35,7 @@ fn nodes(size: u64) -> BTreeMap<Node, Hash> {
 }
 
 #[test]
-fn paths_are_those_of_the_specification() {
+fn tile_paths_follow_the_specification() {
     let tile = |kind, index, width| Tile { kind, index, width }.path();
     let hashes = |level| TileKind::Hashes { level };
     assert_eq!(tile(hashes(0), 0, WIDTH), "tile/0/000");
@@ -46,7 +46,7 @@ fn paths_are_those_of_the_specification() {
 }
 
 #[test]
-fn tiles_hold_the_lines_and_the_nodes_of_the_tree() {
+fn tiles_hold_the_leaves_and_the_tree_nodes() {
     const SIZE: u64 = 65_536 + 2 * 256 + 9;
     let nodes = nodes(SIZE);
     for size in [0, 1, 255, 256, 257, 511, 512, 65_535, 65_536, 65_537, SIZE] {
@@ -74,7 +74,7 @@ fn tiles_hold_the_lines_and_the_nodes_of_the_tree() {
 }
 
 #[test]
-fn lines_are_read_only_as_they_are_written() {
+fn malformed_entry_tiles_are_refused() {
     assert_eq!(lines(b""), Ok(Vec::new()));
     assert_eq!(lines(b"\0\x02ab\0\0\0\x01c"), Ok(vec!["ab", "", "c"]));
     for broken in [&b"\0"[..], b"\0\x02a", b"\0\x01a\0", b"\0\x01\xff"] {
@@ -85,7 +85,7 @@ fn lines_are_read_only_as_they_are_written() {
     assert!(Tiler::default().push(&long[1..]).is_ok());
 }
 
-/// Our tiles, as the foreign implementation asks for them: by paths that begin with the height of tiles.
+/// Our tiles under the paths of the foreign implementation, which begin with the tile height.
 struct Directory(BTreeMap<String, Vec<u8>>);
 
 impl TileReader for Directory {
@@ -102,14 +102,14 @@ impl TileReader for Directory {
 }
 
 #[test]
-fn tlog_tiles_reads_ours_and_proves_from_them() {
+fn tlog_tiles_reads_and_proves_from_our_tiles() {
     let nodes = nodes(70_000);
     for size in [1, 255, 256, 300, 65_536, 70_000] {
         let all: Vec<String> = (0..size).map(line).collect();
         let directory = Directory(tiles_of(all.iter().map(String::as_str)));
         let top = root(size, |node| Ok::<_, Infallible>(nodes[&node])).unwrap();
         let top = tlog_tiles::Hash(top.0);
-        // It refuses every tile that does not lead to this root.
+        // The reader refuses every tile that does not lead to this root.
         let reader = TileHashReader::new(size, top, &directory);
         assert_eq!(tlog_tiles::tree_hash(size, &reader).unwrap().0, top.0);
         for index in [0, size / 2, size - 1] {

@@ -1,4 +1,4 @@
-//! A directory of tiles: a true one is valid, and whatever is changed in it is found.
+//! A directory of tiles: a true one is valid, and every change in it is found.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ fn judge(files: &Files, pinned: Option<&str>) -> Result<VerifiedTiles, TilesRefu
     verify(|path| Ok(files.get(path).cloned()), &keys(), pinned, |_, _| {})
 }
 
-/// The directory of these lines, signed by the ledger: what it says is its own responsibility.
+/// The directory of these leaf lines, signed by the ledger, true or not.
 pub(crate) fn directory(lines: &[String]) -> Files {
     let mut tree = Frontier::default();
     for line in lines {
@@ -48,7 +48,7 @@ fn fault(files: &Files) -> TilesFault {
 }
 
 #[test]
-fn a_whole_log_is_valid() {
+fn whole_log_is_valid() {
     for ledger in [Ledger::eventful(), large()] {
         let verified = judge(&directory(ledger.lines()), None).unwrap();
         assert_eq!(verified.checkpoint, ledger.checkpoint());
@@ -58,13 +58,13 @@ fn a_whole_log_is_valid() {
 }
 
 #[test]
-fn progress_is_told() {
+fn progress_is_reported() {
     let files = directory(large().lines());
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let read = |path: &str| Ok::<_, Infallible>(files.get(path).cloned());
-    verify(read, &keys(), None, |done, of| told.push((done, of))).unwrap();
+    verify(read, &keys(), None, |done, of| reported.push((done, of))).unwrap();
     let size = large().size();
-    assert_eq!(told, [(256, size), (512, size), (size, size)]);
+    assert_eq!(reported, [(256, size), (512, size), (size, size)]);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn every_flipped_bit_of_every_file_is_found() {
 }
 
 #[test]
-fn a_bit_of_every_hash_of_a_large_log_is_found() {
+fn flipped_bit_in_any_hash_of_a_large_log_is_found() {
     let files = directory(large().lines());
     let hashes = files.iter().filter(|(path, _)| !path.contains("entries") && *path != "checkpoint");
     let mut tried = 0;
@@ -101,7 +101,7 @@ fn a_bit_of_every_hash_of_a_large_log_is_found() {
 }
 
 #[test]
-fn every_missing_or_shortened_file_is_found() {
+fn missing_or_shortened_file_is_found() {
     let files = directory(large().lines());
     for path in files.keys().filter(|path| *path != "checkpoint") {
         let mut without = files.clone();
@@ -117,7 +117,7 @@ fn every_missing_or_shortened_file_is_found() {
 }
 
 #[test]
-fn a_log_that_has_grown_has_its_older_checkpoints_still() {
+fn grown_log_still_proves_older_checkpoints() {
     let ledger = large();
     let mut grown = ledger.clone();
     for number in 0..300 {
@@ -127,7 +127,7 @@ fn a_log_that_has_grown_has_its_older_checkpoints_still() {
     let note = ledger.note().into_bytes();
     let mut files = directory(grown.lines());
     files.insert("checkpoint".to_owned(), note.clone());
-    // The full tiles begin with the partial ones, of which not all are kept.
+    // The full tiles begin with the partial ones, some of which are gone.
     let level_1 = directory(ledger.lines()).remove("tile/1/000.p/2").unwrap();
     files.insert("tile/1/000.p/2".to_owned(), level_1);
     assert_eq!(judge(&files, None).unwrap().checkpoint, ledger.checkpoint());
@@ -137,7 +137,7 @@ fn a_log_that_has_grown_has_its_older_checkpoints_still() {
 }
 
 #[test]
-fn a_pinned_checkpoint_is_gone_on_from() {
+fn pinned_checkpoint_is_extended() {
     let before = Ledger::eventful();
     let files = directory(large().lines());
     assert!(judge(&files, Some(&before.note())).is_ok());
@@ -162,10 +162,10 @@ fn a_pinned_checkpoint_is_gone_on_from() {
 }
 
 #[test]
-fn an_operator_who_signs_a_lie_is_found() {
+fn signed_lie_is_found() {
     let lines = large().lines().to_vec();
     let last = lines.len() - 1;
-    // The map of the seal before: every tenant that did something since has a stale head.
+    // The map of the previous seal: every tenant with records since has a stale head.
     let seals: Vec<usize> =
         (0..lines.len()).filter(|index| lines[*index].contains(r#""y":"seal""#)).collect();
     let Leaf::Seal(before) = Leaf::parse(&lines[seals[seals.len() - 2]]).unwrap() else { panic!("a record") };
@@ -183,7 +183,7 @@ fn an_operator_who_signs_a_lie_is_found() {
 }
 
 #[test]
-fn another_key_does_not_judge() {
+fn unknown_key_is_inconclusive() {
     let files = directory(Ledger::eventful().lines());
     let read = |path: &str| Ok::<_, Infallible>(files.get(path).cloned());
     for keys in [vec![], vec![key(2).verifier()]] {

@@ -17,7 +17,7 @@ use sha2::Sha256;
 const INCLUSION: &str = include_str!("../../../../../tests/fixtures/vectors/rfc6962/inclusion.ndjson");
 const CONSISTENCY: &str = include_str!("../../../../../tests/fixtures/vectors/rfc6962/consistency.ndjson");
 
-/// "Roots" of 12 bytes, which are compared and found equal, or not looked at. Ours cannot hold them.
+/// "Roots" of 12 bytes that the vectors accept or ignore. Our hash type cannot represent them.
 const NOT_EVEN_HASHES: [&str; 3] = ["additional/2", "additional/3", "additional/4"];
 
 #[derive(Deserialize)]
@@ -53,7 +53,7 @@ fn hashes(texts: &[String]) -> Option<Vec<Hash>> {
 }
 
 #[test]
-fn the_public_inclusion_vectors_hold() {
+fn public_inclusion_vectors_hold() {
     let mut count = 0;
     for line in INCLUSION.lines() {
         let vector: InclusionVector = serde_json::from_str(line).unwrap();
@@ -68,7 +68,7 @@ fn the_public_inclusion_vectors_hold() {
 }
 
 #[test]
-fn the_public_consistency_vectors_hold() {
+fn public_consistency_vectors_hold() {
     let mut count = 0;
     for line in CONSISTENCY.lines() {
         let vector: ConsistencyVector = serde_json::from_str(line).unwrap();
@@ -101,7 +101,7 @@ pub(crate) fn append<E>(
     Ok(made)
 }
 
-/// The leaves of a log, and the nodes that appending them made.
+/// The leaves of a log and the nodes made by appending them.
 struct Log {
     leaves: Vec<Vec<u8>>,
     nodes: BTreeMap<Node, Hash>,
@@ -125,7 +125,7 @@ impl Log {
         |node| Ok(self.nodes[&node])
     }
 
-    /// As RFC 6962 defines it.
+    /// The root by the definition of RFC 6962.
     fn naive_root(&self, size: u64) -> Hash {
         naive(&self.leaves[..usize::try_from(size).unwrap()])
     }
@@ -146,7 +146,7 @@ fn naive(leaves: &[Vec<u8>]) -> Hash {
 }
 
 #[test]
-fn every_proof_of_every_small_tree_holds_and_no_other() {
+fn small_tree_proofs_hold_for_their_place_only() {
     const SIZE: u64 = 40;
     let log = Log::of(SIZE);
     for size in 0..=SIZE {
@@ -157,7 +157,7 @@ fn every_proof_of_every_small_tree_holds_and_no_other() {
             let proof = inclusion(index, size, log.lookup()).unwrap();
             for other_index in 0..=size {
                 for other_size in 0..=SIZE {
-                    // The same way through both trees is the same proof; the root tells them apart.
+                    // An equal path in both trees is the same proof; the root distinguishes them.
                     let other_root = root(other_size, log.lookup()).unwrap();
                     let holds = verify_inclusion(leaf, other_index, other_size, &proof, other_root).is_ok();
                     assert_eq!(holds, (other_index, other_size) == (index, size));
@@ -219,7 +219,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn large_trees_prove_themselves(size in 1..3000_u64, at in any::<u64>(), from in any::<u64>()) {
+    fn large_tree_proofs_hold(size in 1..3000_u64, at in any::<u64>(), from in any::<u64>()) {
         let log = Log::of(size);
         let (index, from) = (at % size, from % (size + 1));
         let top = root(size, log.lookup()).unwrap();

@@ -1,15 +1,15 @@
-//! Copies of app-level events that a refill filled in, in the refill after it.
+//! A refill over copies of app-level events that an earlier refill added.
 
 use crate::tests::refilling::*;
 
-/// Seen before this: `verify` exits with 3 for ever, as an offset came before one that another shard's copy had.
+/// Regression: `verify` always exited with 3, as an offset was before one of another shard's copy.
 #[test]
-fn copies_that_a_refill_filled_in_are_overtaken_by_nothing_in_the_next() {
+fn second_refill_keeps_the_order_of_filled_in_copies() {
     let scratch = tempfile::tempdir().unwrap();
     let old = directory(&scratch.path().join("old"));
     {
         let mut shards: Vec<Feed> = (0..PARTITIONS).map(|partition| Feed::of(&old, partition)).collect();
-        // In one millisecond, so that nothing but the offsets tells the order.
+        // In one millisecond, so that only the offsets order them.
         shards[0].message(1, policy_set("app", "p1", 20, 3));
         shards[0].message(1, installed("xa", "app", "e1", 40, "US"));
         shards[0].message(1, policy_set("app", "p2", 25, 9));

@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_difference_of_two_sorted_sets() {
+    fn diff_lists_removed_and_added_keys() {
         let keys = |text: &str| text.bytes().map(|byte| vec![byte]).collect::<Vec<_>>();
         let mut changes = Vec::new();
         diff(keys("abd"), keys("bce"), &mut changes);
