@@ -2,9 +2,9 @@
 //! afterwards the log equals that of an undisturbed run, byte for byte (I-2, I-3, I-5).
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_record::proof::note::Checkpoint;
@@ -22,6 +22,10 @@ const PARTITIONS: i32 = 6;
 const KILLS: usize = 50;
 /// At least this number of kills must hit a process that had written since its start.
 const KILLS_AT_WORK: usize = KILLS / 2;
+/// The stream is sent in so many parts for each kill.
+const PARTS_PER_KILL: usize = 8;
+/// A part waits no longer for its kill: a test that failed meanwhile ends.
+const PART_PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_mins(2);
 
 fn setup(cluster: &Cluster, name: &str, data_dir: &Path) -> Setup {
@@ -44,15 +48,19 @@ fn digests(data_dir: &Path, topic: &str) -> Vec<Vec<FamilyDigest>> {
     (0..PARTITIONS).map(digests).collect()
 }
 
-/// Sends the stream in small parts, so that there is always something to read. A stopped broker gets the missed part
-/// after its return.
-fn trickle(cluster: &Cluster, topic: &str, sent: &[Sent], stop: &AtomicBool) {
-    let at_once = sent.len().div_ceil(KILLS * 8);
-    for chunk in sent.chunks(at_once) {
+/// Sends the stream in small parts and at the pace of the kills, so that there is something to read before each of them
+/// however slow the machine is. A stopped broker gets the missed part after its return.
+fn trickle(cluster: &Cluster, topic: &str, sent: &[Sent], kills: &AtomicUsize) {
+    let at_once = sent.len().div_ceil(KILLS * PARTS_PER_KILL);
+    for (part, chunk) in sent.chunks(at_once).enumerate() {
         let messages: Vec<_> = chunk.iter().map(|sent| sent.message.clone()).collect();
         cluster.produce(topic, &messages);
-        if !stop.load(Ordering::Acquire) {
+        let sent_at = Instant::now();
+        while kills.load(Ordering::Acquire) < KILLS && sent_at.elapsed() < PART_PATIENCE {
             thread::sleep(Duration::from_millis(100));
+            if kills.load(Ordering::Acquire) >= part / PARTS_PER_KILL {
+                break;
+            }
         }
     }
 }
@@ -82,11 +90,10 @@ fn fifty_kills_leave_the_log_of_an_undisturbed_run() {
         malformed_per_mille: 1,
         late_app_events: true,
     });
-    let stop = AtomicBool::new(false);
+    let kills = AtomicUsize::new(0);
     thread::scope(|scope| {
-        scope.spawn(|| trickle(&cluster, &first.topic, &sent, &stop));
-        let at_work = disturb(&mut broker, &first, scratch.path());
-        stop.store(true, Ordering::Release);
+        scope.spawn(|| trickle(&cluster, &first.topic, &sent, &kills));
+        let at_work = disturb(&mut broker, &first, scratch.path(), &kills);
         assert!(at_work >= KILLS_AT_WORK, "{at_work} of {KILLS} kills hit a process at work");
     });
     finish(&first, &scratch.path().join("last.log"));
@@ -155,7 +162,7 @@ fn read_so_far(data_dir: &Path) -> u64 {
 
 /// Kills at random moments; in between a second process joins and leaves in order, and the broker stops twice.
 /// Returns the number of kills that hit a process that had written since its start.
-fn disturb(broker: &mut Broker, first: &Setup, scratch: &Path) -> usize {
+fn disturb(broker: &mut Broker, first: &Setup, scratch: &Path, kills: &AtomicUsize) -> usize {
     let mut chance = Chance::new(1);
     let second = Setup { instance: "second".to_owned(), data_dir: scratch.join("second"), ..first.clone() };
     let second_log = scratch.join("second.log");
@@ -174,6 +181,7 @@ fn disturb(broker: &mut Broker, first: &Setup, scratch: &Path) -> usize {
         }
         thread::sleep(Duration::from_millis(500 + chance.below(1_200)));
         server.process.kill();
+        kills.store(kill + 1, Ordering::Release);
         let read = read_so_far(&first.data_dir);
         at_work += usize::from(read > read_before);
         read_before = read;

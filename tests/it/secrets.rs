@@ -17,6 +17,7 @@ use ledger_core::time::Timestamp;
 use ledger_tests::kafka::{self, Cluster, Isolation, Message, Received};
 use ledger_tests::server::{Server, Setup};
 use ledger_tests::workload::{Mix, Sent, stream, to_protobuf};
+use ledger_tests::{scratch, wait};
 use serde_json::{Value, json};
 
 /// Part of every secret in this test, and of nothing else.
