@@ -196,14 +196,14 @@ fn every_answer_matches_its_message() {
 fn every_line_of_a_long_answer_is_its_message() {
     let filled = filled();
     let met = Mutex::new(Met::default());
-    let record = |line: &LedgerLine<'_>| {
+    let compare = |line: &LedgerLine<'_>| {
         met.lock().unwrap().meet("AnswerLine", line);
         ControlFlow::Continue(())
     };
     let policies = vec![Policy::Off, Policy::Indefinite];
     let supposed = WhatIfQuery { policies, scope: WhatIfScope::default(), differences: true };
     for query in [supposed.into(), ReplayQuery::default().into()] {
-        filled.ledger.answer_lines(&query, hour(9), &record).unwrap();
+        filled.ledger.answer_lines(&query, hour(9), &compare).unwrap();
     }
     let met = met.into_inner().unwrap();
     for name in
