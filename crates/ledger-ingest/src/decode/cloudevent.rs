@@ -16,7 +16,7 @@ use base64::prelude::BASE64_STANDARD;
 use ledger_record::rejection::Rejection;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::decode::fields::{Dialect, Fields, KnownMembers, Origin, are_cloud_event, known_field};
+use crate::decode::fields::{Dialect, EventFields, FieldOrigin, KnownMembers, are_cloud_event, known_field};
 use crate::decode::message::{DataType, Message, attribute_name};
 use crate::decode::value::{FieldValue, Members, Name, last, take_last};
 use crate::decode::{protobuf, read_json, refusal};
@@ -35,11 +35,11 @@ const DATA_BASE64: &str = "expected base 64, and no data beside it";
 const OF_NATIVE: &Dialect = &Dialect {
     has_others: true,
     origins: &[
-        ("id", Origin::Attribute("id")),
-        ("type", Origin::Attribute("type")),
-        ("time", Origin::Attribute("time")),
-        ("clientKey", Origin::Attribute("subject")),
-        ("appKey", Origin::Attribute("appkey")),
+        ("id", FieldOrigin::Attribute("id")),
+        ("type", FieldOrigin::Attribute("type")),
+        ("time", FieldOrigin::Attribute("time")),
+        ("clientKey", FieldOrigin::Attribute("subject")),
+        ("appKey", FieldOrigin::Attribute("appkey")),
     ],
 };
 
@@ -47,16 +47,16 @@ const OF_NATIVE: &Dialect = &Dialect {
 const OF_CONNECT: &Dialect = &Dialect {
     has_others: false,
     origins: &[
-        ("id", Origin::Attribute("id")),
-        ("type", Origin::Attribute("type")),
-        ("time", Origin::Attribute("time")),
-        ("clientKey", Origin::Data("clientKey")),
-        ("appKey", Origin::Data("key")),
-        ("siteUrl", Origin::Data("baseUrl")),
-        ("installationId", Origin::Data("installationId")),
-        ("entitlementId", Origin::Data("entitlementId")),
-        ("endpointRealm", Origin::Attribute("endpointrealm")),
-        ("productRealm", Origin::Attribute("productrealm")),
+        ("id", FieldOrigin::Attribute("id")),
+        ("type", FieldOrigin::Attribute("type")),
+        ("time", FieldOrigin::Attribute("time")),
+        ("clientKey", FieldOrigin::Data("clientKey")),
+        ("appKey", FieldOrigin::Data("key")),
+        ("siteUrl", FieldOrigin::Data("baseUrl")),
+        ("installationId", FieldOrigin::Data("installationId")),
+        ("entitlementId", FieldOrigin::Data("entitlementId")),
+        ("endpointRealm", FieldOrigin::Attribute("endpointrealm")),
+        ("productRealm", FieldOrigin::Attribute("productrealm")),
     ],
 };
 
@@ -64,15 +64,15 @@ const OF_CONNECT: &Dialect = &Dialect {
 const OF_HOOK: &Dialect = &Dialect {
     has_others: false,
     origins: &[
-        ("id", Origin::Attribute("id")),
-        ("type", Origin::Attribute("type")),
-        ("time", Origin::Attribute("time")),
-        ("clientKey", Origin::Attribute("subject")),
-        ("appKey", Origin::Attribute("appkey")),
-        ("migrationId", Origin::Data("migrationId")),
-        ("targetRealm", Origin::Data("location")),
-        ("startTime", Origin::Data("startTime")),
-        ("endTime", Origin::Data("endTime")),
+        ("id", FieldOrigin::Attribute("id")),
+        ("type", FieldOrigin::Attribute("type")),
+        ("time", FieldOrigin::Attribute("time")),
+        ("clientKey", FieldOrigin::Attribute("subject")),
+        ("appKey", FieldOrigin::Attribute("appkey")),
+        ("migrationId", FieldOrigin::Data("migrationId")),
+        ("targetRealm", FieldOrigin::Data("location")),
+        ("startTime", FieldOrigin::Data("startTime")),
+        ("endTime", FieldOrigin::Data("endTime")),
     ],
 };
 
@@ -101,7 +101,7 @@ fn check_spec_version(attributes: &Members<'_>) -> Result<(), Rejection> {
 }
 
 /// Joins attributes and data by the `type`.
-fn join<'a>(mut attributes: Members<'a>, data: Members<'a>) -> Result<Fields<'a>, Rejection> {
+fn join<'a>(mut attributes: Members<'a>, data: Members<'a>) -> Result<EventFields<'a>, Rejection> {
     let (dialect, name) = match take_last(&mut attributes, "type") {
         FieldValue::Text(name) => {
             event_type(&name).ok_or_else(|| refusal::unsupported("type", UNSUPPORTED))?
@@ -110,7 +110,7 @@ fn join<'a>(mut attributes: Members<'a>, data: Members<'a>) -> Result<Fields<'a>
         other => (OF_NATIVE, other),
     };
     attributes.push((Cow::Borrowed("type"), name));
-    Ok(Fields::join(dialect, &mut attributes, data))
+    Ok(EventFields::join(dialect, &mut attributes, data))
 }
 
 /// How a `type` attribute calls the fields, and the event type that it stands for; the reader of the event
@@ -146,7 +146,7 @@ fn event_type<'a>(attribute: &Cow<'a, str>) -> Option<(&'static Dialect, FieldVa
 pub(super) fn read_binary<'a>(
     message: &Message<'a>,
     data_type: DataType,
-) -> Result<Option<Fields<'a>>, Rejection> {
+) -> Result<Option<EventFields<'a>>, Rejection> {
     let mut attributes = Vec::with_capacity(8);
     for (name, value) in message.headers {
         let name = attribute_name(name).map(str::to_ascii_lowercase);
@@ -182,7 +182,7 @@ fn read_data(value: &[u8], data_type: DataType) -> Result<Members<'_>, Rejection
 /// longer than the call.
 pub(super) fn read_structured<T>(
     value: &[u8],
-    then: impl FnOnce(Fields<'_>) -> Result<T, Rejection>,
+    then: impl FnOnce(EventFields<'_>) -> Result<T, Rejection>,
 ) -> Result<T, Rejection> {
     let Envelope { attributes, data, data_base64 } = read_json(value)?;
     check_spec_version(&attributes)?;

@@ -16,7 +16,7 @@ use ledger_core::time::Timestamp;
 use ledger_record::rejection::{Reason, Rejection};
 use serde::Deserialize;
 
-use crate::decode::fields::Fields;
+use crate::decode::fields::EventFields;
 use crate::decode::message::{Decoded, Incoming};
 use crate::decode::reader::{FieldReader, UNSUPPORTED};
 use crate::decode::refusal::{self, FieldFault};
@@ -24,11 +24,11 @@ use crate::decode::value::{FieldValue, Members, is_absent, last};
 
 /// Makes an event of the fields. `default_time` is the time of an event without one, where the encoding allows that.
 pub(super) fn read_event(
-    fields: Fields<'_>,
+    fields: EventFields<'_>,
     default_time: Option<Timestamp>,
     kafka_key: Option<&[u8]>,
 ) -> Result<Decoded, Rejection> {
-    let Fields { dialect, mut members } = fields;
+    let EventFields { dialect, mut members } = fields;
     let default_time = default_time.filter(|_| is_absent(&members, "time"));
     if let Some(time) = default_time {
         members.push((Cow::Borrowed("time"), FieldValue::Instant(time)));

@@ -1,6 +1,6 @@
 //! The fields of an event as they arrived, by their native names.
 //!
-//! All encodings are read into [`Fields`], and only [`crate::decode::event`] makes an event of them. So the same fault has
+//! All encodings are read into [`EventFields`], and only [`crate::decode::event`] makes an event of them. So the same fault has
 //! the same reason everywhere; what differs is only how the sender calls the field, which is the [`Dialect`].
 
 use std::borrow::Cow;
@@ -23,14 +23,14 @@ const SPEC_VERSION: &str = "specversion";
 #[derive(Debug)]
 pub(crate) struct Dialect {
     /// The fields that a `CloudEvent` has elsewhere or calls otherwise, by their native names.
-    pub(crate) origins: &'static [(&'static str, Origin)],
+    pub(crate) origins: &'static [(&'static str, FieldOrigin)],
     /// It has all others in its data, by their native names.
     pub(crate) has_others: bool,
 }
 
 /// Where a `CloudEvent` has a field.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Origin {
+pub(crate) enum FieldOrigin {
     /// In the attribute of this name.
     Attribute(&'static str),
     /// In the member of this name of its data.
@@ -45,20 +45,20 @@ impl Dialect {
     pub(crate) fn path_of(&self, native: &str) -> Option<String> {
         let (_, origin) = self.origins.iter().find(|(name, _)| *name == native)?;
         Some(match origin {
-            Origin::Attribute(name) => (*name).to_owned(),
-            Origin::Data(name) => format!("data.{name}"),
+            FieldOrigin::Attribute(name) => (*name).to_owned(),
+            FieldOrigin::Data(name) => format!("data.{name}"),
         })
     }
 }
 
 /// The known fields of one message.
 #[derive(Debug)]
-pub(crate) struct Fields<'a> {
+pub(crate) struct EventFields<'a> {
     pub(crate) dialect: &'static Dialect,
     pub(crate) members: Members<'a>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> EventFields<'a> {
     pub(crate) fn native(members: Members<'a>) -> Self {
         Self { dialect: Dialect::NATIVE, members }
     }
@@ -72,8 +72,8 @@ impl<'a> Fields<'a> {
         let mut members = Vec::with_capacity(12);
         for (native, origin) in dialect.origins {
             let value = match origin {
-                Origin::Attribute(name) => take_last(attributes, name),
-                Origin::Data(name) => take_last(&mut data, name),
+                FieldOrigin::Attribute(name) => take_last(attributes, name),
+                FieldOrigin::Data(name) => take_last(&mut data, name),
             };
             members.push((Cow::Borrowed(*native), value));
         }

@@ -3,8 +3,8 @@
 //! ```text
 //!   Message ── encoding? ──┬─ native JSON ───────────────────┐
 //!   (key, value,           ├─ protobuf ──────────────────────┤
-//!    headers, timestamp)   ├─ CloudEvents, structured ─┐     ├──► Fields ── reader ──► Decoded
-//!                          └─ CloudEvents, binary ─────┼─────┘                   └───► Rejection
+//!    headers, timestamp)   ├─ CloudEvents, structured ─┐     ├──► EventFields ── reader ──► Decoded
+//!                          └─ CloudEvents, binary ─────┼─────┘                        └───► Rejection
 //!                                                      └─ native fields · Connect payload · migration hook
 //! ```
 //!
@@ -95,7 +95,7 @@ pub(crate) use message::{attribute_name, is_content_type, is_required_attribute}
 pub use stamp::Stamp;
 
 use event::read_event;
-use fields::{Fields, KnownMembers, are_cloud_event};
+use fields::{EventFields, KnownMembers, are_cloud_event};
 use message::Encoding;
 use value::Members;
 
@@ -122,12 +122,12 @@ fn read(message: &Message<'_>) -> Result<Decoded, Rejection> {
             if are_cloud_event(&members) {
                 read_structured(message, value)
             } else {
-                read_event(Fields::native(members), None, message.key)
+                read_event(EventFields::native(members), None, message.key)
             }
         }
         Encoding::Protobuf => {
             let members = protobuf::read(value_of(message)?)?;
-            read_event(Fields::native(members), None, message.key)
+            read_event(EventFields::native(members), None, message.key)
         }
         Encoding::CloudEventStructured => read_structured(message, value_of(message)?),
         Encoding::CloudEventBinary(data_type) => match cloudevent::read_binary(message, data_type)? {

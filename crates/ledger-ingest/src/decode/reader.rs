@@ -218,7 +218,7 @@ impl<'de> Deserializer<'de> for FieldReader<'_, 'de> {
         visitor: V,
     ) -> Result<V::Value, FieldFault> {
         let members = self.members()?;
-        let value = visitor.visit_seq(InOrder { members: &mut *members, names: names.iter() })?;
+        let value = visitor.visit_seq(ServedFields { members: &mut *members, names: names.iter() })?;
         match OTHER_INSTALLATION.iter().find(|other| names == other.as_slice()) {
             Some([client, app]) if is_own(members, client, app) => {
                 Err(FieldFault::invalid(OWN_INSTALLATION).under(client))
@@ -285,12 +285,12 @@ fn not_one_of(words: &[&str]) -> FieldFault {
 }
 
 /// The fields of a type in its order, whether they are there or not.
-struct InOrder<'m, 'a> {
+struct ServedFields<'m, 'a> {
     members: &'m mut Members<'a>,
     names: slice::Iter<'static, &'static str>,
 }
 
-impl<'de> SeqAccess<'de> for InOrder<'_, 'de> {
+impl<'de> SeqAccess<'de> for ServedFields<'_, 'de> {
     type Error = FieldFault;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
