@@ -33,12 +33,10 @@ pub(super) fn read_event(
     if let Some(time) = default_time {
         members.push((Cow::Borrowed("time"), FieldValue::Instant(time)));
     }
-    let read = if matches!(last(&members, "type"), Some(FieldValue::Text(name)) if name == "tick") {
-        check_tick(&mut members).map(|()| None)
-    } else {
-        Event::deserialize(FieldReader::Members(&mut members))
-            .map_err(|fault| check_head(&mut members).err().unwrap_or(fault))
-            .and_then(|event| check_signature(&event).map(|()| Some(event)))
+    let read = match Event::deserialize(FieldReader::Members(&mut members)) {
+        Ok(event) => check_signature(&event).map(|()| Some(event)),
+        Err(_) if is_tick(&members) => check_tick(&mut members).map(|()| None),
+        Err(fault) => Err(check_head(&mut members).err().unwrap_or(fault)),
     };
     match read {
         Ok(Some(event)) => {
@@ -59,7 +57,12 @@ fn read<'a, T: Deserialize<'a>>(members: &mut Members<'a>, name: &'static str) -
     T::deserialize(FieldReader::member(members, name)).map_err(|fault| fault.under(name))
 }
 
-/// A tick is no event: of its fields, those count that every message has.
+/// Ticks are rare, so they are looked for in what is no event.
+fn is_tick(members: &Members<'_>) -> bool {
+    matches!(last(members, "type"), Some(FieldValue::Text(name)) if name == "tick")
+}
+
+/// Of a tick those fields count that every message has.
 fn check_tick(members: &mut Members<'_>) -> Result<(), FieldFault> {
     read::<EventId>(members, "id")?;
     read::<Timestamp>(members, "time").map(drop)

@@ -89,9 +89,8 @@ pub(super) enum FieldReader<'m, 'a> {
 impl<'m, 'a> FieldReader<'m, 'a> {
     /// The last member of that name; `null` is one only where any value is allowed.
     pub(super) fn member(members: &'m mut Members<'a>, name: &'static str) -> Self {
-        let is_of_residency = DATA_RESIDENCY.contains(&name);
         match last_mut(members, name) {
-            Some(value) if is_of_residency || !value.is_absent() => Self::Member(name, value),
+            Some(value) if !value.is_absent() || DATA_RESIDENCY.contains(&name) => Self::Member(name, value),
             _ => Self::Absent,
         }
     }
@@ -124,10 +123,10 @@ impl<'m, 'a> FieldReader<'m, 'a> {
         }
     }
 
-    fn setting(self) -> String {
+    fn setting(self) -> Cow<'static, str> {
         match self {
             Self::Member(_, value) => value.to_canonical(),
-            Self::Absent | Self::Members(_) => String::new(),
+            Self::Absent | Self::Members(_) => "".into(),
         }
     }
 }
@@ -352,9 +351,18 @@ impl<'de> MapAccess<'de> for Regions<'_, 'de> {
 struct Choice<'m, 'a> {
     /// The member that holds the variant.
     tag: &'static str,
-    /// Those that there are; any at all, if none are given.
     variants: &'static [&'static str],
     members: &'m mut Members<'a>,
+}
+
+impl Choice<'_, '_> {
+    fn unknown(&self) -> FieldFault {
+        if self.tag == "type" {
+            FieldFault::new(Reason::UnsupportedType, UNSUPPORTED)
+        } else {
+            not_one_of(self.variants)
+        }
+    }
 }
 
 impl<'de> EnumAccess<'de> for Choice<'_, 'de> {
@@ -364,19 +372,15 @@ impl<'de> EnumAccess<'de> for Choice<'_, 'de> {
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), FieldFault> {
         let variant = match last(self.members, self.tag) {
             None | Some(FieldValue::Absent | FieldValue::Null) => Err(FieldFault::missing()),
-            Some(FieldValue::Text(text)) if self.variants.is_empty() || self.variants.contains(&&**text) => {
-                Ok(&**text)
+            Some(FieldValue::Text(text)) => {
+                let variant = seed.deserialize(StrDeserializer::<FieldFault>::new(text));
+                variant.map_err(|_| self.unknown())
             }
-            Some(FieldValue::Text(_)) if self.tag == "type" => {
-                Err(FieldFault::new(Reason::UnsupportedType, UNSUPPORTED))
-            }
-            Some(value) if self.tag == "mode" || matches!(value, FieldValue::Text(_)) => {
-                Err(not_one_of(self.variants))
-            }
+            Some(_) if self.tag == "mode" => Err(self.unknown()),
             Some(_) => Err(FieldFault::invalid(TEXT)),
         };
         let variant = variant.map_err(|fault| fault.under(self.tag))?;
-        Ok((seed.deserialize(StrDeserializer::<FieldFault>::new(variant))?, self))
+        Ok((variant, self))
     }
 }
 

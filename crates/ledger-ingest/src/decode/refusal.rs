@@ -45,11 +45,11 @@ fn at(reason: Reason, path: String, detail: &'static str) -> Rejection {
 
 /// What is wrong with a field. The path begins where the reader of the field is.
 #[derive(Debug)]
-pub(super) struct FieldFault(Rejection);
+pub(super) struct FieldFault(Box<Rejection>);
 
 impl FieldFault {
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self(Rejection { reason, path: None, detail: detail.into() })
+        Self(Box::new(Rejection { reason, path: None, detail: detail.into() }))
     }
 
     pub(super) fn missing() -> Self {
@@ -61,18 +61,17 @@ impl FieldFault {
     }
 
     pub(super) fn into_rejection(self) -> Rejection {
-        self.0
+        *self.0
     }
 
     /// The same, for the object whose field of that name is at fault. What has no name is part of its object.
-    pub(super) fn under(self, name: &str) -> Self {
-        let Self(Rejection { reason, path, detail }) = self;
-        let path = match path {
+    pub(super) fn under(mut self, name: &str) -> Self {
+        self.0.path = match self.0.path.take() {
             path if name.is_empty() => path,
             Some(path) => Some(format!("{name}.{path}")),
             None => Some(name.to_owned()),
         };
-        Self(Rejection { reason, path, detail })
+        self
     }
 }
 

@@ -6,13 +6,20 @@
 
 /// Scheme, `://`, a host, perhaps a port; no white space or control characters anywhere.
 pub(super) fn is_absolute_http(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once("://") else {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
+    let Some(rest) = rest.strip_prefix("//") else {
         return false;
     };
     if !scheme.eq_ignore_ascii_case("https") && !scheme.eq_ignore_ascii_case("http") {
         return false;
     }
-    if rest.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '"' | '<' | '>')) {
+    // Nearly all are plain ASCII, which is checked without reading characters.
+    let is_refused = |byte| matches!(byte, 0..=b' ' | 0x7f | b'\\' | b'"' | b'<' | b'>');
+    if rest.bytes().any(is_refused)
+        || !rest.is_ascii() && rest.chars().any(|sign| sign.is_whitespace() || sign.is_control())
+    {
         return false;
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -30,7 +37,10 @@ fn is_host_and_port(text: &str) -> bool {
         return is_address && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
     }
     let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
-    let is_name = host.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | '%'));
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%');
+    let is_name = host.bytes().all(is_plain)
+        || host.chars().all(|sign| sign.is_alphanumeric() || u8::try_from(sign).is_ok_and(is_plain));
     is_name && host.chars().any(char::is_alphanumeric) && port.is_none_or(is_port)
 }
 

@@ -87,14 +87,17 @@ impl FieldValue<'_> {
     }
 
     /// The value as canonical JSON without secrets.
-    pub(crate) fn to_canonical(&self) -> String {
+    pub(crate) fn to_canonical(&self) -> Cow<'static, str> {
         let mut text = String::new();
-        write_canonical(&mut text, self);
         match self {
-            Self::Text(_) | Self::List(_) | Self::Object(_) => {
-                redact::json_text(&text).map(Cow::into_owned).unwrap_or(text)
-            }
-            _ => text,
+            Self::Null => return "null".into(),
+            Self::Bool(true) => return "true".into(),
+            Self::Bool(false) => return "false".into(),
+            other => write_canonical(&mut text, other),
+        }
+        match redact::json_text(&text) {
+            Some(Cow::Owned(redacted)) => redacted.into(),
+            Some(Cow::Borrowed(_)) | None => text.into(),
         }
     }
 }
