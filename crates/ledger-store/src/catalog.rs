@@ -253,7 +253,7 @@ mod tests {
         let a_minute = Duration::from_mins(1);
         status.update(|now| now.behind_since = Instant::now().checked_sub(a_minute));
         assert_eq!(status.freshness().lag_seconds(now), Some(60), "it waits");
-        status.rest();
+        status.set_idle();
         assert_eq!(status.freshness().lag_seconds(now), None);
         status.update(|now| now.lag_events = Some(7));
         assert_eq!(status.freshness().lag_seconds(now), Some(86_400), "what came meanwhile nobody saw");

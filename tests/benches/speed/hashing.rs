@@ -1,12 +1,11 @@
 //! The SHA-256 that `verify` cannot do without: the same inputs, hashed by one thread that does nothing else.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::Duration;
 
 use ledger_record::proof::line::{LeafContext, LedgerSecret, RecordLeaf, commitment, leaf_hash, stream_id};
-use ledger_record::proof::map::{self, MapEntry, NodeStore, StreamHead, WholeMap, WholeNode};
+use ledger_record::proof::map::{self, StreamHead};
 use ledger_record::proof::{Hash, payload, tree};
 use ledger_record::record::{Content, Record};
 use ledger_store::Reader;
@@ -22,7 +21,7 @@ pub(crate) fn hash_what_is_verified(reader: &Reader, secret: &LedgerSecret) -> T
     let snapshot = reader.snapshot();
     let mut took = Took { wall: Duration::ZERO, cpu: Duration::ZERO };
     let (mut lines, mut unsealed) = (Vec::new(), HashMap::new());
-    let mut map = CountingMap::default();
+    let mut map = MapShape::default();
     for record in snapshot.records_from(0).expect("the log") {
         let record = record.expect("a record");
         if matches!(record.content, Content::Seal(_)) {
@@ -76,50 +75,36 @@ fn hash_lines(took: &mut Took, lines: &[Line], secret: &LedgerSecret) {
     });
 }
 
-/// A map that counts the nodes that it hashes.
+/// The streams of a map, sorted: they tell which nodes an update hashes.
 #[derive(Default)]
-struct CountingMap {
-    map: WholeMap,
-    root: WholeNode,
-    hashed: usize,
+struct MapShape {
+    streams: Vec<Hash>,
 }
 
-impl CountingMap {
-    /// Puts streams into the map; returns how many nodes that hashed.
+impl MapShape {
+    /// Puts streams into the map; returns how many nodes that hashes.
     fn put(&mut self, heads: &[(Hash, StreamHead)]) -> usize {
-        let entry =
-            |(stream, head): &(Hash, StreamHead)| MapEntry { stream: *stream, commitment: head.commitment() };
-        let mut changed: Vec<MapEntry> = heads.iter().map(entry).collect();
+        let mut changed: Vec<Hash> = heads.iter().map(|(stream, _)| *stream).collect();
         changed.sort_unstable();
-        self.hashed = 0;
-        let Ok(root) = map::update(self, self.root, 0, &changed);
-        self.root = root;
-        self.hashed
+        self.streams.extend_from_slice(&changed);
+        // Two sorted runs, which the stable sort merges.
+        self.streams.sort();
+        self.streams.dedup();
+        hashed(&self.streams, &changed, 0)
     }
 }
 
-impl NodeStore for CountingMap {
-    type At = WholeNode;
-    type Error = Infallible;
-
-    fn put_streams(
-        &mut self,
-        at: WholeNode,
-        depth: u16,
-        changed: &[MapEntry],
-    ) -> Result<Option<WholeNode>, Infallible> {
-        let put = self.map.put_streams(at, depth, changed)?;
-        self.hashed += usize::from(put.is_some());
-        Ok(put)
-    }
-
-    fn children(&self, at: WholeNode, depth: u16) -> [WholeNode; 2] {
-        self.map.children(at, depth)
-    }
-
-    fn join(&mut self, at: WholeNode, children: [WholeNode; 2]) -> WholeNode {
-        self.hashed += 1;
-        self.map.join(at, children)
+/// The nodes over streams that share the first `depth` bits, if one of them changed.
+fn hashed(streams: &[Hash], changed: &[Hash], depth: usize) -> usize {
+    match (streams, changed) {
+        (_, []) => 0,
+        ([_], _) => 1,
+        _ => {
+            let is_left = |stream: &Hash| stream.0[depth / 8] & (0x80 >> (depth % 8)) == 0;
+            let (left, right) = streams.split_at(streams.partition_point(is_left));
+            let (to_left, to_right) = changed.split_at(changed.partition_point(is_left));
+            1 + hashed(left, to_left, depth + 1) + hashed(right, to_right, depth + 1)
+        }
     }
 }
 

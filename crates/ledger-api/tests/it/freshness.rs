@@ -51,6 +51,6 @@ fn unreachable_source_replaces_the_not_sealed_reason() {
     let told = |code| Some(Halted { code, message: "the log says why".to_owned() });
     filled.statuses[1].update(|now| now.stalled = told("not-sealed"));
     assert_eq!(stalled().as_deref(), Some("not-sealed"));
-    filled.statuses[1].hold_up(told("source-unreachable"), false);
+    filled.statuses[1].set_source_blocked(told("source-unreachable"), false);
     assert_eq!(stalled().as_deref(), Some("source-unreachable"), "that is why");
 }

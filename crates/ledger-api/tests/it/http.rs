@@ -225,10 +225,10 @@ fn process_is_ready_when_every_shard_is_nearly_live() {
     phase(0, Phase::Live, None);
     assert_eq!(ready().0, 503, "a lag that nobody knows is not near");
     let away = Halted { code: "source-unreachable", message: "nothing was heard".to_owned() };
-    filled.statuses[0].hold_up(Some(away), false);
+    filled.statuses[0].set_source_blocked(Some(away), false);
     assert_eq!(ready().1["detail"], "realm.lifecycle/0 is LIVE (source-unreachable)");
     assert_eq!(ready().1["shards"][0]["stalled"]["code"], "source-unreachable");
-    filled.statuses[0].hold_up(None, true);
+    filled.statuses[0].set_source_blocked(None, true);
     phase(0, Phase::Live, Some(5));
     assert_eq!(ready().0, 200);
     filled.statuses[0].update(|now| now.last_source_time = Some(hour(99)));
@@ -251,7 +251,7 @@ fn released_shard_is_not_counted_and_answers_stale() {
     }
     let fresh = server.get("/v1/tenants/acme.atlassian.net").json();
     assert_eq!(fresh["freshness"][0]["stale"], false);
-    filled.statuses[0].rest();
+    filled.statuses[0].set_idle();
     filled.catalog.give_up(&shard(0));
     let reported = server.get("/readyz");
     assert_eq!(reported.status, 200, "{}", reported.body);

@@ -191,7 +191,7 @@ fn set_away(catalog: &Catalog, facts: Option<String>) {
         let now = served.status.freshness();
         let is_reported = now.held_up.as_ref().is_some_and(|reported| reported.code == code.as_str());
         if !now.is_ours && (facts.is_some() || is_reported) {
-            served.status.hold_up(reported(&shard), facts.is_none());
+            served.status.set_source_blocked(reported(&shard), facts.is_none());
             crate::metric::held_up(&shard, facts.as_ref().map(|_| code.as_str()));
         }
     }

@@ -401,7 +401,7 @@ impl PartitionOwner {
 
     fn set_idle(&self, id: &ShardId) {
         if let Some(served) = self.ingestion.catalog.get(id) {
-            served.status.rest();
+            served.status.set_idle();
         }
     }
 

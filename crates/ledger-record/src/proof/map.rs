@@ -12,10 +12,8 @@
 //! in it: where its path ends at another's leaf or at nothing, it is not in the map. The map without streams
 //! has the missing child for its root. Nothing is ever taken out.
 //!
-//! [`update`] changes a map and [`prove`] proves a stream, whatever keeps the nodes: rows of a store with the upper
-//! levels in memory (the writer), or memory alone ([`WholeMap`]: whoever checks a log from its first line).
-
-use std::convert::Infallible;
+//! Here is what a node is ([`MapNode`]), what proves a stream ([`prove()`], [`verify`]), and a map in memory for whoever checks
+//! a log from its first line ([`WholeMap`]). The store keeps the nodes as rows and says how.
 
 use super::hash::Hash;
 use super::tree::InvalidProof;
@@ -124,49 +122,6 @@ fn divide(sorted: &[MapEntry], depth: u16) -> (&[MapEntry], &[MapEntry]) {
     sorted.split_at(sorted.partition_point(|entry| !goes_right(entry.stream, depth)))
 }
 
-/// Keeps the nodes of a map that changes.
-pub trait NodeStore {
-    /// Names a node, as far as the store tells nodes apart.
-    type At: Copy;
-    /// Why the store fails.
-    type Error;
-
-    /// Puts streams below a node that has no children in this store; none: it has children. `changed` is not empty.
-    fn put_streams(
-        &mut self,
-        at: Self::At,
-        depth: u16,
-        changed: &[MapEntry],
-    ) -> Result<Option<Self::At>, Self::Error>;
-
-    /// The children of a node at a depth.
-    fn children(&self, at: Self::At, depth: u16) -> [Self::At; 2];
-
-    /// Puts a node over its children, which have changed.
-    fn join(&mut self, at: Self::At, children: [Self::At; 2]) -> Self::At;
-}
-
-/// Puts streams below a node of a map, sorted by id, each once; one that is there gets its new head. A node above many
-/// changed streams is hashed once.
-pub fn update<S: NodeStore>(
-    store: &mut S,
-    at: S::At,
-    depth: u16,
-    changed: &[MapEntry],
-) -> Result<S::At, S::Error> {
-    if changed.is_empty() {
-        return Ok(at);
-    }
-    if let Some(put) = store.put_streams(at, depth, changed)? {
-        return Ok(put);
-    }
-    let [left, right] = store.children(at, depth);
-    let (to_left, to_right) = divide(changed, depth);
-    let left = update(store, left, depth + 1, to_left)?;
-    let right = update(store, right, depth + 1, to_right)?;
-    Ok(store.join(at, [left, right]))
-}
-
 /// A whole map in memory, or a part of it, while it grows.
 ///
 /// The hash of a node stands in the one above it, beside its sibling's, so that nothing else is looked up on the way.
@@ -181,7 +136,7 @@ pub struct WholeMap {
 
 /// A node as the one above it keeps it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct WholeNode {
+struct WholeNode {
     hash: Hash,
     below: Below,
 }
@@ -206,9 +161,8 @@ impl WholeMap {
     /// Puts streams into it, sorted by id, each once. Returns its root.
     pub fn update(&mut self, changed: &[MapEntry]) -> Option<MapNode> {
         self.fetch(changed);
-        let Ok(root) = update(self, self.root, self.depth, changed);
-        self.root = root;
-        let WholeNode { hash, below } = root;
+        self.root = self.put(self.root, self.depth, changed);
+        let WholeNode { hash, below } = self.root;
         match below {
             Below::Nothing => None,
             Below::Stream(_) => Some(MapNode { is_lone: true, hash }),
@@ -217,7 +171,7 @@ impl WholeMap {
     }
 
     /// Looks at every node above what changes, a level at a time. A large map does not fit into the caches of a
-    /// processor: here the nodes of a level are waited for together, in [`update`] each would be for itself.
+    /// processor: here the nodes of a level are waited for together, in [`Self::put`] each would be for itself.
     fn fetch(&self, changed: &[MapEntry]) {
         let (mut level, mut depth) = (vec![(self.root.below, changed)], self.depth);
         while !level.is_empty() {
@@ -231,40 +185,25 @@ impl WholeMap {
             (level, depth) = (next, depth + 1);
         }
     }
-}
 
-impl NodeStore for WholeMap {
-    type At = WholeNode;
-    type Error = Infallible;
-
-    fn put_streams(
-        &mut self,
-        at: WholeNode,
-        _depth: u16,
-        changed: &[MapEntry],
-    ) -> Result<Option<WholeNode>, Infallible> {
-        Ok(match (at.below, changed) {
+    /// Puts streams below a node. One above many of them is hashed once.
+    fn put(&mut self, at: WholeNode, depth: u16, changed: &[MapEntry]) -> WholeNode {
+        let [left, right] = match (at.below, changed) {
+            (_, []) => return at,
             (Below::Nothing, [entry]) => {
                 self.streams.push(entry.stream);
-                Some(WholeNode { hash: entry.hash(), below: Below::Stream(self.streams.len() - 1) })
+                return WholeNode { hash: entry.hash(), below: Below::Stream(self.streams.len() - 1) };
             }
             (Below::Stream(place), [entry]) if self.streams[place] == entry.stream => {
-                Some(WholeNode { hash: entry.hash(), ..at })
+                return WholeNode { hash: entry.hash(), ..at };
             }
-            _ => None,
-        })
-    }
-
-    fn children(&self, at: WholeNode, depth: u16) -> [WholeNode; 2] {
-        match at.below {
-            Below::Nothing => [WholeNode::default(); 2],
-            Below::Stream(place) if goes_right(self.streams[place], depth) => [WholeNode::default(), at],
-            Below::Stream(_) => [at, WholeNode::default()],
-            Below::Children(place) => self.inner[place],
-        }
-    }
-
-    fn join(&mut self, at: WholeNode, children: [WholeNode; 2]) -> WholeNode {
+            (Below::Nothing, _) => [WholeNode::default(); 2],
+            (Below::Stream(place), _) if goes_right(self.streams[place], depth) => [WholeNode::default(), at],
+            (Below::Stream(_), _) => [at, WholeNode::default()],
+            (Below::Children(place), _) => self.inner[place],
+        };
+        let (to_left, to_right) = divide(changed, depth);
+        let children = [self.put(left, depth + 1, to_left), self.put(right, depth + 1, to_right)];
         let place = if let Below::Children(place) = at.below {
             self.inner[place] = children;
             place

@@ -130,7 +130,9 @@ pub fn verify<E: std::error::Error>(
     // The name of the key is that of the log.
     let origin = note.split('\n').next().unwrap_or_default();
     let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == origin).cloned().collect();
-    let checkpoint = open(&note, &keys, TilesFault::Checkpoint, InconclusiveTiles::UnknownKey)?;
+    let checkpoint = Checkpoint::open_known(&note, &keys)
+        .map_err(TilesFault::Checkpoint)?
+        .ok_or(InconclusiveTiles::UnknownKey)?;
     let pinned = pinned.map(|note| open_pinned(note, &keys, &checkpoint)).transpose()?;
     let differs = |tree: &Frontier| {
         pinned.as_ref().is_some_and(|pinned| pinned.size == tree.size() && pinned.root != tree.root())
@@ -166,24 +168,14 @@ pub fn verify<E: std::error::Error>(
     Ok(VerifiedTiles { checkpoint, seal, seals: reader.seals(), predecessors })
 }
 
-fn open<E: std::error::Error>(
-    note: &str,
-    keys: &[VerifierKey],
-    fault: impl Fn(NoteError) -> TilesFault,
-    doubt: InconclusiveTiles,
-) -> Result<Checkpoint, TilesRefusal<E>> {
-    Checkpoint::open(note, keys).map_err(|error| match error {
-        NoteError::UnknownKey => doubt.into(),
-        error => fault(error).into(),
-    })
-}
-
 fn open_pinned<E: std::error::Error>(
     note: &str,
     keys: &[VerifierKey],
     checkpoint: &Checkpoint,
 ) -> Result<Checkpoint, TilesRefusal<E>> {
-    let pinned = open(note, keys, TilesFault::Pinned, InconclusiveTiles::PinnedUnknownKey)?;
+    let pinned = Checkpoint::open_known(note, keys)
+        .map_err(TilesFault::Pinned)?
+        .ok_or(InconclusiveTiles::PinnedUnknownKey)?;
     if pinned.origin != checkpoint.origin {
         return Err(TilesFault::PinnedOrigin.into());
     }

@@ -226,7 +226,9 @@ pub fn verify(
         ParseError::UnknownVersion(version) => InconclusiveBundle::UnknownVersion(version).into(),
     })?;
     let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == bundle.origin).cloned().collect();
-    let checkpoint = open_note(&bundle.note, &keys, BundleFault::Checkpoint, InconclusiveBundle::UnknownKey)?;
+    let checkpoint = Checkpoint::open_known(&bundle.note, &keys)
+        .map_err(BundleFault::Checkpoint)?
+        .ok_or(InconclusiveBundle::UnknownKey)?;
     if checkpoint.origin != bundle.origin {
         return Err(BundleFault::Origin.into());
     }
@@ -253,18 +255,6 @@ pub fn verify(
     let tenant = check_decisions(&records, &apps)?;
     let Sealed { checkpoint, seal } = sealed;
     Ok(VerifiedBundle { client: bundle.client, checkpoint, seal, records, apps, tenant })
-}
-
-fn open_note(
-    note: &str,
-    keys: &[VerifierKey],
-    fault: impl Fn(NoteError) -> BundleFault,
-    doubt: InconclusiveBundle,
-) -> Result<Checkpoint, BundleRefusal> {
-    Checkpoint::open(note, keys).map_err(|error| match error {
-        NoteError::UnknownKey => doubt.into(),
-        error => fault(error).into(),
-    })
 }
 
 fn check_seal(bundle: &Bundle, checkpoint: &Checkpoint) -> Result<SealLeaf, BundleRefusal> {
@@ -294,7 +284,9 @@ fn check_pinned(
         let unused = bundle.consistency.is_some();
         return if unused { Err(InconclusiveBundle::NoPinnedNote.into()) } else { Ok(()) };
     };
-    let pinned = open_note(pinned, keys, BundleFault::Pinned, InconclusiveBundle::PinnedUnknownKey)?;
+    let pinned = Checkpoint::open_known(pinned, keys)
+        .map_err(BundleFault::Pinned)?
+        .ok_or(InconclusiveBundle::PinnedUnknownKey)?;
     if pinned.origin != checkpoint.origin {
         return Err(BundleFault::PinnedOrigin.into());
     }

@@ -4,7 +4,7 @@ use ledger_record::key::Family;
 use ledger_record::key::evidence::{self, MapKey};
 use ledger_record::proof::Hash;
 use ledger_record::proof::line::stream_id;
-use ledger_record::proof::map::{self, MapEntry, MapNode, NodeStore, Proof};
+use ledger_record::proof::map::{MapEntry, MapNode, Proof, prove};
 use ledger_record::record::Stream;
 use rocksdb::{ReadOptions, WriteBatch};
 
@@ -157,46 +157,6 @@ pub(super) struct Changes<'a> {
     changed: Vec<MapEntry>,
 }
 
-/// The stored map, with its upper levels in memory.
-struct StoredMap<'m, 'a> {
-    top: &'m mut UpperLevels,
-    stored: &'m mut Scan<'a>,
-}
-
-impl NodeStore for StoredMap<'_, '_> {
-    type At = usize;
-    type Error = ReadError;
-
-    fn put_streams(
-        &mut self,
-        at: usize,
-        depth: u16,
-        changed: &[MapEntry],
-    ) -> Result<Option<usize>, ReadError> {
-        let Some(first) = changed.first().filter(|_| depth == DEPTH) else { return Ok(None) };
-        let (path, mut stored) = (path_of(first.stream), Vec::new());
-        if !self.top.knows_below(sixteenth(path)) {
-            let prefix = MapKey::streams(&path);
-            let mut row = self.stored.skip_to(&prefix)?;
-            while let Some((key, value)) = row.filter(|(key, _)| key.starts_with(&prefix)) {
-                stored.push(entry(key, value)?);
-                row = self.stored.step()?;
-            }
-        }
-        self.top.put_below(sixteenth(path), stored, changed);
-        Ok(Some(at))
-    }
-
-    fn children(&self, at: usize, _depth: u16) -> [usize; 2] {
-        [2 * at, 2 * at + 1]
-    }
-
-    fn join(&mut self, at: usize, _children: [usize; 2]) -> usize {
-        self.top.levels.join(at);
-        at
-    }
-}
-
 impl<'a> Changes<'a> {
     pub(super) fn new(database: &'a Database, top: &mut UpperLevels) -> Result<Self, StorageError> {
         // Not later: what a batch puts is in the store only when the batch is.
@@ -208,9 +168,37 @@ impl<'a> Changes<'a> {
 
     /// Puts streams into the map, sorted by id, each once. Returns its root.
     pub(super) fn put(&mut self, top: &mut UpperLevels, changed: &[MapEntry]) -> Result<Hash, ReadError> {
-        map::update(&mut StoredMap { top: &mut *top, stored: &mut self.stored }, 1, 0, changed)?;
+        let mut parents = Vec::new();
+        for group in changed.chunk_by(|a, b| path_of(a.stream) == path_of(b.stream)) {
+            let Some(path) = group.first().map(|entry| path_of(entry.stream)) else { continue };
+            let at = sixteenth(path);
+            let stored = if top.knows_below(at) { Vec::new() } else { self.stored_below(path)? };
+            top.put_below(at, stored, group);
+            let node = WIDTH + at;
+            parents.push(node / 2);
+        }
+        // A level at a time: its nodes depend on none of each other, so that a processor need not wait for one to hash
+        // the next. Down each path and up again took a tenth more.
+        while let Some(true) = parents.first().map(|at| *at > 0) {
+            parents.dedup();
+            for at in &mut parents {
+                top.levels.join(*at);
+                *at /= 2;
+            }
+        }
         self.changed.extend_from_slice(changed);
         Ok(top.root())
+    }
+
+    fn stored_below(&mut self, path: [u8; 2]) -> Result<Vec<MapEntry>, ReadError> {
+        let start = MapKey::streams(&path);
+        let mut below = Vec::new();
+        let mut row = self.stored.skip_to(&start)?;
+        while let Some((key, value)) = row.filter(|(key, _)| key.starts_with(&start)) {
+            below.push(entry(key, value)?);
+            row = self.stored.step()?;
+        }
+        Ok(below)
     }
 
     /// Adds the rows that changed, in the order of their keys.
@@ -268,7 +256,7 @@ impl Snapshot<'_> {
             let own = (1 << depth) + (usize::from(byte) >> (8 - depth));
             Ok(levels.node(own ^ usize::from(is_beside)))
         };
-        map::prove(id, DEPTH, node, |depth| self.streams_beside(id, depth))
+        prove(id, DEPTH, node, |depth| self.streams_beside(id, depth))
     }
 
     /// The stored streams that share so many first bits with one, sorted by id.

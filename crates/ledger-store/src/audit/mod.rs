@@ -37,7 +37,6 @@ mod proofs;
 use std::collections::VecDeque;
 
 use foldhash::{HashMap, HashMapExt};
-use ledger_record::key::evidence::LeafRow;
 use ledger_record::key::{self, Family, LogKey, MapKey};
 use ledger_record::proof::Hash;
 use ledger_record::proof::frontier::Frontier;
@@ -188,13 +187,10 @@ impl AuditWriter {
         let mut leaves = database.scan(Family::Leaves, range, ReadOptions::default())?;
         for index in from..size {
             let at = key::position(index);
-            let missing = |family| damaged(family, &at, Damage::Missing);
-            let (_, reference) =
-                positions.step()?.filter(|(key, _)| *key == at).ok_or_else(|| missing(Family::Positions))?;
+            let missing = || damaged(Family::Positions, &at, Damage::Missing);
+            let (_, reference) = positions.step()?.filter(|(key, _)| *key == at).ok_or_else(missing)?;
             let LogKey { stream, seq } = decode::log_key(reference)?;
-            let (_, value) =
-                leaves.step()?.filter(|(key, _)| *key == at).ok_or_else(|| missing(Family::Leaves))?;
-            let row = LeafRow::decode(value).map_err(|error| damaged(Family::Leaves, &at, error))?;
+            let row = leaf_at(index, leaves.step()?)?;
             self.unsealed.insert(stream_id(&stream), StreamHead { seq, index, leaf: row.hash });
             self.streams += u64::from(seq == 1);
         }

@@ -144,7 +144,7 @@ impl ShardStatus {
     }
 
     /// Nothing feeds the shard any more, so nobody tells how far behind it is. A reason to halt stands.
-    pub fn rest(&self) {
+    pub fn set_idle(&self) {
         self.update(|now| {
             if now.phase != Phase::Halted {
                 now.phase = Phase::Idle;
@@ -155,7 +155,7 @@ impl ShardStatus {
 
     /// Tells why nothing comes from the source, or that something does again. How much waits in a source that is
     /// out of reach nobody knows.
-    pub fn hold_up(&self, why: Option<Halted>, is_lag_known: bool) {
+    pub fn set_source_blocked(&self, why: Option<Halted>, is_lag_known: bool) {
         self.update(|now| {
             if !is_lag_known {
                 (now.end_offset, now.lag_events) = (None, None);

@@ -254,7 +254,7 @@ impl PartitionReader {
             crate::metric::held_up(shard, code(&why));
         }
         let is_lag_known = code(&why) != Some(StopCode::SourceUnreachable.as_str());
-        self.task.status.hold_up(why, is_lag_known);
+        self.task.status.set_source_blocked(why, is_lag_known);
     }
 
     fn cached_high(&self) -> Option<u64> {

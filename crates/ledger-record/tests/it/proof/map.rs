@@ -1,12 +1,9 @@
 //! The map against its definition, and its proofs.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 
 use ledger_record::proof::Hash;
-use ledger_record::proof::map::{
-    self, End, MapEntry, MapNode, NodeStore, Proof, StreamHead, WholeMap, WholeNode, root, verify,
-};
+use ledger_record::proof::map::{End, MapEntry, MapNode, Proof, StreamHead, WholeMap, root, verify};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -40,38 +37,6 @@ impl Stored {
 
     fn prove(&self, stream: Hash) -> Proof {
         StoredMap::new(self.sorted()).prove(stream)
-    }
-}
-
-/// Counts the nodes that an update hashes.
-#[derive(Default)]
-struct Counting {
-    map: WholeMap,
-    hashed: usize,
-}
-
-impl NodeStore for Counting {
-    type At = WholeNode;
-    type Error = Infallible;
-
-    fn put_streams(
-        &mut self,
-        at: WholeNode,
-        depth: u16,
-        changed: &[MapEntry],
-    ) -> Result<Option<WholeNode>, Infallible> {
-        let put = self.map.put_streams(at, depth, changed)?;
-        self.hashed += usize::from(put.is_some());
-        Ok(put)
-    }
-
-    fn children(&self, at: WholeNode, depth: u16) -> [WholeNode; 2] {
-        self.map.children(at, depth)
-    }
-
-    fn join(&mut self, at: WholeNode, children: [WholeNode; 2]) -> WholeNode {
-        self.hashed += 1;
-        self.map.join(at, children)
     }
 }
 
@@ -147,18 +112,6 @@ fn streams_with_a_long_common_prefix_are_distinguished() {
     assert_eq!(proof.siblings.len(), 256);
     assert_eq!(verify(near, &proof, top), Ok(()));
     assert!(verify(stream(1), &proof, top).is_err());
-}
-
-#[test]
-fn update_writes_only_the_changed_path() {
-    let mut entries: Vec<MapEntry> = (0..1000).map(|number| entry(stream(number), 1)).collect();
-    entries.sort_unstable();
-    let mut counting = Counting::default();
-    let Ok(top) = map::update(&mut counting, WholeNode::default(), 0, &entries);
-    counting.hashed = 0;
-    let Ok(_) = map::update(&mut counting, top, 0, &[entry(stream(7), 2)]);
-    let way = StoredMap::new(entries).prove(stream(7)).siblings.len();
-    assert_eq!(counting.hashed, way + 1);
 }
 
 /// The size of a completeness proof without its records, with a million streams: at most 2.5 KB, of which a

@@ -303,11 +303,11 @@ impl<'s, 'a> Order<'s, 'a> {
 }
 
 /// The seals that follow, and how many were read.
-pub(super) struct Seals<'a>(Box<dyn Iterator<Item = Result<Record, ReadError>> + Send + 'a>, u64);
+struct Seals<'a>(Box<dyn Iterator<Item = Result<Record, ReadError>> + Send + 'a>, u64);
 
-pub(super) struct StoredSeal {
-    pub(super) record: Record,
-    pub(super) seal: Seal,
+struct StoredSeal {
+    record: Record,
+    seal: Seal,
 }
 
 impl<'a> Seals<'a> {
@@ -316,7 +316,7 @@ impl<'a> Seals<'a> {
     }
 
     /// The next one, which must be the one at that position.
-    pub(super) fn next(&mut self, position: u64) -> Result<StoredSeal, VerifyError> {
+    fn next(&mut self, position: u64) -> Result<StoredSeal, VerifyError> {
         let Self(seals, count) = self;
         *count += 1;
         let expected = key::log::log(&Stream::Seals, *count);
@@ -340,6 +340,6 @@ impl<'a> Seals<'a> {
 }
 
 /// Whether a position refers to a seal.
-pub(super) fn is_seal(reference: &[u8]) -> bool {
+fn is_seal(reference: &[u8]) -> bool {
     reference.first() == Some(&SEALS)
 }
