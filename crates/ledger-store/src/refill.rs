@@ -34,13 +34,13 @@
 //!
 //! Shard p reads partition p of the topic on from the offset that the old shard p had reached. The offsets before it are
 //! spread over the new shards. Each shard keeps an account of those that it has, per partition of a source
-//! ([`SourcePosition::Carried`]); [`check_spread`](crate::check_spread) checks that all shards together have each offset
+//! ([`SourcePosition::Carried`]); [`check_spread`] checks that all shards together have each offset
 //! once.
 //!
 //! # Succession
 //!
 //! The new logs have another origin than the old ones. The first records of each new log name all old logs, with size
-//! and root at the last seal ([`Content::Succession`](ledger_record::record::Content::Succession)). The holder of an old
+//! and root at the last seal ([`Content::Succession`]). The holder of an old
 //! checkpoint finds there which log took its place.
 //!
 //! # Life

@@ -46,7 +46,7 @@
 //!
 //! Questions that read much (lists, logs, proofs, the past, whatever waits for `minPosition`) have half of the places
 //! ([`Options::concurrent_requests`]); health and metrics need none. A client has a deadline for whatever it is waited
-//! for ([`Deadlines`](crate::limits::Deadlines)): head, body, reading its answer, asking again. A stream costs some
+//! for ([`Deadlines`]): head, body, reading its answer, asking again. A stream costs some
 //! ten kilobytes while it is not read, and neither thread nor snapshot. Pages are made by few threads, and only when there is
 //! room for them until their clients have read them. When all connections are taken the one that
 //! has waited longest for its client makes room. When the server stops, streams end with `{"problem": …}` (`stopping`).

@@ -1,7 +1,7 @@
 //! A set of shards that is read as one ledger: snapshots, what may be said from them, and what that costs.
 //!
 //! In: a catalog of shards, or readers of a data directory. Out, for the questions of [`crate::query`]: the tenant where
-//! it is ([`locate`]), as of an instant ([`tenant_as_of`]), how fresh that is ([`freshness`]), and whether something may
+//! it is ([`mod@locate`]), as of an instant ([`tenant_as_of`]), how fresh that is ([`freshness`]), and whether something may
 //! be reported as not there ([`ready`]).
 //!
 //! # What holds for every answer

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 const PROPERTY_OF_OTHERS: &str = "CONFWARN";
 
 /// Connections that fail, requests and sessions that time out: one fact, however many clients and brokers log it,
-/// and reported in one place ([`crate::consume::contact`]). Offsets are committed as a courtesy, so that fails quietly, too.
+/// and reported in one place (`consume::contact`). Offsets are committed as a courtesy, so that fails quietly, too.
 const OF_TRANSPORT: [&str; 5] = ["FAIL", "ERROR", "REQTMOUT", "SESSTMOUT", "COMMITFAIL"];
 
 /// The context of a client without one of its own.

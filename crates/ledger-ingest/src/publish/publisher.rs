@@ -6,7 +6,7 @@
 //! function of the log alone: nothing is published that is not durable (I-7).
 //!
 //! The cursor belongs to a data directory. How far the group is, from whichever directory, is committed beside its
-//! offsets ([`crate::consume::group_progress`]), so that a partition that moves is not published from its beginning again.
+//! offsets (`consume::group_progress`), so that a partition that moves is not published from its beginning again.
 //!
 //! ```text
 //!   log ──► changes of a record ──► realm.decisions    key: client key, value: CloudEvent

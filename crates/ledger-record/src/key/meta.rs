@@ -26,7 +26,7 @@ pub enum MetaKey {
     Head,
     /// A [`crate::rows::SourcePosition`] of the source of this name.
     Source(String),
-    /// A [`crate::rows::PublisherCursor`].
+    /// A [`crate::rows::PublisherRow`].
     Publisher,
     /// A [`crate::rows::Generation`].
     Generation,

@@ -58,7 +58,7 @@ impl Snapshot<'_> {
         tree::consistency(from, to, |node| self.tree_node(node))
     }
 
-    /// The last seal, as it is stored. All of them: [`Self::records`] of [`Stream::Seals`].
+    /// The last seal, as it is stored. All of them: [`Self::records`] of `Stream::Seals`.
     pub fn last_seal(&self) -> Result<Option<Record>, ReadError> {
         audit::last_seal(self.database(), self.options())
     }

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The log lies by stream, and that is how it is read: once, in chunks, on all cores. What the second pass needs of a
-//! record is kept by position ([`sweep`]), 72 bytes each; beyond 16 million records the two passes take turns, and the
+//! record is kept by position ([`mod@sweep`]), 72 bytes each; beyond 16 million records the two passes take turns, and the
 //! log is read once for each 16 million. Every record has a position of its own and every position its record, so
 //! nothing stands beside the log that was hashed.
 //!

@@ -31,7 +31,7 @@
 //! | an unfinished one with a batch in a later file | damaged, unless that batch has the very next sequence: then the file was replayed up to the unfinished write before |
 //!
 //! The newest file is there in any case, however little is in it: RocksDB begins it before it notes that another one ended
-//! ([`newest`]). One that is gone is damage.
+//! (`newest`). One that is gone is damage.
 //!
 //! Not seen here: a last batch whose sectors were lost *after* it was synced, and a newest file that is shorter than it
 //! was. RocksDB knows the sizes of the files before it; for the rest the shard is as it was a moment before, as a whole,
