@@ -10,6 +10,7 @@
 //!
 //! - [`decode`]: what a message says, or what is wrong with it: the reference of every field.
 //! - [`redact`]: secrets go before anything is kept.
+//! - [`quarantine`]: what may be kept of a refused message.
 //! - [`apply`]: the one place where input meets the log.
 //! - [`kafka`]: the client: options, topics, what brokers answer.
 //! - [`consume`]: the consumer group, the owner of its partitions, and the two threads of each.
@@ -37,6 +38,7 @@ pub mod metric;
 pub mod placing;
 mod proto;
 pub mod publish;
+pub mod quarantine;
 pub mod redact;
 pub mod retry;
 pub mod sign;

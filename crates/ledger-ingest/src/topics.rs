@@ -127,7 +127,7 @@ pub fn check(options: &KafkaOptions) -> Result<Vec<TopicReport>, KafkaError> {
 
 /// Warns of each topic that is not there, and of each setting that differs (rules 1: of recorded times that are not the broker's; of retention, before
 /// it overtakes a ledger that must be filled anew). What cannot be asked for is no reason not to read.
-pub(super) fn warn_of_differences(options: &KafkaOptions) {
+pub fn warn_of_differences(options: &KafkaOptions) {
     let reports = match check(options) {
         Ok(reports) => reports,
         Err(error) => return info!(%error, "the settings of the topics could not be compared"),

@@ -55,6 +55,7 @@
 #![deny(missing_docs)]
 
 pub mod codec;
+pub mod hash;
 pub mod json;
 pub mod key;
 pub mod proof;

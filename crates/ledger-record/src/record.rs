@@ -1,6 +1,7 @@
 //! One record of the log: an event, or a refusal, and what the ledger said when it was appended.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 
 use ledger_core::event::{Body, Event};
@@ -11,7 +12,7 @@ use ledger_core::words::read_text;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{self, DecodeError, ValueReader};
-use crate::proof::Hash;
+use crate::hash::Hash;
 use crate::rejection::Refused;
 
 /// The rule set that outcomes are derived by (`rules/2`). Rule set 1 was never released.
@@ -53,6 +54,13 @@ pub struct Coordinates {
     pub partition: u32,
     /// Kafka offset, or line number from 1.
     pub offset: u64,
+}
+
+/// As leaf lines and published ids have it: `source/partition/offset`.
+impl fmt::Display for Coordinates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.source, self.partition, self.offset)
+    }
 }
 
 fn write_source<S: Serializer>(source: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -4,7 +4,7 @@ use ledger_core::time::Timestamp;
 use ledger_core::words;
 use serde::{Deserialize, Serialize};
 
-use crate::proof::hash::raw;
+use crate::hash::raw;
 
 words! {
     /// Why a message was refused.

@@ -7,7 +7,7 @@ use ledger_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, DecodeError, ValueReader};
-use crate::proof::hash::raw;
+use crate::hash::raw;
 
 /// A tenant as the fold left it, and the head of its stream. Projection.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ledger_ingest::publish::Ticker;
-use ledger_ingest::sign::{
-    self, Identity, KeptNote, KeysError, Origins, Signing, SigningKeys, SigningOptions,
-};
+use ledger_ingest::sign::{self, Identity, KeptNote, Origins, Signing, SigningKeys, SigningOptions};
 use ledger_store::{Catalog, DataDir, ShardId, SignedCheckpoint};
 use tracing::warn;
 
@@ -117,18 +115,4 @@ fn signing_options(config: &Config, data: &DataDir) -> Result<Option<SigningOpti
     }
     let origins = origins(config)?;
     Ok(Some(SigningOptions { keys, keys_dir, origins, secret: secret.clone() }))
-}
-
-/// Makes the signing key of a new ledger. A ledger that is not new never gets one by itself: others know its
-/// checkpoints by the key that it had.
-pub(crate) fn first_key(config: &Config) -> Result<Option<String>, Failure> {
-    let keys = SigningKeys::new(&config.keys_dir());
-    match keys.generate() {
-        Ok(_) => Ok(Some(format!(
-            "made the signing key {}: keep a copy apart from the data; `keys show` prints what partners check with",
-            keys.path().display()
-        ))),
-        Err(KeysError::Exists { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ledger_ingest::sign::SigningKeys;
+use ledger_ingest::sign::{KeysError, SigningKeys};
 use ledger_record::proof::line::LedgerSecret;
 use ledger_store::DataDir;
 use tempfile::NamedTempFile;
 use tracing::{info, warn};
 
+use crate::Failure;
 use crate::config::Config;
-use crate::{Failure, evidence};
 
 const SECRET_FILE: &str = "secret";
 
@@ -39,7 +39,7 @@ pub(crate) fn open(config: &Config) -> Result<(DataDir, Vec<String>), Failure> {
     }));
     warn_if_exposed(&config.keys_dir().join(SECRET_FILE));
     if !DataDir::exists(&config.data_dir)? {
-        made.extend(evidence::first_key(config)?);
+        made.extend(first_key(config)?);
     }
     for made in &made {
         info!("{made}");
@@ -96,6 +96,20 @@ pub(crate) fn copy_keys(from: &Path, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Makes the signing key of a new ledger. A ledger that is not new never gets one by itself: others know its
+/// checkpoints by the key that it had.
+fn first_key(config: &Config) -> Result<Option<String>, Failure> {
+    let keys = SigningKeys::new(&config.keys_dir());
+    match keys.generate() {
+        Ok(_) => Ok(Some(format!(
+            "made the signing key {}: keep a copy apart from the data; `keys show` prints what partners check with",
+            keys.path().display()
+        ))),
+        Err(KeysError::Exists { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Warns of a secret that others on this machine may read. It is used all the same: how secrets are mounted is often
 /// not the operator's choice.
 pub(crate) fn warn_if_exposed(path: &Path) {
@@ -130,19 +144,13 @@ fn secret_of(config: &Config) -> Result<(LedgerSecret, Option<PathBuf>), Failure
 
 fn read(path: &Path) -> Result<Option<LedgerSecret>, Failure> {
     match fs::read_to_string(path) {
-        Ok(text) => match parse(&text) {
+        Ok(text) => match LedgerSecret::parse(&text) {
             Some(secret) => Ok(Some(secret)),
             None => Err(Failure::new(format!("{} is not 32 bytes as base64", path.display()))),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error(path)(error)),
     }
-}
-
-/// Reads a secret as its file or variable has it.
-pub(crate) fn parse(text: &str) -> Option<LedgerSecret> {
-    let bytes = STANDARD.decode(text.trim()).ok()?;
-    Some(LedgerSecret::from_bytes(bytes.try_into().ok()?))
 }
 
 /// Whole or not at all, and never in place of another.
@@ -199,7 +207,7 @@ mod tests {
         assert!(!secret.exists());
 
         let mut given = config.clone();
-        given.evidence.secret = parse(&kept);
+        given.evidence.secret = LedgerSecret::parse(&kept);
         assert!(open(&given).is_ok());
         given.evidence.secret = Some(LedgerSecret::from_bytes([0; 32]));
         let other = reported(&open(&given).unwrap_err());

@@ -19,6 +19,7 @@ use ledger_api::http::{self, Api};
 use ledger_api::ledger::Ledger;
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::publish::Publisher;
+use ledger_ingest::topics;
 use ledger_store::{Catalog, DataDir};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -65,6 +66,12 @@ impl Pipeline {
     fn start(config: &Config, data: &Arc<DataDir>, catalog: &Arc<Catalog>) -> Result<Self, Failure> {
         let mut begun = Self::default();
         begun.ingest = Some(Ingest::start(Arc::clone(data), Arc::clone(catalog), &config.kafka)?);
+        let options = config.kafka.clone();
+        // On a thread of its own: a broker that does not answer delays nothing.
+        thread::Builder::new()
+            .name("topics".to_owned())
+            .spawn(move || topics::warn_of_differences(&options))
+            .map_err(no_runtime)?;
         begun.publisher = Publisher::start(catalog, &config.kafka)
             .map_err(|error| Failure::caused("the publisher cannot be started", error))?;
         begun.evidence = Some(EvidenceThreads::start(catalog, config, data)?);

@@ -43,7 +43,6 @@ use crate::kafka::topic;
 use crate::kafka::topic::TopicFacts;
 use crate::placing::{self, PlacingError};
 use crate::stopping::{STOP_TIMEOUT, join_until, sleep_unless_stopped};
-use crate::topics::warn_of_differences;
 
 /// How soon a topic that is not known is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -97,9 +96,6 @@ impl Ingest {
         let mut member = GroupMember::new(owner, ingestion)?;
         member.refuse_other_cluster()?;
         member.subscribe()?;
-        let asked = options.clone();
-        // On a thread of its own: a broker that does not answer delays nothing.
-        thread::Builder::new().name("topics".to_owned()).spawn(move || warn_of_differences(&asked))?;
         let stop = Arc::new(AtomicBool::new(false));
         let group = {
             let stop = Arc::clone(&stop);

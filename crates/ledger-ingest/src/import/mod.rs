@@ -45,7 +45,7 @@ use sha2::{Digest, Sha256};
 use crate::apply::{ApplyCounts, DecodedMessage, SourcePartition, apply};
 use crate::decode::{self, Decoded, Message, Stamp};
 use crate::placing::Placement;
-use crate::redact;
+use crate::quarantine;
 use crate::text::{Line, LineError};
 use ahead::Ahead;
 use check::FirstLines;
@@ -359,7 +359,7 @@ impl<'a> Importing<'a> {
                 let (judge, number) = (&mut self.judge, taken.offset);
                 let to_keep = |rejection| {
                     judge.refused(number, &rejection);
-                    redact::refused(&message, rejection)
+                    quarantine::refused(&message, rejection)
                 };
                 let applied = apply(&mut batch, &target.source, *taken, self.future, to_keep)?;
                 if is_copy {

@@ -1,17 +1,10 @@
 //! Secrets never reach disk, logs, metrics, answers or the dead-letter topic. This module removes them
 //! before anything is kept.
 //!
-//! Two uses:
-//!
-//! - **on decoding**, every free text that an event keeps goes through [`text()`]: actor, reason, version,
-//!   URLs, the names given by Atlassian, and the text of an oddly written setting. Keys (event id, client
-//!   key, app key, migration id) are never altered, as that would be another key: one that holds a token is
-//!   refused instead;
-//! - **in quarantine**, where anything may be anywhere, only what the decoder reads is kept, each member as
-//!   far as an event would keep it ([`refused`], [`body()`]). Of all else its presence is kept:
-//!   a name that is a word of a program stays, of a header, of a member or of one up to two levels below it, with `***` for
-//!   a value; everything else becomes `"***": "***"`. A key that may hold a secret is left out, so that a second try cannot make another
-//!   event of the message; a value of the wrong kind stays of that kind, emptied.
+//! On decoding, every free text that an event keeps goes through [`text()`]: actor, reason, version, URLs, the names
+//! given by Atlassian, and the text of an oddly written setting. Keys (event id, client key, app key, migration id) are
+//! never altered, as that would be another key: one that holds a token is refused instead. Of a refused message
+//! [`crate::quarantine`] keeps as much.
 //!
 //! # What counts as a secret
 //!
@@ -37,13 +30,10 @@
 
 use std::borrow::Cow;
 
-mod body;
-mod known;
 mod quoted;
 mod text;
 
-pub use body::{body, refused};
-pub(crate) use quoted::json_text;
+pub(crate) use quoted::{json, json_text};
 pub(crate) use text::is_tainted_key;
 pub use text::text;
 
@@ -51,7 +41,7 @@ pub use text::text;
 pub(crate) const REMOVED: &str = "***";
 
 /// Whether a key of a refused message may be kept. The text there need not be a key, so names count too.
-fn kept_key(key: &str) -> bool {
+pub(crate) fn is_clean_key(key: &str) -> bool {
     !is_tainted_key(key) && matches!(text::plain(key), Cow::Borrowed(_))
 }
 

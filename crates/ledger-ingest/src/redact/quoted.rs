@@ -16,7 +16,7 @@ pub(crate) fn json_text(text: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Removes the secrets; whether there were any.
-pub(super) fn json(json: &mut Value) -> bool {
+pub(crate) fn json(json: &mut Value) -> bool {
     redact(json, QUOTED_DEPTH_MAX)
 }
 

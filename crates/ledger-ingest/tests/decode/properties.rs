@@ -2,7 +2,7 @@
 
 use ledger_core::event::Event;
 use ledger_ingest::decode::{Message, Stamp, decode, to_native_json};
-use ledger_ingest::redact::refused;
+use ledger_ingest::quarantine::refused;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,6 @@
 //! No secret reaches an event, the quarantine or the text of a rejection.
 
-use ledger_ingest::redact::refused;
+use ledger_ingest::quarantine::refused;
 use ledger_record::rejection::RefusedBody;
 use serde_json::{Value, json};
 

@@ -15,7 +15,6 @@ use ledger_core::tenant::{Change, Summary};
 use ledger_core::time::Timestamp;
 use serde::Serialize;
 
-use crate::proof::line::coordinates;
 use crate::record::{Coordinates, Record};
 
 /// The shard that publishes.
@@ -150,7 +149,7 @@ impl<'a> NoticeContext<'a> {
             // one message read alike, whatever the keys hold.
             id: format!(
                 "{from}/{app}/{client}/{kind}",
-                from = coordinates(&self.record.source),
+                from = self.record.source,
                 app = self.change.app,
                 client = self.client,
             ),

@@ -25,7 +25,9 @@ use serde_json::Error;
 
 use super::string::put_string;
 use super::time::put_instant;
-use crate::proof::canonical::INTEGER_MAX;
+
+/// The largest integer of a leaf: the largest that every JSON reader holds exactly.
+pub(crate) const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// A value as JSON.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {

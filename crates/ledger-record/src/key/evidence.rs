@@ -14,7 +14,7 @@
 use ledger_core::realm::Realm;
 
 use super::{KeyError, text};
-use crate::proof::Hash;
+use crate::hash::Hash;
 use crate::proof::map::MapNode;
 use crate::proof::tree::Node;
 

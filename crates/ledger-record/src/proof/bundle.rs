@@ -27,9 +27,9 @@ use ledger_core::ids::{AppKey, ClientKey};
 use serde::{Deserialize, Serialize};
 
 use super::canonical;
-use super::hash::Hash;
 use super::line::newer_version;
 use super::map::{End, MapEntry, Proof};
+use crate::hash::Hash;
 
 /// The version of the bundles that are written.
 pub const VERSION: u64 = 1;

@@ -16,8 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::ser::{Formatter, Serializer};
 
-/// The largest integer of a leaf: the largest that every JSON reader holds exactly.
-pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+use crate::json::write::INTEGER_MAX;
 
 /// The text is not what would be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,8 +3,8 @@
 //! They hash to the root, so a frontier with the root of a published checkpoint *is* the frontier of that tree,
 //! wherever its hashes come from; and whatever grows out of it has that tree as its beginning.
 
-use super::hash::Hash;
 use super::tree::{self, Node};
+use crate::hash::Hash;
 
 /// The right edge of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -35,9 +35,9 @@ use ledger_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{self, NotCanonical, is_exact, is_exact_signed, put_integer, put_string};
-use super::hash::Hash;
 use super::{payload, tree};
-use crate::record::{Content, Coordinates, Record, Seal, Stream};
+use crate::hash::Hash;
+use crate::record::{Content, Record, Seal, Stream};
 
 /// The version of the lines that are written.
 pub const VERSION: u64 = 1;
@@ -216,12 +216,6 @@ struct SealFields {
     t: i64,
 }
 
-/// Coordinates as lines hold them.
-#[must_use]
-pub fn coordinates(source: &Coordinates) -> String {
-    format!("{}/{}/{}", source.source, source.partition, source.offset)
-}
-
 impl RecordLeaf {
     /// The leaf of a record that is no seal ([`SealLeaf::from_record`]).
     pub fn from_record(
@@ -240,7 +234,7 @@ impl RecordLeaf {
             app: app.cloned(),
             time,
             recorded: record.recorded,
-            source: coordinates(&record.source),
+            source: record.source.to_string(),
             pinned_realm: context.pinned_realm,
             rule: rule(record),
             commitment: committed(record, stream, payload::of(record).as_bytes(), secret),
@@ -395,7 +389,7 @@ impl SealLeaf {
             index: record.position,
             map_root: seal.map_root,
             streams: seal.streams,
-            next: coordinates(&record.source),
+            next: record.source.to_string(),
             duplicates: seal.duplicates,
             rejected: seal.refused,
             recorded: record.recorded,

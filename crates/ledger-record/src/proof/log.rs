@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 use ledger_core::time::Timestamp;
 
 use super::frontier::Frontier;
-use super::hash::Hash;
 use super::line::{Leaf, LeafLineError, REJECTED, RecordLeaf, SUCCESSION, SealLeaf, leaf_hash, stream_id};
 use super::map::{MapEntry, MapNode, StreamHead, WholeMap};
 use super::seal::SealPlacement;
+use crate::hash::Hash;
 use crate::record::{PriorLog, Stream};
 
 /// A log that is checked as it is read.

@@ -15,8 +15,8 @@
 //! Here is what a node is ([`MapNode`]), what proves a stream ([`prove()`], [`verify`]), and a map in memory for whoever checks
 //! a log from its first line ([`WholeMap`]). The store keeps the nodes as rows and says how.
 
-use super::hash::Hash;
 use super::tree::InvalidProof;
+use crate::hash::Hash;
 
 /// The last record of a stream: how many there are, and which leaf is the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,7 +26,6 @@
 pub mod bundle;
 pub mod canonical;
 pub mod frontier;
-pub mod hash;
 pub mod line;
 pub mod log;
 pub mod map;
@@ -38,4 +37,4 @@ pub mod tlog;
 pub mod tree;
 pub mod verify;
 
-pub use hash::Hash;
+pub use crate::hash::Hash;

@@ -25,7 +25,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
-use super::hash::Hash;
+use crate::hash::Hash;
 
 const ED25519: u8 = 1;
 const SIGNATURES_MAX: usize = 64;

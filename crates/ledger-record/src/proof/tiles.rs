@@ -10,8 +10,8 @@
 //! `x001/x234/067`. A tile with all its 256 hashes never changes. At the right edge lie partial ones of
 //! `W` = 1 to 255, of exactly what the size of the checkpoint has.
 
-use super::hash::Hash;
 use super::tree::{leaf_hash, parent};
+use crate::hash::Hash;
 
 /// Hashes or lines of a full tile.
 pub const WIDTH: u16 = 256;

@@ -12,7 +12,7 @@
 //! Checking a proof needs no nodes. It is strict: an index beyond the size, a proof too short or too long is
 //! refused, so a proof has one form.
 
-use super::hash::Hash;
+use crate::hash::Hash;
 
 /// A full subtree: of `2^level` leaves, the `index`-th of that level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,13 +6,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ledger_api::limits::CONCURRENT_REQUESTS_MAX;
+use ledger_record::proof::line::LedgerSecret;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use super::setting::{SETTINGS, find_property};
 use super::value::GivenValue;
-use crate::secret;
 
 /// What the names of our variables begin with.
 pub(crate) const PREFIX: &str = "REALM_LEDGER_";
@@ -109,7 +109,7 @@ pub fn load(
         }
     }
     if let Some(text) = environment.get(SECRET) {
-        layers.loaded.config.evidence.secret = secret::parse(text);
+        layers.loaded.config.evidence.secret = LedgerSecret::parse(text);
         if layers.loaded.config.evidence.secret.is_none() {
             layers.faults.push(format!(
                 "environment variable {SECRET}: the ledger secret is to be 32 bytes as base64"

@@ -12,7 +12,7 @@ use ledger_record::rejection::{Refused, Rejection};
 
 use crate::apply::DecodedMessage;
 use crate::decode::{Message, decode};
-use crate::redact;
+use crate::quarantine;
 
 /// Messages in order, and their bytes.
 #[derive(Default)]
@@ -109,7 +109,7 @@ impl RawBytes {
     ) -> Refused {
         let part = |range: &Option<Range<usize>>| range.clone().and_then(|range| self.bytes.get(range));
         let (key, value) = (part(&place.key), part(&place.value));
-        redact::refused(&Message { key, value, headers: &place.headers, timestamp }, rejection)
+        quarantine::refused(&Message { key, value, headers: &place.headers, timestamp }, rejection)
     }
 }
 

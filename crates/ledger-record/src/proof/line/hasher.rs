@@ -10,7 +10,7 @@ use super::{
     LeafContext, LedgerSecret, LineFields, RecordFields, SealLeaf, TooLarge, VERSION, check, committed,
     leaf_hash, rule, stream_id,
 };
-use crate::proof::hash::Hash;
+use crate::hash::Hash;
 use crate::proof::{payload, tree};
 use crate::record::{Content, Coordinates, Record};
 

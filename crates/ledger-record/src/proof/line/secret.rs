@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::proof::hash::{Hash, Keyed};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::hash::{Hash, Keyed};
 
 /// The bytes from which the salts of a ledger are derived. Kept outside the data directory and its backups.
 #[derive(Clone)]
@@ -21,6 +24,13 @@ impl LedgerSecret {
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Keyed::new(&bytes))
+    }
+
+    /// Reads the 32 bytes as a file or a variable has them: in base64.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = STANDARD.decode(text.trim()).ok()?;
+        Some(Self::from_bytes(bytes.try_into().ok()?))
     }
 
     /// The secret of a log of that name which takes the place of another one: a salt of the old log that was shown to

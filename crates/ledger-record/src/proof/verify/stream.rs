@@ -5,8 +5,8 @@ use ledger_core::ids::AppKey;
 use super::{
     BundleFault, BundleRefusal, InconclusiveBundle, RecordFault, Sealed, StreamName, VerifiedRecord,
 };
+use crate::hash::Hash;
 use crate::proof::bundle::{RecordPart, StreamPart};
-use crate::proof::hash::Hash;
 use crate::proof::line::{Leaf, LeafLineError, REJECTED, RecordLeaf, commitment, leaf_hash, stream_id};
 use crate::proof::map::{self, End, Proof, StreamHead};
 use crate::proof::payload::{self, OpenedPayload};

@@ -1,4 +1,12 @@
-//! What quarantine and the dead-letter topic keep of a message and its value.
+//! What quarantine and the dead-letter topic keep of a refused message.
+//!
+//! In: a message and why it was refused. Out: what may be recorded of it. Anything may be anywhere in it, so only what
+//! the decoder reads is kept, each member as far as an event would keep it. Of all else its presence is kept: a name
+//! that is a word of a program stays, of a header, of a member or of one up to two levels below it, with `***` for a
+//! value; everything else becomes `"***": "***"`. A key that may hold a secret is left out, so that a second try cannot
+//! make another event of the message; a value of the wrong kind stays of that kind, emptied.
+
+mod known;
 
 use std::borrow::Cow;
 
@@ -9,10 +17,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::decode::{Message, attribute_name, is_content_type};
-use crate::redact::known::{
-    KnownObject, MemberKind, attribute, header_name, is_name_in_envelope, is_plain_name, member,
-};
-use crate::redact::{REMOVED, is_secret_name, kept_key, quoted};
+use crate::redact::{self, REMOVED, is_clean_key, is_secret_name};
+use known::{KnownObject, MemberKind, attribute, header_name, is_name_in_envelope, is_plain_name, member};
 
 /// What is kept of a message that was refused.
 ///
@@ -31,7 +37,7 @@ pub fn refused(message: &Message<'_>, rejection: Rejection) -> Refused {
 
 fn record_key(key: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(key).ok()?;
-    (ClientKey::new(text).is_ok() && kept_key(text)).then(|| text.to_owned())
+    (ClientKey::new(text).is_ok() && is_clean_key(text)).then(|| text.to_owned())
 }
 
 fn header((name, value): &(String, Vec<u8>)) -> Option<(String, String)> {
@@ -42,8 +48,8 @@ fn header((name, value): &(String, Vec<u8>)) -> Option<(String, String)> {
     };
     let value = std::str::from_utf8(value).ok();
     let kept = match member {
-        MemberKind::Key => value.filter(|value| kept_key(value))?.to_owned(),
-        MemberKind::Scalar => crate::redact::text(value?).into_owned(),
+        MemberKind::Key => value.filter(|value| is_clean_key(value))?.to_owned(),
+        MemberKind::Scalar => redact::text(value?).into_owned(),
         MemberKind::Object(_) | MemberKind::Setting | MemberKind::Unknown => REMOVED.to_owned(),
     };
     Some((header_name(name).into_owned(), kept))
@@ -98,7 +104,7 @@ fn kept_members(members: Map<String, Value>, place: KnownObject) -> Value {
             MemberKind::Object(place) => object(value, place),
             MemberKind::Setting => setting(value),
             MemberKind::Unknown => {
-                let (name, value) = told(name, value, NAMES_DOWN);
+                let (name, value) = presence(name, value, NAMES_DOWN);
                 kept.insert(name, value);
                 continue;
             }
@@ -113,14 +119,14 @@ const NAMES_DOWN: usize = 2;
 
 /// A member that the ledger does not know: its name, and of its value the names that an event or an envelope has. Other
 /// names down there may be keys of a map, and those may be secrets.
-fn told(name: String, value: Value, down: usize) -> (String, Value) {
+fn presence(name: String, value: Value, down: usize) -> (String, Value) {
     if !is_plain_name(&name) {
         return (REMOVED.to_owned(), removed());
     }
     let value = match value {
         Value::Object(members) if down > 0 => {
             let known = members.into_iter().filter(|(name, _)| is_name_in_envelope(name));
-            let known: Map<_, _> = known.map(|(name, value)| told(name, value, down - 1)).collect();
+            let known: Map<_, _> = known.map(|(name, value)| presence(name, value, down - 1)).collect();
             if known.is_empty() { removed() } else { Value::Object(known) }
         }
         _ => removed(),
@@ -134,7 +140,7 @@ fn removed() -> Value {
 
 fn key(value: Value) -> Option<Value> {
     match value {
-        Value::String(text) => kept_key(&text).then_some(Value::String(text)),
+        Value::String(text) => is_clean_key(&text).then_some(Value::String(text)),
         other => Some(scalar(other)),
     }
 }
@@ -142,7 +148,7 @@ fn key(value: Value) -> Option<Value> {
 /// What should be a text or a number. Anything else stays of its kind, so that it is refused again.
 fn scalar(value: Value) -> Value {
     match value {
-        Value::String(text) => Value::String(crate::redact::text(&text).into_owned()),
+        Value::String(text) => Value::String(redact::text(&text).into_owned()),
         Value::Array(_) => Value::Array(Vec::new()),
         Value::Object(_) => Value::Object(Map::new()),
         other => other,
@@ -161,11 +167,11 @@ fn object(value: Value, place: KnownObject) -> Value {
 /// As an event keeps it.
 fn setting(mut value: Value) -> Value {
     if let Value::String(text) = &mut value {
-        if let Cow::Owned(redacted) = crate::redact::text(text) {
+        if let Cow::Owned(redacted) = redact::text(text) {
             *text = redacted;
         }
     } else {
-        quoted::json(&mut value);
+        redact::json(&mut value);
     }
     value
 }
