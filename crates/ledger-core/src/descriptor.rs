@@ -7,9 +7,9 @@ use std::fmt;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::anomaly::AnomalyCode;
 use crate::limits::{DESCRIPTOR_DEFAULT_DAYS, DESCRIPTOR_MAX_DAYS};
 use crate::realm::Realm;
-use crate::state::AnomalyCode;
 use crate::words::{read_map, read_text};
 
 /// Where an app is served, and what it declares about persistence.

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod anomaly;
 pub mod descriptor;
 pub mod event;
 pub mod explain;

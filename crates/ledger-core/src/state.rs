@@ -4,10 +4,9 @@
 //! finished migrations, when an installation was only implied. What depends on the moment of asking
 //! (window state, drift, split brain, base URL) is in [`crate::view`].
 
-mod anomaly;
 mod migration;
 
-pub use anomaly::{Anomalies, Anomaly, AnomalyCode};
+pub use crate::anomaly::{Anomalies, Anomaly, AnomalyCode};
 pub use migration::{
     FinishedMigration, FinishedMigrations, MigrationOutcome, MigrationPhase, PendingMigration,
 };
