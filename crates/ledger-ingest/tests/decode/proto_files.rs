@@ -24,13 +24,17 @@ fn service_has_every_query() {
             "GetInstallation",
             "GetTenant",
             "ReadLog",
+            "ListCorrections",
             "Explain",
             "Preview",
             "SubscribeDecisions",
             "WhatIf",
+            "ScanWhatIf",
+            "Replay",
             "ListCheckpoints",
             "GetProof",
-            "ListQuarantine"
+            "ListQuarantine",
+            "GetQuarantineItem"
         ]
     );
 }
