@@ -30,6 +30,8 @@ pub struct Catalog {
     torn: TornTenants,
     /// Partitions of each topic of the group; none: not known yet.
     expected: RwLock<BTreeMap<String, Option<u32>>>,
+    /// Assigned shards that are being opened.
+    opening: RwLock<BTreeSet<ShardId>>,
     /// Why the brokers give this process nothing, whatever it is assigned.
     away: RwLock<Option<Halted>>,
 }
@@ -78,8 +80,24 @@ impl Catalog {
         &self.torn
     }
 
+    /// The group has assigned a shard, which is being opened: it counts, and is not ready.
+    pub fn begin_opening(&self, id: ShardId) {
+        self.opening.write().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+
+    /// The shard is open, or was given up.
+    pub fn end_opening(&self, id: &ShardId) {
+        self.opening.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// The assigned shards that are being opened, in order.
+    pub fn opening(&self) -> Vec<ShardId> {
+        self.opening.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     /// Notes a shard that could not even be opened.
     pub fn fail(&self, id: ShardId, halted: Halted) {
+        self.end_opening(&id);
         self.failed.write().unwrap_or_else(PoisonError::into_inner).insert(id, halted);
     }
 
@@ -92,6 +110,9 @@ impl Catalog {
     /// Why nothing goes on in this process: every shard that the group has given to it is halted, for reasons that
     /// only a person ends. None as long as one goes on, or may.
     pub fn all_halted(&self) -> Option<Vec<(ShardId, Halted)>> {
+        if !self.opening().is_empty() {
+            return None;
+        }
         let mut halted: Vec<_> = self.failed();
         for (id, served) in self.all() {
             let now = served.status.freshness();
@@ -158,6 +179,7 @@ impl Catalog {
 
     /// The group has taken the shard from this process: it answers on, but speaks for the shard no longer.
     pub fn give_up(&self, id: &ShardId) {
+        self.end_opening(id);
         self.failed.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         if let Some(served) = self.get(id) {
             served.status.update(|now| now.is_ours = false);
@@ -287,6 +309,10 @@ mod tests {
         assert_eq!(catalog.all_halted(), None, "one goes on when there is room");
         catalog.give_up(&shard(1));
         assert!(catalog.all_halted().is_some(), "and is another process's now");
+        catalog.begin_opening(shard(2));
+        assert_eq!(catalog.all_halted(), None, "one is being opened, and may go on");
+        catalog.fail(shard(2), halted(StopCode::ShardDamaged));
+        assert!(catalog.all_halted().is_some() && catalog.opening().is_empty());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ledger_core::time::Timestamp;
 use ledger_record::json;
-use ledger_store::Phase;
+use ledger_store::{Phase, ShardId};
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
@@ -45,6 +45,9 @@ struct Readiness {
     ready: bool,
     /// Why the brokers give this process nothing, whatever is assigned to it.
     away: Option<HaltedJson>,
+    /// Assigned shards that are being opened: they have nothing to show yet.
+    #[serde(skip)]
+    opening: Vec<ShardId>,
     shards: Vec<ShardReadiness>,
 }
 
@@ -73,14 +76,16 @@ impl Readiness {
         });
         let shards: Vec<_> = shards.collect();
         let mut assigned = shards.iter().filter(|shard| shard.assigned).peekable();
-        let ready = assigned.peek().is_some() && assigned.all(|shard| shard.ready);
-        Self { ready, away: ledger.away(), shards }
+        let opening = ledger.opening();
+        let ready = opening.is_empty() && assigned.peek().is_some() && assigned.all(|shard| shard.ready);
+        Self { ready, away: ledger.away(), opening, shards }
     }
 
     /// Which shards keep the process from being ready.
     fn why_not(&self) -> String {
         let waiting = self.shards.iter().filter(|shard| shard.assigned && !shard.ready);
-        let waiting: Vec<_> = waiting.map(|shard| why_not(&shard.freshness)).collect();
+        let opening = self.opening.iter().map(|id| format!("{id} is being opened"));
+        let waiting: Vec<_> = waiting.map(|shard| why_not(&shard.freshness)).chain(opening).collect();
         match (&self.away, waiting.is_empty()) {
             (Some(HaltedJson { code, message }), true) => {
                 format!("no shard is assigned to this process ({code}): {message}")
@@ -141,7 +146,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> 
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
     let (ledger, now, render) = (Arc::clone(&api.ledger), (api.clock)(), Arc::clone(&api.metrics));
     let text = spawn_blocking(move || {
-        super::metric::report(&ledger.freshness(now), &ledger.away_topics());
+        super::metric::report(&ledger.freshness(now), &ledger.away_topics(), !ledger.opening().is_empty());
         render()
     });
     let text = text.await.map_err(|_| panicked())?;

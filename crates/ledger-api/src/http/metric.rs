@@ -68,11 +68,12 @@ static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// How far each shard is now: called before the metrics are rendered.
 pub fn report_freshness(shards: &[FreshnessJson]) {
-    report(shards, &[]);
+    report(shards, &[], false);
 }
 
-/// The same, and the topics that nothing comes of, with the code: where no shard of one says so, the topic does.
-pub(super) fn report(shards: &[FreshnessJson], away: &[(String, &'static str)]) {
+/// The same, and the topics that nothing comes of, with the code: where no shard of one says so, the topic does. A
+/// shard that is being opened may go on.
+pub(super) fn report(shards: &[FreshnessJson], away: &[(String, &'static str)], is_opening: bool) {
     let name = |shard: &FreshnessJson| format!("{}/{}", shard.topic, shard.partition);
     let here: BTreeSet<String> = shards.iter().map(name).collect();
     let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +90,7 @@ pub(super) fn report(shards: &[FreshnessJson], away: &[(String, &'static str)]) 
     }
     reported.extend(here);
     drop(reported);
-    report_stops(shards, away);
+    report_stops(shards, away, is_opening);
     for shard in shards {
         let name = name(shard);
         let of = |number: Option<u64>| number.map_or(f64::NAN, as_f64);
@@ -110,7 +111,7 @@ pub(super) fn report(shards: &[FreshnessJson], away: &[(String, &'static str)]) 
 static STOPS: Mutex<BTreeSet<(String, StopCode)>> = Mutex::new(BTreeSet::new());
 
 /// Which shards take nothing more, and what to do about each: an alert shows the labels.
-fn report_stops(shards: &[FreshnessJson], away: &[(String, &'static str)]) {
+fn report_stops(shards: &[FreshnessJson], away: &[(String, &'static str)], is_opening: bool) {
     let code = |halted: &Option<HaltedJson>| halted.as_ref().and_then(|halted| StopCode::parse(&halted.code));
     let code_of = |shard: &FreshnessJson| code(&shard.halted).or_else(|| code(&shard.stalled));
     let stopped = shards.iter().filter_map(|shard| {
@@ -140,7 +141,7 @@ fn report_stops(shards: &[FreshnessJson], away: &[(String, &'static str)]) {
     }
     let is_for_good = |shard: &FreshnessJson| shard.halted.is_some() && !ends_by_itself(code(&shard.halted));
     let mut assigned = shards.iter().filter(|shard| shard.assigned).peekable();
-    let all_halted = assigned.peek().is_some() && assigned.all(is_for_good);
+    let all_halted = !is_opening && assigned.peek().is_some() && assigned.all(is_for_good);
     gauge!(ALL_HALTED).set(f64::from(u8::from(all_halted)));
 }
 
@@ -279,6 +280,8 @@ mod tests {
         assert_eq!((now[&of_damaged], now[&of_full], now[&all]), (1.0, 1.0, 0.0));
         let now = told(&[halted(0, damaged)]);
         assert_eq!((now[&of_damaged], now[&of_full], now[&all]), (1.0, 0.0, 1.0));
+        metrics::with_local_recorder(&gauges, || report(&[halted(0, damaged)], &[], true));
+        assert!(gauges.0.lock().unwrap()[&all].abs() < f64::EPSILON, "another shard is being opened");
         let now = told(&[]);
         assert_eq!((now[&of_damaged], now[&all]), (0.0, 0.0));
         // Nothing was ever assigned: the topic stands for its shards.
@@ -286,7 +289,7 @@ mod tests {
         let of_topic = format!("{STOPPED} v source-unreachable by-itself {}", remedy(gone));
         let away = [("v".to_owned(), gone.as_str())];
         for (away, value) in [(&away[..], 1.0), (&[], 0.0)] {
-            metrics::with_local_recorder(&gauges, || report(&[], away));
+            metrics::with_local_recorder(&gauges, || report(&[], away, false));
             let shown = gauges.0.lock().unwrap()[&of_topic];
             assert!((shown - value).abs() < f64::EPSILON, "{shown}, not {value}");
         }

@@ -168,6 +168,11 @@ impl Ledger {
         self.shards.away().as_ref().map(HaltedJson::of)
     }
 
+    /// The assigned shards that are being opened.
+    pub(crate) fn opening(&self) -> Vec<ShardId> {
+        self.shards.opening()
+    }
+
     /// The topics of which the brokers give this process nothing, if so, and the code.
     pub(crate) fn away_topics(&self) -> Vec<(String, &'static str)> {
         let Some(Halted { code, .. }) = self.shards.away() else { return Vec::new() };

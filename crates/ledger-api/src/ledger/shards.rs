@@ -103,6 +103,14 @@ impl Shards {
         }
     }
 
+    /// Assigned shards that are being opened.
+    pub(crate) fn opening(&self) -> Vec<ShardId> {
+        match self {
+            Self::Served(catalog) => catalog.opening(),
+            Self::Opened(..) => Vec::new(),
+        }
+    }
+
     /// What this process does not feed: another one may know more of it.
     pub(crate) fn elsewhere(&self) -> Vec<Elsewhere> {
         match self {

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use ledger_store::{Catalog, DataDir, OpenError, Served, Shard, ShardId, ShardStatus, with_causes};
 use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::KafkaError;
 use tracing::warn;
 
-use crate::consume::callbacks::GroupConsumer;
+use crate::consume::callbacks::{GroupCallbacks, GroupConsumer};
 use crate::consume::contact::Contact;
+use crate::consume::continuity::Halt;
 use crate::consume::partitions::OLD_HANDLES;
 use crate::consume::worker::{Task, TopicPlacing};
 use crate::kafka::options::KafkaOptions;
@@ -123,6 +126,32 @@ fn first_offset(
     }
 }
 
+/// Adds a partition to the client's assignment, cut off from the consumer's own queue. Nothing flows before the worker has
+/// compared shard and source.
+pub(super) fn add(
+    consumer: &Arc<GroupConsumer>,
+    id: &ShardId,
+    start: u64,
+) -> Result<PartitionQueue<GroupCallbacks>, Halt> {
+    let queue = own_queue(id, consumer.split_partition_queue(&id.topic, id.kafka_partition()))?;
+    let added = || -> Result<(), KafkaError> {
+        let alone = id.alone_at(start)?;
+        // One whose shard was opened anew is there already; its worker seeks.
+        if consumer.assignment()?.find_partition(&id.topic, id.kafka_partition()).is_none() {
+            consumer.incremental_assign(&alone)?;
+        }
+        consumer.pause(&alone)
+    };
+    added().map_err(|error| Halt::refused(id, &error))?;
+    Ok(queue)
+}
+
+/// Without a queue of its own a partition would be assigned and not read.
+fn own_queue<Q>(id: &ShardId, queue: Option<Q>) -> Result<Q, Halt> {
+    let error = || "the Kafka client has no queue for it".to_owned();
+    queue.ok_or_else(|| Halt::Refused { shard: id.clone(), error: error() })
+}
+
 /// Opens the shards on disk, so that they answer at once; the group assigns them later. A shard that does not open may be
 /// another process's, and is opened again when it is assigned, so it is not reported as failed here.
 pub(super) fn park_local_shards(
@@ -197,7 +226,7 @@ pub(super) fn side_by_side<J: Send, T: Send>(jobs: Vec<J>, work: impl Fn(J) -> T
 
 #[cfg(test)]
 mod tests {
-    use ledger_store::{Elsewhere, SourceIdentity, StoreOptions};
+    use ledger_store::{Elsewhere, SourceIdentity, StopCode, StoreOptions};
 
     use super::*;
 
@@ -239,5 +268,14 @@ mod tests {
         let _elsewhere = [0, 1, 2].map(|partition| data.open_shard(&shard(partition)).unwrap());
         let refused = park_local_shards(&data, &Catalog::default(), &KafkaOptions::default());
         assert!(matches!(refused, Err(OpenError::Locked { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_partition_without_a_queue_is_reported_and_not_dropped() {
+        let id = ShardId::from_kafka("t", 3);
+        let halt = own_queue(&id, None::<()>).unwrap_err();
+        assert_eq!(halt.code(), StopCode::SourceRefused);
+        assert!(halt.to_string().starts_with("t/3 cannot be read: the Kafka client has no queue"), "{halt}");
+        assert!(own_queue(&id, Some(())).is_ok());
     }
 }

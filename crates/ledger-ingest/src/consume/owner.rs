@@ -13,6 +13,7 @@
 //! The callbacks know only a channel, the workers hold the consumer, the owner holds the workers: nothing holds the owner.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -20,16 +21,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ledger_store::{Halted, OpenError, Served, Shard, ShardId, ShardStatus, StopCode, with_causes};
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::KafkaError;
 use tracing::{debug, error, info, warn};
 
 use crate::consume::callbacks::{GroupCallbacks, GroupConsumer, Rebalance};
 use crate::consume::continuity::Halt;
 use crate::consume::group_progress;
 use crate::consume::mending::{Mending, is_of_disk};
-use crate::consume::opening::{Ingestion, OpenedShard, open, side_by_side};
+use crate::consume::opening::{Ingestion, OpenedShard, add, open, side_by_side};
 use crate::consume::partitions::{PartitionCommand, PartitionInput, Partitions, Ticket};
 use crate::consume::worker::{Durable, Worker, fail, halt};
 use crate::kafka::partition::KafkaPartition as _;
@@ -50,6 +49,8 @@ const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(5);
 enum OwnerMessage {
     Rebalance(Rebalance),
     Opened(ShardId, Result<Box<OpenedShard>, OpenError>),
+    /// The thread that opened the shard panicked.
+    OpeningPanicked(ShardId),
     /// A new client, which has no partitions yet.
     Joined(Arc<GroupConsumer>),
     /// A message of a partition came out of the consumer itself.
@@ -230,6 +231,10 @@ impl PartitionOwner {
                 self.serve_as_it_is(&id);
                 self.apply(PartitionInput::Failed(id));
             }
+            OwnerMessage::OpeningPanicked(id) => {
+                fail(&self.ingestion.catalog, id.clone(), &Halt::Panicked { shard: id.clone() });
+                self.apply(PartitionInput::Failed(id));
+            }
             OwnerMessage::Joined(consumer) => self.consumer = Some(consumer),
             OwnerMessage::Stray(id, found) => self.halt_stray(&id, found),
             OwnerMessage::Dissolve(done) => {
@@ -265,6 +270,7 @@ impl PartitionOwner {
                 }
                 PartitionCommand::Park(id) => {
                     if let Some(open) = self.opened.remove(&id) {
+                        self.ingestion.catalog.end_opening(&id);
                         self.parked.insert(id.clone(), open.shard);
                     }
                     self.set_idle(&id);
@@ -276,8 +282,9 @@ impl PartitionOwner {
                 PartitionCommand::Commit(ids) => self.commit(&ids, CommitMode::Async),
                 PartitionCommand::Release { ticket, ids, commits, gives_up } => {
                     self.release(&ids, &commits, gives_up);
-                    if let Some(release) = self.releases.remove(&ticket) {
-                        let _ = release.send(());
+                    let waiting = self.releases.remove(&ticket);
+                    if waiting.is_some_and(|waiting| waiting.send(()).is_err()) && gives_up {
+                        self.unassign(&ids);
                     }
                 }
             }
@@ -293,6 +300,7 @@ impl PartitionOwner {
         let mut jobs = Vec::new();
         for id in &ids {
             crate::metric::assigned(id);
+            self.ingestion.catalog.begin_opening(id.clone());
             if self.reopening.contains_key(id) {
                 // A question meanwhile is refused with the reason: the shard is not there, which is not the same as empty.
                 self.ingestion.catalog.remove(id);
@@ -303,8 +311,13 @@ impl PartitionOwner {
         let messages = self.messages.clone();
         let work = move || {
             side_by_side(jobs, |(id, parked)| {
-                let opened = open(&ingestion, consumer.as_deref(), &id, parked).map(Box::new);
-                let _ = messages.send(OwnerMessage::Opened(id, opened));
+                let job = || open(&ingestion, consumer.as_deref(), &id, parked).map(Box::new);
+                let message = match catch_unwind(AssertUnwindSafe(job)) {
+                    Ok(opened) => OwnerMessage::Opened(id, opened),
+                    // The partition would else be opening for ever.
+                    Err(_) => OwnerMessage::OpeningPanicked(id),
+                };
+                let _ = messages.send(message);
             });
         };
         if let Err(failed) = thread::Builder::new().name("open".to_owned()).spawn(work) {
@@ -323,6 +336,7 @@ impl PartitionOwner {
         };
         let OpenedShard { shard, status, start } = *open;
         status.update(|now| now.is_ours = true);
+        self.ingestion.catalog.end_opening(&id);
         let added = add(&consumer, &id, start);
         let position = shard.source_position(&id.topic).map_err(|error| Halt::store(&error));
         let (queue, position) = match added.and_then(|queue| Ok((queue, position?))) {
@@ -359,9 +373,19 @@ impl PartitionOwner {
                     info!(shard = %id, "given up");
                     self.parked.insert(id.clone(), shard);
                 }
-                None => self.ingestion.catalog.remove(&id),
+                None => self.remove_poisoned(&id),
             }
             self.apply(PartitionInput::Drained(id));
+        }
+    }
+
+    /// As long as the partition is assigned, the reason why its shard was halted stays reported.
+    fn remove_poisoned(&self, id: &ShardId) {
+        let catalog = &self.ingestion.catalog;
+        let halted = catalog.get(id).and_then(|served| served.status.freshness().halted);
+        catalog.remove(id);
+        if let Some(halted) = halted.filter(|_| self.partitions.is_assigned(id)) {
+            catalog.fail(id.clone(), halted);
         }
     }
 
@@ -389,6 +413,19 @@ impl PartitionOwner {
                 if let Some(served) = self.ingestion.catalog.get(id) {
                     served.status.published().forget();
                 }
+            }
+        }
+    }
+
+    /// Takes partitions out of the client's assignment that were added after their revocation had stopped waiting.
+    fn unassign(&self, ids: &[ShardId]) {
+        let Some(consumer) = &self.consumer else { return };
+        let Ok(assigned) = consumer.assignment() else { return };
+        for id in ids {
+            if assigned.find_partition(&id.topic, id.kafka_partition()).is_some()
+                && let Err(error) = consumer.incremental_unassign(&id.alone())
+            {
+                warn!(shard = %id, %error, "a partition that was given up is still assigned to the client");
             }
         }
     }
@@ -447,46 +484,8 @@ impl PartitionOwner {
         let Ok(reader) = data.read_shard(id) else { return };
         let why = catalog.failed().into_iter().find(|(failed, _)| failed == id);
         status.halt_for(why.map_or(halted, |(_, why)| why));
+        let is_ours = self.partitions.is_assigned(id);
+        status.update(|now| now.is_ours = is_ours);
         catalog.insert(id.clone(), Served { reader, status });
-    }
-}
-
-/// Adds a partition to the client's assignment, cut off from the consumer's own queue. Nothing flows before the worker has
-/// compared shard and source.
-fn add(
-    consumer: &Arc<GroupConsumer>,
-    id: &ShardId,
-    start: u64,
-) -> Result<PartitionQueue<GroupCallbacks>, Halt> {
-    let queue = own_queue(id, consumer.split_partition_queue(&id.topic, id.kafka_partition()))?;
-    let added = || -> Result<(), KafkaError> {
-        let alone = id.alone_at(start)?;
-        // One whose shard was opened anew is there already; its worker seeks.
-        if consumer.assignment()?.find_partition(&id.topic, id.kafka_partition()).is_none() {
-            consumer.incremental_assign(&alone)?;
-        }
-        consumer.pause(&alone)
-    };
-    added().map_err(|error| Halt::refused(id, &error))?;
-    Ok(queue)
-}
-
-/// Without a queue of its own a partition would be assigned and not read.
-fn own_queue<Q>(id: &ShardId, queue: Option<Q>) -> Result<Q, Halt> {
-    let error = || "the Kafka client has no queue for it".to_owned();
-    queue.ok_or_else(|| Halt::Refused { shard: id.clone(), error: error() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_partition_without_a_queue_is_reported_and_not_dropped() {
-        let id = ShardId::from_kafka("t", 3);
-        let halt = own_queue(&id, None::<()>).unwrap_err();
-        assert_eq!(halt.code(), StopCode::SourceRefused);
-        assert!(halt.to_string().starts_with("t/3 cannot be read: the Kafka client has no queue"), "{halt}");
-        assert!(own_queue(&id, Some(())).is_ok());
     }
 }

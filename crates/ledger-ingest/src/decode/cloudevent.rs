@@ -16,7 +16,9 @@ use base64::prelude::BASE64_STANDARD;
 use ledger_record::rejection::Rejection;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::decode::fields::{Dialect, EventFields, FieldOrigin, KnownMembers, are_cloud_event, known_field};
+use crate::decode::fields::{
+    Dialect, EventFields, FieldOrigin, KnownMembers, are_cloud_event, known_field, push,
+};
 use crate::decode::message::{DataType, Message, attribute_name};
 use crate::decode::value::{FieldValue, Members, Name, last, take_last};
 use crate::decode::{protobuf, read_json, refusal};
@@ -292,7 +294,7 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
             match (&*name, known_attribute(&name)) {
                 ("data", _) => data = members.next_value()?,
                 ("data_base64", _) => data_base64 = members.next_value()?,
-                (_, Some(name)) => attributes.push((Cow::Borrowed(name), members.next_value()?)),
+                (_, Some(name)) => push(&mut attributes, name, members.next_value()?),
                 (_, None) => {
                     members.next_value::<IgnoredAny>()?;
                 }

@@ -86,6 +86,21 @@ impl<'a> EventFields<'a> {
     }
 }
 
+/// More members than there are known names.
+const MEMBERS_MAX: usize = 64;
+
+/// Appends a member of a known name. An object that repeats its names takes no more memory than one that does not.
+pub(crate) fn push<'a>(members: &mut Members<'a>, name: &'static str, value: FieldValue<'a>) {
+    if members.len() == MEMBERS_MAX {
+        for at in (0..members.len()).rev() {
+            if members[at + 1..].iter().any(|(later, _)| *later == members[at].0) {
+                members.remove(at);
+            }
+        }
+    }
+    members.push((Cow::Borrowed(name), value));
+}
+
 /// Whether the members of an object make it a structured `CloudEvent`.
 pub(crate) fn are_cloud_event(members: &Members<'_>) -> bool {
     !is_absent(members, SPEC_VERSION)
@@ -122,9 +137,9 @@ impl<'de> Visitor<'de> for KnownMembers {
             match self.0(&name) {
                 Some("migrationId") => {
                     let value = read_migration_id(object.next_value()?).map_err(A::Error::custom)?;
-                    members.push((Cow::Borrowed("migrationId"), value));
+                    push(&mut members, "migrationId", value);
                 }
-                Some(name) => members.push((Cow::Borrowed(name), object.next_value()?)),
+                Some(name) => push(&mut members, name, object.next_value()?),
                 None => {
                     object.next_value::<IgnoredAny>()?;
                 }
@@ -145,4 +160,20 @@ fn read_migration_id(json: &RawValue) -> Result<FieldValue<'_>, serde_json::Erro
         FieldValue::Whole(number) => FieldValue::Text(Cow::Owned(number.to_string())),
         other => other,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_names_take_no_room_and_the_last_one_counts() {
+        let mut members = Members::new();
+        for number in 0..10_000 {
+            push(&mut members, if number % 3 == 0 { "id" } else { "type" }, FieldValue::Whole(number));
+        }
+        assert!(members.len() <= MEMBERS_MAX, "{}", members.len());
+        assert_eq!(take_last(&mut members, "id"), FieldValue::Whole(9_999));
+        assert_eq!(take_last(&mut members, "type"), FieldValue::Whole(9_998));
+    }
 }

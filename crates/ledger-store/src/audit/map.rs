@@ -250,13 +250,20 @@ impl Snapshot<'_> {
         let below_first = [&MapKey::SIXTEENTHS[..], &[first]].concat();
         let upper = Levels::read(self.database(), MapKey::EIGHTHS.to_vec(), 8, self.options())?;
         let lower = Levels::read(self.database(), below_first, 8, self.options())?;
-        let node = |depth: u16, is_beside: bool| {
+        let node = |depth: u16, is_beside: bool| -> Result<Option<MapNode>, ReadError> {
             let (levels, byte, depth) =
                 if depth <= 8 { (&upper, first, depth) } else { (&lower, second, depth - 8) };
             let own = (1 << depth) + (usize::from(byte) >> (8 - depth));
             Ok(levels.node(own ^ usize::from(is_beside)))
         };
-        prove(id, DEPTH, node, |depth| self.streams_beside(id, depth))
+        prove(id, DEPTH, node, |depth| {
+            let below = self.streams_beside(id, depth)?;
+            // A stream that was lost would else be proven not to be there.
+            if MapNode::over_streams(depth, &below) != node(depth, false)? {
+                return Err(damaged(Family::Map, &MapKey::Stream(id).encode(), Damage::Missing).into());
+            }
+            Ok(below)
+        })
     }
 
     /// The stored streams that share so many first bits with one, sorted by id.

@@ -2,11 +2,11 @@
 
 use std::convert::Infallible;
 
-use ledger_record::key;
+use ledger_record::key::{self, MapKey};
 use ledger_record::proof::bundle::{Bundle, RecordPart, SealPart, StreamPart};
 use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::line::{Leaf, SealLeaf, leaf_hash, stream_id};
-use ledger_record::proof::map::{self, MapEntry, StreamHead};
+use ledger_record::proof::map::{self, End, MapEntry, StreamHead};
 use ledger_record::proof::note::{Checkpoint, SignerKey};
 use ledger_record::proof::seal::LEAVES;
 use ledger_record::proof::verify::verify;
@@ -15,8 +15,9 @@ use ledger_record::record::{Content, Record, Stream};
 
 use crate::error::Damage;
 use crate::read::snapshot::Snapshot;
+use crate::tests::verifying::delete;
 use crate::tests::*;
-use crate::{AppendError, OpenError, WriteError};
+use crate::{AppendError, OpenError, ReadError, WriteError};
 
 /// Every leaf recomputed from its record has the stored hash; tree, map and seals match the leaves.
 pub(super) fn assert_evidence(snapshot: &Snapshot<'_>) {
@@ -263,6 +264,23 @@ fn stored_bundle_and_absence_proof_are_valid() {
     let consistency = snapshot.consistency(300, seal.position + 1).unwrap();
     let roots = [300, seal.position + 1].map(|size| snapshot.tree_root(size).unwrap());
     tree::verify_consistency(300, seal.position + 1, roots[0], roots[1], &consistency).unwrap();
+}
+
+#[test]
+fn lost_stream_row_is_damage_and_no_proof_of_absence() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    append(&mut shard, (0..50).map(|number| installed(&format!("t{number}"), "app", "e1", 1, "EU")));
+    let mut batch = shard.begin();
+    batch.tick(from_offset(50)).unwrap();
+    batch.commit().unwrap();
+    let stream = Stream::Tenant(client("t7"));
+    let reader = shard.reader();
+    assert!(matches!(reader.snapshot().prove_stream(&stream).unwrap().end, End::Own(_)));
+    let row = MapKey::Stream(stream_id(&stream)).encode();
+    delete(&reader, Family::Map, &row);
+    let refused = reader.snapshot().prove_stream(&stream).unwrap_err();
+    assert!(matches!(refused, ReadError::Damaged(_)), "{refused}");
 }
 
 fn change_row(ledger: &Ledger, family: Family, change: impl Fn(&[u8], &[u8]) -> Option<Vec<u8>>) {
