@@ -3,14 +3,12 @@
 //! Nearly every message decodes, so the first reading looks for nothing but the event. A rejection holds fixed text,
 //! a place, and names of fields: never a value of the message.
 
-use std::fmt::Write as _;
-
 use ledger_record::rejection::{Reason, Rejection};
 use serde_json::Value;
 use serde_json::error::Category;
 
+use crate::decode::fields::known_field;
 use crate::decode::refusal;
-use crate::redact;
 
 /// JSON that does not parse, or is no object. The words of `serde_json` about syntax hold no value.
 pub(super) fn not_json(value: &[u8], error: &serde_json::Error) -> Rejection {
@@ -132,13 +130,17 @@ fn string_length(text: &str) -> usize {
     text.len()
 }
 
-/// Longest name that is reported.
-const NAME_MAX_SIGNS: usize = 48;
+/// How the parser words half of a sign without the other half.
+const HALF_A_SIGN: [&str; 2] = ["lone leading surrogate in hex escape", "unexpected end of hex escape"];
 
 /// Where the parser met a lone surrogate, in words; none if it met something else. That is an escape for half of a sign,
-/// without the other half: no text in UTF-8 has it, so the parser refuses it, with an error text that does not name it. Of a name
-/// and of a field the name is reported, as it is written.
+/// without the other half: no text in UTF-8 has it. Of a field that the ledger reads the name is reported, and of no other:
+/// an unknown name may be a secret as much as a value.
 fn lone_surrogate(value: &[u8], error: &serde_json::Error) -> Option<String> {
+    let words = error.to_string();
+    if !HALF_A_SIGN.iter().any(|half| words.starts_with(half)) {
+        return None;
+    }
     let text = std::str::from_utf8(value).ok()?;
     let met = offset(text, error.line(), error.column());
     let (mut at, mut field) = (0, None);
@@ -147,32 +149,27 @@ fn lone_surrogate(value: &[u8], error: &serde_json::Error) -> Option<String> {
         let quote = rest.find('"')?;
         let token = &rest[quote..][..string_length(&rest[quote..])];
         let (begin, end) = (at + quote, at + quote + token.len());
+        // As far as the parser came, the text is JSON: there a colon follows names alone.
         let is_name = text[end..].trim_start().starts_with(':');
         let inner = token.trim_matches('"');
         if (begin..=end + 1).contains(&met) && has_lone(inner) {
-            return Some(place(is_name.then_some(inner), field, error));
+            return Some(place(is_name, field, error));
         }
         if is_name {
-            field = Some(inner);
+            field = known_field(inner);
         }
         at = end;
     }
     None
 }
 
-fn place(name: Option<&str>, field: Option<&str>, error: &serde_json::Error) -> String {
-    let mut place = match (name, field) {
-        (Some(name), _) => format!("the name {}", shown(name)),
-        (None, Some(field)) => format!("the field {}", shown(field)),
-        (None, None) => "a text".to_owned(),
+fn place(is_name: bool, field: Option<&str>, error: &serde_json::Error) -> String {
+    let place = match (is_name, field) {
+        (true, _) => "a name".to_owned(),
+        (false, Some(field)) => format!("the field {field}"),
+        (false, None) => "a text".to_owned(),
     };
-    // Writing to a string cannot fail.
-    let _ = write!(place, " at line {} column {}", error.line(), error.column());
-    place
-}
-
-fn shown(name: &str) -> String {
-    redact::text(name).chars().take(NAME_MAX_SIGNS).collect()
+    format!("{place} at line {} column {}", error.line(), error.column())
 }
 
 /// Of a line and column as the parser counts them: from 1, and in bytes.

@@ -25,7 +25,8 @@ const REPLAY: &[Column] = &[
     Column::at("event", "/record/event/type"),
     Column::made("then", |step| {
         let states = items_at(step, "/states").iter().map(|state| {
-            [text_at(state, "/appKey"), text_at(state, "/status"), text_at(state, "/pinnedRealm")].join(" ")
+            let parts = ["/appKey", "/status", "/pinnedRealm"].map(|place| text_at(state, place));
+            parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
         });
         states.collect::<Vec<_>>().join(", ")
     }),
