@@ -76,6 +76,7 @@ fn demo_plays_answers_and_ends_on_a_signal() {
     let refused = execute(&format!("quarantine list --url {url}")).done();
     assert!(refused.contains("event-id-conflict") && refused.contains("undecodable"), "{refused}");
     assert!(!refused.contains("not-for-the-ledger"));
+    assert_finds_its_keys(&welcome);
     // The tour in README forges this decision.
     let until = Instant::now() + Duration::from_mins(1);
     let bundle = loop {
@@ -108,6 +109,14 @@ fn demo_plays_answers_and_ends_on_a_signal() {
     let (code, messages) = ended(child);
     assert_eq!(code, Some(0), "{messages}");
     assert!(!messages.contains("WARN"), "whoever starts the demo can do nothing about it: {messages}");
+}
+
+/// Regression: the demo kept its keys where no command looks for them, and the README's proof found none.
+fn assert_finds_its_keys(welcome: &str) {
+    let data = welcome.lines().find_map(|line| line.trim().strip_prefix("data")).unwrap().trim();
+    let keys = execute(&format!("keys show --data-dir {data}")).done();
+    assert!(keys.contains("realm.lifecycle/1+"), "{keys}");
+    execute(&format!("verify --data-dir {data}")).done();
 }
 
 #[test]
