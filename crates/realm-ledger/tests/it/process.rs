@@ -161,6 +161,34 @@ fn server_without_broker_waits_and_drains_on_sigterm() {
     let (code, messages) = ended(child);
     assert_eq!(code, Some(0), "{messages}");
     assert!(messages.contains("drained"), "{messages}");
+    assert_nothing_is_known(&world);
+}
+
+/// Regression: a directory whose server never reached a broker was answered for as an empty ledger.
+fn assert_nothing_is_known(world: &World) {
+    let list =
+        world.file("list.csv", "client_key,app_key,realm\nacme.atlassian.net,com.example.roadmap,EU\n");
+    let reconcile = format!("reconcile {}", list.display());
+    for command in [
+        "state",
+        "state acme.atlassian.net",
+        "drift",
+        "migrations",
+        "quarantine list",
+        "replay",
+        "whatif --policy {\"mode\":\"off\"}",
+        &reconcile,
+    ] {
+        let result = world.ask(command);
+        assert_eq!(result.exit, realm_ledger::Exit::Failed, "{command}: {}", result.messages);
+        let reported = result.messages.contains("the partitions of realm.lifecycle are not known yet");
+        assert!(reported && result.output.is_empty(), "{command}: {}{}", result.output, result.messages);
+    }
+    for command in ["rebuild", "rebuild --check", "verify", "export --ndjson", "export --tlog mirror"] {
+        let result = world.ask(command);
+        assert_eq!(result.exit, realm_ledger::Exit::Failed, "{command}: {}", result.messages);
+        assert!(result.messages.contains("there is nothing to "), "{command}: {}", result.messages);
+    }
 }
 
 #[test]
