@@ -164,7 +164,11 @@ macro_rules! questions {
 
                 fn ask(&self, ledger: &Ledger, now: Timestamp, sink: LineSink<'_>) -> Result<$answer, QueryError> {
                     let handles = ledger.shards.all();
-                    self.answer(&Reading::new(ledger, &handles, now), sink)
+                    let reading = Reading::new(ledger, &handles, now);
+                    if let Scope::All { .. } = self.scope() {
+                        reading.some_partition_is_known()?;
+                    }
+                    self.answer(&reading, sink)
                 }
             }
 

@@ -53,6 +53,13 @@ pub enum PlacingError {
          confluent-kafka, node-rdkafka) or fnv1a (Sarama), or give --brokers to learn it from the topic"
     )]
     Unset { topic: String, partitions: u32 },
+    /// The topic was looked at, and has too few keys.
+    #[error(
+        "{topic} has {partitions} partitions and too few client keys to show how its producers place them ({keys} were \
+         found); set kafka.partitioner (--partitioner) to what they use: murmur2 (Java and most others), crc32 \
+         (librdkafka: confluent-kafka, node-rdkafka) or fnv1a (Sarama)"
+    )]
+    TooFewKeys { topic: String, partitions: u32, keys: u64 },
     /// It is known that none of the partitioners fits, or it is set so.
     #[error(
         "no partition can be computed for the client keys of {topic}: its producers place them by no partitioner that \
@@ -121,6 +128,10 @@ impl Placement {
             PlacingError::Unknown { topic, .. } => {
                 PlacingError::Unknown { topic, shown: learnt.map(KeyTally::to_string) }
             }
+            PlacingError::Unset { topic, partitions } => match learnt {
+                Some(KeyTally { keys, .. }) => PlacingError::TooFewKeys { topic, partitions, keys: *keys },
+                None => PlacingError::Unset { topic, partitions },
+            },
             error => error,
         })
     }

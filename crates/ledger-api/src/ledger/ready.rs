@@ -97,6 +97,12 @@ impl Reading<'_> {
         self.ready_in(shard).err().unwrap_or(error)
     }
 
+    /// Whether a question about all shards can be answered at all. While no partition of any topic is known, the answer
+    /// would be taken for that of an empty ledger.
+    pub(crate) fn some_partition_is_known(&self) -> Result<(), QueryError> {
+        if self.shards.is_empty() && self.freshness().is_empty() { self.ready() } else { Ok(()) }
+    }
+
     /// Whether every shard is read to its end.
     pub(crate) fn ready(&self) -> Result<(), QueryError> {
         self.ready_where(|_, _| true)

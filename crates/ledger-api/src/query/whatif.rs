@@ -41,7 +41,7 @@ pub struct WhatIfQuery {
 
 /// The body of the request, read strictly: a member with a typing error would be ignored otherwise.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a JSON object")]
 struct GivenWhatIf<'a> {
     policies: Vec<GivenPolicy>,
     app_key: Option<Cow<'a, str>>,

@@ -1,11 +1,12 @@
 //! Absence is reported only after every shard that could have the tenant is read to its end.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use ledger_api::http::Options;
 use ledger_api::ledger::{Ledger, QueryError};
 use ledger_api::query::{AsOf, PreviewQuery, ProofQuery, ReplayQuery};
-use ledger_store::{Halted, KnowledgeBound, Phase};
+use ledger_store::{Catalog, Halted, KnowledgeBound, Phase};
 
 use crate::filled::Ask as _;
 use crate::filled::{Filled, app, client, hour, installed, json, product_moved, shard};
@@ -48,6 +49,26 @@ fn filled() -> Filled {
     filled.sign(0, &key(0));
     filled.sign(1, &key(1));
     filled
+}
+
+/// Regression: an empty list, as of a ledger in which nothing is recorded.
+#[test]
+fn lists_are_not_ready_while_no_partition_is_known() {
+    let catalog = Arc::new(Catalog::default());
+    let server = Server::of(&Arc::new(Ledger::from_catalog(Arc::clone(&catalog))), Options::default());
+    catalog.expect("realm.lifecycle", None);
+    for path in ["/v1/installations", "/v1/migrations", "/v1/quarantine"] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 503, "{path}");
+        let problem = answer.json();
+        assert_eq!(problem["code"], "not-ready", "{problem}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("the partitions of realm.lifecycle are not known yet"), "{problem}");
+    }
+    catalog.expect("realm.lifecycle", Some(2));
+    let list = server.get("/v1/installations");
+    assert_eq!(list.status, 200);
+    assert_eq!(list.json()["freshness"].as_array().unwrap().len(), 2, "it names what it lacks");
 }
 
 #[test]

@@ -106,10 +106,15 @@ fn invalid_whatif_body_gets_a_problem() {
         r#"{"policies":[{"mode":"off"}],"appKey":""}"#,
         r#"{"policies":[{"mode":"off","days":5}]}"#,
         r#"{"policies":[{"mode":"days","days":5,"graceDays":5}]}"#,
+        "null",
+        "[]",
+        r#"{"policies":[null]}"#,
+        r#"{"policies":[7]}"#,
     ] {
         let Answer { status, body: text, .. } = server.posting("/v1/whatif", "application/json", body);
         let problem: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((status, problem["code"].clone()), (400, "invalid-body".into()), "{text}");
+        assert!(!text.contains("Given") && !text.contains("struct"), "a name of the program's own: {text}");
     }
     // Differences are sent as NDJSON only.
     let differences = r#"{"policies":[{"mode":"off"}],"differences":true}"#;

@@ -10,7 +10,13 @@ use serde::{Deserialize, Deserializer};
 
 /// A policy as given. (Without their braces the variants without fields would take any members.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(tag = "mode", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    tag = "mode",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields,
+    expecting = "a JSON object with a mode"
+)]
 pub enum GivenPolicy {
     /// As the descriptor in force declares.
     Descriptor {},

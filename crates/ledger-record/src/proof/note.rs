@@ -134,6 +134,14 @@ impl Checkpoint {
     pub fn open(note: &str, keys: &[VerifierKey]) -> Result<Self, NoteError> {
         Self::parse(open(note, keys)?)
     }
+
+    /// Whether a text has the form of a signed checkpoint, whichever key signed it.
+    #[must_use]
+    pub fn is_note(note: &str) -> bool {
+        let text = note.rfind("\n\n").and_then(|split| note.get(..=split));
+        matches!(open(note, &[]), Err(NoteError::UnknownKey))
+            && text.is_some_and(|text| Self::parse(text).is_ok())
+    }
 }
 
 /// The text of a note that at least one of the keys signed.

@@ -152,7 +152,7 @@ impl Manifest {
             return Err(OpenError::NewerFormat { path, found, supported: FORMAT });
         }
         if found < FORMAT {
-            return Err(OpenError::OlderFormat { path, found });
+            return Err(OpenError::OlderFormat { path, found, supported: FORMAT });
         }
         serde_json::from_slice(&text).map(Some).map_err(damaged)
     }

@@ -19,10 +19,10 @@ pub enum OpenError {
         /// The newest that is known here.
         supported: u32,
     },
-    /// A development version wrote it, before there was an audit trail.
+    /// A development version wrote it, before the first release.
     #[error(
-        "{path} has format {found}, from before the audit trail, which cannot be added afterwards; \
-         use a new data directory and fill it from Kafka or with `import`",
+        "{path} has format {found}, from before the first release; this version reads format {supported}: \
+         use a new data directory, and fill it from Kafka or with `import` of the same files",
         path = path.display()
     )]
     OlderFormat {
@@ -30,6 +30,8 @@ pub enum OpenError {
         path: PathBuf,
         /// Its format.
         found: u32,
+        /// The one that is read here.
+        supported: u32,
     },
     /// The audit trail was begun with another ledger secret.
     #[error(

@@ -55,14 +55,16 @@ fn shard_of_an_invalid_topic_or_partition_is_refused() {
 #[test]
 fn older_format_is_refused_with_a_remedy() {
     let ledger = Ledger::new();
-    fs::write(ledger.dir.path().join("ledger.json"), r#"{"format":1,"topics":{}}"#).unwrap();
+    fs::write(ledger.dir.path().join("ledger.json"), r#"{"format":4,"topics":{}}"#).unwrap();
     for opened in [
         DataDir::open(ledger.dir.path(), StoreOptions::default(), secret()),
         DataDir::open_existing_read_only(ledger.dir.path(), StoreOptions::default()),
     ] {
         let error = opened.unwrap_err();
-        assert!(matches!(error, OpenError::OlderFormat { found: 1, .. }));
-        assert!(error.to_string().contains("fill it from Kafka or with `import`"), "{error}");
+        assert!(matches!(error, OpenError::OlderFormat { found: 4, supported: 5, .. }));
+        let remedy = "has format 4, from before the first release; this version reads format 5: use a new data \
+                      directory, and fill it from Kafka or with `import` of the same files";
+        assert!(error.to_string().ends_with(remedy), "{error}");
     }
 }
 

@@ -30,10 +30,11 @@ impl Local {
     ///
     /// A directory holds what it held when it was left, and that is what is asked for. It is short of that where a
     /// shard is gone, does not open, was never filled here, was left while it still read what its topic had, or has less
-    /// of that than it once had.
+    /// of that than it once had. Where no partition was ever learnt, those of `topics` are what is not known.
     pub(crate) fn open(
         path: &Path,
         options: StoreOptions,
+        topics: &[String],
         now: Timestamp,
         completeness: &Completeness,
     ) -> Result<Self, AskError> {
@@ -63,7 +64,11 @@ impl Local {
             completeness.note_unasked(&shard, &halted.message);
             catalog.fail(shard, halted);
         }
-        for shard in data.partitions()? {
+        let partitions = data.partitions()?;
+        if partitions.is_empty() {
+            topics.iter().for_each(|topic| catalog.expect(topic, None));
+        }
+        for shard in partitions {
             catalog.expect(&shard.topic, Some(shard.partition + 1));
         }
         for shard in catalog.elsewhere() {

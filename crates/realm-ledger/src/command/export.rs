@@ -12,7 +12,7 @@ use ledger_record::record::Record;
 use ledger_store::{DataDir, PreviousLeaves, Reader, ShardId, SignedCheckpoint, line_of, with_causes};
 use serde::Serialize;
 
-use super::{Context, data_dir_flag, open_read_only};
+use super::{Context, data_dir_flag, open_read_only, shards_to};
 use crate::cli::Export;
 use crate::config::Config;
 use crate::output::{OutputError, raw};
@@ -37,7 +37,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Export) -> Result<Exit, F
 
 fn tlog(context: &mut Context<'_, '_>, config: &Config, directory: &Path) -> Result<Exit, Failure> {
     let (data, secret) = secret::open_existing(config)?;
-    for shard in data.shards()? {
+    for shard in shards_to("export", &data)? {
         let Some(signed) = evidence::last_signed(config, &shard)? else {
             if data.read_shard(&shard)?.snapshot().sealed_size()? > 0 {
                 return Err(evidence::unsigned(&shard));
@@ -113,7 +113,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 fn ndjson(context: &mut Context<'_, '_>, config: &Config) -> Result<Exit, Failure> {
     let data = open_read_only(config)?;
     // All of them first: what is lacking counts, however soon the reader of the output has seen enough.
-    for (shard, reader) in read_all(context, &data, data.shards()?) {
+    for (shard, reader) in read_all(context, &data, shards_to("export", &data)?) {
         for record in reader.snapshot().records_from(0)? {
             if let Some(line) = to_json(&shard, &record?)? {
                 writeln!(context.env.output, "{}", line.get()).map_err(OutputError)?;

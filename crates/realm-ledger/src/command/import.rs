@@ -1,5 +1,6 @@
 //! `import`: history from a file, without Kafka.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -14,7 +15,7 @@ use ledger_ingest::text::{Line, LineError};
 use ledger_store::DataDir;
 use serde::Serialize;
 
-use super::{Context, InputFile, REFILL, brokers_flag, data_dir_flag, now, partitioner_flag};
+use super::{Context, InputFile, REFILL, brokers_flag, data_dir_flag, now, open_read_only, partitioner_flag};
 use crate::cli::{Format, Import};
 use crate::config::{Config, Loaded, Origin};
 use crate::output::{duration, raw};
@@ -67,8 +68,8 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     let (partitioner, brokers) = (partitioner_flag(placing.partitioner), brokers_flag(brokers.brokers));
     let loaded = context.loaded([data_dir_flag(data_dir), partitioner, brokers])?;
     let placing = placing_of(&loaded);
+    let topic = topic.map_or_else(|| usual_topic(&loaded), Ok)?;
     let config = loaded.config;
-    let topic = topic.or_else(|| config.kafka.topics.first().cloned()).unwrap_or_default();
     let mut options = ImportOptions { source, topic, partitions, placing, now: now(), accept_refusals };
     let bar = context.reading_progress(&input);
     let lines = context.open_lines(&input, &bar)?;
@@ -106,6 +107,29 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     evidence::sign_imported(&config, &data, &options.topic)?;
     report_unsigned(context, &config)?;
     Ok(Exit::Done)
+}
+
+/// The topic of a file for which none was named. The default is no choice of the operator: beside the topics that a
+/// directory has, it would tear every tenant that is in them.
+fn usual_topic(loaded: &Loaded) -> Result<String, Failure> {
+    let config = &loaded.config;
+    let topic = config.kafka.topics.first().cloned().unwrap_or_default();
+    let is_chosen = *loaded.origin("kafka.topics") != Origin::Default;
+    if is_chosen || !DataDir::exists(&config.data_dir)? {
+        return Ok(topic);
+    }
+    let partitions = open_read_only(config)?.partitions()?;
+    let topics: BTreeSet<&str> = partitions.iter().map(|shard| shard.topic.as_str()).collect();
+    if topics.is_empty() || topics.contains(topic.as_str()) {
+        return Ok(topic);
+    }
+    let held = topics.into_iter().collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "{} holds {held}, and not {topic}, which no setting names: tenants that are in both would be torn",
+        config.data_dir.display()
+    );
+    Err(Failure::new(message)
+        .hint("name the topic that the file stands in for: --topic TOPIC, or kafka.topics"))
 }
 
 fn run_check(context: &mut Context<'_, '_>, input: &InputFile, accepts_all: bool) -> Result<Exit, Failure> {

@@ -23,7 +23,7 @@ impl InputFile {
         if argument.as_os_str() == "-" { Self::Standard } else { Self::File(argument) }
     }
 
-    fn name(&self) -> &Path {
+    pub(crate) fn name(&self) -> &Path {
         match self {
             Self::Standard => Path::new("standard input"),
             Self::File(path) => path,

@@ -27,7 +27,7 @@ use ledger_api::ledger::QueryError;
 use ledger_api::query::Raw;
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
-use ledger_store::DataDir;
+use ledger_store::{DataDir, ShardId};
 use serde_json::value::RawValue;
 
 use crate::backend::{Backend, Completeness, Local, Remote};
@@ -144,7 +144,8 @@ impl Context<'_, '_> {
             return Ok(Backend::Remote(server));
         }
         let config = self.config([data_dir_flag(target.data_dir.clone())])?;
-        let local = Local::open(&config.data_dir, config.store, now(), &self.completeness)?;
+        let Config { data_dir, store, kafka, .. } = config;
+        let local = Local::open(&data_dir, store, &kafka.topics, now(), &self.completeness)?;
         Ok(Backend::Local(local))
     }
 
@@ -243,6 +244,17 @@ fn check_span(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), Fail
 /// Opens a data directory that is there, for reading.
 fn open_read_only(config: &Config) -> Result<DataDir, Failure> {
     Ok(DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?)
+}
+
+/// The shards of a data directory, for a command that goes through all of them. Success without any would be taken for
+/// the verdict on a ledger.
+fn shards_to(work: &str, data: &DataDir) -> Result<Vec<ShardId>, Failure> {
+    let shards = data.shards()?;
+    if shards.is_empty() {
+        let path = data.path().display();
+        return Err(Failure::new(format!("there is nothing to {work}: {path} has no shard")));
+    }
+    Ok(shards)
 }
 
 fn data_dir_flag(given: Option<PathBuf>) -> Option<FlagValue> {

@@ -3,7 +3,7 @@
 use ledger_store::{FamilyDifference, RebuildReport, ShardId, check, rebuild};
 use serde::Serialize;
 
-use super::{Context, advance, data_dir_flag, open_read_only};
+use super::{Context, advance, data_dir_flag, open_read_only, shards_to};
 use crate::cli::Rebuild;
 use crate::output::{Column, raw};
 use crate::{Exit, Failure, secret};
@@ -36,7 +36,7 @@ struct RebuiltFamily {
 pub(super) fn run(context: &mut Context<'_, '_>, args: Rebuild) -> Result<Exit, Failure> {
     let config = context.config([data_dir_flag(args.data_dir)])?;
     // Opening for writing would create what is not there.
-    let shards = open_read_only(&config)?.shards()?;
+    let shards = shards_to("rebuild", &open_read_only(&config)?)?;
     let (data, _) = secret::open(&config)?;
     let mut reports = Vec::new();
     for shard in shards {

@@ -66,10 +66,7 @@ pub(super) fn demo(context: &mut Context<'_, '_>, args: &Demo) -> Result<Exit, F
     report_ignored(context);
     let mut config = Config::default();
     // What is temporary is removed when it is dropped, at the very end.
-    let (data_dir, temporary) = demo_directory(args)?;
-    if let Some(temporary) = &temporary {
-        config.evidence.keys_dir = Some(temporary.path().join("keys"));
-    }
+    let (data_dir, _temporary) = demo_directory(args)?;
     config.data_dir = data_dir;
     config.http.listen.clone_from(&args.listen);
     let broker = demo_broker(&config)

@@ -12,7 +12,7 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use ledger_core::state::Installation;
 use ledger_core::time::Timestamp;
-use ledger_record::proof::note::VerifierKey;
+use ledger_record::proof::note::{Checkpoint, VerifierKey};
 use ledger_record::proof::{Hash, tlog, verify as bundle};
 use ledger_record::record::PriorLog;
 use serde::Serialize;
@@ -24,15 +24,27 @@ use crate::{Exit, Failure};
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Verify) -> Result<Exit, Failure> {
     let Verify { data_dir, bundle, tlog, keys, pinned, client } = args;
-    let pinned = pinned.map(|path| context.read(&InputFile::new(path))).transpose()?;
-    // What is no text is no note either, and its reader refuses it.
-    let pinned = pinned.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let pinned = pinned.map(|path| read_pinned(context, path)).transpose()?;
     let pinned = pinned.as_deref();
     match (bundle, tlog) {
         (Some(file), _) => verify_bundle(context, &InputFile::new(file), &keys, pinned, client),
         (None, Some(directory)) => verify_tlog(context, &directory, &keys, pinned),
         (None, None) => data_dir::run(context, data_dir, &keys, pinned),
     }
+}
+
+/// The checkpoint that was kept. A file that is none says nothing about what is verified.
+fn read_pinned(context: &mut Context<'_, '_>, path: PathBuf) -> Result<String, Failure> {
+    let input = InputFile::new(path);
+    let bytes = context.read(&input)?;
+    // A text that is none any more has no form of a note either.
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    if Checkpoint::is_note(&text) {
+        return Ok(text);
+    }
+    let message =
+        format!("{} is not a signed checkpoint, so nothing can be compared with it", input.name().display());
+    Err(Failure::new(message).hint("--pinned takes what `checkpoint TOPIC/PARTITION` prints"))
 }
 
 /// A fact fails: exit code 3.

@@ -7,6 +7,27 @@ use realm_ledger::{Env, Exit, run};
 
 use crate::world::{Run, World, execute, history};
 
+/// Regression: every tenant was torn in silence.
+#[test]
+fn import_beside_another_topic_needs_a_named_topic() {
+    let world = World::new();
+    let text = history().join("\n") + "\n";
+    let (first, second) = (world.file("first.ndjson", &text), world.file("second.ndjson", &text));
+    world.ask(&format!("import {} --topic orders", first.display())).done();
+    let before = world.ask("export --ndjson").done();
+    let unnamed = world.ask(&format!("import {}", second.display()));
+    assert_eq!(unnamed.exit, Exit::Failed, "{}", unnamed.messages);
+    assert!(unnamed.messages.contains("holds orders, and not realm.lifecycle"), "{}", unnamed.messages);
+    assert!(unnamed.messages.contains("--topic TOPIC, or kafka.topics"), "{}", unnamed.messages);
+    assert_eq!(world.ask("export --ndjson").done(), before);
+    let mut configured =
+        Run::new(&format!("import {} --data-dir {}", first.display(), world.data_dir().display()));
+    configured.environment.insert("REALM_LEDGER_KAFKA__TOPICS".to_owned(), "orders".to_owned());
+    configured.execute().done();
+    world.ask(&format!("import {} --topic realm.lifecycle", second.display())).done();
+    world.ask(&format!("import {}", second.display())).done();
+}
+
 #[test]
 fn wrong_usage_exits_2_with_stderr_only() {
     let wrong = execute("state --at yesterday");

@@ -76,6 +76,7 @@ fn demo_plays_answers_and_ends_on_a_signal() {
     let refused = execute(&format!("quarantine list --url {url}")).done();
     assert!(refused.contains("event-id-conflict") && refused.contains("undecodable"), "{refused}");
     assert!(!refused.contains("not-for-the-ledger"));
+    assert_finds_its_keys(&welcome);
     // The tour in README forges this decision.
     let until = Instant::now() + Duration::from_mins(1);
     let bundle = loop {
@@ -108,6 +109,14 @@ fn demo_plays_answers_and_ends_on_a_signal() {
     let (code, messages) = ended(child);
     assert_eq!(code, Some(0), "{messages}");
     assert!(!messages.contains("WARN"), "whoever starts the demo can do nothing about it: {messages}");
+}
+
+/// Regression: the demo kept its keys where no command looks for them, and the README's proof found none.
+fn assert_finds_its_keys(welcome: &str) {
+    let data = welcome.lines().find_map(|line| line.trim().strip_prefix("data")).unwrap().trim();
+    let keys = execute(&format!("keys show --data-dir {data}")).done();
+    assert!(keys.contains("realm.lifecycle/1+"), "{keys}");
+    execute(&format!("verify --data-dir {data}")).done();
 }
 
 #[test]
@@ -152,6 +161,34 @@ fn server_without_broker_waits_and_drains_on_sigterm() {
     let (code, messages) = ended(child);
     assert_eq!(code, Some(0), "{messages}");
     assert!(messages.contains("drained"), "{messages}");
+    assert_nothing_is_known(&world);
+}
+
+/// Regression: a directory whose server never reached a broker was answered for as an empty ledger.
+fn assert_nothing_is_known(world: &World) {
+    let list =
+        world.file("list.csv", "client_key,app_key,realm\nacme.atlassian.net,com.example.roadmap,EU\n");
+    let reconcile = format!("reconcile {}", list.display());
+    for command in [
+        "state",
+        "state acme.atlassian.net",
+        "drift",
+        "migrations",
+        "quarantine list",
+        "replay",
+        "whatif --policy {\"mode\":\"off\"}",
+        &reconcile,
+    ] {
+        let result = world.ask(command);
+        assert_eq!(result.exit, realm_ledger::Exit::Failed, "{command}: {}", result.messages);
+        let reported = result.messages.contains("the partitions of realm.lifecycle are not known yet");
+        assert!(reported && result.output.is_empty(), "{command}: {}{}", result.output, result.messages);
+    }
+    for command in ["rebuild", "rebuild --check", "verify", "export --ndjson", "export --tlog mirror"] {
+        let result = world.ask(command);
+        assert_eq!(result.exit, realm_ledger::Exit::Failed, "{command}: {}", result.messages);
+        assert!(result.messages.contains("there is nothing to "), "{command}: {}", result.messages);
+    }
 }
 
 #[test]

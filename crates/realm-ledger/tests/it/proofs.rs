@@ -115,6 +115,26 @@ fn valid_bundle_reports_what_it_proves() {
     assert!(pinned.contains(r#""goesOnFromPinned":true"#), "{pinned}");
 }
 
+/// Regression: the bundle was called invalid for it.
+#[test]
+fn pinned_file_that_is_no_checkpoint_is_named() {
+    let world = World::new();
+    let case = case("goes on from a pinned checkpoint");
+    let note = case.pinned.clone().unwrap();
+    let text = note.split("\n\n").next().unwrap();
+    let log = || serde_json::from_str::<LogCase>(LOGS.lines().next().unwrap()).unwrap();
+    for garbage in ["", "garbage\n", text, &note.replacen('\n', "\nfar", 1)] {
+        let pinned = Some(garbage.to_owned());
+        let of_bundle = Case { pinned: pinned.clone(), ..self::case(&case.name) }.judged(&world, "");
+        let of_log = LogCase { pinned, ..log() }.judged(&world);
+        for result in [of_bundle, of_log] {
+            assert_eq!(result.exit, Exit::Failed, "{garbage}: {}", result.messages);
+            assert!(result.messages.contains("pinned.txt is not a signed checkpoint"), "{}", result.messages);
+            assert!(!result.messages.contains("bundle"), "{}", result.messages);
+        }
+    }
+}
+
 #[test]
 fn bundle_of_another_client_is_refused() {
     let result = case("whole history").judged(&World::new(), " --client other");
