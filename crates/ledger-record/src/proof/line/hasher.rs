@@ -77,7 +77,7 @@ impl LeafHasher {
     }
 }
 
-/// What [`super::coordinates`] tells.
+/// What the `Display` of [`Coordinates`] writes.
 fn written<'a>(coordinates: &Coordinates, into: &'a mut String) -> &'a str {
     let Coordinates { source, partition, offset } = coordinates;
     let mut digits = itoa::Buffer::new();
