@@ -66,7 +66,9 @@ impl Local {
         }
         let partitions = data.partitions()?;
         if partitions.is_empty() {
-            topics.iter().for_each(|topic| catalog.expect(topic, None));
+            for topic in topics {
+                catalog.expect(topic, None);
+            }
         }
         for shard in partitions {
             catalog.expect(&shard.topic, Some(shard.partition + 1));
