@@ -62,6 +62,9 @@ struct Out<'t> {
     canonical: bool,
 }
 
+/// Members for which room is made at once: nearly every object has fewer.
+const MEMBERS_OF_MOST: usize = 16;
+
 /// The members of an object so far.
 #[derive(Default)]
 struct MembersSoFar {
@@ -106,6 +109,9 @@ impl Out<'_> {
             self.text.push(b',');
         }
         if self.canonical {
+            if members.starts.is_empty() {
+                members.starts.reserve(MEMBERS_OF_MOST);
+            }
             members.starts.push(self.text.len());
         }
         self.text(name);
@@ -116,8 +122,8 @@ impl Out<'_> {
     fn sort(&mut self, members: &MembersSoFar) {
         let from = members.starts.first().copied().unwrap_or_default();
         let ends = members.starts.iter().skip(1).map(|next| next - 1).chain([self.text.len()]);
-        let mut sorted: Vec<&[u8]> =
-            members.starts.iter().zip(ends).filter_map(|(start, end)| self.text.get(*start..end)).collect();
+        let mut sorted: Vec<&[u8]> = Vec::with_capacity(members.starts.len());
+        sorted.extend(members.starts.iter().zip(ends).filter_map(|(start, end)| self.text.get(*start..end)));
         // A quote ends each name, and comes before all that names are made of.
         if sorted.is_sorted() {
             return;
