@@ -31,7 +31,7 @@ pub struct Catalog {
     /// Partitions of each topic of the group; none: not known yet.
     expected: RwLock<BTreeMap<String, Option<u32>>>,
     /// Assigned shards that are being opened.
-    opening: RwLock<BTreeSet<ShardId>>,
+    opening: RwLock<Vec<ShardId>>,
     /// Why the brokers give this process nothing, whatever it is assigned.
     away: RwLock<Option<Halted>>,
 }
@@ -80,24 +80,18 @@ impl Catalog {
         &self.torn
     }
 
-    /// The group has assigned a shard, which is being opened: it counts, and is not ready.
-    pub fn begin_opening(&self, id: ShardId) {
-        self.opening.write().unwrap_or_else(PoisonError::into_inner).insert(id);
-    }
-
-    /// The shard is open, or was given up.
-    pub fn end_opening(&self, id: &ShardId) {
-        self.opening.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    /// Notes the assigned shards that are being opened: they count, and are not ready.
+    pub fn set_opening(&self, shards: Vec<ShardId>) {
+        *self.opening.write().unwrap_or_else(PoisonError::into_inner) = shards;
     }
 
     /// The assigned shards that are being opened, in order.
     pub fn opening(&self) -> Vec<ShardId> {
-        self.opening.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.opening.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes a shard that could not even be opened.
     pub fn fail(&self, id: ShardId, halted: Halted) {
-        self.end_opening(&id);
         self.failed.write().unwrap_or_else(PoisonError::into_inner).insert(id, halted);
     }
 
@@ -179,7 +173,6 @@ impl Catalog {
 
     /// The group has taken the shard from this process: it answers on, but speaks for the shard no longer.
     pub fn give_up(&self, id: &ShardId) {
-        self.end_opening(id);
         self.failed.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         if let Some(served) = self.get(id) {
             served.status.update(|now| now.is_ours = false);
@@ -309,9 +302,10 @@ mod tests {
         assert_eq!(catalog.all_halted(), None, "one goes on when there is room");
         catalog.give_up(&shard(1));
         assert!(catalog.all_halted().is_some(), "and is another process's now");
-        catalog.begin_opening(shard(2));
+        catalog.set_opening(vec![shard(2)]);
         assert_eq!(catalog.all_halted(), None, "one is being opened, and may go on");
         catalog.fail(shard(2), halted(StopCode::ShardDamaged));
+        catalog.set_opening(Vec::new());
         assert!(catalog.all_halted().is_some() && catalog.opening().is_empty());
     }
 

@@ -277,13 +277,13 @@ fn process_without_or_with_failed_shards_is_not_ready() {
         now.lag_events = Some(0);
     });
     assert_eq!(server.get("/readyz").status, 200);
-    filled.catalog.begin_opening(shard(3));
+    filled.catalog.set_opening(vec![shard(3)]);
     let reported = server.get("/readyz");
     assert_eq!(
         (reported.status, &reported.json()["detail"]),
         (503, &json!("realm.lifecycle/3 is being opened"))
     );
-    filled.catalog.end_opening(&shard(3));
+    filled.catalog.set_opening(Vec::new());
     assert_eq!(server.get("/readyz").status, 200);
     filled.catalog.fail(shard(3), Halted { code: "open", message: "no such disk".to_owned() });
     let reported = server.get("/readyz");

@@ -81,20 +81,28 @@ impl GroupCallbacks {
         report: impl FnOnce(Vec<ShardId>, SyncSender<()>) -> Rebalance,
     ) -> KafkaResult<()> {
         let (release, released) = sync_channel(1);
-        self.report(report(ids(list), release));
+        let ids = ids(list);
+        self.report(report(ids.clone(), release));
         if released.recv_timeout(self.release_timeout) == Err(RecvTimeoutError::Timeout) {
             warn!("the revoked partitions are given back before their shards are released");
         }
-        // librdkafka refuses the whole list for one partition that was never added, as its shard was not open yet.
-        let Ok(added) = consumer.assignment() else { return consumer.incremental_unassign(list) };
-        let mut given_back = TopicPartitionList::new();
-        for element in added.elements() {
-            if list.find_partition(element.topic(), element.partition()).is_some() {
-                given_back.add_partition(element.topic(), element.partition());
-            }
-        }
-        consumer.incremental_unassign(&given_back)
+        consumer.incremental_unassign(&added(consumer, &ids))
     }
+}
+
+/// Those of the partitions that are in the client's assignment: librdkafka refuses the whole list for one partition that
+/// was never added, as its shard was not open yet.
+pub(super) fn added(consumer: &GroupConsumer, ids: &[ShardId]) -> TopicPartitionList {
+    let assigned = consumer.assignment().ok();
+    let mut added = TopicPartitionList::new();
+    for id in ids {
+        let is_in =
+            |list: &TopicPartitionList| list.find_partition(&id.topic, id.kafka_partition()).is_some();
+        if assigned.as_ref().is_none_or(is_in) {
+            added.add_partition(&id.topic, id.kafka_partition());
+        }
+    }
+    added
 }
 
 impl ClientContext for GroupCallbacks {

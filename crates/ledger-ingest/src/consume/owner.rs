@@ -20,11 +20,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, s
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ledger_store::{Halted, OpenError, Served, Shard, ShardId, ShardStatus, StopCode, with_causes};
+use ledger_store::{Halted, Served, Shard, ShardId, ShardStatus, StopCode, with_causes};
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use tracing::{debug, error, info, warn};
 
-use crate::consume::callbacks::{GroupCallbacks, GroupConsumer, Rebalance};
+use crate::consume::callbacks::{GroupCallbacks, GroupConsumer, Rebalance, added};
 use crate::consume::continuity::Halt;
 use crate::consume::group_progress;
 use crate::consume::mending::{Mending, is_of_disk};
@@ -48,9 +48,7 @@ const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// What the owner's thread receives.
 enum OwnerMessage {
     Rebalance(Rebalance),
-    Opened(ShardId, Result<Box<OpenedShard>, OpenError>),
-    /// The thread that opened the shard panicked.
-    OpeningPanicked(ShardId),
+    Opened(ShardId, Result<Box<OpenedShard>, Halt>),
     /// A new client, which has no partitions yet.
     Joined(Arc<GroupConsumer>),
     /// A message of a partition came out of the consumer itself.
@@ -224,15 +222,11 @@ impl PartitionOwner {
                 self.opened.insert(id.clone(), open);
                 self.apply(PartitionInput::Opened(id));
             }
-            OwnerMessage::Opened(id, Err(error)) => {
+            OwnerMessage::Opened(id, Err(halt)) => {
                 if self.partitions.is_assigned(&id) {
-                    fail(&self.ingestion.catalog, id.clone(), &Halt::store(&error));
+                    fail(&self.ingestion.catalog, id.clone(), &halt);
                 }
                 self.serve_as_it_is(&id);
-                self.apply(PartitionInput::Failed(id));
-            }
-            OwnerMessage::OpeningPanicked(id) => {
-                fail(&self.ingestion.catalog, id.clone(), &Halt::Panicked { shard: id.clone() });
                 self.apply(PartitionInput::Failed(id));
             }
             OwnerMessage::Joined(consumer) => self.consumer = Some(consumer),
@@ -270,7 +264,6 @@ impl PartitionOwner {
                 }
                 PartitionCommand::Park(id) => {
                     if let Some(open) = self.opened.remove(&id) {
-                        self.ingestion.catalog.end_opening(&id);
                         self.parked.insert(id.clone(), open.shard);
                     }
                     self.set_idle(&id);
@@ -284,12 +277,13 @@ impl PartitionOwner {
                     self.release(&ids, &commits, gives_up);
                     let waiting = self.releases.remove(&ticket);
                     if waiting.is_some_and(|waiting| waiting.send(()).is_err()) && gives_up {
-                        self.unassign(&ids);
+                        self.give_back(&ids);
                     }
                 }
             }
         }
         self.is_any_assigned.store(!self.partitions.assigned().is_empty(), Ordering::Release);
+        self.ingestion.catalog.set_opening(self.partitions.opening());
         if !to_open.is_empty() {
             self.open(to_open);
         }
@@ -300,7 +294,6 @@ impl PartitionOwner {
         let mut jobs = Vec::new();
         for id in &ids {
             crate::metric::assigned(id);
-            self.ingestion.catalog.begin_opening(id.clone());
             if self.reopening.contains_key(id) {
                 // A question meanwhile is refused with the reason: the shard is not there, which is not the same as empty.
                 self.ingestion.catalog.remove(id);
@@ -311,13 +304,13 @@ impl PartitionOwner {
         let messages = self.messages.clone();
         let work = move || {
             side_by_side(jobs, |(id, parked)| {
-                let job = || open(&ingestion, consumer.as_deref(), &id, parked).map(Box::new);
-                let message = match catch_unwind(AssertUnwindSafe(job)) {
-                    Ok(opened) => OwnerMessage::Opened(id, opened),
+                let job = || open(&ingestion, consumer.as_deref(), &id, parked);
+                let opened = match catch_unwind(AssertUnwindSafe(job)) {
+                    Ok(opened) => opened.map(Box::new).map_err(|error| Halt::store(&error)),
                     // The partition would else be opening for ever.
-                    Err(_) => OwnerMessage::OpeningPanicked(id),
+                    Err(_) => Err(Halt::Panicked { shard: id.clone() }),
                 };
-                let _ = messages.send(message);
+                let _ = messages.send(OwnerMessage::Opened(id, opened));
             });
         };
         if let Err(failed) = thread::Builder::new().name("open".to_owned()).spawn(work) {
@@ -336,7 +329,6 @@ impl PartitionOwner {
         };
         let OpenedShard { shard, status, start } = *open;
         status.update(|now| now.is_ours = true);
-        self.ingestion.catalog.end_opening(&id);
         let added = add(&consumer, &id, start);
         let position = shard.source_position(&id.topic).map_err(|error| Halt::store(&error));
         let (queue, position) = match added.and_then(|queue| Ok((queue, position?))) {
@@ -417,16 +409,14 @@ impl PartitionOwner {
         }
     }
 
-    /// Takes partitions out of the client's assignment that were added after their revocation had stopped waiting.
-    fn unassign(&self, ids: &[ShardId]) {
+    /// Gives back what was added after its revocation had stopped waiting.
+    fn give_back(&self, ids: &[ShardId]) {
         let Some(consumer) = &self.consumer else { return };
-        let Ok(assigned) = consumer.assignment() else { return };
-        for id in ids {
-            if assigned.find_partition(&id.topic, id.kafka_partition()).is_some()
-                && let Err(error) = consumer.incremental_unassign(&id.alone())
-            {
-                warn!(shard = %id, %error, "a partition that was given up is still assigned to the client");
-            }
+        let late = added(consumer, ids);
+        if late.count() > 0
+            && let Err(error) = consumer.incremental_unassign(&late)
+        {
+            warn!(%error, "partitions that were given up are still assigned to the client");
         }
     }
 

@@ -137,6 +137,11 @@ impl Partitions {
         })
     }
 
+    /// Those whose shards are being opened.
+    pub(super) fn opening(&self) -> Vec<ShardId> {
+        self.ids(|partition| partition.is_assigned && partition.state == PartitionState::Opening)
+    }
+
     pub(super) fn is_assigned(&self, id: &ShardId) -> bool {
         self.by_id.get(id).is_some_and(|partition| partition.is_assigned)
     }

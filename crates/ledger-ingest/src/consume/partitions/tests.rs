@@ -50,6 +50,8 @@ impl World {
         for command in &commands {
             self.carry_out(command);
         }
+        let opening = self.opening.iter().filter(|id| self.partitions.is_assigned(id));
+        assert_eq!(self.partitions.opening(), opening.cloned().collect::<Vec<_>>(), "{self:?}");
         commands
     }
 
