@@ -22,7 +22,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ledger_store::{Catalog, DataDir, OpenError};
@@ -42,7 +41,7 @@ use crate::kafka::times::TopicTimes;
 use crate::kafka::topic;
 use crate::kafka::topic::TopicFacts;
 use crate::placing::{self, PlacingError};
-use crate::stopping::{STOP_TIMEOUT, join_until, sleep_unless_stopped};
+use crate::stopping::{STOP_TIMEOUT, StoppableThread, sleep_unless_stopped};
 
 /// How soon a topic that is not known is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -72,10 +71,7 @@ pub enum IngestError {
 
 /// Ingestion of a whole process, until stopped.
 #[derive(Debug)]
-pub struct Ingest {
-    stop: Arc<AtomicBool>,
-    group: JoinHandle<()>,
-}
+pub struct Ingest(StoppableThread);
 
 impl Ingest {
     /// Opens what is on disk, joins the group, and reads what is assigned.
@@ -96,24 +92,15 @@ impl Ingest {
         let mut member = GroupMember::new(owner, ingestion)?;
         member.refuse_other_cluster()?;
         member.subscribe()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let group = {
-            let stop = Arc::clone(&stop);
-            thread::Builder::new().name("group".to_owned()).spawn(move || run(member, &stop))?
-        };
-        Ok(Self { stop, group })
+        let on_panic = "the group thread panicked; what it had begun comes again from Kafka";
+        Ok(Self(StoppableThread::start("group", on_panic, move |stop| run(member, &stop))?))
     }
 
     /// Writes what was begun, gives the partitions back, leaves the group, at the latest at the deadline: whether it
     /// did. Leaving hangs when the brokers are gone; everything that was begun is durable by then or comes again, and
     /// the coordinator of the group notices by itself.
     pub fn stop_by(self, deadline: Instant) -> bool {
-        self.stop.store(true, Ordering::Release);
-        let Some(ended) = join_until(self.group, deadline) else { return false };
-        if ended.is_err() {
-            error!("the group thread panicked; what it had begun comes again from Kafka");
-        }
-        true
+        self.0.stop_by(deadline)
     }
 
     /// The same, for a caller that has the time.
@@ -123,7 +110,7 @@ impl Ingest {
 
     /// Whether the group thread has ended by itself: an error of the client that no new client heals.
     pub fn is_finished(&self) -> bool {
-        self.group.is_finished()
+        self.0.is_finished()
     }
 }
 

@@ -8,20 +8,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
 use ledger_store::{Catalog, Halted, Phase, Served, ShardId};
 use rdkafka::error::KafkaError;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::attempts::Episode;
 use crate::kafka::options::KafkaOptions;
 use crate::metric;
 use crate::publish::outbox::{Outbox, Outgoing, SendError};
-use crate::stopping::join_until;
+use crate::stopping::StoppableThread;
 
 /// How often the shards are looked at; never more seldom than five times an interval.
 const LOOK: Duration = Duration::from_millis(100);
@@ -34,10 +34,7 @@ const STALLED_AFTER: u32 = 3;
 
 /// Sends ticks until stopped.
 #[derive(Debug)]
-pub struct Ticker {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
+pub struct Ticker(StoppableThread);
 
 impl Ticker {
     /// Starts the thread.
@@ -47,34 +44,22 @@ impl Ticker {
         interval: Duration,
     ) -> Result<Self, KafkaError> {
         let outbox = Outbox::new(options)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let ticking = Ticking {
-            catalog,
-            outbox,
-            interval,
-            stop: Arc::clone(&stop),
-            watched: BTreeMap::new(),
-            failing: Episode::default(),
-            is_unanswered: false,
-        };
-        let thread = thread::Builder::new().name("tick".to_owned()).spawn(move || ticking.run());
-        let thread = thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { stop, thread })
+        let on_panic = "the ticking thread panicked; seals came with the minute since";
+        let thread = StoppableThread::start("tick", on_panic, move |stop| {
+            let (watched, failing) = (BTreeMap::new(), Episode::default());
+            Ticking { catalog, outbox, interval, stop, watched, failing, is_unanswered: false }.run();
+        });
+        thread.map(Self).map_err(|error| KafkaError::ClientCreation(error.to_string()))
     }
 
     /// Whether it ended by itself, which it never should.
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        self.0.is_finished()
     }
 
     /// Ends; nothing is left to do. Whether it did before the deadline.
     pub fn stop_by(self, deadline: Instant) -> bool {
-        self.stop.store(true, Ordering::Release);
-        let Some(ended) = join_until(self.thread, deadline) else { return false };
-        if ended.is_err() {
-            error!("the ticking thread panicked; seals came with the minute since");
-        }
-        true
+        self.0.stop_by(deadline)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::sign::{
     CheckpointTopic, Identity, KeptNote, Origins, SealedLog as _, Signer, SigningFailure, SigningHalt,
     StoredLog,
 };
-use crate::stopping::{STOP_TIMEOUT, join_until, sleep_unless_stopped};
+use crate::stopping::{STOP_TIMEOUT, StoppableThread, sleep_unless_stopped};
 
 /// How long a thread waits for a commit before it looks around.
 const LOOK: Duration = Duration::from_millis(500);
@@ -46,10 +46,7 @@ pub struct SigningOptions {
 
 /// Signs what the catalog's shards seal, until stopped.
 #[derive(Debug)]
-pub struct Signing {
-    stop: Arc<AtomicBool>,
-    watch: JoinHandle<()>,
-}
+pub struct Signing(StoppableThread);
 
 impl Signing {
     /// Starts; shards that come to be later are signed too.
@@ -58,26 +55,20 @@ impl Signing {
         kafka: KafkaOptions,
         options: SigningOptions,
     ) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let watching = Watching::new(catalog, kafka, options, Arc::clone(&stop));
-        let watch = thread::Builder::new().name("sign".to_owned()).spawn(move || watching.run())?;
-        Ok(Self { stop, watch })
+        let on_panic = "the signing thread panicked; what was sealed is signed after a restart";
+        let work = |stop| Watching::new(catalog, kafka, options, stop).run();
+        StoppableThread::start("sign", on_panic, work).map(Self)
     }
 
     /// Whether it ended by itself, which it never should.
     pub fn is_finished(&self) -> bool {
-        self.watch.is_finished()
+        self.0.is_finished()
     }
 
     /// Signs what is sealed by now, then ends, at the latest at the deadline: whether it did. Call it after ingestion
     /// has stopped.
     pub fn stop_by(self, deadline: Instant) -> bool {
-        self.stop.store(true, Ordering::Release);
-        let Some(ended) = join_until(self.watch, deadline) else { return false };
-        if ended.is_err() {
-            error!("the signing thread panicked; what was sealed is signed after a restart");
-        }
-        true
+        self.0.stop_by(deadline)
     }
 
     /// The same, for a caller that has the time.
