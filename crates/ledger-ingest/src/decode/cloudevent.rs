@@ -37,9 +37,6 @@ const DATA_BASE64: &str = "expected base 64, and no data beside it";
 const OF_NATIVE: &Dialect = &Dialect {
     has_others: true,
     origins: &[
-        ("id", FieldOrigin::Attribute("id")),
-        ("type", FieldOrigin::Attribute("type")),
-        ("time", FieldOrigin::Attribute("time")),
         ("clientKey", FieldOrigin::Attribute("subject")),
         ("appKey", FieldOrigin::Attribute("appkey")),
     ],
@@ -49,9 +46,6 @@ const OF_NATIVE: &Dialect = &Dialect {
 const OF_CONNECT: &Dialect = &Dialect {
     has_others: false,
     origins: &[
-        ("id", FieldOrigin::Attribute("id")),
-        ("type", FieldOrigin::Attribute("type")),
-        ("time", FieldOrigin::Attribute("time")),
         ("clientKey", FieldOrigin::Data("clientKey")),
         ("appKey", FieldOrigin::Data("key")),
         ("siteUrl", FieldOrigin::Data("baseUrl")),
@@ -66,9 +60,6 @@ const OF_CONNECT: &Dialect = &Dialect {
 const OF_HOOK: &Dialect = &Dialect {
     has_others: false,
     origins: &[
-        ("id", FieldOrigin::Attribute("id")),
-        ("type", FieldOrigin::Attribute("type")),
-        ("time", FieldOrigin::Attribute("time")),
         ("clientKey", FieldOrigin::Attribute("subject")),
         ("appKey", FieldOrigin::Attribute("appkey")),
         ("migrationId", FieldOrigin::Data("migrationId")),
@@ -104,20 +95,19 @@ fn check_spec_version(attributes: &Members<'_>) -> Result<(), Rejection> {
 
 /// Joins attributes and data by the `type`.
 fn join<'a>(mut attributes: Members<'a>, data: Members<'a>) -> Result<EventFields<'a>, Rejection> {
-    let (dialect, name) = match take_last(&mut attributes, "type") {
+    let (dialect, event_type) = match take_last(&mut attributes, "type") {
         FieldValue::Text(name) => {
-            event_type(&name).ok_or_else(|| refusal::unsupported("type", UNSUPPORTED))?
+            event_type_of(&name).ok_or_else(|| refusal::unsupported("type", UNSUPPORTED))?
         }
         // Absent or no text: the reader of the event reports it, in its turn.
         other => (OF_NATIVE, other),
     };
-    attributes.push((Cow::Borrowed("type"), name));
-    Ok(EventFields::join(dialect, &mut attributes, data))
+    Ok(EventFields::join(dialect, event_type, attributes, data))
 }
 
 /// How a `type` attribute calls the fields, and the event type that it stands for; the reader of the event
 /// judges native ones.
-fn event_type<'a>(attribute: &Cow<'a, str>) -> Option<(&'static Dialect, FieldValue<'a>)> {
+fn event_type_of<'a>(attribute: &Cow<'a, str>) -> Option<(&'static Dialect, FieldValue<'a>)> {
     let known = |dialect, name| Some((dialect, FieldValue::Text(Cow::Borrowed(name))));
     if let Some(native) = attribute.strip_prefix(NATIVE) {
         let native = match attribute {
@@ -155,7 +145,7 @@ pub(super) fn read_binary<'a>(
         if let Some(name) = name.as_deref().and_then(known_attribute) {
             let text = std::str::from_utf8(value)
                 .map_err(|_| refusal::undecodable("an attribute of the CloudEvent is not UTF-8"))?;
-            attributes.push((Cow::Borrowed(name), FieldValue::Text(Cow::Borrowed(text))));
+            push(&mut attributes, name, FieldValue::Text(Cow::Borrowed(text)));
         }
     }
     let data = read_data(message.value.unwrap_or_default(), data_type);

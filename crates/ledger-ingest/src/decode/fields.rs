@@ -22,7 +22,8 @@ const SPEC_VERSION: &str = "specversion";
 /// How the sender calls the fields, and where it has them.
 #[derive(Debug)]
 pub(crate) struct Dialect {
-    /// The fields that a `CloudEvent` has elsewhere or calls otherwise, by their native names.
+    /// The fields that a `CloudEvent` has elsewhere or calls otherwise, by their native names. `id` and `time` are
+    /// attributes of that name in every one.
     pub(crate) origins: &'static [(&'static str, FieldOrigin)],
     /// It has all others in its data, by their native names.
     pub(crate) has_others: bool,
@@ -63,16 +64,21 @@ impl<'a> EventFields<'a> {
         Self { dialect: Dialect::NATIVE, members }
     }
 
-    /// Takes the fields out of the attributes and the data of a `CloudEvent`.
+    /// Takes the fields out of the attributes and the data of a `CloudEvent`, whose type was read already.
     pub(crate) fn join(
         dialect: &'static Dialect,
-        attributes: &mut Members<'a>,
+        event_type: FieldValue<'a>,
+        mut attributes: Members<'a>,
         mut data: Members<'a>,
     ) -> Self {
         let mut members = Vec::with_capacity(12);
+        members.push((Cow::Borrowed("type"), event_type));
+        for name in ["id", "time"] {
+            members.push((Cow::Borrowed(name), take_last(&mut attributes, name)));
+        }
         for (native, origin) in dialect.origins {
             let value = match origin {
-                FieldOrigin::Attribute(name) => take_last(attributes, name),
+                FieldOrigin::Attribute(name) => take_last(&mut attributes, name),
                 FieldOrigin::Data(name) => take_last(&mut data, name),
             };
             members.push((Cow::Borrowed(*native), value));

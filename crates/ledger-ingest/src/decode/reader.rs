@@ -20,6 +20,7 @@ use std::slice;
 use ledger_core::limits::{EARLIEST_MS, POLICY_MAX_DAYS};
 use ledger_core::realm::{InvalidRealm, Realm};
 use ledger_core::time::Timestamp;
+use ledger_record::json::is_tag;
 use ledger_record::json::time::parse_instant;
 use ledger_record::rejection::Reason;
 use serde::de::value::{I64Deserializer, StrDeserializer};
@@ -248,8 +249,7 @@ impl<'de> Deserializer<'de> for FieldReader<'_, 'de> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, FieldFault> {
-        // Only a choice with fields has the name of a member, which holds the variant.
-        if name.starts_with(char::is_uppercase) {
+        if !is_tag(name) {
             let text = self.text(TEXT)?;
             let choice = StrDeserializer::<FieldFault>::new(text);
             return visitor.visit_enum(choice).map_err(|_| not_one_of(variants));

@@ -23,7 +23,7 @@ mod string;
 pub mod time;
 pub mod write;
 
-pub use write::{append, to_string, to_vec};
+pub use write::{append, is_tag, to_string, to_vec};
 
 /// Whether a flag is not worth showing.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -148,11 +148,11 @@ impl<'o, 't> ValueWriter<'o, 't> {
 
     fn object(self) -> Result<Object<'o, 't>, Error> {
         if let Destination::Beside(members) = self.place {
-            return Ok(Object { out: self.out, own: None, beside: Some(members) });
+            return Ok(Object { out: self.out, members: ObjectMembers::Beside(members) });
         }
         let out = self.begin()?;
         out.text.push(b'{');
-        Ok(Object { out, own: Some(MembersSoFar::default()), beside: None })
+        Ok(Object { out, members: ObjectMembers::Own(MembersSoFar::default()) })
     }
 
     fn list(self) -> Result<ListWriter<'o, 't>, Error> {
@@ -177,7 +177,7 @@ impl<'o, 't> ValueWriter<'o, 't> {
 }
 
 /// An enum that is an object tells its variant in a member of its own name.
-pub(super) fn is_tag(name: &str) -> bool {
+pub fn is_tag(name: &str) -> bool {
     name.bytes().next().is_none_or(|first| first.is_ascii_lowercase())
 }
 
@@ -390,13 +390,21 @@ fn is_plain(setting: &Setting) -> bool {
 
 pub(crate) struct Object<'o, 't> {
     out: &'o mut Out<'t>,
-    own: Option<MembersSoFar>,
-    beside: Option<&'o mut MembersSoFar>,
+    members: ObjectMembers<'o>,
+}
+
+enum ObjectMembers<'o> {
+    Own(MembersSoFar),
+    /// Those of the object that this one's members stand in.
+    Beside(&'o mut MembersSoFar),
 }
 
 impl Object<'_, '_> {
     fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> WriteResult {
-        let Some(members) = self.own.as_mut().or(self.beside.as_deref_mut()) else { return Ok(()) };
+        let members = match &mut self.members {
+            ObjectMembers::Own(members) => members,
+            ObjectMembers::Beside(members) => &mut **members,
+        };
         let place =
             if name.is_empty() { Destination::Beside(members) } else { Destination::Member(name, members) };
         value.serialize(ValueWriter { out: self.out, place, form: Form::Plain })
@@ -412,7 +420,7 @@ impl SerializeStruct for Object<'_, '_> {
     }
 
     fn end(self) -> WriteResult {
-        if let Some(members) = self.own {
+        if let ObjectMembers::Own(members) = self.members {
             if self.out.canonical {
                 self.out.sort(&members);
             }
