@@ -139,14 +139,10 @@ fn report_stops(shards: &[FreshnessJson], away: &[(String, &'static str)], is_op
         ];
         gauge!(STOPPED, &labels).set(f64::from(u8::from(stopped.contains(stop))));
     }
-    let is_for_good = |shard: &FreshnessJson| shard.halted.is_some() && !ends_by_itself(code(&shard.halted));
     let mut assigned = shards.iter().filter(|shard| shard.assigned).peekable();
-    let all_halted = !is_opening && assigned.peek().is_some() && assigned.all(is_for_good);
+    let all_halted =
+        !is_opening && assigned.peek().is_some() && assigned.all(FreshnessJson::is_halted_for_good);
     gauge!(ALL_HALTED).set(f64::from(u8::from(all_halted)));
-}
-
-fn ends_by_itself(code: Option<StopCode>) -> bool {
-    code.is_some_and(|code| code.ends() == Ends::ByItself)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 a lag need not be exact")]

@@ -258,7 +258,7 @@ impl From<WaitError> for QueryError {
 }
 
 /// A span that ends before it begins would be answered with nothing, which looks like an answer.
-pub(crate) fn span(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), QueryError> {
+pub fn check_span(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), QueryError> {
     match (from, to) {
         (Some(from), Some(to)) if to < from => {
             Err(QueryError::SpanEndsFirst { from: format_instant(from), to: format_instant(to) })
@@ -271,8 +271,8 @@ fn range(least: usize, most: Option<usize>) -> String {
     most.map_or_else(|| format!("from {least} on"), |most| format!("from {least} to {most}"))
 }
 
-/// The first few by name: a topic can have a thousand partitions.
-fn listed(parts: &[impl fmt::Display]) -> String {
+/// The first few by name, and how many more there are: a topic can have a thousand partitions.
+pub fn listed(parts: &[impl fmt::Display]) -> String {
     let named = parts.iter().take(NAMED_AT_MOST).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match parts.len().saturating_sub(NAMED_AT_MOST) {
         0 => named,

@@ -39,8 +39,7 @@ use ledger_store::{
 };
 
 pub(crate) use cache::{Cache, CacheKey, Lru};
-pub use error::QueryError;
-pub(crate) use error::span;
+pub use error::{QueryError, check_span, listed};
 pub(crate) use freshness::of_unread;
 pub use freshness::{FreshnessJson, HaltedJson, RefusedTenant};
 #[cfg(test)]
@@ -51,7 +50,7 @@ pub(crate) use reading::Reading;
 pub use ready::NotReady;
 pub(crate) use shards::{Located, ShardHandle, ShardSnapshot, Shards, locate, shards_with};
 pub use state::InstallationState;
-pub(crate) use tenant_as_of::{TenantAsOf, Viewpoint, cut, is_all_of};
+pub(crate) use tenant_as_of::{TenantAsOf, Viewpoint, is_all_of};
 
 use crate::limits::{CACHE_BYTES, HISTORIES_BYTES, HISTORY_RESERVED_AT_A_TIME_BYTES, PAGE_FULL_BYTES};
 use budget::{HistoryBudget, Reservation};

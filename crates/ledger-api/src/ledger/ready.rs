@@ -9,13 +9,10 @@ use std::fmt;
 use ledger_core::ids::AppKey;
 use ledger_store::{Elsewhere, Ends, KnowledgeBound, List, Phase, ShardId, StopCode};
 
-use super::error::QueryError;
+use super::error::{QueryError, listed};
 use super::freshness::{FreshnessJson, HaltedJson};
 use super::reading::Reading;
 use super::shards::{Located, ShardSnapshot, Shards};
-
-/// Shards named before the rest is counted: a topic can have a thousand partitions.
-const NAMED_AT_MOST: usize = 8;
 
 /// Why it is not known whether something is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +32,7 @@ impl NotReady {
     /// Whether it passes without a person: something that is lacking is not halted for good.
     pub(crate) fn passes(&self) -> bool {
         let mut lacking = self.freshness.iter().filter(|shard| !shard.is_at_end());
-        let is_for_good = |halted: &HaltedJson| {
-            StopCode::parse(&halted.code).is_none_or(|code| code.ends() == Ends::ByPerson)
-        };
-        !self.topics.is_empty() || lacking.any(|shard| !shard.halted.as_ref().is_some_and(is_for_good))
+        !self.topics.is_empty() || lacking.any(|shard| !shard.is_halted_for_good())
     }
 }
 
@@ -54,16 +48,19 @@ impl fmt::Display for NotReady {
             }
         });
         let reasons: Vec<String> = topics.chain(shards).collect();
-        let named = reasons.iter().take(NAMED_AT_MOST).cloned().collect::<Vec<_>>().join(", ");
-        let more = match reasons.len().saturating_sub(NAMED_AT_MOST) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        write!(f, "{named}{more}")
+        f.write_str(&listed(&reasons))
     }
 }
 
 impl FreshnessJson {
+    /// Whether only a person ends what halted the shard. A code that is not known is taken for one that lasts.
+    pub(crate) fn is_halted_for_good(&self) -> bool {
+        let lasts = |halted: &HaltedJson| {
+            StopCode::parse(&halted.code).is_none_or(|code| code.ends() == Ends::ByPerson)
+        };
+        self.halted.as_ref().is_some_and(lasts)
+    }
+
     /// Whether what the shard does not have is not in its source either, as far as anyone knows.
     pub(crate) fn is_at_end(&self) -> bool {
         self.phase == Phase::Live.as_str() && self.assigned

@@ -34,7 +34,7 @@ pub(crate) struct TenantAsOf {
     /// The highest seq that was recorded up to `known`, whatever the instant is.
     pub(crate) seq: u64,
     /// What was not known yet.
-    cut: KnowledgeCut,
+    pub(crate) cut: KnowledgeCut,
 }
 
 impl TenantAsOf {
@@ -126,7 +126,7 @@ fn row_serves(tenant: &Tenant, at: Timestamp) -> bool {
 }
 
 /// What was not known of a tenant; nothing, where the knowledge is of all that is recorded.
-pub(crate) fn cut(
+fn cut(
     shard: &ShardSnapshot<'_>,
     client: &ClientKey,
     row: &TenantRow,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parameters::text;
 use super::{AsOf, LineSink};
-use crate::ledger::{FreshnessJson, Located, QueryError, Reading, ShardSnapshot, TenantAsOf, cut, locate};
+use crate::ledger::{FreshnessJson, Located, QueryError, Reading, ShardSnapshot, TenantAsOf, locate};
 
 /// "If it were installed now."
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,19 +47,18 @@ impl PreviewQuery {
         let (shard, decision) = if let Some(located) = locate(&reading.shards, client)? {
             reading.ready_for(viewpoint.known, &located)?;
             let Located { shard, row } = located;
-            let cut = cut(shard, client, &row, viewpoint.known)?;
             let tenant = TenantAsOf::new(reading, shard, client, row, viewpoint)?;
             let installation = tenant.tenant.installations.get(app);
             if installation.is_none_or(|installation| installation.status == Status::None) {
                 reading.ready_in(shard.id)?;
             }
             // An app that is new to the tenant may have been published to other shards first.
-            let (of_app, cut) = match (installation, cut) {
+            let (of_app, cut) = match (installation, tenant.cut) {
                 (None, KnowledgeCut::Open | KnowledgeCut::AfterInstant(_)) => {
-                    (shard_of_app(&reading.shards, app)?.ok_or_else(unknown)?, cut)
+                    (shard_of_app(&reading.shards, app)?.ok_or_else(unknown)?, tenant.cut)
                 }
                 (None, _) if shard.snapshot.app(app)?.is_none() => return Err(unknown()),
-                _ => (shard, cut),
+                _ => (shard, tenant.cut),
             };
             let timeline = reading.timeline(of_app, app, cut)?;
             let product = product_realm.or(tenant.tenant.product_realm);

@@ -30,8 +30,8 @@ use super::line::{self, PROGRESS_EVERY};
 use super::parameters::{or_zero, text};
 use super::{AnswerLine, LineSink, ScanProgress, Scope};
 use crate::ledger::{
-    FreshnessJson, InstallationState, Located, Lru, QueryError, Reading, Seqs, ShardSnapshot, records_of,
-    shards_with, span,
+    FreshnessJson, InstallationState, Located, Lru, QueryError, Reading, Seqs, ShardSnapshot, check_span,
+    records_of, shards_with,
 };
 use crate::limits::REPLAYED_INSTALLATIONS_KEPT;
 use crate::problem::ProblemKind;
@@ -143,7 +143,7 @@ impl ReplayQuery {
         reading: &Reading<'_>,
         sink: LineSink<'_>,
     ) -> Result<ReplayAnswer, QueryError> {
-        span(self.from, self.to)?;
+        check_span(self.from, self.to)?;
         if let Some(client) = &self.client {
             let Located { shard, row } = reading.found(client, KnowledgeBound::All)?;
             if let Some(other) = self.shard.as_ref().filter(|named| *named != shard.id) {
@@ -215,9 +215,7 @@ impl<'a> Replaying<'a> {
     ) -> Result<Self, ReadError> {
         let apps = shard.snapshot.apps()?.map(|app| app.map(|(app, _)| app));
         let apps = apps.collect::<Result<Vec<_>, _>>()?;
-        let cut =
-            asked.from_position.checked_sub(1).map_or(KnowledgeCut::Closed, KnowledgeCut::AfterPosition);
-        let timelines = shard.snapshot.timelines_of(&apps, cut)?;
+        let timelines = shard.snapshot.timelines_of(&apps, before(asked.from_position))?;
         let kept = Lru::new(REPLAYED_INSTALLATIONS_KEPT);
         Ok(Self { reading, shard, asked, sink, timelines, kept, seen: 0 })
     }
@@ -253,7 +251,8 @@ impl<'a> Replaying<'a> {
             return Ok(());
         }
         let is_first = record.seq == 1;
-        let mut folded = self.take(client, if is_first { KnowledgeCut::Closed } else { before(record) })?;
+        let mut folded =
+            self.take(client, if is_first { KnowledgeCut::Closed } else { before(record.position) })?;
         self.push(client, &mut folded, record, event)?;
         let sent = if wanted { self.step(client, record, event, &folded) } else { Ok(()) };
         self.keep(client, folded);
@@ -297,7 +296,7 @@ impl<'a> Replaying<'a> {
         };
         // Of one tenant it is a step of its own: a late one rewrites its state, any one what is in force for it.
         let client = client.clone();
-        let folded = self.take(&client, before(record))?;
+        let folded = self.take(&client, before(record.position))?;
         let has_app = folded.tenant.installations.contains_key(app);
         let sent = if has_app { self.step(&client, record, event, &folded) } else { Ok(()) };
         self.keep(&client, folded);
@@ -381,9 +380,9 @@ impl<'a> Replaying<'a> {
     }
 }
 
-/// All that was recorded before a record.
-fn before(record: &Record) -> KnowledgeCut {
-    record.position.checked_sub(1).map_or(KnowledgeCut::Closed, KnowledgeCut::AfterPosition)
+/// All that was recorded before a position.
+fn before(position: u64) -> KnowledgeCut {
+    position.checked_sub(1).map_or(KnowledgeCut::Closed, KnowledgeCut::AfterPosition)
 }
 
 impl ReplayQuery {

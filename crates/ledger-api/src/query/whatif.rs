@@ -22,7 +22,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::line::{self, PROGRESS_EVERY};
 use super::{AnswerLine, LineSink, ScanProgress};
-use crate::ledger::{FreshnessJson, Ledger, QueryError, Reading, RefusedTenant, ShardSnapshot, Shards, span};
+use crate::ledger::{
+    FreshnessJson, Ledger, QueryError, Reading, RefusedTenant, ShardSnapshot, Shards, check_span,
+};
 use crate::limits::POLICIES_MAX;
 
 /// Policies to be tried, and on what.
@@ -111,7 +113,7 @@ impl WhatIfQuery {
         if !(1..=POLICIES_MAX).contains(&given) {
             return Err(QueryError::Policies { given, most: POLICIES_MAX });
         }
-        span(self.scope.from, self.scope.to)?;
+        check_span(self.scope.from, self.scope.to)?;
         reading.known_app(self.scope.app.as_ref())?;
         let mut total = 0;
         for shard in &reading.shards {

@@ -104,7 +104,7 @@ impl<'m> IndexEntries<'m> {
         let installation = row.as_ref().and_then(|row| row.tenant.installations.get(&app));
         let place =
             CursorPlace::Window(installation.map_or(Timestamp::MAX, end_of), client.clone(), app.clone());
-        Ok(ListCandidate { place, client, app, index, row: None })
+        Ok(ListCandidate { place, client, app, index, row })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::query::cursor::CursorPlace;
 pub(super) struct CandidateMerge<'m> {
     shards: &'m [ShardSnapshot<'m>],
     sources: Vec<CandidateSource<'m>>,
-    heads: BinaryHeap<Reverse<ByPlace<SourceHead>>>,
+    heads: BinaryHeap<Reverse<SourceHead>>,
     last: Option<(CursorPlace, usize)>,
     /// A source has more than it holds now: what follows is for the next page.
     cut_off: bool,
@@ -41,7 +41,7 @@ impl<'m> CandidateMerge<'m> {
 
     pub(super) fn next(&mut self) -> Result<Option<ListCandidate>, QueryError> {
         while !self.cut_off
-            && let Some(Reverse(ByPlace(SourceHead { candidate, source }))) = self.heads.pop()
+            && let Some(Reverse(SourceHead { candidate, source })) = self.heads.pop()
         {
             self.refill(source)?;
             let place = (candidate.place.clone(), candidate.index);
@@ -61,7 +61,7 @@ impl<'m> CandidateMerge<'m> {
             None => error,
         })?;
         if let Some(candidate) = candidate {
-            self.heads.push(Reverse(ByPlace(SourceHead { candidate, source })));
+            self.heads.push(Reverse(SourceHead { candidate, source }));
         } else if let CandidateSource::Sorted(windows) = &self.sources[source] {
             self.cut_off |= windows.is_cut_off();
         }
@@ -70,40 +70,23 @@ impl<'m> CandidateMerge<'m> {
 }
 
 /// Ordered by place, then by shard.
-struct ByPlace<T>(T);
-
-trait Placed {
-    fn place(&self) -> (&CursorPlace, usize);
-}
-
-impl Placed for ListCandidate {
-    fn place(&self) -> (&CursorPlace, usize) {
-        (&self.place, self.index)
-    }
-}
-
-impl Placed for SourceHead {
-    fn place(&self) -> (&CursorPlace, usize) {
-        self.candidate.place()
-    }
-}
-
-impl<T: Placed> Ord for ByPlace<T> {
+impl Ord for SourceHead {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.place().cmp(&other.0.place())
+        let (own, other) = (&self.candidate, &other.candidate);
+        (&own.place, own.index).cmp(&(&other.place, other.index))
     }
 }
 
-impl<T: Placed> PartialOrd for ByPlace<T> {
+impl PartialOrd for SourceHead {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T: Placed> PartialEq for ByPlace<T> {
+impl PartialEq for SourceHead {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl<T: Placed> Eq for ByPlace<T> {}
+impl Eq for SourceHead {}
