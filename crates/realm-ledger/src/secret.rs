@@ -4,8 +4,8 @@
 //! It is made with a new data directory, and never again: a directory that exists goes on with the
 //! secret it was begun with, or not at all. `REALM_LEDGER_SECRET` takes the place of the file.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write as _};
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ledger_ingest::sign::{KeysError, SigningKeys};
 use ledger_record::proof::line::LedgerSecret;
-use ledger_store::DataDir;
-use tempfile::NamedTempFile;
+use ledger_store::{DataDir, create_file};
 use tracing::{info, warn};
 
 use crate::Failure;
@@ -160,16 +159,10 @@ fn make(directory: &Path, path: &Path) -> Result<(), Failure> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::new(format!("the system gives no random numbers: {error}")))?;
-    // Made with mode 0600.
-    let mut file = NamedTempFile::new_in(directory).map_err(io_error(directory))?;
-    writeln!(file, "{}", STANDARD.encode(bytes))
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(io_error(path))?;
-    match file.persist_noclobber(path) {
+    match create_file(path, 0o600, |out| writeln!(out, "{}", STANDARD.encode(bytes))) {
         // Another process was first: its secret counts.
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(io_error(path)(error.error)),
-        Ok(_) => File::open(directory).and_then(|file| file.sync_all()).map_err(io_error(directory)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map_err(io_error(path)),
     }
 }
 

@@ -6,11 +6,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use ledger_api::ledger::{FreshnessJson, HaltedJson};
+use ledger_api::ledger::{FreshnessJson, HaltedJson, listed};
 use ledger_store::{Phase, ShardId, StopCode};
-
-/// Named before the rest is counted: a topic can have a thousand partitions.
-const NAMED_AT_MOST: usize = 8;
 
 /// What the answers of a command lack. The backend of the command notes it here.
 #[derive(Debug, Clone, Default)]
@@ -18,7 +15,7 @@ pub(crate) struct Completeness(Rc<RefCell<Lacks>>);
 
 #[derive(Debug, Default)]
 struct Lacks {
-    shards: BTreeMap<(String, u32), Lack>,
+    shards: BTreeMap<ShardId, Lack>,
     /// A list from a server that has no shard at all.
     of_nothing: bool,
     /// Shards of a data directory that could not be asked, and why.
@@ -65,7 +62,7 @@ impl Completeness {
         noted.of_nothing |= freshness.is_empty();
         let lacking = freshness.into_iter().filter_map(|shard| {
             let why = Lack::from_freshness(&shard)?;
-            Some(((shard.topic, shard.partition), why))
+            Some((ShardId { topic: shard.topic, partition: shard.partition }, why))
         });
         noted.shards.extend(lacking);
     }
@@ -74,13 +71,11 @@ impl Completeness {
     pub(super) fn note_unread(&self, freshness: &[FreshnessJson]) {
         let mut noted = self.0.borrow_mut();
         for shard in freshness {
-            let is_noted = |(known, _): &(ShardId, String)| {
-                (&known.topic, known.partition) == (&shard.topic, shard.partition)
-            };
+            let id = ShardId { topic: shard.topic.clone(), partition: shard.partition };
             if let Some(why @ Lack::Unread(_)) = Lack::from_freshness(shard)
-                && !noted.unasked.iter().any(is_noted)
+                && !noted.unasked.iter().any(|(known, _)| *known == id)
             {
-                noted.shards.insert((shard.topic.clone(), shard.partition), why);
+                noted.shards.insert(id, why);
             }
         }
     }
@@ -116,22 +111,22 @@ impl Completeness {
         };
         let (idle, catching_up) = (of(&Lack::Idle), of(&Lack::CatchingUp));
         if !idle.is_empty() {
-            let shards = names(&idle);
+            let shards = listed(&idle);
             lines.push(format!(
                 "this server does not feed {shards}: what is new there is not in the answer; ask the others of \
                  its group too"
             ));
         }
         if !catching_up.is_empty() {
-            let shards = names(&catching_up);
+            let shards = listed(&catching_up);
             lines.push(format!("{shards} still reads what its topic has: the rest is not in the answer"));
         }
-        lines.extend(noted.shards.iter().filter_map(|((topic, partition), why)| match why {
+        lines.extend(noted.shards.iter().filter_map(|(shard, why)| match why {
             Lack::Halted(code) => {
-                Some(format!("{topic}/{partition} has halted ({code}): what came since is not in the answer"))
+                Some(format!("{shard} has halted ({code}): what came since is not in the answer"))
             }
             Lack::Unread(why) => {
-                Some(format!("{topic}/{partition} does not read, what it has is not in the answer: {why}"))
+                Some(format!("{shard} does not read, what it has is not in the answer: {why}"))
             }
             Lack::Idle | Lack::CatchingUp => None,
         }));
@@ -140,16 +135,6 @@ impl Completeness {
             format!("{shard} could not be asked, what it has is not in the answer: {why}")
         }));
         lines
-    }
-}
-
-/// The first shards by name, and how many more there are.
-fn names(shards: &[&(String, u32)]) -> String {
-    let first = shards.iter().take(NAMED_AT_MOST).map(|(topic, partition)| format!("{topic}/{partition}"));
-    let first = first.collect::<Vec<_>>().join(", ");
-    match shards.len().saturating_sub(NAMED_AT_MOST) {
-        0 => first,
-        more => format!("{first} and {more} more"),
     }
 }
 

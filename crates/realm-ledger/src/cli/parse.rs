@@ -74,10 +74,7 @@ pub(super) fn partitioner(text: &str) -> Result<Partitioner, String> {
 }
 
 pub(super) fn shard(text: &str) -> Result<ShardId, String> {
-    let parts = text.rsplit_once('/').filter(|(topic, _)| !topic.is_empty());
-    let id = parts.and_then(|(topic, partition)| {
-        Some(ShardId { topic: topic.to_owned(), partition: partition.parse().ok()? })
-    });
+    let id = ShardId::parse(text).filter(|id| !id.topic.is_empty());
     id.ok_or_else(|| "a shard is TOPIC/PARTITION".to_owned())
 }
 

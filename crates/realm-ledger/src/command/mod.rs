@@ -23,10 +23,8 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use input::InputFile;
-use ledger_api::ledger::QueryError;
 use ledger_api::query::Raw;
 use ledger_core::time::Timestamp;
-use ledger_record::json::time::format_instant;
 use ledger_store::{DataDir, ShardId};
 use serde_json::value::RawValue;
 
@@ -232,13 +230,7 @@ pub(crate) fn now() -> Timestamp {
 
 /// Refuses a span that ends before it begins.
 fn check_span(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), Failure> {
-    match (from, to) {
-        (Some(from), Some(to)) if to < from => {
-            let (from, to) = (format_instant(from), format_instant(to));
-            Err(Failure::from(QueryError::SpanEndsFirst { from, to }).exit(Exit::Usage))
-        }
-        _ => Ok(()),
-    }
+    ledger_api::ledger::check_span(from, to).map_err(|error| Failure::from(error).exit(Exit::Usage))
 }
 
 /// Opens a data directory that is there, for reading.

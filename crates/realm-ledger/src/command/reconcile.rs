@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ledger_api::ledger::RefusedTenant;
+use ledger_api::problem::ProblemKind;
 use ledger_api::query::{
     AsOf, AsOfAll, ExplainQuery, Filter, InstallationQuery, InstallationsQuery, Page, PreviewQuery,
 };
@@ -36,7 +37,11 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Codes of answers that leave open whether something is there.
-const COULD_NOT_TELL: &[&str] = &["tenant-in-two-partitions", "not-ready", "shard-halted"];
+const COULD_NOT_TELL: &[&str] = &[
+    ProblemKind::TenantInTwoPartitions.code(),
+    ProblemKind::NotReady.code(),
+    ProblemKind::ShardHalted.code(),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -110,8 +110,10 @@ const AUTO: &str = "auto";
 
 /// The setting whose properties `key` is one of, with the name of the property.
 pub(super) fn find_property(key: &str) -> Option<(&'static SettingRow, &str)> {
-    let mut with_properties = SETTINGS.iter().filter(|setting| setting.has_properties());
-    with_properties.find_map(|setting| Some((setting, key.strip_prefix(setting.key)?.strip_prefix('.')?)))
+    SETTINGS.iter().find_map(|setting| {
+        let property = key.strip_prefix(setting.key)?.strip_prefix('.')?;
+        setting.has_properties().then_some((setting, property))
+    })
 }
 
 impl SettingRow {
