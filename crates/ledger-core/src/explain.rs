@@ -371,7 +371,18 @@ impl Rule {
     /// Its row in the table of rules 6.1; a refresh has several.
     #[must_use]
     pub fn row(self) -> Option<u8> {
-        decision::DECIDING_ROWS.iter().find(|(_, rule)| *rule == self).map(|(row, _)| *row)
+        match self {
+            Self::ImplicitReinstall => Some(6),
+            Self::Overridden => Some(7),
+            Self::Continued | Self::Fresh => Some(8),
+            Self::PriorUnknown => Some(9),
+            Self::WindowForgotten => Some(10),
+            Self::PersistenceOff => Some(11),
+            Self::WindowExpired => Some(12),
+            Self::RealmWithdrawn => Some(13),
+            Self::Persisted => Some(14),
+            Self::Refresh => None,
+        }
     }
 }
 

@@ -1,29 +1,13 @@
 //! The grounds of the last decision: the row that applied, and why those above it did not.
 
-use super::origins::{Followed, RecordOrigins};
+use super::origins::{Followed, RecordOrigins, own_descriptor};
 use super::{Fact, InForce, InstantText, Role, Statement, WhyNot};
-use crate::descriptor::Descriptor;
-use crate::event::{Body, InstallationFact};
 use crate::ids::{AppKey, EventId};
 use crate::policy::Policy;
 use crate::state::{Decision, Installation, PinnedBy, Rule, Status};
 use crate::tenant::Entry;
 use crate::time::Timestamp;
 use crate::timeline::AppTimelines;
-
-/// The rows that decide, with their numbers in the table.
-pub(super) const DECIDING_ROWS: [(u8, Rule); 10] = [
-    (6, Rule::ImplicitReinstall),
-    (7, Rule::Overridden),
-    (8, Rule::Continued),
-    (8, Rule::Fresh),
-    (9, Rule::PriorUnknown),
-    (10, Rule::WindowForgotten),
-    (11, Rule::PersistenceOff),
-    (12, Rule::WindowExpired),
-    (13, Rule::RealmWithdrawn),
-    (14, Rule::Persisted),
-];
 
 /// What the last decision rests on.
 pub(super) struct DecisionGrounds {
@@ -56,7 +40,8 @@ pub(super) fn of(
     let followed = Followed::until(entries, apps, app, Timestamp::MAX, |next| next.seq == entry.seq);
     let (unknown, timeline, origins) = (Installation::default(), apps.of(app), &followed.origins);
     let state = followed.tenant.installations.get(app).unwrap_or(&unknown);
-    let in_force = InForce::new(state, origins, timeline, decision.at).with_descriptor(brought(*entry));
+    let brought = own_descriptor(*entry, app).map(|descriptor| (entry.seq, descriptor));
+    let in_force = InForce::new(state, origins, timeline, decision.at).with_descriptor(brought);
     let left = (state.status == Status::Uninstalled).then_some(origins.uninstalled_at).flatten();
     let at_uninstall = left.map(|at| InForce::new(state, origins, timeline, at));
     let evidence = DecisionEvidence {
@@ -217,15 +202,5 @@ impl PassedRows {
         seqs: [Option<u64>; 2],
     ) -> Self {
         Self { rows, because, reason: reason.map(Into::into), seqs, published: None }
-    }
-}
-
-/// The descriptor inside the install itself.
-fn brought(entry: Entry<'_>) -> Option<(u64, &Descriptor)> {
-    match &entry.event.body {
-        Body::Installation { fact: InstallationFact::Installed(installed), .. } => {
-            installed.descriptor.as_ref().map(|descriptor| (entry.seq, descriptor))
-        }
-        Body::Installation { .. } | Body::Tenant { .. } | Body::App { .. } => None,
     }
 }

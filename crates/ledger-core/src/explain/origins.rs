@@ -98,7 +98,7 @@ impl Followed {
         if entry.event.app() == Some(app) {
             self.origins.seen.get_or_insert(entry.seq);
         }
-        if has_own_descriptor(entry, app) {
+        if own_descriptor(entry, app).is_some() {
             self.origins.descriptor = Some(entry.seq);
         }
         if let Some(change) = changes.into_iter().find(|change| change.app == *app) {
@@ -220,11 +220,12 @@ impl InForce {
     }
 }
 
-fn has_own_descriptor(entry: Entry<'_>, app: &AppKey) -> bool {
+/// The descriptor inside an install of the app.
+pub(super) fn own_descriptor<'e>(entry: Entry<'e>, app: &AppKey) -> Option<&'e Descriptor> {
     match &entry.event.body {
-        Body::Installation { app: own, fact: InstallationFact::Installed(installed), .. } => {
-            own == app && installed.descriptor.is_some()
+        Body::Installation { app: own, fact: InstallationFact::Installed(installed), .. } if own == app => {
+            installed.descriptor.as_ref()
         }
-        Body::Installation { .. } | Body::Tenant { .. } | Body::App { .. } => false,
+        Body::Installation { .. } | Body::Tenant { .. } | Body::App { .. } => None,
     }
 }

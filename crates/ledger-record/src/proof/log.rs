@@ -14,7 +14,9 @@
 //! It needs memory for the head of every stream and for the map over them.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
+use ledger_core::ids::AppKey;
 use ledger_core::time::Timestamp;
 
 use super::frontier::Frontier;
@@ -203,19 +205,19 @@ impl LogReader {
 /// Whether a record can be of the stream that it says. Whose client key a stream is made of is not in the
 /// lines; but no tenant's record is in an app's stream or among what was refused, or the other way round.
 fn may_be_of(leaf: &RecordLeaf) -> bool {
-    let is = |stream: &Stream| leaf.stream == stream_id(stream);
+    static REJECTED_ID: LazyLock<Hash> = LazyLock::new(|| stream_id(&Stream::Rejected));
+    static SUCCESSION_ID: LazyLock<Hash> = LazyLock::new(|| stream_id(&Stream::Succession));
+    let (is_rejected, is_succession) = (leaf.stream == *REJECTED_ID, leaf.stream == *SUCCESSION_ID);
+    let is_of_app = |app: &AppKey| leaf.stream == stream_id(&Stream::App(app.clone()));
     match (leaf.type_name, &leaf.app) {
-        (REJECTED, None) => is(&Stream::Rejected),
-        ("descriptor-published" | "policy-set", Some(app)) => is(&Stream::App(app.clone())),
-        (SUCCESSION, None) => is(&Stream::Succession),
-        ("product-moved", None) => !is(&Stream::Rejected) && !is(&Stream::Succession),
+        (REJECTED, None) => is_rejected,
+        ("descriptor-published" | "policy-set", Some(app)) => is_of_app(app),
+        (SUCCESSION, None) => is_succession,
+        ("product-moved", None) => !is_rejected && !is_succession,
         (REJECTED | SUCCESSION | "descriptor-published" | "policy-set" | "product-moved", _) | (_, None) => {
             false
         }
-        (_, Some(app)) => {
-            let others = [Stream::Rejected, Stream::Succession, Stream::App(app.clone())];
-            !others.iter().any(is)
-        }
+        (_, Some(app)) => !is_rejected && !is_succession && !is_of_app(app),
     }
 }
 

@@ -56,6 +56,7 @@ pub(crate) use leaf_pass::PendingLeaves;
 pub(crate) use previous_leaves::leaf_at;
 pub use previous_leaves::{PreviousLeaves, line_of};
 pub use proofs::StoredLeaf;
+pub(crate) use proofs::grow;
 
 /// What batches begin with.
 #[derive(Debug, Clone, Copy)]

@@ -81,7 +81,7 @@ pub(super) fn leaf(
 }
 
 /// Takes in a leaf; tells of the nodes that become full and are stored.
-pub(super) fn grow(frontier: &mut Frontier, leaf: Hash, mut store: impl FnMut(Node, Hash)) {
+pub(crate) fn grow(frontier: &mut Frontier, leaf: Hash, mut store: impl FnMut(Node, Hash)) {
     frontier.grow(leaf, |node, hash| {
         if node.level.is_multiple_of(evidence::TREE_STEP) {
             store(node, hash);

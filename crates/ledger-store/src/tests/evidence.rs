@@ -266,14 +266,20 @@ fn stored_bundle_and_absence_proof_are_valid() {
     tree::verify_consistency(300, seal.position + 1, roots[0], roots[1], &consistency).unwrap();
 }
 
-#[test]
-fn lost_stream_row_is_damage_and_no_proof_of_absence() {
-    let ledger = Ledger::new();
+/// A shard with a record each of fifty tenants, and a seal.
+fn fifty_sealed(ledger: &Ledger) -> Shard {
     let mut shard = ledger.shard();
     append(&mut shard, (0..50).map(|number| installed(&format!("t{number}"), "app", "e1", 1, "EU")));
     let mut batch = shard.begin();
     batch.tick(from_offset(50)).unwrap();
     batch.commit().unwrap();
+    shard
+}
+
+#[test]
+fn lost_stream_row_is_damage_and_no_proof_of_absence() {
+    let ledger = Ledger::new();
+    let shard = fifty_sealed(&ledger);
     let stream = Stream::Tenant(client("t7"));
     let reader = shard.reader();
     assert!(matches!(reader.snapshot().prove_stream(&stream).unwrap().end, End::Own(_)));
@@ -305,12 +311,7 @@ fn change_row(ledger: &Ledger, family: Family, change: impl Fn(&[u8], &[u8]) -> 
 #[test]
 fn map_differing_from_the_last_seal_refuses_to_open() {
     let ledger = Ledger::new();
-    let mut shard = ledger.shard();
-    append(&mut shard, (0..50).map(|number| installed(&format!("t{number}"), "app", "e1", 1, "EU")));
-    let mut batch = shard.begin();
-    batch.tick(from_offset(50)).unwrap();
-    batch.commit().unwrap();
-    drop(shard);
+    drop(fifty_sealed(&ledger));
     let second = |key: &[u8], value: &[u8]| {
         let mut value = value.to_vec();
         if key[0] == 2 {

@@ -198,19 +198,15 @@ impl<'a> Batch<'a> {
 impl Batch<'_> {
     /// Takes a message that decoded: appended, counted as a repeat, or handed back as refused.
     pub fn offer(&mut self, arrival: IncomingEvent) -> Result<AppendResult, AppendError> {
-        self.check_usable()?;
-        let offered = self.try_offer(arrival);
-        self.failed = offered.is_err();
-        offered
+        self.guarded(|batch| batch.try_offer(arrival))
     }
 
     /// Puts a refused message in quarantine; answers its position.
     pub fn refuse(&mut self, from: Coordinates, refused: Refused) -> Result<u64, AppendError> {
-        self.check_usable()?;
         let source_time = refused.source_time.map(within_lines);
         let floor = self.next.recorded.or(source_time).unwrap_or(Timestamp::from_millis(0));
         let recorded = source_time.map_or(floor, |time| time.max(floor));
-        self.refuse_at(from, refused, recorded)
+        self.guarded(|batch| batch.refuse_at(from, refused, recorded))
     }
 
     fn refuse_at(
@@ -222,27 +218,35 @@ impl Batch<'_> {
         self.seal_before(&from, recorded);
         self.next.refused += 1;
         let seq = self.next.refused;
-        let pushed = self.push(Stream::Rejected, seq, from, recorded, Content::Refused(refused), None, None);
-        self.failed = pushed.is_err();
-        pushed
+        self.push(Stream::Rejected, seq, from, recorded, Content::Refused(refused), None, None)
+    }
+
+    /// Does work on a batch that is whole; one that it fails in is not written any more.
+    fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, AppendError>,
+    ) -> Result<T, AppendError> {
+        self.check_usable()?;
+        let done = work(self);
+        self.failed = done.is_err();
+        done
     }
 
     /// Notes that the source has nothing at the offsets `[from, to)`. Neighbours become one. Like messages,
     /// gaps come in the order of their offsets.
     pub fn gap(&mut self, source: &str, from: u64, to: u64) -> Result<(), AppendError> {
-        self.check_usable()?;
-        if from >= to {
-            return Ok(());
-        }
-        let before = self.last_gap(source);
-        self.failed = before.is_err();
-        let (first_offset, to) = match before? {
-            Some((first, end)) if first <= from && from <= end => (first, end.max(to)),
-            _ => (from, to),
-        };
-        self.last_gaps.insert(source.to_owned(), (first_offset, to));
-        self.gaps.insert(GapKey { source: source.to_owned(), first_offset }, to);
-        Ok(())
+        self.guarded(|batch| {
+            if from >= to {
+                return Ok(());
+            }
+            let (first_offset, to) = match batch.last_gap(source)? {
+                Some((first, end)) if first <= from && from <= end => (first, end.max(to)),
+                _ => (from, to),
+            };
+            batch.last_gaps.insert(source.to_owned(), (first_offset, to));
+            batch.gaps.insert(GapKey { source: source.to_owned(), first_offset }, to);
+            Ok(())
+        })
     }
 
     /// Notes that a source that was never read before had lost everything before this offset by then.
@@ -360,12 +364,9 @@ impl Batch<'_> {
         root: Hash,
         recorded: Timestamp,
     ) -> Result<(), AppendError> {
-        self.check_usable()?;
-        let seq = self.next.next_position + 1;
-        let content = Content::Succession(root);
-        let pushed = self.push(Stream::Succession, seq, before, recorded, content, None, None);
-        self.failed = pushed.is_err();
-        pushed.map(|_| ())
+        let (seq, content) = (self.next.next_position + 1, Content::Succession(root));
+        self.guarded(|batch| batch.push(Stream::Succession, seq, before, recorded, content, None, None))
+            .map(drop)
     }
 
     /// Puts a refused message in quarantine with the recorded time that it had. Only a repeat of an event that is now
@@ -376,9 +377,8 @@ impl Batch<'_> {
         refused: Refused,
         recorded: Timestamp,
     ) -> Result<(), AppendError> {
-        self.check_usable()?;
         let recorded = self.next.recorded.map_or(recorded, |last| last.max(recorded));
-        self.refuse_at(from, refused, recorded).map(|_| ())
+        self.guarded(|batch| batch.refuse_at(from, refused, recorded)).map(drop)
     }
 
     /// The next event is recorded at this instant at the earliest.

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::HashMap;
 use ledger_core::ids::ClientKey;
 use rocksdb::WriteBatch;
 
@@ -34,7 +34,7 @@ use crate::read::reader::OpenShard;
 use crate::write::batch::Pending;
 
 /// What is being written, as far as the next batch may look for it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PendingCommit {
     /// By position, from the first one on.
     pub(crate) records: Vec<Pending>,
@@ -47,10 +47,6 @@ pub(crate) struct PendingCommit {
 }
 
 impl PendingCommit {
-    pub(crate) fn empty() -> Self {
-        Self { records: Vec::new(), ids: HashMap::new(), tenants: HashMap::new(), first: u64::MAX }
-    }
-
     /// The record with an id, under its key in `ids`.
     pub(crate) fn record_with(&self, id_key: &[u8]) -> Option<&Pending> {
         self.ids.get(id_key).and_then(|index| self.records.get(*index))
@@ -63,7 +59,7 @@ impl PendingCommit {
     }
 }
 
-/// A batch that is request over.
+/// A batch that is handed over.
 pub(crate) struct CommitRequest {
     /// All of it but the audit trail.
     pub(crate) write: WriteBatch,
@@ -108,7 +104,7 @@ impl WriteThread {
         sent.and_then(Result::ok).ok_or(StorageError::NoThread)
     }
 
-    /// Waits for what was request over.
+    /// Waits for what was handed over.
     pub(crate) fn wait(&self) -> Result<(), WriteError> {
         self.written.recv().unwrap_or(Err(WriteError::Storage(StorageError::NoThread)))
     }
@@ -123,7 +119,7 @@ fn write(open: &OpenShard, trail: &mut AuditWriter, request: CommitRequest) -> R
 }
 
 impl Drop for WriteThread {
-    /// What was request over is still written: the shard may be opened again the next moment.
+    /// What was handed over is still written: the shard may be opened again the next moment.
     fn drop(&mut self) {
         self.writes = None;
         if let Some(thread) = self.thread.take() {

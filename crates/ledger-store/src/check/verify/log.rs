@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
-use ledger_record::key::evidence::{LeafRow, TREE_STEP};
+use ledger_record::key::evidence::LeafRow;
 use ledger_record::key::log::{APP, REJECTED, SEALS, SUCCESSION};
 use ledger_record::key::{self, Family};
 use ledger_record::proof::frontier::Frontier;
@@ -16,7 +16,7 @@ use ledger_record::proof::map::StreamHead;
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, Record, Seal, Stream};
 
-use crate::audit::leaf_at;
+use crate::audit::{grow, leaf_at};
 use crate::check::verify::map::{AHEAD, Parts, SealClaim};
 use crate::check::verify::offsets::{Accounted, Offsets, Sources};
 use crate::check::verify::sweep::{Slot, Table};
@@ -142,11 +142,7 @@ impl<'s, 'a> Leaves<'s, 'a> {
 
     fn grow(&mut self, leaf: LeafRow) -> Result<(), VerifyError> {
         let mut full = Vec::new();
-        self.tree.grow(leaf.hash, |node, hash| {
-            if node.level.is_multiple_of(TREE_STEP) {
-                full.push((node, hash));
-            }
-        });
+        grow(&mut self.tree, leaf.hash, |node, hash| full.push((node, hash)));
         for (node, hash) in full {
             if self.snapshot.tree_node(node)? != hash {
                 return Err(ShardFault::Node { level: node.level, index: node.index }.into());

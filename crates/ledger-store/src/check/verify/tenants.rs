@@ -27,7 +27,7 @@ use crate::db::scan::everything_from;
 use crate::error::{Damage, ReadError};
 use crate::read::snapshot::Snapshot;
 
-/// What is there to verifier by.
+/// What tenants are verified by.
 pub(super) struct TenantVerifier<'s, 'a> {
     pub(super) snapshot: &'s Snapshot<'a>,
     sources: &'s Sources,

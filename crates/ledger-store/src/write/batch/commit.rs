@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use foldhash::{HashMap, HashMapExt as _};
 use ledger_record::key::index::{index_keys, listed};
 use ledger_record::key::{self, Family, MetaKey};
 use rocksdb::WriteBatch;
@@ -156,7 +157,7 @@ impl<'a> Batch<'a> {
         let shard = self.shard;
         let first = shard.head.next_position;
         let mut pending =
-            PendingCommit { records: self.records, ids: self.ids, first, ..PendingCommit::empty() };
+            PendingCommit { records: self.records, ids: self.ids, tenants: HashMap::new(), first };
         shard.last_batch = BatchSize { records: pending.records.len(), tenants: self.tenants.len() };
         shard.head = self.next;
         shard.evidence = self.evidence.end();
