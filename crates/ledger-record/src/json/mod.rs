@@ -23,7 +23,15 @@ mod string;
 pub mod time;
 pub mod write;
 
-pub use write::{append, is_tag, to_string, to_vec};
+pub use write::{append, to_string, to_vec};
+
+/// The largest integer of a leaf: the largest that every JSON reader holds exactly.
+pub(crate) const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// An enum that is an object tells its variant in a member of its own name.
+pub fn is_tag(name: &str) -> bool {
+    name.bytes().next().is_none_or(|first| first.is_ascii_lowercase())
+}
 
 /// Whether a flag is not worth showing.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

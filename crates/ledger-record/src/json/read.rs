@@ -11,8 +11,8 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Map, Value};
 
+use super::is_tag;
 use super::time::parse_instant;
-use super::write::is_tag;
 
 /// Reads a value.
 pub(crate) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {

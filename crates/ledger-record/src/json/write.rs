@@ -25,9 +25,7 @@ use serde_json::Error;
 
 use super::string::put_string;
 use super::time::put_instant;
-
-/// The largest integer of a leaf: the largest that every JSON reader holds exactly.
-pub(crate) const INTEGER_MAX: u64 = (1 << 53) - 1;
+use super::{INTEGER_MAX, is_tag};
 
 /// A value as JSON.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
@@ -174,11 +172,6 @@ impl<'o, 't> ValueWriter<'o, 't> {
         self.begin()?.text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         Ok(())
     }
-}
-
-/// An enum that is an object tells its variant in a member of its own name.
-pub fn is_tag(name: &str) -> bool {
-    name.bytes().next().is_none_or(|first| first.is_ascii_lowercase())
 }
 
 impl<'o, 't> Serializer for ValueWriter<'o, 't> {

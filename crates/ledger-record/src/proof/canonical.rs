@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::ser::{Formatter, Serializer};
 
-use crate::json::write::INTEGER_MAX;
+use crate::json::INTEGER_MAX;
 
 /// The text is not what would be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
