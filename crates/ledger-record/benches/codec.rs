@@ -12,7 +12,7 @@ use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::json;
 use ledger_record::record::{Content, Coordinates, RULES, Record, Stream};
-use ledger_record::rows::TenantRow;
+use ledger_record::rows::{FirstIds, TenantRow};
 
 fn realm(key: &str) -> Realm {
     Realm::parse(key).unwrap_or(Realm::GLOBAL)
@@ -49,6 +49,8 @@ fn installed() -> (Record, TenantRow) {
         outcome.changes.first().and_then(|change| change.decision).map(|it| it.rule),
         Some(Rule::Fresh)
     );
+    let mut first_ids = FirstIds::default();
+    first_ids.push(1, &event);
     let record = Record {
         position: 884_000,
         stream: Stream::Tenant(client),
@@ -58,7 +60,7 @@ fn installed() -> (Record, TenantRow) {
         rules: RULES,
         content: Content::Event { event, time_defaulted: false, outcome },
     };
-    (record, TenantRow { seq: 1, position: 884_000, tenant })
+    (record, TenantRow { seq: 1, position: 884_000, first_ids, tenant })
 }
 
 #[expect(clippy::print_stdout, reason = "the sizes belong to what a benchmark reports")]

@@ -2,9 +2,15 @@
 //!
 //! Every row is one value of its own ([`crate::codec`]), read and written as a whole.
 
+use std::hash::Hasher as _;
+
+use fnv::FnvHasher;
+use ledger_core::event::Event;
+use ledger_core::ids::AppKey;
 use ledger_core::tenant::{Change, Tenant};
 use ledger_core::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{self, DecodeError, ValueReader};
 use crate::hash::raw;
@@ -16,8 +22,62 @@ pub struct TenantRow {
     pub seq: u64,
     /// Position of the last record.
     pub position: u64,
+    /// What tells a new event id from those of its first records.
+    pub first_ids: FirstIds,
     /// The folded tenant.
     pub tenant: Tenant,
+}
+
+/// Fingerprints of the event ids of a tenant's first records, in order of seq.
+///
+/// Most tenants have few records: a row for each of their ids costs as much to write as a record. So the first ids are
+/// four bytes each in the row of the tenant, which is read and written anyway. Two ids may share a fingerprint: the
+/// record says whether it is the same. The ids of later records have rows of their own, in `ids`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FirstIds(Vec<u8>);
+
+impl FirstIds {
+    /// The last seq whose id is here.
+    pub const LAST_SEQ: u64 = 64;
+
+    /// Adds the id of the tenant's next record, if it is one of the first.
+    pub fn push(&mut self, seq: u64, event: &Event) {
+        if seq <= Self::LAST_SEQ {
+            self.0.extend_from_slice(&fingerprint(event));
+        }
+    }
+
+    /// The first records whose id may be the one of this event, by seq.
+    pub fn suspects(&self, event: &Event) -> impl Iterator<Item = u64> + use<'_> {
+        let wanted = fingerprint(event);
+        (1..).zip(self.0.as_chunks().0).filter(move |(_, known)| **known == wanted).map(|(seq, _)| seq)
+    }
+}
+
+impl Serialize for FirstIds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for FirstIds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = <&[u8]>::deserialize(deserializer)?;
+        if bytes.len() % 4 != 0 {
+            return Err(D::Error::custom("not fingerprints of four bytes each"));
+        }
+        Ok(Self(bytes.to_vec()))
+    }
+}
+
+/// An event's id within its tenant: FNV-1a of the app, if it is about one, and the id.
+fn fingerprint(event: &Event) -> [u8; 4] {
+    let mut hasher = FnvHasher::default();
+    hasher.write(event.app().map_or(&[], AppKey::as_bytes));
+    hasher.write(&[0]);
+    hasher.write(event.id.as_bytes());
+    let [a, b, c, d, e, f, g, h] = hasher.finish().to_be_bytes();
+    [a ^ e, b ^ f, c ^ g, d ^ h]
 }
 
 /// Where an app-level stream stands in this shard. Projection.

@@ -43,7 +43,7 @@
 //!   streams.
 //! - **I-5 Same messages, same bytes**, however they are cut into batches: see [`Batch`]. The format of the
 //!   directory, the publisher's cursor and the number of rebuilds are a machine's own business.
-//! - **I-6 Append-only.** Nothing in `log` and `positions` is written twice. Rows of tenants, apps, ids and
+//! - **I-6 Append-only.** Nothing in `log` is written twice, and no entry of `positions` changes once its row is begun. Rows of tenants, apps, ids and
 //!   index are a function of the log, replaced as it grows, and can be built anew from it. A newer directory
 //!   or shard is refused ([`OpenError::NewerFormat`]).
 //! - **I-7 Durable before told.** [`Batch::commit`] and [`Shard::settle`] return, readers see, and waiters

@@ -26,7 +26,8 @@ use ledger_core::ids::{AppKey, ClientKey, EventId};
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
-use ledger_record::key::{Family, MetaKey};
+use ledger_record::key::placed::{entries, push, row_of};
+use ledger_record::key::{self, Family, MetaKey};
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::record::Coordinates;
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
@@ -36,6 +37,7 @@ use tempfile::TempDir;
 
 use crate::data_dir::DataDir;
 use crate::db::options::StoreOptions;
+use crate::db::placed::placed_at;
 use crate::db::scan::everything;
 use crate::read::reader::Reader;
 use crate::source::{ShardId, SourceIdentity};
@@ -191,6 +193,26 @@ fn append(shard: &mut Shard, events: impl IntoIterator<Item = Event>) -> Vec<App
 
 fn appended(position: u64, seq: u64, late: bool) -> AppendResult {
     AppendResult::Appended { position, seq, late, new_tenant: seq == 1 }
+}
+
+/// What `positions` or `leaves` have at a position.
+fn placed(reader: &Reader, family: Family, position: u64) -> Vec<u8> {
+    placed_at(reader.database(), family, position, &ReadOptions::default()).unwrap().unwrap()
+}
+
+/// Puts an entry in the place of another in its row, or behind the last one.
+fn put_placed(reader: &Reader, family: Family, position: u64, entry: &[u8]) {
+    let key = key::position(row_of(position));
+    let row = reader.database().get(family, &key, &ReadOptions::default()).unwrap();
+    let row = row.map_or_else(Vec::new, |row| row.to_vec());
+    let mut entries: Vec<&[u8]> = entries(&row).map(Result::unwrap).collect();
+    let index = usize::try_from(position - row_of(position)).unwrap();
+    entries.splice(index..(index + 1).min(entries.len()), [entry]);
+    let mut row = Vec::new();
+    for entry in entries {
+        push(&mut row, entry);
+    }
+    verifying::put(reader, family, &key, &row);
 }
 
 type Dump = BTreeMap<&'static str, Vec<(Vec<u8>, Vec<u8>)>>;

@@ -1,7 +1,7 @@
 //! Keys and values of the audit trail.
 //!
 //! ```text
-//! leaves   position u64                       leaf hash ‖ realm that its line shows, as text
+//! leaves   by position, see key::placed       leaf hash ‖ realm that its line shows, as text
 //! tree     level u8 ‖ index u64               node over 2^level leaves, of every eighth level from the eighth
 //! map      20 ‖ stream id                     commitment to the stream's head
 //!          01 ‖ 1 byte,  02 ‖ 2 bytes         kind u8 ‖ hash of the node that lies at this path
@@ -29,7 +29,7 @@ pub fn tree_node(node: Node) -> [u8; 9] {
     key
 }
 
-/// A value of `leaves`.
+/// An entry of `leaves`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeafRow {
     /// The leaf hash.
@@ -42,8 +42,15 @@ impl LeafRow {
     /// The value as bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let realm = self.pinned_realm.as_ref().map_or("", Realm::as_str);
-        [&self.hash.0[..], realm.as_bytes()].concat()
+        let mut bytes = Vec::with_capacity(48);
+        self.encode_into(&mut bytes);
+        bytes
+    }
+
+    /// Appends the value.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.hash.0);
+        out.extend_from_slice(self.pinned_realm.as_ref().map_or("", Realm::as_str).as_bytes());
     }
 
     /// Reads a value.

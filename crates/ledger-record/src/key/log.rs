@@ -8,7 +8,8 @@
 //!          stream ‖ event id                  of an app
 //! ```
 //!
-//! An event id is unique within its subject: the installation, the tenant or the app.
+//! An event id is unique within its subject: the installation, the tenant or the app. The ids of a tenant's first records
+//! have no rows here ([`crate::rows::FirstIds`]).
 //!
 //! All records of a stream stand together in order of seq, so a tenant's history is one range. The stream
 //! and the seq stand in the key only: [`crate::record::Record::decode`] takes them from here.

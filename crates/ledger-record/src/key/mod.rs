@@ -8,7 +8,7 @@
 //! ```text
 //! family       key                                             value
 //! log          stream ‖ seq                                    record                 crate::record
-//! positions    position                                        stream ‖ seq           reference
+//! positions    position of the first of 32, see key::placed   32 × stream ‖ seq      references
 //! tenants      client                                          TenantRow              crate::rows
 //! apps         app                                             AppRow                 crate::rows
 //! ids          subject ‖ event id, see key::log                seq                    reference
@@ -17,7 +17,7 @@
 //! duplicates   source ‖ 00 ‖ offset                            position               reference
 //! gaps         source ‖ 00 ‖ first offset                      next offset            reference
 //! meta         see key::meta                                   by key                 crate::rows
-//! leaves       position                                        leaf hash ‖ realm      evidence
+//! leaves       position of the first of 32, see key::placed   32 × leaf hash ‖ realm evidence
 //! tree         level ‖ index                                   hash                   evidence
 //! map          see key::evidence                               hash                   evidence
 //!
@@ -41,6 +41,7 @@ pub mod evidence;
 pub mod index;
 pub mod log;
 pub mod meta;
+pub mod placed;
 pub mod side;
 
 use ledger_core::ids::{AppKey, ClientKey, InvalidKey};
@@ -62,7 +63,7 @@ pub enum Family {
     Tenants,
     /// The heads of the app-level streams.
     Apps,
-    /// Event ids that were recorded.
+    /// Event ids that were recorded, but for those in the rows of the tenants (`FirstIds`).
     Ids,
     /// Answers to lists over all installations.
     Index,
@@ -175,7 +176,7 @@ pub fn parse_app(key: &[u8]) -> Result<AppKey, KeyError> {
     Ok(AppKey::new(text(key)?)?)
 }
 
-/// Key of an entry in `positions`, and in `leaves`.
+/// Key of the row in `positions` and in `leaves` whose first entry has this position.
 #[must_use]
 pub const fn position(position: u64) -> [u8; 8] {
     position.to_be_bytes()

@@ -28,7 +28,7 @@ fn values() -> Vec<(String, Vec<u8>, Again)> {
         changes,
         Box::new(|bytes| Ok(encode_changes(&decode_changes(bytes)?))),
     ));
-    let row = TenantRow { seq: 1, position: 2, tenant: samples::tenant() };
+    let row = TenantRow { seq: 1, position: 2, first_ids: samples::first_ids(), tenant: samples::tenant() };
     values.push(("row".to_owned(), row.encode(), Box::new(|bytes| Ok(TenantRow::decode(bytes)?.encode()))));
     let source = SourcePosition::Kafka { next_offset: 1, leader_epoch: Some(2) };
     let again = |bytes: &[u8]| Ok(SourcePosition::decode(bytes)?.encode());
@@ -101,7 +101,9 @@ fn damaged_length_is_refused_without_allocating() {
         let bytes = &bytes[..];
         assert!(matches!(refused(decode_changes(bytes)), DecodeError::Malformed(_)));
     }
-    let mut row = TenantRow { seq: 1, position: 2, tenant: samples::tenant() }.encode();
+    let mut row =
+        TenantRow { seq: 1, position: 2, first_ids: samples::first_ids(), tenant: samples::tenant() }
+            .encode();
     let app = row.windows(16).position(|part| part == b"\x0fcom.example.app").unwrap();
     row.splice(app..=app, *b"\xff\xff\xff\xff\x0f");
     assert!(matches!(refused(TenantRow::decode(&row)), DecodeError::Malformed(_)));
@@ -119,7 +121,9 @@ fn overlong_integer_is_refused() {
 
 #[test]
 fn map_entries_out_of_order_are_refused() {
-    let mut row = TenantRow { seq: 1, position: 2, tenant: samples::tenant() }.encode();
+    let mut row =
+        TenantRow { seq: 1, position: 2, first_ids: samples::first_ids(), tenant: samples::tenant() }
+            .encode();
     let regions = row.windows(3).position(|part| part == b"\x02EU").unwrap();
     assert!(TenantRow::decode(&row).is_ok());
     // The second region of the own descriptor becomes a duplicate of the first.
@@ -189,7 +193,7 @@ proptest! {
             let entry = IndexEntry::decode(&key).unwrap();
             prop_assert_eq!(entry.encode(), key);
         }
-        let row = TenantRow { seq, position, tenant };
+        let row = TenantRow { seq, position, first_ids: samples::first_ids(), tenant };
         prop_assert_eq!(TenantRow::decode(&row.encode()).unwrap(), row);
     }
 

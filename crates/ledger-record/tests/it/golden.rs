@@ -10,8 +10,8 @@ use ledger_core::tenant::Tenant;
 use ledger_record::codec::DecodeError;
 use ledger_record::record::Record;
 use ledger_record::rows::{
-    AppRow, Generation, PublisherRow, ShardHead, ShardIdentity, SourcePosition, TenantRow, decode_changes,
-    encode_changes,
+    AppRow, FirstIds, Generation, PublisherRow, ShardHead, ShardIdentity, SourcePosition, TenantRow,
+    decode_changes, encode_changes,
 };
 
 use crate::samples::{self, at};
@@ -87,8 +87,8 @@ fn golden_bytes_are_written_and_read_unchanged() {
     golden.check("changes", &changes, &encode_changes(&changes), decode_changes);
     check_rows! { golden,
         TenantRow:
-            "tenant-row" => TenantRow { seq: 7, position: 9, tenant: samples::tenant() },
-            "tenant-row-bare" => TenantRow { seq: 1, position: 2, tenant: Tenant::default() },
+            "tenant-row" => TenantRow { seq: 7, position: 9, first_ids: samples::first_ids(), tenant: samples::tenant() },
+            "tenant-row-bare" => TenantRow { seq: 1, position: 2, first_ids: FirstIds::default(), tenant: Tenant::default() },
         AppRow:
             "app-row" => AppRow { seq: 1, installations: 2, latest: Some(at(3)) },
             "app-row-bare" => AppRow::default(),

@@ -18,6 +18,7 @@ use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
 use ledger_record::record::{Content, Coordinates, PriorLog, RULES, Record, Seal, Stream};
 use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
+use ledger_record::rows::FirstIds;
 
 pub(crate) fn realm(key: &str) -> Realm {
     Realm::parse(key).unwrap()
@@ -435,6 +436,14 @@ pub(crate) fn installation() -> Installation {
         own_descriptor: Some(OwnDescriptor { time: at(11), descriptor: descriptor() }),
         latest: Some(at(12)),
     }
+}
+
+pub(crate) fn first_ids() -> FirstIds {
+    let mut first_ids = FirstIds::default();
+    for (seq, (_, event)) in (1..).zip(events()) {
+        first_ids.push(seq, &event);
+    }
+    first_ids
 }
 
 pub(crate) fn tenant() -> Tenant {

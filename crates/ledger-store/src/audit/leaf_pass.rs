@@ -145,9 +145,13 @@ impl LeafPass<'_> {
             write.put_cf(family, key::log::log(&seal.stream, seal.seq), seal.encode());
         }
         let family = self.database.family(Family::Leaves)?;
-        for (position, leaf) in (self.first..).zip(&self.leaves) {
-            write.put_cf(family, key::position(position), leaf.encode());
+        let (rows, mut entry) = (&mut self.trail.last_row, Vec::new());
+        for leaf in &self.leaves {
+            entry.clear();
+            leaf.encode_into(&mut entry);
+            rows.push(&entry, |key, row| write.put_cf(family, key, row));
         }
+        rows.put_rest(|key, row| write.put_cf(family, key, row));
         self.nodes.sort_unstable();
         let family = self.database.family(Family::Tree)?;
         for (node, hash) in &self.nodes {

@@ -49,11 +49,12 @@ use rocksdb::ReadOptions;
 use crate::audit::map::UpperLevels;
 use crate::db::database::{Database, damaged};
 use crate::db::decode;
+use crate::db::placed::{LastRow, PlacedEntries, missing};
 use crate::db::scan::prefixed;
 use crate::error::{Damage, ReadError};
 
 pub(crate) use leaf_pass::PendingLeaves;
-pub(crate) use previous_leaves::leaf_at;
+pub(crate) use previous_leaves::leaf_of;
 pub use previous_leaves::{PreviousLeaves, line_of};
 pub use proofs::StoredLeaf;
 pub(crate) use proofs::grow;
@@ -84,6 +85,8 @@ pub(crate) struct AuditWriter {
     unsealed: HashMap<Hash, StreamHead>,
     /// Streams with a record.
     streams: u64,
+    /// Where leaves are added.
+    last_row: LastRow,
 }
 
 /// The last leaf hashes.
@@ -138,7 +141,7 @@ fn placement(database: &Database, last: Option<&Record>, size: u64) -> Result<Se
     let unsealed = size.saturating_sub(sealed_size(last));
     let Some(position) = size.checked_sub(1) else { return Ok(SealPlacement::default()) };
     let record = decode::stored_record(database, position, &ReadOptions::default())?
-        .ok_or_else(|| damaged(Family::Positions, &key::position(position), Damage::Missing))?;
+        .ok_or_else(|| missing(Family::Positions, position))?;
     Ok(SealPlacement::resume(unsealed, Some(record.recorded)))
 }
 
@@ -177,21 +180,18 @@ impl AuditWriter {
             top,
             unsealed: HashMap::new(),
             streams: sealed.map_or(0, |seal| seal.streams),
+            last_row: LastRow::read(database, Family::Leaves, size)?,
         };
         trail.read_unsealed(database, sealed_size(last), size)?;
         Ok(trail)
     }
 
     fn read_unsealed(&mut self, database: &Database, from: u64, size: u64) -> Result<(), ReadError> {
-        let range = key::position(from).to_vec()..key::position(size).to_vec();
-        let mut positions = database.scan(Family::Positions, range.clone(), ReadOptions::default())?;
-        let mut leaves = database.scan(Family::Leaves, range, ReadOptions::default())?;
+        let read = |family| PlacedEntries::new(database, family, from, ReadOptions::default());
+        let (mut positions, mut leaves) = (read(Family::Positions)?, read(Family::Leaves)?);
         for index in from..size {
-            let at = key::position(index);
-            let missing = || damaged(Family::Positions, &at, Damage::Missing);
-            let (_, reference) = positions.step()?.filter(|(key, _)| *key == at).ok_or_else(missing)?;
-            let LogKey { stream, seq } = decode::log_key(reference)?;
-            let row = leaf_at(index, leaves.step()?)?;
+            let LogKey { stream, seq } = decode::reference(index, positions.expect(index)?)?;
+            let row = leaf_of(index, leaves.expect(index)?)?;
             self.unsealed.insert(stream_id(&stream), StreamHead { seq, index, leaf: row.hash });
             self.streams += u64::from(seq == 1);
         }

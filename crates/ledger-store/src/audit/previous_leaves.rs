@@ -12,7 +12,7 @@ use rocksdb::ReadOptions;
 
 use crate::db::database::{Database, damaged};
 use crate::db::options::POSITIONS_AT_A_TIME;
-use crate::db::scan::{Entry, everything_from};
+use crate::db::placed::{PlacedEntries, placed_at_all};
 use crate::error::{Damage, ReadError};
 use crate::read::snapshot::Snapshot;
 
@@ -36,11 +36,11 @@ impl Snapshot<'_> {
     ) -> Result<impl Iterator<Item = Result<(Record, LeafContext), ReadError>> + use<'s>, ReadError> {
         let wanted = usize::try_from(positions.end.saturating_sub(positions.start)).unwrap_or(usize::MAX);
         let mut records = self.records_from(positions.start)?.take(wanted);
-        let from_there = everything_from(key::position(positions.start).to_vec());
-        let mut leaves = self.database().scan(Family::Leaves, from_there, self.options())?;
+        let mut leaves =
+            PlacedEntries::new(self.database(), Family::Leaves, positions.start, self.options())?;
         let mut next = move || {
             let some = records.by_ref().take(POSITIONS_AT_A_TIME).collect::<Result<Vec<_>, _>>()?;
-            let own = some.iter().map(|record| leaf_at(record.position, leaves.step()?));
+            let own = some.iter().map(|record| leaf_of(record.position, leaves.expect(record.position)?));
             let own = own.collect::<Result<Vec<_>, ReadError>>()?;
             Ok((links.link(self, &some, &own)?, some))
         };
@@ -136,19 +136,11 @@ pub(super) fn leaves(
     positions: &[u64],
     options: &ReadOptions,
 ) -> Result<Vec<LeafRow>, ReadError> {
-    let keys: Vec<Vec<u8>> = positions.iter().map(|position| key::position(*position).to_vec()).collect();
-    let values = database.get_many(Family::Leaves, &keys, options)?;
-    let rows = positions.iter().zip(keys.iter().zip(&values));
-    rows.map(|(position, (key, value))| {
-        leaf_at(*position, value.as_ref().map(|value| (&key[..], &value[..])))
-    })
-    .collect()
+    placed_at_all(database, Family::Leaves, positions, options, leaf_of)
 }
 
-/// The leaf in a row, which must be that of the position.
-pub(crate) fn leaf_at(position: u64, row: Option<Entry<'_>>) -> Result<LeafRow, ReadError> {
-    let at = key::position(position);
-    let row = row.filter(|(key, _)| *key == at);
-    let (_, value) = row.ok_or_else(|| damaged(Family::Leaves, &at, Damage::Missing))?;
-    Ok(LeafRow::decode(value).map_err(|error| damaged(Family::Leaves, &at, error))?)
+/// The leaf in the entry of a position.
+pub(crate) fn leaf_of(position: u64, entry: &[u8]) -> Result<LeafRow, ReadError> {
+    let damaged = |error| damaged(Family::Leaves, &key::position(position), error);
+    Ok(LeafRow::decode(entry).map_err(damaged)?)
 }

@@ -12,15 +12,16 @@
 //! ```
 
 use ledger_record::key::evidence::LeafRow;
-use ledger_record::key::{self, Family, evidence};
+use ledger_record::key::{Family, evidence};
 use ledger_record::proof::Hash;
 use ledger_record::proof::frontier::Frontier;
 use ledger_record::proof::tree::{self, Node, parent};
 use ledger_record::record::Record;
 use rocksdb::ReadOptions;
 
-use crate::audit;
+use crate::audit::{self, leaf_of};
 use crate::db::database::{Database, damaged};
+use crate::db::placed::{PlacedEntries, placed_at};
 use crate::error::{Damage, ReadError};
 use crate::read::snapshot::Snapshot;
 
@@ -75,9 +76,8 @@ pub(super) fn leaf(
     position: u64,
     options: &ReadOptions,
 ) -> Result<Option<LeafRow>, ReadError> {
-    let at = key::position(position);
-    let Some(value) = database.get(Family::Leaves, &at, options)? else { return Ok(None) };
-    Ok(Some(LeafRow::decode(&value).map_err(|error| damaged(Family::Leaves, &at, error))?))
+    let entry = placed_at(database, Family::Leaves, position, options)?;
+    entry.map(|entry| leaf_of(position, &entry)).transpose()
 }
 
 /// Takes in a leaf; tells of the nodes that become full and are stored.
@@ -113,23 +113,19 @@ fn stored_nodes(
     count: u64,
     options: ReadOptions,
 ) -> Result<Vec<Hash>, ReadError> {
-    let family = if first.level == 0 { Family::Leaves } else { Family::Tree };
-    let key_of = |index| match first.level {
-        0 => key::position(index).to_vec(),
-        _ => evidence::tree_node(Node { index, ..first }).to_vec(),
-    };
-    let end = first.index.saturating_add(count);
-    let mut rows = database.scan(family, key_of(first.index)..key_of(end), options)?;
+    let indices = first.index..first.index.saturating_add(count);
+    if first.level == 0 {
+        let mut leaves = PlacedEntries::new(database, Family::Leaves, first.index, options)?;
+        return indices.map(|index| Ok(leaf_of(index, leaves.expect(index)?)?.hash)).collect();
+    }
+    let key_of = |index| evidence::tree_node(Node { index, ..first }).to_vec();
+    let mut rows = database.scan(Family::Tree, key_of(indices.start)..key_of(indices.end), options)?;
     let mut hashes = Vec::new();
-    for index in first.index..end {
+    for index in indices {
         let at = key_of(index);
         let row = rows.step()?.filter(|(key, _)| *key == at);
-        let (_, value) = row.ok_or_else(|| damaged(family, &at, Damage::Missing))?;
-        let hash = match first.level {
-            0 => evidence::LeafRow::decode(value).map(|row| row.hash),
-            _ => evidence::hash(value),
-        };
-        hashes.push(hash.map_err(|error| damaged(family, &at, error))?);
+        let (_, value) = row.ok_or_else(|| damaged(Family::Tree, &at, Damage::Missing))?;
+        hashes.push(evidence::hash(value).map_err(|error| damaged(Family::Tree, &at, error))?);
     }
     Ok(hashes)
 }

@@ -12,7 +12,7 @@ use ledger_core::timeline::AppTimelines;
 use ledger_record::key::index::{index_keys, listed};
 use ledger_record::key::{self, Family, LogKey};
 use ledger_record::record::Stream;
-use ledger_record::rows::{AppRow, TenantRow};
+use ledger_record::rows::{AppRow, FirstIds, TenantRow};
 use rocksdb::{ReadOptions, WriteBatch};
 
 use crate::audit::last_seal;
@@ -174,9 +174,11 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// What every record has: an id, and a part in the progress.
+    /// What every record has: an id, in a row of its own or in that of the tenant, and a part in the progress.
     fn note(&mut self, event: &Event, seq: u64) -> Result<(), StorageError> {
-        self.put(Family::Ids, key::log::id(event), key::reference(seq).to_vec())?;
+        if event.client().is_none() || seq > FirstIds::LAST_SEQ {
+            self.put(Family::Ids, key::log::id(event), key::reference(seq).to_vec())?;
+        }
         self.report.records += 1;
         if self.report.records.is_multiple_of(PROGRESS_EVERY) {
             (self.progress)(self.report.records, self.total);

@@ -24,7 +24,9 @@ use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 
 use crate::data_dir::DataDir;
 use crate::db::database::damaged;
-use crate::db::scan::{everything_from, prefixed};
+use crate::db::decode;
+use crate::db::placed::PlacedEntries;
+use crate::db::scan::prefixed;
 use crate::error::{Damage, ReadError, StorageError};
 use crate::read::reader::Reader;
 use crate::source::ShardId;
@@ -307,16 +309,11 @@ impl Reader {
         until: u64,
         mut take: impl FnMut(ClientKey) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
-        let start = key::position(from).to_vec();
-        let mut scan =
-            self.database().scan(Family::Positions, everything_from(start), ReadOptions::default())?;
-        while let Some((position, reference)) = scan.step()? {
-            if position >= &key::position(until)[..] {
-                break;
-            }
-            let entry =
-                LogKey::decode(reference).map_err(|error| damaged(Family::Positions, position, error))?;
-            if let LogKey { stream: Stream::Tenant(client), seq: 1 } = entry {
+        let mut references =
+            PlacedEntries::new(self.database(), Family::Positions, from, ReadOptions::default())?;
+        while let Some((position, reference)) = references.step()?.filter(|(position, _)| *position < until) {
+            if let LogKey { stream: Stream::Tenant(client), seq: 1 } = decode::reference(position, reference)?
+            {
                 take(client)?;
             }
         }

@@ -42,8 +42,8 @@ use ledger_record::rows::SourcePosition;
 use crate::check::verify::log::LogPass;
 use crate::check::verify::offsets::{Accounted, Sources};
 use crate::check::verify::sweep::{Table, sweep};
-use crate::db::database::damaged;
 use crate::db::options::VERIFY_RECORDS_AT_A_TIME;
+use crate::db::placed::placed_size;
 use crate::db::scan::everything;
 use crate::error::ReadError;
 use crate::read::snapshot::Snapshot;
@@ -320,10 +320,7 @@ impl Snapshot<'_> {
 
     /// How many positions there are. The head may say what it likes.
     fn size(&self) -> Result<u64, ReadError> {
-        let mut scan = self.database.scan(Family::Positions, everything(), self.options())?;
-        let Some((at, _)) = scan.last()? else { return Ok(0) };
-        let last = key::parse_u64(at).map_err(|error| damaged(Family::Positions, at, error))?;
-        Ok(last.saturating_add(1))
+        placed_size(self.database, Family::Positions, self.options())
     }
 
     /// The recorded time that a refill kept for what the shard reads next.

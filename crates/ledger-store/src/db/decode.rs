@@ -8,6 +8,7 @@ use ledger_record::record::{LoggedEvent, Record, Stream};
 use rocksdb::ReadOptions;
 
 use crate::db::database::{Database, damaged};
+use crate::db::placed::{missing, placed_at};
 use crate::db::scan::prefixed;
 use crate::error::{Damage, ReadError};
 
@@ -27,8 +28,7 @@ pub(crate) fn stored_record(
     position: u64,
     options: &ReadOptions,
 ) -> Result<Option<Record>, ReadError> {
-    let at = key::position(position);
-    let Some(reference) = database.get(Family::Positions, &at, options)? else { return Ok(None) };
+    let Some(reference) = placed_at(database, Family::Positions, position, options)? else { return Ok(None) };
     let value = database
         .get(Family::Log, &reference, options)?
         .ok_or_else(|| damaged(Family::Log, &reference, Damage::Missing))?;
@@ -48,8 +48,8 @@ pub(crate) fn first_recorded_since(
     let (mut first, mut last) = (0, end);
     while first < last {
         let middle = first + (last - first) / 2;
-        let record = stored_record(database, middle, options)?
-            .ok_or_else(|| damaged(Family::Positions, &key::position(middle), Damage::Missing))?;
+        let record =
+            stored_record(database, middle, options)?.ok_or_else(|| missing(Family::Positions, middle))?;
         if record.recorded < since {
             first = middle + 1;
         } else {
@@ -66,6 +66,12 @@ pub(crate) fn record_at(position: u64, key: &[u8], value: &[u8]) -> Result<Recor
         return Err(damaged(Family::Log, key, Damage::Misplaced).into());
     }
     Ok(record)
+}
+
+/// The record that an entry of `positions` refers to.
+pub(crate) fn reference(position: u64, entry: &[u8]) -> Result<LogKey, ReadError> {
+    let damaged = |error| damaged(Family::Positions, &key::position(position), error);
+    Ok(LogKey::decode(entry).map_err(damaged)?)
 }
 
 /// A record of whatever stream.

@@ -4,6 +4,7 @@ pub(crate) mod cache;
 pub(crate) mod database;
 pub(crate) mod decode;
 pub(crate) mod options;
+pub(crate) mod placed;
 pub(crate) mod scan;
 pub(crate) mod tuning;
 pub(crate) mod wal;

@@ -10,7 +10,7 @@ use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::{self, Family, LogKey};
 use ledger_record::record::{LoggedEvent, Stream};
-use ledger_record::rows::TenantRow;
+use ledger_record::rows::{FirstIds, TenantRow};
 use rocksdb::ReadOptions;
 
 use crate::db::database::{Database, damaged};
@@ -265,7 +265,11 @@ impl TenantStream {
 pub(crate) fn row_of(events: &[HistoryEvent], apps: &AppTimelines) -> Option<TenantRow> {
     let last = events.last()?;
     let tenant = Tenant::from_history(&entries(events), apps);
-    Some(TenantRow { seq: last.seq, position: last.position, tenant })
+    let mut first_ids = FirstIds::default();
+    for HistoryEvent { seq, event, .. } in events {
+        first_ids.push(*seq, event);
+    }
+    Some(TenantRow { seq: last.seq, position: last.position, first_ids, tenant })
 }
 
 /// Whether a tenant's stored row is the fold of its log, byte for byte.

@@ -19,6 +19,7 @@ use rocksdb::ReadOptions;
 use crate::db::database::{Database, damaged};
 use crate::db::decode;
 use crate::db::options::POSITIONS_AT_A_TIME;
+use crate::db::placed::{PlacedEntries, missing};
 use crate::db::scan::{Items, everything, everything_from, prefixed, prefixed_from, sweeping};
 use crate::error::{Damage, ReadError};
 use crate::read::reader::read_head;
@@ -130,12 +131,10 @@ impl<'a> Snapshot<'a> {
         if end - first > most {
             return Ok(None);
         }
-        let range = everything_from(key::position(first).to_vec());
-        let mut scan = self.database.scan(Family::Positions, range, self.options())?;
+        let mut references = PlacedEntries::new(self.database, Family::Positions, first, self.options())?;
         let mut clients = BTreeSet::new();
-        while let Some((key, value)) = scan.step()? {
-            let log_key = LogKey::decode(value).map_err(|error| damaged(Family::Positions, key, error))?;
-            if let Stream::Tenant(client) = log_key.stream {
+        while let Some((position, reference)) = references.step()? {
+            if let Stream::Tenant(client) = decode::reference(position, reference)?.stream {
                 clients.insert(client);
             }
         }
@@ -170,8 +169,7 @@ impl<'a> Snapshot<'a> {
         &self,
         position: u64,
     ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'_, 'a>, ReadError> {
-        let start = key::position(position).to_vec();
-        let mut references = self.database.scan(Family::Positions, everything_from(start), self.options())?;
+        let mut references = PlacedEntries::new(self.database, Family::Positions, position, self.options())?;
         let mut next = position;
         let mut fetched = Vec::new().into_iter();
         let mut failed = false;
@@ -193,18 +191,13 @@ impl<'a> Snapshot<'a> {
     }
 
     /// The next records in order of position, many in one read.
-    fn fetch(
-        &self,
-        references: &mut crate::db::scan::Scan<'_>,
-        next: &mut u64,
-    ) -> Result<Vec<Record>, ReadError> {
+    fn fetch(&self, references: &mut PlacedEntries<'_>, next: &mut u64) -> Result<Vec<Record>, ReadError> {
         let mut keys = Vec::with_capacity(POSITIONS_AT_A_TIME);
         while keys.len() < POSITIONS_AT_A_TIME {
-            let Some((at, reference)) = references.step()? else { break };
-            let found = key::parse_u64(at).map_err(|error| damaged(Family::Positions, at, error))?;
+            let Some((found, reference)) = references.step()? else { break };
             let expected = *next + keys.len() as u64;
             if found != expected {
-                return Err(damaged(Family::Positions, &key::position(expected), Damage::Missing).into());
+                return Err(missing(Family::Positions, expected));
             }
             keys.push(reference.to_vec());
         }

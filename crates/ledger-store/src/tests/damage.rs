@@ -93,7 +93,7 @@ fn damaged_record_fails_every_read_of_it() {
 
     // A record under another record's key is damage too.
     put(&reader, Family::Log, &record, &good);
-    put(&reader, Family::Positions, &key::position(0), &record);
+    put_placed(&reader, Family::Positions, 0, &record);
     let damaged = damage_of(reader.snapshot().record_at(0).unwrap_err());
     assert!(matches!(damaged.cause, Damage::Misplaced), "{damaged}");
 }
@@ -102,15 +102,15 @@ fn damaged_record_fails_every_read_of_it() {
 fn position_without_record_is_damage() {
     let ledger = Ledger::new();
     let mut shard = ledger.shard();
-    append(&mut shard, (0..3).map(|hour| installed("acme", "app", &format!("e{hour}"), hour, "EU")));
+    append(&mut shard, (0..100).map(|hour| installed("acme", "app", &format!("e{hour}"), hour, "EU")));
     let reader = shard.reader();
     let family = |family| reader.database().family(family).unwrap();
     let mut batch = WriteBatch::default();
-    batch.delete_cf(family(Family::Positions), key::position(1));
+    batch.delete_cf(family(Family::Positions), key::position(32));
     batch.delete_cf(family(Family::Log), key::log::log(&Stream::Tenant(client("acme")), 3));
     reader.database().write(batch, &WriteOptions::default()).unwrap();
     let damaged = damage_of(reader.snapshot().records_from(0).unwrap().find_map(Result::err).unwrap());
-    assert_eq!((damaged.family, damaged.key), (Family::Positions, key::position(1).to_vec()));
+    assert_eq!((damaged.family, damaged.key), (Family::Positions, key::position(32).to_vec()));
     let damaged = damage_of(reader.snapshot().record_at(2).unwrap_err());
     assert!(matches!((damaged.family, damaged.cause), (Family::Log, Damage::Missing)));
 }

@@ -343,7 +343,7 @@ fn commit_missing_a_leaf_writes_nothing_and_poisons() {
     let mut shard = ledger.shard();
     let before = dump(&shard.reader());
     let mut batch = shard.begin();
-    batch.offer(arrival(301, uninstalled("t7", "app", "e2", 2))).unwrap();
+    batch.offer(arrival(301, uninstalled("t70", "app", "e2", 2))).unwrap();
     batch.offer(arrival(302, uninstalled("t0", "app", "e2", 2))).unwrap();
     let Err(AppendError::Poisoned(poison)) = batch.commit() else { panic!() };
     assert!(matches!(poison.cause, WriteError::Damaged(_)), "{poison:?}");
@@ -351,7 +351,7 @@ fn commit_missing_a_leaf_writes_nothing_and_poisons() {
     assert_eq!(dump(&shard.reader()), before);
     drop(shard);
     let mut shard = ledger.shard();
-    append(&mut shard, [uninstalled("t7", "app", "e2", 2)]);
+    append(&mut shard, [uninstalled("t70", "app", "e2", 2)]);
     let reader = shard.reader();
     let snapshot = reader.snapshot();
     let line = snapshot.leaf_line(&snapshot.record_at(301).unwrap().unwrap(), &secret()).unwrap();

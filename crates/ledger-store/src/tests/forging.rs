@@ -4,6 +4,7 @@ use ledger_core::tenant::Outcome;
 use ledger_record::key::{self, DuplicateKey, GapKey};
 use ledger_record::proof::log;
 use ledger_record::record::{Content, Record, Stream};
+use ledger_record::rows::FirstIds;
 use ledger_record::rows::{AppRow, ShardHead, TenantRow};
 
 use crate::check::verify::{ShardFault, VerifyError};
@@ -63,10 +64,11 @@ fn forged_tenant_with_matching_state_is_found() {
     let mut tenant = ledger_core::tenant::Tenant::default();
     let entry = ledger_core::tenant::Entry { seq: 1, event: &event };
     let outcome = tenant.append(entry, &ledger_core::timeline::AppTimelines::default());
-    let position = of_cedar.position;
+    let (position, mut first_ids) = (of_cedar.position, FirstIds::default());
+    first_ids.push(1, &event);
     let content = Content::Event { event, time_defaulted: false, outcome };
     beside(&reader, &Record { stream: Stream::Tenant(client("dune")), content, ..of_cedar });
-    put(&reader, Family::Tenants, b"dune", &TenantRow { seq: 1, position, tenant }.encode());
+    put(&reader, Family::Tenants, b"dune", &TenantRow { seq: 1, position, first_ids, tenant }.encode());
     assert_refused(&reader);
 }
 
@@ -158,16 +160,12 @@ fn swapped_positions_are_found() {
     let ledger = Ledger::new();
     let shard = eventful(&ledger);
     let reader = shard.reader();
-    let read = |position: u64| {
-        let at = key::position(position);
-        reader.database().get(Family::Positions, &at, &ReadOptions::default()).unwrap().unwrap().to_vec()
-    };
-    let (first, second) = (read(1), read(2));
-    put(&reader, Family::Positions, &key::position(1), &second);
-    put(&reader, Family::Positions, &key::position(2), &first);
+    let [first, second] = [1, 2].map(|position| placed(&reader, Family::Positions, position));
+    put_placed(&reader, Family::Positions, 1, &second);
+    put_placed(&reader, Family::Positions, 2, &first);
     assert_refused(&reader);
-    put(&reader, Family::Positions, &key::position(1), &first);
-    put(&reader, Family::Positions, &key::position(2), &second);
+    put_placed(&reader, Family::Positions, 1, &first);
+    put_placed(&reader, Family::Positions, 2, &second);
     rewrite(&reader, 2, |record| record.seq = 1);
     assert!(verified(&reader).is_ok(), "the same record");
     let missing = record(&reader, &Stream::Tenant(client("acme")), 2);

@@ -3,12 +3,12 @@
 use ledger_core::tenant::{Entry, Tenant};
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::evidence::MapKey;
-use ledger_record::key::{self, DuplicateKey, GapKey};
+use ledger_record::key::{self, DuplicateKey, GapKey, KeyError};
 use ledger_record::proof::line::stream_id;
 use ledger_record::proof::map::{MapEntry, MapNode};
 use ledger_record::proof::{Hash, log};
 use ledger_record::record::{Content, RULES, Record, Stream};
-use ledger_record::rows::TenantRow;
+use ledger_record::rows::{FirstIds, TenantRow};
 
 use crate::check::verify::{ShardFault, VerifyError};
 use crate::error::{Damage, ReadError};
@@ -39,12 +39,12 @@ fn row_under_another_key_is_found() {
     let reader = shard.reader();
     // The row keeps its place in the order, so only the key differs.
     let longer = |key: &[u8]| [key, &[0]].concat();
-    let at = key::position(3);
+    let at = key::position(0);
     for family in [Family::Positions, Family::Leaves] {
         let row = stored(&reader, family, &at);
         delete(&reader, family, &at);
         put(&reader, family, &longer(&at), &row);
-        assert_eq!(damaged(&reader), (family, Damage::Missing.to_string()));
+        assert_eq!(damaged(&reader), (family, Damage::Key(KeyError::Divided).to_string()));
         delete(&reader, family, &longer(&at));
         put(&reader, family, &at, &row);
     }
@@ -65,8 +65,8 @@ fn leaf_without_record_is_found() {
     let shard = eventful(&ledger);
     let reader = shard.reader();
     let size = reader.snapshot().tree_size().unwrap();
-    let leaf = stored(&reader, Family::Leaves, &key::position(size - 1));
-    put(&reader, Family::Leaves, &key::position(size), &leaf);
+    let leaf = placed(&reader, Family::Leaves, size - 1);
+    put_placed(&reader, Family::Leaves, size, &leaf);
     assert_eq!(damaged(&reader), (Family::Leaves, Damage::Misplaced.to_string()));
 }
 
@@ -94,11 +94,14 @@ fn forge_tenant(reader: &Reader, name: &str, position: u64, like: &Record) {
     let event = product_moved(name, "forged", 5, "EU");
     let mut tenant = Tenant::default();
     let outcome = tenant.append(Entry { seq: 1, event: &event }, &AppTimelines::default());
+    let mut first_ids = FirstIds::default();
+    first_ids.push(1, &event);
     let content = Content::Event { event, time_defaulted: false, outcome };
     let stream = Stream::Tenant(client(name));
     let record = Record { stream, seq: 1, position, content, ..like.clone() };
     put(reader, Family::Log, &key::log::log(&record.stream, 1), &record.encode());
-    put(reader, Family::Tenants, name.as_bytes(), &TenantRow { seq: 1, position, tenant }.encode());
+    let row = TenantRow { seq: 1, position, first_ids, tenant };
+    put(reader, Family::Tenants, name.as_bytes(), &row.encode());
 }
 
 #[test]

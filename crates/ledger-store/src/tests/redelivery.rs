@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use ledger_record::rows::FirstIds;
+
 use crate::tests::*;
+use crate::write::batch::Batch;
 
 /// Events with unique ids of few tenants and apps, in order of first arrival; many are late.
 fn a_history() -> impl Strategy<Value = Vec<Event>> {
@@ -43,6 +46,70 @@ fn recorded(shard: &Shard) -> (Vec<impl PartialEq + std::fmt::Debug>, Vec<impl P
     let records = records.map(|record| (record.position, record.stream, record.seq, record.content));
     let tenants = snapshot.tenants(None).unwrap().map(Result::unwrap);
     (records.collect(), tenants.map(|(client, row)| (client, row.encode())).collect())
+}
+
+/// Two ids of events of a tenant about no app that have the same fingerprint.
+fn ids_with_one_fingerprint() -> (Event, Event) {
+    let numbered = |number: u32| product_moved("acme", &format!("e{number}"), 0, "EU");
+    let mut known = BTreeMap::new();
+    for number in 0.. {
+        let event = numbered(number);
+        let mut first_ids = FirstIds::default();
+        first_ids.push(1, &event);
+        if let Some(other) = known.insert(format!("{first_ids:?}"), number) {
+            return (numbered(other), event);
+        }
+    }
+    unreachable!("there are more ids than fingerprints")
+}
+
+#[test]
+fn ids_with_one_fingerprint_are_told_apart() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    let (one, other) = ids_with_one_fingerprint();
+    // In this batch, then in the store.
+    for _ in 0..2 {
+        append(&mut shard, [one.clone(), other.clone(), one.clone(), other.clone()]);
+    }
+    let head = shard.head();
+    assert_eq!((head.next_position, head.duplicates), (2, 6));
+}
+
+#[test]
+fn repeat_is_found_wherever_its_id_is_kept() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    let last = i64::try_from(FirstIds::LAST_SEQ).unwrap();
+    let events: Vec<Event> =
+        (1..=last + 3).map(|seq| installed("acme", "app", &format!("e{seq}"), seq, "EU")).collect();
+    // In this batch, in the one in flight, in the store.
+    let mut batch = shard.begin();
+    let offer = |batch: &mut Batch<'_>, offset: u64, event: &Event| {
+        batch.offer(arrival(offset, event.clone())).unwrap()
+    };
+    for (offset, event) in (0..).zip(events.iter().flat_map(|event| [event, event])) {
+        let is_repeat = matches!(offer(&mut batch, offset, event), AppendResult::Duplicate { .. });
+        assert_eq!(is_repeat, offset % 2 == 1, "{offset}");
+    }
+    batch.submit().unwrap();
+    let mut batch = shard.begin();
+    for (offset, event) in (2 * events.len() as u64..).zip(&events) {
+        assert!(matches!(offer(&mut batch, offset, event), AppendResult::Duplicate { .. }), "{offset}");
+    }
+    batch.commit().unwrap();
+    drop(shard);
+    let mut shard = ledger.shard();
+    for offer in append(&mut shard, events.clone()) {
+        assert!(matches!(offer, AppendResult::Duplicate { .. }), "{offer:?}");
+    }
+    // The same id for another app is another event.
+    let offers = append(
+        &mut shard,
+        [1, last + 1].map(|seq| installed("acme", "other", &format!("e{seq}"), seq, "EU")),
+    );
+    assert!(offers.iter().all(|offer| matches!(offer, AppendResult::Appended { .. })), "{offers:?}");
+    assert_whole(&shard.reader());
 }
 
 proptest! {

@@ -76,7 +76,7 @@ pub(super) fn rewrite_with_leaf(reader: &Reader, position: u64, change: impl FnO
     let stored = snapshot.leaf(position).unwrap().unwrap();
     let line = snapshot.leaf_line(&record, &secret()).unwrap();
     let row = LeafRow { hash: leaf_hash(&line), ..stored };
-    put(reader, Family::Leaves, &key::position(position), &row.encode());
+    put_placed(reader, Family::Leaves, position, &row.encode());
 }
 
 pub(super) fn seals(reader: &Reader) -> Vec<u64> {
@@ -292,7 +292,7 @@ fn wrong_realm_in_a_leaf_is_found() {
     }
     let row = LeafRow { hash: leaf_hash(&leaf.write().unwrap()), pinned_realm: Some(realm("AU")) };
     assert_ne!(row.pinned_realm, stored.pinned_realm);
-    put(&reader, Family::Leaves, &key::position(last.position), &row.encode());
+    put_placed(&reader, Family::Leaves, last.position, &row.encode());
     assert_eq!(fault(&reader), ShardFault::Realm { client: client("birch"), seq: 2 });
 }
 

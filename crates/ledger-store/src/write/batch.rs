@@ -35,6 +35,7 @@ use rocksdb::ReadOptions;
 
 use crate::audit::PendingLeaves;
 use crate::db::database::Database;
+use crate::db::placed::LastRow;
 use crate::db::scan::prefixed;
 use crate::error::{AppendError, ReadError};
 use crate::write::batch::working_set::WorkingSet;
@@ -132,7 +133,7 @@ pub struct Batch<'a> {
     next: ShardHead,
     /// New records, by position.
     records: Vec<Pending>,
-    /// Keys in `ids` of the new records.
+    /// Keys in `ids` of the new records that have one.
     ids: HashMap<Vec<u8>, usize>,
     tenants: WorkingSet,
     apps: BTreeMap<AppKey, AppRow>,
@@ -149,6 +150,7 @@ pub struct Batch<'a> {
     taken: usize,
     record_bytes: usize,
     evidence: PendingLeaves,
+    last_positions: LastRow,
     failed: bool,
 }
 
@@ -173,11 +175,12 @@ impl<'a> Batch<'a> {
         let next = shard.head;
         let BatchSize { records, tenants } = shard.last_batch;
         let evidence = shard.evidence.pending_leaves(records);
+        let last_positions = shard.last_positions.clone();
         Self {
             shard,
             next,
             records: Vec::with_capacity(records),
-            ids: HashMap::with_capacity(records),
+            ids: HashMap::new(),
             tenants: WorkingSet::with_capacity(tenants),
             apps: BTreeMap::new(),
             timelines: None,
@@ -190,6 +193,7 @@ impl<'a> Batch<'a> {
             taken: 0,
             record_bytes: 0,
             evidence,
+            last_positions,
             failed: false,
         }
     }

@@ -10,7 +10,7 @@
 //!
 //! | what | how |
 //! | --- | --- |
-//! | event ids, and the records they name | found here |
+//! | event ids that have a row, and the records that ids name | found here |
 //! | a tenant's history | what the store has up to here, and then the records here |
 //! | rows of tenants and apps that fell out of the writer's caches, whatever app-level events look for | waits until nothing is in flight |
 //!
@@ -38,7 +38,7 @@ use crate::write::batch::Pending;
 pub(crate) struct PendingCommit {
     /// By position, from the first one on.
     pub(crate) records: Vec<Pending>,
-    /// Keys in `ids` of the records.
+    /// Keys in `ids` of the records that have one.
     pub(crate) ids: HashMap<Vec<u8>, usize>,
     /// The tenants that were touched, and their records.
     pub(crate) tenants: HashMap<ClientKey, Vec<usize>>,

@@ -17,6 +17,7 @@ use rocksdb::ReadOptions;
 use crate::audit::{Begin, recover};
 use crate::db::cache::TenantCache;
 use crate::db::database::Database;
+use crate::db::placed::LastRow;
 use crate::db::tuning::Resources;
 use crate::error::{AppendError, OpenError, Poison, ReadError, WriteError};
 use crate::read::reader::{OpenShard, Reader, WriterProgress, read_head};
@@ -38,6 +39,8 @@ pub struct Shard {
     pub(crate) last_gaps: BTreeMap<String, Option<(u64, u64)>>,
     pub(crate) last_batch: BatchSize,
     pub(crate) evidence: Begin,
+    /// Where positions are added.
+    pub(crate) last_positions: LastRow,
     /// What was handed over and not waited for yet.
     pub(crate) pending: Option<PendingCommit>,
     pub(crate) write_thread: WriteThread,
@@ -53,6 +56,7 @@ impl Shard {
         let head = read_head(&database, &options)?;
         let timelines = read_timelines(&database, options)?;
         let (evidence, trail) = recover(secret, &database, head.next_position)?;
+        let last_positions = LastRow::read(&database, Family::Positions, head.next_position)?;
         let progress = WriterProgress::new(head.next_position, false);
         let open = Arc::new(OpenShard { database, progress });
         Ok(Self {
@@ -66,6 +70,7 @@ impl Shard {
             last_gaps: BTreeMap::new(),
             last_batch: BatchSize::default(),
             evidence,
+            last_positions,
             pending: None,
         })
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ledger_record::key::evidence::{LeafRow, MapKey};
+use ledger_record::key::placed::{self, row_of};
 use ledger_record::key::{self, Family, LogKey};
 use ledger_record::proof::Hash;
 use ledger_record::proof::frontier::Frontier;
@@ -51,13 +52,35 @@ impl Forger {
         self.db.iterator_cf(family, IteratorMode::Start).map(|row| row.unwrap().0).collect()
     }
 
+    /// The entries in the row of a position.
+    fn entries(&self, family: Family, position: u64) -> Vec<Vec<u8>> {
+        let row = self.get(family, &key::position(row_of(position)));
+        placed::entries(&row).map(|entry| entry.unwrap().to_vec()).collect()
+    }
+
+    fn placed(&self, family: Family, position: u64) -> Vec<u8> {
+        self.entries(family, position).swap_remove(index(position))
+    }
+
+    fn put_leaf(&self, position: u64, leaf: LeafRow) {
+        let mut entries = self.entries(Family::Leaves, position);
+        entries[index(position)] = leaf.encode();
+        let mut row = Vec::new();
+        for entry in entries {
+            placed::push(&mut row, &entry);
+        }
+        self.put(Family::Leaves, &key::position(row_of(position)), &row);
+    }
+
     /// How many leaves the log has.
     pub(crate) fn size(&self) -> u64 {
-        self.keys(Family::Positions).len() as u64
+        let last = self.keys(Family::Positions).pop().unwrap();
+        let entries = self.entries(Family::Positions, key::parse_u64(&last).unwrap());
+        key::parse_u64(&last).unwrap() + entries.len() as u64
     }
 
     pub(crate) fn record(&self, position: u64) -> Record {
-        let at = self.get(Family::Positions, &key::position(position));
+        let at = self.placed(Family::Positions, position);
         let LogKey { stream, seq } = LogKey::decode(&at).unwrap();
         Record::decode(stream, seq, &self.get(Family::Log, &at)).unwrap()
     }
@@ -77,7 +100,7 @@ impl Forger {
     }
 
     fn leaf(&self, position: u64) -> LeafRow {
-        LeafRow::decode(&self.get(Family::Leaves, &key::position(position))).unwrap()
+        LeafRow::decode(&self.placed(Family::Leaves, position)).unwrap()
     }
 
     /// Rewrites leaves, chains, seals and the map from the records, as an honest ledger would, except that the last
@@ -110,7 +133,7 @@ impl Forger {
         let previous = heads.get(&stream).map_or(Hash::ZERO, |head| head.leaf);
         let beside = LeafContext { previous, pinned_realm: before.pinned_realm };
         let leaf = leaf_hash(&Leaf::from_record(&record, beside, &self.secret).unwrap().write().unwrap());
-        self.put(Family::Leaves, &key::position(position), &LeafRow { hash: leaf, ..before }.encode());
+        self.put_leaf(position, LeafRow { hash: leaf, ..before });
         if record.stream != Stream::Seals {
             heads.insert(stream, StreamHead { seq: record.seq, index: position, leaf });
         }
@@ -139,4 +162,9 @@ impl Forger {
 
 fn entries(heads: &Heads) -> Vec<MapEntry> {
     heads.iter().map(|(stream, head)| MapEntry { stream: *stream, commitment: head.commitment() }).collect()
+}
+
+/// The place of a position in its row.
+fn index(position: u64) -> usize {
+    usize::try_from(position - row_of(position)).unwrap()
 }

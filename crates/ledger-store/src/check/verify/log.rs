@@ -16,13 +16,13 @@ use ledger_record::proof::map::StreamHead;
 use ledger_record::proof::note::Checkpoint;
 use ledger_record::record::{Content, Record, Seal, Stream};
 
-use crate::audit::{grow, leaf_at};
+use crate::audit::{grow, leaf_of};
 use crate::check::verify::map::{AHEAD, Parts, SealClaim};
 use crate::check::verify::offsets::{Accounted, Offsets, Sources};
 use crate::check::verify::sweep::{Slot, Table};
 use crate::check::verify::{ShardFault, VerifyError, check_rules, joined};
 use crate::db::database::damaged;
-use crate::db::scan::{Scan, everything};
+use crate::db::placed::PlacedEntries;
 use crate::error::{Damage, ReadError};
 use crate::read::snapshot::Snapshot;
 
@@ -80,7 +80,7 @@ struct Leaves<'s, 'a> {
     snapshot: &'s Snapshot<'a>,
     secret: &'s LedgerSecret,
     signed: &'s [Checkpoint],
-    rows: Scan<'a>,
+    rows: PlacedEntries<'a>,
     seals: Seals<'a>,
     tree: Frontier,
 }
@@ -91,7 +91,7 @@ impl<'s, 'a> Leaves<'s, 'a> {
         secret: &'s LedgerSecret,
         signed: &'s [Checkpoint],
     ) -> Result<Self, VerifyError> {
-        let rows = snapshot.database.scan(Family::Leaves, everything(), snapshot.sweeping());
+        let rows = PlacedEntries::new(snapshot.database, Family::Leaves, 0, snapshot.sweeping());
         let (rows, seals) = (rows.map_err(ReadError::from)?, Seals::new(snapshot)?);
         let leaves = Self { snapshot, secret, signed, rows, seals, tree: Frontier::default() };
         leaves.compare_signed()?;
@@ -108,7 +108,7 @@ impl<'s, 'a> Leaves<'s, 'a> {
     }
 
     fn position(&mut self, position: u64, table: &Table) -> Result<(), VerifyError> {
-        let stored = leaf_at(position, self.rows.step().map_err(ReadError::from)?)?;
+        let stored = leaf_of(position, self.rows.expect(position)?)?;
         match table.get(position) {
             Some(slot) if slot.leaf == stored => {}
             Some(_) => return Err(self.other_leaf(position, stored)?.into()),
@@ -161,9 +161,7 @@ impl<'s, 'a> Leaves<'s, 'a> {
 
     /// No leaf is left, and nothing longer was signed; answers the tree.
     pub(super) fn finish(mut self) -> Result<Frontier, VerifyError> {
-        if let Some((at, _)) = self.rows.step().map_err(ReadError::from)? {
-            return Err(ReadError::from(damaged(Family::Leaves, at, Damage::Misplaced)).into());
-        }
+        self.rows.expect_end()?;
         match self.signed.iter().find(|signed| signed.size > self.tree.size()) {
             Some(signed) => Err(ShardFault::Shorter { size: signed.size, found: self.tree.size() }.into()),
             None => Ok(self.tree),
@@ -175,7 +173,7 @@ impl<'s, 'a> Leaves<'s, 'a> {
 /// seals stand where they must and say what is true.
 struct Order<'s, 'a> {
     sources: &'s Sources,
-    positions: Scan<'a>,
+    positions: PlacedEntries<'a>,
     seals: Seals<'a>,
     sealing: Sealing,
     offsets: Offsets<'s>,
@@ -193,7 +191,7 @@ impl<'s, 'a> Order<'s, 'a> {
     pub(super) fn new(snapshot: &'s Snapshot<'a>, sources: &'s Sources) -> Result<Self, ReadError> {
         Ok(Self {
             sources,
-            positions: snapshot.database.scan(Family::Positions, everything(), snapshot.sweeping())?,
+            positions: PlacedEntries::new(snapshot.database, Family::Positions, 0, snapshot.sweeping())?,
             seals: Seals::new(snapshot)?,
             sealing: Sealing::default(),
             offsets: Offsets::new(snapshot)?,
@@ -224,10 +222,7 @@ impl<'s, 'a> Order<'s, 'a> {
     }
 
     fn position(&mut self, position: u64, table: &Table) -> Result<(), VerifyError> {
-        let at = key::position(position);
-        let row = self.positions.step().map_err(ReadError::from)?.filter(|(key, _)| *key == at);
-        let (_, reference) =
-            row.ok_or_else(|| ReadError::from(damaged(Family::Positions, &at, Damage::Missing)))?;
+        let reference = self.positions.expect(position)?;
         match table.get(position) {
             Some(slot) => {
                 let number = slot.stream as usize;
@@ -237,6 +232,7 @@ impl<'s, 'a> Order<'s, 'a> {
                 self.heads[number] += 1;
                 let seq = self.heads[number];
                 if !table.stream(slot.stream).is_record(reference, seq) {
+                    let at = key::position(position);
                     return Err(ReadError::from(damaged(Family::Positions, &at, Damage::Misplaced)).into());
                 }
                 self.record(position, &slot, seq, table)
@@ -290,9 +286,7 @@ impl<'s, 'a> Order<'s, 'a> {
     /// Closes the accounts; answers the seals, and what the accounts came to.
     pub(super) fn finish(mut self) -> Result<(Sealing, Accounted), VerifyError> {
         // Positions beyond the end, and seals that no position has, are of a longer log.
-        if let Some((at, _)) = self.positions.step().map_err(ReadError::from)? {
-            return Err(ReadError::from(damaged(Family::Positions, at, Damage::Misplaced)).into());
-        }
+        self.positions.expect_end()?;
         self.seals.finish()?;
         Ok((self.sealing, self.offsets.finish()?))
     }

@@ -17,7 +17,7 @@ use ledger_record::proof::line::{self, LeafContext, LeafHasher, LedgerSecret, ow
 use ledger_record::proof::{Hash, log as whole};
 use ledger_record::record::{Content, PriorLog, Record, Stream, decode_outcome, encode_outcome};
 use ledger_record::replay::Replay;
-use ledger_record::rows::TenantRow;
+use ledger_record::rows::{FirstIds, TenantRow};
 
 use crate::check::verify::offsets::Sources;
 use crate::check::verify::sweep::{NamedStream, Slot, Table, Totals, put_all};
@@ -140,12 +140,13 @@ impl<'s, 'a> TenantVerifier<'s, 'a> {
         result: &mut TenantResult,
     ) -> Result<(), VerifyError> {
         (result.last, result.corrections) = (None, 0);
-        let mut replay = Replay::default();
+        let (mut replay, mut first_ids) = (Replay::default(), FirstIds::default());
         for (position, arrived) in self.arrivals(records) {
             match arrived {
                 Arrived::OwnRecord { record, event, stored } => {
                     let seq = record.seq;
                     let mut outcome = replay.append(seq, event);
+                    first_ids.push(seq, event);
                     if !result.is_stored_as(&outcome, stored) {
                         outcome = stored_outcome(record, stored)?;
                         let client = client.clone();
@@ -174,7 +175,7 @@ impl<'s, 'a> TenantVerifier<'s, 'a> {
         result.apps.extend(tenant.installations.keys().map(|app| (app.clone(), tenant.latest_of(app))));
         let (seq, position, _) = result.last.unwrap_or_default();
         result.row.clear();
-        TenantRow { seq, position, tenant }.encode_into(&mut result.row);
+        TenantRow { seq, position, first_ids, tenant }.encode_into(&mut result.row);
         if result.row != row {
             result.fault.get_or_insert_with(|| ShardFault::State(client.clone()));
         }

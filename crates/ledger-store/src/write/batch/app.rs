@@ -13,14 +13,15 @@ use ledger_core::tenant::Outcome;
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::index::{IndexEntry, app_prefix};
-use ledger_record::key::{self, CorrectionKey, Family, LogKey};
+use ledger_record::key::{self, CorrectionKey, Family};
 use ledger_record::record::{Content, Stream};
 use ledger_record::rows::{TenantRow, encode_changes};
 use rocksdb::ReadOptions;
 
 use crate::db::database::{Database, damaged};
 use crate::db::decode;
-use crate::db::scan::{Scan, everything_from, prefixed};
+use crate::db::placed::PlacedEntries;
+use crate::db::scan::{Scan, prefixed};
 use crate::error::{AppendError, Damage, ReadError};
 use crate::read::lists;
 use crate::write::batch::working_set::{TenantEntry, check_is_new, stored_row};
@@ -69,6 +70,7 @@ impl Batch<'_> {
         }
         self.timelines = Some(timelines);
         self.next.recorded = Some(recorded);
+        self.ids.insert(key::log::id(&event), self.records.len());
         let content =
             Content::Event { event, time_defaulted, outcome: Outcome { late, changes: Vec::new() } };
         self.push(Stream::App(app), row.seq, from, recorded, content, None, None)?;
@@ -173,8 +175,11 @@ impl AffectedTenant {
 ///
 /// Both ways find more than is affected, in another order: which tenants change, and how, does not depend on the way
 /// (I-5).
-pub(super) struct AffectedTenants<'a> {
-    scan: Scan<'a>,
+pub(super) enum AffectedTenants<'a> {
+    /// By the end of the log.
+    Records(PlacedEntries<'a>),
+    /// By the index.
+    Installations(Scan<'a>),
 }
 
 impl<'a> AffectedTenants<'a> {
@@ -188,29 +193,31 @@ impl<'a> AffectedTenants<'a> {
         since: Timestamp,
     ) -> Result<Self, ReadError> {
         let first = decode::first_recorded_since(database, end, since, &ReadOptions::default())?;
-        let (family, range) = if end - first < installations {
-            (Family::Positions, everything_from(key::position(first).to_vec()))
+        let options = ReadOptions::default();
+        Ok(if end - first < installations {
+            Self::Records(PlacedEntries::new(database, Family::Positions, first, options)?)
         } else {
-            (Family::Index, prefixed(app_prefix(app)))
-        };
-        Ok(Self { scan: database.scan(family, range, ReadOptions::default())? })
+            Self::Installations(database.scan(Family::Index, prefixed(app_prefix(app)), options)?)
+        })
     }
 
     pub(super) fn next(&mut self) -> Result<Option<AffectedTenant>, ReadError> {
-        let family = self.scan.family();
-        while let Some((key, value)) = self.scan.step()? {
-            if family == Family::Index {
-                let IndexEntry::App { client, .. } = lists::decode(key)? else {
-                    return Err(damaged(Family::Index, key, Damage::Misplaced).into());
-                };
-                return Ok(Some(AffectedTenant { client, position: None }));
+        match self {
+            Self::Records(references) => {
+                while let Some((position, reference)) = references.step()? {
+                    if let Stream::Tenant(client) = decode::reference(position, reference)?.stream {
+                        return Ok(Some(AffectedTenant { client, position: Some(position) }));
+                    }
+                }
+                Ok(None)
             }
-            let damaged = |error| damaged(Family::Positions, key, error);
-            if let Stream::Tenant(client) = LogKey::decode(value).map_err(damaged)?.stream {
-                let position = Some(key::parse_u64(key).map_err(damaged)?);
-                return Ok(Some(AffectedTenant { client, position }));
-            }
+            Self::Installations(index) => match index.step()? {
+                None => Ok(None),
+                Some((key, _)) => match lists::decode(key)? {
+                    IndexEntry::App { client, .. } => Ok(Some(AffectedTenant { client, position: None })),
+                    _ => Err(damaged(Family::Index, key, Damage::Misplaced).into()),
+                },
+            },
         }
-        Ok(None)
     }
 }

@@ -13,12 +13,12 @@ use ledger_record::key::{self, DuplicateKey, Family};
 use ledger_record::proof::line::pinned_realm_after;
 use ledger_record::record::{Content, Coordinates, LoggedEvent, RULES, Record, Stream};
 use ledger_record::rejection::{Reason, Rejection};
-use ledger_record::rows::AppRow;
+use ledger_record::rows::{AppRow, FirstIds};
 use rocksdb::ReadOptions;
 
-use crate::db::database::damaged;
+use crate::db::database::{Database, damaged};
 use crate::db::decode;
-use crate::error::{AppendError, Damage};
+use crate::error::{AppendError, Damage, ReadError};
 use crate::write::batch::working_set::TenantEntry;
 use crate::write::batch::{AppendResult, Batch, FutureLimit, IncomingEvent, Pending, after, within_lines};
 
@@ -35,20 +35,16 @@ impl Batch<'_> {
             return Ok(AppendResult::Refused(arrival.future.rejection("time")));
         }
         let stream = Stream::from_event(&arrival.event);
-        let id_key = key::log::id(&arrival.event);
-        if let Some(original) = self.find_original(&stream, &id_key)? {
+        if let Some(original) = self.find_original(&stream, &arrival.event)? {
             return Ok(self.repeat(&arrival, &original));
         }
         self.seal_before(&arrival.from, recorded);
-        let index = self.records.len();
-        let offer = match &arrival.event.body {
+        match &arrival.event.body {
             Body::Installation { client, .. } | Body::Tenant { client, .. } => {
-                self.append_to_tenant(client.clone(), arrival, recorded)?
+                self.append_to_tenant(client.clone(), arrival, recorded)
             }
-            Body::App { app, .. } => self.append_to_app(app.clone(), arrival, recorded)?,
-        };
-        self.ids.insert(id_key, index);
-        Ok(offer)
+            Body::App { app, .. } => self.append_to_app(app.clone(), arrival, recorded),
+        }
     }
 
     fn append_to_tenant(
@@ -80,6 +76,10 @@ impl Batch<'_> {
         let pinned = pinned_realm_after(&event, &entry.row.tenant);
         entry.row.seq = seq;
         entry.row.position = position;
+        entry.row.first_ids.push(seq, &event);
+        if seq > FirstIds::LAST_SEQ {
+            self.ids.insert(key::log::id(&event), self.records.len());
+        }
         entry.pending.push(self.records.len());
         let raised = raised_apps(entry, &event);
         if entry.keeps_history() {
@@ -180,37 +180,72 @@ pub(super) struct Original {
     logged: LoggedEvent,
 }
 
+impl Original {
+    fn from_pending(stream: &Stream, pending: &Pending) -> Result<Self, ReadError> {
+        let logged = decode::event_of(stream, &pending.key, &pending.value)?;
+        Ok(Self { seq: pending.seq, logged })
+    }
+
+    fn stored(stream: &Stream, seq: u64, database: &Database) -> Result<Self, ReadError> {
+        let at = key::log::log(stream, seq);
+        let value = database
+            .get(Family::Log, &at, &ReadOptions::default())?
+            .ok_or_else(|| damaged(Family::Log, &at, Damage::Missing))?;
+        Ok(Self { seq, logged: decode::event_of(stream, &at, &value)? })
+    }
+}
+
 impl Batch<'_> {
-    /// The record of the stream with an event id, under its key in `ids`, stored or in this batch.
-    pub(super) fn find_original(
-        &mut self,
-        stream: &Stream,
-        id_key: &[u8],
-    ) -> Result<Option<Original>, AppendError> {
-        let here = self.ids.get(id_key).and_then(|index| self.records.get(*index));
-        let pending = || self.shard.pending.as_ref().and_then(|batch| batch.record_with(id_key));
-        if let Some(pending) = here.or_else(pending) {
-            let logged = decode::event_of(stream, &pending.key, &pending.value)?;
-            return Ok(Some(Original { seq: pending.seq, logged }));
-        }
+    /// The record of the stream that has the id of an event, stored, in flight or in this batch.
+    fn find_original(&mut self, stream: &Stream, event: &Event) -> Result<Option<Original>, AppendError> {
         if let Stream::Tenant(client) = stream {
             self.settle_for(client)?;
             let database = &self.shard.open.database;
-            // A new tenant has no ids: its row, which is needed anyway, says so.
             let (cache, histories) = (&mut self.shard.tenants, &mut self.shard.histories);
-            if !self.tenants.load(client, cache, histories, database)?.is_stored() {
+            let row = &self.tenants.load(client, cache, histories, database)?.row;
+            let (seq, suspects) = (row.seq, row.first_ids.suspects(event).collect::<Vec<u64>>());
+            for suspect in suspects {
+                let original = self.original(client, stream, suspect)?;
+                if original.logged.event.id == event.id && original.logged.event.app() == event.app() {
+                    return Ok(Some(original));
+                }
+            }
+            if seq <= FirstIds::LAST_SEQ {
                 return Ok(None);
             }
         }
+        self.find_by_row(stream, &key::log::id(event))
+    }
+
+    /// The record with an event id that has a row of its own.
+    fn find_by_row(&self, stream: &Stream, id_key: &[u8]) -> Result<Option<Original>, AppendError> {
+        let here = self.ids.get(id_key).and_then(|index| self.records.get(*index));
+        let pending = || self.shard.pending.as_ref().and_then(|batch| batch.record_with(id_key));
+        if let Some(pending) = here.or_else(pending) {
+            return Ok(Some(Original::from_pending(stream, pending)?));
+        }
         let database = &self.shard.open.database;
-        let options = ReadOptions::default();
-        let Some(reference) = database.get(Family::Ids, id_key, &options)? else { return Ok(None) };
+        let Some(reference) = database.get(Family::Ids, id_key, &ReadOptions::default())? else {
+            return Ok(None);
+        };
         let seq = key::parse_u64(&reference).map_err(|error| damaged(Family::Ids, id_key, error))?;
-        let at = key::log::log(stream, seq);
-        let value = database
-            .get(Family::Log, &at, &options)?
-            .ok_or_else(|| damaged(Family::Log, &at, Damage::Missing))?;
-        Ok(Some(Original { seq, logged: decode::event_of(stream, &at, &value)? }))
+        Ok(Some(Original::stored(stream, seq, database)?))
+    }
+
+    /// A record of a tenant.
+    fn original(&self, client: &ClientKey, stream: &Stream, seq: u64) -> Result<Original, AppendError> {
+        let is_it = |pending: &&Pending| pending.seq == seq;
+        let mut in_flight = self.shard.pending.iter().flat_map(|batch| batch.records_of(client));
+        if let Some(pending) = self.records_of(client).find(is_it).or_else(|| in_flight.find(is_it)) {
+            return Ok(Original::from_pending(stream, pending)?);
+        }
+        Ok(Original::stored(stream, seq, &self.shard.open.database)?)
+    }
+
+    /// The records of a tenant in this batch.
+    fn records_of(&self, client: &ClientKey) -> impl Iterator<Item = &Pending> {
+        let indices = self.tenants.get(client).map_or(&[][..], |entry| entry.pending.as_slice());
+        indices.iter().filter_map(|index| self.records.get(*index))
     }
 
     /// Counts a repeat with the same content, refuses one with other content.

@@ -4,13 +4,14 @@ use std::cmp::Ordering;
 
 use foldhash::{HashMap, HashMapExt as _};
 use ledger_record::key::index::{index_keys, listed};
+use ledger_record::key::log::TENANT;
 use ledger_record::key::{self, Family, MetaKey};
 use rocksdb::WriteBatch;
 
 use crate::audit::PendingLeaves;
 use crate::db::options::APP_ROWS_KEPT;
 use crate::error::{AppendError, StorageError};
-use crate::write::batch::{Batch, BatchSize, Committed};
+use crate::write::batch::{Batch, BatchSize, Committed, Pending};
 use crate::write::pending_commit::{CommitRequest, PendingCommit};
 use crate::write::shard::Shard;
 
@@ -55,26 +56,29 @@ impl<'a> Batch<'a> {
         let leaf_bytes = 64 * self.records.len();
         let bytes = 2 * self.record_bytes + leaf_bytes + self.tenants.row_bytes() + 4096;
         let mut write = WriteBatch::with_capacity_bytes(bytes);
-        self.put_records(&mut write)?;
+        // Tenants come first in the log.
         self.put_tenants(&mut write)?;
+        self.put_records(&mut write)?;
         self.put_beside(&mut write)?;
         self.put_meta(&mut write)?;
         Ok(write)
     }
 
-    fn put_records(&self, write: &mut WriteBatch) -> Result<(), StorageError> {
+    fn put_records(&mut self, write: &mut WriteBatch) -> Result<(), StorageError> {
         let database = &self.shard.open.database;
-        let mut by_key: Vec<_> = self.records.iter().collect();
-        by_key.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         let log = database.family(Family::Log)?;
-        // What a seal says is not known yet.
-        for record in by_key.into_iter().filter(|record| !record.value.is_empty()) {
+        // Those of tenants go with their rows. What a seal says is not known yet.
+        let is_other = |record: &&Pending| record.key.first() != Some(&TENANT) && !record.value.is_empty();
+        let mut others: Vec<_> = self.records.iter().filter(is_other).collect();
+        others.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        for record in others {
             write.put_cf(log, &record.key, &record.value);
         }
         let positions = database.family(Family::Positions)?;
-        for (position, record) in (self.shard.head.next_position..).zip(&self.records) {
-            write.put_cf(positions, key::position(position), &record.key);
+        for record in &self.records {
+            self.last_positions.push(&record.key, |key, row| write.put_cf(positions, key, row));
         }
+        self.last_positions.put_rest(|key, row| write.put_cf(positions, key, row));
         let seq_of = |index: usize| self.records.get(index).map(|record| record.seq);
         let ids = self.ids.iter().filter_map(|(id_key, index)| Some((id_key, seq_of(*index)?)));
         let mut ids: Vec<_> = ids.collect();
@@ -86,13 +90,16 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Rows of the tenants that changed, and what changes in the index with them.
+    /// The tenants that changed, in order: each one's records, its row, and what changes in the index with it.
     fn put_tenants(&mut self, write: &mut WriteBatch) -> Result<(), StorageError> {
         let database = &self.shard.open.database;
-        let tenants = database.family(Family::Tenants)?;
+        let (log, tenants) = (database.family(Family::Log)?, database.family(Family::Tenants)?);
         let mut index = Vec::new();
         let mut value = Vec::new();
         for (client, entry) in self.tenants.changed_by_client() {
+            for record in entry.pending.iter().filter_map(|index| self.records.get(*index)) {
+                write.put_cf(log, &record.key, &record.value);
+            }
             value.clear();
             entry.row.encode_into(&mut value);
             entry.stored_bytes = value.len();
@@ -160,6 +167,7 @@ impl<'a> Batch<'a> {
             PendingCommit { records: self.records, ids: self.ids, tenants: HashMap::new(), first };
         shard.last_batch = BatchSize { records: pending.records.len(), tenants: self.tenants.len() };
         shard.head = self.next;
+        shard.last_positions = self.last_positions;
         shard.evidence = self.evidence.end();
         if let Some(timelines) = self.timelines {
             shard.timelines = timelines;

@@ -212,6 +212,10 @@ impl WorkingSet {
         }
     }
 
+    pub(super) fn get(&self, client: &ClientKey) -> Option<&TenantEntry> {
+        self.by_client.get(client)
+    }
+
     pub(super) fn contains(&self, client: &ClientKey) -> bool {
         self.by_client.contains_key(client)
     }
