@@ -245,7 +245,7 @@ fn second_writer_is_refused_and_readers_continue() {
 #[test]
 fn reader_opens_during_flush_and_compaction() {
     let small =
-        StoreOptions { write_buffer_bytes: 1 << 20, wal_bytes_per_shard: 1 << 18, ..StoreOptions::default() };
+        StoreOptions { memory_bytes: Some(8 << 20), wal_bytes_per_shard: 1 << 18, ..StoreOptions::default() };
     let ledger = Ledger::with(small.clone());
     let mut shard = ledger.shard();
     let read_only = DataDir::open_existing_read_only(ledger.dir.path(), small).unwrap();
