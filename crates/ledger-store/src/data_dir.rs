@@ -36,6 +36,7 @@ use ledger_record::rows::{ShardIdentity, SourcePosition};
 
 use crate::data_dir::manifest::{Manifest, check_topic, shard_path};
 use crate::db::database::{Database, rocksdb_failed};
+use crate::db::memory::{Memory, MemoryPart};
 use crate::db::options::{
     DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, READ_ONLY_PAUSE_MS, READ_ONLY_TRIES, StoreOptions,
 };
@@ -170,6 +171,16 @@ impl DataDir {
 
     pub(crate) fn resources(&self) -> &Arc<Resources> {
         &self.resources
+    }
+
+    /// The memory that all shards of the directory share, and those that work on them.
+    pub fn memory(&self) -> &Arc<Memory> {
+        self.resources.memory()
+    }
+
+    /// What is in use of the parts of the memory that are counted.
+    pub fn memory_used(&self) -> Vec<(MemoryPart, usize)> {
+        self.resources.memory_used()
     }
 
     /// Remembers where a topic's messages come from, or refuses when that is another place than before.
@@ -366,6 +377,7 @@ impl DataDir {
         self.secret()?;
         let identity = self.shard_identity(id)?;
         let path = shard_path(&self.path, id);
+        let open_files = self.open_files()?;
         let manifest = self.manifest()?;
         self.refuse_gone(&manifest, id)?;
         if !path.is_dir() || !manifest.has_begun(id) {
@@ -379,13 +391,15 @@ impl DataDir {
                 manifest.write(&self.path)?;
             }
         }
-        Database::open(&path, id, &identity, self.open_files()?, &self.resources)
+        Database::open(&path, id, &identity, open_files, &self.resources)
     }
 
-    /// How many files a shard may hold open beside those of the others.
+    /// How many files a shard may hold open beside those of the others; its memory is divided likewise.
     fn open_files(&self) -> Result<u32, OpenError> {
         let options = self.resources.limits();
-        let partitions = u32::try_from(self.partitions()?.len()).unwrap_or(u32::MAX);
+        let partitions = self.partitions()?.len();
+        self.resources.set_partitions(partitions);
+        let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
         options.open_files(partitions).ok_or_else(|| OpenError::TooFewDescriptors {
             descriptors: options.descriptors.unwrap_or(u32::MAX),
             partitions,

@@ -27,6 +27,7 @@ mod descriptors;
 mod env;
 mod evidence;
 mod failure;
+mod memory;
 mod output;
 mod partner_list;
 mod sampling;

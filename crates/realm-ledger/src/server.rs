@@ -20,7 +20,7 @@ use ledger_api::ledger::Ledger;
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::publish::Publisher;
 use ledger_ingest::topics;
-use ledger_store::{Catalog, DataDir};
+use ledger_store::{Catalog, DataDir, MemoryPart};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -30,7 +30,7 @@ use tracing::{error, info, warn};
 use crate::background::Background;
 use crate::config::Config;
 use crate::evidence::EvidenceThreads;
-use crate::{Exit, Failure, app_copies, descriptors, sampling, secret, telemetry};
+use crate::{Exit, Failure, app_copies, descriptors, memory, sampling, secret, telemetry};
 
 /// How long what still runs after a drain may take to notice.
 const LAST_WAIT: Duration = Duration::from_millis(500);
@@ -138,8 +138,14 @@ impl Server {
         let runtime = runtime.map_err(no_runtime)?;
         let signals = Signals::new(&runtime)?;
         let secret = data.ledger_secret().cloned();
-        let ledger = Arc::new(Ledger::from_catalog(Arc::clone(&catalog)).with_secret(secret));
-        let render = Arc::new(move || metrics.render());
+        let answers = data.memory().share(MemoryPart::Answers);
+        let ledger =
+            Arc::new(Ledger::from_catalog(Arc::clone(&catalog)).with_secret(secret).with_memory(answers));
+        let measured = Arc::clone(&data);
+        let render = Arc::new(move || {
+            memory::report(&measured);
+            metrics.render()
+        });
         let api = Api::new(ledger, render, config.http.options.clone());
         let pipeline = Pipeline::start(config, &data, &catalog)?;
         let address = listener.local_addr().map_err(no_runtime)?;

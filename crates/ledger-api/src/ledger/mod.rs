@@ -102,6 +102,14 @@ impl Ledger {
         }
     }
 
+    /// The same ledger, which keeps and reads no more than so many bytes in memory, and no more than without that.
+    #[must_use]
+    pub fn with_memory(self, bytes: usize) -> Self {
+        let kept = CACHE_BYTES.min(bytes / 4);
+        let histories = u32::try_from(bytes - bytes / 4).unwrap_or(u32::MAX).min(HISTORIES_BYTES);
+        Self { cache: Arc::new(Cache::new(kept)), budget: Arc::new(HistoryBudget::new(histories)), ..self }
+    }
+
     /// The same ledger, for someone who waits so long and no longer: a question that is not answered by then
     /// ends as [`QueryError::GivenUp`], so that it takes no time of others.
     #[must_use]

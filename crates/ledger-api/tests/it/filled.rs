@@ -42,11 +42,7 @@ impl Filled {
     pub(crate) fn with(partitions: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mib = 1024 * 1024;
-        let options = StoreOptions {
-            block_cache_bytes: 8 * mib,
-            write_buffer_bytes: 4 * mib,
-            ..StoreOptions::default()
-        };
+        let options = StoreOptions { memory_bytes: Some(96 * mib), ..StoreOptions::default() };
         let data = DataDir::open(directory.path(), options, LedgerSecret::from_bytes([7; 32])).unwrap();
         data.bind(TOPIC, &SourceIdentity { cluster_id: None, topic_id: None, partitions }).unwrap();
         let catalog = Arc::new(Catalog::default());

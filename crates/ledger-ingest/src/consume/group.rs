@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ledger_store::{Catalog, DataDir, OpenError};
-use rdkafka::consumer::Consumer as _;
+use ledger_store::{Catalog, DataDir, MemoryPart, OpenError};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use tracing::{debug, error, warn};
@@ -67,6 +67,30 @@ pub enum IngestError {
     /// No thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+/// Bytes that librdkafka holds for one byte of small messages that it has fetched.
+const HELD_PER_BYTE: usize = 3;
+
+/// How long the brokers may take to tell how many partitions a new topic has, and for how many it is taken if they do
+/// not: too many costs a little speed until the next start.
+const PARTITIONS_TIMEOUT: Duration = Duration::from_secs(1);
+const UNKNOWN_PARTITIONS: u32 = 64;
+
+/// What may be fetched ahead of each partition, if this process gets all of them. librdkafka takes no other value later.
+fn fetch_ahead_bytes(ingestion: &Ingestion) -> Result<usize, KafkaError> {
+    let Ingestion { data, options, .. } = ingestion;
+    let mut partitions = 0;
+    for name in &options.topics {
+        partitions += if let Ok(Some(identity)) = data.identity(name) {
+            identity.partitions
+        } else {
+            let client: BaseConsumer = options.base().create()?;
+            topic::partitions(client.client(), name, PARTITIONS_TIMEOUT).unwrap_or(UNKNOWN_PARTITIONS)
+        };
+    }
+    let share = data.memory().share(MemoryPart::Queues);
+    Ok(share / HELD_PER_BYTE / usize::try_from(partitions.max(1)).unwrap_or(usize::MAX))
 }
 
 /// Ingestion of a whole process, until stopped.
@@ -207,7 +231,7 @@ struct GroupMember {
 
 impl GroupMember {
     fn new(owner: OwnerHandle, ingestion: Arc<Ingestion>) -> Result<Self, KafkaError> {
-        let config = ingestion.options.consumer();
+        let config = ingestion.options.consumer(fetch_ahead_bytes(&ingestion)?);
         let consumer: Arc<GroupConsumer> = Arc::new(config.create_with_context(owner.callbacks())?);
         owner.join(&consumer);
         Ok(Self { owner, consumer, ingestion, subscription: TopicSubscription::default() })

@@ -53,7 +53,6 @@ impl Ingestion {
             id: id.clone(),
             status,
             batch_max_events: self.options.batch_max_events,
-            batch_max_bytes: self.options.batch_max_bytes,
             check_interval: self.options.check_interval,
             accept_incomplete_history: self.options.accept_incomplete_history,
             counts_tombstones: self.options.tombstones == "count",

@@ -40,8 +40,6 @@ pub struct KafkaOptions {
     pub accept_producer_times: bool,
     /// Most events in one write.
     pub batch_max_events: usize,
-    /// Most message bytes in one write.
-    pub batch_max_bytes: usize,
     /// How often the source is checked for retention, truncation, re-creation and new partitions.
     pub check_interval: Duration,
     /// How long a shard may take to finish what it has begun when it is given up.
@@ -95,7 +93,6 @@ impl Default for KafkaOptions {
             accept_incomplete_history: false,
             accept_producer_times: false,
             batch_max_events: 50_000,
-            batch_max_bytes: 32 * 1024 * 1024,
             check_interval: Duration::from_mins(1),
             drain_timeout: Duration::from_secs(20),
             client: ClientProperties::default(),
@@ -166,10 +163,16 @@ const PRODUCER: &[(&str, &str)] = &[
 const TUNING: &[(&str, &str)] = &[
     ("fetch.queue.backoff.ms", "20"),
     ("fetch.wait.max.ms", "100"),
-    ("queued.max.messages.kbytes", "16384"),
     ("topic.metadata.refresh.interval.ms", "60000"),
     ("statistics.interval.ms", "0"),
 ];
+
+/// Bounds of what is fetched ahead of a partition: less than the least is fetched too often.
+const AHEAD_LEAST_BYTES: usize = 64 * 1024;
+const AHEAD_MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Most of it in one answer of a broker, librdkafka's default. A message that is larger comes all the same.
+const FETCH_MOST_BYTES: usize = 1024 * 1024;
 
 /// The same of the producers. What waits to be sent waits in the log: a queue of the default gigabyte is of no use.
 const PRODUCER_TUNING: &[(&str, &str)] = &[("linger.ms", "5"), ("queue.buffering.max.kbytes", "65536")];
@@ -207,11 +210,17 @@ impl KafkaOptions {
         self.drain_timeout + self.session_timeout().saturating_sub(self.drain_timeout) / 2
     }
 
-    /// Settings of the consumer.
-    pub(crate) fn consumer(&self) -> ClientConfig {
+    /// Settings of the consumer, which may fetch so many bytes ahead of each partition.
+    pub(crate) fn consumer(&self, ahead_bytes: usize) -> ClientConfig {
         let mut config = self.base();
-        for (name, value) in TUNING {
-            config.set(*name, self.client.get(*name).map_or(*value, String::as_str));
+        let ahead_bytes = ahead_bytes.clamp(AHEAD_LEAST_BYTES, AHEAD_MOST_BYTES);
+        let ahead = [
+            ("queued.max.messages.kbytes", (ahead_bytes / 1024).to_string()),
+            ("fetch.message.max.bytes", ahead_bytes.min(FETCH_MOST_BYTES).to_string()),
+        ];
+        let ahead = ahead.iter().map(|(name, value)| (*name, value.as_str()));
+        for (name, value) in TUNING.iter().copied().chain(ahead) {
+            config.set(name, self.client.get(name).map_or(value, String::as_str));
         }
         for (name, value) in CONSUMER {
             config.set(*name, *value);
@@ -333,12 +342,17 @@ mod tests {
             ("client.id", "ledger-7"),
             ("enable.metrics.push", "true"),
         ]);
-        let config = config.consumer();
+        let config = config.consumer(1024 * 1024 * 1024);
         assert_eq!(config.get("fetch.wait.max.ms"), Some("7"));
         assert_eq!(config.get("security.protocol"), Some("ssl"));
         assert_eq!(config.get("client.id"), Some("ledger-7"));
         assert_eq!(config.get("enable.metrics.push"), Some("true"));
         assert_eq!(config.get("auto.offset.reset"), Some("error"));
+        assert_eq!(config.get("queued.max.messages.kbytes"), Some("16384"));
+        assert_eq!(config.get("fetch.message.max.bytes"), Some("1048576"));
+        let little = with(&[("fetch.message.max.bytes", "7000")]).consumer(100 * 1024);
+        assert_eq!(little.get("queued.max.messages.kbytes"), Some("100"));
+        assert_eq!(little.get("fetch.message.max.bytes"), Some("7000"));
         assert_eq!(KafkaOptions::default().base().get("client.id"), Some("realm-ledger"));
         let queue = "queue.buffering.max.kbytes";
         assert_eq!(KafkaOptions::default().producer().get(queue), Some("65536"));

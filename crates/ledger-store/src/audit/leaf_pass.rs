@@ -46,6 +46,7 @@ impl AuditWriter {
         if pending.leaves.is_empty() {
             return Ok(());
         }
+        self.fit(database)?;
         let fetched = fetch(database, &self.recent, &pending.leaves, first)?;
         let (leaves, nodes, seals) = (Vec::with_capacity(pending.leaves.len()), Vec::new(), Vec::new());
         let mut pass = LeafPass { database, trail: self, first, leaves, nodes, map: None, fetched, seals };
@@ -93,7 +94,7 @@ impl LeafPass<'_> {
         changed.sort_unstable();
         let mut map = match self.map.take() {
             Some(map) => map,
-            None => Changes::new(self.database, &mut self.trail.top)?,
+            None => Changes::new(self.database)?,
         };
         let map_root = map.put(&mut self.trail.top, &changed)?;
         self.map = Some(map);

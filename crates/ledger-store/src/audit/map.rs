@@ -13,14 +13,25 @@ use crate::db::scan::{Scan, prefixed};
 use crate::error::{Damage, ReadError, StorageError};
 use crate::read::snapshot::Snapshot;
 
-/// Depth to which the writer keeps the map in memory, and below which it is computed from its streams.
+/// Depth of the lowest nodes that are stored: below it the map is computed from its streams.
 const DEPTH: u16 = 16;
 
 /// How many nodes that depth has.
 const WIDTH: usize = 1 << DEPTH;
 
-/// Above so many, what was read of the streams is forgotten between two batches: 8 MiB.
-const STREAMS_KEPT: usize = if cfg!(test) { 64 } else { 131_072 };
+/// The writer keeps the map in memory down to a depth from here to [`DEPTH`].
+const DEPTH_LEAST: u16 = 8;
+
+/// What a node at that depth takes, with those above it and the list of streams below it.
+const NODE_BYTES: usize = 2 * size_of::<Option<MapNode>>() + size_of::<Vec<MapEntry>>();
+
+/// The depth to which a map of so many streams is kept by a shard that has so many bytes for evidence: one or two
+/// nodes for each stream.
+pub(super) fn depth_for(streams: u64, bytes: usize) -> u16 {
+    let fits = |depth: &u16| NODE_BYTES << depth <= bytes / 2;
+    let wanted = u16::try_from(streams.max(1).ilog2() + 1).unwrap_or(DEPTH).clamp(DEPTH_LEAST, DEPTH);
+    (DEPTH_LEAST..=wanted).rev().find(fits).unwrap_or(DEPTH_LEAST)
+}
 
 /// The nodes of a map, or below one node of it, down to a depth: the first at 1, the children of `i` at `2i` and
 /// `2i + 1`.
@@ -82,11 +93,14 @@ impl Levels {
 
 /// What the writer keeps of the map between two batches.
 pub(super) struct UpperLevels {
+    depth: u16,
     levels: Levels,
-    /// All streams below each node at depth 16, sorted by id; none: nothing is there, or it is not known.
+    /// All streams below each of the lowest nodes, sorted by id; none: nothing is there, or it is not known.
     below: Vec<Vec<MapEntry>>,
     /// How many streams `below` holds.
     kept: usize,
+    /// What is below this node is forgotten next.
+    oldest: usize,
 }
 
 impl std::fmt::Debug for UpperLevels {
@@ -96,26 +110,56 @@ impl std::fmt::Debug for UpperLevels {
 }
 
 impl UpperLevels {
-    /// The upper half of a stored map.
-    pub(super) fn restore(database: &Database) -> Result<Self, ReadError> {
-        let levels = Levels::read(database, MapKey::SIXTEENTHS.to_vec(), DEPTH, ReadOptions::default())?;
-        Ok(Self { levels, below: vec![Vec::new(); WIDTH], kept: 0 })
+    /// The upper levels of a stored map, to a depth.
+    pub(super) fn restore(database: &Database, depth: u16) -> Result<Self, ReadError> {
+        let mut all = Levels::read(database, MapKey::SIXTEENTHS.to_vec(), DEPTH, ReadOptions::default())?;
+        all.0.truncate(2 << depth);
+        all.0.shrink_to_fit();
+        Ok(Self { depth, levels: all, below: vec![Vec::new(); 1 << depth], kept: 0, oldest: 0 })
+    }
+
+    /// Keeps the stored map to another depth; a small difference is none.
+    pub(super) fn deepen(&mut self, database: &Database, depth: u16) -> Result<(), ReadError> {
+        if depth > self.depth || depth + 1 < self.depth {
+            *self = Self::restore(database, depth)?;
+        }
+        Ok(())
+    }
+
+    /// A node that is stored, of a stream that changed.
+    fn node_at_depth(&self, path: [u8; 2]) -> Option<MapNode> {
+        if self.depth == DEPTH {
+            return self.levels.node(WIDTH + sixteenth(path));
+        }
+        let below = self.below.get(sixteenth(path) >> (DEPTH - self.depth))?;
+        let start = below.partition_point(|entry| path_of(entry.stream) < path);
+        let end = below.partition_point(|entry| path_of(entry.stream) <= path);
+        MapNode::over_streams(DEPTH, below.get(start..end)?)
+    }
+
+    /// About what it takes.
+    pub(super) fn bytes(&self) -> usize {
+        (NODE_BYTES << self.depth) + self.kept * size_of::<MapEntry>()
     }
 
     pub(super) fn root(&self) -> Hash {
         self.levels.root()
     }
 
-    fn forget_streams(&mut self) {
-        if self.kept > STREAMS_KEPT {
-            self.below.fill(Vec::new());
-            self.kept = 0;
+    /// Forgets streams, those first that were not looked at for a round, until it takes so many bytes.
+    pub(super) fn forget_streams(&mut self, most_bytes: usize) {
+        let most = most_bytes.saturating_sub(NODE_BYTES << self.depth) / size_of::<MapEntry>();
+        let most = if cfg!(test) { most.min(64) } else { most };
+        while self.kept > most {
+            let forgotten = std::mem::take(&mut self.below[self.oldest]);
+            self.kept -= forgotten.len();
+            self.oldest = (self.oldest + 1) % self.below.len();
         }
     }
 
     /// Puts streams below one node, with what is stored there unless it is known; sorted by id, each once.
-    fn put_below(&mut self, path: usize, stored: Vec<MapEntry>, changed: &[MapEntry]) {
-        let Some(below) = self.below.get_mut(path) else { return };
+    fn put_below(&mut self, lowest: usize, stored: Vec<MapEntry>, changed: &[MapEntry]) {
+        let Some(below) = self.below.get_mut(lowest) else { return };
         self.kept -= below.len();
         if below.is_empty() {
             *below = stored;
@@ -131,18 +175,23 @@ impl UpperLevels {
             }
         }
         self.kept += below.len();
-        self.levels.set(WIDTH + path, MapNode::over_streams(DEPTH, below));
+        self.levels.set((1 << self.depth) + lowest, MapNode::over_streams(self.depth, below));
     }
 
-    fn knows_below(&self, path: usize) -> bool {
+    fn knows_below(&self, lowest: usize) -> bool {
         // Where nothing was, nothing is stored either.
-        self.levels.node(WIDTH + path).is_none()
-            || self.below.get(path).is_some_and(|known| !known.is_empty())
+        self.levels.node((1 << self.depth) + lowest).is_none()
+            || self.below.get(lowest).is_some_and(|known| !known.is_empty())
     }
 }
 
 fn sixteenth(path: [u8; 2]) -> usize {
     usize::from(u16::from_be_bytes(path))
+}
+
+/// Which of the nodes at a depth, at most [`DEPTH`], a stream is below.
+fn node_at(depth: u16, stream: Hash) -> usize {
+    sixteenth(path_of(stream)) >> (DEPTH - depth)
 }
 
 fn path_of(stream: Hash) -> [u8; 2] {
@@ -158,9 +207,7 @@ pub(super) struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    pub(super) fn new(database: &'a Database, top: &mut UpperLevels) -> Result<Self, StorageError> {
-        // Not later: what a batch puts is in the store only when the batch is.
-        top.forget_streams();
+    pub(super) fn new(database: &'a Database) -> Result<Self, StorageError> {
         let range = prefixed(MapKey::streams(&[]));
         let stored = database.scan(Family::Map, range, ReadOptions::default())?;
         Ok(Self { stored, changed: Vec::new() })
@@ -169,12 +216,12 @@ impl<'a> Changes<'a> {
     /// Puts streams into the map, sorted by id, each once. Returns its root.
     pub(super) fn put(&mut self, top: &mut UpperLevels, changed: &[MapEntry]) -> Result<Hash, ReadError> {
         let mut parents = Vec::new();
-        for group in changed.chunk_by(|a, b| path_of(a.stream) == path_of(b.stream)) {
-            let Some(path) = group.first().map(|entry| path_of(entry.stream)) else { continue };
-            let at = sixteenth(path);
-            let stored = if top.knows_below(at) { Vec::new() } else { self.stored_below(path)? };
-            top.put_below(at, stored, group);
-            let node = WIDTH + at;
+        let depth = top.depth;
+        for group in changed.chunk_by(|a, b| node_at(depth, a.stream) == node_at(depth, b.stream)) {
+            let Some(lowest) = group.first().map(|entry| node_at(depth, entry.stream)) else { continue };
+            let stored = if top.knows_below(lowest) { Vec::new() } else { self.stored_below(depth, lowest)? };
+            top.put_below(lowest, stored, group);
+            let node = (1 << depth) + lowest;
             parents.push(node / 2);
         }
         // A level at a time: its nodes depend on none of each other, so that a processor need not wait for one to hash
@@ -190,12 +237,16 @@ impl<'a> Changes<'a> {
         Ok(top.root())
     }
 
-    fn stored_below(&mut self, path: [u8; 2]) -> Result<Vec<MapEntry>, ReadError> {
-        let start = MapKey::streams(&path);
+    fn stored_below(&mut self, depth: u16, lowest: usize) -> Result<Vec<MapEntry>, ReadError> {
+        let first = u16::try_from(lowest << (DEPTH - depth)).unwrap_or(u16::MAX);
         let mut below = Vec::new();
-        let mut row = self.stored.skip_to(&start)?;
-        while let Some((key, value)) = row.filter(|(key, _)| key.starts_with(&start)) {
-            below.push(entry(key, value)?);
+        let mut row = self.stored.skip_to(&MapKey::streams(&first.to_be_bytes()))?;
+        while let Some((key, value)) = row {
+            let entry = entry(key, value)?;
+            if node_at(depth, entry.stream) != lowest {
+                break;
+            }
+            below.push(entry);
             row = self.stored.step()?;
         }
         Ok(below)
@@ -220,7 +271,7 @@ impl<'a> Changes<'a> {
             }
         }
         for path in paths {
-            if let Some(node) = top.levels.node(WIDTH + sixteenth(path)) {
+            if let Some(node) = top.node_at_depth(path) {
                 write.put_cf(family, MapKey::Sixteenth(path).encode(), node.encode());
             }
         }

@@ -16,9 +16,9 @@
 //! | what | for | at most |
 //! | --- | --- | --- |
 //! | frontier | the roots of the full subtrees | one hash for each level |
-//! | recent leaf hashes | `p` of streams that go on soon | 2 MiB |
-//! | upper half of the map, to depth 16 | the way from a stream to the root | 6 MB |
-//! | streams of the map that were read | the neighbours of a stream that changes | 8 MiB, and what a batch reads |
+//! | recent leaf hashes | `p` of streams that go on soon | 2 MiB, and a quarter of the shard's share |
+//! | upper levels of the map, about as many nodes as it has streams | the way from a stream to the root | 6 MB, and half of the share |
+//! | streams of the map that were read | the neighbours of a stream that changes | the rest of the share, and what a batch reads |
 //! | unsealed heads | what the next seal puts into the map | 4096 streams |
 //!
 //! # The map on disk
@@ -35,6 +35,7 @@ mod previous_leaves;
 mod proofs;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use ledger_record::key::{self, Family, LogKey, MapKey};
@@ -49,6 +50,7 @@ use rocksdb::ReadOptions;
 use crate::audit::map::UpperLevels;
 use crate::db::database::{Database, damaged};
 use crate::db::decode;
+use crate::db::memory::{Memory, MemoryPart, MemoryUse};
 use crate::db::placed::{LastRow, PlacedEntries, missing};
 use crate::db::scan::prefixed;
 use crate::error::{Damage, ReadError};
@@ -81,6 +83,8 @@ pub(crate) struct AuditWriter {
     frontier: Frontier,
     recent: Recent,
     top: map::UpperLevels,
+    counted: MemoryUse,
+    memory: Arc<Memory>,
     /// Heads of the streams that changed since the last seal, by id.
     unsealed: HashMap<Hash, StreamHead>,
     /// Streams with a record.
@@ -94,27 +98,36 @@ pub(crate) struct AuditWriter {
 struct Recent {
     hashes: VecDeque<Hash>,
     size: u64,
+    /// How many are kept.
+    most: usize,
 }
 
-/// Few in tests, so that they run out of it.
+/// The most that are kept: few in tests, so that they run out of it.
 const RECENT_LEAVES: usize = if cfg!(test) { 512 } else { 65_536 };
 
 impl Recent {
     const fn after(size: u64) -> Self {
-        Self { hashes: VecDeque::new(), size }
+        Self { hashes: VecDeque::new(), size, most: RECENT_LEAVES }
+    }
+
+    /// Keeps what so many bytes hold; not while a batch relies on what is there.
+    fn fit(&mut self, bytes: usize) {
+        self.most = (bytes / size_of::<Hash>()).min(RECENT_LEAVES);
+        self.hashes.drain(..self.hashes.len().saturating_sub(self.most));
+        self.hashes.shrink_to(self.most);
     }
 
     fn push(&mut self, hash: Hash) {
-        if self.hashes.len() == RECENT_LEAVES {
+        self.hashes.push_back(hash);
+        if self.hashes.len() > self.most {
             self.hashes.pop_front();
         }
-        self.hashes.push_back(hash);
         self.size += 1;
     }
 
     /// Whether it is here now, and still will be when so many more were pushed.
     fn keeps(&self, position: u64, more: usize) -> bool {
-        let oldest = (self.size + more as u64).saturating_sub(RECENT_LEAVES as u64);
+        let oldest = (self.size + more as u64).saturating_sub(self.most as u64);
         position >= oldest && self.get(position).is_some()
     }
 
@@ -148,28 +161,32 @@ fn placement(database: &Database, last: Option<&Record>, size: u64) -> Result<Se
 /// The audit trail of a log of that size.
 pub(crate) fn recover(
     secret: LedgerSecret,
+    memory: &Arc<Memory>,
     database: &Database,
     size: u64,
 ) -> Result<(Begin, AuditWriter), ReadError> {
     let last = last_seal(database, ReadOptions::default())?;
     let placement = placement(database, last.as_ref(), size)?;
     let seals = last.as_ref().map_or(0, |seal| seal.seq);
-    Ok((Begin { placement, seals }, AuditWriter::recover(secret, database, last.as_ref(), size)?))
+    Ok((Begin { placement, seals }, AuditWriter::recover(secret, memory, database, last.as_ref(), size)?))
 }
 
 impl AuditWriter {
     /// The running values of a log of that size, whose last seal is given.
     fn recover(
         secret: LedgerSecret,
+        memory: &Arc<Memory>,
         database: &Database,
         last: Option<&Record>,
         size: u64,
     ) -> Result<Self, ReadError> {
-        let top = UpperLevels::restore(database)?;
         let sealed = match last.map(|seal| &seal.content) {
             Some(Content::Seal(seal)) => Some(*seal),
             _ => None,
         };
+        let streams = sealed.map_or(0, |seal| seal.streams);
+        let share = memory.shard_share(MemoryPart::Evidence);
+        let top = UpperLevels::restore(database, map::depth_for(streams, share))?;
         if sealed.map_or(Hash::ZERO, |seal| seal.map_root) != top.root() {
             return Err(damaged(Family::Map, &MapKey::SIXTEENTHS, Damage::Contradicted).into());
         }
@@ -178,12 +195,26 @@ impl AuditWriter {
             frontier: proofs::restore(database, size)?,
             recent: Recent::after(size),
             top,
+            counted: MemoryUse::new(Arc::clone(memory), MemoryPart::Evidence),
+            memory: Arc::clone(memory),
             unsealed: HashMap::new(),
-            streams: sealed.map_or(0, |seal| seal.streams),
+            streams,
             last_row: LastRow::read(database, Family::Leaves, size)?,
         };
         trail.read_unsealed(database, sealed_size(last), size)?;
         Ok(trail)
+    }
+
+    /// Keeps what the share of the shard allows; between two batches only, as what a batch puts is in the store only
+    /// when the batch is.
+    fn fit(&mut self, database: &Database) -> Result<(), ReadError> {
+        let share = self.memory.shard_share(MemoryPart::Evidence);
+        self.recent.fit(share / 4);
+        let recent_bytes = self.recent.most * size_of::<Hash>();
+        self.top.deepen(database, map::depth_for(self.streams, share))?;
+        self.top.forget_streams(share.saturating_sub(recent_bytes));
+        self.counted.set(recent_bytes + self.top.bytes());
+        Ok(())
     }
 
     fn read_unsealed(&mut self, database: &Database, from: u64, size: u64) -> Result<(), ReadError> {

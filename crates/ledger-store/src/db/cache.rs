@@ -1,121 +1,297 @@
-//! Folded tenants that the writers keep decoded between batches: of each writer the least recently used go first.
+//! Folded tenants that a writer keeps between batches: decoded as long as there is room for that, and behind those
+//! the ones that have not come for longer as the bytes of their rows.
 //!
-//! All writers of a data directory share one budget in equal parts, so that it holds whatever the number of shards.
+//! ```text
+//!   put ─► decoded: some 3.5 kB each ──least recently used──► stored bytes: some 0.6 kB ──least recently used──► gone
+//!            └─ take: as it is                                  └─ take: decoded, nothing is read
+//! ```
+//!
+//! What is decoded gives way first, down to a part of the budget: a tenant that must be decoded costs a third of one
+//! that must be read. One table says where a tenant is; both kinds stand in the order of their last use.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use foldhash::fast::RandomState;
 use foldhash::{HashMap, HashMapExt};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::state::Installation;
 use ledger_record::rows::TenantRow;
 
-use crate::db::options::{LATE_RECORDS_KEPT, StoreOptions};
-
-/// What the writers of a data directory may keep decoded, together.
-#[derive(Debug)]
-pub(crate) struct WriterBudget {
-    tenant_bytes: usize,
-    writers: AtomicUsize,
-}
-
-impl WriterBudget {
-    pub(crate) fn new(options: &StoreOptions) -> Self {
-        Self { tenant_bytes: options.tenant_cache_bytes, writers: AtomicUsize::new(0) }
-    }
-
-    fn share_of(&self, all: usize) -> usize {
-        all / self.writers.load(Ordering::Relaxed).max(1)
-    }
-
-    /// Records in histories that one writer keeps.
-    pub(crate) fn late_records(&self) -> usize {
-        self.share_of(LATE_RECORDS_KEPT)
-    }
-}
+use crate::db::memory::{Memory, MemoryPart, MemoryUse, WriterMemory};
 
 /// Bounded by the bytes its rows take, roughly.
 #[derive(Debug)]
 pub(crate) struct TenantCache {
-    rows: HashMap<ClientKey, Cached>,
-    /// Every use, oldest first. Of a row only its last one counts: the others are passed over.
-    by_use: VecDeque<(u64, ClientKey)>,
-    uses: u64,
-    bytes: usize,
-    budget: Arc<WriterBudget>,
+    /// Where the tenant is, by the hash of its key.
+    places: HashMap<u64, Place>,
+    hasher: RandomState,
+    decoded: Ring<Box<Decoded>>,
+    stored: Ring<Stored>,
+    counted: MemoryUse,
+    budget: WriterMemory,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Decoded(u64),
+    Stored(u64),
 }
 
 #[derive(Debug)]
-struct Cached {
+struct Decoded {
+    client: ClientKey,
     row: TenantRow,
-    bytes: usize,
-    used: u64,
+    stored_bytes: usize,
 }
 
+/// The length of the client key, the key, and the row, in one piece.
+#[derive(Debug)]
+struct Stored(Box<[u8]>);
+
+/// What is decoded keeps at least so much of the budget.
+const DECODED_PERCENT: usize = 20;
+
 impl TenantCache {
-    pub(crate) fn new(budget: Arc<WriterBudget>) -> Self {
-        budget.writers.fetch_add(1, Ordering::Relaxed);
-        Self { rows: HashMap::new(), by_use: VecDeque::new(), uses: 0, bytes: 0, budget }
+    pub(crate) fn new(memory: Arc<Memory>) -> Self {
+        Self {
+            places: HashMap::new(),
+            hasher: RandomState::default(),
+            decoded: Ring::default(),
+            stored: Ring::default(),
+            counted: MemoryUse::new(Arc::clone(&memory), MemoryPart::Tenants),
+            budget: WriterMemory::new(memory),
+        }
     }
 
-    pub(crate) fn budget(&self) -> &WriterBudget {
-        &self.budget
+    pub(crate) fn budget(&self) -> &Arc<Memory> {
+        self.budget.memory()
     }
 
-    /// Takes a row out, to be changed; [`Self::put`] brings it back.
+    /// Takes a row out, with its bytes when stored, to be changed; [`Self::put`] brings it back.
     pub(crate) fn take(&mut self, client: &ClientKey) -> Option<(TenantRow, usize)> {
-        let cached = self.rows.remove(client)?;
-        self.bytes -= cost(&cached.row, cached.bytes);
-        Some((cached.row, cached.bytes))
+        let hash = self.hash(client.as_bytes());
+        match *self.places.get(&hash)? {
+            Place::Decoded(at) if self.decoded.get(at)?.client == *client => {
+                self.places.remove(&hash);
+                let decoded = self.decoded.take(at)?;
+                Some((decoded.row, decoded.stored_bytes))
+            }
+            Place::Stored(at) if self.stored.get(at)?.client() == client.as_bytes() => {
+                self.places.remove(&hash);
+                self.stored.take(at)?.decode()
+            }
+            // Another tenant with the same hash.
+            Place::Decoded(_) | Place::Stored(_) => None,
+        }
+    }
+
+    pub(crate) fn contains(&self, client: &ClientKey) -> bool {
+        match self.places.get(&self.hash(client.as_bytes())) {
+            Some(Place::Decoded(at)) => self.decoded.get(*at).is_some_and(|kept| kept.client == *client),
+            Some(Place::Stored(at)) => {
+                self.stored.get(*at).is_some_and(|kept| kept.client() == client.as_bytes())
+            }
+            None => false,
+        }
     }
 
     /// Looks at a row, and how many bytes it has when stored, without counting it as a use.
-    pub(crate) fn peek(&self, client: &ClientKey) -> Option<(&TenantRow, usize)> {
-        self.rows.get(client).map(|cached| (&cached.row, cached.bytes))
+    pub(crate) fn peek(&self, client: &ClientKey) -> Option<(Cow<'_, TenantRow>, usize)> {
+        match *self.places.get(&self.hash(client.as_bytes()))? {
+            Place::Decoded(at) => {
+                let kept = self.decoded.get(at).filter(|kept| kept.client == *client)?;
+                Some((Cow::Borrowed(&kept.row), kept.stored_bytes))
+            }
+            Place::Stored(at) => {
+                let kept = self.stored.get(at).filter(|kept| kept.client() == client.as_bytes())?;
+                kept.decode().map(|(row, bytes)| (Cow::Owned(row), bytes))
+            }
+        }
     }
 
     /// Keeps a row whose stored form has so many bytes.
     pub(crate) fn put(&mut self, client: ClientKey, row: TenantRow, stored_bytes: usize) {
-        self.take(&client);
-        self.uses += 1;
-        self.bytes += cost(&row, stored_bytes);
-        self.by_use.push_back((self.uses, client.clone()));
-        self.rows.insert(client, Cached { row, bytes: stored_bytes, used: self.uses });
-        let limit_bytes = self.budget.share_of(self.budget.tenant_bytes);
-        while self.bytes > limit_bytes {
-            let Some((used, client)) = self.by_use.pop_front() else { return };
-            if is_last_use(&self.rows, &client, used) {
-                self.take(&client);
+        let hash = self.hash(client.as_bytes());
+        self.remove(hash);
+        let at = self.decoded.push(Box::new(Decoded { client, row, stored_bytes }));
+        self.places.insert(hash, Place::Decoded(at));
+        self.make_room();
+        self.close_holes();
+        self.counted.set(self.bytes());
+    }
+
+    fn hash(&self, client: &[u8]) -> u64 {
+        self.hasher.hash_one(client)
+    }
+
+    fn bytes(&self) -> usize {
+        self.decoded.bytes + self.stored.bytes
+    }
+
+    fn remove(&mut self, hash: u64) {
+        match self.places.remove(&hash) {
+            Some(Place::Decoded(at)) => drop(self.decoded.take(at)),
+            Some(Place::Stored(at)) => drop(self.stored.take(at)),
+            None => {}
+        }
+    }
+
+    fn make_room(&mut self) {
+        let limit = self.budget().shard_share(MemoryPart::Tenants);
+        while self.bytes() > limit {
+            if self.decoded.bytes > limit / 100 * DECODED_PERCENT || self.stored.bytes == 0 {
+                let Some(oldest) = self.decoded.pop_oldest() else { return };
+                let stored = Stored::from_decoded(&oldest);
+                let hash = self.hash(stored.client());
+                if stored.bytes() > limit {
+                    self.places.remove(&hash);
+                } else {
+                    self.places.insert(hash, Place::Stored(self.stored.push(stored)));
+                }
+            } else if let Some(oldest) = self.stored.pop_oldest() {
+                let hash = self.hash(oldest.client());
+                self.places.remove(&hash);
             }
         }
-        if self.by_use.len() > 4 * self.rows.len() + USES_AT_LEAST {
-            let rows = &self.rows;
-            self.by_use.retain(|(used, client)| is_last_use(rows, client, *used));
+    }
+
+    fn close_holes(&mut self) {
+        let (places, hasher) = (&mut self.places, &self.hasher);
+        self.decoded.close_holes(|kept, at| {
+            places.insert(hasher.hash_one(kept.client.as_bytes()), Place::Decoded(at));
+        });
+        self.stored.close_holes(|kept, at| {
+            places.insert(hasher.hash_one(kept.client()), Place::Stored(at));
+        });
+    }
+}
+
+impl Stored {
+    fn from_decoded(decoded: &Decoded) -> Self {
+        let key = decoded.client.as_bytes();
+        let mut bytes = Vec::with_capacity(1 + key.len() + decoded.stored_bytes);
+        // Keys of clients have at most 255 bytes.
+        bytes.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
+        bytes.extend_from_slice(key);
+        decoded.row.encode_into(&mut bytes);
+        Self(bytes.into_boxed_slice())
+    }
+
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let (length, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        rest.split_at_checked(usize::from(*length)).unwrap_or_default()
+    }
+
+    fn client(&self) -> &[u8] {
+        self.parts().0
+    }
+
+    fn decode(&self) -> Option<(TenantRow, usize)> {
+        let (_, row) = self.parts();
+        // What was encoded here decodes; were it not so, the row would be read from the store.
+        Some((TenantRow::decode(row).ok()?, row.len()))
+    }
+}
+
+/// What an entry of a ring takes, about.
+trait Weight {
+    fn bytes(&self) -> usize;
+}
+
+/// What an entry takes in the table and the ring.
+const PLACE_BYTES: usize = 64;
+
+impl Weight for Box<Decoded> {
+    /// Its map, the states beside it, and on the heap beside those about what is stored.
+    fn bytes(&self) -> usize {
+        const OVERHEAD_BYTES: usize = 768;
+        // A node of the map may be half empty.
+        let installation_bytes = size_of::<Installation>() + 2 * size_of::<(AppKey, Box<Installation>)>();
+        OVERHEAD_BYTES
+            + PLACE_BYTES
+            + self.row.tenant.installations.len() * installation_bytes
+            + self.stored_bytes
+    }
+}
+
+impl Weight for Stored {
+    fn bytes(&self) -> usize {
+        // Allocators round up, by an eighth at most.
+        PLACE_BYTES + self.0.len() + self.0.len() / 8
+    }
+}
+
+/// Entries in the order in which they came. An entry that is taken leaves a hole.
+#[derive(Debug)]
+struct Ring<T> {
+    entries: VecDeque<Option<T>>,
+    /// Number of the first entry.
+    first: u64,
+    live: usize,
+    bytes: usize,
+}
+
+impl<T> Default for Ring<T> {
+    fn default() -> Self {
+        Self { entries: VecDeque::new(), first: 0, live: 0, bytes: 0 }
+    }
+}
+
+/// Below so many it is not worth the while to close holes.
+const HOLES_AT_LEAST: usize = 64;
+
+impl<T: Weight> Ring<T> {
+    fn push(&mut self, entry: T) -> u64 {
+        self.live += 1;
+        self.bytes += entry.bytes();
+        self.entries.push_back(Some(entry));
+        self.first + self.entries.len() as u64 - 1
+    }
+
+    fn index(&self, at: u64) -> Option<usize> {
+        usize::try_from(at.checked_sub(self.first)?).ok()
+    }
+
+    fn get(&self, at: u64) -> Option<&T> {
+        self.entries.get(self.index(at)?)?.as_ref()
+    }
+
+    fn take(&mut self, at: u64) -> Option<T> {
+        let index = self.index(at)?;
+        let entry = self.entries.get_mut(index)?.take()?;
+        Some(self.without(entry))
+    }
+
+    fn pop_oldest(&mut self) -> Option<T> {
+        loop {
+            let entry = self.entries.pop_front()?;
+            self.first += 1;
+            if let Some(entry) = entry {
+                return Some(self.without(entry));
+            }
         }
     }
-}
 
-impl Drop for TenantCache {
-    fn drop(&mut self) {
-        self.budget.writers.fetch_sub(1, Ordering::Relaxed);
+    fn without(&mut self, entry: T) -> T {
+        self.live -= 1;
+        self.bytes -= entry.bytes();
+        entry
     }
-}
 
-/// Below so many it is not worth the while to clear out old uses.
-const USES_AT_LEAST: usize = 64;
-
-fn is_last_use(rows: &HashMap<ClientKey, Cached>, client: &ClientKey, used: u64) -> bool {
-    rows.get(client).is_some_and(|cached| cached.used == used)
-}
-
-/// About what a row takes when decoded: its map, the states beside it, and on the heap beside those about
-/// what is stored.
-fn cost(row: &TenantRow, stored_bytes: usize) -> usize {
-    const OVERHEAD_BYTES: usize = 768;
-    // A node of the map may be half empty.
-    let installation_bytes = size_of::<Installation>() + 2 * size_of::<(AppKey, Box<Installation>)>();
-    OVERHEAD_BYTES + row.tenant.installations.len() * installation_bytes + stored_bytes
+    /// Gives entries new numbers when most are holes.
+    fn close_holes(&mut self, mut moved: impl FnMut(&T, u64)) {
+        if self.entries.len() <= 2 * self.live + HOLES_AT_LEAST {
+            return;
+        }
+        self.first += self.entries.len() as u64;
+        self.entries.retain(Option::is_some);
+        for (at, entry) in (self.first..).zip(self.entries.iter().flatten()) {
+            moved(entry, at);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -130,55 +306,78 @@ mod tests {
         TenantRow { seq, ..TenantRow::default() }
     }
 
-    fn budget(tenant_cache_bytes: usize) -> Arc<WriterBudget> {
-        Arc::new(WriterBudget::new(&StoreOptions { tenant_cache_bytes, ..StoreOptions::default() }))
+    /// What an empty row takes, decoded and stored.
+    const DECODED: usize = 768 + PLACE_BYTES + 100;
+
+    fn memory(tenant_bytes: usize) -> Arc<Memory> {
+        Arc::new(Memory::new(Some(tenant_bytes.next_multiple_of(4) * 16)))
+    }
+
+    fn seqs(cache: &mut TenantCache, names: &[&str]) -> Vec<Option<u64>> {
+        names.iter().map(|name| cache.peek(&client(name)).map(|(row, _)| row.seq)).collect()
     }
 
     #[test]
     fn writers_share_the_budget() {
-        let budget = budget(4 * cost(&row(0), 100));
-        let mut one = TenantCache::new(Arc::clone(&budget));
+        let memory = memory(4 * DECODED);
+        let mut one = TenantCache::new(Arc::clone(&memory));
         let fill = |cache: &mut TenantCache| {
             for (seq, name) in (0..).zip(["a", "b", "c", "d"]) {
                 cache.put(client(name), row(seq), 100);
             }
-            cache.rows.len()
+            cache.decoded.live
         };
         assert_eq!(fill(&mut one), 4);
-        let mut other = TenantCache::new(budget);
-        assert_eq!((fill(&mut one), fill(&mut other)), (2, 2));
+        let mut other = TenantCache::new(memory);
+        assert_eq!((fill(&mut one), fill(&mut other)), (1, 1));
+        assert!(one.bytes() <= 2 * DECODED);
         drop(other);
         assert_eq!(fill(&mut one), 4);
     }
 
     #[test]
-    fn least_recently_used_rows_are_evicted() {
-        let mut cache = TenantCache::new(budget(3 * cost(&row(0), 100)));
-        for (seq, name) in ["a", "b", "c"].into_iter().enumerate() {
-            cache.put(client(name), row(seq as u64), 100);
+    fn rows_that_have_not_come_for_longest_are_kept_as_bytes_and_then_not_at_all() {
+        let mut cache = TenantCache::new(memory(3 * DECODED));
+        for (seq, name) in (1..).zip(["a", "b", "c"]) {
+            cache.put(client(name), row(seq), 100);
         }
         let (a, bytes) = cache.take(&client("a")).unwrap();
+        assert!(!cache.contains(&client("a")));
         cache.put(client("a"), a, bytes);
-        cache.put(client("d"), row(9), 100);
-        assert!(cache.peek(&client("b")).is_none());
-        for name in ["a", "c", "d"] {
-            assert!(cache.peek(&client(name)).is_some(), "{name}");
+        cache.put(client("d"), row(4), 100);
+        assert!(matches!(cache.places[&cache.hash(b"b")], Place::Stored(_)));
+        assert_eq!(seqs(&mut cache, &["a", "b", "c", "d"]), [Some(1), Some(2), Some(3), Some(4)]);
+        let (b, bytes) = cache.take(&client("b")).unwrap();
+        let mut encoded = Vec::new();
+        b.encode_into(&mut encoded);
+        assert_eq!((b.seq, bytes), (2, encoded.len()), "the length of what is stored");
+        for number in 0..100 {
+            cache.put(client(&format!("other-{number}")), row(number), 100);
+            assert!(cache.bytes() <= 3 * DECODED);
         }
-        cache.put(client("big"), row(1), 10_000);
-        assert!(cache.rows.is_empty());
-        assert_eq!(cache.bytes, 0);
-        assert!(cache.by_use.is_empty());
+        assert_eq!(seqs(&mut cache, &["a", "c", "other-99"]), [None, None, Some(99)]);
+        assert_eq!(cache.places.len(), cache.decoded.live + cache.stored.live);
+        assert!(cache.stored.live > cache.decoded.live);
     }
 
     #[test]
-    fn use_queue_stays_near_the_row_count() {
-        let mut cache = TenantCache::new(budget(1 << 20));
+    fn nothing_is_kept_without_a_budget() {
+        let mut cache = TenantCache::new(memory(0));
+        cache.put(client("a"), row(1), 100);
+        assert!(!cache.contains(&client("a")));
+        assert_eq!((cache.bytes(), cache.places.len()), (0, 0));
+    }
+
+    #[test]
+    fn holes_are_closed_and_rows_still_found() {
+        let mut cache = TenantCache::new(memory(1 << 20));
+        cache.put(client("first"), row(7), 100);
         for _ in 0..1000 {
             for name in ["a", "b"] {
                 cache.put(client(name), row(1), 100);
             }
         }
-        assert!(cache.by_use.len() <= 8 + USES_AT_LEAST + 1, "{}", cache.by_use.len());
-        assert!(["a", "b"].iter().all(|name| cache.peek(&client(name)).is_some()));
+        assert!(cache.decoded.entries.len() <= 6 + HOLES_AT_LEAST + 1, "{}", cache.decoded.entries.len());
+        assert_eq!(seqs(&mut cache, &["a", "b", "first"]), [Some(1), Some(1), Some(7)]);
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod cache;
 pub(crate) mod database;
 pub(crate) mod decode;
+pub(crate) mod memory;
 pub(crate) mod options;
 pub(crate) mod placed;
 pub(crate) mod scan;

@@ -4,14 +4,9 @@
 /// write-ahead logs for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// Decoded-on-read blocks, index and filter blocks of all shards, and the memtables, which are charged
-    /// to the same cache: the native memory of the store stays near this figure.
-    pub block_cache_bytes: usize,
-    /// Memtables of all shards together. Above it the fullest one is written out; it is part of
-    /// [`Self::block_cache_bytes`], not beside it.
-    pub write_buffer_bytes: usize,
-    /// Folded tenants that the writers of all shards together keep decoded between batches.
-    pub tenant_cache_bytes: usize,
+    /// Memory of the process, from which everything takes its share ([`crate::Memory`]). None: a quarter of what the
+    /// machine or its control group has, and 4 GiB at most.
+    pub memory_bytes: Option<usize>,
     /// Threads for flushes and compactions of all shards together.
     pub background_jobs: u32,
     /// Table files that one shard holds open for writing and reading. A shard opened read-only holds all of
@@ -28,9 +23,7 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
-            block_cache_bytes: 512 * MIB,
-            write_buffer_bytes: 256 * MIB,
-            tenant_cache_bytes: 64 * MIB,
+            memory_bytes: None,
             background_jobs: 2,
             open_files_per_shard: 512,
             descriptors: None,
@@ -53,10 +46,6 @@ pub(crate) const MIB: usize = 1024 * 1024;
 
 /// Records that a scan in position order fetches at a time.
 pub(crate) const POSITIONS_AT_A_TIME: usize = 256;
-
-/// Records of tenants folded anew that the writers of all shards together keep decoded, in case the same tenant is late
-/// again: some hundred megabytes.
-pub(crate) const LATE_RECORDS_KEPT: usize = 200_000;
 
 /// Rows of apps that a writer keeps between batches.
 pub(crate) const APP_ROWS_KEPT: usize = 4096;

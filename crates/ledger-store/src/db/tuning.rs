@@ -27,7 +27,7 @@ use rocksdb::{
     WriteBufferManager, WriteOptions,
 };
 
-use crate::db::cache::WriterBudget;
+use crate::db::memory::{Memory, MemoryPart};
 use crate::db::options::{MIB, StoreOptions};
 
 /// What the shards of a data directory share.
@@ -36,7 +36,7 @@ pub(crate) struct Resources {
     cache: Cache,
     memtables: WriteBufferManager,
     env: Env,
-    writers: Arc<WriterBudget>,
+    memory: Arc<Memory>,
     /// What the options of every column family begin with.
     sorted_batches: Options,
 }
@@ -49,9 +49,11 @@ impl std::fmt::Debug for Resources {
 
 impl Resources {
     pub(crate) fn new(options: StoreOptions) -> Result<Self, rocksdb::Error> {
-        let cache = Cache::new_lru_cache(options.block_cache_bytes);
+        let memory = Arc::new(Memory::new(options.memory_bytes));
+        let cache = Cache::new_lru_cache(memory.share(MemoryPart::Blocks));
         let memtables = WriteBufferManager::new_write_buffer_manager_with_cache(
-            options.write_buffer_bytes,
+            // Nothing would be no limit.
+            memory.share(MemoryPart::WriteBuffers).max(MIB),
             // Stalling every shard because one fills its memtables would break isolation (I-9).
             false,
             cache.clone(),
@@ -61,16 +63,36 @@ impl Resources {
         env.set_low_priority_background_threads(jobs);
         env.set_high_priority_background_threads(1);
         let sorted_batches = Options::default().get_options_from_string(NEXT_TO_THE_LAST)?;
-        let writers = Arc::new(WriterBudget::new(&options));
-        Ok(Self { options, cache, memtables, env, writers, sorted_batches })
+        Ok(Self { options, cache, memtables, env, memory, sorted_batches })
     }
 
     pub(crate) fn limits(&self) -> &StoreOptions {
         &self.options
     }
 
-    pub(crate) fn writers(&self) -> &Arc<WriterBudget> {
-        &self.writers
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// Divides the memory among so many partitions.
+    pub(crate) fn set_partitions(&self, partitions: usize) {
+        if self.memory.set_partitions(partitions) {
+            // A handle of the one cache.
+            self.cache.clone().set_capacity(self.memory.share(MemoryPart::Blocks));
+            self.memtables.set_buffer_size(self.memory.share(MemoryPart::WriteBuffers).max(MIB));
+        }
+    }
+
+    /// What is in use of each part that is known.
+    pub(crate) fn memory_used(&self) -> Vec<(MemoryPart, usize)> {
+        let write_buffers = self.memtables.get_usage();
+        let blocks = self.cache.get_usage().saturating_sub(write_buffers);
+        let counted = [MemoryPart::Tenants, MemoryPart::Batches, MemoryPart::Evidence];
+        let counted = counted.into_iter().filter_map(|part| Some((part, self.memory.used(part)?)));
+        [(MemoryPart::Blocks, blocks), (MemoryPart::WriteBuffers, write_buffers)]
+            .into_iter()
+            .chain(counted)
+            .collect()
     }
 
     /// Options of a shard as a whole, for writing. It holds so many files open.
@@ -149,17 +171,24 @@ impl Resources {
     }
 
     fn memtable_bytes(&self, family: Family) -> usize {
+        let share = self.memory.shard_share(MemoryPart::WriteBuffers);
         match family {
             Family::Log | Family::Tenants | Family::Ids | Family::Index => {
-                (self.options.write_buffer_bytes / 4).clamp(MIB, 64 * MIB)
+                (share / 4).clamp(MEMTABLE_LEAST_BYTES, 64 * MIB)
             }
             Family::Positions | Family::Leaves | Family::Map | Family::Corrections | Family::Duplicates => {
-                (self.options.write_buffer_bytes / 16).clamp(MIB, 16 * MIB)
+                (share / 16).clamp(MEMTABLE_LEAST_BYTES, 16 * MIB)
             }
-            Family::Apps | Family::Tree | Family::Gaps | Family::Meta => MIB,
+            Family::Apps | Family::Tree | Family::Gaps | Family::Meta => {
+                (share / 64).clamp(MEMTABLE_LEAST_BYTES, MIB)
+            }
         }
     }
 }
+
+/// Smaller memtables would be written out with every batch. RocksDB allocates an eighth of one, at most 1 MiB, before it
+/// holds anything, and in those with a Bloom filter a twentieth more.
+const MEMTABLE_LEAST_BYTES: usize = 128 * 1024;
 
 /// How much of a write-ahead log is reserved on the disk ahead of what is written. Synced writes into reservations of
 /// 4 MiB are as fast as into one of 70, where 1 MiB costs a tenth in some runs.
@@ -235,7 +264,7 @@ mod tests {
     #[test]
     fn lookup_reads_little_with_a_large_file_and_small_cache() {
         let dir = tempfile::tempdir().unwrap();
-        let limits = StoreOptions { block_cache_bytes: MIB / 8, ..StoreOptions::default() };
+        let limits = StoreOptions { memory_bytes: Some(MIB / 8 / 5 * 64), ..StoreOptions::default() };
         let resources = Resources::new(limits).unwrap();
         let mut options = resources.shared();
         options.create_if_missing(true);

@@ -140,7 +140,7 @@ proptest! {
         cuts in proptest::collection::vec(proptest::bool::weighted(0.2), 60),
         reopens in 0..9_usize,
     ) {
-        let no_cache = StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() };
+        let no_cache = StoreOptions { memory_bytes: Some(0), ..StoreOptions::default() };
         let whole = play(&Ledger::new(), &messages, |_| false, 0);
         let cut = play(&Ledger::with(no_cache), &messages, |offset| cuts[offset], reopens);
         prop_assert_eq!(&whole, &cut);
@@ -148,8 +148,8 @@ proptest! {
         let single = play(&ledger, &messages, |_| true, 0);
         prop_assert_eq!(&whole, &single);
         // Each batch begins while the previous one is being written.
-        let tenant_cache_bytes = [0, 4096, 64 << 20][reopens % 3];
-        let small = Ledger::with(StoreOptions { tenant_cache_bytes, ..StoreOptions::default() });
+        let memory_bytes = Some([0, 16 * 4096, 256 << 20][reopens % 3]);
+        let small = Ledger::with(StoreOptions { memory_bytes, ..StoreOptions::default() });
         let overlapping =
             play_with(&small, &messages, |offset| cuts[offset], reopens, |batch| batch.submit().map(drop));
         prop_assert_eq!(&whole, &overlapping);

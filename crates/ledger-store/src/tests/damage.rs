@@ -16,7 +16,7 @@ fn damage_of(error: ReadError) -> Damaged {
 
 #[test]
 fn damaged_tenant_row_fails_that_tenant_only() {
-    let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
+    let ledger = Ledger::with(StoreOptions { memory_bytes: Some(0), ..StoreOptions::default() });
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU"), installed("birch", "app", "e1", 0, "EU")]);
     let reader = shard.reader();
@@ -44,7 +44,7 @@ fn damaged_tenant_row_fails_that_tenant_only() {
 /// A lost row looks like a new stream; starting it again would overwrite its records.
 #[test]
 fn lost_row_does_not_overwrite_a_record() {
-    let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
+    let ledger = Ledger::with(StoreOptions { memory_bytes: Some(0), ..StoreOptions::default() });
     let mut shard = ledger.shard();
     append(&mut shard, [installed("acme", "app", "e1", 0, "EU"), policy_set("app", "p1", 0, 3)]);
     let reader = shard.reader();

@@ -71,8 +71,9 @@ fn app_event_in_time_corrects_nothing() {
 fn late_app_event_corrects_every_later_installation() {
     const TENANTS: usize = 300;
     let name = |number: usize| format!("tenant-{number:03}");
-    let [cold, warm] = [0, 64 << 20].map(|tenant_cache_bytes| {
-        let ledger = Ledger::with(StoreOptions { tenant_cache_bytes, ..StoreOptions::default() });
+    let [cold, warm] = [0, 256 << 20].map(|memory_bytes| {
+        let ledger =
+            Ledger::with(StoreOptions { memory_bytes: Some(memory_bytes), ..StoreOptions::default() });
         let mut shard = ledger.shard();
         let installs = (0..TENANTS).map(|number| installed(&name(number), "app", "i", 1, "EU"));
         append(&mut shard, installs);
@@ -115,7 +116,7 @@ fn arrives(offset: u64, at: i64, event: Event) -> IncomingEvent {
 
 #[test]
 fn late_app_event_reads_only_tenants_recorded_since() {
-    let ledger = Ledger::with(StoreOptions { tenant_cache_bytes: 0, ..StoreOptions::default() });
+    let ledger = Ledger::with(StoreOptions { memory_bytes: Some(0), ..StoreOptions::default() });
     let mut shard = ledger.shard();
     let mut batch = shard.begin();
     for number in 0..40 {

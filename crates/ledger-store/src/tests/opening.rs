@@ -61,7 +61,7 @@ fn older_format_is_refused_with_a_remedy() {
         DataDir::open_existing_read_only(ledger.dir.path(), StoreOptions::default()),
     ] {
         let error = opened.unwrap_err();
-        assert!(matches!(error, OpenError::OlderFormat { found: 4, supported: 5, .. }));
+        assert!(matches!(error, OpenError::OlderFormat { found: 5, supported: 6, .. }));
         let remedy = "has format 5, from before the first release; this version reads format 6: use a new data \
                       directory, and fill it from Kafka or with `import` of the same files";
         assert!(error.to_string().ends_with(remedy), "{error}");
@@ -97,7 +97,7 @@ fn newer_directory_format_is_refused() {
             DataDir::open_existing_read_only(ledger.dir.path(), StoreOptions::default()),
         ] {
             match opened {
-                Err(OpenError::NewerFormat { found: 6, supported: 5, .. }) => assert!(is_newer),
+                Err(OpenError::NewerFormat { found: 7, supported: 6, .. }) => assert!(is_newer),
                 Err(OpenError::Manifest { .. }) => assert!(!is_newer),
                 other => panic!("{other:?}"),
             }
@@ -245,7 +245,7 @@ fn second_writer_is_refused_and_readers_continue() {
 #[test]
 fn reader_opens_during_flush_and_compaction() {
     let small =
-        StoreOptions { write_buffer_bytes: 1 << 20, wal_bytes_per_shard: 1 << 18, ..StoreOptions::default() };
+        StoreOptions { memory_bytes: Some(8 << 20), wal_bytes_per_shard: 1 << 18, ..StoreOptions::default() };
     let ledger = Ledger::with(small.clone());
     let mut shard = ledger.shard();
     let read_only = DataDir::open_existing_read_only(ledger.dir.path(), small).unwrap();

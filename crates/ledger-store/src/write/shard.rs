@@ -55,8 +55,10 @@ impl Shard {
         let options = ReadOptions::default();
         let head = read_head(&database, &options)?;
         let timelines = read_timelines(&database, options)?;
-        let (evidence, trail) = recover(secret, &database, head.next_position)?;
         let last_positions = LastRow::read(&database, Family::Positions, head.next_position)?;
+        let memory = resources.memory();
+        let tenants = TenantCache::new(Arc::clone(memory));
+        let (evidence, trail) = recover(secret, memory, &database, head.next_position)?;
         let progress = WriterProgress::new(head.next_position, false);
         let open = Arc::new(OpenShard { database, progress });
         Ok(Self {
@@ -65,7 +67,7 @@ impl Shard {
             head,
             timelines,
             app_rows: BTreeMap::new(),
-            tenants: TenantCache::new(Arc::clone(resources.writers())),
+            tenants,
             histories: LateHistories::default(),
             last_gaps: BTreeMap::new(),
             last_batch: BatchSize::default(),

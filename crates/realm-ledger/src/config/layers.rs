@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
-use super::setting::{SETTINGS, find_property};
+use super::setting::{REMOVED, SETTINGS, find_property};
 use super::value::GivenValue;
 
 /// What the names of our variables begin with.
@@ -196,6 +196,12 @@ impl Layers {
             let is_set = (setting.slot)(config).set_property(property, given);
             (is_set, "a text, a number, true or false".to_owned())
         } else {
+            if let Some((_, instead)) = REMOVED.iter().find(|(removed, _)| *removed == key) {
+                self.faults.push(format!(
+                    "{origin}: there is no setting {key} any more; it takes its share of {instead}"
+                ));
+                return;
+            }
             let remedy = match nearest(&key, &origin) {
                 Some(name) => format!("did you mean {name}?"),
                 None => "`realm-ledger config show` lists them all".to_owned(),
@@ -213,7 +219,7 @@ impl Layers {
     /// Checks the values together, and those that only the crate that owns them can check.
     fn check(&mut self) {
         let (loaded, faults) = (&self.loaded, &mut self.faults);
-        let (kafka, store) = (&loaded.config.kafka, &loaded.config.store);
+        let kafka = &loaded.config.kafka;
         if let Err(reason) = kafka.check() {
             let key = format!("kafka.{}", reason.option());
             faults.push(format!("{}: {key}: {reason}", loaded.origin(&key)));
@@ -245,8 +251,6 @@ impl Layers {
         }
         let requests = loaded.config.http.options.concurrent_requests;
         check("http.concurrent_requests", requests <= CONCURRENT_REQUESTS_MAX, "at most 4096");
-        let fits = store.write_buffer_bytes <= store.block_cache_bytes;
-        check("store.write_buffer", fits, "at most store.block_cache, of which it is a part");
         let is_apart = !loaded.config.keys_are_in_data_dir();
         check("evidence.keys_dir", is_apart, "outside of data_dir, whose backups would carry the keys along");
         let level = crate::telemetry::filter(&loaded.config.log.level);

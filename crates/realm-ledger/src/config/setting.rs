@@ -33,6 +33,8 @@ pub(super) enum SettingSlot<'c> {
     /// So many in a time; 0 means none.
     Rate(&'c mut dyn Whole),
     Bytes(&'c mut dyn Whole),
+    /// None: auto.
+    Memory(&'c mut Option<usize>),
     Duration(&'c mut Duration),
     /// A duration that is kept in whole seconds.
     Seconds(&'c mut u64),
@@ -51,11 +53,9 @@ const fn setting(key: &'static str, slot: fn(&mut Config) -> SettingSlot<'_>) ->
 /// Every setting, by section.
 pub(super) const SETTINGS: &[SettingRow] = &[
     setting("data_dir", |config| SettingSlot::Path(&mut config.data_dir)),
+    setting("memory", |config| SettingSlot::Memory(&mut config.store.memory_bytes)),
     setting("exit_when_halted", |config| SettingSlot::Switch(&mut config.exit_when_halted)),
     setting("shutdown_timeout", |config| SettingSlot::Duration(&mut config.shutdown_timeout)),
-    setting("store.block_cache", |config| SettingSlot::Bytes(&mut config.store.block_cache_bytes)),
-    setting("store.write_buffer", |config| SettingSlot::Bytes(&mut config.store.write_buffer_bytes)),
-    setting("store.tenant_cache", |config| SettingSlot::Bytes(&mut config.store.tenant_cache_bytes)),
     setting("store.background_jobs", |config| SettingSlot::Number(&mut config.store.background_jobs)),
     setting("store.open_files_per_shard", |config| {
         SettingSlot::Number(&mut config.store.open_files_per_shard)
@@ -83,7 +83,6 @@ pub(super) const SETTINGS: &[SettingRow] = &[
         SettingSlot::Switch(&mut config.kafka.accept_producer_times)
     }),
     setting("kafka.batch_max_events", |config| SettingSlot::Number(&mut config.kafka.batch_max_events)),
-    setting("kafka.batch_max", |config| SettingSlot::Bytes(&mut config.kafka.batch_max_bytes)),
     setting("kafka.check_interval", |config| SettingSlot::Duration(&mut config.kafka.check_interval)),
     setting("kafka.drain_timeout", |config| SettingSlot::Duration(&mut config.kafka.drain_timeout)),
     setting("kafka.client", |config| SettingSlot::Properties(&mut config.kafka.client.0)),
@@ -105,7 +104,18 @@ pub(super) const SETTINGS: &[SettingRow] = &[
     setting("log.format", |config| SettingSlot::Word(&mut config.log.format, &["auto", "text", "json"])),
 ];
 
-/// Stands for a partitioner that is learnt.
+/// With less than this nothing works well.
+const MEMORY_LEAST_BYTES: usize = 64 * 1024 * 1024;
+
+/// Settings that there are no more, each with the one that does its work.
+pub(super) const REMOVED: &[(&str, &str)] = &[
+    ("store.block_cache", "memory"),
+    ("store.write_buffer", "memory"),
+    ("store.tenant_cache", "memory"),
+    ("kafka.batch_max", "memory"),
+];
+
+/// Stands for a partitioner that is learnt, and for memory that is measured.
 const AUTO: &str = "auto";
 
 /// The setting whose properties `key` is one of, with the name of the property.
@@ -137,6 +147,12 @@ impl SettingSlot<'_> {
             Self::Number(slot) => slot.put(Some(given.number()?).filter(|number| *number > 0)?)?,
             Self::Rate(slot) => slot.put(given.number()?)?,
             Self::Bytes(slot) => slot.put(Some(given.bytes()?).filter(|bytes| *bytes > 0)?)?,
+            Self::Memory(slot) => {
+                let is_auto = given.clone().text()? == AUTO;
+                let bytes =
+                    || usize::try_from(given.bytes()?).ok().filter(|bytes| *bytes >= MEMORY_LEAST_BYTES);
+                *slot = if is_auto { None } else { Some(bytes()?) };
+            }
             Self::Duration(slot) => *slot = Some(given.duration()?).filter(|time| !time.is_zero())?,
             Self::Seconds(slot) => *slot = Some(given.duration()?.as_secs()).filter(|time| *time > 0)?,
             Self::Word(slot, words) => {
@@ -172,6 +188,7 @@ impl SettingSlot<'_> {
             Self::Number(_) => "a whole number above 0",
             Self::Rate(_) => "a whole number, 0 for none",
             Self::Bytes(_) => "a size above 0 with its unit (B KiB MiB GiB TiB), such as \"256MiB\"",
+            Self::Memory(_) => "auto, or a size with its unit (MiB GiB TiB) of at least \"64MiB\"",
             Self::Duration(_) => "a duration above 0 with its unit (ms s m h d), such as \"60s\"",
             Self::Seconds(_) => "a duration of seconds, such as \"60s\"",
             Self::Word(_, words) => return format!("one of {}", words.join(", ")),
@@ -195,6 +212,7 @@ impl SettingSlot<'_> {
             Self::Switch(switch) => switch.to_string(),
             Self::Number(number) | Self::Rate(number) => number.get().to_string(),
             Self::Bytes(bytes) => quoted(&show_bytes(bytes.get())),
+            Self::Memory(bytes) => quoted(&bytes.map_or(AUTO.to_owned(), |bytes| show_bytes(bytes as u64))),
             Self::Duration(duration) => quoted(&show_duration(**duration)),
             Self::Seconds(seconds) => quoted(&show_duration(Duration::from_secs(**seconds))),
             Self::Partitioner(partitioner) => quoted(partitioner.map_or(AUTO, Partitioner::as_str)),

@@ -56,7 +56,7 @@ fn flag_overrides_the_file_named_by_the_environment() {
 #[test]
 fn every_fault_has_its_place_and_a_suggestion() {
     let file = file(
-        "data_dri = 'x'\n[store]\nblock_cache = 256\n[kafka]\nbroker = 'b'\n[kafka.client]\n'auto.offset.reset' = 'latest'\n[cafka]\nx = 1\n",
+        "data_dri = 'x'\n[store]\nwal_per_shard = 256\n[kafka]\nbroker = 'b'\n[kafka.client]\n'auto.offset.reset' = 'latest'\n[cafka]\nx = 1\n",
     );
     let reported = faults(load(Some(file.path()), &BTreeMap::new(), &[]), file.path());
     assert_eq!(
@@ -65,7 +65,7 @@ fn every_fault_has_its_place_and_a_suggestion() {
          \n  FILE:8: there is no setting cafka; `realm-ledger config show` lists them all\
          \n  FILE:1: there is no setting data_dri; did you mean data_dir?\
          \n  FILE:5: there is no setting kafka.broker; did you mean kafka.brokers?\
-         \n  FILE:3: store.block_cache is to be a size above 0 with its unit (B KiB MiB GiB TiB), such as \"256MiB\"\
+         \n  FILE:3: store.wal_per_shard is to be a size above 0 with its unit (B KiB MiB GiB TiB), such as \"256MiB\"\
          \n  FILE:7: kafka.client.auto.offset.reset: client property \"auto.offset.reset\" is fixed by the \
          ledger: exactly-once ingestion rests on it; remove it"
     );
@@ -95,8 +95,6 @@ fn malformed_toml_names_the_line() {
 
 #[test]
 fn conflicting_values_are_refused() {
-    let reported = load_text("[store]\nblock_cache = '1MiB'\nwrite_buffer = '2MiB'").unwrap_err().to_string();
-    assert!(reported.contains("store.write_buffer is to be at most store.block_cache"), "{reported}");
     let reported = load_text("[log]\nlevel = 'loud=very'\nformat = 'xml'").unwrap_err().to_string();
     assert!(reported.contains("log.level is to be a level"), "{reported}");
     assert!(reported.contains("log.format is to be one of auto, text, json"), "{reported}");
@@ -202,7 +200,7 @@ fn shown_configuration_loads_again() {
     let mut loaded = Loaded::default();
     loaded.config.kafka.topics = vec!["a".to_owned(), "b\"c".to_owned()];
     loaded.config.kafka.check_interval = Duration::from_millis(1500);
-    loaded.config.store.block_cache_bytes = 3 << 30;
+    loaded.config.store.memory_bytes = Some(3 << 30);
     let lines: Vec<String> =
         loaded.settings().iter().map(|shown| format!("{} = {}", shown.setting, shown.value)).collect();
     assert_eq!(load_text(&lines.join("\n")).unwrap().config, loaded.config);
@@ -234,6 +232,22 @@ fn the_default_file_documents_every_setting_and_has_the_defaults() {
     let is_value = |line: &&&str| !line.is_empty() && !line.starts_with('#');
     let found: Vec<&str> = lines.iter().filter(is_value).copied().collect();
     assert_eq!(found, expected, "the same settings in the same order");
+}
+
+#[test]
+fn memory_is_measured_or_set_and_takes_the_place_of_older_settings() {
+    assert_eq!(load_text("memory = 'auto'").unwrap().config.store.memory_bytes, None);
+    assert_eq!(load_text("memory = '1GiB'").unwrap().config.store.memory_bytes, Some(1 << 30));
+    for wrong in ["memory = '63MiB'", "memory = 1024", "memory = 'much'"] {
+        let reported = load_text(wrong).unwrap_err().to_string();
+        assert!(reported.contains("memory is to be auto, or a size"), "{wrong}: {reported}");
+    }
+    let old = "[store]\nblock_cache = '1GiB'\nwrite_buffer = '1MiB'\ntenant_cache = '1MiB'\n[kafka]\nbatch_max = '8MiB'";
+    let reported = load_text(old).unwrap_err().to_string();
+    for key in ["store.block_cache", "store.write_buffer", "store.tenant_cache", "kafka.batch_max"] {
+        let fact = format!("there is no setting {key} any more; it takes its share of memory");
+        assert!(reported.contains(&fact), "{reported}");
+    }
 }
 
 #[test]

@@ -7,10 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use ledger_store::MemoryUse;
+
 use crate::consume::worker::record_buffer::RecordBuffer;
 
 /// What the reader hands to the writer.
 pub(super) struct RecordBatch {
+    /// What it takes until it is durable.
+    pub(super) held: MemoryUse,
     pub(super) messages: RecordBuffer,
     /// What was read is `[from_offset, next_offset)`: where it holds no message, the source has none.
     pub(super) from_offset: u64,
@@ -76,10 +80,19 @@ impl BatchReceiver {
 mod tests {
     use std::thread;
 
+    use ledger_store::MemoryPart;
+
     use super::*;
 
     fn filled(next_offset: u64) -> RecordBatch {
-        RecordBatch { messages: RecordBuffer::default(), from_offset: 0, next_offset, leader_epoch: None }
+        let held = MemoryUse::new(Arc::default(), MemoryPart::Batches);
+        RecordBatch {
+            held,
+            messages: RecordBuffer::default(),
+            from_offset: 0,
+            next_offset,
+            leader_epoch: None,
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
-use ledger_store::{BindError, Halted, Phase, StopCode, with_causes};
+use ledger_store::{BindError, Halted, MemoryPart, MemoryUse, Phase, StopCode, with_causes};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -36,6 +36,12 @@ const POLL_BRIEFLY: Duration = Duration::from_millis(1);
 
 /// How soon brokers that did not answer are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Batches of a shard that are in memory at a time: one is filled, one waits, one is applied, one is written.
+const BATCHES_AT_A_TIME: usize = 4;
+
+/// A batch may take so much, however small the share is.
+const BATCH_LEAST_BYTES: usize = 128 * 1024;
 
 /// How often the reader reports how much is waiting.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -170,7 +176,8 @@ impl PartitionReader {
     }
 
     fn is_full(&self, buffer: &RecordBuffer) -> bool {
-        buffer.len() >= self.task.batch_max_events || buffer.len_bytes() >= self.task.batch_max_bytes
+        let share = self.task.data.memory().shard_share(MemoryPart::Batches) / BATCHES_AT_A_TIME;
+        buffer.len() >= self.task.batch_max_events || buffer.bytes() >= share.max(BATCH_LEAST_BYTES)
     }
 
     /// Sends the buffer to the writer, and waits until the writer takes it. A writer that has ended has halted the shard.
@@ -187,7 +194,10 @@ impl PartitionReader {
     }
 
     fn filled(&self, buffer: &mut RecordBuffer) -> RecordBatch {
+        let mut held = MemoryUse::new(Arc::clone(self.task.data.memory()), MemoryPart::Batches);
+        held.set(buffer.bytes());
         RecordBatch {
+            held,
             messages: std::mem::take(buffer),
             from_offset: self.handed_over,
             next_offset: self.next.unwrap_or(0),

@@ -44,9 +44,14 @@ impl RecordBuffer {
         self.taken.is_empty()
     }
 
-    /// Bytes held, for the bound of a batch.
-    pub(super) fn len_bytes(&self) -> usize {
-        self.kept.bytes.len() + self.kept.header_bytes
+    /// About what the messages take in memory, here or as records on their way into the store.
+    pub(super) fn bytes(&self) -> usize {
+        /// An event, its record, its leaf and their keys, beside what the message says.
+        const MESSAGE_BYTES: usize = 1024;
+        /// What it says is decoded, encoded, and put into a write.
+        const COPIES: usize = 4;
+        let said = self.kept.bytes.len() + self.kept.header_bytes;
+        self.taken.len() * MESSAGE_BYTES + said * COPIES
     }
 
     /// Decodes a message and keeps what it may be refused with.
@@ -126,7 +131,7 @@ mod tests {
         buffer.take(4, None, None, None, Vec::new());
         buffer.take(5, None, Some(b"acme"), Some(br#"{"id":7}"#), vec![header]);
         buffer.take(6, None, Some(b"other"), Some(b"{}"), Vec::new());
-        assert_eq!((buffer.len(), buffer.len_bytes()), (3, 4 + 8 + 28 + 5 + 2));
+        assert_eq!((buffer.len(), buffer.bytes()), (3, 3 * 1024 + 4 * (4 + 8 + 28 + 5 + 2)));
         let (taken, kept) = buffer.into_parts();
         let refused = taken.into_iter().map(|(taken, place)| {
             let refused = kept.refused(&place, taken.source_time, taken.decoded.unwrap_err());

@@ -20,7 +20,6 @@ pub(crate) struct Task {
     pub(crate) id: ShardId,
     pub(crate) status: Arc<ShardStatus>,
     pub(crate) batch_max_events: usize,
-    pub(crate) batch_max_bytes: usize,
     pub(crate) check_interval: Duration,
     pub(crate) accept_incomplete_history: bool,
     pub(crate) counts_tombstones: bool,

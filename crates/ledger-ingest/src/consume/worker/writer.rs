@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use ledger_core::time::Timestamp;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{AppendError, FutureLimit, Shard, TornTenant, with_causes};
+use ledger_store::{AppendError, FutureLimit, MemoryUse, Shard, TornTenant, with_causes};
 
 use tracing::{error, warn};
 
@@ -36,6 +36,8 @@ struct BatchInFlight {
     next_offset: u64,
     last_source_time: Option<Timestamp>,
     began: Instant,
+    /// It takes memory until then.
+    _held: MemoryUse,
 }
 
 impl ShardWriter {
@@ -74,7 +76,7 @@ impl ShardWriter {
     }
 
     fn write(&mut self, filled: RecordBatch) -> Result<(), AppendError> {
-        let RecordBatch { messages, from_offset, next_offset, leader_epoch } = filled;
+        let RecordBatch { held, messages, from_offset, next_offset, leader_epoch } = filled;
         let last_source_time = messages.last_source_time();
         let mut counts = ApplyCounts::default();
         let mut expected = from_offset;
@@ -102,13 +104,13 @@ impl ShardWriter {
         self.is_new = false;
         // The batch before is durable now.
         self.report();
-        self.in_flight = Some(BatchInFlight { counts, next_offset, last_source_time, began });
+        self.in_flight = Some(BatchInFlight { counts, next_offset, last_source_time, began, _held: held });
         Ok(())
     }
 
     /// Reports the batch that was in flight, which is durable now (I-7).
     fn report(&mut self) {
-        let Some(BatchInFlight { counts, next_offset, last_source_time, began }) = self.in_flight.take()
+        let Some(BatchInFlight { counts, next_offset, last_source_time, began, .. }) = self.in_flight.take()
         else {
             return;
         };

@@ -104,8 +104,8 @@ impl Batch<'_> {
         let concerned =
             |row: &TenantRow| candidate.is_due(row) && row.tenant.looked_up_since(late.app, late.time);
         let (row, stored_bytes) = match self.shard.tenants.peek(&candidate.client) {
-            Some((row, _)) if !concerned(row) => return Ok(()),
-            Some((row, bytes)) => (row.clone(), bytes),
+            Some((row, _)) if !concerned(&row) => return Ok(()),
+            Some((row, bytes)) => (row.into_owned(), bytes),
             None => stored_row(&candidate.client, database)?
                 .ok_or_else(|| damaged(Family::Tenants, candidate.client.as_bytes(), Damage::Missing))?,
         };

@@ -157,7 +157,7 @@ impl Batch<'_> {
     fn settle_for(&mut self, client: &ClientKey) -> Result<(), AppendError> {
         let is_in_flight =
             self.shard.pending.as_ref().is_some_and(|batch| batch.tenants.contains_key(client));
-        if is_in_flight && !self.tenants.contains(client) && self.shard.tenants.peek(client).is_none() {
+        if is_in_flight && !self.tenants.contains(client) && !self.shard.tenants.contains(client) {
             self.shard.settle()?;
         }
         Ok(())
