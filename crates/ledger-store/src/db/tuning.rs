@@ -20,6 +20,7 @@
 //! (`track_and_verify_wals_in_manifest`), so a lost or shortened file is an error and no fallback.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use ledger_record::key::Family;
 use rocksdb::{
@@ -37,6 +38,7 @@ pub(crate) struct Resources {
     memtables: WriteBufferManager,
     env: Env,
     writers: Arc<WriterBudget>,
+    recent_bytes: Arc<AtomicUsize>,
     /// What the options of every column family begin with.
     sorted_batches: Options,
 }
@@ -62,7 +64,7 @@ impl Resources {
         env.set_high_priority_background_threads(1);
         let sorted_batches = Options::default().get_options_from_string(NEXT_TO_THE_LAST)?;
         let writers = Arc::new(WriterBudget::new(&options));
-        Ok(Self { options, cache, memtables, env, writers, sorted_batches })
+        Ok(Self { options, cache, memtables, env, writers, recent_bytes: Arc::default(), sorted_batches })
     }
 
     pub(crate) fn limits(&self) -> &StoreOptions {
@@ -71,6 +73,11 @@ impl Resources {
 
     pub(crate) fn writers(&self) -> &Arc<WriterBudget> {
         &self.writers
+    }
+
+    /// What all shards keep of their last batches.
+    pub(crate) fn recent_bytes(&self) -> &Arc<AtomicUsize> {
+        &self.recent_bytes
     }
 
     /// Options of a shard as a whole, for writing. It holds so many files open.

@@ -20,6 +20,7 @@ use crate::db::database::Database;
 use crate::db::tuning::Resources;
 use crate::error::{AppendError, OpenError, Poison, ReadError, WriteError};
 use crate::read::reader::{OpenShard, Reader, WriterProgress, read_head};
+use crate::read::recent::RecentRecords;
 use crate::read::snapshot::read_timelines;
 use crate::source::ShardId;
 use crate::write::batch::{Batch, BatchSize, LateHistories};
@@ -54,7 +55,8 @@ impl Shard {
         let timelines = read_timelines(&database, options)?;
         let (evidence, trail) = recover(secret, &database, head.next_position)?;
         let progress = WriterProgress::new(head.next_position, false);
-        let open = Arc::new(OpenShard { database, progress });
+        let recent = RecentRecords::new(Arc::clone(resources.recent_bytes()));
+        let open = Arc::new(OpenShard { database, progress, recent });
         Ok(Self {
             write_thread: WriteThread::start(&open, trail)?,
             open,

@@ -1,0 +1,96 @@
+//! The records of the last batches, for the one reader that follows the writer: the publisher.
+//!
+//! Reading a record back from the memtables costs half as much as putting it there, so the thread that writes hands
+//! over what it would drop. It keeps nothing before a first batch is asked for, nothing above [`RECENT_BYTES`] of
+//! all shards together, and nothing of a shard without a writer. What was not kept is in the log: a reader that fell
+//! behind reads there until it meets what is kept.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ledger_record::record::Record;
+
+use crate::db::options::RECENT_BYTES;
+
+/// Batches that are durable and not asked for yet.
+#[derive(Debug, Default)]
+pub(crate) struct RecentRecords {
+    kept: Mutex<Kept>,
+    /// What all shards of the data directory keep.
+    all_bytes: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    is_followed: bool,
+    /// By position.
+    batches: VecDeque<RecentBatch>,
+}
+
+/// The records of a batch, by position, without gaps.
+#[derive(Debug)]
+pub struct RecentBatch {
+    records: Vec<Record>,
+    bytes: usize,
+    all_bytes: Arc<AtomicUsize>,
+}
+
+impl RecentRecords {
+    pub(crate) fn new(all_bytes: Arc<AtomicUsize>) -> Self {
+        Self { kept: Mutex::default(), all_bytes }
+    }
+
+    /// Keeps the records of a batch, which have so many bytes when stored, if anyone follows and there is room.
+    pub(crate) fn keep(&self, records: impl ExactSizeIterator<Item = Record>, stored_bytes: usize) {
+        let bytes = records.len() * size_of::<Record>() + stored_bytes;
+        if !self.lock().is_followed || self.all_bytes.load(Ordering::Relaxed) + bytes > RECENT_BYTES {
+            return;
+        }
+        self.all_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let all_bytes = Arc::clone(&self.all_bytes);
+        let batch = RecentBatch { records: records.collect(), bytes, all_bytes };
+        self.lock().batches.push_back(batch);
+    }
+
+    /// Gives up the batch that has the record at a position, and drops those before. From here on batches are kept.
+    pub(crate) fn take(&self, position: u64) -> Option<RecentBatch> {
+        let mut kept = self.lock();
+        kept.is_followed = true;
+        while kept.batches.front()?.next_position() <= position {
+            kept.batches.pop_front();
+        }
+        kept.batches.pop_front_if(|batch| batch.first_position() <= position)
+    }
+
+    /// Keeps nothing any more: the writer ended.
+    pub(crate) fn clear(&self) {
+        *self.lock() = Kept::default();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RecentBatch {
+    /// Its records from a position on.
+    pub fn records_from(&self, position: u64) -> &[Record] {
+        let before = position.saturating_sub(self.first_position());
+        usize::try_from(before).ok().and_then(|before| self.records.get(before..)).unwrap_or_default()
+    }
+
+    fn first_position(&self) -> u64 {
+        self.records.first().map_or(0, |record| record.position)
+    }
+
+    fn next_position(&self) -> u64 {
+        self.first_position() + self.records.len() as u64
+    }
+}
+
+impl Drop for RecentBatch {
+    fn drop(&mut self) {
+        self.all_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
