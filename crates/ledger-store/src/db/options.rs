@@ -58,9 +58,9 @@ pub(crate) const POSITIONS_AT_A_TIME: usize = 256;
 /// again: some hundred megabytes.
 pub(crate) const LATE_RECORDS_KEPT: usize = 200_000;
 
-/// Records of the last batches that all shards together keep for the publisher, in bytes: as many as it falls behind while
-/// other threads have the cores.
-pub(crate) const RECENT_BYTES: usize = if cfg!(test) { MIB } else { 64 * MIB };
+/// Records of the last batches that all shards together keep for the publisher, in bytes, roughly: some ten batches, which
+/// it falls behind while other threads have the cores.
+pub(crate) const RECENT_BYTES: usize = if cfg!(test) { MIB } else { 128 * MIB };
 
 /// Rows of apps that a writer keeps between batches.
 pub(crate) const APP_ROWS_KEPT: usize = 4096;

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ledger_core::tenant::Change;
 use ledger_record::record::Record;
 
 use crate::db::options::RECENT_BYTES;
@@ -43,7 +44,8 @@ impl RecentRecords {
 
     /// Keeps the records of a batch, which have so many bytes when stored, if anyone follows and there is room.
     pub(crate) fn keep(&self, records: impl ExactSizeIterator<Item = Record>, stored_bytes: usize) {
-        let bytes = records.len() * size_of::<Record>() + stored_bytes;
+        // Most records have one change, which takes more than it does when stored.
+        let bytes = records.len() * (size_of::<Record>() + size_of::<Change>()) + stored_bytes;
         if !self.lock().is_followed || self.all_bytes.load(Ordering::Relaxed) + bytes > RECENT_BYTES {
             return;
         }

@@ -50,19 +50,19 @@ fn recent_batches_are_bounded_for_all_shards_together() {
     let (reader, beside) = (one.reader(), other.reader());
     assert!(reader.take_recent(0).is_none() && beside.take_recent(0).is_none());
     let of_batch = |batch: usize| {
-        (0..500).map(move |event| installed(&format!("t-{batch}-{event}"), "app", "e", 0, "EU"))
+        (0..100).map(move |event| installed(&format!("t-{batch}-{event}"), "app", "e", 0, "EU"))
     };
     append(&mut one, of_batch(0));
     let first = reader.take_recent(0).unwrap();
-    assert_eq!(first.records_from(0).len(), 500);
-    let batches = 2 + RECENT_BYTES / (500 * size_of::<Record>());
+    assert_eq!(first.records_from(0).len(), 100);
+    let batches = 2 + RECENT_BYTES / (100 * size_of::<Record>());
     for batch in 1..batches {
         append(&mut one, of_batch(batch));
     }
     append(&mut other, of_batch(0));
-    let kept = (1..batches as u64).filter(|batch| !recent(&reader, 500 * batch).is_empty()).count();
+    let kept = (1..batches as u64).filter(|batch| !recent(&reader, 100 * batch).is_empty()).count();
     assert!(0 < kept && kept < batches - 1, "{kept} of {batches}");
     assert_eq!(recent(&beside, 0), [], "there was no room");
     append(&mut other, of_batch(1));
-    assert_eq!(recent(&beside, 500).len(), 500, "there is again");
+    assert_eq!(recent(&beside, 100).len(), 100, "there is again");
 }
