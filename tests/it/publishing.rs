@@ -3,6 +3,7 @@
 use ledger_tests::kafka::{self, Isolation, Message};
 use ledger_tests::server::{Server, Setup};
 use ledger_tests::{scratch, wait};
+use serde_json::Value;
 
 #[test]
 fn oversized_dead_letter_is_published_as_a_digest() {
@@ -13,6 +14,8 @@ fn oversized_dead_letter_is_published_as_a_digest() {
         instance: "one".to_owned(),
         decisions_topic: format!("{topic}.decisions"),
         dead_letter_topic: format!("{topic}.dead-letter"),
+        // The topic's limit is one of what arrives, and repeated words shrink to nothing.
+        more: vec![("KAFKA__CLIENT__COMPRESSION_TYPE", "none".to_owned())],
         ..Setup::new(cluster, topic.clone(), scratch.path().join("data"))
     };
     cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
@@ -120,4 +123,57 @@ fn moved_partition_is_not_published_again() {
         server.drain();
         assert_eq!(published(), (20 * visit, visit), "visit {visit}, {directory}");
     }
+}
+
+/// Two ledgers of one topic, one for each word of `kafka.publish`: decisions and corrections are the same messages in
+/// the same order, and nothing else is left out.
+#[test]
+fn decisions_alone_are_the_same_messages_as_among_all_changes() {
+    const TENANTS: usize = 300;
+    let cluster = kafka::shared();
+    let scratch = scratch::directory();
+    let topic = kafka::unique_name("scopes");
+    cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
+    let event = |id: &str, tenant: usize, kind: &str, day: usize, more: &str| {
+        let value = format!(
+            r#"{{"id":"{id}","type":"{kind}","time":"2026-03-{day:02}T00:00:00Z","clientKey":"t-{tenant}","appKey":"app"{more}}}"#
+        );
+        Message::new(format!("t-{tenant}"), value)
+    };
+    let events_of = |tenant: usize| {
+        [
+            event("e-1", tenant, "installed", 1, r#","endpointRealm":"EU""#),
+            event("e-2", tenant, "disabled", 2, ""),
+            event("e-3", tenant, "uninstalled", 3, ""),
+            event("e-4", tenant, "installed", 4, r#","endpointRealm":"US""#),
+        ]
+    };
+    // It comes last and sorts first: the data was kept, so every second install is decided anew.
+    let policy = r#"{"id":"p","type":"policy-set","time":"2026-02-01T00:00:00Z","appKey":"app","policy":{"mode":"days","days":30}}"#;
+    cluster.produce(&topic, &(0..TENANTS).flat_map(events_of).collect::<Vec<_>>());
+    cluster.produce(&topic, &[Message::new("app", policy)]);
+
+    let published_as = |word: &'static str| {
+        let setup = Setup {
+            decisions_topic: format!("{topic}.{word}"),
+            more: vec![("KAFKA__PUBLISH", word.to_owned())],
+            ..Setup::new(cluster, topic.clone(), scratch.path().join(word))
+        };
+        cluster.create_topic(&setup.decisions_topic, 1, &[]);
+        let server = Server::start(&setup, &scratch.path().join("log"));
+        server.wait_until_ready(1);
+        server.drain();
+        cluster.read_all(&setup.decisions_topic, Isolation::ReadCommitted)
+    };
+    let is_decided = |message: &kafka::Received| {
+        let notice: Value = serde_json::from_slice(message.value.as_deref().unwrap()).unwrap();
+        notice["type"] == "realmledger.correction" || !notice["data"]["decision"].is_null()
+    };
+    let values = |messages: Vec<kafka::Received>| -> Vec<_> {
+        messages.into_iter().map(|message| (message.key, message.value)).collect()
+    };
+    let (changes, decisions) = (published_as("changes"), published_as("decisions"));
+    assert_eq!(changes.len(), 5 * TENANTS, "four changes of each tenant, and a correction");
+    assert_eq!(decisions.len(), 3 * TENANTS, "two decisions of each tenant, and a correction");
+    assert_eq!(values(decisions), values(changes.into_iter().filter(is_decided).collect()));
 }

@@ -342,7 +342,7 @@ impl DataDir {
             tries += 1;
             let files = files_of(&path);
             match Database::open_read_only(&path, id, &identity, &self.resources) {
-                Ok(database) => return Reader::read_only(database),
+                Ok(database) => return Reader::read_only(database, self.memory()),
                 // The writer may delete a file between its being listed and its being opened.
                 Err(error) if may_be_passing(&error) && before.as_ref() != Some(&files) => {
                     if tries == READ_ONLY_TRIES {

@@ -5,6 +5,7 @@ mod batching;
 mod crash;
 mod damage;
 mod evidence;
+mod following;
 mod footprint;
 mod forging;
 mod late;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_ingest::kafka::KafkaOptions;
-use ledger_record::json::notice::{PublishingShard, notices};
+use ledger_record::json::notice::{NoticeScope, PublishingShard, notices};
 use ledger_record::record::{Content, Record};
 use ledger_store::Reader;
 use ledger_tests::kafka::{Cluster, Isolation, Received};
@@ -85,7 +85,10 @@ fn expect_notices(
 ) {
     let Content::Event { event, outcome, .. } = &record.content else { return };
     let mut tell = |client: &ledger_core::ids::ClientKey, changes: &[ledger_core::tenant::Change]| {
-        for notice in changes.iter().flat_map(|change| notices(shard, record, event, client, change)) {
+        for notice in changes
+            .iter()
+            .flat_map(|change| notices(NoticeScope::Changes, shard, record, event, client, change))
+        {
             let notice =
                 serde_json::from_slice::<serde_json::Value>(&ledger_record::json::to_vec(&notice).unwrap())
                     .unwrap();

@@ -225,7 +225,8 @@ fn published_notice_matches_its_message() {
         let Content::Event { event, outcome, .. } = &record.content else { panic!("a refusal") };
         let shard = notice::PublishingShard { topic: TOPIC, partition: 0 };
         for change in &outcome.changes {
-            for notice in notice::notices(shard, &record, event, &acme, change) {
+            for notice in notice::notices(notice::NoticeScope::Changes, shard, &record, event, &acme, change)
+            {
                 met.meet("DecisionNotice", &notice.data);
             }
         }

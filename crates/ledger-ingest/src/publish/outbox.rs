@@ -1,5 +1,6 @@
 //! Sending with acknowledgement: nothing counts as sent before the broker has it (I-7).
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,15 +17,26 @@ use tracing::warn;
 use crate::kafka::client_log;
 use crate::kafka::options::{BROKER_TIMEOUT, KafkaOptions};
 
+/// How often the client is asked for acknowledgements while it is sent to: each time it reads the clock.
+const SENT_BETWEEN_POLLS: u64 = 64;
+
+/// How long the client is asked for acknowledgements at a time. It always takes as long.
+const POLL: Duration = Duration::from_millis(1);
+
 /// A message to be sent.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Outgoing<'a> {
     pub(super) topic: &'a str,
     /// None: by key.
     pub(super) partition: Option<u32>,
-    pub(super) key: Option<Vec<u8>>,
-    pub(super) value: Vec<u8>,
-    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) value: Cow<'a, [u8]>,
+    pub(super) headers: OwnedHeaders,
+}
+
+/// The only header of most messages.
+pub(super) fn content_type(value: &str) -> OwnedHeaders {
+    OwnedHeaders::new_with_capacity(1).insert(Header { key: "content-type", value: Some(value) })
 }
 
 /// Why messages were not sent.
@@ -76,25 +88,21 @@ impl Outbox {
     }
 
     /// Hands a message to the client; waits while its queue is full, but not for ever.
-    pub(super) fn send(&mut self, message: &Outgoing<'_>) -> Result<(), SendError> {
-        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
-        for (key, value) in &message.headers {
-            headers = headers.insert(Header { key, value: Some(value.as_str()) });
-        }
-        let mut record = BaseRecord::to(message.topic).payload(&message.value).headers(headers);
-        record.key = message.key.as_ref();
+    pub(super) fn send(&mut self, message: Outgoing<'_>) -> Result<(), SendError> {
+        let mut record = BaseRecord::to(message.topic).payload(&*message.value).headers(message.headers);
+        record.key = message.key;
         record.partition = message.partition.and_then(|partition| i32::try_from(partition).ok());
-        let started = Instant::now();
+        let mut full_since = None;
         loop {
             match self.producer.send(record) {
                 Ok(()) => break,
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
-                    if started.elapsed() > BROKER_TIMEOUT {
+                    if full_since.get_or_insert_with(Instant::now).elapsed() > BROKER_TIMEOUT {
                         let waiting = self.sent.saturating_sub(self.producer.context().answered());
                         self.begin_anew();
                         return Err(SendError::TimedOut { waiting, waited: BROKER_TIMEOUT });
                     }
-                    self.producer.poll(Duration::from_millis(10));
+                    self.producer.poll(POLL);
                     record = again;
                 }
                 Err((error, _)) => {
@@ -106,7 +114,9 @@ impl Outbox {
             }
         }
         self.sent += 1;
-        self.producer.poll(Duration::ZERO);
+        if self.sent.is_multiple_of(SENT_BETWEEN_POLLS) {
+            self.producer.poll(Duration::ZERO);
+        }
         Ok(())
     }
 
@@ -115,7 +125,7 @@ impl Outbox {
         let started = Instant::now();
         let acks = self.producer.context();
         while acks.answered() < self.sent && started.elapsed() < timeout {
-            self.producer.poll(Duration::from_millis(10));
+            self.producer.poll(POLL);
         }
         let waiting = self.sent.saturating_sub(acks.answered());
         let failure = acks.take_failure();
@@ -190,13 +200,13 @@ mod tests {
         cluster.create_topic("out", 1, 1).unwrap();
         let options = KafkaOptions { brokers: cluster.bootstrap_servers(), ..KafkaOptions::default() };
         let mut outbox = Outbox::new(&options).unwrap();
-        let message = Outgoing { topic: "out", value: b"once".to_vec(), ..Outgoing::default() };
+        let message = || Outgoing { topic: "out", value: b"once".into(), ..Outgoing::default() };
         cluster.broker_down(1).unwrap();
-        outbox.send(&message).unwrap();
+        outbox.send(message()).unwrap();
         let timed_out = outbox.settle(Duration::from_millis(100));
         assert!(matches!(timed_out, Err(SendError::TimedOut { waiting: 1, .. })), "{timed_out:?}");
         cluster.broker_up(1).unwrap();
-        outbox.send(&message).unwrap();
+        outbox.send(message()).unwrap();
         outbox.settle(BROKER_TIMEOUT).unwrap();
         let marks = outbox.producer.client().fetch_watermarks("out", 0, BROKER_TIMEOUT).unwrap();
         assert_eq!(marks, (0, 1));

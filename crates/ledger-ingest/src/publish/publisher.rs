@@ -13,6 +13,9 @@
 //!       └─► refused record      ──► realm.dead-letter  key and body as kept, coordinates as headers
 //! ```
 //!
+//! Close behind the writer, records come from memory ([`Reader::take_recent`]): reading them back from the log would
+//! cost more than all the rest. They are the same records, and any that were not kept are read from the log.
+//!
 //! A shard that cannot be read waits alone (I-9). What the brokers do not take holds up all of its topic, since
 //! order is promised, and is tried again for ever: nothing is left out. The other topic has a thread and a client of
 //! its own and goes on. At the end what is left waits for the next start when the time for it is over.
@@ -28,7 +31,8 @@ use std::time::{Duration, Instant};
 use ledger_core::event::Event;
 use ledger_core::ids::ClientKey;
 use ledger_core::tenant::Change;
-use ledger_record::json::{self, notice};
+use ledger_record::json;
+use ledger_record::json::notice::{NoticeScope, PublishingShard, notices};
 use ledger_record::record::{Content, Coordinates, Record, Stream};
 use ledger_store::{
     Catalog, PublisherCursor, ReadError, Reader, Served, ShardId, ShardStatus, Snapshot, StorageError,
@@ -39,12 +43,15 @@ use tracing::{debug, error, info, warn};
 
 use crate::attempts::Episode;
 use crate::kafka::options::{BROKER_TIMEOUT, KafkaOptions};
-use crate::publish::outbox::{Outbox, Outgoing, SendError};
+use crate::publish::outbox::{Outbox, Outgoing, SendError, content_type};
 use crate::stopping::{STOP_TIMEOUT, join_until};
 use progress::{OutputKind, OutputProgress};
 
-/// Most records of a shard between two acknowledgements.
-const RECORDS_AT_ONCE: usize = 1_000;
+/// Most records of a shard that are read from its log at a time.
+const RECORDS_AT_ONCE: usize = 10_000;
+
+/// When so many messages wait to be acknowledged, the shards that come next in the round wait for them.
+const MESSAGES_AT_ONCE: u64 = 50_000;
 
 /// How long the publisher rests when there is nothing to publish.
 const IDLE: Duration = Duration::from_millis(20);
@@ -148,6 +155,7 @@ impl Publisher {
         let publishing = Publishing {
             kind,
             topic,
+            scope: if options.publish == "decisions" { NoticeScope::Decisions } else { NoticeScope::Changes },
             catalog: Arc::clone(catalog),
             progress: Arc::clone(progress),
             outbox: Outbox::new(options)?,
@@ -156,6 +164,7 @@ impl Publisher {
             failing_shards: BTreeMap::new(),
             next_refused: BTreeMap::new(),
             body_max_bytes: dead_letter::BODY_MAX_BYTES,
+            text: Vec::new(),
             failing: Episode::default(),
         };
         let name = match kind {
@@ -200,6 +209,7 @@ impl Publisher {
 struct Publishing {
     kind: OutputKind,
     topic: String,
+    scope: NoticeScope,
     catalog: Arc<Catalog>,
     progress: Arc<OutputProgress>,
     outbox: Outbox,
@@ -211,6 +221,8 @@ struct Publishing {
     next_refused: BTreeMap<ShardId, u64>,
     /// The largest dead letter that is sent whole. Smaller once the topic refused one.
     body_max_bytes: usize,
+    /// The message that is being made.
+    text: Vec<u8>,
     failing: Episode,
 }
 
@@ -259,7 +271,7 @@ impl Publishing {
 
     /// One step of every shard that is this process's. Returns how many records it passed.
     fn round(&mut self) -> Result<usize, SendError> {
-        let mut passed = Vec::new();
+        let (mut passed, mut records) = (Vec::new(), 0);
         self.resting.retain(|_, until| *until > Instant::now());
         for (id, Served { reader, status }) in self.catalog.all() {
             // What was never fed here, or was given up since, is someone else's to publish.
@@ -271,7 +283,16 @@ impl Publishing {
                 Err(StepError::Send(failed)) => return Err(failed),
                 Err(failed) => self.rest(id, &failed),
             }
+            if passed.iter().map(|step: &ShardStep| step.sent.messages).sum::<u64>() >= MESSAGES_AT_ONCE {
+                records += self.acknowledge(std::mem::take(&mut passed))?;
+            }
         }
+        Ok(records + self.acknowledge(passed)?)
+    }
+
+    /// Waits until all that was sent is acknowledged, and moves the cursors behind it. Returns how many records they
+    /// passed.
+    fn acknowledge(&mut self, passed: Vec<ShardStep>) -> Result<usize, SendError> {
         if passed.is_empty() {
             return Ok(0);
         }
@@ -313,10 +334,9 @@ impl Publishing {
         if from >= reader.next_position() {
             return Ok(None);
         }
-        let snapshot = reader.snapshot();
         let sent = match self.kind {
-            OutputKind::Decisions => self.send_decisions(id, &snapshot, from, published)?,
-            OutputKind::DeadLetters => self.send_dead_letters(id, &snapshot, from, published)?,
+            OutputKind::Decisions => self.send_decisions(id, reader, from, published)?,
+            OutputKind::DeadLetters => self.send_dead_letters(id, &reader.snapshot(), from, published)?,
         };
         Ok(Some(ShardStep { id: id.clone(), status: Arc::clone(status), cursor, from, sent }))
     }
@@ -344,35 +364,55 @@ impl Publishing {
         could
     }
 
+    /// Out of what the writer has just written, as long as that is in memory, or else out of the log.
     fn send_decisions(
         &mut self,
         id: &ShardId,
-        snapshot: &Snapshot<'_>,
+        reader: &Reader,
         from: u64,
         published: u64,
     ) -> Result<SentRecords, StepError> {
+        let recent = reader.take_recent(from);
+        let snapshot = reader.snapshot();
         let mut sent = SentRecords { next: from, ..SentRecords::default() };
-        for record in snapshot.records_from(from)?.take(RECORDS_AT_ONCE) {
-            let record = record?;
-            sent.next = record.position + 1;
-            if sent.passes(id, &record, published) {
-                continue;
+        if let Some(recent) = &recent {
+            for record in recent.records_from(from) {
+                self.send_record(id, &snapshot, record, published, &mut sent)?;
             }
-            let Content::Event { event, outcome, .. } = &record.content else { continue };
-            if let Some(client) = event.client() {
-                sent.messages += self.publish_changes(id, &record, event, client, &outcome.changes)?;
-                continue;
-            }
-            for correction in snapshot.corrections(record.position, None)? {
-                let (client, changes) = correction?;
-                sent.messages += self.publish_changes(id, &record, event, &client, &changes)?;
+        } else {
+            for record in snapshot.records_from(from)?.take(RECORDS_AT_ONCE) {
+                self.send_record(id, &snapshot, &record?, published, &mut sent)?;
             }
         }
         Ok(sent)
     }
 
+    fn send_record(
+        &mut self,
+        id: &ShardId,
+        snapshot: &Snapshot<'_>,
+        record: &Record,
+        published: u64,
+        sent: &mut SentRecords,
+    ) -> Result<(), StepError> {
+        sent.next = record.position + 1;
+        if sent.passes(id, record, published) {
+            return Ok(());
+        }
+        let Content::Event { event, outcome, .. } = &record.content else { return Ok(()) };
+        if let Some(client) = event.client() {
+            sent.messages += self.send_changes(id, record, event, client, &outcome.changes)?;
+            return Ok(());
+        }
+        for correction in snapshot.corrections(record.position, None)? {
+            let (client, changes) = correction?;
+            sent.messages += self.send_changes(id, record, event, &client, &changes)?;
+        }
+        Ok(())
+    }
+
     /// Returns how many messages that made.
-    fn publish_changes(
+    fn send_changes(
         &mut self,
         id: &ShardId,
         record: &Record,
@@ -380,17 +420,22 @@ impl Publishing {
         client: &ClientKey,
         changes: &[Change],
     ) -> Result<u64, SendError> {
-        let shard = notice::PublishingShard { topic: &id.topic, partition: id.partition };
-        let mut told = 0;
-        for notice in changes.iter().flat_map(|change| notice::notices(shard, record, event, client, change))
-        {
-            let value = json::to_vec(&notice).unwrap_or_default();
-            let headers = vec![("content-type", "application/cloudevents+json; charset=utf-8".to_owned())];
-            let key = Some(notice.subject.as_bytes().to_vec());
-            self.outbox.send(&Outgoing { topic: &self.topic, partition: None, key, value, headers })?;
-            told += 1;
+        let shard = PublishingShard { topic: &id.topic, partition: id.partition };
+        let scope = self.scope;
+        let mut messages = 0;
+        for notice in changes.iter().flat_map(|change| notices(scope, shard, record, event, client, change)) {
+            self.text.clear();
+            json::append(&mut self.text, &notice).unwrap_or_default();
+            self.outbox.send(Outgoing {
+                topic: &self.topic,
+                partition: None,
+                key: Some(client.as_bytes()),
+                value: self.text.as_slice().into(),
+                headers: content_type("application/cloudevents+json; charset=utf-8"),
+            })?;
+            messages += 1;
         }
-        Ok(told)
+        Ok(messages)
     }
 
     /// The refused records are a stream of their own, so the others need not be read.
@@ -417,7 +462,7 @@ impl Publishing {
             }
             if let Content::Refused(refused) = &record.content {
                 let message = dead_letter::message(&self.topic, &record, refused, self.body_max_bytes);
-                self.outbox.send(&message)?;
+                self.outbox.send(message)?;
                 sent.messages += 1;
             }
         }

@@ -16,7 +16,7 @@ use crate::decode::{self, Decoded, Incoming, Message, to_native_json};
 use crate::kafka::options::{BROKER_TIMEOUT, KafkaOptions};
 use crate::placing::sample::sample_keys;
 use crate::placing::{PlacingError, to_place};
-use crate::publish::outbox::{Outbox, Outgoing, SendError};
+use crate::publish::outbox::{Outbox, Outgoing, SendError, content_type};
 
 /// How many messages are under way before their acknowledgements are waited for.
 const UNDER_WAY: u64 = 10_000;
@@ -149,12 +149,12 @@ impl Sender {
         key: Option<&str>,
         value: &[u8],
     ) -> Result<(), PublishError> {
-        self.outbox.send(&Outgoing {
+        self.outbox.send(Outgoing {
             topic: &self.topic,
             partition,
-            key: key.map(|key| key.as_bytes().to_vec()),
-            value: value.to_vec(),
-            headers: vec![("content-type", "application/json".to_owned())],
+            key: key.map(str::as_bytes),
+            value: value.into(),
+            headers: content_type("application/json"),
         })?;
         self.under_way += 1;
         if self.under_way >= UNDER_WAY {

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use crate::attempts::Episode;
 use crate::kafka::options::KafkaOptions;
 use crate::metric;
-use crate::publish::outbox::{Outbox, Outgoing, SendError};
+use crate::publish::outbox::{Outbox, Outgoing, SendError, content_type};
 use crate::stopping::StoppableThread;
 
 /// How often the shards are looked at; never more seldom than five times an interval.
@@ -199,9 +199,9 @@ impl Ticking {
             return Ok(());
         }
         for ShardId { topic, partition } in due {
-            let value = tick(*partition, system_clock()).into_bytes();
-            let headers = vec![("content-type", "application/json".to_owned())];
-            self.outbox.send(&Outgoing { topic, partition: Some(*partition), key: None, value, headers })?;
+            let value = tick(*partition, system_clock()).into_bytes().into();
+            let headers = content_type("application/json");
+            self.outbox.send(Outgoing { topic, partition: Some(*partition), key: None, value, headers })?;
         }
         self.outbox.settle(ACKNOWLEDGE)
     }

@@ -2,7 +2,8 @@
 //!
 //! Every change by a tenant's record gives a `realmledger.decision`, and where it has a correction a
 //! `realmledger.correction` besides. A change that is a correction and nothing else gives the correction
-//! only; so do the changes by late app-level events, which decide nothing themselves.
+//! only; so do the changes by late app-level events, which decide nothing themselves. [`NoticeScope::Decisions`] leaves
+//! out the decisions of records that decided nothing: the others, and the corrections, are the same notices.
 //!
 //! `source` names the shard, and `id` where the record came from, with app, client and kind. Both are derived from the
 //! record alone, so a notice that is sent again is the same, byte for byte; and `id` is the same when the record was
@@ -24,6 +25,15 @@ pub struct PublishingShard<'a> {
     pub topic: &'a str,
     /// Its partition.
     pub partition: u32,
+}
+
+/// Which notices there are of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoticeScope {
+    /// All.
+    Changes,
+    /// What an install handler waits for: the decisions that were made, and their corrections.
+    Decisions,
 }
 
 /// A decision or a correction.
@@ -89,6 +99,7 @@ const CORRECTION: &str = "correction";
 
 /// The notices of one change: by a record of the tenant, or a correction by a late app-level one.
 pub fn notices<'a>(
+    scope: NoticeScope,
     shard: PublishingShard<'_>,
     record: &'a Record,
     event: &'a Event,
@@ -96,7 +107,11 @@ pub fn notices<'a>(
     change: &'a Change,
 ) -> impl Iterator<Item = DecisionEventJson<'a>> {
     let context = NoticeContext { record, event, client, change };
-    let decision = (event.client().is_some() && is_own(change)).then(|| context.decision(shard));
+    let has_decision = match scope {
+        NoticeScope::Changes => is_own(change),
+        NoticeScope::Decisions => change.decision.is_some(),
+    };
+    let decision = (event.client().is_some() && has_decision).then(|| context.decision(shard));
     let correction = context.correction(shard);
     decision.into_iter().chain(correction)
 }

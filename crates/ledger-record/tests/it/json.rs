@@ -11,7 +11,7 @@ use ledger_core::tenant::{Change, Correction, Outcome, Summary};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimeline;
 use ledger_record::json;
-use ledger_record::json::notice::{PublishingShard, notices};
+use ledger_record::json::notice::{NoticeScope, PublishingShard, notices};
 use ledger_record::json::policy::GivenPolicy;
 use ledger_record::json::record::{QuarantineJson, RecordJson};
 use ledger_record::json::time::parse_instant;
@@ -366,10 +366,14 @@ fn record_json_is_either_an_event_or_a_refusal() {
 const SHARD: PublishingShard<'static> = PublishingShard { topic: "realm.lifecycle", partition: 7 };
 
 fn published_of(record: &Record, client: &ClientKey, change: &Change) -> Vec<String> {
+    published_in(NoticeScope::Changes, record, client, change)
+}
+
+fn published_in(scope: NoticeScope, record: &Record, client: &ClientKey, change: &Change) -> Vec<String> {
     let Content::Event { event, .. } = &record.content else {
         return Vec::new();
     };
-    notices(SHARD, record, event, client, change).map(|notice| text(&notice)).collect()
+    notices(scope, SHARD, record, event, client, change).map(|notice| text(&notice)).collect()
 }
 
 #[test]
@@ -391,6 +395,24 @@ fn decision_is_published_as_a_cloud_event() {
         r#","anomalies":["install-not-seen"]}}"#,
     ];
     assert_eq!(published_of(&record, &client(), &change), [expected.concat()]);
+}
+
+#[test]
+fn only_decisions_and_corrections_are_published_where_that_is_asked_for() {
+    let record = samples::event_record(enabled(app()), Outcome::default());
+    let decided = |change| Change { decision: Some(samples::decision(Rule::Persisted)), ..change };
+    let both = |change: Change| {
+        [NoticeScope::Changes, NoticeScope::Decisions]
+            .map(|scope| published_in(scope, &record, &client(), &change))
+    };
+    let [all, only] = both(decided(own_change()));
+    assert_eq!((all.len(), &only), (1, &all));
+    let [all, only] = both(own_change());
+    assert_eq!((all.len(), only), (1, Vec::new()), "something changed, and nothing was decided");
+    let [all, only] = both(decided(corrected()));
+    assert_eq!((all.len(), &only), (2, &all));
+    let [all, only] = both(Change { before: None, ..corrected() });
+    assert_eq!((all.len(), only.as_slice()), (2, &all[1..]), "the correction alone");
 }
 
 #[test]

@@ -35,30 +35,33 @@ struct LeafPass<'a> {
 }
 
 impl AuditWriter {
-    /// Hashes the leaves of a batch that begins at `first`, and adds their rows and the seals to its write.
+    /// Hashes the leaves of a batch that begins at `first`, and adds their rows and the seals to its write. Returns the
+    /// records, seals included.
     pub(crate) fn append(
         &mut self,
-        pending: PendingLeaves,
+        mut pending: PendingLeaves,
         first: u64,
         database: &Database,
         write: &mut WriteBatch,
-    ) -> Result<(), WriteError> {
-        if pending.leaves.is_empty() {
-            return Ok(());
+    ) -> Result<impl ExactSizeIterator<Item = Record> + use<>, WriteError> {
+        if !pending.leaves.is_empty() {
+            self.fit(database)?;
         }
-        self.fit(database)?;
         let fetched = fetch(database, &self.recent, &pending.leaves, first)?;
         let (leaves, nodes, seals) = (Vec::with_capacity(pending.leaves.len()), Vec::new(), Vec::new());
         let mut pass = LeafPass { database, trail: self, first, leaves, nodes, map: None, fetched, seals };
-        for leaf in pending.leaves {
+        for leaf in &mut pending.leaves {
             match leaf {
                 PendingLeaf::Record(record, pinned_realm, previous) => {
-                    pass.record(&record, pinned_realm, previous)?;
+                    pass.record(record, *pinned_realm, *previous)?;
                 }
-                PendingLeaf::Seal(record, seal) => pass.seal(record, seal)?,
+                PendingLeaf::Seal(record, seal) => pass.seal(record, *seal)?,
             }
         }
-        pass.put(write)
+        pass.put(write)?;
+        Ok(pending.leaves.into_iter().map(|leaf| match leaf {
+            PendingLeaf::Record(record, ..) | PendingLeaf::Seal(record, _) => record,
+        }))
     }
 }
 
@@ -87,7 +90,7 @@ impl LeafPass<'_> {
         Ok(())
     }
 
-    fn seal(&mut self, mut record: Record, seal: Seal) -> Result<(), WriteError> {
+    fn seal(&mut self, record: &mut Record, seal: Seal) -> Result<(), WriteError> {
         let unsealed = self.trail.unsealed.drain();
         let mut changed: Vec<MapEntry> =
             unsealed.map(|(stream, head)| MapEntry { stream, commitment: head.commitment() }).collect();
@@ -100,8 +103,8 @@ impl LeafPass<'_> {
         self.map = Some(map);
         let seal = Seal { map_root, streams: self.trail.streams, ..seal };
         record.content = Content::Seal(seal);
-        let line = SealLeaf::from_record(&record, &seal).write()?;
-        self.seals.push(record);
+        let line = SealLeaf::from_record(record, &seal).write()?;
+        self.seals.push(record.clone());
         self.push(LeafRow { hash: leaf_hash(&line), pinned_realm: None });
         Ok(())
     }

@@ -7,11 +7,12 @@
 //! | --- | --- | --- |
 //! | `blocks` | 5 | RocksDB's block cache: blocks, indexes and filters of all shards, and the write buffers |
 //! | `write-buffers` | 2 of these 5 | memtables |
-//! | `tenants` | 4 | folded tenants of the writers, and the stored bytes of those that have not come for a while |
+//! | `tenants` | 3 | folded tenants of the writers, and the stored bytes of those that have not come for a while |
 //! | `batches` | 2 | messages from the reader's hands until they are durable |
 //! | `histories` | 1 | histories of tenants that were late |
 //! | `evidence` | 1 | upper levels and streams of the maps, last leaves |
 //! | `queues` | 1 | what Kafka's client has fetched ahead |
+//! | `recent` | 1 | records of the last batches, for the publisher |
 //! | `answers` | 1 | what questions keep, and histories that they read |
 //! | – | 1 | spare: caches take a little more than they count |
 //!
@@ -35,6 +36,7 @@ pub enum MemoryPart {
     Histories,
     Evidence,
     Queues,
+    Recent,
     Answers,
 }
 
@@ -42,9 +44,9 @@ impl MemoryPart {
     const fn sixteenths(self) -> usize {
         match self {
             Self::Blocks => 5,
-            Self::Tenants => 4,
+            Self::Tenants => 3,
             Self::WriteBuffers | Self::Batches => 2,
-            Self::Histories | Self::Evidence | Self::Queues | Self::Answers => 1,
+            Self::Histories | Self::Evidence | Self::Queues | Self::Recent | Self::Answers => 1,
         }
     }
 
@@ -59,6 +61,7 @@ impl MemoryPart {
             Self::Histories => "histories",
             Self::Evidence => "evidence",
             Self::Queues => "queues",
+            Self::Recent => "recent",
             Self::Answers => "answers",
         }
     }
@@ -75,6 +78,7 @@ pub struct Memory {
     tenants: AtomicUsize,
     batches: AtomicUsize,
     evidence: AtomicUsize,
+    recent: AtomicUsize,
 }
 
 /// Taken by the process alone: code, threads, clients of Kafka.
@@ -92,8 +96,9 @@ impl Memory {
     pub(crate) fn new(bytes: Option<usize>) -> Self {
         let bytes = bytes.unwrap_or_else(|| (machine_bytes() / 4).min(MOST_UNASKED_BYTES));
         let none = || AtomicUsize::new(0);
-        let (writers, partitions, tenants, batches, evidence) = (none(), none(), none(), none(), none());
-        Self { bytes, writers, partitions, tenants, batches, evidence }
+        let (writers, partitions) = (none(), none());
+        let (tenants, batches, evidence, recent) = (none(), none(), none(), none());
+        Self { bytes, writers, partitions, tenants, batches, evidence, recent }
     }
 
     /// All of it.
@@ -162,6 +167,7 @@ impl Memory {
             MemoryPart::Tenants => Some(&self.tenants),
             MemoryPart::Batches => Some(&self.batches),
             MemoryPart::Evidence => Some(&self.evidence),
+            MemoryPart::Recent => Some(&self.recent),
             MemoryPart::Blocks
             | MemoryPart::WriteBuffers
             | MemoryPart::Histories
@@ -210,6 +216,13 @@ impl MemoryUse {
     /// Nothing yet.
     pub fn new(memory: Arc<Memory>, part: MemoryPart) -> Self {
         Self { memory, part, bytes: 0 }
+    }
+
+    /// So much, to the byte.
+    pub fn of(memory: Arc<Memory>, part: MemoryPart, bytes: usize) -> Self {
+        let mut used = Self::new(memory, part);
+        used.count(bytes);
+        used
     }
 
     /// It is about so much now.
@@ -281,16 +294,17 @@ mod tests {
             MemoryPart::Histories,
             MemoryPart::Evidence,
             MemoryPart::Queues,
+            MemoryPart::Recent,
             MemoryPart::Answers,
         ];
         let all: usize = parts.into_iter().map(|part| memory.share(part)).sum();
         assert_eq!(all, 1500 * MIB);
         assert!(memory.share(MemoryPart::WriteBuffers) < memory.share(MemoryPart::Blocks));
         let writers = [(); 4].map(|()| WriterMemory::new(Arc::clone(&memory)));
-        assert_eq!(memory.shard_share(MemoryPart::Tenants), 100 * MIB);
+        assert_eq!(memory.shard_share(MemoryPart::Tenants), 75 * MIB);
         assert_eq!(memory.shard_share(MemoryPart::WriteBuffers), 20 * MIB);
         drop(writers);
-        assert_eq!(memory.shard_share(MemoryPart::Tenants), 400 * MIB);
+        assert_eq!(memory.shard_share(MemoryPart::Tenants), 300 * MIB);
         assert_eq!(memory.lacking(), None);
         memory.set_partitions(200);
         assert_eq!(memory.lacking(), Some((PROCESS_BYTES + 200 * PARTITION_BYTES) / 3 * 4));

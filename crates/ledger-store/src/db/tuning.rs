@@ -87,13 +87,14 @@ impl Resources {
     pub(crate) fn memory_used(&self) -> Vec<(MemoryPart, usize)> {
         let write_buffers = self.memtables.get_usage();
         let blocks = self.cache.get_usage().saturating_sub(write_buffers);
-        let counted = [MemoryPart::Tenants, MemoryPart::Batches, MemoryPart::Evidence];
+        let counted = [MemoryPart::Tenants, MemoryPart::Batches, MemoryPart::Evidence, MemoryPart::Recent];
         let counted = counted.into_iter().filter_map(|part| Some((part, self.memory.used(part)?)));
         [(MemoryPart::Blocks, blocks), (MemoryPart::WriteBuffers, write_buffers)]
             .into_iter()
             .chain(counted)
             .collect()
     }
+
 
     /// Options of a shard as a whole, for writing. It holds so many files open.
     pub(crate) fn writing(&self, open_files: u32) -> Options {

@@ -3,4 +3,5 @@
 pub(crate) mod history;
 pub(crate) mod lists;
 pub(crate) mod reader;
+pub(crate) mod recent;
 pub(crate) mod snapshot;

@@ -11,6 +11,8 @@ use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 use crate::db::database::{Database, damaged};
 use crate::error::{Damage, OpenError, Poison, ReadError, StorageError, WaitError};
 use crate::read::history::row_is_fold;
+use crate::db::memory::Memory;
+use crate::read::recent::{RecentBatch, RecentRecords};
 use crate::read::snapshot::Snapshot;
 use crate::source::ShardId;
 
@@ -25,6 +27,7 @@ pub struct Reader {
 pub(crate) struct OpenShard {
     pub(crate) database: Database,
     pub(crate) progress: WriterProgress,
+    pub(crate) recent: RecentRecords,
 }
 
 /// Where a shard stands; a shard that was only just made stands at the beginning.
@@ -45,10 +48,11 @@ impl Reader {
         Self { open }
     }
 
-    pub(crate) fn read_only(database: Database) -> Result<Self, OpenError> {
+    pub(crate) fn read_only(database: Database, memory: &Arc<Memory>) -> Result<Self, OpenError> {
         let head = read_head(&database, &ReadOptions::default())?;
         let progress = WriterProgress::new(head.next_position, true);
-        Ok(Self::new(Arc::new(OpenShard { database, progress })))
+        let recent = RecentRecords::new(Arc::clone(memory));
+        Ok(Self::new(Arc::new(OpenShard { database, progress, recent })))
     }
 
     pub(crate) fn database(&self) -> &Database {
@@ -75,6 +79,12 @@ impl Reader {
     /// Position of the next record: everything before it is durable.
     pub fn next_position(&self) -> u64 {
         self.open.progress.next_position()
+    }
+
+    /// The batch that has the record at a position, if it is still in memory; each is given up once, to whoever follows
+    /// the log closely. What it is none of is read from a snapshot.
+    pub fn take_recent(&self, position: u64) -> Option<RecentBatch> {
+        self.open.recent.take(position)
     }
 
     /// The publisher's own place, written independently of the batches. A read-only opening refuses to set it.

@@ -64,6 +64,8 @@ pub(crate) struct CommitRequest {
     /// All of it but the audit trail.
     pub(crate) write: WriteBatch,
     pub(crate) leaves: PendingLeaves,
+    /// What its records take when stored.
+    pub(crate) record_bytes: usize,
     /// Position of its first record.
     pub(crate) first: u64,
     /// Where the next batch begins.
@@ -89,9 +91,10 @@ impl WriteThread {
                 // After a failure the trail is between two batches.
                 let failed = result.is_err();
                 if done.send(result).is_err() || failed {
-                    return;
+                    break;
                 }
             }
+            open.recent.clear();
         };
         let thread = thread::Builder::new().name("commit".to_owned()).spawn(work);
         let thread = thread.map_err(|_| StorageError::NoThread)?;
@@ -111,9 +114,10 @@ impl WriteThread {
 }
 
 fn write(open: &OpenShard, trail: &mut AuditWriter, request: CommitRequest) -> Result<(), WriteError> {
-    let CommitRequest { mut write, leaves, first, next_position } = request;
-    trail.append(leaves, first, &open.database, &mut write)?;
+    let CommitRequest { mut write, leaves, record_bytes, first, next_position } = request;
+    let records = trail.append(leaves, first, &open.database, &mut write)?;
     open.database.write(write, &tuning::durable())?;
+    open.recent.keep(records, record_bytes);
     open.progress.advance(next_position);
     Ok(())
 }

@@ -21,6 +21,7 @@ use crate::db::placed::LastRow;
 use crate::db::tuning::Resources;
 use crate::error::{AppendError, OpenError, Poison, ReadError, WriteError};
 use crate::read::reader::{OpenShard, Reader, WriterProgress, read_head};
+use crate::read::recent::RecentRecords;
 use crate::read::snapshot::read_timelines;
 use crate::source::ShardId;
 use crate::write::batch::{Batch, BatchSize, LateHistories};
@@ -60,7 +61,8 @@ impl Shard {
         let tenants = TenantCache::new(Arc::clone(memory));
         let (evidence, trail) = recover(secret, memory, &database, head.next_position)?;
         let progress = WriterProgress::new(head.next_position, false);
-        let open = Arc::new(OpenShard { database, progress });
+        let recent = RecentRecords::new(Arc::clone(memory));
+        let open = Arc::new(OpenShard { database, progress, recent });
         Ok(Self {
             write_thread: WriteThread::start(&open, trail)?,
             open,

@@ -66,6 +66,9 @@ pub(super) const SETTINGS: &[SettingRow] = &[
     setting("kafka.group", |config| SettingSlot::Text(&mut config.kafka.group)),
     setting("kafka.instance", |config| SettingSlot::OptionalText(&mut config.kafka.instance)),
     setting("kafka.decisions_topic", |config| SettingSlot::OptionalText(&mut config.kafka.decisions_topic)),
+    setting("kafka.publish", |config| {
+        SettingSlot::Word(&mut config.kafka.publish, &["changes", "decisions"])
+    }),
     setting("kafka.dead_letter_topic", |config| {
         SettingSlot::OptionalText(&mut config.kafka.dead_letter_topic)
     }),

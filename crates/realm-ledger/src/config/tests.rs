@@ -98,6 +98,8 @@ fn conflicting_values_are_refused() {
     let reported = load_text("[log]\nlevel = 'loud=very'\nformat = 'xml'").unwrap_err().to_string();
     assert!(reported.contains("log.level is to be a level"), "{reported}");
     assert!(reported.contains("log.format is to be one of auto, text, json"), "{reported}");
+    let reported = load_text("[kafka]\npublish = 'everything'").unwrap_err().to_string();
+    assert!(reported.contains("kafka.publish is to be one of changes, decisions"), "{reported}");
 }
 
 #[test]

@@ -38,8 +38,9 @@ impl<'a> Batch<'a> {
         self.shard.settle()?;
         let Some(write) = write else { return Ok((self.shard, committed)) };
         let (first, next_position) = (self.shard.head.next_position, self.next.next_position);
+        let record_bytes = self.record_bytes;
         let (shard, pending, leaves) = self.into_pending();
-        let request = CommitRequest { write, leaves, first, next_position };
+        let request = CommitRequest { write, leaves, record_bytes, first, next_position };
         shard.write_thread.write(request).map_err(|cause| shard.poison_at(first, cause.into()))?;
         shard.pending = Some(pending);
         Ok((shard, committed))
