@@ -242,10 +242,6 @@ impl RecordLeaf {
         })
     }
 
-    fn is_exact(&self) -> bool {
-        are_exact(self.seq, [self.time, self.recorded])
-    }
-
     /// The exact bytes.
     #[must_use]
     pub fn write(&self) -> String {
@@ -477,7 +473,7 @@ impl Leaf {
         }
         let leaf = RecordLeaf::restore(canonical::read(line)?).ok_or(LeafLineError::Malformed)?;
         // A realm in lower case, or `default`, is read, but never written.
-        if leaf.is_exact() && leaf.write() == line {
+        if are_exact(leaf.seq, [leaf.time, leaf.recorded]) && leaf.write() == line {
             Ok(Self::Record(leaf))
         } else {
             Err(LeafLineError::Malformed)
