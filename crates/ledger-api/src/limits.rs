@@ -24,8 +24,17 @@ pub const QUARANTINE_MAX: usize = 1000;
 pub const PAGE_FULL_BYTES: usize = 1024 * 1024;
 
 /// Memory for what questions keep for the ones that follow: decoded timelines of apps, windows of the past in their
-/// order, where pages of corrections ended.
+/// order, where pages of corrections ended, states of long histories.
 pub const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Records from which on the states of a history are kept at intervals, for questions about the past.
+pub const LONG_HISTORY_RECORDS: usize = 4096;
+
+/// Records between two of these states, at least: so many are folded for a question.
+pub const RECORDS_PER_STATE: usize = 512;
+
+/// Memory for the states of one history.
+pub const HISTORY_STATES_BYTES: usize = 8 * 1024 * 1024;
 
 /// Windows of the past that are sorted of a shard at a time, for many pages.
 pub const WINDOWS_SORTED_AT_A_TIME: usize = 20_000;

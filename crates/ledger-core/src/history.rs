@@ -28,11 +28,66 @@ impl Tenant {
     /// business: entries and timelines hold what was recorded by then.
     #[must_use]
     pub fn as_of(entries: &[Entry<'_>], apps: &AppTimelines, at: Timestamp) -> Self {
-        let mut tenant = Self::default();
-        for entry in in_order(entries, at) {
-            tenant.apply(entry, apps, FoldMode::Actual);
+        Self::default().with(in_order(entries, at), apps)
+    }
+
+    fn with<'a>(mut self, ordered: impl IntoIterator<Item = Entry<'a>>, apps: &AppTimelines) -> Self {
+        for entry in ordered {
+            self.apply(entry, apps, FoldMode::Actual);
         }
-        tenant
+        self
+    }
+}
+
+/// The states of a long history at intervals: as of an instant, only the records since the last of them are folded.
+#[derive(Debug, Clone)]
+pub struct FoldedHistory {
+    /// The effective order.
+    order: Vec<(Timestamp, u64)>,
+    /// The state after each of the records so far apart.
+    states: Vec<Tenant>,
+    interval: usize,
+}
+
+impl FoldedHistory {
+    /// Keeps the state after every `interval` records.
+    #[must_use]
+    pub fn new(entries: &[Entry<'_>], apps: &AppTimelines, interval: usize) -> Self {
+        let ordered = in_order(entries, Timestamp::MAX);
+        let mut states: Vec<Tenant> = Vec::new();
+        for records in ordered.chunks_exact(interval) {
+            let before = states.last().cloned().unwrap_or_default();
+            states.push(before.with(records.iter().copied(), apps));
+        }
+        Self { order: ordered.iter().map(Entry::place).collect(), states, interval }
+    }
+
+    /// How many records it has.
+    #[must_use]
+    pub const fn records(&self) -> usize {
+        self.order.len()
+    }
+
+    /// How many states are kept.
+    #[must_use]
+    pub const fn states(&self) -> usize {
+        self.states.len()
+    }
+
+    /// The seqs of the records that are missing from the kept state up to an instant: at most as many as lie between
+    /// two states.
+    #[must_use]
+    pub fn missing(&self, at: Timestamp) -> Vec<u64> {
+        let end = self.order.partition_point(|(time, _)| *time <= at);
+        self.order[end - end % self.interval..end].iter().map(|(_, seq)| *seq).collect()
+    }
+
+    /// What [`Tenant::as_of`] gives of the whole history; `missing` are the records that are missing.
+    #[must_use]
+    pub fn as_of(&self, missing: &[Entry<'_>], apps: &AppTimelines, at: Timestamp) -> Tenant {
+        let end = self.order.partition_point(|(time, _)| *time <= at);
+        let kept = (end / self.interval).checked_sub(1).and_then(|last| self.states.get(last));
+        kept.cloned().unwrap_or_default().with(in_order(missing, at), apps)
     }
 }
 

@@ -70,8 +70,8 @@ macro_rules! opaque_key {
 }
 
 fn is_key(text: &str) -> bool {
-    // Nearly all are plain ASCII, which is told without reading characters.
-    let is_plain = || text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    // Nearly all are plain ASCII, which is told without reading characters, and of all bytes at once.
+    let is_plain = || text.bytes().fold(true, |so_far, byte| so_far & matches!(byte, b' '..=b'~'));
     (1..=KEY_MAX_BYTES).contains(&text.len()) && (is_plain() || !text.chars().any(char::is_control))
 }
 

@@ -6,29 +6,21 @@
 //! of the tests say so. Readers read every version that was ever released; writers write [`FORMAT`]. A value of a newer
 //! version is not damaged, only unreadable here: [`DecodeError::NewerFormat`].
 //!
-//! Decoding is strict. All bytes are consumed, and what is taken is encoded to the same bytes again, so a value has
-//! one encoding: integers take no more bytes than they need, the keys of a map ascend, and types that not every text
-//! or list may be check what they are given. Lengths are not trusted: elements are taken one by one, and what a length
-//! reserves for text has a bound.
+//! bincode writes; reading is done here ([`read`]), as it is strict. All bytes are consumed, and what is taken is encoded
+//! to the same bytes again, so a value has one encoding: integers take no more bytes than they need, the keys of a map
+//! ascend, and types that not every text or list may be check what they are given. Lengths are not trusted: elements
+//! are taken one by one, and text is borrowed before there is room made for it.
 //!
 //! There is no checksum: the store has one for each block. What the audit trail hashes is the typed value in an
 //! encoding of its own, not these bytes.
 
-use bincode::BorrowDecode as _;
-use bincode::config::{Config, standard};
-use bincode::de::read::{BorrowReader, Reader};
-use bincode::de::{Decoder as _, DecoderImpl};
+mod read;
+
 use bincode::enc::write::Writer;
-use bincode::serde::{BorrowCompat, encode_into_writer};
+use bincode::serde::encode_into_writer;
 use serde::{Deserialize, Serialize};
 
-/// bincode makes room for an owned text before it reads it, so a damaged length must end at a bound: none of the values
-/// here comes near it.
-const LIMIT_BYTES: usize = 1 << 28;
-
-const fn config() -> impl Config {
-    standard().with_limit::<LIMIT_BYTES>()
-}
+pub use read::Malformed;
 
 /// The version that is written, and the newest that can be read.
 pub const FORMAT: u8 = 2;
@@ -61,18 +53,6 @@ pub enum DecodeError {
     OtherStream,
 }
 
-/// What is wrong with the bytes.
-#[derive(Debug)]
-pub struct Malformed(bincode::error::DecodeError);
-
-impl std::fmt::Display for Malformed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl std::error::Error for Malformed {}
-
 /// Starts a value of the version that is written.
 pub(crate) fn open(out: &mut Vec<u8>) {
     out.push(FORMAT);
@@ -80,7 +60,7 @@ pub(crate) fn open(out: &mut Vec<u8>) {
 
 /// Appends a part of a value.
 pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, part: &T) {
-    let written = encode_into_writer(part, Memory(out), config());
+    let written = encode_into_writer(part, Memory(out), bincode::config::standard());
     // Memory takes everything, and no stored type refuses to be written.
     assert!(written.is_ok(), "a stored value was not written: {written:?}");
 }
@@ -123,11 +103,7 @@ impl<'a> ValueReader<'a> {
 
     /// Reads the next part.
     pub(crate) fn take<T: Deserialize<'a>>(&mut self) -> Result<T, DecodeError> {
-        let malformed = |error| DecodeError::Malformed(Malformed(error));
-        let mut decoder = DecoderImpl::new(Strict { rest: self.rest, is_after_marker: false }, config(), ());
-        let BorrowCompat(part) = BorrowCompat::<T>::borrow_decode(&mut decoder).map_err(malformed)?;
-        self.rest = decoder.reader().rest;
-        Ok(part)
+        T::deserialize(self).map_err(DecodeError::Malformed)
     }
 
     /// Makes sure that nothing is left.
@@ -138,58 +114,3 @@ impl<'a> ValueReader<'a> {
         }
     }
 }
-
-/// Bytes that are a value in the one way in which it is written.
-struct Strict<'a> {
-    rest: &'a [u8],
-    /// The last read was one byte alone, and it can be the marker of an integer.
-    is_after_marker: bool,
-}
-
-/// The first byte that does not stand for itself as an integer.
-const FIRST_MARKER: u8 = 251;
-
-impl Reader for Strict<'_> {
-    /// What is read at once after the byte of a marker is the integer that it announces. It must not fit into fewer
-    /// bytes.
-    #[inline]
-    fn read(&mut self, out: &mut [u8]) -> Result<(), bincode::error::DecodeError> {
-        let is_announced = self.is_after_marker;
-        let bytes = self.take_bytes(out.len())?;
-        out.copy_from_slice(bytes);
-        self.is_after_marker = matches!(*bytes, [byte] if byte >= FIRST_MARKER);
-        let is_longer = match *bytes {
-            [first, 0] => first < FIRST_MARKER,
-            [_, _, 0, 0] | [_, _, _, _, 0, 0, 0, 0] => true,
-            _ => false,
-        };
-        if is_announced && is_longer { Err(LONGER_THAN_NEEDED) } else { Ok(()) }
-    }
-
-    /// The way for integers of one byte, which are most.
-    #[inline]
-    fn peek_read(&mut self, count: usize) -> Option<&[u8]> {
-        self.rest.first().filter(|byte| **byte < FIRST_MARKER)?;
-        self.rest.get(..count)
-    }
-
-    #[inline]
-    fn consume(&mut self, count: usize) {
-        self.rest = self.rest.get(count..).unwrap_or_default();
-        self.is_after_marker = false;
-    }
-}
-
-impl<'a> BorrowReader<'a> for Strict<'a> {
-    #[inline]
-    fn take_bytes(&mut self, length: usize) -> Result<&'a [u8], bincode::error::DecodeError> {
-        let Some((taken, rest)) = self.rest.split_at_checked(length) else {
-            return Err(bincode::error::DecodeError::UnexpectedEnd { additional: length - self.rest.len() });
-        };
-        (self.rest, self.is_after_marker) = (rest, false);
-        Ok(taken)
-    }
-}
-
-const LONGER_THAN_NEEDED: bincode::error::DecodeError =
-    bincode::error::DecodeError::Other("an integer takes more bytes than it needs");

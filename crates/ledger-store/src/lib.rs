@@ -131,7 +131,7 @@ pub use crate::read::history::{Histories, History, HistoryEvent, KnowledgeBound,
 pub use crate::read::lists::{AlignmentClass, InstallationPage, List};
 pub use crate::read::reader::{PublisherCursor, Reader};
 pub use crate::read::recent::RecentBatch;
-pub use crate::read::snapshot::Snapshot;
+pub use crate::read::snapshot::{ReadTier, Snapshot};
 pub use crate::refill::{PlacedKeys, RefillError, RefillPlan, RefillReport, RefillStage, refill};
 pub use crate::source::{Partitioner, ShardId, SourceIdentity};
 pub use crate::write::batch::{AppendResult, Batch, Committed, FutureLimit, IncomingEvent};

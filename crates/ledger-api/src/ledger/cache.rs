@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_store::ShardId;
+use ledger_store::{KnowledgeCut, ShardId};
 
 /// Values by key, up to a total weight.
 pub(crate) struct Lru<K, V> {
@@ -80,6 +80,8 @@ impl<K, V> fmt::Debug for Lru<K, V> {
 pub(crate) enum CacheKey {
     /// The timeline of an app.
     Timeline(ShardId, AppKey),
+    /// The states of a long history, as known up to a cut.
+    History(ShardId, ClientKey, KnowledgeCut),
     /// Windows of the past, of a list.
     Windows(ShardId, u64),
     /// What came before the corrections from a position on.
@@ -98,6 +100,18 @@ impl Cache {
     pub(crate) fn get<V: Any + Send + Sync>(&self, key: &CacheKey) -> Option<Arc<V>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(kept.get(key)?).downcast().ok()
+    }
+
+    /// The value of that key, a new one when there is none.
+    pub(crate) fn get_or_default<V: Any + Send + Sync + Default>(&self, key: &CacheKey) -> Arc<V> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = kept.get(key).and_then(|value| Arc::clone(value).downcast().ok()) {
+            return value;
+        }
+        let value = Arc::<V>::default();
+        let shared: Arc<dyn Any + Send + Sync> = Arc::clone(&value) as _;
+        kept.put(key.clone(), shared, size_of::<V>());
+        value
     }
 
     pub(crate) fn put<V: Any + Send + Sync>(&self, key: CacheKey, value: Arc<V>, bytes: usize) {

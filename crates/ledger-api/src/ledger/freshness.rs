@@ -100,11 +100,10 @@ const fn is_zero(count: &u64) -> bool {
 /// Of one shard at the moment of the answer. A shard that takes nothing more still answers, as halted.
 pub(crate) fn of(shard: &ShardSnapshot<'_>, now: Timestamp) -> Result<FreshnessJson, ReadError> {
     let head = shard.snapshot.head()?;
-    let sources = shard.snapshot.source_positions()?;
-    let offset = sources.iter().find_map(|(source, position)| match position {
-        SourcePosition::Kafka { next_offset, .. } if *source == shard.id.topic => Some(*next_offset),
-        SourcePosition::Kafka { .. } | SourcePosition::Import { .. } | SourcePosition::Carried { .. } => None,
-    });
+    let offset = match shard.snapshot.source_position(&shard.id.topic)? {
+        Some(SourcePosition::Kafka { next_offset, .. }) => Some(next_offset),
+        Some(SourcePosition::Import { .. } | SourcePosition::Carried { .. }) | None => None,
+    };
     let status = shard.freshness.as_ref();
     // A write that failed is known here a moment before its worker has halted the shard for it.
     let poison = || shard.reader.poisoned().map(|poison| Halted::of_error(shard.id, &*poison));

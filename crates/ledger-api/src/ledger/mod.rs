@@ -18,6 +18,7 @@ mod cache;
 mod error;
 mod freshness;
 mod locate;
+mod long_history;
 mod merged;
 mod page_bytes;
 mod reading;
@@ -35,7 +36,7 @@ use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_store::{
-    Catalog, Elsewhere, Halted, HistoryEvent, KnowledgeCut, Reader, ShardId, Snapshot, TornTenants,
+    Catalog, Elsewhere, Halted, HistoryEvent, KnowledgeCut, ReadTier, Reader, ShardId, Snapshot, TornTenants,
 };
 
 pub(crate) use cache::{Cache, CacheKey, Lru};
@@ -50,7 +51,7 @@ pub(crate) use reading::Reading;
 pub use ready::NotReady;
 pub(crate) use shards::{Located, ShardHandle, ShardSnapshot, Shards, locate, shards_with};
 pub use state::InstallationState;
-pub(crate) use tenant_as_of::{TenantAsOf, Viewpoint, is_all_of};
+pub(crate) use tenant_as_of::{TenantAsOf, Viewpoint, cut, is_all_of};
 
 use crate::limits::{CACHE_BYTES, HISTORIES_BYTES, HISTORY_RESERVED_AT_A_TIME_BYTES, PAGE_FULL_BYTES};
 use budget::{HistoryBudget, Reservation};
@@ -70,6 +71,8 @@ pub struct Ledger {
     until: Option<Instant>,
     /// The client, where it can be gone before.
     asker: Option<Weak<()>>,
+    /// How far a question reads.
+    tier: ReadTier,
     /// A page ends once its items have so many bytes as JSON.
     pub(crate) page_bytes: usize,
 }
@@ -98,6 +101,7 @@ impl Ledger {
             secret: None,
             until: None,
             asker: None,
+            tier: ReadTier::Disk,
             page_bytes: PAGE_FULL_BYTES,
         }
     }
@@ -122,6 +126,18 @@ impl Ledger {
     #[must_use]
     pub fn asked_by(&self, asker: &Asker) -> Self {
         Self { asker: Some(Arc::downgrade(&asker.0)), ..self.clone() }
+    }
+
+    /// The same ledger, for someone who must not wait for the disk, nor for a history to be folded: a question that
+    /// takes either is an error.
+    #[must_use]
+    pub(crate) fn in_memory(&self) -> Self {
+        Self { tier: ReadTier::Memory, ..self.clone() }
+    }
+
+    /// Whether a question may take what takes long.
+    pub(crate) fn may_wait(&self) -> Result<(), QueryError> {
+        if self.tier == ReadTier::Memory { Err(QueryError::GivenUp) } else { Ok(()) }
     }
 
     /// Whether a client still waits for the answer. Every loop that reads checks this for each item.
@@ -150,6 +166,7 @@ impl Ledger {
         client: &ClientKey,
         cut: KnowledgeCut,
     ) -> Result<(Vec<HistoryEvent>, Reservation<'_>), QueryError> {
+        self.may_wait()?;
         self.in_time()?;
         let (mut reserved, mut unreserved) = (self.budget.reserve(), 0);
         let events = snapshot.events(client, cut, |bytes| {
@@ -167,7 +184,7 @@ impl Ledger {
     /// How fresh every shard is that is here, in order, those that could not be opened included.
     pub fn freshness(&self, now: Timestamp) -> Vec<FreshnessJson> {
         let handles = self.shards.all();
-        self.here(&handles.iter().map(ShardHandle::snapshot).collect::<Vec<_>>(), now)
+        self.here(&handles.iter().map(|handle| handle.snapshot(self.tier)).collect::<Vec<_>>(), now)
     }
 
     /// Why the brokers give this process nothing, if so.

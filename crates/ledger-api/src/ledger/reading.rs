@@ -55,7 +55,7 @@ impl LoadedHistory<'_> {
 impl<'l> Reading<'l> {
     /// Takes a snapshot of each shard.
     pub(crate) fn new(ledger: &'l Ledger, handles: &'l [ShardHandle], now: Timestamp) -> Self {
-        let shards = handles.iter().map(ShardHandle::snapshot).collect();
+        let shards = handles.iter().map(|handle| handle.snapshot(ledger.tier)).collect();
         Self { ledger, shards, now, timelines: RefCell::default(), records: Cell::new(0) }
     }
 
@@ -80,6 +80,10 @@ impl<'l> Reading<'l> {
         self.records.get()
     }
 
+    pub(super) fn count(&self, records: usize) {
+        self.records.set(self.records.get() + records);
+    }
+
     /// A tenant's history up to a cut. A question keeps to one cut.
     pub(crate) fn history(
         &self,
@@ -88,7 +92,7 @@ impl<'l> Reading<'l> {
         cut: KnowledgeCut,
     ) -> Result<LoadedHistory<'l>, QueryError> {
         let (events, reserved) = self.ledger.events(&shard.snapshot, client, cut)?;
-        self.records.set(self.records.get() + events.len());
+        self.count(events.len());
         let mut apps = AppTimelines::default();
         for app in events.iter().filter_map(|event| event.event.app()).collect::<BTreeSet<_>>() {
             apps.share(app.clone(), self.timeline(shard, app, cut)?);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ledger_core::ids::ClientKey;
 use ledger_record::rows::TenantRow;
 use ledger_store::{
-    Catalog, Elsewhere, Freshness, Halted, ReadError, Reader, ShardId, ShardStatus, Snapshot, TornTenants,
-    Unread,
+    Catalog, Elsewhere, Freshness, Halted, ReadError, ReadTier, Reader, ShardId, ShardStatus, Snapshot,
+    TornTenants, Unread,
 };
 
 use super::error::QueryError;
@@ -121,11 +121,11 @@ impl Shards {
 }
 
 impl ShardHandle {
-    pub(crate) fn snapshot(&self) -> ShardSnapshot<'_> {
+    pub(crate) fn snapshot(&self, tier: ReadTier) -> ShardSnapshot<'_> {
         let Self { id, reader, status } = self;
         let status = status.as_deref();
         let freshness = status.map(ShardStatus::freshness);
-        ShardSnapshot { id, reader, status, freshness, snapshot: reader.snapshot() }
+        ShardSnapshot { id, reader, status, freshness, snapshot: reader.snapshot_of(tier) }
     }
 }
 

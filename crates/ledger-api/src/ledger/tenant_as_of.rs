@@ -16,6 +16,7 @@ use ledger_record::rows::TenantRow;
 use ledger_store::{KnowledgeBound, KnowledgeCut, ReadError};
 
 use super::error::QueryError;
+use super::long_history;
 use super::reading::Reading;
 use super::shards::ShardSnapshot;
 use super::state::InstallationState;
@@ -49,6 +50,12 @@ impl TenantAsOf {
         let cut = cut(shard, client, &row, viewpoint.known)?;
         if cut == KnowledgeCut::Open && row_serves(&row.tenant, viewpoint.at) {
             return Ok(Self { tenant: row.tenant, seq: row.seq, cut });
+        }
+        if let Some(interval) = long_history::interval(&row) {
+            let (tenant, seq) = reading
+                .long_as_of(shard, client, (&row, interval), cut, viewpoint.at)
+                .map_err(|error| shard.unread(error))?;
+            return Ok(Self { tenant, seq, cut });
         }
         let history = reading.history(shard, client, cut).map_err(|error| shard.unread(error))?;
         let tenant = Tenant::as_of(&history.entries(), &history.apps, viewpoint.at);
@@ -126,7 +133,7 @@ fn row_serves(tenant: &Tenant, at: Timestamp) -> bool {
 }
 
 /// What was not known of a tenant; nothing, where the knowledge is of all that is recorded.
-fn cut(
+pub(crate) fn cut(
     shard: &ShardSnapshot<'_>,
     client: &ClientKey,
     row: &TenantRow,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parameters::text;
 use super::{AsOf, LineSink};
-use crate::ledger::{FreshnessJson, Located, QueryError, Reading, TenantAsOf};
+use crate::ledger::{FreshnessJson, Located, QueryError, Reading, Viewpoint, cut};
 
 /// Why an installation is where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,14 +40,15 @@ impl ExplainQuery {
     ) -> Result<ExplanationAnswer, QueryError> {
         let Self { client, app, as_of } = self;
         let Located { shard, row } = reading.found(client, as_of.known)?;
-        let viewpoint = as_of.viewpoint(reading.now);
-        let past = TenantAsOf::new(reading, shard, client, row, viewpoint)?;
-        if !past.tenant.installations.contains_key(app) {
+        let Viewpoint { at, known } = as_of.viewpoint(reading.now);
+        let cut = cut(shard, client, &row, known)?;
+        let history = reading.history(shard, client, cut).map_err(|error| shard.unread(error))?;
+        let entries = history.entries();
+        if !entries.iter().any(|entry| entry.event.time <= at && entry.event.app() == Some(app)) {
             let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
             return Err(reading.not_found_in(shard.id, error));
         }
-        let history = reading.history(shard, client, past.cut)?;
-        let explanation = explain(&history.entries(), &history.apps, app, viewpoint.at, &format_instant);
+        let explanation = explain(&entries, &history.apps, app, at, &format_instant);
         Ok(ExplanationAnswer { explanation, freshness: vec![reading.freshness_of(shard)?] })
     }
 }

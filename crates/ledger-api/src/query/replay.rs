@@ -159,7 +159,7 @@ impl ReplayQuery {
                 record.as_ref().is_ok_and(|record| record.position < self.from_position)
             };
             let records = records_of(shard, client, &apps, &Seqs::new())?.skip_while(before);
-            Replaying::new(reading, shard, self, sink)?.all(records)?;
+            Replaying::new(reading, shard, self, &apps, sink)?.all(records)?;
             return Ok(ReplayAnswer { freshness: vec![reading.freshness_of(shard)?] });
         }
         reading.known_app(self.app.as_ref())?;
@@ -178,7 +178,9 @@ impl ReplayQuery {
         }
         for shard in chosen {
             let records = shard.snapshot.records_from(self.from_position)?;
-            Replaying::new(reading, shard, self, sink)?.all(records)?;
+            let apps = shard.snapshot.apps()?.map(|app| app.map(|(app, _)| app));
+            let apps = apps.collect::<Result<Vec<_>, _>>()?;
+            Replaying::new(reading, shard, self, &apps, sink)?.all(records)?;
         }
         Ok(ReplayAnswer { freshness: reading.freshness() })
     }
@@ -207,15 +209,15 @@ struct Replaying<'a> {
 }
 
 impl<'a> Replaying<'a> {
+    /// `apps` are those that the records can concern.
     fn new(
         reading: &'a Reading<'a>,
         shard: &'a ShardSnapshot<'a>,
         asked: &'a ReplayQuery,
+        apps: &[AppKey],
         sink: LineSink<'a>,
     ) -> Result<Self, ReadError> {
-        let apps = shard.snapshot.apps()?.map(|app| app.map(|(app, _)| app));
-        let apps = apps.collect::<Result<Vec<_>, _>>()?;
-        let timelines = shard.snapshot.timelines_of(&apps, before(asked.from_position))?;
+        let timelines = shard.snapshot.timelines_of(apps, before(asked.from_position))?;
         let kept = Lru::new(REPLAYED_INSTALLATIONS_KEPT);
         Ok(Self { reading, shard, asked, sink, timelines, kept, seen: 0 })
     }

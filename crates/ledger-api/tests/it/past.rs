@@ -4,6 +4,7 @@ use ledger_api::ledger::Ledger;
 use ledger_api::query::{AsOf, PreviewQuery};
 use ledger_core::event::{AppFact, Body};
 use ledger_core::state::Status;
+use ledger_core::tenant::Tenant;
 use ledger_store::KnowledgeBound;
 use serde_json::json;
 
@@ -302,4 +303,47 @@ fn app_known_to_another_shard_can_be_previewed() {
         preview(AsOf { at: None, known: KnowledgeBound::Seq(1), min_position: None }).unwrap_err().code(),
         "not-found"
     );
+}
+
+/// That what is asked of a tenant is the fold of its records, whatever was kept of earlier questions.
+fn assert_is_fold(filled: &Filled, at: i64, known: KnowledgeBound) {
+    let (acme, what) = (client("acme"), app("app"));
+    let as_of = AsOf { at: Some(hour(at)), known, min_position: None };
+    let answer = filled.ledger.installation(&acme, &what, as_of, hour(99_999)).unwrap();
+    let readers = filled.readers();
+    let history = readers[0].1.snapshot().history(&acme, known).unwrap();
+    let folded = Tenant::as_of(&history.entries(), &history.apps, hour(at));
+    assert_eq!(answer.installation.installation, folded.installations[&what], "{at} {known:?}");
+    assert_eq!(answer.installation.seq, history.events.last().unwrap().seq);
+}
+
+#[test]
+fn past_of_a_long_history_is_its_fold() {
+    let mut filled = Filled::with(1);
+    filled.publish(0, "app", &["EU", "US"]);
+    // Each seventh is late.
+    let records = (1..=5_000_i64).map(|recorded| {
+        let happened = if recorded % 7 == 0 { recorded - 3 } else { recorded };
+        let region = if recorded % 4 == 0 { "EU" } else { "US" };
+        let body =
+            if recorded % 3 == 0 { uninstalled("acme", "app") } else { installed("acme", "app", region, "") };
+        (happened, recorded, body)
+    });
+    filled.take_all(0, records);
+    let ask = |filled: &Filled| {
+        for at in [1, 2, 511, 512, 513, 3_000, 4_998, 4_999] {
+            assert_is_fold(filled, at, KnowledgeBound::All);
+        }
+        for known in [KnowledgeBound::Seq(4_500), KnowledgeBound::Recorded(hour(4_200))] {
+            assert_is_fold(filled, 4_100, known);
+            assert_is_fold(filled, 4_400, known);
+        }
+    };
+    ask(&filled);
+    ask(&filled);
+    filled.take_late(0, 600, 5_001, uninstalled("acme", "app"));
+    ask(&filled);
+    // What was published changes states that are kept.
+    filled.publish(700, "app", &["DE"]);
+    ask(&filled);
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_core::event::{Body, Event};
-use ledger_core::history::{Traced, trace};
+use ledger_core::history::{FoldedHistory, Traced, trace};
 use ledger_core::ids::{AppKey, ClientKey, EventId};
 use ledger_core::state::{Anomalies, Anomaly, FinishedMigrations, Installation};
 use ledger_core::tenant::{Change, Correction, Tenant};
@@ -71,6 +71,29 @@ proptest! {
         let lived: Vec<_> = then.tenants.values().flat_map(|kept| kept.tenant.installations.keys()).collect();
         prop_assert_eq!(apps.into_iter().collect::<Vec<_>>(), lived);
         prop_assert_eq!(statuses(looked_back.values()), statuses(then.incremental().values()));
+    }
+
+    #[test]
+    fn folded_history_gives_the_fold_as_of_any_instant(
+        events in history(40),
+        interval in 1..9_usize,
+        day in -1..14_i64,
+    ) {
+        let at = Timestamp::from_millis(day * ledger_core::limits::DAY_MS);
+        let ledger = Ledger::from_events(events);
+        for kept in ledger.tenants.values() {
+            let entries = kept.entries();
+            let folded = FoldedHistory::new(&entries, &ledger.apps, interval);
+            prop_assert_eq!((folded.records(), folded.states()), (entries.len(), entries.len() / interval));
+            for at in [at, Timestamp::MAX] {
+                let missing = folded.missing(at);
+                prop_assert!(missing.len() < interval);
+                let of_seq = |seq: &u64| *entries.iter().find(|entry| entry.seq == *seq).unwrap();
+                let missing: Vec<_> = missing.iter().map(of_seq).collect();
+                let expected = Tenant::as_of(&entries, &ledger.apps, at);
+                prop_assert_eq!(folded.as_of(&missing, &ledger.apps, at), expected);
+            }
+        }
     }
 
     #[test]

@@ -96,15 +96,21 @@ impl<'a> EventFields<'a> {
 const MEMBERS_MAX: usize = 64;
 
 /// Appends a member of a known name. An object that repeats its names takes no more memory than one that does not.
+#[inline]
 pub(crate) fn push<'a>(members: &mut Members<'a>, name: &'static str, value: FieldValue<'a>) {
     if members.len() == MEMBERS_MAX {
-        for at in (0..members.len()).rev() {
-            if members[at + 1..].iter().any(|(later, _)| *later == members[at].0) {
-                members.remove(at);
-            }
-        }
+        drop_repeated(members);
     }
     members.push((Cow::Borrowed(name), value));
+}
+
+#[cold]
+fn drop_repeated(members: &mut Members<'_>) {
+    for at in (0..members.len()).rev() {
+        if members[at + 1..].iter().any(|(later, _)| *later == members[at].0) {
+            members.remove(at);
+        }
+    }
 }
 
 /// Whether the members of an object make it a structured `CloudEvent`.

@@ -16,6 +16,7 @@
 //! - [`time`]: instants as text.
 
 pub mod notice;
+mod order;
 pub mod policy;
 pub(crate) mod read;
 pub mod record;

@@ -38,20 +38,23 @@ pub(super) fn put_instant(out: &mut Vec<u8>, instant: Timestamp) {
     let ms = instant.clamp(FIRST, LAST).as_millis();
     // Within the clamp the calendar has every instant.
     let at = EPOCH.checked_add(SignedDuration::from_millis(ms)).unwrap_or(EPOCH);
-    for (number, digits, sign) in [
-        (at.year(), 4, b'-'),
-        (at.month().into(), 2, b'-'),
-        (at.day().into(), 2, b'T'),
-        (at.hour().into(), 2, b':'),
-        (at.minute().into(), 2, b':'),
-        (at.second().into(), 2, b'.'),
-        (at.millisecond(), 3, b'Z'),
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    for (number, end) in [
+        (at.year(), 4),
+        (at.month().into(), 7),
+        (at.day().into(), 10),
+        (at.hour().into(), 13),
+        (at.minute().into(), 16),
+        (at.second().into(), 19),
+        (at.millisecond(), 23),
     ] {
-        for place in (0..digits).rev() {
-            out.push(b'0' + u8::try_from(number / 10_i16.pow(place) % 10).unwrap_or_default());
+        let (mut rest, mut digits) = (number.unsigned_abs(), text[..end].iter_mut().rev());
+        while let (1.., Some(digit)) = (rest, digits.next()) {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
         }
-        out.push(sign);
     }
+    out.extend_from_slice(&text);
 }
 
 /// Reads an instant, cutting off what is finer than a millisecond.

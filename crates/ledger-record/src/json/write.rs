@@ -23,6 +23,7 @@ use serde::ser::{
 
 use serde_json::Error;
 
+use super::order::MemberOrder;
 use super::string::put_string;
 use super::time::put_instant;
 use super::{INTEGER_MAX, is_tag};
@@ -41,12 +42,12 @@ pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
 
 /// Appends a value as JSON.
 pub fn append<T: Serialize + ?Sized>(text: &mut Vec<u8>, value: &T) -> Result<(), Error> {
-    write(&mut Out { text, canonical: false }, value)
+    write(&mut Out { text, order: None }, value)
 }
 
 /// Appends a value as JSON in the form of RFC 8785.
 pub(crate) fn append_canonical<T: Serialize + ?Sized>(text: &mut Vec<u8>, value: &T) -> Result<(), Error> {
-    write(&mut Out { text, canonical: true }, value)
+    write(&mut Out { text, order: Some(MemberOrder::default()) }, value)
 }
 
 fn write<T: Serialize + ?Sized>(out: &mut Out<'_>, value: &T) -> Result<(), Error> {
@@ -57,18 +58,15 @@ type WriteResult = Result<(), Error>;
 
 struct Out<'t> {
     text: &'t mut Vec<u8>,
-    canonical: bool,
+    /// In the canonical form.
+    order: Option<MemberOrder>,
 }
 
-/// Members for which room is made at once: nearly every object has fewer.
-const MEMBERS_OF_MOST: usize = 16;
-
 /// The members of an object so far.
-#[derive(Default)]
 struct MembersSoFar {
     are_some: bool,
-    /// Where each begins, if they are to be sorted.
-    starts: Vec<usize>,
+    /// How many members the objects have that this one is in.
+    above: usize,
 }
 
 /// Where a value goes.
@@ -106,30 +104,19 @@ impl Out<'_> {
         if std::mem::replace(&mut members.are_some, true) {
             self.text.push(b',');
         }
-        if self.canonical {
-            if members.starts.is_empty() {
-                members.starts.reserve(MEMBERS_OF_MOST);
-            }
-            members.starts.push(self.text.len());
+        if let Some(order) = &mut self.order {
+            order.begin(self.text.len());
         }
         self.text(name);
         self.text.push(b':');
     }
 
-    /// Puts the members in order that were written since.
-    fn sort(&mut self, members: &MembersSoFar) {
-        let from = members.starts.first().copied().unwrap_or_default();
-        let ends = members.starts.iter().skip(1).map(|next| next - 1).chain([self.text.len()]);
-        let mut sorted: Vec<&[u8]> = Vec::with_capacity(members.starts.len());
-        sorted.extend(members.starts.iter().zip(ends).filter_map(|(start, end)| self.text.get(*start..end)));
-        // A quote ends each name, and comes before all that names are made of.
-        if sorted.is_sorted() {
-            return;
+    /// Ends an object, its members in order.
+    fn end(&mut self, members: &MembersSoFar) {
+        if let Some(order) = &mut self.order {
+            order.sort(members.above, self.text);
         }
-        sorted.sort_unstable();
-        let sorted = sorted.join(&b',');
-        self.text.truncate(from);
-        self.text.extend_from_slice(&sorted);
+        self.text.push(b'}');
     }
 }
 
@@ -150,7 +137,8 @@ impl<'o, 't> ValueWriter<'o, 't> {
         }
         let out = self.begin()?;
         out.text.push(b'{');
-        Ok(Object { out, members: ObjectMembers::Own(MembersSoFar::default()) })
+        let above = out.order.as_ref().map_or(0, MemberOrder::members);
+        Ok(Object { out, members: ObjectMembers::Own(MembersSoFar { are_some: false, above }) })
     }
 
     fn list(self) -> Result<ListWriter<'o, 't>, Error> {
@@ -362,7 +350,7 @@ impl ValueWriter<'_, '_> {
         if text.is_empty() {
             return self.serialize_unit();
         }
-        if self.out.canonical && !is_plain(&Setting::from_json(text)) {
+        if self.out.order.is_some() && !is_plain(&Setting::from_json(text)) {
             let mut object = ValueWriter { form: Form::Plain, ..self }.object()?;
             object.member("json", text)?;
             return SerializeStruct::end(object);
@@ -414,10 +402,7 @@ impl SerializeStruct for Object<'_, '_> {
 
     fn end(self) -> WriteResult {
         if let ObjectMembers::Own(members) = self.members {
-            if self.out.canonical {
-                self.out.sort(&members);
-            }
-            self.out.text.push(b'}');
+            self.out.end(&members);
         }
         Ok(())
     }

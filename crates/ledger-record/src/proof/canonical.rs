@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::ser::{Formatter, Serializer};
 
+use crate::hash::Hash;
 use crate::json::INTEGER_MAX;
 
 /// The text is not what would be written.
@@ -60,9 +61,10 @@ pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
 }
 
 /// Appends a string as [`write()`] writes it.
-pub(crate) fn put_string(out: &mut Vec<u8>, text: &str) {
+fn put_string(out: &mut Vec<u8>, text: &str) {
     let stands_for_itself = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-    if text.bytes().all(stands_for_itself) {
+    // Told of all bytes at once.
+    if text.bytes().fold(true, |so_far, byte| so_far & stands_for_itself(byte)) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
@@ -72,8 +74,32 @@ pub(crate) fn put_string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends an integer as [`write()`] writes it.
-pub(crate) fn put_integer(out: &mut Vec<u8>, number: impl itoa::Integer) {
+fn put_integer(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// What a member of an object is.
+pub(crate) enum Member<'a> {
+    Natural(u64),
+    Signed(i64),
+    Text(&'a str),
+    Hash(Hash),
+}
+
+/// Appends an object of these members as [`write()`] writes it. Their names need no escapes.
+pub(crate) fn put_members(out: &mut Vec<u8>, members: &[(&str, Member<'_>)]) {
+    for (number, (name, member)) in members.iter().enumerate() {
+        out.extend_from_slice(if number == 0 { b"{\"" } else { b",\"" });
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+        match member {
+            Member::Natural(number) => put_integer(out, *number),
+            Member::Signed(number) => put_integer(out, *number),
+            Member::Text(text) => put_string(out, text),
+            Member::Hash(hash) => hash.put(out),
+        }
+    }
+    out.push(b'}');
 }
 
 /// What was written is ASCII.

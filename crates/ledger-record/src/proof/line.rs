@@ -34,7 +34,8 @@ use ledger_core::tenant::{Outcome, Tenant};
 use ledger_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::canonical::{self, NotCanonical, is_exact, is_exact_signed, put_integer, put_string};
+use super::canonical::Member::{self, Natural, Signed, Text};
+use super::canonical::{self, NotCanonical, is_exact, is_exact_signed, put_members};
 use super::{payload, tree};
 use crate::hash::Hash;
 use crate::record::{Content, Record, Seal, Stream};
@@ -204,13 +205,13 @@ struct RecordFields<'a> {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SealFields {
+struct SealFields<'a> {
     v: u64,
-    y: String,
+    y: Cow<'a, str>,
     c: u64,
     m: Hash,
     keys: u64,
-    next: String,
+    next: Cow<'a, str>,
     dup: u64,
     rej: u64,
     t: i64,
@@ -239,10 +240,6 @@ impl RecordLeaf {
             rule: rule(record),
             commitment: committed(record, stream, payload::of(record).as_bytes(), secret),
         })
-    }
-
-    fn is_exact(&self) -> bool {
-        are_exact(self.seq, [self.time, self.recorded])
     }
 
     /// The exact bytes.
@@ -288,34 +285,43 @@ impl RecordLeaf {
 }
 
 impl RecordFields<'_> {
-    /// Appends the line: what serialising would write, field by field, as every record of a log comes by here.
+    /// Appends the line: what serialising would write, as every record of a log comes by here.
     fn write(&self, out: &mut Vec<u8>) {
         let Self { v, k, n, p, y, a, t, q, o, r, u, d } = self;
-        out.extend_from_slice(b"{\"v\":");
-        put_integer(out, *v);
-        out.extend_from_slice(b",\"k\":");
-        k.put(out);
-        out.extend_from_slice(b",\"n\":");
-        put_integer(out, *n);
-        out.extend_from_slice(b",\"p\":");
-        p.put(out);
-        out.extend_from_slice(b",\"y\":");
-        put_string(out, y);
-        out.extend_from_slice(b",\"a\":");
-        put_string(out, a);
-        out.extend_from_slice(b",\"t\":");
-        put_integer(out, *t);
-        out.extend_from_slice(b",\"q\":");
-        put_integer(out, *q);
-        out.extend_from_slice(b",\"o\":");
-        put_string(out, o);
-        out.extend_from_slice(b",\"r\":");
-        put_string(out, r);
-        out.extend_from_slice(b",\"u\":");
-        put_string(out, u);
-        out.extend_from_slice(b",\"d\":");
-        d.put(out);
-        out.push(b'}');
+        let members = [
+            ("v", Natural(*v)),
+            ("k", Member::Hash(*k)),
+            ("n", Natural(*n)),
+            ("p", Member::Hash(*p)),
+            ("y", Text(y)),
+            ("a", Text(a)),
+            ("t", Signed(*t)),
+            ("q", Signed(*q)),
+            ("o", Text(o)),
+            ("r", Text(r)),
+            ("u", Text(u)),
+            ("d", Member::Hash(*d)),
+        ];
+        put_members(out, &members);
+    }
+}
+
+impl SealFields<'_> {
+    /// The same of a seal, which a quiet shard has after nearly every record.
+    fn write(&self, out: &mut Vec<u8>) {
+        let Self { v, y, c, m, keys, next, dup, rej, t } = self;
+        let members = [
+            ("v", Natural(*v)),
+            ("y", Text(y)),
+            ("c", Natural(*c)),
+            ("m", Member::Hash(*m)),
+            ("keys", Natural(*keys)),
+            ("next", Text(next)),
+            ("dup", Natural(*dup)),
+            ("rej", Natural(*rej)),
+            ("t", Signed(*t)),
+        ];
+        put_members(out, &members);
     }
 }
 
@@ -407,17 +413,20 @@ impl SealLeaf {
     }
 
     fn written(&self) -> String {
-        canonical::write(&SealFields {
+        let fields = SealFields {
             v: VERSION,
-            y: SEAL.to_owned(),
+            y: SEAL.into(),
             c: self.index,
             m: self.map_root,
             keys: self.streams,
-            next: self.next.clone(),
+            next: self.next.as_str().into(),
             dup: self.duplicates,
             rej: self.rejected,
             t: self.recorded.as_millis(),
-        })
+        };
+        let mut line = Vec::with_capacity(256);
+        fields.write(&mut line);
+        canonical::text(line)
     }
 }
 
@@ -450,12 +459,12 @@ impl Leaf {
             return Err(LeafLineError::UnknownVersion(version));
         }
         if line.starts_with(r#"{"v":1,"y":"seal","#) {
-            let fields: SealFields = canonical::read(line)?;
+            let fields: SealFields<'_> = canonical::read(line)?;
             let seal = SealLeaf {
                 index: fields.c,
                 map_root: fields.m,
                 streams: fields.keys,
-                next: fields.next,
+                next: fields.next.into_owned(),
                 duplicates: fields.dup,
                 rejected: fields.rej,
                 recorded: Timestamp::from_millis(fields.t),
@@ -464,7 +473,7 @@ impl Leaf {
         }
         let leaf = RecordLeaf::restore(canonical::read(line)?).ok_or(LeafLineError::Malformed)?;
         // A realm in lower case, or `default`, is read, but never written.
-        if leaf.is_exact() && leaf.write() == line {
+        if are_exact(leaf.seq, [leaf.time, leaf.recorded]) && leaf.write() == line {
             Ok(Self::Record(leaf))
         } else {
             Err(LeafLineError::Malformed)

@@ -31,7 +31,7 @@ pub enum KnowledgeBound {
 }
 
 /// A place in the shard's order of recording: what lies behind it is not known yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KnowledgeCut {
     /// Nothing is cut off.
     Open,
@@ -131,6 +131,18 @@ impl Snapshot<'_> {
             events.push(history_event(key, logged)?);
         }
         Ok(events)
+    }
+
+    /// Some of a tenant's events, by their seqs.
+    pub fn events_of(&self, client: &ClientKey, seqs: &[u64]) -> Result<Vec<HistoryEvent>, ReadError> {
+        let stream = Stream::Tenant(client.clone());
+        let keys: Vec<Vec<u8>> = seqs.iter().map(|seq| key::log::log(&stream, *seq)).collect();
+        let values = self.database().get_many(Family::Log, &keys, &self.options())?;
+        let events = keys.iter().zip(values).map(|(key, value)| {
+            let value = value.ok_or_else(|| damaged(Family::Log, key, Damage::Missing))?;
+            history_event(key, decode::event_of(&stream, key, &value)?)
+        });
+        events.collect()
     }
 
     /// The timelines of some apps as known at some point.

@@ -13,7 +13,7 @@ use crate::error::{Damage, OpenError, Poison, ReadError, StorageError, WaitError
 use crate::read::history::row_is_fold;
 use crate::db::memory::Memory;
 use crate::read::recent::{RecentBatch, RecentRecords};
-use crate::read::snapshot::Snapshot;
+use crate::read::snapshot::{ReadTier, Snapshot};
 use crate::source::ShardId;
 
 /// Reads of one shard. Cheap to clone; the shard stays open as long as there is one.
@@ -66,7 +66,12 @@ impl Reader {
 
     /// Everything as of one moment.
     pub fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot::new(&self.open.database)
+        self.snapshot_of(ReadTier::Disk)
+    }
+
+    /// The same, of what lies there.
+    pub fn snapshot_of(&self, tier: ReadTier) -> Snapshot<'_> {
+        Snapshot::new(&self.open.database, tier)
     }
 
     /// As [`Self::snapshot`], once the record at `position` is there. On a read-only opening nothing new ever

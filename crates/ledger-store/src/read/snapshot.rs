@@ -28,6 +28,16 @@ use crate::read::reader::read_head;
 pub struct Snapshot<'a> {
     pub(crate) database: &'a Database,
     at: rocksdb::Snapshot<'a>,
+    tier: ReadTier,
+}
+
+/// How far a read goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadTier {
+    /// To the disk.
+    Disk,
+    /// Memory only: what lies elsewhere is an error. Nothing waits for the disk.
+    Memory,
 }
 
 impl std::fmt::Debug for Snapshot<'_> {
@@ -37,8 +47,8 @@ impl std::fmt::Debug for Snapshot<'_> {
 }
 
 impl<'a> Snapshot<'a> {
-    pub(crate) fn new(database: &'a Database) -> Self {
-        Self { database, at: database.snapshot() }
+    pub(crate) fn new(database: &'a Database, tier: ReadTier) -> Self {
+        Self { database, at: database.snapshot(), tier }
     }
 
     pub(crate) fn database(&self) -> &'a Database {
@@ -48,6 +58,9 @@ impl<'a> Snapshot<'a> {
     pub(crate) fn options(&self) -> ReadOptions {
         let mut options = ReadOptions::default();
         options.set_snapshot(&self.at);
+        if self.tier == ReadTier::Memory {
+            options.set_read_tier(rocksdb::ReadTier::BlockCache);
+        }
         options
     }
 
@@ -70,6 +83,12 @@ impl<'a> Snapshot<'a> {
             Ok((name, SourcePosition::decode(value)?))
         })
         .collect()
+    }
+
+    /// How far a source was read.
+    pub fn source_position(&self, name: &str) -> Result<Option<SourcePosition>, ReadError> {
+        let key = MetaKey::Source(name.to_owned()).encode();
+        self.database.row(Family::Meta, &key, &self.options(), SourcePosition::decode)
     }
 
     /// The sources whose history begins late, by name, with the first offset that was there.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::tests::*;
-use crate::{AlignmentClass, HistoryError, KnowledgeBound, KnowledgeCut, List, WaitError};
+use crate::{AlignmentClass, HistoryError, KnowledgeBound, KnowledgeCut, List, ReadTier, WaitError};
 use ledger_core::event::SubscriptionState;
 use ledger_record::record::Stream;
 
@@ -236,4 +236,21 @@ fn full_scan_gives_whole_histories() {
     assert_eq!(found, [("acme".to_owned(), 2), ("acme.b".to_owned(), 1), ("birch".to_owned(), 2)]);
     let keys: Vec<_> = snapshot.tenant_keys().unwrap().map(|key| key.unwrap().to_string()).collect();
     assert_eq!(keys, ["acme", "acme.b", "birch"]);
+}
+
+#[test]
+fn a_snapshot_of_memory_reads_nothing_from_disk() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    append(&mut shard, [installed("acme", "app", "e1", 1, "EU")]);
+    let kept = shard.reader().snapshot_of(ReadTier::Memory).tenant(&client("acme")).unwrap();
+    assert!(kept.is_some(), "it was only just written");
+    shard.flush().unwrap();
+    drop(shard);
+    // Other caches, as after a start.
+    let data = DataDir::open_existing_read_only(ledger.dir.path(), StoreOptions::default()).unwrap();
+    let reader = data.read_shard(&shard_id(0)).unwrap();
+    assert!(reader.snapshot_of(ReadTier::Memory).tenant(&client("acme")).is_err());
+    assert_eq!(reader.snapshot().tenant(&client("acme")).unwrap(), kept);
+    assert_eq!(reader.snapshot_of(ReadTier::Memory).tenant(&client("acme")).unwrap(), kept);
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::ops::ControlFlow;
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
 use ledger_api::query::{AnswerLine, ProblemJson, Query, Question, ReadLine};
@@ -12,8 +12,11 @@ use super::{Backend, Local, Remote, read};
 use crate::Failure;
 use crate::ask_error::AskError;
 
-/// Lines that wait to be taken.
-const LINES_AHEAD: usize = 1024;
+/// Lines that are handed on together: a thread is woken for each time.
+const LINES_AT_A_TIME: usize = 64;
+
+/// So many times wait to be taken.
+const TIMES_AHEAD: usize = 16;
 
 /// What takes the lines, one by one.
 pub(crate) type Take<'t> = &'t mut dyn FnMut(ReadLine) -> Result<(), Failure>;
@@ -33,15 +36,24 @@ impl Backend {
 impl Local {
     fn ask_lines(&self, query: &Query, take: Take<'_>) -> Result<(), Failure> {
         let (ledger, now) = (&self.ledger, self.now);
-        let (sender, lines) = mpsc::sync_channel::<String>(LINES_AHEAD);
+        let (sender, lines) = mpsc::sync_channel::<Vec<String>>(TIMES_AHEAD);
         thread::scope(|scope| {
             let asking = scope.spawn(move || {
-                ledger.answer_lines(query, now, &|line| {
-                    let sent = json::to_string(line).is_ok_and(|text| sender.send(text).is_ok());
+                let waiting = Mutex::new(Vec::with_capacity(LINES_AT_A_TIME));
+                let asked = ledger.answer_lines(query, now, &|line| {
+                    let Ok(text) = json::to_string(line) else { return ControlFlow::Break(()) };
+                    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                    waiting.push(text);
+                    let are_many = matches!(line, AnswerLine::Step(_) | AnswerLine::Difference(_));
+                    let may_wait = are_many && waiting.len() < LINES_AT_A_TIME;
+                    let sent = may_wait || sender.send(std::mem::take(&mut *waiting)).is_ok();
                     if sent { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                })
+                });
+                // A question that failed on the way has lines too.
+                let _ = sender.send(waiting.into_inner().unwrap_or_else(PoisonError::into_inner));
+                asked
             });
-            let taken = lines.iter().try_for_each(|text| take(read(&text)?));
+            let taken = lines.iter().flatten().try_for_each(|text| take(read(&text)?));
             // The question ends once nothing takes its lines.
             drop(lines);
             let asked = asking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use ledger_store::ShardId;
+use ledger_store::{ReadTier, ShardId};
 
 use crate::ledger::{FreshnessJson, HaltedJson, Ledger, QueryError, ShardHandle, in_order, of_unread};
 
@@ -41,7 +41,7 @@ impl UnreadShards {
             tracing::error!(%shard, code, reason = message, "lists go on without a shard that does not read");
         }
         let halted = HaltedJson { code: code.into(), message: message.clone() };
-        self.0.push(of_unread(&handles[place].snapshot(), halted));
+        self.0.push(of_unread(&handles[place].snapshot(ReadTier::Disk), halted));
         handles.remove(place);
         Ok(())
     }
