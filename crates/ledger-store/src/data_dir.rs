@@ -22,6 +22,7 @@
 
 mod beside;
 mod manifest;
+mod memory;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -36,7 +37,6 @@ use ledger_record::rows::{ShardIdentity, SourcePosition};
 
 use crate::data_dir::manifest::{Manifest, check_topic, shard_path};
 use crate::db::database::{Database, rocksdb_failed};
-use crate::db::memory::{Memory, MemoryPart};
 use crate::db::options::{
     DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, READ_ONLY_PAUSE_MS, READ_ONLY_TRIES, StoreOptions,
 };
@@ -171,16 +171,6 @@ impl DataDir {
 
     pub(crate) fn resources(&self) -> &Arc<Resources> {
         &self.resources
-    }
-
-    /// The memory that all shards of the directory share, and those that work on them.
-    pub fn memory(&self) -> &Arc<Memory> {
-        self.resources.memory()
-    }
-
-    /// What is in use of the parts of the memory that are counted.
-    pub fn memory_used(&self) -> Vec<(MemoryPart, usize)> {
-        self.resources.memory_used()
     }
 
     /// Remembers where a topic's messages come from, or refuses when that is another place than before.

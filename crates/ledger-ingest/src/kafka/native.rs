@@ -1,8 +1,9 @@
 //! What librdkafka knows and rust-rdkafka does not hand out: topic ids, leader epochs, positions, cached
 //! watermarks.
 //!
-//! The only unsafe code of the workspace. Every pointer is used within the call that obtained it, and every
-//! object that librdkafka hands over is destroyed before the function returns.
+//! The only unsafe code of the workspace, but for the options of the allocators in `main`. Every pointer is used
+//! within the call that obtained it, and every object that librdkafka hands over is destroyed before the function
+//! returns.
 #![expect(unsafe_code, reason = "rust-rdkafka wraps none of these calls; each block says why it is sound")]
 
 use std::ffi::{CStr, CString};
