@@ -76,8 +76,9 @@ fn fingerprint(event: &Event) -> [u8; 4] {
     hasher.write(event.app().map_or(&[], AppKey::as_bytes));
     hasher.write(&[0]);
     hasher.write(event.id.as_bytes());
-    let [a, b, c, d, e, f, g, h] = hasher.finish().to_be_bytes();
-    [a ^ e, b ^ f, c ^ g, d ^ h]
+    let hash = hasher.finish();
+    let [.., one, two, three, four] = (hash ^ hash >> 32).to_be_bytes();
+    [one, two, three, four]
 }
 
 /// Where an app-level stream stands in this shard. Projection.

@@ -95,7 +95,6 @@ impl Resources {
             .collect()
     }
 
-
     /// Options of a shard as a whole, for writing. It holds so many files open.
     pub(crate) fn writing(&self, open_files: u32) -> Options {
         let mut options = self.shared();

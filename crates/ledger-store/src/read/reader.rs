@@ -9,9 +9,9 @@ use ledger_record::rows::{PublisherRow, ShardHead};
 use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 
 use crate::db::database::{Database, damaged};
+use crate::db::memory::Memory;
 use crate::error::{Damage, OpenError, Poison, ReadError, StorageError, WaitError};
 use crate::read::history::row_is_fold;
-use crate::db::memory::Memory;
 use crate::read::recent::{RecentBatch, RecentRecords};
 use crate::read::snapshot::{ReadTier, Snapshot};
 use crate::source::ShardId;
