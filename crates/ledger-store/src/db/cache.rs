@@ -310,7 +310,8 @@ mod tests {
     const DECODED: usize = 768 + PLACE_BYTES + 100;
 
     fn memory(tenant_bytes: usize) -> Arc<Memory> {
-        Arc::new(Memory::new(Some(tenant_bytes.next_multiple_of(4) * 16)))
+        // A quarter of so little is divided, and three sixteenths of that are for tenants.
+        Arc::new(Memory::new(Some(tenant_bytes.div_ceil(3) * 64)))
     }
 
     fn seqs(cache: &mut TenantCache, names: &[&str]) -> Vec<Option<u64>> {
