@@ -107,14 +107,14 @@ fn ledgers_of_one_topic_sign_the_same_log() {
     let cluster = kafka::shared();
     let options = options(cluster, "agreement", i32::try_from(PARTITIONS).unwrap());
     let scratch = scratch::directory();
-    let ledger = |name: &str, batch: &str, cache: &str| {
+    let ledger = |name: &str, batch: &str, memory: &str| {
         let mut setup = ledger(cluster, &options, scratch.path(), name);
         setup.more.push(("KAFKA__BATCH_MAX_EVENTS", batch.to_owned()));
-        setup.more.push(("STORE__TENANT_CACHE", cache.to_owned()));
+        setup.more.push(("MEMORY", memory.to_owned()));
         setup
     };
     let start = |setup: &Setup| Server::start(setup, &scratch.path().join(format!("{}.log", setup.instance)));
-    let (large, small) = (ledger("large", "10000", "64MiB"), ledger("small", "7", "4KiB"));
+    let (large, small) = (ledger("large", "50000", "1GiB"), ledger("small", "7", "64MiB"));
     let (mut one, mut two, mut signed) = (start(&large), start(&small), BTreeMap::new());
     for phase in messages() {
         let (first, second) = phase.split_at(phase.len() / 2);
@@ -130,7 +130,7 @@ fn ledgers_of_one_topic_sign_the_same_log() {
     one.drain();
     two.drain();
 
-    let again = ledger("again", "311", "64KiB");
+    let again = ledger("again", "311", "128MiB");
     start(&again).process.kill();
     let third = start(&again);
     third.wait_until_ready(PARTITIONS as usize);
