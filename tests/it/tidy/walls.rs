@@ -31,6 +31,7 @@ const PURE: [(&str, &[&str]); 2] = [
             "base64",
             "bincode",
             "ed25519-dalek",
+            "fnv",
             "hex",
             "hmac",
             "itoa",
