@@ -13,7 +13,7 @@ fn main() -> ExitCode {
 }
 
 /// Makes both allocators give back what is free. Each partition has three threads, and what these keep for later would
-/// be most of the memory of a process with many of them. It costs no time that could be measured.
+/// be most of the memory of a process with many of them. While catching up it costs a tenth of the CPU (`proto/SPEED.md`).
 #[expect(unsafe_code, reason = "options of the allocators, which have no other interface")]
 fn give_back_memory() {
     /// `mi_option_purge_delay`, in milliseconds.

@@ -10,8 +10,8 @@ pub(crate) fn describe() {
     describe_gauge!(
         BYTES,
         Unit::Bytes,
-        "Resident memory of the process by part: blocks, write-buffers, tenants, batches, evidence, and others (Kafka's \
-         queues, answers, threads, code, what the allocators keep)."
+        "Resident memory of the process by part: blocks, write-buffers, tenants, batches, evidence, recent \
+         (records for the publisher), and others (Kafka's queues, answers, threads, code, what the allocators keep)."
     );
     describe_gauge!(SET_BYTES, Unit::Bytes, "The setting memory, or what auto is on this machine.");
 }

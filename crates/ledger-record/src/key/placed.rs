@@ -8,6 +8,8 @@
 //! A row for each entry costs the store more than what is in it. The last row is replaced as it grows, so it must not be
 //! long: a message that comes alone writes it whole.
 
+use std::ops::Range;
+
 use super::KeyError;
 
 /// Entries in a row that is full.
@@ -31,21 +33,27 @@ pub fn push(row: &mut Vec<u8>, entry: &[u8]) {
     row.extend_from_slice(entry);
 }
 
-/// The entries of a row, in order; ends after the first that is cut off.
-pub fn entries(row: &[u8]) -> impl Iterator<Item = Result<&[u8], KeyError>> {
+/// Where in a row its entries are, in order; ends after the first that is cut off.
+pub fn ranges(row: &[u8]) -> impl Iterator<Item = Result<Range<usize>, KeyError>> {
     let mut rest = row;
     std::iter::from_fn(move || {
         let truncated = KeyError::Truncated { length: rest.len() };
         if rest.is_empty() {
             return None;
         }
-        let entry = std::mem::take(&mut rest).split_first_chunk().and_then(|(length, after)| {
+        let range = std::mem::take(&mut rest).split_first_chunk().and_then(|(length, after)| {
             let (entry, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
             rest = after;
-            Some(entry)
+            let end = row.len() - after.len();
+            Some(end - entry.len()..end)
         });
-        Some(entry.ok_or(truncated))
+        Some(range.ok_or(truncated))
     })
+}
+
+/// The entries of a row, in order; ends after the first that is cut off.
+pub fn entries(row: &[u8]) -> impl Iterator<Item = Result<&[u8], KeyError>> {
+    ranges(row).map(|range| range.map(|range| &row[range]))
 }
 
 /// The entry with a position in its row; none behind the end of the row.

@@ -18,6 +18,7 @@ use crate::audit::previous_leaves::leaves;
 use crate::audit::{AuditWriter, Begin, Recent, proofs};
 use crate::db::database::{Database, damaged};
 use crate::db::decode;
+use crate::db::placed::missing;
 use crate::error::{Damage, ReadError, WriteError};
 
 /// A batch's leaves on their way into the store.
@@ -123,7 +124,7 @@ impl LeafPass<'_> {
             .map(|leaf| leaf.hash);
         here.or_else(|| self.trail.recent.get(position))
             .or_else(|| self.fetched.get(&position).copied())
-            .ok_or_else(|| damaged(Family::Leaves, &key::position(position), Damage::Missing).into())
+            .ok_or_else(|| missing(Family::Leaves, position))
     }
 
     /// The leaf before, in a stream of which no row tells where it is.
@@ -138,7 +139,7 @@ impl LeafPass<'_> {
             .ok_or_else(|| damaged(Family::Log, &at, Damage::Missing))?;
         let position = decode::record(&at, &value)?.position;
         Ok(proofs::leaf(self.database, position, &ReadOptions::default())?
-            .ok_or_else(|| damaged(Family::Leaves, &key::position(position), Damage::Missing))?
+            .ok_or_else(|| missing(Family::Leaves, position))?
             .hash)
     }
 

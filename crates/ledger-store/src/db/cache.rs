@@ -72,43 +72,36 @@ impl TenantCache {
 
     /// Takes a row out, with its bytes when stored, to be changed; [`Self::put`] brings it back.
     pub(crate) fn take(&mut self, client: &ClientKey) -> Option<(TenantRow, usize)> {
-        let hash = self.hash(client.as_bytes());
-        match *self.places.get(&hash)? {
-            Place::Decoded(at) if self.decoded.get(at)?.client == *client => {
-                self.places.remove(&hash);
-                let decoded = self.decoded.take(at)?;
-                Some((decoded.row, decoded.stored_bytes))
-            }
-            Place::Stored(at) if self.stored.get(at)?.client() == client.as_bytes() => {
-                self.places.remove(&hash);
-                self.stored.take(at)?.decode()
-            }
-            // Another tenant with the same hash.
-            Place::Decoded(_) | Place::Stored(_) => None,
+        let (hash, place) = self.find(client)?;
+        self.places.remove(&hash);
+        match place {
+            Place::Decoded(at) => self.decoded.take(at).map(|kept| (kept.row, kept.stored_bytes)),
+            Place::Stored(at) => self.stored.take(at)?.decode(),
         }
     }
 
     pub(crate) fn contains(&self, client: &ClientKey) -> bool {
-        match self.places.get(&self.hash(client.as_bytes())) {
-            Some(Place::Decoded(at)) => self.decoded.get(*at).is_some_and(|kept| kept.client == *client),
-            Some(Place::Stored(at)) => {
-                self.stored.get(*at).is_some_and(|kept| kept.client() == client.as_bytes())
-            }
-            None => false,
-        }
+        self.find(client).is_some()
+    }
+
+    /// Where a tenant is, with the hash of its key; another one may have the same.
+    fn find(&self, client: &ClientKey) -> Option<(u64, Place)> {
+        let hash = self.hash(client.as_bytes());
+        let place = *self.places.get(&hash)?;
+        let found = match place {
+            Place::Decoded(at) => self.decoded.get(at)?.client.as_bytes(),
+            Place::Stored(at) => self.stored.get(at)?.client(),
+        };
+        (found == client.as_bytes()).then_some((hash, place))
     }
 
     /// Looks at a row, and how many bytes it has when stored, without counting it as a use.
     pub(crate) fn peek(&self, client: &ClientKey) -> Option<(Cow<'_, TenantRow>, usize)> {
-        match *self.places.get(&self.hash(client.as_bytes()))? {
+        match self.find(client)?.1 {
             Place::Decoded(at) => {
-                let kept = self.decoded.get(at).filter(|kept| kept.client == *client)?;
-                Some((Cow::Borrowed(&kept.row), kept.stored_bytes))
+                self.decoded.get(at).map(|kept| (Cow::Borrowed(&kept.row), kept.stored_bytes))
             }
-            Place::Stored(at) => {
-                let kept = self.stored.get(at).filter(|kept| kept.client() == client.as_bytes())?;
-                kept.decode().map(|(row, bytes)| (Cow::Owned(row), bytes))
-            }
+            Place::Stored(at) => self.stored.get(at)?.decode().map(|(row, bytes)| (Cow::Owned(row), bytes)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use foldhash::{HashMap, HashMapExt as _};
-use ledger_record::key::placed::{ENTRIES, entries, entry_at, push, row_of};
+use ledger_record::key::placed::{ENTRIES, entry_at, push, ranges, row_of};
 use ledger_record::key::{self, Family};
 use rocksdb::ReadOptions;
 
@@ -80,12 +80,8 @@ impl PlacedRow {
         self.bytes.clear();
         self.bytes.extend_from_slice(value);
         self.entries.clear();
-        let mut end = 0;
-        for entry in entries(value) {
-            let length = entry.map_err(|error| damaged(family, key, error))?.len();
-            let start = end + 2;
-            end = start + length;
-            self.entries.push(start..end);
+        for range in ranges(value) {
+            self.entries.push(range.map_err(|error| damaged(family, key, error))?);
         }
         let is_full_at_most = (1..=ENTRIES).contains(&(self.entries.len() as u64));
         if self.first == row_of(self.first) && is_full_at_most {
