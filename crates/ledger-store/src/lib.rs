@@ -119,6 +119,7 @@ pub use crate::check::verify::{
     ShardFault, SpreadFault, SpreadOffsets, VerifiedShard, VerifyError, check_spread,
 };
 pub use crate::data_dir::{DataDir, Renamed};
+pub use crate::db::batch_places::{BatchPlace, BatchPlaces};
 pub use crate::db::memory::{Memory, MemoryPart, MemoryUse};
 pub use crate::db::options::{DESCRIPTORS_BESIDE_TABLES, OPEN_FILES_LEAST, StoreOptions};
 pub use crate::error::stop::{Ends, Halted, StopCause, StopCode};

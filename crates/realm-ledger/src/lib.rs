@@ -15,6 +15,7 @@
 //!
 //! `main` is one line, so that a test can do whatever a user can ([`Env`]).
 
+mod allocator;
 mod app_copies;
 mod ask_error;
 mod backend;
@@ -37,6 +38,7 @@ pub mod telemetry;
 
 use std::ffi::OsString;
 
+pub use allocator::give_back_free_memory;
 pub use cli::Cli;
 pub use env::Env;
 pub use failure::{Exit, Failure};

@@ -30,7 +30,7 @@ use tracing::{error, info, warn};
 use crate::background::Background;
 use crate::config::Config;
 use crate::evidence::EvidenceThreads;
-use crate::{Exit, Failure, app_copies, descriptors, memory, sampling, secret, telemetry};
+use crate::{Exit, Failure, allocator, app_copies, descriptors, memory, sampling, secret, telemetry};
 
 /// How long what still runs after a drain may take to notice.
 const LAST_WAIT: Duration = Duration::from_millis(500);
@@ -78,6 +78,8 @@ impl Pipeline {
         let sampling = sampling::start(Arc::clone(catalog), config.sampled_tenants_per_minute);
         begun.background.extend(sampling.map_err(no_runtime)?);
         begun.background.push(app_copies::start(Arc::clone(catalog)).map_err(no_runtime)?);
+        let room = allocator::keep_what_there_is_room_for(Arc::clone(data)).map_err(no_runtime)?;
+        begun.background.extend(room);
         Ok(begun)
     }
 

@@ -98,6 +98,8 @@ impl Worker {
                 times: TimeSource::Broker,
                 warned_of_time: false,
                 placed: PlacementCheck::default(),
+                place: None,
+                is_far_behind: false,
             };
             thread::Builder::new().name(format!("read-{name}")).spawn(move || {
                 let _watch = watch;

@@ -16,14 +16,15 @@
 //! | `answers` | 1 | what questions keep, and histories that they read |
 //! | – | 1 | spare: caches take a little more than they count |
 //!
-//! A part is divided evenly among the shards that are open; write buffers among all partitions, as their size is fixed
-//! when a shard is opened.
+//! A part is divided evenly among the shards that are open, but two: write buffers among all partitions, as their size is
+//! fixed when a shard is opened, and batches mostly among those that are catching up ([`crate::BatchPlaces`]).
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::db::batch_places::{BatchPlaces, PLACES};
 use crate::db::options::MIB;
 
 /// A use of memory.
@@ -79,6 +80,7 @@ pub struct Memory {
     batches: AtomicUsize,
     evidence: AtomicUsize,
     recent: AtomicUsize,
+    batch_places: Arc<BatchPlaces>,
 }
 
 /// Taken by the process alone: code, threads, clients of Kafka.
@@ -87,6 +89,12 @@ const PROCESS_BYTES: usize = 64 * MIB;
 /// Taken by a partition, however little is in it: three threads with what their allocators keep, the families of a
 /// RocksDB and their least memtables, tables of files.
 const PARTITION_BYTES: usize = 8 * MIB;
+
+/// Small batches of a shard that are in memory at a time: one is filled, one waits, one is applied, one is written.
+const SMALL_BATCHES: usize = 4;
+
+/// A batch may take so much, however little memory there is.
+const BATCH_LEAST_BYTES: usize = 128 * 1024;
 
 /// About what a record of a history takes when decoded.
 const HISTORY_RECORD_BYTES: usize = 1024;
@@ -98,7 +106,8 @@ impl Memory {
         let none = || AtomicUsize::new(0);
         let (writers, partitions) = (none(), none());
         let (tenants, batches, evidence, recent) = (none(), none(), none(), none());
-        Self { bytes, writers, partitions, tenants, batches, evidence, recent }
+        let batch_places = Arc::default();
+        Self { bytes, writers, partitions, tenants, batches, evidence, recent, batch_places }
     }
 
     /// All of it.
@@ -119,7 +128,8 @@ impl Memory {
         PROCESS_BYTES + PARTITION_BYTES * self.shards()
     }
 
-    fn shards(&self) -> usize {
+    /// Partitions of the data directory, or writers that are open here, if there are more.
+    pub fn shards(&self) -> usize {
         self.writers.load(Ordering::Relaxed).max(self.partitions.load(Ordering::Relaxed))
     }
 
@@ -136,6 +146,21 @@ impl Memory {
             _ => self.writers.load(Ordering::Relaxed),
         };
         self.share(part) / shards.max(1)
+    }
+
+    /// Who may fill a large batch.
+    pub fn batch_places(&self) -> &Arc<BatchPlaces> {
+        &self.batch_places
+    }
+
+    /// What a batch may take that has a place among the large ones.
+    pub fn large_batch(&self) -> usize {
+        (self.share(MemoryPart::Batches) / 4 * 3 / PLACES).max(BATCH_LEAST_BYTES)
+    }
+
+    /// What any other batch of a shard may take.
+    pub fn small_batch(&self) -> usize {
+        (self.shard_share(MemoryPart::Batches) / 4 / SMALL_BATCHES).max(BATCH_LEAST_BYTES)
     }
 
     /// Records in histories that one writer keeps.
@@ -309,6 +334,18 @@ mod tests {
         memory.set_partitions(200);
         assert_eq!(memory.lacking(), Some((PROCESS_BYTES + 200 * PARTITION_BYTES) / 3 * 4));
         assert_eq!(memory.divided(), memory.bytes() / 4, "something is left to work with");
+    }
+
+    #[test]
+    fn large_and_small_batches_fit_into_their_part() {
+        let memory = Arc::new(Memory::new(Some(4096 * MIB)));
+        let part = memory.share(MemoryPart::Batches);
+        for shards in [1, 6] {
+            let _writers: Vec<_> = (0..shards).map(|_| WriterMemory::new(Arc::clone(&memory))).collect();
+            let all = PLACES * memory.large_batch() + shards * SMALL_BATCHES * memory.small_batch();
+            assert!(all <= part && all > part / 10 * 9, "{all} of {part}");
+        }
+        assert_eq!(Memory::new(Some(MIB)).small_batch(), BATCH_LEAST_BYTES);
     }
 
     #[test]

@@ -7,19 +7,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use ledger_store::MemoryUse;
+use ledger_store::{BatchPlace, MemoryUse};
 
 use crate::consume::worker::record_buffer::RecordBuffer;
 
 /// What the reader hands to the writer.
 pub(super) struct RecordBatch {
     /// What it takes until it is durable.
-    pub(super) held: MemoryUse,
+    pub(super) held: HeldMemory,
     pub(super) messages: RecordBuffer,
     /// What was read is `[from_offset, next_offset)`: where it holds no message, the source has none.
     pub(super) from_offset: u64,
     pub(super) next_offset: u64,
     pub(super) leader_epoch: Option<i32>,
+}
+
+/// The memory that a batch takes until this is dropped.
+pub(super) struct HeldMemory {
+    pub(super) _used: MemoryUse,
+    pub(super) _place: Option<BatchPlace>,
 }
 
 /// How long the writer waits for a batch while another one is being written: less than a write takes.
@@ -85,7 +91,7 @@ mod tests {
     use super::*;
 
     fn filled(next_offset: u64) -> RecordBatch {
-        let held = MemoryUse::new(Arc::default(), MemoryPart::Batches);
+        let held = HeldMemory { _used: MemoryUse::new(Arc::default(), MemoryPart::Batches), _place: None };
         RecordBatch {
             held,
             messages: RecordBuffer::default(),

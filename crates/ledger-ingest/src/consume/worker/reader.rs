@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
-use ledger_store::{BindError, Halted, MemoryPart, MemoryUse, Phase, StopCode, with_causes};
+use ledger_store::{BatchPlace, BindError, Halted, MemoryPart, MemoryUse, Phase, StopCode, with_causes};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use crate::consume::callbacks::{GroupCallbacks, GroupConsumer};
 use crate::consume::continuity::Halt;
-use crate::consume::worker::batch_channel::{BatchSender, RecordBatch};
+use crate::consume::worker::batch_channel::{BatchSender, HeldMemory, RecordBatch};
 use crate::consume::worker::placed::PlacementCheck;
 use crate::consume::worker::record_buffer::RecordBuffer;
 use crate::consume::worker::source_health::SourceHealth;
@@ -37,11 +37,12 @@ const POLL_BRIEFLY: Duration = Duration::from_millis(1);
 /// How soon brokers that did not answer are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Batches of a shard that are in memory at a time: one is filled, one waits, one is applied, one is written.
-const BATCHES_AT_A_TIME: usize = 4;
+/// Whoever has so many messages to read fills its batch, even if the writer has to wait for it: a large batch costs less
+/// an event, and a fetch brings a few thousand.
+const FAR_BEHIND: u64 = 4096;
 
-/// A batch may take so much, however small the share is.
-const BATCH_LEAST_BYTES: usize = 128 * 1024;
+/// How long it waits for a place for a large batch while nobody gives one back.
+const PLACE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often the reader reports how much is waiting.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -62,6 +63,10 @@ pub(super) struct PartitionReader {
     pub(super) warned_of_time: bool,
     /// Where keys belong.
     pub(super) placed: PlacementCheck,
+    /// For the batch that is being filled, once it is large.
+    pub(super) place: Option<BatchPlace>,
+    /// Much was waiting in the source when it was last looked at ([`FAR_BEHIND`]).
+    pub(super) is_far_behind: bool,
 }
 
 impl PartitionReader {
@@ -96,7 +101,7 @@ impl PartitionReader {
         let (mut checked, mut looked) = (Instant::now(), Instant::now());
         let mut nothing_waits = false;
         while !self.stopped() {
-            let polled = queue.poll(patience(&buffer, nothing_waits));
+            let polled = queue.poll(self.patience(&buffer, nothing_waits));
             nothing_waits = polled.is_none();
             match polled {
                 Some(Ok(message)) => {
@@ -111,6 +116,7 @@ impl PartitionReader {
             }
             // Asking for every message would cost more than the message.
             let may_be_asked = nothing_waits || buffer.len().is_multiple_of(64);
+            let may_be_asked = may_be_asked && (nothing_waits || !self.is_far_behind);
             if self.is_full(&buffer) || !buffer.is_empty() && may_be_asked && sender.is_asked() {
                 self.deliver(&mut buffer, sender)?;
             }
@@ -138,6 +144,15 @@ impl PartitionReader {
             }
         }
         self.deliver(&mut buffer, sender)
+    }
+
+    /// How long to wait for the next message.
+    fn patience(&self, buffer: &RecordBuffer, nothing_waits: bool) -> Duration {
+        match (buffer.is_empty() || self.is_far_behind, nothing_waits) {
+            (true, _) => POLL_TIMEOUT,
+            (false, true) => POLL_BRIEFLY,
+            (false, false) => Duration::ZERO,
+        }
     }
 
     /// Brokers that did not answer are asked again soon.
@@ -175,9 +190,18 @@ impl PartitionReader {
         placed
     }
 
-    fn is_full(&self, buffer: &RecordBuffer) -> bool {
-        let share = self.task.data.memory().shard_share(MemoryPart::Batches) / BATCHES_AT_A_TIME;
-        buffer.len() >= self.task.batch_max_events || buffer.bytes() >= share.max(BATCH_LEAST_BYTES)
+    /// Whether it holds what it may. A large one waits for its place first, and stays small if there is none to be had.
+    fn is_full(&mut self, buffer: &RecordBuffer) -> bool {
+        if buffer.len() >= self.task.batch_max_events {
+            return true;
+        }
+        let memory = self.task.data.memory();
+        if self.place.is_none() && buffer.bytes() >= memory.small_batch() {
+            self.place =
+                BatchPlace::wait(memory.batch_places(), PLACE_PATIENCE, || self.stop.load(Ordering::Acquire));
+            return self.place.is_none();
+        }
+        self.place.is_some() && buffer.bytes() >= memory.large_batch()
     }
 
     /// Sends the buffer to the writer, and waits until the writer takes it. A writer that has ended has halted the shard.
@@ -193,11 +217,11 @@ impl PartitionReader {
         if sender.send(filled) { Ok(()) } else { Err(Stop::WriterGone) }
     }
 
-    fn filled(&self, buffer: &mut RecordBuffer) -> RecordBatch {
-        let mut held = MemoryUse::new(Arc::clone(self.task.data.memory()), MemoryPart::Batches);
-        held.set(buffer.bytes());
+    fn filled(&mut self, buffer: &mut RecordBuffer) -> RecordBatch {
+        let mut used = MemoryUse::new(Arc::clone(self.task.data.memory()), MemoryPart::Batches);
+        used.set(buffer.bytes());
         RecordBatch {
-            held,
+            held: HeldMemory { _used: used, _place: self.place.take() },
             messages: std::mem::take(buffer),
             from_offset: self.handed_over,
             next_offset: self.next.unwrap_or(0),
@@ -210,6 +234,7 @@ impl PartitionReader {
     fn at_end(&mut self, buffer: &mut RecordBuffer, sender: &BatchSender) -> Result<(), Stop> {
         self.next = self.next.max(native::position(self.consumer.client(), &self.task.id.alone()));
         self.deliver(buffer, sender)?;
+        self.is_far_behind = false;
         self.watch.heard(Instant::now());
         self.report_blocked(None);
         let next = self.next;
@@ -225,15 +250,16 @@ impl PartitionReader {
 
     /// Reports how much is waiting by the last fetch: without that a shard that falls behind would seem to be at the end
     /// until the next comparison. The last answer of brokers that do not answer any more is not repeated.
-    fn look_at_end(&self) {
+    fn look_at_end(&mut self) {
         let Some(high) = self.cached_high().filter(|_| !self.watch.is_silent()) else { return };
         self.report_end(high);
     }
 
-    fn report_end(&self, high: u64) {
+    fn report_end(&mut self, high: u64) {
         // What waits here, and not for the writer: the end is seen once, and the writer may come to it later.
         let unread = lag(self.next, Some(high));
         let is_far = unread > Some(u64::try_from(self.task.batch_max_events).unwrap_or(u64::MAX));
+        self.is_far_behind = unread > Some(FAR_BEHIND);
         self.task.status.update(|now| {
             now.end_offset = Some(high);
             now.lag_events = lag(now.next_offset, now.end_offset);
@@ -315,15 +341,6 @@ impl PartitionReader {
 
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
-    }
-}
-
-/// How long to wait for the next message.
-fn patience(buffer: &RecordBuffer, nothing_waits: bool) -> Duration {
-    match (buffer.is_empty(), nothing_waits) {
-        (true, _) => POLL_TIMEOUT,
-        (false, true) => POLL_BRIEFLY,
-        (false, false) => Duration::ZERO,
     }
 }
 

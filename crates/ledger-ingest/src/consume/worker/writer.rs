@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use ledger_core::time::Timestamp;
 use ledger_record::rows::SourcePosition;
-use ledger_store::{AppendError, FutureLimit, MemoryUse, Shard, TornTenant, with_causes};
+use ledger_store::{AppendError, FutureLimit, Shard, TornTenant, with_causes};
 
 use tracing::{error, warn};
 
 use crate::apply::{ApplyCounts, SourcePartition, apply};
 use crate::consume::continuity::Halt;
-use crate::consume::worker::batch_channel::{BatchReceiver, RecordBatch};
+use crate::consume::worker::batch_channel::{BatchReceiver, HeldMemory, RecordBatch};
 use crate::consume::worker::refusals::RefusalWarnings;
 use crate::consume::worker::task::{Durable, Task, halt, lag};
 
@@ -37,7 +37,7 @@ struct BatchInFlight {
     last_source_time: Option<Timestamp>,
     began: Instant,
     /// It takes memory until then.
-    _held: MemoryUse,
+    _held: HeldMemory,
 }
 
 impl ShardWriter {
