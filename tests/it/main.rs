@@ -25,6 +25,7 @@ mod refill;
 mod rules;
 mod scenarios;
 mod secrets;
+mod service;
 mod stops;
 mod tidy;
 mod topics;

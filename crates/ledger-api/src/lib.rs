@@ -6,6 +6,8 @@
 //!   comes in as an argument.
 //! - [`http`] puts the same questions behind `/v1`, with health and metrics beside them. Its header has the table of
 //!   routes.
+//! - [`grpc`] answers them as the service of `proto/`, through the same limits, by the descriptors in [`proto`].
+//! - [`fn@serve`] opens both on one listener.
 //! - [`problem`] has every code that stands in place of an answer.
 //! - [`limits`] has every bound.
 //!
@@ -21,8 +23,14 @@
 
 #![forbid(unsafe_code)]
 
+mod grpc;
 pub mod http;
 pub mod ledger;
 pub mod limits;
+mod openapi;
 pub mod problem;
+mod proto;
 pub mod query;
+mod server;
+
+pub use server::{router, serve};

@@ -77,6 +77,23 @@ pub const HEAD_MAX_BYTES: usize = 32 * 1024;
 /// Most headers of a request: hyper's own limit.
 pub const HEADERS_MAX: usize = 100;
 
+/// Streams of a connection on HTTP/2 at a time: as many as the standard advises to allow at least.
+pub const HTTP_2_STREAMS: u32 = 100;
+
+/// Longest head of a request that HTTP/2 reads. What is beyond [`HEAD_MAX_BYTES`] is refused with a problem; what is
+/// beyond this, with its status alone.
+pub const HTTP_2_HEAD_MAX_BYTES: u32 = 64 * 1024;
+
+/// What clients may send ahead on all streams of a connection.
+pub const HTTP_2_CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// An answer is handed to HTTP/2 in pieces of so many bytes: of each stream that its client does not read, the
+/// library keeps two.
+pub const HTTP_2_PIECE_BYTES: usize = 4 * 1024;
+
+/// A problem is in the details of a status as a whole if it has no more bytes: clients bound the trailers.
+pub const STATUS_DETAIL_MAX_BYTES: usize = 4 * 1024;
+
 /// How long a client may keep its server waiting, before its connection is closed. They hold on every connection,
 /// whatever protocol it speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +107,8 @@ pub struct Deadlines {
     pub body: Duration,
     /// For an answer that is not read: so long nothing of it can be sent.
     pub unread: Duration,
+    /// Between two pings on HTTP/2, and for the answer to one.
+    pub ping: Duration,
 }
 
 impl Default for Deadlines {
@@ -99,6 +118,7 @@ impl Default for Deadlines {
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
             unread: Duration::from_secs(30),
+            ping: Duration::from_secs(20),
         }
     }
 }

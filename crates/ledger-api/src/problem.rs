@@ -1,9 +1,27 @@
 //! Every problem that an answer can have instead of an answer, in one table for every door: its stable code, its
-//! HTTP status, its title for people, and whether asking again a little later can help.
+//! status over HTTP and gRPC, its title for people, and whether asking again a little later can help.
 
-/// A row for each kind: when it occurs, HTTP status, code, title, and `passes` where asking again can help.
+/// The statuses of gRPC that a problem can have, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "gRPC says what they are")]
+pub enum GrpcStatus {
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    NotFound = 5,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
+    DataLoss = 15,
+    Unauthenticated = 16,
+}
+
+/// A row for each kind: when it occurs, HTTP status, gRPC status, code, title, and `passes` where asking again can
+/// help.
 macro_rules! problems {
-    ($($(#[$when:meta])+ $kind:ident: $status:literal $code:literal $title:literal $($passes:ident)?;)+) => {
+    ($($(#[$when:meta])+ $kind:ident: $status:literal $grpc:ident $code:literal $title:literal $($passes:ident)?;)+) => {
         /// What kind of problem it is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum ProblemKind {
@@ -14,9 +32,9 @@ macro_rules! problems {
             /// Every kind, in the order of the table.
             pub const ALL: &[Self] = &[$(Self::$kind),+];
 
-            const fn row(self) -> (u16, &'static str, &'static str, bool) {
+            const fn row(self) -> (u16, GrpcStatus, &'static str, &'static str, bool) {
                 match self {
-                    $(Self::$kind => ($status, $code, $title, !concat!($(stringify!($passes))?).is_empty()),)+
+                    $(Self::$kind => ($status, GrpcStatus::$grpc, $code, $title, !concat!($(stringify!($passes))?).is_empty()),)+
                 }
             }
         }
@@ -25,66 +43,66 @@ macro_rules! problems {
 
 problems! {
     /// The route has no such parameter, or it is given twice.
-    UnknownParameter: 400 "unknown-parameter" "Unknown parameter";
+    UnknownParameter: 400 InvalidArgument "unknown-parameter" "Unknown parameter";
     /// Its value is not what is expected, or contradicts another one.
-    InvalidParameter: 400 "invalid-parameter" "Invalid parameter";
+    InvalidParameter: 400 InvalidArgument "invalid-parameter" "Invalid parameter";
     /// A part of the path cannot be what it stands for.
-    InvalidKey: 400 "invalid-key" "Invalid key";
+    InvalidKey: 400 InvalidArgument "invalid-key" "Invalid key";
     /// The body is not what the route takes.
-    InvalidBody: 400 "invalid-body" "Invalid body";
+    InvalidBody: 400 InvalidArgument "invalid-body" "Invalid body";
     /// No cursor, or one of another list.
-    InvalidCursor: 400 "invalid-cursor" "Invalid cursor";
+    InvalidCursor: 400 InvalidArgument "invalid-cursor" "Invalid cursor";
     /// It is not HTTP; the connection is closed.
-    MalformedRequest: 400 "malformed-request" "Malformed request";
+    MalformedRequest: 400 InvalidArgument "malformed-request" "Malformed request";
     /// Nothing is recorded of it.
-    NotFound: 404 "not-found" "Not found";
+    NotFound: 404 NotFound "not-found" "Not found";
     /// `knownSeq` is beyond the tenant's last record.
-    SeqNotRecorded: 404 "seq-not-recorded" "Seq not recorded";
+    SeqNotRecorded: 404 NotFound "seq-not-recorded" "Seq not recorded";
     /// No route has this path.
-    NoSuchRoute: 404 "no-such-route" "No such route";
+    NoSuchRoute: 404 Unimplemented "no-such-route" "No such route";
     /// The route takes another method.
-    MethodNotAllowed: 405 "method-not-allowed" "Method not allowed";
+    MethodNotAllowed: 405 Unimplemented "method-not-allowed" "Method not allowed";
     /// The head or the body did not come in time; the connection is closed.
-    RequestTimeout: 408 "request-timeout" "Request did not come in time";
+    RequestTimeout: 408 DeadlineExceeded "request-timeout" "Request did not come in time";
     /// No shard has the tenant's whole history.
-    TenantInTwoPartitions: 409 "tenant-in-two-partitions" "Tenant in two partitions";
+    TenantInTwoPartitions: 409 FailedPrecondition "tenant-in-two-partitions" "Tenant in two partitions";
     /// The body is longer than any question.
-    BodyTooLarge: 413 "body-too-large" "Body too large";
+    BodyTooLarge: 413 ResourceExhausted "body-too-large" "Body too large";
     /// Path and parameters together are too long.
-    UriTooLong: 414 "uri-too-long" "Request target too long";
+    UriTooLong: 414 InvalidArgument "uri-too-long" "Request target too long";
     /// The proof is longer than is handed out: the command line writes it.
-    BundleTooLong: 422 "bundle-too-long" "Bundle too long";
+    BundleTooLong: 422 ResourceExhausted "bundle-too-long" "Bundle too long";
     /// First line and headers together are too long; the connection is closed.
-    HeadTooLarge: 431 "head-too-large" "Head too large";
+    HeadTooLarge: 431 ResourceExhausted "head-too-large" "Head too large";
     /// What a shard has does not read any more: the detail names it, and what to do.
-    ShardDamaged: 500 "shard-damaged" "Shard damaged";
+    ShardDamaged: 500 DataLoss "shard-damaged" "Shard damaged";
     /// Stored data could not be read.
-    Storage: 500 "storage" "Stored data could not be read";
+    Storage: 500 Internal "storage" "Stored data could not be read";
     /// A mistake of the program.
-    Internal: 500 "internal" "Internal error";
+    Internal: 500 Internal "internal" "Internal error";
     /// Too many requests at a time.
-    Overloaded: 503 "overloaded" "Too many requests at a time" passes;
+    Overloaded: 503 Unavailable "overloaded" "Too many requests at a time" passes;
     /// The server ends: ask the one that follows.
-    Stopping: 503 "stopping" "Stopping" passes;
+    Stopping: 503 Unavailable "stopping" "Stopping" passes;
     /// The answer took too long.
-    Timeout: 503 "timeout" "Took too long" passes;
+    Timeout: 503 DeadlineExceeded "timeout" "Took too long" passes;
     /// `minPosition` is not recorded yet.
-    PositionNotReached: 503 "position-not-reached" "Position not reached" passes;
+    PositionNotReached: 503 Unavailable "position-not-reached" "Position not reached" passes;
     /// `minPosition` is not recorded, and the shard takes nothing more.
-    ShardHalted: 503 "shard-halted" "Shard halted";
+    ShardHalted: 503 FailedPrecondition "shard-halted" "Shard halted";
     /// No proof, as what it would rest on is not signed yet.
-    NotSigned: 503 "not-signed" "Not signed yet" passes;
+    NotSigned: 503 Unavailable "not-signed" "Not signed yet" passes;
     /// Not found, but not every shard that could have it was read to its end, here; `freshness` has all of them. With
     /// `Retry-After` unless only a person ends it.
     /// From `/readyz`: an assigned shard is too far behind or halted, or none is assigned.
-    NotReady: 503 "not-ready" "Not ready" passes;
+    NotReady: 503 Unavailable "not-ready" "Not ready" passes;
 }
 
 impl ProblemKind {
     /// Stable, for programs.
     #[must_use]
     pub const fn code(self) -> &'static str {
-        self.row().1
+        self.row().2
     }
 
     /// HTTP status.
@@ -93,16 +111,22 @@ impl ProblemKind {
         self.row().0
     }
 
+    /// Status in gRPC.
+    #[must_use]
+    pub const fn grpc(self) -> GrpcStatus {
+        self.row().1
+    }
+
     /// For people.
     #[must_use]
     pub const fn title(self) -> &'static str {
-        self.row().2
+        self.row().3
     }
 
     /// Whether asking again a little later can help.
     #[must_use]
     pub const fn passes(self) -> bool {
-        self.row().3
+        self.row().4
     }
 }
 

@@ -42,8 +42,8 @@ pub use filter::{Filter, MigrationFilter, WindowFilter};
 pub use line::{AnswerLine, LedgerLine, LineSink, ReadLine, ScanProgress};
 pub use list::{InstallationList, InstallationsQuery, MigrationsQuery};
 pub use log::{LogPage, LogQuery, Logged};
-pub(crate) use parameters::read;
 pub use parameters::request;
+pub(crate) use parameters::{read, read_pairs};
 pub use preview::{PreviewAnswer, PreviewQuery};
 pub(crate) use problem::Problem;
 pub use problem::ProblemJson;
@@ -65,6 +65,9 @@ pub type Raw = Box<RawValue>;
 pub trait Question: Serialize + DeserializeOwned + Into<Query> + Send + 'static {
     /// Its path over HTTP, with the fields that are parts of it in braces.
     const ROUTE: &'static str;
+
+    /// Its method in gRPC.
+    const METHOD: &'static str;
 
     /// Its fields are not parameters but the JSON body of a POST.
     const IN_BODY: bool;
@@ -107,9 +110,15 @@ pub struct Request {
     pub body: Option<String>,
 }
 
-/// A row for each question: its route, what it is about, its answer, and the answer as a client reads it.
+/// Something that is done for each question, whichever there are.
+pub(crate) trait ForEachQuestion {
+    fn question<Q: Question>(&mut self);
+}
+
+/// A row for each question: its method in gRPC, its route, what it is about, its answer, and the answer as a client
+/// reads it.
 macro_rules! questions {
-    ($($(#[$doc:meta])+ $name:ident($question:ty): $($post:ident)? $route:literal, |$query:ident| $scope:expr,
+    ($($(#[$doc:meta])+ $name:ident($question:ty): $method:literal, $($post:ident)? $route:literal, |$query:ident| $scope:expr,
         $answer:ty, $read:ty;)+) => {
         /// A question.
         #[derive(Debug, Clone)]
@@ -124,6 +133,11 @@ macro_rules! questions {
         #[expect(clippy::large_enum_variant, reason = "an answer is made once and written at once")]
         pub enum Answer {
             $($name($answer),)+
+        }
+
+        /// Does it for each question, in the order of the table.
+        pub(crate) fn for_each_question(what: &mut impl ForEachQuestion) {
+            $(what.question::<$question>();)+
         }
 
         impl Query {
@@ -153,6 +167,7 @@ macro_rules! questions {
         $(
             impl Question for $question {
                 const ROUTE: &'static str = $route;
+                const METHOD: &'static str = $method;
                 const IN_BODY: bool = !concat!($(stringify!($post))?).is_empty();
                 type Answer = $answer;
                 type Read = $read;
@@ -183,46 +198,46 @@ macro_rules! questions {
 
 questions! {
     /// One installation.
-    Installation(InstallationQuery): "/v1/tenants/{clientKey}/apps/{appKey}", |query| query.as_of.of(&query.client),
+    Installation(InstallationQuery): "GetInstallation", "/v1/tenants/{clientKey}/apps/{appKey}", |query| query.as_of.of(&query.client),
         InstallationAnswer, InstallationAnswer<Raw>;
     /// All installations of a tenant.
-    Tenant(TenantQuery): "/v1/tenants/{clientKey}", |query| query.as_of.of(&query.client),
+    Tenant(TenantQuery): "GetTenant", "/v1/tenants/{clientKey}", |query| query.as_of.of(&query.client),
         TenantAnswer, TenantAnswer<Raw>;
     /// Installations that match a filter.
-    Installations(InstallationsQuery): "/v1/installations", |query| query.as_of.scope(),
+    Installations(InstallationsQuery): "ListInstallations", "/v1/installations", |query| query.as_of.scope(),
         InstallationList, InstallationList<Raw>;
     /// Installations with a pending migration.
-    Migrations(MigrationsQuery): "/v1/migrations", |query| query.as_of.scope(),
+    Migrations(MigrationsQuery): "ListMigrations", "/v1/migrations", |query| query.as_of.scope(),
         InstallationList, InstallationList<Raw>;
     /// A tenant's records.
-    Log(LogQuery): "/v1/tenants/{clientKey}/log", |query| query.as_of.of(&query.client),
+    Log(LogQuery): "ReadLog", "/v1/tenants/{clientKey}/log", |query| query.as_of.of(&query.client),
         LogPage, LogPage<Raw>;
     /// What changed in the answers about a tenant.
-    Corrections(CorrectionsQuery): "/v1/tenants/{clientKey}/corrections", |query| query.as_of.of(&query.client),
+    Corrections(CorrectionsQuery): "ListCorrections", "/v1/tenants/{clientKey}/corrections", |query| query.as_of.of(&query.client),
         CorrectionsPage, CorrectionsPage<Raw>;
     /// Why an installation is where it is.
-    Explain(ExplainQuery): "/v1/tenants/{clientKey}/apps/{appKey}/explanation", |query| query.as_of.of(&query.client),
+    Explain(ExplainQuery): "Explain", "/v1/tenants/{clientKey}/apps/{appKey}/explanation", |query| query.as_of.of(&query.client),
         ExplanationAnswer, ExplanationAnswer<Raw>;
     /// The decision that an install would get.
-    Preview(PreviewQuery): "/v1/tenants/{clientKey}/apps/{appKey}/preview", |query| query.as_of.of(&query.client),
+    Preview(PreviewQuery): "Preview", "/v1/tenants/{clientKey}/apps/{appKey}/preview", |query| query.as_of.of(&query.client),
         PreviewAnswer, PreviewAnswer<Raw>;
     /// What was refused.
-    Quarantine(QuarantineQuery): "/v1/quarantine", |_query| Scope::All { is_past: false },
+    Quarantine(QuarantineQuery): "ListQuarantine", "/v1/quarantine", |_query| Scope::All { is_past: false },
         QuarantinePage, QuarantinePage<Raw>;
     /// One refused message.
-    QuarantineItem(QuarantineItemQuery): "/v1/quarantine/{topic}/{partition}/{seq}", |_query| Scope::One,
+    QuarantineItem(QuarantineItemQuery): "GetQuarantineItem", "/v1/quarantine/{topic}/{partition}/{seq}", |_query| Scope::One,
         QuarantineAnswer, QuarantineAnswer<Raw>;
     /// The last signed checkpoints.
-    Checkpoints(CheckpointsQuery): "/v1/checkpoints", |_query| Scope::One,
+    Checkpoints(CheckpointsQuery): "ListCheckpoints", "/v1/checkpoints", |_query| Scope::One,
         CheckpointList, CheckpointList<Raw>;
     /// A bundle: one tenant's whole history, as text.
-    Proof(ProofQuery): "/v1/tenants/{clientKey}/proof", |_query| Scope::One,
+    Proof(ProofQuery): "GetProof", "/v1/tenants/{clientKey}/proof", |_query| Scope::One,
         String, String;
     /// What other policies would have meant.
-    WhatIf(WhatIfQuery): post "/v1/whatif", |_query| Scope::All { is_past: false },
+    WhatIf(WhatIfQuery): "WhatIf", post "/v1/whatif", |_query| Scope::All { is_past: false },
         WhatIfAnswer, ReadLine;
     /// Records once more, with what was believed after each.
-    Replay(ReplayQuery): "/v1/replay", |query| query.shards(),
+    Replay(ReplayQuery): "Replay", "/v1/replay", |query| query.shards(),
         ReplayAnswer, ReadLine;
 }
 

@@ -15,7 +15,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ledger_api::http::{self, Api};
+use ledger_api::http::Api;
 use ledger_api::ledger::Ledger;
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::publish::Publisher;
@@ -155,7 +155,7 @@ impl Server {
         let http = runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             // A sender that is gone means the same as one that spoke.
-            http::serve(listener, api, async { drop(closed.await) }).await
+            ledger_api::serve(listener, api, async { drop(closed.await) }).await
         });
         info!(url = %format_args!("http://{address}"), data_dir = %config.data_dir.display(), "ready");
         let server = Self { runtime, catalog, pipeline, http, close_http, address };

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ledger_api::http::{Api, Options, serve};
+use ledger_api::http::{Api, Options};
 use ledger_api::ledger::Ledger;
 use ledger_api::query::{AsOf, InstallationQuery, no_lines};
+use ledger_api::serve;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
 use ledger_store::ShardId;

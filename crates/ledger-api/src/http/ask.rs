@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ledger_core::time::Timestamp;
 use ledger_record::json;
+use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Api;
@@ -16,18 +17,56 @@ use super::stream::LINES;
 use crate::ledger::{Asker, Ledger};
 use crate::limits::PAGE_FULL_BYTES;
 use crate::problem::ProblemKind;
-use crate::query::{Answer, LedgerLine, Problem, Query, Scope, no_lines};
+use crate::proto::{self, Message};
+use crate::query::{Answer, LedgerLine, Problem, Query, Scope, WhatIfQuery, no_lines};
+
+/// The media type of gRPC.
+pub(crate) const GRPC: &str = "application/grpc";
+
+/// In what form an answer is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AnswerForm {
+    /// As JSON; a bundle as its lines.
+    Json,
+    /// As this message, framed for gRPC.
+    Message(&'static Message),
+}
+
+/// An answer, and the room for it until it is sent.
+#[derive(Debug)]
+pub(crate) struct WrittenAnswer {
+    media_type: &'static str,
+    bytes: Vec<u8>,
+    room: OwnedSemaphorePermit,
+}
 
 /// Media type and body.
-type WrittenAnswer = (&'static str, Vec<u8>);
+type Written = (&'static str, Vec<u8>);
+
+impl WrittenAnswer {
+    /// The body that sends it.
+    pub(crate) fn into_body(self) -> WholeBody {
+        WholeBody { rest: self.bytes.into(), _room: self.room }
+    }
+}
 
 impl Api {
-    /// Answers a question at once.
+    /// Answers a question at once, over HTTP.
     pub(super) async fn ask(&self, query: Query) -> Result<Response, Problem> {
+        self.answered(query, AnswerForm::Json).await.map(respond)
+    }
+
+    /// Answers a question at once.
+    pub(crate) async fn answered(&self, query: Query, form: AnswerForm) -> Result<WrittenAnswer, Problem> {
+        if let Query::WhatIf(WhatIfQuery { differences: true, .. }) = query {
+            let detail =
+                format!("differences are sent line by line: ask with Accept: {LINES}, or for ScanWhatIf");
+            return Err(Problem::new(ProblemKind::InvalidBody, detail));
+        }
         let cost = Cost::of(&query);
         if cost == Cost::Little
             && let Scope::Tenant(..) = query.scope()
-            && let Some(answer) = self.answer_from_memory(&query)?
+            && let Some(answer) = self.answer_from_memory(&query, form)?
         {
             return Ok(answer);
         }
@@ -36,21 +75,21 @@ impl Api {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             };
-            written(ledger.answer(&query, now, &in_time)?)
+            written(ledger.answer(&query, now, &in_time)?, form)
         };
         self.answer(cost, answer).await
     }
 
     /// Answers a question about one tenant on the thread of its connection, as waking another one takes longer than the
     /// answer; none, if that takes more than what is in memory, or there is no answer.
-    fn answer_from_memory(&self, query: &Query) -> Result<Option<Response>, Problem> {
+    fn answer_from_memory(&self, query: &Query, form: AnswerForm) -> Result<Option<WrittenAnswer>, Problem> {
         let _place = self.places.take(Cost::Little)?;
         let Ok(answer) = self.ledger.in_memory().answer(query, (self.clock)(), &no_lines) else {
             return Ok(None);
         };
-        let (content_type, body) = written(answer)?;
-        let room = self.places.keep_unsent(body.len())?;
-        Ok(Some(respond(content_type, body, room)))
+        let (media_type, bytes) = written(answer, form)?;
+        let room = self.places.keep_unsent(bytes.len())?;
+        Ok(Some(WrittenAnswer { media_type, bytes, room }))
     }
 
     /// A question whose time is over ends by itself, and keeps its place until then: what is slow cannot pile up
@@ -58,8 +97,8 @@ impl Api {
     async fn answer(
         &self,
         cost: Cost,
-        question: impl FnOnce(&Ledger, Timestamp) -> Result<WrittenAnswer, Problem> + Send + 'static,
-    ) -> Result<Response, Problem> {
+        question: impl FnOnce(&Ledger, Timestamp) -> Result<Written, Problem> + Send + 'static,
+    ) -> Result<WrittenAnswer, Problem> {
         let place = self.places.take(cost)?;
         let limit = self.options.request_timeout;
         // Dropped with this future when the client goes away.
@@ -72,9 +111,9 @@ impl Api {
             ledger.in_time()?;
             // Before it is made: what there is no room for is memory all the same.
             let room = places.keep_unsent(if cost == Cost::Page { PAGE_FULL_BYTES } else { 0 })?;
-            let (content_type, body) = question(&ledger, now)?;
-            let room = places.keep_of(room, body.len())?;
-            Ok::<_, Problem>((content_type, body, room))
+            let (media_type, bytes) = question(&ledger, now)?;
+            let room = places.keep_of(room, bytes.len())?;
+            Ok::<_, Problem>(WrittenAnswer { media_type, bytes, room })
         };
         let answer = async {
             match cost {
@@ -89,29 +128,46 @@ impl Api {
             Problem::new(ProblemKind::Timeout, detail)
         };
         let answer = tokio::time::timeout(limit, answer).await.map_err(timed_out)?;
-        let (content_type, body, room) = answer.ok_or_else(panicked)??;
-        Ok(respond(content_type, body, room))
+        answer.ok_or_else(panicked)?
     }
 }
 
-fn respond(content_type: &'static str, body: Vec<u8>, room: OwnedSemaphorePermit) -> Response {
-    let body = Body::new(WholeBody { rest: body.into(), _room: room });
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response()
+fn respond(answer: WrittenAnswer) -> Response {
+    let media_type = HeaderValue::from_static(answer.media_type);
+    ([(header::CONTENT_TYPE, media_type)], Body::new(answer.into_body())).into_response()
 }
 
-fn written(answer: Answer) -> Result<WrittenAnswer, Problem> {
-    match answer {
-        Answer::Proof(bundle) => Ok((LINES, bundle.into_bytes())),
-        answer => Ok(("application/json", json::to_vec(&answer).map_err(|error| unwritable(&error))?)),
+/// A bundle, as its message has it.
+#[derive(Serialize)]
+struct BundleLines<'b> {
+    lines: Vec<&'b str>,
+}
+
+fn written(answer: Answer, form: AnswerForm) -> Result<Written, Problem> {
+    match (answer, form) {
+        (Answer::Proof(bundle), AnswerForm::Json) => Ok((LINES, bundle.into_bytes())),
+        (answer, AnswerForm::Json) => {
+            Ok(("application/json", json::to_vec(&answer).map_err(|error| unwritable(&error))?))
+        }
+        (Answer::Proof(bundle), AnswerForm::Message(message)) => {
+            framed(message, &BundleLines { lines: bundle.lines().collect() })
+        }
+        (answer, AnswerForm::Message(message)) => framed(message, &answer),
     }
 }
 
-pub(super) fn unwritable(error: &serde_json::Error) -> Problem {
-    tracing::error!(%error, "an answer could not be written as JSON: a mistake of the program, report it");
+fn framed(message: &'static Message, answer: &impl Serialize) -> Result<Written, Problem> {
+    let mut bytes = Vec::with_capacity(512);
+    proto::append_framed(&mut bytes, message, answer).map_err(|error| unwritable(&error))?;
+    Ok((GRPC, bytes))
+}
+
+pub(super) fn unwritable(error: &dyn std::error::Error) -> Problem {
+    tracing::error!(%error, "an answer could not be written: a mistake of the program, report it");
     Problem::new(ProblemKind::Internal, "the answer could not be written; the log of the server says more")
 }
 
-pub(super) fn panicked() -> Problem {
+pub(crate) fn panicked() -> Problem {
     Problem::new(ProblemKind::Internal, "the question could not be answered; the log of the server says more")
 }
 
@@ -148,7 +204,7 @@ mod tests {
             })
         });
         for answer in asked.collect::<Vec<_>>() {
-            assert_eq!(answer.await.unwrap().status(), 200);
+            assert_eq!(answer.await.unwrap().bytes, b"a page");
         }
         let most = most.load(Ordering::SeqCst);
         assert!((2..=PAGES_AT_A_TIME).contains(&most), "{most}");

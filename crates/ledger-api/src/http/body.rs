@@ -8,13 +8,15 @@ use std::task::{Context, Poll, ready};
 
 use axum::BoxError;
 use axum::body::Body;
+use futures_core::Stream;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
-use super::connection::{Activity, OpenRequest};
+use super::connection::OpenRequest;
 use super::metric::{self, Why};
-use crate::limits::{BODY_MAX_BYTES, Deadlines, LINGER, STREAM_CHUNK_BYTES};
+use super::unread::UnreadAnswer;
+use crate::limits::{BODY_MAX_BYTES, Deadlines, HTTP_2_PIECE_BYTES, LINGER, STREAM_CHUNK_BYTES};
 use crate::problem::ProblemKind;
 use crate::query::Problem;
 
@@ -22,7 +24,7 @@ use crate::query::Problem;
 #[derive(Debug)]
 pub(super) struct TimedBody<B> {
     inner: B,
-    activity: Arc<Activity>,
+    request: Arc<OpenRequest>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -32,9 +34,15 @@ pub(super) struct TimedBody<B> {
 struct TooLate;
 
 impl<B> TimedBody<B> {
-    pub(super) fn new(inner: B, activity: Arc<Activity>, deadlines: Deadlines) -> Self {
+    pub(super) fn new(inner: B, request: Arc<OpenRequest>, deadlines: Deadlines) -> Self {
         let timer = Box::pin(tokio::time::sleep_until(Instant::now() + deadlines.body));
-        Self { inner, activity, timer }
+        Self { inner, request, timer }
+    }
+}
+
+impl<B> Drop for TimedBody<B> {
+    fn drop(&mut self) {
+        self.request.set_waiting(false);
     }
 }
 
@@ -50,11 +58,11 @@ impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin> HttpBody for Time
         if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) {
             // What comes piece by piece is waited for from its first piece to its last.
             if frame.is_none() || this.inner.is_end_stream() {
-                this.activity.end_wait();
+                this.request.set_waiting(false);
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        this.activity.begin_to_wait();
+        this.request.set_waiting(true);
         ready!(this.timer.as_mut().poll(context));
         metric::closed(Why::Body);
         Poll::Ready(Some(Err(TooLate.into())))
@@ -72,36 +80,89 @@ impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin> HttpBody for Time
 /// The body of an answer: its request is open until the last of it is handed over.
 #[derive(Debug)]
 pub(super) struct AnswerBody {
-    pub(super) inner: Body,
-    pub(super) _request: OpenRequest,
+    inner: Body,
+    request: Arc<OpenRequest>,
+    /// On HTTP/2: what is left of a frame, and since when the client has not read the piece before.
+    pieces: Option<(Bytes, UnreadAnswer)>,
 }
+
+impl AnswerBody {
+    pub(super) const fn new(inner: Body, request: Arc<OpenRequest>) -> Self {
+        Self { inner, request, pieces: None }
+    }
+
+    /// The same in small pieces: HTTP/2 keeps what it is given until the client reads it.
+    pub(super) fn in_pieces(self, unread: UnreadAnswer) -> Self {
+        Self { pieces: Some((Bytes::new(), unread)), ..self }
+    }
+}
+
+type AnswerFrame = Option<Result<Frame<Bytes>, axum::Error>>;
 
 impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<AnswerFrame> {
+        let this = &mut *self;
+        let Some((rest, unread)) = &mut this.pieces else {
+            return Pin::new(&mut this.inner).poll_frame(context);
+        };
+        unread.end();
+        this.request.set_waiting(false);
+        if rest.is_empty() {
+            match ready!(Pin::new(&mut this.inner).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => *rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        unread.begin();
+        this.request.set_waiting(true);
+        let piece = rest.len().min(HTTP_2_PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(rest.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.pieces.as_ref().is_none_or(|(rest, _)| rest.is_empty()) && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let (inner, rest) =
+            (self.inner.size_hint(), self.pieces.as_ref().map_or(0, |(rest, _)| rest.len() as u64));
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
     }
 }
 
 /// An answer that is in memory as a whole. It is handed over in pieces, as the client reads them: else hyper copies all
 /// of it at once, and the room for unsent answers bounds nothing.
 #[derive(Debug)]
-pub(super) struct WholeBody {
+pub(crate) struct WholeBody {
     pub(super) rest: Bytes,
     pub(super) _room: OwnedSemaphorePermit,
+}
+
+impl WholeBody {
+    fn next_piece(&mut self) -> Option<Bytes> {
+        let piece = self.rest.len().min(STREAM_CHUNK_BYTES);
+        Some(self.rest.split_to(piece)).filter(|piece| !piece.is_empty())
+    }
+}
+
+/// What gRPC sends before its status.
+impl Stream for WholeBody {
+    type Item = Result<Bytes, Problem>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.next_piece().map(Ok))
+    }
 }
 
 impl HttpBody for WholeBody {
@@ -112,9 +173,7 @@ impl HttpBody for WholeBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = self.rest.len().min(STREAM_CHUNK_BYTES);
-        let piece = self.rest.split_to(piece);
-        Poll::Ready((!piece.is_empty()).then_some(Ok(Frame::data(piece))))
+        Poll::Ready(self.next_piece().map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -127,7 +186,7 @@ impl HttpBody for WholeBody {
 }
 
 /// Reads the body of a request.
-pub(super) async fn read(mut body: Body) -> Result<Vec<u8>, Problem> {
+pub(crate) async fn read(mut body: Body) -> Result<Vec<u8>, Problem> {
     let mut read = Vec::new();
     if body.size_hint().lower() <= BODY_MAX_BYTES as u64 {
         while read.len() <= BODY_MAX_BYTES {

@@ -23,12 +23,17 @@ pub(super) struct Activity {
     now: Mutex<ConnectionState>,
     is_closing: AtomicBool,
     closing: Notify,
+    idle: Notify,
 }
 
 #[derive(Debug)]
 struct ConnectionState {
     /// Requests whose answer is not handed over.
     requests: usize,
+    /// Those of them that wait for their client.
+    waiting: usize,
+    /// Nothing can be written, as the client does not read.
+    is_unread: bool,
     /// Since when the client keeps the server waiting.
     waits_since: Option<Instant>,
     /// A part of a head is there.
@@ -39,7 +44,10 @@ struct ConnectionState {
 
 /// A request, until its answer is handed over.
 #[derive(Debug)]
-pub(super) struct OpenRequest(Arc<Activity>);
+pub(super) struct OpenRequest {
+    activity: Arc<Activity>,
+    is_waiting: AtomicBool,
+}
 
 /// What the client of a connection without requests is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,36 +62,34 @@ impl Activity {
     pub(super) fn new() -> Self {
         let now = ConnectionState {
             requests: 0,
+            waiting: 0,
+            is_unread: false,
             waits_since: Some(Instant::now()),
             has_begun: false,
             reader: None,
         };
-        Self { now: Mutex::new(now), is_closing: AtomicBool::new(false), closing: Notify::new() }
+        let (closing, idle) = (Notify::new(), Notify::new());
+        Self { now: Mutex::new(now), is_closing: AtomicBool::new(false), closing, idle }
     }
 
     fn lock(&self) -> MutexGuard<'_, ConnectionState> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn begin_request(self: &Arc<Self>) -> OpenRequest {
+    pub(super) fn begin_request(self: &Arc<Self>) -> Arc<OpenRequest> {
         let mut now = self.lock();
         now.requests += 1;
-        (now.waits_since, now.has_begun) = (None, false);
+        now.has_begun = false;
+        now.settle();
         drop(now);
-        OpenRequest(Arc::clone(self))
+        Arc::new(OpenRequest { activity: Arc::clone(self), is_waiting: AtomicBool::new(false) })
     }
 
-    /// The client has to do something before the server can go on.
-    pub(super) fn begin_to_wait(&self) {
-        self.lock().waits_since.get_or_insert_with(Instant::now);
-    }
-
-    /// The client did what it was waited for; while no request is open the next one is waited for.
-    pub(super) fn end_wait(&self) {
+    /// Whether the client has to read before anything more can be written.
+    pub(super) fn set_unread(&self, is_unread: bool) {
         let mut now = self.lock();
-        if now.requests > 0 {
-            now.waits_since = None;
-        }
+        now.is_unread = is_unread;
+        now.settle();
     }
 
     /// Bytes came. Those that come while a request is open are its body, or wait for their turn.
@@ -108,6 +114,11 @@ impl Activity {
         now.waits_since.map(|since| (awaited, since))
     }
 
+    /// The head that began is not waited for: what came is no request.
+    pub(super) fn forget_head(&self) {
+        self.lock().has_begun = false;
+    }
+
     pub(super) fn has_requests(&self) -> bool {
         self.lock().requests > 0
     }
@@ -116,12 +127,47 @@ impl Activity {
     pub(super) async fn closed(&self) {
         self.closing.notified().await;
     }
+
+    /// The connection has had no request for too long.
+    pub(super) fn report_idle(&self) {
+        self.idle.notify_one();
+    }
+
+    /// Completes when that is reported.
+    pub(super) async fn idled(&self) {
+        self.idle.notified().await;
+    }
+}
+
+impl ConnectionState {
+    /// The client is waited for while every request waits for it.
+    fn settle(&mut self) {
+        if self.is_unread || self.waiting == self.requests {
+            self.waits_since.get_or_insert_with(Instant::now);
+        } else {
+            self.waits_since = None;
+        }
+    }
+}
+
+impl OpenRequest {
+    /// Whether the client has to send or to read before this request can go on.
+    pub(super) fn set_waiting(&self, is_waiting: bool) {
+        if self.is_waiting.swap(is_waiting, Ordering::AcqRel) == is_waiting {
+            return;
+        }
+        let mut now = self.activity.lock();
+        now.waiting = if is_waiting { now.waiting + 1 } else { now.waiting - 1 };
+        now.settle();
+    }
 }
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        let mut now = self.0.lock();
+        self.set_waiting(false);
+        let mut now = self.activity.lock();
         now.requests -= 1;
+        now.settle();
         if now.requests == 0 {
             now.waits_since = Some(Instant::now());
             if let Some(reader) = now.reader.take() {
@@ -217,11 +263,16 @@ mod tests {
         let request = activity.begin_request();
         activity.heard();
         assert_eq!((awaited(&activity), activity.lock().waits_since), (None, None));
-        activity.begin_to_wait();
+        request.set_waiting(true);
         assert!(activity.lock().waits_since.is_some(), "the body is to come");
-        activity.end_wait();
+        let other = activity.begin_request();
+        assert!(activity.lock().waits_since.is_none(), "another one is being answered");
+        activity.set_unread(true);
+        assert!(activity.lock().waits_since.is_some(), "its answer cannot be sent");
+        activity.set_unread(false);
+        request.set_waiting(false);
         assert!(activity.lock().waits_since.is_none(), "it came");
-        drop(request);
+        drop((request, other));
         assert_eq!(awaited(&activity), Some(AwaitedInput::Request));
     }
 }

@@ -41,7 +41,7 @@ impl Default for ReadyBounds {
 
 /// The answer of `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Readiness {
+pub(crate) struct Readiness {
     ready: bool,
     /// Why the brokers give this process nothing, whatever is assigned to it.
     away: Option<HaltedJson>,
@@ -79,6 +79,19 @@ impl Readiness {
         let opening = ledger.opening();
         let ready = opening.is_empty() && assigned.peek().is_some() && assigned.all(|shard| shard.ready);
         Self { ready, away: ledger.away(), opening, shards }
+    }
+
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Whether a shard is, by its `topic/partition`; none: it is not here.
+    pub(crate) fn shard(&self, name: &str) -> Option<bool> {
+        let is_named = |shard: &&ShardReadiness| {
+            let FreshnessJson { topic, partition, .. } = &shard.freshness;
+            format!("{topic}/{partition}") == name
+        };
+        self.shards.iter().find(is_named).map(|shard| shard.ready)
     }
 
     /// Which shards keep the process from being ready.
@@ -131,10 +144,17 @@ fn json_answer(text: impl IntoResponse) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
 }
 
+impl Api {
+    /// How ready the process and its shards are now.
+    pub(crate) async fn readiness(&self) -> Result<Readiness, Problem> {
+        let (ledger, now, bounds) = (Arc::clone(&self.ledger), (self.clock)(), self.options.ready);
+        let read = spawn_blocking(move || Readiness::of(&ledger, now, bounds)).await;
+        read.map_err(|_| panicked())
+    }
+}
+
 pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> {
-    let (ledger, now, bounds) = (Arc::clone(&api.ledger), (api.clock)(), api.options.ready);
-    let read = spawn_blocking(move || Readiness::of(&ledger, now, bounds)).await;
-    let readiness = read.map_err(|_| panicked())?;
+    let readiness = api.readiness().await?;
     if readiness.ready {
         let text = json::to_vec(&readiness).map_err(|error| unwritable(&error))?;
         return Ok(json_answer(text));

@@ -19,6 +19,7 @@
 //! | `GET /livez` | | the process answers |
 //! | `GET /readyz` | | every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is |
 //! | `GET /metrics` | | Prometheus text |
+//! | `GET /openapi.json` | | this table and the one of problems as OpenAPI 3.1, with the schema of every answer |
 //!
 //! Keys are percent-encoded in paths (`jira:a/b` is `jira%3Aa%2Fb`). A parameter that a route does not know,
 //! or that is given twice, is refused. Instants are RFC 3339. `minPosition` asks for an answer that includes
@@ -51,6 +52,9 @@
 //! room for them until their clients have read them. When all connections are taken the one that
 //! has waited longest for its client makes room. When the server stops, streams end with `{"problem": …}` (`stopping`).
 //!
+//! HTTP/1.1 and HTTP/2 (with prior knowledge) are served on the same port, with the same deadlines. On HTTP/2 a client
+//! also has to answer pings, has so many streams at a time, and loses a stream that it does not read.
+//!
 //! # Problems (RFC 9457)
 //!
 //! Whatever is not answered is an `application/problem+json` with `type`, `title`, `status`, `detail`, and a
@@ -60,6 +64,8 @@
 mod ask;
 mod body;
 mod connection;
+mod converse;
+mod frames;
 mod health;
 mod metric;
 mod observe;
@@ -71,19 +77,24 @@ mod scan;
 mod serve;
 mod socket;
 mod stream;
+mod unread;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use ledger_core::time::Timestamp;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub(crate) use ask::{AnswerForm, GRPC};
+pub(crate) use body::read as read_body;
 pub use health::ReadyBounds;
 pub use metric::{describe, report_freshness};
-pub use serve::serve;
+pub(crate) use serve::serve;
 
 use crate::ledger::Ledger;
 use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME};
@@ -93,7 +104,7 @@ use crate::query::{
     MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question,
     ReplayQuery, TenantQuery, WhatIfQuery,
 };
-use places::Places;
+use places::{Cost, Places, RequestPlace};
 use readers::ReaderThreads;
 
 /// What the owner of the server decides. The other bounds are in [`crate::limits`].
@@ -159,8 +170,27 @@ impl Api {
         Self { clock, ..self }
     }
 
-    /// All routes.
-    pub fn router(self) -> Router {
+    /// The same interface, for someone who waits no longer than that.
+    pub(crate) fn within(&self, limit: Duration) -> Self {
+        let request_timeout = limit.min(self.options.request_timeout);
+        Self {
+            options: Arc::new(Options { request_timeout, ..Options::clone(&self.options) }),
+            ..self.clone()
+        }
+    }
+
+    /// A place for what goes on until its client goes or the server stops.
+    pub(crate) fn place_of_a_stream(&self) -> Result<RequestPlace, Problem> {
+        self.places.take(Cost::Much)
+    }
+
+    /// Whether anything more is answered.
+    pub(crate) fn check_open(&self) -> Result<(), Problem> {
+        self.places.check_open()
+    }
+
+    /// All routes, and more behind the same limits.
+    pub(crate) fn router(self, more: Router) -> Router {
         let routes = Router::new()
             .route(InstallationQuery::ROUTE, get(routes::get::<InstallationQuery>))
             .route(TenantQuery::ROUTE, get(routes::get::<TenantQuery>))
@@ -179,9 +209,11 @@ impl Api {
             .route("/livez", get(health::livez))
             .route("/readyz", get(health::readyz))
             .route("/metrics", get(health::metrics))
+            .route("/openapi.json", get(openapi))
             .fallback(no_such_route)
             .method_not_allowed_fallback(method_not_allowed)
-            .with_state(self);
+            .with_state(self)
+            .merge(more);
         routes
             .layer(axum::middleware::from_fn(observe::refuse_odd_heads))
             .layer(CatchPanicLayer::custom(observe::panicked))
@@ -201,6 +233,10 @@ impl fmt::Debug for Api {
 fn system_clock() -> Timestamp {
     let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     Timestamp::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], crate::openapi::text())
 }
 
 async fn no_such_route() -> Problem {

@@ -46,7 +46,7 @@ impl Cost {
 
 /// A question's place, until it is dropped.
 #[derive(Debug)]
-pub(super) struct RequestPlace {
+pub(crate) struct RequestPlace {
     _permits: [Option<OwnedSemaphorePermit>; 3],
 }
 

@@ -51,8 +51,10 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (kind, passes) = (self.kind, self.passes);
-        respond(kind, passes, self.into_body())
+        let mut response = respond(self.kind, self.passes, self.clone().into_body());
+        // For gRPC, which has another form for it.
+        response.extensions_mut().insert(self);
+        response
     }
 }
 

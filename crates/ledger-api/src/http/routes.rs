@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use super::Api;
 use super::body;
-use super::stream::{LINES, wants_lines};
+use super::stream::wants_lines;
 use crate::problem::ProblemKind;
 use crate::query::{Problem, Query, Question, WhatIfQuery, read};
 
@@ -55,10 +55,6 @@ impl Api {
             }
             Query::WhatIf(_) if lines => self.scan(query).await,
             Query::Replay(_) => self.scan(query).await,
-            Query::WhatIf(WhatIfQuery { differences: true, .. }) => {
-                let detail = format!("differences are sent line by line: ask with Accept: {LINES}");
-                Err(Problem::new(ProblemKind::InvalidBody, detail))
-            }
             query => self.ask(query).await,
         }
     }

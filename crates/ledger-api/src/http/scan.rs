@@ -13,8 +13,9 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::Api;
+use super::ask::AnswerForm;
 use super::places::{Cost, Places};
-use super::stream::JsonLines;
+use super::stream::{ChunkStream, Lines, respond};
 use crate::limits::{PROGRESS_INTERVAL, STREAM_CHUNK_BYTES, STREAM_CHUNKS_AHEAD, STREAM_STALL};
 use crate::query::{LedgerLine, Problem, Query};
 
@@ -22,6 +23,11 @@ impl Api {
     /// Answers line by line. What goes wrong before the first of them is answered as a problem, afterwards
     /// as the last line.
     pub(super) async fn scan(&self, query: Query) -> Result<Response, Problem> {
+        self.scanned(query, AnswerForm::Json).await.map(respond)
+    }
+
+    /// The same in any form. A problem on the way also ends the stream.
+    pub(crate) async fn scanned(&self, query: Query, form: AnswerForm) -> Result<ChunkStream, Problem> {
         let place = self.places.take(Cost::of(&query))?;
         let (ledger, now) = (Arc::clone(&self.ledger), (self.clock)());
         let (queue, lines) = mpsc::channel(STREAM_CHUNKS_AHEAD);
@@ -29,7 +35,7 @@ impl Api {
             queue,
             runtime: Handle::current(),
             places: self.places.clone(),
-            unsent: Mutex::default(),
+            unsent: Mutex::new(Unsent { sent: None, lines: Lines::new(form), is_over: false }),
         };
         tokio::task::spawn_blocking(move || {
             let _place = place;
@@ -52,11 +58,10 @@ struct LineSender {
     unsent: Mutex<Unsent>,
 }
 
-#[derive(Default)]
 struct Unsent {
     /// When something was sent last; none before the first line.
     sent: Option<Instant>,
-    lines: JsonLines,
+    lines: Lines,
     /// The client is gone, or stalled for too long.
     is_over: bool,
 }
@@ -87,7 +92,7 @@ impl LineSender {
         {
             return self.send(&mut unsent, Err(problem));
         }
-        if is_due || unsent.lines.0.len() >= STREAM_CHUNK_BYTES {
+        if is_due || unsent.lines.written.len() >= STREAM_CHUNK_BYTES {
             return self.send_lines(&mut unsent);
         }
         ControlFlow::Continue(())
@@ -101,16 +106,17 @@ impl LineSender {
             _ if unsent.is_over => return,
             Err(problem) if unsent.sent.is_none() => self.send(&mut unsent, Err(problem)),
             Err(problem) => {
-                let written = unsent.lines.push(&LedgerLine::Problem(problem.into_json()));
-                written.map_or(ControlFlow::Break(()), |()| self.send_lines(&mut unsent))
+                let written = unsent.lines.push(&LedgerLine::Problem(problem.clone().into_json()));
+                let sent = written.map_or(ControlFlow::Break(()), |()| self.send_lines(&mut unsent));
+                if sent.is_continue() { self.send(&mut unsent, Err(problem)) } else { sent }
             }
             Ok(()) => self.send_lines(&mut unsent),
         };
     }
 
     fn send_lines(&self, unsent: &mut Unsent) -> ControlFlow<()> {
-        let lines = std::mem::take(&mut unsent.lines);
-        self.send(unsent, Ok(lines.0.into()))
+        let lines = unsent.lines.take();
+        self.send(unsent, Ok(lines))
     }
 
     /// Sends while the others wait, so that lines stay in order.

@@ -1,40 +1,36 @@
 //! The server: takes connections until it is told to stop, then lets open requests come to their end.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
-use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use super::Api;
-use super::body::{AnswerBody, TimedBody};
 use super::connection::{ConnectionPlace, Connections};
-use super::socket::Socket;
-use crate::limits::{DRAIN, Deadlines, HEAD_MAX_BYTES, UNREAD_KEPT_BY_SYSTEM_BYTES};
+use super::converse::Conversation;
+use crate::limits::{DRAIN, UNREAD_KEPT_BY_SYSTEM_BYTES};
 
 /// How long to wait after a connection could not be taken, so that a lack of file descriptors does not
 /// become a busy loop.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown` completes and the open requests are answered, or [`DRAIN`] is over.
-pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+/// Serves these routes until `shutdown` completes and the open requests are answered, or [`DRAIN`] is over.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    api: &Api,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
     let address = listener.local_addr()?;
     let connections = Arc::new(Connections::new(api.options.connections));
     let (deadlines, places) = (api.deadlines, api.places.clone());
-    let router = api.router();
-    let open = GracefulShutdown::new();
+    let (stop, stopping) = watch::channel(false);
+    let conversation = Conversation { router, deadlines, stopping };
     let mut shutdown = std::pin::pin!(shutdown);
     let mut failing = Failing::default();
     tracing::info!(%address, "the HTTP interface is open");
@@ -44,12 +40,17 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output
             taken = take(&listener, &connections, &mut failing) => taken,
         };
         if let Some((stream, place)) = taken {
-            converse(stream, place, router.clone(), deadlines, &open);
+            if let Err(error) = prepare(&stream) {
+                tracing::debug!(%error, "a connection is gone already");
+                continue;
+            }
+            tokio::spawn(conversation.clone().hold(stream, None, place));
         }
     }
-    drop(listener);
+    drop((listener, conversation));
     places.close();
-    if tokio::time::timeout(DRAIN, open.shutdown()).await.is_err() {
+    stop.send_replace(true);
+    if tokio::time::timeout(DRAIN, stop.closed()).await.is_err() {
         tracing::warn!(?DRAIN, "requests were still open when the server stopped");
     }
     Ok(())
@@ -93,52 +94,6 @@ impl Failing {
     fn ends(&mut self) -> Option<u64> {
         Some(std::mem::take(&mut self.0)).filter(|times| *times > 0)
     }
-}
-
-fn converse(
-    stream: TcpStream,
-    place: ConnectionPlace,
-    router: Router,
-    deadlines: Deadlines,
-    open: &GracefulShutdown,
-) {
-    if let Err(error) = prepare(&stream) {
-        tracing::debug!(%error, "a connection is gone already");
-        return;
-    }
-    let activity = Arc::clone(&place.activity);
-    let socket = Socket::new(stream, Arc::clone(&activity), deadlines);
-    let router = TowerToHyperService::new(router);
-    let answering = service_fn(move |request: Request<Incoming>| {
-        let open = activity.begin_request();
-        let timed = |body: Incoming| {
-            if body.is_end_stream() {
-                return Body::empty();
-            }
-            Body::new(TimedBody::new(body, Arc::clone(&activity), deadlines))
-        };
-        let answer = router.call(request.map(timed));
-        async move {
-            let answer = answer.await?;
-            Ok::<_, Infallible>(answer.map(|inner| Body::new(AnswerBody { inner, _request: open })))
-        }
-    });
-    let connection = http1::Builder::new()
-        // The socket has the deadlines.
-        .header_read_timeout(None)
-        .max_buf_size(HEAD_MAX_BYTES)
-        .serve_connection(TokioIo::new(socket), answering);
-    let watched = open.watch(connection);
-    tokio::spawn(async move {
-        tokio::select! {
-            ended = watched => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended early");
-                }
-            }
-            () = place.activity.closed() => {}
-        }
-    });
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {

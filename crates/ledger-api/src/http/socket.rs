@@ -13,10 +13,14 @@
 //! no bytes is replaced by a problem. Nothing else that the server sends has a carriage return in its body, so nothing
 //! else ends like it.
 //!
-//! **HTTP/2.** A client that begins with it, without asking, gets no answer from hyper at all. Its preface is a request of a
-//! method that nobody else has, so the first byte of it is changed here: it becomes one that hyper refuses as the others.
+//! **First bytes.** Which protocol a client speaks is read here, under the same deadlines ([`Socket::protocol`]); what was
+//! read for it comes first for whoever reads then. A client that begins as HTTP/2 does and goes on otherwise gets no
+//! answer from hyper at all: its first byte is changed, so that hyper refuses the request as it does others.
+//!
+//! **HTTP/2.** A frame or a block of headers that was begun has the deadline of a head ([`Frames`]); nobody is told, as there is
+//! no request to answer. A connection without a request is told that it ends ([`Activity::report_idle`]).
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,6 +31,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::connection::{Activity, AwaitedInput};
+use super::converse::Protocol;
+use super::frames::{Frames, PREFACE};
 use super::metric::{self, Why};
 use crate::limits::{Deadlines, LINGER, READ_MIN_BYTES_PER_SECOND};
 use crate::problem::ProblemKind;
@@ -46,8 +52,12 @@ pub(super) struct Socket<S> {
     patience: Duration,
     /// What is sent in place of what hyper wrote.
     replaced: Vec<u8>,
-    /// Nothing was read yet.
-    is_new: bool,
+    /// What was read to see which protocol it is.
+    first: Vec<u8>,
+    /// On HTTP/2.
+    frames: Option<Frames>,
+    /// There was no request for too long: reported once.
+    is_idle: bool,
     /// Set once a request was refused that was not read to its end.
     lingers_until: Option<Instant>,
 }
@@ -64,9 +74,77 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             stalled: None,
             patience: deadlines.unread,
             replaced: Vec::new(),
-            is_new: true,
+            first: Vec::new(),
+            frames: None,
+            is_idle: false,
             lingers_until: None,
         }
+    }
+
+    /// Which protocol the client speaks, by its first bytes; none, if they do not come.
+    pub(super) async fn protocol(&mut self) -> Option<Protocol> {
+        while PREFACE.starts_with(&self.first) {
+            if self.first.len() == PREFACE.len() {
+                return Some(Protocol::Http2);
+            }
+            let mut bytes = [0; PREFACE.len()];
+            let mut buffer = ReadBuf::new(&mut bytes[self.first.len()..]);
+            poll_fn(|context| self.poll_socket(context, &mut buffer)).await.ok()?;
+            if buffer.filled().is_empty() {
+                return None;
+            }
+            self.first.extend_from_slice(buffer.filled());
+        }
+        if self.first.starts_with(HTTP_2_BEGIN) {
+            self.first[0] = b'p';
+        }
+        Some(Protocol::Http1)
+    }
+
+    /// From now on frames are watched instead of heads.
+    pub(super) fn speak_http2(&mut self) {
+        self.activity.forget_head();
+        let mut frames = Frames::new(std::time::Instant::now());
+        frames.read(self.first.get(PREFACE.len()..).unwrap_or_default(), std::time::Instant::now());
+        self.frames = Some(frames);
+    }
+
+    /// Reads from the client, within its deadlines. Nothing is the end of the input.
+    fn poll_socket(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+        if read.is_ready() {
+            let came = &buffer.filled()[before..];
+            match &mut self.frames {
+                _ if came.is_empty() => {}
+                Some(frames) => frames.read(came, std::time::Instant::now()),
+                None => self.activity.heard(),
+            }
+            return read;
+        }
+        let is_over = match &self.frames {
+            Some(frames) => self.has_stalled(frames.incomplete(), context),
+            None => self.has_waited_too_long(context),
+        };
+        if is_over { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// The same on HTTP/2, where what was begun is a frame. An idle connection is ended from above.
+    fn has_stalled(&mut self, incomplete: Option<std::time::Instant>, context: &mut Context<'_>) -> bool {
+        let idle = self.activity.awaited(context.waker()).map(|(_, since)| since + self.deadlines.idle);
+        let frame = incomplete.map(|since| since + self.deadlines.head);
+        let Some(first) = [idle, frame].into_iter().flatten().min() else { return false };
+        if poll_until(&mut self.reading, Instant::from_std(first), context).is_pending() {
+            return false;
+        }
+        if frame == Some(first) {
+            metric::closed(Why::Head);
+            return true;
+        }
+        if !std::mem::replace(&mut self.is_idle, true) {
+            self.activity.report_idle();
+        }
+        false
     }
 
     /// Whether a client that sends nothing has had its time. It is told so if it had begun.
@@ -109,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let Poll::Ready(result) = written else {
-            self.activity.begin_to_wait();
+            self.activity.set_unread(true);
             let since = *self.stalled.get_or_insert_with(Instant::now);
             ready!(poll_until(&mut self.writing, since + self.patience, context));
             metric::closed(Why::Unread);
@@ -119,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         };
         if let Some(since) = self.stalled.take() {
             self.patience = self.patience.saturating_sub(since.elapsed());
-            self.activity.end_wait();
+            self.activity.set_unread(false);
         }
         let bytes = *result.as_ref().unwrap_or(&0) as u64;
         let earned = Duration::from_micros(bytes * 1_000_000 / READ_MIN_BYTES_PER_SECOND);
@@ -142,14 +220,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 }
 
-fn poll_until(timer: &mut Pin<Box<Sleep>>, until: Instant, context: &mut Context<'_>) -> Poll<()> {
+/// Waits until an instant, which may be another one than last time.
+pub(super) fn poll_until(timer: &mut Pin<Box<Sleep>>, until: Instant, context: &mut Context<'_>) -> Poll<()> {
     if timer.deadline() != until {
         timer.as_mut().reset(until);
     }
     timer.as_mut().poll(context)
 }
 
-const HTTP_2_PREFACE: &[u8] = b"PRI * HTTP/2";
+/// hyper refuses this without an answer.
+const HTTP_2_BEGIN: &[u8] = b"PRI * HTTP/2";
 
 const NO_BODY: &str = "content-length: 0\r\n";
 
@@ -180,20 +260,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut this.inner).poll_read(context, buffer);
-        if read.is_ready() {
-            if buffer.filled().len() > before {
-                this.activity.heard();
-                let came = &mut buffer.filled_mut()[before..];
-                if std::mem::take(&mut this.is_new) && came.starts_with(HTTP_2_PREFACE) {
-                    came[0] = b'p';
-                }
-            }
-            return read;
+        if this.first.is_empty() {
+            return this.poll_socket(context, buffer);
         }
-        // The end of the input, for hyper.
-        if this.has_waited_too_long(context) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        let first = this.first.len().min(buffer.remaining());
+        buffer.put_slice(&this.first[..first]);
+        this.first.drain(..first);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -201,7 +274,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_replaced(context))?;
-        if !this.activity.has_requests()
+        if this.frames.is_none()
+            && !this.activity.has_requests()
             && let Some((begin, problem)) = refusal(bytes)
         {
             this.replaced = [&bytes[..begin], &problem].concat();

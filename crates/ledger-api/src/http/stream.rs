@@ -17,11 +17,12 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::Api;
-use super::ask::{panicked, unwritable};
+use super::ask::{AnswerForm, panicked, unwritable};
 use super::places::Cost;
 use crate::ledger::{FreshnessJson, QueryError};
 use crate::limits::{STREAM_CHUNK_BYTES, STREAM_CHUNKS_AHEAD, STREAM_PAGE, STREAM_STALL};
 use crate::problem::ProblemKind;
+use crate::proto::append_framed;
 use crate::query::{Answer, InstallationList, LedgerLine, LogPage, Problem, Query, no_lines};
 
 pub(super) const LINES: &str = "application/x-ndjson";
@@ -50,14 +51,33 @@ struct SentPage {
     freshness: Vec<FreshnessJson>,
 }
 
-/// JSON, a line each.
-#[derive(Debug, Default)]
-pub(super) struct JsonLines(pub(super) Vec<u8>);
+/// What is written of an answer that goes line by line: JSON, a line each, or messages, framed.
+#[derive(Debug)]
+pub(super) struct Lines {
+    form: AnswerForm,
+    pub(super) written: Vec<u8>,
+}
 
-impl JsonLines {
+impl Lines {
+    pub(super) const fn new(form: AnswerForm) -> Self {
+        Self { form, written: Vec::new() }
+    }
+
+    /// What was written so far; the next line begins anew.
+    pub(super) fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.written).into()
+    }
+
     pub(super) fn push(&mut self, line: &impl Serialize) -> Result<(), Problem> {
-        json::append(&mut self.0, line).map_err(|error| unwritable(&error))?;
-        self.0.push(b'\n');
+        match self.form {
+            AnswerForm::Json => {
+                json::append(&mut self.written, line).map_err(|error| unwritable(&error))?;
+                self.written.push(b'\n');
+            }
+            AnswerForm::Message(message) => {
+                append_framed(&mut self.written, message, line).map_err(|error| unwritable(&error))?;
+            }
+        }
         Ok(())
     }
 
@@ -95,16 +115,15 @@ impl Api {
             let _place = place;
             api.feed(list, &queue).await;
         });
-        self.first_of(chunks).await
+        self.first_of(chunks).await.map(respond)
     }
 
     /// The answer, once its first chunk is there.
-    pub(super) async fn first_of(&self, mut chunks: ChunkReceiver) -> Result<Response, Problem> {
+    pub(super) async fn first_of(&self, mut chunks: ChunkReceiver) -> Result<ChunkStream, Problem> {
         let limit = self.options.request_timeout;
         let timed_out = |_| Problem::new(ProblemKind::Timeout, format!("no line within {limit:?}"));
         let first = tokio::time::timeout(limit, chunks.recv()).await.map_err(timed_out)?;
-        let body = Body::from_stream(ChunkStream { first: Some(first.ok_or_else(panicked)??), rest: chunks });
-        Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(LINES))], body).into_response())
+        Ok(ChunkStream { first: Some(first.ok_or_else(panicked)??), rest: chunks })
     }
 
     /// Reads chunk by chunk, as the client takes them. While it waits for the client no thread and no snapshot is held,
@@ -129,18 +148,18 @@ impl Api {
 
     /// The next chunk, and whether another one follows. Once lines were sent a problem is a line too.
     fn chunk(&self, list: &mut Query, begun: bool) -> (Result<Bytes, Problem>, bool) {
-        let mut lines = JsonLines::default();
+        let mut lines = Lines::new(AnswerForm::Json);
         match self.next_page(list, &mut lines) {
-            Ok(more) => (Ok(lines.0.into()), more),
+            Ok(more) => (Ok(lines.take()), more),
             Err(problem) if !begun => (Err(problem), false),
             Err(problem) => {
                 let written = lines.push(&LedgerLine::Problem(problem.into_json()));
-                (written.map(|()| lines.0.into()), false)
+                (written.map(|()| lines.take()), false)
             }
         }
     }
 
-    fn next_page(&self, list: &mut Query, lines: &mut JsonLines) -> Result<bool, Problem> {
+    fn next_page(&self, list: &mut Query, lines: &mut Lines) -> Result<bool, Problem> {
         let ledger = self.ledger.within(self.options.request_timeout).in_pages_of(STREAM_CHUNK_BYTES);
         let left = limit_of(list).and_then(|limit| *limit);
         set_limit(list, Some(left.unwrap_or(STREAM_PAGE).min(STREAM_PAGE)));
@@ -164,20 +183,37 @@ fn set_limit(list: &mut Query, limit: Option<u64>) {
 
 type ChunkReceiver = mpsc::Receiver<Result<Bytes, Problem>>;
 
-/// What the reader sends, as a body.
-struct ChunkStream {
+/// The answer of lines that are sent.
+pub(super) fn respond(chunks: ChunkStream) -> Response {
+    let body = Body::from_stream(JsonChunks(chunks));
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(LINES))], body).into_response()
+}
+
+/// What the reader sends. A problem is the end; a line about it came before, if it could be written.
+#[derive(Debug)]
+pub(crate) struct ChunkStream {
     first: Option<Bytes>,
     rest: ChunkReceiver,
 }
 
 impl Stream for ChunkStream {
-    type Item = Result<Bytes, Infallible>;
+    type Item = Result<Bytes, Problem>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(first)));
         }
-        // A problem that cannot even be written ends the stream without its last line.
-        self.rest.poll_recv(context).map(|chunk| chunk.and_then(Result::ok).map(Ok))
+        self.rest.poll_recv(context)
+    }
+}
+
+/// The same as a body of lines, which has its problems as lines.
+struct JsonChunks(ChunkStream);
+
+impl Stream for JsonChunks {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.0).poll_next(context).map(|chunk| chunk.and_then(Result::ok).map(Ok))
     }
 }

@@ -33,7 +33,14 @@ use crate::problem::ProblemKind;
 pub(crate) fn read<Q: Question>(path: Vec<(String, String)>, query: &str) -> Result<Q, Problem> {
     let malformed =
         |error| Problem::new(ProblemKind::InvalidParameter, format!("the query cannot be read: {error}"));
-    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).map_err(malformed)?;
+    read_pairs(path, serde_urlencoded::from_str(query).map_err(malformed)?)
+}
+
+/// The same from all of its parameters, those apart that the route names.
+pub(crate) fn read_pairs<Q: Question>(
+    path: Vec<(String, String)>,
+    pairs: Vec<(String, String)>,
+) -> Result<Q, Problem> {
     let in_path: Vec<String> = path.iter().map(|(name, _)| name.clone()).collect();
     let mut left = BTreeMap::new();
     for (name, value) in path.into_iter().chain(pairs) {

@@ -58,6 +58,14 @@ impl Problem {
         Self { parameter: Some(parameter.into()), ..Self::new(kind, detail) }
     }
 
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(crate) fn parameter(&self) -> Option<&str> {
+        self.parameter.as_deref()
+    }
+
     pub(crate) fn into_json(self) -> ProblemJson {
         let Self { kind, detail, parameter, freshness, passes: _ } = self;
         ProblemJson {

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger_api::http::{Api, Options, serve};
+use ledger_api::http::{Api, Options};
 use ledger_api::ledger::Ledger;
 use ledger_api::limits::Deadlines;
+use ledger_api::serve;
 use ledger_core::event::InstallationFact;
 use ledger_core::ids::MigrationId;
 use ledger_core::time::Timestamp;

@@ -1,12 +1,16 @@
 //! The queries over real stores, and the server over real sockets.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects and stops there")]
 
+mod call;
 mod checkpoints;
 mod corrections;
 mod drift;
 mod filled;
+mod frames;
 mod freshness;
+mod grpc;
 mod http;
+mod http2;
 mod lists;
 mod load;
 mod mirror;

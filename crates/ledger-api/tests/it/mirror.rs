@@ -95,7 +95,7 @@ impl Met {
     }
 }
 
-fn filled() -> Filled {
+pub(crate) fn filled() -> Filled {
     let mut filled = Filled::with(2);
     filled.publish(0, "app", &["EU", "US"]);
     filled.take(0, 1, installed("acme", "app", "EU", "US"));

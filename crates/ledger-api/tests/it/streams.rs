@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledger_api::http::{Api, Options, serve};
+use ledger_api::http::{Api, Options};
+use ledger_api::serve;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;

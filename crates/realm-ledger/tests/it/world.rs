@@ -157,7 +157,7 @@ impl Server {
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(http::serve(listener, api, std::future::pending()));
+        runtime.spawn(ledger_api::serve(listener, api, std::future::pending()));
         Self { address, _runtime: runtime }
     }
 

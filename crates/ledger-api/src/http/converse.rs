@@ -1,0 +1,184 @@
+//! One connection: which protocol it speaks, its requests to the router, its end.
+//!
+//! In: a stream of bytes, whatever it comes through, and its protocol where that is settled already. HTTP/2 is known by
+//! its preface else, which is read within the deadlines of any first bytes. Both protocols run on the same [`Socket`]
+//! and are ended by the same three: the client, the listener that needs room, the server that stops.
+//!
+//! HTTP/2 has guards of its own beside those of the socket: pings that must be answered, few streams for each
+//! connection, small buffers, and a deadline for each answer that is not read ([`super::unread`]).
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, header};
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use super::body::{AnswerBody, TimedBody};
+use super::connection::{ConnectionPlace, OpenRequest};
+use super::socket::Socket;
+use super::unread::{StreamExecutor, UnreadAnswer};
+use crate::limits::{
+    BODY_MAX_BYTES, Deadlines, HEAD_MAX_BYTES, HTTP_2_CONNECTION_WINDOW_BYTES, HTTP_2_HEAD_MAX_BYTES,
+    HTTP_2_STREAMS, LINGER,
+};
+
+/// What a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// What all connections share.
+#[derive(Debug, Clone)]
+pub(super) struct Conversation {
+    pub(super) router: Router,
+    pub(super) deadlines: Deadlines,
+    /// True once the server stops. The server waits until all copies are gone.
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+impl Conversation {
+    /// Serves a connection to its end. The protocol is read from its first bytes unless it is settled.
+    pub(super) async fn hold<S>(self, stream: S, protocol: Option<Protocol>, place: ConnectionPlace)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let activity = Arc::clone(&place.activity);
+        let mut socket = Socket::new(stream, Arc::clone(&activity), self.deadlines);
+        let mut stopping = self.stopping.clone();
+        let protocol = match protocol {
+            Some(protocol) => Some(protocol),
+            None => tokio::select! {
+                protocol = socket.protocol() => protocol,
+                () = activity.closed() => None,
+                () = stopped(&mut stopping) => None,
+            },
+        };
+        match protocol {
+            Some(Protocol::Http1) => self.hold_http1(socket, place).await,
+            Some(Protocol::Http2) => self.hold_http2(socket, place).await,
+            None => {}
+        }
+    }
+
+    async fn hold_http1<S>(self, socket: Socket<S>, place: ConnectionPlace)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (activity, deadlines) = (Arc::clone(&place.activity), self.deadlines);
+        let router = TowerToHyperService::new(self.router);
+        let answering = service_fn(move |request: Request<Incoming>| {
+            let open = activity.begin_request();
+            let answer = router.call(request.map(|body| timed(body, &open, deadlines)));
+            async move {
+                let answer = answer.await?;
+                Ok::<_, Infallible>(answer.map(|inner| Body::new(AnswerBody::new(inner, open))))
+            }
+        });
+        let connection = http1::Builder::new()
+            // The socket has the deadlines.
+            .header_read_timeout(None)
+            .max_buf_size(HEAD_MAX_BYTES)
+            .serve_connection(TokioIo::new(socket), answering);
+        drive(connection, &place, self.stopping, None).await;
+    }
+
+    async fn hold_http2<S>(self, mut socket: Socket<S>, place: ConnectionPlace)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (activity, deadlines) = (Arc::clone(&place.activity), self.deadlines);
+        let router = TowerToHyperService::new(self.router);
+        let answering = service_fn(move |request: Request<Incoming>| {
+            let open = activity.begin_request();
+            let answer = router.call(request.map(|body| timed(body, &open, deadlines)));
+            async move {
+                let answer = answer.await?;
+                let unread = UnreadAnswer::of_this_stream();
+                let body = |inner| Body::new(AnswerBody::new(inner, open).in_pieces(unread));
+                Ok::<_, Infallible>(without_connection(answer).map(body))
+            }
+        });
+        socket.speak_http2();
+        let mut builder = http2::Builder::new(StreamExecutor::new(deadlines.unread));
+        let connection = builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(deadlines.ping)
+            .keep_alive_timeout(deadlines.ping)
+            .max_concurrent_streams(HTTP_2_STREAMS)
+            .max_header_list_size(HTTP_2_HEAD_MAX_BYTES)
+            .initial_stream_window_size(u32::try_from(BODY_MAX_BYTES).ok())
+            .initial_connection_window_size(HTTP_2_CONNECTION_WINDOW_BYTES)
+            .serve_connection(TokioIo::new(socket), answering);
+        // A client that does not answer the last ping would keep the connection open.
+        drive(connection, &place, self.stopping, Some(LINGER)).await;
+    }
+}
+
+/// The body of a request, which has a deadline.
+fn timed(body: Incoming, open: &Arc<OpenRequest>, deadlines: Deadlines) -> Body {
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    Body::new(TimedBody::new(body, Arc::clone(open), deadlines))
+}
+
+/// On HTTP/2 a stream ends alone, and this header is none.
+fn without_connection(mut answer: Response<Body>) -> Response<Body> {
+    answer.headers_mut().remove(header::CONNECTION);
+    answer
+}
+
+/// Completes when the server stops, or is gone without a word.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stops| *stops).await;
+}
+
+/// Runs a connection until its client ends it, it must make room, or nothing keeps a server that stops. A connection
+/// that is told to end and has no request gets no more than the grace, if there is one.
+async fn drive<C: GracefulConnection>(
+    connection: C,
+    place: &ConnectionPlace,
+    mut stopping: watch::Receiver<bool>,
+    grace: Option<Duration>,
+) where
+    C::Error: std::fmt::Display,
+{
+    let mut connection = pin!(connection);
+    let mut is_ending = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return;
+            }
+            () = place.activity.closed() => return,
+            () = stopped(&mut stopping), if !is_ending => {}
+            () = place.activity.idled(), if !is_ending => {}
+            () = tokio::time::sleep(grace.unwrap_or_default()), if is_ending && grace.is_some() => {
+                if !place.activity.has_requests() {
+                    return;
+                }
+                continue;
+            }
+        }
+        is_ending = true;
+        connection.as_mut().graceful_shutdown();
+    }
+}

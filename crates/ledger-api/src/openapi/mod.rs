@@ -1,0 +1,235 @@
+//! The OpenAPI document, made from what the doors are made from: the table of questions, the messages that their JSON
+//! mirrors with the comments of the `.proto`, and the table of problems.
+//!
+//! In: nothing. Out: the text of `/openapi.json`, the same for every process of a version; `proto/openapi.json` is a copy
+//! that a test compares. A new question, field or problem is in it without being written here; what is no question
+//! is in [`OTHERS`].
+
+mod schemas;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+
+use crate::problem::ProblemKind;
+use crate::proto::{Field, Message, schema};
+use crate::query::{
+    ForEachQuestion, InstallationsQuery, LogQuery, MigrationsQuery, ProofQuery, Question, ReplayQuery,
+    WhatIfQuery, for_each_question,
+};
+use schemas::Schemas;
+
+/// What is answered beside questions: path, name, summary, media type.
+const OTHERS: [(&str, &str, &str, &str); 4] = [
+    ("/livez", "isAlive", "The process answers.", "application/json"),
+    (
+        "/readyz",
+        "isReady",
+        "Every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is.",
+        "application/json",
+    ),
+    ("/metrics", "readMetrics", "Metrics, as Prometheus reads them.", "text/plain"),
+    ("/openapi.json", "readOpenApi", "This document.", "application/json"),
+];
+
+const LINES: &str = "application/x-ndjson";
+
+/// Questions that are, or with `Accept` can be, answered line by line.
+const IN_LINES: [&str; 6] = [
+    InstallationsQuery::METHOD,
+    MigrationsQuery::METHOD,
+    LogQuery::METHOD,
+    WhatIfQuery::METHOD,
+    ReplayQuery::METHOD,
+    ProofQuery::METHOD,
+];
+
+/// The text of the document.
+pub(crate) fn text() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        // Only text and numbers: this does not fail.
+        serde_json::to_string_pretty(&document()).map(|text| text + "\n").unwrap_or_default()
+    });
+    &TEXT
+}
+
+fn document() -> Value {
+    let mut paths = Paths { paths: Map::new(), schemas: Schemas::default(), problems: problems() };
+    for_each_question(&mut paths);
+    for (path, name, summary, media_type) in OTHERS {
+        let answer =
+            json!({ "description": summary, "content": { media_type: { "schema": { "title": name } } } });
+        let operation = paths.operation(name, summary, &[], answer);
+        paths.paths.insert(path.to_owned(), json!({ "get": operation }));
+    }
+    let problem = message("Problem");
+    paths.schemas.answer(problem);
+    let responses = problem_responses();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "realm-ledger",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "Which realm a customer's Atlassian app is pinned to, since when, and why.",
+            "description": "The same questions as `realmledger.v1.LedgerService` over gRPC. Instants are RFC 3339; a \
+                parameter that an operation does not know, or that is given twice, is refused. With `Accept: \
+                application/x-ndjson` long answers are sent line by line; the last line is `{\"freshness\": …}` or \
+                `{\"problem\": …}`.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" }
+        },
+        "paths": paths.paths,
+        "components": { "schemas": paths.schemas.into_components(), "responses": responses }
+    })
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the messages are those of this build; the test of the document reads them"
+)]
+fn message(name: &str) -> &'static Message {
+    schema().message_named(&format!("realmledger.v1.{name}")).expect("a message of this build")
+}
+
+/// The kinds of problems by their status over HTTP.
+fn by_status() -> BTreeMap<u16, Vec<ProblemKind>> {
+    let mut by_status: BTreeMap<u16, Vec<ProblemKind>> = BTreeMap::new();
+    for kind in ProblemKind::ALL {
+        by_status.entry(kind.status()).or_default().push(*kind);
+    }
+    by_status
+}
+
+fn problems() -> Map<String, Value> {
+    let response = |status: u16| {
+        let reference = format!("#/components/responses/Problem{status}");
+        (status.to_string(), json!({ "$ref": reference }))
+    };
+    by_status().into_keys().map(response).collect()
+}
+
+/// A problem of each status, with its codes.
+fn problem_responses() -> Map<String, Value> {
+    let response = |(status, kinds): (u16, Vec<ProblemKind>)| {
+        let codes: Vec<_> = kinds.iter().map(|kind| kind.code()).collect();
+        let described: Vec<_> =
+            kinds.iter().map(|kind| format!("`{}`: {}", kind.code(), kind.title())).collect();
+        let of_status = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
+        let schema = json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, of_status] });
+        let mut response = json!({
+            "description": described.join("; "),
+            "content": { "application/problem+json": { "schema": schema } }
+        });
+        if kinds.iter().any(|kind| kind.passes()) {
+            let header = json!({ "description": "Seconds, where asking again can help.", "schema": { "type": "integer" } });
+            response["headers"] = json!({ "Retry-After": header });
+        }
+        (format!("Problem{status}"), response)
+    };
+    by_status().into_iter().map(response).collect()
+}
+
+/// The operations so far.
+struct Paths {
+    paths: Map<String, Value>,
+    schemas: Schemas,
+    problems: Map<String, Value>,
+}
+
+impl Paths {
+    fn operation(&self, name: &str, summary: &str, parameters: &[Value], answer: Value) -> Value {
+        let mut responses = self.problems.clone();
+        responses.insert("200".to_owned(), answer);
+        json!({ "operationId": name, "summary": summary, "parameters": parameters, "responses": responses })
+    }
+}
+
+impl ForEachQuestion for Paths {
+    fn question<Q: Question>(&mut self) {
+        let Some(method) = schema().method(Q::METHOD) else { return };
+        let (input, output) = (schema().input(method), schema().output(method));
+        let mut content = Map::new();
+        let lines = json!({ "schema": { "type": "string", "description": "JSON, an object on each line." } });
+        if !method.is_stream && Q::METHOD != ProofQuery::METHOD {
+            content.insert("application/json".to_owned(), json!({ "schema": self.schemas.answer(output) }));
+        }
+        if IN_LINES.contains(&Q::METHOD) {
+            content.insert(LINES.to_owned(), lines);
+        }
+        if method.is_stream {
+            self.schemas.answer(output);
+        }
+        let answer = json!({ "description": method.comment, "content": content });
+        let in_path: Vec<&str> = Q::ROUTE.split(['{', '}']).skip(1).step_by(2).collect();
+        let parameter = |field: &Field| {
+            let is_in_path = in_path.contains(&field.name.as_str());
+            json!({
+                "name": field.name,
+                "in": if is_in_path { "path" } else { "query" },
+                "required": is_in_path,
+                "description": field.comment,
+                "schema": schemas::single(field)
+            })
+        };
+        let in_body = Q::IN_BODY;
+        let parameters = if in_body { Vec::new() } else { input.fields().iter().map(parameter).collect() };
+        let mut name = Q::METHOD.to_owned();
+        name[..1].make_ascii_lowercase();
+        let mut operation = self.operation(&name, &method.comment, &parameters, answer);
+        if Q::IN_BODY {
+            let schema = self.schemas.question(input);
+            operation["requestBody"] =
+                json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        }
+        let verb = if Q::IN_BODY { "post" } else { "get" };
+        self.paths.insert(Q::ROUTE.to_owned(), json!({ verb: operation }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_checked_in_document_is_that_of_the_code() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/openapi.json");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, text()).unwrap();
+        }
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(kept == text(), "proto/openapi.json is not what the code says: run this test with BLESS=1");
+    }
+
+    #[test]
+    fn every_question_and_every_problem_is_in_the_document() {
+        struct Routes(Vec<&'static str>);
+        impl ForEachQuestion for Routes {
+            fn question<Q: Question>(&mut self) {
+                self.0.push(Q::ROUTE);
+            }
+        }
+        let document = document();
+        let mut routes = Routes(Vec::new());
+        for_each_question(&mut routes);
+        let paths = document["paths"].as_object().unwrap();
+        assert_eq!(paths.len(), routes.0.len() + OTHERS.len());
+        for route in routes.0 {
+            let (verb, operation) = paths[route].as_object().unwrap().iter().next().unwrap();
+            assert!(matches!(&**verb, "get" | "post"), "{route}");
+            assert!(!operation["summary"].as_str().unwrap().is_empty(), "{route}");
+            assert!(!operation["responses"]["200"]["content"].as_object().unwrap().is_empty(), "{route}");
+            for parameter in operation["parameters"].as_array().unwrap() {
+                assert!(
+                    parameter["schema"].as_object().is_some_and(|schema| !schema.is_empty()),
+                    "{parameter}"
+                );
+            }
+        }
+        let responses = document["components"]["responses"].to_string();
+        for kind in ProblemKind::ALL {
+            assert!(responses.contains(&format!("\"{}\"", kind.code())), "{kind:?}");
+        }
+    }
+}
