@@ -6,12 +6,14 @@
 //!   comes in as an argument.
 //! - [`http`] puts the same questions behind `/v1`, with health and metrics beside them. Its header has the table of
 //!   routes.
+//! - [`backup`](mod@backup): what a backup of a running server is asked with, and answers.
 //! - [`problem`] has every code that stands in place of an answer.
 //! - [`limits`] has every bound.
 //!
 //! # Invariants
 //!
-//! - Nothing here writes: the crate sees a shard through its `Reader` and its `ShardStatus` only.
+//! - Nothing here writes: the crate sees a shard through its `Reader` and its `ShardStatus` only. What is done to a
+//!   ledger is handed in by the program.
 //! - I-8, bounded: pages, requests in flight, connections, sizes and times have limits; beyond them there is
 //!   a clear refusal. A client that reads slowly costs one place among the requests, and not forever.
 //! - I-9, isolation: a shard that stopped, or that could not be opened, is named in what it concerns and does
@@ -21,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod backup;
 pub mod http;
 pub mod ledger;
 pub mod limits;

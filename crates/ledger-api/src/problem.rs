@@ -48,6 +48,10 @@ problems! {
     RequestTimeout: 408 "request-timeout" "Request did not come in time";
     /// No shard has the tenant's whole history.
     TenantInTwoPartitions: 409 "tenant-in-two-partitions" "Tenant in two partitions";
+    /// `backup.dir` is not set.
+    NoBackupDir: 409 "no-backup-dir" "No directory for backups";
+    /// Another backup is being made there.
+    BackupRunning: 409 "backup-running" "Another backup is running";
     /// The body is longer than any question.
     BodyTooLarge: 413 "body-too-large" "Body too large";
     /// Path and parameters together are too long.
@@ -60,6 +64,8 @@ problems! {
     ShardDamaged: 500 "shard-damaged" "Shard damaged";
     /// Stored data could not be read.
     Storage: 500 "storage" "Stored data could not be read";
+    /// The backup could not be made; nothing of it counts.
+    BackupFailed: 500 "backup-failed" "Backup failed";
     /// A mistake of the program.
     Internal: 500 "internal" "Internal error";
     /// Too many requests at a time.
