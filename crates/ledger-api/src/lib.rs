@@ -8,12 +8,14 @@
 //!   routes.
 //! - [`grpc`] answers them as the service of `proto/`, through the same limits, by the descriptors in [`proto`].
 //! - [`fn@serve`] opens both on one listener.
+//! - [`backup`](mod@backup): what a backup of a running server is asked with, and answers.
 //! - [`problem`] has every code that stands in place of an answer.
 //! - [`limits`] has every bound.
 //!
 //! # Invariants
 //!
-//! - Nothing here writes: the crate sees a shard through its `Reader` and its `ShardStatus` only.
+//! - Nothing here writes: the crate sees a shard through its `Reader` and its `ShardStatus` only. What is done to a
+//!   ledger is handed in by the program.
 //! - I-8, bounded: pages, requests in flight, connections, sizes and times have limits; beyond them there is
 //!   a clear refusal. A client that reads slowly costs one place among the requests, and not forever.
 //! - I-9, isolation: a shard that stopped, or that could not be opened, is named in what it concerns and does
@@ -24,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod grpc;
+pub mod backup;
 pub mod http;
 pub mod ledger;
 pub mod limits;

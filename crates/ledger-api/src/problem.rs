@@ -66,6 +66,10 @@ problems! {
     RequestTimeout: 408 DeadlineExceeded "request-timeout" "Request did not come in time";
     /// No shard has the tenant's whole history.
     TenantInTwoPartitions: 409 FailedPrecondition "tenant-in-two-partitions" "Tenant in two partitions";
+    /// `backup.dir` is not set.
+    NoBackupDir: 409 FailedPrecondition "no-backup-dir" "No directory for backups";
+    /// Another backup is being made there.
+    BackupRunning: 409 Aborted "backup-running" "Another backup is running";
     /// The body is longer than any question.
     BodyTooLarge: 413 ResourceExhausted "body-too-large" "Body too large";
     /// Path and parameters together are too long.
@@ -78,6 +82,8 @@ problems! {
     ShardDamaged: 500 DataLoss "shard-damaged" "Shard damaged";
     /// Stored data could not be read.
     Storage: 500 Internal "storage" "Stored data could not be read";
+    /// The backup could not be made; nothing of it counts.
+    BackupFailed: 500 Internal "backup-failed" "Backup failed";
     /// A mistake of the program.
     Internal: 500 Internal "internal" "Internal error";
     /// Too many requests at a time.

@@ -5,6 +5,7 @@
 //! <dir>/ledger.lock                       held while any of this is changed
 //! <dir>/probe                             there for a moment while a full disk is looked at
 //! <dir>/refill.lock                       held while it is refilled
+//! <dir>/backup.lock  backup/  restoring   of a backup that is made, or brought back                crate::backup
 //! <dir>/shards/<topic>/<partition>/       one RocksDB each                            crate::db::database
 //! <dir>/shards/<topic>/<partition>.new/   a shard that is being made; a crash may leave one
 //! <dir>/shards/<topic>/<partition>.away   damaged, and moved here by the operator: the shard may be begun anew
@@ -21,7 +22,7 @@
 //! lock inside its RocksDB ensures.
 
 mod beside;
-mod manifest;
+pub(crate) mod manifest;
 mod memory;
 
 use std::collections::BTreeMap;
@@ -278,7 +279,7 @@ impl DataDir {
         manifest.has_begun(id) && !path.is_dir() && !away(&path).exists()
     }
 
-    fn refuse_gone(&self, manifest: &Manifest, id: &ShardId) -> Result<(), OpenError> {
+    pub(crate) fn refuse_gone(&self, manifest: &Manifest, id: &ShardId) -> Result<(), OpenError> {
         if self.is_gone(manifest, id) {
             let path = shard_path(&self.path, id);
             return Err(OpenError::Gone { shard: id.clone(), path });
@@ -414,7 +415,7 @@ impl DataDir {
         Ok(())
     }
 
-    fn shard_identity(&self, id: &ShardId) -> Result<ShardIdentity, OpenError> {
+    pub(crate) fn shard_identity(&self, id: &ShardId) -> Result<ShardIdentity, OpenError> {
         check_topic(&id.topic)?;
         let identity = self.manifest()?.identity(&id.topic);
         let partitions = identity.as_ref().map_or(0, |identity| identity.partitions);
@@ -429,7 +430,7 @@ impl DataDir {
         }
     }
 
-    fn manifest(&self) -> Result<Manifest, OpenError> {
+    pub(crate) fn manifest(&self) -> Result<Manifest, OpenError> {
         let manifest = match &self.refill {
             Some(_) => Manifest::read_any(&self.path)?,
             None => Manifest::read(&self.path)?,

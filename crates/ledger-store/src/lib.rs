@@ -25,7 +25,7 @@
 //! # Rooms
 //!
 //! Each imports only those before it: `source`, `files`, `error` (with the reasons to stop) ← `db` ← `read` ← `audit` ←
-//! `write` ← `data_dir` ← `check` ← `catalog` (what a process serves), `refill`.
+//! `write` ← `data_dir` ← `check`, `backup` ← `catalog` (what a process serves), `refill`.
 //!
 //! # Life of a shard
 //!
@@ -93,6 +93,7 @@
 //! tenants of the app.
 
 mod audit;
+mod backup;
 mod catalog;
 mod check;
 mod data_dir;
@@ -108,6 +109,11 @@ mod write;
 
 pub use crate::audit::bundle::{ProveError, Proven, Proving};
 pub use crate::audit::{PreviousLeaves, StoredLeaf, line_of};
+pub use crate::backup::{
+    BackedUpFile, BackedUpShard, BackupCheck, BackupDamage, BackupError, BackupProgress, BackupReport,
+    BlobName, Generation, GenerationSummary, PruneReport, RestoreReport, back_up, last_generation, prune,
+    restore, verify_backup,
+};
 pub use crate::catalog::checkpoints::{Checkpoints, SignedCheckpoint};
 pub use crate::catalog::status::{Freshness, GroupPublished, Phase, PublishedOffsets, ShardStatus};
 pub use crate::catalog::{Catalog, Elsewhere, Served};

@@ -1,6 +1,7 @@
 //! The store on real directories. Events are made here; the rules are tested in `ledger-core`.
 
 mod append;
+mod backing_up;
 mod batching;
 mod crash;
 mod damage;

@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Su
 
 mod asking;
 mod audit;
+mod keeping;
 mod parse;
 
 pub(crate) use asking::{
@@ -21,6 +22,7 @@ pub(crate) use audit::{
     CheckpointArgs, DataDirArg, Export, KeysCommand, KeysGenerate, KeysRetire, KeysShow, Prove, Rebuild,
     RefillArgs, Verify,
 };
+pub(crate) use keeping::{BackupArgs, RestoreArgs};
 use parse::unicode_path;
 pub(crate) use parse::{ItemName, QuarantineItem};
 
@@ -149,6 +151,10 @@ pub enum Command {
     Export(Export),
     /// Check a data directory, or alone and offline what was handed out
     Verify(Verify),
+    /// Make a backup of a data directory or of a running server, or check one
+    Backup(BackupArgs),
+    /// Make a data directory from a backup
+    Restore(RestoreArgs),
     /// Completions for a shell
     Completions(Completions),
 }

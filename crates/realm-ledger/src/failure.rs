@@ -9,8 +9,8 @@ use ledger_ingest::consume::IngestError;
 use ledger_ingest::import::ImportError;
 use ledger_ingest::retry::RetryError;
 use ledger_store::{
-    BindError, OpenError, ProveError, ReadError, RebuildError, RefillError, StopCode, VerifyError,
-    with_causes,
+    BackupError, BindError, OpenError, ProveError, ReadError, RebuildError, RefillError, StopCode,
+    VerifyError, with_causes,
 };
 
 use crate::ask_error::{AskError, SIGNED_BY_SERVE};
@@ -179,6 +179,9 @@ fn advice(error: &(dyn Error + 'static)) -> (Exit, Option<String>) {
     if let Some(error) = error.downcast_ref::<RefillError>() {
         return of_refill(error);
     }
+    if let Some(error) = error.downcast_ref::<BackupError>() {
+        return of_backup(error);
+    }
     error.downcast_ref().map_or((Exit::Failed, None), of_proof)
 }
 
@@ -194,6 +197,19 @@ fn of_opening(error: &OpenError) -> (Exit, Option<String>) {
         error => error.is_damage().then(|| error.remedy()),
     };
     (exit, hint)
+}
+
+fn of_backup(error: &BackupError) -> (Exit, Option<String>) {
+    match error {
+        BackupError::Open(error) => of_opening(error),
+        BackupError::NewerFormat { .. } => (Exit::OtherLedger, None),
+        BackupError::Damaged(_) | BackupError::Differs { .. } => {
+            let hint = "`backup DIR --verify` names everything that is damaged; an earlier generation may be whole \
+                        (`restore --generation N`)";
+            (Exit::Difference, Some(hint.to_owned()))
+        }
+        _ => (Exit::Failed, None),
+    }
 }
 
 fn of_refill(error: &RefillError) -> (Exit, Option<String>) {

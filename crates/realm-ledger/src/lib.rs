@@ -5,7 +5,7 @@
 //!                                                                               │
 //!     serve, demo ── server: DataDir · Ingest · Publisher · HTTP ──────────────┤
 //!     state, log, explain … ── backend: data directory or server, same answer ──┤
-//!     import, publish, rebuild, quarantine retry ── the other crates ───────────┤
+//!     import, publish, rebuild, backup, quarantine retry ── the other crates ───┤
 //!                                                                               ▼
 //!          data on stdout (output) · everything else on stderr · exit code, error and hint (failure)
 //! ```
@@ -20,6 +20,7 @@ mod app_copies;
 mod ask_error;
 mod backend;
 mod background;
+mod backups;
 mod cli;
 mod command;
 pub mod config;

@@ -15,6 +15,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ledger_api::backup::MakeBackup;
 use ledger_api::http::Api;
 use ledger_api::ledger::Ledger;
 use ledger_ingest::consume::Ingest;
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::background::Background;
+use crate::backups::ServerBackups;
 use crate::config::Config;
 use crate::evidence::EvidenceThreads;
 use crate::{Exit, Failure, allocator, app_copies, descriptors, memory, sampling, secret, telemetry};
@@ -144,11 +146,15 @@ impl Server {
         let ledger =
             Arc::new(Ledger::from_catalog(Arc::clone(&catalog)).with_secret(secret).with_memory(answers));
         let measured = Arc::clone(&data);
+        let backups = ServerBackups::new(config, &data, &catalog);
+        let aged = backups.clone();
         let render = Arc::new(move || {
             memory::report(&measured);
+            aged.iter().for_each(|backups| backups.report_age());
             metrics.render()
         });
         let api = Api::new(ledger, render, config.http.options.clone());
+        let api = api.with_backups(backups.map(|backups| backups as Arc<dyn MakeBackup>));
         let pipeline = Pipeline::start(config, &data, &catalog)?;
         let address = listener.local_addr().map_err(no_runtime)?;
         let (close_http, closed) = oneshot::channel::<()>();

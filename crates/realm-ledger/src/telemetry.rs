@@ -98,6 +98,7 @@ pub(crate) fn start_metrics() -> Result<PrometheusHandle, Failure> {
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     ledger_ingest::metric::describe();
     ledger_api::http::describe();
+    crate::backups::describe();
     crate::memory::describe();
     crate::sampling::describe();
     Ok(started.insert((handle, upkeep)).0.clone())
@@ -139,6 +140,7 @@ mod tests {
     fn every_metric_that_the_alerts_name_exists() {
         let declared = [
             include_str!("telemetry.rs"),
+            include_str!("backups.rs"),
             include_str!("sampling.rs"),
             include_str!("../../ledger-ingest/src/metric.rs"),
             include_str!("../../ledger-api/src/http/metric.rs"),

@@ -16,6 +16,7 @@
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/proof` | `appKey` `pinned` `topic` `partition` | a bundle (`application/x-ndjson`), for `verify --bundle` |
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
+//! | `POST /v1/backups` | body: nothing, or `{"keep": 7}` | lines: `{"progress": …}` now and then, then `{"backup": …}` |
 //! | `GET /livez` | | the process answers |
 //! | `GET /readyz` | | every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is |
 //! | `GET /metrics` | | Prometheus text |
@@ -43,6 +44,9 @@
 //! `GET /v1/replay` always is one, of `{"step": …}`.
 //! Without that `Accept` what-if has to be answered within the time of any question, and refuses to list differences.
 //!
+//! `POST /v1/backups` makes a backup on the machine of the server, where its configuration says. A client that goes away
+//! ends it; what was not finished counts for nothing.
+//!
 //! # Many clients, and slow ones
 //!
 //! Questions that read much (lists, logs, proofs, the past, whatever waits for `minPosition`) have half of the places
@@ -62,6 +66,7 @@
 //! the HTTP library refuses before a route is asked, too.
 
 mod ask;
+mod backups;
 mod body;
 mod connection;
 mod converse;
@@ -96,6 +101,7 @@ pub use health::ReadyBounds;
 pub use metric::{describe, report_freshness};
 pub(crate) use serve::serve;
 
+use crate::backup::MakeBackup;
 use crate::ledger::Ledger;
 use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME};
 use crate::problem::ProblemKind;
@@ -140,6 +146,7 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Api {
     ledger: Arc<Ledger>,
     metrics: RenderMetrics,
+    backups: Option<Arc<dyn MakeBackup>>,
     clock: fn() -> Timestamp,
     places: Places,
     readers: ReaderThreads,
@@ -155,13 +162,29 @@ impl Api {
         let readers = ReaderThreads::start("stream", STREAM_READS_AT_A_TIME);
         let pages = ReaderThreads::start("page", PAGES_AT_A_TIME);
         let (options, deadlines) = (Arc::new(options), Deadlines::default());
-        Self { ledger, metrics, clock: system_clock, places, readers, pages, options, deadlines }
+        Self {
+            ledger,
+            metrics,
+            backups: None,
+            clock: system_clock,
+            places,
+            readers,
+            pages,
+            options,
+            deadlines,
+        }
     }
 
     /// Waits for its clients no longer than that.
     #[must_use]
     pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
         Self { deadlines, ..self }
+    }
+
+    /// Makes backups this way.
+    #[must_use]
+    pub fn with_backups(self, backups: Option<Arc<dyn MakeBackup>>) -> Self {
+        Self { backups, ..self }
     }
 
     /// Takes the time from this clock instead of the system's.
@@ -206,6 +229,7 @@ impl Api {
             .route(ProofQuery::ROUTE, get(routes::get::<ProofQuery>))
             .route(ReplayQuery::ROUTE, get(routes::get::<ReplayQuery>))
             .route(WhatIfQuery::ROUTE, post(routes::what_if))
+            .route(backups::ROUTE, post(backups::make))
             .route("/livez", get(health::livez))
             .route("/readyz", get(health::readyz))
             .route("/metrics", get(health::metrics))
@@ -244,5 +268,5 @@ async fn no_such_route() -> Problem {
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(ProblemKind::MethodNotAllowed, "this route takes GET, /v1/whatif takes POST")
+    Problem::new(ProblemKind::MethodNotAllowed, "this route takes GET; /v1/whatif and /v1/backups take POST")
 }

@@ -35,15 +35,21 @@ pub(super) async fn what_if(
     headers: HeaderMap,
     sent: Body,
 ) -> Result<Response, Problem> {
-    if uri.query().is_some_and(|query| !query.is_empty()) {
-        let name = uri.query().and_then(|query| query.split(['=', '&']).next()).unwrap_or_default();
-        return Err(Problem::with(ProblemKind::UnknownParameter, name, "this route takes no parameters"));
-    }
+    refuse_parameters(&uri)?;
     let question: WhatIfQuery = serde_json::from_slice(&body::read(sent).await?).map_err(|error| {
         let expected = r#"{"policies": [{"mode": …}], "appKey"?, "from"?, "to"?, "differences"?}"#;
         Problem::new(ProblemKind::InvalidBody, format!("expected {expected}: {error}"))
     })?;
     api.respond(question.into(), wants_lines(&headers)).await
+}
+
+/// For a route that takes none.
+pub(super) fn refuse_parameters(uri: &Uri) -> Result<(), Problem> {
+    if uri.query().is_some_and(|query| !query.is_empty()) {
+        let name = uri.query().and_then(|query| query.split(['=', '&']).next()).unwrap_or_default();
+        return Err(Problem::with(ProblemKind::UnknownParameter, name, "this route takes no parameters"));
+    }
+    Ok(())
 }
 
 impl Api {

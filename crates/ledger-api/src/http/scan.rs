@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::response::Response;
+use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -31,19 +32,12 @@ impl Api {
         let place = self.places.take(Cost::of(&query))?;
         let (ledger, now) = (Arc::clone(&self.ledger), (self.clock)());
         let (queue, lines) = mpsc::channel(STREAM_CHUNKS_AHEAD);
-        let sender = LineSender {
-            queue,
-            runtime: Handle::current(),
-            places: self.places.clone(),
-            unsent: Mutex::new(Unsent { sent: None, lines: Lines::new(form), is_over: false }),
-        };
+        let sender = LineSender::new(queue, self.places.clone(), form);
         tokio::task::spawn_blocking(move || {
             let _place = place;
             let answered = ledger.answer_lines(&query, now, &|line| sender.send_line(line));
             // A server that stops gives every question up.
-            sender.end(
-                answered.map_err(|error| sender.places.check_open().err().unwrap_or_else(|| error.into())),
-            );
+            sender.end(answered.map_err(|error| sender.stopping().unwrap_or_else(|| error.into())));
         });
         self.first_of(lines).await
     }
@@ -51,7 +45,7 @@ impl Api {
 
 /// Where lines go, from several threads. What is written is sent once it makes a chunk, or when progress is due: a few
 /// chunks are all a client that does not read costs.
-struct LineSender {
+pub(super) struct LineSender {
     queue: mpsc::Sender<Result<Bytes, Problem>>,
     runtime: Handle,
     places: Places,
@@ -73,11 +67,26 @@ impl Unsent {
 }
 
 impl LineSender {
+    pub(super) fn new(queue: mpsc::Sender<Result<Bytes, Problem>>, places: Places, form: AnswerForm) -> Self {
+        let unsent = Unsent { sent: None, lines: Lines::new(form), is_over: false };
+        Self { queue, runtime: Handle::current(), places, unsent: Mutex::new(unsent) }
+    }
+
+    /// The problem of a server that stops.
+    pub(super) fn stopping(&self) -> Option<Problem> {
+        self.places.check_open().err()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Unsent> {
         self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn send_line(&self, line: &LedgerLine<'_>) -> ControlFlow<()> {
+        self.send(line, matches!(line, LedgerLine::Progress(_)))
+    }
+
+    /// Sends a line: progress now and then, everything else always.
+    pub(super) fn send(&self, line: &impl Serialize, is_progress: bool) -> ControlFlow<()> {
         if self.queue.is_closed() || self.places.check_open().is_err() {
             return ControlFlow::Break(());
         }
@@ -86,11 +95,10 @@ impl LineSender {
             return ControlFlow::Break(());
         }
         let is_due = unsent.is_due();
-        // Progress is sent now and then, everything else always.
-        if (is_due || !matches!(line, LedgerLine::Progress(_)))
+        if (is_due || !is_progress)
             && let Err(problem) = unsent.lines.push(line)
         {
-            return self.send(&mut unsent, Err(problem));
+            return self.pass_on(&mut unsent, Err(problem));
         }
         if is_due || unsent.lines.written.len() >= STREAM_CHUNK_BYTES {
             return self.send_lines(&mut unsent);
@@ -99,16 +107,16 @@ impl LineSender {
     }
 
     /// Sends what is left, and the problem that ended the answer, if one did.
-    fn end(&self, answered: Result<(), Problem>) {
+    pub(super) fn end(&self, answered: Result<(), Problem>) {
         let mut unsent = self.lock();
         // The client gets no more than that it is over.
         let _ = match answered {
             _ if unsent.is_over => return,
-            Err(problem) if unsent.sent.is_none() => self.send(&mut unsent, Err(problem)),
+            Err(problem) if unsent.sent.is_none() => self.pass_on(&mut unsent, Err(problem)),
             Err(problem) => {
                 let written = unsent.lines.push(&LedgerLine::Problem(problem.clone().into_json()));
                 let sent = written.map_or(ControlFlow::Break(()), |()| self.send_lines(&mut unsent));
-                if sent.is_continue() { self.send(&mut unsent, Err(problem)) } else { sent }
+                if sent.is_continue() { self.pass_on(&mut unsent, Err(problem)) } else { sent }
             }
             Ok(()) => self.send_lines(&mut unsent),
         };
@@ -116,11 +124,11 @@ impl LineSender {
 
     fn send_lines(&self, unsent: &mut Unsent) -> ControlFlow<()> {
         let lines = unsent.lines.take();
-        self.send(unsent, Ok(lines))
+        self.pass_on(unsent, Ok(lines))
     }
 
     /// Sends while the others wait, so that lines stay in order.
-    fn send(&self, unsent: &mut Unsent, lines: Result<Bytes, Problem>) -> ControlFlow<()> {
+    fn pass_on(&self, unsent: &mut Unsent, lines: Result<Bytes, Problem>) -> ControlFlow<()> {
         // The clock of the timeout is the runtime's, so it is set inside.
         let sending = async { tokio::time::timeout(STREAM_STALL, self.queue.send(lines)).await };
         let sent = self.runtime.block_on(sending);

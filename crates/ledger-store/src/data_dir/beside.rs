@@ -7,12 +7,23 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use crate::data_dir::DataDir;
 use crate::data_dir::manifest::shard_path;
+use crate::data_dir::{DataDir, behind};
+use crate::db::options::StoreOptions;
 use crate::error::OpenError;
 use crate::source::{Partitioner, ShardId};
 
 impl DataDir {
+    /// A directory that is being made, for reading of it what is there.
+    pub(crate) fn unopened(path: &Path, options: StoreOptions) -> Result<Self, OpenError> {
+        Self::with_resources(path, options, None)
+    }
+
+    /// Whether it was ever noted how far a shard has read its topic: a process feeds it.
+    pub(crate) fn has_read_note(&self, id: &ShardId) -> bool {
+        behind(&shard_path(&self.path, id)).exists()
+    }
+
     /// Notes beside the data which partitioners put the message where it came that halts a shard; none: it is not halted
     /// by one. Who makes the directory anew has to know that not all producers place keys as it remembers.
     pub fn note_misplaced(&self, id: &ShardId, by: Option<&[Partitioner]>) -> Result<(), OpenError> {

@@ -36,6 +36,9 @@ pub(crate) const FORMAT: u32 = 6;
 
 const FILE: &str = "ledger.json";
 
+/// Beside no such file: the directory is being restored.
+pub(crate) const RESTORE_MARK: &str = "restoring";
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Manifest {
@@ -143,28 +146,61 @@ impl Manifest {
         let path = file_in(dir);
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let is_restored = dir.join(RESTORE_MARK).exists();
+                return if is_restored {
+                    Err(OpenError::Restoring { path: dir.to_owned() })
+                } else {
+                    Ok(None)
+                };
+            }
             Err(source) => return Err(OpenError::Io { path, source }),
         };
-        let damaged = |source| OpenError::Manifest { path: path.clone(), source };
-        let FormatOnly { format: found } = serde_json::from_slice(&text).map_err(damaged)?;
+        Self::parse(&path, &text).map(Some)
+    }
+
+    /// Reads what such a file has.
+    pub(crate) fn parse(path: &Path, text: &[u8]) -> Result<Self, OpenError> {
+        let damaged = |source| OpenError::Manifest { path: path.to_owned(), source };
+        let FormatOnly { format: found } = serde_json::from_slice(text).map_err(damaged)?;
+        let path = path.to_owned();
         if found > FORMAT {
             return Err(OpenError::NewerFormat { path, found, supported: FORMAT });
         }
         if found < FORMAT {
             return Err(OpenError::OlderFormat { path, found, supported: FORMAT });
         }
-        serde_json::from_slice(&text).map(Some).map_err(damaged)
+        serde_json::from_slice(text).map_err(damaged)
     }
 
     /// Replaces the file of a data directory.
     pub(crate) fn write(&self, dir: &Path) -> Result<(), OpenError> {
         let path = file_in(dir);
-        let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|source| OpenError::Manifest { path: path.clone(), source })?;
-        text.push(b'\n');
+        let text = self.to_text()?;
         let replaced = replace_file(&path, 0o666, |file| file.write_all(&text));
         replaced.map_err(|source| OpenError::Io { path, source })
+    }
+
+    /// What stands in the file.
+    pub(crate) fn to_text(&self) -> Result<Vec<u8>, OpenError> {
+        let mut text = serde_json::to_vec_pretty(self)
+            .map_err(|source| OpenError::Manifest { path: FILE.into(), source })?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// Which secret the audit trail was begun with.
+    pub(crate) fn secret_fingerprint(&self) -> Hash {
+        self.secret_fingerprint
+    }
+
+    /// The same, as if these shards were all that was ever begun.
+    pub(crate) fn of_shards(mut self, shards: &[ShardId]) -> Self {
+        for (name, topic) in &mut self.topics {
+            let of_topic = shards.iter().filter(|shard| shard.topic == *name);
+            topic.begun = of_topic.map(|shard| shard.partition).collect();
+        }
+        self
     }
 
     pub(crate) fn identity(&self, topic: &str) -> Option<SourceIdentity> {
@@ -285,7 +321,8 @@ fn dirs_in(dir: &Path) -> Result<Vec<String>, OpenError> {
     Ok(names)
 }
 
-fn file_in(dir: &Path) -> PathBuf {
+/// Where the file lies in a data directory.
+pub(crate) fn file_in(dir: &Path) -> PathBuf {
     dir.join(FILE)
 }
 

@@ -18,6 +18,7 @@ use std::path::Path;
 use ledger_record::codec::DecodeError;
 use ledger_record::key::{Family, MetaKey};
 use ledger_record::rows::{Generation, ShardIdentity};
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
 };
@@ -121,15 +122,30 @@ impl Database {
         identity: &ShardIdentity,
         resources: &Resources,
     ) -> Result<Self, OpenError> {
+        Self::open_without_writing(path, id, identity, &resources.reading(), resources)
+    }
+
+    /// Opens the files of a shard that nobody writes to, without writing anything. They stay, so that few are held open.
+    pub(crate) fn open_at_rest(
+        path: &Path,
+        id: &ShardId,
+        identity: &ShardIdentity,
+        resources: &Resources,
+    ) -> Result<Self, OpenError> {
+        Self::open_without_writing(path, id, identity, &resources.writing(OPEN_FILES_LEAST), resources)
+    }
+
+    fn open_without_writing(
+        path: &Path,
+        id: &ShardId,
+        identity: &ShardIdentity,
+        options: &Options,
+        resources: &Resources,
+    ) -> Result<Self, OpenError> {
         let names = family_names(path, id)?;
         check_wal(path, id)?;
-        let db = DB::open_cf_descriptors_read_only(
-            &resources.reading(),
-            path,
-            descriptors(&names, resources),
-            false,
-        )
-        .map_err(|error| open_failed(id, error))?;
+        let db = DB::open_cf_descriptors_read_only(options, path, descriptors(&names, resources), false)
+            .map_err(|error| open_failed(id, error))?;
         let mut database = Self { db, id: id.clone(), generation: 0 };
         database.find_generation(path, &names, identity)?;
         Ok(database)
@@ -240,6 +256,13 @@ impl Database {
         self.db
             .flush_cfs_opt(&families, &FlushOptions::default())
             .map_err(rocksdb_failed("flushing the shard"))
+    }
+
+    /// Makes a second name for every file that the shard consists of now, in a directory that is not there yet on the same
+    /// file system. Beside the writer.
+    pub(crate) fn checkpoint(&self, path: &Path) -> Result<(), StorageError> {
+        let failed = rocksdb_failed("making a checkpoint");
+        Checkpoint::new(&self.db).and_then(|checkpoint| checkpoint.create_checkpoint(path)).map_err(failed)
     }
 
     /// Puts everything written to a generation on the disk.

@@ -59,6 +59,16 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
+    /// A restore did not come to its end.
+    #[error(
+        "{path} is not whole: a restore of it was interrupted or still runs; run the same `restore` again, which starts \
+         over, or delete the directory",
+        path = path.display()
+    )]
+    Restoring {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A directory that was to be made anew has something in it.
     #[error("{path} is not empty; name a directory that is empty or does not exist", path = path.display())]
     NotEmpty {

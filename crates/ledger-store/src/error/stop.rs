@@ -352,6 +352,7 @@ impl StopCause for OpenError {
             Self::Damaged(error) => error.stop_code(),
             Self::OlderFormat { .. }
             | Self::Unfinished { .. }
+            | Self::Restoring { .. }
             | Self::NotEmpty { .. }
             | Self::OtherSecret { .. }
             | Self::TopicName { .. }

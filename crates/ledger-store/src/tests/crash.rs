@@ -12,12 +12,12 @@ use crate::tests::*;
 const ROLE: &str = "LEDGER_STORE_TEST_WRITER";
 
 /// The directory to write to, when this process is the writer of a test.
-fn role() -> Option<std::path::PathBuf> {
+pub(super) fn role() -> Option<std::path::PathBuf> {
     std::env::var_os(ROLE).map(Into::into)
 }
 
 /// Runs a test of this program again as a writer, through a shell that prepares its limits.
-fn writer(test: &str, dir: &Path, limits: &str) -> Child {
+pub(super) fn writer(test: &str, dir: &Path, limits: &str) -> Child {
     let program = std::env::current_exe().unwrap();
     Command::new("sh")
         .args(["-c", &format!("{limits} exec \"$0\" \"$@\"")])

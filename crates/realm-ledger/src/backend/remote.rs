@@ -49,12 +49,13 @@ impl Remote {
 
     /// An answer that is read while it is given, however long that takes.
     pub(super) fn stream(&self, question: &impl Question) -> Result<Response<Body>, AskError> {
-        let patient = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_recv_response(Some(ANSWER_TIMEOUT))
-            .build();
-        self.send(&patient.into(), question, "application/x-ndjson")
+        self.send(&patient(), question, "application/x-ndjson")
+    }
+
+    /// Sends an order; its answer is read while it is given, however long that takes.
+    pub(crate) fn order(&self, path: &str, body: String) -> Result<Response<Body>, AskError> {
+        let order = Request { path: path.to_owned(), parameters: Vec::new(), body: Some(body) };
+        self.exchange(&patient(), order, "application/x-ndjson")
     }
 
     fn send(
@@ -63,7 +64,15 @@ impl Remote {
         question: &impl Question,
         accept: &str,
     ) -> Result<Response<Body>, AskError> {
-        let Request { path, parameters, body } = request(question);
+        self.exchange(agent, request(question), accept)
+    }
+
+    fn exchange(
+        &self,
+        agent: &Agent,
+        Request { path, parameters, body }: Request,
+        accept: &str,
+    ) -> Result<Response<Body>, AskError> {
         let url = format!("{}{path}", self.base);
         let sent = match body {
             None => agent.get(url).header("accept", accept).query_pairs(parameters).call(),
@@ -91,11 +100,21 @@ impl Remote {
         body.map_err(|source| self.unreachable(source))
     }
 
-    pub(super) fn broken(&self, source: std::io::Error) -> AskError {
+    pub(crate) fn broken(&self, source: std::io::Error) -> AskError {
         self.unreachable(ureq::Error::Io(source))
     }
 
     fn unreachable(&self, source: ureq::Error) -> AskError {
         AskError::Unreachable { url: self.base.clone(), source: Box::new(source) }
     }
+}
+
+/// For an answer that is read while it is given.
+fn patient() -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_recv_response(Some(ANSWER_TIMEOUT))
+        .build();
+    config.into()
 }

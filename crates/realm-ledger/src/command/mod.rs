@@ -1,6 +1,7 @@
 //! The commands. Arguments of one command come in with the [`Context`] of the run; its answer goes to standard output,
 //! everything else to standard error, and the exit code is the verdict.
 
+mod backup;
 mod config;
 mod export;
 mod import;
@@ -14,6 +15,7 @@ mod query;
 mod rebuild;
 mod reconcile;
 mod refill;
+mod restore;
 mod serve;
 mod topics;
 mod verify;
@@ -96,6 +98,8 @@ fn run_command(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, 
         Command::Prove(args) => prove::run(context, &args),
         Command::Export(args) => export::run(context, args),
         Command::Verify(args) => verify::run(context, args),
+        Command::Backup(args) => backup::run(context, args),
+        Command::Restore(args) => restore::run(context, &args),
         Command::Completions(args) => config::completions(context, &args),
     }
 }
@@ -190,6 +194,12 @@ impl Context<'_, '_> {
     /// A bar that counts what is done, for a person who waits; hidden where no terminal shows it.
     fn progress(&self, prefix: &str) -> ProgressBar {
         self.bar(ProgressBar::new(0), "{prefix} {bar:40} {human_pos}/{human_len} records, {eta} left")
+            .with_prefix(prefix.to_owned())
+    }
+
+    /// The same for bytes.
+    fn progress_of_bytes(&self, prefix: &str) -> ProgressBar {
+        self.bar(ProgressBar::new(0), "{prefix} {bar:40} {binary_bytes}/{binary_total_bytes}, {eta} left")
             .with_prefix(prefix.to_owned())
     }
 

@@ -53,6 +53,8 @@ pub struct Config {
     pub evidence: EvidenceOptions,
     /// Where queries are answered.
     pub http: HttpOptions,
+    /// Where a server writes backups when it is asked for one; none: nowhere.
+    pub backup_dir: Option<PathBuf>,
     /// What the server logs.
     pub log: LogOptions,
     /// Tenants that are folded from zero and compared with their state each minute; 0: none.
@@ -69,6 +71,7 @@ impl Default for Config {
             kafka: KafkaOptions::default(),
             evidence: EvidenceOptions::default(),
             http: HttpOptions::default(),
+            backup_dir: None,
             log: LogOptions::default(),
             sampled_tenants_per_minute: 60,
         }

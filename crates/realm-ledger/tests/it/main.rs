@@ -3,6 +3,7 @@
 
 mod answers;
 mod audit;
+mod backup;
 mod help;
 mod keys;
 mod manners;

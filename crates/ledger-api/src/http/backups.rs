@@ -1,0 +1,77 @@
+//! `POST /v1/backups`: the server makes a backup, line by line.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use tokio::sync::mpsc;
+
+use super::ask::AnswerForm;
+use super::places::Cost;
+use super::scan::LineSender;
+use super::{Api, body, routes};
+use crate::backup::{BackupLine, BackupOrder, BackupRefusal, BytesDone, MakeBackup};
+use crate::limits::STREAM_CHUNKS_AHEAD;
+use crate::problem::ProblemKind;
+use crate::query::Problem;
+
+/// The route. Its scope is `operate`.
+pub(super) const ROUTE: &str = "/v1/backups";
+
+pub(super) async fn make(State(api): State<Api>, uri: Uri, sent: Body) -> Result<Response, Problem> {
+    routes::refuse_parameters(&uri)?;
+    let sent = body::read(sent).await?;
+    let order = if sent.is_empty() { Ok(BackupOrder::default()) } else { serde_json::from_slice(&sent) };
+    let order = order.map_err(|error| {
+        Problem::new(ProblemKind::InvalidBody, format!(r#"expected nothing, or {{"keep": 7}}: {error}"#))
+    })?;
+    let backups = api.backups.clone().ok_or(BackupRefusal::NotConfigured)?;
+    api.back_up(order, backups).await
+}
+
+impl Api {
+    /// What goes wrong before the first line is answered as a problem. A backup that nobody follows any more ends.
+    async fn back_up(&self, order: BackupOrder, backups: Arc<dyn MakeBackup>) -> Result<Response, Problem> {
+        let place = self.places.take(Cost::Everything)?;
+        let (queue, lines) = mpsc::channel(STREAM_CHUNKS_AHEAD);
+        let sender = LineSender::new(queue, self.places.clone(), AnswerForm::Json);
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let made = backups.make(order, &mut |bytes, total| {
+                sender.send(&BackupLine::Progress(BytesDone { bytes, total }), true)
+            });
+            let sent = match made {
+                Ok(answer) => {
+                    // The generation is there, whether or not its client is.
+                    let _: ControlFlow<()> = sender.send(&BackupLine::Backup(answer), false);
+                    Ok(())
+                }
+                Err(refusal) => Err(sender.stopping().unwrap_or_else(|| refusal.into())),
+            };
+            sender.end(sent);
+        });
+        self.first_of(lines).await
+    }
+}
+
+impl From<BackupRefusal> for Problem {
+    fn from(refusal: BackupRefusal) -> Self {
+        match refusal {
+            BackupRefusal::NotConfigured => Self::new(
+                ProblemKind::NoBackupDir,
+                "the server has no backup.dir; set it, or back up the data directory while no server runs on it",
+            ),
+            BackupRefusal::Busy(detail) => Self::new(ProblemKind::BackupRunning, detail),
+            BackupRefusal::Stopped => {
+                Self::new(ProblemKind::Stopping, "the backup was given up; nothing of it counts")
+            }
+            BackupRefusal::Failed(detail) => {
+                tracing::error!(error = detail, "a backup failed");
+                Self::new(ProblemKind::BackupFailed, detail)
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! `restore`: a data directory from a backup.
+
+use std::ops::ControlFlow;
+
+use indicatif::HumanBytes;
+use ledger_record::json::time::format_instant;
+use ledger_store::{RestoreReport, restore};
+
+use super::backup::print_generation;
+use super::{Context, advance, data_dir_flag};
+use crate::cli::RestoreArgs;
+use crate::{Exit, Failure};
+
+pub(super) fn run(context: &mut Context<'_, '_>, args: &RestoreArgs) -> Result<Exit, Failure> {
+    let config = context.config([data_dir_flag(Some(args.data_dir.clone()))])?;
+    let bar = context.progress_of_bytes("restoring");
+    let options = config.store.clone();
+    let restored = restore(&args.dir, args.generation, &config.data_dir, options, &mut |done, total| {
+        advance(&bar)(done, total);
+        ControlFlow::Continue(())
+    });
+    bar.finish_and_clear();
+    let RestoreReport { generation, bytes } = restored?;
+    print_generation(context, &generation)?;
+    context.report(&format!(
+        "{} is generation {} of {}, {}: each file has its hash, each shard its size and root",
+        config.data_dir.display(),
+        generation.number,
+        format_instant(generation.made),
+        HumanBytes(bytes)
+    ));
+    context.report(&format!(
+        "the secret and the keys were not in the backup: `serve` looks for them in {}, or where evidence.keys_dir says. \
+         It reads on from Kafka where the backup ended, and signs once it has caught up with the last checkpoint",
+        config.keys_dir().display()
+    ));
+    Ok(Exit::Done)
+}
