@@ -7,6 +7,7 @@
 
 mod checkpoint_topic;
 mod checkpoints;
+mod decisions;
 mod endurance;
 mod fenced;
 mod foreign;

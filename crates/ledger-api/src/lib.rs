@@ -4,6 +4,7 @@
 //!   directly.
 //! - [`ledger`] is what they read: snapshots of the shards, and what may be said from them. Pure reading, the clock
 //!   comes in as an argument.
+//! - [`decisions`] is the one question that is never answered to its end: a stream of what is decided, for every door.
 //! - [`http`] puts the same questions behind `/v1`, with health and metrics beside them. Its header has the table of
 //!   routes.
 //! - [`problem`] has every code that stands in place of an answer.
@@ -21,8 +22,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod decisions;
 pub mod http;
 pub mod ledger;
 pub mod limits;
 pub mod problem;
 pub mod query;
+mod readers;

@@ -64,6 +64,8 @@ problems! {
     Internal: 500 "internal" "Internal error";
     /// Too many requests at a time.
     Overloaded: 503 "overloaded" "Too many requests at a time" passes;
+    /// A subscription did not take what came; its cursor says where to go on.
+    SlowConsumer: 503 "slow-consumer" "Too slow for what comes" passes;
     /// The server ends: ask the one that follows.
     Stopping: 503 "stopping" "Stopping" passes;
     /// The answer took too long.

@@ -32,7 +32,7 @@ const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let address = listener.local_addr()?;
     let connections = Arc::new(Connections::new(api.options.connections));
-    let (deadlines, places) = (api.deadlines, api.places.clone());
+    let (deadlines, places, decisions) = (api.deadlines, api.places.clone(), api.decisions.clone());
     let router = api.router();
     let open = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -49,6 +49,7 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output
     }
     drop(listener);
     places.close();
+    decisions.close();
     if tokio::time::timeout(DRAIN, open.shutdown()).await.is_err() {
         tracing::warn!(?DRAIN, "requests were still open when the server stopped");
     }

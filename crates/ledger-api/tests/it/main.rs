@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod corrections;
+mod decisions;
 mod drift;
 mod filled;
 mod freshness;
