@@ -5,6 +5,7 @@
 //!
 //! [`Reader::take_recent`]: ledger_store::Reader::take_recent
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,7 +30,8 @@ pub(super) fn run(hub: &Weak<Hub>) {
         if hub.ends_tail() {
             return;
         }
-        hub.read_tail();
+        // A panic, reported where it happened, must not leave the subscriptions without a tail.
+        let _ = catch_unwind(AssertUnwindSafe(|| hub.read_tail()));
         drop(hub);
         // Also after a round that read something: subscriptions are woken for many notices, not for each.
         thread::sleep(TAIL_IDLE);

@@ -10,7 +10,7 @@
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}/preview` | `productRealm` `at` `knownAt` `knownSeq` `minPosition` | `{decision, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/log` | `fromSeq` `limit` `at` `knownAt` `knownSeq` `minPosition` | `{records, nextSeq?, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/corrections` | `fromPosition` `limit` `at` `knownAt` `knownSeq` `minPosition` | `{corrections, nextPosition?, freshness}` |
-//! | `GET /v1/decisions` | `from=CURSOR\|begin\|now` `app` `rule` `moved` `divergent` `corrections` `limit` | `{decisions, cursor, more, freshness}`, or a stream that goes on, see below |
+//! | `GET /v1/decisions` | `from` `app` `rule` `moved` `divergent` `corrections` `limit` | `{decisions, cursor, more, freshness}`, or a stream that goes on, see below |
 //! | `POST /v1/whatif` | body: `{"policies": [{"mode": …}], "appKey"?, "from"?, "to"?, "differences"?}` | `{reports, tenants, records, refused?, freshness}` |
 //! | `GET /v1/replay` | `clientKey` `appKey` `topic` `partition` `from` `to` `fromPosition` | lines, see below |
 //! | `GET /v1/quarantine` | `reason` `cursor` `limit` | `{items, nextCursor?, freshness}` |

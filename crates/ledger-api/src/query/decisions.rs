@@ -2,7 +2,6 @@
 
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::RawValue;
 
 use super::LineSink;
 use super::cursor::page_limit;
@@ -41,8 +40,8 @@ pub struct PublishedNotice(pub Notice);
 impl Serialize for PublishedNotice {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = std::str::from_utf8(&self.0.text).map_err(S::Error::custom)?;
-        let raw: &RawValue = serde_json::from_str(text).map_err(S::Error::custom)?;
-        raw.serialize(serializer)
+        // Text under this name is JSON already: the writer of answers takes it as it is.
+        serializer.serialize_newtype_struct("Setting", text)
     }
 }
 

@@ -5,6 +5,7 @@ mod doors;
 mod subscriber;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ledger_api::decisions::{
@@ -26,7 +27,11 @@ pub(crate) fn patient() -> SubscriptionBounds {
 }
 
 fn many(filled: &mut Filled, partition: usize, count: usize) {
-    let events = (0..count).map(|number| (1, 1, installed(&format!("c{number}"), "app", "EU", "EU")));
+    // A tenant that installs again as it was changes nothing.
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let first = NEXT.fetch_add(count, Ordering::Relaxed);
+    let client = |number| format!("c{number}");
+    let events = (first..first + count).map(|number| (1, 1, installed(&client(number), "app", "EU", "EU")));
     filled.take_all(partition, events);
 }
 

@@ -162,20 +162,20 @@ fn many_corrections_of_one_record_are_gone_through_in_several_portions() {
     let decisions = Decisions::of(Arc::clone(&filled.ledger), patient());
     let mut live = Subscriber::start(&runtime, &decisions, DecisionsFrom::Now, DecisionFilter::default());
     let fact = AppFact::DescriptorPublished { descriptor: descriptor(&["EU"]) };
-    filled.take_late(0, 0, 5, Body::App { app: app("app"), fact });
+    let late = filled.take_late(0, 0, 5, Body::App { app: app("app"), fact });
     let log = Log::of(&filled);
-    let of_last = log.since(0, 1401);
+    let of_last = log.since(0, late);
     assert!(of_last.len() >= 700, "{}", of_last.len());
     live.take(of_last.len());
     assert_eq!(live.texts(), of_last);
     let everything = DecisionFilter::default();
-    let mut late = Subscriber::start(&runtime, &decisions, DecisionsFrom::Begin, everything.clone());
+    let mut behind = Subscriber::start(&runtime, &decisions, DecisionsFrom::Begin, everything.clone());
     let mut received = Vec::new();
     // From a cursor in the middle of the record, again and again.
     while received.len() < log.texts(0).len() {
-        late.take(137);
-        let again = late.resumed(&decisions, everything.clone());
-        received.extend(std::mem::replace(&mut late, again).texts());
+        behind.take(137);
+        let again = behind.resumed(&decisions, everything.clone());
+        received.extend(std::mem::replace(&mut behind, again).texts());
     }
     assert_eq!(received, log.texts(0));
 }

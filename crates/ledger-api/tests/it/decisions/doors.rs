@@ -88,6 +88,8 @@ fn filters_leave_out_and_are_checked() {
             .accepting("/v1/decisions?app=other&rule=FRESH&moved=false&corrections=false&limit=1", format);
         assert!(answer.body.contains(r#""appKey":"other""#) && !answer.body.contains(r#""appKey":"app""#));
     }
+    let page = server.get("/v1/decisions?app=other").json();
+    assert_eq!(page["decisions"][0]["data"]["appKey"], "other", "{page}");
     for (query, parameter) in [
         ("rule=BEST", "rule"),
         ("moved=1", "moved"),
@@ -124,8 +126,9 @@ fn every_event_has_the_cursor_to_go_on_from() {
         let next = rest.line_with("data: ");
         assert_eq!(next, format!("data: {}", whole[at + 1].2), "behind {at}");
     }
-    let odd = Stream::open(&server, "/v1/decisions", &format!("accept: {EVENTS}\r\nlast-event-id: 17\r\n"))
-        .line_with("{");
+    // A problem is no line: it ends with the connection.
+    let headers = format!("accept: {EVENTS}\r\nlast-event-id: 17\r\nconnection: close\r\n");
+    let odd = Stream::open(&server, "/v1/decisions", &headers).line_with("{");
     assert!(odd.contains("invalid-cursor") && odd.contains("Last-Event-ID"), "{odd}");
 }
 
