@@ -2,7 +2,7 @@
 //! the same bytes on the same machine.
 //!
 //! ```text
-//! cargo bench -p ledger-tests --bench speed -- [ingest] [replay] [query] [past] [signing] [events=300000] [pairs=3]
+//! cargo bench -p ledger-tests --bench speed -- [ingest] [replay] [query] [past] [signing] [subscribers] [events=300000] [pairs=3]
 //! cargo bench -p ledger-tests --bench speed -- ledger=DIR [pairs=3]
 //! ```
 //!
@@ -16,6 +16,7 @@
 //!   `REALM_LEDGER_SECRET` = 32 bytes of 7, in base64, for more events than fit into a topic of a test.
 //! - `query`: one installation, in this process and over HTTP against a route that answers nothing.
 //! - `past`: a tenant of 10 and one of 100,000 records, in the past and explained; alone it needs no broker.
+//! - `subscribers`: ingestion beside 1,000 subscribers of decisions, against ingestion alone; only if it is named.
 //! - `signing`: from an event to the signed checkpoint that has it.
 //!
 //! `cargo bench -p ledger-store --bench append` measures the writes alone.
@@ -31,13 +32,14 @@ mod speed {
     pub(super) mod query;
     pub(super) mod replay;
     pub(super) mod signing;
+    pub(super) mod subscribers;
 }
 
 use std::path::PathBuf;
 
 use ledger_tests::kafka::{self, Broker};
 use ledger_tests::workload::{Mix, stream};
-use speed::{ingest, measure, past, query, replay, signing};
+use speed::{ingest, measure, past, query, replay, signing, subscribers};
 
 /// As in the program.
 #[global_allocator]
@@ -88,6 +90,13 @@ fn main() {
     let broker = Broker::start();
     if plan.wants("signing") {
         signing::run(broker.cluster(), dir.path());
+    }
+    if plan.parts.iter().any(|part| part == "subscribers") {
+        let topic = kafka::unique_name("speed");
+        let messages = produce(&broker, &topic, plan.events, 6);
+        println!("\n{messages} messages, 6 partitions, {} pairs", plan.pairs);
+        let source = ingest::Source { cluster: broker.cluster(), topic: &topic, partitions: 6, messages };
+        subscribers::run(&source, dir.path(), plan.pairs);
     }
     // Replay and queries use the ledger of the last run with one partition.
     for partitions in [6, 1] {

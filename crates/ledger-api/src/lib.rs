@@ -4,6 +4,7 @@
 //!   directly.
 //! - [`ledger`] is what they read: snapshots of the shards, and what may be said from them. Pure reading, the clock
 //!   comes in as an argument.
+//! - [`decisions`] is the one question that is never answered to its end: a stream of what is decided, for every door.
 //! - [`http`] puts the same questions behind `/v1`, with health and metrics beside them. Its header has the table of
 //!   routes.
 //! - [`grpc`] answers them as the service of `proto/`, through the same limits, by the descriptors in [`proto`].
@@ -25,8 +26,9 @@
 
 #![forbid(unsafe_code)]
 
-mod grpc;
 pub mod backup;
+pub mod decisions;
+mod grpc;
 pub mod http;
 pub mod ledger;
 pub mod limits;
@@ -37,3 +39,4 @@ pub mod query;
 mod server;
 
 pub use server::{router, serve};
+mod readers;

@@ -14,6 +14,12 @@ pub const LOG_DEFAULT: usize = 100;
 /// Most records on a page of a log.
 pub const LOG_MAX: usize = 1000;
 
+/// Decisions on a page, unless the caller asks for another number.
+pub const DECISIONS_DEFAULT: usize = 100;
+
+/// Most decisions on a page.
+pub const DECISIONS_MAX: usize = 1000;
+
 /// Items on a page of the quarantine, unless the caller asks for another number.
 pub const QUARANTINE_DEFAULT: usize = 100;
 
@@ -176,3 +182,54 @@ pub const BODY_MAX_BYTES: usize = 64 * 1024;
 
 /// Installations, and tenants, that a replay keeps folded between their records.
 pub const REPLAYED_INSTALLATIONS_KEPT: usize = 200_000;
+
+/// What subscriptions to decisions may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubscriptionBounds {
+    /// Open at a time. They take no place among the requests, and a connection each.
+    pub most: usize,
+    /// How often one reports its cursor, whether or not anything came.
+    pub heartbeat: Duration,
+    /// Notices that came while a live subscription did not take what it had: beyond them it is ended.
+    pub behind_notices: u64,
+    /// The same in bytes.
+    pub behind_bytes: u64,
+    /// Notices that are kept for all live subscriptions together: more than one may be behind.
+    pub kept_notices: usize,
+    /// The same in bytes.
+    pub kept_bytes: usize,
+}
+
+impl Default for SubscriptionBounds {
+    fn default() -> Self {
+        Self {
+            most: 1000,
+            heartbeat: Duration::from_secs(15),
+            behind_notices: 10_000,
+            behind_bytes: 16 * 1024 * 1024,
+            kept_notices: 40_000,
+            kept_bytes: 48 * 1024 * 1024,
+        }
+    }
+}
+
+/// Notices in a portion of a subscription that catches up.
+pub const CATCH_UP_NOTICES: usize = 500;
+
+/// Records that are looked at for a portion of a subscription that catches up.
+pub const CATCH_UP_RECORDS: usize = 2_000;
+
+/// How long a portion of a subscription that catches up may take: others wait for the thread.
+pub const CATCH_UP_TIME: Duration = Duration::from_millis(50);
+
+/// Notices of a shard that are read at a time for all live subscriptions.
+pub const TAIL_NOTICES: usize = 1_000;
+
+/// The same in bytes.
+pub const TAIL_BYTES: usize = 1024 * 1024;
+
+/// How long the tail waits when no shard has anything new.
+pub const TAIL_IDLE: Duration = Duration::from_millis(20);
+
+/// How long the tail leaves a shard alone that does not read.
+pub const TAIL_REST: Duration = Duration::from_secs(30);

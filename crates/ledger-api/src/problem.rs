@@ -69,7 +69,7 @@ problems! {
     /// `backup.dir` is not set.
     NoBackupDir: 409 FailedPrecondition "no-backup-dir" "No directory for backups";
     /// Another backup is being made there.
-    BackupRunning: 409 Aborted "backup-running" "Another backup is running";
+    BackupRunning: 409 FailedPrecondition "backup-running" "Another backup is running";
     /// The body is longer than any question.
     BodyTooLarge: 413 ResourceExhausted "body-too-large" "Body too large";
     /// Path and parameters together are too long.
@@ -88,6 +88,8 @@ problems! {
     Internal: 500 Internal "internal" "Internal error";
     /// Too many requests at a time.
     Overloaded: 503 Unavailable "overloaded" "Too many requests at a time" passes;
+    /// A subscription did not take what came; its cursor says where to go on.
+    SlowConsumer: 503 ResourceExhausted "slow-consumer" "Too slow for what comes" passes;
     /// The server ends: ask the one that follows.
     Stopping: 503 Unavailable "stopping" "Stopping" passes;
     /// The answer took too long.

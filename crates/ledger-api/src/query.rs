@@ -11,6 +11,7 @@ mod as_of;
 mod checkpoints;
 mod corrections;
 mod cursor;
+mod decisions;
 mod explain;
 mod filter;
 mod line;
@@ -37,6 +38,7 @@ pub use as_of::{AsOf, AsOfAll};
 pub use checkpoints::{CheckpointJson, CheckpointList, CheckpointsQuery};
 pub use corrections::{CorrectedAnswer, CorrectionsPage, CorrectionsQuery};
 pub use cursor::{Cursor, InvalidCursor, Page};
+pub use decisions::{DecisionsPage, DecisionsQuery, PublishedNotice};
 pub use explain::{ExplainQuery, ExplanationAnswer};
 pub use filter::{Filter, MigrationFilter, WindowFilter};
 pub use line::{AnswerLine, LedgerLine, LineSink, ReadLine, ScanProgress};
@@ -221,6 +223,9 @@ questions! {
     /// The decision that an install would get.
     Preview(PreviewQuery): "Preview", "/v1/tenants/{clientKey}/apps/{appKey}/preview", |query| query.as_of.of(&query.client),
         PreviewAnswer, PreviewAnswer<Raw>;
+    /// Decisions and corrections as they are published.
+    Decisions(DecisionsQuery): "SubscribeDecisions", "/v1/decisions", |_query| Scope::All { is_past: false },
+        DecisionsPage, DecisionsPage<Raw>;
     /// What was refused.
     Quarantine(QuarantineQuery): "ListQuarantine", "/v1/quarantine", |_query| Scope::All { is_past: false },
         QuarantinePage, QuarantinePage<Raw>;

@@ -35,8 +35,8 @@ pub(crate) fn run(source: &Source<'_>, dir: &Path, pairs: usize) {
     let (mut ingested, mut discarded, mut signed) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..pairs {
         discarded.push(discard(source));
-        signed.push(ingest(source, &ledger, true));
-        ingested.push(ingest(source, &ledger, false));
+        signed.push(ingest(source, &ledger, true, |_| ()).0);
+        ingested.push(ingest(source, &ledger, false, |_| ()).0);
     }
     report("ingest, Kafka to synced", source.messages, &ingested);
     report("ingest, Kafka to signed", source.messages, &signed);
@@ -45,7 +45,13 @@ pub(crate) fn run(source: &Source<'_>, dir: &Path, pairs: usize) {
     tell_ratio("to signed / to synced", &signed, &ingested);
 }
 
-fn ingest(source: &Source<'_>, dir: &Path, is_signed: bool) -> Took {
+/// Ingests all of it; what is started beside it, once the partitions are there, is returned.
+pub(crate) fn ingest<T>(
+    source: &Source<'_>,
+    dir: &Path,
+    is_signed: bool,
+    beside: impl FnOnce(&Arc<Catalog>) -> T,
+) -> (Took, T) {
     if dir.exists() {
         fs::remove_dir_all(dir).expect("a directory that can be removed");
     }
@@ -69,6 +75,7 @@ fn ingest(source: &Source<'_>, dir: &Path, is_signed: bool) -> Took {
     let ingest = Ingest::start(data, Arc::clone(&catalog), &options).expect("ingestion starts");
     let signing = is_signed.then(|| sign(&catalog, options, dir));
     wait(|| catalog.all().iter().any(|(_, served)| served.status.freshness().phase != Phase::Idle));
+    let beside = beside(&catalog);
     let watch = Watch::start();
     wait(|| {
         let shards = catalog.all();
@@ -88,7 +95,7 @@ fn ingest(source: &Source<'_>, dir: &Path, is_signed: bool) -> Took {
     if let Some(signing) = signing {
         signing.stop();
     }
-    took
+    (took, beside)
 }
 
 fn checkpoints_topic(cluster: &Cluster) -> String {

@@ -17,6 +17,7 @@
 //!
 //! `grpc-timeout` shortens the time limit of a question, and ends a stream. Messages are not compressed.
 
+mod decisions;
 mod health;
 mod message;
 mod status;
@@ -79,6 +80,11 @@ struct QuestionMethods(Router<Api>);
 
 impl ForEachQuestion for QuestionMethods {
     fn question<Q: Question>(&mut self) {
+        if Q::METHOD == decisions::METHOD {
+            // Never answered to its end.
+            self.0 = std::mem::take(&mut self.0).route(decisions::ROUTE, post(decisions::subscribe));
+            return;
+        }
         let scan = format!("Scan{}", Q::METHOD);
         for method in [Q::METHOD, &scan].into_iter().filter_map(|name| schema().method(name)) {
             let route = format!("/{SERVICE}/{}", method.name);

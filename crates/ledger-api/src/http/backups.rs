@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::ask::AnswerForm;
 use super::places::Cost;
 use super::scan::LineSender;
+use super::stream::respond;
 use super::{Api, body, routes};
 use crate::backup::{BackupLine, BackupOrder, BackupRefusal, BytesDone, MakeBackup};
 use crate::limits::STREAM_CHUNKS_AHEAD;
@@ -53,7 +54,7 @@ impl Api {
             };
             sender.end(sent);
         });
-        self.first_of(lines).await
+        self.first_of(lines).await.map(respond)
     }
 }
 

@@ -56,6 +56,7 @@ pub fn describe() {
         MISSING_APP_EVENTS,
         "App-level events that other shards have and this one lacks, by shard."
     );
+    crate::decisions::metric::describe();
     // Prometheus sees no increase in a counter that begins at 1.
     for why in Why::ALL {
         counter!(CLOSED, "why" => why.as_str()).increment(0);

@@ -10,6 +10,7 @@
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}/preview` | `productRealm` `at` `knownAt` `knownSeq` `minPosition` | `{decision, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/log` | `fromSeq` `limit` `at` `knownAt` `knownSeq` `minPosition` | `{records, nextSeq?, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/corrections` | `fromPosition` `limit` `at` `knownAt` `knownSeq` `minPosition` | `{corrections, nextPosition?, freshness}` |
+//! | `GET /v1/decisions` | `from` `app` `rule` `moved` `divergent` `corrections` `limit` | `{decisions, cursor, more, freshness}`, or a stream that goes on, see below |
 //! | `POST /v1/whatif` | body: `{"policies": [{"mode": …}], "appKey"?, "from"?, "to"?, "differences"?}` | `{reports, tenants, records, refused?, freshness}` |
 //! | `GET /v1/replay` | `clientKey` `appKey` `topic` `partition` `from` `to` `fromPosition` | lines, see below |
 //! | `GET /v1/quarantine` | `reason` `cursor` `limit` | `{items, nextCursor?, freshness}` |
@@ -47,6 +48,24 @@
 //! `POST /v1/backups` makes a backup on the machine of the server, where its configuration says. A client that goes away
 //! ends it; what was not finished counts for nothing.
 //!
+//! # Decisions, live
+//!
+//! With `Accept: text/event-stream` or `application/x-ndjson`, `/v1/decisions` is a stream: what is recorded since `from`
+//! (all of it unless given), then each new decision and correction once it is durable, without a gap and without a repeat
+//! between the two. Each is the JSON that the topic of decisions has. It covers the shards that are assigned to this
+//! process. The cursor is good after a restart, and at another process that has the shards.
+//!
+//! | | as events | as lines |
+//! | --- | --- | --- |
+//! | a decision or correction | `id:` the cursor behind it, `data:` its JSON | its JSON |
+//! | the cursor behind all of the above | `event: heartbeat`, every 15 s | `{"cursor": …}`, whenever the next is waited for, and every 15 s |
+//! | a shard was `ASSIGNED`, `RELEASED`, or is `UNREAD` | `event: shard` | `{"shard": {topic, partition, state, detail?}}` |
+//! | the end | `event: problem` | `{"problem": …, "cursor": …}` |
+//!
+//! A client that comes back with `Last-Event-ID` goes on behind it, whatever `from` says. The end is `stopping`, or
+//! `slow-consumer` for a client that did not take what it had while 10,000 more, or 16 MiB, came. A filter (`app`,
+//! `rule`, …) is applied before anything is sent or counted. Streams take no place among the questions: 1,000 can be open.
+//!
 //! # Many clients, and slow ones
 //!
 //! Questions that read much (lists, logs, proofs, the past, whatever waits for `minPosition`) have half of the places
@@ -70,13 +89,13 @@ mod backups;
 mod body;
 mod connection;
 mod converse;
+mod decisions;
 mod frames;
 mod health;
 mod metric;
 mod observe;
 mod places;
 mod problem;
-mod readers;
 mod routes;
 mod scan;
 mod serve;
@@ -102,16 +121,17 @@ pub use metric::{describe, report_freshness};
 pub(crate) use serve::serve;
 
 use crate::backup::MakeBackup;
+use crate::decisions::Decisions;
 use crate::ledger::Ledger;
-use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME};
+use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME, SubscriptionBounds};
 use crate::problem::ProblemKind;
 use crate::query::{
-    CheckpointsQuery, CorrectionsQuery, ExplainQuery, InstallationQuery, InstallationsQuery, LogQuery,
-    MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question,
-    ReplayQuery, TenantQuery, WhatIfQuery,
+    CheckpointsQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery, InstallationsQuery,
+    LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery, QuarantineQuery,
+    Question, ReplayQuery, TenantQuery, WhatIfQuery,
 };
+use crate::readers::ReaderThreads;
 use places::{Cost, Places, RequestPlace};
-use readers::ReaderThreads;
 
 /// What the owner of the server decides. The other bounds are in [`crate::limits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +171,7 @@ pub struct Api {
     places: Places,
     readers: ReaderThreads,
     pages: ReaderThreads,
+    decisions: Decisions,
     options: Arc<Options>,
     deadlines: Deadlines,
 }
@@ -161,6 +182,7 @@ impl Api {
         let places = Places::new(options.concurrent_requests);
         let readers = ReaderThreads::start("stream", STREAM_READS_AT_A_TIME);
         let pages = ReaderThreads::start("page", PAGES_AT_A_TIME);
+        let decisions = Decisions::new(Arc::clone(&ledger), readers.clone(), SubscriptionBounds::default());
         let (options, deadlines) = (Arc::new(options), Deadlines::default());
         Self {
             ledger,
@@ -170,6 +192,7 @@ impl Api {
             places,
             readers,
             pages,
+            decisions,
             options,
             deadlines,
         }
@@ -185,6 +208,13 @@ impl Api {
     #[must_use]
     pub fn with_backups(self, backups: Option<Arc<dyn MakeBackup>>) -> Self {
         Self { backups, ..self }
+    }
+
+    /// Bounds subscriptions by these.
+    #[must_use]
+    pub fn with_subscription_bounds(self, bounds: SubscriptionBounds) -> Self {
+        let decisions = Decisions::new(Arc::clone(&self.ledger), self.readers.clone(), bounds);
+        Self { decisions, ..self }
     }
 
     /// Takes the time from this clock instead of the system's.
@@ -207,6 +237,11 @@ impl Api {
         self.places.take(Cost::Much)
     }
 
+    /// What is decided, as a stream.
+    pub(crate) fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
     /// Whether anything more is answered.
     pub(crate) fn check_open(&self) -> Result<(), Problem> {
         self.places.check_open()
@@ -223,6 +258,7 @@ impl Api {
             .route(CorrectionsQuery::ROUTE, get(routes::get::<CorrectionsQuery>))
             .route(ExplainQuery::ROUTE, get(routes::get::<ExplainQuery>))
             .route(PreviewQuery::ROUTE, get(routes::get::<PreviewQuery>))
+            .route(DecisionsQuery::ROUTE, get(decisions::decisions))
             .route(QuarantineQuery::ROUTE, get(routes::get::<QuarantineQuery>))
             .route(QuarantineItemQuery::ROUTE, get(routes::get::<QuarantineItemQuery>))
             .route(CheckpointsQuery::ROUTE, get(routes::get::<CheckpointsQuery>))

@@ -28,7 +28,7 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
     let connections = Arc::new(Connections::new(api.options.connections));
-    let (deadlines, places) = (api.deadlines, api.places.clone());
+    let (deadlines, places, decisions) = (api.deadlines, api.places.clone(), api.decisions.clone());
     let (stop, stopping) = watch::channel(false);
     let conversation = Conversation { router, deadlines, stopping };
     let mut shutdown = std::pin::pin!(shutdown);
@@ -49,6 +49,7 @@ pub(crate) async fn serve(
     }
     drop((listener, conversation));
     places.close();
+    decisions.close();
     stop.send_replace(true);
     if tokio::time::timeout(DRAIN, stop.closed()).await.is_err() {
         tracing::warn!(?DRAIN, "requests were still open when the server stopped");

@@ -192,6 +192,13 @@ impl Ledger {
         self.shards.away().as_ref().map(HaltedJson::of)
     }
 
+    /// The shards that this process speaks for, in order.
+    pub(crate) fn assigned_shards(&self) -> Vec<ShardHandle> {
+        let is_assigned =
+            |handle: &ShardHandle| handle.status.as_ref().is_none_or(|status| status.freshness().is_ours);
+        self.shards.all().into_iter().filter(is_assigned).collect()
+    }
+
     /// The assigned shards that are being opened.
     pub(crate) fn opening(&self) -> Vec<ShardId> {
         self.shards.opening()

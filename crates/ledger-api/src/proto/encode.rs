@@ -15,8 +15,8 @@ use serde_json::Value as Json;
 
 use super::schema::{Field, Kind, Message, schema};
 use super::wire::{
-    FIXED_64, VARINT, begin_nested, end_nested, put_instant, put_json, put_key, put_members, put_text,
-    put_varint,
+    FIXED_64, LENGTH_DELIMITED, VARINT, begin_nested, end_nested, put_instant, put_json, put_key,
+    put_members, put_text, put_varint,
 };
 
 /// The bytes of a value as a message.
@@ -227,8 +227,17 @@ impl<'o> Serializer for ValueEncoder<'o> {
         Ok(())
     }
 
-    fn serialize_bytes(self, _: &[u8]) -> Encoded {
-        Err(Error::custom("bytes are no JSON"))
+    /// A message that is encoded already.
+    fn serialize_bytes(self, message: &[u8]) -> Encoded {
+        match self.place {
+            Place::Field(field @ Field { kind: Kind::Message(_), .. }) => {
+                put_key(self.out, field.number, LENGTH_DELIMITED);
+                put_varint(self.out, message.len() as u64);
+                self.out.extend_from_slice(message);
+                Ok(())
+            }
+            _ => Err(Error::custom("bytes stand for a message only")),
+        }
     }
 
     fn serialize_none(self) -> Encoded {

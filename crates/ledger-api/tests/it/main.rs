@@ -4,6 +4,7 @@
 mod call;
 mod checkpoints;
 mod corrections;
+mod decisions;
 mod drift;
 mod filled;
 mod frames;

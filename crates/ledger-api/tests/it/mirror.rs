@@ -8,9 +8,9 @@ use std::sync::Mutex;
 
 use ledger_api::http::Options;
 use ledger_api::query::{
-    AsOf, AsOfAll, CheckpointsQuery, CorrectionsQuery, ExplainQuery, Filter, InstallationQuery,
-    InstallationsQuery, LedgerLine, LogQuery, MigrationsQuery, PreviewQuery, ProofQuery, QuarantineItemQuery,
-    QuarantineQuery, Question, ReplayQuery, TenantQuery, WhatIfQuery,
+    AsOf, AsOfAll, CheckpointsQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, Filter,
+    InstallationQuery, InstallationsQuery, LedgerLine, LogQuery, MigrationsQuery, PreviewQuery, ProofQuery,
+    QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, TenantQuery, WhatIfQuery,
 };
 use ledger_core::policy::Policy;
 use ledger_core::whatif::WhatIfScope;
@@ -231,8 +231,8 @@ fn published_notice_matches_its_message() {
             }
         }
     }
-    // The Kafka envelope carries the first three.
-    let told_elsewhere = ["cursor", "type", "id"];
+    // The Kafka envelope carries the first two.
+    let told_elsewhere = ["type", "id"];
     met.0.extend(told_elsewhere.map(|field| format!("realmledger.v1.DecisionNotice.{field}")));
     met.all_of("DecisionNotice");
     met.all_of("RecordRef");
@@ -286,6 +286,7 @@ fn query_parameters_match_the_route_table_and_request() {
         question::<CorrectionsQuery>(&server, "ListCorrectionsRequest"),
         question::<ExplainQuery>(&server, "ExplainRequest"),
         question::<PreviewQuery>(&server, "PreviewRequest"),
+        question::<DecisionsQuery>(&server, "SubscribeDecisionsRequest"),
         question::<QuarantineQuery>(&server, "ListQuarantineRequest"),
         question::<QuarantineItemQuery>(&server, "GetQuarantineItemRequest"),
         question::<CheckpointsQuery>(&server, "ListCheckpointsRequest"),

@@ -35,8 +35,8 @@ use ledger_record::json;
 use ledger_record::json::notice::{NoticeScope, PublishingShard, notices};
 use ledger_record::record::{Content, Coordinates, Record, Stream};
 use ledger_store::{
-    Catalog, PublisherCursor, ReadError, Reader, Served, ShardId, ShardStatus, Snapshot, StorageError,
-    with_causes,
+    Catalog, Follower, PublisherCursor, ReadError, Reader, Served, ShardId, ShardStatus, Snapshot,
+    StorageError, with_causes,
 };
 use rdkafka::error::KafkaError;
 use tracing::{debug, error, info, warn};
@@ -372,7 +372,7 @@ impl Publishing {
         from: u64,
         published: u64,
     ) -> Result<SentRecords, StepError> {
-        let recent = reader.take_recent(from);
+        let recent = reader.take_recent(Follower::Publisher, from);
         let snapshot = reader.snapshot();
         let mut sent = SentRecords { next: from, ..SentRecords::default() };
         if let Some(recent) = &recent {

@@ -94,6 +94,14 @@ pub struct RecordRefJson<'a> {
     pub source: &'a Coordinates,
 }
 
+impl DecisionEventJson<'_> {
+    /// Whether it corrects what was reported before.
+    #[must_use]
+    pub const fn is_correction(&self) -> bool {
+        self.data.first_seq.is_some()
+    }
+}
+
 const DECISION: &str = "decision";
 const CORRECTION: &str = "correction";
 

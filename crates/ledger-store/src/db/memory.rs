@@ -12,7 +12,7 @@
 //! | `histories` | 1 | histories of tenants that were late |
 //! | `evidence` | 1 | upper levels and streams of the maps, last leaves |
 //! | `queues` | 1 | what Kafka's client has fetched ahead |
-//! | `recent` | 1 | records of the last batches, for the publisher |
+//! | `recent` | 1 | records of the last batches, for the publisher and live subscriptions |
 //! | `answers` | 1 | what questions keep, and histories that they read |
 //! | – | 1 | spare: caches take a little more than they count |
 //!

@@ -12,7 +12,7 @@ use crate::db::database::{Database, damaged};
 use crate::db::memory::Memory;
 use crate::error::{Damage, OpenError, Poison, ReadError, StorageError, WaitError};
 use crate::read::history::row_is_fold;
-use crate::read::recent::{RecentBatch, RecentRecords};
+use crate::read::recent::{Follower, RecentBatch, RecentRecords};
 use crate::read::snapshot::{ReadTier, Snapshot};
 use crate::source::ShardId;
 
@@ -86,10 +86,15 @@ impl Reader {
         self.open.progress.next_position()
     }
 
-    /// The batch that has the record at a position, if it is still in memory; each is given up once, to whoever follows
-    /// the log closely. What it is none of is read from a snapshot.
-    pub fn take_recent(&self, position: u64) -> Option<RecentBatch> {
-        self.open.recent.take(position)
+    /// The batch that has the record at a position, if it is still in memory; each is given up once to a follower. The
+    /// records that are not in one are read from a snapshot.
+    pub fn take_recent(&self, follower: Follower, position: u64) -> Option<Arc<RecentBatch>> {
+        self.open.recent.take(follower, position)
+    }
+
+    /// Nothing is kept in memory for this follower any more, until it takes again.
+    pub fn leave_recent(&self, follower: Follower) {
+        self.open.recent.leave(follower);
     }
 
     /// The publisher's own place, written independently of the batches. A read-only opening refuses to set it.

@@ -1,9 +1,9 @@
-//! The records of the last batches, for the one reader that follows the writer: the publisher.
+//! The records of the last batches, for those that follow the writer: see [`Follower`].
 //!
 //! Reading a record back from the memtables costs half as much as putting it there, so the thread that writes hands
 //! over what it would drop. It keeps nothing before a first batch is asked for, nothing above the share of
-//! memory of all shards together, and nothing of a shard without a writer. What was not kept is in the log: a reader that fell
-//! behind reads there until it meets what is kept.
+//! memory of all shards together, and nothing of a shard without a writer. What was not kept is in the log: a follower that
+//! fell behind reads there until it meets what is kept. Followers share the batches, and each drops its own.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,11 +20,33 @@ pub(crate) struct RecentRecords {
     memory: Arc<Memory>,
 }
 
+/// Who follows the writer of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follower {
+    /// Decisions go to their topic.
+    Publisher,
+    /// Decisions go to whoever subscribed to them.
+    Subscriptions,
+}
+
+/// What each follower has not asked for, by position; none while it does not follow.
 #[derive(Debug, Default)]
 struct Kept {
-    is_followed: bool,
-    /// By position.
-    batches: VecDeque<RecentBatch>,
+    publisher: Option<VecDeque<Arc<RecentBatch>>>,
+    subscriptions: Option<VecDeque<Arc<RecentBatch>>>,
+}
+
+impl Kept {
+    fn of(&mut self, follower: Follower) -> &mut Option<VecDeque<Arc<RecentBatch>>> {
+        match follower {
+            Follower::Publisher => &mut self.publisher,
+            Follower::Subscriptions => &mut self.subscriptions,
+        }
+    }
+
+    fn followed(&mut self) -> impl Iterator<Item = &mut VecDeque<Arc<RecentBatch>>> {
+        self.publisher.iter_mut().chain(&mut self.subscriptions)
+    }
 }
 
 /// The records of a batch, by position, without gaps.
@@ -44,22 +66,28 @@ impl RecentRecords {
         // Most records have one change, which takes more than it does when stored.
         let bytes = records.len() * (size_of::<Record>() + size_of::<Change>()) + stored_bytes;
         let held = self.memory.used(MemoryPart::Recent).unwrap_or(0);
-        if !self.lock().is_followed || held + bytes > self.memory.share(MemoryPart::Recent) {
+        if self.lock().followed().next().is_none() || held + bytes > self.memory.share(MemoryPart::Recent) {
             return;
         }
         let held = MemoryUse::of(Arc::clone(&self.memory), MemoryPart::Recent, bytes);
-        let batch = RecentBatch { records: records.collect(), _held: held };
-        self.lock().batches.push_back(batch);
+        let batch = Arc::new(RecentBatch { records: records.collect(), _held: held });
+        self.lock().followed().for_each(|batches| batches.push_back(Arc::clone(&batch)));
     }
 
-    /// Gives up the batch that has the record at a position, and drops those before. From here on batches are kept.
-    pub(crate) fn take(&self, position: u64) -> Option<RecentBatch> {
+    /// Gives up the batch that has the record at a position, and drops those before. From here on batches are kept for
+    /// this follower.
+    pub(crate) fn take(&self, follower: Follower, position: u64) -> Option<Arc<RecentBatch>> {
         let mut kept = self.lock();
-        kept.is_followed = true;
-        while kept.batches.front()?.next_position() <= position {
-            kept.batches.pop_front();
+        let batches = kept.of(follower).get_or_insert_default();
+        while batches.front()?.next_position() <= position {
+            batches.pop_front();
         }
-        kept.batches.pop_front_if(|batch| batch.first_position() <= position)
+        batches.pop_front_if(|batch| batch.first_position() <= position)
+    }
+
+    /// Keeps nothing more for this follower.
+    pub(crate) fn leave(&self, follower: Follower) {
+        *self.lock().of(follower) = None;
     }
 
     /// Keeps nothing any more: the writer ended.

@@ -2,12 +2,13 @@
 
 use crate::db::memory::MemoryPart;
 use crate::db::options::MIB;
+use crate::read::recent::Follower;
 use crate::tests::*;
 use ledger_record::record::Record;
 
 /// What is in memory of a position on, and then gone there.
 fn recent(reader: &Reader, position: u64) -> Vec<Record> {
-    let batch = reader.take_recent(position);
+    let batch = reader.take_recent(Follower::Publisher, position);
     batch.map(|batch| batch.records_from(position).to_vec()).unwrap_or_default()
 }
 
@@ -45,16 +46,38 @@ fn recent_batches_are_the_records_of_the_log() {
 }
 
 #[test]
+fn followers_get_the_same_batches_and_one_that_leaves_holds_none() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    let reader = shard.reader();
+    let take = |follower| reader.take_recent(follower, 0);
+    assert!(take(Follower::Publisher).is_none() && take(Follower::Subscriptions).is_none());
+    append(&mut shard, [installed("acme", "app", "e0", 0, "EU")]);
+    let (one, other) = (take(Follower::Publisher).unwrap(), take(Follower::Subscriptions).unwrap());
+    assert!(std::sync::Arc::ptr_eq(&one, &other));
+    drop((one, other));
+    reader.leave_recent(Follower::Publisher);
+    append(&mut shard, [uninstalled("acme", "app", "e1", 1)]);
+    let held = || ledger.data.memory().used(MemoryPart::Recent).unwrap();
+    assert!(held() > 0);
+    reader.leave_recent(Follower::Subscriptions);
+    assert_eq!(held(), 0);
+}
+
+#[test]
 fn recent_batches_are_bounded_for_all_shards_together() {
     let ledger = Ledger::with(StoreOptions { memory_bytes: Some(64 * MIB), ..StoreOptions::default() });
     let (mut one, mut other) = (ledger.shard(), ledger.data.open_shard(&shard_id(1)).unwrap());
     let (reader, beside) = (one.reader(), other.reader());
-    assert!(reader.take_recent(0).is_none() && beside.take_recent(0).is_none());
+    assert!(
+        reader.take_recent(Follower::Publisher, 0).is_none()
+            && beside.take_recent(Follower::Publisher, 0).is_none()
+    );
     let of_batch = |batch: usize| {
         (0..100).map(move |event| installed(&format!("t-{batch}-{event}"), "app", "e", 0, "EU"))
     };
     append(&mut one, of_batch(0));
-    let first = reader.take_recent(0).unwrap();
+    let first = reader.take_recent(Follower::Publisher, 0).unwrap();
     assert_eq!(first.records_from(0).len(), 100);
     let batches = 2 + ledger.data.memory().share(MemoryPart::Recent) / (100 * size_of::<Record>());
     for batch in 1..batches {

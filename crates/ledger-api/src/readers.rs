@@ -13,10 +13,10 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads, until the last copy of this is dropped.
 #[derive(Debug, Clone)]
-pub(super) struct ReaderThreads(Sender<Job>);
+pub(crate) struct ReaderThreads(Sender<Job>);
 
 impl ReaderThreads {
-    pub(super) fn start(name: &str, threads: usize) -> Self {
+    pub(crate) fn start(name: &str, threads: usize) -> Self {
         let (jobs, queue) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..threads {
@@ -29,7 +29,7 @@ impl ReaderThreads {
     }
 
     /// Reads on one of the threads, once it is free; none: it panicked.
-    pub(super) async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {

@@ -1,0 +1,43 @@
+//! Why a subscription ends, or does not begin.
+
+use crate::problem::ProblemKind;
+
+/// Why a subscription ends, or does not begin. What came before the end is covered by the cursor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecisionsEnd {
+    /// The client took less than came.
+    #[error(
+        "{notices} notices with {bytes} bytes came while the client did not take what it had; go on from the cursor, \
+         and read faster or ask for less by a filter"
+    )]
+    SlowConsumer {
+        /// How many.
+        notices: u64,
+        /// How much.
+        bytes: u64,
+    },
+    /// The server ends.
+    #[error("the server is stopping; go on from the cursor once it has started anew")]
+    Stopping,
+    /// There is no place.
+    #[error("{most} subscriptions are open; ask again later")]
+    TooMany {
+        /// How many can be.
+        most: usize,
+    },
+    /// The system gives no thread to read on.
+    #[error("the system gives no thread to read decisions on; ask again later")]
+    NoThread,
+}
+
+impl DecisionsEnd {
+    /// What kind of problem it is at every door.
+    #[must_use]
+    pub const fn kind(&self) -> ProblemKind {
+        match self {
+            Self::SlowConsumer { .. } => ProblemKind::SlowConsumer,
+            Self::Stopping => ProblemKind::Stopping,
+            Self::TooMany { .. } | Self::NoThread => ProblemKind::Overloaded,
+        }
+    }
+}

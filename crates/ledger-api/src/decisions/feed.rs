@@ -1,0 +1,298 @@
+//! The task of a subscription: catches up from the log, portion by portion on the reader threads, then takes what is new
+//! from the ring.
+//!
+//! ```text
+//!   catching up ──── every shard's place is covered by the ring ────► live
+//!        ▲                                                             │
+//!        └── shards changed, or the ring lost batches that it needs ───┘
+//! ```
+//!
+//! A portion is made once the client took the one before, so a subscription holds two at most. What is not for this
+//! subscription moves its places all the same; the client learns them with the next notice, or with a heartbeat.
+//!
+//! A live subscription is behind by what came since the mark that it goes for: the end of the ring when it had last
+//! taken everything before. So a burst alone does not end it, but taking less than comes does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use ledger_store::{ReadError, ShardId, with_causes};
+use tokio::sync::mpsc::Sender;
+use tokio::time::{Instant, timeout};
+
+use super::end::DecisionsEnd;
+use super::filter::DecisionFilter;
+use super::hub::Seat;
+use super::metric;
+use super::notices::{Gathering, Portion, PortionBounds};
+use super::place::{DecisionCursor, Place, Rest};
+use super::ring::{Followed, Mark, NoticeBatch, Ring};
+use super::subscription::{DecisionItem, ShardChange, ShardState, Step};
+use crate::ledger::ShardHandle;
+use crate::limits::{CATCH_UP_NOTICES, CATCH_UP_RECORDS, CATCH_UP_TIME, STREAM_CHUNK_BYTES, STREAM_STALL};
+
+/// Batches that are taken from the ring at a time.
+const BATCHES_AT_A_TIME: usize = 64;
+
+/// Of a portion for one subscription.
+const BOUNDS: PortionBounds = PortionBounds {
+    bytes: STREAM_CHUNK_BYTES,
+    notices: CATCH_UP_NOTICES,
+    records: CATCH_UP_RECORDS,
+    time: CATCH_UP_TIME,
+};
+
+/// Where a subscription is.
+#[derive(Debug, Clone, Copy)]
+enum Mode {
+    CatchingUp,
+    Live {
+        /// The number of the batch that comes next.
+        next: u64,
+        /// What it goes for.
+        target: Mark,
+    },
+}
+
+/// What to do next.
+enum Next {
+    Send(Vec<Step>),
+    Take(Vec<Arc<NoticeBatch>>),
+    Read(Arc<ShardId>, ShardHandle, Place),
+    Wait,
+    End(DecisionsEnd),
+}
+
+pub(super) struct Feed {
+    seat: Seat,
+    filter: Arc<DecisionFilter>,
+    cursor: DecisionCursor,
+    /// Places that the client does not know yet.
+    unsent: BTreeMap<Arc<ShardId>, Place>,
+    mode: Mode,
+    /// The shards as the client knows them; none before the first look. Those that do not read are named.
+    shards: Option<BTreeMap<ShardId, ShardState>>,
+    generation: u64,
+    /// The shard that was read last: the next one has its turn.
+    last_read: Option<Arc<ShardId>>,
+}
+
+impl Feed {
+    pub(super) fn new(seat: Seat, cursor: DecisionCursor, filter: DecisionFilter) -> Self {
+        Self {
+            seat,
+            filter: Arc::new(filter),
+            cursor,
+            unsent: BTreeMap::new(),
+            mode: Mode::CatchingUp,
+            shards: None,
+            generation: 0,
+            last_read: None,
+        }
+    }
+
+    pub(super) async fn run(mut self, queue: Sender<Vec<Step>>) {
+        let mut changes = self.seat.0.changes();
+        let every = self.seat.0.lock().bounds.heartbeat;
+        let mut heartbeat = Instant::now() + every;
+        loop {
+            changes.mark_unchanged();
+            let steps = if heartbeat <= Instant::now() {
+                heartbeat = Instant::now() + every;
+                vec![Step::Item(DecisionItem::Heartbeat)]
+            } else {
+                match self.next() {
+                    Next::Send(steps) => steps,
+                    Next::Take(batches) => self.take(&batches),
+                    Next::Read(id, handle, from) => match self.read(id, handle, from).await {
+                        Some(steps) => steps,
+                        // A panic, reported where it happened.
+                        None => return,
+                    },
+                    Next::End(end) => vec![Step::Item(DecisionItem::End(end))],
+                    Next::Wait => {
+                        tokio::select! {
+                            _ = changes.changed() => {}
+                            () = tokio::time::sleep_until(heartbeat) => {}
+                            () = queue.closed() => return,
+                        }
+                        continue;
+                    }
+                }
+            };
+            if self.send(steps, &queue).await.is_break() {
+                return;
+            }
+        }
+    }
+
+    /// Sends, with the places that were reached. Break: it is over.
+    async fn send(&mut self, mut steps: Vec<Step>, queue: &Sender<Vec<Step>>) -> ControlFlow<()> {
+        if steps.is_empty() {
+            // What is filtered out takes no turn of the queue, but the others have theirs.
+            tokio::task::yield_now().await;
+            return if queue.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        }
+        let is_end = matches!(steps.last(), Some(Step::Item(DecisionItem::End(_))));
+        let reached =
+            std::mem::take(&mut self.unsent).into_iter().map(|(id, place)| Step::Reached(id, place));
+        // A notice sets its own place; an item is reported with all that was reached before it.
+        let at = if matches!(steps.first(), Some(Step::Item(_))) { 0 } else { steps.len() };
+        steps.splice(at..at, reached);
+        let sent = timeout(STREAM_STALL, queue.send(steps)).await;
+        if is_end || !matches!(sent, Ok(Ok(()))) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn next(&mut self) -> Next {
+        let hub = Arc::clone(&self.seat.0);
+        let ring = hub.lock();
+        if ring.is_closed {
+            return Next::End(DecisionsEnd::Stopping);
+        }
+        if self.shards.is_none() || ring.generation != self.generation {
+            let steps = self.look_at_shards(&ring);
+            self.mode = Mode::CatchingUp;
+            if !steps.is_empty() {
+                return Next::Send(steps);
+            }
+        }
+        let Mode::Live { next, target } = self.mode else { return self.next_to_read(&ring) };
+        let target = if next < target.batch { target } else { ring.mark() };
+        self.mode = Mode::Live { next, target };
+        if let Some((notices, bytes)) = ring.behind(target, &self.filter) {
+            metric::ended_slow();
+            return Next::End(DecisionsEnd::SlowConsumer { notices, bytes });
+        }
+        let Some(batches) = ring.from(next) else {
+            self.mode = Mode::CatchingUp;
+            return self.next_to_read(&ring);
+        };
+        let batches: Vec<_> = batches.take(BATCHES_AT_A_TIME).cloned().collect();
+        if batches.is_empty() { Next::Wait } else { Next::Take(batches) }
+    }
+
+    /// The shard to read next; none: the subscription is live from now on.
+    fn next_to_read(&mut self, ring: &Ring) -> Next {
+        let uncovered: Vec<&Followed> = ring
+            .followed
+            .values()
+            .filter(|followed| self.reads(&followed.id))
+            .filter(|followed| self.place(&followed.id).is_none_or(|place| *place < followed.covered_from))
+            .collect();
+        let after_last = uncovered.iter().find(|followed| Some(&followed.id) > self.last_read.as_ref());
+        if let Some(followed) = after_last.or(uncovered.first()) {
+            self.last_read = Some(Arc::clone(&followed.id));
+            let from = self.place(&followed.id).cloned().unwrap_or_else(|| followed.appeared.clone());
+            return Next::Read(Arc::clone(&followed.id), followed.handle.clone(), from);
+        }
+        self.mode = Mode::Live { next: ring.first(), target: ring.mark() };
+        let batches: Vec<_> =
+            ring.from(ring.first()).into_iter().flatten().take(BATCHES_AT_A_TIME).cloned().collect();
+        if batches.is_empty() { Next::Wait } else { Next::Take(batches) }
+    }
+
+    fn place(&self, shard: &ShardId) -> Option<&Place> {
+        self.cursor.places.get(shard)
+    }
+
+    /// Whether the shard is here, and reads.
+    fn reads(&self, shard: &ShardId) -> bool {
+        self.shards.as_ref().and_then(|shards| shards.get(shard)) == Some(&ShardState::Assigned)
+    }
+
+    /// Takes up the shards that came, and reports what the client does not know.
+    fn look_at_shards(&mut self, ring: &Ring) -> Vec<Step> {
+        self.generation = ring.generation;
+        let is_first = self.shards.is_none();
+        let mut known = self.shards.take().unwrap_or_default();
+        let mut steps = Vec::new();
+        for (id, followed) in &ring.followed {
+            if self.place(id).is_none() {
+                let place = match self.cursor.rest {
+                    Rest::Begin => Place::start(0),
+                    Rest::Now => followed.appeared.clone(),
+                };
+                self.reach(&followed.id, place);
+            }
+            let state = if followed.unread.is_some() { ShardState::Unread } else { ShardState::Assigned };
+            let before = known.insert(id.clone(), state);
+            if before != Some(state) && !(is_first && state == ShardState::Assigned) {
+                let detail = followed.unread.as_ref().map(|(detail, _)| detail.clone());
+                steps.push(changed(id, state, detail));
+            }
+        }
+        let here: BTreeSet<&ShardId> = ring.followed.keys().collect();
+        for (id, _) in known.extract_if(.., |id, _| !here.contains(id)) {
+            steps.push(changed(&id, ShardState::Released, None));
+        }
+        self.shards = Some(known);
+        steps
+    }
+
+    fn reach(&mut self, shard: &Arc<ShardId>, place: Place) {
+        self.cursor.set(shard, place.clone());
+        self.unsent.insert(Arc::clone(shard), place);
+    }
+
+    /// What of these batches is for this subscription, until a portion is full.
+    fn take(&mut self, batches: &[Arc<NoticeBatch>]) -> Vec<Step> {
+        let (filter, mut steps, mut bytes) = (Arc::clone(&self.filter), Vec::new(), 0);
+        for batch in batches {
+            let Mode::Live { next, target } = self.mode else { break };
+            match self.place(&batch.shard).cloned() {
+                // What it is none of, it has.
+                Some(place) if place < batch.next && self.reads(&batch.shard) => {
+                    if place < batch.first {
+                        // A shard that was away: its batches begin anew.
+                        self.mode = Mode::CatchingUp;
+                        break;
+                    }
+                    for notice in batch.passing(&filter, &place) {
+                        if bytes >= STREAM_CHUNK_BYTES {
+                            let reached = notice.place.clone();
+                            self.reach(&batch.shard, reached);
+                            return steps;
+                        }
+                        bytes += notice.bytes();
+                        steps.push(Step::Notice(Arc::clone(&batch.shard), notice.clone()));
+                    }
+                    self.reach(&batch.shard, batch.next.clone());
+                }
+                _ => {}
+            }
+            self.mode = Mode::Live { next: next + 1, target };
+        }
+        steps
+    }
+
+    /// A portion out of the log. A shard that does not read is reported, and the others go on (I-9).
+    async fn read(&mut self, id: Arc<ShardId>, handle: ShardHandle, from: Place) -> Option<Vec<Step>> {
+        let filter = Arc::clone(&self.filter);
+        let reading = move || -> Result<Portion, ReadError> {
+            // Read first: what is in the snapshot may be more than is durable.
+            let end = handle.reader.next_position();
+            Gathering::new(&handle.id, &filter, BOUNDS, from).log(&handle.reader.snapshot(), end)
+        };
+        match self.seat.0.readers.read(reading).await? {
+            Ok(Portion { notices, next, .. }) => {
+                let steps = notices.into_iter().map(|notice| Step::Notice(Arc::clone(&id), notice)).collect();
+                self.reach(&id, next);
+                Some(steps)
+            }
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::error!(shard = %id, error, "decisions of this shard are not read for a subscription");
+                if let Some(shards) = &mut self.shards {
+                    shards.insert((*id).clone(), ShardState::Unread);
+                }
+                Some(vec![changed(&id, ShardState::Unread, Some(error))])
+            }
+        }
+    }
+}
+
+fn changed(ShardId { topic, partition }: &ShardId, state: ShardState, detail: Option<String>) -> Step {
+    let change = ShardChange { topic: topic.clone(), partition: *partition, state, detail };
+    Step::Item(DecisionItem::Shard(change))
+}

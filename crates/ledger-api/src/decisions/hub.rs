@@ -1,0 +1,152 @@
+//! What all subscriptions share: the ring and its tail, the threads that read the log for those that catch up, and the
+//! signal that there is something new.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::end::DecisionsEnd;
+use super::filter::DecisionFilter;
+use super::metric;
+use super::place::{DecisionCursor, DecisionsFrom, Place, Rest};
+use super::ring::{NoticeBatch, Ring};
+use super::subscription::Subscription;
+use super::tail;
+use crate::ledger::Ledger;
+use crate::limits::{STREAM_READS_AT_A_TIME, SubscriptionBounds};
+use crate::readers::ReaderThreads;
+
+/// The source of decisions for all doors. A copy is the same source.
+#[derive(Debug, Clone)]
+pub struct Decisions(Arc<Hub>);
+
+#[derive(Debug)]
+pub(super) struct Hub {
+    ledger: Arc<Ledger>,
+    pub(super) readers: ReaderThreads,
+    ring: Mutex<Ring>,
+    /// Counts what is new.
+    changes: watch::Sender<u64>,
+}
+
+/// A subscription's place among the others, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Seat(pub(super) Arc<Hub>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut ring = self.0.lock();
+        ring.subscriptions -= 1;
+        metric::set_subscriptions(ring.subscriptions);
+    }
+}
+
+impl Decisions {
+    /// Of the shards of this ledger, with threads of its own.
+    pub fn of(ledger: Arc<Ledger>, bounds: SubscriptionBounds) -> Self {
+        Self::new(ledger, ReaderThreads::start("stream", STREAM_READS_AT_A_TIME), bounds)
+    }
+
+    /// The same; what is not in memory is read on these threads.
+    pub(crate) fn new(ledger: Arc<Ledger>, readers: ReaderThreads, bounds: SubscriptionBounds) -> Self {
+        let ring = Mutex::new(Ring::new(bounds));
+        let changes = watch::Sender::new(0);
+        Self(Arc::new(Hub { ledger, readers, ring, changes }))
+    }
+
+    /// Begins a subscription. It runs on the runtime of the caller until it is dropped, or ends.
+    pub fn subscribe(
+        &self,
+        from: DecisionsFrom,
+        filter: DecisionFilter,
+    ) -> Result<Subscription, DecisionsEnd> {
+        let hub = &self.0;
+        let shards = hub.ledger.assigned_shards();
+        let mut ring = hub.lock();
+        ring.follow(shards);
+        if ring.is_closed {
+            return Err(DecisionsEnd::Stopping);
+        }
+        if ring.subscriptions >= ring.bounds.most {
+            return Err(DecisionsEnd::TooMany { most: ring.bounds.most });
+        }
+        let cursor = match from {
+            DecisionsFrom::Begin => DecisionCursor::default(),
+            DecisionsFrom::After(cursor) => cursor,
+            DecisionsFrom::Now => {
+                let places = ring
+                    .followed
+                    .iter()
+                    .map(|(id, followed)| (id.clone(), Place::start(followed.handle.reader.next_position())));
+                DecisionCursor { rest: Rest::Now, places: places.collect() }
+            }
+        };
+        ring.subscriptions += 1;
+        metric::set_subscriptions(ring.subscriptions);
+        let starts_tail = !std::mem::replace(&mut ring.has_tail, true);
+        drop(ring);
+        let seat = Seat(Arc::clone(hub));
+        if starts_tail {
+            let weak = Arc::downgrade(hub);
+            let thread = thread::Builder::new().name("decisions".to_owned()).spawn(move || tail::run(&weak));
+            if let Err(error) = thread {
+                tracing::error!(%error, "the thread that reads decisions cannot be started");
+                hub.lock().has_tail = false;
+                return Err(DecisionsEnd::NoThread);
+            }
+        }
+        Ok(Subscription::start(seat, cursor, filter))
+    }
+
+    /// Ends every subscription: the server stops.
+    pub fn close(&self) {
+        self.0.lock().is_closed = true;
+        self.0.wake();
+    }
+}
+
+impl Hub {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub(super) fn wake(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Follows the shards that are this process's now. One that does not read is tried again after a while.
+    pub(super) fn follow_shards(&self) {
+        let shards = self.ledger.assigned_shards();
+        let mut ring = self.lock();
+        ring.follow(shards);
+        let now = Instant::now();
+        for followed in ring.followed.values_mut() {
+            followed.unread.take_if(|(_, until)| *until <= now);
+        }
+        let unread = ring.followed.values().filter(|followed| followed.unread.is_some()).count();
+        if unread != ring.unread {
+            (ring.unread, ring.generation) = (unread, ring.generation + 1);
+        }
+    }
+
+    pub(super) fn push(&self, batch: NoticeBatch) {
+        self.lock().push(batch);
+    }
+
+    /// Whether there is no subscription left to read for.
+    pub(super) fn ends_tail(&self) -> bool {
+        let mut ring = self.lock();
+        let ends = ring.subscriptions == 0;
+        if ends {
+            ring.clear();
+            ring.has_tail = false;
+        }
+        ends
+    }
+}

@@ -1,0 +1,129 @@
+//! One subscription: a task that makes portions ([`feed`](super::feed)), and the stream that its client takes them from.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use ledger_store::ShardId;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::end::DecisionsEnd;
+use super::feed::Feed;
+use super::filter::DecisionFilter;
+use super::hub::Seat;
+use super::notices::Notice;
+use super::place::{DecisionCursor, Place};
+
+/// What a subscription reports, one after the other. [`Subscription::cursor`] covers it once it was taken.
+#[derive(Debug, Clone)]
+pub enum DecisionItem {
+    /// A decision or a correction.
+    Notice(Notice),
+    /// The subscription is alive, and this far.
+    Heartbeat,
+    /// A shard came, went away, or does not read.
+    Shard(ShardChange),
+    /// Nothing more comes.
+    End(DecisionsEnd),
+}
+
+/// A shard of the process that came, went away, or does not read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShardChange {
+    /// Its topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: u32,
+    /// What happened.
+    pub state: ShardState,
+    /// Why it does not read.
+    pub detail: Option<String>,
+}
+
+ledger_core::words! {
+    /// What happened to a shard of the process.
+    pub enum ShardState {
+        /// It was assigned to this process: its notices follow, from where the cursor was.
+        Assigned = "ASSIGNED",
+        /// It was released: its notices come from another process now.
+        Released = "RELEASED",
+        /// What it has does not read; it is tried again.
+        Unread = "UNREAD",
+    }
+}
+
+/// What the task hands to the stream.
+#[derive(Debug)]
+pub(super) enum Step {
+    Item(DecisionItem),
+    Notice(Arc<ShardId>, Notice),
+    /// There is nothing for this subscription before this place.
+    Reached(Arc<ShardId>, Place),
+}
+
+/// A subscription to decisions; it ends when it is dropped.
+#[derive(Debug)]
+pub struct Subscription {
+    steps: mpsc::Receiver<Vec<Step>>,
+    taken: VecDeque<Step>,
+    cursor: DecisionCursor,
+}
+
+impl Subscription {
+    pub(super) fn start(seat: Seat, cursor: DecisionCursor, filter: DecisionFilter) -> Self {
+        let (queue, steps) = mpsc::channel(1);
+        tokio::spawn(Feed::new(seat, cursor.clone(), filter).run(queue));
+        Self { steps, taken: VecDeque::new(), cursor }
+    }
+
+    /// Goes into `from` to go on behind the last item.
+    pub fn cursor(&self) -> &DecisionCursor {
+        &self.cursor
+    }
+
+    /// Whether another item is there already.
+    pub fn has_more(&self) -> bool {
+        self.taken.iter().any(|step| !matches!(step, Step::Reached(..)))
+    }
+
+    fn take(&mut self) -> Option<DecisionItem> {
+        let mut item = None;
+        while item.is_none() {
+            match self.taken.pop_front()? {
+                Step::Item(taken) => item = Some(taken),
+                Step::Notice(shard, notice) => {
+                    self.cursor.set(&shard, notice.place.after());
+                    item = Some(DecisionItem::Notice(notice));
+                }
+                Step::Reached(shard, place) => self.cursor.set(&shard, place),
+            }
+        }
+        // What follows the last item is covered, too.
+        while let Some(Step::Reached(..)) = self.taken.front() {
+            if let Some(Step::Reached(shard, place)) = self.taken.pop_front() {
+                self.cursor.set(&shard, place);
+            }
+        }
+        item
+    }
+}
+
+impl Stream for Subscription {
+    type Item = DecisionItem;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<DecisionItem>> {
+        loop {
+            if let Some(item) = self.take() {
+                return Poll::Ready(Some(item));
+            }
+            match self.steps.poll_recv(context) {
+                Poll::Ready(Some(steps)) => self.taken = steps.into(),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Decisions over HTTP: a page, or the stream of [`crate::decisions`] as lines or as server-sent events.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
+use futures_core::Stream;
+use serde::Serialize;
+
+use super::Api;
+use super::ask::AnswerForm;
+use super::stream::{LINES, Lines, accepts};
+use crate::decisions::{
+    DecisionCursor, DecisionItem, DecisionsEnd, DecisionsFrom, ShardChange, Subscription,
+};
+use crate::ledger::QueryError;
+use crate::limits::STREAM_CHUNK_BYTES;
+use crate::problem::ProblemKind;
+use crate::query::{DecisionsQuery, Problem, ProblemJson, read};
+
+const EVENTS: &str = "text/event-stream";
+
+/// What a client that comes back has last received.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// The route.
+pub(super) async fn decisions(
+    State(api): State<Api>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let question: DecisionsQuery = read(Vec::new(), uri.query().unwrap_or_default())?;
+    let format = if accepts(&headers, EVENTS) {
+        Format::Events
+    } else if accepts(&headers, LINES) {
+        Format::Lines
+    } else {
+        return api.ask(question.into()).await;
+    };
+    let DecisionsQuery { from, filter, limit } = question;
+    if limit == Some(0) {
+        return Err(QueryError::OutOfRange { parameter: "limit", least: 1, most: None }.into());
+    }
+    let from = last_received(&headers)?.or(from).unwrap_or_default();
+    let subscription = api.decisions.subscribe(from, filter)?;
+    let body = Body::from_stream(DecisionBody { subscription, format, left: limit });
+    let media_type = if format == Format::Events { EVENTS } else { LINES };
+    let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers.map(|(name, value)| (name, HeaderValue::from_static(value))), body).into_response())
+}
+
+/// What the client that comes back has last received. An empty one is none.
+fn last_received(headers: &HeaderMap) -> Result<Option<DecisionsFrom>, Problem> {
+    let Some(last) = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty()) else { return Ok(None) };
+    let cursor = last.to_str().ok().and_then(|text| text.parse::<DecisionCursor>().ok());
+    let detail = "Last-Event-ID is no cursor of a stream of decisions";
+    let cursor = cursor.ok_or_else(|| Problem::with(ProblemKind::InvalidCursor, "Last-Event-ID", detail))?;
+    Ok(Some(DecisionsFrom::After(cursor)))
+}
+
+impl From<DecisionsEnd> for Problem {
+    fn from(end: DecisionsEnd) -> Self {
+        Self::new(end.kind(), end.to_string())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Events,
+    Lines,
+}
+
+/// A line that is no decision.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ControlLine<'a> {
+    shard: Option<&'a ShardChange>,
+    problem: Option<ProblemJson>,
+    cursor: Option<&'a DecisionCursor>,
+}
+
+/// A subscription as a body. What is there already is sent together.
+struct DecisionBody {
+    subscription: Subscription,
+    format: Format,
+    /// How many decisions are still to be sent; none is all that come.
+    left: Option<u64>,
+}
+
+impl DecisionBody {
+    fn write(&mut self, item: DecisionItem, into: &mut Lines) -> Result<(), Problem> {
+        let cursor = self.subscription.cursor();
+        match (self.format, item) {
+            (Format::Lines, DecisionItem::Notice(notice)) => {
+                into.written.extend_from_slice(&notice.text);
+                into.written.push(b'\n');
+            }
+            (Format::Lines, item) => {
+                let mut line = ControlLine { shard: None, problem: None, cursor: Some(cursor) };
+                match &item {
+                    DecisionItem::Shard(change) => (line.shard, line.cursor) = (Some(change), None),
+                    DecisionItem::End(end) => line.problem = Some(Problem::from(end.clone()).into_json()),
+                    DecisionItem::Heartbeat | DecisionItem::Notice(_) => {}
+                }
+                into.push(&line)?;
+            }
+            (Format::Events, item) => {
+                let name: &[u8] = match &item {
+                    DecisionItem::Notice(_) => b"",
+                    DecisionItem::Heartbeat => b"event: heartbeat\n",
+                    DecisionItem::Shard(_) => b"event: shard\n",
+                    DecisionItem::End(_) => b"event: problem\n",
+                };
+                into.written.extend_from_slice(name);
+                into.written.extend_from_slice(format!("id: {cursor}\ndata: ").as_bytes());
+                match item {
+                    DecisionItem::Notice(notice) => {
+                        into.written.extend_from_slice(&notice.text);
+                        into.written.push(b'\n');
+                    }
+                    DecisionItem::Heartbeat => {
+                        into.push(&ControlLine { shard: None, problem: None, cursor: Some(cursor) })?;
+                    }
+                    DecisionItem::Shard(change) => into.push(&change)?,
+                    DecisionItem::End(end) => into.push(&Problem::from(end).into_json())?,
+                }
+                into.written.push(b'\n');
+            }
+        }
+        Ok(())
+    }
+
+    /// What is there, behind the first of it.
+    fn chunk(&mut self, first: DecisionItem, context: &mut Context<'_>) -> Result<Bytes, Problem> {
+        let (mut chunk, mut item, mut is_covered) = (Lines::new(AnswerForm::Json), Some(first), true);
+        while let Some(next) = item.take() {
+            is_covered = !matches!(next, DecisionItem::Notice(_));
+            if !is_covered && let Some(left) = &mut self.left {
+                *left = left.saturating_sub(1);
+            }
+            self.write(next, &mut chunk)?;
+            if self.left != Some(0)
+                && self.subscription.has_more()
+                && chunk.written.len() < STREAM_CHUNK_BYTES
+            {
+                item = match Pin::new(&mut self.subscription).poll_next(context) {
+                    Poll::Ready(next) => next,
+                    Poll::Pending => None,
+                };
+            }
+        }
+        // An event has its cursor with it; a client of lines gets it before it waits.
+        let waits = self.left == Some(0) || !self.subscription.has_more();
+        if self.format == Format::Lines && !is_covered && waits {
+            self.write(DecisionItem::Heartbeat, &mut chunk)?;
+        }
+        Ok(chunk.take())
+    }
+}
+
+impl Stream for DecisionBody {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.left == Some(0) {
+            return Poll::Ready(None);
+        }
+        let Some(first) = ready!(Pin::new(&mut self.subscription).poll_next(context)) else {
+            return Poll::Ready(None);
+        };
+        // What cannot be written, which was reported, ends the stream without its last line.
+        Poll::Ready(self.chunk(first, context).ok().map(Ok))
+    }
+}

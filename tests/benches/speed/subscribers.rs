@@ -1,0 +1,111 @@
+//! Ingestion at full speed beside subscribers of decisions: what they take of its rate, and of memory.
+//!
+//! The subscribers are clients over HTTP in this process, so their share of the processors and some of the memory is
+//! theirs. They begin at the first record, as ingestion does.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ledger_api::http::{Api, Options, serve};
+use ledger_api::ledger::Ledger;
+use ledger_store::Catalog;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+
+use super::ingest::{Source, ingest};
+use super::measure::{Took, report, tell_ratio};
+
+/// How many of which filter.
+type Crowd = &'static [(usize, &'static str)];
+
+const CROWDS: [(&str, Crowd); 4] = [
+    ("no subscriber", &[]),
+    ("1 of everything", &[(1, "")]),
+    ("1000 of what is rare", &[(1000, "&rule=REALM_WITHDRAWN")]),
+    ("990 of what is rare, 10 of everything", &[(990, "&rule=REALM_WITHDRAWN"), (10, "")]),
+];
+
+pub(crate) fn run(source: &Source<'_>, dir: &Path, pairs: usize) {
+    let ledger = dir.join("subscribed");
+    let mut all: Vec<Vec<Took>> = vec![Vec::new(); CROWDS.len()];
+    for pair in 0..pairs {
+        for ((name, crowd), took) in CROWDS.iter().zip(&mut all) {
+            let (this, subscribers) =
+                ingest(source, &ledger, false, |catalog| Subscribers::start(catalog, crowd));
+            took.push(this);
+            println!("  {pair} {name:<40} {}", subscribers.stop());
+        }
+    }
+    let none = all.first().cloned().unwrap_or_default();
+    for ((name, _), took) in CROWDS.iter().zip(&all) {
+        report(name, source.messages, took);
+        tell_ratio(&format!("{name} / none"), took, &none);
+    }
+}
+
+/// A server with its subscribers.
+struct Subscribers {
+    runtime: Runtime,
+    bytes: Arc<AtomicU64>,
+    slow: Arc<AtomicU64>,
+    before: u64,
+}
+
+impl Subscribers {
+    fn start(catalog: &Arc<Catalog>, crowd: Crowd) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let before = resident_kib();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let ledger = Arc::new(Ledger::from_catalog(Arc::clone(catalog)));
+        let options = Options { connections: 1100, ..Options::default() };
+        runtime.spawn(serve(
+            listener,
+            Api::new(ledger, Arc::new(String::new), options),
+            std::future::pending(),
+        ));
+        let (bytes, slow) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        for (count, filter) in crowd {
+            for _ in 0..*count {
+                let (bytes, slow) = (Arc::clone(&bytes), Arc::clone(&slow));
+                let head = format!(
+                    "GET /v1/decisions?from=begin{filter} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n"
+                );
+                runtime.spawn(async move {
+                    let mut stream = TcpStream::connect(address).await.expect("a connection");
+                    stream.write_all(head.as_bytes()).await.expect("a request");
+                    let mut read = vec![0; 16 * 1024];
+                    while let Ok(length @ 1..) = stream.read(&mut read).await {
+                        bytes.fetch_add(length as u64, Ordering::Relaxed);
+                        let is_end = read[..length].windows(13).any(|part| part == b"slow-consumer");
+                        slow.fetch_add(u64::from(is_end), Ordering::Relaxed);
+                    }
+                });
+            }
+        }
+        Self { runtime, bytes, slow, before }
+    }
+
+    fn stop(self) -> String {
+        let resident = resident_kib();
+        self.runtime.shutdown_timeout(Duration::from_secs(5));
+        format!(
+            "{:>8} MB received, {} ended as slow, resident {} MiB, {} before",
+            self.bytes.load(Ordering::Relaxed) / 1_000_000,
+            self.slow.load(Ordering::Relaxed),
+            resident / 1024,
+            self.before / 1024,
+        )
+    }
+}
+
+fn resident_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
