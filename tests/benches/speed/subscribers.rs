@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ledger_api::http::{Api, Options, serve};
+use ledger_api::http::{Api, Options};
+use ledger_api::serve;
 use ledger_api::ledger::Ledger;
 use ledger_store::Catalog;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

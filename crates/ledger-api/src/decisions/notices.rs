@@ -127,20 +127,18 @@ impl<'a> Gathering<'a> {
         let next = Place::start(record.position + 1);
         self.records += 1;
         if let Content::Event { event, outcome, .. } = &record.content {
-            match event.client() {
-                Some(client) => self.changes(record, event, client, &outcome.changes),
-                None => {
-                    let from = self.portion.next.client.clone();
-                    for correction in snapshot.corrections(record.position, from.as_ref())? {
-                        let (client, changes) = correction?;
-                        if self.is_full() {
-                            self.portion.next =
-                                Place { client: Some(client), ..Place::start(record.position) };
-                            return Ok(ControlFlow::Break(()));
-                        }
-                        self.records += 1;
-                        self.changes(record, event, &client, &changes);
+            if let Some(client) = event.client() {
+                self.changes(record, event, client, &outcome.changes);
+            } else {
+                let from = self.portion.next.client.clone();
+                for correction in snapshot.corrections(record.position, from.as_ref())? {
+                    let (client, changes) = correction?;
+                    if self.is_full() {
+                        self.portion.next = Place { client: Some(client), ..Place::start(record.position) };
+                        return Ok(ControlFlow::Break(()));
                     }
+                    self.records += 1;
+                    self.changes(record, event, &client, &changes);
                 }
             }
         }
