@@ -6,6 +6,7 @@
 //!   comes in as an argument.
 //! - [`http`] puts the same questions behind `/v1`, with health and metrics beside them. Its header has the table of
 //!   routes.
+//! - `page` is what a browser is given under `/`; it asks the routes of [`http`] and nothing else.
 //! - [`problem`] has every code that stands in place of an answer.
 //! - [`limits`] has every bound.
 //!
@@ -24,5 +25,6 @@
 pub mod http;
 pub mod ledger;
 pub mod limits;
+mod page;
 pub mod problem;
 pub mod query;

@@ -16,6 +16,7 @@
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/proof` | `appKey` `pinned` `topic` `partition` | a bundle (`application/x-ndjson`), for `verify --bundle` |
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
+//! | `GET /`, `GET /page/{file}` | | the page, where `http.page` is on; it asks the routes above |
 //! | `GET /livez` | | the process answers |
 //! | `GET /readyz` | | every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is |
 //! | `GET /metrics` | | Prometheus text |
@@ -87,6 +88,7 @@ pub use serve::serve;
 
 use crate::ledger::Ledger;
 use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME};
+use crate::page;
 use crate::problem::ProblemKind;
 use crate::query::{
     CheckpointsQuery, CorrectionsQuery, ExplainQuery, InstallationQuery, InstallationsQuery, LogQuery,
@@ -108,6 +110,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// How far a shard may be behind and still count as ready.
     pub ready: ReadyBounds,
+    /// Whether the page is served under `/`.
+    pub page: bool,
 }
 
 impl Default for Options {
@@ -117,6 +121,7 @@ impl Default for Options {
             connections: 1024,
             request_timeout: Duration::from_secs(30),
             ready: ReadyBounds::default(),
+            page: true,
         }
     }
 }
@@ -161,6 +166,7 @@ impl Api {
 
     /// All routes.
     pub fn router(self) -> Router {
+        let page = if self.options.page { page::routes() } else { Router::new() };
         let routes = Router::new()
             .route(InstallationQuery::ROUTE, get(routes::get::<InstallationQuery>))
             .route(TenantQuery::ROUTE, get(routes::get::<TenantQuery>))
@@ -179,6 +185,7 @@ impl Api {
             .route("/livez", get(health::livez))
             .route("/readyz", get(health::readyz))
             .route("/metrics", get(health::metrics))
+            .merge(page)
             .fallback(no_such_route)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self);
