@@ -73,7 +73,6 @@ impl World {
         let output = command.output().unwrap();
         let [written, failed] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         assert!(output.status.success(), "{script}: {written}{failed}");
-        println!("{written}");
         written
     }
 
@@ -97,12 +96,12 @@ fn page_answers_each_of_its_points_to_mouse_keyboard_and_screen_reader() {
         .produce(&world.topic, &[Message::new("wonka.atlassian.net", "{\"type\":\"unheard-of\"}")]);
     world.wait_until_signed();
 
-    world.run("points.mjs", &[]);
-    world.run("walk.mjs", &[]);
-    world.run("token.mjs", &[]);
+    for script in ["points.mjs", "walk.mjs", "token.mjs"] {
+        println!("{}", world.run(script, &[]));
+    }
     world.run("views.mjs", &[&world.shots()]);
     // Figures for a person: the speed of a shared machine fails no test.
-    world.run("speed.mjs", &[&world.scratch.path().join("trace.json")]);
+    println!("{}", world.run("speed.mjs", &[&world.scratch.path().join("trace.json")]));
     world.server.drain();
 }
 

@@ -61,7 +61,7 @@ await point("tenant: realm, product, window, migration, override and anomaly are
   const has = (pattern) => assert.ok(names.some((name) => pattern.test(name)), `${pattern} is not among ${names.join("\n")}`);
   for (const pattern of [/^Realm EU from .* until/, /^Realm DE from .* until now/, /^product EU/, /^AU · \d+ d left: persistence window/, /migration overdue → US/, /override → DE/, /anomaly override-without-url/]) has(pattern);
   assert.ok(await page.locator(".timeline text.windowname").first().innerText().catch(() => page.locator(".timeline text.windowname").first().textContent()));
-  await page.locator(".timeline a", { hasText: /override PIN DE/ }).first().click();
+  await page.locator(".timeline a[aria-label*='override PIN DE']").first().click();
   await page.getByRole("heading", { name: "Record 4: override PIN DE" }).waitFor();
 });
 

@@ -38,7 +38,7 @@ export class History {
 		for (const record of records) {
 			record.ms = parse(record.event.time);
 			record.recordedMs = parse(record.recordedAt);
-			// Records that happened later came earlier. (`late` is also set where only an event of the app did.)
+			// Records that happened later came earlier.
 			record.overtaken = record.ms < this.newest;
 			this.newest = Math.max(this.newest, record.ms);
 			this.records.push(record);
@@ -50,14 +50,13 @@ export class History {
 		this.corrections.push(...corrections);
 	}
 
-	// Of the log: when it begins and ends, in event time and in recorded time.
 	extent() {
-		let [first, last, recordedFirst, recordedLast] = [Infinity, -Infinity, Infinity, -Infinity];
-		for (const { ms, recordedMs } of this.records) {
-			[first, last] = [Math.min(first, ms), Math.max(last, ms)];
-			[recordedFirst, recordedLast] = [Math.min(recordedFirst, recordedMs), Math.max(recordedLast, recordedMs)];
-		}
-		return { first, last, recordedFirst, recordedLast };
+		return { first: this.effective()[0]?.ms, last: this.newest, recordedFirst: this.records[0]?.recordedMs };
+	}
+
+	effective() {
+		if (this.sorted?.length !== this.records.length) this.sorted = [...this.records].sort((a, b) => a.ms - b.ms || a.seq - b.seq);
+		return this.sorted;
 	}
 
 	known(knownAt) {
@@ -66,8 +65,9 @@ export class History {
 
 	// Points of each app in effective order: event time, then arrival.
 	points(knownAt) {
-		const effective = [...this.known(knownAt)].sort((a, b) => a.ms - b.ms || a.seq - b.seq), apps = new Map();
-		for (const record of effective) {
+		const apps = new Map();
+		for (const record of this.effective()) {
+			if (record.recordedMs > knownAt) continue;
 			const changes = record.changes ?? [];
 			const own = record.event.appKey;
 			for (const change of changes) point(apps, change.appKey, record, change);
@@ -100,10 +100,18 @@ export class History {
 	}
 
 	lanes(knownAt) {
-		const apps = this.points(knownAt), doubtful = this.correct(apps, knownAt);
-		const keys = [...apps.keys()].sort();
-		return { lanes: keys.map((app) => laneOf(app, apps.get(app))), doubtful };
+		const made = [knownAt, this.records.length, this.corrections.length, this.repaired.size].join();
+		if (made !== this.made) {
+			const apps = this.points(knownAt), doubtful = this.correct(apps, knownAt);
+			const lanes = [...apps.keys()].sort().map((app) => laneOf(app, apps.get(app)));
+			Object.assign(this, { made, last: { lanes, doubtful } });
+		}
+		return this.last;
 	}
+}
+
+export function titleOf({ record, change }) {
+	return `${eventTitle(record.event)}: ${change ? changeText(change) : "nothing changed"}`;
 }
 
 function point(apps, app, record, change) {
@@ -116,7 +124,7 @@ function laneOf(app, points) {
 	points.forEach(({ record, change, state, doubtful }, at) => {
 		const from = record.ms, to = points[at + 1]?.record.ms ?? Infinity;
 		const [kind, letter] = kindOf(record, change);
-		lane.marks.push({ at: from, seq: record.seq, kind, letter, title: `${eventTitle(record.event)}: ${change ? changeText(change) : "nothing changed"}` });
+		lane.marks.push({ at: from, seq: record.seq, kind, letter, record, change });
 		if (!state) return;
 		const begin = { from, to, seq: record.seq, doubtful };
 		addBar(lane.bars, begin, state);

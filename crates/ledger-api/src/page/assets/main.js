@@ -74,7 +74,7 @@ function tokenView(wrong) {
 	};
 	const element = h("form.card", { submit: take },
 		h("h1", "A token, please"),
-		h("p.soft", "This ledger answers only to those who may ask. The token is kept in this tab's memory, and forgotten when it is closed or loaded again."),
+		h("p.soft", "This ledger answers only to those who may ask. It is kept in the memory of this tab only."),
 		wrong && h("p.note.bad", { role: "alert" }, "That token was refused: unknown, expired, or mistyped."),
 		h("label", "Bearer token", input),
 		h("div", h("button.main", "Go on")));

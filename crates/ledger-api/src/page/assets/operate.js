@@ -69,5 +69,5 @@ export async function operateView(parameters) {
 	};
 	const form = h("form.card", { submit }, h("label", "What", type), fields, h("div.actions", h("button.main", "See what it would change")));
 	draw();
-	return { title, element: [h("h1", title), h("p.soft", "Nothing is sent before you have seen what it would change. It needs the scope operate, and your name is recorded."), form, result] };
+	return { title, element: [h("h1", title), h("p.soft", "Nothing is sent before you have seen what it would change. Your name is recorded."), form, result] };
 }

@@ -11,7 +11,7 @@ import { Timeline, wholeRange } from "./timeline.js";
 import { iso, parse, when } from "./time.js";
 import { changeText, eventTitle, freshnessNote, problemNote, tag } from "./words.js";
 
-const REFRESH_MS = 5000, MOVED_MS = 120;
+const REFRESH_MS = 5000, MOVED_MS = 50;
 
 const LEGEND = [["I", "install"], ["U", "uninstall"], ["M", "migration"], ["O", "override"], ["!", "anomaly"], ["↺", "late or correcting"], ["P", "product moved"], ["D", "data located"], ["L", "link"], ["S", "subscription"], ["12", "so many records: zoom in"]];
 
@@ -46,7 +46,7 @@ class TenantPage {
 
 	element() {
 		const letters = h("ul.legend", { label: "Letters of the marks" }, LEGEND.map(([letter, name]) => h("li", h("b", letter), ` ${name}`)),
-			h("li", h("b", "▨"), " hatched: a window in which it would come back"), h("li", h("b", "┆"), " dotted: now"));
+			h("li", "hatched: a window in which it would come back"), h("li", "dotted: now"));
 		return [
 			h("div.head", h("h1", this.client), h("div", { class: "actions noprint" },
 				h("a.button", { href: href(["tenant", this.client, "statement"]) }, "Statement"),

@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 
 export const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const stored = localStorage.getItem("zone");
+const offsets = new Map();
 let zone = "UTC", parts;
 
 function formatter(timeZone) {
@@ -16,6 +17,7 @@ export function setZone(name) {
 	try {
 		parts = formatter(name);
 		zone = name;
+		offsets.clear();
 		localStorage.setItem("zone", name);
 	} catch {
 		setZone("UTC");
@@ -42,33 +44,42 @@ export function iso(ms) {
 	return new Date(Math.round(ms)).toISOString();
 }
 
-function fields(ms) {
-	const found = {};
-	for (const { type, value } of parts.formatToParts(ms)) found[type] = value;
-	return found;
+function offsetAt(ms) {
+	const f = {};
+	for (const { type, value } of parts.formatToParts(ms)) f[type] = value;
+	return Date.UTC(+f.year, f.month - 1, +f.day, +f.hour, +f.minute, +f.second) - Math.floor(ms / 1000) * 1000;
+}
+
+// The zone's distance from UTC. Asking costs, so it is kept for each day on which it does not change.
+function offset(ms) {
+	if (zone === "UTC") return 0;
+	const day = Math.floor(ms / DAY);
+	let known = offsets.get(day);
+	if (known === undefined) {
+		const [first, last] = [offsetAt(day * DAY), offsetAt((day + 1) * DAY - 1)];
+		offsets.set(day, known = first === last ? first : NaN);
+	}
+	return Number.isNaN(known) ? offsetAt(ms) : known;
 }
 
 // Wall clock of the zone, as milliseconds as if it were UTC.
 export function wall(ms) {
-	const f = fields(ms);
-	return Date.UTC(+f.year, f.month - 1, +f.day, +f.hour, +f.minute, +f.second);
+	return Math.floor(ms / 1000) * 1000 + offset(ms);
 }
 
 // The instant at which the zone's wall clock shows this. An hour that is skipped becomes the next one.
 export function fromWall(clock) {
 	let ms = clock;
-	for (let round = 0; round < 2; round++) ms = clock - (wall(ms) - Math.floor(ms / 1000) * 1000);
+	for (let round = 0; round < 2; round++) ms = clock - offset(ms);
 	return ms;
 }
 
 export function show(ms) {
-	const f = fields(ms);
-	return `${f.year}-${f.month}-${f.day} ${f.hour}:${f.minute}:${f.second}`;
+	return new Date(wall(ms)).toISOString().slice(0, 19).replace("T", " ");
 }
 
 export function showShort(ms) {
-	const f = fields(ms);
-	return `${f.year}-${f.month}-${f.day} ${f.hour}:${f.minute}`;
+	return show(ms).slice(0, 16);
 }
 
 export function when(given, short) {

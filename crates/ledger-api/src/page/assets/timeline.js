@@ -1,9 +1,10 @@
 // The lanes as SVG: every bar and mark is a link with a name. Arrow keys walk, plus and minus zoom, Shift with arrows pans.
 
 import { debounced, h, replace, s } from "./dom.js";
+import { titleOf } from "./history.js";
 import { recordHref } from "./route.js";
 import { DAY, MINUTE, duration, show, showShort, ticks } from "./time.js";
-import { realmClass } from "./words.js";
+import { colour } from "./words.js";
 
 const TITLE = 20, MARKS = 20, BAR = 26, PRODUCT = 15, SPAN = 17, GAP = 16, AXIS = 26;
 const MARK_WIDTH = 23, SMALLEST = 3, CLOSEST = 10 * MINUTE;
@@ -13,6 +14,7 @@ export class Timeline {
 	constructor(client, { onRange, parameters }) {
 		Object.assign(this, { client, onRange, parameters, lanes: [], now: Date.now(), width: 0, rows: [] });
 		this.svg = s("svg", { role: "group", label: "Timeline. Arrow keys walk along the records and bars, Enter opens one, plus and minus zoom, Shift with arrows moves in time." });
+		this.hatches = hatches();
 		this.hint = h("p.hint.small.soft");
 		const button = (text, name, run) => h("button", { type: "button", label: name, title: name, click: run }, text);
 		this.controls = h("div.actions", button("−", "Zoom out", () => this.zoom(2)), button("+", "Zoom in", () => this.zoom(0.5)),
@@ -87,7 +89,7 @@ export class Timeline {
 		});
 		this.svg.setAttribute("viewBox", `0 0 ${this.width} ${y}`);
 		this.svg.setAttribute("height", y);
-		replace(this.svg, hatches(), this.axis(y), drawn, this.lines(y));
+		replace(this.svg, this.hatches, this.axis(y), drawn, this.lines(y));
 		const all = this.rows.flat(), found = all.find((link) => link.dataset.key === (focused ?? this.lastKey));
 		(found ?? all[0])?.setAttribute("tabindex", "0");
 		if (focused !== undefined) (found ?? all[0])?.focus({ preventScroll: true });
@@ -97,8 +99,8 @@ export class Timeline {
 		const { from, to } = this.range;
 		const marks = ticks(from, to, Math.max(2, Math.floor(this.width / 110)));
 		return s("g", { class: "axis", "aria-hidden": "true" }, marks.map(([at, text]) => {
-			const x = this.x(at), nearEnd = x > this.width - 70;
-			return [s("line", { x1: x, x2: x, y1: 18, y2: height }), s("text", { x: nearEnd ? x - 4 : x + 4, y: 13, "text-anchor": nearEnd ? "end" : "start" }, text)];
+			const x = this.x(at);
+			return [s("line", { x1: x, x2: x, y1: 18, y2: height }), x < this.width - 70 && s("text", { x: x + 4, y: 13 }, text)];
 		}));
 	}
 
@@ -128,7 +130,7 @@ export class Timeline {
 	}
 
 	link(key, name, to, attributes, ...inside) {
-		return s("a", { href: to, label: name, "data-key": key, tabindex: "-1", ...attributes }, s("title", {}, name), inside);
+		return s("a", { href: to, label: name, "data-key": key, tabindex: "-1", ...attributes }, inside);
 	}
 
 	record(seq) {
@@ -147,7 +149,7 @@ export class Timeline {
 	}
 
 	mark(app, { x, marks: [mark] }, y) {
-		return this.link(`${app} m ${mark.seq}`, `${showShort(mark.at)}, record ${mark.seq}, ${mark.title}`, this.record(mark.seq), { class: `mark ${mark.kind}` },
+		return this.link(`${app} m ${mark.seq}`, `${showShort(mark.at)}, record ${mark.seq}, ${titleOf(mark)}`, this.record(mark.seq), { class: `mark ${mark.kind}` },
 			s("circle", { class: "dot", cx: x, cy: y + 9, r: 7.5 }), s("text", { x, y: y + 12.6 }, mark.letter));
 	}
 
@@ -222,14 +224,14 @@ export class Timeline {
 		const text = (label, name) => width > label.length * 7.5 + 6 && this.words(name, x, y + 15.5, label);
 		if (kind === "installed") {
 			const name = `Realm ${realm ?? "unknown"} from ${showShort(from)} ${this.until(to)}.${doubt}`;
-			return this.link(`${app} b ${seq}`, name, this.record(seq), {}, s("rect", { class: `seg ${realm ? realmClass(realm) : "unknown"} ${doubtful ? "doubtful" : ""}`, x, y, width, height, rx: 3 }),
+			return this.link(`${app} b ${seq}`, name, this.record(seq), {}, s("rect", { class: `seg ${realm ? "realm" : "unknown"} ${doubtful ? "doubtful" : ""}`, colour: realm && colour(realm), x, y, width, height, rx: 3 }),
 				text(realm ?? "?", realm ? "onbar" : ""));
 		}
 		const left = end === Infinity ? "without end" : this.now < end && to >= this.now ? `${duration(end - this.now)} left` : `${duration(end - from)} window`;
 		const label = `${realm ?? "?"} · ${left}`, longest = [label, left, realm ?? "?"].find((text) => width > text.length * 7 + 8);
 		const name = `${label}: persistence window, opened ${showShort(from)}, ${end === Infinity ? "without end" : `until ${show(end)}`}.${doubt}`;
 		return this.link(`${app} b ${seq}`, name, this.record(seq), { class: "window" },
-			s("rect", { class: "seg", x, y, width, height, rx: 3, fill: realm ? `url(#hatch-${realmClass(realm)})` : "none" }),
+			s("rect", { class: "seg", x, y, width, height, rx: 3, fill: realm ? `url(#hatch${colour(realm)})` : "none" }),
 			longest && this.words("windowname", x, y + 15.5, longest));
 	}
 
@@ -238,7 +240,7 @@ export class Timeline {
 		const draw = ({ realm, seq, from, to }, x, width) => {
 			const label = width > 95 ? `product ${realm}` : realm;
 			const name = `product ${realm} from ${showShort(from)} ${this.until(to)}`;
-			return this.link(`${app} p ${seq}`, name, this.record(seq), {}, s("rect", { class: `seg ${realmClass(realm)}`, x, y: y + 9, width, height: 5, rx: 2 }),
+			return this.link(`${app} p ${seq}`, name, this.record(seq), {}, s("rect", { class: "seg realm", colour: colour(realm), x, y: y + 9, width, height: 5, rx: 2 }),
 				width > label.length * 6.2 + 4 && this.words("rowname", x, y + 7, label));
 		};
 		return this.pieces(open, draw, (narrow) => this.many(app, narrow, y + 9, 5, "product realms"));
@@ -247,11 +249,11 @@ export class Timeline {
 	spans({ app, spans }, kind, y) {
 		const open = this.open(spans.filter((span) => span.kind === kind));
 		const draw = ({ realm, seq, from, to, phase, overdue }, x, width) => {
-			const word = kind === "migration" ? `migration ${overdue ? "overdue" : (phase ?? "").toLowerCase()}` : "override";
-			const label = `${word}${realm ? ` → ${realm}` : ""}`;
+			const target = realm ? ` → ${realm}` : "", word = kind === "migration" ? (overdue ? "overdue" : (phase ?? "").toLowerCase()) : "";
+			const label = `${kind} ${word}`.trim() + target, longest = [label, word + target].find((text) => width > text.length * 6.3 + 6);
 			const name = `${label}, from ${showShort(from)} ${this.until(to)}`;
 			return this.link(`${app} ${kind} ${seq}`, name, this.record(seq), {}, s("rect", { class: `span ${kind} ${overdue ? "overdue" : ""}`, x, y: y + 2, width, height: SPAN - 3, rx: 3 }),
-				width > label.length * 6.3 && this.words("rowname", x, y + 12.5, label));
+				longest && this.words("rowname", x, y + 12.5, longest));
 		};
 		return this.pieces(open, draw, (narrow) => this.many(app, narrow, y + 2, SPAN - 3, `${kind}s`));
 	}
@@ -334,16 +336,16 @@ export class Timeline {
 
 // One hatched pattern for each colour.
 function hatches() {
-	return s("defs", {}, Array.from({ length: 13 }, (_, at) => s("pattern", { id: `hatch-realm${at}`, width: 8, height: 8, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
-		s("rect", { class: `realm${at}`, width: 3, height: 8 }))));
+	return s("defs", {}, Array.from({ length: 13 }, (_, at) => s("pattern", { id: `hatch${at}`, width: 8, height: 8, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
+		s("rect", { class: "realm", colour: at, width: 3, height: 8 }))));
 }
 
 // Everything there is, up to now and to the end of windows that are open, with room at both ends.
 export function wholeRange(lanes, { first, last }, now) {
 	let end = Math.max(last, now);
 	for (const { bars } of lanes) {
-		const window = bars.at(-1);
-		if (window?.kind === "window" && window.end !== Infinity && window.end > now) end = Math.max(end, Math.min(window.end, now + 400 * DAY));
+		const window = bars.findLast((bar) => bar.kind === "window");
+		if (window && window.end !== Infinity && window.end > now) end = Math.max(end, Math.min(window.end, now + 400 * DAY));
 	}
 	const from = Number.isFinite(first) ? first : now - DAY, pad = Math.max((end - from) * 0.03, DAY / 24);
 	return { from: from - pad, to: end + pad };

@@ -52,7 +52,7 @@ export function verifyView() {
 	};
 	const element = [
 		h("h1", "Verify a bundle"),
-		h("p.soft", "A bundle proves that these are all records of a client key, unchanged, to everyone who has the verifier key of the log. It is checked in this browser: nothing leaves it."),
+		h("p.soft", "A bundle proves that these are all records of a client key, unchanged. It is checked in this browser: nothing leaves it."),
 		h("form.card", { submit }, drop,
 			h("label", { for: "keys" }, "Verifier keys, one a line"), keys,
 			h("label", { for: "expected" }, "Client key that was asked for (optional)"), client,

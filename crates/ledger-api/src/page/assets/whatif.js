@@ -51,7 +51,7 @@ function gapsCard({ gaps }) {
 	const quantile = (name, value) => [fact(name, `${value.toFixed(1)} days`)];
 	const rows = gaps.bins.map((bin, at) => ({ name: binName(gaps.bins, at), count: bin.count })).filter((row) => row.count > 0);
 	const columns = [column("From uninstall to reinstall", (row) => row.name), column("Reinstalls", (row) => row.count, undefined, number)];
-	return h("section.card", { label: "Gaps" }, h("h2", "How long until the reinstall"), histogram(gaps),
+	return h("section.card", { label: "Gaps" }, h("h2", "How long until the reinstall"), h("div.scroll", { tabindex: 0, role: "region", label: "Histogram" }, histogram(gaps)),
 		h("div.cards", table(columns, rows, { caption: "Gaps" }), h("dl", quantile("Half within", gaps.p50Days), quantile("90 % within", gaps.p90Days), quantile("99 % within", gaps.p99Days), quantile("Longest", gaps.maxDays))));
 }
 

@@ -6,17 +6,16 @@ import { duration, parse, when } from "./time.js";
 // Colours never stand alone: each bar and chip has its letters.
 const REALM_COLOURS = { US: 0, EU: 1, AU: 2, DE: 3, CA: 4, GB: 5, IN: 6, SG: 7, CH: 8, JP: 9, KR: 10, BR: 11, GLOBAL: 12 };
 
-export function realmClass(realm) {
-	if (realm in REALM_COLOURS) return `realm${REALM_COLOURS[realm]}`;
+export function colour(realm) {
+	if (realm in REALM_COLOURS) return REALM_COLOURS[realm];
 	let hash = 7;
 	for (const c of realm) hash = (hash * 31 + c.charCodeAt(0)) % 12;
-	return `realm${hash}`;
+	return hash;
 }
 
 export function chip(realm, big) {
-	const size = big ? " big" : "";
-	if (!realm) return h("span", { class: `chip none${size}` }, "unknown");
-	return h("span", { class: `chip ${realmClass(realm)}${size}` }, realm);
+	const size = big ? ".big" : "";
+	return realm ? h(`span.chip.realm${size}`, { colour: colour(realm) }, realm) : h(`span.chip.none${size}`, "unknown");
 }
 
 export function tag(text, kind) {
