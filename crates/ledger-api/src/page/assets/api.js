@@ -41,14 +41,16 @@ function target(path, parameters) {
 
 async function send(path, parameters, { accept = "application/json", body, signal } = {}) {
 	const headers = { Accept: accept };
-	if (token) headers.Authorization = `Bearer ${token}`;
+	const used = token;
+	if (used) headers.Authorization = `Bearer ${used}`;
 	if (body !== undefined) headers["Content-Type"] = "application/json";
 	const response = await fetch(target(path, parameters), {
 		headers, signal, cache: "no-store", credentials: "omit", redirect: "error", referrerPolicy: "no-referrer",
 		method: body === undefined ? "GET" : "POST",
 		body: body === undefined ? undefined : JSON.stringify(body),
 	});
-	if (response.status === 401) askForToken(hasToken());
+	// Of questions that were asked at once, the first that is refused asks.
+	if (response.status === 401 && used === token) askForToken(used !== "");
 	return response;
 }
 

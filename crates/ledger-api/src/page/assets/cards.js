@@ -12,7 +12,7 @@ const OPENED_UP_TO = 2;
 const FACTS = [
 	["Realm", (i) => i.pinnedRealm, (i) => [chip(i.pinnedRealm), i.pinnedSince && [" since ", when(i.pinnedSince)]]],
 	["Status", (i) => `${i.status} ${i.enabled}`, (i) => `${STATUS[i.status]}${i.status === "INSTALLED" && !i.enabled ? ", disabled" : ""}`],
-	["Known", (i) => i.pinnedBy, (i) => PINNED_BY[i.pinnedBy] ?? "not at all: no hook told where it was called"],
+	["Known", (i) => i.pinnedBy, (i) => PINNED_BY[i.pinnedBy] ?? "not at all"],
 	["Window", (i) => `${i.window?.start} ${i.window?.end} ${i.window?.state}`, (i) => i.window && [windowText(i.window), ` (policy: ${policyName(i.window.policy)})`]],
 	["Product", (i) => i.productRealm, (i) => i.productRealm && [chip(i.productRealm), i.drift && [" ", tag(`drift: it would put the app in ${i.alignedRealm}`, "warn")]]],
 	["Data", (i) => i.dataRealm, (i) => i.dataRealm && [chip(i.dataRealm), i.splitBrain && [" ", tag("split brain", "bad")]]],

@@ -25,7 +25,7 @@ function part(title, rows, columns) {
 }
 
 export async function lineageView(navigation) {
-	const element = [navigation, h("h1", "Lineage"), h("p.soft", "Two client keys with one app that share a site, an entitlement or an installation. Proposals are never applied by themselves.")];
+	const element = [navigation, h("h1", "Lineage"), h("p.soft", "Two client keys with one app that share a site, an entitlement or an installation.")];
 	try {
 		const answer = await ask("/v1/lineage");
 		element.push(part("Proposals", answer.proposals ?? [], PROPOSED), part("Known links", answer.links ?? answer.known ?? [], KNOWN));

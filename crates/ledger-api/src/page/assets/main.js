@@ -37,7 +37,7 @@ function viewOf({ segments, parameters }) {
 }
 
 function unknownView() {
-	return { title: "Not a page", element: [h("h1", "Not a page"), h("p.note.bad", "There is no such view. ", link("#/", "Back to the start"))] };
+	return { title: "Not a page", element: [h("h1", "Not a page"), h("p.note.bad", link("#/", "Back to the start"))] };
 }
 
 async function show(focus = true) {

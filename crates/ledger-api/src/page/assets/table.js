@@ -33,7 +33,7 @@ export class VirtualTable {
 			if (width) th.style.width = width;
 			return th;
 		});
-		this.inner = h("table", h("caption.unseen", caption), h("thead", h("tr", head)), this.body);
+		this.inner = h("table", h("thead", h("tr", head)), this.body);
 		this.element = h("div.virtual", { tabindex: 0, role: "region", label: caption, scroll: () => this.schedule() }, this.inner);
 	}
 

@@ -136,7 +136,7 @@ class TenantPage {
 		this.asOf.span(extent);
 		this.markOverdue(lanes);
 		const all = wholeRange(lanes, extent, now), { from, to } = this.range;
-		this.timeline.show(lanes, { all, range: from < to ? { from, to } : undefined, at, knownAt, now });
+		this.timeline.show(lanes, { all, range: from < to ? { from, to } : undefined, at, now });
 		const rows = this.history.known(knownAt).filter((record) => at === undefined || record.ms <= at);
 		this.rows.show(rows);
 		if (!this.logFailed) replace(this.count, `${rows.length.toLocaleString("en")} records, in the order of arrival`);

@@ -10,7 +10,7 @@ const TITLE = 20, MARKS = 20, BAR = 26, PRODUCT = 15, SPAN = 17, GAP = 16, AXIS 
 const MARK_WIDTH = 23, SMALLEST = 3, CLOSEST = 10 * MINUTE;
 
 export class Timeline {
-	// `onRange` is told what is seen, `onOpen` of the record that has the focus.
+	// `onRange` is told what is seen.
 	constructor(client, { onRange, parameters }) {
 		Object.assign(this, { client, onRange, parameters, lanes: [], now: Date.now(), width: 0, rows: [] });
 		this.svg = s("svg", { role: "group", label: "Timeline. Arrow keys walk along the records and bars, Enter opens one, plus and minus zoom, Shift with arrows moves in time." });
@@ -37,9 +37,11 @@ export class Timeline {
 		this.observer.disconnect();
 	}
 
-	show(lanes, { all, range, at, knownAt, now }) {
-		Object.assign(this, { lanes, all, at, knownAt, now });
-		this.range ??= range ?? all;
+	show(lanes, { all, range, at, now }) {
+		// Who sees everything goes on seeing everything when there is more.
+		const follows = this.range ? this.isAll() : !range;
+		Object.assign(this, { lanes, all, at, now });
+		this.range = follows ? all : (this.range ?? range);
 		this.schedule();
 	}
 

@@ -99,7 +99,7 @@ export function whatIfView(parameters) {
 		const given = new FormData(form), own = given.get("days").split(/[\s,]+/).filter(Boolean).map((count) => `days:${count}`);
 		const keys = [...given.getAll("policy"), ...own], policies = keys.map(policyOf);
 		keep({ policies: keys.join(","), appKey: given.get("appKey"), from: given.get("from"), to: given.get("to") });
-		if (!policies.length || policies.includes(undefined)) return replace(result, h("p.note.warn", { role: "alert" }, "Choose at least one policy; days are whole numbers."));
+		if (!policies.length || policies.includes(undefined)) return replace(result, h("p.note.warn", { role: "alert" }, "Choose a policy; days are whole numbers."));
 		wait.hidden = false;
 		try {
 			const text = (name) => given.get(name) || undefined;
