@@ -4,10 +4,11 @@
 // history, but for what a later-recorded event corrected: those states are asked for again (`doubtful`, `repair`), and
 // until they are answered, or where there are too many, they are shown as doubtful.
 
-import { parse } from "./time.js";
+import { ask, lines, path } from "./api.js";
+import { iso, parse } from "./time.js";
 import { changeText, eventTitle } from "./words.js";
 
-export const REPAIRS_MOST = 60;
+const REPAIRS_MOST = 60;
 
 const KINDS = [
 	["anomaly", "!", (event, change) => change?.anomalies?.length],
@@ -45,9 +46,19 @@ export class History {
 		}
 	}
 
-	addCorrections(corrections) {
-		for (const correction of corrections) correction.recordedMs = parse(correction.recordedAt);
-		this.corrections.push(...corrections);
+	// The log from where it ended last, and the corrections.
+	async load(client, signal, onPart) {
+		const of = path`/v1/tenants/${client}`, fromSeq = (this.records.at(-1)?.seq ?? 0) + 1;
+		for await (const objects of lines(`${of}/log`, { fromSeq }, { signal })) {
+			this.add(objects.filter((object) => object.seq));
+			onPart?.();
+		}
+		let next = (this.corrections.at(-1)?.position ?? -1) + 1;
+		do {
+			const { corrections, nextPosition } = await ask(`${of}/corrections`, { fromPosition: next, limit: 1000 }, { signal });
+			for (const correction of corrections) this.corrections.push({ ...correction, recordedMs: parse(correction.recordedAt) });
+			next = nextPosition;
+		} while (next !== undefined);
 	}
 
 	extent() {
@@ -95,8 +106,14 @@ export class History {
 		return doubtful;
 	}
 
-	repair(app, ms, knownAt, state) {
-		this.repaired.set(`${app} ${ms} ${knownAt ?? ""}`, state);
+	// Asks for states that a later event corrected, so many and no more.
+	async settle(client, doubtful, knownAt, signal) {
+		const wanted = new Map(doubtful.slice(-REPAIRS_MOST).map((point) => [`${point.app} ${point.record.ms} ${knownAt ?? ""}`, point]));
+		const one = async ([key, { app, record }]) => {
+			const asked = { at: iso(record.ms), knownAt: knownAt && iso(knownAt) };
+			this.repaired.set(key, (await ask(path`/v1/tenants/${client}/apps/${app}`, asked, { signal })).installation);
+		};
+		return (await Promise.allSettled([...wanted].map(one))).some(({ status }) => status === "fulfilled");
 	}
 
 	lanes(knownAt) {

@@ -1,19 +1,20 @@
 // A statement for a customer, made to be printed: where the data of each app is and was, and what that rests on.
 
-import { ask, lines, path } from "./api.js";
+import { ask, path } from "./api.js";
 import { fact, h, link } from "./dom.js";
 import { History } from "./history.js";
 import { tenantHref } from "./route.js";
 import { table } from "./table.js";
 import { when, zoneName } from "./time.js";
-import { PINNED_BY, STATUS, chip, freshnessNote, windowText } from "./words.js";
+import { PINNED_BY, STATUS, chip, freshnessNote, problemNote, windowText } from "./words.js";
 
 const NAMES = { installed: "installed", window: "uninstalled, window open", gone: "uninstalled" };
+const untilOf = ({ kind, to }) => (to < Date.now() ? when(to) : kind === "window" && to < Infinity ? [when(to), ", if it stays uninstalled"] : "today");
 const PAST = [
 	{ name: "Realm", cell: (bar) => chip(bar.realm) },
 	{ name: "State", cell: (bar) => NAMES[bar.kind] },
 	{ name: "From", cell: (bar) => when(bar.from) },
-	{ name: "Until", cell: (bar) => (bar.to === Infinity || bar.to > Date.now() ? "today" : when(bar.to)) },
+	{ name: "Until", cell: untilOf },
 	{ name: "Record", number: true, cell: (bar) => bar.seq },
 ];
 
@@ -23,14 +24,14 @@ function appSection(installation, lane) {
 	return h("section.card", h("div.head", h("h2", appKey), chip(pinnedRealm, true)),
 		h("dl", fact("Pinned to", chip(pinnedRealm), pinnedSince && [" since ", when(pinnedSince)], pinnedBy && ` (${PINNED_BY[pinnedBy]})`), fact("Status", STATUS[status]), fact("It stays there", until),
 			productRealm && [fact("Product", chip(productRealm))], dataRealm && [fact("Data, as the partner located it", chip(dataRealm))]),
-		lane && [h("h3", "Where it was"), lane.bars.some((bar) => bar.doubtful) && h("p.small", "Some of these were corrected by events that came later; the records tell which."), table(PAST, lane.bars, { caption: `Where ${appKey} was` })]);
+		lane instanceof Error ? problemNote(lane) : lane && [h("h3", "Where it was"), lane.bars.some((bar) => bar.doubtful) && h("p.small", "Some of these were corrected by events that came later; the records tell which."), table(PAST, lane.bars.filter((bar) => bar.from < Date.now()), { caption: `Where ${appKey} was` })]);
 }
 
 async function historyOf(client) {
 	const history = new History();
-	for await (const objects of lines(path`/v1/tenants/${client}/log`)) history.add(objects.filter((object) => object.seq));
-	const { corrections } = await ask(path`/v1/tenants/${client}/corrections`, { limit: 1000 });
-	history.addCorrections(corrections);
+	await history.load(client);
+	const { doubtful } = history.lanes();
+	if (doubtful.length) await history.settle(client, doubtful);
 	return history.lanes().lanes;
 }
 
@@ -40,14 +41,14 @@ function restsOn(checkpoint, shard) {
 }
 
 export async function statementView(client) {
-	const [{ installations, freshness }, { checkpoints }, lanes] = await Promise.all([
-		ask(path`/v1/tenants/${client}`), ask("/v1/checkpoints").catch(() => ({ checkpoints: [] })), historyOf(client).catch(() => [])]);
-	const [shard] = freshness, checkpoint = checkpoints.find((one) => one.topic === shard.topic && one.partition === shard.partition);
+	const [{ installations, freshness }, signed, lanes] = await Promise.all([
+		ask(path`/v1/tenants/${client}`), ask("/v1/checkpoints").catch((failed) => ({ failed })), historyOf(client).catch((failed) => ({ failed }))]);
+	const [shard] = freshness, checkpoint = signed.checkpoints?.find((one) => one.topic === shard.topic && one.partition === shard.partition);
 	const element = h("article", { class: "sheet" },
 		h("div.head", h("h1", "Statement of data residency"), h("button.main.noprint", { type: "button", click: () => print() }, "Print")),
 		h("dl", fact("Customer (client key)", link(tenantHref(client), client)), fact("Made at", when(Date.now()), ` (times are in ${zoneName()})`)),
 		freshnessNote(freshness),
-		installations.length ? installations.map((one) => appSection(one, lanes.find((lane) => lane.app === one.appKey))) : h("p", "No app of this ledger is known there."),
-		h("section.card", h("h2", "What this rests on"), restsOn(checkpoint, shard), h("p.small", "Whoever has this log's verifier key can check all records of this client key without this server: realm-ledger prove, realm-ledger verify.")));
+		installations.length ? installations.map((one) => appSection(one, lanes.failed ?? lanes.find((lane) => lane.app === one.appKey))) : h("p", "No app of this ledger is known there."),
+		h("section.card", h("h2", "What this rests on"), signed.failed ? problemNote(signed.failed) : restsOn(checkpoint, shard), h("p.small", "Whoever has this log's verifier key can check all records of this client key without this server: realm-ledger prove, realm-ledger verify.")));
 	return { title: `Statement of ${client}`, element };
 }

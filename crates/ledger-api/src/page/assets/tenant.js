@@ -4,7 +4,7 @@ import { ask, lines, path } from "./api.js";
 import { AsOf } from "./asof.js";
 import { Cards } from "./cards.js";
 import { debounced, download, h, link, replace } from "./dom.js";
-import { History, REPAIRS_MOST } from "./history.js";
+import { History } from "./history.js";
 import { current, href, keep, recordHref, tenantHref } from "./route.js";
 import { VirtualTable } from "./table.js";
 import { Timeline, wholeRange } from "./timeline.js";
@@ -99,34 +99,16 @@ class TenantPage {
 	}
 
 	async loadLog() {
-		const log = path`/v1/tenants/${this.client}/log`;
-		const options = { signal: this.abort.signal };
 		let drawn = 0;
 		try {
-			const from = this.history.records.at(-1)?.seq ?? 0;
-			for await (const objects of lines(log, { fromSeq: from + 1 }, options)) {
-				this.history.add(objects.filter((object) => object.seq));
-				// The first piece is shown at once, the rest when it is there.
-				if (!drawn++) this.drawHistory();
-			}
-			await this.loadCorrections(options);
+			// The first piece is shown at once, the rest when it is there.
+			await this.history.load(this.client, this.abort.signal, () => drawn++ || this.drawHistory());
 			this.drawHistory();
 		} catch (failed) {
 			if (failed.name === "AbortError") return;
 			this.logFailed = true;
-			const text = failed.code === "scope-missing" ? "The history needs a token with the scope audit." : failed.message;
-			replace(this.count, h("span.note.bad", text));
+			replace(this.count, problemNote(failed));
 		}
-	}
-
-	async loadCorrections(options) {
-		let fromPosition = this.nextCorrection ?? 0;
-		do {
-			const { corrections, nextPosition } = await ask(path`/v1/tenants/${this.client}/corrections`, { fromPosition, limit: 1000 }, options);
-			this.history.addCorrections(corrections);
-			if (corrections.length) this.nextCorrection = corrections.at(-1).position + 1;
-			fromPosition = nextPosition;
-		} while (fromPosition !== undefined);
 	}
 
 	drawHistory() {
@@ -150,19 +132,12 @@ class TenantPage {
 		}
 	}
 
-	// States that a later event corrected are asked for again, so many and no more.
 	async settle(doubtful, knownAt) {
 		if (!doubtful.length || this.settling) return;
 		this.settling = true;
-		const wanted = [...new Map(doubtful.slice(-REPAIRS_MOST).map((point) => [`${point.app} ${point.record.ms}`, point])).values()];
-		const one = async ({ app, record }) => {
-			const asked = { at: iso(record.ms), knownAt: knownAt === undefined ? undefined : iso(knownAt) };
-			const { installation } = await ask(path`/v1/tenants/${this.client}/apps/${app}`, asked, { signal: this.abort.signal });
-			this.history.repair(app, record.ms, knownAt, installation);
-		};
-		const settled = await Promise.allSettled(wanted.map(one));
+		const settled = await this.history.settle(this.client, doubtful, knownAt, this.abort.signal);
 		this.settling = false;
-		if (settled.some((result) => result.status === "fulfilled")) this.drawHistory();
+		if (settled) this.drawHistory();
 	}
 
 	async downloadLog() {

@@ -104,7 +104,7 @@ export function whatIfView(parameters) {
 		try {
 			const text = (name) => given.get(name) || undefined;
 			const found = await run({ policies, appKey: text("appKey"), from: text("from"), to: text("to"), differences: true }, wait, abort.signal);
-			replace(result, h("div.results", freshnessNote(found.freshness), h("section.card", h("div.head", h("h2", "Reinstalls"), h("div.actions", exportButtons("what-if-policies", REPORT, () => found.reports))), table(REPORT, found.reports, { caption: "Policies" })),
+			replace(result, h("div.results", freshnessNote(found.freshness), h("section.card", h("h2", "Reinstalls"), table(REPORT, found.reports, { caption: "Policies" })),
 				found.reports[0] && gapsCard(found.reports[0]), differencesCard(found.differences, found.more)));
 		} catch (failed) {
 			if (failed.name !== "AbortError") replace(result, problemNote(failed));
