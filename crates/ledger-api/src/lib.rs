@@ -10,6 +10,7 @@
 //! - [`grpc`] answers them as the service of `proto/`, through the same limits, by the descriptors in [`proto`].
 //! - [`fn@serve`] opens both on one listener.
 //! - [`backup`](mod@backup): what a backup of a running server is asked with, and answers.
+//! - `page` is what a browser is given under `/`; it asks the routes of [`http`] and nothing else.
 //! - [`problem`] has every code that stands in place of an answer.
 //! - [`limits`] has every bound.
 //!
@@ -33,6 +34,7 @@ pub mod http;
 pub mod ledger;
 pub mod limits;
 mod openapi;
+mod page;
 pub mod problem;
 mod proto;
 pub mod query;

@@ -18,6 +18,7 @@
 //! | `GET /v1/tenants/{clientKey}/proof` | `appKey` `pinned` `topic` `partition` | a bundle (`application/x-ndjson`), for `verify --bundle` |
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
 //! | `POST /v1/backups` | body: nothing, or `{"keep": 7}` | lines: `{"progress": …}` now and then, then `{"backup": …}` |
+//! | `GET /`, `GET /page/{file}` | | the page, where `http.page` is on; it asks the routes above |
 //! | `GET /livez` | | the process answers |
 //! | `GET /readyz` | | every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is |
 //! | `GET /metrics` | | Prometheus text |
@@ -124,6 +125,7 @@ use crate::backup::MakeBackup;
 use crate::decisions::Decisions;
 use crate::ledger::Ledger;
 use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME, SubscriptionBounds};
+use crate::page;
 use crate::problem::ProblemKind;
 use crate::query::{
     CheckpointsQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery, InstallationsQuery,
@@ -145,6 +147,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// How far a shard may be behind and still count as ready.
     pub ready: ReadyBounds,
+    /// Whether the page is served under `/`.
+    pub page: bool,
 }
 
 impl Default for Options {
@@ -154,6 +158,7 @@ impl Default for Options {
             connections: 1024,
             request_timeout: Duration::from_secs(30),
             ready: ReadyBounds::default(),
+            page: true,
         }
     }
 }
@@ -249,6 +254,7 @@ impl Api {
 
     /// All routes, and more behind the same limits.
     pub(crate) fn router(self, more: Router) -> Router {
+        let page = if self.options.page { page::routes() } else { Router::new() };
         let routes = Router::new()
             .route(InstallationQuery::ROUTE, get(routes::get::<InstallationQuery>))
             .route(TenantQuery::ROUTE, get(routes::get::<TenantQuery>))
@@ -270,6 +276,7 @@ impl Api {
             .route("/readyz", get(health::readyz))
             .route("/metrics", get(health::metrics))
             .route("/openapi.json", get(openapi))
+            .merge(page)
             .fallback(no_such_route)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self)

@@ -103,6 +103,7 @@ pub(super) const SETTINGS: &[SettingRow] = &[
     setting("http.request_timeout", |config| SettingSlot::Duration(&mut config.http.options.request_timeout)),
     setting("http.ready_lag_events", |config| SettingSlot::Number(&mut config.http.options.ready.lag_events)),
     setting("http.ready_lag", |config| SettingSlot::Seconds(&mut config.http.options.ready.lag_seconds)),
+    setting("http.page", |config| SettingSlot::Switch(&mut config.http.options.page)),
     setting("backup.dir", |config| SettingSlot::OptionalPath(&mut config.backup_dir)),
     setting("log.level", |config| SettingSlot::Text(&mut config.log.level)),
     setting("log.format", |config| SettingSlot::Word(&mut config.log.format, &["auto", "text", "json"])),

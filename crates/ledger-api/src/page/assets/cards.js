@@ -1,0 +1,93 @@
+// One card for each installation: where it is, since when, until when; and what is known now where that is another thing.
+
+import { fact, h, link, replace } from "./dom.js";
+import { whyOf } from "./explain.js";
+import { href, tenantHref } from "./route.js";
+import { when } from "./time.js";
+import { PINNED_BY, STATUS, chip, policyName, problemNote, tag, windowText } from "./words.js";
+
+const OPENED_UP_TO = 2;
+
+// [name, what is compared, how it is shown]
+const FACTS = [
+	["Realm", (i) => i.pinnedRealm, (i) => [chip(i.pinnedRealm), i.pinnedSince && [" since ", when(i.pinnedSince)]]],
+	["Status", (i) => `${i.status} ${i.enabled}`, (i) => `${STATUS[i.status]}${i.status === "INSTALLED" && !i.enabled ? ", disabled" : ""}`],
+	["Known", (i) => i.pinnedBy, (i) => PINNED_BY[i.pinnedBy] ?? "not at all"],
+	["Window", (i) => `${i.window?.start} ${i.window?.end} ${i.window?.state}`, (i) => i.window && [windowText(i.window), ` (policy: ${policyName(i.window.policy)})`]],
+	["Product", (i) => i.productRealm, (i) => i.productRealm && [chip(i.productRealm), i.drift && [" ", tag(`drift: it would put the app in ${i.alignedRealm}`, "warn")]]],
+	["Data", (i) => i.dataRealm, (i) => i.dataRealm && [chip(i.dataRealm), i.splitBrain && [" ", tag("split brain", "bad")]]],
+	["Migration", (i) => JSON.stringify(i.migration), (i) => i.migration && migrationText(i.migration)],
+	["Override", (i) => i.override, (i) => i.override && [chip(i.override), " until an operator releases it"]],
+	["Goes on from", (i) => i.predecessor?.clientKey, (i) => i.predecessor && installationLink(i.predecessor)],
+	["Goes on as", (i) => i.successor?.clientKey, (i) => i.successor && installationLink(i.successor)],
+	["Site", (i) => i.siteUrl, (i) => i.siteUrl && h("span.mono", i.siteUrl)],
+	["Anomalies", (i) => i.anomalyCount, (i, client) => i.anomalyCount > 0 && anomalyText(i, client)],
+];
+
+export function migrationText({ migrationId, targetRealm, phase, dueBy, overdue }) {
+	return [`${phase.toLowerCase()} to `, chip(targetRealm), ` (${migrationId}), `, overdue ? tag("overdue", "bad") : "due", " by ", when(dueBy)];
+}
+
+function installationLink({ clientKey, appKey }) {
+	return link(tenantHref(clientKey), `${clientKey}, ${appKey}`);
+}
+
+export function anomalyText({ anomalies, anomalyCount }, client) {
+	const one = ({ seq, code }, at) => [at > 0 && ", ", code, " (", link(href(["tenant", client, "record", seq]), `record ${seq}`), ")"];
+	return [`${anomalyCount}: `, (anomalies ?? []).slice(-3).map(one)];
+}
+
+export function installationFacts(installation, now, client) {
+	const line = ([name, compared, shown]) => {
+		const differs = now && compared(installation) !== compared(now);
+		const here = shown(installation, client), there = differs && shown(now, client);
+		if (!here && !there) return null;
+		return [fact(name, here || "none", differs && [" ", h("mark", "known now: ", there || "none")])];
+	};
+	return h("dl", FACTS.map(line));
+}
+
+export class Cards {
+	constructor(client) {
+		this.client = client;
+		this.element = h("div.cards");
+		this.opened = undefined;
+	}
+
+	// `now` are the same installations as they are known now, where another knowledge is shown.
+	show(installations, now, asked) {
+		this.opened ??= new Set(installations.length > OPENED_UP_TO ? [] : installations.map((installation) => installation.appKey));
+		const find = (list, app) => list.find((installation) => installation.appKey === app);
+		const later = (now ?? []).filter((other) => !find(installations, other.appKey));
+		replace(this.element, installations.map((installation) => this.card(installation, now && find(now, installation.appKey), asked)), later.map(onlyNow));
+		if (!installations.length && !later.length) replace(this.element, h("p.card.soft", "Nothing was installed here at that moment."));
+	}
+
+	card(installation, now, asked) {
+		const { appKey } = installation, body = h("div.pile");
+		const load = async () => {
+			if (body.childElementCount) return;
+			try {
+				replace(body, await whyOf(this.client, appKey, asked));
+			} catch (failed) {
+				replace(body, problemNote(failed));
+			}
+		};
+		const toggle = ({ target }) => {
+			if (target.open) {
+				this.opened.add(appKey);
+				load();
+			} else this.opened.delete(appKey);
+		};
+		const isOpen = this.opened.has(appKey);
+		if (isOpen) load();
+		return h("section.card", { label: appKey },
+			h("div.head", h("h2", appKey), chip(installation.pinnedRealm, true)),
+			installationFacts(installation, now, this.client),
+			h("details", { open: isOpen, toggle }, h("summary", "Why, and what a reinstall would get"), body));
+	}
+}
+
+function onlyNow(installation) {
+	return h("section.card", h("h2", installation.appKey), h("p", h("mark", "Nothing was known of it then.")), h("p", "Known now: ", chip(installation.pinnedRealm)));
+}

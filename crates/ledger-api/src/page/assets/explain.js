@@ -1,0 +1,46 @@
+// Why: the sentences of an explanation, with links to the records that they cite.
+
+import { ask, path } from "./api.js";
+import { h, link } from "./dom.js";
+import { recordHref } from "./route.js";
+import { when } from "./time.js";
+import { RULES, chip } from "./words.js";
+
+const INSTANT = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/;
+
+// Instants in a sentence are shown in the page's zone.
+export function withInstants(text) {
+	return text.split(INSTANT).map((part, at) => (at % 2 ? when(part) : part));
+}
+
+const PARTS = [["answer", "Where it is"], ["decision", "What decided"], ["other", "What else is known"]];
+
+// Rows of the rules that did not apply are for whoever asks twice.
+function partOf({ role, fact }) {
+	if (fact?.kind === "passed-over") return "passed";
+	return role === "answer" || role === "decision" ? role : "other";
+}
+
+export function sentences(explanation, client, parameters) {
+	const cite = (seq) => link(recordHref(client, seq, parameters), `${seq}`);
+	const cites = (seqs) => seqs.length > 0 && h("span.cites.soft.small", seqs.length > 1 ? " records " : " record ", seqs.map((seq, at) => [at > 0 && ", ", cite(seq)]));
+	const line = ({ text, seqs, appEvents }) => h("li", withInstants(text), cites(seqs), appEvents && h("span.soft.small", ` app event ${appEvents.join(", ")}`));
+	const list = (own) => h("ul.why", own.map(line));
+	const part = (name) => explanation.sentences.filter((sentence) => partOf(sentence) === name);
+	const passed = part("passed");
+	return [PARTS.map(([name, title]) => part(name).length > 0 && [h("h3", title), list(part(name))]),
+		passed.length > 0 && h("details", h("summary", "Rules that did not apply"), list(passed))];
+}
+
+export function decisionText(decision) {
+	const moved = decision.moved ? [", away from ", chip(decision.previousRealm), ", where data may still be"] : null;
+	return [chip(decision.expectedRealm ?? decision.pinnedRealm), ` by ${decision.rule}: ${RULES[decision.rule] ?? "see the rules"}`, moved, "."];
+}
+
+// What an install would get, and why it is where it is.
+export async function whyOf(client, app, asked) {
+	const of = path`/v1/tenants/${client}/apps/${app}`;
+	const [{ explanation }, { decision }] = await Promise.all([ask(`${of}/explanation`, asked), ask(`${of}/preview`, asked)]);
+	const wouldGet = h("p", h("b", asked.at ? "An install at that moment would get " : "An install now would get "), decisionText(decision));
+	return [wouldGet, sentences(explanation, client, asked)];
+}

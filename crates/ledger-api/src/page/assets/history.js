@@ -1,0 +1,173 @@
+// A tenant's history as lanes, one for each app, from the records of its log.
+//
+// A record's `changes` have the state after it, as it was derived when it was appended. Sorted by event time that is the
+// history, but for what a later-recorded event corrected: those states are asked for again (`doubtful`, `repair`), and
+// until they are answered, or where there are too many, they are shown as doubtful.
+
+import { ask, lines, path } from "./api.js";
+import { iso, parse } from "./time.js";
+import { changeText, eventTitle } from "./words.js";
+
+const REPAIRS_MOST = 60;
+
+const KINDS = [
+	["anomaly", "!", (event, change) => change?.anomalies?.length],
+	["correction", "↺", (event, change, record) => change?.correction || record.overtaken],
+	["override", "O", (event) => event.type === "override"],
+	["migration", "M", (event) => event.type.startsWith("migrat")],
+	["uninstall", "U", (event) => event.type === "uninstalled"],
+	["install", "I", (event) => event.type === "installed"],
+	["link", "L", (event) => event.type === "continued" || event.type === "superseded"],
+	["data", "D", (event) => event.type === "data-located"],
+	["product", "P", (event) => event.type === "product-moved"],
+	["subscription", "S", (event) => event.type === "subscription-observed"],
+];
+
+export function kindOf(record, change) {
+	return KINDS.find(([, , is]) => is(record.event, change, record)) ?? ["other", "·"];
+}
+
+export class History {
+	constructor() {
+		this.records = [];
+		this.newest = -Infinity;
+		this.corrections = [];
+		this.repaired = new Map();
+	}
+
+	add(records) {
+		for (const record of records) {
+			record.ms = parse(record.event.time);
+			record.recordedMs = parse(record.recordedAt);
+			// Records that happened later came earlier.
+			record.overtaken = record.ms < this.newest;
+			this.newest = Math.max(this.newest, record.ms);
+			this.records.push(record);
+		}
+	}
+
+	// The log from where it ended last, and the corrections.
+	async load(client, signal, onPart) {
+		const of = path`/v1/tenants/${client}`, fromSeq = (this.records.at(-1)?.seq ?? 0) + 1;
+		for await (const objects of lines(`${of}/log`, { fromSeq }, { signal })) {
+			this.add(objects.filter((object) => object.seq));
+			onPart?.();
+		}
+		let next = (this.corrections.at(-1)?.position ?? -1) + 1;
+		do {
+			const { corrections, nextPosition } = await ask(`${of}/corrections`, { fromPosition: next, limit: 1000 }, { signal });
+			for (const correction of corrections) this.corrections.push({ ...correction, recordedMs: parse(correction.recordedAt) });
+			next = nextPosition;
+		} while (next !== undefined);
+	}
+
+	extent() {
+		return { first: this.effective()[0]?.ms, last: this.newest, recordedFirst: this.records[0]?.recordedMs };
+	}
+
+	effective() {
+		if (this.sorted?.length !== this.records.length) this.sorted = [...this.records].sort((a, b) => a.ms - b.ms || a.seq - b.seq);
+		return this.sorted;
+	}
+
+	known(knownAt) {
+		return knownAt === undefined ? this.records : this.records.filter((record) => record.recordedMs <= knownAt);
+	}
+
+	// Points of each app in effective order: event time, then arrival.
+	points(knownAt) {
+		const apps = new Map();
+		for (const record of this.effective()) {
+			if (record.recordedMs > knownAt) continue;
+			const changes = record.changes ?? [];
+			const own = record.event.appKey;
+			for (const change of changes) point(apps, change.appKey, record, change);
+			if (own && !changes.some((change) => change.appKey === own)) point(apps, own, record);
+		}
+		return apps;
+	}
+
+	// Marks points whose state is not the one of their place, as they came late or were corrected since, and uses what was
+	// asked again.
+	correct(apps, knownAt) {
+		const doubtful = [];
+		const doubt = (app, point) => {
+			if (point.doubtful || point.repaired) return;
+			const answer = this.repaired.get(`${app} ${point.record.ms} ${knownAt ?? ""}`);
+			if (answer) Object.assign(point, { state: answer, repaired: true });
+			else doubtful.push(Object.assign(point, { doubtful: true, app }));
+		};
+		for (const [app, points] of apps) for (const point of points) if (point.record.overtaken) doubt(app, point);
+		for (const { appKey, firstSeq, position, recordedMs } of this.corrections) {
+			if (knownAt !== undefined && recordedMs > knownAt) continue;
+			const points = apps.get(appKey) ?? [], first = points.findIndex(({ record }) => record.seq === firstSeq);
+			for (const point of first < 0 ? [] : points.slice(first)) if (point.record.position < position) doubt(appKey, point);
+		}
+		return doubtful;
+	}
+
+	// Asks for states that a later event corrected, so many and no more.
+	async settle(client, doubtful, knownAt, signal) {
+		const wanted = new Map(doubtful.slice(-REPAIRS_MOST).map((point) => [`${point.app} ${point.record.ms} ${knownAt ?? ""}`, point]));
+		const one = async ([key, { app, record }]) => {
+			const asked = { at: iso(record.ms), knownAt: knownAt && iso(knownAt) };
+			this.repaired.set(key, (await ask(path`/v1/tenants/${client}/apps/${app}`, asked, { signal })).installation);
+		};
+		return (await Promise.allSettled([...wanted].map(one))).some(({ status }) => status === "fulfilled");
+	}
+
+	lanes(knownAt) {
+		const made = [knownAt, this.records.length, this.corrections.length, this.repaired.size].join();
+		if (made !== this.made) {
+			const apps = this.points(knownAt), doubtful = this.correct(apps, knownAt);
+			const lanes = [...apps.keys()].sort().map((app) => laneOf(app, apps.get(app)));
+			Object.assign(this, { made, last: { lanes, doubtful } });
+		}
+		return this.last;
+	}
+}
+
+export function titleOf({ record, change }) {
+	return `${eventTitle(record.event)}: ${change ? changeText(change) : "nothing changed"}`;
+}
+
+function point(apps, app, record, change) {
+	const points = apps.get(app) ?? apps.set(app, []).get(app);
+	points.push({ record, change, state: change?.after ?? points.at(-1)?.state });
+}
+
+function laneOf(app, points) {
+	const lane = { app, bars: [], products: [], spans: [], marks: [] };
+	points.forEach(({ record, change, state, doubtful }, at) => {
+		const from = record.ms, to = points[at + 1]?.record.ms ?? Infinity;
+		const [kind, letter] = kindOf(record, change);
+		lane.marks.push({ at: from, seq: record.seq, kind, letter, record, change });
+		if (!state) return;
+		const begin = { from, to, seq: record.seq, doubtful };
+		addBar(lane.bars, begin, state);
+		if (state.productRealm) extend(lane.products, { ...begin, kind: "product", realm: state.productRealm });
+		const { migration } = state;
+		if (migration) extend(lane.spans, { ...begin, kind: "migration", realm: migration.targetRealm, id: migration.migrationId, phase: migration.phase });
+		if (state.override) extend(lane.spans, { ...begin, kind: "override", realm: state.override });
+	});
+	lane.spans.sort((a, b) => a.kind.localeCompare(b.kind) || a.from - b.from);
+	return lane;
+}
+
+function addBar(bars, begin, state) {
+	const { from, to } = begin;
+	if (state.status === "INSTALLED") return extend(bars, { ...begin, kind: "installed", realm: state.pinnedRealm });
+	const window = state.window, end = window ? (window.end ? parse(window.end) : Infinity) : from;
+	if (window && !window.forgotten && end > from) {
+		extend(bars, { ...begin, to: Math.min(to, end), kind: "window", realm: state.pinnedRealm, end });
+	}
+	if (end < to && state.status === "UNINSTALLED") extend(bars, { ...begin, from: Math.max(from, end), kind: "gone", realm: state.pinnedRealm });
+}
+
+// The same as before goes on; anything else begins anew.
+function extend(pieces, piece) {
+	const last = pieces.findLast?.((other) => other.kind === piece.kind) ?? pieces.at(-1);
+	const same = last && last.to === piece.from && ["kind", "realm", "end", "id", "phase"].every((name) => last[name] === piece[name]);
+	if (same) Object.assign(last, { to: piece.to, doubtful: last.doubtful || piece.doubtful });
+	else if (piece.to > piece.from) pieces.push(piece);
+}

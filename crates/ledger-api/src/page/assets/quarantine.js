@@ -1,0 +1,47 @@
+// Refused messages: kept, redacted, with the reason.
+
+import { ask, path } from "./api.js";
+import { fact, h, link } from "./dom.js";
+import { href, tenantHref } from "./route.js";
+import { when } from "./time.js";
+import { column } from "./table.js";
+import { freshnessNote } from "./words.js";
+
+const nameOf = (item) => `${item.topic}/${item.partition}/${item.seq}`;
+const itemHref = (item) => href(["quarantine", item.topic, item.partition, item.seq]);
+
+export const QUARANTINE = {
+	route: "/v1/quarantine", rows: (answer) => answer.items, filters: ["reason"], title: "Quarantine",
+	about: "Messages that were refused, with the reason. They are in no tenant's history.",
+	columns: [
+		column("Message", nameOf, (item) => link(itemHref(item), nameOf(item))),
+		column("Recorded", (item) => item.recordedAt, (item) => item.recordedAt && when(item.recordedAt, true)),
+		column("Reason", (item) => item.reason),
+		column("Field", (item) => item.path, (item) => h("code", item.path)),
+		column("Expected", (item) => item.detail),
+		column("Key", (item) => item.key, (item) => item.key && link(tenantHref(item.key), item.key)),
+	],
+};
+
+function bodyText(body) {
+	if (!body) return "none";
+	if (body.json === undefined) return `${body.length} bytes, SHA-256 ${body.sha256}`;
+	try { return JSON.stringify(JSON.parse(body.json), null, 2); } catch { return body.json; }
+}
+
+export async function quarantineItemView(topic, partition, seq) {
+	const { item, freshness } = await ask(path`/v1/quarantine/${topic}/${partition}/${seq}`);
+	const name = `${topic}/${partition}/${seq}`;
+	const source = item.source ? `${item.source.name}/${item.source.partition}/${item.source.offset ?? item.source.line}` : "";
+	const element = [
+		h("h1", `Refused message ${name}`), freshnessNote(freshness),
+		h("section.card", h("dl", {},
+			fact("Reason", item.reason), fact("Field", h("code", item.path ?? "none")),
+			fact("Expected", item.detail), fact("Key", item.key ? link(tenantHref(item.key), item.key) : "none"),
+			fact("Recorded", item.recordedAt ? when(item.recordedAt) : "unknown"), fact("Source", source)),
+			h("h2", "What is kept of it"), h("pre", { tabindex: 0 }, bodyText(item.body))),
+		h("p.soft", "The producer sends it again, corrected; or an operator retries it with ", h("code", "realm-ledger quarantine retry"), "."),
+		h("p", link(href(["list", "quarantine"]), "All refused messages")),
+	];
+	return { title: `Refused ${name}`, element };
+}
