@@ -141,9 +141,9 @@ fn restore(backup: &Path, number: u64, to: &Path) {
 }
 
 /// Reads to the end of every partition from where a generation ended.
-fn catch_up(setup: &Setup, to: PathBuf, checkpoints_topic: &str) {
+fn catch_up(setup: &Setup, to: &Path, checkpoints_topic: &str) {
     let setup = Setup {
-        data_dir: to.clone(),
+        data_dir: to.to_path_buf(),
         group: kafka::unique_name("restored"),
         instance: String::new(),
         checkpoints_topic: checkpoints_topic.to_owned(),

@@ -11,8 +11,9 @@ const REALMS: [&str; 4] = ["EU", "US", "AU", "DE"];
 
 /// So long ago: windows and migrations are about now.
 fn ago(time: Duration) -> String {
-    let then = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - time;
-    format_instant(Timestamp::from_millis(i64::try_from(then.as_millis()).unwrap()))
+    let then = SystemTime::now().checked_sub(time).unwrap();
+    let since = then.duration_since(UNIX_EPOCH).unwrap();
+    format_instant(Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap()))
 }
 
 fn days_ago(days: u64) -> String {

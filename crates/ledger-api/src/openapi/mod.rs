@@ -55,13 +55,13 @@ pub(crate) fn text() -> &'static str {
 }
 
 fn document() -> Value {
-    let mut paths = Paths { paths: Map::new(), schemas: Schemas::default(), problems: problems() };
+    let mut paths = Paths { operations: Map::new(), schemas: Schemas::default(), problems: problems() };
     for_each_question(&mut paths);
     for (path, name, summary, media_type) in OTHERS {
         let answer =
             json!({ "description": summary, "content": { media_type: { "schema": { "title": name } } } });
         let operation = paths.operation(name, summary, &[], answer);
-        paths.paths.insert(path.to_owned(), json!({ "get": operation }));
+        paths.operations.insert(path.to_owned(), json!({ "get": operation }));
     }
     let problem = message("Problem");
     paths.schemas.answer(problem);
@@ -78,7 +78,7 @@ fn document() -> Value {
                 `{\"problem\": …}`.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" }
         },
-        "paths": paths.paths,
+        "paths": paths.operations,
         "components": { "schemas": paths.schemas.into_components(), "responses": responses }
     })
 }
@@ -131,7 +131,7 @@ fn problem_responses() -> Map<String, Value> {
 
 /// The operations so far.
 struct Paths {
-    paths: Map<String, Value>,
+    operations: Map<String, Value>,
     schemas: Schemas,
     problems: Map<String, Value>,
 }
@@ -182,7 +182,7 @@ impl ForEachQuestion for Paths {
                 json!({ "required": true, "content": { "application/json": { "schema": schema } } });
         }
         let verb = if Q::IN_BODY { "post" } else { "get" };
-        self.paths.insert(Q::ROUTE.to_owned(), json!({ verb: operation }));
+        self.operations.insert(Q::ROUTE.to_owned(), json!({ verb: operation }));
     }
 }
 

@@ -321,7 +321,7 @@ fn health(server: &Server, service: &str) -> Result<u8, i32> {
 fn health_is_told_of_the_process_and_of_each_shard() {
     let filled = Filled::with(2);
     let live = |now: &mut ledger_store::Freshness| {
-        (now.lag_events, now.phase) = (Some(0), ledger_store::Phase::Live)
+        (now.lag_events, now.phase) = (Some(0), ledger_store::Phase::Live);
     };
     filled.statuses.iter().for_each(|status| status.update(live));
     let server = Server::of(&filled.ledger, Options::default());
