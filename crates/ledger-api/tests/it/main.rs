@@ -10,6 +10,7 @@ mod http;
 mod lists;
 mod load;
 mod mirror;
+mod page;
 mod past;
 mod problems;
 mod proof;
