@@ -36,7 +36,7 @@ pub(super) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Problem> 
     const NAME: &str = "grpc-timeout";
     let Some(value) = headers.get(NAME) else { return Ok(None) };
     let read = || {
-        let (digits, unit) = value.to_str().ok()?.split_at_checked(value.len() - 1)?;
+        let (digits, unit) = value.to_str().ok()?.split_at_checked(value.len().checked_sub(1)?)?;
         let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
         let number: u64 = digits.parse().ok().filter(|_| is_number)?;
         match unit {

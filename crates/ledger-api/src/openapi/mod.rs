@@ -15,28 +15,39 @@ use serde_json::{Map, Value, json};
 use crate::problem::ProblemKind;
 use crate::proto::{Field, Message, schema};
 use crate::query::{
-    ForEachQuestion, InstallationsQuery, LogQuery, MigrationsQuery, ProofQuery, Question, ReplayQuery,
-    WhatIfQuery, for_each_question,
+    DecisionsQuery, ForEachQuestion, InstallationsQuery, LogQuery, MigrationsQuery, ProofQuery, Question,
+    ReplayQuery, WhatIfQuery, for_each_question,
 };
 use schemas::Schemas;
 
-/// What is answered beside questions: path, name, summary, media type.
-const OTHERS: [(&str, &str, &str, &str); 4] = [
-    ("/livez", "isAlive", "The process answers.", "application/json"),
+/// What is answered beside questions: verb, path, name, summary, media type.
+const OTHERS: [(&str, &str, &str, &str, &str); 7] = [
     (
+        "post",
+        "/v1/backups",
+        "makeBackup",
+        "Makes a backup on the machine of the server, and reports its progress line by line.",
+        LINES,
+    ),
+    ("get", "/", "openPage", "The page, where `http.page` is on.", "text/html"),
+    ("get", "/page/{file}", "readPageFile", "What the page is made of.", "*/*"),
+    ("get", "/livez", "isAlive", "The process answers.", "application/json"),
+    (
+        "get",
         "/readyz",
         "isReady",
         "Every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is.",
         "application/json",
     ),
-    ("/metrics", "readMetrics", "Metrics, as Prometheus reads them.", "text/plain"),
-    ("/openapi.json", "readOpenApi", "This document.", "application/json"),
+    ("get", "/metrics", "readMetrics", "Metrics, as Prometheus reads them.", "text/plain"),
+    ("get", "/openapi.json", "readOpenApi", "This document.", "application/json"),
 ];
 
 const LINES: &str = "application/x-ndjson";
 
 /// Questions that are, or with `Accept` can be, answered line by line.
-const IN_LINES: [&str; 6] = [
+const IN_LINES: [&str; 7] = [
+    DecisionsQuery::METHOD,
     InstallationsQuery::METHOD,
     MigrationsQuery::METHOD,
     LogQuery::METHOD,
@@ -57,11 +68,21 @@ pub(crate) fn text() -> &'static str {
 fn document() -> Value {
     let mut paths = Paths { operations: Map::new(), schemas: Schemas::default(), problems: problems() };
     for_each_question(&mut paths);
-    for (path, name, summary, media_type) in OTHERS {
+    for (verb, path, name, summary, media_type) in OTHERS {
         let answer =
             json!({ "description": summary, "content": { media_type: { "schema": { "title": name } } } });
-        let operation = paths.operation(name, summary, &[], answer);
-        paths.operations.insert(path.to_owned(), json!({ "get": operation }));
+        let in_path = path.split(['{', '}']).skip(1).step_by(2);
+        let parameters: Vec<_> = in_path
+            .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+            .collect();
+        let mut operation = paths.operation(name, summary, &parameters, answer);
+        if verb == "post" {
+            let keep = json!({ "type": "integer", "minimum": 1, "description": "Generations that stay, this one included." });
+            let schema =
+                json!({ "type": "object", "properties": { "keep": keep }, "additionalProperties": false });
+            operation["requestBody"] = json!({ "content": { "application/json": { "schema": schema } } });
+        }
+        paths.operations.insert(path.to_owned(), json!({ verb: operation }));
     }
     let problem = message("Problem");
     paths.schemas.answer(problem);
@@ -144,6 +165,30 @@ impl Paths {
     }
 }
 
+/// A page of decisions: in gRPC they are a stream, so no message mirrors it.
+fn decisions_page() -> Value {
+    let text = json!({ "type": "string" });
+    let event = json!({
+        "type": "object",
+        "description": "As it is published: a CloudEvent whose data is `DecisionNotice` without its type and id.",
+        "properties": {
+            "specversion": { "const": "1.0" }, "id": text, "source": text, "subject": text,
+            "type": { "enum": ["realmledger.decision", "realmledger.correction"] },
+            "time": { "type": "string", "format": "date-time" }, "datacontenttype": text,
+            "data": { "type": "object" }
+        },
+        "required": ["specversion", "id", "source", "type", "data"]
+    });
+    json!({
+        "type": "object",
+        "properties": {
+            "decisions": { "type": "array", "items": event }, "cursor": text, "more": { "type": "boolean" },
+            "freshness": { "type": "array", "items": { "$ref": "#/components/schemas/Freshness" } }
+        },
+        "required": ["cursor", "more"]
+    })
+}
+
 impl ForEachQuestion for Paths {
     fn question<Q: Question>(&mut self) {
         let Some(method) = schema().method(Q::METHOD) else { return };
@@ -152,6 +197,12 @@ impl ForEachQuestion for Paths {
         let lines = json!({ "schema": { "type": "string", "description": "JSON, an object on each line." } });
         if !method.is_stream && Q::METHOD != ProofQuery::METHOD {
             content.insert("application/json".to_owned(), json!({ "schema": self.schemas.answer(output) }));
+        }
+        if Q::METHOD == DecisionsQuery::METHOD {
+            content.insert("application/json".to_owned(), json!({ "schema": decisions_page() }));
+            let events = "Server-sent events: `id` is a cursor, `data` a decision.";
+            let events = json!({ "schema": { "type": "string", "description": events } });
+            content.insert("text/event-stream".to_owned(), events);
         }
         if IN_LINES.contains(&Q::METHOD) {
             content.insert(LINES.to_owned(), lines);
