@@ -280,7 +280,8 @@ impl Api {
             .fallback(no_such_route)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self)
-            .merge(more);
+            // A router that is merged keeps its own way with methods.
+            .merge(more.method_not_allowed_fallback(method_not_allowed));
         routes
             .layer(axum::middleware::from_fn(observe::refuse_odd_heads))
             .layer(CatchPanicLayer::custom(observe::panicked))
@@ -311,5 +312,5 @@ async fn no_such_route() -> Problem {
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(ProblemKind::MethodNotAllowed, "this route takes GET; /v1/whatif and /v1/backups take POST")
+    Problem::new(ProblemKind::MethodNotAllowed, "this route takes GET; /v1/whatif, /v1/backups and the methods of gRPC take POST")
 }
