@@ -312,5 +312,8 @@ async fn no_such_route() -> Problem {
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(ProblemKind::MethodNotAllowed, "this route takes GET; /v1/whatif, /v1/backups and the methods of gRPC take POST")
+    Problem::new(
+        ProblemKind::MethodNotAllowed,
+        "this route takes GET; /v1/whatif, /v1/backups and the methods of gRPC take POST",
+    )
 }

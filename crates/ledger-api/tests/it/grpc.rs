@@ -77,9 +77,9 @@ fn single(value: &Field, kind: &Kind) -> Value {
     }
 }
 
-/// JSON without empty lists and maps, whose absence a message cannot tell, and each number in one form.
+/// JSON without empty lists, maps and what is false, whose absence a message cannot tell, and each number in one form.
 fn bare(value: Value) -> Value {
-    let is_empty = |value: &Value| *value == json!([]) || *value == json!({});
+    let is_empty = |value: &Value| [json!([]), json!({}), json!(false)].contains(value);
     match value {
         Value::Object(members) => {
             let members = members.into_iter().map(|(name, value)| (name, bare(value)));
