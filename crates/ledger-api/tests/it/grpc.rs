@@ -77,9 +77,10 @@ fn single(value: &Field, kind: &Kind) -> Value {
     }
 }
 
-/// JSON without empty lists, maps and what is false, whose absence a message cannot tell, and each number in one form.
+/// JSON without what a message cannot tell from its absence (empty lists and maps, what is false, the first word of an
+/// enum), and each number in one form.
 fn bare(value: Value) -> Value {
-    let is_empty = |value: &Value| [json!([]), json!({}), json!(false)].contains(value);
+    let is_empty = |value: &Value| [json!([]), json!({}), json!(false), json!("UNSPECIFIED")].contains(value);
     match value {
         Value::Object(members) => {
             let members = members.into_iter().map(|(name, value)| (name, bare(value)));
