@@ -4,6 +4,7 @@
 //!   directly.
 //! - [`ledger`] is what they read: snapshots of the shards, and what may be said from them. Pure reading, the clock
 //!   comes in as an argument.
+//! - [`access`] is who may ask, and of which apps.
 //! - [`http`] puts the same questions behind `/v1`, with health and metrics beside them. Its header has the table of
 //!   routes.
 //! - [`problem`] has every code that stands in place of an answer.
@@ -21,6 +22,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod http;
 pub mod ledger;
 pub mod limits;

@@ -55,6 +55,7 @@ pub use replay::{ReplayAnswer, ReplayQuery, ReplayedRecord};
 pub use tenant::{InstallationAnswer, InstallationQuery, TenantAnswer, TenantQuery};
 pub use whatif::{WhatIfAnswer, WhatIfQuery};
 
+use crate::access::AccessScope;
 use crate::ledger::{Ledger, QueryError, Reading};
 use crate::limits::POSITION_WAIT;
 
@@ -107,9 +108,10 @@ pub struct Request {
     pub body: Option<String>,
 }
 
-/// A row for each question: its route, what it is about, its answer, and the answer as a client reads it.
+/// A row for each question: the scope it takes, its route, what it is about, its answer, and the answer as a client reads
+/// it.
 macro_rules! questions {
-    ($($(#[$doc:meta])+ $name:ident($question:ty): $($post:ident)? $route:literal, |$query:ident| $scope:expr,
+    ($($(#[$doc:meta])+ $name:ident($question:ty): $access:ident $($post:ident)? $route:literal, |$query:ident| $scope:expr,
         $answer:ty, $read:ty;)+) => {
         /// A question.
         #[derive(Debug, Clone)]
@@ -127,6 +129,32 @@ macro_rules! questions {
         }
 
         impl Query {
+            /// The name of each question, with its route: for logs and metrics.
+            pub const ROUTES: &[(&'static str, &'static str)] = &[$((stringify!($name), $route)),+];
+
+            /// Its name, for logs and metrics.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)+
+                }
+            }
+
+            /// What it takes to ask it.
+            #[must_use]
+            pub const fn access(&self) -> AccessScope {
+                match self {
+                    $(Self::$name(_) => AccessScope::$access,)+
+                }
+            }
+
+            /// The client key and the app key that it names.
+            pub(crate) fn keys(&self) -> (Option<String>, Option<String>) {
+                match self {
+                    $(Self::$name(question) => parameters::keys(question),)+
+                }
+            }
+
             /// What is asked about.
             #[must_use]
             pub fn scope(&self) -> Scope<'_> {
@@ -183,46 +211,46 @@ macro_rules! questions {
 
 questions! {
     /// One installation.
-    Installation(InstallationQuery): "/v1/tenants/{clientKey}/apps/{appKey}", |query| query.as_of.of(&query.client),
+    Installation(InstallationQuery): Read "/v1/tenants/{clientKey}/apps/{appKey}", |query| query.as_of.of(&query.client),
         InstallationAnswer, InstallationAnswer<Raw>;
     /// All installations of a tenant.
-    Tenant(TenantQuery): "/v1/tenants/{clientKey}", |query| query.as_of.of(&query.client),
+    Tenant(TenantQuery): Read "/v1/tenants/{clientKey}", |query| query.as_of.of(&query.client),
         TenantAnswer, TenantAnswer<Raw>;
     /// Installations that match a filter.
-    Installations(InstallationsQuery): "/v1/installations", |query| query.as_of.scope(),
+    Installations(InstallationsQuery): Read "/v1/installations", |query| query.as_of.scope(),
         InstallationList, InstallationList<Raw>;
     /// Installations with a pending migration.
-    Migrations(MigrationsQuery): "/v1/migrations", |query| query.as_of.scope(),
+    Migrations(MigrationsQuery): Read "/v1/migrations", |query| query.as_of.scope(),
         InstallationList, InstallationList<Raw>;
     /// A tenant's records.
-    Log(LogQuery): "/v1/tenants/{clientKey}/log", |query| query.as_of.of(&query.client),
+    Log(LogQuery): Audit "/v1/tenants/{clientKey}/log", |query| query.as_of.of(&query.client),
         LogPage, LogPage<Raw>;
     /// What changed in the answers about a tenant.
-    Corrections(CorrectionsQuery): "/v1/tenants/{clientKey}/corrections", |query| query.as_of.of(&query.client),
+    Corrections(CorrectionsQuery): Audit "/v1/tenants/{clientKey}/corrections", |query| query.as_of.of(&query.client),
         CorrectionsPage, CorrectionsPage<Raw>;
     /// Why an installation is where it is.
-    Explain(ExplainQuery): "/v1/tenants/{clientKey}/apps/{appKey}/explanation", |query| query.as_of.of(&query.client),
+    Explain(ExplainQuery): Read "/v1/tenants/{clientKey}/apps/{appKey}/explanation", |query| query.as_of.of(&query.client),
         ExplanationAnswer, ExplanationAnswer<Raw>;
     /// The decision that an install would get.
-    Preview(PreviewQuery): "/v1/tenants/{clientKey}/apps/{appKey}/preview", |query| query.as_of.of(&query.client),
+    Preview(PreviewQuery): Read "/v1/tenants/{clientKey}/apps/{appKey}/preview", |query| query.as_of.of(&query.client),
         PreviewAnswer, PreviewAnswer<Raw>;
     /// What was refused.
-    Quarantine(QuarantineQuery): "/v1/quarantine", |_query| Scope::All { is_past: false },
+    Quarantine(QuarantineQuery): Audit "/v1/quarantine", |_query| Scope::All { is_past: false },
         QuarantinePage, QuarantinePage<Raw>;
     /// One refused message.
-    QuarantineItem(QuarantineItemQuery): "/v1/quarantine/{topic}/{partition}/{seq}", |_query| Scope::One,
+    QuarantineItem(QuarantineItemQuery): Audit "/v1/quarantine/{topic}/{partition}/{seq}", |_query| Scope::One,
         QuarantineAnswer, QuarantineAnswer<Raw>;
     /// The last signed checkpoints.
-    Checkpoints(CheckpointsQuery): "/v1/checkpoints", |_query| Scope::One,
+    Checkpoints(CheckpointsQuery): Audit "/v1/checkpoints", |_query| Scope::One,
         CheckpointList, CheckpointList<Raw>;
     /// A bundle: one tenant's whole history, as text.
-    Proof(ProofQuery): "/v1/tenants/{clientKey}/proof", |_query| Scope::One,
+    Proof(ProofQuery): Audit "/v1/tenants/{clientKey}/proof", |_query| Scope::One,
         String, String;
     /// What other policies would have meant.
-    WhatIf(WhatIfQuery): post "/v1/whatif", |_query| Scope::All { is_past: false },
+    WhatIf(WhatIfQuery): Read post "/v1/whatif", |_query| Scope::All { is_past: false },
         WhatIfAnswer, ReadLine;
     /// Records once more, with what was believed after each.
-    Replay(ReplayQuery): "/v1/replay", |query| query.shards(),
+    Replay(ReplayQuery): Audit "/v1/replay", |query| query.shards(),
         ReplayAnswer, ReadLine;
 }
 

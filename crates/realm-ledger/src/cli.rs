@@ -12,6 +12,7 @@ use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Su
 mod asking;
 mod audit;
 mod parse;
+mod token;
 
 pub(crate) use asking::{
     ExplainArgs, ListArgs, LogArgs, MigrationsArgs, PreviewArgs, QuarantineCommand, QuarantineRetry,
@@ -23,6 +24,7 @@ pub(crate) use audit::{
 };
 use parse::unicode_path;
 pub(crate) use parse::{ItemName, QuarantineItem};
+pub(crate) use token::{TokenCommand, TokenCreate};
 
 /// The data-residency ledger: which realm an installation is in, since when, why, and until when.
 #[derive(Debug, Parser)]
@@ -149,6 +151,9 @@ pub enum Command {
     Export(Export),
     /// Check a data directory, or alone and offline what was handed out
     Verify(Verify),
+    /// Tokens for those who ask a server
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Completions for a shell
     Completions(Completions),
 }

@@ -18,7 +18,7 @@
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
 //! | `GET /livez` | | the process answers |
 //! | `GET /readyz` | | every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is |
-//! | `GET /metrics` | | Prometheus text |
+//! | `GET /metrics` | | Prometheus text; on the admin listener only ([`serve_admin`]) |
 //!
 //! Keys are percent-encoded in paths (`jira:a/b` is `jira%3Aa%2Fb`). A parameter that a route does not know,
 //! or that is given twice, is refused. Instants are RFC 3339. `minPosition` asks for an answer that includes
@@ -51,6 +51,11 @@
 //! room for them until their clients have read them. When all connections are taken the one that
 //! has waited longest for its client makes room. When the server stops, streams end with `{"problem": …}` (`stopping`).
 //!
+//! # Access
+//!
+//! Where someone is named who may ask ([`Api::with_access`]) every route but the probes takes credentials: see [`gate`].
+//! What is not granted is answered as what does not exist.
+//!
 //! # Problems (RFC 9457)
 //!
 //! Whatever is not answered is an `application/problem+json` with `type`, `title`, `status`, `detail`, and a
@@ -60,6 +65,7 @@
 mod ask;
 mod body;
 mod connection;
+mod gate;
 mod health;
 mod metric;
 mod observe;
@@ -83,8 +89,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use health::ReadyBounds;
 pub use metric::{describe, report_freshness};
-pub use serve::serve;
+pub use serve::{serve, serve_admin};
 
+use crate::access::Access;
 use crate::ledger::Ledger;
 use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME};
 use crate::problem::ProblemKind;
@@ -128,6 +135,7 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 #[derive(Clone)]
 pub struct Api {
     ledger: Arc<Ledger>,
+    access: Arc<Access>,
     metrics: RenderMetrics,
     clock: fn() -> Timestamp,
     places: Places,
@@ -144,7 +152,14 @@ impl Api {
         let readers = ReaderThreads::start("stream", STREAM_READS_AT_A_TIME);
         let pages = ReaderThreads::start("page", PAGES_AT_A_TIME);
         let (options, deadlines) = (Arc::new(options), Deadlines::default());
-        Self { ledger, metrics, clock: system_clock, places, readers, pages, options, deadlines }
+        let access = Arc::default();
+        Self { ledger, access, metrics, clock: system_clock, places, readers, pages, options, deadlines }
+    }
+
+    /// Answers those who are named there, and no others; everyone, where no one is.
+    #[must_use]
+    pub fn with_access(self, access: Arc<Access>) -> Self {
+        Self { access, ..self }
     }
 
     /// Waits for its clients no longer than that.
@@ -161,7 +176,34 @@ impl Api {
 
     /// All routes.
     pub fn router(self) -> Router {
+        let api = self.clone();
+        api.guarded(self.routes())
+    }
+
+    /// Whatever is in the router goes through the same layers: what is added to it later does not.
+    fn guarded(self, routes: Router) -> Router {
+        let routes = if self.access.is_on() {
+            routes.layer(axum::middleware::from_fn_with_state(self, gate::admit))
+        } else {
+            routes
+        };
+        layered(routes)
+    }
+
+    /// Probes and metrics.
+    pub fn admin_router(self) -> Router {
         let routes = Router::new()
+            .route("/livez", get(health::livez))
+            .route("/readyz", get(health::readyz))
+            .route("/metrics", get(health::metrics))
+            .fallback(no_such_route)
+            .method_not_allowed_fallback(method_not_allowed)
+            .with_state(self);
+        layered(routes)
+    }
+
+    fn routes(self) -> Router {
+        Router::new()
             .route(InstallationQuery::ROUTE, get(routes::get::<InstallationQuery>))
             .route(TenantQuery::ROUTE, get(routes::get::<TenantQuery>))
             .route(InstallationsQuery::ROUTE, get(routes::get::<InstallationsQuery>))
@@ -178,15 +220,17 @@ impl Api {
             .route(WhatIfQuery::ROUTE, post(routes::what_if))
             .route("/livez", get(health::livez))
             .route("/readyz", get(health::readyz))
-            .route("/metrics", get(health::metrics))
             .fallback(no_such_route)
             .method_not_allowed_fallback(method_not_allowed)
-            .with_state(self);
-        routes
-            .layer(axum::middleware::from_fn(observe::refuse_odd_heads))
-            .layer(CatchPanicLayer::custom(observe::panicked))
-            .layer(axum::middleware::from_fn(observe::measure))
+            .with_state(self)
     }
+}
+
+fn layered(routes: Router) -> Router {
+    routes
+        .layer(axum::middleware::from_fn(observe::refuse_odd_heads))
+        .layer(CatchPanicLayer::custom(observe::panicked))
+        .layer(axum::middleware::from_fn(observe::measure))
 }
 
 impl fmt::Debug for Api {

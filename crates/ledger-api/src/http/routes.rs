@@ -4,10 +4,11 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 
 use super::Api;
 use super::body;
+use super::gate::Caller;
 use super::stream::{LINES, wants_lines};
 use crate::problem::ProblemKind;
 use crate::query::{Problem, Query, Question, WhatIfQuery, read};
@@ -17,6 +18,7 @@ type Parts = Vec<(String, String)>;
 /// A question in path and parameters.
 pub(super) async fn get<Q: Question>(
     State(api): State<Api>,
+    caller: Caller,
     path: Result<Path<Parts>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,
@@ -25,12 +27,13 @@ pub(super) async fn get<Q: Question>(
         |error| Problem::new(ProblemKind::InvalidKey, format!("the path cannot be read: {error}"));
     let Path(path) = path.map_err(undecodable)?;
     let question: Q = read(path, uri.query().unwrap_or_default())?;
-    api.respond(question.into(), wants_lines(&headers)).await
+    Ok(api.respond(&caller, question.into(), wants_lines(&headers)).await)
 }
 
 /// What-if, a question in a body.
 pub(super) async fn what_if(
     State(api): State<Api>,
+    caller: Caller,
     uri: Uri,
     headers: HeaderMap,
     sent: Body,
@@ -43,12 +46,30 @@ pub(super) async fn what_if(
         let expected = r#"{"policies": [{"mode": …}], "appKey"?, "from"?, "to"?, "differences"?}"#;
         Problem::new(ProblemKind::InvalidBody, format!("expected {expected}: {error}"))
     })?;
-    api.respond(question.into(), wants_lines(&headers)).await
+    Ok(api.respond(&caller, question.into(), wants_lines(&headers)).await)
 }
 
 impl Api {
+    /// Answers a caller that may ask; what the log has to have of the question goes with the answer.
+    async fn respond(self, caller: &Caller, query: Query, lines: bool) -> Response {
+        let asked = self.asked_for(caller, &query);
+        let mut response = match self.admitted(caller, &query) {
+            Ok(api) => api.answer_in(query, lines).await.into_response(),
+            Err(refused) => {
+                let kind = refused.kind;
+                let mut response = refused.into_response();
+                response.extensions_mut().insert(kind);
+                response
+            }
+        };
+        if let Some(asked) = asked {
+            response.extensions_mut().insert(asked);
+        }
+        response
+    }
+
     /// Answers, line by line where that is asked for and the question has lines.
-    async fn respond(&self, query: Query, lines: bool) -> Result<Response, Problem> {
+    async fn answer_in(&self, query: Query, lines: bool) -> Result<Response, Problem> {
         match query {
             Query::Installations(_) | Query::Migrations(_) | Query::Log(_) if lines => {
                 self.stream(query).await

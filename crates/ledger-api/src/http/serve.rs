@@ -22,7 +22,7 @@ use super::Api;
 use super::body::{AnswerBody, TimedBody};
 use super::connection::{ConnectionPlace, Connections};
 use super::socket::Socket;
-use crate::limits::{DRAIN, Deadlines, HEAD_MAX_BYTES, UNREAD_KEPT_BY_SYSTEM_BYTES};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, DRAIN, Deadlines, HEAD_MAX_BYTES, UNREAD_KEPT_BY_SYSTEM_BYTES};
 
 /// How long to wait after a connection could not be taken, so that a lack of file descriptors does not
 /// become a busy loop.
@@ -30,14 +30,38 @@ const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 
 /// Serves until `shutdown` completes and the open requests are answered, or [`DRAIN`] is over.
 pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    let address = listener.local_addr()?;
-    let connections = Arc::new(Connections::new(api.options.connections));
+    let connections = Arc::new(Connections::new(api.options.connections, true));
+    tracing::info!(address = %listener.local_addr()?, "the HTTP interface is open");
     let (deadlines, places) = (api.deadlines, api.places.clone());
-    let router = api.router();
+    take_all(listener, connections, api.router(), deadlines, shutdown, || places.close()).await;
+    Ok(())
+}
+
+/// Serves probes and metrics in the same way.
+pub async fn serve_admin(
+    listener: TcpListener,
+    api: Api,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let connections = Arc::new(Connections::new(ADMIN_CONNECTIONS_MAX, false));
+    tracing::info!(address = %listener.local_addr()?, "probes and metrics are open");
+    let deadlines = api.deadlines;
+    take_all(listener, connections, api.admin_router(), deadlines, shutdown, || ()).await;
+    Ok(())
+}
+
+/// Takes connections until the shutdown, then lets what is open come to its end.
+async fn take_all(
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    router: Router,
+    deadlines: Deadlines,
+    shutdown: impl Future<Output = ()>,
+    stop: impl FnOnce(),
+) {
     let open = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
     let mut failing = Failing::default();
-    tracing::info!(%address, "the HTTP interface is open");
     loop {
         let taken = tokio::select! {
             () = &mut shutdown => break,
@@ -48,11 +72,10 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output
         }
     }
     drop(listener);
-    places.close();
+    stop();
     if tokio::time::timeout(DRAIN, open.shutdown()).await.is_err() {
         tracing::warn!(?DRAIN, "requests were still open when the server stopped");
     }
-    Ok(())
 }
 
 /// The next connection, once there is room for it.
