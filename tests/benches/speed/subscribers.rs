@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ledger_api::http::{Api, Options};
-use ledger_api::serve;
 use ledger_api::ledger::Ledger;
+use ledger_api::serve;
 use ledger_store::Catalog;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
+use crate::access::AccessScope;
 use crate::problem::ProblemKind;
 use crate::proto::{Field, Message, schema};
 use crate::query::{
@@ -20,20 +21,33 @@ use crate::query::{
 };
 use schemas::Schemas;
 
-/// What is answered beside questions: path, name, summary, media type.
-const OTHERS: [(&str, &str, &str, &str); 4] = [
-    ("/livez", "isAlive", "The process answers.", "application/json"),
+/// What is answered beside questions: path, name, summary, media type, and the scope it takes.
+const OTHERS: [(&str, &str, &str, &str, Option<AccessScope>); 4] = [
+    ("/livez", "isAlive", "The process answers.", "application/json", None),
     (
         "/readyz",
         "isReady",
         "Every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is.",
         "application/json",
+        None,
     ),
-    ("/metrics", "readMetrics", "Metrics, as Prometheus reads them.", "text/plain"),
-    ("/openapi.json", "readOpenApi", "This document.", "application/json"),
+    ("/openapi.json", "readOpenApi", "This document.", "application/json", None),
+    (
+        BACKUPS,
+        "makeBackup",
+        "Makes a backup on the machine of the server; lines of progress, then the backup.",
+        LINES,
+        Some(AccessScope::Operate),
+    ),
 ];
 
+/// The one of them that takes a POST.
+const BACKUPS: &str = "/v1/backups";
+
 const LINES: &str = "application/x-ndjson";
+
+/// The name of the one way to show who asks.
+const TOKEN: &str = "token";
 
 /// Questions that are, or with `Accept` can be, answered line by line.
 const IN_LINES: [&str; 6] = [
@@ -57,11 +71,17 @@ pub(crate) fn text() -> &'static str {
 fn document() -> Value {
     let mut paths = Paths { paths: Map::new(), schemas: Schemas::default(), problems: problems() };
     for_each_question(&mut paths);
-    for (path, name, summary, media_type) in OTHERS {
+    for (path, name, summary, media_type, access) in OTHERS {
         let answer =
             json!({ "description": summary, "content": { media_type: { "schema": { "title": name } } } });
-        let operation = paths.operation(name, summary, &[], answer);
-        paths.paths.insert(path.to_owned(), json!({ "get": operation }));
+        let mut operation = paths.operation(name, summary, access, &[], answer);
+        if path == BACKUPS {
+            let keep =
+                json!({ "type": "object", "properties": { "keep": { "type": "integer", "minimum": 1 } } });
+            operation["requestBody"] = json!({ "content": { "application/json": { "schema": keep } } });
+        }
+        let verb = if path == BACKUPS { "post" } else { "get" };
+        paths.paths.insert(path.to_owned(), json!({ verb: operation }));
     }
     let problem = message("Problem");
     paths.schemas.answer(problem);
@@ -79,7 +99,22 @@ fn document() -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" }
         },
         "paths": paths.paths,
-        "components": { "schemas": paths.schemas.into_components(), "responses": responses }
+        "components": {
+            "schemas": paths.schemas.into_components(),
+            "responses": responses,
+            "securitySchemes": { TOKEN: security_scheme() }
+        }
+    })
+}
+
+/// How a client shows who it is. Which scope an operation takes is with each.
+fn security_scheme() -> Value {
+    json!({
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of `realm-ledger token create`, whose scopes (`read`, `audit`, `operate`) each operation \
+            names; `operate` brings the other two along. What is of apps that are not granted is answered as what does not \
+            exist. Where the server names no one who may ask, no token is needed."
     })
 }
 
@@ -124,6 +159,11 @@ fn problem_responses() -> Map<String, Value> {
             let header = json!({ "description": "Seconds, where asking again can help.", "schema": { "type": "integer" } });
             response["headers"] = json!({ "Retry-After": header });
         }
+        if kinds.contains(&ProblemKind::Unauthenticated) {
+            let header =
+                json!({ "description": "What credentials are taken.", "schema": { "type": "string" } });
+            response["headers"] = json!({ "WWW-Authenticate": header });
+        }
         (format!("Problem{status}"), response)
     };
     by_status().into_iter().map(response).collect()
@@ -137,10 +177,24 @@ struct Paths {
 }
 
 impl Paths {
-    fn operation(&self, name: &str, summary: &str, parameters: &[Value], answer: Value) -> Value {
+    fn operation(
+        &self,
+        name: &str,
+        summary: &str,
+        access: Option<AccessScope>,
+        parameters: &[Value],
+        answer: Value,
+    ) -> Value {
         let mut responses = self.problems.clone();
         responses.insert("200".to_owned(), answer);
-        json!({ "operationId": name, "summary": summary, "parameters": parameters, "responses": responses })
+        let security: Vec<_> = access.into_iter().map(|scope| json!({ TOKEN: [scope.as_str()] })).collect();
+        json!({
+            "operationId": name,
+            "summary": summary,
+            "parameters": parameters,
+            "responses": responses,
+            "security": security
+        })
     }
 }
 
@@ -175,7 +229,7 @@ impl ForEachQuestion for Paths {
         let parameters = if in_body { Vec::new() } else { input.fields().iter().map(parameter).collect() };
         let mut name = Q::METHOD.to_owned();
         name[..1].make_ascii_lowercase();
-        let mut operation = self.operation(&name, &method.comment, &parameters, answer);
+        let mut operation = self.operation(&name, &method.comment, Some(Q::ACCESS), &parameters, answer);
         if Q::IN_BODY {
             let schema = self.schemas.question(input);
             operation["requestBody"] =
@@ -219,6 +273,10 @@ mod tests {
             let (verb, operation) = paths[route].as_object().unwrap().iter().next().unwrap();
             assert!(matches!(&**verb, "get" | "post"), "{route}");
             assert!(!operation["summary"].as_str().unwrap().is_empty(), "{route}");
+            assert!(
+                AccessScope::parse(operation["security"][0][TOKEN][0].as_str().unwrap()).is_some(),
+                "{route}"
+            );
             assert!(!operation["responses"]["200"]["content"].as_object().unwrap().is_empty(), "{route}");
             for parameter in operation["parameters"].as_array().unwrap() {
                 assert!(
