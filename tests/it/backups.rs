@@ -5,7 +5,7 @@
 //! the few of every run.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -141,9 +141,9 @@ fn restore(backup: &Path, number: u64, to: &Path) {
 }
 
 /// Reads to the end of every partition from where a generation ended.
-fn catch_up(setup: &Setup, to: PathBuf, checkpoints_topic: &str) {
+fn catch_up(setup: &Setup, to: &Path, checkpoints_topic: &str) {
     let setup = Setup {
-        data_dir: to.clone(),
+        data_dir: to.to_path_buf(),
         group: kafka::unique_name("restored"),
         instance: String::new(),
         checkpoints_topic: checkpoints_topic.to_owned(),
@@ -197,7 +197,7 @@ fn each_generation_of_a_killed_server_restores_and_catches_up_to_the_same_log() 
         let to = scratch.path().join(format!("restored-{number}"));
         restore(&backup, *number, &to);
         assert_eq!(server::verified(&to, &[]).len(), usize::try_from(PARTITIONS).unwrap());
-        catch_up(&setup, to.clone(), "");
+        catch_up(&setup, &to, "");
         assert_eq!(digests(&to), whole, "generation {number}");
         std::fs::remove_dir_all(&to).unwrap();
     }
@@ -210,7 +210,7 @@ fn signs_one_log(cluster: &Cluster, setup: &Setup, backup: &Path, number: u64, s
     let to = scratch.join("signing");
     restore(backup, number, &to);
     write_key(&scratch.join("signing.keys"));
-    catch_up(setup, to.clone(), &setup.checkpoints_topic);
+    catch_up(setup, &to, &setup.checkpoints_topic);
     let data = DataDir::open_existing_read_only(&to, StoreOptions::default()).unwrap();
     let topics =
         KafkaOptions { checkpoints_topic: Some(setup.checkpoints_topic.clone()), ..KafkaOptions::default() };

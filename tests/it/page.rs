@@ -48,8 +48,10 @@ impl World {
     }
 
     fn send(&self, events: &[Value]) {
-        let message =
-            |event: &Value| Message::new(event["clientKey"].as_str().unwrap_or_default(), event.to_string());
+        // Events of an app have its key.
+        let key =
+            |event: &Value| event["clientKey"].as_str().or(event["appKey"].as_str()).unwrap().to_owned();
+        let message = |event: &Value| Message::new(key(event), event.to_string());
         kafka::shared().produce(&self.topic, &events.iter().map(message).collect::<Vec<_>>());
     }
 

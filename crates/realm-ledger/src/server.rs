@@ -154,7 +154,9 @@ impl Server {
         let aged = backups.clone();
         let render = Arc::new(move || {
             memory::report(&measured);
-            aged.iter().for_each(|backups| backups.report_age());
+            if let Some(backups) = &aged {
+                backups.report_age();
+            }
             metrics.render()
         });
         let api = Api::new(ledger, render, config.http.options.clone()).with_access(access);

@@ -47,7 +47,7 @@ struct NoticeMembers<'a> {
 fn message(notice: &DecisionEventJson<'_>) -> Bytes {
     let members = NoticeMembers { type_name: notice.type_name, id: &notice.id, data: &notice.data };
     // The message mirrors the JSON, which a test holds: it does not fail.
-    let message = schema().message_named("DecisionNotice");
+    let message = schema().message_named("realmledger.v1.DecisionNotice");
     message.and_then(|message| to_vec(message, &members).ok()).unwrap_or_default().into()
 }
 

@@ -75,9 +75,9 @@ struct DecisionMessages {
 }
 
 impl DecisionMessages {
-    fn write(&mut self, item: DecisionItem, into: &mut Vec<u8>) -> Result<(), Problem> {
+    fn write(&mut self, item: &DecisionItem, into: &mut Vec<u8>) -> Result<(), Problem> {
         let mut told = ToldMembers { cursor: self.subscription.cursor(), notice: None, shard: None };
-        match &item {
+        match item {
             DecisionItem::Notice(notice) => {
                 told.notice = Some(Encoded(&notice.message));
                 if let Some(left) = &mut self.left {
@@ -113,7 +113,7 @@ impl Stream for DecisionMessages {
         };
         let mut chunk = Vec::new();
         loop {
-            if let Err(problem) = self.write(item, &mut chunk) {
+            if let Err(problem) = self.write(&item, &mut chunk) {
                 return Poll::Ready(Some(Err(problem)));
             }
             let is_full =

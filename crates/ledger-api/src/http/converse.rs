@@ -60,13 +60,14 @@ impl Conversation {
         let activity = Arc::clone(&place.activity);
         let mut socket = Socket::new(stream, Arc::clone(&activity), self.deadlines);
         let mut stopping = self.stopping.clone();
-        let protocol = match protocol {
-            Some(protocol) => Some(protocol),
-            None => tokio::select! {
+        let protocol = if protocol.is_some() {
+            protocol
+        } else {
+            tokio::select! {
                 protocol = socket.protocol() => protocol,
                 () = activity.closed() => None,
                 () = stopped(&mut stopping) => None,
-            },
+            }
         };
         match protocol {
             Some(Protocol::Http1) => self.hold_http1(socket, place).await,

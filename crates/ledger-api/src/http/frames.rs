@@ -85,7 +85,9 @@ mod tests {
 
     fn is_incomplete_after(pieces: &[&[u8]]) -> bool {
         let mut frames = Frames::new(Instant::now());
-        pieces.iter().for_each(|piece| frames.read(piece, Instant::now()));
+        for piece in pieces {
+            frames.read(piece, Instant::now());
+        }
         frames.incomplete().is_some()
     }
 

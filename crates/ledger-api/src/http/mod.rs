@@ -275,7 +275,8 @@ impl Api {
     /// All routes, and more behind the same check and the same limits.
     pub(crate) fn router(self, more: Router) -> Router {
         let api = self.clone();
-        api.guarded(self.routes().merge(more))
+        // A router that is merged keeps its own way with methods.
+        api.guarded(self.routes().merge(more.method_not_allowed_fallback(method_not_allowed)))
     }
 
     /// Whatever is in the router goes through the same layers: what is added to it later does not.
@@ -359,5 +360,8 @@ async fn no_such_route() -> Problem {
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(ProblemKind::MethodNotAllowed, "this route takes GET; /v1/whatif and /v1/backups take POST")
+    Problem::new(
+        ProblemKind::MethodNotAllowed,
+        "this route takes GET; /v1/whatif, /v1/backups and the methods of gRPC take POST",
+    )
 }

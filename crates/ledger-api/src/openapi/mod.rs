@@ -16,33 +16,34 @@ use crate::access::AccessScope;
 use crate::problem::ProblemKind;
 use crate::proto::{Field, Message, schema};
 use crate::query::{
-    ForEachQuestion, InstallationsQuery, LogQuery, MigrationsQuery, ProofQuery, Question, ReplayQuery,
-    WhatIfQuery, for_each_question,
+    DecisionsQuery, ForEachQuestion, InstallationsQuery, LogQuery, MigrationsQuery, ProofQuery, Question,
+    ReplayQuery, WhatIfQuery, for_each_question,
 };
 use schemas::Schemas;
 
-/// What is answered beside questions: path, name, summary, media type, and the scope it takes.
-const OTHERS: [(&str, &str, &str, &str, Option<AccessScope>); 4] = [
-    ("/livez", "isAlive", "The process answers.", "application/json", None),
+/// What is answered beside questions: verb, path, name, summary, media type, and the scope it takes.
+const OTHERS: [(&str, &str, &str, &str, &str, Option<AccessScope>); 6] = [
     (
+        "post",
+        "/v1/backups",
+        "makeBackup",
+        "Makes a backup on the machine of the server, and reports its progress line by line.",
+        LINES,
+        Some(AccessScope::Operate),
+    ),
+    ("get", "/", "openPage", "The page, where `http.page` is on.", "text/html", None),
+    ("get", "/page/{file}", "readPageFile", "What the page is made of.", "*/*", None),
+    ("get", "/livez", "isAlive", "The process answers.", "application/json", None),
+    (
+        "get",
         "/readyz",
         "isReady",
         "Every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is.",
         "application/json",
         None,
     ),
-    ("/openapi.json", "readOpenApi", "This document.", "application/json", None),
-    (
-        BACKUPS,
-        "makeBackup",
-        "Makes a backup on the machine of the server; lines of progress, then the backup.",
-        LINES,
-        Some(AccessScope::Operate),
-    ),
+    ("get", "/openapi.json", "readOpenApi", "This document.", "application/json", None),
 ];
-
-/// The one of them that takes a POST.
-const BACKUPS: &str = "/v1/backups";
 
 const LINES: &str = "application/x-ndjson";
 
@@ -50,7 +51,8 @@ const LINES: &str = "application/x-ndjson";
 const TOKEN: &str = "token";
 
 /// Questions that are, or with `Accept` can be, answered line by line.
-const IN_LINES: [&str; 6] = [
+const IN_LINES: [&str; 7] = [
+    DecisionsQuery::METHOD,
     InstallationsQuery::METHOD,
     MigrationsQuery::METHOD,
     LogQuery::METHOD,
@@ -69,19 +71,23 @@ pub(crate) fn text() -> &'static str {
 }
 
 fn document() -> Value {
-    let mut paths = Paths { paths: Map::new(), schemas: Schemas::default(), problems: problems() };
+    let mut paths = Paths { operations: Map::new(), schemas: Schemas::default(), problems: problems() };
     for_each_question(&mut paths);
-    for (path, name, summary, media_type, access) in OTHERS {
+    for (verb, path, name, summary, media_type, access) in OTHERS {
         let answer =
             json!({ "description": summary, "content": { media_type: { "schema": { "title": name } } } });
-        let mut operation = paths.operation(name, summary, access, &[], answer);
-        if path == BACKUPS {
-            let keep =
-                json!({ "type": "object", "properties": { "keep": { "type": "integer", "minimum": 1 } } });
-            operation["requestBody"] = json!({ "content": { "application/json": { "schema": keep } } });
+        let in_path = path.split(['{', '}']).skip(1).step_by(2);
+        let parameters: Vec<_> = in_path
+            .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+            .collect();
+        let mut operation = paths.operation(name, summary, access, &parameters, answer);
+        if verb == "post" {
+            let keep = json!({ "type": "integer", "minimum": 1, "description": "Generations that stay, this one included." });
+            let schema =
+                json!({ "type": "object", "properties": { "keep": keep }, "additionalProperties": false });
+            operation["requestBody"] = json!({ "content": { "application/json": { "schema": schema } } });
         }
-        let verb = if path == BACKUPS { "post" } else { "get" };
-        paths.paths.insert(path.to_owned(), json!({ verb: operation }));
+        paths.operations.insert(path.to_owned(), json!({ verb: operation }));
     }
     let problem = message("Problem");
     paths.schemas.answer(problem);
@@ -98,7 +104,7 @@ fn document() -> Value {
                 `{\"problem\": …}`.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" }
         },
-        "paths": paths.paths,
+        "paths": paths.operations,
         "components": {
             "schemas": paths.schemas.into_components(),
             "responses": responses,
@@ -171,7 +177,7 @@ fn problem_responses() -> Map<String, Value> {
 
 /// The operations so far.
 struct Paths {
-    paths: Map<String, Value>,
+    operations: Map<String, Value>,
     schemas: Schemas,
     problems: Map<String, Value>,
 }
@@ -198,6 +204,30 @@ impl Paths {
     }
 }
 
+/// A page of decisions: in gRPC they are a stream, so no message mirrors it.
+fn decisions_page() -> Value {
+    let text = json!({ "type": "string" });
+    let event = json!({
+        "type": "object",
+        "description": "As it is published: a CloudEvent whose data is `DecisionNotice` without its type and id.",
+        "properties": {
+            "specversion": { "const": "1.0" }, "id": text, "source": text, "subject": text,
+            "type": { "enum": ["realmledger.decision", "realmledger.correction"] },
+            "time": { "type": "string", "format": "date-time" }, "datacontenttype": text,
+            "data": { "type": "object" }
+        },
+        "required": ["specversion", "id", "source", "type", "data"]
+    });
+    json!({
+        "type": "object",
+        "properties": {
+            "decisions": { "type": "array", "items": event }, "cursor": text, "more": { "type": "boolean" },
+            "freshness": { "type": "array", "items": { "$ref": "#/components/schemas/Freshness" } }
+        },
+        "required": ["cursor", "more"]
+    })
+}
+
 impl ForEachQuestion for Paths {
     fn question<Q: Question>(&mut self) {
         let Some(method) = schema().method(Q::METHOD) else { return };
@@ -206,6 +236,12 @@ impl ForEachQuestion for Paths {
         let lines = json!({ "schema": { "type": "string", "description": "JSON, an object on each line." } });
         if !method.is_stream && Q::METHOD != ProofQuery::METHOD {
             content.insert("application/json".to_owned(), json!({ "schema": self.schemas.answer(output) }));
+        }
+        if Q::METHOD == DecisionsQuery::METHOD {
+            content.insert("application/json".to_owned(), json!({ "schema": decisions_page() }));
+            let events = "Server-sent events: `id` is a cursor, `data` a decision.";
+            let events = json!({ "schema": { "type": "string", "description": events } });
+            content.insert("text/event-stream".to_owned(), events);
         }
         if IN_LINES.contains(&Q::METHOD) {
             content.insert(LINES.to_owned(), lines);
@@ -236,7 +272,7 @@ impl ForEachQuestion for Paths {
                 json!({ "required": true, "content": { "application/json": { "schema": schema } } });
         }
         let verb = if Q::IN_BODY { "post" } else { "get" };
-        self.paths.insert(Q::ROUTE.to_owned(), json!({ verb: operation }));
+        self.operations.insert(Q::ROUTE.to_owned(), json!({ verb: operation }));
     }
 }
 

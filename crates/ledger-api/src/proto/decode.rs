@@ -51,7 +51,7 @@ pub(crate) fn members(message: &'static Message, bytes: &[u8]) -> Result<Map<Str
             _ => _ = members.insert(field.name.clone(), value),
         }
     }
-    for field in message.fields().iter().filter(|field| !field.has_presence) {
+    for field in message.fields().iter().filter(|field| field.is_repeated || !field.has_presence) {
         if let (Some(default), false) = (default(field), members.contains_key(&field.name)) {
             members.insert(field.name.clone(), default);
         }

@@ -7,6 +7,7 @@ use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
+    MessageOptions,
 };
 
 /// The descriptors of `proto/`, encoded.
@@ -148,7 +149,9 @@ impl Schema {
     fn read() -> Self {
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors of this build").file;
         let mut found = Found::default();
-        files.iter().for_each(|file| found.look_through(file));
+        for file in &files {
+            found.look_through(file);
+        }
         let mut schema = Self::default();
         let mut places = HashMap::new();
         for (name, words) in &found.enums {
@@ -245,7 +248,8 @@ impl<'f> Found<'f> {
         let type_name = field.type_name().trim_start_matches('.');
         let place = places.get(type_name).copied().unwrap_or(usize::MAX);
         let is_map = self.messages.get(place).is_some_and(|entry| {
-            field.r#type() == Type::Message && entry.of.options.as_ref().is_some_and(|of| of.map_entry())
+            field.r#type() == Type::Message
+                && entry.of.options.as_ref().is_some_and(MessageOptions::map_entry)
         });
         let kind = match (field.r#type(), type_name) {
             _ if is_map => Kind::Map,

@@ -36,8 +36,8 @@ pub(super) fn begin_nested(out: &mut Vec<u8>, number: u32) -> usize {
 /// Writes the length of what began there. It has one byte unless that is not enough.
 pub(super) fn end_nested(out: &mut Vec<u8>, begin: usize) {
     let length = out.len() - begin;
-    if length < 0x80 {
-        out[begin - 1] = (length & 0x7f) as u8;
+    if let Ok(short @ 0..0x80) = u8::try_from(length) {
+        out[begin - 1] = short;
         return;
     }
     let mut written = Vec::with_capacity(5);

@@ -66,7 +66,7 @@ impl Server {
 impl Reply {
     /// The reason and the parameter that the details name.
     pub(crate) fn reason(&self) -> (String, Option<String>) {
-        let details = self.details.as_ref().expect("a status with details");
+        let details = self.details.as_ref().unwrap();
         let info = details.details.iter().find(|any| any.type_url.ends_with("google.rpc.ErrorInfo")).unwrap();
         let info = pb::ErrorInfo::decode(&*info.value).unwrap();
         assert_eq!((details.code, &details.message), (self.status, &self.message));
@@ -106,7 +106,7 @@ pub(crate) async fn call(
         bytes.extend_from_slice(&data);
     }
     let trailers = body.trailers().await.unwrap().unwrap_or(head.headers);
-    let status = tonic::Status::from_header_map(&trailers).expect("a status");
+    let status = tonic::Status::from_header_map(&trailers).unwrap();
     let details = Some(status.details()).filter(|details| !details.is_empty());
     Reply {
         messages: messages(&bytes),

@@ -132,7 +132,7 @@ impl Client {
     pub(crate) fn answer(&mut self, stream: u32) -> (String, Frame) {
         let mut body = Vec::new();
         loop {
-            let next = self.next().expect("the stream ends before the connection");
+            let next = self.next().unwrap();
             if next.stream != stream {
                 continue;
             }

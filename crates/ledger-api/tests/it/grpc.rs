@@ -77,9 +77,9 @@ fn single(value: &Field, kind: &Kind) -> Value {
     }
 }
 
-/// JSON without empty lists and maps, whose absence a message cannot tell, and each number in one form.
+/// JSON without empty lists, maps and what is false, whose absence a message cannot tell, and each number in one form.
 fn bare(value: Value) -> Value {
-    let is_empty = |value: &Value| *value == json!([]) || *value == json!({});
+    let is_empty = |value: &Value| [json!([]), json!({}), json!(false)].contains(value);
     match value {
         Value::Object(members) => {
             let members = members.into_iter().map(|(name, value)| (name, bare(value)));
@@ -164,6 +164,15 @@ impl Compared<'_> {
     }
 }
 
+/// The data of a published event, with its type and id, as gRPC has them.
+fn as_message(event: &Value) -> Value {
+    let mut notice = event["data"].clone();
+    for member in ["type", "id"] {
+        notice[member] = event[member].clone();
+    }
+    notice
+}
+
 /// How often it comes depends on time.
 fn is_no_progress(line: &Value) -> bool {
     line.get("progress").is_none()
@@ -220,11 +229,19 @@ fn every_answer_equals_that_of_http() {
         lines
     };
     assert_eq!(sorted(decoded(&lines, "ScanWhatIf")), sorted(over_http.collect()));
-    // What the service lists and no question is behind yet is not there.
-    let compared: BTreeSet<_> = both.methods.into_iter().chain(["ScanWhatIf"]).collect();
-    for missing in methods().filter(|method| !compared.contains(method.name())) {
-        assert_eq!(server.call(missing.name(), &json!({})).status, 12, "{}", missing.name());
-    }
+    let published = server.get("/v1/decisions?from=begin&limit=5").json()["decisions"].clone();
+    let published = published.as_array().unwrap();
+    let expected: Vec<_> = published.iter().map(|event| bare(as_message(event))).collect();
+    assert!(!expected.is_empty());
+    let reply = server.call("SubscribeDecisions", &json!({ "from": "begin", "limit": expected.len() }));
+    assert_eq!(reply.status, 0, "{}", reply.message);
+    let told = decoded(&reply, "SubscribeDecisions");
+    let notices: Vec<_> = told.iter().filter_map(|told| told.get("notice").cloned()).collect();
+    assert_eq!(notices, expected);
+    assert!(told.iter().all(|told| told["cursor"].is_string()), "{told:?}");
+    let compared = both.methods.into_iter().chain(["ScanWhatIf", "SubscribeDecisions"]);
+    let compared: BTreeSet<String> = compared.map(ToOwned::to_owned).collect();
+    assert_eq!(compared, methods().map(|method| method.name().to_owned()).collect());
 }
 
 #[test]
@@ -321,7 +338,7 @@ fn health(server: &Server, service: &str) -> Result<u8, i32> {
 fn health_is_told_of_the_process_and_of_each_shard() {
     let filled = Filled::with(2);
     let live = |now: &mut ledger_store::Freshness| {
-        (now.lag_events, now.phase) = (Some(0), ledger_store::Phase::Live)
+        (now.lag_events, now.phase) = (Some(0), ledger_store::Phase::Live);
     };
     filled.statuses.iter().for_each(|status| status.update(live));
     let server = Server::of(&filled.ledger, Options::default());

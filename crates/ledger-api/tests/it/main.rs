@@ -16,6 +16,7 @@ mod http2;
 mod lists;
 mod load;
 mod mirror;
+mod page;
 mod past;
 mod problems;
 mod proof;

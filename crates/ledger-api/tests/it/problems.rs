@@ -95,7 +95,7 @@ fn absent_and_torn_subjects_get_their_problem_codes() {
         ("/v1/tenants/split", 409, "tenant-in-two-partitions"),
         ("/v1/tenants/split/log", 409, "tenant-in-two-partitions"),
         ("/v2/tenants", 404, "no-such-route"),
-        ("/", 404, "no-such-route"),
+        ("/page/nothing.js", 404, "no-such-route"),
     ];
     for (path, status, code) in cases {
         let (found, reported, _) = problem(&server, path);

@@ -84,7 +84,7 @@ pub fn back_up(
     for (id, source) in ids.iter().zip(&sources) {
         source.is_unchanged(id)?;
     }
-    let ledger = copy.ledger(&target, manifest.of_shards(&ids))?;
+    let ledger = copy.ledger(&target, &manifest.of_shards(&ids))?;
     let copied_bytes = copy.copied_bytes;
     target.blobs.sync()?;
     let number = last.map_or(1, |last| last.number + 1);
@@ -361,7 +361,8 @@ impl Copying<'_> {
         let mut files = Vec::new();
         for (name, size) in &source.files {
             let path = source.dir.join(name);
-            let modified_ns = if name.ends_with(".sst") { modified_ns(&path)? } else { None };
+            let is_table = path.extension().is_some_and(|extension| extension == "sst");
+            let modified_ns = if is_table { modified_ns(&path)? } else { None };
             if let Some(same) = self.as_before(id, name, *size, modified_ns) {
                 self.work.advance(*size)?;
                 files.push(same);
@@ -393,7 +394,7 @@ impl Copying<'_> {
     }
 
     /// The manifest, as a file that is made for it.
-    fn ledger(&mut self, target: &Target, manifest: Manifest) -> Result<BackedUpFile, BackupError> {
+    fn ledger(&mut self, target: &Target, manifest: &Manifest) -> Result<BackedUpFile, BackupError> {
         let path = target.dir.join("blobs").join(format!("{}.{LEDGER}.{UNFINISHED}", std::process::id()));
         fs::write(&path, manifest.to_text()?).map_err(io_failed(&path))?;
         let (sha256, size) = self.put(&path)?;

@@ -41,7 +41,7 @@ pub enum GivenScope {
     Read,
     /// Log, replay, corrections, proofs, checkpoints, quarantine
     Audit,
-    /// Commands; read and audit too
+    /// Commands, backups; read and audit too
     Operate,
     /// The gateway for hooks
     Hooks,

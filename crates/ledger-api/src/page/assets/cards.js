@@ -10,7 +10,7 @@ const OPENED_UP_TO = 2;
 
 // [name, what is compared, how it is shown]
 const FACTS = [
-	["Realm", (i) => i.pinnedRealm, (i) => [chip(i.pinnedRealm), i.pinnedSince && [" since ", when(i.pinnedSince)]]],
+	["Realm", (i) => i.pinnedRealm + i.pinnedSince, (i) => [chip(i.pinnedRealm), i.pinnedSince && [" since ", when(i.pinnedSince)]]],
 	["Status", (i) => `${i.status} ${i.enabled}`, (i) => `${STATUS[i.status]}${i.status === "INSTALLED" && !i.enabled ? ", disabled" : ""}`],
 	["Known", (i) => i.pinnedBy, (i) => PINNED_BY[i.pinnedBy] ?? "not at all"],
 	["Window", (i) => `${i.window?.start} ${i.window?.end} ${i.window?.state}`, (i) => i.window && [windowText(i.window), ` (policy: ${policyName(i.window.policy)})`]],

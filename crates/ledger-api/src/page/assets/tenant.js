@@ -91,7 +91,7 @@ class TenantPage {
 	}
 
 	pastNote(then, now) {
-		const key = (list) => JSON.stringify(list.map(({ appKey, pinnedRealm, status, window }) => [appKey, pinnedRealm, status, window?.end]));
+		const key = (list) => JSON.stringify(list.map(({ appKey, pinnedRealm, pinnedSince, status, window }) => [appKey, pinnedRealm, pinnedSince, status, window?.end]));
 		const differs = now && key(then) !== key(now);
 		return h("p", { class: `note ${differs ? "warn" : ""}` }, "You are looking at the past. ",
 			now && (differs ? [h("b", "What is known now differs"), " from what was known then: see the marks. "] : "What is known now is the same. "),
