@@ -246,9 +246,9 @@ fn keeps_what_is_needed(backup: &Path, all: &BTreeSet<u64>, scratch: &Path) {
     let name = largest.file_name().unwrap().to_str().unwrap();
     assert_eq!(verified.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&verified.stdout).contains(name));
-    let flawed = scratch.join("flawed");
-    let flawed = flawed.to_str().unwrap();
     let refused = [last, last + 1].map(|number| {
+        let flawed = scratch.join(format!("flawed-{number}"));
+        let flawed = flawed.to_str().unwrap();
         run(&["restore", backup_dir, "--data-dir", flawed, "--generation", &number.to_string()]).status.code()
     });
     assert!(refused.contains(&Some(3)), "{refused:?}");
