@@ -21,8 +21,11 @@ use crate::query::{
 };
 use schemas::Schemas;
 
-/// What is answered beside questions: verb, path, name, summary, media type, and the scope it takes.
-const OTHERS: [(&str, &str, &str, &str, &str, Option<AccessScope>); 6] = [
+/// Verb, path, name, summary, media type, and the scope it takes.
+type Other = (&'static str, &'static str, &'static str, &'static str, &'static str, Option<AccessScope>);
+
+/// What is answered beside questions.
+const OTHERS: [Other; 6] = [
     (
         "post",
         "/v1/backups",

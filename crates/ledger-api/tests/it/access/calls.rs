@@ -27,10 +27,9 @@ fn message(method: &MethodDescriptor, app: &str) -> Vec<u8> {
             "clientKey" => TENANT.into(),
             "appKey" | "app" => app.into(),
             "policies" => json!([{ "mode": "off" }]),
-            // A subscription would go on.
-            "limit" => 1.into(),
+            // Without a limit a subscription would go on.
+            "limit" | "seq" => 1.into(),
             "topic" if method.name() == "GetQuarantineItem" => "realm.lifecycle".into(),
-            "seq" => 1.into(),
             _ => continue,
         };
         members.insert(field.json_name().to_owned(), value);
