@@ -216,7 +216,7 @@ fn files_of_the_page_are_open_where_it_is_served() {
     let filled = ledger();
     let server = Server::guarded(&filled.ledger, access());
     assert_eq!(["/", "/page/main.js"].map(|path| server.asked(path, JSON, &[]).status), [200; 2]);
-    assert_eq!(server.asked("/page/nothing.js", JSON, &[]).code, "not-found");
+    assert_eq!(server.asked("/page/nothing.js", JSON, &[]).code, "no-such-route");
     let options = Options { page: false, ..Options::default() };
     let server = Server::with(&filled.ledger, options, |api| api.with_access(Arc::new(access())));
     assert_eq!(["/", "/page/main.js"].map(|path| server.asked(path, JSON, &[]).status), [401; 2]);
