@@ -367,7 +367,8 @@ fn killed_refill_leaves_no_usable_ledger() {
         let messages = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(messages.contains("is not whole") && messages.contains("refill"), "{messages}");
         let args = ["serve", "--data-dir", new.to_str().unwrap()];
-        let served = run(&[("KAFKA__TOPICS", "t"), ("HTTP__LISTEN", "127.0.0.1:0")], &args);
+        let settings = [("HTTP__LISTEN", "127.0.0.1:0"), ("HTTP__ADMIN_LISTEN", "127.0.0.1:0")];
+        let served = run(&[&settings[..], &[("KAFKA__TOPICS", "t")]].concat(), &args);
         assert_eq!(served.status.code(), Some(1), "{}", String::from_utf8_lossy(&served.stderr));
     }
     assert!(killed > 2, "killed in the middle {killed} times");

@@ -56,6 +56,8 @@ impl Setup {
 pub struct Server {
     pub process: Process,
     pub url: String,
+    /// Where probes and metrics are.
+    pub admin_url: String,
 }
 
 /// The program under test, beside the test binary in the target directory.
@@ -116,7 +118,7 @@ impl Server {
                 configure(command, setup, log);
             }),
         };
-        Self { process, url: String::new() }
+        Self { process, url: String::new(), admin_url: String::new() }
     }
 
     fn wait_until_listening(&mut self, log: &Path, said_before: u64) {
@@ -128,8 +130,10 @@ impl Server {
             );
             let ready = lines.lines().rev().find(|line| line.contains("\"ready\""));
             let ready = ready.and_then(|line| serde_json::from_str::<Value>(line).ok());
-            if let Some(url) = ready.as_ref().and_then(|line| line["url"].as_str()) {
-                url.clone_into(&mut self.url);
+            let ready =
+                ready.as_ref().and_then(|line| Some((line["url"].as_str()?, line["admin_url"].as_str()?)));
+            if let Some((url, admin_url)) = ready {
+                (self.url, self.admin_url) = (url.to_owned(), admin_url.to_owned());
                 return;
             }
             if let Some(status) = self.process.ended() {
@@ -153,10 +157,11 @@ impl Server {
         });
     }
 
-    /// The answer to a question: status and JSON.
+    /// The answer to a question, or the metrics: status and JSON.
     pub fn get(&self, path: &str) -> (u16, Value) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut answer = agent.get(format!("{}{path}", self.url)).call().expect("an answer over HTTP");
+        let base = if path == "/metrics" { &self.admin_url } else { &self.url };
+        let mut answer = agent.get(format!("{base}{path}")).call().expect("an answer over HTTP");
         let status = answer.status().as_u16();
         let text = answer.body_mut().read_to_string().expect("an answer in text");
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
@@ -182,6 +187,7 @@ fn configure(command: &mut Command, setup: &Setup, log: File) {
         ("KAFKA__CLIENT__SESSION_TIMEOUT_MS", "6000".to_owned()),
         ("KAFKA__DRAIN_TIMEOUT", "5s".to_owned()),
         ("HTTP__LISTEN", "127.0.0.1:0".to_owned()),
+        ("HTTP__ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
         ("LOG__FORMAT", "json".to_owned()),
         // Replicas have the same secret, or their logs would differ.
         ("SECRET", crate::SECRET.to_owned()),

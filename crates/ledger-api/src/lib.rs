@@ -5,6 +5,7 @@
 //! - [`ledger`] is what they read: snapshots of the shards, and what may be said from them. Pure reading, the clock
 //!   comes in as an argument.
 //! - [`decisions`] is the one question that is never answered to its end: a stream of what is decided, for every door.
+//! - [`access`] is who may ask, and of which apps.
 //! - [`http`] puts the same questions behind `/v1`, with health and metrics beside them. Its header has the table of
 //!   routes.
 //! - [`grpc`] answers them as the service of `proto/`, through the same limits, by the descriptors in [`proto`].
@@ -27,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod backup;
 pub mod decisions;
 mod grpc;
@@ -40,5 +42,5 @@ mod proto;
 pub mod query;
 mod server;
 
-pub use server::{router, serve};
+pub use server::{router, serve, serve_admin};
 mod readers;

@@ -74,6 +74,9 @@ pub const POSITION_WAIT: Duration = Duration::from_secs(5);
 /// waits behind its own time limit.
 pub const CONCURRENT_REQUESTS_MAX: usize = 4096;
 
+/// Connections to the listener for probes and metrics that are open at a time.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+
 /// Longest request target: two keys of 255 bytes and a cursor with two more, all percent-encoded, fit.
 pub const URI_MAX_BYTES: usize = 8 * 1024;
 

@@ -54,6 +54,10 @@ problems! {
     InvalidCursor: 400 InvalidArgument "invalid-cursor" "Invalid cursor";
     /// It is not HTTP; the connection is closed.
     MalformedRequest: 400 InvalidArgument "malformed-request" "Malformed request";
+    /// No credentials, or bad ones.
+    Unauthenticated: 401 Unauthenticated "unauthenticated" "Who asks is not known";
+    /// The credentials are good, and not for this question.
+    ScopeMissing: 403 PermissionDenied "scope-missing" "Scope missing";
     /// Nothing is recorded of it.
     NotFound: 404 NotFound "not-found" "Not found";
     /// `knownSeq` is beyond the tenant's last record.
@@ -76,6 +80,8 @@ problems! {
     UriTooLong: 414 InvalidArgument "uri-too-long" "Request target too long";
     /// The proof is longer than is handed out: the command line writes it.
     BundleTooLong: 422 ResourceExhausted "bundle-too-long" "Bundle too long";
+    /// More requests than `access.rate` came with these credentials.
+    RateLimited: 429 ResourceExhausted "rate-limited" "Too many requests of one principal" passes;
     /// First line and headers together are too long; the connection is closed.
     HeadTooLarge: 431 ResourceExhausted "head-too-large" "Head too large";
     /// What a shard has does not read any more: the detail names it, and what to do.
@@ -151,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn only_503_problems_are_temporary() {
+    fn only_429_and_503_problems_are_temporary() {
         for kind in ProblemKind::ALL {
-            assert!(!kind.passes() || kind.status() == 503, "{kind:?}");
+            assert!(!kind.passes() || matches!(kind.status(), 429 | 503), "{kind:?}");
         }
     }
 }

@@ -57,6 +57,7 @@ pub use replay::{ReplayAnswer, ReplayQuery, ReplayedRecord};
 pub use tenant::{InstallationAnswer, InstallationQuery, TenantAnswer, TenantQuery};
 pub use whatif::{WhatIfAnswer, WhatIfQuery};
 
+use crate::access::AccessScope;
 use crate::ledger::{Ledger, QueryError, Reading};
 use crate::limits::POSITION_WAIT;
 
@@ -70,6 +71,9 @@ pub trait Question: Serialize + DeserializeOwned + Into<Query> + Send + 'static 
 
     /// Its method in gRPC.
     const METHOD: &'static str;
+
+    /// What it takes to ask it.
+    const ACCESS: AccessScope;
 
     /// Its fields are not parameters but the JSON body of a POST.
     const IN_BODY: bool;
@@ -117,10 +121,10 @@ pub(crate) trait ForEachQuestion {
     fn question<Q: Question>(&mut self);
 }
 
-/// A row for each question: its method in gRPC, its route, what it is about, its answer, and the answer as a client
-/// reads it.
+/// A row for each question: the scope it takes, its method in gRPC, its route, what it is about, its answer, and the answer
+/// as a client reads it.
 macro_rules! questions {
-    ($($(#[$doc:meta])+ $name:ident($question:ty): $method:literal, $($post:ident)? $route:literal, |$query:ident| $scope:expr,
+    ($($(#[$doc:meta])+ $name:ident($question:ty): $access:ident $method:literal, $($post:ident)? $route:literal, |$query:ident| $scope:expr,
         $answer:ty, $read:ty;)+) => {
         /// A question.
         #[derive(Debug, Clone)]
@@ -143,6 +147,35 @@ macro_rules! questions {
         }
 
         impl Query {
+            /// The name of each question, with its route: for logs and metrics.
+            pub const ROUTES: &[(&'static str, &'static str)] = &[$((stringify!($name), $route)),+];
+
+            /// The same with its method in gRPC.
+            pub const METHODS: &[(&'static str, &'static str)] = &[$((stringify!($name), $method)),+];
+
+            /// Its name, for logs and metrics.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)+
+                }
+            }
+
+            /// What it takes to ask it.
+            #[must_use]
+            pub const fn access(&self) -> AccessScope {
+                match self {
+                    $(Self::$name(_) => AccessScope::$access,)+
+                }
+            }
+
+            /// The client key and the app key that it names.
+            pub(crate) fn keys(&self) -> (Option<String>, Option<String>) {
+                match self {
+                    $(Self::$name(question) => parameters::keys(question),)+
+                }
+            }
+
             /// What is asked about.
             #[must_use]
             pub fn scope(&self) -> Scope<'_> {
@@ -170,6 +203,7 @@ macro_rules! questions {
             impl Question for $question {
                 const ROUTE: &'static str = $route;
                 const METHOD: &'static str = $method;
+                const ACCESS: AccessScope = AccessScope::$access;
                 const IN_BODY: bool = !concat!($(stringify!($post))?).is_empty();
                 type Answer = $answer;
                 type Read = $read;
@@ -200,49 +234,49 @@ macro_rules! questions {
 
 questions! {
     /// One installation.
-    Installation(InstallationQuery): "GetInstallation", "/v1/tenants/{clientKey}/apps/{appKey}", |query| query.as_of.of(&query.client),
+    Installation(InstallationQuery): Read "GetInstallation", "/v1/tenants/{clientKey}/apps/{appKey}", |query| query.as_of.of(&query.client),
         InstallationAnswer, InstallationAnswer<Raw>;
     /// All installations of a tenant.
-    Tenant(TenantQuery): "GetTenant", "/v1/tenants/{clientKey}", |query| query.as_of.of(&query.client),
+    Tenant(TenantQuery): Read "GetTenant", "/v1/tenants/{clientKey}", |query| query.as_of.of(&query.client),
         TenantAnswer, TenantAnswer<Raw>;
     /// Installations that match a filter.
-    Installations(InstallationsQuery): "ListInstallations", "/v1/installations", |query| query.as_of.scope(),
+    Installations(InstallationsQuery): Read "ListInstallations", "/v1/installations", |query| query.as_of.scope(),
         InstallationList, InstallationList<Raw>;
     /// Installations with a pending migration.
-    Migrations(MigrationsQuery): "ListMigrations", "/v1/migrations", |query| query.as_of.scope(),
+    Migrations(MigrationsQuery): Read "ListMigrations", "/v1/migrations", |query| query.as_of.scope(),
         InstallationList, InstallationList<Raw>;
     /// A tenant's records.
-    Log(LogQuery): "ReadLog", "/v1/tenants/{clientKey}/log", |query| query.as_of.of(&query.client),
+    Log(LogQuery): Audit "ReadLog", "/v1/tenants/{clientKey}/log", |query| query.as_of.of(&query.client),
         LogPage, LogPage<Raw>;
     /// What changed in the answers about a tenant.
-    Corrections(CorrectionsQuery): "ListCorrections", "/v1/tenants/{clientKey}/corrections", |query| query.as_of.of(&query.client),
+    Corrections(CorrectionsQuery): Audit "ListCorrections", "/v1/tenants/{clientKey}/corrections", |query| query.as_of.of(&query.client),
         CorrectionsPage, CorrectionsPage<Raw>;
     /// Why an installation is where it is.
-    Explain(ExplainQuery): "Explain", "/v1/tenants/{clientKey}/apps/{appKey}/explanation", |query| query.as_of.of(&query.client),
+    Explain(ExplainQuery): Read "Explain", "/v1/tenants/{clientKey}/apps/{appKey}/explanation", |query| query.as_of.of(&query.client),
         ExplanationAnswer, ExplanationAnswer<Raw>;
     /// The decision that an install would get.
-    Preview(PreviewQuery): "Preview", "/v1/tenants/{clientKey}/apps/{appKey}/preview", |query| query.as_of.of(&query.client),
+    Preview(PreviewQuery): Read "Preview", "/v1/tenants/{clientKey}/apps/{appKey}/preview", |query| query.as_of.of(&query.client),
         PreviewAnswer, PreviewAnswer<Raw>;
     /// Decisions and corrections as they are published.
-    Decisions(DecisionsQuery): "SubscribeDecisions", "/v1/decisions", |_query| Scope::All { is_past: false },
+    Decisions(DecisionsQuery): Read "SubscribeDecisions", "/v1/decisions", |_query| Scope::All { is_past: false },
         DecisionsPage, DecisionsPage<Raw>;
     /// What was refused.
-    Quarantine(QuarantineQuery): "ListQuarantine", "/v1/quarantine", |_query| Scope::All { is_past: false },
+    Quarantine(QuarantineQuery): Audit "ListQuarantine", "/v1/quarantine", |_query| Scope::All { is_past: false },
         QuarantinePage, QuarantinePage<Raw>;
     /// One refused message.
-    QuarantineItem(QuarantineItemQuery): "GetQuarantineItem", "/v1/quarantine/{topic}/{partition}/{seq}", |_query| Scope::One,
+    QuarantineItem(QuarantineItemQuery): Audit "GetQuarantineItem", "/v1/quarantine/{topic}/{partition}/{seq}", |_query| Scope::One,
         QuarantineAnswer, QuarantineAnswer<Raw>;
     /// The last signed checkpoints.
-    Checkpoints(CheckpointsQuery): "ListCheckpoints", "/v1/checkpoints", |_query| Scope::One,
+    Checkpoints(CheckpointsQuery): Audit "ListCheckpoints", "/v1/checkpoints", |_query| Scope::One,
         CheckpointList, CheckpointList<Raw>;
     /// A bundle: one tenant's whole history, as text.
-    Proof(ProofQuery): "GetProof", "/v1/tenants/{clientKey}/proof", |_query| Scope::One,
+    Proof(ProofQuery): Audit "GetProof", "/v1/tenants/{clientKey}/proof", |_query| Scope::One,
         String, String;
     /// What other policies would have meant.
-    WhatIf(WhatIfQuery): "WhatIf", post "/v1/whatif", |_query| Scope::All { is_past: false },
+    WhatIf(WhatIfQuery): Read "WhatIf", post "/v1/whatif", |_query| Scope::All { is_past: false },
         WhatIfAnswer, ReadLine;
     /// Records once more, with what was believed after each.
-    Replay(ReplayQuery): "Replay", "/v1/replay", |query| query.shards(),
+    Replay(ReplayQuery): Audit "Replay", "/v1/replay", |query| query.shards(),
         ReplayAnswer, ReadLine;
 }
 

@@ -12,6 +12,7 @@
 //! Spans are milliseconds here, and days in the JSON that the types derive.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -55,6 +56,9 @@ pub struct WhatIfScope {
     /// Only installations of this app.
     #[serde(rename = "appKey")]
     pub app: Option<AppKey>,
+    /// Only installations of these apps, for someone who sees no others; none: of all.
+    #[serde(skip)]
+    pub granted: Option<Arc<BTreeSet<AppKey>>>,
     /// Only what happened at this instant or later.
     pub from: Option<Timestamp>,
     /// Only what happened before this instant.
@@ -182,6 +186,7 @@ impl WhatIfScope {
     #[must_use]
     pub fn has_app(&self, app: &AppKey) -> bool {
         self.app.as_ref().is_none_or(|only| only == app)
+            && self.granted.as_ref().is_none_or(|apps| apps.contains(app))
     }
 }
 

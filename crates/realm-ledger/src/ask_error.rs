@@ -34,6 +34,11 @@ pub(crate) enum AskError {
         /// What is wrong.
         detail: String,
     },
+    /// What was given as a token is none.
+    #[error(
+        "the token has characters that no token has; expected the first line that `token create` printed"
+    )]
+    NoToken,
     /// Something answered, but no ledger.
     #[error("{url} answered {status}, and not in the way of a ledger")]
     NoLedger {

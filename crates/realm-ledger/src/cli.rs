@@ -13,6 +13,7 @@ mod asking;
 mod audit;
 mod keeping;
 mod parse;
+mod token;
 
 pub(crate) use asking::{
     ExplainArgs, ListArgs, LogArgs, MigrationsArgs, PreviewArgs, QuarantineCommand, QuarantineRetry,
@@ -25,6 +26,7 @@ pub(crate) use audit::{
 pub(crate) use keeping::{BackupArgs, RestoreArgs};
 use parse::unicode_path;
 pub(crate) use parse::{ItemName, QuarantineItem};
+pub(crate) use token::{TokenCommand, TokenCreate};
 
 /// The data-residency ledger: which realm an installation is in, since when, why, and until when.
 #[derive(Debug, Parser)]
@@ -155,6 +157,9 @@ pub enum Command {
     Backup(BackupArgs),
     /// Make a data directory from a backup
     Restore(RestoreArgs),
+    /// Tokens for those who ask a server
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Completions for a shell
     Completions(Completions),
 }

@@ -15,6 +15,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ledger_api::access::Access;
 use ledger_api::backup::MakeBackup;
 use ledger_api::http::Api;
 use ledger_api::ledger::Ledger;
@@ -50,6 +51,7 @@ pub(crate) struct Server {
     http: JoinHandle<io::Result<()>>,
     close_http: oneshot::Sender<()>,
     address: SocketAddr,
+    admin_address: SocketAddr,
 }
 
 /// What runs beside the HTTP interface. A pipeline that is dropped, as the start failed half-way, stops what had begun.
@@ -130,7 +132,9 @@ impl Server {
     pub(crate) fn start(config: &Config) -> Result<(Self, Signals), Failure> {
         let config = &descriptors::fit(config)?;
         let metrics = telemetry::start_metrics()?;
-        let listener = listen(&config.http.listen)?;
+        let listener = listen(&config.http.listen, "http.listen")?;
+        let access = access_for(&listener, config)?;
+        let admin = listen(&config.http.admin_listen, "http.admin_listen")?;
         let data = Arc::new(secret::open(config)?.0);
         let catalog = Arc::new(Catalog::default());
         let runtime = Builder::new_multi_thread()
@@ -155,19 +159,25 @@ impl Server {
             }
             metrics.render()
         });
-        let api = Api::new(ledger, render, config.http.options.clone());
+        let api = Api::new(ledger, render, config.http.options.clone()).with_access(access);
         let api = api.with_backups(backups.map(|backups| backups as Arc<dyn MakeBackup>));
         let pipeline = Pipeline::start(config, &data, &catalog)?;
         let address = listener.local_addr().map_err(no_runtime)?;
+        let admin_address = admin.local_addr().map_err(no_runtime)?;
         let (close_http, closed) = oneshot::channel::<()>();
-        let http = runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            // A sender that is gone means the same as one that spoke.
-            ledger_api::serve(listener, api, async { drop(closed.await) }).await
-        });
-        info!(url = %format_args!("http://{address}"), data_dir = %config.data_dir.display(), "ready");
-        let server = Self { runtime, catalog, pipeline, http, close_http, address };
+        let http = runtime.spawn(serve_both(listener, admin, api, closed));
+        info!(
+            url = %format_args!("http://{address}"),
+            admin_url = %format_args!("http://{admin_address}"),
+            data_dir = %config.data_dir.display(),
+            "ready"
+        );
+        let server = Self { runtime, catalog, pipeline, http, close_http, address, admin_address };
         Ok((server, signals))
+    }
+
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin_address
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -253,10 +263,45 @@ fn no_runtime(error: io::Error) -> Failure {
     Failure::caused("the runtime cannot be started", error)
 }
 
-fn listen(listen: &str) -> Result<TcpListener, Failure> {
+/// Answers until it is told to stop. Probes and metrics are answered until then and while it stops.
+async fn serve_both(
+    listener: TcpListener,
+    admin: TcpListener,
+    api: Api,
+    closed: oneshot::Receiver<()>,
+) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let admin = tokio::net::TcpListener::from_std(admin)?;
+    let (end, ended) = oneshot::channel::<()>();
+    // A sender that is gone means the same as one that spoke.
+    let admin = tokio::spawn(ledger_api::serve_admin(admin, api.clone(), async { drop(ended.await) }));
+    let served = ledger_api::serve(listener, api, async { drop(closed.await) }).await;
+    drop(end);
+    admin.await.map_err(io::Error::other)??;
+    served
+}
+
+/// Who may ask. Beyond this machine someone has to be named, or everyone be let in on purpose.
+fn access_for(listener: &TcpListener, config: &Config) -> Result<Arc<Access>, Failure> {
+    let address = listener.local_addr().map_err(no_runtime)?;
+    let options = &config.access;
+    if options.open {
+        warn!(%address, "access.open = true: whoever reaches this address may ask everything");
+    } else if !options.names_someone() && !address.ip().is_loopback() {
+        let refused = format!("{address} is reached from other machines, and no one is named who may ask");
+        return Err(Failure::new(refused).hint(
+            "`realm-ledger token create NAME` prints a token and the [[access.token]] to name it by; where something \
+             in front of it decides who may ask, add these two lines to the configuration:\n  [access]\n  open = true",
+        ));
+    }
+    let access = Access::new(options);
+    access.map(Arc::new).map_err(|error| Failure::caused("access cannot be controlled", error))
+}
+
+fn listen(listen: &str, key: &str) -> Result<TcpListener, Failure> {
     let failed = |error| {
         Failure::caused(format!("{listen} cannot be listened to"), error)
-            .hint("another process may have the port; choose one with --listen or http.listen")
+            .hint(format!("another process may have the port; choose another one ({key})"))
     };
     let listener = TcpListener::bind(listen).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
@@ -265,6 +310,8 @@ fn listen(listen: &str) -> Result<TcpListener, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use ledger_api::access::{Grants, Scopes, TokenOptions};
+
     use super::*;
 
     /// Threads of this process by name. Names are cut by the system.
@@ -274,11 +321,37 @@ mod tests {
     }
 
     #[test]
+    fn an_address_beyond_loopback_needs_a_principal_or_to_be_opened_on_purpose() {
+        let may_start = |address: &str, change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            access_for(&TcpListener::bind(address).unwrap(), &config).map(|access| access.is_on())
+        };
+        let refused = may_start("0.0.0.0:0", |_| {}).unwrap_err();
+        let refused = format!("{refused:?}");
+        assert!(refused.contains("no one is named who may ask") && refused.contains("[access]"), "{refused}");
+        assert!(!may_start("127.0.0.1:0", |_| {}).unwrap());
+        assert!(!may_start("0.0.0.0:0", |config| config.access.open = true).unwrap());
+        let named = |config: &mut Config| {
+            config.access.tokens.push(TokenOptions {
+                name: "a".to_owned(),
+                sha256: [1; 32],
+                scopes: Scopes::default(),
+                apps: Grants::All,
+                expires: None,
+            });
+        };
+        assert!(may_start("0.0.0.0:0", named).unwrap());
+        assert!(may_start("127.0.0.1:0", named).unwrap(), "on loopback too");
+    }
+
+    #[test]
     fn a_start_that_fails_half_way_stops_what_had_begun() {
         let scratch = tempfile::tempdir().unwrap();
         let mut config = Config { data_dir: scratch.path().join("data"), ..Config::default() };
         config.evidence.keys_dir = Some(scratch.path().to_owned());
         config.http.listen = "127.0.0.1:0".to_owned();
+        config.http.admin_listen = "127.0.0.1:0".to_owned();
         config.kafka.brokers = "127.0.0.1:1".to_owned();
         config.kafka.checkpoints_topic = Some("checkpoints".to_owned());
         std::fs::write(scratch.path().join("signing-keys"), "this is no key").unwrap();

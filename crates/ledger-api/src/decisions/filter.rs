@@ -5,6 +5,8 @@ use ledger_core::state::{Decision, Rule};
 use ledger_record::json::notice::DecisionEventJson;
 use serde::{Deserialize, Serialize};
 
+use crate::access::Grants;
+
 /// Which notices a subscription gets. Each condition that is given has to hold. A notice without a decision has neither
 /// rule nor flags, so it fails a condition on them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -19,6 +21,9 @@ pub struct DecisionFilter {
     pub divergent: Option<bool>,
     /// Only corrections, or none.
     pub corrections: Option<bool>,
+    /// Only of the apps that whoever asks is granted. This is no parameter: the door sets it.
+    #[serde(skip)]
+    pub grants: Grants,
 }
 
 /// What a filter looks at.
@@ -48,14 +53,19 @@ impl Traits {
 }
 
 impl DecisionFilter {
-    /// Whether a notice goes to the subscription. This is the one place that decides: what a principal may not see
-    /// becomes one more condition here, and [`Self::passes_all`] false.
+    /// The same, for someone who sees what is decided about these apps.
+    pub(crate) fn seen_with(self, grants: &Grants) -> Self {
+        Self { grants: grants.clone(), ..self }
+    }
+
+    /// Whether a notice goes to the subscription. This is the one place that decides.
     pub(super) fn passes(&self, traits: &Traits) -> bool {
-        let Self { app, rule, moved, divergent, corrections } = self;
+        let Self { app, rule, moved, divergent, corrections, grants } = self;
         let fits = |wanted: Option<bool>, found: fn(DecisionTraits) -> bool| {
             wanted.is_none_or(|wanted| traits.decision.map(found) == Some(wanted))
         };
-        app.as_ref().is_none_or(|app| *app == traits.app)
+        grants.has(&traits.app)
+            && app.as_ref().is_none_or(|app| *app == traits.app)
             && rule.is_none_or(|rule| traits.decision.is_some_and(|decision| decision.rule == rule))
             && fits(*moved, |decision| decision.moved)
             && fits(*divergent, |decision| decision.divergent)

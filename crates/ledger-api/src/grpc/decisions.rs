@@ -12,12 +12,12 @@ use tokio::time::Instant;
 
 use super::{message, question};
 use crate::decisions::{DecisionCursor, DecisionItem, ShardChange, Subscription};
-use crate::http::{Api, read_body};
+use crate::http::{Api, Caller, read_body};
 use crate::ledger::QueryError;
 use crate::limits::STREAM_CHUNK_BYTES;
 use crate::problem::ProblemKind;
 use crate::proto::{Message, append_framed, schema};
-use crate::query::{DecisionsQuery, Problem};
+use crate::query::{DecisionsQuery, Problem, Query};
 
 pub(super) const METHOD: &str = "SubscribeDecisions";
 
@@ -25,20 +25,26 @@ pub(super) const ROUTE: &str = "/realmledger.v1.LedgerService/SubscribeDecisions
 
 pub(super) async fn subscribe(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    let caller = Caller::of(&parts);
     message::check_content_type(&parts.headers)?;
     let timeout = message::timeout(&parts.headers)?;
     let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let body = read_body(body).await?;
     let unknown = || Problem::new(ProblemKind::NoSuchRoute, "this build has no such method");
     let method = schema().method(METHOD).ok_or_else(unknown)?;
-    let DecisionsQuery { from, filter, limit } = question(method, message::unframed(&body)?)?;
-    if limit == Some(0) {
-        return Err(QueryError::OutOfRange { parameter: "limit", least: 1, most: None }.into());
-    }
-    let subscription = api.decisions().subscribe(from.unwrap_or_default(), filter)?;
-    let messages =
-        DecisionMessages { subscription, message: schema().output(method), left: limit, end: None };
-    Ok(message::respond(messages, until))
+    let question: DecisionsQuery = question(method, message::unframed(&body)?)?;
+    let query = Query::from(question.clone());
+    let answer = async move |api: Api, _| {
+        let DecisionsQuery { from, filter, limit } = question;
+        if limit == Some(0) {
+            return Err(QueryError::OutOfRange { parameter: "limit", least: 1, most: None }.into());
+        }
+        let subscription = api.subscribe(from.unwrap_or_default(), filter)?;
+        let messages =
+            DecisionMessages { subscription, message: schema().output(method), left: limit, end: None };
+        Ok(message::respond(messages, until))
+    };
+    Ok(api.for_caller(&caller, query, answer).await)
 }
 
 /// One message of the stream.

@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
 
-use crate::http::{AnswerForm, Api, read_body};
+use crate::http::{AnswerForm, Api, Caller, read_body};
 use crate::limits::BODY_MAX_BYTES;
 use crate::problem::ProblemKind;
 use crate::proto::{DESCRIPTORS, InvalidMessage, Method, SERVICE, members, schema};
@@ -94,13 +94,14 @@ impl ForEachQuestion for QuestionMethods {
     }
 }
 
-/// Answers a method. What layers around the router know of the caller is among the extensions of the request.
+/// Answers a method to a caller that may call it.
 async fn answer<Q: Question>(
     api: Api,
     method: &'static Method,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    let caller = Caller::of(&parts);
     message::check_content_type(&parts.headers)?;
     let timeout = message::timeout(&parts.headers)?;
     let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -108,13 +109,14 @@ async fn answer<Q: Question>(
     let body = read_body(body).await?;
     let question: Q = question(method, message::unframed(&body)?)?;
     let form = AnswerForm::Message(schema().output(method));
-    if method.is_stream {
-        let chunks = api.scanned(question.into(), form).await?;
-        return Ok(message::respond(chunks, until));
-    }
-    // The time limit was that of the question.
-    let answer = api.answered(question.into(), form).await?;
-    Ok(message::respond(answer.into_body(), None))
+    let answer = async move |api: Api, query| {
+        if method.is_stream {
+            return Ok(message::respond(api.scanned(query, form).await?, until));
+        }
+        // The time limit was that of the question.
+        Ok(message::respond(api.answered(query, form).await?.into_body(), None))
+    };
+    Ok(api.for_caller(&caller, question.into(), answer).await)
 }
 
 /// A question from its message: the fields are the parameters of its route, or the members of its body.

@@ -182,6 +182,8 @@ impl Drop for OpenRequest {
 pub(super) struct Connections {
     places: Arc<Semaphore>,
     open: Mutex<Open>,
+    /// Those to the listener for probes are not counted.
+    are_counted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -200,8 +202,14 @@ pub(super) struct ConnectionPlace {
 }
 
 impl Connections {
-    pub(super) fn new(most: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(most)), open: Mutex::default() }
+    pub(super) fn new(most: usize, are_counted: bool) -> Self {
+        Self { places: Arc::new(Semaphore::new(most)), open: Mutex::default(), are_counted }
+    }
+
+    fn report(&self, open: usize) {
+        if self.are_counted {
+            metric::set_connections(open);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -222,7 +230,7 @@ impl Connections {
         let number = open.next;
         open.next += 1;
         open.all.insert(number, Arc::clone(&activity));
-        metric::set_connections(open.all.len());
+        self.report(open.all.len());
         Some(ConnectionPlace { connections: Arc::clone(self), number, activity, _permit: permit? })
     }
 
@@ -245,7 +253,7 @@ impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         open.all.remove(&self.number);
-        metric::set_connections(open.all.len());
+        self.connections.report(open.all.len());
     }
 }
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::Api;
 use super::ask::AnswerForm;
+use super::gate::Caller;
 use super::stream::{LINES, Lines, accepts};
 use crate::decisions::{
     DecisionCursor, DecisionItem, DecisionsEnd, DecisionsFrom, ShardChange, Subscription,
@@ -20,7 +21,7 @@ use crate::decisions::{
 use crate::ledger::QueryError;
 use crate::limits::STREAM_CHUNK_BYTES;
 use crate::problem::ProblemKind;
-use crate::query::{DecisionsQuery, Problem, ProblemJson, read};
+use crate::query::{DecisionsQuery, Problem, ProblemJson, Query, read};
 
 const EVENTS: &str = "text/event-stream";
 
@@ -30,27 +31,42 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// The route.
 pub(super) async fn decisions(
     State(api): State<Api>,
+    caller: Caller,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let question: DecisionsQuery = read(Vec::new(), uri.query().unwrap_or_default())?;
+    let query = Query::from(question.clone());
     let format = if accepts(&headers, EVENTS) {
         Format::Events
     } else if accepts(&headers, LINES) {
         Format::Lines
     } else {
-        return api.ask(question.into()).await;
+        let answer = async |api: Api, query| api.ask(query).await;
+        return Ok(api.for_caller(&caller, query, answer).await);
     };
-    let DecisionsQuery { from, filter, limit } = question;
-    if limit == Some(0) {
-        return Err(QueryError::OutOfRange { parameter: "limit", least: 1, most: None }.into());
+    let answer = async move |api: Api, _| api.stream_decisions(question, format, &headers);
+    Ok(api.for_caller(&caller, query, answer).await)
+}
+
+impl Api {
+    fn stream_decisions(
+        &self,
+        question: DecisionsQuery,
+        format: Format,
+        headers: &HeaderMap,
+    ) -> Result<Response, Problem> {
+        let DecisionsQuery { from, filter, limit } = question;
+        if limit == Some(0) {
+            return Err(QueryError::OutOfRange { parameter: "limit", least: 1, most: None }.into());
+        }
+        let from = last_received(headers)?.or(from).unwrap_or_default();
+        let subscription = self.subscribe(from, filter)?;
+        let body = Body::from_stream(DecisionBody { subscription, format, left: limit });
+        let media_type = if format == Format::Events { EVENTS } else { LINES };
+        let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")];
+        Ok((headers.map(|(name, value)| (name, HeaderValue::from_static(value))), body).into_response())
     }
-    let from = last_received(&headers)?.or(from).unwrap_or_default();
-    let subscription = api.decisions.subscribe(from, filter)?;
-    let body = Body::from_stream(DecisionBody { subscription, format, left: limit });
-    let media_type = if format == Format::Events { EVENTS } else { LINES };
-    let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers.map(|(name, value)| (name, HeaderValue::from_static(value))), body).into_response())
 }
 
 /// What the client that comes back has last received. An empty one is none.

@@ -15,6 +15,7 @@ const REQUESTS: &str = "realm_ledger_http_requests_total";
 const SECONDS: &str = "realm_ledger_http_request_seconds";
 const CONNECTIONS: &str = "realm_ledger_http_connections";
 const CLOSED: &str = "realm_ledger_http_slow_clients_total";
+const REFUSED: &str = "realm_ledger_access_refusals_total";
 
 const LAG_EVENTS: &str = "realm_ledger_lag_events";
 const LAG_SECONDS: &str = "realm_ledger_lag_seconds";
@@ -35,6 +36,11 @@ pub fn describe() {
         CLOSED,
         "HTTP connections closed because of their client, by what it did not do: `head`, `body`, `unread`, or `room` \
          for the one that waited longest when another client came."
+    );
+    describe_counter!(
+        REFUSED,
+        "Requests refused to who sent them, by query (`none`: no question) and code; `not-granted` was answered as what \
+         does not exist."
     );
     describe_gauge!(LAG_EVENTS, "Messages behind the end of the partition, by shard; NaN: not known.");
     describe_gauge!(LAG_SECONDS, Unit::Seconds, "The same in time, by shard; NaN: not known.");
@@ -162,6 +168,11 @@ pub(super) fn answered(route: &str, method: &'static str, status: u16, took: Dur
 /// The HTTP library refused a request before any route was asked.
 pub(super) fn refused(status: u16) {
     counter!(REQUESTS, "route" => "none", "method" => "other", "status" => status.to_string()).increment(1);
+}
+
+/// A request was refused to who sent it. `query` and `code` are of closed sets.
+pub(super) fn access_refused(query: &'static str, code: &'static str) {
+    counter!(REFUSED, "query" => query, "code" => code).increment(1);
 }
 
 /// So many connections are open.

@@ -21,7 +21,7 @@
 //! | `GET /`, `GET /page/{file}` | | the page, where `http.page` is on; it asks the routes above |
 //! | `GET /livez` | | the process answers |
 //! | `GET /readyz` | | every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is |
-//! | `GET /metrics` | | Prometheus text |
+//! | `GET /metrics` | | Prometheus text; on the admin listener only ([`serve_admin`](fn@crate::serve_admin)) |
 //! | `GET /openapi.json` | | this table and the one of problems as OpenAPI 3.1, with the schema of every answer |
 //!
 //! Keys are percent-encoded in paths (`jira:a/b` is `jira%3Aa%2Fb`). A parameter that a route does not know,
@@ -79,6 +79,11 @@
 //! HTTP/1.1 and HTTP/2 (with prior knowledge) are served on the same port, with the same deadlines. On HTTP/2 a client
 //! also has to answer pings, has so many streams at a time, and loses a stream that it does not read.
 //!
+//! # Access
+//!
+//! Where someone is named who may ask ([`Api::with_access`]) every route takes credentials but those that know no tenant
+//! (probes, the document, the files of the page): see [`gate`]. What is not granted is answered as what does not exist.
+//!
 //! # Problems (RFC 9457)
 //!
 //! Whatever is not answered is an `application/problem+json` with `type`, `title`, `status`, `detail`, and a
@@ -92,6 +97,7 @@ mod connection;
 mod converse;
 mod decisions;
 mod frames;
+mod gate;
 mod health;
 mod metric;
 mod observe;
@@ -117,12 +123,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use ask::{AnswerForm, GRPC};
 pub(crate) use body::read as read_body;
+pub(crate) use gate::Caller;
 pub use health::ReadyBounds;
 pub use metric::{describe, report_freshness};
-pub(crate) use serve::serve;
+pub(crate) use serve::{serve, serve_admin};
 
+use crate::access::Access;
 use crate::backup::MakeBackup;
-use crate::decisions::Decisions;
+use crate::decisions::{DecisionFilter, Decisions, DecisionsEnd, DecisionsFrom, Subscription};
 use crate::ledger::Ledger;
 use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME, SubscriptionBounds};
 use crate::page;
@@ -170,6 +178,7 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 #[derive(Clone)]
 pub struct Api {
     ledger: Arc<Ledger>,
+    access: Arc<Access>,
     metrics: RenderMetrics,
     backups: Option<Arc<dyn MakeBackup>>,
     clock: fn() -> Timestamp,
@@ -191,6 +200,7 @@ impl Api {
         let (options, deadlines) = (Arc::new(options), Deadlines::default());
         Self {
             ledger,
+            access: Arc::default(),
             metrics,
             backups: None,
             clock: system_clock,
@@ -201,6 +211,12 @@ impl Api {
             options,
             deadlines,
         }
+    }
+
+    /// Answers those who are named there, and no others; everyone, where no one is.
+    #[must_use]
+    pub fn with_access(self, access: Arc<Access>) -> Self {
+        Self { access, ..self }
     }
 
     /// Waits for its clients no longer than that.
@@ -242,9 +258,13 @@ impl Api {
         self.places.take(Cost::Much)
     }
 
-    /// What is decided, as a stream.
-    pub(crate) fn decisions(&self) -> &Decisions {
-        &self.decisions
+    /// What is decided about the apps that are seen, as a stream.
+    pub(crate) fn subscribe(
+        &self,
+        from: DecisionsFrom,
+        filter: DecisionFilter,
+    ) -> Result<Subscription, DecisionsEnd> {
+        self.decisions.subscribe(from, filter.seen_with(&self.ledger.grants))
     }
 
     /// Whether anything more is answered.
@@ -252,10 +272,38 @@ impl Api {
         self.places.check_open()
     }
 
-    /// All routes, and more behind the same limits.
+    /// All routes, and more behind the same check and the same limits.
     pub(crate) fn router(self, more: Router) -> Router {
-        let page = if self.options.page { page::routes() } else { Router::new() };
+        let api = self.clone();
+        // A router that is merged keeps its own way with methods.
+        api.guarded(self.routes().merge(more.method_not_allowed_fallback(method_not_allowed)))
+    }
+
+    /// Whatever is in the router goes through the same layers: what is added to it later does not.
+    fn guarded(self, routes: Router) -> Router {
+        let routes = if self.access.is_on() {
+            routes.layer(axum::middleware::from_fn_with_state(self, gate::admit))
+        } else {
+            routes
+        };
+        layered(routes)
+    }
+
+    /// Probes and metrics.
+    pub(crate) fn admin_router(self) -> Router {
         let routes = Router::new()
+            .route("/livez", get(health::livez))
+            .route("/readyz", get(health::readyz))
+            .route("/metrics", get(health::metrics))
+            .fallback(no_such_route)
+            .method_not_allowed_fallback(method_not_allowed)
+            .with_state(self);
+        layered(routes)
+    }
+
+    fn routes(self) -> Router {
+        let page = if self.options.page { page::routes() } else { Router::new() };
+        Router::new()
             .route(InstallationQuery::ROUTE, get(routes::get::<InstallationQuery>))
             .route(TenantQuery::ROUTE, get(routes::get::<TenantQuery>))
             .route(InstallationsQuery::ROUTE, get(routes::get::<InstallationsQuery>))
@@ -274,19 +322,19 @@ impl Api {
             .route(backups::ROUTE, post(backups::make))
             .route("/livez", get(health::livez))
             .route("/readyz", get(health::readyz))
-            .route("/metrics", get(health::metrics))
             .route("/openapi.json", get(openapi))
             .merge(page)
             .fallback(no_such_route)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self)
-            // A router that is merged keeps its own way with methods.
-            .merge(more.method_not_allowed_fallback(method_not_allowed));
-        routes
-            .layer(axum::middleware::from_fn(observe::refuse_odd_heads))
-            .layer(CatchPanicLayer::custom(observe::panicked))
-            .layer(axum::middleware::from_fn(observe::measure))
     }
+}
+
+fn layered(routes: Router) -> Router {
+    routes
+        .layer(axum::middleware::from_fn(observe::refuse_odd_heads))
+        .layer(CatchPanicLayer::custom(observe::panicked))
+        .layer(axum::middleware::from_fn(observe::measure))
 }
 
 impl fmt::Debug for Api {

@@ -65,6 +65,10 @@ fn respond(kind: ProblemKind, passes: bool, body: Vec<u8>) -> Response {
     if passes {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    if kind == ProblemKind::Unauthenticated {
+        let scheme = HeaderValue::from_static("Bearer realm=\"realm-ledger\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    }
     // Where the next request would begin is not known.
     if matches!(kind, ProblemKind::RequestTimeout | ProblemKind::BodyTooLarge) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use super::Api;
 use super::body;
+use super::gate::Caller;
 use super::stream::wants_lines;
 use crate::problem::ProblemKind;
 use crate::query::{Problem, Query, Question, WhatIfQuery, read};
@@ -17,6 +18,7 @@ type Parts = Vec<(String, String)>;
 /// A question in path and parameters.
 pub(super) async fn get<Q: Question>(
     State(api): State<Api>,
+    caller: Caller,
     path: Result<Path<Parts>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,
@@ -25,12 +27,15 @@ pub(super) async fn get<Q: Question>(
         |error| Problem::new(ProblemKind::InvalidKey, format!("the path cannot be read: {error}"));
     let Path(path) = path.map_err(undecodable)?;
     let question: Q = read(path, uri.query().unwrap_or_default())?;
-    api.respond(question.into(), wants_lines(&headers)).await
+    let lines = wants_lines(&headers);
+    let answer = async move |api: Api, query| api.answer_in(query, lines).await;
+    Ok(api.for_caller(&caller, question.into(), answer).await)
 }
 
 /// What-if, a question in a body.
 pub(super) async fn what_if(
     State(api): State<Api>,
+    caller: Caller,
     uri: Uri,
     headers: HeaderMap,
     sent: Body,
@@ -40,7 +45,9 @@ pub(super) async fn what_if(
         let expected = r#"{"policies": [{"mode": …}], "appKey"?, "from"?, "to"?, "differences"?}"#;
         Problem::new(ProblemKind::InvalidBody, format!("expected {expected}: {error}"))
     })?;
-    api.respond(question.into(), wants_lines(&headers)).await
+    let lines = wants_lines(&headers);
+    let answer = async move |api: Api, query| api.answer_in(query, lines).await;
+    Ok(api.for_caller(&caller, question.into(), answer).await)
 }
 
 /// For a route that takes none.
@@ -54,7 +61,7 @@ pub(super) fn refuse_parameters(uri: &Uri) -> Result<(), Problem> {
 
 impl Api {
     /// Answers, line by line where that is asked for and the question has lines.
-    async fn respond(&self, query: Query, lines: bool) -> Result<Response, Problem> {
+    async fn answer_in(&self, query: Query, lines: bool) -> Result<Response, Problem> {
         match query {
             Query::Installations(_) | Query::Migrations(_) | Query::Log(_) if lines => {
                 self.stream(query).await

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::Api;
 use super::connection::{ConnectionPlace, Connections};
 use super::converse::Conversation;
-use crate::limits::{DRAIN, UNREAD_KEPT_BY_SYSTEM_BYTES};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, DRAIN, Deadlines, UNREAD_KEPT_BY_SYSTEM_BYTES};
 
 /// How long to wait after a connection could not be taken, so that a lack of file descriptors does not
 /// become a busy loop.
@@ -26,14 +26,43 @@ pub(crate) async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let address = listener.local_addr()?;
-    let connections = Arc::new(Connections::new(api.options.connections));
-    let (deadlines, places, decisions) = (api.deadlines, api.places.clone(), api.decisions.clone());
+    let connections = Arc::new(Connections::new(api.options.connections, true));
+    tracing::info!(address = %listener.local_addr()?, "the HTTP interface is open");
+    let (places, decisions) = (api.places.clone(), api.decisions.clone());
+    let stop = || {
+        places.close();
+        decisions.close();
+    };
+    take_all(listener, connections, router, api.deadlines, shutdown, stop).await;
+    Ok(())
+}
+
+/// Serves probes and metrics in the same way.
+pub(crate) async fn serve_admin(
+    listener: TcpListener,
+    api: Api,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let connections = Arc::new(Connections::new(ADMIN_CONNECTIONS_MAX, false));
+    tracing::info!(address = %listener.local_addr()?, "probes and metrics are open");
+    let deadlines = api.deadlines;
+    take_all(listener, connections, api.admin_router(), deadlines, shutdown, || ()).await;
+    Ok(())
+}
+
+/// Takes connections until the shutdown, then lets what is open come to its end.
+async fn take_all(
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    router: Router,
+    deadlines: Deadlines,
+    shutdown: impl Future<Output = ()>,
+    close: impl FnOnce(),
+) {
     let (stop, stopping) = watch::channel(false);
     let conversation = Conversation { router, deadlines, stopping };
     let mut shutdown = std::pin::pin!(shutdown);
     let mut failing = Failing::default();
-    tracing::info!(%address, "the HTTP interface is open");
     loop {
         let taken = tokio::select! {
             () = &mut shutdown => break,
@@ -48,13 +77,11 @@ pub(crate) async fn serve(
         }
     }
     drop((listener, conversation));
-    places.close();
-    decisions.close();
+    close();
     stop.send_replace(true);
     if tokio::time::timeout(DRAIN, stop.closed()).await.is_err() {
         tracing::warn!(?DRAIN, "requests were still open when the server stopped");
     }
-    Ok(())
 }
 
 /// The next connection, once there is room for it.

@@ -2,7 +2,7 @@
 //! has a bound (I-8).
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -82,8 +82,8 @@ pub(crate) enum CacheKey {
     Timeline(ShardId, AppKey),
     /// The states of a long history, as known up to a cut.
     History(ShardId, ClientKey, KnowledgeCut),
-    /// Windows of the past, of a list.
-    Windows(ShardId, u64),
+    /// Windows of the past, of a list, for those who see these apps; none: all.
+    Windows(ShardId, u64, Option<Arc<BTreeSet<AppKey>>>),
     /// What came before the corrections from a position on.
     Corrections(ShardId, ClientKey, u64),
 }
@@ -146,10 +146,10 @@ mod tests {
     fn value_is_found_by_key_and_type() {
         let cache = Cache::new(10);
         let shard = ShardId { topic: "t".to_owned(), partition: 0 };
-        let key = CacheKey::Windows(shard.clone(), 7);
+        let key = CacheKey::Windows(shard.clone(), 7, None);
         cache.put(key.clone(), Arc::new("kept".to_owned()), 4);
         assert_eq!(cache.get::<String>(&key).as_deref().map(String::as_str), Some("kept"));
         assert!(cache.get::<u64>(&key).is_none());
-        assert!(cache.get::<String>(&CacheKey::Windows(shard, 8)).is_none());
+        assert!(cache.get::<String>(&CacheKey::Windows(shard, 8, None)).is_none());
     }
 }

@@ -53,6 +53,7 @@ pub(crate) use shards::{Located, ShardHandle, ShardSnapshot, Shards, locate, sha
 pub use state::InstallationState;
 pub(crate) use tenant_as_of::{TenantAsOf, Viewpoint, cut, is_all_of};
 
+use crate::access::Grants;
 use crate::limits::{CACHE_BYTES, HISTORIES_BYTES, HISTORY_RESERVED_AT_A_TIME_BYTES, PAGE_FULL_BYTES};
 use budget::{HistoryBudget, Reservation};
 
@@ -75,6 +76,8 @@ pub struct Ledger {
     tier: ReadTier,
     /// A page ends once its items have so many bytes as JSON.
     pub(crate) page_bytes: usize,
+    /// The apps whose installations there are, for who asks.
+    pub(crate) grants: Grants,
 }
 
 /// Someone who waits for an answer, as long as this is kept: see [`Ledger::asked_by`].
@@ -103,7 +106,15 @@ impl Ledger {
             asker: None,
             tier: ReadTier::Disk,
             page_bytes: PAGE_FULL_BYTES,
+            grants: Grants::All,
         }
+    }
+
+    /// The same ledger, for someone who sees the installations of some apps: what is of others does not exist there.
+    /// Their records in a tenant's log are places without content.
+    #[must_use]
+    pub fn seen_with(&self, grants: &Grants) -> Self {
+        Self { grants: grants.clone(), ..self.clone() }
     }
 
     /// The same ledger, which keeps and reads no more than so many bytes in memory, and no more than without that.

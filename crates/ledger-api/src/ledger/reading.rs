@@ -9,7 +9,7 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::Entry;
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::{AppTimeline, AppTimelines};
-use ledger_store::{Elsewhere, HistoryEvent, KnowledgeCut, ReadError, ShardId, entries};
+use ledger_store::{Elsewhere, HistoryEvent, KnowledgeCut, ReadError, ShardId, TornTenant, entries};
 
 use super::Ledger;
 use super::budget::Reservation;
@@ -73,6 +73,21 @@ impl<'l> Reading<'l> {
         });
         all.extend(absent.map(|id| freshness::of_absent(&id)));
         in_order(all)
+    }
+
+    /// Whether a torn tenant has an installation that is seen.
+    pub(crate) fn sees_some_of(&self, torn: &TornTenant) -> Result<bool, QueryError> {
+        let grants = &self.ledger.grants;
+        if grants.apps().is_none() {
+            return Ok(true);
+        }
+        for shard in self.shards.iter().filter(|shard| torn.shards.contains(shard.id)) {
+            let row = shard.snapshot.tenant(&torn.client).map_err(|error| shard.unread(error))?;
+            if row.is_some_and(|row| grants.has_some_of(&row.tenant)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Records of histories that were read so far: what the question has cost.

@@ -77,7 +77,8 @@ impl Reading<'_> {
     /// an answer. Where a shard that could have it was not read to its end, the answer tells that instead.
     pub(crate) fn known_app(&self, app: Option<&AppKey>) -> Result<(), QueryError> {
         let Some(app) = app else { return Ok(()) };
-        for ShardSnapshot { snapshot, .. } in &self.shards {
+        let seen = self.shards.iter().filter(|_| self.ledger.grants.has(app));
+        for ShardSnapshot { snapshot, .. } in seen {
             let has_installations = || snapshot.list(&List::App(app.clone()), None, 1);
             if snapshot.app(app)?.is_some() || !has_installations()?.installations.is_empty() {
                 return Ok(());

@@ -39,8 +39,20 @@ pub(crate) struct TenantAsOf {
 }
 
 impl TenantAsOf {
-    /// The tenant as of the instant; `row` is what the snapshot has of it.
+    /// The tenant as of the instant, with the installations that are seen; `row` is what the snapshot has of it.
     pub(crate) fn new(
+        reading: &Reading<'_>,
+        shard: &ShardSnapshot<'_>,
+        client: &ClientKey,
+        row: TenantRow,
+        viewpoint: Viewpoint,
+    ) -> Result<Self, QueryError> {
+        let mut found = Self::whole(reading, shard, client, row, viewpoint)?;
+        reading.ledger.grants.retain_in(&mut found.tenant);
+        Ok(found)
+    }
+
+    fn whole(
         reading: &Reading<'_>,
         shard: &ShardSnapshot<'_>,
         client: &ClientKey,

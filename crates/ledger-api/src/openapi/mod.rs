@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
+use crate::access::AccessScope;
 use crate::problem::ProblemKind;
 use crate::proto::{Field, Message, schema};
 use crate::query::{
@@ -20,30 +21,37 @@ use crate::query::{
 };
 use schemas::Schemas;
 
-/// What is answered beside questions: verb, path, name, summary, media type.
-const OTHERS: [(&str, &str, &str, &str, &str); 7] = [
+/// Verb, path, name, summary, media type, and the scope it takes.
+type Other = (&'static str, &'static str, &'static str, &'static str, &'static str, Option<AccessScope>);
+
+/// What is answered beside questions.
+const OTHERS: [Other; 6] = [
     (
         "post",
         "/v1/backups",
         "makeBackup",
         "Makes a backup on the machine of the server, and reports its progress line by line.",
         LINES,
+        Some(AccessScope::Operate),
     ),
-    ("get", "/", "openPage", "The page, where `http.page` is on.", "text/html"),
-    ("get", "/page/{file}", "readPageFile", "What the page is made of.", "*/*"),
-    ("get", "/livez", "isAlive", "The process answers.", "application/json"),
+    ("get", "/", "openPage", "The page, where `http.page` is on.", "text/html", None),
+    ("get", "/page/{file}", "readPageFile", "What the page is made of.", "*/*", None),
+    ("get", "/livez", "isAlive", "The process answers.", "application/json", None),
     (
         "get",
         "/readyz",
         "isReady",
         "Every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is.",
         "application/json",
+        None,
     ),
-    ("get", "/metrics", "readMetrics", "Metrics, as Prometheus reads them.", "text/plain"),
-    ("get", "/openapi.json", "readOpenApi", "This document.", "application/json"),
+    ("get", "/openapi.json", "readOpenApi", "This document.", "application/json", None),
 ];
 
 const LINES: &str = "application/x-ndjson";
+
+/// The name of the one way to show who asks.
+const TOKEN: &str = "token";
 
 /// Questions that are, or with `Accept` can be, answered line by line.
 const IN_LINES: [&str; 7] = [
@@ -68,14 +76,14 @@ pub(crate) fn text() -> &'static str {
 fn document() -> Value {
     let mut paths = Paths { operations: Map::new(), schemas: Schemas::default(), problems: problems() };
     for_each_question(&mut paths);
-    for (verb, path, name, summary, media_type) in OTHERS {
+    for (verb, path, name, summary, media_type, access) in OTHERS {
         let answer =
             json!({ "description": summary, "content": { media_type: { "schema": { "title": name } } } });
         let in_path = path.split(['{', '}']).skip(1).step_by(2);
         let parameters: Vec<_> = in_path
             .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
             .collect();
-        let mut operation = paths.operation(name, summary, &parameters, answer);
+        let mut operation = paths.operation(name, summary, access, &parameters, answer);
         if verb == "post" {
             let keep = json!({ "type": "integer", "minimum": 1, "description": "Generations that stay, this one included." });
             let schema =
@@ -100,7 +108,22 @@ fn document() -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" }
         },
         "paths": paths.operations,
-        "components": { "schemas": paths.schemas.into_components(), "responses": responses }
+        "components": {
+            "schemas": paths.schemas.into_components(),
+            "responses": responses,
+            "securitySchemes": { TOKEN: security_scheme() }
+        }
+    })
+}
+
+/// How a client shows who it is. Which scope an operation takes is with each.
+fn security_scheme() -> Value {
+    json!({
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of `realm-ledger token create`, whose scopes (`read`, `audit`, `operate`) each operation \
+            names; `operate` brings the other two along. What is of apps that are not granted is answered as what does not \
+            exist. Where the server names no one who may ask, no token is needed."
     })
 }
 
@@ -145,6 +168,11 @@ fn problem_responses() -> Map<String, Value> {
             let header = json!({ "description": "Seconds, where asking again can help.", "schema": { "type": "integer" } });
             response["headers"] = json!({ "Retry-After": header });
         }
+        if kinds.contains(&ProblemKind::Unauthenticated) {
+            let header =
+                json!({ "description": "What credentials are taken.", "schema": { "type": "string" } });
+            response["headers"] = json!({ "WWW-Authenticate": header });
+        }
         (format!("Problem{status}"), response)
     };
     by_status().into_iter().map(response).collect()
@@ -158,10 +186,24 @@ struct Paths {
 }
 
 impl Paths {
-    fn operation(&self, name: &str, summary: &str, parameters: &[Value], answer: Value) -> Value {
+    fn operation(
+        &self,
+        name: &str,
+        summary: &str,
+        access: Option<AccessScope>,
+        parameters: &[Value],
+        answer: Value,
+    ) -> Value {
         let mut responses = self.problems.clone();
         responses.insert("200".to_owned(), answer);
-        json!({ "operationId": name, "summary": summary, "parameters": parameters, "responses": responses })
+        let security: Vec<_> = access.into_iter().map(|scope| json!({ TOKEN: [scope.as_str()] })).collect();
+        json!({
+            "operationId": name,
+            "summary": summary,
+            "parameters": parameters,
+            "responses": responses,
+            "security": security
+        })
     }
 }
 
@@ -226,7 +268,7 @@ impl ForEachQuestion for Paths {
         let parameters = if in_body { Vec::new() } else { input.fields().iter().map(parameter).collect() };
         let mut name = Q::METHOD.to_owned();
         name[..1].make_ascii_lowercase();
-        let mut operation = self.operation(&name, &method.comment, &parameters, answer);
+        let mut operation = self.operation(&name, &method.comment, Some(Q::ACCESS), &parameters, answer);
         if Q::IN_BODY {
             let schema = self.schemas.question(input);
             operation["requestBody"] =
@@ -270,6 +312,10 @@ mod tests {
             let (verb, operation) = paths[route].as_object().unwrap().iter().next().unwrap();
             assert!(matches!(&**verb, "get" | "post"), "{route}");
             assert!(!operation["summary"].as_str().unwrap().is_empty(), "{route}");
+            assert!(
+                AccessScope::parse(operation["security"][0][TOKEN][0].as_str().unwrap()).is_some(),
+                "{route}"
+            );
             assert!(!operation["responses"]["200"]["content"].as_object().unwrap().is_empty(), "{route}");
             for parameter in operation["parameters"].as_array().unwrap() {
                 assert!(

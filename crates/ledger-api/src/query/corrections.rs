@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::cursor::page_limit;
 use super::parameters::{or_zero, text};
 use super::{AsOf, LineSink};
+use crate::access::Grants;
 use crate::ledger::{
     CacheKey, FreshnessJson, Located, PageBytes, QueryError, Reading, Seqs, ShardSnapshot, records_of,
 };
@@ -78,9 +79,9 @@ pub struct CorrectedAnswer {
     before: ShortAnswer,
     after: ShortAnswer,
     /// The event that was late, or the first observation of what had only been expected. Corrections by one record
-    /// share it.
+    /// share it. Absent where it is about an app that is not seen.
     #[serde(serialize_with = "shared")]
-    event: Arc<Event>,
+    event: Option<Arc<Event>>,
 }
 
 /// The short state, absent where nothing was known of the installation, and the last decision.
@@ -91,8 +92,9 @@ struct ShortAnswer {
     decision: Option<Decision>,
 }
 
-fn shared<S: Serializer>(event: &Arc<Event>, to: S) -> Result<S::Ok, S::Error> {
-    Event::serialize(event, to)
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
+fn shared<S: Serializer>(event: &Option<Arc<Event>>, to: S) -> Result<S::Ok, S::Error> {
+    event.as_deref().serialize(to)
 }
 
 impl CorrectionsQuery {
@@ -110,7 +112,8 @@ impl CorrectionsQuery {
         let begun =
             reading.ledger.cache.get::<SoFar>(&resume(from_position)).as_deref().cloned().unwrap_or_default();
         let bytes = PageBytes::new(reading.ledger.page_bytes);
-        let mut walk = Walk { from_position, at: as_of.at, so_far: begun, found: Vec::new(), bytes };
+        let grants = &reading.ledger.grants;
+        let mut walk = Walk { from_position, at: as_of.at, grants, so_far: begun, found: Vec::new(), bytes };
         let mut next_position = None;
         for record in records_of(shard, client, &apps, &walk.so_far.seqs)? {
             let record = record?;
@@ -156,15 +159,17 @@ impl SoFar {
 }
 
 /// A walk along the positions.
-struct Walk {
+struct Walk<'g> {
     from_position: u64,
     at: Option<Timestamp>,
+    /// What is seen; what is kept for the next page is of all apps.
+    grants: &'g Grants,
     so_far: SoFar,
     found: Vec<CorrectedAnswer>,
     bytes: PageBytes,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn take(
         &mut self,
         shard: &ShardSnapshot<'_>,
@@ -180,10 +185,12 @@ impl Walk {
             (false, false) => return Ok(()),
         };
         let is_asked_for = position >= self.from_position && self.at.is_none_or(|at| event.time <= at);
-        let event = Arc::new(event);
+        let event = Some(event).filter(|event| event.app().is_none_or(|app| self.grants.has(app)));
+        let event = event.map(Arc::new);
         for change in changes {
             let before = self.follow(&change);
-            let Some(correction) = change.correction.filter(|_| is_asked_for) else { continue };
+            let is_shown = is_asked_for && self.grants.has(&change.app);
+            let Some(correction) = change.correction.filter(|_| is_shown) else { continue };
             let corrected = CorrectedAnswer {
                 position,
                 seq: of_tenant.then_some(seq),
@@ -193,7 +200,7 @@ impl Walk {
                 count: correction.count,
                 before: ShortAnswer { state: change.before, decision: before },
                 after: ShortAnswer { state: Some(change.after), decision: correction.decision },
-                event: Arc::clone(&event),
+                event: event.clone(),
             };
             self.bytes.add(&corrected);
             self.found.push(corrected);

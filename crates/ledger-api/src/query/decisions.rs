@@ -50,7 +50,8 @@ impl DecisionsQuery {
         let Self { from, filter, limit } = self;
         let limit = page_limit(*limit, DECISIONS_DEFAULT, DECISIONS_MAX)?;
         let (shards, from) = (reading.ledger.assigned_shards(), from.clone().unwrap_or_default());
-        let DecisionsSoFar { notices, cursor, more } = read_so_far(&shards, &from, filter, limit)?;
+        let filter = filter.clone().seen_with(&reading.ledger.grants);
+        let DecisionsSoFar { notices, cursor, more } = read_so_far(&shards, &from, &filter, limit)?;
         let decisions = notices.into_iter().map(PublishedNotice).collect();
         Ok(DecisionsPage { decisions, cursor, more, freshness: reading.freshness() })
     }

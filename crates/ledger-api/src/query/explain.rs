@@ -2,6 +2,7 @@
 
 use ledger_core::explain::{Explanation, explain};
 use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::tenant::Entry;
 use ledger_record::json::time::format_instant;
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +45,8 @@ impl ExplainQuery {
         let cut = cut(shard, client, &row, known)?;
         let history = reading.history(shard, client, cut).map_err(|error| shard.unread(error))?;
         let entries = history.entries();
-        if !entries.iter().any(|entry| entry.event.time <= at && entry.event.app() == Some(app)) {
+        let is_of_app = |entry: &Entry<'_>| entry.event.time <= at && entry.event.app() == Some(app);
+        if !reading.ledger.grants.has(app) || !entries.iter().any(is_of_app) {
             let error = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
             return Err(reading.not_found_in(shard.id, error));
         }

@@ -149,7 +149,7 @@ fn fill(
 ) -> Result<(FilledPage, Option<Cursor>), QueryError> {
     let (list, reading) = (asked.list, asked.reading);
     let mut page = FilledPage::new(reading.ledger.page_bytes);
-    if let Some(next_cursor) = page.name_torn(torn, asked, limit) {
+    if let Some(next_cursor) = page.name_torn(torn, asked, limit)? {
         return Ok((page, Some(next_cursor)));
     }
     let mut candidates = CandidateMerge::new(source::sources(asked)?, &reading.shards)?;
@@ -168,6 +168,10 @@ fn fill(
             }
         }
         reading.ledger.in_time()?;
+        // Before it costs anything, or a cursor names it.
+        if !reading.ledger.grants.has(&candidate.app) {
+            continue;
+        }
         looked_at += 1;
         reached = Some(candidate.place.clone());
         let shard = &reading.shards[candidate.index];
@@ -182,16 +186,33 @@ impl FilledPage {
     }
 
     /// Names the torn tenants, before any installation. Answers where to go on if they are more than a page.
-    fn name_torn(&mut self, torn: &TornTenants, asked: &Asked<'_>, limit: usize) -> Option<Cursor> {
-        let after = match asked.after {
+    fn name_torn(
+        &mut self,
+        torn: &TornTenants,
+        asked: &Asked<'_>,
+        limit: usize,
+    ) -> Result<Option<Cursor>, QueryError> {
+        let mut after = match asked.after {
             None => None,
-            Some(CursorPlace::Torn(client)) => Some(client),
-            Some(_) => return None,
+            Some(CursorPlace::Torn(client)) => Some(client.clone()),
+            Some(_) => return Ok(None),
         };
-        let found = torn.page(after, limit);
-        self.refused.extend(found.iter().map(RefusedTenant::from));
-        let last = found.last().filter(|_| found.len() == limit)?;
-        Some(Cursor { list: asked.list, after: CursorPlace::Torn(last.client.clone()) })
+        while self.refused.len() < limit {
+            asked.reading.ledger.in_time()?;
+            let found = torn.page(after.as_ref(), limit);
+            let Some(last) = found.last() else { return Ok(None) };
+            after = Some(last.client.clone());
+            for torn in &found {
+                if asked.reading.sees_some_of(torn)? {
+                    self.refused.push(torn.into());
+                }
+                if self.refused.len() == limit {
+                    after = Some(torn.client.clone());
+                    break;
+                }
+            }
+        }
+        Ok(after.map(|client| Cursor { list: asked.list, after: CursorPlace::Torn(client) }))
     }
 
     fn answer(self, next_cursor: Option<Cursor>, freshness: Vec<FreshnessJson>) -> InstallationList {

@@ -43,7 +43,22 @@ pub struct LogPage<T = Logged> {
 
 /// A recorded event. Serialises as a line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Logged(pub Record);
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are shown")]
+pub enum Logged {
+    /// As it was recorded.
+    Shown(Record),
+    /// It is about an app that is not seen: of it there is only its place.
+    Hidden(PlaceJson),
+}
+
+/// The place of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PlaceJson {
+    /// Dense in the stream, from 1.
+    pub seq: u64,
+    /// Dense in the shard, from 0.
+    pub position: u64,
+}
 
 impl LogQuery {
     pub(super) fn answer(&self, reading: &Reading<'_>, _: LineSink<'_>) -> Result<LogPage, QueryError> {
@@ -69,8 +84,14 @@ impl LogQuery {
                 next_seq = Some(record.seq);
                 break;
             }
-            if happened_by(&record, as_of.at) {
-                let record = Logged(record);
+            // When a hidden record happened is not seen either.
+            let is_hidden = !reading.sees(&record);
+            if is_hidden || happened_by(&record, as_of.at) {
+                let record = if is_hidden {
+                    Logged::Hidden(place_of(&record))
+                } else {
+                    Logged::Shown(reading.as_seen(record))
+                };
                 bytes.add(&record);
                 records.push(record);
             }
@@ -83,10 +104,49 @@ impl LogQuery {
     }
 }
 
+impl Logged {
+    /// Dense in the stream, from 1.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        match self {
+            Self::Shown(record) => record.seq,
+            Self::Hidden(place) => place.seq,
+        }
+    }
+}
+
 impl Serialize for Logged {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let json = RecordJson::of(&self.0);
-        json.ok_or_else(|| S::Error::custom("a refusal in a tenant's log"))?.serialize(serializer)
+        match self {
+            Self::Hidden(place) => place.serialize(serializer),
+            Self::Shown(record) => {
+                let json = RecordJson::of(record);
+                json.ok_or_else(|| S::Error::custom("a refusal in a tenant's log"))?.serialize(serializer)
+            }
+        }
+    }
+}
+
+pub(super) const fn place_of(record: &Record) -> PlaceJson {
+    PlaceJson { seq: record.seq, position: record.position }
+}
+
+impl Reading<'_> {
+    /// A record with what it changed, as far as that is seen: one of the tenant changes installations of all apps.
+    pub(super) fn as_seen(&self, mut record: Record) -> Record {
+        if let (Some(apps), Content::Event { outcome, .. }) = (self.ledger.grants.apps(), &mut record.content)
+        {
+            outcome.changes.retain(|change| apps.contains(&change.app));
+        }
+        record
+    }
+
+    /// Whether a record is about no app, or about one that is seen.
+    pub(super) fn sees(&self, record: &Record) -> bool {
+        match &record.content {
+            Content::Event { event, .. } => event.app().is_none_or(|app| self.ledger.grants.has(app)),
+            Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => true,
+        }
     }
 }
 

@@ -96,6 +96,14 @@ pub fn request(question: &impl Question) -> Request {
     Request { path, parameters: parameters.into_iter().collect(), body: None }
 }
 
+/// The client key and the app key that a question names.
+pub(super) fn keys(question: &impl Question) -> (Option<String>, Option<String>) {
+    let fields = serde_json::from_slice(&json::to_vec(question).unwrap_or_default()).unwrap_or_default();
+    let mut named = BTreeMap::new();
+    flatten(String::new(), fields, &mut named);
+    (named.remove("clientKey"), named.remove("appKey").or_else(|| named.remove("app")))
+}
+
 fn flatten(name: String, value: Json, into: &mut BTreeMap<String, String>) {
     let text = match value {
         Json::Object(fields) => {

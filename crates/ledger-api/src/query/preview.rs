@@ -44,6 +44,7 @@ impl PreviewQuery {
         let Self { client, app, product_realm, as_of } = self;
         let viewpoint = as_of.viewpoint(reading.now);
         let unknown = || reading.not_found(QueryError::UnknownApp { app: app.clone() });
+        let is_seen = reading.ledger.grants.has(app);
         let (shard, decision) = if let Some(located) = locate(&reading.shards, client)? {
             reading.ready_for(viewpoint.known, &located)?;
             let Located { shard, row } = located;
@@ -55,9 +56,9 @@ impl PreviewQuery {
             // An app that is new to the tenant may have been published to other shards first.
             let (of_app, cut) = match (installation, tenant.cut) {
                 (None, KnowledgeCut::Open | KnowledgeCut::AfterInstant(_)) => {
-                    (shard_of_app(&reading.shards, app)?.ok_or_else(unknown)?, tenant.cut)
+                    (shard_of_app(&reading.shards, app)?.filter(|_| is_seen).ok_or_else(unknown)?, tenant.cut)
                 }
-                (None, _) if shard.snapshot.app(app)?.is_none() => return Err(unknown()),
+                (None, _) if !is_seen || shard.snapshot.app(app)?.is_none() => return Err(unknown()),
                 _ => (shard, tenant.cut),
             };
             let timeline = reading.timeline(of_app, app, cut)?;
@@ -65,7 +66,7 @@ impl PreviewQuery {
             (shard, preview(installation, product, &timeline, viewpoint.at))
         } else {
             reading.ready()?;
-            let shard = shard_of_app(&reading.shards, app)?.ok_or_else(unknown)?;
+            let shard = shard_of_app(&reading.shards, app)?.filter(|_| is_seen).ok_or_else(unknown)?;
             let timeline = reading.timeline(shard, app, shard.snapshot.cut(client, viewpoint.known)?)?;
             (shard, preview(None, *product_realm, &timeline, viewpoint.at))
         };

@@ -5,6 +5,7 @@ use std::error::Error as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::Refusal;
 use crate::ledger::{FreshnessJson, QueryError};
 use crate::problem::ProblemKind;
 
@@ -77,6 +78,17 @@ impl Problem {
             parameter,
             freshness,
         }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match refusal {
+            Refusal::NoCredentials | Refusal::BadCredentials { .. } => ProblemKind::Unauthenticated,
+            Refusal::ScopeMissing { .. } => ProblemKind::ScopeMissing,
+            Refusal::RateLimited { .. } => ProblemKind::RateLimited,
+        };
+        Self::new(kind, refusal.to_string())
     }
 }
 

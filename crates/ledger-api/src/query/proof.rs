@@ -49,7 +49,8 @@ impl ProofQuery {
         loop {
             let snapshot = shard.reader.snapshot();
             let Self { client, app, pinned, .. } = self;
-            let proving = Proving { client, app: app.as_ref(), pinned: *pinned };
+            let granted = reading.ledger.grants.apps().map(|apps| &**apps);
+            let proving = Proving { client, app: app.as_ref(), granted, pinned: *pinned };
             let Some(signed) = signature(shard.status, &snapshot, until)? else { continue };
             return match snapshot.prove(proving, &signed.checkpoint, &signed.note, secret) {
                 Ok(proven) => {

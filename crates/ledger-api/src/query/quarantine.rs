@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::LineSink;
 use super::cursor::{Cursor, CursorPlace, Page, page_limit};
 use super::parameters::text;
-use crate::ledger::{FreshnessJson, PageBytes, QueryError, Reading};
+use crate::ledger::{FreshnessJson, PageBytes, QueryError, Reading, ShardSnapshot};
 use crate::limits::{LOOKED_AT_PER_PAGE, QUARANTINE_DEFAULT, QUARANTINE_MAX};
 
 /// Of the cursors of the whole quarantine.
@@ -98,8 +98,9 @@ impl QuarantineQuery {
             (Vec::new(), PageBytes::new(reading.ledger.page_bytes), 0);
         let mut reached = None;
         let mut next_cursor = None;
-        'shards: for shard in reading.shards.iter().filter(|shard| after.is_none_or(|(id, _)| shard.id >= id))
-        {
+        let is_seen = is_seen_in(reading);
+        let from_there = |shard: &&ShardSnapshot<'_>| is_seen && after.is_none_or(|(id, _)| shard.id >= id);
+        'shards: for shard in reading.shards.iter().filter(from_there) {
             let from_seq =
                 after.filter(|(id, _)| *id == shard.id).map_or(1, |(_, seq)| seq.saturating_add(1));
             for record in shard.snapshot.records(&Stream::Rejected, from_seq)? {
@@ -137,13 +138,18 @@ impl QuarantineItemQuery {
             .ok_or_else(|| reading.not_found_in(id, QueryError::UnknownShard { shard: id.clone() }))?;
         let record = shard.snapshot.records(&Stream::Rejected, seq)?.next().transpose()?;
         let record = record
-            .filter(|record| record.seq == seq)
+            .filter(|record| record.seq == seq && is_seen_in(reading))
             .ok_or_else(|| reading.not_found_in(id, QueryError::UnknownItem { shard: id.clone(), seq }))?;
         Ok(QuarantineAnswer {
             item: QuarantinedItem { shard: id.clone(), record },
             freshness: vec![reading.freshness_of(shard)?],
         })
     }
+}
+
+/// Of which app a refused message is nothing says for sure, so only those who see all apps see any.
+fn is_seen_in(reading: &Reading<'_>) -> bool {
+    reading.ledger.grants.apps().is_none()
 }
 
 impl Serialize for QuarantinedItem {

@@ -16,6 +16,8 @@
 //! With a tenant, the records of its apps are steps too: they change what is in force for it. With an app, so are
 //! records of other apps that show where the tenant's product is.
 
+use std::borrow::Cow;
+
 use ledger_core::event::{Body, Event};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::{Entry, Tenant};
@@ -23,10 +25,12 @@ use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::json::record::RecordJson;
 use ledger_record::record::{Content, Record, Stream};
+use ledger_record::rows::TenantRow;
 use ledger_store::{KnowledgeBound, KnowledgeCut, ReadError, ShardId, entries};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::line::{self, PROGRESS_EVERY};
+use super::log::{PlaceJson, place_of};
 use super::parameters::{or_zero, text};
 use super::{AnswerLine, LineSink, ScanProgress, Scope};
 use crate::ledger::{
@@ -99,6 +103,8 @@ pub struct ReplayAnswer {
 pub struct ReplayedRecord<'a> {
     shard: &'a ShardId,
     record: &'a Record,
+    /// It is about an app that is not seen, so only its place is shown.
+    is_hidden: bool,
     states: Vec<InstallationState>,
     /// The tenant has records in another shard too, so its states are left out.
     split: bool,
@@ -110,15 +116,26 @@ struct ReplayedRecordJson<'a> {
     topic: &'a str,
     partition: u32,
     position: u64,
-    record: RecordJson<'a>,
+    record: ShownRecord<'a>,
     states: &'a [InstallationState],
     refused: Option<&'static str>,
 }
 
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ShownRecord<'a> {
+    Whole(RecordJson<'a>),
+    Place(PlaceJson),
+}
+
 impl Serialize for ReplayedRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { shard, record, states, split } = self;
-        let shown = RecordJson::of(record);
+        let Self { shard, record, is_hidden, states, split } = self;
+        let shown = if *is_hidden {
+            Some(ShownRecord::Place(place_of(record)))
+        } else {
+            RecordJson::of(record).map(ShownRecord::Whole)
+        };
         ReplayedRecordJson {
             topic: &shard.topic,
             partition: shard.partition,
@@ -150,7 +167,7 @@ impl ReplayQuery {
                 let unknown = QueryError::UnknownTenant { client: client.clone() };
                 return Err(reading.not_found_in(other, unknown));
             }
-            if let Some(app) = self.app.as_ref().filter(|app| !row.tenant.installations.contains_key(app)) {
+            if let Some(app) = self.app.as_ref().filter(|app| !has_seen(reading, &row, app)) {
                 let unknown = QueryError::UnknownInstallation { client: client.clone(), app: app.clone() };
                 return Err(reading.not_found_in(shard.id, unknown));
             }
@@ -247,7 +264,10 @@ impl<'a> Replaying<'a> {
         record: &Record,
         event: &Event,
     ) -> Result<(), QueryError> {
-        let wanted = self.asked.is_in_span(event) && self.may_concern(client, event)?;
+        // When a hidden record happened is not seen either.
+        let has_no_span = self.asked.from.is_none() && self.asked.to.is_none();
+        let is_asked_for = has_no_span || (self.reading.sees(record) && self.asked.is_in_span(event));
+        let wanted = is_asked_for && self.may_concern(client, event)?;
         // What is not shown is folded only into what is folded already.
         if !wanted && !self.kept.contains(client) {
             return Ok(());
@@ -264,15 +284,34 @@ impl<'a> Replaying<'a> {
     /// Whether a record can have changed what is shown of its tenant: with an app, it is about that app, or tells
     /// where the product of a tenant is that ever had it.
     fn may_concern(&self, client: &ClientKey, event: &Event) -> Result<bool, ReadError> {
-        let Some(only) = &self.asked.app else { return Ok(true) };
-        if event.app() == Some(only) {
+        if !self.is_of_some_apps() {
+            return Ok(true);
+        }
+        if event.app().is_some_and(|app| self.is_about(app)) {
             return Ok(true);
         }
         if event.product_realm().is_none() {
             return Ok(false);
         }
         let row = self.shard.snapshot.tenant(client)?;
-        Ok(row.is_some_and(|row| row.tenant.installations.contains_key(only)))
+        Ok(row.is_some_and(|row| row.tenant.installations.keys().any(|app| self.is_about(app))))
+    }
+
+    /// Whether only what concerns some apps is replayed: the one that is asked for, or those that are seen.
+    fn is_of_some_apps(&self) -> bool {
+        self.asked.app.is_some() || self.reading.ledger.grants.apps().is_some()
+    }
+
+    fn as_seen<'r>(&self, record: &'r Record) -> Cow<'r, Record> {
+        match self.reading.ledger.grants.apps() {
+            None => Cow::Borrowed(record),
+            Some(_) => Cow::Owned(self.reading.as_seen(record.clone())),
+        }
+    }
+
+    /// Whether what concerns an app is replayed.
+    fn is_about(&self, app: &AppKey) -> bool {
+        self.asked.app.as_ref().is_none_or(|only| only == app) && self.reading.ledger.grants.has(app)
     }
 
     fn app_record(
@@ -288,12 +327,14 @@ impl<'a> Replaying<'a> {
         if late {
             self.kept.retain(|folded| !folded.tenant.installations.contains_key(app));
         }
-        let wanted = self.asked.is_in_span(event) && self.asked.app.as_ref().is_none_or(|only| only == app);
+        let wanted = self.asked.is_in_span(event) && self.is_about(app);
         if !wanted {
             return Ok(());
         }
         let Some(client) = &self.asked.client else {
-            let step = ReplayedRecord { shard: self.shard.id, record, states: Vec::new(), split: false };
+            let (shard, record) = (self.shard.id, self.as_seen(record));
+            let step =
+                ReplayedRecord { shard, record: &record, is_hidden: false, states: Vec::new(), split: false };
             return line::send(self.sink, &AnswerLine::Step(step));
         };
         // Of one tenant it is a step of its own: a late one rewrites its state, any one what is in force for it.
@@ -356,8 +397,8 @@ impl<'a> Replaying<'a> {
     ) -> Result<(), QueryError> {
         // Where the product is all apps of the tenant share.
         let wanted = |app: &AppKey| match &self.asked.app {
-            Some(only) => app == only,
-            None => event.product_realm().is_some() || event.app() == Some(app),
+            Some(_) => self.is_about(app),
+            None => self.is_about(app) && (event.product_realm().is_some() || event.app() == Some(app)),
         };
         let installations = folded.tenant.installations.iter();
         let states = installations.filter(|(app, _)| !folded.split && wanted(app));
@@ -373,13 +414,20 @@ impl<'a> Replaying<'a> {
                 as_of: record.recorded.max(event.time),
             })
             .collect();
-        if self.asked.app.is_some() && states.is_empty() && !folded.split {
+        if self.is_of_some_apps() && states.is_empty() && !folded.split {
             // The tenant gets the app only later.
             return Ok(());
         }
-        let step = ReplayedRecord { shard: self.shard.id, record, states, split: folded.split };
+        let (shard, is_hidden) = (self.shard.id, !self.reading.sees(record));
+        let record = self.as_seen(record);
+        let step = ReplayedRecord { shard, record: &record, is_hidden, states, split: folded.split };
         line::send(self.sink, &AnswerLine::Step(step))
     }
+}
+
+/// Whether a tenant ever had an installation of an app that is seen.
+fn has_seen(reading: &Reading<'_>, row: &TenantRow, app: &AppKey) -> bool {
+    reading.ledger.grants.has(app) && row.tenant.installations.contains_key(app)
 }
 
 /// All that was recorded before a position.

@@ -71,7 +71,7 @@ impl TryFrom<GivenWhatIf<'_>> for WhatIfQuery {
         let GivenWhatIf { policies, app_key, from, to, differences } = given;
         let policies = policies.into_iter().map(Policy::try_from).collect::<Result<_, _>>()?;
         let app = app_key.as_deref().map(AppKey::new).transpose().map_err(|_| InvalidWhatIf::AppKey)?;
-        Ok(Self { policies, scope: WhatIfScope { app, from, to }, differences })
+        Ok(Self { policies, scope: WhatIfScope { app, from, to, granted: None }, differences })
     }
 }
 
@@ -120,16 +120,17 @@ impl WhatIfQuery {
             total += records_of_tenants(shard)?;
         }
         line::send(sink, &AnswerLine::Progress(ScanProgress { records: 0, total }))?;
-        let torn: BTreeMap<_, _> = reading
-            .ledger
-            .shards
-            .torn()?
-            .page(None, usize::MAX)
-            .into_iter()
-            .map(|torn| (torn.client.clone(), torn))
-            .collect();
+        let mut torn = BTreeMap::new();
+        for tenant in reading.ledger.shards.torn()?.page(None, usize::MAX) {
+            // What is not seen does not count, so it need not be left out.
+            if reading.sees_some_of(&tenant)? {
+                torn.insert(tenant.client.clone(), tenant);
+            }
+        }
         let threads = threads(reading.ledger).min(reading.shards.len());
-        let scan = FullScan { asked: self, torn: &torn, sink, total, done: AtomicU64::new(0), threads };
+        let scope = WhatIfScope { granted: reading.ledger.grants.apps().cloned(), ..self.scope.clone() };
+        let done = AtomicU64::new(0);
+        let scan = FullScan { asked: self, scope: &scope, torn: &torn, sink, total, done, threads };
         let Scanned { whatif, tenants, records } = scan.all(&reading.shards)?;
         let reports = whatif.reports();
         let refused = torn.values().map(RefusedTenant::from).collect();
@@ -148,6 +149,8 @@ fn threads(ledger: &Ledger) -> usize {
 /// One scan of all shards.
 struct FullScan<'a> {
     asked: &'a WhatIfQuery,
+    /// What counts, for who asks.
+    scope: &'a WhatIfScope,
     torn: &'a BTreeMap<ClientKey, TornTenant>,
     sink: LineSink<'a>,
     total: u64,
@@ -192,7 +195,7 @@ impl FullScan<'_> {
     }
 
     fn nothing(&self) -> Scanned {
-        let whatif = WhatIf::new(&self.asked.policies).limited_to(self.asked.scope.clone());
+        let whatif = WhatIf::new(&self.asked.policies).limited_to(self.scope.clone());
         Scanned { whatif, tenants: 0, records: 0 }
     }
 
@@ -207,7 +210,7 @@ impl FullScan<'_> {
                 self.progress(done.min(self.total))?;
                 uncounted = 0;
             }
-            let scope = &self.asked.scope;
+            let scope = self.scope;
             let affected = events.iter().any(|event| event.event.app().is_some_and(|app| scope.has_app(app)));
             if !affected || self.torn.contains_key(client) {
                 continue;
@@ -254,7 +257,7 @@ mod tests {
     fn a_question_comes_back_as_it_was_asked() {
         let policies = vec![Policy::Days { days: 30 }, Policy::Subscription { grace_days: 0 }];
         let app = Some(AppKey::new("com.example.app").unwrap());
-        let scope = WhatIfScope { app, from: Some(Timestamp::from_millis(0)), to: None };
+        let scope = WhatIfScope { app, from: Some(Timestamp::from_millis(0)), ..WhatIfScope::default() };
         let asked = WhatIfQuery { policies, scope, differences: true };
         let text = json::to_string(&asked).unwrap();
         assert_eq!(

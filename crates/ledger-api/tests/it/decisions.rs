@@ -1,7 +1,7 @@
 //! Subscriptions to decisions: the border between catching up and being live, cursors, ends.
 
 mod border;
-mod doors;
+pub(crate) mod doors;
 mod subscriber;
 
 use std::sync::Arc;

@@ -216,7 +216,7 @@ fn every_answer_equals_that_of_http() {
     both.one(&ProofQuery { client: acme, app: None, pinned: None, partition: None, topic: None });
     both.one(&ReplayQuery::default());
     let policies = vec![Policy::Off, Policy::Days { days: 30 }, Policy::Subscription { grace_days: 0 }];
-    let scope = WhatIfScope { app: Some(app("app")), from: Some(hour(0)), to: None };
+    let scope = WhatIfScope { app: Some(app("app")), from: Some(hour(0)), ..WhatIfScope::default() };
     let supposed = WhatIfQuery { policies, scope, differences: false };
     both.one(&supposed);
     both.one(&WhatIfQuery { differences: true, ..supposed.clone() });

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ledger_api::access::Access;
 use ledger_api::http::{Api, Options};
 use ledger_api::ledger::Ledger;
 use ledger_api::limits::Deadlines;
-use ledger_api::serve;
+use ledger_api::{serve, serve_admin};
 use ledger_core::event::InstallationFact;
 use ledger_core::ids::MigrationId;
 use ledger_core::time::Timestamp;
@@ -22,6 +23,8 @@ use crate::filled::{Filled, about, hour, installed, realm, shard, uninstalled};
 /// A server; it stops when dropped.
 pub(crate) struct Server {
     address: SocketAddr,
+    /// Of probes and metrics.
+    admin: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     runtime: Runtime,
     agent: ureq::Agent,
@@ -44,19 +47,31 @@ impl Server {
 
     /// A server with these deadlines for its clients.
     pub(crate) fn patient(ledger: &Arc<Ledger>, options: Options, deadlines: Deadlines) -> Self {
+        Self::with(ledger, options, |api| api.with_deadlines(deadlines))
+    }
+
+    /// A server that answers those alone who are named there.
+    pub(crate) fn guarded(ledger: &Arc<Ledger>, access: Access) -> Self {
+        Self::with(ledger, Options::default(), |api| api.with_access(Arc::new(access)))
+    }
+
+    pub(crate) fn with(ledger: &Arc<Ledger>, options: Options, change: impl FnOnce(Api) -> Api) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let render = Arc::new(|| "up 1\n".to_owned());
-        let api = Api::new(Arc::clone(ledger), render, options).with_clock(clock).with_deadlines(deadlines);
+        let api = change(Api::new(Arc::clone(ledger), render, options).with_clock(clock));
+        let admin_listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let admin = admin_listener.local_addr().unwrap();
+        runtime.spawn(serve_admin(admin_listener, api.clone(), std::future::pending()));
         let (stop, stopped) = oneshot::channel();
         runtime.spawn(serve(listener, api, async move {
             let _ = stopped.await;
         }));
         let config = ureq::Agent::config_builder().http_status_as_error(false);
         let agent = config.timeout_global(Some(Duration::from_mins(1))).build().new_agent();
-        Self { address, stop: Some(stop), runtime, agent }
+        Self { address, admin, stop: Some(stop), runtime, agent }
     }
 
     /// Signals the server to stop.
@@ -68,6 +83,11 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What Prometheus and probes get.
+    pub(crate) fn admin(&self, path: &str) -> Answer {
+        Self::read(self.agent.get(format!("http://{}{path}", self.admin)).call().unwrap())
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {
@@ -298,7 +318,16 @@ fn process_without_or_with_failed_shards_is_not_ready() {
         (503, &json!("no shard is assigned to this process"))
     );
     assert_eq!(server.get("/livez").status, 200);
-    assert_eq!(server.get("/metrics").body, "up 1\n");
+    assert_eq!(server.admin("/metrics").body, "up 1\n");
+    assert_eq!((server.admin("/livez").status, server.admin("/readyz").status), (200, 503));
+}
+
+#[test]
+fn metrics_and_questions_are_on_different_listeners() {
+    let filled = small();
+    let server = Server::of(&filled.ledger, Options::default());
+    assert_eq!(server.get("/metrics").json()["code"], "no-such-route");
+    assert_eq!(server.admin("/v1/installations").json()["code"], "no-such-route");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The queries over real stores, and the server over real sockets.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects and stops there")]
 
+mod access;
 mod call;
 mod checkpoints;
 mod corrections;

@@ -160,7 +160,7 @@ fn every_answer_matches_its_message() {
     met.meet("ListCheckpointsResponse", &ledger.checkpoints(now));
     let policies = vec![Policy::Off, Policy::Days { days: 1 }];
     let supposed = WhatIfQuery { policies, scope: WhatIfScope::default(), differences: false };
-    let scope = WhatIfScope { app: Some(app("app")), from: Some(hour(0)), to: Some(hour(9)) };
+    let scope = WhatIfScope { app: Some(app("app")), from: Some(hour(0)), to: Some(hour(9)), granted: None };
     met.meet("WhatIfRequest", &WhatIfQuery { scope, differences: true, ..supposed.clone() });
     met.meet("WhatIfResponse", &ledger.ask(&supposed, now, &|_| ControlFlow::Continue(())).unwrap());
     for limit in [1, 9] {

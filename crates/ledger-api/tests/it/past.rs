@@ -178,7 +178,7 @@ fn log_preview_and_explanation_respect_the_knowledge_bound() {
     let (acme, what) = (client("acme"), app("app"));
     let seqs = |as_of| {
         let answer = filled.ledger.log(&acme, 1, 9, as_of, hour(30)).unwrap();
-        (answer.records.iter().map(|record| record.0.seq).collect::<Vec<_>>(), answer.next_seq)
+        (answer.records.iter().map(ledger_api::query::Logged::seq).collect::<Vec<_>>(), answer.next_seq)
     };
     assert_eq!(seqs(AsOf::default()), (vec![1, 2, 3], None));
     assert_eq!(seqs(at_hour(6)), (vec![1, 3], None), "what had happened by then");
@@ -278,7 +278,7 @@ fn log_page_continues_until_it_is_full() {
     }
     let found = |limit, as_of| {
         let answer = filled.ledger.log(&client("acme"), 1, limit, as_of, hour(999)).unwrap();
-        (answer.records.iter().map(|record| record.0.seq).collect::<Vec<_>>(), answer.next_seq)
+        (answer.records.iter().map(ledger_api::query::Logged::seq).collect::<Vec<_>>(), answer.next_seq)
     };
     assert_eq!(found(1, at_hour(60)), (vec![40], None), "the first that had happened by then is the last");
     assert_eq!(found(1, at_hour(61)), (vec![39], Some(40)));

@@ -105,7 +105,7 @@ fn log_page_ends_at_a_megabyte() {
     while let Some(next) = from {
         let page = filled.ledger.log(&client("acme"), next, 1000, AsOf::default(), hour(9)).unwrap();
         assert!(ledger_record::json::to_vec(&page).unwrap().len() < 3_000_000);
-        seqs.extend(page.records.iter().map(|line| line.0.seq));
+        seqs.extend(page.records.iter().map(ledger_api::query::Logged::seq));
         from = page.next_seq;
     }
     assert_eq!(seqs, (1..=20).collect::<Vec<_>>());

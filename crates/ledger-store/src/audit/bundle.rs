@@ -32,6 +32,8 @@ pub struct Proving<'q> {
     pub client: &'q ClientKey,
     /// The only app whose records the reader may see; none: all.
     pub app: Option<&'q AppKey>,
+    /// The apps whose records the reader may see at all; none: all.
+    pub granted: Option<&'q BTreeSet<AppKey>>,
     /// Size of an earlier checkpoint that the reader keeps.
     pub pinned: Option<u64>,
 }
@@ -170,7 +172,7 @@ fn app_of(record: &Record) -> Option<&AppKey> {
 }
 
 fn sees(asked: Proving<'_>, app: &AppKey) -> bool {
-    asked.app.is_none_or(|only| only == app)
+    asked.app.is_none_or(|only| only == app) && asked.granted.is_none_or(|apps| apps.contains(app))
 }
 
 impl Proven<'_> {

@@ -110,9 +110,9 @@ fn generation_beside_the_writers_brings_back_the_same_bytes() {
         let reader = data.read_shard(&shard.id()).unwrap();
         // The messages of these tests are all of partition 0: nothing else accounts for every offset.
         if shard.id().partition == 0 {
-            assert_true(&reader)
+            assert_true(&reader);
         } else {
-            assert_whole(&reader)
+            assert_whole(&reader);
         }
         assert_eq!(shard.next_position, reader.next_position());
         assert!(shard.sealed_size > 0 && shard.next_offset.is_some(), "{shard:?}");

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use ledger_api::query::{ProblemJson, ProofQuery, Question, Request, request};
-use ureq::http::Response;
-use ureq::{Agent, Body};
+use ureq::http::header::InvalidHeaderValue;
+use ureq::http::{HeaderValue, Response};
+use ureq::{Agent, Body, RequestBuilder};
 
 use super::Completeness;
 use crate::ask_error::AskError;
@@ -24,6 +25,8 @@ pub(crate) struct Remote {
     agent: Agent,
     pub(super) base: String,
     pub(super) completeness: Completeness,
+    /// The header with the token, if there is one.
+    authorization: Option<HeaderValue>,
 }
 
 impl Remote {
@@ -33,7 +36,19 @@ impl Remote {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(ANSWER_TIMEOUT))
             .build();
-        Self { agent: config.into(), base: url.trim_end_matches('/').to_owned(), completeness }
+        let base = url.trim_end_matches('/').to_owned();
+        Self { agent: config.into(), base, completeness, authorization: None }
+    }
+
+    /// The same, with a token for the server.
+    pub(crate) fn with_token(self, token: Option<&str>) -> Result<Self, AskError> {
+        let header = token.map(|token| {
+            let mut header = HeaderValue::try_from(format!("Bearer {token}"))?;
+            header.set_sensitive(true);
+            Ok(header)
+        });
+        let authorization = header.transpose().map_err(|_: InvalidHeaderValue| AskError::NoToken)?;
+        Ok(Self { authorization, ..self })
     }
 
     /// The body of the answer; a problem becomes the error that it describes.
@@ -75,9 +90,12 @@ impl Remote {
     ) -> Result<Response<Body>, AskError> {
         let url = format!("{}{path}", self.base);
         let sent = match body {
-            None => agent.get(url).header("accept", accept).query_pairs(parameters).call(),
+            None => {
+                let request = agent.get(url).header("accept", accept).query_pairs(parameters);
+                self.authorized(request).call()
+            }
             Some(body) => {
-                let request = agent.post(url).header("accept", accept);
+                let request = self.authorized(agent.post(url).header("accept", accept));
                 request.header("content-type", "application/json").send(&body)
             }
         };
@@ -93,6 +111,13 @@ impl Remote {
             }
             Err(_) => AskError::NoLedger { url: self.base.clone(), status: status.as_u16() },
         })
+    }
+
+    fn authorized<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.authorization {
+            Some(header) => request.header("authorization", header.clone()),
+            None => request,
+        }
     }
 
     fn text(&self, response: &mut Response<Body>) -> Result<String, AskError> {

@@ -25,6 +25,9 @@ pub struct QueryTarget {
     /// Ask a running server instead
     #[arg(long, value_name = "URL", value_parser = parse::url)]
     pub url: Option<String>,
+    /// File with the token that the server asks for; also REALM_LEDGER_TOKEN
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// As of when, for all tenants.

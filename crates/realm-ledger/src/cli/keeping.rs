@@ -20,6 +20,9 @@ pub struct BackupArgs {
     /// Let a running server make it, in backup.dir of its own configuration
     #[arg(long, value_name = "URL", value_parser = parse::url)]
     pub url: Option<String>,
+    /// File with the token that the server asks for; also REALM_LEDGER_TOKEN
+    #[arg(long, value_name = "FILE", requires = "url", value_parser = unicode_path())]
+    pub token_file: Option<PathBuf>,
     /// Afterwards keep so many generations, the newest, and what they need
     #[arg(long, value_name = "N")]
     pub keep: Option<NonZeroUsize>,

@@ -58,6 +58,11 @@ fn wrong_usage_is_refused() {
         "realm-ledger state --url localhost:8080",
         "realm-ledger state --url http://",
         "realm-ledger drift --format xml",
+        "realm-ledger state --token-file f",
+        "realm-ledger token create a --scope read",
+        "realm-ledger token create a --app b",
+        "realm-ledger token create a --scope write --app b",
+        "realm-ledger token create a --scope read --app b --all-apps",
     ] {
         assert!(refused(line), "{line}");
     }

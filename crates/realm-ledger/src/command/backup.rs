@@ -45,9 +45,9 @@ struct Damage {
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: BackupArgs) -> Result<Exit, Failure> {
-    let BackupArgs { dir, data_dir, url, keep, verify } = args;
+    let BackupArgs { dir, data_dir, url, token_file, keep, verify } = args;
     let made = match (url, dir) {
-        (Some(url), _) => by_server(context, &url, keep)?,
+        (Some(url), _) => by_server(context, &context.server_at(&url, token_file.as_deref())?, &url, keep)?,
         (None, Some(dir)) if verify => return check(context, &dir),
         (None, Some(dir)) => of_directory(context, data_dir, &dir, keep)?,
         // The grammar demands one of them.
@@ -91,11 +91,11 @@ fn of_directory(
 }
 
 fn by_server(
-    context: &mut Context<'_, '_>,
+    context: &Context<'_, '_>,
+    server: &Remote,
     url: &str,
     keep: Option<NonZeroUsize>,
 ) -> Result<BackupAnswer, Failure> {
-    let server = Remote::new(url, context.completeness.clone());
     let order = json::to_string(&BackupOrder { keep }).map_err(|error| Failure::caused("no order", error))?;
     let mut response = server.order("/v1/backups", order)?;
     let bar = context.progress_of_bytes("copying");

@@ -68,8 +68,11 @@ pub(super) fn replay(context: &mut Context<'_, '_>, args: ReplayArgs) -> Result<
 pub(super) fn whatif(context: &mut Context<'_, '_>, args: WhatIfArgs) -> Result<Exit, Failure> {
     let WhatIfArgs { policies, app, from, to, differences, plot, svg, target } = args;
     check_span(from, to)?;
-    let query =
-        WhatIfQuery { policies, scope: WhatIfScope { app, from, to }, differences: differences.is_some() };
+    let query = WhatIfQuery {
+        policies,
+        scope: WhatIfScope { app, from, to, granted: None },
+        differences: differences.is_some(),
+    };
     let on_output = differences.as_deref() == Some(Path::new("-"));
     let mut file = differences.filter(|_| !on_output).map(DifferencesFile::create).transpose()?;
     let backend = context.backend(&target)?;

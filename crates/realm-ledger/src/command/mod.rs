@@ -17,11 +17,12 @@ mod reconcile;
 mod refill;
 mod restore;
 mod serve;
+mod token;
 mod topics;
 mod verify;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use input::InputFile;
@@ -36,6 +37,9 @@ use crate::config::{Config, FlagValue, Loaded};
 use crate::output::{Column, OutputError, Printer, details, escape_control_lines};
 use crate::telemetry::{self, LogOptions};
 use crate::{Env, Exit, Failure};
+
+/// Has the credential of commands with `--url`.
+const TOKEN: &str = "REALM_LEDGER_TOKEN";
 
 /// What every command has at hand.
 pub(crate) struct Context<'a, 'b> {
@@ -100,6 +104,7 @@ fn run_command(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, 
         Command::Verify(args) => verify::run(context, args),
         Command::Backup(args) => backup::run(context, args),
         Command::Restore(args) => restore::run(context, &args),
+        Command::Token(args) => token::run(context, args),
         Command::Completions(args) => config::completions(context, &args),
     }
 }
@@ -136,13 +141,30 @@ impl Context<'_, '_> {
     }
 
     /// The server that is to be asked; none: a data directory is.
-    fn server(&self, target: &QueryTarget) -> Option<Remote> {
-        target.url.as_ref().map(|url| Remote::new(url, self.completeness.clone()))
+    fn server(&self, target: &QueryTarget) -> Result<Option<Remote>, Failure> {
+        let Some(url) = &target.url else { return Ok(None) };
+        self.server_at(url, target.token_file.as_deref()).map(Some)
+    }
+
+    fn server_at(&self, url: &str, token_file: Option<&Path>) -> Result<Remote, Failure> {
+        let server = Remote::new(url, self.completeness.clone());
+        Ok(server.with_token(self.token(token_file)?.as_deref())?)
+    }
+
+    /// The credential of this run. It is never an argument, which other users of the machine could read.
+    fn token(&self, file: Option<&Path>) -> Result<Option<String>, Failure> {
+        let given = match file {
+            Some(path) => {
+                Some(std::fs::read_to_string(path).map_err(|error| Failure::unreadable(path, error))?)
+            }
+            None => self.env.environment.get(TOKEN).cloned(),
+        };
+        Ok(given.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
     }
 
     /// What answers a reading command.
     fn backend(&self, target: &QueryTarget) -> Result<Backend, Failure> {
-        if let Some(server) = self.server(target) {
+        if let Some(server) = self.server(target)? {
             return Ok(Backend::Remote(server));
         }
         let config = self.config([data_dir_flag(target.data_dir.clone())])?;

@@ -33,7 +33,7 @@ enum BundleWriteError {
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: &Prove) -> Result<Exit, Failure> {
-    let summary = match context.server(&args.target) {
+    let summary = match context.server(&args.target)? {
         Some(server) => ask(context, &server, args)?,
         None => make(context, args)?,
     };
@@ -70,7 +70,8 @@ fn make(context: &mut Context<'_, '_>, args: &Prove) -> Result<String, Failure> 
     let config = context.config([data_dir_flag(args.target.data_dir.clone())])?;
     let (data, secret) = secret::open_existing(&config)?;
     let shard = shard_of(&data, args)?;
-    let proving = Proving { client: &args.client_key, app: args.app.as_ref(), pinned: args.pinned };
+    let proving =
+        Proving { client: &args.client_key, app: args.app.as_ref(), granted: None, pinned: args.pinned };
     let until = Instant::now() + WAIT;
     loop {
         // In this order: beside a server the log may be longer than what is signed, but not shorter.

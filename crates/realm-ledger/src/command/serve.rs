@@ -1,6 +1,7 @@
 //! `serve` runs the ledger until it is asked to stop; `demo` runs broker, sample stream, ledger and HTTP in one process.
 
 use std::io::ErrorKind;
+use std::net::ToSocketAddrs as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,10 @@ pub(super) fn demo(context: &mut Context<'_, '_>, args: &Demo) -> Result<Exit, F
     let (data_dir, _temporary) = demo_directory(args)?;
     config.data_dir = data_dir;
     config.http.listen.clone_from(&args.listen);
+    // Whatever is asked, it is about sample tenants.
+    config.access.open = is_beyond_loopback(&args.listen);
+    // Any port that is free: Prometheus itself has the usual one.
+    "127.0.0.1:0".clone_into(&mut config.http.admin_listen);
     let broker = demo_broker(&config)
         .map_err(|error| Failure::caused("the embedded broker cannot be started", error))?;
     config.kafka.brokers = broker.address();
@@ -81,13 +86,18 @@ pub(super) fn demo(context: &mut Context<'_, '_>, args: &Demo) -> Result<Exit, F
     samples.iter().try_for_each(|sample| send(&mut sender, sample))?;
     sender.settle()?;
     wait_until_read(server.catalog());
-    print_welcome(context, &format!("http://{}", server.address()), &config, samples.len())?;
+    let urls = [server.address(), server.admin_address()].map(|address| format!("http://{address}"));
+    print_welcome(context, &urls, &config, samples.len())?;
     while !signals.came_within(TRICKLE) {
         send(&mut sender, &load_generator.next(now()))?;
         sender.settle()?;
     }
     server.drain(config.shutdown_timeout);
     Ok(Exit::Done)
+}
+
+fn is_beyond_loopback(listen: &str) -> bool {
+    listen.to_socket_addrs().is_ok_and(|mut all| all.any(|address| !address.ip().is_loopback()))
 }
 
 /// The demo uses no configuration but its own, and reports what it leaves aside.
@@ -158,7 +168,7 @@ fn wait_until_read(catalog: &Catalog) {
 
 fn print_welcome(
     context: &mut Context<'_, '_>,
-    url: &str,
+    [url, admin_url]: &[String; 2],
     config: &Config,
     messages: usize,
 ) -> Result<(), OutputError> {
@@ -166,7 +176,7 @@ fn print_welcome(
     let text = format!(
         "realm-ledger demo: {messages} sample messages are recorded, and one more every half second\n\
          \n  HTTP       {url}/v1/installations\
-         \n  metrics    {url}/metrics\
+         \n  metrics    {admin_url}/metrics\
          \n  Kafka      {broker}\
          \n  data       {data_dir}\n\
          \nTry, in another terminal:\n\

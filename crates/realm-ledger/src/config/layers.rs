@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use ledger_api::access::Access;
 use ledger_api::limits::CONCURRENT_REQUESTS_MAX;
 use ledger_record::proof::line::LedgerSecret;
 use toml::Spanned;
@@ -17,9 +18,9 @@ use super::value::GivenValue;
 /// What the names of our variables begin with.
 pub(crate) const PREFIX: &str = "REALM_LEDGER_";
 
-/// Names below the prefix that are not settings: the file, the ledger secret, and what Kubernetes makes up for a
+/// Names below the prefix that are not settings: the file, the ledger secret, the token of a client, and what Kubernetes makes up for a
 /// service that is called `realm-ledger`.
-const NOT_SETTINGS: &[&str] = &["CONFIG", "SECRET", "PORT"];
+const NOT_SETTINGS: &[&str] = &["CONFIG", "SECRET", "TOKEN", "PORT"];
 const NOT_SETTINGS_PREFIX: &[&str] = &["SERVICE_", "PORT_"];
 
 const SECRET: &str = "REALM_LEDGER_SECRET";
@@ -253,6 +254,12 @@ impl Layers {
         check("http.concurrent_requests", requests <= CONCURRENT_REQUESTS_MAX, "at most 4096");
         let is_apart = !loaded.config.keys_are_in_data_dir();
         check("evidence.keys_dir", is_apart, "outside of data_dir, whose backups would carry the keys along");
+        let access = &loaded.config.access;
+        let is_one = !access.open || !access.names_someone();
+        check("access.open", is_one, "false where someone is named who may ask, as then everyone could");
+        if let Err(error) = Access::new(access) {
+            check("access.token", false, &format!("a table of entries that can be told apart: {error}"));
+        }
         let level = crate::telemetry::filter(&loaded.config.log.level);
         check("log.level", level.is_some(), "a level such as \"info\"");
     }

@@ -13,9 +13,11 @@
 //! ```
 //!
 //! `REALM_LEDGER_SECRET` is the ledger secret. It is no setting, so that no file has it beside others.
-//! Lists are comma-separated in the environment. Kubernetes sets variables for a service called `realm-ledger`
+//! Lists are comma-separated in the environment; lists of tables (`[[access.token]]`) are set by the file alone.
+//! `REALM_LEDGER_TOKEN` is the credential of commands with `--url`, and no setting either. Kubernetes sets variables for a service called `realm-ledger`
 //! (`REALM_LEDGER_SERVICE_…`, `REALM_LEDGER_PORT…`); they are left alone.
 
+mod access;
 mod layers;
 mod paths;
 mod setting;
@@ -24,11 +26,13 @@ mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ledger_api::access::AccessOptions;
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::sign::{OriginError, Origins};
 use ledger_record::proof::line::LedgerSecret;
 use ledger_store::StoreOptions;
 
+pub(crate) use access::token_lines;
 pub(crate) use layers::PREFIX;
 pub use layers::{ConfigErrors, FlagValue, Loaded, Origin, load, settings_in};
 pub(crate) use paths::resolved;
@@ -55,6 +59,8 @@ pub struct Config {
     pub http: HttpOptions,
     /// Where a server writes backups when it is asked for one; none: nowhere.
     pub backup_dir: Option<PathBuf>,
+    /// Who may ask.
+    pub access: AccessOptions,
     /// What the server logs.
     pub log: LogOptions,
     /// Tenants that are folded from zero and compared with their state each minute; 0: none.
@@ -72,6 +78,7 @@ impl Default for Config {
             evidence: EvidenceOptions::default(),
             http: HttpOptions::default(),
             backup_dir: None,
+            access: AccessOptions::default(),
             log: LogOptions::default(),
             sampled_tenants_per_minute: 60,
         }
@@ -103,13 +110,19 @@ impl Default for EvidenceOptions {
 pub struct HttpOptions {
     /// Address and port.
     pub listen: String,
+    /// Address and port for probes and metrics.
+    pub admin_listen: String,
     /// The limits of the interface.
     pub options: ledger_api::http::Options,
 }
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned(), options: ledger_api::http::Options::default() }
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            admin_listen: "127.0.0.1:9090".to_owned(),
+            options: ledger_api::http::Options::default(),
+        }
     }
 }
 

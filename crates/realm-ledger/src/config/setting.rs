@@ -9,6 +9,7 @@ use std::time::Duration;
 use ledger_store::Partitioner;
 use serde::Serialize;
 
+use super::access::Tables;
 use super::value::{GivenValue, show_bytes, show_duration};
 use super::{Config, Loaded};
 
@@ -42,6 +43,8 @@ pub(super) enum SettingSlot<'c> {
     Word(&'c mut String, &'static [&'static str]),
     /// How keys are placed; none: auto.
     Partitioner(&'c mut Option<Partitioner>),
+    /// A list of tables, empty unless set.
+    Tables(&'c mut dyn Tables),
     /// Properties of librdkafka, each with a text.
     Properties(&'c mut BTreeMap<String, String>),
 }
@@ -96,6 +99,7 @@ pub(super) const SETTINGS: &[SettingRow] = &[
     setting("evidence.origin", |config| SettingSlot::Text(&mut config.evidence.origin)),
     setting("evidence.tick_interval", |config| SettingSlot::Duration(&mut config.evidence.tick_interval)),
     setting("http.listen", |config| SettingSlot::Text(&mut config.http.listen)),
+    setting("http.admin_listen", |config| SettingSlot::Text(&mut config.http.admin_listen)),
     setting("http.concurrent_requests", |config| {
         SettingSlot::Number(&mut config.http.options.concurrent_requests)
     }),
@@ -105,6 +109,10 @@ pub(super) const SETTINGS: &[SettingRow] = &[
     setting("http.ready_lag", |config| SettingSlot::Seconds(&mut config.http.options.ready.lag_seconds)),
     setting("http.page", |config| SettingSlot::Switch(&mut config.http.options.page)),
     setting("backup.dir", |config| SettingSlot::OptionalPath(&mut config.backup_dir)),
+    setting("access.open", |config| SettingSlot::Switch(&mut config.access.open)),
+    setting("access.rate", |config| SettingSlot::Rate(&mut config.access.rate)),
+    setting("access.burst", |config| SettingSlot::Number(&mut config.access.burst)),
+    setting("access.token", |config| SettingSlot::Tables(&mut config.access.tokens)),
     setting("log.level", |config| SettingSlot::Text(&mut config.log.level)),
     setting("log.format", |config| SettingSlot::Word(&mut config.log.format, &["auto", "text", "json"])),
 ];
@@ -134,6 +142,12 @@ pub(super) fn find_property(key: &str) -> Option<(&'static SettingRow, &str)> {
 impl SettingRow {
     pub(super) fn has_properties(&self) -> bool {
         matches!((self.slot)(&mut Config::default()), SettingSlot::Properties(_))
+    }
+
+    /// Whether it is a list of tables, which has no default to show.
+    #[cfg(test)]
+    pub(super) fn has_tables(&self) -> bool {
+        matches!((self.slot)(&mut Config::default()), SettingSlot::Tables(_))
     }
 }
 
@@ -169,6 +183,7 @@ impl SettingSlot<'_> {
                     name => Some(Partitioner::parse(name)?),
                 };
             }
+            Self::Tables(slot) => slot.put(given.tables()?)?,
             Self::Properties(_) => return None,
         }
         Some(())
@@ -198,6 +213,7 @@ impl SettingSlot<'_> {
             Self::Seconds(_) => "a duration of seconds, such as \"60s\"",
             Self::Word(_, words) => return format!("one of {}", words.join(", ")),
             Self::Partitioner(_) => "one of auto, murmur2, crc32, fnv1a, unknown",
+            Self::Tables(tables) => tables.expected(),
             Self::Properties(_) => "a table of properties",
         };
         expected.to_owned()
@@ -221,6 +237,7 @@ impl SettingSlot<'_> {
             Self::Duration(duration) => quoted(&show_duration(**duration)),
             Self::Seconds(seconds) => quoted(&show_duration(Duration::from_secs(**seconds))),
             Self::Partitioner(partitioner) => quoted(partitioner.map_or(AUTO, Partitioner::as_str)),
+            Self::Tables(tables) => return tables.to_toml(),
             Self::Properties(_) => return None,
         })
     }
@@ -244,7 +261,7 @@ impl<T: Copy + TryFrom<u64> + TryInto<u64>> Whole for T {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 

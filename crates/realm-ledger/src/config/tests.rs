@@ -223,6 +223,11 @@ fn the_default_file_documents_every_setting_and_has_the_defaults() {
             section = of;
             expected.push(format!("[{section}]"));
         }
+        if setting.has_tables() {
+            let sample = format!("# [[{}]]", setting.key);
+            assert!(lines.contains(&&*sample), "no line {sample}");
+            continue;
+        }
         let line = match defaults.iter().find(|default| default.setting == setting.key) {
             Some(default) => format!("{name} = {}", default.value),
             None => format!("[{}]", setting.key),
@@ -257,4 +262,46 @@ fn concurrent_requests_above_the_limit_are_refused() {
     let reported = load_text("[http]\nconcurrent_requests = 4097").unwrap_err().to_string();
     assert!(reported.contains("http.concurrent_requests is to be at most 4096"), "{reported}");
     load_text("[http]\nconcurrent_requests = 4096").unwrap();
+}
+
+const TOKEN: &str = "[[access.token]]\nname = 'support'\nscopes = ['read', 'audit']\napps = ['com.example.app']\n\
+                     sha256 = '2CF24DBA5FB0A30E26E83B2AC5B9E29E1B161E5C1FA7425E73043362938B9824'\n";
+
+#[test]
+fn principals_are_read_from_tables_and_shown_as_they_load_again() {
+    let text = format!(
+        "{TOKEN}expires = '2030-01-01T00:00:00Z'\n\n[[access.token]]\nname = 'all'\nscopes = []\n\
+                        apps = ['*']\nsha256 = '{}'",
+        "00".repeat(32)
+    );
+    let loaded = load_text(&text).unwrap();
+    let [support, all] = &loaded.config.access.tokens[..] else { panic!("two") };
+    assert_eq!(
+        (&*support.name, support.scopes.names(), support.apps.texts()),
+        ("support", vec!["read", "audit"], vec!["com.example.app".to_owned()])
+    );
+    assert_eq!((support.sha256[0], support.expires.is_some(), all.expires), (0x2c, true, None));
+    let shown = loaded.settings();
+    let again = format!("access.token = {}", value_of(&shown, "access.token").value);
+    assert_eq!(load_text(&again).unwrap().config, loaded.config);
+    assert!(crate::config::token_lines(support).starts_with("[[access.token]]\nname = \"support\"\n"));
+}
+
+#[test]
+fn principals_that_are_not_whole_are_refused() {
+    let refused = |text: &str| load_text(text).unwrap_err().to_string();
+    for wrong in
+        ["sha256 = 'x'", "scopes = ['write']", "apps = ['']", "apps = 'com.example.app'", "name = ''"]
+    {
+        let name = wrong.split(' ').next().unwrap();
+        let text: Vec<&str> =
+            TOKEN.lines().map(|line| if line.starts_with(name) { wrong } else { line }).collect();
+        assert!(refused(&text.join("\n")).contains("access.token is to be tables with name"), "{wrong}");
+    }
+    assert!(
+        refused(&format!("{TOKEN}expiry = '2030-01-01T00:00:00Z'")).contains("access.token is to be tables")
+    );
+    assert!(refused("access.token = ['a']").contains("access.token is to be tables"));
+    assert!(refused(&format!("{TOKEN}\n{TOKEN}")).contains("sha256 of support is that of another entry"));
+    assert!(refused(&format!("{TOKEN}\n[access]\nopen = true")).contains("access.open is to be false"));
 }

@@ -2,6 +2,7 @@
 //!
 //! Sizes and durations carry their unit: `"256MiB"`, `"60s"`. A bare number is refused: it could be bytes or megabytes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -19,6 +20,8 @@ pub(super) enum GivenValue {
     Switch(bool),
     /// A TOML array of strings.
     Texts(Vec<String>),
+    /// A TOML array of tables.
+    Tables(Vec<BTreeMap<String, GivenValue>>),
     /// What no setting takes.
     Other,
 }
@@ -36,9 +39,27 @@ impl GivenValue {
                     DeValue::String(text) => Some(text.clone().into_owned()),
                     _ => None,
                 });
-                texts.collect::<Option<_>>().map_or(Self::Other, Self::Texts)
+                let tables = || items.iter().map(|item| Self::table(item.get_ref())).collect::<Option<_>>();
+                let texts = texts.collect::<Option<_>>().map(Self::Texts);
+                texts.or_else(|| tables().map(Self::Tables)).unwrap_or(Self::Other)
             }
             DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => Self::Other,
+        }
+    }
+
+    fn table(value: &DeValue<'_>) -> Option<BTreeMap<String, Self>> {
+        let DeValue::Table(members) = value else { return None };
+        let member = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+            (ToString::to_string(name.get_ref()), Self::from_toml(value.get_ref()))
+        };
+        Some(members.iter().map(member).collect())
+    }
+
+    pub(super) fn tables(self) -> Option<Vec<BTreeMap<String, Self>>> {
+        match self {
+            Self::Tables(tables) => Some(tables),
+            Self::Texts(none) if none.is_empty() => Some(Vec::new()),
+            _ => None,
         }
     }
 
@@ -81,7 +102,7 @@ impl GivenValue {
             Self::Word(text) | Self::Text(text) => Some(text),
             Self::Number(number) => Some(number.to_string()),
             Self::Switch(switch) => Some(switch.to_string()),
-            Self::Texts(_) | Self::Other => None,
+            Self::Texts(_) | Self::Tables(_) | Self::Other => None,
         }
     }
 

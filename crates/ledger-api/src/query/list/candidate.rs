@@ -24,6 +24,17 @@ pub(super) struct Asked<'a> {
     pub(super) list: u64,
 }
 
+impl Asked<'_> {
+    /// The lists of the app that is asked for, or of those that are seen; none: of all.
+    pub(super) fn lists_of_apps(&self) -> Option<Vec<List>> {
+        if let Some(app) = &self.filter.app {
+            return Some(vec![List::App(app.clone())]);
+        }
+        let apps = self.reading.ledger.grants.apps()?;
+        Some(apps.iter().cloned().map(List::App).collect())
+    }
+}
+
 /// An installation that may belong on the list.
 #[derive(Debug)]
 pub(super) struct ListCandidate {

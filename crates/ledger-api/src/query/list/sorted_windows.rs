@@ -40,7 +40,8 @@ impl SortedWindows {
         shard: &ShardSnapshot<'_>,
     ) -> Result<Self, QueryError> {
         let cache = &asked.reading.ledger.cache;
-        let key = CacheKey::Windows(shard.id.clone(), asked.list);
+        let grants = asked.reading.ledger.grants.apps().cloned();
+        let key = CacheKey::Windows(shard.id.clone(), asked.list, grants);
         let kept = asked
             .after
             .and_then(|after| cache.get::<SortedRun>(&key).filter(|run| run.goes_on_beyond(after)));

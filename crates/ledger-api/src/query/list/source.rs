@@ -54,6 +54,10 @@ const FEWEST_AT_A_TIME: usize = 8;
 pub(super) fn sources<'m>(asked: &Asked<'m>) -> Result<Vec<CandidateSource<'m>>, QueryError> {
     let shards = &asked.reading.shards;
     let mut sources = Vec::new();
+    // Of an app that is not seen there is nothing, however much that is.
+    if asked.filter.app.as_ref().is_some_and(|app| !asked.reading.ledger.grants.has(app)) {
+        return Ok(sources);
+    }
     let mut lists = Vec::new();
     for (index, shard) in shards.iter().enumerate() {
         let unread = |error: QueryError| shard.unread(error);
@@ -103,8 +107,7 @@ fn lists_of(
     let filter = asked.filter;
     if !index_answers {
         // An installation never leaves the list of its app.
-        let of_app = filter.app.clone().filter(|_| filter.window.is_none());
-        return Ok(of_app.map(|app| vec![List::App(app)]));
+        return Ok(if filter.window.is_none() { asked.lists_of_apps() } else { None });
     }
     if let Some(window) = filter.window {
         let from = Some(asked.viewpoint.at.plus_millis(1));
@@ -125,10 +128,8 @@ fn lists_of(
         List::Anomalous
     } else if let Some(realm) = filter.realm {
         List::Realm(realm)
-    } else if let Some(app) = &filter.app {
-        List::App(app.clone())
     } else {
-        return Ok(None);
+        return Ok(asked.lists_of_apps());
     };
     Ok(Some(vec![one]))
 }

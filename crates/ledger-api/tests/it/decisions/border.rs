@@ -37,7 +37,7 @@ fn filter() -> impl Strategy<Value = DecisionFilter> {
     let app = prop_oneof![2 => Just(None), 1 => Just(Some(app("one")))];
     let flag = || prop_oneof![6 => Just(None), 1 => any::<bool>().prop_map(Some)];
     (app, rule, flag(), flag(), flag()).prop_map(|(app, rule, moved, divergent, corrections)| {
-        DecisionFilter { app, rule, moved, divergent, corrections }
+        DecisionFilter { app, rule, moved, divergent, corrections, ..DecisionFilter::default() }
     })
 }
 

@@ -16,10 +16,10 @@ const LINES: &str = "application/x-ndjson";
 const EVENTS: &str = "text/event-stream";
 
 /// The lines of an answer while they come, without those of the chunks.
-struct Stream(BufReader<TcpStream>);
+pub(crate) struct Stream(BufReader<TcpStream>);
 
 impl Stream {
-    fn open(server: &Server, path: &str, headers: &str) -> Self {
+    pub(crate) fn open(server: &Server, path: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(server.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
@@ -28,7 +28,7 @@ impl Stream {
     }
 
     /// The next line that has this.
-    fn line_with(&mut self, part: &str) -> String {
+    pub(crate) fn line_with(&mut self, part: &str) -> String {
         let mut line = String::new();
         loop {
             line.clear();

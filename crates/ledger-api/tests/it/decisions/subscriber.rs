@@ -150,8 +150,9 @@ impl Log {
 pub(crate) fn passes(filter: &DecisionFilter, text: &str) -> bool {
     let notice: Value = serde_json::from_str(text).unwrap();
     let (data, decision) = (&notice["data"], &notice["data"]["decision"]);
-    let DecisionFilter { app, rule, moved, divergent, corrections } = filter;
-    app.as_ref().is_none_or(|app| data["appKey"] == app.as_str())
+    let DecisionFilter { app, rule, moved, divergent, corrections, grants } = filter;
+    grants.apps().is_none_or(|apps| apps.iter().any(|app| data["appKey"] == app.as_str()))
+        && app.as_ref().is_none_or(|app| data["appKey"] == app.as_str())
         && rule.is_none_or(|rule| decision["rule"] == rule.as_str())
         && moved.is_none_or(|moved| decision["moved"] == moved)
         && divergent.is_none_or(|divergent| decision["divergent"] == divergent)

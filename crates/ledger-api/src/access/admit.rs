@@ -1,0 +1,276 @@
+//! The table of all who may ask.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ledger_core::time::Timestamp;
+
+use super::grants::Grants;
+use super::principal::{AccessScope, Principal, Scopes};
+use super::rate::{Bucket, Rate};
+use super::token::{TOKEN_PREFIX, find, is_whole, token_hash};
+
+/// What the owner of the server decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessOptions {
+    /// Everyone may ask everything, whatever address is listened to.
+    pub open: bool,
+    /// Requests a second for each principal; 0: any number.
+    pub rate: u32,
+    /// So many at once after a pause.
+    pub burst: u32,
+    /// Static tokens.
+    pub tokens: Vec<TokenOptions>,
+}
+
+impl Default for AccessOptions {
+    fn default() -> Self {
+        Self { open: false, rate: 1000, burst: 2000, tokens: Vec::new() }
+    }
+}
+
+impl AccessOptions {
+    /// Whether someone is named who may ask, so that others may not.
+    #[must_use]
+    pub fn names_someone(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+}
+
+/// Someone with a static token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenOptions {
+    /// For logs, and the actor of commands.
+    pub name: String,
+    /// Of the token.
+    pub sha256: [u8; 32],
+    /// For what.
+    pub scopes: Scopes,
+    /// Of which apps.
+    pub apps: Grants,
+    /// From then on it is refused.
+    pub expires: Option<Timestamp>,
+}
+
+/// Why the table cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessOptionsError {
+    /// Two of a kind.
+    #[error("{what} of {name} is that of another entry too; a log could not tell the two apart")]
+    Twice {
+        /// What is the same.
+        what: &'static str,
+        /// Whose.
+        name: String,
+    },
+}
+
+/// Why a request is refused, before its question is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No credentials.
+    #[error("no credentials were sent; expected the header authorization: Bearer and a token")]
+    NoCredentials,
+    /// Bad ones.
+    #[error("the credentials were refused: {reason}")]
+    BadCredentials {
+        /// Why; nothing of them is in it.
+        reason: &'static str,
+    },
+    /// Good ones, for other questions.
+    #[error("this takes the scope {needed}, which these credentials do not have")]
+    ScopeMissing {
+        /// The scope.
+        needed: AccessScope,
+    },
+    /// Too many requests.
+    #[error("more than {per_second} requests a second came with these credentials; ask again later")]
+    RateLimited {
+        /// How many there may be.
+        per_second: u32,
+    },
+}
+
+/// What a request shows of its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credentials<'r> {
+    /// Nothing.
+    None,
+    /// A token.
+    Bearer(&'r str),
+    /// Something else.
+    Other,
+}
+
+impl<'r> Credentials<'r> {
+    /// From the values of all `authorization` headers of a request.
+    pub fn from_headers(mut values: impl Iterator<Item = &'r [u8]>) -> Self {
+        let Some(value) = values.next() else { return Self::None };
+        let token = std::str::from_utf8(value).ok().and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_matches(' '))
+        });
+        match (token, values.next()) {
+            (Some(token), None) if !token.is_empty() => Self::Bearer(token),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// All who may ask.
+#[derive(Debug, Default)]
+pub struct Access {
+    rate: u32,
+    hashes: Vec<[u8; 32]>,
+    /// By the same place.
+    owners: Vec<TokenOwner>,
+}
+
+#[derive(Debug)]
+struct TokenOwner {
+    principal: Arc<Principal>,
+    expires: Option<Timestamp>,
+}
+
+const fn bad(reason: &'static str) -> Refusal {
+    Refusal::BadCredentials { reason }
+}
+
+impl Access {
+    /// The table; what is wrong with it otherwise.
+    pub fn new(options: &AccessOptions) -> Result<Self, AccessOptionsError> {
+        let rate = Rate { per_second: options.rate, burst: options.burst };
+        let mut access = Self { rate: options.rate, ..Self::default() };
+        for TokenOptions { name, sha256, scopes, apps, expires } in &options.tokens {
+            let twice = |what| AccessOptionsError::Twice { what, name: name.clone() };
+            if access.hashes.contains(sha256) {
+                return Err(twice("sha256"));
+            }
+            if access.owners.iter().any(|owner| owner.principal.name == *name) {
+                return Err(twice("the name"));
+            }
+            let (name, apps, bucket) = (name.clone(), apps.clone(), Bucket::new(rate));
+            let principal = Arc::new(Principal { name, scopes: *scopes, apps, bucket });
+            access.hashes.push(*sha256);
+            access.owners.push(TokenOwner { principal, expires: *expires });
+        }
+        Ok(access)
+    }
+
+    /// Whether there is access control at all: someone is named.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        !self.owners.is_empty()
+    }
+
+    /// The principal that the credentials are of, if they are good now and it may send another request.
+    pub fn admit(&self, credentials: Credentials<'_>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
+        let principal = match credentials {
+            Credentials::None => return Err(Refusal::NoCredentials.into()),
+            Credentials::Other => {
+                return Err(bad("expected one header authorization: Bearer and a token").into());
+            }
+            Credentials::Bearer(token) if token.starts_with(TOKEN_PREFIX) => self.owner_of(token, now)?,
+            Credentials::Bearer(_) => return Err(bad("the token is not of a kind that is taken here").into()),
+        };
+        if principal.bucket.take(Instant::now()) {
+            return Ok(principal);
+        }
+        let refusal = Refusal::RateLimited { per_second: self.rate };
+        Err(Denied { refusal, principal: Some(principal) })
+    }
+
+    fn owner_of(&self, token: &str, now: Timestamp) -> Result<Arc<Principal>, Refusal> {
+        if !is_whole(token) {
+            return Err(bad("the token was cut off or mistyped, as its checksum does not fit"));
+        }
+        let owner = find(self.hashes.iter(), &token_hash(token)).and_then(|place| self.owners.get(place));
+        let owner = owner.ok_or(bad("the token is not known"))?;
+        if owner.expires.is_some_and(|expires| expires <= now) {
+            return Err(bad("the token has expired"));
+        }
+        Ok(Arc::clone(&owner.principal))
+    }
+}
+
+/// A refusal, and whose request it was where that is known.
+#[derive(Debug)]
+pub struct Denied {
+    /// Why.
+    pub refusal: Refusal,
+    /// Whose request.
+    pub principal: Option<Arc<Principal>>,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, principal: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::new_token;
+
+    fn owner(name: &str, seed: u8, expires: Option<i64>) -> TokenOptions {
+        TokenOptions {
+            name: name.to_owned(),
+            sha256: token_hash(&new_token([seed; 32])),
+            scopes: [AccessScope::Read].into_iter().collect(),
+            apps: Grants::All,
+            expires: expires.map(Timestamp::from_millis),
+        }
+    }
+
+    fn table(tokens: Vec<TokenOptions>) -> Result<Access, AccessOptionsError> {
+        Access::new(&AccessOptions { tokens, rate: 1, burst: 2, ..AccessOptions::default() })
+    }
+
+    fn admitted(access: &Access, token: &str, at: i64) -> Result<String, Refusal> {
+        let admitted = access.admit(Credentials::Bearer(token), Timestamp::from_millis(at));
+        admitted.map(|principal| principal.name.clone()).map_err(|denied| denied.refusal)
+    }
+
+    #[test]
+    fn a_token_is_good_until_it_expires() {
+        let access = table(vec![owner("a", 1, None), owner("b", 2, Some(10))]).unwrap();
+        assert_eq!(admitted(&access, &new_token([1; 32]), 100), Ok("a".to_owned()));
+        assert_eq!(admitted(&access, &new_token([2; 32]), 9), Ok("b".to_owned()));
+        assert_eq!(admitted(&access, &new_token([2; 32]), 10), Err(bad("the token has expired")));
+        assert_eq!(admitted(&access, &new_token([3; 32]), 0), Err(bad("the token is not known")));
+        let cut = &new_token([1; 32])[..40];
+        assert!(admitted(&access, cut, 0).unwrap_err().to_string().contains("cut off"));
+        let denied = access.admit(Credentials::None, Timestamp::from_millis(0)).unwrap_err();
+        assert_eq!(denied.refusal, Refusal::NoCredentials);
+    }
+
+    #[test]
+    fn a_principal_is_limited_by_itself() {
+        let access = table(vec![owner("a", 1, None), owner("b", 2, None)]).unwrap();
+        let ask = |seed| admitted(&access, &new_token([seed; 32]), 0);
+        assert!(ask(1).is_ok() && ask(1).is_ok());
+        assert_eq!(ask(1), Err(Refusal::RateLimited { per_second: 1 }));
+        assert!(ask(2).is_ok());
+    }
+
+    #[test]
+    fn two_entries_of_one_name_or_token_are_refused() {
+        let refused = |tokens| table(tokens).unwrap_err().to_string();
+        assert!(refused(vec![owner("a", 1, None), owner("b", 1, None)]).starts_with("sha256 of b"));
+        assert!(refused(vec![owner("a", 1, None), owner("a", 2, None)]).starts_with("the name of a"));
+        assert!(!table(Vec::new()).unwrap().is_on());
+    }
+
+    #[test]
+    fn credentials_are_one_bearer_token() {
+        let of =
+            |values: &[&'static str]| Credentials::from_headers(values.iter().map(|value| value.as_bytes()));
+        assert_eq!(of(&[]), Credentials::None);
+        assert_eq!(of(&["Bearer rl_x"]), Credentials::Bearer("rl_x"));
+        assert_eq!(of(&["bearer  rl_x "]), Credentials::Bearer("rl_x"));
+        for other in [&["Basic YTpi"][..], &["Bearer"], &["Bearer "], &["rl_x"], &["Bearer a", "Bearer a"]] {
+            assert_eq!(of(other), Credentials::Other, "{other:?}");
+        }
+    }
+}

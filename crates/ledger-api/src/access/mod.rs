@@ -1,0 +1,32 @@
+//! Who may ask: credentials in, a [`Principal`] with scopes and app grants out.
+//!
+//! | file | what it has |
+//! | --- | --- |
+//! | `grants` | [`Grants`]: the apps whose installations a principal sees. [`crate::ledger`] reads through them |
+//! | `principal` | [`Principal`], [`AccessScope`], [`Scopes`] |
+//! | `rate` | how many requests a principal may send |
+//! | `token` | static tokens: how they are made, and found by their hash |
+//! | `admit` | [`Access`]: the table of all who may ask, and [`Refusal`] |
+//!
+//! Nothing here knows a question or a protocol. A door takes the credentials from a request and gets the principal from
+//! [`Access::admit`]; whether it may ask a question is one check of the question's [`AccessScope`]
+//! ([`Principal::check`]); what is shown of the answer follows from the [`Grants`], which the ledger is read through
+//! ([`Ledger::seen_with`](crate::ledger::Ledger::seen_with)). What is not granted is answered as what does not exist.
+//!
+//! # Invariants
+//!
+//! - A token is never kept, logged or shown: only its SHA-256 is, and that of a configuration is no credential.
+//! - Whatever is wrong with credentials is a refusal; none of them makes an anonymous principal.
+//! - Without any principal configured there is no access control, and `serve` listens on loopback only
+//!   unless it is told otherwise.
+
+mod admit;
+mod grants;
+mod principal;
+mod rate;
+mod token;
+
+pub use admit::{Access, AccessOptions, AccessOptionsError, Credentials, Denied, Refusal, TokenOptions};
+pub use grants::Grants;
+pub use principal::{AccessScope, Principal, Scopes};
+pub use token::{TOKEN_PREFIX, new_token, token_hash};

@@ -1,0 +1,235 @@
+//! Who sends a request, for every route and every protocol: one layer around the whole router.
+//!
+//! ```text
+//!   request ─► credentials ─► Principal (429, 401) ─► Caller in the request's extensions ─► route
+//!   route   ─► Api::admitted: the one check of (principal, query) (403), and the ledger as the principal sees it
+//!   answer  ◄─ one line of the log target `access` for every use of `audit` and `operate`, and every refusal
+//! ```
+//!
+//! The layer is there only where someone is named who may ask ([`Access::is_on`](crate::access::Access::is_on)): without
+//! that no request pays for it. A route that gets no [`Caller`] although the layer should be there refuses.
+//!
+//! gRPC goes through the same layer: a refusal is a problem as any other, and the layer outside of this one gives it its
+//! status. A method takes its [`Caller`] from the request's extensions ([`Caller::of`]), and asks [`Api::for_caller`] too.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use ledger_core::ids::AppKey;
+
+use super::{Api, backups, metric};
+use crate::access::{AccessScope, Credentials, Denied, Principal, Refusal};
+use crate::problem::ProblemKind;
+use crate::proto::SERVICE;
+use crate::query::{Problem, Query};
+
+/// What knows no tenant needs no credentials: probes, the document, the files of the page.
+const OPEN_ROUTES: [&str; 6] =
+    ["/livez", "/readyz", "/grpc.health.v1.Health/{method}", "/openapi.json", "/", "/page/{name}"];
+
+/// What is not a question.
+const NO_QUERY: &str = "none";
+
+/// Whoever sent a request; none where there is no access control.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Caller(Option<Arc<Principal>>);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts))
+    }
+}
+
+impl Caller {
+    /// Whoever sent the request with this head.
+    pub(crate) fn of(parts: &Parts) -> Self {
+        parts.extensions.get::<Self>().cloned().unwrap_or_default()
+    }
+}
+
+/// What a request asked for, as the log has it: an extension of the answer.
+#[derive(Debug, Clone)]
+struct AskedFor {
+    query: &'static str,
+    scope: AccessScope,
+    client: Option<String>,
+    app: Option<String>,
+    /// The app is not granted, so the answer is that of one that does not exist.
+    is_hidden: bool,
+}
+
+impl Api {
+    /// Answers a caller that may ask; what the log has to have of the question goes with the answer.
+    pub(crate) async fn for_caller<F>(
+        self,
+        caller: &Caller,
+        query: Query,
+        answer: impl FnOnce(Self, Query) -> F,
+    ) -> Response
+    where
+        F: Future<Output = Result<Response, Problem>>,
+    {
+        let (asked, needed) = (self.asked_for(caller, &query), query.access());
+        self.checked(caller, asked, needed, |api| answer(api, query)).await
+    }
+
+    /// Does for a caller that may ask for it what is no question.
+    pub(super) async fn act_for<F>(
+        self,
+        caller: &Caller,
+        name: &'static str,
+        needed: AccessScope,
+        act: impl FnOnce(Self) -> F,
+    ) -> Response
+    where
+        F: Future<Output = Result<Response, Problem>>,
+    {
+        let asked = AskedFor { query: name, scope: needed, client: None, app: None, is_hidden: false };
+        self.checked(caller, Some(asked), needed, act).await
+    }
+
+    async fn checked<F>(
+        self,
+        caller: &Caller,
+        asked: Option<AskedFor>,
+        needed: AccessScope,
+        answer: impl FnOnce(Self) -> F,
+    ) -> Response
+    where
+        F: Future<Output = Result<Response, Problem>>,
+    {
+        let mut response = match self.admitted(caller, needed) {
+            Ok(api) => answer(api).await.into_response(),
+            Err(refused) => {
+                let kind = refused.kind;
+                let mut response = refused.into_response();
+                response.extensions_mut().insert(kind);
+                response
+            }
+        };
+        if let Some(asked) = asked {
+            response.extensions_mut().insert(asked);
+        }
+        response
+    }
+
+    /// The one check before anything is answered, and the ledger as its caller sees it.
+    fn admitted(mut self, caller: &Caller, needed: AccessScope) -> Result<Self, Problem> {
+        if self.access.is_on() {
+            let Caller(Some(principal)) = caller else { return Err(Refusal::NoCredentials.into()) };
+            principal.check(needed)?;
+            if principal.apps.apps().is_some() {
+                self.ledger = Arc::new(self.ledger.seen_with(&principal.apps));
+            }
+        }
+        Ok(self)
+    }
+
+    /// What the log has to have of a question; none where it needs no line.
+    fn asked_for(&self, caller: &Caller, query: &Query) -> Option<AskedFor> {
+        let principal = caller.0.as_deref().filter(|_| self.access.is_on())?;
+        let scope = query.access();
+        let is_plain = scope == AccessScope::Read && principal.scopes.has(scope);
+        if is_plain && principal.apps.apps().is_none() {
+            return None;
+        }
+        let (client, app) = query.keys();
+        let key = app.as_deref().and_then(|app| AppKey::new(app).ok());
+        let is_hidden = key.is_some_and(|app| !principal.apps.has(&app));
+        if is_plain && !is_hidden {
+            return None;
+        }
+        Some(AskedFor { query: query.name(), scope, client, app, is_hidden })
+    }
+}
+
+/// Lets in who may ask, and logs what has to be.
+pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    if OPEN_ROUTES.contains(&route) {
+        return next.run(request).await;
+    }
+    let (begun, query) = (Instant::now(), name_of(route));
+    let admitted = api.access.admit(credentials(request.headers()), (api.clock)());
+    let (principal, response) = match admitted {
+        Ok(principal) => {
+            request.extensions_mut().insert(Caller(Some(Arc::clone(&principal))));
+            (Some(principal), next.run(request).await)
+        }
+        Err(Denied { refusal, principal }) => {
+            let problem = Problem::from(refusal);
+            let kind = problem.kind;
+            let mut response = problem.into_response();
+            response.extensions_mut().insert(kind);
+            (principal, response)
+        }
+    };
+    report(query, principal.as_deref(), &response, begun);
+    response
+}
+
+fn credentials(headers: &HeaderMap) -> Credentials<'_> {
+    Credentials::from_headers(headers.get_all(header::AUTHORIZATION).into_iter().map(HeaderValue::as_bytes))
+}
+
+/// The question of a route, or of a method.
+fn name_of(route: &str) -> &'static str {
+    if route == backups::ROUTE {
+        return backups::NAME;
+    }
+    let method = route.strip_prefix('/').and_then(|route| route.strip_prefix(SERVICE)?.strip_prefix('/'));
+    let lines = method.and_then(|method| method.strip_prefix("Scan"));
+    let of = |(name, of): &(&'static str, &str)| {
+        [Some(route), method, lines].contains(&Some(*of)).then_some(*name)
+    };
+    Query::ROUTES.iter().chain(Query::METHODS).find_map(of).unwrap_or(NO_QUERY)
+}
+
+/// The line of the log, and the count, of a request that needs them.
+fn report(query: &'static str, principal: Option<&Principal>, response: &Response, begun: Instant) {
+    let asked = response.extensions().get::<AskedFor>();
+    let refused = response.extensions().get::<ProblemKind>().map(|kind| kind.code());
+    let hidden = asked.and_then(|asked| asked.is_hidden.then_some("not-granted"));
+    let refused = refused.or(hidden);
+    let query = asked.map_or(query, |asked| asked.query);
+    if let Some(code) = refused {
+        metric::access_refused(query, code);
+    }
+    let is_logged = asked.is_some_and(|asked| asked.scope != AccessScope::Read);
+    if refused.is_none() && !is_logged {
+        return;
+    }
+    tracing::info!(
+        target: "access",
+        principal = principal.map(|principal| principal.name.as_str()),
+        query,
+        client_key = asked.and_then(|asked| asked.client.as_deref()),
+        app_key = asked.and_then(|asked| asked.app.as_deref()),
+        code = refused.unwrap_or("ok"),
+        status = response.status().as_u16(),
+        took = ?begun.elapsed(),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_and_method_has_the_name_of_its_question() {
+        assert_eq!(name_of("/v1/tenants/{clientKey}/log"), "Log");
+        assert_eq!(name_of("/realmledger.v1.LedgerService/ReadLog"), "Log");
+        assert_eq!(name_of("/realmledger.v1.LedgerService/ScanWhatIf"), "WhatIf");
+        assert_eq!(name_of("/v1/backups"), "Backup");
+        assert_eq!(["", "/", "/grpc.reflection.v1.ServerReflection/{method}"].map(name_of), [NO_QUERY; 3]);
+    }
+}

@@ -1,0 +1,389 @@
+//! Who may ask what, over the socket: every route, every method, and every kind of credentials.
+
+mod calls;
+mod live;
+
+use std::sync::{Arc, LazyLock};
+
+use ledger_api::access::{Access, AccessOptions, AccessScope, Grants, TokenOptions, new_token, token_hash};
+use ledger_api::http::Options;
+use ledger_api::query::Query;
+use ledger_core::event::InstallationFact;
+use ledger_record::proof::note::SignerKey;
+
+use crate::filled::{Filled, about, hour, installed, product_moved, realm, uninstalled};
+use crate::http::Server;
+
+const TENANT: &str = "acme.atlassian.net";
+/// The app that is granted, one that is not, and one that does not exist.
+const GRANTED: &str = "com.granted.app";
+const HIDDEN: &str = "com.hidden.app";
+const ABSENT: &str = "com.absent.app";
+
+/// Routes that know no tenant, and need no credentials. Those of the page are beside them.
+const OPEN: [&str; 3] = ["/livez", "/readyz", "/openapi.json"];
+
+/// What takes `audit`; a backup takes `operate`, and all else `read`.
+const AUDIT: [&str; 7] =
+    ["Log", "Corrections", "Quarantine", "QuarantineItem", "Checkpoints", "Proof", "Replay"];
+
+/// The one route that takes credentials and is no question.
+const BACKUPS: (&str, &str) = ("Backup", "/v1/backups");
+
+/// Whose token it is.
+#[derive(Clone, Copy)]
+enum Owner {
+    All = 1,
+    Reader,
+    OneApp,
+    Expired,
+    /// With `audit`, which does not bring `read`.
+    Auditor,
+    Nobody,
+}
+
+fn token(owner: Owner) -> String {
+    new_token([owner as u8; 32])
+}
+
+fn access() -> Access {
+    let owner =
+        |owner: Owner, name: &str, scope: AccessScope, apps: &[&str], expires: Option<i64>| TokenOptions {
+            name: name.to_owned(),
+            sha256: token_hash(&token(owner)),
+            scopes: [scope].into_iter().collect(),
+            apps: Grants::parse(apps).unwrap(),
+            expires: expires.map(hour),
+        };
+    let tokens = vec![
+        owner(Owner::All, "all", AccessScope::Operate, &["*"], None),
+        owner(Owner::Reader, "reader", AccessScope::Read, &["*"], Some(101)),
+        owner(Owner::OneApp, "partner", AccessScope::Operate, &[GRANTED], None),
+        owner(Owner::Auditor, "auditor", AccessScope::Audit, &["*"], None),
+        owner(Owner::Expired, "gone", AccessScope::Operate, &["*"], Some(100)),
+    ];
+    Access::new(&AccessOptions { tokens, ..AccessOptions::default() }).unwrap()
+}
+
+/// A tenant with both apps, one with the hidden one alone, and what is late, moved and refused.
+fn ledger() -> Filled {
+    let mut filled = Filled::with(1);
+    for app in [GRANTED, HIDDEN] {
+        filled.publish(0, app, &["EU", "US"]);
+        filled.take(0, 1, installed(TENANT, app, "EU", "EU"));
+    }
+    filled.take(0, 2, product_moved(TENANT, "US"));
+    filled.take(0, 3, installed("only.hidden.example", HIDDEN, "US", "US"));
+    let located = InstallationFact::DataLocated { realm: realm("US") };
+    filled.take(0, 4, about(TENANT, HIDDEN, located));
+    for app in [HIDDEN, GRANTED] {
+        filled.take(0, 20, uninstalled(TENANT, app));
+        filled.take_late(0, 10, 21, installed(TENANT, app, "US", "US"));
+    }
+    filled.refuse(0);
+    filled.sign(0, &SignerKey::from_seed("realm.lifecycle/0", [3; 32]).unwrap());
+    filled
+}
+
+struct Asked {
+    status: u16,
+    code: String,
+    challenge: bool,
+    body: String,
+}
+
+impl Server {
+    fn asked(&self, path: &str, accept: &str, authorization: &[&str]) -> Asked {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let url = format!("http://{}{path}", self.address());
+        let mut answer = if path == "/v1/whatif" || path.starts_with("/v1/whatif?") {
+            let body = r#"{"policies":[{"mode":"off"}],"differences":DIFFERENCES,"appKey":"APP"}"#;
+            let app = path.split("?app=").nth(1).unwrap_or(GRANTED);
+            let body = body.replace("APP", app).replace("DIFFERENCES", &(accept != JSON).to_string());
+            let url = url.split('?').next().unwrap_or_default();
+            let request = authorization
+                .iter()
+                .fold(agent.post(url), |request, value| request.header("authorization", *value));
+            request.header("accept", accept).send(body).unwrap()
+        } else if path == BACKUPS.1 {
+            let request = authorization
+                .iter()
+                .fold(agent.post(url), |request, value| request.header("authorization", *value));
+            request.header("accept", accept).send_empty().unwrap()
+        } else {
+            let request = authorization
+                .iter()
+                .fold(agent.get(url), |request, value| request.header("authorization", *value));
+            request.header("accept", accept).call().unwrap()
+        };
+        let challenge = answer.headers().contains_key("www-authenticate");
+        let body = answer.body_mut().read_to_string().unwrap();
+        let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        let code = json["code"].as_str().unwrap_or_default().to_owned();
+        Asked { status: answer.status().as_u16(), code, challenge, body }
+    }
+
+    fn with_token(&self, path: &str, owner: Owner) -> Asked {
+        self.asked(path, JSON, &[&format!("Bearer {}", token(owner))])
+    }
+}
+
+const JSON: &str = "application/json";
+
+/// The route as a request about an app.
+fn path_of(route: &str, app: &str) -> String {
+    let path = route.replace("{clientKey}", TENANT).replace("{appKey}", app);
+    let path = path.replace("{topic}", "realm.lifecycle").replace("{partition}", "0").replace("{seq}", "1");
+    // Line by line it would go on.
+    if path == "/v1/decisions" { format!("{path}?limit=1") } else { path }
+}
+
+/// Every route with its question, if it has one: as the router has them, by its text.
+static ROUTES: LazyLock<Vec<(Option<&'static str>, &'static str)>> = LazyLock::new(|| {
+    let source = include_str!("../../src/http/mod.rs");
+    let routes = source.split("fn routes(self)").nth(1).unwrap();
+    let routes = routes.split(".fallback(").next().unwrap();
+    let mut all = Vec::new();
+    for line in routes.lines().filter_map(|line| line.trim().strip_prefix(".route(")) {
+        if let Some(question) = line.split("Query::ROUTE").next().filter(|_| line.contains("Query::ROUTE")) {
+            let known = Query::ROUTES.iter().find(|(name, _)| *name == question);
+            let (name, route) = known.unwrap_or_else(|| panic!("{line}: no question of the table"));
+            all.push((Some(*name), *route));
+        } else if line.contains("backups::ROUTE") {
+            all.push((Some(BACKUPS.0), BACKUPS.1));
+        } else {
+            let route = line.split('"').nth(1).unwrap_or_else(|| panic!("{line}: no route"));
+            all.push((None, route));
+        }
+    }
+    all
+});
+
+#[test]
+fn every_route_is_a_question_of_the_table_or_a_backup_or_open() {
+    let questions = ROUTES.iter().filter(|(question, _)| question.is_some()).count();
+    assert_eq!(questions, Query::ROUTES.len() + 1, "each question has one route");
+    let others: Vec<_> =
+        ROUTES.iter().filter(|(question, _)| question.is_none()).map(|(_, route)| *route).collect();
+    assert_eq!(others, OPEN, "what needs no credentials is listed here");
+}
+
+#[test]
+fn every_route_refuses_everyone_but_who_may_ask_it() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, access());
+    let all = format!("Bearer {}", token(Owner::All));
+    for (question, route) in ROUTES.iter() {
+        let path = path_of(route, GRANTED);
+        if question.is_none() {
+            assert_eq!(
+                server.asked(&path, JSON, &[]).code,
+                if path == "/readyz" { "not-ready" } else { "" },
+                "{path}"
+            );
+            continue;
+        }
+        let (unknown, expired) = (token(Owner::Nobody), token(Owner::Expired));
+        let bad = ["Basic YTpi", "Bearer", "Bearer x", "Bearer eyJhbGciOiJub25lIn0.e30.", &all[..50]]
+            .map(ToOwned::to_owned);
+        let bad = bad.into_iter().chain([unknown, expired].map(|token| format!("Bearer {token}")));
+        let none = server.asked(&path, JSON, &[]);
+        let twice = server.asked(&path, JSON, &[&all, &all]);
+        let refused = bad.map(|value| server.asked(&path, JSON, &[&value])).chain([none, twice]);
+        for answer in refused {
+            assert_eq!(
+                (answer.status, &*answer.code, answer.challenge),
+                (401, "unauthenticated", true),
+                "{path}: {}",
+                answer.body
+            );
+        }
+        for authorization in [&all, &all.replace("Bearer", "bearer")] {
+            let answer = server.asked(&path, JSON, &[authorization]);
+            // It came as far as what this server does not have.
+            let let_in = if path == BACKUPS.1 { (409, "no-backup-dir") } else { (200, "") };
+            assert_eq!((answer.status, &*answer.code), let_in, "{path}: {}", answer.body);
+        }
+    }
+    for nowhere in ["/v1", "/v1/nothing", "/metrics", "/page", "/page/a/b"] {
+        assert_eq!(server.asked(nowhere, JSON, &[]).code, "unauthenticated", "{nowhere}");
+        assert_eq!(server.asked(nowhere, JSON, &[&all]).code, "no-such-route", "{nowhere}");
+    }
+}
+
+#[test]
+fn files_of_the_page_are_open_where_it_is_served() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, access());
+    assert_eq!(["/", "/page/main.js"].map(|path| server.asked(path, JSON, &[]).status), [200; 2]);
+    assert_eq!(server.asked("/page/nothing.js", JSON, &[]).code, "no-such-route");
+    let options = Options { page: false, ..Options::default() };
+    let server = Server::with(&filled.ledger, options, |api| api.with_access(Arc::new(access())));
+    assert_eq!(["/", "/page/main.js"].map(|path| server.asked(path, JSON, &[]).status), [401; 2]);
+}
+
+#[test]
+fn audit_takes_its_scope_and_read_does_not_bring_it() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, access());
+    for (question, route) in ROUTES.iter() {
+        let Some(question) = question else { continue };
+        let answer = server.with_token(&path_of(route, GRANTED), Owner::Reader);
+        let missing = match *question {
+            question if question == BACKUPS.0 => "scope operate",
+            question if AUDIT.contains(&question) => "scope audit",
+            _ => {
+                assert_eq!(answer.status, 200, "{question}: {}", answer.body);
+                continue;
+            }
+        };
+        assert_eq!((answer.status, &*answer.code), (403, "scope-missing"), "{question}");
+        assert!(answer.body.contains(missing), "{}", answer.body);
+    }
+}
+
+#[test]
+fn what_is_not_granted_is_answered_byte_for_byte_as_what_does_not_exist() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, access());
+    let about_an_app = |app: &str| {
+        let one = format!("/v1/tenants/{TENANT}/apps/{app}");
+        let at = "at=2026-03-01T05:00:00Z";
+        let mut paths = vec![one.clone(), format!("{one}/explanation"), format!("{one}/preview")];
+        paths.extend(
+            [&one, &format!("{one}/explanation"), &format!("{one}/preview")]
+                .map(|path| format!("{path}?{at}")),
+        );
+        paths.push(format!("/v1/tenants/never.seen.example/apps/{app}/preview"));
+        paths.push(format!("{one}/preview?knownSeq=1"));
+        paths.push(format!("/v1/installations?appKey={app}"));
+        paths.push(format!("/v1/installations?appKey={app}&{at}"));
+        paths.push(format!("/v1/installations?appKey={app}&window=OPEN&{at}"));
+        paths.push(format!("/v1/installations?appKey={app}&drift=true"));
+        paths.push(format!("/v1/migrations?appKey={app}"));
+        paths.push(format!("/v1/replay?appKey={app}"));
+        paths.push(format!("/v1/replay?clientKey={TENANT}&appKey={app}"));
+        paths.push(format!("/v1/tenants/{TENANT}/proof?appKey={app}"));
+        paths.push(format!("/v1/whatif?app={app}"));
+        paths
+    };
+    for (hidden, absent) in about_an_app(HIDDEN).into_iter().zip(about_an_app(ABSENT)) {
+        for accept in [JSON, "application/x-ndjson"] {
+            let bearer = format!("Bearer {}", token(Owner::OneApp));
+            let [hidden, absent] =
+                [&hidden, &absent].map(|path| (path, server.asked(path, accept, &[&bearer])));
+            // The leaves of a bundle name the apps of all its records: they are what was signed.
+            let is_bundle = hidden.0.contains("/proof");
+            let renamed = if is_bundle { hidden.1.body } else { hidden.1.body.replace(HIDDEN, ABSENT) };
+            assert_eq!((hidden.1.status, &renamed), (absent.1.status, &absent.1.body), "{}", hidden.0);
+            let seen = server.asked(hidden.0, accept, &[&format!("Bearer {}", token(Owner::All))]);
+            let has_nothing = ["migrations", "window", "drift"].iter().any(|part| hidden.0.contains(part));
+            assert!(has_nothing || seen.body != renamed, "{}: all see it", hidden.0);
+        }
+    }
+}
+
+#[test]
+fn an_app_that_is_not_granted_is_in_no_answer() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, access());
+    let bearer = format!("Bearer {}", token(Owner::OneApp));
+    let more = [
+        "/v1/installations?window=OPEN",
+        "/v1/installations?window=OPEN&at=2026-03-02T06:00:00Z",
+        "/v1/installations?realm=US",
+        "/v1/installations?limit=1",
+        "/v1/installations?splitBrain=true",
+        "/v1/installations?at=2026-03-01T05:00:00Z",
+        "/v1/replay?topic=realm.lifecycle&partition=0",
+    ];
+    let replay = format!("/v1/replay?clientKey={TENANT}");
+    let paths =
+        ROUTES.iter().filter(|(question, _)| question.is_some()).map(|(_, route)| path_of(route, GRANTED));
+    // The leaves of a bundle name the apps of all its records: they are what was signed.
+    let paths = paths.filter(|path| !path.ends_with("/proof"));
+    for path in paths.chain(more.map(ToOwned::to_owned)).chain([replay]) {
+        for accept in [JSON, "application/x-ndjson"] {
+            let answer = server.asked(&path, accept, &[&bearer]);
+            for canary in [HIDDEN, "only.hidden.example", "data-located"] {
+                assert!(!answer.body.contains(canary), "{path} {accept}: {}", answer.body);
+            }
+            if let Some(cursor) = answer.body.split("\"nextCursor\":\"").nth(1) {
+                let cursor = cursor.split('"').next().unwrap();
+                let next = server.asked(&format!("{path}&cursor={cursor}"), accept, &[&bearer]);
+                assert!(!next.body.contains(HIDDEN) && next.status == 200, "{path}: {}", next.body);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_partner_sees_its_app_in_full_and_of_others_the_places_of_their_records() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, access());
+    let get = |path: &str| {
+        let answer = server.with_token(path, Owner::OneApp);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        serde_json::from_str::<serde_json::Value>(&answer.body).unwrap()
+    };
+    let tenant = get(&format!("/v1/tenants/{TENANT}"));
+    assert_eq!(tenant["installations"].as_array().unwrap().len(), 1);
+    assert_eq!(get("/v1/tenants/only.hidden.example")["installations"], serde_json::json!([]));
+    let log = get(&format!("/v1/tenants/{TENANT}/log"));
+    let records = log["records"].as_array().unwrap();
+    let shape =
+        |record: &serde_json::Value| (record["event"]["type"].clone(), record.as_object().unwrap().len());
+    assert_eq!(records.len(), 8);
+    assert_eq!(shape(&records[0]).0, "installed");
+    assert_eq!(shape(&records[1]), (serde_json::Value::Null, 2), "{}", records[1]);
+    assert!(records[1]["seq"] == 2 && records[1]["position"].is_u64(), "{}", records[1]);
+    assert_eq!(shape(&records[2]).0, "product-moved", "what is the tenant's is seen in full");
+    let corrections = get(&format!("/v1/tenants/{TENANT}/corrections"));
+    let corrections = corrections["corrections"].as_array().unwrap();
+    assert!(
+        !corrections.is_empty() && corrections.iter().all(|found| found["appKey"] == GRANTED),
+        "{corrections:?}"
+    );
+    assert_eq!(
+        get("/v1/quarantine")["items"],
+        serde_json::json!([]),
+        "of which app it is nothing says for sure"
+    );
+    let listed = get("/v1/installations");
+    assert_eq!(listed["installations"].as_array().unwrap().len(), 1);
+    let bundle = server.with_token(&format!("/v1/tenants/{TENANT}/proof"), Owner::OneApp).body;
+    let opened = |bundle: &str| bundle.lines().filter(|line| line.contains("\"payload\"")).count();
+    let whole = server.with_token(&format!("/v1/tenants/{TENANT}/proof"), Owner::All).body;
+    assert_eq!(bundle.lines().filter(|line| line.contains(r#""type":"record""#)).count(), 9);
+    assert_eq!((opened(&bundle), opened(&whole)), (5, 10), "{bundle}");
+}
+
+#[test]
+fn without_anyone_named_everyone_may_ask() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, Access::default());
+    assert_eq!(server.asked("/v1/quarantine", JSON, &[]).status, 200);
+    assert_eq!(server.asked("/v1/quarantine", JSON, &["Bearer whatever"]).status, 200);
+    drop(server);
+    let server = Server::of(&filled.ledger, Options::default());
+    assert_eq!(server.asked("/v1/quarantine", JSON, &[]).status, 200);
+}
+
+#[test]
+fn more_requests_than_the_rate_are_refused_for_that_principal_alone() {
+    let filled = ledger();
+    let owner = |owner: Owner, name: &str| TokenOptions {
+        name: name.to_owned(),
+        sha256: token_hash(&token(owner)),
+        scopes: [AccessScope::Read].into_iter().collect(),
+        apps: Grants::All,
+        expires: None,
+    };
+    let tokens = vec![owner(Owner::All, "a"), owner(Owner::Reader, "b")];
+    let options = AccessOptions { rate: 1, burst: 3, tokens, ..AccessOptions::default() };
+    let server = Server::guarded(&filled.ledger, Access::new(&options).unwrap());
+    let answers: Vec<_> = (0..5).map(|_| server.with_token("/v1/installations", Owner::All)).collect();
+    assert!(answers[..3].iter().all(|answer| answer.status == 200));
+    assert!(answers[3..].iter().all(|answer| answer.status == 429 && answer.code == "rate-limited"));
+    assert_eq!(server.with_token("/v1/installations", Owner::Reader).status, 200);
+}
