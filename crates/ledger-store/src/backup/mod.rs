@@ -19,9 +19,9 @@
 //!
 //! - [`back_up`]: blobs are copied and synced, then their names, then the generation appears under its number, whole.
 //!   What is interrupted leaves blobs that nothing needs, and never a part of a generation.
-//! - [`prune`]: generations go first, then the blobs that none of the rest needs. Where a generation is being written,
+//! - [`fn@prune`]: generations go first, then the blobs that none of the rest needs. Where a generation is being written,
 //!   its blobs are there and nothing names them yet: then no blob is removed at all, and the next pruning does it.
-//! - [`restore`]: `ledger.json` comes last, when every shard was compared with what the generation says. Without it
+//! - [`fn@restore`]: `ledger.json` comes last, when every shard was compared with what the generation says. Without it
 //!   nothing opens the directory.
 //!
 //! Table files never change, so a generation shares them with the one before: one of the same name, size and time of
