@@ -69,9 +69,12 @@ fn tick(partition: i32, number: i64) -> Message {
 
 /// Writes the key; copies of one ledger have the same.
 pub(crate) fn write_key(keys_dir: &Path) {
+    keep_key(keys_dir, &key());
+}
+
+pub(crate) fn keep_key(keys_dir: &Path, key: &SignerKey) {
     std::fs::create_dir_all(keys_dir).unwrap();
-    let keys = SigningKeys::new(keys_dir);
-    std::fs::write(keys.path(), key().to_secret_text() + "\n").unwrap();
+    std::fs::write(SigningKeys::new(keys_dir).path(), key.to_secret_text() + "\n").unwrap();
 }
 
 fn signing(catalog: &Arc<Catalog>, options: &KafkaOptions, keys_dir: PathBuf) -> Signing {

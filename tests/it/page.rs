@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use ledger_ingest::sign::SigningKeys;
-use ledger_record::proof::note::{SignerKey, VerifierKey};
+use ledger_record::proof::note::VerifierKey;
 use ledger_tests::kafka::{self, Message};
-use ledger_tests::server::{Server, Setup};
+use ledger_tests::server::Server;
 use ledger_tests::{node, python, scratch, wait};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::proofs::signing_setup;
 
 /// A server with a tenant for each thing that the page shows.
 struct World {
@@ -28,23 +29,10 @@ struct World {
 
 impl World {
     fn start() -> Self {
-        let cluster = kafka::shared();
-        let (topic, checkpoints_topic) = (kafka::unique_name("page"), kafka::unique_name("checkpoints"));
-        cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
-        cluster.create_topic(&checkpoints_topic, 1, &[("cleanup.policy", "compact")]);
         let scratch = scratch::directory();
-        let setup = Setup {
-            instance: "one".to_owned(),
-            checkpoints_topic,
-            ..Setup::new(cluster, topic.clone(), scratch.path().join("data"))
-        };
-        let keys_dir = scratch.path().join("data.keys");
-        std::fs::create_dir_all(&keys_dir).unwrap();
-        let signer = SignerKey::from_seed("test", [5; 32]).unwrap();
-        std::fs::write(SigningKeys::new(&keys_dir).path(), signer.to_secret_text() + "\n").unwrap();
-        let key = signer.renamed(&format!("{topic}/0")).unwrap().verifier();
+        let (setup, key) = signing_setup(kafka::shared(), "page", [5; 32], scratch.path());
         let server = Server::start(&setup, &scratch.path().join("log"));
-        Self { server, topic, key, scratch }
+        Self { server, topic: setup.topic, key, scratch }
     }
 
     fn send(&self, events: &[Value]) {

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ledger_ingest::sign::SigningKeys;
 use ledger_record::proof::note::{Checkpoint, SignerKey, VerifierKey};
 use ledger_tests::kafka::{self, Cluster, Message};
 use ledger_tests::server::{self, Server, Setup, stderr};
 use ledger_tests::{python, scratch, wait};
 use serde_json::Value;
+
+use crate::checkpoints::keep_key;
 
 /// A server with one partition, sealed by its own ticks and signed.
 struct Audited<'c> {
@@ -22,25 +23,29 @@ struct Audited<'c> {
     scratch: tempfile::TempDir,
 }
 
+/// A server with a topic of one partition, which signs with a key of this seed; its data and keys are in the directory.
+pub(crate) fn signing_setup(
+    cluster: &Cluster,
+    name: &str,
+    seed: [u8; 32],
+    dir: &Path,
+) -> (Setup, VerifierKey) {
+    let (topic, checkpoints_topic) = (kafka::unique_name(name), kafka::unique_name("checkpoints"));
+    cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
+    cluster.create_topic(&checkpoints_topic, 1, &[("cleanup.policy", "compact")]);
+    let signer = SignerKey::from_seed("test", seed).unwrap();
+    keep_key(&dir.join("data.keys"), &signer);
+    let key = signer.renamed(&format!("{topic}/0")).unwrap().verifier();
+    let setup = Setup::new(cluster, topic, dir.join("data"));
+    (Setup { instance: "one".to_owned(), checkpoints_topic, ..setup }, key)
+}
+
 impl Audited<'_> {
     fn start(cluster: &Cluster) -> Audited<'_> {
-        let topic = kafka::unique_name("proofs");
-        let checkpoints_topic = kafka::unique_name("checkpoints");
-        cluster.create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
-        cluster.create_topic(&checkpoints_topic, 1, &[("cleanup.policy", "compact")]);
         let scratch = scratch::directory();
-        let setup = Setup {
-            instance: "one".to_owned(),
-            checkpoints_topic,
-            ..Setup::new(cluster, topic.clone(), scratch.path().join("data"))
-        };
-        let keys_dir = scratch.path().join("data.keys");
-        std::fs::create_dir_all(&keys_dir).unwrap();
-        let signer = SignerKey::from_seed("test", [3; 32]).unwrap();
-        std::fs::write(SigningKeys::new(&keys_dir).path(), signer.to_secret_text() + "\n").unwrap();
-        let key = signer.renamed(&format!("{topic}/0")).unwrap().verifier();
+        let (setup, key) = signing_setup(cluster, "proofs", [3; 32], scratch.path());
         let server = Server::start(&setup, &scratch.path().join("log"));
-        Audited { cluster, topic, server, key, scratch }
+        Audited { cluster, topic: setup.topic, server, key, scratch }
     }
 
     fn send(&self, client: &str, ids: std::ops::Range<usize>) {

@@ -42,5 +42,6 @@ mod proto;
 pub mod query;
 mod server;
 
-pub use server::{router, serve, serve_admin};
+pub use http::serve_admin;
+pub use server::{router, serve};
 mod readers;

@@ -37,6 +37,7 @@ use serde_json::value::RawValue;
 pub use as_of::{AsOf, AsOfAll};
 pub use checkpoints::{CheckpointJson, CheckpointList, CheckpointsQuery};
 pub use corrections::{CorrectedAnswer, CorrectionsPage, CorrectionsQuery};
+pub(crate) use cursor::refuse_no_items;
 pub use cursor::{Cursor, InvalidCursor, Page};
 pub use decisions::{DecisionsPage, DecisionsQuery, PublishedNotice};
 pub use explain::{ExplainQuery, ExplanationAnswer};

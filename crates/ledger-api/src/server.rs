@@ -19,12 +19,3 @@ pub fn router(api: Api) -> Router {
 pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     http::serve(listener, &api, router(api.clone()), shutdown).await
 }
-
-/// Serves probes and metrics in the same way, without access control: no tenant is in them.
-pub async fn serve_admin(
-    listener: TcpListener,
-    api: Api,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
-    http::serve_admin(listener, api, shutdown).await
-}

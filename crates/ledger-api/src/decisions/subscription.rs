@@ -70,13 +70,21 @@ pub struct Subscription {
     steps: mpsc::Receiver<Vec<Step>>,
     taken: VecDeque<Step>,
     cursor: DecisionCursor,
+    /// How many notices are still to come; none is all there are.
+    left: Option<u64>,
 }
 
 impl Subscription {
     pub(super) fn start(seat: Seat, cursor: DecisionCursor, filter: DecisionFilter) -> Self {
         let (queue, steps) = mpsc::channel(1);
         tokio::spawn(Feed::new(seat, cursor.clone(), filter).run(queue));
-        Self { steps, taken: VecDeque::new(), cursor }
+        Self { steps, taken: VecDeque::new(), cursor, left: None }
+    }
+
+    /// The same, ended behind so many notices.
+    #[must_use]
+    pub fn limited_to(self, limit: Option<u64>) -> Self {
+        Self { left: limit, ..self }
     }
 
     /// Goes into `from` to go on behind the last item.
@@ -86,7 +94,16 @@ impl Subscription {
 
     /// Whether another item is there already.
     pub fn has_more(&self) -> bool {
-        self.taken.iter().any(|step| !matches!(step, Step::Reached(..)))
+        !self.is_over() && self.taken.iter().any(|step| !matches!(step, Step::Reached(..)))
+    }
+
+    /// The next item, if it is there already.
+    pub fn ready(&mut self) -> Option<DecisionItem> {
+        if self.has_more() { self.take() } else { None }
+    }
+
+    fn is_over(&self) -> bool {
+        self.left == Some(0)
     }
 
     fn take(&mut self) -> Option<DecisionItem> {
@@ -96,6 +113,7 @@ impl Subscription {
                 Step::Item(taken) => item = Some(taken),
                 Step::Notice(shard, notice) => {
                     self.cursor.set(&shard, notice.place.after());
+                    self.left = self.left.map(|left| left.saturating_sub(1));
                     item = Some(DecisionItem::Notice(notice));
                 }
                 Step::Reached(shard, place) => self.cursor.set(&shard, place),
@@ -115,6 +133,9 @@ impl Stream for Subscription {
     type Item = DecisionItem;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<DecisionItem>> {
+        if self.is_over() {
+            return Poll::Ready(None);
+        }
         loop {
             if let Some(item) = self.take() {
                 return Poll::Ready(Some(item));

@@ -8,43 +8,32 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_core::Stream;
 use serde::{Serialize, Serializer};
-use tokio::time::Instant;
 
-use super::{message, question};
+use super::{Call, message};
 use crate::decisions::{DecisionCursor, DecisionItem, ShardChange, Subscription};
-use crate::http::{Api, Caller, read_body};
-use crate::ledger::QueryError;
+use crate::http::Api;
 use crate::limits::STREAM_CHUNK_BYTES;
 use crate::problem::ProblemKind;
 use crate::proto::{Message, append_framed, schema};
-use crate::query::{DecisionsQuery, Problem, Query};
+use crate::query::{DecisionsQuery, Problem, Query, refuse_no_items};
 
 pub(super) const METHOD: &str = "SubscribeDecisions";
 
 pub(super) const ROUTE: &str = "/realmledger.v1.LedgerService/SubscribeDecisions";
 
 pub(super) async fn subscribe(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    let caller = Caller::of(&parts);
-    message::check_content_type(&parts.headers)?;
-    let timeout = message::timeout(&parts.headers)?;
-    let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let body = read_body(body).await?;
+    let call = Call::read(request).await?;
     let unknown = || Problem::new(ProblemKind::NoSuchRoute, "this build has no such method");
     let method = schema().method(METHOD).ok_or_else(unknown)?;
-    let question: DecisionsQuery = question(method, message::unframed(&body)?)?;
+    let question: DecisionsQuery = call.question(method)?;
     let query = Query::from(question.clone());
     let answer = async move |api: Api, _| {
-        let DecisionsQuery { from, filter, limit } = question;
-        if limit == Some(0) {
-            return Err(QueryError::OutOfRange { parameter: "limit", least: 1, most: None }.into());
-        }
-        let subscription = api.subscribe(from.unwrap_or_default(), filter)?;
-        let messages =
-            DecisionMessages { subscription, message: schema().output(method), left: limit, end: None };
-        Ok(message::respond(messages, until))
+        refuse_no_items(question.limit)?;
+        let subscription = api.subscribe(question)?;
+        let messages = DecisionMessages { subscription, message: schema().output(method), end: None };
+        Ok(message::respond(messages, call.until))
     };
-    Ok(api.for_caller(&caller, query, answer).await)
+    Ok(api.for_caller(&call.caller, query, answer).await)
 }
 
 /// One message of the stream.
@@ -68,8 +57,6 @@ impl Serialize for Encoded<'_> {
 struct DecisionMessages {
     subscription: Subscription,
     message: &'static Message,
-    /// How many notices are still to be sent; none is all that come.
-    left: Option<u64>,
     /// Sent behind the last message.
     end: Option<Problem>,
 }
@@ -78,12 +65,7 @@ impl DecisionMessages {
     fn write(&mut self, item: &DecisionItem, into: &mut Vec<u8>) -> Result<(), Problem> {
         let mut told = ToldMembers { cursor: self.subscription.cursor(), notice: None, shard: None };
         match item {
-            DecisionItem::Notice(notice) => {
-                told.notice = Some(Encoded(&notice.message));
-                if let Some(left) = &mut self.left {
-                    *left = left.saturating_sub(1);
-                }
-            }
+            DecisionItem::Notice(notice) => told.notice = Some(Encoded(&notice.message)),
             DecisionItem::Shard(change) => told.shard = Some(change),
             // The last message has the cursor to go on from, and nothing else.
             DecisionItem::End(end) => self.end = Some(end.clone().into()),
@@ -92,38 +74,27 @@ impl DecisionMessages {
         let unwritable = |error| Problem::new(ProblemKind::Internal, format!("{METHOD}: {error}"));
         append_framed(into, self.message, &told).map_err(unwritable)
     }
-
-    fn is_over(&self) -> bool {
-        self.left == Some(0) || self.end.is_some()
-    }
 }
 
 impl Stream for DecisionMessages {
     type Item = Result<Bytes, Problem>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.is_over() {
-            return Poll::Ready(self.end.take().map(|problem| {
-                self.left = Some(0);
-                Err(problem)
-            }));
+        if let Some(problem) = self.end.take() {
+            return Poll::Ready(Some(Err(problem)));
         }
-        let Some(mut item) = ready!(Pin::new(&mut self.subscription).poll_next(context)) else {
+        let mut item = ready!(Pin::new(&mut self.subscription).poll_next(context));
+        if item.is_none() {
             return Poll::Ready(None);
-        };
+        }
         let mut chunk = Vec::new();
-        loop {
-            if let Err(problem) = self.write(&item, &mut chunk) {
+        while let Some(next) = item {
+            if let Err(problem) = self.write(&next, &mut chunk) {
                 return Poll::Ready(Some(Err(problem)));
             }
-            let is_full =
-                self.is_over() || !self.subscription.has_more() || chunk.len() >= STREAM_CHUNK_BYTES;
-            let next =
-                if is_full { Poll::Pending } else { Pin::new(&mut self.subscription).poll_next(context) };
-            match next {
-                Poll::Ready(Some(next)) => item = next,
-                Poll::Ready(None) | Poll::Pending => return Poll::Ready(Some(Ok(chunk.into()))),
-            }
+            let has_room = self.end.is_none() && chunk.len() < STREAM_CHUNK_BYTES;
+            item = if has_room { self.subscription.ready() } else { None };
         }
+        Poll::Ready(Some(Ok(chunk.into())))
     }
 }

@@ -22,6 +22,8 @@ mod health;
 mod message;
 mod status;
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn;
@@ -94,20 +96,44 @@ impl ForEachQuestion for QuestionMethods {
     }
 }
 
+/// What came of a call before its method looks at it.
+struct Call {
+    caller: Caller,
+    /// How long the client waits, if it says so.
+    timeout: Option<Duration>,
+    /// The end of that time.
+    until: Option<Instant>,
+    body: Vec<u8>,
+}
+
+impl Call {
+    async fn read(request: Request) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let caller = Caller::of(&parts);
+        message::check_content_type(&parts.headers)?;
+        let timeout = message::timeout(&parts.headers)?;
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Ok(Self { caller, timeout, until, body: read_body(body).await? })
+    }
+
+    fn question<Q: Question>(&self, method: &'static Method) -> Result<Q, Problem> {
+        question(method, message::unframed(&self.body)?)
+    }
+}
+
 /// Answers a method to a caller that may call it.
 async fn answer<Q: Question>(
     api: Api,
     method: &'static Method,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    let caller = Caller::of(&parts);
-    message::check_content_type(&parts.headers)?;
-    let timeout = message::timeout(&parts.headers)?;
-    let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let api = timeout.map_or_else(|| api.clone(), |timeout| api.within(timeout));
-    let body = read_body(body).await?;
-    let question: Q = question(method, message::unframed(&body)?)?;
+    let call = Call::read(request).await?;
+    let question: Q = call.question(method)?;
+    let Call { caller, timeout, until, .. } = call;
+    let api = match timeout {
+        Some(timeout) => api.within(timeout),
+        None => api,
+    };
     let form = AnswerForm::Message(schema().output(method));
     let answer = async move |api: Api, query| {
         if method.is_stream {

@@ -8,6 +8,7 @@
 //! connection, small buffers, and a deadline for each answer that is not read ([`super::unread`]).
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use axum::body::Body;
 use axum::http::{Request, Response, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
-use hyper::service::{Service as _, service_fn};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
@@ -80,15 +81,8 @@ impl Conversation {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (activity, deadlines) = (Arc::clone(&place.activity), self.deadlines);
-        let router = TowerToHyperService::new(self.router);
-        let answering = service_fn(move |request: Request<Incoming>| {
-            let open = activity.begin_request();
-            let answer = router.call(request.map(|body| timed(body, &open, deadlines)));
-            async move {
-                let answer = answer.await?;
-                Ok::<_, Infallible>(answer.map(|inner| Body::new(AnswerBody::new(inner, open))))
-            }
+        let answering = answering(self.router, &place, self.deadlines, |answer, open| {
+            answer.map(|inner| Body::new(AnswerBody::new(inner, open)))
         });
         let connection = http1::Builder::new()
             // The socket has the deadlines.
@@ -102,17 +96,11 @@ impl Conversation {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (activity, deadlines) = (Arc::clone(&place.activity), self.deadlines);
-        let router = TowerToHyperService::new(self.router);
-        let answering = service_fn(move |request: Request<Incoming>| {
-            let open = activity.begin_request();
-            let answer = router.call(request.map(|body| timed(body, &open, deadlines)));
-            async move {
-                let answer = answer.await?;
-                let unread = UnreadAnswer::of_this_stream();
-                let body = |inner| Body::new(AnswerBody::new(inner, open).in_pieces(unread));
-                Ok::<_, Infallible>(without_connection(answer).map(body))
-            }
+        let deadlines = self.deadlines;
+        let answering = answering(self.router, &place, deadlines, |answer, open| {
+            let unread = UnreadAnswer::of_this_stream();
+            let body = |inner| Body::new(AnswerBody::new(inner, open).in_pieces(unread));
+            without_connection(answer).map(body)
         });
         socket.speak_http2();
         let mut builder = http2::Builder::new(StreamExecutor::new(deadlines.unread));
@@ -128,6 +116,27 @@ impl Conversation {
         // A client that does not answer the last ping would keep the connection open.
         drive(connection, &place, self.stopping, Some(LINGER)).await;
     }
+}
+
+/// Answers requests by the router; `send` makes of each answer what the protocol sends.
+fn answering(
+    router: Router,
+    place: &ConnectionPlace,
+    deadlines: Deadlines,
+    send: fn(Response<Body>, Arc<OpenRequest>) -> Response<Body>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<Body>,
+    Error = Infallible,
+    Future: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+> + use<> {
+    let activity = Arc::clone(&place.activity);
+    let router = TowerToHyperService::new(router);
+    service_fn(move |request: Request<Incoming>| {
+        let open = activity.begin_request();
+        let answer = router.call(request.map(|body| timed(body, &open, deadlines)));
+        async move { Ok::<_, Infallible>(send(answer.await?, open)) }
+    })
 }
 
 /// The body of a request, which has a deadline.

@@ -18,10 +18,9 @@ use super::stream::{LINES, Lines, accepts};
 use crate::decisions::{
     DecisionCursor, DecisionItem, DecisionsEnd, DecisionsFrom, ShardChange, Subscription,
 };
-use crate::ledger::QueryError;
 use crate::limits::STREAM_CHUNK_BYTES;
 use crate::problem::ProblemKind;
-use crate::query::{DecisionsQuery, Problem, ProblemJson, Query, read};
+use crate::query::{DecisionsQuery, Problem, ProblemJson, Query, read, refuse_no_items};
 
 const EVENTS: &str = "text/event-stream";
 
@@ -56,13 +55,10 @@ impl Api {
         format: Format,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        let DecisionsQuery { from, filter, limit } = question;
-        if limit == Some(0) {
-            return Err(QueryError::OutOfRange { parameter: "limit", least: 1, most: None }.into());
-        }
-        let from = last_received(headers)?.or(from).unwrap_or_default();
-        let subscription = self.subscribe(from, filter)?;
-        let body = Body::from_stream(DecisionBody { subscription, format, left: limit });
+        refuse_no_items(question.limit)?;
+        let from = last_received(headers)?.or(question.from);
+        let subscription = self.subscribe(DecisionsQuery { from, ..question })?;
+        let body = Body::from_stream(DecisionBody { subscription, format });
         let media_type = if format == Format::Events { EVENTS } else { LINES };
         let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")];
         Ok((headers.map(|(name, value)| (name, HeaderValue::from_static(value))), body).into_response())
@@ -103,8 +99,6 @@ struct ControlLine<'a> {
 struct DecisionBody {
     subscription: Subscription,
     format: Format,
-    /// How many decisions are still to be sent; none is all that come.
-    left: Option<u64>,
 }
 
 impl DecisionBody {
@@ -151,27 +145,16 @@ impl DecisionBody {
     }
 
     /// What is there, behind the first of it.
-    fn chunk(&mut self, first: DecisionItem, context: &mut Context<'_>) -> Result<Bytes, Problem> {
+    fn chunk(&mut self, first: DecisionItem) -> Result<Bytes, Problem> {
         let (mut chunk, mut item, mut is_covered) = (Lines::new(AnswerForm::Json), Some(first), true);
-        while let Some(next) = item.take() {
+        while let Some(next) = item {
             is_covered = !matches!(next, DecisionItem::Notice(_));
-            if !is_covered && let Some(left) = &mut self.left {
-                *left = left.saturating_sub(1);
-            }
             self.write(next, &mut chunk)?;
-            if self.left != Some(0)
-                && self.subscription.has_more()
-                && chunk.written.len() < STREAM_CHUNK_BYTES
-            {
-                item = match Pin::new(&mut self.subscription).poll_next(context) {
-                    Poll::Ready(next) => next,
-                    Poll::Pending => None,
-                };
-            }
+            let has_room = chunk.written.len() < STREAM_CHUNK_BYTES;
+            item = if has_room { self.subscription.ready() } else { None };
         }
         // An event has its cursor with it; a client of lines gets it before it waits.
-        let waits = self.left == Some(0) || !self.subscription.has_more();
-        if self.format == Format::Lines && !is_covered && waits {
+        if self.format == Format::Lines && !is_covered && !self.subscription.has_more() {
             self.write(DecisionItem::Heartbeat, &mut chunk)?;
         }
         Ok(chunk.take())
@@ -182,13 +165,10 @@ impl Stream for DecisionBody {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.left == Some(0) {
-            return Poll::Ready(None);
-        }
         let Some(first) = ready!(Pin::new(&mut self.subscription).poll_next(context)) else {
             return Poll::Ready(None);
         };
         // What cannot be written, which was reported, ends the stream without its last line.
-        Poll::Ready(self.chunk(first, context).ok().map(Ok))
+        Poll::Ready(self.chunk(first).ok().map(Ok))
     }
 }

@@ -109,12 +109,7 @@ impl Api {
     {
         let mut response = match self.admitted(caller, needed) {
             Ok(api) => answer(api).await.into_response(),
-            Err(refused) => {
-                let kind = refused.kind;
-                let mut response = refused.into_response();
-                response.extensions_mut().insert(kind);
-                response
-            }
+            Err(problem) => refused(problem),
         };
         if let Some(asked) = asked {
             response.extensions_mut().insert(asked);
@@ -165,15 +160,17 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
             request.extensions_mut().insert(Caller(Some(Arc::clone(&principal))));
             (Some(principal), next.run(request).await)
         }
-        Err(Denied { refusal, principal }) => {
-            let problem = Problem::from(refusal);
-            let kind = problem.kind;
-            let mut response = problem.into_response();
-            response.extensions_mut().insert(kind);
-            (principal, response)
-        }
+        Err(Denied { refusal, principal }) => (principal, refused(refusal.into())),
     };
     report(query, principal.as_deref(), &response, begun);
+    response
+}
+
+/// An answer that says of itself that it is a refusal.
+fn refused(problem: Problem) -> Response {
+    let kind = problem.kind;
+    let mut response = problem.into_response();
+    response.extensions_mut().insert(kind);
     response
 }
 

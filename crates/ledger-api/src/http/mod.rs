@@ -126,11 +126,12 @@ pub(crate) use body::read as read_body;
 pub(crate) use gate::Caller;
 pub use health::ReadyBounds;
 pub use metric::{describe, report_freshness};
-pub(crate) use serve::{serve, serve_admin};
+pub(crate) use serve::serve;
+pub use serve::serve_admin;
 
 use crate::access::Access;
 use crate::backup::MakeBackup;
-use crate::decisions::{DecisionFilter, Decisions, DecisionsEnd, DecisionsFrom, Subscription};
+use crate::decisions::{Decisions, DecisionsEnd, Subscription};
 use crate::ledger::Ledger;
 use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME, SubscriptionBounds};
 use crate::page;
@@ -259,12 +260,10 @@ impl Api {
     }
 
     /// What is decided about the apps that are seen, as a stream.
-    pub(crate) fn subscribe(
-        &self,
-        from: DecisionsFrom,
-        filter: DecisionFilter,
-    ) -> Result<Subscription, DecisionsEnd> {
-        self.decisions.subscribe(from, filter.seen_with(&self.ledger.grants))
+    pub(crate) fn subscribe(&self, question: DecisionsQuery) -> Result<Subscription, DecisionsEnd> {
+        let DecisionsQuery { from, filter, limit } = question;
+        let filter = filter.seen_with(&self.ledger.grants);
+        Ok(self.decisions.subscribe(from.unwrap_or_default(), filter)?.limited_to(limit))
     }
 
     /// Whether anything more is answered.

@@ -19,11 +19,13 @@ use tokio::sync::mpsc;
 use super::Api;
 use super::ask::{AnswerForm, panicked, unwritable};
 use super::places::Cost;
-use crate::ledger::{FreshnessJson, QueryError};
+use crate::ledger::FreshnessJson;
 use crate::limits::{STREAM_CHUNK_BYTES, STREAM_CHUNKS_AHEAD, STREAM_PAGE, STREAM_STALL};
 use crate::problem::ProblemKind;
 use crate::proto::append_framed;
-use crate::query::{Answer, InstallationList, LedgerLine, LogPage, Problem, Query, no_lines};
+use crate::query::{
+    Answer, InstallationList, LedgerLine, LogPage, Problem, Query, no_lines, refuse_no_items,
+};
 
 pub(super) const LINES: &str = "application/x-ndjson";
 
@@ -110,9 +112,7 @@ impl Lines {
 impl Api {
     /// Sends a list as lines. What goes wrong before the first of them is answered as a problem.
     pub(super) async fn stream(&self, mut list: Query) -> Result<Response, Problem> {
-        if limit_of(&mut list).is_some_and(|limit| *limit == Some(0)) {
-            return Err(QueryError::OutOfRange { parameter: "limit", least: 1, most: None }.into());
-        }
+        refuse_no_items(limit_of(&mut list).and_then(|limit| *limit))?;
         let place = self.places.take(Cost::Much)?;
         let (queue, chunks) = mpsc::channel(STREAM_CHUNKS_AHEAD);
         let api = self.clone();

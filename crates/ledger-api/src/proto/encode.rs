@@ -3,8 +3,8 @@
 //! The conventions are those of [`ledger_record::json`]: nothing for `None`, the members of a field named `""` beside the
 //! others, a lower-case enum as an object with its tag. What is a default and has no presence is left out.
 
-use ledger_record::json;
 use ledger_record::json::time::parse_instant;
+use ledger_record::json::{self, is_tag};
 use serde::Serialize;
 use serde::de::value::Error;
 use serde::ser::{
@@ -123,11 +123,6 @@ impl<'o> ValueEncoder<'o> {
 
 fn misfit(field: &Field, what: &str) -> Error {
     Error::custom(format_args!("{} does not take {what}", field.name))
-}
-
-/// As the JSON writer has it: see [`json`].
-fn is_tag(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_lowercase())
 }
 
 /// A value in a member: there, what is absent can be told from `null`.

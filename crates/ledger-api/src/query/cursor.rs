@@ -39,6 +39,14 @@ pub(super) fn page_limit(given: Option<u64>, otherwise: usize, most: usize) -> R
     limit.ok_or(QueryError::OutOfRange { parameter: "limit", least: 1, most: Some(most) })
 }
 
+/// A stream of nothing is refused.
+pub(crate) fn refuse_no_items(limit: Option<u64>) -> Result<(), QueryError> {
+    if limit == Some(0) {
+        return Err(QueryError::OutOfRange { parameter: "limit", least: 1, most: None });
+    }
+    Ok(())
+}
+
 /// A place in the order of a list; places of one list compare as the list is ordered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum CursorPlace {

@@ -24,6 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::backup::error::io_failed;
 use crate::backup::{BackupDamage, BackupError};
+use crate::data_dir::manifest::FormatOnly;
 use crate::files::create_file;
 use crate::source::{Partitioner, ShardId};
 
@@ -177,10 +178,6 @@ impl Generation {
     }
 
     pub(super) fn read(dir: &Path, number: u64) -> Result<Self, BackupError> {
-        #[derive(Deserialize)]
-        struct FormatOnly {
-            format: u32,
-        }
         let path = path_of(dir, number);
         let text = fs::read(&path).map_err(io_failed(&path))?;
         let damaged = |source| BackupDamage::Generation { path: path.clone(), source };

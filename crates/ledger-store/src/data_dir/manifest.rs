@@ -86,9 +86,10 @@ struct Topic {
     partitioner: Option<Partitioner>,
 }
 
+/// What is read first of a file with a format: the rest may be another in a newer one.
 #[derive(Deserialize)]
-struct FormatOnly {
-    format: u32,
+pub(crate) struct FormatOnly {
+    pub(crate) format: u32,
 }
 
 impl Manifest {
