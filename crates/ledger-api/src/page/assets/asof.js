@@ -40,7 +40,9 @@ class Slider {
 		const at = Math.round(((shown - this.from) / (this.to - this.from)) * STEPS);
 		this.range.value = this.value === undefined ? STEPS : Math.max(0, Math.min(STEPS - 1, at));
 		this.range.setAttribute("aria-valuetext", this.value === undefined ? "now" : `${toInput(shown).replace("T", " ")} ${zoneName()}`);
-		this.field.value = toInput(this.value ?? Date.now());
+		// A field of a date is slow to write.
+		const text = toInput(this.value ?? Date.now()).slice(0, this.value === undefined ? 16 : 19);
+		if (this.written !== text) this.field.value = this.written = text;
 		this.now.disabled = this.value === undefined;
 	}
 }

@@ -7,7 +7,7 @@ function fill(element, attributes, children) {
 		if (value === undefined || value === null || value === false) continue;
 		if (typeof value === "function") element.addEventListener(name, value);
 		else if (name === "value") element.value = value;
-		else if (name === "colour") element.style.setProperty("--realm", `var(--r${value})`);
+		else if (name === "colour") element.classList.add(`r${value}`);
 		else if (name === "label") element.setAttribute("aria-label", value);
 		// Keys and ids are no words.
 		else if (name === "plain") fill(element, { spellcheck: "false", autocomplete: "off" }, []);

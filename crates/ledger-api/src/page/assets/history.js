@@ -23,7 +23,8 @@ const KINDS = [
 	["subscription", "S", (event) => event.type === "subscription-observed"],
 ];
 
-export function kindOf(record, change) {
+// [kind, letter]
+export function kindOf({ record, change }) {
 	return KINDS.find(([, , is]) => is(record.event, change, record)) ?? ["other", "·"];
 }
 
@@ -137,37 +138,29 @@ function point(apps, app, record, change) {
 }
 
 function laneOf(app, points) {
-	const lane = { app, bars: [], products: [], spans: [], marks: [] };
-	points.forEach(({ record, change, state, doubtful }, at) => {
+	const lane = { app, bars: [], products: [], spans: [], marks: points }, last = {};
+	points.forEach(({ record, state, doubtful }, at) => {
 		const from = record.ms, to = points[at + 1]?.record.ms ?? Infinity;
-		const [kind, letter] = kindOf(record, change);
-		lane.marks.push({ at: from, seq: record.seq, kind, letter, record, change });
 		if (!state) return;
-		const begin = { from, to, seq: record.seq, doubtful };
-		addBar(lane.bars, begin, state);
-		if (state.productRealm) extend(lane.products, { ...begin, kind: "product", realm: state.productRealm });
-		const { migration } = state;
-		if (migration) extend(lane.spans, { ...begin, kind: "migration", realm: migration.targetRealm, id: migration.migrationId, phase: migration.phase });
-		if (state.override) extend(lane.spans, { ...begin, kind: "override", realm: state.override });
+		// The same as before goes on; anything else begins anew.
+		const extend = (pieces, kind, from, to, realm, { end, id, phase } = {}) => {
+			const before = last[kind];
+			if (before?.to === from && before.realm === realm && before.end === end && before.id === id && before.phase === phase) {
+				before.to = to;
+				before.doubtful ||= doubtful;
+			} else if (to > from) pieces.push(last[kind] = { kind, realm, from, to, end, id, phase, seq: record.seq, doubtful });
+		};
+		const { status, pinnedRealm, productRealm, window, migration, override } = state;
+		if (status === "INSTALLED") extend(lane.bars, "installed", from, to, pinnedRealm);
+		else {
+			const end = window ? (window.end ? parse(window.end) : Infinity) : from;
+			if (window && !window.forgotten && end > from) extend(lane.bars, "window", from, Math.min(to, end), pinnedRealm, { end });
+			if (end < to && status === "UNINSTALLED") extend(lane.bars, "gone", Math.max(from, end), to, pinnedRealm);
+		}
+		if (productRealm) extend(lane.products, "product", from, to, productRealm);
+		if (migration) extend(lane.spans, "migration", from, to, migration.targetRealm, { id: migration.migrationId, phase: migration.phase });
+		if (override) extend(lane.spans, "override", from, to, override);
 	});
 	lane.spans.sort((a, b) => a.kind.localeCompare(b.kind) || a.from - b.from);
 	return lane;
-}
-
-function addBar(bars, begin, state) {
-	const { from, to } = begin;
-	if (state.status === "INSTALLED") return extend(bars, { ...begin, kind: "installed", realm: state.pinnedRealm });
-	const window = state.window, end = window ? (window.end ? parse(window.end) : Infinity) : from;
-	if (window && !window.forgotten && end > from) {
-		extend(bars, { ...begin, to: Math.min(to, end), kind: "window", realm: state.pinnedRealm, end });
-	}
-	if (end < to && state.status === "UNINSTALLED") extend(bars, { ...begin, from: Math.max(from, end), kind: "gone", realm: state.pinnedRealm });
-}
-
-// The same as before goes on; anything else begins anew.
-function extend(pieces, piece) {
-	const last = pieces.findLast?.((other) => other.kind === piece.kind) ?? pieces.at(-1);
-	const same = last && last.to === piece.from && ["kind", "realm", "end", "id", "phase"].every((name) => last[name] === piece[name]);
-	if (same) Object.assign(last, { to: piece.to, doubtful: last.doubtful || piece.doubtful });
-	else if (piece.to > piece.from) pieces.push(piece);
 }

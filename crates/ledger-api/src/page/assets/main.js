@@ -102,10 +102,7 @@ function zoneChoice() {
 }
 
 function applyTheme() {
-	const wanted = localStorage.getItem("theme") ?? "system";
-	const dark = wanted === "dark" || (wanted === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
-	document.documentElement.dataset.theme = dark ? "dark" : "light";
-	return wanted;
+	return (document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "system");
 }
 
 function themeChoice() {
@@ -132,7 +129,6 @@ function drawHeader() {
 		h("div.prefs", zoneChoice(), themeChoice(), hasToken() && h("button", { click: forget }, "Forget token"))));
 }
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
 document.querySelector(".skip").addEventListener("click", (event) => {
 	event.preventDefault();
 	document.getElementById("main").focus();

@@ -3,7 +3,7 @@
 import { ask, lines, path } from "./api.js";
 import { AsOf } from "./asof.js";
 import { Cards } from "./cards.js";
-import { debounced, download, h, link, replace } from "./dom.js";
+import { download, h, link, replace } from "./dom.js";
 import { History } from "./history.js";
 import { current, href, keep, recordHref, tenantHref } from "./route.js";
 import { VirtualTable } from "./table.js";
@@ -11,7 +11,7 @@ import { Timeline, wholeRange } from "./timeline.js";
 import { iso, parse, when } from "./time.js";
 import { changeText, eventTitle, freshnessNote, problemNote, tag } from "./words.js";
 
-const REFRESH_MS = 5000, MOVED_MS = 50;
+const REFRESH_MS = 5000;
 
 const LEGEND = [["I", "install"], ["U", "uninstall"], ["M", "migration"], ["O", "override"], ["!", "anomaly"], ["↺", "late or correcting"], ["P", "product moved"], ["D", "data located"], ["L", "link"], ["S", "subscription"], ["12", "so many records: zoom in"]];
 
@@ -21,9 +21,8 @@ class TenantPage {
 		this.history = new History();
 		this.range = { from: parse(parameters.from), to: parse(parameters.to) };
 		this.asOf = new AsOf(parameters, () => this.moved());
-		this.reload = debounced(MOVED_MS, () => this.loadState());
 		this.cards = new Cards(client);
-		this.timeline = new Timeline(client, { onRange: (range, isAll) => keepRange(range, isAll), parameters: () => this.asOf.parameters() });
+		this.timeline = new Timeline(client, { onRange: (range, isAll) => keepRange(range, isAll), parameters: () => this.known() });
 		this.rows = new VirtualTable(this.columns(), `History of ${client}`);
 		this.note = h("div");
 		this.problem = h("div");
@@ -32,7 +31,7 @@ class TenantPage {
 	}
 
 	columns() {
-		const number = (record) => link(recordHref(this.client, record.seq, this.asOf.parameters()), `${record.seq}`);
+		const number = (record) => link(recordHref(this.client, record.seq, this.known()), `${record.seq}`);
 		const change = (record) => (record.changes ?? []).map((one) => changeText(one)).join("; ") || "nothing";
 		return [
 			{ name: "Record", width: "5rem", cell: number },
@@ -42,6 +41,11 @@ class TenantPage {
 			{ name: "What it changed", cell: (record) => h("span", { title: change(record) }, change(record)) },
 			{ name: "Recorded", width: "11.5rem", cell: (record) => when(record.recordedAt) },
 		];
+	}
+
+	// What a record is shown by.
+	known() {
+		return { knownAt: this.asOf.parameters().knownAt };
 	}
 
 	element() {
@@ -62,26 +66,32 @@ class TenantPage {
 		];
 	}
 
-	moved() {
-		keep(this.asOf.parameters());
-		this.drawHistory();
-		this.reload();
+	// One question at a time; what was moved to meanwhile is asked next.
+	async moved() {
+		this.drawLanes();
+		this.isStale = true;
+		if (this.asking) return;
+		this.asking = true;
+		while (this.isStale) {
+			this.isStale = false;
+			keep(this.asOf.parameters());
+			await this.loadState();
+		}
+		this.asking = false;
 	}
 
 	// What the ledger answers for the moment, and where other knowledge is asked for, what it knows now.
 	async loadState() {
 		const asked = this.asOf.parameters(), of = path`/v1/tenants/${this.client}`;
-		const mine = (this.asking = (this.asking ?? 0) + 1);
 		try {
 			const [then, now] = await Promise.all([ask(of, asked), asked.knownAt ? ask(of, { at: asked.at }) : undefined]);
-			if (mine !== this.asking) return;
 			replace(this.problem, freshnessNote(then.freshness));
 			this.cards.show(then.installations, now?.installations, asked);
 			this.installations = then.installations;
 			replace(this.note, this.asOf.isPast() && this.pastNote(then.installations, now?.installations));
-			this.drawHistory();
+			this.drawRows();
+			this.drawLanes();
 		} catch (failed) {
-			if (mine !== this.asking) return;
 			if (failed.status === 404 && this.asOf.isPast()) {
 				replace(this.problem);
 				replace(this.note, h("p.note", "At that moment nothing was known of this tenant."));
@@ -112,24 +122,36 @@ class TenantPage {
 	}
 
 	drawHistory() {
+		this.drawLanes();
+		this.drawRows();
+	}
+
+	drawRows() {
 		const knownAt = this.asOf.known.value, at = this.asOf.at.value;
-		const { lanes, doubtful } = this.history.lanes(knownAt);
+		const rows = this.history.known(knownAt).filter((record) => at === undefined || record.ms <= at);
+		this.rows.show(rows, knownAt);
+		if (!this.logFailed) replace(this.count, `${rows.length.toLocaleString("en")} records, in the order of arrival`);
+	}
+
+	drawLanes() {
+		const knownAt = this.asOf.known.value, { lanes, doubtful } = this.history.lanes(knownAt);
 		const extent = this.history.extent(), now = Date.now();
 		this.asOf.span(extent);
-		this.markOverdue(lanes);
-		const all = wholeRange(lanes, extent, now), { from, to } = this.range;
-		this.timeline.show(lanes, { all, range: from < to ? { from, to } : undefined, at, now });
-		const rows = this.history.known(knownAt).filter((record) => at === undefined || record.ms <= at);
-		this.rows.show(rows);
-		if (!this.logFailed) replace(this.count, `${rows.length.toLocaleString("en")} records, in the order of arrival`);
+		const isMarked = this.markOverdue(lanes), all = wholeRange(lanes, extent, now), { from, to } = this.range;
+		this.timeline.show(lanes, { all, range: from < to ? { from, to } : undefined, at: this.asOf.at.value, now }, isMarked);
 		this.settle(doubtful, knownAt);
 	}
 
+	// Whether something is overdue now that was not.
 	markOverdue(lanes) {
+		let isMarked = false;
 		for (const { appKey, migration } of this.installations ?? []) {
 			const span = migration && lanes.find((lane) => lane.app === appKey)?.spans.findLast?.((span) => span.kind === "migration" && span.to === Infinity);
-			if (span) span.overdue = migration.overdue;
+			if (!span || span.overdue === migration.overdue) continue;
+			span.overdue = migration.overdue;
+			isMarked = true;
 		}
+		return isMarked;
 	}
 
 	async settle(doubtful, knownAt) {
@@ -160,7 +182,7 @@ class TenantPage {
 		try {
 			const { records } = await ask(path`/v1/tenants/${this.client}/log`, { fromSeq: (this.history.records.at(-1)?.seq ?? 0) + 1, limit: 1 }, { signal: this.abort.signal });
 			if (records.length) await Promise.all([this.loadLog(), this.loadState()]);
-			else this.timeline.schedule();
+			else this.drawLanes();
 		} catch { /* The next round asks again. */ }
 		this.refreshing = false;
 	}

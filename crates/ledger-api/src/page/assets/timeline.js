@@ -1,20 +1,22 @@
 // The lanes as SVG: every bar and mark is a link with a name. Arrow keys walk, plus and minus zoom, Shift with arrows pans.
 
 import { debounced, h, replace, s } from "./dom.js";
-import { titleOf } from "./history.js";
+import { kindOf, titleOf } from "./history.js";
 import { recordHref } from "./route.js";
 import { DAY, MINUTE, duration, show, showShort, ticks } from "./time.js";
 import { colour } from "./words.js";
 
 const TITLE = 20, MARKS = 20, BAR = 26, PRODUCT = 15, SPAN = 17, GAP = 16, AXIS = 26;
-const MARK_WIDTH = 23, SMALLEST = 3, CLOSEST = 10 * MINUTE;
+const SMALLEST = 3, NARROW = 14, RUN = 72, CLOSEST = 10 * MINUTE, FRESH = 4000, BUDGET = 8;
 
 export class Timeline {
 	// `onRange` is told what is seen.
 	constructor(client, { onRange, parameters }) {
-		Object.assign(this, { client, onRange, parameters, lanes: [], now: Date.now(), width: 0, rows: [] });
+		Object.assign(this, { client, onRange, parameters, lanes: [], groups: [], now: Date.now(), width: 0, left: 0 });
 		this.svg = s("svg", { role: "group", label: "Timeline. Arrow keys walk along the records and bars, Enter opens one, plus and minus zoom, Shift with arrows moves in time." });
-		this.hatches = hatches();
+		this.grid = s("g", { class: "axis", "aria-hidden": "true" });
+		this.nowLines = s("g", { "aria-hidden": "true" });
+		this.svg.append(hatches(), this.grid, this.nowLines);
 		this.hint = h("p.hint.small.soft");
 		const button = (text, name, run) => h("button", { type: "button", label: name, title: name, click: run }, text);
 		this.controls = h("div.actions", button("−", "Zoom out", () => this.zoom(2)), button("+", "Zoom in", () => this.zoom(0.5)),
@@ -37,10 +39,17 @@ export class Timeline {
 		this.observer.disconnect();
 	}
 
-	show(lanes, { all, range, at, now }) {
+	show(lanes, { all, range, at, now }, isMarked) {
+		// Drawing costs, so lanes that are the same are left, until time went on.
+		const isSame = lanes === this.lanes && now - this.now < FRESH && !isMarked && !(at > now);
+		this.at = at;
+		if (isSame) {
+			this.frame ??= requestAnimationFrame(() => this.draw());
+			return;
+		}
 		// Who sees everything goes on seeing everything when there is more.
 		const follows = this.range ? this.isAll() : !range;
-		Object.assign(this, { lanes, all, at, now });
+		Object.assign(this, { lanes, all, now });
 		this.range = follows ? all : (this.range ?? range);
 		this.schedule();
 	}
@@ -74,61 +83,61 @@ export class Timeline {
 	}
 
 	schedule() {
-		this.frame ??= requestAnimationFrame(() => {
-			this.frame = undefined;
-			if (this.width && this.range) this.draw();
-		});
+		this.left = this.lanes.length;
+		this.frame ??= requestAnimationFrame(() => this.draw());
 	}
 
+	// As many lanes as fit into a frame, the others in the next: however many there are, the page goes on answering.
 	draw() {
-		const focused = this.svg.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-		this.rows = [];
-		let y = AXIS;
-		const drawn = this.lanes.map((lane) => {
-			const made = this.lane(lane, y);
-			y += made.height;
-			return made.element;
-		});
-		this.svg.setAttribute("viewBox", `0 0 ${this.width} ${y}`);
-		this.svg.setAttribute("height", y);
-		replace(this.svg, this.hatches, this.axis(y), drawn, this.lines(y));
-		const all = this.rows.flat(), found = all.find((link) => link.dataset.key === (focused ?? this.lastKey));
-		(found ?? all[0])?.setAttribute("tabindex", "0");
-		if (focused !== undefined) (found ?? all[0])?.focus({ preventScroll: true });
+		this.frame = undefined;
+		if (!this.width || !this.range) return;
+		const begun = performance.now(), isWhole = !this.left, focused = this.svg.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+		const tops = [AXIS];
+		for (const lane of this.lanes) tops.push(tops.at(-1) + TITLE + MARKS + BAR + PRODUCT + 3 + kindsOf(lane).length * SPAN + GAP);
+		const height = tops.at(-1), { groups } = this;
+		while (groups.length > this.lanes.length) groups.pop().remove();
+		while (groups.length < this.lanes.length) this.svg.insertBefore(groups[groups.push(s("g", { role: "group" })) - 1], this.nowLines);
+		this.svg.setAttribute("viewBox", `0 0 ${this.width} ${height}`);
+		this.svg.setAttribute("height", height);
+		replace(this.grid, this.axis(height));
+		replace(this.nowLines, this.lines(height));
+		for (; this.left > 0 && performance.now() - begun < BUDGET; this.left--) {
+			const at = this.next = ((this.next ?? -1) + 1) % this.lanes.length;
+			this.lane(groups[at], this.lanes[at], tops[at]);
+		}
+		if (isWhole) return;
+		const all = this.rows.flat(), found = all.find((link) => link.dataset.key === (focused ?? this.lastKey)) ?? all[0];
+		for (const link of this.svg.querySelectorAll("[tabindex='0']")) link.setAttribute("tabindex", "-1");
+		found?.setAttribute("tabindex", "0");
+		if (focused !== undefined) found?.focus({ preventScroll: true });
+		if (this.left > 0) this.frame = requestAnimationFrame(() => this.draw());
+	}
+
+	get rows() {
+		return this.groups.flatMap((group) => group.rows ?? []);
 	}
 
 	axis(height) {
 		const { from, to } = this.range;
 		const marks = ticks(from, to, Math.max(2, Math.floor(this.width / 110)));
-		return s("g", { class: "axis", "aria-hidden": "true" }, marks.map(([at, text]) => {
+		return marks.map(([at, text]) => {
 			const x = this.x(at);
 			return [s("line", { x1: x, x2: x, y1: 18, y2: height }), x < this.width - 70 && s("text", { x: x + 4, y: 13 }, text)];
-		}));
+		});
 	}
 
 	lines(height) {
 		const line = (ms, name) => ms >= this.range.from && ms <= this.range.to && s("line", { class: name, x1: this.x(ms), x2: this.x(ms), y1: 18, y2: height });
-		return s("g", { "aria-hidden": "true" }, line(this.now, "now"), this.at !== undefined && line(this.at, "then"));
+		return [line(this.now, "now"), this.at !== undefined && line(this.at, "then")];
 	}
 
-	lane(lane, top) {
-		const kinds = [...new Set(lane.spans.map((span) => span.kind))];
+	lane(group, lane, top) {
 		const marksAt = top + TITLE, barAt = marksAt + MARKS, productAt = barAt + BAR, spansAt = productAt + PRODUCT + 3;
-		const parts = [
-			this.row(this.marks(lane, marksAt)),
-			this.row(this.bars(lane, barAt)),
-			this.row(this.products(lane, productAt)),
-			...kinds.map((kind, at) => this.row(this.spans(lane, kind, spansAt + at * SPAN))),
-		];
-		const base = s("line", { class: "base", x1: 0, x2: this.width, y1: barAt + BAR / 2, y2: barAt + BAR / 2, "aria-hidden": "true" });
-		const title = s("text", { class: "app", x: 0, y: top + 13, "aria-hidden": "true" }, lane.app);
-		return { element: s("g", { role: "group", label: lane.app }, title, base, parts), height: TITLE + MARKS + BAR + PRODUCT + 3 + kinds.length * SPAN + GAP };
-	}
-
-	row(made) {
-		const links = made.filter((element) => element.localName === "a");
-		if (links.length) this.rows.push(links);
-		return made;
+		const rows = [this.marks(lane, marksAt), this.bars(lane, barAt), this.products(lane, productAt), ...kindsOf(lane).map((kind, at) => this.spans(lane, kind, spansAt + at * SPAN))];
+		group.rows = rows.filter((links) => links.length);
+		group.setAttribute("aria-label", lane.app);
+		replace(group, s("text", { class: "app", x: 0, y: top + 13, "aria-hidden": "true" }, lane.app),
+			s("line", { class: "base", x1: 0, x2: this.width, y1: barAt + BAR / 2, y2: barAt + BAR / 2, "aria-hidden": "true" }), rows);
 	}
 
 	link(key, name, to, attributes, ...inside) {
@@ -142,122 +151,104 @@ export class Timeline {
 	marks({ app, marks }, y) {
 		const { from, to } = this.range, groups = [];
 		for (const mark of marks) {
-			if (mark.at < from || mark.at > to) continue;
-			const x = this.x(mark.at), last = groups.at(-1);
-			if (last && x - last.x < MARK_WIDTH) last.marks.push(mark);
+			const { ms } = mark.record;
+			if (ms < from || ms > to) continue;
+			const x = this.x(ms), last = groups.at(-1);
+			if (last && x - last.x < 17 + 7 * String(last.marks.length).length) last.marks.push(mark);
 			else groups.push({ x, marks: [mark] });
 		}
-		return groups.map((group) => (group.marks.length === 1 ? this.mark(app, group, y) : this.cluster(app, group, y)));
+		return groups.map(({ x, marks }) => this.mark(app, x, marks, y));
 	}
 
-	mark(app, { x, marks: [mark] }, y) {
-		return this.link(`${app} m ${mark.seq}`, `${showShort(mark.at)}, record ${mark.seq}, ${titleOf(mark)}`, this.record(mark.seq), { class: `mark ${mark.kind}` },
-			s("circle", { class: "dot", cx: x, cy: y + 9, r: 7.5 }), s("text", { x, y: y + 12.6 }, mark.letter));
+	mark(app, x, marks, y) {
+		const [{ record }] = marks, count = marks.length, wide = 11 + 7 * String(count).length, first = record.ms, last = marks.at(-1).record.ms;
+		const odd = count > 1 && marks.some(({ change }) => change?.anomalies?.length), zoom = last - first > 1000 ? zoomTo(first, last) : {};
+		const [kind, letter] = count > 1 ? [odd ? "anomaly" : "cluster", count] : kindOf(marks[0]);
+		const opens = zoom["data-from"] ? "zoom in" : `open record ${record.seq}`;
+		const name = count > 1 ? `${count} records from ${showShort(first)} to ${showShort(last)}${odd ? ", anomalies among them" : ""}: ${opens}` : `${showShort(first)}, record ${record.seq}, ${titleOf(marks[0])}`;
+		return this.link(`${app} m ${record.seq}`, name, this.record(record.seq), { class: `mark ${kind}`, ...zoom },
+			s("rect", { class: "dot", x: x - wide / 2, y: y + 1, width: wide, height: 16, rx: 8 }), s("text", { x, y: y + 12.8 }, letter));
 	}
 
-	cluster(app, { x, marks }, y) {
-		const first = marks[0].at, last = marks.at(-1).at, pad = Math.max((last - first) * 0.15, CLOSEST);
-		const odd = marks.some((mark) => mark.kind === "anomaly"), count = marks.length;
-		const name = `${count} records from ${showShort(first)} to ${showShort(last)}${odd ? ", anomalies among them" : ""}: ${last - first > 1000 ? "zoom in" : `open record ${marks[0].seq}`}`;
-		const zoom = last - first > 1000 ? { "data-from": first - pad, "data-to": last + pad } : {};
-		const wide = 9 + 3 * String(count).length;
-		return this.link(`${app} m ${marks[0].seq}`, name, this.record(marks[0].seq), { class: `mark ${odd ? "anomaly" : "cluster"}`, ...zoom },
-			s("rect", { class: "dot", x: x - wide / 2 - 2, y: y + 2, width: wide + 4, height: 15, rx: 7 }), s("text", { x, y: y + 13 }, count));
-	}
-
-	// Pieces that can be seen; what is too narrow is drawn together.
-	pieces(pieces, drawOne, drawMany) {
+	// Pieces that can be seen: a link each where they are wide enough, else one link for a run of them, in their colours.
+	pieces(app, pieces, { y, height, what, draw }) {
 		const { from, to } = this.range, made = [];
-		let narrow = [];
+		let run = [];
 		const flush = () => {
-			if (narrow.length) made.push(narrow.length === 1 ? drawOne(narrow[0], this.x(narrow[0].from), SMALLEST) : drawMany(narrow));
-			narrow = [];
+			if (run.length === 1) made.push(draw(run[0].piece, run[0].x, SMALLEST));
+			else if (run.length) made.push(this.run(app, run, { y, height, what }));
+			run = [];
 		};
 		for (const piece of pieces) {
-			if (piece.to < from || piece.from > to) continue;
-			const start = this.x(piece.from), end = this.x(piece.to);
-			if (end - start < SMALLEST) {
-				narrow.push(piece);
-				continue;
-			}
-			flush();
-			made.push(drawOne(piece, start, end - start));
+			// What goes on is drawn up to now, or to where the view ends if that is in the past.
+			const end = piece.to === Infinity ? this.end() : piece.to;
+			if (end < from || piece.from > to) continue;
+			const x = this.x(piece.from), width = this.x(end) - x;
+			if (width >= NARROW || (run.length && x - run[0].x > RUN)) flush();
+			if (width >= NARROW) made.push(draw(piece, x, width));
+			else run.push({ piece, x, width, end });
 		}
 		flush();
 		return made;
 	}
 
-	// What goes on is drawn up to now, or to where the view ends if that is in the past.
-	end() {
-		return Math.max(this.now, this.at ?? 0);
+	run(app, run, { y, height, what }) {
+		const { x, piece: first } = run[0], last = run.at(-1), paths = new Map();
+		for (const { piece: { kind, realm }, x: at, width } of run) {
+			const name = `${kind === "window" ? "open " : ""}${realm ?? "unknown"}`, { d = "" } = paths.get(name) ?? {};
+			paths.set(name, { realm, kind, d: `${d}M${at.toFixed(1)} ${y}h${width.toFixed(1)}v${height}h${-width.toFixed(1)}z` });
+		}
+		const text = `${run.length} ${what} (${[...paths.keys()].join(", ")})`;
+		return this.link(`${app} ${what} ${first.seq}`, `${text} from ${showShort(first.from)} to ${showShort(last.end)}: zoom in`, this.record(first.seq), { class: "run", ...zoomTo(first.from, last.end) },
+			[...paths.values()].map(({ realm, kind, d }) => s("path", { class: `${realm ? "realm" : "many"} ${kind}`, colour: realm && colour(realm), d })),
+			s("rect", { class: "seg", x, y, width: Math.max(SMALLEST, last.x + last.width - x), height, rx: 3 }));
 	}
 
-	// A window without end stays so; its name says it.
-	open(pieces) {
-		return pieces.map((piece) => (piece.to === Infinity ? { ...piece, to: this.end() } : piece));
+	end() {
+		return Math.max(this.now, this.at ?? 0);
 	}
 
 	until(to) {
 		return to >= this.end() ? "until now" : `until ${showShort(to)}`;
 	}
 
-	words(name, x, y, label) {
-		return s("text", { class: name, x: Math.max(x, 0) + 6, y }, label);
+	// The longest of these texts that fits.
+	words(name, x, y, width, ...texts) {
+		const text = texts.find((text) => width > text.length * 7.4 + 11);
+		return text && s("text", { class: name, x: Math.max(x, 0) + 6, y }, text);
 	}
 
 	bars({ app, bars }, y) {
-		const open = this.open(bars.filter((piece) => piece.kind !== "gone"));
-		const many = (narrow) => this.many(app, narrow, y + 2, BAR - 4, "states");
-		return this.pieces(open, (piece, x, width) => this.bar(app, piece, x, width, y + 2), many);
+		return this.pieces(app, bars.filter((piece) => piece.kind !== "gone"), { y: y + 2, height: BAR - 4, what: "states", draw: (piece, x, width) => this.bar(app, piece, x, width, y + 2) });
 	}
 
-	many(app, narrow, y, height, what) {
-		const [first, last] = [narrow[0], narrow.at(-1)], x = this.x(first.from);
-		const realms = [...new Set(narrow.map((piece) => piece.realm ?? "unknown"))].join(", ");
-		const name = `${narrow.length} ${what} (${realms}) from ${showShort(first.from)} to ${showShort(last.to)}: zoom in`;
-		const pad = Math.max((last.to - first.from) * 0.15, CLOSEST);
-		return this.link(`${app} b ${first.seq}`, name, this.record(first.seq), { "data-from": first.from - pad, "data-to": Math.min(last.to, this.end()) + pad },
-			s("rect", { class: "seg many", x, y, width: Math.max(SMALLEST, this.x(Math.min(last.to, this.end())) - x), height, rx: 3 }));
-	}
-
-	bar(app, piece, x, width, y) {
-		const { kind, realm, seq, from, to, end, doubtful } = piece, height = BAR - 4;
-		const doubt = doubtful ? " As recorded at the time; a later event corrected it." : "";
-		const text = (label, name) => width > label.length * 7.5 + 6 && this.words(name, x, y + 15.5, label);
+	bar(app, { kind, realm = "unknown", seq, from, to, end, doubtful }, x, width, y) {
+		const doubt = doubtful ? " As recorded at the time; a later event corrected it." : "", known = realm !== "unknown";
+		const box = { colour: known && colour(realm), x, y, width, height: BAR - 4, rx: 3 };
 		if (kind === "installed") {
-			const name = `Realm ${realm ?? "unknown"} from ${showShort(from)} ${this.until(to)}.${doubt}`;
-			return this.link(`${app} b ${seq}`, name, this.record(seq), {}, s("rect", { class: `seg ${realm ? "realm" : "unknown"} ${doubtful ? "doubtful" : ""}`, colour: realm && colour(realm), x, y, width, height, rx: 3 }),
-				text(realm ?? "?", realm ? "onbar" : ""));
+			return this.link(`${app} states ${seq}`, `Realm ${realm} from ${showShort(from)} ${this.until(to)}.${doubt}`, this.record(seq), {},
+				s("rect", { class: `seg ${known ? "realm" : "unknown"} ${doubtful ? "doubtful" : ""}`, ...box }), this.words(known ? "onbar" : "", x, y + 15.5, width, known ? realm : "?"));
 		}
 		const left = end === Infinity ? "without end" : this.now < end && to >= this.now ? `${duration(end - this.now)} left` : `${duration(end - from)} window`;
-		const label = `${realm ?? "?"} · ${left}`, longest = [label, left, realm ?? "?"].find((text) => width > text.length * 7 + 8);
-		const name = `${label}: persistence window, opened ${showShort(from)}, ${end === Infinity ? "without end" : `until ${show(end)}`}.${doubt}`;
-		return this.link(`${app} b ${seq}`, name, this.record(seq), { class: "window" },
-			s("rect", { class: "seg", x, y, width, height, rx: 3, fill: realm ? `url(#hatch${colour(realm)})` : "none" }),
-			longest && this.words("windowname", x, y + 15.5, longest));
+		const label = `${realm} · ${left}`, until = end === Infinity ? "without end" : `until ${show(end)}`;
+		return this.link(`${app} states ${seq}`, `${label}: persistence window, opened ${showShort(from)}, ${until}.${doubt}`, this.record(seq), { class: "window" },
+			s("rect", { class: "seg", ...box, fill: known ? `url(#hatch${colour(realm)})` : "none" }), this.words("windowname", x, y + 15.5, width, label, left, realm));
 	}
 
 	products({ app, products }, y) {
-		const open = this.open(products);
-		const draw = ({ realm, seq, from, to }, x, width) => {
-			const label = width > 95 ? `product ${realm}` : realm;
-			const name = `product ${realm} from ${showShort(from)} ${this.until(to)}`;
-			return this.link(`${app} p ${seq}`, name, this.record(seq), {}, s("rect", { class: "seg realm", colour: colour(realm), x, y: y + 9, width, height: 5, rx: 2 }),
-				width > label.length * 6.2 + 4 && this.words("rowname", x, y + 7, label));
-		};
-		return this.pieces(open, draw, (narrow) => this.many(app, narrow, y + 9, 5, "product realms"));
+		const draw = ({ realm, seq, from, to }, x, width) => this.link(`${app} product realms ${seq}`, `product ${realm} from ${showShort(from)} ${this.until(to)}`, this.record(seq), {},
+			s("rect", { class: "seg realm", colour: colour(realm), x, y: y + 9, width, height: 5, rx: 2 }), this.words("rowname", x - 6, y + 7, width, `product ${realm}`, realm));
+		return this.pieces(app, products, { y: y + 9, height: 5, what: "product realms", draw });
 	}
 
 	spans({ app, spans }, kind, y) {
-		const open = this.open(spans.filter((span) => span.kind === kind));
 		const draw = ({ realm, seq, from, to, phase, overdue }, x, width) => {
 			const target = realm ? ` → ${realm}` : "", word = kind === "migration" ? (overdue ? "overdue" : (phase ?? "").toLowerCase()) : "";
-			const label = `${kind} ${word}`.trim() + target, longest = [label, word + target].find((text) => width > text.length * 6.3 + 6);
-			const name = `${label}, from ${showShort(from)} ${this.until(to)}`;
-			return this.link(`${app} ${kind} ${seq}`, name, this.record(seq), {}, s("rect", { class: `span ${kind} ${overdue ? "overdue" : ""}`, x, y: y + 2, width, height: SPAN - 3, rx: 3 }),
-				longest && this.words("rowname", x, y + 12.5, longest));
+			const label = `${kind} ${word}`.trim() + target;
+			return this.link(`${app} ${kind}s ${seq}`, `${label}, from ${showShort(from)} ${this.until(to)}`, this.record(seq), {},
+				s("rect", { class: `span ${kind} ${overdue ? "overdue" : ""}`, x, y: y + 2, width, height: SPAN - 3, rx: 3 }), this.words("rowname", x, y + 12.5, width, label, word + target));
 		};
-		return this.pieces(open, draw, (narrow) => this.many(app, narrow, y + 2, SPAN - 3, `${kind}s`));
+		return this.pieces(app, spans.filter((span) => span.kind === kind), { y: y + 2, height: SPAN - 3, what: `${kind}s`, draw });
 	}
 
 	tell(link) {
@@ -286,15 +277,15 @@ export class Timeline {
 	}
 
 	walk(down, along) {
-		const here = document.activeElement, row = this.rows.findIndex((links) => links.includes(here));
+		const here = document.activeElement, { rows } = this, row = rows.findIndex((links) => links.includes(here));
 		if (row < 0) return;
-		const at = this.rows[row].indexOf(here);
+		const at = rows[row].indexOf(here);
 		let next;
 		if (down) {
-			const x = here.getBBox().x, others = this.rows[row + down] ?? [];
+			const x = here.getBBox().x, others = rows[row + down] ?? [];
 			next = others.reduce((best, link) => (!best || Math.abs(link.getBBox().x - x) < Math.abs(best.getBBox().x - x) ? link : best), undefined);
 		} else {
-			next = this.rows[row][Math.max(0, Math.min(this.rows[row].length - 1, at + along))];
+			next = rows[row][Math.max(0, Math.min(rows[row].length - 1, at + along))];
 		}
 		if (!next || next === here) return;
 		here.setAttribute("tabindex", "-1");
@@ -334,6 +325,16 @@ export class Timeline {
 		addEventListener("pointercancel", up);
 		this.svg.addEventListener("dragstart", (event) => event.preventDefault(), { once: true });
 	}
+}
+
+function kindsOf({ spans }) {
+	return [...new Set(spans.map((span) => span.kind))];
+}
+
+// What a link that stands for more than one thing shows when it is opened.
+function zoomTo(from, to) {
+	const pad = Math.max((to - from) * 0.15, CLOSEST);
+	return { "data-from": from - pad, "data-to": to + pad };
 }
 
 // One hatched pattern for each colour.
