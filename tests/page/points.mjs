@@ -181,7 +181,7 @@ await point("verify: a bundle that is dropped, and one that was touched; nothing
 await point("statement: every app, since when, until when, and the checkpoint", async (page) => {
   await view(page, "#/tenant/wonka.atlassian.net/statement");
   const shown = await text(page);
-  for (const wanted of ["com.example.roadmap", "com.example.timesheets", "Pinned to", "left", "Where it was", "What this rests on", "Root"]) assert.ok(shown.includes(wanted), wanted);
+  for (const wanted of ["com.example.roadmap", "com.example.timesheets", "Realm", "left", "Where it was", "What this rests on", "Root"]) assert.ok(shown.includes(wanted), wanted);
   const pdf = await page.pdf();
   assert.ok(pdf.length > 10_000);
 });

@@ -1,6 +1,6 @@
 // One card for each installation: where it is, since when, until when; and what is known now where that is another thing.
 
-import { fact, h, link, replace } from "./dom.js";
+import { fact, h, link, replace, scrolled } from "./dom.js";
 import { whyOf } from "./explain.js";
 import { href, tenantHref } from "./route.js";
 import { when } from "./time.js";
@@ -13,7 +13,7 @@ const FACTS = [
 	["Realm", (i) => i.pinnedRealm + i.pinnedSince, (i) => [chip(i.pinnedRealm), i.pinnedSince && [" since ", when(i.pinnedSince)]]],
 	["Status", (i) => `${i.status} ${i.enabled}`, (i) => `${STATUS[i.status]}${i.status === "INSTALLED" && !i.enabled ? ", disabled" : ""}`],
 	["Known", (i) => i.pinnedBy, (i) => PINNED_BY[i.pinnedBy] ?? "not at all"],
-	["Window", (i) => `${i.window?.start} ${i.window?.end} ${i.window?.state}`, (i) => i.window && [windowText(i.window), ` (policy: ${policyName(i.window.policy)})`]],
+	["Window", (i) => i.window && `${i.window.start} ${i.window.end} ${i.window.forgotten}`, (i) => i.window && [windowText(i.window), ` (policy: ${policyName(i.window.policy)})`]],
 	["Product", (i) => i.productRealm, (i) => i.productRealm && [chip(i.productRealm), i.drift && [" ", tag(`drift: it would put the app in ${i.alignedRealm}`, "warn")]]],
 	["Data", (i) => i.dataRealm, (i) => i.dataRealm && [chip(i.dataRealm), i.splitBrain && [" ", tag("split brain", "bad")]]],
 	["Migration", (i) => JSON.stringify(i.migration), (i) => i.migration && migrationText(i.migration)],
@@ -25,7 +25,7 @@ const FACTS = [
 ];
 
 export function migrationText({ migrationId, targetRealm, phase, dueBy, overdue }) {
-	return [`${phase.toLowerCase()} to `, chip(targetRealm), ` (${migrationId}), `, overdue ? tag("overdue", "bad") : "due", " by ", when(dueBy)];
+	return [`${phase.toLowerCase()} to `, chip(targetRealm), ` (${migrationId})`, dueBy && [", ", overdue ? tag("overdue", "bad") : "due", " by ", when(dueBy)]];
 }
 
 function installationLink({ clientKey, appKey }) {
@@ -33,18 +33,25 @@ function installationLink({ clientKey, appKey }) {
 }
 
 export function anomalyText({ anomalies, anomalyCount }, client) {
-	const one = ({ seq, code }, at) => [at > 0 && ", ", code, " (", link(href(["tenant", client, "record", seq]), `record ${seq}`), ")"];
-	return [`${anomalyCount}: `, (anomalies ?? []).slice(-3).map(one)];
+	const last = new Map((anomalies ?? []).map(({ code, seq }) => [code, seq]));
+	const one = ([code, seq], at) => [at > 0 && ", ", code, " (", link(href(["tenant", client, "record", seq]), `record ${seq}`), ")"];
+	return [anomalyCount > last.size ? `${anomalyCount}, the last of each: ` : "", [...last].slice(-3).map(one)];
 }
 
+// `differs` tells whether two installations differ in it.
+const rowsOf = (one, other, client) => FACTS.map(([name, compared, shown]) => ({
+	name, here: one && shown(one, client), there: other && shown(other, client), differs: (one && compared(one)) !== (other && compared(other)),
+})).filter(({ here, there }) => here || there);
+
 export function installationFacts(installation, now, client) {
-	const line = ([name, compared, shown]) => {
-		const differs = now && compared(installation) !== compared(now);
-		const here = shown(installation, client), there = differs && shown(now, client);
-		if (!here && !there) return null;
-		return [fact(name, here || "none", differs && [" ", h("mark", "known now: ", there || "none")])];
-	};
-	return h("dl", FACTS.map(line));
+	return h("dl", rowsOf(installation, now, client).map(({ name, here, there, differs }) => fact(name, here || "none", now && differs && [" ", h("mark", "known now: ", there || "none")])));
+}
+
+// The same side by side; what differs is marked.
+export function beforeAfter(before, after, client, appKey) {
+	const line = ({ name, here, there, differs }) => h("tr", h("th", { scope: "row" }, name), h("td", here || "none"), h("td", differs ? h("mark", there || "none") : there || "none"));
+	const head = ["Before", "After"].map((name) => h("th", { scope: "col" }, name));
+	return scrolled(`State of ${appKey} before and after`, h("table.sides", h("thead", h("tr", h("td"), head)), h("tbody", rowsOf(before, after, client).map(line))));
 }
 
 export class Cards {

@@ -5,7 +5,8 @@ const SVG = "http://www.w3.org/2000/svg";
 function fill(element, attributes, children) {
 	for (const [name, value] of Object.entries(attributes ?? {})) {
 		if (value === undefined || value === null || value === false) continue;
-		if (typeof value === "function") element.addEventListener(name, value);
+		if (name === "submit") element.addEventListener(name, (event) => (event.preventDefault(), value(event)));
+		else if (typeof value === "function") element.addEventListener(name, value);
 		else if (name === "value") element.value = value;
 		else if (name === "colour") element.classList.add(`r${value}`);
 		else if (name === "label") element.setAttribute("aria-label", value);
@@ -30,6 +31,32 @@ export function h(name, ...given) {
 	return fill(element, attributes, given);
 }
 
+export function button(text, click, more) {
+	return h("button", { type: "button", click, ...more }, text);
+}
+
+export function card(title, ...children) {
+	return h("section.card", h("h2", title), children);
+}
+
+// What is wider than its place can be scrolled with the keyboard too.
+export function scrolled(label, ...children) {
+	return h("div.scroll", { tabindex: 0, role: "region", label }, children);
+}
+
+export function json(value) {
+	return h("pre", { tabindex: 0 }, typeof value === "string" ? value : JSON.stringify(value, null, 2));
+}
+
+export function progress(label) {
+	return h("progress", { hidden: true, max: 1, value: 0, label });
+}
+
+// `kind`: bad, warn, good, or none. What is wrong is read out at once.
+export function note(kind, ...text) {
+	return h("p", { class: `note ${kind}`, role: kind === "bad" && "alert" }, text);
+}
+
 // A name and what it is, of a <dl>.
 export function fact(name, ...value) {
 	return [h("dt", name), h("dd", value)];
@@ -52,14 +79,6 @@ export function replace(element, ...children) {
 // Read by screen readers, seen by no one.
 export function announce(text) {
 	document.getElementById("live").textContent = text;
-}
-
-export function debounced(wait, run) {
-	let timer;
-	return (...given) => {
-		clearTimeout(timer);
-		timer = setTimeout(() => run(...given), wait);
-	};
 }
 
 export function download(name, type, parts) {

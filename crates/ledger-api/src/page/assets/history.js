@@ -38,12 +38,14 @@ export class History {
 
 	add(records) {
 		for (const record of records) {
+			this.records.push(record);
+			// Of an app that is not granted: nothing but its place.
+			if (!record.event) continue;
 			record.ms = parse(record.event.time);
 			record.recordedMs = parse(record.recordedAt);
 			// Records that happened later came earlier.
 			record.overtaken = record.ms < this.newest;
 			this.newest = Math.max(this.newest, record.ms);
-			this.records.push(record);
 		}
 	}
 
@@ -63,11 +65,14 @@ export class History {
 	}
 
 	extent() {
-		return { first: this.effective()[0]?.ms, last: this.newest, recordedFirst: this.records[0]?.recordedMs };
+		return { first: this.effective()[0]?.ms, last: this.newest, recordedFirst: this.effective()[0]?.recordedMs };
 	}
 
 	effective() {
-		if (this.sorted?.length !== this.records.length) this.sorted = [...this.records].sort((a, b) => a.ms - b.ms || a.seq - b.seq);
+		if (this.sortedOf !== this.records.length) {
+			this.sortedOf = this.records.length;
+			this.sorted = this.records.filter((record) => record.event).sort((a, b) => a.ms - b.ms || a.seq - b.seq);
+		}
 		return this.sorted;
 	}
 
@@ -138,7 +143,7 @@ function point(apps, app, record, change) {
 }
 
 function laneOf(app, points) {
-	const lane = { app, bars: [], products: [], spans: [], marks: points }, last = {};
+	const lane = { app, bars: [], gone: [], products: [], migrations: [], overrides: [], marks: points }, last = {};
 	points.forEach(({ record, state, doubtful }, at) => {
 		const from = record.ms, to = points[at + 1]?.record.ms ?? Infinity;
 		if (!state) return;
@@ -155,12 +160,11 @@ function laneOf(app, points) {
 		else {
 			const end = window ? (window.end ? parse(window.end) : Infinity) : from;
 			if (window && !window.forgotten && end > from) extend(lane.bars, "window", from, Math.min(to, end), pinnedRealm, { end });
-			if (end < to && status === "UNINSTALLED") extend(lane.bars, "gone", Math.max(from, end), to, pinnedRealm);
+			if (end < to && status === "UNINSTALLED") extend(lane.gone, "gone", Math.max(from, end), to, pinnedRealm);
 		}
 		if (productRealm) extend(lane.products, "product", from, to, productRealm);
-		if (migration) extend(lane.spans, "migration", from, to, migration.targetRealm, { id: migration.migrationId, phase: migration.phase });
-		if (override) extend(lane.spans, "override", from, to, override);
+		if (migration) extend(lane.migrations, "migration", from, to, migration.targetRealm, { id: migration.migrationId, phase: migration.phase });
+		if (override) extend(lane.overrides, "override", from, to, override);
 	});
-	lane.spans.sort((a, b) => a.kind.localeCompare(b.kind) || a.from - b.from);
 	return lane;
 }

@@ -2,11 +2,11 @@
 // what stops it.
 
 import { hasToken, onUnauthorized, setToken } from "./api.js";
-import { announce, h, link, replace } from "./dom.js";
+import { announce, button, h, link, note, replace } from "./dom.js";
 import { problemNote } from "./words.js";
 import { current, href } from "./route.js";
 import { setZone, zoneName, zones } from "./time.js";
-import { listView, searchView } from "./lists.js";
+import { listView } from "./lists.js";
 import { operateView } from "./operate.js";
 import { quarantineItemView } from "./quarantine.js";
 import { recordView } from "./record.js";
@@ -24,7 +24,7 @@ let shown = 0;
 function viewOf({ segments, parameters }) {
 	const [first, key, what, more] = segments;
 	if (first === undefined) return [startView, []];
-	if (first === "search") return [searchView, [parameters]];
+	if (first === "search") return [listView, ["search", parameters]];
 	if (first === "list" && key) return [listView, [key, parameters]];
 	if (first === "tenant" && key && what === undefined) return [tenantView, [key, parameters]];
 	if (first === "tenant" && what === "record" && more) return [recordView, [key, Number(more), parameters]];
@@ -37,7 +37,14 @@ function viewOf({ segments, parameters }) {
 }
 
 function unknownView() {
-	return { title: "Not a page", element: [h("h1", "Not a page"), h("p.note.bad", link("#/", "Back to the start"))] };
+	return { title: "Not a page", element: [h("h1", "Not a page"), note("", link("#/", "Back to the start"))] };
+}
+
+function put({ element, title }) {
+	const main = document.getElementById("main");
+	replace(main, element);
+	main.removeAttribute("aria-busy");
+	document.title = `${title} · realm-ledger`;
 }
 
 async function show(focus = true) {
@@ -55,9 +62,7 @@ async function show(focus = true) {
 	}
 	if (mine !== shown) return made.stop?.();
 	stop = made.stop ?? (() => {});
-	replace(main, made.element);
-	main.removeAttribute("aria-busy");
-	document.title = `${made.title} · realm-ledger`;
+	put(made);
 	if (focus) {
 		window.scrollTo(0, 0);
 		main.focus({ preventScroll: true });
@@ -67,15 +72,14 @@ async function show(focus = true) {
 
 function tokenView(wrong) {
 	const input = h("input", { type: "password", name: "token", plain: true, required: true });
-	const take = (event) => {
-		event.preventDefault();
+	const take = () => {
 		setToken(input.value.trim());
 		show();
 	};
 	const element = h("form.card", { submit: take },
 		h("h1", "A token, please"),
 		h("p.soft", "This ledger answers only to those who may ask. It is kept in the memory of this tab only."),
-		wrong && h("p.note.bad", { role: "alert" }, "That token was refused: unknown, expired, or mistyped."),
+		wrong && note("bad", "That token was refused: unknown, expired, or mistyped."),
 		h("label", "Bearer token", input),
 		h("div", h("button.main", "Go on")));
 	return { title: "A token, please", element };
@@ -86,19 +90,19 @@ onUnauthorized((wrong) => {
 	stop();
 	stop = () => {};
 	setToken("");
-	const { element, title } = tokenView(wrong);
-	replace(document.getElementById("main"), element);
-	document.title = `${title} · realm-ledger`;
+	put(tokenView(wrong));
 	drawHeader();
 });
 
+function choice(label, names, wanted, choose, more = "") {
+	return h("select", { label, change: ({ target }) => choose(target.value) }, names.map((name) => h("option", { value: name, selected: name === wanted }, name + more)));
+}
+
 function zoneChoice() {
-	const choose = (event) => {
-		setZone(event.target.value);
+	return choice("Time zone of everything shown", zones(), zoneName(), (name) => {
+		setZone(name);
 		show(false);
-	};
-	const options = zones().map((name) => h("option", { value: name, selected: name === zoneName() }, name));
-	return h("select", { label: "Time zone of everything shown", change: choose }, options);
+	});
 }
 
 function applyTheme() {
@@ -106,13 +110,10 @@ function applyTheme() {
 }
 
 function themeChoice() {
-	const wanted = applyTheme();
-	const choose = (event) => {
-		localStorage.setItem("theme", event.target.value);
+	return choice("Theme", ["system", "light", "dark"], applyTheme(), (name) => {
+		localStorage.setItem("theme", name);
 		applyTheme();
-	};
-	const options = ["system", "light", "dark"].map((name) => h("option", { value: name, selected: name === wanted }, `${name} theme`));
-	return h("select", { label: "Theme", change: choose }, options);
+	}, " theme");
 }
 
 function drawHeader() {
@@ -126,7 +127,7 @@ function drawHeader() {
 	replace(document.getElementById("top"), h("div", { class: "bar" },
 		h("a.brand", { href: "#/" }, h("img", { src: "page/icon.svg", alt: "" }), "realm-ledger"),
 		h("nav", { label: "Views" }, h("ul", NAVIGATION.map(tab))),
-		h("div.prefs", zoneChoice(), themeChoice(), hasToken() && h("button", { click: forget }, "Forget token"))));
+		h("div.prefs", zoneChoice(), themeChoice(), hasToken() && button("Forget token", forget))));
 }
 
 document.querySelector(".skip").addEventListener("click", (event) => {

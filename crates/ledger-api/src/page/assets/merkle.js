@@ -125,7 +125,7 @@ function isName(text) {
 	return text !== "" && !text.includes("+") && !/\p{White_Space}/u.test(text) && !isControl(text);
 }
 
-function hex(raw) {
+export function hex(raw) {
 	return [...raw].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

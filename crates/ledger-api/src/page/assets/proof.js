@@ -1,7 +1,7 @@
 // The proof of one record: the tenant's bundle, checked in this browser, and this record's place in it.
 
-import { askText, path } from "./api.js";
-import { download, fact, h, replace } from "./dom.js";
+import { ask, path } from "./api.js";
+import { button, download, fact, h, note, progress, replace } from "./dom.js";
 import { when } from "./time.js";
 import { INVALID, VALID, verify } from "./verify.js";
 import { problemNote } from "./words.js";
@@ -20,11 +20,11 @@ export function keysIn(text) {
 export function verdictNote(verdict) {
 	if (verdict.code === VALID) {
 		const { records, clientKey, size, origin, shown } = verdict;
-		return h("p.note.good", { role: "alert" }, h("b", "Valid. "), `These are all ${records} records of ${clientKey} in the log ${origin} of ${size} leaves, unchanged`,
+		return note("good", h("b", "Valid. "), `These are all ${records} records of ${clientKey} in the log ${origin} of ${size} leaves, unchanged`,
 			shown < records ? `; ${records - shown} of them without their content` : "", ". Whether the decisions follow from them was not checked here: realm-ledger verify does.");
 	}
 	const invalid = verdict.code === INVALID;
-	return h("p", { class: `note ${invalid ? "bad" : "warn"}`, role: "alert" }, h("b", invalid ? "Invalid: " : "Cannot be judged: "), verdict.reason);
+	return note(invalid ? "bad" : "warn", h("b", invalid ? "Invalid: " : "Cannot be judged: "), verdict.reason);
 }
 
 function leaf(part) {
@@ -33,18 +33,17 @@ function leaf(part) {
 }
 
 export function proofPanel(client, seq) {
-	const result = h("div"), keys = keysField("proof-keys"), wait = h("progress", { hidden: true, max: 1, value: 0, label: "Verified so far" });
-	const prove = async (event) => {
-		event.preventDefault();
+	const result = h("div.pile", { role: "status" }), keys = keysField("proof-keys"), wait = progress("Verified so far");
+	const prove = async () => {
 		wait.hidden = false;
 		replace(result);
 		try {
-			const text = await askText(path`/v1/tenants/${client}/proof`);
+			const text = await (await ask(path`/v1/tenants/${client}/proof`, {}, { accept: "*/*" })).text();
 			const verdict = await verify(text, keysIn(keys.value), undefined, (done, total) => { wait.value = done / total; });
 			const line = text.split("\n").filter((one) => one.startsWith('{"type":"record"')).map((one) => JSON.parse(one)).find((part) => JSON.parse(part.entry).n === seq);
 			const save = () => download(`${client}.bundle`, "application/x-ndjson", [text]);
-			replace(result, verdictNote(verdict), verdict.code === VALID && h("p", `Record ${seq} is among them. Sealed at `, when(verdict.sealedAt), "."), line ? leaf(line) : h("p.note.warn", "This record is newer than the last checkpoint: ask again in a minute."),
-				h("p", h("button", { type: "button", click: save }, "Save the bundle")));
+			replace(result, verdictNote(verdict), verdict.code === VALID && h("p", `Record ${seq} is among them. Sealed at `, when(verdict.sealedAt), "."), line ? leaf(line) : note("warn", "This record is newer than the last checkpoint: ask again in a minute."),
+				h("p", button("Save the bundle", save)));
 		} catch (failed) {
 			replace(result, problemNote(failed));
 		}

@@ -1,7 +1,7 @@
 // Refused messages: kept, redacted, with the reason.
 
 import { ask, path } from "./api.js";
-import { fact, h, link } from "./dom.js";
+import { fact, h, json, link } from "./dom.js";
 import { href, tenantHref } from "./route.js";
 import { when } from "./time.js";
 import { column } from "./table.js";
@@ -39,7 +39,7 @@ export async function quarantineItemView(topic, partition, seq) {
 			fact("Reason", item.reason), fact("Field", h("code", item.path ?? "none")),
 			fact("Expected", item.detail), fact("Key", item.key ? link(tenantHref(item.key), item.key) : "none"),
 			fact("Recorded", item.recordedAt ? when(item.recordedAt) : "unknown"), fact("Source", source)),
-			h("h2", "What is kept of it"), h("pre", { tabindex: 0 }, bodyText(item.body))),
+			h("h2", "What is kept of it"), json(bodyText(item.body))),
 		h("p.soft", "The producer sends it again, corrected; or an operator retries it with ", h("code", "realm-ledger quarantine retry"), "."),
 		h("p", link(href(["list", "quarantine"]), "All refused messages")),
 	];

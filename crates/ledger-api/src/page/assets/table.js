@@ -1,22 +1,27 @@
 // Tables: a plain one that becomes a list on a narrow screen, and one for any number of rows that draws only what is seen.
 
-import { download, h, replace } from "./dom.js";
+import { button, download, h, replace, scrolled } from "./dom.js";
 
 // `text` is what is exported and sorted by, `cell` what is shown.
 export function column(name, text, cell = text, more) {
 	return { name, text, cell, ...more };
 }
 
+// What is in a cell stands together beside its name on a narrow screen.
+function cellOf(column, row) {
+	const made = [column.cell(row)].flat(Infinity).filter((part) => (part ?? false) !== false);
+	return h("td", { class: column.number && "num", "data-name": column.name }, made.length > 0 && h("div", made));
+}
+
 export function table(columns, rows, { caption, sorted, onSort } = {}) {
 	const head = (column) => {
 		const direction = sorted?.name === column.name ? (sorted.down ? "descending" : "ascending") : undefined;
 		const arrow = direction ? (sorted.down ? " ▾" : " ▴") : "";
-		const name = onSort ? h("button", { type: "button", click: () => onSort(column) }, column.name + arrow) : column.name;
+		const name = onSort ? button(column.name + arrow, () => onSort(column)) : column.name;
 		return h("th", { scope: "col", class: column.number && "num", "aria-sort": direction }, name);
 	};
-	const line = (row) => h("tr", columns.map((column) => h("td", { class: column.number && "num", "data-name": column.name }, column.cell(row))));
-	return h("div.scroll", { tabindex: 0, role: "region", label: `Table: ${caption}` },
-		h("table.stack", h("caption.unseen", caption),
+	const line = (row) => h("tr", columns.map((column) => cellOf(column, row)));
+	return scrolled(`Table: ${caption}`, h(columns.length > 3 ? "table.stack" : "table", h("caption.unseen", caption),
 			h("thead", h("tr", columns.map(head))), h("tbody", rows.map(line))));
 }
 
@@ -80,5 +85,5 @@ export function exportButtons(name, columns, rows) {
 		download(`${name}.csv`, "text/csv", [lines.map((line) => line.join(",")).join("\r\n"), "\r\n"]);
 	};
 	const ndjson = () => download(`${name}.ndjson`, "application/x-ndjson", rows().map((row) => `${JSON.stringify(row)}\n`));
-	return [h("button", { type: "button", click: csv }, "CSV"), h("button", { type: "button", click: ndjson }, "NDJSON")];
+	return [button("CSV", csv), button("NDJSON", ndjson)];
 }

@@ -3,7 +3,7 @@
 import { ask, lines, path } from "./api.js";
 import { AsOf } from "./asof.js";
 import { Cards } from "./cards.js";
-import { download, h, link, replace } from "./dom.js";
+import { button, download, h, link, note, replace } from "./dom.js";
 import { History } from "./history.js";
 import { current, href, keep, recordHref, tenantHref } from "./route.js";
 import { VirtualTable } from "./table.js";
@@ -35,11 +35,11 @@ class TenantPage {
 		const change = (record) => (record.changes ?? []).map((one) => changeText(one)).join("; ") || "nothing";
 		return [
 			{ name: "Record", width: "5rem", cell: number },
-			{ name: "Happened", width: "11.5rem", cell: (record) => when(record.event.time) },
-			{ name: "App", width: "13rem", cell: (record) => record.event.appKey ?? "all apps" },
-			{ name: "Event", width: "13rem", cell: (record) => [eventTitle(record.event), record.overtaken && [" ", tag("late", "warn")]] },
-			{ name: "What it changed", cell: (record) => h("span", { title: change(record) }, change(record)) },
-			{ name: "Recorded", width: "11.5rem", cell: (record) => when(record.recordedAt) },
+			{ name: "Happened", width: "11.5rem", cell: ({ event }) => event && when(event.time) },
+			{ name: "App", width: "13rem", cell: ({ event }) => (event ? (event.appKey ?? "all apps") : h("i.soft", "not granted")) },
+			{ name: "Event", width: "13rem", cell: ({ event, overtaken }) => event && [eventTitle(event), overtaken && [" ", tag("late", "warn")]] },
+			{ name: "What it changed", cell: (record) => record.event && h("span", { title: change(record) }, change(record)) },
+			{ name: "Recorded", width: "11.5rem", cell: ({ recordedAt }) => recordedAt && when(recordedAt) },
 		];
 	}
 
@@ -51,18 +51,20 @@ class TenantPage {
 	element() {
 		const letters = h("ul.legend", { label: "Letters of the marks" }, LEGEND.map(([letter, name]) => h("li", h("b", letter), ` ${name}`)),
 			h("li", "hatched: a window in which it would come back"), h("li", "dotted: now"));
+		this.ofLog = [
+			h("section.card", { label: "Timeline" },
+				h("div.head", h("h2", "Timeline"), this.timeline.controls), this.timeline.element, this.timeline.hint, letters),
+			h("section.card", { label: "History" },
+				h("div.head", h("h2", "The same as a table"), this.count), this.rows.element)];
 		return [
 			h("div.head", h("h1", this.client), h("div", { class: "actions noprint" },
 				h("a.button", { href: href(["tenant", this.client, "statement"]) }, "Statement"),
-				h("button", { type: "button", click: () => this.downloadLog() }, "Log (NDJSON)"),
+				button("Log (NDJSON)", () => this.downloadLog()),
 				h("a.button", { href: href(["operate"], { clientKey: this.client }) }, "Operate"))),
 			this.note, this.problem,
 			h("section.card", { label: "Moment" }, this.asOf.element),
 			this.cards.element,
-			h("section.card", { label: "Timeline" },
-				h("div.head", h("h2", "Timeline"), this.timeline.controls), this.timeline.element, this.timeline.hint, letters),
-			h("section.card", { label: "History" },
-				h("div.head", h("h2", "The same as a table"), this.count), this.rows.element),
+			this.ofLog,
 		];
 	}
 
@@ -74,6 +76,7 @@ class TenantPage {
 		this.asking = true;
 		while (this.isStale) {
 			this.isStale = false;
+			if (this.abort.signal.aborted) return;
 			keep(this.asOf.parameters());
 			await this.loadState();
 		}
@@ -94,7 +97,7 @@ class TenantPage {
 		} catch (failed) {
 			if (failed.status === 404 && this.asOf.isPast()) {
 				replace(this.problem);
-				replace(this.note, h("p.note", "At that moment nothing was known of this tenant."));
+				replace(this.note, note("", "At that moment nothing was known of this tenant."));
 				this.cards.show([], undefined, asked);
 			} else replace(this.problem, problemNote(failed));
 		}
@@ -103,7 +106,7 @@ class TenantPage {
 	pastNote(then, now) {
 		const key = (list) => JSON.stringify(list.map(({ appKey, pinnedRealm, pinnedSince, status, window }) => [appKey, pinnedRealm, pinnedSince, status, window?.end]));
 		const differs = now && key(then) !== key(now);
-		return h("p", { class: `note ${differs ? "warn" : ""}` }, "You are looking at the past. ",
+		return note(differs ? "warn" : "", "You are looking at the past. ",
 			now && (differs ? [h("b", "What is known now differs"), " from what was known then: see the marks. "] : "What is known now is the same. "),
 			link(tenantHref(this.client), "Back to now"));
 	}
@@ -117,7 +120,8 @@ class TenantPage {
 		} catch (failed) {
 			if (failed.name === "AbortError") return;
 			this.logFailed = true;
-			replace(this.count, problemNote(failed));
+			replace(this.problem, failed.code === "scope-missing" ? note("warn", "Its history is read from the log, which takes the scope audit; this token does not have it.") : problemNote(failed));
+			for (const section of this.ofLog) section.hidden = !this.history.records.length;
 		}
 	}
 
@@ -146,7 +150,7 @@ class TenantPage {
 	markOverdue(lanes) {
 		let isMarked = false;
 		for (const { appKey, migration } of this.installations ?? []) {
-			const span = migration && lanes.find((lane) => lane.app === appKey)?.spans.findLast?.((span) => span.kind === "migration" && span.to === Infinity);
+			const span = migration && lanes.find((lane) => lane.app === appKey)?.migrations.findLast((span) => span.to === Infinity);
 			if (!span || span.overdue === migration.overdue) continue;
 			span.overdue = migration.overdue;
 			isMarked = true;

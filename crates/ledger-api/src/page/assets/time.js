@@ -89,13 +89,9 @@ export function when(given, short) {
 	return h("time", { datetime: iso(ms), title: `${iso(ms)} (UTC)` }, text);
 }
 
-// For <input type="datetime-local">, in the zone.
-export function toInput(ms) {
-	return new Date(wall(ms)).toISOString().slice(0, 19);
-}
-
+// What is typed, as it is shown.
 export function fromInput(text) {
-	const clock = parse(text && `${text}Z`);
+	const clock = parse(`${text.trim().replace(" ", "T")}Z`);
 	return clock === undefined ? undefined : fromWall(clock);
 }
 

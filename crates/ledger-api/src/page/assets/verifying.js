@@ -1,6 +1,6 @@
 // Verify: a bundle is dropped, a verifier key pasted, and the verdict is made here. Nothing is uploaded.
 
-import { fact, h, link, replace } from "./dom.js";
+import { fact, h, link, note, progress, replace } from "./dom.js";
 import { keysField, keysIn, verdictNote } from "./proof.js";
 import { tenantHref } from "./route.js";
 import { when } from "./time.js";
@@ -21,13 +21,13 @@ function found(verdict) {
 }
 
 function wrongTenant(expected, verdict) {
-	return expected !== "" && verdict.code === VALID && verdict.clientKey !== expected && h("p.note.bad", { role: "alert" }, `It is a bundle of ${verdict.clientKey}, not of ${expected}.`);
+	return expected !== "" && verdict.code === VALID && verdict.clientKey !== expected && note("bad", `It is a bundle of ${verdict.clientKey}, not of ${expected}.`);
 }
 
 export function verifyView() {
 	let file;
-	const name = h("p", { role: "status" }), result = h("div.cards");
-	const wait = h("progress", { hidden: true, max: 1, value: 0, label: "Verified so far" });
+	const name = h("p", { role: "status" }), result = h("div", { role: "status" });
+	const wait = progress("Verified so far");
 	const picker = h("input", { type: "file", id: "bundle", change: () => take(picker.files[0]) });
 	const keys = keysField("keys"), pinned = h("textarea", { id: "pinned", rows: 2, plain: true }), client = h("input", { id: "expected", plain: true });
 	const take = (given) => {
@@ -41,9 +41,8 @@ export function verifyView() {
 		if (event.type === "drop") take(event.dataTransfer.files[0]);
 	};
 	const drop = h("div.drop", { dragover: over(true), dragleave: over(false), drop: over(false) }, h("label", { for: "bundle" }, "Drop a bundle here, or choose its file"), picker, name);
-	const submit = async (event) => {
-		event.preventDefault();
-		if (!file) return replace(result, h("p.note.warn", { role: "alert" }, "Choose a bundle first."));
+	const submit = async () => {
+		if (!file) return replace(result, note("bad", "Choose a bundle first."));
 		wait.hidden = false;
 		const text = await readText(file), note = pinned.value.trim() === "" ? undefined : `${pinned.value.replace(/\s+$/, "")}\n`;
 		const verdict = text === undefined ? { code: INVALID, reason: "it is not UTF-8" } : await verify(text, keysIn(keys.value), note, (done, total) => { wait.value = done / total; });

@@ -1,7 +1,7 @@
 // What-if: what other policies would have meant for the reinstalls so far.
 
 import { lines } from "./api.js";
-import { fact, h, link, replace, s } from "./dom.js";
+import { card, fact, h, link, note, progress, replace, s, scrolled } from "./dom.js";
 import { keep, recordHref } from "./route.js";
 import { VirtualTable, column, exportButtons, table } from "./table.js";
 import { when } from "./time.js";
@@ -51,8 +51,7 @@ function gapsCard({ gaps }) {
 	const quantile = (name, value) => [fact(name, `${value.toFixed(1)} days`)];
 	const rows = gaps.bins.map((bin, at) => ({ name: binName(gaps.bins, at), count: bin.count })).filter((row) => row.count > 0);
 	const columns = [column("From uninstall to reinstall", (row) => row.name), column("Reinstalls", (row) => row.count, undefined, number)];
-	return h("section.card", { label: "Gaps" }, h("h2", "How long until the reinstall"), h("div.scroll", { tabindex: 0, role: "region", label: "Histogram" }, histogram(gaps)),
-		h("div.cards", table(columns, rows, { caption: "Gaps" }), h("dl", quantile("Half within", gaps.p50Days), quantile("90 % within", gaps.p90Days), quantile("99 % within", gaps.p99Days), quantile("Longest", gaps.maxDays))));
+	return card("How long until the reinstall", h("div.cards", scrolled("Histogram", histogram(gaps)), h("dl", quantile("Half within", gaps.p50Days), quantile("90 % within", gaps.p90Days), quantile("99 % within", gaps.p99Days), quantile("Longest", gaps.maxDays))), h("details", h("summary", "The same as a table"), table(columns, rows, { caption: "Gaps" })));
 }
 
 const outcome = ({ pinnedRealm, rule }) => [chip(pinnedRealm), ` ${rule ?? ""}`];
@@ -92,19 +91,18 @@ async function run(asked, wait, signal) {
 export function whatIfView(parameters) {
 	const abort = new AbortController(), chosen = (parameters.policies ?? "days:30,off").split(",");
 	const others = chosen.filter((key) => !OFFERED.some(([offered]) => offered === key)).map((key) => key.replace("days:", ""));
-	const result = h("div"), wait = h("progress", { hidden: true, max: 1, value: 0, label: "Read so far" });
+	const result = h("div"), wait = progress("Read so far");
 	const box = ([key, name]) => h("label.check", h("input", { type: "checkbox", name: "policy", value: key, checked: chosen.includes(key) }), name);
-	const submit = async (event) => {
-		event.preventDefault();
+	const submit = async () => {
 		const given = new FormData(form), own = given.get("days").split(/[\s,]+/).filter(Boolean).map((count) => `days:${count}`);
 		const keys = [...given.getAll("policy"), ...own], policies = keys.map(policyOf);
 		keep({ policies: keys.join(","), appKey: given.get("appKey"), from: given.get("from"), to: given.get("to") });
-		if (!policies.length || policies.includes(undefined)) return replace(result, h("p.note.warn", { role: "alert" }, "Choose a policy; days are whole numbers."));
+		if (!policies.length || policies.includes(undefined)) return replace(result, note("bad", "Choose a policy; days are whole numbers."));
 		wait.hidden = false;
 		try {
 			const text = (name) => given.get(name) || undefined;
 			const found = await run({ policies, appKey: text("appKey"), from: text("from"), to: text("to"), differences: true }, wait, abort.signal);
-			replace(result, h("div.results", freshnessNote(found.freshness), h("section.card", h("h2", "Reinstalls"), table(REPORT, found.reports, { caption: "Policies" })),
+			replace(result, h("div.results", freshnessNote(found.freshness), card("Reinstalls", table(REPORT, found.reports, { caption: "Policies" })),
 				found.reports[0] && gapsCard(found.reports[0]), differencesCard(found.differences, found.more)));
 		} catch (failed) {
 			if (failed.name !== "AbortError") replace(result, problemNote(failed));

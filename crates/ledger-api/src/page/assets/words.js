@@ -1,6 +1,6 @@
 // How values of the API are shown: realms as chips, words in plain English.
 
-import { h } from "./dom.js";
+import { h, note } from "./dom.js";
 import { duration, parse, when } from "./time.js";
 
 // Colours never stand alone: each bar and chip has its letters.
@@ -43,14 +43,13 @@ export function policyName(policy) {
 	return policy.mode === "descriptor" ? "descriptor's own" : policy.mode;
 }
 
-// "open for 3 d 4 h, until 2026-…", at the instant of the answer.
+// "open, 3 d left, until 2026-…", at the instant of the answer; a state in a record has no such instant.
 export function windowText(window) {
 	if (!window) return null;
 	if (window.forgotten) return ["ended by an operator ", when(window.end)];
 	if (window.state === "CLOSED") return ["closed since ", when(window.end)];
 	if (!window.end) return ["open without end"];
-	const left = window.remainingMs ?? parse(window.end) - Date.now();
-	return ["open, ", h("b", `${duration(Number(left))} left`), ", until ", when(window.end)];
+	return [window.state && ["open, ", h("b", `${duration(Number(window.remainingMs ?? parse(window.end) - Date.now()))} left`), ", "], "until ", when(window.end)];
 }
 
 export function eventTitle(event) {
@@ -85,12 +84,12 @@ export function changeText({ before, after, decision, anomalies, correction }) {
 
 export function problemNote(failed) {
 	const code = failed.code ? `${failed.code}: ` : "";
-	return h("p.note.bad", { role: "alert" }, `${code}${failed.message}`);
+	return note("bad", `${code}${failed.message}`);
 }
 
 export function freshnessNote(freshness) {
 	const bad = (freshness ?? []).filter((shard) => shard.stale || shard.halted || shard.phase === "CATCHING_UP");
 	if (!bad.length) return null;
 	const tell = (shard) => `${shard.topic}/${shard.partition} ${shard.halted ? `halted (${shard.halted.code})` : shard.phase === "CATCHING_UP" ? "is catching up" : "is not fed here any more"}`;
-	return h("p.note.warn", `What is newest may be missing: ${bad.slice(0, 4).map(tell).join(", ")}${bad.length > 4 ? ` and ${bad.length - 4} more` : ""}.`);
+	return note("warn", `What is newest may be missing: ${bad.slice(0, 4).map(tell).join(", ")}${bad.length > 4 ? ` and ${bad.length - 4} more` : ""}.`);
 }
