@@ -81,6 +81,10 @@ export function announce(text) {
 	document.getElementById("live").textContent = text;
 }
 
+export function downloadLines(name, objects) {
+	download(`${name}.ndjson`, "application/x-ndjson", objects.map((object) => `${JSON.stringify(object)}\n`));
+}
+
 export function download(name, type, parts) {
 	const url = URL.createObjectURL(new Blob(parts, { type }));
 	h("a", { href: url, download: name }).click();

@@ -10,22 +10,14 @@ import { changeText, eventTitle } from "./words.js";
 
 const REPAIRS_MOST = 60;
 
-const KINDS = [
-	["anomaly", "!", (event, change) => change?.anomalies?.length],
-	["correction", "↺", (event, change, record) => change?.correction || record.overtaken],
-	["override", "O", (event) => event.type === "override"],
-	["migration", "M", (event) => event.type.startsWith("migrat")],
-	["uninstall", "U", (event) => event.type === "uninstalled"],
-	["install", "I", (event) => event.type === "installed"],
-	["link", "L", (event) => event.type === "continued" || event.type === "superseded"],
-	["data", "D", (event) => event.type === "data-located"],
-	["product", "P", (event) => event.type === "product-moved"],
-	["subscription", "S", (event) => event.type === "subscription-observed"],
-];
+const LETTERS = { override: "O", uninstalled: "U", installed: "I", continued: "L", superseded: "L", "data-located": "D", "product-moved": "P", "subscription-observed": "S" };
 
 // [kind, letter]
 export function kindOf({ record, change }) {
-	return KINDS.find(([, , is]) => is(record.event, change, record)) ?? ["other", "·"];
+	const { event: { type }, overtaken } = record;
+	if (change?.anomalies?.length) return ["anomaly", "!"];
+	if (change?.correction || overtaken) return ["correction", "↺"];
+	return [type, LETTERS[type] ?? (type.startsWith("migrat") ? "M" : "·")];
 }
 
 export class History {

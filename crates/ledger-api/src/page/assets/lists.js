@@ -12,9 +12,9 @@ import { RULES, STATUS, chip, freshnessNote, problemNote, windowText } from "./w
 const MOST = 1000, DRAWN = 100;
 const NAMES = { CLIENT_KEY: "client key", SITE_HOST: "site", ENTITLEMENT_ID: "entitlement", INSTALLATION_ID: "installation" };
 
-// A column of one member: shown as it is, or by a function of it and the row.
-const of = (name, member, shown) => column(name, (row) => row[member], shown && ((row) => row[member] && shown(row[member], row)));
-const tenantLink = (key) => link(tenantHref(key), key), short = (instant) => when(instant, true);
+// A column of one member.
+const of = (name, member, shown) => column(name, (row) => row[member], shown && ((row) => shown(row[member])));
+const tenantLink = (key) => link(tenantHref(key), key), short = (instant) => instant && when(instant, true);
 const tenant = of("Client key", "clientKey", tenantLink), app = of("App", "appKey"), since = of("Since", "pinnedSince", short), status = of("Status", "status", (value) => STATUS[value]);
 const realm = of("Realm", "pinnedRealm", chip), product = of("Product", "productRealm", chip), aligned = of("Would be in", "alignedRealm", chip), data = of("Data", "dataRealm", chip);
 const windowColumn = column("Window", (row) => row.window?.end ?? "without end", (row) => windowText(row.window));

@@ -21,24 +21,22 @@ const NAVIGATION = [["Start", []], ["Lists", ["list", "installations"]], ["What-
 let stop = () => {};
 let shown = 0;
 
-function viewOf({ segments, parameters }) {
-	const [first, key, what, more] = segments;
-	if (first === undefined) return [startView, []];
-	if (first === "search") return [listView, ["search", parameters]];
-	if (first === "list" && key) return [listView, [key, parameters]];
-	if (first === "tenant" && key && what === undefined) return [tenantView, [key, parameters]];
-	if (first === "tenant" && what === "record" && more) return [recordView, [key, Number(more), parameters]];
-	if (first === "tenant" && what === "statement") return [statementView, [key, parameters]];
-	if (first === "quarantine" && more) return [quarantineItemView, [key, what, more]];
-	if (first === "what-if") return [whatIfView, [parameters]];
-	if (first === "verify") return [verifyView, []];
-	if (first === "operate") return [operateView, [parameters]];
-	return [unknownView, []];
-}
+// What stands in the address, up to its first variable part.
+const VIEWS = {
+	"": () => startView(),
+	search: (_, parameters) => listView("search", parameters),
+	list: ([name], parameters) => listView(name, parameters),
+	tenant: ([key, what, seq], parameters) => {
+		if (what === "record") return recordView(key, Number(seq), parameters);
+		return what === "statement" ? statementView(key) : tenantView(key, parameters);
+	},
+	quarantine: ([topic, partition, seq]) => quarantineItemView(topic, partition, seq),
+	"what-if": (_, parameters) => whatIfView(parameters),
+	verify: () => verifyView(),
+	operate: (_, parameters) => operateView(parameters),
+};
 
-function unknownView() {
-	return { title: "Not a page", element: [h("h1", "Not a page"), note("", link("#/", "Back to the start"))] };
-}
+const unknownView = () => ({ title: "Not a page", element: [h("h1", "Not a page"), note("", link("#/", "Back to the start"))] });
 
 function put({ element, title }) {
 	const main = document.getElementById("main");
@@ -52,11 +50,11 @@ async function show(focus = true) {
 	stop();
 	stop = () => {};
 	drawHeader();
-	const [view, given] = viewOf(current());
+	const { segments: [first = "", ...rest], parameters } = current();
 	main.setAttribute("aria-busy", "true");
 	let made;
 	try {
-		made = await view(...given);
+		made = await (Object.hasOwn(VIEWS, first) ? VIEWS[first] : unknownView)(rest, parameters);
 	} catch (failed) {
 		made = failed.status === 401 ? tokenView() : { title: "Refused", element: [h("h1", "No answer"), problemNote(failed)] };
 	}

@@ -7,7 +7,7 @@ import { withInstants, whyOf } from "./explain.js";
 import { proofPanel } from "./proof.js";
 import { recordHref, tenantHref } from "./route.js";
 import { when } from "./time.js";
-import { RULES, changeText, chip, eventTitle, freshnessNote, problemNote, tag } from "./words.js";
+import { RULES, changeText, chip, eventTitle, freshnessNote, problemNote, sourceText, tag } from "./words.js";
 
 const SHOWN_ABOVE = new Set(["id", "type", "time", "clientKey", "appKey"]);
 
@@ -23,14 +23,13 @@ function valueOf(name, value) {
 }
 
 function eventFacts({ event, source, recordedAt, position, late }) {
-	const place = `${source.name}/${source.partition}/${source.offset ?? source.line}`;
 	const more = Object.entries(event).filter(([name]) => !SHOWN_ABOVE.has(name));
 	return h("dl", {},
 		fact("Happened", when(event.time), late && [" ", tag("late: it was recorded after later events", "warn")]),
 		fact("Recorded", when(recordedAt)),
 		event.appKey && [fact("App", event.appKey)],
 		more.map(([name, value]) => fact(inWords(name), valueOf(name, value))),
-		fact("Id", event.id), fact("Came from", `${place}, position ${position}`));
+		fact("Id", event.id), fact("Came from", `${sourceText(source)}, position ${position}`));
 }
 
 function changeCard({ appKey, before, after, decision, correction, ...change }, { clientKey }) {

@@ -1,6 +1,6 @@
 // Tables: a plain one that becomes a list on a narrow screen, and one for any number of rows that draws only what is seen.
 
-import { button, download, h, replace, scrolled } from "./dom.js";
+import { button, download, downloadLines, h, replace, scrolled } from "./dom.js";
 
 // `text` is what is exported and sorted by, `cell` what is shown.
 export function column(name, text, cell = text, more) {
@@ -84,6 +84,5 @@ export function exportButtons(name, columns, rows) {
 		const lines = [columns.map((column) => quoted(column.name)), ...rows().map((row) => columns.map((column) => quoted(column.text(row))))];
 		download(`${name}.csv`, "text/csv", [lines.map((line) => line.join(",")).join("\r\n"), "\r\n"]);
 	};
-	const ndjson = () => download(`${name}.ndjson`, "application/x-ndjson", rows().map((row) => `${JSON.stringify(row)}\n`));
-	return [button("CSV", csv), button("NDJSON", ndjson)];
+	return [button("CSV", csv), button("NDJSON", () => downloadLines(name, rows()))];
 }

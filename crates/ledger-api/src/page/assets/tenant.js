@@ -3,7 +3,7 @@
 import { ask, lines, path } from "./api.js";
 import { AsOf } from "./asof.js";
 import { Cards } from "./cards.js";
-import { button, download, h, link, note, replace } from "./dom.js";
+import { button, downloadLines, h, link, note, replace } from "./dom.js";
 import { History } from "./history.js";
 import { current, href, keep, recordHref, tenantHref } from "./route.js";
 import { VirtualTable } from "./table.js";
@@ -169,11 +169,8 @@ class TenantPage {
 	async downloadLog() {
 		const all = [];
 		try {
-			const asked = this.asOf.parameters();
-			for await (const objects of lines(path`/v1/tenants/${this.client}/log`, asked)) {
-				for (const object of objects) if (object.seq) all.push(`${JSON.stringify(object)}\n`);
-			}
-			download(`${this.client}.ndjson`, "application/x-ndjson", all);
+			for await (const objects of lines(path`/v1/tenants/${this.client}/log`, this.asOf.parameters())) all.push(...objects.filter((object) => object.seq));
+			downloadLines(this.client, all);
 		} catch (failed) {
 			replace(this.problem, problemNote(failed));
 		}

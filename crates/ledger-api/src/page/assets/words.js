@@ -52,34 +52,29 @@ export function windowText(window) {
 	return [window.state && ["open, ", h("b", `${duration(Number(window.remainingMs ?? parse(window.end) - Date.now()))} left`), ", "], "until ", when(window.end)];
 }
 
-export function eventTitle(event) {
-	const to = { "migration-scheduled": event.targetRealm, "migration-started": event.targetRealm, "migration-committed": event.targetRealm,
-		migrated: event.targetRealm, "data-located": event.realm, "product-moved": event.productRealm, installed: event.endpointRealm };
-	if (event.type === "override") return `override ${event.action}${event.realm ? ` ${event.realm}` : ""}`;
-	if (event.type === "subscription-observed") return `subscription ${event.state}`;
-	const realm = to[event.type];
-	return realm ? `${event.type} ${event.type === "installed" ? "at" : "to"} ${realm}` : event.type;
+export function eventTitle({ type, action, state, realm, targetRealm, productRealm, endpointRealm }) {
+	if (type === "override") return `override ${action}${realm ? ` ${realm}` : ""}`;
+	if (type === "subscription-observed") return `subscription ${state}`;
+	const to = type === "installed" ? endpointRealm : type === "product-moved" ? productRealm : (targetRealm ?? realm);
+	return to ? `${type} ${type === "installed" ? "at" : "to"} ${to}` : type;
 }
 
 // What a change says, in short: only what differs from before.
 export function changeText({ before, after, decision, anomalies, correction }) {
-	const said = [];
-	if (decision) said.push(`decided ${decision.rule}`);
-	const differs = (name) => before?.[name] !== after[name];
-	if (differs("status")) said.push(STATUS[after.status]);
-	if (differs("pinnedRealm") || differs("pinnedBy")) said.push(`realm ${after.pinnedRealm ?? "unknown"}`);
-	if (differs("productRealm")) said.push(`product ${after.productRealm ?? "unknown"}`);
-	if (differs("dataRealm")) said.push(`data ${after.dataRealm ?? "unknown"}`);
-	if (differs("override")) said.push(after.override ? `override ${after.override}` : "override released");
-	if (JSON.stringify(before?.window) !== JSON.stringify(after.window)) {
-		said.push(after.window ? `window until ${after.window.end ? after.window.end.slice(0, 10) : "it is reinstalled"}` : "window ends");
-	}
-	if (JSON.stringify(before?.migration) !== JSON.stringify(after.migration)) {
-		said.push(after.migration ? `migration ${after.migration.phase.toLowerCase()}` : "migration over");
-	}
-	for (const code of anomalies ?? []) said.push(`anomaly ${code}`);
-	if (correction) said.push(`corrects ${correction.count} ${correction.count === 1 ? "outcome" : "outcomes"}`);
-	return said.join(", ") || "nothing";
+	const { status, window, migration, override, pinnedRealm = "unknown", productRealm = "unknown", dataRealm = "unknown" } = after;
+	const differs = (...names) => names.some((name) => JSON.stringify(before?.[name]) !== JSON.stringify(after[name]));
+	const many = correction?.count === 1 ? "outcome" : "outcomes";
+	return [
+		decision && `decided ${decision.rule}`, differs("status") && STATUS[status], differs("pinnedRealm", "pinnedBy") && `realm ${pinnedRealm}`,
+		differs("productRealm") && `product ${productRealm}`, differs("dataRealm") && `data ${dataRealm}`, differs("override") && (override ? `override ${override}` : "override released"),
+		differs("window") && (window ? `window until ${window.end ? window.end.slice(0, 10) : "it is reinstalled"}` : "window ends"),
+		differs("migration") && (migration ? `migration ${migration.phase.toLowerCase()}` : "migration over"),
+		...(anomalies ?? []).map((code) => `anomaly ${code}`), correction && `corrects ${correction.count} ${many}`,
+	].filter(Boolean).join(", ") || "nothing";
+}
+
+export function sourceText({ name, partition, offset, line }) {
+	return `${name}/${partition}/${offset ?? line}`;
 }
 
 export function problemNote(failed) {
