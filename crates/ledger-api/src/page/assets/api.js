@@ -11,7 +11,6 @@ export class Problem extends Error {
 		super(body.detail ?? body.title ?? `the server answered ${status}`);
 		this.status = status;
 		this.code = body.code ?? "unknown";
-		this.body = body;
 	}
 }
 
@@ -76,13 +75,12 @@ export async function* lines(path, parameters, options) {
 // All pages of a list, at most `most` rows. `rows` tells where they are in an answer.
 export async function pages(path, parameters, rows, most, options) {
 	const all = [];
-	let cursor, refused = [], freshness;
+	let cursor, refused = [];
 	do {
 		const answer = await ask(path, { ...parameters, cursor, limit: Math.min(1000, most - all.length) }, options);
 		all.push(...rows(answer));
 		refused = refused.concat(answer.refused ?? []);
-		freshness = answer.freshness;
 		cursor = answer.nextCursor;
 	} while (cursor && all.length < most);
-	return { rows: all, more: Boolean(cursor), refused, freshness };
+	return { rows: all, more: Boolean(cursor), refused };
 }

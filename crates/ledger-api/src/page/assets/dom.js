@@ -48,6 +48,16 @@ export function json(value) {
 	return h("pre", { tabindex: 0 }, typeof value === "string" ? value : JSON.stringify(value, null, 2));
 }
 
+export function field(label, name, value, more) {
+	return h("label", label, h("input", { name, value: value ?? "", plain: true, ...more }));
+}
+
+// Options are values, or [value, text].
+export function select(attributes, options, wanted) {
+	const option = ([value, text = value]) => h("option", { value, selected: value === wanted }, text);
+	return h("select", attributes, options.map((one) => option([one].flat())));
+}
+
 export function progress(label) {
 	return h("progress", { hidden: true, max: 1, value: 0, label });
 }

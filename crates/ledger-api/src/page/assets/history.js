@@ -1,8 +1,5 @@
-// A tenant's history as lanes, one for each app, from the records of its log.
-//
-// A record's `changes` have the state after it, as it was derived when it was appended. Sorted by event time that is the
-// history, but for what a later-recorded event corrected: those states are asked for again (`doubtful`, `repair`), and
-// until they are answered, or where there are too many, they are shown as doubtful.
+// A tenant's history as lanes, one for each app. A record's `changes` have the state after it, as it was derived when it
+// was appended. What a later-recorded event corrected is asked for again, and shown as doubtful until it is answered.
 
 import { ask, lines, path } from "./api.js";
 import { iso, parse } from "./time.js";

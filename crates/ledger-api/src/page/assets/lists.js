@@ -2,7 +2,7 @@
 
 import { ask, pages } from "./api.js";
 import { anomalyText, migrationText } from "./cards.js";
-import { button, h, link, note, replace } from "./dom.js";
+import { button, field, h, link, note, replace, select } from "./dom.js";
 import { QUARANTINE } from "./quarantine.js";
 import { go, href, keep, tenantHref } from "./route.js";
 import { column, exportButtons, table } from "./table.js";
@@ -51,21 +51,15 @@ function windowsAsked({ within }) {
 	return days > 0 ? { windowClosingBefore: iso(Date.now() + days * DAY), within: undefined } : { window: "OPEN", within: undefined };
 }
 
-const text = (label, name, more) => [label, (value) => h("input", { name, value: value ?? "", plain: true, ...more })];
+const text = (label, name, more) => (value) => field(label, name, value, more);
+const choice = (label, name, options) => (value) => h("label", label, select({ name }, options, value ?? ""));
 const FILTERS = {
-	appKey: text("App key", "appKey"),
-	clientKey: text("Client key", "clientKey"),
-	realm: text("Realm", "realm", { size: 8 }),
-	status: ["Status", (value) => choice("status", value, [["", "any"], ["INSTALLED", "installed"], ["UNINSTALLED", "uninstalled"], ["NONE", "never seen as installed"]])],
-	overdue: ["Overdue", (value) => choice("overdue", value, [["", "all"], ["true", "overdue only"], ["false", "not overdue"]])],
+	appKey: text("App key", "appKey"), clientKey: text("Client key", "clientKey"), realm: text("Realm", "realm", { size: 8 }), reason: text("Reason", "reason"),
+	status: choice("Status", "status", [["", "any"], ...Object.entries(STATUS)]),
+	overdue: choice("Overdue", "overdue", [["", "all"], ["true", "overdue only"], ["false", "not overdue"]]),
 	within: text("Closing within days", "within", { type: "number", min: 1, max: 3650, size: 6 }),
 	at: text("As of (UTC)", "at", { placeholder: "2026-03-01T10:00:00Z" }),
-	reason: text("Reason", "reason"),
 };
-
-function choice(name, value, options) {
-	return h("select", { name }, options.map(([key, text]) => h("option", { value: key, selected: (value ?? "") === key }, text)));
-}
 
 function filterForm(name, list, parameters) {
 	const apply = ({ target }) => {
@@ -73,11 +67,7 @@ function filterForm(name, list, parameters) {
 		if (given.realm) given.realm = given.realm.toUpperCase();
 		go(["list", name], { ...given, sort: parameters.sort });
 	};
-	const fields = list.filters.map((filter) => {
-		const [label, input] = FILTERS[filter];
-		return h("label", label, input(parameters[filter]));
-	});
-	return h("form.row", { submit: apply }, fields, h("button", "Filter"));
+	return h("form.row", { submit: apply }, list.filters.map((filter) => FILTERS[filter](parameters[filter])), h("button", "Filter"));
 }
 
 export function searchForm(text) {

@@ -2,7 +2,7 @@
 // what stops it.
 
 import { hasToken, onUnauthorized, setToken } from "./api.js";
-import { announce, button, h, link, note, replace } from "./dom.js";
+import { announce, button, h, link, note, replace, select } from "./dom.js";
 import { problemNote } from "./words.js";
 import { current, href } from "./route.js";
 import { setZone, zoneName, zones } from "./time.js";
@@ -56,7 +56,7 @@ async function show(focus = true) {
 	try {
 		made = await (Object.hasOwn(VIEWS, first) ? VIEWS[first] : unknownView)(rest, parameters);
 	} catch (failed) {
-		made = failed.status === 401 ? tokenView() : { title: "Refused", element: [h("h1", "No answer"), problemNote(failed)] };
+		made = { title: "Refused", element: [h("h1", "No answer"), problemNote(failed)] };
 	}
 	if (mine !== shown) return made.stop?.();
 	stop = made.stop ?? (() => {});
@@ -68,13 +68,14 @@ async function show(focus = true) {
 	}
 }
 
+function useToken(token) {
+	setToken(token);
+	show();
+}
+
 function tokenView(wrong) {
 	const input = h("input", { type: "password", name: "token", plain: true, required: true });
-	const take = () => {
-		setToken(input.value.trim());
-		show();
-	};
-	const element = h("form.card", { submit: take },
+	const element = h("form.card", { submit: () => useToken(input.value.trim()) },
 		h("h1", "A token, please"),
 		h("p.soft", "This ledger answers only to those who may ask. It is kept in the memory of this tab only."),
 		wrong && note("bad", "That token was refused: unknown, expired, or mistyped."),
@@ -92,40 +93,29 @@ onUnauthorized((wrong) => {
 	drawHeader();
 });
 
-function choice(label, names, wanted, choose, more = "") {
-	return h("select", { label, change: ({ target }) => choose(target.value) }, names.map((name) => h("option", { value: name, selected: name === wanted }, name + more)));
-}
-
-function zoneChoice() {
-	return choice("Time zone of everything shown", zones(), zoneName(), (name) => {
-		setZone(name);
-		show(false);
-	});
-}
 
 function applyTheme() {
 	return (document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "system");
-}
-
-function themeChoice() {
-	return choice("Theme", ["system", "light", "dark"], applyTheme(), (name) => {
-		localStorage.setItem("theme", name);
-		applyTheme();
-	}, " theme");
 }
 
 function drawHeader() {
 	const { segments } = current();
 	const isHere = (path) => (path[0] ?? "") === (segments[0] ?? "");
 	const tab = ([name, path]) => h("li", h("a", { href: href(path), "aria-current": isHere(path) && "page" }, name));
-	const forget = () => {
-		setToken("");
-		show();
+	const chooseZone = ({ target }) => {
+		setZone(target.value);
+		show(false);
+	};
+	const chooseTheme = ({ target }) => {
+		localStorage.setItem("theme", target.value);
+		applyTheme();
 	};
 	replace(document.getElementById("top"), h("div", { class: "bar" },
 		h("a.brand", { href: "#/" }, h("img", { src: "page/icon.svg", alt: "" }), "realm-ledger"),
 		h("nav", { label: "Views" }, h("ul", NAVIGATION.map(tab))),
-		h("div.prefs", zoneChoice(), themeChoice(), hasToken() && button("Forget token", forget))));
+		h("div.prefs", select({ label: "Time zone of everything shown", change: chooseZone }, zones(), zoneName()),
+			select({ label: "Theme", change: chooseTheme }, ["system", "light", "dark"].map((name) => [name, `${name} theme`]), applyTheme()),
+			hasToken() && button("Forget token", () => useToken("")))));
 }
 
 document.querySelector(".skip").addEventListener("click", (event) => {

@@ -3,13 +3,13 @@
 
 import { ask, path } from "./api.js";
 import { beforeAfter } from "./cards.js";
-import { button, card, h, link, note, replace } from "./dom.js";
+import { button, card, field, h, link, note, replace, select } from "./dom.js";
 import { recordHref, tenantHref } from "./route.js";
 import { hex } from "./merkle.js";
 import { iso } from "./time.js";
 import { freshnessNote, problemNote } from "./words.js";
 
-const SHOWN = 50, ASK_MS = 2000;
+const SHOWN = 50, ASK_MS = 2000, ROUNDS = 300;
 const CLIENT = ["clientKey", "Client key", true], APP = ["appKey", "App key", true], REALM = ["realm", "Realm", true];
 const TYPES = {
 	PIN: ["Override: pin an app to a realm", CLIENT, APP, REALM],
@@ -24,9 +24,8 @@ const SIGNED = [["actor", "Who orders it", true], ["reason", "Why", true]];
 
 const newId = () => hex(crypto.getRandomValues(new Uint8Array(16)));
 
-function field([name, label, required, words], value) {
-	const input = words ? h("select", { name }, words.map((word) => h("option", { selected: word === value }, word))) : h("input", { name, required, value: value ?? "", plain: true });
-	return h("label", label, input);
+function fieldOf([name, label, required, words], value) {
+	return words ? h("label", label, select({ name }, words, value)) : field(label, name, value, { required });
 }
 
 // A native event, as POST /v1/commands takes it.
@@ -67,15 +66,15 @@ export async function operateView(parameters) {
 	const title = "Operate", refused = await refusal();
 	if (refused) return { title, element: [h("h1", title), refused] };
 	const fields = h("div.cards"), result = h("div");
-	const type = h("select", { name: "type", change: () => draw() }, Object.entries(TYPES).map(([key, [name]]) => h("option", { value: key, selected: key === parameters.type }, name)));
-	const draw = () => replace(fields, [...TYPES[type.value].slice(1), ...SIGNED].map((one) => field(one, parameters[one[0]])));
+	const type = select({ name: "type", change: () => draw() }, Object.entries(TYPES).map(([key, [name]]) => [key, name]), parameters.type);
+	const draw = () => replace(fields, [...TYPES[type.value].slice(1), ...SIGNED].map((one) => fieldOf(one, parameters[one[0]])));
 	// The id makes it the same command however often it is sent.
 	let id = newId(), timer;
-	const follow = async (event) => {
+	const follow = async (event, rounds = ROUNDS) => {
 		const { id: sent, clientKey, appKey } = event;
 		const answer = await ask(path`/v1/commands/${sent}`, clientKey ? { clientKey } : { appKey }).catch(() => undefined);
 		if (answer) replace(result, submittedCard(answer, event));
-		if (!answer || answer.pending) timer = setTimeout(follow, ASK_MS, event);
+		if ((!answer || answer.pending) && rounds > 0) timer = setTimeout(follow, ASK_MS, event, rounds - 1);
 	};
 	const send = async (event, isDry) => {
 		clearTimeout(timer);

@@ -141,21 +141,9 @@ class TenantPage {
 		const knownAt = this.asOf.known.value, { lanes, doubtful } = this.history.lanes(knownAt);
 		const extent = this.history.extent(), now = Date.now();
 		this.asOf.span(extent);
-		const isMarked = this.markOverdue(lanes), all = wholeRange(lanes, extent, now), { from, to } = this.range;
-		this.timeline.show(lanes, { all, range: from < to ? { from, to } : undefined, at: this.asOf.at.value, now }, isMarked);
+		const all = wholeRange(lanes, extent, now), { from, to } = this.range;
+		this.timeline.show(lanes, { all, range: from < to ? { from, to } : undefined, at: this.asOf.at.value, now, overdue: (this.installations ?? []).filter(({ migration }) => migration?.overdue).map(({ appKey }) => appKey).join() });
 		this.settle(doubtful, knownAt);
-	}
-
-	// Whether something is overdue now that was not.
-	markOverdue(lanes) {
-		let isMarked = false;
-		for (const { appKey, migration } of this.installations ?? []) {
-			const span = migration && lanes.find((lane) => lane.app === appKey)?.migrations.findLast((span) => span.to === Infinity);
-			if (!span || span.overdue === migration.overdue) continue;
-			span.overdue = migration.overdue;
-			isMarked = true;
-		}
-		return isMarked;
 	}
 
 	async settle(doubtful, knownAt) {

@@ -39,10 +39,11 @@ export class Timeline {
 		this.observer.disconnect();
 	}
 
-	show(lanes, { all, range, at, now }, isMarked) {
+	// `overdue` are the apps whose migration is, comma separated.
+	show(lanes, { all, range, at, now, overdue }) {
 		// Drawing costs, so lanes that are the same are left, until time went on.
-		const isSame = lanes === this.lanes && now - this.now < FRESH_MS && !isMarked && !(at > now);
-		this.at = at;
+		const isSame = lanes === this.lanes && now - this.now < FRESH_MS && overdue === this.overdue && !(at > now);
+		Object.assign(this, { at, overdue });
 		if (isSame) return this.request();
 		// Who sees everything goes on seeing everything when there is more.
 		const follows = this.range ? this.isAll() : !range;
@@ -171,7 +172,7 @@ export class Timeline {
 		const { from, to } = this.range, [, offset, height, base] = ROWS[row], y = top + offset, made = [];
 		let run = [];
 		const one = (piece, x, width) => {
-			const { realm, seq } = piece, { name, texts, kind, words, fill } = this[row](piece);
+			const { realm, seq } = piece, { name, texts, kind, words, fill } = this[row](piece, app);
 			const fits = texts.find((text) => width > text.length * 7.4 + 11);
 			made.push(this.link(app, row, seq, name, { class: piece.kind }, s("rect", { class: kind, colour: realm && colour(realm), x, y, width, height, rx: 3, fill }),
 				fits && s("text", { class: words, x: Math.max(x, 0) + (row === "products" ? 0 : 6), y: top + base }, fits)));
@@ -229,8 +230,8 @@ export class Timeline {
 		return { name: `${texts[0]} ${this.span(piece)}`, texts, words: "rowname", kind: "seg realm" };
 	}
 
-	migrations(piece) {
-		const word = piece.overdue ? "overdue" : piece.phase.toLowerCase(), target = `${word} → ${piece.realm ?? "?"}`;
+	migrations(piece, app) {
+		const word = piece.to === Infinity && this.overdue.split(",").includes(app) ? "overdue" : piece.phase.toLowerCase(), target = `${word} → ${piece.realm ?? "?"}`;
 		return { name: `migration ${target}, ${this.span(piece)}`, texts: [`migration ${target}`, target], words: "rowname", kind: `span ${word}` };
 	}
 

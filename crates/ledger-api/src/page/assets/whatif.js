@@ -1,7 +1,7 @@
 // What-if: what other policies would have meant for the reinstalls so far.
 
 import { lines } from "./api.js";
-import { card, fact, h, link, note, progress, replace, s, scrolled } from "./dom.js";
+import { card, fact, field, h, link, note, progress, replace, s, scrolled } from "./dom.js";
 import { keep, recordHref } from "./route.js";
 import { VirtualTable, column, exportButtons, table } from "./table.js";
 import { when } from "./time.js";
@@ -109,9 +109,9 @@ export function whatIfView(parameters) {
 		}
 		wait.hidden = true;
 	};
-	const field = (label, name, more) => h("label", label, h("input", { name, value: parameters[name] ?? "", plain: true, ...more }));
+	const given = (label, name, placeholder) => field(`${label} (optional)`, name, parameters[name], { placeholder });
 	const form = h("form.card", { submit }, h("fieldset", h("legend", "Policies"), OFFERED.map(box), h("label.check", "other days", h("input", { name: "days", value: others.join(", "), size: 8, inputmode: "numeric" }))),
-		h("div.cards", field("App key (optional)", "appKey"), field("From (UTC, optional)", "from", { placeholder: "2026-01-01T00:00:00Z" }), field("To (UTC, optional)", "to", { placeholder: "2027-01-01T00:00:00Z" })),
+		h("div.cards", given("App key", "appKey"), given("From, UTC", "from", "2026-01-01T00:00:00Z"), given("To, UTC", "to", "2027-01-01T00:00:00Z")),
 		h("div.actions", h("button.main", "See")), wait);
 	if (parameters.policies) setTimeout(() => form.requestSubmit(), 0);
 	return { title: "What-if", element: [h("h1", "What if another policy had been in force?"), form, result], stop: () => abort.abort() };
