@@ -63,7 +63,6 @@ export class AsOf {
 		this.known.span(Math.min(recordedFirst, now - 1000), now);
 	}
 
-	// As parameters of the API and of the URL.
 	parameters() {
 		const text = (slider) => (slider.value === undefined ? undefined : iso(slider.value));
 		return { at: text(this.at), knownAt: text(this.known) };

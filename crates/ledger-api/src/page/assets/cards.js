@@ -1,6 +1,6 @@
 // One card for each installation: where it is, since when, until when; and what is known now where that is another thing.
 
-import { fact, h, link, replace, scrolled } from "./dom.js";
+import { card, fact, h, link, replace, scrolled } from "./dom.js";
 import { whyOf } from "./explain.js";
 import { href, tenantHref } from "./route.js";
 import { when } from "./time.js";
@@ -38,7 +38,6 @@ export function anomalyText({ anomalies, anomalyCount }, client) {
 	return [anomalyCount > last.size ? `${anomalyCount}, the last of each: ` : "", [...last].slice(-3).map(one)];
 }
 
-// Two installations, fact by fact, as a reader sees them.
 const rowsOf = (one, other, client) => FACTS.map(([name, shown]) => {
 	const [here, there] = [one, other].map((installation) => h("span", (installation && shown(installation, client)) || "none")), texts = [here.textContent, there.textContent];
 	return { name, here, there, differs: texts[0] !== texts[1], isEmpty: texts.join("") === "nonenone" };
@@ -48,7 +47,6 @@ export function installationFacts(installation, now, client) {
 	return h("dl", rowsOf(installation, now, client).map(({ name, here, there, differs }) => fact(name, here, now && differs && [" ", h("mark", "known now: ", there)])));
 }
 
-// The same side by side; what differs is marked.
 export function beforeAfter(before, after, client, appKey) {
 	const line = ({ name, here, there, differs }) => h("tr", h("th", { scope: "row" }, name), h("td", here), h("td", differs ? h("mark", there) : there));
 	const head = ["Before", "After"].map((name) => h("th", { scope: "col" }, name));
@@ -89,13 +87,12 @@ export class Cards {
 		};
 		const isOpen = this.opened.has(appKey);
 		if (isOpen) load();
-		return h("section.card", { label: appKey },
-			h("div.head", h("h2", appKey), chip(installation.pinnedRealm, true)),
+		return card([appKey, chip(installation.pinnedRealm, true)],
 			installationFacts(installation, now, this.client),
 			h("details", { open: isOpen, toggle }, h("summary", "Why, and what a reinstall would get"), body));
 	}
 }
 
 function onlyNow(installation) {
-	return h("section.card", h("h2", installation.appKey), h("p", h("mark", "Nothing was known of it then.")), h("p", "Known now: ", chip(installation.pinnedRealm)));
+	return card(installation.appKey, h("p", h("mark", "Nothing was known of it then.")), h("p", "Known now: ", chip(installation.pinnedRealm)));
 }

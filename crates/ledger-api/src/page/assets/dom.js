@@ -35,8 +35,10 @@ export function button(text, click, more) {
 	return h("button", { type: "button", click, ...more }, text);
 }
 
-export function card(title, ...children) {
-	return h("section.card", h("h2", title), children);
+// `heading` is a title, or [title, what is beside it].
+export function card(heading, ...children) {
+	const [label, ...beside] = [heading].flat(), title = h("h2", label);
+	return h("section.card", { label }, beside.length ? h("div.head", title, beside) : title, children);
 }
 
 // What is wider than its place can be scrolled with the keyboard too.
@@ -67,7 +69,6 @@ export function note(kind, ...text) {
 	return h("p", { class: `note ${kind}`, role: kind === "bad" && "alert" }, text);
 }
 
-// A name and what it is, of a <dl>.
 export function fact(name, ...value) {
 	return [h("dt", name), h("dd", value)];
 }
@@ -86,7 +87,6 @@ export function replace(element, ...children) {
 	return element;
 }
 
-// Read by screen readers, seen by no one.
 export function announce(text) {
 	document.getElementById("live").textContent = text;
 }

@@ -36,7 +36,6 @@ export function decisionText(decision) {
 	return [chip(decision.expectedRealm ?? decision.pinnedRealm), ` by ${decision.rule}: ${RULES[decision.rule] ?? "see the rules"}`, moved, "."];
 }
 
-// What an install would get, and why it is where it is.
 export async function whyOf(client, app, asked) {
 	const of = path`/v1/tenants/${client}/apps/${app}`;
 	const [{ explanation }, { decision }] = await Promise.all([ask(`${of}/explanation`, asked), ask(`${of}/preview`, asked)]);

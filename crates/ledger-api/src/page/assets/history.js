@@ -38,7 +38,6 @@ export class History {
 		}
 	}
 
-	// The log from where it ended last, and the corrections.
 	async load(client, signal, onPart) {
 		const of = path`/v1/tenants/${client}`, fromSeq = (this.records.at(-1)?.seq ?? 0) + 1;
 		for await (const objects of lines(`${of}/log`, { fromSeq }, { signal })) {
@@ -69,7 +68,6 @@ export class History {
 		return knownAt === undefined ? this.records : this.records.filter((record) => record.recordedMs <= knownAt);
 	}
 
-	// Points of each app in effective order: event time, then arrival.
 	points(knownAt) {
 		const apps = new Map();
 		for (const record of this.effective()) {
@@ -101,7 +99,6 @@ export class History {
 		return doubtful;
 	}
 
-	// Asks for states that a later event corrected, so many and no more.
 	async settle(client, doubtful, knownAt, signal) {
 		const wanted = new Map(doubtful.slice(-REPAIRS_MOST).map((point) => [`${point.app} ${point.record.ms} ${knownAt ?? ""}`, point]));
 		const one = async ([key, { app, record }]) => {

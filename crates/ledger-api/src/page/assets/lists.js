@@ -95,7 +95,6 @@ function sortRows(rows, list, sort) {
 	return { rows: [...rows].sort(order), sorted: { name: column.name, down } };
 }
 
-// How many are on a list, up to so many.
 export async function counted(name, parameters, most) {
 	const { route, rows, asked } = LISTS[name];
 	return pages(route, { ...parameters, ...asked?.(parameters) }, rows, most);

@@ -21,7 +21,6 @@ const NAVIGATION = [["Start", []], ["Lists", ["list", "installations"]], ["What-
 let stop = () => {};
 let shown = 0;
 
-// What stands in the address, up to its first variable part.
 const VIEWS = {
 	"": () => startView(),
 	search: (_, parameters) => listView("search", parameters),

@@ -7,7 +7,7 @@ import { button, card, field, h, link, note, replace, select } from "./dom.js";
 import { recordHref, tenantHref } from "./route.js";
 import { hex } from "./merkle.js";
 import { iso } from "./time.js";
-import { freshnessNote, problemNote } from "./words.js";
+import { freshnessNote, policyOf, problemNote } from "./words.js";
 
 const SHOWN = 50, ASK_MS = 2000, ROUNDS = 300;
 const CLIENT = ["clientKey", "Client key", true], APP = ["appKey", "App key", true], REALM = ["realm", "Realm", true];
@@ -28,11 +28,10 @@ function fieldOf([name, label, required, words], value) {
 	return words ? h("label", label, select({ name }, words, value)) : field(label, name, value, { required });
 }
 
-// A native event, as POST /v1/commands takes it.
 function eventOf(given, id) {
 	const { mode, days, ...event } = Object.fromEntries([...given].filter(([, value]) => value !== ""));
 	for (const name of Object.keys(event)) if (/realm$/i.test(name)) event[name] = event[name].toUpperCase();
-	if (mode) event.policy = { mode, ...(mode === "days" && { days: Number(days) }), ...(mode === "subscription" && { graceDays: Number(days) }) };
+	if (mode) event.policy = policyOf(`${mode}:${days}`) ?? { mode, days };
 	if (event.type === "continued") event.evidence = "operator";
 	if (/^[A-Z]/.test(event.type)) Object.assign(event, { type: "override", action: event.type });
 	return { id, time: iso(Date.now()), ...event };

@@ -11,7 +11,6 @@ import { RULES, changeText, chip, eventTitle, freshnessNote, problemNote, source
 
 const SHOWN_ABOVE = new Set(["id", "type", "time", "clientKey", "appKey"]);
 
-// endpointRealm: Endpoint realm
 function inWords(name) {
 	return name.replace(/^./, (c) => c.toUpperCase()).replace(/[A-Z]/g, (c, at) => (at ? ` ${c.toLowerCase()}` : c));
 }

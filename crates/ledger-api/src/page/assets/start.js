@@ -25,7 +25,6 @@ async function countOf(name, parameters) {
 	return { count: rows.length + refused.length, more };
 }
 
-// [list, its name here, its filters]
 const COUNTS = [["installations", "Installations"], ["drift", "Drift"], ["split-brain", "Split brain"], ["windows", "Closing within 7 days", { within: 7 }], ["migrations", "Overdue migrations", { overdue: true }],
 	["anomalies", "Anomalies of the last week"], ["quarantine", "Refused messages"]];
 

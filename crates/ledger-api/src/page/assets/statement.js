@@ -22,7 +22,7 @@ const PAST = [
 function appSection(installation, lane, client) {
 	const { appKey, pinnedRealm } = installation;
 	const past = (made) => table(PAST, [...made.bars, ...made.gone].filter((bar) => bar.from < Date.now()).sort((a, b) => a.from - b.from), { caption: `Where ${appKey} was` });
-	return h("section.card", h("div.head", h("h2", appKey), chip(pinnedRealm, true)), installationFacts(installation, undefined, client), h("h3", "Where it was"),
+	return card([appKey, chip(pinnedRealm, true)], installationFacts(installation, undefined, client), h("h3", "Where it was"),
 		lane instanceof Error ? problemNote(lane) : lane && [lane.bars.some((bar) => bar.doubtful) && h("p.small", "Some of these were corrected by events that came later; the records tell which."), past(lane)]);
 }
 

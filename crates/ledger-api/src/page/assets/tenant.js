@@ -3,7 +3,7 @@
 import { ask, lines, path } from "./api.js";
 import { AsOf } from "./asof.js";
 import { Cards } from "./cards.js";
-import { button, downloadLines, h, link, note, replace } from "./dom.js";
+import { button, card, downloadLines, h, link, note, replace } from "./dom.js";
 import { History } from "./history.js";
 import { current, href, keep, recordHref, tenantHref } from "./route.js";
 import { VirtualTable } from "./table.js";
@@ -43,7 +43,6 @@ class TenantPage {
 		];
 	}
 
-	// What a record is shown by.
 	known() {
 		return { knownAt: this.asOf.parameters().knownAt };
 	}
@@ -52,10 +51,8 @@ class TenantPage {
 		const letters = h("ul.legend", { label: "Letters of the marks" }, LEGEND.map(([letter, name]) => h("li", h("b", letter), ` ${name}`)),
 			h("li", "hatched: a window in which it would come back"), h("li", "dotted: now"));
 		this.ofLog = [
-			h("section.card", { label: "Timeline" },
-				h("div.head", h("h2", "Timeline"), this.timeline.controls), this.timeline.element, this.timeline.hint, letters),
-			h("section.card", { label: "History" },
-				h("div.head", h("h2", "The same as a table"), this.count), this.rows.element)];
+			card(["Timeline", this.timeline.controls], this.timeline.element, this.timeline.hint, letters),
+			card(["The same as a table", this.count], this.rows.element)];
 		return [
 			h("div.head", h("h1", this.client), h("div", { class: "actions noprint" },
 				h("a.button", { href: href(["tenant", this.client, "statement"]) }, "Statement"),

@@ -89,7 +89,6 @@ export function when(given, short) {
 	return h("time", { datetime: iso(ms), title: `${iso(ms)} (UTC)` }, text);
 }
 
-// What is typed, as it is shown.
 export function fromInput(text) {
 	const clock = parse(`${text.trim().replace(" ", "T")}Z`);
 	return clock === undefined ? undefined : fromWall(clock);

@@ -12,7 +12,6 @@ const ROWS = { states: [26, 2, 22, 17.5], products: [18, 9, 5, 7], migrations: [
 const SMALLEST = 3, NARROW = 14, RUN = 72, CLOSEST = 10 * MINUTE, FRESH_MS = 4000, BUDGET_MS = 8;
 
 export class Timeline {
-	// `onRange` is told what is seen.
 	constructor(client, { onRange, parameters }) {
 		Object.assign(this, { client, onRange, parameters, lanes: [], groups: [], now: Date.now(), width: 0, left: 0 });
 		this.grid = s("g", { class: "axis", "aria-hidden": "true" });
@@ -304,13 +303,11 @@ function rowsOf({ bars, products, migrations, overrides }) {
 	return [["states", bars], ["products", products], ["migrations", migrations], ["overrides", overrides]].filter(([, pieces], at) => at < 2 || pieces.length);
 }
 
-// What a link that stands for more than one thing shows when it is opened.
 function zoomTo(from, to) {
 	const pad = Math.max((to - from) * 0.15, CLOSEST);
 	return { "data-from": from - pad, "data-to": to + pad };
 }
 
-// One hatched pattern for each colour.
 function hatches() {
 	return s("defs", {}, Array.from({ length: 13 }, (_, at) => s("pattern", { id: `hatch${at}`, width: 8, height: 8, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
 		s("rect", { class: "realm", colour: at, width: 3, height: 8 }))));

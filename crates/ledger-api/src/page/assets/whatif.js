@@ -5,18 +5,10 @@ import { card, fact, field, h, link, note, progress, replace, s, scrolled } from
 import { keep, recordHref } from "./route.js";
 import { VirtualTable, column, exportButtons, table } from "./table.js";
 import { when } from "./time.js";
-import { chip, freshnessNote, policyName, problemNote } from "./words.js";
+import { chip, freshnessNote, policyName, policyOf, problemNote } from "./words.js";
 
 const DIFFERENCES_MOST = 20_000;
-const OFFERED = [["descriptor", "the descriptor's own", { mode: "descriptor" }], ["off", "off", { mode: "off" }], ["days:7", "7 days", { mode: "days", days: 7 }], ["days:30", "30 days", { mode: "days", days: 30 }],
-	["indefinite", "without end", { mode: "indefinite" }], ["subscription:30", "subscription + 30 days", { mode: "subscription", graceDays: 30 }]];
-
-function policyOf(text) {
-	const offered = OFFERED.find(([key]) => key === text);
-	if (offered) return offered[2];
-	const days = Number(text.replace("days:", ""));
-	return Number.isInteger(days) && days > 0 ? { mode: "days", days } : undefined;
-}
+const OFFERED = ["descriptor", "off", "days:7", "days:30", "indefinite", "subscription:30"];
 
 const percent = (part, whole) => (whole ? ` (${Math.round((100 * part) / whole)} %)` : "");
 const number = { number: true };
@@ -34,7 +26,6 @@ function binName(bins, at) {
 	return bins[at].upToDays === undefined ? `over ${days(from)}` : `${days(from)} to ${days(bins[at].upToDays)}`;
 }
 
-// Bars with their counts; the table beside it has the same.
 function histogram({ bins }) {
 	const used = bins.slice(0, bins.findLastIndex((bin) => bin.count > 0) + 1), most = Math.max(...used.map((bin) => bin.count), 1);
 	const wide = 640 / Math.max(used.length, 6), high = 150;
@@ -69,8 +60,7 @@ function differencesCard(all, more) {
 	if (!all.length) return h("p.card", "No installation would be otherwise.");
 	const rows = new VirtualTable(DIFFERENCES, "Installations that differ");
 	rows.show(all);
-	return h("section.card", { label: "Differences" }, h("div.head", h("h2", `Installations that would be otherwise (${all.length.toLocaleString("en")}${more ? " and more" : ""})`),
-		h("div.actions", exportButtons("what-if", DIFFERENCES, () => all))), rows.element);
+	return card([`Installations that would be otherwise (${all.length.toLocaleString("en")}${more ? " and more" : ""})`, h("div.actions", exportButtons("what-if", DIFFERENCES, () => all))], rows.element);
 }
 
 async function run(asked, wait, signal) {
@@ -90,9 +80,9 @@ async function run(asked, wait, signal) {
 
 export function whatIfView(parameters) {
 	const abort = new AbortController(), chosen = (parameters.policies ?? "days:30,off").split(",");
-	const others = chosen.filter((key) => !OFFERED.some(([offered]) => offered === key)).map((key) => key.replace("days:", ""));
+	const others = chosen.filter((key) => !OFFERED.includes(key)).map((key) => key.replace("days:", ""));
 	const result = h("div"), wait = progress("Read so far");
-	const box = ([key, name]) => h("label.check", h("input", { type: "checkbox", name: "policy", value: key, checked: chosen.includes(key) }), name);
+	const box = (key) => h("label.check", h("input", { type: "checkbox", name: "policy", value: key, checked: chosen.includes(key) }), policyName(policyOf(key)));
 	const submit = async () => {
 		const given = new FormData(form), own = given.get("days").split(/[\s,]+/).filter(Boolean).map((count) => `days:${count}`);
 		const keys = [...given.getAll("policy"), ...own], policies = keys.map(policyOf);

@@ -35,12 +35,18 @@ export const PINNED_BY = {
 
 export const STATUS = { INSTALLED: "installed", UNINSTALLED: "uninstalled", NONE: "never seen as installed" };
 
+// "days:30", "subscription:7" or a mode alone, as the API has it; nothing, if it is none.
+export function policyOf(text) {
+	const [mode, count] = text.split(":"), number = Number(count), field = { days: "days", subscription: "graceDays" }[mode];
+	if (!field) return { mode };
+	return Number.isInteger(number) && number > 0 ? { mode, [field]: number } : undefined;
+}
+
 export function policyName(policy) {
-	if (!policy) return "unknown";
-	if (typeof policy === "string") return policy;
-	if (policy.mode === "days") return `${policy.days} days`;
-	if (policy.mode === "subscription") return `subscription + ${policy.graceDays} days`;
-	return policy.mode === "descriptor" ? "descriptor's own" : policy.mode;
+	const { mode, days, graceDays } = policy ?? { mode: "unknown" };
+	if (mode === "days") return `${days} days`;
+	if (mode === "subscription") return `subscription + ${graceDays} days`;
+	return { descriptor: "descriptor's own", indefinite: "without end" }[mode] ?? mode ?? policy;
 }
 
 // "open, 3 d left, until 2026-…", at the instant of the answer; a state in a record has no such instant.
@@ -59,7 +65,6 @@ export function eventTitle({ type, action, state, realm, targetRealm, productRea
 	return to ? `${type} ${type === "installed" ? "at" : "to"} ${to}` : type;
 }
 
-// What a change says, in short: only what differs from before.
 export function changeText({ before, after, decision, anomalies, correction }) {
 	const { status, window, migration, override, pinnedRealm = "unknown", productRealm = "unknown", dataRealm = "unknown" } = after;
 	const differs = (...names) => names.some((name) => JSON.stringify(before?.[name]) !== JSON.stringify(after[name]));
