@@ -88,6 +88,7 @@ fn page_answers_each_of_its_points_to_mouse_keyboard_and_screen_reader() {
     let world = World::start();
     world.send(&history::apps());
     world.send(&history::small_tenants());
+    world.send(&history::moved_site());
     world.send(&history::late_tenant()[..2]);
     // What is known before and after has to have two times.
     thread::sleep(Duration::from_millis(50));

@@ -34,10 +34,10 @@ class TenantPage {
 		const number = (record) => link(recordHref(this.client, record.seq, this.known()), `${record.seq}`);
 		const change = (record) => (record.changes ?? []).map((one) => changeText(one)).join("; ") || "nothing";
 		return [
-			{ name: "Record", width: "5rem", cell: number },
+			{ name: "Record", width: "4.5rem", cell: number },
 			{ name: "Happened", width: "11.5rem", cell: ({ event }) => event && when(event.time) },
-			{ name: "App", width: "13rem", cell: ({ event }) => (event ? (event.appKey ?? "all apps") : h("i.soft", "not granted")) },
-			{ name: "Event", width: "13rem", cell: ({ event, overtaken }) => event && [eventTitle(event), overtaken && [" ", tag("late", "warn")]] },
+			{ name: "App", width: "12.5rem", cell: ({ event }) => (event ? (event.appKey ?? "all apps") : h("i.soft", "not granted")) },
+			{ name: "Event", width: "13.5rem", cell: ({ event, overtaken }) => event && [eventTitle(event), overtaken && [" ", tag("late", "warn")]] },
 			{ name: "What it changed", cell: (record) => record.event && h("span", { title: change(record) }, change(record)) },
 			{ name: "Recorded", width: "11.5rem", cell: ({ recordedAt }) => recordedAt && when(recordedAt) },
 		];

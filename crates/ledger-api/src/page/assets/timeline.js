@@ -236,7 +236,7 @@ export class Timeline {
 
 	overrides(piece) {
 		const text = `override → ${piece.realm}`;
-		return { name: `${text}, ${this.span(piece)}`, texts: [text], words: "rowname", kind: "span override" };
+		return { name: `${text}, ${this.span(piece)}`, texts: [text, `→ ${piece.realm}`], words: "rowname", kind: "span override" };
 	}
 
 	tell(link) {

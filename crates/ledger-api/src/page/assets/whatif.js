@@ -47,13 +47,13 @@ function gapsCard({ gaps }) {
 
 const outcome = ({ pinnedRealm, rule }) => [chip(pinnedRealm), ` ${rule ?? ""}`];
 const DIFFERENCES = [
-	column("Client key", (one) => one.clientKey, (one) => link(recordHref(one.clientKey, one.seq), one.clientKey)),
-	column("App", (one) => one.appKey),
-	column("When", (one) => one.at, (one) => when(one.at, true), { width: "11rem" }),
-	column("Policy", (one) => policyName(one.policy), undefined, { width: "9rem" }),
+	column("Client key", (one) => one.clientKey, (one) => link(recordHref(one.clientKey, one.seq), one.clientKey), { width: "11rem" }),
+	column("App", (one) => one.appKey, undefined, { width: "12.5rem" }),
+	column("When", (one) => one.at, (one) => when(one.at, true), { width: "9.5rem" }),
+	column("Policy", (one) => policyName(one.policy), undefined, { width: "6rem" }),
 	column("What is", (one) => one.actual.pinnedRealm, (one) => outcome(one.actual)),
 	column("What would be", (one) => one.supposed.pinnedRealm, (one) => outcome(one.supposed)),
-	column("Differs in", (one) => one.differs.join(", ")),
+	column("Differs in", (one) => one.differs.join(", "), undefined, { width: "7rem" }),
 ];
 
 function differencesCard(all, more) {
