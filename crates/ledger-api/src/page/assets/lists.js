@@ -95,27 +95,21 @@ function sortRows(rows, list, sort) {
 	return { rows: [...rows].sort(order), sorted: { name: column.name, down } };
 }
 
-export async function counted(name, parameters, most) {
+export async function loaded(name, { sort, ...given }) {
 	const { route, rows, asked } = LISTS[name];
-	return pages(route, { ...parameters, ...asked?.(parameters) }, rows, most);
+	return pages(route, { ...given, ...asked?.(given) }, rows, MOST);
 }
 
 export async function listView(name, parameters) {
 	const list = LISTS[name];
 	if (!list) throw new Error("there is no such list");
-	const { sort, ...given } = parameters;
-	const asked = { ...given, ...list.asked?.(given) };
-	const body = h("div.card"), all = [];
-	let cursor, sorting = sort, drawn = DRAWN, refused = [], answer;
-	// A page can be empty and not the last.
+	const body = h("div.card"), all = [], refused = [];
+	let cursor, sorting = parameters.sort, drawn = DRAWN, answer;
 	const load = async () => {
-		const before = all.length;
-		do {
-			answer = await ask(list.route, { ...asked, cursor, limit: MOST });
-			all.push(...list.rows(answer));
-			refused = refused.concat(answer.refused ?? []);
-			cursor = answer.nextCursor;
-		} while (cursor && all.length === before);
+		const page = await loaded(name, { ...parameters, cursor });
+		all.push(...page.rows);
+		refused.push(...page.refused);
+		({ cursor, answer } = page);
 	};
 	const more = async () => {
 		drawn += DRAWN;
@@ -142,15 +136,15 @@ export async function listView(name, parameters) {
 			list.note?.(answer), (drawn < rows.length || cursor) && h("p", button("Show more", more)));
 	};
 	try {
-		if (list.filters || given.q) {
+		if (list.filters || parameters.q) {
 			await load();
 			draw();
 		}
 	} catch (failed) {
 		if (failed.status === 401) throw failed;
-		replace(body, name === "search" && failed.code === "no-such-route" ? await exactly(given.q) : problemNote(failed));
+		replace(body, name === "search" && failed.code === "no-such-route" ? await exactly(parameters.q) : problemNote(failed));
 	}
-	const element = [list.filters && navigation(name), h("h1", list.title), list.about && h("p.soft", list.about), list.form?.(given) ?? filterForm(name, list, parameters), body];
+	const element = [list.filters && navigation(name), h("h1", list.title), list.about && h("p.soft", list.about), list.form?.(parameters) ?? filterForm(name, list, parameters), body];
 	return { title: list.title, element };
 }
 

@@ -65,15 +65,18 @@ class TenantPage {
 		];
 	}
 
-	// One question at a time; what was moved to meanwhile is asked next.
-	async moved() {
-		this.drawLanes();
+	// Asks first and draws while the answer is on its way.
+	moved() {
 		this.isStale = true;
-		if (this.asking) return;
+		if (!this.asking) this.follow();
+		this.drawLanes();
+	}
+
+	// One question at a time; what was moved to meanwhile is asked next.
+	async follow() {
 		this.asking = true;
-		while (this.isStale) {
+		while (this.isStale && !this.abort.signal.aborted) {
 			this.isStale = false;
-			if (this.abort.signal.aborted) return;
 			keep(this.asOf.parameters());
 			await this.loadState();
 		}
