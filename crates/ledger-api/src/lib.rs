@@ -12,6 +12,7 @@
 //! - [`fn@serve`] opens both on one listener.
 //! - [`backup`](mod@backup): what a backup of a running server is asked with, and answers.
 //! - `page` is what a browser is given under `/`; it asks the routes of [`http`] and nothing else.
+//! - [`command`] takes an operator's event to the topic, and tells what it would change.
 //! - [`problem`] has every code that stands in place of an answer.
 //! - [`limits`] has every bound.
 //!
@@ -32,6 +33,7 @@ pub mod access;
 pub mod backup;
 pub mod decisions;
 mod grpc;
+pub mod command;
 pub mod http;
 pub mod ledger;
 pub mod limits;

@@ -47,6 +47,7 @@ pub use list::{InstallationList, InstallationsQuery, MigrationsQuery};
 pub use log::{LogPage, LogQuery, Logged};
 pub use parameters::request;
 pub(crate) use parameters::{read, read_pairs};
+pub(crate) use preview::shard_of_app;
 pub use preview::{PreviewAnswer, PreviewQuery};
 pub(crate) use problem::Problem;
 pub use problem::ProblemJson;

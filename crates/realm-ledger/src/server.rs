@@ -31,6 +31,7 @@ use tracing::{error, info, warn};
 
 use crate::background::Background;
 use crate::backups::ServerBackups;
+use crate::commands::LifecycleTopic;
 use crate::config::Config;
 use crate::evidence::EvidenceThreads;
 use crate::{Exit, Failure, allocator, app_copies, descriptors, memory, sampling, secret, telemetry};

@@ -17,6 +17,8 @@
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/proof` | `appKey` `pinned` `topic` `partition` | a bundle (`application/x-ndjson`), for `verify --bundle` |
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
+//! | `POST /v1/commands` | `dryRun`; body: one native event | `{id, records, pending?}`, 201 when nothing is pending, else 202; with `dryRun` `{id, event, before, after, changes, changed, refused?, freshness}` |
+//! | `GET /v1/commands/{id}` | `clientKey`, or `appKey` for an event of a whole app | `{id, records, pending?}` |
 //! | `POST /v1/backups` | body: nothing, or `{"keep": 7}` | lines: `{"progress": …}` now and then, then `{"backup": …}` |
 //! | `GET /`, `GET /page/{file}` | | the page, where `http.page` is on; it asks the routes above |
 //! | `GET /livez` | | the process answers |
@@ -45,6 +47,9 @@
 //! then, `{"difference": …}` where asked for, `{"report": …}` for each policy, and the last line as above.
 //! `GET /v1/replay` always is one, of `{"step": …}`.
 //! Without that `Accept` what-if has to be answered within the time of any question, and refuses to list differences.
+//!
+//! `POST /v1/commands` publishes an event to the topic and waits ten seconds until it is recorded. The id makes it
+//! idempotent. Types: see [`crate::command::COMMAND_TYPES`].
 //!
 //! `POST /v1/backups` makes a backup on the machine of the server, where its configuration says. A client that goes away
 //! ends it; what was not finished counts for nothing.
@@ -93,6 +98,7 @@
 mod ask;
 mod backups;
 mod body;
+mod commands;
 mod connection;
 mod converse;
 mod decisions;
@@ -182,6 +188,7 @@ pub struct Api {
     access: Arc<Access>,
     metrics: RenderMetrics,
     backups: Option<Arc<dyn MakeBackup>>,
+    commands: Option<Arc<dyn CommandTopic>>,
     clock: fn() -> Timestamp,
     places: Places,
     readers: ReaderThreads,
@@ -204,6 +211,7 @@ impl Api {
             access: Arc::default(),
             metrics,
             backups: None,
+            commands: None,
             clock: system_clock,
             places,
             readers,
@@ -224,6 +232,12 @@ impl Api {
     #[must_use]
     pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
         Self { deadlines, ..self }
+    }
+
+    /// Takes commands to this topic.
+    #[must_use]
+    pub fn with_commands(self, commands: Option<Arc<dyn CommandTopic>>) -> Self {
+        Self { commands, ..self }
     }
 
     /// Makes backups this way.
@@ -318,6 +332,8 @@ impl Api {
             .route(ProofQuery::ROUTE, get(routes::get::<ProofQuery>))
             .route(ReplayQuery::ROUTE, get(routes::get::<ReplayQuery>))
             .route(WhatIfQuery::ROUTE, post(routes::what_if))
+            .route(commands::ROUTE, post(commands::submit))
+            .route(commands::STATUS_ROUTE, get(commands::status))
             .route(backups::ROUTE, post(backups::make))
             .route("/livez", get(health::livez))
             .route("/readyz", get(health::readyz))

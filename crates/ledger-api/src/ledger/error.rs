@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::ids::{AppKey, ClientKey, EventId};
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
 use ledger_store::{Halted, HistoryError, ProveError, ReadError, ShardId, StopCode, WaitError};
@@ -43,6 +43,12 @@ pub enum QueryError {
         shard: ShardId,
         /// The item's number there.
         seq: u64,
+    },
+    /// Nothing with this id is recorded there.
+    #[error("no record of an event {id} is there; one that was just published comes within seconds")]
+    UnknownCommand {
+        /// The id of the event.
+        id: EventId,
     },
     /// The tenant's events are in more than one partition: none of them has the whole history.
     #[error(
@@ -185,6 +191,7 @@ impl QueryError {
             | Self::UnknownInstallation { .. }
             | Self::UnknownApp { .. }
             | Self::UnknownShard { .. }
+            | Self::UnknownCommand { .. }
             | Self::UnknownItem { .. } => (Kind::NotFound, None),
             Self::TenantInTwoPartitions { .. } => (Kind::TenantInTwoPartitions, None),
             Self::NotReady(_) => (Kind::NotReady, None),

@@ -29,8 +29,8 @@ use super::problem::Problem;
 use super::{Question, Request};
 use crate::problem::ProblemKind;
 
-/// Reads a question from the named parts of its path and its query string.
-pub(crate) fn read<Q: Question>(path: Vec<(String, String)>, query: &str) -> Result<Q, Problem> {
+/// Reads a question, or what else a route takes, from the named parts of its path and its query string.
+pub(crate) fn read<Q: de::DeserializeOwned>(path: Vec<(String, String)>, query: &str) -> Result<Q, Problem> {
     let malformed =
         |error| Problem::new(ProblemKind::InvalidParameter, format!("the query cannot be read: {error}"));
     read_pairs(path, serde_urlencoded::from_str(query).map_err(malformed)?)

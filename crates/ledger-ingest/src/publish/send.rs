@@ -71,9 +71,29 @@ impl Sender {
     pub fn send(&mut self, line: &[u8]) -> Result<u32, PublishError> {
         let message = Message { key: None, value: Some(line), headers: &[], timestamp: None };
         match decode::decode(&message)? {
-            Decoded::Event(Incoming { event, .. }) => self.place(Some(&event), &to_native_json(&event)),
-            Decoded::Tick => self.place(None, &tick_alone(line)),
+            Decoded::Event(Incoming { event, .. }) => Ok(count(&self.send_event(&event)?)),
+            Decoded::Tick => self.send_everywhere(&tick_alone(line)),
         }
+    }
+
+    /// Sends an event that was read and checked already. Returns the partitions that it goes to.
+    pub fn send_event(&mut self, event: &Event) -> Result<Vec<u32>, PublishError> {
+        let partitions = self.places_of(event)?;
+        let key = event.client().map(ledger_core::ids::ClientKey::as_str);
+        let key = key.or_else(|| event.app().map(ledger_core::ids::AppKey::as_str));
+        let value = to_native_json(event);
+        for partition in &partitions {
+            self.send_to(Some(*partition), key, &value)?;
+        }
+        Ok(partitions)
+    }
+
+    /// Where an event belongs: one of a whole app in every partition.
+    fn places_of(&mut self, event: &Event) -> Result<Vec<u32>, PublishError> {
+        Ok(match event.client() {
+            Some(client) => vec![self.partition_of(client.as_bytes())?],
+            None => (0..self.partitions).collect(),
+        })
     }
 
     /// Sends one copy of an app-level event, to a partition that lacks it.
@@ -85,7 +105,7 @@ impl Sender {
     /// Sends a tick to every partition: what is unsealed there is sealed. Returns how many messages that made.
     pub fn send_tick(&mut self, now: Timestamp) -> Result<u32, PublishError> {
         let time = format_instant(now);
-        self.place(None, format!(r#"{{"id":"tick-{time}","type":"tick","time":"{time}"}}"#).as_bytes())
+        self.send_everywhere(format!(r#"{{"id":"tick-{time}","type":"tick","time":"{time}"}}"#).as_bytes())
     }
 
     /// Sends bytes as they are, with this key: for messages that no decoder would take, such as the
@@ -130,15 +150,9 @@ impl Sender {
         }
     }
 
-    fn place(&mut self, event: Option<&Event>, value: &[u8]) -> Result<u32, PublishError> {
-        if let Some(client) = event.and_then(Event::client) {
-            let partition = self.partition_of(client.as_bytes())?;
-            self.send_to(Some(partition), Some(client.as_str()), value)?;
-            return Ok(1);
-        }
-        let key = event.and_then(Event::app).map(ledger_core::ids::AppKey::as_str);
+    fn send_everywhere(&mut self, value: &[u8]) -> Result<u32, PublishError> {
         for partition in 0..self.partitions {
-            self.send_to(Some(partition), key, value)?;
+            self.send_to(Some(partition), None, value)?;
         }
         Ok(self.partitions)
     }
@@ -162,6 +176,10 @@ impl Sender {
         }
         Ok(())
     }
+}
+
+fn count(partitions: &[u32]) -> u32 {
+    u32::try_from(partitions.len()).unwrap_or(u32::MAX)
 }
 
 /// A tick as far as the ledger reads it.

@@ -30,6 +30,20 @@ pub struct QueryTarget {
     pub token_file: Option<PathBuf>,
 }
 
+/// `submit`
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// One native event as JSON; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The running server
+    #[arg(long, value_name = "URL", value_parser = parse::url)]
+    pub url: String,
+    /// Publish nothing: show what it would change
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// As of when, for all tenants.
 #[derive(Debug, Clone, Default, Args)]
 pub struct AsOfArgs {
