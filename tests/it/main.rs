@@ -8,8 +8,8 @@
 mod backups;
 mod checkpoint_topic;
 mod checkpoints;
-mod decisions;
 mod commands;
+mod decisions;
 mod endurance;
 mod fenced;
 mod foreign;

@@ -9,6 +9,7 @@
 
 mod as_of;
 mod checkpoints;
+mod command;
 mod corrections;
 mod cursor;
 mod decisions;
@@ -36,6 +37,7 @@ use serde_json::value::RawValue;
 
 pub use as_of::{AsOf, AsOfAll};
 pub use checkpoints::{CheckpointJson, CheckpointList, CheckpointsQuery};
+pub use command::CommandQuery;
 pub use corrections::{CorrectedAnswer, CorrectionsPage, CorrectionsQuery};
 pub(crate) use cursor::refuse_no_items;
 pub use cursor::{Cursor, InvalidCursor, Page};
@@ -60,6 +62,7 @@ pub use tenant::{InstallationAnswer, InstallationQuery, TenantAnswer, TenantQuer
 pub use whatif::{WhatIfAnswer, WhatIfQuery};
 
 use crate::access::AccessScope;
+use crate::command::CommandAnswer;
 use crate::ledger::{Ledger, QueryError, Reading};
 use crate::limits::POSITION_WAIT;
 
@@ -280,6 +283,9 @@ questions! {
     /// Records once more, with what was believed after each.
     Replay(ReplayQuery): Audit "Replay", "/v1/replay", |query| query.shards(),
         ReplayAnswer, ReadLine;
+    /// What became of a command.
+    Command(CommandQuery): Operate "GetCommand", "/v1/commands/{id}", |_query| Scope::One,
+        CommandAnswer, CommandAnswer;
 }
 
 impl Ledger {

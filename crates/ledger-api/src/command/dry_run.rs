@@ -10,13 +10,13 @@ use ledger_core::time::Timestamp;
 use ledger_core::timeline::{AppTimeline, AppTimelines};
 use ledger_record::json;
 use ledger_record::rows::TenantRow;
-use ledger_store::{KnowledgeCut, List};
+use ledger_store::{KnowledgeCut, List, TornTenant};
 use serde::Serialize;
 
-use super::Command;
+use super::{Command, CommandError, RecordPlace, find};
 use crate::ledger::{
     FreshnessJson, InstallationState, Ledger, Located, QueryError, Reading, RefusedTenant, ShardSnapshot,
-    locate,
+    locate, row_serves,
 };
 use crate::limits::{INDEX_ENTRIES_AT_A_TIME, LIST_MAX};
 use crate::query::shard_of_app;
@@ -37,6 +37,9 @@ pub struct DryRun {
     pub changes: Vec<ChangedInstallation>,
     /// How many there are.
     pub changed: u64,
+    /// Where the event is recorded already: so it would change nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<RecordPlace>,
     /// Tenants that are left out, as no shard has their whole history.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedTenant>,
@@ -66,9 +69,12 @@ struct Side {
 }
 
 impl Side {
+    fn new(entries: &[Entry<'_>], apps: &AppTimelines, seq: u64, at: Timestamp) -> Self {
+        Self { tenant: Tenant::as_of(entries, apps, at), apps: apps.clone(), seq }
+    }
+
     fn states(&self, client: &ClientKey, at: Timestamp) -> Vec<InstallationState> {
-        let shown = self.tenant.installations.iter().map(|(app, _)| self.state(client, app, at));
-        shown.flatten().collect()
+        self.tenant.installations.keys().filter_map(|app| self.state(client, app, at)).collect()
     }
 
     fn state(&self, client: &ClientKey, app: &AppKey, at: Timestamp) -> Option<InstallationState> {
@@ -86,10 +92,14 @@ impl Side {
 
 impl Ledger {
     /// Folds a command in and compares. Nothing is recorded.
-    pub fn dry_run(&self, command: &Command, now: Timestamp) -> Result<DryRun, QueryError> {
+    pub fn dry_run(&self, command: &Command, now: Timestamp) -> Result<DryRun, CommandError> {
+        if !command.is_granted(&self.grants) {
+            return Err(CommandError::NotGranted);
+        }
         let event = command.event();
         let handles = self.shards.all();
         let reading = Reading::new(self, &handles, now);
+        let recorded = find::recorded(&reading, event)?;
         let mut run = DryRun {
             id: event.id.as_str().to_owned(),
             event: event.clone(),
@@ -97,6 +107,7 @@ impl Ledger {
             after: Vec::new(),
             changes: Vec::new(),
             changed: 0,
+            records: recorded.into_values().collect(),
             refused: Vec::new(),
             freshness: Vec::new(),
         };
@@ -137,10 +148,16 @@ impl DryRun {
             apps.share(app.clone(), reading.timeline(shard, app, KnowledgeCut::Open)?);
         }
         let mut entries = entries_of.as_ref().map(|history| history.entries()).unwrap_or_default();
-        let seq = entries_of.as_ref().map_or(0, |history| history.seq());
-        let before = Side { tenant: Tenant::as_of(&entries, &apps, at), apps: apps.clone(), seq };
-        entries.push(Entry { seq: seq + 1, event });
-        let after = Side { tenant: Tenant::as_of(&entries, &apps, at), apps, seq: seq + 1 };
+        let mut seq = entries_of.as_ref().map_or(0, |history| history.seq());
+        let mut before = Side::new(&entries, &apps, seq, at);
+        if self.records.is_empty() {
+            seq += 1;
+            entries.push(Entry { seq, event });
+        }
+        let mut after = Side::new(&entries, &apps, seq, at);
+        for side in [&mut before, &mut after] {
+            reading.ledger.grants.retain_in(&mut side.tenant);
+        }
         self.compare(client, &before, &after, None, at)?;
         (self.before, self.after) = (before.states(client, at), after.states(client, at));
         self.freshness = match &located {
@@ -158,8 +175,15 @@ impl DryRun {
         at: Timestamp,
     ) -> Result<(), QueryError> {
         reading.some_partition_is_known()?;
+        self.freshness = reading.freshness();
         let mut torn = BTreeSet::new();
-        for shard in &reading.shards {
+        let has_it = |shard: &&ShardSnapshot<'_>| {
+            self.records
+                .iter()
+                .any(|place| (&place.topic, place.partition) == (&shard.id.topic, shard.id.partition))
+        };
+        let lacking: Vec<_> = reading.shards.iter().filter(|shard| !has_it(shard)).collect();
+        for shard in lacking {
             let before = reading.timeline(shard, app, KnowledgeCut::Open)?;
             let mut after = AppTimeline::clone(&before);
             after.insert(event.time, event.id.clone(), fact);
@@ -185,9 +209,8 @@ impl DryRun {
         }
         for client in torn {
             let shards = reading.ledger.shards.torn()?.shards_of(&client).unwrap_or_default();
-            self.refused.push(RefusedTenant::from(&ledger_store::TornTenant { client, shards }));
+            self.refused.push(RefusedTenant::from(&TornTenant { client, shards }));
         }
-        self.freshness = reading.freshness();
         Ok(())
     }
 
@@ -206,12 +229,12 @@ impl DryRun {
             apps.share(app.clone(), Arc::clone(timeline));
             apps
         };
-        let (one, other) = if tenant.looked_up_since(app, since) {
+        let (one, other) = if tenant.looked_up_since(app, since) || !row_serves(&tenant, at) {
             let history = reading.history(shard, client, KnowledgeCut::Open)?;
             let side = |timeline: &Arc<AppTimeline>| {
                 let mut apps = history.apps.clone();
                 apps.share(app.clone(), Arc::clone(timeline));
-                Side { tenant: Tenant::as_of(&history.entries(), &apps, at), apps, seq }
+                Side::new(&history.entries(), &apps, seq, at)
             };
             (side(before), side(after))
         } else {

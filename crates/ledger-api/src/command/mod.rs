@@ -2,23 +2,28 @@
 //!
 //! ```text
 //! text ─► Command::read ─┬─ dry run ─► folded in beside the ledger: what would change       dry_run
-//!   actor, type, checks  └─ submit ──► published to the topic ─► ingestion records it
+//!   actor, type, checks  └─ submit ──► published by the sink ─► ingestion records it        submit
 //!                                                └─► looked for in the shards, for a while    find
 //! ```
 //!
-//! In: the text of a native event, who sends it, and the topic as the program hands it in ([`CommandTopic`]): this crate
-//! knows no Kafka. Out: the records that the event became, or what it would change. Nothing here writes to a shard.
+//! In: the text of a native event, who sends it, and [`Commands`] as the program hands them in: the decoder of ingestion and
+//! a [`CommandSink`], since this crate knows no Kafka. Out: the records that the event became, or what it would change.
+//! Nothing here writes to a shard.
 //!
 //! The id makes a command idempotent: one that is recorded already is answered with its records and not published again,
-//! and the same id with other content is refused before it is published.
+//! and the same id with other content is refused before it is published. A tenant that is recorded is sent to where it
+//! is; only the place of a new one is computed.
 
 mod dry_run;
 mod find;
+mod submit;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-use ledger_core::event::Event;
-use ledger_core::ids::{AppKey, ClientKey, EventId};
+use ledger_core::event::{Body, Event, InstallationFact};
+use ledger_core::ids::AppKey;
 use ledger_core::limits::FUTURE_MAX_MS;
 use ledger_core::time::Timestamp;
 use ledger_record::json;
@@ -28,8 +33,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use dry_run::{ChangedInstallation, DryRun};
+pub(crate) use find::{places_of, probes};
 
-use crate::ledger::QueryError;
+use crate::access::Grants;
+use crate::ledger::{FreshnessJson, QueryError};
 
 /// The types of event that a command may have.
 pub const COMMAND_TYPES: [&str; 9] = [
@@ -44,14 +51,34 @@ pub const COMMAND_TYPES: [&str; 9] = [
     "migrated",
 ];
 
-/// The lifecycle topic, as the program knows it.
-pub trait CommandTopic: Send + Sync {
-    /// Reads and checks an event as ingestion does.
-    fn read(&self, text: &[u8]) -> Result<Event, Rejection>;
+/// Where commands go.
+pub trait CommandSink: Send + Sync {
+    /// Publishes an event and returns once it is durable there: the shards that record it. An event of a whole app goes to
+    /// every partition; one of a tenant that a shard has already to that shard.
+    fn publish(&self, event: &Event, known: Option<&ShardId>) -> Result<Vec<ShardId>, NotPublished>;
+}
 
-    /// Publishes an event where its producers would, to every partition if it is of a whole app. Returns once the brokers
-    /// acknowledged it: the shards that it goes to.
-    fn publish(&self, event: &Event) -> Result<Vec<ShardId>, String>;
+/// Why a command was not published, and what can be done about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotPublished(pub String);
+
+/// Reads and checks a native event as ingestion does.
+pub type DecodeEvent = fn(&[u8]) -> Result<Event, Rejection>;
+
+/// How a server takes commands.
+#[derive(Clone)]
+pub struct Commands {
+    /// The decoder of ingestion.
+    pub decode: DecodeEvent,
+    /// Where they go.
+    pub sink: Arc<dyn CommandSink>,
+}
+
+impl fmt::Debug for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commands").finish_non_exhaustive()
+    }
 }
 
 /// An event that may be published.
@@ -72,17 +99,22 @@ pub enum CommandError {
     /// Ingestion would refuse it.
     #[error(transparent)]
     Refused(#[from] Rejection),
+    /// Who sends it is granted some apps, and it is not about one of them.
+    #[error("nothing is there under these keys that these credentials may command")]
+    NotGranted,
     /// The id is recorded with other content.
-    #[error("the id is recorded with other content, in {shard} as seq {seq}")]
+    #[error(
+        "the id is recorded with other content, in {shard} as seq {seq}; take another id for another command"
+    )]
     Conflict {
         /// Where.
         shard: ShardId,
         /// As which record of its stream.
         seq: u64,
     },
-    /// The topic did not take it.
-    #[error("it was not published: {0}")]
-    NotPublished(String),
+    /// The sink did not take it.
+    #[error("{0}; the same command with the same id can be sent again")]
+    NotPublished(#[from] NotPublished),
     /// The ledger could not be asked.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -113,15 +145,9 @@ pub struct CommandAnswer {
     /// Shards (`topic/partition`) that it goes to and that have no record of it yet, as far as is seen here.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub pending: Vec<String>,
-}
-
-/// Whose records are looked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommandSubject {
-    /// A tenant's.
-    Tenant(ClientKey),
-    /// A whole app's.
-    App(AppKey),
+    /// Of every shard; not with a command that was just sent.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub freshness: Vec<FreshnessJson>,
 }
 
 impl Command {
@@ -129,13 +155,13 @@ impl Command {
     pub fn read(
         text: &[u8],
         principal: Option<&str>,
-        topic: &dyn CommandTopic,
+        decode: DecodeEvent,
         now: Timestamp,
     ) -> Result<Self, CommandError> {
         // Of members with the same name the last one counts, as in ingestion.
         let mut members: BTreeMap<String, Box<RawValue>> =
             serde_json::from_slice(text).map_err(CommandError::NoObject)?;
-        if members.contains_key("specversion") {
+        if members.get("specversion").is_some_and(|version| version.get() != "null") {
             let detail = "expected a native event: in a CloudEvent the actor would be overlooked".to_owned();
             let path = Some("specversion".to_owned());
             return Err(Rejection { reason: Reason::InvalidField, path, detail }.into());
@@ -147,9 +173,9 @@ impl Command {
                 let actor = json::to_string(&recorded_actor(principal, given.as_deref()));
                 let raw = actor.and_then(RawValue::from_string).map_err(CommandError::NoObject)?;
                 members.insert("actor".to_owned(), raw);
-                topic.read(object(&members).map_err(CommandError::NoObject)?.as_bytes())?
+                decode(object(&members).map_err(CommandError::NoObject)?.as_bytes())?
             }
-            None => topic.read(text)?,
+            None => decode(text)?,
         };
         if !COMMAND_TYPES.contains(&event.type_name()) {
             return Err(CommandError::NotACommand);
@@ -167,10 +193,17 @@ impl Command {
         &self.event
     }
 
-    /// Its id.
+    /// Whether someone with these grants may send it: it is about granted apps alone, and not about a whole tenant unless
+    /// all are granted.
     #[must_use]
-    pub fn id(&self) -> &EventId {
-        &self.event.id
+    pub fn is_granted(&self, grants: &Grants) -> bool {
+        let linked: Option<&AppKey> = match &self.event.body {
+            Body::Installation { fact: InstallationFact::Continued { from, .. }, .. } => Some(&from.app),
+            Body::Installation { fact: InstallationFact::Superseded { to, .. }, .. } => Some(&to.app),
+            _ => None,
+        };
+        grants.apps().is_none()
+            || self.event.app().is_some_and(|app| grants.has(app)) && linked.is_none_or(|app| grants.has(app))
     }
 }
 

@@ -1,25 +1,23 @@
-//! `POST /v1/commands` and what became of one: [`crate::command`].
+//! `POST /v1/commands`: [`crate::command`] for whoever sends one, over any protocol.
 
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use ledger_core::ids::{AppKey, ClientKey, EventId};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use tokio::time::Instant;
 
+use super::ask::{self, AnswerForm};
+use super::gate::{ActionSubject, Caller};
 use super::places::Cost;
-use super::{Api, ask, body};
-use crate::command::{Command, CommandAnswer, CommandError, CommandSubject};
+use super::{Api, body};
+use crate::action::SUBMIT;
+use crate::command::{Command, CommandAnswer, CommandError, Commands, DryRun};
 use crate::limits::COMMAND_WAIT;
 use crate::problem::ProblemKind;
 use crate::query::{Problem, read};
 
-/// The route of those that are sent. Its scope is `operate`.
-pub(super) const ROUTE: &str = "/v1/commands";
-
-/// The route of one that was sent. Its scope is `operate`.
-pub(super) const STATUS_ROUTE: &str = "/v1/commands/{id}";
+const JSON: &str = "application/json";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,91 +25,94 @@ struct SubmitParameters {
     dry_run: Option<bool>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StatusParameters {
-    id: String,
-    client_key: Option<String>,
-    app_key: Option<String>,
+/// What came of a command.
+pub(crate) enum Submitted {
+    /// It was published; what is pending is named.
+    Sent(CommandAnswer),
+    /// It would change that.
+    Dry(DryRun),
 }
 
-pub(super) async fn submit(State(api): State<Api>, uri: Uri, sent: Body) -> Result<Response, Problem> {
-    // No principal is known yet: the actor is whom the event names.
-    api.submit_as(None, &uri, sent).await
-}
-
-pub(super) async fn status(
+pub(super) async fn submit(
     State(api): State<Api>,
-    path: Result<Path<Vec<(String, String)>>, PathRejection>,
+    caller: Caller,
     uri: Uri,
+    headers: HeaderMap,
+    sent: Body,
 ) -> Result<Response, Problem> {
-    let Path(path) = path.map_err(|error| Problem::new(ProblemKind::InvalidKey, error.to_string()))?;
-    let StatusParameters { id, client_key, app_key } = read(path, uri.query().unwrap_or_default())?;
-    let id =
-        EventId::new(id).map_err(|error| Problem::with(ProblemKind::InvalidKey, "id", error.to_string()))?;
-    let subject = match (client_key, app_key) {
-        (Some(client), None) => ClientKey::new(client)
-            .map(CommandSubject::Tenant)
-            .map_err(|error| parameter("clientKey", error.to_string()))?,
-        (None, Some(app)) => AppKey::new(app)
-            .map(CommandSubject::App)
-            .map_err(|error| parameter("appKey", error.to_string()))?,
-        (Some(_), Some(_)) | (None, None) => {
-            let expected = "expected either clientKey or, for an event of a whole app, appKey";
-            return Err(parameter("clientKey", expected.to_owned()));
+    let SubmitParameters { dry_run } = read(Vec::new(), uri.query().unwrap_or_default())?;
+    check_content_type(&headers)?;
+    let text = body::read(sent).await?;
+    let write = |api: &Api, submitted: &Submitted| -> Result<Response, Problem> {
+        match submitted {
+            Submitted::Dry(run) => Ok(ask::respond(api.write(run, AnswerForm::Json)?)),
+            Submitted::Sent(answer) => {
+                let is_whole = answer.pending.is_empty();
+                let status = if is_whole { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+                Ok((status, ask::respond(api.write(answer, AnswerForm::Json)?)).into_response())
+            }
         }
     };
-    let place = api.places.take(Cost::Much)?;
-    let (ledger, now) = (api.ledger.within(api.options.request_timeout), (api.clock)());
-    let found = blocking(move || {
-        let _place = place;
-        ledger.command(&id, &subject, now)
-    });
-    written(StatusCode::OK, &found.await??)
+    api.submit_for(&caller, &text, dry_run.unwrap_or_default(), write).await
+}
+
+/// A page of another site can send no JSON from its visitor's browser unasked; plain text it can.
+fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+    if media_type.trim().eq_ignore_ascii_case(JSON) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemKind::InvalidBody,
+        format!("expected one native event with content-type: {JSON}"),
+    ))
 }
 
 impl Api {
-    /// Takes a command of a principal; none: it is not known who sends it.
-    async fn submit_as(&self, principal: Option<&str>, uri: &Uri, sent: Body) -> Result<Response, Problem> {
-        let SubmitParameters { dry_run } = read(Vec::new(), uri.query().unwrap_or_default())?;
-        let dry_run = dry_run.unwrap_or_default();
-        let text = body::read(sent).await?;
-        let topic = self.commands.clone().ok_or_else(|| {
-            Problem::new(ProblemKind::NoTopic, "this server publishes nothing, so it takes no commands")
-        })?;
+    /// Takes a command of a caller that may send it.
+    pub(crate) async fn submit_for(
+        self,
+        caller: &Caller,
+        text: &[u8],
+        dry_run: bool,
+        write: impl FnOnce(&Self, &Submitted) -> Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        let Some(Commands { decode, sink }) = self.commands.clone() else {
+            // Whoever may not send commands is not told more.
+            let refuse = async |_: Self| {
+                let detail = "this server has nowhere to publish to, so it takes no commands";
+                Err(Problem::new(ProblemKind::NoCommands, detail))
+            };
+            return Ok(self.act_for(caller, &SUBMIT, ActionSubject::default(), |_| true, refuse).await);
+        };
         let now = (self.clock)();
-        let command = Command::read(&text, principal, &*topic, now)?;
-        let place = self.places.take(if dry_run { Cost::Everything } else { Cost::Much })?;
-        let ledger = self.ledger.within(self.options.request_timeout);
-        if dry_run {
-            let run = blocking(move || {
+        let command = Command::read(text, caller.name(), decode, now)?;
+        let event = command.event();
+        let subject = ActionSubject {
+            client: event.client().map(ToString::to_string),
+            app: event.app().map(ToString::to_string),
+        };
+        let sent = command.clone();
+        let act = async move |api: Self| {
+            let cost = if dry_run && sent.event().client().is_none() { Cost::Everything } else { Cost::Much };
+            let place = api.places.take(cost)?;
+            let limit = api.options.request_timeout;
+            let (ledger, until) = (api.ledger.within(limit), Instant::now() + limit.min(COMMAND_WAIT));
+            let open = api.clone();
+            let submitted = tokio::task::spawn_blocking(move || {
                 let _place = place;
-                ledger.dry_run(&command, now)
+                if dry_run {
+                    return ledger.dry_run(&sent, now).map(Submitted::Dry);
+                }
+                let goes_on = || Instant::now() < until && open.check_open().is_ok();
+                ledger.submit(&sent, &*sink, now, goes_on).map(Submitted::Sent)
             });
-            return written(StatusCode::OK, &run.await??);
-        }
-        let submitted = blocking(move || {
-            let _place = place;
-            ledger.submit(&command, &*topic, COMMAND_WAIT)
-        });
-        let answer: CommandAnswer = submitted.await??;
-        let status = if answer.pending.is_empty() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
-        written(status, &answer)
+            let submitted = submitted.await.map_err(|_| ask::panicked())??;
+            write(&api, &submitted)
+        };
+        Ok(self.act_for(caller, &SUBMIT, subject, |grants| command.is_granted(grants), act).await)
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| ask::panicked())
-}
-
-fn written(status: StatusCode, answer: &impl Serialize) -> Result<Response, Problem> {
-    let body = ledger_record::json::to_vec(answer).map_err(|error| ask::unwritable(&error))?;
-    let json = (axum::http::header::CONTENT_TYPE, "application/json");
-    Ok((status, [json], body).into_response())
-}
-
-fn parameter(name: &str, detail: String) -> Problem {
-    Problem::with(ProblemKind::InvalidParameter, name, detail)
 }
 
 impl From<CommandError> for Problem {
@@ -121,12 +122,9 @@ impl From<CommandError> for Problem {
             CommandError::NoObject(_) => Self::new(ProblemKind::InvalidBody, detail),
             CommandError::NotACommand => Self::with(ProblemKind::NotACommand, "type", detail),
             CommandError::Refused(rejection) => {
-                let problem = Self::new(ProblemKind::EventRefused, detail);
-                match rejection.path {
-                    Some(path) => problem.blaming(path),
-                    None => problem,
-                }
+                Self::new(ProblemKind::EventRefused, detail).blaming(rejection.path)
             }
+            CommandError::NotGranted => Self::new(ProblemKind::NotFound, detail),
             CommandError::Conflict { .. } => Self::with(ProblemKind::EventIdConflict, "id", detail),
             CommandError::NotPublished(_) => Self::new(ProblemKind::NotPublished, detail),
             CommandError::Query(error) => error.into(),

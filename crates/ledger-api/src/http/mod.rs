@@ -17,8 +17,8 @@
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/proof` | `appKey` `pinned` `topic` `partition` | a bundle (`application/x-ndjson`), for `verify --bundle` |
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
-//! | `POST /v1/commands` | `dryRun`; body: one native event | `{id, records, pending?}`, 201 when nothing is pending, else 202; with `dryRun` `{id, event, before, after, changes, changed, refused?, freshness}` |
-//! | `GET /v1/commands/{id}` | `clientKey`, or `appKey` for an event of a whole app | `{id, records, pending?}` |
+//! | `POST /v1/commands` | `dryRun`; body: one native event | `{id, records, pending?}`, 201 when nothing is pending, else 202; with `dryRun` `{id, event, before, after, changes, changed, records?, refused?, freshness}` |
+//! | `GET /v1/commands/{id}` | `clientKey`, or `appKey` for an event of a whole app | `{id, records, pending?, freshness}` |
 //! | `POST /v1/backups` | body: nothing, or `{"keep": 7}` | lines: `{"progress": …}` now and then, then `{"backup": …}` |
 //! | `GET /`, `GET /page/{file}` | | the page, where `http.page` is on; it asks the routes above |
 //! | `GET /livez` | | the process answers |
@@ -129,6 +129,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use ask::{AnswerForm, GRPC};
 pub(crate) use body::read as read_body;
+pub(crate) use commands::Submitted;
 pub(crate) use gate::Caller;
 pub use health::ReadyBounds;
 pub use metric::{describe, report_freshness};
@@ -136,16 +137,18 @@ pub(crate) use serve::serve;
 pub use serve::serve_admin;
 
 use crate::access::Access;
+use crate::action::{ACTIONS, BACKUP, SUBMIT};
 use crate::backup::MakeBackup;
+use crate::command::Commands;
 use crate::decisions::{Decisions, DecisionsEnd, Subscription};
 use crate::ledger::Ledger;
 use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME, SubscriptionBounds};
 use crate::page;
 use crate::problem::ProblemKind;
 use crate::query::{
-    CheckpointsQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery, InstallationsQuery,
-    LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery, QuarantineQuery,
-    Question, ReplayQuery, TenantQuery, WhatIfQuery,
+    CheckpointsQuery, CommandQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery,
+    InstallationsQuery, LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery,
+    QuarantineQuery, Question, ReplayQuery, TenantQuery, WhatIfQuery,
 };
 use crate::readers::ReaderThreads;
 use places::{Cost, Places, RequestPlace};
@@ -188,7 +191,7 @@ pub struct Api {
     access: Arc<Access>,
     metrics: RenderMetrics,
     backups: Option<Arc<dyn MakeBackup>>,
-    commands: Option<Arc<dyn CommandTopic>>,
+    commands: Option<Commands>,
     clock: fn() -> Timestamp,
     places: Places,
     readers: ReaderThreads,
@@ -234,9 +237,9 @@ impl Api {
         Self { deadlines, ..self }
     }
 
-    /// Takes commands to this topic.
+    /// Takes commands this way; none: it takes none.
     #[must_use]
-    pub fn with_commands(self, commands: Option<Arc<dyn CommandTopic>>) -> Self {
+    pub fn with_commands(self, commands: Option<Commands>) -> Self {
         Self { commands, ..self }
     }
 
@@ -332,9 +335,9 @@ impl Api {
             .route(ProofQuery::ROUTE, get(routes::get::<ProofQuery>))
             .route(ReplayQuery::ROUTE, get(routes::get::<ReplayQuery>))
             .route(WhatIfQuery::ROUTE, post(routes::what_if))
-            .route(commands::ROUTE, post(commands::submit))
-            .route(commands::STATUS_ROUTE, get(commands::status))
-            .route(backups::ROUTE, post(backups::make))
+            .route(CommandQuery::ROUTE, get(routes::get::<CommandQuery>))
+            .route(SUBMIT.route, post(commands::submit))
+            .route(BACKUP.route, post(backups::make))
             .route("/livez", get(health::livez))
             .route("/readyz", get(health::readyz))
             .route("/openapi.json", get(openapi))
@@ -375,8 +378,8 @@ async fn no_such_route() -> Problem {
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(
-        ProblemKind::MethodNotAllowed,
-        "this route takes GET; /v1/whatif, /v1/backups and the methods of gRPC take POST",
-    )
+    let posts = ACTIONS.map(|action| action.route).join(", ");
+    let detail =
+        format!("this route takes GET; {}, {posts} and the methods of gRPC take POST", WhatIfQuery::ROUTE);
+    Problem::new(ProblemKind::MethodNotAllowed, detail)
 }

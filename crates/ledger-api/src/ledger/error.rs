@@ -44,6 +44,9 @@ pub enum QueryError {
         /// The item's number there.
         seq: u64,
     },
+    /// An id is one of a tenant, of an installation or of a whole app.
+    #[error("an id is one within a tenant or an app: give clientKey, or appKey for an event of a whole app")]
+    NoSubject,
     /// Nothing with this id is recorded there.
     #[error("no record of an event {id} is there; one that was just published comes within seconds")]
     UnknownCommand {
@@ -197,6 +200,7 @@ impl QueryError {
             Self::NotReady(_) => (Kind::NotReady, None),
             Self::ForeignCursor => (Kind::InvalidCursor, Some("cursor")),
             Self::OutOfRange { parameter, .. } => (Kind::InvalidParameter, Some(parameter)),
+            Self::NoSubject => (Kind::InvalidParameter, Some("clientKey")),
             Self::PositionOfNoShard => (Kind::InvalidParameter, Some("fromPosition")),
             Self::SpanEndsFirst { .. } => (Kind::InvalidParameter, Some("to")),
             Self::PartitionOfSeveral { .. } => (Kind::InvalidParameter, Some("topic")),

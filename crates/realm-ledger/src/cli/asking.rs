@@ -33,13 +33,16 @@ pub struct QueryTarget {
 /// `submit`
 #[derive(Debug, Args)]
 pub struct SubmitArgs {
-    /// One native event as JSON; - is standard input
+    /// One native event as a JSON object; - is standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The running server
+    /// The running server that publishes it
     #[arg(long, value_name = "URL", value_parser = parse::url)]
     pub url: String,
-    /// Publish nothing: show what it would change
+    /// File with the token that the server asks for; also REALM_LEDGER_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Publish nothing: show every installation that it would change, before and after
     #[arg(long)]
     pub dry_run: bool,
 }
