@@ -132,8 +132,9 @@ fn decode_again(item: &QuarantineItem, kept: &RawValue) -> Result<Event, Failure
         return Err(Failure::new(message).hint(CORRECT));
     };
     let headers = items_at(&kept, "/headers").iter();
-    let headers: Vec<(String, Vec<u8>)> =
-        headers.map(|header| (text_at(header, "/name"), text_at(header, "/value").into_bytes())).collect();
+    let headers: Vec<_> =
+        headers.map(|header| (text_at(header, "/name"), text_at(header, "/value"))).collect();
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let timestamp = parse_instant(&text_at(&kept, "/sourceTime")).ok();
     let message = Message { key: None, value: Some(text.as_bytes()), headers: &headers, timestamp };
     match decode(&message) {
