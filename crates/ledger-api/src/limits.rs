@@ -74,6 +74,12 @@ pub const POSITION_WAIT: Duration = Duration::from_secs(5);
 /// waits behind its own time limit.
 pub const CONCURRENT_REQUESTS_MAX: usize = 4096;
 
+/// Watches of `grpc.health.v1` that are open at a time: they need no credentials, so they take no place of a question.
+pub const HEALTH_WATCHES_MAX: usize = 64;
+
+/// Shards that a cursor of decisions may name.
+pub const CURSOR_SHARDS_MAX: usize = 4096;
+
 /// Connections to the listener for probes and metrics that are open at a time.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 

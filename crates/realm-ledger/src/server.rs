@@ -284,18 +284,25 @@ async fn serve_both(
 /// Who may ask. Beyond this machine someone has to be named, or everyone be let in on purpose.
 fn access_for(listener: &TcpListener, config: &Config) -> Result<Arc<Access>, Failure> {
     let address = listener.local_addr().map_err(no_runtime)?;
-    let options = &config.access;
-    if options.open {
+    if config.access.open {
         warn!(%address, "access.open = true: whoever reaches this address may ask everything");
-    } else if !options.names_someone() && !address.ip().is_loopback() {
+    }
+    may_be_reached(address, config)?;
+    let access = Access::new(&config.access);
+    access.map(Arc::new).map_err(|error| Failure::caused("access cannot be controlled", error))
+}
+
+/// Whether the configuration says who may ask at an address, as far as others reach it.
+pub(crate) fn may_be_reached(address: SocketAddr, config: &Config) -> Result<(), Failure> {
+    let options = &config.access;
+    if !options.open && !options.names_someone() && !address.ip().is_loopback() {
         let refused = format!("{address} is reached from other machines, and no one is named who may ask");
         return Err(Failure::new(refused).hint(
             "`realm-ledger token create NAME` prints a token and the [[access.token]] to name it by; where something \
              in front of it decides who may ask, add these two lines to the configuration:\n  [access]\n  open = true",
         ));
     }
-    let access = Access::new(options);
-    access.map(Arc::new).map_err(|error| Failure::caused("access cannot be controlled", error))
+    Ok(())
 }
 
 fn listen(listen: &str, key: &str) -> Result<TcpListener, Failure> {

@@ -142,7 +142,7 @@ use crate::query::{
     Question, ReplayQuery, TenantQuery, WhatIfQuery,
 };
 use crate::readers::ReaderThreads;
-use places::{Cost, Places, RequestPlace};
+use places::{Places, RequestPlace};
 
 /// What the owner of the server decides. The other bounds are in [`crate::limits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -254,9 +254,9 @@ impl Api {
         }
     }
 
-    /// A place for what goes on until its client goes or the server stops.
-    pub(crate) fn place_of_a_stream(&self) -> Result<RequestPlace, Problem> {
-        self.places.take(Cost::Much)
+    /// A place for who watches health.
+    pub(crate) fn place_of_a_watch(&self) -> Result<RequestPlace, Problem> {
+        self.places.take_watch()
     }
 
     /// What is decided about the apps that are seen, as a stream.

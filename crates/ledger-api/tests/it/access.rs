@@ -283,6 +283,55 @@ fn what_is_not_granted_is_answered_byte_for_byte_as_what_does_not_exist() {
     }
 }
 
+/// Regression: an empty list and 404, so that any partner could ask who is a customer of others.
+#[test]
+fn a_tenant_of_other_apps_is_answered_as_one_that_does_not_exist() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, access());
+    let (hidden, absent) = ("only.hidden.example", "never.seen.example");
+    let one = format!("/v1/tenants/{hidden}");
+    let mut paths = Vec::new();
+    for path in ["", "/log", "/corrections", "/proof"] {
+        paths.push(format!("{one}{path}"));
+    }
+    for app in [GRANTED, HIDDEN] {
+        for path in ["", "/explanation", "/preview"] {
+            paths.push(format!("{one}/apps/{app}{path}"));
+        }
+    }
+    paths.push(format!("{one}?knownSeq=99"));
+    paths.push(format!("{one}?at=2026-03-02T06:00:00Z"));
+    paths.push(format!("{one}/log?fromSeq=2"));
+    paths.push(format!("{one}/proof?partition=0"));
+    paths.push(format!("{one}/proof?partition=0&appKey={GRANTED}"));
+    paths.push(format!("/v1/replay?clientKey={hidden}"));
+    paths.push(format!("/v1/replay?clientKey={hidden}&topic=realm.lifecycle&partition=0"));
+    for path in paths {
+        for accept in [JSON, "application/x-ndjson"] {
+            let bearer = format!("Bearer {}", token(Owner::OneApp));
+            let answer = server.asked(&path, accept, &[&bearer]);
+            let other = server.asked(&path.replace(hidden, absent), accept, &[&bearer]);
+            let renamed = answer.body.replace(hidden, absent);
+            assert_eq!((answer.status, renamed), (other.status, other.body), "{path} {accept}");
+        }
+    }
+}
+
+/// Regression: they were members by their order.
+#[test]
+fn a_list_is_no_body() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, access());
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    for (path, body) in [("/v1/backups", "[2]"), ("/v1/whatif", r#"[[["off"]],null,null,null,false]"#)] {
+        let request = agent.post(format!("http://{}{path}", server.address()));
+        let request = request.header("authorization", format!("Bearer {}", token(Owner::All)));
+        let mut answer = request.send(body).unwrap();
+        let problem: serde_json::Value = serde_json::from_reader(answer.body_mut().as_reader()).unwrap();
+        assert_eq!(problem["code"], "invalid-body", "{path}: {problem}");
+    }
+}
+
 #[test]
 fn an_app_that_is_not_granted_is_in_no_answer() {
     let filled = ledger();

@@ -122,6 +122,9 @@ pub(crate) const LOG: &[Column] = &[
     Column::at("time", "/event/time"),
     Column::at("app key", "/event/appKey"),
     Column::made("event", |record| {
+        if is_hidden(record) {
+            return "not shown".to_owned();
+        }
         let late = if text_at(record, "/late") == "true" { " (late)" } else { "" };
         format!("{}{late}", text_at(record, "/event/type"))
     }),
@@ -131,9 +134,20 @@ pub(crate) const LOG: &[Column] = &[
             let line = changed(change);
             if changes.len() > 1 { format!("{}: {line}", text_at(change, "/appKey")) } else { line }
         });
-        if changes.is_empty() { "nothing".to_owned() } else { lines.collect::<Vec<_>>().join("\n") }
+        if is_hidden(record) {
+            String::new()
+        } else if changes.is_empty() {
+            "nothing".to_owned()
+        } else {
+            lines.collect::<Vec<_>>().join("\n")
+        }
     }),
 ];
+
+/// Of a record about an app that is not seen there is only its place.
+fn is_hidden(record: &Value) -> bool {
+    record.get("event").is_none()
+}
 
 /// Corrections of earlier answers.
 pub(crate) const CORRECTIONS: &[Column] = &[
