@@ -9,6 +9,7 @@ mod backups;
 mod checkpoint_topic;
 mod checkpoints;
 mod decisions;
+mod deploy;
 mod endurance;
 mod fenced;
 mod foreign;
