@@ -1,5 +1,8 @@
-//! What `deploy/` has for those who run the ledger: alerts and their runbook, and a dashboard.
+//! What `deploy/` has for those who run the ledger: alerts and their runbook, a dashboard, the manifests of Kubernetes, and
+//! the tools that check each.
 
+mod chart;
+mod checked;
 mod watched;
 
 use std::fs;

@@ -25,6 +25,7 @@ pub mod process;
 pub mod python;
 pub mod scratch;
 pub mod server;
+pub mod tools;
 pub mod wait;
 pub mod workload;
 
