@@ -11,6 +11,7 @@ mod checkpoints;
 mod decisions;
 mod deploy;
 mod endurance;
+mod examples;
 mod fenced;
 mod foreign;
 mod group;
