@@ -9,6 +9,7 @@ use ledger_tests::{scratch, server};
 use serde_json::Value;
 
 use super::text;
+use crate::tidy::root;
 
 /// Checks a file as it is, and with a fault: `what` is in it once.
 fn check(name: &str, content: &str, [what, fault]: [&str; 2], tool: impl Fn(&Path) -> Command) {
@@ -39,6 +40,14 @@ fn alerts_are_rules_for_prometheus() {
         ["realm_ledger_lag_seconds > 300", "realm_ledger_lag_seconds >"],
         promtool,
     );
+}
+
+#[test]
+fn alerts_fire_when_they_should_and_no_sooner() {
+    let mut command = tool("promtool");
+    let output =
+        command.args(["test", "rules"]).arg(root().join("tests/deploy/alerts.yaml")).output().unwrap();
+    assert!(output.status.success(), "{}", printed(&output));
 }
 
 #[test]
