@@ -143,9 +143,13 @@ fn program_takes_the_configuration_of_a_pod() {
 fn values_that_cannot_work_are_refused() {
     let many = "{ kafka: { brokers: 'kafka:9092' }, open: true, replicas: 2 }";
     let nobody = "{ kafka: { brokers: 'kafka:9092' } }";
-    for (values, reason) in
-        [("{}", "kafka.brokers: which Kafka?"), (nobody, "who may ask?"), (many, "secrets.ledgerSecret")]
-    {
+    let unknown = "{ kafka: { brokers: 'kafka:9092' }, open: true, replica: 1 }";
+    for (values, reason) in [
+        ("{}", "kafka.brokers: which Kafka?"),
+        (nobody, "who may ask?"),
+        (many, "secrets.ledgerSecret"),
+        (unknown, "'replica' not allowed"),
+    ] {
         let output = render(values);
         assert!(
             !output.status.success() && printed(&output).contains(reason),
