@@ -24,7 +24,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ledger_core::ids::AppKey;
 
-use super::{Api, backups, metric};
+use super::metric::{self, NO_QUERY};
+use super::{Api, backups};
 use crate::access::{AccessScope, Credentials, Denied, Principal, Refusal};
 use crate::problem::ProblemKind;
 use crate::proto::SERVICE;
@@ -33,9 +34,6 @@ use crate::query::{Problem, Query};
 /// What knows no tenant needs no credentials: probes, the document, the files of the page.
 const OPEN_ROUTES: [&str; 6] =
     ["/livez", "/readyz", "/grpc.health.v1.Health/{method}", "/openapi.json", "/", "/page/{name}"];
-
-/// What is not a question.
-const NO_QUERY: &str = "none";
 
 /// Whoever sent a request; none where there is no access control.
 #[derive(Debug, Clone, Default)]
@@ -179,7 +177,7 @@ fn credentials(headers: &HeaderMap) -> Credentials<'_> {
 }
 
 /// The question of a route, or of a method.
-fn name_of(route: &str) -> &'static str {
+pub(super) fn name_of(route: &str) -> &'static str {
     if route == backups::ROUTE {
         return backups::NAME;
     }
