@@ -23,6 +23,7 @@ mod proof;
 mod quarantine;
 mod ready;
 mod replay;
+mod search;
 mod shards;
 mod streams;
 mod whatif;

@@ -9,8 +9,9 @@ use std::sync::Mutex;
 use ledger_api::http::Options;
 use ledger_api::query::{
     AsOf, AsOfAll, CheckpointsQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, Filter,
-    InstallationQuery, InstallationsQuery, LedgerLine, LogQuery, MigrationsQuery, PreviewQuery, ProofQuery,
-    QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, TenantQuery, WhatIfQuery,
+    InstallationQuery, InstallationsQuery, LedgerLine, LineageQuery, LogQuery, MigrationsQuery, PreviewQuery,
+    ProofQuery, QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery,
+    WhatIfQuery,
 };
 use ledger_core::policy::Policy;
 use ledger_core::whatif::WhatIfScope;
@@ -282,6 +283,8 @@ fn query_parameters_match_the_route_table_and_request() {
         question::<TenantQuery>(&server, "GetTenantRequest"),
         question::<InstallationsQuery>(&server, "ListInstallationsRequest"),
         question::<MigrationsQuery>(&server, "ListMigrationsRequest"),
+        question::<LineageQuery>(&server, "ListLineageRequest"),
+        question::<SearchQuery>(&server, "SearchRequest"),
         question::<LogQuery>(&server, "ReadLogRequest"),
         question::<CorrectionsQuery>(&server, "ListCorrectionsRequest"),
         question::<ExplainQuery>(&server, "ExplainRequest"),

@@ -9,6 +9,8 @@
 //! 06 app              app ‖ 00 ‖ client                                     all
 //! 07 own drift        client ‖ 00 ‖ app                                     installed, see below
 //! 08 migration        client ‖ 00 ‖ app                                     with a pending migration
+//! 09 name             name u64 ‖ client                                     an installation has it, see below
+//! 0a link             client ‖ 00 ‖ app                                     with a predecessor or a successor
 //! ```
 //!
 //! An entry says nothing that depends on the moment of asking, so entries change only when a record changes
@@ -18,12 +20,20 @@
 //! stand in `own drift`. Whether a window is still open is told by where its end stands to the instant that
 //! is asked for.
 //!
+//! A `name` is a site host, an entitlement id or an installation id, as its FNV-1a of 64 bits: so it takes eight
+//! bytes, however long it is, and one entry for all installations of a tenant that share it. Two names may have
+//! one number, so what is found is looked at in the tenant's row. Tenants with one name stand together.
+//!
 //! `end` is the instant in milliseconds with its sign bit inverted, so that byte order is time order; a
 //! window without end stands at the last instant, after all others.
 
+use std::hash::Hasher as _;
+
+use fnv::FnvHasher;
 use ledger_core::descriptor::aligned;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
+use ledger_core::site::site_host;
 use ledger_core::state::{Installation, Status};
 use ledger_core::tenant::Tenant;
 use ledger_core::time::Timestamp;
@@ -38,6 +48,50 @@ const ANOMALOUS: u8 = 5;
 const APP: u8 = 6;
 const OWN_DRIFT: u8 = 7;
 const MIGRATION: u8 = 8;
+const NAME: u8 = 9;
+const LINK: u8 = 10;
+
+ledger_core::words! {
+    /// What an installation is known by besides its keys.
+    pub enum NameKind {
+        /// The host of its site.
+        SiteHost = "SITE_HOST",
+        /// Atlassian's name of the entitlement.
+        EntitlementId = "ENTITLEMENT_ID",
+        /// Atlassian's name of the installation.
+        InstallationId = "INSTALLATION_ID",
+    }
+}
+
+impl NameKind {
+    /// The name of this kind that an installation has.
+    #[must_use]
+    pub fn of(self, installation: &Installation) -> Option<String> {
+        match self {
+            Self::SiteHost => installation.site_url.as_deref().and_then(site_host),
+            Self::EntitlementId => installation.entitlement_id.clone(),
+            Self::InstallationId => installation.installation_id.clone(),
+        }
+    }
+
+    /// The number under which a name is in the index.
+    #[must_use]
+    pub fn number(self, name: &str) -> u64 {
+        let mut hasher = FnvHasher::default();
+        hasher.write(&[self as u8]);
+        hasher.write(name.as_bytes());
+        hasher.finish()
+    }
+
+    fn number_of(self, installation: &Installation) -> Option<u64> {
+        let given = match self {
+            Self::SiteHost => return self.of(installation).map(|host| self.number(&host)),
+            Self::EntitlementId => installation.entitlement_id.as_deref(),
+            Self::InstallationId => installation.installation_id.as_deref(),
+        };
+        given.map(|name| self.number(name))
+    }
+}
 
 /// An entry of the index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +161,20 @@ pub enum IndexEntry {
         /// The app.
         app: AppKey,
     },
+    /// An installation of the tenant has a name.
+    Name {
+        /// Its number.
+        number: u64,
+        /// The tenant.
+        client: ClientKey,
+    },
+    /// The installation goes on from another one, or another one goes on from it.
+    Link {
+        /// The tenant.
+        client: ClientKey,
+        /// The app.
+        app: AppKey,
+    },
 }
 
 impl IndexEntry {
@@ -130,6 +198,8 @@ impl IndexEntry {
             Self::App { app, client } => parts(APP, &[app.as_str(), client.as_str()]),
             Self::OwnDrift { client, app } => parts(OWN_DRIFT, &[client.as_str(), app.as_str()]),
             Self::Migration { client, app } => parts(MIGRATION, &[client.as_str(), app.as_str()]),
+            Self::Name { number, client } => named(*number, client),
+            Self::Link { client, app } => parts(LINK, &[client.as_str(), app.as_str()]),
         }
     }
 
@@ -167,6 +237,13 @@ impl IndexEntry {
             }
             OWN_DRIFT => client_and_app(rest).map(|(client, app)| Self::OwnDrift { client, app }),
             MIGRATION => client_and_app(rest).map(|(client, app)| Self::Migration { client, app }),
+            NAME => {
+                let (number, client) =
+                    rest.split_first_chunk().ok_or(KeyError::Truncated { length: key.len() })?;
+                let client = ClientKey::new(text(client)?)?;
+                Ok(Self::Name { number: u64::from_be_bytes(*number), client })
+            }
+            LINK => client_and_app(rest).map(|(client, app)| Self::Link { client, app }),
             found => Err(KeyError::UnknownKind { found }),
         }
     }
@@ -227,6 +304,30 @@ pub fn migrations_prefix() -> Vec<u8> {
     vec![MIGRATION]
 }
 
+/// What the keys of all links begin with, in order of client and app.
+#[must_use]
+pub fn links_prefix() -> Vec<u8> {
+    vec![LINK]
+}
+
+/// What the keys of all names begin with, in order of their number, then by client.
+#[must_use]
+pub fn names_prefix() -> Vec<u8> {
+    vec![NAME]
+}
+
+/// What the keys of the tenants with a name begin with, in order of client.
+#[must_use]
+pub fn name_prefix(number: u64) -> Vec<u8> {
+    [&[NAME], &number.to_be_bytes()[..]].concat()
+}
+
+fn named(number: u64, client: &ClientKey) -> Vec<u8> {
+    let mut key = name_prefix(number);
+    key.extend_from_slice(client.as_bytes());
+    key
+}
+
 /// What the keys of all installations of an app begin with, in order of client.
 #[must_use]
 pub fn app_prefix(app: &AppKey) -> Vec<u8> {
@@ -246,6 +347,9 @@ pub struct IndexedInstallation {
     window_end: Option<Timestamp>,
     anomalous: bool,
     migrating: bool,
+    linked: bool,
+    /// By kind.
+    names: [Option<u64>; NameKind::ALL.len()],
 }
 
 impl IndexedInstallation {
@@ -265,10 +369,17 @@ impl IndexedInstallation {
             window_end: window.map(|window| window.end.unwrap_or(Timestamp::MAX)),
             anomalous: installation.anomalies.count() > 0,
             migrating: installation.migration.is_some(),
+            linked: installation.predecessor.is_some() || installation.successor.is_some(),
+            names: [
+                NameKind::SiteHost.number_of(installation),
+                NameKind::EntitlementId.number_of(installation),
+                NameKind::InstallationId.number_of(installation),
+            ],
         }
     }
 
     fn push_keys(&self, client: &ClientKey, app: &AppKey, keys: &mut Vec<Vec<u8>>) {
+        keys.extend(self.names.iter().flatten().map(|number| named(*number, client)));
         let (client, app) = (client.as_str(), app.as_str());
         if let Some(realm) = self.pinned {
             keys.push(parts(REALM, &[realm.as_str(), client, app]));
@@ -293,6 +404,9 @@ impl IndexedInstallation {
         if self.migrating {
             keys.push(parts(MIGRATION, &[client, app]));
         }
+        if self.linked {
+            keys.push(parts(LINK, &[client, app]));
+        }
         keys.push(parts(APP, &[app, client]));
     }
 }
@@ -310,11 +424,13 @@ pub fn listed(tenant: &Tenant) -> Vec<(AppKey, IndexedInstallation)> {
 /// tenant is as it is. The difference between two states of a tenant is what a write has to change.
 #[must_use]
 pub fn index_keys(client: &ClientKey, listed: &[(AppKey, IndexedInstallation)]) -> Vec<Vec<u8>> {
-    let mut keys = Vec::with_capacity(listed.len() * 3);
+    let mut keys = Vec::with_capacity(listed.len() * 6);
     for (app, listed) in listed {
         listed.push_keys(client, app, &mut keys);
     }
     keys.sort_unstable();
+    // Several installations of a tenant have one name.
+    keys.dedup();
     keys
 }
 

@@ -1,13 +1,15 @@
 //! Lists over all installations, answered by the index.
 
+use std::ops::Range;
+
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 use ledger_record::key::index::{self, IndexEntry};
-use ledger_record::key::{Family, KeyError};
+use ledger_record::key::{self, Family, KeyError};
 
 use crate::db::database::damaged;
-use crate::db::scan::{after_prefix, prefixed};
+use crate::db::scan::{Items, after_prefix, prefixed};
 use crate::error::{Damage, ReadError};
 use crate::read::snapshot::Snapshot;
 
@@ -37,6 +39,8 @@ pub enum List {
     OwnDrift,
     /// With a pending migration, by client and app.
     Migrations,
+    /// With a predecessor or a successor, by client and app.
+    Links,
 }
 
 /// Installations of an app that share pin and product realm: by the published descriptor drift is the same
@@ -61,7 +65,7 @@ pub struct InstallationPage {
 }
 
 impl List {
-    fn range(&self) -> std::ops::Range<Vec<u8>> {
+    fn range(&self) -> Range<Vec<u8>> {
         match self {
             Self::App(app) => prefixed(index::app_prefix(app)),
             Self::Realm(realm) => prefixed(index::realm_prefix(*realm)),
@@ -74,6 +78,7 @@ impl List {
             Self::Anomalous => prefixed(index::anomalous_prefix()),
             Self::OwnDrift => prefixed(index::own_drift_prefix()),
             Self::Migrations => prefixed(index::migrations_prefix()),
+            Self::Links => prefixed(index::links_prefix()),
         }
     }
 }
@@ -104,9 +109,47 @@ impl Snapshot<'_> {
                 page.next = Some(key.to_vec());
                 break;
             }
-            page.installations.push(installation(decode(key)?));
+            let found = installation(decode(key)?);
+            page.installations.push(found.ok_or_else(|| damaged(Family::Index, key, Damage::Misplaced))?);
         }
         Ok(page)
+    }
+
+    /// Tenants whose client key begins with a text, in order, from behind one of them on.
+    pub fn tenants_beginning_with(
+        &self,
+        text: &str,
+        after: Option<&ClientKey>,
+    ) -> Result<impl Iterator<Item = Result<ClientKey, ReadError>> + use<'_>, ReadError> {
+        let prefix = text.as_bytes().to_vec();
+        let range = from_behind(prefixed(prefix), after.map(|client| key::tenant(client).to_vec()));
+        let scan = self.database().scan(Family::Tenants, range, self.options())?;
+        Ok(Items::new(scan, |key, _| Ok(key::parse_tenant(key)?)))
+    }
+
+    /// Tenants with a name, by its number ([`NameKind::number`]), in order, from behind one of them on. A few may have
+    /// another name of the same number.
+    ///
+    /// [`NameKind::number`]: ledger_record::key::NameKind::number
+    pub fn tenants_named(
+        &self,
+        number: u64,
+        after: Option<&ClientKey>,
+    ) -> Result<impl Iterator<Item = Result<ClientKey, ReadError>> + use<'_>, ReadError> {
+        let behind = after.map(|client| IndexEntry::Name { number, client: client.clone() }.encode());
+        let range = from_behind(prefixed(index::name_prefix(number)), behind);
+        let scan = self.database().scan(Family::Index, range, self.options())?;
+        Ok(Items::new(scan, |key, _| Ok(name(key)?.1)))
+    }
+
+    /// All names by their numbers, with their tenants: by number, then by client, from a number on.
+    pub fn names(
+        &self,
+        from: u64,
+    ) -> Result<impl Iterator<Item = Result<(u64, ClientKey), ReadError>> + use<'_>, ReadError> {
+        let range = index::name_prefix(from)..prefixed(index::names_prefix()).end;
+        let scan = self.database().scan(Family::Index, range, self.options())?;
+        Ok(Items::new(scan, |key, _| name(key)))
     }
 
     /// The classes of alignment that have installations, of one app or of all, in order. One seek for each.
@@ -127,12 +170,27 @@ impl Snapshot<'_> {
     }
 }
 
+fn from_behind(range: Range<Vec<u8>>, key: Option<Vec<u8>>) -> Range<Vec<u8>> {
+    let Some(mut key) = key else { return range };
+    // Nothing lies between a key and the same with a zero.
+    key.push(0);
+    range.start.max(key)..range.end
+}
+
+fn name(key: &[u8]) -> Result<(u64, ClientKey), Damage> {
+    match IndexEntry::decode(key)? {
+        IndexEntry::Name { number, client } => Ok((number, client)),
+        _ => Err(Damage::Misplaced),
+    }
+}
+
 pub(crate) fn decode(key: &[u8]) -> Result<IndexEntry, ReadError> {
     Ok(IndexEntry::decode(key).map_err(|error: KeyError| damaged(Family::Index, key, error))?)
 }
 
-fn installation(entry: IndexEntry) -> (ClientKey, AppKey) {
-    match entry {
+/// None: the entry is of a tenant.
+fn installation(entry: IndexEntry) -> Option<(ClientKey, AppKey)> {
+    Some(match entry {
         IndexEntry::Realm { client, app, .. }
         | IndexEntry::Alignment { client, app, .. }
         | IndexEntry::SplitBrain { client, app }
@@ -140,6 +198,8 @@ fn installation(entry: IndexEntry) -> (ClientKey, AppKey) {
         | IndexEntry::Anomalous { client, app }
         | IndexEntry::App { client, app }
         | IndexEntry::OwnDrift { client, app }
-        | IndexEntry::Migration { client, app } => (client, app),
-    }
+        | IndexEntry::Migration { client, app }
+        | IndexEntry::Link { client, app } => (client, app),
+        IndexEntry::Name { .. } => return None,
+    })
 }
