@@ -252,10 +252,10 @@ questions! {
     Migrations(MigrationsQuery): Read "ListMigrations", "/v1/migrations", |query| query.as_of.scope(),
         InstallationList, InstallationList<Raw>;
     /// Recorded links between installations, and proposed ones.
-    Lineage(LineageQuery): "/v1/lineage", |_query| Scope::All { is_past: false },
+    Lineage(LineageQuery): Read "ListLineage", "/v1/lineage", |_query| Scope::All { is_past: false },
         LineagePage, ReadLineagePage;
     /// Tenants by what they are known by.
-    Search(SearchQuery): "/v1/search", |_query| Scope::All { is_past: false },
+    Search(SearchQuery): Read "Search", "/v1/search", |_query| Scope::All { is_past: false },
         SearchPage, SearchPage<Raw>;
     /// A tenant's records.
     Log(LogQuery): Audit "ReadLog", "/v1/tenants/{clientKey}/log", |query| query.as_of.of(&query.client),

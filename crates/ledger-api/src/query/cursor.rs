@@ -68,8 +68,10 @@ pub(super) enum CursorPlace {
     Item(ShardId, u64),
     /// By client key.
     Client(ClientKey),
-    /// By the number of a name, then by client key.
-    Name(u64, ClientKey),
+    /// By app key, then client key: links come before names.
+    Link(AppKey, ClientKey),
+    /// By app key, then the number of a name, then how many of its proposals are before the place: all unless told.
+    Name(AppKey, u64, Option<usize>),
 }
 
 /// The text is no cursor.
@@ -90,8 +92,10 @@ enum CursorText {
     Item(u64, String, u32, u64),
     #[serde(rename = "c")]
     Client(u64, String),
+    #[serde(rename = "l")]
+    Link(u64, String, String),
     #[serde(rename = "n")]
-    Name(u64, u64, String),
+    Name(u64, String, u64, Option<usize>),
 }
 
 impl FromStr for Cursor {
@@ -111,7 +115,10 @@ impl FromStr for Cursor {
                 (list, CursorPlace::Item(ShardId { topic, partition }, seq))
             }
             CursorText::Client(list, of) => (list, CursorPlace::Client(client(of)?)),
-            CursorText::Name(list, number, of) => (list, CursorPlace::Name(number, client(of)?)),
+            CursorText::Link(list, what, of) => (list, CursorPlace::Link(app(what)?, client(of)?)),
+            CursorText::Name(list, what, number, so_far) => {
+                (list, CursorPlace::Name(app(what)?, number, so_far))
+            }
         };
         Ok(Self { list, after })
     }
@@ -138,9 +145,10 @@ impl fmt::Display for Cursor {
                 CursorText::Item(self.list, shard.topic.clone(), shard.partition, *seq)
             }
             CursorPlace::Client(client) => CursorText::Client(self.list, client.as_str().to_owned()),
-            CursorPlace::Name(number, client) => {
-                CursorText::Name(self.list, *number, client.as_str().to_owned())
+            CursorPlace::Link(app, client) => {
+                CursorText::Link(self.list, app.as_str().to_owned(), client.as_str().to_owned())
             }
+            CursorPlace::Name(app, number) => CursorText::Name(self.list, app.as_str().to_owned(), *number),
         };
         let json = serde_json::to_vec(&written).map_err(|_| fmt::Error)?;
         f.write_str(&URL_SAFE_NO_PAD.encode(json))
@@ -171,9 +179,11 @@ mod tests {
             CursorPlace::Torn(client.clone()),
             CursorPlace::Key(client.clone(), app.clone()),
             CursorPlace::Window(Timestamp::MAX, client.clone(), app.clone()),
-            CursorPlace::Window(Timestamp::from_millis(-1), client.clone(), app),
+            CursorPlace::Window(Timestamp::from_millis(-1), client.clone(), app.clone()),
             CursorPlace::Client(client.clone()),
-            CursorPlace::Name(u64::MAX, client),
+            CursorPlace::Link(app.clone(), client),
+            CursorPlace::Name(app.clone(), u64::MAX, None),
+            CursorPlace::Name(app, 0, Some(7)),
             CursorPlace::Item(ShardId { topic: "realm.lifecycle".to_owned(), partition: 7 }, u64::MAX),
         ] {
             let cursor = Cursor { list: u64::MAX, after };

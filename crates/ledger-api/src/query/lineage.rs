@@ -1,32 +1,30 @@
 //! Which installation goes on from which: links that were recorded, and links that are only proposed.
 //!
-//! A site that is imported, or made anew, gets another client key, and for Atlassian that is a fresh installation. Where
-//! the partner knows better, it records `continued` or `superseded`; those are the links here. Where nothing was
-//! recorded, two client keys that have one app, and share a site host, an entitlement id or an installation id, are
-//! proposed, if the older one has been silent since the newer one appeared. A proposal is evidence for a person, and
-//! changes nothing.
+//! A site that is imported, or made anew, gets another client key, and for Atlassian that is a fresh installation. An
+//! operator who knows better records `continued` and `superseded`: those are the links here, one for both. Where neither
+//! was recorded, two client keys that have one app and share a site host, an entitlement id or an installation id are
+//! proposed, if the older one has been silent since the newer one appeared ([`proposal`]). A proposal is evidence for a
+//! person, and changes nothing.
 //!
-//! Links come first, by client key and app; then proposals, by what is shared. A name that more tenants have than
-//! [`LINEAGE_SHARED_MOST`] tells none from the others, and proposes nothing.
+//! All links come first, by app key then client key of the installation that recorded them; then all proposals, by app key
+//! then by the number of a name. Lineage has no instant: everything that is recorded counts.
 
+mod merge;
 mod proposal;
 
-use std::collections::BTreeMap;
-
 use ledger_core::ids::{AppKey, ClientKey, InstallationKey};
-use ledger_core::state::Predecessor;
-use ledger_record::key::IndexEntry;
-use ledger_store::{List, TornTenants};
+use ledger_core::state::{Installation, Predecessor};
+use ledger_store::{AppsWith, TornTenant, TornTenants};
 use serde::{Deserialize, Serialize};
 
 use super::cursor::{Cursor, CursorPlace, Page, fingerprint, page_limit};
 use super::left_out::without_unread;
 use super::parameters::text;
 use super::{LineSink, Raw};
-use crate::ledger::{FreshnessJson, PageBytes, QueryError, Reading};
+use crate::ledger::{FreshnessJson, PageBytes, QueryError, Reading, RefusedTenant};
 use crate::limits::{LIST_DEFAULT, LIST_MAX, LOOKED_AT_PER_PAGE};
-use proposal::Groups;
-pub use proposal::{NewerInstallation, OlderInstallation, ProposedLink, SharedName};
+use merge::Merge;
+pub use proposal::{CommonName, ProposedInstallation, ProposedLink, SharedName};
 
 /// Links, and proposals.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -44,11 +42,17 @@ pub struct LineageQuery {
 /// A page of links and proposals. A page can be short, or empty, and not the last: go on while there is a cursor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LineagePage<L = LinkedInstallation, P = ProposedLink> {
-    /// Installations with a recorded link, by client key then app key.
+pub struct LineagePage<L = RecordedLink, P = ProposedLink, C = CommonName> {
+    /// Links that were recorded.
     pub links: Vec<L>,
     /// What may belong together.
     pub proposals: Vec<P>,
+    /// Names that so many tenants have that they tell none from the others: they propose nothing.
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub common_names: Vec<C>,
+    /// Tenants that are found and left out, as no shard has their whole history.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedTenant>,
     /// Where the next page begins; absent on the last.
     pub next_cursor: Option<Cursor>,
     /// Of every shard.
@@ -56,24 +60,21 @@ pub struct LineagePage<L = LinkedInstallation, P = ProposedLink> {
 }
 
 /// A page as a client reads it.
-pub type ReadLineagePage = LineagePage<Raw, Raw>;
+pub type ReadLineagePage = LineagePage<Raw, Raw, Raw>;
 
-/// An installation with a recorded link.
+/// A link between two installations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LinkedInstallation {
-    /// The tenant.
-    pub client_key: ClientKey,
-    /// The app.
-    pub app_key: AppKey,
-    /// What it goes on from.
-    pub predecessor: Option<Predecessor>,
-    /// What goes on from it.
-    pub successor: Option<InstallationKey>,
+pub struct RecordedLink {
+    /// The one that is left behind, and where it was, if that was recorded.
+    pub from: Predecessor,
+    /// The one that goes on.
+    pub to: InstallationKey,
+    /// The types of the events that are in force: `continued` at the one that goes on, `superseded` at the other.
+    pub recorded: Vec<&'static str>,
 }
 
-type Link = (ClientKey, AppKey);
-type FoundLinks = BTreeMap<Link, usize>;
+const CONTINUED: &str = "continued";
+const SUPERSEDED: &str = "superseded";
 
 /// A page that is being filled.
 struct FilledLineage<'a> {
@@ -81,10 +82,11 @@ struct FilledLineage<'a> {
     asked: &'a LineageQuery,
     torn: &'a TornTenants,
     limit: usize,
-    links: Vec<LinkedInstallation>,
-    proposals: Vec<ProposedLink>,
+    page: LineagePage,
     bytes: PageBytes,
     looked_at: usize,
+    /// The last place that was looked at.
+    last: Option<CursorPlace>,
 }
 
 impl LineageQuery {
@@ -94,133 +96,132 @@ impl LineageQuery {
         let of = [app.as_ref().map_or("", AppKey::as_str), client.as_ref().map_or("", ClientKey::as_str)];
         let list = fingerprint(&["lineage", of[0], of[1]]);
         let after = cursor.as_ref().map(|cursor| match &cursor.after {
-            after @ (CursorPlace::Key(..) | CursorPlace::Name(..)) if cursor.list == list => Ok(after),
+            after @ (CursorPlace::Link(..) | CursorPlace::Name(..)) if cursor.list == list => Ok(after),
             _ => Err(QueryError::ForeignCursor),
         });
         let after = after.transpose()?;
-        let (filled, freshness) = without_unread(reading, |reading, torn| {
-            let mut page = FilledLineage {
-                reading,
-                asked: self,
-                torn,
-                limit,
+        let (page, freshness) = without_unread(reading, |reading, torn| {
+            let page = LineagePage {
                 links: Vec::new(),
                 proposals: Vec::new(),
-                bytes: PageBytes::new(reading.ledger.page_bytes),
-                looked_at: 0,
+                common_names: Vec::new(),
+                refused: Vec::new(),
+                next_cursor: None,
+                freshness: Vec::new(),
             };
-            let place = page.fill(after)?;
-            Ok((page.links, page.proposals, place.map(|after| Cursor { list, after })))
+            let bytes = PageBytes::new(reading.ledger.page_bytes);
+            let last = after.cloned();
+            let mut filled =
+                FilledLineage { reading, asked: self, torn, limit, page, bytes, looked_at: 0, last };
+            let is_cut_off = !(filled.fill_links()? && filled.fill_proposals()?);
+            let next_cursor = filled.last.filter(|_| is_cut_off).map(|after| Cursor { list, after });
+            Ok(LineagePage { next_cursor, ..filled.page })
         })?;
-        let (links, proposals, next_cursor) = filled;
-        Ok(LineagePage { links, proposals, next_cursor, freshness })
+        Ok(LineagePage { freshness, ..page })
     }
 }
 
 impl FilledLineage<'_> {
+    /// Whether the page has all that was asked for.
+    fn has_enough(&self) -> bool {
+        let LineagePage { links, proposals, common_names, .. } = &self.page;
+        links.len() + proposals.len() + common_names.len() >= self.limit || self.bytes.is_full()
+    }
+
     fn is_full(&self) -> bool {
-        self.links.len() + self.proposals.len() >= self.limit
-            || self.bytes.is_full()
-            || self.looked_at >= LOOKED_AT_PER_PAGE
+        self.has_enough() || self.page.refused.len() >= self.limit || self.looked_at >= LOOKED_AT_PER_PAGE
     }
 
-    /// Where the next page begins, if there is one.
-    fn fill(&mut self, after: Option<&CursorPlace>) -> Result<Option<CursorPlace>, QueryError> {
-        let group = match after {
-            Some(CursorPlace::Name(number, client)) => Some((*number, client.clone())),
-            Some(CursorPlace::Key(client, app)) => {
-                if let Some(place) = self.fill_links(Some((client, app)))? {
-                    return Ok(Some(place));
-                }
-                None
-            }
-            _ => {
-                if let Some(place) = self.fill_links(None)? {
-                    return Ok(Some(place));
-                }
-                None
-            }
+    /// Leaves a tenant out if it is torn, and names it once.
+    fn refuses(&mut self, client: &ClientKey) -> bool {
+        let Some(shards) = self.torn.shards_of(client) else { return false };
+        if self.page.refused.iter().all(|refused| refused.client_key != client.as_str()) {
+            self.page.refused.push(RefusedTenant::from(&TornTenant { client: client.clone(), shards }));
+        }
+        true
+    }
+
+    /// Links from the place on. Answers whether there are no more.
+    fn fill_links(&mut self) -> Result<bool, QueryError> {
+        let after = match self.last.clone() {
+            Some(CursorPlace::Link(app, client)) => Some((app, client)),
+            Some(_) => return Ok(true),
+            None => None,
         };
-        self.fill_proposals(group)
-    }
-
-    fn fill_links(
-        &mut self,
-        after: Option<(&ClientKey, &AppKey)>,
-    ) -> Result<Option<CursorPlace>, QueryError> {
-        let (links, end) = self.links(after)?;
-        let mut last = None;
-        for ((client, app), index) in links {
-            if self.is_full() || end.as_ref().is_some_and(|end| (&client, &app) > (&end.0, &end.1)) {
-                return Ok(last);
-            }
-            self.looked_at += 1;
-            last = Some(CursorPlace::Key(client.clone(), app.clone()));
-            if self.asked.leaves_out(&client, &app) || self.torn.shards_of(&client).is_some() {
+        let reading = self.reading;
+        for app in reading.apps_with(AppsWith::Links, self.asked.app.as_ref())? {
+            let behind = after.as_ref().filter(|(of, _)| *of >= app);
+            if behind.is_some_and(|(of, _)| *of > app) {
                 continue;
             }
-            let shard = &self.reading.shards[index];
-            let row = shard.snapshot.tenant(&client).map_err(|error| shard.unread(error))?;
-            let installation = row.and_then(|mut row| row.tenant.installations.remove(&app));
-            if let Some(one) = installation {
-                let (predecessor, successor) = (one.predecessor, one.successor);
-                let link = LinkedInstallation { client_key: client, app_key: app, predecessor, successor };
-                self.bytes.add(&link);
-                self.links.push(link);
-            }
-        }
-        Ok(last.filter(|_| end.is_some()))
-    }
-
-    /// The next links of all shards, with the number of the shard, and up to where none is missing; none: these are all.
-    fn links(&self, after: Option<(&ClientKey, &AppKey)>) -> Result<(FoundLinks, Option<Link>), QueryError> {
-        let (mut links, mut end) = (FoundLinks::new(), None::<Link>);
-        let start = after.map(|(client, app)| {
-            let (client, app) = (client.clone(), app.clone());
-            // Nothing lies between a key and the same with a zero.
-            [IndexEntry::Link { client, app }.encode(), vec![0]].concat()
-        });
-        for (index, shard) in self.reading.shards.iter().enumerate() {
-            self.reading.ledger.in_time()?;
-            let page = shard.snapshot.list(&List::Links, start.as_deref(), LIST_MAX);
-            let page = page.map_err(|error| shard.unread(error))?;
-            if let Some(last) = page.installations.last().filter(|_| page.next.is_some())
-                && end.as_ref().is_none_or(|end| last < end)
-            {
-                end = Some(last.clone());
-            }
-            links.extend(page.installations.into_iter().map(|link| (link, index)));
-        }
-        Ok((links, end))
-    }
-
-    fn fill_proposals(&mut self, after: Option<(u64, ClientKey)>) -> Result<Option<CursorPlace>, QueryError> {
-        let mut groups = Groups::new(self.reading, self.asked.client.as_ref(), after)?;
-        let mut last = None;
-        loop {
-            if self.is_full() {
-                return Ok(last);
-            }
-            self.reading.ledger.in_time()?;
-            let Some(group) = groups.next()? else { return Ok(None) };
-            self.looked_at += group.looked_at;
-            last = Some(CursorPlace::Name(group.number, group.last.clone()));
-            for proposal in group.proposals(self.reading, self.torn, self.asked.app.as_ref())? {
-                let has_client = |asked: &ClientKey| {
-                    *asked == proposal.older.client_key || *asked == proposal.newer.client_key
-                };
-                if self.asked.client.as_ref().is_none_or(has_client) {
-                    self.bytes.add(&proposal);
-                    self.proposals.push(proposal);
+            let behind = behind.map(|(_, client)| client);
+            let mut linked = Merge::<ClientKey>::new(reading, |shard| {
+                Ok(Box::new(shard.snapshot.tenants_linked(&app, behind)?))
+            })?;
+            while let Some((client, index)) = linked.next()? {
+                if self.is_full() {
+                    return Ok(false);
                 }
+                reading.ledger.in_time()?;
+                self.looked_at += 1;
+                self.last = Some(CursorPlace::Link(app.clone(), client.clone()));
+                self.look_at(InstallationKey { client, app: app.clone() }, index)?;
             }
         }
+        Ok(true)
     }
-}
 
-impl LineageQuery {
-    fn leaves_out(&self, client: &ClientKey, app: &AppKey) -> bool {
-        self.client.as_ref().is_some_and(|asked| asked != client)
-            || self.app.as_ref().is_some_and(|asked| asked != app)
+    /// Lists the links that an installation has, unless the other one lists them.
+    fn look_at(&mut self, here: InstallationKey, index: usize) -> Result<(), QueryError> {
+        let shard = &self.reading.shards[index];
+        let row = shard.snapshot.tenant(&here.client).map_err(|error| shard.unread(error))?;
+        let installation = row.and_then(|mut row| row.tenant.installations.remove(&here.app));
+        let Some(Installation { predecessor, successor, .. }) = installation else { return Ok(()) };
+        if self.refuses(&here.client) {
+            return Ok(());
+        }
+        if let Some(from) = predecessor {
+            let other = self.installation(&from.installation)?;
+            let is_both = other.is_some_and(|other| other.successor.as_ref() == Some(&here));
+            let recorded = if is_both { vec![CONTINUED, SUPERSEDED] } else { vec![CONTINUED] };
+            self.add(RecordedLink { from, to: here.clone(), recorded });
+        }
+        if let Some(to) = successor {
+            let other = self.installation(&to)?.and_then(|other| other.predecessor);
+            match other.filter(|other| other.installation == here) {
+                None => {
+                    let from = Predecessor { installation: here, realm: None };
+                    self.add(RecordedLink { from, to, recorded: vec![SUPERSEDED] });
+                }
+                // Of an app that is not asked for, it is not listed there.
+                Some(from) if self.asked.app.as_ref().is_some_and(|app| *app != to.app) => {
+                    self.add(RecordedLink { from, to, recorded: vec![CONTINUED, SUPERSEDED] });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// An installation, wherever it is, if it is seen.
+    fn installation(&mut self, of: &InstallationKey) -> Result<Option<Installation>, QueryError> {
+        if !self.reading.ledger.grants.has(&of.app) {
+            return Ok(None);
+        }
+        for shard in &self.reading.shards {
+            let row = shard.snapshot.tenant(&of.client).map_err(|error| shard.unread(error))?;
+            if let Some(found) = row.and_then(|mut row| row.tenant.installations.remove(&of.app)) {
+                return Ok(Some(found).filter(|_| !self.refuses(&of.client)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn add(&mut self, link: RecordedLink) {
+        let has = |asked: &ClientKey| *asked == link.from.installation.client || *asked == link.to.client;
+        if self.asked.client.as_ref().is_none_or(has) {
+            self.bytes.add(&link);
+            self.page.links.push(link);
+        }
     }
 }

@@ -256,7 +256,9 @@ fn place_in<'a>(cursor: &'a Cursor, list: u64, filter: &Filter) -> Result<&'a Cu
         CursorPlace::Key(..) => filter.window.is_none(),
         CursorPlace::Window(..) => filter.window.is_some(),
         CursorPlace::Torn(_) => true,
-        CursorPlace::Item(..) | CursorPlace::Client(_) | CursorPlace::Name(..) => false,
+        CursorPlace::Item(..) | CursorPlace::Client(_) | CursorPlace::Link(..) | CursorPlace::Name(..) => {
+            false
+        }
     };
     if fits && cursor.list == list { Ok(&cursor.after) } else { Err(QueryError::ForeignCursor) }
 }

@@ -2,15 +2,17 @@
 //! id as a whole.
 //!
 //! In the order of the client keys, whichever way a tenant was found. The index has names as numbers, so every tenant
-//! is looked at before it is listed. What an installation was known by before is not found.
+//! is compared before it is listed. A search has no instant: everything that is recorded counts, also what is dated
+//! ahead. A name that an installation had before is not found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::site::site_host;
 use ledger_core::tenant::Tenant;
-use ledger_record::key::NameKind;
-use ledger_store::{ReadError, ShardId, TornTenant, TornTenants};
+use ledger_record::key::{IndexEntry, NameKind};
+use ledger_record::rows::TenantRow;
+use ledger_store::{AppsWith, List, ReadError, TornTenant, TornTenants};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::LineSink;
@@ -118,25 +120,6 @@ impl Searched {
         }
     }
 
-    /// The first tenants of a shard that may be meant.
-    fn candidates(
-        &self,
-        shard: &ShardSnapshot<'_>,
-        after: Option<&ClientKey>,
-        most: usize,
-    ) -> Result<BTreeSet<ClientKey>, ReadError> {
-        let snapshot = &shard.snapshot;
-        let beginning = snapshot.tenants_beginning_with(&self.client_key_prefix, after)?.take(most);
-        let mut found = beginning.collect::<Result<BTreeSet<_>, _>>()?;
-        for kind in NameKind::ALL {
-            let Some(name) = self.name(*kind) else { continue };
-            for client in snapshot.tenants_named(kind.number(name), after)?.take(most) {
-                found.insert(client?);
-            }
-        }
-        Ok(found)
-    }
-
     fn matches(&self, client: &ClientKey, tenant: &Tenant) -> Vec<SearchMatch> {
         let begins = client.as_str().starts_with(&self.client_key_prefix);
         let by_key = begins.then(|| SearchMatch { by: FoundBy::ClientKey, app_keys: Vec::new() });
@@ -182,40 +165,97 @@ fn fill(
     limit: usize,
     list: u64,
 ) -> Result<FilledSearch, QueryError> {
-    let mut found: BTreeMap<ClientKey, Vec<usize>> = BTreeMap::new();
-    for (index, shard) in reading.shards.iter().enumerate() {
-        reading.ledger.in_time()?;
-        // One more than the page has tells whether anything follows.
-        let candidates = searched.candidates(shard, after, limit + 1).map_err(|error| shard.unread(error))?;
-        for client in candidates {
-            found.entry(client).or_default().push(index);
-        }
-    }
     let mut filled = FilledSearch { tenants: Vec::new(), refused: Vec::new(), next_cursor: None };
     let (mut bytes, mut last) = (PageBytes::new(reading.ledger.page_bytes), None);
-    for (count, (client, places)) in found.into_iter().enumerate() {
+    // One more than the page has tells whether anything follows.
+    let candidates = Candidates::find(reading, searched, after, limit + 1)?;
+    for (count, (client, index)) in candidates.found.into_iter().enumerate() {
         if count == limit || bytes.is_full() {
             filled.next_cursor = last.map(|client| Cursor { list, after: CursorPlace::Client(client) });
             break;
         }
         reading.ledger.in_time()?;
         last = Some(client.clone());
-        let own: Vec<ShardId> = places.iter().map(|place| reading.shards[*place].id.clone()).collect();
-        let shards = torn.shards_of(&client).or_else(|| (own.len() > 1).then_some(own));
-        if let Some(shards) = shards {
+        if let Some(shards) = torn.shards_of(&client) {
             filled.refused.push(RefusedTenant::from(&TornTenant { client, shards }));
             continue;
         }
-        let Some(shard) = places.first().map(|place| &reading.shards[*place]) else { continue };
+        let shard = &reading.shards[index];
         let row = shard.snapshot.tenant(&client).map_err(|error| shard.unread(error))?;
-        let Some(row) = row else { continue };
-        let matches = searched.matches(&client, &row.tenant);
+        let Some(TenantRow { mut tenant, .. }) = row else { continue };
+        reading.ledger.grants.retain_in(&mut tenant);
+        let matches = searched.matches(&client, &tenant);
         if !matches.is_empty() {
-            let app_keys = row.tenant.installations.keys().cloned().collect();
-            let tenant = FoundTenant { client_key: client, app_keys, matches };
-            bytes.add(&tenant);
-            filled.tenants.push(tenant);
+            let app_keys = tenant.installations.keys().cloned().collect();
+            let found = FoundTenant { client_key: client, app_keys, matches };
+            bytes.add(&found);
+            filled.tenants.push(found);
         }
     }
     Ok(filled)
+}
+
+/// The first tenants that may be meant, each with the number of a shard that has it.
+struct Candidates {
+    found: BTreeMap<ClientKey, usize>,
+    most: usize,
+}
+
+impl Candidates {
+    fn find(
+        reading: &Reading<'_>,
+        searched: &Searched,
+        after: Option<&ClientKey>,
+        most: usize,
+    ) -> Result<Self, QueryError> {
+        let mut candidates = Self { found: BTreeMap::new(), most };
+        let apps = reading.apps_with(AppsWith::Names, None)?;
+        // A tenant is seen by its apps that are.
+        let seen_by: Vec<Option<&AppKey>> = match reading.ledger.grants.apps() {
+            None => vec![None],
+            Some(apps) => apps.iter().map(Some).collect(),
+        };
+        for (index, shard) in reading.shards.iter().enumerate() {
+            reading.ledger.in_time()?;
+            for app in &seen_by {
+                let prefix = &searched.client_key_prefix;
+                let clients = shard.snapshot.tenants_beginning_with(prefix, *app, after);
+                candidates.take(shard, index, clients.map_err(|error| shard.unread(error))?)?;
+            }
+            for (app, kind) in apps.iter().flat_map(|app| NameKind::ALL.iter().map(move |kind| (app, kind))) {
+                let Some(name) = searched.name(*kind) else { continue };
+                let (number, app) = (kind.number(name), app.clone());
+                let start = after.map(|client| {
+                    let entry = IndexEntry::Name { app: app.clone(), number, client: client.clone() };
+                    // Nothing lies between a key and the same with a zero.
+                    [entry.encode(), vec![0]].concat()
+                });
+                let named = shard.snapshot.list(&List::Named(app, number), start.as_deref(), most);
+                let named = named.map_err(|error| shard.unread(error))?.installations;
+                candidates.take(shard, index, named.into_iter().map(|(client, _)| Ok(client)))?;
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Takes the first of tenants that come in order.
+    fn take(
+        &mut self,
+        shard: &ShardSnapshot<'_>,
+        index: usize,
+        clients: impl Iterator<Item = Result<ClientKey, ReadError>>,
+    ) -> Result<(), QueryError> {
+        for client in clients.take(self.most) {
+            let client = client.map_err(|error| shard.unread(error))?;
+            let is_full = self.found.len() == self.most;
+            if is_full && self.found.last_key_value().is_some_and(|(last, _)| client > *last) {
+                break;
+            }
+            self.found.insert(client, index);
+            if self.found.len() > self.most {
+                self.found.pop_last();
+            }
+        }
+        Ok(())
+    }
 }

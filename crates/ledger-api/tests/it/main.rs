@@ -13,6 +13,7 @@ mod freshness;
 mod grpc;
 mod http;
 mod http2;
+mod lineage;
 mod lists;
 mod load;
 mod mirror;

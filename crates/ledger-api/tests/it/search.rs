@@ -1,15 +1,21 @@
-//! Search and lineage.
+//! Search: what it finds, and that it finds what a look at every tenant finds.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ledger_api::access::Grants;
 use ledger_api::http::Options;
-use ledger_core::event::{Body, Evidence, InstallationFact, Installed};
-use ledger_core::ids::InstallationKey;
+use ledger_api::ledger::Ledger;
+use ledger_api::query::{AsOf, Cursor, Page, SearchQuery};
+use ledger_core::event::{Body, InstallationFact, Installed};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::filled::{Filled, about, app, client, installed, realm, uninstalled};
+use crate::filled::{Ask as _, Filled, about, app, client, hour, installed, realm};
 use crate::http::Server;
 
 /// `installed`, at a site, with an entitlement and an installation id.
-fn known_by(of: &str, what: &str, site: &str, entitlement: &str, installation: &str) -> Body {
+pub(crate) fn known_by(of: &str, what: &str, site: &str, entitlement: &str, installation: &str) -> Body {
     let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let fact = Installed {
         endpoint_realm: Some(realm("EU")),
@@ -21,7 +27,7 @@ fn known_by(of: &str, what: &str, site: &str, entitlement: &str, installation: &
     about(of, what, InstallationFact::Installed(Box::new(fact)))
 }
 
-fn filled() -> Filled {
+pub(crate) fn filled() -> Filled {
     let mut filled = Filled::with(3);
     filled.take(0, 1, known_by("acme-1", "one", "https://www.ACME.atlassian.net/wiki", "ent-1", "ari:1"));
     filled.take(0, 1, known_by("acme-1", "two", "https://acme.atlassian.net", "ent-2", "ari:2"));
@@ -124,85 +130,137 @@ fn pages_of_a_search_have_each_tenant_once() {
     assert_eq!(other["code"], "invalid-cursor");
 }
 
-#[test]
-fn one_that_fell_silent_before_another_appeared_is_proposed_with_the_evidence() {
-    let mut filled = Filled::with(2);
-    filled.take(0, 1, known_by("old", "app", "https://www.acme.atlassian.net", "ent", "ari:1"));
-    filled.take(0, 2, uninstalled("old", "app"));
-    filled.take(1, 3, known_by("new", "app", "https://acme.atlassian.net/", "ent", "ari:2"));
-    // Another app of theirs does not go on, and one that was heard of later was not replaced.
-    filled.take(1, 3, known_by("new", "other", "https://acme.atlassian.net/", "", ""));
-    filled.take(0, 1, known_by("alive", "app", "https://busy.atlassian.net", "", ""));
-    filled.take(1, 3, known_by("beside", "app", "https://busy.atlassian.net", "", ""));
-    filled.take(0, 4, uninstalled("alive", "app"));
-    let server = Server::of(&filled.ledger, Options::default());
-    let lineage = |query: &str| server.get(&format!("/v1/lineage{query}")).json();
-    let all = lineage("");
-    assert_eq!(all["links"], json!([]));
-    assert_eq!(
-        all["proposals"],
-        json!([{
-            "appKey": "app",
-            "older": {"clientKey": "old", "seq": 2, "lastEvent": "2026-03-01T02:00:00.000Z"},
-            "newer": {"clientKey": "new", "seq": 1, "firstEvent": "2026-03-01T03:00:00.000Z"},
-            "shared": [{"by": "SITE_HOST", "value": "acme.atlassian.net"}, {"by": "ENTITLEMENT_ID", "value": "ent"}],
-        }])
-    );
-    for (query, count) in [
-        ("?clientKey=old", 1),
-        ("?clientKey=new&appKey=app", 1),
-        ("?clientKey=alive", 0),
-        ("?appKey=other", 0),
-    ] {
-        assert_eq!(lineage(query)["proposals"].as_array().unwrap().len(), count, "{query}");
-    }
-    // Nothing follows from a proposal.
-    let state = server.get("/v1/tenants/new/apps/app").json();
-    assert_eq!(state["installation"]["predecessor"], Value::Null);
+const SITES: [&str; 5] =
+    ["https://a.example", "https://www.A.example:443/wiki", "https://b.example/", "a.example", ""];
+const IDS: [&str; 4] = ["", "1", "ab", "a.example"];
+const CLIENTS: [&str; 7] = ["1", "a", "a.example", "ab", "abc", "b", "ä"];
+const APPS: [&str; 3] = ["a", "a.b", "z"];
+
+/// Which tenant and app, when, and what it is known by then.
+type Known = (usize, usize, i64, usize, usize, usize);
+
+fn known() -> impl Strategy<Value = Vec<Known>> {
+    let one = (0..CLIENTS.len(), 0..APPS.len(), 0..9_i64, 0..SITES.len(), 0..IDS.len(), 0..IDS.len());
+    prop::collection::vec(one, 1..40)
 }
 
-#[test]
-fn a_recorded_link_is_listed_and_proposed_no_more() {
-    let mut filled = Filled::with(2);
-    filled.take(0, 1, known_by("old", "app", "https://acme.atlassian.net", "", ""));
-    filled.take(1, 3, known_by("new", "app", "https://acme.atlassian.net/", "", ""));
-    let server = Server::of(&filled.ledger, Options::default());
-    assert_eq!(server.get("/v1/lineage").json()["proposals"].as_array().unwrap().len(), 1);
-    let from = InstallationKey { client: client("old"), app: app("app") };
-    let evidence = Evidence::new("a ticket").unwrap();
-    let fact = InstallationFact::Continued { from, from_realm: Some(realm("EU")), evidence };
-    filled.take(1, 4, about("new", "app", fact));
-    let linked = server.get("/v1/lineage").json();
-    assert_eq!(linked["proposals"], json!([]));
-    assert_eq!(
-        linked["links"],
-        json!([{"clientKey": "new", "appKey": "app",
-                "predecessor": {"clientKey": "old", "appKey": "app", "realm": "EU"}}])
-    );
-    assert_eq!(server.get("/v1/lineage?clientKey=old").json()["links"], json!([]));
-}
-
-#[test]
-fn pages_of_lineage_go_through_links_and_proposals() {
+fn filled_with(events: &[Known]) -> Filled {
     let mut filled = Filled::with(3);
-    for number in 0..30_usize {
-        let site = format!("https://s{number}.example.com");
-        filled.take(number % 3, 1, known_by(&format!("old-{number:02}"), "app", &site, "", ""));
-        filled.take((number + 1) % 3, 3, known_by(&format!("new-{number:02}"), "app", &site, "", ""));
+    for (recorded, (tenant, of, late, site, entitlement, installation)) in (20..).zip(events) {
+        let body = known_by(CLIENTS[*tenant], APPS[*of], SITES[*site], IDS[*entitlement], IDS[*installation]);
+        filled.take_late(tenant % 3, recorded - late, recorded, body);
     }
-    // So many share a name that it tells nothing.
-    for number in 0..70 {
-        filled.take(0, 5, known_by(&format!("crowd-{number}"), "app", "https://crowd.example.com", "", ""));
+    filled
+}
+
+/// A host as it would be typed, made anew here: the site as a URL with its own ways of writing.
+fn host(site: &str) -> &str {
+    if site.to_lowercase().contains("a.example") { "a.example" } else { "b.example" }
+}
+
+/// The tenants that a look at every one of them finds, each with by what, and of which apps.
+fn looked_up(ledger: &Ledger, q: &str, apps: &[&str]) -> BTreeMap<String, BTreeSet<(String, String)>> {
+    let mut found = BTreeMap::new();
+    for of in CLIENTS {
+        let Ok(tenant) = ledger.tenant(&client(of), AsOf::default(), hour(1000)) else { continue };
+        let states = tenant.installations.iter().map(crate::filled::json);
+        let states: Vec<_> =
+            states.filter(|state| apps.contains(&state["appKey"].as_str().unwrap())).collect();
+        if states.is_empty() {
+            continue;
+        }
+        let mut by = BTreeSet::new();
+        if of.starts_with(q) {
+            by.insert(("CLIENT_KEY".to_owned(), String::new()));
+        }
+        for state in &states {
+            let site = state["siteUrl"].as_str().map(host);
+            for (kind, name) in [
+                ("SITE_HOST", site),
+                ("ENTITLEMENT_ID", state["entitlementId"].as_str()),
+                ("INSTALLATION_ID", state["installationId"].as_str()),
+            ] {
+                if name == Some(q) {
+                    by.insert((kind.to_owned(), state["appKey"].as_str().unwrap().to_owned()));
+                }
+            }
+        }
+        if !by.is_empty() {
+            found.insert(of.to_owned(), by);
+        }
     }
-    let server = Server::of(&filled.ledger, Options::default());
-    let (mut next, mut all) = (String::new(), Vec::new());
+    found
+}
+
+/// The same by a search, page by page.
+fn searched(ledger: &Ledger, q: &str, limit: u64) -> BTreeMap<String, BTreeSet<(String, String)>> {
+    let (mut cursor, mut found) = (None::<Cursor>, BTreeMap::new());
     loop {
-        let page = server.get(&format!("/v1/lineage?limit=4{next}")).json();
-        let proposals = page["proposals"].as_array().unwrap();
-        all.extend(proposals.iter().map(|one| one["older"]["clientKey"].as_str().unwrap().to_owned()));
-        let Some(cursor) = page["nextCursor"].as_str() else { break };
-        next = format!("&cursor={cursor}");
+        let page = Page { cursor, limit: Some(limit) };
+        let page = ledger.put(&SearchQuery { q: q.to_owned(), page }, hour(1000)).unwrap();
+        assert!(page.tenants.len() as u64 <= limit);
+        for tenant in page.tenants.iter().map(crate::filled::json) {
+            let mut by = BTreeSet::new();
+            for one in tenant["matches"].as_array().unwrap() {
+                let kind = one["by"].as_str().unwrap();
+                let apps = one["appKeys"].as_array().map_or(vec![String::new()], |apps| {
+                    apps.iter().map(|app| app.as_str().unwrap().to_owned()).collect()
+                });
+                by.extend(apps.into_iter().map(|app| (kind.to_owned(), app)));
+            }
+            let key = tenant["clientKey"].as_str().unwrap().to_owned();
+            assert!(found.keys().all(|before| *before < key), "in order, each once");
+            found.insert(key, by);
+        }
+        let Some(next) = page.next_cursor else { return found };
+        cursor = Some(next.to_string().parse().unwrap());
     }
-    all.sort();
-    assert_eq!(all, (0..30).map(|number| format!("old-{number:02}")).collect::<Vec<_>>());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn search_finds_what_a_look_at_every_tenant_finds(events in known(), limit in 1..5_u64) {
+        let filled = filled_with(&events);
+        let partner = filled.ledger.seen_with(&Grants::parse(&["a.b", "z"]).unwrap());
+        for q in ["1", "a", "ab", "a.example", "b.example", "ä", "nothing"] {
+            prop_assert_eq!(searched(&filled.ledger, q, limit), looked_up(&filled.ledger, q, &APPS), "{}", q);
+            prop_assert_eq!(searched(&partner, q, limit), looked_up(&filled.ledger, q, &["a.b", "z"]), "{}", q);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_granted_is_not_found_byte_for_byte() {
+    let with = |hidden: bool| {
+        let mut filled = Filled::with(2);
+        for number in 0..9_usize {
+            let (tenant, site) = (format!("t-{number}"), "https://s.example");
+            filled.take(number % 2, 1, known_by(&tenant, "seen", site, "", ""));
+            if hidden {
+                filled.take(number % 2, 1, known_by(&tenant, "hidden", site, "e", ""));
+                filled.take(number % 2, 1, known_by(&format!("{tenant}-hidden"), "hidden", site, "e", ""));
+            }
+        }
+        let ledger = Arc::new(filled.ledger.seen_with(&Grants::parse(&["seen"]).unwrap()));
+        let server = Server::of(&ledger, Options::default());
+        let mut pages = Vec::new();
+        for q in ["t-", "s.example", "e", "t-3-hidden"] {
+            let mut next = String::new();
+            loop {
+                let mut page = server.get(&format!("/v1/search?q={q}&limit=2{next}")).json();
+                page["freshness"].take();
+                next =
+                    page["nextCursor"].as_str().map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+                pages.push(page.to_string());
+                if next.is_empty() {
+                    break;
+                }
+            }
+        }
+        pages
+    };
+    assert_eq!(with(true), with(false));
+    assert!(with(true).len() > 4);
 }

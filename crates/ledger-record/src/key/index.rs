@@ -9,8 +9,8 @@
 //! 06 app              app ‖ 00 ‖ client                                     all
 //! 07 own drift        client ‖ 00 ‖ app                                     installed, see below
 //! 08 migration        client ‖ 00 ‖ app                                     with a pending migration
-//! 09 name             name u64 ‖ client                                     an installation has it, see below
-//! 0a link             client ‖ 00 ‖ app                                     with a predecessor or a successor
+//! 09 name             app ‖ 00 ‖ name u64 ‖ client                          known by it, see below
+//! 0a link             app ‖ 00 ‖ client                                     with a predecessor or a successor
 //! ```
 //!
 //! An entry says nothing that depends on the moment of asking, so entries change only when a record changes
@@ -20,9 +20,9 @@
 //! stand in `own drift`. Whether a window is still open is told by where its end stands to the instant that
 //! is asked for.
 //!
-//! A `name` is a site host, an entitlement id or an installation id, as its FNV-1a of 64 bits: so it takes eight
-//! bytes, however long it is, and one entry for all installations of a tenant that share it. Two names may have
-//! one number, so what is found is looked at in the tenant's row. Tenants with one name stand together.
+//! A `name` is a site host, an entitlement id or an installation id, as its FNV-1a of 64 bits: it takes eight bytes,
+//! however long it is. Two names may have one number, so the reader compares what it finds with the tenant's row. Names
+//! and links are sorted by app first, so that a reader that may see some apps only reads nothing of the others.
 //!
 //! `end` is the instant in milliseconds with its sign bit inverted, so that byte order is time order; a
 //! window without end stands at the last instant, after all others.
@@ -161,19 +161,21 @@ pub enum IndexEntry {
         /// The app.
         app: AppKey,
     },
-    /// An installation of the tenant has a name.
+    /// The installation is known by a name.
     Name {
-        /// Its number.
+        /// The app.
+        app: AppKey,
+        /// The number of the name.
         number: u64,
         /// The tenant.
         client: ClientKey,
     },
-    /// The installation goes on from another one, or another one goes on from it.
+    /// The installation has a predecessor or a successor.
     Link {
-        /// The tenant.
-        client: ClientKey,
         /// The app.
         app: AppKey,
+        /// The tenant.
+        client: ClientKey,
     },
 }
 
@@ -198,8 +200,8 @@ impl IndexEntry {
             Self::App { app, client } => parts(APP, &[app.as_str(), client.as_str()]),
             Self::OwnDrift { client, app } => parts(OWN_DRIFT, &[client.as_str(), app.as_str()]),
             Self::Migration { client, app } => parts(MIGRATION, &[client.as_str(), app.as_str()]),
-            Self::Name { number, client } => named(*number, client),
-            Self::Link { client, app } => parts(LINK, &[client.as_str(), app.as_str()]),
+            Self::Name { app, number, client } => named(app, *number, client),
+            Self::Link { app, client } => parts(LINK, &[app.as_str(), client.as_str()]),
         }
     }
 
@@ -232,18 +234,19 @@ impl IndexEntry {
             }
             ANOMALOUS => client_and_app(rest).map(|(client, app)| Self::Anomalous { client, app }),
             APP => {
-                let (app, client) = split_part(rest)?;
-                Ok(Self::App { app: AppKey::new(text(app)?)?, client: ClientKey::new(text(client)?)? })
+                let (app, client) = app_and_client(rest)?;
+                Ok(Self::App { app, client })
             }
             OWN_DRIFT => client_and_app(rest).map(|(client, app)| Self::OwnDrift { client, app }),
             MIGRATION => client_and_app(rest).map(|(client, app)| Self::Migration { client, app }),
             NAME => {
+                let (app, rest) = split_part(rest)?;
                 let (number, client) =
                     rest.split_first_chunk().ok_or(KeyError::Truncated { length: key.len() })?;
                 let client = ClientKey::new(text(client)?)?;
-                Ok(Self::Name { number: u64::from_be_bytes(*number), client })
+                Ok(Self::Name { app: AppKey::new(text(app)?)?, number: u64::from_be_bytes(*number), client })
             }
-            LINK => client_and_app(rest).map(|(client, app)| Self::Link { client, app }),
+            LINK => app_and_client(rest).map(|(app, client)| Self::Link { app, client }),
             found => Err(KeyError::UnknownKind { found }),
         }
     }
@@ -304,26 +307,28 @@ pub fn migrations_prefix() -> Vec<u8> {
     vec![MIGRATION]
 }
 
-/// What the keys of all links begin with, in order of client and app.
+/// What the keys of the links of an app, or of all apps, begin with, in order of app and client.
 #[must_use]
-pub fn links_prefix() -> Vec<u8> {
-    vec![LINK]
+pub fn links_prefix(app: Option<&AppKey>) -> Vec<u8> {
+    app.map_or_else(|| vec![LINK], |app| ended_parts(LINK, &[app.as_str()]))
 }
 
-/// What the keys of all names begin with, in order of their number, then by client.
+/// What the keys of the names of an app, or of all apps, begin with, in order of app, number and client.
 #[must_use]
-pub fn names_prefix() -> Vec<u8> {
-    vec![NAME]
+pub fn names_prefix(app: Option<&AppKey>) -> Vec<u8> {
+    app.map_or_else(|| vec![NAME], |app| ended_parts(NAME, &[app.as_str()]))
 }
 
-/// What the keys of the tenants with a name begin with, in order of client.
+/// What the keys of the installations of an app that are known by a name begin with, in order of client.
 #[must_use]
-pub fn name_prefix(number: u64) -> Vec<u8> {
-    [&[NAME], &number.to_be_bytes()[..]].concat()
+pub fn name_prefix(app: &AppKey, number: u64) -> Vec<u8> {
+    let mut key = names_prefix(Some(app));
+    key.extend_from_slice(&number.to_be_bytes());
+    key
 }
 
-fn named(number: u64, client: &ClientKey) -> Vec<u8> {
-    let mut key = name_prefix(number);
+fn named(app: &AppKey, number: u64, client: &ClientKey) -> Vec<u8> {
+    let mut key = name_prefix(app, number);
     key.extend_from_slice(client.as_bytes());
     key
 }
@@ -379,7 +384,7 @@ impl IndexedInstallation {
     }
 
     fn push_keys(&self, client: &ClientKey, app: &AppKey, keys: &mut Vec<Vec<u8>>) {
-        keys.extend(self.names.iter().flatten().map(|number| named(*number, client)));
+        keys.extend(self.names.iter().flatten().map(|number| named(app, *number, client)));
         let (client, app) = (client.as_str(), app.as_str());
         if let Some(realm) = self.pinned {
             keys.push(parts(REALM, &[realm.as_str(), client, app]));
@@ -405,7 +410,7 @@ impl IndexedInstallation {
             keys.push(parts(MIGRATION, &[client, app]));
         }
         if self.linked {
-            keys.push(parts(LINK, &[client, app]));
+            keys.push(parts(LINK, &[app, client]));
         }
         keys.push(parts(APP, &[app, client]));
     }
@@ -424,13 +429,11 @@ pub fn listed(tenant: &Tenant) -> Vec<(AppKey, IndexedInstallation)> {
 /// tenant is as it is. The difference between two states of a tenant is what a write has to change.
 #[must_use]
 pub fn index_keys(client: &ClientKey, listed: &[(AppKey, IndexedInstallation)]) -> Vec<Vec<u8>> {
-    let mut keys = Vec::with_capacity(listed.len() * 6);
+    let mut keys = Vec::with_capacity(listed.len() * 8);
     for (app, listed) in listed {
         listed.push_keys(client, app, &mut keys);
     }
     keys.sort_unstable();
-    // Several installations of a tenant have one name.
-    keys.dedup();
     keys
 }
 
@@ -459,6 +462,11 @@ fn ended_parts(family: u8, leading: &[&str]) -> Vec<u8> {
 fn client_and_app(rest: &[u8]) -> Result<(ClientKey, AppKey), KeyError> {
     let (client, app) = split_part(rest)?;
     Ok((ClientKey::new(text(client)?)?, AppKey::new(text(app)?)?))
+}
+
+fn app_and_client(rest: &[u8]) -> Result<(AppKey, ClientKey), KeyError> {
+    let (app, client) = split_part(rest)?;
+    Ok((AppKey::new(text(app)?)?, ClientKey::new(text(client)?)?))
 }
 
 fn parse_realm(part: &[u8]) -> Result<Realm, KeyError> {

@@ -39,7 +39,18 @@ pub enum List {
     OwnDrift,
     /// With a pending migration, by client and app.
     Migrations,
-    /// With a predecessor or a successor, by client and app.
+    /// Of an app, with a predecessor or a successor, by client.
+    Links(AppKey),
+    /// Of an app, known by a name of this number, by client. A few may be known by another name of the same number.
+    Named(AppKey, u64),
+}
+
+/// What the apps have that are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppsWith {
+    /// Installations that are known by a name.
+    Names,
+    /// Installations with a predecessor or a successor.
     Links,
 }
 
@@ -78,7 +89,8 @@ impl List {
             Self::Anomalous => prefixed(index::anomalous_prefix()),
             Self::OwnDrift => prefixed(index::own_drift_prefix()),
             Self::Migrations => prefixed(index::migrations_prefix()),
-            Self::Links => prefixed(index::links_prefix()),
+            Self::Links(app) => prefixed(index::links_prefix(Some(app))),
+            Self::Named(app, number) => prefixed(index::name_prefix(app, *number)),
         }
     }
 }
@@ -89,7 +101,7 @@ impl AlignmentClass {
     }
 }
 
-impl Snapshot<'_> {
+impl<'a> Snapshot<'a> {
     /// A page of a list. `cursor` is the `next` of the page before; entries that appear or go between two
     /// pages are seen or not, all others exactly once.
     pub fn list(
@@ -109,47 +121,76 @@ impl Snapshot<'_> {
                 page.next = Some(key.to_vec());
                 break;
             }
-            let found = installation(decode(key)?);
-            page.installations.push(found.ok_or_else(|| damaged(Family::Index, key, Damage::Misplaced))?);
+            page.installations.push(installation(decode(key)?));
         }
         Ok(page)
     }
 
-    /// Tenants whose client key begins with a text, in order, from behind one of them on.
+    /// Tenants whose client key begins with a text, in order, from behind one of them on; with an app, those that have it.
     pub fn tenants_beginning_with(
         &self,
         text: &str,
+        app: Option<&AppKey>,
         after: Option<&ClientKey>,
-    ) -> Result<impl Iterator<Item = Result<ClientKey, ReadError>> + use<'_>, ReadError> {
-        let prefix = text.as_bytes().to_vec();
-        let range = from_behind(prefixed(prefix), after.map(|client| key::tenant(client).to_vec()));
-        let scan = self.database().scan(Family::Tenants, range, self.options())?;
-        Ok(Items::new(scan, |key, _| Ok(key::parse_tenant(key)?)))
+    ) -> Result<impl Iterator<Item = Result<ClientKey, ReadError>> + use<'a>, ReadError> {
+        let family = if app.is_some() { Family::Index } else { Family::Tenants };
+        let before = app.map(index::app_prefix).unwrap_or_default();
+        let of = |text: &[u8]| [&before[..], text].concat();
+        let mut range = prefixed(of(text.as_bytes()));
+        if let Some(after) = after {
+            // Nothing lies between a key and the same with a zero.
+            range.start = range.start.max([&of(after.as_bytes())[..], &[0]].concat());
+        }
+        let scan = self.database().scan(family, range, self.options())?;
+        Ok(Items::new(scan, move |key, _| match family {
+            Family::Index => Ok(installation(IndexEntry::decode(key)?).0),
+            _ => Ok(key::parse_tenant(key)?),
+        }))
     }
 
-    /// Tenants with a name, by its number ([`NameKind::number`]), in order, from behind one of them on. A few may have
-    /// another name of the same number.
-    ///
-    /// [`NameKind::number`]: ledger_record::key::NameKind::number
-    pub fn tenants_named(
+    /// The tenants that have an app with a predecessor or a successor, in order, from behind one of them on.
+    pub fn tenants_linked(
         &self,
-        number: u64,
+        app: &AppKey,
         after: Option<&ClientKey>,
-    ) -> Result<impl Iterator<Item = Result<ClientKey, ReadError>> + use<'_>, ReadError> {
-        let behind = after.map(|client| IndexEntry::Name { number, client: client.clone() }.encode());
-        let range = from_behind(prefixed(index::name_prefix(number)), behind);
+    ) -> Result<impl Iterator<Item = Result<ClientKey, ReadError>> + use<'a>, ReadError> {
+        let mut range = prefixed(index::links_prefix(Some(app)));
+        if let Some(client) = after.cloned() {
+            range.start = [&IndexEntry::Link { app: app.clone(), client }.encode()[..], &[0]].concat();
+        }
         let scan = self.database().scan(Family::Index, range, self.options())?;
-        Ok(Items::new(scan, |key, _| Ok(name(key)?.1)))
+        Ok(Items::new(scan, |key, _| Ok(installation(IndexEntry::decode(key)?).0)))
     }
 
-    /// All names by their numbers, with their tenants: by number, then by client, from a number on.
+    /// The names of an app by their numbers, with their tenants: by number, then by client, from a number on.
     pub fn names(
         &self,
+        app: &AppKey,
         from: u64,
-    ) -> Result<impl Iterator<Item = Result<(u64, ClientKey), ReadError>> + use<'_>, ReadError> {
-        let range = index::name_prefix(from)..prefixed(index::names_prefix()).end;
+    ) -> Result<impl Iterator<Item = Result<(u64, ClientKey), ReadError>> + use<'a>, ReadError> {
+        let range = index::name_prefix(app, from)..prefixed(index::names_prefix(Some(app))).end;
         let scan = self.database().scan(Family::Index, range, self.options())?;
-        Ok(Items::new(scan, |key, _| name(key)))
+        Ok(Items::new(scan, |key, _| match IndexEntry::decode(key)? {
+            IndexEntry::Name { number, client, .. } => Ok((number, client)),
+            _ => Err(Damage::Misplaced),
+        }))
+    }
+
+    /// The apps that have installations with names, or with links, in order. One seek for each.
+    pub fn apps_with(&self, what: AppsWith) -> Result<Vec<AppKey>, ReadError> {
+        let prefix = match what {
+            AppsWith::Names => index::names_prefix,
+            AppsWith::Links => index::links_prefix,
+        };
+        let mut scan = self.database().scan(Family::Index, prefixed(prefix(None)), self.options())?;
+        let mut apps = Vec::new();
+        let mut entry = scan.step()?;
+        while let Some((key, _)) = entry {
+            let (_, app) = installation(decode(key)?);
+            entry = scan.skip_to(&after_prefix(&prefix(Some(&app))))?;
+            apps.push(app);
+        }
+        Ok(apps)
     }
 
     /// The classes of alignment that have installations, of one app or of all, in order. One seek for each.
@@ -170,27 +211,12 @@ impl Snapshot<'_> {
     }
 }
 
-fn from_behind(range: Range<Vec<u8>>, key: Option<Vec<u8>>) -> Range<Vec<u8>> {
-    let Some(mut key) = key else { return range };
-    // Nothing lies between a key and the same with a zero.
-    key.push(0);
-    range.start.max(key)..range.end
-}
-
-fn name(key: &[u8]) -> Result<(u64, ClientKey), Damage> {
-    match IndexEntry::decode(key)? {
-        IndexEntry::Name { number, client } => Ok((number, client)),
-        _ => Err(Damage::Misplaced),
-    }
-}
-
 pub(crate) fn decode(key: &[u8]) -> Result<IndexEntry, ReadError> {
     Ok(IndexEntry::decode(key).map_err(|error: KeyError| damaged(Family::Index, key, error))?)
 }
 
-/// None: the entry is of a tenant.
-fn installation(entry: IndexEntry) -> Option<(ClientKey, AppKey)> {
-    Some(match entry {
+fn installation(entry: IndexEntry) -> (ClientKey, AppKey) {
+    match entry {
         IndexEntry::Realm { client, app, .. }
         | IndexEntry::Alignment { client, app, .. }
         | IndexEntry::SplitBrain { client, app }
@@ -199,7 +225,7 @@ fn installation(entry: IndexEntry) -> Option<(ClientKey, AppKey)> {
         | IndexEntry::App { client, app }
         | IndexEntry::OwnDrift { client, app }
         | IndexEntry::Migration { client, app }
+        | IndexEntry::Name { client, app, .. }
         | IndexEntry::Link { client, app } => (client, app),
-        IndexEntry::Name { .. } => return None,
-    })
+    }
 }

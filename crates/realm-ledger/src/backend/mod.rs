@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use completeness::Completeness;
-pub(crate) use follow::FollowedLine;
+pub(crate) use follow::Followed;
 pub(crate) use local::Local;
 pub(crate) use remote::Remote;
 

@@ -154,6 +154,15 @@ pub struct LineageArgs {
     /// Only of this app
     #[arg(long, value_name = "APP_KEY", value_parser = app_key)]
     pub app: Option<AppKey>,
+    /// Print the proposals as CSV, with the evidence
+    #[arg(long, conflicts_with = "confirm")]
+    pub export: bool,
+    /// Record a link for every line of an exported file; - is standard input
+    #[arg(long, value_name = "FILE", requires_all = ["url", "actor"], conflicts_with_all = ["client_key", "app"])]
+    pub confirm: Option<PathBuf>,
+    /// Who confirms: recorded with the links
+    #[arg(long, value_name = "NAME", requires = "confirm")]
+    pub actor: Option<String>,
     /// Where to look
     #[command(flatten)]
     pub target: QueryTarget,

@@ -1,16 +1,15 @@
 //! `decisions`: those so far, and those to come.
 //!
-//! A run that follows a server prints decisions once the cursor behind them is known, so one that is cut off goes on
-//! without printing any twice.
+//! A run that follows a server prints each decision that came as a whole, and goes on from the cursor behind it.
 
 use std::thread;
 use std::time::Duration;
 
-use ledger_api::decisions::{DecisionCursor, DecisionFilter, DecisionsFrom};
+use ledger_api::decisions::{DecisionFilter, DecisionsFrom};
 use ledger_api::query::{DecisionsQuery, Raw};
 
 use super::Context;
-use crate::backend::{Backend, FollowedLine, PAGE, Remote};
+use crate::backend::{Backend, Followed, PAGE, Remote};
 use crate::cli;
 use crate::output::DECISIONS;
 use crate::{Exit, Failure};
@@ -18,9 +17,12 @@ use crate::{Exit, Failure};
 /// How long to wait before a server that went away is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Decisions that are printed together while more come.
+const PRINTED_AT_A_TIME: usize = 256;
+
 pub(super) fn run(context: &mut Context<'_, '_>, args: cli::DecisionsArgs) -> Result<Exit, Failure> {
     let cli::DecisionsArgs { from, follow, app, rule, moved, divergent, corrections, limit, target } = args;
-    let filter = DecisionFilter { app, rule, moved, divergent, corrections };
+    let filter = DecisionFilter { app, rule, moved, divergent, corrections, ..DecisionFilter::default() };
     let query = DecisionsQuery { from, filter, limit };
     match context.backend(&target)? {
         Backend::Remote(remote) if follow => follow_server(context, &remote, query),
@@ -61,18 +63,24 @@ fn follow_server(
     while query.limit != Some(0) {
         let asked = query.clone();
         let mut unprinted: Vec<Raw> = Vec::new();
-        let away = remote.follow(&asked, &mut |line| {
+        let away = remote.follow(&asked, &mut |what| {
             was_there = true;
             if std::mem::take(&mut is_away) {
                 context.report("the server answers again");
             }
-            match line {
-                FollowedLine::Decision(decision) => unprinted.push(decision),
-                FollowedLine::Cursor(cursor) => print_to(context, &mut query, &mut unprinted, cursor)?,
-                FollowedLine::Shard(shard) => context.report(&shard),
+            match what {
+                Followed::Decision(decision, cursor) => {
+                    query.from = Some(DecisionsFrom::After(cursor));
+                    query.limit = query.limit.map(|left| left.saturating_sub(1));
+                    unprinted.push(decision);
+                }
+                Followed::Nothing(cursor) => query.from = Some(DecisionsFrom::After(cursor)),
+                Followed::Shard(shard) => context.report(&shard),
+                Followed::Waiting => print(context, &mut unprinted)?,
             }
-            Ok(())
+            if unprinted.len() >= PRINTED_AT_A_TIME { print(context, &mut unprinted) } else { Ok(()) }
         })?;
+        print(context, &mut unprinted)?;
         // A server that was never there is no server that went away.
         let Some(away) = away.filter(|_| query.limit != Some(0)) else { continue };
         if !was_there {
@@ -86,18 +94,9 @@ fn follow_server(
     Ok(Exit::Done)
 }
 
-/// Prints what the cursor covers.
-fn print_to(
-    context: &mut Context<'_, '_>,
-    query: &mut DecisionsQuery,
-    unprinted: &mut Vec<Raw>,
-    cursor: DecisionCursor,
-) -> Result<(), Failure> {
+fn print(context: &mut Context<'_, '_>, unprinted: &mut Vec<Raw>) -> Result<(), Failure> {
     let mut printer = context.printer(DECISIONS);
-    unprinted.iter().try_for_each(|decision| printer.item(decision))?;
+    unprinted.drain(..).try_for_each(|decision| printer.item(&decision))?;
     printer.finish()?;
-    query.limit = query.limit.map(|left| left.saturating_sub(unprinted.len() as u64));
-    query.from = Some(DecisionsFrom::After(cursor));
-    unprinted.clear();
     Ok(())
 }

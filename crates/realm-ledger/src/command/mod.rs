@@ -8,8 +8,8 @@ mod export;
 mod import;
 mod input;
 mod keys;
+mod lineage;
 mod log_scan;
-mod lookup;
 mod prove;
 mod publish;
 mod quarantine;
@@ -18,6 +18,7 @@ mod rebuild;
 mod reconcile;
 mod refill;
 mod restore;
+mod search;
 mod serve;
 mod token;
 mod topics;
@@ -95,8 +96,8 @@ fn run_command(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, 
         Command::SplitBrain(args) => query::split_brain(context, &args),
         Command::Anomalies(args) => query::anomalies(context, &args),
         Command::Migrations(args) => query::migrations(context, &args),
-        Command::Lineage(args) => lookup::lineage(context, args),
-        Command::Search(args) => lookup::search(context, args),
+        Command::Lineage(args) => lineage::run(context, args),
+        Command::Search(args) => search::run(context, args),
         Command::Decisions(args) => decisions::run(context, args),
         Command::Whatif(args) => log_scan::whatif(context, args),
         Command::Replay(args) => log_scan::replay(context, args),

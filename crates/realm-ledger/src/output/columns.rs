@@ -133,32 +133,22 @@ pub(crate) const FOUND: &[Column] = &[
 /// Links and proposals.
 pub(crate) const LINEAGE: &[Column] = &[
     Column::made("what", |item| if item.get("link").is_some() { "link" } else { "proposal" }.to_owned()),
-    Column::made("app key", |item| text_at(item, "/link/appKey") + &text_at(item, "/proposal/appKey")),
-    Column::made("older", |item| {
-        let before = text_at(item, "/link/predecessor/clientKey");
-        let has_successor = item.pointer("/link/successor").is_some();
-        let linked = match before {
-            before if before.is_empty() && has_successor => text_at(item, "/link/clientKey"),
-            before => before,
-        };
-        linked + &text_at(item, "/proposal/older/clientKey")
-    }),
-    Column::made("newer", |item| {
-        let after = text_at(item, "/link/successor/clientKey");
-        let linked = if text_at(item, "/link/predecessor/clientKey").is_empty() {
-            after
-        } else {
-            text_at(item, "/link/clientKey")
-        };
-        linked + &text_at(item, "/proposal/newer/clientKey")
-    }),
-    Column::at("silent since", "/proposal/older/lastEvent"),
-    Column::at("appeared", "/proposal/newer/firstEvent"),
+    Column::made("app key", |item| text_at(item, "/link/to/appKey") + &text_at(item, "/proposal/appKey")),
+    Column::made("from", |item| either(item, "from/clientKey")),
+    Column::made("to", |item| either(item, "to/clientKey")),
+    Column::made("recorded", |item| words_at(item, "/link/recorded")),
+    Column::at("silent since", "/proposal/from/lastEvent"),
+    Column::at("appeared", "/proposal/to/firstEvent"),
     Column::made("shared", |item| {
         let name = |name: &Value| format!("{} {}", text_at(name, "/by"), text_at(name, "/value"));
         items_at(item, "/proposal/shared").iter().map(name).collect::<Vec<_>>().join(", ")
     }),
 ];
+
+/// Of a link or a proposal, whichever it is.
+fn either(item: &Value, at: &str) -> String {
+    text_at(item, &format!("/link/{at}")) + &text_at(item, &format!("/proposal/{at}"))
+}
 
 fn words_at(value: &Value, pointer: &str) -> String {
     items_at(value, pointer).iter().map(|word| text_at(word, "")).collect::<Vec<_>>().join(", ")

@@ -48,8 +48,11 @@ fn every_entry() -> Vec<(IndexEntry, &'static [u8])> {
         (IndexEntry::App { app: app.clone(), client: client.clone() }, b"\x06app\0acme"),
         (IndexEntry::OwnDrift { client: client.clone(), app: app.clone() }, b"\x07acme\0app"),
         (IndexEntry::Migration { client: client.clone(), app: app.clone() }, b"\x08acme\0app"),
-        (IndexEntry::Name { number: 258, client: client.clone() }, b"\x09\0\0\0\0\0\0\x01\x02acme"),
-        (IndexEntry::Link { client, app }, b"\x0aacme\0app"),
+        (
+            IndexEntry::Name { app: app.clone(), number: 258, client: client.clone() },
+            b"\x09app\0\0\0\0\0\0\0\x01\x02acme",
+        ),
+        (IndexEntry::Link { app, client }, b"\x0aapp\0acme"),
     ]
 }
 
@@ -67,8 +70,8 @@ fn malformed_index_keys_are_refused() {
         b"",
         b"\x00acme\0app",
         b"\x0bacme\0app",
-        b"\x09\0\0\0\0\0\0\x01\x02",
-        b"\x09\0\0\0",
+        b"\x09app\0\0\0\0\0\0\0\x01\x02",
+        b"\x09app\0\0\0\0",
         b"\x01eu\0acme\0app",
         b"\x01EU\0acme",
         b"\x01EU\0acme\0app\0",
@@ -108,14 +111,16 @@ fn each_prefix_selects_one_list() {
         app_prefix(&app()),
         own_drift_prefix(),
         migrations_prefix(),
-        names_prefix(),
-        links_prefix(),
+        names_prefix(Some(&app())),
+        links_prefix(Some(&app())),
     ];
     for (place, prefix) in prefixes.iter().enumerate() {
         let found: Vec<_> = (0..keys.len()).filter(|at| keys[*at].starts_with(prefix)).collect();
         assert_eq!(found, [place]);
     }
     assert!(keys[1].starts_with(&alignment_prefix(None)));
+    assert!(keys[8].starts_with(&names_prefix(None)) && keys[8].starts_with(&name_prefix(&app(), 258)));
+    assert!(keys[9].starts_with(&links_prefix(None)));
     assert!(keys[1].starts_with(&alignment_class_prefix(&app(), realm("EU"), realm("US"))));
     assert!(!keys[1].starts_with(&alignment_class_prefix(&app(), realm("US"), realm("EU"))));
 }
@@ -193,24 +198,24 @@ fn pending_migration_is_listed() {
 }
 
 #[test]
-fn names_are_in_the_index_once_for_all_installations_that_share_them() {
+fn names_are_in_the_index_by_app() {
     let known_by = |site: &str, entitlement: &str| Installation {
         site_url: Some(site.to_owned()),
         entitlement_id: Some(entitlement.to_owned()),
         ..Installation::default()
     };
     let one = known_by("https://www.Acme.example/wiki", "e-1");
-    let two = known_by("https://acme.example", "acme.example");
+    let two = known_by("https://", "acme.example");
     let other = AppKey::new("other").unwrap();
-    let installations = [(app(), one), (other, two)].into();
+    let installations = [(app(), one), (other.clone(), two)].into();
     let keys = index_keys(&client(), &listed(&Tenant { installations, ..Tenant::default() }));
-    let names: Vec<_> = keys.iter().filter(|key| key.starts_with(&names_prefix())).cloned().collect();
+    let names: Vec<_> = keys.iter().filter(|key| key.starts_with(&names_prefix(None))).cloned().collect();
     let mut expected = [
-        (NameKind::SiteHost, "acme.example"),
-        (NameKind::EntitlementId, "e-1"),
-        (NameKind::EntitlementId, "acme.example"),
+        (app(), NameKind::SiteHost, "acme.example"),
+        (app(), NameKind::EntitlementId, "e-1"),
+        (other, NameKind::EntitlementId, "acme.example"),
     ]
-    .map(|(kind, name)| IndexEntry::Name { number: kind.number(name), client: client() }.encode());
+    .map(|(app, kind, name)| IndexEntry::Name { app, number: kind.number(name), client: client() }.encode());
     expected.sort();
     assert_eq!(names, expected);
     assert_eq!(NameKind::SiteHost.number("acme.example"), 0xc768_02a9_9839_0385, "frozen");
