@@ -46,7 +46,10 @@ pub use decisions::{DecisionsPage, DecisionsQuery, PublishedNotice};
 pub use explain::{ExplainQuery, ExplanationAnswer};
 pub use filter::{Filter, MigrationFilter, WindowFilter};
 pub use line::{AnswerLine, LedgerLine, LineSink, ReadLine, ScanProgress};
-pub use lineage::{LineagePage, LineageQuery, ReadLineagePage};
+pub use lineage::{
+    CommonName, LineagePage, LineageQuery, ProposedInstallation, ProposedLink, ReadLineagePage, RecordedLink,
+    SharedName,
+};
 pub use list::{InstallationList, InstallationsQuery, MigrationsQuery};
 pub use log::{LogPage, LogQuery, Logged};
 pub use parameters::request;
@@ -59,7 +62,7 @@ pub use quarantine::{
     QuarantineAnswer, QuarantineItemQuery, QuarantinePage, QuarantineQuery, QuarantinedItem,
 };
 pub use replay::{ReplayAnswer, ReplayQuery, ReplayedRecord};
-pub use search::{SearchPage, SearchQuery, Searched};
+pub use search::{FoundBy, FoundTenant, SearchMatch, SearchPage, SearchQuery, Searched};
 pub use tenant::{InstallationAnswer, InstallationQuery, TenantAnswer, TenantQuery};
 pub use whatif::{WhatIfAnswer, WhatIfQuery};
 

@@ -23,7 +23,8 @@ fn a_fact() -> impl Strategy<Value = InstallationFact> {
     let name = |names: &'static [&'static str]| {
         proptest::option::of(proptest::sample::select(names).prop_map(ToOwned::to_owned))
     };
-    let names = (name(&["https://a.example", "https://www.A.example/wiki", "b"]), name(&["1", "2"]), name(&["1"]));
+    let names =
+        (name(&["https://a.example", "https://www.A.example/wiki", "b"]), name(&["1", "2"]), name(&["1"]));
     let realms = (proptest::option::of(a_realm()), proptest::option::weighted(0.2, a_realm()));
     let installed = (realms, names).prop_map(|((endpoint_realm, product_realm), names)| {
         let (site_url, entitlement_id, installation_id) = names;

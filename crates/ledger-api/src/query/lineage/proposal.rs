@@ -117,7 +117,7 @@ impl FilledLineage<'_> {
             };
             let Some(from) = from else { continue };
             let is_done = match &self.asked.client {
-                Some(client) => self.of_tenant(&app, &client.clone(), from)?,
+                Some(client) => self.of_tenant(&app, client, from)?,
                 None => self.of_all(&app, from)?,
             };
             if !is_done {
