@@ -61,7 +61,7 @@ fn python_client_that_knows_only_reflection_asks_every_method() {
         ["Explain", one], ["Preview", one], ["ListQuarantine", {}],
         ["GetQuarantineItem", { "topic": topic, "partition": 0, "seq": 1 }], ["ListCheckpoints", {}],
         ["WhatIf", { "policies": [{ "mode": "days", "days": 1 }] }], ["ScanWhatIf", supposed], ["Replay", tenant],
-        ["SubscribeDecisions", { "from": "begin", "limit": 1 }],
+        ["SubscribeDecisions", { "from": "begin", "limit": 1 }], ["Search", { "q": CLIENT }], ["ListLineage", tenant],
         ["GetProof", tenant], ["GetTenant", { "clientKey": "nobody" }], ["GetTenant", {}],
         ["GetTenant", { "clientKey": CLIENT, "knownSeq": 99 }], ["WhatIf", supposed],
         ["ListInstallations", { "limit": 0 }]
@@ -76,7 +76,7 @@ fn python_client_that_knows_only_reflection_asks_every_method() {
     let services = ["grpc.health.v1.Health", "realmledger.v1.LedgerService"].map(Value::from);
     assert!(services.iter().all(|name| listed["services"].as_array().unwrap().contains(name)), "{listed}");
     let answers: Vec<Value> = lines.collect();
-    let (answered, refused) = answers.split_at(15);
+    let (answered, refused) = answers.split_at(17);
     for answer in answered {
         assert_eq!(answer["code"], "OK", "{answer}");
         assert!(!answer["messages"].as_array().unwrap().is_empty(), "{answer}");
@@ -127,10 +127,15 @@ fn every_operation_answers_as_the_openapi_document_says() {
     let topic = server.get("/readyz").1["shards"][0]["topic"].as_str().unwrap().to_owned();
     let mut script = python::script("check_openapi.py");
     script.arg(&server.url);
-    script.args([format!("clientKey={CLIENT}"), format!("appKey={APP}"), format!("topic={topic}")]);
+    script.args([
+        format!("clientKey={CLIENT}"),
+        format!("appKey={APP}"),
+        format!("topic={topic}"),
+        format!("q={CLIENT}"),
+    ]);
     let output = python::answer(script, "");
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(report.contains("operations: 21"), "{report}");
+    assert!(report.contains("operations: 23"), "{report}");
     server.drain();
 }

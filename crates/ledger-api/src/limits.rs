@@ -8,6 +8,12 @@ pub const LIST_DEFAULT: usize = 100;
 /// Most installations on a page.
 pub const LIST_MAX: usize = 1000;
 
+/// Longest text that is searched for: a URL.
+pub const SEARCH_MAX_BYTES: usize = 2048;
+
+/// Tenants that can share a name and still be told apart by it: a name that more have proposes no lineage.
+pub const LINEAGE_SHARED_MOST: usize = 64;
+
 /// Records on a page of a log, unless the caller asks for another number.
 pub const LOG_DEFAULT: usize = 100;
 

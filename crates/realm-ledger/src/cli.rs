@@ -16,8 +16,9 @@ mod parse;
 mod token;
 
 pub(crate) use asking::{
-    ExplainArgs, ListArgs, LogArgs, MigrationsArgs, PreviewArgs, QuarantineCommand, QuarantineRetry,
-    QuarantineShow, QueryTarget, ReconcileArgs, ReplayArgs, StateArgs, WhatIfArgs, WindowsArgs,
+    DecisionsArgs, ExplainArgs, LineageArgs, ListArgs, LogArgs, MigrationsArgs, PreviewArgs,
+    QuarantineCommand, QuarantineRetry, QuarantineShow, QueryTarget, ReconcileArgs, ReplayArgs, SearchArgs,
+    StateArgs, WhatIfArgs, WindowsArgs,
 };
 pub(crate) use audit::{
     CheckpointArgs, DataDirArg, Export, KeysCommand, KeysGenerate, KeysRetire, KeysShow, Prove, Rebuild,
@@ -129,6 +130,12 @@ pub enum Command {
     Anomalies(ListArgs),
     /// Installations with a pending migration
     Migrations(MigrationsArgs),
+    /// Which installation goes on from which: recorded links, and proposed ones
+    Lineage(LineageArgs),
+    /// Tenants by the beginning of the key, by site, entitlement id or installation id
+    Search(SearchArgs),
+    /// Decisions and corrections as they are published: those so far, and those to come
+    Decisions(DecisionsArgs),
     /// What another policy would have meant for the reinstalls so far
     Whatif(WhatIfArgs),
     /// Records once more, each with what was believed after it, for audits

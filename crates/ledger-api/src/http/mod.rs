@@ -4,6 +4,8 @@
 //! | --- | --- | --- |
 //! | `GET /v1/installations` | `appKey` `status` `realm` `drift` `splitBrain` `anomalous` `window=OPEN` `windowClosingBefore` `at` `knownAt` `cursor` `limit` | `{installations, refused?, nextCursor?, freshness}` |
 //! | `GET /v1/migrations` | `appKey` `overdue` `at` `knownAt` `cursor` `limit` | `{installations, refused?, nextCursor?, freshness}`: those with a pending migration |
+//! | `GET /v1/lineage` | `appKey` `clientKey` `cursor` `limit` | `{links, proposals, commonNames?, refused?, nextCursor?, freshness}`: recorded links, then what may belong together, with the evidence |
+//! | `GET /v1/search` | `q` `cursor` `limit` | `{tenants, searched, refused?, nextCursor?, freshness}`: by the beginning of the client key; by site host, entitlement id or installation id as a whole |
 //! | `GET /v1/tenants/{clientKey}` | `at` `knownAt` `knownSeq` `minPosition` | `{installations, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}` | `at` `knownAt` `knownSeq` `minPosition` | `{installation, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}/explanation` | `at` `knownAt` `knownSeq` `minPosition` | `{explanation, freshness}` |
@@ -138,8 +140,8 @@ use crate::page;
 use crate::problem::ProblemKind;
 use crate::query::{
     CheckpointsQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery, InstallationsQuery,
-    LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery, QuarantineQuery,
-    Question, ReplayQuery, TenantQuery, WhatIfQuery,
+    LineageQuery, LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery,
+    QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery,
 };
 use crate::readers::ReaderThreads;
 use places::{Places, RequestPlace};
@@ -307,6 +309,8 @@ impl Api {
             .route(TenantQuery::ROUTE, get(routes::get::<TenantQuery>))
             .route(InstallationsQuery::ROUTE, get(routes::get::<InstallationsQuery>))
             .route(MigrationsQuery::ROUTE, get(routes::get::<MigrationsQuery>))
+            .route(LineageQuery::ROUTE, get(routes::get::<LineageQuery>))
+            .route(SearchQuery::ROUTE, get(routes::get::<SearchQuery>))
             .route(LogQuery::ROUTE, get(routes::get::<LogQuery>))
             .route(CorrectionsQuery::ROUTE, get(routes::get::<CorrectionsQuery>))
             .route(ExplainQuery::ROUTE, get(routes::get::<ExplainQuery>))

@@ -72,6 +72,12 @@ pub enum QueryError {
         /// The largest.
         most: Option<usize>,
     },
+    /// Nothing that could be searched for.
+    #[error("expected 1 to {most} bytes of text without control characters")]
+    SearchText {
+        /// The longest, in bytes.
+        most: usize,
+    },
     /// There is no such shard.
     #[error("there is no shard {shard} here")]
     UnknownShard {
@@ -203,6 +209,7 @@ impl QueryError {
             Self::TenantInTwoPartitions { .. } => (Kind::TenantInTwoPartitions, None),
             Self::NotReady(_) => (Kind::NotReady, None),
             Self::ForeignCursor => (Kind::InvalidCursor, Some("cursor")),
+            Self::SearchText { .. } => (Kind::InvalidParameter, Some("q")),
             Self::OutOfRange { parameter, .. } => (Kind::InvalidParameter, Some(parameter)),
             Self::PositionOfNoShard => (Kind::InvalidParameter, Some("fromPosition")),
             Self::SpanEndsFirst { .. } => (Kind::InvalidParameter, Some("to")),

@@ -259,7 +259,8 @@ impl ForEachQuestion for Paths {
             json!({
                 "name": field.name,
                 "in": if is_in_path { "path" } else { "query" },
-                "required": is_in_path,
+                // What has no default in the message has none here.
+                "required": is_in_path || !field.has_presence && !field.is_repeated,
                 "description": field.comment,
                 "schema": schemas::single(field)
             })

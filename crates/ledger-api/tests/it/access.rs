@@ -8,10 +8,11 @@ use std::sync::{Arc, LazyLock};
 use ledger_api::access::{Access, AccessOptions, AccessScope, Grants, TokenOptions, new_token, token_hash};
 use ledger_api::http::Options;
 use ledger_api::query::Query;
-use ledger_core::event::InstallationFact;
+use ledger_core::event::{Evidence, InstallationFact};
+use ledger_core::ids::InstallationKey;
 use ledger_record::proof::note::SignerKey;
 
-use crate::filled::{Filled, about, hour, installed, product_moved, realm, uninstalled};
+use crate::filled::{Filled, about, app, client, hour, installed, product_moved, realm, uninstalled};
 use crate::http::Server;
 
 const TENANT: &str = "acme.atlassian.net";
@@ -74,6 +75,10 @@ fn ledger() -> Filled {
     }
     filled.take(0, 2, product_moved(TENANT, "US"));
     filled.take(0, 3, installed("only.hidden.example", HIDDEN, "US", "US"));
+    let from = InstallationKey { client: client(TENANT), app: app(HIDDEN) };
+    let evidence = Evidence::new("a ticket").unwrap();
+    let link = InstallationFact::Continued { from, from_realm: None, evidence };
+    filled.take(0, 3, about("only.hidden.example", HIDDEN, link));
     let located = InstallationFact::DataLocated { realm: realm("US") };
     filled.take(0, 4, about(TENANT, HIDDEN, located));
     for app in [HIDDEN, GRANTED] {
@@ -135,7 +140,11 @@ fn path_of(route: &str, app: &str) -> String {
     let path = route.replace("{clientKey}", TENANT).replace("{appKey}", app);
     let path = path.replace("{topic}", "realm.lifecycle").replace("{partition}", "0").replace("{seq}", "1");
     // Line by line it would go on.
-    if path == "/v1/decisions" { format!("{path}?limit=1") } else { path }
+    match path.as_str() {
+        "/v1/decisions" => format!("{path}?limit=1"),
+        "/v1/search" => format!("{path}?q=o"),
+        _ => path,
+    }
 }
 
 /// Every route with its question, if it has one: as the router has them, by its text.
@@ -261,6 +270,7 @@ fn what_is_not_granted_is_answered_byte_for_byte_as_what_does_not_exist() {
         paths.push(format!("/v1/installations?appKey={app}&window=OPEN&{at}"));
         paths.push(format!("/v1/installations?appKey={app}&drift=true"));
         paths.push(format!("/v1/migrations?appKey={app}"));
+        paths.push(format!("/v1/lineage?appKey={app}"));
         paths.push(format!("/v1/replay?appKey={app}"));
         paths.push(format!("/v1/replay?clientKey={TENANT}&appKey={app}"));
         paths.push(format!("/v1/tenants/{TENANT}/proof?appKey={app}"));
@@ -343,6 +353,8 @@ fn an_app_that_is_not_granted_is_in_no_answer() {
         "/v1/installations?realm=US",
         "/v1/installations?limit=1",
         "/v1/installations?splitBrain=true",
+        "/v1/search?q=acme",
+        "/v1/search?q=only.hidden.exampl",
         "/v1/installations?at=2026-03-01T05:00:00Z",
         "/v1/replay?topic=realm.lifecycle&partition=0",
     ];

@@ -7,8 +7,9 @@ use ledger_api::http::Options;
 use ledger_api::problem::ProblemKind;
 use ledger_api::query::{
     AsOf, AsOfAll, CheckpointsQuery, CorrectionsQuery, ExplainQuery, Filter, InstallationQuery,
-    InstallationsQuery, LogQuery, MigrationsQuery, Page, PreviewQuery, ProofQuery, QuarantineItemQuery,
-    QuarantineQuery, Question, ReplayQuery, TenantQuery, WhatIfQuery, request,
+    InstallationsQuery, LineageQuery, LogQuery, MigrationsQuery, Page, PreviewQuery, ProofQuery,
+    QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery,
+    request,
 };
 use ledger_core::policy::Policy;
 use ledger_core::time::Timestamp;
@@ -208,6 +209,10 @@ fn every_answer_equals_that_of_http() {
     both.one(&InstallationsQuery { filter, as_of: all, page: page.clone() });
     both.one(&InstallationsQuery { page: Page { limit: Some(0), ..page.clone() }, ..Default::default() });
     both.one(&MigrationsQuery { overdue: Some(true), ..Default::default() });
+    for q in ["a", "split", "", "https://nowhere.example"] {
+        both.one(&SearchQuery { q: q.to_owned(), page: page.clone() });
+    }
+    both.one(&LineageQuery { client: Some(acme.clone()), page: page.clone(), ..Default::default() });
     both.one(&CheckpointsQuery {});
     both.one(&QuarantineQuery { reason: None, page });
     for seq in [1, 2, 3, 77] {

@@ -67,6 +67,11 @@ impl Remote {
         self.send(&patient(), question, "application/x-ndjson")
     }
 
+    /// Events that go on for as long as the server does.
+    pub(super) fn events(&self, question: &impl Question) -> Result<Response<Body>, AskError> {
+        self.send(&patient(), question, "text/event-stream")
+    }
+
     /// Sends an order; its answer is read while it is given, however long that takes.
     pub(crate) fn order(&self, path: &str, body: String) -> Result<Response<Body>, AskError> {
         let order = Request { path: path.to_owned(), parameters: Vec::new(), body: Some(body) };

@@ -3,10 +3,12 @@
 
 mod backup;
 mod config;
+mod decisions;
 mod export;
 mod import;
 mod input;
 mod keys;
+mod lineage;
 mod log_scan;
 mod prove;
 mod publish;
@@ -16,6 +18,7 @@ mod rebuild;
 mod reconcile;
 mod refill;
 mod restore;
+mod search;
 mod serve;
 mod token;
 mod topics;
@@ -57,7 +60,9 @@ pub(crate) fn run(cli: Cli, env: &mut Env<'_>) -> Result<Exit, Failure> {
         context.start_quiet_logs();
     }
     // A stream may be as long as the log, and stops with its reader; a verdict, or a list that is whole or not, does not.
-    if !matches!(command, Command::Log(_) | Command::Replay(_) | Command::Export(_)) {
+    let streams =
+        matches!(command, Command::Log(_) | Command::Decisions(_) | Command::Replay(_) | Command::Export(_));
+    if !streams {
         context.env.outlive_reader();
     }
     let done = run_command(&mut context, command);
@@ -91,6 +96,9 @@ fn run_command(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, 
         Command::SplitBrain(args) => query::split_brain(context, &args),
         Command::Anomalies(args) => query::anomalies(context, &args),
         Command::Migrations(args) => query::migrations(context, &args),
+        Command::Lineage(args) => lineage::run(context, args),
+        Command::Search(args) => search::run(context, args),
+        Command::Decisions(args) => decisions::run(context, args),
         Command::Whatif(args) => log_scan::whatif(context, args),
         Command::Replay(args) => log_scan::replay(context, args),
         Command::Reconcile(args) => reconcile::run(context, args),

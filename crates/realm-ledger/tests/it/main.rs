@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod help;
 mod keys;
+mod lookup;
 mod manners;
 mod partial;
 mod process;
