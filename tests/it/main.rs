@@ -8,6 +8,7 @@
 mod backups;
 mod checkpoint_topic;
 mod checkpoints;
+mod commands;
 mod decisions;
 mod deploy;
 mod endurance;

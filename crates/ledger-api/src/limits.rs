@@ -192,6 +192,12 @@ pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 /// Policies that are tried side by side, at every door: each is folded for itself.
 pub const POLICIES_MAX: usize = 32;
 
+/// How long a command waits for its records.
+pub const COMMAND_WAIT: Duration = Duration::from_secs(10);
+
+/// How long to wait before looking for them again.
+pub const COMMAND_RETRY: Duration = Duration::from_millis(25);
+
 /// Longest body of a request.
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
 

@@ -9,6 +9,7 @@
 
 mod as_of;
 mod checkpoints;
+mod command;
 mod corrections;
 mod cursor;
 mod decisions;
@@ -39,6 +40,7 @@ use serde_json::value::RawValue;
 
 pub use as_of::{AsOf, AsOfAll};
 pub use checkpoints::{CheckpointJson, CheckpointList, CheckpointsQuery};
+pub use command::CommandQuery;
 pub use corrections::{CorrectedAnswer, CorrectionsPage, CorrectionsQuery};
 pub(crate) use cursor::refuse_no_items;
 pub use cursor::{Cursor, InvalidCursor, Page};
@@ -54,6 +56,7 @@ pub use list::{InstallationList, InstallationsQuery, MigrationsQuery};
 pub use log::{LogPage, LogQuery, Logged};
 pub use parameters::request;
 pub(crate) use parameters::{read, read_pairs};
+pub(crate) use preview::shard_of_app;
 pub use preview::{PreviewAnswer, PreviewQuery};
 pub(crate) use problem::Problem;
 pub use problem::ProblemJson;
@@ -67,6 +70,7 @@ pub use tenant::{InstallationAnswer, InstallationQuery, TenantAnswer, TenantQuer
 pub use whatif::{WhatIfAnswer, WhatIfQuery};
 
 use crate::access::AccessScope;
+use crate::command::CommandAnswer;
 use crate::ledger::{Ledger, QueryError, Reading};
 use crate::limits::POSITION_WAIT;
 
@@ -293,6 +297,9 @@ questions! {
     /// Records once more, with what was believed after each.
     Replay(ReplayQuery): Audit "Replay", "/v1/replay", |query| query.shards(),
         ReplayAnswer, ReadLine;
+    /// What became of a command.
+    Command(CommandQuery): Operate "GetCommand", "/v1/commands/{id}", |_query| Scope::One,
+        CommandAnswer, CommandAnswer;
 }
 
 impl Ledger {

@@ -16,9 +16,7 @@ mod parse;
 mod token;
 
 pub(crate) use asking::{
-    DecisionsArgs, ExplainArgs, LineageArgs, ListArgs, LogArgs, MigrationsArgs, PreviewArgs,
-    QuarantineCommand, QuarantineRetry, QuarantineShow, QueryTarget, ReconcileArgs, ReplayArgs, SearchArgs,
-    StateArgs, WhatIfArgs, WindowsArgs,
+    DecisionsArgs, ExplainArgs, LineageArgs, ListArgs, LogArgs, MigrationsArgs, PreviewArgs, QuarantineCommand, QuarantineRetry, QuarantineShow, QueryTarget, ReconcileArgs, ReplayArgs, SearchArgs, StateArgs, SubmitArgs, WhatIfArgs, WindowsArgs,
 };
 pub(crate) use audit::{
     CheckpointArgs, DataDirArg, Export, KeysCommand, KeysGenerate, KeysRetire, KeysShow, Prove, Rebuild,
@@ -160,6 +158,8 @@ pub enum Command {
     Export(Export),
     /// Check a data directory, or alone and offline what was handed out
     Verify(Verify),
+    /// Act on the ledger: one event of an operator, through a running server to its topic
+    Submit(SubmitArgs),
     /// Make a backup of a data directory or of a running server, or check one
     Backup(BackupArgs),
     /// Make a data directory from a backup

@@ -23,6 +23,7 @@ mod background;
 mod backups;
 mod cli;
 mod command;
+mod commands;
 pub mod config;
 mod demo;
 mod descriptors;

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use ledger_api::access::Access;
 use ledger_api::backup::MakeBackup;
+use ledger_api::command::Commands;
 use ledger_api::http::Api;
 use ledger_api::ledger::Ledger;
 use ledger_ingest::consume::Ingest;
@@ -31,6 +32,7 @@ use tracing::{error, info, warn};
 
 use crate::background::Background;
 use crate::backups::ServerBackups;
+use crate::commands::{self, KafkaCommands};
 use crate::config::Config;
 use crate::evidence::EvidenceThreads;
 use crate::{Exit, Failure, allocator, app_copies, descriptors, memory, sampling, secret, telemetry};
@@ -159,7 +161,9 @@ impl Server {
             }
             metrics.render()
         });
+        let commands = Commands { decode: commands::decode, sink: KafkaCommands::new(&config.kafka, &data) };
         let api = Api::new(ledger, render, config.http.options.clone()).with_access(access);
+        let api = api.with_commands(Some(commands));
         let api = api.with_backups(backups.map(|backups| backups as Arc<dyn MakeBackup>));
         let pipeline = Pipeline::start(config, &data, &catalog)?;
         let address = listener.local_addr().map_err(no_runtime)?;

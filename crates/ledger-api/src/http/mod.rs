@@ -19,6 +19,8 @@
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/proof` | `appKey` `pinned` `topic` `partition` | a bundle (`application/x-ndjson`), for `verify --bundle` |
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
+//! | `POST /v1/commands` | `dryRun`; body: one native event | `{id, records, pending?}`, 201 when nothing is pending, else 202; with `dryRun` `{id, event, before, after, changes, changed, records?, refused?, freshness}` |
+//! | `GET /v1/commands/{id}` | `clientKey`, or `appKey` for an event of a whole app | `{id, records, pending?, freshness}` |
 //! | `POST /v1/backups` | body: nothing, or `{"keep": 7}` | lines: `{"progress": …}` now and then, then `{"backup": …}` |
 //! | `GET /`, `GET /page/{file}` | | the page, where `http.page` is on; it asks the routes above |
 //! | `GET /livez` | | the process answers |
@@ -47,6 +49,9 @@
 //! then, `{"difference": …}` where asked for, `{"report": …}` for each policy, and the last line as above.
 //! `GET /v1/replay` always is one, of `{"step": …}`.
 //! Without that `Accept` what-if has to be answered within the time of any question, and refuses to list differences.
+//!
+//! `POST /v1/commands` publishes an event to the topic and waits ten seconds until it is recorded. The id makes it
+//! idempotent. Types: see [`crate::command::COMMAND_TYPES`].
 //!
 //! `POST /v1/backups` makes a backup on the machine of the server, where its configuration says. A client that goes away
 //! ends it; what was not finished counts for nothing.
@@ -95,6 +100,7 @@
 mod ask;
 mod backups;
 mod body;
+mod commands;
 mod connection;
 mod converse;
 mod decisions;
@@ -125,6 +131,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use ask::{AnswerForm, GRPC};
 pub(crate) use body::read as read_body;
+pub(crate) use commands::Submitted;
 pub(crate) use gate::Caller;
 pub use health::ReadyBounds;
 pub use metric::{describe, report_freshness};
@@ -132,16 +139,16 @@ pub(crate) use serve::serve;
 pub use serve::serve_admin;
 
 use crate::access::Access;
+use crate::action::{ACTIONS, BACKUP, SUBMIT};
 use crate::backup::MakeBackup;
+use crate::command::Commands;
 use crate::decisions::{Decisions, DecisionsEnd, Subscription};
 use crate::ledger::Ledger;
 use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME, SubscriptionBounds};
 use crate::page;
 use crate::problem::ProblemKind;
 use crate::query::{
-    CheckpointsQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery, InstallationsQuery,
-    LineageQuery, LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery,
-    QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery,
+    CheckpointsQuery, CommandQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery, InstallationsQuery, LineageQuery, LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery,
 };
 use crate::readers::ReaderThreads;
 use places::{Places, RequestPlace};
@@ -184,6 +191,7 @@ pub struct Api {
     access: Arc<Access>,
     metrics: RenderMetrics,
     backups: Option<Arc<dyn MakeBackup>>,
+    commands: Option<Commands>,
     clock: fn() -> Timestamp,
     places: Places,
     readers: ReaderThreads,
@@ -206,6 +214,7 @@ impl Api {
             access: Arc::default(),
             metrics,
             backups: None,
+            commands: None,
             clock: system_clock,
             places,
             readers,
@@ -226,6 +235,12 @@ impl Api {
     #[must_use]
     pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
         Self { deadlines, ..self }
+    }
+
+    /// Takes commands this way; none: it takes none.
+    #[must_use]
+    pub fn with_commands(self, commands: Option<Commands>) -> Self {
+        Self { commands, ..self }
     }
 
     /// Makes backups this way.
@@ -322,7 +337,9 @@ impl Api {
             .route(ProofQuery::ROUTE, get(routes::get::<ProofQuery>))
             .route(ReplayQuery::ROUTE, get(routes::get::<ReplayQuery>))
             .route(WhatIfQuery::ROUTE, post(routes::what_if))
-            .route(backups::ROUTE, post(backups::make))
+            .route(CommandQuery::ROUTE, get(routes::get::<CommandQuery>))
+            .route(SUBMIT.route, post(commands::submit))
+            .route(BACKUP.route, post(backups::make))
             .route("/livez", get(health::livez))
             .route("/readyz", get(health::readyz))
             .route("/openapi.json", get(openapi))
@@ -363,8 +380,8 @@ async fn no_such_route() -> Problem {
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(
-        ProblemKind::MethodNotAllowed,
-        "this route takes GET; /v1/whatif, /v1/backups and the methods of gRPC take POST",
-    )
+    let posts = ACTIONS.map(|action| action.route).join(", ");
+    let detail =
+        format!("this route takes GET; {}, {posts} and the methods of gRPC take POST", WhatIfQuery::ROUTE);
+    Problem::new(ProblemKind::MethodNotAllowed, detail)
 }

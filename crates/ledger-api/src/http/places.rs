@@ -35,7 +35,7 @@ impl Cost {
         };
         match query {
             Query::WhatIf(_) | Query::Replay(_) => Self::Everything,
-            Query::QuarantineItem(_) | Query::Checkpoints(_) => Self::Little,
+            Query::QuarantineItem(_) | Query::Checkpoints(_) | Query::Command(_) => Self::Little,
             Query::Installation(_) | Query::Tenant(_) | Query::Preview(_) if is_now => Self::Little,
             Query::Installation(_) | Query::Tenant(_) | Query::Preview(_) => Self::Much,
             _ if waits => Self::Much,

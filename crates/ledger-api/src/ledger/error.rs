@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::ids::{AppKey, ClientKey, EventId};
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
 use ledger_store::{Halted, HistoryError, ProveError, ReadError, ShardId, StopCode, WaitError};
@@ -43,6 +43,15 @@ pub enum QueryError {
         shard: ShardId,
         /// The item's number there.
         seq: u64,
+    },
+    /// An id is one of a tenant, of an installation or of a whole app.
+    #[error("an id is one within a tenant or an app: give clientKey, or appKey for an event of a whole app")]
+    NoSubject,
+    /// Nothing with this id is recorded there.
+    #[error("no record of an event {id} is there; one that was just published comes within seconds")]
+    UnknownCommand {
+        /// The id of the event.
+        id: EventId,
     },
     /// The tenant's events are in more than one partition: none of them has the whole history.
     #[error(
@@ -205,12 +214,14 @@ impl QueryError {
             | Self::UnknownInstallation { .. }
             | Self::UnknownApp { .. }
             | Self::UnknownShard { .. }
+            | Self::UnknownCommand { .. }
             | Self::UnknownItem { .. } => (Kind::NotFound, None),
             Self::TenantInTwoPartitions { .. } => (Kind::TenantInTwoPartitions, None),
             Self::NotReady(_) => (Kind::NotReady, None),
             Self::ForeignCursor => (Kind::InvalidCursor, Some("cursor")),
             Self::SearchText { .. } => (Kind::InvalidParameter, Some("q")),
             Self::OutOfRange { parameter, .. } => (Kind::InvalidParameter, Some(parameter)),
+            Self::NoSubject => (Kind::InvalidParameter, Some("clientKey")),
             Self::PositionOfNoShard => (Kind::InvalidParameter, Some("fromPosition")),
             Self::SpanEndsFirst { .. } => (Kind::InvalidParameter, Some("to")),
             Self::PartitionOfSeveral { .. } | Self::TopicAlone => (Kind::InvalidParameter, Some("topic")),

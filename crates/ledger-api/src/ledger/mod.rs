@@ -51,7 +51,7 @@ pub(crate) use reading::Reading;
 pub use ready::NotReady;
 pub(crate) use shards::{Located, ShardHandle, ShardSnapshot, Shards, locate, shards_with};
 pub use state::InstallationState;
-pub(crate) use tenant_as_of::{TenantAsOf, Viewpoint, cut, is_all_of};
+pub(crate) use tenant_as_of::{TenantAsOf, Viewpoint, cut, is_all_of, row_serves};
 
 use crate::access::Grants;
 use crate::limits::{CACHE_BYTES, HISTORIES_BYTES, HISTORY_RESERVED_AT_A_TIME_BYTES, PAGE_FULL_BYTES};

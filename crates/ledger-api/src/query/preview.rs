@@ -76,7 +76,7 @@ impl PreviewQuery {
 }
 
 /// Every partition has a copy of all app-level events; the one that has read most of them answers.
-fn shard_of_app<'a>(
+pub(crate) fn shard_of_app<'a>(
     shards: &'a [ShardSnapshot<'a>],
     app: &AppKey,
 ) -> Result<Option<&'a ShardSnapshot<'a>>, QueryError> {

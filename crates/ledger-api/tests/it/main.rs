@@ -4,6 +4,7 @@
 mod access;
 mod call;
 mod checkpoints;
+mod commands;
 mod corrections;
 mod decisions;
 mod drift;

@@ -8,10 +8,7 @@ use std::sync::Mutex;
 
 use ledger_api::http::Options;
 use ledger_api::query::{
-    AsOf, AsOfAll, CheckpointsQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, Filter,
-    InstallationQuery, InstallationsQuery, LedgerLine, LineageQuery, LogQuery, MigrationsQuery, Page,
-    PreviewQuery, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery,
-    TenantQuery, WhatIfQuery,
+    AsOf, AsOfAll, CheckpointsQuery, CommandQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, Filter, InstallationQuery, InstallationsQuery, LedgerLine, LineageQuery, LogQuery, MigrationsQuery, Page, PreviewQuery, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery,
 };
 use ledger_core::event::{Evidence, InstallationFact};
 use ledger_core::ids::InstallationKey;
@@ -338,12 +335,48 @@ fn query_parameters_match_the_route_table_and_request() {
         question::<CheckpointsQuery>(&server, "ListCheckpointsRequest"),
         question::<ProofQuery>(&server, "GetProofRequest"),
         question::<ReplayQuery>(&server, "ReplayRequest"),
+        question::<CommandQuery>(&server, "GetCommandRequest"),
     ];
     for (route, taken, request) in questions {
         assert_eq!(taken, in_table(route), "{route}");
         let fields = message(request).fields().map(|field| field.json_name().to_owned()).collect();
         assert_eq!(taken, fields, "{route}");
     }
+}
+
+#[test]
+fn bounds_in_the_document_are_those_of_the_server() {
+    let filled = filled();
+    let server = Server::of(&filled.ledger, Options::default());
+    let document = server.get("/openapi.json").json();
+    let mut bounds = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{clientKey}", "acme").replace("{appKey}", "app");
+        for parameter in operations["get"]["parameters"].as_array().into_iter().flatten() {
+            let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
+            let refused = |value: String| {
+                let problem = server.get(&format!("{path}?{name}={value}")).json();
+                assert_eq!(
+                    (&problem["code"], &problem["parameter"]),
+                    (&"invalid-parameter".into(), &name.into()),
+                    "{path}"
+                );
+            };
+            if let Some(least) = schema["minimum"].as_u64().filter(|least| *least > 0) {
+                refused((least - 1).to_string());
+                bounds += 1;
+            }
+            if let Some(most) = schema["maximum"].as_u64() {
+                refused((most + 1).to_string());
+                bounds += 1;
+            }
+            if let (Some(most), "query") = (schema["maxLength"].as_u64(), parameter["in"].as_str().unwrap()) {
+                refused("k".repeat(usize::try_from(most).unwrap() + 1));
+                bounds += 1;
+            }
+        }
+    }
+    assert!(bounds >= 10, "{bounds}");
 }
 
 type Taken<'n> = (&'static str, BTreeSet<String>, &'n str);

@@ -32,6 +32,23 @@ pub struct QueryTarget {
     pub token_file: Option<PathBuf>,
 }
 
+/// `submit`
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// One native event as a JSON object; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The running server that publishes it
+    #[arg(long, value_name = "URL", value_parser = parse::url)]
+    pub url: String,
+    /// File with the token that the server asks for; also REALM_LEDGER_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Publish nothing: show every installation that it would change, before and after
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// As of when, for all tenants.
 #[derive(Debug, Clone, Default, Args)]
 pub struct AsOfArgs {

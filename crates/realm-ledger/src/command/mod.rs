@@ -20,6 +20,7 @@ mod refill;
 mod restore;
 mod search;
 mod serve;
+mod submit;
 mod token;
 mod topics;
 mod verify;
@@ -110,6 +111,7 @@ fn run_command(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, 
         Command::Prove(args) => prove::run(context, &args),
         Command::Export(args) => export::run(context, args),
         Command::Verify(args) => verify::run(context, args),
+        Command::Submit(args) => submit::run(context, args),
         Command::Backup(args) => backup::run(context, args),
         Command::Restore(args) => restore::run(context, &args),
         Command::Token(args) => token::run(context, args),

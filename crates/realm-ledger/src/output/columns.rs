@@ -47,6 +47,23 @@ pub(crate) const STATES: &[Column] = &[
     Column::made("notes", notes),
 ];
 
+/// What a command would change: two rows for each installation.
+pub(crate) const CHANGES: &[Column] = &[
+    Column::at("client key", "/clientKey"),
+    Column::at("app key", "/appKey"),
+    Column::at("command", "/side"),
+    Column::at("status", "/status"),
+    Column::at("realm", "/pinnedRealm"),
+    Column::at("since", "/pinnedSince"),
+    Column::at("by", "/pinnedBy"),
+    Column::at("product", "/productRealm"),
+    Column::made("window ends", window_end),
+    Column::at("subscription", "/subscription"),
+    Column::at("goes on from", "/predecessor/clientKey"),
+    Column::at("goes on as", "/successor/clientKey"),
+    Column::made("notes", notes),
+];
+
 /// Installations with a window.
 pub(crate) const WINDOWS: &[Column] = &[
     Column::at("client key", "/clientKey"),
