@@ -7,8 +7,8 @@ use std::io::Write as _;
 use std::process::{Output, Stdio};
 
 use ledger_tests::kafka::{self, Cluster, Isolation, Message};
-use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::{scratch, wait};
 use serde_json::{Value, json};
 
 const PARTITIONS: i32 = 3;
@@ -154,7 +154,9 @@ fn event_of_an_app_is_recorded_in_every_partition() {
         r#"{"id":"u-2","type":"uninstalled","time":"2026-01-04T00:00:00Z","clientKey":"tenant-2","appKey":"app"}"#,
     );
     kafka::shared().produce(&running.setup.topic, &[leave]);
-    running.server.wait_until_ready(usize::try_from(PARTITIONS).unwrap());
+    wait::until("the uninstall is recorded", || {
+        running.server.get("/v1/tenants/tenant-2/apps/app").1["installation"]["status"] == "UNINSTALLED"
+    });
     let mut longer = policy;
     (longer["id"], longer["time"], longer["policy"]["days"]) =
         ("policy-2".into(), "2026-01-03T00:00:00Z".into(), 9.into());

@@ -180,15 +180,15 @@ impl Paths {
     fn action(&mut self, action: &Action) {
         let Action { name, route, method, access, summary } = *action;
         let method = method.and_then(|method| schema().method(method));
-        let (parameters, schema): (Vec<_>, Value) = match method {
+        let (parameters, body): (Vec<_>, Value) = match method {
             Some(method) => {
                 let input = schema().input(method);
                 let of_query = input.fields().iter().filter(|field| !matches!(field.kind, Kind::Message(_)));
-                let body = input.fields().iter().find_map(|field| match field.kind {
+                let event = input.fields().iter().find_map(|field| match field.kind {
                     Kind::Message(at) => Some(self.schemas.question(schema().message(at))),
                     _ => None,
                 });
-                (of_query.map(|field| parameter(field, &[], false)).collect(), body.unwrap_or_default())
+                (of_query.map(|field| parameter(field, &[], false)).collect(), event.unwrap_or_default())
             }
             None => {
                 let keep = json!({ "type": "integer", "minimum": 1, "description": "Generations that stay, this one included." });
@@ -211,7 +211,7 @@ impl Paths {
                 answer("Published, and not recorded everywhere yet: `pending` names where.");
         }
         operation["requestBody"] =
-            json!({ "required": method.is_some(), "content": { JSON: { "schema": schema } } });
+            json!({ "required": method.is_some(), "content": { JSON: { "schema": body } } });
         self.operations.insert(route.to_owned(), json!({ "post": operation }));
     }
 
@@ -263,6 +263,7 @@ fn decisions_page() -> Value {
 fn parameter(field: &Field, in_path: &[&str], in_lines: bool) -> Value {
     let is_in_path = in_path.contains(&field.name.as_str());
     let (bounds, more) = bounds::of(&field.name, in_lines);
+    let description = format!("{} {more}", field.comment);
     let mut schema = schemas::single(field);
     if let (Value::Object(schema), Value::Object(bounds)) = (&mut schema, bounds) {
         schema.extend(bounds);
@@ -272,7 +273,7 @@ fn parameter(field: &Field, in_path: &[&str], in_lines: bool) -> Value {
         "in": if is_in_path { "path" } else { "query" },
         // What has no default in the message has none here.
         "required": is_in_path || !field.has_presence && !field.is_repeated,
-        "description": [field.comment.as_str(), &more].join(" ").trim(),
+        "description": description.trim(),
         "schema": schema
     })
 }
