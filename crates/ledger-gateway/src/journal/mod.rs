@@ -1,0 +1,1 @@
+//! Events on disk, in order, until they are where they are to go.
