@@ -5,3 +5,4 @@
 //! - [`journal`]: events on disk, in order, until they are where they are to go. Knows nothing of hooks.
 
 pub mod journal;
+mod limits;
