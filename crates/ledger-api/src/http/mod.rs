@@ -133,7 +133,7 @@ pub(crate) use ask::{AnswerForm, GRPC};
 pub(crate) use body::read as read_body;
 pub(crate) use commands::Submitted;
 pub(crate) use gate::Caller;
-pub use health::ReadyBounds;
+pub use health::{JournalHealth, ReadJournal, ReadyBounds};
 pub use metric::{describe, report_freshness};
 pub(crate) use serve::serve;
 pub use serve::serve_admin;
@@ -192,6 +192,7 @@ pub struct Api {
     metrics: RenderMetrics,
     backups: Option<Arc<dyn MakeBackup>>,
     commands: Option<Commands>,
+    journal: Option<ReadJournal>,
     clock: fn() -> Timestamp,
     places: Places,
     readers: ReaderThreads,
@@ -215,6 +216,7 @@ impl Api {
             metrics,
             backups: None,
             commands: None,
+            journal: None,
             clock: system_clock,
             places,
             readers,
@@ -247,6 +249,12 @@ impl Api {
     #[must_use]
     pub fn with_backups(self, backups: Option<Arc<dyn MakeBackup>>) -> Self {
         Self { backups, ..self }
+    }
+
+    /// Shows this journal in `/readyz`.
+    #[must_use]
+    pub fn with_journal(self, journal: Option<ReadJournal>) -> Self {
+        Self { journal, ..self }
     }
 
     /// Bounds subscriptions by these.
