@@ -155,7 +155,7 @@ impl ProposalRow {
     /// follow from the line, so a file that is confirmed again changes nothing.
     fn events(&self, actor: &str) -> [Value; 2] {
         let Self { app_key, from_client_key, to_client_key, first_event, .. } = self;
-        let parts = [app_key, from_client_key, to_client_key, first_event].map(|part| part.as_bytes());
+        let parts = [app_key, from_client_key, to_client_key, first_event].map(String::as_bytes);
         let hash = Hash::of(&[&parts.join(&0)]).to_text();
         let names = [("site", &self.site_host), ("entitlement", &self.entitlement_id)];
         let names = names.into_iter().chain([("installation", &self.installation_id)]);
