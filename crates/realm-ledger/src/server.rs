@@ -34,7 +34,7 @@ use tracing::{error, info, warn};
 use crate::background::Background;
 use crate::backups::ServerBackups;
 use crate::commands::{self, KafkaCommands};
-use crate::config::Config;
+use crate::config::{Config, LocalOptions};
 use crate::evidence::EvidenceThreads;
 use crate::local::{self, LocalIngest};
 use crate::{Exit, Failure, allocator, app_copies, descriptors, memory, sampling, secret, telemetry};
@@ -80,7 +80,7 @@ impl Pipeline {
     ) -> Result<Self, Failure> {
         let mut begun = Self::default();
         match (config.local, journal) {
-            (Some(partitions), Some(journal)) => {
+            (Some(LocalOptions { partitions }), Some(journal)) => {
                 begun.local = Some(LocalIngest::start(config, partitions, data, catalog, journal)?);
             }
             _ => begun.start_kafka(config, data, catalog)?,
@@ -102,7 +102,7 @@ impl Pipeline {
         data: &Arc<DataDir>,
         catalog: &Arc<Catalog>,
     ) -> Result<(), Failure> {
-        local::refuse_local(data)?;
+        local::refuse_local(config)?;
         self.ingest = Some(Ingest::start(Arc::clone(data), Arc::clone(catalog), &config.kafka)?);
         let options = config.kafka.clone();
         // On a thread of its own: a broker that does not answer delays nothing.
