@@ -66,7 +66,7 @@ fn questions(topic: &Value) -> Value {
         ["Explain", one], ["Preview", one], ["ListQuarantine", {}],
         ["GetQuarantineItem", { "topic": topic, "partition": 0, "seq": 1 }], ["ListCheckpoints", {}],
         ["WhatIf", { "policies": [{ "mode": "days", "days": 1 }] }], ["ScanWhatIf", supposed], ["Replay", tenant],
-        ["SubscribeDecisions", { "from": "begin", "limit": 1 }],
+        ["SubscribeDecisions", { "from": "begin", "limit": 1 }], ["Search", { "q": CLIENT }], ["ListLineage", tenant],
         ["Submit", { "event": moved, "dryRun": true }], ["Submit", { "event": moved }], ["Submit", { "event": moved }],
         ["Submit", { "event": descriptor }], ["GetCommand", { "id": "c-1", "clientKey": CLIENT }],
         ["GetProof", tenant], ["GetTenant", { "clientKey": "nobody" }], ["GetTenant", {}],
@@ -77,10 +77,10 @@ fn questions(topic: &Value) -> Value {
     ])
 }
 
-const ANSWERED: usize = 20;
+const ANSWERED: usize = 22;
 
 fn check_commands(answered: &[Value]) {
-    let [dry, sent, again, of_app, told_of] = [15, 16, 17, 18, 19].map(|at| &answered[at]["messages"][0]);
+    let [dry, sent, again, of_app, told_of] = [17, 18, 19, 20, 21].map(|at| &answered[at]["messages"][0]);
     assert_eq!(
         (&dry["changed"], &dry["changes"][0]["after"]["productRealm"]),
         (&"1".into(), &"EU".into()),
@@ -164,7 +164,12 @@ fn every_operation_answers_as_the_openapi_document_says() {
     let topic = server.get("/readyz").1["shards"][0]["topic"].as_str().unwrap().to_owned();
     let mut script = python::script("check_openapi.py");
     script.arg(&server.url);
-    script.args([format!("clientKey={CLIENT}"), format!("appKey={APP}"), format!("topic={topic}")]);
+    script.args([
+        format!("clientKey={CLIENT}"),
+        format!("appKey={APP}"),
+        format!("topic={topic}"),
+        format!("q={CLIENT}"),
+    ]);
     let output = python::answer(script, "");
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));

@@ -15,7 +15,9 @@ mod cursor;
 mod decisions;
 mod explain;
 mod filter;
+mod left_out;
 mod line;
+mod lineage;
 mod list;
 mod log;
 mod parameters;
@@ -24,6 +26,7 @@ mod problem;
 mod proof;
 mod quarantine;
 mod replay;
+mod search;
 mod tenant;
 mod whatif;
 
@@ -45,6 +48,10 @@ pub use decisions::{DecisionsPage, DecisionsQuery, PublishedNotice};
 pub use explain::{ExplainQuery, ExplanationAnswer};
 pub use filter::{Filter, MigrationFilter, WindowFilter};
 pub use line::{AnswerLine, LedgerLine, LineSink, ReadLine, ScanProgress};
+pub use lineage::{
+    CommonName, LineagePage, LineageQuery, ProposedInstallation, ProposedLink, ReadLineagePage, RecordedLink,
+    SharedName,
+};
 pub use list::{InstallationList, InstallationsQuery, MigrationsQuery};
 pub use log::{LogPage, LogQuery, Logged};
 pub use parameters::request;
@@ -58,6 +65,7 @@ pub use quarantine::{
     QuarantineAnswer, QuarantineItemQuery, QuarantinePage, QuarantineQuery, QuarantinedItem,
 };
 pub use replay::{ReplayAnswer, ReplayQuery, ReplayedRecord};
+pub use search::{FoundBy, FoundTenant, SearchMatch, SearchPage, SearchQuery, Searched};
 pub use tenant::{InstallationAnswer, InstallationQuery, TenantAnswer, TenantQuery};
 pub use whatif::{WhatIfAnswer, WhatIfQuery};
 
@@ -250,6 +258,12 @@ questions! {
     /// Installations with a pending migration.
     Migrations(MigrationsQuery): Read "ListMigrations", "/v1/migrations", |query| query.as_of.scope(),
         InstallationList, InstallationList<Raw>;
+    /// Recorded links between installations, and proposed ones.
+    Lineage(LineageQuery): Read "ListLineage", "/v1/lineage", |_query| Scope::All { is_past: false },
+        LineagePage, ReadLineagePage;
+    /// Tenants by what they are known by.
+    Search(SearchQuery): Read "Search", "/v1/search", |_query| Scope::All { is_past: false },
+        SearchPage, SearchPage<Raw>;
     /// A tenant's records.
     Log(LogQuery): Audit "ReadLog", "/v1/tenants/{clientKey}/log", |query| query.as_of.of(&query.client),
         LogPage, LogPage<Raw>;

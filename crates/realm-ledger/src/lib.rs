@@ -30,6 +30,7 @@ mod descriptors;
 mod env;
 mod evidence;
 mod failure;
+mod local;
 mod memory;
 mod output;
 mod partner_list;

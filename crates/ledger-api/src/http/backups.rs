@@ -29,10 +29,11 @@ pub(super) async fn make(
 ) -> Result<Response, Problem> {
     routes::refuse_parameters(&uri)?;
     let sent = body::read(sent).await?;
-    let order = if sent.is_empty() { Ok(BackupOrder::default()) } else { serde_json::from_slice(&sent) };
-    let order = order.map_err(|error| {
-        Problem::new(ProblemKind::InvalidBody, format!(r#"expected nothing, or {{"keep": 7}}: {error}"#))
-    })?;
+    let order = if sent.is_empty() {
+        BackupOrder::default()
+    } else {
+        body::parse(&sent, r#"nothing, or {"keep": 7}"#)?
+    };
     let make = async move |api: Api| {
         let backups = api.backups.clone().ok_or(BackupRefusal::NotConfigured)?;
         api.back_up(order, backups).await

@@ -24,7 +24,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ledger_core::ids::AppKey;
 
-use super::{Api, metric};
+use super::metric::{self, NO_QUERY};
+use super::Api;
 use crate::access::{AccessScope, Credentials, Denied, Grants, Principal, Refusal};
 use crate::action::Action;
 use crate::problem::ProblemKind;
@@ -34,9 +35,6 @@ use crate::query::{Problem, Query};
 /// What knows no tenant needs no credentials: probes, the document, the files of the page.
 const OPEN_ROUTES: [&str; 6] =
     ["/livez", "/readyz", "/grpc.health.v1.Health/{method}", "/openapi.json", "/", "/page/{name}"];
-
-/// What is not a question.
-const NO_QUERY: &str = "none";
 
 /// Whoever sent a request; none where there is no access control.
 #[derive(Debug, Clone, Default)]
@@ -199,7 +197,7 @@ fn credentials(headers: &HeaderMap) -> Credentials<'_> {
 }
 
 /// The question of a route, or of a method.
-fn name_of(route: &str) -> &'static str {
+pub(super) fn name_of(route: &str) -> &'static str {
     let method = route.strip_prefix('/').and_then(|route| route.strip_prefix(SERVICE)?.strip_prefix('/'));
     let lines = method.and_then(|method| method.strip_prefix("Scan"));
     let of = |(name, of): &(&'static str, &str)| {

@@ -4,6 +4,8 @@
 //! | --- | --- | --- |
 //! | `GET /v1/installations` | `appKey` `status` `realm` `drift` `splitBrain` `anomalous` `window=OPEN` `windowClosingBefore` `at` `knownAt` `cursor` `limit` | `{installations, refused?, nextCursor?, freshness}` |
 //! | `GET /v1/migrations` | `appKey` `overdue` `at` `knownAt` `cursor` `limit` | `{installations, refused?, nextCursor?, freshness}`: those with a pending migration |
+//! | `GET /v1/lineage` | `appKey` `clientKey` `cursor` `limit` | `{links, proposals, commonNames?, refused?, nextCursor?, freshness}`: recorded links, then what may belong together, with the evidence |
+//! | `GET /v1/search` | `q` `cursor` `limit` | `{tenants, searched, refused?, nextCursor?, freshness}`: by the beginning of the client key; by site host, entitlement id or installation id as a whole |
 //! | `GET /v1/tenants/{clientKey}` | `at` `knownAt` `knownSeq` `minPosition` | `{installations, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}` | `at` `knownAt` `knownSeq` `minPosition` | `{installation, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}/explanation` | `at` `knownAt` `knownSeq` `minPosition` | `{explanation, freshness}` |
@@ -131,7 +133,7 @@ pub(crate) use ask::{AnswerForm, GRPC};
 pub(crate) use body::read as read_body;
 pub(crate) use commands::Submitted;
 pub(crate) use gate::Caller;
-pub use health::ReadyBounds;
+pub use health::{JournalHealth, ReadJournal, ReadyBounds};
 pub use metric::{describe, report_freshness};
 pub(crate) use serve::serve;
 pub use serve::serve_admin;
@@ -146,12 +148,10 @@ use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME, Subscrip
 use crate::page;
 use crate::problem::ProblemKind;
 use crate::query::{
-    CheckpointsQuery, CommandQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery,
-    InstallationsQuery, LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery,
-    QuarantineQuery, Question, ReplayQuery, TenantQuery, WhatIfQuery,
+    CheckpointsQuery, CommandQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery, InstallationsQuery, LineageQuery, LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery,
 };
 use crate::readers::ReaderThreads;
-use places::{Cost, Places, RequestPlace};
+use places::{Places, RequestPlace};
 
 /// What the owner of the server decides. The other bounds are in [`crate::limits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,6 +192,7 @@ pub struct Api {
     metrics: RenderMetrics,
     backups: Option<Arc<dyn MakeBackup>>,
     commands: Option<Commands>,
+    journal: Option<ReadJournal>,
     clock: fn() -> Timestamp,
     places: Places,
     readers: ReaderThreads,
@@ -215,6 +216,7 @@ impl Api {
             metrics,
             backups: None,
             commands: None,
+            journal: None,
             clock: system_clock,
             places,
             readers,
@@ -249,6 +251,12 @@ impl Api {
         Self { backups, ..self }
     }
 
+    /// Shows this journal in `/readyz`.
+    #[must_use]
+    pub fn with_journal(self, journal: Option<ReadJournal>) -> Self {
+        Self { journal, ..self }
+    }
+
     /// Bounds subscriptions by these.
     #[must_use]
     pub fn with_subscription_bounds(self, bounds: SubscriptionBounds) -> Self {
@@ -271,9 +279,9 @@ impl Api {
         }
     }
 
-    /// A place for what goes on until its client goes or the server stops.
-    pub(crate) fn place_of_a_stream(&self) -> Result<RequestPlace, Problem> {
-        self.places.take(Cost::Much)
+    /// A place for who watches health.
+    pub(crate) fn place_of_a_watch(&self) -> Result<RequestPlace, Problem> {
+        self.places.take_watch()
     }
 
     /// What is decided about the apps that are seen, as a stream.
@@ -324,6 +332,8 @@ impl Api {
             .route(TenantQuery::ROUTE, get(routes::get::<TenantQuery>))
             .route(InstallationsQuery::ROUTE, get(routes::get::<InstallationsQuery>))
             .route(MigrationsQuery::ROUTE, get(routes::get::<MigrationsQuery>))
+            .route(LineageQuery::ROUTE, get(routes::get::<LineageQuery>))
+            .route(SearchQuery::ROUTE, get(routes::get::<SearchQuery>))
             .route(LogQuery::ROUTE, get(routes::get::<LogQuery>))
             .route(CorrectionsQuery::ROUTE, get(routes::get::<CorrectionsQuery>))
             .route(ExplainQuery::ROUTE, get(routes::get::<ExplainQuery>))

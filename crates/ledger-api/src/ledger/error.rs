@@ -81,6 +81,12 @@ pub enum QueryError {
         /// The largest.
         most: Option<usize>,
     },
+    /// Nothing that could be searched for.
+    #[error("expected 1 to {most} bytes of text without control characters")]
+    SearchText {
+        /// The longest, in bytes.
+        most: usize,
+    },
     /// There is no such shard.
     #[error("there is no shard {shard} here")]
     UnknownShard {
@@ -123,6 +129,20 @@ pub enum QueryError {
         /// Who was asked for.
         client: ClientKey,
     },
+    /// The log that was asked has nothing of the tenant, and another one has.
+    #[error(
+        "{client} is in {shard}, so that the partition that was named has nothing of it proves nothing: name that one, \
+         or none"
+    )]
+    TenantElsewhere {
+        /// Who was asked for.
+        client: ClientKey,
+        /// Where it is.
+        shard: ShardId,
+    },
+    /// A topic alone names no log.
+    #[error("topic and partition name a shard together; give both")]
+    TopicAlone,
     /// A span that has nothing in it, whatever happened.
     #[error("the span ends at {to}, before it begins at {from}; change the two")]
     SpanEndsFirst {
@@ -199,12 +219,13 @@ impl QueryError {
             Self::TenantInTwoPartitions { .. } => (Kind::TenantInTwoPartitions, None),
             Self::NotReady(_) => (Kind::NotReady, None),
             Self::ForeignCursor => (Kind::InvalidCursor, Some("cursor")),
+            Self::SearchText { .. } => (Kind::InvalidParameter, Some("q")),
             Self::OutOfRange { parameter, .. } => (Kind::InvalidParameter, Some(parameter)),
             Self::NoSubject => (Kind::InvalidParameter, Some("clientKey")),
             Self::PositionOfNoShard => (Kind::InvalidParameter, Some("fromPosition")),
             Self::SpanEndsFirst { .. } => (Kind::InvalidParameter, Some("to")),
-            Self::PartitionOfSeveral { .. } => (Kind::InvalidParameter, Some("topic")),
-            Self::UnknownPartition { .. } | Self::AbsentFromEach { .. } => {
+            Self::PartitionOfSeveral { .. } | Self::TopicAlone => (Kind::InvalidParameter, Some("topic")),
+            Self::UnknownPartition { .. } | Self::AbsentFromEach { .. } | Self::TenantElsewhere { .. } => {
                 (Kind::InvalidParameter, Some("partition"))
             }
             Self::NotProven(ProveError::PinnedNewer { .. }) => (Kind::InvalidParameter, Some("pinned")),

@@ -207,7 +207,12 @@ impl Ledger {
     pub(crate) fn assigned_shards(&self) -> Vec<ShardHandle> {
         let is_assigned =
             |handle: &ShardHandle| handle.status.as_ref().is_none_or(|status| status.freshness().is_ours);
-        self.shards.all().into_iter().filter(is_assigned).collect()
+        self.shards_here().into_iter().filter(is_assigned).collect()
+    }
+
+    /// The shards that are on this machine, in order, whoever speaks for them.
+    pub(crate) fn shards_here(&self) -> Vec<ShardHandle> {
+        self.shards.all()
     }
 
     /// The assigned shards that are being opened.

@@ -271,7 +271,8 @@ fn parameter(field: &Field, in_path: &[&str], in_lines: bool) -> Value {
     json!({
         "name": field.name,
         "in": if is_in_path { "path" } else { "query" },
-        "required": is_in_path,
+        // What has no default in the message has none here.
+        "required": is_in_path || !field.has_presence && !field.is_repeated,
         "description": description.trim(),
         "schema": schema
     })

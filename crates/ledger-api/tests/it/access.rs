@@ -9,10 +9,11 @@ use ledger_api::access::{Access, AccessOptions, AccessScope, Grants, TokenOption
 use ledger_api::action::{ACTIONS, Action, BACKUP, SUBMIT};
 use ledger_api::http::Options;
 use ledger_api::query::Query;
-use ledger_core::event::InstallationFact;
+use ledger_core::event::{Evidence, InstallationFact};
+use ledger_core::ids::InstallationKey;
 use ledger_record::proof::note::SignerKey;
 
-use crate::filled::{Filled, about, hour, installed, product_moved, realm, uninstalled};
+use crate::filled::{Filled, about, app, client, hour, installed, product_moved, realm, uninstalled};
 use crate::http::Server;
 
 const TENANT: &str = "acme.atlassian.net";
@@ -97,6 +98,10 @@ fn ledger() -> Filled {
     }
     filled.take(0, 2, product_moved(TENANT, "US"));
     filled.take(0, 3, installed("only.hidden.example", HIDDEN, "US", "US"));
+    let from = InstallationKey { client: client(TENANT), app: app(HIDDEN) };
+    let evidence = Evidence::new("a ticket").unwrap();
+    let link = InstallationFact::Continued { from, from_realm: None, evidence };
+    filled.take(0, 3, about("only.hidden.example", HIDDEN, link));
     let located = InstallationFact::DataLocated { realm: realm("US") };
     filled.take(0, 4, about(TENANT, HIDDEN, located));
     for app in [HIDDEN, GRANTED] {
@@ -160,7 +165,11 @@ fn path_of(route: &str, app: &str) -> String {
     let path = path.replace("{topic}", "realm.lifecycle").replace("{partition}", "0").replace("{seq}", "1");
     let path = path.replace("/{id}", &format!("/e-2?clientKey={TENANT}"));
     // Line by line it would go on.
-    if path == "/v1/decisions" { format!("{path}?limit=1") } else { path }
+    match path.as_str() {
+        "/v1/decisions" => format!("{path}?limit=1"),
+        "/v1/search" => format!("{path}?q=o"),
+        _ => path,
+    }
 }
 
 /// Every route with its question, if it has one: as the router has them, by its text.
@@ -285,6 +294,7 @@ fn what_is_not_granted_is_answered_byte_for_byte_as_what_does_not_exist() {
         paths.push(format!("/v1/installations?appKey={app}&window=OPEN&{at}"));
         paths.push(format!("/v1/installations?appKey={app}&drift=true"));
         paths.push(format!("/v1/migrations?appKey={app}"));
+        paths.push(format!("/v1/lineage?appKey={app}"));
         paths.push(format!("/v1/replay?appKey={app}"));
         paths.push(format!("/v1/replay?clientKey={TENANT}&appKey={app}"));
         paths.push(format!("/v1/tenants/{TENANT}/proof?appKey={app}"));
@@ -309,6 +319,55 @@ fn what_is_not_granted_is_answered_byte_for_byte_as_what_does_not_exist() {
     }
 }
 
+/// Regression: an empty list and 404, so that any partner could ask who is a customer of others.
+#[test]
+fn a_tenant_of_other_apps_is_answered_as_one_that_does_not_exist() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, access());
+    let (hidden, absent) = ("only.hidden.example", "never.seen.example");
+    let one = format!("/v1/tenants/{hidden}");
+    let mut paths = Vec::new();
+    for path in ["", "/log", "/corrections", "/proof"] {
+        paths.push(format!("{one}{path}"));
+    }
+    for app in [GRANTED, HIDDEN] {
+        for path in ["", "/explanation", "/preview"] {
+            paths.push(format!("{one}/apps/{app}{path}"));
+        }
+    }
+    paths.push(format!("{one}?knownSeq=99"));
+    paths.push(format!("{one}?at=2026-03-02T06:00:00Z"));
+    paths.push(format!("{one}/log?fromSeq=2"));
+    paths.push(format!("{one}/proof?partition=0"));
+    paths.push(format!("{one}/proof?partition=0&appKey={GRANTED}"));
+    paths.push(format!("/v1/replay?clientKey={hidden}"));
+    paths.push(format!("/v1/replay?clientKey={hidden}&topic=realm.lifecycle&partition=0"));
+    for path in paths {
+        for accept in [JSON, "application/x-ndjson"] {
+            let bearer = format!("Bearer {}", token(Owner::OneApp));
+            let answer = server.asked(&path, accept, &[&bearer]);
+            let other = server.asked(&path.replace(hidden, absent), accept, &[&bearer]);
+            let renamed = answer.body.replace(hidden, absent);
+            assert_eq!((answer.status, renamed), (other.status, other.body), "{path} {accept}");
+        }
+    }
+}
+
+/// Regression: they were members by their order.
+#[test]
+fn a_list_is_no_body() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, access());
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    for (path, body) in [("/v1/backups", "[2]"), ("/v1/whatif", r#"[[["off"]],null,null,null,false]"#)] {
+        let request = agent.post(format!("http://{}{path}", server.address()));
+        let request = request.header("authorization", format!("Bearer {}", token(Owner::All)));
+        let mut answer = request.send(body).unwrap();
+        let problem: serde_json::Value = serde_json::from_reader(answer.body_mut().as_reader()).unwrap();
+        assert_eq!(problem["code"], "invalid-body", "{path}: {problem}");
+    }
+}
+
 #[test]
 fn an_app_that_is_not_granted_is_in_no_answer() {
     let filled = ledger();
@@ -320,6 +379,8 @@ fn an_app_that_is_not_granted_is_in_no_answer() {
         "/v1/installations?realm=US",
         "/v1/installations?limit=1",
         "/v1/installations?splitBrain=true",
+        "/v1/search?q=acme",
+        "/v1/search?q=only.hidden.exampl",
         "/v1/installations?at=2026-03-01T05:00:00Z",
         "/v1/replay?topic=realm.lifecycle&partition=0",
     ];

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use ledger_api::http::Options;
 use ledger_api::problem::ProblemKind;
 use ledger_api::query::{
-    AsOf, AsOfAll, CheckpointsQuery, CommandQuery, CorrectionsQuery, ExplainQuery, Filter, InstallationQuery,
-    InstallationsQuery, LogQuery, MigrationsQuery, Page, PreviewQuery, ProofQuery, QuarantineItemQuery,
-    QuarantineQuery, Question, ReplayQuery, TenantQuery, WhatIfQuery, request,
+    AsOf, AsOfAll, CheckpointsQuery, CommandQuery, CorrectionsQuery, ExplainQuery, Filter, InstallationQuery, InstallationsQuery, LineageQuery, LogQuery, MigrationsQuery, Page, PreviewQuery, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery, request,
 };
 use ledger_core::ids::{ClientKey, EventId};
 use ledger_core::policy::Policy;
@@ -218,6 +216,10 @@ fn every_answer_equals_that_of_http() {
     both.one(&InstallationsQuery { filter, as_of: all, page: page.clone() });
     both.one(&InstallationsQuery { page: Page { limit: Some(0), ..page.clone() }, ..Default::default() });
     both.one(&MigrationsQuery { overdue: Some(true), ..Default::default() });
+    for q in ["a", "split", "", "https://nowhere.example"] {
+        both.one(&SearchQuery { q: q.to_owned(), page: page.clone() });
+    }
+    both.one(&LineageQuery { client: Some(acme.clone()), page: page.clone(), ..Default::default() });
     both.one(&CheckpointsQuery {});
     both.one(&QuarantineQuery { reason: None, page });
     for seq in [1, 2, 3, 77] {

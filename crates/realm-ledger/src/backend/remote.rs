@@ -67,6 +67,11 @@ impl Remote {
         self.send(&patient(), question, "application/x-ndjson")
     }
 
+    /// Events that go on for as long as the server does.
+    pub(super) fn events(&self, question: &impl Question) -> Result<Response<Body>, AskError> {
+        self.send(&patient(), question, "text/event-stream")
+    }
+
     /// Sends an order; its whole answer.
     pub(crate) fn order_for_text(
         &self,

@@ -108,6 +108,8 @@ pub(super) const SETTINGS: &[SettingRow] = &[
     setting("http.ready_lag_events", |config| SettingSlot::Number(&mut config.http.options.ready.lag_events)),
     setting("http.ready_lag", |config| SettingSlot::Seconds(&mut config.http.options.ready.lag_seconds)),
     setting("http.page", |config| SettingSlot::Switch(&mut config.http.options.page)),
+    setting("gateway.journal_max", |config| SettingSlot::Bytes(&mut config.journal.max_bytes)),
+    setting("gateway.journal_keep", |config| SettingSlot::Duration(&mut config.journal.keep)),
     setting("backup.dir", |config| SettingSlot::OptionalPath(&mut config.backup_dir)),
     setting("access.open", |config| SettingSlot::Switch(&mut config.access.open)),
     setting("access.rate", |config| SettingSlot::Rate(&mut config.access.rate)),

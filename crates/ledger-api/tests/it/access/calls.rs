@@ -34,6 +34,7 @@ fn message(method: &MethodDescriptor, app: &str) -> Vec<u8> {
             "event" => order(app),
             "clientKey" => TENANT.into(),
             "appKey" | "app" => app.into(),
+            "q" => "o".into(),
             "policies" => json!([{ "mode": "off" }]),
             // Without a limit a subscription would go on.
             "limit" | "seq" => 1.into(),
